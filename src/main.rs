@@ -1,0 +1,3 @@
+//! The `dtr` program.
+
+fn main() {}

@@ -1,0 +1,65 @@
+//! The words of an experiment: what a TOML manifest can say, one file per table.
+//!
+//! These types are what was typed, checked for shape only; [`crate::plan`] says what it means.
+//! `deny_unknown_fields` everywhere, externally tagged enums, no `flatten`, no `untagged`: that is
+//! what lets an error underline the very token.
+
+mod corpus;
+mod count;
+mod distil;
+mod model;
+mod pretrain;
+mod report;
+mod search;
+mod sweep;
+mod task;
+mod variant;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use corpus::{Corpus, CorpusSource, WorldCorpus};
+pub use count::Count;
+pub use distil::{Distil, Optimizer};
+pub use model::{Architecture, Model, ModelSource};
+pub use pretrain::Pretrain;
+pub use report::Report;
+pub use search::{Search, Stop, Strategy};
+pub use sweep::{Exclude, Sweep};
+pub use task::{Task, TaskSource, WorldTask, WorldTaskKind};
+pub use variant::{Block, Gdn, Geometry, Gla, Init, Jet, Variant};
+
+/// One experiment, or a base file that experiments extend.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Manifest {
+    /// Files this one builds on, relative to it; later ones win over earlier ones, this one over all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extends: Vec<String>,
+    /// The experiment's name: names its tables and figures. Not part of any cell's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The question the experiment asks, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
+    /// Base models by name.
+    pub models: BTreeMap<String, Model>,
+    /// Linear variants by name.
+    pub variants: BTreeMap<String, Variant>,
+    /// Tasks by name.
+    pub tasks: BTreeMap<String, Task>,
+    /// The text that twins are distilled on (and a base is pretrained on).
+    pub corpus: Corpus,
+    /// How twins are distilled.
+    pub distil: Distil,
+    /// How layers are chosen for replacement.
+    pub search: Search,
+    /// How a base whose source is `pretrain` is trained.
+    pub pretrain: Pretrain,
+    /// Which models, variants and tasks are crossed.
+    pub sweep: Sweep,
+    /// How results are presented; changes no result.
+    pub report: Report,
+}

@@ -1,0 +1,35 @@
+//! `[pretrain]`: how a base model is trained from nothing.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Count, Optimizer};
+use crate::seed::Seed;
+
+/// Next-token training of a base whose source is `pretrain`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Pretrain {
+    /// Tokens seen in training.
+    pub token_budget: Count,
+    /// Tokens per sequence.
+    pub sequence_length: usize,
+    /// Sequences per step.
+    pub batch_size: usize,
+    /// The optimiser and its schedule.
+    pub optimizer: Optimizer,
+    /// Seed of the first weights and of the order of the data.
+    pub seed: Seed,
+}
+
+impl Default for Pretrain {
+    fn default() -> Self {
+        Self {
+            token_budget: Count(50_000_000),
+            sequence_length: 128,
+            batch_size: 64,
+            optimizer: Optimizer { weight_decay: 0.1, ..Optimizer::default() },
+            seed: Seed(0),
+        }
+    }
+}
