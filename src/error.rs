@@ -107,6 +107,11 @@ impl Error {
         self.kind
     }
 
+    /// The same error to be told of another cell, without its place.
+    pub fn again(&self) -> Self {
+        Self::new(self.kind, self.one_line())
+    }
+
     /// The message and its causes on one line, for records and logs.
     pub fn one_line(&self) -> String {
         let mut line = self.message.clone();

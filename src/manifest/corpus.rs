@@ -20,7 +20,7 @@ pub enum CorpusSource {
     /// Text of the small closed language that this crate generates.
     World(WorldCorpus),
     /// A UTF-8 text file (path relative to the manifest); blank lines part documents.
-    Text(String),
+    Text(#[schemars(extend("format" = "path"))] String),
 }
 
 impl Default for CorpusSource {

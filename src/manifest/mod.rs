@@ -1,18 +1,32 @@
 //! The words of an experiment: what a TOML manifest can say, one file per table.
 //!
-//! These types are what was typed, checked for shape only; [`crate::plan`] says what it means.
+//! These types are what was typed, checked for shape only; `plan` says what it means.
 //! `deny_unknown_fields` everywhere, externally tagged enums, no `flatten`, no `untagged`: that is
 //! what lets an error underline the very token.
 
+mod blame;
 mod corpus;
 mod count;
 mod distil;
+mod explain;
+mod gather;
+mod load;
 mod model;
+mod node;
+mod numbers;
+mod paths;
 mod pretrain;
+mod references;
 mod report;
+mod schema;
 mod search;
+mod shape;
+mod strict;
+mod suggest;
 mod sweep;
 mod task;
+#[cfg(test)]
+mod tests;
 mod variant;
 
 use std::collections::BTreeMap;
@@ -20,12 +34,16 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use blame::{At, Sources};
 pub use corpus::{Corpus, CorpusSource, WorldCorpus};
 pub use count::Count;
 pub use distil::{Distil, Optimizer};
+pub use load::{Loaded, load};
 pub use model::{Architecture, Model, ModelSource};
+pub use node::Span;
 pub use pretrain::Pretrain;
 pub use report::Report;
+pub use schema::experiment_schema;
 pub use search::{Search, Stop, Strategy};
 pub use sweep::{Exclude, Sweep};
 pub use task::{Task, TaskSource, WorldTask, WorldTaskKind};
@@ -36,6 +54,7 @@ pub use variant::{Block, Gdn, Geometry, Gla, Init, Jet, Variant};
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Manifest {
     /// Files this one builds on, relative to it; later ones win over earlier ones, this one over all.
+    /// A file that several of them build on counts once, where it comes first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extends: Vec<String>,
     /// The experiment's name: names its tables and figures. Not part of any cell's key.

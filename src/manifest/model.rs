@@ -17,7 +17,7 @@ pub struct Model {
 pub enum ModelSource {
     /// A Hugging Face directory (path relative to the manifest): `config.json`,
     /// `model.safetensors` or shards with an index, `tokenizer.json`.
-    Path(String),
+    Path(#[schemars(extend("format" = "path"))] String),
     /// Trained here, on `[corpus]`, as `[pretrain]` says, with this architecture.
     Pretrain(Architecture),
 }

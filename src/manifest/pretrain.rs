@@ -16,6 +16,9 @@ pub struct Pretrain {
     pub sequence_length: usize,
     /// Sequences per step.
     pub batch_size: usize,
+    /// Sequences whose gradient is computed at once; divides `batch-size`. The processor computes
+    /// micro-batches side by side; a GPU wants one that fills it.
+    pub micro_batch_size: usize,
     /// The optimiser and its schedule.
     pub optimizer: Optimizer,
     /// Seed of the first weights and of the order of the data.
@@ -28,7 +31,8 @@ impl Default for Pretrain {
             token_budget: Count(50_000_000),
             sequence_length: 128,
             batch_size: 64,
-            optimizer: Optimizer { weight_decay: 0.1, ..Optimizer::default() },
+            micro_batch_size: 4,
+            optimizer: Optimizer::default(),
             seed: Seed(0),
         }
     }

@@ -39,3 +39,50 @@ pub struct Exclude {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
 }
+
+impl Sweep {
+    /// The combinations of model, variant and task that are not excluded, the last axis fastest.
+    ///
+    /// Without variants there is one combination for each model and task.
+    pub fn combinations(&self) -> Vec<(&str, Option<&str>, &str)> {
+        let variants: Vec<Option<&str>> = match self.variant.as_slice() {
+            [] => vec![None],
+            variants => variants.iter().map(|variant| Some(variant.as_str())).collect(),
+        };
+        let mut combinations = Vec::new();
+        for model in &self.model {
+            for &variant in &variants {
+                combinations.extend(self.task.iter().map(|task| (model.as_str(), variant, task.as_str())));
+            }
+        }
+        let excluded =
+            |(model, variant, task)| self.exclude.iter().any(|one| one.matches(model, variant, task));
+        combinations.retain(|combination| !excluded(*combination));
+        combinations
+    }
+}
+
+impl Exclude {
+    /// Whether it leaves out this combination.
+    fn matches(&self, model: &str, variant: Option<&str>, task: &str) -> bool {
+        let fits = |wanted: &Option<String>, name| wanted.is_none() || wanted.as_deref() == name;
+        fits(&self.model, Some(model)) && fits(&self.variant, variant) && fits(&self.task, Some(task))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exclusions_leave_out_what_they_match() {
+        let names = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let mut sweep = Sweep { model: names("a b"), task: names("x y"), ..Sweep::default() };
+        sweep.exclude = vec![Exclude { model: Some("a".into()), task: Some("y".into()), variant: None }];
+        assert_eq!(sweep.combinations(), [("a", None, "x"), ("b", None, "x"), ("b", None, "y")]);
+        sweep.exclude[0].variant = Some("gla".into());
+        assert_eq!(sweep.combinations().len(), 4, "without variants nothing is of the variant `gla`");
+        sweep.variant = names("gla gdn");
+        assert_eq!(sweep.combinations().len(), 7);
+    }
+}

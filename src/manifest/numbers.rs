@@ -1,0 +1,189 @@
+//! Numbers out of range, and numbers that do not go together.
+//!
+//! The upper bounds are far beyond use; they catch slips, and keep products from overflowing.
+
+use std::ops::Bound::{self, Excluded, Included};
+use std::ops::RangeBounds;
+
+use super::blame::{At, Sources};
+use super::node::dotted;
+use super::{
+    Architecture, Block, Count, Geometry, Manifest, ModelSource, Optimizer, Stop, TaskSource, Variant,
+};
+use crate::error::{Error, Result};
+
+/// Checks all numbers of `manifest`, also those of definitions that no axis names.
+pub(super) fn check(manifest: &Manifest, sources: &Sources) -> Result<()> {
+    let check = Check { sources };
+    for (name, model) in &manifest.models {
+        if let ModelSource::Pretrain(architecture) = &model.source {
+            check.architecture(&["models", name, "source", "pretrain"], architecture)?;
+        }
+    }
+    for (name, variant) in &manifest.variants {
+        check.variant(&["variants", name], variant)?;
+    }
+    for (name, task) in &manifest.tasks {
+        let TaskSource::World(world) = &task.source;
+        let table = ["tasks", name, "source", "world"];
+        check.whole(&table, "validation-items", world.validation_items, 10_000_000)?;
+        check.whole(&table, "test-items", world.test_items, 10_000_000)?;
+    }
+    let (distil, pretrain) = (&manifest.distil, &manifest.pretrain);
+    check.optimizer(&["distil", "optimizer"], &distil.optimizer)?;
+    check.budget("distil", distil.token_budget, distil.sequence_length, distil.batch_size)?;
+    check.optimizer(&["pretrain", "optimizer"], &pretrain.optimizer)?;
+    check.budget("pretrain", pretrain.token_budget, pretrain.sequence_length, pretrain.batch_size)?;
+    check.stop(&manifest.search.stop)?;
+    check.real(&["report"], "confidence", manifest.report.confidence, (Excluded(0.0), Excluded(1.0)))
+}
+
+struct Check<'a> {
+    sources: &'a Sources,
+}
+
+impl Check<'_> {
+    /// `table.key` is `value`, which must lie between 1 and `most`.
+    fn whole(&self, table: &[&str], key: &str, value: usize, most: usize) -> Result<()> {
+        match value {
+            0 => Err(self.sources.refuse(&[table, &[key]].concat(), "at least 1")),
+            _ if value > most => {
+                Err(self.sources.refuse(&[table, &[key]].concat(), &format!("at most {most}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `table.key` is `value`, which must lie in `range` and so be finite.
+    fn real(&self, table: &[&str], key: &str, value: f64, range: (Bound<f64>, Bound<f64>)) -> Result<()> {
+        if range.contains(&value) {
+            return Ok(());
+        }
+        Err(self.sources.refuse(&[table, &[key]].concat(), &words(range)))
+    }
+
+    fn architecture(&self, table: &[&str], shape: &Architecture) -> Result<()> {
+        self.whole(table, "hidden-size", shape.hidden_size, 1 << 17)?;
+        self.whole(table, "intermediate-size", shape.intermediate_size, 1 << 20)?;
+        self.whole(table, "num-layers", shape.num_layers, 1 << 10)?;
+        self.whole(table, "num-heads", shape.num_heads, 1 << 10)?;
+        self.whole(table, "num-kv-heads", shape.num_kv_heads, 1 << 10)?;
+        self.whole(table, "head-dim", shape.head_dim, 1 << 12)?;
+        self.heads(table, shape.num_heads, shape.num_kv_heads)?;
+        if shape.head_dim.is_multiple_of(2) {
+            return Ok(());
+        }
+        Err(self.sources.refuse(&[table, &["head-dim"]].concat(), EVEN))
+    }
+
+    fn heads(&self, table: &[&str], num_heads: usize, num_kv_heads: usize) -> Result<()> {
+        if num_heads.is_multiple_of(num_kv_heads) {
+            return Ok(());
+        }
+        let (heads, kv_heads) = ([table, &["num-heads"]].concat(), [table, &["num-kv-heads"]].concat());
+        let message = format!("{num_heads} query heads cannot share {num_kv_heads} key/value heads evenly");
+        let error = Error::manifest(message).hint("`num-heads` must be a multiple of `num-kv-heads`");
+        let latest = self.sources.latest(&[&kv_heads, &heads]);
+        Err(self.sources.point(error, latest, At::Value, "does not divide"))
+    }
+
+    fn variant(&self, table: &[&str], variant: &Variant) -> Result<()> {
+        self.geometry(&[table, &["geometry"]].concat(), &variant.geometry)?;
+        let block = |name| [table, &["block", name]].concat();
+        match &variant.block {
+            Block::Gla(gla) => {
+                let range = (Excluded(0.0), Included(1e6));
+                self.whole(&block("gla"), "gate-low-rank-dim", gla.gate_low_rank_dim, 1 << 16)?;
+                self.real(&block("gla"), "gate-logit-normalizer", gla.gate_logit_normalizer, range)
+            }
+            Block::Gdn(gdn) if gdn.conv_size == 0 => Ok(()),
+            Block::Gdn(gdn) => self.whole(&block("gdn"), "conv-size", gdn.conv_size, 1 << 10),
+            Block::Jet(jet) => {
+                self.whole(&block("jet"), "conv-size", jet.conv_size, 1 << 10)?;
+                self.whole(&block("jet"), "generator-reduction", jet.generator_reduction, 1 << 16)
+            }
+        }
+    }
+
+    fn geometry(&self, table: &[&str], geometry: &Geometry) -> Result<()> {
+        for (key, size) in [
+            ("num-heads", geometry.num_heads),
+            ("num-kv-heads", geometry.num_kv_heads),
+            ("key-dim", geometry.key_dim),
+            ("value-dim", geometry.value_dim),
+        ] {
+            self.whole(table, key, size.unwrap_or(1), 1 << 12)?;
+        }
+        if geometry.rope && geometry.key_dim.is_some_and(|key_dim| key_dim % 2 == 1) {
+            return Err(self.sources.refuse(&[table, &["key-dim"]].concat(), EVEN));
+        }
+        match (geometry.num_heads, geometry.num_kv_heads) {
+            (Some(num_heads), Some(num_kv_heads)) => self.heads(table, num_heads, num_kv_heads),
+            _ => Ok(()),
+        }
+    }
+
+    fn optimizer(&self, table: &[&str], optimizer: &Optimizer) -> Result<()> {
+        self.real(table, "learning-rate", optimizer.learning_rate, (Excluded(0.0), Included(10.0)))?;
+        self.real(table, "final-fraction", optimizer.final_fraction, (Included(0.0), Included(1.0)))?;
+        self.real(table, "warmup-fraction", optimizer.warmup_fraction, (Included(0.0), Included(1.0)))?;
+        let betas = [table, &["betas"]].concat();
+        self.real(&betas, "0", optimizer.betas[0], (Included(0.0), Excluded(1.0)))?;
+        self.real(&betas, "1", optimizer.betas[1], (Included(0.0), Excluded(1.0)))?;
+        self.real(table, "epsilon", optimizer.epsilon, (Excluded(0.0), Included(1.0)))?;
+        self.real(table, "weight-decay", optimizer.weight_decay, (Included(0.0), Included(10.0)))?;
+        self.real(table, "clip", optimizer.clip, (Excluded(0.0), Included(1e6)))
+    }
+
+    /// The budget of the recipe `table` must pay for a step at least.
+    fn budget(&self, table: &str, budget: Count, sequence_length: usize, batch_size: usize) -> Result<()> {
+        self.whole(&[table], "sequence-length", sequence_length, 1 << 20)?;
+        self.whole(&[table], "batch-size", batch_size, 1 << 16)?;
+        if budget.0 > MOST_TOKENS {
+            return Err(self
+                .sources
+                .refuse(&[table, "token-budget"], &format!("at most {}", Count(MOST_TOKENS))));
+        }
+        let step = (sequence_length * batch_size) as u64;
+        if budget.0 >= step {
+            return Ok(());
+        }
+        let keys = [[table, "token-budget"], [table, "batch-size"], [table, "sequence-length"]];
+        let latest = self.sources.latest(&[&keys[0], &keys[1], &keys[2]]);
+        let message = format!("`{}` is less than one step takes", dotted(&keys[0]));
+        let error = Error::manifest(message).hint(format!(
+            "a step takes {batch_size} sequences of {sequence_length} tokens, so at least {step}"
+        ));
+        Err(self.sources.point(error, latest, At::Value, format!("{budget} is under {step}")))
+    }
+
+    fn stop(&self, stop: &Stop) -> Result<()> {
+        let table = ["search", "stop"];
+        match *stop {
+            Stop::MaxRelativeDrop(drop) => {
+                self.real(&table, "max-relative-drop", drop, (Excluded(0.0), Included(1.0)))
+            }
+            Stop::MinScore(score) => self.real(&table, "min-score", score, (Included(0.0), Included(1.0))),
+            Stop::Never {} => Ok(()),
+        }
+    }
+}
+
+/// What rotary positions ask of a width.
+const EVEN: &str = "even, as rotary positions turn channels in pairs";
+
+/// More tokens than any model has seen.
+const MOST_TOKENS: u64 = 1_000_000_000_000_000;
+
+fn words((low, high): (Bound<f64>, Bound<f64>)) -> String {
+    let low = match low {
+        Included(low) => format!("at least {low}"),
+        Excluded(low) => format!("above {low}"),
+        Bound::Unbounded => String::new(),
+    };
+    match high {
+        Included(high) => format!("{low} and at most {high}"),
+        Excluded(high) => format!("{low} and below {high}"),
+        Bound::Unbounded => low,
+    }
+}

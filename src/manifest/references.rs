@@ -1,0 +1,190 @@
+//! The experiment's name, and the names on its sweep's axes.
+
+use super::blame::At;
+use super::load::Loaded;
+use super::node::{dotted, steps};
+use super::suggest::{did_you_mean, listed};
+use super::{Exclude, Manifest};
+use crate::error::{Error, Result};
+
+/// The tables that an axis may reach into; the others change no result, or are the sweep itself.
+const SWEPT: [&str; 7] = ["models", "variants", "tasks", "corpus", "distil", "search", "pretrain"];
+
+/// Checks what a sweep needs and what it names.
+pub(super) fn check(loaded: &Loaded) -> Result<()> {
+    let check = Check { loaded, manifest: &loaded.manifest };
+    let sweep = &loaded.manifest.sweep;
+    check.name()?;
+    check.named("model", &sweep.model)?;
+    check.named("variant", &sweep.variant)?;
+    check.named("task", &sweep.task)?;
+    sweep.axes.iter().try_for_each(|(key, values)| check.axis(key, values))?;
+    check.apart()?;
+    sweep.exclude.iter().enumerate().try_for_each(|(index, exclude)| check.exclude(index, exclude))?;
+    check.not_empty()
+}
+
+struct Check<'a> {
+    loaded: &'a Loaded,
+    manifest: &'a Manifest,
+}
+
+impl Check<'_> {
+    fn point(&self, error: Error, path: &[&str], at: At, label: &str) -> Error {
+        self.loaded.sources().point(error, path, at, label)
+    }
+
+    fn name(&self) -> Result<()> {
+        let Some(name) = &self.manifest.name else {
+            let error = Error::manifest("the experiment has no `name`")
+                .hint("write `name = \"my-experiment\"` at the top");
+            return Err(self.point(error, &["name"], At::Key, "`name` is missing"));
+        };
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !name.is_empty() && name.bytes().all(allowed) {
+            return Ok(());
+        }
+        let error = Error::manifest(format!("`{name}` cannot name an experiment"))
+            .hint("names are made of lower-case letters, digits and hyphens, as files are named after them");
+        Err(self.point(error, &["name"], At::Value, "not such a name"))
+    }
+
+    /// The names defined for an axis.
+    fn defined(&self, axis: &str) -> Vec<&str> {
+        match axis {
+            "model" => self.manifest.models.keys().map(String::as_str).collect(),
+            "variant" => self.manifest.variants.keys().map(String::as_str).collect(),
+            _ => self.manifest.tasks.keys().map(String::as_str).collect(),
+        }
+    }
+
+    /// The entries of `sweep.model`, `.variant` or `.task` must be defined, and differ.
+    fn named(&self, axis: &str, entries: &[String]) -> Result<()> {
+        let defined = self.defined(axis);
+        for (index, entry) in entries.iter().enumerate() {
+            let path = ["sweep", axis, &index.to_string()];
+            if !defined.contains(&entry.as_str()) {
+                let error = Error::manifest(format!("no {axis} is called `{entry}`")).hint(did_you_mean(
+                    entry,
+                    &defined,
+                    &format!("the {axis}s defined are"),
+                ));
+                return Err(self.point(error, &path, At::Value, "not defined"));
+            }
+            if entries[..index].contains(entry) {
+                return Err(self.twice(&path, entry));
+            }
+        }
+        Ok(())
+    }
+
+    fn twice(&self, path: &[&str], value: &str) -> Error {
+        let error =
+            Error::manifest(format!("`{value}` is on the axis `{}` twice", dotted(&path[..path.len() - 1])));
+        self.point(error, path, At::Value, "the same cells again")
+    }
+
+    /// An axis over a dotted key: each of its values must make a manifest.
+    fn axis(&self, key: &str, values: &[toml::Value]) -> Result<()> {
+        self.axis_key(key)?;
+        if values.is_empty() {
+            let error = Error::manifest(format!("the axis `{key}` has no values"));
+            return Err(self.point(error, &["sweep", "axes", key], At::Value, "no values, so no cells"));
+        }
+        let mut points = Vec::new();
+        for (index, value) in values.iter().enumerate() {
+            let point = self.loaded.with(&[(key.to_owned(), value.clone())])?;
+            if points.contains(&point) {
+                let path = ["sweep", "axes", key, &index.to_string()];
+                return Err(self.twice(&path, &value.to_string()));
+            }
+            points.push(point);
+        }
+        Ok(())
+    }
+
+    /// Axes that reach into one another would undo each other's values.
+    fn apart(&self) -> Result<()> {
+        let axes: Vec<_> =
+            self.manifest.sweep.axes.keys().map(|key| (key, steps(key).unwrap_or_default())).collect();
+        for (index, (key, path)) in axes.iter().enumerate() {
+            let clashes = |other: &[String]| other.starts_with(path) || path.starts_with(other);
+            if let Some((other, _)) = axes[..index].iter().find(|(_, other)| clashes(other)) {
+                let error = Error::manifest(format!("the axes `{other}` and `{key}` set the same value"));
+                return Err(self.point(error, &["sweep", "axes", key], At::Key, "one too many"));
+            }
+        }
+        Ok(())
+    }
+
+    fn axis_key(&self, key: &str) -> Result<()> {
+        let refuse = |message: String, hint: String| {
+            let error = Error::manifest(message).hint(hint);
+            Err(self.point(error, &["sweep", "axes", key], At::Key, "not an axis"))
+        };
+        let path = steps(key).unwrap_or_default();
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let axis = match path[..] {
+            [axis @ ("model" | "variant" | "task")] => {
+                return refuse(
+                    format!("`{key}` is an axis of its own"),
+                    format!("write `{axis} = […]` in `[sweep]`"),
+                );
+            }
+            [table, ..] if !SWEPT.contains(&table) => {
+                let hint = did_you_mean(table, &SWEPT, "an axis can be over a key of");
+                return refuse(format!("no axis can be over `{key}`"), hint);
+            }
+            [] => return refuse(format!("`{key}` is not a dotted key"), EXAMPLE.to_owned()),
+            ["models", ..] => "model",
+            ["variants", ..] => "variant",
+            ["tasks", ..] => "task",
+            _ => return Ok(()),
+        };
+        let defined = self.defined(axis);
+        match path[1..] {
+            [name, _, ..] if defined.contains(&name) => Ok(()),
+            [name, ..] => refuse(
+                format!("no {axis} is called `{name}`"),
+                did_you_mean(name, &defined, &format!("the {axis}s defined are")),
+            ),
+            [] => refuse(format!("no axis can be over all of `{key}`"), EXAMPLE.to_owned()),
+        }
+    }
+
+    /// What an exclusion names must be on the axes, or it matches nothing.
+    fn exclude(&self, index: usize, exclude: &Exclude) -> Result<()> {
+        let sweep = &self.manifest.sweep;
+        for (axis, name, entries) in [
+            ("model", &exclude.model, &sweep.model),
+            ("variant", &exclude.variant, &sweep.variant),
+            ("task", &exclude.task, &sweep.task),
+        ] {
+            let Some(name) = name.as_ref().filter(|name| !entries.contains(name)) else { continue };
+            let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+            let error = Error::manifest(format!("this excludes nothing: `{name}` is not in `sweep.{axis}`"))
+                .hint(did_you_mean(name, &entries, &format!("in `sweep.{axis}` are")));
+            let path = ["sweep", "exclude", &index.to_string(), axis];
+            return Err(self.point(error, &path, At::Value, "matches nothing"));
+        }
+        Ok(())
+    }
+
+    fn not_empty(&self) -> Result<()> {
+        let sweep = &self.manifest.sweep;
+        for (axis, entries) in [("model", &sweep.model), ("task", &sweep.task)] {
+            if entries.is_empty() {
+                let error = Error::manifest(format!("the sweep names no {axis}, so it has no cells"))
+                    .hint(format!("the {axis}s defined are {}", listed(&self.defined(axis))));
+                return Err(self.point(error, &["sweep", axis], At::Value, &format!("no {axis}")));
+            }
+        }
+        if sweep.combinations().is_empty() {
+            let error = Error::manifest("the sweep excludes all of its cells");
+            return Err(self.point(error, &["sweep", "exclude"], At::Key, "nothing is left"));
+        }
+        Ok(())
+    }
+}
+
+const EXAMPLE: &str = "write for example `\"distil.token-budget\" = [\"1M\", \"10M\"]`";

@@ -1,0 +1,122 @@
+//! The shape of a manifest, read off its own JSON schema: where tables, lists and choices stand.
+//!
+//! A choice is an externally tagged enum. One place says which keys hold one, the types themselves.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde_json::Value as Json;
+
+use super::node::{Node, Value};
+use super::schema::experiment_schema;
+
+/// What may stand at a place of a manifest.
+#[derive(Debug)]
+pub(super) enum Shape {
+    /// A table with these keys.
+    Table(BTreeMap<String, Shape>),
+    /// A table from names of the user's choice.
+    Names(Box<Shape>),
+    /// One of several alternatives: a bare word, or a table of one key with a value of this shape.
+    Choice(BTreeMap<String, Option<Shape>>),
+    /// A list, of a set length where there is one.
+    List(Box<Shape>, Option<usize>),
+    /// A path, relative to the file that names it.
+    Path,
+    /// Any other value; its type is serde's to judge.
+    Leaf,
+}
+
+static MANIFEST: LazyLock<Shape> = LazyLock::new(|| {
+    let schema = experiment_schema();
+    Shape::read(&schema, &schema)
+});
+
+impl Shape {
+    /// The shape of a whole manifest.
+    pub fn manifest() -> &'static Self {
+        &MANIFEST
+    }
+
+    /// Reads `schema`, whose references point into `root`.
+    fn read(schema: &Json, root: &Json) -> Self {
+        if let Some(target) = schema["$ref"].as_str().and_then(|link| root.pointer(&link[1..])) {
+            return Self::read(target, root);
+        }
+        if let Some(choices) = choices(schema, root) {
+            return Self::Choice(choices);
+        }
+        match schema["type"].as_str() {
+            Some("object") if schema["additionalProperties"].is_object() => {
+                Self::Names(Box::new(Self::read(&schema["additionalProperties"], root)))
+            }
+            Some("object") => Self::Table(properties(schema, root)),
+            Some("array") => {
+                let length = schema["maxItems"].as_u64().map(|length| length as usize);
+                Self::List(Box::new(Self::read(&schema["items"], root)), length)
+            }
+            Some("string") if schema["format"] == "path" => Self::Path,
+            _ => Self::Leaf,
+        }
+    }
+
+    /// The shape of what stands under `step`.
+    pub fn child(&self, step: &str) -> Option<&Self> {
+        match self {
+            Self::Table(keys) => keys.get(step),
+            Self::Names(shape) => Some(shape),
+            Self::Choice(choices) => choices.get(step)?.as_ref(),
+            Self::List(shape, _) => step.parse::<usize>().is_ok().then_some(shape),
+            Self::Path | Self::Leaf => None,
+        }
+    }
+
+    /// The dotted tables of at most two levels that have a key called `key`.
+    pub fn homes(&self, key: &str) -> Vec<String> {
+        let Self::Table(tables) = self else { return Vec::new() };
+        let has = |shape: &Self| matches!(shape, Self::Table(keys) if keys.contains_key(key));
+        let mut homes = Vec::new();
+        for (name, table) in tables {
+            homes.extend(has(table).then(|| name.clone()));
+            if let Self::Table(inner) = table {
+                homes.extend(
+                    inner.iter().filter(|(_, shape)| has(shape)).map(|(sub, _)| format!("{name}.{sub}")),
+                );
+            }
+        }
+        homes
+    }
+
+    /// Drops from `earlier` what `later` unsays: the alternatives that a choice no longer takes.
+    ///
+    /// Tables merge, and the table of a choice would come to hold two alternatives. So a later layer
+    /// that takes another one replaces, and a later layer that takes the same one merges into it.
+    pub fn give_way(&self, earlier: &mut Node, later: &Node) {
+        let (Value::Table(old), Value::Table(new)) = (&mut earlier.value, &later.value) else { return };
+        if let Self::Choice(_) = self {
+            old.retain(|name, _| new.contains_key(name));
+        }
+        for (step, node) in old {
+            if let (Some(shape), Some(later)) = (self.child(step), new.get(step)) {
+                shape.give_way(node, later);
+            }
+        }
+    }
+}
+
+fn properties(schema: &Json, root: &Json) -> BTreeMap<String, Shape> {
+    let keys = schema["properties"].as_object().into_iter().flatten();
+    keys.map(|(key, schema)| (key.clone(), Shape::read(schema, root))).collect()
+}
+
+/// The alternatives of an externally tagged enum; `None` where `schema` is of another kind.
+fn choices(schema: &Json, root: &Json) -> Option<BTreeMap<String, Option<Shape>>> {
+    let alternatives = || schema["oneOf"].as_array().into_iter().flatten();
+    let tables = alternatives().filter(|one| one["required"].as_array().is_some_and(|keys| keys.len() == 1));
+    let words = alternatives().chain([schema]).flat_map(|one| {
+        one["enum"].as_array().into_iter().flatten().chain([&one["const"]]).filter_map(Json::as_str)
+    });
+    let mut choices: BTreeMap<_, _> = words.map(|word| (word.to_owned(), None)).collect();
+    choices.extend(tables.flat_map(|table| properties(table, root)).map(|(key, shape)| (key, Some(shape))));
+    (!choices.is_empty()).then_some(choices)
+}

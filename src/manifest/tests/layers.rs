@@ -1,0 +1,130 @@
+//! Which layer wins, and what each of them is blamed for.
+
+use super::*;
+use crate::manifest::{CorpusSource, Count, Manifest, ModelSource, Stop};
+
+fn stacked(files: &[(&str, &str)]) -> Manifest {
+    let base = [("base.toml", BASE)];
+    let files: Vec<_> = base.iter().chain(files).copied().collect();
+    Folder::of(&files).load("main.toml", &[]).expect("a manifest").manifest
+}
+
+#[test]
+fn tables_merge_and_later_layers_win() {
+    let manifest = stacked(&[
+        ("low.toml", "[distil]\nbatch-size = 4\nseed = 1\ntoken-budget = \"1M\""),
+        ("high.toml", "[distil]\nbatch-size = 8\nseed = 2"),
+        (
+            "main.toml",
+            &format!(
+                "extends = [\"base.toml\", \"low.toml\", \"high.toml\"]\nname = \"a\"\ndistil.seed = 3\n{SWEEP}"
+            ),
+        ),
+    ]);
+    let distil = manifest.distil;
+    assert_eq!((distil.token_budget, distil.batch_size, distil.seed.0), (Count(1_000_000), 8, 3));
+}
+
+#[test]
+fn lists_are_replaced() {
+    let manifest = stacked(&[
+        ("low.toml", "sweep.task = [\"recall\", \"facts\"]"),
+        ("main.toml", &format!("{}{SWEEP}", HEAD.replace("[", "[\"low.toml\", "))),
+    ]);
+    assert_eq!(manifest.sweep.task, ["recall"]);
+}
+
+#[test]
+fn another_alternative_replaces_and_the_same_one_merges() {
+    let manifest = stacked(&[(
+        "main.toml",
+        &format!(
+            "{HEAD}models.mini.source.pretrain = {{ hidden-size = 8, intermediate-size = 8, num-layers = 1, \
+             num-heads = 1, num-kv-heads = 1, head-dim = 8 }}\nmodels.new.source.pretrain.num-layers = 9\n\
+             search.stop.never = {{}}\n{SWEEP}"
+        ),
+    )]);
+    assert!(matches!(manifest.models["mini"].source, ModelSource::Pretrain(_)));
+    let ModelSource::Pretrain(new) = &manifest.models["new"].source else { panic!("still pretrained") };
+    assert_eq!((new.num_layers, new.hidden_size), (9, 64));
+    assert_eq!(manifest.search.stop, Stop::Never {});
+}
+
+#[test]
+fn an_alternative_that_was_replaced_does_not_come_back() {
+    let folder = Folder::of(&[
+        ("base.toml", BASE),
+        ("path.toml", "models.new.source.path = \"x\""),
+        ("main.toml", "extends = [\"base.toml\", \"path.toml\"]\nmodels.new.source.pretrain.num-layers = 9"),
+    ]);
+    let error = folder.load("main.toml", &[]).expect_err("half an architecture");
+    assert_eq!(error.to_string(), "`models.new.source.pretrain` has no `hidden-size`");
+    assert_eq!(underlined(&error), ("main.toml".to_owned(), "pretrain".to_owned()));
+}
+
+#[test]
+fn a_base_of_two_bases_counts_once() {
+    let manifest = stacked(&[
+        ("low.toml", "distil.seed = 1\ndistil.batch-size = 1"),
+        ("left.toml", "extends = [\"low.toml\"]\ndistil.seed = 2"),
+        ("right.toml", "extends = [\"low.toml\"]\ndistil.batch-size = 2"),
+        (
+            "main.toml",
+            &format!("extends = [\"base.toml\", \"left.toml\", \"right.toml\"]\nname = \"a\"\n{SWEEP}"),
+        ),
+    ]);
+    assert_eq!((manifest.distil.seed.0, manifest.distil.batch_size), (2, 2), "`right` does not undo `left`");
+}
+
+#[test]
+fn a_circle_is_refused_with_its_chain() {
+    let folder = Folder::of(&[
+        ("main.toml", "extends = [\"a/one.toml\"]"),
+        ("a/one.toml", "extends = [\"../two.toml\"]"),
+        ("two.toml", "extends = [\"./a/one.toml\"]"),
+    ]);
+    let error = folder.load("main.toml", &[]).expect_err("a circle");
+    assert!(error.to_string().ends_with("a/one.toml` extends itself"), "{error}");
+    assert_eq!(underlined(&error), ("two.toml".to_owned(), "\"./a/one.toml\"".to_owned()));
+    let chain: Vec<_> = hint(&error).split(" -> ").map(|name| folder.0.path().join(name)).collect();
+    assert_eq!(chain, ["a/one.toml", "two.toml", "a/one.toml"].map(|name| folder.path(name)));
+}
+
+#[test]
+fn the_layer_that_wrote_a_value_is_blamed() {
+    for (base, main, name, token) in [
+        ("distil.batch-size = 0", "", "low.toml", "0"),
+        ("distil.batch-size = 0", "distil.batch-size = 0x0", "main.toml", "0x0"),
+        ("distil.batch-size = \"x\"", "distil.seed = 1", "low.toml", "\"x\""),
+        ("distil.batch = 1", "distil.seed = 1", "low.toml", "batch"),
+        ("models.x.source.path = 1", "", "low.toml", "1"),
+        ("sweep.model = [\"nano\"]", "", "low.toml", "\"nano\""),
+        ("distil.token-budget = \"1k\"", "distil.batch-size = 64", "main.toml", "64"),
+    ] {
+        let main = format!("extends = [\"low.toml\"]\nname = \"a\"\n{main}");
+        let folder = Folder::of(&[("low.toml", base), ("main.toml", &main)]);
+        let error = folder.load("main.toml", &[]).expect_err(base);
+        assert_eq!(underlined(&error), (name.to_owned(), token.to_owned()), "{base} under {main}");
+    }
+}
+
+#[test]
+fn paths_start_from_the_file_that_names_them() {
+    let models = "models.mini.source.path = \"../models/mini\"\ntasks.recall.source.world.kind = \"recall\"";
+    let main = "extends = [\"base/models.toml\"]\nname = \"a\"\ncorpus.source = { text = \"corpus.txt\" }\n\
+                [sweep]\nmodel = [\"mini\"]\ntask = [\"recall\"]\n\
+                [sweep.axes]\n\"models.mini.source.path\" = [\"other\", \"/abs/olute\"]";
+    let folder = Folder::of(&[("base/models.toml", models), ("main.toml", main)]);
+    let loaded = folder.load("main.toml", &[]).expect("a manifest");
+    let inside = |name: &str| folder.path(name).display().to_string();
+    assert_eq!(loaded.manifest.models["mini"].source, ModelSource::Path(inside("models/mini")));
+    assert_eq!(loaded.manifest.corpus.source, CorpusSource::Text(inside("corpus.txt")));
+
+    let at = |value: &str| {
+        let overrides = [("models.mini.source.path".to_owned(), value.into())];
+        loaded.with(&overrides).expect("an axis' value").models["mini"].source.clone()
+    };
+    assert_eq!(at("other"), ModelSource::Path(inside("other")));
+    assert_eq!(at("/abs/olute"), ModelSource::Path("/abs/olute".to_owned()));
+    assert_eq!(at("elsewhere"), ModelSource::Path("elsewhere".to_owned()), "from the working directory");
+}

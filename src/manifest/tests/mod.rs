@@ -1,0 +1,85 @@
+//! Manifests, good and bad, as users write them.
+
+mod arbitrary;
+mod bad;
+mod bundled;
+mod layers;
+mod rendered;
+mod sets;
+
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+
+use super::{Loaded, load};
+use crate::error::{Error, Result};
+
+/// A base file with one of each.
+const BASE: &str = r#"[models.mini]
+source = { path = "models/mini" }
+[models.new.source.pretrain]
+hidden-size = 64
+intermediate-size = 128
+num-layers = 2
+num-heads = 4
+num-kv-heads = 2
+head-dim = 16
+[variants.gla]
+block = { gla = {} }
+[variants.gdn]
+block = { gdn = { conv-size = 4 } }
+[tasks.recall]
+source = { world = { kind = "recall" } }
+[tasks.facts]
+source = { world = { kind = "facts" } }
+"#;
+
+/// The first lines of an experiment over [`BASE`].
+const HEAD: &str = "extends = [\"base.toml\"]\nname = \"try\"\n";
+
+/// A sweep over [`BASE`].
+const SWEEP: &str = "[sweep]\nmodel = [\"mini\"]\nvariant = [\"gla\"]\ntask = [\"recall\"]\n";
+
+/// A folder of manifests that is deleted at the end.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn of(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            std::fs::write(path, text).expect("a file");
+        }
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn load(&self, name: &str, sets: &[&str]) -> Result<Loaded> {
+        let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
+        load(&self.path(name), &sets)
+    }
+}
+
+/// Loads `text` as an experiment beside [`BASE`].
+fn load_text(text: &str) -> Result<Loaded> {
+    Folder::of(&[("base.toml", BASE), ("main.toml", text)]).load("main.toml", &[])
+}
+
+/// The last part of the underlined file's name, and the underlined token.
+fn underlined(error: &Error) -> (String, String) {
+    let label = error.labels().and_then(|mut labels| labels.next()).expect("a label");
+    let contents =
+        error.source_code().expect("a text").read_span(label.inner(), 0, 0).expect("a span in the text");
+    let skipped = label.offset() - contents.span().offset();
+    let token = &contents.data()[skipped..skipped + label.len()];
+    let name = Path::new(contents.name().expect("a name")).file_name().expect("a file name");
+    (name.to_string_lossy().into_owned(), String::from_utf8_lossy(token).into_owned())
+}
+
+fn hint(error: &Error) -> String {
+    error.help().map(|hint| hint.to_string()).unwrap_or_default()
+}

@@ -1,0 +1,102 @@
+//! `--set` and the sweep's axes: values over the files.
+
+use super::*;
+use crate::manifest::{Count, Manifest, ModelSource, Stop};
+
+fn set(sets: &[&str]) -> Result<Manifest> {
+    let main = format!("{HEAD}{SWEEP}");
+    Ok(Folder::of(&[("base.toml", BASE), ("main.toml", &main)]).load("main.toml", sets)?.manifest)
+}
+
+#[test]
+fn a_set_overrides_one_value() {
+    let manifest = set(&[
+        "distil.token-budget=\"1M\"",
+        "distil.seed = 1",
+        "distil.seed=2",
+        "search.stop={ min-score = 0.5 }",
+        "sweep.task=[\"facts\"]",
+        "models.\"a.b\".source.path='x/../y'",
+        "sweep.axes.\"distil.batch-size\"=[1, 2]",
+    ])
+    .expect("a manifest");
+    assert_eq!(manifest.distil.token_budget, Count(1_000_000));
+    assert_eq!(manifest.distil.seed.0, 2, "the last one wins");
+    assert_eq!(manifest.search.stop, Stop::MinScore(0.5));
+    assert_eq!(manifest.sweep.task, ["facts"]);
+    assert_eq!(manifest.models["a.b"].source, ModelSource::Path("y".to_owned()));
+    assert_eq!(manifest.sweep.axes["distil.batch-size"].len(), 2);
+}
+
+#[test]
+fn a_bad_set_is_underlined_in_what_was_typed() {
+    let quoting = "a string is quoted, and the quotes hidden from the shell: `--set 'name=\"other\"'`";
+    let budget =
+        "a string is quoted, and the quotes hidden from the shell: `--set 'distil.token-budget=\"1M\"'`";
+    for (text, message, token, said) in [
+        (
+            "name=other",
+            "`--set` cannot be read: string values must be quoted, expected literal string",
+            "other",
+            quoting,
+        ),
+        ("distil.token-budget=1M", "`--set` cannot be read: invalid unquoted string", "1M", budget),
+        ("distil.tokn-budget=1", "unknown key `tokn-budget`", "tokn-budget", "did you mean `token-budget`?"),
+        ("distil.batch-size=0", "`distil.batch-size` must be at least 1", "0", ""),
+        ("sweep.model=[\"miny\"]", "no model is called `miny`", "\"miny\"", "did you mean `mini`?"),
+        ("extends=[\"x\"]", "`--set` cannot change `extends`", "extends", ""),
+    ] {
+        let error = set(&[text]).expect_err(text);
+        assert_eq!(error.to_string(), message, "{text}");
+        assert_eq!(underlined(&error), ("--set".to_owned(), token.to_owned()), "{text}");
+        assert_eq!(hint(&error), said, "{text}");
+    }
+    for text in ["", "# nothing", "[distil]\nseed = 1", "name = \"a\"\nquestion = \"b\""] {
+        let error = set(&[text]).expect_err(text);
+        assert_eq!(error.to_string(), "`--set` takes one `path=value`", "{text}");
+        assert_eq!(underlined(&error).1, text);
+    }
+}
+
+#[test]
+fn an_axis_value_is_laid_over_everything() {
+    let text = format!(
+        "{HEAD}{SWEEP}[sweep.axes]\n\"distil.token-budget\" = [\"1M\", \"10M\"]\n\"distil.batch-size\" = [8, 4096]\n"
+    );
+    let loaded = load_text(&text).expect("a manifest");
+    let at = |budget: &str, batch: i64| {
+        loaded.with(&[
+            ("distil.token-budget".to_owned(), budget.into()),
+            ("distil.batch-size".to_owned(), batch.into()),
+        ])
+    };
+    assert_eq!(at("10M", 8).expect("fits").distil.token_budget, Count(10_000_000));
+    // Each value is fine alone; together they are not, and the later axis is underlined in its list.
+    let error = at("1M", 4096).expect_err("2M tokens a step");
+    assert_eq!(underlined(&error), ("main.toml".to_owned(), "4096".to_owned()));
+    // A value that is on no list is shown as it was given.
+    let error = at("many", 8).expect_err("no number");
+    assert_eq!(underlined(&error), ("override".to_owned(), "\"many\"".to_owned()));
+    assert_eq!(loaded.manifest, load_text(&text).expect("again").manifest, "overrides leave no trace");
+}
+
+#[test]
+fn later_checks_can_underline_what_they_speak_of() {
+    use crate::manifest::At;
+    let loaded = load_text(&format!("{HEAD}{SWEEP}")).expect("a manifest");
+    let sources = loaded.sources();
+    for (path, at, token) in [
+        (&["sweep", "model", "0"][..], At::Value, "\"mini\""),
+        (&["sweep", "model"], At::Key, "model"),
+        (&["sweep", "model", "7"], At::Value, "model"),
+        (&["models", "mini"], At::Key, "mini"),
+        (&["models", "mini", "source", "path"], At::Value, "\"models/mini\""),
+        (&["distil", "seed"], At::Value, ""),
+    ] {
+        assert_eq!(underlined(&sources.blame(path, at, "so")).1, token, "{path:?}");
+    }
+    assert!(sources.key_span(&["sweep", "model", "0"]).is_none());
+    let span = sources.value_span(&["sweep", "task"]).expect("written");
+    let (name, text) = sources.file(&span);
+    assert!(name.ends_with("main.toml") && &text[span.range] == "[\"recall\"]");
+}
