@@ -1,0 +1,72 @@
+//! How a cell ended, as its worker tells it, before the store vouches for it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error::Result;
+
+use super::finite::ensure_finite;
+use super::key::Key;
+use super::outline::Outline;
+use super::provenance::Provenance;
+use super::record::{Artifact, FORMAT, Outcome, Record};
+use super::stage::Stage;
+
+/// How a cell ended, as its worker tells it; [`super::Claim::finish`] makes a [`Record`] of it.
+#[derive(Clone, Debug)]
+pub struct Draft<T> {
+    /// What was done: the very spec that the key was made of.
+    pub spec: Value,
+    /// What it was done on: the very inputs that the key was made of.
+    pub inputs: BTreeMap<String, Key>,
+    /// The names of the artifacts that were written.
+    pub artifacts: Vec<String>,
+    /// Seconds of work, over all the processes that took part.
+    pub seconds: f64,
+    /// Which program and machine did it.
+    pub provenance: Provenance,
+    /// How it ended.
+    pub outcome: Outcome<T>,
+}
+
+impl<T: Serialize> Draft<T> {
+    /// The record of the cell `key` with this end, if all its numbers are finite.
+    pub(super) fn into_record(
+        self,
+        stage: Stage,
+        key: Key,
+        artifacts: BTreeMap<String, Artifact>,
+    ) -> Result<Record<T>> {
+        ensure_finite(&self.outcome)?;
+        ensure_finite(&self.seconds)?;
+        Ok(Record {
+            format: FORMAT,
+            stage,
+            key,
+            version: stage.version(),
+            spec: self.spec,
+            inputs: self.inputs,
+            artifacts,
+            seconds: self.seconds,
+            finished: now(),
+            provenance: self.provenance,
+            outcome: self.outcome,
+        })
+    }
+}
+
+impl<T> Draft<T> {
+    /// What the cell `key` would be if this is its draft; see [`Outline::is_sound`].
+    pub(super) fn outline(&self, stage: Stage, key: Key) -> Outline {
+        let (spec, inputs) = (self.spec.clone(), self.inputs.clone());
+        Outline { stage, key, version: stage.version(), spec, inputs }
+    }
+}
+
+/// The time to the second: UTC, RFC 3339.
+fn now() -> String {
+    let second = jiff::Timestamp::now().as_second();
+    jiff::Timestamp::from_second(second).expect("a second of a timestamp is one").to_string()
+}

@@ -1,0 +1,39 @@
+//! The memory of the house: what cells are called, what became of them, and where that is written.
+//!
+//! A cell's [`Key`] is made of everything that decides its result and of nothing else. Its
+//! [`Record`] is written once, whole, when the cell ends; a held [`Claim`] means that it is running
+//! and nothing else does. The store runs nothing and does not know how a result comes about.
+
+mod claim;
+mod draft;
+mod envelope;
+mod events;
+mod finite;
+mod key;
+mod layout;
+mod outline;
+mod provenance;
+mod prune;
+mod record;
+mod result;
+mod shelf;
+mod stage;
+
+pub use claim::Claim;
+pub use draft::Draft;
+pub use events::{Events, read_events};
+pub use key::{Key, key_of};
+pub use layout::{CellFolder, Layout};
+pub use outline::Outline;
+pub use provenance::Provenance;
+pub use prune::Leftover;
+pub use record::{Artifact, FORMAT, Outcome, Record};
+pub use result::{
+    Chosen, DistilResult, ItemScore, LayerCurvePoint, LayerLoss, LossPoint, PretrainResult, Round,
+    ScoreResult, SearchResult, TestScore, Trial,
+};
+pub use shelf::{Found, Store};
+pub use stage::Stage;
+
+#[cfg(test)]
+mod fixtures;

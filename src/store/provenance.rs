@@ -1,0 +1,80 @@
+//! Where a result comes from: the program, the machine and the command. Nothing here decides a result.
+
+use serde::{Deserialize, Serialize};
+
+/// Which program made a record, on what and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The version of the program.
+    pub version: String,
+    /// The revision of its source, where the build was told (`DTR_REVISION`).
+    pub revision: Option<String>,
+    /// The optional features that were built in.
+    pub features: Vec<String>,
+    /// The device that computed, in words.
+    pub device: String,
+    /// Threads of the processor at work.
+    pub threads: usize,
+    /// The operating system.
+    pub host_os: String,
+    /// The processor's architecture.
+    pub host_arch: String,
+    /// The command line.
+    pub command: Vec<String>,
+    /// The most memory that the process held up to now, in bytes, where the system tells.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+impl Provenance {
+    /// This process, computing on `device` with `threads` threads.
+    pub fn here(device: impl Into<String>, threads: usize) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision: option_env!("DTR_REVISION").map(str::to_owned),
+            features: features(),
+            device: device.into(),
+            threads,
+            host_os: std::env::consts::OS.to_owned(),
+            host_arch: std::env::consts::ARCH.to_owned(),
+            // Lossy: a path that is not UTF-8 is no reason to panic here.
+            command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+            peak_memory_bytes: peak_memory_bytes(),
+        }
+    }
+}
+
+/// The optional features that were built in.
+fn features() -> Vec<String> {
+    let all = [("cuda", cfg!(feature = "cuda"))];
+    all.into_iter().filter(|(_, is_built_in)| *is_built_in).map(|(name, _)| name.to_owned()).collect()
+}
+
+fn peak_memory_bytes() -> Option<u64> {
+    high_water_mark(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// The line `VmHWM:     1234 kB` of Linux's process status, in bytes.
+fn high_water_mark(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peak_memory_is_read_from_the_process_status() {
+        assert_eq!(high_water_mark("VmPeak:\t   9 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"), Some(2 << 20));
+        assert_eq!(high_water_mark("Name:\tdtr\n"), None);
+    }
+
+    #[test]
+    fn a_record_can_say_where_it_comes_from() {
+        let here = Provenance::here("cpu", 2);
+        assert_eq!(here.version, env!("CARGO_PKG_VERSION"));
+        assert!(!here.command.is_empty());
+        assert!(here.peak_memory_bytes.is_none_or(|bytes| bytes > 0));
+    }
+}

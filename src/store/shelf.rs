@@ -1,0 +1,227 @@
+//! Finding what cells came to, and claiming those that are still to be done.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use crate::error::{Error, Result};
+use crate::files::{self, Lock};
+
+use super::claim::Claim;
+use super::key::Key;
+use super::layout::{CellFolder, Layout};
+use super::outline::Outline;
+use super::record::{self, Outcome, Reading, Record};
+use super::stage::Stage;
+
+/// How often [`Store::claim_wait`] looks whether the other process is done.
+const WAIT_PAUSE: Duration = Duration::from_millis(200);
+
+/// The results of a folder.
+#[derive(Clone, Debug)]
+pub struct Store {
+    layout: Layout,
+}
+
+/// What the store knows of a cell.
+#[derive(Debug, PartialEq)]
+pub enum Found<T> {
+    /// Nothing: it never ended.
+    Missing,
+    /// It ended with a result.
+    Done(Record<T>),
+    /// It ended with an error.
+    Failed(Record<T>),
+    /// Its record is damaged or another cell's, so the cell has to be done again.
+    Corrupt {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Store {
+    /// The store in the folder `results`. Creates nothing: looking leaves no trace.
+    pub fn open(results: &Path) -> Result<Self> {
+        match results.is_dir() || !results.exists() {
+            true => Ok(Self { layout: Layout::new(results) }),
+            false => Err(Error::environment(format!("`{}` is not a folder for results", results.display()))),
+        }
+    }
+
+    /// Where things lie.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// What became of a cell. Its artifacts are not looked at; [`Store::artifact`] does that.
+    pub fn find<T: DeserializeOwned>(&self, stage: Stage, key: &Key) -> Result<Found<T>> {
+        let path = self.layout.cell(stage, key).record();
+        Ok(match record::read(&path, stage, key)? {
+            Reading::Missing => Found::Missing,
+            Reading::Corrupt(why) => Found::Corrupt { path, why },
+            Reading::Whole(record) => match record.outcome {
+                Outcome::Done(_) => Found::Done(record),
+                Outcome::Failed { .. } => Found::Failed(record),
+            },
+        })
+    }
+
+    /// The file of a record's artifact, after reading it through and comparing digests.
+    pub fn artifact<T>(&self, record: &Record<T>, name: &str) -> Result<PathBuf> {
+        let folder = self.layout.cell(record.stage, &record.key);
+        let Some(expected) = record.artifacts.get(name) else {
+            let message = format!("{} cell {} has no artifact `{name}`", record.stage, record.key.short());
+            return Err(Error::failed(message));
+        };
+        let path = folder.artifact(name)?;
+        match files::digest_file(&path)? == expected.digest {
+            true => Ok(path),
+            false => {
+                Err(Error::environment(format!("`{}` is not the file that was recorded", path.display()))
+                    .hint(format!("delete `{}` to have it made again", folder.path().display())))
+            }
+        }
+    }
+
+    /// Claims a cell for this process; `None` while another has it.
+    ///
+    /// Look with [`Store::find`] once more after claiming: the other may just have finished.
+    pub fn claim(&self, stage: Stage, key: &Key) -> Result<Option<Claim>> {
+        let folder = self.layout.cell(stage, key);
+        // A record that this program cannot replace is better known before the work than after it.
+        record::read::<IgnoredAny>(&folder.record(), stage, key)?;
+        let Some(lock) = Lock::try_acquire(&folder.lock())? else { return Ok(None) };
+        files::remove_temporaries(folder.path())?;
+        Ok(Some(Claim::new(stage, *key, folder, lock)))
+    }
+
+    /// Claims a cell, waiting for another process that has it.
+    ///
+    /// `waiting` is told from time to time how long it has been; an error from it ends the wait.
+    pub fn claim_wait(
+        &self,
+        stage: Stage,
+        key: &Key,
+        mut waiting: impl FnMut(Duration) -> Result<()>,
+    ) -> Result<Claim> {
+        let start = Instant::now();
+        loop {
+            if let Some(claim) = self.claim(stage, key)? {
+                return Ok(claim);
+            }
+            waiting(start.elapsed())?;
+            std::thread::sleep(WAIT_PAUSE);
+        }
+    }
+
+    /// Whether some process, this one included, is at work on a cell.
+    pub fn is_running(&self, stage: Stage, key: &Key) -> Result<bool> {
+        Lock::is_held(&self.layout.cell(stage, key).lock())
+    }
+
+    /// The cells of a stage that ended, in the order of their keys: what each did, not what it came to.
+    pub fn outlines(&self, stage: Stage) -> Result<Vec<Outline>> {
+        let cells = self.layout.cells(stage)?.into_iter();
+        let ended = cells.map(|(_, folder)| folder).filter(|folder: &CellFolder| folder.record().exists());
+        Ok(ended.filter_map(|folder| Outline::read(&folder)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::envelope;
+    use super::super::fixtures::{self, Shelf};
+    use super::*;
+
+    #[test]
+    fn what_was_finished_is_found_and_the_rest_is_missing() {
+        let shelf = Shelf::new();
+        let record = shelf.finish("a", Outcome::Done(0.75));
+        assert_eq!(shelf.find("a"), Found::Done(record));
+        assert_eq!(shelf.find("b"), Found::Missing);
+        let record = shelf.finish("b", Outcome::Failed { error: "out of memory".to_owned() });
+        assert_eq!(shelf.find("b"), Found::Failed(record));
+        let done: Vec<Key> =
+            shelf.store.outlines(Stage::Score).unwrap().iter().map(|outline| outline.key).collect();
+        assert_eq!(done.len(), 2);
+        assert!(done.contains(&fixtures::key("a")));
+    }
+
+    #[test]
+    fn looking_creates_nothing() {
+        let shelf = Shelf::new();
+        let results = shelf.results.path().join("later");
+        let store = Store::open(&results).unwrap();
+        assert_eq!(store.find::<f64>(Stage::Score, &fixtures::key("a")).unwrap(), Found::Missing);
+        assert!(!store.is_running(Stage::Score, &fixtures::key("a")).unwrap());
+        assert!(store.outlines(Stage::Score).unwrap().is_empty());
+        assert!(!results.exists());
+    }
+
+    #[test]
+    fn a_file_is_no_results_folder() {
+        let shelf = Shelf::new();
+        let path = shelf.results.path().join("file");
+        fs::write(&path, "").unwrap();
+        assert!(Store::open(&path).is_err());
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_record_is_found_out() {
+        let shelf = Shelf::new();
+        shelf.finish("a", Outcome::Done(0.75));
+        let path = shelf.folder("a").record();
+        let whole = fs::read(&path).unwrap();
+        for bit in 0..whole.len() * 8 {
+            let mut damaged = whole.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, damaged).unwrap();
+            assert!(matches!(shelf.find("a"), Found::Corrupt { .. }), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_record_moved_to_another_cell_is_found_out() {
+        let shelf = Shelf::new();
+        shelf.finish("a", Outcome::Done(0.75));
+        let stranger = shelf.folder("b");
+        fs::create_dir_all(stranger.path()).unwrap();
+        fs::copy(shelf.folder("a").record(), stranger.record()).unwrap();
+        let Found::Corrupt { path, why } = shelf.find("b") else { panic!("served a stranger's record") };
+        assert_eq!(path, stranger.record());
+        assert!(why.contains(&fixtures::key("a").to_string()));
+    }
+
+    #[test]
+    fn a_newer_record_is_refused_and_left_as_it_is() {
+        let shelf = Shelf::new();
+        let path = shelf.folder("a").record();
+        let newer = envelope::seal("{\"format\":2,\"rest\":\"unknown\"}");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &newer).unwrap();
+        let key = fixtures::key("a");
+        assert!(shelf.store.find::<f64>(Stage::Score, &key).is_err());
+        assert!(shelf.store.claim(Stage::Score, &key).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), newer);
+    }
+
+    #[test]
+    fn an_artifact_is_served_until_a_bit_of_it_flips() {
+        let shelf = Shelf::new();
+        let claim = shelf.claim("a").unwrap();
+        fs::write(claim.artifact("twins").unwrap(), b"weights").unwrap();
+        let draft = fixtures::draft("a", Outcome::Done(0.75));
+        let record = claim.finish(draft.with_artifacts(["twins"])).unwrap();
+        assert_eq!(record.artifacts["twins"].bytes, 7);
+        let path = shelf.store.artifact(&record, "twins").unwrap();
+        assert!(shelf.store.artifact(&record, "other").is_err());
+        fs::write(&path, b"weighty").unwrap();
+        let refused = shelf.store.artifact(&record, "twins").unwrap_err();
+        assert!(refused.to_string().contains(&path.display().to_string()));
+    }
+}
