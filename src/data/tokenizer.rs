@@ -1,0 +1,111 @@
+//! The closed language's tokenizer: one word, one token; saved as an ordinary `tokenizer.json`.
+
+use tokenizers::decoders::wordpiece::WordPiece;
+use tokenizers::models::wordlevel::WordLevelBuilder;
+use tokenizers::pre_tokenizers::whitespace::Whitespace;
+use tokenizers::processors::template::TemplateProcessing;
+use tokenizers::{AddedToken, Tokenizer};
+
+use super::world;
+use crate::error::{Error, Result};
+
+/// Special tokens, whose ids are their places here.
+const SPECIAL: [&str; 4] = ["<unk>", "<bos>", "<eos>", "<pad>"];
+
+/// Punctuation marks, each a token of its own.
+const PUNCTUATION: [&str; 3] = [".", ",", "?"];
+
+/// Builds the tokenizer of the closed language, the same for every world.
+///
+/// Ids: the special tokens `<unk>` 0, `<bos>` 1, `<eos>` 2, `<pad>` 3, then punctuation, then words by
+/// alphabet. Encoding with special tokens puts `<bos>` first. Decoding gives back the very text.
+///
+/// # Errors
+/// When the tokenizers library refuses the parts, which would be a bug here.
+pub fn world_tokenizer() -> Result<Tokenizer> {
+    build().map_err(|cause| Error::failed(format!("cannot build the world's tokenizer: {cause}")))
+}
+
+fn build() -> tokenizers::Result<Tokenizer> {
+    let words = world::vocabulary();
+    let tokens = SPECIAL.into_iter().chain(PUNCTUATION).chain(words).map(str::to_owned);
+    let model =
+        WordLevelBuilder::new().vocab(tokens.zip(0..).collect()).unk_token(SPECIAL[0].to_owned()).build()?;
+    let first = TemplateProcessing::builder()
+        .try_single("<bos> $A")?
+        .try_pair("<bos> $A $B")?
+        .special_tokens(vec![("<bos>", 1)])
+        .build()?;
+    let mut tokenizer = Tokenizer::new(model);
+    tokenizer.add_special_tokens(SPECIAL.map(|token| AddedToken::from(token, true)))?;
+    tokenizer.with_pre_tokenizer(Some(Whitespace));
+    tokenizer.with_post_processor(Some(first));
+    // This decoder joins whole words with blanks and draws punctuation to the word before it.
+    tokenizer.with_decoder(Some(WordPiece::default()));
+    Ok(tokenizer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Split;
+    use crate::manifest::WorldTaskKind;
+    use crate::seed::Seed;
+    use world::World;
+
+    fn assert_covers(tokenizer: &Tokenizer, text: &str) {
+        let encoding = tokenizer.encode(text, true).unwrap();
+        assert_eq!(encoding.get_ids()[0], 1, "<bos> comes first");
+        assert!(!encoding.get_ids().contains(&0), "unknown word in: {text}");
+        assert_eq!(tokenizer.decode(encoding.get_ids(), true).unwrap(), text);
+    }
+
+    #[test]
+    fn every_document_encodes_and_decodes_to_itself() {
+        let tokenizer = world_tokenizer().unwrap();
+        let world = World::new(Seed(1));
+        for index in 0..5_000 {
+            assert_covers(&tokenizer, &world.document(Seed(2), index));
+        }
+    }
+
+    #[test]
+    fn every_item_is_covered_and_every_choice_is_one_token() {
+        let tokenizer = world_tokenizer().unwrap();
+        for item in World::new(Seed(1)).every_item() {
+            assert_covers(&tokenizer, &item.prompt);
+            for choice in &item.choices {
+                assert_eq!(tokenizer.encode(choice.as_str(), false).unwrap().len(), 1, "{choice}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_choice_adds_one_token_to_its_prompt() {
+        let tokenizer = world_tokenizer().unwrap();
+        let world = World::new(Seed(1));
+        let item = &world.items(WorldTaskKind::Moves, Split::Test, 1).unwrap()[0];
+        let prompt = tokenizer.encode(item.prompt.as_str(), true).unwrap();
+        let whole = tokenizer.encode(format!("{} {}", item.prompt, item.choices[0]), true).unwrap();
+        assert_eq!(whole.get_ids()[..prompt.len()], *prompt.get_ids());
+        assert_eq!(whole.len(), prompt.len() + 1);
+    }
+
+    #[test]
+    fn saved_text_is_stable_and_reads_back() {
+        let text = world_tokenizer().unwrap().to_string(true).unwrap();
+        assert_eq!(world_tokenizer().unwrap().to_string(true).unwrap(), text);
+        let read: Tokenizer = text.parse().unwrap();
+        assert_eq!(read.get_vocab_size(true), world_tokenizer().unwrap().get_vocab_size(true));
+        for (id, token) in SPECIAL.iter().enumerate() {
+            assert_eq!(read.token_to_id(token), Some(id as u32));
+        }
+        assert_covers(&read, "where is the lamp? in the kitchen.");
+    }
+
+    #[test]
+    fn the_vocabulary_stays_small() {
+        let size = world_tokenizer().unwrap().get_vocab_size(true);
+        assert!((400..=620).contains(&size), "{size}");
+    }
+}

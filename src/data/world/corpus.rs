@@ -1,0 +1,80 @@
+//! Documents: passages with their questions answered, facts, and free sentences between them.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::items::{Draw, is_for_corpus};
+use super::passage::{Passage, Purpose, Question, num_tokens};
+use super::{World, moves, narrative, recall, topic};
+
+/// The longest document, in tokens.
+const MAX_TOKENS: usize = 120;
+
+/// Of a hundred documents, how many hold what. Recall and moves, the hard ones, come to more than half
+/// of the tokens; facts are many documents because they are short ones.
+const NUM_RECALL: u32 = 23;
+const NUM_MOVES: u32 = 24;
+const NUM_FACTS: u32 = 33;
+const NUM_TOPIC: u32 = 13;
+
+/// The share of documents that open with a free sentence.
+const OPENED: f64 = 0.15;
+
+/// Draws a document of `world`.
+pub(super) fn draw(world: &World, rng: &mut ChaCha8Rng) -> String {
+    let mut sentences = Vec::new();
+    if rng.random_bool(OPENED) {
+        sentences.push(narrative::draw(rng));
+    }
+    sentences.extend(draw_body(world, rng));
+    cut(sentences)
+}
+
+fn draw_body(world: &World, rng: &mut ChaCha8Rng) -> Vec<String> {
+    let mut turn = rng.random_range(0..100);
+    let passages: [(Draw, u32); 3] =
+        [(recall::draw, NUM_RECALL), (moves::draw, NUM_MOVES), (topic::draw, NUM_TOPIC)];
+    for (draw, share) in passages {
+        if turn < share {
+            return tell(draw_passage(draw, rng));
+        }
+        turn -= share;
+    }
+    if turn < NUM_FACTS {
+        world.facts().tell(rng)
+    } else {
+        (0..rng.random_range(2..=4)).map(|_| narrative::draw(rng)).collect()
+    }
+}
+
+fn draw_passage(draw: Draw, rng: &mut ChaCha8Rng) -> Passage {
+    loop {
+        let passage = draw(rng, Purpose::Corpus);
+        if is_for_corpus(&passage) {
+            return passage;
+        }
+    }
+}
+
+/// The statements, then every question with its answer.
+fn tell(passage: Passage) -> Vec<String> {
+    let answers = passage.questions.iter().map(Question::answered);
+    std::iter::once(passage.statements).chain(answers).collect()
+}
+
+/// Joins as many of the texts as fit, so that a long passage loses questions, never statements.
+fn cut(texts: Vec<String>) -> String {
+    let mut document = String::new();
+    let mut length = 0;
+    for text in texts {
+        length += num_tokens(&text);
+        if length > MAX_TOKENS {
+            break;
+        }
+        if !document.is_empty() {
+            document.push(' ');
+        }
+        document.push_str(&text);
+    }
+    document
+}

@@ -1,0 +1,36 @@
+//! Free sentences between passages, which state nothing that is ever asked.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::passage::fill;
+use super::words::{PEOPLE, TOWNS};
+
+const SENTENCES: [&str; 12] = [
+    "one morning {person} met {friend} on the way to {town}.",
+    "it was a cold evening in {town}.",
+    "the rain fell on {town} all night.",
+    "{person} and {friend} sat by the fire.",
+    "{person} told {friend} a long story.",
+    "in the spring {friend} wrote to {person}.",
+    "nobody in {town} had slept well.",
+    "{person} laughed, and {friend} laughed too.",
+    "the old people of {town} still speak of it.",
+    "so {person} said to {friend}, listen well.",
+    "this is what {person} saw that day.",
+    "snow lay on the hills above {town}.",
+];
+
+/// Templates whose words belong to the language.
+pub(super) fn templates() -> impl Iterator<Item = &'static str> {
+    SENTENCES.into_iter()
+}
+
+/// Draws one sentence.
+pub(super) fn draw(rng: &mut ChaCha8Rng) -> String {
+    let person = rng.random_range(0..PEOPLE.len());
+    let friend = (person + rng.random_range(1..PEOPLE.len())) % PEOPLE.len();
+    let town = TOWNS[rng.random_range(0..TOWNS.len())];
+    let template = SENTENCES[rng.random_range(0..SENTENCES.len())];
+    fill(template, &[("person", PEOPLE[person]), ("friend", PEOPLE[friend]), ("town", town)])
+}
