@@ -1,0 +1,74 @@
+//! The devices that compute, by the names people type.
+
+use std::str::FromStr;
+
+use burn::tensor::Device;
+
+use crate::error::{Error, Result};
+
+/// A device by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The processor.
+    Cpu,
+    /// A CUDA device by index.
+    Cuda(usize),
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let unknown = || format!("unknown device `{text}`; known are `cpu` and `cuda:0`");
+        match text.split_once(':') {
+            None if text == "cpu" => Ok(Self::Cpu),
+            None if text == "cuda" => Ok(Self::Cuda(0)),
+            Some(("cuda", index)) => index.parse().map(Self::Cuda).map_err(|_| unknown()),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl Choice {
+    /// The device, if this build and machine have it.
+    pub fn open(self) -> Result<Device> {
+        match self {
+            Self::Cpu => Ok(Device::flex()),
+            Self::Cuda(index) => open_cuda(index),
+        }
+    }
+
+    /// The device in words, for records.
+    pub fn name(self) -> String {
+        match self {
+            Self::Cpu => format!("cpu ({})", processor()),
+            Self::Cuda(index) => format!("cuda:{index}"),
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn open_cuda(index: usize) -> Result<Device> {
+    use burn::tensor::DeviceType;
+    let found = Device::enumerate(DeviceType::Cuda).into_vec().len();
+    if index >= found {
+        return Err(Error::environment(format!("no CUDA device {index}: {found} found"))
+            .hint("`dtr doctor` says what is missing"));
+    }
+    Ok(Device::cuda(index))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(_: usize) -> Result<Device> {
+    Err(Error::environment("this build has no CUDA").hint("build with `--features cuda`"))
+}
+
+/// The processor's name, where the system tells.
+pub fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("model name"));
+    line.map_or_else(
+        || std::env::consts::ARCH.to_owned(),
+        |name| name.trim_start_matches([' ', '\t', ':']).to_owned(),
+    )
+}

@@ -1,0 +1,227 @@
+//! A decoder's shape, as `config.json` of Llama, Qwen2 and Qwen3 says it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::manifest::Architecture;
+use crate::ops::RopeScaling;
+
+/// The architectures that are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelType {
+    /// Llama 2, 3, 3.1, 3.2.
+    Llama,
+    /// Qwen2 and Qwen2.5: biases on q, k and v.
+    Qwen2,
+    /// Qwen3: norms on q and k.
+    Qwen3,
+}
+
+/// A decoder's shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The architecture's name in Hugging Face.
+    pub model_type: ModelType,
+    /// Entries of the embedding.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width of the SwiGLU's inner layer.
+    pub intermediate_size: usize,
+    /// Number of layers.
+    pub num_layers: usize,
+    /// Query heads.
+    pub num_heads: usize,
+    /// Key/value heads.
+    pub num_kv_heads: usize,
+    /// Width of a head; need not be `hidden_size / num_heads`.
+    pub head_dim: usize,
+    /// Epsilon of the RMSNorms.
+    pub norm_epsilon: f64,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// How rotary frequencies are stretched.
+    pub rope_scaling: RopeScaling,
+    /// Whether the output head is the embedding.
+    pub tied_head: bool,
+    /// Whether q, k and v have biases.
+    pub qkv_bias: bool,
+    /// Whether q and k are normalised per head.
+    pub qk_norm: bool,
+    /// Positions the model was trained on.
+    pub max_positions: usize,
+}
+
+/// The fields of `config.json` that shape the computation; others are left alone.
+#[derive(Deserialize)]
+struct Raw {
+    model_type: ModelType,
+    vocab_size: usize,
+    hidden_size: usize,
+    intermediate_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: Option<usize>,
+    head_dim: Option<usize>,
+    rms_norm_eps: f64,
+    rope_theta: Option<f64>,
+    rope_scaling: Option<Value>,
+    rope_parameters: Option<Value>,
+    #[serde(default)]
+    tie_word_embeddings: bool,
+    attention_bias: Option<bool>,
+    #[serde(default)]
+    mlp_bias: bool,
+    #[serde(default)]
+    use_sliding_window: bool,
+    hidden_act: Option<String>,
+    max_position_embeddings: usize,
+}
+
+impl Config {
+    /// Reads a `config.json`; what this crate cannot compute faithfully is refused.
+    pub fn parse(text: &str) -> Result<Self> {
+        let raw: Raw = serde_json::from_str(text).map_err(|cause| {
+            Error::environment("`config.json` is not a served architecture").because(cause)
+        })?;
+        raw.refuse_unserved()?;
+        let rope = raw.rope_parameters.as_ref().or(raw.rope_scaling.as_ref());
+        let theta = rope.and_then(|value| value["rope_theta"].as_f64()).or(raw.rope_theta);
+        let config = Self {
+            model_type: raw.model_type,
+            vocab_size: raw.vocab_size,
+            hidden_size: raw.hidden_size,
+            intermediate_size: raw.intermediate_size,
+            num_layers: raw.num_hidden_layers,
+            num_heads: raw.num_attention_heads,
+            num_kv_heads: raw.num_key_value_heads.unwrap_or(raw.num_attention_heads),
+            head_dim: raw.head_dim.unwrap_or(raw.hidden_size / raw.num_attention_heads.max(1)),
+            norm_epsilon: raw.rms_norm_eps,
+            rope_theta: theta.unwrap_or(10_000.0),
+            rope_scaling: rope.map_or(Ok(RopeScaling::None), scaling)?,
+            tied_head: raw.tie_word_embeddings,
+            qkv_bias: raw.model_type == ModelType::Qwen2,
+            qk_norm: raw.model_type == ModelType::Qwen3,
+            max_positions: raw.max_position_embeddings,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// A Llama of `architecture` over `vocab_size` tokens, its head tied to the embedding.
+    pub fn llama(architecture: &Architecture, vocab_size: usize, max_positions: usize) -> Self {
+        Self {
+            model_type: ModelType::Llama,
+            vocab_size,
+            hidden_size: architecture.hidden_size,
+            intermediate_size: architecture.intermediate_size,
+            num_layers: architecture.num_layers,
+            num_heads: architecture.num_heads,
+            num_kv_heads: architecture.num_kv_heads,
+            head_dim: architecture.head_dim,
+            norm_epsilon: 1e-6,
+            rope_theta: 10_000.0,
+            rope_scaling: RopeScaling::None,
+            tied_head: true,
+            qkv_bias: false,
+            qk_norm: false,
+            max_positions,
+        }
+    }
+
+    /// The `config.json` that [`Config::parse`] and transformers read back.
+    pub fn to_json(&self) -> Value {
+        let architecture = match self.model_type {
+            ModelType::Llama => "LlamaForCausalLM",
+            ModelType::Qwen2 => "Qwen2ForCausalLM",
+            ModelType::Qwen3 => "Qwen3ForCausalLM",
+        };
+        serde_json::json!({
+            "architectures": [architecture],
+            "model_type": self.model_type,
+            "vocab_size": self.vocab_size,
+            "hidden_size": self.hidden_size,
+            "intermediate_size": self.intermediate_size,
+            "num_hidden_layers": self.num_layers,
+            "num_attention_heads": self.num_heads,
+            "num_key_value_heads": self.num_kv_heads,
+            "head_dim": self.head_dim,
+            "rms_norm_eps": self.norm_epsilon,
+            "rope_theta": self.rope_theta,
+            "tie_word_embeddings": self.tied_head,
+            "attention_bias": false,
+            "mlp_bias": false,
+            "hidden_act": "silu",
+            "max_position_embeddings": self.max_positions,
+            "torch_dtype": "bfloat16",
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        let sizes = [
+            self.vocab_size,
+            self.hidden_size,
+            self.intermediate_size,
+            self.num_layers,
+            self.num_heads,
+            self.num_kv_heads,
+            self.head_dim,
+        ];
+        if sizes.contains(&0) {
+            return Err(Error::environment("`config.json` has a size of 0"));
+        }
+        if self.num_heads % self.num_kv_heads != 0 || self.head_dim % 2 != 0 {
+            return Err(Error::environment(format!(
+                "`config.json` has {} heads over {} key/value heads of width {}: heads must divide evenly and the width be even",
+                self.num_heads, self.num_kv_heads, self.head_dim
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Raw {
+    fn refuse_unserved(&self) -> Result<()> {
+        let refuse = |what: &str| {
+            Err(Error::environment(format!("`config.json` asks for {what}, which is not served")))
+        };
+        if self.use_sliding_window {
+            return refuse("sliding-window attention");
+        }
+        if self.mlp_bias {
+            return refuse("biases in the MLP");
+        }
+        if self.attention_bias == Some(true) {
+            return refuse("`attention_bias`");
+        }
+        match self.hidden_act.as_deref() {
+            None | Some("silu") => Ok(()),
+            Some(other) => refuse(&format!("the activation `{other}`")),
+        }
+    }
+}
+
+/// Reads `rope_scaling` (or `rope_parameters`) of `config.json`.
+fn scaling(value: &Value) -> Result<RopeScaling> {
+    if value.is_null() {
+        return Ok(RopeScaling::None);
+    }
+    let number = |key: &str| {
+        value[key].as_f64().ok_or_else(|| {
+            Error::environment(format!("rope scaling in `config.json` lacks the number `{key}`"))
+        })
+    };
+    match value["rope_type"].as_str().or(value["type"].as_str()) {
+        None | Some("default") => Ok(RopeScaling::None),
+        Some("llama3") => Ok(RopeScaling::Llama3 {
+            factor: number("factor")?,
+            low_freq_factor: number("low_freq_factor")?,
+            high_freq_factor: number("high_freq_factor")?,
+            original_max_position: number("original_max_position_embeddings")? as usize,
+        }),
+        Some(other) => Err(Error::environment(format!("rope scaling `{other}` is not served"))
+            .hint("served are none, `default` and `llama3`")),
+    }
+}

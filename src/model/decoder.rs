@@ -1,0 +1,251 @@
+//! The decoder: embedding, layers, norm, head; and the hybrid that stands on it.
+
+use burn::tensor::activation::silu;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::config::Config;
+use super::mask::Mask;
+use super::mixer::{FullAttention, Linear, Mixer, MixerState, Pass};
+use super::parameters::{Fill, Make, Parameters, Slot};
+use super::twins::Twins;
+use crate::error::Result;
+use crate::ops::{self, rms_norm};
+
+/// One layer: attention and a SwiGLU, each behind an RMSNorm and beside a residual.
+#[derive(Clone)]
+pub struct Layer {
+    input_norm: Tensor<1>,
+    /// The base's own attention.
+    pub attention: Mixer,
+    post_norm: Tensor<1>,
+    gate_proj: Linear,
+    up_proj: Linear,
+    down_proj: Linear,
+}
+
+/// What the attention block of a layer sees and says: a twin's lesson.
+pub struct LayerIo {
+    /// Normalised hidden states, `[b, t, d]`.
+    pub input: Tensor<3>,
+    /// The block's output after its output projection, `[b, t, d]`.
+    pub output: Tensor<3>,
+}
+
+/// The states of all layers, beside one another: caches where attention is full, recurrent states
+/// where it is linear.
+#[derive(Clone, Default)]
+pub struct State {
+    layers: Vec<Option<MixerState>>,
+    past: usize,
+}
+
+impl State {
+    /// The state before the first token.
+    pub fn new(num_layers: usize) -> Self {
+        Self { layers: vec![None; num_layers], past: 0 }
+    }
+
+    /// Bytes held by all layers.
+    pub fn bytes(&self) -> u64 {
+        self.layers.iter().flatten().map(MixerState::bytes).sum()
+    }
+}
+
+/// A Llama / Qwen2 / Qwen3 decoder with full attention.
+#[derive(Clone)]
+pub struct Decoder {
+    /// The decoder's shape.
+    pub config: Config,
+    embedding: Tensor<2>,
+    /// The layers.
+    pub layers: Vec<Layer>,
+    norm: Tensor<1>,
+    /// Absent when the embedding serves as head.
+    head: Option<Tensor<2>>,
+}
+
+impl Layer {
+    fn new(config: &Config, make: &mut dyn Make, name: &str) -> Result<Self> {
+        let (width, inner) = (config.hidden_size, config.intermediate_size);
+        let down = Fill::into_residual(inner, config.num_layers);
+        let ones = Fill::Constant(1.0);
+        Ok(Self {
+            input_norm: make.vector(&format!("{name}.input_layernorm.weight"), width, ones.clone())?,
+            attention: Mixer::Full(FullAttention::new(config, make, &format!("{name}.self_attn"))?),
+            post_norm: make.vector(&format!("{name}.post_attention_layernorm.weight"), width, ones)?,
+            gate_proj: Linear::new(
+                make,
+                &format!("{name}.mlp.gate_proj"),
+                [inner, width],
+                Fill::fan_in(width),
+            )?,
+            up_proj: Linear::new(make, &format!("{name}.mlp.up_proj"), [inner, width], Fill::fan_in(width))?,
+            down_proj: Linear::new(make, &format!("{name}.mlp.down_proj"), [width, inner], down)?,
+        })
+    }
+
+    /// Runs the layer with `mixer` in the attention's place; also returns what the mixer saw and said.
+    fn forward(
+        &self,
+        mixer: &Mixer,
+        x_btd: Tensor<3>,
+        pass: &Pass,
+        epsilon: f64,
+        state: Option<&mut Option<MixerState>>,
+    ) -> (Tensor<3>, LayerIo) {
+        let input = rms_norm(x_btd.clone(), &self.input_norm, epsilon);
+        let output = mixer.forward(input.clone(), pass, state);
+        let x = x_btd + output.clone();
+        let normed = rms_norm(x.clone(), &self.post_norm, epsilon);
+        let inner = silu(self.gate_proj.forward(normed.clone())) * self.up_proj.forward(normed);
+        (x + self.down_proj.forward(inner), LayerIo { input, output })
+    }
+
+    fn visit(&mut self, name: &str, visitor: &mut dyn FnMut(&str, Slot<'_>)) {
+        visitor(&format!("{name}.input_layernorm.weight"), Slot::Vector(&mut self.input_norm));
+        self.attention.visit(&mut |part, slot| visitor(&format!("{name}.self_attn.{part}"), slot));
+        visitor(&format!("{name}.post_attention_layernorm.weight"), Slot::Vector(&mut self.post_norm));
+        self.gate_proj.visit(&format!("{name}.mlp.gate_proj"), visitor);
+        self.up_proj.visit(&format!("{name}.mlp.up_proj"), visitor);
+        self.down_proj.visit(&format!("{name}.mlp.down_proj"), visitor);
+    }
+}
+
+impl Decoder {
+    /// A decoder of `config`'s shape with parameters from `make`, under Hugging Face's names.
+    pub fn new(config: &Config, make: &mut dyn Make) -> Result<Self> {
+        let (vocab, width) = (config.vocab_size, config.hidden_size);
+        let embedding = make.matrix("model.embed_tokens.weight", [vocab, width], Fill::Normal(0.02))?;
+        let layers = (0..config.num_layers)
+            .map(|layer| Layer::new(config, make, &format!("model.layers.{layer}")))
+            .collect::<Result<_>>()?;
+        let norm = make.vector("model.norm.weight", width, Fill::Constant(1.0))?;
+        let head = match config.tied_head {
+            true => None,
+            false => Some(make.matrix("lm_head.weight", [vocab, width], Fill::fan_in(width))?),
+        };
+        Ok(Self { config: config.clone(), embedding, layers, norm, head })
+    }
+
+    /// The device the parameters live on.
+    pub fn device(&self) -> Device {
+        self.embedding.device()
+    }
+
+    /// The attention of `layer`.
+    pub fn attention(&self, layer: usize) -> &FullAttention {
+        match &self.layers[layer].attention {
+            Mixer::Full(attention) => attention,
+            _ => unreachable!("a base's own attention is full"),
+        }
+    }
+
+    /// Hidden states of `ids_bt` before the first layer, `[b, t, d]`.
+    pub fn embed(&self, ids_bt: Tensor<2, Int>) -> Tensor<3> {
+        let [batch, time] = ids_bt.dims();
+        self.embedding.clone().select(0, ids_bt.reshape([batch * time])).reshape([
+            batch,
+            time,
+            self.config.hidden_size,
+        ])
+    }
+
+    /// What the attention of each layer saw and said over rows of tokens of one length.
+    pub fn lessons(&self, ids: &[Vec<u32>], pass: &Pass) -> Vec<LayerIo> {
+        let mut x = self.embed(token_tensor(ids, &self.device()));
+        let mut lessons = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            let (next, io) = layer.forward(&layer.attention, x, pass, self.config.norm_epsilon, None);
+            lessons.push(io);
+            x = next;
+        }
+        lessons
+    }
+
+    /// Logits `[n, vocab]` of hidden states `x_nd` after the last layer.
+    pub fn logits(&self, x_nd: Tensor<2>) -> Tensor<2> {
+        let normed = rms_norm(x_nd, &self.norm, self.config.norm_epsilon);
+        let head = self.head.as_ref().unwrap_or(&self.embedding);
+        let [rows, width] = normed.dims();
+        ops::linear(normed.reshape([1, rows, width]), head, None).squeeze_dim::<2>(0)
+    }
+}
+
+impl Parameters for Decoder {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Slot<'_>)) {
+        visitor("model.embed_tokens.weight", Slot::Matrix(&mut self.embedding));
+        for (layer, block) in self.layers.iter_mut().enumerate() {
+            block.visit(&format!("model.layers.{layer}"), visitor);
+        }
+        visitor("model.norm.weight", Slot::Vector(&mut self.norm));
+        if let Some(head) = &mut self.head {
+            visitor("lm_head.weight", Slot::Matrix(head));
+        }
+    }
+}
+
+/// A base with some layers' attention replaced by their twins.
+pub struct Hybrid<'a> {
+    base: &'a Decoder,
+    mixers: Vec<&'a Mixer>,
+}
+
+impl<'a> Hybrid<'a> {
+    /// The base itself.
+    pub fn base(base: &'a Decoder) -> Self {
+        Self { base, mixers: base.layers.iter().map(|layer| &layer.attention).collect() }
+    }
+
+    /// The base with the layers of `mask` replaced by `twins`.
+    pub fn new(base: &'a Decoder, twins: &'a Twins, mask: &Mask) -> Self {
+        let mut hybrid = Self::base(base);
+        for layer in mask.layers() {
+            hybrid.mixers[layer as usize] = &twins.layers[layer as usize];
+        }
+        hybrid
+    }
+
+    /// Number of layers.
+    pub fn num_layers(&self) -> usize {
+        self.mixers.len()
+    }
+
+    /// Hidden states after the last layer for rows of token ids of one length, `[b, t, d]`.
+    ///
+    /// With a `state` the tokens continue it; `left_pads` counts each row's leading padding over
+    /// all passes.
+    pub fn forward(
+        &self,
+        ids: &[Vec<u32>],
+        left_pads: Option<&[usize]>,
+        state: Option<&mut State>,
+    ) -> Tensor<3> {
+        let device = self.base.device();
+        let (batch, time) = (ids.len(), ids[0].len());
+        let past = state.as_ref().map_or(0, |state| state.past);
+        let pass = Pass::new(&self.base.config, batch, time, past, left_pads, &device);
+        let mut x = self.base.embed(token_tensor(ids, &device));
+        let mut states = state;
+        for (layer, mixer) in self.mixers.iter().enumerate() {
+            let slot = states.as_deref_mut().map(|state| &mut state.layers[layer]);
+            let block = &self.base.layers[layer];
+            x = block.forward(mixer, x, &pass, self.base.config.norm_epsilon, slot).0;
+        }
+        if let Some(state) = states {
+            state.past += time;
+        }
+        x
+    }
+
+    /// Logits `[n, vocab]` of hidden states `x_nd`.
+    pub fn logits(&self, x_nd: Tensor<2>) -> Tensor<2> {
+        self.base.logits(x_nd)
+    }
+}
+
+/// Rows of token ids of one length as a tensor `[b, t]`.
+pub fn token_tensor(ids: &[Vec<u32>], device: &Device) -> Tensor<2, Int> {
+    let (batch, time) = (ids.len(), ids[0].len());
+    let flat: Vec<i32> = ids.iter().flatten().map(|&id| id as i32).collect();
+    Tensor::from_data(TensorData::new(flat, [batch, time]), device)
+}

@@ -1,0 +1,176 @@
+//! Reading safetensors: a Hugging Face directory, or a file this crate wrote. Strict about names,
+//! shapes and dtypes: what is missing, left over or of another shape is an error, never a guess.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use half::{bf16, f16};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::Deserialize;
+
+use super::config::Config;
+use super::decoder::Decoder;
+use super::export::NOTE;
+use super::parameters::{Fill, Make};
+use super::tokenizer::Tokenizer;
+use crate::error::{Error, Result};
+use crate::files::{Digest, digest_file, read_to_string};
+
+/// A base read from a Hugging Face directory.
+pub struct Base {
+    /// The decoder with full attention.
+    pub decoder: Decoder,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+}
+
+impl Base {
+    /// Reads `config.json`, the weights and `tokenizer.json` of `directory` onto `device`.
+    pub fn read(directory: &Path, device: &Device) -> Result<Self> {
+        let config = Config::parse(&read_to_string(&directory.join("config.json"))?)
+            .map_err(|error| error.hint(format!("in `{}`", directory.display())))?;
+        let mut weights = Checkpoint::read(&weight_files(directory)?, device)?;
+        // A tied head may be stored all the same; it is the embedding then.
+        if config.tied_head {
+            weights.drop("lm_head.weight");
+        }
+        let decoder = Decoder::new(&config, &mut weights)?;
+        weights.finish()?;
+        let tokenizer = Tokenizer::read(&directory.join("tokenizer.json"))?;
+        Ok(Self { decoder, tokenizer })
+    }
+
+    /// Digests of the files that decide what the base computes, by file name.
+    pub fn digests(directory: &Path) -> Result<BTreeMap<String, Digest>> {
+        let mut files = weight_files(directory)?;
+        files.extend([directory.join("config.json"), directory.join("tokenizer.json")]);
+        files.iter().map(|file| Ok((file_name(file), digest_file(file)?))).collect()
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// `model.safetensors.index.json`: which shard holds which tensor.
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+/// The weight files of a Hugging Face directory: one file, or the shards that the index names.
+fn weight_files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let single = directory.join("model.safetensors");
+    let index = directory.join("model.safetensors.index.json");
+    if single.is_file() {
+        return Ok(vec![single]);
+    }
+    if !index.is_file() {
+        return Err(Error::environment(format!("no weights in `{}`", directory.display()))
+            .hint("a base is a directory with `config.json`, `tokenizer.json` and `model.safetensors` (or shards with an index)"));
+    }
+    let parsed: Index = serde_json::from_str(&read_to_string(&index)?).map_err(|cause| {
+        Error::environment(format!("`{}` is not a shard index", index.display())).because(cause)
+    })?;
+    let shards: BTreeSet<String> = parsed.weight_map.into_values().collect();
+    for shard in &shards {
+        if Path::new(shard).components().count() != 1 {
+            return Err(Error::environment(format!(
+                "`{}` names a shard outside its directory: `{shard}`",
+                index.display()
+            )));
+        }
+    }
+    Ok(shards.iter().map(|shard| directory.join(shard)).collect())
+}
+
+/// Tensors of one or more safetensors files, handed out by name.
+pub struct Checkpoint {
+    tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    note: Option<String>,
+    origin: String,
+    device: Device,
+}
+
+impl Checkpoint {
+    /// Reads all tensors of `files`, f32, bf16 or f16, as f32.
+    pub fn read(files: &[PathBuf], device: &Device) -> Result<Self> {
+        let origin = files.first().map(|file| file.display().to_string()).unwrap_or_default();
+        let mut tensors = BTreeMap::new();
+        let mut note = None;
+        for file in files {
+            let bytes = std::fs::read(file).map_err(|cause| Error::io("read", file, cause))?;
+            let refuse = |what: &str| Error::environment(format!("`{}` {what}", file.display()));
+            let parsed = SafeTensors::deserialize(&bytes)
+                .map_err(|cause| refuse("is not a whole safetensors file").because(cause))?;
+            let (_, header) = SafeTensors::read_metadata(&bytes)
+                .map_err(|cause| refuse("has an unreadable header").because(cause))?;
+            note = header.metadata().as_ref().and_then(|entries| entries.get(NOTE).cloned()).or(note);
+            for (name, view) in parsed.tensors() {
+                let values = to_f32(&view).ok_or_else(|| {
+                    refuse(&format!("holds `{name}` as {:?}; F32, BF16 and F16 are read", view.dtype()))
+                })?;
+                if tensors.insert(name.clone(), (view.shape().to_vec(), values)).is_some() {
+                    return Err(refuse(&format!("holds `{name}`, which another shard holds too")));
+                }
+            }
+        }
+        Ok(Self { tensors, note, origin, device: device.clone() })
+    }
+
+    /// Forgets a tensor that is not needed.
+    fn drop(&mut self, name: &str) {
+        self.tensors.remove(name);
+    }
+
+    /// The note written beside the tensors.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// Refuses what nothing asked for.
+    pub fn finish(self) -> Result<()> {
+        match self.tensors.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(Error::environment(format!(
+                "`{}` holds {} tensor(s) that the model does not have, such as `{name}`",
+                self.origin,
+                self.tensors.len()
+            ))),
+        }
+    }
+}
+
+impl Make for Checkpoint {
+    fn make(&mut self, name: &str, shape: &[usize], _: Fill) -> Result<Vec<f32>> {
+        let Some((found, values)) = self.tensors.remove(name) else {
+            return Err(Error::environment(format!("`{}` lacks `{name}`", self.origin)));
+        };
+        if found != shape {
+            return Err(Error::environment(format!(
+                "`{}` holds `{name}` with shape {found:?}; the model needs {shape:?}",
+                self.origin
+            )));
+        }
+        Ok(values)
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+fn to_f32(view: &TensorView<'_>) -> Option<Vec<f32>> {
+    let bytes = view.data();
+    let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
+    Some(match view.dtype() {
+        Dtype::F32 => bytes
+            .chunks_exact(4)
+            .map(|quad| f32::from_le_bytes([quad[0], quad[1], quad[2], quad[3]]))
+            .collect(),
+        Dtype::BF16 => pairs().map(|pair| bf16::from_le_bytes(pair).to_f32()).collect(),
+        Dtype::F16 => pairs().map(|pair| f16::from_le_bytes(pair).to_f32()).collect(),
+        _ => return None,
+    })
+}

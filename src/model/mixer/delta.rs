@@ -1,0 +1,108 @@
+//! What Gated DeltaNet and JetBlock share: the gates and the gated delta rule.
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::{sigmoid, softplus};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::Pass;
+use super::parts::{Linear, TwinConfig};
+use crate::error::Result;
+use crate::model::parameters::{Fill, Make, Slot};
+use crate::ops::{self, l2_norm, repeat_heads};
+
+/// Write strength β and decay g of each head: `β = sigmoid(b_proj x)` (doubled where negative
+/// eigenvalues are allowed), `g = −exp(A_log) · softplus(a_proj x + dt_bias)`.
+#[derive(Clone)]
+pub struct DeltaRule {
+    /// `[h, d]`.
+    a_proj: Linear,
+    /// `[h, d]`.
+    b_proj: Linear,
+    /// `[h]`.
+    a_log: Tensor<1>,
+    /// `[h]`.
+    dt_bias: Tensor<1>,
+    beta_scale: f64,
+    config: TwinConfig,
+}
+
+/// `log U(0, 16)`, the layer's own initialisation; bounded away from `log 0`.
+fn draw_a_log(rng: &mut ChaCha8Rng) -> f32 {
+    rng.random_range(1e-3_f32..16.0).ln()
+}
+
+/// The inverse softplus of a time step drawn log-uniformly from 0.001 to 0.1.
+fn draw_dt_bias(rng: &mut ChaCha8Rng) -> f32 {
+    let (low, high) = (0.001_f32.ln(), 0.1_f32.ln());
+    let step = rng.random_range(low..high).exp().max(1e-4);
+    step + (-(-step).exp_m1()).ln()
+}
+
+impl DeltaRule {
+    pub(super) fn new(
+        config: &TwinConfig,
+        allow_neg_eigval: bool,
+        make: &mut dyn Make,
+        name: &str,
+    ) -> Result<Self> {
+        let (heads, width) = (config.num_heads, config.hidden_size);
+        Ok(Self {
+            a_proj: Linear::new(make, &format!("{name}.a_proj"), [heads, width], Fill::fan_in(width))?,
+            b_proj: Linear::new(make, &format!("{name}.b_proj"), [heads, width], Fill::fan_in(width))?,
+            a_log: make.vector(&format!("{name}.A_log"), heads, Fill::Draw(draw_a_log))?,
+            dt_bias: make.vector(&format!("{name}.dt_bias"), heads, Fill::Draw(draw_dt_bias))?,
+            beta_scale: if allow_neg_eigval { 2.0 } else { 1.0 },
+            config: config.clone(),
+        })
+    }
+
+    /// Runs the rule over queries `[b, h, t, k]`, keys `[b, g, t, k]` and values `[b, g, t, v]`
+    /// from `state`; chunkwise, or as one recurrent step when a single token continues a state.
+    pub(super) fn forward(
+        &self,
+        x_btd: &Tensor<3>,
+        [queries, keys, values]: [Tensor<4>; 3],
+        pass: &Pass,
+        state: Option<Tensor<4>>,
+    ) -> (Tensor<4>, Tensor<4>) {
+        let shared = self.config.shared();
+        let queries = l2_norm(queries);
+        let keys = repeat_heads(l2_norm(keys), shared);
+        let values = repeat_heads(values, shared);
+        let beta = pass.blank(sigmoid(self.b_proj.forward(x_btd.clone())).mul_scalar(self.beta_scale));
+        let decay = pass.blank(self.decay(x_btd.clone()));
+        match (x_btd.dims()[1], state) {
+            (1, Some(state)) => {
+                let one = |x: Tensor<4>| x.squeeze_dim::<3>(2);
+                let gate = |x: Tensor<3>| x.squeeze_dim::<2>(1);
+                let (output, state) = ops::gated_delta_step(
+                    one(queries),
+                    one(keys),
+                    one(values),
+                    gate(beta),
+                    gate(decay),
+                    state,
+                );
+                (output.unsqueeze_dim::<4>(2), state)
+            }
+            (_, state) => {
+                ops::gated_delta(queries, keys, values, beta.swap_dims(1, 2), decay.swap_dims(1, 2), state)
+            }
+        }
+    }
+
+    /// The log decay `[b, t, h]`.
+    fn decay(&self, x_btd: Tensor<3>) -> Tensor<3> {
+        let row = |x: &Tensor<1>| x.clone().unsqueeze::<3>();
+        let step = softplus(self.a_proj.forward(x_btd) + row(&self.dt_bias), 1.0);
+        step * row(&self.a_log).exp().neg()
+    }
+
+    pub(super) fn visit(&mut self, visitor: &mut dyn FnMut(&str, Slot<'_>)) {
+        self.a_proj.visit("a_proj", visitor);
+        self.b_proj.visit("b_proj", visitor);
+        visitor("A_log", Slot::Vector(&mut self.a_log));
+        visitor("dt_bias", Slot::Vector(&mut self.dt_bias));
+    }
+}

@@ -1,0 +1,63 @@
+//! Full softmax attention of Llama, Qwen2 and Qwen3.
+
+use burn::tensor::Tensor;
+
+use super::parts::{Linear, Projections, TwinConfig};
+use super::{MixerState, Pass};
+use crate::error::Result;
+use crate::manifest::Geometry;
+use crate::model::config::Config;
+use crate::model::parameters::{Fill, Make, Parameters, Slot};
+use crate::ops::{self, Rope, merge_heads};
+
+/// Grouped-query softmax attention with rotary positions.
+#[derive(Clone)]
+pub struct FullAttention {
+    /// Queries, keys and values.
+    pub projections: Projections,
+    /// The output projection, `[d, h·k]`.
+    pub o_proj: Linear,
+}
+
+impl FullAttention {
+    /// The attention of a layer of `config`, parameters from `make` under `name`.
+    pub fn new(config: &Config, make: &mut dyn Make, name: &str) -> Result<Self> {
+        let geometry = TwinConfig::new(&Geometry::default(), config);
+        let (width, heads) = (config.hidden_size, config.num_heads * config.head_dim);
+        let fill = Fill::into_residual(heads, config.num_layers);
+        Ok(Self {
+            projections: Projections::new(&geometry, None, make, name)?,
+            o_proj: Linear::new(make, &format!("{name}.o_proj"), [width, heads], fill)?,
+        })
+    }
+
+    pub(super) fn forward(
+        &self,
+        x_btd: Tensor<3>,
+        pass: &Pass,
+        past: Option<MixerState>,
+    ) -> (Tensor<3>, MixerState) {
+        let project = &self.projections;
+        let queries = project.query_heads(project.q_proj.forward(x_btd.clone()));
+        let keys = project.key_heads(project.k_proj.forward(x_btd.clone()));
+        let values = project.value_heads(project.v_proj.forward(x_btd));
+        let queries = Rope::apply(queries, &pass.rope);
+        let keys = Rope::apply(keys, &pass.rope);
+        let (keys, values) = match past {
+            Some(MixerState::Cache { keys: k, values: v }) => {
+                (Tensor::cat(vec![k, keys], 2), Tensor::cat(vec![v, values], 2))
+            }
+            Some(MixerState::Recurrent { .. }) => unreachable!("a layer's state is made by the layer itself"),
+            None => (keys, values),
+        };
+        let output = ops::attention(queries, keys.clone(), values.clone(), &pass.mask);
+        (self.o_proj.forward(merge_heads(output)), MixerState::Cache { keys, values })
+    }
+}
+
+impl Parameters for FullAttention {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Slot<'_>)) {
+        self.projections.visit(visitor);
+        self.o_proj.visit("o_proj", visitor);
+    }
+}

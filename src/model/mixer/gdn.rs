@@ -1,0 +1,117 @@
+//! Gated DeltaNet (arXiv 2412.06464) in the layer layout of flash-linear-attention, with key/value
+//! heads repeated as activations.
+
+use burn::tensor::{Tensor, activation::silu};
+
+use super::delta::DeltaRule;
+use super::full::FullAttention;
+use super::parts::{Projections, Readout, TwinConfig, maybe_rotate};
+use super::{MixerState, Pass};
+use crate::error::Result;
+use crate::manifest::Gdn;
+use crate::model::parameters::{Fill, Make, Parameters, Slot};
+use crate::ops::{ConvState, short_conv};
+
+/// A Gated DeltaNet twin. Parameters beyond q, k, v, o: the convolutions on q, k, v, the gates
+/// (`2·d·h + 2·h`), the output gate (`d·h·v`) and the norm (`v`).
+#[derive(Clone)]
+pub struct GdnBlock {
+    projections: Projections,
+    /// Depthwise kernels on q, k and v, `[channels, w]` each; none when the convolution is left out.
+    convs: Option<[Tensor<2>; 3]>,
+    rule: DeltaRule,
+    readout: Readout,
+    config: TwinConfig,
+}
+
+const CONV_NAMES: [&str; 3] = ["q_conv1d.weight", "k_conv1d.weight", "v_conv1d.weight"];
+
+/// Kernels `[channels, width]` that pass the current token through: the last tap is 1.
+pub(super) fn identity_kernels(channels: usize, width: usize) -> Fill {
+    Fill::Values((0..channels * width).map(|at| if at % width == width - 1 { 1.0 } else { 0.0 }).collect())
+}
+
+impl GdnBlock {
+    pub(super) fn new(
+        gdn: &Gdn,
+        config: TwinConfig,
+        source: Option<&FullAttention>,
+        make: &mut dyn Make,
+        name: &str,
+    ) -> Result<Self> {
+        let channels = [
+            config.num_heads * config.key_dim,
+            config.num_kv_heads * config.key_dim,
+            config.num_kv_heads * config.value_dim,
+        ];
+        let kernel = |index: usize, make: &mut dyn Make| {
+            let fill = identity_kernels(channels[index], gdn.conv_size);
+            make.matrix(&format!("{name}.{}", CONV_NAMES[index]), [channels[index], gdn.conv_size], fill)
+        };
+        let convs = match gdn.conv_size {
+            0 => None,
+            _ => Some([kernel(0, make)?, kernel(1, make)?, kernel(2, make)?]),
+        };
+        Ok(Self {
+            projections: Projections::new(&config, source.map(|s| &s.projections), make, name)?,
+            convs,
+            rule: DeltaRule::new(&config, gdn.allow_neg_eigval, make, name)?,
+            readout: Readout::new(&config, source, make, name)?,
+            config,
+        })
+    }
+
+    pub(super) fn forward(
+        &self,
+        x_btd: Tensor<3>,
+        pass: &Pass,
+        past: Option<MixerState>,
+    ) -> (Tensor<3>, MixerState) {
+        let project = &self.projections;
+        let raw = [
+            pass.blank(project.q_proj.forward(x_btd.clone())),
+            pass.blank(project.k_proj.forward(x_btd.clone())),
+            pass.blank(project.v_proj.forward(x_btd.clone())),
+        ];
+        let (state, convs) = match past {
+            Some(MixerState::Recurrent { state, convs }) => (Some(state), convs),
+            Some(MixerState::Cache { .. }) => unreachable!("a layer's state is made by the layer itself"),
+            None => (None, Vec::new()),
+        };
+        let ([q, k, v], convs) = self.convolve(raw, convs);
+        let queries = maybe_rotate(project.query_heads(silu(q)), &self.config, pass);
+        let keys = maybe_rotate(project.key_heads(silu(k)), &self.config, pass);
+        let values = project.value_heads(silu(v));
+        let (output, state) = self.rule.forward(&x_btd, [queries, keys, values], pass, state);
+        (self.readout.forward(output, x_btd), MixerState::Recurrent { state, convs })
+    }
+
+    fn convolve(&self, raw: [Tensor<3>; 3], past: Vec<ConvState>) -> ([Tensor<3>; 3], Vec<ConvState>) {
+        let Some(kernels) = &self.convs else {
+            return (raw, Vec::new());
+        };
+        let mut past = past.into_iter();
+        let mut next = Vec::with_capacity(3);
+        let mut index = 0;
+        let mixed = raw.map(|x| {
+            let (y, state) = short_conv(x, &kernels[index], past.next());
+            next.push(state);
+            index += 1;
+            y
+        });
+        (mixed, next)
+    }
+}
+
+impl Parameters for GdnBlock {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Slot<'_>)) {
+        self.projections.visit(visitor);
+        if let Some(kernels) = &mut self.convs {
+            for (name, kernel) in CONV_NAMES.iter().zip(kernels) {
+                visitor(name, Slot::Matrix(kernel));
+            }
+        }
+        self.rule.visit(visitor);
+        self.readout.visit(visitor);
+    }
+}

@@ -1,0 +1,95 @@
+//! Gated linear attention (arXiv 2312.06635) in the layer layout of flash-linear-attention.
+
+use burn::tensor::{Tensor, activation::log_sigmoid};
+
+use super::full::FullAttention;
+use super::parts::{Linear, Projections, Readout, TwinConfig, maybe_rotate};
+use super::{MixerState, Pass};
+use crate::error::Result;
+use crate::manifest::Gla;
+use crate::model::parameters::{Fill, Make, Parameters, Slot};
+use crate::ops::{self, repeat_heads, split_heads};
+
+/// A GLA twin. Parameters beyond q, k, v, o: the low-rank decay gate
+/// (`d·r + r·g·k + g·k`), the output gate (`d·h·v`) and the norm (`v`).
+#[derive(Clone)]
+pub struct GlaBlock {
+    projections: Projections,
+    /// Into the gate's low rank, `[r, d]`.
+    gate_down: Linear,
+    /// Out of it, with a bias, `[g·k, r]`.
+    gate_up: Linear,
+    readout: Readout,
+    gate_logit_normalizer: f64,
+    config: TwinConfig,
+}
+
+impl GlaBlock {
+    pub(super) fn new(
+        gla: &Gla,
+        config: TwinConfig,
+        source: Option<&FullAttention>,
+        make: &mut dyn Make,
+        name: &str,
+    ) -> Result<Self> {
+        let (rank, keys) = (gla.gate_low_rank_dim, config.num_kv_heads * config.key_dim);
+        let (down, up) = (format!("{name}.gk_proj.0"), format!("{name}.gk_proj.1"));
+        Ok(Self {
+            projections: Projections::new(&config, source.map(|s| &s.projections), make, name)?,
+            gate_down: Linear::new(
+                make,
+                &down,
+                [rank, config.hidden_size],
+                Fill::fan_in(config.hidden_size),
+            )?,
+            gate_up: Linear::new(make, &up, [keys, rank], Fill::fan_in(rank))?.with_bias(
+                make,
+                &up,
+                Fill::Constant(0.0),
+            )?,
+            readout: Readout::new(&config, source, make, name)?,
+            gate_logit_normalizer: gla.gate_logit_normalizer,
+            config,
+        })
+    }
+
+    pub(super) fn forward(
+        &self,
+        x_btd: Tensor<3>,
+        pass: &Pass,
+        past: Option<MixerState>,
+    ) -> (Tensor<3>, MixerState) {
+        let (project, shared) = (&self.projections, self.config.shared());
+        let queries = project.query_heads(project.q_proj.forward(x_btd.clone()));
+        let keys = project.key_heads(pass.blank(project.k_proj.forward(x_btd.clone())));
+        let values = project.value_heads(pass.blank(project.v_proj.forward(x_btd.clone())));
+        let decay = log_sigmoid(self.gate_up.forward(self.gate_down.forward(x_btd.clone())))
+            .div_scalar(self.gate_logit_normalizer);
+        let decay = split_heads(pass.blank(decay), self.config.num_kv_heads);
+        let queries = maybe_rotate(queries, &self.config, pass);
+        let keys = repeat_heads(maybe_rotate(keys, &self.config, pass), shared);
+        let (values, decay) = (repeat_heads(values, shared), repeat_heads(decay, shared));
+        let past = past.map(|state| match state {
+            MixerState::Recurrent { state, .. } => state,
+            MixerState::Cache { .. } => unreachable!("a layer's state is made by the layer itself"),
+        });
+        let (output, state) = match (x_btd.dims()[1], past) {
+            (1, Some(state)) => {
+                let one = |x: Tensor<4>| x.squeeze_dim::<3>(2);
+                let (output, state) = ops::gla_step(one(queries), one(keys), one(values), one(decay), state);
+                (output.unsqueeze_dim::<4>(2), state)
+            }
+            (_, past) => ops::gla(queries, keys, values, decay, past),
+        };
+        (self.readout.forward(output, x_btd), MixerState::Recurrent { state, convs: Vec::new() })
+    }
+}
+
+impl Parameters for GlaBlock {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Slot<'_>)) {
+        self.projections.visit(visitor);
+        self.gate_down.visit("gk_proj.0", visitor);
+        self.gate_up.visit("gk_proj.1", visitor);
+        self.readout.visit(visitor);
+    }
+}

@@ -1,0 +1,101 @@
+//! JetBlock (Jet-Nemotron, arXiv 2508.15884): Gated DeltaNet without convolutions on q and k, and
+//! with a dynamic convolution on v whose kernels are generated from the hidden state.
+
+use burn::tensor::{Tensor, activation::silu};
+
+use super::delta::DeltaRule;
+use super::full::FullAttention;
+use super::gdn::identity_kernels;
+use super::parts::{Linear, Projections, Readout, TwinConfig, maybe_rotate};
+use super::{MixerState, Pass};
+use crate::error::Result;
+use crate::manifest::Jet;
+use crate::model::parameters::{Fill, Make, Parameters, Slot};
+use crate::ops::dynamic_conv;
+
+/// A JetBlock twin. Parameters beyond q, k, v, o: the kernel generator
+/// (`d·r + r·g·v·w + g·v·w`), the gates (`2·d·h + 2·h`), the output gate (`d·h·v`) and the norm (`v`).
+#[derive(Clone)]
+pub struct JetBlock {
+    projections: Projections,
+    /// Into the generator's inner width, `[r, d]`.
+    generator_in: Linear,
+    /// Out of it, channel-major with the oldest tap first, with a bias, `[g·v·w, r]`.
+    generator_out: Linear,
+    rule: DeltaRule,
+    readout: Readout,
+    conv_size: usize,
+    config: TwinConfig,
+}
+
+impl JetBlock {
+    pub(super) fn new(
+        jet: &Jet,
+        config: TwinConfig,
+        source: Option<&FullAttention>,
+        make: &mut dyn Make,
+        name: &str,
+    ) -> Result<Self> {
+        let channels = config.num_kv_heads * config.value_dim;
+        let inner = (channels / jet.generator_reduction).max(1);
+        let (first, second) = (format!("{name}.dynamic_conv1d.w1"), format!("{name}.dynamic_conv1d.w2"));
+        Ok(Self {
+            projections: Projections::new(&config, source.map(|s| &s.projections), make, name)?,
+            // Both zero, as the published constructor has them, would be a fixed point: each
+            // factor's gradient is the other. Random into zero starts as the identity and learns.
+            generator_in: Linear::new(
+                make,
+                &first,
+                [inner, config.hidden_size],
+                Fill::fan_in(config.hidden_size),
+            )?,
+            generator_out: Linear::new(
+                make,
+                &second,
+                [channels * jet.conv_size, inner],
+                Fill::Constant(0.0),
+            )?
+            .with_bias(make, &second, identity_kernels(channels, jet.conv_size))?,
+            rule: DeltaRule::new(&config, false, make, name)?,
+            readout: Readout::new(&config, source, make, name)?,
+            conv_size: jet.conv_size,
+            config,
+        })
+    }
+
+    pub(super) fn forward(
+        &self,
+        x_btd: Tensor<3>,
+        pass: &Pass,
+        past: Option<MixerState>,
+    ) -> (Tensor<3>, MixerState) {
+        let [batch, time, _] = x_btd.dims();
+        let project = &self.projections;
+        let (state, conv) = match past {
+            Some(MixerState::Recurrent { state, mut convs }) => (Some(state), convs.pop()),
+            Some(MixerState::Cache { .. }) => unreachable!("a layer's state is made by the layer itself"),
+            None => (None, None),
+        };
+        let raw = pass.blank(project.v_proj.forward(x_btd.clone()));
+        let channels = raw.dims()[2];
+        let kernels = self.generator_out.forward(silu(self.generator_in.forward(x_btd.clone())));
+        let (v, conv) = dynamic_conv(raw, &kernels.reshape([batch, time, channels, self.conv_size]), conv);
+        let queries = project.query_heads(silu(project.q_proj.forward(x_btd.clone())));
+        let keys = project.key_heads(silu(pass.blank(project.k_proj.forward(x_btd.clone()))));
+        let queries = maybe_rotate(queries, &self.config, pass);
+        let keys = maybe_rotate(keys, &self.config, pass);
+        let values = project.value_heads(silu(v));
+        let (output, state) = self.rule.forward(&x_btd, [queries, keys, values], pass, state);
+        (self.readout.forward(output, x_btd), MixerState::Recurrent { state, convs: vec![conv] })
+    }
+}
+
+impl Parameters for JetBlock {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Slot<'_>)) {
+        self.projections.visit(visitor);
+        self.generator_in.visit("dynamic_conv1d.w1", visitor);
+        self.generator_out.visit("dynamic_conv1d.w2", visitor);
+        self.rule.visit(visitor);
+        self.readout.visit(visitor);
+    }
+}

@@ -1,0 +1,189 @@
+//! What mixes tokens in a layer: full attention, or one of the linear variants.
+//!
+//! All share one contract: normalised hidden states in, the block's output (after its output
+//! projection) out, and a state beside the KV cache that a later pass continues from.
+
+mod delta;
+mod full;
+mod gdn;
+mod gla;
+mod jet;
+mod parts;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+pub use full::FullAttention;
+pub use gdn::GdnBlock;
+pub use gla::GlaBlock;
+pub use jet::JetBlock;
+pub use parts::{Linear, TwinConfig};
+
+use super::config::Config;
+use super::parameters::{Make, Parameters, Slot};
+use crate::error::Result;
+use crate::manifest::{Block, Init, Variant};
+use crate::ops::{CausalMask, ConvState, Rope};
+
+/// What all layers of one forward pass share.
+pub struct Pass {
+    /// Tokens of earlier passes.
+    pub past: usize,
+    /// Cosines and sines of the tokens' positions.
+    pub rope: (Tensor<4>, Tensor<4>),
+    /// Which keys each query sees.
+    pub mask: CausalMask,
+    /// 1 for tokens, 0 for left pads, `[b, t, 1]`; absent without pads.
+    pub valid: Option<Tensor<3>>,
+}
+
+impl Pass {
+    /// A pass of `time` tokens for each of `batch` rows after `past` earlier ones, of which the
+    /// first `left_pads[row]` are padding.
+    pub fn new(
+        config: &Config,
+        batch: usize,
+        time: usize,
+        past: usize,
+        left_pads: Option<&[usize]>,
+        device: &Device,
+    ) -> Self {
+        let pad = |row: usize| left_pads.map_or(0, |pads| pads[row]);
+        let rows = left_pads.map_or(1, |_| batch);
+        let positions: Vec<Vec<usize>> = (0..rows)
+            .map(|row| (past..past + time).map(|at| at.saturating_sub(pad(row))).collect())
+            .collect();
+        let rope = Rope::new(config.head_dim, config.rope_theta, &config.rope_scaling);
+        let valid = left_pads.map(|pads| {
+            let values: Vec<f32> = pads
+                .iter()
+                .flat_map(|&pad| (past..past + time).map(move |at| if at < pad { 0.0 } else { 1.0 }))
+                .collect();
+            Tensor::from_data(TensorData::new(values, [batch, time, 1]), device)
+        });
+        let mask = CausalMask::new(time, past, left_pads, device);
+        Self { past, rope: rope.tables(&positions, device), mask, valid }
+    }
+
+    /// The same pass for tensors on an autodiff graph.
+    pub fn tracked(&self) -> Self {
+        Self {
+            past: self.past,
+            rope: (self.rope.0.clone().autodiff(), self.rope.1.clone().autodiff()),
+            mask: self.mask.tracked(),
+            valid: self.valid.clone().map(Tensor::autodiff),
+        }
+    }
+
+    /// Zeroes what stands at left pads of `x_btd`.
+    fn blank(&self, x_btd: Tensor<3>) -> Tensor<3> {
+        match &self.valid {
+            Some(valid) => x_btd * valid.clone(),
+            None => x_btd,
+        }
+    }
+}
+
+/// What a layer carries from one pass to the next.
+#[derive(Clone)]
+pub enum MixerState {
+    /// Keys (rotated) and values of all earlier tokens, `[b, g, s, k]`.
+    Cache {
+        /// Rotated keys.
+        keys: Tensor<4>,
+        /// Values.
+        values: Tensor<4>,
+    },
+    /// The recurrent state `[b, h, k, v]` and the convolutions' last inputs.
+    Recurrent {
+        /// The recurrent state, f32.
+        state: Tensor<4>,
+        /// The last raw inputs of each short convolution.
+        convs: Vec<ConvState>,
+    },
+}
+
+impl MixerState {
+    /// Bytes this state holds on its device.
+    pub fn bytes(&self) -> u64 {
+        let size = |dims: &[usize]| 4 * dims.iter().product::<usize>() as u64;
+        match self {
+            Self::Cache { keys, values } => size(&keys.dims()) + size(&values.dims()),
+            Self::Recurrent { state, convs } => {
+                size(&state.dims()) + convs.iter().map(|conv| size(&conv.dims())).sum::<u64>()
+            }
+        }
+    }
+}
+
+/// A layer's token mixer.
+#[derive(Clone)]
+pub enum Mixer {
+    /// Softmax attention.
+    Full(FullAttention),
+    /// Gated linear attention.
+    Gla(GlaBlock),
+    /// Gated DeltaNet.
+    Gdn(GdnBlock),
+    /// JetBlock.
+    Jet(JetBlock),
+}
+
+impl Mixer {
+    /// A twin of `base` as `variant` describes it; parameters come from `make` under `name`.
+    ///
+    /// With `init = "copy"` the projections q, k, v, o (and biases and norms of q and k) start as
+    /// the base's own, which needs the base's own geometry.
+    pub fn twin(
+        variant: &Variant,
+        config: &Config,
+        base: &FullAttention,
+        make: &mut dyn Make,
+        name: &str,
+    ) -> Result<Self> {
+        let twin = TwinConfig::new(&variant.geometry, config);
+        twin.check(config)?;
+        let source = match variant.init {
+            Init::Copy => {
+                twin.require_base_geometry(config)?;
+                Some(base)
+            }
+            Init::Random => None,
+        };
+        Ok(match &variant.block {
+            Block::Gla(gla) => Self::Gla(GlaBlock::new(gla, twin, source, make, name)?),
+            Block::Gdn(gdn) => Self::Gdn(GdnBlock::new(gdn, twin, source, make, name)?),
+            Block::Jet(jet) => Self::Jet(JetBlock::new(jet, twin, source, make, name)?),
+        })
+    }
+
+    /// Mixes the tokens of `x_btd`, continuing from `state` and leaving the next state in it.
+    pub fn forward(
+        &self,
+        x_btd: Tensor<3>,
+        pass: &Pass,
+        state: Option<&mut Option<MixerState>>,
+    ) -> Tensor<3> {
+        let past = state.as_ref().and_then(|state| state.as_ref().cloned());
+        let (output, next) = match self {
+            Self::Full(block) => block.forward(x_btd, pass, past),
+            Self::Gla(block) => block.forward(x_btd, pass, past),
+            Self::Gdn(block) => block.forward(x_btd, pass, past),
+            Self::Jet(block) => block.forward(x_btd, pass, past),
+        };
+        if let Some(state) = state {
+            *state = Some(next);
+        }
+        output
+    }
+}
+
+impl Parameters for Mixer {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Slot<'_>)) {
+        match self {
+            Self::Full(block) => block.visit(visitor),
+            Self::Gla(block) => block.visit(visitor),
+            Self::Gdn(block) => block.visit(visitor),
+            Self::Jet(block) => block.visit(visitor),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The decoder and what can stand in a layer's place.
+//!
+//! A base is a Llama / Qwen2 / Qwen3 style decoder with full attention ([`Decoder`]); a hybrid is
+//! the base, a [`Mask`] of replaced layers, and the [`Twins`] that take their places. Shape letters
+//! as in [`crate::ops`].
+
+mod config;
+mod decoder;
+mod export;
+mod import;
+mod mask;
+mod mixer;
+mod parameters;
+mod tokenizer;
+mod twins;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use config::Config;
+pub use decoder::{Decoder, Hybrid, LayerIo, State, token_tensor};
+pub use export::{Tensors, export, save};
+pub use import::{Base, Checkpoint};
+pub use mask::Mask;
+pub use mixer::{FullAttention, Linear, Mixer, MixerState, Pass, TwinConfig};
+pub use parameters::{Fill, Make, Parameters, Random, Slot, Tracked, count_parameters};
+pub use tokenizer::Tokenizer;
+pub use twins::Twins;

@@ -1,0 +1,181 @@
+//! Parameters by name: made from a file or from a seed, visited by optimisers and writers.
+
+use burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Normal};
+
+use crate::error::Result;
+use crate::seed::Seed;
+
+/// How a parameter starts where no file gives it.
+#[derive(Clone)]
+pub enum Fill {
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f64),
+    /// Every element the same.
+    Constant(f32),
+    /// Drawn one by one.
+    Draw(fn(&mut ChaCha8Rng) -> f32),
+    /// Given, row-major.
+    Values(Vec<f32>),
+}
+
+impl Fill {
+    /// Normal with standard deviation `1/sqrt(inputs)`: keeps the scale of what it projects.
+    pub fn fan_in(inputs: usize) -> Self {
+        Self::Normal((inputs as f64).powf(-0.5))
+    }
+
+    /// The same for a projection that writes to the residual stream of `num_layers` layers, divided by
+    /// `sqrt(2 · num_layers)` so that the stream's scale does not grow with depth (GPT-2).
+    pub fn into_residual(inputs: usize, num_layers: usize) -> Self {
+        Self::Normal((2.0 * (inputs * num_layers) as f64).powf(-0.5))
+    }
+}
+
+/// Something that makes parameters: a [`Random`] source, or a file that must hold each by name,
+/// shape and dtype.
+pub trait Make {
+    /// The parameter `name` of `shape`, f32 row-major.
+    fn make(&mut self, name: &str, shape: &[usize], fill: Fill) -> Result<Vec<f32>>;
+
+    /// The device parameters live on.
+    fn device(&self) -> &Device;
+}
+
+impl dyn Make + '_ {
+    /// A matrix `[rows, columns]`.
+    pub fn matrix(&mut self, name: &str, shape: [usize; 2], fill: Fill) -> Result<Tensor<2>> {
+        let values = self.make(name, &shape, fill)?;
+        Ok(Tensor::from_data(TensorData::new(values, shape), self.device()))
+    }
+
+    /// A vector.
+    pub fn vector(&mut self, name: &str, size: usize, fill: Fill) -> Result<Tensor<1>> {
+        let values = self.make(name, &[size], fill)?;
+        Ok(Tensor::from_data(TensorData::new(values, [size]), self.device()))
+    }
+}
+
+/// Draws each parameter from a seed of its own name, so that adding one never changes another.
+pub struct Random {
+    seed: Seed,
+    device: Device,
+}
+
+impl Random {
+    /// Parameters drawn from `seed`, placed on `device`.
+    pub fn new(seed: Seed, device: &Device) -> Self {
+        Self { seed, device: device.clone() }
+    }
+}
+
+impl Make for Random {
+    fn make(&mut self, name: &str, shape: &[usize], fill: Fill) -> Result<Vec<f32>> {
+        let size = shape.iter().product();
+        let mut rng = self.seed.child(name).rng();
+        Ok(match fill {
+            Fill::Normal(std) => {
+                let normal = Normal::new(0.0, std).expect("a standard deviation is finite");
+                (0..size).map(|_| normal.sample(&mut rng) as f32).collect()
+            }
+            Fill::Constant(value) => vec![value; size],
+            Fill::Draw(draw) => (0..size).map(|_| draw(&mut rng)).collect(),
+            Fill::Values(values) => {
+                assert_eq!(values.len(), size, "values given for `{name}` fill its shape");
+                values
+            }
+        })
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+/// A parameter as visitors see it.
+pub enum Slot<'a> {
+    /// A vector: a bias, a norm's weight, a decay; never weight-decayed.
+    Vector(&'a mut Tensor<1>),
+    /// A matrix.
+    Matrix(&'a mut Tensor<2>),
+}
+
+impl Slot<'_> {
+    /// The shape, as stored in files.
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Vector(tensor) => tensor.dims().to_vec(),
+            Self::Matrix(tensor) => tensor.dims().to_vec(),
+        }
+    }
+
+    /// The values as one row, on the parameter's device.
+    pub fn flat(&self) -> Tensor<1> {
+        match self {
+            Self::Vector(tensor) => (**tensor).clone(),
+            Self::Matrix(tensor) => (**tensor).clone().flatten::<1>(0, 1),
+        }
+    }
+
+    /// Replaces the values with a row of as many.
+    pub fn set(&mut self, flat: Tensor<1>) {
+        match self {
+            Self::Vector(tensor) => **tensor = flat,
+            Self::Matrix(tensor) => {
+                let shape = tensor.dims();
+                **tensor = flat.reshape(shape);
+            }
+        }
+    }
+
+    /// Makes the parameter a leaf that gradients are kept for.
+    fn track(&mut self) {
+        match self {
+            Self::Vector(tensor) => **tensor = tensor.clone().autodiff().require_grad(),
+            Self::Matrix(tensor) => **tensor = tensor.clone().autodiff().require_grad(),
+        }
+    }
+
+    /// The gradient as one row; zeros where the loss does not depend on the parameter.
+    fn gradient(&self, gradients: &mut Gradients) -> Tensor<1> {
+        let gradient = match self {
+            Self::Vector(tensor) => tensor.grad_remove(gradients),
+            Self::Matrix(tensor) => tensor.grad_remove(gradients).map(|g| g.flatten::<1>(0, 1)),
+        };
+        gradient.unwrap_or_else(|| self.flat().inner().zeros_like())
+    }
+}
+
+/// A module whose parameters can be visited, always in the same order.
+pub trait Parameters {
+    /// Calls `visitor` with each parameter's name below this module and the parameter.
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Slot<'_>));
+}
+
+/// The number of elements of all parameters.
+pub fn count_parameters(module: &mut impl Parameters) -> u64 {
+    let mut count = 0;
+    module.visit(&mut |_, slot| count += slot.shape().iter().product::<usize>() as u64);
+    count
+}
+
+/// A copy of a module whose parameters are leaves of a fresh autodiff graph.
+pub struct Tracked<M>(pub M);
+
+impl<M: Parameters + Clone> Tracked<M> {
+    /// Starts a graph at `module`'s parameters.
+    pub fn new(module: &M) -> Self {
+        let mut copy = module.clone();
+        copy.visit(&mut |_, mut slot| slot.track());
+        Self(copy)
+    }
+
+    /// The gradients of `loss` in visiting order, each as one f32 row.
+    pub fn gradients(mut self, loss: &Tensor<1>) -> Vec<Tensor<1>> {
+        let mut gradients = loss.backward();
+        let mut rows = Vec::new();
+        self.0.visit(&mut |_, slot| rows.push(slot.gradient(&mut gradients).cast(DType::F32)));
+        rows
+    }
+}

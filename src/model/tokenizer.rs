@@ -1,0 +1,49 @@
+//! A model's own tokenizer.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// A Hugging Face tokenizer.
+#[derive(Clone)]
+pub struct Tokenizer(tokenizers::Tokenizer);
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`.
+    pub fn read(path: &Path) -> Result<Self> {
+        if !path.is_file() {
+            return Err(Error::environment(format!("no tokenizer at `{}`", path.display())));
+        }
+        tokenizers::Tokenizer::from_file(path)
+            .map(Self)
+            .map_err(|cause| Error::environment(format!("`{}` is not a tokenizer: {cause}", path.display())))
+    }
+
+    /// Token ids of `text`, with what the tokenizer itself adds around it (such as `<bos>`) if
+    /// `special`.
+    pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>> {
+        let encoding = self
+            .0
+            .encode_fast(text, special)
+            .map_err(|cause| Error::failed(format!("cannot tokenize a text: {cause}")))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Number of tokens, added ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.0.get_vocab_size(true)
+    }
+
+    /// The `tokenizer.json` text.
+    pub fn to_json(&self) -> Result<String> {
+        self.0
+            .to_string(true)
+            .map_err(|cause| Error::environment(format!("cannot write the tokenizer: {cause}")))
+    }
+}
+
+impl From<tokenizers::Tokenizer> for Tokenizer {
+    fn from(tokenizer: tokenizers::Tokenizer) -> Self {
+        Self(tokenizer)
+    }
+}

@@ -1,0 +1,39 @@
+//! The twins of a base's layers, all of one variant.
+
+use super::config::Config;
+use super::decoder::Decoder;
+use super::mixer::Mixer;
+use super::parameters::{Make, Parameters, Slot};
+use crate::error::Result;
+use crate::manifest::Variant;
+
+/// One twin for each layer of a base.
+#[derive(Clone)]
+pub struct Twins {
+    /// The twin of each layer, in order.
+    pub layers: Vec<Mixer>,
+}
+
+impl Twins {
+    /// Twins of `base` as `variant` describes them, with parameters from `make`.
+    pub fn new(variant: &Variant, base: &Decoder, make: &mut dyn Make) -> Result<Self> {
+        let config: &Config = &base.config;
+        let layers = (0..config.num_layers)
+            .map(|layer| Mixer::twin(variant, config, base.attention(layer), make, &Self::name(layer)))
+            .collect::<Result<_>>()?;
+        Ok(Self { layers })
+    }
+
+    /// The name under which a layer's twin is stored.
+    fn name(layer: usize) -> String {
+        format!("layers.{layer}")
+    }
+}
+
+impl Parameters for Twins {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Slot<'_>)) {
+        for (layer, twin) in self.layers.iter_mut().enumerate() {
+            twin.visit(&mut |part, slot| visitor(&format!("{}.{part}", Self::name(layer)), slot));
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! How work tells of its progress, without knowing who listens.
+
+use crate::error::{Error, Kind, Result};
+
+/// Hears how far a piece of work has come, and says whether to go on.
+pub trait Observer: Sync {
+    /// `amount` more of the work's unit (tokens, evaluations) is done.
+    fn advance(&self, amount: u64);
+
+    /// A line worth saying, such as a round's outcome.
+    fn say(&self, line: &str);
+
+    /// Whether the user asked to stop.
+    fn interrupted(&self) -> bool;
+
+    /// An error if the user asked to stop; called where stopping loses nothing.
+    fn check(&self) -> Result<()> {
+        if self.interrupted() {
+            return Err(Error::new(Kind::Interrupted, "interrupted; run the same command again to resume"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! Softmax attention with grouped key/value heads, causal, over a cache.
+
+use burn::tensor::{Bool, Device, Tensor, TensorData, activation::softmax};
+
+/// Which keys each query may see.
+#[derive(Clone, Debug)]
+pub struct CausalMask {
+    /// True where a key is hidden, `[b or 1, 1, t, s]`.
+    hidden: Tensor<4, Bool>,
+}
+
+impl CausalMask {
+    /// Query `i` stands at position `past + i` and sees keys up to its own position, except the
+    /// first `left_pads[row]` of its row.
+    pub fn new(time: usize, past: usize, left_pads: Option<&[usize]>, device: &Device) -> Self {
+        let rows = left_pads.map_or(1, <[usize]>::len);
+        let keys = past + time;
+        let mut hidden = Vec::with_capacity(rows * time * keys);
+        for row in 0..rows {
+            let first = left_pads.map_or(0, |pads| pads[row]);
+            for query in 0..time {
+                let last = past + query;
+                // A pad's own query sees itself: an empty row would make softmax divide by zero.
+                hidden.extend((0..keys).map(|key| key > last || (key < first && key != last)));
+            }
+        }
+        let data = TensorData::new(hidden, [rows, 1, time, keys]);
+        Self { hidden: Tensor::from_data(data, device) }
+    }
+
+    /// The same mask for tensors on an autodiff graph.
+    pub fn tracked(&self) -> Self {
+        Self { hidden: self.hidden.clone().autodiff() }
+    }
+}
+
+/// `softmax(q kᵀ / sqrt(k)) v` for `q_bhtk`, `k_bgsk`, `v_bgsk`; returns `[b, h, t, k]`.
+///
+/// The queries that share a key/value head are stacked as rows, so that nothing is repeated.
+pub fn attention(q_bhtk: Tensor<4>, k_bgsk: Tensor<4>, v_bgsk: Tensor<4>, mask: &CausalMask) -> Tensor<4> {
+    let [batch, heads, time, width] = q_bhtk.dims();
+    let [_, groups, keys, _] = k_bgsk.dims();
+    let shared = heads / groups;
+    let scale = (width as f64).powf(-0.5);
+    let scores = q_bhtk
+        .mul_scalar(scale)
+        .reshape([batch, groups, shared * time, width])
+        .matmul(k_bgsk.transpose())
+        .reshape([batch, heads, time, keys]);
+    let weights = softmax(
+        scores.mask_fill(expand_rows(&mask.hidden, [batch, heads, time, keys]), f32::NEG_INFINITY),
+        3,
+    );
+    weights.reshape([batch, groups, shared * time, keys]).matmul(v_bgsk).reshape([batch, heads, time, width])
+}
+
+fn expand_rows(mask: &Tensor<4, Bool>, shape: [usize; 4]) -> Tensor<4, Bool> {
+    mask.clone().expand(shape)
+}

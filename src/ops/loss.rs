@@ -1,0 +1,19 @@
+//! Losses and likelihoods.
+
+use burn::tensor::{Int, Tensor, activation::log_softmax};
+
+/// The mean of `(a − b)²` over all elements.
+pub fn mean_squared_error(a_btd: Tensor<3>, b_btd: Tensor<3>) -> Tensor<1> {
+    (a_btd - b_btd).square().mean()
+}
+
+/// The log-probability of `targets_n` under `logits_nv`, `[n]`.
+pub fn log_likelihoods(logits_nv: Tensor<2>, targets_n: Tensor<1, Int>) -> Tensor<1> {
+    let rows = logits_nv.dims()[0];
+    log_softmax(logits_nv, 1).gather(1, targets_n.reshape([rows, 1])).reshape([rows])
+}
+
+/// The mean negative log-likelihood of `targets_n`.
+pub fn cross_entropy(logits_nv: Tensor<2>, targets_n: Tensor<1, Int>) -> Tensor<1> {
+    log_likelihoods(logits_nv, targets_n).mean().neg()
+}

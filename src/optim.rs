@@ -1,0 +1,111 @@
+//! AdamW over a module's parameters laid end to end, with f32 moments and clipping by global norm.
+//!
+//! One long vector instead of one per parameter: a step is a dozen operations however many
+//! parameters there are, and the norm is the module's own.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::error::Result;
+use crate::manifest::Optimizer;
+use crate::model::{Checkpoint, Fill, Make, Parameters, Slot, Tensors};
+
+/// AdamW's state for one module.
+#[derive(Clone)]
+pub struct AdamW {
+    recipe: Optimizer,
+    first: Tensor<1>,
+    second: Tensor<1>,
+    /// Weight decay of each element: 0 for vectors.
+    decay: Tensor<1>,
+    steps: u64,
+}
+
+/// The learning rate at `step` (from 0) of `num_steps`: linear warm-up, then a cosine down to
+/// `final_fraction` of the peak.
+pub fn learning_rate(recipe: &Optimizer, step: u64, num_steps: u64) -> f64 {
+    let warmup = (recipe.warmup_fraction * num_steps as f64).round();
+    let at = step as f64 + 1.0;
+    if at <= warmup {
+        return recipe.learning_rate * at / warmup;
+    }
+    let progress = (at - warmup) / (num_steps as f64 - warmup).max(1.0);
+    let cosine = 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos());
+    recipe.learning_rate * (recipe.final_fraction + (1.0 - recipe.final_fraction) * cosine)
+}
+
+impl AdamW {
+    /// Moments of zero for `module`.
+    pub fn new(recipe: &Optimizer, module: &mut impl Parameters, device: &Device) -> Self {
+        let mut decay: Vec<f32> = Vec::new();
+        module.visit(&mut |_, slot| {
+            let size: usize = slot.shape().iter().product();
+            let rate = if matches!(slot, Slot::Matrix(_)) { recipe.weight_decay as f32 } else { 0.0 };
+            decay.resize(decay.len() + size, rate);
+        });
+        let size = decay.len();
+        Self {
+            recipe: recipe.clone(),
+            first: Tensor::zeros([size], device),
+            second: Tensor::zeros([size], device),
+            decay: Tensor::from_data(TensorData::new(decay, [size]), device),
+            steps: 0,
+        }
+    }
+
+    /// One step at `learning_rate` with `gradients` in visiting order, clipped together.
+    pub fn update(&mut self, module: &mut impl Parameters, gradients: Vec<Tensor<1>>, learning_rate: f64) {
+        let [beta_first, beta_second] = self.recipe.betas;
+        self.steps += 1;
+        let gradient = self.clip(Tensor::cat(gradients, 0));
+        self.first = self.first.clone() * beta_first + gradient.clone() * (1.0 - beta_first);
+        self.second = self.second.clone() * beta_second + gradient.square() * (1.0 - beta_second);
+        let correct = |beta: f64| 1.0 / (1.0 - beta.powf(self.steps as f64));
+        let mean = self.first.clone() * correct(beta_first);
+        let spread = (self.second.clone() * correct(beta_second)).sqrt() + self.recipe.epsilon;
+        let weights = flatten(module);
+        let change = (mean / spread + weights.clone() * self.decay.clone()) * learning_rate;
+        unflatten(module, weights - change);
+    }
+
+    /// Scales `gradient` so that its norm is at most the recipe's, without reading it back.
+    fn clip(&self, gradient: Tensor<1>) -> Tensor<1> {
+        let norm = gradient.clone().square().sum().sqrt();
+        let scale = (norm + 1e-6).recip().mul_scalar(self.recipe.clip).clamp_max(1.0);
+        gradient * scale
+    }
+
+    /// Adds the moments to a checkpoint under `name`.
+    pub fn store(&self, tensors: &mut Tensors, name: &str) {
+        for (part, moment) in [("first", &self.first), ("second", &self.second)] {
+            let values: Vec<f32> = moment.to_data().try_to_vec().expect("moments are f32");
+            tensors.insert(&format!("{name}.{part}"), vec![values.len()], values);
+        }
+    }
+
+    /// Takes the moments back from a checkpoint written after `steps` steps.
+    pub fn restore(&mut self, checkpoint: &mut Checkpoint, name: &str, steps: u64) -> Result<()> {
+        let make: &mut dyn Make = checkpoint;
+        let size = self.first.dims()[0];
+        self.first = make.vector(&format!("{name}.first"), size, Fill::Constant(0.0))?;
+        self.second = make.vector(&format!("{name}.second"), size, Fill::Constant(0.0))?;
+        self.steps = steps;
+        Ok(())
+    }
+}
+
+/// All parameters end to end, in visiting order.
+fn flatten(module: &mut impl Parameters) -> Tensor<1> {
+    let mut rows = Vec::new();
+    module.visit(&mut |_, slot| rows.push(slot.flat()));
+    Tensor::cat(rows, 0)
+}
+
+/// Gives each parameter its piece of `flat`.
+fn unflatten(module: &mut impl Parameters, flat: Tensor<1>) {
+    let mut start = 0;
+    module.visit(&mut |_, mut slot| {
+        let size: usize = slot.shape().iter().product();
+        slot.set(flat.clone().narrow(0, start, size));
+        start += size;
+    });
+}
