@@ -1,0 +1,84 @@
+//! Stage one: block-wise local distillation.
+//!
+//! For every layer the twin gets the same normalised hidden states as the full-attention block it is
+//! to replace and learns its output by mean squared error. Only twins train; the teacher's own
+//! trajectory feeds every layer (teacher-forced), so all layers and all variants learn side by side
+//! from one teacher forward, and no twin's result depends on who shares the pass.
+
+mod pupil;
+
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+
+pub use pupil::Pupil;
+
+use crate::error::Result;
+use crate::manifest::Distil;
+use crate::model::{Decoder, Pass};
+use crate::observer::Observer;
+use crate::sequences::Sequences;
+
+/// How many steps a token budget makes: whole batches, at least one.
+pub fn num_steps(recipe: &Distil) -> u64 {
+    (recipe.token_budget.0 / tokens_per_step(recipe)).max(1)
+}
+
+/// Tokens of one step.
+pub fn tokens_per_step(recipe: &Distil) -> u64 {
+    (recipe.batch_size * recipe.sequence_length) as u64
+}
+
+/// Distils all `pupils` of `base` from one stream of `sequences`, one teacher forward a step.
+///
+/// A pupil whose checkpoint is ahead of the others waits, and one that fails leaves; each of the
+/// others ends exactly as if alone.
+///
+/// # Errors
+/// Interruption, and what no pupil can do without (data, disk). A pupil's own failure is kept in it.
+pub fn distil(
+    base: &Decoder,
+    pupils: &mut [Pupil],
+    recipe: &Distil,
+    sequences: &Sequences,
+    observer: &dyn Observer,
+) -> Result<()> {
+    let total = num_steps(recipe);
+    let first = pupils.iter().map(Pupil::steps).min().unwrap_or(total);
+    observer.advance(first * tokens_per_step(recipe));
+    let mut saved = Instant::now();
+    for step in first..total {
+        let batch = sequences.batch(step, recipe.batch_size)?;
+        lesson(base, pupils, &batch, step, total);
+        observer.advance(tokens_per_step(recipe));
+        if saved.elapsed() >= CHECKPOINT_PAUSE || observer.interrupted() {
+            pupils.iter().try_for_each(Pupil::save)?;
+            saved = Instant::now();
+        }
+        observer.check()?;
+    }
+    Ok(())
+}
+
+/// Work that a kill may lose.
+const CHECKPOINT_PAUSE: Duration = Duration::from_secs(30);
+
+/// One teacher forward over `batch`; every twin of every pupil that has not seen it learns from it.
+fn lesson(base: &Decoder, pupils: &mut [Pupil], batch: &[Vec<u32>], step: u64, total: u64) {
+    let start = Instant::now();
+    let pass = Pass::new(&base.config, batch.len(), batch[0].len(), 0, None, &base.device());
+    let lessons = base.lessons(batch, &pass);
+    let tracked = pass.tracked();
+    let mut attending: Vec<&mut Pupil> = pupils.iter_mut().filter(|pupil| pupil.attends(step)).collect();
+    // Twins share nothing, so they learn side by side on however many threads there are.
+    let losses: Vec<Vec<Result<f64>>> = attending
+        .par_iter_mut()
+        .map(|pupil| {
+            pupil.lanes().par_iter_mut().map(|lane| lane.learn(&lessons, &tracked, step, total)).collect()
+        })
+        .collect();
+    let share = start.elapsed().as_secs_f64() / attending.len().max(1) as f64;
+    for (pupil, losses) in attending.into_iter().zip(losses) {
+        pupil.finish_step(losses, &lessons, share);
+    }
+}

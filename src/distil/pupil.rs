@@ -1,0 +1,231 @@
+//! The twins of one variant as they learn: parameters, optimisers, losses, checkpoint.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::manifest::{Distil, Optimizer, Variant};
+use crate::model::{
+    Checkpoint, Decoder, LayerIo, Mixer, Pass, Random, Tensors, Tracked, Twins, count_parameters, save,
+};
+use crate::ops::mean_squared_error;
+use crate::optim::{AdamW, learning_rate};
+use crate::store::{DistilResult, LayerCurvePoint, LayerLoss};
+
+/// Points kept of a loss curve, besides the first and last.
+const CURVE_POINTS: u64 = 64;
+
+/// The twins of one variant of one base, learning.
+pub struct Pupil {
+    lanes: Vec<Lane>,
+    progress: Progress,
+    recipe: Distil,
+    checkpoint: PathBuf,
+    failure: Option<Error>,
+}
+
+/// One layer's twin and its optimiser: what learns independently of everything else.
+pub(super) struct Lane {
+    layer: usize,
+    variant: String,
+    twin: Mixer,
+    optimizer: AdamW,
+    peak: Optimizer,
+}
+
+impl Lane {
+    /// One optimiser step on what the layer's attention saw and said; the loss before it.
+    pub(super) fn learn(&mut self, lessons: &[LayerIo], pass: &Pass, step: u64, total: u64) -> Result<f64> {
+        let lesson = &lessons[self.layer];
+        let tracked = Tracked::new(&self.twin);
+        let output = tracked.0.forward(lesson.input.clone().autodiff(), pass, None);
+        let loss = mean_squared_error(output, lesson.output.clone().autodiff());
+        let value = self.read(&loss, step)?;
+        let gradients = tracked.gradients(&loss);
+        self.optimizer.update(&mut self.twin, gradients, learning_rate(&self.peak, step, total));
+        Ok(value)
+    }
+
+    /// The loss as a number; what is not finite ends the variant, with the layer named.
+    fn read(&self, loss: &Tensor<1>, step: u64) -> Result<f64> {
+        let value: f32 = loss.clone().inner().into_scalar();
+        if value.is_finite() {
+            return Ok(f64::from(value));
+        }
+        let Self { variant, layer, .. } = self;
+        Err(Error::failed(format!("the loss of `{variant}` in layer {layer} is {value} at step {step}"))
+            .hint("lower `distil.optimizer.learning-rate`"))
+    }
+}
+
+/// What a checkpoint holds beside tensors.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Progress {
+    steps: u64,
+    /// Seconds of work, a shared pass divided evenly among those that share it.
+    seconds: f64,
+    /// Loss of each layer at the first step.
+    initial: Vec<f64>,
+    /// Mean over the last steps of each layer's loss, for a final figure less noisy than one batch.
+    recent: Vec<Vec<f64>>,
+    /// Variance of each layer's lesson (the attention's output) in the first batch.
+    output_variance: Vec<f64>,
+    curve: Vec<LayerCurvePoint>,
+}
+
+/// Steps over which the final loss is averaged.
+const FINAL_STEPS: usize = 8;
+
+impl Pupil {
+    /// Twins of `variant` for `base`, fresh from `recipe.seed` or from the file `checkpoint`, where
+    /// its own checkpoints go too.
+    pub fn new(
+        name: &str,
+        variant: &Variant,
+        base: &Decoder,
+        recipe: &Distil,
+        checkpoint: &Path,
+    ) -> Result<Self> {
+        let device = base.device();
+        let twins = Twins::new(variant, base, &mut Random::new(recipe.seed.child("twins"), &device))?;
+        let lane = |(layer, mut twin): (usize, Mixer)| Lane {
+            layer,
+            variant: name.to_owned(),
+            optimizer: AdamW::new(&recipe.optimizer, &mut twin, &device),
+            twin,
+            peak: recipe.optimizer.clone(),
+        };
+        let mut pupil = Self {
+            lanes: twins.layers.into_iter().enumerate().map(lane).collect(),
+            progress: Progress::default(),
+            recipe: recipe.clone(),
+            checkpoint: checkpoint.to_owned(),
+            failure: None,
+        };
+        pupil.resume(variant, base, &device)?;
+        Ok(pupil)
+    }
+
+    /// Steps taken so far.
+    pub fn steps(&self) -> u64 {
+        self.progress.steps
+    }
+
+    /// Seconds of work so far, over all the processes that took part.
+    pub fn seconds(&self) -> f64 {
+        self.progress.seconds
+    }
+
+    /// Whether this pupil learns from the batch of `step`.
+    pub(super) fn attends(&self, step: u64) -> bool {
+        self.failure.is_none() && self.progress.steps == step
+    }
+
+    /// The twins that learn side by side.
+    pub(super) fn lanes(&mut self) -> &mut [Lane] {
+        &mut self.lanes
+    }
+
+    /// Files the losses of a step, or the failure of one of them.
+    pub(super) fn finish_step(&mut self, losses: Vec<Result<f64>>, lessons: &[LayerIo], seconds: f64) {
+        let losses: Vec<f64> = match losses.into_iter().collect() {
+            Ok(losses) => losses,
+            Err(error) => {
+                self.failure = Some(error);
+                return;
+            }
+        };
+        let progress = &mut self.progress;
+        if progress.steps == 0 {
+            progress.initial = losses.clone();
+            progress.output_variance = lessons.iter().map(|lesson| variance(&lesson.output)).collect();
+        }
+        let total = super::num_steps(&self.recipe);
+        let every = total.div_ceil(CURVE_POINTS).max(1);
+        progress.steps += 1;
+        progress.seconds += seconds;
+        if progress.steps == 1 || progress.steps % every == 0 || progress.steps == total {
+            let tokens = progress.steps * super::tokens_per_step(&self.recipe);
+            progress.curve.push(LayerCurvePoint { step: progress.steps, tokens, losses: losses.clone() });
+        }
+        progress.recent.push(losses);
+        let surplus = progress.recent.len().saturating_sub(FINAL_STEPS);
+        progress.recent.drain(..surplus);
+    }
+
+    /// What the distillation came to, or why it failed.
+    pub fn result(&mut self) -> Result<DistilResult> {
+        if let Some(error) = self.failure.take() {
+            return Err(error);
+        }
+        let progress = &self.progress;
+        let count = progress.recent.len() as f64;
+        let layers = (0..progress.initial.len())
+            .map(|layer| LayerLoss {
+                layer: layer as u32,
+                initial: progress.initial[layer],
+                r#final: progress.recent.iter().map(|losses| losses[layer]).sum::<f64>() / count,
+                output_variance: progress.output_variance[layer],
+            })
+            .collect();
+        Ok(DistilResult {
+            tokens: progress.steps * super::tokens_per_step(&self.recipe),
+            steps: progress.steps,
+            layers,
+            curve: progress.curve.clone(),
+            num_parameters: self.lanes.iter_mut().map(|lane| count_parameters(&mut lane.twin)).sum(),
+        })
+    }
+
+    /// Writes the twins to `path`.
+    pub fn write_twins(&self, path: &Path) -> Result<()> {
+        save(&self.tensors(), path)
+    }
+
+    /// The twins as they are.
+    pub fn twins(&self) -> Twins {
+        Twins { layers: self.lanes.iter().map(|lane| lane.twin.clone()).collect() }
+    }
+
+    fn tensors(&self) -> Tensors {
+        Tensors::of(&mut self.twins())
+    }
+
+    /// Writes twins, moments and progress, so that a kill loses what came after.
+    pub(super) fn save(&self) -> Result<()> {
+        let mut tensors = self.tensors();
+        for lane in &self.lanes {
+            lane.optimizer.store(&mut tensors, &format!("adamw.{}", lane.layer));
+        }
+        tensors.note(serde_json::to_string(&self.progress).expect("progress is plain JSON"));
+        save(&tensors, &self.checkpoint)
+    }
+
+    /// Continues from the checkpoint, if a whole one lies there.
+    fn resume(&mut self, variant: &Variant, base: &Decoder, device: &Device) -> Result<()> {
+        let path = self.checkpoint.clone();
+        if !path.is_file() {
+            return Ok(());
+        }
+        let mut checkpoint = Checkpoint::read(&[path.clone()], device)?;
+        let note = checkpoint.note().unwrap_or_default();
+        self.progress = serde_json::from_str(note).map_err(|cause| {
+            Error::environment(format!("`{}` holds no progress", path.display())).because(cause)
+        })?;
+        let twins = Twins::new(variant, base, &mut checkpoint)?;
+        for (lane, twin) in self.lanes.iter_mut().zip(twins.layers) {
+            lane.twin = twin;
+            lane.optimizer.restore(&mut checkpoint, &format!("adamw.{}", lane.layer), self.progress.steps)?;
+        }
+        checkpoint.finish()
+    }
+}
+
+/// The variance of all elements about their mean.
+fn variance(x_btd: &Tensor<3>) -> f64 {
+    let x = x_btd.clone();
+    let mean = x.clone().mean().reshape([1, 1, 1]);
+    f64::from((x - mean).square().mean().into_scalar::<f32>())
+}

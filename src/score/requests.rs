@@ -1,0 +1,98 @@
+//! A task's items as token rows: what must be run, and which log-likelihoods are wanted where.
+
+use std::collections::BTreeMap;
+
+use crate::data::Item;
+use crate::error::{Error, Result};
+use crate::model::Tokenizer;
+
+/// A wanted log-likelihood: of `token` after the first `position + 1` tokens of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Index in the row of the last token before `token`.
+    pub position: usize,
+    /// The token whose likelihood is wanted.
+    pub token: u32,
+    /// The item it belongs to.
+    pub item: usize,
+    /// The choice it belongs to.
+    pub choice: usize,
+}
+
+/// The token rows of a task's items, each row once.
+///
+/// The choices of an item that differ only in their last token share one row: its prompt.
+pub struct Requests {
+    items: Vec<Item>,
+    rows: Vec<Vec<u32>>,
+    targets: Vec<Vec<Target>>,
+    /// Rows by length, so that a pass pads little.
+    order: Vec<usize>,
+}
+
+impl Requests {
+    /// Tokenizes `items`: the prompt alone, and the prompt with each choice after a blank; the
+    /// choice's tokens are what the second has beyond the first.
+    pub fn new(tokenizer: &Tokenizer, items: Vec<Item>) -> Result<Self> {
+        let mut rows: BTreeMap<Vec<u32>, Vec<Target>> = BTreeMap::new();
+        for (index, item) in items.iter().enumerate() {
+            let prompt = tokenizer.encode(&item.prompt, true)?;
+            for (choice, text) in item.choices.iter().enumerate() {
+                let whole = tokenizer.encode(&format!("{} {text}", item.prompt), true)?;
+                if whole.len() <= prompt.len() || prompt.is_empty() {
+                    return Err(Error::failed(format!(
+                        "choice {choice} of item `{}` has no tokens of its own",
+                        item.id
+                    )));
+                }
+                let (row, last) = (whole[..whole.len() - 1].to_vec(), whole.len() - 1);
+                let targets = rows.entry(row).or_default();
+                targets.extend((prompt.len()..=last).map(|at| Target {
+                    position: at - 1,
+                    token: whole[at],
+                    item: index,
+                    choice,
+                }));
+            }
+        }
+        let (rows, targets): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by_key(|&row| rows[row].len());
+        Ok(Self { items, rows, targets, order })
+    }
+
+    /// The items.
+    pub fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    /// A log-likelihood of 0 for every choice of every item.
+    pub fn blank(&self) -> Vec<Vec<f64>> {
+        self.items.iter().map(|item| vec![0.0; item.choices.len()]).collect()
+    }
+
+    /// A row's tokens.
+    pub fn row(&self, row: usize) -> &[u32] {
+        &self.rows[row]
+    }
+
+    /// What is wanted of a row.
+    pub fn targets(&self, row: usize) -> &[Target] {
+        &self.targets[row]
+    }
+
+    /// Rows grouped so that a group padded to its longest holds at most `tokens` tokens.
+    pub fn passes(&self, tokens: usize) -> Vec<&[usize]> {
+        let mut passes = Vec::new();
+        let mut start = 0;
+        for end in 1..=self.order.len() {
+            let full =
+                end == self.order.len() || (end + 1 - start) * self.rows[self.order[end]].len() > tokens;
+            if full {
+                passes.push(&self.order[start..end]);
+                start = end;
+            }
+        }
+        passes
+    }
+}
