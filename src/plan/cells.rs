@@ -1,0 +1,202 @@
+//! A cell: one stage of work with a typed spec, the key of its result, and what people call it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::spec::{DistilSpec, ModelIdentity, PretrainSpec, ScoreSpec, SearchSpec, TaskIdentity};
+use crate::data::Split;
+use crate::error::Result;
+use crate::manifest::{Architecture, Corpus, Distil, Pretrain, Stop, Strategy, Task, Variant};
+use crate::store::{Key, Stage, key_of};
+
+/// What people call a cell; enters no key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Labels {
+    /// The base model's name.
+    pub model: String,
+    /// The linear variant's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// The task's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Values of the sweep's further axes, by dotted key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub axes: BTreeMap<String, String>,
+}
+
+impl Labels {
+    /// `model variant task key=value …` on one line.
+    pub fn line(&self) -> String {
+        let mut words = vec![self.model.clone()];
+        words.extend(self.variant.clone());
+        words.extend(self.task.clone());
+        words.extend(self.axes.iter().map(|(key, value)| format!("{key}={value}")));
+        words.join(" ")
+    }
+}
+
+/// Where a base is found when its cells run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BaseSource {
+    /// A Hugging Face directory.
+    Directory(PathBuf, ModelIdentity),
+    /// The artifact of a pretrain cell.
+    Pretrained(Key),
+}
+
+impl BaseSource {
+    /// The base as part of a spec and of its inputs.
+    fn identify(&self) -> (Option<ModelIdentity>, BTreeMap<String, Key>) {
+        match self {
+            Self::Directory(_, identity) => (Some(identity.clone()), BTreeMap::new()),
+            Self::Pretrained(key) => (None, BTreeMap::from([("base".to_owned(), *key)])),
+        }
+    }
+}
+
+/// Training a base.
+#[derive(Clone, Debug)]
+pub struct Pretraining {
+    /// The base's shape.
+    pub architecture: Architecture,
+    /// How it is trained.
+    pub recipe: Pretrain,
+    /// On what.
+    pub corpus: Corpus,
+}
+
+/// Distilling the twins of one variant.
+#[derive(Clone, Debug)]
+pub struct Distillation {
+    /// The base.
+    pub base: BaseSource,
+    /// The twins' shape and start.
+    pub variant: Variant,
+    /// How they learn.
+    pub recipe: Distil,
+    /// On what.
+    pub corpus: Corpus,
+}
+
+/// Scoring one mask on one split.
+#[derive(Clone, Debug)]
+pub struct Scoring {
+    /// The base.
+    pub base: BaseSource,
+    /// The distil cell of the twins; irrelevant when no layer is replaced.
+    pub twins: Option<Key>,
+    /// The task.
+    pub task: Task,
+    /// Its split.
+    pub split: Split,
+    /// The replaced layers, ascending.
+    pub layers: Vec<u32>,
+}
+
+/// Searching a hybrid for a task.
+#[derive(Clone, Debug)]
+pub struct Searching {
+    /// The base.
+    pub base: BaseSource,
+    /// The distil cell of the twins.
+    pub twins: Key,
+    /// The task.
+    pub task: Task,
+    /// Which replacement is tried next.
+    pub strategy: Strategy,
+    /// When to stop.
+    pub stop: Stop,
+}
+
+/// The work of a cell.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Train a base.
+    Pretrain(Pretraining),
+    /// Distil twins.
+    Distil(Distillation),
+    /// Score a mask.
+    Score(Scoring),
+    /// Search a hybrid.
+    Search(Searching),
+}
+
+/// One stage of work, under the key of its result.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// The kind of work.
+    pub stage: Stage,
+    /// The key of the result.
+    pub key: Key,
+    /// What decides the result.
+    pub spec: Value,
+    /// The cells whose results it takes, by role.
+    pub inputs: BTreeMap<String, Key>,
+    /// What people call it.
+    pub labels: Labels,
+    /// What is to be done.
+    pub work: Work,
+}
+
+impl Cell {
+    fn new<S: Serialize>(
+        stage: Stage,
+        spec: &S,
+        inputs: BTreeMap<String, Key>,
+        labels: Labels,
+        work: Work,
+    ) -> Result<Self> {
+        let key = key_of(stage, stage.version(), spec, &inputs)?;
+        let spec = serde_json::to_value(spec).expect("a spec that has a key has JSON");
+        Ok(Self { stage, key, spec, inputs, labels, work })
+    }
+
+    /// The cell that trains a base.
+    pub fn pretrain(work: Pretraining, corpus: super::CorpusIdentity, labels: Labels) -> Result<Self> {
+        let spec =
+            PretrainSpec { architecture: work.architecture.clone(), recipe: work.recipe.clone(), corpus };
+        Self::new(Stage::Pretrain, &spec, BTreeMap::new(), labels, Work::Pretrain(work))
+    }
+
+    /// The cell that distils a variant's twins.
+    pub fn distil(work: Distillation, corpus: super::CorpusIdentity, labels: Labels) -> Result<Self> {
+        let (model, inputs) = work.base.identify();
+        let spec = DistilSpec { model, variant: work.variant.clone(), recipe: work.recipe.clone(), corpus };
+        Self::new(Stage::Distil, &spec, inputs, labels, Work::Distil(work))
+    }
+
+    /// The cell that scores a mask; twins are an input only where a layer is replaced, so that all
+    /// variants share the base's own score.
+    pub fn score(work: Scoring, labels: Labels) -> Result<Self> {
+        let (model, mut inputs) = work.base.identify();
+        if !work.layers.is_empty() {
+            inputs.extend(work.twins.map(|twins| ("twins".to_owned(), twins)));
+        }
+        let task = TaskIdentity::of(&work.task, work.split);
+        let spec = ScoreSpec { model, task, layers: work.layers.clone() };
+        Self::new(Stage::Score, &spec, inputs, labels, Work::Score(work))
+    }
+
+    /// The cell that searches a hybrid.
+    pub fn search(work: Searching, labels: Labels) -> Result<Self> {
+        let (model, mut inputs) = work.base.identify();
+        inputs.insert("twins".to_owned(), work.twins);
+        let spec = SearchSpec {
+            model,
+            validation: TaskIdentity::of(&work.task, Split::Validation),
+            test: TaskIdentity::of(&work.task, Split::Test),
+            strategy: work.strategy.clone(),
+            stop: work.stop.clone(),
+        };
+        Self::new(Stage::Search, &spec, inputs, labels, Work::Search(work))
+    }
+
+    /// `stage model variant task` on one line.
+    pub fn line(&self) -> String {
+        format!("{} {}", self.stage, self.labels.line())
+    }
+}

@@ -1,0 +1,209 @@
+//! From a manifest to its cells: axes multiplied, exclusions taken out, equal cells joined.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::cells::{BaseSource, Cell, Distillation, Labels, Pretraining, Scoring, Searching};
+use super::spec::{CorpusIdentity, ModelIdentity};
+use crate::data::Split;
+use crate::error::{Error, Result};
+use crate::manifest::{Loaded, Manifest, ModelSource};
+use crate::store::{Key, Stage};
+
+/// The cells of an experiment, inputs before what takes them.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The experiment's name.
+    pub name: String,
+    /// Title of its tables and figures.
+    pub title: String,
+    /// Level of its confidence intervals.
+    pub confidence: f64,
+    /// The cells, each once.
+    pub cells: Vec<Cell>,
+}
+
+impl Plan {
+    /// The cell of `key`.
+    pub fn cell(&self, key: &Key) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.key == *key)
+    }
+
+    /// The cells of `stage`, in order.
+    pub fn of(&self, stage: Stage) -> impl Iterator<Item = &Cell> {
+        self.cells.iter().filter(move |cell| cell.stage == stage)
+    }
+
+    fn add(&mut self, cell: Cell) -> Key {
+        let key = cell.key;
+        if self.cell(&key).is_none() {
+            self.cells.push(cell);
+        }
+        key
+    }
+
+    /// Adds a cell whose result is a row of the tables; the same result under two labels is a mistake.
+    fn add_result(&mut self, cell: Cell) -> Result<()> {
+        if let Some(twin) = self.cell(&cell.key) {
+            return Err(Error::manifest(format!(
+                "two cells of the sweep are the same work: `{}` and `{}`",
+                twin.labels.line(),
+                cell.labels.line()
+            ))
+            .hint("two names stand for one definition, or an axis changes nothing"));
+        }
+        self.cells.push(cell);
+        Ok(())
+    }
+}
+
+/// The plan of a loaded manifest.
+///
+/// # Errors
+/// Manifest errors of any combination of the sweep, and files of bases or corpora that cannot be read.
+pub fn plan(loaded: &Loaded) -> Result<Plan> {
+    let manifest = &loaded.manifest;
+    let name = manifest.name.clone().unwrap_or_default();
+    let mut plan = Plan {
+        title: manifest.report.title.clone().unwrap_or_else(|| name.clone()),
+        name,
+        confidence: manifest.report.confidence,
+        cells: Vec::new(),
+    };
+    let mut digests = Digests::default();
+    for axes in combinations(&manifest.sweep.axes) {
+        let resolved = loaded.with(&axes)?;
+        let axes = axes.into_iter().map(|(key, value)| (key, plain(&value))).collect();
+        expand(&mut plan, &resolved, &axes, &mut digests)?;
+    }
+    plan.cells.sort_by_key(|cell| cell.stage);
+    Ok(plan)
+}
+
+/// Identities of bases, read once however many cells share one.
+#[derive(Default)]
+struct Digests(BTreeMap<String, ModelIdentity>);
+
+impl Digests {
+    fn of(&mut self, manifest: &Manifest, model: &str) -> Result<Option<ModelIdentity>> {
+        let definition = &manifest.models[model];
+        let ModelSource::Path(path) = &definition.source else { return Ok(None) };
+        if let Some(identity) = self.0.get(path) {
+            return Ok(Some(identity.clone()));
+        }
+        let identity = ModelIdentity::of(definition)?;
+        self.0.extend(identity.clone().map(|identity| (path.clone(), identity)));
+        Ok(identity)
+    }
+}
+
+/// Every combination of one value for each axis; one empty combination without axes.
+fn combinations(axes: &BTreeMap<String, Vec<toml::Value>>) -> Vec<Vec<(String, toml::Value)>> {
+    let mut all = vec![Vec::new()];
+    for (key, values) in axes {
+        all = all
+            .into_iter()
+            .flat_map(|combination: Vec<(String, toml::Value)>| {
+                values.iter().map(move |value| {
+                    let mut longer = combination.clone();
+                    longer.push((key.clone(), value.clone()));
+                    longer
+                })
+            })
+            .collect();
+    }
+    all
+}
+
+/// A value as people write it, without the quotes of a string.
+fn plain(value: &toml::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn expand(
+    plan: &mut Plan,
+    manifest: &Manifest,
+    axes: &BTreeMap<String, String>,
+    digests: &mut Digests,
+) -> Result<()> {
+    let corpus = CorpusIdentity::of(&manifest.corpus)?;
+    for (model, variant, task) in manifest.sweep.combinations() {
+        let labels = Labels { model: model.to_owned(), axes: axes.clone(), ..Labels::default() };
+        let base = base(plan, manifest, &corpus, &labels, digests)?;
+        match variant {
+            None => score_base(plan, manifest, base, task, labels)?,
+            Some(variant) => {
+                let labels = Labels { variant: Some(variant.to_owned()), ..labels };
+                search_hybrid(plan, manifest, base, &corpus, task, labels)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where the base comes from; adds the cell that trains it where it is trained here.
+fn base(
+    plan: &mut Plan,
+    manifest: &Manifest,
+    corpus: &CorpusIdentity,
+    labels: &Labels,
+    digests: &mut Digests,
+) -> Result<BaseSource> {
+    match &manifest.models[&labels.model].source {
+        ModelSource::Path(path) => {
+            let identity = digests.of(manifest, &labels.model)?.expect("a base on disk has digests");
+            Ok(BaseSource::Directory(PathBuf::from(path), identity))
+        }
+        ModelSource::Pretrain(architecture) => {
+            let work = Pretraining {
+                architecture: architecture.clone(),
+                recipe: manifest.pretrain.clone(),
+                corpus: manifest.corpus.clone(),
+            };
+            let cell = Cell::pretrain(work, corpus.clone(), labels.clone())?;
+            Ok(BaseSource::Pretrained(plan.add(cell)))
+        }
+    }
+}
+
+/// Without variants a base is only scored.
+fn score_base(
+    plan: &mut Plan,
+    manifest: &Manifest,
+    base: BaseSource,
+    task: &str,
+    labels: Labels,
+) -> Result<()> {
+    let labels = Labels { task: Some(task.to_owned()), ..labels };
+    let task = manifest.tasks[task].clone();
+    let work = Scoring { base, twins: None, task, split: Split::Test, layers: Vec::new() };
+    plan.add_result(Cell::score(work, labels)?)
+}
+
+/// The twins of a variant, once for all its tasks, and the search that takes them.
+fn search_hybrid(
+    plan: &mut Plan,
+    manifest: &Manifest,
+    base: BaseSource,
+    corpus: &CorpusIdentity,
+    task: &str,
+    labels: Labels,
+) -> Result<()> {
+    let variant = labels.variant.as_ref().expect("a variant is searched under its name");
+    let work = Distillation {
+        base: base.clone(),
+        variant: manifest.variants[variant].clone(),
+        recipe: manifest.distil.clone(),
+        corpus: manifest.corpus.clone(),
+    };
+    let twins = plan.add(Cell::distil(work, corpus.clone(), labels.clone())?);
+    let labels = Labels { task: Some(task.to_owned()), ..labels };
+    let work = Searching {
+        base,
+        twins,
+        task: manifest.tasks[task].clone(),
+        strategy: manifest.search.strategy.clone(),
+        stop: manifest.search.stop.clone(),
+    };
+    plan.add_result(Cell::search(work, labels)?)
+}

@@ -1,0 +1,19 @@
+//! What a manifest means: the cells it asks for, each with the key that its result is kept under.
+//!
+//! `plan` and `run` are one function: what the one shows the other does. Nothing is run here, and
+//! nothing is asked of the store; [`reason`] compares with what the store remembers.
+
+mod cells;
+mod expand;
+mod reason;
+mod spec;
+
+#[cfg(test)]
+mod tests;
+
+pub use cells::{BaseSource, Cell, Distillation, Labels, Pretraining, Scoring, Searching, Work};
+pub use expand::{Plan, plan};
+pub use reason::{Change, Reason, Status, status};
+pub use spec::{
+    CorpusIdentity, DistilSpec, ModelIdentity, PretrainSpec, ScoreSpec, SearchSpec, TaskIdentity,
+};

@@ -1,0 +1,125 @@
+//! What decides each stage's answer, and nothing else: names, paths, comments, presentation and
+//! batch sizes of evaluation are not here.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::data::{Documents, Split, world::WORLD_VERSION};
+use crate::error::Result;
+use crate::files::Digest;
+use crate::manifest::{
+    Architecture, Corpus, Distil, Model, ModelSource, Pretrain, Stop, Strategy, Task, TaskSource, Variant,
+    WorldTaskKind,
+};
+use crate::model::Base;
+use crate::seed::Seed;
+
+/// A base by content: the digests of its files. A base that is trained here is an input cell instead.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ModelIdentity {
+    /// Digest of each file that decides what the base computes.
+    pub files: BTreeMap<String, Digest>,
+}
+
+impl ModelIdentity {
+    /// The identity of a model on disk; none for one that is trained here.
+    pub fn of(model: &Model) -> Result<Option<Self>> {
+        match &model.source {
+            ModelSource::Path(path) => Ok(Some(Self { files: Base::digests(Path::new(path))? })),
+            ModelSource::Pretrain(_) => Ok(None),
+        }
+    }
+}
+
+/// A corpus by content.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CorpusIdentity {
+    /// Digest of what decides the text.
+    pub text: String,
+}
+
+impl CorpusIdentity {
+    /// The identity of `corpus`.
+    pub fn of(corpus: &Corpus) -> Result<Self> {
+        Ok(Self { text: Documents::open(&corpus.source, Path::new(""))?.digest() })
+    }
+}
+
+/// One split of a task by content.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TaskIdentity {
+    /// What the task asks.
+    pub kind: WorldTaskKind,
+    /// The world it speaks of.
+    pub world: Seed,
+    /// Version of the generator.
+    pub version: u32,
+    /// The split.
+    pub split: Split,
+    /// Items in it.
+    pub num_items: usize,
+}
+
+impl TaskIdentity {
+    /// The identity of `task`'s `split`.
+    pub fn of(task: &Task, split: Split) -> Self {
+        let TaskSource::World(source) = &task.source;
+        let num_items = match split {
+            Split::Test => source.test_items,
+            Split::Train | Split::Validation => source.validation_items,
+        };
+        Self { kind: source.kind, world: source.world, version: WORLD_VERSION, split, num_items }
+    }
+}
+
+/// What decides a pretrained base.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PretrainSpec {
+    /// Its shape.
+    pub architecture: Architecture,
+    /// How it is trained.
+    pub recipe: Pretrain,
+    /// On what.
+    pub corpus: CorpusIdentity,
+}
+
+/// What decides a base's twins of one variant.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DistilSpec {
+    /// The base; none when it is the input cell `base`.
+    pub model: Option<ModelIdentity>,
+    /// The twins' shape and start.
+    pub variant: Variant,
+    /// How they learn.
+    pub recipe: Distil,
+    /// On what.
+    pub corpus: CorpusIdentity,
+}
+
+/// What decides the score of one mask on one split.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScoreSpec {
+    /// The base; none when it is the input cell `base`.
+    pub model: Option<ModelIdentity>,
+    /// The split of the task.
+    pub task: TaskIdentity,
+    /// The replaced layers, ascending; the twins are the input cell `twins`, absent when none is.
+    pub layers: Vec<u32>,
+}
+
+/// What decides a search.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SearchSpec {
+    /// The base; none when it is the input cell `base`.
+    pub model: Option<ModelIdentity>,
+    /// The split that guides.
+    pub validation: TaskIdentity,
+    /// The split that judges.
+    pub test: TaskIdentity,
+    /// Which replacement is tried next.
+    pub strategy: Strategy,
+    /// When to stop.
+    pub stop: Stop,
+}
