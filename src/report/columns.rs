@@ -1,0 +1,204 @@
+//! Every table and column of a report, each with its type, its unit and a sentence: the one place.
+//!
+//! From here come the order of a DataFrame's columns, the metadata of its file, `schemas/columns.json`
+//! and the README's table.
+
+use polars::prelude::Column;
+
+use super::schema::{ColumnSpec, Row, TableSpec, Value, tables};
+
+tables! {
+    /// One row per search: the base against the two hybrids that the search chose, on the held-out test split.
+    table1 of Table1Row {
+        /// Name of the base model.
+        model: String => "",
+        /// Name of the linear variant.
+        variant: String => "",
+        /// Name of the task.
+        task: String => "",
+        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        axes: String => "",
+        /// Test score of the base.
+        p_base: f64 => "fraction",
+        /// Lower end of the Wilson interval of `p_base`.
+        p_base_low: f64 => "fraction",
+        /// Upper end of the Wilson interval of `p_base`.
+        p_base_high: f64 => "fraction",
+        /// Test score of M_best, the hybrid with the highest validation score.
+        p_best: f64 => "fraction",
+        /// Lower end of the Wilson interval of `p_best`.
+        p_best_low: f64 => "fraction",
+        /// Upper end of the Wilson interval of `p_best`.
+        p_best_high: f64 => "fraction",
+        /// Number of layers that M_best has replaced.
+        num_replaced: u32 => "layers",
+        /// The layers that M_best has replaced, ascending from 0 and joined by commas.
+        layers: String => "",
+        /// Test score of M_opt, the hybrid with most layers replaced that the threshold allows.
+        p_opt: f64 => "fraction",
+        /// Lower end of the Wilson interval of `p_opt`.
+        p_opt_low: f64 => "fraction",
+        /// Upper end of the Wilson interval of `p_opt`.
+        p_opt_high: f64 => "fraction",
+        /// Number of layers that M_opt has replaced.
+        num_replaced_opt: u32 => "layers",
+        /// The layers that M_opt has replaced, ascending from 0 and joined by commas.
+        layers_opt: String => "",
+        /// Number of layers of the base.
+        num_layers: u32 => "layers",
+        /// Number of test items.
+        items: u64 => "items",
+        /// Two-sided exact McNemar p-value that M_best and the base are equally good, on the same items and
+        /// not corrected for the number of comparisons.
+        p_value_best: f64 => "probability",
+        /// Two-sided exact McNemar p-value that M_opt and the base are equally good, on the same items and
+        /// not corrected for the number of comparisons.
+        p_value_opt: f64 => "probability",
+        /// Whether `p_best` matches or exceeds `p_base`.
+        matches_base: bool => "",
+        /// Validation score of the base.
+        validation_base: f64 => "fraction",
+        /// Validation score of M_best, the maximum of all that were tried and so flattered by selection.
+        validation_best: f64 => "fraction",
+        /// Validation score of M_opt.
+        validation_opt: f64 => "fraction",
+        /// Number of validation items.
+        validation_items: u32 => "items",
+        /// Number of times the search scored a hybrid.
+        evaluations: u64 => "scorings",
+        /// Key of the search's cell.
+        key: String => "",
+    }
+
+    /// One row per base and task of a sweep without variants: the base on the test split.
+    bases of BaseRow {
+        /// Name of the base model.
+        model: String => "",
+        /// Name of the task.
+        task: String => "",
+        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        axes: String => "",
+        /// Test score of the base.
+        p_base: f64 => "fraction",
+        /// Lower end of the Wilson interval of `p_base`.
+        p_base_low: f64 => "fraction",
+        /// Upper end of the Wilson interval of `p_base`.
+        p_base_high: f64 => "fraction",
+        /// Number of test items.
+        items: u64 => "items",
+        /// Key of the cell that scored it.
+        cell: String => "",
+    }
+
+    /// One row per cell: what each stage cost; `seconds` and `peak_memory_bytes` vary from run to run.
+    table2 of Table2Row {
+        /// Name of the stage.
+        stage: String => "",
+        /// Name of the base model.
+        model: String => "",
+        /// Name of the linear variant; missing for stages without one.
+        variant: Option<String> => "",
+        /// Name of the task; missing for stages without one.
+        task: Option<String> => "",
+        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        axes: String => "",
+        /// Wall-clock time.
+        seconds: f64 => "seconds",
+        /// Number of tokens that went through the model.
+        tokens: u64 => "tokens",
+        /// Number of times a hybrid was scored.
+        evaluations: u64 => "scorings",
+        /// The device that ran the stage.
+        device: String => "",
+        /// Most memory held at once; missing where the device does not tell.
+        peak_memory_bytes: Option<u64> => "bytes",
+    }
+
+    /// One row per round of each search: the layer whose replacement scored highest.
+    trajectories of TrajectoryRow {
+        /// Name of the base model.
+        model: String => "",
+        /// Name of the linear variant.
+        variant: String => "",
+        /// Name of the task.
+        task: String => "",
+        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        axes: String => "",
+        /// Round of the search, from 1.
+        round: u32 => "",
+        /// The layer that won the round, from 0.
+        layer: u32 => "",
+        /// Validation score with this layer replaced as well.
+        score: f64 => "fraction",
+        /// Number of replaced layers of the hybrid with that score.
+        num_replaced: u32 => "layers",
+        /// Whether the layer stayed replaced; if not, the search ended here.
+        accepted: bool => "",
+    }
+
+    /// One row per candidate of each round of each search.
+    trials of TrialRow {
+        /// Name of the base model.
+        model: String => "",
+        /// Name of the linear variant.
+        variant: String => "",
+        /// Name of the task.
+        task: String => "",
+        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        axes: String => "",
+        /// Round of the search, from 1.
+        round: u32 => "",
+        /// The layer that this candidate replaces as well, from 0.
+        layer: u32 => "",
+        /// Validation score of the candidate.
+        score: f64 => "fraction",
+    }
+
+    /// One row per test item and system of each search, for tests that pair systems by item.
+    items of ItemRow {
+        /// Name of the base model.
+        model: String => "",
+        /// Name of the linear variant.
+        variant: String => "",
+        /// Name of the task.
+        task: String => "",
+        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        axes: String => "",
+        /// Which system answered: `base`, `best` (M_best) or `opt` (M_opt).
+        system: String => "",
+        /// Name of the item within its task.
+        item: String => "",
+        /// Index of the right option, from 0.
+        label: u32 => "",
+        /// Index of the option that the system chose, from 0.
+        choice: u32 => "",
+        /// Whether the choice is right.
+        correct: bool => "",
+        /// Log-likelihood of each option, as the choice compared them.
+        log_likelihoods: Vec<f64> => "nats",
+        /// Key of the cell that scored the system.
+        cell: String => "",
+    }
+
+    /// One row per layer of each distillation: how well its linear twin answers for the attention block.
+    distillation of DistillationRow {
+        /// Name of the base model.
+        model: String => "",
+        /// Name of the linear variant.
+        variant: String => "",
+        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        axes: String => "",
+        /// Layer, from 0.
+        layer: u32 => "",
+        /// Mean squared error before training.
+        initial_loss: f64 => "squared activation",
+        /// Mean squared error after training.
+        final_loss: f64 => "squared activation",
+        /// Variance of the attention block's output.
+        output_variance: f64 => "squared activation",
+        /// `initial_loss` as a share of `output_variance`; missing if that is 0.
+        initial_normalised: Option<f64> => "ratio",
+        /// `final_loss` as a share of `output_variance`; missing if that is 0.
+        final_normalised: Option<f64> => "ratio",
+    }
+}

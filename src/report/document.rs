@@ -1,0 +1,88 @@
+//! The declared columns as documentation: JSON for machines, Markdown for readers.
+
+use serde_json::{Value, json};
+
+use super::columns::TABLES;
+use super::schema::{ColumnSpec, TableSpec};
+
+/// Every table and column, for `schemas/columns.json`.
+pub fn columns_json() -> Value {
+    let tables: Vec<Value> = TABLES
+        .iter()
+        .map(|table| json!({ "name": table.name, "about": table.about(), "columns": columns_of(table) }))
+        .collect();
+    json!({ "tables": tables })
+}
+
+/// The columns of one table, as `columns_json` and the metadata of the table's file hold them.
+pub(super) fn columns_of(table: &TableSpec) -> Value {
+    let column = |column: &ColumnSpec| {
+        json!({
+            "name": column.name,
+            "dtype": column.dtype,
+            "nullable": column.nullable,
+            "unit": column.unit,
+            "about": column.about(),
+        })
+    };
+    table.columns.iter().map(column).collect()
+}
+
+/// Every table and column as Markdown, for the README.
+pub fn columns_markdown() -> String {
+    TABLES.iter().map(table_markdown).collect::<Vec<_>>().join("\n")
+}
+
+fn table_markdown(table: &TableSpec) -> String {
+    let mut text = format!("**`{}`** — {}\n\n", table.name, table.about());
+    text.push_str("| column | type | unit | what it holds |\n| --- | --- | --- | --- |\n");
+    for column in table.columns {
+        let optional = if column.nullable { ", or null" } else { "" };
+        let row = format!(
+            "| `{}` | {}{optional} | {} | {} |\n",
+            column.name,
+            column.dtype,
+            column.unit,
+            column.about()
+        );
+        text.push_str(&row);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_has_one_sentence() {
+        for column in TABLES.iter().flat_map(|table| table.columns) {
+            assert!(column.about().ends_with('.'), "{}: {}", column.name, column.about());
+            assert!(!column.about().contains(". "), "{}: {}", column.name, column.about());
+            assert!(!column.about().contains("  "), "{}: {}", column.name, column.about());
+        }
+    }
+
+    #[test]
+    fn a_column_of_the_same_name_means_the_same_everywhere() {
+        let names = ["model", "axes", "round"];
+        for name in names {
+            let columns = TABLES.iter().flat_map(|table| table.columns).filter(|column| column.name == name);
+            let mut sentences: Vec<_> = columns.map(|column| column.about()).collect();
+            sentences.dedup();
+            assert_eq!(sentences.len(), 1, "{name}: {sentences:?}");
+        }
+    }
+
+    #[test]
+    fn markdown_has_a_row_for_each_column() {
+        let markdown = columns_markdown();
+        assert!(
+            markdown.contains("| `log_likelihoods` | List(Float64) | nats | Log-likelihood of each option")
+        );
+        assert!(markdown.contains("| `peak_memory_bytes` | UInt64, or null | bytes |"));
+        let num_columns: usize = TABLES.iter().map(|table| table.columns.len()).sum();
+        let num_rows = markdown.lines().filter(|line| line.starts_with("| `")).count();
+        assert_eq!(num_rows, num_columns);
+    }
+}

@@ -1,0 +1,130 @@
+//! The figures: SVG with text as text, the same bytes for the same evidence.
+//!
+//! One file of each kind for each model: scores along the searches, the order of replacement, and what
+//! distillation learned.
+
+mod axis;
+mod canvas;
+mod dash;
+mod distillation;
+mod legend;
+mod look;
+mod order;
+mod panel;
+mod score;
+mod sheet;
+
+use std::path::{Path, PathBuf};
+
+use super::evidence::Evidence;
+use super::place::place;
+use super::rows::{sorted_distillations, sorted_searches};
+use crate::error::Result;
+use sheet::sheets;
+
+/// Writes every figure into `folder`; returns the files.
+pub(super) fn write(evidence: &Evidence, folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for (name, svg) in draw(evidence)? {
+        let path = folder.join(name);
+        place(&path, svg.as_bytes())?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+/// Every figure: the name of its file and its SVG.
+fn draw(evidence: &Evidence) -> Result<Vec<(String, String)>> {
+    let mut figures = Vec::new();
+    for sheet in sheets(sorted_searches(evidence)) {
+        figures.push((sheet.file_name("score"), score::draw(&sheet, evidence)?));
+        figures.push((sheet.file_name("order"), order::draw(&sheet, evidence)?));
+    }
+    for sheet in sheets(sorted_distillations(evidence)) {
+        figures.push((sheet.file_name("distillation"), distillation::draw(&sheet, evidence)?));
+    }
+    Ok(figures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    /// The value of an attribute of an element that starts with `tag`.
+    fn attribute(element: &str, name: &str) -> f64 {
+        let start = element.find(&format!(" {name}=\"")).unwrap() + name.len() + 3;
+        element[start..].split('"').next().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn figures_do_not_depend_on_the_order_of_cells() {
+        let evidence = fixture::evidence();
+        assert_eq!(draw(&evidence).unwrap(), draw(&fixture::shuffled(evidence.clone())).unwrap());
+    }
+
+    #[test]
+    fn every_kind_of_figure_is_written_for_a_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = write(&fixture::evidence(), folder.path()).unwrap();
+        let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["score-tiny-8.svg", "order-tiny-8.svg", "distillation-tiny-8.svg"]);
+        assert!(paths.iter().all(|path| path.is_file()));
+    }
+
+    #[test]
+    fn all_text_lies_inside_a_figure_of_twelve_panels() {
+        for (name, svg) in draw(&fixture::sized(3, 12, 28)).unwrap() {
+            let root = svg.lines().next().unwrap();
+            let (width, height) = (attribute(root, "width"), attribute(root, "height"));
+            for element in svg.lines().filter(|line| line.starts_with("<text")) {
+                let (x, y) = (attribute(element, "x"), attribute(element, "y"));
+                assert!((0.0..width).contains(&x) && (0.0..height).contains(&y), "{name}: {element}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_figure_is_white_and_has_a_title() {
+        for (name, svg) in draw(&fixture::evidence()).unwrap() {
+            let mut lines = svg.lines();
+            assert!(lines.next().unwrap().ends_with(" role=\"img\">"), "{name}");
+            assert!(lines.next().unwrap().starts_with("<title>tiny-8: "), "{name}");
+            assert!(lines.next().unwrap().contains("fill=\"#FFFFFF\""), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_evidence_gives_no_figures() {
+        assert!(draw(&Evidence::default()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn scratch_render() {
+        for (name, (variants, tasks, layers)) in
+            [("small", (2, 4, 8)), ("big", (3, 12, 28)), ("one", (1, 1, 8)), ("three", (3, 3, 28))]
+        {
+            write(&fixture::sized(variants, tasks, layers), &Path::new("/tmp/report-figures").join(name))
+                .unwrap();
+        }
+        let mut evidence = fixture::sized(2, 3, 16);
+        let (searches, distillations) = (evidence.searches.clone(), evidence.distillations.clone());
+        evidence.searches.clear();
+        evidence.distillations.clear();
+        for budget in ["1M", "10M", "100M"] {
+            for search in &searches {
+                let mut search = search.clone();
+                search.axes.insert("distil.token-budget".into(), budget.into());
+                evidence.searches.push(search);
+            }
+            for search in &distillations {
+                let mut search = search.clone();
+                search.axes.insert("distil.token-budget".into(), budget.into());
+                evidence.distillations.push(search);
+            }
+        }
+        write(&evidence, Path::new("/tmp/report-figures/axes")).unwrap();
+        super::super::tables::write(&fixture::evidence(), Path::new("/tmp/report-tables")).unwrap();
+        println!("{}", super::super::table1_text(&fixture::sized(3, 6, 28)));
+    }
+}

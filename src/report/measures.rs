@@ -1,0 +1,85 @@
+//! What evidence says of itself: names to sort by, scores, losses in proportion.
+
+use std::collections::BTreeMap;
+
+use super::evidence::{
+    CurvePoint, DistilEvidence, DistilledLayer, ItemEvidence, Round, SearchEvidence, TestEvidence,
+};
+use crate::stats::median;
+
+/// The further sweep axes on one line, for example `distil.token-budget=1M,seed=2`; empty when none.
+pub fn axes_text(axes: &BTreeMap<String, String>) -> String {
+    axes.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+impl SearchEvidence {
+    /// What names the search within its experiment, in the order in which rows are sorted.
+    pub fn name(&self) -> (&str, &str, &str, String) {
+        (&self.model, &self.variant, &self.task, axes_text(&self.axes))
+    }
+
+    /// The winners of the rounds in their order.
+    pub fn sorted_rounds(&self) -> Vec<Round> {
+        let mut rounds = self.rounds.clone();
+        rounds.sort_by_key(|round| round.round);
+        rounds
+    }
+}
+
+impl DistilEvidence {
+    /// What names the distillation within its experiment, in the order in which rows are sorted.
+    pub fn name(&self) -> (&str, &str, String) {
+        (&self.model, &self.variant, axes_text(&self.axes))
+    }
+
+    /// The normalised loss of the median layer before and after training; none without layers.
+    pub fn median_normalised(&self) -> Option<(f64, f64)> {
+        let (before, after): (Vec<_>, Vec<_>) =
+            self.layers.iter().filter_map(DistilledLayer::normalised).unzip();
+        Some((median(&before)?, median(&after)?))
+    }
+
+    /// Tokens seen and the normalised training loss of the median layer, in the order of the steps.
+    pub fn course(&self) -> Vec<(u64, f64)> {
+        let mut curve: Vec<_> = self.curve.iter().collect();
+        curve.sort_by_key(|point| point.step);
+        let median_of = |point: &CurvePoint| {
+            let layers =
+                point.losses.iter().zip(&self.layers).filter(|(_, layer)| layer.output_variance > 0.0);
+            median(&layers.map(|(loss, layer)| loss / layer.output_variance).collect::<Vec<_>>())
+        };
+        curve.into_iter().filter_map(|point| Some((point.tokens, median_of(point)?))).collect()
+    }
+}
+
+impl DistilledLayer {
+    /// The loss before and after training as a share of the output's variance; none for a constant output.
+    pub fn normalised(&self) -> Option<(f64, f64)> {
+        let varies = self.output_variance > 0.0;
+        varies.then(|| (self.initial_loss / self.output_variance, self.final_loss / self.output_variance))
+    }
+}
+
+impl TestEvidence {
+    /// Number of items answered right.
+    pub fn num_correct(&self) -> u64 {
+        self.items.iter().filter(|item| item.is_correct()).count() as u64
+    }
+
+    /// Number of items.
+    pub fn num_items(&self) -> u64 {
+        self.items.len() as u64
+    }
+
+    /// Share of items answered right; 0 of no items.
+    pub fn score(&self) -> f64 {
+        self.num_correct() as f64 / self.num_items().max(1) as f64
+    }
+}
+
+impl ItemEvidence {
+    /// Whether the system chose the right option.
+    pub fn is_correct(&self) -> bool {
+        self.choice == self.label
+    }
+}

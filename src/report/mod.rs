@@ -1,0 +1,41 @@
+//! The account of an experiment: tables, figures and a text for the terminal, from evidence alone.
+//!
+//! Read-only: it never runs anything and does not know where its numbers came from. The same evidence
+//! gives the same bytes, whatever the order of its lists.
+
+mod columns;
+mod document;
+mod evidence;
+mod figures;
+#[cfg(test)]
+mod fixture;
+mod gather;
+mod measures;
+mod paired;
+mod place;
+mod rows;
+mod schema;
+mod tables;
+mod text;
+
+use std::path::{Path, PathBuf};
+
+pub use columns::{BaseRow, DistillationRow, ItemRow, TABLES, Table1Row, Table2Row, TrajectoryRow, TrialRow};
+pub use document::{columns_json, columns_markdown};
+pub use evidence::{
+    BaseEvidence, ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence,
+    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, Trial,
+};
+pub use gather::gather;
+pub use measures::axes_text;
+pub use schema::{ColumnSpec, Row, TableSpec};
+pub use text::table1_text;
+
+use crate::error::Result;
+
+/// Writes every table and figure; returns the files, tables first.
+pub fn write(evidence: &Evidence, tables_dir: &Path, figures_dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = tables::write(evidence, tables_dir)?;
+    paths.extend(figures::write(evidence, figures_dir)?);
+    Ok(paths)
+}

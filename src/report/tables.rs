@@ -1,0 +1,135 @@
+//! The tables as Parquet files: the same evidence gives the same bytes.
+//!
+//! Each file documents itself: its metadata holds `dtr:table`, `dtr:about` and, in `dtr:columns`, the type,
+//! unit and sentence of every column as JSON.
+
+use std::path::{Path, PathBuf};
+
+use polars::prelude::{
+    DataFrame, KeyValueMetadata, ParquetCompression, ParquetWriter, PolarsResult, StatisticsOptions,
+};
+
+use super::document::columns_of;
+use super::evidence::Evidence;
+use super::place::place;
+use super::rows;
+use super::schema::{Row, TableSpec};
+use crate::error::{Error, Result};
+
+/// Writes every table, also one without rows, into `folder`; returns the files.
+pub(super) fn write(evidence: &Evidence, folder: &Path) -> Result<Vec<PathBuf>> {
+    Ok(vec![
+        write_table(&rows::table1(evidence), folder)?,
+        write_table(&rows::bases(evidence), folder)?,
+        write_table(&rows::table2(evidence), folder)?,
+        write_table(&rows::trajectories(evidence), folder)?,
+        write_table(&rows::trials(evidence), folder)?,
+        write_table(&rows::items(evidence), folder)?,
+        write_table(&rows::distillation(evidence), folder)?,
+    ])
+}
+
+fn write_table<R: Row>(rows: &[R], folder: &Path) -> Result<PathBuf> {
+    let path = folder.join(format!("{}.parquet", R::TABLE.name));
+    let bytes = R::frame(rows)
+        .and_then(|frame| encode(frame, &R::TABLE))
+        .map_err(|cause| Error::failed(format!("cannot lay out table `{}`", R::TABLE.name)).because(cause))?;
+    place(&path, &bytes)?;
+    Ok(path)
+}
+
+fn encode(mut frame: DataFrame, table: &TableSpec) -> PolarsResult<Vec<u8>> {
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes)
+        .with_compression(ParquetCompression::Zstd(None))
+        .with_statistics(StatisticsOptions::full())
+        .with_row_group_size(Some(frame.height().max(1)))
+        .with_key_value_metadata(Some(metadata(table)))
+        .finish(&mut frame)?;
+    Ok(bytes)
+}
+
+fn metadata(table: &TableSpec) -> KeyValueMetadata {
+    KeyValueMetadata::from_static(vec![
+        ("dtr:table".to_owned(), table.name.to_owned()),
+        ("dtr:about".to_owned(), table.about().to_owned()),
+        ("dtr:columns".to_owned(), columns_of(table).to_string()),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use polars::prelude::{ParquetReader, SerReader};
+
+    use super::*;
+    use crate::report::columns::TABLES;
+    use crate::report::fixture;
+
+    fn read(path: &Path) -> DataFrame {
+        ParquetReader::new(File::open(path).unwrap()).finish().unwrap()
+    }
+
+    fn check_reads_back<R: Row>(folder: &Path, rows: &[R]) {
+        let frame = read(&folder.join(format!("{}.parquet", R::TABLE.name)));
+        assert!(frame.equals_missing(&R::frame(rows).unwrap()), "{}", R::TABLE.name);
+    }
+
+    #[test]
+    fn every_table_reads_back_as_it_was() {
+        let evidence = fixture::evidence();
+        let folder = tempfile::tempdir().unwrap();
+        write(&evidence, folder.path()).unwrap();
+        check_reads_back(folder.path(), &rows::table1(&evidence));
+        check_reads_back(folder.path(), &rows::table2(&evidence));
+        check_reads_back(folder.path(), &rows::trajectories(&evidence));
+        check_reads_back(folder.path(), &rows::trials(&evidence));
+        check_reads_back(folder.path(), &rows::items(&evidence));
+        check_reads_back(folder.path(), &rows::distillation(&evidence));
+    }
+
+    #[test]
+    fn files_hold_the_declared_columns_in_their_order_and_types() {
+        for evidence in [fixture::evidence(), Evidence::default()] {
+            let folder = tempfile::tempdir().unwrap();
+            let paths = write(&evidence, folder.path()).unwrap();
+            assert_eq!(paths.len(), TABLES.len());
+            for (path, table) in paths.iter().zip(TABLES) {
+                let frame = read(path);
+                let found = frame.columns().iter().map(|column| (column.name().as_str(), column.dtype()));
+                for ((name, dtype), declared) in found.zip(table.columns) {
+                    assert_eq!(name, declared.name);
+                    assert_eq!(format!("{dtype:?}"), declared.dtype, "{}.{name}", table.name);
+                }
+                assert_eq!(frame.width(), table.columns.len());
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_do_not_depend_on_the_order_of_cells() {
+        let evidence = fixture::evidence();
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let paths = write(&evidence, first.path()).unwrap();
+        write(&fixture::shuffled(evidence), second.path()).unwrap();
+        for path in paths {
+            let name = path.file_name().unwrap();
+            assert_eq!(fs::read(&path).unwrap(), fs::read(second.path().join(name)).unwrap(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_documents_its_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = write(&fixture::evidence(), folder.path()).unwrap();
+        let mut reader = ParquetReader::new(File::open(&paths[0]).unwrap());
+        let metadata = reader.get_metadata().unwrap().clone();
+        let pairs = metadata.key_value_metadata().clone().unwrap();
+        let value = |key: &str| pairs.iter().find(|pair| pair.key == key).unwrap().value.clone().unwrap();
+        assert_eq!(value("dtr:table"), "table1");
+        let columns: serde_json::Value = serde_json::from_str(&value("dtr:columns")).unwrap();
+        assert_eq!(columns[4]["name"], "p_base");
+        assert_eq!(columns[4]["about"], "Test score of the base.");
+    }
+}

@@ -1,0 +1,27 @@
+//! The scores of bases that were only trained and scored.
+
+use super::grid::grid;
+use crate::report::evidence::Evidence;
+use crate::report::rows;
+
+/// A line for each base and task; nothing when every base was searched.
+pub(super) fn bases_text(evidence: &Evidence) -> String {
+    let rows = rows::bases(evidence);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let percent = |share: f64| format!("{:.1}", 100.0 * share);
+    let header = ["base", "task", "score", "low", "high", "items"].map(str::to_owned).to_vec();
+    let lines = rows.iter().map(|row| {
+        vec![
+            row.model.clone(),
+            row.task.clone(),
+            percent(row.p_base),
+            percent(row.p_base_low),
+            percent(row.p_base_high),
+            row.items.to_string(),
+        ]
+    });
+    let table: Vec<Vec<String>> = std::iter::once(header).chain(lines).collect();
+    format!("Bases: percent right on the test split\n\n{}", grid(&table))
+}

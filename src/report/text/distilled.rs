@@ -1,0 +1,50 @@
+//! The distillations in short: how much of the output's variance the twins miss.
+
+use super::grid::grid;
+use crate::report::evidence::{DistilEvidence, Evidence};
+use crate::report::rows::sorted_distillations;
+
+/// A line for each distillation; nothing without any.
+pub(super) fn distillations_text(evidence: &Evidence) -> String {
+    if evidence.distillations.is_empty() {
+        return String::new();
+    }
+    let headings = ["distillation", "tokens", "parameters", "before", "after"];
+    let mut rows = vec![headings.map(str::to_owned).to_vec()];
+    rows.extend(sorted_distillations(evidence).into_iter().map(row));
+    grid(&rows) + "Squared error / output variance of the median layer, before and after training.\n"
+}
+
+fn row(distillation: &DistilEvidence) -> Vec<String> {
+    let (model, variant, axes) = distillation.name();
+    let name = [model, variant, &axes].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+    let (before, after) = match distillation.median_normalised() {
+        Some((before, after)) => (format!("{before:.3}"), format!("{after:.3}")),
+        None => ("-".to_owned(), "-".to_owned()),
+    };
+    let (tokens, parameters) = (short(distillation.tokens), short(distillation.num_parameters));
+    vec![name.join(" / "), tokens, parameters, before, after]
+}
+
+/// A count with three significant digits and a unit prefix.
+fn short(count: u64) -> String {
+    let (value, prefix) = match count {
+        0..1_000 => return count.to_string(),
+        1_000..1_000_000 => (count as f64 / 1e3, "k"),
+        1_000_000..1_000_000_000 => (count as f64 / 1e6, "M"),
+        _ => (count as f64 / 1e9, "G"),
+    };
+    let num_decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    format!("{value:.num_decimals$} {prefix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_short() {
+        let texts = [999, 1_234, 56_700, 100_000_000, 2_500_000_000].map(short);
+        assert_eq!(texts, ["999", "1.23 k", "56.7 k", "100 M", "2.50 G"]);
+    }
+}

@@ -1,0 +1,23 @@
+//! The cells that are not there, why, and the command that makes them.
+
+use super::grid::wrapped;
+use crate::report::evidence::{Evidence, MissingCell};
+
+/// A line for each missing cell and a hint; nothing when all are there.
+pub(super) fn missing_text(evidence: &Evidence) -> String {
+    if evidence.missing.is_empty() {
+        return String::new();
+    }
+    let mut cells: Vec<_> = evidence.missing.iter().collect();
+    cells.sort_by_key(|cell| (&cell.model, &cell.variant, &cell.task, &cell.key));
+    let lines: String = cells.iter().map(|cell| wrapped(&line(cell), "    ")).collect();
+    let noun = if cells.len() == 1 { "cell" } else { "cells" };
+    format!("missing: {} {noun}\n{lines}hint: `{}` makes them\n", cells.len(), evidence.command)
+}
+
+fn line(cell: &MissingCell) -> String {
+    let name = [&cell.model, &cell.variant, &cell.task];
+    let name: Vec<&str> = name.into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    let key: String = cell.key.chars().take(12).collect();
+    format!("  {} ({key}): {}", name.join(" / "), cell.why)
+}

@@ -1,0 +1,58 @@
+//! Table 1 as text for a terminal: 80 columns, no colour.
+
+mod bases;
+mod distilled;
+mod grid;
+mod missing;
+mod scores;
+
+use super::evidence::Evidence;
+
+/// Table 1, a summary of the distillations and the missing cells, as text of at most 80 columns.
+pub fn table1_text(evidence: &Evidence) -> String {
+    let parts = [
+        scores::scores_text(evidence),
+        bases::bases_text(evidence),
+        distilled::distillations_text(evidence),
+        missing::missing_text(evidence),
+    ];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn text_fits_eighty_columns() {
+        let mut evidence = fixture::sized(3, 6, 12);
+        evidence.searches[0].axes.insert("distil.token-budget".to_owned(), "100M".to_owned());
+        let text = table1_text(&evidence);
+        assert!(text.lines().all(|line| line.chars().count() <= grid::WIDTH), "{text}");
+        assert!(text.contains("(12 layers), distil.token-budget=100M"), "{text}");
+    }
+
+    #[test]
+    fn text_does_not_depend_on_the_order_of_cells() {
+        let evidence = fixture::evidence();
+        assert_eq!(table1_text(&evidence), table1_text(&fixture::shuffled(evidence.clone())));
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_the_command_that_makes_it() {
+        let text = table1_text(&fixture::evidence());
+        assert!(text.contains("tiny-8 / jet / arc-easy (3f2a91c05d7e): never run\n"), "{text}");
+        assert!(text.ends_with("hint: `dtr run experiments/fixture.toml` makes them\n"), "{text}");
+    }
+
+    #[test]
+    fn no_evidence_gives_no_text() {
+        assert_eq!(table1_text(&Evidence::default()), "");
+    }
+
+    #[test]
+    fn the_whole_text_reads_like_this() {
+        insta::assert_snapshot!(table1_text(&fixture::evidence()));
+    }
+}

@@ -1,0 +1,78 @@
+//! The scores: a table for each model and setting, tasks down, variants across, like the paper's Table 1.
+
+use std::collections::BTreeSet;
+
+use super::grid::{grid, wrapped};
+use crate::report::columns::Table1Row;
+use crate::report::evidence::Evidence;
+use crate::report::rows;
+
+/// Under this p-value a difference is counted as one.
+const SIGNIFICANCE: f64 = 0.05;
+
+/// The tables of scores with their legend; nothing without searches.
+pub(super) fn scores_text(evidence: &Evidence) -> String {
+    let rows = rows::table1(evidence);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let sections: BTreeSet<(&str, &str)> = rows.iter().map(|row| (&*row.model, &*row.axes)).collect();
+    let mut text = wrapped(&format!("{}: {}", evidence.experiment, evidence.title), "  ") + "\n";
+    for (model, axes) in sections {
+        let of_section = rows.iter().filter(|row| row.model == model && row.axes == axes);
+        text.push_str(&section(&of_section.collect::<Vec<_>>()));
+        text.push('\n');
+    }
+    text + &legend(&rows, evidence.confidence)
+}
+
+fn section(rows: &[&Table1Row]) -> String {
+    let first = rows[0];
+    let axes = if first.axes.is_empty() { String::new() } else { format!(", {}", first.axes) };
+    let heading = wrapped(&format!("{} ({} layers){axes}", first.model, first.num_layers), "  ");
+    let tasks: BTreeSet<&str> = rows.iter().map(|row| &*row.task).collect();
+    let variants: BTreeSet<&str> = rows.iter().map(|row| &*row.variant).collect();
+    let headings = ["task", "items", "base"].into_iter().chain(variants.iter().copied());
+    let mut lines = vec![headings.map(str::to_owned).collect::<Vec<_>>()];
+    for task in tasks {
+        let of_task: Vec<&Table1Row> = rows.iter().copied().filter(|row| row.task == task).collect();
+        lines.push(task_line(task, &variants, &of_task));
+    }
+    heading + &grid(&lines)
+}
+
+fn task_line(task: &str, variants: &BTreeSet<&str>, rows: &[&Table1Row]) -> Vec<String> {
+    let half_width = 50.0 * (rows[0].p_base_high - rows[0].p_base_low);
+    let base = format!("{:.1} ± {half_width:.1}", 100.0 * rows[0].p_base);
+    let hybrid = |variant: &&str| match rows.iter().find(|row| row.variant == *variant) {
+        Some(row) => hybrid_text(row),
+        None => "missing".to_owned(),
+    };
+    let start = [task.to_owned(), rows[0].items.to_string(), base];
+    start.into_iter().chain(variants.iter().map(hybrid)).collect()
+}
+
+fn hybrid_text(row: &Table1Row) -> String {
+    let star = if row.matches_base { '*' } else { ' ' };
+    format!("{:.1}{star} /{:>3}", 100.0 * row.p_best, row.num_replaced)
+}
+
+fn legend(rows: &[Table1Row], confidence: f64) -> String {
+    let num_matching = rows.iter().filter(|row| row.matches_base).count();
+    let num_differing = rows.iter().filter(|row| row.p_value_best < SIGNIFICANCE).count();
+    wrapped(
+        &format!(
+            "Test scores in percent. base ± half its {:.0} % Wilson interval; for each variant the score of \
+             the hybrid with the highest validation score / its number of replaced layers.",
+            100.0 * confidence
+        ),
+        "",
+    ) + &wrapped(
+        &format!(
+            "* matches or exceeds the base: {num_matching} of {}. Different from it at p < {SIGNIFICANCE}, \
+             one by one: {num_differing} (exact McNemar test on the same items).",
+            rows.len()
+        ),
+        "  ",
+    )
+}

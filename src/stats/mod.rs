@@ -1,0 +1,13 @@
+//! The statistics that a report needs: how sure a score is, and whether two scores really differ.
+//!
+//! Pure functions of numbers; nothing here knows what was counted.
+
+mod mcnemar;
+mod median;
+mod normal;
+mod wilson;
+
+pub use mcnemar::mcnemar_exact;
+pub use median::median;
+pub use normal::normal_quantile;
+pub use wilson::wilson;
