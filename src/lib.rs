@@ -3,6 +3,24 @@
 //! Data goes one way: manifest -> plan -> run -> distil, search -> store -> report. ARCHITECTURE.md
 //! names the storeys; a module looks down, never up.
 
+pub mod cli;
+pub mod data;
+pub mod device;
+pub mod distil;
 pub mod error;
+pub mod files;
 pub mod manifest;
+pub mod model;
+pub mod observer;
+pub mod ops;
+pub mod optim;
+pub mod plan;
+pub mod pretrain;
+pub mod report;
+pub mod run;
+pub mod score;
+pub mod search;
 pub mod seed;
+pub mod sequences;
+pub mod stats;
+pub mod store;

@@ -1,0 +1,20 @@
+//! `dtr completions SHELL`.
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use crate::error::Result;
+
+/// Print a completion script for a shell.
+#[derive(Args)]
+pub struct Completions {
+    /// The shell.
+    shell: Shell,
+}
+
+impl Completions {
+    pub(super) fn run(self) -> Result<u8> {
+        clap_complete::generate(self.shell, &mut super::Cli::command(), "dtr", &mut std::io::stdout());
+        Ok(0)
+    }
+}

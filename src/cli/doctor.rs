@@ -1,0 +1,86 @@
+//! `dtr doctor`: what this machine offers and lacks.
+
+use clap::Args;
+
+use super::{Results, print_json};
+use crate::device;
+use crate::error::{Error, Kind, Result};
+use crate::files::create_folder;
+
+/// Say what this machine offers and lacks. Exits with 5 when something needed is missing.
+#[derive(Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    results: Results,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One thing looked at.
+#[derive(serde::Serialize)]
+struct Finding {
+    what: &'static str,
+    ok: bool,
+    /// Whether the default device works without it.
+    optional: bool,
+    found: String,
+}
+
+impl Doctor {
+    pub(super) fn run(self) -> Result<u8> {
+        let findings = [version(), processor(), cuda(), self.writable()];
+        if self.json {
+            print_json(&findings);
+        } else {
+            for finding in &findings {
+                let mark = match (finding.ok, finding.optional) {
+                    (true, _) => "ok",
+                    (false, true) => "none",
+                    (false, false) => "lacks",
+                };
+                println!("{mark:<6} {:<10} {}", finding.what, finding.found);
+            }
+        }
+        let sound = findings.iter().all(|finding| finding.ok || finding.optional);
+        Ok(if sound { 0 } else { Kind::Environment.exit_code() })
+    }
+
+    fn writable(&self) -> Finding {
+        let path = &self.results.results;
+        let probe = || -> Result<()> {
+            create_folder(path)?;
+            tempfile::tempfile_in(path).map(drop).map_err(|cause| Error::io("write in", path, cause))
+        };
+        match probe() {
+            Ok(()) => Finding {
+                what: "results",
+                ok: true,
+                optional: false,
+                found: format!("`{}` is writable", path.display()),
+            },
+            Err(error) => Finding { what: "results", ok: false, optional: false, found: error.one_line() },
+        }
+    }
+}
+
+fn version() -> Finding {
+    Finding { what: "dtr", ok: true, optional: false, found: env!("CARGO_PKG_VERSION").to_owned() }
+}
+
+fn processor() -> Finding {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    Finding {
+        what: "cpu",
+        ok: true,
+        optional: false,
+        found: format!("{}, {threads} threads", device::processor()),
+    }
+}
+
+fn cuda() -> Finding {
+    match device::Choice::Cuda(0).open() {
+        Ok(_) => Finding { what: "cuda", ok: true, optional: true, found: "cuda:0 is there".to_owned() },
+        Err(error) => Finding { what: "cuda", ok: false, optional: true, found: error.one_line() },
+    }
+}

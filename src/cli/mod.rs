@@ -1,0 +1,126 @@
+//! The door: one file per subcommand. Standard output is data, standard error is talk.
+
+mod completions;
+mod doctor;
+mod explain;
+mod plan;
+mod report;
+mod schema;
+mod status;
+mod sweep;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::device;
+use crate::error::Result;
+use crate::manifest::{Loaded, load};
+use crate::plan::{Plan, plan as make_plan};
+use crate::store::Store;
+
+/// Distill-then-Replace: task-guided hybrids of full and linear attention, as declared experiments.
+#[derive(Parser)]
+#[command(version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Do every cell of an experiment that is not done, then write tables and figures.
+    Sweep(sweep::Sweep),
+    /// Show the cells of an experiment, and why each would run.
+    Plan(plan::PlanCommand),
+    /// Count the cells of an experiment that are done, running, failed and missing.
+    Status(status::Status),
+    /// Show what is known of one cell: its spec, inputs, result, provenance.
+    Explain(explain::Explain),
+    /// Write tables and figures from what is done; runs nothing.
+    Report(report::Report),
+    /// Write the JSON schemas of manifests and tables, or check that they are current.
+    Schema(schema::Schema),
+    /// Say what this machine offers and lacks.
+    Doctor(doctor::Doctor),
+    /// Print a completion script for a shell.
+    Completions(completions::Completions),
+}
+
+impl Cli {
+    /// Does what the command line says; the exit code of a run that is no error.
+    pub fn run(self) -> Result<u8> {
+        match self.command {
+            Command::Sweep(command) => command.run(),
+            Command::Plan(command) => command.run(),
+            Command::Status(command) => command.run(),
+            Command::Explain(command) => command.run(),
+            Command::Report(command) => command.run(),
+            Command::Schema(command) => command.run(),
+            Command::Doctor(command) => command.run(),
+            Command::Completions(command) => command.run(),
+        }
+    }
+}
+
+/// An experiment and where its results lie.
+#[derive(Args)]
+struct Experiment {
+    /// The experiment's manifest, such as `experiments/quickstart.toml`.
+    manifest: PathBuf,
+    /// Override one value of the manifest, such as `distil.token-budget="1M"`; may be repeated.
+    #[arg(long = "set", value_name = "PATH=TOML")]
+    sets: Vec<String>,
+    #[command(flatten)]
+    results: Results,
+}
+
+/// Where results lie.
+#[derive(Args)]
+struct Results {
+    /// Directory of results.
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    results: PathBuf,
+}
+
+impl Experiment {
+    fn load(&self) -> Result<Loaded> {
+        load(&self.manifest, &self.sets)
+    }
+
+    fn plan(&self) -> Result<Plan> {
+        make_plan(&self.load()?)
+    }
+
+    /// The command line that does the experiment, for hints.
+    fn sweep_command(&self) -> String {
+        format!("dtr sweep {}", self.manifest.display())
+    }
+}
+
+impl Results {
+    fn store(&self) -> Result<Store> {
+        Store::open(&self.results)
+    }
+
+    fn tables(&self, plan: &Plan) -> PathBuf {
+        self.results.join("tables").join(&plan.name)
+    }
+
+    fn figures(&self, plan: &Plan) -> PathBuf {
+        self.results.join("figures").join(&plan.name)
+    }
+}
+
+/// The device that computes.
+#[derive(Args)]
+struct DeviceChoice {
+    /// The device that computes: `cpu`, or `cuda:0` in a build with the feature `cuda`.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: device::Choice,
+}
+
+/// Prints JSON for programs.
+fn print_json(value: &impl serde::Serialize) {
+    println!("{}", serde_json::to_string_pretty(value).expect("what is printed has JSON"));
+}

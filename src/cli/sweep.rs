@@ -1,0 +1,58 @@
+//! `dtr sweep`: the main job.
+
+use clap::Args;
+
+use super::{DeviceChoice, Experiment, print_json, report::write_report};
+use crate::error::{Kind, Result};
+use crate::run::{Context, Progress, Stopper, Summary, run};
+
+/// Do every cell of an experiment that is not done, then write tables and figures.
+///
+/// Running it again resumes: what is done is remembered. Ctrl-C finishes the step and keeps it.
+#[derive(Args)]
+pub struct Sweep {
+    #[command(flatten)]
+    experiment: Experiment,
+    #[command(flatten)]
+    device: DeviceChoice,
+    /// Print the summary and paths as JSON instead of Table 1.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Sweep {
+    pub(super) fn run(self) -> Result<u8> {
+        let plan = self.experiment.plan()?;
+        let store = self.experiment.results.store()?;
+        let progress = Progress::new(plan.cells.len(), Stopper::listen()?);
+        let context = Context {
+            store: &store,
+            progress: &progress,
+            device: self.device.device.open()?,
+            device_name: self.device.device.name(),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let summary = run(&plan, &context)?;
+        let written = write_report(&self.experiment, &plan, &store)?;
+        if self.json {
+            print_json(&serde_json::json!({
+                "remembered": summary.remembered,
+                "done": summary.done,
+                "failed": summary.failed,
+                "paths": written.paths,
+            }));
+        } else {
+            written.print();
+            tell(&summary);
+        }
+        Ok(if summary.failed.is_empty() { 0 } else { Kind::Failed.exit_code() })
+    }
+}
+
+fn tell(summary: &Summary) {
+    let cells = |count: usize| format!("{count} cell{}", if count == 1 { "" } else { "s" });
+    eprintln!("{} done now, {} remembered", cells(summary.done), cells(summary.remembered));
+    for (line, key, error) in &summary.failed {
+        eprintln!("failed  {line}: {error}\n        `dtr explain {}` shows more", key.short());
+    }
+}

@@ -1,0 +1,110 @@
+//! Bases, twins and tokenized items, each read once however many cells need it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use burn::tensor::Device;
+
+use crate::data::{Split, items};
+use crate::error::{Error, Result};
+use crate::manifest::{Task, Variant};
+use crate::model::{Base, Checkpoint, Twins};
+use crate::plan::{BaseSource, Plan, TaskIdentity, Work};
+use crate::score::Requests;
+use crate::store::{DistilResult, Found, Key, PretrainResult, Stage, Store};
+
+/// The artifact that holds a distil cell's twins.
+pub const TWINS: &str = "twins.safetensors";
+
+/// What cells share in memory.
+pub struct Bases<'a> {
+    store: &'a Store,
+    plan: &'a Plan,
+    device: Device,
+    bases: BTreeMap<BaseSource, Rc<Base>>,
+    twins: BTreeMap<Key, Rc<Twins>>,
+    requests: BTreeMap<(BaseSource, String), Rc<Requests>>,
+}
+
+impl<'a> Bases<'a> {
+    /// Nothing read yet.
+    pub fn new(store: &'a Store, plan: &'a Plan, device: &Device) -> Self {
+        Self {
+            store,
+            plan,
+            device: device.clone(),
+            bases: BTreeMap::new(),
+            twins: BTreeMap::new(),
+            requests: BTreeMap::new(),
+        }
+    }
+
+    /// A base with its tokenizer.
+    pub fn base(&mut self, source: &BaseSource) -> Result<Rc<Base>> {
+        if let Some(base) = self.bases.get(source) {
+            return Ok(base.clone());
+        }
+        let base = Rc::new(Base::read(&self.directory(source)?, &self.device)?);
+        self.bases.insert(source.clone(), base.clone());
+        Ok(base)
+    }
+
+    fn directory(&self, source: &BaseSource) -> Result<PathBuf> {
+        let key = match source {
+            BaseSource::Directory(path, _) => return Ok(path.clone()),
+            BaseSource::Pretrained(key) => key,
+        };
+        match self.store.find::<PretrainResult>(Stage::Pretrain, key)? {
+            Found::Done(record) => {
+                for name in record.artifacts.keys() {
+                    self.store.artifact(&record, name)?;
+                }
+                Ok(self.store.layout().cell(Stage::Pretrain, key).path().to_owned())
+            }
+            _ => Err(Error::failed(format!("the base of pretrain cell {} was not trained", key.short()))),
+        }
+    }
+
+    /// The twins of a distil cell.
+    pub fn twins(&mut self, source: &BaseSource, key: &Key) -> Result<Rc<Twins>> {
+        if let Some(twins) = self.twins.get(key) {
+            return Ok(twins.clone());
+        }
+        let Found::Done(record) = self.store.find::<DistilResult>(Stage::Distil, key)? else {
+            return Err(Error::failed(format!(
+                "the twins of distil cell {} were not distilled",
+                key.short()
+            )));
+        };
+        let path = self.store.artifact(&record, TWINS)?;
+        let mut checkpoint = Checkpoint::read(&[path], &self.device)?;
+        let base = self.base(source)?;
+        let twins = Twins::new(self.variant(key)?, &base.decoder, &mut checkpoint)?;
+        checkpoint.finish()?;
+        let twins = Rc::new(twins);
+        self.twins.insert(*key, twins.clone());
+        Ok(twins)
+    }
+
+    fn variant(&self, key: &Key) -> Result<&Variant> {
+        match self.plan.cell(key).map(|cell| &cell.work) {
+            Some(Work::Distil(work)) => Ok(&work.variant),
+            _ => Err(Error::failed(format!("distil cell {} is not part of the plan", key.short()))),
+        }
+    }
+
+    /// The tokenized items of a task's split for a base.
+    pub fn requests(&mut self, source: &BaseSource, task: &Task, split: Split) -> Result<Rc<Requests>> {
+        let identity =
+            serde_json::to_string(&TaskIdentity::of(task, split)).expect("an identity is plain JSON");
+        let key = (source.clone(), identity);
+        if let Some(requests) = self.requests.get(&key) {
+            return Ok(requests.clone());
+        }
+        let base = self.base(source)?;
+        let requests = Rc::new(Requests::new(&base.tokenizer, items(task, split)?)?);
+        self.requests.insert(key, requests.clone());
+        Ok(requests)
+    }
+}

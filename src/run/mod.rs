@@ -1,0 +1,12 @@
+//! Conduct: takes a plan's cells in order, asks the store what is done, has the rest done, and keeps
+//! what came of it. One failed cell never stops the others.
+
+mod bases;
+mod conductor;
+mod perform;
+mod progress;
+mod stop;
+
+pub use conductor::{Context, Summary, run};
+pub use progress::Progress;
+pub use stop::Stopper;

@@ -1,0 +1,264 @@
+//! How each kind of cell is done: claim it, look once more, work, write its record.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::bases::{Bases, TWINS};
+use super::conductor::Context;
+use crate::data::{Split, world_tokenizer};
+use crate::distil::{self, Pupil};
+use crate::error::{Error, Kind, Result};
+use crate::manifest::Strategy;
+use crate::model::{Hybrid, Mask, Tokenizer, export};
+use crate::observer::Observer;
+use crate::plan::{Cell, Distillation, Pretraining, Scoring, Searching};
+use crate::pretrain::{self, Trainer};
+use crate::score;
+use crate::search;
+use crate::sequences::Sequences;
+use crate::store::{
+    Chosen, Claim, DistilResult, Draft, Found, Outcome, Provenance, ScoreResult, SearchResult, TestScore,
+};
+
+/// The files of a pretrain cell: a Hugging Face directory.
+const BASE_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
+
+/// What is left to do of a cell: nothing, or the work under this claim.
+pub enum Claimed<T> {
+    /// Another process finished it meanwhile.
+    Done(T),
+    /// It is ours.
+    Ours(Claim),
+}
+
+/// Claims `cell`, waiting while another process is at it; its result if that one finished it.
+pub fn claim<T: DeserializeOwned>(context: &Context<'_>, cell: &Cell) -> Result<Claimed<T>> {
+    let mut said = false;
+    let claim = context.store.claim_wait(cell.stage, &cell.key, |_| {
+        if !said {
+            context.progress.say(&format!("{}: another process is at it; waiting", cell.line()));
+            said = true;
+        }
+        context.check()
+    })?;
+    match context.store.find::<T>(cell.stage, &cell.key)? {
+        Found::Done(record) => match record.outcome {
+            Outcome::Done(result) => Ok(Claimed::Done(result)),
+            Outcome::Failed { .. } => unreachable!("a record found done has a result"),
+        },
+        _ => Ok(Claimed::Ours(claim)),
+    }
+}
+
+/// Writes the record of a cell that ended, well or not. An interruption is no end.
+pub fn conclude<T: Serialize + DeserializeOwned>(
+    context: &Context<'_>,
+    cell: &Cell,
+    claim: &Claim,
+    seconds: f64,
+    artifacts: &[&str],
+    outcome: Result<T>,
+) -> Result<T> {
+    let (outcome, artifacts) = match outcome {
+        Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+        Err(error) => (Outcome::Failed { error: error.one_line() }, Vec::new()),
+        Ok(result) => (Outcome::Done(result), artifacts.iter().map(|&name| name.to_owned()).collect()),
+    };
+    let draft = Draft {
+        spec: cell.spec.clone(),
+        inputs: cell.inputs.clone(),
+        artifacts,
+        seconds,
+        provenance: Provenance::here(context.device_name.clone(), context.threads),
+        outcome,
+    };
+    match claim.finish(draft)?.outcome {
+        Outcome::Done(result) => Ok(result),
+        Outcome::Failed { error } => Err(Error::failed(error)),
+    }
+}
+
+/// Trains a base.
+pub fn pretrain(context: &Context<'_>, cell: &Cell, work: &Pretraining) -> Result<()> {
+    let Claimed::Ours(claim) = claim::<crate::store::PretrainResult>(context, cell)? else { return Ok(()) };
+    let start = Instant::now();
+    let outcome = train(context, cell, work, &claim);
+    conclude(context, cell, &claim, start.elapsed().as_secs_f64(), &BASE_FILES, outcome).map(drop)
+}
+
+fn train(
+    context: &Context<'_>,
+    cell: &Cell,
+    work: &Pretraining,
+    claim: &Claim,
+) -> Result<crate::store::PretrainResult> {
+    let tokenizer = Tokenizer::from(world_tokenizer()?);
+    let config = pretrain::config(&work.architecture, &tokenizer, &work.recipe);
+    let sequences = Sequences::new(&work.corpus, &tokenizer, work.recipe.sequence_length, work.recipe.seed)?;
+    let task = context.progress.task(&cell.line(), work.recipe.token_budget.0, "tokens");
+    let mut trainer =
+        Trainer::new(&config, &work.recipe, &claim.checkpoint("base.safetensors")?, &context.device)?;
+    trainer.run(&sequences, &task)?;
+    let (result, mut decoder) = trainer.finish();
+    export(&mut decoder, &tokenizer, claim.dir())?;
+    Ok(result)
+}
+
+/// Distils the twins of cells that share base, corpus and recipe: one teacher forward for all.
+///
+/// Returns what became of each; one that fails leaves the others to go on.
+pub fn distil(
+    context: &Context<'_>,
+    bases: &mut Bases<'_>,
+    group: &[(&Cell, &Distillation)],
+) -> Vec<Result<()>> {
+    match distil_group(context, bases, group) {
+        Ok(outcomes) => outcomes,
+        Err(error) => group.iter().map(|_| Err(error.again())).collect(),
+    }
+}
+
+fn distil_group(
+    context: &Context<'_>,
+    bases: &mut Bases<'_>,
+    group: &[(&Cell, &Distillation)],
+) -> Result<Vec<Result<()>>> {
+    let mut ours = Vec::new();
+    for (cell, work) in group {
+        if let Claimed::Ours(claim) = claim::<DistilResult>(context, cell)? {
+            ours.push((*cell, *work, claim));
+        }
+    }
+    let Some((_, first, _)) = ours.first() else { return Ok(group.iter().map(|_| Ok(())).collect()) };
+    let base = bases.base(&first.base)?;
+    let sequences =
+        Sequences::new(&first.corpus, &base.tokenizer, first.recipe.sequence_length, first.recipe.seed)?;
+    let mut pupils = ours
+        .iter()
+        .map(|(cell, work, claim)| {
+            let name = cell.labels.variant.clone().unwrap_or_default();
+            Pupil::new(
+                &name,
+                &work.variant,
+                &base.decoder,
+                &work.recipe,
+                &claim.checkpoint("twins.safetensors")?,
+            )
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let names: Vec<&str> = ours.iter().filter_map(|(cell, ..)| cell.labels.variant.as_deref()).collect();
+    let name = format!("distil {} {}", ours[0].0.labels.model, names.join("+"));
+    let total = distil::num_steps(&first.recipe) * distil::tokens_per_step(&first.recipe);
+    let task = context.progress.task(&name, total, "tokens");
+    distil::distil(&base.decoder, &mut pupils, &first.recipe, &sequences, &task)?;
+    Ok(ours
+        .iter()
+        .zip(&mut pupils)
+        .map(|((cell, _, claim), pupil)| {
+            let outcome = graduate(pupil, claim);
+            conclude(context, cell, claim, pupil.seconds(), &[TWINS], outcome).map(drop)
+        })
+        .collect())
+}
+
+fn graduate(pupil: &mut Pupil, claim: &Claim) -> Result<DistilResult> {
+    let result = pupil.result()?;
+    pupil.write_twins(&claim.artifact(TWINS)?)?;
+    Ok(result)
+}
+
+/// The score of a mask, remembered or computed.
+pub fn score(
+    context: &Context<'_>,
+    bases: &mut Bases<'_>,
+    cell: &Cell,
+    work: &Scoring,
+) -> Result<ScoreResult> {
+    if let Found::Done(record) = context.store.find::<ScoreResult>(cell.stage, &cell.key)?
+        && let Outcome::Done(result) = record.outcome
+    {
+        return Ok(result);
+    }
+    let claim = match claim(context, cell)? {
+        Claimed::Done(result) => return Ok(result),
+        Claimed::Ours(claim) => claim,
+    };
+    let start = Instant::now();
+    let outcome = evaluate(bases, work);
+    conclude(context, cell, &claim, start.elapsed().as_secs_f64(), &[], outcome)
+}
+
+fn evaluate(bases: &mut Bases<'_>, work: &Scoring) -> Result<ScoreResult> {
+    let base = bases.base(&work.base)?;
+    let requests = bases.requests(&work.base, &work.task, work.split)?;
+    let mask: Mask = work.layers.iter().copied().collect();
+    match &work.twins {
+        Some(key) if mask.num_replaced() > 0 => {
+            let twins = bases.twins(&work.base, key)?;
+            score::score(&Hybrid::new(&base.decoder, &twins, &mask), &requests)
+        }
+        _ => score::score(&Hybrid::base(&base.decoder), &requests),
+    }
+}
+
+/// Searches a hybrid for a task, then judges base, best and opt on the test split.
+pub fn search(context: &Context<'_>, bases: &mut Bases<'_>, cell: &Cell, work: &Searching) -> Result<()> {
+    let Claimed::Ours(claim) = claim::<SearchResult>(context, cell)? else { return Ok(()) };
+    let start = Instant::now();
+    let outcome = find_hybrid(context, bases, cell, work);
+    conclude(context, cell, &claim, start.elapsed().as_secs_f64(), &[], outcome).map(drop)
+}
+
+fn find_hybrid(
+    context: &Context<'_>,
+    bases: &mut Bases<'_>,
+    cell: &Cell,
+    work: &Searching,
+) -> Result<SearchResult> {
+    let num_layers = bases.base(&work.base)?.decoder.config.num_layers as u32;
+    let evaluations = u64::from(num_layers * (num_layers + 1) / 2 + 1);
+    let task = context.progress.task(&cell.line(), evaluations, "evaluations at most");
+    let mut count = 0;
+    let mut score_mask = |mask: &Mask, split: Split| -> Result<(ScoreResult, TestScore)> {
+        task.check()?;
+        let scoring = Scoring {
+            base: work.base.clone(),
+            twins: Some(work.twins),
+            task: work.task.clone(),
+            split,
+            layers: mask.layers(),
+        };
+        let cell = Cell::score(scoring.clone(), cell.labels.clone())?;
+        let result = score(context, bases, &cell, &scoring)?;
+        count += 1;
+        task.advance(1);
+        let test = TestScore { score: result.score, cell: cell.key };
+        Ok((result, test))
+    };
+    let Strategy::Greedy {} = work.strategy;
+    let mut validation_items = 0;
+    let found = search::greedy(num_layers, &work.stop, |mask| {
+        let (result, _) = score_mask(mask, Split::Validation)?;
+        validation_items = result.num_items as u32;
+        Ok(result.score)
+    })?;
+    let mut chosen = |(mask, validation): &(Mask, f64)| -> Result<Chosen> {
+        Ok(Chosen { layers: mask.layers(), validation: *validation, test: score_mask(mask, Split::Test)?.1 })
+    };
+    let (best, opt) = (chosen(&found.best)?, chosen(&found.opt)?);
+    let base_test = score_mask(&Mask::none(), Split::Test)?.1;
+    Ok(SearchResult {
+        num_layers,
+        validation_items,
+        base: found.base,
+        threshold: found.threshold,
+        trials: found.trials,
+        rounds: found.rounds,
+        best,
+        opt,
+        base_test,
+        evaluations: count,
+    })
+}
