@@ -1,0 +1,252 @@
+//! The main job through the door: a sweep of a tiny base at a small budget, run again, changed,
+//! killed, and read by someone who does not trust it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use polars::prelude::*;
+
+const MANIFEST: &str = r#"
+extends = ["@ROOT@/experiments/base/variants.toml", "@ROOT@/experiments/base/recipe.toml"]
+name = "small"
+
+[models.tiny.source.pretrain]
+hidden-size = 32
+intermediate-size = 64
+num-layers = 4
+num-heads = 4
+num-kv-heads = 2
+head-dim = 8
+
+[pretrain]
+token-budget = "8k"
+sequence-length = 64
+batch-size = 8
+micro-batch-size = 4
+
+[sweep]
+model = ["tiny"]
+variant = ["gla", "gdn"]
+task = ["recall", "facts"]
+
+[tasks.recall]
+source = { world = { kind = "recall", validation-items = 24, test-items = 32 } }
+
+[tasks.facts]
+source = { world = { kind = "facts", validation-items = 24, test-items = 32 } }
+
+[tasks.topic]
+source = { world = { kind = "topic", validation-items = 24, test-items = 32 } }
+
+[distil]
+token-budget = "4k"
+sequence-length = 64
+batch-size = 4
+"#;
+
+/// A folder with the small manifest and its results.
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let text = MANIFEST.replace("@ROOT@", env!("CARGO_MANIFEST_DIR"));
+        fs::write(folder.path().join("small.toml"), text).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, command: &str, more: &[&str]) -> Command {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_dtr"));
+        program
+            .arg(command)
+            .arg(self.path("small.toml"))
+            .arg("--results")
+            .arg(self.path("results"))
+            .args(more);
+        program
+    }
+
+    fn dtr(&self, command: &str, more: &[&str]) -> Output {
+        self.command(command, more).output().unwrap()
+    }
+
+    fn sweep(&self, more: &[&str]) -> Output {
+        let output = self.dtr("sweep", more);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    fn summary(&self, more: &[&str]) -> serde_json::Value {
+        let mut all = vec!["--json"];
+        all.extend(more);
+        serde_json::from_slice(&self.sweep(&all).stdout).unwrap()
+    }
+
+    fn table(&self, name: &str) -> DataFrame {
+        let file = fs::File::open(self.path(&format!("results/tables/small/{name}.parquet"))).unwrap();
+        ParquetReader::new(file).finish().unwrap()
+    }
+
+    /// Bytes of all tables and figures whose content does not speak of time.
+    fn outcome(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        for folder in ["results/tables/small", "results/figures/small"] {
+            for entry in fs::read_dir(self.path(folder)).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                if name != "table2.parquet" {
+                    files.insert(name, fs::read(path).unwrap());
+                }
+            }
+        }
+        files
+    }
+
+    fn score_cells(&self) -> usize {
+        walk(&self.path("results/cells-v1/score")).iter().filter(|path| path.ends_with("record.json")).count()
+    }
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(walk(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn text(output: &[u8]) -> String {
+    String::from_utf8_lossy(output).into_owned()
+}
+
+#[test]
+fn a_sweep_is_done_once_and_remembered() {
+    let bench = Bench::new();
+    let first = bench.sweep(&[]);
+    let table = text(&first.stdout);
+    assert!(table.contains("recall") && table.contains("gdn") && table.contains("table1.parquet"), "{table}");
+    let outcome = bench.outcome();
+
+    let before = std::time::Instant::now();
+    let second = bench.summary(&[]);
+    assert!(before.elapsed().as_secs_f64() < 5.0, "a remembered sweep is quick");
+    assert_eq!(second["done"], 0);
+    assert_eq!(second["remembered"], 7);
+    assert!(bench.outcome() == outcome, "tables and figures are the same bytes");
+
+    // Presentation changes nothing that is kept.
+    assert_eq!(bench.summary(&["--set", "report.confidence=0.9"])["done"], 0);
+
+    // Another threshold searches anew over remembered scores; only new masks are scored.
+    let known = bench.score_cells();
+    let stricter = bench.summary(&["--set", "search.stop={ max-relative-drop = 0.01 }"]);
+    assert_eq!(stricter["done"], 4);
+    let added = bench.score_cells() - known;
+    // At most the test scores of the four hybrids that end elsewhere.
+    assert!(added <= 4, "a stricter threshold scored {added} masks anew");
+
+    // Another task takes the twins as they are.
+    let task = bench.dtr("plan", &["--json", "--set", r#"sweep.task=["recall", "facts", "topic"]"#]);
+    let cells: Vec<serde_json::Value> = serde_json::from_slice(&task.stdout).unwrap();
+    let to_do =
+        |stage: &str| cells.iter().filter(|cell| cell["stage"] == stage && cell["status"] != "done").count();
+    assert_eq!((to_do("distil"), to_do("search")), (0, 2));
+}
+
+#[test]
+fn a_killed_sweep_ends_as_an_undisturbed_one() {
+    let (calm, killed) = (Bench::new(), Bench::new());
+    calm.sweep(&[]);
+    // Moments spread over all stages; the last run is left to end.
+    for milliseconds in [150, 400, 700, 1100, 1700, 2500, 3500] {
+        let mut child = killed
+            .command("sweep", &[])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    killed.sweep(&[]);
+    assert!(killed.outcome() == calm.outcome(), "tables and figures are the same bytes");
+}
+
+/// The search as the paper has it, over the recorded trials alone.
+#[test]
+fn the_recorded_trials_give_the_recorded_trajectory() {
+    let bench = Bench::new();
+    bench.sweep(&["--set", "search.stop={ max-relative-drop = 0.5 }"]);
+    let (trials, rounds) = (bench.table("trials"), bench.table("trajectories"));
+    let columns = ["variant", "task", "round", "layer", "score"];
+    let rows = |frame: &DataFrame| -> Vec<(String, String, u32, u32, f64)> {
+        let [variant, task, round, layer, score] = columns.map(|name| frame.column(name).unwrap().clone());
+        (0..frame.height())
+            .map(|at| {
+                (
+                    variant.str().unwrap().get(at).unwrap().to_owned(),
+                    task.str().unwrap().get(at).unwrap().to_owned(),
+                    round.cast(&DataType::UInt32).unwrap().u32().unwrap().get(at).unwrap(),
+                    layer.cast(&DataType::UInt32).unwrap().u32().unwrap().get(at).unwrap(),
+                    score.f64().unwrap().get(at).unwrap(),
+                )
+            })
+            .collect()
+    };
+    let (trials, rounds) = (rows(&trials), rows(&rounds));
+    assert!(rounds.len() >= 4 && trials.len() > rounds.len());
+    for (variant, task, round, layer, score) in &rounds {
+        let mut candidates: Vec<(u32, f64)> = trials
+            .iter()
+            .filter(|trial| (&trial.0, &trial.1, &trial.2) == (variant, task, round))
+            .map(|trial| (trial.3, trial.4))
+            .collect();
+        assert_eq!(candidates.len() as u32, 4 - (round - 1), "every remaining layer was tried");
+        candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        assert_eq!(candidates[0], (*layer, *score));
+    }
+}
+
+#[test]
+fn a_plan_says_why() {
+    let bench = Bench::new();
+    let fresh = text(&bench.dtr("plan", &[]).stdout);
+    assert_eq!(fresh.matches("never done").count(), 1, "{fresh}");
+    assert_eq!(fresh.matches("runs first").count(), 6, "{fresh}");
+    bench.sweep(&[]);
+    let same = text(&bench.dtr("plan", &[]).stdout);
+    assert!(!same.contains("to do"), "{same}");
+    let changed = text(&bench.dtr("plan", &["--set", r#"distil.token-budget="8k""#]).stdout);
+    assert!(changed.contains("recipe.token-budget: 4000 -> 8000"), "{changed}");
+}
+
+#[test]
+fn missing_cells_are_named_with_the_command_that_makes_them() {
+    let bench = Bench::new();
+    let report = bench.dtr("report", &[]);
+    assert_eq!(report.status.code(), Some(3));
+    assert!(text(&report.stderr).contains("dtr sweep"), "{}", text(&report.stderr));
+}
+
+#[test]
+fn a_manifest_that_is_wrong_ends_with_2_before_anything_runs() {
+    let bench = Bench::new();
+    let output = bench.dtr("sweep", &["--set", "distil.tokn-budget=5"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("token-budget"), "{}", text(&output.stderr));
+    assert!(!bench.path("results").exists());
+}
