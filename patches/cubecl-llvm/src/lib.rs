@@ -94,10 +94,7 @@ impl Compiler for PlironCompiler {
         _kernel: KernelDefinition,
         _options: &PlironOptions,
     ) -> Result<PlironArtifact, CompilationError> {
-        Err(CompilationError::Generic {
-            reason: REFUSAL.to_owned(),
-            backtrace: BackTrace::capture(),
-        })
+        Err(CompilationError::Generic { reason: REFUSAL.to_owned(), backtrace: BackTrace::capture() })
     }
 
     fn extension(&self) -> &'static str {
