@@ -245,7 +245,7 @@ mod tests {
         let claim = shelf.claim("a").unwrap();
         let checkpoint = claim.checkpoint("step-10").unwrap();
         fs::write(&checkpoint, "half").unwrap();
-        claim.finish(fixtures::draft("a", Outcome::Failed { error: "disk full".to_owned() })).unwrap();
+        claim.finish(fixtures::draft::<f64>("a", Outcome::Failed { error: "disk full".to_owned() })).unwrap();
         assert!(checkpoint.exists());
         let record = claim.finish(fixtures::draft("a", Outcome::Done(0.5))).unwrap();
         assert!(!checkpoint.exists());
@@ -258,7 +258,7 @@ mod tests {
         let claim = shelf.claim("a").unwrap();
         assert!(claim.finish(fixtures::draft("a", Outcome::Done(f64::NAN))).is_err());
         assert_eq!(shelf.find("a"), Found::Missing);
-        claim.finish(fixtures::draft("a", Outcome::Failed { error: "diverged".to_owned() })).unwrap();
+        claim.finish(fixtures::draft::<f64>("a", Outcome::Failed { error: "diverged".to_owned() })).unwrap();
         assert!(matches!(shelf.find("a"), Found::Failed(_)));
     }
 
