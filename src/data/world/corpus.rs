@@ -5,17 +5,18 @@ use rand_chacha::ChaCha8Rng;
 
 use super::items::{Draw, is_for_corpus};
 use super::passage::{Passage, Purpose, Question, num_tokens};
-use super::{World, moves, narrative, recall, topic};
+use super::{World, lists, moves, narrative, recall, topic};
 
 /// The longest document, in tokens.
 const MAX_TOKENS: usize = 120;
 
 /// Of a hundred documents, how many hold what. Recall and moves, the hard ones, come to more than half
 /// of the tokens; facts are many documents because they are short ones.
-const NUM_RECALL: u32 = 23;
-const NUM_MOVES: u32 = 24;
-const NUM_FACTS: u32 = 33;
-const NUM_TOPIC: u32 = 13;
+const NUM_RECALL: u32 = 28;
+const NUM_MOVES: u32 = 26;
+const NUM_FACTS: u32 = 24;
+const NUM_TOPIC: u32 = 8;
+const NUM_LISTS: u32 = 10;
 
 /// The share of documents that open with a free sentence.
 const OPENED: f64 = 0.15;
@@ -42,6 +43,8 @@ fn draw_body(world: &World, rng: &mut ChaCha8Rng) -> Vec<String> {
     }
     if turn < NUM_FACTS {
         world.facts().tell(rng)
+    } else if turn < NUM_FACTS + NUM_LISTS {
+        lists::draw(rng)
     } else {
         (0..rng.random_range(2..=4)).map(|_| narrative::draw(rng)).collect()
     }
@@ -56,13 +59,13 @@ fn draw_passage(draw: Draw, rng: &mut ChaCha8Rng) -> Passage {
     }
 }
 
-/// The statements, then every question with its answer.
+/// The statements as told, then every question with its answer.
 fn tell(passage: Passage) -> Vec<String> {
     let answers = passage.questions.iter().map(Question::answered);
-    std::iter::once(passage.statements).chain(answers).collect()
+    passage.told.into_iter().chain(answers).collect()
 }
 
-/// Joins as many of the texts as fit, so that a long passage loses questions, never statements.
+/// Joins as many of the texts as fit, so that a long passage loses its last questions.
 fn cut(texts: Vec<String>) -> String {
     let mut document = String::new();
     let mut length = 0;

@@ -8,6 +8,7 @@
 mod corpus;
 mod facts;
 mod items;
+mod lists;
 mod moves;
 mod narrative;
 mod passage;
@@ -61,6 +62,7 @@ pub fn vocabulary() -> BTreeSet<&'static str> {
         .chain(moves::templates())
         .chain(topic::templates())
         .chain(facts::templates())
+        .chain(lists::templates())
         .chain(narrative::templates());
     templates.flat_map(passage::words_of).chain(words::all().into_iter().flatten().copied()).collect()
 }

@@ -24,6 +24,10 @@ const MAX_ITEM_TOKENS: usize = 83;
 /// The longest statements of a corpus passage: room is left for questions.
 const MAX_CORPUS_TOKENS: usize = 94;
 
+/// The share of a corpus' passages that ask on the way, and of their steps that a question follows.
+const ASKING: f64 = 0.5;
+const ASKED: f64 = 0.4;
+
 /// A step in a thing's story, by one of the at most two persons who move it.
 #[derive(Clone, Copy)]
 enum Step {
@@ -50,11 +54,19 @@ const STORIES: [&[Step]; 8] = [
     &[Put(0), Take(1), Walk(0), Walk(1)],
 ];
 
+/// A step in words, and where the thing is after it.
+struct Telling {
+    sentence: String,
+    place: &'static str,
+}
+
 /// One thing's story, told.
 struct Story {
     object: &'static str,
     at_first: String,
-    steps: Vec<String>,
+    /// Where the thing is at first.
+    first: &'static str,
+    steps: Vec<Telling>,
     /// Where the thing is in the end.
     end: &'static str,
     /// Other places of the story, the first one among them.
@@ -76,10 +88,15 @@ pub(super) fn draw(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
             Purpose::Corpus => (rng.random_range(1..=4), MAX_CORPUS_TOKENS),
         };
         let stories = draw_stories(rng, num_objects);
-        let statements = interleave(rng, &stories);
+        let turns = draw_turns(rng, &stories);
+        let statements = tell_in_turn(&stories, &turns, |_| None).join(" ");
         if num_tokens(&statements) <= max_tokens {
+            let asks = if purpose == Purpose::Corpus && rng.random_bool(ASKING) { ASKED } else { 0.0 };
+            let told = tell_in_turn(&stories, &turns, |places| {
+                rng.random_bool(asks).then(|| rng.random_range(0..places.len()))
+            });
             let questions = draw_questions(rng, &stories, purpose);
-            return Passage { statements, questions };
+            return Passage { statements, told, questions };
         }
     }
 }
@@ -115,10 +132,10 @@ fn tell(
     let first = new_place();
     let at_first = sentence(AT_FIRST, "", first);
     let mut story =
-        Story { object, at_first, steps: Vec::new(), end: first, elsewhere: Vec::new(), walker: None };
+        Story { object, at_first, first, steps: Vec::new(), end: first, elsewhere: Vec::new(), walker: None };
     let mut holder = None;
     for step in steps {
-        story.steps.push(match *step {
+        let sentence = match *step {
             Put(who) => {
                 holder = None;
                 let place = new_place();
@@ -136,23 +153,41 @@ fn tell(
                 story.elsewhere.push(left);
                 sentence(WALK, people[who], place)
             }
-        });
+        };
+        story.steps.push(Telling { sentence, place: story.end });
     }
     story
 }
 
-/// First where everything is, then the steps of all stories mixed, each story in its own order.
-fn interleave(rng: &mut ChaCha8Rng, stories: &[Story]) -> String {
+/// Whose step comes when: all stories mixed, each in its own order.
+fn draw_turns(rng: &mut ChaCha8Rng, stories: &[Story]) -> Vec<usize> {
     let mut turns: Vec<usize> =
         stories.iter().enumerate().flat_map(|(i, story)| vec![i; story.steps.len()]).collect();
     turns.shuffle(rng);
-    let mut told = vec![0; stories.len()];
-    let mut sentences: Vec<&str> = stories.iter().map(|story| story.at_first.as_str()).collect();
-    for turn in turns {
-        sentences.push(&stories[turn].steps[told[turn]]);
-        told[turn] += 1;
+    turns
+}
+
+/// First where everything is, then the steps by `turns`. After every sentence `ask` is told where all
+/// things are and may name one, for a question where it is now.
+fn tell_in_turn(
+    stories: &[Story],
+    turns: &[usize],
+    mut ask: impl FnMut(&[&'static str]) -> Option<usize>,
+) -> Vec<String> {
+    let mut told: Vec<String> = stories.iter().map(|story| story.at_first.clone()).collect();
+    let mut places: Vec<&'static str> = stories.iter().map(|story| story.first).collect();
+    let mut num_steps = vec![0; stories.len()];
+    for &turn in turns {
+        let step = &stories[turn].steps[num_steps[turn]];
+        num_steps[turn] += 1;
+        places[turn] = step.place;
+        told.push(step.sentence.clone());
+        if let Some(asked) = ask(&places) {
+            let question = fill(WHERE_OBJECT, &[("object", stories[asked].object)]);
+            told.push(format!("{question} {}.", places[asked]));
+        }
     }
-    sentences.join(" ")
+    told
 }
 
 /// Questions in random order. Items ask for things; a corpus also asks for persons, a step on the way.

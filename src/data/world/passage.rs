@@ -21,6 +21,9 @@ impl Question {
 pub(super) struct Passage {
     /// The statements as one text.
     pub(super) statements: String,
+    /// The sentences by which a corpus tells the statements: with some of them told again in other
+    /// words, or with questions asked on the way. Practice in binding comes from these.
+    pub(super) told: Vec<String>,
     /// Questions in the order of their drawing.
     pub(super) questions: Vec<Question>,
 }

@@ -60,19 +60,31 @@ pub(super) fn templates() -> impl Iterator<Item = &'static str> {
     STATEMENTS.into_iter().chain(QUESTIONS.map(|question| question.0))
 }
 
-/// Draws a passage of several holdings with questions about some of them.
+/// More questions than a document has room for.
+const MANY: usize = 12;
+
+/// Draws a passage of several holdings with questions about some of them; a corpus first tells some
+/// of them again, in other words and another order.
 pub(super) fn draw(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
     let (num_holdings, num_questions) = match purpose {
         Purpose::Item => (rng.random_range(6..=9), 1),
-        Purpose::Corpus => (rng.random_range(2..=9), rng.random_range(3..=6)),
+        Purpose::Corpus => (rng.random_range(2..=9), MANY),
     };
     let holdings = draw_holdings(rng, num_holdings);
-    let statements: Vec<String> = holdings
-        .iter()
-        .map(|holding| holding.fill(STATEMENTS[rng.random_range(0..STATEMENTS.len())]))
-        .collect();
+    let statements = state(rng, &holdings);
+    let mut told = statements.clone();
+    if purpose == Purpose::Corpus {
+        let count = rng.random_range(0..=num_holdings);
+        let again: Vec<Holding> = holdings.sample(rng, count).copied().collect();
+        told.extend(state(rng, &again));
+    }
     let questions = draw_questions(rng, &holdings, num_questions);
-    Passage { statements: statements.join(" "), questions }
+    Passage { statements: statements.join(" "), told, questions }
+}
+
+/// A sentence for each holding.
+fn state(rng: &mut ChaCha8Rng, holdings: &[Holding]) -> Vec<String> {
+    holdings.iter().map(|holding| holding.fill(STATEMENTS[rng.random_range(0..STATEMENTS.len())])).collect()
 }
 
 fn draw_holdings(rng: &mut ChaCha8Rng, count: usize) -> Vec<Holding> {

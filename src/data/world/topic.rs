@@ -46,7 +46,9 @@ pub(super) fn draw(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
         let mut found = draw_nouns(rng, topics, 2 * num_sentences);
         if leads(topics[0], &found) {
             found.shuffle(rng);
-            return Passage { statements: write(rng, &found), questions: vec![question(topics)] };
+            let sentences = write(rng, &found);
+            let questions = vec![question(topics)];
+            return Passage { statements: sentences.join(" "), told: sentences, questions };
         }
     }
 }
@@ -74,16 +76,15 @@ fn leads(topic: usize, found: &[&str]) -> bool {
     votes(topic) >= MARGIN + others.map(votes).max().unwrap_or(0)
 }
 
-fn write(rng: &mut ChaCha8Rng, found: &[&str]) -> String {
-    let sentences: Vec<String> = found
+fn write(rng: &mut ChaCha8Rng, found: &[&str]) -> Vec<String> {
+    found
         .chunks_exact(2)
         .map(|pair| {
             let person = PEOPLE[rng.random_range(0..PEOPLE.len())];
             let template = SENTENCES[rng.random_range(0..SENTENCES.len())];
             fill(template, &[("person", person), ("one", pair[0]), ("other", pair[1])])
         })
-        .collect();
-    sentences.join(" ")
+        .collect()
 }
 
 fn question(topics: [usize; 4]) -> Question {

@@ -126,8 +126,10 @@ fn documents_have_a_moderate_length_and_rarely_recur() {
     let corpus = documents(20_000);
     let lengths: Vec<usize> = corpus.iter().map(|document| num_tokens(document)).collect();
     assert!(lengths.iter().all(|length| (10..=120).contains(length)));
-    let long: BTreeSet<_> = corpus.iter().filter(|document| num_tokens(document) > 40).collect();
-    assert_eq!(long.len(), lengths.iter().filter(|length| **length > 40).count());
+    let num_long = lengths.iter().filter(|length| **length > 40).count();
+    let distinct: BTreeSet<_> = corpus.iter().filter(|document| num_tokens(document) > 40).collect();
+    let num_repeats = num_long - distinct.len();
+    assert!(1_000 * num_repeats <= num_long, "{num_repeats} of {num_long} long documents are repeats");
 }
 
 #[test]
@@ -140,7 +142,7 @@ fn the_hard_kinds_make_up_half_of_the_corpus() {
     let share = |kind| tokens[kind] as f64 / total as f64;
     assert!(share("recall") + share("moves") >= 0.5);
     for (kind, range) in
-        [("recall", 0.25..0.4), ("moves", 0.25..0.4), ("topic", 0.08..0.18), ("facts", 0.17..0.3)]
+        [("recall", 0.25..0.4), ("moves", 0.25..0.4), ("topic", 0.05..0.15), ("facts", 0.12..0.25)]
     {
         assert!(range.contains(&share(kind)), "{kind}: {}", share(kind));
     }
