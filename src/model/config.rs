@@ -110,7 +110,7 @@ impl Config {
         Ok(config)
     }
 
-    /// A Llama of `architecture` over `vocab_size` tokens, its head tied to the embedding.
+    /// A Llama of `architecture` over `vocab_size` tokens, with a head of its own.
     pub fn llama(architecture: &Architecture, vocab_size: usize, max_positions: usize) -> Self {
         Self {
             model_type: ModelType::Llama,
@@ -124,7 +124,7 @@ impl Config {
             norm_epsilon: 1e-6,
             rope_theta: 10_000.0,
             rope_scaling: RopeScaling::None,
-            tied_head: true,
+            tied_head: false,
             qkv_bias: false,
             qk_norm: false,
             max_positions,
