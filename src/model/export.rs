@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use half::bf16;
+use half::slice::HalfFloatSliceExt;
 use safetensors::{Dtype, tensor::TensorView};
 
 use super::decoder::Decoder;
@@ -59,10 +60,15 @@ impl Tensors {
     }
 }
 
+/// The bytes of `values` in a file: little-endian, as this machine's own.
 fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
     match dtype {
-        Dtype::BF16 => values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect(),
-        _ => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        Dtype::BF16 => {
+            let mut halves = vec![bf16::ZERO; values.len()];
+            halves.convert_from_f32_slice(values);
+            bytemuck::cast_slice(halves.reinterpret_cast()).to_vec()
+        }
+        _ => bytemuck::cast_slice(values).to_vec(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::Deserialize;
@@ -162,15 +163,15 @@ impl Make for Checkpoint {
 }
 
 fn to_f32(view: &TensorView<'_>) -> Option<Vec<f32>> {
+    const { assert!(cfg!(target_endian = "little"), "tensors are read and written as they lie in files") }
     let bytes = view.data();
-    let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-    Some(match view.dtype() {
-        Dtype::F32 => bytes
-            .chunks_exact(4)
-            .map(|quad| f32::from_le_bytes([quad[0], quad[1], quad[2], quad[3]]))
-            .collect(),
-        Dtype::BF16 => pairs().map(|pair| bf16::from_le_bytes(pair).to_f32()).collect(),
-        Dtype::F16 => pairs().map(|pair| f16::from_le_bytes(pair).to_f32()).collect(),
+    let bits = || bytemuck::pod_collect_to_vec::<u8, u16>(bytes);
+    let mut values = vec![0.0; bytes.len() / 2];
+    match view.dtype() {
+        Dtype::F32 => return Some(bytemuck::pod_collect_to_vec(bytes)),
+        Dtype::BF16 => bits().reinterpret_cast::<bf16>().convert_to_f32_slice(&mut values),
+        Dtype::F16 => bits().reinterpret_cast::<f16>().convert_to_f32_slice(&mut values),
         _ => return None,
-    })
+    }
+    Some(values)
 }
