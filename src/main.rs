@@ -12,8 +12,17 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             let code = error.kind().exit_code();
+            leave_lines_whole();
             eprintln!("{:?}", miette::Report::new(error));
             ExitCode::from(code)
         }
     }
+}
+
+/// Errors hold commands and paths to copy, which wrapping would break at hyphens and slashes.
+fn leave_lines_whole() {
+    let hook = |_: &(dyn miette::Diagnostic + 'static)| -> Box<dyn miette::ReportHandler> {
+        Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())
+    };
+    miette::set_hook(Box::new(hook)).expect("no other hook is set");
 }

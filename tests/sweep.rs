@@ -155,8 +155,8 @@ fn a_sweep_is_done_once_and_remembered() {
     let stricter = bench.summary(&["--set", "search.stop={ max-relative-drop = 0.01 }"]);
     assert_eq!(stricter["done"], 4);
     let added = bench.score_cells() - known;
-    // At most the test scores of the four hybrids that end elsewhere.
-    assert!(added <= 4, "a stricter threshold scored {added} masks anew");
+    // At most the test scores of `M_best` and `M_opt` of the four searches, where they end elsewhere.
+    assert!(added <= 8, "a stricter threshold scored {added} masks anew");
 
     // Another task takes the twins as they are.
     let task = bench.dtr("plan", &["--json", "--set", r#"sweep.task=["recall", "facts", "topic"]"#]);

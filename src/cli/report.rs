@@ -34,11 +34,11 @@ impl Report {
         if written.num_missing == 0 {
             return Ok(0);
         }
-        eprintln!(
-            "{} cells are missing; `{}` makes them",
-            written.num_missing,
-            self.experiment.sweep_command()
-        );
+        let command = self.experiment.sweep_command();
+        match written.num_missing {
+            1 => eprintln!("1 cell is missing; `{command}` makes it"),
+            many => eprintln!("{many} cells are missing; `{command}` makes them"),
+        }
         Ok(Kind::Missing.exit_code())
     }
 }

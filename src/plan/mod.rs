@@ -1,6 +1,6 @@
 //! What a manifest means: the cells it asks for, each with the key that its result is kept under.
 //!
-//! `plan` and `run` are one function: what the one shows the other does. Nothing is run here, and
+//! `dtr plan` and `dtr sweep` share it: what the one shows the other does. Nothing is run here, and
 //! nothing is asked of the store; [`reason`] compares with what the store remembers.
 
 mod cells;

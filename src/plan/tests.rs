@@ -60,8 +60,24 @@ fn axes_multiply_and_name_their_cells() {
 
 #[test]
 fn an_axis_that_changes_nothing_is_refused() {
-    let error = try_quickstart(&[r#"sweep.axes."report.confidence"=[0.9, 0.95]"#]).unwrap_err();
-    assert!(error.to_string().contains("the same work"), "{error}");
+    // Without variants nothing is distilled, so a recipe of distillation decides no cell.
+    let axis = r#"sweep.axes."distil.token-budget"=["64k", "128k"]"#;
+    let error = try_quickstart(&["sweep.variant=[]", axis]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "two cells of the sweep are the same work: `mini recall distil.token-budget=64k` and \
+         `mini recall distil.token-budget=128k`"
+    );
+}
+
+#[test]
+fn two_names_for_one_definition_are_refused() {
+    let again = "variants.again={ block = { gla = {} } }";
+    let error = try_quickstart(&[again, r#"sweep.variant=["gla", "again"]"#]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "two cells of the sweep are the same work: `mini gla recall` and `mini again recall`"
+    );
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(super) fn sized(num_variants: usize, num_tasks: usize, num_layers: u32) -> E
     Evidence {
         experiment: "fixture".to_owned(),
         title: "Which layers can go linear at no loss?".to_owned(),
-        command: "dtr run experiments/fixture.toml".to_owned(),
+        command: "dtr sweep experiments/fixture.toml".to_owned(),
         confidence: 0.95,
         bases: Vec::new(),
         searches: pairs.clone().map(|(variant, task)| search(variant, task, num_layers)).collect(),

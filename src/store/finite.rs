@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::ser::{self, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 
@@ -15,11 +16,11 @@ pub(super) fn ensure_finite<T: Serialize + ?Sized>(value: &T) -> Result<()> {
 #[derive(Clone, Copy)]
 struct Scan;
 
-/// What the scan stumbled over, and the fields that lead there, innermost first.
+/// What the scan stumbled over, and the fields and map keys that lead there, innermost first.
 #[derive(Debug)]
 struct Fault {
     what: String,
-    fields: Vec<&'static str>,
+    fields: Vec<String>,
 }
 
 type Verdict = std::result::Result<(), Fault>;
@@ -31,9 +32,25 @@ fn verdict(is_finite: bool) -> Verdict {
 
 fn scan_field<T: Serialize + ?Sized>(name: &'static str, value: &T) -> Verdict {
     value.serialize(Scan).map_err(|mut fault| {
-        fault.fields.push(name);
+        fault.fields.push(name.to_owned());
         fault
     })
+}
+
+fn scan_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(key: &K, value: &V) -> Verdict {
+    key.serialize(Scan)?;
+    value.serialize(Scan).map_err(|mut fault| {
+        fault.fields.extend(key_text(key));
+        fault
+    })
+}
+
+/// A map's key as JSON would show it.
+fn key_text<K: Serialize + ?Sized>(key: &K) -> Option<String> {
+    match serde_json::to_value(key).ok()? {
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    }
 }
 
 impl fmt::Display for Fault {
@@ -152,10 +169,34 @@ scan_parts! {
     SerializeTuple: serialize_element;
     SerializeTupleStruct: serialize_field;
     SerializeTupleVariant: serialize_field;
-    SerializeMap: serialize_key, serialize_value;
 }
 
 scan_fields! { SerializeStruct SerializeStructVariant }
+
+impl ser::SerializeMap for Scan {
+    type Ok = ();
+    type Error = Fault;
+
+    fn serialize_key<K: Serialize + ?Sized>(&mut self, key: &K) -> Verdict {
+        key.serialize(Scan)
+    }
+
+    fn serialize_value<V: Serialize + ?Sized>(&mut self, value: &V) -> Verdict {
+        value.serialize(Scan)
+    }
+
+    fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
+        &mut self,
+        key: &K,
+        value: &V,
+    ) -> Verdict {
+        scan_entry(key, value)
+    }
+
+    fn end(self) -> Verdict {
+        Ok(())
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -190,6 +231,10 @@ mod tests {
         assert_eq!(refused(Inner::Rate(f32::NAN)), "`inner.Rate` is not a finite number");
         let infinite = Inner::Pair { low: 0.0, high: Some(f64::INFINITY) };
         assert_eq!(refused(infinite), "`inner.high` is not a finite number");
+        let rates = std::collections::BTreeMap::from([("low", vec![0.5]), ("high", vec![0.5, f64::NAN])]);
+        assert_eq!(ensure_finite(&rates).unwrap_err().to_string(), "`high` is not a finite number");
+        let layers = std::collections::BTreeMap::from([(3, f32::INFINITY)]);
+        assert_eq!(ensure_finite(&layers).unwrap_err().to_string(), "`3` is not a finite number");
         assert_eq!(ensure_finite(&[f64::NAN]).unwrap_err().to_string(), "a value is not a finite number");
     }
 }

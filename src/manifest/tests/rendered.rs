@@ -4,9 +4,10 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use super::*;
 
-/// The error as a terminal without colours shows it.
+/// The error as `main` writes it to a terminal without colours.
 pub(super) fn render(error: &Error) -> String {
-    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(100);
+    let handler =
+        GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_wrap_lines(false);
     let mut text = String::new();
     handler.render_report(&mut text, error).expect("a report");
     text

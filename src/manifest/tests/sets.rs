@@ -40,7 +40,12 @@ fn a_bad_set_is_underlined_in_what_was_typed() {
             "other",
             quoting,
         ),
-        ("distil.token-budget=1M", "`--set` cannot be read: invalid unquoted string", "1M", budget),
+        (
+            "distil.token-budget=1M",
+            "`--set` cannot be read: string values must be quoted, expected literal string",
+            "1M",
+            budget,
+        ),
         ("distil.tokn-budget=1", "unknown key `tokn-budget`", "tokn-budget", "did you mean `token-budget`?"),
         ("distil.batch-size=0", "`distil.batch-size` must be at least 1", "0", ""),
         ("sweep.model=[\"miny\"]", "no model is called `miny`", "\"miny\"", "did you mean `mini`?"),
@@ -64,6 +69,7 @@ fn an_axis_value_is_laid_over_everything() {
         "{HEAD}{SWEEP}[sweep.axes]\n\"distil.token-budget\" = [\"1M\", \"10M\"]\n\"distil.batch-size\" = [8, 4096]\n"
     );
     let loaded = load_text(&text).expect("a manifest");
+    let before = loaded.manifest.clone();
     let at = |budget: &str, batch: i64| {
         loaded.with(&[
             ("distil.token-budget".to_owned(), budget.into()),
@@ -77,7 +83,8 @@ fn an_axis_value_is_laid_over_everything() {
     // A value that is on no list is shown as it was given.
     let error = at("many", 8).expect_err("no number");
     assert_eq!(underlined(&error), ("override".to_owned(), "\"many\"".to_owned()));
-    assert_eq!(loaded.manifest, load_text(&text).expect("again").manifest, "overrides leave no trace");
+    assert_eq!(loaded.manifest, before, "overrides leave no trace");
+    assert_eq!(loaded.with(&[]).expect("no override"), before, "nor in the texts");
 }
 
 #[test]

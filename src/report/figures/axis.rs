@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn labels_are_round_numbers() {
-        assert_eq!(labels(&Axis::over("", &[61.3, 74.9], 4)), ["65", "70"]);
+        assert_eq!(labels(&Axis::over("", &[61.3, 74.9], 4)), ["65", "70", "75"]);
         assert_eq!(labels(&Axis::over("", &[0.41, 0.47], 4)), ["0.42", "0.44", "0.46"]);
         assert_eq!(labels(&Axis::of_counts("", 0, 3, 6)), ["0", "1", "2", "3"]);
         assert_eq!(labels(&Axis::of_counts("", 0, 28, 6)), ["0", "5", "10", "15", "20", "25"]);

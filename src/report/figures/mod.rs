@@ -98,33 +98,4 @@ mod tests {
     fn no_evidence_gives_no_figures() {
         assert!(draw(&Evidence::default()).unwrap().is_empty());
     }
-
-    #[test]
-    fn scratch_render() {
-        for (name, (variants, tasks, layers)) in
-            [("small", (2, 4, 8)), ("big", (3, 12, 28)), ("one", (1, 1, 8)), ("three", (3, 3, 28))]
-        {
-            write(&fixture::sized(variants, tasks, layers), &Path::new("/tmp/report-figures").join(name))
-                .unwrap();
-        }
-        let mut evidence = fixture::sized(2, 3, 16);
-        let (searches, distillations) = (evidence.searches.clone(), evidence.distillations.clone());
-        evidence.searches.clear();
-        evidence.distillations.clear();
-        for budget in ["1M", "10M", "100M"] {
-            for search in &searches {
-                let mut search = search.clone();
-                search.axes.insert("distil.token-budget".into(), budget.into());
-                evidence.searches.push(search);
-            }
-            for search in &distillations {
-                let mut search = search.clone();
-                search.axes.insert("distil.token-budget".into(), budget.into());
-                evidence.distillations.push(search);
-            }
-        }
-        write(&evidence, Path::new("/tmp/report-figures/axes")).unwrap();
-        super::super::tables::write(&fixture::evidence(), Path::new("/tmp/report-tables")).unwrap();
-        println!("{}", super::super::table1_text(&fixture::sized(3, 6, 28)));
-    }
 }

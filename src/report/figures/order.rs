@@ -153,7 +153,7 @@ impl<'a> Layout<'a> {
 
     fn draw_column(&self, canvas: &Canvas, corner: Point, line: usize, search: &SearchEvidence) -> Drawn {
         let number = Lettering { size: SMALL, anchor: HPos::Center, ..PLAIN };
-        for round in search.rounds.iter().filter(|round| round.accepted) {
+        for round in search.sorted_rounds().into_iter().filter(|round| round.accepted) {
             let cell = self.cell(corner, line, round.layer);
             let share = f64::from(round.round - 1) / f64::from(self.num_rounds.max(2) - 1);
             canvas.fill(cell.shrunk(1), ramp(share))?;

@@ -11,8 +11,8 @@ pub(super) fn missing_text(evidence: &Evidence) -> String {
     let mut cells: Vec<_> = evidence.missing.iter().collect();
     cells.sort_by_key(|cell| (&cell.model, &cell.variant, &cell.task, &cell.key));
     let lines: String = cells.iter().map(|cell| wrapped(&line(cell), "    ")).collect();
-    let noun = if cells.len() == 1 { "cell" } else { "cells" };
-    format!("missing: {} {noun}\n{lines}hint: `{}` makes them\n", cells.len(), evidence.command)
+    let (noun, pronoun) = if cells.len() == 1 { ("cell", "it") } else { ("cells", "them") };
+    format!("missing: {} {noun}\n{lines}hint: `{}` makes {pronoun}\n", cells.len(), evidence.command)
 }
 
 fn line(cell: &MissingCell) -> String {

@@ -43,7 +43,7 @@ mod tests {
     fn what_is_missing_is_named_with_the_command_that_makes_it() {
         let text = table1_text(&fixture::evidence());
         assert!(text.contains("tiny-8 / jet / arc-easy (3f2a91c05d7e): never run\n"), "{text}");
-        assert!(text.ends_with("hint: `dtr run experiments/fixture.toml` makes them\n"), "{text}");
+        assert!(text.ends_with("hint: `dtr sweep experiments/fixture.toml` makes it\n"), "{text}");
     }
 
     #[test]
