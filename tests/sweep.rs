@@ -226,7 +226,7 @@ fn a_plan_says_why() {
     let bench = Bench::new();
     let fresh = text(&bench.dtr("plan", &[]).stdout);
     assert_eq!(fresh.matches("never done").count(), 1, "{fresh}");
-    assert_eq!(fresh.matches("runs first").count(), 6, "{fresh}");
+    assert_eq!(fresh.matches("waits for").count(), 6, "{fresh}");
     bench.sweep(&[]);
     let same = text(&bench.dtr("plan", &[]).stdout);
     assert!(!same.contains("to do"), "{same}");

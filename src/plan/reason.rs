@@ -57,7 +57,7 @@ impl Reason {
         match self {
             Self::New => "never done".to_owned(),
             Self::Changed(changes) => changes.iter().map(Change::line).collect::<Vec<_>>().join("; "),
-            Self::InputRuns(role) => format!("its {role} runs first"),
+            Self::InputRuns(role) => format!("waits for its {role}"),
             Self::Failed(error) => format!("failed before: {error}"),
             Self::Damaged(why) => format!("its record is damaged: {why}"),
         }

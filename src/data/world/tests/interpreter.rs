@@ -136,7 +136,7 @@ fn wrong_choices_of_recall_and_moves_are_in_the_passage() {
 #[test]
 fn the_corpus_tells_every_fact_that_is_asked_in_the_words_of_the_question() {
     let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for document in documents(20_000) {
+    for document in documents(40_000) {
         for sentence in document.split(". ") {
             if let Some((before, last)) = sentence.trim_end_matches('.').rsplit_once(' ') {
                 told.entry(before.to_owned()).or_default().insert(last.to_owned());
@@ -185,7 +185,7 @@ fn answers_in_the_corpus_are_right() {
             *num_answers.entry(kind).or_insert(0) += 1;
         }
     }
-    assert!(["recall", "moves", "topic"].iter().all(|kind| num_answers[kind] > 400), "{num_answers:?}");
+    assert!(["recall", "moves", "topic"].iter().all(|kind| num_answers[kind] > 300), "{num_answers:?}");
 }
 
 /// Where the person asked for was last said to be.
