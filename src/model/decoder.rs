@@ -115,8 +115,8 @@ impl Decoder {
     /// A decoder of `config`'s shape with parameters from `make`, under Hugging Face's names.
     pub fn new(config: &Config, make: &mut dyn Make) -> Result<Self> {
         let (vocab, width) = (config.vocab_size, config.hidden_size);
-        // As large as what a block writes beside it: a token drowned by the first blocks' outputs is
-        // bound to others much later in training. A tied embedding is bound by its use as head.
+        // As large as what a block writes beside it, so that the first blocks' outputs do not drown the
+        // tokens; facts are learnt sooner so. A tied embedding is bound by its use as head.
         let scale = if config.tied_head { Fill::fan_in(width) } else { Fill::Normal(1.0) };
         let embedding = make.matrix("model.embed_tokens.weight", [vocab, width], scale)?;
         let layers = (0..config.num_layers)

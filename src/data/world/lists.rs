@@ -1,8 +1,7 @@
 //! Lists read out twice: the plainest practice in saying again what was said before.
 //!
-//! A second reading can be foretold word by word, each from the word before it. What a model learns
-//! from that (find where this word stood, and say what followed) is the first half of every binding
-//! that `recall` and `moves` ask for; without lists it is found very late in training.
+//! A second reading can be foretold word by word, each from the word before it: find where this word
+//! stood, and say what followed. `recall` and `moves` ask for the same, with more words between.
 
 use rand::RngExt;
 use rand::seq::{IndexedRandom, IteratorRandom};
