@@ -115,10 +115,8 @@ impl Decoder {
     /// A decoder of `config`'s shape with parameters from `make`, under Hugging Face's names.
     pub fn new(config: &Config, make: &mut dyn Make) -> Result<Self> {
         let (vocab, width) = (config.vocab_size, config.hidden_size);
-        // As large as what a block writes beside it, so that the first blocks' outputs do not drown the
-        // tokens; facts are learnt sooner so. A tied embedding is bound by its use as head.
-        let scale = if config.tied_head { Fill::fan_in(width) } else { Fill::Normal(1.0) };
-        let embedding = make.matrix("model.embed_tokens.weight", [vocab, width], scale)?;
+        // Small beside what the blocks write: at N(0, 1) binding was learnt later or not at all.
+        let embedding = make.matrix("model.embed_tokens.weight", [vocab, width], Fill::Normal(0.02))?;
         let layers = (0..config.num_layers)
             .map(|layer| Layer::new(config, make, &format!("model.layers.{layer}")))
             .collect::<Result<_>>()?;
