@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use rand::seq::SliceRandom;
+use rayon::prelude::*;
 
 use crate::data::Documents;
 use crate::error::{Error, Result};
@@ -43,7 +44,7 @@ impl Sequences {
     /// The sequences of `step`, `[batch_size][length]`.
     pub fn batch(&self, step: u64, batch_size: usize) -> Result<Vec<Vec<u32>>> {
         let first = step * batch_size as u64;
-        (first..first + batch_size as u64).map(|index| self.get(index)).collect()
+        (first..first + batch_size as u64).into_par_iter().map(|index| self.get(index)).collect()
     }
 
     fn get(&self, index: u64) -> Result<Vec<u32>> {
