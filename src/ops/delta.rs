@@ -7,12 +7,29 @@ use burn::tensor::{Bool, Tensor};
 
 use super::chunk_len;
 use super::chunks::{Chunks, cumulative, merge_time};
+use super::recurrence::{self, Rule, recur};
 use super::triangle::unit_triangle_inverse;
 
-/// The chunkwise form (WY representation) over `q_bhtk`, `k_bhtk`, `v_bhtv`, write strengths
-/// `beta_bht` and log decays `g_bht` (≤ 0), from `state_bhkv` (zeros if none); returns the output
-/// `[b, h, t, v]` and the state after it.
+/// Over `q_bhtk`, `k_bhtk`, `v_bhtv`, write strengths `beta_bht` and log decays `g_bht` (≤ 0), from
+/// `state_bhkv` (zeros if none); returns the output `[b, h, t, v]` and the state after it.
 pub fn gated_delta(
+    q_bhtk: Tensor<4>,
+    k_bhtk: Tensor<4>,
+    v_bhtv: Tensor<4>,
+    beta_bht: Tensor<3>,
+    g_bht: Tensor<3>,
+    state_bhkv: Option<Tensor<4>>,
+) -> (Tensor<4>, Tensor<4>) {
+    if recurrence::applies(&q_bhtk) {
+        let gates = Tensor::stack::<4>(vec![beta_bht, g_bht], 0);
+        recur(Rule::Delta, [q_bhtk, k_bhtk, v_bhtv], gates, state_bhkv)
+    } else {
+        gated_delta_in_chunks(q_bhtk, k_bhtk, v_bhtv, beta_bht, g_bht, state_bhkv)
+    }
+}
+
+/// The chunkwise form (WY representation) of [`gated_delta`].
+pub(super) fn gated_delta_in_chunks(
     q_bhtk: Tensor<4>,
     k_bhtk: Tensor<4>,
     v_bhtv: Tensor<4>,

@@ -7,11 +7,27 @@ use burn::tensor::Tensor;
 
 use super::chunk_len;
 use super::chunks::{Chunks, cumulative, merge_time};
+use super::recurrence::{self, Rule, recur};
 use super::triangle::{half_rows, merge_blocks};
 
-/// The chunkwise form over `q_bhtk`, `k_bhtk`, `v_bhtv` and log decays `gk_bhtk` (≤ 0), from
-/// `state_bhkv` (zeros if none); returns the output `[b, h, t, v]` and the state after it.
+/// Over `q_bhtk`, `k_bhtk`, `v_bhtv` and log decays `gk_bhtk` (≤ 0), from `state_bhkv` (zeros if none);
+/// returns the output `[b, h, t, v]` and the state after it.
 pub fn gla(
+    q_bhtk: Tensor<4>,
+    k_bhtk: Tensor<4>,
+    v_bhtv: Tensor<4>,
+    gk_bhtk: Tensor<4>,
+    state_bhkv: Option<Tensor<4>>,
+) -> (Tensor<4>, Tensor<4>) {
+    if recurrence::applies(&q_bhtk) {
+        recur(Rule::Gla, [q_bhtk, k_bhtk, v_bhtv], gk_bhtk, state_bhkv)
+    } else {
+        gla_in_chunks(q_bhtk, k_bhtk, v_bhtv, gk_bhtk, state_bhkv)
+    }
+}
+
+/// The chunkwise form of [`gla`].
+pub(super) fn gla_in_chunks(
     q_bhtk: Tensor<4>,
     k_bhtk: Tensor<4>,
     v_bhtv: Tensor<4>,

@@ -1,4 +1,5 @@
-//! Numeric primitives, each once, in burn tensors: the portable form, and the oracle of any faster one.
+//! Numeric primitives in burn tensors. The recurrences have two forms: chunkwise over any device, and
+//! one pass over the tokens where the processor computes.
 //!
 //! Shape letters: `b` batch, `t` time, `s` key positions (past and present), `h` query heads,
 //! `g` key/value heads, `k` key width, `v` value width, `d` model width, `c` chunk, `n` chunks,
@@ -12,6 +13,7 @@ mod gla;
 mod layout;
 mod loss;
 mod norm;
+mod recurrence;
 mod rope;
 mod triangle;
 

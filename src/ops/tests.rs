@@ -1,10 +1,21 @@
-//! Chunkwise forms and steps against the recurrences in f64: values, states and gradients.
+//! Every form of the recurrences (in chunks, in one pass, by steps) against the plain ones in f64:
+//! values, states and gradients.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::RngExt;
 
+use super::delta::gated_delta_in_chunks;
+use super::gla::gla_in_chunks;
 use super::*;
 use crate::seed::Seed;
+
+type Gla = fn(Tensor<4>, Tensor<4>, Tensor<4>, Tensor<4>, Option<Tensor<4>>) -> (Tensor<4>, Tensor<4>);
+type Delta =
+    fn(Tensor<4>, Tensor<4>, Tensor<4>, Tensor<3>, Tensor<3>, Option<Tensor<4>>) -> (Tensor<4>, Tensor<4>);
+
+/// On a processor `gla` and `gated_delta` are one pass over the tokens.
+const GLA: [(&str, Gla); 2] = [("chunks", gla_in_chunks), ("one pass", gla)];
+const DELTA: [(&str, Delta); 2] = [("chunks", gated_delta_in_chunks), ("one pass", gated_delta)];
 
 const TIMES: [usize; 8] = [1, 15, 63, 64, 65, 127, 130, 257];
 
@@ -93,22 +104,22 @@ fn heads(x: &Tensor<4>) -> Tensor<3> {
 }
 
 #[test]
-fn gla_in_chunks_is_the_recurrence() {
-    for time in TIMES {
+fn gla_is_the_recurrence() {
+    for ((form, gla), time) in GLA.into_iter().flat_map(|form| TIMES.map(|time| (form, time))) {
         for case in [Case::Mild, Case::StrongDecay] {
             let x = Inputs::new(time, case);
             let (truth, state) = naive::gla(&x.q, &x.k, &x.v, &x.gk, x.state.clone());
             let (ours, next) =
                 gla(single(&x.q), single(&x.k), single(&x.v), single(&x.gk), Some(single(&x.state)));
-            close(&format!("gla {time} {case:?}"), &ours, &truth, 1e-5);
-            close(&format!("gla state {time} {case:?}"), &next, &state, 1e-5);
+            close(&format!("gla {time} {case:?} in {form}"), &ours, &truth, 1e-5);
+            close(&format!("gla state {time} {case:?} in {form}"), &next, &state, 1e-5);
         }
     }
 }
 
 #[test]
-fn gated_delta_in_chunks_is_the_recurrence() {
-    for time in TIMES {
+fn gated_delta_is_the_recurrence() {
+    for ((form, gated_delta), time) in DELTA.into_iter().flat_map(|form| TIMES.map(|time| (form, time))) {
         for case in CASES {
             let x = Inputs::new(time, case);
             let (truth, state) = naive::gated_delta(&x.q, &x.k, &x.v, &x.beta, &x.g, x.state.clone());
@@ -120,8 +131,8 @@ fn gated_delta_in_chunks_is_the_recurrence() {
                 heads(&single(&x.g)),
                 Some(single(&x.state)),
             );
-            close(&format!("delta {time} {case:?}"), &ours, &truth, 1e-5);
-            close(&format!("delta state {time} {case:?}"), &next, &state, 1e-5);
+            close(&format!("delta {time} {case:?} in {form}"), &ours, &truth, 1e-5);
+            close(&format!("delta state {time} {case:?} in {form}"), &next, &state, 1e-5);
         }
     }
 }
@@ -166,50 +177,58 @@ fn gradients(
 }
 
 #[test]
-fn gradients_in_chunks_are_those_of_the_recurrence() {
+fn gradients_of_gla_are_those_of_the_recurrence() {
     for time in [1, 15, 64, 65, 130] {
-        for case in CASES {
+        for case in [Case::Mild, Case::StrongDecay] {
             let x = Inputs::new(time, case);
             let probe = random("probe", x.v.dims(), -1.0, 1.0);
-            let zeros = |x: &Tensor<4>| x.zeros_like();
-
-            if !matches!(case, Case::Correlated) {
-                let truth = gradients(
-                    [&x.q, &x.k, &x.v, &x.gk, &x.state],
-                    |[q, k, v, gk, s]| naive::gla(&q, &k, &v, &gk, s).0,
-                    &probe,
-                );
+            let inputs = [&x.q, &x.k, &x.v, &x.gk, &x.state];
+            let truth = gradients(inputs, |[q, k, v, gk, s]| naive::gla(&q, &k, &v, &gk, s).0, &probe);
+            for (form, gla) in GLA {
+                let singles = inputs.map(single);
                 let ours = gradients(
-                    [&single(&x.q), &single(&x.k), &single(&x.v), &single(&x.gk), &single(&x.state)],
+                    singles.each_ref(),
                     |[q, k, v, gk, s]| gla(q, k, v, gk, Some(s)).0,
                     &single(&probe),
                 );
                 for (name, (ours, truth)) in
                     ["q", "k", "v", "gk", "state"].iter().zip(ours.iter().zip(&truth))
                 {
-                    close(&format!("gla d{name} {time} {case:?}"), ours, truth, 1e-4);
+                    close(&format!("gla d{name} {time} {case:?} in {form}"), ours, truth, 1e-4);
                 }
             }
+        }
+    }
+}
 
-            let state = zeros(&x.state);
+#[test]
+fn gradients_of_the_gated_delta_rule_are_those_of_the_recurrence() {
+    for time in [1, 15, 64, 65, 130] {
+        for case in CASES {
+            let x = Inputs::new(time, case);
+            let probe = random("probe", x.v.dims(), -1.0, 1.0);
+            let state = x.state.zeros_like().autodiff();
+            let inputs = [&x.q, &x.k, &x.v, &x.beta, &x.g];
             let truth = gradients(
-                [&x.q, &x.k, &x.v, &x.beta, &x.g],
-                |[q, k, v, beta, g]| naive::gated_delta(&q, &k, &v, &beta, &g, state.clone().autodiff()).0,
+                inputs,
+                |[q, k, v, beta, g]| naive::gated_delta(&q, &k, &v, &beta, &g, state.clone()).0,
                 &probe,
             );
-            let ours = gradients(
-                [&single(&x.q), &single(&x.k), &single(&x.v), &single(&x.beta), &single(&x.g)],
-                |[q, k, v, beta, g]| {
-                    gated_delta(q, k, v, beta.squeeze_dim::<3>(3), g.squeeze_dim::<3>(3), None).0
-                },
-                &single(&probe),
-            );
-            for (name, (ours, truth)) in ["q", "k", "v", "beta", "g"].iter().zip(ours.iter().zip(&truth)) {
-                // One token from an empty state does not depend on its decay: both are exactly zero.
-                if *name == "g" && time == 1 {
-                    continue;
+            for (form, gated_delta) in DELTA {
+                let singles = inputs.map(single);
+                let ours = gradients(
+                    singles.each_ref(),
+                    |[q, k, v, beta, g]| gated_delta(q, k, v, heads(&beta), heads(&g), None).0,
+                    &single(&probe),
+                );
+                for (name, (ours, truth)) in ["q", "k", "v", "beta", "g"].iter().zip(ours.iter().zip(&truth))
+                {
+                    // One token from an empty state does not depend on its decay: both are exactly zero.
+                    if *name == "g" && time == 1 {
+                        continue;
+                    }
+                    close(&format!("delta d{name} {time} {case:?} in {form}"), ours, truth, 1e-4);
                 }
-                close(&format!("delta d{name} {time} {case:?}"), ours, truth, 1e-4);
             }
         }
     }
