@@ -5,8 +5,8 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use crate::Shape;
-use crate::lanes::{add_scaled, dot, scale as scale_by};
-use crate::tape::{STRETCH, Tape};
+use crate::lanes::{Columns, LANES, Lanes, add_product, add_scaled, dot, exps, scale as scale_by, sum};
+use crate::tape::{STRETCH, Tape, Walk};
 
 /// What the recurrence reads.
 #[derive(Clone, Copy)]
@@ -73,27 +73,39 @@ impl<'a> DeltaInputs<'a> {
 
 impl<'a> Row<'a> {
     #[inline(always)]
-    fn key(&self, token: usize) -> &'a [f32] {
-        &self.k[token * self.shape.key..(token + 1) * self.shape.key]
+    fn of_token(&self, x: &'a [f32], token: usize) -> &'a [f32] {
+        &x[token * self.shape.key..(token + 1) * self.shape.key]
     }
+}
 
-    #[inline(always)]
-    fn value(&self, token: usize) -> &'a [f32] {
-        &self.v[token * self.shape.value..(token + 1) * self.shape.value]
-    }
+/// Some value channels of a row, and the factors that its decays come to, `[t]`.
+struct Channels<'a> {
+    row: Row<'a>,
+    decays: &'a [f32],
+    columns: Columns,
+}
 
-    /// The token's state update; leaves what it wrote, `u`, in `update`.
+impl Channels<'_> {
+    /// What the token adds along its key, but for the write strength: the value less what the decayed
+    /// state recalls.
     #[inline(always)]
-    fn step(&self, token: usize, state: &mut [f32], update: &mut [f32]) {
-        let (k, value) = (self.key(token), self.shape.value);
-        scale_by(state, self.g[token].exp());
-        update.copy_from_slice(self.value(token));
-        for (k, state) in k.iter().zip(state.chunks_exact(value)) {
-            add_scaled(update, -k, state);
+    fn surprise(&self, token: usize, state: &[Lanes]) -> Lanes {
+        let mut surprise = self.columns.load(self.row.v, token);
+        for (k, state) in self.row.of_token(self.row.k, token).iter().zip(state) {
+            add_scaled(&mut surprise, -k * self.decays[token], state);
         }
-        scale_by(update, self.beta[token]);
-        for (k, state) in k.iter().zip(state.chunks_exact_mut(value)) {
-            add_scaled(state, *k, update);
+        surprise
+    }
+}
+
+impl Walk for Channels<'_> {
+    #[inline(always)]
+    fn step(&self, token: usize, state: &mut [Lanes]) {
+        let mut write = self.surprise(token, state);
+        scale_by(&mut write, self.row.beta[token]);
+        for (k, state) in self.row.of_token(self.row.k, token).iter().zip(state) {
+            scale_by(state, self.decays[token]);
+            add_scaled(state, *k, &write);
         }
     }
 }
@@ -113,15 +125,21 @@ pub fn delta_forward(inputs: DeltaInputs<'_>) -> (Vec<f32>, Vec<f32>) {
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma", "aarch64+neon"))]
 fn forward_row<'a>(row: Row<'a>, output: &'a mut [f32], state: &'a mut [f32]) {
-    let Shape { key, value, .. } = row.shape;
+    let Shape { time, key, value, .. } = row.shape;
     let scale = (key as f32).powf(-0.5);
-    let mut update = vec![0.0; value];
-    for (token, output) in output.chunks_exact_mut(value).enumerate() {
-        row.step(token, state, &mut update);
-        let q = &row.q[token * key..(token + 1) * key];
-        for (q, state) in q.iter().zip(state.chunks_exact(value)) {
-            add_scaled(output, scale * q, state);
+    let decays = exps(row.g);
+    for columns in Columns::of(value) {
+        let walk = Channels { row, decays: &decays, columns };
+        let mut part = columns.load_all(state);
+        for token in 0..time {
+            walk.step(token, &mut part);
+            let mut sum = [0.0; LANES];
+            for (q, state) in row.of_token(row.q, token).iter().zip(&part) {
+                add_scaled(&mut sum, scale * q, state);
+            }
+            columns.store(output, token, &sum);
         }
+        columns.store_all(state, &part);
     }
 }
 
@@ -167,46 +185,44 @@ struct RowGradients<'a> {
 fn backward_row<'a>(row: Row<'a>, d_output: &'a [f32], d: RowGradients<'a>) {
     let Shape { time, key, value, .. } = row.shape;
     let scale = (key as f32).powf(-0.5);
-    let mut update = vec![0.0; value];
-    let mut d_update = vec![0.0; value];
-    let mut tape = Tape::record(time, row.state, |token, state| row.step(token, state, &mut update));
-    for first in (0..time).step_by(STRETCH).rev() {
-        let end = time.min(first + STRETCH);
-        tape.replay(first, end, |token, state| row.step(token, state, &mut update));
-        for token in (first..end).rev() {
-            let (before, after) = tape.around(token - first);
-            let (k, beta, decay) = (row.key(token), row.beta[token], row.g[token].exp());
-            let d_output = &d_output[token * value..(token + 1) * value];
-            // What was written: the state after less the decayed one, along the key's direction, is
-            // made again as in the step, for keys may be zero.
-            update.copy_from_slice(row.value(token));
-            for (k, before) in k.iter().zip(before.chunks_exact(value)) {
-                add_scaled(&mut update, -k * decay, before);
+    let decays = exps(row.g);
+    for columns in Columns::of(value) {
+        let walk = Channels { row, decays: &decays, columns };
+        let mut tape = Tape::record(time, columns.load_all(row.state), &walk);
+        let mut d_state = columns.load_all(d.state);
+        for first in (0..time).step_by(STRETCH).rev() {
+            let end = time.min(first + STRETCH);
+            tape.replay(first, end, &walk);
+            for token in (first..end).rev() {
+                let (before, after) = tape.around(token - first);
+                let of_token = token * key..(token + 1) * key;
+                let (q, k) = (&row.q[of_token.clone()], &row.k[of_token.clone()]);
+                let (d_q, d_k) = (&mut d.q[of_token.clone()], &mut d.k[of_token]);
+                let (beta, decay) = (row.beta[token], decays[token]);
+                let surprise = walk.surprise(token, before);
+                let mut d_output = columns.load(d_output, token);
+                scale_by(&mut d_output, scale);
+                let mut d_write = [0.0; LANES];
+                for (index, d_state) in d_state.iter_mut().enumerate() {
+                    d_q[index] += dot(&after[index], &d_output);
+                    add_scaled(d_state, q[index], &d_output);
+                    d_k[index] += beta * dot(d_state, &surprise);
+                    add_scaled(&mut d_write, k[index], d_state);
+                }
+                d.beta[token] += dot(&d_write, &surprise);
+                let mut d_surprise = d_write;
+                scale_by(&mut d_surprise, beta);
+                columns.store(d.v, token, &d_surprise);
+                let mut d_decay = [0.0; LANES];
+                for (index, d_state) in d_state.iter_mut().enumerate() {
+                    d_k[index] -= decay * dot(&before[index], &d_surprise);
+                    add_scaled(d_state, -k[index], &d_surprise);
+                    scale_by(d_state, decay);
+                    add_product(&mut d_decay, d_state, &before[index]);
+                }
+                d.g[token] += sum(d_decay);
             }
-            d_update.fill(0.0);
-            for index in 0..key {
-                let at = token * key + index;
-                let channel = index * value..(index + 1) * value;
-                let d_state = &mut d.state[channel.clone()];
-                d.q[at] = scale * dot(&after[channel], d_output);
-                add_scaled(d_state, scale * row.q[at], d_output);
-                d.k[at] = beta * dot(d_state, &update);
-                add_scaled(&mut d_update, k[index], d_state);
-            }
-            d.beta[token] = dot(&d_update, &update);
-            scale_by(&mut d_update, beta);
-            d.v[token * value..(token + 1) * value].copy_from_slice(&d_update);
-            let mut d_decay = 0.0;
-            for index in 0..key {
-                let at = token * key + index;
-                let channel = index * value..(index + 1) * value;
-                let (before, d_state) = (&before[channel.clone()], &mut d.state[channel]);
-                d.k[at] -= decay * dot(before, &d_update);
-                add_scaled(d_state, -k[index], &d_update);
-                d_decay += dot(d_state, before);
-                scale_by(d_state, decay);
-            }
-            d.g[token] = decay * d_decay;
         }
+        columns.store_all(d.state, &d_state);
     }
 }

@@ -4,8 +4,8 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use crate::Shape;
-use crate::lanes::{add_scaled, dot};
-use crate::tape::{STRETCH, Tape};
+use crate::lanes::{Columns, LANES, Lanes, add_scaled, dot, exps, scale as scale_by};
+use crate::tape::{STRETCH, Tape, Walk};
 
 /// What the recurrence reads.
 #[derive(Clone, Copy)]
@@ -64,22 +64,29 @@ impl<'a> GlaInputs<'a> {
     }
 }
 
-impl Row<'_> {
-    /// The token's state update, and its output if wanted.
+impl<'a> Row<'a> {
     #[inline(always)]
-    fn step(&self, token: usize, state: &mut [f32], mut output: Option<&mut [f32]>) {
-        let Shape { key, value, .. } = self.shape;
-        let scale = (key as f32).powf(-0.5);
-        let v = &self.v[token * value..(token + 1) * value];
-        for (index, state) in state.chunks_exact_mut(value).enumerate() {
-            let at = token * key + index;
-            let (decay, k, q) = (self.g[at].exp(), self.k[at], self.q[at] * scale);
-            for (state, v) in state.iter_mut().zip(v) {
-                *state = *state * decay + k * v;
-            }
-            if let Some(output) = output.as_deref_mut() {
-                add_scaled(output, q, state);
-            }
+    fn of_token(&self, x: &'a [f32], token: usize) -> &'a [f32] {
+        &x[token * self.shape.key..(token + 1) * self.shape.key]
+    }
+}
+
+/// Some value channels of a row, and the factors that its decays come to, `[t, k]`.
+struct Channels<'a> {
+    row: Row<'a>,
+    decays: &'a [f32],
+    columns: Columns,
+}
+
+impl Walk for Channels<'_> {
+    #[inline(always)]
+    fn step(&self, token: usize, state: &mut [Lanes]) {
+        let (row, key) = (self.row, self.row.shape.key);
+        let v = self.columns.load(row.v, token);
+        let decays = &self.decays[token * key..(token + 1) * key];
+        for ((state, k), decay) in state.iter_mut().zip(row.of_token(row.k, token)).zip(decays) {
+            scale_by(state, *decay);
+            add_scaled(state, *k, &v);
         }
     }
 }
@@ -99,8 +106,21 @@ pub fn gla_forward(inputs: GlaInputs<'_>) -> (Vec<f32>, Vec<f32>) {
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma", "aarch64+neon"))]
 fn forward_row<'a>(row: Row<'a>, output: &'a mut [f32], state: &'a mut [f32]) {
-    for (token, output) in output.chunks_exact_mut(row.shape.value).enumerate() {
-        row.step(token, state, Some(output));
+    let Shape { time, key, value, .. } = row.shape;
+    let scale = (key as f32).powf(-0.5);
+    let decays = exps(row.g);
+    for columns in Columns::of(value) {
+        let walk = Channels { row, decays: &decays, columns };
+        let mut part = columns.load_all(state);
+        for token in 0..time {
+            walk.step(token, &mut part);
+            let mut sum = [0.0; LANES];
+            for (q, state) in row.of_token(row.q, token).iter().zip(&part) {
+                add_scaled(&mut sum, scale * q, state);
+            }
+            columns.store(output, token, &sum);
+        }
+        columns.store_all(state, &part);
     }
 }
 
@@ -143,27 +163,36 @@ struct RowGradients<'a> {
 fn backward_row<'a>(row: Row<'a>, d_output: &'a [f32], d: RowGradients<'a>) {
     let Shape { time, key, value, .. } = row.shape;
     let scale = (key as f32).powf(-0.5);
-    let mut tape = Tape::record(time, row.state, |token, state| row.step(token, state, None));
-    for first in (0..time).step_by(STRETCH).rev() {
-        let end = time.min(first + STRETCH);
-        tape.replay(first, end, |token, state| row.step(token, state, None));
-        for token in (first..end).rev() {
-            let (before, after) = tape.around(token - first);
-            let v = &row.v[token * value..(token + 1) * value];
-            let d_output = &d_output[token * value..(token + 1) * value];
-            let d_v = &mut d.v[token * value..(token + 1) * value];
-            for index in 0..key {
-                let at = token * key + index;
-                let channel = index * value..(index + 1) * value;
-                let d_state = &mut d.state[channel.clone()];
-                d.q[at] = scale * dot(&after[channel.clone()], d_output);
-                add_scaled(d_state, scale * row.q[at], d_output);
-                d.k[at] = dot(d_state, v);
-                add_scaled(d_v, row.k[at], d_state);
-                let decay = row.g[at].exp();
-                d.g[at] = decay * dot(d_state, &before[channel]);
-                crate::lanes::scale(d_state, decay);
+    let decays = exps(row.g);
+    for columns in Columns::of(value) {
+        let walk = Channels { row, decays: &decays, columns };
+        let mut tape = Tape::record(time, columns.load_all(row.state), &walk);
+        let mut d_state = columns.load_all(d.state);
+        for first in (0..time).step_by(STRETCH).rev() {
+            let end = time.min(first + STRETCH);
+            tape.replay(first, end, &walk);
+            for token in (first..end).rev() {
+                let (before, after) = tape.around(token - first);
+                let of_token = token * key..(token + 1) * key;
+                let (q, k) = (&row.q[of_token.clone()], &row.k[of_token.clone()]);
+                let decays = &decays[of_token.clone()];
+                let (d_q, d_k) = (&mut d.q[of_token.clone()], &mut d.k[of_token.clone()]);
+                let d_g = &mut d.g[of_token];
+                let v = columns.load(row.v, token);
+                let mut d_output = columns.load(d_output, token);
+                scale_by(&mut d_output, scale);
+                let mut d_v = [0.0; LANES];
+                for (index, d_state) in d_state.iter_mut().enumerate() {
+                    d_q[index] += dot(&after[index], &d_output);
+                    add_scaled(d_state, q[index], &d_output);
+                    d_k[index] += dot(d_state, &v);
+                    add_scaled(&mut d_v, k[index], d_state);
+                    scale_by(d_state, decays[index]);
+                    d_g[index] += dot(d_state, &before[index]);
+                }
+                columns.store(d.v, token, &d_v);
             }
         }
+        columns.store_all(d.state, &d_state);
     }
 }

@@ -1,20 +1,25 @@
 //! Processor kernels for what a tensor library does slowly: the recurrences of linear attention, which
-//! as tensor operations are hundreds of small products, and here are one pass over the tokens.
+//! as tensor operations are hundreds of small products, and here are one pass over the tokens; and the
+//! forward passes of what is frozen, which would write and read every intermediate.
 //!
-//! All arrays are contiguous, row-major f32: `[n, t, k]` for queries, keys and decays, `[n, t, v]` for
-//! values, `[n, k, v]` for states, where `n` counts batch rows times heads. Sums are made in sixteen
-//! lanes whatever the processor's own width, so results are the same bits on every machine.
+//! All arrays are contiguous, row-major f32; of a recurrence `[n, t, k]` for queries, keys and decays,
+//! `[n, t, v]` for values, `[n, k, v]` for states, where `n` counts batch rows times heads. Sums are
+//! made in a fixed number of lanes, whatever the processor's own width.
 
+mod attention;
 mod delta;
 mod gla;
 mod lanes;
+mod pointwise;
 mod tape;
 
 #[cfg(test)]
 mod tests;
 
+pub use attention::{AttentionInputs, attention_forward};
 pub use delta::{DeltaGradients, DeltaInputs, delta_backward, delta_forward};
 pub use gla::{GlaGradients, GlaInputs, gla_backward, gla_forward};
+pub use pointwise::{rms_norm, swish_gate};
 
 /// Sizes of a recurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

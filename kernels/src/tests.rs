@@ -157,24 +157,78 @@ fn backward_is_the_slope_of_the_recurrence() {
 }
 
 #[test]
-#[ignore = "prints times"]
-fn times() {
-    for is_delta in [false, true] {
-        let mut case = case(is_delta, 128, 32, 32, 0.5);
-        case.shape.rows = 3;
-        let start = std::time::Instant::now();
-        for _ in 0..10 {
-            std::hint::black_box(case.forward(is_delta));
+fn exp_is_exact_to_two_units_in_the_last_place() {
+    for step in -1_048_576..900_000 {
+        let x = step as f32 * 1e-4;
+        let (found, expected) = (lanes::exp(x), f64::from(x).exp() as f32);
+        let unit = f64::from(expected.next_up()) - f64::from(expected);
+        let error = (f64::from(found) - f64::from(x).exp()).abs();
+        assert!(found == expected || error <= 2.0 * unit, "exp({x}) = {found}, not {expected}");
+    }
+    assert_eq!(lanes::exp(f32::NEG_INFINITY), 0.0);
+    assert_eq!(lanes::exp(f32::INFINITY), f32::INFINITY);
+    assert_eq!(lanes::exp(0.0), 1.0);
+    assert!(lanes::exp(f32::NAN).is_nan());
+}
+
+/// Attention by its definition, in f64.
+fn attend(inputs: AttentionInputs<'_>) -> Vec<f64> {
+    let AttentionInputs { batch, heads, groups, time, keys, width, .. } = inputs;
+    let mut outputs = Vec::new();
+    for row in 0..batch * heads {
+        let group = row / heads * groups + row % heads / (heads / groups);
+        let key = |at: usize, i: usize| f64::from(inputs.k[(group * keys + at) * width + i]);
+        for query in 0..time {
+            let last = keys - time + query;
+            let first = inputs.first.map_or(0, |first| first[row / heads]).min(last);
+            let q = &inputs.q[(row * time + query) * width..(row * time + query + 1) * width];
+            let score = |at: usize| {
+                let product: f64 = q.iter().enumerate().map(|(i, q)| f64::from(*q) * key(at, i)).sum();
+                (product / (width as f64).sqrt()).exp()
+            };
+            let weights: Vec<f64> = (first..=last).map(score).collect();
+            let total: f64 = weights.iter().sum();
+            outputs.extend((0..width).map(|i| {
+                let value = |at: usize| f64::from(inputs.v[(group * keys + at) * width + i]);
+                weights.iter().zip(first..).map(|(weight, at)| weight * value(at)).sum::<f64>() / total
+            }));
         }
-        let forward = start.elapsed().as_secs_f64() / 30.0 * 32.0;
-        let start = std::time::Instant::now();
-        for _ in 0..10 {
-            std::hint::black_box(case.backward(is_delta));
+    }
+    outputs
+}
+
+#[test]
+fn attention_is_its_definition() {
+    let cases = [(1, 0, 8, None), (5, 0, 40, Some([0, 3])), (33, 31, 32, Some([70, 40])), (70, 9, 6, None)];
+    for (time, past, width, first) in cases {
+        let (batch, heads, groups, keys) = (2, 6, 2, time + past);
+        let q: Vec<f32> = noise(1, batch * heads * time * width).iter().map(|x| 8.0 * x).collect();
+        let (k, v) = (noise(2, batch * groups * keys * width), noise(3, batch * groups * keys * width));
+        let first = first.as_ref().map(|first| first.as_slice());
+        let inputs = AttentionInputs { batch, heads, groups, time, keys, width, q: &q, k: &k, v: &v, first };
+        for (found, expected) in attention_forward(inputs).iter().zip(attend(inputs)) {
+            assert!((f64::from(*found) - expected).abs() < 2e-6, "{time} {past}: {found} for {expected}");
         }
-        println!(
-            "delta {is_delta}: 8 x 128 tokens, 4 heads: forward {:.1} ms, backward {:.1} ms",
-            forward * 1e3,
-            start.elapsed().as_secs_f64() / 30.0 * 32.0 * 1e3
-        );
+    }
+}
+
+#[test]
+fn norms_and_gates_are_their_definitions() {
+    for width in [5, 32, 71, 128] {
+        let (x, weight) = (noise(1, 300 * width), noise(2, width));
+        for (row, found) in x.chunks(width).zip(rms_norm(&x, &weight, 1e-5).chunks(width)) {
+            let square: f64 = row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
+            let root = (square / width as f64 + 1e-5).sqrt();
+            for ((x, weight), found) in row.iter().zip(&weight).zip(found) {
+                let expected = f64::from(*x) / root * f64::from(*weight);
+                assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} for {expected}");
+            }
+        }
+    }
+    let gate: Vec<f32> = noise(3, 40_000).iter().map(|x| 100.0 * x).collect();
+    let x = noise(4, 40_000);
+    for ((gate, x), found) in gate.iter().zip(&x).zip(swish_gate(&gate, &x)) {
+        let expected = f64::from(*gate) / (1.0 + (-f64::from(*gate)).exp()) * f64::from(*x);
+        assert!((f64::from(found) - expected).abs() < 1e-6 * expected.abs().max(1.0), "{found} {expected}");
     }
 }

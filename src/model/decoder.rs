@@ -1,6 +1,5 @@
 //! The decoder: embedding, layers, norm, head; and the hybrid that stands on it.
 
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::config::Config;
@@ -9,7 +8,7 @@ use super::mixer::{FullAttention, Linear, Mixer, MixerState, Pass};
 use super::parameters::{Fill, Make, Parameters, Slot};
 use super::twins::Twins;
 use crate::error::Result;
-use crate::ops::{self, rms_norm};
+use crate::ops::{self, rms_norm, swish_gate};
 
 /// One layer: attention and a SwiGLU, each behind an RMSNorm and beside a residual.
 #[derive(Clone)]
@@ -97,7 +96,7 @@ impl Layer {
         let output = mixer.forward(input.clone(), pass, state);
         let x = x_btd + output.clone();
         let normed = rms_norm(x.clone(), &self.post_norm, epsilon);
-        let inner = silu(self.gate_proj.forward(normed.clone())) * self.up_proj.forward(normed);
+        let inner = swish_gate(self.gate_proj.forward(normed.clone()), self.up_proj.forward(normed));
         (x + self.down_proj.forward(inner), LayerIo { input, output })
     }
 

@@ -2,11 +2,15 @@
 
 use burn::tensor::{Bool, Device, Tensor, TensorData, activation::softmax};
 
+use super::processor::{applies_frozen, frozen};
+
 /// Which keys each query may see.
 #[derive(Clone, Debug)]
 pub struct CausalMask {
     /// True where a key is hidden, `[b or 1, 1, t, s]`.
     hidden: Tensor<4, Bool>,
+    /// The first key that each row may see.
+    first: Option<Vec<usize>>,
 }
 
 impl CausalMask {
@@ -25,12 +29,12 @@ impl CausalMask {
             }
         }
         let data = TensorData::new(hidden, [rows, 1, time, keys]);
-        Self { hidden: Tensor::from_data(data, device) }
+        Self { hidden: Tensor::from_data(data, device), first: left_pads.map(<[usize]>::to_vec) }
     }
 
     /// The same mask for tensors on an autodiff graph.
     pub fn tracked(&self) -> Self {
-        Self { hidden: self.hidden.clone().autodiff() }
+        Self { hidden: self.hidden.clone().autodiff(), first: self.first.clone() }
     }
 }
 
@@ -38,6 +42,20 @@ impl CausalMask {
 ///
 /// The queries that share a key/value head are stacked as rows, so that nothing is repeated.
 pub fn attention(q_bhtk: Tensor<4>, k_bgsk: Tensor<4>, v_bgsk: Tensor<4>, mask: &CausalMask) -> Tensor<4> {
+    if applies_frozen(&q_bhtk) && applies_frozen(&k_bgsk) && applies_frozen(&v_bgsk) {
+        frozen::attention(q_bhtk, k_bgsk, v_bgsk, mask.first.clone())
+    } else {
+        attention_by_scores(q_bhtk, k_bgsk, v_bgsk, mask)
+    }
+}
+
+/// [`attention`] by way of the matrix of all scores, on any device.
+pub(super) fn attention_by_scores(
+    q_bhtk: Tensor<4>,
+    k_bgsk: Tensor<4>,
+    v_bgsk: Tensor<4>,
+    mask: &CausalMask,
+) -> Tensor<4> {
     let [batch, heads, time, width] = q_bhtk.dims();
     let [_, groups, keys, _] = k_bgsk.dims();
     let shared = heads / groups;

@@ -7,7 +7,8 @@ use burn::tensor::{Bool, Tensor};
 
 use super::chunk_len;
 use super::chunks::{Chunks, cumulative, merge_time};
-use super::recurrence::{self, Rule, recur};
+use super::processor::applies;
+use super::processor::recurrence::{Rule, recur};
 use super::triangle::unit_triangle_inverse;
 
 /// Over `q_bhtk`, `k_bhtk`, `v_bhtv`, write strengths `beta_bht` and log decays `g_bht` (≤ 0), from
@@ -20,7 +21,7 @@ pub fn gated_delta(
     g_bht: Tensor<3>,
     state_bhkv: Option<Tensor<4>>,
 ) -> (Tensor<4>, Tensor<4>) {
-    if recurrence::applies(&q_bhtk) {
+    if applies(&q_bhtk) {
         let gates = Tensor::stack::<4>(vec![beta_bht, g_bht], 0);
         recur(Rule::Delta, [q_bhtk, k_bhtk, v_bhtv], gates, state_bhkv)
     } else {

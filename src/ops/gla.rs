@@ -7,7 +7,8 @@ use burn::tensor::Tensor;
 
 use super::chunk_len;
 use super::chunks::{Chunks, cumulative, merge_time};
-use super::recurrence::{self, Rule, recur};
+use super::processor::applies;
+use super::processor::recurrence::{Rule, recur};
 use super::triangle::{half_rows, merge_blocks};
 
 /// Over `q_bhtk`, `k_bhtk`, `v_bhtv` and log decays `gk_bhtk` (≤ 0), from `state_bhkv` (zeros if none);
@@ -19,7 +20,7 @@ pub fn gla(
     gk_bhtk: Tensor<4>,
     state_bhkv: Option<Tensor<4>>,
 ) -> (Tensor<4>, Tensor<4>) {
-    if recurrence::applies(&q_bhtk) {
+    if applies(&q_bhtk) {
         recur(Rule::Gla, [q_bhtk, k_bhtk, v_bhtv], gk_bhtk, state_bhkv)
     } else {
         gla_in_chunks(q_bhtk, k_bhtk, v_bhtv, gk_bhtk, state_bhkv)

@@ -1,5 +1,5 @@
-//! Numeric primitives in burn tensors. The recurrences have two forms: chunkwise over any device, and
-//! one pass over the tokens where the processor computes.
+//! Numeric primitives in burn tensors, each over any device; where the processor computes, the
+//! recurrences and the forward passes of frozen layers are kernels of `dtr-kernels`.
 //!
 //! Shape letters: `b` batch, `t` time, `s` key positions (past and present), `h` query heads,
 //! `g` key/value heads, `k` key width, `v` value width, `d` model width, `c` chunk, `n` chunks,
@@ -13,7 +13,7 @@ mod gla;
 mod layout;
 mod loss;
 mod norm;
-mod recurrence;
+mod processor;
 mod rope;
 mod triangle;
 
@@ -28,7 +28,7 @@ pub use delta::{gated_delta, gated_delta_step};
 pub use gla::{gla, gla_step};
 pub use layout::{linear, merge_heads, repeat_heads, split_heads};
 pub use loss::{cross_entropy, log_likelihoods, mean_squared_error};
-pub use norm::{gated_rms_norm, l2_norm, rms_norm};
+pub use norm::{gated_rms_norm, l2_norm, rms_norm, swish_gate};
 pub use rope::{Rope, RopeScaling};
 
 /// Rows of a chunk in the chunkwise forms.

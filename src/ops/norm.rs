@@ -2,6 +2,8 @@
 
 use burn::tensor::{DType, Tensor, activation::silu};
 
+use super::processor::{applies_frozen, frozen};
+
 /// Adds up the last dimension and keeps it as one.
 fn mean_square<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     x.square().mean_dim(D - 1)
@@ -9,10 +11,21 @@ fn mean_square<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 
 /// `x / sqrt(mean(x²) + epsilon) · weight` over the last dimension, computed in f32 (Llama's RMSNorm).
 pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) -> Tensor<D> {
+    if applies_frozen(&x) && applies_frozen(weight) {
+        return frozen::rms_norm(x, weight, epsilon);
+    }
     let dtype = x.dtype();
     let x = x.cast(DType::F32);
     let scale = mean_square(x.clone()).add_scalar(epsilon).sqrt().recip();
     (x * scale).cast(dtype) * weight.clone().unsqueeze::<D>()
+}
+
+/// `silu(gate) · x`: the inside of a SwiGLU, and the output gate of the linear blocks.
+pub fn swish_gate<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
+    if applies_frozen(&gate) && applies_frozen(&x) {
+        return frozen::swish_gate(gate, x);
+    }
+    silu(gate) * x
 }
 
 /// RMSNorm followed by the gate `swish(gate)`, as fla's `FusedRMSNormGated`.
@@ -24,7 +37,7 @@ pub fn gated_rms_norm<const D: usize>(
 ) -> Tensor<D> {
     let normed = rms_norm(x, weight, epsilon);
     match gate {
-        Some(gate) => normed * silu(gate),
+        Some(gate) => swish_gate(gate, normed),
         None => normed,
     }
 }

@@ -7,9 +7,11 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, TensorMetadata, backend_extension};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::{Tensor, TensorData};
 use dtr_kernels::{DeltaInputs, GlaInputs, Shape, delta_backward, delta_forward, gla_backward, gla_forward};
+
+use super::{like, values};
 
 /// Which recurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,18 +22,9 @@ pub enum Rule {
     Delta,
 }
 
-/// Whether tensors like `x` can take the processor's way.
-pub(super) fn applies<const D: usize>(x: &Tensor<D>) -> bool {
-    x.dtype() == DType::F32 && matches!(innermost(&x.device()).as_dispatch(), DispatchDevice::Flex(_))
-}
-
-fn innermost(device: &Device) -> Device {
-    if device.is_autodiff() { device.clone().inner() } else { device.clone() }
-}
-
 /// Runs `rule` over `q_bhtk`, `k_bhtk`, `v_bhtv` and its gates from `state_bhkv` (zeros if none);
 /// returns the output `[b, h, t, v]` and the state after it.
-pub(super) fn recur<const G: usize>(
+pub(in crate::ops) fn recur<const G: usize>(
     rule: Rule,
     [q_bhtk, k_bhtk, v_bhtv]: [Tensor<4>; 3],
     gates: Tensor<G>,
@@ -59,7 +52,7 @@ pub(super) fn recur<const G: usize>(
 /// Both recurrences, forward and backward. A backend's operation has one output, so outputs
 /// `[b, h, t, v]` and last states `[b, h, k, v]` lie end to end in it.
 #[backend_extension(Flex, Autodiff)]
-pub(super) trait Recurrences: Backend {
+pub trait Recurrences: Backend {
     /// Outputs and last states, end to end.
     fn recur(
         rule: Rule,
@@ -81,14 +74,6 @@ pub(super) trait Recurrences: Backend {
         state: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-}
-
-fn values(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice().expect("tensors were made contiguous and are f32")
-}
-
-fn like(values: Vec<f32>, tensor: &FlexTensor) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, tensor.shape()))
 }
 
 fn sizes(q: &FlexTensor, v: &FlexTensor) -> Shape {

@@ -1,0 +1,67 @@
+//! Distilling is what makes a twin: on the bundled base, twins that have learnt keep most of what
+//! untrained ones lose in the same layers.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use dtr::data::{Split, items};
+use dtr::distil::{Pupil, distil};
+use dtr::manifest::{Distil, Task, Variant, load};
+use dtr::model::{Base, Hybrid, Mask, Random, Twins};
+use dtr::observer::Observer;
+use dtr::score::{Requests, score};
+use dtr::sequences::Sequences;
+
+struct Silent;
+
+impl Observer for Silent {
+    fn advance(&self, _: u64) {}
+    fn say(&self, _: &str) {}
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+const TASKS: [&str; 2] = ["facts", "topic"];
+
+/// The share of the validation items of all [`TASKS`] that a hybrid answers right.
+fn accuracy(base: &Base, twins: &Twins, mask: &Mask, tasks: &[Task]) -> f64 {
+    let hybrid = Hybrid::new(&base.decoder, twins, mask);
+    let scores = tasks.iter().map(|task| {
+        let requests = Requests::new(&base.tokenizer, items(task, Split::Validation).unwrap()).unwrap();
+        score(&hybrid, &requests).unwrap().score
+    });
+    scores.sum::<f64>() / tasks.len() as f64
+}
+
+#[test]
+fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = load(&root.join("experiments/quickstart.toml"), &[]).unwrap().manifest;
+    let base = Base::read(&root.join("models/mini"), &Device::flex()).unwrap();
+    let recipe = Distil { token_budget: dtr::manifest::Count(32_768), ..manifest.distil.clone() };
+    let corpus = Sequences::new(&manifest.corpus, &base.tokenizer, recipe.sequence_length, recipe.seed);
+    let variants: Vec<(&String, &Variant)> = manifest.variants.iter().collect();
+    let tasks = TASKS.map(|task| manifest.tasks[task].clone());
+
+    let folder = tempfile::tempdir().unwrap();
+    let pupil = |(name, variant): &(&String, &Variant)| {
+        Pupil::new(name, variant, &base.decoder, &recipe, &folder.path().join(name)).unwrap()
+    };
+    let mut pupils: Vec<Pupil> = variants.iter().map(pupil).collect();
+    distil(&base.decoder, &mut pupils, &recipe, &corpus.unwrap(), &Silent).unwrap();
+
+    // Every second layer: no choice that could favour one of the two.
+    let mask: Mask = (0..base.decoder.config.num_layers as u32).step_by(2).collect();
+    for ((name, variant), pupil) in variants.into_iter().zip(&mut pupils) {
+        let mut start = Random::new(recipe.seed.child("twins"), &Device::flex());
+        let untrained = Twins::new(variant, &base.decoder, &mut start).unwrap();
+        let before = accuracy(&base, &untrained, &mask, &tasks);
+        let after = accuracy(&base, &pupil.twins(), &mask, &tasks);
+        println!("{name}: untrained {before:.3}, distilled {after:.3}");
+        assert!(after > before + 0.2, "{name}: untrained {before:.3}, distilled {after:.3}");
+        for layer in pupil.result().unwrap().layers {
+            assert!(layer.r#final < 0.5 * layer.initial, "{name}: {layer:?}");
+        }
+    }
+}
