@@ -1,10 +1,10 @@
-//! Causal softmax attention, forward only: `softmax(q Kᵀ / sqrt(k)) V`, a query at a time over its own
-//! keys, with no matrix of scores.
+//! Causal softmax attention, forward only: `softmax(q Kᵀ / sqrt(k)) V`, a few queries at a time over their
+//! own keys, with no matrix of scores.
 
-use multiversion::multiversion;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::lanes::{Columns, LANES, Lanes, add_scaled, exp, scale as scale_by, sum};
+use crate::lanes::{Columns, Lanes, add_scaled, count, exp, load, scaled, store, zeros};
 
 /// What attention reads.
 #[derive(Clone, Copy)]
@@ -47,12 +47,13 @@ pub fn attention_forward(inputs: AttentionInputs<'_>) -> Vec<f32> {
             past: keys - time,
             width,
         };
-        attend(head, output);
+        Arch::new().dispatch(Attend { head, output });
     });
     outputs
 }
 
 /// One query head of one row.
+#[derive(Clone, Copy)]
 struct Head<'a> {
     q: &'a [f32],
     k: &'a [f32],
@@ -62,71 +63,154 @@ struct Head<'a> {
     width: usize,
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma", "aarch64+neon"))]
-fn attend<'a>(head: Head<'a>, output: &'a mut [f32]) {
-    let width = head.width;
-    let keys = turned(head.k, width);
-    let runs: Vec<(Columns, Vec<Lanes>)> =
-        Columns::of(width).map(|columns| (columns, columns.load_all(head.v))).collect();
-    let scale = (width as f32).powf(-0.5);
-    let mut weights = vec![[0.0; LANES]; keys.len() / width];
-    for (query, q) in head.q.chunks_exact(width).enumerate() {
-        let last = head.past + query;
-        let first = head.first.min(last);
-        let seen = first / LANES..last / LANES + 1;
-        for block in seen.clone() {
-            let mut scores = [0.0; LANES];
-            for (q, keys) in q.iter().zip(&keys[block * width..(block + 1) * width]) {
-                add_scaled(&mut scores, scale * q, keys);
+/// Queries that go through the keys together.
+const TOGETHER: usize = 4;
+
+struct Attend<'a> {
+    head: Head<'a>,
+    output: &'a mut [f32],
+}
+
+impl WithSimd for Attend<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { head, output } = self;
+        let width = head.width;
+        let keys = turned(simd, head.k, width);
+        let stride = keys.len() / width * count::<S>();
+        let mut weights = vec![0.0; TOGETHER * stride];
+        let num_queries = head.q.len() / width;
+        for query in (0..num_queries).step_by(TOGETHER) {
+            let queries = query..num_queries.min(query + TOGETHER);
+            let seen = head.score(simd, queries.clone(), &keys, &mut weights);
+            let mut totals = [1.0; TOGETHER];
+            let rows = weights.chunks_exact_mut(stride).zip(&mut totals);
+            for (query, (weights, total)) in queries.clone().zip(rows) {
+                *total = head.soften(simd, query, seen.clone(), weights);
             }
-            for (lane, score) in scores.iter_mut().enumerate() {
-                let key = block * LANES + lane;
-                *score = if key < first || key > last { f32::NEG_INFINITY } else { *score };
+            for first in (0..width).step_by(count::<S>()) {
+                let columns = Columns::from::<S>(first, width);
+                head.mix(simd, queries.clone(), seen.clone(), columns, &weights, totals, output);
             }
-            weights[block] = scores;
-        }
-        let total = softmax(&mut weights[seen]);
-        for (columns, values) in &runs {
-            let mut mixed = [0.0; LANES];
-            for key in first..=last {
-                add_scaled(&mut mixed, weights[key / LANES][key % LANES], &values[key]);
-            }
-            scale_by(&mut mixed, 1.0 / total);
-            columns.store(output, query, &mixed);
         }
     }
 }
 
-/// Keys `[s, k]` in blocks of [`LANES`] keys, each block `[k]` rows with a key in each lane.
+/// Keys `[s, k]` in blocks of as many as go side by side, each block `[k]` rows with a key in each lane.
 #[inline(always)]
-fn turned(keys: &[f32], width: usize) -> Vec<Lanes> {
-    let count = keys.len() / width;
-    let mut turned = vec![[0.0; LANES]; count.div_ceil(LANES) * width];
-    for (index, key) in keys.chunks_exact(width).enumerate() {
-        let (block, lane) = (index / LANES, index % LANES);
-        for (row, value) in turned[block * width..(block + 1) * width].iter_mut().zip(key) {
-            row[lane] = *value;
+fn turned<S: Simd>(simd: S, keys: &[f32], width: usize) -> Vec<Lanes<S>> {
+    let mut turned = Vec::with_capacity((keys.len() / width).div_ceil(count::<S>()) * width);
+    let mut lanes = vec![0.0; count::<S>()];
+    for block in keys.chunks(count::<S>() * width) {
+        for row in 0..width {
+            lanes.fill(0.0);
+            for (lane, key) in lanes.iter_mut().zip(block.chunks_exact(width)) {
+                *lane = key[row];
+            }
+            turned.push(load(simd, &lanes));
         }
     }
     turned
 }
 
-/// Makes scores weights, all but for their sum, which it returns.
-#[inline(always)]
-fn softmax(scores: &mut [Lanes]) -> f32 {
-    let mut highest = [f32::NEG_INFINITY; LANES];
-    for block in scores.iter() {
-        for (highest, score) in highest.iter_mut().zip(block) {
-            *highest = if *score > *highest { *score } else { *highest };
+impl Head<'_> {
+    /// The keys that `query` sees.
+    #[inline(always)]
+    fn seen(&self, query: usize) -> std::ops::Range<usize> {
+        let last = self.past + query;
+        self.first.min(last)..last + 1
+    }
+
+    /// Writes the scores of neighbouring `queries` and returns the keys that any of them sees, from the
+    /// beginning of a block on.
+    #[inline(always)]
+    fn score<S: Simd>(
+        &self,
+        simd: S,
+        queries: std::ops::Range<usize>,
+        keys: &[Lanes<S>],
+        scores: &mut [f32],
+    ) -> std::ops::Range<usize> {
+        let (width, stride, side) = (self.width, scores.len() / TOGETHER, count::<S>());
+        let scale = (width as f32).powf(-0.5);
+        let (first, end) = (self.seen(queries.start).start, self.seen(queries.end - 1).end);
+        let mut q = [&self.q[..0]; TOGETHER];
+        for (index, q) in q.iter_mut().enumerate() {
+            // Too few queries are made up to four by the last one.
+            let query = (queries.start + index).min(queries.end - 1);
+            *q = &self.q[query * width..(query + 1) * width];
+        }
+        for block in first / side..end.div_ceil(side) {
+            let mut sums = [zeros(simd); TOGETHER];
+            for (row, keys) in keys[block * width..(block + 1) * width].iter().enumerate() {
+                for (sum, q) in sums.iter_mut().zip(&q) {
+                    *sum = add_scaled(simd, *sum, scale * q[row], *keys);
+                }
+            }
+            for (index, sum) in sums.into_iter().enumerate() {
+                let start = index * stride + block * side;
+                store(simd, &mut scores[start..start + side], sum);
+            }
+        }
+        first / side * side..end
+    }
+
+    /// Makes the scores of `query` weights, all but for their sum, which it returns.
+    #[inline(always)]
+    fn soften<S: Simd>(
+        &self,
+        simd: S,
+        query: usize,
+        keys: std::ops::Range<usize>,
+        scores: &mut [f32],
+    ) -> f32 {
+        let seen = self.seen(query);
+        scores[keys.start..seen.start].fill(f32::NEG_INFINITY);
+        let end = keys.end.next_multiple_of(S::F32_LANES);
+        scores[seen.end..end].fill(f32::NEG_INFINITY);
+        let scores = &mut scores[keys.start..end];
+        let mut highest = simd.splat_f32s(f32::NEG_INFINITY);
+        for scores in scores.chunks_exact(S::F32_LANES) {
+            highest = simd.max_f32s(highest, simd.partial_load_f32s(scores));
+        }
+        let highest = simd.splat_f32s(simd.reduce_max_f32s(highest));
+        let mut total = simd.splat_f32s(0.0);
+        for scores in scores.chunks_exact_mut(S::F32_LANES) {
+            let weights = exp(simd, simd.sub_f32s(simd.partial_load_f32s(scores), highest));
+            total = simd.add_f32s(total, weights);
+            simd.partial_store_f32s(scores, weights);
+        }
+        simd.reduce_sum_f32s(total)
+    }
+
+    /// Mixes some columns of the values of `keys` by the weights of `queries`.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    fn mix<S: Simd>(
+        &self,
+        simd: S,
+        queries: std::ops::Range<usize>,
+        keys: std::ops::Range<usize>,
+        columns: Columns,
+        weights: &[f32],
+        totals: [f32; TOGETHER],
+        output: &mut [f32],
+    ) {
+        let mut rows = [&weights[..0]; TOGETHER];
+        for (row, weights) in rows.iter_mut().zip(weights.chunks_exact(weights.len() / TOGETHER)) {
+            *row = &weights[..keys.end];
+        }
+        let mut sums = [zeros(simd); TOGETHER];
+        for key in keys {
+            let values = columns.load(simd, self.v, key);
+            for (sum, weights) in sums.iter_mut().zip(&rows) {
+                *sum = add_scaled(simd, *sum, weights[key], values);
+            }
+        }
+        for ((query, sum), total) in queries.zip(sums).zip(totals) {
+            columns.store(simd, output, query, scaled(simd, 1.0 / total, sum));
         }
     }
-    let highest = highest.into_iter().fold(f32::NEG_INFINITY, f32::max);
-    let mut total = [0.0; LANES];
-    for block in scores {
-        for (total, score) in total.iter_mut().zip(block) {
-            *score = exp(*score - highest);
-            *total += *score;
-        }
-    }
-    sum(total)
 }

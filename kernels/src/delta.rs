@@ -1,11 +1,11 @@
 //! The gated delta rule (arXiv 2412.06464): `S' = exp(g) S`, `u = β (v − S'ᵀ k)`, `S = S' + k uᵀ`,
 //! `o = Sᵀ q / sqrt(K)`.
 
-use multiversion::multiversion;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::Shape;
-use crate::lanes::{Columns, LANES, Lanes, add_product, add_scaled, dot, exps, scale as scale_by, sum};
+use crate::lanes::{Columns, Lanes, add_product, add_scaled, count, dot, exps, scaled, zeros};
 use crate::tape::{STRETCH, Tape, Walk};
 
 /// What the recurrence reads.
@@ -89,23 +89,23 @@ impl Channels<'_> {
     /// What the token adds along its key, but for the write strength: the value less what the decayed
     /// state recalls.
     #[inline(always)]
-    fn surprise(&self, token: usize, state: &[Lanes]) -> Lanes {
-        let mut surprise = self.columns.load(self.row.v, token);
+    fn surprise<S: Simd>(&self, simd: S, token: usize, state: &[Lanes<S>]) -> Lanes<S> {
+        let mut recalled = zeros(simd);
         for (k, state) in self.row.of_token(self.row.k, token).iter().zip(state) {
-            add_scaled(&mut surprise, -k * self.decays[token], state);
+            recalled = add_scaled(simd, recalled, *k, *state);
         }
-        surprise
+        let value = self.columns.load(simd, self.row.v, token);
+        add_scaled(simd, value, -self.decays[token], recalled)
     }
 }
 
-impl Walk for Channels<'_> {
+impl<S: Simd> Walk<S> for Channels<'_> {
     #[inline(always)]
-    fn step(&self, token: usize, state: &mut [Lanes]) {
-        let mut write = self.surprise(token, state);
-        scale_by(&mut write, self.row.beta[token]);
+    fn step(&self, simd: S, token: usize, state: &mut [Lanes<S>]) {
+        let write = scaled(simd, self.row.beta[token], self.surprise(simd, token, state));
+        let decay = self.decays[token];
         for (k, state) in self.row.of_token(self.row.k, token).iter().zip(state) {
-            scale_by(state, self.decays[token]);
-            add_scaled(state, *k, &write);
+            *state = add_scaled(simd, scaled(simd, decay, *state), *k, write);
         }
     }
 }
@@ -119,27 +119,41 @@ pub fn delta_forward(inputs: DeltaInputs<'_>) -> (Vec<f32>, Vec<f32>) {
         .par_chunks_mut(time * value)
         .zip(states.par_chunks_mut(inputs.shape.state()))
         .enumerate()
-        .for_each(|(row, (output, state))| forward_row(inputs.row(row), output, state));
+        .for_each(|(row, (output, state))| {
+            Arch::new().dispatch(Forward { row: inputs.row(row), output, state });
+        });
     (outputs, states)
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma", "aarch64+neon"))]
-fn forward_row<'a>(row: Row<'a>, output: &'a mut [f32], state: &'a mut [f32]) {
-    let Shape { time, key, value, .. } = row.shape;
-    let scale = (key as f32).powf(-0.5);
-    let decays = exps(row.g);
-    for columns in Columns::of(value) {
-        let walk = Channels { row, decays: &decays, columns };
-        let mut part = columns.load_all(state);
-        for token in 0..time {
-            walk.step(token, &mut part);
-            let mut sum = [0.0; LANES];
-            for (q, state) in row.of_token(row.q, token).iter().zip(&part) {
-                add_scaled(&mut sum, scale * q, state);
+struct Forward<'a> {
+    row: Row<'a>,
+    output: &'a mut [f32],
+    state: &'a mut [f32],
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { row, output, state } = self;
+        let Shape { time, key, value, .. } = row.shape;
+        let scale = (key as f32).powf(-0.5);
+        let decays = exps(simd, row.g);
+        for first in (0..value).step_by(count::<S>()) {
+            let columns = Columns::from::<S>(first, value);
+            let walk = Channels { row, decays: &decays, columns };
+            let mut part = columns.load_all(simd, state);
+            for token in 0..time {
+                walk.step(simd, token, &mut part);
+                let mut sum = zeros(simd);
+                for (q, state) in row.of_token(row.q, token).iter().zip(&part) {
+                    sum = add_scaled(simd, sum, scale * q, *state);
+                }
+                columns.store(simd, output, token, sum);
             }
-            columns.store(output, token, &sum);
+            columns.store_all(simd, state, &part);
         }
-        columns.store_all(state, &part);
     }
 }
 
@@ -166,7 +180,8 @@ pub fn delta_backward(inputs: DeltaInputs<'_>, d_output: &[f32], d_state: &[f32]
         .into_par_iter()
         .enumerate()
         .for_each(|(row, (q, k, v, beta, g, state, d_output))| {
-            backward_row(inputs.row(row), d_output, RowGradients { q, k, v, beta, g, state });
+            let d = RowGradients { q, k, v, beta, g, state };
+            Arch::new().dispatch(Backward { row: inputs.row(row), d_output, d });
         });
     gradients
 }
@@ -181,48 +196,58 @@ struct RowGradients<'a> {
     state: &'a mut [f32],
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma", "aarch64+neon"))]
-fn backward_row<'a>(row: Row<'a>, d_output: &'a [f32], d: RowGradients<'a>) {
-    let Shape { time, key, value, .. } = row.shape;
-    let scale = (key as f32).powf(-0.5);
-    let decays = exps(row.g);
-    for columns in Columns::of(value) {
-        let walk = Channels { row, decays: &decays, columns };
-        let mut tape = Tape::record(time, columns.load_all(row.state), &walk);
-        let mut d_state = columns.load_all(d.state);
-        for first in (0..time).step_by(STRETCH).rev() {
-            let end = time.min(first + STRETCH);
-            tape.replay(first, end, &walk);
-            for token in (first..end).rev() {
-                let (before, after) = tape.around(token - first);
-                let of_token = token * key..(token + 1) * key;
-                let (q, k) = (&row.q[of_token.clone()], &row.k[of_token.clone()]);
-                let (d_q, d_k) = (&mut d.q[of_token.clone()], &mut d.k[of_token]);
-                let (beta, decay) = (row.beta[token], decays[token]);
-                let surprise = walk.surprise(token, before);
-                let mut d_output = columns.load(d_output, token);
-                scale_by(&mut d_output, scale);
-                let mut d_write = [0.0; LANES];
-                for (index, d_state) in d_state.iter_mut().enumerate() {
-                    d_q[index] += dot(&after[index], &d_output);
-                    add_scaled(d_state, q[index], &d_output);
-                    d_k[index] += beta * dot(d_state, &surprise);
-                    add_scaled(&mut d_write, k[index], d_state);
+struct Backward<'a> {
+    row: Row<'a>,
+    d_output: &'a [f32],
+    d: RowGradients<'a>,
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { row, d_output, d } = self;
+        let Shape { time, key, value, .. } = row.shape;
+        let scale = (key as f32).powf(-0.5);
+        let decays = exps(simd, row.g);
+        for first in (0..value).step_by(count::<S>()) {
+            let columns = Columns::from::<S>(first, value);
+            let walk = Channels { row, decays: &decays, columns };
+            let mut tape = Tape::record(simd, time, columns.load_all(simd, row.state), &walk);
+            let mut d_state = columns.load_all(simd, d.state);
+            for first in (0..time).step_by(STRETCH).rev() {
+                let end = time.min(first + STRETCH);
+                tape.replay(simd, first, end, &walk);
+                for token in (first..end).rev() {
+                    let (before, after) = tape.around(token - first);
+                    let of_token = token * key..(token + 1) * key;
+                    let (q, k) = (&row.q[of_token.clone()], &row.k[of_token.clone()]);
+                    let (d_q, d_k) = (&mut d.q[of_token.clone()], &mut d.k[of_token]);
+                    let (beta, decay) = (row.beta[token], decays[token]);
+                    let surprise = walk.surprise(simd, token, before);
+                    let d_output = scaled(simd, scale, columns.load(simd, d_output, token));
+                    let mut d_write = zeros(simd);
+                    for (index, d_state) in d_state.iter_mut().enumerate() {
+                        d_q[index] += dot(simd, after[index], d_output);
+                        *d_state = add_scaled(simd, *d_state, q[index], d_output);
+                        d_k[index] += beta * dot(simd, *d_state, surprise);
+                        d_write = add_scaled(simd, d_write, k[index], *d_state);
+                    }
+                    d.beta[token] += dot(simd, d_write, surprise);
+                    let d_surprise = scaled(simd, beta, d_write);
+                    columns.store(simd, d.v, token, d_surprise);
+                    let mut d_decay = zeros(simd);
+                    for (index, d_state) in d_state.iter_mut().enumerate() {
+                        d_k[index] -= decay * dot(simd, before[index], d_surprise);
+                        let d_kept = add_scaled(simd, *d_state, -k[index], d_surprise);
+                        *d_state = scaled(simd, decay, d_kept);
+                        d_decay = add_product(simd, d_decay, *d_state, before[index]);
+                    }
+                    d.g[token] += simd.reduce_sum_f32s(simd.add_f32s(d_decay[0], d_decay[1]));
                 }
-                d.beta[token] += dot(&d_write, &surprise);
-                let mut d_surprise = d_write;
-                scale_by(&mut d_surprise, beta);
-                columns.store(d.v, token, &d_surprise);
-                let mut d_decay = [0.0; LANES];
-                for (index, d_state) in d_state.iter_mut().enumerate() {
-                    d_k[index] -= decay * dot(&before[index], &d_surprise);
-                    add_scaled(d_state, -k[index], &d_surprise);
-                    scale_by(d_state, decay);
-                    add_product(&mut d_decay, d_state, &before[index]);
-                }
-                d.g[token] += sum(d_decay);
             }
+            columns.store_all(simd, d.state, &d_state);
         }
-        columns.store_all(d.state, &d_state);
     }
 }

@@ -1,10 +1,10 @@
 //! Gated linear attention (arXiv 2312.06635): `S ← diag(exp(g)) S + k vᵀ`, `o = Sᵀ q / sqrt(K)`.
 
-use multiversion::multiversion;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::Shape;
-use crate::lanes::{Columns, LANES, Lanes, add_scaled, dot, exps, scale as scale_by};
+use crate::lanes::{Columns, Lanes, add_scaled, count, dot, exps, scaled, zeros};
 use crate::tape::{STRETCH, Tape, Walk};
 
 /// What the recurrence reads.
@@ -78,15 +78,14 @@ struct Channels<'a> {
     columns: Columns,
 }
 
-impl Walk for Channels<'_> {
+impl<S: Simd> Walk<S> for Channels<'_> {
     #[inline(always)]
-    fn step(&self, token: usize, state: &mut [Lanes]) {
+    fn step(&self, simd: S, token: usize, state: &mut [Lanes<S>]) {
         let (row, key) = (self.row, self.row.shape.key);
-        let v = self.columns.load(row.v, token);
+        let v = self.columns.load(simd, row.v, token);
         let decays = &self.decays[token * key..(token + 1) * key];
         for ((state, k), decay) in state.iter_mut().zip(row.of_token(row.k, token)).zip(decays) {
-            scale_by(state, *decay);
-            add_scaled(state, *k, &v);
+            *state = add_scaled(simd, scaled(simd, *decay, *state), *k, v);
         }
     }
 }
@@ -100,27 +99,41 @@ pub fn gla_forward(inputs: GlaInputs<'_>) -> (Vec<f32>, Vec<f32>) {
         .par_chunks_mut(time * value)
         .zip(states.par_chunks_mut(inputs.shape.state()))
         .enumerate()
-        .for_each(|(row, (output, state))| forward_row(inputs.row(row), output, state));
+        .for_each(|(row, (output, state))| {
+            Arch::new().dispatch(Forward { row: inputs.row(row), output, state });
+        });
     (outputs, states)
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma", "aarch64+neon"))]
-fn forward_row<'a>(row: Row<'a>, output: &'a mut [f32], state: &'a mut [f32]) {
-    let Shape { time, key, value, .. } = row.shape;
-    let scale = (key as f32).powf(-0.5);
-    let decays = exps(row.g);
-    for columns in Columns::of(value) {
-        let walk = Channels { row, decays: &decays, columns };
-        let mut part = columns.load_all(state);
-        for token in 0..time {
-            walk.step(token, &mut part);
-            let mut sum = [0.0; LANES];
-            for (q, state) in row.of_token(row.q, token).iter().zip(&part) {
-                add_scaled(&mut sum, scale * q, state);
+struct Forward<'a> {
+    row: Row<'a>,
+    output: &'a mut [f32],
+    state: &'a mut [f32],
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { row, output, state } = self;
+        let Shape { time, key, value, .. } = row.shape;
+        let scale = (key as f32).powf(-0.5);
+        let decays = exps(simd, row.g);
+        for first in (0..value).step_by(count::<S>()) {
+            let columns = Columns::from::<S>(first, value);
+            let walk = Channels { row, decays: &decays, columns };
+            let mut part = columns.load_all(simd, state);
+            for token in 0..time {
+                walk.step(simd, token, &mut part);
+                let mut sum = zeros(simd);
+                for (q, state) in row.of_token(row.q, token).iter().zip(&part) {
+                    sum = add_scaled(simd, sum, scale * q, *state);
+                }
+                columns.store(simd, output, token, sum);
             }
-            columns.store(output, token, &sum);
+            columns.store_all(simd, state, &part);
         }
-        columns.store_all(state, &part);
     }
 }
 
@@ -145,7 +158,8 @@ pub fn gla_backward(inputs: GlaInputs<'_>, d_output: &[f32], d_state: &[f32]) ->
         .into_par_iter()
         .enumerate()
         .for_each(|(row, (q, k, v, g, state, d_output))| {
-            backward_row(inputs.row(row), d_output, RowGradients { q, k, v, g, state });
+            let d = RowGradients { q, k, v, g, state };
+            Arch::new().dispatch(Backward { row: inputs.row(row), d_output, d });
         });
     gradients
 }
@@ -159,40 +173,51 @@ struct RowGradients<'a> {
     state: &'a mut [f32],
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+fma", "x86_64+avx2+fma", "aarch64+neon"))]
-fn backward_row<'a>(row: Row<'a>, d_output: &'a [f32], d: RowGradients<'a>) {
-    let Shape { time, key, value, .. } = row.shape;
-    let scale = (key as f32).powf(-0.5);
-    let decays = exps(row.g);
-    for columns in Columns::of(value) {
-        let walk = Channels { row, decays: &decays, columns };
-        let mut tape = Tape::record(time, columns.load_all(row.state), &walk);
-        let mut d_state = columns.load_all(d.state);
-        for first in (0..time).step_by(STRETCH).rev() {
-            let end = time.min(first + STRETCH);
-            tape.replay(first, end, &walk);
-            for token in (first..end).rev() {
-                let (before, after) = tape.around(token - first);
-                let of_token = token * key..(token + 1) * key;
-                let (q, k) = (&row.q[of_token.clone()], &row.k[of_token.clone()]);
-                let decays = &decays[of_token.clone()];
-                let (d_q, d_k) = (&mut d.q[of_token.clone()], &mut d.k[of_token.clone()]);
-                let d_g = &mut d.g[of_token];
-                let v = columns.load(row.v, token);
-                let mut d_output = columns.load(d_output, token);
-                scale_by(&mut d_output, scale);
-                let mut d_v = [0.0; LANES];
-                for (index, d_state) in d_state.iter_mut().enumerate() {
-                    d_q[index] += dot(&after[index], &d_output);
-                    add_scaled(d_state, q[index], &d_output);
-                    d_k[index] += dot(d_state, &v);
-                    add_scaled(&mut d_v, k[index], d_state);
-                    scale_by(d_state, decays[index]);
-                    d_g[index] += dot(d_state, &before[index]);
+struct Backward<'a> {
+    row: Row<'a>,
+    d_output: &'a [f32],
+    d: RowGradients<'a>,
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { row, d_output, d } = self;
+        let Shape { time, key, value, .. } = row.shape;
+        let scale = (key as f32).powf(-0.5);
+        let decays = exps(simd, row.g);
+        for first in (0..value).step_by(count::<S>()) {
+            let columns = Columns::from::<S>(first, value);
+            let walk = Channels { row, decays: &decays, columns };
+            let mut tape = Tape::record(simd, time, columns.load_all(simd, row.state), &walk);
+            let mut d_state = columns.load_all(simd, d.state);
+            for first in (0..time).step_by(STRETCH).rev() {
+                let end = time.min(first + STRETCH);
+                tape.replay(simd, first, end, &walk);
+                for token in (first..end).rev() {
+                    let (before, after) = tape.around(token - first);
+                    let of_token = token * key..(token + 1) * key;
+                    let (q, k) = (&row.q[of_token.clone()], &row.k[of_token.clone()]);
+                    let decays = &decays[of_token.clone()];
+                    let (d_q, d_k) = (&mut d.q[of_token.clone()], &mut d.k[of_token.clone()]);
+                    let d_g = &mut d.g[of_token];
+                    let v = columns.load(simd, row.v, token);
+                    let d_output = scaled(simd, scale, columns.load(simd, d_output, token));
+                    let mut d_v = zeros(simd);
+                    for (index, d_state) in d_state.iter_mut().enumerate() {
+                        d_q[index] += dot(simd, after[index], d_output);
+                        let d_after = add_scaled(simd, *d_state, q[index], d_output);
+                        d_k[index] += dot(simd, d_after, v);
+                        d_v = add_scaled(simd, d_v, k[index], d_after);
+                        *d_state = scaled(simd, decays[index], d_after);
+                        d_g[index] += dot(simd, *d_state, before[index]);
+                    }
+                    columns.store(simd, d.v, token, d_v);
                 }
-                columns.store(d.v, token, &d_v);
             }
+            columns.store_all(simd, d.state, &d_state);
         }
-        columns.store_all(d.state, &d_state);
     }
 }

@@ -3,8 +3,8 @@
 //! forward passes of what is frozen, which would write and read every intermediate.
 //!
 //! All arrays are contiguous, row-major f32; of a recurrence `[n, t, k]` for queries, keys and decays,
-//! `[n, t, v]` for values, `[n, k, v]` for states, where `n` counts batch rows times heads. Sums are
-//! made in a fixed number of lanes, whatever the processor's own width.
+//! `[n, t, v]` for values, `[n, k, v]` for states, where `n` counts batch rows times heads. Results are
+//! the same bits for any number of threads on one machine; vectors of another width sum in another order.
 
 mod attention;
 mod delta;

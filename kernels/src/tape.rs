@@ -1,34 +1,33 @@
 //! States of a recurrence kept for its way back: one for every stretch of tokens, and all of the
 //! stretch at hand, made again from the one before it.
-//!
-//! Steps are a trait and not closures: a closure would be compiled without the vector instructions of
-//! the function it stands in.
 
-use crate::lanes::{LANES, Lanes};
+use pulp::Simd;
+
+use crate::lanes::{Lanes, zeros};
 
 /// Tokens between kept states.
 pub(crate) const STRETCH: usize = 32;
 
 /// A recurrence over some columns of a row's state.
-pub(crate) trait Walk {
+pub(crate) trait Walk<S: Simd> {
     /// The update of `state` by the token at `token`.
-    fn step(&self, token: usize, state: &mut [Lanes]);
+    fn step(&self, simd: S, token: usize, state: &mut [Lanes<S>]);
 }
 
 /// The states, some columns of them, that a backward pass walks through.
-pub(crate) struct Tape {
+pub(crate) struct Tape<S: Simd> {
     /// Rows of a state.
     size: usize,
     /// The state before each stretch, end to end.
-    kept: Vec<Lanes>,
+    kept: Vec<Lanes<S>>,
     /// The state before each token of the stretch at hand, and the one after the last.
-    stretch: Vec<Lanes>,
+    stretch: Vec<Lanes<S>>,
 }
 
-impl Tape {
+impl<S: Simd> Tape<S> {
     /// Runs forward over `time` tokens from `initial` and keeps what the way back needs.
     #[inline(always)]
-    pub(crate) fn record(time: usize, initial: Vec<Lanes>, walk: &impl Walk) -> Self {
+    pub(crate) fn record(simd: S, time: usize, initial: Vec<Lanes<S>>, walk: &impl Walk<S>) -> Self {
         let size = initial.len();
         let mut kept = Vec::with_capacity(time.div_ceil(STRETCH) * size);
         let mut state = initial;
@@ -39,28 +38,28 @@ impl Tape {
                 kept.extend_from_slice(&state);
             }
             if token < end {
-                walk.step(token, &mut state);
+                walk.step(simd, token, &mut state);
             }
         }
-        Self { size, kept, stretch: vec![[0.0; LANES]; (STRETCH.min(time) + 1) * size] }
+        Self { size, kept, stretch: vec![zeros(simd); (STRETCH.min(time) + 1) * size] }
     }
 
     /// Makes the states of the stretch that begins at token `first` and ends before `end`.
     #[inline(always)]
-    pub(crate) fn replay(&mut self, first: usize, end: usize, walk: &impl Walk) {
+    pub(crate) fn replay(&mut self, simd: S, first: usize, end: usize, walk: &impl Walk<S>) {
         let size = self.size;
         let start = first / STRETCH * size;
         self.stretch[..size].copy_from_slice(&self.kept[start..start + size]);
         for token in first..end {
             let at = (token - first) * size;
             self.stretch.copy_within(at..at + size, at + size);
-            walk.step(token, &mut self.stretch[at + size..at + 2 * size]);
+            walk.step(simd, token, &mut self.stretch[at + size..at + 2 * size]);
         }
     }
 
     /// The states before and after the `index`-th token of the stretch at hand.
     #[inline(always)]
-    pub(crate) fn around(&self, index: usize) -> (&[Lanes], &[Lanes]) {
+    pub(crate) fn around(&self, index: usize) -> (&[Lanes<S>], &[Lanes<S>]) {
         self.stretch[index * self.size..(index + 2) * self.size].split_at(self.size)
     }
 }

@@ -156,19 +156,32 @@ fn backward_is_the_slope_of_the_recurrence() {
     }
 }
 
+/// `e^x` by the vectors of this machine.
+fn power(x: f32) -> f32 {
+    struct Power(f32);
+    impl pulp::WithSimd for Power {
+        type Output = f32;
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, simd: S) -> f32 {
+            lanes::exps(simd, &[self.0])[0]
+        }
+    }
+    pulp::Arch::new().dispatch(Power(x))
+}
+
 #[test]
 fn exp_is_exact_to_two_units_in_the_last_place() {
     for step in -1_048_576..900_000 {
         let x = step as f32 * 1e-4;
-        let (found, expected) = (lanes::exp(x), f64::from(x).exp() as f32);
+        let (found, expected) = (power(x), f64::from(x).exp() as f32);
         let unit = f64::from(expected.next_up()) - f64::from(expected);
         let error = (f64::from(found) - f64::from(x).exp()).abs();
         assert!(found == expected || error <= 2.0 * unit, "exp({x}) = {found}, not {expected}");
     }
-    assert_eq!(lanes::exp(f32::NEG_INFINITY), 0.0);
-    assert_eq!(lanes::exp(f32::INFINITY), f32::INFINITY);
-    assert_eq!(lanes::exp(0.0), 1.0);
-    assert!(lanes::exp(f32::NAN).is_nan());
+    assert_eq!(power(f32::NEG_INFINITY), 0.0);
+    assert_eq!(power(f32::INFINITY), f32::INFINITY);
+    assert_eq!(power(0.0), 1.0);
+    assert!(power(f32::NAN).is_nan());
 }
 
 /// Attention by its definition, in f64.
