@@ -7,9 +7,9 @@ use burn::tensor::Device;
 use dtr::data::{Split, items};
 use dtr::distil::{Pupil, distil};
 use dtr::manifest::{Distil, Task, Variant, load};
-use dtr::model::{Base, Hybrid, Mask, Random, Twins};
+use dtr::model::{Base, Mask, Random, Twins};
 use dtr::observer::Observer;
-use dtr::score::{Requests, score};
+use dtr::score::{Requests, Scorer};
 use dtr::sequences::Sequences;
 
 struct Silent;
@@ -26,10 +26,10 @@ const TASKS: [&str; 2] = ["facts", "topic"];
 
 /// The share of the validation items of all [`TASKS`] that a hybrid answers right.
 fn accuracy(base: &Base, twins: &Twins, mask: &Mask, tasks: &[Task]) -> f64 {
-    let hybrid = Hybrid::new(&base.decoder, twins, mask);
     let scores = tasks.iter().map(|task| {
         let requests = Requests::new(&base.tokenizer, items(task, Split::Validation).unwrap()).unwrap();
-        score(&hybrid, &requests).unwrap().score
+        let mut scorer = Scorer::new(&base.decoder, Some(twins), &requests);
+        scorer.score(&Mask::none(), mask).unwrap().score
     });
     scores.sum::<f64>() / tasks.len() as f64
 }

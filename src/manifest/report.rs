@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Report {
-    /// Title of the tables and figures; the experiment's name where it is absent.
+    /// Title of the tables and figures; where it is absent the experiment's question, or else its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// Level of the confidence intervals, between 0 and 1.

@@ -1,5 +1,7 @@
 //! The decoder: embedding, layers, norm, head; and the hybrid that stands on it.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::config::Config;
@@ -235,6 +237,15 @@ impl<'a> Hybrid<'a> {
             state.past += time;
         }
         x
+    }
+
+    /// Hidden states after `layers` from those before them, `x_btd`; no state is kept.
+    pub fn run(&self, layers: Range<usize>, x_btd: Tensor<3>, pass: &Pass) -> Tensor<3> {
+        layers.fold(x_btd, |x, layer| {
+            self.base.layers[layer]
+                .forward(self.mixers[layer], x, pass, self.base.config.norm_epsilon, None)
+                .0
+        })
     }
 
     /// Logits `[n, vocab]` of hidden states `x_nd`.

@@ -27,6 +27,11 @@ impl Mask {
         self.0.contains(&layer)
     }
 
+    /// The first layer in which two masks differ; none if they are the same.
+    pub fn first_difference(&self, other: &Self) -> Option<u32> {
+        self.0.symmetric_difference(&other.0).next().copied()
+    }
+
     /// How many layers are replaced.
     pub fn num_replaced(&self) -> u32 {
         self.0.len() as u32

@@ -38,7 +38,7 @@ pub(crate) fn variants() -> Vec<Variant> {
     ]
 }
 
-fn twins(variant: &Variant, base: &Decoder) -> Twins {
+pub(crate) fn twins(variant: &Variant, base: &Decoder) -> Twins {
     Twins::new(variant, base, &mut Random::new(Seed(5), &base.device())).unwrap()
 }
 

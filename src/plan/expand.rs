@@ -65,7 +65,7 @@ pub fn plan(loaded: &Loaded) -> Result<Plan> {
     let manifest = &loaded.manifest;
     let name = manifest.name.clone().unwrap_or_default();
     let mut plan = Plan {
-        title: manifest.report.title.clone().unwrap_or_else(|| name.clone()),
+        title: manifest.report.title.clone().or(manifest.question.clone()).unwrap_or_else(|| name.clone()),
         name,
         confidence: manifest.report.confidence,
         cells: Vec::new(),

@@ -37,8 +37,9 @@ pub fn gather(plan: &Plan, store: &Store, command: &str) -> Result<Evidence> {
                 Ok(None)
             })?,
             Stage::Search => read(store, cell, |record: &Record<SearchResult>, result| {
-                let (found, tokens, why) = search(store, cell, result)?;
-                evidence.stages.push(stage(cell, record, tokens, result.evaluations));
+                evidence.stages.push(stage(cell, record, result.tokens, result.evaluations));
+                let found = search(store, cell, result)?;
+                let why = found.is_none().then(|| "the score of its base or hybrids is missing".to_owned());
                 evidence.searches.extend(found);
                 Ok(why)
             })?,
@@ -124,24 +125,18 @@ fn distillation(labels: &Labels, result: &DistilResult) -> DistilEvidence {
     }
 }
 
-/// A search with the answers of its three systems, the tokens of those, and what of them is missing.
-fn search(
-    store: &Store,
-    cell: &Cell,
-    result: &SearchResult,
-) -> Result<(Option<SearchEvidence>, u64, Option<String>)> {
-    let mut tokens = 0;
-    let mut answers = |key: &Key| -> Result<Option<TestEvidence>> {
+/// A search with the answers of its three systems; none when one of those is missing.
+fn search(store: &Store, cell: &Cell, result: &SearchResult) -> Result<Option<SearchEvidence>> {
+    let answers = |key: &Key| -> Result<Option<TestEvidence>> {
         let Found::Done(record) = store.find::<ScoreResult>(Stage::Score, key)? else { return Ok(None) };
         let Some(result) = record.result() else { return Ok(None) };
-        tokens += result.tokens;
         Ok(Some(TestEvidence { cell: key.to_string(), items: result.items.iter().map(item).collect() }))
     };
     let base = answers(&result.base_test.cell)?;
     let best = answers(&result.best.test.cell)?;
     let opt = answers(&result.opt.test.cell)?;
     let (Some(base), Some(best), Some(opt)) = (base, best, opt) else {
-        return Ok((None, tokens, Some("the score of its base or hybrids is missing".to_owned())));
+        return Ok(None);
     };
     let chosen = |chosen: &Chosen, test| ChosenEvidence {
         layers: chosen.layers.clone(),
@@ -170,7 +165,7 @@ fn search(
         evaluations: result.evaluations,
         key: cell.key.to_string(),
     };
-    Ok((Some(found), tokens, None))
+    Ok(Some(found))
 }
 
 fn round(round: &crate::store::Round) -> Round {

@@ -73,7 +73,7 @@ pub fn run(plan: &Plan, context: &Context<'_>) -> Result<Summary> {
 fn perform_one(context: &Context<'_>, bases: &mut Bases<'_>, cell: &Cell) -> Result<()> {
     match &cell.work {
         Work::Pretrain(work) => perform::pretrain(context, cell, work),
-        Work::Score(work) => perform::score(context, bases, cell, work).map(drop),
+        Work::Score(work) => perform::score_base(context, bases, cell, work).map(drop),
         Work::Search(work) => perform::search(context, bases, cell, work),
         Work::Distil(work) => perform::distil(context, bases, &[(cell, work)]).remove(0),
     }

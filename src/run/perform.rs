@@ -11,11 +11,11 @@ use crate::data::{Split, world_tokenizer};
 use crate::distil::{self, Pupil};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::Strategy;
-use crate::model::{Hybrid, Mask, Tokenizer, export};
+use crate::model::{Mask, Tokenizer, export};
 use crate::observer::Observer;
 use crate::plan::{Cell, Distillation, Pretraining, Scoring, Searching};
 use crate::pretrain::{self, Trainer};
-use crate::score;
+use crate::score::Scorer;
 use crate::search;
 use crate::sequences::Sequences;
 use crate::store::{
@@ -169,12 +169,11 @@ fn graduate(pupil: &mut Pupil, claim: &Claim) -> Result<DistilResult> {
     Ok(result)
 }
 
-/// The score of a mask, remembered or computed.
+/// The score of a mask, remembered or computed by `evaluate`.
 pub fn score(
     context: &Context<'_>,
-    bases: &mut Bases<'_>,
     cell: &Cell,
-    work: &Scoring,
+    evaluate: impl FnOnce() -> Result<ScoreResult>,
 ) -> Result<ScoreResult> {
     if let Found::Done(record) = context.store.find::<ScoreResult>(cell.stage, &cell.key)?
         && let Outcome::Done(result) = record.outcome
@@ -186,21 +185,22 @@ pub fn score(
         Claimed::Ours(claim) => claim,
     };
     let start = Instant::now();
-    let outcome = evaluate(bases, work);
+    let outcome = evaluate();
     conclude(context, cell, &claim, start.elapsed().as_secs_f64(), &[], outcome)
 }
 
-fn evaluate(bases: &mut Bases<'_>, work: &Scoring) -> Result<ScoreResult> {
-    let base = bases.base(&work.base)?;
-    let requests = bases.requests(&work.base, &work.task, work.split)?;
-    let mask: Mask = work.layers.iter().copied().collect();
-    match &work.twins {
-        Some(key) if mask.num_replaced() > 0 => {
-            let twins = bases.twins(&work.base, key)?;
-            score::score(&Hybrid::new(&base.decoder, &twins, &mask), &requests)
-        }
-        _ => score::score(&Hybrid::base(&base.decoder), &requests),
-    }
+/// Scores a base by itself.
+pub fn score_base(
+    context: &Context<'_>,
+    bases: &mut Bases<'_>,
+    cell: &Cell,
+    work: &Scoring,
+) -> Result<ScoreResult> {
+    score(context, cell, || {
+        let base = bases.base(&work.base)?;
+        let requests = bases.requests(&work.base, &work.task, work.split)?;
+        Scorer::new(&base.decoder, None, &requests).score(&Mask::none(), &Mask::none())
+    })
 }
 
 /// Searches a hybrid for a task, then judges base, best and opt on the test split.
@@ -217,11 +217,19 @@ fn find_hybrid(
     cell: &Cell,
     work: &Searching,
 ) -> Result<SearchResult> {
-    let num_layers = bases.base(&work.base)?.decoder.config.num_layers as u32;
-    let evaluations = u64::from(num_layers * (num_layers + 1) / 2 + 1);
-    let task = context.progress.task(&cell.line(), evaluations, "evaluations at most");
-    let mut count = 0;
-    let mut score_mask = |mask: &Mask, split: Split| -> Result<(ScoreResult, TestScore)> {
+    let base = bases.base(&work.base)?;
+    let twins = bases.twins(&work.base, &work.twins)?;
+    let mut split = |split| bases.requests(&work.base, &work.task, split);
+    let (validation, test) = (split(Split::Validation)?, split(Split::Test)?);
+    let scorer = |requests| Scorer::new(&base.decoder, Some(&twins), requests);
+    let (mut validation, mut test) = (scorer(&validation), scorer(&test));
+
+    let num_layers = base.decoder.config.num_layers as u32;
+    // The base and every candidate of every round; then base, best and opt on the test split.
+    let at_most = u64::from(1 + num_layers * (num_layers + 1) / 2 + 3);
+    let task = context.progress.task(&cell.line(), at_most, "evaluations at most");
+    let (mut evaluations, mut tokens) = (0, 0);
+    let mut score_mask = |scorer: &mut Scorer<'_>, split, incumbent: &Mask, mask: &Mask| {
         task.check()?;
         let scoring = Scoring {
             base: work.base.clone(),
@@ -230,25 +238,29 @@ fn find_hybrid(
             split,
             layers: mask.layers(),
         };
-        let cell = Cell::score(scoring.clone(), cell.labels.clone())?;
-        let result = score(context, bases, &cell, &scoring)?;
-        count += 1;
+        let cell = Cell::score(scoring, cell.labels.clone())?;
+        let result = score(context, &cell, || scorer.score(incumbent, mask))?;
+        evaluations += 1;
+        tokens += result.tokens;
         task.advance(1);
-        let test = TestScore { score: result.score, cell: cell.key };
-        Ok((result, test))
+        Ok::<_, Error>((result, cell.key))
     };
     let Strategy::Greedy {} = work.strategy;
     let mut validation_items = 0;
-    let found = search::greedy(num_layers, &work.stop, |mask| {
-        let (result, _) = score_mask(mask, Split::Validation)?;
+    let found = search::greedy(num_layers, &work.stop, |incumbent, mask| {
+        let (result, _) = score_mask(&mut validation, Split::Validation, incumbent, mask)?;
         validation_items = result.num_items as u32;
         Ok(result.score)
     })?;
+    let mut judge = |mask: &Mask| -> Result<TestScore> {
+        let (result, cell) = score_mask(&mut test, Split::Test, &Mask::none(), mask)?;
+        Ok(TestScore { score: result.score, cell })
+    };
+    let base_test = judge(&Mask::none())?;
     let mut chosen = |(mask, validation): &(Mask, f64)| -> Result<Chosen> {
-        Ok(Chosen { layers: mask.layers(), validation: *validation, test: score_mask(mask, Split::Test)?.1 })
+        Ok(Chosen { layers: mask.layers(), validation: *validation, test: judge(mask)? })
     };
     let (best, opt) = (chosen(&found.best)?, chosen(&found.opt)?);
-    let base_test = score_mask(&Mask::none(), Split::Test)?.1;
     Ok(SearchResult {
         num_layers,
         validation_items,
@@ -259,6 +271,7 @@ fn find_hybrid(
         best,
         opt,
         base_test,
-        evaluations: count,
+        evaluations,
+        tokens,
     })
 }

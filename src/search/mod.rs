@@ -39,8 +39,14 @@ pub fn threshold(stop: &Stop, base: f64) -> Option<f64> {
 
 /// Replaces layers one by one: each round scores every remaining full layer replaced, in ascending
 /// order, and keeps the strict maximum, so that the lowest layer wins ties.
-pub fn greedy(num_layers: u32, stop: &Stop, mut score: impl FnMut(&Mask) -> Result<f64>) -> Result<Found> {
-    let base = score(&Mask::none())?;
+///
+/// `score` is asked for a mask and told the incumbent that it grew from.
+pub fn greedy(
+    num_layers: u32,
+    stop: &Stop,
+    mut score: impl FnMut(&Mask, &Mask) -> Result<f64>,
+) -> Result<Found> {
+    let base = score(&Mask::none(), &Mask::none())?;
     let threshold = threshold(stop, base);
     let start = (Mask::none(), base);
     let mut found =
@@ -64,12 +70,12 @@ fn best_candidate(
     round: u32,
     num_layers: u32,
     found: &mut Found,
-    score: &mut impl FnMut(&Mask) -> Result<f64>,
+    score: &mut impl FnMut(&Mask, &Mask) -> Result<f64>,
 ) -> Result<(u32, Mask, f64)> {
     let mut best: Option<(u32, Mask, f64)> = None;
     for layer in (0..num_layers).filter(|&layer| !found.opt.0.contains(layer)) {
         let mask = found.opt.0.with(layer);
-        let score = score(&mask)?;
+        let score = score(&found.opt.0, &mask)?;
         found.trials.push(Trial { round, layer, score });
         if best.as_ref().is_none_or(|(_, _, highest)| score > *highest) {
             best = Some((layer, mask, score));

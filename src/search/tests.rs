@@ -45,7 +45,7 @@ fn by_the_paper(num_layers: u32, p_min: f64, scores: &[f64]) -> (usize, usize) {
 proptest! {
     #[test]
     fn finds_what_the_published_algorithm_finds(scores in table(5), drop in 0.0..0.6f64) {
-        let found = greedy(5, &Stop::MaxRelativeDrop(drop), |mask| Ok(scores[index(mask)])).unwrap();
+        let found = greedy(5, &Stop::MaxRelativeDrop(drop), |_, mask| Ok(scores[index(mask)])).unwrap();
         let p_min = scores[0] * (1.0 - drop);
         let (best, opt) = by_the_paper(5, p_min, &scores);
         prop_assert_eq!(index(&found.best.0), best);
@@ -55,7 +55,7 @@ proptest! {
     #[test]
     fn a_search_that_never_stops_replaces_every_layer_in_some_order(scores in table(5)) {
         let mut asked = BTreeMap::new();
-        let found = greedy(5, &Stop::Never {}, |mask| {
+        let found = greedy(5, &Stop::Never {}, |_, mask| {
             *asked.entry(mask.clone()).or_insert(0) += 1;
             Ok(scores[index(mask)])
         }).unwrap();
@@ -67,14 +67,14 @@ proptest! {
 
 #[test]
 fn the_lowest_layer_wins_a_tie() {
-    let found = greedy(4, &Stop::Never {}, |_| Ok(0.5)).unwrap();
+    let found = greedy(4, &Stop::Never {}, |_, _| Ok(0.5)).unwrap();
     let order: Vec<u32> = found.rounds.iter().map(|round| round.layer).collect();
     assert_eq!(order, [0, 1, 2, 3]);
 }
 
 #[test]
 fn of_equal_scores_the_one_with_more_linear_layers_is_best() {
-    let found = greedy(3, &Stop::Never {}, |_| Ok(0.5)).unwrap();
+    let found = greedy(3, &Stop::Never {}, |_, _| Ok(0.5)).unwrap();
     assert_eq!(found.best.0.num_replaced(), 3);
 }
 
@@ -82,7 +82,7 @@ fn of_equal_scores_the_one_with_more_linear_layers_is_best() {
 fn the_round_that_ends_the_search_is_recorded_as_refused() {
     let scores = [0.8, 0.79, 0.3];
     let found =
-        greedy(3, &Stop::MaxRelativeDrop(0.05), |mask| Ok(scores[mask.num_replaced().min(2) as usize]))
+        greedy(3, &Stop::MaxRelativeDrop(0.05), |_, mask| Ok(scores[mask.num_replaced().min(2) as usize]))
             .unwrap();
     assert_eq!(found.rounds.iter().map(|round| round.accepted).collect::<Vec<_>>(), [true, false]);
     assert_eq!(found.opt.0.num_replaced(), 1);
@@ -91,7 +91,7 @@ fn the_round_that_ends_the_search_is_recorded_as_refused() {
 
 #[test]
 fn an_error_of_a_score_ends_the_search() {
-    let result = greedy(3, &Stop::Never {}, |mask| match mask.num_replaced() {
+    let result = greedy(3, &Stop::Never {}, |_, mask| match mask.num_replaced() {
         0 => Ok(0.5),
         _ => Err(crate::error::Error::failed("no score")),
     });

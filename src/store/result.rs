@@ -146,6 +146,8 @@ pub struct SearchResult {
     pub base_test: TestScore,
     /// Masks scored, with those that another search had scored before.
     pub evaluations: u64,
+    /// Tokens that went through the model in those scorings, remembered ones included.
+    pub tokens: u64,
 }
 
 /// One candidate of a round.

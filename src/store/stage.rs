@@ -40,9 +40,9 @@ impl Stage {
     pub fn version(self) -> u32 {
         match self {
             Self::Pretrain => 1,
-            Self::Distil => 1,
-            Self::Score => 1,
-            Self::Search => 1,
+            Self::Distil => 2,
+            Self::Score => 2,
+            Self::Search => 2,
         }
     }
 }
