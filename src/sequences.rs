@@ -22,6 +22,7 @@ pub struct Sequences {
     packing: Packing,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one")]
 enum Packing {
     /// Each sequence takes documents of its own from an endless stream.
     Endless { documents: Documents, tokenizer: Tokenizer },

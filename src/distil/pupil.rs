@@ -146,7 +146,7 @@ impl Pupil {
         let every = total.div_ceil(CURVE_POINTS).max(1);
         progress.steps += 1;
         progress.seconds += seconds;
-        if progress.steps == 1 || progress.steps % every == 0 || progress.steps == total {
+        if progress.steps == 1 || progress.steps.is_multiple_of(every) || progress.steps == total {
             let tokens = progress.steps * super::tokens_per_step(&self.recipe);
             progress.curve.push(LayerCurvePoint { step: progress.steps, tokens, losses: losses.clone() });
         }
@@ -209,7 +209,7 @@ impl Pupil {
         if !path.is_file() {
             return Ok(());
         }
-        let mut checkpoint = Checkpoint::read(&[path.clone()], device)?;
+        let mut checkpoint = Checkpoint::read(std::slice::from_ref(&path), device)?;
         let note = checkpoint.note().unwrap_or_default();
         self.progress = serde_json::from_str(note).map_err(|cause| {
             Error::environment(format!("`{}` holds no progress", path.display())).because(cause)

@@ -9,7 +9,7 @@ pub(super) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// A hint that names the closest of `known`, or all of them, introduced by `what` they are.
-pub(super) fn did_you_mean<'a>(word: &str, known: &[&'a str], what: &str) -> String {
+pub(super) fn did_you_mean(word: &str, known: &[&str], what: &str) -> String {
     match closest(word, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("{what} {}", listed(known)),

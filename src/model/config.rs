@@ -172,7 +172,7 @@ impl Config {
         if sizes.contains(&0) {
             return Err(Error::environment("`config.json` has a size of 0"));
         }
-        if self.num_heads % self.num_kv_heads != 0 || self.head_dim % 2 != 0 {
+        if !self.num_heads.is_multiple_of(self.num_kv_heads) || !self.head_dim.is_multiple_of(2) {
             return Err(Error::environment(format!(
                 "`config.json` has {} heads over {} key/value heads of width {}: heads must divide evenly and the width be even",
                 self.num_heads, self.num_kv_heads, self.head_dim

@@ -101,7 +101,7 @@ fn left_padding_and_neighbours_change_nothing() {
     for_each_model(|name, model| {
         let long = tokens(1, 40).remove(0);
         let short: Vec<u32> = long[..27].to_vec();
-        let alone = model.forward(&[short.clone()], None, None);
+        let alone = model.forward(std::slice::from_ref(&short), None, None);
         let mut padded = vec![49; 13];
         padded.extend(&short);
         let batch = model.forward(&[padded, long], Some(&[13, 0]), None);
@@ -158,7 +158,7 @@ fn a_file_with_a_missing_or_surplus_or_misshapen_tensor_is_refused() {
     let base = decoder(false, false);
     let read = |tensors: &Tensors| {
         save(tensors, &path).unwrap();
-        let mut checkpoint = Checkpoint::read(&[path.clone()], &Device::flex()).unwrap();
+        let mut checkpoint = Checkpoint::read(std::slice::from_ref(&path), &Device::flex()).unwrap();
         Twins::new(&variants()[0], &base, &mut checkpoint).and_then(|_| checkpoint.finish())
     };
     let whole = || Tensors::of(&mut twins(&variants()[0], &base));

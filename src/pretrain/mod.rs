@@ -135,14 +135,14 @@ impl Trainer {
         let progress = &mut self.progress;
         progress.pending = (progress.pending.0 + loss, progress.pending.1 + 1);
         let every = total.div_ceil(CURVE_POINTS).max(1);
-        if progress.steps % every != 0 && progress.steps != total {
+        if !progress.steps.is_multiple_of(every) && progress.steps != total {
             return;
         }
         let mean = progress.pending.0 / progress.pending.1 as f64;
         progress.pending = (0.0, 0);
         let tokens = progress.steps * tokens_per_step(&self.recipe);
         progress.curve.push(LossPoint { step: progress.steps, tokens, loss: mean });
-        if progress.curve.len() % 10 == 0 {
+        if progress.curve.len().is_multiple_of(10) {
             observer.say(&format!("step {} of {total}: loss {mean:.4}", progress.steps));
         }
     }

@@ -21,8 +21,7 @@ fn base(tokenizer: &Tokenizer) -> Decoder {
         "hidden-size": 24, "intermediate-size": 40, "num-layers": 4,
         "num-heads": 6, "num-kv-heads": 2, "head-dim": 4,
     });
-    let config =
-        Config::llama(&serde_json::from_value(architecture).unwrap(), tokenizer.vocab_size(), 128);
+    let config = Config::llama(&serde_json::from_value(architecture).unwrap(), tokenizer.vocab_size(), 128);
     Decoder::new(&config, &mut Random::new(Seed(3), &Device::flex())).unwrap()
 }
 
@@ -33,9 +32,8 @@ fn hidden_states_kept_of_an_incumbent_change_no_bit_of_a_score() {
     for variant in variants() {
         let twins = twins(&variant, &base);
         let mut scorer = Scorer::new(&base, Some(&twins), &requests);
-        let fresh = |mask: &Mask| {
-            Scorer::new(&base, Some(&twins), &requests).score(&Mask::none(), mask).unwrap()
-        };
+        let fresh =
+            |mask: &Mask| Scorer::new(&base, Some(&twins), &requests).score(&Mask::none(), mask).unwrap();
         // As a search asks: every layer beside an incumbent, which then grows; and out of order.
         for incumbent in [&[][..], &[2], &[2, 0], &[2, 0, 3], &[1], &[]] {
             let incumbent: Mask = incumbent.iter().copied().collect();

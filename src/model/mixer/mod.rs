@@ -85,6 +85,7 @@ impl Pass {
 
 /// What a layer carries from one pass to the next.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "one per layer")]
 pub enum MixerState {
     /// Keys (rotated) and values of all earlier tokens, `[b, g, s, k]`.
     Cache {
@@ -117,6 +118,7 @@ impl MixerState {
 
 /// A layer's token mixer.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "one per layer")]
 pub enum Mixer {
     /// Softmax attention.
     Full(FullAttention),

@@ -121,7 +121,7 @@ impl TwinConfig {
 
     /// Refuses heads that do not divide evenly, and rotating a width that the base does not rotate.
     pub fn check(&self, base: &Config) -> Result<()> {
-        if self.num_heads % self.num_kv_heads != 0 {
+        if !self.num_heads.is_multiple_of(self.num_kv_heads) {
             return Err(Error::manifest(format!(
                 "a twin's {} heads do not divide over {} key/value heads",
                 self.num_heads, self.num_kv_heads

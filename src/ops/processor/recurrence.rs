@@ -64,7 +64,7 @@ pub trait Recurrences: Backend {
     ) -> FloatTensor<Self>;
 
     /// Gradients of q, k, v, gates and state from those of outputs and last states, end to end.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, clippy::type_complexity)]
     fn recur_backward(
         rule: Rule,
         q: FloatTensor<Self>,

@@ -193,7 +193,7 @@ fn last_walk(prompt: &str) -> String {
     let (statements, question) = read(prompt);
     let person = find(&question, &PEOPLE).unwrap();
     let places = statements.iter().filter(|words| words.contains(&person));
-    places.filter_map(|words| find(words, &PLACES)).last().unwrap().to_owned()
+    places.filter_map(|words| find(words, &PLACES)).next_back().unwrap().to_owned()
 }
 
 /// Drops a free sentence that opens a document: it has none of the words that passages turn on.

@@ -36,7 +36,7 @@ fn beside_the_thing(item: &Item) -> usize {
     let (statements, question) = read(&item.prompt);
     let thing = question.iter().find(|word| OBJECTS.contains(word)).unwrap();
     let told = statements.iter().filter(|words| words.contains(thing));
-    let place = told.filter_map(|words| words.iter().find(|word| PLACES.contains(word))).last().unwrap();
+    let place = told.filter_map(|words| words.iter().find(|word| PLACES.contains(word))).next_back().unwrap();
     item.choices.iter().position(|choice| choice == place).unwrap_or(0)
 }
 
@@ -55,7 +55,10 @@ fn score(kind: WorldTaskKind, guess: fn(&Item) -> usize) -> f64 {
     items.iter().filter(|item| guess(item) == item.label).count() as f64 / items.len() as f64
 }
 
-fn assert_below(limit: f64, kind: WorldTaskKind, guesses: &[(&str, fn(&Item) -> usize)]) {
+/// A way to choose without understanding, by name.
+type Guess = (&'static str, fn(&Item) -> usize);
+
+fn assert_below(limit: f64, kind: WorldTaskKind, guesses: &[Guess]) {
     for (name, guess) in guesses {
         let score = score(kind, *guess);
         eprintln!("{kind:?}: {name} scores {score:.3}");
@@ -63,7 +66,7 @@ fn assert_below(limit: f64, kind: WorldTaskKind, guesses: &[(&str, fn(&Item) -> 
     }
 }
 
-const BLIND: [(&str, fn(&Item) -> usize); 3] = [
+const BLIND: [Guess; 3] = [
     ("last mentioned", last_mentioned),
     ("first mentioned", first_mentioned),
     ("most frequent", most_frequent),
@@ -81,7 +84,6 @@ fn the_place_of_a_choice_in_a_moves_passage_says_little() {
 
 #[test]
 fn half_of_the_moves_need_the_person_who_carries() {
-    let guesses: [(&str, fn(&Item) -> usize); 2] =
-        [("beside the thing", beside_the_thing), ("after the thing", after_the_thing)];
+    let guesses: [Guess; 2] = [("beside the thing", beside_the_thing), ("after the thing", after_the_thing)];
     assert_below(0.65, WorldTaskKind::Moves, &guesses);
 }
