@@ -17,6 +17,7 @@ pub mod optim;
 pub mod plan;
 pub mod pretrain;
 pub mod report;
+pub mod requests;
 pub mod run;
 pub mod score;
 pub mod search;

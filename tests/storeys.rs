@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, besides itself.
-const STOREYS: [(&str, &[&str]); 22] = [
+const STOREYS: [(&str, &[&str]); 23] = [
     ("error", &[]),
     ("seed", &[]),
     ("stats", &["error"]),
@@ -19,7 +19,8 @@ const STOREYS: [(&str, &[&str]); 22] = [
     ("model", &["error", "seed", "files", "manifest", "ops", "data"]),
     ("optim", MATTER),
     ("sequences", MATTER),
-    ("plan", &["error", "seed", "files", "manifest", "data", "model", "store"]),
+    ("requests", MATTER),
+    ("plan", &["error", "seed", "files", "manifest", "data", "model", "requests", "store"]),
     ("distil", DEEDS),
     ("score", DEEDS),
     ("search", DEEDS),
@@ -44,6 +45,7 @@ const DEEDS: &[&str] = &[
     "model",
     "optim",
     "sequences",
+    "requests",
     "store",
 ];
 const ALL_BELOW_ACCOUNT: &[&str] = &[
@@ -57,6 +59,7 @@ const ALL_BELOW_ACCOUNT: &[&str] = &[
     "data",
     "model",
     "sequences",
+    "requests",
     "plan",
     "distil",
     "score",

@@ -6,10 +6,11 @@ use std::path::Path;
 use burn::tensor::Device;
 use dtr::data::{Split, items};
 use dtr::distil::{Pupil, distil};
-use dtr::manifest::{Distil, Task, Variant, load};
+use dtr::manifest::{Count, Distil, Variant, load};
 use dtr::model::{Base, Mask, Random, Twins};
 use dtr::observer::Observer;
-use dtr::score::{Requests, Scorer};
+use dtr::requests::Requests;
+use dtr::score::Scorer;
 use dtr::sequences::Sequences;
 
 struct Silent;
@@ -24,14 +25,16 @@ impl Observer for Silent {
 
 const TASKS: [&str; 2] = ["facts", "topic"];
 
-/// The share of the validation items of all [`TASKS`] that a hybrid answers right.
-fn accuracy(base: &Base, twins: &Twins, mask: &Mask, tasks: &[Task]) -> f64 {
-    let scores = tasks.iter().map(|task| {
-        let requests = Requests::new(&base.tokenizer, items(task, Split::Validation).unwrap()).unwrap();
-        let mut scorer = Scorer::new(&base.decoder, Some(twins), &requests);
-        scorer.score(&Mask::none(), mask).unwrap().score
+/// The share of the tasks' validation items that hybrids with one layer replaced answer right, on average
+/// over all layers.
+fn accuracy(base: &Base, twins: &Twins, tasks: &[Requests]) -> f64 {
+    let layers = 0..twins.layers.len() as u32;
+    let masks: Vec<Mask> = layers.map(|layer| Mask::none().with(layer)).collect();
+    let scores = tasks.iter().flat_map(|requests| {
+        let mut scorer = Scorer::new(&base.decoder, Some(twins), requests);
+        masks.iter().map(move |mask| scorer.score(&Mask::none(), mask).unwrap().score)
     });
-    scores.sum::<f64>() / tasks.len() as f64
+    scores.sum::<f64>() / (masks.len() * tasks.len()) as f64
 }
 
 #[test]
@@ -39,10 +42,12 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifest = load(&root.join("experiments/quickstart.toml"), &[]).unwrap().manifest;
     let base = Base::read(&root.join("models/mini"), &Device::flex()).unwrap();
-    let recipe = Distil { token_budget: dtr::manifest::Count(32_768), ..manifest.distil.clone() };
+    let recipe = Distil { token_budget: Count(32_768), ..manifest.distil.clone() };
     let corpus = Sequences::new(&manifest.corpus, &base.tokenizer, recipe.sequence_length, recipe.seed);
     let variants: Vec<(&String, &Variant)> = manifest.variants.iter().collect();
-    let tasks = TASKS.map(|task| manifest.tasks[task].clone());
+    let tasks = TASKS.map(|task| {
+        Requests::new(&base.tokenizer, items(&manifest.tasks[task], Split::Validation).unwrap()).unwrap()
+    });
 
     let folder = tempfile::tempdir().unwrap();
     let pupil = |(name, variant): &(&String, &Variant)| {
@@ -51,15 +56,14 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
     let mut pupils: Vec<Pupil> = variants.iter().map(pupil).collect();
     distil(&base.decoder, &mut pupils, &recipe, &corpus.unwrap(), &Silent).unwrap();
 
-    // Every second layer: no choice that could favour one of the two.
-    let mask: Mask = (0..base.decoder.config.num_layers as u32).step_by(2).collect();
     for ((name, variant), pupil) in variants.into_iter().zip(&mut pupils) {
         let mut start = Random::new(recipe.seed.child("twins"), &Device::flex());
         let untrained = Twins::new(variant, &base.decoder, &mut start).unwrap();
-        let before = accuracy(&base, &untrained, &mask, &tasks);
-        let after = accuracy(&base, &pupil.twins(), &mask, &tasks);
+        let before = accuracy(&base, &untrained, &tasks);
+        let after = accuracy(&base, &pupil.twins(), &tasks);
         println!("{name}: untrained {before:.3}, distilled {after:.3}");
-        assert!(after > before + 0.2, "{name}: untrained {before:.3}, distilled {after:.3}");
+        // About 2,000 answers each: ten points are many times their standard error.
+        assert!(after > before + 0.1, "{name}: untrained {before:.3}, distilled {after:.3}");
         for layer in pupil.result().unwrap().layers {
             assert!(layer.r#final < 0.5 * layer.initial, "{name}: {layer:?}");
         }

@@ -9,7 +9,7 @@ mod schema;
 mod status;
 mod sweep;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -75,11 +75,14 @@ struct Experiment {
     results: Results,
 }
 
+/// Where results lie unless the command line says otherwise.
+const DEFAULT_RESULTS: &str = "results";
+
 /// Where results lie.
 #[derive(Args)]
 struct Results {
     /// Directory of results.
-    #[arg(long, value_name = "DIR", default_value = "results")]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_RESULTS)]
     results: PathBuf,
 }
 
@@ -94,7 +97,14 @@ impl Experiment {
 
     /// The command line that does the experiment, for hints.
     fn sweep_command(&self) -> String {
-        format!("dtr sweep {}", self.manifest.display())
+        let mut command = format!("dtr sweep {}", self.manifest.display());
+        for set in &self.sets {
+            command += &format!(" --set '{}'", set.replace('\'', r"'\''"));
+        }
+        if self.results.results != Path::new(DEFAULT_RESULTS) {
+            command += &format!(" --results {}", self.results.results.display());
+        }
+        command
     }
 }
 

@@ -1,4 +1,4 @@
-//! `dtr schema`: the JSON schema of manifests and the columns of tables.
+//! `dtr schema`: the JSON schema of manifests, and the columns of tables for programs and for people.
 
 use std::path::PathBuf;
 
@@ -7,9 +7,9 @@ use clap::Args;
 use crate::error::{Error, Result};
 use crate::files::{create_folder, write_bytes_atomically};
 use crate::manifest::experiment_schema;
-use crate::report::columns_json;
+use crate::report::{columns_json, columns_markdown};
 
-/// Write `experiment.json` and `columns.json`, or check that they are current.
+/// Write `experiment.json`, `columns.json` and `columns.md`, or check that they are current.
 #[derive(Args)]
 pub struct Schema {
     /// Directory of schemas.
@@ -22,9 +22,13 @@ pub struct Schema {
 
 impl Schema {
     pub(super) fn run(self) -> Result<u8> {
-        for (name, value) in [("experiment.json", experiment_schema()), ("columns.json", columns_json())] {
+        let files = [
+            ("experiment.json", pretty(&experiment_schema())),
+            ("columns.json", pretty(&columns_json())),
+            ("columns.md", columns_markdown()),
+        ];
+        for (name, text) in files {
             let path = self.directory.join(name);
-            let text = format!("{}\n", serde_json::to_string_pretty(&value).expect("a schema is plain JSON"));
             if !self.check {
                 create_folder(&self.directory)?;
                 write_bytes_atomically(&path, text.as_bytes())?;
@@ -36,4 +40,8 @@ impl Schema {
         }
         Ok(0)
     }
+}
+
+fn pretty(value: &serde_json::Value) -> String {
+    format!("{}\n", serde_json::to_string_pretty(value).expect("a schema is plain JSON"))
 }

@@ -29,8 +29,7 @@ pub struct Base {
 impl Base {
     /// Reads `config.json`, the weights and `tokenizer.json` of `directory` onto `device`.
     pub fn read(directory: &Path, device: &Device) -> Result<Self> {
-        let config = Config::parse(&read_to_string(&directory.join("config.json"))?)
-            .map_err(|error| error.hint(format!("in `{}`", directory.display())))?;
+        let config = Self::config(directory)?;
         let mut weights = Checkpoint::read(&weight_files(directory)?, device)?;
         // A tied head may be stored all the same; it is the embedding then.
         if config.tied_head {
@@ -38,8 +37,18 @@ impl Base {
         }
         let decoder = Decoder::new(&config, &mut weights)?;
         weights.finish()?;
-        let tokenizer = Tokenizer::read(&directory.join("tokenizer.json"))?;
-        Ok(Self { decoder, tokenizer })
+        Ok(Self { decoder, tokenizer: Self::tokenizer(directory)? })
+    }
+
+    /// Reads `config.json` of `directory`.
+    pub fn config(directory: &Path) -> Result<Config> {
+        Config::parse(&read_to_string(&directory.join("config.json"))?)
+            .map_err(|error| error.hint(format!("in `{}`", directory.display())))
+    }
+
+    /// Reads `tokenizer.json` of `directory`.
+    pub fn tokenizer(directory: &Path) -> Result<Tokenizer> {
+        Tokenizer::read(&directory.join("tokenizer.json"))
     }
 
     /// Digests of the files that decide what the base computes, by file name.

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tokenizers::ModelWrapper;
+
 use crate::error::{Error, Result};
 
 /// A Hugging Face tokenizer.
@@ -27,6 +29,17 @@ impl Tokenizer {
             .encode_fast(text, special)
             .map_err(|cause| Error::failed(format!("cannot tokenize a text: {cause}")))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The token that stands for what the tokenizer does not know; none where it knows everything.
+    pub fn unknown(&self) -> Option<u32> {
+        let token = match self.0.get_model() {
+            ModelWrapper::WordLevel(model) => Some(model.unk_token.as_str()),
+            ModelWrapper::WordPiece(model) => Some(model.unk_token.as_str()),
+            ModelWrapper::BPE(model) => model.unk_token.as_deref(),
+            ModelWrapper::Unigram(_) => None,
+        };
+        token.and_then(|token| self.0.token_to_id(token))
     }
 
     /// Number of tokens, added ones included.

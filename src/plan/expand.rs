@@ -74,6 +74,7 @@ pub fn plan(loaded: &Loaded) -> Result<Plan> {
     for axes in combinations(&manifest.sweep.axes) {
         let resolved = loaded.with(&axes)?;
         let axes = axes.into_iter().map(|(key, value)| (key, plain(&value))).collect();
+        super::serve::check(loaded, &resolved)?;
         expand(&mut plan, &resolved, &axes, &mut digests)?;
     }
     plan.cells.sort_by_key(|cell| cell.stage);

@@ -6,6 +6,7 @@
 mod cells;
 mod expand;
 mod reason;
+mod serve;
 mod spec;
 
 #[cfg(test)]

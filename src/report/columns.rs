@@ -1,7 +1,7 @@
 //! Every table and column of a report, each with its type, its unit and a sentence: the one place.
 //!
 //! From here come the order of a DataFrame's columns, the metadata of its file, `schemas/columns.json`
-//! and the README's table.
+//! and `schemas/columns.md`.
 
 use polars::prelude::Column;
 

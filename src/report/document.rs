@@ -28,13 +28,14 @@ pub(super) fn columns_of(table: &TableSpec) -> Value {
     table.columns.iter().map(column).collect()
 }
 
-/// Every table and column as Markdown, for the README.
+/// Every table and column as Markdown, for `schemas/columns.md`.
 pub fn columns_markdown() -> String {
-    TABLES.iter().map(table_markdown).collect::<Vec<_>>().join("\n")
+    let tables: Vec<String> = TABLES.iter().map(table_markdown).collect();
+    format!("# Tables and their columns\n\n{}", tables.join("\n"))
 }
 
 fn table_markdown(table: &TableSpec) -> String {
-    let mut text = format!("**`{}`** — {}\n\n", table.name, table.about());
+    let mut text = format!("## {}\n\n{}\n\n", table.name, table.about());
     text.push_str("| column | type | unit | what it holds |\n| --- | --- | --- | --- |\n");
     for column in table.columns {
         let optional = if column.nullable { ", or null" } else { "" };

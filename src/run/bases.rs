@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{Task, Variant};
 use crate::model::{Base, Checkpoint, Twins};
 use crate::plan::{BaseSource, Plan, TaskIdentity, Work};
-use crate::score::Requests;
+use crate::requests::Requests;
 use crate::store::{DistilResult, Found, Key, PretrainResult, Stage, Store};
 
 /// The artifact that holds a distil cell's twins.

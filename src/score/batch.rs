@@ -2,10 +2,10 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::requests::Requests;
 use crate::error::{Error, Result};
 use crate::model::{Decoder, Hybrid, Pass, token_tensor};
 use crate::ops::log_likelihoods;
+use crate::requests::Requests;
 
 /// Rows of one length, right-padded to the longest: a causal model never sees what follows.
 pub(super) struct Batch<'a> {

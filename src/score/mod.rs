@@ -2,17 +2,16 @@
 //! choice: the right choice must be the likeliest continuation of the prompt.
 
 mod batch;
-mod requests;
 #[cfg(test)]
 mod tests;
 
 use rayon::prelude::*;
 
 use batch::Batch;
-pub use requests::Requests;
 
 use crate::error::Result;
 use crate::model::{Decoder, Hybrid, Mask, Twins};
+use crate::requests::Requests;
 use crate::store::{ItemScore, ScoreResult};
 
 /// Tokens that one forward pass takes; bounds memory, changes no score.

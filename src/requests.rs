@@ -66,6 +66,11 @@ impl Requests {
         &self.items
     }
 
+    /// The rows.
+    pub fn rows(&self) -> &[Vec<u32>] {
+        &self.rows
+    }
+
     /// A log-likelihood of 0 for every choice of every item.
     pub fn blank(&self) -> Vec<Vec<f64>> {
         self.items.iter().map(|item| vec![0.0; item.choices.len()]).collect()
