@@ -1,0 +1,177 @@
+//! The linear blocks against flash-linear-attention's recurrences: outputs, last states and gradients, of the
+//! recurrences at many lengths and of whole layers. `tests/reference/blocks.py` made the fixtures.
+
+mod support;
+
+use burn::tensor::{Device, Tensor};
+use dtr::manifest::{Architecture, Block, Gdn, Geometry, Gla, Init, Jet, Variant};
+use dtr::model::{Checkpoint, Config, Decoder, MixerState, Parameters, Pass, Random, Tracked, Twins};
+use dtr::ops::{gated_delta, gla};
+use dtr::seed::Seed;
+use support::{Expected, compare, fixture};
+
+const FORWARD: f64 = 1e-5;
+const GRADIENT: f64 = 1e-4;
+const LENGTHS: [usize; 7] = [1, 15, 63, 64, 65, 130, 257];
+
+/// The first `length` tokens of `[b, t, h, k]`, as `[b, h, t, k]`.
+fn first(x: &Tensor<4>, length: usize) -> Tensor<4> {
+    x.clone().narrow(1, 0, length).swap_dims(1, 2)
+}
+
+/// Compares a recurrence over the inputs `names`, gates of one number as `[b, t, h, 1]`.
+fn check(case: &str, names: &[&str], rule: impl Fn(Vec<Tensor<4>>, Tensor<4>) -> (Tensor<4>, Tensor<4>)) {
+    let expected = Expected::read(&format!("blocks/{case}.safetensors"));
+    let read = |name: &str| -> Tensor<4> {
+        match expected.words(name).0.len() {
+            3 => expected.floats::<3>(name).unsqueeze_dim(3),
+            _ => expected.floats::<4>(name),
+        }
+    };
+    let (output, probe) = (expected.floats::<4>("output"), expected.floats::<4>("probe"));
+    let state_probe = expected.floats::<4>("state_probe");
+    for length in LENGTHS {
+        let mut leaves: Vec<Tensor<4>> = names.iter().map(|name| first(&read(name), length)).collect();
+        leaves.push(expected.floats("state"));
+        let leaves: Vec<Tensor<4>> = leaves.into_iter().map(|x| x.autodiff().require_grad()).collect();
+        let (inputs, state) = (leaves[..names.len()].to_vec(), leaves[names.len()].clone());
+        let (ours, last) = rule(inputs, state);
+        let what = |part: &str| format!("{case}, {length} tokens, {part}");
+        compare(&what("output"), ours.clone().inner(), first(&output, length), FORWARD);
+        compare(
+            &what("last state"),
+            last.clone().inner(),
+            expected.floats(&format!("{length}.last")),
+            FORWARD,
+        );
+        let loss =
+            (ours * first(&probe, length).autodiff()).sum() + (last * state_probe.clone().autodiff()).sum();
+        let gradients = loss.backward();
+        for (name, leaf) in names.iter().chain(&["state"]).zip(&leaves) {
+            let ours = leaf.grad(&gradients).expect("everything counts");
+            let theirs = read(&format!("{length}.d_{name}"));
+            let theirs = if *name == "state" { theirs } else { theirs.swap_dims(1, 2) };
+            compare(&what(&format!("gradient of {name}")), ours, theirs, GRADIENT);
+        }
+    }
+}
+
+fn check_gla(case: &str) {
+    check(case, &["q", "k", "v", "gk"], |inputs, state| {
+        let [q, k, v, gk] = inputs.try_into().expect("four inputs");
+        gla(q, k, v, gk, Some(state))
+    });
+}
+
+fn check_delta(case: &str) {
+    check(case, &["q", "k", "v", "beta", "g"], |inputs, state| {
+        let [q, k, v, beta, g] = inputs.try_into().expect("five inputs");
+        gated_delta(q, k, v, beta.squeeze_dim::<3>(3), g.squeeze_dim::<3>(3), Some(state))
+    });
+}
+
+#[test]
+fn gla_with_mild_decay() {
+    check_gla("gla-mild");
+}
+
+#[test]
+fn gla_with_strong_decay() {
+    check_gla("gla-strong");
+}
+
+#[test]
+fn gated_delta_with_mild_decay() {
+    check_delta("delta-mild");
+}
+
+#[test]
+fn gated_delta_with_strong_decay() {
+    check_delta("delta-strong");
+}
+
+#[test]
+fn gated_delta_with_correlated_keys_and_full_write_strength() {
+    check_delta("delta-correlated");
+}
+
+/// A base of the layers' geometry; its own weights play no part.
+fn base() -> Decoder {
+    let architecture = Architecture {
+        hidden_size: 24,
+        intermediate_size: 16,
+        num_layers: 1,
+        num_heads: 4,
+        num_kv_heads: 2,
+        head_dim: 8,
+    };
+    let config = Config::llama(&architecture, 10, 128);
+    Decoder::new(&config, &mut Random::new(Seed(1), &Device::flex())).unwrap()
+}
+
+fn check_layer(name: &str, block: Block) {
+    let (base, expected) = (base(), Expected::read(&format!("blocks/{name}-layer.safetensors")));
+    let variant = Variant { block, geometry: Geometry::default(), init: Init::Random };
+    let weights = fixture(&format!("blocks/{name}-layer-weights.safetensors"));
+    let mut checkpoint = Checkpoint::read(&[weights], &Device::flex()).unwrap();
+    let mut twin = Twins::new(&variant, &base, &mut checkpoint).unwrap().layers.remove(0);
+    checkpoint.finish().unwrap();
+
+    let (x, output) = (expected.floats::<3>("x"), expected.floats::<3>("output"));
+    let [batch, time, _] = x.dims();
+    let pass = |time: usize, past: usize, pads: Option<&[usize]>| {
+        Pass::new(&base.config, batch, time, past, pads, &Device::flex())
+    };
+    let mut state = None;
+    compare(
+        &format!("{name} output"),
+        twin.forward(x.clone(), &pass(time, 0, None), Some(&mut state)),
+        output.clone(),
+        FORWARD,
+    );
+    let Some(MixerState::Recurrent { state, .. }) = state else { panic!("a twin's state is recurrent") };
+    compare(&format!("{name} last state"), state, expected.floats("last"), FORWARD);
+
+    // In three parts, the last one token by token.
+    let mut state = None;
+    let mut parts = Vec::new();
+    let mut past = 0;
+    for length in [3, 63, 1, 1, 1, 1] {
+        let part = x.clone().narrow(1, past, length);
+        parts.push(twin.forward(part, &pass(length, past, None), Some(&mut state)));
+        past += length;
+    }
+    compare(&format!("{name} in parts"), Tensor::cat(parts, 1), output.clone(), FORWARD);
+
+    // Behind pads that hold noise.
+    let noise = x.clone().narrow(1, 10, 7) * 3.0;
+    let padded =
+        twin.forward(Tensor::cat(vec![noise, x.clone()], 1), &pass(time + 7, 0, Some(&[7, 7])), None);
+    compare(&format!("{name} behind pads"), padded.narrow(1, 7, time), output, FORWARD);
+
+    let tracked = Tracked::new(&twin);
+    let output = tracked.0.forward(x.autodiff(), &pass(time, 0, None).tracked(), None);
+    let loss = (output * expected.floats::<3>("probe").autodiff()).mean();
+    let mut gradients = tracked.gradients(&loss).into_iter();
+    twin.visit(&mut |part, _| {
+        let (_, words) = expected.words(&format!("d_{part}"));
+        let theirs: Vec<f32> = words.into_iter().map(f32::from_le_bytes).collect();
+        let theirs = Tensor::<1>::from_floats(theirs.as_slice(), &Device::flex());
+        compare(&format!("{name} gradient of {part}"), gradients.next().unwrap(), theirs, GRADIENT);
+    });
+}
+
+#[test]
+fn a_gla_layer() {
+    check_layer("gla", Block::Gla(Gla::default()));
+}
+
+#[test]
+fn a_gated_delta_net_layer() {
+    check_layer("gdn", Block::Gdn(Gdn::default()));
+}
+
+#[test]
+fn a_jet_block() {
+    check_layer("jet", Block::Jet(Jet::default()));
+}
