@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::data::Item;
 use crate::error::{Error, Result};
+use crate::manifest::Metric;
 use crate::model::Tokenizer;
 
 /// A wanted log-likelihood: of `token` after the first `position + 1` tokens of a row.
@@ -28,15 +29,17 @@ pub struct Requests {
     targets: Vec<Vec<Target>>,
     /// Rows by length, so that a pass pads little.
     order: Vec<usize>,
+    metric: Metric,
 }
 
 impl Requests {
     /// Tokenizes `items`: the prompt alone, and the prompt with each choice after a blank; the
     /// choice's tokens are what the second has beyond the first.
-    pub fn new(tokenizer: &Tokenizer, items: Vec<Item>) -> Result<Self> {
+    pub fn new(tokenizer: &Tokenizer, items: Vec<Item>, metric: Metric) -> Result<Self> {
         let mut rows: BTreeMap<Vec<u32>, Vec<Target>> = BTreeMap::new();
         for (index, item) in items.iter().enumerate() {
-            let prompt = tokenizer.encode(&item.prompt, true)?;
+            // Blanks at the end belong to what follows, as the harness has it.
+            let prompt = tokenizer.encode(item.prompt.trim_end(), true)?;
             for (choice, text) in item.choices.iter().enumerate() {
                 let whole = tokenizer.encode(&format!("{} {text}", item.prompt), true)?;
                 if whole.len() <= prompt.len() || prompt.is_empty() {
@@ -58,7 +61,7 @@ impl Requests {
         let (rows, targets): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|&row| rows[row].len());
-        Ok(Self { items, rows, targets, order })
+        Ok(Self { items, rows, targets, order, metric })
     }
 
     /// The items.
@@ -69,6 +72,21 @@ impl Requests {
     /// The rows.
     pub fn rows(&self) -> &[Vec<u32>] {
         &self.rows
+    }
+
+    /// The choice that the task's metric makes of an item's log-likelihoods: the first of the best.
+    pub fn choose(&self, item: &Item, log_likelihoods: &[f64]) -> u32 {
+        let merit = |choice: usize| match self.metric {
+            Metric::Acc => log_likelihoods[choice],
+            Metric::AccNorm => log_likelihoods[choice] / item.choices[choice].chars().count() as f64,
+        };
+        let mut best = 0;
+        for choice in 1..log_likelihoods.len() {
+            if merit(choice) > merit(best) {
+                best = choice;
+            }
+        }
+        best as u32
     }
 
     /// A log-likelihood of 0 for every choice of every item.

@@ -46,7 +46,8 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
     let corpus = Sequences::new(&manifest.corpus, &base.tokenizer, recipe.sequence_length, recipe.seed);
     let variants: Vec<(&String, &Variant)> = manifest.variants.iter().collect();
     let tasks = TASKS.map(|task| {
-        Requests::new(&base.tokenizer, items(&manifest.tasks[task], Split::Validation).unwrap()).unwrap()
+        let task = &manifest.tasks[task];
+        Requests::new(&base.tokenizer, items(task, Split::Validation).unwrap(), task.metric()).unwrap()
     });
 
     let folder = tempfile::tempdir().unwrap();

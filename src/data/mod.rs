@@ -3,6 +3,8 @@
 //! Text only: which tokens it becomes, and what a score is, are for the storeys above.
 
 mod documents;
+mod questions;
+mod rows;
 mod tokenizer;
 pub mod world;
 
@@ -16,6 +18,7 @@ use crate::manifest::{Task, TaskSource};
 use world::World;
 
 pub use documents::Documents;
+pub use questions::file_of_split;
 pub use tokenizer::world_tokenizer;
 
 /// A multiple-choice question; what is scored is the prompt, a blank, and a choice.
@@ -59,9 +62,11 @@ impl fmt::Display for Split {
 /// A longer split begins with the items of a shorter one.
 ///
 /// # Errors
-/// A manifest error when the task asks for more items than its source has.
+/// A manifest error when the task asks for more items than its source has, or a row makes no item; an
+/// environment error when a file cannot be read.
 pub fn items(task: &Task, split: Split) -> Result<Vec<Item>> {
     match &task.source {
         TaskSource::World(source) => World::new(source.world).task_items(source, split),
+        TaskSource::File(source) => questions::items(source, split),
     }
 }

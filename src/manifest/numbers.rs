@@ -24,10 +24,15 @@ pub(super) fn check(manifest: &Manifest, sources: &Sources) -> Result<()> {
         check.variant(&["variants", name], variant)?;
     }
     for (name, task) in &manifest.tasks {
-        let TaskSource::World(world) = &task.source;
-        let table = ["tasks", name, "source", "world"];
-        check.whole(&table, "validation-items", world.validation_items, 10_000_000)?;
-        check.whole(&table, "test-items", world.test_items, 10_000_000)?;
+        let (source, validation_items, test_items) = match &task.source {
+            TaskSource::World(world) => ("world", world.validation_items, world.test_items),
+            TaskSource::File(file) => {
+                ("file", file.validation_items.unwrap_or(1), file.test_items.unwrap_or(1))
+            }
+        };
+        let table = ["tasks", name, "source", source];
+        check.whole(&table, "validation-items", validation_items, 10_000_000)?;
+        check.whole(&table, "test-items", test_items, 10_000_000)?;
     }
     let (distil, pretrain) = (&manifest.distil, &manifest.pretrain);
     check.optimizer(&["distil", "optimizer"], &distil.optimizer)?;

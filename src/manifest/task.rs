@@ -19,6 +19,76 @@ pub struct Task {
 pub enum TaskSource {
     /// Items of the small closed language that this crate generates.
     World(WorldTask),
+    /// Rows of files, made into items by templates.
+    File(FileTask),
+}
+
+/// A task whose items are rows of JSON Lines files (`.jsonl`) or of a JSON list (`.json`).
+///
+/// Templates and expressions are Jinja's, with Python's methods of strings, lists and tables; the columns of
+/// a row are their variables. What is scored is the prompt, a blank, and a choice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct FileTask {
+    /// The rows that guide the search (path relative to the manifest). Without it the rows of `test` are
+    /// cut in two by their digests, and each half serves one split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "path"))]
+    pub validation: Option<String>,
+    /// The rows that are reported (path relative to the manifest).
+    #[schemars(extend("format" = "path"))]
+    pub test: String,
+    /// The most validation items to take, the first ones; all where it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_items: Option<usize>,
+    /// The most test items to take, the first ones; all where it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_items: Option<usize>,
+    /// Template of the prompt, such as `"Question: {{ question }}\nAnswer:"`.
+    pub prompt: String,
+    /// What can follow the prompt.
+    pub choices: Choices,
+    /// Expression of the right choice: its index from 0, or its text.
+    pub label: String,
+    /// How a choice is made.
+    #[serde(default)]
+    pub metric: Metric,
+}
+
+/// What can follow a prompt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Choices {
+    /// The same texts for every row.
+    Fixed(Vec<String>),
+    /// An expression that gives a row's list of texts, such as `"choices.text"`.
+    Each(String),
+}
+
+/// How a choice is made of log-likelihoods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// The likeliest choice.
+    #[default]
+    Acc,
+    /// The likeliest choice by character: each log-likelihood is divided by its choice's length.
+    AccNorm,
+}
+
+impl Task {
+    /// Whether one labelled split is cut in two to serve as both.
+    pub fn is_cut(&self) -> bool {
+        matches!(&self.source, TaskSource::File(file) if file.validation.is_none())
+    }
+
+    /// How a choice is made.
+    pub fn metric(&self) -> Metric {
+        match &self.source {
+            TaskSource::World(_) => Metric::Acc,
+            TaskSource::File(file) => file.metric,
+        }
+    }
 }
 
 /// A task of the closed language.

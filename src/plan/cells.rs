@@ -93,6 +93,8 @@ pub struct Scoring {
     pub task: Task,
     /// Its split.
     pub split: Split,
+    /// What decides the split's items, as the plan found them.
+    pub identity: TaskIdentity,
     /// The replaced layers, ascending.
     pub layers: Vec<u32>,
 }
@@ -106,6 +108,10 @@ pub struct Searching {
     pub twins: Key,
     /// The task.
     pub task: Task,
+    /// What decides the items that guide, as the plan found them.
+    pub validation: TaskIdentity,
+    /// What decides the items that judge, as the plan found them.
+    pub test: TaskIdentity,
     /// Which replacement is tried next.
     pub strategy: Strategy,
     /// When to stop.
@@ -176,8 +182,7 @@ impl Cell {
         if !work.layers.is_empty() {
             inputs.extend(work.twins.map(|twins| ("twins".to_owned(), twins)));
         }
-        let task = TaskIdentity::of(&work.task, work.split);
-        let spec = ScoreSpec { model, task, layers: work.layers.clone() };
+        let spec = ScoreSpec { model, task: work.identity.clone(), layers: work.layers.clone() };
         Self::new(Stage::Score, &spec, inputs, labels, Work::Score(work))
     }
 
@@ -187,8 +192,8 @@ impl Cell {
         inputs.insert("twins".to_owned(), work.twins);
         let spec = SearchSpec {
             model,
-            validation: TaskIdentity::of(&work.task, Split::Validation),
-            test: TaskIdentity::of(&work.task, Split::Test),
+            validation: work.validation.clone(),
+            test: work.test.clone(),
             strategy: work.strategy.clone(),
             stop: work.stop.clone(),
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::cells::{BaseSource, Cell, Distillation, Labels, Pretraining, Scoring, Searching};
-use super::spec::{CorpusIdentity, ModelIdentity};
+use super::spec::{CorpusIdentity, ModelIdentity, TaskIdentity};
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::manifest::{Loaded, Manifest, ModelSource};
@@ -177,7 +177,8 @@ fn score_base(
 ) -> Result<()> {
     let labels = Labels { task: Some(task.to_owned()), ..labels };
     let task = manifest.tasks[task].clone();
-    let work = Scoring { base, twins: None, task, split: Split::Test, layers: Vec::new() };
+    let identity = TaskIdentity::of(&task, Split::Test)?;
+    let work = Scoring { base, twins: None, task, split: Split::Test, identity, layers: Vec::new() };
     plan.add_result(Cell::score(work, labels)?)
 }
 
@@ -202,6 +203,8 @@ fn search_hybrid(
     let work = Searching {
         base,
         twins,
+        validation: TaskIdentity::of(&manifest.tasks[task], Split::Validation)?,
+        test: TaskIdentity::of(&manifest.tasks[task], Split::Test)?,
         task: manifest.tasks[task].clone(),
         strategy: manifest.search.strategy.clone(),
         stop: manifest.search.stop.clone(),

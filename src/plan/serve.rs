@@ -22,7 +22,8 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
                 continue;
             }
             for split in [Split::Validation, Split::Test] {
-                let requests = Requests::new(&tokenizer, items(&manifest.tasks[task], split)?);
+                let definition = &manifest.tasks[task];
+                let requests = Requests::new(&tokenizer, items(definition, split)?, definition.metric());
                 if let Some(why) = obstacle(&config, &tokenizer, requests) {
                     let error = Error::manifest(format!("`{model}` cannot serve the task `{task}`: {why}"))
                         .hint("take another task, or keep the two apart with `sweep.exclude`");

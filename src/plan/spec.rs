@@ -6,12 +6,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::data::{Documents, Split, world::WORLD_VERSION};
+use crate::data::{Documents, Split, file_of_split, world::WORLD_VERSION};
 use crate::error::Result;
-use crate::files::Digest;
+use crate::files::{Digest, digest_file};
 use crate::manifest::{
-    Architecture, Corpus, Distil, Model, ModelSource, Pretrain, Stop, Strategy, Task, TaskSource, Variant,
-    WorldTaskKind,
+    Architecture, Choices, Corpus, Distil, Metric, Model, ModelSource, Pretrain, Stop, Strategy, Task,
+    TaskSource, Variant, WorldTaskKind,
 };
 use crate::model::Base;
 use crate::seed::Seed;
@@ -49,28 +49,73 @@ impl CorpusIdentity {
 
 /// One split of a task by content.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TaskIdentity {
-    /// What the task asks.
-    pub kind: WorldTaskKind,
-    /// The world it speaks of.
-    pub world: Seed,
-    /// Version of the generator.
-    pub version: u32,
-    /// The split.
-    pub split: Split,
-    /// Items in it.
-    pub num_items: usize,
+#[serde(untagged)]
+pub enum TaskIdentity {
+    /// Items that this crate generates.
+    World {
+        /// What the task asks.
+        kind: WorldTaskKind,
+        /// The world it speaks of.
+        world: Seed,
+        /// Version of the generator.
+        version: u32,
+        /// The split.
+        split: Split,
+        /// Items in it.
+        num_items: usize,
+    },
+    /// Items of a file's rows.
+    File {
+        /// Digest of the file.
+        rows: Digest,
+        /// Whether its rows are cut in two.
+        is_cut: bool,
+        /// Template of the prompt.
+        prompt: String,
+        /// What can follow it.
+        choices: Choices,
+        /// Expression of the right choice.
+        label: String,
+        /// How a choice is made.
+        metric: Metric,
+        /// The split.
+        split: Split,
+        /// The most items taken.
+        most: Option<usize>,
+    },
 }
 
 impl TaskIdentity {
     /// The identity of `task`'s `split`.
-    pub fn of(task: &Task, split: Split) -> Self {
-        let TaskSource::World(source) = &task.source;
-        let num_items = match split {
-            Split::Test => source.test_items,
-            Split::Train | Split::Validation => source.validation_items,
-        };
-        Self { kind: source.kind, world: source.world, version: WORLD_VERSION, split, num_items }
+    pub fn of(task: &Task, split: Split) -> Result<Self> {
+        Ok(match &task.source {
+            TaskSource::World(source) => Self::World {
+                kind: source.kind,
+                world: source.world,
+                version: WORLD_VERSION,
+                split,
+                num_items: match split {
+                    Split::Test => source.test_items,
+                    Split::Train | Split::Validation => source.validation_items,
+                },
+            },
+            TaskSource::File(source) => {
+                let (path, is_cut) = file_of_split(source, split);
+                Self::File {
+                    rows: digest_file(path)?,
+                    is_cut,
+                    prompt: source.prompt.clone(),
+                    choices: source.choices.clone(),
+                    label: source.label.clone(),
+                    metric: source.metric,
+                    split,
+                    most: match split {
+                        Split::Test => source.test_items,
+                        Split::Train | Split::Validation => source.validation_items,
+                    },
+                }
+            }
+        })
     }
 }
 

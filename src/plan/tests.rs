@@ -92,6 +92,7 @@ fn the_base_score_is_shared_by_variants() {
                 twins: Some(work.twins),
                 task: work.task.clone(),
                 split: crate::data::Split::Validation,
+                identity: work.validation.clone(),
                 layers: Vec::new(),
             }),
             _ => None,

@@ -64,6 +64,9 @@ tables! {
         validation_opt: f64 => "fraction",
         /// Number of validation items.
         validation_items: u32 => "items",
+        /// Where the validation items come from: `own` where the task has a split for them, `cut` where its one
+        /// labelled split was cut in two by the digests of its rows.
+        splits: String => "",
         /// Number of times the search scored a hybrid.
         evaluations: u64 => "scorings",
         /// Key of the search's cell.

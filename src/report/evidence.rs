@@ -58,6 +58,8 @@ pub struct SearchEvidence {
     pub base_validation: f64,
     /// Number of items of the validation split.
     pub validation_items: u32,
+    /// Whether they and the test items were cut from one split.
+    pub is_cut: bool,
     /// Validation score under which the search stopped; none if it went on to the last layer.
     pub threshold: Option<f64>,
     /// Every candidate that the search scored.

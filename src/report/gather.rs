@@ -5,7 +5,7 @@ use super::evidence::{
     MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, Trial,
 };
 use crate::error::Result;
-use crate::plan::{Cell, Labels, Plan};
+use crate::plan::{Cell, Labels, Plan, Work};
 use crate::store::{
     Chosen, DistilResult, Found, Key, PretrainResult, Record, ScoreResult, SearchResult, Stage, Store,
 };
@@ -152,6 +152,7 @@ fn search(store: &Store, cell: &Cell, result: &SearchResult) -> Result<Option<Se
         num_layers: result.num_layers,
         base_validation: result.base,
         validation_items: result.validation_items,
+        is_cut: matches!(&cell.work, Work::Search(work) if work.task.is_cut()),
         threshold: result.threshold,
         trials: result
             .trials

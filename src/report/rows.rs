@@ -62,6 +62,7 @@ fn table1_row(search: &SearchEvidence, confidence: f64) -> Table1Row {
         validation_best: best.validation,
         validation_opt: opt.validation,
         validation_items: search.validation_items,
+        splits: if search.is_cut { "cut" } else { "own" }.to_owned(),
         evaluations: search.evaluations,
         key: search.key.clone(),
     }

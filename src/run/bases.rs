@@ -94,16 +94,24 @@ impl<'a> Bases<'a> {
         }
     }
 
-    /// The tokenized items of a task's split for a base.
-    pub fn requests(&mut self, source: &BaseSource, task: &Task, split: Split) -> Result<Rc<Requests>> {
-        let identity =
-            serde_json::to_string(&TaskIdentity::of(task, split)).expect("an identity is plain JSON");
-        let key = (source.clone(), identity);
+    /// The tokenized items of a task's split for a base, which must still be what the plan found.
+    pub fn requests(
+        &mut self,
+        source: &BaseSource,
+        task: &Task,
+        split: Split,
+        identity: &TaskIdentity,
+    ) -> Result<Rc<Requests>> {
+        let key = (source.clone(), serde_json::to_string(identity).expect("an identity is plain JSON"));
         if let Some(requests) = self.requests.get(&key) {
             return Ok(requests.clone());
         }
         let base = self.base(source)?;
-        let requests = Rc::new(Requests::new(&base.tokenizer, items(task, split)?)?);
+        let requests = Rc::new(Requests::new(&base.tokenizer, items(task, split)?, task.metric())?);
+        if TaskIdentity::of(task, split)? != *identity {
+            return Err(Error::failed(format!("the {split} items of the task changed after the run began"))
+                .hint("run the same command again"));
+        }
         self.requests.insert(key, requests.clone());
         Ok(requests)
     }

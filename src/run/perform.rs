@@ -198,7 +198,7 @@ pub fn score_base(
 ) -> Result<ScoreResult> {
     score(context, cell, || {
         let base = bases.base(&work.base)?;
-        let requests = bases.requests(&work.base, &work.task, work.split)?;
+        let requests = bases.requests(&work.base, &work.task, work.split, &work.identity)?;
         Scorer::new(&base.decoder, None, &requests).score(&Mask::none(), &Mask::none())
     })
 }
@@ -219,8 +219,9 @@ fn find_hybrid(
 ) -> Result<SearchResult> {
     let base = bases.base(&work.base)?;
     let twins = bases.twins(&work.base, &work.twins)?;
-    let mut split = |split| bases.requests(&work.base, &work.task, split);
-    let (validation, test) = (split(Split::Validation)?, split(Split::Test)?);
+    let mut items = |split, identity| bases.requests(&work.base, &work.task, split, identity);
+    let validation = items(Split::Validation, &work.validation)?;
+    let test = items(Split::Test, &work.test)?;
     let scorer = |requests| Scorer::new(&base.decoder, Some(&twins), requests);
     let (mut validation, mut test) = (scorer(&validation), scorer(&test));
 
@@ -236,6 +237,7 @@ fn find_hybrid(
             twins: Some(work.twins),
             task: work.task.clone(),
             split,
+            identity: if split == Split::Test { work.test.clone() } else { work.validation.clone() },
             layers: mask.layers(),
         };
         let cell = Cell::score(scoring, cell.labels.clone())?;

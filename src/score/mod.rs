@@ -93,7 +93,7 @@ impl<'a> Scorer<'a> {
             .map(|(item, log_likelihoods)| ItemScore {
                 id: item.id.clone(),
                 label: item.label as u32,
-                choice: likeliest(&log_likelihoods),
+                choice: self.requests.choose(item, &log_likelihoods),
                 log_likelihoods,
             })
             .collect();
@@ -102,15 +102,4 @@ impl<'a> Scorer<'a> {
         let tokens = self.batches.iter().map(|batch| batch.num_tokens() as u64).sum();
         ScoreResult { score: num_correct as f64 / num_items as f64, num_items, num_correct, tokens, items }
     }
-}
-
-/// The first of the largest, as `argmax` has it.
-fn likeliest(log_likelihoods: &[f64]) -> u32 {
-    let mut best = 0;
-    for (choice, value) in log_likelihoods.iter().enumerate() {
-        if *value > log_likelihoods[best] {
-            best = choice;
-        }
-    }
-    best as u32
 }

@@ -1,14 +1,12 @@
 //! The linear blocks against flash-linear-attention's recurrences: outputs, last states and gradients, of the
-//! recurrences at many lengths and of whole layers. `tests/reference/blocks.py` made the fixtures.
+//! recurrences at many lengths and of whole layers.
 
-mod support;
-
+use crate::support::{Expected, compare, fixture};
 use burn::tensor::{Device, Tensor};
 use dtr::manifest::{Architecture, Block, Gdn, Geometry, Gla, Init, Jet, Variant};
 use dtr::model::{Checkpoint, Config, Decoder, MixerState, Parameters, Pass, Random, Tracked, Twins};
 use dtr::ops::{gated_delta, gla};
 use dtr::seed::Seed;
-use support::{Expected, compare, fixture};
 
 const FORWARD: f64 = 1e-5;
 const GRADIENT: f64 = 1e-4;

@@ -1,11 +1,9 @@
 //! Each served architecture against Hugging Face transformers: hidden states of every layer, logits, a
-//! decode after a prefill, and a batch with left padding. `tests/reference/architectures.py` made the fixtures.
+//! decode after a prefill, and a batch with left padding.
 
-mod support;
-
+use crate::support::{Expected, compare, fixture};
 use burn::tensor::{Device, Tensor};
 use dtr::model::{Base, Hybrid, Pass, State, token_tensor};
-use support::{Expected, compare, fixture};
 
 /// Largest relative root mean square error in f32.
 const BOUND: f64 = 2e-4;

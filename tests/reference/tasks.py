@@ -1,0 +1,154 @@
+"""What lm-evaluation-harness scores with a small random model on tasks whose items are rows of files.
+
+Writes tests/fixtures/tasks/: a model with a byte-level BPE tokenizer that puts <s> before every text, rows in
+the layouts of ARC, CommonsenseQA and PubMedQA written for this purpose, and expected.json with the
+log-likelihood of every choice and the scores. tests/fixtures/tasks/tasks.toml says the same tasks to dtr.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from architectures import randomise
+from lm_eval import simple_evaluate
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.models.huggingface import HFLM
+from tokenizers import Tokenizer, decoders, pre_tokenizers, processors, trainers
+from tokenizers.models import BPE
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+FOLDER = Path(__file__).parent.parent / "fixtures" / "tasks"
+
+SCIENCE = [
+    ("Which of these is a liquid at room temperature?", ["iron", "water", "oxygen gas", "salt crystals"], "B"),
+    ("What do green plants take from the air to make sugar?", ["carbon dioxide", "helium", "sand", "light rain"], "A"),
+    ("A wheel turns 3 times in 1.5 seconds. How often does it turn in 10 seconds?", ["5", "15", "20", "30 times"], "C"),
+    ("Why does a metal spoon feel colder than a wooden one?", ["It is colder.", "Metal conducts heat faster.", "Wood is alive."], "B"),
+    ("  Which word means water in Japanese:  火, 水, or 木?", ["火", "水", "木"], "2"),
+    ("Who wrote “naïve café” with two accents? 🙂", ["an editor — twice", "no one", "a poet…"], "1"),
+    ("Which part of the eye lets light in?", ["the pupil", "the pupils", "the iris", "the lens and the iris"], "A"),
+    ("A stone falls from rest. After 2 s its speed is about", ["20 m/s", "2 m/s", "9.8 m", "200 m/s"], "A"),
+]
+SENSE = [
+    (" Where would you keep milk that should stay fresh? ", ["attic", "fridge", "oven", "garden", "car"], "B"),
+    ("What do people use an umbrella against?", ["hunger", "noise", "rain", "fish", "night"], "C"),
+    ("If the lamp is off, the room is", ["dark", "loud", "sweet", "tall", "late"], "A"),
+    ("What would you read to learn how to bake?", ["a map", "a menu", "a ticket", "a recipe", "a clock"], "D"),
+    ("Someone who is tired wants to", ["shout", "count", "paint", "drive", "sleep"], "E"),
+]
+MEDICINE = [
+    ("Does an hour of walking lower resting pulse?", ["Forty adults walked daily for twelve weeks.", "Resting pulse fell by 4.2 beats per minute (95% CI 2.1-6.3; p < 0.001)."], "yes"),
+    ("Is honey better than syrup against night cough?", ["Ninety children were randomised.", "Scores did not differ between groups (p = 0.71).\n"], "no"),
+    ("Can hand grip predict recovery after hip surgery?", ["Grip was measured in 61 patients.", "An association was seen in women only."], "maybe"),
+    ("Do shorter lists improve recall on wards?", ["Nurses read lists of 5 or 15 items.", "Recall was 92 % and 61 %."], "yes"),
+]
+
+
+def letters(count):
+    return [chr(ord("A") + i) for i in range(count)]
+
+
+def rows():
+    science = [
+        {
+            "id": f"s{i}",
+            "question": question,
+            "choices": {"text": texts, "label": letters(len(texts)) if key.isalpha() else [str(n + 1) for n in range(len(texts))]},
+            "answerKey": key,
+        }
+        for i, (question, texts, key) in enumerate(SCIENCE)
+    ]
+    sense = [
+        {"question": question, "choices": {"text": texts, "label": letters(5)}, "answerKey": key}
+        for question, texts, key in SENSE
+    ]
+    medicine = [{"QUESTION": q, "CONTEXTS": contexts, "final_decision": a} for q, contexts, a in MEDICINE]
+    return {"science": science, "sense": sense, "medicine": medicine}
+
+
+# As the harness has them in arc_easy, commonsense_qa and pubmedqa.
+TASKS = {
+    "science": {
+        "doc_to_text": "Question: {{question}}\nAnswer:",
+        "doc_to_target": "{{choices.label.index(answerKey)}}",
+        "doc_to_choice": "{{choices.text}}",
+    },
+    "sense": {
+        "doc_to_text": "Question: {{ question.strip() }}\nA. {{choices['text'][0]}}\nB. {{choices['text'][1]}}\n"
+        "C. {{choices['text'][2]}}\nD. {{choices['text'][3]}}\nE. {{choices['text'][4]}}\nAnswer:",
+        "doc_to_target": "answerKey",
+        "doc_to_choice": ["A", "B", "C", "D", "E"],
+    },
+    "medicine": {
+        "doc_to_text": "Abstract: {{CONTEXTS|join('\n')}}\nQuestion: {{QUESTION}}\nAnswer:",
+        "doc_to_target": "final_decision",
+        "doc_to_choice": ["yes", "no", "maybe"],
+    },
+}
+
+
+def tokenizer(texts):
+    bpe = Tokenizer(BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=420, special_tokens=["<s>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    bpe.train_from_iterator(texts, trainer)
+    bpe.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<s>", eos_token="<s>", pad_token="<s>")
+
+
+def main():
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, table in rows().items():
+        lines = [json.dumps(row, ensure_ascii=False) for row in table]
+        (FOLDER / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    words = tokenizer([line for name in TASKS for line in (FOLDER / f"{name}.jsonl").read_text().splitlines()])
+    config = LlamaConfig(
+        vocab_size=len(words),
+        hidden_size=48,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=12,
+        max_position_embeddings=512,
+        tie_word_embeddings=False,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    model = LlamaForCausalLM(config).eval()
+    randomise(model)
+    model.to(torch.bfloat16).save_pretrained(FOLDER / "model")
+    words.save_pretrained(FOLDER / "model")
+    (FOLDER / "model" / "generation_config.json").unlink(missing_ok=True)
+
+    harness = HFLM(pretrained=str(FOLDER / "model"), dtype="float32", device="cpu", batch_size=1)
+    expected = {}
+    for name, task in TASKS.items():
+        table = ConfigurableTask(
+            config={
+                "task": name,
+                "dataset_path": "json",
+                "dataset_kwargs": {"data_files": {"test": str(FOLDER / f"{name}.jsonl")}},
+                "test_split": "test",
+                "output_type": "multiple_choice",
+                "metric_list": [{"metric": "acc"}, {"metric": "acc_norm"}],
+                **task,
+            }
+        )
+        found = simple_evaluate(model=harness, tasks=[table], num_fewshot=0, log_samples=True, bootstrap_iters=0)
+        samples = sorted(found["samples"][name], key=lambda sample: sample["doc_id"])
+        expected[name] = {
+            "acc": found["results"][name]["acc,none"],
+            "acc-norm": found["results"][name]["acc_norm,none"],
+            "log-likelihoods": [[float(answer[0]) for answer in sample["filtered_resps"]] for sample in samples],
+        }
+        print(name, {key: expected[name][key] for key in ["acc", "acc-norm"]})
+    (FOLDER / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+//! Tasks whose items are rows of files, against lm-evaluation-harness: the log-likelihood of every choice, and
+//! the scores.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::fixture;
+use burn::tensor::Device;
+use dtr::data::{Split, items};
+use dtr::manifest::{Loaded, load};
+use dtr::model::{Base, Mask};
+use dtr::requests::Requests;
+use dtr::score::Scorer;
+use dtr::store::ScoreResult;
+use serde_json::Value;
+
+fn manifest() -> Loaded {
+    load(&fixture("tasks/tasks.toml"), &[]).unwrap()
+}
+
+fn scored(task: &str) -> ScoreResult {
+    let base = Base::read(&fixture("tasks/model"), &Device::flex()).unwrap();
+    let task = &manifest().manifest.tasks[task];
+    let requests = Requests::new(&base.tokenizer, items(task, Split::Test).unwrap(), task.metric()).unwrap();
+    Scorer::new(&base.decoder, None, &requests).score(&Mask::none(), &Mask::none()).unwrap()
+}
+
+fn check(task: &str, expected: &str, metric: &str) {
+    let text = fs::read_to_string(fixture("tasks/expected.json")).unwrap();
+    let expected = &serde_json::from_str::<Value>(&text).unwrap()[expected];
+    let ours = scored(task);
+    assert_eq!(ours.score, expected[metric].as_f64().unwrap(), "{task} {metric}");
+    let theirs = expected["log-likelihoods"].as_array().unwrap();
+    assert_eq!(ours.items.len(), theirs.len());
+    let mut largest = 0.0_f64;
+    for (ours, theirs) in ours.items.iter().zip(theirs) {
+        let theirs: Vec<f64> = theirs.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
+        assert_eq!(ours.log_likelihoods.len(), theirs.len(), "{}", ours.id);
+        for (ours, theirs) in ours.log_likelihoods.iter().zip(theirs) {
+            largest = largest.max((ours - theirs).abs());
+        }
+    }
+    println!("{task}: largest difference of a log-likelihood {largest:.1e}");
+    assert!(largest < 1e-3, "{task}: {largest:.1e}");
+}
+
+#[test]
+fn choices_of_several_tokens() {
+    check("science", "science", "acc");
+}
+
+#[test]
+fn choices_by_their_length() {
+    check("science-by-length", "science", "acc-norm");
+}
+
+#[test]
+fn letters_after_a_list_of_choices() {
+    check("sense", "sense", "acc");
+}
+
+#[test]
+fn words_after_an_abstract() {
+    check("medicine", "medicine", "acc");
+}
+
+/// Copies the manifest with rows of its own into a folder, and loads the items of `science`.
+fn with_rows(rows: &str, sets: &[&str]) -> Result<usize, String> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(fixture("tasks/tasks.toml"), folder.path().join("tasks.toml")).unwrap();
+    fs::write(folder.path().join("science.jsonl"), rows).unwrap();
+    let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+    let loaded = load(Path::new(&folder.path().join("tasks.toml")), &sets).unwrap();
+    let items = items(&loaded.manifest.tasks["science"], Split::Test);
+    items.map(|items| items.len()).map_err(|error| error.one_line())
+}
+
+const ROW: &str =
+    r#"{"question": "q", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "B"}"#;
+
+#[test]
+fn a_row_that_makes_no_item_is_named() {
+    for (row, message) in [
+        ("[1]", "line 2 of"),
+        (r#"{"choices": {"text": ["a"], "label": ["A"]}, "answerKey": "A"}"#, "row 2 of"),
+        (r#"{"question": "q", "choices": {"text": ["a"], "label": ["A"]}, "answerKey": "Z"}"#, "label"),
+        (r#"{"question": "q", "choices": {"text": 7, "label": ["A"]}, "answerKey": "A"}"#, "choices"),
+    ] {
+        let error = with_rows(&format!("{ROW}\n{row}\n"), &[]).unwrap_err();
+        assert!(error.contains(message) && error.contains("science.jsonl"), "{row}: {error}");
+    }
+    assert!(with_rows("", &[]).unwrap_err().contains("has no test items"));
+}
+
+#[test]
+fn an_undivided_file_is_cut_in_two_that_share_no_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |index: usize| ROW.replace("\"q\"", &format!("\"q{index}\""));
+    let rows: Vec<String> = (0..400).map(row).collect();
+    fs::write(folder.path().join("all.jsonl"), rows.join("\n")).unwrap();
+    let text = format!(
+        "name = \"cut\"\n[sweep]\nmodel = [\"m\"]\ntask = [\"t\"]\n[models.m]\nsource = {{ path = \"m\" }}\n{}",
+        "[tasks.t.source.file]\ntest = \"all.jsonl\"\nprompt = \"{{ question }}\"\nchoices = { each = \"choices.text\" }\nlabel = \"1\"\n"
+    );
+    fs::write(folder.path().join("cut.toml"), text).unwrap();
+    let loaded = load(&folder.path().join("cut.toml"), &[]).unwrap();
+    let prompts = |split| -> Vec<String> {
+        let items = items(&loaded.manifest.tasks["t"], split).unwrap();
+        items.into_iter().map(|item| item.prompt).collect()
+    };
+    let (validation, test) = (prompts(Split::Validation), prompts(Split::Test));
+    assert_eq!(validation.len() + test.len(), 400);
+    assert!(validation.len() > 150 && test.len() > 150, "{} and {}", validation.len(), test.len());
+    assert!(validation.iter().all(|prompt| !test.contains(prompt)));
+}
