@@ -1,6 +1,6 @@
 //! A task's items as token rows: what must be run, and which log-likelihoods are wanted where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::data::Item;
 use crate::error::{Error, Result};
@@ -30,12 +30,18 @@ pub struct Requests {
     /// Rows by length, so that a pass pads little.
     order: Vec<usize>,
     metric: Metric,
+    truncated: BTreeSet<usize>,
 }
 
 impl Requests {
     /// Tokenizes `items`: the prompt alone, and the prompt with each choice after a blank; the
-    /// choice's tokens are what the second has beyond the first.
-    pub fn new(tokenizer: &Tokenizer, items: Vec<Item>, metric: Metric) -> Result<Self> {
+    /// choice's tokens are what the second has beyond the first. A row of more than `room` tokens loses its
+    /// beginning.
+    ///
+    /// # Errors
+    /// When a choice has no tokens of its own, or more than there is room for.
+    pub fn new(tokenizer: &Tokenizer, items: Vec<Item>, metric: Metric, room: usize) -> Result<Self> {
+        let mut truncated = BTreeSet::new();
         let mut rows: BTreeMap<Vec<u32>, Vec<Target>> = BTreeMap::new();
         for (index, item) in items.iter().enumerate() {
             // Blanks at the end belong to what follows, as the harness has it.
@@ -48,10 +54,21 @@ impl Requests {
                         item.id
                     )));
                 }
-                let (row, last) = (whole[..whole.len() - 1].to_vec(), whole.len() - 1);
-                let targets = rows.entry(row).or_default();
+                let last = whole.len() - 1;
+                let cut = last.saturating_sub(room);
+                if cut >= prompt.len() {
+                    return Err(Error::failed(format!(
+                        "choice {choice} of item `{}` has {} tokens, and there is room for {room} in all",
+                        item.id,
+                        whole.len() - prompt.len()
+                    )));
+                }
+                if cut > 0 {
+                    truncated.insert(index);
+                }
+                let targets = rows.entry(whole[cut..last].to_vec()).or_default();
                 targets.extend((prompt.len()..=last).map(|at| Target {
-                    position: at - 1,
+                    position: at - 1 - cut,
                     token: whole[at],
                     item: index,
                     choice,
@@ -61,12 +78,17 @@ impl Requests {
         let (rows, targets): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|&row| rows[row].len());
-        Ok(Self { items, rows, targets, order, metric })
+        Ok(Self { items, rows, targets, order, metric, truncated })
     }
 
     /// The items.
     pub fn items(&self) -> &[Item] {
         &self.items
+    }
+
+    /// How many items lost their beginning.
+    pub fn num_truncated(&self) -> u64 {
+        self.truncated.len() as u64
     }
 
     /// The rows.

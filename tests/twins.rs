@@ -47,7 +47,7 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
     let variants: Vec<(&String, &Variant)> = manifest.variants.iter().collect();
     let tasks = TASKS.map(|task| {
         let task = &manifest.tasks[task];
-        Requests::new(&base.tokenizer, items(task, Split::Validation).unwrap(), task.metric()).unwrap()
+        Requests::new(&base.tokenizer, items(task, Split::Validation).unwrap(), task.metric(), 128).unwrap()
     });
 
     let folder = tempfile::tempdir().unwrap();

@@ -23,7 +23,8 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
             }
             for split in [Split::Validation, Split::Test] {
                 let definition = &manifest.tasks[task];
-                let requests = Requests::new(&tokenizer, items(definition, split)?, definition.metric());
+                let (items, room) = (items(definition, split)?, config.max_positions);
+                let requests = Requests::new(&tokenizer, items, definition.metric(), room);
                 if let Some(why) = obstacle(&config, &tokenizer, requests) {
                     let error = Error::manifest(format!("`{model}` cannot serve the task `{task}`: {why}"))
                         .hint("take another task, or keep the two apart with `sweep.exclude`");
@@ -43,10 +44,6 @@ fn obstacle(config: &Config, tokenizer: &Tokenizer, requests: Result<Requests>) 
         Err(error) => return Some(error.one_line()),
     };
     let rows = requests.rows();
-    let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
-    if longest > config.max_positions {
-        return Some(format!("an item has {longest} tokens, and it takes {}", config.max_positions));
-    }
     let unknown = tokenizer.unknown();
     let targets = (0..rows.len()).flat_map(|row| requests.targets(row));
     let tokens = rows.iter().flatten().copied().chain(targets.map(|target| target.token));
@@ -91,10 +88,10 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_a_base_has_no_room_for_is_refused() {
+    fn a_task_whose_choices_have_no_room_is_refused() {
         let text =
-            refused("config.json", "\"max_position_embeddings\": 128", "\"max_position_embeddings\": 16");
-        assert!(text.contains("`mini` cannot serve the task `recall`: an item has"), "{text}");
+            refused("config.json", "\"max_position_embeddings\": 128", "\"max_position_embeddings\": 0");
+        assert!(text.contains("`mini` cannot serve the task `recall`: choice 0 of item"), "{text}");
     }
 
     #[test]

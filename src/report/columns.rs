@@ -48,6 +48,8 @@ tables! {
         num_layers: u32 => "layers",
         /// Number of test items.
         items: u64 => "items",
+        /// Number of test items whose beginning was cut to fit the base's context.
+        truncated_items: u64 => "items",
         /// Two-sided exact McNemar p-value that M_best and the base are equally good, on the same items and
         /// not corrected for the number of comparisons.
         p_value_best: f64 => "probability",

@@ -120,6 +120,8 @@ pub struct ChosenEvidence {
 pub struct TestEvidence {
     /// Key of the cell that scored it.
     pub cell: String,
+    /// Items whose beginning was cut to fit the base's context.
+    pub num_truncated: u64,
     /// The answer to each item.
     pub items: Vec<ItemEvidence>,
 }

@@ -133,7 +133,7 @@ impl Split {
             ItemEvidence { id: format!("item-{index:04}"), label, choice, log_likelihoods }
         };
         let items = self.margins(replaced).iter().enumerate().map(item).collect();
-        TestEvidence { cell: format!("score-{replaced:?}"), items }
+        TestEvidence { cell: format!("score-{replaced:?}"), num_truncated: 0, items }
     }
 }
 

@@ -98,7 +98,7 @@ fn base(cell: &Cell, result: &ScoreResult) -> BaseEvidence {
         model: cell.labels.model.clone(),
         task: cell.labels.task.clone().unwrap_or_default(),
         axes: cell.labels.axes.clone(),
-        test: TestEvidence { cell: cell.key.to_string(), items: result.items.iter().map(item).collect() },
+        test: test(&cell.key, result),
     }
 }
 
@@ -130,7 +130,7 @@ fn search(store: &Store, cell: &Cell, result: &SearchResult) -> Result<Option<Se
     let answers = |key: &Key| -> Result<Option<TestEvidence>> {
         let Found::Done(record) = store.find::<ScoreResult>(Stage::Score, key)? else { return Ok(None) };
         let Some(result) = record.result() else { return Ok(None) };
-        Ok(Some(TestEvidence { cell: key.to_string(), items: result.items.iter().map(item).collect() }))
+        Ok(Some(test(key, result)))
     };
     let base = answers(&result.base_test.cell)?;
     let best = answers(&result.best.test.cell)?;
@@ -176,6 +176,14 @@ fn round(round: &crate::store::Round) -> Round {
         score: round.score,
         num_replaced: round.num_replaced,
         accepted: round.accepted,
+    }
+}
+
+fn test(key: &Key, result: &ScoreResult) -> TestEvidence {
+    TestEvidence {
+        cell: key.to_string(),
+        num_truncated: result.num_truncated,
+        items: result.items.iter().map(item).collect(),
     }
 }
 

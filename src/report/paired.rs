@@ -32,7 +32,7 @@ mod tests {
             choice: u32::from(*correct),
             log_likelihoods: Vec::new(),
         };
-        TestEvidence { cell: String::new(), items: correct.iter().map(item).collect() }
+        TestEvidence { cell: String::new(), num_truncated: 0, items: correct.iter().map(item).collect() }
     }
 
     #[test]

@@ -55,6 +55,7 @@ fn table1_row(search: &SearchEvidence, confidence: f64) -> Table1Row {
         layers_opt: layers_text(opt),
         num_layers: search.num_layers,
         items: base.num_items(),
+        truncated_items: base.num_truncated,
         p_value_best: p_value(base, &best.test),
         p_value_opt: p_value(base, &opt.test),
         matches_base: best.test.score() >= base.score(),

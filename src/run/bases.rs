@@ -107,7 +107,8 @@ impl<'a> Bases<'a> {
             return Ok(requests.clone());
         }
         let base = self.base(source)?;
-        let requests = Rc::new(Requests::new(&base.tokenizer, items(task, split)?, task.metric())?);
+        let (items, room) = (items(task, split)?, base.decoder.config.max_positions);
+        let requests = Rc::new(Requests::new(&base.tokenizer, items, task.metric(), room)?);
         if TaskIdentity::of(task, split)? != *identity {
             return Err(Error::failed(format!("the {split} items of the task changed after the run began"))
                 .hint("run the same command again"));

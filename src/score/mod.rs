@@ -100,6 +100,13 @@ impl<'a> Scorer<'a> {
         let num_correct = items.iter().filter(|item| item.correct()).count() as u64;
         let num_items = items.len() as u64;
         let tokens = self.batches.iter().map(|batch| batch.num_tokens() as u64).sum();
-        ScoreResult { score: num_correct as f64 / num_items as f64, num_items, num_correct, tokens, items }
+        ScoreResult {
+            score: num_correct as f64 / num_items as f64,
+            num_items,
+            num_correct,
+            num_truncated: self.requests.num_truncated(),
+            tokens,
+            items,
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::seed::Seed;
 fn requests(tokenizer: &Tokenizer) -> Requests {
     let world = serde_json::json!({ "kind": "recall", "validation-items": 20 });
     let task = Task { source: TaskSource::World(serde_json::from_value(world).unwrap()) };
-    Requests::new(tokenizer, items(&task, Split::Validation).unwrap(), task.metric()).unwrap()
+    Requests::new(tokenizer, items(&task, Split::Validation).unwrap(), task.metric(), 128).unwrap()
 }
 
 /// A base of four layers over the closed language's words.

@@ -97,6 +97,8 @@ pub struct ScoreResult {
     pub num_items: u64,
     /// Items answered as labelled.
     pub num_correct: u64,
+    /// Items whose beginning was cut to fit the model's context.
+    pub num_truncated: u64,
     /// Tokens that went through the model.
     pub tokens: u64,
     /// Every answer, in the split's order; what paired tests are made of.

@@ -63,7 +63,8 @@ def rows():
         for question, texts, key in SENSE
     ]
     medicine = [{"QUESTION": q, "CONTEXTS": contexts, "final_decision": a} for q, contexts, a in MEDICINE]
-    return {"science": science, "sense": sense, "medicine": medicine}
+    long = [row | {"CONTEXTS": row["CONTEXTS"] * 12} for row in medicine]
+    return {"science": science, "sense": sense, "medicine": medicine, "long": long}
 
 
 # As the harness has them in arc_easy, commonsense_qa and pubmedqa.
@@ -85,6 +86,7 @@ TASKS = {
         "doc_to_choice": ["yes", "no", "maybe"],
     },
 }
+TASKS["long"] = TASKS["medicine"]
 
 
 def tokenizer(texts):
@@ -105,7 +107,7 @@ def main():
         lines = [json.dumps(row, ensure_ascii=False) for row in table]
         (FOLDER / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    words = tokenizer([line for name in TASKS for line in (FOLDER / f"{name}.jsonl").read_text().splitlines()])
+    words = tokenizer([line for name in ["science", "sense", "medicine"] for line in (FOLDER / f"{name}.jsonl").read_text().splitlines()])
     config = LlamaConfig(
         vocab_size=len(words),
         hidden_size=48,

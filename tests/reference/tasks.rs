@@ -21,7 +21,13 @@ fn manifest() -> Loaded {
 fn scored(task: &str) -> ScoreResult {
     let base = Base::read(&fixture("tasks/model"), &Device::flex()).unwrap();
     let task = &manifest().manifest.tasks[task];
-    let requests = Requests::new(&base.tokenizer, items(task, Split::Test).unwrap(), task.metric()).unwrap();
+    let requests = Requests::new(
+        &base.tokenizer,
+        items(task, Split::Test).unwrap(),
+        task.metric(),
+        base.decoder.config.max_positions,
+    )
+    .unwrap();
     Scorer::new(&base.decoder, None, &requests).score(&Mask::none(), &Mask::none()).unwrap()
 }
 
@@ -62,6 +68,13 @@ fn letters_after_a_list_of_choices() {
 #[test]
 fn words_after_an_abstract() {
     check("medicine", "medicine", "acc");
+}
+
+#[test]
+fn words_after_more_than_fits() {
+    // As the harness says in its log.
+    assert_eq!(scored("long").num_truncated, 3);
+    check("long", "long", "acc");
 }
 
 /// Copies the manifest with rows of its own into a folder, and loads the items of `science`.

@@ -23,7 +23,7 @@ pub(super) fn scores_text(evidence: &Evidence) -> String {
         text.push_str(&section(&of_section.collect::<Vec<_>>()));
         text.push('\n');
     }
-    text + &legend(&rows, evidence.confidence)
+    text + &legend(&rows, evidence.confidence) + &truncation(&rows)
 }
 
 fn section(rows: &[&Table1Row]) -> String {
@@ -55,6 +55,22 @@ fn task_line(task: &str, variants: &BTreeSet<&str>, rows: &[&Table1Row]) -> Vec<
 fn hybrid_text(row: &Table1Row) -> String {
     let star = if row.matches_base { '*' } else { ' ' };
     format!("{:.1}{star} /{:>3}", 100.0 * row.p_best, row.num_replaced)
+}
+
+/// What is said of items that did not fit; nothing when all did.
+fn truncation(rows: &[Table1Row]) -> String {
+    let cut: BTreeSet<(&str, &str, u64)> = rows
+        .iter()
+        .filter(|row| row.truncated_items > 0)
+        .map(|row| (&*row.model, &*row.task, row.truncated_items))
+        .collect();
+    let line = |(model, task, count): (&str, &str, u64)| {
+        wrapped(
+            &format!("{model} / {task}: {count} test items lost their beginning to fit the context."),
+            "  ",
+        )
+    };
+    cut.into_iter().map(line).collect()
 }
 
 fn legend(rows: &[Table1Row], confidence: f64) -> String {
