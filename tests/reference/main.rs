@@ -5,3 +5,4 @@ mod architectures;
 mod blocks;
 mod support;
 mod tasks;
+mod texts;

@@ -11,6 +11,15 @@ pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
+/// A folder of public files that are not shipped, below the one that `DTR_PUBLIC` names; says so where there is none.
+pub fn public_folder(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("DTR_PUBLIC").map(|public| Path::new(&public).join(name));
+    if folder.is_none() {
+        eprintln!("skipped: DTR_PUBLIC names no folder with `{name}`");
+    }
+    folder
+}
+
 /// The tensors of a file.
 pub struct Expected(Vec<u8>);
 

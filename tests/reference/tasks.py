@@ -3,9 +3,15 @@
 Writes tests/fixtures/tasks/: a model with a byte-level BPE tokenizer that puts <s> before every text, rows in
 the layouts of ARC, CommonsenseQA and PubMedQA written for this purpose, and expected.json with the
 log-likelihood of every choice and the scores. tests/fixtures/tasks/tasks.toml says the same tasks to dtr.
+
+With a folder of public data as argument (pubmedqa/ori_pqal.json and test_ground_truth.json,
+commonsenseqa/dev_rand_split.jsonl, arc_challenge/ARC-Challenge-Dev.jsonl) it also writes public.json: the
+log-likelihoods of the first 50 items of each, and no text of theirs.
 """
 
 import json
+import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -89,6 +95,31 @@ TASKS = {
 TASKS["long"] = TASKS["medicine"]
 
 
+PUBLIC = 50
+
+
+def public_rows(data):
+    def lines(path):
+        return [json.loads(line) for line in (data / path).read_text(encoding="utf-8").splitlines()]
+
+    def of_choices(row):
+        choices = row["question"]["choices"]
+        return {
+            "question": row["question"]["stem"],
+            "choices": {key: [choice[key] for choice in choices] for key in ["text", "label"]},
+            "answerKey": row["answerKey"],
+        }
+
+    labelled = json.loads((data / "pubmedqa/ori_pqal.json").read_text(encoding="utf-8"))
+    test = json.loads((data / "pubmedqa/test_ground_truth.json").read_text(encoding="utf-8"))
+    keys = ["QUESTION", "CONTEXTS", "final_decision"]
+    return {
+        "arc-challenge": [of_choices(row) for row in lines("arc_challenge/ARC-Challenge-Dev.jsonl")[:PUBLIC]],
+        "commonsense-qa": [of_choices(row) for row in lines("commonsenseqa/dev_rand_split.jsonl")[:PUBLIC]],
+        "pubmedqa": [{key: labelled[pmid][key] for key in keys} for pmid in sorted(test)[:PUBLIC]],
+    }
+
+
 def tokenizer(texts):
     bpe = Tokenizer(BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -101,11 +132,38 @@ def tokenizer(texts):
     return PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<s>", eos_token="<s>", pad_token="<s>")
 
 
+def write_rows(table, path):
+    lines = [json.dumps(row, ensure_ascii=False) for row in table]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def scores(harness, name, task, path):
+    table = ConfigurableTask(
+        config={
+            "task": name,
+            "dataset_path": "json",
+            "dataset_kwargs": {"data_files": {"test": str(path)}},
+            "test_split": "test",
+            "output_type": "multiple_choice",
+            "metric_list": [{"metric": "acc"}, {"metric": "acc_norm"}],
+            **task,
+        }
+    )
+    found = simple_evaluate(model=harness, tasks=[table], num_fewshot=0, log_samples=True, bootstrap_iters=0)
+    samples = sorted(found["samples"][name], key=lambda sample: sample["doc_id"])
+    results = found["results"][name]
+    print(name, results["acc,none"], results["acc_norm,none"])
+    return {
+        "acc": results["acc,none"],
+        "acc-norm": results["acc_norm,none"],
+        "log-likelihoods": [[float(answer[0]) for answer in sample["filtered_resps"]] for sample in samples],
+    }
+
+
 def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, table in rows().items():
-        lines = [json.dumps(row, ensure_ascii=False) for row in table]
-        (FOLDER / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_rows(table, FOLDER / f"{name}.jsonl")
 
     words = tokenizer([line for name in ["science", "sense", "medicine"] for line in (FOLDER / f"{name}.jsonl").read_text().splitlines()])
     config = LlamaConfig(
@@ -128,28 +186,16 @@ def main():
     (FOLDER / "model" / "generation_config.json").unlink(missing_ok=True)
 
     harness = HFLM(pretrained=str(FOLDER / "model"), dtype="float32", device="cpu", batch_size=1)
-    expected = {}
-    for name, task in TASKS.items():
-        table = ConfigurableTask(
-            config={
-                "task": name,
-                "dataset_path": "json",
-                "dataset_kwargs": {"data_files": {"test": str(FOLDER / f"{name}.jsonl")}},
-                "test_split": "test",
-                "output_type": "multiple_choice",
-                "metric_list": [{"metric": "acc"}, {"metric": "acc_norm"}],
-                **task,
-            }
-        )
-        found = simple_evaluate(model=harness, tasks=[table], num_fewshot=0, log_samples=True, bootstrap_iters=0)
-        samples = sorted(found["samples"][name], key=lambda sample: sample["doc_id"])
-        expected[name] = {
-            "acc": found["results"][name]["acc,none"],
-            "acc-norm": found["results"][name]["acc_norm,none"],
-            "log-likelihoods": [[float(answer[0]) for answer in sample["filtered_resps"]] for sample in samples],
-        }
-        print(name, {key: expected[name][key] for key in ["acc", "acc-norm"]})
+    expected = {name: scores(harness, name, task, FOLDER / f"{name}.jsonl") for name, task in TASKS.items()}
     (FOLDER / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+    if len(sys.argv) > 1:
+        as_ours = {"arc-challenge": "science", "commonsense-qa": "sense", "pubmedqa": "medicine"}
+        public = {}
+        for name, table in public_rows(Path(sys.argv[1])).items():
+            with tempfile.TemporaryDirectory() as folder:
+                write_rows(table, Path(folder) / f"{name}.jsonl")
+                public[name] = scores(harness, name, TASKS[as_ours[name]], Path(folder) / f"{name}.jsonl")
+        (FOLDER / "public.json").write_text(json.dumps(public) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,40 +1,37 @@
 //! Tasks whose items are rows of files, against lm-evaluation-harness: the log-likelihood of every choice, and
 //! the scores.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::support::fixture;
+use crate::support::{fixture, public_folder};
 use burn::tensor::Device;
 use dtr::data::{Split, items};
-use dtr::manifest::{Loaded, load};
+use dtr::manifest::{Loaded, Task, TaskSource, load};
 use dtr::model::{Base, Mask};
 use dtr::requests::Requests;
 use dtr::score::Scorer;
 use dtr::store::ScoreResult;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn manifest() -> Loaded {
     load(&fixture("tasks/tasks.toml"), &[]).unwrap()
 }
 
-fn scored(task: &str) -> ScoreResult {
+fn scored(task: &Task) -> ScoreResult {
     let base = Base::read(&fixture("tasks/model"), &Device::flex()).unwrap();
-    let task = &manifest().manifest.tasks[task];
-    let requests = Requests::new(
-        &base.tokenizer,
-        items(task, Split::Test).unwrap(),
-        task.metric(),
-        base.decoder.config.max_positions,
-    )
-    .unwrap();
+    let (items, room) = (items(task, Split::Test).unwrap(), base.decoder.config.max_positions);
+    let requests = Requests::new(&base.tokenizer, items, task.metric(), room).unwrap();
     Scorer::new(&base.decoder, None, &requests).score(&Mask::none(), &Mask::none()).unwrap()
 }
 
-fn check(task: &str, expected: &str, metric: &str) {
-    let text = fs::read_to_string(fixture("tasks/expected.json")).unwrap();
-    let expected = &serde_json::from_str::<Value>(&text).unwrap()[expected];
-    let ours = scored(task);
+fn expected(file: &str, task: &str) -> Value {
+    let text = fs::read_to_string(fixture(file)).unwrap();
+    serde_json::from_str::<Value>(&text).unwrap()[task].clone()
+}
+
+fn compare(task: &str, ours: &ScoreResult, expected: &Value, metric: &str) {
     assert_eq!(ours.score, expected[metric].as_f64().unwrap(), "{task} {metric}");
     let theirs = expected["log-likelihoods"].as_array().unwrap();
     assert_eq!(ours.items.len(), theirs.len());
@@ -48,6 +45,73 @@ fn check(task: &str, expected: &str, metric: &str) {
     }
     println!("{task}: largest difference of a log-likelihood {largest:.1e}");
     assert!(largest < 1e-3, "{task}: {largest:.1e}");
+}
+
+fn check(task: &str, reference: &str, metric: &str) {
+    let ours = scored(&manifest().manifest.tasks[task]);
+    compare(task, &ours, &expected("tasks/expected.json", reference), metric);
+}
+
+/// `experiments/base/harness.toml` on public data, where `DTR_PUBLIC` says where that is.
+#[test]
+fn public_tasks_as_the_harness_has_them() {
+    let Some(data) = public_folder("data") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let harness = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/base/harness.toml");
+    let names = ["arc-challenge", "commonsense-qa", "pubmedqa"];
+    let manifest = format!(
+        "extends = [{harness:?}]\nname = \"public\"\n[sweep]\nmodel = [\"random\"]\ntask = {names:?}\n\
+         [models.random]\nsource = {{ path = {:?} }}\n",
+        fixture("tasks/model")
+    );
+    fs::write(folder.path().join("public.toml"), manifest).unwrap();
+    for (name, rows) in names.into_iter().zip([
+        of_choices(&data.join("arc_challenge/ARC-Challenge-Dev.jsonl")),
+        of_choices(&data.join("commonsenseqa/dev_rand_split.jsonl")),
+        of_abstracts(&data.join("pubmedqa")),
+    ]) {
+        let path = folder.path().join(format!("{name}.jsonl"));
+        let expected = expected("tasks/public.json", name);
+        let count = expected["log-likelihoods"].as_array().unwrap().len();
+        let lines: Vec<String> = rows.into_iter().take(count).map(|row| row.to_string()).collect();
+        fs::write(&path, lines.join("\n")).unwrap();
+        let set = format!("tasks.{name}.source.file.test={path:?}");
+        let mut task = load(&folder.path().join("public.toml"), &[set]).unwrap().manifest.tasks[name].clone();
+        let TaskSource::File(file) = &mut task.source else { panic!("a task of files") };
+        // All of the rows judge; none guide.
+        file.validation.get_or_insert_default();
+        let metric = if name == "arc-challenge" { "acc-norm" } else { "acc" };
+        compare(name, &scored(&task), &expected, metric);
+    }
+}
+
+fn json_lines(path: &Path) -> Vec<Value> {
+    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Rows of the original files of ARC and CommonsenseQA as the datasets have them.
+fn of_choices(path: &Path) -> Vec<Value> {
+    let row = |row: Value| {
+        let column = |key: &str| -> Vec<Value> {
+            let choices = row["question"]["choices"].as_array().unwrap();
+            choices.iter().map(|choice| choice[key].clone()).collect()
+        };
+        json!({
+            "question": row["question"]["stem"],
+            "choices": { "text": column("text"), "label": column("label") },
+            "answerKey": row["answerKey"],
+        })
+    };
+    json_lines(path).into_iter().map(row).collect()
+}
+
+/// The test rows of PubMedQA, by the numbers of their articles.
+fn of_abstracts(folder: &Path) -> Vec<Value> {
+    let read = |name: &str| -> BTreeMap<String, Value> {
+        serde_json::from_str(&fs::read_to_string(folder.join(name)).unwrap()).unwrap()
+    };
+    let labelled = read("ori_pqal.json");
+    read("test_ground_truth.json").keys().map(|article| labelled[article].clone()).collect()
 }
 
 #[test]
@@ -73,7 +137,7 @@ fn words_after_an_abstract() {
 #[test]
 fn words_after_more_than_fits() {
     // As the harness says in its log.
-    assert_eq!(scored("long").num_truncated, 3);
+    assert_eq!(scored(&manifest().manifest.tasks["long"]).num_truncated, 3);
     check("long", "long", "acc");
 }
 

@@ -1,0 +1,87 @@
+//! Tokenizers in use against Hugging Face transformers, on numbers, many scripts, emoji, code and odd spaces; where
+//! `DTR_PUBLIC` says where their files are.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use dtr::model::Tokenizer;
+use serde_json::{Value, json};
+
+use crate::support::{fixture, public_folder};
+
+fn read(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// A byte-level BPE as `tokenizer.json` has it, of a vocabulary and its merges.
+fn bpe(vocabulary: &Path, merges: &Path, split: &Value, normalizer: &Value, added: &[Value]) -> Value {
+    let merges = fs::read_to_string(merges).unwrap();
+    let merges: Vec<&str> = merges.lines().filter(|line| !line.starts_with("#version")).collect();
+    let bytes = |use_regex: bool| {
+        json!({
+            "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": use_regex,
+        })
+    };
+    let pre_tokenizer = match split {
+        Value::Null => bytes(true),
+        pattern => json!({ "type": "Sequence", "pretokenizers": [
+            { "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false },
+            bytes(false),
+        ]}),
+    };
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+        "normalizer": normalizer, "pre_tokenizer": pre_tokenizer, "post_processor": bytes(false), "decoder": bytes(true),
+        "model": { "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": "",
+            "end_of_word_suffix": "", "fuse_unk": false, "byte_fallback": false,
+            "vocab": read(vocabulary), "merges": merges },
+    })
+}
+
+fn check(name: &str, tokenizer: &Path) {
+    let expected = read(&fixture("texts.json"));
+    let theirs: Vec<u32> = serde_json::from_value(expected["ids"][name].clone()).unwrap();
+    let ours = Tokenizer::read(tokenizer).unwrap().encode(expected["text"].as_str().unwrap(), true).unwrap();
+    assert_eq!(ours, theirs, "{name}");
+}
+
+/// Writes `tokenizer` to a file and checks it.
+fn check_made(name: &str, tokenizer: &Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer.json");
+    fs::write(&path, tokenizer.to_string()).unwrap();
+    check(name, &path);
+}
+
+#[test]
+fn gpt_neox_gives_the_same_ids() {
+    let Some(folder) = public_folder("tokenizers/gpt-neox") else { return };
+    check("gpt-neox", &folder.join("20B_tokenizer.json"));
+}
+
+#[test]
+fn gpt_2_gives_the_same_ids() {
+    let Some(folder) = public_folder("tokenizers/gpt2") else { return };
+    let files = (folder.join("encoder.json"), folder.join("vocab.bpe"));
+    check_made("gpt2", &bpe(&files.0, &files.1, &Value::Null, &Value::Null, &[]));
+}
+
+#[test]
+fn qwen2_5_gives_the_same_ids() {
+    let Some(folder) = public_folder("tokenizers/qwen2.5") else { return };
+    let ids: BTreeMap<String, u32> = serde_json::from_value(read(&folder.join("added_tokens.json"))).unwrap();
+    let mut ids: Vec<(String, u32)> = ids.into_iter().collect();
+    ids.sort_by_key(|(_, id)| *id);
+    let token = |(content, id): (String, u32)| {
+        json!({
+            "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true,
+        })
+    };
+    let added: Vec<Value> = ids.into_iter().map(token).collect();
+    // The model's own splitting, as its published `tokenizer.json` has it.
+    let split = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    let files = (folder.join("vocab.json"), folder.join("merges.txt"));
+    check_made("qwen2.5", &bpe(&files.0, &files.1, &json!(split), &json!({ "type": "NFC" }), &added));
+}
