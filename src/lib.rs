@@ -19,6 +19,7 @@ pub mod pretrain;
 pub mod report;
 pub mod requests;
 pub mod run;
+pub mod saving;
 pub mod score;
 pub mod search;
 pub mod seed;

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, besides itself.
-const STOREYS: [(&str, &[&str]); 23] = [
+const STOREYS: [(&str, &[&str]); 24] = [
     ("error", &[]),
     ("seed", &[]),
     ("stats", &["error"]),
     ("observer", GROUND),
+    ("saving", &[]),
     ("files", GROUND),
     ("manifest", GROUND),
     ("store", GROUND),
@@ -39,6 +40,7 @@ const DEEDS: &[&str] = &[
     "seed",
     "files",
     "observer",
+    "saving",
     "manifest",
     "ops",
     "data",

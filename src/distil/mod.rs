@@ -7,7 +7,7 @@
 
 mod pupil;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rayon::prelude::*;
 
@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::manifest::Distil;
 use crate::model::{Decoder, Pass};
 use crate::observer::Observer;
+use crate::saving::Saving;
 use crate::sequences::Sequences;
 
 /// How many steps a token budget makes: whole batches, at least one.
@@ -46,22 +47,16 @@ pub fn distil(
     let total = num_steps(recipe);
     let first = pupils.iter().map(Pupil::steps).min().unwrap_or(total);
     observer.advance(first * tokens_per_step(recipe));
-    let mut saved = Instant::now();
+    let mut saving = Saving::start();
     for step in first..total {
         let batch = sequences.batch(step, recipe.batch_size)?;
         lesson(base, pupils, &batch, step, total);
         observer.advance(tokens_per_step(recipe));
-        if saved.elapsed() >= CHECKPOINT_PAUSE || observer.interrupted() {
-            pupils.iter().try_for_each(Pupil::save)?;
-            saved = Instant::now();
-        }
+        saving.perhaps(observer.interrupted(), || pupils.iter().try_for_each(Pupil::save))?;
         observer.check()?;
     }
     Ok(())
 }
-
-/// Work that a kill may lose.
-const CHECKPOINT_PAUSE: Duration = Duration::from_secs(30);
 
 /// One teacher forward over `batch`; every twin of every pupil that has not seen it learns from it.
 fn lesson(base: &Decoder, pupils: &mut [Pupil], batch: &[Vec<u32>], step: u64, total: u64) {

@@ -23,7 +23,7 @@ pub enum TaskSource {
     File(FileTask),
 }
 
-/// A task whose items are rows of JSON Lines files (`.jsonl`) or of a JSON list (`.json`).
+/// A task whose items are rows of files: JSON Lines (`.jsonl`), a JSON list (`.json`) or Parquet (`.parquet`).
 ///
 /// Templates and expressions are Jinja's, with Python's methods of strings, lists and tables; the columns of
 /// a row are their variables. What is scored is the prompt, a blank, and a choice.

@@ -15,11 +15,9 @@ use crate::model::{
 use crate::observer::Observer;
 use crate::ops::cross_entropy;
 use crate::optim::{AdamW, learning_rate};
+use crate::saving::Saving;
 use crate::sequences::Sequences;
 use crate::store::{LossPoint, PretrainResult};
-
-/// Work that a kill may lose, in seconds.
-const CHECKPOINT_SECONDS: u64 = 30;
 
 /// Points kept of the loss curve.
 const CURVE_POINTS: u64 = 200;
@@ -76,17 +74,14 @@ impl Trainer {
     /// Trains to the end of the token budget.
     pub fn run(&mut self, sequences: &Sequences, observer: &dyn Observer) -> Result<()> {
         let total = num_steps(&self.recipe);
-        let mut saved = std::time::Instant::now();
+        let mut saving = Saving::start();
         observer.advance(self.progress.steps * tokens_per_step(&self.recipe));
         while self.progress.steps < total {
             let batch = sequences.batch(self.progress.steps, self.recipe.batch_size)?;
             let loss = self.step(&batch, total)?;
             self.note_loss(loss, total, observer);
             observer.advance(tokens_per_step(&self.recipe));
-            if saved.elapsed().as_secs() >= CHECKPOINT_SECONDS || observer.interrupted() {
-                self.save()?;
-                saved = std::time::Instant::now();
-            }
+            saving.perhaps(observer.interrupted(), || self.save())?;
             observer.check()?;
         }
         Ok(())

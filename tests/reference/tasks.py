@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from datasets import Dataset
 from architectures import randomise
 from lm_eval import simple_evaluate
 from lm_eval.api.task import ConfigurableTask
@@ -164,6 +165,7 @@ def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, table in rows().items():
         write_rows(table, FOLDER / f"{name}.jsonl")
+    Dataset.from_list(rows()["science"]).to_parquet(FOLDER / "science.parquet")
 
     words = tokenizer([line for name in ["science", "sense", "medicine"] for line in (FOLDER / f"{name}.jsonl").read_text().splitlines()])
     config = LlamaConfig(

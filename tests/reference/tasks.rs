@@ -156,6 +156,16 @@ const ROW: &str =
     r#"{"question": "q", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "B"}"#;
 
 #[test]
+fn rows_of_parquet_are_those_of_json_lines() {
+    let set = format!("tasks.science.source.file.test={:?}", fixture("tasks/science.parquet"));
+    let parquet = load(&fixture("tasks/tasks.toml"), &[set]).unwrap();
+    let found =
+        [&manifest(), &parquet].map(|loaded| items(&loaded.manifest.tasks["science"], Split::Test).unwrap());
+    assert_eq!(found[0], found[1]);
+    assert_eq!(found[0].len(), 8);
+}
+
+#[test]
 fn a_row_that_makes_no_item_is_named() {
     for (row, message) in [
         ("[1]", "line 2 of"),
