@@ -5,8 +5,9 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::Shape;
-use crate::lanes::{Columns, Lanes, add_product, add_scaled, count, dot, exps, scaled, zeros};
-use crate::tape::{STRETCH, Tape, Walk};
+use crate::lanes::{Columns, Lanes, add_product, add_scaled, count, dot, scaled, zeros};
+use crate::rule::{Forward, Rule, decays};
+use crate::tape::{STRETCH, Tape};
 
 /// What the recurrence reads.
 #[derive(Clone, Copy)]
@@ -43,7 +44,7 @@ pub struct DeltaGradients {
     pub state: Vec<f32>,
 }
 
-/// One row's inputs.
+/// One row's inputs, decays as the factors that they come to.
 #[derive(Clone, Copy)]
 struct Row<'a> {
     shape: Shape,
@@ -51,12 +52,12 @@ struct Row<'a> {
     k: &'a [f32],
     v: &'a [f32],
     beta: &'a [f32],
-    g: &'a [f32],
+    decay: &'a [f32],
     state: &'a [f32],
 }
 
 impl<'a> DeltaInputs<'a> {
-    fn row(&self, row: usize) -> Row<'a> {
+    fn row(&self, decays: &'a [f32], row: usize) -> Row<'a> {
         let Shape { time, key, value, .. } = self.shape;
         let of = |x: &'a [f32], size: usize| &x[row * size..(row + 1) * size];
         Row {
@@ -65,7 +66,7 @@ impl<'a> DeltaInputs<'a> {
             k: of(self.k, time * key),
             v: of(self.v, time * value),
             beta: of(self.beta, time),
-            g: of(self.g, time),
+            decay: of(decays, time),
             state: of(self.state, key * value),
         }
     }
@@ -76,36 +77,25 @@ impl<'a> Row<'a> {
     fn of_token(&self, x: &'a [f32], token: usize) -> &'a [f32] {
         &x[token * self.shape.key..(token + 1) * self.shape.key]
     }
-}
 
-/// Some value channels of a row, and the factors that its decays come to, `[t]`.
-struct Channels<'a> {
-    row: Row<'a>,
-    decays: &'a [f32],
-    columns: Columns,
-}
-
-impl Channels<'_> {
     /// What the token adds along its key, but for the write strength: the value less what the decayed
-    /// state recalls.
+    /// state recalls, some columns of it.
     #[inline(always)]
-    fn surprise<S: Simd>(&self, simd: S, token: usize, state: &[Lanes<S>]) -> Lanes<S> {
+    fn surprise<S: Simd>(&self, simd: S, columns: Columns, token: usize, state: &[Lanes<S>]) -> Lanes<S> {
         let mut recalled = zeros(simd);
-        for (k, state) in self.row.of_token(self.row.k, token).iter().zip(state) {
+        for (k, state) in self.of_token(self.k, token).iter().zip(state) {
             recalled = add_scaled(simd, recalled, *k, *state);
         }
-        let value = self.columns.load(simd, self.row.v, token);
-        add_scaled(simd, value, -self.decays[token], recalled)
+        add_scaled(simd, columns.load(simd, self.v, token), -self.decay[token], recalled)
     }
 }
 
-impl<S: Simd> Walk<S> for Channels<'_> {
+impl Rule for Row<'_> {
     #[inline(always)]
-    fn step(&self, simd: S, token: usize, state: &mut [Lanes<S>]) {
-        let write = scaled(simd, self.row.beta[token], self.surprise(simd, token, state));
-        let decay = self.decays[token];
-        for (k, state) in self.row.of_token(self.row.k, token).iter().zip(state) {
-            *state = add_scaled(simd, scaled(simd, decay, *state), *k, write);
+    fn step<S: Simd>(&self, simd: S, columns: Columns, token: usize, state: &mut [Lanes<S>]) {
+        let write = scaled(simd, self.beta[token], self.surprise(simd, columns, token, state));
+        for (k, state) in self.of_token(self.k, token).iter().zip(state) {
+            *state = add_scaled(simd, scaled(simd, self.decay[token], *state), *k, write);
         }
     }
 }
@@ -115,51 +105,19 @@ pub fn delta_forward(inputs: DeltaInputs<'_>) -> (Vec<f32>, Vec<f32>) {
     let Shape { rows, time, value, .. } = inputs.shape;
     let mut outputs = vec![0.0; rows * time * value];
     let mut states = inputs.state.to_vec();
-    outputs
-        .par_chunks_mut(time * value)
-        .zip(states.par_chunks_mut(inputs.shape.state()))
-        .enumerate()
-        .for_each(|(row, (output, state))| {
-            Arch::new().dispatch(Forward { row: inputs.row(row), output, state });
-        });
+    let decays = decays(inputs.g);
+    let rows = outputs.par_chunks_mut(time * value).zip(states.par_chunks_mut(inputs.shape.state()));
+    rows.enumerate().for_each(|(row, (output, state))| {
+        let rule = inputs.row(&decays, row);
+        Arch::new().dispatch(Forward { shape: inputs.shape, rule, q: rule.q, output, state });
+    });
     (outputs, states)
-}
-
-struct Forward<'a> {
-    row: Row<'a>,
-    output: &'a mut [f32],
-    state: &'a mut [f32],
-}
-
-impl WithSimd for Forward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { row, output, state } = self;
-        let Shape { time, key, value, .. } = row.shape;
-        let scale = (key as f32).powf(-0.5);
-        let decays = exps(simd, row.g);
-        for first in (0..value).step_by(count::<S>()) {
-            let columns = Columns::from::<S>(first, value);
-            let walk = Channels { row, decays: &decays, columns };
-            let mut part = columns.load_all(simd, state);
-            for token in 0..time {
-                walk.step(simd, token, &mut part);
-                let mut sum = zeros(simd);
-                for (q, state) in row.of_token(row.q, token).iter().zip(&part) {
-                    sum = add_scaled(simd, sum, scale * q, *state);
-                }
-                columns.store(simd, output, token, sum);
-            }
-            columns.store_all(simd, state, &part);
-        }
-    }
 }
 
 /// Gradients of the inputs from those of the outputs `[n, t, v]` and of the last states `[n, k, v]`.
 pub fn delta_backward(inputs: DeltaInputs<'_>, d_output: &[f32], d_state: &[f32]) -> DeltaGradients {
     let Shape { time, key, value, .. } = inputs.shape;
+    let decays = decays(inputs.g);
     let mut gradients = DeltaGradients {
         q: vec![0.0; inputs.q.len()],
         k: vec![0.0; inputs.k.len()],
@@ -181,7 +139,7 @@ pub fn delta_backward(inputs: DeltaInputs<'_>, d_output: &[f32], d_state: &[f32]
         .enumerate()
         .for_each(|(row, (q, k, v, beta, g, state, d_output))| {
             let d = RowGradients { q, k, v, beta, g, state };
-            Arch::new().dispatch(Backward { row: inputs.row(row), d_output, d });
+            Arch::new().dispatch(Backward { row: inputs.row(&decays, row), d_output, d });
         });
     gradients
 }
@@ -210,22 +168,20 @@ impl WithSimd for Backward<'_> {
         let Self { row, d_output, d } = self;
         let Shape { time, key, value, .. } = row.shape;
         let scale = (key as f32).powf(-0.5);
-        let decays = exps(simd, row.g);
         for first in (0..value).step_by(count::<S>()) {
             let columns = Columns::from::<S>(first, value);
-            let walk = Channels { row, decays: &decays, columns };
-            let mut tape = Tape::record(simd, time, columns.load_all(simd, row.state), &walk);
+            let mut tape = Tape::record(simd, time, columns, row.state, &row);
             let mut d_state = columns.load_all(simd, d.state);
             for first in (0..time).step_by(STRETCH).rev() {
                 let end = time.min(first + STRETCH);
-                tape.replay(simd, first, end, &walk);
+                tape.replay(simd, first, end, &row);
                 for token in (first..end).rev() {
                     let (before, after) = tape.around(token - first);
                     let of_token = token * key..(token + 1) * key;
                     let (q, k) = (&row.q[of_token.clone()], &row.k[of_token.clone()]);
                     let (d_q, d_k) = (&mut d.q[of_token.clone()], &mut d.k[of_token]);
-                    let (beta, decay) = (row.beta[token], decays[token]);
-                    let surprise = walk.surprise(simd, token, before);
+                    let (beta, decay) = (row.beta[token], row.decay[token]);
+                    let surprise = row.surprise(simd, columns, token, before);
                     let d_output = scaled(simd, scale, columns.load(simd, d_output, token));
                     let mut d_write = zeros(simd);
                     for (index, d_state) in d_state.iter_mut().enumerate() {

@@ -4,8 +4,9 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::Shape;
-use crate::lanes::{Columns, Lanes, add_scaled, count, dot, exps, scaled, zeros};
-use crate::tape::{STRETCH, Tape, Walk};
+use crate::lanes::{Columns, Lanes, add_scaled, count, dot, scaled, zeros};
+use crate::rule::{Forward, Rule, decays};
+use crate::tape::{STRETCH, Tape};
 
 /// What the recurrence reads.
 #[derive(Clone, Copy)]
@@ -38,19 +39,19 @@ pub struct GlaGradients {
     pub state: Vec<f32>,
 }
 
-/// One row's inputs.
+/// One row's inputs, decays as the factors that they come to.
 #[derive(Clone, Copy)]
 struct Row<'a> {
     shape: Shape,
     q: &'a [f32],
     k: &'a [f32],
     v: &'a [f32],
-    g: &'a [f32],
+    decay: &'a [f32],
     state: &'a [f32],
 }
 
 impl<'a> GlaInputs<'a> {
-    fn row(&self, row: usize) -> Row<'a> {
+    fn row(&self, decays: &'a [f32], row: usize) -> Row<'a> {
         let Shape { time, key, value, .. } = self.shape;
         let of = |x: &'a [f32], size: usize| &x[row * size..(row + 1) * size];
         Row {
@@ -58,7 +59,7 @@ impl<'a> GlaInputs<'a> {
             q: of(self.q, time * key),
             k: of(self.k, time * key),
             v: of(self.v, time * value),
-            g: of(self.g, time * key),
+            decay: of(decays, time * key),
             state: of(self.state, key * value),
         }
     }
@@ -71,20 +72,12 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Some value channels of a row, and the factors that its decays come to, `[t, k]`.
-struct Channels<'a> {
-    row: Row<'a>,
-    decays: &'a [f32],
-    columns: Columns,
-}
-
-impl<S: Simd> Walk<S> for Channels<'_> {
+impl Rule for Row<'_> {
     #[inline(always)]
-    fn step(&self, simd: S, token: usize, state: &mut [Lanes<S>]) {
-        let (row, key) = (self.row, self.row.shape.key);
-        let v = self.columns.load(simd, row.v, token);
-        let decays = &self.decays[token * key..(token + 1) * key];
-        for ((state, k), decay) in state.iter_mut().zip(row.of_token(row.k, token)).zip(decays) {
+    fn step<S: Simd>(&self, simd: S, columns: Columns, token: usize, state: &mut [Lanes<S>]) {
+        let v = columns.load(simd, self.v, token);
+        let channels = self.of_token(self.k, token).iter().zip(self.of_token(self.decay, token));
+        for (state, (k, decay)) in state.iter_mut().zip(channels) {
             *state = add_scaled(simd, scaled(simd, *decay, *state), *k, v);
         }
     }
@@ -95,51 +88,19 @@ pub fn gla_forward(inputs: GlaInputs<'_>) -> (Vec<f32>, Vec<f32>) {
     let Shape { rows, time, value, .. } = inputs.shape;
     let mut outputs = vec![0.0; rows * time * value];
     let mut states = inputs.state.to_vec();
-    outputs
-        .par_chunks_mut(time * value)
-        .zip(states.par_chunks_mut(inputs.shape.state()))
-        .enumerate()
-        .for_each(|(row, (output, state))| {
-            Arch::new().dispatch(Forward { row: inputs.row(row), output, state });
-        });
+    let decays = decays(inputs.g);
+    let rows = outputs.par_chunks_mut(time * value).zip(states.par_chunks_mut(inputs.shape.state()));
+    rows.enumerate().for_each(|(row, (output, state))| {
+        let rule = inputs.row(&decays, row);
+        Arch::new().dispatch(Forward { shape: inputs.shape, rule, q: rule.q, output, state });
+    });
     (outputs, states)
-}
-
-struct Forward<'a> {
-    row: Row<'a>,
-    output: &'a mut [f32],
-    state: &'a mut [f32],
-}
-
-impl WithSimd for Forward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { row, output, state } = self;
-        let Shape { time, key, value, .. } = row.shape;
-        let scale = (key as f32).powf(-0.5);
-        let decays = exps(simd, row.g);
-        for first in (0..value).step_by(count::<S>()) {
-            let columns = Columns::from::<S>(first, value);
-            let walk = Channels { row, decays: &decays, columns };
-            let mut part = columns.load_all(simd, state);
-            for token in 0..time {
-                walk.step(simd, token, &mut part);
-                let mut sum = zeros(simd);
-                for (q, state) in row.of_token(row.q, token).iter().zip(&part) {
-                    sum = add_scaled(simd, sum, scale * q, *state);
-                }
-                columns.store(simd, output, token, sum);
-            }
-            columns.store_all(simd, state, &part);
-        }
-    }
 }
 
 /// Gradients of the inputs from those of the outputs `[n, t, v]` and of the last states `[n, k, v]`.
 pub fn gla_backward(inputs: GlaInputs<'_>, d_output: &[f32], d_state: &[f32]) -> GlaGradients {
     let Shape { time, key, value, .. } = inputs.shape;
+    let decays = decays(inputs.g);
     let mut gradients = GlaGradients {
         q: vec![0.0; inputs.q.len()],
         k: vec![0.0; inputs.k.len()],
@@ -159,7 +120,7 @@ pub fn gla_backward(inputs: GlaInputs<'_>, d_output: &[f32], d_state: &[f32]) ->
         .enumerate()
         .for_each(|(row, (q, k, v, g, state, d_output))| {
             let d = RowGradients { q, k, v, g, state };
-            Arch::new().dispatch(Backward { row: inputs.row(row), d_output, d });
+            Arch::new().dispatch(Backward { row: inputs.row(&decays, row), d_output, d });
         });
     gradients
 }
@@ -187,20 +148,18 @@ impl WithSimd for Backward<'_> {
         let Self { row, d_output, d } = self;
         let Shape { time, key, value, .. } = row.shape;
         let scale = (key as f32).powf(-0.5);
-        let decays = exps(simd, row.g);
         for first in (0..value).step_by(count::<S>()) {
             let columns = Columns::from::<S>(first, value);
-            let walk = Channels { row, decays: &decays, columns };
-            let mut tape = Tape::record(simd, time, columns.load_all(simd, row.state), &walk);
+            let mut tape = Tape::record(simd, time, columns, row.state, &row);
             let mut d_state = columns.load_all(simd, d.state);
             for first in (0..time).step_by(STRETCH).rev() {
                 let end = time.min(first + STRETCH);
-                tape.replay(simd, first, end, &walk);
+                tape.replay(simd, first, end, &row);
                 for token in (first..end).rev() {
                     let (before, after) = tape.around(token - first);
                     let of_token = token * key..(token + 1) * key;
                     let (q, k) = (&row.q[of_token.clone()], &row.k[of_token.clone()]);
-                    let decays = &decays[of_token.clone()];
+                    let decays = &row.decay[of_token.clone()];
                     let (d_q, d_k) = (&mut d.q[of_token.clone()], &mut d.k[of_token.clone()]);
                     let d_g = &mut d.g[of_token];
                     let v = columns.load(simd, row.v, token);

@@ -11,6 +11,7 @@ mod delta;
 mod gla;
 mod lanes;
 mod pointwise;
+mod rule;
 mod tape;
 
 #[cfg(test)]

@@ -3,19 +3,15 @@
 
 use pulp::Simd;
 
-use crate::lanes::{Lanes, zeros};
+use crate::lanes::{Columns, Lanes, zeros};
+use crate::rule::Rule;
 
 /// Tokens between kept states.
 pub(crate) const STRETCH: usize = 32;
 
-/// A recurrence over some columns of a row's state.
-pub(crate) trait Walk<S: Simd> {
-    /// The update of `state` by the token at `token`.
-    fn step(&self, simd: S, token: usize, state: &mut [Lanes<S>]);
-}
-
 /// The states, some columns of them, that a backward pass walks through.
 pub(crate) struct Tape<S: Simd> {
+    columns: Columns,
     /// Rows of a state.
     size: usize,
     /// The state before each stretch, end to end.
@@ -27,10 +23,10 @@ pub(crate) struct Tape<S: Simd> {
 impl<S: Simd> Tape<S> {
     /// Runs forward over `time` tokens from `initial` and keeps what the way back needs.
     #[inline(always)]
-    pub(crate) fn record(simd: S, time: usize, initial: Vec<Lanes<S>>, walk: &impl Walk<S>) -> Self {
-        let size = initial.len();
+    pub(crate) fn record(simd: S, time: usize, columns: Columns, initial: &[f32], rule: &impl Rule) -> Self {
+        let mut state = columns.load_all(simd, initial);
+        let size = state.len();
         let mut kept = Vec::with_capacity(time.div_ceil(STRETCH) * size);
-        let mut state = initial;
         // What comes after the last kept state is made when it is needed.
         let end = time.saturating_sub(1) / STRETCH * STRETCH;
         for token in 0..=end {
@@ -38,22 +34,22 @@ impl<S: Simd> Tape<S> {
                 kept.extend_from_slice(&state);
             }
             if token < end {
-                walk.step(simd, token, &mut state);
+                rule.step(simd, columns, token, &mut state);
             }
         }
-        Self { size, kept, stretch: vec![zeros(simd); (STRETCH.min(time) + 1) * size] }
+        Self { columns, size, kept, stretch: vec![zeros(simd); (STRETCH.min(time) + 1) * size] }
     }
 
     /// Makes the states of the stretch that begins at token `first` and ends before `end`.
     #[inline(always)]
-    pub(crate) fn replay(&mut self, simd: S, first: usize, end: usize, walk: &impl Walk<S>) {
+    pub(crate) fn replay(&mut self, simd: S, first: usize, end: usize, rule: &impl Rule) {
         let size = self.size;
         let start = first / STRETCH * size;
         self.stretch[..size].copy_from_slice(&self.kept[start..start + size]);
         for token in first..end {
             let at = (token - first) * size;
             self.stretch.copy_within(at..at + size, at + size);
-            walk.step(simd, token, &mut self.stretch[at + size..at + 2 * size]);
+            rule.step(simd, self.columns, token, &mut self.stretch[at + size..at + 2 * size]);
         }
     }
 
