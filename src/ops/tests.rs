@@ -234,6 +234,8 @@ fn gradients_of_the_gated_delta_rule_are_those_of_the_recurrence() {
     }
 }
 
+type Attention = fn(Tensor<4>, Tensor<4>, Tensor<4>, &CausalMask) -> Tensor<4>;
+
 #[test]
 fn attention_is_one_query_at_a_time_over_repeated_heads() {
     let (b, h, g, t, k) = (2, 6, 2, 13, 8);
@@ -241,9 +243,14 @@ fn attention_is_one_query_at_a_time_over_repeated_heads() {
     let keys = random("k", [b, g, t, k], -2.0, 2.0);
     let values = random("v", [b, g, t, k], -2.0, 2.0);
     let mask = CausalMask::new(t, 0, None, &Device::flex());
-    let ours = attention(single(&q), single(&keys), single(&values), &mask);
-    let truth = naive::attention(&q, &repeat_heads(keys, h / g), &repeat_heads(values, h / g));
-    close("attention", &ours, &truth, 1e-5);
+    let truth =
+        naive::attention(&q, &repeat_heads(keys.clone(), h / g), &repeat_heads(values.clone(), h / g));
+    for (form, attention) in
+        [("one pass", attention as Attention), ("scores", super::attention::attention_by_scores)]
+    {
+        let ours = attention(single(&q), single(&keys), single(&values), &mask);
+        close(&format!("attention by {form}"), &ours, &truth, 1e-5);
+    }
 }
 
 #[test]
@@ -293,7 +300,14 @@ fn norms_are_computed_by_their_definitions() {
     let weight = random("w", [8], 0.5, 1.5);
     let mean: Tensor<3> = x.clone().square().mean_dim(2);
     let truth = x.clone() / (mean + 1e-5).sqrt() * weight.clone().reshape([1, 1, 8]);
-    close("rms norm", &rms_norm(single(&x), &single(&weight), 1e-5), &truth, 1e-6);
+    close("frozen rms norm", &rms_norm(single(&x), &single(&weight), 1e-5), &truth, 1e-6);
+    let tracked = rms_norm(single(&x).autodiff(), &single(&weight).autodiff(), 1e-5);
+    close("rms norm", &tracked, &truth, 1e-6);
+    let gate = random("gate", [3, 5, 8], -4.0, 4.0);
+    let truth = gate.clone() / (gate.clone().neg().exp() + 1.0) * x.clone();
+    close("frozen swish gate", &swish_gate(single(&gate), single(&x)), &truth, 1e-6);
+    let tracked = swish_gate(single(&gate).autodiff(), single(&x).autodiff());
+    close("swish gate", &tracked, &truth, 1e-6);
     let length = (x.clone().square().sum_dim(2) + 1e-6).sqrt();
     close("l2 norm", &l2_norm(single(&x)), &(x / length), 1e-6);
 }
