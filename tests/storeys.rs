@@ -27,7 +27,7 @@ const STOREYS: [(&str, &[&str]); 24] = [
     ("search", DEEDS),
     ("pretrain", DEEDS),
     ("run", ALL_BELOW_ACCOUNT),
-    ("report", &["error", "seed", "files", "stats", "plan", "store"]),
+    ("report", &["error", "seed", "files", "stats", "manifest", "plan", "store"]),
     ("cli", EVERYTHING),
     ("main", EVERYTHING),
 ];

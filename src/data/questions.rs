@@ -9,13 +9,13 @@ use minijinja::{Environment, ErrorKind, State, UndefinedBehavior, Value};
 use super::rows::{self, Row};
 use super::{Item, Split};
 use crate::error::Error;
-use crate::manifest::{Choices, FileTask};
+use crate::manifest::{Choices, FileTask, Splits};
 
 /// The file that the rows of `split` come from, and whether it is cut in two.
 pub fn file_of_split(task: &FileTask, split: Split) -> (&Path, bool) {
     match (&task.validation, split) {
         (Some(validation), Split::Train | Split::Validation) => (Path::new(validation), false),
-        (validation, _) => (Path::new(&task.test), validation.is_none()),
+        (validation, _) => (Path::new(&task.test), validation.is_none() && task.splits == Splits::HeldOut),
     }
 }
 

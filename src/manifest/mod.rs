@@ -46,7 +46,7 @@ pub use report::Report;
 pub use schema::experiment_schema;
 pub use search::{Search, Stop, Strategy};
 pub use sweep::{Exclude, Sweep};
-pub use task::{Choices, FileTask, Metric, Task, TaskSource, WorldTask, WorldTaskKind};
+pub use task::{Choices, FileTask, Metric, Splits, Task, TaskSource, WorldTask, WorldTaskKind};
 pub use variant::{Block, Gdn, Geometry, Gla, Init, Jet, Variant};
 
 /// One experiment, or a base file that experiments extend.

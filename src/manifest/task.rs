@@ -30,14 +30,16 @@ pub enum TaskSource {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FileTask {
-    /// The rows that guide the search (path relative to the manifest). Without it the rows of `test` are
-    /// cut in two by their digests, and each half serves one split.
+    /// The rows that guide the search (path relative to the manifest); without it `splits` says which do.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "path"))]
     pub validation: Option<String>,
     /// The rows that are reported (path relative to the manifest).
     #[schemars(extend("format" = "path"))]
     pub test: String,
+    /// Which rows guide the search where only those of `test` have labels.
+    #[serde(default)]
+    pub splits: Splits,
     /// The most validation items to take, the first ones; all where it is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_items: Option<usize>,
@@ -53,6 +55,17 @@ pub struct FileTask {
     /// How a choice is made.
     #[serde(default)]
     pub metric: Metric,
+}
+
+/// Which rows guide a search where only one split has labels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Splits {
+    /// The split is cut in two by the digests of its rows: the search never sees what is reported.
+    #[default]
+    HeldOut,
+    /// The whole split serves both, as published results seem to have it: what is reported was selected on.
+    AsPublished,
 }
 
 /// What can follow a prompt.
@@ -77,9 +90,12 @@ pub enum Metric {
 }
 
 impl Task {
-    /// Whether one labelled split is cut in two to serve as both.
-    pub fn is_cut(&self) -> bool {
-        matches!(&self.source, TaskSource::File(file) if file.validation.is_none())
+    /// How one labelled split serves as both; none where each has its own.
+    pub fn shared_split(&self) -> Option<Splits> {
+        match &self.source {
+            TaskSource::File(file) if file.validation.is_none() => Some(file.splits),
+            _ => None,
+        }
     }
 
     /// How a choice is made.

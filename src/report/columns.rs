@@ -66,8 +66,9 @@ tables! {
         validation_opt: f64 => "fraction",
         /// Number of validation items.
         validation_items: u32 => "items",
-        /// Where the validation items come from: `own` where the task has a split for them, `cut` where its one
-        /// labelled split was cut in two by the digests of its rows.
+        /// Where the validation items come from: `own` where the task has a split for them; `held-out` where its one
+        /// labelled split was cut in two; `as-published` where that split served both, so that selection saw what is
+        /// reported.
         splits: String => "",
         /// Number of times the search scored a hybrid.
         evaluations: u64 => "scorings",

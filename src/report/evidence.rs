@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::manifest::Splits;
+
 /// Everything that an experiment's report may say.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evidence {
@@ -58,8 +60,8 @@ pub struct SearchEvidence {
     pub base_validation: f64,
     /// Number of items of the validation split.
     pub validation_items: u32,
-    /// Whether they and the test items were cut from one split.
-    pub is_cut: bool,
+    /// How they and the test items share one split; none where each has its own.
+    pub shared_split: Option<Splits>,
     /// Validation score under which the search stopped; none if it went on to the last layer.
     pub threshold: Option<f64>,
     /// Every candidate that the search scored.

@@ -162,7 +162,7 @@ fn search(variant: &str, task: &str, num_layers: u32) -> SearchEvidence {
         num_layers,
         base_validation,
         validation_items: VALIDATION_ITEMS as u32,
-        is_cut: false,
+        shared_split: None,
         threshold: Some(threshold),
         evaluations: trials.len() as u64,
         trials,

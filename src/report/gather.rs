@@ -152,7 +152,10 @@ fn search(store: &Store, cell: &Cell, result: &SearchResult) -> Result<Option<Se
         num_layers: result.num_layers,
         base_validation: result.base,
         validation_items: result.validation_items,
-        is_cut: matches!(&cell.work, Work::Search(work) if work.task.is_cut()),
+        shared_split: match &cell.work {
+            Work::Search(work) => work.task.shared_split(),
+            _ => None,
+        },
         threshold: result.threshold,
         trials: result
             .trials

@@ -7,6 +7,7 @@ use super::evidence::{
 };
 use super::measures::axes_text;
 use super::paired::p_value;
+use crate::manifest::Splits;
 use crate::stats::wilson;
 
 /// The searches, sorted by model, variant, task and axes.
@@ -63,7 +64,12 @@ fn table1_row(search: &SearchEvidence, confidence: f64) -> Table1Row {
         validation_best: best.validation,
         validation_opt: opt.validation,
         validation_items: search.validation_items,
-        splits: if search.is_cut { "cut" } else { "own" }.to_owned(),
+        splits: match search.shared_split {
+            None => "own",
+            Some(Splits::HeldOut) => "held-out",
+            Some(Splits::AsPublished) => "as-published",
+        }
+        .to_owned(),
         evaluations: search.evaluations,
         key: search.key.clone(),
     }

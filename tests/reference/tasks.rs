@@ -199,4 +199,10 @@ fn an_undivided_file_is_cut_in_two_that_share_no_row() {
     assert_eq!(validation.len() + test.len(), 400);
     assert!(validation.len() > 150 && test.len() > 150, "{} and {}", validation.len(), test.len());
     assert!(validation.iter().all(|prompt| !test.contains(prompt)));
+
+    let published = [r#"tasks.t.source.file.splits="as-published""#.to_owned()];
+    let loaded = load(&folder.path().join("cut.toml"), &published).unwrap();
+    let whole =
+        [Split::Validation, Split::Test].map(|split| items(&loaded.manifest.tasks["t"], split).unwrap());
+    assert_eq!(whole.map(|items| items.len()), [400, 400]);
 }
