@@ -13,8 +13,8 @@ pub(super) struct Batch<'a> {
     /// Tokens of a row.
     time: usize,
     pass: Pass,
-    /// The hidden states before each layer, `[b, t, d]`, as far as they are kept: those before the first
-    /// always.
+    ids: Vec<Vec<u32>>,
+    /// The hidden states after the first layers, `[b, t, d]` each, as far as they are kept.
     kept: Vec<Tensor<3>>,
 }
 
@@ -27,9 +27,8 @@ impl<'a> Batch<'a> {
             ids
         };
         let ids: Vec<Vec<u32>> = rows.iter().map(padded).collect();
-        let device = base.device();
-        let pass = Pass::new(&base.config, rows.len(), time, 0, None, &device);
-        Self { rows, time, pass, kept: vec![base.embed(token_tensor(&ids, &device))] }
+        let pass = Pass::new(&base.config, rows.len(), time, 0, None, &base.device());
+        Self { rows, time, pass, ids, kept: Vec::new() }
     }
 
     /// Tokens, pads included.
@@ -37,27 +36,36 @@ impl<'a> Batch<'a> {
         self.rows.len() * self.time
     }
 
-    /// Forgets the hidden states before the layers after `layer`.
-    pub(super) fn forget_after(&mut self, layer: usize) {
-        self.kept.truncate(layer + 1);
+    /// Forgets the hidden states after `layer` and those that follow.
+    pub(super) fn forget_from(&mut self, layer: usize) {
+        self.kept.truncate(layer);
     }
 
-    /// Keeps the hidden states before every layer up to `depth` of `hybrid`, whose earlier ones are kept.
-    pub(super) fn keep_until(&mut self, depth: usize, hybrid: &Hybrid<'_>) {
-        for layer in self.kept.len() - 1..depth {
-            self.kept.push(hybrid.run(layer..layer + 1, self.kept[layer].clone(), &self.pass));
+    /// Keeps the hidden states after each of the first `depth` layers of `hybrid`, which shares those kept.
+    pub(super) fn keep(&mut self, base: &Decoder, hybrid: &Hybrid<'_>, depth: usize) {
+        for layer in self.kept.len()..depth {
+            self.kept.push(hybrid.run(layer..layer + 1, self.before(base, layer), &self.pass));
         }
     }
 
-    /// Item, choice and log-likelihood of each wanted token under `hybrid`, which shares the kept states.
+    /// The hidden states before `layer`, whose predecessors are kept.
+    fn before(&self, base: &Decoder, layer: usize) -> Tensor<3> {
+        match layer.checked_sub(1) {
+            Some(last) => self.kept[last].clone(),
+            None => base.embed(token_tensor(&self.ids, &base.device())),
+        }
+    }
+
+    /// Item, choice and log-likelihood of each wanted token under `hybrid`, which shares the states kept of
+    /// the first `depth` layers.
     pub(super) fn likelihoods(
         &self,
+        base: &Decoder,
         requests: &Requests,
         hybrid: &Hybrid<'_>,
         depth: usize,
     ) -> Result<Vec<(usize, usize, f64)>> {
-        let start = depth.min(self.kept.len() - 1);
-        let hidden_btd = hybrid.run(start..hybrid.num_layers(), self.kept[start].clone(), &self.pass);
+        let hidden_btd = hybrid.run(depth..hybrid.num_layers(), self.before(base, depth), &self.pass);
         let (mut positions, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
         for (at, &row) in self.rows.iter().enumerate() {
             for target in requests.targets(row) {

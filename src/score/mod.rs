@@ -17,7 +17,7 @@ use crate::store::{ItemScore, ScoreResult};
 /// Tokens that one forward pass takes; bounds memory, changes no score.
 const TOKENS_PER_PASS: usize = 2048;
 
-/// Bytes of hidden states that a scorer keeps at most, besides those before the first layer.
+/// Bytes of hidden states that a scorer keeps at most.
 const KEPT_BYTES: usize = 1 << 30;
 
 /// Scores hybrids of one base on one split, one after another.
@@ -52,8 +52,8 @@ impl<'a> Scorer<'a> {
             .batches
             .par_iter_mut()
             .map(|batch| {
-                batch.keep_until(depth, &from);
-                batch.likelihoods(self.requests, &hybrid, depth)
+                batch.keep(self.base, &from, depth);
+                batch.likelihoods(self.base, self.requests, &hybrid, depth)
             })
             .collect::<Result<_>>()?;
         Ok(self.result(scored.into_iter().flatten()))
@@ -62,7 +62,7 @@ impl<'a> Scorer<'a> {
     /// Forgets the hidden states that `incumbent` does not share.
     fn grow_from(&mut self, incumbent: &Mask) {
         if let Some(layer) = self.incumbent.first_difference(incumbent) {
-            self.batches.iter_mut().for_each(|batch| batch.forget_after(layer as usize));
+            self.batches.iter_mut().for_each(|batch| batch.forget_from(layer as usize));
             self.incumbent = incumbent.clone();
         }
     }
@@ -74,7 +74,7 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    /// Layers whose inputs may be kept.
+    /// Layers whose outputs may be kept.
     fn num_kept_layers(&self) -> usize {
         let tokens: usize = self.batches.iter().map(Batch::num_tokens).sum();
         KEPT_BYTES / (tokens * self.base.config.hidden_size * size_of::<f32>()).max(1)
