@@ -9,6 +9,7 @@ pub mod device;
 pub mod distil;
 pub mod error;
 pub mod files;
+pub mod hub;
 pub mod manifest;
 pub mod model;
 pub mod observer;

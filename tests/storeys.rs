@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, besides itself.
-const STOREYS: [(&str, &[&str]); 24] = [
+const STOREYS: [(&str, &[&str]); 25] = [
     ("error", &[]),
     ("seed", &[]),
     ("stats", &["error"]),
     ("observer", GROUND),
     ("saving", &[]),
     ("files", GROUND),
+    ("hub", GROUND),
     ("manifest", GROUND),
     ("store", GROUND),
     ("device", GROUND),
@@ -21,7 +22,7 @@ const STOREYS: [(&str, &[&str]); 24] = [
     ("optim", MATTER),
     ("sequences", MATTER),
     ("requests", MATTER),
-    ("plan", &["error", "seed", "files", "manifest", "data", "model", "requests", "store"]),
+    ("plan", &["error", "seed", "files", "hub", "manifest", "data", "model", "requests", "store"]),
     ("distil", DEEDS),
     ("score", DEEDS),
     ("search", DEEDS),
@@ -32,8 +33,8 @@ const STOREYS: [(&str, &[&str]); 24] = [
     ("main", EVERYTHING),
 ];
 
-const GROUND: &[&str] = &["error", "seed", "files", "stats", "observer"];
-const WORDS: &[&str] = &["error", "seed", "files", "manifest"];
+const GROUND: &[&str] = &["error", "seed", "files", "stats", "observer", "hub"];
+const WORDS: &[&str] = &["error", "seed", "files", "hub", "manifest"];
 const MATTER: &[&str] = &["error", "seed", "files", "manifest", "ops", "data", "model"];
 const DEEDS: &[&str] = &[
     "error",
@@ -55,6 +56,7 @@ const ALL_BELOW_ACCOUNT: &[&str] = &[
     "seed",
     "files",
     "observer",
+    "hub",
     "manifest",
     "store",
     "device",

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{DeviceChoice, Experiment, print_json, report::write_report};
 use crate::error::{Kind, Result};
-use crate::run::{Context, Progress, Stopper, Summary, run};
+use crate::run::{Context, Digests, Progress, Stopper, Summary, fetch, is_done, run};
 
 /// Do every cell of an experiment that is not done, then write tables and figures.
 ///
@@ -22,15 +22,22 @@ pub struct Sweep {
 
 impl Sweep {
     pub(super) fn run(self) -> Result<u8> {
-        let plan = self.experiment.plan()?;
+        let mut plan = self.experiment.plan()?;
         let store = self.experiment.results.store()?;
         let progress = Progress::new(plan.cells.len(), Stopper::listen()?);
+        let mut hub_files = Digests::new();
+        if !plan.needs.is_empty() && !plan.cells.iter().all(|cell| is_done(&store, cell).unwrap_or(false)) {
+            hub_files = fetch(&plan.needs, &progress)?;
+            // What came is looked at as what was there: whether bases can serve tasks.
+            plan = self.experiment.plan()?;
+        }
         let context = Context {
             store: &store,
             progress: &progress,
             device: self.device.device.open()?,
             device_name: self.device.device.name(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            hub_files,
         };
         let summary = run(&plan, &context)?;
         let written = write_report(&self.experiment, &plan, &store)?;

@@ -1,7 +1,5 @@
 //! Items of a file's rows: templates make each row a prompt, its choices and the right one.
 
-use std::path::Path;
-
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, ErrorKind, State, UndefinedBehavior, Value};
@@ -9,13 +7,14 @@ use minijinja::{Environment, ErrorKind, State, UndefinedBehavior, Value};
 use super::rows::{self, Row};
 use super::{Item, Split};
 use crate::error::Error;
+use crate::hub;
 use crate::manifest::{Choices, FileTask, Splits};
 
 /// The file that the rows of `split` come from, and whether it is cut in two.
-pub fn file_of_split(task: &FileTask, split: Split) -> (&Path, bool) {
+pub fn file_of_split(task: &FileTask, split: Split) -> (&str, bool) {
     match (&task.validation, split) {
-        (Some(validation), Split::Train | Split::Validation) => (Path::new(validation), false),
-        (validation, _) => (Path::new(&task.test), validation.is_none() && task.splits == Splits::HeldOut),
+        (Some(validation), Split::Train | Split::Validation) => (validation, false),
+        (validation, _) => (&task.test, validation.is_none() && task.splits == Splits::HeldOut),
     }
 }
 
@@ -32,19 +31,18 @@ pub(super) fn items(task: &FileTask, split: Split) -> Result<Vec<Item>, Error> {
     let (path, is_cut) = file_of_split(task, split);
     let mut environment = environment();
     let template = Template::new(&mut environment, task)?;
-    let rows = rows::read(path)?.into_iter().enumerate();
+    let rows = rows::read(&hub::local(path)?)?.into_iter().enumerate();
     let owned = rows.filter(|(_, row)| !is_cut || owner(row) == split);
     let items: Vec<Item> = owned
         .take(most.unwrap_or(usize::MAX))
         .map(|(index, row)| {
             template.item(index, split, &row).map_err(|error| {
-                Error::manifest(format!("row {} of `{}` makes no item", index + 1, path.display()))
-                    .because(error)
+                Error::manifest(format!("row {} of `{path}` makes no item", index + 1)).because(error)
             })
         })
         .collect::<Result<_, _>>()?;
     if items.is_empty() && split != Split::Train {
-        return Err(Error::manifest(format!("`{}` has no {split} items", path.display())));
+        return Err(Error::manifest(format!("`{path}` has no {split} items")));
     }
     Ok(items)
 }

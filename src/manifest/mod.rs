@@ -39,7 +39,7 @@ pub use corpus::{Corpus, CorpusSource, WorldCorpus};
 pub use count::Count;
 pub use distil::{Distil, Optimizer};
 pub use load::{Loaded, load};
-pub use model::{Architecture, Model, ModelSource};
+pub use model::{Architecture, HubModel, Model, ModelSource};
 pub use node::Span;
 pub use pretrain::Pretrain;
 pub use report::Report;

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::hub::{Kind, Repo};
+
 /// A base model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -18,8 +20,36 @@ pub enum ModelSource {
     /// A Hugging Face directory (path relative to the manifest): `config.json`,
     /// `model.safetensors` or shards with an index, `tokenizer.json`.
     Path(#[schemars(extend("format" = "path"))] String),
+    /// A repository of the Hugging Face hub with the same files; `dtr sweep` downloads them.
+    Hub(HubModel),
     /// Trained here, on `[corpus]`, as `[pretrain]` says, with this architecture.
     Pretrain(Architecture),
+}
+
+/// A repository of the Hugging Face hub.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct HubModel {
+    /// `OWNER/NAME`.
+    pub repo: String,
+    /// The commit, 40 hex digits. A branch or a tag serves too; the hub is asked then which commit it is now.
+    #[serde(default = "default_revision")]
+    pub revision: String,
+    /// A copy of the repository's `config.json` (path relative to the manifest), so that it can be planned
+    /// before it is downloaded; what is downloaded must say the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "path"))]
+    pub config: Option<String>,
+}
+
+fn default_revision() -> String {
+    "main".to_owned()
+}
+
+impl From<&HubModel> for Repo {
+    fn from(model: &HubModel) -> Self {
+        Self { kind: Kind::Model, id: model.repo.clone(), revision: model.revision.clone() }
+    }
 }
 
 /// The shape of a Llama-style decoder to train.

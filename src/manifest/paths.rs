@@ -1,9 +1,15 @@
-//! Paths that a manifest names, relative to the file that names them.
+//! Paths that a manifest names, relative to the file that names them. Files of the hub have a URI, which is the
+//! same everywhere.
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::hub::Place;
+
 /// `path` as seen from `folder`; a `..` takes back the folder before it, as cargo reads paths.
 pub(super) fn join(folder: &Path, path: &str) -> String {
+    if Place::is_hub(path) {
+        return path.to_owned();
+    }
     let mut joined = PathBuf::new();
     for part in folder.join(path).components() {
         match (part, joined.components().next_back()) {
@@ -33,6 +39,7 @@ mod tests {
             ("experiments", "/models/./mini", "/models/mini"),
             ("experiments", "..", "."),
             ("", "./a.toml", "a.toml"),
+            ("experiments", "hf://datasets/a/b@c/d.parquet", "hf://datasets/a/b@c/d.parquet"),
         ] {
             assert_eq!(join(Path::new(folder), path), joined);
         }

@@ -30,11 +30,13 @@ pub enum TaskSource {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FileTask {
-    /// The rows that guide the search (path relative to the manifest); without it `splits` says which do.
+    /// The rows that guide the search (path relative to the manifest, or `hf://datasets/…`); without it `splits`
+    /// says which do.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "path"))]
     pub validation: Option<String>,
-    /// The rows that are reported (path relative to the manifest).
+    /// The rows that are reported (path relative to the manifest, or
+    /// `hf://datasets/OWNER/NAME@REVISION/FILE` for a file of the Hugging Face hub).
     #[schemars(extend("format" = "path"))]
     pub test: String,
     /// Which rows guide the search where only those of `test` have labels.

@@ -27,6 +27,16 @@ pub struct Base {
 }
 
 impl Base {
+    /// The file of unsharded weights.
+    pub const WEIGHTS: &str = "model.safetensors";
+    /// The file that says which shard holds which tensor.
+    pub const INDEX: &str = "model.safetensors.index.json";
+    /// The files that every base has beside its weights.
+    pub const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
+    /// The files that say more of its tokenizer and of how it is to be sampled, where it has them.
+    pub const OPTIONAL: [&str; 4] =
+        ["tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json"];
+
     /// Reads `config.json`, the weights and `tokenizer.json` of `directory` onto `device`.
     pub fn read(directory: &Path, device: &Device) -> Result<Self> {
         let config = Self::config(directory)?;
@@ -51,6 +61,18 @@ impl Base {
         Tokenizer::read(&directory.join("tokenizer.json"))
     }
 
+    /// Whether `directory` has all files of a base.
+    pub fn is_whole(directory: &Path) -> bool {
+        let has = |name: &&str| directory.join(name).is_file();
+        Self::REQUIRED.iter().all(has)
+            && weight_files(directory).is_ok_and(|files| files.iter().all(|file| file.is_file()))
+    }
+
+    /// The names of the shards that the index in `directory` names.
+    pub fn shards(directory: &Path) -> Result<Vec<String>> {
+        Ok(shards_of(&directory.join(Self::INDEX))?.into_iter().collect())
+    }
+
     /// Digests of the files that decide what the base computes, by file name.
     pub fn digests(directory: &Path) -> Result<BTreeMap<String, Digest>> {
         let mut files = weight_files(directory)?;
@@ -71,8 +93,8 @@ struct Index {
 
 /// The weight files of a Hugging Face directory: one file, or the shards that the index names.
 fn weight_files(directory: &Path) -> Result<Vec<PathBuf>> {
-    let single = directory.join("model.safetensors");
-    let index = directory.join("model.safetensors.index.json");
+    let single = directory.join(Base::WEIGHTS);
+    let index = directory.join(Base::INDEX);
     if single.is_file() {
         return Ok(vec![single]);
     }
@@ -80,7 +102,12 @@ fn weight_files(directory: &Path) -> Result<Vec<PathBuf>> {
         return Err(Error::environment(format!("no weights in `{}`", directory.display()))
             .hint("a base is a directory with `config.json`, `tokenizer.json` and `model.safetensors` (or shards with an index)"));
     }
-    let parsed: Index = serde_json::from_str(&read_to_string(&index)?).map_err(|cause| {
+    Ok(shards_of(&index)?.iter().map(|shard| directory.join(shard)).collect())
+}
+
+/// The shards that an index names, all beside it.
+fn shards_of(index: &Path) -> Result<BTreeSet<String>> {
+    let parsed: Index = serde_json::from_str(&read_to_string(index)?).map_err(|cause| {
         Error::environment(format!("`{}` is not a shard index", index.display())).because(cause)
     })?;
     let shards: BTreeSet<String> = parsed.weight_map.into_values().collect();
@@ -92,7 +119,7 @@ fn weight_files(directory: &Path) -> Result<Vec<PathBuf>> {
             )));
         }
     }
-    Ok(shards.iter().map(|shard| directory.join(shard)).collect())
+    Ok(shards)
 }
 
 /// Tensors of one or more safetensors files, handed out by name.

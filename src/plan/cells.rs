@@ -42,7 +42,7 @@ impl Labels {
 /// Where a base is found when its cells run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BaseSource {
-    /// A Hugging Face directory.
+    /// A Hugging Face directory, in the hub's cache where the base comes from there.
     Directory(PathBuf, ModelIdentity),
     /// The artifact of a pretrain cell.
     Pretrained(Key),

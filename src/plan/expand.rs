@@ -1,9 +1,9 @@
 //! From a manifest to its cells: axes multiplied, exclusions taken out, equal cells joined.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use super::cells::{BaseSource, Cell, Distillation, Labels, Pretraining, Scoring, Searching};
+use super::needs::Needs;
 use super::spec::{CorpusIdentity, ModelIdentity, TaskIdentity};
 use crate::data::Split;
 use crate::error::{Error, Result};
@@ -21,6 +21,8 @@ pub struct Plan {
     pub confidence: f64,
     /// The cells, each once.
     pub cells: Vec<Cell>,
+    /// What they take from the hub.
+    pub needs: Needs,
 }
 
 impl Plan {
@@ -69,11 +71,13 @@ pub fn plan(loaded: &Loaded) -> Result<Plan> {
         name,
         confidence: manifest.report.confidence,
         cells: Vec::new(),
+        needs: Needs::default(),
     };
     let mut digests = Digests::default();
     for axes in combinations(&manifest.sweep.axes) {
         let resolved = loaded.with(&axes)?;
         let axes = axes.into_iter().map(|(key, value)| (key, plain(&value))).collect();
+        plan.needs.add(&resolved)?;
         super::serve::check(loaded, &resolved)?;
         expand(&mut plan, &resolved, &axes, &mut digests)?;
     }
@@ -81,20 +85,21 @@ pub fn plan(loaded: &Loaded) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Identities of bases, read once however many cells share one.
+/// Bases that are not trained here, read once however many cells share one.
 #[derive(Default)]
-struct Digests(BTreeMap<String, ModelIdentity>);
+struct Digests(BTreeMap<String, Option<BaseSource>>);
 
 impl Digests {
-    fn of(&mut self, manifest: &Manifest, model: &str) -> Result<Option<ModelIdentity>> {
+    fn of(&mut self, manifest: &Manifest, model: &str) -> Result<Option<BaseSource>> {
         let definition = &manifest.models[model];
-        let ModelSource::Path(path) = &definition.source else { return Ok(None) };
-        if let Some(identity) = self.0.get(path) {
-            return Ok(Some(identity.clone()));
+        let name = format!("{:?}", definition.source);
+        if let Some(source) = self.0.get(&name) {
+            return Ok(source.clone());
         }
         let identity = ModelIdentity::of(definition)?;
-        self.0.extend(identity.clone().map(|identity| (path.clone(), identity)));
-        Ok(identity)
+        let source = identity.map(|(folder, identity)| BaseSource::Directory(folder, identity));
+        self.0.insert(name, source.clone());
+        Ok(source)
     }
 }
 
@@ -150,21 +155,19 @@ fn base(
     labels: &Labels,
     digests: &mut Digests,
 ) -> Result<BaseSource> {
-    match &manifest.models[&labels.model].source {
-        ModelSource::Path(path) => {
-            let identity = digests.of(manifest, &labels.model)?.expect("a base on disk has digests");
-            Ok(BaseSource::Directory(PathBuf::from(path), identity))
-        }
-        ModelSource::Pretrain(architecture) => {
-            let work = Pretraining {
-                architecture: architecture.clone(),
-                recipe: manifest.pretrain.clone(),
-                corpus: manifest.corpus.clone(),
-            };
-            let cell = Cell::pretrain(work, corpus.clone(), labels.clone())?;
-            Ok(BaseSource::Pretrained(plan.add(cell)))
-        }
+    if let Some(source) = digests.of(manifest, &labels.model)? {
+        return Ok(source);
     }
+    let ModelSource::Pretrain(architecture) = &manifest.models[&labels.model].source else {
+        unreachable!("a base that is not trained here has an identity")
+    };
+    let work = Pretraining {
+        architecture: architecture.clone(),
+        recipe: manifest.pretrain.clone(),
+        corpus: manifest.corpus.clone(),
+    };
+    let cell = Cell::pretrain(work, corpus.clone(), labels.clone())?;
+    Ok(BaseSource::Pretrained(plan.add(cell)))
 }
 
 /// Without variants a base is only scored.

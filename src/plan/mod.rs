@@ -5,6 +5,7 @@
 
 mod cells;
 mod expand;
+mod needs;
 mod reason;
 mod serve;
 mod spec;
@@ -14,7 +15,9 @@ mod tests;
 
 pub use cells::{BaseSource, Cell, Distillation, Labels, Pretraining, Scoring, Searching, Work};
 pub use expand::{Plan, plan};
+pub use needs::Needs;
 pub use reason::{Change, Reason, Status, status};
 pub use spec::{
-    CorpusIdentity, DistilSpec, ModelIdentity, PretrainSpec, ScoreSpec, SearchSpec, TaskIdentity,
+    CorpusIdentity, DistilSpec, FileIdentity, ModelIdentity, PretrainSpec, ScoreSpec, SearchSpec,
+    TaskIdentity,
 };

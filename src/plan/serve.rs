@@ -2,27 +2,33 @@
 //! no room for it, would give scores that mean nothing.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::data::{Split, items};
+use crate::data::{Split, file_of_split, items};
 use crate::error::{Error, Result};
-use crate::manifest::{At, Loaded, Manifest, ModelSource};
+use crate::files::read_to_string;
+use crate::hub::{self, Place};
+use crate::manifest::{At, HubModel, Loaded, Manifest, Model, ModelSource, Task, TaskSource};
 use crate::model::{Base, Config, Tokenizer};
 use crate::requests::Requests;
 
-/// Refuses a sweep with a task that one of its bases on disk cannot serve, and underlines the task.
+/// Refuses a sweep with a task that one of its bases cannot serve, and underlines the task. What is still to be
+/// downloaded is looked at when it is there.
 pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
     let combinations = manifest.sweep.combinations().into_iter();
     let pairs: BTreeSet<(&str, &str)> = combinations.map(|(model, _, task)| (model, task)).collect();
     for model in &manifest.sweep.model {
-        let ModelSource::Path(path) = &manifest.models[model].source else { continue };
-        let (config, tokenizer) = (Base::config(Path::new(path))?, Base::tokenizer(Path::new(path))?);
+        let Some(folder) = folder(&manifest.models[model])? else { continue };
+        let (config, tokenizer) = (Base::config(&folder)?, Base::tokenizer(&folder)?);
         for (index, task) in manifest.sweep.task.iter().enumerate() {
             if !pairs.contains(&(model, task)) {
                 continue;
             }
+            let definition = &manifest.tasks[task];
             for split in [Split::Validation, Split::Test] {
-                let definition = &manifest.tasks[task];
+                if !is_here(definition, split)? {
+                    continue;
+                }
                 let (items, room) = (items(definition, split)?, config.max_positions);
                 let requests = Requests::new(&tokenizer, items, definition.metric(), room);
                 if let Some(why) = obstacle(&config, &tokenizer, requests) {
@@ -35,6 +41,32 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The folder of a base whose configuration and tokenizer can be read now.
+fn folder(model: &Model) -> Result<Option<PathBuf>> {
+    let folder = match &model.source {
+        ModelSource::Path(path) => return Ok(Some(PathBuf::from(path))),
+        ModelSource::Hub(model) => hub::here().folder(&hub::here().pin(&model.into())?),
+        ModelSource::Pretrain(_) => return Ok(None),
+    };
+    let is_here = Base::REQUIRED.iter().all(|name| folder.join(name).is_file());
+    if let (true, ModelSource::Hub(HubModel { config: Some(copy), .. })) = (is_here, &model.source)
+        && Config::parse(&read_to_string(Path::new(copy))?)? != Base::config(&folder)?
+    {
+        return Err(Error::manifest(format!("`{copy}` is not the shape of what was downloaded"))
+            .hint(format!("copy `{}` over it", folder.join("config.json").display())));
+    }
+    Ok(is_here.then_some(folder))
+}
+
+/// Whether a split's rows can be read now, or are still to be downloaded.
+fn is_here(task: &Task, split: Split) -> Result<bool> {
+    let TaskSource::File(task) = &task.source else { return Ok(true) };
+    match Place::read(file_of_split(task, split).0)? {
+        Place::Path(_) => Ok(true),
+        Place::Hub(repo, file) => Ok(hub::here().cached(&hub::here().pin(&repo)?, &file).is_some()),
+    }
 }
 
 /// Why a base cannot serve a split; none if it can.

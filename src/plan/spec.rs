@@ -2,13 +2,14 @@
 //! batch sizes of evaluation are not here.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::data::{Documents, Split, file_of_split, world::WORLD_VERSION};
 use crate::error::Result;
 use crate::files::{Digest, digest_file};
+use crate::hub::{self, Pinned, Place};
 use crate::manifest::{
     Architecture, Choices, Corpus, Distil, Metric, Model, ModelSource, Pretrain, Stop, Strategy, Task,
     TaskSource, Variant, WorldTaskKind,
@@ -16,20 +17,53 @@ use crate::manifest::{
 use crate::model::Base;
 use crate::seed::Seed;
 
-/// A base by content: the digests of its files. A base that is trained here is an input cell instead.
+/// A base by content. A base that is trained here is an input cell instead.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct ModelIdentity {
-    /// Digest of each file that decides what the base computes.
-    pub files: BTreeMap<String, Digest>,
+#[serde(untagged)]
+pub enum ModelIdentity {
+    /// A directory.
+    Files {
+        /// Digest of each file that decides what the base computes.
+        files: BTreeMap<String, Digest>,
+    },
+    /// A repository at a commit, which stands for the content of all its files.
+    Hub(Pinned),
 }
 
 impl ModelIdentity {
-    /// The identity of a model on disk; none for one that is trained here.
-    pub fn of(model: &Model) -> Result<Option<Self>> {
-        match &model.source {
-            ModelSource::Path(path) => Ok(Some(Self { files: Base::digests(Path::new(path))? })),
-            ModelSource::Pretrain(_) => Ok(None),
-        }
+    /// The identity of a model that is not trained here, and the folder that has or will have its files.
+    pub fn of(model: &Model) -> Result<Option<(PathBuf, Self)>> {
+        Ok(match &model.source {
+            ModelSource::Path(path) => {
+                let files = Base::digests(Path::new(path))?;
+                Some((PathBuf::from(path), Self::Files { files }))
+            }
+            ModelSource::Hub(model) => {
+                let pinned = hub::here().pin(&model.into())?;
+                Some((hub::here().folder(&pinned), Self::Hub(pinned)))
+            }
+            ModelSource::Pretrain(_) => None,
+        })
+    }
+}
+
+/// A file by content.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum FileIdentity {
+    /// The digest of a file on this machine.
+    Digest(Digest),
+    /// The URI of a file of the hub at a commit.
+    Uri(String),
+}
+
+impl FileIdentity {
+    /// The identity of a path or a `hf://` URI; nothing is downloaded for it.
+    pub fn of(path: &str) -> Result<Self> {
+        Ok(match Place::read(path)? {
+            Place::Path(path) => Self::Digest(digest_file(&path)?),
+            Place::Hub(repo, file) => Self::Uri(hub::here().pin(&repo)?.uri(&file)),
+        })
     }
 }
 
@@ -66,8 +100,8 @@ pub enum TaskIdentity {
     },
     /// Items of a file's rows.
     File {
-        /// Digest of the file.
-        rows: Digest,
+        /// The file.
+        rows: FileIdentity,
         /// Whether its rows are cut in two.
         is_cut: bool,
         /// Template of the prompt.
@@ -102,7 +136,7 @@ impl TaskIdentity {
             TaskSource::File(source) => {
                 let (path, is_cut) = file_of_split(source, split);
                 Self::File {
-                    rows: digest_file(path)?,
+                    rows: FileIdentity::of(path)?,
                     is_cut,
                     prompt: source.prompt.clone(),
                     choices: source.choices.clone(),

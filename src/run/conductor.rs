@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use burn::tensor::Device;
 
 use super::bases::Bases;
+use super::fetch::Digests;
 use super::perform;
 use super::progress::Progress;
 use crate::error::{Error, Kind, Result};
@@ -23,6 +24,8 @@ pub struct Context<'a> {
     pub device_name: String,
     /// Threads of the processor at work.
     pub threads: usize,
+    /// What was fetched from the hub for this run, for records.
+    pub hub_files: Digests,
 }
 
 impl Context<'_> {
@@ -116,7 +119,8 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
 }
 
-fn is_done(store: &Store, cell: &Cell) -> Result<bool> {
+/// Whether the store has a cell's result.
+pub fn is_done(store: &Store, cell: &Cell) -> Result<bool> {
     Ok(matches!(store.find::<serde_json::Value>(cell.stage, &cell.key)?, Found::Done(_)))
 }
 

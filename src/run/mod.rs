@@ -3,10 +3,12 @@
 
 mod bases;
 mod conductor;
+mod fetch;
 mod perform;
 mod progress;
 mod stop;
 
-pub use conductor::{Context, Summary, run};
+pub use conductor::{Context, Summary, is_done, run};
+pub use fetch::{Digests, fetch};
 pub use progress::Progress;
 pub use stop::Stopper;

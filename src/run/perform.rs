@@ -71,7 +71,10 @@ pub fn conclude<T: Serialize + DeserializeOwned>(
         inputs: cell.inputs.clone(),
         artifacts,
         seconds,
-        provenance: Provenance::here(context.device_name.clone(), context.threads),
+        provenance: Provenance {
+            hub_files: context.hub_files.clone(),
+            ..Provenance::here(context.device_name.clone(), context.threads)
+        },
         outcome,
     };
     match claim.finish(draft)?.outcome {

@@ -1,5 +1,7 @@
 //! Where a result comes from: the program, the machine and the command. Nothing here decides a result.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Which program made a record, on what and how.
@@ -23,6 +25,9 @@ pub struct Provenance {
     pub command: Vec<String>,
     /// The most memory that the process held up to now, in bytes, where the system tells.
     pub peak_memory_bytes: Option<u64>,
+    /// Files of the hub that were checked before the run, by URI, with the digests that the hub names them by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hub_files: BTreeMap<String, String>,
 }
 
 impl Provenance {
@@ -39,6 +44,7 @@ impl Provenance {
             // Lossy: a path that is not UTF-8 is no reason to panic here.
             command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             peak_memory_bytes: peak_memory_bytes(),
+            hub_files: BTreeMap::new(),
         }
     }
 }

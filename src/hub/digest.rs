@@ -1,0 +1,84 @@
+//! The digest by which the hub names a file's content: SHA-256 of large files, git's object id of others.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+
+use crate::error::Result;
+use crate::files::failure;
+
+/// Bytes read at a time.
+const BLOCK: usize = 1 << 20;
+
+/// How a name of the hub was made from a file's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    /// SHA-256 of the bytes.
+    Sha256,
+    /// SHA-1 of git's header and the bytes.
+    GitBlob,
+}
+
+/// The digest of `path` in the scheme of `name`, in hexadecimal; none where `name` is of no known scheme.
+pub(super) fn digest_like(name: &str, path: &Path) -> Result<Option<String>> {
+    let Some(scheme) = scheme_of(name) else { return Ok(None) };
+    let digest = || -> io::Result<String> {
+        let mut file = File::open(path)?;
+        match scheme {
+            Scheme::Sha256 => read_into(Sha256::new(), &mut file),
+            Scheme::GitBlob => {
+                let header = format!("blob {}\0", file.metadata()?.len());
+                read_into(Sha1::new_with_prefix(header), &mut file)
+            }
+        }
+    };
+    digest().map(Some).map_err(|cause| failure("read", path, cause))
+}
+
+fn scheme_of(name: &str) -> Option<Scheme> {
+    let is_hex = name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match name.len() {
+        64 if is_hex => Some(Scheme::Sha256),
+        40 if is_hex => Some(Scheme::GitBlob),
+        _ => None,
+    }
+}
+
+fn read_into<D: Digest>(mut digest: D, file: &mut File) -> io::Result<String> {
+    let mut block = vec![0; BLOCK];
+    loop {
+        match file.read(&mut block)? {
+            0 => break,
+            count => digest.update(&block[..count]),
+        }
+    }
+    let mut text = String::new();
+    for byte in digest.finalize() {
+        write!(text, "{byte:02x}").expect("a string takes all that is written");
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_those_of_git_and_sha256sum() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "hello\n").unwrap();
+        let digest = |name: &str| digest_like(name, &path).unwrap();
+        // `printf 'hello\n' | git hash-object --stdin`, and `sha256sum`.
+        assert_eq!(digest(&"0".repeat(40)).unwrap(), "ce013625030ba8dba906f756967f9e9ca394464a");
+        assert_eq!(
+            digest(&"0".repeat(64)).unwrap(),
+            "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+        );
+        assert_eq!(digest("an etag"), None);
+    }
+}

@@ -1,0 +1,76 @@
+//! A repository at a revision, and at a commit.
+
+use std::fmt;
+
+use hf_hub::RepoType;
+use serde::{Deserialize, Serialize};
+
+/// What a repository holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A model's configuration, weights and tokenizer.
+    Model,
+    /// Rows of data.
+    Dataset,
+}
+
+/// A repository at a branch, a tag or a commit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Repo {
+    /// What it holds.
+    pub kind: Kind,
+    /// `OWNER/NAME`.
+    pub id: String,
+    /// The branch, tag or commit.
+    pub revision: String,
+}
+
+impl Repo {
+    /// Whether the revision is a commit, which never changes.
+    pub fn is_pinned(&self) -> bool {
+        is_commit(&self.revision)
+    }
+
+    pub(super) fn handle(&self) -> hf_hub::Repo {
+        let kind = match self.kind {
+            Kind::Model => RepoType::Model,
+            Kind::Dataset => RepoType::Dataset,
+        };
+        hf_hub::Repo::with_revision(self.id.clone(), kind, self.revision.clone())
+    }
+}
+
+/// A repository at a commit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Pinned {
+    /// What it holds.
+    pub kind: Kind,
+    /// `OWNER/NAME`.
+    pub id: String,
+    /// The commit, 40 hex digits.
+    pub commit: String,
+}
+
+impl Pinned {
+    pub(super) fn handle(&self) -> hf_hub::Repo {
+        Repo { kind: self.kind, id: self.id.clone(), revision: self.commit.clone() }.handle()
+    }
+
+    /// A file's URI in the ecosystem's notation.
+    pub fn uri(&self, file: &str) -> String {
+        format!("{self}/{file}")
+    }
+}
+
+impl fmt::Display for Pinned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let folder = if self.kind == Kind::Dataset { "datasets/" } else { "" };
+        write!(f, "hf://{folder}{}@{}", self.id, self.commit)
+    }
+}
+
+/// Whether `text` is the full name of a commit.
+pub(super) fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}

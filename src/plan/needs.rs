@@ -1,0 +1,48 @@
+//! What an experiment takes from the hub.
+
+use std::collections::BTreeSet;
+
+use crate::error::Result;
+use crate::hub::{self, Pinned, Place};
+use crate::manifest::{Manifest, ModelSource, TaskSource};
+
+/// Models and files of the hub, each at a commit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Needs {
+    /// Bases.
+    pub models: BTreeSet<Pinned>,
+    /// Files of data.
+    pub files: BTreeSet<(Pinned, String)>,
+}
+
+impl Needs {
+    /// Adds what the sweep of `manifest` takes.
+    ///
+    /// # Errors
+    /// When a revision cannot be pinned.
+    pub(super) fn add(&mut self, manifest: &Manifest) -> Result<()> {
+        for model in &manifest.sweep.model {
+            if let ModelSource::Hub(model) = &manifest.models[model].source {
+                self.models.insert(hub::here().pin(&model.into())?);
+            }
+        }
+        for task in &manifest.sweep.task {
+            if let TaskSource::File(task) = &manifest.tasks[task].source {
+                task.validation.iter().chain([&task.test]).try_for_each(|path| self.add_file(path))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_file(&mut self, path: &str) -> Result<()> {
+        if let Place::Hub(repo, file) = Place::read(path)? {
+            self.files.insert((hub::here().pin(&repo)?, file));
+        }
+        Ok(())
+    }
+
+    /// Whether nothing comes from the hub.
+    pub fn is_empty(&self) -> bool {
+        self.models.is_empty() && self.files.is_empty()
+    }
+}

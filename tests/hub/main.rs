@@ -1,0 +1,280 @@
+//! Bases and rows from a hub: a server on this machine speaks its protocol and serves real files, and the
+//! program sweeps over them, also where the connection breaks, a file was changed or may not be read.
+
+mod server;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use server::{COMMIT, Fault, Repos, Server};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A base and rows of the hub, and a cache of its own.
+struct Bench {
+    folder: tempfile::TempDir,
+    server: Server,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Self { folder: tempfile::tempdir().unwrap(), server: Server::start(repos()) };
+        bench.manifest("main", "hf://datasets/lab/rows@main/data/rows.jsonl");
+        bench
+    }
+
+    /// Writes a manifest that scores the base of the hub at `revision` on the rows at `rows`.
+    fn manifest(&self, revision: &str, rows: &str) {
+        let text = format!(
+            r#"name = "hub"
+[models.mini.source.hub]
+repo = "lab/mini"
+revision = "{revision}"
+[tasks.rooms.source.file]
+test = "{rows}"
+splits = "as-published"
+prompt = "{{{{ said }}}} where is the lamp? in the"
+choices = {{ fixed = ["kitchen", "garden"] }}
+label = "room"
+[sweep]
+model = ["mini"]
+task = ["rooms"]
+"#
+        );
+        fs::write(self.path("hub.toml"), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, command: &str) -> Command {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_dtr"));
+        program.arg(command).arg(self.path("hub.toml")).arg("--results").arg(self.path("results"));
+        program.env("HF_HOME", self.path("home")).env("HF_ENDPOINT", &self.server.endpoint);
+        for name in ["HF_TOKEN", "HF_HUB_CACHE", "HF_TOKEN_PATH", "HF_HUB_OFFLINE"] {
+            program.env_remove(name);
+        }
+        program
+    }
+
+    fn sweep(&self) -> Output {
+        self.command("sweep").arg("--json").output().unwrap()
+    }
+
+    fn sweep_well(&self) -> serde_json::Value {
+        let output = self.sweep();
+        assert!(output.status.success(), "{}", said(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// A sweep that must fail for want of something of the machine; what it said, on one line.
+    fn sweep_badly(&self) -> String {
+        let output = self.sweep();
+        assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+        said(&output)
+    }
+
+    /// The cache's folder of the base.
+    fn cache(&self) -> PathBuf {
+        self.path("home/hub/models--lab--mini")
+    }
+
+    fn weights(&self) -> PathBuf {
+        self.cache().join("snapshots").join(COMMIT).join("model.safetensors")
+    }
+
+    /// The record of the one cell.
+    fn record(&self) -> serde_json::Value {
+        let mut records = Vec::new();
+        find(&self.path("results"), "record.json", &mut records);
+        assert_eq!(records.len(), 1);
+        let sealed: serde_json::Value = serde_json::from_slice(&fs::read(&records[0]).unwrap()).unwrap();
+        sealed["body"].clone()
+    }
+}
+
+fn repos() -> Repos {
+    let file =
+        |name: &str| (name.to_owned(), fs::read(Path::new(ROOT).join("models/mini").join(name)).unwrap());
+    let model = ["README.md", "config.json", "model.safetensors", "tokenizer.json"].map(file);
+    let rows: String = [("kitchen", 0), ("garden", 1), ("kitchen", 0)]
+        .iter()
+        .map(|(room, label)| format!("{{\"said\": \"the lamp is in the {room}.\", \"room\": {label}}}\n"))
+        .collect();
+    let rows = BTreeMap::from([("data/rows.jsonl".to_owned(), rows.into_bytes())]);
+    BTreeMap::from([("lab/mini".to_owned(), BTreeMap::from(model)), ("datasets/lab/rows".to_owned(), rows)])
+}
+
+fn find(folder: &Path, name: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => find(&path, name, found),
+            false if path.ends_with(name) => found.push(path),
+            false => {}
+        }
+    }
+}
+
+fn said(output: &Output) -> String {
+    // Messages are wrapped and framed for people.
+    let text = String::from_utf8_lossy(&output.stderr).replace(['│', '×', '\n'], " ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_sweep_takes_base_and_rows_of_the_hub_and_says_which() {
+    let bench = Bench::new();
+    assert_eq!(bench.sweep_well()["done"], 1);
+    let record = bench.record();
+    assert_eq!(record["spec"]["model"]["commit"], COMMIT);
+    assert_eq!(
+        record["spec"]["task"]["rows"],
+        format!("hf://datasets/lab/rows@{COMMIT}/data/rows.jsonl"),
+        "{record:#}"
+    );
+    let weights = format!("hf://lab/mini@{COMMIT}/model.safetensors");
+    assert_eq!(record["provenance"]["hub_files"][&weights].as_str().unwrap().len(), 64);
+    assert_eq!(fs::read(bench.weights()).unwrap(), repos()["lab/mini"]["model.safetensors"]);
+
+    // The same score as from a directory.
+    let local = Bench::new();
+    let rows = local.path("rows.jsonl");
+    fs::write(&rows, &repos()["datasets/lab/rows"]["data/rows.jsonl"]).unwrap();
+    local.manifest("main", &rows.display().to_string());
+    let set = format!("models.mini.source={{ path = \"{ROOT}/models/mini\" }}");
+    let output = local.command("sweep").args(["--set", &set]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(record["outcome"]["done"]["score"].is_f64(), "{record:#}");
+    assert_eq!(local.record()["outcome"], record["outcome"]);
+
+    // Once more, without the hub.
+    let before = bench.server.num_requests();
+    let output = bench.command("sweep").arg("--json").env("HF_HUB_OFFLINE", "1").output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(bench.server.num_requests(), before);
+}
+
+#[test]
+fn a_connection_that_breaks_is_taken_up_where_it_stopped() {
+    let bench = Bench::new();
+    bench.server.misbehave(Fault::Cut { times: 2, after: 1_000_000 });
+    bench.sweep_well();
+    assert_eq!(bench.server.starts(), [0, 1_000_000, 2_000_000]);
+    assert_eq!(fs::read(bench.weights()).unwrap(), repos()["lab/mini"]["model.safetensors"]);
+}
+
+#[test]
+fn a_download_that_is_given_up_is_not_taken_for_whole_and_goes_on_next_time() {
+    let bench = Bench::new();
+    bench.server.misbehave(Fault::Cut { times: usize::MAX, after: 1000 });
+    let said = bench.sweep_badly();
+    assert!(
+        said.contains("model.safetensors` broke off") && said.contains("goes on where it stopped"),
+        "{said}"
+    );
+    assert!(!bench.weights().exists());
+    bench.server.starts();
+    bench.server.misbehave(Fault::None);
+    bench.sweep_well();
+    let starts = bench.server.starts();
+    assert!(starts.len() == 1 && starts[0] >= 1000, "{starts:?}");
+}
+
+#[test]
+fn what_was_changed_or_shortened_on_the_way_is_refused_and_not_kept() {
+    for fault in [Fault::Tampered, Fault::Truncated] {
+        let bench = Bench::new();
+        bench.server.misbehave(fault);
+        let said = bench.sweep_badly();
+        assert!(said.contains("model.safetensors` is damaged"), "{fault:?}: {said}");
+        assert!(!bench.weights().exists());
+        bench.server.misbehave(Fault::None);
+        bench.sweep_well();
+    }
+}
+
+#[test]
+fn a_file_that_was_changed_in_the_cache_is_refused() {
+    let bench = Bench::new();
+    bench.sweep_well();
+    let mut bytes = fs::read(bench.weights()).unwrap();
+    bytes[100_000] ^= 1;
+    fs::write(fs::canonicalize(bench.weights()).unwrap(), bytes).unwrap();
+    fs::remove_dir_all(bench.path("results")).unwrap();
+    let said = bench.sweep_badly();
+    assert!(
+        said.contains("is damaged") && said.contains("hint: remove `") || said.contains("help: remove `"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_gated_repository_asks_for_a_token() {
+    let bench = Bench::new();
+    bench.server.gate("lab/mini", "hf_right");
+    let said_without = bench.sweep_badly();
+    assert!(said_without.contains("(401)") && said_without.contains("set `HF_TOKEN`"), "{said_without}");
+    assert!(said_without.contains(&format!("{}/lab/mini", bench.server.endpoint)), "{said_without}");
+    let output = bench.command("sweep").env("HF_TOKEN", "hf_wrong").output().unwrap();
+    assert!(said(&output).contains("the token may not read it"), "{}", said(&output));
+    let output = bench.command("sweep").env("HF_TOKEN", "hf_right").output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn a_repository_a_revision_or_a_file_that_is_not_there_is_named() {
+    let bench = Bench::new();
+    let rows = "hf://datasets/lab/rows@main/data/rows.jsonl";
+    for (revision, rows, message) in [
+        ("nowhere", rows, "does not have `lab/mini` at revision `nowhere`"),
+        (&"f".repeat(40), rows, "at commit `ffffffff"),
+        ("main", "hf://datasets/lab/none@main/rows.jsonl", "does not have `lab/none` at revision `main`"),
+        ("main", "hf://datasets/lab/rows@main/other.jsonl", "/other.jsonl` hint: check the file's name"),
+    ] {
+        bench.manifest(revision, rows);
+        let said = bench.sweep_badly().replace("help:", "hint:");
+        assert!(said.contains(message), "{message}: {said}");
+    }
+}
+
+#[test]
+fn without_a_connection_what_is_pinned_is_planned_and_what_is_cached_is_used() {
+    let bench = Bench::new();
+    let rows = format!("hf://datasets/lab/rows@{COMMIT}/data/rows.jsonl");
+    let dead = |command: &str, name: &str, value: &str| {
+        bench.command(command).env("HF_ENDPOINT", "http://127.0.0.1:9").env(name, value).output().unwrap()
+    };
+    let unpinned = dead("plan", "HF_HUB_OFFLINE", "1");
+    assert!(said(&unpinned).contains("does not know which commit `main`"), "{}", said(&unpinned));
+    bench.manifest(COMMIT, &rows);
+    let pinned = dead("plan", "HF_HUB_OFFLINE", "0");
+    assert!(pinned.status.success(), "{}", said(&pinned));
+    let swept = dead("sweep", "HF_HUB_OFFLINE", "1");
+    assert!(said(&swept).contains("is not in the cache"), "{}", said(&swept));
+    let swept = dead("sweep", "HF_HUB_OFFLINE", "0");
+    assert!(
+        said(&swept).contains("cannot get") && said(&swept).contains("`HF_ENDPOINT`"),
+        "{}",
+        said(&swept)
+    );
+    bench.sweep_well();
+    fs::remove_dir_all(bench.path("results")).unwrap();
+    assert!(dead("sweep", "HF_HUB_OFFLINE", "1").status.success());
+}
+
+#[test]
+fn a_full_disk_is_named() {
+    let bench = Bench::new();
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(&repos()["lab/mini"]["model.safetensors"]);
+    let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let blobs = bench.cache().join("blobs");
+    fs::create_dir_all(&blobs).unwrap();
+    std::os::unix::fs::symlink("/dev/full", blobs.join(name + ".part")).unwrap();
+    let said = bench.sweep_badly();
+    assert!(said.contains("free disk space"), "{said}");
+    assert!(!bench.weights().exists());
+}

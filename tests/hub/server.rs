@@ -1,0 +1,218 @@
+//! A hub on this machine: it answers as huggingface.co does, from files in memory, and can misbehave.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use sha2::Digest;
+
+/// The commit of every repository here.
+pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// Files of at least this many bytes are kept apart and redirected to, as large files are.
+const LARGE: usize = 64 << 10;
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// The next large answers, this many, break off after this many bytes.
+    Cut { times: usize, after: usize },
+    /// One byte of large files differs.
+    Tampered,
+    /// Large files end early, and the server says that this is all.
+    Truncated,
+}
+
+/// A repository: its kind and name as in a URL (`lab/mini`, `datasets/lab/rows`), and its files.
+pub type Repos = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
+
+#[derive(Default)]
+struct State {
+    repos: Repos,
+    /// The repository that only this token opens.
+    gated: Option<(String, String)>,
+    fault: Option<Fault>,
+    /// First bytes asked for of large files, in order.
+    starts: Vec<usize>,
+    requests: usize,
+}
+
+/// The hub; it answers until the process ends.
+pub struct Server {
+    pub endpoint: String,
+    state: Arc<Mutex<State>>,
+}
+
+impl Server {
+    pub fn start(repos: Repos) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let state = Arc::new(Mutex::new(State { repos, ..State::default() }));
+        let (shared, own) = (state.clone(), endpoint.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (state, endpoint) = (shared.clone(), own.clone());
+                std::thread::spawn(move || answer(stream, &state, &endpoint));
+            }
+        });
+        Self { endpoint, state }
+    }
+
+    pub fn misbehave(&self, fault: Fault) {
+        self.state.lock().unwrap().fault = Some(fault);
+    }
+
+    pub fn gate(&self, repo: &str, token: &str) {
+        self.state.lock().unwrap().gated = Some((repo.to_owned(), token.to_owned()));
+    }
+
+    /// First bytes asked for of large files since the last call, those that only ask for a size left out.
+    pub fn starts(&self) -> Vec<usize> {
+        std::mem::take(&mut self.state.lock().unwrap().starts)
+    }
+
+    pub fn num_requests(&self) -> usize {
+        self.state.lock().unwrap().requests
+    }
+}
+
+struct Request {
+    path: String,
+    token: Option<String>,
+    /// First and, where said, last byte wanted.
+    range: Option<(usize, Option<usize>)>,
+}
+
+fn read(stream: &TcpStream) -> Option<Request> {
+    let mut lines = BufReader::new(stream).lines();
+    let path = lines.next()?.ok()?.split(' ').nth(1)?.to_owned();
+    let mut request = Request { path, token: None, range: None };
+    for line in lines {
+        let line = line.ok()?;
+        let Some((name, value)) = line.split_once(": ") else { break };
+        match name.to_lowercase().as_str() {
+            "authorization" => request.token = value.strip_prefix("Bearer ").map(str::to_owned),
+            "range" => {
+                let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
+                request.range = Some((first.parse().ok()?, last.parse().ok()));
+            }
+            _ => {}
+        }
+    }
+    Some(request)
+}
+
+fn answer(mut stream: TcpStream, state: &Mutex<State>, endpoint: &str) {
+    let Some(request) = read(&stream) else { return };
+    let (head, body, sent) = respond(&request, &mut state.lock().unwrap(), endpoint);
+    // A client that went away is its own affair.
+    let _ = stream.write_all(
+        format!("{head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).as_bytes(),
+    );
+    let _ = stream.write_all(&body[..sent]);
+}
+
+/// Status and headers, the body, and how much of it is sent.
+fn respond(request: &Request, state: &mut State, endpoint: &str) -> (String, Vec<u8>, usize) {
+    state.requests += 1;
+    let plain = |status: &str| (format!("HTTP/1.1 {status}"), Vec::new(), 0);
+    if let Some(digest) = request.path.strip_prefix("/large/") {
+        return large(request, state, digest);
+    }
+    let (repo, rest) = match request.path.strip_prefix("/api/") {
+        Some(path) => match path.split_once("/revision/") {
+            Some((repo, revision)) => (repo.trim_start_matches("models/").to_owned(), Rest::Info(revision)),
+            None => return plain("404 Not Found"),
+        },
+        None => match request.path[1..].split_once("/resolve/") {
+            Some((repo, rest)) => (repo.to_owned(), Rest::File(rest)),
+            None => return plain("404 Not Found"),
+        },
+    };
+    if let Some((gated, token)) = &state.gated
+        && *gated == repo
+        && request.token.as_ref() != Some(token)
+    {
+        return plain(if request.token.is_some() { "403 Forbidden" } else { "401 Unauthorized" });
+    }
+    let Some(files) = state.repos.get(&repo) else { return plain("404 Not Found") };
+    match rest {
+        Rest::Info(revision) if is_known(revision) => {
+            let siblings: Vec<_> =
+                files.keys().map(|name| serde_json::json!({ "rfilename": name })).collect();
+            let body = serde_json::json!({ "sha": COMMIT, "siblings": siblings }).to_string().into_bytes();
+            let sent = body.len();
+            ("HTTP/1.1 200 OK\r\nContent-Type: application/json".to_owned(), body, sent)
+        }
+        Rest::Info(_) => plain("404 Not Found"),
+        Rest::File(rest) => match rest.split_once('/') {
+            Some((revision, name)) if is_known(revision) && files.contains_key(name) => {
+                file(request, &files[name], endpoint)
+            }
+            _ => plain("404 Not Found"),
+        },
+    }
+}
+
+enum Rest<'a> {
+    Info(&'a str),
+    File(&'a str),
+}
+
+fn is_known(revision: &str) -> bool {
+    revision == "main" || revision == COMMIT
+}
+
+fn file(request: &Request, bytes: &[u8], endpoint: &str) -> (String, Vec<u8>, usize) {
+    if bytes.len() >= LARGE {
+        let digest = hex(&sha2::Sha256::digest(bytes));
+        let head = format!(
+            "HTTP/1.1 302 Found\r\nLocation: {endpoint}/large/{digest}\r\nX-Repo-Commit: {COMMIT}\r\nX-Linked-Etag: \"{digest}\"\r\nX-Linked-Size: {}",
+            bytes.len()
+        );
+        return (head, Vec::new(), 0);
+    }
+    let mut named = format!("blob {}\0", bytes.len()).into_bytes();
+    named.extend(bytes);
+    let more = format!("X-Repo-Commit: {COMMIT}\r\nETag: \"{}\"", hex(&sha1::Sha1::digest(&named)));
+    let (head, body) = part(request, bytes, &more);
+    let sent = body.len();
+    (head, body, sent)
+}
+
+fn large(request: &Request, state: &mut State, digest: &str) -> (String, Vec<u8>, usize) {
+    let all = state.repos.values().flat_map(BTreeMap::values);
+    let mut bytes = all.clone().find(|bytes| hex(&sha2::Sha256::digest(bytes)) == digest).unwrap().clone();
+    match state.fault {
+        Some(Fault::Tampered) => bytes[LARGE / 2] ^= 1,
+        Some(Fault::Truncated) => bytes.truncate(LARGE / 2),
+        _ => {}
+    }
+    let (head, body) = part(request, &bytes, "Accept-Ranges: bytes");
+    let mut sent = body.len();
+    if let Some((start, None)) = request.range {
+        state.starts.push(start);
+        if let Some(Fault::Cut { times: times @ 1.., after }) = &mut state.fault {
+            (*times, sent) = (*times - 1, sent.min(*after));
+        }
+    }
+    (head, body, sent)
+}
+
+/// The wanted range of `bytes`, as 206, or all of them.
+fn part(request: &Request, bytes: &[u8], more: &str) -> (String, Vec<u8>) {
+    let Some((first, last)) = request.range else {
+        return (format!("HTTP/1.1 200 OK\r\n{more}"), bytes.to_vec());
+    };
+    let end = last.map_or(bytes.len(), |last| (last + 1).min(bytes.len()));
+    let first = first.min(end);
+    let range = format!("bytes {first}-{}/{}", end.max(1) - 1, bytes.len());
+    (format!("HTTP/1.1 206 Partial Content\r\nContent-Range: {range}\r\n{more}"), bytes[first..end].to_vec())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
