@@ -80,6 +80,8 @@ impl Server {
 }
 
 struct Request {
+    /// Whether only the head of the answer is wanted.
+    head_only: bool,
     path: String,
     token: Option<String>,
     /// First and, where said, last byte wanted.
@@ -88,8 +90,10 @@ struct Request {
 
 fn read(stream: &TcpStream) -> Option<Request> {
     let mut lines = BufReader::new(stream).lines();
-    let path = lines.next()?.ok()?.split(' ').nth(1)?.to_owned();
-    let mut request = Request { path, token: None, range: None };
+    let first = lines.next()?.ok()?;
+    let mut words = first.split(' ');
+    let head_only = words.next()? == "HEAD";
+    let mut request = Request { head_only, path: words.next()?.to_owned(), token: None, range: None };
     for line in lines {
         let line = line.ok()?;
         let Some((name, value)) = line.split_once(": ") else { break };
@@ -112,7 +116,9 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, endpoint: &str) {
     let _ = stream.write_all(
         format!("{head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).as_bytes(),
     );
-    let _ = stream.write_all(&body[..sent]);
+    if !request.head_only {
+        let _ = stream.write_all(&body[..sent]);
+    }
 }
 
 /// Status and headers, the body, and how much of it is sent.
@@ -143,7 +149,9 @@ fn respond(request: &Request, state: &mut State, endpoint: &str) -> (String, Vec
         Rest::Info(revision) if is_known(revision) => {
             let siblings: Vec<_> =
                 files.keys().map(|name| serde_json::json!({ "rfilename": name })).collect();
-            let body = serde_json::json!({ "sha": COMMIT, "siblings": siblings }).to_string().into_bytes();
+            let body = serde_json::json!({ "id": repo, "sha": COMMIT, "siblings": siblings })
+                .to_string()
+                .into_bytes();
             let sent = body.len();
             ("HTTP/1.1 200 OK\r\nContent-Type: application/json".to_owned(), body, sent)
         }
