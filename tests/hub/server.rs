@@ -177,6 +177,8 @@ fn is_known(revision: &str) -> bool {
 fn file(request: &Request, bytes: &[u8], endpoint: &str) -> (String, Vec<u8>, usize) {
     if bytes.len() >= LARGE {
         let digest = hex(&sha2::Sha256::digest(bytes));
+        // Large files are kept on another host.
+        let endpoint = endpoint.replace("127.0.0.1", "localhost");
         let head = format!(
             "HTTP/1.1 302 Found\r\nLocation: {endpoint}/large/{digest}\r\nX-Repo-Commit: {COMMIT}\r\nX-Linked-Etag: \"{digest}\"\r\nX-Linked-Size: {}",
             bytes.len()
