@@ -45,9 +45,18 @@ impl Requests {
         let mut rows: BTreeMap<Vec<u32>, Vec<Target>> = BTreeMap::new();
         for (index, item) in items.iter().enumerate() {
             // Blanks at the end belong to what follows, as the harness has it.
-            let prompt = tokenizer.encode(item.prompt.trim_end(), true)?;
+            let shared = match item.prompts.is_empty() {
+                true => Some(tokenizer.encode(item.prompt.trim_end(), true)?),
+                false => None,
+            };
             for (choice, text) in item.choices.iter().enumerate() {
-                let whole = tokenizer.encode(&format!("{} {text}", item.prompt), true)?;
+                let before = item.prompt_of(choice);
+                let own = match &shared {
+                    Some(_) => Vec::new(),
+                    None => tokenizer.encode(before.trim_end(), true)?,
+                };
+                let prompt = shared.as_ref().unwrap_or(&own);
+                let whole = tokenizer.encode(&format!("{before} {text}"), true)?;
                 if whole.len() <= prompt.len() || prompt.is_empty() {
                     return Err(Error::failed(format!(
                         "choice {choice} of item `{}` has no tokens of its own",

@@ -3,6 +3,7 @@
 //! Text only: which tokens it becomes, and what a score is, are for the storeys above.
 
 mod documents;
+mod jinja;
 mod questions;
 mod rows;
 mod tokenizer;
@@ -29,10 +30,20 @@ pub struct Item {
     pub id: String,
     /// The text before the choice, without a trailing blank.
     pub prompt: String,
+    /// The text before each choice, where choices differ in what they follow; empty where `prompt` serves all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<String>,
     /// The possible continuations, without a leading blank.
     pub choices: Vec<String>,
     /// Index of the right choice.
     pub label: usize,
+}
+
+impl Item {
+    /// The text before a choice.
+    pub fn prompt_of(&self, choice: usize) -> &str {
+        self.prompts.get(choice).unwrap_or(&self.prompt)
+    }
 }
 
 /// The parts of a task, which share no item.

@@ -1,14 +1,15 @@
 //! Items of a file's rows: templates make each row a prompt, its choices and the right one.
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Serde, ValueKind};
-use minijinja::{Environment, ErrorKind, State, UndefinedBehavior, Value};
-
+use super::jinja::Jinja;
 use super::rows::{self, Row};
 use super::{Item, Split};
 use crate::error::Error;
 use crate::hub;
 use crate::manifest::{Choices, FileTask, Splits};
+
+/// The names of a task's templates.
+const PROMPT: &str = "prompt";
+const CONTINUATION: &str = "continuation";
 
 /// The file that the rows of `split` come from, and whether it is cut in two.
 pub fn file_of_split(task: &FileTask, split: Split) -> (&str, bool) {
@@ -29,14 +30,13 @@ pub(super) fn items(task: &FileTask, split: Split) -> Result<Vec<Item>, Error> {
         Split::Test => task.test_items,
     };
     let (path, is_cut) = file_of_split(task, split);
-    let mut environment = environment();
-    let template = Template::new(&mut environment, task)?;
+    let recipe = Recipe { jinja: &jinja(task)?, task };
     let rows = rows::read(&hub::local(path)?)?.into_iter().enumerate();
     let owned = rows.filter(|(_, row)| !is_cut || owner(row) == split);
     let items: Vec<Item> = owned
         .take(most.unwrap_or(usize::MAX))
         .map(|(index, row)| {
-            template.item(index, split, &row).map_err(|error| {
+            recipe.item(index, split, &row).map_err(|error| {
                 Error::manifest(format!("row {} of `{path}` makes no item", index + 1)).because(error)
             })
         })
@@ -56,78 +56,69 @@ fn owner(row: &Row) -> Split {
     }
 }
 
-/// Jinja as Python has it: a trailing newline stays, a missing column is an error, and `strip`, `index` and
-/// the like are there.
-fn environment() -> Environment<'static> {
-    let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
-    environment.set_syntax(syntax.expect("the delimiters are the usual ones"));
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_unknown_method_callback(method);
-    environment
-}
-
-/// Python's methods, that of lists to find a place in them among them.
-fn method(
-    state: &mut State<'_, '_>,
-    value: &Value,
-    name: &str,
-    arguments: &[Value],
-) -> Result<Value, minijinja::Error> {
-    if let (ValueKind::Seq, "index", [wanted]) = (value.kind(), name, arguments) {
-        let place = value.try_iter()?.position(|one| one == *wanted);
-        let missing =
-            || minijinja::Error::new(ErrorKind::InvalidOperation, format!("{wanted} is not in {value}"));
-        return place.map(Value::from).ok_or_else(missing);
-    }
-    minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments)
-}
-
 /// What makes items of rows.
-struct Template<'a> {
-    environment: &'a Environment<'static>,
+struct Recipe<'a> {
+    jinja: &'a Jinja,
     task: &'a FileTask,
 }
 
-/// The prompt's name among templates.
-const PROMPT: &str = "prompt";
-
-impl<'a> Template<'a> {
-    fn new(environment: &'a mut Environment<'static>, task: &'a FileTask) -> Result<Self, Error> {
-        environment
-            .add_template_owned(PROMPT, task.prompt.clone())
-            .map_err(|cause| Error::manifest("the task's `prompt` is not a template").because(cause))?;
-        Ok(Self { environment, task })
-    }
-
+impl Recipe<'_> {
     fn item(&self, index: usize, split: Split, row: &Row) -> Result<Item, Error> {
-        let values = Value::from(Serde(row));
         let failed = |what: &str| {
             let message = format!("its {what} cannot be made");
             move |cause: minijinja::Error| Error::manifest(message).because(cause)
         };
-        let prompt = self.environment.get_template(PROMPT).and_then(|prompt| prompt.render(&values));
-        let prompt = prompt.map_err(failed("prompt"))?;
-        let choices = match &self.task.choices {
-            Choices::Fixed(choices) => choices.clone(),
-            Choices::Each(expression) => self
-                .evaluate(expression, &values)
-                .and_then(|list| list.try_iter()?.map(|choice| Ok(choice.to_string())).collect())
-                .map_err(failed("choices"))?,
+        let choices = self.choices(row).map_err(failed("choices"))?;
+        let each = |template: &str| -> Result<Vec<String>, minijinja::Error> {
+            choices.iter().map(|choice| self.jinja.render(template, row, Some(choice))).collect()
         };
-        let label = self.evaluate(&self.task.label, &values).map_err(failed("label"))?;
+        let by_choice = self.jinja.speaks_of_choice(PROMPT);
+        let (prompt, prompts) = match by_choice {
+            true => (String::new(), each(PROMPT).map_err(failed("prompt"))?),
+            false => (self.jinja.render(PROMPT, row, None).map_err(failed("prompt"))?, Vec::new()),
+        };
+        let label = self.label(row, &choices, failed("label"))?;
+        let choices = match self.task.continuation {
+            Some(_) => each(CONTINUATION).map_err(failed("continuation"))?,
+            None => choices,
+        };
+        Ok(Item { id: format!("{split}/{index:05}"), prompt, prompts, choices, label })
+    }
+
+    fn choices(&self, row: &Row) -> Result<Vec<String>, minijinja::Error> {
+        match &self.task.choices {
+            Choices::Fixed(choices) => Ok(choices.clone()),
+            Choices::Each(expression) => {
+                let list = self.jinja.evaluate(expression, row)?;
+                list.try_iter()?.map(|choice| Ok(choice.to_string())).collect()
+            }
+        }
+    }
+
+    fn label(
+        &self,
+        row: &Row,
+        choices: &[String],
+        failed: impl FnOnce(minijinja::Error) -> Error,
+    ) -> Result<usize, Error> {
+        let label = self.jinja.evaluate(&self.task.label, row).map_err(failed)?;
         let position = match label.as_usize() {
             Some(index) => Some(index).filter(|index| *index < choices.len()),
             None => choices.iter().position(|choice| *choice == label.to_string()),
         };
-        let Some(label) = position else {
-            return Err(Error::manifest(format!("its label {label} is none of its choices {choices:?}")));
-        };
-        let id = format!("{split}/{index:05}");
-        Ok(Item { id, prompt, choices, label })
+        position
+            .ok_or_else(|| Error::manifest(format!("its label {label} is none of its choices {choices:?}")))
     }
+}
 
-    fn evaluate(&self, expression: &str, values: &Value) -> Result<Value, minijinja::Error> {
-        self.environment.compile_expression(expression)?.eval(values)
+/// Reads the templates of a task.
+fn jinja(task: &FileTask) -> Result<Jinja, Error> {
+    let mut jinja = Jinja::new();
+    let named = [(PROMPT, Some(&task.prompt)), (CONTINUATION, task.continuation.as_ref())];
+    for (name, text) in named.into_iter().filter_map(|(name, text)| text.map(|text| (name, text))) {
+        jinja.add(name, text).map_err(|cause| {
+            Error::manifest(format!("the task's `{name}` is not a template")).because(cause)
+        })?;
     }
+    Ok(jinja)
 }

@@ -25,8 +25,8 @@ pub enum TaskSource {
 
 /// A task whose items are rows of files: JSON Lines (`.jsonl`), a JSON list (`.json`) or Parquet (`.parquet`).
 ///
-/// Templates and expressions are Jinja's, with Python's methods of strings, lists and tables; the columns of
-/// a row are their variables. What is scored is the prompt, a blank, and a choice.
+/// Templates and expressions are Jinja's, with Python's methods of strings, lists and tables, and the filters
+/// `regex_replace(PATTERN, TEXT)` and `regex_findall(PATTERN)`; the columns of a row are their variables. What is scored is the prompt, a blank, and a choice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FileTask {
@@ -48,8 +48,13 @@ pub struct FileTask {
     /// The most test items to take, the first ones; all where it is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_items: Option<usize>,
-    /// Template of the prompt, such as `"Question: {{ question }}\nAnswer:"`.
+    /// Template of the prompt, such as `"Question: {{ question }}\nAnswer:"`. Where it speaks of `choice`, each
+    /// choice has a prompt of its own.
     pub prompt: String,
+    /// Template of what is scored after the prompt, where that is not the choice itself: for tasks whose choices
+    /// differ in the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continuation: Option<String>,
     /// What can follow the prompt.
     pub choices: Choices,
     /// Expression of the right choice: its index from 0, or its text.

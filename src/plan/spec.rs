@@ -106,6 +106,9 @@ pub enum TaskIdentity {
         is_cut: bool,
         /// Template of the prompt.
         prompt: String,
+        /// Template of what is scored after it, where that is not the choice.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        continuation: Option<String>,
         /// What can follow it.
         choices: Choices,
         /// Expression of the right choice.
@@ -139,6 +142,7 @@ impl TaskIdentity {
                     rows: FileIdentity::of(path)?,
                     is_cut,
                     prompt: source.prompt.clone(),
+                    continuation: source.continuation.clone(),
                     choices: source.choices.clone(),
                     label: source.label.clone(),
                     metric: source.metric,

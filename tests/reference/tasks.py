@@ -1,8 +1,9 @@
 """What lm-evaluation-harness scores with a small random model on tasks whose items are rows of files.
 
 Writes tests/fixtures/tasks/: a model with a byte-level BPE tokenizer that puts <s> before every text, rows in
-the layouts of ARC, CommonsenseQA and PubMedQA written for this purpose, and expected.json with the
-log-likelihood of every choice and the scores. tests/fixtures/tasks/tasks.toml says the same tasks to dtr.
+the layouts of the paper's twelve tasks written for this purpose, and expected.json with the log-likelihood of
+every choice and the scores. tests/fixtures/tasks/tasks.toml says some of them to dtr, the others are taken from the
+harness's own definitions, and from experiments/base/harness.toml.
 
 With a folder of public data as argument (pubmedqa/ori_pqal.json and test_ground_truth.json,
 commonsenseqa/dev_rand_split.jsonl, arc_challenge/ARC-Challenge-Dev.jsonl) it also writes public.json: the
@@ -14,12 +15,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+import lm_eval
 import torch
 from datasets import Dataset
 from architectures import randomise
 from lm_eval import simple_evaluate
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks._yaml_loader import load_yaml
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -49,6 +52,55 @@ MEDICINE = [
     ("Can hand grip predict recovery after hip surgery?", ["Grip was measured in 61 patients.", "An association was seen in women only."], "maybe"),
     ("Do shorter lists improve recall on wards?", ["Nurses read lists of 5 or 15 items.", "Recall was 92 % and 61 %."], "yes"),
 ]
+
+
+HARNESS = {
+    "hellaswag": [
+        {"activity_label": "Baking bread", "ctx_a": "[header] How to bake [title] Knead the dough [step] Use  warm water.", "ctx_b": "then the BAKER", "endings": ["waits an hour.", " [substeps] throws it away. [title] Start again.", "sings  to it.", "paints it blue."], "label": "0"},
+        {"activity_label": "Rowing", "ctx_a": "Two men sit in a boat.", "ctx_b": "", "endings": ["They row.", "[a] They [b] fly.", "They eat the oars.", "It rains up."], "label": "3"},
+        {"activity_label": " Émile walks", "ctx_a": "A dog follows him", "ctx_b": "éclair in hand, he", "endings": ["runs.", "[[nested] brackets]", "sleeps\n[over\nlines]", "Ends [title]"], "label": "2"},
+    ],
+    "winogrande": [
+        {"sentence": "The trophy did not fit in the case because _ was too large.", "option1": "the trophy", "option2": "the case", "answer": "1"},
+        {"sentence": "Ann asked Mary for help since  _  knew the way, and _ thanked her.", "option1": "Ann", "option2": "Mary", "answer": "2"},
+        {"sentence": "_ is heavier than water, so it sinks.", "option1": "Iron", "option2": "Oil", "answer": "1"},
+    ],
+    "mathqa": [
+        {"Problem": "what is 12 % of 50 ?", "options": "a ) 6 , b ) 60 , c ) 0.6 , d ) 12 , e ) none of these", "correct": "a"},
+        {"Problem": "3 x + 1 = 10 ; x = ?", "options": "a ) 1 , b ) 2 , c ) 3 , d ) 4 , e ) 5", "correct": "c"},
+        {"Problem": "cost of 3 pens at rs . 1,200 each ?", "options": "a ) rs . 3,600 , b ) rs . 3600 , , c ) 1,203 , d ) 400 , e ) 36,00 ,", "correct": "b"},
+    ],
+    "boolq": [
+        {"passage": "Water boils at 100 degrees at sea level.", "question": "does water boil at 100 degrees", "label": 1},
+        {"passage": "Bats are mammals.\nThey fly.", "question": "is a bat a bird", "label": 0},
+    ],
+    "openbookqa": [
+        {"question_stem": "A plant needs", "choices": {"text": ["light", "a radio", "sand", "noise"], "label": ["A", "B", "C", "D"]}, "answerKey": " A"},
+        {"question_stem": "Ice that warms will ", "choices": {"text": ["melt", "burn", "freeze", ""], "label": ["A", "B", "C", "D"]}, "answerKey": "A"},
+    ],
+    "piqa": [
+        {"goal": "To open a jar,", "sol1": "turn the lid.", "sol2": "turn the jar inside out.", "label": 0},
+        {"goal": "How to dry a shirt?", "sol1": "Put it in the lake.", "sol2": "Hang it in the sun", "label": 1},
+    ],
+    "mmlu-econometrics": [
+        {"question": " Which estimator is unbiased? ", "choices": ["OLS", "None", "The second", "A guess"], "answer": 0},
+        {"question": "If two series are both I(1),\nthe residual may be", "choices": ["I(0)", "I(3)", "blue", "π"], "answer": 1},
+    ],
+    "mmlu-marketing": [
+        {"question": "A brand is", "choices": ["a name", "a price", "a shop", "a law"], "answer": 0},
+    ],
+    "arc-easy": [
+        {"question": "Which is hot?", "choices": {"text": ["fire", "ice", "snow"], "label": ["1", "2", "3"]}, "answerKey": "1"},
+    ],
+}
+# The harness's own definitions, by its names where they differ.
+NAMES = {
+    "boolq": "super_glue/boolq/default",
+    "winogrande": "winogrande/default",
+    "mmlu-econometrics": "mmlu/default/mmlu_econometrics",
+    "mmlu-marketing": "mmlu/default/mmlu_marketing",
+    "arc-easy": "arc/arc_easy",
+}
 
 
 def letters(count):
@@ -138,25 +190,35 @@ def write_rows(table, path):
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def own_task(name):
+    """The harness's own definition of a task, whatever it is made of."""
+    path = Path(lm_eval.__file__).parent / "tasks" / f"{NAMES.get(name, f'{name}/{name}')}.yaml"
+    config = load_yaml(path)
+    for key in ["dataset_name", "training_split", "validation_split", "fewshot_split", "fewshot_config", "tag"]:
+        config.pop(key, None)
+    return config
+
+
 def scores(harness, name, task, path):
     table = ConfigurableTask(
         config={
+            "output_type": "multiple_choice",
+            "metric_list": [{"metric": "acc"}, {"metric": "acc_norm"}],
+            **task,
             "task": name,
             "dataset_path": "json",
             "dataset_kwargs": {"data_files": {"test": str(path)}},
             "test_split": "test",
-            "output_type": "multiple_choice",
-            "metric_list": [{"metric": "acc"}, {"metric": "acc_norm"}],
-            **task,
         }
     )
     found = simple_evaluate(model=harness, tasks=[table], num_fewshot=0, log_samples=True, bootstrap_iters=0)
     samples = sorted(found["samples"][name], key=lambda sample: sample["doc_id"])
     results = found["results"][name]
-    print(name, results["acc,none"], results["acc_norm,none"])
+    metrics = {"acc": "acc,none", "acc-norm": "acc_norm,none"}
+    found = {ours: results[theirs] for ours, theirs in metrics.items() if theirs in results}
+    print(name, found)
     return {
-        "acc": results["acc,none"],
-        "acc-norm": results["acc_norm,none"],
+        **found,
         "log-likelihoods": [[float(answer[0]) for answer in sample["filtered_resps"]] for sample in samples],
     }
 
@@ -189,6 +251,9 @@ def main():
 
     harness = HFLM(pretrained=str(FOLDER / "model"), dtype="float32", device="cpu", batch_size=1)
     expected = {name: scores(harness, name, task, FOLDER / f"{name}.jsonl") for name, task in TASKS.items()}
+    for name, table in HARNESS.items():
+        write_rows(table, FOLDER / f"{name}.jsonl")
+        expected[name] = scores(harness, name, own_task(name), FOLDER / f"{name}.jsonl")
     (FOLDER / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
     if len(sys.argv) > 1:
         as_ours = {"arc-challenge": "science", "commonsense-qa": "sense", "pubmedqa": "medicine"}

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::support::{fixture, public_folder};
 use burn::tensor::Device;
 use dtr::data::{Split, items};
-use dtr::manifest::{Loaded, Task, TaskSource, load};
+use dtr::manifest::{Loaded, Metric, Task, TaskSource, load};
 use dtr::model::{Base, Mask};
 use dtr::requests::Requests;
 use dtr::score::Scorer;
@@ -52,19 +52,49 @@ fn check(task: &str, reference: &str, metric: &str) {
     compare(task, &ours, &expected("tasks/expected.json", reference), metric);
 }
 
+/// A task of `experiments/base/harness.toml` with the rows at `path`, all of which judge.
+fn of_the_harness(name: &str, path: &Path) -> Task {
+    let folder = tempfile::tempdir().unwrap();
+    let harness = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/base/harness.toml");
+    let manifest = format!(
+        "extends = [{harness:?}]\nname = \"harness\"\n[sweep]\nmodel = [\"random\"]\ntask = [{name:?}]\n\
+         [models.random]\nsource = {{ path = {:?} }}\n",
+        fixture("tasks/model")
+    );
+    fs::write(folder.path().join("harness.toml"), manifest).unwrap();
+    let set = format!("tasks.{name}.source.file.test={path:?}");
+    let loaded = load(&folder.path().join("harness.toml"), &[set]).unwrap();
+    let mut task = loaded.manifest.tasks[name].clone();
+    let TaskSource::File(file) = &mut task.source else { panic!("a task of files") };
+    file.validation.get_or_insert_default();
+    task
+}
+
+#[test]
+fn every_task_of_the_harness_as_it_defines_it() {
+    for name in [
+        "arc-easy",
+        "boolq",
+        "hellaswag",
+        "mathqa",
+        "mmlu-econometrics",
+        "mmlu-marketing",
+        "openbookqa",
+        "piqa",
+        "winogrande",
+    ] {
+        let task = of_the_harness(name, &fixture(&format!("tasks/{name}.jsonl")));
+        let metric = if task.metric() == Metric::AccNorm { "acc-norm" } else { "acc" };
+        compare(name, &scored(&task), &expected("tasks/expected.json", name), metric);
+    }
+}
+
 /// `experiments/base/harness.toml` on public data, where `DTR_PUBLIC` says where that is.
 #[test]
 fn public_tasks_as_the_harness_has_them() {
     let Some(data) = public_folder("data") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let harness = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/base/harness.toml");
     let names = ["arc-challenge", "commonsense-qa", "pubmedqa"];
-    let manifest = format!(
-        "extends = [{harness:?}]\nname = \"public\"\n[sweep]\nmodel = [\"random\"]\ntask = {names:?}\n\
-         [models.random]\nsource = {{ path = {:?} }}\n",
-        fixture("tasks/model")
-    );
-    fs::write(folder.path().join("public.toml"), manifest).unwrap();
     for (name, rows) in names.into_iter().zip([
         of_choices(&data.join("arc_challenge/ARC-Challenge-Dev.jsonl")),
         of_choices(&data.join("commonsenseqa/dev_rand_split.jsonl")),
@@ -75,11 +105,7 @@ fn public_tasks_as_the_harness_has_them() {
         let count = expected["log-likelihoods"].as_array().unwrap().len();
         let lines: Vec<String> = rows.into_iter().take(count).map(|row| row.to_string()).collect();
         fs::write(&path, lines.join("\n")).unwrap();
-        let set = format!("tasks.{name}.source.file.test={path:?}");
-        let mut task = load(&folder.path().join("public.toml"), &[set]).unwrap().manifest.tasks[name].clone();
-        let TaskSource::File(file) = &mut task.source else { panic!("a task of files") };
-        // All of the rows judge; none guide.
-        file.validation.get_or_insert_default();
+        let task = of_the_harness(name, &path);
         let metric = if name == "arc-challenge" { "acc-norm" } else { "acc" };
         compare(name, &scored(&task), &expected, metric);
     }

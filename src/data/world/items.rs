@@ -140,7 +140,7 @@ fn item(id: String, prompt: String, question: &Question, rng: &mut ChaCha8Rng) -
     choices.shuffle(rng);
     let label = choices.iter().position(|choice| *choice == question.answer);
     let label = label.expect("the answer is among the choices");
-    Item { id, prompt, choices: choices.into_iter().map(str::to_owned).collect(), label }
+    Item { id, prompt, prompts: Vec::new(), choices: choices.into_iter().map(str::to_owned).collect(), label }
 }
 
 fn id(kind: WorldTaskKind, split: Split, index: usize) -> String {
