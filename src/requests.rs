@@ -150,3 +150,82 @@ impl Requests {
         passes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tokenizers::models::bpe::BpeBuilder;
+
+    use super::*;
+    use crate::data::world_tokenizer;
+
+    /// A byte-level BPE that puts `<s>`, token 0, before every text.
+    fn bytes() -> Tokenizer {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        Tokenizer::read(&root.join("tests/fixtures/tasks/model/tokenizer.json")).unwrap()
+    }
+
+    fn item(prompt: &str, choices: &[&str]) -> Item {
+        let choices = choices.iter().map(|choice| (*choice).to_owned()).collect();
+        Item { id: "one".to_owned(), prompt: prompt.to_owned(), prompts: Vec::new(), choices, label: 0 }
+    }
+
+    fn of(item: Item, room: usize) -> Result<Requests> {
+        Requests::new(&bytes(), vec![item], Metric::Acc, room)
+    }
+
+    /// The tokens of a choice, as they are scored.
+    fn scored(requests: &Requests, choice: usize) -> Vec<u32> {
+        let targets = (0..requests.rows().len()).flat_map(|row| requests.targets(row));
+        targets.filter(|target| target.choice == choice).map(|target| target.token).collect()
+    }
+
+    #[test]
+    fn a_text_begins_once_with_what_the_tokenizer_puts_before_it() {
+        let requests = of(item("Water is", &["wet"]), 512).unwrap();
+        let row = &requests.rows()[0];
+        assert_eq!((row[0], row.iter().filter(|token| **token == 0).count()), (0, 1));
+    }
+
+    #[test]
+    fn the_blank_before_a_choice_is_scored_with_it_and_so_are_blanks_at_the_end_of_the_prompt() {
+        let tokens = |text: &str| bytes().encode(text, false).unwrap();
+        assert_eq!(scored(&of(item("Water is", &["wet"]), 512).unwrap(), 0), tokens(" wet"));
+        assert_eq!(scored(&of(item("Water is\n", &["wet"]), 512).unwrap(), 0), tokens("\n wet"));
+        assert_eq!(scored(&of(item("Water is  ", &["wet"]), 512).unwrap(), 0), tokens("   wet"));
+    }
+
+    #[test]
+    fn a_token_that_merges_over_the_boundary_belongs_to_the_prompt() {
+        // `b` and the blank are one token, so that the prompt has as many tokens with the blank as without.
+        let vocab = [("a", 0_u32), ("b", 1), (" ", 2), ("b ", 3)].map(|(text, id)| (text.to_owned(), id));
+        let merges = vec![("b".to_owned(), " ".to_owned())];
+        let bpe = BpeBuilder::new().vocab_and_merges(vocab, merges).build().unwrap();
+        let tokenizer = Tokenizer::from(tokenizers::Tokenizer::new(bpe));
+        let requests = Requests::new(&tokenizer, vec![item("ab", &["a"])], Metric::Acc, 8).unwrap();
+        assert_eq!((requests.rows(), scored(&requests, 0)), (&[vec![0, 3]][..], vec![0]));
+    }
+
+    #[test]
+    fn an_empty_choice_is_its_blank_where_that_is_a_token() {
+        let requests = of(item("Water is", &["wet", ""]), 512).unwrap();
+        assert_eq!(scored(&requests, 1), bytes().encode(" ", false).unwrap());
+        let world = Tokenizer::from(world_tokenizer().unwrap());
+        let none = Requests::new(&world, vec![item("where is the lamp?", &[""])], Metric::Acc, 128);
+        assert!(none.err().unwrap().to_string().contains("choice 0 of item `one` has no tokens of its own"));
+    }
+
+    #[test]
+    fn a_row_that_is_too_long_loses_its_beginning_and_is_counted() {
+        let whole = bytes().encode("Water is very wet", true).unwrap();
+        let room = whole.len() - 3;
+        let requests = of(item("Water is very", &["wet"]), room).unwrap();
+        assert_eq!(requests.rows()[0], whole[2..whole.len() - 1]);
+        assert_eq!(
+            (requests.num_truncated(), scored(&requests, 0)),
+            (1, whole[whole.len() - requests.targets(0).len()..].to_vec())
+        );
+        assert!(of(item("Water is very", &["wet"]), 1).is_err(), "no room for the choice itself");
+    }
+}

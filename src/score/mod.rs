@@ -36,7 +36,16 @@ pub struct Scorer<'a> {
 impl<'a> Scorer<'a> {
     /// A scorer of hybrids of `base` and `twins` on the items of `requests`.
     pub fn new(base: &'a Decoder, twins: Option<&'a Twins>, requests: &'a Requests) -> Self {
-        let batches = requests.passes(TOKENS_PER_PASS).into_iter();
+        Self::in_passes_of(TOKENS_PER_PASS, base, twins, requests)
+    }
+
+    fn in_passes_of(
+        tokens: usize,
+        base: &'a Decoder,
+        twins: Option<&'a Twins>,
+        requests: &'a Requests,
+    ) -> Self {
+        let batches = requests.passes(tokens).into_iter();
         let batches = batches.map(|rows| Batch::new(base, requests, rows)).collect();
         Self { base, twins, requests, incumbent: Mask::none(), batches }
     }

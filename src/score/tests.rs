@@ -3,16 +3,20 @@
 use burn::tensor::Device;
 
 use super::*;
-use crate::data::{Split, items, world_tokenizer};
-use crate::manifest::{Task, TaskSource};
+use crate::data::{Item, Split, items, world_tokenizer};
+use crate::manifest::{Metric, Task, TaskSource};
 use crate::model::tests::{twins, variants};
 use crate::model::{Config, Random, Tokenizer};
 use crate::seed::Seed;
 
-fn requests(tokenizer: &Tokenizer) -> Requests {
+fn recall_items() -> Vec<Item> {
     let world = serde_json::json!({ "kind": "recall", "validation-items": 20 });
     let task = Task { source: TaskSource::World(serde_json::from_value(world).unwrap()) };
-    Requests::new(tokenizer, items(&task, Split::Validation).unwrap(), task.metric(), 128).unwrap()
+    items(&task, Split::Validation).unwrap()
+}
+
+fn requests(tokenizer: &Tokenizer) -> Requests {
+    Requests::new(tokenizer, recall_items(), Metric::Acc, 128).unwrap()
 }
 
 /// A base of four layers over the closed language's words.
@@ -43,5 +47,40 @@ fn hidden_states_kept_of_an_incumbent_change_no_bit_of_a_score() {
             }
         }
         assert_ne!(fresh(&Mask::none()), fresh(&Mask::none().with(0)), "a twin changes likelihoods");
+    }
+}
+
+#[test]
+fn the_size_and_the_order_of_batches_change_no_score() {
+    let tokenizer = Tokenizer::from(world_tokenizer().unwrap());
+    let base = base(&tokenizer);
+    let mut backwards = recall_items();
+    // Short rows among the long ones, so that a pass of several pads.
+    backwards.extend(recall_items().into_iter().map(|item| Item {
+        id: format!("short {}", item.id),
+        prompt: item.prompt.split_once(". ").unwrap().1.to_owned(),
+        ..item
+    }));
+    let forwards = Requests::new(&tokenizer, backwards.clone(), Metric::Acc, 128).unwrap();
+    backwards.reverse();
+    let backwards = Requests::new(&tokenizer, backwards, Metric::Acc, 128).unwrap();
+    for variant in variants() {
+        let twins = twins(&variant, &base);
+        let score = |tokens: usize, requests: &Requests| {
+            let mask = Mask::none().with(1).with(2);
+            let mut scorer = Scorer::in_passes_of(tokens, &base, Some(&twins), requests);
+            let mut items = scorer.score(&Mask::none(), &mask).unwrap().items;
+            items.sort_by(|one, other| one.id.cmp(&other.id));
+            items
+        };
+        let alone = score(1, &forwards);
+        for (tokens, requests) in [(150, &forwards), (4096, &forwards), (400, &backwards)] {
+            for (one, other) in alone.iter().zip(score(tokens, requests)) {
+                assert_eq!((&one.id, one.choice), (&other.id, other.choice));
+                for (one, other) in one.log_likelihoods.iter().zip(&other.log_likelihoods) {
+                    assert!((one - other).abs() < 1e-5, "{one} and {other} in passes of {tokens}");
+                }
+            }
+        }
     }
 }
