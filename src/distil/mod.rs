@@ -64,6 +64,9 @@ fn lesson(base: &Decoder, pupils: &mut [Pupil], batch: &[Vec<u32>], step: u64, t
     let pass = Pass::new(&base.config, batch.len(), batch[0].len(), 0, None, &base.device());
     let lessons = base.lessons(batch, &pass);
     let tracked = pass.tracked();
+    for pupil in pupils.iter_mut().filter(|pupil| step == 0 && pupil.attends(0)) {
+        pupil.calibrate(base, &lessons, &pass);
+    }
     let mut attending: Vec<&mut Pupil> = pupils.iter_mut().filter(|pupil| pupil.attends(step)).collect();
     // Twins share nothing, so they learn side by side on however many threads there are.
     let losses: Vec<Vec<Result<f64>>> = attending

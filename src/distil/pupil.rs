@@ -6,9 +6,10 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::manifest::{Distil, Optimizer, Variant};
+use crate::manifest::{Distil, Init, Optimizer, Variant};
 use crate::model::{
-    Checkpoint, Decoder, LayerIo, Mixer, Pass, Random, Tensors, Tracked, Twins, count_parameters, save,
+    Checkpoint, Decoder, LayerIo, Mixer, Observed, Pass, Random, Tensors, Tracked, Twins, count_parameters,
+    save,
 };
 use crate::ops::mean_squared_error;
 use crate::optim::{AdamW, learning_rate};
@@ -19,6 +20,7 @@ const CURVE_POINTS: u64 = 64;
 
 /// The twins of one variant of one base, learning.
 pub struct Pupil {
+    init: Init,
     lanes: Vec<Lane>,
     progress: Progress,
     recipe: Distil,
@@ -98,6 +100,7 @@ impl Pupil {
             peak: recipe.optimizer.clone(),
         };
         let mut pupil = Self {
+            init: variant.init,
             lanes: twins.layers.into_iter().enumerate().map(lane).collect(),
             progress: Progress::default(),
             recipe: recipe.clone(),
@@ -121,6 +124,17 @@ impl Pupil {
     /// Whether this pupil learns from the batch of `step`.
     pub(super) fn attends(&self, step: u64) -> bool {
         self.failure.is_none() && self.progress.steps == step
+    }
+
+    /// Sets gates and scales from what the base does with its first lessons, where the variant asks for that.
+    pub(super) fn calibrate(&mut self, base: &Decoder, lessons: &[LayerIo], pass: &Pass) {
+        if self.init != Init::Calibrated {
+            return;
+        }
+        for lane in &mut self.lanes {
+            let attention = Observed::new(base.attention(lane.layer), &lessons[lane.layer].input, pass);
+            lane.twin.calibrate(&attention);
+        }
     }
 
     /// The twins that learn side by side.

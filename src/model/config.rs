@@ -131,6 +131,19 @@ impl Config {
         }
     }
 
+    /// The number of parameters of a decoder of this shape.
+    pub fn num_parameters(&self) -> u64 {
+        let (width, heads, groups) = (self.hidden_size, self.num_heads, self.num_kv_heads);
+        let projected = (heads + 2 * groups) * self.head_dim;
+        let attention = projected * width
+            + heads * self.head_dim * width
+            + if self.qkv_bias { projected } else { 0 }
+            + if self.qk_norm { 2 * self.head_dim } else { 0 };
+        let layer = attention + 3 * self.intermediate_size * width + 2 * width;
+        let embeddings = if self.tied_head { 1 } else { 2 } * self.vocab_size * width;
+        (embeddings + self.num_layers * layer + width) as u64
+    }
+
     /// The `config.json` that [`Config::parse`] and transformers read back.
     pub fn to_json(&self) -> Value {
         let architecture = match self.model_type {

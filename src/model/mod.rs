@@ -22,7 +22,7 @@ pub use decoder::{Decoder, Hybrid, LayerIo, State, token_tensor};
 pub use export::{Tensors, export, save};
 pub use import::{Base, Checkpoint};
 pub use mask::Mask;
-pub use mixer::{FullAttention, Linear, Mixer, MixerState, Pass, TwinConfig};
+pub use mixer::{FullAttention, Linear, Mixer, MixerState, Observed, Pass, TwinConfig};
 pub use parameters::{Fill, Make, Parameters, Random, Slot, Tracked, count_parameters};
 pub use tokenizer::Tokenizer;
 pub use twins::Twins;

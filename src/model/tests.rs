@@ -212,3 +212,15 @@ fn the_jet_generator_can_learn() {
     };
     assert!(size("dynamic_conv1d.w2.weight") > 0.0, "random into zero lets the second factor move first");
 }
+
+#[test]
+fn parameters_are_counted_as_they_are_made() {
+    for (bias, norm) in [(false, false), (true, false), (false, true)] {
+        let mut base = decoder(bias, norm);
+        assert_eq!(base.config.num_parameters(), count_parameters(&mut base));
+        for variant in variants() {
+            let each = Mixer::num_twin_parameters(&variant, &base.config);
+            assert_eq!(3 * each, count_parameters(&mut twins(&variant, &base)), "{variant:?}");
+        }
+    }
+}

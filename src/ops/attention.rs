@@ -59,17 +59,20 @@ pub(super) fn attention_by_scores(
     let [batch, heads, time, width] = q_bhtk.dims();
     let [_, groups, keys, _] = k_bgsk.dims();
     let shared = heads / groups;
-    let scale = (width as f64).powf(-0.5);
+    let weights = attention_weights(q_bhtk, k_bgsk, mask);
+    weights.reshape([batch, groups, shared * time, keys]).matmul(v_bgsk).reshape([batch, heads, time, width])
+}
+
+/// `softmax(q kᵀ / sqrt(k))` for `q_bhtk` and `k_bgsk`: how each query divides itself over keys, `[b, h, t, s]`.
+pub fn attention_weights(q_bhtk: Tensor<4>, k_bgsk: Tensor<4>, mask: &CausalMask) -> Tensor<4> {
+    let [batch, heads, time, width] = q_bhtk.dims();
+    let [_, groups, keys, _] = k_bgsk.dims();
     let scores = q_bhtk
-        .mul_scalar(scale)
-        .reshape([batch, groups, shared * time, width])
+        .mul_scalar((width as f64).powf(-0.5))
+        .reshape([batch, groups, heads / groups * time, width])
         .matmul(k_bgsk.transpose())
         .reshape([batch, heads, time, keys]);
-    let weights = softmax(
-        scores.mask_fill(expand_rows(&mask.hidden, [batch, heads, time, keys]), f32::NEG_INFINITY),
-        3,
-    );
-    weights.reshape([batch, groups, shared * time, keys]).matmul(v_bgsk).reshape([batch, heads, time, width])
+    softmax(scores.mask_fill(expand_rows(&mask.hidden, [batch, heads, time, keys]), f32::NEG_INFINITY), 3)
 }
 
 fn expand_rows(mask: &Tensor<4, Bool>, shape: [usize; 4]) -> Tensor<4, Bool> {

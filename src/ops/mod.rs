@@ -22,7 +22,7 @@ mod naive;
 #[cfg(test)]
 mod tests;
 
-pub use attention::{CausalMask, attention};
+pub use attention::{CausalMask, attention, attention_weights};
 pub use conv::{ConvState, dynamic_conv, short_conv};
 pub use delta::{gated_delta, gated_delta_step};
 pub use gla::{gla, gla_step};

@@ -6,6 +6,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::Pass;
+use super::calibrate::{Observed, inverse_softplus};
 use super::parts::{Linear, TwinConfig};
 use crate::error::Result;
 use crate::model::parameters::{Fill, Make, Slot};
@@ -40,6 +41,11 @@ fn draw_dt_bias(rng: &mut ChaCha8Rng) -> f32 {
 }
 
 impl DeltaRule {
+    /// Parameters of the gates.
+    pub(super) fn num_parameters(config: &TwinConfig) -> usize {
+        2 * config.num_heads * config.hidden_size + 2 * config.num_heads
+    }
+
     pub(super) fn new(
         config: &TwinConfig,
         allow_neg_eigval: bool,
@@ -55,6 +61,23 @@ impl DeltaRule {
             beta_scale: if allow_neg_eigval { 2.0 } else { 1.0 },
             config: config.clone(),
         })
+    }
+
+    /// Sets decay and write strength to what [`Observed`] says of each head; the decay starts apart from the
+    /// hidden state.
+    pub(super) fn calibrate(&mut self, attention: &Observed) {
+        let device = attention.x_btd.device();
+        let step: Vec<f32> = attention.decay().iter().map(|&decay| inverse_softplus(decay) as f32).collect();
+        let logit: Vec<f32> = attention
+            .write_strength()
+            .iter()
+            .map(|strength| strength / self.beta_scale)
+            .map(|strength| (strength / (1.0 - strength)).ln() as f32)
+            .collect();
+        self.a_log = self.a_log.zeros_like();
+        self.dt_bias = Tensor::from_data(step.as_slice(), &device);
+        self.a_proj.weight = self.a_proj.weight.zeros_like();
+        self.b_proj.weight = attention.rows_that_say(&logit);
     }
 
     /// Runs the rule over queries `[b, h, t, k]`, keys `[b, g, t, k]` and values `[b, g, t, v]`

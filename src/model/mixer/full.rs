@@ -31,18 +31,22 @@ impl FullAttention {
         })
     }
 
+    /// Rotated queries `[b, h, t, k]` and keys `[b, g, t, k]`, and values `[b, g, t, k]`.
+    pub(super) fn project(&self, x_btd: Tensor<3>, pass: &Pass) -> [Tensor<4>; 3] {
+        let project = &self.projections;
+        let queries = project.query_heads(project.q_proj.forward(x_btd.clone()));
+        let keys = project.key_heads(project.k_proj.forward(x_btd.clone()));
+        let values = project.value_heads(project.v_proj.forward(x_btd));
+        [Rope::apply(queries, &pass.rope), Rope::apply(keys, &pass.rope), values]
+    }
+
     pub(super) fn forward(
         &self,
         x_btd: Tensor<3>,
         pass: &Pass,
         past: Option<MixerState>,
     ) -> (Tensor<3>, MixerState) {
-        let project = &self.projections;
-        let queries = project.query_heads(project.q_proj.forward(x_btd.clone()));
-        let keys = project.key_heads(project.k_proj.forward(x_btd.clone()));
-        let values = project.value_heads(project.v_proj.forward(x_btd));
-        let queries = Rope::apply(queries, &pass.rope);
-        let keys = Rope::apply(keys, &pass.rope);
+        let [queries, keys, values] = self.project(x_btd, pass);
         let (keys, values) = match past {
             Some(MixerState::Cache { keys: k, values: v }) => {
                 (Tensor::cat(vec![k, keys], 2), Tensor::cat(vec![v, values], 2))

@@ -3,6 +3,7 @@
 
 use burn::tensor::{Tensor, activation::silu};
 
+use super::calibrate::Observed;
 use super::delta::DeltaRule;
 use super::full::FullAttention;
 use super::parts::{Projections, Readout, TwinConfig, maybe_rotate};
@@ -32,6 +33,13 @@ pub(super) fn identity_kernels(channels: usize, width: usize) -> Fill {
 }
 
 impl GdnBlock {
+    /// Parameters beyond those of every twin.
+    pub(super) fn num_own_parameters(gdn: &Gdn, config: &TwinConfig) -> usize {
+        let channels = (config.num_heads + config.num_kv_heads) * config.key_dim
+            + config.num_kv_heads * config.value_dim;
+        gdn.conv_size * channels + DeltaRule::num_parameters(config)
+    }
+
     pub(super) fn new(
         gdn: &Gdn,
         config: TwinConfig,
@@ -67,6 +75,12 @@ impl GdnBlock {
         pass: &Pass,
         past: Option<MixerState>,
     ) -> (Tensor<3>, MixerState) {
+        let (output, state) = self.heads(&x_btd, pass, past);
+        (self.readout.forward(output, x_btd), state)
+    }
+
+    /// What the recurrence reads, by head, `[b, h, t, v]`, and the next state.
+    fn heads(&self, x_btd: &Tensor<3>, pass: &Pass, past: Option<MixerState>) -> (Tensor<4>, MixerState) {
         let project = &self.projections;
         let raw = [
             pass.blank(project.q_proj.forward(x_btd.clone())),
@@ -82,8 +96,16 @@ impl GdnBlock {
         let queries = maybe_rotate(project.query_heads(silu(q)), &self.config, pass);
         let keys = maybe_rotate(project.key_heads(silu(k)), &self.config, pass);
         let values = project.value_heads(silu(v));
-        let (output, state) = self.rule.forward(&x_btd, [queries, keys, values], pass, state);
-        (self.readout.forward(output, x_btd), MixerState::Recurrent { state, convs })
+        let (output, state) = self.rule.forward(x_btd, [queries, keys, values], pass, state);
+        (output, MixerState::Recurrent { state, convs })
+    }
+
+    /// Sets gates and scale from what the base's attention does.
+    pub(super) fn calibrate(&mut self, attention: &Observed) {
+        self.rule.calibrate(attention);
+        self.readout.open_gate(attention);
+        let (output, _) = self.heads(&attention.x_btd, &attention.pass, None);
+        self.readout.fit_scale(output, attention);
     }
 
     fn convolve(&self, raw: [Tensor<3>; 3], past: Vec<ConvState>) -> ([Tensor<3>; 3], Vec<ConvState>) {

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Tensor, activation::log_sigmoid};
 
+use super::calibrate::{Observed, inverse_softplus};
 use super::full::FullAttention;
 use super::parts::{Linear, Projections, Readout, TwinConfig, maybe_rotate};
 use super::{MixerState, Pass};
@@ -25,6 +26,12 @@ pub struct GlaBlock {
 }
 
 impl GlaBlock {
+    /// Parameters beyond those of every twin.
+    pub(super) fn num_own_parameters(gla: &Gla, config: &TwinConfig) -> usize {
+        let (rank, keys) = (gla.gate_low_rank_dim, config.num_kv_heads * config.key_dim);
+        rank * config.hidden_size + keys * rank + keys
+    }
+
     pub(super) fn new(
         gla: &Gla,
         config: TwinConfig,
@@ -59,6 +66,12 @@ impl GlaBlock {
         pass: &Pass,
         past: Option<MixerState>,
     ) -> (Tensor<3>, MixerState) {
+        let (output, state) = self.heads(&x_btd, pass, past);
+        (self.readout.forward(output, x_btd), state)
+    }
+
+    /// What the recurrence reads, by head, `[b, h, t, v]`, and the next state.
+    fn heads(&self, x_btd: &Tensor<3>, pass: &Pass, past: Option<MixerState>) -> (Tensor<4>, MixerState) {
         let (project, shared) = (&self.projections, self.config.shared());
         let queries = project.query_heads(project.q_proj.forward(x_btd.clone()));
         let keys = project.key_heads(pass.blank(project.k_proj.forward(x_btd.clone())));
@@ -81,7 +94,26 @@ impl GlaBlock {
             }
             (_, past) => ops::gla(queries, keys, values, decay, past),
         };
-        (self.readout.forward(output, x_btd), MixerState::Recurrent { state, convs: Vec::new() })
+        (output, MixerState::Recurrent { state, convs: Vec::new() })
+    }
+
+    /// Sets gates and scale from what the base's attention does: every key channel forgets as
+    /// [`Observed::decay`] says for the heads that share it, whatever the hidden state.
+    pub(super) fn calibrate(&mut self, attention: &Observed) {
+        let (shared, width) = (self.config.shared(), self.config.key_dim);
+        let bias: Vec<f32> = attention
+            .decay()
+            .chunks(shared)
+            .map(|heads| heads.iter().sum::<f64>() / shared as f64)
+            .map(|decay| -inverse_softplus(decay * self.gate_logit_normalizer) as f32)
+            .flat_map(|bias| std::iter::repeat_n(bias, width))
+            .collect();
+        let device = attention.x_btd.device();
+        self.gate_up.weight = self.gate_up.weight.zeros_like();
+        self.gate_up.bias = Some(Tensor::from_data(bias.as_slice(), &device));
+        self.readout.open_gate(attention);
+        let (output, _) = self.heads(&attention.x_btd, &attention.pass, None);
+        self.readout.fit_scale(output, attention);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use burn::tensor::{Tensor, activation::silu};
 
+use super::calibrate::Observed;
 use super::delta::DeltaRule;
 use super::full::FullAttention;
 use super::gdn::identity_kernels;
@@ -28,7 +29,19 @@ pub struct JetBlock {
     config: TwinConfig,
 }
 
+/// The kernel generator's inner width.
+fn generator_width(jet: &Jet, channels: usize) -> usize {
+    (channels / jet.generator_reduction).max(1)
+}
+
 impl JetBlock {
+    /// Parameters beyond those of every twin.
+    pub(super) fn num_own_parameters(jet: &Jet, config: &TwinConfig) -> usize {
+        let channels = config.num_kv_heads * config.value_dim;
+        let (inner, taps) = (generator_width(jet, channels), channels * jet.conv_size);
+        inner * config.hidden_size + taps * inner + taps + DeltaRule::num_parameters(config)
+    }
+
     pub(super) fn new(
         jet: &Jet,
         config: TwinConfig,
@@ -37,7 +50,7 @@ impl JetBlock {
         name: &str,
     ) -> Result<Self> {
         let channels = config.num_kv_heads * config.value_dim;
-        let inner = (channels / jet.generator_reduction).max(1);
+        let inner = generator_width(jet, channels);
         let (first, second) = (format!("{name}.dynamic_conv1d.w1"), format!("{name}.dynamic_conv1d.w2"));
         Ok(Self {
             projections: Projections::new(&config, source.map(|s| &s.projections), make, name)?,
@@ -69,6 +82,12 @@ impl JetBlock {
         pass: &Pass,
         past: Option<MixerState>,
     ) -> (Tensor<3>, MixerState) {
+        let (output, state) = self.heads(&x_btd, pass, past);
+        (self.readout.forward(output, x_btd), state)
+    }
+
+    /// What the recurrence reads, by head, `[b, h, t, v]`, and the next state.
+    fn heads(&self, x_btd: &Tensor<3>, pass: &Pass, past: Option<MixerState>) -> (Tensor<4>, MixerState) {
         let [batch, time, _] = x_btd.dims();
         let project = &self.projections;
         let (state, conv) = match past {
@@ -85,8 +104,16 @@ impl JetBlock {
         let queries = maybe_rotate(queries, &self.config, pass);
         let keys = maybe_rotate(keys, &self.config, pass);
         let values = project.value_heads(silu(v));
-        let (output, state) = self.rule.forward(&x_btd, [queries, keys, values], pass, state);
-        (self.readout.forward(output, x_btd), MixerState::Recurrent { state, convs: vec![conv] })
+        let (output, state) = self.rule.forward(x_btd, [queries, keys, values], pass, state);
+        (output, MixerState::Recurrent { state, convs: vec![conv] })
+    }
+
+    /// Sets gates and scale from what the base's attention does.
+    pub(super) fn calibrate(&mut self, attention: &Observed) {
+        self.rule.calibrate(attention);
+        self.readout.open_gate(attention);
+        let (output, _) = self.heads(&attention.x_btd, &attention.pass, None);
+        self.readout.fit_scale(output, attention);
     }
 }
 

@@ -3,6 +3,7 @@
 //! All share one contract: normalised hidden states in, the block's output (after its output
 //! projection) out, and a state beside the KV cache that a later pass continues from.
 
+mod calibrate;
 mod delta;
 mod full;
 mod gdn;
@@ -12,6 +13,7 @@ mod parts;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+pub use calibrate::Observed;
 pub use full::FullAttention;
 pub use gdn::GdnBlock;
 pub use gla::GlaBlock;
@@ -25,6 +27,7 @@ use crate::manifest::{Block, Init, Variant};
 use crate::ops::{CausalMask, ConvState, Rope};
 
 /// What all layers of one forward pass share.
+#[derive(Clone)]
 pub struct Pass {
     /// Tokens of earlier passes.
     pub past: usize,
@@ -145,7 +148,7 @@ impl Mixer {
         let twin = TwinConfig::new(&variant.geometry, config);
         twin.check(config)?;
         let source = match variant.init {
-            Init::Copy => {
+            Init::Copy | Init::Calibrated => {
                 twin.require_base_geometry(config)?;
                 Some(base)
             }
@@ -156,6 +159,27 @@ impl Mixer {
             Block::Gdn(gdn) => Self::Gdn(GdnBlock::new(gdn, twin, source, make, name)?),
             Block::Jet(jet) => Self::Jet(JetBlock::new(jet, twin, source, make, name)?),
         })
+    }
+
+    /// The number of parameters of one twin of `variant` for a base of `config`'s shape.
+    pub fn num_twin_parameters(variant: &Variant, config: &Config) -> u64 {
+        let twin = TwinConfig::new(&variant.geometry, config);
+        let own = match &variant.block {
+            Block::Gla(gla) => GlaBlock::num_own_parameters(gla, &twin),
+            Block::Gdn(gdn) => GdnBlock::num_own_parameters(gdn, &twin),
+            Block::Jet(jet) => JetBlock::num_own_parameters(jet, &twin),
+        };
+        (twin.num_shared_parameters() + own) as u64
+    }
+
+    /// Sets a twin's gates and scale from what the base's attention does; see [`Init::Calibrated`].
+    pub fn calibrate(&mut self, attention: &Observed) {
+        match self {
+            Self::Full(_) => unreachable!("a twin is linear"),
+            Self::Gla(block) => block.calibrate(attention),
+            Self::Gdn(block) => block.calibrate(attention),
+            Self::Jet(block) => block.calibrate(attention),
+        }
     }
 
     /// Mixes the tokens of `x_btd`, continuing from `state` and leaving the next state in it.

@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::Pass;
+use super::calibrate::Observed;
 use super::full::FullAttention;
 use crate::error::{Error, Result};
 use crate::manifest::Geometry;
@@ -112,6 +113,18 @@ impl TwinConfig {
     /// Query heads that share a key/value head.
     pub fn shared(&self) -> usize {
         self.num_heads / self.num_kv_heads
+    }
+
+    /// Parameters of projections and readout, which every kind of twin has.
+    pub(super) fn num_shared_parameters(&self) -> usize {
+        let (keys, values) = (self.num_kv_heads * self.key_dim, self.num_kv_heads * self.value_dim);
+        let (queries, read) = (self.num_heads * self.key_dim, self.num_heads * self.value_dim);
+        let projected = queries + keys + values;
+        let gates = if self.output_gate { 2 } else { 1 };
+        self.hidden_size * (projected + gates * read)
+            + self.value_dim
+            + if self.qkv_bias { projected } else { 0 }
+            + if self.qk_norm { 2 * self.key_dim } else { 0 }
     }
 
     /// Epsilon of the norms, the base's own.
@@ -245,6 +258,9 @@ pub fn maybe_rotate(x_bhtk: Tensor<4>, config: &TwinConfig, pass: &Pass) -> Tens
     if config.rope { Rope::apply(x_bhtk, &pass.rope) } else { x_bhtk }
 }
 
+/// What a gate reads where it lets everything through: `swish(1.278) = 1`.
+const OPEN: f32 = 1.278_465;
+
 /// A twin's way out: RMSNorm per head, swish gate, output projection.
 #[derive(Clone)]
 pub struct Readout {
@@ -284,8 +300,29 @@ impl Readout {
 
     /// The block's output from the heads' `o_bhtv` and the hidden states `x_btd`.
     pub fn forward(&self, o_bhtv: Tensor<4>, x_btd: Tensor<3>) -> Tensor<3> {
+        self.o_proj.forward(self.gated(o_bhtv, x_btd))
+    }
+
+    /// The heads before the output projection, `[b, t, h·v]`.
+    fn gated(&self, o_bhtv: Tensor<4>, x_btd: Tensor<3>) -> Tensor<3> {
         let gate = self.g_proj.as_ref().map(|gate| split_heads(gate.forward(x_btd), self.num_heads));
-        self.o_proj.forward(merge_heads(gated_rms_norm(o_bhtv, gate, &self.o_norm, self.norm_epsilon)))
+        merge_heads(gated_rms_norm(o_bhtv, gate, &self.o_norm, self.norm_epsilon))
+    }
+
+    /// Starts the gate open: about 1 everywhere.
+    pub(super) fn open_gate(&mut self, attention: &Observed) {
+        if let Some(gate) = &mut self.g_proj {
+            gate.weight = attention.rows_that_say(&vec![OPEN; gate.weight.dims()[0]]);
+        }
+    }
+
+    /// Scales each head's columns of the output projection so that the heads fit the base's best.
+    pub(super) fn fit_scale(&mut self, o_bhtv: Tensor<4>, attention: &Observed) {
+        let heads = self.gated(o_bhtv, attention.x_btd.clone());
+        let scale = attention.fit(heads, self.num_heads);
+        let [out, columns] = self.o_proj.weight.dims();
+        let weight = self.o_proj.weight.clone().reshape([out, self.num_heads, columns / self.num_heads]);
+        self.o_proj.weight = (weight * scale.reshape([1, self.num_heads, 1])).reshape([out, columns]);
     }
 
     /// Visits gate, norm and output projection.
