@@ -160,10 +160,10 @@ fn a_sweep_is_done_once_and_remembered() {
 
     // Another task takes the twins as they are.
     let task = bench.dtr("plan", &["--json", "--set", r#"sweep.task=["recall", "facts", "topic"]"#]);
-    let cells: Vec<serde_json::Value> = serde_json::from_slice(&task.stdout).unwrap();
-    let to_do =
-        |stage: &str| cells.iter().filter(|cell| cell["stage"] == stage && cell["status"] != "done").count();
-    assert_eq!((to_do("distil"), to_do("search")), (0, 2));
+    let plan: serde_json::Value = serde_json::from_slice(&task.stdout).unwrap();
+    assert_eq!(plan["to-do"]["cells"], serde_json::json!({ "search": 2 }));
+    // The base, four rounds and three test scores, for each of the two.
+    assert_eq!(plan["to-do"]["evaluations_at_most"], 2 * (1 + 4 + 3 + 2 + 1 + 3));
 }
 
 #[test]

@@ -1,12 +1,12 @@
-//! `dtr plan`: the cells of an experiment, and why each would run.
+//! `dtr plan`: the cells of an experiment, why each would run, and what they will cost.
 
 use clap::Args;
 
 use super::{Experiment, print_json};
 use crate::error::Result;
-use crate::plan::{Cell, Reason, Status, status};
+use crate::plan::{Cell, Estimate, Memory, Reason, Status, plan, status};
 
-/// Show the cells of an experiment, and why each would run.
+/// Show the cells of an experiment, why each would run, and what they will cost.
 #[derive(Args)]
 pub struct PlanCommand {
     #[command(flatten)]
@@ -18,23 +18,79 @@ pub struct PlanCommand {
 
 impl PlanCommand {
     pub(super) fn run(self) -> Result<u8> {
-        let plan = self.experiment.plan()?;
+        let loaded = self.experiment.load()?;
+        let plan = plan(&loaded)?;
         let store = self.experiment.results.store()?;
         let statuses = status(&plan, &store)?;
-        let rows = plan.cells.iter().zip(&statuses);
+        let rows: Vec<_> = plan.cells.iter().zip(&statuses).collect();
+        let is_to_do = |cell: &Cell| {
+            rows.iter().any(|(one, (status, _))| one.key == cell.key && *status != Status::Done)
+        };
+        let estimate = Estimate::of(&plan, &loaded.manifest, is_to_do)?;
         if self.json {
             let cells: Vec<_> =
-                rows.map(|(cell, (status, reason))| json(cell, *status, reason.as_ref())).collect();
-            print_json(&cells);
+                rows.iter().map(|(cell, (status, reason))| json(cell, *status, reason.as_ref())).collect();
+            print_json(&serde_json::json!({ "cells": cells, "to-do": estimate }));
             return Ok(0);
         }
-        for (cell, (status, reason)) in rows {
+        for (cell, (status, reason)) in &rows {
             println!("{:<8} {}  {}", word(*status), cell.key.short(), cell.line());
             if let Some(reason) = reason {
                 println!("         {}", reason.line());
             }
         }
+        tell(&estimate);
         Ok(0)
+    }
+}
+
+/// Prints what is to be done, in numbers.
+fn tell(estimate: &Estimate) {
+    let cells: Vec<String> = estimate.cells.iter().map(|(stage, count)| format!("{count} {stage}")).collect();
+    if cells.is_empty() {
+        return;
+    }
+    println!("\nto do        {}", cells.join(", "));
+    println!("evaluations  {} at most", estimate.evaluations_at_most);
+    println!("distil       {} tokens", grouped(estimate.distil_tokens));
+    if estimate.download_bytes > 0 || estimate.download_files > 0 {
+        let files = match estimate.download_files {
+            0 => String::new(),
+            count => format!(", and {count} files of rows and text"),
+        };
+        println!("download     {} of weights{files}", size(estimate.download_bytes));
+    }
+    for (model, Memory { distil_bytes, search_bytes }) in &estimate.memory {
+        println!(
+            "memory       {model}: {} to distil, {} to search, and what a pass needs beside",
+            size(*distil_bytes),
+            size(*search_bytes)
+        );
+    }
+    for model in &estimate.unknown {
+        println!(
+            "unknown      {model}: its shape, before it is downloaded (name a `config` beside its `repo`)"
+        );
+    }
+}
+
+/// A number with its thousands parted.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let parts: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|part| str::from_utf8(part).expect("digits are ASCII"))
+        .collect();
+    parts.join(",")
+}
+
+/// Bytes as people read them.
+fn size(bytes: u64) -> String {
+    match bytes as f64 / f64::from(1 << 30) {
+        large if large >= 1.0 => format!("{large:.1} GiB"),
+        small => format!("{:.1} MiB", small * 1024.0),
     }
 }
 

@@ -104,6 +104,11 @@ fn broken_off(asked: Asked<'_>) -> Error {
         .hint("run the same command again: it goes on where it stopped")
 }
 
+/// Whether the hub was not reached at all.
+pub(super) fn is_of_the_connection(cause: &ApiError) -> bool {
+    matches!(cause, ApiError::RequestError(cause) if !matches!(**cause, ureq::Error::StatusCode(_)))
+}
+
 fn is_of_the_disk(kind: ErrorKind) -> bool {
     matches!(
         kind,

@@ -12,6 +12,7 @@ mod repo;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use hf_hub::Cache;
@@ -36,6 +37,8 @@ pub struct Hub {
     token: Option<String>,
     is_offline: bool,
     commits: Mutex<BTreeMap<Repo, String>>,
+    /// Whether it was asked in vain.
+    is_unreachable: AtomicBool,
 }
 
 /// The hub that the environment names.
@@ -64,7 +67,14 @@ impl Hub {
     /// A hub at `endpoint` with a cache in `folder`.
     fn new(endpoint: String, folder: PathBuf, token: Option<String>, is_offline: bool) -> Self {
         let endpoint = endpoint.trim_end_matches('/').to_owned();
-        Self { endpoint, cache: Cache::new(folder), token, is_offline, commits: Mutex::default() }
+        Self {
+            endpoint,
+            cache: Cache::new(folder),
+            token,
+            is_offline,
+            commits: Mutex::default(),
+            is_unreachable: AtomicBool::default(),
+        }
     }
 
     fn from_environment() -> Self {
@@ -89,22 +99,49 @@ impl Hub {
     /// The commit that a repository's revision stands for now; a full commit stands for itself.
     ///
     /// # Errors
-    /// When the hub cannot be asked, does not know it, or may not be asked and it was never pinned here.
+    /// When the hub does not know it, cannot be asked, or may not be asked and it was never pinned here.
     pub fn pin(&self, repo: &Repo) -> Result<Pinned> {
-        let pinned = |commit: String| Pinned { kind: repo.kind, id: repo.id.clone(), commit };
-        if repo.is_pinned() {
-            return Ok(pinned(repo.revision.clone()));
+        self.commit(repo)?.map(|commit| repo.at(commit))
+    }
+
+    /// The commit as [`Hub::pin`] finds it, or the revision's own name where the hub cannot be asked: enough to plan
+    /// with, and refused by whatever would run it.
+    ///
+    /// # Errors
+    /// When the hub does not know the revision.
+    pub fn name(&self, repo: &Repo) -> Result<Pinned> {
+        let commit = match self.is_unreachable.load(Ordering::Relaxed) && self.known(repo).is_none() {
+            true => repo.revision.clone(),
+            false => self.commit(repo)?.unwrap_or_else(|_| {
+                self.is_unreachable.store(true, Ordering::Relaxed);
+                repo.revision.clone()
+            }),
+        };
+        Ok(repo.at(commit))
+    }
+
+    /// The commit that needs no asking.
+    fn known(&self, repo: &Repo) -> Option<String> {
+        match repo.is_pinned() {
+            true => Some(repo.revision.clone()),
+            false => self.commits.lock().expect("no holder of this lock panics").get(repo).cloned(),
         }
-        let known = self.commits.lock().expect("no holder of this lock panics").get(repo).cloned();
-        if let Some(commit) = known {
-            return Ok(pinned(commit));
+    }
+
+    /// The commit of a revision; inside, why the hub could not be asked for it.
+    fn commit(&self, repo: &Repo) -> Result<Result<String>> {
+        if let Some(commit) = self.known(repo) {
+            return Ok(Ok(commit));
         }
         let commit = match self.is_offline {
-            true => self.remembered(repo)?,
+            true => self.remembered(repo),
             false => self.ask(repo)?,
         };
-        self.commits.lock().expect("no holder of this lock panics").insert(repo.clone(), commit.clone());
-        Ok(pinned(commit))
+        if let Ok(commit) = &commit {
+            let mut commits = self.commits.lock().expect("no holder of this lock panics");
+            commits.insert(repo.clone(), commit.clone());
+        }
+        Ok(commit)
     }
 
     /// The commit that the cache has for a revision.
@@ -120,10 +157,16 @@ impl Hub {
         })
     }
 
-    /// The commit that the hub has for a revision, kept for when it may not be asked.
-    fn ask(&self, repo: &Repo) -> Result<String> {
-        let info = self.api()?.repo(repo.handle()).info();
-        let info = info.map_err(|cause| self.failure(Asked::Revision(repo), cause))?;
+    /// The commit that the hub has for a revision, kept for when it may not be asked; inside, why it could not be
+    /// reached.
+    fn ask(&self, repo: &Repo) -> Result<Result<String>> {
+        let info = match self.api()?.repo(repo.handle()).info() {
+            Ok(info) => info,
+            Err(cause) if failure::is_of_the_connection(&cause) => {
+                return Ok(Err(self.failure(Asked::Revision(repo), cause)));
+            }
+            Err(cause) => return Err(self.failure(Asked::Revision(repo), cause)),
+        };
         if !repo::is_commit(&info.sha) {
             return Err(Error::environment(format!(
                 "`{}` names `{}` as a commit of `{}`, which is none",
@@ -132,7 +175,7 @@ impl Hub {
         }
         let kept = self.cache.repo(repo.handle()).create_ref(&info.sha);
         kept.map_err(|cause| crate::files::failure("write in", self.cache.path(), cause))?;
-        Ok(info.sha)
+        Ok(Ok(info.sha))
     }
 
     /// The folder that holds a commit's files once they are downloaded.

@@ -32,6 +32,11 @@ impl Repo {
         is_commit(&self.revision)
     }
 
+    /// This repository at `commit`.
+    pub(super) fn at(&self, commit: String) -> Pinned {
+        Pinned { kind: self.kind, id: self.id.clone(), commit }
+    }
+
     pub(super) fn handle(&self) -> hf_hub::Repo {
         let kind = match self.kind {
             Kind::Model => RepoType::Model,
@@ -48,13 +53,18 @@ pub struct Pinned {
     pub kind: Kind,
     /// `OWNER/NAME`.
     pub id: String,
-    /// The commit, 40 hex digits.
+    /// The commit, 40 hex digits; a revision's own name in a plan for which the hub could not be asked.
     pub commit: String,
 }
 
 impl Pinned {
+    /// The repository at this commit as its revision.
+    pub fn repo(&self) -> Repo {
+        Repo { kind: self.kind, id: self.id.clone(), revision: self.commit.clone() }
+    }
+
     pub(super) fn handle(&self) -> hf_hub::Repo {
-        Repo { kind: self.kind, id: self.id.clone(), revision: self.commit.clone() }.handle()
+        self.repo().handle()
     }
 
     /// A file's URI in the ecosystem's notation.

@@ -82,6 +82,13 @@ pub struct Distillation {
     pub corpus: Corpus,
 }
 
+impl Distillation {
+    /// Whether one teacher's forward serves both.
+    pub fn learns_with(&self, other: &Self) -> bool {
+        self.base == other.base && self.recipe == other.recipe && self.corpus == other.corpus
+    }
+}
+
 /// Scoring one mask on one split.
 #[derive(Clone, Debug)]
 pub struct Scoring {

@@ -4,6 +4,7 @@
 //! nothing is asked of the store; [`reason`] compares with what the store remembers.
 
 mod cells;
+mod estimate;
 mod expand;
 mod needs;
 mod reason;
@@ -14,6 +15,7 @@ mod spec;
 mod tests;
 
 pub use cells::{BaseSource, Cell, Distillation, Labels, Pretraining, Scoring, Searching, Work};
+pub use estimate::{Estimate, Memory};
 pub use expand::{Plan, plan};
 pub use needs::Needs;
 pub use reason::{Change, Reason, Status, status};

@@ -19,11 +19,11 @@ impl Needs {
     /// Adds what the sweep of `manifest` takes.
     ///
     /// # Errors
-    /// When a revision cannot be pinned.
+    /// When the hub does not know a revision.
     pub(super) fn add(&mut self, manifest: &Manifest) -> Result<()> {
         for model in &manifest.sweep.model {
             if let ModelSource::Hub(model) = &manifest.models[model].source {
-                self.models.insert(hub::here().pin(&model.into())?);
+                self.models.insert(hub::here().name(&model.into())?);
             }
         }
         for task in &manifest.sweep.task {
@@ -36,7 +36,7 @@ impl Needs {
 
     fn add_file(&mut self, path: &str) -> Result<()> {
         if let Place::Hub(repo, file) = Place::read(path)? {
-            self.files.insert((hub::here().pin(&repo)?, file));
+            self.files.insert((hub::here().name(&repo)?, file));
         }
         Ok(())
     }

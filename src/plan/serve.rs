@@ -47,7 +47,7 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
 fn folder(model: &Model) -> Result<Option<PathBuf>> {
     let folder = match &model.source {
         ModelSource::Path(path) => return Ok(Some(PathBuf::from(path))),
-        ModelSource::Hub(model) => hub::here().folder(&hub::here().pin(&model.into())?),
+        ModelSource::Hub(model) => hub::here().folder(&hub::here().name(&model.into())?),
         ModelSource::Pretrain(_) => return Ok(None),
     };
     let is_here = Base::REQUIRED.iter().all(|name| folder.join(name).is_file());
@@ -65,7 +65,7 @@ fn is_here(task: &Task, split: Split) -> Result<bool> {
     let TaskSource::File(task) = &task.source else { return Ok(true) };
     match Place::read(file_of_split(task, split).0)? {
         Place::Path(_) => Ok(true),
-        Place::Hub(repo, file) => Ok(hub::here().cached(&hub::here().pin(&repo)?, &file).is_some()),
+        Place::Hub(repo, file) => Ok(hub::here().cached(&hub::here().name(&repo)?, &file).is_some()),
     }
 }
 

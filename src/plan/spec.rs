@@ -39,7 +39,7 @@ impl ModelIdentity {
                 Some((PathBuf::from(path), Self::Files { files }))
             }
             ModelSource::Hub(model) => {
-                let pinned = hub::here().pin(&model.into())?;
+                let pinned = hub::here().name(&model.into())?;
                 Some((hub::here().folder(&pinned), Self::Hub(pinned)))
             }
             ModelSource::Pretrain(_) => None,
@@ -62,7 +62,7 @@ impl FileIdentity {
     pub fn of(path: &str) -> Result<Self> {
         Ok(match Place::read(path)? {
             Place::Path(path) => Self::Digest(digest_file(&path)?),
-            Place::Hub(repo, file) => Self::Uri(hub::here().pin(&repo)?.uri(&file)),
+            Place::Hub(repo, file) => Self::Uri(hub::here().name(&repo)?.uri(&file)),
         })
     }
 }

@@ -102,3 +102,19 @@ fn the_base_score_is_shared_by_variants() {
     let distinct: std::collections::BTreeSet<_> = scores.iter().collect();
     assert_eq!((scores.len(), distinct.len()), (12, 4));
 }
+
+/// The counts that the models' own pages print.
+#[test]
+fn the_published_shapes_have_the_published_numbers_of_parameters() {
+    for (name, parameters) in [
+        ("llama-3.1-8b-instruct", 8_030_261_248),
+        ("llama-3.2-3b-instruct", 3_212_749_824),
+        ("qwen2.5-1.5b", 1_543_714_304),
+        ("qwen3-0.6b", 596_049_920),
+    ] {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let path = root.join(format!("experiments/base/configs/{name}.json"));
+        let config = crate::model::Config::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(config.num_parameters(), parameters, "{name}");
+    }
+}

@@ -132,10 +132,7 @@ fn distil_groups<'a>(plan: &'a Plan, store: &Store) -> Result<Vec<Vec<(&'a Cell,
         if is_done(store, cell)? {
             continue;
         }
-        let shares = |group: &&mut Vec<(&Cell, &Distillation)>| {
-            let first = group[0].1;
-            first.base == work.base && first.recipe == work.recipe && first.corpus == work.corpus
-        };
+        let shares = |group: &&mut Vec<(&Cell, &Distillation)>| group[0].1.learns_with(work);
         match groups.iter_mut().find(shares) {
             Some(group) => group.push((cell, work)),
             None => groups.push(vec![(cell, work)]),

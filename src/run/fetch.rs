@@ -18,11 +18,11 @@ pub type Digests = BTreeMap<String, String>;
 /// What the hub does not give, a damaged file, and a base without weights or a tokenizer.
 pub fn fetch(needs: &Needs, progress: &Progress) -> Result<Digests> {
     let mut digests = Digests::new();
-    for (pinned, file) in &needs.files {
-        fetch_file(pinned, file, progress, &mut digests)?;
+    for (named, file) in &needs.files {
+        fetch_file(&hub::here().pin(&named.repo())?, file, progress, &mut digests)?;
     }
-    for pinned in &needs.models {
-        fetch_model(pinned, progress, &mut digests)?;
+    for named in &needs.models {
+        fetch_model(&hub::here().pin(&named.repo())?, progress, &mut digests)?;
     }
     Ok(digests)
 }

@@ -248,8 +248,12 @@ fn without_a_connection_what_is_pinned_is_planned_and_what_is_cached_is_used() {
     let dead = |command: &str, name: &str, value: &str| {
         bench.command(command).env("HF_ENDPOINT", "http://127.0.0.1:9").env(name, value).output().unwrap()
     };
-    let unpinned = dead("plan", "HF_HUB_OFFLINE", "1");
-    assert!(said(&unpinned).contains("does not know which commit `main`"), "{}", said(&unpinned));
+    // What is not pinned is planned under its revision's name, and not run.
+    for (offline, why) in [("1", "does not know which commit `main`"), ("0", "cannot get `lab/rows`")] {
+        assert!(dead("plan", "HF_HUB_OFFLINE", offline).status.success());
+        let swept = said(&dead("sweep", "HF_HUB_OFFLINE", offline));
+        assert!(swept.contains(why), "{swept}");
+    }
     bench.manifest(COMMIT, &rows);
     let pinned = dead("plan", "HF_HUB_OFFLINE", "0");
     assert!(pinned.status.success(), "{}", said(&pinned));

@@ -1,0 +1,190 @@
+//! What an experiment will cost, as far as a plan can know: evaluations, tokens, downloads, memory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::cells::{Cell, Work};
+use super::expand::Plan;
+use crate::data::world_tokenizer;
+use crate::error::Result;
+use crate::files::read_to_string;
+use crate::hub;
+use crate::manifest::{Manifest, ModelSource};
+use crate::model::{Base, Config, Mixer};
+use crate::store::{Key, Stage};
+
+/// Bytes of a parameter, a moment, a gradient or an activation in memory.
+const BYTES: u64 = 4;
+
+/// Bytes of a parameter in a repository: 16-bit weights.
+const STORED_BYTES: u64 = 2;
+
+/// Bytes of hidden states that a search keeps at most.
+const KEPT_BYTES: u64 = 1 << 30;
+
+/// What the cells that are not done will cost.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Cells to do, by stage.
+    pub cells: BTreeMap<Stage, usize>,
+    /// Scorings of a hybrid on a split, if every search replaces every layer and none is remembered.
+    pub evaluations_at_most: u64,
+    /// Tokens that twins learn from, over all distillations; one teacher serves all variants of a base.
+    pub distil_tokens: u64,
+    /// Bytes of weights to download, where they are 16 bits wide.
+    pub download_bytes: u64,
+    /// Files of rows and text to download, of sizes that only the hub knows.
+    pub download_files: usize,
+    /// Memory of the device, by base.
+    pub memory: BTreeMap<String, Memory>,
+    /// Bases whose shape is not known before they are downloaded.
+    pub unknown: Vec<String>,
+}
+
+/// Bytes on the device, the temporaries of a pass left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Base, twins of all variants that learn together with moments and gradients, and one batch of lessons.
+    pub distil_bytes: u64,
+    /// Base, twins of one variant, and kept hidden states.
+    pub search_bytes: u64,
+}
+
+impl Estimate {
+    /// What the cells of `plan` for which `is_to_do` will cost.
+    ///
+    /// # Errors
+    /// When the configuration of a base on disk cannot be read.
+    pub fn of(plan: &Plan, manifest: &Manifest, is_to_do: impl Fn(&Cell) -> bool) -> Result<Self> {
+        let mut estimate = Self::default();
+        let to_do: Vec<&Cell> = plan.cells.iter().filter(|cell| is_to_do(cell)).collect();
+        let mut shapes = Shapes { manifest, known: BTreeMap::new() };
+        for cell in &to_do {
+            *estimate.cells.entry(cell.stage).or_default() += 1;
+            let Some(config) = shapes.of(&cell.labels.model)? else {
+                estimate.unknown.extend(
+                    Some(cell.labels.model.clone()).filter(|model| !estimate.unknown.contains(model)),
+                );
+                continue;
+            };
+            estimate.evaluations_at_most += evaluations(cell, config.num_layers as u64);
+        }
+        let distillations: Vec<&Cell> =
+            to_do.iter().copied().filter(|cell| cell.stage == Stage::Distil).collect();
+        estimate.distil_tokens = distillations.iter().map(|cell| tokens(cell)).sum();
+        for cell in to_do.iter().filter(|cell| matches!(cell.stage, Stage::Distil | Stage::Search)) {
+            if let Some(config) = shapes.of(&cell.labels.model)? {
+                let memory = estimate.memory.entry(cell.labels.model.clone()).or_default();
+                *memory = memory.max(need(cell, plan, &distillations, &config));
+            }
+        }
+        if !to_do.is_empty() {
+            estimate.add_downloads(plan, &mut shapes)?;
+        }
+        Ok(estimate)
+    }
+
+    fn add_downloads(&mut self, plan: &Plan, shapes: &mut Shapes<'_>) -> Result<()> {
+        let hub = hub::here();
+        for model in &shapes.manifest.sweep.model {
+            let ModelSource::Hub(source) = &shapes.manifest.models[model].source else { continue };
+            if !Base::is_whole(&hub.folder(&hub.name(&source.into())?)) {
+                let parameters = shapes.of(model)?.map_or(0, |config| config.num_parameters());
+                self.download_bytes += STORED_BYTES * parameters;
+            }
+        }
+        let absent = |(pinned, file): &&(hub::Pinned, String)| hub.cached(pinned, file).is_none();
+        self.download_files = plan.needs.files.iter().filter(absent).count();
+        Ok(())
+    }
+}
+
+impl Memory {
+    fn max(self, other: Self) -> Self {
+        Self {
+            distil_bytes: self.distil_bytes.max(other.distil_bytes),
+            search_bytes: self.search_bytes.max(other.search_bytes),
+        }
+    }
+}
+
+/// Shapes of bases, each read once.
+struct Shapes<'a> {
+    manifest: &'a Manifest,
+    known: BTreeMap<String, Option<Config>>,
+}
+
+impl Shapes<'_> {
+    /// The shape of a base; none where only the hub has it.
+    fn of(&mut self, model: &str) -> Result<Option<Config>> {
+        if !self.known.contains_key(model) {
+            let config = self.read(model)?;
+            self.known.insert(model.to_owned(), config);
+        }
+        Ok(self.known[model].clone())
+    }
+
+    fn read(&self, model: &str) -> Result<Option<Config>> {
+        Ok(match &self.manifest.models[model].source {
+            ModelSource::Path(path) => Some(Base::config(Path::new(path))?),
+            ModelSource::Pretrain(architecture) => {
+                let words = world_tokenizer()?.get_vocab_size(true);
+                Some(Config::llama(architecture, words, self.manifest.pretrain.sequence_length))
+            }
+            ModelSource::Hub(source) => {
+                let folder = hub::here().folder(&hub::here().name(&source.into())?);
+                match (&source.config, folder.join("config.json").is_file()) {
+                    (_, true) => Some(Base::config(&folder)?),
+                    (Some(copy), false) => Some(Config::parse(&read_to_string(Path::new(copy))?)?),
+                    (None, false) => None,
+                }
+            }
+        })
+    }
+}
+
+/// Scorings that a cell asks for at most: a greedy search scores the base, every candidate of every round, and base,
+/// best and opt on the test split.
+fn evaluations(cell: &Cell, num_layers: u64) -> u64 {
+    match cell.stage {
+        Stage::Search => 1 + num_layers * (num_layers + 1) / 2 + 3,
+        Stage::Score => 1,
+        Stage::Pretrain | Stage::Distil => 0,
+    }
+}
+
+fn tokens(cell: &Cell) -> u64 {
+    match &cell.work {
+        Work::Distil(work) => work.recipe.token_budget.0,
+        _ => 0,
+    }
+}
+
+fn need(cell: &Cell, plan: &Plan, distillations: &[&Cell], config: &Config) -> Memory {
+    let base = BYTES * config.num_parameters();
+    let twins = |variant| BYTES * config.num_layers as u64 * Mixer::num_twin_parameters(variant, config);
+    let variant_of = |key: &Key| match plan.cell(key).map(|cell| &cell.work) {
+        Some(Work::Distil(work)) => Some(&work.variant),
+        _ => None,
+    };
+    match &cell.work {
+        Work::Distil(work) => {
+            let beside = distillations.iter().filter_map(|other| match &other.work {
+                Work::Distil(other) if work.learns_with(other) => Some(twins(&other.variant)),
+                _ => None,
+            });
+            // A parameter, its two moments and its gradient.
+            let learning = 4 * beside.sum::<u64>();
+            let batch = (work.recipe.batch_size * work.recipe.sequence_length) as u64;
+            let lessons = 2 * BYTES * batch * (config.num_layers * config.hidden_size) as u64;
+            Memory { distil_bytes: base + learning + lessons, search_bytes: 0 }
+        }
+        Work::Search(work) => {
+            let twins = variant_of(&work.twins).map_or(0, twins);
+            Memory { distil_bytes: 0, search_bytes: base + twins + KEPT_BYTES }
+        }
+        Work::Pretrain(_) | Work::Score(_) => Memory::default(),
+    }
+}
