@@ -18,6 +18,8 @@ pub struct Target {
     pub item: usize,
     /// The choice it belongs to.
     pub choice: usize,
+    /// Whether it is the choice's first token.
+    pub is_first: bool,
 }
 
 /// The token rows of a task's items, each row once.
@@ -81,6 +83,7 @@ impl Requests {
                     token: whole[at],
                     item: index,
                     choice,
+                    is_first: at == prompt.len(),
                 }));
             }
         }
@@ -107,10 +110,7 @@ impl Requests {
 
     /// The choice that the task's metric makes of an item's log-likelihoods: the first of the best.
     pub fn choose(&self, item: &Item, log_likelihoods: &[f64]) -> u32 {
-        let merit = |choice: usize| match self.metric {
-            Metric::Acc => log_likelihoods[choice],
-            Metric::AccNorm => log_likelihoods[choice] / item.choices[choice].chars().count() as f64,
-        };
+        let merit = |choice: usize| self.merit(&item.choices[choice], log_likelihoods[choice]);
         let mut best = 0;
         for choice in 1..log_likelihoods.len() {
             if merit(choice) > merit(best) {
@@ -118,6 +118,15 @@ impl Requests {
             }
         }
         best as u32
+    }
+
+    /// How many log-likelihoods of tokens each item wants.
+    pub fn num_targets(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.items.len()];
+        for target in self.targets.iter().flatten() {
+            counts[target.item] += 1;
+        }
+        counts
     }
 
     /// A log-likelihood of 0 for every choice of every item.
@@ -135,19 +144,46 @@ impl Requests {
         &self.targets[row]
     }
 
-    /// Rows grouped so that a group padded to its longest holds at most `tokens` tokens.
-    pub fn passes(&self, tokens: usize) -> Vec<&[usize]> {
+    /// Rows grouped so that a group padded to its longest holds at most `tokens` tokens, rows of one length
+    /// together.
+    pub fn passes(&self, tokens: usize) -> Vec<Vec<usize>> {
+        self.cut(&self.order, tokens)
+    }
+
+    /// Such groups of the rows of `items` alone; a row that several items share is its first one's.
+    pub fn passes_of(&self, items: &BTreeSet<usize>, tokens: usize) -> Vec<Vec<usize>> {
+        let of_items = |row: &usize| items.contains(&self.targets[*row][0].item);
+        let rows: Vec<usize> = self.order.iter().copied().filter(of_items).collect();
+        self.cut(&rows, tokens)
+    }
+
+    fn cut(&self, order: &[usize], tokens: usize) -> Vec<Vec<usize>> {
         let mut passes = Vec::new();
         let mut start = 0;
-        for end in 1..=self.order.len() {
-            let full =
-                end == self.order.len() || (end + 1 - start) * self.rows[self.order[end]].len() > tokens;
+        for end in 1..=order.len() {
+            let full = end == order.len() || (end + 1 - start) * self.rows[order[end]].len() > tokens;
             if full {
-                passes.push(&self.order[start..end]);
+                passes.push(order[start..end].to_vec());
                 start = end;
             }
         }
         passes
+    }
+
+    /// How clearly an item was answered rightly: what its right choice has over the best of the others, by the
+    /// task's metric; below 0 where it was not.
+    pub fn margin(&self, item: usize, log_likelihoods: &[f64]) -> f64 {
+        let Item { choices, label, .. } = &self.items[item];
+        let merit = |choice: usize| self.merit(&choices[choice], log_likelihoods[choice]);
+        let others = (0..choices.len()).filter(|choice| choice != label).map(merit);
+        merit(*label) - others.fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    fn merit(&self, choice: &str, log_likelihood: f64) -> f64 {
+        match self.metric {
+            Metric::Acc => log_likelihood,
+            Metric::AccNorm => log_likelihood / choice.chars().count() as f64,
+        }
     }
 }
 

@@ -4,13 +4,22 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How layers are chosen for replacement.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Search {
     /// Which replacement is tried next.
     pub strategy: Strategy,
     /// When to stop replacing.
     pub stop: Stop,
+    /// Whether a candidate is dropped as soon as it cannot win its round: what is found is the same, and of a
+    /// dropped candidate only bounds of its score are known.
+    pub prune: bool,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self { strategy: Strategy::default(), stop: Stop::default(), prune: true }
+    }
 }
 
 /// Which replacement is tried next.

@@ -123,6 +123,8 @@ pub struct Searching {
     pub strategy: Strategy,
     /// When to stop.
     pub stop: Stop,
+    /// Whether candidates that cannot win are dropped.
+    pub prune: bool,
 }
 
 /// The work of a cell.
@@ -203,6 +205,7 @@ impl Cell {
             test: work.test.clone(),
             strategy: work.strategy.clone(),
             stop: work.stop.clone(),
+            prune: work.prune,
         };
         Self::new(Stage::Search, &spec, inputs, labels, Work::Search(work))
     }

@@ -211,6 +211,7 @@ fn search_hybrid(
         task: manifest.tasks[task].clone(),
         strategy: manifest.search.strategy.clone(),
         stop: manifest.search.stop.clone(),
+        prune: manifest.search.prune,
     };
     plan.add_result(Cell::search(work, labels)?)
 }

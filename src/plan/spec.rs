@@ -205,4 +205,6 @@ pub struct SearchSpec {
     pub strategy: Strategy,
     /// When to stop.
     pub stop: Stop,
+    /// Whether candidates that cannot win are dropped, and their trials bounds.
+    pub prune: bool,
 }

@@ -156,8 +156,12 @@ tables! {
         round: u32 => "",
         /// The layer that this candidate replaces as well, from 0.
         layer: u32 => "",
-        /// Validation score of the candidate.
-        score: f64 => "fraction",
+        /// Validation score of the candidate; null where it was dropped once it could not win its round.
+        score: Option<f64> => "fraction",
+        /// The least that the validation score can be.
+        at_least: f64 => "fraction",
+        /// The most that the validation score can be.
+        at_most: f64 => "fraction",
     }
 
     /// One row per test item and system of each search, for tests that pair systems by item.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::manifest::Splits;
+use crate::store::Trial;
 
 /// Everything that an experiment's report may say.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,17 +79,6 @@ pub struct SearchEvidence {
     pub evaluations: u64,
     /// Key of the search's cell.
     pub key: String,
-}
-
-/// One candidate of one round: the hybrid so far with one more layer replaced.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Trial {
-    /// Round, from 1.
-    pub round: u32,
-    /// The layer replaced in this candidate, from 0.
-    pub layer: u32,
-    /// Validation score, a fraction.
-    pub score: f64,
 }
 
 /// The winner of one round.

@@ -7,9 +7,10 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::evidence::{
     ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence, MissingCell, Round,
-    SearchEvidence, StageEvidence, TestEvidence, Trial,
+    SearchEvidence, StageEvidence, TestEvidence,
 };
 use crate::seed::Seed;
+use crate::store::{Bounds, Trial};
 
 const MODEL: &str = "tiny-8";
 const VARIANTS: [&str; 3] = ["gla", "gdn", "jet"];
@@ -178,16 +179,16 @@ fn greedy(split: &Split, num_layers: u32, threshold: f64) -> (Vec<Trial>, Vec<Ro
     let (mut trials, mut rounds) = (Vec::new(), Vec::new());
     let mut replaced = Vec::new();
     for round in 1..=num_layers {
-        let mut winner = Trial { round, layer: 0, score: -1.0 };
+        let mut winner = Trial { round, layer: 0, bounds: Bounds::exactly(-1.0) };
         for layer in (0..num_layers).filter(|layer| !replaced.contains(layer)) {
             let candidate: Vec<u32> = replaced.iter().copied().chain([layer]).collect();
-            let trial = Trial { round, layer, score: split.score(&candidate) };
+            let trial = Trial { round, layer, bounds: Bounds::exactly(split.score(&candidate)) };
             trials.push(trial);
-            if trial.score > winner.score {
+            if trial.bounds.at_least > winner.bounds.at_least {
                 winner = trial;
             }
         }
-        let Trial { layer, score, .. } = winner;
+        let Trial { layer, bounds: Bounds { at_least: score, .. }, .. } = winner;
         let accepted = score >= threshold;
         rounds.push(Round { round, layer, score, num_replaced: round, accepted });
         if !accepted {

@@ -2,7 +2,7 @@
 
 use super::evidence::{
     BaseEvidence, ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence,
-    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, Trial,
+    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence,
 };
 use crate::error::Result;
 use crate::plan::{Cell, Labels, Plan, Work};
@@ -157,11 +157,7 @@ fn search(store: &Store, cell: &Cell, result: &SearchResult) -> Result<Option<Se
             _ => None,
         },
         threshold: result.threshold,
-        trials: result
-            .trials
-            .iter()
-            .map(|t| Trial { round: t.round, layer: t.layer, score: t.score })
-            .collect(),
+        trials: result.trials.clone(),
         rounds: result.rounds.iter().map(round).collect(),
         base,
         best: chosen(&result.best, best),

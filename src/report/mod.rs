@@ -24,7 +24,7 @@ pub use columns::{BaseRow, DistillationRow, ItemRow, TABLES, Table1Row, Table2Ro
 pub use document::{columns_json, columns_markdown};
 pub use evidence::{
     BaseEvidence, ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence,
-    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, Trial,
+    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence,
 };
 pub use gather::gather;
 pub use measures::axes_text;

@@ -3,12 +3,13 @@
 use super::columns::{BaseRow, DistillationRow, ItemRow, Table1Row, Table2Row, TrajectoryRow, TrialRow};
 use super::evidence::{
     ChosenEvidence, DistilEvidence, DistilledLayer, Evidence, ItemEvidence, Round, SearchEvidence,
-    StageEvidence, TestEvidence, Trial,
+    StageEvidence, TestEvidence,
 };
 use super::measures::axes_text;
 use super::paired::p_value;
 use crate::manifest::Splits;
 use crate::stats::wilson;
+use crate::store::Trial;
 
 /// The searches, sorted by model, variant, task and axes.
 pub(super) fn sorted_searches(evidence: &Evidence) -> Vec<&SearchEvidence> {
@@ -162,7 +163,9 @@ pub(super) fn trials(evidence: &Evidence) -> Vec<TrialRow> {
             axes: axes.clone(),
             round: trial.round,
             layer: trial.layer,
-            score: trial.score,
+            score: trial.bounds.score(),
+            at_least: trial.bounds.at_least,
+            at_most: trial.bounds.at_most,
         };
         let mut trials = search.trials.clone();
         trials.sort_by_key(|trial| (trial.round, trial.layer));

@@ -87,6 +87,17 @@ impl<'a> Bases<'a> {
         Ok(twins)
     }
 
+    /// Layers by how well their twins learnt, the best first.
+    pub fn layers_by_loss(&self, key: &Key) -> Result<Vec<u32>> {
+        let Found::Done(record) = self.store.find::<DistilResult>(Stage::Distil, key)? else {
+            return Err(Error::failed(format!("the twins of distil cell {} are gone", key.short())));
+        };
+        let Some(result) = record.result() else { unreachable!("a record found done has a result") };
+        let mut layers = result.layers.clone();
+        layers.sort_by(|one, other| one.final_normalised().total_cmp(&other.final_normalised()));
+        Ok(layers.iter().map(|layer| layer.layer).collect())
+    }
+
     fn variant(&self, key: &Key) -> Result<&Variant> {
         match self.plan.cell(key).map(|cell| &cell.work) {
             Some(Work::Distil(work)) => Ok(&work.variant),

@@ -4,6 +4,7 @@
 mod bases;
 mod conductor;
 mod fetch;
+mod hunt;
 mod perform;
 mod progress;
 mod stop;

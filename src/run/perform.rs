@@ -7,20 +7,16 @@ use serde::de::DeserializeOwned;
 
 use super::bases::{Bases, TWINS};
 use super::conductor::Context;
-use crate::data::{Split, world_tokenizer};
+use super::hunt::find_hybrid;
+use crate::data::world_tokenizer;
 use crate::distil::{self, Pupil};
 use crate::error::{Error, Kind, Result};
-use crate::manifest::Strategy;
 use crate::model::{Mask, Tokenizer, export};
-use crate::observer::Observer;
 use crate::plan::{Cell, Distillation, Pretraining, Scoring, Searching};
 use crate::pretrain::{self, Trainer};
 use crate::score::Scorer;
-use crate::search;
 use crate::sequences::Sequences;
-use crate::store::{
-    Chosen, Claim, DistilResult, Draft, Found, Outcome, Provenance, ScoreResult, SearchResult, TestScore,
-};
+use crate::store::{Claim, DistilResult, Draft, Found, Outcome, Provenance, ScoreResult, SearchResult};
 
 /// The files of a pretrain cell: a Hugging Face directory.
 const BASE_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
@@ -172,15 +168,24 @@ fn graduate(pupil: &mut Pupil, claim: &Claim) -> Result<DistilResult> {
     Ok(result)
 }
 
+/// The score of a mask, if it is remembered.
+pub fn remembered(context: &Context<'_>, cell: &Cell) -> Result<Option<ScoreResult>> {
+    Ok(match context.store.find::<ScoreResult>(cell.stage, &cell.key)? {
+        Found::Done(record) => match record.outcome {
+            Outcome::Done(result) => Some(result),
+            Outcome::Failed { .. } => None,
+        },
+        _ => None,
+    })
+}
+
 /// The score of a mask, remembered or computed by `evaluate`.
 pub fn score(
     context: &Context<'_>,
     cell: &Cell,
     evaluate: impl FnOnce() -> Result<ScoreResult>,
 ) -> Result<ScoreResult> {
-    if let Found::Done(record) = context.store.find::<ScoreResult>(cell.stage, &cell.key)?
-        && let Outcome::Done(result) = record.outcome
-    {
+    if let Some(result) = remembered(context, cell)? {
         return Ok(result);
     }
     let claim = match claim(context, cell)? {
@@ -210,73 +215,6 @@ pub fn score_base(
 pub fn search(context: &Context<'_>, bases: &mut Bases<'_>, cell: &Cell, work: &Searching) -> Result<()> {
     let Claimed::Ours(claim) = claim::<SearchResult>(context, cell)? else { return Ok(()) };
     let start = Instant::now();
-    let outcome = find_hybrid(context, bases, cell, work);
+    let outcome = find_hybrid(context, bases, cell, work, &claim);
     conclude(context, cell, &claim, start.elapsed().as_secs_f64(), &[], outcome).map(drop)
-}
-
-fn find_hybrid(
-    context: &Context<'_>,
-    bases: &mut Bases<'_>,
-    cell: &Cell,
-    work: &Searching,
-) -> Result<SearchResult> {
-    let base = bases.base(&work.base)?;
-    let twins = bases.twins(&work.base, &work.twins)?;
-    let mut items = |split, identity| bases.requests(&work.base, &work.task, split, identity);
-    let validation = items(Split::Validation, &work.validation)?;
-    let test = items(Split::Test, &work.test)?;
-    let scorer = |requests| Scorer::new(&base.decoder, Some(&twins), requests);
-    let (mut validation, mut test) = (scorer(&validation), scorer(&test));
-
-    let num_layers = base.decoder.config.num_layers as u32;
-    // The base and every candidate of every round; then base, best and opt on the test split.
-    let at_most = u64::from(1 + num_layers * (num_layers + 1) / 2 + 3);
-    let task = context.progress.task(&cell.line(), at_most, "evaluations at most");
-    let (mut evaluations, mut tokens) = (0, 0);
-    let mut score_mask = |scorer: &mut Scorer<'_>, split, incumbent: &Mask, mask: &Mask| {
-        task.check()?;
-        let scoring = Scoring {
-            base: work.base.clone(),
-            twins: Some(work.twins),
-            task: work.task.clone(),
-            split,
-            identity: if split == Split::Test { work.test.clone() } else { work.validation.clone() },
-            layers: mask.layers(),
-        };
-        let cell = Cell::score(scoring, cell.labels.clone())?;
-        let result = score(context, &cell, || scorer.score(incumbent, mask))?;
-        evaluations += 1;
-        tokens += result.tokens;
-        task.advance(1);
-        Ok::<_, Error>((result, cell.key))
-    };
-    let Strategy::Greedy {} = work.strategy;
-    let mut validation_items = 0;
-    let found = search::greedy(num_layers, &work.stop, |incumbent, mask| {
-        let (result, _) = score_mask(&mut validation, Split::Validation, incumbent, mask)?;
-        validation_items = result.num_items as u32;
-        Ok(result.score)
-    })?;
-    let mut judge = |mask: &Mask| -> Result<TestScore> {
-        let (result, cell) = score_mask(&mut test, Split::Test, &Mask::none(), mask)?;
-        Ok(TestScore { score: result.score, cell })
-    };
-    let base_test = judge(&Mask::none())?;
-    let mut chosen = |(mask, validation): &(Mask, f64)| -> Result<Chosen> {
-        Ok(Chosen { layers: mask.layers(), validation: *validation, test: judge(mask)? })
-    };
-    let (best, opt) = (chosen(&found.best)?, chosen(&found.opt)?);
-    Ok(SearchResult {
-        num_layers,
-        validation_items,
-        base: found.base,
-        threshold: found.threshold,
-        trials: found.trials,
-        rounds: found.rounds,
-        best,
-        opt,
-        base_test,
-        evaluations,
-        tokens,
-    })
 }

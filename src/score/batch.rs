@@ -8,8 +8,8 @@ use crate::ops::log_likelihoods;
 use crate::requests::Requests;
 
 /// Rows of one length, right-padded to the longest: a causal model never sees what follows.
-pub(super) struct Batch<'a> {
-    rows: &'a [usize],
+pub(super) struct Batch {
+    rows: Vec<usize>,
     /// Tokens of a row.
     time: usize,
     pass: Pass,
@@ -18,8 +18,8 @@ pub(super) struct Batch<'a> {
     kept: Vec<Tensor<3>>,
 }
 
-impl<'a> Batch<'a> {
-    pub(super) fn new(base: &Decoder, requests: &Requests, rows: &'a [usize]) -> Self {
+impl Batch {
+    pub(super) fn new(base: &Decoder, requests: &Requests, rows: Vec<usize>) -> Self {
         let time = rows.iter().map(|&row| requests.row(row).len()).max().unwrap_or(0);
         let padded = |row: &usize| {
             let mut ids = requests.row(*row).to_vec();
@@ -29,6 +29,11 @@ impl<'a> Batch<'a> {
         let ids: Vec<Vec<u32>> = rows.iter().map(padded).collect();
         let pass = Pass::new(&base.config, rows.len(), time, 0, None, &base.device());
         Self { rows, time, pass, ids, kept: Vec::new() }
+    }
+
+    /// The rows.
+    pub(super) fn rows(&self) -> &[usize] {
+        &self.rows
     }
 
     /// Tokens, pads included.

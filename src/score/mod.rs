@@ -1,24 +1,43 @@
 //! Scoring a hybrid on a task's items by log-likelihood, as lm-evaluation-harness does for multiple
 //! choice: the right choice must be the likeliest continuation of the prompt.
 
+mod answers;
 mod batch;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use rayon::prelude::*;
 
+use answers::Answers;
 use batch::Batch;
 
 use crate::error::Result;
 use crate::model::{Decoder, Hybrid, Mask, Twins};
 use crate::requests::Requests;
-use crate::store::{ItemScore, ScoreResult};
+use crate::store::{Bounds, ScoreResult};
 
-/// Tokens that one forward pass takes; bounds memory, changes no score.
+/// Tokens that one forward pass takes; bounds memory.
 const TOKENS_PER_PASS: usize = 2048;
+
+/// Parts that a split is asked in where a candidate may be dropped between them.
+const NUM_PARTS: usize = 12;
 
 /// Bytes of hidden states that a scorer keeps at most.
 const KEPT_BYTES: usize = 1 << 30;
+
+/// Whether a score of at most this much is not worth knowing better.
+pub type Hopeless<'a> = &'a dyn Fn(f64) -> bool;
+
+/// What came of a scoring.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// The whole score.
+    Scored(ScoreResult),
+    /// It is hopeless: where the score lies, and the tokens that it took to know.
+    Dropped(Bounds, u64),
+}
 
 /// Scores hybrids of one base on one split, one after another.
 ///
@@ -30,48 +49,100 @@ pub struct Scorer<'a> {
     twins: Option<&'a Twins>,
     requests: &'a Requests,
     incumbent: Mask,
-    batches: Vec<Batch<'a>>,
+    parts: Vec<Vec<Batch>>,
 }
 
 impl<'a> Scorer<'a> {
-    /// A scorer of hybrids of `base` and `twins` on the items of `requests`.
+    /// A scorer of hybrids of `base` and `twins` on the items of `requests`, all at once.
     pub fn new(base: &'a Decoder, twins: Option<&'a Twins>, requests: &'a Requests) -> Self {
-        Self::in_passes_of(TOKENS_PER_PASS, base, twins, requests)
+        Self::over(vec![requests.passes(TOKENS_PER_PASS)], base, twins, requests)
     }
 
-    fn in_passes_of(
-        tokens: usize,
+    /// A scorer that asks the split in parts: first the items that the base, which answered as `score` says, got
+    /// wrong or nearly so. On these a hybrid that cannot win shows it first.
+    pub fn in_parts(
+        base: &'a Decoder,
+        twins: Option<&'a Twins>,
+        requests: &'a Requests,
+        score: &ScoreResult,
+    ) -> Self {
+        let margin = |item: &usize| requests.margin(*item, &score.items[*item].log_likelihoods);
+        let mut items: Vec<usize> = (0..score.items.len()).collect();
+        items.sort_by(|one, other| margin(one).total_cmp(&margin(other)));
+        let parts = items.chunks(items.len().div_ceil(NUM_PARTS)).map(|items| {
+            let items: BTreeSet<usize> = items.iter().copied().collect();
+            requests.passes_of(&items, TOKENS_PER_PASS)
+        });
+        Self::over(parts.collect(), base, twins, requests)
+    }
+
+    fn over(
+        parts: Vec<Vec<Vec<usize>>>,
         base: &'a Decoder,
         twins: Option<&'a Twins>,
         requests: &'a Requests,
     ) -> Self {
-        let batches = requests.passes(tokens).into_iter();
-        let batches = batches.map(|rows| Batch::new(base, requests, rows)).collect();
-        Self { base, twins, requests, incumbent: Mask::none(), batches }
+        let batch = |rows: Vec<usize>| Batch::new(base, requests, rows);
+        let parts = parts.into_iter().map(|passes| passes.into_iter().map(batch).collect()).collect();
+        Self { base, twins, requests, incumbent: Mask::none(), parts }
     }
 
     /// The score of the hybrid with the layers of `mask` replaced, which grew from `incumbent`; batches run
     /// side by side and are added in order.
     pub fn score(&mut self, incumbent: &Mask, mask: &Mask) -> Result<ScoreResult> {
+        match self.score_unless(&|_| false, incumbent, mask)? {
+            Verdict::Scored(result) => Ok(result),
+            Verdict::Dropped(..) => unreachable!("nothing is hopeless"),
+        }
+    }
+
+    /// The score as [`Scorer::score`] has it, or bounds once it is hopeless.
+    pub fn score_unless(&mut self, hopeless: Hopeless<'_>, incumbent: &Mask, mask: &Mask) -> Result<Verdict> {
         self.grow_from(incumbent);
         let (from, hybrid) = (self.hybrid(incumbent), self.hybrid(mask));
         let shared = incumbent.first_difference(mask).map_or(self.base.layers.len(), |layer| layer as usize);
         let depth = shared.min(self.num_kept_layers());
-        let scored: Vec<_> = self
-            .batches
-            .par_iter_mut()
-            .map(|batch| {
-                batch.keep(self.base, &from, depth);
-                batch.likelihoods(self.base, self.requests, &hybrid, depth)
-            })
-            .collect::<Result<_>>()?;
-        Ok(self.result(scored.into_iter().flatten()))
+        let (base, requests) = (self.base, self.requests);
+        let mut answers = Answers::new(requests);
+        for part in &mut self.parts {
+            let scored: Vec<_> = part
+                .par_iter_mut()
+                .map(|batch| {
+                    batch.keep(base, &from, depth);
+                    batch.likelihoods(base, requests, &hybrid, depth)
+                })
+                .collect::<Result<_>>()?;
+            let tokens = part.iter().map(|batch| batch.num_tokens() as u64).sum();
+            answers.add(scored.into_iter().flatten(), tokens);
+            if let Some(bounds) = answers.bounds_if(hopeless) {
+                return Ok(Verdict::Dropped(bounds, answers.tokens()));
+            }
+        }
+        Ok(Verdict::Scored(answers.result()))
+    }
+
+    /// What [`Scorer::score_unless`] would say of a mask whose score is remembered.
+    pub fn recall(&self, hopeless: Hopeless<'_>, remembered: ScoreResult) -> Verdict {
+        let mut answers = Answers::new(self.requests);
+        for part in &self.parts {
+            let rows = part.iter().flat_map(Batch::rows);
+            let known = rows.flat_map(|&row| self.requests.targets(row)).map(|target| {
+                let whole = remembered.items[target.item].log_likelihoods[target.choice];
+                // A choice's tokens share it: sums are not taken apart.
+                (target.item, target.choice, if target.is_first { whole } else { 0.0 })
+            });
+            answers.add(known, part.iter().map(|batch| batch.num_tokens() as u64).sum());
+            if let Some(bounds) = answers.bounds_if(hopeless) {
+                return Verdict::Dropped(bounds, answers.tokens());
+            }
+        }
+        Verdict::Scored(remembered)
     }
 
     /// Forgets the hidden states that `incumbent` does not share.
     fn grow_from(&mut self, incumbent: &Mask) {
         if let Some(layer) = self.incumbent.first_difference(incumbent) {
-            self.batches.iter_mut().for_each(|batch| batch.forget_from(layer as usize));
+            self.parts.iter_mut().flatten().for_each(|batch| batch.forget_from(layer as usize));
             self.incumbent = incumbent.clone();
         }
     }
@@ -85,37 +156,7 @@ impl<'a> Scorer<'a> {
 
     /// Layers whose outputs may be kept.
     fn num_kept_layers(&self) -> usize {
-        let tokens: usize = self.batches.iter().map(Batch::num_tokens).sum();
+        let tokens: usize = self.parts.iter().flatten().map(Batch::num_tokens).sum();
         KEPT_BYTES / (tokens * self.base.config.hidden_size * size_of::<f32>()).max(1)
-    }
-
-    fn result(&self, scored: impl Iterator<Item = (usize, usize, f64)>) -> ScoreResult {
-        let mut likelihoods = self.requests.blank();
-        for (item, choice, value) in scored {
-            likelihoods[item][choice] += value;
-        }
-        let items: Vec<ItemScore> = self
-            .requests
-            .items()
-            .iter()
-            .zip(likelihoods)
-            .map(|(item, log_likelihoods)| ItemScore {
-                id: item.id.clone(),
-                label: item.label as u32,
-                choice: self.requests.choose(item, &log_likelihoods),
-                log_likelihoods,
-            })
-            .collect();
-        let num_correct = items.iter().filter(|item| item.correct()).count() as u64;
-        let num_items = items.len() as u64;
-        let tokens = self.batches.iter().map(|batch| batch.num_tokens() as u64).sum();
-        ScoreResult {
-            score: num_correct as f64 / num_items as f64,
-            num_items,
-            num_correct,
-            num_truncated: self.requests.num_truncated(),
-            tokens,
-            items,
-        }
     }
 }

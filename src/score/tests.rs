@@ -68,7 +68,7 @@ fn the_size_and_the_order_of_batches_change_no_score() {
         let twins = twins(&variant, &base);
         let score = |tokens: usize, requests: &Requests| {
             let mask = Mask::none().with(1).with(2);
-            let mut scorer = Scorer::in_passes_of(tokens, &base, Some(&twins), requests);
+            let mut scorer = Scorer::over(vec![requests.passes(tokens)], &base, Some(&twins), requests);
             let mut items = scorer.score(&Mask::none(), &mask).unwrap().items;
             items.sort_by(|one, other| one.id.cmp(&other.id));
             items
@@ -83,4 +83,38 @@ fn the_size_and_the_order_of_batches_change_no_score() {
             }
         }
     }
+}
+
+/// A candidate is dropped exactly when the items asked so far say that it is hopeless, whether they are asked now or
+/// remembered; and what is not dropped has the score that it has without.
+#[test]
+fn a_hopeless_candidate_is_dropped_with_bounds_of_its_score() {
+    let tokenizer = Tokenizer::from(world_tokenizer().unwrap());
+    let (base, requests) = (base(&tokenizer), requests(&tokenizer));
+    let none = Mask::none();
+    let mut num_dropped = 0;
+    for variant in variants() {
+        let twins = twins(&variant, &base);
+        let own = Scorer::new(&base, Some(&twins), &requests).score(&none, &none).unwrap();
+        for layer in 0..4 {
+            let mask = none.with(layer);
+            let mut scorer = Scorer::in_parts(&base, Some(&twins), &requests, &own);
+            let whole = scorer.score(&none, &mask).unwrap();
+            assert_eq!(whole.num_items, 20);
+            for least in [0.2, 0.3, 0.5, 0.9] {
+                let hopeless = |at_most: f64| at_most < least;
+                let verdict = scorer.score_unless(&hopeless, &none, &mask).unwrap();
+                assert_eq!(scorer.recall(&hopeless, whole.clone()), verdict);
+                match verdict {
+                    Verdict::Scored(result) => assert_eq!(result, whole),
+                    Verdict::Dropped(bounds, tokens) => {
+                        num_dropped += 1;
+                        assert!(bounds.at_most < least && tokens < whole.tokens);
+                        assert!((bounds.at_least..=bounds.at_most).contains(&whole.score), "{bounds:?}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(num_dropped > 20, "{num_dropped}");
 }

@@ -6,10 +6,12 @@
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
+
 use crate::error::Result;
 use crate::manifest::Stop;
 use crate::model::Mask;
-use crate::store::{Round, Trial};
+use crate::store::{Bounds, Round, Trial};
 
 /// What a search found; validation scores only.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,49 +39,101 @@ pub fn threshold(stop: &Stop, base: f64) -> Option<f64> {
     }
 }
 
-/// Replaces layers one by one: each round scores every remaining full layer replaced, in ascending
-/// order, and keeps the strict maximum, so that the lowest layer wins ties.
+/// What a candidate must reach to win its round.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bar {
+    /// The best score of the round so far.
+    pub score: f64,
+    /// Whether a candidate of the same score wins, which one of a lower layer does.
+    pub wins_ties: bool,
+}
+
+impl Bar {
+    /// Whether a candidate with a score of `at_most` cannot win.
+    pub fn is_out_of_reach(&self, at_most: f64) -> bool {
+        at_most < self.score || (at_most == self.score && !self.wins_ties)
+    }
+}
+
+/// A mask whose score is wanted.
+pub struct Question<'a> {
+    /// What it grew from.
+    pub incumbent: &'a Mask,
+    /// The mask.
+    pub mask: &'a Mask,
+    /// Where only a score that wins matters: what it must reach. Of any other, bounds do.
+    pub bar: Option<Bar>,
+}
+
+/// Replaces layers one by one: each round scores every remaining full layer replaced and keeps the maximum, the lowest
+/// layer of equals.
 ///
-/// `score` is asked for a mask and told the incumbent that it grew from.
+/// Candidates of the first round are tried in the order of `first`, those of the others by what they reached the
+/// round before. With `prune` a candidate is asked for no more than whether it wins: what is found is the same
+/// in any order, with or without, except for bounds instead of scores in the trials of candidates that do not.
 pub fn greedy(
-    num_layers: u32,
+    first: &[u32],
     stop: &Stop,
-    mut score: impl FnMut(&Mask, &Mask) -> Result<f64>,
+    prune: bool,
+    mut score: impl FnMut(&Question<'_>) -> Result<Bounds>,
 ) -> Result<Found> {
-    let base = score(&Mask::none(), &Mask::none())?;
+    let none = Mask::none();
+    let base = score(&Question { incumbent: &none, mask: &none, bar: None })?;
+    let base = base.score().expect("without a bar a score is known");
     let threshold = threshold(stop, base);
     let start = (Mask::none(), base);
     let mut found =
         Found { base, threshold, trials: Vec::new(), rounds: Vec::new(), best: start.clone(), opt: start };
-    for round in 1..=num_layers {
-        let (layer, mask, score) = best_candidate(round, num_layers, &mut found, &mut score)?;
+    let mut order = first.to_vec();
+    for round in 1..=first.len() as u32 {
+        let mut trials = try_round(round, &order, &found.opt.0, prune, &mut score)?;
+        let (layer, score) = winner(&trials).expect("a round has at least one full layer left");
+        let mask = found.opt.0.with(layer);
         if score >= found.best.1 {
             found.best = (mask.clone(), score);
         }
         let accepted = threshold.is_none_or(|least| score >= least);
         found.rounds.push(Round { round, layer, score, num_replaced: round, accepted });
+        found.trials.extend(&trials);
         if !accepted {
             break;
         }
         found.opt = (mask, score);
+        trials.sort_by(|one, other| promise(other).total_cmp(&promise(one)));
+        order = trials.iter().map(|trial| trial.layer).filter(|&other| other != layer).collect();
     }
     Ok(found)
 }
 
-fn best_candidate(
+/// What a trial lets expect of its layer in the next round.
+fn promise(trial: &Trial) -> f64 {
+    trial.bounds.at_least + trial.bounds.at_most
+}
+
+fn try_round(
     round: u32,
-    num_layers: u32,
-    found: &mut Found,
-    score: &mut impl FnMut(&Mask, &Mask) -> Result<f64>,
-) -> Result<(u32, Mask, f64)> {
-    let mut best: Option<(u32, Mask, f64)> = None;
-    for layer in (0..num_layers).filter(|&layer| !found.opt.0.contains(layer)) {
-        let mask = found.opt.0.with(layer);
-        let score = score(&found.opt.0, &mask)?;
-        found.trials.push(Trial { round, layer, score });
-        if best.as_ref().is_none_or(|(_, _, highest)| score > *highest) {
-            best = Some((layer, mask, score));
-        }
+    order: &[u32],
+    incumbent: &Mask,
+    prune: bool,
+    score: &mut impl FnMut(&Question<'_>) -> Result<Bounds>,
+) -> Result<Vec<Trial>> {
+    let mut trials = Vec::new();
+    for &layer in order {
+        let best = winner(&trials).filter(|_| prune);
+        let bar = best.map(|(best, score)| Bar { score, wins_ties: layer < best });
+        let mask = incumbent.with(layer);
+        let bounds = score(&Question { incumbent, mask: &mask, bar })?;
+        trials.push(Trial { round, layer, bounds });
     }
-    Ok(best.expect("a round has at least one full layer left"))
+    Ok(trials)
+}
+
+/// The layer with the highest known score, of equals the lowest, and the score.
+fn winner(trials: &[Trial]) -> Option<(u32, f64)> {
+    let known = trials.iter().filter_map(|trial| Some((trial.layer, trial.bounds.score()?)));
+    known.reduce(|best, one| match one.1.total_cmp(&best.1) {
+        Ordering::Greater => one,
+        Ordering::Equal if one.0 < best.0 => one,
+        _ => best,
+    })
 }

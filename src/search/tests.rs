@@ -12,6 +12,10 @@ fn table(num_layers: u32) -> impl Strategy<Value = Vec<f64>> {
         .prop_map(|scores| scores.into_iter().map(|score| f64::from(score) / 12.0).collect())
 }
 
+fn known(score: f64) -> Result<Bounds> {
+    Ok(Bounds::exactly(score))
+}
+
 fn index(mask: &Mask) -> usize {
     mask.layers().iter().map(|layer| 1 << layer).sum()
 }
@@ -45,7 +49,7 @@ fn by_the_paper(num_layers: u32, p_min: f64, scores: &[f64]) -> (usize, usize) {
 proptest! {
     #[test]
     fn finds_what_the_published_algorithm_finds(scores in table(5), drop in 0.0..0.6f64) {
-        let found = greedy(5, &Stop::MaxRelativeDrop(drop), |_, mask| Ok(scores[index(mask)])).unwrap();
+        let found = greedy(&[3, 1, 0, 4, 2], &Stop::MaxRelativeDrop(drop), false, |q| known(scores[index(q.mask)])).unwrap();
         let p_min = scores[0] * (1.0 - drop);
         let (best, opt) = by_the_paper(5, p_min, &scores);
         prop_assert_eq!(index(&found.best.0), best);
@@ -55,9 +59,9 @@ proptest! {
     #[test]
     fn a_search_that_never_stops_replaces_every_layer_in_some_order(scores in table(5)) {
         let mut asked = BTreeMap::new();
-        let found = greedy(5, &Stop::Never {}, |_, mask| {
-            *asked.entry(mask.clone()).or_insert(0) += 1;
-            Ok(scores[index(mask)])
+        let found = greedy(&[0, 1, 2, 3, 4], &Stop::Never {}, false, |question| {
+            *asked.entry(question.mask.clone()).or_insert(0) += 1;
+            known(scores[index(question.mask)])
         }).unwrap();
         prop_assert_eq!(found.trials.len(), 5 * 6 / 2);
         prop_assert_eq!(found.opt.0.num_replaced(), 5);
@@ -65,25 +69,81 @@ proptest! {
     }
 }
 
+/// Which of `ITEMS` items each mask answers rightly, as bits.
+fn answers(num_layers: u32) -> impl Strategy<Value = Vec<u16>> {
+    proptest::collection::vec(any::<u16>(), 1 << num_layers)
+}
+
+const ITEMS: u32 = 16;
+
+/// Asks item by item until the answer is known or the bar out of reach, and counts what it asked.
+fn ask(answers: u16, bar: Option<Bar>, num_asked: &mut u32) -> Bounds {
+    let mut correct = 0;
+    for item in 0..ITEMS {
+        let fraction = |count: u32| f64::from(count) / f64::from(ITEMS);
+        let bounds = Bounds { at_least: fraction(correct), at_most: fraction(correct + ITEMS - item) };
+        if bar.is_some_and(|bar| bar.is_out_of_reach(bounds.at_most)) {
+            return bounds;
+        }
+        *num_asked += 1;
+        correct += u32::from(answers >> item & 1);
+    }
+    Bounds::exactly(f64::from(correct) / f64::from(ITEMS))
+}
+
+proptest! {
+    #[test]
+    fn dropping_what_cannot_win_changes_nothing_that_is_found(
+        answers in answers(5),
+        drop in 0.0..0.6f64,
+        first in Just(vec![0u32, 1, 2, 3, 4]).prop_shuffle(),
+    ) {
+        let search = |first: &[u32], prune: bool| {
+            let mut num_asked = 0;
+            let found = greedy(first, &Stop::MaxRelativeDrop(drop), prune, |question| {
+                Ok(ask(answers[index(question.mask)], question.bar, &mut num_asked))
+            });
+            (found.unwrap(), num_asked)
+        };
+        let (plain, all) = search(&[0, 1, 2, 3, 4], false);
+        let (pruned, some) = search(&first, true);
+        prop_assert!(some <= all);
+        for (one, other) in [(&plain.best, &pruned.best), (&plain.opt, &pruned.opt)] {
+            prop_assert_eq!(one, other);
+        }
+        prop_assert_eq!(&plain.rounds, &pruned.rounds);
+        prop_assert_eq!(plain.threshold, pruned.threshold);
+        prop_assert_eq!(plain.trials.len(), pruned.trials.len());
+        for trial in &pruned.trials {
+            let same = |other: &&Trial| (other.round, other.layer) == (trial.round, trial.layer);
+            let score = plain.trials.iter().find(same).unwrap().bounds.score().unwrap();
+            prop_assert!((trial.bounds.at_least..=trial.bounds.at_most).contains(&score));
+            // A bound is never taken for a score.
+            prop_assert!(trial.bounds.score().is_none_or(|known| known == score));
+        }
+    }
+}
+
 #[test]
 fn the_lowest_layer_wins_a_tie() {
-    let found = greedy(4, &Stop::Never {}, |_, _| Ok(0.5)).unwrap();
+    let found = greedy(&[2, 0, 3, 1], &Stop::Never {}, false, |_| known(0.5)).unwrap();
     let order: Vec<u32> = found.rounds.iter().map(|round| round.layer).collect();
     assert_eq!(order, [0, 1, 2, 3]);
 }
 
 #[test]
 fn of_equal_scores_the_one_with_more_linear_layers_is_best() {
-    let found = greedy(3, &Stop::Never {}, |_, _| Ok(0.5)).unwrap();
+    let found = greedy(&[0, 1, 2], &Stop::Never {}, false, |_| known(0.5)).unwrap();
     assert_eq!(found.best.0.num_replaced(), 3);
 }
 
 #[test]
 fn the_round_that_ends_the_search_is_recorded_as_refused() {
     let scores = [0.8, 0.79, 0.3];
-    let found =
-        greedy(3, &Stop::MaxRelativeDrop(0.05), |_, mask| Ok(scores[mask.num_replaced().min(2) as usize]))
-            .unwrap();
+    let found = greedy(&[0, 1, 2], &Stop::MaxRelativeDrop(0.05), false, |question| {
+        known(scores[question.mask.num_replaced().min(2) as usize])
+    })
+    .unwrap();
     assert_eq!(found.rounds.iter().map(|round| round.accepted).collect::<Vec<_>>(), [true, false]);
     assert_eq!(found.opt.0.num_replaced(), 1);
     assert_eq!(found.best.0.num_replaced(), 0);
@@ -91,8 +151,8 @@ fn the_round_that_ends_the_search_is_recorded_as_refused() {
 
 #[test]
 fn an_error_of_a_score_ends_the_search() {
-    let result = greedy(3, &Stop::Never {}, |_, mask| match mask.num_replaced() {
-        0 => Ok(0.5),
+    let result = greedy(&[0, 1, 2], &Stop::Never {}, false, |question| match question.mask.num_replaced() {
+        0 => known(0.5),
         _ => Err(crate::error::Error::failed("no score")),
     });
     assert!(result.is_err());

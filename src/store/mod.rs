@@ -29,7 +29,7 @@ pub use provenance::Provenance;
 pub use prune::Leftover;
 pub use record::{Artifact, FORMAT, Outcome, Record};
 pub use result::{
-    Chosen, DistilResult, ItemScore, LayerCurvePoint, LayerLoss, LossPoint, PretrainResult, Round,
+    Bounds, Chosen, DistilResult, ItemScore, LayerCurvePoint, LayerLoss, LossPoint, PretrainResult, Round,
     ScoreResult, SearchResult, TestScore, Trial,
 };
 pub use shelf::{Found, Store};

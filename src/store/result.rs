@@ -136,7 +136,7 @@ pub struct SearchResult {
     pub base: f64,
     /// The validation score under which the search stopped; none when it went on to the last layer.
     pub threshold: Option<f64>,
-    /// Every mask scored on the validation split, in the order of trial.
+    /// Every candidate of every round, in the order of trial.
     pub trials: Vec<Trial>,
     /// The best trial of each round.
     pub rounds: Vec<Round>,
@@ -159,8 +159,30 @@ pub struct Trial {
     pub round: u32,
     /// The layer replaced beside those of the rounds before.
     pub layer: u32,
-    /// The validation score.
-    pub score: f64,
+    /// What is known of the validation score.
+    pub bounds: Bounds,
+}
+
+/// What is known of a score: the score itself, or, of a candidate that was dropped once it could not win, where it
+/// lies.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// The least it can be: were every item that was not asked answered wrongly.
+    pub at_least: f64,
+    /// The most it can be: were every item that was not asked answered rightly.
+    pub at_most: f64,
+}
+
+impl Bounds {
+    /// A score that is known.
+    pub fn exactly(score: f64) -> Self {
+        Self { at_least: score, at_most: score }
+    }
+
+    /// The score, where it is known.
+    pub fn score(&self) -> Option<f64> {
+        (self.at_least == self.at_most).then_some(self.at_least)
+    }
 }
 
 /// The outcome of one round.

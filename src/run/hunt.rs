@@ -1,0 +1,197 @@
+//! A search as it runs: scores are remembered or computed, what is dropped is kept until the search ends.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::bases::Bases;
+use super::conductor::Context;
+use super::perform::{Claimed, claim, conclude, remembered, score};
+use super::progress::Task;
+use crate::data::Split;
+use crate::error::Result;
+use crate::files::{read_to_string, write_bytes_atomically};
+use crate::manifest::Strategy;
+use crate::model::Mask;
+use crate::observer::Observer;
+use crate::plan::{Cell, Scoring, Searching};
+use crate::score::{Scorer, Verdict};
+use crate::search::{self, Question};
+use crate::store::{Bounds, Chosen, Claim, Key, ScoreResult, SearchResult, TestScore};
+
+/// Searches a hybrid on the validation split, and judges base, best and opt on the test split.
+pub fn find_hybrid(
+    context: &Context<'_>,
+    bases: &mut Bases<'_>,
+    cell: &Cell,
+    work: &Searching,
+    claim: &Claim,
+) -> Result<SearchResult> {
+    let base = bases.base(&work.base)?;
+    let twins = bases.twins(&work.base, &work.twins)?;
+    let mut items = |split, identity| bases.requests(&work.base, &work.task, split, identity);
+    let (validation, test) = (items(Split::Validation, &work.validation)?, items(Split::Test, &work.test)?);
+    let num_layers = base.decoder.config.num_layers as u32;
+    let order = match work.prune {
+        true => bases.layers_by_loss(&work.twins)?,
+        false => (0..num_layers).collect(),
+    };
+    // The base and every candidate of every round; then base, best and opt on the test split.
+    let at_most = u64::from(1 + num_layers * (num_layers + 1) / 2 + 3);
+    let task = context.progress.task(&cell.line(), at_most, "evaluations at most");
+    let mut hunt =
+        Hunt { context, cell, work, task: &task, dropped: Dropped::read(claim)?, evaluations: 0, tokens: 0 };
+
+    let Strategy::Greedy {} = work.strategy;
+    let mut guide = Scorer::new(&base.decoder, Some(&twins), &validation);
+    let found = search::greedy(&order, &work.stop, work.prune, |question| {
+        if question.bar.is_some() || !question.mask.layers().is_empty() {
+            return hunt.try_candidate(&mut guide, question);
+        }
+        let (own, _) = hunt.whole(&mut guide, Split::Validation, question.mask)?;
+        if work.prune {
+            guide = Scorer::in_parts(&base.decoder, Some(&twins), &validation, &own);
+        }
+        Ok(Bounds::exactly(own.score))
+    })?;
+    let mut judge = Scorer::new(&base.decoder, Some(&twins), &test);
+    let mut judged = |mask: &Mask| -> Result<TestScore> {
+        let (result, cell) = hunt.whole(&mut judge, Split::Test, mask)?;
+        Ok(TestScore { score: result.score, cell })
+    };
+    let base_test = judged(&Mask::none())?;
+    let mut chosen = |(mask, validation): &(Mask, f64)| -> Result<Chosen> {
+        Ok(Chosen { layers: mask.layers(), validation: *validation, test: judged(mask)? })
+    };
+    let (best, opt) = (chosen(&found.best)?, chosen(&found.opt)?);
+    Ok(SearchResult {
+        num_layers,
+        validation_items: validation.items().len() as u32,
+        base: found.base,
+        threshold: found.threshold,
+        trials: found.trials,
+        rounds: found.rounds,
+        best,
+        opt,
+        base_test,
+        evaluations: hunt.evaluations,
+        tokens: hunt.tokens,
+    })
+}
+
+/// What a search asks for, and what it has cost.
+struct Hunt<'a> {
+    context: &'a Context<'a>,
+    cell: &'a Cell,
+    work: &'a Searching,
+    task: &'a Task<'a>,
+    dropped: Dropped,
+    evaluations: u64,
+    tokens: u64,
+}
+
+impl Hunt<'_> {
+    /// The whole score of a mask, and the cell that holds it.
+    fn whole(&mut self, scorer: &mut Scorer<'_>, split: Split, mask: &Mask) -> Result<(ScoreResult, Key)> {
+        let cell = self.score_cell(split, mask)?;
+        let result = score(self.context, &cell, || scorer.score(&Mask::none(), mask))?;
+        self.count(result.tokens);
+        Ok((result, cell.key))
+    }
+
+    /// What is known of a candidate's score, which is kept if it is known to the end.
+    fn try_candidate(&mut self, scorer: &mut Scorer<'_>, question: &Question<'_>) -> Result<Bounds> {
+        let cell = self.score_cell(Split::Validation, question.mask)?;
+        let hopeless = |at_most: f64| question.bar.is_some_and(|bar| bar.is_out_of_reach(at_most));
+        let verdict = match (remembered(self.context, &cell)?, self.dropped.get(question.mask)) {
+            (Some(result), _) => scorer.recall(&hopeless, result),
+            (None, Some((bounds, tokens))) => Verdict::Dropped(bounds, tokens),
+            (None, None) => self.compute(scorer, &hopeless, question, &cell)?,
+        };
+        let (bounds, tokens) = match verdict {
+            Verdict::Scored(result) => (Bounds::exactly(result.score), result.tokens),
+            Verdict::Dropped(bounds, tokens) => (bounds, tokens),
+        };
+        self.count(tokens);
+        Ok(bounds)
+    }
+
+    fn compute(
+        &mut self,
+        scorer: &mut Scorer<'_>,
+        hopeless: &dyn Fn(f64) -> bool,
+        question: &Question<'_>,
+        cell: &Cell,
+    ) -> Result<Verdict> {
+        let start = Instant::now();
+        let verdict = scorer.score_unless(hopeless, question.incumbent, question.mask)?;
+        match &verdict {
+            Verdict::Scored(result) => {
+                if let Claimed::Ours(claim) = claim::<ScoreResult>(self.context, cell)? {
+                    let seconds = start.elapsed().as_secs_f64();
+                    conclude(self.context, cell, &claim, seconds, &[], Ok(result.clone()))?;
+                }
+            }
+            Verdict::Dropped(bounds, tokens) => self.dropped.add(question.mask, *bounds, *tokens)?,
+        }
+        Ok(verdict)
+    }
+
+    fn count(&mut self, tokens: u64) {
+        self.evaluations += 1;
+        self.tokens += tokens;
+        self.task.advance(1);
+    }
+
+    fn score_cell(&self, split: Split, mask: &Mask) -> Result<Cell> {
+        self.task.check()?;
+        let work = self.work;
+        let scoring = Scoring {
+            base: work.base.clone(),
+            twins: Some(work.twins),
+            task: work.task.clone(),
+            split,
+            identity: if split == Split::Test { work.test.clone() } else { work.validation.clone() },
+            layers: mask.layers(),
+        };
+        Cell::score(scoring, self.cell.labels.clone())
+    }
+}
+
+/// The candidates that a search has dropped, for the process that takes it up: they have no score to be remembered by.
+struct Dropped {
+    path: PathBuf,
+    known: BTreeMap<String, Known>,
+}
+
+/// What was known of a candidate when it was dropped.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Known {
+    bounds: Bounds,
+    tokens: u64,
+}
+
+impl Dropped {
+    fn read(claim: &Claim) -> Result<Self> {
+        let path = claim.checkpoint("dropped.json")?;
+        // One that cannot be read only costs the work again.
+        let known = read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
+        Ok(Self { path, known: known.unwrap_or_default() })
+    }
+
+    fn get(&self, mask: &Mask) -> Option<(Bounds, u64)> {
+        self.known.get(&name(mask)).map(|known| (known.bounds, known.tokens))
+    }
+
+    fn add(&mut self, mask: &Mask, bounds: Bounds, tokens: u64) -> Result<()> {
+        self.known.insert(name(mask), Known { bounds, tokens });
+        let text = serde_json::to_string(&self.known).expect("bounds are plain JSON");
+        write_bytes_atomically(&self.path, text.as_bytes())
+    }
+}
+
+fn name(mask: &Mask) -> String {
+    mask.layers().iter().map(u32::to_string).collect::<Vec<_>>().join(",")
+}
