@@ -2,8 +2,12 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// `path` as seen from `folder`; a `..` takes back the folder before it, as cargo reads paths.
+/// `path` as seen from `folder`; a `..` takes back the folder before it, as cargo reads paths. What lies on the
+/// hub is not in any folder.
 pub(super) fn join(folder: &Path, path: &str) -> String {
+    if path.starts_with("hf://") {
+        return path.to_owned();
+    }
     let mut joined = PathBuf::new();
     for part in folder.join(path).components() {
         match (part, joined.components().next_back()) {
@@ -33,6 +37,8 @@ mod tests {
             ("experiments", "/models/./mini", "/models/mini"),
             ("experiments", "..", "."),
             ("", "./a.toml", "a.toml"),
+            ("experiments", "../data/*.txt", "data/*.txt"),
+            ("experiments", "hf://datasets/a/b@main/c.parquet", "hf://datasets/a/b@main/c.parquet"),
         ] {
             assert_eq!(join(Path::new(folder), path), joined);
         }

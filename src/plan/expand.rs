@@ -7,7 +7,7 @@ use super::cells::{BaseSource, Cell, Distillation, Labels, Pretraining, Scoring,
 use super::spec::{CorpusIdentity, ModelIdentity, TaskIdentity};
 use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::manifest::{Loaded, Manifest, ModelSource};
+use crate::manifest::{CorpusSource, Loaded, Manifest, ModelSource};
 use crate::store::{Key, Stage};
 
 /// The cells of an experiment, inputs before what takes them.
@@ -81,19 +81,31 @@ pub fn plan(loaded: &Loaded) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Identities of bases, read once however many cells share one.
+/// Identities of bases and corpora, read once however many cells share one.
 #[derive(Default)]
-struct Digests(BTreeMap<String, ModelIdentity>);
+struct Digests {
+    models: BTreeMap<String, ModelIdentity>,
+    corpora: Vec<(CorpusSource, CorpusIdentity)>,
+}
 
 impl Digests {
-    fn of(&mut self, manifest: &Manifest, model: &str) -> Result<Option<ModelIdentity>> {
+    fn corpus(&mut self, source: &CorpusSource) -> Result<CorpusIdentity> {
+        if let Some((_, identity)) = self.corpora.iter().find(|(known, _)| known == source) {
+            return Ok(identity.clone());
+        }
+        let identity = CorpusIdentity::of(source)?;
+        self.corpora.push((source.clone(), identity.clone()));
+        Ok(identity)
+    }
+
+    fn model(&mut self, manifest: &Manifest, model: &str) -> Result<Option<ModelIdentity>> {
         let definition = &manifest.models[model];
         let ModelSource::Path(path) = &definition.source else { return Ok(None) };
-        if let Some(identity) = self.0.get(path) {
+        if let Some(identity) = self.models.get(path) {
             return Ok(Some(identity.clone()));
         }
         let identity = ModelIdentity::of(definition)?;
-        self.0.extend(identity.clone().map(|identity| (path.clone(), identity)));
+        self.models.extend(identity.clone().map(|identity| (path.clone(), identity)));
         Ok(identity)
     }
 }
@@ -127,7 +139,7 @@ fn expand(
     axes: &BTreeMap<String, String>,
     digests: &mut Digests,
 ) -> Result<()> {
-    let corpus = CorpusIdentity::of(&manifest.corpus)?;
+    let corpus = digests.corpus(&manifest.corpus.source)?;
     for (model, variant, task) in manifest.sweep.combinations() {
         let labels = Labels { model: model.to_owned(), axes: axes.clone(), ..Labels::default() };
         let base = base(plan, manifest, &corpus, &labels, digests)?;
@@ -152,7 +164,7 @@ fn base(
 ) -> Result<BaseSource> {
     match &manifest.models[&labels.model].source {
         ModelSource::Path(path) => {
-            let identity = digests.of(manifest, &labels.model)?.expect("a base on disk has digests");
+            let identity = digests.model(manifest, &labels.model)?.expect("a base on disk has digests");
             Ok(BaseSource::Directory(PathBuf::from(path), identity))
         }
         ModelSource::Pretrain(architecture) => {
