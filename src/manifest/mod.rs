@@ -41,6 +41,7 @@ pub use distil::{Distil, Optimizer};
 pub use load::{Loaded, load};
 pub use model::{Architecture, Model, ModelSource};
 pub use node::Span;
+pub use paths::is_on_hub;
 pub use pretrain::Pretrain;
 pub use report::Report;
 pub use schema::experiment_schema;

@@ -2,10 +2,15 @@
 
 use std::path::{Component, Path, PathBuf};
 
+/// Whether `path` is that of a file on the hub, `hf://…`.
+pub fn is_on_hub(path: &str) -> bool {
+    path.starts_with("hf://")
+}
+
 /// `path` as seen from `folder`; a `..` takes back the folder before it, as cargo reads paths. What lies on the
 /// hub is not in any folder.
 pub(super) fn join(folder: &Path, path: &str) -> String {
-    if path.starts_with("hf://") {
+    if is_on_hub(path) {
         return path.to_owned();
     }
     let mut joined = PathBuf::new();

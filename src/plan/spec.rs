@@ -6,14 +6,14 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::data::files::{expand, is_on_hub, local};
+use crate::data::files::{self, local};
 use crate::data::world::{WORLD_VERSION, World};
 use crate::data::{Split, file_of_split};
 use crate::error::Result;
 use crate::files::{Digest, digest_file};
 use crate::manifest::{
     Architecture, Choices, CorpusSource, Distil, Metric, Model, ModelSource, Portion, Pretrain, Stop,
-    Strategy, Task, TaskSource, TextUnit, Variant, WorldTaskKind,
+    Strategy, Task, TaskSource, TextUnit, Variant, WorldTaskKind, is_on_hub,
 };
 use crate::model::Base;
 use crate::seed::Seed;
@@ -83,7 +83,7 @@ impl CorpusIdentity {
                 Self::World { text: World::new(world.world).corpus_digest(world.seed) }
             }
             CorpusSource::Files(corpus) => Self::Files {
-                files: expand(&corpus.paths)?.into_iter().map(FileIdentity::of).collect::<Result<_>>()?,
+                files: files::files(corpus)?.into_iter().map(FileIdentity::of).collect::<Result<_>>()?,
                 column: corpus.column.clone(),
                 document: corpus.document.clone(),
                 separator: corpus.separator.clone(),

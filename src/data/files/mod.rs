@@ -12,9 +12,20 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::manifest::FileCorpus;
-use packed::Packed;
+use packed::{Packed, endings};
+use paths::expand;
 
-pub use paths::{expand, is_on_hub, local};
+pub use paths::local;
+
+/// The files of `corpus`, in the order in which they are read.
+///
+/// # Errors
+/// When a path finds nothing, a file is named twice, or its name does not say a form that is read.
+pub fn files(corpus: &FileCorpus) -> Result<Vec<String>> {
+    let files = expand(&corpus.paths)?;
+    files.iter().try_for_each(|file| Form::of(Path::new(file)).map(drop))?;
+    Ok(files)
+}
 
 /// Hands every document of `corpus` to `take`: text, without blanks at its ends, never empty.
 ///
@@ -25,22 +36,43 @@ pub fn each_document(corpus: &FileCorpus, take: &mut dyn FnMut(String) -> Result
         "" => Ok(()),
         text => take(text.to_owned()),
     };
-    for path in expand(&corpus.paths)? {
-        read(&local(&path)?, corpus, &mut take)?;
+    for file in files(corpus)? {
+        read(&Packed::new(Path::new(&file), local(&file)?), corpus, &mut take)?;
     }
     Ok(())
 }
 
-fn read(path: &Path, corpus: &FileCorpus, take: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
-    let file = Packed::new(path);
-    match file.ending() {
-        Some("txt" | "md") => text::read(&file, &corpus.document, take),
-        Some("jsonl") => json::lines(&file, &corpus.column, take),
-        Some("json") => json::list(&file, &corpus.column, take),
-        Some("parquet") => parquet::read(&file, &corpus.column, take),
-        _ => Err(Error::manifest(format!("`{}` is no file of documents that is read", path.display())).hint(
-            "read are `.txt`, `.md`, `.jsonl`, `.json` and `.parquet`, each also with `.gz`, `.xz` or `.zst` after it",
-        )),
+fn read(file: &Packed, corpus: &FileCorpus, take: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    match Form::of(file.path)? {
+        Form::Text => text::read(file, &corpus.document, take),
+        Form::Lines => json::lines(file, &corpus.column, take),
+        Form::List => json::list(file, &corpus.column, take),
+        Form::Parquet => parquet::read(file, &corpus.column, take),
+    }
+}
+
+/// What a file holds.
+enum Form {
+    Text,
+    Lines,
+    List,
+    Parquet,
+}
+
+impl Form {
+    /// The form that a file's name says.
+    fn of(path: &Path) -> Result<Self> {
+        Ok(match endings(path).0 {
+            Some("txt" | "md") => Self::Text,
+            Some("jsonl") => Self::Lines,
+            Some("json") => Self::List,
+            Some("parquet") => Self::Parquet,
+            _ => {
+                return Err(Error::manifest(format!("`{}` is of no form that is read", path.display())).hint(
+                    "read are `.txt`, `.md`, `.jsonl`, `.json` and `.parquet`, each also with `.gz`, `.xz` or `.zst`",
+                ));
+            }
+        })
     }
 }
 

@@ -2,35 +2,34 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
 use crate::error::{Error, Result};
 
-/// A file by its path; the last ending says how it is packed, and the one before it what it holds.
+/// What a file's name says that it holds, such as `txt`, and how it is packed.
+pub(super) fn endings<'a>(path: &'a Path) -> (Option<&'a str>, Option<&'a str>) {
+    let ending = |path: &'a Path| path.extension().and_then(|ending| ending.to_str());
+    match ending(path) {
+        packing @ Some("gz" | "xz" | "zst") => (path.file_stem().map(Path::new).and_then(ending), packing),
+        ending => (ending, None),
+    }
+}
+
+/// A file of a corpus.
 pub(super) struct Packed<'a> {
+    /// The path that the manifest names.
     pub path: &'a Path,
+    local: PathBuf,
     packing: Option<&'a str>,
-    ending: Option<&'a str>,
 }
 
 impl<'a> Packed<'a> {
-    pub fn new(path: &'a Path) -> Self {
-        let ending = |path: &'a Path| path.extension().and_then(|ending| ending.to_str());
-        match ending(path) {
-            packing @ Some("gz" | "xz" | "zst") => {
-                let inner = path.file_stem().map(Path::new);
-                Self { path, packing, ending: inner.and_then(ending) }
-            }
-            ending => Self { path, packing: None, ending },
-        }
-    }
-
-    /// What the file holds: `txt`, `jsonl` and so on.
-    pub fn ending(&self) -> Option<&'a str> {
-        self.ending
+    /// The file of `path`, which lies at `local`.
+    pub fn new(path: &'a Path, local: PathBuf) -> Self {
+        Self { path, local, packing: endings(path).1 }
     }
 
     /// Opens the file; what is read is unpacked.
@@ -62,7 +61,7 @@ impl<'a> Packed<'a> {
     }
 
     fn file(&self) -> Result<File> {
-        File::open(self.path).map_err(|cause| Error::io("read", self.path, cause))
+        File::open(&self.local).map_err(|cause| Error::io("read", self.path, cause))
     }
 
     /// What `cause` says of the file: where it is not the system's, the file is damaged.

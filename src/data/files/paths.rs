@@ -5,20 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-
-/// How the paths of files on the hub begin.
-const HUB: &str = "hf://";
-
-/// Whether `path` is that of a file on the hub.
-pub fn is_on_hub(path: &str) -> bool {
-    path.starts_with(HUB)
-}
+use crate::manifest::is_on_hub;
 
 /// The files that `paths` name, in order; those that a `*` finds in the order of their names.
 ///
 /// # Errors
 /// When a `*` finds nothing or stands for a folder, a folder cannot be listed, or a file is named twice.
-pub fn expand(paths: &[String]) -> Result<Vec<String>> {
+pub(super) fn expand(paths: &[String]) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for path in paths {
         files.extend(if path.contains('*') { matching(path)? } else { vec![path.clone()] });
@@ -112,7 +105,7 @@ mod tests {
     #[test]
     fn what_is_on_the_hub_is_refused_and_its_name_kept() {
         let path = "hf://datasets/owner/name@main/data.parquet".to_owned();
-        assert_eq!(expand(std::slice::from_ref(&path)).unwrap(), [path.clone()]);
+        assert_eq!(expand(std::slice::from_ref(&path)).unwrap(), std::slice::from_ref(&path));
         assert!(local(&path).unwrap_err().to_string().contains("is on the hub"));
     }
 }

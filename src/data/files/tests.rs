@@ -145,8 +145,8 @@ fn what_is_not_of_its_form_is_named_with_its_place() {
         ("a.jsonl", b"{\"text\": \"x\"}\n[1]\n", "line 2 of"),
         ("a.json", b"{\"text\": \"x\"}", "is not a list of tables"),
         ("a.json", b"[{\"text\": \"x\"}] more", "is not a list of tables"),
-        ("a.csv", b"text\nx", "is no file of documents that is read"),
-        ("a.gz", b"x", "is no file of documents that is read"),
+        ("a.csv", b"text\nx", "is of no form that is read"),
+        ("a.gz", b"x", "is of no form that is read"),
     ] {
         let error = read_as(name, bytes).expect_err(name);
         assert_eq!(error.kind(), Kind::Manifest);
