@@ -1,6 +1,7 @@
 //! Token sequences of one length from a corpus; sequence `i` is a pure function of the corpus, the
 //! tokenizer, the seed and `i`, so that training can resume at any step.
 
+mod draw;
 mod files;
 mod shares;
 mod spool;

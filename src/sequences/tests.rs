@@ -137,6 +137,22 @@ fn portions_of_a_mixture_have_their_shares_of_the_tokens_and_end_as_if_alone() {
 }
 
 #[test]
+fn reading_stops_where_the_user_asks() {
+    struct Impatient;
+    impl Observer for Impatient {
+        fn advance(&self, _: u64) {}
+        fn say(&self, _: &str) {}
+        fn interrupted(&self) -> bool {
+            true
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (source, extent) = (corpus(folder.path(), 50), Extent { length: 8, count: 3 });
+    let stopped = Sequences::new(&source, &tokenizer(), extent, Seed(3), &Impatient);
+    assert_eq!(stopped.err().unwrap().kind(), crate::error::Kind::Interrupted);
+}
+
+#[test]
 fn a_corpus_that_fills_no_sequence_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let error = open(&corpus(folder.path(), 2), 64, 10).err().unwrap();
