@@ -20,7 +20,7 @@ const STOREYS: [(&str, &[&str]); 25] = [
     ("data", WORDS),
     ("model", &["error", "seed", "files", "manifest", "ops", "data"]),
     ("optim", MATTER),
-    ("sequences", MATTER),
+    ("sequences", &["error", "seed", "observer", "manifest", "data", "model"]),
     ("requests", MATTER),
     ("plan", &["error", "seed", "files", "hub", "manifest", "data", "model", "requests", "store"]),
     ("distil", DEEDS),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use dtr::data::{Split, items};
-use dtr::distil::{Pupil, distil};
+use dtr::distil::{Pupil, distil, extent};
 use dtr::manifest::{Count, Distil, Variant, load};
 use dtr::model::{Base, Mask, Random, Twins};
 use dtr::observer::Observer;
@@ -43,7 +43,8 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
     let manifest = load(&root.join("experiments/quickstart.toml"), &[]).unwrap().manifest;
     let base = Base::read(&root.join("models/mini"), &Device::flex()).unwrap();
     let recipe = Distil { token_budget: Count(32_768), ..manifest.distil.clone() };
-    let corpus = Sequences::new(&manifest.corpus, &base.tokenizer, recipe.sequence_length, recipe.seed);
+    let source = &manifest.corpus.source;
+    let corpus = Sequences::new(source, &base.tokenizer, extent(&recipe), recipe.seed, &Silent);
     let variants: Vec<(&String, &Variant)> = manifest.variants.iter().collect();
     let tasks = TASKS.map(|task| {
         let task = &manifest.tasks[task];

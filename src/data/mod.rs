@@ -2,7 +2,7 @@
 //!
 //! Text only: which tokens it becomes, and what a score is, are for the storeys above.
 
-mod documents;
+pub mod files;
 mod jinja;
 mod questions;
 mod rows;
@@ -18,7 +18,6 @@ use crate::error::Result;
 use crate::manifest::{Task, TaskSource};
 use world::World;
 
-pub use documents::Documents;
 pub use questions::file_of_split;
 pub use tokenizer::world_tokenizer;
 

@@ -18,7 +18,7 @@ use crate::manifest::Distil;
 use crate::model::{Decoder, Pass};
 use crate::observer::Observer;
 use crate::saving::Saving;
-use crate::sequences::Sequences;
+use crate::sequences::{Extent, Sequences};
 
 /// How many steps a token budget makes: whole batches, at least one.
 pub fn num_steps(recipe: &Distil) -> u64 {
@@ -28,6 +28,11 @@ pub fn num_steps(recipe: &Distil) -> u64 {
 /// Tokens of one step.
 pub fn tokens_per_step(recipe: &Distil) -> u64 {
     (recipe.batch_size * recipe.sequence_length) as u64
+}
+
+/// The sequences that a recipe asks for.
+pub fn extent(recipe: &Distil) -> Extent {
+    Extent { length: recipe.sequence_length, count: num_steps(recipe) * recipe.batch_size as u64 }
 }
 
 /// Distils all `pupils` of `base` from one stream of `sequences`, one teacher forward a step.

@@ -77,6 +77,13 @@ impl Sources {
                     }
                 }
             }
+            (Value::List(list), _) => {
+                for (index, node) in list.iter_mut().enumerate() {
+                    if let Some(shape) = shape.child(&index.to_string()) {
+                        self.anchor(node, shape);
+                    }
+                }
+            }
             _ => {}
         }
     }

@@ -19,8 +19,10 @@ pub struct Corpus {
 pub enum CorpusSource {
     /// Text of the small closed language that this crate generates.
     World(WorldCorpus),
-    /// A UTF-8 text file (path relative to the manifest); blank lines part documents.
-    Text(#[schemars(extend("format" = "path"))] String),
+    /// Documents of files.
+    Files(FileCorpus),
+    /// Several sources, each with its share of the tokens.
+    Mixture(Vec<Portion>),
 }
 
 impl Default for CorpusSource {
@@ -43,4 +45,60 @@ impl Default for WorldCorpus {
     fn default() -> Self {
         Self { world: Seed(1), seed: Seed(2) }
     }
+}
+
+/// Documents of files: plain text (`.txt`, `.md`), JSON Lines (`.jsonl`), a JSON list (`.json`) or Parquet
+/// (`.parquet`), each as it is or packed (`.gz`, `.xz`, `.zst`).
+///
+/// An epoch holds every document once, in a random order that descends from the recipe's seed. Blanks at the ends
+/// of a document are dropped, and documents without text are skipped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct FileCorpus {
+    /// The files (relative to the manifest, or `hf://datasets/OWNER/NAME@REVISION/PATH`). A `*` in a file's name
+    /// stands for any characters, and the files that it finds are taken in the order of their names.
+    #[schemars(extend("items" = { "type": "string", "format": "path" }))]
+    pub paths: Vec<String>,
+    /// The column of JSON or Parquet that holds the text.
+    #[serde(default = "default_column")]
+    pub column: String,
+    /// What a document of plain text is.
+    #[serde(default)]
+    pub document: TextUnit,
+    /// The text after every document: a blank line, or a token of the model's own such as `<|endoftext|>`.
+    #[serde(default = "default_separator")]
+    pub separator: String,
+}
+
+fn default_column() -> String {
+    "text".to_owned()
+}
+
+fn default_separator() -> String {
+    "\n\n".to_owned()
+}
+
+/// What a document of plain text is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum TextUnit {
+    /// What stands between blank lines.
+    #[default]
+    Paragraph,
+    /// A line.
+    Line,
+    /// What stands between lines that say this and nothing else, such as `"<|endoftext|>"`.
+    Between(String),
+    /// The whole file, which must fit in memory.
+    File,
+}
+
+/// A source of a mixture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Portion {
+    /// Where its text comes from.
+    pub source: CorpusSource,
+    /// Its share of the tokens, relative to the weights of the others.
+    pub weight: f64,
 }

@@ -35,7 +35,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use blame::{At, Sources};
-pub use corpus::{Corpus, CorpusSource, WorldCorpus};
+pub use corpus::{Corpus, CorpusSource, FileCorpus, Portion, TextUnit, WorldCorpus};
 pub use count::Count;
 pub use distil::{Distil, Optimizer};
 pub use load::{Loaded, load};

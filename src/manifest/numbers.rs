@@ -8,7 +8,8 @@ use std::ops::RangeBounds;
 use super::blame::{At, Sources};
 use super::node::dotted;
 use super::{
-    Architecture, Block, Count, Geometry, Manifest, ModelSource, Optimizer, Stop, TaskSource, Variant,
+    Architecture, Block, CorpusSource, Count, Geometry, Manifest, ModelSource, Optimizer, Stop, TaskSource,
+    Variant,
 };
 use crate::error::{Error, Result};
 
@@ -34,6 +35,7 @@ pub(super) fn check(manifest: &Manifest, sources: &Sources) -> Result<()> {
         check.whole(&table, "validation-items", validation_items, 10_000_000)?;
         check.whole(&table, "test-items", test_items, 10_000_000)?;
     }
+    check.corpus(&["corpus", "source"], &manifest.corpus.source)?;
     let (distil, pretrain) = (&manifest.distil, &manifest.pretrain);
     check.optimizer(&["distil", "optimizer"], &distil.optimizer)?;
     check.budget("distil", distil.token_budget, distil.sequence_length, distil.batch_size)?;
@@ -65,6 +67,33 @@ impl Check<'_> {
             return Ok(());
         }
         Err(self.sources.refuse(&[table, &[key]].concat(), &words(range)))
+    }
+
+    fn corpus(&self, place: &[&str], source: &CorpusSource) -> Result<()> {
+        match source {
+            CorpusSource::World(_) => Ok(()),
+            CorpusSource::Files(files) => {
+                self.some(&[place, &["files", "paths"]].concat(), files.paths.len())
+            }
+            CorpusSource::Mixture(portions) => {
+                let place = [place, &["mixture"]].concat();
+                self.some(&place, portions.len())?;
+                portions.iter().enumerate().try_for_each(|(index, portion)| {
+                    let index = index.to_string();
+                    let place = [&place[..], &[&index]].concat();
+                    self.real(&place, "weight", portion.weight, (Excluded(0.0), Included(1e6)))?;
+                    self.corpus(&[&place[..], &["source"]].concat(), &portion.source)
+                })
+            }
+        }
+    }
+
+    /// The list at `place` has `len` entries, and must have one at least.
+    fn some(&self, place: &[&str], len: usize) -> Result<()> {
+        if len > 0 {
+            return Ok(());
+        }
+        Err(self.sources.refuse(place, "a list with something in it"))
     }
 
     fn architecture(&self, table: &[&str], shape: &Architecture) -> Result<()> {

@@ -39,6 +39,7 @@ mod tests {
             ("experiments", "/models/./mini", "/models/mini"),
             ("experiments", "..", "."),
             ("", "./a.toml", "a.toml"),
+            ("experiments", "../data/*.txt", "data/*.txt"),
             ("experiments", "hf://datasets/a/b@c/d.parquet", "hf://datasets/a/b@c/d.parquet"),
         ] {
             assert_eq!(join(Path::new(folder), path), joined);

@@ -25,11 +25,17 @@ pub(super) enum Shape {
     Path,
     /// Any other value; its type is serde's to judge.
     Leaf,
+    /// A shape by the name of its definition, as a shape may hold itself.
+    Named(String),
 }
 
-static MANIFEST: LazyLock<Shape> = LazyLock::new(|| {
+static MANIFEST: LazyLock<Shape> = LazyLock::new(|| Shape::read(&experiment_schema()));
+
+/// The shapes that others name.
+static DEFINITIONS: LazyLock<BTreeMap<String, Shape>> = LazyLock::new(|| {
     let schema = experiment_schema();
-    Shape::read(&schema, &schema)
+    let definitions = schema["$defs"].as_object().into_iter().flatten();
+    definitions.map(|(name, schema)| (format!("#/$defs/{name}"), Shape::read(schema))).collect()
 });
 
 impl Shape {
@@ -38,47 +44,55 @@ impl Shape {
         &MANIFEST
     }
 
-    /// Reads `schema`, whose references point into `root`.
-    fn read(schema: &Json, root: &Json) -> Self {
-        if let Some(target) = schema["$ref"].as_str().and_then(|link| root.pointer(&link[1..])) {
-            return Self::read(target, root);
+    fn read(schema: &Json) -> Self {
+        if let Some(link) = schema["$ref"].as_str() {
+            return Self::Named(link.to_owned());
         }
-        if let Some(choices) = choices(schema, root) {
+        if let Some(choices) = choices(schema) {
             return Self::Choice(choices);
         }
         match schema["type"].as_str() {
             Some("object") if schema["additionalProperties"].is_object() => {
-                Self::Names(Box::new(Self::read(&schema["additionalProperties"], root)))
+                Self::Names(Box::new(Self::read(&schema["additionalProperties"])))
             }
-            Some("object") => Self::Table(properties(schema, root)),
+            Some("object") => Self::Table(properties(schema)),
             Some("array") => {
                 let length = schema["maxItems"].as_u64().map(|length| length as usize);
-                Self::List(Box::new(Self::read(&schema["items"], root)), length)
+                Self::List(Box::new(Self::read(&schema["items"])), length)
             }
             Some("string") if schema["format"] == "path" => Self::Path,
             _ => Self::Leaf,
         }
     }
 
+    /// The shape itself, where this is its name.
+    pub fn resolved(&self) -> &Self {
+        match self {
+            Self::Named(link) => DEFINITIONS.get(link).unwrap_or(&Self::Leaf).resolved(),
+            shape => shape,
+        }
+    }
+
     /// The shape of what stands under `step`.
     pub fn child(&self, step: &str) -> Option<&Self> {
-        match self {
+        let child = match self.resolved() {
             Self::Table(keys) => keys.get(step),
-            Self::Names(shape) => Some(shape),
+            Self::Names(shape) => Some(&**shape),
             Self::Choice(choices) => choices.get(step)?.as_ref(),
-            Self::List(shape, _) => step.parse::<usize>().is_ok().then_some(shape),
-            Self::Path | Self::Leaf => None,
-        }
+            Self::List(shape, _) => step.parse::<usize>().is_ok().then_some(&**shape),
+            Self::Path | Self::Leaf | Self::Named(_) => None,
+        };
+        child.map(Self::resolved)
     }
 
     /// The dotted tables of at most two levels that have a key called `key`.
     pub fn homes(&self, key: &str) -> Vec<String> {
         let Self::Table(tables) = self else { return Vec::new() };
-        let has = |shape: &Self| matches!(shape, Self::Table(keys) if keys.contains_key(key));
+        let has = |shape: &Self| matches!(shape.resolved(), Self::Table(keys) if keys.contains_key(key));
         let mut homes = Vec::new();
         for (name, table) in tables {
             homes.extend(has(table).then(|| name.clone()));
-            if let Self::Table(inner) = table {
+            if let Self::Table(inner) = table.resolved() {
                 homes.extend(
                     inner.iter().filter(|(_, shape)| has(shape)).map(|(sub, _)| format!("{name}.{sub}")),
                 );
@@ -104,19 +118,19 @@ impl Shape {
     }
 }
 
-fn properties(schema: &Json, root: &Json) -> BTreeMap<String, Shape> {
+fn properties(schema: &Json) -> BTreeMap<String, Shape> {
     let keys = schema["properties"].as_object().into_iter().flatten();
-    keys.map(|(key, schema)| (key.clone(), Shape::read(schema, root))).collect()
+    keys.map(|(key, schema)| (key.clone(), Shape::read(schema))).collect()
 }
 
 /// The alternatives of an externally tagged enum; `None` where `schema` is of another kind.
-fn choices(schema: &Json, root: &Json) -> Option<BTreeMap<String, Option<Shape>>> {
+fn choices(schema: &Json) -> Option<BTreeMap<String, Option<Shape>>> {
     let alternatives = || schema["oneOf"].as_array().into_iter().flatten();
     let tables = alternatives().filter(|one| one["required"].as_array().is_some_and(|keys| keys.len() == 1));
     let words = alternatives().chain([schema]).flat_map(|one| {
         one["enum"].as_array().into_iter().flatten().chain([&one["const"]]).filter_map(Json::as_str)
     });
     let mut choices: BTreeMap<_, _> = words.map(|word| (word.to_owned(), None)).collect();
-    choices.extend(tables.flat_map(|table| properties(table, root)).map(|(key, shape)| (key, Some(shape))));
+    choices.extend(tables.flat_map(properties).map(|(key, shape)| (key, Some(shape))));
     (!choices.is_empty()).then_some(choices)
 }

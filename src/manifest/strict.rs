@@ -62,7 +62,7 @@ impl Check<'_> {
         match &node.value {
             Value::String(word) => match choices.get(word) {
                 None => Err(self.unknown(word, &node.place, &known)),
-                Some(Some(Shape::Table(_))) => {
+                Some(Some(shape)) if matches!(shape.resolved(), Shape::Table(_)) => {
                     Err(self.misshapen(word, &node.place, &format!("{{ {word} = {{}} }}")))
                 }
                 Some(Some(_)) => Err(self.misshapen(word, &node.place, &format!("{{ {word} = … }}"))),

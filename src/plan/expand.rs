@@ -7,7 +7,7 @@ use super::needs::Needs;
 use super::spec::{CorpusIdentity, ModelIdentity, TaskIdentity};
 use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::manifest::{Loaded, Manifest, ModelSource};
+use crate::manifest::{CorpusSource, Loaded, Manifest, ModelSource};
 use crate::store::{Key, Stage};
 
 /// The cells of an experiment, inputs before what takes them.
@@ -85,20 +85,32 @@ pub fn plan(loaded: &Loaded) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Bases that are not trained here, read once however many cells share one.
+/// Identities of bases that are not trained here and of corpora, read once however many cells share one.
 #[derive(Default)]
-struct Digests(BTreeMap<String, Option<BaseSource>>);
+struct Digests {
+    models: BTreeMap<String, Option<BaseSource>>,
+    corpora: Vec<(CorpusSource, CorpusIdentity)>,
+}
 
 impl Digests {
-    fn of(&mut self, manifest: &Manifest, model: &str) -> Result<Option<BaseSource>> {
+    fn corpus(&mut self, source: &CorpusSource) -> Result<CorpusIdentity> {
+        if let Some((_, identity)) = self.corpora.iter().find(|(known, _)| known == source) {
+            return Ok(identity.clone());
+        }
+        let identity = CorpusIdentity::of(source)?;
+        self.corpora.push((source.clone(), identity.clone()));
+        Ok(identity)
+    }
+
+    fn model(&mut self, manifest: &Manifest, model: &str) -> Result<Option<BaseSource>> {
         let definition = &manifest.models[model];
         let name = format!("{:?}", definition.source);
-        if let Some(source) = self.0.get(&name) {
+        if let Some(source) = self.models.get(&name) {
             return Ok(source.clone());
         }
         let identity = ModelIdentity::of(definition)?;
         let source = identity.map(|(folder, identity)| BaseSource::Directory(folder, identity));
-        self.0.insert(name, source.clone());
+        self.models.insert(name, source.clone());
         Ok(source)
     }
 }
@@ -132,7 +144,7 @@ fn expand(
     axes: &BTreeMap<String, String>,
     digests: &mut Digests,
 ) -> Result<()> {
-    let corpus = CorpusIdentity::of(&manifest.corpus)?;
+    let corpus = digests.corpus(&manifest.corpus.source)?;
     for (model, variant, task) in manifest.sweep.combinations() {
         let labels = Labels { model: model.to_owned(), axes: axes.clone(), ..Labels::default() };
         let base = base(plan, manifest, &corpus, &labels, digests)?;
@@ -155,7 +167,7 @@ fn base(
     labels: &Labels,
     digests: &mut Digests,
 ) -> Result<BaseSource> {
-    if let Some(source) = digests.of(manifest, &labels.model)? {
+    if let Some(source) = digests.model(manifest, &labels.model)? {
         return Ok(source);
     }
     let ModelSource::Pretrain(architecture) = &manifest.models[&labels.model].source else {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::data::files::files;
 use crate::error::Result;
 use crate::hub::{self, Pinned, Place};
-use crate::manifest::{Manifest, ModelSource, TaskSource};
+use crate::manifest::{CorpusSource, Manifest, ModelSource, TaskSource};
 
 /// Models and files of the hub, each at a commit.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,7 +32,21 @@ impl Needs {
                 task.validation.iter().chain([&task.test]).try_for_each(|path| self.add_file(path))?;
             }
         }
-        Ok(())
+        let is_trained = |model: &String| matches!(manifest.models[model].source, ModelSource::Pretrain(_));
+        match manifest.sweep.variant.is_empty() && !manifest.sweep.model.iter().any(is_trained) {
+            true => Ok(()),
+            false => self.add_corpus(&manifest.corpus.source),
+        }
+    }
+
+    fn add_corpus(&mut self, source: &CorpusSource) -> Result<()> {
+        match source {
+            CorpusSource::World(_) => Ok(()),
+            CorpusSource::Files(corpus) => files(corpus)?.iter().try_for_each(|file| self.add_file(file)),
+            CorpusSource::Mixture(portions) => {
+                portions.iter().try_for_each(|portion| self.add_corpus(&portion.source))
+            }
+        }
     }
 
     fn add_file(&mut self, path: &str) -> Result<()> {

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::data::{Documents, Split, file_of_split, world::WORLD_VERSION};
+use crate::data::files;
+use crate::data::world::{WORLD_VERSION, World};
+use crate::data::{Split, file_of_split};
 use crate::error::Result;
 use crate::files::{Digest, digest_file};
 use crate::hub::{self, Pinned, Place};
 use crate::manifest::{
-    Architecture, Choices, Corpus, Distil, Metric, Model, ModelSource, Pretrain, Stop, Strategy, Task,
-    TaskSource, Variant, WorldTaskKind,
+    Architecture, Choices, CorpusSource, Distil, Metric, Model, ModelSource, Portion, Pretrain, Stop,
+    Strategy, Task, TaskSource, TextUnit, Variant, WorldTaskKind,
 };
 use crate::model::Base;
 use crate::seed::Seed;
@@ -69,15 +71,55 @@ impl FileIdentity {
 
 /// A corpus by content.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct CorpusIdentity {
-    /// Digest of what decides the text.
-    pub text: String,
+#[serde(untagged)]
+pub enum CorpusIdentity {
+    /// Text that this crate generates.
+    World {
+        /// Digest of what decides the text.
+        text: String,
+    },
+    /// Documents of files.
+    Files {
+        /// What each file holds, in the order in which they are read.
+        files: Vec<FileIdentity>,
+        /// The column of the text.
+        column: String,
+        /// What a document of plain text is.
+        document: TextUnit,
+        /// What stands after every document.
+        separator: String,
+    },
+    /// Several sources, in order: the weight of each, and what it is.
+    Mixture {
+        /// The sources.
+        mixture: Vec<(f64, CorpusIdentity)>,
+    },
 }
 
 impl CorpusIdentity {
-    /// The identity of `corpus`.
-    pub fn of(corpus: &Corpus) -> Result<Self> {
-        Ok(Self { text: Documents::open(&corpus.source, Path::new(""))?.digest() })
+    /// The identity of a corpus.
+    ///
+    /// # Errors
+    /// When a local file is missing or cannot be read.
+    pub fn of(source: &CorpusSource) -> Result<Self> {
+        Ok(match source {
+            CorpusSource::World(world) => {
+                Self::World { text: World::new(world.world).corpus_digest(world.seed) }
+            }
+            CorpusSource::Files(corpus) => Self::Files {
+                files: files::files(corpus)?
+                    .iter()
+                    .map(|file| FileIdentity::of(file))
+                    .collect::<Result<_>>()?,
+                column: corpus.column.clone(),
+                document: corpus.document.clone(),
+                separator: corpus.separator.clone(),
+            },
+            CorpusSource::Mixture(portions) => {
+                let of = |portion: &Portion| Ok((portion.weight, Self::of(&portion.source)?));
+                Self::Mixture { mixture: portions.iter().map(of).collect::<Result<_>>()? }
+            }
+        })
     }
 }
 

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::manifest::load;
+use crate::manifest::{CorpusSource, FileCorpus, Portion, TextUnit, WorldCorpus, load};
+use crate::seed::Seed;
 
 /// Takes the place of the quickstart's base, so that no test needs weights.
 const TINY: &str = "models.mini.source={ pretrain = { hidden-size = 32, intermediate-size = 64, \
@@ -117,4 +118,62 @@ fn the_published_shapes_have_the_published_numbers_of_parameters() {
         let config = crate::model::Config::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
         assert_eq!(config.num_parameters(), parameters, "{name}");
     }
+}
+
+/// What is known of a corpus in every key that it enters.
+fn corpus(source: &CorpusSource) -> serde_json::Value {
+    serde_json::to_value(CorpusIdentity::of(source).unwrap()).unwrap()
+}
+
+fn files(paths: &[String]) -> FileCorpus {
+    FileCorpus {
+        paths: paths.to_vec(),
+        column: "text".to_owned(),
+        document: TextUnit::Paragraph,
+        separator: String::new(),
+    }
+}
+
+#[test]
+fn a_corpus_of_the_closed_language_is_known_by_its_seeds() {
+    let of = |world, seed| corpus(&CorpusSource::World(WorldCorpus { world: Seed(world), seed: Seed(seed) }));
+    let text = blake3::hash(b"world v1, world 1, corpus 2").to_hex().to_string();
+    assert_eq!(of(1, 2), serde_json::json!({ "text": text }));
+    assert_ne!(of(2, 1), of(1, 2));
+    assert_ne!(of(1, 3), of(1, 2));
+}
+
+#[test]
+fn a_corpus_of_files_is_known_by_content_and_on_the_hub_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let of = |paths: &[String]| corpus(&CorpusSource::Files(files(paths)));
+    let (one, same, two) = (write("one.txt", "x"), write("same.md", "x"), write("two.txt", "y"));
+    assert_eq!(of(std::slice::from_ref(&one)), of(&[same]));
+    assert_ne!(of(std::slice::from_ref(&one)), of(std::slice::from_ref(&two)));
+    assert_ne!(of(&[one.clone(), two.clone()]), of(&[two, one.clone()]), "order decides the draw");
+    let hub = |revision: &str| format!("hf://datasets/owner/name@{revision}/data.parquet");
+    assert_eq!(of(&[hub("a")])["files"][0], hub("a"));
+
+    let plain = files(&[one]);
+    for other in [
+        FileCorpus { column: "body".to_owned(), ..plain.clone() },
+        FileCorpus { document: TextUnit::File, ..plain.clone() },
+        FileCorpus { separator: "\n".to_owned(), ..plain.clone() },
+    ] {
+        assert_ne!(corpus(&CorpusSource::Files(other)), corpus(&CorpusSource::Files(plain.clone())));
+    }
+    let mixture =
+        |weight| CorpusSource::Mixture(vec![Portion { source: CorpusSource::Files(plain.clone()), weight }]);
+    assert_ne!(corpus(&mixture(1.0)), corpus(&mixture(2.0)));
+}
+
+#[test]
+fn a_file_of_a_form_that_is_not_read_is_refused_before_anything_runs() {
+    let error = try_quickstart(&[r#"corpus.source.files.paths=["a.csv"]"#]).unwrap_err();
+    assert_eq!(error.to_string(), "`a.csv` is of no form that is read");
 }

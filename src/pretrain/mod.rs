@@ -16,7 +16,7 @@ use crate::observer::Observer;
 use crate::ops::cross_entropy;
 use crate::optim::{AdamW, learning_rate};
 use crate::saving::Saving;
-use crate::sequences::Sequences;
+use crate::sequences::{Extent, Sequences};
 use crate::store::{LossPoint, PretrainResult};
 
 /// Points kept of the loss curve.
@@ -25,6 +25,11 @@ const CURVE_POINTS: u64 = 200;
 /// How many steps a token budget makes: whole batches, at least one.
 pub fn num_steps(recipe: &Pretrain) -> u64 {
     (recipe.token_budget.0 / tokens_per_step(recipe)).max(1)
+}
+
+/// The sequences that a recipe asks for.
+pub fn extent(recipe: &Pretrain) -> Extent {
+    Extent { length: recipe.sequence_length, count: num_steps(recipe) * recipe.batch_size as u64 }
 }
 
 fn tokens_per_step(recipe: &Pretrain) -> u64 {

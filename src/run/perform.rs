@@ -95,8 +95,9 @@ fn train(
 ) -> Result<crate::store::PretrainResult> {
     let tokenizer = Tokenizer::from(world_tokenizer()?);
     let config = pretrain::config(&work.architecture, &tokenizer, &work.recipe);
-    let sequences = Sequences::new(&work.corpus, &tokenizer, work.recipe.sequence_length, work.recipe.seed)?;
     let task = context.progress.task(&cell.line(), work.recipe.token_budget.0, "tokens");
+    let extent = pretrain::extent(&work.recipe);
+    let sequences = Sequences::new(&work.corpus.source, &tokenizer, extent, work.recipe.seed, &task)?;
     let mut trainer =
         Trainer::new(&config, &work.recipe, &claim.checkpoint("base.safetensors")?, &context.device)?;
     trainer.run(&sequences, &task)?;
@@ -132,8 +133,6 @@ fn distil_group(
     }
     let Some((_, first, _)) = ours.first() else { return Ok(group.iter().map(|_| Ok(())).collect()) };
     let base = bases.base(&first.base)?;
-    let sequences =
-        Sequences::new(&first.corpus, &base.tokenizer, first.recipe.sequence_length, first.recipe.seed)?;
     let mut pupils = ours
         .iter()
         .map(|(cell, work, claim)| {
@@ -151,6 +150,8 @@ fn distil_group(
     let name = format!("distil {} {}", ours[0].0.labels.model, names.join("+"));
     let total = distil::num_steps(&first.recipe) * distil::tokens_per_step(&first.recipe);
     let task = context.progress.task(&name, total, "tokens");
+    let (source, extent) = (&first.corpus.source, distil::extent(&first.recipe));
+    let sequences = Sequences::new(source, &base.tokenizer, extent, first.recipe.seed, &task)?;
     distil::distil(&base.decoder, &mut pupils, &first.recipe, &sequences, &task)?;
     Ok(ours
         .iter()

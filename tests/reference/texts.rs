@@ -46,12 +46,23 @@ fn check(name: &str, tokenizer: &Path) {
     assert_eq!(ours, theirs, "{name}");
 }
 
-/// Writes `tokenizer` to a file and checks it.
-fn check_made(name: &str, tokenizer: &Value) {
+/// Does `work` with the path of a file that holds `tokenizer`.
+fn written<T>(tokenizer: &Value, work: impl FnOnce(&Path) -> T) -> T {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokenizer.json");
     fs::write(&path, tokenizer.to_string()).unwrap();
-    check(name, &path);
+    work(&path)
+}
+
+/// The tokenizer of GPT-2, of its published files.
+fn gpt_2_json(folder: &Path) -> Value {
+    bpe(&folder.join("encoder.json"), &folder.join("vocab.bpe"), &Value::Null, &Value::Null, &[])
+}
+
+/// The tokenizer of GPT-2; says so where there is none.
+pub fn gpt_2() -> Option<tokenizers::Tokenizer> {
+    let folder = public_folder("tokenizers/gpt2")?;
+    Some(written(&gpt_2_json(&folder), |path| tokenizers::Tokenizer::from_file(path).unwrap()))
 }
 
 #[test]
@@ -63,8 +74,7 @@ fn gpt_neox_gives_the_same_ids() {
 #[test]
 fn gpt_2_gives_the_same_ids() {
     let Some(folder) = public_folder("tokenizers/gpt2") else { return };
-    let files = (folder.join("encoder.json"), folder.join("vocab.bpe"));
-    check_made("gpt2", &bpe(&files.0, &files.1, &Value::Null, &Value::Null, &[]));
+    written(&gpt_2_json(&folder), |path| check("gpt2", path));
 }
 
 #[test]
@@ -83,5 +93,6 @@ fn qwen2_5_gives_the_same_ids() {
     // The model's own splitting, as its published `tokenizer.json` has it.
     let split = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
     let files = (folder.join("vocab.json"), folder.join("merges.txt"));
-    check_made("qwen2.5", &bpe(&files.0, &files.1, &json!(split), &json!({ "type": "NFC" }), &added));
+    let tokenizer = bpe(&files.0, &files.1, &json!(split), &json!({ "type": "NFC" }), &added);
+    written(&tokenizer, |path| check("qwen2.5", path));
 }

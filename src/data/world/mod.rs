@@ -51,6 +51,12 @@ impl World {
         corpus::draw(self, &mut rng)
     }
 
+    /// A digest, in hexadecimal, of all that decides the corpus that `corpus` seeds.
+    pub fn corpus_digest(&self, corpus: Seed) -> String {
+        let name = format!("world v{WORLD_VERSION}, world {}, corpus {}", self.seed.0, corpus.0);
+        blake3::hash(name.as_bytes()).to_hex().to_string()
+    }
+
     fn facts(&self) -> &Facts {
         &self.facts
     }

@@ -41,6 +41,22 @@ const TABLES: &[(&str, &str, &str)] = &[
         "[0.9, 0.9, 0.9]",
     ),
     ("sweep.exclude = \"mini\"", "`sweep.exclude` takes a list, not `\"mini\"`", "\"mini\""),
+    (
+        "corpus.source.files.paths = []",
+        "`corpus.source.files.paths` must be a list with something in it",
+        "[]",
+    ),
+    ("corpus.source.mixture = []", "`corpus.source.mixture` must be a list with something in it", "[]"),
+    (
+        "corpus.source.mixture = [{ weight = 0, source = { world = {} } }]",
+        "`corpus.source.mixture[0].weight` must be above 0 and at most 1000000",
+        "0",
+    ),
+    (
+        "corpus.source.mixture = [{ weight = 1, source = { mixture = [{ weight = 1, source = { word = {} } }] } }]",
+        "`corpus.source.mixture[0].source.mixture[0].source` cannot be `word`",
+        "word",
+    ),
     // Choices.
     ("search.stop = { max-drop = 0.1 }", "`search.stop` cannot be `max-drop`", "max-drop"),
     ("search.strategy = \"greddy\"", "`search.strategy` cannot be `greddy`", "\"greddy\""),

@@ -111,14 +111,17 @@ fn the_layer_that_wrote_a_value_is_blamed() {
 #[test]
 fn paths_start_from_the_file_that_names_them() {
     let models = "models.mini.source.path = \"../models/mini\"\ntasks.recall.source.world.kind = \"recall\"";
-    let main = "extends = [\"base/models.toml\"]\nname = \"a\"\ncorpus.source = { text = \"corpus.txt\" }\n\
+    let main = "extends = [\"base/models.toml\"]\nname = \"a\"\n[[corpus.source.mixture]]\nweight = 1\n\
+                source = { files = { paths = [\"data/*.txt\", \"hf://datasets/a/b@c/d.parquet\"] } }\n\
                 [sweep]\nmodel = [\"mini\"]\ntask = [\"recall\"]\n\
                 [sweep.axes]\n\"models.mini.source.path\" = [\"other\", \"/abs/olute\"]";
     let folder = Folder::of(&[("base/models.toml", models), ("main.toml", main)]);
     let loaded = folder.load("main.toml", &[]).expect("a manifest");
     let inside = |name: &str| folder.path(name).display().to_string();
     assert_eq!(loaded.manifest.models["mini"].source, ModelSource::Path(inside("models/mini")));
-    assert_eq!(loaded.manifest.corpus.source, CorpusSource::Text(inside("corpus.txt")));
+    let CorpusSource::Mixture(portions) = &loaded.manifest.corpus.source else { panic!("a mixture") };
+    let CorpusSource::Files(files) = &portions[0].source else { panic!("files") };
+    assert_eq!(files.paths, [inside("data/*.txt"), "hf://datasets/a/b@c/d.parquet".to_owned()]);
 
     let at = |value: &str| {
         let overrides = [("models.mini.source.path".to_owned(), value.into())];

@@ -1,0 +1,92 @@
+//! The documents of a corpus of files, one after the other in one pass, none of them kept.
+//!
+//! The order is that of the paths, and within a file that of the file.
+
+mod json;
+mod packed;
+mod parquet;
+mod paths;
+mod text;
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::hub::local;
+use crate::manifest::FileCorpus;
+use packed::{Packed, endings};
+use paths::expand;
+
+/// The files of `corpus`, in the order in which they are read.
+///
+/// # Errors
+/// When a path finds nothing, a file is named twice, or its name does not say a form that is read.
+pub fn files(corpus: &FileCorpus) -> Result<Vec<String>> {
+    let files = expand(&corpus.paths)?;
+    files.iter().try_for_each(|file| Form::of(Path::new(file)).map(drop))?;
+    Ok(files)
+}
+
+/// Hands every document of `corpus` to `take`: text, without blanks at its ends, never empty.
+///
+/// # Errors
+/// When a file cannot be read, is damaged or not of the form that its name says, and whatever `take` returns.
+pub fn each_document(corpus: &FileCorpus, take: &mut dyn FnMut(String) -> Result<()>) -> Result<()> {
+    let mut take = |text: &str| match text.trim() {
+        "" => Ok(()),
+        text => take(text.to_owned()),
+    };
+    for file in files(corpus)? {
+        read(&Packed::new(Path::new(&file), local(&file)?), corpus, &mut take)?;
+    }
+    Ok(())
+}
+
+fn read(file: &Packed, corpus: &FileCorpus, take: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    match Form::of(file.path)? {
+        Form::Text => text::read(file, &corpus.document, take),
+        Form::Lines => json::lines(file, &corpus.column, take),
+        Form::List => json::list(file, &corpus.column, take),
+        Form::Parquet => parquet::read(file, &corpus.column, take),
+    }
+}
+
+/// What a file holds.
+enum Form {
+    Text,
+    Lines,
+    List,
+    Parquet,
+}
+
+impl Form {
+    /// The form that a file's name says.
+    fn of(path: &Path) -> Result<Self> {
+        Ok(match endings(path).0 {
+            Some("txt" | "md") => Self::Text,
+            Some("jsonl") => Self::Lines,
+            Some("json") => Self::List,
+            Some("parquet") => Self::Parquet,
+            _ => {
+                return Err(Error::manifest(format!("`{}` is of no form that is read", path.display())).hint(
+                    "read are `.txt`, `.md`, `.jsonl`, `.json` and `.parquet`, each also with `.gz`, `.xz` or `.zst`",
+                ));
+            }
+        })
+    }
+}
+
+/// A file that has no column `column`, but `others`.
+fn no_column(path: &Path, column: &str, others: &[&str]) -> Error {
+    let others = others.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    Error::manifest(format!("`{}` has no column `{column}`", path.display()))
+        .hint(format!("its columns are {others}; `column` names the one that holds the text"))
+}
+
+/// A column that holds `kind` where text is wanted.
+fn no_text(path: &Path, column: &str, kind: &str) -> Error {
+    Error::manifest(format!("`{}` holds {kind} in `{column}`, not text", path.display()))
+        .hint("`column` names the one that holds the text")
+}
+
+#[cfg(test)]
+mod tests;

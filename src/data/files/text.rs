@@ -1,0 +1,50 @@
+//! Documents of plain text.
+
+use std::io::BufRead;
+
+use super::packed::Packed;
+use crate::error::{Error, Result};
+use crate::manifest::TextUnit;
+
+pub(super) fn read(file: &Packed, unit: &TextUnit, take: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    let mut document = String::new();
+    each_line(file, |line, _| {
+        let is_border = match unit {
+            TextUnit::Paragraph => line.trim().is_empty(),
+            TextUnit::Between(border) => line.trim() == border,
+            TextUnit::Line | TextUnit::File => false,
+        };
+        if !is_border {
+            document.push_str(line);
+        }
+        if is_border || *unit == TextUnit::Line {
+            take(&document)?;
+            document.clear();
+        }
+        Ok(())
+    })?;
+    take(&document)
+}
+
+/// Hands every line of `file`, with a plain line feed at its end and its number from 1, to `take`.
+pub(super) fn each_line(file: &Packed, mut take: impl FnMut(&str, usize) -> Result<()>) -> Result<()> {
+    let mut reader = file.open()?;
+    let mut bytes = Vec::new();
+    for number in 1.. {
+        bytes.clear();
+        if reader.read_until(b'\n', &mut bytes).map_err(|cause| file.unread(cause))? == 0 {
+            break;
+        }
+        if bytes.ends_with(b"\r\n") {
+            bytes.remove(bytes.len() - 2);
+        }
+        let line = str::from_utf8(&bytes).map_err(|cause| {
+            Error::manifest(format!("line {number} of `{}` is not UTF-8", file.path.display()))
+                .because(cause)
+                .hint("convert the file, for example with `iconv -t UTF-8`")
+        })?;
+        let line = if number == 1 { line.trim_start_matches('\u{feff}') } else { line };
+        take(line, number)?;
+    }
+    Ok(())
+}
