@@ -4,6 +4,7 @@
 //! the base, a [`Mask`] of replaced layers, and the [`Twins`] that take their places. Shape letters
 //! as in [`crate::ops`].
 
+mod chat;
 mod config;
 mod decoder;
 mod export;
@@ -17,6 +18,7 @@ mod twins;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use chat::Chat;
 pub use config::Config;
 pub use decoder::{Decoder, Hybrid, LayerIo, State, token_tensor};
 pub use export::{Tensors, export, save};

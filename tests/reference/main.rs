@@ -3,6 +3,7 @@
 
 mod architectures;
 mod blocks;
+mod chat;
 mod support;
 mod tasks;
 mod texts;
