@@ -7,6 +7,7 @@
 mod chat;
 mod config;
 mod decoder;
+mod directory;
 mod export;
 mod import;
 mod mask;
@@ -21,6 +22,7 @@ pub(crate) mod tests;
 pub use chat::Chat;
 pub use config::Config;
 pub use decoder::{Decoder, Hybrid, LayerIo, State, token_tensor};
+pub use directory::{Deposit, Model};
 pub use export::{Tensors, export, save};
 pub use import::{Base, Checkpoint};
 pub use mask::Mask;
