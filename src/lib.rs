@@ -8,6 +8,7 @@ pub mod data;
 pub mod device;
 pub mod distil;
 pub mod error;
+pub mod export;
 pub mod files;
 pub mod manifest;
 pub mod model;

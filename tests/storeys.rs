@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, besides itself.
-const STOREYS: [(&str, &[&str]); 24] = [
+const STOREYS: [(&str, &[&str]); 25] = [
     ("error", &[]),
     ("seed", &[]),
     ("stats", &["error"]),
@@ -28,6 +28,7 @@ const STOREYS: [(&str, &[&str]); 24] = [
     ("pretrain", DEEDS),
     ("run", ALL_BELOW_ACCOUNT),
     ("report", &["error", "seed", "files", "stats", "manifest", "plan", "store"]),
+    ("export", &["error", "files", "manifest", "model", "plan", "store", "run"]),
     ("cli", EVERYTHING),
     ("main", EVERYTHING),
 ];
@@ -69,8 +70,8 @@ const ALL_BELOW_ACCOUNT: &[&str] = &[
     "pretrain",
 ];
 const EVERYTHING: &[&str] = &[
-    "error", "files", "seed", "observer", "device", "manifest", "plan", "store", "run", "report", "data",
-    "model", "cli",
+    "error", "files", "seed", "observer", "device", "manifest", "plan", "store", "run", "report", "export",
+    "data", "model", "cli",
 ];
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {

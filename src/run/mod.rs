@@ -7,6 +7,7 @@ mod perform;
 mod progress;
 mod stop;
 
+pub use bases::{base_directory, twins_file};
 pub use conductor::{Context, Summary, run};
 pub use progress::Progress;
 pub use stop::Stopper;
