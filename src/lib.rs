@@ -10,6 +10,7 @@ pub mod distil;
 pub mod error;
 pub mod export;
 pub mod files;
+pub mod generate;
 pub mod manifest;
 pub mod model;
 pub mod observer;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, besides itself.
-const STOREYS: [(&str, &[&str]); 25] = [
+const STOREYS: [(&str, &[&str]); 26] = [
     ("error", &[]),
     ("seed", &[]),
     ("stats", &["error"]),
@@ -26,6 +26,7 @@ const STOREYS: [(&str, &[&str]); 25] = [
     ("score", DEEDS),
     ("search", DEEDS),
     ("pretrain", DEEDS),
+    ("generate", DEEDS),
     ("run", ALL_BELOW_ACCOUNT),
     ("report", &["error", "seed", "files", "stats", "manifest", "plan", "store"]),
     ("export", &["error", "files", "manifest", "model", "plan", "store", "run"]),
@@ -71,7 +72,7 @@ const ALL_BELOW_ACCOUNT: &[&str] = &[
 ];
 const EVERYTHING: &[&str] = &[
     "error", "files", "seed", "observer", "device", "manifest", "plan", "store", "run", "report", "export",
-    "data", "model", "cli",
+    "generate", "data", "model", "cli",
 ];
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
