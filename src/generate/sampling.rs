@@ -66,6 +66,9 @@ fn nucleus(mut tokens: Vec<(u32, f64)>, top_p: f64) -> Vec<(u32, f64)> {
     if top_p >= 1.0 {
         return tokens;
     }
+    // All tokens below this together are less than what may be left out, so the nucleus is among the others.
+    let least = (1.0 - top_p) / tokens.len() as f64;
+    tokens.retain(|(_, probability)| *probability >= least);
     tokens.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let mut total = 0.0;
     let count = tokens.iter().position(|(_, probability)| {
@@ -110,6 +113,8 @@ mod tests {
         assert_eq!(kept(0.75), [1, 3, 2]);
         assert_eq!(kept(0.95), [1, 3, 2, 0]);
         assert_eq!(kept(1.0), [0, 1, 2, 3]);
+        let even: Vec<(u32, f64)> = (0..1000).map(|token| (token, 0.001)).collect();
+        assert_eq!(nucleus(even, 0.5005).len(), 501, "none is too small where all are");
         assert_eq!(nucleus(vec![(0, 0.25), (1, 0.5), (2, 0.25)], 0.7)[1].0, 0, "of equals the lower first");
     }
 
