@@ -69,6 +69,31 @@ pub fn write_bytes_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomically(path, |file| file.write_all(bytes))
 }
 
+/// Fills a new folder so that it is there whole or, after an error or a crash, not at all.
+///
+/// `fill` is given a temporary folder beside `path`, which is then renamed to it.
+///
+/// # Errors
+/// When `path` is there and not an empty folder, or what `fill` says.
+pub fn create_folder_atomically(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let is_free = !path.exists() || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    if !is_free {
+        return Err(Error::manifest(format!("`{}` is there already", path.display()))
+            .hint("name a new folder, or remove this one"));
+    }
+    let beside = folder_of(path);
+    create_folder(beside)?;
+    let mode = Permissions::from_mode(0o777);
+    let temporary = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).permissions(mode).tempdir_in(beside);
+    let temporary = temporary.map_err(|cause| failure("write in", beside, cause))?;
+    fill(temporary.path())?;
+    fs::rename(temporary.path(), path).map_err(|cause| failure("write", path, cause))?;
+    // What it is to remove is no longer there.
+    let _ = temporary.keep();
+    sync_folder(beside);
+    Ok(())
+}
+
 /// Removes what atomic writes into `folder` left there when their process was killed.
 ///
 /// Only for a folder that no other process writes to.
@@ -257,6 +282,28 @@ mod tests {
         fs::write(&plain, b"").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&path), mode(&plain));
+    }
+
+    #[test]
+    fn a_folder_is_filled_whole_or_not_at_all_and_never_over_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/model");
+        let fill =
+            |path: &Path| fs::write(path.join("file"), "text").map_err(|cause| failure("write", path, cause));
+        let failed = create_folder_atomically(&path, |folder| {
+            fill(folder)?;
+            Err(Error::failed("half way"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "half way");
+        assert!(names_in(path.parent().unwrap()).is_empty());
+        create_folder_atomically(&path, fill).unwrap();
+        assert_eq!(names_in(&path), ["file"]);
+        let plain = folder.path().join("plain");
+        fs::create_dir(&plain).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&plain));
+        let refused = create_folder_atomically(&path, |_| panic!("nothing is to be filled"));
+        assert!(refused.unwrap_err().to_string().ends_with("is there already"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, besides itself.
-const STOREYS: [(&str, &[&str]); 25] = [
+const STOREYS: [(&str, &[&str]); 27] = [
     ("error", &[]),
     ("seed", &[]),
     ("stats", &["error"]),
@@ -27,8 +27,10 @@ const STOREYS: [(&str, &[&str]); 25] = [
     ("score", DEEDS),
     ("search", DEEDS),
     ("pretrain", DEEDS),
+    ("generate", DEEDS),
     ("run", ALL_BELOW_ACCOUNT),
     ("report", &["error", "seed", "files", "stats", "manifest", "plan", "store"]),
+    ("export", &["error", "files", "manifest", "model", "plan", "store", "run"]),
     ("cli", EVERYTHING),
     ("main", EVERYTHING),
 ];
@@ -71,8 +73,8 @@ const ALL_BELOW_ACCOUNT: &[&str] = &[
     "pretrain",
 ];
 const EVERYTHING: &[&str] = &[
-    "error", "files", "seed", "observer", "device", "manifest", "plan", "store", "run", "report", "data",
-    "model", "cli",
+    "error", "files", "seed", "observer", "device", "manifest", "plan", "store", "run", "report", "export",
+    "generate", "data", "model", "cli",
 ];
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {

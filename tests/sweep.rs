@@ -234,6 +234,66 @@ fn a_plan_says_why() {
     assert!(changed.contains("recipe.token-budget: 4000 -> 8000"), "{changed}");
 }
 
+/// What a hybrid answers to a prompt, as `dtr generate` prints it.
+fn answer(directory: &Path) -> serde_json::Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_dtr"))
+        .arg("generate")
+        .arg(directory)
+        .args(["the lamp is in the", "--max-tokens", "20", "--temperature", "0.8", "--seed", "4", "--json"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_found_hybrid_is_exported_and_runs() {
+    let bench = Bench::new();
+    let (whole, base) = (bench.path("hybrids/whole"), bench.path("hybrids/base"));
+    let export = |directory: &Path, more: &[&str]| {
+        let mut arguments = vec![directory.to_str().unwrap()];
+        arguments.extend(more);
+        bench.dtr("export", &arguments)
+    };
+    let never = ["--set", "search.stop={ never = {} }", "--set", r#"sweep.task=["recall"]"#];
+    let early = export(&whole, &[&["--variant", "gdn"][..], &never].concat());
+    assert_eq!(early.status.code(), Some(3));
+    assert!(text(&early.stderr).contains("dtr sweep"), "{}", text(&early.stderr));
+
+    bench.sweep(&never);
+    let several = export(&whole, &never);
+    assert_eq!(several.status.code(), Some(2));
+    assert!(text(&several.stderr).contains("tiny gla recall"), "{}", text(&several.stderr));
+
+    let exported = export(&whole, &[&["--variant", "gdn", "--json"][..], &never].concat());
+    assert!(exported.status.success(), "{}", text(&exported.stderr));
+    let said: serde_json::Value = serde_json::from_slice(&exported.stdout).unwrap();
+    assert_eq!(said["layers"], serde_json::json!([0, 1, 2, 3]));
+    let config = fs::read_to_string(whole.join("config.json")).unwrap();
+    assert_eq!(config.matches("linear_attention").count(), 4, "{config}");
+    let card = fs::read_to_string(whole.join("README.md")).unwrap();
+    assert!(card.contains("# tiny gdn recall") && card.contains("| 4 |"), "{card}");
+    assert_eq!(answer(&whole)["tokens"], 20);
+
+    // A score that no hybrid reaches leaves the base.
+    let none = ["--set", "search.stop={ min-score = 1.0 }", "--set", r#"sweep.task=["recall"]"#];
+    bench.sweep(&none);
+    let exported = export(&base, &[&["--variant", "gdn"][..], &none].concat());
+    assert!(text(&exported.stderr).contains("this is the base"), "{}", text(&exported.stderr));
+    assert_ne!(answer(&base), answer(&whole));
+
+    // A hybrid is no base to begin from; the base is.
+    let path = |directory: &Path| format!("models.tiny.source={{ path = {directory:?} }}");
+    let refused = bench.dtr("plan", &["--set", &path(&whole)]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        text(&refused.stderr).contains("holds a hybrid, not a base: 4 of its 4"),
+        "{}",
+        text(&refused.stderr)
+    );
+    assert!(bench.dtr("plan", &["--set", &path(&base)]).status.success());
+}
+
 #[test]
 fn missing_cells_are_named_with_the_command_that_makes_them() {
     let bench = Bench::new();

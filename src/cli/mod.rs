@@ -3,6 +3,8 @@
 mod completions;
 mod doctor;
 mod explain;
+mod export;
+mod generate;
 mod plan;
 mod report;
 mod schema;
@@ -39,6 +41,10 @@ enum Command {
     Explain(explain::Explain),
     /// Write tables and figures from what is done; runs nothing.
     Report(report::Report),
+    /// Write a hybrid that a search found as a Hugging Face directory; runs nothing.
+    Export(export::Export),
+    /// Continue a prompt with a base or an exported hybrid.
+    Generate(generate::Generate),
     /// Write the JSON schemas of manifests and tables, or check that they are current.
     Schema(schema::Schema),
     /// Say what this machine offers and lacks.
@@ -56,6 +62,8 @@ impl Cli {
             Command::Status(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::Report(command) => command.run(),
+            Command::Export(command) => command.run(),
+            Command::Generate(command) => command.run(),
             Command::Schema(command) => command.run(),
             Command::Doctor(command) => command.run(),
             Command::Completions(command) => command.run(),

@@ -69,11 +69,11 @@ pub enum Block {
 #[serde(rename_all = "kebab-case")]
 pub enum Init {
     /// Query, key, value and output projections copied from the base's layer.
-    #[default]
     Copy,
     /// Copied, and gates and scale set from what the base's layer does on the first batch: a head forgets half
     /// over the mean distance that it attends over, writes the more strongly the sharper it attends, starts with
     /// its output gate open, and is scaled to the base's head by least squares.
+    #[default]
     Calibrated,
     /// Every parameter drawn afresh.
     Random,

@@ -16,7 +16,7 @@ use crate::ops::{self, rms_norm, swish_gate};
 #[derive(Clone)]
 pub struct Layer {
     input_norm: Tensor<1>,
-    /// The base's own attention.
+    /// The base's own attention, or what an exported hybrid has in its place.
     pub attention: Mixer,
     post_norm: Tensor<1>,
     gate_proj: Linear,
@@ -52,7 +52,7 @@ impl State {
     }
 }
 
-/// A Llama / Qwen2 / Qwen3 decoder with full attention.
+/// A Llama / Qwen2 / Qwen3 decoder: a base, or a hybrid that was read from a directory.
 #[derive(Clone)]
 pub struct Decoder {
     /// The decoder's shape.
@@ -66,13 +66,13 @@ pub struct Decoder {
 }
 
 impl Layer {
-    fn new(config: &Config, make: &mut dyn Make, name: &str) -> Result<Self> {
+    fn new(config: &Config, make: &mut dyn Make, name: &str, attention: Mixer) -> Result<Self> {
         let (width, inner) = (config.hidden_size, config.intermediate_size);
         let down = Fill::into_residual(inner, config.num_layers);
         let ones = Fill::Constant(1.0);
         Ok(Self {
             input_norm: make.vector(&format!("{name}.input_layernorm.weight"), width, ones.clone())?,
-            attention: Mixer::Full(FullAttention::new(config, make, &format!("{name}.self_attn"))?),
+            attention,
             post_norm: make.vector(&format!("{name}.post_attention_layernorm.weight"), width, ones)?,
             gate_proj: Linear::new(
                 make,
@@ -104,7 +104,8 @@ impl Layer {
 
     fn visit(&mut self, name: &str, visitor: &mut dyn FnMut(&str, Slot<'_>)) {
         visitor(&format!("{name}.input_layernorm.weight"), Slot::Vector(&mut self.input_norm));
-        self.attention.visit(&mut |part, slot| visitor(&format!("{name}.self_attn.{part}"), slot));
+        let mixer = format!("{name}.{}", self.attention.folder());
+        self.attention.visit(&mut |part, slot| visitor(&format!("{mixer}.{part}"), slot));
         visitor(&format!("{name}.post_attention_layernorm.weight"), Slot::Vector(&mut self.post_norm));
         self.gate_proj.visit(&format!("{name}.mlp.gate_proj"), visitor);
         self.up_proj.visit(&format!("{name}.mlp.up_proj"), visitor);
@@ -113,13 +114,26 @@ impl Layer {
 }
 
 impl Decoder {
-    /// A decoder of `config`'s shape with parameters from `make`, under Hugging Face's names.
+    /// A base of `config`'s shape with parameters from `make`, under Hugging Face's names.
     pub fn new(config: &Config, make: &mut dyn Make) -> Result<Self> {
+        Self::with_mixers(config, make, |_, make, name| Mixer::full(config, make, name))
+    }
+
+    /// A decoder in which `mixer` makes the attention of each layer, told its number and name.
+    pub(super) fn with_mixers(
+        config: &Config,
+        make: &mut dyn Make,
+        mut mixer: impl FnMut(usize, &mut dyn Make, &str) -> Result<Mixer>,
+    ) -> Result<Self> {
         let (vocab, width) = (config.vocab_size, config.hidden_size);
         // Small beside what the blocks write: at N(0, 1) binding was learnt later or not at all.
         let embedding = make.matrix("model.embed_tokens.weight", [vocab, width], Fill::Normal(0.02))?;
         let layers = (0..config.num_layers)
-            .map(|layer| Layer::new(config, make, &format!("model.layers.{layer}")))
+            .map(|layer| {
+                let name = format!("model.layers.{layer}");
+                let attention = mixer(layer, make, &name)?;
+                Layer::new(config, make, &name, attention)
+            })
             .collect::<Result<_>>()?;
         let norm = make.vector("model.norm.weight", width, Fill::Constant(1.0))?;
         let head = match config.tied_head {
@@ -210,6 +224,11 @@ impl<'a> Hybrid<'a> {
     /// Number of layers.
     pub fn num_layers(&self) -> usize {
         self.mixers.len()
+    }
+
+    /// The base's shape.
+    pub fn config(&self) -> &Config {
+        &self.base.config
     }
 
     /// Hidden states after the last layer for rows of token ids of one length, `[b, t, d]`.

@@ -12,7 +12,9 @@ use serde::Deserialize;
 
 use super::config::Config;
 use super::decoder::Decoder;
+use super::directory::{Model, Written};
 use super::export::NOTE;
+use super::mask::Mask;
 use super::parameters::{Fill, Make};
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
@@ -39,21 +41,16 @@ impl Base {
 
     /// Reads `config.json`, the weights and `tokenizer.json` of `directory` onto `device`.
     pub fn read(directory: &Path, device: &Device) -> Result<Self> {
-        let config = Self::config(directory)?;
-        let mut weights = Checkpoint::read(&weight_files(directory)?, device)?;
-        // A tied head may be stored all the same; it is the embedding then.
-        if config.tied_head {
-            weights.drop("lm_head.weight");
-        }
-        let decoder = Decoder::new(&config, &mut weights)?;
-        weights.finish()?;
-        Ok(Self { decoder, tokenizer: Self::tokenizer(directory)? })
+        let model = Model::read(directory, device)?;
+        refuse_hybrid(&model.mask, &model.decoder.config, directory)?;
+        Ok(Self { decoder: model.decoder, tokenizer: model.tokenizer })
     }
 
-    /// Reads `config.json` of `directory`.
+    /// Reads `config.json` of `directory`; that of a hybrid is refused.
     pub fn config(directory: &Path) -> Result<Config> {
-        Config::parse(&read_to_string(&directory.join("config.json"))?)
-            .map_err(|error| error.hint(format!("in `{}`", directory.display())))
+        let written = Written::read(directory)?;
+        refuse_hybrid(&written.mask, &written.config, directory)?;
+        Ok(written.config)
     }
 
     /// Reads `tokenizer.json` of `directory`.
@@ -81,6 +78,19 @@ impl Base {
     }
 }
 
+/// Layers can be replaced in a base only, and only a base knows what a layer's twin has to learn.
+fn refuse_hybrid(mask: &Mask, config: &Config, directory: &Path) -> Result<()> {
+    match mask.num_replaced() {
+        0 => Ok(()),
+        replaced => Err(Error::manifest(format!(
+            "`{}` holds a hybrid, not a base: {replaced} of its {} layers are linear",
+            directory.display(),
+            config.num_layers
+        ))
+        .hint("name the base that it was made from; `dtr generate` runs hybrids")),
+    }
+}
+
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -92,7 +102,7 @@ struct Index {
 }
 
 /// The weight files of a Hugging Face directory: one file, or the shards that the index names.
-fn weight_files(directory: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn weight_files(directory: &Path) -> Result<Vec<PathBuf>> {
     let single = directory.join(Base::WEIGHTS);
     let index = directory.join(Base::INDEX);
     if single.is_file() {
@@ -157,7 +167,7 @@ impl Checkpoint {
     }
 
     /// Forgets a tensor that is not needed.
-    fn drop(&mut self, name: &str) {
+    pub(super) fn drop(&mut self, name: &str) {
         self.tensors.remove(name);
     }
 

@@ -4,25 +4,33 @@
 //! the base, a [`Mask`] of replaced layers, and the [`Twins`] that take their places. Shape letters
 //! as in [`crate::ops`].
 
+mod chat;
 mod config;
 mod decoder;
+mod directory;
+mod ends;
 mod export;
 mod import;
 mod mask;
 mod mixer;
 mod parameters;
+mod stream;
 mod tokenizer;
 mod twins;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use chat::Chat;
 pub use config::Config;
 pub use decoder::{Decoder, Hybrid, LayerIo, State, token_tensor};
+pub use directory::{Deposit, Model};
+pub use ends::end_tokens;
 pub use export::{Tensors, export, save};
 pub use import::{Base, Checkpoint};
 pub use mask::Mask;
 pub use mixer::{FullAttention, Linear, Mixer, MixerState, Observed, Pass, TwinConfig};
 pub use parameters::{Fill, Make, Parameters, Random, Slot, Tracked, count_parameters};
+pub use stream::TextStream;
 pub use tokenizer::Tokenizer;
 pub use twins::Twins;

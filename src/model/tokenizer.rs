@@ -31,6 +31,18 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// The text of `tokens`, without special ones.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String> {
+        self.0
+            .decode(tokens, true)
+            .map_err(|cause| Error::failed(format!("cannot tell the text of tokens: {cause}")))
+    }
+
+    /// The tokenizer of the library that reads it.
+    pub(super) fn inner(&self) -> &tokenizers::Tokenizer {
+        &self.0
+    }
+
     /// The token that stands for what the tokenizer does not know; none where it knows everything.
     pub fn unknown(&self) -> Option<u32> {
         let token = match self.0.get_model() {

@@ -25,7 +25,7 @@ impl Twins {
     }
 
     /// The name under which a layer's twin is stored.
-    fn name(layer: usize) -> String {
+    pub(super) fn name(layer: usize) -> String {
         format!("layers.{layer}")
     }
 }

@@ -45,25 +45,9 @@ impl<'a> Bases<'a> {
         if let Some(base) = self.bases.get(source) {
             return Ok(base.clone());
         }
-        let base = Rc::new(Base::read(&self.directory(source)?, &self.device)?);
+        let base = Rc::new(Base::read(&base_directory(self.store, source)?, &self.device)?);
         self.bases.insert(source.clone(), base.clone());
         Ok(base)
-    }
-
-    fn directory(&self, source: &BaseSource) -> Result<PathBuf> {
-        let key = match source {
-            BaseSource::Directory(path, _) => return Ok(path.clone()),
-            BaseSource::Pretrained(key) => key,
-        };
-        match self.store.find::<PretrainResult>(Stage::Pretrain, key)? {
-            Found::Done(record) => {
-                for name in record.artifacts.keys() {
-                    self.store.artifact(&record, name)?;
-                }
-                Ok(self.store.layout().cell(Stage::Pretrain, key).path().to_owned())
-            }
-            _ => Err(Error::failed(format!("the base of pretrain cell {} was not trained", key.short()))),
-        }
     }
 
     /// The twins of a distil cell.
@@ -71,13 +55,7 @@ impl<'a> Bases<'a> {
         if let Some(twins) = self.twins.get(key) {
             return Ok(twins.clone());
         }
-        let Found::Done(record) = self.store.find::<DistilResult>(Stage::Distil, key)? else {
-            return Err(Error::failed(format!(
-                "the twins of distil cell {} were not distilled",
-                key.short()
-            )));
-        };
-        let path = self.store.artifact(&record, TWINS)?;
+        let path = twins_file(self.store, key)?;
         let mut checkpoint = Checkpoint::read(&[path], &self.device)?;
         let base = self.base(source)?;
         let twins = Twins::new(self.variant(key)?, &base.decoder, &mut checkpoint)?;
@@ -126,5 +104,30 @@ impl<'a> Bases<'a> {
         }
         self.requests.insert(key, requests.clone());
         Ok(requests)
+    }
+}
+
+/// The Hugging Face directory of a base, one that was trained here read through first.
+pub fn base_directory(store: &Store, source: &BaseSource) -> Result<PathBuf> {
+    let key = match source {
+        BaseSource::Directory(path, _) => return Ok(path.clone()),
+        BaseSource::Pretrained(key) => key,
+    };
+    match store.find::<PretrainResult>(Stage::Pretrain, key)? {
+        Found::Done(record) => {
+            for name in record.artifacts.keys() {
+                store.artifact(&record, name)?;
+            }
+            Ok(store.layout().cell(Stage::Pretrain, key).path().to_owned())
+        }
+        _ => Err(Error::failed(format!("the base of pretrain cell {} was not trained", key.short()))),
+    }
+}
+
+/// The file of a distil cell's twins, read through first.
+pub fn twins_file(store: &Store, key: &Key) -> Result<PathBuf> {
+    match store.find::<DistilResult>(Stage::Distil, key)? {
+        Found::Done(record) => store.artifact(&record, TWINS),
+        _ => Err(Error::failed(format!("the twins of distil cell {} were not distilled", key.short()))),
     }
 }

@@ -9,6 +9,7 @@ mod perform;
 mod progress;
 mod stop;
 
+pub use bases::{base_directory, twins_file};
 pub use conductor::{Context, Summary, is_done, run};
 pub use fetch::{Digests, fetch};
 pub use progress::Progress;

@@ -3,6 +3,7 @@
 
 mod architectures;
 mod blocks;
+mod chat;
 mod corpora;
 mod support;
 mod tasks;

@@ -63,7 +63,7 @@ const TABLES: &[(&str, &str, &str)] = &[
     ("search.strategy = \"greedy\"", "`greedy` is not written in this way", "\"greedy\""),
     ("variants.gla.init = \"copied\"", "`variants.gla.init` cannot be `copied`", "\"copied\""),
     ("variants.gla.init = { copy = {} }", "`copy` is not written in this way", "copy"),
-    ("variants.gla.init = 1", "`variants.gla.init` must be one of `copy`, `random`", "1"),
+    ("variants.gla.init = 1", "`variants.gla.init` must be one of `calibrated`, `copy`, `random`", "1"),
     (
         "tasks.recall.source.world.kind = 0",
         "`tasks.recall.source.world.kind` must be one of `facts`, `moves`, `recall`, `topic`",
@@ -293,7 +293,7 @@ fn hints_say_what_to_write() {
         ("batch-size = 1", "`batch-size` is a key of `distil`, `pretrain`"),
         ("learning-rate = 1", "`learning-rate` is a key of `distil.optimizer`, `pretrain.optimizer`"),
         ("distil.name = 1", "`name` belongs to the top of the file, before the first `[table]`"),
-        ("search.depth = 1", "the keys of `search` are `strategy`, `stop`"),
+        ("search.depth = 1", "the keys of `search` are `strategy`, `stop`, `prune`"),
         ("search.stop = { never = { x = 1 } }", "`search.stop.never` takes no keys"),
         ("search.strategy = \"greedy\"", "write `strategy = { greedy = {} }`"),
         ("variants.gla.init = { copy = {} }", "write `init = \"copy\"`"),

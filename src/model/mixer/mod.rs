@@ -26,6 +26,12 @@ use crate::error::Result;
 use crate::manifest::{Block, Init, Variant};
 use crate::ops::{CausalMask, ConvState, Rope};
 
+/// The folder of full attention's parameters below a layer, as transformers names it.
+pub const FULL: &str = "self_attn";
+
+/// The folder of a linear block's parameters below a layer, as transformers names it.
+pub const LINEAR: &str = "linear_attn";
+
 /// What all layers of one forward pass share.
 #[derive(Clone)]
 pub struct Pass {
@@ -134,6 +140,26 @@ pub enum Mixer {
 }
 
 impl Mixer {
+    /// The full attention of the layer `name` of a base.
+    pub fn full(config: &Config, make: &mut dyn Make, name: &str) -> Result<Self> {
+        Ok(Self::Full(FullAttention::new(config, make, &format!("{name}.{FULL}"))?))
+    }
+
+    /// The twin that has taken the place of attention in the layer `name` of a hybrid.
+    pub fn linear(variant: &Variant, config: &Config, make: &mut dyn Make, name: &str) -> Result<Self> {
+        let twin = TwinConfig::new(&variant.geometry, config);
+        twin.check(config)?;
+        Self::block(&variant.block, twin, None, make, &format!("{name}.{LINEAR}"))
+    }
+
+    /// What parameters of this mixer are called below their layer in a Hugging Face directory.
+    pub(super) fn folder(&self) -> &'static str {
+        match self {
+            Self::Full(_) => FULL,
+            Self::Gla(_) | Self::Gdn(_) | Self::Jet(_) => LINEAR,
+        }
+    }
+
     /// A twin of `base` as `variant` describes it; parameters come from `make` under `name`.
     ///
     /// With `init = "copy"` the projections q, k, v, o (and biases and norms of q and k) start as
@@ -154,7 +180,18 @@ impl Mixer {
             }
             Init::Random => None,
         };
-        Ok(match &variant.block {
+        Self::block(&variant.block, twin, source, make, name)
+    }
+
+    /// A linear block of `twin`'s geometry, whose projections start as those of `source`, if any.
+    fn block(
+        block: &Block,
+        twin: TwinConfig,
+        source: Option<&FullAttention>,
+        make: &mut dyn Make,
+        name: &str,
+    ) -> Result<Self> {
+        Ok(match block {
             Block::Gla(gla) => Self::Gla(GlaBlock::new(gla, twin, source, make, name)?),
             Block::Gdn(gdn) => Self::Gdn(GdnBlock::new(gdn, twin, source, make, name)?),
             Block::Jet(jet) => Self::Jet(JetBlock::new(jet, twin, source, make, name)?),

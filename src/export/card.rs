@@ -1,0 +1,155 @@
+//! A hybrid's model card: what it is, how it was found, what it scored, how to use it. The same bytes for the
+//! same records: no dates, no paths.
+
+use std::fmt::Write;
+
+use super::{Finding, Which};
+use crate::manifest::{Splits, Stop};
+use crate::plan::{BaseSource, ModelIdentity};
+use crate::store::Round;
+
+/// The card's text, Markdown under the header that the Hugging Face hub reads.
+pub(super) fn card(finding: &Finding<'_>) -> String {
+    let mut text = String::from(
+        "---\nlibrary_name: dtr\ntags: [hybrid, linear-attention, distill-then-replace]\n---\n\n",
+    );
+    for part in [what(finding), scores(finding), trajectory(finding), cells(finding), usage(finding)] {
+        text += part.trim_end();
+        text += "\n\n";
+    }
+    text.truncate(text.trim_end().len());
+    text + "\n"
+}
+
+fn percent(score: f64) -> String {
+    format!("{:.1} %", 100.0 * score)
+}
+
+fn layers(layers: &[u32]) -> String {
+    match layers {
+        [] => "none".to_owned(),
+        layers => layers.iter().map(u32::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn what(finding: &Finding<'_>) -> String {
+    let (labels, result) = (&finding.cell.labels, finding.result);
+    let variant = serde_json::to_string(finding.variant).expect("a variant is plain JSON");
+    let name = |label: &Option<String>| label.clone().unwrap_or_default();
+    let mut text = format!("# {}\n\n", labels.line());
+    text += match finding.chosen.layers.as_slice() {
+        [] => "The base itself: no layer could be replaced.",
+        _ => "A hybrid of full and linear attention by Distill-then-Replace (arXiv 2601.11667).",
+    };
+    text += " Each layer's attention has taught a linear twin, and layers were replaced one by one for as long \
+             as the task's validation score allowed.\n\n| | |\n| --- | --- |\n";
+    let rows = [
+        ("base", format!("`{}`, {} layers", labels.model, result.num_layers)),
+        ("variant", format!("`{}`: `{variant}`", name(&labels.variant))),
+        ("task", format!("`{}`", name(&labels.task))),
+        ("replaced layers", format!("{} (counted from 0)", layers(&finding.chosen.layers))),
+        ("chosen as", chosen_as(finding.which).to_owned()),
+        ("stop rule", stop_rule(finding)),
+    ];
+    for (key, value) in rows {
+        let _ = writeln!(text, "| {key} | {value} |");
+    }
+    for (key, value) in &labels.axes {
+        let _ = writeln!(text, "| `{key}` | {value} |");
+    }
+    text
+}
+
+fn chosen_as(which: Which) -> &'static str {
+    match which {
+        Which::Opt => "`M_opt`, the most layers replaced within the stop rule",
+        Which::Best => "`M_best`, the highest validation score",
+    }
+}
+
+fn stop_rule(finding: &Finding<'_>) -> String {
+    let rule = match &finding.work.stop {
+        Stop::MaxRelativeDrop(drop) => format!("at most {} below the base's score", percent(*drop)),
+        Stop::MinScore(score) => format!("a score of at least {}", percent(*score)),
+        Stop::Never {} => "none: every layer is replaced".to_owned(),
+    };
+    match finding.result.threshold {
+        Some(threshold) => format!("{rule}; threshold {}", percent(threshold)),
+        None => rule,
+    }
+}
+
+fn scores(finding: &Finding<'_>) -> String {
+    let (result, chosen) = (finding.result, finding.chosen);
+    let mut text = format!(
+        "## Scores\n\n| | validation, {} items | test |\n| --- | --- | --- |\n",
+        result.validation_items
+    );
+    for (name, validation, test) in
+        [("base", result.base, &result.base_test), ("this model", chosen.validation, &chosen.test)]
+    {
+        let _ = writeln!(text, "| {name} | {} | {} |", percent(validation), percent(test.score));
+    }
+    text += match finding.work.task.shared_split() {
+        None => "\nThe search never saw the test split.\n",
+        Some(Splits::HeldOut) => {
+            "\nThe two splits are halves of one labelled split; the search never saw the test half.\n"
+        }
+        Some(Splits::AsPublished) => {
+            "\nThe two splits are the same items: what is reported was selected on.\n"
+        }
+    };
+    text
+}
+
+fn trajectory(finding: &Finding<'_>) -> String {
+    let mut text = String::from(
+        "## How it was found\n\nIn each round every layer still full was tried; the best is shown.\n\n\
+         | round | layer | validation | |\n| --- | --- | --- | --- |\n",
+    );
+    for round in &finding.result.rounds {
+        let fate = fate(finding, round);
+        let _ = writeln!(text, "| {} | {} | {} | {fate} |", round.round, round.layer, percent(round.score));
+    }
+    text
+}
+
+/// What became of a round's layer.
+fn fate(finding: &Finding<'_>, round: &Round) -> &'static str {
+    match (round.accepted, finding.chosen.layers.contains(&round.layer)) {
+        (_, true) => "replaced",
+        (true, false) => "replaced later than in this model",
+        (false, false) => "ended the search",
+    }
+}
+
+fn cells(finding: &Finding<'_>) -> String {
+    let mut text = String::from("## Keys\n\n`dtr explain KEY` shows each record.\n\n| | |\n| --- | --- |\n");
+    let mut row = |name: &str, value: String| {
+        let _ = writeln!(text, "| {name} | `{value}` |");
+    };
+    match &finding.work.base {
+        BaseSource::Pretrained(key) => row("base", key.to_string()),
+        BaseSource::Directory(_, ModelIdentity::Files { files }) => {
+            for (file, digest) in files {
+                row(&format!("base's `{file}`, blake3"), digest.to_string());
+            }
+        }
+        BaseSource::Directory(_, ModelIdentity::Hub(pinned)) => row("base", pinned.to_string()),
+    }
+    row("twins", finding.work.twins.to_string());
+    row("search", finding.cell.key.to_string());
+    row("test score of the base", finding.result.base_test.cell.to_string());
+    row("test score of this model", finding.chosen.test.cell.to_string());
+    text
+}
+
+fn usage(finding: &Finding<'_>) -> String {
+    let mut text = String::from("## Use\n\n    dtr generate THIS-DIRECTORY \"Text to go on from\"\n\n");
+    if !finding.chosen.layers.is_empty() {
+        text += "`layer_types` in `config.json` names the linear layers and `dtr` says what they are; their weights are \
+                 those below `linear_attn`. The classes of transformers do not know these layers: they would draw the \
+                 missing attention at random.\n";
+    }
+    text
+}

@@ -1,0 +1,49 @@
+//! Reading what runs: a base, or a hybrid that was exported.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+
+use super::written::Written;
+use crate::error::Result;
+use crate::model::decoder::{Decoder, Hybrid};
+use crate::model::import::{Base, Checkpoint, weight_files};
+use crate::model::mask::Mask;
+use crate::model::mixer::Mixer;
+use crate::model::tokenizer::Tokenizer;
+
+/// A base or a hybrid, ready to run.
+pub struct Model {
+    /// The decoder; its replaced layers hold their twins.
+    pub decoder: Decoder,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The layers that are replaced; none in a base.
+    pub mask: Mask,
+}
+
+impl Model {
+    /// Reads `config.json`, the weights and `tokenizer.json` of `directory` onto `device`.
+    ///
+    /// # Errors
+    /// When something is missing or left over, of another shape or dtype, or not served.
+    pub fn read(directory: &Path, device: &Device) -> Result<Self> {
+        let Written { config, mask, variant } = Written::read(directory)?;
+        let mut weights = Checkpoint::read(&weight_files(directory)?, device)?;
+        // A tied head may be stored all the same; it is the embedding then.
+        if config.tied_head {
+            weights.drop("lm_head.weight");
+        }
+        let decoder = Decoder::with_mixers(&config, &mut weights, |layer, make, name| match &variant {
+            Some(variant) if mask.contains(layer as u32) => Mixer::linear(variant, &config, make, name),
+            _ => Mixer::full(&config, make, name),
+        })?;
+        weights.finish()?;
+        Ok(Self { decoder, tokenizer: Base::tokenizer(directory)?, mask })
+    }
+
+    /// What computes.
+    pub fn hybrid(&self) -> Hybrid<'_> {
+        Hybrid::base(&self.decoder)
+    }
+}
