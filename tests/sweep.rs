@@ -186,28 +186,31 @@ fn a_killed_sweep_ends_as_an_undisturbed_one() {
     assert!(killed.outcome() == calm.outcome(), "tables and figures are the same bytes");
 }
 
-/// The search as the paper has it, over the recorded trials alone.
+/// Variant, task, round, layer and the column `value` of each row.
+fn rows(frame: &DataFrame, value: &str) -> Vec<(String, String, u32, u32, f64)> {
+    let [variant, task, round, layer, score] =
+        ["variant", "task", "round", "layer", value].map(|name| frame.column(name).unwrap().clone());
+    (0..frame.height())
+        .map(|at| {
+            (
+                variant.str().unwrap().get(at).unwrap().to_owned(),
+                task.str().unwrap().get(at).unwrap().to_owned(),
+                round.cast(&DataType::UInt32).unwrap().u32().unwrap().get(at).unwrap(),
+                layer.cast(&DataType::UInt32).unwrap().u32().unwrap().get(at).unwrap(),
+                score.f64().unwrap().get(at).unwrap(),
+            )
+        })
+        .collect()
+}
+
+/// The search as the paper has it, over the recorded trials alone: no candidate could have won, not even with every
+/// item right that it was not asked.
 #[test]
 fn the_recorded_trials_give_the_recorded_trajectory() {
     let bench = Bench::new();
     bench.sweep(&["--set", "search.stop={ max-relative-drop = 0.5 }"]);
-    let (trials, rounds) = (bench.table("trials"), bench.table("trajectories"));
-    let columns = ["variant", "task", "round", "layer", "score"];
-    let rows = |frame: &DataFrame| -> Vec<(String, String, u32, u32, f64)> {
-        let [variant, task, round, layer, score] = columns.map(|name| frame.column(name).unwrap().clone());
-        (0..frame.height())
-            .map(|at| {
-                (
-                    variant.str().unwrap().get(at).unwrap().to_owned(),
-                    task.str().unwrap().get(at).unwrap().to_owned(),
-                    round.cast(&DataType::UInt32).unwrap().u32().unwrap().get(at).unwrap(),
-                    layer.cast(&DataType::UInt32).unwrap().u32().unwrap().get(at).unwrap(),
-                    score.f64().unwrap().get(at).unwrap(),
-                )
-            })
-            .collect()
-    };
-    let (trials, rounds) = (rows(&trials), rows(&rounds));
+    let (trials, rounds) =
+        (rows(&bench.table("trials"), "at_most"), rows(&bench.table("trajectories"), "score"));
     assert!(rounds.len() >= 4 && trials.len() > rounds.len());
     for (variant, task, round, layer, score) in &rounds {
         let mut candidates: Vec<(u32, f64)> = trials
@@ -218,6 +221,30 @@ fn the_recorded_trials_give_the_recorded_trajectory() {
         assert_eq!(candidates.len() as u32, 4 - (round - 1), "every remaining layer was tried");
         candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         assert_eq!(candidates[0], (*layer, *score));
+    }
+}
+
+#[test]
+fn a_search_that_drops_candidates_finds_what_a_plain_one_finds() {
+    let (pruned, plain) = (Bench::new(), Bench::new());
+    let stop = "search.stop={ never = {} }";
+    pruned.sweep(&["--set", stop]);
+    plain.sweep(&["--set", stop, "--set", "search.prune=false"]);
+    let score = |bench: &Bench| rows(&bench.table("trajectories"), "score");
+    assert_eq!(score(&pruned), score(&plain));
+    let chosen = |bench: &Bench| {
+        let table = bench.table("table1");
+        let columns = ["variant", "task", "p_best", "layers", "p_opt", "layers_opt", "p_base"];
+        columns.map(|name| table.column(name).unwrap().clone())
+    };
+    assert_eq!(chosen(&pruned), chosen(&plain));
+    let (trials, dropped) = (plain.table("trials"), pruned.table("trials"));
+    assert_eq!(trials.column("score").unwrap().null_count(), 0);
+    assert!(dropped.column("score").unwrap().null_count() > 0, "something was dropped");
+    let (least, most) = (rows(&dropped, "at_least"), rows(&dropped, "at_most"));
+    for ((trial, least), most) in rows(&trials, "score").iter().zip(&least).zip(&most) {
+        assert_eq!((trial.2, trial.3), (least.2, least.3));
+        assert!((least.4..=most.4).contains(&trial.4), "{trial:?} {least:?} {most:?}");
     }
 }
 
