@@ -24,6 +24,12 @@ const TOKENS_PER_PASS: usize = 2048;
 /// Parts that a split is asked in where a candidate may be dropped between them.
 const NUM_PARTS: usize = 12;
 
+/// Passes of a part that shall run side by side, where there are tokens enough.
+const PASSES_PER_PART: usize = 2;
+
+/// Tokens below which a pass is not worth its overhead.
+const FEWEST_TOKENS_PER_PASS: usize = 256;
+
 /// Bytes of hidden states that a scorer keeps at most.
 const KEPT_BYTES: usize = 1 << 30;
 
@@ -69,9 +75,11 @@ impl<'a> Scorer<'a> {
         let margin = |item: &usize| requests.margin(*item, &score.items[*item].log_likelihoods);
         let mut items: Vec<usize> = (0..score.items.len()).collect();
         items.sort_by(|one, other| margin(one).total_cmp(&margin(other)));
+        let total: usize = requests.rows().iter().map(Vec::len).sum();
+        let tokens = (total / (NUM_PARTS * PASSES_PER_PART)).clamp(FEWEST_TOKENS_PER_PASS, TOKENS_PER_PASS);
         let parts = items.chunks(items.len().div_ceil(NUM_PARTS)).map(|items| {
             let items: BTreeSet<usize> = items.iter().copied().collect();
-            requests.passes_of(&items, TOKENS_PER_PASS)
+            requests.passes_of(&items, tokens)
         });
         Self::over(parts.collect(), base, twins, requests)
     }
