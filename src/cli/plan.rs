@@ -67,6 +67,9 @@ fn tell(estimate: &Estimate) {
             size(*search_bytes)
         );
     }
+    for repository in &estimate.unpinned {
+        println!("unpinned     {repository}: its commit, before the hub can be asked");
+    }
     for model in &estimate.unknown {
         println!(
             "unknown      {model}: its shape, before it is downloaded (name a `config` beside its `repo`)"

@@ -40,12 +40,14 @@ impl Check<'_> {
                 .hint("write `name = \"my-experiment\"` at the top");
             return Err(self.point(error, &["name"], At::Key, "`name` is missing"));
         };
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if !name.is_empty() && name.bytes().all(allowed) {
+        let allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+        if !name.is_empty() && !name.starts_with('.') && name.bytes().all(allowed) {
             return Ok(());
         }
-        let error = Error::manifest(format!("`{name}` cannot name an experiment"))
-            .hint("names are made of lower-case letters, digits and hyphens, as files are named after them");
+        let error = Error::manifest(format!("`{name}` cannot name an experiment")).hint(
+            "names are made of lower-case letters, digits, hyphens and dots, as files are named after them",
+        );
         Err(self.point(error, &["name"], At::Value, "not such a name"))
     }
 

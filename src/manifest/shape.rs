@@ -51,7 +51,10 @@ impl Shape {
         if let Some(choices) = choices(schema) {
             return Self::Choice(choices);
         }
-        match schema["type"].as_str() {
+        // What may be absent is of its type or null.
+        let kinds = schema["type"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let kind = kinds.iter().chain([&schema["type"]]).find_map(Json::as_str);
+        match kind {
             Some("object") if schema["additionalProperties"].is_object() => {
                 Self::Names(Box::new(Self::read(&schema["additionalProperties"])))
             }

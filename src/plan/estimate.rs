@@ -1,6 +1,6 @@
 //! What an experiment will cost, as far as a plan can know: evaluations, tokens, downloads, memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -39,6 +39,8 @@ pub struct Estimate {
     pub download_files: usize,
     /// Memory of the device, by base.
     pub memory: BTreeMap<String, Memory>,
+    /// Repositories whose commit is not known, since the hub could not be asked: keys change when it is.
+    pub unpinned: BTreeSet<String>,
     /// Bases whose shape is not known before they are downloaded.
     pub unknown: Vec<String>,
 }
@@ -95,6 +97,8 @@ impl Estimate {
                 self.download_bytes += STORED_BYTES * parameters;
             }
         }
+        let names = plan.needs.files.iter().map(|(pinned, _)| pinned).chain(&plan.needs.models);
+        self.unpinned = names.filter(|pinned| !pinned.repo().is_pinned()).map(ToString::to_string).collect();
         let absent = |(pinned, file): &&(hub::Pinned, String)| hub.cached(pinned, file).is_none();
         self.download_files = plan.needs.files.iter().filter(absent).count();
         Ok(())

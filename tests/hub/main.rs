@@ -8,6 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use dtr::data::world::World;
+use dtr::seed::Seed;
+use polars::prelude::{Column, DataFrame, ParquetWriter};
 use server::{COMMIT, Fault, Repos, Server};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -105,7 +108,25 @@ fn repos() -> Repos {
         .map(|(room, label)| format!("{{\"said\": \"the lamp is in the {room}.\", \"room\": {label}}}\n"))
         .collect();
     let rows = BTreeMap::from([("data/rows.jsonl".to_owned(), rows.into_bytes())]);
-    BTreeMap::from([("lab/mini".to_owned(), BTreeMap::from(model)), ("datasets/lab/rows".to_owned(), rows)])
+    BTreeMap::from([
+        ("lab/mini".to_owned(), BTreeMap::from(model)),
+        ("datasets/lab/rows".to_owned(), rows),
+        ("datasets/lab/text".to_owned(), text()),
+    ])
+}
+
+/// Two Parquet files of documents that the base has words for.
+fn text() -> BTreeMap<String, Vec<u8>> {
+    let world = World::new(Seed(1));
+    let file = |number: u64| {
+        let documents = (0..300).map(|index| world.document(Seed(9), 1000 * number + index));
+        let column = Column::new("body".into(), documents.collect::<Vec<_>>());
+        let mut bytes = Vec::new();
+        let mut frame = DataFrame::new(300, vec![column]).unwrap();
+        ParquetWriter::new(&mut bytes).finish(&mut frame).unwrap();
+        (format!("data/part-{number}.parquet"), bytes)
+    };
+    BTreeMap::from([file(0), file(1)])
 }
 
 fn find(folder: &Path, name: &str, found: &mut Vec<PathBuf>) {
@@ -156,6 +177,48 @@ fn a_sweep_takes_base_and_rows_of_the_hub_and_says_which() {
     let output = bench.command("sweep").arg("--json").env("HF_HUB_OFFLINE", "1").output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(bench.server.num_requests(), before);
+}
+
+#[test]
+fn twins_learn_from_a_dataset_of_the_hub() {
+    let bench = Bench::new();
+    let sweep = |source: &str| {
+        let mut command = bench.command("sweep");
+        for set in [
+            "sweep.variant=[\"gla\"]",
+            "variants.gla.block={ gla = {} }",
+            "distil={ token-budget = \"1k\", sequence-length = 64, batch-size = 4 }",
+            "search.stop={ min-score = 1.0 }",
+            source,
+        ] {
+            command.args(["--set", set]);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    };
+    let there = "hf://datasets/lab/text@main";
+    let source = format!(
+        "corpus.source={{ files = {{ paths = [\"{there}/data/*.parquet\"], column = \"body\", separator = \"\" }} }}"
+    );
+    sweep(&source);
+    let mut specs = Vec::new();
+    find(&bench.path("results/cells-v1/distil"), "spec.json", &mut specs);
+    let spec = fs::read_to_string(&specs[0]).unwrap();
+    for number in 0..2 {
+        let uri = format!("hf://datasets/lab/text@{COMMIT}/data/part-{number}.parquet");
+        assert!(spec.contains(&uri), "{spec}");
+    }
+    // The same documents on this machine teach the same.
+    for (name, bytes) in text() {
+        let path = bench.path(&name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    sweep(&source.replace(there, &bench.folder.path().display().to_string()));
+    let mut twins = Vec::new();
+    find(&bench.path("results/cells-v1/distil"), "twins.safetensors", &mut twins);
+    assert_eq!(twins.len(), 2);
+    assert!(fs::read(&twins[0]).unwrap() == fs::read(&twins[1]).unwrap());
 }
 
 #[test]
@@ -281,4 +344,33 @@ fn a_full_disk_is_named() {
     let said = bench.sweep_badly();
     assert!(said.contains("free disk space"), "{said}");
     assert!(!bench.weights().exists());
+}
+
+/// The paper's experiments are planned where there is neither a hub nor anything of it.
+#[test]
+fn the_experiments_of_the_paper_are_planned_offline() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, distil, search, evaluations) in [
+        // Bases of 28, 28 and 32 layers, three variants, twelve tasks.
+        ("table1", 9, 108, 36 * (2 * (28 * 29 / 2 + 4) + 32 * 33 / 2 + 4)),
+        ("pubmedqa-llama-3.1-8b", 3, 3, 3 * (32 * 33 / 2 + 4)),
+        ("trajectories", 4, 8, 8 * (28 * 29 / 2 + 4)),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_dtr"))
+            .args(["plan", &format!("{ROOT}/experiments/{name}.toml"), "--json", "--results"])
+            .arg(folder.path().join("results"))
+            .env("HF_HOME", folder.path())
+            .env("HF_HUB_OFFLINE", "1")
+            .env_remove("HF_HUB_CACHE")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{name}: {}", said(&output));
+        let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let to_do = &plan["to-do"];
+        assert_eq!(to_do["cells"], serde_json::json!({ "distil": distil, "search": search }));
+        assert_eq!(to_do["evaluations_at_most"], evaluations, "{name}");
+        assert_eq!(to_do["distil_tokens"], distil * 100_000_000_u64);
+        assert!(to_do["download_bytes"].as_u64().unwrap() > 8 << 30, "{to_do}");
+        assert!(to_do["unknown"].as_array().unwrap().is_empty());
+    }
 }

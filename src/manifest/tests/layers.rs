@@ -1,7 +1,7 @@
 //! Which layer wins, and what each of them is blamed for.
 
 use super::*;
-use crate::manifest::{CorpusSource, Count, Manifest, ModelSource, Stop};
+use crate::manifest::{CorpusSource, Count, Manifest, ModelSource, Stop, TaskSource};
 
 fn stacked(files: &[(&str, &str)]) -> Manifest {
     let base = [("base.toml", BASE)];
@@ -106,6 +106,22 @@ fn the_layer_that_wrote_a_value_is_blamed() {
         let error = folder.load("main.toml", &[]).expect_err(base);
         assert_eq!(underlined(&error), (name.to_owned(), token.to_owned()), "{base} under {main}");
     }
+}
+
+#[test]
+fn a_path_that_may_be_absent_starts_there_too() {
+    let tasks = "[tasks.own.source.file]\nvalidation = \"rows/a.jsonl\"\ntest = \"rows/b.jsonl\"\n\
+                 prompt = \"\"\nchoices = { fixed = [\"a\"] }\nlabel = \"0\"\n\
+                 [models.m.source.hub]\nrepo = \"a/b\"\nconfig = \"shapes/b.json\"";
+    let main = "extends = [\"base/tasks.toml\"]\nname = \"a\"\n[sweep]\nmodel = [\"m\"]\ntask = [\"own\"]";
+    let folder = Folder::of(&[("base/tasks.toml", tasks), ("main.toml", main)]);
+    let manifest = folder.load("main.toml", &[]).expect("a manifest").manifest;
+    let inside = |name: &str| folder.path(name).display().to_string();
+    let TaskSource::File(task) = &manifest.tasks["own"].source else { panic!("rows of files") };
+    assert_eq!(task.validation.as_deref(), Some(&*inside("base/rows/a.jsonl")));
+    assert_eq!(task.test, inside("base/rows/b.jsonl"));
+    let ModelSource::Hub(model) = &manifest.models["m"].source else { panic!("of the hub") };
+    assert_eq!(model.config.as_deref(), Some(&*inside("base/shapes/b.json")));
 }
 
 #[test]
