@@ -123,7 +123,7 @@ pub struct Searching {
     pub strategy: Strategy,
     /// When to stop.
     pub stop: Stop,
-    /// Whether candidates that cannot win are dropped.
+    /// Whether candidates that cannot win are dropped; never where the strategy has none to choose from.
     pub prune: bool,
 }
 
