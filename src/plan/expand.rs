@@ -189,7 +189,7 @@ fn base(
         recipe: manifest.pretrain.clone(),
         corpus: manifest.corpus.clone(),
     };
-    let cell = Cell::pretrain(work, corpus.clone(), labels.clone())?;
+    let cell = Cell::pretrain(work, corpus.clone(), labels.before_searches())?;
     Ok(BaseSource::Pretrained(plan.add(cell)))
 }
 
@@ -224,7 +224,7 @@ fn search_hybrid(
         recipe: manifest.distil.clone(),
         corpus: manifest.corpus.clone(),
     };
-    let twins = plan.add(Cell::distil(work, corpus.clone(), labels.clone())?);
+    let twins = plan.add(Cell::distil(work, corpus.clone(), labels.before_searches())?);
     let labels = Labels { task: Some(task.to_owned()), ..labels };
     let work = Searching {
         base,
