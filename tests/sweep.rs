@@ -1,7 +1,7 @@
 //! The main job through the door: a sweep of a tiny base at a small budget, run again, changed,
 //! killed, and read by someone who does not trust it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -246,6 +246,68 @@ fn a_search_that_drops_candidates_finds_what_a_plain_one_finds() {
         assert_eq!((trial.2, trial.3), (least.2, least.3));
         assert!((least.4..=most.4).contains(&trial.4), "{trial:?} {least:?} {most:?}");
     }
+}
+
+/// Search strategies as an axis: greedy against those that the paper compares it with, and a beam.
+const STRATEGIES: &str = r#"sweep.axes."search.strategy"=[{ greedy = {} }, { uniform = {} },
+    { random = { seed = 0 } }, { random = { seed = 1 } }, { local-importance = {} }, { beam = { width = 6 } }]"#;
+
+#[test]
+fn strategies_are_an_axis_and_share_their_scores() {
+    let bench = Bench::new();
+    let set = |set: &'static str| ["--set", set];
+    let (one, never) = (set(r#"sweep.variant=["gdn"]"#), set("search.stop={ never = {} }"));
+    let few = [&one[..], &never, &set(r#"sweep.task=["recall"]"#), &set("search.prune=false")].concat();
+    let all = [&few[..], &["--set", STRATEGIES]].concat();
+
+    // The base, the candidates and three test scores of each search, and the most that they can be is what they are.
+    let plan = bench.dtr("plan", &[&["--json"][..], &all].concat());
+    let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).expect(&text(&plan.stderr));
+    let counts = [10, 4, 4, 4, 4 + 3, 4 + 6 + 4 + 1].map(|candidates| 1 + candidates + 3);
+    assert_eq!(plan["to-do"]["evaluations_at_most"], counts.iter().sum::<i32>());
+    bench.sweep(&all);
+    let table = bench.table("table1");
+    let axes: Vec<String> = strings(&table, "axes");
+    let names = ["beam:width=6", "greedy", "local-importance", "random:seed=0", "random:seed=1", "uniform"];
+    assert_eq!(axes, names.map(|name| format!("search.strategy={name}")));
+    let evaluations = table.column("evaluations").unwrap().u64().unwrap().clone();
+    assert_eq!(evaluations.into_no_null_iter().sum::<u64>(), counts.iter().sum::<i32>() as u64);
+
+    let rounds = bench.table("trajectories");
+    let replaced = rounds.column("num_replaced").unwrap().u32().unwrap().clone();
+    let replaced: Vec<u32> = replaced.into_no_null_iter().collect();
+    assert_eq!(
+        replaced,
+        [1, 2, 3, 4].repeat(6),
+        "each strategy has a row for each number of replaced layers"
+    );
+    let layers = strings(&rounds, "layers");
+    assert_eq!(layers[20..], ["2", "1,3", "0,2,3", "0,1,2,3"], "uniform");
+    let scores = rounds.column("score").unwrap().f64().unwrap().clone();
+    let scores: Vec<f64> = scores.into_no_null_iter().collect();
+    let mut known = BTreeMap::new();
+    for (layers, score) in layers.iter().zip(&scores) {
+        assert_eq!(known.entry(layers).or_insert(score), &score, "{layers}: one mask, one score");
+    }
+    // The beam tried every mask, so that no other had to be scored; of the test split, what each search chose.
+    let chosen = ["layers", "layers_opt"].map(|column| strings(&table, column)).concat();
+    let judged: BTreeSet<String> = chosen.into_iter().chain([String::new()]).collect();
+    assert_eq!(bench.score_cells(), 16 + judged.len());
+
+    // With candidates dropped, and then a strategy by itself: all that it asks for is remembered or was dropped.
+    let pruned = bench.summary(&[&all[..], &set("search.prune=true")].concat());
+    assert_eq!((&pruned["done"], bench.score_cells()), (&serde_json::json!(2), 16 + judged.len()));
+    assert_eq!(strings(&bench.table("trajectories"), "layers"), layers);
+    let export = ["--axis", "search.strategy=uniform"];
+    let hybrid = bench.path("hybrid");
+    let exported = bench.dtr("export", &[&[hybrid.to_str().unwrap()][..], &export, &all].concat());
+    assert!(exported.status.success(), "{}", text(&exported.stderr));
+    let card = fs::read_to_string(hybrid.join("README.md")).unwrap();
+    assert!(card.contains("spread evenly") && card.contains("| 2 | 1, 3 |"), "{card}");
+}
+
+fn strings(frame: &DataFrame, column: &str) -> Vec<String> {
+    frame.column(column).unwrap().str().unwrap().iter().flatten().map(str::to_owned).collect()
 }
 
 #[test]

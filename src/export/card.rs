@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::{Finding, Which};
-use crate::manifest::{Splits, Stop};
+use crate::manifest::{Splits, Stop, Strategy};
 use crate::plan::{BaseSource, ModelIdentity};
 use crate::store::Round;
 
@@ -41,7 +41,7 @@ fn what(finding: &Finding<'_>) -> String {
         [] => "The base itself: no layer could be replaced.",
         _ => "A hybrid of full and linear attention by Distill-then-Replace (arXiv 2601.11667).",
     };
-    text += " Each layer's attention has taught a linear twin, and layers were replaced one by one for as long \
+    text += " Each layer's attention has taught a linear twin, and layers were replaced, one more at a time, for as long \
              as the task's validation score allowed.\n\n| | |\n| --- | --- |\n";
     let rows = [
         ("base", format!("`{}`, {} layers", labels.model, result.num_layers)),
@@ -103,22 +103,47 @@ fn scores(finding: &Finding<'_>) -> String {
 }
 
 fn trajectory(finding: &Finding<'_>) -> String {
-    let mut text = String::from(
-        "## How it was found\n\nIn each round every layer still full was tried; the best is shown.\n\n\
-         | round | layer | validation | |\n| --- | --- | --- | --- |\n",
+    let mut text = format!(
+        "## How it was found\n\n{}\n\n| round | layer | validation | |\n| --- | --- | --- | --- |\n",
+        strategy(&finding.work.strategy)
     );
     for round in &finding.result.rounds {
         let fate = fate(finding, round);
-        let _ = writeln!(text, "| {} | {} | {} | {fate} |", round.round, round.layer, percent(round.score));
+        let layer = round.layer.map_or_else(|| layers(&round.layers), |layer| layer.to_string());
+        let _ = writeln!(text, "| {} | {layer} | {} | {fate} |", round.round, percent(round.score));
     }
     text
 }
 
-/// What became of a round's layer.
+/// What each round did, and what the table shows of it.
+fn strategy(strategy: &Strategy) -> String {
+    match strategy {
+        Strategy::Greedy {} => "In each round every layer still full was tried; the best is shown.".to_owned(),
+        Strategy::Uniform {} => {
+            "In each round one layer more, spread evenly; all are shown where they are not those of the round before \
+             and one more."
+                .to_owned()
+        }
+        Strategy::Random { seed } => {
+            format!("One layer more in each round, in an order drawn at random (seed {}).", seed.0)
+        }
+        Strategy::LocalImportance {} => {
+            "Every layer was tried alone, and replaced in the order of these scores.".to_owned()
+        }
+        Strategy::Beam { width } => format!(
+            "Each round tried every layer more for each of the {width} best hybrids of the round before. The best is \
+             shown, with all its layers where it does not grow from the one above."
+        ),
+    }
+}
+
+/// What became of a round's hybrid.
 fn fate(finding: &Finding<'_>, round: &Round) -> &'static str {
-    match (round.accepted, finding.chosen.layers.contains(&round.layer)) {
+    let chosen = &finding.chosen.layers;
+    match (round.accepted, round.layers.iter().all(|layer| chosen.contains(layer))) {
         (_, true) => "replaced",
-        (true, false) => "replaced later than in this model",
+        (true, false) if round.layers.len() > chosen.len() => "replaced later than in this model",
+        (true, false) => "replaced, then given up",
         (false, false) => "ended the search",
     }
 }

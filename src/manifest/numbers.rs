@@ -8,8 +8,8 @@ use std::ops::RangeBounds;
 use super::blame::{At, Sources};
 use super::node::dotted;
 use super::{
-    Architecture, Block, CorpusSource, Count, Geometry, Manifest, ModelSource, Optimizer, Stop, TaskSource,
-    Variant,
+    Architecture, Block, CorpusSource, Count, Geometry, Manifest, ModelSource, Optimizer, Stop, Strategy,
+    TaskSource, Variant,
 };
 use crate::error::{Error, Result};
 
@@ -41,6 +41,7 @@ pub(super) fn check(manifest: &Manifest, sources: &Sources) -> Result<()> {
     check.budget("distil", distil.token_budget, distil.sequence_length, distil.batch_size)?;
     check.optimizer(&["pretrain", "optimizer"], &pretrain.optimizer)?;
     check.budget("pretrain", pretrain.token_budget, pretrain.sequence_length, pretrain.batch_size)?;
+    check.strategy(&manifest.search.strategy)?;
     check.stop(&manifest.search.stop)?;
     check.real(&["report"], "confidence", manifest.report.confidence, (Excluded(0.0), Excluded(1.0)))
 }
@@ -189,6 +190,16 @@ impl Check<'_> {
             "a step takes {batch_size} sequences of {sequence_length} tokens, so at least {step}"
         ));
         Err(self.sources.point(error, latest, At::Value, format!("{budget} is under {step}")))
+    }
+
+    fn strategy(&self, strategy: &Strategy) -> Result<()> {
+        match *strategy {
+            Strategy::Beam { width } => self.whole(&["search", "strategy", "beam"], "width", width, 1 << 16),
+            Strategy::Greedy {}
+            | Strategy::Uniform {}
+            | Strategy::Random { .. }
+            | Strategy::LocalImportance {} => Ok(()),
+        }
     }
 
     fn stop(&self, stop: &Stop) -> Result<()> {

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::seed::Seed;
+
 /// How layers are chosen for replacement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -11,9 +13,17 @@ pub struct Search {
     pub strategy: Strategy,
     /// When to stop replacing.
     pub stop: Stop,
-    /// Whether a candidate is dropped as soon as it cannot win its round: what is found is the same, and of a
-    /// dropped candidate only bounds of its score are known.
+    /// Whether a candidate is dropped as soon as it cannot win its round, or enter the beam: what is found is the
+    /// same, and of a dropped candidate only bounds of its score are known. Other strategies than `greedy` and
+    /// `beam` drop nothing.
     pub prune: bool,
+}
+
+impl Search {
+    /// Whether candidates are dropped: whether it is asked for, and the strategy has candidates to choose from.
+    pub fn drops(&self) -> bool {
+        self.prune && matches!(self.strategy, Strategy::Greedy {} | Strategy::Beam { .. })
+    }
 }
 
 impl Default for Search {
@@ -28,6 +38,20 @@ impl Default for Search {
 pub enum Strategy {
     /// Each round scores every remaining full-attention layer replaced and keeps the best.
     Greedy {},
+    /// Each round spreads one layer more evenly over the base, without looking at scores.
+    Uniform {},
+    /// One layer more each round, in an order drawn at random.
+    Random {
+        /// The seed of the order.
+        seed: Seed,
+    },
+    /// One layer more each round, in the order of the scores with that layer alone replaced.
+    LocalImportance {},
+    /// Each round scores every layer more for each of the best hybrids of the round before, and keeps the best.
+    Beam {
+        /// How many hybrids each round keeps; with 1 it is the greedy search.
+        width: usize,
+    },
 }
 
 impl Default for Strategy {

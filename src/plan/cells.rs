@@ -37,6 +37,13 @@ impl Labels {
         words.extend(self.axes.iter().map(|(key, value)| format!("{key}={value}")));
         words.join(" ")
     }
+
+    /// What a cell is called that searches take as input: without the axes that tell only searches apart.
+    pub fn before_searches(&self) -> Self {
+        let mut labels = self.clone();
+        labels.axes.retain(|key, _| !key.starts_with("search."));
+        labels
+    }
 }
 
 /// Where a base is found when its cells run.
@@ -123,7 +130,7 @@ pub struct Searching {
     pub strategy: Strategy,
     /// When to stop.
     pub stop: Stop,
-    /// Whether candidates that cannot win are dropped.
+    /// Whether candidates that cannot win are dropped; never where the strategy has none to choose from.
     pub prune: bool,
 }
 

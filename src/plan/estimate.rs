@@ -149,13 +149,12 @@ impl Shapes<'_> {
     }
 }
 
-/// Scorings that a cell asks for at most: a greedy search scores the base, every candidate of every round, and base,
-/// best and opt on the test split.
+/// Scorings that a cell asks for at most.
 fn evaluations(cell: &Cell, num_layers: u64) -> u64 {
-    match cell.stage {
-        Stage::Search => 1 + num_layers * (num_layers + 1) / 2 + 3,
-        Stage::Score => 1,
-        Stage::Pretrain | Stage::Distil => 0,
+    match &cell.work {
+        Work::Search(work) => work.evaluations_at_most(num_layers),
+        Work::Score(_) => 1,
+        Work::Pretrain(_) | Work::Distil(_) => 0,
     }
 }
 

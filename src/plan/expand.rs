@@ -133,9 +133,20 @@ fn combinations(axes: &BTreeMap<String, Vec<toml::Value>>) -> Vec<Vec<(String, t
     all
 }
 
-/// A value as people write it, without the quotes of a string.
+/// A value as people say it: a string without quotes, `random:seed=0` for `{ random = { seed = 0 } }`.
 fn plain(value: &toml::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Table(table) => table.iter().map(choice).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}
+
+/// What a table says under one key, the keys of a table within it after the key.
+fn choice((key, value): (&String, &toml::Value)) -> String {
+    let toml::Value::Table(table) = value else { return format!("{key}={}", plain(value)) };
+    let details: Vec<String> = table.iter().map(choice).collect();
+    if details.is_empty() { key.clone() } else { format!("{key}:{}", details.join(" ")) }
 }
 
 fn expand(
@@ -178,7 +189,7 @@ fn base(
         recipe: manifest.pretrain.clone(),
         corpus: manifest.corpus.clone(),
     };
-    let cell = Cell::pretrain(work, corpus.clone(), labels.clone())?;
+    let cell = Cell::pretrain(work, corpus.clone(), labels.before_searches())?;
     Ok(BaseSource::Pretrained(plan.add(cell)))
 }
 
@@ -213,7 +224,7 @@ fn search_hybrid(
         recipe: manifest.distil.clone(),
         corpus: manifest.corpus.clone(),
     };
-    let twins = plan.add(Cell::distil(work, corpus.clone(), labels.clone())?);
+    let twins = plan.add(Cell::distil(work, corpus.clone(), labels.before_searches())?);
     let labels = Labels { task: Some(task.to_owned()), ..labels };
     let work = Searching {
         base,
@@ -223,7 +234,7 @@ fn search_hybrid(
         task: manifest.tasks[task].clone(),
         strategy: manifest.search.strategy.clone(),
         stop: manifest.search.stop.clone(),
-        prune: manifest.search.prune,
+        prune: manifest.search.drops(),
     };
     plan.add_result(Cell::search(work, labels)?)
 }

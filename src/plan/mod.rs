@@ -5,6 +5,7 @@
 
 mod cells;
 mod estimate;
+mod evaluations;
 mod expand;
 mod needs;
 mod reason;

@@ -60,7 +60,24 @@ fn axes_multiply_and_name_their_cells() {
 }
 
 #[test]
+fn a_strategy_is_called_by_its_name_and_details_and_decides_no_twins() {
+    use crate::store::Stage::{Distil, Search};
+    let strategies = "[{ greedy = {} }, { random = { seed = 7 } }, { beam = { width = 2 } }]";
+    let plan =
+        quickstart(&[&format!(r#"sweep.axes."search.strategy"={strategies}"#), r#"sweep.task=["facts"]"#]);
+    let names: Vec<&str> = plan.of(Search).map(|cell| &*cell.labels.axes["search.strategy"]).collect();
+    assert_eq!(names[..6], ["greedy", "greedy", "greedy", "random:seed=7", "random:seed=7", "random:seed=7"]);
+    assert_eq!(names[6..], ["beam:width=2"; 3]);
+    assert!(plan.of(Distil).all(|cell| cell.labels.axes.is_empty()));
+    assert_eq!(plan.of(Distil).count(), 3);
+}
+
+#[test]
 fn an_axis_that_changes_nothing_is_refused() {
+    // A strategy without candidates to choose from drops none.
+    let dropping = "sweep.axes.\"search.prune\"=[true, false]";
+    assert!(try_quickstart(&[dropping, "search.strategy={ beam = { width = 2 } }"]).is_ok());
+    assert!(try_quickstart(&[dropping, "search.strategy={ uniform = {} }"]).is_err());
     // Without variants nothing is distilled, so a recipe of distillation decides no cell.
     let axis = r#"sweep.axes."distil.token-budget"=["64k", "128k"]"#;
     let error = try_quickstart(&["sweep.variant=[]", axis]).unwrap_err();

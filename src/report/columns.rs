@@ -120,7 +120,7 @@ tables! {
         peak_memory_bytes: Option<u64> => "bytes",
     }
 
-    /// One row per round of each search: the layer whose replacement scored highest.
+    /// One row per round of each search: the hybrid that scored highest.
     trajectories of TrajectoryRow {
         /// Name of the base model.
         model: String => "",
@@ -132,13 +132,16 @@ tables! {
         axes: String => "",
         /// Round of the search, from 1.
         round: u32 => "",
-        /// The layer that won the round, from 0.
-        layer: u32 => "",
-        /// Validation score with this layer replaced as well.
+        /// The layer that won the round, from 0; null where the winner does not replace all layers of the round before,
+        /// as by the strategies `uniform` and `beam`.
+        layer: Option<u32> => "",
+        /// All layers that the winner replaces, ascending from 0 and joined by commas.
+        layers: String => "",
+        /// Validation score of the winner.
         score: f64 => "fraction",
         /// Number of replaced layers of the hybrid with that score.
         num_replaced: u32 => "layers",
-        /// Whether the layer stayed replaced; if not, the search ended here.
+        /// Whether the winner was accepted; if not, the search ended here.
         accepted: bool => "",
     }
 
@@ -154,8 +157,11 @@ tables! {
         axes: String => "",
         /// Round of the search, from 1.
         round: u32 => "",
-        /// The layer that this candidate replaces as well, from 0.
-        layer: u32 => "",
+        /// The layer that this candidate replaces beside those of the round before, from 0; null where it does not
+        /// replace all of these.
+        layer: Option<u32> => "",
+        /// All layers that this candidate replaces, ascending from 0 and joined by commas.
+        layers: String => "",
         /// Validation score of the candidate; null where it was dropped once it could not win its round.
         score: Option<f64> => "fraction",
         /// The least that the validation score can be.

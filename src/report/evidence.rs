@@ -19,7 +19,7 @@ pub struct Evidence {
     pub command: String,
     /// Confidence of every interval, for example 0.95.
     pub confidence: f64,
-    /// The greedy searches that have ended.
+    /// The searches that have ended.
     pub searches: Vec<SearchEvidence>,
     /// The bases that were scored without any variant beside them.
     pub bases: Vec<BaseEvidence>,
@@ -44,7 +44,7 @@ pub struct BaseEvidence {
     pub test: TestEvidence,
 }
 
-/// One greedy search: which layers of a base can go linear on a task.
+/// One search: which layers of a base can go linear on a task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SearchEvidence {
     /// Name of the base model.
@@ -82,17 +82,20 @@ pub struct SearchEvidence {
 }
 
 /// The winner of one round.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Round {
     /// Round, from 1.
     pub round: u32,
-    /// The layer that won, from 0.
-    pub layer: u32,
+    /// The layer that the winner replaces beside those of the round before, from 0; none where it does not replace
+    /// all of these.
+    pub layer: Option<u32>,
+    /// All layers that the winner replaces, from 0.
+    pub layers: Vec<u32>,
     /// Validation score of the winner, a fraction.
     pub score: f64,
     /// Number of linear layers of the hybrid with that score.
     pub num_replaced: u32,
-    /// Whether the layer stayed replaced; if not, the search ended here.
+    /// Whether the winner was accepted; if not, the search ended here.
     pub accepted: bool,
 }
 

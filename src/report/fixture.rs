@@ -144,9 +144,9 @@ fn search(variant: &str, task: &str, num_layers: u32) -> SearchEvidence {
     let base_validation = validation.score(&[]);
     let threshold = 0.95 * base_validation;
     let (trials, rounds) = greedy(&validation, num_layers, threshold);
-    let accepted: Vec<Round> = rounds.iter().copied().filter(|round| round.accepted).collect();
+    let accepted: Vec<Round> = rounds.iter().filter(|round| round.accepted).cloned().collect();
     let chosen = |num_replaced: usize| {
-        let layers: Vec<u32> = accepted[..num_replaced].iter().map(|round| round.layer).collect();
+        let layers: Vec<u32> = accepted[..num_replaced].iter().filter_map(|round| round.layer).collect();
         ChosenEvidence { validation: validation.score(&layers), test: test.test(&layers), layers }
     };
     let mut num_best = 0;
@@ -179,22 +179,24 @@ fn greedy(split: &Split, num_layers: u32, threshold: f64) -> (Vec<Trial>, Vec<Ro
     let (mut trials, mut rounds) = (Vec::new(), Vec::new());
     let mut replaced = Vec::new();
     for round in 1..=num_layers {
-        let mut winner = Trial { round, layer: 0, bounds: Bounds::exactly(-1.0) };
+        let mut winner: Option<Trial> = None;
         for layer in (0..num_layers).filter(|layer| !replaced.contains(layer)) {
             let candidate: Vec<u32> = replaced.iter().copied().chain([layer]).collect();
-            let trial = Trial { round, layer, bounds: Bounds::exactly(split.score(&candidate)) };
-            trials.push(trial);
-            if trial.bounds.at_least > winner.bounds.at_least {
-                winner = trial;
+            let bounds = Bounds::exactly(split.score(&candidate));
+            let trial = Trial { round, layer: Some(layer), layers: candidate, bounds };
+            trials.push(trial.clone());
+            if winner.as_ref().is_none_or(|best| bounds.at_least > best.bounds.at_least) {
+                winner = Some(trial);
             }
         }
-        let Trial { layer, bounds: Bounds { at_least: score, .. }, .. } = winner;
+        let Trial { layer, layers, bounds: Bounds { at_least: score, .. }, .. } =
+            winner.expect("a layer is left to try");
         let accepted = score >= threshold;
-        rounds.push(Round { round, layer, score, num_replaced: round, accepted });
+        rounds.push(Round { round, layer, layers: layers.clone(), score, num_replaced: round, accepted });
         if !accepted {
             break;
         }
-        replaced.push(layer);
+        replaced = layers;
     }
     (trials, rounds)
 }

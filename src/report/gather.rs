@@ -172,6 +172,7 @@ fn round(round: &crate::store::Round) -> Round {
     Round {
         round: round.round,
         layer: round.layer,
+        layers: round.layers.clone(),
         score: round.score,
         num_replaced: round.num_replaced,
         accepted: round.accepted,

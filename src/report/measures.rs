@@ -24,6 +24,20 @@ impl SearchEvidence {
         rounds.sort_by_key(|round| round.round);
         rounds
     }
+
+    /// The accepted round from which on each layer of the last accepted hybrid was replaced in every round.
+    ///
+    /// Where each hybrid grows from the one before, that is the round that the layer won.
+    pub fn rounds_by_layer(&self) -> BTreeMap<u32, u32> {
+        let mut since = BTreeMap::new();
+        for round in self.sorted_rounds().into_iter().filter(|round| round.accepted) {
+            since.retain(|layer, _| round.layers.contains(layer));
+            for layer in &round.layers {
+                since.entry(*layer).or_insert(round.round);
+            }
+        }
+        since
+    }
 }
 
 impl DistilEvidence {

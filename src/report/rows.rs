@@ -2,8 +2,8 @@
 
 use super::columns::{BaseRow, DistillationRow, ItemRow, Table1Row, Table2Row, TrajectoryRow, TrialRow};
 use super::evidence::{
-    ChosenEvidence, DistilEvidence, DistilledLayer, Evidence, ItemEvidence, Round, SearchEvidence,
-    StageEvidence, TestEvidence,
+    DistilEvidence, DistilledLayer, Evidence, ItemEvidence, Round, SearchEvidence, StageEvidence,
+    TestEvidence,
 };
 use super::measures::axes_text;
 use super::paired::p_value;
@@ -49,12 +49,12 @@ fn table1_row(search: &SearchEvidence, confidence: f64) -> Table1Row {
         p_best_low,
         p_best_high,
         num_replaced: best.layers.len() as u32,
-        layers: layers_text(best),
+        layers: layers_text(&best.layers),
         p_opt: opt.test.score(),
         p_opt_low,
         p_opt_high,
         num_replaced_opt: opt.layers.len() as u32,
-        layers_opt: layers_text(opt),
+        layers_opt: layers_text(&opt.layers),
         num_layers: search.num_layers,
         items: base.num_items(),
         truncated_items: base.num_truncated,
@@ -76,8 +76,8 @@ fn table1_row(search: &SearchEvidence, confidence: f64) -> Table1Row {
     }
 }
 
-fn layers_text(chosen: &ChosenEvidence) -> String {
-    let mut layers = chosen.layers.clone();
+fn layers_text(layers: &[u32]) -> String {
+    let mut layers = layers.to_vec();
     layers.sort_unstable();
     layers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
@@ -143,6 +143,7 @@ pub(super) fn trajectories(evidence: &Evidence) -> Vec<TrajectoryRow> {
             axes: axes.clone(),
             round: round.round,
             layer: round.layer,
+            layers: layers_text(&round.layers),
             score: round.score,
             num_replaced: round.num_replaced,
             accepted: round.accepted,
@@ -163,12 +164,14 @@ pub(super) fn trials(evidence: &Evidence) -> Vec<TrialRow> {
             axes: axes.clone(),
             round: trial.round,
             layer: trial.layer,
+            layers: layers_text(&trial.layers),
             score: trial.bounds.score(),
             at_least: trial.bounds.at_least,
             at_most: trial.bounds.at_most,
         };
         let mut trials = search.trials.clone();
-        trials.sort_by_key(|trial| (trial.round, trial.layer));
+        let place = |trial: &Trial| (trial.round, trial.layer, trial.layers.clone());
+        trials.sort_by_cached_key(place);
         trials.into_iter().map(row).collect::<Vec<_>>()
     };
     sorted_searches(evidence).into_iter().flat_map(rows_of).collect()

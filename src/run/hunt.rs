@@ -13,7 +13,6 @@ use super::progress::Task;
 use crate::data::Split;
 use crate::error::Result;
 use crate::files::{read_to_string, write_bytes_atomically};
-use crate::manifest::Strategy;
 use crate::model::Mask;
 use crate::observer::Observer;
 use crate::plan::{Cell, Scoring, Searching};
@@ -38,15 +37,13 @@ pub fn find_hybrid(
         true => bases.layers_by_loss(&work.twins)?,
         false => (0..num_layers).collect(),
     };
-    // The base and every candidate of every round; then base, best and opt on the test split.
-    let at_most = u64::from(1 + num_layers * (num_layers + 1) / 2 + 3);
+    let at_most = work.evaluations_at_most(u64::from(num_layers));
     let task = context.progress.task(&cell.line(), at_most, "evaluations at most");
     let mut hunt =
         Hunt { context, cell, work, task: &task, dropped: Dropped::read(claim)?, evaluations: 0, tokens: 0 };
 
-    let Strategy::Greedy {} = work.strategy;
     let mut guide = Scorer::new(&base.decoder, Some(&twins), &validation);
-    let found = search::greedy(&order, &work.stop, work.prune, |question| {
+    let found = search::search(&work.strategy, &order, &work.stop, work.prune, |question| {
         if question.bar.is_some() || !question.mask.layers().is_empty() {
             return hunt.try_candidate(&mut guide, question);
         }

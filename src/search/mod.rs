@@ -1,17 +1,26 @@
-//! Stage two: greedy layer replacement (arXiv 2601.11667, Algorithm 1), a pure function of scores.
+//! Stage two: which layers are replaced, a pure function of scores; a file for each strategy.
 //!
-//! It asks for the score of one mask after another and knows nothing of models, tasks or stores, so
+//! A search asks for the score of one mask after another and knows nothing of models, tasks or stores, so
 //! that resuming is running it again over remembered scores.
 
+mod beam;
+mod greedy;
+mod importance;
+mod random;
 #[cfg(test)]
 mod tests;
-
-use std::cmp::Ordering;
+mod uniform;
+mod walk;
 
 use crate::error::Result;
-use crate::manifest::Stop;
+use crate::manifest::{Stop, Strategy};
 use crate::model::Mask;
 use crate::store::{Bounds, Round, Trial};
+use beam::beam;
+use greedy::greedy;
+use importance::local_importance;
+use random::random;
+use uniform::uniform;
 
 /// What a search found; validation scores only.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,10 +48,10 @@ pub fn threshold(stop: &Stop, base: f64) -> Option<f64> {
     }
 }
 
-/// What a candidate must reach to win its round.
+/// What a candidate must reach to win its round, or to be among those that a beam keeps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bar {
-    /// The best score of the round so far.
+    /// The best score of the round so far, or the least that is kept.
     pub score: f64,
     /// Whether a candidate of the same score wins, which one of a lower layer does.
     pub wins_ties: bool,
@@ -57,7 +66,7 @@ impl Bar {
 
 /// A mask whose score is wanted.
 pub struct Question<'a> {
-    /// What it grew from.
+    /// What it grew from, or the winner of the round before, where the strategy does not grow masks.
     pub incumbent: &'a Mask,
     /// The mask.
     pub mask: &'a Mask,
@@ -65,75 +74,29 @@ pub struct Question<'a> {
     pub bar: Option<Bar>,
 }
 
-/// Replaces layers one by one: each round scores every remaining full layer replaced and keeps the maximum, the lowest
-/// layer of equals.
+/// Searches by `strategy`. Where every layer is tried, the first round goes by the order of `first`, which holds every layer;
+/// with `prune` candidates that cannot win are dropped.
 ///
-/// Candidates of the first round are tried in the order of `first`, those of the others by what they reached the
-/// round before. With `prune` a candidate is asked for no more than whether it wins: what is found is the same
-/// in any order, with or without, except for bounds instead of scores in the trials of candidates that do not.
-pub fn greedy(
+/// # Errors
+/// The first error of a score.
+pub fn search(
+    strategy: &Strategy,
     first: &[u32],
     stop: &Stop,
     prune: bool,
-    mut score: impl FnMut(&Question<'_>) -> Result<Bounds>,
+    score: impl FnMut(&Question<'_>) -> Result<Bounds>,
 ) -> Result<Found> {
-    let none = Mask::none();
-    let base = score(&Question { incumbent: &none, mask: &none, bar: None })?;
-    let base = base.score().expect("without a bar a score is known");
-    let threshold = threshold(stop, base);
-    let start = (Mask::none(), base);
-    let mut found =
-        Found { base, threshold, trials: Vec::new(), rounds: Vec::new(), best: start.clone(), opt: start };
-    let mut order = first.to_vec();
-    for round in 1..=first.len() as u32 {
-        let mut trials = try_round(round, &order, &found.opt.0, prune, &mut score)?;
-        let (layer, score) = winner(&trials).expect("a round has at least one full layer left");
-        let mask = found.opt.0.with(layer);
-        if score >= found.best.1 {
-            found.best = (mask.clone(), score);
-        }
-        let accepted = threshold.is_none_or(|least| score >= least);
-        found.rounds.push(Round { round, layer, score, num_replaced: round, accepted });
-        found.trials.extend(&trials);
-        if !accepted {
-            break;
-        }
-        found.opt = (mask, score);
-        trials.sort_by(|one, other| promise(other).total_cmp(&promise(one)));
-        order = trials.iter().map(|trial| trial.layer).filter(|&other| other != layer).collect();
+    let num_layers = first.len() as u32;
+    match *strategy {
+        Strategy::Greedy {} => greedy(first, stop, prune, score),
+        Strategy::Uniform {} => uniform(num_layers, stop, score),
+        Strategy::Random { seed } => random(seed, num_layers, stop, score),
+        Strategy::LocalImportance {} => local_importance(num_layers, stop, score),
+        Strategy::Beam { width } => beam(width, first, stop, prune, score),
     }
-    Ok(found)
 }
 
-/// What a trial lets expect of its layer in the next round.
-fn promise(trial: &Trial) -> f64 {
-    trial.bounds.at_least + trial.bounds.at_most
-}
-
-fn try_round(
-    round: u32,
-    order: &[u32],
-    incumbent: &Mask,
-    prune: bool,
-    score: &mut impl FnMut(&Question<'_>) -> Result<Bounds>,
-) -> Result<Vec<Trial>> {
-    let mut trials = Vec::new();
-    for &layer in order {
-        let best = winner(&trials).filter(|_| prune);
-        let bar = best.map(|(best, score)| Bar { score, wins_ties: layer < best });
-        let mask = incumbent.with(layer);
-        let bounds = score(&Question { incumbent, mask: &mask, bar })?;
-        trials.push(Trial { round, layer, bounds });
-    }
-    Ok(trials)
-}
-
-/// The layer with the highest known score, of equals the lowest, and the score.
-fn winner(trials: &[Trial]) -> Option<(u32, f64)> {
-    let known = trials.iter().filter_map(|trial| Some((trial.layer, trial.bounds.score()?)));
-    known.reduce(|best, one| match one.1.total_cmp(&best.1) {
-        Ordering::Greater => one,
-        Ordering::Equal if one.0 < best.0 => one,
-        _ => best,
-    })
+/// The masks of the first layer of `order`, of the first two, and so on.
+fn prefixes(order: &[u32]) -> impl Iterator<Item = Mask> {
+    (1..=order.len()).map(|len| order[..len].iter().copied().collect())
 }

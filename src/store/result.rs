@@ -153,12 +153,14 @@ pub struct SearchResult {
 }
 
 /// One candidate of a round.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
     /// The round, from 1.
     pub round: u32,
-    /// The layer replaced beside those of the rounds before.
-    pub layer: u32,
+    /// The layer replaced beside those of the round before; none where these are not all replaced.
+    pub layer: Option<u32>,
+    /// All layers that it replaces, ascending.
+    pub layers: Vec<u32>,
     /// What is known of the validation score.
     pub bounds: Bounds,
 }
@@ -186,17 +188,19 @@ impl Bounds {
 }
 
 /// The outcome of one round.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Round {
     /// The round, from 1.
     pub round: u32,
-    /// The layer whose replacement scored highest; of equals the lowest.
-    pub layer: u32,
-    /// The validation score with that layer replaced.
+    /// The layer replaced beside those of the round before; none where these are not all replaced.
+    pub layer: Option<u32>,
+    /// All layers of the candidate that scored highest, ascending; of equals the lowest in lexicographic order.
+    pub layers: Vec<u32>,
+    /// Its validation score.
     pub score: f64,
-    /// Layers replaced with it.
+    /// How many layers it replaces.
     pub num_replaced: u32,
-    /// Whether the layer was replaced; the search ends with the first that was not.
+    /// Whether it was accepted; the search ends with the first that was not.
     pub accepted: bool,
 }
 

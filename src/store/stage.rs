@@ -42,7 +42,7 @@ impl Stage {
             Self::Pretrain => 1,
             Self::Distil => 2,
             Self::Score => 3,
-            Self::Search => 3,
+            Self::Search => 4,
         }
     }
 }

@@ -60,6 +60,8 @@ const TABLES: &[(&str, &str, &str)] = &[
     // Choices.
     ("search.stop = { max-drop = 0.1 }", "`search.stop` cannot be `max-drop`", "max-drop"),
     ("search.strategy = \"greddy\"", "`search.strategy` cannot be `greddy`", "\"greddy\""),
+    ("search.strategy = { beam = {} }", "`search.strategy.beam` has no `width`", "beam"),
+    ("search.strategy = { random = { sed = 1 } }", "unknown key `sed`", "sed"),
     ("search.strategy = \"greedy\"", "`greedy` is not written in this way", "\"greedy\""),
     ("variants.gla.init = \"copied\"", "`variants.gla.init` cannot be `copied`", "\"copied\""),
     ("variants.gla.init = { copy = {} }", "`copy` is not written in this way", "copy"),
@@ -115,6 +117,8 @@ const TABLES: &[(&str, &str, &str)] = &[
         "1.5",
     ),
     ("search.stop = { min-score = 70 }", "`search.stop.min-score` must be at least 0 and at most 1", "70"),
+    ("search.strategy = { beam = { width = 0 } }", "`search.strategy.beam.width` must be at least 1", "0"),
+    ("search.strategy.beam.width = 100000", "`search.strategy.beam.width` must be at most 65536", "100000"),
     ("report.confidence = 95", "`report.confidence` must be above 0 and below 1", "95"),
     (
         "models.new.source.pretrain.num-kv-heads = 3",

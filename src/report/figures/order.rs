@@ -153,13 +153,13 @@ impl<'a> Layout<'a> {
 
     fn draw_column(&self, canvas: &Canvas, corner: Point, line: usize, search: &SearchEvidence) -> Drawn {
         let number = Lettering { size: SMALL, anchor: HPos::Center, ..PLAIN };
-        for round in search.sorted_rounds().into_iter().filter(|round| round.accepted) {
-            let cell = self.cell(corner, line, round.layer);
-            let share = f64::from(round.round - 1) / f64::from(self.num_rounds.max(2) - 1);
+        for (layer, round) in search.rounds_by_layer() {
+            let cell = self.cell(corner, line, layer);
+            let share = f64::from(round - 1) / f64::from(self.num_rounds.max(2) - 1);
             canvas.fill(cell.shrunk(1), ramp(share))?;
             let ink = ink_on_ramp(share);
-            canvas.text(&round.round.to_string(), cell.middle(), Lettering { ink, ..number })?;
-            if search.best.layers.contains(&round.layer) {
+            canvas.text(&round.to_string(), cell.middle(), Lettering { ink, ..number })?;
+            if search.best.layers.contains(&layer) {
                 canvas.edge(cell.shrunk(2), CHOSEN, 2)?;
             }
         }

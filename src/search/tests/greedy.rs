@@ -1,24 +1,14 @@
-//! The search against an independent reading of the published algorithm, on random score tables.
+//! The greedy search against an independent reading of the published algorithm, on random score tables.
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::*;
-
-/// A table of coarse scores, so that ties are common.
-fn table(num_layers: u32) -> impl Strategy<Value = Vec<f64>> {
-    proptest::collection::vec(0..12u32, 1 << num_layers)
-        .prop_map(|scores| scores.into_iter().map(|score| f64::from(score) / 12.0).collect())
-}
-
-fn known(score: f64) -> Result<Bounds> {
-    Ok(Bounds::exactly(score))
-}
-
-fn index(mask: &Mask) -> usize {
-    mask.layers().iter().map(|layer| 1 << layer).sum()
-}
+use super::{answers, ask, index, known, table};
+use crate::error::Error;
+use crate::manifest::Stop;
+use crate::search::greedy;
+use crate::store::Trial;
 
 /// Algorithm 1 as the paper's box has it, written over plain sets of bits.
 fn by_the_paper(num_layers: u32, p_min: f64, scores: &[f64]) -> (usize, usize) {
@@ -69,28 +59,6 @@ proptest! {
     }
 }
 
-/// Which of `ITEMS` items each mask answers rightly, as bits.
-fn answers(num_layers: u32) -> impl Strategy<Value = Vec<u16>> {
-    proptest::collection::vec(any::<u16>(), 1 << num_layers)
-}
-
-const ITEMS: u32 = 16;
-
-/// Asks item by item until the answer is known or the bar out of reach, and counts what it asked.
-fn ask(answers: u16, bar: Option<Bar>, num_asked: &mut u32) -> Bounds {
-    let mut correct = 0;
-    for item in 0..ITEMS {
-        let fraction = |count: u32| f64::from(count) / f64::from(ITEMS);
-        let bounds = Bounds { at_least: fraction(correct), at_most: fraction(correct + ITEMS - item) };
-        if bar.is_some_and(|bar| bar.is_out_of_reach(bounds.at_most)) {
-            return bounds;
-        }
-        *num_asked += 1;
-        correct += u32::from(answers >> item & 1);
-    }
-    Bounds::exactly(f64::from(correct) / f64::from(ITEMS))
-}
-
 proptest! {
     #[test]
     fn dropping_what_cannot_win_changes_nothing_that_is_found(
@@ -115,7 +83,7 @@ proptest! {
         prop_assert_eq!(plain.threshold, pruned.threshold);
         prop_assert_eq!(plain.trials.len(), pruned.trials.len());
         for trial in &pruned.trials {
-            let same = |other: &&Trial| (other.round, other.layer) == (trial.round, trial.layer);
+            let same = |other: &&Trial| (other.round, &other.layers) == (trial.round, &trial.layers);
             let score = plain.trials.iter().find(same).unwrap().bounds.score().unwrap();
             prop_assert!((trial.bounds.at_least..=trial.bounds.at_most).contains(&score));
             // A bound is never taken for a score.
@@ -127,7 +95,7 @@ proptest! {
 #[test]
 fn the_lowest_layer_wins_a_tie() {
     let found = greedy(&[2, 0, 3, 1], &Stop::Never {}, false, |_| known(0.5)).unwrap();
-    let order: Vec<u32> = found.rounds.iter().map(|round| round.layer).collect();
+    let order: Vec<u32> = found.rounds.iter().filter_map(|round| round.layer).collect();
     assert_eq!(order, [0, 1, 2, 3]);
 }
 
@@ -153,7 +121,7 @@ fn the_round_that_ends_the_search_is_recorded_as_refused() {
 fn an_error_of_a_score_ends_the_search() {
     let result = greedy(&[0, 1, 2], &Stop::Never {}, false, |question| match question.mask.num_replaced() {
         0 => known(0.5),
-        _ => Err(crate::error::Error::failed("no score")),
+        _ => Err(Error::failed("no score")),
     });
     assert!(result.is_err());
 }

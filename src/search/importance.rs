@@ -1,0 +1,33 @@
+//! Local importance, as the paper compares with: layers are ranked once, each replaced alone in the base.
+
+use super::walk::Walk;
+use super::{Found, Question, prefixes};
+use crate::error::Result;
+use crate::manifest::Stop;
+use crate::model::Mask;
+use crate::store::Bounds;
+
+/// Scores every layer replaced alone, then replaces layers one by one in the order of these scores, the highest first, the
+/// lowest layer first of equals.
+///
+/// The first round is the greedy search's; each later one has a single trial.
+pub fn local_importance(
+    num_layers: u32,
+    stop: &Stop,
+    score: impl FnMut(&Question<'_>) -> Result<Bounds>,
+) -> Result<Found> {
+    let mut walk = Walk::start(stop, score)?;
+    let mut ranked = Vec::new();
+    for layer in 0..num_layers {
+        let bounds = walk.try_mask(&Mask::none(), &Mask::none().with(layer), None)?;
+        ranked.push((layer, bounds.score().expect("without a bar a score is known")));
+    }
+    ranked.sort_by(|one, other| other.1.total_cmp(&one.1));
+    let order: Vec<u32> = ranked.iter().map(|(layer, _)| *layer).collect();
+    if let Some(&(layer, score)) = ranked.first()
+        && walk.end_round(Mask::none().with(layer), score)
+    {
+        walk.follow(prefixes(&order).skip(1))?;
+    }
+    Ok(walk.finish())
+}

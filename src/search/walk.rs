@@ -1,0 +1,89 @@
+//! What all strategies share: rounds of trials, one layer more in each, the threshold, `M_best` and `M_opt`.
+//!
+//! A strategy says which masks a round tries and which of them wins it; it never sees the threshold.
+
+use super::{Bar, Found, Question, threshold};
+use crate::error::Result;
+use crate::manifest::Stop;
+use crate::model::Mask;
+use crate::store::{Bounds, Round, Trial};
+
+/// A search under way.
+pub(super) struct Walk<F> {
+    score: F,
+    found: Found,
+}
+
+impl<F: FnMut(&Question<'_>) -> Result<Bounds>> Walk<F> {
+    /// Scores the base.
+    pub fn start(stop: &Stop, mut score: F) -> Result<Self> {
+        let none = Mask::none();
+        let base = score(&Question { incumbent: &none, mask: &none, bar: None })?;
+        let base = base.score().expect("without a bar a score is known");
+        let (threshold, start) = (threshold(stop, base), (none, base));
+        let found = Found {
+            base,
+            threshold,
+            trials: Vec::new(),
+            rounds: Vec::new(),
+            best: start.clone(),
+            opt: start,
+        };
+        Ok(Self { score, found })
+    }
+
+    /// The winner of the last round; the base before the first.
+    pub fn incumbent(&self) -> Mask {
+        self.found.opt.0.clone()
+    }
+
+    /// Scores a candidate of the round under way.
+    pub fn try_mask(&mut self, grown_from: &Mask, mask: &Mask, bar: Option<Bar>) -> Result<Bounds> {
+        let bounds = (self.score)(&Question { incumbent: grown_from, mask, bar })?;
+        self.found.trials.push(Trial {
+            round: self.found.rounds.len() as u32 + 1,
+            layer: mask.one_beside(&self.found.opt.0),
+            layers: mask.layers(),
+            bounds,
+        });
+        Ok(bounds)
+    }
+
+    /// Ends the round under way with the mask that won it; whether the search goes on.
+    pub fn end_round(&mut self, mask: Mask, score: f64) -> bool {
+        let found = &mut self.found;
+        if score >= found.best.1 {
+            found.best = (mask.clone(), score);
+        }
+        let accepted = found.threshold.is_none_or(|least| score >= least);
+        found.rounds.push(Round {
+            round: found.rounds.len() as u32 + 1,
+            layer: mask.one_beside(&found.opt.0),
+            layers: mask.layers(),
+            score,
+            num_replaced: mask.num_replaced(),
+            accepted,
+        });
+        if accepted {
+            found.opt = (mask, score);
+        }
+        accepted
+    }
+
+    /// A round for each mask, which wins it unrivalled, until one is refused.
+    pub fn follow(&mut self, masks: impl IntoIterator<Item = Mask>) -> Result<()> {
+        for mask in masks {
+            let incumbent = self.incumbent();
+            let bounds = self.try_mask(&incumbent, &mask, None)?;
+            if !self.end_round(mask, bounds.score().expect("without a bar a score is known")) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was found.
+    pub fn finish(self) -> Found {
+        self.found
+    }
+}
