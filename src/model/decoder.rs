@@ -8,6 +8,7 @@ use super::config::Config;
 use super::mask::Mask;
 use super::mixer::{FullAttention, Linear, Mixer, MixerState, Pass};
 use super::parameters::{Fill, Make, Parameters, Slot};
+use super::tree::{Tree, TreeStates};
 use super::twins::Twins;
 use crate::error::Result;
 use crate::ops::{self, rms_norm, swish_gate};
@@ -258,13 +259,24 @@ impl<'a> Hybrid<'a> {
         x
     }
 
-    /// Hidden states after `layers` from those before them, `x_btd`; no state is kept.
-    pub fn run(&self, layers: Range<usize>, x_btd: Tensor<3>, pass: &Pass) -> Tensor<3> {
-        layers.fold(x_btd, |x, layer| {
-            self.base.layers[layer]
-                .forward(self.mixers[layer], x, pass, self.base.config.norm_epsilon, None)
-                .0
-        })
+    /// Hidden states of `tree` after `layers` from those before them.
+    pub fn run(&self, layers: Range<usize>, states: TreeStates, tree: &Tree) -> TreeStates {
+        layers.fold(states, |states, layer| self.run_layer(layer, states, tree))
+    }
+
+    fn run_layer(&self, layer: usize, states: TreeStates, tree: &Tree) -> TreeStates {
+        let forward = |x, pass: &Pass, slot: Option<&mut Option<MixerState>>| {
+            let block = &self.base.layers[layer];
+            block.forward(self.mixers[layer], x, pass, self.base.config.norm_epsilon, slot).0
+        };
+        let mut left = None;
+        let slot = (!tree.branches.is_empty()).then_some(&mut left);
+        let trunks = forward(states.trunks, &tree.trunks.pass, slot);
+        let branches = states.branches.into_iter().zip(&tree.branches).map(|(x, branches)| {
+            let mut state = left.as_ref().map(|state| state.select(&branches.trunks));
+            forward(x, &branches.part.pass, Some(&mut state))
+        });
+        TreeStates { trunks, branches: branches.collect() }
     }
 
     /// Logits `[n, vocab]` of hidden states `x_nd`.

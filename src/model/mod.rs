@@ -16,6 +16,7 @@ mod mixer;
 mod parameters;
 mod stream;
 mod tokenizer;
+mod tree;
 mod twins;
 
 #[cfg(test)]
@@ -33,4 +34,5 @@ pub use mixer::{FullAttention, Linear, Mixer, MixerState, Observed, Pass, TwinCo
 pub use parameters::{Fill, Make, Parameters, Random, Slot, Tracked, count_parameters};
 pub use stream::TextStream;
 pub use tokenizer::Tokenizer;
+pub use tree::{Tree, TreeStates};
 pub use twins::Twins;

@@ -2,43 +2,40 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 
+use super::layout::Layout;
 use crate::error::{Error, Result};
-use crate::model::{Decoder, Hybrid, Pass, token_tensor};
+use crate::model::{Decoder, Hybrid, Tree, TreeStates};
 use crate::ops::log_likelihoods;
-use crate::requests::Requests;
+use crate::requests::{Group, Requests, Target};
 
-/// Rows of one length, right-padded to the longest: a causal model never sees what follows.
+/// Rows with what they share, and what is wanted of them.
 pub(super) struct Batch {
-    rows: Vec<usize>,
-    /// Tokens of a row.
-    time: usize,
-    pass: Pass,
-    ids: Vec<Vec<u32>>,
-    /// The hidden states after the first layers, `[b, t, d]` each, as far as they are kept.
-    kept: Vec<Tensor<3>>,
+    tree: Tree,
+    /// Each target with its place among the tokens of `tree`.
+    wanted: Vec<(usize, Target)>,
+    /// The hidden states after the first layers, as far as they are kept.
+    kept: Vec<TreeStates>,
 }
 
 impl Batch {
-    pub(super) fn new(base: &Decoder, requests: &Requests, rows: Vec<usize>) -> Self {
-        let time = rows.iter().map(|&row| requests.row(row).len()).max().unwrap_or(0);
-        let padded = |row: &usize| {
-            let mut ids = requests.row(*row).to_vec();
-            ids.resize(time, 0);
-            ids
-        };
-        let ids: Vec<Vec<u32>> = rows.iter().map(padded).collect();
-        let pass = Pass::new(&base.config, rows.len(), time, 0, None, &base.device());
-        Self { rows, time, pass, ids, kept: Vec::new() }
+    pub(super) fn new(base: &Decoder, requests: &Requests, groups: &[&Group]) -> Self {
+        let layout = Layout::new(requests, groups);
+        let trunks = Tree::new(base, layout.trunks(), layout.left_pads());
+        let tree = layout
+            .bundles()
+            .into_iter()
+            .fold(trunks, |tree, bundle| tree.with_branches(base, bundle.ids, &bundle.trunks));
+        Self { tree, wanted: layout.wanted(), kept: Vec::new() }
     }
 
-    /// The rows.
-    pub(super) fn rows(&self) -> &[usize] {
-        &self.rows
+    /// What is wanted of the rows.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.wanted.iter().map(|(_, target)| target)
     }
 
     /// Tokens, pads included.
     pub(super) fn num_tokens(&self) -> usize {
-        self.rows.len() * self.time
+        self.tree.num_tokens()
     }
 
     /// Forgets the hidden states after `layer` and those that follow.
@@ -49,15 +46,15 @@ impl Batch {
     /// Keeps the hidden states after each of the first `depth` layers of `hybrid`, which shares those kept.
     pub(super) fn keep(&mut self, base: &Decoder, hybrid: &Hybrid<'_>, depth: usize) {
         for layer in self.kept.len()..depth {
-            self.kept.push(hybrid.run(layer..layer + 1, self.before(base, layer), &self.pass));
+            self.kept.push(hybrid.run(layer..layer + 1, self.before(base, layer), &self.tree));
         }
     }
 
     /// The hidden states before `layer`, whose predecessors are kept.
-    fn before(&self, base: &Decoder, layer: usize) -> Tensor<3> {
+    fn before(&self, base: &Decoder, layer: usize) -> TreeStates {
         match layer.checked_sub(1) {
             Some(last) => self.kept[last].clone(),
-            None => base.embed(token_tensor(&self.ids, &base.device())),
+            None => self.tree.embed(base),
         }
     }
 
@@ -70,32 +67,25 @@ impl Batch {
         hybrid: &Hybrid<'_>,
         depth: usize,
     ) -> Result<Vec<(usize, usize, f64)>> {
-        let hidden_btd = hybrid.run(depth..hybrid.num_layers(), self.before(base, depth), &self.pass);
-        let (mut positions, mut targets, mut owners) = (Vec::new(), Vec::new(), Vec::new());
-        for (at, &row) in self.rows.iter().enumerate() {
-            for target in requests.targets(row) {
-                positions.push((at * self.time + target.position) as i32);
-                targets.push(target.token as i32);
-                owners.push((target.item, target.choice));
-            }
-        }
-        let device = hidden_btd.device();
+        let states = hybrid.run(depth..hybrid.num_layers(), self.before(base, depth), &self.tree);
+        let hidden_nd = states.flat();
+        let device = hidden_nd.device();
         let indices = |values: Vec<i32>| {
             let size = values.len();
             Tensor::<1, Int>::from_data(TensorData::new(values, [size]), &device)
         };
-        let [batch, time, width] = hidden_btd.dims();
-        let hidden_nd = hidden_btd.reshape([batch * time, width]).select(0, indices(positions));
-        let values: Vec<f32> = log_likelihoods(hybrid.logits(hidden_nd), indices(targets))
-            .into_data()
-            .try_to_vec()
-            .expect("likelihoods are f32");
-        owners.into_iter().zip(values).map(|(owner, value)| finite(requests, owner, value)).collect()
+        let places = self.wanted.iter().map(|(place, _)| *place as i32).collect();
+        let tokens = self.targets().map(|target| target.token as i32).collect();
+        let logits = hybrid.logits(hidden_nd.select(0, indices(places)));
+        let values: Vec<f32> =
+            log_likelihoods(logits, indices(tokens)).into_data().try_to_vec().expect("likelihoods are f32");
+        self.targets().zip(values).map(|(target, value)| finite(requests, target, value)).collect()
     }
 }
 
 /// The likelihood with its owner; one that is not finite is an error that names the item.
-fn finite(requests: &Requests, (item, choice): (usize, usize), value: f32) -> Result<(usize, usize, f64)> {
+fn finite(requests: &Requests, target: &Target, value: f32) -> Result<(usize, usize, f64)> {
+    let &Target { item, choice, .. } = target;
     if value.is_finite() {
         return Ok((item, choice, f64::from(value)));
     }

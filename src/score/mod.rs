@@ -3,6 +3,7 @@
 
 mod answers;
 mod batch;
+mod layout;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,7 @@ use batch::Batch;
 
 use crate::error::Result;
 use crate::model::{Decoder, Hybrid, Mask, Twins};
-use crate::requests::Requests;
+use crate::requests::{Group, Requests};
 use crate::store::{Bounds, ScoreResult};
 
 /// Tokens that one forward pass takes; bounds memory.
@@ -49,7 +50,7 @@ pub enum Verdict {
 ///
 /// Hybrids that grow from the same incumbent share its hidden states below the layer that they replace:
 /// these are kept, and a hybrid's score is computed from that layer on, with the same operations on the
-/// same numbers as without.
+/// same numbers as without. What the rows of an item share is computed once.
 pub struct Scorer<'a> {
     base: &'a Decoder,
     twins: Option<&'a Twins>,
@@ -75,8 +76,8 @@ impl<'a> Scorer<'a> {
         let margin = |item: &usize| requests.margin(*item, &score.items[*item].log_likelihoods);
         let mut items: Vec<usize> = (0..score.items.len()).collect();
         items.sort_by(|one, other| margin(one).total_cmp(&margin(other)));
-        let total: usize = requests.rows().iter().map(Vec::len).sum();
-        let tokens = (total / (NUM_PARTS * PASSES_PER_PART)).clamp(FEWEST_TOKENS_PER_PASS, TOKENS_PER_PASS);
+        let tokens = (requests.num_tokens() / (NUM_PARTS * PASSES_PER_PART))
+            .clamp(FEWEST_TOKENS_PER_PASS, TOKENS_PER_PASS);
         let parts = items.chunks(items.len().div_ceil(NUM_PARTS)).map(|items| {
             let items: BTreeSet<usize> = items.iter().copied().collect();
             requests.passes_of(&items, tokens)
@@ -85,12 +86,12 @@ impl<'a> Scorer<'a> {
     }
 
     fn over(
-        parts: Vec<Vec<Vec<usize>>>,
+        parts: Vec<Vec<Vec<&Group>>>,
         base: &'a Decoder,
         twins: Option<&'a Twins>,
         requests: &'a Requests,
     ) -> Self {
-        let batch = |rows: Vec<usize>| Batch::new(base, requests, rows);
+        let batch = |groups: Vec<&Group>| Batch::new(base, requests, &groups);
         let parts = parts.into_iter().map(|passes| passes.into_iter().map(batch).collect()).collect();
         Self { base, twins, requests, incumbent: Mask::none(), parts }
     }
@@ -133,8 +134,7 @@ impl<'a> Scorer<'a> {
     pub fn recall(&self, hopeless: Hopeless<'_>, remembered: ScoreResult) -> Verdict {
         let mut answers = Answers::new(self.requests);
         for part in &self.parts {
-            let rows = part.iter().flat_map(Batch::rows);
-            let known = rows.flat_map(|&row| self.requests.targets(row)).map(|target| {
+            let known = part.iter().flat_map(Batch::targets).map(|target| {
                 let whole = remembered.items[target.item].log_likelihoods[target.choice];
                 // A choice's tokens share it: sums are not taken apart.
                 (target.item, target.choice, if target.is_first { whole } else { 0.0 })

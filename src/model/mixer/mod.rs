@@ -11,7 +11,7 @@ mod gla;
 mod jet;
 mod parts;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 pub use calibrate::Observed;
 pub use full::FullAttention;
@@ -121,6 +121,20 @@ impl MixerState {
             Self::Recurrent { state, convs } => {
                 size(&state.dims()) + convs.iter().map(|conv| size(&conv.dims())).sum::<u64>()
             }
+        }
+    }
+
+    /// The states of some of the rows, `rows_b`, in that order.
+    pub fn select(&self, rows_b: &Tensor<1, Int>) -> Self {
+        match self {
+            Self::Cache { keys, values } => Self::Cache {
+                keys: keys.clone().select(0, rows_b.clone()),
+                values: values.clone().select(0, rows_b.clone()),
+            },
+            Self::Recurrent { state, convs } => Self::Recurrent {
+                state: state.clone().select(0, rows_b.clone()),
+                convs: convs.iter().map(|conv| conv.clone().select(0, rows_b.clone())).collect(),
+            },
         }
     }
 }

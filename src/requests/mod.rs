@@ -1,6 +1,11 @@
 //! A task's items as token rows: what must be run, and which log-likelihoods are wanted where.
 
+mod groups;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use groups::Group;
+use groups::{cut, group, owner};
 
 use crate::data::Item;
 use crate::error::{Error, Result};
@@ -29,8 +34,7 @@ pub struct Requests {
     items: Vec<Item>,
     rows: Vec<Vec<u32>>,
     targets: Vec<Vec<Target>>,
-    /// Rows by length, so that a pass pads little.
-    order: Vec<usize>,
+    groups: Vec<Group>,
     metric: Metric,
     truncated: BTreeSet<usize>,
 }
@@ -88,9 +92,8 @@ impl Requests {
             }
         }
         let (rows, targets): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-        let mut order: Vec<usize> = (0..rows.len()).collect();
-        order.sort_by_key(|&row| rows[row].len());
-        Ok(Self { items, rows, targets, order, metric, truncated })
+        let groups = group(&rows, &targets);
+        Ok(Self { items, rows, targets, groups, metric, truncated })
     }
 
     /// The items.
@@ -144,30 +147,20 @@ impl Requests {
         &self.targets[row]
     }
 
-    /// Rows grouped so that a group padded to its longest holds at most `tokens` tokens, rows of one length
-    /// together.
-    pub fn passes(&self, tokens: usize) -> Vec<Vec<usize>> {
-        self.cut(&self.order, tokens)
+    /// Tokens that must go through the model, what rows share once.
+    pub fn num_tokens(&self) -> usize {
+        self.groups.iter().map(Group::num_tokens).sum()
     }
 
-    /// Such groups of the rows of `items` alone; a row that several items share is its first one's.
-    pub fn passes_of(&self, items: &BTreeSet<usize>, tokens: usize) -> Vec<Vec<usize>> {
-        let of_items = |row: &usize| items.contains(&self.targets[*row][0].item);
-        let rows: Vec<usize> = self.order.iter().copied().filter(of_items).collect();
-        self.cut(&rows, tokens)
+    /// The rows in passes of at most `tokens` tokens each, rows of like lengths together.
+    pub fn passes(&self, tokens: usize) -> Vec<Vec<&Group>> {
+        cut(self.groups.iter(), tokens)
     }
 
-    fn cut(&self, order: &[usize], tokens: usize) -> Vec<Vec<usize>> {
-        let mut passes = Vec::new();
-        let mut start = 0;
-        for end in 1..=order.len() {
-            let full = end == order.len() || (end + 1 - start) * self.rows[order[end]].len() > tokens;
-            if full {
-                passes.push(order[start..end].to_vec());
-                start = end;
-            }
-        }
-        passes
+    /// Such passes of the rows of `items` alone; a row that several items share is its first one's.
+    pub fn passes_of(&self, items: &BTreeSet<usize>, tokens: usize) -> Vec<Vec<&Group>> {
+        let of_items = |group: &&Group| items.contains(&owner(&self.targets[group.rows[0]]));
+        cut(self.groups.iter().filter(of_items), tokens)
     }
 
     /// How clearly an item was answered rightly: what its right choice has over the best of the others, by the
