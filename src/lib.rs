@@ -3,6 +3,7 @@
 //! Data goes one way: manifest -> plan -> run -> distil, search -> store -> report. ARCHITECTURE.md
 //! names the storeys; a module looks down, never up.
 
+pub mod bench;
 pub mod cli;
 pub mod data;
 pub mod device;

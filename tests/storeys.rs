@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, besides itself.
-const STOREYS: [(&str, &[&str]); 27] = [
+const STOREYS: [(&str, &[&str]); 28] = [
     ("error", &[]),
     ("seed", &[]),
     ("stats", &["error"]),
@@ -29,6 +29,7 @@ const STOREYS: [(&str, &[&str]); 27] = [
     ("pretrain", DEEDS),
     ("generate", DEEDS),
     ("run", ALL_BELOW_ACCOUNT),
+    ("bench", ALL_BELOW_ACCOUNT),
     ("report", &["error", "seed", "files", "stats", "manifest", "plan", "store"]),
     ("export", &["error", "files", "manifest", "model", "plan", "store", "run"]),
     ("cli", EVERYTHING),
@@ -74,7 +75,7 @@ const ALL_BELOW_ACCOUNT: &[&str] = &[
 ];
 const EVERYTHING: &[&str] = &[
     "error", "files", "seed", "observer", "device", "manifest", "plan", "store", "run", "report", "export",
-    "generate", "data", "model", "cli",
+    "generate", "data", "model", "cli", "bench",
 ];
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -1,5 +1,6 @@
 //! The door: one file per subcommand. Standard output is data, standard error is talk.
 
+mod bench;
 mod completions;
 mod doctor;
 mod explain;
@@ -47,6 +48,8 @@ enum Command {
     Generate(generate::Generate),
     /// Write the JSON schemas of manifests and tables, or check that they are current.
     Schema(schema::Schema),
+    /// Measure what this program saves.
+    Bench(bench::Bench),
     /// Say what this machine offers and lacks.
     Doctor(doctor::Doctor),
     /// Print a completion script for a shell.
@@ -65,6 +68,7 @@ impl Cli {
             Command::Export(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Schema(command) => command.run(),
+            Command::Bench(command) => command.run(),
             Command::Doctor(command) => command.run(),
             Command::Completions(command) => command.run(),
         }

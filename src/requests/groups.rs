@@ -54,6 +54,14 @@ pub(super) fn group(rows: &[Vec<u32>], targets: &[Vec<Target>]) -> Vec<Group> {
     groups
 }
 
+/// Every row by itself, by length.
+pub(super) fn alone(rows: &[Vec<u32>]) -> Vec<Group> {
+    let mut groups: Vec<Group> =
+        (0..rows.len()).map(|row| Group::new(vec![row], rows[row].len(), rows)).collect();
+    groups.sort_by_key(|group| (group.shared, group.rows[0]));
+    groups
+}
+
 fn of_item(members: Vec<usize>, rows: &[Vec<u32>]) -> Vec<Group> {
     // Those between the first and the last in lexical order share what these do.
     let shared = common(&rows[members[0]], &rows[members[members.len() - 1]]);

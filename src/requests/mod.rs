@@ -5,7 +5,7 @@ mod groups;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use groups::Group;
-use groups::{cut, group, owner};
+use groups::{alone, cut, group, owner};
 
 use crate::data::Item;
 use crate::error::{Error, Result};
@@ -94,6 +94,20 @@ impl Requests {
         let (rows, targets): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
         let groups = group(&rows, &targets);
         Ok(Self { items, rows, targets, groups, metric, truncated })
+    }
+
+    /// The same requests with a row for every choice, none of which shares anything: what is wanted costs most so.
+    pub fn apart(self) -> Self {
+        let mut choices: BTreeMap<(usize, usize), (Vec<u32>, Vec<Target>)> = BTreeMap::new();
+        for (row, targets) in self.rows.into_iter().zip(self.targets) {
+            for target in targets {
+                let own = choices.entry((target.item, target.choice));
+                own.or_insert_with(|| (row.clone(), Vec::new())).1.push(target);
+            }
+        }
+        let (rows, targets): (Vec<_>, Vec<_>) = choices.into_values().unzip();
+        let groups = alone(&rows);
+        Self { rows, targets, groups, ..self }
     }
 
     /// The items.

@@ -38,6 +38,13 @@ impl Batch {
         self.tree.num_tokens()
     }
 
+    /// Tokens times layers of a hybrid of `num_layers` that starts after the first `depth`, with those of them that are
+    /// still to be kept.
+    pub(super) fn work(&self, depth: usize, num_layers: usize) -> u64 {
+        let layers = num_layers - depth + depth.saturating_sub(self.kept.len());
+        (self.num_tokens() * layers) as u64
+    }
+
     /// Forgets the hidden states after `layer` and those that follow.
     pub(super) fn forget_from(&mut self, layer: usize) {
         self.kept.truncate(layer);

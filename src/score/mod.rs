@@ -57,6 +57,9 @@ pub struct Scorer<'a> {
     requests: &'a Requests,
     incumbent: Mask,
     parts: Vec<Vec<Batch>>,
+    /// Bytes of hidden states that are kept at most.
+    most_kept: usize,
+    work: u64,
 }
 
 impl<'a> Scorer<'a> {
@@ -93,7 +96,17 @@ impl<'a> Scorer<'a> {
     ) -> Self {
         let batch = |groups: Vec<&Group>| Batch::new(base, requests, &groups);
         let parts = parts.into_iter().map(|passes| passes.into_iter().map(batch).collect()).collect();
-        Self { base, twins, requests, incumbent: Mask::none(), parts }
+        Self { base, twins, requests, incumbent: Mask::none(), parts, most_kept: KEPT_BYTES, work: 0 }
+    }
+
+    /// The same scorer, but it keeps nothing: every hybrid goes through all layers.
+    pub fn forgetful(self) -> Self {
+        Self { most_kept: 0, ..self }
+    }
+
+    /// Tokens times the layers that they went through, so far.
+    pub fn work(&self) -> u64 {
+        self.work
     }
 
     /// The score of the hybrid with the layers of `mask` replaced, which grew from `incumbent`; batches run
@@ -114,6 +127,7 @@ impl<'a> Scorer<'a> {
         let (base, requests) = (self.base, self.requests);
         let mut answers = Answers::new(requests);
         for part in &mut self.parts {
+            self.work += part.iter().map(|batch| batch.work(depth, base.layers.len())).sum::<u64>();
             let scored: Vec<_> = part
                 .par_iter_mut()
                 .map(|batch| {
@@ -165,6 +179,6 @@ impl<'a> Scorer<'a> {
     /// Layers whose outputs may be kept.
     fn num_kept_layers(&self) -> usize {
         let tokens: usize = self.parts.iter().flatten().map(Batch::num_tokens).sum();
-        KEPT_BYTES / (tokens * self.base.config.hidden_size * size_of::<f32>()).max(1)
+        self.most_kept / (tokens * self.base.config.hidden_size * size_of::<f32>()).max(1)
     }
 }

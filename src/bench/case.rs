@@ -1,0 +1,156 @@
+//! The searches that are measured: that of the bundled base on its tasks, and that of a deep base with random weights
+//! over items of the shape of PubMedQA's.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+
+use crate::data::{Item, Split, world::World, world_tokenizer};
+use crate::distil::{self, Pupil};
+use crate::error::{Error, Result};
+use crate::manifest::{
+    Architecture, Block, Corpus, Count, Distil, Geometry, Gla, Init, Metric, Optimizer, Stop, Variant,
+    WorldTaskKind,
+};
+use crate::model::{Base, Config, Decoder, Random, Tokenizer, Twins};
+use crate::observer::Observer;
+use crate::seed::Seed;
+use crate::sequences::Sequences;
+
+/// A search to be measured.
+pub struct Case {
+    /// What people call it.
+    pub name: String,
+    /// The base.
+    pub base: Decoder,
+    /// Its twins.
+    pub twins: Twins,
+    /// The base's tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The items that guide.
+    pub items: Vec<Item>,
+    /// How a choice is made.
+    pub metric: Metric,
+    /// The order in which candidates of the first round are tried.
+    pub order: Vec<u32>,
+    /// When to stop.
+    pub stop: Stop,
+}
+
+impl Case {
+    /// Tokens that a row may have.
+    pub(super) fn room(&self) -> usize {
+        self.base.config.max_positions
+    }
+}
+
+/// The searches of a base of the closed language for each of its tasks, with twins that learnt from 32k tokens.
+///
+/// # Errors
+/// When the base cannot be read.
+pub fn bundled(directory: &Path, observer: &dyn Observer) -> Result<Vec<Case>> {
+    let Base { decoder, tokenizer } = Base::read(directory, &Device::flex())?;
+    let (twins, order) = learnt(&decoder, &tokenizer, observer)?;
+    let world = World::new(Seed(1));
+    let kinds = [
+        ("recall", WorldTaskKind::Recall),
+        ("facts", WorldTaskKind::Facts),
+        ("topic", WorldTaskKind::Topic),
+        ("moves", WorldTaskKind::Moves),
+    ];
+    kinds
+        .into_iter()
+        .map(|(name, kind)| {
+            Ok(Case {
+                name: format!("{} layers, {name}", decoder.config.num_layers),
+                base: decoder.clone(),
+                twins: twins.clone(),
+                tokenizer: tokenizer.clone(),
+                items: world.items(kind, Split::Validation, 128)?,
+                metric: Metric::Acc,
+                order: order.clone(),
+                stop: Stop::MaxRelativeDrop(0.05),
+            })
+        })
+        .collect()
+}
+
+fn variant(init: Init) -> Variant {
+    Variant { block: Block::Gla(Gla::default()), geometry: Geometry::default(), init }
+}
+
+/// Twins that learnt a little, and the layers by how well they did.
+fn learnt(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) -> Result<(Twins, Vec<u32>)> {
+    let recipe = Distil {
+        token_budget: Count(32_000),
+        sequence_length: 128,
+        batch_size: 8,
+        optimizer: Optimizer { learning_rate: 2e-3, ..Optimizer::default() },
+        seed: Seed(0),
+    };
+    let folder = tempfile::tempdir().map_err(|cause| Error::io("write in", &std::env::temp_dir(), cause))?;
+    let checkpoint = folder.path().join("twins.safetensors");
+    let mut pupils = [Pupil::new("gla", &variant(Init::Calibrated), base, &recipe, &checkpoint)?];
+    let source = Corpus::default().source;
+    let sequences = Sequences::new(&source, tokenizer, distil::extent(&recipe), recipe.seed, observer)?;
+    distil::distil(base, &mut pupils, &recipe, &sequences, observer)?;
+    let mut layers = pupils[0].result()?.layers;
+    layers.sort_by(|one, other| one.final_normalised().total_cmp(&other.final_normalised()));
+    Ok((pupils[0].twins(), layers.iter().map(|layer| layer.layer).collect()))
+}
+
+/// The search over every fourth layer of a base of 28 layers with random weights, on items of three choices of one
+/// word after some three hundred words. Over all layers it would take a plain search hours.
+///
+/// # Errors
+/// When the closed language's tokenizer cannot be built, which would be a bug here.
+pub fn deep(num_items: usize) -> Result<Case> {
+    let tokenizer = Tokenizer::from(world_tokenizer()?);
+    let shape = Architecture {
+        hidden_size: 64,
+        intermediate_size: 192,
+        num_layers: 28,
+        num_heads: 4,
+        num_kv_heads: 2,
+        head_dim: 16,
+    };
+    let config = Config::llama(&shape, tokenizer.vocab_size(), 1024);
+    let device = Device::flex();
+    let base = Decoder::new(&config, &mut Random::new(Seed(1), &device))?;
+    let twins = Twins::new(&variant(Init::Copy), &base, &mut Random::new(Seed(2), &device))?;
+    Ok(Case {
+        name: format!("{} layers, random weights", shape.num_layers),
+        base,
+        twins,
+        items: abstracts(num_items),
+        tokenizer,
+        metric: Metric::Acc,
+        order: (0..shape.num_layers as u32).step_by(4).collect(),
+        stop: Stop::Never {},
+    })
+}
+
+/// Items of some three hundred words and three choices.
+fn abstracts(count: usize) -> Vec<Item> {
+    let world = World::new(Seed(1));
+    let choices = ["kitchen", "garden", "cellar"].map(str::to_owned).to_vec();
+    let item = |index: usize| {
+        let mut prompt = String::new();
+        for document in (1000 * index as u64).. {
+            if prompt.split(' ').count() >= 300 {
+                break;
+            }
+            prompt += &world.document(Seed(7), document);
+            prompt.push(' ');
+        }
+        prompt += "where is the lamp? in the";
+        Item {
+            id: index.to_string(),
+            prompt,
+            prompts: Vec::new(),
+            choices: choices.clone(),
+            label: index % 3,
+        }
+    };
+    (0..count).map(item).collect()
+}

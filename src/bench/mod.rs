@@ -1,0 +1,99 @@
+//! What each saving of a search is worth, and that none of them changes what is found.
+//!
+//! A search is run in four forms, each with the savings of those before it, from nothing remembered. Work is
+//! counted in tokens times layers, which does not depend on the machine; seconds do.
+
+mod case;
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+pub use case::{Case, bundled, deep};
+
+use crate::error::Result;
+use crate::manifest::Strategy;
+use crate::requests::Requests;
+use crate::score::{Scorer, Verdict};
+use crate::search::{self, Found, Question};
+use crate::store::Bounds;
+
+/// What a search saves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// Nothing: every candidate goes through all layers, once for each choice of each item.
+    Plain,
+    /// Candidates start at the layer that they replace.
+    Prefix,
+    /// Candidates that cannot win are dropped.
+    Dropping,
+    /// Choices of an item share its prompt.
+    Sharing,
+}
+
+impl Form {
+    /// The forms, each with the savings of those before it.
+    pub const ALL: [Self; 4] = [Self::Plain, Self::Prefix, Self::Dropping, Self::Sharing];
+}
+
+/// A search in one form.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured {
+    /// What it saved.
+    pub form: Form,
+    /// Tokens times layers that they went through.
+    pub work: u64,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// What it found; the trials of dropped candidates are bounds.
+    #[serde(skip)]
+    pub found: Found,
+}
+
+impl Measured {
+    /// Whether both found the same.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let (one, other) = (&self.found, &other.found);
+        one.rounds == other.rounds && one.best == other.best && one.opt == other.opt
+    }
+}
+
+impl Case {
+    /// Runs the search in `form`.
+    ///
+    /// # Errors
+    /// When a score cannot be computed.
+    pub fn measure(&self, form: Form) -> Result<Measured> {
+        let shared = Requests::new(&self.tokenizer, self.items.clone(), self.metric, self.room())?;
+        let requests = if form == Form::Sharing { shared } else { shared.apart() };
+        let (is_kept, prune) = (form != Form::Plain, matches!(form, Form::Dropping | Form::Sharing));
+        let all_at_once = Scorer::new(&self.base, Some(&self.twins), &requests);
+        let mut scorer = if is_kept { all_at_once } else { all_at_once.forgetful() };
+        let mut work = 0;
+        let start = Instant::now();
+        let found = search::search(
+            &Strategy::Greedy {},
+            &self.order,
+            &self.stop,
+            prune,
+            |question: &Question<'_>| {
+                let hopeless = |at_most: f64| question.bar.is_some_and(|bar| bar.is_out_of_reach(at_most));
+                let verdict = scorer.score_unless(&hopeless, question.incumbent, question.mask)?;
+                let bounds = match verdict {
+                    Verdict::Dropped(bounds, _) => bounds,
+                    Verdict::Scored(result) => {
+                        if prune && question.mask.layers().is_empty() {
+                            work += scorer.work();
+                            scorer = Scorer::in_parts(&self.base, Some(&self.twins), &requests, &result);
+                        }
+                        Bounds::exactly(result.score)
+                    }
+                };
+                Ok(bounds)
+            },
+        )?;
+        let seconds = start.elapsed().as_secs_f64();
+        Ok(Measured { form, work: work + scorer.work(), seconds, found })
+    }
+}
