@@ -53,8 +53,18 @@ impl Batch {
         }
     }
 
+    /// What the rows' passes share.
+    pub(super) fn pass(&self) -> &Pass {
+        &self.pass
+    }
+
+    /// Tokens of a row, pads included.
+    pub(super) fn time(&self) -> usize {
+        self.time
+    }
+
     /// The hidden states before `layer`, whose predecessors are kept.
-    fn before(&self, base: &Decoder, layer: usize) -> Tensor<3> {
+    pub(super) fn before(&self, base: &Decoder, layer: usize) -> Tensor<3> {
         match layer.checked_sub(1) {
             Some(last) => self.kept[last].clone(),
             None => base.embed(token_tensor(&self.ids, &base.device())),

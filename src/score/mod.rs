@@ -3,6 +3,8 @@
 
 mod answers;
 mod batch;
+mod impact;
+mod probe;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +14,7 @@ use rayon::prelude::*;
 
 use answers::Answers;
 use batch::Batch;
+pub use impact::impacts;
 
 use crate::error::Result;
 use crate::model::{Decoder, Hybrid, Mask, Twins};
