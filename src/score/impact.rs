@@ -3,7 +3,8 @@
 //! Impact is 1 - (L + C) / 2F. F is the accuracy of probes on the base's hidden states after the layer, L that of probes
 //! on the states with the layer replaced, C that of the first probes asked of the latter states. A low impact says to
 //! replace the layer early. The paper leaves open what a probe sees and says; here it sees the last token of the
-//! prompt and says which text is the right choice.
+//! prompt and says which text is the right choice. Where the base's states tell little more than a guess, so that F is
+//! low, an impact is mostly noise.
 
 use std::collections::{BTreeMap, BTreeSet};
 
