@@ -250,25 +250,26 @@ fn a_search_that_drops_candidates_finds_what_a_plain_one_finds() {
 
 /// Search strategies as an axis: greedy against those that the paper compares it with, and a beam.
 const STRATEGIES: &str = r#"sweep.axes."search.strategy"=[{ greedy = {} }, { uniform = {} },
-    { random = { seed = 0 } }, { random = { seed = 1 } }, { local-importance = {} }, { beam = { width = 6 } }]"#;
+    { random = { seed = 0 } }, { random = { seed = 1 } }, { local-importance = {} }, { impact = {} }, { beam = { width = 6 } }]"#;
 
 #[test]
 fn strategies_are_an_axis_and_share_their_scores() {
     let bench = Bench::new();
     let set = |set: &'static str| ["--set", set];
     let (one, never) = (set(r#"sweep.variant=["gdn"]"#), set("search.stop={ never = {} }"));
-    let few = [&one[..], &never, &set(r#"sweep.task=["recall"]"#), &set("search.prune=false")].concat();
+    let few = [&one[..], &never, &set(r#"sweep.task=["topic"]"#), &set("search.prune=false")].concat();
     let all = [&few[..], &["--set", STRATEGIES]].concat();
 
     // The base, the candidates and three test scores of each search, and the most that they can be is what they are.
     let plan = bench.dtr("plan", &[&["--json"][..], &all].concat());
-    let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).expect(&text(&plan.stderr));
-    let counts = [10, 4, 4, 4, 4 + 3, 4 + 6 + 4 + 1].map(|candidates| 1 + candidates + 3);
+    let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).unwrap();
+    let counts = [10, 4, 4, 4, 4 + 3, 4, 4 + 6 + 4 + 1].map(|candidates| 1 + candidates + 3);
     assert_eq!(plan["to-do"]["evaluations_at_most"], counts.iter().sum::<i32>());
     bench.sweep(&all);
     let table = bench.table("table1");
     let axes: Vec<String> = strings(&table, "axes");
-    let names = ["beam:width=6", "greedy", "local-importance", "random:seed=0", "random:seed=1", "uniform"];
+    let names =
+        ["beam:width=6", "greedy", "impact", "local-importance", "random:seed=0", "random:seed=1", "uniform"];
     assert_eq!(axes, names.map(|name| format!("search.strategy={name}")));
     let evaluations = table.column("evaluations").unwrap().u64().unwrap().clone();
     assert_eq!(evaluations.into_no_null_iter().sum::<u64>(), counts.iter().sum::<i32>() as u64);
@@ -278,11 +279,11 @@ fn strategies_are_an_axis_and_share_their_scores() {
     let replaced: Vec<u32> = replaced.into_no_null_iter().collect();
     assert_eq!(
         replaced,
-        [1, 2, 3, 4].repeat(6),
+        [1, 2, 3, 4].repeat(7),
         "each strategy has a row for each number of replaced layers"
     );
     let layers = strings(&rounds, "layers");
-    assert_eq!(layers[20..], ["2", "1,3", "0,2,3", "0,1,2,3"], "uniform");
+    assert_eq!(layers[24..], ["2", "1,3", "0,2,3", "0,1,2,3"], "uniform");
     let scores = rounds.column("score").unwrap().f64().unwrap().clone();
     let scores: Vec<f64> = scores.into_no_null_iter().collect();
     let mut known = BTreeMap::new();

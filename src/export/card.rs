@@ -130,6 +130,11 @@ fn strategy(strategy: &Strategy) -> String {
         Strategy::LocalImportance {} => {
             "Every layer was tried alone, and replaced in the order of these scores.".to_owned()
         }
+        Strategy::Impact {} => {
+            "Layers were replaced in the order of their impact scores: what linear probes lose of the right answers \
+             where that layer alone is replaced."
+                .to_owned()
+        }
         Strategy::Beam { width } => format!(
             "Each round tried every layer more for each of the {width} best hybrids of the round before. The best is \
              shown, with all its layers where it does not grow from the one above."

@@ -198,7 +198,8 @@ impl Check<'_> {
             Strategy::Greedy {}
             | Strategy::Uniform {}
             | Strategy::Random { .. }
-            | Strategy::LocalImportance {} => Ok(()),
+            | Strategy::LocalImportance {}
+            | Strategy::Impact {} => Ok(()),
         }
     }
 

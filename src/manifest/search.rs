@@ -47,6 +47,9 @@ pub enum Strategy {
     },
     /// One layer more each round, in the order of the scores with that layer alone replaced.
     LocalImportance {},
+    /// One layer more each round, in the order of the paper's impact score: what linear probes lose of the right
+    /// answers where that layer alone is replaced, the least first.
+    Impact {},
     /// Each round scores every layer more for each of the best hybrids of the round before, and keeps the best.
     Beam {
         /// How many hybrids each round keeps; with 1 it is the greedy search.

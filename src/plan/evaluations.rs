@@ -14,7 +14,7 @@ impl Searching {
 fn candidates_at_most(strategy: &Strategy, num_layers: u64) -> u64 {
     match *strategy {
         Strategy::Greedy {} => beam(1, num_layers),
-        Strategy::Uniform {} | Strategy::Random { .. } => num_layers,
+        Strategy::Uniform {} | Strategy::Random { .. } | Strategy::Impact {} => num_layers,
         // Every layer alone, then one mask for each further number of layers.
         Strategy::LocalImportance {} => num_layers + num_layers.saturating_sub(1),
         Strategy::Beam { width } => beam(width as u64, num_layers),

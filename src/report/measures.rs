@@ -97,3 +97,40 @@ impl ItemEvidence {
         self.choice == self.label
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::report::evidence::Round;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_layer_counts_from_the_round_after_which_it_stayed() {
+        let mut search = fixture::evidence().searches.remove(0);
+        let round = |round: u32, layers: &[u32], accepted| Round {
+            round,
+            layer: None,
+            layers: layers.to_vec(),
+            score: 0.5,
+            num_replaced: round,
+            accepted,
+        };
+        search.rounds = vec![
+            round(2, &[2, 6], true),
+            round(1, &[4], true),
+            round(4, &[1, 3, 5, 7], false),
+            round(3, &[1, 4, 6], true),
+        ];
+        let rounds: Vec<(u32, u32)> = search.rounds_by_layer().into_iter().collect();
+        assert_eq!(rounds, [(1, 3), (4, 3), (6, 2)]);
+    }
+
+    #[test]
+    fn where_hybrids_grow_a_layer_counts_from_the_round_that_it_won() {
+        for search in fixture::evidence().searches {
+            let accepted = search.rounds.iter().filter(|round| round.accepted);
+            let won: std::collections::BTreeMap<u32, u32> =
+                accepted.filter_map(|round| Some((round.layer?, round.round))).collect();
+            assert_eq!(search.rounds_by_layer(), won);
+        }
+    }
+}

@@ -13,10 +13,11 @@ use super::progress::Task;
 use crate::data::Split;
 use crate::error::Result;
 use crate::files::{read_to_string, write_bytes_atomically};
+use crate::manifest::Strategy;
 use crate::model::Mask;
 use crate::observer::Observer;
 use crate::plan::{Cell, Scoring, Searching};
-use crate::score::{Scorer, Verdict};
+use crate::score::{Scorer, Verdict, impacts};
 use crate::search::{self, Question};
 use crate::store::{Bounds, Chosen, Claim, Key, ScoreResult, SearchResult, TestScore};
 
@@ -33,12 +34,17 @@ pub fn find_hybrid(
     let mut items = |split, identity| bases.requests(&work.base, &work.task, split, identity);
     let (validation, test) = (items(Split::Validation, &work.validation)?, items(Split::Test, &work.test)?);
     let num_layers = base.decoder.config.num_layers as u32;
-    let order = match work.prune {
-        true => bases.layers_by_loss(&work.twins)?,
-        false => (0..num_layers).collect(),
-    };
     let at_most = work.evaluations_at_most(u64::from(num_layers));
     let task = context.progress.task(&cell.line(), at_most, "evaluations at most");
+    let impacts = match work.strategy {
+        Strategy::Impact {} => Some(impacts(&base.decoder, &twins, &validation, &task)?),
+        _ => None,
+    };
+    let order = match &impacts {
+        Some(impacts) => ascending(impacts),
+        None if work.prune => bases.layers_by_loss(&work.twins)?,
+        None => (0..num_layers).collect(),
+    };
     let mut hunt =
         Hunt { context, cell, work, task: &task, dropped: Dropped::read(claim)?, evaluations: 0, tokens: 0 };
 
@@ -68,6 +74,7 @@ pub fn find_hybrid(
         validation_items: validation.items().len() as u32,
         base: found.base,
         threshold: found.threshold,
+        impacts,
         trials: found.trials,
         rounds: found.rounds,
         best,
@@ -76,6 +83,13 @@ pub fn find_hybrid(
         evaluations: hunt.evaluations,
         tokens: hunt.tokens,
     })
+}
+
+/// Layers by what is said of each, the least first; of equals the lowest.
+fn ascending(values: &[f64]) -> Vec<u32> {
+    let mut layers: Vec<u32> = (0..values.len() as u32).collect();
+    layers.sort_by(|one, other| values[*one as usize].total_cmp(&values[*other as usize]));
+    layers
 }
 
 /// What a search asks for, and what it has cost.

@@ -57,8 +57,18 @@ impl Batch {
         }
     }
 
+    /// The rows, with what they share.
+    pub(super) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Each target with its place among the tokens of the tree.
+    pub(super) fn wanted(&self) -> &[(usize, Target)] {
+        &self.wanted
+    }
+
     /// The hidden states before `layer`, whose predecessors are kept.
-    fn before(&self, base: &Decoder, layer: usize) -> TreeStates {
+    pub(super) fn before(&self, base: &Decoder, layer: usize) -> TreeStates {
         match layer.checked_sub(1) {
             Some(last) => self.kept[last].clone(),
             None => self.tree.embed(base),

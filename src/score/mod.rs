@@ -3,7 +3,9 @@
 
 mod answers;
 mod batch;
+mod impact;
 mod layout;
+mod probe;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +15,7 @@ use rayon::prelude::*;
 
 use answers::Answers;
 use batch::Batch;
+pub use impact::impacts;
 
 use crate::error::Result;
 use crate::model::{Decoder, Hybrid, Mask, Twins};

@@ -20,7 +20,7 @@ fn requests(tokenizer: &Tokenizer) -> Requests {
 }
 
 /// A base of four layers over the closed language's words.
-fn base(tokenizer: &Tokenizer) -> Decoder {
+pub fn base(tokenizer: &Tokenizer) -> Decoder {
     let architecture = serde_json::json!({
         "hidden-size": 24, "intermediate-size": 40, "num-layers": 4,
         "num-heads": 6, "num-kv-heads": 2, "head-dim": 4,

@@ -6,7 +6,7 @@
 mod beam;
 mod greedy;
 mod importance;
-mod random;
+mod ordered;
 #[cfg(test)]
 mod tests;
 mod uniform;
@@ -19,7 +19,7 @@ use crate::store::{Bounds, Round, Trial};
 use beam::beam;
 use greedy::greedy;
 use importance::local_importance;
-use random::random;
+use ordered::{in_order, random};
 use uniform::uniform;
 
 /// What a search found; validation scores only.
@@ -74,8 +74,8 @@ pub struct Question<'a> {
     pub bar: Option<Bar>,
 }
 
-/// Searches by `strategy`. Where every layer is tried, the first round goes by the order of `first`, which holds every layer;
-/// with `prune` candidates that cannot win are dropped.
+/// Searches by `strategy`. `first` holds every layer: where a round tries them all, in the order in which the first round
+/// does; for `impact` in the order in which they are replaced. With `prune` candidates that cannot win are dropped.
 ///
 /// # Errors
 /// The first error of a score.
@@ -90,8 +90,9 @@ pub fn search(
     match *strategy {
         Strategy::Greedy {} => greedy(first, stop, prune, score),
         Strategy::Uniform {} => uniform(num_layers, stop, score),
-        Strategy::Random { seed } => random(seed, num_layers, stop, score),
+        Strategy::Random { seed } => in_order(&random(seed, num_layers), stop, score),
         Strategy::LocalImportance {} => local_importance(num_layers, stop, score),
+        Strategy::Impact {} => in_order(first, stop, score),
         Strategy::Beam { width } => beam(width, first, stop, prune, score),
     }
 }

@@ -136,6 +136,9 @@ pub struct SearchResult {
     pub base: f64,
     /// The validation score under which the search stopped; none when it went on to the last layer.
     pub threshold: Option<f64>,
+    /// The impact score of each layer; none where the strategy has no use for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impacts: Option<Vec<f64>>,
     /// Every candidate of every round, in the order of trial.
     pub trials: Vec<Trial>,
     /// The best trial of each round.

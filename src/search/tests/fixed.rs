@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{index, known, table};
 use crate::manifest::{Stop, Strategy as Chosen};
-use crate::search::{Found, search};
+use crate::search::{Found, Question, search};
 use crate::seed::Seed;
 
 const LAYERS: [u32; 5] = [0, 1, 2, 3, 4];
@@ -18,6 +18,7 @@ fn fixed() -> impl Strategy<Value = Chosen> {
         Just(Chosen::Uniform {}),
         any::<u32>().prop_map(|seed| Chosen::Random { seed: Seed(seed) }),
         Just(Chosen::LocalImportance {}),
+        Just(Chosen::Impact {}),
     ]
 }
 
@@ -61,6 +62,14 @@ proptest! {
         ranked.sort_by(|one, other| scores[1 << other].total_cmp(&scores[1 << one]).then(one.cmp(other)));
         prop_assert_eq!(order, ranked);
         prop_assert_eq!(found.trials.len(), 5 + 4);
+    }
+
+    #[test]
+    fn a_given_order_is_followed(order in Just(LAYERS.to_vec()).prop_shuffle(), scores in table(5)) {
+        let score = |question: &Question<'_>| known(scores[index(question.mask)]);
+        let found = search(&Chosen::Impact {}, &order, &Stop::Never {}, false, score).unwrap();
+        prop_assert_eq!(found.rounds.iter().filter_map(|round| round.layer).collect::<Vec<_>>(), order);
+        prop_assert_eq!(found.trials.len(), 5);
     }
 
     #[test]
