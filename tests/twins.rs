@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use dtr::data::{Split, items};
 use dtr::distil::{Pupil, distil, extent};
-use dtr::manifest::{Count, Distil, Variant, load};
+use dtr::manifest::{Count, Distil, Init, Variant, load};
 use dtr::model::{Base, Mask, Random, Twins};
 use dtr::observer::Observer;
 use dtr::requests::Requests;
@@ -45,20 +45,29 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
     let recipe = Distil { token_budget: Count(32_768), ..manifest.distil.clone() };
     let source = &manifest.corpus.source;
     let corpus = Sequences::new(source, &base.tokenizer, extent(&recipe), recipe.seed, &Silent);
-    let variants: Vec<(&String, &Variant)> = manifest.variants.iter().collect();
+    // Copied twins show what learning is worth, and calibrated ones what their start is worth beside it.
+    let of = |init: Init| {
+        let with =
+            move |(name, variant): (&String, &Variant)| (name.clone(), Variant { init, ..variant.clone() });
+        manifest.variants.iter().map(with)
+    };
+    let variants: Vec<(String, Variant)> = of(Init::Copy).collect();
+    let calibrated: Vec<(String, Variant)> = of(Init::Calibrated).collect();
     let tasks = TASKS.map(|task| {
         let task = &manifest.tasks[task];
         Requests::new(&base.tokenizer, items(task, Split::Validation).unwrap(), task.metric(), 128).unwrap()
     });
 
     let folder = tempfile::tempdir().unwrap();
-    let pupil = |(name, variant): &(&String, &Variant)| {
-        Pupil::new(name, variant, &base.decoder, &recipe, &folder.path().join(name)).unwrap()
+    let pupil = |(name, variant): &(String, Variant)| {
+        let checkpoint = folder.path().join(format!("{name} {:?}", variant.init));
+        Pupil::new(name, variant, &base.decoder, &recipe, &checkpoint).unwrap()
     };
-    let mut pupils: Vec<Pupil> = variants.iter().map(pupil).collect();
+    let mut pupils: Vec<Pupil> = variants.iter().chain(&calibrated).map(pupil).collect();
     distil(&base.decoder, &mut pupils, &recipe, &corpus.unwrap(), &Silent).unwrap();
 
-    for ((name, variant), pupil) in variants.into_iter().zip(&mut pupils) {
+    let (copied, calibrated) = pupils.split_at_mut(variants.len());
+    for ((name, variant), (pupil, calibrated)) in variants.iter().zip(copied.iter_mut().zip(calibrated)) {
         let mut start = Random::new(recipe.seed.child("twins"), &Device::flex());
         let untrained = Twins::new(variant, &base.decoder, &mut start).unwrap();
         let before = accuracy(&base, &untrained, &tasks);
@@ -69,5 +78,10 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
         for layer in pupil.result().unwrap().layers {
             assert!(layer.r#final < 0.5 * layer.initial, "{name}: {layer:?}");
         }
+        let loss =
+            |pupil: &mut Pupil| pupil.result().unwrap().layers.iter().map(|layer| layer.r#final).sum::<f64>();
+        let (copied, calibrated) = (loss(pupil), loss(calibrated));
+        println!("{name}: loss {copied:.4} copied, {calibrated:.4} calibrated");
+        assert!(calibrated < 0.7 * copied, "{name}: {calibrated} and {copied}");
     }
 }

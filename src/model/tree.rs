@@ -34,9 +34,9 @@ pub(super) struct Branches {
 #[derive(Clone)]
 pub struct TreeStates {
     /// Those of the trunks, `[b, t, d]`.
-    pub(super) trunks: Tensor<3>,
+    pub trunks: Tensor<3>,
     /// Those of each bundle of branches, `[b, t, d]`.
-    pub(super) branches: Vec<Tensor<3>>,
+    pub branches: Vec<Tensor<3>>,
 }
 
 impl Tree {

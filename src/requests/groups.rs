@@ -96,3 +96,46 @@ pub(super) fn cut<'a>(groups: impl Iterator<Item = &'a Group>, tokens: usize) ->
     }
     passes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(item: usize) -> Vec<Target> {
+        vec![Target { position: 0, token: 0, item, choice: 0, is_first: true }]
+    }
+
+    /// The groups of rows, each with its item, as rows and shared tokens.
+    fn grouped(rows: &[(usize, Vec<u32>)]) -> Vec<(Vec<usize>, usize)> {
+        let targets: Vec<Vec<Target>> = rows.iter().map(|(item, _)| target(*item)).collect();
+        let rows: Vec<Vec<u32>> = rows.iter().map(|(_, row)| row.clone()).collect();
+        group(&rows, &targets).into_iter().map(|group| (group.rows, group.shared)).collect()
+    }
+
+    fn row(length: u32, ends: &[u32]) -> Vec<u32> {
+        (0..length).chain(ends.iter().copied()).collect()
+    }
+
+    #[test]
+    fn rows_of_one_item_share_their_longest_common_beginning() {
+        let rows = [(0, row(9, &[])), (0, row(9, &[50, 51])), (0, row(9, &[60])), (1, row(9, &[70]))];
+        assert_eq!(grouped(&rows), [(vec![3], 10), (vec![0, 1, 2], 9)]);
+    }
+
+    #[test]
+    fn rows_that_share_few_tokens_stay_alone() {
+        let rows = [(0, row(7, &[50])), (0, row(7, &[60, 61]))];
+        assert_eq!(grouped(&rows), [(vec![0], 8), (vec![1], 9)]);
+    }
+
+    #[test]
+    fn a_pass_holds_what_fits_and_groups_of_one_kind() {
+        let alone = |row: usize, length| Group { rows: vec![row], shared: length, branching: 0 };
+        let shared = |row: usize| Group { rows: vec![row, row + 1], shared: 10, branching: 5 };
+        let groups = [alone(0, 3), alone(1, 5), alone(2, 5), alone(3, 40), shared(4), shared(6), shared(8)];
+        let passes = cut(groups.iter(), 30);
+        let rows: Vec<Vec<usize>> =
+            passes.iter().map(|pass| pass.iter().map(|group| group.rows[0]).collect()).collect();
+        assert_eq!(rows, [vec![0, 1, 2], vec![3], vec![4, 6], vec![8]]);
+    }
+}

@@ -143,3 +143,17 @@ fn bundle_sizes(lengths: &[usize]) -> Vec<usize> {
     sizes.reverse();
     sizes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn branches_are_parted_where_pads_would_cost_more_than_a_pass() {
+        assert_eq!(bundle_sizes(&[]), [0; 0]);
+        assert_eq!(bundle_sizes(&[5]), [1]);
+        assert_eq!(bundle_sizes(&[5, 4, 4, 1]), [4]);
+        assert_eq!(bundle_sizes(&[40, 4, 4, 1]), [1, 3]);
+        assert_eq!(bundle_sizes(&[[9; 20], [3; 20]].concat()), [20, 20]);
+    }
+}

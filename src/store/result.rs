@@ -99,7 +99,7 @@ pub struct ScoreResult {
     pub num_correct: u64,
     /// Items whose beginning was cut to fit the model's context.
     pub num_truncated: u64,
-    /// Tokens that went through the model.
+    /// Tokens that went through the model, pads included; what the choices of an item share counts once.
     pub tokens: u64,
     /// Every answer, in the split's order; what paired tests are made of.
     pub items: Vec<ItemScore>,

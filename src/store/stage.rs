@@ -41,7 +41,7 @@ impl Stage {
         match self {
             Self::Pretrain => 1,
             Self::Distil => 2,
-            Self::Score => 3,
+            Self::Score => 4,
             Self::Search => 4,
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::support::{Expected, compare, fixture};
 use burn::tensor::{Device, Tensor};
-use dtr::model::{Base, Hybrid, Pass, State, token_tensor};
+use dtr::model::{Base, Hybrid, State, Tree};
 
 /// Largest relative root mean square error in f32.
 const BOUND: f64 = 2e-4;
@@ -31,13 +31,13 @@ fn check(name: &str) {
         compare(&format!("{name} {what}"), ours, expected.floats(what), BOUND);
     };
 
-    let pass = Pass::new(&base.decoder.config, prompt.len(), prompt[0].len(), 0, None, &Device::flex());
-    let mut hidden = base.decoder.embed(token_tensor(&prompt, &Device::flex()));
+    let tree = Tree::new(&base.decoder, prompt.clone(), None);
+    let mut hidden = tree.embed(&base.decoder);
     for layer in 0..model.num_layers() {
-        close(&format!("hidden.{layer}"), hidden.clone());
-        hidden = model.run(layer..layer + 1, hidden, &pass);
+        close(&format!("hidden.{layer}"), hidden.trunks.clone());
+        hidden = model.run(layer..layer + 1, hidden, &tree);
     }
-    close("logits", logits(&model, hidden));
+    close("logits", logits(&model, hidden.trunks));
 
     let mut state = State::new(model.num_layers());
     model.forward(&prompt, None, Some(&mut state));

@@ -1,10 +1,14 @@
 //! What a scorer keeps changes no score.
 
+mod shared;
+
 use burn::tensor::Device;
+
+use shared::{byte_tokenizer, requests_that_share};
 
 use super::*;
 use crate::data::{Item, Split, items, world_tokenizer};
-use crate::manifest::{Metric, Task, TaskSource};
+use crate::manifest::{Metric, Task, TaskSource, Variant};
 use crate::model::tests::{twins, variants};
 use crate::model::{Config, Random, Tokenizer};
 use crate::seed::Seed;
@@ -29,11 +33,18 @@ pub fn base(tokenizer: &Tokenizer) -> Decoder {
     Decoder::new(&config, &mut Random::new(Seed(3), &Device::flex())).unwrap()
 }
 
+/// Every variant for items of one row each, and for items whose rows share their beginnings.
+fn cases() -> impl Iterator<Item = (Variant, Decoder, Requests)> {
+    variants().into_iter().flat_map(|variant| {
+        let (words, bytes) = (Tokenizer::from(world_tokenizer().unwrap()), byte_tokenizer());
+        let of_one_row = (variant.clone(), base(&words), requests(&words));
+        [of_one_row, (variant, base(&bytes), requests_that_share())]
+    })
+}
+
 #[test]
 fn hidden_states_kept_of_an_incumbent_change_no_bit_of_a_score() {
-    let tokenizer = Tokenizer::from(world_tokenizer().unwrap());
-    let (base, requests) = (base(&tokenizer), requests(&tokenizer));
-    for variant in variants() {
+    for (variant, base, requests) in cases() {
         let twins = twins(&variant, &base);
         let mut scorer = Scorer::new(&base, Some(&twins), &requests);
         let fresh =
@@ -89,18 +100,16 @@ fn the_size_and_the_order_of_batches_change_no_score() {
 /// remembered; and what is not dropped has the score that it has without.
 #[test]
 fn a_hopeless_candidate_is_dropped_with_bounds_of_its_score() {
-    let tokenizer = Tokenizer::from(world_tokenizer().unwrap());
-    let (base, requests) = (base(&tokenizer), requests(&tokenizer));
     let none = Mask::none();
     let mut num_dropped = 0;
-    for variant in variants() {
+    for (variant, base, requests) in cases() {
         let twins = twins(&variant, &base);
         let own = Scorer::new(&base, Some(&twins), &requests).score(&none, &none).unwrap();
         for layer in 0..4 {
             let mask = none.with(layer);
             let mut scorer = Scorer::in_parts(&base, Some(&twins), &requests, &own);
             let whole = scorer.score(&none, &mask).unwrap();
-            assert_eq!(whole.num_items, 20);
+            assert_eq!(whole.num_items, requests.items().len() as u64);
             for least in [0.2, 0.3, 0.5, 0.9] {
                 let hopeless = |at_most: f64| at_most < least;
                 let verdict = scorer.score_unless(&hopeless, &none, &mask).unwrap();
