@@ -21,3 +21,16 @@ pub trait Observer: Sync {
         Ok(())
     }
 }
+
+/// Hears nothing, and never stops anything: for tests.
+pub struct Silent;
+
+impl Observer for Silent {
+    fn advance(&self, _: u64) {}
+
+    fn say(&self, _: &str) {}
+
+    fn interrupted(&self) -> bool {
+        false
+    }
+}

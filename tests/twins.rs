@@ -8,20 +8,10 @@ use dtr::data::{Split, items};
 use dtr::distil::{Pupil, distil, extent};
 use dtr::manifest::{Count, Distil, Init, Variant, load};
 use dtr::model::{Base, Mask, Random, Twins};
-use dtr::observer::Observer;
+use dtr::observer::Silent;
 use dtr::requests::Requests;
 use dtr::score::Scorer;
 use dtr::sequences::Sequences;
-
-struct Silent;
-
-impl Observer for Silent {
-    fn advance(&self, _: u64) {}
-    fn say(&self, _: &str) {}
-    fn interrupted(&self) -> bool {
-        false
-    }
-}
 
 const TASKS: [&str; 2] = ["facts", "topic"];
 

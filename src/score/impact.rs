@@ -174,24 +174,13 @@ mod tests {
     use crate::manifest::{Metric, Task, TaskSource};
     use crate::model::Tokenizer;
     use crate::model::tests::{twins, variants};
+    use crate::observer::Silent;
     use crate::score::tests::base;
 
     fn requests(tokenizer: &Tokenizer, kind: &str) -> Requests {
         let world = serde_json::json!({ "kind": kind, "validation-items": 60 });
         let task = Task { source: TaskSource::World(serde_json::from_value(world).unwrap()) };
         Requests::new(tokenizer, items(&task, Split::Validation).unwrap(), Metric::Acc, 128).unwrap()
-    }
-
-    struct Silent;
-
-    impl Observer for Silent {
-        fn advance(&self, _: u64) {}
-
-        fn say(&self, _: &str) {}
-
-        fn interrupted(&self) -> bool {
-            false
-        }
     }
 
     fn attention(base: &Decoder) -> Twins {

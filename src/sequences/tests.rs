@@ -7,16 +7,6 @@ use super::*;
 use crate::data::world_tokenizer;
 use crate::manifest::{FileCorpus, Portion, TextUnit, WorldCorpus};
 
-struct Silent;
-
-impl Observer for Silent {
-    fn advance(&self, _: u64) {}
-    fn say(&self, _: &str) {}
-    fn interrupted(&self) -> bool {
-        false
-    }
-}
-
 fn tokenizer() -> Tokenizer {
     Tokenizer::from(world_tokenizer().unwrap())
 }
