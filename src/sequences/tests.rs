@@ -6,6 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::data::world_tokenizer;
 use crate::manifest::{FileCorpus, Portion, TextUnit, WorldCorpus};
+use crate::observer::Silent;
 
 fn tokenizer() -> Tokenizer {
     Tokenizer::from(world_tokenizer().unwrap())
