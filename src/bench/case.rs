@@ -94,9 +94,8 @@ fn learnt(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) -> Res
     let source = Corpus::default().source;
     let sequences = Sequences::new(&source, tokenizer, distil::extent(&recipe), recipe.seed, observer)?;
     distil::distil(base, &mut pupils, &recipe, &sequences, observer)?;
-    let mut layers = pupils[0].result()?.layers;
-    layers.sort_by(|one, other| one.final_normalised().total_cmp(&other.final_normalised()));
-    Ok((pupils[0].twins(), layers.iter().map(|layer| layer.layer).collect()))
+    let order = pupils[0].result()?.layers_by_loss();
+    Ok((pupils[0].twins(), order))
 }
 
 /// The search over every fourth layer of a base of 28 layers with random weights, on items of three choices of one

@@ -42,7 +42,7 @@ pub struct Estimate {
     /// Repositories whose commit is not known, since the hub could not be asked: keys change when it is.
     pub unpinned: BTreeSet<String>,
     /// Bases whose shape is not known before they are downloaded.
-    pub unknown: Vec<String>,
+    pub unknown: BTreeSet<String>,
 }
 
 /// Bytes on the device, the temporaries of a pass left out.
@@ -66,9 +66,7 @@ impl Estimate {
         for cell in &to_do {
             *estimate.cells.entry(cell.stage).or_default() += 1;
             let Some(config) = shapes.of(&cell.labels.model)? else {
-                estimate.unknown.extend(
-                    Some(cell.labels.model.clone()).filter(|model| !estimate.unknown.contains(model)),
-                );
+                estimate.unknown.insert(cell.labels.model.clone());
                 continue;
             };
             estimate.evaluations_at_most += evaluations(cell, config.num_layers as u64);

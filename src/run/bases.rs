@@ -71,9 +71,7 @@ impl<'a> Bases<'a> {
             return Err(Error::failed(format!("the twins of distil cell {} are gone", key.short())));
         };
         let Some(result) = record.result() else { unreachable!("a record found done has a result") };
-        let mut layers = result.layers.clone();
-        layers.sort_by(|one, other| one.final_normalised().total_cmp(&other.final_normalised()));
-        Ok(layers.iter().map(|layer| layer.layer).collect())
+        Ok(result.layers_by_loss())
     }
 
     fn variant(&self, key: &Key) -> Result<&Variant> {

@@ -47,6 +47,15 @@ pub struct DistilResult {
     pub curve: Vec<LayerCurvePoint>,
 }
 
+impl DistilResult {
+    /// Layers by how well their twins learnt, the best first.
+    pub fn layers_by_loss(&self) -> Vec<u32> {
+        let mut layers: Vec<&LayerLoss> = self.layers.iter().collect();
+        layers.sort_by(|one, other| one.final_normalised().total_cmp(&other.final_normalised()));
+        layers.into_iter().map(|layer| layer.layer).collect()
+    }
+}
+
 /// How close a layer's twin comes to the full-attention block it learns from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerLoss {
