@@ -41,8 +41,8 @@ impl Stage {
         match self {
             Self::Pretrain => 1,
             Self::Distil => 2,
-            Self::Score => 4,
-            Self::Search => 4,
+            Self::Score => 5,
+            Self::Search => 5,
         }
     }
 }
