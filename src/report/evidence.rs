@@ -151,6 +151,8 @@ pub struct DistilEvidence {
     pub tokens: u64,
     /// Number of trained parameters, all layers together.
     pub num_parameters: u64,
+    /// Key of the distillation's cell.
+    pub key: String,
 }
 
 /// What the twin of one layer learned.
@@ -200,6 +202,8 @@ pub struct StageEvidence {
     pub device: String,
     /// Most memory held at once, where the device tells.
     pub peak_memory_bytes: Option<u64>,
+    /// Key of the cell.
+    pub key: String,
 }
 
 /// A cell that the experiment names and that is not there.

@@ -232,6 +232,7 @@ fn distillation(variant: &str, num_layers: u32) -> DistilEvidence {
         layers,
         tokens: 10_000_000,
         num_parameters: 1_234_567,
+        key: format!("distil-{variant}"),
     }
 }
 
@@ -247,5 +248,6 @@ fn stage(variant: &str, task: &str) -> StageEvidence {
         evaluations: 36,
         device: "cpu".to_owned(),
         peak_memory_bytes: None,
+        key: format!("search-{variant}-{task}"),
     }
 }

@@ -5,7 +5,7 @@ use super::evidence::{
     MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence,
 };
 use crate::error::Result;
-use crate::plan::{Cell, Labels, Plan, Work};
+use crate::plan::{Cell, Plan, Work};
 use crate::store::{
     Chosen, DistilResult, Found, Key, PretrainResult, Record, ScoreResult, SearchResult, Stage, Store,
 };
@@ -28,7 +28,7 @@ pub fn gather(plan: &Plan, store: &Store, command: &str) -> Result<Evidence> {
             })?,
             Stage::Distil => read(store, cell, |record: &Record<DistilResult>, result| {
                 evidence.stages.push(stage(cell, record, result.tokens, 0));
-                evidence.distillations.push(distillation(&cell.labels, result));
+                evidence.distillations.push(distillation(cell, result));
                 Ok(None)
             })?,
             Stage::Score => read(store, cell, |record: &Record<ScoreResult>, result| {
@@ -90,6 +90,7 @@ fn stage<T>(cell: &Cell, record: &Record<T>, tokens: u64, evaluations: u64) -> S
         evaluations,
         device: record.provenance.device.clone(),
         peak_memory_bytes: record.provenance.peak_memory_bytes,
+        key: cell.key.to_string(),
     }
 }
 
@@ -102,7 +103,8 @@ fn base(cell: &Cell, result: &ScoreResult) -> BaseEvidence {
     }
 }
 
-fn distillation(labels: &Labels, result: &DistilResult) -> DistilEvidence {
+fn distillation(cell: &Cell, result: &DistilResult) -> DistilEvidence {
+    let labels = &cell.labels;
     let layer = |loss: &crate::store::LayerLoss| DistilledLayer {
         layer: loss.layer,
         initial_loss: loss.initial,
@@ -122,6 +124,7 @@ fn distillation(labels: &Labels, result: &DistilResult) -> DistilEvidence {
         curve: result.curve.iter().map(point).collect(),
         tokens: result.tokens,
         num_parameters: result.num_parameters,
+        key: cell.key.to_string(),
     }
 }
 
