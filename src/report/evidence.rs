@@ -15,6 +15,8 @@ pub struct Evidence {
     pub experiment: String,
     /// What the experiment asks, in a few words; the heading of tables and figures.
     pub title: String,
+    /// The question that the experiment asks, where its manifest says one.
+    pub question: Option<String>,
     /// The command that makes the missing cells.
     pub command: String,
     /// Confidence of every interval, for example 0.95.
@@ -200,6 +202,12 @@ pub struct StageEvidence {
     pub evaluations: u64,
     /// The device that ran it.
     pub device: String,
+    /// The program that ran it: its version, and the revision and features of its build where it has any.
+    pub program: String,
+    /// The machine that ran it: system, architecture and threads at work.
+    pub machine: String,
+    /// When it ended: UTC, RFC 3339.
+    pub finished: String,
     /// Most memory held at once, where the device tells.
     pub peak_memory_bytes: Option<u64>,
     /// Key of the cell.

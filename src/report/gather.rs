@@ -7,7 +7,7 @@ use super::evidence::{
 use crate::error::Result;
 use crate::plan::{Cell, Plan, Work};
 use crate::store::{
-    Chosen, DistilResult, Found, Key, PretrainResult, Record, ScoreResult, SearchResult, Stage, Store,
+    Chosen, DistilResult, Found, Key, PretrainResult, Provenance, Record, ScoreResult, SearchResult, Stage, Store,
 };
 
 /// What the store knows of `plan`; `command` is what makes the missing cells.
@@ -15,6 +15,7 @@ pub fn gather(plan: &Plan, store: &Store, command: &str) -> Result<Evidence> {
     let mut evidence = Evidence {
         experiment: plan.name.clone(),
         title: plan.title.clone(),
+        question: plan.question.clone(),
         command: command.to_owned(),
         confidence: plan.confidence,
         ..Evidence::default()
@@ -78,7 +79,7 @@ fn missing(cell: &Cell, why: String) -> MissingCell {
 }
 
 fn stage<T>(cell: &Cell, record: &Record<T>, tokens: u64, evaluations: u64) -> StageEvidence {
-    let labels = &cell.labels;
+    let (labels, provenance) = (&cell.labels, &record.provenance);
     StageEvidence {
         stage: cell.stage.name().to_owned(),
         model: labels.model.clone(),
@@ -88,10 +89,32 @@ fn stage<T>(cell: &Cell, record: &Record<T>, tokens: u64, evaluations: u64) -> S
         seconds: record.seconds,
         tokens,
         evaluations,
-        device: record.provenance.device.clone(),
-        peak_memory_bytes: record.provenance.peak_memory_bytes,
+        device: provenance.device.clone(),
+        program: program(provenance),
+        machine: machine(provenance),
+        finished: record.finished.clone(),
+        peak_memory_bytes: provenance.peak_memory_bytes,
         key: cell.key.to_string(),
     }
+}
+
+/// `dtr 0.1.0 (revision 1a2b3c4, cuda)`.
+fn program(provenance: &Provenance) -> String {
+    let revision = provenance.revision.iter().map(|revision| format!("revision {revision}"));
+    let build: Vec<String> = revision.chain(provenance.features.iter().cloned()).collect();
+    match build.as_slice() {
+        [] => format!("dtr {}", provenance.version),
+        build => format!("dtr {} ({})", provenance.version, build.join(", ")),
+    }
+}
+
+/// `linux x86_64, 2 threads`.
+fn machine(provenance: &Provenance) -> String {
+    let threads = match provenance.threads {
+        1 => "1 thread".to_owned(),
+        many => format!("{many} threads"),
+    };
+    format!("{} {}, {threads}", provenance.host_os, provenance.host_arch)
 }
 
 fn base(cell: &Cell, result: &ScoreResult) -> BaseEvidence {
