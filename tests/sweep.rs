@@ -95,6 +95,11 @@ impl Bench {
         ParquetReader::new(file).finish().unwrap()
     }
 
+    /// Bytes of the page of all tables and figures.
+    fn page(&self) -> Vec<u8> {
+        fs::read(self.path("results/tables/small/index.html")).unwrap()
+    }
+
     /// Bytes of all tables and figures whose content does not speak of time.
     fn outcome(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
@@ -102,7 +107,7 @@ impl Bench {
             for entry in fs::read_dir(self.path(folder)).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
-                if name != "table2.parquet" {
+                if name != "table2.parquet" && name != "index.html" {
                     files.insert(name, fs::read(path).unwrap());
                 }
             }
@@ -138,7 +143,7 @@ fn a_sweep_is_done_once_and_remembered() {
     let first = bench.sweep(&[]);
     let table = text(&first.stdout);
     assert!(table.contains("recall") && table.contains("gdn") && table.contains("table1.parquet"), "{table}");
-    let outcome = bench.outcome();
+    let (outcome, page) = (bench.outcome(), bench.page());
 
     let before = std::time::Instant::now();
     let second = bench.summary(&[]);
@@ -146,6 +151,7 @@ fn a_sweep_is_done_once_and_remembered() {
     assert_eq!(second["done"], 0);
     assert_eq!(second["remembered"], 7);
     assert!(bench.outcome() == outcome, "tables and figures are the same bytes");
+    assert!(bench.page() == page, "the page is the same bytes");
 
     // Presentation changes nothing that is kept.
     assert_eq!(bench.summary(&["--set", "report.confidence=0.9"])["done"], 0);

@@ -7,7 +7,8 @@ use super::evidence::{
 use crate::error::Result;
 use crate::plan::{Cell, Plan, Work};
 use crate::store::{
-    Chosen, DistilResult, Found, Key, PretrainResult, Provenance, Record, ScoreResult, SearchResult, Stage, Store,
+    Chosen, DistilResult, Found, Key, PretrainResult, Provenance, Record, ScoreResult, SearchResult, Stage,
+    Store,
 };
 
 /// What the store knows of `plan`; `command` is what makes the missing cells.

@@ -135,3 +135,22 @@ fn num_decimals(spec: &ColumnSpec, values: &[AnyValue<'_>]) -> usize {
     let num_before_point = largest.log10().floor() as i32 + 1;
     (NUM_DIGITS - num_before_point).clamp(0, 6) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_stand_in_threes() {
+        let texts = [0, 999, 1_000, 1_234_567].map(grouped);
+        assert_eq!(texts, ["0", "999", "1\u{202f}000", "1\u{202f}234\u{202f}567"]);
+    }
+
+    #[test]
+    fn a_number_that_is_not_zero_does_not_look_like_it() {
+        assert_eq!(rounded(0.0, 4), "0.0000");
+        assert_eq!(rounded(0.000_04, 4), "<0.0001");
+        assert_eq!(rounded(0.000_06, 4), "0.0001");
+        assert_eq!(rounded(-1.25, 1), "\u{2212}1.2");
+    }
+}

@@ -23,7 +23,7 @@ pub(super) struct Grid {
     is_whole: bool,
     /// Every declared column, for the legend.
     legend: Vec<Legend>,
-    /// The columns that are the same in every row, said once.
+    /// The columns that are the same in every row, said once; those that are empty are not said.
     shared: Vec<(&'static str, Cell)>,
     /// The others.
     columns: Vec<Heading>,
@@ -69,7 +69,7 @@ impl Grid {
             let (kind, cells) = cells(spec, column, num_shown, records);
             grid.legend.push(Legend { name, about, unit: spec.unit });
             if is_whole && kind != Kind::Record && is_shared(&cells) {
-                grid.shared.push((name, cells[0].clone()));
+                grid.shared.extend((!cells[0].text.is_empty()).then(|| (name, cells[0].clone())));
                 continue;
             }
             grid.columns.push(Heading { name, about, kind });

@@ -88,7 +88,8 @@ fn page<'a>(evidence: &'a Evidence, tables: &[Table], figures: &'a [(String, Str
 
 fn render(page: &Page<'_>) -> Result<String> {
     let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
+    let syntax =
+        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
     environment.set_syntax(syntax.expect("the delimiters are the usual ones"));
     let rendered = environment
         .add_template(TEMPLATE, include_str!("page.html"))

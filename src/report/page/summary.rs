@@ -114,8 +114,9 @@ fn selected_on(rows: &[Table1Row]) -> Option<String> {
     let tasks: BTreeSet<&str> =
         rows.iter().filter(|row| row.splits == "as-published").map(|row| &*row.task).collect();
     let names = tasks.iter().copied().collect::<Vec<_>>().join(", ");
-    (!tasks.is_empty())
-        .then(|| format!("One split serves as validation and test, so that what is reported was selected on: {names}."))
+    (!tasks.is_empty()).then(|| {
+        format!("One split serves as validation and test, so that what is reported was selected on: {names}.")
+    })
 }
 
 fn truncated(rows: &[Table1Row]) -> Option<String> {
