@@ -8,45 +8,10 @@ use std::process::{Command, Output};
 
 use polars::prelude::*;
 
-const MANIFEST: &str = r#"
-extends = ["@ROOT@/experiments/base/variants.toml", "@ROOT@/experiments/base/recipe.toml"]
-name = "small"
+/// A base of 4 layers, two variants, two tasks: seconds.
+const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/manifests/small.toml");
 
-[models.tiny.source.pretrain]
-hidden-size = 32
-intermediate-size = 64
-num-layers = 4
-num-heads = 4
-num-kv-heads = 2
-head-dim = 8
-
-[pretrain]
-token-budget = "8k"
-sequence-length = 64
-batch-size = 8
-micro-batch-size = 4
-
-[sweep]
-model = ["tiny"]
-variant = ["gla", "gdn"]
-task = ["recall", "facts"]
-
-[tasks.recall]
-source = { world = { kind = "recall", validation-items = 24, test-items = 32 } }
-
-[tasks.facts]
-source = { world = { kind = "facts", validation-items = 24, test-items = 32 } }
-
-[tasks.topic]
-source = { world = { kind = "topic", validation-items = 24, test-items = 32 } }
-
-[distil]
-token-budget = "4k"
-sequence-length = 64
-batch-size = 4
-"#;
-
-/// A folder with the small manifest and its results.
+/// A folder for the small manifest's results.
 struct Bench {
     folder: tempfile::TempDir,
 }
@@ -54,8 +19,6 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let text = MANIFEST.replace("@ROOT@", env!("CARGO_MANIFEST_DIR"));
-        fs::write(folder.path().join("small.toml"), text).unwrap();
         Self { folder }
     }
 
@@ -65,12 +28,7 @@ impl Bench {
 
     fn command(&self, command: &str, more: &[&str]) -> Command {
         let mut program = Command::new(env!("CARGO_BIN_EXE_dtr"));
-        program
-            .arg(command)
-            .arg(self.path("small.toml"))
-            .arg("--results")
-            .arg(self.path("results"))
-            .args(more);
+        program.arg(command).arg(MANIFEST).arg("--results").arg(self.path("results")).args(more);
         program
     }
 
