@@ -8,7 +8,7 @@ use super::cells::short;
 use crate::report::columns::Table1Row;
 use crate::report::evidence::{DistilEvidence, Evidence, MissingCell};
 use crate::report::paired::SIGNIFICANCE;
-use crate::report::rows::table1;
+use crate::report::rows::{bases, table1};
 use crate::stats::median;
 
 /// The cells that the experiment names and that are not there.
@@ -39,6 +39,7 @@ pub(super) fn findings(evidence: &Evidence) -> Vec<String> {
         findings.push(extent(&rows));
         findings.extend([BEST, OPT].map(|system| hybrids(&rows, system)));
     }
+    findings.extend(alone(evidence));
     findings.extend(twins(&evidence.distillations));
     findings.extend(selected_on(&rows));
     findings.extend(truncated(&rows));
@@ -87,14 +88,22 @@ fn hybrids(rows: &[Table1Row], system: System) -> String {
     let num_matching = rows.iter().filter(|row| (system.score)(row) >= row.p_base).count();
     let num_differing = rows.iter().filter(|row| (system.p_value)(row) < SIGNIFICANCE).count();
     format!(
-        "{} replaces {} % of its base's layers (median {:.0} %). On the test split it matches or exceeds the base in \
+        "{} replaces {} of its base's layers. On the test split it matches or exceeds the base in \
          {num_matching} of {}, and differs from it at p < {SIGNIFICANCE} in {num_differing} (exact McNemar test on \
          the same items, one by one).",
         system.name,
-        range(&shares, 0),
-        median(&shares).unwrap_or_default(),
+        spread(&shares),
         counted(rows.len(), "search", "searches"),
     )
+}
+
+/// What bases score without hybrids beside them; nothing without such.
+fn alone(evidence: &Evidence) -> Option<String> {
+    let scores: Vec<f64> = bases(evidence).iter().map(|row| 100.0 * row.p_base).collect();
+    (!scores.is_empty()).then(|| {
+        let num_scores = counted(scores.len(), "score", "scores");
+        format!("{num_scores} of bases alone on a test split: {} %.", range(&scores, 1))
+    })
 }
 
 /// How much of the attention's output the twins miss; nothing without distillations.
@@ -135,6 +144,14 @@ fn range(values: &[f64], decimals: usize) -> String {
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let [low, high] = [low, high].map(|end| format!("{end:.decimals$}"));
     if low == high { low } else { format!("{low} to {high}") }
+}
+
+/// Shares in percent with their median, where they differ.
+fn spread(shares: &[f64]) -> String {
+    match (range(shares, 0), median(shares)) {
+        (range, Some(median)) if range.contains(' ') => format!("{range} % (median {median:.0} %)"),
+        (range, _) => format!("{range} %"),
+    }
 }
 
 fn counted(count: usize, one: &str, many: &str) -> String {

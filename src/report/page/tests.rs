@@ -1,4 +1,5 @@
 use super::*;
+use crate::report::evidence::BaseEvidence;
 use crate::report::{figures, fixture, tables};
 
 /// A key as cells have them.
@@ -129,4 +130,15 @@ fn missing_cells_are_named_with_the_command_that_makes_them() {
 fn a_page_without_evidence_says_that_there_is_nothing() {
     let html = html(&Evidence::default());
     assert!(html.contains("<p>Nothing yet.</p>") && !html.contains("<table"));
+}
+
+#[test]
+fn bases_alone_are_summed_up() {
+    let mut evidence = fixture::evidence();
+    let search = evidence.searches.remove(0);
+    let base = BaseEvidence { model: search.model, task: search.task, axes: search.axes, test: search.base };
+    let score = 100.0 * base.test.score();
+    let html = html(&Evidence { bases: vec![base], ..Evidence::default() });
+    let holds = section(&html, "holds");
+    assert!(holds.contains(&format!("1 score of bases alone on a test split: {score:.1} %.")), "{holds}");
 }
