@@ -110,7 +110,7 @@ fn what_is_the_same_in_every_row_is_said_once() {
 #[test]
 fn rounded_numbers_keep_what_they_are() {
     let mut evidence = fixture::evidence();
-    evidence.stages[0].seconds = 1234.567_891;
+    evidence.stages[0].seconds = 1_234.567_891;
     let html = html(&evidence);
     assert!(section(&html, "table2").contains("<data value=\"1234.567891\">1235</data>"));
 }
