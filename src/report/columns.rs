@@ -118,6 +118,8 @@ tables! {
         device: String => "",
         /// Most memory held at once; missing where the device does not tell.
         peak_memory_bytes: Option<u64> => "bytes",
+        /// Key of the cell.
+        key: String => "",
     }
 
     /// One row per round of each search: the hybrid that scored highest.
@@ -143,6 +145,8 @@ tables! {
         num_replaced: u32 => "layers",
         /// Whether the winner was accepted; if not, the search ended here.
         accepted: bool => "",
+        /// Key of the search's cell.
+        key: String => "",
     }
 
     /// One row per candidate of each round of each search.
@@ -168,6 +172,8 @@ tables! {
         at_least: f64 => "fraction",
         /// The most that the validation score can be.
         at_most: f64 => "fraction",
+        /// Key of the search's cell.
+        key: String => "",
     }
 
     /// One row per test item and system of each search, for tests that pair systems by item.
@@ -216,5 +222,7 @@ tables! {
         initial_normalised: Option<f64> => "ratio",
         /// `final_loss` as a share of `output_variance`; missing if that is 0.
         final_normalised: Option<f64> => "ratio",
+        /// Key of the distillation's cell.
+        key: String => "",
     }
 }
