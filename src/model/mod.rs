@@ -10,6 +10,7 @@ mod decoder;
 mod directory;
 mod ends;
 mod export;
+mod header;
 mod import;
 mod mask;
 mod mixer;
