@@ -21,6 +21,7 @@ use super::export::NOTE;
 use super::header::Header;
 use super::mask::Mask;
 use super::parameters::{Fill, Make};
+use super::shapes;
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
 use crate::files::{Digest, digest_file, failure, read_to_string};
@@ -56,6 +57,20 @@ impl Base {
         let written = Written::read(directory)?;
         refuse_hybrid(&written.mask, &written.config, directory)?;
         Ok(written.config)
+    }
+
+    /// Compares the headers of the weights in `directory` with its `config.json`; no value is read.
+    ///
+    /// # Errors
+    /// When a tensor is missing, left over, in two files, of another shape or of a dtype that is not read.
+    pub fn check(directory: &Path) -> Result<()> {
+        let config = Self::config(directory)?;
+        let mut weights = Checkpoint::read(&weight_files(directory)?, &Device::flex())?;
+        weights.forget_tied(&config);
+        for (name, shape) in shapes::of_base(&config) {
+            weights.take(&name, &shape)?;
+        }
+        weights.finish()
     }
 
     /// Reads `tokenizer.json` of `directory`.
@@ -221,9 +236,11 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Forgets a tensor that is not needed.
-    pub(super) fn drop(&mut self, name: &str) {
-        self.tensors.remove(name);
+    /// Forgets the head of a model whose head is its embedding: it may be stored all the same.
+    pub(super) fn forget_tied(&mut self, config: &Config) {
+        if config.tied_head {
+            self.tensors.remove("lm_head.weight");
+        }
     }
 
     /// The note written beside the tensors.

@@ -15,6 +15,7 @@ mod import;
 mod mask;
 mod mixer;
 mod parameters;
+mod shapes;
 mod stream;
 mod tokenizer;
 mod tree;

@@ -1,10 +1,12 @@
 //! A model's own tokenizer.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use tokenizers::ModelWrapper;
 
 use crate::error::{Error, Result};
+use crate::files::read_to_string;
 
 /// A Hugging Face tokenizer.
 #[derive(Clone)]
@@ -16,7 +18,7 @@ impl Tokenizer {
         if !path.is_file() {
             return Err(Error::environment(format!("no tokenizer at `{}`", path.display())));
         }
-        tokenizers::Tokenizer::from_file(path)
+        tokenizers::Tokenizer::from_str(&read_to_string(path)?)
             .map(Self)
             .map_err(|cause| Error::environment(format!("`{}` is not a tokenizer: {cause}", path.display())))
     }

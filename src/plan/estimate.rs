@@ -139,7 +139,9 @@ impl Shapes<'_> {
                 let folder = hub::here().folder(&hub::here().name(&source.into())?);
                 match (&source.config, folder.join("config.json").is_file()) {
                     (_, true) => Some(Base::config(&folder)?),
-                    (Some(copy), false) => Some(Config::parse(&read_to_string(Path::new(copy))?)?),
+                    (Some(copy), false) => {
+                        Some(Config::parse(&read_to_string(Path::new(copy))?, Path::new(copy))?)
+                    }
                     (None, false) => None,
                 }
             }

@@ -2,12 +2,13 @@
 //!
 //! The order is that of the paths, and within a file that of the file.
 
-mod json;
-mod packed;
+pub(super) mod json;
+pub(super) mod packed;
 mod parquet;
 mod paths;
 mod text;
 
+use std::fmt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -44,10 +45,19 @@ pub fn each_document(corpus: &FileCorpus, take: &mut dyn FnMut(String) -> Result
 fn read(file: &Packed, corpus: &FileCorpus, take: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
     match Form::of(file.path)? {
         Form::Text => text::read(file, &corpus.document, take),
-        Form::Lines => json::lines(file, &corpus.column, take),
-        Form::List => json::list(file, &corpus.column, take),
+        Form::Lines => json::lines(file, &mut |row, place| hand_over(&row, &corpus.column, place, take)),
+        Form::List => json::list(file, &mut |row, place| hand_over(&row, &corpus.column, place, take)),
         Form::Parquet => parquet::read(file, &corpus.column, take),
     }
+}
+
+fn hand_over(
+    row: &json::Row,
+    column: &str,
+    place: &json::Place<'_>,
+    take: &mut dyn FnMut(&str) -> Result<()>,
+) -> Result<()> {
+    json::text(row, column, place)?.map_or(Ok(()), take)
 }
 
 /// What a file holds.
@@ -75,16 +85,16 @@ impl Form {
     }
 }
 
-/// A file that has no column `column`, but `others`.
-fn no_column(path: &Path, column: &str, others: &[&str]) -> Error {
+/// What stands at `place` has no column `column`, but `others`.
+fn no_column(place: &dyn fmt::Display, column: &str, others: &[&str]) -> Error {
     let others = others.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    Error::manifest(format!("`{}` has no column `{column}`", path.display()))
+    Error::manifest(format!("{place} has no column `{column}`"))
         .hint(format!("its columns are {others}; `column` names the one that holds the text"))
 }
 
 /// A column that holds `kind` where text is wanted.
-fn no_text(path: &Path, column: &str, kind: &str) -> Error {
-    Error::manifest(format!("`{}` holds {kind} in `{column}`, not text", path.display()))
+fn no_text(place: &dyn fmt::Display, column: &str, kind: &str) -> Error {
+    Error::manifest(format!("{place} holds {kind} in `{column}`, not text"))
         .hint("`column` names the one that holds the text")
 }
 

@@ -16,12 +16,13 @@ pub(super) fn read(file: &Packed, column: &str, take: &mut dyn FnMut(&str) -> Re
     let schema = reader.schema().map_err(unreadable)?;
     if !schema.contains(column) {
         return Err(no_column(
-            file.path,
+            &format_args!("`{}`", file.path.display()),
             column,
             &schema.iter_names().map(|name| &**name).collect::<Vec<_>>(),
         ));
     }
     let metadata = reader.get_metadata().map_err(unreadable)?.clone();
+    let name = format!("`{}`", file.path.display());
     let mut first = 0;
     for group in &metadata.row_groups {
         let mut reader = ParquetReader::new(again()?)
@@ -30,7 +31,7 @@ pub(super) fn read(file: &Packed, column: &str, take: &mut dyn FnMut(&str) -> Re
         reader.set_metadata(metadata.clone());
         let frame = reader.finish().map_err(unreadable)?;
         let values = frame.column(column).map_err(unreadable)?.as_materialized_series();
-        let texts = values.str().map_err(|_| no_text(file.path, column, &values.dtype().to_string()))?;
+        let texts = values.str().map_err(|_| no_text(&name, column, &values.dtype().to_string()))?;
         // A row whose text is null has none.
         texts.iter().flatten().try_for_each(&mut *take)?;
         first += group.num_rows();
