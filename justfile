@@ -36,6 +36,10 @@ check:
     cargo clippy --release --all-targets -- -D warnings
     cargo run --release -- schema --check
 
+# Check what dependencies bring: licences, sources, banned crates, advisories (with cargo-deny).
+deny:
+    cargo deny check
+
 # Write the schemas of manifests and tables.
 schema:
     cargo run --release -- schema
