@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::files::json;
 use super::files::packed::Packed;
+use super::files::parquet::whole;
 use crate::error::{Error, Result};
 
 pub(super) use json::Row;
@@ -36,14 +37,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Row>> {
 
 fn parquet(path: &Path) -> Result<Vec<Row>> {
     let file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
-    let unreadable = |cause| {
-        Error::environment(format!("`{}` is not a whole Parquet file", path.display())).because(cause)
-    };
-    let frame = ParquetReader::new(file).finish().map_err(unreadable)?;
+    let frame = whole(path, || ParquetReader::new(file).finish())?;
     let row = |index: usize| -> Result<Row> {
         let mut row = Row::new();
         for column in frame.columns() {
-            let value = column.get(index).map_err(unreadable)?;
+            let value = whole(path, || column.get(index))?;
             let value = json(value.into_static()).ok_or_else(|| {
                 let (name, dtype) = (column.name(), column.dtype());
                 Error::manifest(format!(

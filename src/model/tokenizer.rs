@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use tokenizers::ModelWrapper;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, guarded};
 use crate::files::read_to_string;
 
 /// A Hugging Face tokenizer.
@@ -18,7 +18,9 @@ impl Tokenizer {
         if !path.is_file() {
             return Err(Error::environment(format!("no tokenizer at `{}`", path.display())));
         }
-        tokenizers::Tokenizer::from_str(&read_to_string(path)?)
+        let text = read_to_string(path)?;
+        let read = guarded(|| tokenizers::Tokenizer::from_str(&text));
+        read.unwrap_or_else(|panicked| Err(Box::new(panicked)))
             .map(Self)
             .map_err(|cause| Error::environment(format!("`{}` is not a tokenizer: {cause}", path.display())))
     }

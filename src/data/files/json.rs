@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::packed::Packed;
 use super::text::{LONGEST, each_line, too_long};
-use super::{no_column, no_text};
+use super::wrong::{no_column, no_text};
 use crate::error::{Error, Result};
 
 /// A row: its columns by name.

@@ -4,11 +4,11 @@
 
 pub(super) mod json;
 pub(super) mod packed;
-mod parquet;
+pub(super) mod parquet;
 mod paths;
 mod text;
+mod wrong;
 
-use std::fmt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -83,19 +83,6 @@ impl Form {
             }
         })
     }
-}
-
-/// What stands at `place` has no column `column`, but `others`.
-fn no_column(place: &dyn fmt::Display, column: &str, others: &[&str]) -> Error {
-    let others = others.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    Error::manifest(format!("{place} has no column `{column}`"))
-        .hint(format!("its columns are {others}; `column` names the one that holds the text"))
-}
-
-/// A column that holds `kind` where text is wanted.
-fn no_text(place: &dyn fmt::Display, column: &str, kind: &str) -> Error {
-    Error::manifest(format!("{place} holds {kind} in `{column}`, not text"))
-        .hint("`column` names the one that holds the text")
 }
 
 #[cfg(test)]

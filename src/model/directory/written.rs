@@ -10,6 +10,7 @@ use crate::files::read_to_string;
 use crate::manifest::Variant;
 use crate::model::config::Config;
 use crate::model::mask::Mask;
+use crate::model::mixer::TwinConfig;
 
 /// The key and the two words of transformers for what mixes tokens in each layer.
 const LAYER_TYPES: &str = "layer_types";
@@ -56,7 +57,7 @@ impl Written {
         };
         let variant = match mask.num_replaced() {
             0 => None,
-            _ => Some(variant(fields.get(TABLE)).map_err(refuse)?),
+            _ => Some(variant(fields.get(TABLE), &config).map_err(refuse)?),
         };
         Ok(Self { config, mask, variant })
     }
@@ -78,7 +79,7 @@ fn linear_layers(types: &Value, num_layers: usize) -> std::result::Result<Mask, 
     Ok(mask)
 }
 
-fn variant(table: Option<&Value>) -> std::result::Result<Variant, String> {
+fn variant(table: Option<&Value>, config: &Config) -> std::result::Result<Variant, String> {
     let Some(table) = table else {
         return Err(format!("has linear layers and no table `{TABLE}` that says what they are"));
     };
@@ -87,9 +88,12 @@ fn variant(table: Option<&Value>) -> std::result::Result<Variant, String> {
     }
     let table: Table = serde_json::from_value(table.clone())
         .map_err(|cause| format!("has a table `{TABLE}` that does not describe a variant: {cause}"))?;
-    let checked = table.variant.check();
-    checked.map_err(|error| format!("has a table `{TABLE}` that is not served: {error}"))?;
-    Ok(table.variant)
+    let checked =
+        table.variant.check().and_then(|()| TwinConfig::new(&table.variant.geometry, config).check(config));
+    match checked {
+        Ok(()) => Ok(table.variant),
+        Err(error) => Err(format!("has a table `{TABLE}` that is not served: {error}")),
+    }
 }
 
 /// The `config.json` of a hybrid: that of its base at `base`, every field as it is, with the layers of `mask`
