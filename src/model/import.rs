@@ -2,6 +2,7 @@
 //! shapes and dtypes: what is missing, left over or of another shape is an error, never a guess.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
@@ -85,6 +86,18 @@ impl Base {
             && weight_files(directory).is_ok_and(|files| files.iter().all(|file| file.is_file()))
     }
 
+    /// Whether a file's name is one of PyTorch's own formats.
+    pub fn is_pickle(name: &str) -> bool {
+        let ending = Path::new(name).extension().and_then(|ending| ending.to_str());
+        matches!(ending, Some("bin" | "pt" | "pth" | "ckpt" | "pkl" | "pickle"))
+    }
+
+    /// What is said of weights in the pickle `file`.
+    pub fn pickled(file: impl Display) -> Error {
+        Error::environment(format!("`{file}` is a pickle, which is never read: it can hold programs"))
+            .hint("convert the weights to `model.safetensors`, where you trust who made them")
+    }
+
     /// The names of the shards that the index in `directory` names.
     pub fn shards(directory: &Path) -> Result<Vec<String>> {
         Ok(shards_of(&directory.join(Self::INDEX))?.into_iter().collect())
@@ -139,21 +152,13 @@ pub(super) fn weight_files(directory: &Path) -> Result<Vec<PathBuf>> {
 /// Refuses weights that only a program can read: a pickle runs what its author wrote.
 fn refuse_pickles(directory: &Path) -> Result<()> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    match entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).find(|name| is_pickle(name)) {
+    match entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .find(|name| Base::is_pickle(name))
+    {
         None => Ok(()),
-        Some(name) => Err(pickled(&directory.join(name))),
+        Some(name) => Err(Base::pickled(directory.join(name).display())),
     }
-}
-
-/// Whether a file's name is one of PyTorch's own formats.
-pub fn is_pickle(name: &str) -> bool {
-    let ending = Path::new(name).extension().and_then(|ending| ending.to_str());
-    matches!(ending, Some("bin" | "pt" | "pth" | "ckpt" | "pkl" | "pickle"))
-}
-
-fn pickled(file: &Path) -> Error {
-    Error::environment(format!("`{}` is a pickle, which is never read: it can hold programs", file.display()))
-        .hint("convert the weights to `model.safetensors`, where you trust who made them")
 }
 
 /// The shards that an index names, all beside it.
@@ -175,8 +180,8 @@ fn shards_of(index: &Path) -> Result<BTreeSet<String>> {
         if !is_beside {
             return refuse(format!("a shard outside its directory: `{shard}`"));
         }
-        if is_pickle(shard) {
-            return Err(pickled(&index.with_file_name(shard)));
+        if Base::is_pickle(shard) {
+            return Err(Base::pickled(index.with_file_name(shard).display()));
         }
         if !shard.ends_with(".safetensors") {
             return refuse(format!("a shard that is no safetensors file: `{shard}`"));
