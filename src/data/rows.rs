@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::path::Path;
 
-use polars::prelude::{AnyValue, ParquetReader, SerReader};
+use polars::prelude::{AnyValue, SerReader};
 use serde_json::{Map, Value};
 
 use super::files::json;
 use super::files::packed::Packed;
-use super::files::parquet::whole;
+use super::files::parquet::{open, whole};
 use crate::error::{Error, Result};
 
 pub(super) use json::Row;
@@ -37,7 +37,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<Row>> {
 
 fn parquet(path: &Path) -> Result<Vec<Row>> {
     let file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
-    let frame = whole(path, || ParquetReader::new(file).finish())?;
+    let (reader, _) = open(path, file)?;
+    let frame = whole(path, || reader.finish())?;
     let row = |index: usize| -> Result<Row> {
         let mut row = Row::new();
         for column in frame.columns() {

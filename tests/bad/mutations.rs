@@ -66,11 +66,17 @@ fn mutated(whole: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
     bytes
 }
 
+/// How many times as many mutations are tried where `DTR_MUTATIONS` says so.
+fn times() -> u64 {
+    std::env::var("DTR_MUTATIONS").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
+}
+
 /// Reads `count` mutations of `whole`, each written to `path`; an error must be shown with `name`.
 fn each_mutation(path: &Path, whole: &[u8], count: u64, name: &str, read: impl Fn() -> Result<()>) {
     fs::write(path, whole).unwrap();
     read().expect("the file to change is good");
     let mut num_refused = 0;
+    let count = count * times();
     for seed in 0..count {
         let bytes = mutated(whole, &mut ChaCha8Rng::seed_from_u64(seed));
         fs::write(path, &bytes).unwrap();
@@ -108,7 +114,7 @@ fn headers_and_weights() {
     let length = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
     let name = path.display().to_string();
     fs::write(&path, &whole).unwrap();
-    for seed in 0..3_000 {
+    for seed in 0..3_000 * times() {
         let header = mutated(&whole[..length], &mut ChaCha8Rng::seed_from_u64(seed));
         fs::write(&path, [&header, &whole[length..]].concat()).unwrap();
         let answer = catch_unwind(|| Base::check(bench.folder.0.path()).and_then(|()| bench_read(&path)));
@@ -176,7 +182,7 @@ fn records() {
         let digest = dtr::files::Digest::of(body);
         [format!("{{\"digest\":\"{digest}\",\n\"body\":").as_bytes(), body, b"}\n"].concat()
     };
-    for seed in 0..3_000_u64 {
+    for seed in 0..3_000 * times() {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         // Half are damaged, half are whole and say something else.
         let bytes = match seed % 2 {

@@ -133,6 +133,22 @@ fn bad_files_end_a_sweep_before_it_begins() {
     }
 }
 
+/// A corpus is read by the cells that learn from it: they fail, and say where.
+#[test]
+fn a_bad_line_of_a_corpus_fails_its_cells_and_is_named() {
+    let folder = good();
+    let text = "{\"text\": \"the lamp is in the kitchen.\"}\n";
+    folder.write("text.jsonl", [text, "{\"text\": 7}\n", text].concat());
+    let more = "[variants.gla]\nblock = { gla = {} }\n[corpus.source.files]\npaths = [\"text.jsonl\"]\n\
+                [distil]\ntoken-budget = 64\nsequence-length = 16\nbatch-size = 2\n";
+    folder.write("main.toml", SWEEP.replace("[sweep]\n", "[sweep]\nvariant = [\"gla\"]\n") + more);
+    let output = run(&folder, &["sweep", "main.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("line 2 of `text.jsonl` holds a number in `text`, not text"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
+
 #[test]
 fn bad_words_on_the_command_line_end_with_2() {
     let folder = good();
