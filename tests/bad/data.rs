@@ -12,6 +12,9 @@ use polars::prelude::{Column, DataFrame, NamedFrom, ParquetCompression, ParquetW
 
 use super::{Cases, Folder};
 
+/// Makes the task that reads a file, with something wrong in it.
+type Change<'a> = &'a dyn Fn(&Path) -> FileTask;
+
 fn task(path: &Path) -> FileTask {
     FileTask {
         validation: None,
@@ -135,7 +138,7 @@ fn rows_that_make_no_item_are_named() {
             task
         }
     };
-    let changes: [(&str, &dyn Fn(&Path) -> FileTask, &str); 17] = [
+    let changes: [(&str, Change<'_>, &str); 17] = [
         ("a column that is not there", &with(|task| task.prompt = "{{ nothing }}".into()), "prompt"),
         ("a template that does not end", &with(|task| task.prompt = "{{ question".into()), "prompt"),
         ("a loop that does not end", &with(|task| task.prompt = "{% for a in b %}".into()), "prompt"),

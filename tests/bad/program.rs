@@ -51,6 +51,9 @@ task = ["own"]
 
 const ROWS: &str = "{\"said\": \"the lamp is in the kitchen.\", \"room\": 0}\n";
 
+/// The file that is broken, what is in it then or nothing, the exit code, and what is said.
+type Break<'a> = (&'a str, Option<&'a [u8]>, i32, &'a [&'a str]);
+
 /// A folder with the sweep, its base and its rows, all good.
 fn good() -> Folder {
     let bench = Bench::new();
@@ -73,7 +76,7 @@ fn bad_files_end_a_sweep_before_it_begins() {
     let wide = config.replace("\"intermediate_size\": 16", "\"intermediate_size\": 32");
     let huge = config.replace("\"intermediate_size\": 16", "\"intermediate_size\": 4611686018427387904");
     let pickle = "{\"weight_map\": {\"a\": \"pytorch_model.bin\"}}";
-    let files: [(&str, Option<&[u8]>, i32, &[&str]); 23] = [
+    let files: [Break<'_>; 23] = [
         ("main.toml", Some(b"name = "), 2, &["main.toml"]),
         ("main.toml", Some(b"name = \"\xff\""), 5, &["main.toml", "line 1 is not UTF-8"]),
         ("main.toml", Some(b""), 2, &["main.toml", "name"]),
