@@ -40,6 +40,10 @@ check:
 deny:
     cargo deny check
 
+# Fuzz one of the readers (manifest, record, header, rows) for some seconds; needs a nightly toolchain and cargo-fuzz.
+fuzz target seconds="300":
+    cargo +nightly fuzz run {{target}} -s none -- -max_total_time={{seconds}}
+
 # Write the schemas of manifests and tables.
 schema:
     cargo run --release -- schema

@@ -349,3 +349,28 @@ fn an_index_that_leads_out_of_its_folder_or_nowhere_is_refused() {
     }
     cases.end(50);
 }
+
+#[test]
+fn a_tokenizer_that_names_what_it_does_not_have_is_refused() {
+    let mut cases = Cases::default();
+    for (from, to) in [
+        // Found by changing files at random: a template without the id of its token.
+        (
+            "\"special_tokens\":{\"<bos>\":{\"id\":\"<bos>\"",
+            "\"special_tokens\":{\"<boz>\":{\"id\":\"<boz>\"",
+        ),
+        ("\"type\":\"WordLevel\"", "\"type\":\"WordLvl\""),
+        ("\"type\":\"Whitespace\"", "\"type\":7"),
+        ("\"version\":\"1.0\"", "\"version\":\"9.0\""),
+        ("\"vocab\":{", "\"vocab\":["),
+    ] {
+        let bench = Bench::new();
+        let path = bench.folder.path("tokenizer.json");
+        let whole: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let text = whole.to_string();
+        assert!(text.contains(from), "{from}");
+        fs::write(&path, text.replace(from, to)).unwrap();
+        bench.refused(&mut cases, to, &[&path.display().to_string()]);
+    }
+    cases.end(10);
+}
