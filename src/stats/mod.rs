@@ -4,10 +4,8 @@
 
 mod mcnemar;
 mod median;
-mod normal;
 mod wilson;
 
 pub use mcnemar::mcnemar_exact;
 pub use median::median;
-pub use normal::normal_quantile;
 pub use wilson::wilson;

@@ -1,6 +1,6 @@
 //! The Wilson score interval of a proportion.
 
-use super::normal_quantile;
+use statrs::distribution::{ContinuousCDF, Normal};
 
 /// The Wilson score interval of `correct` out of `total` at `confidence` (0.95, say).
 ///
@@ -10,7 +10,7 @@ pub fn wilson(correct: u64, total: u64, confidence: f64) -> (f64, f64) {
     if total == 0 {
         return (0.0, 1.0);
     }
-    let z = normal_quantile(0.5 + confidence / 2.0);
+    let z = Normal::standard().inverse_cdf(0.5 + confidence / 2.0);
     let total_f = total as f64;
     let share = correct as f64 / total_f;
     let shrink = 1.0 + z * z / total_f;
