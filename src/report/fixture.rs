@@ -9,6 +9,7 @@ use super::evidence::{
     ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence, MissingCell, Round,
     SearchEvidence, StageEvidence, TestEvidence,
 };
+use crate::manifest::{Stop, Strategy};
 use crate::seed::Seed;
 use crate::store::{Bounds, Trial};
 
@@ -160,6 +161,10 @@ fn search(variant: &str, task: &str, num_layers: u32) -> SearchEvidence {
         variant: variant.to_owned(),
         task: task.to_owned(),
         axes: BTreeMap::new(),
+        public_base: Some(MODEL.to_owned()),
+        block: variant.to_owned(),
+        strategy: Strategy::Greedy {},
+        stop: Stop::MaxRelativeDrop(0.05),
         num_layers,
         base_validation,
         validation_items: VALIDATION_ITEMS as u32,

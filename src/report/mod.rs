@@ -13,6 +13,7 @@ mod gather;
 mod measures;
 mod paired;
 mod place;
+pub mod published;
 mod rows;
 mod schema;
 mod tables;
