@@ -126,12 +126,7 @@ fn distillation(labels: &Labels, result: &DistilResult) -> DistilEvidence {
 }
 
 /// A search with the answers of its three systems; none when one of those is missing.
-fn search(
-    plan: &Plan,
-    store: &Store,
-    cell: &Cell,
-    result: &SearchResult,
-) -> Result<Option<SearchEvidence>> {
+fn search(plan: &Plan, store: &Store, cell: &Cell, result: &SearchResult) -> Result<Option<SearchEvidence>> {
     let Work::Search(work) = &cell.work else { unreachable!("a search's cell has a search's work") };
     let answers = |key: &Key| -> Result<Option<TestEvidence>> {
         let Found::Done(record) = store.find::<ScoreResult>(Stage::Score, key)? else { return Ok(None) };

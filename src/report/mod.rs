@@ -4,6 +4,7 @@
 //! gives the same bytes, whatever the order of its lists.
 
 mod columns;
+mod counterpart;
 mod document;
 mod evidence;
 mod figures;
@@ -21,7 +22,10 @@ mod text;
 
 use std::path::{Path, PathBuf};
 
-pub use columns::{BaseRow, DistillationRow, ItemRow, TABLES, Table1Row, Table2Row, TrajectoryRow, TrialRow};
+pub use columns::{
+    AgreementRow, BaseRow, DistillationRow, ItemRow, PublishedRow, TABLES, Table1Row, Table2Row,
+    TrajectoryRow, TrialRow,
+};
 pub use document::{columns_json, columns_markdown};
 pub use evidence::{
     BaseEvidence, ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence,

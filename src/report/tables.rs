@@ -20,9 +20,11 @@ use crate::error::{Error, Result};
 pub(super) fn write(evidence: &Evidence, folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(vec![
         write_table(&rows::table1(evidence), folder)?,
+        write_table(&rows::published(evidence), folder)?,
         write_table(&rows::bases(evidence), folder)?,
         write_table(&rows::table2(evidence), folder)?,
         write_table(&rows::trajectories(evidence), folder)?,
+        write_table(&rows::agreement(evidence), folder)?,
         write_table(&rows::trials(evidence), folder)?,
         write_table(&rows::items(evidence), folder)?,
         write_table(&rows::distillation(evidence), folder)?,
@@ -84,6 +86,7 @@ mod tests {
         check_reads_back(folder.path(), &rows::table1(&evidence));
         check_reads_back(folder.path(), &rows::table2(&evidence));
         check_reads_back(folder.path(), &rows::trajectories(&evidence));
+        check_reads_back(folder.path(), &rows::agreement(&evidence));
         check_reads_back(folder.path(), &rows::trials(&evidence));
         check_reads_back(folder.path(), &rows::items(&evidence));
         check_reads_back(folder.path(), &rows::distillation(&evidence));

@@ -97,9 +97,11 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Vec<T> {
     let mut lines = text.lines();
     let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
     let row = |line: &str| {
-        let fields = names.iter().zip(line.split(',')).map(|(name, field)| ((*name).to_owned(), value(field)));
+        let fields =
+            names.iter().zip(line.split(',')).map(|(name, field)| ((*name).to_owned(), value(field)));
         let row = Value::Object(fields.collect());
-        serde_json::from_value(row).expect("the paper's tables are part of the program and have these columns")
+        serde_json::from_value(row)
+            .expect("the paper's tables are part of the program and have these columns")
     };
     lines.map(row).collect()
 }
