@@ -40,7 +40,8 @@ use crate::error::Result;
 
 /// Writes every table and figure; returns the files, tables first.
 pub fn write(evidence: &Evidence, tables_dir: &Path, figures_dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut paths = tables::write(evidence, tables_dir)?;
-    paths.extend(figures::write(evidence, figures_dir)?);
+    let agreements = rows::agreement(evidence);
+    let mut paths = tables::write(evidence, &agreements, tables_dir)?;
+    paths.extend(figures::write(evidence, &agreements, figures_dir)?);
     Ok(paths)
 }

@@ -9,6 +9,7 @@ use polars::prelude::{
     DataFrame, KeyValueMetadata, ParquetCompression, ParquetWriter, PolarsResult, StatisticsOptions,
 };
 
+use super::columns::AgreementRow;
 use super::document::columns_of;
 use super::evidence::Evidence;
 use super::place::place;
@@ -16,15 +17,16 @@ use super::rows;
 use super::schema::{Row, TableSpec};
 use crate::error::{Error, Result};
 
-/// Writes every table, also one without rows, into `folder`; returns the files.
-pub(super) fn write(evidence: &Evidence, folder: &Path) -> Result<Vec<PathBuf>> {
+/// Writes every table, also one without rows, into `folder`; returns the files. The rows of `agreement` come ready:
+/// the figure is made of them too, and chance takes a while.
+pub(super) fn write(evidence: &Evidence, agreements: &[AgreementRow], folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(vec![
         write_table(&rows::table1(evidence), folder)?,
         write_table(&rows::published(evidence), folder)?,
         write_table(&rows::bases(evidence), folder)?,
         write_table(&rows::table2(evidence), folder)?,
         write_table(&rows::trajectories(evidence), folder)?,
-        write_table(&rows::agreement(evidence), folder)?,
+        write_table(agreements, folder)?,
         write_table(&rows::trials(evidence), folder)?,
         write_table(&rows::items(evidence), folder)?,
         write_table(&rows::distillation(evidence), folder)?,
@@ -69,6 +71,10 @@ mod tests {
     use crate::report::columns::TABLES;
     use crate::report::fixture;
 
+    fn write_all(evidence: &Evidence, folder: &Path) -> Vec<PathBuf> {
+        write(evidence, &rows::agreement(evidence), folder).unwrap()
+    }
+
     fn read(path: &Path) -> DataFrame {
         ParquetReader::new(File::open(path).unwrap()).finish().unwrap()
     }
@@ -82,7 +88,7 @@ mod tests {
     fn every_table_reads_back_as_it_was() {
         let evidence = fixture::evidence();
         let folder = tempfile::tempdir().unwrap();
-        write(&evidence, folder.path()).unwrap();
+        write_all(&evidence, folder.path());
         check_reads_back(folder.path(), &rows::table1(&evidence));
         check_reads_back(folder.path(), &rows::table2(&evidence));
         check_reads_back(folder.path(), &rows::trajectories(&evidence));
@@ -96,7 +102,7 @@ mod tests {
     fn files_hold_the_declared_columns_in_their_order_and_types() {
         for evidence in [fixture::evidence(), Evidence::default()] {
             let folder = tempfile::tempdir().unwrap();
-            let paths = write(&evidence, folder.path()).unwrap();
+            let paths = write_all(&evidence, folder.path());
             assert_eq!(paths.len(), TABLES.len());
             for (path, table) in paths.iter().zip(TABLES) {
                 let frame = read(path);
@@ -114,8 +120,8 @@ mod tests {
     fn bytes_do_not_depend_on_the_order_of_cells() {
         let evidence = fixture::evidence();
         let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let paths = write(&evidence, first.path()).unwrap();
-        write(&fixture::shuffled(evidence), second.path()).unwrap();
+        let paths = write_all(&evidence, first.path());
+        write_all(&fixture::shuffled(evidence), second.path());
         for path in paths {
             let name = path.file_name().unwrap();
             assert_eq!(fs::read(&path).unwrap(), fs::read(second.path().join(name)).unwrap(), "{name:?}");
@@ -125,7 +131,7 @@ mod tests {
     #[test]
     fn a_file_documents_its_columns() {
         let folder = tempfile::tempdir().unwrap();
-        let paths = write(&fixture::evidence(), folder.path()).unwrap();
+        let paths = write_all(&fixture::evidence(), folder.path());
         let mut reader = ParquetReader::new(File::open(&paths[0]).unwrap());
         let metadata = reader.get_metadata().unwrap().clone();
         let pairs = metadata.key_value_metadata().clone().unwrap();
