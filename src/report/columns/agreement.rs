@@ -31,6 +31,11 @@ tables! {
         num_replaced_first: u32 => "layers",
         /// Number of layers in the second order.
         num_replaced_second: u32 => "layers",
+        /// Accepted rounds of the first search in which another layer's score equals the winner's, or may where it was
+        /// dropped: there the lower layer won, which two searches agree on whatever their layers do.
+        num_tied_first: u32 => "rounds",
+        /// The same of the second search.
+        num_tied_second: u32 => "rounds",
         /// Kendall's tau-b of the places of all layers of the base, which allows for the ties after an order's end; null
         /// where an order is empty.
         kendall_tau: Option<f64> => "",

@@ -15,7 +15,7 @@ use crate::report::evidence::Evidence;
 
 const MAX_WIDTH: i32 = 1018;
 const MIN_WIDTH: i32 = 640;
-const CELL: (i32, i32) = (44, 22);
+const CELL: (i32, i32) = (48, 22);
 const PANEL_TOP: i32 = 26;
 const GAP: i32 = 26;
 /// At most this share of the pairs that are marked is expected to be marked wrongly.
@@ -47,10 +47,20 @@ pub(super) fn draw(model: &str, rows: &[AgreementRow], evidence: &Evidence) -> R
 /// The pairs of searches that share all but one thing.
 struct Matrix<'a> {
     heading: String,
-    /// What the searches are in that one thing, each with the number of layers in its order.
-    names: Vec<(&'a str, u32)>,
+    /// What the searches are in that one thing.
+    names: Vec<Name<'a>>,
     /// The pairs, the one that stands first in `names` before the other.
     pairs: BTreeMap<(usize, usize), &'a AgreementRow>,
+}
+
+/// One of the searches.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Name<'a> {
+    name: &'a str,
+    /// Layers in its order.
+    num_replaced: u32,
+    /// Rounds that a tie decided.
+    num_tied: u32,
 }
 
 impl<'a> Matrix<'a> {
@@ -63,11 +73,16 @@ impl<'a> Matrix<'a> {
     }
 
     fn new(rows: &'a [AgreementRow]) -> Self {
-        let firsts = rows.iter().map(|row| (row.first.as_str(), row.num_replaced_first));
-        let seconds = rows.iter().map(|row| (row.second.as_str(), row.num_replaced_second));
-        let names: BTreeSet<(&str, u32)> = firsts.chain(seconds).collect();
-        let names: Vec<(&str, u32)> = names.into_iter().collect();
-        let index = |name: &str| names.iter().position(|named| named.0 == name).unwrap_or_default();
+        let both = |row: &'a AgreementRow| {
+            let name = |name, num_replaced, num_tied| Name { name, num_replaced, num_tied };
+            [
+                name(row.first.as_str(), row.num_replaced_first, row.num_tied_first),
+                name(row.second.as_str(), row.num_replaced_second, row.num_tied_second),
+            ]
+        };
+        let names: BTreeSet<Name> = rows.iter().flat_map(both).collect();
+        let names: Vec<Name> = names.into_iter().collect();
+        let index = |name: &str| names.iter().position(|named| named.name == name).unwrap_or_default();
         let pairs = rows
             .iter()
             .map(|row| {
@@ -79,7 +94,7 @@ impl<'a> Matrix<'a> {
     }
 
     fn label_width(&self) -> i32 {
-        self.names.iter().map(|name| text_width(name.0, SMALL)).max().unwrap_or(0) + 8
+        self.names.iter().map(|named| text_width(named.name, SMALL)).max().unwrap_or(0) + 8
     }
 
     /// The room over the cells for the names; names that are too wide for a cell stand upright.
@@ -105,11 +120,15 @@ impl<'a> Matrix<'a> {
         canvas.text(&self.heading, (x, y + PANEL_TOP / 2), bold)?;
         let corner = (x + self.label_width(), y + PANEL_TOP + self.label_height());
         self.draw_names(canvas, corner)?;
-        for index in 0..self.names.len() {
+        for (index, named) in self.names.iter().enumerate() {
             let frame = cell(corner, index, index);
             canvas.fill(frame.shrunk(1), GRID)?;
             let faint = Lettering { size: SMALL, anchor: HPos::Center, ink: FAINT_INK, ..PLAIN };
-            canvas.text(&self.names[index].1.to_string(), frame.middle(), faint)?;
+            let text = match named.num_tied {
+                0 => named.num_replaced.to_string(),
+                num_tied => format!("{} ({num_tied})", named.num_replaced),
+            };
+            canvas.text(&text, frame.middle(), faint)?;
         }
         self.pairs.iter().try_for_each(|((one, other), row)| {
             draw_tau(canvas, cell(corner, *one, *other), row)?;
@@ -121,7 +140,7 @@ impl<'a> Matrix<'a> {
         let right = Lettering { size: SMALL, anchor: HPos::Right, ..PLAIN };
         let upright = Lettering { size: SMALL, is_upright: true, ..PLAIN };
         let centred = Lettering { size: SMALL, anchor: HPos::Center, ..PLAIN };
-        for (index, (name, _)) in self.names.iter().enumerate() {
+        for (index, Name { name, .. }) in self.names.iter().enumerate() {
             let (x, y) = cell(corner, index, index).middle();
             canvas.text(name, (corner.0 - 6, y), right)?;
             match self.is_upright() {
@@ -207,7 +226,9 @@ fn legend() -> Legend<'static> {
         canvas.edge(sample(at), GRID, 1)?;
         canvas.text("5/7", at, Lettering { size: SMALL, anchor: HPos::Center, ..PLAIN })
     });
-    legend.add("between: layers in the order", move |canvas, at, _| canvas.fill(sample(at), GRID));
+    legend.add("between: layers in the order (rounds that a tie decided)", move |canvas, at, _| {
+        canvas.fill(sample(at), GRID)
+    });
     legend.add(format!("more than by chance (q < {RATE})"), move |canvas, at, _| {
         canvas.edge(sample(at), INK, 2)
     });

@@ -105,6 +105,8 @@ impl<'a> Pair<'a> {
             num_layers: first.num_layers,
             num_replaced_first: first.rounds_by_layer().len() as u32,
             num_replaced_second: second.rounds_by_layer().len() as u32,
+            num_tied_first: first.num_tied_rounds(),
+            num_tied_second: second.num_tied_rounds(),
             kendall_tau: kendall.map(|agreement| agreement.measure),
             kendall_p: kendall.map(|agreement| agreement.p_value),
             kendall_q: None,
