@@ -50,7 +50,8 @@ tables! {
         spearman_p: Option<f64> => "probability",
         /// `spearman_p` adjusted by Benjamini and Hochberg over all rows of this table with the same `between`.
         spearman_q: Option<f64> => "probability",
-        /// Number of accepted rounds of the shorter search: up to there both have a hybrid of each number of layers.
+        /// Number of replaced layers at which the two hybrids are compared: half of the base's, rounded down, or as many
+        /// as the shorter search accepted; complete sets of layers share all.
         overlap_k: u32 => "layers",
         /// Number of layers that the two hybrids of `overlap_k` replaced layers share.
         overlap: u32 => "layers",
@@ -61,8 +62,8 @@ tables! {
         overlap_p: Option<f64> => "probability",
         /// `overlap_p` adjusted by Benjamini and Hochberg over all rows of this table with the same `between`.
         overlap_q: Option<f64> => "probability",
-        /// For each number k of replaced layers from 1 to `overlap_k`, the share of the k layers of the two hybrids that is
-        /// the same; by chance k over `num_layers`.
+        /// For each number k of replaced layers from 1 as far as both searches accepted, the share of the k layers of the
+        /// two hybrids that is the same; by chance k over `num_layers`.
         overlap_shares: Vec<f64> => "fraction",
     }
 }

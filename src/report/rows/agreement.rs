@@ -89,7 +89,8 @@ impl<'a> Pair<'a> {
         let kendall = kendall_tau_b(&first_ranks, &second_ranks, seed.child("kendall"));
         let spearman = spearman_rho(&first_ranks, &second_ranks, seed.child("spearman"));
         let overlaps = overlaps(first, second);
-        let (k, overlap) = (overlaps.len() as u32, overlaps.last().copied().unwrap_or(0));
+        let k = (overlaps.len() as u32).min(first.num_layers / 2);
+        let overlap = overlaps[..k as usize].last().copied().unwrap_or(0);
         let total = u64::from(first.num_layers);
         let share = |(index, overlap): (usize, &u32)| f64::from(*overlap) / (index + 1) as f64;
         let mut shared_axes = first.axes.clone();
@@ -175,6 +176,15 @@ mod tests {
         assert_eq!((row.overlap_k, row.overlap, row.overlap_shares), (2, 1, vec![1.0, 0.5]));
         assert!((row.overlap_by_chance - 4.0 / 6.0).abs() < 1e-12);
         assert!((row.overlap_p.unwrap() - 0.6).abs() < 1e-12);
+    }
+
+    #[test]
+    fn complete_orders_are_compared_at_half_of_the_layers() {
+        let row = two(&[0, 1, 2, 3, 4, 5], &[5, 4, 1, 3, 2, 0]);
+        // {0, 1, 2} and {5, 4, 1}; by chance 9 / 6, and 1 - (3 choose 3) / (6 choose 3) for at least one.
+        assert_eq!((row.overlap_k, row.overlap, row.overlap_by_chance), (3, 1, 1.5));
+        assert!((row.overlap_p.unwrap() - 0.95).abs() < 1e-12);
+        assert_eq!((row.overlap_shares.len(), row.overlap_shares[5]), (6, 1.0));
     }
 
     #[test]
