@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const STOREYS: [(&str, &[&str]); 28] = [
     ("error", &[]),
     ("seed", &[]),
-    ("stats", &["error"]),
+    ("stats", &["error", "seed"]),
     ("observer", GROUND),
     ("saving", &[]),
     ("files", GROUND),

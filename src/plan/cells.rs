@@ -56,6 +56,16 @@ pub enum BaseSource {
 }
 
 impl BaseSource {
+    /// What the public knows a base by that is `declared` under its name here: the last part of its repository's name
+    /// on the hub, whoever's copy it is, and of local files the declared name; none for a base that is trained here.
+    pub fn public_name<'a>(&'a self, declared: &'a str) -> Option<&'a str> {
+        match self {
+            Self::Directory(_, ModelIdentity::Hub(pinned)) => pinned.id.rsplit('/').next(),
+            Self::Directory(_, ModelIdentity::Files { .. }) => Some(declared),
+            Self::Pretrained(_) => None,
+        }
+    }
+
     /// The base as part of a spec and of its inputs.
     fn identify(&self) -> (Option<ModelIdentity>, BTreeMap<String, Key>) {
         match self {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::manifest::Splits;
+use crate::manifest::{Splits, Stop, Strategy};
 use crate::store::Trial;
 
 /// Everything that an experiment's report may say.
@@ -57,6 +57,14 @@ pub struct SearchEvidence {
     pub task: String,
     /// Value of each further sweep axis, by its dotted key.
     pub axes: BTreeMap<String, String>,
+    /// What the public knows the base by; none for a base that was trained here.
+    pub public_base: Option<String>,
+    /// Kind of the variant's linear block.
+    pub block: String,
+    /// How layers were chosen for replacement.
+    pub strategy: Strategy,
+    /// When the search was to stop.
+    pub stop: Stop,
     /// Number of layers of the base.
     pub num_layers: u32,
     /// Score of the base on the validation split, a fraction.

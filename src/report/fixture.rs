@@ -9,6 +9,7 @@ use super::evidence::{
     ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence, MissingCell, Round,
     SearchEvidence, StageEvidence, TestEvidence,
 };
+use crate::manifest::{Stop, Strategy};
 use crate::seed::Seed;
 use crate::store::{Bounds, Trial};
 
@@ -59,6 +60,37 @@ pub(super) fn sized(num_variants: usize, num_tasks: usize, num_layers: u32) -> E
             why: "never run".to_owned(),
         }],
     }
+}
+
+/// All variants on four tasks, of a model that the public knows as `base`.
+pub(super) fn of_paper(base: &str) -> Evidence {
+    let mut evidence = sized(3, 4, 28);
+    evidence.searches.iter_mut().for_each(|search| search.public_base = Some(base.to_owned()));
+    evidence
+}
+
+/// Answers of which the first `num_correct` are right.
+pub(super) fn answers(num_correct: usize, num_items: usize) -> TestEvidence {
+    let item = |index: usize| ItemEvidence {
+        id: format!("item-{index:04}"),
+        label: 0,
+        choice: u32::from(index >= num_correct),
+        log_likelihoods: vec![-1.0, -2.0],
+    };
+    TestEvidence { cell: "score".to_owned(), num_truncated: 0, items: (0..num_items).map(item).collect() }
+}
+
+/// Rounds of a greedy search that replaced these layers in this order, all accepted.
+pub(super) fn rounds(order: &[u32]) -> Vec<Round> {
+    let round = |index: usize| Round {
+        round: index as u32 + 1,
+        layer: Some(order[index]),
+        layers: order[..=index].to_vec(),
+        score: 0.5,
+        num_replaced: index as u32 + 1,
+        accepted: true,
+    };
+    (0..order.len()).map(round).collect()
 }
 
 /// The same evidence with every list in another order.
@@ -161,6 +193,10 @@ fn search(variant: &str, task: &str, num_layers: u32) -> SearchEvidence {
         variant: variant.to_owned(),
         task: task.to_owned(),
         axes: BTreeMap::new(),
+        public_base: Some(MODEL.to_owned()),
+        block: variant.to_owned(),
+        strategy: Strategy::Greedy {},
+        stop: Stop::MaxRelativeDrop(0.05),
         num_layers,
         base_validation,
         validation_items: VALIDATION_ITEMS as u32,

@@ -40,7 +40,7 @@ pub fn gather(plan: &Plan, store: &Store, command: &str) -> Result<Evidence> {
             })?,
             Stage::Search => read(store, cell, |record: &Record<SearchResult>, result| {
                 evidence.stages.push(stage(cell, record, result.tokens, result.evaluations));
-                let found = search(store, cell, result)?;
+                let found = search(plan, store, cell, result)?;
                 let why = found.is_none().then(|| "the score of its base or hybrids is missing".to_owned());
                 evidence.searches.extend(found);
                 Ok(why)
@@ -153,7 +153,8 @@ fn distillation(cell: &Cell, result: &DistilResult) -> DistilEvidence {
 }
 
 /// A search with the answers of its three systems; none when one of those is missing.
-fn search(store: &Store, cell: &Cell, result: &SearchResult) -> Result<Option<SearchEvidence>> {
+fn search(plan: &Plan, store: &Store, cell: &Cell, result: &SearchResult) -> Result<Option<SearchEvidence>> {
+    let Work::Search(work) = &cell.work else { unreachable!("a search's cell has a search's work") };
     let answers = |key: &Key| -> Result<Option<TestEvidence>> {
         let Found::Done(record) = store.find::<ScoreResult>(Stage::Score, key)? else { return Ok(None) };
         let Some(result) = record.result() else { return Ok(None) };
@@ -171,18 +172,23 @@ fn search(store: &Store, cell: &Cell, result: &SearchResult) -> Result<Option<Se
         test,
     };
     let labels = &cell.labels;
+    let block = match plan.cell(&work.twins).map(|cell| &cell.work) {
+        Some(Work::Distil(work)) => work.variant.block.name(),
+        _ => unreachable!("a plan has the cell of a search's twins"),
+    };
     let found = SearchEvidence {
         model: labels.model.clone(),
         variant: labels.variant.clone().unwrap_or_default(),
         task: labels.task.clone().unwrap_or_default(),
         axes: labels.axes.clone(),
+        public_base: work.base.public_name(&labels.model).map(str::to_owned),
+        block: block.to_owned(),
+        strategy: work.strategy.clone(),
+        stop: work.stop.clone(),
         num_layers: result.num_layers,
         base_validation: result.base,
         validation_items: result.validation_items,
-        shared_split: match &cell.work {
-            Work::Search(work) => work.task.shared_split(),
-            _ => None,
-        },
+        shared_split: work.task.shared_split(),
         threshold: result.threshold,
         trials: result.trials.clone(),
         rounds: result.rounds.iter().map(round).collect(),

@@ -3,79 +3,31 @@
 //! From here come the order of a DataFrame's columns, the metadata of its file, `schemas/columns.json`
 //! and `schemas/columns.md`.
 
+mod agreement;
+mod published;
+mod table1;
+
 use polars::prelude::Column;
 
 use super::schema::{ColumnSpec, Row, TableSpec, Value, tables};
+pub use agreement::AgreementRow;
+pub use published::PublishedRow;
+pub use table1::Table1Row;
+
+/// Every table, in the order in which they are documented.
+pub const TABLES: &[TableSpec] = &[
+    Table1Row::TABLE,
+    PublishedRow::TABLE,
+    BaseRow::TABLE,
+    Table2Row::TABLE,
+    TrajectoryRow::TABLE,
+    AgreementRow::TABLE,
+    TrialRow::TABLE,
+    ItemRow::TABLE,
+    DistillationRow::TABLE,
+];
 
 tables! {
-    /// One row per search: the base against the two hybrids that the search chose, on the held-out test split.
-    table1 of Table1Row {
-        /// Name of the base model.
-        model: String => "",
-        /// Name of the linear variant.
-        variant: String => "",
-        /// Name of the task.
-        task: String => "",
-        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
-        axes: String => "",
-        /// Test score of the base.
-        p_base: f64 => "fraction",
-        /// Lower end of the Wilson interval of `p_base`.
-        p_base_low: f64 => "fraction",
-        /// Upper end of the Wilson interval of `p_base`.
-        p_base_high: f64 => "fraction",
-        /// Test score of M_best, the hybrid with the highest validation score.
-        p_best: f64 => "fraction",
-        /// Lower end of the Wilson interval of `p_best`.
-        p_best_low: f64 => "fraction",
-        /// Upper end of the Wilson interval of `p_best`.
-        p_best_high: f64 => "fraction",
-        /// Number of layers that M_best has replaced.
-        num_replaced: u32 => "layers",
-        /// The layers that M_best has replaced, ascending from 0 and joined by commas.
-        layers: String => "",
-        /// Test score of M_opt, the hybrid with most layers replaced that the threshold allows.
-        p_opt: f64 => "fraction",
-        /// Lower end of the Wilson interval of `p_opt`.
-        p_opt_low: f64 => "fraction",
-        /// Upper end of the Wilson interval of `p_opt`.
-        p_opt_high: f64 => "fraction",
-        /// Number of layers that M_opt has replaced.
-        num_replaced_opt: u32 => "layers",
-        /// The layers that M_opt has replaced, ascending from 0 and joined by commas.
-        layers_opt: String => "",
-        /// Number of layers of the base.
-        num_layers: u32 => "layers",
-        /// Number of test items.
-        items: u64 => "items",
-        /// Number of test items whose beginning was cut to fit the base's context.
-        truncated_items: u64 => "items",
-        /// Two-sided exact McNemar p-value that M_best and the base are equally good, on the same items and
-        /// not corrected for the number of comparisons.
-        p_value_best: f64 => "probability",
-        /// Two-sided exact McNemar p-value that M_opt and the base are equally good, on the same items and
-        /// not corrected for the number of comparisons.
-        p_value_opt: f64 => "probability",
-        /// Whether `p_best` matches or exceeds `p_base`.
-        matches_base: bool => "",
-        /// Validation score of the base.
-        validation_base: f64 => "fraction",
-        /// Validation score of M_best, the maximum of all that were tried and so flattered by selection.
-        validation_best: f64 => "fraction",
-        /// Validation score of M_opt.
-        validation_opt: f64 => "fraction",
-        /// Number of validation items.
-        validation_items: u32 => "items",
-        /// Where the validation items come from: `own` where the task has a split for them; `held-out` where its one
-        /// labelled split was cut in two; `as-published` where that split served both, so that selection saw what is
-        /// reported.
-        splits: String => "",
-        /// Number of times the search scored a hybrid.
-        evaluations: u64 => "scorings",
-        /// Key of the search's cell.
-        key: String => "",
-    }
-
     /// One row per base and task of a sweep without variants: the base on the test split.
     bases of BaseRow {
         /// Name of the base model.
@@ -145,6 +97,15 @@ tables! {
         num_replaced: u32 => "layers",
         /// Whether the winner was accepted; if not, the search ended here.
         accepted: bool => "",
+        /// The 10 layers that the paper replaced by the same strategy (its Table 4), ascending from 0 and joined by
+        /// commas; null in rows of another number of layers, and where the paper has no such set.
+        layers_paper: Option<String> => "",
+        /// Number of layers that `layers` and `layers_paper` share.
+        overlap_paper: Option<u32> => "layers",
+        /// Number of layers that two random sets of that size would share on average.
+        overlap_by_chance: Option<f64> => "layers",
+        /// Score that the paper prints for its set; it does not say on which split.
+        score_paper: Option<f64> => "fraction",
         /// Key of the search's cell.
         key: String => "",
     }
