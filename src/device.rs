@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
@@ -13,6 +14,15 @@ pub enum Choice {
     Cpu,
     /// A CUDA device by index.
     Cuda(usize),
+}
+
+/// What computes, as far as it decides how long work takes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Machine {
+    /// The device in words.
+    pub device: String,
+    /// Threads of the processor at work.
+    pub threads: usize,
 }
 
 impl FromStr for Choice {
@@ -36,6 +46,11 @@ impl Choice {
             Self::Cpu => Ok(Device::flex()),
             Self::Cuda(index) => open_cuda(index),
         }
+    }
+
+    /// The device and the threads beside it.
+    pub fn machine(self) -> Machine {
+        Machine { device: self.name(), threads: rayon::current_num_threads() }
     }
 
     /// The device in words, for records.

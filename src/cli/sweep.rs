@@ -22,21 +22,20 @@ pub struct Sweep {
 
 impl Sweep {
     pub(super) fn run(self) -> Result<u8> {
-        let mut plan = self.experiment.plan()?;
+        let mut plan = self.experiment.plan_on(&self.device)?;
         let store = self.experiment.results.store()?;
         let progress = Progress::new(plan.cells.len(), Stopper::listen()?);
         let mut hub_files = Digests::new();
         if !plan.needs.is_empty() && !plan.cells.iter().all(|cell| is_done(&store, cell).unwrap_or(false)) {
             hub_files = fetch(&plan.needs, &progress)?;
             // What came is looked at as what was there: whether bases can serve tasks.
-            plan = self.experiment.plan()?;
+            plan = self.experiment.plan_on(&self.device)?;
         }
         let context = Context {
             store: &store,
             progress: &progress,
             device: self.device.device.open()?,
-            device_name: self.device.device.name(),
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            machine: self.device.device.machine(),
             hub_files,
         };
         let summary = run(&plan, &context)?;

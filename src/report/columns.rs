@@ -217,4 +217,58 @@ tables! {
         /// `final_loss` as a share of `output_variance`; missing if that is 0.
         final_normalised: Option<f64> => "ratio",
     }
+
+    /// One row per base or hybrid, context, batch size and machine: how fast it reads and decodes; like `table2` it speaks
+    /// of time, and varies from run to run but for its bytes.
+    throughput of ThroughputRow {
+        /// Name of the base model.
+        model: String => "",
+        /// Name of the linear variant; missing for the base.
+        variant: Option<String> => "",
+        /// Name of the task whose search chose the layers; missing where they are spread evenly.
+        task: Option<String> => "",
+        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        axes: String => "",
+        /// The device that computed.
+        device: String => "",
+        /// Number of threads of the processor at work.
+        threads: u64 => "threads",
+        /// Length of each prompt.
+        context: u64 => "tokens",
+        /// Number of prompts side by side.
+        batch_size: u64 => "prompts",
+        /// Number of replaced layers.
+        num_replaced: u32 => "layers",
+        /// The replaced layers, ascending from 0 and joined by commas.
+        layers: String => "",
+        /// Number of layers of the base.
+        num_layers: u32 => "layers",
+        /// Tokens decoded in a second, over all prompts; the median of the runs.
+        decode: f64 => "tokens per second",
+        /// The least of the runs.
+        decode_low: f64 => "tokens per second",
+        /// The most of the runs.
+        decode_high: f64 => "tokens per second",
+        /// `decode` as a multiple of the base's at the same context and batch size on the same machine; missing where the
+        /// base was not timed.
+        decode_speedup: Option<f64> => "ratio",
+        /// Tokens of the prompts read in a second; the median of the runs.
+        prefill: f64 => "tokens per second",
+        /// The least of the runs.
+        prefill_low: f64 => "tokens per second",
+        /// The most of the runs.
+        prefill_high: f64 => "tokens per second",
+        /// `prefill` as a multiple of the base's, like `decode_speedup`.
+        prefill_speedup: Option<f64> => "ratio",
+        /// Bytes of keys and values after the prompt, over all prompts.
+        cache_bytes: u64 => "bytes",
+        /// Bytes of recurrent states and of the last inputs of convolutions, over all prompts.
+        state_bytes: u64 => "bytes",
+        /// Number of tokens decoded after each prompt in a run.
+        new_tokens: u64 => "tokens",
+        /// Number of runs that count.
+        runs: u32 => "runs",
+        /// Key of the cell.
+        key: String => "",
+    }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::manifest::Splits;
-use crate::store::Trial;
+use crate::store::{TimedRun, Trial};
 
 /// Everything that an experiment's report may say.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,6 +25,8 @@ pub struct Evidence {
     pub bases: Vec<BaseEvidence>,
     /// The distillations that have ended.
     pub distillations: Vec<DistilEvidence>,
+    /// What was timed, on every machine that did.
+    pub timings: Vec<TimingEvidence>,
     /// What each stage cost.
     pub stages: Vec<StageEvidence>,
     /// The cells that the experiment names and that are not there.
@@ -175,6 +177,43 @@ pub struct CurvePoint {
     pub tokens: u64,
     /// Mean squared error of each layer, in the order of `layers`.
     pub losses: Vec<f64>,
+}
+
+/// How fast one base or hybrid is on one machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimingEvidence {
+    /// Name of the base model.
+    pub model: String,
+    /// Name of the linear variant; none for a base.
+    pub variant: Option<String>,
+    /// Name of the task whose search chose the layers; none where they are spread evenly.
+    pub task: Option<String>,
+    /// Value of each further sweep axis that decides it, by its dotted key.
+    pub axes: BTreeMap<String, String>,
+    /// The device that computed.
+    pub device: String,
+    /// Threads of the processor at work.
+    pub threads: u64,
+    /// Number of layers of the base.
+    pub num_layers: u32,
+    /// The replaced layers, from 0.
+    pub layers: Vec<u32>,
+    /// Tokens of the prompt.
+    pub context: u64,
+    /// Prompts side by side.
+    pub batch_size: u64,
+    /// Tokens decoded after each prompt.
+    pub new_tokens: u64,
+    /// Bytes of keys and values after the prompt.
+    pub cache_bytes: u64,
+    /// Bytes of recurrent states and of the last inputs of convolutions.
+    pub state_bytes: u64,
+    /// What each run took.
+    pub runs: Vec<TimedRun>,
+    /// What each run of the base took at the same context and batch size on this machine; none where it is missing.
+    pub base: Option<Vec<TimedRun>>,
+    /// Key of the cell.
+    pub key: String,
 }
 
 /// What one cell of one stage cost.

@@ -7,10 +7,10 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::evidence::{
     ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence, MissingCell, Round,
-    SearchEvidence, StageEvidence, TestEvidence,
+    SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
 use crate::seed::Seed;
-use crate::store::{Bounds, Trial};
+use crate::store::{Bounds, TimedRun, Trial};
 
 const MODEL: &str = "tiny-8";
 const VARIANTS: [&str; 3] = ["gla", "gdn", "jet"];
@@ -49,6 +49,7 @@ pub(super) fn sized(num_variants: usize, num_tasks: usize, num_layers: u32) -> E
         bases: Vec::new(),
         searches: pairs.clone().map(|(variant, task)| search(variant, task, num_layers)).collect(),
         distillations: variants.iter().map(|variant| distillation(variant, num_layers)).collect(),
+        timings: variants.iter().flat_map(|variant| timings(variant, num_layers)).collect(),
         stages: pairs.map(|(variant, task)| stage(variant, task)).collect(),
         missing: vec![MissingCell {
             model: MODEL.to_owned(),
@@ -76,6 +77,7 @@ pub(super) fn shuffled(mut evidence: Evidence) -> Evidence {
     }
     evidence.searches.reverse();
     evidence.distillations.reverse();
+    evidence.timings.reverse();
     evidence.stages.reverse();
     evidence.missing.reverse();
     evidence
@@ -233,6 +235,34 @@ fn distillation(variant: &str, num_layers: u32) -> DistilEvidence {
         tokens: 10_000_000,
         num_parameters: 1_234_567,
     }
+}
+
+/// A base, which belongs to the first variant, and hybrids of a variant, at two contexts.
+fn timings(variant: &str, num_layers: u32) -> Vec<TimingEvidence> {
+    let runs = |speedup: f64| {
+        [1.0, 1.1, 1.2].map(|decode| TimedRun { prefill: 0.5 * decode, decode: decode / speedup }).to_vec()
+    };
+    let timing = |context: u64, num_replaced: u32| TimingEvidence {
+        model: MODEL.to_owned(),
+        variant: (num_replaced > 0).then(|| variant.to_owned()),
+        task: None,
+        axes: BTreeMap::new(),
+        device: "cpu".to_owned(),
+        threads: 2,
+        num_layers,
+        layers: (0..num_replaced).collect(),
+        context,
+        batch_size: 2,
+        new_tokens: 16,
+        cache_bytes: context * u64::from(num_layers - num_replaced),
+        state_bytes: u64::from(num_replaced),
+        runs: runs(1.0 + f64::from(num_replaced) * context as f64 / 5120.0),
+        base: Some(runs(1.0)),
+        key: format!("throughput-{variant}-{context}-{num_replaced}"),
+    };
+    let first = u32::from(variant != VARIANTS[0]);
+    let counts = (first..=num_layers).filter(|count| count.is_multiple_of(4) || *count == num_layers);
+    counts.flat_map(|count| [512, 2048].map(|context| timing(context, count))).collect()
 }
 
 fn stage(variant: &str, task: &str) -> StageEvidence {

@@ -2,12 +2,13 @@
 
 use super::evidence::{
     BaseEvidence, ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence,
-    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence,
+    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
 use crate::error::Result;
-use crate::plan::{Cell, Labels, Plan, Work};
+use crate::plan::{Cell, Labels, Plan, Timing, Work};
 use crate::store::{
-    Chosen, DistilResult, Found, Key, PretrainResult, Record, ScoreResult, SearchResult, Stage, Store,
+    Chosen, DistilResult, Found, Key, Outline, PretrainResult, Record, ScoreResult, SearchResult, Stage,
+    Store, ThroughputResult, TimedRun,
 };
 
 /// What the store knows of `plan`; `command` is what makes the missing cells.
@@ -18,6 +19,10 @@ pub fn gather(plan: &Plan, store: &Store, command: &str) -> Result<Evidence> {
         command: command.to_owned(),
         confidence: plan.confidence,
         ..Evidence::default()
+    };
+    let known = match plan.of(Stage::Throughput).next() {
+        Some(_) => store.outlines(Stage::Throughput)?,
+        None => Vec::new(),
     };
     for cell in &plan.cells {
         let whole = match cell.stage {
@@ -43,6 +48,7 @@ pub fn gather(plan: &Plan, store: &Store, command: &str) -> Result<Evidence> {
                 evidence.searches.extend(found);
                 Ok(why)
             })?,
+            Stage::Throughput => timings(store, cell, &known, &mut evidence)?,
         };
         evidence.missing.extend(whole.map(|why| missing(cell, why)));
     }
@@ -63,6 +69,55 @@ fn read<T: serde::de::DeserializeOwned>(
         Found::Failed(record) => Ok(Some(format!("failed: {}", record.error().unwrap_or_default()))),
         Found::Corrupt { why, .. } => Ok(Some(format!("its record is damaged: {why}"))),
         Found::Missing => Ok(Some("not done yet".to_owned())),
+    }
+}
+
+/// Adds what is known of a cell that times, on every machine; why it is missing, if none has timed it.
+fn timings(store: &Store, cell: &Cell, known: &[Outline], evidence: &mut Evidence) -> Result<Option<String>> {
+    let Work::Throughput(work) = &cell.work else { return Ok(None) };
+    let (mut found, mut why) = (Vec::new(), Vec::new());
+    for work in work.everywhere(known) {
+        let base = Cell::throughput(work.of_base(), Labels::default())?;
+        let base = match store.find::<ThroughputResult>(Stage::Throughput, &base.key)? {
+            Found::Done(record) => record.result().map(|result| result.runs.clone()),
+            _ => None,
+        };
+        let cell = Cell::throughput(work.clone(), cell.labels.clone())?;
+        why.extend(read(store, &cell, |record: &Record<ThroughputResult>, result| {
+            evidence.stages.push(stage(&cell, record, work.num_tokens(), 0));
+            found.push(timing(&cell, &work, result, base));
+            Ok(None)
+        })?);
+    }
+    let why = if found.is_empty() { why.into_iter().next() } else { None };
+    evidence.timings.extend(found);
+    Ok(why)
+}
+
+fn timing(
+    cell: &Cell,
+    work: &Timing,
+    result: &ThroughputResult,
+    base: Option<Vec<TimedRun>>,
+) -> TimingEvidence {
+    let labels = &cell.labels;
+    TimingEvidence {
+        model: labels.model.clone(),
+        variant: labels.variant.clone(),
+        task: labels.task.clone(),
+        axes: labels.axes.clone(),
+        device: work.machine.device.clone(),
+        threads: work.machine.threads as u64,
+        num_layers: work.shape.num_layers as u32,
+        layers: result.layers.clone(),
+        context: work.context as u64,
+        batch_size: work.batch_size as u64,
+        new_tokens: work.recipe.new_tokens as u64,
+        cache_bytes: result.cache_bytes,
+        state_bytes: result.state_bytes,
+        runs: result.runs.clone(),
+        base,
+        key: cell.key.to_string(),
     }
 }
 

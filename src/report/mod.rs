@@ -15,16 +15,19 @@ mod paired;
 mod place;
 mod rows;
 mod schema;
+mod speed;
 mod tables;
 mod text;
 
 use std::path::{Path, PathBuf};
 
-pub use columns::{BaseRow, DistillationRow, ItemRow, TABLES, Table1Row, Table2Row, TrajectoryRow, TrialRow};
+pub use columns::{
+    BaseRow, DistillationRow, ItemRow, TABLES, Table1Row, Table2Row, ThroughputRow, TrajectoryRow, TrialRow,
+};
 pub use document::{columns_json, columns_markdown};
 pub use evidence::{
     BaseEvidence, ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence,
-    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence,
+    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
 pub use gather::gather;
 pub use measures::axes_text;

@@ -76,7 +76,8 @@ fn table1_row(search: &SearchEvidence, confidence: f64) -> Table1Row {
     }
 }
 
-fn layers_text(layers: &[u32]) -> String {
+/// Layers, ascending and joined by commas.
+pub(super) fn layers_text(layers: &[u32]) -> String {
     let mut layers = layers.to_vec();
     layers.sort_unstable();
     layers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")

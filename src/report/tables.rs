@@ -14,6 +14,7 @@ use super::evidence::Evidence;
 use super::place::place;
 use super::rows;
 use super::schema::{Row, TableSpec};
+use super::speed;
 use crate::error::{Error, Result};
 
 /// Writes every table, also one without rows, into `folder`; returns the files.
@@ -26,6 +27,7 @@ pub(super) fn write(evidence: &Evidence, folder: &Path) -> Result<Vec<PathBuf>> 
         write_table(&rows::trials(evidence), folder)?,
         write_table(&rows::items(evidence), folder)?,
         write_table(&rows::distillation(evidence), folder)?,
+        write_table(&speed::throughput(evidence), folder)?,
     ])
 }
 
@@ -87,6 +89,7 @@ mod tests {
         check_reads_back(folder.path(), &rows::trials(&evidence));
         check_reads_back(folder.path(), &rows::items(&evidence));
         check_reads_back(folder.path(), &rows::distillation(&evidence));
+        check_reads_back(folder.path(), &speed::throughput(&evidence));
     }
 
     #[test]

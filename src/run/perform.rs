@@ -69,7 +69,7 @@ pub fn conclude<T: Serialize + DeserializeOwned>(
         seconds,
         provenance: Provenance {
             hub_files: context.hub_files.clone(),
-            ..Provenance::here(context.device_name.clone(), context.threads)
+            ..Provenance::here(context.machine.device.clone(), context.machine.threads)
         },
         outcome,
     };

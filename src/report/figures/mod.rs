@@ -1,7 +1,7 @@
 //! The figures: SVG with text as text, the same bytes for the same evidence.
 //!
-//! One file of each kind for each model: scores along the searches, the order of replacement, and what
-//! distillation learned.
+//! One file of each kind for each model: scores along the searches, the order of replacement, what
+//! distillation learned, and how fast hybrids are.
 
 mod axis;
 mod canvas;
@@ -13,12 +13,14 @@ mod order;
 mod panel;
 mod score;
 mod sheet;
+mod throughput;
 
 use std::path::{Path, PathBuf};
 
 use super::evidence::Evidence;
 use super::place::place;
 use super::rows::{sorted_distillations, sorted_searches};
+use super::speed;
 use crate::error::Result;
 use sheet::sheets;
 
@@ -42,6 +44,10 @@ fn draw(evidence: &Evidence) -> Result<Vec<(String, String)>> {
     }
     for sheet in sheets(sorted_distillations(evidence)) {
         figures.push((sheet.file_name("distillation"), distillation::draw(&sheet, evidence)?));
+    }
+    let lines = throughput::lines(&speed::throughput(evidence));
+    for sheet in sheets(lines.iter().collect()) {
+        figures.push((sheet.file_name("throughput"), throughput::draw(&sheet, evidence)?));
     }
     Ok(figures)
 }
@@ -68,7 +74,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let paths = write(&fixture::evidence(), folder.path()).unwrap();
         let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["score-tiny-8.svg", "order-tiny-8.svg", "distillation-tiny-8.svg"]);
+        assert_eq!(
+            names,
+            ["score-tiny-8.svg", "order-tiny-8.svg", "distillation-tiny-8.svg", "throughput-tiny-8.svg"]
+        );
         assert!(paths.iter().all(|path| path.is_file()));
     }
 
