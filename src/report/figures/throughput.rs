@@ -149,10 +149,8 @@ fn draw_panel(
     for (index, spots) in lines() {
         draw_line(canvas, index, spots, &place)?;
     }
-    for (_, spots) in lines() {
-        draw_speedups(canvas, spots, &place)?;
-    }
-    Ok(())
+    let speedups = lines().flat_map(|(index, spots)| speedups(index, spots, &place));
+    draw_speedups(canvas, speedups.collect())
 }
 
 fn draw_line(canvas: &Canvas, index: usize, spots: &[Spot], place: &impl Fn(f64, f64) -> Point) -> Drawn {
@@ -167,15 +165,29 @@ fn draw_line(canvas: &Canvas, index: usize, spots: &[Spot], place: &impl Fn(f64,
     Ok(())
 }
 
-/// Writes speed-ups over the points, evenly from the last one back.
-fn draw_speedups(canvas: &Canvas, spots: &[Spot], place: &impl Fn(f64, f64) -> Point) -> Drawn {
+/// What is written beside a point: where it ends, the text, and its line's number.
+type Note = (Point, String, usize);
+
+/// The speed-ups of some points of a line, evenly from the last one back.
+fn speedups(index: usize, spots: &[Spot], place: &impl Fn(f64, f64) -> Point) -> Vec<Note> {
     let step = spots.len().div_ceil(MOST_LABELS).max(1);
-    let lettering = Lettering { size: SMALL, anchor: HPos::Center, ..PLAIN };
     let hybrids = spots.iter().filter(|spot| spot.num_replaced > 0);
-    for spot in hybrids.rev().step_by(step) {
-        let Some(speedup) = spot.speedup else { continue };
-        let (x, y) = place(f64::from(spot.num_replaced), spot.high);
-        canvas.text(&format!("{speedup:.2}x"), (x, y - 9), lettering)?;
+    let note = |spot: &Spot| {
+        let (x, y) = place(f64::from(spot.num_replaced), spot.median);
+        Some(((x - 7, y - 5), format!("{:.2}x", spot.speedup?), index))
+    };
+    hybrids.rev().step_by(step).filter_map(note).collect()
+}
+
+/// Writes speed-ups in the colours of their lines, those beside one another apart.
+fn draw_speedups(canvas: &Canvas, mut notes: Vec<Note>) -> Drawn {
+    notes.sort();
+    let mut above: Option<Point> = None;
+    for ((x, y), text, index) in notes {
+        let y = above.filter(|above| above.0 == x).map_or(y, |above| y.max(above.1 + SMALL as i32 + 1));
+        let lettering = Lettering { size: SMALL, anchor: HPos::Right, ink: line_look(index).colour, ..PLAIN };
+        canvas.text(&text, (x, y), lettering)?;
+        above = Some((x, y));
     }
     Ok(())
 }
