@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::{DeviceChoice, Experiment, print_json, report::write_report};
+use crate::device::Meter;
 use crate::error::{Kind, Result};
 use crate::run::{Context, Digests, Progress, Stopper, Summary, fetch, is_done, run};
 
@@ -36,6 +37,7 @@ impl Sweep {
             progress: &progress,
             device: self.device.device.open()?,
             machine: self.device.device.machine(),
+            meter: Meter::of(self.device.device),
             hub_files,
         };
         let summary = run(&plan, &context)?;

@@ -9,7 +9,7 @@ use super::fetch::Digests;
 use super::perform;
 use super::progress::Progress;
 use super::timing;
-use crate::device::Machine;
+use crate::device::{Machine, Meter};
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Cell, Distillation, Plan, Work};
 use crate::store::{Found, Key, Stage, Store};
@@ -24,6 +24,8 @@ pub struct Context<'a> {
     pub device: Device,
     /// The device in words and the threads beside it, for records.
     pub machine: Machine,
+    /// What tells how much energy the device takes.
+    pub meter: Meter,
     /// What was fetched from the hub for this run, for records.
     pub hub_files: Digests,
 }

@@ -1,7 +1,5 @@
 //! Cells that time: models of the right shape, kept from cell to cell, and the work itself.
 
-use std::time::Instant;
-
 use burn::tensor::Device;
 
 use super::conductor::Context;
@@ -49,9 +47,9 @@ impl Models {
 /// Times a base or a hybrid.
 pub fn throughput(context: &Context<'_>, models: &mut Models, cell: &Cell, work: &Timing) -> Result<()> {
     let Claimed::Ours(claim) = claim::<ThroughputResult>(context, cell)? else { return Ok(()) };
-    let start = Instant::now();
+    let watch = context.meter.watch();
     let outcome = time(context, models, cell, work);
-    conclude(context, cell, &claim, start.elapsed().as_secs_f64(), &[], outcome).map(drop)
+    conclude(context, cell, &claim, watch.spent(), &[], outcome).map(drop)
 }
 
 fn time(context: &Context<'_>, models: &mut Models, cell: &Cell, work: &Timing) -> Result<ThroughputResult> {

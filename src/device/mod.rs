@@ -1,9 +1,16 @@
-//! The devices that compute, by the names people type.
+//! The devices that compute, by the names people type, and what work on them takes.
+
+mod meter;
+#[cfg(feature = "cuda")]
+mod nvidia;
+mod rapl;
 
 use std::str::FromStr;
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
+
+pub use meter::{Meter, Spent, Watch};
 
 use crate::error::{Error, Result};
 
@@ -57,9 +64,21 @@ impl Choice {
     pub fn name(self) -> String {
         match self {
             Self::Cpu => format!("cpu ({})", processor()),
-            Self::Cuda(index) => format!("cuda:{index}"),
+            Self::Cuda(index) => {
+                card_name(index).map_or(format!("cuda:{index}"), |card| format!("cuda ({card})"))
+            }
         }
     }
+}
+
+#[cfg(feature = "cuda")]
+fn card_name(index: usize) -> Option<String> {
+    nvidia::Card::open(index)?.name()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn card_name(_: usize) -> Option<String> {
+    None
 }
 
 #[cfg(feature = "cuda")]
