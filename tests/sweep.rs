@@ -102,7 +102,7 @@ impl Bench {
             for entry in fs::read_dir(self.path(folder)).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
-                if name != "table2.parquet" {
+                if !["table2.parquet", "cost.parquet"].contains(&&*name) {
                     files.insert(name, fs::read(path).unwrap());
                 }
             }
@@ -139,6 +139,13 @@ fn a_sweep_is_done_once_and_remembered() {
     let table = text(&first.stdout);
     assert!(table.contains("recall") && table.contains("gdn") && table.contains("table1.parquet"), "{table}");
     let outcome = bench.outcome();
+    let cost = bench.table("cost");
+    let hours =
+        |name: &str| -> Vec<f64> { cost.column(name).unwrap().f64().unwrap().into_no_null_iter().collect() };
+    let (distil, search, total) = (hours("distil_hours"), hours("search_hours"), hours("total_hours"));
+    assert_eq!(total.len(), 4, "a row for each search");
+    assert!((0..4).all(|at| distil[at] > 0.0 && search[at] > 0.0 && total[at] == distil[at] + search[at]));
+    assert_eq!(cost.column("pretrain_hours").unwrap().null_count(), 0, "the base was trained here");
 
     let before = std::time::Instant::now();
     let second = bench.summary(&[]);

@@ -110,6 +110,8 @@ tables! {
         axes: String => "",
         /// Wall-clock time.
         seconds: f64 => "seconds",
+        /// Energy that the device took meanwhile, with whatever else ran on it; missing where it does not tell.
+        energy: Option<f64> => "joules",
         /// Number of tokens that went through the model.
         tokens: u64 => "tokens",
         /// Number of times a hybrid was scored.
@@ -118,6 +120,45 @@ tables! {
         device: String => "",
         /// Most memory held at once; missing where the device does not tell.
         peak_memory_bytes: Option<u64> => "bytes",
+    }
+
+    /// One row per search: what its hybrids cost, from the base to the choice of layers, like the paper's Table 3; searches
+    /// share distillations, so that rows cannot be added up, and hours and energy vary from run to run.
+    cost of CostRow {
+        /// Name of the base model.
+        model: String => "",
+        /// Name of the linear variant.
+        variant: String => "",
+        /// Name of the task.
+        task: String => "",
+        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        axes: String => "",
+        /// The device that distilled and searched; both, joined by ` + `, where they differ.
+        device: String => "",
+        /// Time to train the base; missing where it was not trained here.
+        pretrain_hours: Option<f64> => "hours",
+        /// Time to distil the twins, a share of it where several variants learnt from one pass.
+        distil_hours: f64 => "hours",
+        /// Time of the search and of scoring what it chose, in the process that ended it; scores that were known before
+        /// took none.
+        search_hours: f64 => "hours",
+        /// `distil_hours` and `search_hours` together.
+        total_hours: f64 => "hours",
+        /// Number of tokens that the twins learnt from.
+        distil_tokens: u64 => "tokens",
+        /// `distil_tokens` by the time to distil.
+        distil_rate: f64 => "tokens per second",
+        /// Number of tokens that went through the model in the search, those of scores that were known before included.
+        search_tokens: u64 => "tokens",
+        /// Number of times the search scored a hybrid, scores that were known before included.
+        evaluations: u64 => "scorings",
+        /// Energy that the device took to distil, with whatever else ran on it; missing where it does not tell, or where
+        /// the work was interrupted.
+        distil_energy: Option<f64> => "joules",
+        /// Energy that the device took to search, in the process that ended it; missing where it does not tell.
+        search_energy: Option<f64> => "joules",
+        /// Key of the search's cell.
+        key: String => "",
     }
 
     /// One row per round of each search: the hybrid that scored highest.

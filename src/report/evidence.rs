@@ -27,6 +27,8 @@ pub struct Evidence {
     pub distillations: Vec<DistilEvidence>,
     /// What was timed, on every machine that did.
     pub timings: Vec<TimingEvidence>,
+    /// What each search cost, with all that it stands on.
+    pub costs: Vec<CostEvidence>,
     /// What each stage cost.
     pub stages: Vec<StageEvidence>,
     /// The cells that the experiment names and that are not there.
@@ -179,6 +181,19 @@ pub struct CurvePoint {
     pub losses: Vec<f64>,
 }
 
+/// What a hybrid cost, from the base to the choice of its layers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CostEvidence {
+    /// Training the base, where that was done here.
+    pub pretrain: Option<StageEvidence>,
+    /// Distilling the twins.
+    pub distil: StageEvidence,
+    /// The search; it gives the cost its name.
+    pub search: StageEvidence,
+    /// Key of the search's cell.
+    pub key: String,
+}
+
 /// How fast one base or hybrid is on one machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TimingEvidence {
@@ -231,6 +246,8 @@ pub struct StageEvidence {
     pub axes: BTreeMap<String, String>,
     /// Wall-clock time in seconds.
     pub seconds: f64,
+    /// Energy of the device meanwhile, in joules, where it tells.
+    pub joules: Option<f64>,
     /// Number of tokens that went through the model.
     pub tokens: u64,
     /// Number of times a hybrid was scored.

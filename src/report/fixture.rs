@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::evidence::{
-    ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence, MissingCell, Round,
-    SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
+    ChosenEvidence, CostEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence,
+    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
 use crate::seed::Seed;
 use crate::store::{Bounds, TimedRun, Trial};
@@ -50,6 +50,7 @@ pub(super) fn sized(num_variants: usize, num_tasks: usize, num_layers: u32) -> E
         searches: pairs.clone().map(|(variant, task)| search(variant, task, num_layers)).collect(),
         distillations: variants.iter().map(|variant| distillation(variant, num_layers)).collect(),
         timings: variants.iter().flat_map(|variant| timings(variant, num_layers)).collect(),
+        costs: pairs.clone().map(|(variant, task)| cost(variant, task)).collect(),
         stages: pairs.map(|(variant, task)| stage(variant, task)).collect(),
         missing: vec![MissingCell {
             model: MODEL.to_owned(),
@@ -78,6 +79,7 @@ pub(super) fn shuffled(mut evidence: Evidence) -> Evidence {
     evidence.searches.reverse();
     evidence.distillations.reverse();
     evidence.timings.reverse();
+    evidence.costs.reverse();
     evidence.stages.reverse();
     evidence.missing.reverse();
     evidence
@@ -265,6 +267,22 @@ fn timings(variant: &str, num_layers: u32) -> Vec<TimingEvidence> {
     counts.flat_map(|count| [512, 2048].map(|context| timing(context, count))).collect()
 }
 
+/// Two hours of distillation on another device than half an hour of search.
+fn cost(variant: &str, task: &str) -> CostEvidence {
+    let distil = StageEvidence {
+        stage: "distil".to_owned(),
+        task: None,
+        seconds: 7200.0,
+        joules: Some(7.2e6),
+        tokens: 7_200_000,
+        evaluations: 0,
+        device: "cuda".to_owned(),
+        ..stage(variant, task)
+    };
+    let search = StageEvidence { seconds: 1800.0, ..stage(variant, task) };
+    CostEvidence { pretrain: None, distil, search, key: format!("search-{variant}-{task}") }
+}
+
 fn stage(variant: &str, task: &str) -> StageEvidence {
     StageEvidence {
         stage: "search".to_owned(),
@@ -273,6 +291,7 @@ fn stage(variant: &str, task: &str) -> StageEvidence {
         task: Some(task.to_owned()),
         axes: BTreeMap::new(),
         seconds: 12.5,
+        joules: None,
         tokens: 300_000,
         evaluations: 36,
         device: "cpu".to_owned(),

@@ -1,8 +1,10 @@
 //! From records to evidence: reads what the plan names, runs nothing.
 
+use std::collections::BTreeMap;
+
 use super::evidence::{
-    BaseEvidence, ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence,
-    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
+    BaseEvidence, ChosenEvidence, CostEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence,
+    ItemEvidence, MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
 use crate::error::Result;
 use crate::plan::{Cell, Labels, Plan, Timing, Work};
@@ -24,15 +26,19 @@ pub fn gather(plan: &Plan, store: &Store, command: &str) -> Result<Evidence> {
         Some(_) => store.outlines(Stage::Throughput)?,
         None => Vec::new(),
     };
+    let mut spent: BTreeMap<Key, StageEvidence> = BTreeMap::new();
     for cell in &plan.cells {
         let whole = match cell.stage {
             Stage::Pretrain => read(store, cell, |record: &Record<PretrainResult>, result| {
                 let stage = stage(cell, record, result.tokens, 0);
+                spent.insert(cell.key, stage.clone());
                 evidence.stages.push(stage);
                 Ok(None)
             })?,
             Stage::Distil => read(store, cell, |record: &Record<DistilResult>, result| {
-                evidence.stages.push(stage(cell, record, result.tokens, 0));
+                let stage = stage(cell, record, result.tokens, 0);
+                spent.insert(cell.key, stage.clone());
+                evidence.stages.push(stage);
                 evidence.distillations.push(distillation(&cell.labels, result));
                 Ok(None)
             })?,
@@ -42,7 +48,9 @@ pub fn gather(plan: &Plan, store: &Store, command: &str) -> Result<Evidence> {
                 Ok(None)
             })?,
             Stage::Search => read(store, cell, |record: &Record<SearchResult>, result| {
-                evidence.stages.push(stage(cell, record, result.tokens, result.evaluations));
+                let stage = stage(cell, record, result.tokens, result.evaluations);
+                evidence.costs.extend(cost(cell, &stage, &spent));
+                evidence.stages.push(stage);
                 let found = search(store, cell, result)?;
                 let why = found.is_none().then(|| "the score of its base or hybrids is missing".to_owned());
                 evidence.searches.extend(found);
@@ -141,11 +149,19 @@ fn stage<T>(cell: &Cell, record: &Record<T>, tokens: u64, evaluations: u64) -> S
         task: labels.task.clone(),
         axes: labels.axes.clone(),
         seconds: record.seconds,
+        joules: record.joules,
         tokens,
         evaluations,
         device: record.provenance.device.clone(),
         peak_memory_bytes: record.provenance.peak_memory_bytes,
     }
+}
+
+/// What a search cost with all that it stands on, of which `spent` tells by cell; none where the twins' cost is missing.
+fn cost(cell: &Cell, search: &StageEvidence, spent: &BTreeMap<Key, StageEvidence>) -> Option<CostEvidence> {
+    let of = |role: &str| cell.inputs.get(role).and_then(|key| spent.get(key)).cloned();
+    let (distil, search) = (of("twins")?, search.clone());
+    Some(CostEvidence { pretrain: of("base"), distil, search, key: cell.key.to_string() })
 }
 
 fn base(cell: &Cell, result: &ScoreResult) -> BaseEvidence {

@@ -4,6 +4,7 @@
 //! gives the same bytes, whatever the order of its lists.
 
 mod columns;
+mod cost;
 mod document;
 mod evidence;
 mod figures;
@@ -22,12 +23,13 @@ mod text;
 use std::path::{Path, PathBuf};
 
 pub use columns::{
-    BaseRow, DistillationRow, ItemRow, TABLES, Table1Row, Table2Row, ThroughputRow, TrajectoryRow, TrialRow,
+    BaseRow, CostRow, DistillationRow, ItemRow, TABLES, Table1Row, Table2Row, ThroughputRow, TrajectoryRow,
+    TrialRow,
 };
 pub use document::{columns_json, columns_markdown};
 pub use evidence::{
-    BaseEvidence, ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence,
-    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
+    BaseEvidence, ChosenEvidence, CostEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence,
+    ItemEvidence, MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
 pub use gather::gather;
 pub use measures::axes_text;

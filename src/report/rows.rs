@@ -116,6 +116,7 @@ pub(super) fn table2(evidence: &Evidence) -> Vec<Table2Row> {
         task: stage.task.clone(),
         axes: axes_text(&stage.axes),
         seconds: stage.seconds,
+        energy: stage.joules,
         tokens: stage.tokens,
         evaluations: stage.evaluations,
         device: stage.device.clone(),

@@ -9,6 +9,7 @@ use polars::prelude::{
     DataFrame, KeyValueMetadata, ParquetCompression, ParquetWriter, PolarsResult, StatisticsOptions,
 };
 
+use super::cost;
 use super::document::columns_of;
 use super::evidence::Evidence;
 use super::place::place;
@@ -23,6 +24,7 @@ pub(super) fn write(evidence: &Evidence, folder: &Path) -> Result<Vec<PathBuf>> 
         write_table(&rows::table1(evidence), folder)?,
         write_table(&rows::bases(evidence), folder)?,
         write_table(&rows::table2(evidence), folder)?,
+        write_table(&cost::cost(evidence), folder)?,
         write_table(&rows::trajectories(evidence), folder)?,
         write_table(&rows::trials(evidence), folder)?,
         write_table(&rows::items(evidence), folder)?,
@@ -85,6 +87,7 @@ mod tests {
         write(&evidence, folder.path()).unwrap();
         check_reads_back(folder.path(), &rows::table1(&evidence));
         check_reads_back(folder.path(), &rows::table2(&evidence));
+        check_reads_back(folder.path(), &cost::cost(&evidence));
         check_reads_back(folder.path(), &rows::trajectories(&evidence));
         check_reads_back(folder.path(), &rows::trials(&evidence));
         check_reads_back(folder.path(), &rows::items(&evidence));
