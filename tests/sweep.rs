@@ -407,3 +407,36 @@ fn a_manifest_that_is_wrong_ends_with_2_before_anything_runs() {
     assert!(text(&output.stderr).contains("token-budget"), "{}", text(&output.stderr));
     assert!(!bench.path("results").exists());
 }
+
+#[test]
+fn a_trajectory_is_timed_as_it_was_found() {
+    let bench = Bench::new();
+    let sets = [
+        "throughput.contexts=[8]",
+        r#"throughput.layers={ trajectory = { task = "facts" } }"#,
+        "throughput.replaced={ every = 2 }",
+        "throughput.repeats=2",
+        "throughput.new-tokens=2",
+        "search.stop={ never = {} }",
+    ];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    // A base, two distillations, four searches; timings of the base and of two hybrids of each variant.
+    assert_eq!(bench.summary(&sets)["done"], 1 + 2 + 4 + 1 + 4);
+    let timed = bench.table("throughput");
+    let names = |frame: &DataFrame| -> Vec<(Option<String>, Option<String>, String)> {
+        let column = |name: &str| frame.column(name).unwrap().str().unwrap().clone();
+        let (variant, task, layers) = (column("variant"), column("task"), column("layers"));
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        (0..frame.height())
+            .map(|at| (owned(variant.get(at)), owned(task.get(at)), layers.get(at).unwrap().to_owned()))
+            .collect()
+    };
+    let found: BTreeSet<_> = names(&bench.table("trajectories")).into_iter().collect();
+    let timed = names(&timed);
+    assert_eq!(timed[0], (None, None, String::new()));
+    assert!(
+        timed[1..].iter().all(|one| one.1.as_deref() == Some("facts") && found.contains(one)),
+        "{timed:?}"
+    );
+    assert_eq!(bench.summary(&sets)["done"], 0);
+}

@@ -48,6 +48,11 @@ impl Meter {
         }
     }
 
+    /// Whether the device tells its energy.
+    pub fn tells(&self) -> bool {
+        self.joules().is_some()
+    }
+
     /// Starts to watch a piece of work.
     pub fn watch(&self) -> Watch<'_> {
         Watch { meter: self, start: Instant::now(), joules: self.joules() }

@@ -89,7 +89,9 @@ fn base_of(hybrid: &ThroughputRow, rows: &[ThroughputRow]) -> Vec<Spot> {
     let is_base = |row: &&ThroughputRow| {
         let place = |row: &ThroughputRow| (row.context, row.batch_size, row.threads);
         let name = |row: &ThroughputRow| (row.model.clone(), row.device.clone());
-        row.variant.is_none() && place(row) == place(hybrid) && name(row) == name(hybrid)
+        // Of the axes only those over the base's own shape are a base's, and they stand together in a hybrid's.
+        let is_of = row.variant.is_none() && hybrid.axes.contains(&row.axes);
+        is_of && place(row) == place(hybrid) && name(row) == name(hybrid)
     };
     rows.iter().filter(is_base).take(1).map(Spot::of).collect()
 }
