@@ -1,5 +1,6 @@
 //! The devices that compute, by the names people type, and what work on them takes.
 
+mod load;
 mod meter;
 #[cfg(feature = "cuda")]
 mod nvidia;
@@ -10,6 +11,7 @@ use std::str::FromStr;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+pub use load::Load;
 pub use meter::{Meter, Spent, Watch};
 
 use crate::error::{Error, Result};

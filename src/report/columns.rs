@@ -305,6 +305,9 @@ tables! {
         cache_bytes: u64 => "bytes",
         /// Bytes of recurrent states and of the last inputs of convolutions, over all prompts.
         state_bytes: u64 => "bytes",
+        /// Number of processors that other processes kept at work meanwhile, on average; much more than 0 says that the
+        /// machine was not quiet, missing where the system does not tell.
+        others: Option<f64> => "processors",
         /// Number of tokens decoded after each prompt in a run.
         new_tokens: u64 => "tokens",
         /// Number of runs that count.

@@ -223,6 +223,8 @@ pub struct TimingEvidence {
     pub cache_bytes: u64,
     /// Bytes of recurrent states and of the last inputs of convolutions.
     pub state_bytes: u64,
+    /// Processors that other processes kept at work meanwhile, where the system tells.
+    pub others: Option<f64>,
     /// What each run took.
     pub runs: Vec<TimedRun>,
     /// What each run of the base took at the same context and batch size on this machine; none where it is missing.

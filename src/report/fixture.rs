@@ -258,6 +258,7 @@ fn timings(variant: &str, num_layers: u32) -> Vec<TimingEvidence> {
         new_tokens: 16,
         cache_bytes: context * u64::from(num_layers - num_replaced),
         state_bytes: u64::from(num_replaced),
+        others: Some(if context == 512 { 0.02 } else { 1.25 }),
         runs: runs(1.0 + f64::from(num_replaced) * context as f64 / 5120.0),
         base: Some(runs(1.0)),
         key: format!("throughput-{variant}-{context}-{num_replaced}"),

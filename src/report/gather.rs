@@ -123,6 +123,7 @@ fn timing(
         new_tokens: work.recipe.new_tokens as u64,
         cache_bytes: result.cache_bytes,
         state_bytes: result.state_bytes,
+        others: result.others,
         runs: result.runs.clone(),
         base,
         key: cell.key.to_string(),

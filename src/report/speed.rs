@@ -73,6 +73,7 @@ fn row(timing: &TimingEvidence) -> ThroughputRow {
         prefill_speedup: base.map(|(base, _)| prefill.median / base.median),
         cache_bytes: timing.cache_bytes,
         state_bytes: timing.state_bytes,
+        others: timing.others,
         new_tokens: timing.new_tokens,
         runs: timing.runs.len() as u32,
         key: timing.key.clone(),

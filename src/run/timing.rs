@@ -4,6 +4,7 @@ use burn::tensor::Device;
 
 use super::conductor::Context;
 use super::perform::{Claimed, claim, conclude};
+use crate::device::Load;
 use crate::error::{Error, Result};
 use crate::manifest::{Init, Variant};
 use crate::model::{Config, Decoder, Hybrid, Mask, Twins};
@@ -61,11 +62,14 @@ fn time(context: &Context<'_>, models: &mut Models, cell: &Cell, work: &Timing) 
     };
     let task = context.progress.task(&cell.line(), work.num_tokens(), "tokens");
     let size = Size { context: work.context, batch_size: work.batch_size };
+    let before = Load::now();
     let (bytes, runs) = measure(&model, &work.recipe, size, &context.device, &task)?;
+    let others = before.zip(Load::now()).map(|(before, now)| before.others_until(&now));
     Ok(ThroughputResult {
         layers: mask.layers(),
         cache_bytes: bytes.cache,
         state_bytes: bytes.recurrent,
+        others,
         runs,
     })
 }

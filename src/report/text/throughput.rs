@@ -1,9 +1,12 @@
 //! The timings in short: each base beside the hybrids with most layers replaced.
 
-use super::grid::grid;
+use super::grid::{grid, wrapped};
 use crate::report::columns::ThroughputRow;
 use crate::report::evidence::Evidence;
 use crate::report::speed;
+
+/// Other processes that kept more processors than this at work disturb what is timed.
+const NOTABLE: f64 = 0.1;
 
 /// Tables of tokens a second, one for each base and machine; nothing where nothing was timed.
 pub(super) fn throughput_text(evidence: &Evidence) -> String {
@@ -25,6 +28,22 @@ pub(super) fn throughput_text(evidence: &Evidence) -> String {
         return text;
     }
     text + "Median tokens per second, and as multiples of the base's; MiB after the prompt.\n"
+        + &disturbance(&rows)
+}
+
+/// What is said where other work disturbed what was timed; nothing where the machine was quiet.
+fn disturbance(rows: &[ThroughputRow]) -> String {
+    let is_disturbed = |row: &&ThroughputRow| row.others.is_some_and(|others| others > NOTABLE);
+    let others = rows.iter().filter(is_disturbed).filter_map(|row| row.others);
+    let (count, most) = (rows.iter().filter(is_disturbed).count(), others.fold(0.0, f64::max));
+    if count == 0 {
+        return String::new();
+    }
+    let told = format!(
+        "Not quiet: other processes kept up to {most:.1} processors at work during {count} of {} timings.",
+        rows.len()
+    );
+    wrapped(&told, "  ")
 }
 
 /// Bases, and of each variant the hybrids with most layers replaced.
