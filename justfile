@@ -12,6 +12,20 @@ plan manifest *args:
 report manifest *args:
     cargo run --release -- report {{manifest}} {{args}}
 
+# Ask an experiment's tables in Python, in an environment that it sets up.
+notebook tables="results/tables/quickstart": python
+    DTR_TABLES={{tables}} .venv/bin/python notebooks/analysis.py
+
+# Look at a page in a browser and run the notebook, with what that needs (Chromium from Debian's packages).
+page-test: python
+    command -v chromium > /dev/null || apt-get install --yes chromium
+    DTR_PYTHON={{justfile_directory()}}/.venv/bin/python cargo test --release --test readers
+
+[private]
+python:
+    test -x .venv/bin/python || python3 -m venv .venv
+    .venv/bin/pip install --quiet -r notebooks/requirements.txt -r tests/readers/requirements.txt
+
 # Run the tests.
 test *args:
     cargo test --release {{args}}

@@ -8,45 +8,10 @@ use std::process::{Command, Output};
 
 use polars::prelude::*;
 
-const MANIFEST: &str = r#"
-extends = ["@ROOT@/experiments/base/variants.toml", "@ROOT@/experiments/base/recipe.toml"]
-name = "small"
+/// A base of 4 layers, two variants, two tasks: seconds.
+const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/manifests/small.toml");
 
-[models.tiny.source.pretrain]
-hidden-size = 32
-intermediate-size = 64
-num-layers = 4
-num-heads = 4
-num-kv-heads = 2
-head-dim = 8
-
-[pretrain]
-token-budget = "8k"
-sequence-length = 64
-batch-size = 8
-micro-batch-size = 4
-
-[sweep]
-model = ["tiny"]
-variant = ["gla", "gdn"]
-task = ["recall", "facts"]
-
-[tasks.recall]
-source = { world = { kind = "recall", validation-items = 24, test-items = 32 } }
-
-[tasks.facts]
-source = { world = { kind = "facts", validation-items = 24, test-items = 32 } }
-
-[tasks.topic]
-source = { world = { kind = "topic", validation-items = 24, test-items = 32 } }
-
-[distil]
-token-budget = "4k"
-sequence-length = 64
-batch-size = 4
-"#;
-
-/// A folder with the small manifest and its results.
+/// A folder for the small manifest's results.
 struct Bench {
     folder: tempfile::TempDir,
 }
@@ -54,8 +19,6 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let text = MANIFEST.replace("@ROOT@", env!("CARGO_MANIFEST_DIR"));
-        fs::write(folder.path().join("small.toml"), text).unwrap();
         Self { folder }
     }
 
@@ -65,12 +28,7 @@ impl Bench {
 
     fn command(&self, command: &str, more: &[&str]) -> Command {
         let mut program = Command::new(env!("CARGO_BIN_EXE_dtr"));
-        program
-            .arg(command)
-            .arg(self.path("small.toml"))
-            .arg("--results")
-            .arg(self.path("results"))
-            .args(more);
+        program.arg(command).arg(MANIFEST).arg("--results").arg(self.path("results")).args(more);
         program
     }
 
@@ -95,6 +53,11 @@ impl Bench {
         ParquetReader::new(file).finish().unwrap()
     }
 
+    /// Bytes of the page of all tables and figures.
+    fn page(&self) -> Vec<u8> {
+        fs::read(self.path("results/tables/small/index.html")).unwrap()
+    }
+
     /// Bytes of all tables and figures whose content does not speak of time.
     fn outcome(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
@@ -102,7 +65,7 @@ impl Bench {
             for entry in fs::read_dir(self.path(folder)).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
-                if !["table2.parquet", "cost.parquet"].contains(&&*name) {
+                if !["table2.parquet", "cost.parquet", "index.html"].contains(&&*name) {
                     files.insert(name, fs::read(path).unwrap());
                 }
             }
@@ -138,7 +101,7 @@ fn a_sweep_is_done_once_and_remembered() {
     let first = bench.sweep(&[]);
     let table = text(&first.stdout);
     assert!(table.contains("recall") && table.contains("gdn") && table.contains("table1.parquet"), "{table}");
-    let outcome = bench.outcome();
+    let (outcome, page) = (bench.outcome(), bench.page());
     let cost = bench.table("cost");
     let hours =
         |name: &str| -> Vec<f64> { cost.column(name).unwrap().f64().unwrap().into_no_null_iter().collect() };
@@ -153,6 +116,7 @@ fn a_sweep_is_done_once_and_remembered() {
     assert_eq!(second["done"], 0);
     assert_eq!(second["remembered"], 7);
     assert!(bench.outcome() == outcome, "tables and figures are the same bytes");
+    assert!(bench.page() == page, "the page is the same bytes");
 
     // Presentation changes nothing that is kept.
     assert_eq!(bench.summary(&["--set", "report.confidence=0.9"])["done"], 0);

@@ -155,7 +155,10 @@ impl Decoder {
         let norm = make.vector("model.norm.weight", width, Fill::Constant(1.0))?;
         let head = match config.tied_head {
             true => None,
-            false => Some(make.matrix("lm_head.weight", [vocab, width], Fill::fan_in(width))?),
+            false => {
+                let head = make.matrix("lm_head.weight", [vocab, width], Fill::fan_in(width))?;
+                Some(ops::by_columns(head))
+            }
         };
         Ok(Self { config: config.clone(), embedding, layers, norm, head })
     }

@@ -19,6 +19,8 @@ pub struct Plan {
     pub name: String,
     /// Title of its tables and figures.
     pub title: String,
+    /// The question that it asks, where the manifest says one.
+    pub question: Option<String>,
     /// Level of its confidence intervals.
     pub confidence: f64,
     /// The cells, each once.
@@ -87,6 +89,7 @@ pub fn plan_on(loaded: &Loaded, machine: &Machine) -> Result<Plan> {
     let name = manifest.name.clone().unwrap_or_default();
     let mut plan = Plan {
         title: manifest.report.title.clone().or(manifest.question.clone()).unwrap_or_else(|| name.clone()),
+        question: manifest.question.clone(),
         name,
         confidence: manifest.report.confidence,
         cells: Vec::new(),

@@ -120,6 +120,8 @@ tables! {
         device: String => "",
         /// Most memory held at once; missing where the device does not tell.
         peak_memory_bytes: Option<u64> => "bytes",
+        /// Key of the cell.
+        key: String => "",
     }
 
     /// One row per search: what its hybrids cost, from the base to the choice of layers, like the paper's Table 3; searches
@@ -184,6 +186,8 @@ tables! {
         num_replaced: u32 => "layers",
         /// Whether the winner was accepted; if not, the search ended here.
         accepted: bool => "",
+        /// Key of the search's cell.
+        key: String => "",
     }
 
     /// One row per candidate of each round of each search.
@@ -209,6 +213,8 @@ tables! {
         at_least: f64 => "fraction",
         /// The most that the validation score can be.
         at_most: f64 => "fraction",
+        /// Key of the search's cell.
+        key: String => "",
     }
 
     /// One row per test item and system of each search, for tests that pair systems by item.
@@ -257,6 +263,8 @@ tables! {
         initial_normalised: Option<f64> => "ratio",
         /// `final_loss` as a share of `output_variance`; missing if that is 0.
         final_normalised: Option<f64> => "ratio",
+        /// Key of the distillation's cell.
+        key: String => "",
     }
 
     /// One row per base or hybrid, context, batch size and machine: how fast it reads and decodes; like `table2` it speaks

@@ -15,6 +15,8 @@ pub struct Evidence {
     pub experiment: String,
     /// What the experiment asks, in a few words; the heading of tables and figures.
     pub title: String,
+    /// The question that the experiment asks, where its manifest says one.
+    pub question: Option<String>,
     /// The command that makes the missing cells.
     pub command: String,
     /// Confidence of every interval, for example 0.95.
@@ -155,6 +157,8 @@ pub struct DistilEvidence {
     pub tokens: u64,
     /// Number of trained parameters, all layers together.
     pub num_parameters: u64,
+    /// Key of the distillation's cell.
+    pub key: String,
 }
 
 /// What the twin of one layer learned.
@@ -256,8 +260,16 @@ pub struct StageEvidence {
     pub evaluations: u64,
     /// The device that ran it.
     pub device: String,
+    /// The program that ran it: its version, and the revision and features of its build where it has any.
+    pub program: String,
+    /// The machine that ran it: system, architecture and threads at work.
+    pub machine: String,
+    /// When it ended: UTC, RFC 3339.
+    pub finished: String,
     /// Most memory held at once, where the device tells.
     pub peak_memory_bytes: Option<u64>,
+    /// Key of the cell.
+    pub key: String,
 }
 
 /// A cell that the experiment names and that is not there.

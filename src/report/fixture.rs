@@ -44,6 +44,7 @@ pub(super) fn sized(num_variants: usize, num_tasks: usize, num_layers: u32) -> E
     Evidence {
         experiment: "fixture".to_owned(),
         title: "Which layers can go linear at no loss?".to_owned(),
+        question: None,
         command: "dtr sweep experiments/fixture.toml".to_owned(),
         confidence: 0.95,
         bases: Vec::new(),
@@ -236,6 +237,7 @@ fn distillation(variant: &str, num_layers: u32) -> DistilEvidence {
         layers,
         tokens: 10_000_000,
         num_parameters: 1_234_567,
+        key: format!("distil-{variant}"),
     }
 }
 
@@ -296,6 +298,10 @@ fn stage(variant: &str, task: &str) -> StageEvidence {
         tokens: 300_000,
         evaluations: 36,
         device: "cpu".to_owned(),
+        program: "dtr 0.1.0".to_owned(),
+        machine: "linux x86_64, 2 threads".to_owned(),
+        finished: "2026-01-02T03:04:05Z".to_owned(),
         peak_memory_bytes: None,
+        key: format!("search-{variant}-{task}"),
     }
 }

@@ -9,8 +9,8 @@ use super::evidence::{
 use crate::error::Result;
 use crate::plan::{Cell, Labels, Plan, Timing, Work};
 use crate::store::{
-    Chosen, DistilResult, Found, Key, Outline, PretrainResult, Record, ScoreResult, SearchResult, Stage,
-    Store, ThroughputResult, TimedRun,
+    Chosen, DistilResult, Found, Key, Outline, PretrainResult, Provenance, Record, ScoreResult, SearchResult,
+    Stage, Store, ThroughputResult, TimedRun,
 };
 
 /// What the store knows of `plan`; `command` is what makes the missing cells.
@@ -18,6 +18,7 @@ pub fn gather(plan: &Plan, store: &Store, command: &str) -> Result<Evidence> {
     let mut evidence = Evidence {
         experiment: plan.name.clone(),
         title: plan.title.clone(),
+        question: plan.question.clone(),
         command: command.to_owned(),
         confidence: plan.confidence,
         ..Evidence::default()
@@ -39,7 +40,7 @@ pub fn gather(plan: &Plan, store: &Store, command: &str) -> Result<Evidence> {
                 let stage = stage(cell, record, result.tokens, 0);
                 spent.insert(cell.key, stage.clone());
                 evidence.stages.push(stage);
-                evidence.distillations.push(distillation(&cell.labels, result));
+                evidence.distillations.push(distillation(cell, result));
                 Ok(None)
             })?,
             Stage::Score => read(store, cell, |record: &Record<ScoreResult>, result| {
@@ -142,7 +143,7 @@ fn missing(cell: &Cell, why: String) -> MissingCell {
 }
 
 fn stage<T>(cell: &Cell, record: &Record<T>, tokens: u64, evaluations: u64) -> StageEvidence {
-    let labels = &cell.labels;
+    let (labels, provenance) = (&cell.labels, &record.provenance);
     StageEvidence {
         stage: cell.stage.name().to_owned(),
         model: labels.model.clone(),
@@ -153,8 +154,12 @@ fn stage<T>(cell: &Cell, record: &Record<T>, tokens: u64, evaluations: u64) -> S
         joules: record.joules,
         tokens,
         evaluations,
-        device: record.provenance.device.clone(),
-        peak_memory_bytes: record.provenance.peak_memory_bytes,
+        device: provenance.device.clone(),
+        program: program(provenance),
+        machine: machine(provenance),
+        finished: record.finished.clone(),
+        peak_memory_bytes: provenance.peak_memory_bytes,
+        key: cell.key.to_string(),
     }
 }
 
@@ -163,6 +168,25 @@ fn cost(cell: &Cell, search: &StageEvidence, spent: &BTreeMap<Key, StageEvidence
     let of = |role: &str| cell.inputs.get(role).and_then(|key| spent.get(key)).cloned();
     let (distil, search) = (of("twins")?, search.clone());
     Some(CostEvidence { pretrain: of("base"), distil, search, key: cell.key.to_string() })
+}
+
+/// `dtr 0.1.0 (revision 1a2b3c4, cuda)`.
+fn program(provenance: &Provenance) -> String {
+    let revision = provenance.revision.iter().map(|revision| format!("revision {revision}"));
+    let build: Vec<String> = revision.chain(provenance.features.iter().cloned()).collect();
+    match build.as_slice() {
+        [] => format!("dtr {}", provenance.version),
+        build => format!("dtr {} ({})", provenance.version, build.join(", ")),
+    }
+}
+
+/// `linux x86_64, 2 threads`.
+fn machine(provenance: &Provenance) -> String {
+    let threads = match provenance.threads {
+        1 => "1 thread".to_owned(),
+        many => format!("{many} threads"),
+    };
+    format!("{} {}, {threads}", provenance.host_os, provenance.host_arch)
 }
 
 fn base(cell: &Cell, result: &ScoreResult) -> BaseEvidence {
@@ -174,7 +198,8 @@ fn base(cell: &Cell, result: &ScoreResult) -> BaseEvidence {
     }
 }
 
-fn distillation(labels: &Labels, result: &DistilResult) -> DistilEvidence {
+fn distillation(cell: &Cell, result: &DistilResult) -> DistilEvidence {
+    let labels = &cell.labels;
     let layer = |loss: &crate::store::LayerLoss| DistilledLayer {
         layer: loss.layer,
         initial_loss: loss.initial,
@@ -194,6 +219,7 @@ fn distillation(labels: &Labels, result: &DistilResult) -> DistilEvidence {
         curve: result.curve.iter().map(point).collect(),
         tokens: result.tokens,
         num_parameters: result.num_parameters,
+        key: cell.key.to_string(),
     }
 }
 

@@ -12,6 +12,7 @@ mod figures;
 mod fixture;
 mod gather;
 mod measures;
+mod page;
 mod paired;
 mod place;
 mod rows;
@@ -38,9 +39,11 @@ pub use text::table1_text;
 
 use crate::error::Result;
 
-/// Writes every table and figure; returns the files, tables first.
+/// Writes every table and figure, and the page that shows them; returns the files, tables first.
 pub fn write(evidence: &Evidence, tables_dir: &Path, figures_dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut paths = tables::write(evidence, tables_dir)?;
-    paths.extend(figures::write(evidence, figures_dir)?);
+    let (tables, figures) = (tables::lay_out(evidence)?, figures::draw(evidence)?);
+    let mut paths = tables::write(&tables, tables_dir)?;
+    paths.extend(figures::write(&figures, figures_dir)?);
+    paths.push(page::write(evidence, &tables, &figures, tables_dir)?);
     Ok(paths)
 }

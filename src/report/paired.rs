@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::evidence::TestEvidence;
 use crate::stats::mcnemar_exact;
 
+/// Under this p-value a difference is counted as one.
+pub(super) const SIGNIFICANCE: f64 = 0.05;
+
 /// The exact McNemar p-value that two systems are equally good, on the items that both answered.
 pub(super) fn p_value(first: &TestEvidence, second: &TestEvidence) -> f64 {
     let answers: BTreeMap<&str, bool> =

@@ -121,15 +121,14 @@ pub(super) fn table2(evidence: &Evidence) -> Vec<Table2Row> {
         evaluations: stage.evaluations,
         device: stage.device.clone(),
         peak_memory_bytes: stage.peak_memory_bytes,
+        key: stage.key.clone(),
     };
     let mut rows: Vec<_> = evidence.stages.iter().map(row).collect();
-    // Cells may share a name here (the scores of one search): what is stable breaks the tie before what is not.
     rows.sort_by(|a, b| {
         let name = |row: &Table2Row| {
             (row.model.clone(), row.variant.clone(), row.task.clone(), row.axes.clone(), row.stage.clone())
         };
-        let work = |row: &Table2Row| (row.tokens, row.evaluations, row.device.clone());
-        name(a).cmp(&name(b)).then(work(a).cmp(&work(b))).then(a.seconds.total_cmp(&b.seconds))
+        name(a).cmp(&name(b)).then(a.key.cmp(&b.key))
     });
     rows
 }
@@ -149,6 +148,7 @@ pub(super) fn trajectories(evidence: &Evidence) -> Vec<TrajectoryRow> {
             score: round.score,
             num_replaced: round.num_replaced,
             accepted: round.accepted,
+            key: search.key.clone(),
         };
         search.sorted_rounds().into_iter().map(row).collect::<Vec<_>>()
     };
@@ -170,6 +170,7 @@ pub(super) fn trials(evidence: &Evidence) -> Vec<TrialRow> {
             score: trial.bounds.score(),
             at_least: trial.bounds.at_least,
             at_most: trial.bounds.at_most,
+            key: search.key.clone(),
         };
         let mut trials = search.trials.clone();
         let place = |trial: &Trial| (trial.round, trial.layer, trial.layers.clone());
@@ -234,6 +235,7 @@ fn distillation_row(distillation: &DistilEvidence, layer: &DistilledLayer) -> Di
         output_variance: layer.output_variance,
         initial_normalised: normalised.map(|(before, _)| before),
         final_normalised: normalised.map(|(_, after)| after),
+        key: distillation.key.clone(),
     }
 }
 

@@ -18,37 +18,64 @@ use super::schema::{Row, TableSpec};
 use super::speed;
 use crate::error::{Error, Result};
 
-/// Writes every table, also one without rows, into `folder`; returns the files.
-pub(super) fn write(evidence: &Evidence, folder: &Path) -> Result<Vec<PathBuf>> {
+/// A table with its rows.
+pub(super) struct Table {
+    /// What it is declared as.
+    pub(super) spec: TableSpec,
+    /// The rows, in their canonical order.
+    pub(super) frame: DataFrame,
+}
+
+impl Table {
+    fn of<R: Row>(rows: &[R]) -> Result<Self> {
+        let frame = R::frame(rows).map_err(|cause| unfit(&R::TABLE).because(cause))?;
+        Ok(Self { spec: R::TABLE, frame })
+    }
+
+    /// The name of its file.
+    pub(super) fn file_name(&self) -> String {
+        format!("{}.parquet", self.spec.name)
+    }
+}
+
+/// Every table, also one without rows.
+pub(super) fn lay_out(evidence: &Evidence) -> Result<Vec<Table>> {
     Ok(vec![
-        write_table(&rows::table1(evidence), folder)?,
-        write_table(&rows::bases(evidence), folder)?,
-        write_table(&rows::table2(evidence), folder)?,
-        write_table(&cost::cost(evidence), folder)?,
-        write_table(&rows::trajectories(evidence), folder)?,
-        write_table(&rows::trials(evidence), folder)?,
-        write_table(&rows::items(evidence), folder)?,
-        write_table(&rows::distillation(evidence), folder)?,
-        write_table(&speed::throughput(evidence), folder)?,
+        Table::of(&rows::table1(evidence))?,
+        Table::of(&rows::bases(evidence))?,
+        Table::of(&rows::table2(evidence))?,
+        Table::of(&cost::cost(evidence))?,
+        Table::of(&rows::trajectories(evidence))?,
+        Table::of(&rows::trials(evidence))?,
+        Table::of(&rows::items(evidence))?,
+        Table::of(&rows::distillation(evidence))?,
+        Table::of(&speed::throughput(evidence))?,
     ])
 }
 
-fn write_table<R: Row>(rows: &[R], folder: &Path) -> Result<PathBuf> {
-    let path = folder.join(format!("{}.parquet", R::TABLE.name));
-    let bytes = R::frame(rows)
-        .and_then(|frame| encode(frame, &R::TABLE))
-        .map_err(|cause| Error::failed(format!("cannot lay out table `{}`", R::TABLE.name)).because(cause))?;
-    place(&path, &bytes)?;
-    Ok(path)
+/// Writes the tables into `folder`; returns the files.
+pub(super) fn write(tables: &[Table], folder: &Path) -> Result<Vec<PathBuf>> {
+    let write_table = |table: &Table| {
+        let path = folder.join(table.file_name());
+        let bytes = encode(table).map_err(|cause| unfit(&table.spec).because(cause))?;
+        place(&path, &bytes)?;
+        Ok(path)
+    };
+    tables.iter().map(write_table).collect()
 }
 
-fn encode(mut frame: DataFrame, table: &TableSpec) -> PolarsResult<Vec<u8>> {
+fn unfit(table: &TableSpec) -> Error {
+    Error::failed(format!("cannot lay out table `{}`", table.name))
+}
+
+fn encode(table: &Table) -> PolarsResult<Vec<u8>> {
+    let mut frame = table.frame.clone();
     let mut bytes = Vec::new();
     ParquetWriter::new(&mut bytes)
         .with_compression(ParquetCompression::Zstd(None))
         .with_statistics(StatisticsOptions::full())
         .with_row_group_size(Some(frame.height().max(1)))
-        .with_key_value_metadata(Some(metadata(table)))
+        .with_key_value_metadata(Some(metadata(&table.spec)))
         .finish(&mut frame)?;
     Ok(bytes)
 }
@@ -70,6 +97,10 @@ mod tests {
     use super::*;
     use crate::report::columns::TABLES;
     use crate::report::fixture;
+
+    fn write(evidence: &Evidence, folder: &Path) -> Result<Vec<PathBuf>> {
+        super::write(&lay_out(evidence)?, folder)
+    }
 
     fn read(path: &Path) -> DataFrame {
         ParquetReader::new(File::open(path).unwrap()).finish().unwrap()

@@ -45,7 +45,7 @@ pub struct Record<T> {
     pub joules: Option<f64>,
     /// When the cell ended: UTC, RFC 3339.
     pub finished: String,
-    /// Which program and machine did it. No table but the one of costs may use this.
+    /// Which program and machine did it. Only the table of costs and the page may use this.
     pub provenance: Provenance,
     /// The result. Last, so that the head of the file shows everything else.
     pub outcome: Outcome<T>,

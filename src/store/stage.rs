@@ -45,8 +45,8 @@ impl Stage {
         match self {
             Self::Pretrain => 1,
             Self::Distil => 2,
-            Self::Score => 4,
-            Self::Search => 4,
+            Self::Score => 5,
+            Self::Search => 5,
             Self::Throughput => 1,
         }
     }

@@ -23,7 +23,8 @@ pub struct Linear {
 impl Linear {
     /// A projection without bias.
     pub fn new(make: &mut dyn Make, name: &str, [out, inputs]: [usize; 2], fill: Fill) -> Result<Self> {
-        Ok(Self { weight: make.matrix(&format!("{name}.weight"), [out, inputs], fill)?, bias: None })
+        let weight = make.matrix(&format!("{name}.weight"), [out, inputs], fill)?;
+        Ok(Self { weight: ops::by_columns(weight), bias: None })
     }
 
     /// Adds a bias that starts as `fill`.

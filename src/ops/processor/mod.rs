@@ -18,6 +18,19 @@ pub(super) fn applies_frozen<const D: usize>(x: &Tensor<D>) -> bool {
     !x.is_autodiff() && applies(x)
 }
 
+/// How many rows a product of `x_rd` with `out` columns must have to be added up in the order in which it is with many.
+///
+/// With fewer, `gemm` (of burn's processor) adds up the products along vectors, or cuts wide sums elsewhere: its branches for
+/// one row, for at most 256 numbers, and for at most 64 by 64. Sums of training are left as they are.
+pub(super) fn rows_needed(x_rd: &Tensor<2>, out: usize) -> usize {
+    let [_, width] = x_rd.dims();
+    match applies_frozen(x_rd) {
+        true if out <= 64 && width > 512 => (256 / out + 1).max(65),
+        true => (256 / out + 1).max(2),
+        false => 0,
+    }
+}
+
 fn innermost(device: &Device) -> Device {
     if device.is_autodiff() { device.clone().inner() } else { device.clone() }
 }

@@ -24,10 +24,10 @@ use super::speed;
 use crate::error::Result;
 use sheet::sheets;
 
-/// Writes every figure into `folder`; returns the files.
-pub(super) fn write(evidence: &Evidence, folder: &Path) -> Result<Vec<PathBuf>> {
+/// Writes figures into `folder`; returns the files.
+pub(super) fn write(figures: &[(String, String)], folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
-    for (name, svg) in draw(evidence)? {
+    for (name, svg) in figures {
         let path = folder.join(name);
         place(&path, svg.as_bytes())?;
         paths.push(path);
@@ -36,7 +36,7 @@ pub(super) fn write(evidence: &Evidence, folder: &Path) -> Result<Vec<PathBuf>> 
 }
 
 /// Every figure: the name of its file and its SVG.
-fn draw(evidence: &Evidence) -> Result<Vec<(String, String)>> {
+pub(super) fn draw(evidence: &Evidence) -> Result<Vec<(String, String)>> {
     let mut figures = Vec::new();
     for sheet in sheets(sorted_searches(evidence)) {
         figures.push((sheet.file_name("score"), score::draw(&sheet, evidence)?));
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn every_kind_of_figure_is_written_for_a_model() {
         let folder = tempfile::tempdir().unwrap();
-        let paths = write(&fixture::evidence(), folder.path()).unwrap();
+        let paths = write(&draw(&fixture::evidence()).unwrap(), folder.path()).unwrap();
         let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(
             names,

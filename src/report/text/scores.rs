@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 use super::grid::{grid, wrapped};
 use crate::report::columns::Table1Row;
 use crate::report::evidence::Evidence;
+use crate::report::paired::SIGNIFICANCE;
 use crate::report::rows;
-
-/// Under this p-value a difference is counted as one.
-const SIGNIFICANCE: f64 = 0.05;
 
 /// The tables of scores with their legend; nothing without searches.
 pub(super) fn scores_text(evidence: &Evidence) -> String {

@@ -1,0 +1,146 @@
+use super::*;
+use crate::report::evidence::BaseEvidence;
+use crate::report::{figures, fixture, tables};
+
+/// A key as cells have them.
+const KEY: &str = "ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76";
+
+/// The page, with the slashes that the template escapes as readers have them.
+fn html(evidence: &Evidence) -> String {
+    let (tables, figures) = (tables::lay_out(evidence).unwrap(), figures::draw(evidence).unwrap());
+    render(&page(evidence, &tables, &figures)).unwrap().replace("&#x2f;", "/")
+}
+
+/// The part of the page about `name`.
+fn section<'a>(html: &'a str, name: &str) -> &'a str {
+    let start = html.find(&format!("<section aria-labelledby=\"{name}\">")).expect("there is such a section");
+    html[start..].split("</section>").next().expect("it ends")
+}
+
+#[test]
+fn the_page_does_not_depend_on_the_order_of_cells() {
+    let evidence = fixture::evidence();
+    assert_eq!(html(&evidence), html(&fixture::shuffled(evidence.clone())));
+}
+
+#[test]
+fn what_a_manifest_says_is_text_and_never_markup() {
+    let mut evidence = fixture::evidence();
+    let hostile = "<script>alert('&')</script>\"><img src=x>";
+    evidence.title = format!("title {hostile}");
+    evidence.question = Some(format!("question {hostile}"));
+    evidence.command = format!("command {hostile}");
+    for search in &mut evidence.searches {
+        search.model = format!("model {hostile}");
+        search.variant = format!("variant {hostile}");
+        search.task = format!("task {hostile}");
+        search.axes.insert("axis".to_owned(), hostile.to_owned());
+        search.base.items.iter_mut().for_each(|item| item.id = format!("{hostile}{}", item.id));
+    }
+    evidence.distillations.iter_mut().for_each(|cell| cell.model = hostile.to_owned());
+    evidence.stages.iter_mut().for_each(|cell| cell.device = hostile.to_owned());
+    evidence.missing.iter_mut().for_each(|cell| cell.why = hostile.to_owned());
+    let html = html(&evidence);
+    assert_eq!(html.matches("<script").count(), 1, "only the page's own");
+    assert!(!html.contains("<img"));
+    assert!(html.contains("title &lt;script&gt;") && html.contains("question &lt;script&gt;"));
+}
+
+#[test]
+fn every_table_with_rows_is_there_with_every_column_explained() {
+    let evidence = fixture::evidence();
+    let html = html(&evidence);
+    let (_, empty) = html.split_once("<p>Without rows in this experiment: ").expect("one table is empty");
+    let empty: Vec<&str> = empty.split_once(".</p>").expect("it ends").0.split(", ").collect();
+    for table in tables::lay_out(&evidence).unwrap() {
+        if table.frame.height() == 0 {
+            assert!(empty.contains(&table.spec.name), "{}", table.spec.name);
+            continue;
+        }
+        let section = section(&html, table.spec.name);
+        for column in table.spec.columns {
+            assert!(section.contains(&format!("<dt>{}</dt>", column.name)), "{}", column.name);
+        }
+        let num_heads = section.matches("<th scope=\"col\"").count();
+        assert_eq!(section.matches("<th scope=\"col\" class=").count(), num_heads);
+        assert!(section.contains(&table.file_name()));
+    }
+}
+
+#[test]
+fn every_figure_is_there() {
+    let evidence = fixture::evidence();
+    let html = html(&evidence);
+    for (name, svg) in figures::draw(&evidence).unwrap() {
+        assert!(html.contains(&svg) && html.contains(&format!("\"../../figures/fixture/{name}\"")), "{name}");
+    }
+}
+
+#[test]
+fn keys_lead_to_the_records_of_their_stage() {
+    let mut evidence = fixture::evidence();
+    evidence.searches[0].key = KEY.to_owned();
+    evidence.stages[0].key = KEY.to_owned();
+    let scored = KEY.replace("ea", "ae");
+    evidence.searches[0].best.test.cell = scored.clone();
+    let html = html(&evidence);
+    let search = format!("<a href=\"../../cells-v1/search/ea/{KEY}/record.json\">ea76c94e0ba2</a>");
+    for table in ["table1", "trajectories", "table2"] {
+        assert!(section(&html, table).contains(&search), "{table}");
+    }
+    let score = format!("<a href=\"../../cells-v1/score/ae/{scored}/record.json\"");
+    assert!(section(&html, "holds").contains(&score));
+}
+
+#[test]
+fn a_long_table_is_shown_in_part_and_says_so() {
+    let html = html(&fixture::evidence());
+    let items = section(&html, "items");
+    assert!(items.contains("The first 100 of 4\u{202f}800 rows"), "{}", &items[..900]);
+    assert_eq!(items.matches("<tr>").count(), 101);
+    assert!(section(&html, "trajectories").contains("rows, also in"));
+}
+
+#[test]
+fn what_is_the_same_in_every_row_is_said_once() {
+    let html = html(&fixture::evidence());
+    let table1 = section(&html, "table1");
+    assert!(table1.contains("In every row: model&nbsp;<b>tiny-8</b>"), "{}", &table1[..900]);
+    assert!(!table1.contains(">model</th>") && table1.contains(">p_base</th>"));
+}
+
+#[test]
+fn rounded_numbers_keep_what_they_are() {
+    let mut evidence = fixture::evidence();
+    evidence.stages[0].seconds = 1_234.567_891;
+    let html = html(&evidence);
+    assert!(section(&html, "table2").contains("<data value=\"1234.567891\">1235</data>"));
+}
+
+#[test]
+fn missing_cells_are_named_with_the_command_that_makes_them() {
+    let html = html(&fixture::evidence());
+    let holds = section(&html, "holds");
+    assert!(
+        holds.contains("1 cell is missing")
+            && holds.contains("<code>dtr sweep experiments/fixture.toml</code>")
+    );
+    assert!(holds.contains("tiny-8 / jet / arc-easy <code>3f2a91c05d7e</code>: never run"));
+}
+
+#[test]
+fn a_page_without_evidence_says_that_there_is_nothing() {
+    let html = html(&Evidence::default());
+    assert!(html.contains("<p>Nothing yet.</p>") && !html.contains("<table"));
+}
+
+#[test]
+fn bases_alone_are_summed_up() {
+    let mut evidence = fixture::evidence();
+    let search = evidence.searches.remove(0);
+    let base = BaseEvidence { model: search.model, task: search.task, axes: search.axes, test: search.base };
+    let score = 100.0 * base.test.score();
+    let html = html(&Evidence { bases: vec![base], ..Evidence::default() });
+    let holds = section(&html, "holds");
+    assert!(holds.contains(&format!("1 score of bases alone on a test split: {score:.1} %.")), "{holds}");
+}

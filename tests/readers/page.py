@@ -1,0 +1,192 @@
+"""Reads an experiment's page as people do, in Chromium: `page.py INDEX_HTML [SCREENSHOTS]`.
+
+At the width of a desk and of a phone, light and dark: nothing is asked of the network, nothing complains, the document is
+no wider than the window, text can be told from its ground, heads sort, links to records lead to files. Exits with 77
+where there is no browser or driver. `DTR_CHROMIUM` names another browser than the one on the path.
+"""
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+SKIPPED = 77
+BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+WINDOWS = {"desk": (1280, 900), "phone": (390, 844)}
+LEAST_CONTRAST = 4.5  # WCAG 2, level AA, text of usual size
+
+# The least contrast of any text outside of figures with the first opaque ground behind it, and where that is.
+CONTRAST = """() => {
+  const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const channel = (c) => ((c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  const luminance = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = parse(getComputedStyle(at).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  let least = { ratio: 21, where: "" };
+  let count = 0;
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || element.closest("svg, script, style")) continue;
+    const [a, b] = [parse(getComputedStyle(element).color), ground(element)].map(luminance);
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    count += 1;
+    if (ratio < least.ratio) least = { ratio, where: walker.currentNode.data.trim() };
+  }
+  return { ...least, count };
+}"""
+
+# What a column's cells hold, exactly where the page rounds; null where a value is missing.
+COLUMN = """(table, index) => [...table.tBodies[0].rows].map((row) => {
+  const exact = row.cells[index].querySelector("data");
+  return (exact ? exact.value : row.cells[index].textContent.trim()) || null;
+})"""
+
+
+def skip(why):
+    print(f"skipped: {why}", file=sys.stderr)
+    sys.exit(SKIPPED)
+
+
+def start():
+    """The driver's context manager and the browser's path."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        skip("this Python has no playwright (tests/readers/requirements.txt)")
+    named = os.environ.get("DTR_CHROMIUM")
+    found = [shutil.which(name) for name in ([named] if named else BROWSERS)]
+    browser = next(filter(None, found), None)
+    return sync_playwright, browser or skip("there is no Chromium on the path")
+
+
+def check_window(page, name):
+    width, seen = page.evaluate("() => [document.documentElement.scrollWidth, window.innerWidth]")
+    assert width <= seen, f"{name}: the document is {width} px wide in a window of {seen}"
+    tables = page.locator("table.sortable")
+    assert tables.count() > 0, "the page has tables"
+    for at in range(tables.count()):
+        inside = tables.nth(at).evaluate("(table) => getComputedStyle(table.parentElement).overflowX")
+        assert inside == "auto", f"{name}: table {at} scrolls in its own container"
+
+
+def check_contrast(page, name):
+    least = page.evaluate(CONTRAST)
+    assert least["count"] > 0, "text was found"
+    assert least["ratio"] >= LEAST_CONTRAST, f"{name}: `{least['where']}` has contrast {least['ratio']:.2f}"
+
+
+def ordered(values, is_number, falls):
+    """The values as a sorted column has them: those that are missing last."""
+    present = [value for value in values if value is not None]
+    present.sort(key=float if is_number else natural, reverse=falls)
+    return present + [None] * (len(values) - len(present))
+
+
+def natural(text):
+    """Orders by letters, and by numbers where there are any."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
+
+
+def check_sorting(page, table, index, by_keyboard):
+    heads = table.locator("thead th")
+    head = heads.nth(index)
+    is_number = "number" in (head.get_attribute("class") or "")
+    before = table.evaluate(COLUMN, index)
+    if not is_number and any(", " in (value or "") for value in before):
+        return  # lists, whose order nobody reads
+    for order in ["ascending", "descending", None]:
+        if by_keyboard:
+            head.locator("button").focus()
+            page.keyboard.press("Enter")
+        else:
+            head.locator("button").click()
+        assert head.get_attribute("aria-sort") == order
+        assert table.locator("th[aria-sort]").count() == (1 if order else 0)
+        wanted = before if order is None else ordered(before, is_number, order == "descending")
+        got = table.evaluate(COLUMN, index)
+        got = got if order is None or not is_number else [value and float(value) for value in got]
+        wanted = wanted if order is None or not is_number else [value and float(value) for value in wanted]
+        assert got == wanted, f"column {index} {order}: {got[:8]} but {wanted[:8]}"
+
+
+def check_all_sorting(page):
+    tables = page.locator("table.sortable")
+    num_sorted = 0
+    for at in range(tables.count()):
+        table = tables.nth(at)
+        for index in range(table.locator("thead th").count()):
+            check_sorting(page, table, index, by_keyboard=index % 2 == 1)
+            num_sorted += 1
+    assert num_sorted > 0, "columns were sorted"
+
+
+def check_links(page):
+    links = page.eval_on_selector_all("a[href]", "(all) => all.map((link) => link.href)")
+    records = [link for link in links if link.endswith("/record.json")]
+    assert records, "rows lead to records"
+    for link in set(links):
+        assert link.startswith("file://"), f"{link} leads out"
+        assert Path(unquote(urlparse(link).path)).is_file(), f"{link} leads nowhere"
+    for name in page.eval_on_selector_all("a[href^='#']", "(all) => all.map((link) => link.getAttribute('href'))"):
+        assert page.locator(name).count() == 1, f"{name} is one place"
+
+
+def check_structure(page):
+    for selector, count in {"main": 1, "h1": 1, "header": 1, "footer": 1, "nav[aria-label]": 1}.items():
+        assert page.locator(selector).count() == count, f"{count} of {selector}"
+    assert page.locator("table:not(:has(caption))").count() == 0, "every table has a caption"
+    assert page.locator("th:not([scope])").count() == 0, "every head has a scope"
+    assert page.locator(".sortable th:not([title])").count() == 0, "every column is explained"
+    ids = page.eval_on_selector_all("[id]", "(all) => all.map((element) => element.id)")
+    assert len(ids) == len(set(ids)), "ids are unique"
+
+
+def read(browser, url, window, scheme, shots):
+    width, height = WINDOWS[window]
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    page = context.new_page()
+    complaints, requests = [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(url)
+    name = f"{window}-{scheme}"
+    check_window(page, name)
+    check_contrast(page, name)
+    if shots:
+        page.screenshot(path=shots / f"{name}.png", full_page=True)
+    if name == "desk-light":
+        check_structure(page)
+        check_links(page)
+        check_all_sorting(page)
+    elif scheme == "light":
+        check_sorting(page, page.locator("table.sortable").first, 0, by_keyboard=False)
+    assert not complaints, f"{name}: the console says {complaints}"
+    outside = [request for request in requests if not request.startswith(("file://", "data:"))]
+    assert requests and not outside, f"{name}: asked of the network: {outside}"
+    context.close()
+
+
+def main():
+    url = Path(sys.argv[1]).resolve().as_uri()
+    shots = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    sync_playwright, chromium = start()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for window in WINDOWS:
+            for scheme in ["light", "dark"]:
+                read(browser, url, window, scheme, shots)
+        browser.close()
+    print("the page reads well at", ", ".join(f"{width} px" for width, _ in WINDOWS.values()))
+
+
+if __name__ == "__main__":
+    main()
