@@ -8,8 +8,8 @@ use std::ops::RangeBounds;
 use super::blame::{At, Sources};
 use super::node::dotted;
 use super::{
-    Architecture, Block, CorpusSource, Count, Geometry, Manifest, ModelSource, Optimizer, Stop, Strategy,
-    TaskSource, Variant,
+    Architecture, Block, CorpusSource, Count, Geometry, Manifest, ModelSource, Optimizer, Replaced, Stop,
+    Strategy, TaskSource, Throughput, Variant,
 };
 use crate::error::{Error, Result};
 
@@ -43,6 +43,7 @@ pub(super) fn check(manifest: &Manifest, sources: &Sources) -> Result<()> {
     check.budget("pretrain", pretrain.token_budget, pretrain.sequence_length, pretrain.batch_size)?;
     check.strategy(&manifest.search.strategy)?;
     check.stop(&manifest.search.stop)?;
+    check.throughput(&manifest.throughput)?;
     check.real(&["report"], "confidence", manifest.report.confidence, (Excluded(0.0), Excluded(1.0)))
 }
 
@@ -190,6 +191,48 @@ impl Check<'_> {
             "a step takes {batch_size} sequences of {sequence_length} tokens, so at least {step}"
         ));
         Err(self.sources.point(error, latest, At::Value, format!("{budget} is under {step}")))
+    }
+
+    fn throughput(&self, timed: &Throughput) -> Result<()> {
+        let table = ["throughput"];
+        self.distinct(&["throughput", "contexts"], &timed.contexts, 1 << 24)?;
+        self.some(&["throughput", "batch-sizes"], timed.batch_sizes.len())?;
+        self.distinct(&["throughput", "batch-sizes"], &timed.batch_sizes, 1 << 16)?;
+        match &timed.replaced {
+            Replaced::All {} => {}
+            Replaced::Every(step) => {
+                self.whole(&["throughput", "replaced"], "every", *step as usize, 1 << 10)?;
+            }
+            Replaced::Counts(counts) => {
+                let place = ["throughput", "replaced", "counts"];
+                self.some(&place, counts.len())?;
+                let counts: Vec<usize> = counts.iter().map(|&count| count as usize).collect();
+                self.distinct(&place, &counts, 1 << 10)?;
+            }
+        }
+        self.whole(&table, "new-tokens", timed.new_tokens, 1 << 20)?;
+        self.whole(&table, "prefill-chunk", timed.prefill_chunk, 1 << 24)?;
+        // None is a number of runs before those that count, too.
+        self.whole(&table, "warm-up", timed.warm_up.max(1), 1 << 10)?;
+        self.whole(&table, "repeats", timed.repeats, 1 << 10)
+    }
+
+    /// The numbers in the list at `place` must lie between 1 and `most`, and differ.
+    fn distinct(&self, place: &[&str], numbers: &[usize], most: usize) -> Result<()> {
+        for (index, number) in numbers.iter().enumerate() {
+            let at = index.to_string();
+            self.whole(place, &at, *number, most)?;
+            if numbers[..index].contains(number) {
+                let error = Error::manifest(format!("`{}` has {number} twice", dotted(place)));
+                return Err(self.sources.point(
+                    error,
+                    &[place, &[&at]].concat(),
+                    At::Value,
+                    "the same cells again",
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn strategy(&self, strategy: &Strategy) -> Result<()> {

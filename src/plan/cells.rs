@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::spec::{DistilSpec, ModelIdentity, PretrainSpec, ScoreSpec, SearchSpec, TaskIdentity};
+use super::timing::Timing;
 use crate::data::Split;
 use crate::error::Result;
 use crate::manifest::{Architecture, Corpus, Distil, Pretrain, Stop, Strategy, Task, Variant};
@@ -155,6 +156,8 @@ pub enum Work {
     Score(Scoring),
     /// Search a hybrid.
     Search(Searching),
+    /// Time a base or a hybrid.
+    Throughput(Timing),
 }
 
 /// One stage of work, under the key of its result.
@@ -175,7 +178,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    fn new<S: Serialize>(
+    pub(super) fn new<S: Serialize>(
         stage: Stage,
         spec: &S,
         inputs: BTreeMap<String, Key>,
@@ -229,6 +232,10 @@ impl Cell {
 
     /// `stage model variant task` on one line.
     pub fn line(&self) -> String {
-        format!("{} {}", self.stage, self.labels.line())
+        let line = format!("{} {}", self.stage, self.labels.line());
+        match &self.work {
+            Work::Throughput(work) => format!("{line} {}", work.line()),
+            _ => line,
+        }
     }
 }

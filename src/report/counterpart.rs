@@ -1,7 +1,7 @@
 //! Which of the paper's cells a search is the counterpart of.
 
 use super::evidence::{Round, SearchEvidence};
-use super::published::{self, LayerSet, Place, Score, Speedup};
+use super::published::{self, Cost, LayerSet, Place, Score, Speedup};
 use crate::manifest::{Stop, Strategy};
 
 /// The relative drop of the validation score that the paper's Table 2 allows.
@@ -18,6 +18,11 @@ pub(super) fn score(search: &SearchEvidence) -> Option<&'static Score> {
 pub(super) fn speedup(search: &SearchEvidence) -> Option<&'static Speedup> {
     let is_alike = is_greedy(search) && search.stop == Stop::MaxRelativeDrop(PAPER_DROP);
     is_alike.then(|| published::speedup(place(search)?)).flatten()
+}
+
+/// What the base's greedy search cost in the paper, by its Table 3.
+pub(super) fn cost(search: &SearchEvidence) -> Option<&'static Cost> {
+    is_greedy(search).then(|| published::cost(search.public_base.as_deref()?)).flatten()
 }
 
 /// The set of Table 4 beside a round's winner, where the strategy and the number of layers are alike.
@@ -85,7 +90,8 @@ mod tests {
         assert_eq!(speedup(&search).map(|cell| cell.num_replaced), Some(11));
         search.stop = Stop::Never {};
         assert!(speedup(&search).is_none() && score(&search).is_some());
+        assert_eq!(cost(&search).map(|cost| (cost.bld_hours, cost.greedy_hours)), Some((4.0, 3.0)));
         search.strategy = Strategy::Uniform {};
-        assert!(score(&search).is_none());
+        assert!(score(&search).is_none() && cost(&search).is_none());
     }
 }

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::evidence::{
-    ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence, MissingCell, Round,
-    SearchEvidence, StageEvidence, TestEvidence,
+    ChosenEvidence, CostEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence,
+    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
 use crate::manifest::{Stop, Strategy};
 use crate::seed::Seed;
-use crate::store::{Bounds, Trial};
+use crate::store::{Bounds, TimedRun, Trial};
 
 const MODEL: &str = "tiny-8";
 const VARIANTS: [&str; 3] = ["gla", "gdn", "jet"];
@@ -51,6 +51,8 @@ pub(super) fn sized(num_variants: usize, num_tasks: usize, num_layers: u32) -> E
         bases: Vec::new(),
         searches: pairs.clone().map(|(variant, task)| search(variant, task, num_layers)).collect(),
         distillations: variants.iter().map(|variant| distillation(variant, num_layers)).collect(),
+        timings: variants.iter().flat_map(|variant| timings(variant, num_layers)).collect(),
+        costs: pairs.clone().map(|(variant, task)| cost(variant, task)).collect(),
         stages: pairs.map(|(variant, task)| stage(variant, task)).collect(),
         missing: vec![MissingCell {
             model: MODEL.to_owned(),
@@ -109,6 +111,8 @@ pub(super) fn shuffled(mut evidence: Evidence) -> Evidence {
     }
     evidence.searches.reverse();
     evidence.distillations.reverse();
+    evidence.timings.reverse();
+    evidence.costs.reverse();
     evidence.stages.reverse();
     evidence.missing.reverse();
     evidence
@@ -273,6 +277,51 @@ fn distillation(variant: &str, num_layers: u32) -> DistilEvidence {
     }
 }
 
+/// A base, which belongs to the first variant, and hybrids of a variant, at two contexts.
+fn timings(variant: &str, num_layers: u32) -> Vec<TimingEvidence> {
+    let runs = |speedup: f64| {
+        [1.0, 1.1, 1.2].map(|decode| TimedRun { prefill: 0.5 * decode, decode: decode / speedup }).to_vec()
+    };
+    let timing = |context: u64, num_replaced: u32| TimingEvidence {
+        model: MODEL.to_owned(),
+        variant: (num_replaced > 0).then(|| variant.to_owned()),
+        task: None,
+        axes: BTreeMap::new(),
+        device: "cpu".to_owned(),
+        threads: 2,
+        num_layers,
+        layers: (0..num_replaced).collect(),
+        context,
+        batch_size: 2,
+        new_tokens: 16,
+        cache_bytes: context * u64::from(num_layers - num_replaced),
+        state_bytes: u64::from(num_replaced),
+        others: Some(if context == 512 { 0.02 } else { 1.25 }),
+        runs: runs(1.0 + f64::from(num_replaced) * context as f64 / 5120.0),
+        base: Some(runs(1.0)),
+        key: format!("throughput-{variant}-{context}-{num_replaced}"),
+    };
+    let first = u32::from(variant != VARIANTS[0]);
+    let counts = (first..=num_layers).filter(|count| count.is_multiple_of(4) || *count == num_layers);
+    counts.flat_map(|count| [512, 2048].map(|context| timing(context, count))).collect()
+}
+
+/// Two hours of distillation on another device than half an hour of search.
+fn cost(variant: &str, task: &str) -> CostEvidence {
+    let distil = StageEvidence {
+        stage: "distil".to_owned(),
+        task: None,
+        seconds: 7200.0,
+        joules: Some(7.2e6),
+        tokens: 7_200_000,
+        evaluations: 0,
+        device: "cuda".to_owned(),
+        ..stage(variant, task)
+    };
+    let search = StageEvidence { seconds: 1800.0, ..stage(variant, task) };
+    CostEvidence { pretrain: None, distil, search, key: format!("search-{variant}-{task}") }
+}
+
 fn stage(variant: &str, task: &str) -> StageEvidence {
     StageEvidence {
         stage: "search".to_owned(),
@@ -281,6 +330,7 @@ fn stage(variant: &str, task: &str) -> StageEvidence {
         task: Some(task.to_owned()),
         axes: BTreeMap::new(),
         seconds: 12.5,
+        joules: None,
         tokens: 300_000,
         evaluations: 36,
         device: "cpu".to_owned(),

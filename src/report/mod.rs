@@ -4,6 +4,7 @@
 //! gives the same bytes, whatever the order of its lists.
 
 mod columns;
+mod cost;
 mod counterpart;
 mod document;
 mod evidence;
@@ -18,19 +19,20 @@ mod place;
 pub mod published;
 mod rows;
 mod schema;
+mod speed;
 mod tables;
 mod text;
 
 use std::path::{Path, PathBuf};
 
 pub use columns::{
-    AgreementRow, BaseRow, DistillationRow, ItemRow, PublishedRow, TABLES, Table1Row, Table2Row,
-    TrajectoryRow, TrialRow,
+    AgreementRow, BaseRow, CostRow, DistillationRow, ItemRow, PublishedRow, TABLES, Table1Row, Table2Row,
+    ThroughputRow, TrajectoryRow, TrialRow,
 };
 pub use document::{columns_json, columns_markdown};
 pub use evidence::{
-    BaseEvidence, ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence,
-    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence,
+    BaseEvidence, ChosenEvidence, CostEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence,
+    ItemEvidence, MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
 pub use gather::gather;
 pub use measures::axes_text;

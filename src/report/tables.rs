@@ -10,11 +10,13 @@ use polars::prelude::{
 };
 
 use super::columns::AgreementRow;
+use super::cost;
 use super::document::columns_of;
 use super::evidence::Evidence;
 use super::place::place;
 use super::rows;
 use super::schema::{Row, TableSpec};
+use super::speed;
 use crate::error::{Error, Result};
 
 /// A table with its rows.
@@ -45,11 +47,13 @@ pub(super) fn lay_out(evidence: &Evidence, agreements: &[AgreementRow]) -> Resul
         Table::of(&rows::published(evidence))?,
         Table::of(&rows::bases(evidence))?,
         Table::of(&rows::table2(evidence))?,
+        Table::of(&cost::cost(evidence))?,
         Table::of(&rows::trajectories(evidence))?,
         Table::of(agreements)?,
         Table::of(&rows::trials(evidence))?,
         Table::of(&rows::items(evidence))?,
         Table::of(&rows::distillation(evidence))?,
+        Table::of(&speed::throughput(evidence))?,
     ])
 }
 
@@ -118,11 +122,13 @@ mod tests {
         write_all(&evidence, folder.path());
         check_reads_back(folder.path(), &rows::table1(&evidence));
         check_reads_back(folder.path(), &rows::table2(&evidence));
+        check_reads_back(folder.path(), &cost::cost(&evidence));
         check_reads_back(folder.path(), &rows::trajectories(&evidence));
         check_reads_back(folder.path(), &rows::agreement(&evidence));
         check_reads_back(folder.path(), &rows::trials(&evidence));
         check_reads_back(folder.path(), &rows::items(&evidence));
         check_reads_back(folder.path(), &rows::distillation(&evidence));
+        check_reads_back(folder.path(), &speed::throughput(&evidence));
     }
 
     #[test]

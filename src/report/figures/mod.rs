@@ -1,7 +1,7 @@
 //! The figures: SVG with text as text, the same bytes for the same evidence.
 //!
-//! One file of each kind for each model: scores along the searches, the order of replacement, whether orders agree, and
-//! what distillation learned; where several strategies searched, their scores side by side for each variant.
+//! One file of each kind for each model: scores along the searches, the order of replacement, whether orders agree, what
+//! distillation learned, and how fast hybrids are; where several strategies searched, their scores side by side for each variant.
 
 mod agreement;
 mod axis;
@@ -15,6 +15,7 @@ mod panel;
 mod score;
 mod sheet;
 mod strategies;
+mod throughput;
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,7 @@ use super::columns::AgreementRow;
 use super::evidence::Evidence;
 use super::place::place;
 use super::rows::{sorted_distillations, sorted_searches};
+use super::speed;
 use crate::error::Result;
 use sheet::{file_name, sheets};
 
@@ -51,6 +53,10 @@ pub(super) fn draw(evidence: &Evidence, agreements: &[AgreementRow]) -> Result<V
     }
     for sheet in sheets(sorted_distillations(evidence)) {
         figures.push((sheet.file_name("distillation"), distillation::draw(&sheet, evidence)?));
+    }
+    let lines = throughput::lines(&speed::throughput(evidence));
+    for sheet in sheets(lines.iter().collect()) {
+        figures.push((sheet.file_name("throughput"), throughput::draw(&sheet, evidence)?));
     }
     Ok(figures)
 }
@@ -83,7 +89,7 @@ mod tests {
         let figures = draw(&evidence, &rows::agreement(&evidence)).unwrap();
         let paths = write(&figures, folder.path()).unwrap();
         let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
-        let kinds = ["score", "order", "agreement", "distillation"];
+        let kinds = ["score", "order", "agreement", "distillation", "throughput"];
         assert_eq!(names, kinds.map(|kind| format!("{kind}-tiny-8.svg")));
         assert!(paths.iter().all(|path| path.is_file()));
     }

@@ -31,7 +31,8 @@ pub(super) fn sorted_distillations(evidence: &Evidence) -> Vec<&DistilEvidence> 
     distillations
 }
 
-fn layers_text(layers: &[u32]) -> String {
+/// Layers, ascending and joined by commas.
+pub(super) fn layers_text(layers: &[u32]) -> String {
     let mut layers = layers.to_vec();
     layers.sort_unstable();
     layers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
@@ -70,6 +71,7 @@ pub(super) fn table2(evidence: &Evidence) -> Vec<Table2Row> {
         task: stage.task.clone(),
         axes: axes_text(&stage.axes),
         seconds: stage.seconds,
+        energy: stage.joules,
         tokens: stage.tokens,
         evaluations: stage.evaluations,
         device: stage.device.clone(),
