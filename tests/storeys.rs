@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, besides itself.
-const STOREYS: [(&str, &[&str]); 28] = [
+const STOREYS: [(&str, &[&str]); 29] = [
     ("error", &[]),
     ("seed", &[]),
-    ("stats", &["error"]),
+    ("stats", &["error", "seed"]),
     ("observer", GROUND),
     ("saving", &[]),
     ("files", GROUND),
@@ -22,12 +22,13 @@ const STOREYS: [(&str, &[&str]); 28] = [
     ("optim", MATTER),
     ("sequences", &["error", "seed", "observer", "manifest", "data", "model"]),
     ("requests", MATTER),
-    ("plan", &["error", "seed", "files", "hub", "manifest", "data", "model", "requests", "store"]),
+    ("plan", &["error", "seed", "files", "hub", "device", "manifest", "data", "model", "requests", "store"]),
     ("distil", DEEDS),
     ("score", DEEDS),
     ("search", DEEDS),
     ("pretrain", DEEDS),
     ("generate", DEEDS),
+    ("throughput", DEEDS),
     ("run", ALL_BELOW_ACCOUNT),
     ("bench", ALL_BELOW_ACCOUNT),
     ("report", &["error", "seed", "files", "stats", "manifest", "plan", "store"]),
@@ -72,6 +73,7 @@ const ALL_BELOW_ACCOUNT: &[&str] = &[
     "score",
     "search",
     "pretrain",
+    "throughput",
 ];
 const EVERYTHING: &[&str] = &[
     "error", "files", "seed", "observer", "device", "manifest", "plan", "store", "run", "report", "export",

@@ -65,7 +65,7 @@ impl Bench {
             for entry in fs::read_dir(self.path(folder)).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
-                if name != "table2.parquet" && name != "index.html" {
+                if !["table2.parquet", "cost.parquet", "index.html"].contains(&&*name) {
                     files.insert(name, fs::read(path).unwrap());
                 }
             }
@@ -102,6 +102,13 @@ fn a_sweep_is_done_once_and_remembered() {
     let table = text(&first.stdout);
     assert!(table.contains("recall") && table.contains("gdn") && table.contains("table1.parquet"), "{table}");
     let (outcome, page) = (bench.outcome(), bench.page());
+    let cost = bench.table("cost");
+    let hours =
+        |name: &str| -> Vec<f64> { cost.column(name).unwrap().f64().unwrap().into_no_null_iter().collect() };
+    let (distil, search, total) = (hours("distil_hours"), hours("search_hours"), hours("total_hours"));
+    assert_eq!(total.len(), 4, "a row for each search");
+    assert!((0..4).all(|at| distil[at] > 0.0 && search[at] > 0.0 && total[at] == distil[at] + search[at]));
+    assert_eq!(cost.column("pretrain_hours").unwrap().null_count(), 0, "the base was trained here");
 
     let before = std::time::Instant::now();
     let second = bench.summary(&[]);
@@ -363,4 +370,37 @@ fn a_manifest_that_is_wrong_ends_with_2_before_anything_runs() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("token-budget"), "{}", text(&output.stderr));
     assert!(!bench.path("results").exists());
+}
+
+#[test]
+fn a_trajectory_is_timed_as_it_was_found() {
+    let bench = Bench::new();
+    let sets = [
+        "throughput.contexts=[8]",
+        r#"throughput.layers={ trajectory = { task = "facts" } }"#,
+        "throughput.replaced={ every = 2 }",
+        "throughput.repeats=2",
+        "throughput.new-tokens=2",
+        "search.stop={ never = {} }",
+    ];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    // A base, two distillations, four searches; timings of the base and of two hybrids of each variant.
+    assert_eq!(bench.summary(&sets)["done"], 1 + 2 + 4 + 1 + 4);
+    let timed = bench.table("throughput");
+    let names = |frame: &DataFrame| -> Vec<(Option<String>, Option<String>, String)> {
+        let column = |name: &str| frame.column(name).unwrap().str().unwrap().clone();
+        let (variant, task, layers) = (column("variant"), column("task"), column("layers"));
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        (0..frame.height())
+            .map(|at| (owned(variant.get(at)), owned(task.get(at)), layers.get(at).unwrap().to_owned()))
+            .collect()
+    };
+    let found: BTreeSet<_> = names(&bench.table("trajectories")).into_iter().collect();
+    let timed = names(&timed);
+    assert_eq!(timed[0], (None, None, String::new()));
+    assert!(
+        timed[1..].iter().all(|one| one.1.as_deref() == Some("facts") && found.contains(one)),
+        "{timed:?}"
+    );
+    assert_eq!(bench.summary(&sets)["done"], 0);
 }

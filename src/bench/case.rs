@@ -44,11 +44,12 @@ impl Case {
     }
 }
 
-/// The searches of a base of the closed language for each of its tasks, with twins that learnt from 32k tokens.
+/// The searches of a base of the closed language for each of its tasks, `num_items` of each, with twins that learnt from
+/// 32k tokens.
 ///
 /// # Errors
 /// When the base cannot be read.
-pub fn bundled(directory: &Path, observer: &dyn Observer) -> Result<Vec<Case>> {
+pub fn bundled(directory: &Path, num_items: usize, observer: &dyn Observer) -> Result<Vec<Case>> {
     let Base { decoder, tokenizer } = Base::read(directory, &Device::flex())?;
     let (twins, order) = learnt(&decoder, &tokenizer, observer)?;
     let world = World::new(Seed(1));
@@ -66,7 +67,7 @@ pub fn bundled(directory: &Path, observer: &dyn Observer) -> Result<Vec<Case>> {
                 base: decoder.clone(),
                 twins: twins.clone(),
                 tokenizer: tokenizer.clone(),
-                items: world.items(kind, Split::Validation, 128)?,
+                items: world.items(kind, Split::Validation, num_items)?,
                 metric: Metric::Acc,
                 order: order.clone(),
                 stop: Stop::MaxRelativeDrop(0.05),
@@ -98,12 +99,12 @@ fn learnt(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) -> Res
     Ok((pupils[0].twins(), order))
 }
 
-/// The search over every fourth layer of a base of 28 layers with random weights, on items of three choices of one
+/// The search over every fourth layer of a base of 28 layers with random weights, on 24 items of three choices of one
 /// word after some three hundred words. Over all layers it would take a plain search hours.
 ///
 /// # Errors
 /// When the closed language's tokenizer cannot be built, which would be a bug here.
-pub fn deep(num_items: usize) -> Result<Case> {
+pub fn deep() -> Result<Case> {
     let tokenizer = Tokenizer::from(world_tokenizer()?);
     let shape = Architecture {
         hidden_size: 64,
@@ -121,7 +122,7 @@ pub fn deep(num_items: usize) -> Result<Case> {
         name: format!("{} layers, random weights", shape.num_layers),
         base,
         twins,
-        items: abstracts(num_items),
+        items: abstracts(24),
         tokenizer,
         metric: Metric::Acc,
         order: (0..shape.num_layers as u32).step_by(4).collect(),

@@ -27,8 +27,8 @@ struct Search {
     /// A base of the closed language.
     #[arg(long, value_name = "DIR", default_value = "models/mini")]
     base: PathBuf,
-    /// Items for the base of 28 layers with random weights.
-    #[arg(long, value_name = "COUNT", default_value_t = 24)]
+    /// Items of each of its tasks.
+    #[arg(long, value_name = "COUNT", default_value_t = 128)]
     items: usize,
     /// Print JSON.
     #[arg(long)]
@@ -45,10 +45,10 @@ impl Bench {
 impl Search {
     fn run(self) -> Result<u8> {
         let progress = Progress::new(0, Stopper::listen()?);
-        let task = progress.task("twins of the bundled base", 31_744, "tokens");
-        let mut cases = bundled(&self.base, &task)?;
+        let task = progress.task("twins of the base", 31_744, "tokens");
+        let mut cases = bundled(&self.base, self.items, &task)?;
         drop(task);
-        cases.push(deep(self.items)?);
+        cases.push(deep()?);
         let mut all = Vec::new();
         for case in &cases {
             let lines = measure(case, &progress)?;

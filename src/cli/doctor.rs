@@ -29,7 +29,7 @@ struct Finding {
 
 impl Doctor {
     pub(super) fn run(self) -> Result<u8> {
-        let findings = [version(), processor(), cuda(), self.writable()];
+        let findings = [version(), processor(), cuda(), energy(), self.writable()];
         if self.json {
             print_json(&findings);
         } else {
@@ -76,6 +76,19 @@ fn processor() -> Finding {
         optional: false,
         found: format!("{}, {threads} threads", device::processor()),
     }
+}
+
+fn energy() -> Finding {
+    let told: Vec<&str> = [("the processor", device::Choice::Cpu), ("cuda:0", device::Choice::Cuda(0))]
+        .into_iter()
+        .filter(|(_, choice)| device::Meter::of(*choice).tells())
+        .map(|(name, _)| name)
+        .collect();
+    let found = match told.as_slice() {
+        [] => "no device tells what it takes".to_owned(),
+        told => format!("told by {}", told.join(" and ")),
+    };
+    Finding { what: "energy", ok: !told.is_empty(), optional: true, found }
 }
 
 fn cuda() -> Finding {

@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::device;
 use crate::error::Result;
 use crate::manifest::{Loaded, load};
-use crate::plan::{Plan, plan as make_plan};
+use crate::plan::{Plan, plan as make_plan, plan_on};
 use crate::store::Store;
 
 /// Distill-then-Replace: task-guided hybrids of full and linear attention, as declared experiments.
@@ -105,6 +105,11 @@ impl Experiment {
 
     fn plan(&self) -> Result<Plan> {
         make_plan(&self.load()?)
+    }
+
+    /// The plan for a device of this machine.
+    fn plan_on(&self, choice: &DeviceChoice) -> Result<Plan> {
+        plan_on(&self.load()?, &choice.device.machine())
     }
 
     /// The command line that does the experiment, for hints.

@@ -2,15 +2,17 @@
 
 use clap::Args;
 
-use super::{Experiment, print_json};
+use super::{DeviceChoice, Experiment, print_json};
 use crate::error::Result;
-use crate::plan::{Cell, Estimate, Memory, Reason, Status, plan, status};
+use crate::plan::{Cell, Estimate, Memory, Reason, Status, plan_on, status};
 
 /// Show the cells of an experiment, why each would run, and what they will cost.
 #[derive(Args)]
 pub struct PlanCommand {
     #[command(flatten)]
     experiment: Experiment,
+    #[command(flatten)]
+    device: DeviceChoice,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -19,7 +21,7 @@ pub struct PlanCommand {
 impl PlanCommand {
     pub(super) fn run(self) -> Result<u8> {
         let loaded = self.experiment.load()?;
-        let plan = plan(&loaded)?;
+        let plan = plan_on(&loaded, &self.device.device.machine())?;
         let store = self.experiment.results.store()?;
         let statuses = status(&plan, &store)?;
         let rows: Vec<_> = plan.cells.iter().zip(&statuses).collect();
@@ -51,8 +53,15 @@ fn tell(estimate: &Estimate) {
         return;
     }
     println!("\nto do        {}", cells.join(", "));
-    println!("evaluations  {} at most", estimate.evaluations_at_most);
-    println!("distil       {} tokens", grouped(estimate.distil_tokens));
+    if estimate.evaluations_at_most > 0 {
+        println!("evaluations  {} at most", estimate.evaluations_at_most);
+    }
+    if estimate.distil_tokens > 0 {
+        println!("distil       {} tokens", grouped(estimate.distil_tokens));
+    }
+    if estimate.throughput_tokens > 0 {
+        println!("throughput   {} tokens", grouped(estimate.throughput_tokens));
+    }
     if estimate.download_bytes > 0 || estimate.download_files > 0 {
         let files = match estimate.download_files {
             0 => String::new(),
@@ -60,12 +69,11 @@ fn tell(estimate: &Estimate) {
         };
         println!("download     {} of weights{files}", size(estimate.download_bytes));
     }
-    for (model, Memory { distil_bytes, search_bytes }) in &estimate.memory {
-        println!(
-            "memory       {model}: {} to distil, {} to search, and what a pass needs beside",
-            size(*distil_bytes),
-            size(*search_bytes)
-        );
+    for (model, Memory { distil_bytes, search_bytes, throughput_bytes }) in &estimate.memory {
+        let parts = [(distil_bytes, "distil"), (search_bytes, "search"), (throughput_bytes, "time")];
+        let parts = parts.iter().filter(|(bytes, _)| **bytes > 0);
+        let parts: Vec<String> = parts.map(|(bytes, verb)| format!("{} to {verb}", size(**bytes))).collect();
+        println!("memory       {model}: {}, and what a pass needs beside", parts.join(", "));
     }
     for repository in &estimate.unpinned {
         println!("unpinned     {repository}: its commit, before the hub can be asked");

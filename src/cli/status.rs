@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::{Experiment, print_json};
+use super::{DeviceChoice, Experiment, print_json};
 use crate::error::Result;
 use crate::plan::{Status as CellStatus, status};
 use crate::store::Stage;
@@ -14,6 +14,8 @@ use crate::store::Stage;
 pub struct Status {
     #[command(flatten)]
     experiment: Experiment,
+    #[command(flatten)]
+    device: DeviceChoice,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -21,7 +23,7 @@ pub struct Status {
 
 impl Status {
     pub(super) fn run(self) -> Result<u8> {
-        let plan = self.experiment.plan()?;
+        let plan = self.experiment.plan_on(&self.device)?;
         let statuses = status(&plan, &self.experiment.results.store()?)?;
         let mut counts: BTreeMap<Stage, [usize; 4]> = BTreeMap::new();
         for (cell, (status, _)) in plan.cells.iter().zip(statuses) {
@@ -36,9 +38,9 @@ impl Status {
             print_json(&rows.collect::<Vec<_>>());
             return Ok(0);
         }
-        println!("{:<10}{:>8}{:>9}{:>8}{:>9}", "stage", "done", "running", "failed", "missing");
+        println!("{:<12}{:>8}{:>9}{:>8}{:>9}", "stage", "done", "running", "failed", "missing");
         for (stage, [done, running, failed, missing]) in counts {
-            println!("{:<10}{done:>8}{running:>9}{failed:>8}{missing:>9}", stage.name());
+            println!("{:<12}{done:>8}{running:>9}{failed:>8}{missing:>9}", stage.name());
         }
         Ok(0)
     }

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::{DeviceChoice, Experiment, print_json, report::write_report};
+use crate::device::Meter;
 use crate::error::{Kind, Result};
 use crate::run::{Context, Digests, Progress, Stopper, Summary, fetch, is_done, run};
 
@@ -22,21 +23,21 @@ pub struct Sweep {
 
 impl Sweep {
     pub(super) fn run(self) -> Result<u8> {
-        let mut plan = self.experiment.plan()?;
+        let mut plan = self.experiment.plan_on(&self.device)?;
         let store = self.experiment.results.store()?;
         let progress = Progress::new(plan.cells.len(), Stopper::listen()?);
         let mut hub_files = Digests::new();
         if !plan.needs.is_empty() && !plan.cells.iter().all(|cell| is_done(&store, cell).unwrap_or(false)) {
             hub_files = fetch(&plan.needs, &progress)?;
             // What came is looked at as what was there: whether bases can serve tasks.
-            plan = self.experiment.plan()?;
+            plan = self.experiment.plan_on(&self.device)?;
         }
         let context = Context {
             store: &store,
             progress: &progress,
             device: self.device.device.open()?,
-            device_name: self.device.device.name(),
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            machine: self.device.device.machine(),
+            meter: Meter::of(self.device.device),
             hub_files,
         };
         let summary = run(&plan, &context)?;

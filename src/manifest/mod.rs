@@ -27,6 +27,7 @@ mod sweep;
 mod task;
 #[cfg(test)]
 mod tests;
+mod throughput;
 mod variant;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ pub use schema::experiment_schema;
 pub use search::{Search, Stop, Strategy};
 pub use sweep::{Exclude, Sweep};
 pub use task::{Choices, FileTask, Metric, Splits, Task, TaskSource, WorldTask, WorldTaskKind};
+pub use throughput::{Replaced, Throughput, TimedLayers};
 pub use variant::{Block, Gdn, Geometry, Gla, Init, Jet, Variant};
 
 /// One experiment, or a base file that experiments extend.
@@ -77,6 +79,8 @@ pub struct Manifest {
     pub search: Search,
     /// How a base whose source is `pretrain` is trained.
     pub pretrain: Pretrain,
+    /// How fast bases and hybrids are, and how that is timed; nothing is, unless it names contexts.
+    pub throughput: Throughput,
     /// Which models, variants and tasks are crossed.
     pub sweep: Sweep,
     /// How results are presented; changes no result.

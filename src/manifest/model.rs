@@ -22,6 +22,8 @@ pub enum ModelSource {
     Path(#[schemars(extend("format" = "path"))] String),
     /// A repository of the Hugging Face hub with the same files; `dtr sweep` downloads them.
     Hub(HubModel),
+    /// Only a shape: a `config.json` (path relative to the manifest) and no weights. It can be timed, and nothing else.
+    Shape(#[schemars(extend("format" = "path"))] String),
     /// Trained here, on `[corpus]`, as `[pretrain]` says, with this architecture.
     Pretrain(Architecture),
 }

@@ -9,7 +9,7 @@ use super::blame::{At, Sources};
 use super::node::dotted;
 use super::{
     Architecture, Block, CorpusSource, Count, Geometry, HubModel, Manifest, ModelSource, Optimizer, Pretrain,
-    Stop, Strategy, TaskSource, Variant,
+    Replaced, Stop, Strategy, TaskSource, Throughput, Variant,
 };
 use crate::error::{Error, Result};
 use crate::hub;
@@ -23,7 +23,7 @@ pub(super) fn check(manifest: &Manifest, sources: &Sources) -> Result<()> {
                 check.architecture(&["models", name, "source", "pretrain"], shape)?
             }
             ModelSource::Hub(model) => check.repository(&["models", name, "source", "hub"], model)?,
-            ModelSource::Path(_) => {}
+            ModelSource::Path(_) | ModelSource::Shape(_) => {}
         }
     }
     for (name, variant) in &manifest.variants {
@@ -49,6 +49,7 @@ pub(super) fn check(manifest: &Manifest, sources: &Sources) -> Result<()> {
     check.pretrain(pretrain)?;
     check.strategy(&manifest.search.strategy)?;
     check.stop(&manifest.search.stop)?;
+    check.throughput(&manifest.throughput)?;
     check.real(&["report"], "confidence", manifest.report.confidence, (Excluded(0.0), Excluded(1.0)))
 }
 
@@ -233,6 +234,48 @@ impl Check<'_> {
         }
         if !hub::is_revision(&model.revision) {
             return Err(self.sources.refuse(&[table, &["revision"]].concat(), "a commit, a branch or a tag"));
+        }
+        Ok(())
+    }
+
+    fn throughput(&self, timed: &Throughput) -> Result<()> {
+        let table = ["throughput"];
+        self.distinct(&["throughput", "contexts"], &timed.contexts, 1 << 24)?;
+        self.some(&["throughput", "batch-sizes"], timed.batch_sizes.len())?;
+        self.distinct(&["throughput", "batch-sizes"], &timed.batch_sizes, 1 << 16)?;
+        match &timed.replaced {
+            Replaced::All {} => {}
+            Replaced::Every(step) => {
+                self.whole(&["throughput", "replaced"], "every", *step as usize, 1 << 10)?;
+            }
+            Replaced::Counts(counts) => {
+                let place = ["throughput", "replaced", "counts"];
+                self.some(&place, counts.len())?;
+                let counts: Vec<usize> = counts.iter().map(|&count| count as usize).collect();
+                self.distinct(&place, &counts, 1 << 10)?;
+            }
+        }
+        self.whole(&table, "new-tokens", timed.new_tokens, 1 << 20)?;
+        self.whole(&table, "prefill-chunk", timed.prefill_chunk, 1 << 24)?;
+        // None is a number of runs before those that count, too.
+        self.whole(&table, "warm-up", timed.warm_up.max(1), 1 << 10)?;
+        self.whole(&table, "repeats", timed.repeats, 1 << 10)
+    }
+
+    /// The numbers in the list at `place` must lie between 1 and `most`, and differ.
+    fn distinct(&self, place: &[&str], numbers: &[usize], most: usize) -> Result<()> {
+        for (index, number) in numbers.iter().enumerate() {
+            let at = index.to_string();
+            self.whole(place, &at, *number, most)?;
+            if numbers[..index].contains(number) {
+                let error = Error::manifest(format!("`{}` has {number} twice", dotted(place)));
+                return Err(self.sources.point(
+                    error,
+                    &[place, &[&at]].concat(),
+                    At::Value,
+                    "the same cells again",
+                ));
+            }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::blame::At;
 use super::load::Loaded;
 use super::node::{dotted, steps};
 use super::suggest::{did_you_mean, listed};
-use super::{Exclude, Manifest};
+use super::{Exclude, Manifest, ModelSource, Stop, TimedLayers};
 use crate::error::{Error, Result};
 
 /// The tables that an axis may reach into; the others change no result, or are the sweep itself.
@@ -28,7 +28,9 @@ pub(super) fn check(loaded: &Loaded) -> Result<()> {
     sweep.axes.iter().try_for_each(|(key, values)| check.axis(key, values))?;
     check.apart()?;
     sweep.exclude.iter().enumerate().try_for_each(|(index, exclude)| check.exclude(index, exclude))?;
-    check.not_empty()
+    check.not_empty()?;
+    check.shapes()?;
+    check.trajectory()
 }
 
 struct Check<'a> {
@@ -192,18 +194,73 @@ impl Check<'_> {
 
     fn not_empty(&self) -> Result<()> {
         let sweep = &self.manifest.sweep;
+        let is_timed = self.manifest.throughput.is_asked();
         for (axis, entries) in [("model", &sweep.model), ("task", &sweep.task)] {
-            if entries.is_empty() {
+            if entries.is_empty() && !(is_timed && axis == "task") {
                 let error = Error::manifest(format!("the sweep names no {axis}, so it has no cells"))
                     .hint(format!("the {axis}s defined are {}", listed(&self.defined(axis))));
                 return Err(self.point(error, &["sweep", axis], At::Value, &format!("no {axis}")));
             }
         }
-        if sweep.combinations().is_empty() {
+        let is_left = if is_timed { !sweep.systems().is_empty() } else { !sweep.combinations().is_empty() };
+        if !is_left {
             let error = Error::manifest("the sweep excludes all of its cells");
             return Err(self.point(error, &["sweep", "exclude"], At::Key, "nothing is left"));
         }
         Ok(())
+    }
+}
+
+impl Check<'_> {
+    /// A base that is only a shape has no weights to score a task with.
+    fn shapes(&self) -> Result<()> {
+        let sweep = &self.manifest.sweep;
+        for (model, _, task) in sweep.combinations() {
+            if let ModelSource::Shape(_) = &self.manifest.models[model].source {
+                let index = sweep.model.iter().position(|name| name == model).unwrap_or_default();
+                let error = Error::manifest(format!(
+                    "`{model}` is only a shape: without weights it cannot answer the task `{task}`"
+                ))
+                .hint("a shape can be timed (`[throughput]`); keep it from tasks with `sweep.exclude`");
+                return Err(self.point(
+                    error,
+                    &["sweep", "model", &index.to_string()],
+                    At::Value,
+                    "no weights",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A trajectory that is timed must be one of the sweep's, and go through all numbers of layers.
+    fn trajectory(&self) -> Result<()> {
+        let (throughput, sweep) = (&self.manifest.throughput, &self.manifest.sweep);
+        let TimedLayers::Trajectory { task } = &throughput.layers else { return Ok(()) };
+        if !throughput.is_asked() {
+            return Ok(());
+        }
+        let place = ["throughput", "layers", "trajectory", "task"];
+        let searched = sweep.combinations();
+        let lacks = |(model, variant): &(&str, Option<&str>)| {
+            variant.is_some() && !searched.contains(&(*model, *variant, task.as_str()))
+        };
+        if let Some((model, variant)) = sweep.systems().into_iter().find(lacks) {
+            let variant = variant.unwrap_or_default();
+            let error = Error::manifest(format!(
+                "the sweep has no search of `{model}` and `{variant}` for the task `{task}`"
+            ))
+            .hint("name a task of `sweep.task` that is searched for each of them");
+            return Err(self.point(error, &place, At::Value, "not searched"));
+        }
+        match self.manifest.search.stop {
+            Stop::Never {} => Ok(()),
+            Stop::MaxRelativeDrop(_) | Stop::MinScore(_) => {
+                let error = Error::manifest("a search that stops early has no layers for every number of them")
+                    .hint("write `search.stop = { never = {} }`, or time layers that are spread evenly: `throughput.layers = { uniform = {} }`");
+                Err(self.point(error, &place, At::Value, "may end before"))
+            }
+        }
     }
 }
 

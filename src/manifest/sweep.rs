@@ -13,7 +13,7 @@ pub struct Sweep {
     pub model: Vec<String>,
     /// Linear variants, by name. Without any, bases are only trained and scored.
     pub variant: Vec<String>,
-    /// Tasks, by name.
+    /// Tasks, by name. Without any, bases and hybrids are only timed.
     pub task: Vec<String>,
     /// Further axes: a dotted key of the manifest and the values it takes,
     /// for example `"distil.token-budget" = ["1M", "10M"]`.
@@ -56,17 +56,25 @@ impl Sweep {
             }
         }
         let excluded =
-            |(model, variant, task)| self.exclude.iter().any(|one| one.matches(model, variant, task));
+            |(model, variant, task)| self.exclude.iter().any(|one| one.matches(model, variant, Some(task)));
         combinations.retain(|combination| !excluded(*combination));
         combinations
+    }
+
+    /// What can be timed: each base, then the base with each variant. Exclusions that name a task leave none out.
+    pub fn systems(&self) -> Vec<(&str, Option<&str>)> {
+        let variants = || std::iter::once(None).chain(self.variant.iter().map(|name| Some(name.as_str())));
+        let systems = self.model.iter().flat_map(|model| variants().map(|variant| (model.as_str(), variant)));
+        let excluded = |(model, variant)| self.exclude.iter().any(|one| one.matches(model, variant, None));
+        systems.filter(|system| !excluded(*system)).collect()
     }
 }
 
 impl Exclude {
-    /// Whether it leaves out this combination.
-    fn matches(&self, model: &str, variant: Option<&str>, task: &str) -> bool {
+    /// Whether it leaves out this combination, or, without a task, the combination for every task.
+    fn matches(&self, model: &str, variant: Option<&str>, task: Option<&str>) -> bool {
         let fits = |wanted: &Option<String>, name| wanted.is_none() || wanted.as_deref() == name;
-        fits(&self.model, Some(model)) && fits(&self.variant, variant) && fits(&self.task, Some(task))
+        fits(&self.model, Some(model)) && fits(&self.variant, variant) && fits(&self.task, task)
     }
 }
 
@@ -84,5 +92,11 @@ mod tests {
         assert_eq!(sweep.combinations().len(), 4, "without variants nothing is of the variant `gla`");
         sweep.variant = names("gla gdn");
         assert_eq!(sweep.combinations().len(), 7);
+        assert_eq!(sweep.systems().len(), 6, "without a task nothing is for `y`");
+        sweep.exclude[0].task = None;
+        assert_eq!(
+            sweep.systems(),
+            [("a", None), ("a", Some("gdn")), ("b", None), ("b", Some("gla")), ("b", Some("gdn"))]
+        );
     }
 }

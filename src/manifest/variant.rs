@@ -64,6 +64,17 @@ pub enum Block {
     Jet(Jet),
 }
 
+impl Block {
+    /// The kind as manifests name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Gla(_) => "gla",
+            Self::Gdn(_) => "gdn",
+            Self::Jet(_) => "jet",
+        }
+    }
+}
+
 /// How a twin's parameters start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

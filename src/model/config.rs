@@ -22,7 +22,7 @@ pub enum ModelType {
 }
 
 /// A decoder's shape.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Config {
     /// The architecture's name in Hugging Face.
     pub model_type: ModelType,

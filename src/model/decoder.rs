@@ -48,9 +48,25 @@ impl State {
     }
 
     /// Bytes held by all layers.
-    pub fn bytes(&self) -> u64 {
-        self.layers.iter().flatten().map(MixerState::bytes).sum()
+    pub fn bytes(&self) -> StateBytes {
+        let mut bytes = StateBytes::default();
+        for state in self.layers.iter().flatten() {
+            match state {
+                MixerState::Cache { .. } => bytes.cache += state.bytes(),
+                MixerState::Recurrent { .. } => bytes.recurrent += state.bytes(),
+            }
+        }
+        bytes
     }
+}
+
+/// Bytes that the states of all layers hold on their device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StateBytes {
+    /// Keys and values, where attention is full.
+    pub cache: u64,
+    /// Recurrent states and the last inputs of convolutions, where it is linear.
+    pub recurrent: u64,
 }
 
 /// A Llama / Qwen2 / Qwen3 decoder: a base, or a hybrid that was read from a directory.

@@ -26,7 +26,7 @@ pub(crate) mod tests;
 
 pub use chat::Chat;
 pub use config::Config;
-pub use decoder::{Decoder, Hybrid, LayerIo, State, token_tensor};
+pub use decoder::{Decoder, Hybrid, LayerIo, State, StateBytes, token_tensor};
 pub use directory::{Deposit, Model};
 pub use ends::end_tokens;
 pub use export::{Tensors, export, save};

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::spec::{DistilSpec, ModelIdentity, PretrainSpec, ScoreSpec, SearchSpec, TaskIdentity};
+use super::timing::Timing;
 use crate::data::Split;
 use crate::error::Result;
 use crate::manifest::{Architecture, Corpus, Distil, Pretrain, Stop, Strategy, Task, Variant};
@@ -56,6 +57,16 @@ pub enum BaseSource {
 }
 
 impl BaseSource {
+    /// What the public knows a base by that is `declared` under its name here: the last part of its repository's name
+    /// on the hub, whoever's copy it is, and of local files the declared name; none for a base that is trained here.
+    pub fn public_name<'a>(&'a self, declared: &'a str) -> Option<&'a str> {
+        match self {
+            Self::Directory(_, ModelIdentity::Hub(pinned)) => pinned.id.rsplit('/').next(),
+            Self::Directory(_, ModelIdentity::Files { .. }) => Some(declared),
+            Self::Pretrained(_) => None,
+        }
+    }
+
     /// The base as part of a spec and of its inputs.
     fn identify(&self) -> (Option<ModelIdentity>, BTreeMap<String, Key>) {
         match self {
@@ -145,6 +156,8 @@ pub enum Work {
     Score(Scoring),
     /// Search a hybrid.
     Search(Searching),
+    /// Time a base or a hybrid.
+    Throughput(Timing),
 }
 
 /// One stage of work, under the key of its result.
@@ -165,7 +178,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    fn new<S: Serialize>(
+    pub(super) fn new<S: Serialize>(
         stage: Stage,
         spec: &S,
         inputs: BTreeMap<String, Key>,
@@ -219,6 +232,10 @@ impl Cell {
 
     /// `stage model variant task` on one line.
     pub fn line(&self) -> String {
-        format!("{} {}", self.stage, self.labels.line())
+        let line = format!("{} {}", self.stage, self.labels.line());
+        match &self.work {
+            Work::Throughput(work) => format!("{line} {}", work.line()),
+            _ => line,
+        }
     }
 }

@@ -1,15 +1,13 @@
 //! What an experiment will cost, as far as a plan can know: evaluations, tokens, downloads, memory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use serde::Serialize;
 
 use super::cells::{Cell, Work};
 use super::expand::Plan;
-use crate::data::world_tokenizer;
+use super::shapes::shape;
 use crate::error::Result;
-use crate::files::read_to_string;
 use crate::hub;
 use crate::manifest::{Manifest, ModelSource};
 use crate::model::{Base, Config, Mixer};
@@ -33,6 +31,8 @@ pub struct Estimate {
     pub evaluations_at_most: u64,
     /// Tokens that twins learn from, over all distillations; one teacher serves all variants of a base.
     pub distil_tokens: u64,
+    /// Tokens read and decoded to time them.
+    pub throughput_tokens: u64,
     /// Bytes of weights to download, where they are 16 bits wide.
     pub download_bytes: u64,
     /// Files of rows and text to download, of sizes that only the hub knows.
@@ -52,6 +52,8 @@ pub struct Memory {
     pub distil_bytes: u64,
     /// Base, twins of one variant, and kept hidden states.
     pub search_bytes: u64,
+    /// Base, twins of one variant, and keys and values of the longest context in the largest batch that is timed.
+    pub throughput_bytes: u64,
 }
 
 impl Estimate {
@@ -74,7 +76,9 @@ impl Estimate {
         let distillations: Vec<&Cell> =
             to_do.iter().copied().filter(|cell| cell.stage == Stage::Distil).collect();
         estimate.distil_tokens = distillations.iter().map(|cell| tokens(cell)).sum();
-        for cell in to_do.iter().filter(|cell| matches!(cell.stage, Stage::Distil | Stage::Search)) {
+        estimate.throughput_tokens = to_do.iter().map(|cell| timed_tokens(cell)).sum();
+        let takes_memory = |stage| matches!(stage, Stage::Distil | Stage::Search | Stage::Throughput);
+        for cell in to_do.iter().filter(|cell| takes_memory(cell.stage)) {
             if let Some(config) = shapes.of(&cell.labels.model)? {
                 let memory = estimate.memory.entry(cell.labels.model.clone()).or_default();
                 *memory = memory.max(need(cell, plan, &distillations, &config));
@@ -88,7 +92,10 @@ impl Estimate {
 
     fn add_downloads(&mut self, plan: &Plan, shapes: &mut Shapes<'_>) -> Result<()> {
         let hub = hub::here();
-        for model in &shapes.manifest.sweep.model {
+        // What is only timed needs no weights.
+        let answering: BTreeSet<&str> =
+            shapes.manifest.sweep.combinations().into_iter().map(|(model, ..)| model).collect();
+        for model in answering {
             let ModelSource::Hub(source) = &shapes.manifest.models[model].source else { continue };
             if !Base::is_whole(&hub.folder(&hub.name(&source.into())?)) {
                 let parameters = shapes.of(model)?.map_or(0, |config| config.num_parameters());
@@ -108,6 +115,7 @@ impl Memory {
         Self {
             distil_bytes: self.distil_bytes.max(other.distil_bytes),
             search_bytes: self.search_bytes.max(other.search_bytes),
+            throughput_bytes: self.throughput_bytes.max(other.throughput_bytes),
         }
     }
 }
@@ -122,30 +130,10 @@ impl Shapes<'_> {
     /// The shape of a base; none where only the hub has it.
     fn of(&mut self, model: &str) -> Result<Option<Config>> {
         if !self.known.contains_key(model) {
-            let config = self.read(model)?;
+            let config = shape(self.manifest, model)?;
             self.known.insert(model.to_owned(), config);
         }
         Ok(self.known[model].clone())
-    }
-
-    fn read(&self, model: &str) -> Result<Option<Config>> {
-        Ok(match &self.manifest.models[model].source {
-            ModelSource::Path(path) => Some(Base::config(Path::new(path))?),
-            ModelSource::Pretrain(architecture) => {
-                let words = world_tokenizer()?.get_vocab_size(true);
-                Some(Config::llama(architecture, words, self.manifest.pretrain.sequence_length))
-            }
-            ModelSource::Hub(source) => {
-                let folder = hub::here().folder(&hub::here().name(&source.into())?);
-                match (&source.config, folder.join("config.json").is_file()) {
-                    (_, true) => Some(Base::config(&folder)?),
-                    (Some(copy), false) => {
-                        Some(Config::parse(&read_to_string(Path::new(copy))?, Path::new(copy))?)
-                    }
-                    (None, false) => None,
-                }
-            }
-        })
     }
 }
 
@@ -154,13 +142,20 @@ fn evaluations(cell: &Cell, num_layers: u64) -> u64 {
     match &cell.work {
         Work::Search(work) => work.evaluations_at_most(num_layers),
         Work::Score(_) => 1,
-        Work::Pretrain(_) | Work::Distil(_) => 0,
+        Work::Pretrain(_) | Work::Distil(_) | Work::Throughput(_) => 0,
     }
 }
 
 fn tokens(cell: &Cell) -> u64 {
     match &cell.work {
         Work::Distil(work) => work.recipe.token_budget.0,
+        _ => 0,
+    }
+}
+
+fn timed_tokens(cell: &Cell) -> u64 {
+    match &cell.work {
+        Work::Throughput(work) => work.num_tokens(),
         _ => 0,
     }
 }
@@ -182,11 +177,18 @@ fn need(cell: &Cell, plan: &Plan, distillations: &[&Cell], config: &Config) -> M
             let learning = 4 * beside.sum::<u64>();
             let batch = (work.recipe.batch_size * work.recipe.sequence_length) as u64;
             let lessons = 2 * BYTES * batch * (config.num_layers * config.hidden_size) as u64;
-            Memory { distil_bytes: base + learning + lessons, search_bytes: 0 }
+            Memory { distil_bytes: base + learning + lessons, ..Memory::default() }
         }
         Work::Search(work) => {
             let twins = variant_of(&work.twins).map_or(0, twins);
-            Memory { distil_bytes: 0, search_bytes: base + twins + KEPT_BYTES }
+            Memory { search_bytes: base + twins + KEPT_BYTES, ..Memory::default() }
+        }
+        Work::Throughput(work) => {
+            let twins = work.variant.as_ref().map_or(0, twins);
+            let full = config.num_layers - work.num_replaced() as usize;
+            let row = 2 * full * config.num_kv_heads * config.head_dim;
+            let cache = BYTES * (row * work.batch_size * (work.context + work.recipe.new_tokens)) as u64;
+            Memory { throughput_bytes: base + twins + cache, ..Memory::default() }
         }
         Work::Pretrain(_) | Work::Score(_) => Memory::default(),
     }

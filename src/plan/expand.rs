@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::cells::{BaseSource, Cell, Distillation, Labels, Pretraining, Scoring, Searching};
 use super::needs::Needs;
 use super::spec::{CorpusIdentity, ModelIdentity, TaskIdentity};
+use super::timing;
 use crate::data::Split;
+use crate::device::{self, Machine};
 use crate::error::{Error, Result};
 use crate::manifest::{CorpusSource, Loaded, Manifest, ModelSource};
 use crate::store::{Key, Stage};
@@ -59,13 +61,30 @@ impl Plan {
         self.cells.push(cell);
         Ok(())
     }
+
+    /// Adds a cell that times; one system is timed once, however many points of the sweep it is a part of.
+    pub(super) fn add_timed(&mut self, cell: Cell) -> Result<()> {
+        let name = |labels: &Labels| (labels.model.clone(), labels.variant.clone());
+        match self.cell(&cell.key) {
+            Some(known) if name(&known.labels) == name(&cell.labels) => Ok(()),
+            _ => self.add_result(cell),
+        }
+    }
 }
 
-/// The plan of a loaded manifest.
+/// The plan of a loaded manifest for this machine's processor.
 ///
 /// # Errors
 /// Manifest errors of any combination of the sweep, and files of bases or corpora that cannot be read.
 pub fn plan(loaded: &Loaded) -> Result<Plan> {
+    plan_on(loaded, &device::Choice::Cpu.machine())
+}
+
+/// The plan of a loaded manifest for `machine`, which decides what is timed and nothing else.
+///
+/// # Errors
+/// As those of [`plan`].
+pub fn plan_on(loaded: &Loaded, machine: &Machine) -> Result<Plan> {
     let manifest = &loaded.manifest;
     let name = manifest.name.clone().unwrap_or_default();
     let mut plan = Plan {
@@ -83,6 +102,7 @@ pub fn plan(loaded: &Loaded) -> Result<Plan> {
         plan.needs.add(&resolved)?;
         super::serve::check(loaded, &resolved)?;
         expand(&mut plan, &resolved, &axes, &mut digests)?;
+        timing::expand(&mut plan, loaded, &resolved, &axes, machine)?;
     }
     plan.cells.sort_by_key(|cell| cell.stage);
     Ok(plan)
@@ -158,8 +178,12 @@ fn expand(
     axes: &BTreeMap<String, String>,
     digests: &mut Digests,
 ) -> Result<()> {
+    let combinations = manifest.sweep.combinations();
+    if combinations.is_empty() {
+        return Ok(());
+    }
     let corpus = digests.corpus(&manifest.corpus.source)?;
-    for (model, variant, task) in manifest.sweep.combinations() {
+    for (model, variant, task) in combinations {
         let labels = Labels { model: model.to_owned(), axes: axes.clone(), ..Labels::default() };
         let base = base(plan, manifest, &corpus, &labels, digests)?;
         match variant {

@@ -10,17 +10,20 @@ mod expand;
 mod needs;
 mod reason;
 mod serve;
+mod shapes;
 mod spec;
+mod timing;
 
 #[cfg(test)]
 mod tests;
 
 pub use cells::{BaseSource, Cell, Distillation, Labels, Pretraining, Scoring, Searching, Work};
 pub use estimate::{Estimate, Memory};
-pub use expand::{Plan, plan};
+pub use expand::{Plan, plan, plan_on};
 pub use needs::Needs;
 pub use reason::{Change, Reason, Status, status};
 pub use spec::{
     CorpusIdentity, DistilSpec, FileIdentity, ModelIdentity, PretrainSpec, ScoreSpec, SearchSpec,
-    TaskIdentity,
+    TaskIdentity, ThroughputSpec,
 };
+pub use timing::{Layers, Timing};

@@ -22,6 +22,9 @@ impl Needs {
     /// # Errors
     /// When the hub does not know a revision.
     pub(super) fn add(&mut self, manifest: &Manifest) -> Result<()> {
+        if manifest.sweep.task.is_empty() {
+            return Ok(());
+        }
         for model in &manifest.sweep.model {
             if let ModelSource::Hub(model) = &manifest.models[model].source {
                 self.models.insert(hub::here().name(&model.into())?);

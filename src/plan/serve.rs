@@ -18,6 +18,9 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
     let combinations = manifest.sweep.combinations().into_iter();
     let pairs: BTreeSet<(&str, &str)> = combinations.map(|(model, _, task)| (model, task)).collect();
     for model in &manifest.sweep.model {
+        if !pairs.iter().any(|(one, _)| one == model) {
+            continue;
+        }
         let Some(folder) = folder(&manifest.models[model])? else { continue };
         let (config, tokenizer) = (Base::config(&folder)?, Base::tokenizer(&folder)?);
         for (index, task) in manifest.sweep.task.iter().enumerate() {
@@ -51,7 +54,7 @@ fn folder(model: &Model) -> Result<Option<PathBuf>> {
     let folder = match &model.source {
         ModelSource::Path(path) => return Ok(Some(PathBuf::from(path))),
         ModelSource::Hub(model) => hub::here().folder(&hub::here().name(&model.into())?),
-        ModelSource::Pretrain(_) => return Ok(None),
+        ModelSource::Pretrain(_) | ModelSource::Shape(_) => return Ok(None),
     };
     let is_here = Base::REQUIRED.iter().all(|name| folder.join(name).is_file());
     if let (true, ModelSource::Hub(HubModel { config: Some(copy), .. })) = (is_here, &model.source)

@@ -9,14 +9,15 @@ use serde::Serialize;
 use crate::data::files;
 use crate::data::world::{WORLD_VERSION, World};
 use crate::data::{Split, file_of_split};
+use crate::device::Machine;
 use crate::error::Result;
 use crate::files::{Digest, digest_file};
 use crate::hub::{self, Pinned, Place};
 use crate::manifest::{
-    Architecture, Choices, CorpusSource, Distil, Metric, Model, ModelSource, Portion, Pretrain, Stop,
-    Strategy, Task, TaskSource, TextUnit, Variant, WorldTaskKind,
+    Architecture, Block, Choices, CorpusSource, Distil, Geometry, Metric, Model, ModelSource, Portion,
+    Pretrain, Stop, Strategy, Task, TaskSource, TextUnit, Variant, WorldTaskKind,
 };
-use crate::model::Base;
+use crate::model::{Base, Config};
 use crate::seed::Seed;
 
 /// A base by content. A base that is trained here is an input cell instead.
@@ -44,7 +45,7 @@ impl ModelIdentity {
                 let pinned = hub::here().name(&model.into())?;
                 Some((hub::here().folder(&pinned), Self::Hub(pinned)))
             }
-            ModelSource::Pretrain(_) => None,
+            ModelSource::Pretrain(_) | ModelSource::Shape(_) => None,
         })
     }
 }
@@ -249,4 +250,36 @@ pub struct SearchSpec {
     pub stop: Stop,
     /// Whether candidates that cannot win are dropped, and their trials bounds.
     pub prune: bool,
+}
+
+/// What decides how fast a base or a hybrid is. Weights are not here, but the machine is: another one has another
+/// answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ThroughputSpec {
+    /// The base's shape.
+    pub shape: Config,
+    /// The kind of block in replaced layers; none for a base.
+    pub block: Option<Block>,
+    /// Its heads and widths.
+    pub geometry: Option<Geometry>,
+    /// How many layers are replaced.
+    pub num_replaced: u32,
+    /// The replaced layers, ascending; none where the input cell `search` says which.
+    pub layers: Option<Vec<u32>>,
+    /// Tokens of the prompt.
+    pub context: usize,
+    /// Prompts side by side.
+    pub batch_size: usize,
+    /// Tokens decoded after it.
+    pub new_tokens: usize,
+    /// Tokens of each prompt that are read at a time.
+    pub prefill_chunk: usize,
+    /// Runs before those that count.
+    pub warm_up: usize,
+    /// Runs that count.
+    pub repeats: usize,
+    /// What prompt and weights are drawn from.
+    pub seed: Seed,
+    /// What computes.
+    pub machine: Machine,
 }

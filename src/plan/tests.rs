@@ -196,3 +196,83 @@ fn a_file_of_a_form_that_is_not_read_is_refused_before_anything_runs() {
     let error = try_quickstart(&[r#"corpus.source.files.paths=["a.csv"]"#]).unwrap_err();
     assert_eq!(error.to_string(), "`a.csv` is of no form that is read");
 }
+
+/// The paper's throughput, with some values overridden.
+fn throughput(sets: &[&str]) -> crate::error::Result<Plan> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/throughput.toml");
+    let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+    plan(&load(&path, &sets)?)
+}
+
+#[test]
+fn the_papers_throughput_is_planned_without_a_download() {
+    let plan = throughput(&[]).unwrap();
+    // The base and 4, 8, … 28 replaced layers, at four contexts.
+    assert_eq!((plan.cells.len(), plan.of(crate::store::Stage::Throughput).count()), (32, 32));
+    assert!(plan.needs.is_empty());
+}
+
+#[test]
+fn what_decides_a_speed_is_in_its_key_and_weights_are_not() {
+    let keys = |sets: &[&str]| {
+        throughput(sets)
+            .unwrap()
+            .cells
+            .into_iter()
+            .map(|cell| cell.key)
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let plain = keys(&[]);
+    for set in [
+        "throughput.replaced={ all = {} }",
+        r#"models."llama-3.2-3b-instruct".source.hub.revision="0000000000000000000000000000000000000000""#,
+        r#"variants.jet.init="random""#,
+        "distil.seed=9",
+    ] {
+        assert!(keys(&[set]).is_superset(&plain), "{set}");
+    }
+    for set in ["throughput.repeats=8", "throughput.prefill-chunk=512", "throughput.new-tokens=64"] {
+        assert!(keys(&[set]).is_disjoint(&plain), "{set}");
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/throughput.toml");
+    let machine = crate::device::Machine { device: "another".to_owned(), threads: 1 };
+    let elsewhere = plan_on(&load(&path, &[]).unwrap(), &machine).unwrap();
+    assert!(elsewhere.cells.iter().all(|cell| !plain.contains(&cell.key)));
+}
+
+#[test]
+fn more_layers_than_there_are_cannot_be_replaced() {
+    let error = throughput(&["throughput.replaced={ counts = [10, 29] }"]).unwrap_err();
+    assert_eq!(error.to_string(), "`llama-3.2-3b-instruct` has 28 layers, so that 29 cannot be replaced");
+}
+
+#[test]
+fn a_shape_is_timed_and_answers_no_task() {
+    let shape = r#"models.shape={ source = { shape = "experiments/base/configs/qwen3-0.6b.json" } }"#;
+    let plan = throughput(&[shape, r#"sweep.model=["shape"]"#]).unwrap();
+    assert_eq!(plan.cells.len(), 32);
+    let error = try_quickstart(&[shape, r#"sweep.model=["mini", "shape"]"#]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`shape` is only a shape: without weights it cannot answer the task `recall`"
+    );
+}
+
+#[test]
+fn a_trajectory_is_timed_as_its_own_search_found_it() {
+    let timed = quickstart(&[
+        "throughput.contexts=[8]",
+        r#"throughput.layers={ trajectory = { task = "topic" } }"#,
+        "throughput.replaced={ counts = [2] }",
+        "search.stop={ never = {} }",
+        r#"sweep.axes."search.strategy"=[{ greedy = {} }, { uniform = {} }]"#,
+    ]);
+    let cells: Vec<_> = timed.of(crate::store::Stage::Throughput).collect();
+    // The base once, whatever the axes; three variants under two strategies.
+    assert_eq!(cells.len(), 1 + 3 * 2);
+    assert!(cells[0].inputs.is_empty() && cells[0].labels.axes.is_empty());
+    for cell in &cells[1..] {
+        let search = timed.cell(&cell.inputs["search"]).unwrap();
+        assert_eq!(search.labels, cell.labels);
+    }
+}

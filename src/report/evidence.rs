@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::manifest::Splits;
-use crate::store::Trial;
+use crate::manifest::{Splits, Stop, Strategy};
+use crate::store::{TimedRun, Trial};
 
 /// Everything that an experiment's report may say.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +27,10 @@ pub struct Evidence {
     pub bases: Vec<BaseEvidence>,
     /// The distillations that have ended.
     pub distillations: Vec<DistilEvidence>,
+    /// What was timed, on every machine that did.
+    pub timings: Vec<TimingEvidence>,
+    /// What each search cost, with all that it stands on.
+    pub costs: Vec<CostEvidence>,
     /// What each stage cost.
     pub stages: Vec<StageEvidence>,
     /// The cells that the experiment names and that are not there.
@@ -57,6 +61,14 @@ pub struct SearchEvidence {
     pub task: String,
     /// Value of each further sweep axis, by its dotted key.
     pub axes: BTreeMap<String, String>,
+    /// What the public knows the base by; none for a base that was trained here.
+    pub public_base: Option<String>,
+    /// Kind of the variant's linear block.
+    pub block: String,
+    /// How layers were chosen for replacement.
+    pub strategy: Strategy,
+    /// When the search was to stop.
+    pub stop: Stop,
     /// Number of layers of the base.
     pub num_layers: u32,
     /// Score of the base on the validation split, a fraction.
@@ -181,6 +193,58 @@ pub struct CurvePoint {
     pub losses: Vec<f64>,
 }
 
+/// What a hybrid cost, from the base to the choice of its layers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CostEvidence {
+    /// Training the base, where that was done here.
+    pub pretrain: Option<StageEvidence>,
+    /// Distilling the twins.
+    pub distil: StageEvidence,
+    /// The search; it gives the cost its name.
+    pub search: StageEvidence,
+    /// Key of the search's cell.
+    pub key: String,
+}
+
+/// How fast one base or hybrid is on one machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimingEvidence {
+    /// Name of the base model.
+    pub model: String,
+    /// Name of the linear variant; none for a base.
+    pub variant: Option<String>,
+    /// Name of the task whose search chose the layers; none where they are spread evenly.
+    pub task: Option<String>,
+    /// Value of each further sweep axis that decides it, by its dotted key.
+    pub axes: BTreeMap<String, String>,
+    /// The device that computed.
+    pub device: String,
+    /// Threads of the processor at work.
+    pub threads: u64,
+    /// Number of layers of the base.
+    pub num_layers: u32,
+    /// The replaced layers, from 0.
+    pub layers: Vec<u32>,
+    /// Tokens of the prompt.
+    pub context: u64,
+    /// Prompts side by side.
+    pub batch_size: u64,
+    /// Tokens decoded after each prompt.
+    pub new_tokens: u64,
+    /// Bytes of keys and values after the prompt.
+    pub cache_bytes: u64,
+    /// Bytes of recurrent states and of the last inputs of convolutions.
+    pub state_bytes: u64,
+    /// Processors that other processes kept at work meanwhile, where the system tells.
+    pub others: Option<f64>,
+    /// What each run took.
+    pub runs: Vec<TimedRun>,
+    /// What each run of the base took at the same context and batch size on this machine; none where it is missing.
+    pub base: Option<Vec<TimedRun>>,
+    /// Key of the cell.
+    pub key: String,
+}
+
 /// What one cell of one stage cost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StageEvidence {
@@ -196,6 +260,8 @@ pub struct StageEvidence {
     pub axes: BTreeMap<String, String>,
     /// Wall-clock time in seconds.
     pub seconds: f64,
+    /// Energy of the device meanwhile, in joules, where it tells.
+    pub joules: Option<f64>,
     /// Number of tokens that went through the model.
     pub tokens: u64,
     /// Number of times a hybrid was scored.

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::evidence::{
-    ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence, MissingCell, Round,
-    SearchEvidence, StageEvidence, TestEvidence,
+    ChosenEvidence, CostEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence,
+    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
+use crate::manifest::{Stop, Strategy};
 use crate::seed::Seed;
-use crate::store::{Bounds, Trial};
+use crate::store::{Bounds, TimedRun, Trial};
 
 const MODEL: &str = "tiny-8";
 const VARIANTS: [&str; 3] = ["gla", "gdn", "jet"];
@@ -50,6 +51,8 @@ pub(super) fn sized(num_variants: usize, num_tasks: usize, num_layers: u32) -> E
         bases: Vec::new(),
         searches: pairs.clone().map(|(variant, task)| search(variant, task, num_layers)).collect(),
         distillations: variants.iter().map(|variant| distillation(variant, num_layers)).collect(),
+        timings: variants.iter().flat_map(|variant| timings(variant, num_layers)).collect(),
+        costs: pairs.clone().map(|(variant, task)| cost(variant, task)).collect(),
         stages: pairs.map(|(variant, task)| stage(variant, task)).collect(),
         missing: vec![MissingCell {
             model: MODEL.to_owned(),
@@ -59,6 +62,37 @@ pub(super) fn sized(num_variants: usize, num_tasks: usize, num_layers: u32) -> E
             why: "never run".to_owned(),
         }],
     }
+}
+
+/// All variants on four tasks, of a model that the public knows as `base`.
+pub(super) fn of_paper(base: &str) -> Evidence {
+    let mut evidence = sized(3, 4, 28);
+    evidence.searches.iter_mut().for_each(|search| search.public_base = Some(base.to_owned()));
+    evidence
+}
+
+/// Answers of which the first `num_correct` are right.
+pub(super) fn answers(num_correct: usize, num_items: usize) -> TestEvidence {
+    let item = |index: usize| ItemEvidence {
+        id: format!("item-{index:04}"),
+        label: 0,
+        choice: u32::from(index >= num_correct),
+        log_likelihoods: vec![-1.0, -2.0],
+    };
+    TestEvidence { cell: "score".to_owned(), num_truncated: 0, items: (0..num_items).map(item).collect() }
+}
+
+/// Rounds of a greedy search that replaced these layers in this order, all accepted.
+pub(super) fn rounds(order: &[u32]) -> Vec<Round> {
+    let round = |index: usize| Round {
+        round: index as u32 + 1,
+        layer: Some(order[index]),
+        layers: order[..=index].to_vec(),
+        score: 0.5,
+        num_replaced: index as u32 + 1,
+        accepted: true,
+    };
+    (0..order.len()).map(round).collect()
 }
 
 /// The same evidence with every list in another order.
@@ -77,6 +111,8 @@ pub(super) fn shuffled(mut evidence: Evidence) -> Evidence {
     }
     evidence.searches.reverse();
     evidence.distillations.reverse();
+    evidence.timings.reverse();
+    evidence.costs.reverse();
     evidence.stages.reverse();
     evidence.missing.reverse();
     evidence
@@ -161,6 +197,10 @@ fn search(variant: &str, task: &str, num_layers: u32) -> SearchEvidence {
         variant: variant.to_owned(),
         task: task.to_owned(),
         axes: BTreeMap::new(),
+        public_base: Some(MODEL.to_owned()),
+        block: variant.to_owned(),
+        strategy: Strategy::Greedy {},
+        stop: Stop::MaxRelativeDrop(0.05),
         num_layers,
         base_validation,
         validation_items: VALIDATION_ITEMS as u32,
@@ -237,6 +277,51 @@ fn distillation(variant: &str, num_layers: u32) -> DistilEvidence {
     }
 }
 
+/// A base, which belongs to the first variant, and hybrids of a variant, at two contexts.
+fn timings(variant: &str, num_layers: u32) -> Vec<TimingEvidence> {
+    let runs = |speedup: f64| {
+        [1.0, 1.1, 1.2].map(|decode| TimedRun { prefill: 0.5 * decode, decode: decode / speedup }).to_vec()
+    };
+    let timing = |context: u64, num_replaced: u32| TimingEvidence {
+        model: MODEL.to_owned(),
+        variant: (num_replaced > 0).then(|| variant.to_owned()),
+        task: None,
+        axes: BTreeMap::new(),
+        device: "cpu".to_owned(),
+        threads: 2,
+        num_layers,
+        layers: (0..num_replaced).collect(),
+        context,
+        batch_size: 2,
+        new_tokens: 16,
+        cache_bytes: context * u64::from(num_layers - num_replaced),
+        state_bytes: u64::from(num_replaced),
+        others: Some(if context == 512 { 0.02 } else { 1.25 }),
+        runs: runs(1.0 + f64::from(num_replaced) * context as f64 / 5120.0),
+        base: Some(runs(1.0)),
+        key: format!("throughput-{variant}-{context}-{num_replaced}"),
+    };
+    let first = u32::from(variant != VARIANTS[0]);
+    let counts = (first..=num_layers).filter(|count| count.is_multiple_of(4) || *count == num_layers);
+    counts.flat_map(|count| [512, 2048].map(|context| timing(context, count))).collect()
+}
+
+/// Two hours of distillation on another device than half an hour of search.
+fn cost(variant: &str, task: &str) -> CostEvidence {
+    let distil = StageEvidence {
+        stage: "distil".to_owned(),
+        task: None,
+        seconds: 7200.0,
+        joules: Some(7.2e6),
+        tokens: 7_200_000,
+        evaluations: 0,
+        device: "cuda".to_owned(),
+        ..stage(variant, task)
+    };
+    let search = StageEvidence { seconds: 1800.0, ..stage(variant, task) };
+    CostEvidence { pretrain: None, distil, search, key: format!("search-{variant}-{task}") }
+}
+
 fn stage(variant: &str, task: &str) -> StageEvidence {
     StageEvidence {
         stage: "search".to_owned(),
@@ -245,6 +330,7 @@ fn stage(variant: &str, task: &str) -> StageEvidence {
         task: Some(task.to_owned()),
         axes: BTreeMap::new(),
         seconds: 12.5,
+        joules: None,
         tokens: 300_000,
         evaluations: 36,
         device: "cpu".to_owned(),

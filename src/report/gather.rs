@@ -1,14 +1,16 @@
 //! From records to evidence: reads what the plan names, runs nothing.
 
+use std::collections::BTreeMap;
+
 use super::evidence::{
-    BaseEvidence, ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence,
-    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence,
+    BaseEvidence, ChosenEvidence, CostEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence,
+    ItemEvidence, MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
 use crate::error::Result;
-use crate::plan::{Cell, Plan, Work};
+use crate::plan::{Cell, Labels, Plan, Timing, Work};
 use crate::store::{
-    Chosen, DistilResult, Found, Key, PretrainResult, Provenance, Record, ScoreResult, SearchResult, Stage,
-    Store,
+    Chosen, DistilResult, Found, Key, Outline, PretrainResult, Provenance, Record, ScoreResult, SearchResult,
+    Stage, Store, ThroughputResult, TimedRun,
 };
 
 /// What the store knows of `plan`; `command` is what makes the missing cells.
@@ -21,15 +23,23 @@ pub fn gather(plan: &Plan, store: &Store, command: &str) -> Result<Evidence> {
         confidence: plan.confidence,
         ..Evidence::default()
     };
+    let known = match plan.of(Stage::Throughput).next() {
+        Some(_) => store.outlines(Stage::Throughput)?,
+        None => Vec::new(),
+    };
+    let mut spent: BTreeMap<Key, StageEvidence> = BTreeMap::new();
     for cell in &plan.cells {
         let whole = match cell.stage {
             Stage::Pretrain => read(store, cell, |record: &Record<PretrainResult>, result| {
                 let stage = stage(cell, record, result.tokens, 0);
+                spent.insert(cell.key, stage.clone());
                 evidence.stages.push(stage);
                 Ok(None)
             })?,
             Stage::Distil => read(store, cell, |record: &Record<DistilResult>, result| {
-                evidence.stages.push(stage(cell, record, result.tokens, 0));
+                let stage = stage(cell, record, result.tokens, 0);
+                spent.insert(cell.key, stage.clone());
+                evidence.stages.push(stage);
                 evidence.distillations.push(distillation(cell, result));
                 Ok(None)
             })?,
@@ -39,12 +49,15 @@ pub fn gather(plan: &Plan, store: &Store, command: &str) -> Result<Evidence> {
                 Ok(None)
             })?,
             Stage::Search => read(store, cell, |record: &Record<SearchResult>, result| {
-                evidence.stages.push(stage(cell, record, result.tokens, result.evaluations));
-                let found = search(store, cell, result)?;
+                let stage = stage(cell, record, result.tokens, result.evaluations);
+                evidence.costs.extend(cost(cell, &stage, &spent));
+                evidence.stages.push(stage);
+                let found = search(plan, store, cell, result)?;
                 let why = found.is_none().then(|| "the score of its base or hybrids is missing".to_owned());
                 evidence.searches.extend(found);
                 Ok(why)
             })?,
+            Stage::Throughput => timings(store, cell, &known, &mut evidence)?,
         };
         evidence.missing.extend(whole.map(|why| missing(cell, why)));
     }
@@ -68,6 +81,56 @@ fn read<T: serde::de::DeserializeOwned>(
     }
 }
 
+/// Adds what is known of a cell that times, on every machine; why it is missing, if none has timed it.
+fn timings(store: &Store, cell: &Cell, known: &[Outline], evidence: &mut Evidence) -> Result<Option<String>> {
+    let Work::Throughput(work) = &cell.work else { return Ok(None) };
+    let (mut found, mut why) = (Vec::new(), Vec::new());
+    for work in work.everywhere(known) {
+        let base = Cell::throughput(work.of_base(), Labels::default())?;
+        let base = match store.find::<ThroughputResult>(Stage::Throughput, &base.key)? {
+            Found::Done(record) => record.result().map(|result| result.runs.clone()),
+            _ => None,
+        };
+        let cell = Cell::throughput(work.clone(), cell.labels.clone())?;
+        why.extend(read(store, &cell, |record: &Record<ThroughputResult>, result| {
+            evidence.stages.push(stage(&cell, record, work.num_tokens(), 0));
+            found.push(timing(&cell, &work, result, base));
+            Ok(None)
+        })?);
+    }
+    let why = if found.is_empty() { why.into_iter().next() } else { None };
+    evidence.timings.extend(found);
+    Ok(why)
+}
+
+fn timing(
+    cell: &Cell,
+    work: &Timing,
+    result: &ThroughputResult,
+    base: Option<Vec<TimedRun>>,
+) -> TimingEvidence {
+    let labels = &cell.labels;
+    TimingEvidence {
+        model: labels.model.clone(),
+        variant: labels.variant.clone(),
+        task: labels.task.clone(),
+        axes: labels.axes.clone(),
+        device: work.machine.device.clone(),
+        threads: work.machine.threads as u64,
+        num_layers: work.shape.num_layers as u32,
+        layers: result.layers.clone(),
+        context: work.context as u64,
+        batch_size: work.batch_size as u64,
+        new_tokens: work.recipe.new_tokens as u64,
+        cache_bytes: result.cache_bytes,
+        state_bytes: result.state_bytes,
+        others: result.others,
+        runs: result.runs.clone(),
+        base,
+        key: cell.key.to_string(),
+    }
+}
+
 fn missing(cell: &Cell, why: String) -> MissingCell {
     let labels = &cell.labels;
     MissingCell {
@@ -88,6 +151,7 @@ fn stage<T>(cell: &Cell, record: &Record<T>, tokens: u64, evaluations: u64) -> S
         task: labels.task.clone(),
         axes: labels.axes.clone(),
         seconds: record.seconds,
+        joules: record.joules,
         tokens,
         evaluations,
         device: provenance.device.clone(),
@@ -97,6 +161,13 @@ fn stage<T>(cell: &Cell, record: &Record<T>, tokens: u64, evaluations: u64) -> S
         peak_memory_bytes: provenance.peak_memory_bytes,
         key: cell.key.to_string(),
     }
+}
+
+/// What a search cost with all that it stands on, of which `spent` tells by cell; none where the twins' cost is missing.
+fn cost(cell: &Cell, search: &StageEvidence, spent: &BTreeMap<Key, StageEvidence>) -> Option<CostEvidence> {
+    let of = |role: &str| cell.inputs.get(role).and_then(|key| spent.get(key)).cloned();
+    let (distil, search) = (of("twins")?, search.clone());
+    Some(CostEvidence { pretrain: of("base"), distil, search, key: cell.key.to_string() })
 }
 
 /// `dtr 0.1.0 (revision 1a2b3c4, cuda)`.
@@ -153,7 +224,8 @@ fn distillation(cell: &Cell, result: &DistilResult) -> DistilEvidence {
 }
 
 /// A search with the answers of its three systems; none when one of those is missing.
-fn search(store: &Store, cell: &Cell, result: &SearchResult) -> Result<Option<SearchEvidence>> {
+fn search(plan: &Plan, store: &Store, cell: &Cell, result: &SearchResult) -> Result<Option<SearchEvidence>> {
+    let Work::Search(work) = &cell.work else { unreachable!("a search's cell has a search's work") };
     let answers = |key: &Key| -> Result<Option<TestEvidence>> {
         let Found::Done(record) = store.find::<ScoreResult>(Stage::Score, key)? else { return Ok(None) };
         let Some(result) = record.result() else { return Ok(None) };
@@ -171,18 +243,23 @@ fn search(store: &Store, cell: &Cell, result: &SearchResult) -> Result<Option<Se
         test,
     };
     let labels = &cell.labels;
+    let block = match plan.cell(&work.twins).map(|cell| &cell.work) {
+        Some(Work::Distil(work)) => work.variant.block.name(),
+        _ => unreachable!("a plan has the cell of a search's twins"),
+    };
     let found = SearchEvidence {
         model: labels.model.clone(),
         variant: labels.variant.clone().unwrap_or_default(),
         task: labels.task.clone().unwrap_or_default(),
         axes: labels.axes.clone(),
+        public_base: work.base.public_name(&labels.model).map(str::to_owned),
+        block: block.to_owned(),
+        strategy: work.strategy.clone(),
+        stop: work.stop.clone(),
         num_layers: result.num_layers,
         base_validation: result.base,
         validation_items: result.validation_items,
-        shared_split: match &cell.work {
-            Work::Search(work) => work.task.shared_split(),
-            _ => None,
-        },
+        shared_split: work.task.shared_split(),
         threshold: result.threshold,
         trials: result.trials.clone(),
         rounds: result.rounds.iter().map(round).collect(),

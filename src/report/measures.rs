@@ -38,6 +38,18 @@ impl SearchEvidence {
         }
         since
     }
+
+    /// Accepted rounds of which another candidate's score may equal the winner's, so that a rule of order chose.
+    ///
+    /// Only strategies that score several candidates in a round have such rounds.
+    pub fn num_tied_rounds(&self) -> u32 {
+        let is_tied = |round: &&Round| {
+            let of_round = self.trials.iter().filter(|trial| trial.round == round.round);
+            // The winner is one of them.
+            of_round.filter(|trial| trial.bounds.at_most >= round.score).count() > 1
+        };
+        self.rounds.iter().filter(|round| round.accepted).filter(is_tied).count() as u32
+    }
 }
 
 impl DistilEvidence {
@@ -102,6 +114,7 @@ impl ItemEvidence {
 mod tests {
     use crate::report::evidence::Round;
     use crate::report::fixture;
+    use crate::store::{Bounds, Trial};
 
     #[test]
     fn a_layer_counts_from_the_round_after_which_it_stayed() {
@@ -122,6 +135,26 @@ mod tests {
         ];
         let rounds: Vec<(u32, u32)> = search.rounds_by_layer().into_iter().collect();
         assert_eq!(rounds, [(1, 3), (4, 3), (6, 2)]);
+    }
+
+    #[test]
+    fn a_round_is_tied_where_another_candidate_may_score_the_same() {
+        let mut search = fixture::evidence().searches.remove(0);
+        search.rounds = fixture::rounds(&[3, 1, 2]);
+        let trial = |(round, layer, at_least, at_most)| Trial {
+            round,
+            layer: Some(layer),
+            layers: vec![layer],
+            bounds: Bounds { at_least, at_most },
+        };
+        // All rounds are won with 0.5: the first clearly, the second tied, the third over one that was dropped at
+        // bounds that reach as high.
+        let trials =
+            [(1, 3, 0.5, 0.5), (1, 1, 0.1, 0.4), (2, 1, 0.5, 0.5), (2, 2, 0.5, 0.5), (3, 2, 0.5, 0.5)];
+        search.trials = trials.into_iter().chain([(3, 4, 0.2, 0.5)]).map(trial).collect();
+        assert_eq!(search.num_tied_rounds(), 2);
+        search.rounds[2].accepted = false;
+        assert_eq!(search.num_tied_rounds(), 1);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! gives the same bytes, whatever the order of its lists.
 
 mod columns;
+mod cost;
+mod counterpart;
 mod document;
 mod evidence;
 mod figures;
@@ -14,18 +16,23 @@ mod measures;
 mod page;
 mod paired;
 mod place;
+pub mod published;
 mod rows;
 mod schema;
+mod speed;
 mod tables;
 mod text;
 
 use std::path::{Path, PathBuf};
 
-pub use columns::{BaseRow, DistillationRow, ItemRow, TABLES, Table1Row, Table2Row, TrajectoryRow, TrialRow};
+pub use columns::{
+    AgreementRow, BaseRow, CostRow, DistillationRow, ItemRow, PublishedRow, TABLES, Table1Row, Table2Row,
+    ThroughputRow, TrajectoryRow, TrialRow,
+};
 pub use document::{columns_json, columns_markdown};
 pub use evidence::{
-    BaseEvidence, ChosenEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence,
-    MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence,
+    BaseEvidence, ChosenEvidence, CostEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence,
+    ItemEvidence, MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
 pub use gather::gather;
 pub use measures::axes_text;
@@ -36,7 +43,8 @@ use crate::error::Result;
 
 /// Writes every table and figure, and the page that shows them; returns the files, tables first.
 pub fn write(evidence: &Evidence, tables_dir: &Path, figures_dir: &Path) -> Result<Vec<PathBuf>> {
-    let (tables, figures) = (tables::lay_out(evidence)?, figures::draw(evidence)?);
+    let agreements = rows::agreement(evidence);
+    let (tables, figures) = (tables::lay_out(evidence, &agreements)?, figures::draw(evidence, &agreements)?);
     let mut paths = tables::write(&tables, tables_dir)?;
     paths.extend(figures::write(&figures, figures_dir)?);
     paths.push(page::write(evidence, &tables, &figures, tables_dir)?);

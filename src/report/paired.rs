@@ -3,24 +3,53 @@
 use std::collections::BTreeMap;
 
 use super::evidence::TestEvidence;
-use crate::stats::mcnemar_exact;
+use crate::seed::Seed;
+use crate::stats::{mcnemar_exact, paired_bootstrap};
 
 /// Under this p-value a difference is counted as one.
 pub(super) const SIGNIFICANCE: f64 = 0.05;
 
-/// The exact McNemar p-value that two systems are equally good, on the items that both answered.
-pub(super) fn p_value(first: &TestEvidence, second: &TestEvidence) -> f64 {
-    let answers: BTreeMap<&str, bool> =
-        second.items.iter().map(|item| (item.id.as_str(), item.is_correct())).collect();
-    let (mut only_first, mut only_second) = (0, 0);
-    for item in &first.items {
-        match (item.is_correct(), answers.get(item.id.as_str())) {
-            (true, Some(false)) => only_first += 1,
-            (false, Some(true)) => only_second += 1,
-            _ => {}
+/// What two systems made of the items that both answered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Pairing {
+    /// Items that the first alone answered right.
+    only_first: u64,
+    /// Items that the second alone answered right.
+    only_second: u64,
+    num_items: u64,
+}
+
+impl Pairing {
+    /// Pairs the answers of two systems by item.
+    pub(super) fn of(first: &TestEvidence, second: &TestEvidence) -> Self {
+        let answers: BTreeMap<&str, bool> =
+            second.items.iter().map(|item| (item.id.as_str(), item.is_correct())).collect();
+        let mut pairing = Self { only_first: 0, only_second: 0, num_items: 0 };
+        for item in &first.items {
+            let Some(second) = answers.get(item.id.as_str()) else { continue };
+            pairing.num_items += 1;
+            pairing.only_first += u64::from(item.is_correct() && !second);
+            pairing.only_second += u64::from(!item.is_correct() && *second);
         }
+        pairing
     }
-    mcnemar_exact(only_first, only_second)
+
+    /// The exact McNemar p-value that the systems are equally good.
+    pub(super) fn p_value(&self) -> f64 {
+        mcnemar_exact(self.only_first, self.only_second)
+    }
+
+    /// The second's score minus the first's, in points; 0 of no items.
+    pub(super) fn difference(&self) -> f64 {
+        100.0 * (self.only_second as f64 - self.only_first as f64) / self.num_items.max(1) as f64
+    }
+
+    /// The paired bootstrap interval of the difference, in points.
+    pub(super) fn interval(&self, confidence: f64, seed: Seed) -> (f64, f64) {
+        let (low, high) =
+            paired_bootstrap(self.only_first, self.only_second, self.num_items, confidence, seed);
+        (100.0 * low, 100.0 * high)
+    }
 }
 
 #[cfg(test)]
@@ -42,8 +71,9 @@ mod tests {
     fn only_items_on_which_the_systems_differ_count() {
         let first = answers(&[("a", true), ("b", true), ("c", false), ("d", false), ("e", false)]);
         let second = answers(&[("e", true), ("d", true), ("c", true), ("b", true), ("a", true)]);
-        for p in [p_value(&first, &second), p_value(&second, &first)] {
-            assert!((p - 0.25).abs() < 1e-12, "{p}");
+        for pairing in [Pairing::of(&first, &second), Pairing::of(&second, &first)] {
+            assert!((pairing.p_value() - 0.25).abs() < 1e-12, "{pairing:?}");
+            assert!((pairing.difference().abs() - 60.0).abs() < 1e-12, "{pairing:?}");
         }
     }
 
@@ -51,6 +81,7 @@ mod tests {
     fn an_item_that_one_system_lacks_is_left_out() {
         let first = answers(&[("a", true), ("b", false)]);
         let second = answers(&[("a", true), ("c", true)]);
-        assert_eq!(p_value(&first, &second), 1.0);
+        let pairing = Pairing::of(&first, &second);
+        assert_eq!((pairing.p_value(), pairing.difference(), pairing.num_items), (1.0, 0.0, 1));
     }
 }

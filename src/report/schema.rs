@@ -1,6 +1,6 @@
 //! How a table is declared: a struct whose fields are its columns and whose doc comments document both.
 //!
-//! Everything said about a column is said once, in `columns.rs`; the DataFrame, the metadata of its file
+//! Everything said about a column is said once, in `columns/`; the DataFrame, the metadata of its file
 //! and the written documentation are drawn from there. Knows nothing of what the tables hold.
 
 use polars::prelude::*;
@@ -155,9 +155,6 @@ macro_rules! tables {
                 }
             }
         )+
-
-        /// Every table, in the order in which they are documented.
-        pub const TABLES: &[TableSpec] = &[$( <$row as Row>::TABLE ),+];
     };
 }
 

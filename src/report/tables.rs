@@ -9,11 +9,14 @@ use polars::prelude::{
     DataFrame, KeyValueMetadata, ParquetCompression, ParquetWriter, PolarsResult, StatisticsOptions,
 };
 
+use super::columns::AgreementRow;
+use super::cost;
 use super::document::columns_of;
 use super::evidence::Evidence;
 use super::place::place;
 use super::rows;
 use super::schema::{Row, TableSpec};
+use super::speed;
 use crate::error::{Error, Result};
 
 /// A table with its rows.
@@ -36,16 +39,21 @@ impl Table {
     }
 }
 
-/// Every table, also one without rows.
-pub(super) fn lay_out(evidence: &Evidence) -> Result<Vec<Table>> {
+/// Every table, also one without rows. The rows of `agreement` come ready: the figure is made of them too, and chance
+/// takes a while.
+pub(super) fn lay_out(evidence: &Evidence, agreements: &[AgreementRow]) -> Result<Vec<Table>> {
     Ok(vec![
         Table::of(&rows::table1(evidence))?,
+        Table::of(&rows::published(evidence))?,
         Table::of(&rows::bases(evidence))?,
         Table::of(&rows::table2(evidence))?,
+        Table::of(&cost::cost(evidence))?,
         Table::of(&rows::trajectories(evidence))?,
+        Table::of(agreements)?,
         Table::of(&rows::trials(evidence))?,
         Table::of(&rows::items(evidence))?,
         Table::of(&rows::distillation(evidence))?,
+        Table::of(&speed::throughput(evidence))?,
     ])
 }
 
@@ -94,8 +102,8 @@ mod tests {
     use crate::report::columns::TABLES;
     use crate::report::fixture;
 
-    fn write(evidence: &Evidence, folder: &Path) -> Result<Vec<PathBuf>> {
-        super::write(&lay_out(evidence)?, folder)
+    fn write_all(evidence: &Evidence, folder: &Path) -> Vec<PathBuf> {
+        write(&lay_out(evidence, &rows::agreement(evidence)).unwrap(), folder).unwrap()
     }
 
     fn read(path: &Path) -> DataFrame {
@@ -111,20 +119,23 @@ mod tests {
     fn every_table_reads_back_as_it_was() {
         let evidence = fixture::evidence();
         let folder = tempfile::tempdir().unwrap();
-        write(&evidence, folder.path()).unwrap();
+        write_all(&evidence, folder.path());
         check_reads_back(folder.path(), &rows::table1(&evidence));
         check_reads_back(folder.path(), &rows::table2(&evidence));
+        check_reads_back(folder.path(), &cost::cost(&evidence));
         check_reads_back(folder.path(), &rows::trajectories(&evidence));
+        check_reads_back(folder.path(), &rows::agreement(&evidence));
         check_reads_back(folder.path(), &rows::trials(&evidence));
         check_reads_back(folder.path(), &rows::items(&evidence));
         check_reads_back(folder.path(), &rows::distillation(&evidence));
+        check_reads_back(folder.path(), &speed::throughput(&evidence));
     }
 
     #[test]
     fn files_hold_the_declared_columns_in_their_order_and_types() {
         for evidence in [fixture::evidence(), Evidence::default()] {
             let folder = tempfile::tempdir().unwrap();
-            let paths = write(&evidence, folder.path()).unwrap();
+            let paths = write_all(&evidence, folder.path());
             assert_eq!(paths.len(), TABLES.len());
             for (path, table) in paths.iter().zip(TABLES) {
                 let frame = read(path);
@@ -142,8 +153,8 @@ mod tests {
     fn bytes_do_not_depend_on_the_order_of_cells() {
         let evidence = fixture::evidence();
         let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let paths = write(&evidence, first.path()).unwrap();
-        write(&fixture::shuffled(evidence), second.path()).unwrap();
+        let paths = write_all(&evidence, first.path());
+        write_all(&fixture::shuffled(evidence), second.path());
         for path in paths {
             let name = path.file_name().unwrap();
             assert_eq!(fs::read(&path).unwrap(), fs::read(second.path().join(name)).unwrap(), "{name:?}");
@@ -153,7 +164,7 @@ mod tests {
     #[test]
     fn a_file_documents_its_columns() {
         let folder = tempfile::tempdir().unwrap();
-        let paths = write(&fixture::evidence(), folder.path()).unwrap();
+        let paths = write_all(&fixture::evidence(), folder.path());
         let mut reader = ParquetReader::new(File::open(&paths[0]).unwrap());
         let metadata = reader.get_metadata().unwrap().clone();
         let pairs = metadata.key_value_metadata().clone().unwrap();

@@ -8,6 +8,8 @@ use super::bases::Bases;
 use super::fetch::Digests;
 use super::perform;
 use super::progress::Progress;
+use super::timing;
+use crate::device::{Machine, Meter};
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Cell, Distillation, Plan, Work};
 use crate::store::{Found, Key, Stage, Store};
@@ -20,10 +22,10 @@ pub struct Context<'a> {
     pub progress: &'a Progress,
     /// The device that computes.
     pub device: Device,
-    /// The device in words, for records.
-    pub device_name: String,
-    /// Threads of the processor at work.
-    pub threads: usize,
+    /// The device in words and the threads beside it, for records.
+    pub machine: Machine,
+    /// What tells how much energy the device takes.
+    pub meter: Meter,
     /// What was fetched from the hub for this run, for records.
     pub hub_files: Digests,
 }
@@ -67,6 +69,15 @@ pub fn run(plan: &Plan, context: &Context<'_>) -> Result<Summary> {
     for cell in plan.of(Stage::Search) {
         conduct(context, &mut summary, &[cell], |context| vec![perform_one(context, &mut bases, cell)])?;
     }
+    // Last and one by one, so that nothing of this run disturbs what is timed, and no base has to have room beside it.
+    drop(bases);
+    let mut models = timing::Models::default();
+    for cell in plan.of(Stage::Throughput) {
+        let Work::Throughput(work) = &cell.work else { continue };
+        conduct(context, &mut summary, &[cell], |context| {
+            vec![timing::throughput(context, &mut models, cell, work)]
+        })?;
+    }
     context.progress.finish();
     let counted = summary.done + summary.failed.len();
     summary.remembered = plan.cells.len() - counted;
@@ -79,6 +90,7 @@ fn perform_one(context: &Context<'_>, bases: &mut Bases<'_>, cell: &Cell) -> Res
         Work::Score(work) => perform::score_base(context, bases, cell, work).map(drop),
         Work::Search(work) => perform::search(context, bases, cell, work),
         Work::Distil(work) => perform::distil(context, bases, &[(cell, work)]).remove(0),
+        Work::Throughput(_) => unreachable!("what is timed has models of its own"),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -136,13 +135,13 @@ impl Hunt<'_> {
         question: &Question<'_>,
         cell: &Cell,
     ) -> Result<Verdict> {
-        let start = Instant::now();
+        let watch = self.context.meter.watch();
         let verdict = scorer.score_unless(hopeless, question.incumbent, question.mask)?;
         match &verdict {
             Verdict::Scored(result) => {
                 if let Claimed::Ours(claim) = claim::<ScoreResult>(self.context, cell)? {
-                    let seconds = start.elapsed().as_secs_f64();
-                    conclude(self.context, cell, &claim, seconds, &[], Ok(result.clone()))?;
+                    let spent = watch.spent();
+                    conclude(self.context, cell, &claim, spent, &[], Ok(result.clone()))?;
                 }
             }
             Verdict::Dropped(bounds, tokens) => self.dropped.add(question.mask, *bounds, *tokens)?,

@@ -8,6 +8,7 @@ mod hunt;
 mod perform;
 mod progress;
 mod stop;
+mod timing;
 
 pub use bases::{base_directory, twins_file};
 pub use conductor::{Context, Summary, is_done, run};

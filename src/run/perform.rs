@@ -1,7 +1,5 @@
 //! How each kind of cell is done: claim it, look once more, work, write its record.
 
-use std::time::Instant;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -9,6 +7,7 @@ use super::bases::{Bases, TWINS};
 use super::conductor::Context;
 use super::hunt::find_hybrid;
 use crate::data::world_tokenizer;
+use crate::device::Spent;
 use crate::distil::{self, Pupil};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Mask, Tokenizer, export};
@@ -53,7 +52,7 @@ pub fn conclude<T: Serialize + DeserializeOwned>(
     context: &Context<'_>,
     cell: &Cell,
     claim: &Claim,
-    seconds: f64,
+    spent: Spent,
     artifacts: &[&str],
     outcome: Result<T>,
 ) -> Result<T> {
@@ -66,10 +65,11 @@ pub fn conclude<T: Serialize + DeserializeOwned>(
         spec: cell.spec.clone(),
         inputs: cell.inputs.clone(),
         artifacts,
-        seconds,
+        seconds: spent.seconds,
+        joules: spent.joules,
         provenance: Provenance {
             hub_files: context.hub_files.clone(),
-            ..Provenance::here(context.device_name.clone(), context.threads)
+            ..Provenance::here(context.machine.device.clone(), context.machine.threads)
         },
         outcome,
     };
@@ -82,9 +82,9 @@ pub fn conclude<T: Serialize + DeserializeOwned>(
 /// Trains a base.
 pub fn pretrain(context: &Context<'_>, cell: &Cell, work: &Pretraining) -> Result<()> {
     let Claimed::Ours(claim) = claim::<crate::store::PretrainResult>(context, cell)? else { return Ok(()) };
-    let start = Instant::now();
+    let watch = context.meter.watch();
     let outcome = train(context, cell, work, &claim);
-    conclude(context, cell, &claim, start.elapsed().as_secs_f64(), &BASE_FILES, outcome).map(drop)
+    conclude(context, cell, &claim, watch.spent(), &BASE_FILES, outcome).map(drop)
 }
 
 fn train(
@@ -152,13 +152,20 @@ fn distil_group(
     let task = context.progress.task(&name, total, "tokens");
     let (source, extent) = (&first.corpus.source, distil::extent(&first.recipe));
     let sequences = Sequences::new(source, &base.tokenizer, extent, first.recipe.seed, &task)?;
+    let is_whole = pupils.iter().all(|pupil| pupil.steps() == 0);
+    let watch = context.meter.watch();
     distil::distil(&base.decoder, &mut pupils, &first.recipe, &sequences, &task)?;
+    // Pupils add up seconds from process to process, and nobody adds up joules.
+    let joules = watch.spent().joules.filter(|_| is_whole);
+    let seconds: f64 = pupils.iter().map(Pupil::seconds).sum();
     Ok(ours
         .iter()
         .zip(&mut pupils)
         .map(|((cell, _, claim), pupil)| {
             let outcome = graduate(pupil, claim);
-            conclude(context, cell, claim, pupil.seconds(), &[TWINS], outcome).map(drop)
+            let share = pupil.seconds() / seconds.max(f64::MIN_POSITIVE);
+            let spent = Spent { seconds: pupil.seconds(), joules: joules.map(|joules| share * joules) };
+            conclude(context, cell, claim, spent, &[TWINS], outcome).map(drop)
         })
         .collect())
 }
@@ -193,9 +200,9 @@ pub fn score(
         Claimed::Done(result) => return Ok(result),
         Claimed::Ours(claim) => claim,
     };
-    let start = Instant::now();
+    let watch = context.meter.watch();
     let outcome = evaluate();
-    conclude(context, cell, &claim, start.elapsed().as_secs_f64(), &[], outcome)
+    conclude(context, cell, &claim, watch.spent(), &[], outcome)
 }
 
 /// Scores a base by itself.
@@ -215,7 +222,7 @@ pub fn score_base(
 /// Searches a hybrid for a task, then judges base, best and opt on the test split.
 pub fn search(context: &Context<'_>, bases: &mut Bases<'_>, cell: &Cell, work: &Searching) -> Result<()> {
     let Claimed::Ours(claim) = claim::<SearchResult>(context, cell)? else { return Ok(()) };
-    let start = Instant::now();
+    let watch = context.meter.watch();
     let outcome = find_hybrid(context, bases, cell, work, &claim);
-    conclude(context, cell, &claim, start.elapsed().as_secs_f64(), &[], outcome).map(drop)
+    conclude(context, cell, &claim, watch.spent(), &[], outcome).map(drop)
 }

@@ -25,6 +25,8 @@ pub struct Draft<T> {
     pub artifacts: Vec<String>,
     /// Seconds of work, over all the processes that took part.
     pub seconds: f64,
+    /// Joules that the device took meanwhile, where it tells.
+    pub joules: Option<f64>,
     /// Which program and machine did it.
     pub provenance: Provenance,
     /// How it ended.
@@ -40,7 +42,7 @@ impl<T: Serialize> Draft<T> {
         artifacts: BTreeMap<String, Artifact>,
     ) -> Result<Record<T>> {
         ensure_finite(&self.outcome)?;
-        ensure_finite(&self.seconds)?;
+        ensure_finite(&(self.seconds, self.joules))?;
         Ok(Record {
             format: FORMAT,
             stage,
@@ -50,6 +52,7 @@ impl<T: Serialize> Draft<T> {
             inputs: self.inputs,
             artifacts,
             seconds: self.seconds,
+            joules: self.joules,
             finished: now(),
             provenance: self.provenance,
             outcome: self.outcome,

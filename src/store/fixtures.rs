@@ -25,7 +25,7 @@ pub fn key(name: &str) -> Key {
 pub fn draft<T>(name: &str, outcome: Outcome<T>) -> Draft<T> {
     let provenance = Provenance::here("cpu", 1);
     let (artifacts, inputs) = (Vec::new(), BTreeMap::new());
-    Draft { spec: spec(name), inputs, artifacts, seconds: 1.5, provenance, outcome }
+    Draft { spec: spec(name), inputs, artifacts, seconds: 1.5, joules: Some(0.25), provenance, outcome }
 }
 
 impl<T> Draft<T> {
@@ -45,6 +45,7 @@ pub fn record<T>(outcome: Outcome<T>) -> Record<T> {
         inputs: BTreeMap::from([("base".to_owned(), key("base"))]),
         artifacts: BTreeMap::new(),
         seconds: 1.5,
+        joules: Some(0.25),
         finished: "2026-01-31T12:00:00Z".to_owned(),
         provenance: Provenance::here("cpu", 1),
         outcome,

@@ -30,7 +30,7 @@ pub use prune::Leftover;
 pub use record::{Artifact, FORMAT, Outcome, Record};
 pub use result::{
     Bounds, Chosen, DistilResult, ItemScore, LayerCurvePoint, LayerLoss, LossPoint, PretrainResult, Round,
-    ScoreResult, SearchResult, TestScore, Trial,
+    ScoreResult, SearchResult, TestScore, ThroughputResult, TimedRun, Trial,
 };
 pub use shelf::{Found, Store};
 pub use stage::Stage;

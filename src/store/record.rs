@@ -39,6 +39,10 @@ pub struct Record<T> {
     pub artifacts: BTreeMap<String, Artifact>,
     /// Seconds of work, over all the processes that took part.
     pub seconds: f64,
+    /// Joules that the device took meanwhile, with whatever else ran on it; none where it does not tell, or where another
+    /// process did a part of a work that counts its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joules: Option<f64>,
     /// When the cell ended: UTC, RFC 3339.
     pub finished: String,
     /// Which program and machine did it. Only the table of costs and the page may use this.

@@ -16,11 +16,13 @@ pub enum Stage {
     Score,
     /// Choose which layers to replace.
     Search,
+    /// Time one base or hybrid.
+    Throughput,
 }
 
 impl Stage {
     /// Every stage, in the order in which data flows.
-    pub const ALL: [Self; 4] = [Self::Pretrain, Self::Distil, Self::Score, Self::Search];
+    pub const ALL: [Self; 5] = [Self::Pretrain, Self::Distil, Self::Score, Self::Search, Self::Throughput];
 
     /// The stage's name, as in folders, records and keys.
     pub fn name(self) -> &'static str {
@@ -29,6 +31,7 @@ impl Stage {
             Self::Distil => "distil",
             Self::Score => "score",
             Self::Search => "search",
+            Self::Throughput => "throughput",
         }
     }
 
@@ -36,13 +39,15 @@ impl Stage {
     ///
     /// Raise it when the same spec now gives another result (a mended bug, a changed order of
     /// operations, a new default that no spec names). Leave it when only speed, logs or messages
-    /// changed. Cells that take this stage's as inputs follow by themselves.
+    /// changed, except for `throughput`, whose result is speed. Cells that take this stage's as inputs
+    /// follow by themselves.
     pub fn version(self) -> u32 {
         match self {
             Self::Pretrain => 1,
             Self::Distil => 2,
             Self::Score => 5,
             Self::Search => 5,
+            Self::Throughput => 1,
         }
     }
 }

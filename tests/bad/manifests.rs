@@ -22,6 +22,8 @@ num-layers = 2
 num-heads = 4
 num-kv-heads = 2
 head-dim = 16
+[models.shape.source]
+shape = "config.json"
 [variants.gla]
 init = "copy"
 block = { gla = { gate-low-rank-dim = 16, gate-logit-normalizer = 16.0 } }
@@ -106,6 +108,14 @@ task = ["recall"]
 model = "mini"
 variant = "gdn"
 task = "recall"
+[throughput]
+contexts = [128, 256]
+batch-sizes = [1, 2]
+replaced = { every = 2 }
+new-tokens = 8
+prefill-chunk = 128
+warm-up = 1
+repeats = 2
 [report]
 title = "T"
 confidence = 0.95

@@ -5,6 +5,7 @@ mod architectures;
 mod blocks;
 mod chat;
 mod corpora;
+mod statistics;
 mod support;
 mod tasks;
 mod texts;

@@ -119,6 +119,23 @@ const TABLES: &[(&str, &str, &str)] = &[
     ("search.stop = { min-score = 70 }", "`search.stop.min-score` must be at least 0 and at most 1", "70"),
     ("search.strategy = { beam = { width = 0 } }", "`search.strategy.beam.width` must be at least 1", "0"),
     ("search.strategy.beam.width = 100000", "`search.strategy.beam.width` must be at most 65536", "100000"),
+    ("throughput.contexts = [512, 512]", "`throughput.contexts` has 512 twice", "512"),
+    ("throughput.contexts = [0]", "`throughput.contexts[0]` must be at least 1", "0"),
+    ("throughput.batch-sizes = []", "`throughput.batch-sizes` must be a list with something in it", "[]"),
+    ("throughput.replaced = { every = 0 }", "`throughput.replaced.every` must be at least 1", "0"),
+    ("throughput.replaced = { counts = [4, 0] }", "`throughput.replaced.counts[1]` must be at least 1", "0"),
+    ("throughput.replaced = \"all\"", "`all` is not written in this way", "\"all\""),
+    ("throughput.repeats = 0", "`throughput.repeats` must be at least 1", "0"),
+    (
+        "throughput.contexts = [8]\nthroughput.layers = { trajectory = { task = \"facts\" } }",
+        "the sweep has no search of `mini` and `gla` for the task `facts`",
+        "\"facts\"",
+    ),
+    (
+        "throughput.contexts = [8]\nthroughput.layers = { trajectory = { task = \"recall\" } }",
+        "a search that stops early has no layers for every number of them",
+        "\"recall\"",
+    ),
     ("report.confidence = 95", "`report.confidence` must be above 0 and below 1", "95"),
     (
         "models.new.source.pretrain.num-kv-heads = 3",

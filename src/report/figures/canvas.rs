@@ -10,7 +10,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontDesc, FontStyle, FontTransform, RGBColor, ShapeStyle, TextStyle, WHITE};
 
 use super::dash::strokes;
-use super::look::{FAINT_INK, HEADING, INK, Mark, TEXT};
+use super::look::{FAINT_INK, HEADING, INK, Mark, SMALL, TEXT};
 use crate::error::{Error, Result};
 
 /// Pixels from the left and from the top.
@@ -59,26 +59,39 @@ pub(super) const PLAIN: Lettering =
 /// Room at the edge of a figure, and under its upper edge for its heading; in pixels.
 pub(super) const MARGIN: i32 = 14;
 pub(super) const HEADING_HEIGHT: i32 = 62;
+/// Room under a figure for the line that names its data.
+const SOURCE_HEIGHT: i32 = 18;
 
-/// Draws a figure with its heading on white, so that it is legible on a dark page too.
+/// What is said round a figure.
+pub(super) struct Captions {
+    /// What the figure shows.
+    pub(super) title: String,
+    /// What the experiment asks.
+    pub(super) subtitle: String,
+    /// The table that holds the data, and which of its rows.
+    pub(super) source: String,
+}
+
+/// Draws a figure with its captions on white, so that it is legible on a dark page too.
 pub(super) fn figure(
-    title: &str,
-    subtitle: &str,
-    size: (i32, i32),
+    captions: &Captions,
+    (width, height): (i32, i32),
     paint: impl FnOnce(&Canvas) -> Drawn,
 ) -> Result<String> {
     let mut svg = String::new();
     let draw = || -> Drawn {
-        let root = SVGBackend::with_string(&mut svg, (size.0 as u32, size.1 as u32)).into_drawing_area();
+        let size = (width as u32, (height + SOURCE_HEIGHT) as u32);
+        let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         root.fill(&WHITE)?;
         let canvas = Canvas { root };
-        canvas.heading(title, subtitle, size.0 - 2 * MARGIN)?;
+        canvas.heading(captions, width - 2 * MARGIN)?;
+        canvas.source(&captions.source, (MARGIN, height), width - 2 * MARGIN)?;
         paint(&canvas)?;
         canvas.root.present()
     };
     draw().map_err(|cause| Error::failed("cannot draw a figure").because(cause))?;
     // For those who cannot see it.
-    let title = title.replace('&', "&amp;").replace('<', "&lt;");
+    let title = captions.title.replace('&', "&amp;").replace('<', "&lt;");
     Ok(svg.replacen(">\n", &format!(" role=\"img\">\n<title>{title}</title>\n"), 1))
 }
 
@@ -88,11 +101,16 @@ impl<'a> Canvas<'a> {
         self.root.clone().shrink((frame.x, frame.y), (frame.width, frame.height))
     }
 
-    fn heading(&self, title: &str, subtitle: &str, width: i32) -> Drawn {
+    fn heading(&self, captions: &Captions, width: i32) -> Drawn {
         let bold = Lettering { size: HEADING, is_bold: true, ..PLAIN };
         let faint = Lettering { ink: FAINT_INK, ..PLAIN };
-        self.text(&text_within(title, HEADING, width), (MARGIN, 22), bold)?;
-        self.text(&text_within(subtitle, TEXT, width), (MARGIN, 44), faint)
+        self.text(&text_within(&captions.title, HEADING, width), (MARGIN, 22), bold)?;
+        self.text(&text_within(&captions.subtitle, TEXT, width), (MARGIN, 44), faint)
+    }
+
+    fn source(&self, source: &str, at: Point, width: i32) -> Drawn {
+        let faint = Lettering { size: SMALL, ink: FAINT_INK, ..PLAIN };
+        self.text(&text_within(source, SMALL, width), at, faint)
     }
 
     /// Lines from point to point, dashed by pixels on, off, on, off; solid when `dash` is empty.

@@ -1,7 +1,7 @@
 //! `distillation-<model>.svg`: what distillation learned, layer by layer and over its course.
 
 use super::axis::Axis;
-use super::canvas::{Canvas, Drawn, Frame, HEADING_HEIGHT, MARGIN, Point, figure};
+use super::canvas::{Canvas, Captions, Drawn, Frame, HEADING_HEIGHT, MARGIN, Point, figure};
 use super::legend::Legend;
 use super::look::{LineLook, REFERENCE, line_look};
 use super::panel::panel;
@@ -30,8 +30,15 @@ pub(super) fn draw(sheet: &Sheet<DistilEvidence>, evidence: &Evidence) -> Result
     let width = 2 * MARGIN + LAYERS_WIDTH + COURSE_WIDTH;
     let legend = legend(sheet);
     let top = HEADING_HEIGHT + legend.height(width - 2 * MARGIN) + MARGIN;
-    let title = format!("{}: how well linear twins answer for attention", sheet.model());
-    figure(&title, &sheet.subtitle(evidence), (width, top + PANEL_HEIGHT + MARGIN), |canvas| {
+    let captions = Captions {
+        title: format!("{}: how well linear twins answer for attention", sheet.model()),
+        subtitle: sheet.subtitle(evidence),
+        source: format!(
+            "Data: table distillation, {}; the course of training is in the distil cells",
+            sheet.rows()
+        ),
+    };
+    figure(&captions, (width, top + PANEL_HEIGHT + MARGIN), |canvas| {
         legend.draw(canvas, (MARGIN, HEADING_HEIGHT), width - 2 * MARGIN)?;
         let frame = Frame { x: MARGIN, y: top, width: LAYERS_WIDTH, height: PANEL_HEIGHT };
         draw_layers(canvas, frame, last_layer.unwrap_or(0), &lines)?;

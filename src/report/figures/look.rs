@@ -81,6 +81,21 @@ pub(super) fn ramp(share: f64) -> RGBColor {
     RGBColor(mix(low.0, high.0), mix(low.1, high.1), mix(low.2, high.2))
 }
 
+/// A colour for a value from -1 (orange) by 0 (near white) to 1 (blue), which the colour-blind can tell apart.
+pub(super) fn diverging(value: f64) -> RGBColor {
+    let (middle, end) = (RGBColor(247, 247, 247), if value < 0.0 { COLOURS[1] } else { COLOURS[0] });
+    let share = value.abs().min(1.0);
+    let mix = |middle: u8, end: u8| {
+        (f64::from(middle) + (f64::from(end) - f64::from(middle)) * share).round() as u8
+    };
+    RGBColor(mix(middle.0, end.0), mix(middle.1, end.1), mix(middle.2, end.2))
+}
+
+/// Black or white, whichever can be read on the diverging colour of `value`.
+pub(super) fn ink_on_diverging(value: f64) -> RGBColor {
+    if value.abs() > 0.65 { RGBColor(255, 255, 255) } else { INK }
+}
+
 /// Black or white, whichever can be read on the ramp's colour at `share`.
 pub(super) fn ink_on_ramp(share: f64) -> RGBColor {
     if share < 0.6 { RGBColor(255, 255, 255) } else { INK }

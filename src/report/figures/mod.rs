@@ -1,8 +1,9 @@
 //! The figures: SVG with text as text, the same bytes for the same evidence.
 //!
-//! One file of each kind for each model: scores along the searches, the order of replacement, and what
-//! distillation learned.
+//! One file of each kind for each model: scores along the searches, the order of replacement, whether orders agree, what
+//! distillation learned, and how fast hybrids are; where several strategies searched, their scores side by side for each variant.
 
+mod agreement;
 mod axis;
 mod canvas;
 mod dash;
@@ -13,14 +14,18 @@ mod order;
 mod panel;
 mod score;
 mod sheet;
+mod strategies;
+mod throughput;
 
 use std::path::{Path, PathBuf};
 
+use super::columns::AgreementRow;
 use super::evidence::Evidence;
 use super::place::place;
 use super::rows::{sorted_distillations, sorted_searches};
+use super::speed;
 use crate::error::Result;
-use sheet::sheets;
+use sheet::{file_name, sheets};
 
 /// Writes figures into `folder`; returns the files.
 pub(super) fn write(figures: &[(String, String)], folder: &Path) -> Result<Vec<PathBuf>> {
@@ -34,14 +39,24 @@ pub(super) fn write(figures: &[(String, String)], folder: &Path) -> Result<Vec<P
 }
 
 /// Every figure: the name of its file and its SVG.
-pub(super) fn draw(evidence: &Evidence) -> Result<Vec<(String, String)>> {
+/// That of agreement is of the rows of its table.
+pub(super) fn draw(evidence: &Evidence, agreements: &[AgreementRow]) -> Result<Vec<(String, String)>> {
     let mut figures = Vec::new();
     for sheet in sheets(sorted_searches(evidence)) {
         figures.push((sheet.file_name("score"), score::draw(&sheet, evidence)?));
         figures.push((sheet.file_name("order"), order::draw(&sheet, evidence)?));
     }
+    figures.extend(strategies::draw(&sorted_searches(evidence), evidence)?);
+    for rows in agreements.chunk_by(|one, other| one.model == other.model) {
+        let model = rows[0].model.as_str();
+        figures.push((file_name(&["agreement", model]), agreement::draw(model, rows, evidence)?));
+    }
     for sheet in sheets(sorted_distillations(evidence)) {
         figures.push((sheet.file_name("distillation"), distillation::draw(&sheet, evidence)?));
+    }
+    let lines = throughput::lines(&speed::throughput(evidence));
+    for sheet in sheets(lines.iter().collect()) {
+        figures.push((sheet.file_name("throughput"), throughput::draw(&sheet, evidence)?));
     }
     Ok(figures)
 }
@@ -49,7 +64,11 @@ pub(super) fn draw(evidence: &Evidence) -> Result<Vec<(String, String)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::report::{fixture, rows};
+
+    fn drawn(evidence: &Evidence) -> Vec<(String, String)> {
+        draw(evidence, &rows::agreement(evidence)).unwrap()
+    }
 
     /// The value of an attribute of an element that starts with `tag`.
     fn attribute(element: &str, name: &str) -> f64 {
@@ -60,21 +79,24 @@ mod tests {
     #[test]
     fn figures_do_not_depend_on_the_order_of_cells() {
         let evidence = fixture::evidence();
-        assert_eq!(draw(&evidence).unwrap(), draw(&fixture::shuffled(evidence.clone())).unwrap());
+        assert_eq!(drawn(&evidence), drawn(&fixture::shuffled(evidence.clone())));
     }
 
     #[test]
     fn every_kind_of_figure_is_written_for_a_model() {
         let folder = tempfile::tempdir().unwrap();
-        let paths = write(&draw(&fixture::evidence()).unwrap(), folder.path()).unwrap();
+        let evidence = fixture::evidence();
+        let figures = draw(&evidence, &rows::agreement(&evidence)).unwrap();
+        let paths = write(&figures, folder.path()).unwrap();
         let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["score-tiny-8.svg", "order-tiny-8.svg", "distillation-tiny-8.svg"]);
+        let kinds = ["score", "order", "agreement", "distillation", "throughput"];
+        assert_eq!(names, kinds.map(|kind| format!("{kind}-tiny-8.svg")));
         assert!(paths.iter().all(|path| path.is_file()));
     }
 
     #[test]
     fn all_text_lies_inside_a_figure_of_twelve_panels() {
-        for (name, svg) in draw(&fixture::sized(3, 12, 28)).unwrap() {
+        for (name, svg) in drawn(&fixture::sized(3, 12, 28)) {
             let root = svg.lines().next().unwrap();
             let (width, height) = (attribute(root, "width"), attribute(root, "height"));
             for element in svg.lines().filter(|line| line.starts_with("<text")) {
@@ -86,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_figure_is_white_and_has_a_title() {
-        for (name, svg) in draw(&fixture::evidence()).unwrap() {
+        for (name, svg) in drawn(&fixture::evidence()) {
             let mut lines = svg.lines();
             assert!(lines.next().unwrap().ends_with(" role=\"img\">"), "{name}");
             assert!(lines.next().unwrap().starts_with("<title>tiny-8: "), "{name}");
@@ -95,7 +117,15 @@ mod tests {
     }
 
     #[test]
+    fn a_figure_names_its_data() {
+        for (name, svg) in drawn(&fixture::evidence()) {
+            assert!(svg.contains("Data: table"), "{name}");
+            assert!(svg.contains("rows with model = tiny-8"), "{name}");
+        }
+    }
+
+    #[test]
     fn no_evidence_gives_no_figures() {
-        assert!(draw(&Evidence::default()).unwrap().is_empty());
+        assert!(drawn(&Evidence::default()).is_empty());
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use plotters::style::text_anchor::HPos;
 
 use super::canvas::{
-    Canvas, Drawn, Frame, HEADING_HEIGHT, Lettering, MARGIN, PLAIN, Point, figure, text_width,
+    Canvas, Captions, Drawn, Frame, HEADING_HEIGHT, Lettering, MARGIN, PLAIN, Point, figure, text_width,
 };
 use super::legend::Legend;
 use super::look::{CHOSEN, GRID, PANEL_HEADING, SMALL, ink_on_ramp, ramp};
@@ -42,8 +42,12 @@ pub(super) fn draw(sheet: &Sheet<SearchEvidence>, evidence: &Evidence) -> Result
     let legend = legend(layout.num_rounds);
     let width = layout.width();
     let top = HEADING_HEIGHT + legend.height(width - 2 * MARGIN) + MARGIN;
-    let title = format!("{}: the round in which each layer went linear", sheet.model());
-    figure(&title, &sheet.subtitle(evidence), (width, top + layout.height()), |canvas| {
+    let captions = Captions {
+        title: format!("{}: the round in which each layer went linear", sheet.model()),
+        subtitle: sheet.subtitle(evidence),
+        source: format!("Data: table trajectories, accepted {}", sheet.rows()),
+    };
+    figure(&captions, (width, top + layout.height()), |canvas| {
         legend.draw(canvas, (MARGIN, HEADING_HEIGHT), width - 2 * MARGIN)?;
         for (index, task) in layout.tasks.iter().enumerate() {
             let corner = layout.corner(index, top);

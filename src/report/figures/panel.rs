@@ -15,6 +15,47 @@ const BOTTOM: i32 = 44;
 const TOP: i32 = 26;
 const RIGHT: i32 = 10;
 
+const PANEL_WIDTH: i32 = 330;
+const PANEL_HEIGHT: i32 = 256;
+
+/// How panels of one size stand in rows.
+#[derive(Clone, Copy)]
+pub(super) struct Rows {
+    num_panels: usize,
+    num_columns: usize,
+}
+
+impl Rows {
+    /// Three panels in a row, or two where there are four.
+    pub(super) fn of(num_panels: usize) -> Self {
+        Self { num_panels, num_columns: if num_panels == 4 { 2 } else { num_panels.min(3) } }
+    }
+
+    /// The width of the rows; one panel alone would leave no room for heading and legend.
+    pub(super) fn width(self) -> i32 {
+        self.num_columns.max(2) as i32 * PANEL_WIDTH
+    }
+
+    /// The height of all rows.
+    pub(super) fn height(self) -> i32 {
+        self.num_panels.div_ceil(self.num_columns) as i32 * PANEL_HEIGHT
+    }
+
+    /// The place of a panel below `corner`.
+    pub(super) fn frame(self, index: usize, corner: Point) -> Frame {
+        let (column, row) = ((index % self.num_columns) as i32, (index / self.num_columns) as i32);
+        let (x, y) = (corner.0 + column * PANEL_WIDTH, corner.1 + row * PANEL_HEIGHT);
+        Frame { x, y, width: PANEL_WIDTH, height: PANEL_HEIGHT }
+    }
+
+    /// Titles of a panel's axes: outer panels speak for those above and beside them.
+    pub(super) fn titles<'t>(self, index: usize, x: &'t str, y: &'t str) -> (&'t str, &'t str) {
+        let is_lowest = index + self.num_columns >= self.num_panels;
+        let is_first = index.is_multiple_of(self.num_columns);
+        (if is_lowest { x } else { "" }, if is_first { y } else { "" })
+    }
+}
+
 /// A range of numbers whose grid lines stand at given ticks.
 struct Ticked {
     low: f64,

@@ -3,17 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::axis::Axis;
-use super::canvas::{Canvas, Drawn, Frame, HEADING_HEIGHT, MARGIN, Point, figure};
+use super::canvas::{Canvas, Captions, Drawn, Frame, HEADING_HEIGHT, MARGIN, Point, figure};
 use super::legend::Legend;
 use super::look::{BASE_DASH, INK, LineLook, Mark, REFERENCE, THRESHOLD_DASH, line_look};
-use super::panel::panel;
+use super::panel::{Rows, panel};
 use super::sheet::Sheet;
 use crate::error::Result;
 use crate::report::evidence::{ChosenEvidence, Evidence, Round, SearchEvidence};
 use crate::stats::wilson;
 
-const PANEL_WIDTH: i32 = 330;
-const PANEL_HEIGHT: i32 = 256;
 const BAND_OPACITY: f64 = 0.10;
 
 /// One search as a line of a panel; scores in percent.
@@ -31,23 +29,21 @@ pub(super) fn draw(sheet: &Sheet<SearchEvidence>, evidence: &Evidence) -> Result
     let lines: Vec<Line> =
         sheet.cells.iter().map(|search| Line::new(search, sheet.line_index(search), evidence)).collect();
     let tasks: BTreeSet<&str> = sheet.cells.iter().map(|search| search.task.as_str()).collect();
-    let num_columns = if tasks.len() == 4 { 2 } else { tasks.len().min(3) };
-    // One panel alone would leave no room for heading and legend.
-    let width = 2 * MARGIN + num_columns.max(2) as i32 * PANEL_WIDTH;
+    let panels = Rows::of(tasks.len());
+    let width = 2 * MARGIN + panels.width();
     let legend = legend(sheet, evidence.confidence);
     let top = HEADING_HEIGHT + legend.height(width - 2 * MARGIN) + MARGIN;
-    let height = top + tasks.len().div_ceil(num_columns) as i32 * PANEL_HEIGHT + MARGIN;
-    let title = format!("{}: validation score as layers go linear", sheet.model());
-    figure(&title, &sheet.subtitle(evidence), (width, height), |canvas| {
+    let captions = Captions {
+        title: format!("{}: validation score as layers go linear", sheet.model()),
+        subtitle: sheet.subtitle(evidence),
+        source: format!("Data: tables trajectories and table1, {}", sheet.rows()),
+    };
+    figure(&captions, (width, top + panels.height() + MARGIN), |canvas| {
         legend.draw(canvas, (MARGIN, HEADING_HEIGHT), width - 2 * MARGIN)?;
         let last = lines.iter().flat_map(|line| &line.points).fold(1.0, |last: f64, point| last.max(point.0));
         for (index, task) in tasks.iter().enumerate() {
-            let (column, row) = ((index % num_columns) as i32, (index / num_columns) as i32);
-            let (x, y) = (MARGIN + column * PANEL_WIDTH, top + row * PANEL_HEIGHT);
-            let frame = Frame { x, y, width: PANEL_WIDTH, height: PANEL_HEIGHT };
-            // Outer panels speak for those above and beside them.
-            let x_title = if index + num_columns >= tasks.len() { "replaced layers" } else { "" };
-            let y_title = if column == 0 { "validation score (%)" } else { "" };
+            let frame = panels.frame(index, (MARGIN, top));
+            let (x_title, y_title) = panels.titles(index, "replaced layers", "validation score (%)");
             let x_axis = Axis::of_counts(x_title, 0, last as u32, 7);
             let of_task: Vec<&Line> = lines.iter().filter(|line| line.search.task == *task).collect();
             draw_panel(canvas, frame, task, (&x_axis, y_title), &of_task)?;

@@ -95,6 +95,12 @@ impl<'a, T: Drawable> Sheet<'a, T> {
         if self.lines.iter().all(|line| line.1 == *setting) { setting } else { "" }
     }
 
+    /// Which rows of a table the figure shows.
+    pub(super) fn rows(&self) -> String {
+        let setting = if self.is_split { format!(" and axes = {}", self.setting()) } else { String::new() };
+        format!("rows with model = {}{setting}", self.model())
+    }
+
     /// What each line is called: what tells it from the others.
     pub(super) fn labels(&self) -> Vec<String> {
         let is_one_setting = self.lines.iter().all(|line| line.1 == self.lines[0].1);
@@ -118,10 +124,16 @@ impl<'a, T: Drawable> Sheet<'a, T> {
 
     /// `kind-model.svg`, with the setting where the model has several figures.
     pub(super) fn file_name(&self, kind: &str) -> String {
-        let setting = if self.is_split { format!("-{}", self.setting()) } else { String::new() };
-        let name = format!("{kind}-{}{setting}.svg", self.model());
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.=,".contains(c) { c } else { '-' }).collect()
+        let setting = if self.is_split { self.setting() } else { "" };
+        file_name(&[kind, self.model(), setting])
     }
+}
+
+/// The name of a figure's file: its parts, of which some may be empty, joined by hyphens.
+pub(super) fn file_name(parts: &[&str]) -> String {
+    let parts: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.=,".contains(c);
+    format!("{}.svg", parts.join("-")).chars().map(|c| if is_plain(c) { c } else { '-' }).collect()
 }
 
 fn line_of<T: Drawable>(cell: &T) -> (String, String) {

@@ -5,15 +5,17 @@ mod distilled;
 mod grid;
 mod missing;
 mod scores;
+mod throughput;
 
 use super::evidence::Evidence;
 
-/// Table 1, a summary of the distillations and the missing cells, as text of at most 80 columns.
+/// Table 1, summaries of the distillations and timings, and the missing cells, as text of at most 80 columns.
 pub fn table1_text(evidence: &Evidence) -> String {
     let parts = [
         scores::scores_text(evidence),
         bases::bases_text(evidence),
         distilled::distillations_text(evidence),
+        throughput::throughput_text(evidence),
         missing::missing_text(evidence),
     ];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")

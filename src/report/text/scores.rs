@@ -21,7 +21,7 @@ pub(super) fn scores_text(evidence: &Evidence) -> String {
         text.push_str(&section(&of_section.collect::<Vec<_>>()));
         text.push('\n');
     }
-    text + &legend(&rows, evidence.confidence) + &truncation(&rows)
+    text + &legend(&rows, evidence.confidence) + &paper(&rows) + &truncation(&rows)
 }
 
 fn section(rows: &[&Table1Row]) -> String {
@@ -55,6 +55,28 @@ fn hybrid_text(row: &Table1Row) -> String {
     format!("{:.1}{star} /{:>3}", 100.0 * row.p_best, row.num_replaced)
 }
 
+/// How many of the paper's cells are beside, and in how many its scores lie in our intervals; nothing without any.
+fn paper(rows: &[Table1Row]) -> String {
+    let beside: Vec<&Table1Row> = rows.iter().filter(|row| row.cell_paper.is_some()).collect();
+    if beside.is_empty() {
+        return String::new();
+    }
+    let inside = |is_inside: fn(&Table1Row) -> Option<bool>| {
+        beside.iter().filter(|row| is_inside(row) == Some(true)).count()
+    };
+    wrapped(
+        &format!(
+            "The paper (arXiv 2601.11667 v2) has a score for {} of {} rows. Our interval holds its base's in {}, its \
+             hybrid's in {}.",
+            beside.len(),
+            rows.len(),
+            inside(|row| row.p_base_paper_inside),
+            inside(|row| row.p_best_paper_inside)
+        ),
+        "  ",
+    )
+}
+
 /// What is said of items that did not fit; nothing when all did.
 fn truncation(rows: &[Table1Row]) -> String {
     let cut: BTreeSet<(&str, &str, u64)> = rows
@@ -74,6 +96,7 @@ fn truncation(rows: &[Table1Row]) -> String {
 fn legend(rows: &[Table1Row], confidence: f64) -> String {
     let num_matching = rows.iter().filter(|row| row.matches_base).count();
     let num_differing = rows.iter().filter(|row| row.p_value_best < SIGNIFICANCE).count();
+    let num_corrected = rows.iter().filter(|row| row.q_value_best < SIGNIFICANCE).count();
     wrapped(
         &format!(
             "Test scores in percent. base ± half its {:.0} % Wilson interval; for each variant the score of \
@@ -83,10 +106,30 @@ fn legend(rows: &[Table1Row], confidence: f64) -> String {
         "",
     ) + &wrapped(
         &format!(
-            "* matches or exceeds the base: {num_matching} of {}. Different from it at p < {SIGNIFICANCE}, \
-             one by one: {num_differing} (exact McNemar test on the same items).",
+            "* matches or exceeds the base: {num_matching} of {}. Different from it at p < {SIGNIFICANCE}: \
+             {num_differing} one by one (exact McNemar test on the same items), {num_corrected} of all at a false \
+             discovery rate of {SIGNIFICANCE} (Benjamini and Hochberg).",
             rows.len()
         ),
         "  ",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn the_papers_scores_are_counted_where_there_are_some() {
+        let mut evidence = fixture::of_paper("Qwen2.5-1.5B");
+        evidence.searches.truncate(2);
+        // The paper: 72.0 for the base on ARC easy, 73.0 on BoolQ; 62 % of 200 items is below either.
+        evidence.searches[0].base = fixture::answers(144, 200);
+        evidence.searches[1].base = fixture::answers(124, 200);
+        let text = scores_text(&evidence);
+        assert!(text.contains("has a score for 2 of 2 rows. Our interval holds\n"), "{text}");
+        assert!(text.contains("its base's in 1, its hybrid's in "), "{text}");
+        assert!(!scores_text(&fixture::of_paper("mini")).contains("The paper"));
+    }
 }

@@ -1,15 +1,21 @@
 //! From evidence to the rows of the tables, each list in its one canonical order.
 
-use super::columns::{BaseRow, DistillationRow, ItemRow, Table1Row, Table2Row, TrajectoryRow, TrialRow};
+mod agreement;
+mod published;
+mod table1;
+
+use super::columns::{BaseRow, DistillationRow, ItemRow, Table2Row, TrajectoryRow, TrialRow};
+use super::counterpart;
 use super::evidence::{
     DistilEvidence, DistilledLayer, Evidence, ItemEvidence, Round, SearchEvidence, StageEvidence,
     TestEvidence,
 };
 use super::measures::axes_text;
-use super::paired::p_value;
-use crate::manifest::Splits;
 use crate::stats::wilson;
 use crate::store::Trial;
+pub(super) use agreement::agreement;
+pub(super) use published::published;
+pub(super) use table1::table1;
 
 /// The searches, sorted by model, variant, task and axes.
 pub(super) fn sorted_searches(evidence: &Evidence) -> Vec<&SearchEvidence> {
@@ -25,58 +31,8 @@ pub(super) fn sorted_distillations(evidence: &Evidence) -> Vec<&DistilEvidence> 
     distillations
 }
 
-/// The rows of `table1`.
-pub(super) fn table1(evidence: &Evidence) -> Vec<Table1Row> {
-    let row = |search| table1_row(search, evidence.confidence);
-    sorted_searches(evidence).into_iter().map(row).collect()
-}
-
-fn table1_row(search: &SearchEvidence, confidence: f64) -> Table1Row {
-    let interval = |test: &TestEvidence| wilson(test.num_correct(), test.num_items(), confidence);
-    let (base, best, opt) = (&search.base, &search.best, &search.opt);
-    let (p_base_low, p_base_high) = interval(base);
-    let (p_best_low, p_best_high) = interval(&best.test);
-    let (p_opt_low, p_opt_high) = interval(&opt.test);
-    Table1Row {
-        model: search.model.clone(),
-        variant: search.variant.clone(),
-        task: search.task.clone(),
-        axes: axes_text(&search.axes),
-        p_base: base.score(),
-        p_base_low,
-        p_base_high,
-        p_best: best.test.score(),
-        p_best_low,
-        p_best_high,
-        num_replaced: best.layers.len() as u32,
-        layers: layers_text(&best.layers),
-        p_opt: opt.test.score(),
-        p_opt_low,
-        p_opt_high,
-        num_replaced_opt: opt.layers.len() as u32,
-        layers_opt: layers_text(&opt.layers),
-        num_layers: search.num_layers,
-        items: base.num_items(),
-        truncated_items: base.num_truncated,
-        p_value_best: p_value(base, &best.test),
-        p_value_opt: p_value(base, &opt.test),
-        matches_base: best.test.score() >= base.score(),
-        validation_base: search.base_validation,
-        validation_best: best.validation,
-        validation_opt: opt.validation,
-        validation_items: search.validation_items,
-        splits: match search.shared_split {
-            None => "own",
-            Some(Splits::HeldOut) => "held-out",
-            Some(Splits::AsPublished) => "as-published",
-        }
-        .to_owned(),
-        evaluations: search.evaluations,
-        key: search.key.clone(),
-    }
-}
-
-fn layers_text(layers: &[u32]) -> String {
+/// Layers, ascending and joined by commas.
+pub(super) fn layers_text(layers: &[u32]) -> String {
     let mut layers = layers.to_vec();
     layers.sort_unstable();
     layers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
@@ -115,6 +71,7 @@ pub(super) fn table2(evidence: &Evidence) -> Vec<Table2Row> {
         task: stage.task.clone(),
         axes: axes_text(&stage.axes),
         seconds: stage.seconds,
+        energy: stage.joules,
         tokens: stage.tokens,
         evaluations: stage.evaluations,
         device: stage.device.clone(),
@@ -134,23 +91,36 @@ pub(super) fn table2(evidence: &Evidence) -> Vec<Table2Row> {
 /// The rows of `trajectories`.
 pub(super) fn trajectories(evidence: &Evidence) -> Vec<TrajectoryRow> {
     let rows_of = |search: &SearchEvidence| {
-        let (model, variant, task, axes) = owned_name(search);
-        let row = move |round: Round| TrajectoryRow {
-            model: model.clone(),
-            variant: variant.clone(),
-            task: task.clone(),
-            axes: axes.clone(),
-            round: round.round,
-            layer: round.layer,
-            layers: layers_text(&round.layers),
-            score: round.score,
-            num_replaced: round.num_replaced,
-            accepted: round.accepted,
-            key: search.key.clone(),
-        };
-        search.sorted_rounds().into_iter().map(row).collect::<Vec<_>>()
+        let rounds = search.sorted_rounds();
+        rounds.iter().map(|round| trajectory_row(search, round)).collect::<Vec<_>>()
     };
     sorted_searches(evidence).into_iter().flat_map(rows_of).collect()
+}
+
+fn trajectory_row(search: &SearchEvidence, round: &Round) -> TrajectoryRow {
+    let (model, variant, task, axes) = owned_name(search);
+    let set = counterpart::layer_set(search, round);
+    let of_paper = set.map(|set| set.layers());
+    let shared = |of_paper: &Vec<u32>| of_paper.iter().filter(|layer| round.layers.contains(layer)).count();
+    let by_chance =
+        |of_paper: &Vec<u32>| (of_paper.len() * round.layers.len()) as f64 / f64::from(search.num_layers);
+    TrajectoryRow {
+        model,
+        variant,
+        task,
+        axes,
+        round: round.round,
+        layer: round.layer,
+        layers: layers_text(&round.layers),
+        score: round.score,
+        num_replaced: round.num_replaced,
+        accepted: round.accepted,
+        layers_paper: of_paper.as_deref().map(layers_text),
+        overlap_paper: of_paper.as_ref().map(|layers| shared(layers) as u32),
+        overlap_by_chance: of_paper.as_ref().map(by_chance),
+        score_paper: set.map(|set| set.accuracy / 100.0),
+        key: search.key.clone(),
+    }
 }
 
 /// The rows of `trials`.
@@ -240,4 +210,24 @@ fn distillation_row(distillation: &DistilEvidence, layer: &DistilledLayer) -> Di
 fn owned_name(search: &SearchEvidence) -> (String, String, String, String) {
     let (model, variant, task, axes) = search.name();
     (model.to_owned(), variant.to_owned(), task.to_owned(), axes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_hybrid_of_ten_layers_is_laid_beside_the_papers() {
+        let mut evidence = fixture::of_paper("Qwen2.5-1.5B");
+        evidence.searches.retain(|search| search.block == "jet" && search.task == "pubmedqa");
+        // The paper's greedy set for PubMedQA with three layers exchanged for 0, 1 and 2.
+        evidence.searches[0].rounds = fixture::rounds(&[26, 0, 24, 1, 22, 2, 4, 19, 21, 8, 12]);
+        let rows = trajectories(&evidence);
+        let beside: Vec<&TrajectoryRow> = rows.iter().filter(|row| row.overlap_paper.is_some()).collect();
+        assert_eq!(beside.len(), 1);
+        assert_eq!((beside[0].num_replaced, beside[0].overlap_paper), (10, Some(7)));
+        assert_eq!(beside[0].layers_paper.as_deref(), Some("4,8,12,19,21,22,23,24,25,26"));
+        assert_eq!(beside[0].overlap_by_chance, Some(100.0 / 28.0));
+    }
 }

@@ -1,8 +1,18 @@
-//! The devices that compute, by the names people type.
+//! The devices that compute, by the names people type, and what work on them takes.
+
+mod load;
+mod meter;
+#[cfg(feature = "cuda")]
+mod nvidia;
+mod rapl;
 
 use std::str::FromStr;
 
 use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+pub use load::Load;
+pub use meter::{Meter, Spent, Watch};
 
 use crate::error::{Error, Result};
 
@@ -13,6 +23,15 @@ pub enum Choice {
     Cpu,
     /// A CUDA device by index.
     Cuda(usize),
+}
+
+/// What computes, as far as it decides how long work takes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Machine {
+    /// The device in words.
+    pub device: String,
+    /// Threads of the processor at work.
+    pub threads: usize,
 }
 
 impl FromStr for Choice {
@@ -38,13 +57,30 @@ impl Choice {
         }
     }
 
+    /// The device and the threads beside it.
+    pub fn machine(self) -> Machine {
+        Machine { device: self.name(), threads: rayon::current_num_threads() }
+    }
+
     /// The device in words, for records.
     pub fn name(self) -> String {
         match self {
             Self::Cpu => format!("cpu ({})", processor()),
-            Self::Cuda(index) => format!("cuda:{index}"),
+            Self::Cuda(index) => {
+                card_name(index).map_or(format!("cuda:{index}"), |card| format!("cuda ({card})"))
+            }
         }
     }
+}
+
+#[cfg(feature = "cuda")]
+fn card_name(index: usize) -> Option<String> {
+    nvidia::Card::open(index)?.name()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn card_name(_: usize) -> Option<String> {
+    None
 }
 
 #[cfg(feature = "cuda")]

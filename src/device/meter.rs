@@ -1,0 +1,75 @@
+//! What work takes: seconds, and energy where the device tells.
+
+use std::time::Instant;
+
+use super::Choice;
+#[cfg(feature = "cuda")]
+use super::nvidia;
+use super::rapl::Rapl;
+
+/// What a piece of work took.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spent {
+    /// Seconds.
+    pub seconds: f64,
+    /// Joules that the device took meanwhile, with whatever else ran on it; none where it does not tell.
+    pub joules: Option<f64>,
+}
+
+/// Reads a device's energy.
+pub struct Meter(Source);
+
+enum Source {
+    None,
+    Processor(Rapl),
+    #[cfg(feature = "cuda")]
+    Nvidia(nvidia::Card),
+}
+
+impl Meter {
+    /// The meter of a device; one that cannot be read measures seconds alone.
+    pub fn of(choice: Choice) -> Self {
+        Self(match choice {
+            Choice::Cpu => Rapl::open().map_or(Source::None, Source::Processor),
+            #[cfg(feature = "cuda")]
+            Choice::Cuda(index) => nvidia::Card::open(index).map_or(Source::None, Source::Nvidia),
+            #[cfg(not(feature = "cuda"))]
+            Choice::Cuda(_) => Source::None,
+        })
+    }
+
+    /// Joules since some moment in the past.
+    fn joules(&self) -> Option<f64> {
+        match &self.0 {
+            Source::None => None,
+            Source::Processor(rapl) => rapl.joules(),
+            #[cfg(feature = "cuda")]
+            Source::Nvidia(card) => card.joules(),
+        }
+    }
+
+    /// Whether the device tells its energy.
+    pub fn tells(&self) -> bool {
+        self.joules().is_some()
+    }
+
+    /// Starts to watch a piece of work.
+    pub fn watch(&self) -> Watch<'_> {
+        Watch { meter: self, start: Instant::now(), joules: self.joules() }
+    }
+}
+
+/// A piece of work that goes on.
+pub struct Watch<'a> {
+    meter: &'a Meter,
+    start: Instant,
+    joules: Option<f64>,
+}
+
+impl Watch<'_> {
+    /// What it took up to now.
+    pub fn spent(&self) -> Spent {
+        let joules = self.joules.zip(self.meter.joules()).map(|(before, now)| now - before);
+        Spent { seconds: self.start.elapsed().as_secs_f64(), joules }
+    }
+}

@@ -1,0 +1,35 @@
+//! The shapes of bases, as far as they are known before anything is downloaded or trained.
+
+use std::path::Path;
+
+use crate::data::world_tokenizer;
+use crate::error::Result;
+use crate::files::read_to_string;
+use crate::hub;
+use crate::manifest::{Manifest, ModelSource};
+use crate::model::{Base, Config};
+
+/// The shape of a base; none where only the hub has it.
+///
+/// # Errors
+/// When a configuration on disk cannot be read.
+pub(super) fn shape(manifest: &Manifest, model: &str) -> Result<Option<Config>> {
+    Ok(match &manifest.models[model].source {
+        ModelSource::Path(path) => Some(Base::config(Path::new(path))?),
+        ModelSource::Shape(path) => Some(Config::parse(&read_to_string(Path::new(path))?, Path::new(path))?),
+        ModelSource::Pretrain(architecture) => {
+            let words = world_tokenizer()?.get_vocab_size(true);
+            Some(Config::llama(architecture, words, manifest.pretrain.sequence_length))
+        }
+        ModelSource::Hub(source) => {
+            let folder = hub::here().folder(&hub::here().name(&source.into())?);
+            match (&source.config, folder.join("config.json").is_file()) {
+                (_, true) => Some(Base::config(&folder)?),
+                (Some(copy), false) => {
+                    Some(Config::parse(&read_to_string(Path::new(copy))?, Path::new(copy))?)
+                }
+                (None, false) => None,
+            }
+        }
+    })
+}

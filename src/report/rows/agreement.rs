@@ -1,0 +1,234 @@
+//! The rows of `agreement`: pairs of searches that differ in one thing, and how far their orders agree.
+
+use std::collections::BTreeSet;
+
+use rayon::prelude::*;
+
+use super::sorted_searches;
+use crate::manifest::Strategy;
+use crate::report::columns::AgreementRow;
+use crate::report::evidence::{Evidence, SearchEvidence};
+use crate::report::measures::axes_text;
+use crate::seed::Seed;
+use crate::stats::{benjamini_hochberg, kendall_tau_b, overlap_p_value, spearman_rho};
+
+/// The rows of `agreement`, sorted by model, what differs, what is shared, and the two.
+pub(in crate::report) fn agreement(evidence: &Evidence) -> Vec<AgreementRow> {
+    let searches = sorted_searches(evidence);
+    let pairs: Vec<Pair> = searches
+        .iter()
+        .enumerate()
+        .flat_map(|(index, first)| searches[index + 1..].iter().filter_map(|second| Pair::of(first, second)))
+        .collect();
+    // Each pair draws from a seed of its own.
+    let mut rows: Vec<AgreementRow> = pairs.par_iter().map(Pair::row).collect();
+    rows.sort_by(|a, b| {
+        let name = |row: &AgreementRow| {
+            let shared = (row.variant.clone(), row.task.clone(), row.shared_axes.clone());
+            (row.model.clone(), row.between.clone(), shared, row.first.clone(), row.second.clone())
+        };
+        name(a).cmp(&name(b))
+    });
+    adjust(&mut rows, |row| row.kendall_p, |row, q| row.kendall_q = Some(q));
+    adjust(&mut rows, |row| row.spearman_p, |row, q| row.spearman_q = Some(q));
+    adjust(&mut rows, |row| row.overlap_p, |row, q| row.overlap_q = Some(q));
+    rows
+}
+
+/// Adjusts a p-value over all rows that compare the same.
+fn adjust(
+    rows: &mut [AgreementRow],
+    p_value: impl Fn(&AgreementRow) -> Option<f64>,
+    set: impl Fn(&mut AgreementRow, f64),
+) {
+    let families: BTreeSet<String> = rows.iter().map(|row| row.between.clone()).collect();
+    for family in families {
+        let mut members: Vec<&mut AgreementRow> =
+            rows.iter_mut().filter(|row| row.between == family && p_value(row).is_some()).collect();
+        let p_values: Vec<f64> = members.iter().filter_map(|row| p_value(row)).collect();
+        let adjusted = benjamini_hochberg(&p_values);
+        members.iter_mut().zip(adjusted).for_each(|(row, q)| set(row, q));
+    }
+}
+
+/// Two searches that differ in one thing.
+struct Pair<'a> {
+    first: &'a SearchEvidence,
+    second: &'a SearchEvidence,
+    between: String,
+    /// What each of them is there.
+    names: [String; 2],
+}
+
+impl<'a> Pair<'a> {
+    /// The pair, if it differs in one thing and its orders can tell something.
+    fn of(first: &'a SearchEvidence, second: &'a SearchEvidence) -> Option<Self> {
+        if first.model != second.model || first.num_layers != second.num_layers {
+            return None;
+        }
+        let of_variant = ("variant".to_owned(), [first.variant.clone(), second.variant.clone()]);
+        let of_task = ("task".to_owned(), [first.task.clone(), second.task.clone()]);
+        let of_axes = first
+            .axes
+            .iter()
+            .filter_map(|(key, value)| Some((key.clone(), [value.clone(), second.axes.get(key)?.clone()])));
+        let is_different = |(_, names): &(String, [String; 2])| names[0] != names[1];
+        let mut differences = [of_variant, of_task].into_iter().chain(of_axes).filter(is_different);
+        let (Some((between, names)), None) = (differences.next(), differences.next()) else { return None };
+        let is_given = |search: &SearchEvidence| {
+            matches!(search.strategy, Strategy::Uniform {} | Strategy::Random { .. })
+        };
+        let is_idle = between != STRATEGY && is_given(first) && is_given(second);
+        (!is_idle).then_some(Self { first, second, between, names })
+    }
+
+    fn row(&self) -> AgreementRow {
+        let [first, second] = [self.first, self.second];
+        let [first_ranks, second_ranks] = [first, second].map(ranks);
+        let seed = Seed(0).child(&first.key).child(&second.key);
+        let kendall = kendall_tau_b(&first_ranks, &second_ranks, seed.child("kendall"));
+        let spearman = spearman_rho(&first_ranks, &second_ranks, seed.child("spearman"));
+        let overlaps = overlaps(first, second);
+        let k = (overlaps.len() as u32).min(first.num_layers / 2);
+        let overlap = overlaps[..k as usize].last().copied().unwrap_or(0);
+        let total = u64::from(first.num_layers);
+        let share = |(index, overlap): (usize, &u32)| f64::from(*overlap) / (index + 1) as f64;
+        let mut shared_axes = first.axes.clone();
+        shared_axes.remove(&self.between);
+        AgreementRow {
+            model: first.model.clone(),
+            between: self.between.clone(),
+            variant: (self.between != "variant").then(|| first.variant.clone()),
+            task: (self.between != "task").then(|| first.task.clone()),
+            shared_axes: axes_text(&shared_axes),
+            first: self.names[0].clone(),
+            second: self.names[1].clone(),
+            num_layers: first.num_layers,
+            num_replaced_first: first.rounds_by_layer().len() as u32,
+            num_replaced_second: second.rounds_by_layer().len() as u32,
+            num_tied_first: first.num_tied_rounds(),
+            num_tied_second: second.num_tied_rounds(),
+            kendall_tau: kendall.map(|agreement| agreement.measure),
+            kendall_p: kendall.map(|agreement| agreement.p_value),
+            kendall_q: None,
+            spearman_rho: spearman.map(|agreement| agreement.measure),
+            spearman_p: spearman.map(|agreement| agreement.p_value),
+            spearman_q: None,
+            overlap_k: k,
+            overlap,
+            overlap_by_chance: f64::from(k * k) / f64::from(first.num_layers),
+            overlap_p: overlap_p_value(overlap.into(), k.into(), k.into(), total).filter(|_| k > 0),
+            overlap_q: None,
+            overlap_shares: overlaps.iter().enumerate().map(share).collect(),
+        }
+    }
+}
+
+/// The sweep axis of strategies.
+const STRATEGY: &str = "search.strategy";
+
+/// The place of each layer in a search's order; layers that it did not replace tie behind the last.
+fn ranks(search: &SearchEvidence) -> Vec<f64> {
+    let rounds = search.rounds_by_layer();
+    let behind = rounds.values().max().map_or(1, |last| last + 1);
+    let place = |layer| f64::from(rounds.get(&layer).copied().unwrap_or(behind));
+    (0..search.num_layers).map(place).collect()
+}
+
+/// How many layers the two searches' accepted hybrids of 1, 2, … replaced layers share, as long as both have one.
+fn overlaps(first: &SearchEvidence, second: &SearchEvidence) -> Vec<u32> {
+    let [first, second] = [first, second].map(accepted_layers);
+    let shared = |(one, other): (&Vec<u32>, &Vec<u32>)| {
+        one.iter().filter(|layer| other.contains(layer)).count() as u32
+    };
+    first.iter().zip(&second).map(shared).collect()
+}
+
+fn accepted_layers(search: &SearchEvidence) -> Vec<Vec<u32>> {
+    let accepted = search.sorted_rounds().into_iter().filter(|round| round.accepted);
+    accepted.map(|round| round.layers).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    /// Two variants on one task, with these orders of six layers.
+    fn two(first: &[u32], second: &[u32]) -> AgreementRow {
+        let mut evidence = fixture::sized(2, 1, 6);
+        evidence.searches[1].rounds = fixture::rounds(first);
+        evidence.searches[0].rounds = fixture::rounds(second);
+        let mut rows = agreement(&evidence);
+        assert_eq!(rows.len(), 1);
+        rows.remove(0)
+    }
+
+    #[test]
+    fn orders_that_end_early_are_compared_as_far_as_they_say_something() {
+        let row = two(&[5, 3, 4], &[5, 4]);
+        assert_eq!((row.first.as_str(), row.second.as_str(), row.variant), ("gdn", "gla", None));
+        assert_eq!((row.num_replaced_first, row.num_replaced_second), (3, 2));
+        // scipy.stats.kendalltau and spearmanr of (4, 4, 4, 2, 3, 1) and (3, 3, 3, 3, 2, 1).
+        assert!((row.kendall_tau.unwrap() - 0.6735753140545634).abs() < 1e-12);
+        assert!((row.spearman_rho.unwrap() - 0.7184212081070996).abs() < 1e-12);
+        // {5, 3} and {5, 4}: one in common, and 1 - (4 choose 2) / (6 choose 2) by chance.
+        assert_eq!((row.overlap_k, row.overlap, row.overlap_shares), (2, 1, vec![1.0, 0.5]));
+        assert!((row.overlap_by_chance - 4.0 / 6.0).abs() < 1e-12);
+        assert!((row.overlap_p.unwrap() - 0.6).abs() < 1e-12);
+    }
+
+    #[test]
+    fn complete_orders_are_compared_at_half_of_the_layers() {
+        let row = two(&[0, 1, 2, 3, 4, 5], &[5, 4, 1, 3, 2, 0]);
+        // {0, 1, 2} and {5, 4, 1}; by chance 9 / 6, and 1 - (3 choose 3) / (6 choose 3) for at least one.
+        assert_eq!((row.overlap_k, row.overlap, row.overlap_by_chance), (3, 1, 1.5));
+        assert!((row.overlap_p.unwrap() - 0.95).abs() < 1e-12);
+        assert_eq!((row.overlap_shares.len(), row.overlap_shares[5]), (6, 1.0));
+    }
+
+    #[test]
+    fn an_order_without_layers_agrees_with_nothing() {
+        let row = two(&[], &[1, 2]);
+        assert_eq!((row.kendall_tau, row.kendall_q, row.spearman_p), (None, None, None));
+        assert_eq!((row.overlap_k, row.overlap_p, row.overlap_q), (0, None, None));
+    }
+
+    #[test]
+    fn pairs_differ_in_one_thing() {
+        let rows = agreement(&fixture::sized(3, 4, 8));
+        let num_between = |what: &str| rows.iter().filter(|row| row.between == what).count();
+        assert_eq!((num_between("variant"), num_between("task")), (3 * 4, 6 * 3));
+        assert_eq!(rows.len(), 30);
+        assert!(rows.iter().all(|row| row.variant.is_none() == (row.between == "variant")));
+    }
+
+    #[test]
+    fn strategies_are_compared_but_not_what_is_alike_by_construction() {
+        let mut evidence = fixture::sized(1, 2, 8);
+        let strategies = [("greedy", Strategy::Greedy {}), ("uniform", Strategy::Uniform {})];
+        let of = |(name, strategy): (&str, Strategy)| {
+            let named = |mut search: SearchEvidence| {
+                search.axes.insert(STRATEGY.to_owned(), name.to_owned());
+                search.strategy = strategy.clone();
+                search.key = format!("{}-{name}", search.key);
+                search
+            };
+            evidence.searches.clone().into_iter().map(named).collect::<Vec<_>>()
+        };
+        evidence.searches = strategies.into_iter().flat_map(of).collect();
+        let rows = agreement(&evidence);
+        let names: Vec<[&str; 3]> =
+            rows.iter().map(|row| [row.between.as_str(), row.first.as_str(), row.second.as_str()]).collect();
+        assert_eq!(
+            names,
+            [
+                ["search.strategy", "greedy", "uniform"],
+                ["search.strategy", "greedy", "uniform"],
+                ["task", "arc-easy", "boolq"],
+            ]
+        );
+        // The same order under another name: no agreement is higher.
+        assert!(rows[..2].iter().all(|row| row.kendall_tau == Some(1.0) && row.shared_axes.is_empty()));
+    }
+}

@@ -1,0 +1,65 @@
+//! The rows of `published`.
+
+use crate::report::columns::PublishedRow;
+use crate::report::counterpart;
+use crate::report::evidence::Evidence;
+use crate::report::published::{self, Place, Score};
+
+/// The rows of `published`, in the paper's order; none where the experiment has none of its bases.
+pub(in crate::report) fn published(evidence: &Evidence) -> Vec<PublishedRow> {
+    let mut bases = evidence.searches.iter().filter_map(|search| search.public_base.as_deref());
+    if !bases.any(published::knows) {
+        return Vec::new();
+    }
+    let beside: Vec<String> =
+        evidence.searches.iter().filter_map(counterpart::score).map(Score::cell).collect();
+    published::scores().iter().map(|score| row(score, &beside)).collect()
+}
+
+/// The row of a cell; `beside` names the cells of all searches that have one.
+fn row(score: &Score, beside: &[String]) -> PublishedRow {
+    let place = Place { base: &score.base_model, block: &score.variant, task: &score.task };
+    let speedup = published::speedup(place);
+    let cell = score.cell();
+    PublishedRow {
+        searches: beside.iter().filter(|name| **name == cell).count() as u32,
+        cell_paper: cell,
+        base_paper: score.base_model.clone(),
+        block_paper: score.variant.clone(),
+        task_paper: score.task.clone(),
+        label_paper: score.paper_label.clone(),
+        p_base_paper: score.p_base / 100.0,
+        p_best_paper: score.p_best / 100.0,
+        num_replaced_paper: score.num_replaced,
+        p_opt_paper: speedup.map(|speedup| speedup.p_opt / 100.0),
+        num_replaced_opt_paper: speedup.map(|speedup| speedup.num_replaced),
+        speedup_paper: speedup.map(|speedup| speedup.speedup_ctx2048),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_cell_that_the_experiment_lacks_stays_in_sight() {
+        let mut evidence = fixture::of_paper("Qwen2.5-1.5B");
+        evidence.searches.retain(|search| (search.block.as_str(), search.task.as_str()) != ("gla", "boolq"));
+        let rows = published(&evidence);
+        assert_eq!(rows.len(), 162);
+        let num_beside = rows.iter().filter(|row| row.searches == 1).count();
+        assert_eq!(num_beside, 3 * 4 - 1);
+        for lacking in
+            ["Qwen2.5-1.5B/gla/boolq", "Qwen2.5-1.5B/jet/gsm8k", "Llama-3.1-8B-Instruct/jet/pubmedqa"]
+        {
+            let row = rows.iter().find(|row| row.cell_paper == lacking).unwrap();
+            assert_eq!(row.searches, 0, "{lacking}");
+        }
+    }
+
+    #[test]
+    fn an_experiment_on_other_bases_has_nothing_to_do_with_the_paper() {
+        assert_eq!(published(&fixture::of_paper("mini")), []);
+    }
+}

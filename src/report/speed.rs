@@ -1,0 +1,99 @@
+//! From timings to the rows of `throughput`, in their one canonical order.
+
+use super::columns::ThroughputRow;
+use super::evidence::{Evidence, TimingEvidence};
+use super::measures::axes_text;
+use super::rows::layers_text;
+use crate::stats::median;
+use crate::store::TimedRun;
+
+/// Tokens a second over the runs.
+#[derive(Clone, Copy)]
+struct Rate {
+    median: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Rate {
+    /// The rate at which runs of these `seconds` put through `tokens`.
+    fn of(tokens: u64, seconds: impl Iterator<Item = f64>) -> Self {
+        let rates: Vec<f64> = seconds.map(|seconds| tokens as f64 / seconds.max(f64::MIN_POSITIVE)).collect();
+        Self {
+            median: median(&rates).unwrap_or_default(),
+            low: rates.iter().copied().reduce(f64::min).unwrap_or_default(),
+            high: rates.iter().copied().reduce(f64::max).unwrap_or_default(),
+        }
+    }
+}
+
+/// The timings, bases before hybrids and these by variant, context, batch size and number of replaced layers.
+pub(super) fn sorted_timings(evidence: &Evidence) -> Vec<&TimingEvidence> {
+    let mut timings: Vec<_> = evidence.timings.iter().collect();
+    timings.sort_by_cached_key(|timing| {
+        let name = (timing.model.clone(), axes_text(&timing.axes), timing.device.clone(), timing.threads);
+        let system = (timing.variant.clone(), timing.task.clone());
+        (name, system, timing.context, timing.batch_size, timing.layers.len(), timing.key.clone())
+    });
+    timings
+}
+
+/// The rows of `throughput`.
+pub(super) fn throughput(evidence: &Evidence) -> Vec<ThroughputRow> {
+    sorted_timings(evidence).into_iter().map(row).collect()
+}
+
+fn row(timing: &TimingEvidence) -> ThroughputRow {
+    let rates = |runs: &[TimedRun]| {
+        let (read, decoded) = (timing.batch_size * timing.context, timing.batch_size * timing.new_tokens);
+        let prefill = Rate::of(read, runs.iter().map(|run| run.prefill));
+        (prefill, Rate::of(decoded, runs.iter().map(|run| run.decode)))
+    };
+    let (prefill, decode) = rates(&timing.runs);
+    let base = timing.base.as_deref().map(rates);
+    ThroughputRow {
+        model: timing.model.clone(),
+        variant: timing.variant.clone(),
+        task: timing.task.clone(),
+        axes: axes_text(&timing.axes),
+        device: timing.device.clone(),
+        threads: timing.threads,
+        context: timing.context,
+        batch_size: timing.batch_size,
+        num_replaced: timing.layers.len() as u32,
+        layers: layers_text(&timing.layers),
+        num_layers: timing.num_layers,
+        decode: decode.median,
+        decode_low: decode.low,
+        decode_high: decode.high,
+        decode_speedup: base.map(|(_, base)| decode.median / base.median),
+        prefill: prefill.median,
+        prefill_low: prefill.low,
+        prefill_high: prefill.high,
+        prefill_speedup: base.map(|(base, _)| prefill.median / base.median),
+        cache_bytes: timing.cache_bytes,
+        state_bytes: timing.state_bytes,
+        others: timing.others,
+        new_tokens: timing.new_tokens,
+        runs: timing.runs.len() as u32,
+        key: timing.key.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_hybrid_is_compared_with_the_base_of_its_context() {
+        let rows = throughput(&fixture::evidence());
+        let base = rows.iter().find(|row| row.variant.is_none() && row.context == 512).unwrap();
+        assert_eq!((base.decode_speedup, base.num_replaced, base.layers.as_str()), (Some(1.0), 0, ""));
+        // Runs of 1.0, 1.1 and 1.2 seconds, which replaced layers divide; 2 prompts of 16 new tokens.
+        assert_eq!((base.decode, base.decode_low, base.decode_high), (32.0 / 1.1, 32.0 / 1.2, 32.0));
+        let hybrid = rows.iter().find(|row| row.num_replaced == 4 && row.context == 512).unwrap();
+        assert!((hybrid.decode_speedup.unwrap() - 1.4).abs() < 1e-12);
+        assert!((hybrid.prefill_speedup.unwrap() - 1.0).abs() < 1e-12);
+    }
+}

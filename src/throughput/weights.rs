@@ -1,0 +1,57 @@
+//! Weights that say nothing: enough to time a shape, and made quickly however large it is.
+
+use burn::tensor::Device;
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::error::Result;
+use crate::model::{Fill, Make};
+use crate::seed::Seed;
+
+/// Numbers that are drawn, and repeated to fill a parameter; no width of a model is a multiple of it.
+const TILE: usize = 65_521;
+
+/// Makes parameters of a few thousand random numbers each, repeated.
+pub struct Tiled {
+    seed: Seed,
+    normal: Vec<f32>,
+    device: Device,
+}
+
+impl Tiled {
+    /// Parameters drawn from `seed`, placed on `device`.
+    pub fn new(seed: Seed, device: &Device) -> Self {
+        let mut rng = seed.child("normal").rng();
+        let normal = (0..TILE).map(|_| StandardNormal.sample(&mut rng)).collect();
+        Self { seed, normal, device: device.clone() }
+    }
+}
+
+impl Make for Tiled {
+    fn make(&mut self, name: &str, shape: &[usize], fill: Fill) -> Result<Vec<f32>> {
+        let size = shape.iter().product();
+        Ok(match fill {
+            Fill::Normal(deviation) => {
+                let tile: Vec<f32> = self.normal.iter().map(|number| number * deviation as f32).collect();
+                repeat(&tile, size)
+            }
+            Fill::Constant(value) => vec![value; size],
+            Fill::Draw(draw) => {
+                let mut rng = self.seed.child(name).rng();
+                let tile: Vec<f32> = (0..size.min(TILE)).map(|_| draw(&mut rng)).collect();
+                repeat(&tile, size)
+            }
+            Fill::Values(values) => values,
+        })
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+/// `size` numbers, those of `tile` again and again.
+fn repeat(tile: &[f32], size: usize) -> Vec<f32> {
+    let mut numbers = tile.repeat(size.div_ceil(tile.len()));
+    numbers.truncate(size);
+    numbers
+}
