@@ -36,6 +36,14 @@ check:
     cargo clippy --release --all-targets -- -D warnings
     cargo run --release -- schema --check
 
+# Check what dependencies bring: licences, sources, banned crates, advisories (with cargo-deny).
+deny:
+    cargo deny check
+
+# Fuzz one of the readers (manifest, record, header, rows) for some seconds; needs a nightly toolchain and cargo-fuzz.
+fuzz target seconds="300":
+    cargo +nightly fuzz run {{target}} -s none -- -max_total_time={{seconds}}
+
 # Write the schemas of manifests and tables.
 schema:
     cargo run --release -- schema

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::str::FromStr;
@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 
 /// How the names of files being written begin, until they are renamed to what they are for.
 const TEMPORARY_PREFIX: &str = ".dtr-tmp-";
+
+/// The longest text that is read whole: many times the longest tokenizer.
+const LONGEST_TEXT: u64 = 1 << 28;
 
 /// A lock may be held for an instant by a probe ([`Lock::is_held`]) or by a process being spawned,
 /// which has its parent's files until it runs its own program: look again before believing it.
@@ -33,9 +36,22 @@ pub fn failure(doing: &str, path: &Path, cause: io::Error) -> Error {
     Error::io(doing, path, cause).hint(hint)
 }
 
-/// Reads a text file.
+/// Reads a text file that must fit in memory.
 pub fn read_to_string(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(|cause| failure("read", path, cause))
+    read_text(path, LONGEST_TEXT).map_err(|cause| failure("read", path, cause))
+}
+
+/// Reads a text file of at most `most` bytes, so that no forged file fills the memory.
+pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    if File::open(path)?.take(most + 1).read_to_end(&mut bytes)? as u64 > most {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it is longer than {most} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|cause| {
+        let valid = cause.utf8_error().valid_up_to();
+        let line = 1 + cause.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count();
+        io::Error::new(ErrorKind::InvalidData, format!("line {line} is not UTF-8"))
+    })
 }
 
 /// Creates a folder and those above it.

@@ -11,6 +11,9 @@ use super::rows::Row;
 /// The variable that holds the choice whose prompt or continuation is made.
 const CHOICE: &str = "choice";
 
+/// The most steps that making one text may take, so that a loop of loops ends.
+const FUEL: u64 = 10_000_000;
+
 /// Templates and expressions over rows.
 pub(super) struct Jinja(Environment<'static>);
 
@@ -20,6 +23,7 @@ impl Jinja {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
         environment.set_syntax(syntax.expect("the delimiters are the usual ones"));
+        environment.set_fuel(Some(FUEL));
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_unknown_method_callback(method);
         environment.add_filter("regex_replace", regex_replace);

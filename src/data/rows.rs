@@ -3,55 +3,46 @@
 use std::fs::File;
 use std::path::Path;
 
-use polars::prelude::{AnyValue, ParquetReader, SerReader};
+use polars::prelude::{AnyValue, SerReader};
 use serde_json::{Map, Value};
 
+use super::files::json;
+use super::files::packed::Packed;
+use super::files::parquet::{open, whole};
 use crate::error::{Error, Result};
-use crate::files::read_to_string;
 
-/// A row: its columns by name.
-pub(super) type Row = Map<String, Value>;
+pub(super) use json::Row;
 
 /// Reads all rows of `path`.
 pub(super) fn read(path: &Path) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    let mut keep = |row: Row, _: &json::Place<'_>| {
+        rows.push(row);
+        Ok(())
+    };
+    let file = Packed::new(path, path.to_owned());
     match path.extension().and_then(|ending| ending.to_str()) {
-        Some("jsonl") => lines(path, &read_to_string(path)?),
-        Some("json") => list(path, &read_to_string(path)?),
-        Some("parquet") => parquet(path),
-        _ => Err(Error::manifest(format!("`{}` is no file of rows that is served", path.display()))
-            .hint("served are `.jsonl`, a table on each line, `.json`, a list of tables, and `.parquet`")),
+        Some("jsonl") => json::lines(&file, &mut keep)?,
+        Some("json") => json::list(&file, &mut keep)?,
+        Some("parquet") => return parquet(path),
+        _ => {
+            return Err(Error::manifest(format!("`{}` is no file of rows that is served", path.display()))
+                .hint(
+                    "served are `.jsonl`, a table on each line, `.json`, a list of tables, and `.parquet`",
+                ));
+        }
     }
-}
-
-fn lines(path: &Path, text: &str) -> Result<Vec<Row>> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    lines
-        .map(|(index, line)| {
-            serde_json::from_str(line).map_err(|cause| {
-                Error::manifest(format!("line {} of `{}` is not a table", index + 1, path.display()))
-                    .because(cause)
-            })
-        })
-        .collect()
-}
-
-fn list(path: &Path, text: &str) -> Result<Vec<Row>> {
-    serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)).map_err(|cause| {
-        Error::manifest(format!("`{}` is not a list of tables", path.display())).because(cause)
-    })
+    Ok(rows)
 }
 
 fn parquet(path: &Path) -> Result<Vec<Row>> {
     let file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
-    let unreadable = |cause| {
-        Error::environment(format!("`{}` is not a whole Parquet file", path.display())).because(cause)
-    };
-    let frame = ParquetReader::new(file).finish().map_err(unreadable)?;
+    let (reader, _) = open(path, file)?;
+    let frame = whole(path, || reader.finish())?;
     let row = |index: usize| -> Result<Row> {
         let mut row = Row::new();
         for column in frame.columns() {
-            let value = column.get(index).map_err(unreadable)?;
+            let value = whole(path, || column.get(index))?;
             let value = json(value.into_static()).ok_or_else(|| {
                 let (name, dtype) = (column.name(), column.dtype());
                 Error::manifest(format!(

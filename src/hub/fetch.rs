@@ -6,6 +6,7 @@ use hf_hub::api::Progress;
 use hf_hub::api::sync::{ApiError, ApiRepo};
 
 use super::failure::Asked;
+use super::repo::stays_inside;
 use super::{Hub, Pinned};
 use crate::error::{Error, Result};
 use crate::files;
@@ -64,6 +65,15 @@ impl Hub {
                 "`{}` answers for `{pinned}` with the commit `{}`",
                 self.endpoint,
                 metadata.commit_hash()
+            )));
+        }
+        // The cache names its files by this.
+        if !stays_inside(metadata.etag()) || metadata.etag().contains('/') {
+            return Err(Error::environment(format!(
+                "`{}` names the content of `{}` by `{}`, which cannot be a file's name",
+                self.endpoint,
+                pinned.uri(file),
+                metadata.etag()
             )));
         }
         let part = self.cache.repo(pinned.handle()).blob_path(metadata.etag()).with_extension("part");

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use failure::Asked;
 pub use fetch::{Fetched, Listener};
 pub use place::Place;
-pub use repo::{Kind, Pinned, Repo};
+pub use repo::{Kind, Pinned, Repo, is_id, is_revision};
 
 /// Where the hub is when `HF_ENDPOINT` says nothing.
 const ENDPOINT: &str = "https://huggingface.co";
@@ -201,7 +201,13 @@ impl Hub {
             }
         };
         names.sort();
-        Ok(names)
+        match names.iter().find(|name| !repo::stays_inside(name)) {
+            None => Ok(names),
+            Some(name) => Err(Error::environment(format!(
+                "`{}` names a file outside of `{pinned}`: `{name}`",
+                self.endpoint
+            ))),
+        }
     }
 
     fn absent(&self, pinned: &Pinned, file: &str) -> Error {

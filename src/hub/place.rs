@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::repo::{Kind, Repo};
+use super::repo::{Kind, Repo, is_id, is_revision, stays_inside};
 use crate::error::{Error, Result};
 
 /// How the name of a file of the hub begins.
@@ -38,11 +38,10 @@ impl Place {
         let [owner, name, file] = parts[..] else { return Err(malformed(path)) };
         let (name, revision) = name.split_once('@').unwrap_or((name, "main"));
         let is_whole = [owner, name, revision, file].iter().all(|part| !part.is_empty());
-        let stays_inside = file.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        if !is_whole || !stays_inside {
+        let (id, revision) = (format!("{owner}/{name}"), revision.replace("%2F", "/"));
+        if !is_whole || !stays_inside(file) || !is_id(&id) || !is_revision(&revision) {
             return Err(malformed(path));
         }
-        let (id, revision) = (format!("{owner}/{name}"), revision.replace("%2F", "/"));
         Ok(Self::Hub(Repo { kind, id, revision }, file.to_owned()))
     }
 }

@@ -80,6 +80,26 @@ impl fmt::Display for Pinned {
     }
 }
 
+/// Whether `text` can name a repository: `OWNER/NAME`, or `NAME` as the oldest are called.
+pub fn is_id(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    text.matches('/').count() <= 1
+        && stays_inside(text)
+        && text.bytes().all(|byte| is_plain(byte) || byte == b'/')
+}
+
+/// Whether `text` can name a branch, a tag or a commit, by git's rules.
+pub fn is_revision(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\\~^:?*[#%".contains(&byte);
+    stays_inside(text) && text.bytes().all(is_plain)
+}
+
+/// Whether a name with slashes, put below a folder, is a path below that folder.
+pub(super) fn stays_inside(name: &str) -> bool {
+    let is_plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']);
+    name.split('/').all(is_plain)
+}
+
 /// Whether `text` is the full name of a commit.
 pub(super) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))

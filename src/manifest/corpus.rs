@@ -89,7 +89,7 @@ pub enum TextUnit {
     Line,
     /// What stands between lines that say this and nothing else, such as `"<|endoftext|>"`.
     Between(String),
-    /// The whole file, which must fit in memory.
+    /// The whole file, of at most 128 MiB.
     File,
 }
 

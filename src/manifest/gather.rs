@@ -8,6 +8,13 @@ use super::blame::Sources;
 use super::node::{Node, Span, Value};
 use super::paths::join;
 use crate::error::{Error, Result};
+use crate::files::read_text;
+
+/// The longest file that is read, in bytes; manifests have a few thousand.
+const LONGEST_FILE: u64 = 1 << 24;
+
+/// How many files may extend one another in a row; recursion stays far from the stack's end.
+const LONGEST_CHAIN: usize = 32;
 
 /// Reads the manifest at `path`, all that it extends, and `sets` over it.
 pub(super) fn gather(path: &Path, sets: &[String]) -> Result<Sources> {
@@ -48,7 +55,10 @@ impl Walk {
         if !self.done.insert(file.clone()) {
             return Ok(());
         }
-        let text = fs::read_to_string(path).map_err(|cause| self.unread(path, named, cause))?;
+        if self.open.len() == LONGEST_CHAIN {
+            return Err(self.too_long(&name, named));
+        }
+        let text = read_text(path, LONGEST_FILE).map_err(|cause| self.unread(path, named, cause))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let number = self.sources.add_file(&name, text, folder);
         let layer = self.sources.parse(number)?;
@@ -67,6 +77,15 @@ impl Walk {
                 let error = Error::manifest(format!("cannot read `{}`", path.display())).because(cause);
                 self.sources.underline(error, span, "named here")
             }
+        }
+    }
+
+    fn too_long(&self, name: &str, named: Option<&Span>) -> Error {
+        let error = Error::manifest(format!("`{name}` is extended over more than {LONGEST_CHAIN} files"))
+            .hint("name the files beside one another: `extends` takes several");
+        match named {
+            Some(span) => self.sources.underline(error, span, "one too many"),
+            None => error,
         }
     }
 

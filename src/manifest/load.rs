@@ -66,12 +66,17 @@ fn override_layer(key: &str, value: &toml::Value, sources: &mut Sources) -> Resu
     let path = steps(key).ok_or_else(|| Error::manifest(format!("`{key}` is not a dotted key")))?;
     if let Some(Node { key: Some(span), value: Value::List(list), .. }) =
         sources.find(&["sweep", "axes", key])
-        && let Some(node) = list.iter().find(|node| node.to_toml() == *value)
+        && let Some(node) = list.iter().find(|node| is_same(&node.to_toml(), value))
     {
         return Ok(Node::nested(&path, span, node.clone()));
     }
     let file = sources.add_file("override", format!("{key} = {value}"), Path::new(""));
     sources.parse(file)
+}
+
+/// Whether two values are written the same, as `nan` and `nan` are.
+fn is_same(one: &toml::Value, other: &toml::Value) -> bool {
+    one == other || one.to_string() == other.to_string()
 }
 
 /// One layer, as figment takes it.

@@ -8,17 +8,22 @@ use std::ops::RangeBounds;
 use super::blame::{At, Sources};
 use super::node::dotted;
 use super::{
-    Architecture, Block, CorpusSource, Count, Geometry, Manifest, ModelSource, Optimizer, Replaced, Stop,
-    Strategy, TaskSource, Throughput, Variant,
+    Architecture, Block, CorpusSource, Count, Geometry, HubModel, Manifest, ModelSource, Optimizer, Pretrain,
+    Replaced, Stop, Strategy, TaskSource, Throughput, Variant,
 };
 use crate::error::{Error, Result};
+use crate::hub;
 
 /// Checks all numbers of `manifest`, also those of definitions that no axis names.
 pub(super) fn check(manifest: &Manifest, sources: &Sources) -> Result<()> {
     let check = Check { sources };
     for (name, model) in &manifest.models {
-        if let ModelSource::Pretrain(architecture) = &model.source {
-            check.architecture(&["models", name, "source", "pretrain"], architecture)?;
+        match &model.source {
+            ModelSource::Pretrain(shape) => {
+                check.architecture(&["models", name, "source", "pretrain"], shape)?
+            }
+            ModelSource::Hub(model) => check.repository(&["models", name, "source", "hub"], model)?,
+            ModelSource::Path(_) | ModelSource::Shape(_) => {}
         }
     }
     for (name, variant) in &manifest.variants {
@@ -41,10 +46,21 @@ pub(super) fn check(manifest: &Manifest, sources: &Sources) -> Result<()> {
     check.budget("distil", distil.token_budget, distil.sequence_length, distil.batch_size)?;
     check.optimizer(&["pretrain", "optimizer"], &pretrain.optimizer)?;
     check.budget("pretrain", pretrain.token_budget, pretrain.sequence_length, pretrain.batch_size)?;
+    check.pretrain(pretrain)?;
     check.strategy(&manifest.search.strategy)?;
     check.stop(&manifest.search.stop)?;
     check.throughput(&manifest.throughput)?;
     check.real(&["report"], "confidence", manifest.report.confidence, (Excluded(0.0), Excluded(1.0)))
+}
+
+impl Variant {
+    /// Refuses numbers out of range in a variant that no manifest wrote.
+    ///
+    /// # Errors
+    /// What loading says of a manifest with this variant, without a place.
+    pub fn check(&self) -> Result<()> {
+        Check { sources: &Sources::default() }.variant(&["variant"], self)
+    }
 }
 
 struct Check<'a> {
@@ -191,6 +207,35 @@ impl Check<'_> {
             "a step takes {batch_size} sequences of {sequence_length} tokens, so at least {step}"
         ));
         Err(self.sources.point(error, latest, At::Value, format!("{budget} is under {step}")))
+    }
+
+    fn pretrain(&self, recipe: &Pretrain) -> Result<()> {
+        if recipe.sequence_length < 2 {
+            return Err(self.sources.refuse(&["pretrain", "sequence-length"], "at least 2"));
+        }
+        self.whole(&["pretrain"], "micro-batch-size", recipe.micro_batch_size, 1 << 16)?;
+        let (batch, part) = (recipe.batch_size, recipe.micro_batch_size);
+        if part >= batch || batch.is_multiple_of(part) {
+            return Ok(());
+        }
+        let keys = [["pretrain", "micro-batch-size"], ["pretrain", "batch-size"]];
+        let latest = self.sources.latest(&[&keys[0], &keys[1]]);
+        let message = format!("a batch of {batch} sequences cannot be cut into parts of {part}");
+        let error = Error::manifest(message).hint("`pretrain.micro-batch-size` must divide `batch-size`");
+        Err(self.sources.point(error, latest, At::Value, "does not divide"))
+    }
+
+    /// The names of a repository become parts of paths and addresses.
+    fn repository(&self, table: &[&str], model: &HubModel) -> Result<()> {
+        if !hub::is_id(&model.repo) {
+            return Err(self
+                .sources
+                .refuse(&[table, &["repo"]].concat(), "the `OWNER/NAME` of a repository"));
+        }
+        if !hub::is_revision(&model.revision) {
+            return Err(self.sources.refuse(&[table, &["revision"]].concat(), "a commit, a branch or a tag"));
+        }
+        Ok(())
     }
 
     fn throughput(&self, timed: &Throughput) -> Result<()> {

@@ -10,6 +10,12 @@ use crate::error::{Error, Result};
 /// The tables that an axis may reach into; the others change no result, or are the sweep itself.
 const SWEPT: [&str; 7] = ["models", "variants", "tasks", "corpus", "distil", "search", "pretrain"];
 
+/// The most combinations of the axes' values.
+const MOST_COMBINATIONS: usize = 10_000;
+
+/// The longest name of an experiment, in bytes: file systems take somewhat more.
+const LONGEST_NAME: usize = 100;
+
 /// Checks what a sweep needs and what it names.
 pub(super) fn check(loaded: &Loaded) -> Result<()> {
     let check = Check { loaded, manifest: &loaded.manifest };
@@ -18,6 +24,7 @@ pub(super) fn check(loaded: &Loaded) -> Result<()> {
     check.named("model", &sweep.model)?;
     check.named("variant", &sweep.variant)?;
     check.named("task", &sweep.task)?;
+    check.few_enough()?;
     sweep.axes.iter().try_for_each(|(key, values)| check.axis(key, values))?;
     check.apart()?;
     sweep.exclude.iter().enumerate().try_for_each(|(index, exclude)| check.exclude(index, exclude))?;
@@ -44,11 +51,11 @@ impl Check<'_> {
         };
         let allowed =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-        if !name.is_empty() && !name.starts_with('.') && name.bytes().all(allowed) {
+        if (1..=LONGEST_NAME).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(allowed) {
             return Ok(());
         }
         let error = Error::manifest(format!("`{name}` cannot name an experiment")).hint(
-            "names are made of lower-case letters, digits, hyphens and dots, as files are named after them",
+            "names are at most 100 lower-case letters, digits, hyphens and dots, as files are named after them",
         );
         Err(self.point(error, &["name"], At::Value, "not such a name"))
     }
@@ -105,6 +112,17 @@ impl Check<'_> {
             points.push(point);
         }
         Ok(())
+    }
+
+    /// Axes multiply, and every combination is looked at before anything runs.
+    fn few_enough(&self) -> Result<()> {
+        let lengths = self.manifest.sweep.axes.values().map(|values| values.len().max(1));
+        if lengths.fold(1_usize, usize::saturating_mul) <= MOST_COMBINATIONS {
+            return Ok(());
+        }
+        let error = Error::manifest(format!("the axes make more than {MOST_COMBINATIONS} combinations"))
+            .hint("an experiment asks one question: leave out values, or make several of it");
+        Err(self.point(error, &["sweep", "axes"], At::Key, "too many values"))
     }
 
     /// Axes that reach into one another would undo each other's values.

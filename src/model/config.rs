@@ -1,5 +1,7 @@
 //! A decoder's shape, as `config.json` of Llama, Qwen2 and Qwen3 says it.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -81,12 +83,13 @@ struct Raw {
 }
 
 impl Config {
-    /// Reads a `config.json`; what this crate cannot compute faithfully is refused.
-    pub fn parse(text: &str) -> Result<Self> {
+    /// Reads the text of the `config.json` at `path`; what this crate cannot compute faithfully is refused.
+    pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let raw: Raw = serde_json::from_str(text).map_err(|cause| {
-            Error::environment("`config.json` is not a served architecture").because(cause)
+            Error::environment(format!("`{}` is not a served architecture", path.display())).because(cause)
         })?;
-        raw.refuse_unserved()?;
+        let refuse = |what: String| Error::environment(format!("`{}` {what}", path.display()));
+        raw.unserved().map_or(Ok(()), |what| Err(refuse(format!("asks for {what}, which is not served"))))?;
         let rope = raw.rope_parameters.as_ref().or(raw.rope_scaling.as_ref());
         let theta = rope.and_then(|value| value["rope_theta"].as_f64()).or(raw.rope_theta);
         let config = Self {
@@ -100,14 +103,16 @@ impl Config {
             head_dim: raw.head_dim.unwrap_or(raw.hidden_size / raw.num_attention_heads.max(1)),
             norm_epsilon: raw.rms_norm_eps,
             rope_theta: theta.unwrap_or(10_000.0),
-            rope_scaling: rope.map_or(Ok(RopeScaling::None), scaling)?,
+            rope_scaling: rope.map_or(Ok(RopeScaling::None), scaling).map_err(refuse)?,
             tied_head: raw.tie_word_embeddings,
             qkv_bias: raw.model_type == ModelType::Qwen2,
             qk_norm: raw.model_type == ModelType::Qwen3,
             max_positions: raw.max_position_embeddings,
         };
-        config.check()?;
-        Ok(config)
+        match config.flaw() {
+            None => Ok(config),
+            Some(flaw) => Err(refuse(flaw)),
+        }
     }
 
     /// A Llama of `architecture` over `vocab_size` tokens, with a head of its own.
@@ -172,69 +177,92 @@ impl Config {
         })
     }
 
-    fn check(&self) -> Result<()> {
+    /// What is wrong with the numbers; the bounds are those of manifests, and keep products from overflowing.
+    fn flaw(&self) -> Option<String> {
         let sizes = [
-            self.vocab_size,
-            self.hidden_size,
-            self.intermediate_size,
-            self.num_layers,
-            self.num_heads,
-            self.num_kv_heads,
-            self.head_dim,
+            ("vocab_size", self.vocab_size, 1 << 24),
+            ("hidden_size", self.hidden_size, 1 << 17),
+            ("intermediate_size", self.intermediate_size, 1 << 20),
+            ("num_hidden_layers", self.num_layers, 1 << 10),
+            ("num_attention_heads", self.num_heads, 1 << 10),
+            ("num_key_value_heads", self.num_kv_heads, 1 << 10),
+            ("head_dim", self.head_dim, 1 << 12),
         ];
-        if sizes.contains(&0) {
-            return Err(Error::environment("`config.json` has a size of 0"));
+        if let Some((name, size, most)) =
+            sizes.into_iter().find(|(_, size, most)| !(1..=*most).contains(size))
+        {
+            return Some(format!("has {size} as `{name}`, which must be from 1 to {most}"));
         }
-        if !self.num_heads.is_multiple_of(self.num_kv_heads) || !self.head_dim.is_multiple_of(2) {
-            return Err(Error::environment(format!(
-                "`config.json` has {} heads over {} key/value heads of width {}: heads must divide evenly and the width be even",
+        if self.max_positions > MOST_POSITIONS {
+            let positions = self.max_positions;
+            return Some(format!(
+                "has {positions} as `max_position_embeddings`, which must be at most {MOST_POSITIONS}"
+            ));
+        }
+        for (name, number) in [("rms_norm_eps", self.norm_epsilon), ("rope_theta", self.rope_theta)] {
+            if !(number.is_finite() && number > 0.0) {
+                return Some(format!("has {number} as `{name}`, which must be above 0"));
+            }
+        }
+        let is_even = self.num_heads.is_multiple_of(self.num_kv_heads) && self.head_dim.is_multiple_of(2);
+        (!is_even).then(|| {
+            format!(
+                "has {} heads over {} key/value heads of width {}: heads must divide evenly and the width be even",
                 self.num_heads, self.num_kv_heads, self.head_dim
-            )));
-        }
-        Ok(())
+            )
+        })
     }
 }
+
+/// More positions than any model has seen.
+const MOST_POSITIONS: usize = 1 << 30;
 
 impl Raw {
-    fn refuse_unserved(&self) -> Result<()> {
-        let refuse = |what: &str| {
-            Err(Error::environment(format!("`config.json` asks for {what}, which is not served")))
-        };
+    /// What it asks for and is not served.
+    fn unserved(&self) -> Option<String> {
         if self.use_sliding_window {
-            return refuse("sliding-window attention");
+            return Some("sliding-window attention".to_owned());
         }
         if self.mlp_bias {
-            return refuse("biases in the MLP");
+            return Some("biases in the MLP".to_owned());
         }
         if self.attention_bias == Some(true) {
-            return refuse("`attention_bias`");
+            return Some("`attention_bias`".to_owned());
         }
-        match self.hidden_act.as_deref() {
-            None | Some("silu") => Ok(()),
-            Some(other) => refuse(&format!("the activation `{other}`")),
-        }
+        let other = self.hidden_act.as_deref().filter(|activation| *activation != "silu")?;
+        Some(format!("the activation `{other}`"))
     }
 }
 
-/// Reads `rope_scaling` (or `rope_parameters`) of `config.json`.
-fn scaling(value: &Value) -> Result<RopeScaling> {
+/// Reads `rope_scaling` (or `rope_parameters`) of `config.json`; what is wrong with it where it cannot be served.
+fn scaling(value: &Value) -> std::result::Result<RopeScaling, String> {
     if value.is_null() {
         return Ok(RopeScaling::None);
     }
-    let number = |key: &str| {
-        value[key].as_f64().ok_or_else(|| {
-            Error::environment(format!("rope scaling in `config.json` lacks the number `{key}`"))
-        })
+    if !value.is_object() {
+        return Err(format!("has {value} as rope scaling, which must be a table"));
+    }
+    let number = |key: &str| match value[key].as_f64() {
+        Some(number) if number > 0.0 && number <= MOST_POSITIONS as f64 => Ok(number),
+        Some(number) => Err(format!("has {number} as `{key}` of its rope scaling, which must be above 0")),
+        None => Err(format!("lacks the number `{key}` in its rope scaling")),
     };
-    match value["rope_type"].as_str().or(value["type"].as_str()) {
-        None | Some("default") => Ok(RopeScaling::None),
-        Some("llama3") => Ok(RopeScaling::Llama3 {
+    let scaling = match value["rope_type"].as_str().or(value["type"].as_str()) {
+        None | Some("default") => return Ok(RopeScaling::None),
+        Some("llama3") => RopeScaling::Llama3 {
             factor: number("factor")?,
             low_freq_factor: number("low_freq_factor")?,
             high_freq_factor: number("high_freq_factor")?,
             original_max_position: number("original_max_position_embeddings")? as usize,
-        }),
-        Some(other) => Err(Error::environment(format!("rope scaling `{other}` is not served"))
-            .hint("served are none, `default` and `llama3`")),
+        },
+        Some(other) => {
+            return Err(format!(
+                "asks for the rope scaling `{other}`; served are none, `default` and `llama3`"
+            ));
+        }
+    };
+    match number("low_freq_factor")? < number("high_freq_factor")? {
+        true => Ok(scaling),
+        false => Err("has a `low_freq_factor` that is not below `high_freq_factor`".to_owned()),
     }
 }

@@ -2,23 +2,30 @@
 //! shapes and dtypes: what is missing, left over or of another shape is an error, never a guess.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::fmt::Display;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 use burn::tensor::Device;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::Dtype;
+use safetensors::tensor::TensorInfo;
 use serde::Deserialize;
 
 use super::config::Config;
 use super::decoder::Decoder;
 use super::directory::{Model, Written};
 use super::export::NOTE;
+use super::header::Header;
 use super::mask::Mask;
 use super::parameters::{Fill, Make};
+use super::shapes;
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
-use crate::files::{Digest, digest_file, read_to_string};
+use crate::files::{Digest, digest_file, failure, read_to_string};
 
 /// A base read from a Hugging Face directory.
 pub struct Base {
@@ -53,6 +60,20 @@ impl Base {
         Ok(written.config)
     }
 
+    /// Compares the headers of the weights in `directory` with its `config.json`; no value is read.
+    ///
+    /// # Errors
+    /// When a tensor is missing, left over, in two files, of another shape or of a dtype that is not read.
+    pub fn check(directory: &Path) -> Result<()> {
+        let config = Self::config(directory)?;
+        let mut weights = Checkpoint::read(&weight_files(directory)?, &Device::flex())?;
+        weights.forget_tied(&config);
+        for (name, shape) in shapes::of_base(&config) {
+            weights.take(&name, &shape)?;
+        }
+        weights.finish()
+    }
+
     /// Reads `tokenizer.json` of `directory`.
     pub fn tokenizer(directory: &Path) -> Result<Tokenizer> {
         Tokenizer::read(&directory.join("tokenizer.json"))
@@ -63,6 +84,18 @@ impl Base {
         let has = |name: &&str| directory.join(name).is_file();
         Self::REQUIRED.iter().all(has)
             && weight_files(directory).is_ok_and(|files| files.iter().all(|file| file.is_file()))
+    }
+
+    /// Whether a file's name is one of PyTorch's own formats.
+    pub fn is_pickle(name: &str) -> bool {
+        let ending = Path::new(name).extension().and_then(|ending| ending.to_str());
+        matches!(ending, Some("bin" | "pt" | "pth" | "ckpt" | "pkl" | "pickle"))
+    }
+
+    /// What is said of weights in the pickle `file`.
+    pub fn pickled(file: impl Display) -> Error {
+        Error::environment(format!("`{file}` is a pickle, which is never read: it can hold programs"))
+            .hint("convert the weights to `model.safetensors`, where you trust who made them")
     }
 
     /// The names of the shards that the index in `directory` names.
@@ -109,10 +142,23 @@ pub(super) fn weight_files(directory: &Path) -> Result<Vec<PathBuf>> {
         return Ok(vec![single]);
     }
     if !index.is_file() {
+        refuse_pickles(directory)?;
         return Err(Error::environment(format!("no weights in `{}`", directory.display()))
             .hint("a base is a directory with `config.json`, `tokenizer.json` and `model.safetensors` (or shards with an index)"));
     }
     Ok(shards_of(&index)?.iter().map(|shard| directory.join(shard)).collect())
+}
+
+/// Refuses weights that only a program can read: a pickle runs what its author wrote.
+fn refuse_pickles(directory: &Path) -> Result<()> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    match entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .find(|name| Base::is_pickle(name))
+    {
+        None => Ok(()),
+        Some(name) => Err(Base::pickled(directory.join(name).display())),
+    }
 }
 
 /// The shards that an index names, all beside it.
@@ -120,60 +166,106 @@ fn shards_of(index: &Path) -> Result<BTreeSet<String>> {
     let parsed: Index = serde_json::from_str(&read_to_string(index)?).map_err(|cause| {
         Error::environment(format!("`{}` is not a shard index", index.display())).because(cause)
     })?;
+    let refuse = |what: String| Err(Error::environment(format!("`{}` names {what}", index.display())));
     let shards: BTreeSet<String> = parsed.weight_map.into_values().collect();
+    if shards.is_empty() {
+        return refuse("no shard".to_owned());
+    }
     for shard in &shards {
-        if Path::new(shard).components().count() != 1 {
-            return Err(Error::environment(format!(
-                "`{}` names a shard outside its directory: `{shard}`",
-                index.display()
-            )));
+        let mut parts = Path::new(shard).components();
+        let is_beside = matches!(
+            (parts.next(), parts.next()),
+            (Some(Component::Normal(name)), None) if name == shard.as_str()
+        );
+        if !is_beside {
+            return refuse(format!("a shard outside its directory: `{shard}`"));
+        }
+        if Base::is_pickle(shard) {
+            return Err(Base::pickled(index.with_file_name(shard).display()));
+        }
+        if !shard.ends_with(".safetensors") {
+            return refuse(format!("a shard that is no safetensors file: `{shard}`"));
         }
     }
     Ok(shards)
 }
 
-/// Tensors of one or more safetensors files, handed out by name.
+/// Tensors of one or more safetensors files, handed out by name. Values are read when they are asked for.
 pub struct Checkpoint {
-    tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    tensors: BTreeMap<String, Held>,
     note: Option<String>,
     origin: String,
     device: Device,
 }
 
+/// A tensor in a file that is kept open, so that it is read as it was when its header was.
+struct Held {
+    info: TensorInfo,
+    start: u64,
+    shard: Rc<Shard>,
+}
+
+struct Shard {
+    path: PathBuf,
+    file: File,
+}
+
 impl Checkpoint {
-    /// Reads all tensors of `files`, f32, bf16 or f16, as f32.
+    /// Opens `files`, whose tensors are f32, bf16 or f16, and reads their headers.
+    ///
+    /// # Errors
+    /// When a file is not whole, a tensor is in two of them, or is of another dtype.
     pub fn read(files: &[PathBuf], device: &Device) -> Result<Self> {
-        let origin = files.first().map(|file| file.display().to_string()).unwrap_or_default();
-        let mut tensors = BTreeMap::new();
-        let mut note = None;
-        for file in files {
-            let bytes = std::fs::read(file).map_err(|cause| Error::io("read", file, cause))?;
-            let refuse = |what: &str| Error::environment(format!("`{}` {what}", file.display()));
-            let parsed = SafeTensors::deserialize(&bytes)
-                .map_err(|cause| refuse("is not a whole safetensors file").because(cause))?;
-            let (_, header) = SafeTensors::read_metadata(&bytes)
-                .map_err(|cause| refuse("has an unreadable header").because(cause))?;
-            note = header.metadata().as_ref().and_then(|entries| entries.get(NOTE).cloned()).or(note);
-            for (name, view) in parsed.tensors() {
-                let values = to_f32(&view).ok_or_else(|| {
-                    refuse(&format!("holds `{name}` as {:?}; F32, BF16 and F16 are read", view.dtype()))
-                })?;
-                if tensors.insert(name.clone(), (view.shape().to_vec(), values)).is_some() {
-                    return Err(refuse(&format!("holds `{name}`, which another shard holds too")));
-                }
-            }
-        }
-        Ok(Self { tensors, note, origin, device: device.clone() })
+        let mut checkpoint =
+            Self { tensors: BTreeMap::new(), note: None, origin: origin(files), device: device.clone() };
+        files.iter().try_for_each(|file| checkpoint.open(file))?;
+        Ok(checkpoint)
     }
 
-    /// Forgets a tensor that is not needed.
-    pub(super) fn drop(&mut self, name: &str) {
-        self.tensors.remove(name);
+    fn open(&mut self, path: &Path) -> Result<()> {
+        let file = File::open(path).map_err(|cause| failure("read", path, cause))?;
+        let mut header = Header::read(&file, path)?;
+        self.note = header.notes.remove(NOTE).or(self.note.take());
+        let shard = Rc::new(Shard { path: path.to_owned(), file });
+        let refuse = |what: String| Error::environment(format!("`{}` holds {what}", path.display()));
+        for (name, info) in header.tensors {
+            if !matches!(info.dtype, Dtype::F32 | Dtype::BF16 | Dtype::F16) {
+                return Err(refuse(format!("`{name}` as {:?}; F32, BF16 and F16 are read", info.dtype)));
+            }
+            if self.tensors.contains_key(&name) {
+                return Err(refuse(format!("`{name}`, which another shard holds too")));
+            }
+            let start = header.start + info.data_offsets.0 as u64;
+            self.tensors.insert(name, Held { info, start, shard: shard.clone() });
+        }
+        Ok(())
+    }
+
+    /// Forgets the head of a model whose head is its embedding: it may be stored all the same.
+    pub(super) fn forget_tied(&mut self, config: &Config) {
+        if config.tied_head {
+            self.tensors.remove("lm_head.weight");
+        }
     }
 
     /// The note written beside the tensors.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
+    }
+
+    /// Takes a tensor out, which must be there in `shape`.
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Held> {
+        let Some(held) = self.tensors.remove(name) else {
+            return Err(Error::environment(format!("`{}` lacks `{name}`", self.origin)));
+        };
+        if held.info.shape == shape {
+            return Ok(held);
+        }
+        Err(Error::environment(format!(
+            "`{}` holds `{name}` with shape {:?}; the model needs {shape:?}",
+            held.shard.path.display(),
+            held.info.shape
+        )))
     }
 
     /// Refuses what nothing asked for.
@@ -189,18 +281,27 @@ impl Checkpoint {
     }
 }
 
+/// What a message calls the files: the one, or the folder of several.
+fn origin(files: &[PathBuf]) -> String {
+    let place = match files {
+        [file] => Some(file.as_path()),
+        files => files.first().and_then(|file| file.parent()),
+    };
+    place.map(|place| place.display().to_string()).unwrap_or_default()
+}
+
 impl Make for Checkpoint {
     fn make(&mut self, name: &str, shape: &[usize], _: Fill) -> Result<Vec<f32>> {
-        let Some((found, values)) = self.tensors.remove(name) else {
-            return Err(Error::environment(format!("`{}` lacks `{name}`", self.origin)));
-        };
-        if found != shape {
-            return Err(Error::environment(format!(
-                "`{}` holds `{name}` with shape {found:?}; the model needs {shape:?}",
-                self.origin
-            )));
+        let held = self.take(name, shape)?;
+        let values = held.values().map_err(|cause| failure("read", &held.shard.path, cause))?;
+        if values.iter().all(|value| value.is_finite()) {
+            return Ok(values);
         }
-        Ok(values)
+        Err(Error::environment(format!(
+            "`{}` holds a value in `{name}` that is not finite",
+            held.shard.path.display()
+        ))
+        .hint("the file is damaged, or its training diverged"))
     }
 
     fn device(&self) -> &Device {
@@ -208,16 +309,26 @@ impl Make for Checkpoint {
     }
 }
 
-fn to_f32(view: &TensorView<'_>) -> Option<Vec<f32>> {
-    const { assert!(cfg!(target_endian = "little"), "tensors are read and written as they lie in files") }
-    let bytes = view.data();
-    let bits = || bytemuck::pod_collect_to_vec::<u8, u16>(bytes);
-    let mut values = vec![0.0; bytes.len() / 2];
-    match view.dtype() {
-        Dtype::F32 => return Some(bytemuck::pod_collect_to_vec(bytes)),
-        Dtype::BF16 => bits().reinterpret_cast::<bf16>().convert_to_f32_slice(&mut values),
-        Dtype::F16 => bits().reinterpret_cast::<f16>().convert_to_f32_slice(&mut values),
-        _ => return None,
+impl Held {
+    fn values(&self) -> std::io::Result<Vec<f32>> {
+        let (start, stop) = self.info.data_offsets;
+        let mut bytes = vec![0; stop - start];
+        self.shard.file.read_exact_at(&mut bytes, self.start)?;
+        Ok(to_f32(self.info.dtype, &bytes))
     }
-    Some(values)
+}
+
+/// Values of one of the three dtypes that are read.
+fn to_f32(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
+    const { assert!(cfg!(target_endian = "little"), "tensors are read and written as they lie in files") }
+    if dtype == Dtype::F32 {
+        return bytemuck::pod_collect_to_vec(bytes);
+    }
+    let bits = bytemuck::pod_collect_to_vec::<u8, u16>(bytes);
+    let mut values = vec![0.0; bits.len()];
+    match dtype {
+        Dtype::BF16 => bits.reinterpret_cast::<bf16>().convert_to_f32_slice(&mut values),
+        _ => bits.reinterpret_cast::<f16>().convert_to_f32_slice(&mut values),
+    }
+    values
 }

@@ -1,10 +1,15 @@
 //! A model's own tokenizer.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use tokenizers::ModelWrapper;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, guarded};
+use crate::files::read_to_string;
+
+/// Any text: it need not be one that the tokenizer knows.
+const PROBE: &str = "a b";
 
 /// A Hugging Face tokenizer.
 #[derive(Clone)]
@@ -16,7 +21,14 @@ impl Tokenizer {
         if !path.is_file() {
             return Err(Error::environment(format!("no tokenizer at `{}`", path.display())));
         }
-        tokenizers::Tokenizer::from_file(path)
+        let text = read_to_string(path)?;
+        let read = guarded(|| {
+            let read = tokenizers::Tokenizer::from_str(&text);
+            // A template that names a token without an id panics only where it is used.
+            let _ = read.as_ref().map(|tokenizer| tokenizer.encode_fast(PROBE, true));
+            read
+        });
+        read.unwrap_or_else(|panicked| Err(Box::new(panicked)))
             .map(Self)
             .map_err(|cause| Error::environment(format!("`{}` is not a tokenizer: {cause}", path.display())))
     }

@@ -1,5 +1,5 @@
 //! Whether bases can serve tasks, looked at before anything runs: a base that has no words for an item, or
-//! no room for it, would give scores that mean nothing.
+//! no room for it, would give scores that mean nothing. So would one whose weights are not those of its shape.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,9 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
                 }
             }
         }
+        if Base::is_whole(&folder) {
+            Base::check(&folder)?;
+        }
     }
     Ok(())
 }
@@ -55,7 +58,7 @@ fn folder(model: &Model) -> Result<Option<PathBuf>> {
     };
     let is_here = Base::REQUIRED.iter().all(|name| folder.join(name).is_file());
     if let (true, ModelSource::Hub(HubModel { config: Some(copy), .. })) = (is_here, &model.source)
-        && Config::parse(&read_to_string(Path::new(copy))?)? != Base::config(&folder)?
+        && Config::parse(&read_to_string(Path::new(copy))?, Path::new(copy))? != Base::config(&folder)?
     {
         return Err(Error::manifest(format!("`{copy}` is not the shape of what was downloaded"))
             .hint(format!("copy `{}` over it", folder.join("config.json").display())));

@@ -16,7 +16,7 @@ use crate::model::{Base, Config};
 pub(super) fn shape(manifest: &Manifest, model: &str) -> Result<Option<Config>> {
     Ok(match &manifest.models[model].source {
         ModelSource::Path(path) => Some(Base::config(Path::new(path))?),
-        ModelSource::Shape(path) => Some(Config::parse(&read_to_string(Path::new(path))?)?),
+        ModelSource::Shape(path) => Some(Config::parse(&read_to_string(Path::new(path))?, Path::new(path))?),
         ModelSource::Pretrain(architecture) => {
             let words = world_tokenizer()?.get_vocab_size(true);
             Some(Config::llama(architecture, words, manifest.pretrain.sequence_length))
@@ -25,7 +25,9 @@ pub(super) fn shape(manifest: &Manifest, model: &str) -> Result<Option<Config>> 
             let folder = hub::here().folder(&hub::here().name(&source.into())?);
             match (&source.config, folder.join("config.json").is_file()) {
                 (_, true) => Some(Base::config(&folder)?),
-                (Some(copy), false) => Some(Config::parse(&read_to_string(Path::new(copy))?)?),
+                (Some(copy), false) => {
+                    Some(Config::parse(&read_to_string(Path::new(copy))?, Path::new(copy))?)
+                }
                 (None, false) => None,
             }
         }

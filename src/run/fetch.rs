@@ -53,7 +53,10 @@ fn fetch_model(pinned: &Pinned, progress: &Progress, digests: &mut Digests) -> R
             let shards = Base::shards(&folder)?;
             shards.iter().try_for_each(|shard| fetch_file(pinned, shard, progress, digests))
         }
-        (false, false) => Err(lacking(Base::WEIGHTS)),
+        (false, false) => Err(match names.iter().find(|name| Base::is_pickle(name)) {
+            Some(name) => Base::pickled(pinned.uri(name)),
+            None => lacking(Base::WEIGHTS),
+        }),
     }
 }
 

@@ -23,7 +23,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let bench = Self { folder: tempfile::tempdir().unwrap(), server: Server::start(repos()) };
+        Self::serving(repos())
+    }
+
+    fn serving(repos: Repos) -> Self {
+        let bench = Self { folder: tempfile::tempdir().unwrap(), server: Server::start(repos) };
         bench.manifest("main", "hf://datasets/lab/rows@main/data/rows.jsonl");
         bench
     }
@@ -273,6 +277,28 @@ fn a_file_that_was_changed_in_the_cache_is_refused() {
         said.contains("is damaged") && said.contains("hint: remove `") || said.contains("help: remove `"),
         "{said}"
     );
+}
+
+#[test]
+fn weights_that_are_pickles_or_lead_out_of_the_cache_are_refused() {
+    for (name, bytes, what) in [
+        ("pytorch_model.bin", "\u{80}", "pytorch_model.bin` is a pickle, which is never read"),
+        (
+            "model.safetensors.index.json",
+            "{\"weight_map\": {\"a\": \"../../../../x.safetensors\"}}",
+            "names a shard outside its directory",
+        ),
+        ("model.safetensors.index.json", "{\"weight_map\": {\"a\": \"a.bin\"}}", "a.bin` is a pickle"),
+    ] {
+        let mut repos = repos();
+        let model = repos.get_mut("lab/mini").unwrap();
+        model.remove("model.safetensors");
+        model.insert(name.to_owned(), bytes.as_bytes().to_vec());
+        let bench = Bench::serving(repos);
+        let text = bench.sweep_badly();
+        assert!(text.contains(what), "{text}");
+        assert!(!bench.path("results").exists(), "nothing was begun");
+    }
 }
 
 #[test]

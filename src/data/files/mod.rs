@@ -2,11 +2,12 @@
 //!
 //! The order is that of the paths, and within a file that of the file.
 
-mod json;
-mod packed;
-mod parquet;
+pub(super) mod json;
+pub(super) mod packed;
+pub(super) mod parquet;
 mod paths;
 mod text;
+mod wrong;
 
 use std::path::Path;
 
@@ -44,10 +45,19 @@ pub fn each_document(corpus: &FileCorpus, take: &mut dyn FnMut(String) -> Result
 fn read(file: &Packed, corpus: &FileCorpus, take: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
     match Form::of(file.path)? {
         Form::Text => text::read(file, &corpus.document, take),
-        Form::Lines => json::lines(file, &corpus.column, take),
-        Form::List => json::list(file, &corpus.column, take),
+        Form::Lines => json::lines(file, &mut |row, place| hand_over(&row, &corpus.column, place, take)),
+        Form::List => json::list(file, &mut |row, place| hand_over(&row, &corpus.column, place, take)),
         Form::Parquet => parquet::read(file, &corpus.column, take),
     }
+}
+
+fn hand_over(
+    row: &json::Row,
+    column: &str,
+    place: &json::Place<'_>,
+    take: &mut dyn FnMut(&str) -> Result<()>,
+) -> Result<()> {
+    json::text(row, column, place)?.map_or(Ok(()), take)
 }
 
 /// What a file holds.
@@ -73,19 +83,6 @@ impl Form {
             }
         })
     }
-}
-
-/// A file that has no column `column`, but `others`.
-fn no_column(path: &Path, column: &str, others: &[&str]) -> Error {
-    let others = others.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    Error::manifest(format!("`{}` has no column `{column}`", path.display()))
-        .hint(format!("its columns are {others}; `column` names the one that holds the text"))
-}
-
-/// A column that holds `kind` where text is wanted.
-fn no_text(path: &Path, column: &str, kind: &str) -> Error {
-    Error::manifest(format!("`{}` holds {kind} in `{column}`, not text", path.display()))
-        .hint("`column` names the one that holds the text")
 }
 
 #[cfg(test)]

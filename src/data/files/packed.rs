@@ -18,8 +18,8 @@ pub(super) fn endings<'a>(path: &'a Path) -> (Option<&'a str>, Option<&'a str>) 
     }
 }
 
-/// A file of a corpus.
-pub(super) struct Packed<'a> {
+/// A file of a corpus or of a task.
+pub(in crate::data) struct Packed<'a> {
     /// The path that the manifest names.
     pub path: &'a Path,
     local: PathBuf,

@@ -23,11 +23,15 @@ pub(super) fn prepared(template: &str) -> String {
     GENERATION.replace_all(&lines, "{%$1 ${2}with $3%}").into_owned()
 }
 
+/// The most steps that a chat's text may take, so that a loop of loops ends.
+const FUEL: u64 = 10_000_000;
+
 /// Jinja with trimmed blocks, Python's methods and JSON, and the two functions that transformers adds.
 pub(super) fn environment(now: DateTime) -> Environment<'static> {
     let mut environment = Environment::new();
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.expect("the delimiters are the usual ones"));
+    environment.set_fuel(Some(FUEL));
     environment.set_unknown_method_callback(method);
     environment.add_filter("tojson", tojson);
     add_tests(&mut environment);

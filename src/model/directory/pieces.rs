@@ -11,9 +11,7 @@ use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::files::{failure, write_atomically, write_bytes_atomically};
-
-/// The longest header that is believed, in bytes; the format's own bound.
-const LONGEST_HEADER: u64 = 100_000_000;
+use crate::model::header::Header;
 
 /// A tensor in a file.
 #[derive(Clone)]
@@ -28,41 +26,20 @@ pub struct Piece {
 impl Piece {
     /// The tensors of `file`, in the order of their names.
     pub fn all_of(file: &Path) -> Result<Vec<Self>> {
-        let (start, header) = header(file)?;
-        let tensors: BTreeMap<String, &TensorInfo> = header.tensors().into_iter().collect();
-        let piece = |(name, info): (String, &TensorInfo)| Self {
+        let opened = File::open(file).map_err(|cause| failure("read", file, cause))?;
+        let header = Header::read(&opened, file)?;
+        let piece = |(name, info): (String, TensorInfo)| Self {
             name,
-            info: info.clone(),
+            start: header.start + info.data_offsets.0 as u64,
+            info,
             file: file.to_owned(),
-            start: start + info.data_offsets.0 as u64,
         };
-        Ok(tensors.into_iter().map(piece).collect())
+        Ok(header.tensors.into_iter().map(piece).collect())
     }
 
     /// The length of its values in bytes.
     fn bytes(&self) -> u64 {
         (self.info.data_offsets.1 - self.info.data_offsets.0) as u64
-    }
-}
-
-/// Where the values of `file` begin, and what its header says of them.
-fn header(file: &Path) -> Result<(u64, Metadata)> {
-    let read = || -> io::Result<(u64, Vec<u8>)> {
-        let mut open = File::open(file)?;
-        let mut length = [0; 8];
-        open.read_exact(&mut length)?;
-        let length = u64::from_le_bytes(length);
-        let mut header = Vec::new();
-        open.take(length.min(LONGEST_HEADER)).read_to_end(&mut header)?;
-        Ok((8 + length, header))
-    };
-    let (start, text) = read().map_err(|cause| failure("read", file, cause))?;
-    let refuse = || Error::environment(format!("`{}` is not a whole safetensors file", file.display()));
-    let header: Metadata = serde_json::from_slice(&text).map_err(|cause| refuse().because(cause))?;
-    let length = file.metadata().map_err(|cause| failure("read", file, cause))?.len();
-    match start + header.data_len() as u64 == length {
-        true => Ok((start, header)),
-        false => Err(refuse()),
     }
 }
 

@@ -30,10 +30,7 @@ impl Model {
     pub fn read(directory: &Path, device: &Device) -> Result<Self> {
         let Written { config, mask, variant } = Written::read(directory)?;
         let mut weights = Checkpoint::read(&weight_files(directory)?, device)?;
-        // A tied head may be stored all the same; it is the embedding then.
-        if config.tied_head {
-            weights.drop("lm_head.weight");
-        }
+        weights.forget_tied(&config);
         let decoder = Decoder::with_mixers(&config, &mut weights, |layer, make, name| match &variant {
             Some(variant) if mask.contains(layer as u32) => Mixer::linear(variant, &config, make, name),
             _ => Mixer::full(&config, make, name),

@@ -10,6 +10,7 @@ use crate::files::read_to_string;
 use crate::manifest::Variant;
 use crate::model::config::Config;
 use crate::model::mask::Mask;
+use crate::model::mixer::TwinConfig;
 
 /// The key and the two words of transformers for what mixes tokens in each layer.
 const LAYER_TYPES: &str = "layer_types";
@@ -42,60 +43,57 @@ pub struct Written {
 impl Written {
     /// Reads `config.json` of `directory`.
     pub fn read(directory: &Path) -> Result<Self> {
-        let text = read_to_string(&directory.join("config.json"))?;
-        Self::parse(&text).map_err(|error| error.hint(format!("in `{}`", directory.display())))
+        let path = directory.join("config.json");
+        Self::parse(&read_to_string(&path)?, &path)
     }
 
-    fn parse(text: &str) -> Result<Self> {
-        let config = Config::parse(text)?;
+    fn parse(text: &str, path: &Path) -> Result<Self> {
+        let config = Config::parse(text, path)?;
+        let refuse = |what: String| Error::environment(format!("`{}` {what}", path.display()));
         let fields: Map<String, Value> = serde_json::from_str(text).expect("it was parsed a line before");
         let mask = match fields.get(LAYER_TYPES) {
             None | Some(Value::Null) => Mask::none(),
-            Some(types) => linear_layers(types, config.num_layers)?,
+            Some(types) => linear_layers(types, config.num_layers).map_err(refuse)?,
         };
         let variant = match mask.num_replaced() {
             0 => None,
-            _ => Some(variant(fields.get(TABLE))?),
+            _ => Some(variant(fields.get(TABLE), &config).map_err(refuse)?),
         };
         Ok(Self { config, mask, variant })
     }
 }
 
-fn linear_layers(types: &Value, num_layers: usize) -> Result<Mask> {
-    let types = types.as_array().filter(|types| types.len() == num_layers).ok_or_else(|| {
-        Error::environment(format!("`{LAYER_TYPES}` in `config.json` does not name {num_layers} layers"))
-    })?;
+fn linear_layers(types: &Value, num_layers: usize) -> std::result::Result<Mask, String> {
+    let types = types
+        .as_array()
+        .filter(|types| types.len() == num_layers)
+        .ok_or_else(|| format!("does not name {num_layers} layers in `{LAYER_TYPES}`"))?;
     let mut mask = Mask::none();
     for (layer, kind) in types.iter().enumerate() {
         match kind.as_str() {
             Some(FULL) => {}
             Some(LINEAR) => mask = mask.with(layer as u32),
-            _ => {
-                return Err(Error::environment(format!(
-                    "`config.json` asks for {kind} in layer {layer}, which is not served"
-                )));
-            }
+            _ => return Err(format!("asks for {kind} in layer {layer}, which is not served")),
         }
     }
     Ok(mask)
 }
 
-fn variant(table: Option<&Value>) -> Result<Variant> {
+fn variant(table: Option<&Value>, config: &Config) -> std::result::Result<Variant, String> {
     let Some(table) = table else {
-        return Err(Error::environment(format!(
-            "`config.json` has linear layers and no table `{TABLE}` that says what they are"
-        )));
+        return Err(format!("has linear layers and no table `{TABLE}` that says what they are"));
     };
     if let Some(format) = table["format"].as_u64().filter(|format| *format > u64::from(FORMAT)) {
-        return Err(Error::environment(format!(
-            "the table `{TABLE}` of `config.json` has format {format}, and this dtr reads up to {FORMAT}"
-        )));
+        return Err(format!("has a table `{TABLE}` of format {format}, and this dtr reads up to {FORMAT}"));
     }
-    let table: Table = serde_json::from_value(table.clone()).map_err(|cause| {
-        Error::environment(format!("the table `{TABLE}` of `config.json` does not describe a variant"))
-            .because(cause)
-    })?;
-    Ok(table.variant)
+    let table: Table = serde_json::from_value(table.clone())
+        .map_err(|cause| format!("has a table `{TABLE}` that does not describe a variant: {cause}"))?;
+    let checked =
+        table.variant.check().and_then(|()| TwinConfig::new(&table.variant.geometry, config).check(config));
+    match checked {
+        Ok(()) => Ok(table.variant),
+        Err(error) => Err(format!("has a table `{TABLE}` that is not served: {error}")),
+    }
 }
 
 /// The `config.json` of a hybrid: that of its base at `base`, every field as it is, with the layers of `mask`

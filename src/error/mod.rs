@@ -1,8 +1,12 @@
 //! The crate's one error type: what is wrong, where, what to do, and the exit code that follows.
 
+mod guard;
+
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
+
+pub use guard::{Panicked, guarded};
 
 /// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
@@ -94,8 +98,9 @@ impl Error {
 
     /// Underlines `span` of the text `source` of file `name`, with a `label` beside it.
     pub fn at(mut self, name: &str, source: &str, span: Range<usize>, label: impl Into<String>) -> Self {
+        let (source, span) = shortened(source, span);
         self.place = Some(Box::new(Place {
-            source: miette::NamedSource::new(name, source.to_owned()),
+            source: miette::NamedSource::new(name, source),
             span,
             label: label.into(),
         }));
@@ -123,6 +128,36 @@ impl Error {
         }
         line
     }
+}
+
+/// The longest line that is shown as it is, in bytes, and what is shown of a longer one.
+const LONGEST_LINE: usize = 500;
+
+/// How much of a long line is shown before the token.
+const BEFORE: usize = 100;
+
+/// `source` with its long lines cut to what stands round `span`, and where that is then.
+fn shortened(source: &str, span: Range<usize>) -> (String, Range<usize>) {
+    if source.split('\n').all(|line| line.len() <= LONGEST_LINE) {
+        return (source.to_owned(), span);
+    }
+    let (mut text, mut moved, mut start) = (String::new(), 0..0, 0);
+    for line in source.split_inclusive('\n') {
+        let is_long = line.len() > LONGEST_LINE;
+        let is_meant = (start..=start + line.len()).contains(&span.start);
+        let at = if is_meant { span.start - start } else { 0 };
+        let from = if is_long { line.floor_char_boundary(at.saturating_sub(BEFORE)) } else { 0 };
+        let to = if is_long { line.floor_char_boundary(from + LONGEST_LINE) } else { line.len() };
+        text.push_str(if from > 0 { "…" } else { "" });
+        if is_meant {
+            let place = text.len() + at - from;
+            moved = place..place + (span.len()).min(to - at);
+        }
+        text.push_str(&line[from..to]);
+        text.push_str(if to < line.len() { "…\n" } else { "" });
+        start += line.len();
+    }
+    (text, moved)
 }
 
 impl fmt::Display for Error {
@@ -160,5 +195,27 @@ impl miette::Diagnostic for Error {
         let place = self.place.as_ref()?;
         let span = miette::LabeledSpan::new_with_span(Some(place.label.clone()), place.span.clone());
         Some(Box::new(std::iter::once(span)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_line_what_stands_round_the_token_is_shown() {
+        let (short, long) = ("a = 1\nb = 2\n", "é".repeat(400));
+        assert_eq!(shortened(short, 6..7), (short.to_owned(), 6..7));
+        let source = format!("{short}{long} here {long}\n{long}");
+        let token = source.find("here").unwrap();
+        let (text, span) = shortened(&source, token..token + 4);
+        assert_eq!(&text[span], "here");
+        assert!(text.starts_with("a = 1\nb = 2\n…é") && text.lines().count() == 4);
+        assert!(text.lines().all(|line| line.len() <= LONGEST_LINE + 2 * "…".len()), "{text}");
+        let (_, all) = shortened(&source, 0..source.len());
+        assert_eq!(all, 0..5 + 1);
+        let end = source.len();
+        let (text, span) = shortened(&source, end..end);
+        assert_eq!(span, text.len()..text.len());
     }
 }

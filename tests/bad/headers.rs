@@ -1,0 +1,112 @@
+//! Forged headers of safetensors files, and tensors that are not those of a base.
+
+use std::fs::File;
+
+use dtr::model::Base;
+
+use super::models::Bench;
+use super::{Cases, Folder};
+
+/// A file whose header is `text` and that `num_bytes` of values follow.
+fn forged(text: impl AsRef<[u8]>, num_bytes: usize) -> Vec<u8> {
+    let text = text.as_ref();
+    let mut file = (text.len() as u64).to_le_bytes().to_vec();
+    file.extend(text);
+    file.resize(file.len() + num_bytes, 0);
+    file
+}
+
+/// A header of one tensor.
+fn one(dtype: &str, shape: &str, start: &str, stop: &str) -> String {
+    format!(r#"{{"a":{{"dtype":"{dtype}","shape":[{shape}],"data_offsets":[{start},{stop}]}}}}"#)
+}
+
+#[test]
+fn forged_headers_are_refused() {
+    let mut cases = Cases::default();
+    let two = |b: &str| format!(r#"{{"a":{{"dtype":"F32","shape":[2],"data_offsets":[0,8]}},{b}}}"#);
+    let files: [(&str, Vec<u8>, &str); 40] = [
+        ("no byte", Vec::new(), "it has 0 bytes"),
+        ("seven bytes", vec![0; 7], "it has 7 bytes"),
+        ("no header", vec![0; 8], "header cannot be read"),
+        ("a header of 2^64 - 1 bytes", vec![255; 64], "claims 18446744073709551615 bytes"),
+        ("a header of 2^63 bytes", [&(1_u64 << 63).to_le_bytes()[..], &[0; 8]].concat(), "claims"),
+        ("a header of 2^63 - 9 bytes", [&((1_u64 << 63) - 9).to_le_bytes()[..], &[0; 8]].concat(), "claims"),
+        ("a header that is one byte too long", [&3_u64.to_le_bytes()[..], b"{}"].concat(), "claims 3 bytes"),
+        ("text", b"hello, this is no file of tensors".to_vec(), "claims"),
+        ("a pickle by that name", b"\x80\x02}q\x00(X\x06\x00\x00\x00weightq\x01".to_vec(), "claims"),
+        ("a zip by that name", b"PK\x03\x04\0\0\0\0\0\0\0\0".to_vec(), "claims"),
+        ("not UTF-8", forged(b"{\"\xff\":1}", 0), "header cannot be read"),
+        ("a list", forged("[]", 0), "header cannot be read"),
+        ("a number", forged("1", 0), "header cannot be read"),
+        ("a cut header", forged("{\"a\":", 0), "header cannot be read"),
+        ("more after it", forged("{} {}", 0), "header cannot be read"),
+        ("deeply nested", forged("{\"a\":".repeat(100_000), 0), "header cannot be read"),
+        ("deep lists", forged(format!("{{\"a\":{}", "[".repeat(1_000_000)), 0), "header cannot be read"),
+        ("a tensor that is a number", forged("{\"a\":1}", 0), "header cannot be read"),
+        ("a tensor without a dtype", forged("{\"a\":{\"shape\":[],\"data_offsets\":[0,4]}}", 4), "dtype"),
+        (
+            "a tensor without a shape",
+            forged("{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4),
+            "shape",
+        ),
+        ("a tensor without a place", forged("{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4), "data_offsets"),
+        ("an unknown dtype", forged(one("PICKLE", "1", "0", "4"), 4), "PICKLE"),
+        ("a negative size", forged(one("F32", "-1", "0", "4"), 4), "header cannot be read"),
+        ("a broken size", forged(one("F32", "1.5", "0", "4"), 4), "header cannot be read"),
+        ("a size of 2^64", forged(one("F32", "18446744073709551616", "0", "4"), 4), "header cannot be read"),
+        ("sizes beyond numbers", forged(one("F32", "4294967296,4294967296", "0", "0"), 0), "`a` lies"),
+        ("bits beyond numbers", forged(one("F32", "2305843009213693952", "0", "0"), 0), "`a` lies"),
+        ("a negative place", forged(one("F32", "1", "-4", "0"), 4), "header cannot be read"),
+        ("an end before its start", forged(one("F32", "1", "0", "-4"), 4), "header cannot be read"),
+        ("a place backwards", forged(one("F32", "1", "4", "0"), 4), "`a` lies at byte 4"),
+        ("an end beyond the file", forged(one("F32", "4", "0", "16"), 4), "speaks of 16 bytes"),
+        (
+            "an end at 2^63",
+            forged(one("U8", "9223372036854775808", "0", "9223372036854775808"), 4),
+            "`a` lies at",
+        ),
+        ("a start after a hole", forged(one("F32", "1", "4", "8"), 8), "`a` lies at byte 4, where 0 is due"),
+        ("bytes that nothing names", forged(one("F32", "1", "0", "4"), 8), "speaks of 4 bytes"),
+        ("fewer bytes than the shape", forged(one("F32", "2", "0", "4"), 4), "do not hold F32 of shape [2]"),
+        ("more bytes than the shape", forged(one("F32", "1", "0", "8"), 8), "do not hold"),
+        (
+            "two tensors in one place",
+            forged(two(r#""b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#), 8),
+            "lies at byte 0",
+        ),
+        (
+            "two that overlap",
+            forged(two(r#""b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}"#), 12),
+            "`b` lies at byte 4",
+        ),
+        (
+            "one name twice",
+            forged(two(r#""a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}"#), 16),
+            "`a` is there twice",
+        ),
+        ("notes that are no texts", forged(r#"{"__metadata__":{"a":[1]}}"#, 0), "header cannot be read"),
+    ];
+    for (what, bytes, said) in files {
+        let bench = Bench::new();
+        let path = bench.folder.write("model.safetensors", bytes);
+        cases.refused(what, &[&path.display().to_string(), said], || Base::check(bench.folder.0.path()));
+        cases.refused(what, &[&path.display().to_string(), said], || bench.read());
+    }
+    cases.end(80);
+}
+
+/// A file of a terabyte that takes no room on disk: its length is all there is to it.
+#[test]
+fn a_sparse_file_costs_no_memory() {
+    let mut cases = Cases::default();
+    for claimed in [0_u64, 2, 100_000_001, 1 << 39] {
+        let bench = Bench::new();
+        let path = bench.folder.write("model.safetensors", [&claimed.to_le_bytes()[..], b"{}"].concat());
+        File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        cases.refused(&claimed.to_string(), &["model.safetensors"], || bench.read());
+    }
+    let corpus = Folder::new();
+    File::create(corpus.path("a.jsonl")).unwrap().set_len(1 << 40).unwrap();
+    cases.end(4);
+}

@@ -1,0 +1,372 @@
+//! Every key of a manifest with every kind of wrong value, and files that are no manifests.
+
+use dtr::manifest::load;
+use toml::{Table, Value};
+
+use super::{Cases, Folder};
+
+/// A manifest that says every key.
+const FULL: &str = r#"
+name = "full"
+question = "?"
+[models.mini]
+source = { path = "models/mini" }
+[models.hub.source.hub]
+repo = "lab/mini"
+revision = "main"
+config = "config.json"
+[models.new.source.pretrain]
+hidden-size = 64
+intermediate-size = 128
+num-layers = 2
+num-heads = 4
+num-kv-heads = 2
+head-dim = 16
+[models.shape.source]
+shape = "config.json"
+[variants.gla]
+init = "copy"
+block = { gla = { gate-low-rank-dim = 16, gate-logit-normalizer = 16.0 } }
+[variants.gla.geometry]
+num-heads = 4
+num-kv-heads = 2
+key-dim = 8
+value-dim = 8
+rope = false
+output-gate = true
+[variants.gdn.block.gdn]
+conv-size = 4
+allow-neg-eigval = false
+[variants.jet.block.jet]
+conv-size = 4
+generator-reduction = 8
+[tasks.recall.source.world]
+kind = "recall"
+world = 1
+validation-items = 8
+test-items = 8
+[tasks.own.source.file]
+validation = "a.jsonl"
+test = "b.jsonl"
+splits = "held-out"
+validation-items = 8
+test-items = 8
+prompt = "{{ question }}"
+continuation = "{{ choice }}"
+choices = { fixed = ["a", "b"] }
+label = "label"
+metric = "acc"
+[tasks.other.source.file]
+test = "b.jsonl"
+prompt = "{{ question }}"
+choices = { each = "texts" }
+label = "label"
+[[corpus.source.mixture]]
+weight = 0.5
+source = { world = { world = 1, seed = 2 } }
+[[corpus.source.mixture]]
+weight = 0.5
+source = { files = { paths = ["a.txt"], column = "text", document = "line", separator = "" } }
+[distil]
+token-budget = 1000000
+sequence-length = 64
+batch-size = 8
+seed = 1
+[distil.optimizer]
+learning-rate = 0.001
+final-fraction = 0.1
+warmup-fraction = 0.1
+betas = [0.9, 0.95]
+epsilon = 1e-8
+weight-decay = 0.1
+clip = 1.0
+[search]
+strategy = { beam = { width = 2 } }
+stop = { max-relative-drop = 0.05 }
+prune = true
+[pretrain]
+token-budget = 1000000
+sequence-length = 64
+batch-size = 8
+micro-batch-size = 4
+seed = 1
+[pretrain.optimizer]
+learning-rate = 0.001
+final-fraction = 0.1
+warmup-fraction = 0.1
+betas = [0.9, 0.95]
+epsilon = 1e-8
+weight-decay = 0.1
+clip = 1.0
+[sweep]
+model = ["mini"]
+variant = ["gla", "gdn"]
+task = ["recall"]
+[sweep.axes]
+"distil.batch-size" = [8, 16]
+[[sweep.exclude]]
+model = "mini"
+variant = "gdn"
+task = "recall"
+[throughput]
+contexts = [128, 256]
+batch-sizes = [1, 2]
+replaced = { every = 2 }
+new-tokens = 8
+prefill-chunk = 128
+warm-up = 1
+repeats = 2
+[report]
+title = "T"
+confidence = 0.95
+"#;
+
+/// Loads `text` as `main.toml`.
+fn attempt(cases: &mut Cases, what: &str, names: &[&str], text: impl AsRef<[u8]>) {
+    let folder = Folder::new();
+    let path = folder.write("main.toml", text);
+    cases.refused(what, &[&["main.toml"], names].concat(), || load(&path, &[]));
+}
+
+/// Values that cannot stand where `value` does: other types, and numbers beyond all bounds.
+fn wrong_values(value: &Value) -> Vec<Value> {
+    let table = || Value::Table(Table::from_iter([("stranger".to_owned(), Value::Integer(1))]));
+    let list = || Value::Array(vec![Value::Array(vec![Value::Boolean(true)])]);
+    let word = || Value::String("stranger".to_owned());
+    match value {
+        Value::Integer(_) => {
+            vec![
+                word(),
+                Value::Integer(-1),
+                Value::Float(1.5),
+                Value::Float(f64::NAN),
+                Value::Boolean(true),
+                list(),
+                table(),
+                Value::Integer(i64::MAX),
+            ]
+        }
+        Value::Float(_) => {
+            let numbers = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, 1e300].map(Value::Float);
+            [&numbers[..], &[word(), Value::Boolean(true), list(), table()]].concat()
+        }
+        Value::Boolean(_) => vec![word(), Value::Integer(1), Value::Float(0.5), list(), table()],
+        Value::String(_) => {
+            vec![Value::Integer(-1), Value::Float(f64::NAN), Value::Boolean(true), list(), table()]
+        }
+        Value::Array(_) => vec![word(), Value::Integer(-1), Value::Boolean(true), list(), table()],
+        Value::Table(_) => vec![word(), Value::Integer(-1), Value::Boolean(true), list()],
+        Value::Datetime(_) => Vec::new(),
+    }
+}
+
+/// The paths of all entries of `value`, those of lists by their indices.
+fn paths(value: &Value, path: &[String], found: &mut Vec<Vec<String>>) {
+    let mut descend = |step: String, value: &Value| {
+        let path = [path, &[step]].concat();
+        found.push(path.clone());
+        paths(value, &path, found);
+    };
+    match value {
+        Value::Table(table) => table.iter().for_each(|(key, value)| descend(key.clone(), value)),
+        Value::Array(list) => list.iter().enumerate().for_each(|(at, value)| descend(at.to_string(), value)),
+        _ => {}
+    }
+}
+
+fn entry<'a>(value: &'a mut Value, path: &[String]) -> &'a mut Value {
+    path.iter().fold(value, |value, step| match value {
+        Value::Array(list) => &mut list[step.parse::<usize>().unwrap()],
+        value => &mut value[step.as_str()],
+    })
+}
+
+/// The last step that is a name: what a message about the entry must say.
+fn name_of(path: &[String]) -> &str {
+    path.iter().rev().find(|step| step.parse::<usize>().is_err()).map_or("", String::as_str)
+}
+
+#[test]
+fn every_key_refuses_every_kind_of_wrong_value() {
+    let full: Value = Value::Table(FULL.parse().unwrap());
+    let folder = Folder::new();
+    load(&folder.write("main.toml", FULL), &[]).expect("the manifest to break is good");
+    let mut all = Vec::new();
+    paths(&full, &[], &mut all);
+    let mut cases = Cases::default();
+    for path in &all {
+        let mut manifest = full.clone();
+        let wrong = wrong_values(entry(&mut manifest, path));
+        for value in wrong {
+            *entry(&mut manifest, path) = value.clone();
+            attempt(
+                &mut cases,
+                &format!("{path:?} = {value}"),
+                &[name_of(path)],
+                toml::to_string(&manifest).unwrap(),
+            );
+        }
+    }
+    cases.end(500);
+}
+
+#[test]
+fn every_table_refuses_a_key_that_it_does_not_have() {
+    let full: Value = Value::Table(FULL.parse().unwrap());
+    let mut all = vec![Vec::new()];
+    paths(&full, &[], &mut all);
+    let mut cases = Cases::default();
+    for path in &all {
+        let mut manifest = full.clone();
+        let Value::Table(table) = entry(&mut manifest, path) else { continue };
+        table.insert("stranger".to_owned(), Value::Integer(1));
+        attempt(&mut cases, &format!("{path:?}"), &["stranger"], toml::to_string(&manifest).unwrap());
+    }
+    cases.end(30);
+}
+
+#[test]
+fn no_required_key_can_be_left_out() {
+    let full: Value = Value::Table(FULL.parse().unwrap());
+    let mut cases = Cases::default();
+    for path in [
+        "name",
+        "models.mini.source",
+        "models.hub.source.hub.repo",
+        "models.new.source.pretrain.hidden-size",
+        "models.new.source.pretrain.intermediate-size",
+        "models.new.source.pretrain.num-layers",
+        "models.new.source.pretrain.num-heads",
+        "models.new.source.pretrain.num-kv-heads",
+        "models.new.source.pretrain.head-dim",
+        "variants.gla.block",
+        "variants.gla.block.gla",
+        "tasks.recall.source",
+        "tasks.recall.source.world.kind",
+        "tasks.own.source.file.test",
+        "tasks.own.source.file.prompt",
+        "tasks.own.source.file.choices",
+        "tasks.own.source.file.label",
+        "corpus.source.mixture.0.weight",
+        "corpus.source.mixture.1.source",
+        "corpus.source.mixture.1.source.files.paths",
+        "search.strategy.beam.width",
+        "sweep.model",
+        "sweep.task",
+        "models.mini",
+        "tasks.recall",
+        "variants.gla",
+    ] {
+        let mut manifest = full.clone();
+        let steps: Vec<String> = path.split('.').map(str::to_owned).collect();
+        let (last, table) = steps.split_last().unwrap();
+        entry(&mut manifest, table).as_table_mut().unwrap().remove(last);
+        let said = if last == "gla" && table.len() == 3 { "block" } else { last };
+        attempt(&mut cases, path, &[said], toml::to_string(&manifest).unwrap());
+    }
+    cases.end(26);
+}
+
+/// What is no manifest at all, or asks for more than a machine has: what follows `FULL` or stands alone.
+#[test]
+fn what_is_no_manifest_is_refused() {
+    let mut cases = Cases::default();
+    let texts: [(&str, Vec<u8>, &str); 14] = [
+        ("not UTF-8", b"name = \"a\"\nquestion = \"\xff\xfe\"\n".to_vec(), "line 2 is not UTF-8"),
+        ("UTF-16", b"\xff\xfen\0a\0m\0e\0".to_vec(), "line 1 is not UTF-8"),
+        ("NUL", b"name = \"a\"\n\0\0\0".to_vec(), "cannot be read"),
+        ("nothing", Vec::new(), "name"),
+        ("a BOM and nothing", b"\xef\xbb\xbf".to_vec(), "name"),
+        ("two BOMs", b"\xef\xbb\xbf\xef\xbb\xbfname = \"a\"".to_vec(), "cannot be read"),
+        ("JSON", b"{ \"name\": \"a\" }".to_vec(), "cannot be read"),
+        ("deep lists", ["a = ", &"[".repeat(50_000)].concat().into_bytes(), "cannot be read"),
+        ("deep tables", ["a = ", &"{ b = ".repeat(50_000)].concat().into_bytes(), "cannot be read"),
+        (
+            "deep dotted keys",
+            ["a.".repeat(50_000), "a = 1".to_owned()].concat().into_bytes(),
+            "cannot be read",
+        ),
+        (
+            "deep mixtures",
+            ["corpus = { ", &"source = { mixture = [{ weight = 1, ".repeat(40)].concat().into_bytes(),
+            "cannot be read",
+        ),
+        ("17 MiB", vec![b'#'; 17 << 20], "longer than"),
+        ("no end of a text", b"name = \"\"\"a\n\n".to_vec(), "cannot be read"),
+        ("a carriage return", b"name = \"a\"\rquestion = \"b\"".to_vec(), "cannot be read"),
+    ];
+    for (what, text, said) in texts {
+        attempt(&mut cases, what, &[said], text);
+    }
+    let axes: String = (0..9).map(|seed| format!("\"distil.optimizer.betas\" = [{seed}]\n")).collect();
+    let many = format!("{}\n", (0..200).map(|n| n.to_string()).collect::<Vec<_>>().join(", "));
+    for (what, more, said) in [
+        ("the same axis nine times", format!("[sweep.axes]\n{axes}"), "duplicate key"),
+        (
+            "millions of combinations",
+            format!("[sweep.axes]\n\"distil.seed\" = [{many}]\n\"pretrain.seed\" = [{many}]\n"),
+            "combinations",
+        ),
+        ("a long name", format!("name = \"{}\"", "a".repeat(101)), "cannot name an experiment"),
+        ("a name that leads out", "name = \"../../x\"".to_owned(), "cannot name an experiment"),
+        ("an absolute name", "name = \"/etc/x\"".to_owned(), "cannot name an experiment"),
+        ("a repository that leads out", "models.hub.source.hub.repo = \"../../x\"".to_owned(), "repo"),
+        ("an absolute repository", "models.hub.source.hub.repo = \"/etc\"".to_owned(), "repo"),
+        ("a repository with a host", "models.hub.source.hub.repo = \"a@b:c/d\"".to_owned(), "repo"),
+        ("no repository", "models.hub.source.hub.repo = \"\"".to_owned(), "repo"),
+        ("a revision that leads out", "models.hub.source.hub.revision = \"../../x\"".to_owned(), "revision"),
+        ("a revision with a query", "models.hub.source.hub.revision = \"a?b#c\"".to_owned(), "revision"),
+        ("no revision", "models.hub.source.hub.revision = \"\"".to_owned(), "revision"),
+        ("no micro-batch", "pretrain.micro-batch-size = 0".to_owned(), "micro-batch-size"),
+        (
+            "a micro-batch that does not divide",
+            "pretrain.micro-batch-size = 3".to_owned(),
+            "micro-batch-size",
+        ),
+        ("a sequence of one token", "pretrain.sequence-length = 1".to_owned(), "sequence-length"),
+        ("a negative budget as text", "distil.token-budget = \"-1M\"".to_owned(), "token-budget"),
+        ("a budget beyond numbers", "distil.token-budget = \"1e999M\"".to_owned(), "token-budget"),
+        ("no budget", "distil.token-budget = \"\"".to_owned(), "token-budget"),
+    ] {
+        let folder = Folder::new();
+        let base = FULL.split("[sweep.axes]").next().unwrap().replace("name = \"full\"", "");
+        folder.write("base.toml", base);
+        let name = if more.starts_with("name") { "" } else { "name = \"a\"\n" };
+        let path = folder.write("main.toml", format!("extends = [\"base.toml\"]\n{name}{more}"));
+        cases.refused(what, &["main.toml", said], || load(&path, &[]));
+    }
+    cases.end(32);
+}
+
+#[test]
+fn files_that_extend_one_another_without_end_or_sense_are_refused() {
+    let mut cases = Cases::default();
+    for (what, files, said) in [
+        ("itself", &[("main.toml", "extends = [\"main.toml\"]")][..], "extends itself"),
+        (
+            "two in a circle",
+            &[("main.toml", "extends = [\"a.toml\"]"), ("a.toml", "extends = [\"main.toml\"]")],
+            "a.toml",
+        ),
+        ("a folder", &[("main.toml", "extends = [\".\"]")], "cannot read"),
+        ("nothing", &[("main.toml", "extends = [\"\"]")], "cannot read"),
+        ("a file that is not there", &[("main.toml", "extends = [\"/nowhere/a.toml\"]")], "/nowhere/a.toml"),
+        ("a broken file", &[("main.toml", "extends = [\"a.toml\"]"), ("a.toml", "name = ")], "a.toml"),
+        ("a file of another kind", &[("main.toml", "extends = [\"a.json\"]"), ("a.json", "{}")], "a.json"),
+        ("a table", &[("main.toml", "extends = { a = 1 }")], "extends"),
+        ("a number", &[("main.toml", "extends = [1]")], "extends"),
+    ] {
+        let folder = Folder::new();
+        for (name, text) in files {
+            folder.write(name, text);
+        }
+        cases.refused(what, &[said], || load(&folder.path("main.toml"), &[]));
+    }
+    let chain = Folder::new();
+    for at in 0..500 {
+        chain.write(&format!("{at}.toml"), format!("extends = [\"{}.toml\"]", at + 1));
+    }
+    cases.refused("a chain of 500 files", &["33.toml", "32.toml"], || load(&chain.path("1.toml"), &[]));
+    cases.refused("a folder for a manifest", &["cannot read"], || load(chain.0.path(), &[]));
+    cases.end(11);
+}

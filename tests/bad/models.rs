@@ -1,0 +1,376 @@
+//! Directories of models: each file missing, cut, of another kind, or with one thing in it that is wrong.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use burn::tensor::Device;
+use dtr::data::world_tokenizer;
+use dtr::error::Result;
+use dtr::manifest::Architecture;
+use dtr::model::{Base, Config, Decoder, Model, Random, Tensors, Tokenizer, end_tokens, export, save};
+use dtr::seed::Seed;
+use serde_json::{Value, json};
+
+use super::{Cases, Folder};
+
+/// A small base in a folder of its own, to be broken.
+pub struct Bench {
+    pub folder: Folder,
+    decoder: Decoder,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        let architecture = Architecture {
+            hidden_size: 16,
+            intermediate_size: 16,
+            num_layers: 2,
+            num_heads: 2,
+            num_kv_heads: 1,
+            head_dim: 4,
+        };
+        let tokenizer = Tokenizer::from(world_tokenizer().unwrap());
+        let config = Config::llama(&architecture, tokenizer.vocab_size(), 64);
+        let mut decoder = Decoder::new(&config, &mut Random::new(Seed(1), &Device::flex())).unwrap();
+        let folder = Folder::new();
+        export(&mut decoder, &tokenizer, folder.0.path()).unwrap();
+        Self { folder, decoder }
+    }
+
+    pub fn read(&self) -> Result<()> {
+        Model::read(self.folder.0.path(), &Device::flex()).map(drop)
+    }
+
+    fn config(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.folder.path("config.json")).unwrap()).unwrap()
+    }
+
+    /// Whether reading the model and looking at its base are both refused.
+    fn refused(&self, cases: &mut Cases, what: &str, names: &[&str]) {
+        cases.refused(&format!("{what} (read)"), names, || self.read());
+        cases.refused(&format!("{what} (check)"), names, || {
+            Base::tokenizer(self.folder.0.path())?;
+            Base::check(self.folder.0.path())
+        });
+    }
+}
+
+#[test]
+fn every_number_of_a_config_refuses_what_it_cannot_be() {
+    let mut cases = Cases::default();
+    let sizes = [
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "head_dim",
+    ];
+    let no_sizes = [
+        json!("16"),
+        json!(-1),
+        json!(1.5),
+        json!([16]),
+        json!({}),
+        json!(true),
+        json!(0),
+        json!(1_u64 << 62),
+        json!(1e300),
+    ];
+    let no_reals = [json!("1e-6"), json!(-1.0), json!([1]), json!({}), json!(true), json!(0)];
+    let no_flags = [json!(1), json!("true"), json!([]), json!({})];
+    let no_types = [json!("mamba"), json!(1), json!(null), json!([])];
+    let scaling = |key: &str, value: Value| {
+        let mut scaling = json!({ "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64 });
+        scaling[key] = value;
+        scaling
+    };
+    let scalings = [
+        json!("llama3"),
+        json!(1),
+        json!([1]),
+        json!({ "rope_type": "yarn" }),
+        json!({ "type": "linear", "factor": 2 }),
+        scaling("factor", json!(0)),
+        scaling("factor", json!(-8.0)),
+        scaling("factor", json!("8")),
+        scaling("factor", Value::Null),
+        scaling("low_freq_factor", json!(4.0)),
+        scaling("high_freq_factor", json!(0)),
+        scaling("original_max_position_embeddings", json!(1e300)),
+    ];
+    let (no_wish, no_activations) =
+        ([json!(true), json!("no"), json!(1)], [json!("gelu"), json!(1), json!([])]);
+    let (full, no_map) = ("full_attention", json!({}));
+    let no_layers = [json!(full), json!([]), json!([1, 2]), json!([full, "mamba"]), no_map];
+    let keys = sizes.iter().map(|key| (*key, &no_sizes[..])).chain([
+        ("max_position_embeddings", &no_sizes[..6]),
+        ("rms_norm_eps", &no_reals),
+        ("rope_theta", &no_reals),
+        ("tie_word_embeddings", &no_flags),
+        ("attention_bias", &no_wish),
+        ("mlp_bias", &no_wish),
+        ("use_sliding_window", &no_wish),
+        ("hidden_act", &no_activations),
+        ("model_type", &no_types),
+        ("rope_scaling", &scalings),
+        ("layer_types", &no_layers),
+    ]);
+    for (key, values) in keys {
+        for value in values {
+            let bench = Bench::new();
+            let mut config = bench.config();
+            config[key] = value.clone();
+            let path = bench.folder.write("config.json", config.to_string());
+            bench.refused(&mut cases, &format!("{key} = {value}"), &[&path.display().to_string()]);
+        }
+    }
+    cases.end(200);
+}
+
+#[test]
+fn a_table_of_a_hybrid_that_says_nonsense_is_refused() {
+    let mut cases = Cases::default();
+    let jet = |conv: Value, reduction: Value| json!({ "block": { "jet": { "conv-size": conv, "generator-reduction": reduction } } });
+    for table in [
+        json!(null),
+        json!(1),
+        json!([]),
+        json!({}),
+        json!({ "format": 2 }),
+        json!({ "format": -1 }),
+        json!({ "format": 1, "variant": "gla" }),
+        json!({ "format": 1, "variant": { "block": {} } }),
+        json!({ "format": 1, "variant": { "block": { "mamba": {} } } }),
+        json!({ "format": 1, "variant": jet(json!(0), json!(8)) }),
+        json!({ "format": 1, "variant": jet(json!(4), json!(0)) }),
+        json!({ "format": 1, "variant": jet(json!(1_u64 << 60), json!(8)) }),
+        json!({ "format": 1, "variant": jet(json!(-4), json!(8)) }),
+        json!({ "format": 1, "variant": { "block": { "gla": { "gate-low-rank-dim": 0 } } } }),
+        json!({ "format": 1, "variant": { "block": { "gla": {} }, "geometry": { "num-heads": 0 } } }),
+        json!({ "format": 1, "variant": { "block": { "gla": {} }, "geometry": { "num-kv-heads": 3 } } }),
+        json!({ "format": 1, "variant": { "block": { "gla": {} }, "geometry": { "key-dim": 1_u64 << 60 } } }),
+        json!({ "format": 1, "variant": { "block": { "gla": {} }, "geometry": { "rope": true, "key-dim": 3 } } }),
+    ] {
+        let bench = Bench::new();
+        let mut config = bench.config();
+        config["layer_types"] = json!(["full_attention", "linear_attention"]);
+        config["dtr"] = table.clone();
+        let path = bench.folder.write("config.json", config.to_string());
+        cases.refused(&table.to_string(), &[&path.parent().unwrap().display().to_string()], || bench.read());
+    }
+    cases.end(18);
+}
+
+#[test]
+fn every_tensor_of_a_base_must_be_there_once_and_as_its_config_says() {
+    let mut cases = Cases::default();
+    let mut decoder = Bench::new().decoder;
+    let mut shapes = BTreeMap::new();
+    dtr::model::Parameters::visit(&mut decoder, &mut |name, slot| {
+        shapes.insert(name.to_owned(), slot.shape());
+    });
+    for (name, shape) in &shapes {
+        let size: usize = shape.iter().product();
+        let turned: Vec<usize> = shape.iter().rev().copied().chain([1]).collect();
+        let mut values = vec![0.5; size];
+        values[size / 2] = f32::NAN;
+        let infinite = [&[f32::NEG_INFINITY][..], &vec![0.5; size - 1]].concat();
+        for (what, shape, values) in [
+            ("turned", turned, vec![0.5; size]),
+            ("flat", vec![size, 1, 1], vec![0.5; size]),
+            ("empty", vec![0], Vec::new()),
+            ("not a number", shape.clone(), values),
+            ("infinite", shape.clone(), infinite),
+        ] {
+            let bench = Bench::new();
+            let mut tensors = Tensors::of(&mut decoder);
+            tensors.insert(name, shape, values);
+            let path = bench.folder.path("model.safetensors");
+            save(&tensors, &path).unwrap();
+            cases.refused(&format!("{name} {what}"), &[&path.display().to_string(), name], || bench.read());
+        }
+        for (what, other) in
+            [("missing", format!("{name}.x")), ("renamed", name.replace("model", "modle") + "_")]
+        {
+            let bench = Bench::new();
+            let path = bench.folder.path("model.safetensors");
+            let mut bytes = fs::read(&path).unwrap();
+            rename(&mut bytes, name, &other);
+            fs::write(&path, bytes).unwrap();
+            bench.refused(&mut cases, &format!("{name} {what}"), &[&path.display().to_string(), name]);
+        }
+    }
+    for dtype in ["I64", "U8", "BOOL", "F64", "F8_E4M3"] {
+        let bench = Bench::new();
+        let mut tensors = Tensors::of(&mut decoder);
+        tensors.insert("model.stranger", vec![8], vec![0.0; 8]);
+        let path = bench.folder.path("model.safetensors");
+        save(&tensors, &path).unwrap();
+        bench.refused(&mut cases, "a tensor more", &[&path.display().to_string(), "model.stranger"]);
+        let shape = match dtype {
+            "U8" | "BOOL" | "F8_E4M3" => "[32]",
+            _ => "[4]",
+        };
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()[8..]).into_owned();
+        let start = text.find("\"model.stranger\":{\"dtype\":\"F32\",\"shape\":[8]").unwrap();
+        let old = "\"model.stranger\":{\"dtype\":\"F32\",\"shape\":[8]";
+        let new = format!("\"model.stranger\":{{\"dtype\":\"{dtype}\",\"shape\":{shape}");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.splice(8 + start..8 + start + old.len(), new.bytes());
+        let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) + new.len() as u64 - old.len() as u64;
+        bytes[..8].copy_from_slice(&length.to_le_bytes());
+        fs::write(&path, bytes).unwrap();
+        bench.refused(
+            &mut cases,
+            dtype,
+            &[&path.display().to_string(), "model.stranger", "F32, BF16 and F16"],
+        );
+    }
+    cases.end(150);
+}
+
+/// Gives the tensor `name` another name in the header of a file.
+fn rename(file: &mut Vec<u8>, name: &str, other: &str) {
+    let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let header = String::from_utf8(file[8..8 + length].to_vec()).unwrap();
+    let header = header.replace(&format!("\"{name}\""), &format!("\"{other}\""));
+    file.splice(8..8 + length, header.bytes());
+    file[..8].copy_from_slice(&(header.len() as u64).to_le_bytes());
+}
+
+#[test]
+fn a_file_that_is_missing_cut_or_something_else_is_refused() {
+    let mut cases = Cases::default();
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        let whole = fs::read(Bench::new().folder.path(name)).unwrap();
+        let contents: [(&str, Option<Vec<u8>>); 12] = [
+            ("missing", None),
+            ("empty", Some(Vec::new())),
+            ("cut by a byte", Some(whole[..whole.len() - 2].to_vec())),
+            ("cut in half", Some(whole[..whole.len() / 2].to_vec())),
+            ("twice", Some(whole.repeat(2))),
+            ("zeros", Some(vec![0; whole.len()])),
+            ("not UTF-8", Some(vec![0xff; 100])),
+            ("a BOM before it", Some([b"\xef\xbb\xbf", &whole[..]].concat())),
+            ("null", Some(b"null".to_vec())),
+            ("a list", Some(b"[]".to_vec())),
+            ("an empty table", Some(b"{}".to_vec())),
+            ("deeply nested", Some("{\"a\":".repeat(100_000).into_bytes())),
+        ];
+        for (what, bytes) in contents {
+            let bench = Bench::new();
+            let path = bench.folder.path(name);
+            match bytes {
+                None => fs::remove_file(&path).unwrap(),
+                Some(bytes) => fs::write(&path, bytes).unwrap(),
+            }
+            let said =
+                if (name, what) == ("model.safetensors", "missing") { path.parent().unwrap() } else { &path };
+            bench.refused(&mut cases, &format!("{name} {what}"), &[&said.display().to_string()]);
+        }
+        let bench = Bench::new();
+        fs::remove_file(bench.folder.path(name)).unwrap();
+        fs::create_dir(bench.folder.path(name)).unwrap();
+        bench.refused(
+            &mut cases,
+            &format!("{name} is a folder"),
+            &[&bench.folder.0.path().display().to_string()],
+        );
+    }
+    let nowhere = Path::new("/nowhere/at/all");
+    cases.refused("no folder", &["/nowhere/at/all"], || Model::read(nowhere, &Device::flex()));
+    for (name, text) in [
+        ("generation_config.json", "{"),
+        ("generation_config.json", "{\"eos_token_id\": -1}"),
+        ("generation_config.json", "{\"eos_token_id\": 99999999999}"),
+        ("generation_config.json", "{\"eos_token_id\": [[1]]}"),
+        ("generation_config.json", "{\"eos_token_id\": \"two\"}"),
+        ("config.json", "{\"eos_token_id\": 1.5}"),
+    ] {
+        let bench = Bench::new();
+        let path = bench.folder.write(name, text);
+        cases.refused(text, &[&path.display().to_string()], || end_tokens(bench.folder.0.path()));
+    }
+    cases.end(80);
+}
+
+#[test]
+fn an_index_that_leads_out_of_its_folder_or_nowhere_is_refused() {
+    let mut cases = Cases::default();
+    let shard = |name: &str| json!({ "weight_map": { "a": name } });
+    for (what, index, said) in [
+        ("up", shard("../model.safetensors"), "outside its directory"),
+        ("two up", shard("../../x.safetensors"), "outside its directory"),
+        ("the folder above", shard(".."), "outside its directory"),
+        ("the folder itself", shard("."), "outside its directory"),
+        ("no name", shard(""), "outside its directory"),
+        ("absolute", shard("/etc/passwd"), "outside its directory"),
+        ("the root", shard("/"), "outside its directory"),
+        ("below", shard("sub/model.safetensors"), "outside its directory"),
+        ("with a slash at its end", shard("model.safetensors/"), "outside its directory"),
+        ("up and back", shard("x/../model.safetensors"), "outside its directory"),
+        ("a NUL", shard("a\0.safetensors"), "a\0.safetensors"),
+        ("a pickle", shard("pytorch_model.bin"), "pickle"),
+        ("another pickle", shard("model.pt"), "pickle"),
+        ("another file", shard("tokenizer.json"), "no safetensors file"),
+        ("a shard that is not there", shard("b.safetensors"), "b.safetensors"),
+        ("no shard", json!({ "weight_map": {} }), "names no shard"),
+        ("no map", json!({}), "is not a shard index"),
+        ("a list", json!([]), "is not a shard index"),
+        ("a number", json!({ "weight_map": { "a": 1 } }), "is not a shard index"),
+        ("null", json!(null), "is not a shard index"),
+    ] {
+        let bench = Bench::new();
+        fs::remove_file(bench.folder.path("model.safetensors")).unwrap();
+        bench.folder.write("model.safetensors.index.json", index.to_string());
+        let folder = bench.folder.0.path().display().to_string();
+        bench.refused(&mut cases, what, &[&folder, said]);
+    }
+    let bench = Bench::new();
+    let weights = fs::read(bench.folder.path("model.safetensors")).unwrap();
+    fs::remove_file(bench.folder.path("model.safetensors")).unwrap();
+    bench.folder.write("1.safetensors", &weights);
+    bench.folder.write("2.safetensors", &weights);
+    let both = json!({ "weight_map": { "a": "1.safetensors", "b": "2.safetensors" } });
+    bench.folder.write("model.safetensors.index.json", both.to_string());
+    bench.refused(
+        &mut cases,
+        "one tensor in two shards",
+        &["2.safetensors", "which another shard holds too"],
+    );
+    for name in ["pytorch_model.bin", "model.pt", "consolidated.00.pth", "last.ckpt", "weights.pkl"] {
+        let bench = Bench::new();
+        fs::rename(bench.folder.path("model.safetensors"), bench.folder.path(name)).unwrap();
+        bench.refused(&mut cases, name, &[name, "is a pickle", "convert the weights to `model.safetensors`"]);
+    }
+    cases.end(50);
+}
+
+#[test]
+fn a_tokenizer_that_names_what_it_does_not_have_is_refused() {
+    let mut cases = Cases::default();
+    for (from, to) in [
+        // Found by changing files at random: a template without the id of its token.
+        (
+            "\"special_tokens\":{\"<bos>\":{\"id\":\"<bos>\"",
+            "\"special_tokens\":{\"<boz>\":{\"id\":\"<boz>\"",
+        ),
+        ("\"type\":\"WordLevel\"", "\"type\":\"WordLvl\""),
+        ("\"type\":\"Whitespace\"", "\"type\":7"),
+        ("\"version\":\"1.0\"", "\"version\":\"9.0\""),
+        ("\"vocab\":{", "\"vocab\":["),
+    ] {
+        let bench = Bench::new();
+        let path = bench.folder.path("tokenizer.json");
+        let whole: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let text = whole.to_string();
+        assert!(text.contains(from), "{from}");
+        fs::write(&path, text.replace(from, to)).unwrap();
+        bench.refused(&mut cases, to, &[&path.display().to_string()]);
+    }
+    cases.end(10);
+}

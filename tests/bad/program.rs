@@ -1,0 +1,202 @@
+//! The program itself: exit code 2 or 5, one calm message, and nothing written.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use super::models::Bench;
+use super::{Folder, root};
+
+/// Runs the program with results in a folder that is not there yet.
+fn run(folder: &Folder, arguments: &[&str]) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_dtr"));
+    program.current_dir(folder.0.path()).env("HF_HOME", folder.path("home")).env("HF_HUB_OFFLINE", "1");
+    program.args(arguments).output().unwrap()
+}
+
+/// The program must end with `code` and say `said`, without a panic and without a trace.
+fn refused(folder: &Folder, arguments: &[&str], code: i32, said: &[&str]) {
+    let before = names(folder.0.path());
+    let output = run(folder, arguments);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+    assert!(!text.contains("panicked"), "{arguments:?}: {text}");
+    for said in said {
+        assert!(text.contains(said), "{arguments:?} does not say `{said}`: {text}");
+    }
+    assert_eq!(names(folder.0.path()), before, "{arguments:?} wrote something");
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// A sweep over a base in `base` and rows in `rows.jsonl`.
+const SWEEP: &str = r#"name = "a"
+[models.base]
+source = { path = "base" }
+[tasks.own.source.file]
+test = "rows.jsonl"
+splits = "as-published"
+prompt = "{{ said }} where is the lamp? in the"
+choices = { fixed = ["kitchen", "garden"] }
+label = "room"
+[sweep]
+model = ["base"]
+task = ["own"]
+"#;
+
+const ROWS: &str = "{\"said\": \"the lamp is in the kitchen.\", \"room\": 0}\n";
+
+/// The file that is broken, what is in it then or nothing, the exit code, and what is said.
+type Break<'a> = (&'a str, Option<&'a [u8]>, i32, &'a [&'a str]);
+
+/// A folder with the sweep, its base and its rows, all good.
+fn good() -> Folder {
+    let bench = Bench::new();
+    let folder = Folder::new();
+    folder.write("main.toml", SWEEP);
+    folder.write("rows.jsonl", ROWS);
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        folder.write(&format!("base/{name}"), fs::read(bench.folder.path(name)).unwrap());
+    }
+    folder
+}
+
+#[test]
+fn bad_files_end_a_sweep_before_it_begins() {
+    let folder = good();
+    let plan = run(&folder, &["plan", "main.toml"]);
+    assert!(plan.status.success(), "what is to be broken is good: {}", String::from_utf8_lossy(&plan.stderr));
+    let weights = fs::read(folder.path("base/model.safetensors")).unwrap();
+    let config = fs::read_to_string(folder.path("base/config.json")).unwrap();
+    let wide = config.replace("\"intermediate_size\": 16", "\"intermediate_size\": 32");
+    let huge = config.replace("\"intermediate_size\": 16", "\"intermediate_size\": 4611686018427387904");
+    let pickle = "{\"weight_map\": {\"a\": \"pytorch_model.bin\"}}";
+    let files: [Break<'_>; 23] = [
+        ("main.toml", Some(b"name = "), 2, &["main.toml"]),
+        ("main.toml", Some(b"name = \"\xff\""), 5, &["main.toml", "line 1 is not UTF-8"]),
+        ("main.toml", Some(b""), 2, &["main.toml", "name"]),
+        ("main.toml", None, 5, &["main.toml"]),
+        ("rows.jsonl", Some(b"{\"said\": 1"), 2, &["line 1 of `rows.jsonl`"]),
+        ("rows.jsonl", Some(b"\xff\xfe"), 2, &["line 1 of `rows.jsonl`"]),
+        ("rows.jsonl", Some(b""), 2, &["rows.jsonl"]),
+        (
+            "rows.jsonl",
+            Some(b"{\"said\": \"the lamp\", \"room\": 7}"),
+            2,
+            &["row 1 of `rows.jsonl`", "label 7"],
+        ),
+        ("rows.jsonl", Some(b"{\"said\": \"zebra\", \"room\": 0}"), 2, &["own", "does not know all words"]),
+        ("rows.jsonl", None, 5, &["rows.jsonl"]),
+        ("base/config.json", Some(b"{"), 5, &["base/config.json"]),
+        ("base/config.json", Some(b"{\"model_type\": \"mamba\"}"), 5, &["base/config.json", "mamba"]),
+        (
+            "base/config.json",
+            Some(wide.as_bytes()),
+            5,
+            &["base/model.safetensors", "mlp.gate_proj.weight", "shape"],
+        ),
+        ("base/config.json", Some(huge.as_bytes()), 5, &["base/config.json", "intermediate_size"]),
+        ("base/config.json", None, 5, &["base/config.json"]),
+        ("base/tokenizer.json", Some(b"{}"), 5, &["base/tokenizer.json"]),
+        ("base/tokenizer.json", None, 5, &["base/tokenizer.json"]),
+        (
+            "base/model.safetensors",
+            Some(&weights[..weights.len() - 1]),
+            5,
+            &["base/model.safetensors", "whole"],
+        ),
+        ("base/model.safetensors", Some(&[255; 64]), 5, &["base/model.safetensors", "claims"]),
+        ("base/model.safetensors", Some(b""), 5, &["base/model.safetensors", "0 bytes"]),
+        ("base/model.safetensors", None, 5, &["no weights in `base`"]),
+        ("base/pytorch_model.bin", Some(b"\x80\x02"), 5, &["pytorch_model.bin", "is a pickle", "convert"]),
+        (
+            "base/model.safetensors.index.json",
+            Some(pickle.as_bytes()),
+            5,
+            &["pytorch_model.bin", "is a pickle"],
+        ),
+    ];
+    for (name, bytes, code, said) in files {
+        let folder = good();
+        match bytes {
+            Some(bytes) => drop(folder.write(name, bytes)),
+            None => fs::remove_file(folder.path(name)).unwrap(),
+        }
+        if name.contains("index") || name.contains("pytorch") {
+            fs::remove_file(folder.path("base/model.safetensors")).unwrap();
+        }
+        for command in ["sweep", "plan"] {
+            refused(&folder, &[command, "main.toml"], code, said);
+        }
+    }
+}
+
+/// A corpus is read by the cells that learn from it: they fail, and say where.
+#[test]
+fn a_bad_line_of_a_corpus_fails_its_cells_and_is_named() {
+    let folder = good();
+    let text = "{\"text\": \"the lamp is in the kitchen.\"}\n";
+    folder.write("text.jsonl", [text, "{\"text\": 7}\n", text].concat());
+    let more = "[variants.gla]\nblock = { gla = {} }\n[corpus.source.files]\npaths = [\"text.jsonl\"]\n\
+                [distil]\ntoken-budget = 64\nsequence-length = 16\nbatch-size = 2\n";
+    folder.write("main.toml", SWEEP.replace("[sweep]\n", "[sweep]\nvariant = [\"gla\"]\n") + more);
+    let output = run(&folder, &["sweep", "main.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("line 2 of `text.jsonl` holds a number in `text`, not text"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn bad_words_on_the_command_line_end_with_2() {
+    let folder = good();
+    for (arguments, said) in [
+        (&["sweep"][..], "MANIFEST"),
+        (&["sweep", "main.toml", "--set"], "--set"),
+        (&["sweep", "main.toml", "--set", "distil.seed"], "--set"),
+        (&["sweep", "main.toml", "--set", "distil.seed=-1"], "distil.seed"),
+        (&["sweep", "main.toml", "--set", "distil.token-budget=nan"], "token-budget"),
+        (&["sweep", "main.toml", "--set", "models.base.source={ hub = { repo = \"../x\" } }"], "repo"),
+        (
+            &["sweep", "main.toml", "--set", "tasks.own.source.file.test=\"hf://a/b/../../c.jsonl\""],
+            "hf://a/b/../../c.jsonl",
+        ),
+        (&["sweep", "main.toml", "--set", "sweep.model=[]"], "model"),
+        (&["sweep", "main.toml", "--device", "cuda:x"], "cuda:x"),
+        (&["sweep", "main.toml", "--frobnicate"], "--frobnicate"),
+        (&["frobnicate"], "frobnicate"),
+        (&["explain", "../../etc/passwd"], "../../etc/passwd"),
+        (&["generate", "base", "x", "--temperature", "nan"], "--temperature"),
+        (&["generate", "base", "x", "--temperature=-1"], "--temperature"),
+        (&["generate", "base", "x", "--top-p", "0"], "--top-p"),
+        (&["generate", "base", "x", "--max-tokens=-1"], "--max-tokens"),
+        (&["generate", "base", "x", "--seed", "4294967296"], "--seed"),
+    ] {
+        refused(&folder, arguments, 2, &[said]);
+    }
+}
+
+#[test]
+fn bad_models_end_a_generation_with_5() {
+    for (name, bytes) in [
+        ("config.json", &b"[]"[..]),
+        ("config.json", b"\xff"),
+        ("tokenizer.json", b"null"),
+        ("model.safetensors", b"PK\x03\x04zipzip"),
+        ("generation_config.json", b"{"),
+    ] {
+        let folder = good();
+        folder.write(&format!("base/{name}"), bytes);
+        refused(&folder, &["generate", "base", "where is the lamp?"], 5, &[&format!("base/{name}")]);
+    }
+    let folder = good();
+    refused(&folder, &["generate", "nowhere", "x"], 5, &["nowhere"]);
+    folder.write("results", "a file");
+    refused(&folder, &["sweep", "main.toml"], 5, &["`results` is not a folder"]);
+    assert!(root().join("Cargo.toml").is_file());
+}
