@@ -65,5 +65,9 @@ tables! {
         /// For each number k of replaced layers from 1 as far as both searches accepted, the share of the k layers of the
         /// two hybrids that is the same; by chance k over `num_layers`.
         overlap_shares: Vec<f64> => "fraction",
+        /// Key of the first search's cell.
+        key_first: String => "",
+        /// Key of the second search's cell.
+        key_second: String => "",
     }
 }

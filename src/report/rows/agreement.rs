@@ -120,6 +120,8 @@ impl<'a> Pair<'a> {
             overlap_p: overlap_p_value(overlap.into(), k.into(), k.into(), total).filter(|_| k > 0),
             overlap_q: None,
             overlap_shares: overlaps.iter().enumerate().map(share).collect(),
+            key_first: first.key.clone(),
+            key_second: second.key.clone(),
         }
     }
 }
