@@ -25,6 +25,7 @@ pub mod requests;
 pub mod run;
 pub mod saving;
 pub mod score;
+pub mod sealed;
 pub mod search;
 pub mod seed;
 pub mod sequences;

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, besides itself.
-const STOREYS: [(&str, &[&str]); 28] = [
+const STOREYS: [(&str, &[&str]); 29] = [
     ("error", &[]),
     ("seed", &[]),
     ("stats", &["error"]),
     ("observer", GROUND),
     ("saving", &[]),
+    ("sealed", GROUND),
     ("files", GROUND),
     ("hub", GROUND),
     ("manifest", GROUND),
@@ -36,7 +37,7 @@ const STOREYS: [(&str, &[&str]); 28] = [
     ("main", EVERYTHING),
 ];
 
-const GROUND: &[&str] = &["error", "seed", "files", "stats", "observer", "hub"];
+const GROUND: &[&str] = &["error", "seed", "files", "sealed", "stats", "observer", "hub"];
 const WORDS: &[&str] = &["error", "seed", "files", "hub", "manifest"];
 const MATTER: &[&str] = &["error", "seed", "files", "manifest", "ops", "data", "model"];
 const DEEDS: &[&str] = &[
@@ -45,6 +46,7 @@ const DEEDS: &[&str] = &[
     "files",
     "observer",
     "saving",
+    "sealed",
     "manifest",
     "ops",
     "data",
@@ -58,6 +60,7 @@ const ALL_BELOW_ACCOUNT: &[&str] = &[
     "error",
     "seed",
     "files",
+    "sealed",
     "observer",
     "hub",
     "manifest",

@@ -1,6 +1,6 @@
 //! The twins of one variant as they learn: parameters, optimisers, losses, checkpoint.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use crate::model::{
 };
 use crate::ops::mean_squared_error;
 use crate::optim::{AdamW, learning_rate};
+use crate::sealed::Sealed;
 use crate::store::{DistilResult, LayerCurvePoint, LayerLoss};
 
 /// Points kept of a loss curve, besides the first and last.
@@ -24,7 +25,7 @@ pub struct Pupil {
     lanes: Vec<Lane>,
     progress: Progress,
     recipe: Distil,
-    checkpoint: PathBuf,
+    checkpoint: Sealed,
     failure: Option<Error>,
 }
 
@@ -81,14 +82,14 @@ struct Progress {
 const FINAL_STEPS: usize = 8;
 
 impl Pupil {
-    /// Twins of `variant` for `base`, fresh from `recipe.seed` or from the file `checkpoint`, where
-    /// its own checkpoints go too.
+    /// Twins of `variant` for `base`, fresh from `recipe.seed` or from `checkpoint`, where its own
+    /// checkpoints go too.
     pub fn new(
         name: &str,
         variant: &Variant,
         base: &Decoder,
         recipe: &Distil,
-        checkpoint: &Path,
+        checkpoint: &Sealed,
     ) -> Result<Self> {
         let device = base.device();
         let twins = Twins::new(variant, base, &mut Random::new(recipe.seed.child("twins"), &device))?;
@@ -104,7 +105,7 @@ impl Pupil {
             lanes: twins.layers.into_iter().enumerate().map(lane).collect(),
             progress: Progress::default(),
             recipe: recipe.clone(),
-            checkpoint: checkpoint.to_owned(),
+            checkpoint: checkpoint.clone(),
             failure: None,
         };
         pupil.resume(variant, base, &device)?;
@@ -214,16 +215,14 @@ impl Pupil {
             lane.optimizer.store(&mut tensors, &format!("adamw.{}", lane.layer));
         }
         tensors.note(serde_json::to_string(&self.progress).expect("progress is plain JSON"));
-        save(&tensors, &self.checkpoint)
+        self.checkpoint.write(&tensors.to_bytes()?)
     }
 
-    /// Continues from the checkpoint, if a whole one lies there.
+    /// Continues from the checkpoint, if one lies there.
     fn resume(&mut self, variant: &Variant, base: &Decoder, device: &Device) -> Result<()> {
-        let path = self.checkpoint.clone();
-        if !path.is_file() {
-            return Ok(());
-        }
-        let mut checkpoint = Checkpoint::read(std::slice::from_ref(&path), device)?;
+        let Some(bytes) = self.checkpoint.read()? else { return Ok(()) };
+        let path = self.checkpoint.path().to_owned();
+        let mut checkpoint = Checkpoint::parse(&bytes, &path, device)?;
         let note = checkpoint.note().unwrap_or_default();
         self.progress = serde_json::from_str(note).map_err(|cause| {
             Error::environment(format!("`{}` holds no progress", path.display())).because(cause)

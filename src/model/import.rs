@@ -144,26 +144,38 @@ impl Checkpoint {
     /// Reads all tensors of `files`, f32, bf16 or f16, as f32.
     pub fn read(files: &[PathBuf], device: &Device) -> Result<Self> {
         let origin = files.first().map(|file| file.display().to_string()).unwrap_or_default();
-        let mut tensors = BTreeMap::new();
-        let mut note = None;
+        let mut all = Self { tensors: BTreeMap::new(), note: None, origin, device: device.clone() };
         for file in files {
-            let bytes = std::fs::read(file).map_err(|cause| Error::io("read", file, cause))?;
-            let refuse = |what: &str| Error::environment(format!("`{}` {what}", file.display()));
-            let parsed = SafeTensors::deserialize(&bytes)
-                .map_err(|cause| refuse("is not a whole safetensors file").because(cause))?;
-            let (_, header) = SafeTensors::read_metadata(&bytes)
-                .map_err(|cause| refuse("has an unreadable header").because(cause))?;
-            note = header.metadata().as_ref().and_then(|entries| entries.get(NOTE).cloned()).or(note);
-            for (name, view) in parsed.tensors() {
-                let values = to_f32(&view).ok_or_else(|| {
-                    refuse(&format!("holds `{name}` as {:?}; F32, BF16 and F16 are read", view.dtype()))
-                })?;
-                if tensors.insert(name.clone(), (view.shape().to_vec(), values)).is_some() {
-                    return Err(refuse(&format!("holds `{name}`, which another shard holds too")));
-                }
+            all.add(&std::fs::read(file).map_err(|cause| Error::io("read", file, cause))?, file)?;
+        }
+        Ok(all)
+    }
+
+    /// The tensors and the note of `bytes`, which were read from `file`.
+    pub fn parse(bytes: &[u8], file: &Path, device: &Device) -> Result<Self> {
+        let origin = file.display().to_string();
+        let mut all = Self { tensors: BTreeMap::new(), note: None, origin, device: device.clone() };
+        all.add(bytes, file)?;
+        Ok(all)
+    }
+
+    fn add(&mut self, bytes: &[u8], file: &Path) -> Result<()> {
+        let refuse = |what: &str| Error::environment(format!("`{}` {what}", file.display()));
+        let parsed = SafeTensors::deserialize(bytes)
+            .map_err(|cause| refuse("is not a whole safetensors file").because(cause))?;
+        let (_, header) = SafeTensors::read_metadata(bytes)
+            .map_err(|cause| refuse("has an unreadable header").because(cause))?;
+        let note = header.metadata().as_ref().and_then(|entries| entries.get(NOTE).cloned());
+        self.note = note.or(self.note.take());
+        for (name, view) in parsed.tensors() {
+            let values = to_f32(&view).ok_or_else(|| {
+                refuse(&format!("holds `{name}` as {:?}; F32, BF16 and F16 are read", view.dtype()))
+            })?;
+            if self.tensors.insert(name.clone(), (view.shape().to_vec(), values)).is_some() {
+                return Err(refuse(&format!("holds `{name}`, which another shard holds too")));
             }
         }
-        Ok(Self { tensors, note, origin, device: device.clone() })
+        Ok(())
     }
 
     /// Forgets a tensor that is not needed.

@@ -1,7 +1,5 @@
 //! Training a base from nothing by next-token prediction, for the bundled model.
 
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -10,12 +8,13 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::manifest::{Architecture, Pretrain};
 use crate::model::{
-    Checkpoint, Config, Decoder, Hybrid, Random, Tensors, Tokenizer, Tracked, count_parameters, save,
+    Checkpoint, Config, Decoder, Hybrid, Random, Tensors, Tokenizer, Tracked, count_parameters,
 };
 use crate::observer::Observer;
 use crate::ops::cross_entropy;
 use crate::optim::{AdamW, learning_rate};
 use crate::saving::Saving;
+use crate::sealed::Sealed;
 use crate::sequences::{Extent, Sequences};
 use crate::store::{LossPoint, PretrainResult};
 
@@ -42,7 +41,7 @@ pub struct Trainer {
     optimizer: AdamW,
     progress: Progress,
     recipe: Pretrain,
-    checkpoint: PathBuf,
+    checkpoint: Sealed,
 }
 
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -60,20 +59,21 @@ pub fn config(architecture: &Architecture, tokenizer: &Tokenizer, recipe: &Pretr
 
 impl Trainer {
     /// A fresh base, or the one whose checkpoint lies at `checkpoint`.
-    pub fn new(config: &Config, recipe: &Pretrain, checkpoint: &Path, device: &Device) -> Result<Self> {
+    pub fn new(config: &Config, recipe: &Pretrain, checkpoint: &Sealed, device: &Device) -> Result<Self> {
         let mut decoder = Decoder::new(config, &mut Random::new(recipe.seed.child("base"), device))?;
         let mut optimizer = AdamW::new(&recipe.optimizer, &mut decoder, device);
         let mut progress = Progress::default();
-        if checkpoint.is_file() {
-            let mut stored = Checkpoint::read(&[checkpoint.to_owned()], device)?;
+        if let Some(bytes) = checkpoint.read()? {
+            let path = checkpoint.path();
+            let mut stored = Checkpoint::parse(&bytes, path, device)?;
             progress = serde_json::from_str(stored.note().unwrap_or_default()).map_err(|cause| {
-                Error::environment(format!("`{}` holds no progress", checkpoint.display())).because(cause)
+                Error::environment(format!("`{}` holds no progress", path.display())).because(cause)
             })?;
             decoder = Decoder::new(config, &mut stored)?;
             optimizer.restore(&mut stored, "adamw", progress.steps)?;
             stored.finish()?;
         }
-        Ok(Self { decoder, optimizer, progress, recipe: recipe.clone(), checkpoint: checkpoint.to_owned() })
+        Ok(Self { decoder, optimizer, progress, recipe: recipe.clone(), checkpoint: checkpoint.clone() })
     }
 
     /// Trains to the end of the token budget.
@@ -151,7 +151,7 @@ impl Trainer {
         let mut tensors = Tensors::of(&mut self.decoder);
         self.optimizer.store(&mut tensors, "adamw");
         tensors.note(serde_json::to_string(&self.progress).expect("progress is plain JSON"));
-        save(&tensors, &self.checkpoint)
+        self.checkpoint.write(&tensors.to_bytes()?)
     }
 }
 

@@ -1,23 +1,22 @@
 //! A search as it runs: scores are remembered or computed, what is dropped is kept until the search ends.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use super::bases::Bases;
 use super::conductor::Context;
-use super::perform::{Claimed, claim, conclude, remembered, score};
+use super::perform::{Claimed, checkpoint, claim, conclude, remembered, score};
 use super::progress::Task;
 use crate::data::Split;
-use crate::error::Result;
-use crate::files::{read_to_string, write_bytes_atomically};
+use crate::error::{Error, Result};
 use crate::manifest::Strategy;
 use crate::model::Mask;
 use crate::observer::Observer;
 use crate::plan::{Cell, Scoring, Searching};
 use crate::score::{Scorer, Verdict, impacts};
+use crate::sealed::Sealed;
 use crate::search::{self, Question};
 use crate::store::{Bounds, Chosen, Claim, Key, ScoreResult, SearchResult, TestScore};
 
@@ -45,8 +44,15 @@ pub fn find_hybrid(
         None if work.prune => bases.layers_by_loss(&work.twins)?,
         None => (0..num_layers).collect(),
     };
-    let mut hunt =
-        Hunt { context, cell, work, task: &task, dropped: Dropped::read(claim)?, evaluations: 0, tokens: 0 };
+    let mut hunt = Hunt {
+        context,
+        cell,
+        work,
+        task: &task,
+        dropped: Dropped::read(checkpoint(context, cell, claim, "dropped.json")?)?,
+        evaluations: 0,
+        tokens: 0,
+    };
 
     let mut guide = Scorer::new(&base.decoder, Some(&twins), &validation);
     let found = search::search(&work.strategy, &order, &work.stop, work.prune, |question| {
@@ -173,7 +179,7 @@ impl Hunt<'_> {
 
 /// The candidates that a search has dropped, for the process that takes it up: they have no score to be remembered by.
 struct Dropped {
-    path: PathBuf,
+    file: Sealed,
     known: BTreeMap<String, Known>,
 }
 
@@ -185,11 +191,12 @@ struct Known {
 }
 
 impl Dropped {
-    fn read(claim: &Claim) -> Result<Self> {
-        let path = claim.checkpoint("dropped.json")?;
-        // One that cannot be read only costs the work again.
-        let known = read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
-        Ok(Self { path, known: known.unwrap_or_default() })
+    fn read(file: Sealed) -> Result<Self> {
+        let bytes = file.read()?.unwrap_or_else(|| b"{}".to_vec());
+        let known = serde_json::from_slice(&bytes).map_err(|cause| {
+            Error::environment(format!("`{}` holds no bounds", file.path().display())).because(cause)
+        })?;
+        Ok(Self { file, known })
     }
 
     fn get(&self, mask: &Mask) -> Option<(Bounds, u64)> {
@@ -199,7 +206,7 @@ impl Dropped {
     fn add(&mut self, mask: &Mask, bounds: Bounds, tokens: u64) -> Result<()> {
         self.known.insert(name(mask), Known { bounds, tokens });
         let text = serde_json::to_string(&self.known).expect("bounds are plain JSON");
-        write_bytes_atomically(&self.path, text.as_bytes())
+        self.file.write(text.as_bytes())
     }
 }
 

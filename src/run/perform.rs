@@ -15,6 +15,7 @@ use crate::model::{Mask, Tokenizer, export};
 use crate::plan::{Cell, Distillation, Pretraining, Scoring, Searching};
 use crate::pretrain::{self, Trainer};
 use crate::score::Scorer;
+use crate::sealed::Sealed;
 use crate::sequences::Sequences;
 use crate::store::{Claim, DistilResult, Draft, Found, Outcome, Provenance, ScoreResult, SearchResult};
 
@@ -79,6 +80,18 @@ pub fn conclude<T: Serialize + DeserializeOwned>(
     }
 }
 
+/// A checkpoint of a cell, to go on from where it is whole.
+pub fn checkpoint(context: &Context<'_>, cell: &Cell, claim: &Claim, name: &str) -> Result<Sealed> {
+    let checkpoint = claim.checkpoint(name)?;
+    if checkpoint.remove_if_damaged()? {
+        let path = checkpoint.path().display();
+        context
+            .progress
+            .say(&format!("{}: `{path}` was damaged and is gone; what it held is done anew", cell.line()));
+    }
+    Ok(checkpoint)
+}
+
 /// Trains a base.
 pub fn pretrain(context: &Context<'_>, cell: &Cell, work: &Pretraining) -> Result<()> {
     let Claimed::Ours(claim) = claim::<crate::store::PretrainResult>(context, cell)? else { return Ok(()) };
@@ -98,8 +111,12 @@ fn train(
     let task = context.progress.task(&cell.line(), work.recipe.token_budget.0, "tokens");
     let extent = pretrain::extent(&work.recipe);
     let sequences = Sequences::new(&work.corpus.source, &tokenizer, extent, work.recipe.seed, &task)?;
-    let mut trainer =
-        Trainer::new(&config, &work.recipe, &claim.checkpoint("base.safetensors")?, &context.device)?;
+    let mut trainer = Trainer::new(
+        &config,
+        &work.recipe,
+        &checkpoint(context, cell, claim, "base.safetensors")?,
+        &context.device,
+    )?;
     trainer.run(&sequences, &task)?;
     let (result, mut decoder) = trainer.finish();
     export(&mut decoder, &tokenizer, claim.dir())?;
@@ -142,7 +159,7 @@ fn distil_group(
                 &work.variant,
                 &base.decoder,
                 &work.recipe,
-                &claim.checkpoint("twins.safetensors")?,
+                &checkpoint(context, cell, claim, TWINS)?,
             )
         })
         .collect::<Result<Vec<_>>>()?;
