@@ -3,6 +3,7 @@
 //! Read-only: it never runs anything and does not know where its numbers came from. The same evidence
 //! gives the same bytes, whatever the order of its lists.
 
+mod alone;
 mod columns;
 mod document;
 mod evidence;
@@ -13,7 +14,6 @@ mod gather;
 mod measures;
 mod page;
 mod paired;
-mod place;
 mod rows;
 mod schema;
 mod tables;
@@ -37,8 +37,10 @@ use crate::error::Result;
 /// Writes every table and figure, and the page that shows them; returns the files, tables first.
 pub fn write(evidence: &Evidence, tables_dir: &Path, figures_dir: &Path) -> Result<Vec<PathBuf>> {
     let (tables, figures) = (tables::lay_out(evidence)?, figures::draw(evidence)?);
-    let mut paths = tables::write(&tables, tables_dir)?;
-    paths.extend(figures::write(&figures, figures_dir)?);
-    paths.push(page::write(evidence, &tables, &figures, tables_dir)?);
-    Ok(paths)
+    alone::alone(tables_dir, figures_dir, || {
+        let mut paths = tables::write(&tables, tables_dir)?;
+        paths.extend(figures::write(&figures, figures_dir)?);
+        paths.push(page::write(evidence, &tables, &figures, tables_dir)?);
+        Ok(paths)
+    })
 }
