@@ -12,7 +12,7 @@ use crate::model::{
 };
 use crate::observer::Observer;
 use crate::ops::cross_entropy;
-use crate::optim::{AdamW, learning_rate};
+use crate::optim::{AdamW, Gradient, learning_rate};
 use crate::saving::Saving;
 use crate::sealed::Sealed;
 use crate::sequences::{Extent, Sequences};
@@ -76,6 +76,11 @@ impl Trainer {
         Ok(Self { decoder, optimizer, progress, recipe: recipe.clone(), checkpoint: checkpoint.clone() })
     }
 
+    /// Steps taken so far.
+    pub fn steps(&self) -> u64 {
+        self.progress.steps
+    }
+
     /// Trains to the end of the token budget.
     pub fn run(&mut self, sequences: &Sequences, observer: &dyn Observer) -> Result<()> {
         let total = num_steps(&self.recipe);
@@ -116,17 +121,15 @@ impl Trainer {
             .collect();
         let count = parts.len() as f64;
         let value = parts.iter().map(|(loss, _)| loss).sum::<f64>() / count;
-        if !value.is_finite() {
-            return Err(Error::failed(format!("the pretraining loss is {value} at step {step}"))
-                .hint("lower `pretrain.optimizer.learning-rate`"));
-        }
         let sum = parts.into_iter().map(|(_, gradient)| gradient).reduce(|sum, gradient| sum + gradient);
-        let mean = sum.expect("a batch has a micro-batch") / count;
-        self.optimizer.update(
-            &mut self.decoder,
-            vec![mean],
-            learning_rate(&self.recipe.optimizer, step, total),
-        );
+        let mean = Gradient::new(vec![sum.expect("a batch has a micro-batch") / count]);
+        for (what, value) in [("loss", value), ("gradient's norm", mean.read_norm())] {
+            if !value.is_finite() {
+                return Err(Error::failed(format!("the pretraining {what} is {value} at step {step}"))
+                    .hint("lower `pretrain.optimizer.learning-rate`"));
+            }
+        }
+        self.optimizer.update(&mut self.decoder, mean, learning_rate(&self.recipe.optimizer, step, total));
         self.progress.steps += 1;
         Ok(value)
     }
