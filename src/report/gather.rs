@@ -101,7 +101,8 @@ fn stage<T>(cell: &Cell, record: &Record<T>, tokens: u64, evaluations: u64) -> S
 
 /// `dtr 0.1.0 (revision 1a2b3c4, cuda)`.
 fn program(provenance: &Provenance) -> String {
-    let revision = provenance.revision.iter().map(|revision| format!("revision {revision}"));
+    let changed = if provenance.modified == Some(true) { ", modified" } else { "" };
+    let revision = provenance.revision.iter().map(|revision| format!("revision {revision}{changed}"));
     let build: Vec<String> = revision.chain(provenance.features.iter().cloned()).collect();
     match build.as_slice() {
         [] => format!("dtr {}", provenance.version),
