@@ -20,7 +20,7 @@ use crate::device;
 use crate::error::Result;
 use crate::manifest::{Loaded, load};
 use crate::plan::{Plan, plan as make_plan};
-use crate::store::Store;
+use crate::store::{Provenance, Store};
 
 /// Distill-then-Replace: task-guided hybrids of full and linear attention, as declared experiments.
 #[derive(Parser)]
@@ -38,7 +38,7 @@ enum Command {
     Plan(plan::PlanCommand),
     /// Count the cells of an experiment that are done, running, failed and missing.
     Status(status::Status),
-    /// Show what is known of one cell: its spec, inputs, result, provenance.
+    /// Show what is known of one cell: its spec, inputs, result, provenance, log.
     Explain(explain::Explain),
     /// Write tables and figures from what is done; runs nothing.
     Report(report::Report),
@@ -140,6 +140,18 @@ struct DeviceChoice {
     /// The device that computes: `cpu`, or `cuda:0` in a build with the feature `cuda`.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: device::Choice,
+}
+
+impl DeviceChoice {
+    /// Where results of this process come from.
+    fn provenance(&self) -> Provenance {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Provenance {
+            driver: self.device.driver(),
+            repeatable: Some(self.device.is_repeatable()),
+            ..Provenance::here(self.device.name(), threads)
+        }
+    }
 }
 
 /// Prints JSON for programs.

@@ -11,6 +11,7 @@ mod needs;
 mod reason;
 mod serve;
 mod spec;
+mod standing;
 
 #[cfg(test)]
 mod tests;
@@ -24,3 +25,4 @@ pub use spec::{
     CorpusIdentity, DistilSpec, FileIdentity, ModelIdentity, PretrainSpec, ScoreSpec, SearchSpec,
     TaskIdentity,
 };
+pub use standing::{Look, Standing, standing};

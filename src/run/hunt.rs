@@ -6,8 +6,9 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::bases::Bases;
+use super::claims::{Claimed, checkpoint, claim, conclude};
 use super::conductor::Context;
-use super::perform::{Claimed, checkpoint, claim, conclude, remembered, score};
+use super::perform::remembered;
 use super::progress::Task;
 use crate::data::Split;
 use crate::error::{Error, Result};
@@ -18,7 +19,7 @@ use crate::plan::{Cell, Scoring, Searching};
 use crate::score::{Scorer, Verdict, impacts};
 use crate::sealed::Sealed;
 use crate::search::{self, Question};
-use crate::store::{Bounds, Chosen, Claim, Key, ScoreResult, SearchResult, TestScore};
+use crate::store::{Bounds, Chosen, Claim, Happening, Key, ScoreResult, SearchResult, TestScore};
 
 /// Searches a hybrid on the validation split, and judges base, best and opt on the test split.
 pub fn find_hybrid(
@@ -34,7 +35,7 @@ pub fn find_hybrid(
     let (validation, test) = (items(Split::Validation, &work.validation)?, items(Split::Test, &work.test)?);
     let num_layers = base.decoder.config.num_layers as u32;
     let at_most = work.evaluations_at_most(u64::from(num_layers));
-    let task = context.progress.task(&cell.line(), at_most, "evaluations at most");
+    let task = context.progress.task(&cell.line(), at_most, "evaluations at most").logging([claim])?;
     let impacts = match work.strategy {
         Strategy::Impact {} => Some(impacts(&base.decoder, &twins, &validation, &task)?),
         _ => None,
@@ -91,6 +92,11 @@ pub fn find_hybrid(
     })
 }
 
+/// A scoring's error with the layers that were replaced; the cell's labels name the variant.
+fn of_mask(error: Error, mask: &Mask) -> Error {
+    Error::failed(format!("with layers {:?} replaced", mask.layers())).because(error)
+}
+
 /// Layers by what is said of each, the least first; of equals the lowest.
 fn ascending(values: &[f64]) -> Vec<u32> {
     let mut layers: Vec<u32> = (0..values.len() as u32).collect();
@@ -113,7 +119,17 @@ impl Hunt<'_> {
     /// The whole score of a mask, and the cell that holds it.
     fn whole(&mut self, scorer: &mut Scorer<'_>, split: Split, mask: &Mask) -> Result<(ScoreResult, Key)> {
         let cell = self.score_cell(split, mask)?;
-        let result = score(self.context, &cell, || scorer.score(&Mask::none(), mask))?;
+        let result = match remembered(self.context, &cell)? {
+            Some(result) => result,
+            None => match claim::<ScoreResult>(self.context, &cell)? {
+                Claimed::Done(result) => result,
+                Claimed::Ours(claim) => {
+                    let start = Instant::now();
+                    let result = scorer.score(&Mask::none(), mask).map_err(|error| of_mask(error, mask))?;
+                    self.keep(&cell, &claim, start, result)?
+                }
+            },
+        };
         self.count(result.tokens);
         Ok((result, cell.key))
     }
@@ -142,18 +158,27 @@ impl Hunt<'_> {
         question: &Question<'_>,
         cell: &Cell,
     ) -> Result<Verdict> {
+        // Claimed before it is computed, so that no two processes compute it.
+        let claim = match claim::<ScoreResult>(self.context, cell)? {
+            Claimed::Done(result) => return Ok(scorer.recall(hopeless, result)),
+            Claimed::Ours(claim) => claim,
+        };
         let start = Instant::now();
-        let verdict = scorer.score_unless(hopeless, question.incumbent, question.mask)?;
-        match &verdict {
-            Verdict::Scored(result) => {
-                if let Claimed::Ours(claim) = claim::<ScoreResult>(self.context, cell)? {
-                    let seconds = start.elapsed().as_secs_f64();
-                    conclude(self.context, cell, &claim, seconds, &[], Ok(result.clone()))?;
-                }
+        let verdict = scorer.score_unless(hopeless, question.incumbent, question.mask);
+        match verdict.map_err(|error| of_mask(error, question.mask))? {
+            Verdict::Scored(result) => Ok(Verdict::Scored(self.keep(cell, &claim, start, result)?)),
+            Verdict::Dropped(bounds, tokens) => {
+                self.dropped.add(question.mask, bounds, tokens)?;
+                Ok(Verdict::Dropped(bounds, tokens))
             }
-            Verdict::Dropped(bounds, tokens) => self.dropped.add(question.mask, *bounds, *tokens)?,
         }
-        Ok(verdict)
+    }
+
+    /// Records a score that was computed since `start`.
+    fn keep(&self, cell: &Cell, claim: &Claim, start: Instant, result: ScoreResult) -> Result<ScoreResult> {
+        let result = conclude(self.context, cell, claim, start.elapsed().as_secs_f64(), &[], result)?;
+        self.task.log(&Happening::Scored(cell.key));
+        Ok(result)
     }
 
     fn count(&mut self, tokens: u64) {

@@ -58,6 +58,11 @@ impl Claim {
         Events::open(&self.folder.events())
     }
 
+    /// Whether the cell has a log.
+    pub fn has_events(&self) -> bool {
+        self.folder.events().exists()
+    }
+
     /// Forgets all that stands of the cell, its record first. A damaged record is set aside.
     pub fn start_over(&self) -> Result<()> {
         self.set_aside_corrupt::<IgnoredAny>()?;
@@ -300,7 +305,7 @@ mod tests {
         shelf.finish("a", Outcome::Done(0.5));
         let claim = shelf.claim("a").unwrap();
         claim.checkpoint("step-10").unwrap();
-        claim.events().unwrap().append(&"begun").unwrap();
+        claim.events().unwrap().append(super::super::Happening::Begun).unwrap();
         claim.start_over().unwrap();
         assert_eq!(shelf.find("a"), Found::Missing);
         assert!(claim.folder.contents().unwrap().is_empty());

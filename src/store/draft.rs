@@ -9,6 +9,7 @@ use crate::error::Result;
 
 use super::finite::ensure_finite;
 use super::key::Key;
+use super::now;
 use super::outline::Outline;
 use super::provenance::Provenance;
 use super::record::{Artifact, FORMAT, Outcome, Record};
@@ -63,10 +64,4 @@ impl<T> Draft<T> {
         let (spec, inputs) = (self.spec.clone(), self.inputs.clone());
         Outline { stage, key, version: stage.version(), spec, inputs }
     }
-}
-
-/// The time to the second: UTC, RFC 3339.
-fn now() -> String {
-    let second = jiff::Timestamp::now().as_second();
-    jiff::Timestamp::from_second(second).expect("a second of a timestamp is one").to_string()
 }

@@ -21,7 +21,7 @@ mod stage;
 
 pub use claim::Claim;
 pub use draft::Draft;
-pub use events::{Events, read_events};
+pub use events::{Event, Events, Happening, read_events};
 pub use key::{Key, key_of};
 pub use layout::{CellFolder, Layout};
 pub use outline::Outline;
@@ -34,6 +34,12 @@ pub use result::{
 };
 pub use shelf::{Found, Store};
 pub use stage::Stage;
+
+/// The time to the second: UTC, RFC 3339.
+fn now() -> String {
+    let second = jiff::Timestamp::now().as_second();
+    jiff::Timestamp::from_second(second).expect("a second of a timestamp is one").to_string()
+}
 
 #[cfg(test)]
 mod fixtures;
