@@ -31,3 +31,4 @@ pub mod seed;
 pub mod sequences;
 pub mod stats;
 pub mod store;
+pub mod verify;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, besides itself.
-const STOREYS: [(&str, &[&str]); 29] = [
+const STOREYS: [(&str, &[&str]); 30] = [
     ("error", &[]),
     ("seed", &[]),
     ("stats", &["error"]),
@@ -33,6 +33,7 @@ const STOREYS: [(&str, &[&str]); 29] = [
     ("bench", ALL_BELOW_ACCOUNT),
     ("report", &["error", "seed", "files", "stats", "manifest", "plan", "store"]),
     ("export", &["error", "files", "manifest", "model", "plan", "store", "run"]),
+    ("verify", &["error", "files", "seed", "plan", "store", "run", "report"]),
     ("cli", EVERYTHING),
     ("main", EVERYTHING),
 ];
@@ -78,7 +79,7 @@ const ALL_BELOW_ACCOUNT: &[&str] = &[
 ];
 const EVERYTHING: &[&str] = &[
     "error", "files", "seed", "observer", "device", "manifest", "plan", "store", "run", "report", "export",
-    "generate", "data", "model", "cli", "bench",
+    "generate", "data", "model", "cli", "bench", "verify",
 ];
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {

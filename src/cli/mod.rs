@@ -11,6 +11,7 @@ mod report;
 mod schema;
 mod status;
 mod sweep;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,8 @@ enum Command {
     Explain(explain::Explain),
     /// Write tables and figures from what is done; runs nothing.
     Report(report::Report),
+    /// Read results again, compare digests and tables, and do some cells anew.
+    Verify(verify::Verify),
     /// Write a hybrid that a search found as a Hugging Face directory; runs nothing.
     Export(export::Export),
     /// Continue a prompt with a base or an exported hybrid.
@@ -65,6 +68,7 @@ impl Cli {
             Command::Status(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::Report(command) => command.run(),
+            Command::Verify(command) => command.run(),
             Command::Export(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Schema(command) => command.run(),
@@ -145,11 +149,10 @@ struct DeviceChoice {
 impl DeviceChoice {
     /// Where results of this process come from.
     fn provenance(&self) -> Provenance {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Provenance {
             driver: self.device.driver(),
             repeatable: Some(self.device.is_repeatable()),
-            ..Provenance::here(self.device.name(), threads)
+            ..Provenance::here(self.device.name(), rayon::current_num_threads())
         }
     }
 }

@@ -4,6 +4,7 @@
 //! [`Record`] is written once, whole, when the cell ends; a held [`Claim`] means that it is running
 //! and nothing else does. The store runs nothing and does not know how a result comes about.
 
+mod audit;
 mod claim;
 mod draft;
 mod envelope;
@@ -19,6 +20,7 @@ mod result;
 mod shelf;
 mod stage;
 
+pub use audit::{Audit, Fault};
 pub use claim::Claim;
 pub use draft::Draft;
 pub use events::{Event, Events, Happening, read_events};
