@@ -102,7 +102,7 @@ pub fn conclude_failed(context: &Context<'_>, cell: &Cell, seconds: f64, error: 
     claim.finish(draft(context, cell, seconds, outcome)?).map(drop)
 }
 
-/// Notes in the cell's log that the user stopped it, unless another process has it by now.
+/// Notes in the cell's log that it was left for another time, unless another process has it by now.
 pub fn conclude_stopped(context: &Context<'_>, cell: &Cell) -> Result<()> {
     match context.store.claim(cell.stage, &cell.key)? {
         Some(claim) => claim.events()?.append(Happening::Stopped),

@@ -170,11 +170,13 @@ impl<'a> Conductor<'a> {
         let start = Instant::now();
         let outcomes = attempt(&to_do, work);
         let seconds = start.elapsed().as_secs_f64() / to_do.len() as f64;
+        let mut end = Ok(());
         for (cell, outcome) in to_do.into_iter().zip(outcomes) {
             self.context.progress.cell_done(1);
-            self.file(cell, outcome, seconds)?;
+            // What ends the run does not keep the others of a group from being filed.
+            end = end.and(self.file(cell, outcome, seconds));
         }
-        Ok(())
+        end
     }
 
     /// Whether a cell is to be done now; what is not is counted.
@@ -222,8 +224,11 @@ impl<'a> Conductor<'a> {
                 conclude_stopped(self.context, cell)?;
                 Err(error)
             }
-            // Not the cell's failure, and nothing that follows could be kept.
-            Err(error) if error.is_of_storage() => Err(error),
+            // Not the cell's failure, and nothing that follows could be kept; perhaps not even this note.
+            Err(error) if error.is_of_storage() => {
+                let _ = conclude_stopped(self.context, cell);
+                Err(error)
+            }
             Err(error) => {
                 self.context.progress.say(&format!("failed  {}: {}", cell.line(), error.told()));
                 conclude_failed(self.context, cell, seconds, &error)?;

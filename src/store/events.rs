@@ -22,7 +22,7 @@ pub enum Happening {
     Said(String),
     /// This search computed the score of this cell, which no process had computed before.
     Scored(Key),
-    /// The user stopped it; the next process goes on.
+    /// It was left before its end, since the user stopped it or the disk was full; the next process goes on.
     Stopped,
     /// It ended with a result.
     Done,
