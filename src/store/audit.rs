@@ -112,7 +112,10 @@ mod tests {
         let files = [folder.record(), folder.spec(), folder.events(), folder.path().join("twins")];
         for path in files {
             let whole = fs::read(&path).unwrap();
-            for damaged in [b"weighty\n".to_vec(), whole.iter().map(|byte| byte ^ 1).collect()] {
+            for damaged in [
+                b"weighty\n".to_vec(),
+                whole.iter().map(|byte| if *byte == b'\n' { *byte } else { byte ^ 1 }).collect(),
+            ] {
                 fs::write(&path, damaged).unwrap();
                 let faults = shelf.store.audit().unwrap().faults;
                 assert_eq!(faults.iter().map(|fault| &fault.path).collect::<Vec<_>>(), [&path]);

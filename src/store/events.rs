@@ -1,4 +1,7 @@
 //! The log of a cell: one line of JSON for each event, added as it happens.
+//!
+//! Each line ends with a check of its text and of the cell that it belongs to. Lines that a crash tore off
+//! the end are not missed; nothing is made of a log but what people read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -7,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, Digest};
 
 use super::key::Key;
 use super::now;
@@ -48,6 +51,27 @@ pub struct Event {
     pub what: Happening,
 }
 
+/// A line as it is written.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    event: Event,
+    check: Digest,
+}
+
+impl Line {
+    fn new(event: Event, path: &Path) -> Self {
+        Self { check: check(&event, path), event }
+    }
+}
+
+/// The digest of an event in the log at `path`, whose folder bears the cell's key.
+fn check(event: &Event, path: &Path) -> Digest {
+    let cell = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    Digest::of(
+        format!("{cell}\n{}", serde_json::to_string(event).expect("an event is plain JSON")).as_bytes(),
+    )
+}
+
 /// An open log. Its writer holds the cell's claim, so there is only one.
 #[derive(Debug)]
 pub struct Events {
@@ -70,7 +94,7 @@ impl Events {
     /// Adds an event of this moment and process.
     pub fn append(&mut self, what: Happening) -> Result<()> {
         let event = Event { at: now(), process: std::process::id(), what };
-        let line = serde_json::to_string(&event).expect("an event is plain JSON");
+        let line = serde_json::to_string(&Line::new(event, &self.path)).expect("an event is plain JSON");
         // One write, so that readers meanwhile see whole lines.
         let written = self.file.write_all(format!("{line}\n").as_bytes());
         written.map_err(|cause| files::failure("write", &self.path, cause))
@@ -85,11 +109,12 @@ pub fn read_events(path: &Path) -> Result<Vec<Event>> {
         Err(cause) => return Err(files::failure("read", path, cause)),
     };
     let lines = whole_lines(&bytes).split_inclusive(|byte| *byte == b'\n').enumerate();
-    let event = |(index, line)| {
-        serde_json::from_slice(line).map_err(|cause| {
-            let place = format!("`{}`, line {}, is not an event", path.display(), index + 1);
-            Error::environment(place).because(cause)
-        })
+    let event = |(index, line)| match serde_json::from_slice::<Line>(line) {
+        Ok(Line { event, check: sum }) if sum == check(&event, path) => Ok(event),
+        _ => {
+            let place = format!("`{}`, line {}", path.display(), index + 1);
+            Err(Error::environment(format!("{place}, is damaged, or another cell's")))
+        }
     };
     lines.map(event).collect()
 }
@@ -123,12 +148,20 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_event_is_named() {
+    fn a_line_that_was_changed_or_is_another_cells_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("events.jsonl");
+        let [path, other] = ["a", "b"].map(|cell| folder.path().join(cell).join("events.jsonl"));
+        [&path, &other].map(|path| fs::create_dir(path.parent().unwrap()).unwrap());
         Events::open(&path).unwrap().append(Happening::Begun).unwrap();
+        Events::open(&path).unwrap().append(Happening::Said("loss 1.5".to_owned())).unwrap();
         let whole = fs::read_to_string(&path).unwrap();
-        fs::write(&path, format!("{whole}x\n")).unwrap();
-        assert!(read_events(&path).unwrap_err().to_string().ends_with("line 2, is not an event"));
+        fs::write(&other, &whole).unwrap();
+        assert!(read_events(&other).unwrap_err().to_string().contains("line 1, is damaged, or another"));
+        for changed in
+            [whole.replace("1.5", "1.4"), format!("{}x\n", whole.split_inclusive('\n').next().unwrap())]
+        {
+            fs::write(&path, changed).unwrap();
+            assert!(read_events(&path).unwrap_err().to_string().contains("line 2, is damaged, or another"));
+        }
     }
 }

@@ -115,6 +115,7 @@ impl Bench {
         // A kill may tear the last line.
         let event = |(path, line): (PathBuf, String)| {
             let event: Value = serde_json::from_str(&line).ok()?;
+            let event = &event["event"];
             Some((path, event["process"].as_u64().unwrap(), event["what"].clone()))
         };
         lines.filter_map(event).collect()
