@@ -33,7 +33,7 @@ pub struct Pupil {
 pub(super) struct Lane {
     layer: usize,
     variant: String,
-    twin: Mixer,
+    pub(super) twin: Mixer,
     optimizer: AdamW,
     peak: Optimizer,
 }

@@ -96,7 +96,6 @@ mod tests {
 
     use super::super::fixtures::{self, Shelf};
     use super::super::{Happening, Outcome};
-    use super::*;
 
     #[test]
     fn every_damage_is_named_by_its_file_and_a_sound_store_has_none() {

@@ -151,7 +151,7 @@ mod tests {
     fn a_line_that_was_changed_or_is_another_cells_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let [path, other] = ["a", "b"].map(|cell| folder.path().join(cell).join("events.jsonl"));
-        [&path, &other].map(|path| fs::create_dir(path.parent().unwrap()).unwrap());
+        [&path, &other].iter().for_each(|path| fs::create_dir(path.parent().unwrap()).unwrap());
         Events::open(&path).unwrap().append(Happening::Begun).unwrap();
         Events::open(&path).unwrap().append(Happening::Said("loss 1.5".to_owned())).unwrap();
         let whole = fs::read_to_string(&path).unwrap();
