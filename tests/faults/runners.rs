@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::bench::{Bench, text};
+use super::bench::{Bench, text, wait_until};
 
 /// The same variants in another order and with another threshold: twins and most scores are shared.
 const STRICTER: [&str; 6] = [
@@ -26,7 +26,8 @@ fn several_processes_do_every_cell_once_and_end_with_the_same_tables() {
         sweep.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
     });
     let mut num_done = 0;
-    for sweep in sweeps {
+    for mut sweep in sweeps {
+        wait_until("the end of a sweep", || sweep.try_wait().unwrap().is_some());
         let ended = sweep.wait_with_output().unwrap();
         assert!(ended.status.success(), "{}", text(&ended.stderr));
         let summary: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
