@@ -1,6 +1,6 @@
 //! Takes a plan's cells in order and sees that each that is not done gets done.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use burn::tensor::Device;
@@ -85,15 +85,11 @@ pub fn run(plan: &Plan, context: &Context<'_>) -> Result<Summary> {
     let mut conductor =
         Conductor { plan, context, wanted, done: BTreeSet::new(), summary: Summary::default() };
     let mut bases = Bases::new(context.store, plan, &context.device);
-    for cell in plan.of(Stage::Pretrain).chain(plan.of(Stage::Score)) {
-        conductor.conduct(&[cell], &mut |cells| vec![perform_one(context, &mut bases, cells[0])])?;
-    }
+    conductor.each(plan.of(Stage::Pretrain).chain(plan.of(Stage::Score)).collect(), &mut bases)?;
     for group in distil_groups(plan) {
         conductor.conduct(&group, &mut |cells| distil(context, &mut bases, &learning(cells)))?;
     }
-    for cell in plan.of(Stage::Search) {
-        conductor.conduct(&[cell], &mut |cells| vec![perform_one(context, &mut bases, cells[0])])?;
-    }
+    conductor.each(plan.of(Stage::Search).collect(), &mut bases)?;
     context.progress.finish();
     Ok(conductor.summary)
 }
@@ -146,6 +142,22 @@ struct Conductor<'a> {
 }
 
 impl<'a> Conductor<'a> {
+    /// Has each of `cells` done that is to be done; what another process is at comes after what nobody is at.
+    fn each(&mut self, mut cells: VecDeque<&'a Cell>, bases: &mut Bases<'_>) -> Result<()> {
+        let context = self.context;
+        let mut num_put_off = 0;
+        while let Some(cell) = cells.pop_front() {
+            if num_put_off < cells.len() && context.store.is_running(cell.stage, &cell.key)? {
+                cells.push_back(cell);
+                num_put_off += 1;
+                continue;
+            }
+            num_put_off = 0;
+            self.conduct(&[cell], &mut |cells| vec![perform_one(context, bases, cells[0])])?;
+        }
+        Ok(())
+    }
+
     /// Has those of `cells` done that are to be done, and files what became of each.
     fn conduct(
         &mut self,

@@ -69,10 +69,10 @@ fn what_is_damaged_is_done_again_or_refused_by_name() {
                 // For people only.
                 continue;
             }
-            // The same search again takes its scores, another one base and twins too.
-            check_sweep(&bench, &STRICTER, &calm, &path, how);
-            if ["score", "search"].contains(&kind.0) {
-                check_sweep(&bench, &[], &whole, &path, how);
+            // The same search takes its scores for the tables, and another one takes base and twins.
+            match kind.0 {
+                "score" | "search" => check_sweep(&bench, &[], &whole, &path, how),
+                _ => check_sweep(&bench, &STRICTER, &calm, &path, how),
             }
         }
     }
