@@ -7,8 +7,11 @@ use dtr::store::Store;
 
 use super::bench::{Bench, LONG, ONE, calm_long, text, wait_until};
 
+/// Damages the file at the first path, perhaps by the one at the second.
+type Damage = fn(&Path, &Path);
+
 /// Ways of damage. The last is for a file that cannot be read, also where permissions stop nobody.
-const DAMAGES: [(&str, fn(&Path, &Path)); 5] = [
+const DAMAGES: [(&str, Damage); 5] = [
     ("truncated", |path, _| {
         let bytes = fs::read(path).unwrap();
         fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
