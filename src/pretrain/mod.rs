@@ -1,5 +1,7 @@
 //! Training a base from nothing by next-token prediction, for the bundled model.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -47,6 +49,8 @@ pub struct Trainer {
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Progress {
     steps: u64,
+    /// Seconds of work.
+    seconds: f64,
     /// Sum and count of losses since the curve's last point.
     pending: (f64, u64),
     curve: Vec<LossPoint>,
@@ -81,14 +85,21 @@ impl Trainer {
         self.progress.steps
     }
 
+    /// Seconds of work so far, over all the processes that took part.
+    pub fn seconds(&self) -> f64 {
+        self.progress.seconds
+    }
+
     /// Trains to the end of the token budget.
     pub fn run(&mut self, sequences: &Sequences, observer: &dyn Observer) -> Result<()> {
         let total = num_steps(&self.recipe);
         let mut saving = Saving::start();
         observer.advance(self.progress.steps * tokens_per_step(&self.recipe));
         while self.progress.steps < total {
+            let start = Instant::now();
             let batch = sequences.batch(self.progress.steps, self.recipe.batch_size)?;
             let loss = self.step(&batch, total)?;
+            self.progress.seconds += start.elapsed().as_secs_f64();
             self.note_loss(loss, total, observer);
             observer.advance(tokens_per_step(&self.recipe));
             saving.perhaps(observer.interrupted(), || self.save())?;

@@ -23,13 +23,18 @@ const BASE_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.js
 pub fn pretrain(context: &Context<'_>, cell: &Cell, work: &Pretraining) -> Result<Ended> {
     let Claimed::Ours(claim) = claim::<PretrainResult>(context, cell)? else { return Ok(Ended::Elsewhere) };
     begin(context, cell, &claim)?;
-    let start = Instant::now();
-    let result = train(context, cell, work, &claim)?;
-    conclude(context, cell, &claim, start.elapsed().as_secs_f64(), &BASE_FILES, result)?;
+    let (result, seconds) = train(context, cell, work, &claim)?;
+    conclude(context, cell, &claim, seconds, &BASE_FILES, result)?;
     Ok(Ended::Now)
 }
 
-fn train(context: &Context<'_>, cell: &Cell, work: &Pretraining, claim: &Claim) -> Result<PretrainResult> {
+/// What the training came to, and its seconds.
+fn train(
+    context: &Context<'_>,
+    cell: &Cell,
+    work: &Pretraining,
+    claim: &Claim,
+) -> Result<(PretrainResult, f64)> {
     let tokenizer = Tokenizer::from(world_tokenizer()?);
     let config = pretrain::config(&work.architecture, &tokenizer, &work.recipe);
     let task = context.progress.task(&cell.line(), work.recipe.token_budget.0, "tokens").logging([claim])?;
@@ -41,9 +46,10 @@ fn train(context: &Context<'_>, cell: &Cell, work: &Pretraining, claim: &Claim) 
         task.say(&format!("goes on after step {}", trainer.steps()));
     }
     trainer.run(&sequences, &task)?;
+    let seconds = trainer.seconds();
     let (result, mut decoder) = trainer.finish();
     export(&mut decoder, &tokenizer, claim.dir())?;
-    Ok(result)
+    Ok((result, seconds))
 }
 
 /// The score of a mask, if it is remembered.

@@ -24,7 +24,7 @@ pub struct Draft<T> {
     pub inputs: BTreeMap<String, Key>,
     /// The names of the artifacts that were written.
     pub artifacts: Vec<String>,
-    /// Seconds of work, over all the processes that took part.
+    /// Seconds of work: of training over all the processes that took part, of the rest in the one that ended it.
     pub seconds: f64,
     /// Which program and machine did it.
     pub provenance: Provenance,

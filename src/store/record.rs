@@ -37,7 +37,7 @@ pub struct Record<T> {
     pub inputs: BTreeMap<String, Key>,
     /// Files beside this record that belong to the result, by file name.
     pub artifacts: BTreeMap<String, Artifact>,
-    /// Seconds of work, over all the processes that took part.
+    /// Seconds of work: of training over all the processes that took part, of the rest in the one that ended it.
     pub seconds: f64,
     /// When the cell ended: UTC, RFC 3339.
     pub finished: String,
