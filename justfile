@@ -30,6 +30,10 @@ python:
 test *args:
     cargo test --release {{args}}
 
+# Kill a sweep a hundred times, at random moments; takes minutes.
+kill-test:
+    cargo test --release --test faults -- --ignored --nocapture hundred_kills
+
 # What CI checks besides the tests.
 check:
     cargo fmt --check

@@ -232,11 +232,16 @@ impl Lock {
     ///
     /// The file stays when the lock is let go: removing it could part two claimants who both hold "the" lock.
     pub fn try_acquire(path: &Path) -> Result<Option<Self>> {
-        create_folder(folder_of(path))?;
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
-        let file = file.map_err(|cause| failure("open", path, cause))?;
+        let file = open_lock(path)?;
         let is_taken = attempt(path, || file.try_lock())?;
         Ok(is_taken.then_some(Self { _file: file }))
+    }
+
+    /// Takes the lock at `path` once nobody holds it, creating the file.
+    pub fn acquire(path: &Path) -> Result<Self> {
+        let file = open_lock(path)?;
+        file.lock().map_err(|cause| lock_failure(path, cause))?;
+        Ok(Self { _file: file })
     }
 
     /// Whether someone holds the lock at `path`; creates nothing.
@@ -249,6 +254,12 @@ impl Lock {
         // Shared, so that two probes never take one another for an owner.
         Ok(!attempt(path, || file.try_lock_shared())?)
     }
+}
+
+fn open_lock(path: &Path) -> Result<File> {
+    create_folder(folder_of(path))?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    file.map_err(|cause| failure("open", path, cause))
 }
 
 /// Whether `take` takes the lock, now or when another's probe has let go of it.

@@ -20,6 +20,33 @@ pub struct AdamW {
     steps: u64,
 }
 
+/// A module's gradient end to end, in visiting order, and its norm.
+pub struct Gradient {
+    flat: Tensor<1>,
+    norm: Tensor<1>,
+}
+
+impl Gradient {
+    /// The gradient of these pieces.
+    pub fn new(pieces: Vec<Tensor<1>>) -> Self {
+        let flat = Tensor::cat(pieces, 0);
+        let norm = flat.clone().square().sum().sqrt();
+        Self { flat, norm }
+    }
+
+    /// A loss and the norm of its gradient as numbers, read back together: the device is waited for once.
+    pub fn read_with(&self, loss: Tensor<1>) -> (f64, f64) {
+        let both: Vec<f32> =
+            Tensor::cat(vec![loss, self.norm.clone()], 0).into_data().try_to_vec().expect("both are f32");
+        (f64::from(both[0]), f64::from(both[1]))
+    }
+
+    /// The norm as a number.
+    pub fn read_norm(&self) -> f64 {
+        f64::from(self.norm.clone().into_scalar::<f32>())
+    }
+}
+
 /// The learning rate at `step` (from 0) of `num_steps`: linear warm-up, then a cosine down to
 /// `final_fraction` of the peak.
 pub fn learning_rate(recipe: &Optimizer, step: u64, num_steps: u64) -> f64 {
@@ -52,11 +79,11 @@ impl AdamW {
         }
     }
 
-    /// One step at `learning_rate` with `gradients` in visiting order, clipped together.
-    pub fn update(&mut self, module: &mut impl Parameters, gradients: Vec<Tensor<1>>, learning_rate: f64) {
+    /// One step at `learning_rate` with a clipped `gradient`.
+    pub fn update(&mut self, module: &mut impl Parameters, gradient: Gradient, learning_rate: f64) {
         let [beta_first, beta_second] = self.recipe.betas;
         self.steps += 1;
-        let gradient = self.clip(Tensor::cat(gradients, 0));
+        let gradient = self.clip(gradient);
         self.first = self.first.clone() * beta_first + gradient.clone() * (1.0 - beta_first);
         self.second = self.second.clone() * beta_second + gradient.square() * (1.0 - beta_second);
         let correct = |beta: f64| 1.0 / (1.0 - beta.powf(self.steps as f64));
@@ -68,10 +95,9 @@ impl AdamW {
     }
 
     /// Scales `gradient` so that its norm is at most the recipe's, without reading it back.
-    fn clip(&self, gradient: Tensor<1>) -> Tensor<1> {
-        let norm = gradient.clone().square().sum().sqrt();
+    fn clip(&self, Gradient { flat, norm }: Gradient) -> Tensor<1> {
         let scale = (norm + 1e-6).recip().mul_scalar(self.recipe.clip).clamp_max(1.0);
-        gradient * scale
+        flat * scale
     }
 
     /// Adds the moments to a checkpoint under `name`.

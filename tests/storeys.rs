@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, besides itself.
-const STOREYS: [(&str, &[&str]); 29] = [
+const STOREYS: [(&str, &[&str]); 31] = [
     ("error", &[]),
     ("seed", &[]),
     ("stats", &["error", "seed"]),
     ("observer", GROUND),
     ("saving", &[]),
+    ("sealed", GROUND),
     ("files", GROUND),
     ("hub", GROUND),
     ("manifest", GROUND),
@@ -33,11 +34,12 @@ const STOREYS: [(&str, &[&str]); 29] = [
     ("bench", ALL_BELOW_ACCOUNT),
     ("report", &["error", "seed", "files", "stats", "manifest", "plan", "store"]),
     ("export", &["error", "files", "manifest", "model", "plan", "store", "run"]),
+    ("verify", &["error", "files", "seed", "plan", "store", "run", "report"]),
     ("cli", EVERYTHING),
     ("main", EVERYTHING),
 ];
 
-const GROUND: &[&str] = &["error", "seed", "files", "stats", "observer", "hub"];
+const GROUND: &[&str] = &["error", "seed", "files", "sealed", "stats", "observer", "hub"];
 const WORDS: &[&str] = &["error", "seed", "files", "hub", "manifest"];
 const MATTER: &[&str] = &["error", "seed", "files", "manifest", "ops", "data", "model"];
 const DEEDS: &[&str] = &[
@@ -46,6 +48,7 @@ const DEEDS: &[&str] = &[
     "files",
     "observer",
     "saving",
+    "sealed",
     "manifest",
     "ops",
     "data",
@@ -59,6 +62,7 @@ const ALL_BELOW_ACCOUNT: &[&str] = &[
     "error",
     "seed",
     "files",
+    "sealed",
     "observer",
     "hub",
     "manifest",
@@ -77,7 +81,7 @@ const ALL_BELOW_ACCOUNT: &[&str] = &[
 ];
 const EVERYTHING: &[&str] = &[
     "error", "files", "seed", "observer", "device", "manifest", "plan", "store", "run", "report", "export",
-    "generate", "data", "model", "cli", "bench",
+    "generate", "data", "model", "cli", "bench", "verify",
 ];
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {

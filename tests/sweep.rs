@@ -1,5 +1,5 @@
-//! The main job through the door: a sweep of a tiny base at a small budget, run again, changed,
-//! killed, and read by someone who does not trust it.
+//! The main job through the door: a sweep of a tiny base at a small budget, run again, changed, and read by
+//! someone who does not trust it. `faults/` kills it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -135,26 +135,6 @@ fn a_sweep_is_done_once_and_remembered() {
     assert_eq!(plan["to-do"]["cells"], serde_json::json!({ "search": 2 }));
     // The base, four rounds and three test scores, for each of the two.
     assert_eq!(plan["to-do"]["evaluations_at_most"], 2 * (1 + 4 + 3 + 2 + 1 + 3));
-}
-
-#[test]
-fn a_killed_sweep_ends_as_an_undisturbed_one() {
-    let (calm, killed) = (Bench::new(), Bench::new());
-    calm.sweep(&[]);
-    // Moments spread over all stages; the last run is left to end.
-    for milliseconds in [150, 400, 700, 1100, 1700, 2500, 3500] {
-        let mut child = killed
-            .command("sweep", &[])
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-    killed.sweep(&[]);
-    assert!(killed.outcome() == calm.outcome(), "tables and figures are the same bytes");
 }
 
 /// Variant, task, round, layer and the column `value` of each row.

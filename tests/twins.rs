@@ -11,6 +11,7 @@ use dtr::model::{Base, Mask, Random, Twins};
 use dtr::observer::Silent;
 use dtr::requests::Requests;
 use dtr::score::Scorer;
+use dtr::sealed::Sealed;
 use dtr::sequences::Sequences;
 
 const TASKS: [&str; 2] = ["facts", "topic"];
@@ -50,7 +51,7 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
 
     let folder = tempfile::tempdir().unwrap();
     let pupil = |(name, variant): &(String, Variant)| {
-        let checkpoint = folder.path().join(format!("{name} {:?}", variant.init));
+        let checkpoint = Sealed::new(folder.path().join(format!("{name} {:?}", variant.init)), "test");
         Pupil::new(name, variant, &base.decoder, &recipe, &checkpoint).unwrap()
     };
     let mut pupils: Vec<Pupil> = variants.iter().chain(&calibrated).map(pupil).collect();

@@ -14,6 +14,7 @@ use crate::manifest::{
 };
 use crate::model::{Base, Config, Decoder, Random, Tokenizer, Twins};
 use crate::observer::Observer;
+use crate::sealed::Sealed;
 use crate::seed::Seed;
 use crate::sequences::Sequences;
 
@@ -90,7 +91,7 @@ fn learnt(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) -> Res
         seed: Seed(0),
     };
     let folder = tempfile::tempdir().map_err(|cause| Error::io("write in", &std::env::temp_dir(), cause))?;
-    let checkpoint = folder.path().join("twins.safetensors");
+    let checkpoint = Sealed::new(folder.path().join("twins.safetensors"), "bench");
     let mut pupils = [Pupil::new("gla", &variant(Init::Calibrated), base, &recipe, &checkpoint)?];
     let source = Corpus::default().source;
     let sequences = Sequences::new(&source, tokenizer, distil::extent(&recipe), recipe.seed, observer)?;

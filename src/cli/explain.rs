@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::Results;
 use crate::error::{Error, Result};
-use crate::store::{Found, Key, Record, Stage, Store};
+use crate::store::{Found, Key, Record, Stage, Store, read_events};
 
-/// Show what is known of one cell: its spec, inputs, result, provenance. Prints JSON.
+/// Show what is known of one cell: its spec, inputs, result, provenance, log. Prints JSON.
 #[derive(Args)]
 pub struct Explain {
     /// The cell's key, or its first digits.
@@ -21,12 +21,15 @@ impl Explain {
         let store = self.results.store()?;
         let (stage, key) = self.resolve(&store)?;
         match store.find::<Value>(stage, &key)? {
-            Found::Done(record) | Found::Failed(record) => print(&record),
+            Found::Done(record) | Found::Failed(record) => print(&store, &record)?,
             Found::Corrupt { path, why } => {
                 return Err(Error::environment(format!("`{}` is damaged: {why}", path.display()))
                     .hint("`dtr sweep` sets it aside and does the cell again"));
             }
-            Found::Missing => return Err(Error::manifest(format!("cell {} has no record", key.short()))),
+            Found::Missing => {
+                return Err(Error::manifest(format!("cell {} has no record", key.short()))
+                    .hint(format!("its log is `{}`", store.layout().cell(stage, &key).events().display())));
+            }
         }
         Ok(0)
     }
@@ -49,6 +52,13 @@ impl Explain {
     }
 }
 
-fn print(record: &Record<Value>) {
-    super::print_json(record);
+/// Prints the record, and the log beside it; one that cannot be read is only told of.
+fn print(store: &Store, record: &Record<Value>) -> Result<()> {
+    let mut told = serde_json::to_value(record).expect("a record that was read is JSON");
+    match read_events(&store.layout().cell(record.stage, &record.key).events()) {
+        Ok(log) => told["log"] = serde_json::json!(log),
+        Err(error) => eprintln!("{}", error.told()),
+    }
+    super::print_json(&told);
+    Ok(())
 }

@@ -11,6 +11,7 @@ mod report;
 mod schema;
 mod status;
 mod sweep;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,7 @@ use crate::device;
 use crate::error::Result;
 use crate::manifest::{Loaded, load};
 use crate::plan::{Plan, plan as make_plan, plan_on};
-use crate::store::Store;
+use crate::store::{Provenance, Store};
 
 /// Distill-then-Replace: task-guided hybrids of full and linear attention, as declared experiments.
 #[derive(Parser)]
@@ -38,10 +39,12 @@ enum Command {
     Plan(plan::PlanCommand),
     /// Count the cells of an experiment that are done, running, failed and missing.
     Status(status::Status),
-    /// Show what is known of one cell: its spec, inputs, result, provenance.
+    /// Show what is known of one cell: its spec, inputs, result, provenance, log.
     Explain(explain::Explain),
     /// Write tables and figures from what is done; runs nothing.
     Report(report::Report),
+    /// Read results again, compare digests and tables, and do some cells anew.
+    Verify(verify::Verify),
     /// Write a hybrid that a search found as a Hugging Face directory; runs nothing.
     Export(export::Export),
     /// Continue a prompt with a base or an exported hybrid.
@@ -65,6 +68,7 @@ impl Cli {
             Command::Status(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::Report(command) => command.run(),
+            Command::Verify(command) => command.run(),
             Command::Export(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Schema(command) => command.run(),
@@ -145,6 +149,17 @@ struct DeviceChoice {
     /// The device that computes: `cpu`, or `cuda:0` in a build with the feature `cuda`.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: device::Choice,
+}
+
+impl DeviceChoice {
+    /// Where results of this process come from.
+    fn provenance(&self) -> Provenance {
+        Provenance {
+            driver: self.device.driver(),
+            repeatable: Some(self.device.is_repeatable()),
+            ..Provenance::here(self.device.name(), rayon::current_num_threads())
+        }
+    }
 }
 
 /// Prints JSON for programs.

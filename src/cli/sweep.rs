@@ -5,7 +5,9 @@ use clap::Args;
 use super::{DeviceChoice, Experiment, print_json, report::write_report};
 use crate::device::Meter;
 use crate::error::{Kind, Result};
-use crate::run::{Context, Digests, Progress, Stopper, Summary, fetch, is_done, run};
+use crate::plan::{Look, Plan, Standing, standing};
+use crate::run::{Context, Digests, Failures, Progress, Stopper, Summary, Without, fetch, run};
+use crate::store::{Provenance, Store};
 
 /// Do every cell of an experiment that is not done, then write tables and figures.
 ///
@@ -16,6 +18,12 @@ pub struct Sweep {
     experiment: Experiment,
     #[command(flatten)]
     device: DeviceChoice,
+    /// Stop at the first cell that fails; what runs beside it is finished.
+    #[arg(long)]
+    fail_fast: bool,
+    /// Do cells again that failed before.
+    #[arg(long)]
+    retry_failed: bool,
     /// Print the summary and paths as JSON instead of Table 1.
     #[arg(long)]
     json: bool,
@@ -27,18 +35,23 @@ impl Sweep {
         let store = self.experiment.results.store()?;
         let progress = Progress::new(plan.cells.len(), Stopper::listen()?);
         let mut hub_files = Digests::new();
-        if !plan.needs.is_empty() && !plan.cells.iter().all(|cell| is_done(&store, cell).unwrap_or(false)) {
+        if !plan.needs.is_empty() && !is_done(&plan, &store)? {
             hub_files = fetch(&plan.needs, &progress)?;
             // What came is looked at as what was there: whether bases can serve tasks.
             plan = self.experiment.plan_on(&self.device)?;
         }
+        let meter = Meter::of(self.device.device);
         let context = Context {
             store: &store,
             progress: &progress,
             device: self.device.device.open()?,
-            machine: self.device.device.machine(),
-            meter: Meter::of(self.device.device),
-            hub_files,
+            meter: &meter,
+            provenance: Provenance {
+                hub_files,
+                overrides: self.experiment.sets.clone(),
+                ..self.device.provenance()
+            },
+            failures: Failures { end_the_run: self.fail_fast, are_retried: self.retry_failed },
         };
         let summary = run(&plan, &context)?;
         let written = write_report(&self.experiment, &plan, &store)?;
@@ -47,6 +60,8 @@ impl Sweep {
                 "remembered": summary.remembered,
                 "done": summary.done,
                 "failed": summary.failed,
+                "waiting": summary.waiting,
+                "left": summary.left,
                 "paths": written.paths,
             }));
         } else {
@@ -60,7 +75,25 @@ impl Sweep {
 fn tell(summary: &Summary) {
     let cells = |count: usize| format!("{count} cell{}", if count == 1 { "" } else { "s" });
     eprintln!("{} done now, {} remembered", cells(summary.done), cells(summary.remembered));
-    for (line, key, error) in &summary.failed {
-        eprintln!("failed  {line}: {error}\n        `dtr explain {}` shows more", key.short());
+    let told = |word: &str, (line, key, why): &Without| {
+        eprintln!("{word:<8}{line}: {why}\n        `dtr explain {}` shows more", key.short());
+    };
+    summary.failed.iter().for_each(|cell| told("failed", cell));
+    summary.waiting.iter().for_each(|(line, _, why)| eprintln!("waiting {line}: {why}"));
+    if summary.left > 0 {
+        eprintln!("{} not looked at after the first failure", cells(summary.left));
     }
+    if !summary.failed.is_empty() {
+        eprintln!("`--retry-failed` does failed cells again");
+    }
+}
+
+/// Whether every cell of the plan has its result.
+fn is_done(plan: &Plan, store: &Store) -> Result<bool> {
+    for cell in &plan.cells {
+        if standing(store, cell, Look::Glance)? != Standing::Done {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

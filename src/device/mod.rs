@@ -62,6 +62,19 @@ impl Choice {
         Machine { device: self.name(), threads: rayon::current_num_threads() }
     }
 
+    /// The device's driver, where it has one and tells.
+    pub fn driver(self) -> Option<String> {
+        match self {
+            Self::Cpu => None,
+            Self::Cuda(_) => nvidia_driver(&std::fs::read_to_string("/proc/driver/nvidia/version").ok()?),
+        }
+    }
+
+    /// Whether the device gives the same bytes again for the same work; a GPU may sum in another order.
+    pub fn is_repeatable(self) -> bool {
+        self == Self::Cpu
+    }
+
     /// The device in words, for records.
     pub fn name(self) -> String {
         match self {
@@ -99,6 +112,13 @@ fn open_cuda(_: usize) -> Result<Device> {
     Err(Error::environment("this build has no CUDA").hint("build with `--features cuda`"))
 }
 
+/// `NVIDIA 550.54.15`, from what the driver says of itself.
+fn nvidia_driver(about: &str) -> Option<String> {
+    let line = about.lines().find(|line| line.starts_with("NVRM version:"))?;
+    let is_version = |word: &&str| word.contains('.') && word.chars().all(|c| c.is_ascii_digit() || c == '.');
+    line.split_whitespace().find(is_version).map(|version| format!("NVIDIA {version}"))
+}
+
 /// The processor's name, where the system tells.
 pub fn processor() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -107,4 +127,18 @@ pub fn processor() -> String {
         || std::env::consts::ARCH.to_owned(),
         |name| name.trim_start_matches([' ', '\t', ':']).to_owned(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_is_read_from_either_form_of_its_line() {
+        let closed = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\nGCC version: 12\n";
+        let open = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.124.06  Release Build\n";
+        assert_eq!(nvidia_driver(closed).as_deref(), Some("NVIDIA 550.54.15"));
+        assert_eq!(nvidia_driver(open).as_deref(), Some("NVIDIA 570.124.06"));
+        assert_eq!(nvidia_driver(""), None);
+    }
 }

@@ -6,6 +6,8 @@
 //! from one teacher forward, and no twin's result depends on who shares the pass.
 
 mod pupil;
+#[cfg(test)]
+mod tests;
 
 use std::time::Instant;
 

@@ -1,6 +1,6 @@
 //! The twins of one variant as they learn: parameters, optimisers, losses, checkpoint.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,8 @@ use crate::model::{
     save,
 };
 use crate::ops::mean_squared_error;
-use crate::optim::{AdamW, learning_rate};
+use crate::optim::{AdamW, Gradient, learning_rate};
+use crate::sealed::Sealed;
 use crate::store::{DistilResult, LayerCurvePoint, LayerLoss};
 
 /// Points kept of a loss curve, besides the first and last.
@@ -24,7 +25,7 @@ pub struct Pupil {
     lanes: Vec<Lane>,
     progress: Progress,
     recipe: Distil,
-    checkpoint: PathBuf,
+    checkpoint: Sealed,
     failure: Option<Error>,
 }
 
@@ -32,7 +33,7 @@ pub struct Pupil {
 pub(super) struct Lane {
     layer: usize,
     variant: String,
-    twin: Mixer,
+    pub(super) twin: Mixer,
     optimizer: AdamW,
     peak: Optimizer,
 }
@@ -44,23 +45,29 @@ impl Lane {
         let tracked = Tracked::new(&self.twin);
         let output = tracked.0.forward(lesson.input.clone().autodiff(), pass, None);
         let loss = mean_squared_error(output, lesson.output.clone().autodiff());
-        let value = self.read(&loss, step)?;
-        let gradients = tracked.gradients(&loss);
-        self.optimizer.update(&mut self.twin, gradients, learning_rate(&self.peak, step, total));
+        let gradient = Gradient::new(tracked.gradients(&loss));
+        let (value, norm) = gradient.read_with(loss.inner());
+        // Before the step that it would spoil: the last step of all has none after it that would show.
+        self.ensure_finite("loss", value, step)?;
+        self.ensure_finite("gradient's norm", norm, step)?;
+        self.optimizer.update(&mut self.twin, gradient, learning_rate(&self.peak, step, total));
         Ok(value)
     }
 
-    /// The loss as a number; what is not finite ends the variant, with the layer named.
-    fn read(&self, loss: &Tensor<1>, step: u64) -> Result<f64> {
-        let value: f32 = loss.clone().inner().into_scalar();
-        if value.is_finite() {
-            return Ok(f64::from(value));
-        }
+    /// What is not finite ends the variant, with the layer named.
+    fn ensure_finite(&self, what: &str, value: f64, step: u64) -> Result<()> {
+        if value.is_finite() { Ok(()) } else { Err(self.spoilt(what, &format!("is {value}"), step)) }
+    }
+
+    fn spoilt(&self, what: &str, how: &str, step: u64) -> Error {
         let Self { variant, layer, .. } = self;
-        Err(Error::failed(format!("the loss of `{variant}` in layer {layer} is {value} at step {step}"))
-            .hint("lower `distil.optimizer.learning-rate`"))
+        Error::failed(format!("the {what} of `{variant}` in layer {layer} {how} at step {step}"))
+            .hint("lower `distil.optimizer.learning-rate`")
     }
 }
+
+/// A loss so many times what it was at first, and the variance of what is to be learnt, has diverged.
+const DIVERGED: f64 = 1e3;
 
 /// What a checkpoint holds beside tensors.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -81,14 +88,14 @@ struct Progress {
 const FINAL_STEPS: usize = 8;
 
 impl Pupil {
-    /// Twins of `variant` for `base`, fresh from `recipe.seed` or from the file `checkpoint`, where
-    /// its own checkpoints go too.
+    /// Twins of `variant` for `base`, fresh from `recipe.seed` or from `checkpoint`, where its own
+    /// checkpoints go too.
     pub fn new(
         name: &str,
         variant: &Variant,
         base: &Decoder,
         recipe: &Distil,
-        checkpoint: &Path,
+        checkpoint: &Sealed,
     ) -> Result<Self> {
         let device = base.device();
         let twins = Twins::new(variant, base, &mut Random::new(recipe.seed.child("twins"), &device))?;
@@ -104,7 +111,7 @@ impl Pupil {
             lanes: twins.layers.into_iter().enumerate().map(lane).collect(),
             progress: Progress::default(),
             recipe: recipe.clone(),
-            checkpoint: checkpoint.to_owned(),
+            checkpoint: checkpoint.clone(),
             failure: None,
         };
         pupil.resume(variant, base, &device)?;
@@ -151,6 +158,10 @@ impl Pupil {
                 return;
             }
         };
+        if let Some(error) = self.divergence(&losses) {
+            self.failure = Some(error);
+            return;
+        }
         let progress = &mut self.progress;
         if progress.steps == 0 {
             progress.initial = losses.clone();
@@ -167,6 +178,16 @@ impl Pupil {
         progress.recent.push(losses);
         let surplus = progress.recent.len().saturating_sub(FINAL_STEPS);
         progress.recent.drain(..surplus);
+    }
+
+    /// The first layer whose loss is beyond all that its lessons explain.
+    fn divergence(&self, losses: &[f64]) -> Option<Error> {
+        let Progress { steps, initial, output_variance, .. } = &self.progress;
+        let bounds =
+            initial.iter().zip(output_variance).map(|(first, variance)| DIVERGED * first.max(*variance));
+        let mut lanes = self.lanes.iter().zip(losses).zip(bounds);
+        let ((lane, loss), bound) = lanes.find(|((_, loss), bound)| *bound > 0.0 && *loss > bound)?;
+        Some(lane.spoilt("loss", &format!("is {loss:.3e}, beyond {bound:.3e}: it diverges"), *steps))
     }
 
     /// What the distillation came to, or why it failed.
@@ -214,16 +235,14 @@ impl Pupil {
             lane.optimizer.store(&mut tensors, &format!("adamw.{}", lane.layer));
         }
         tensors.note(serde_json::to_string(&self.progress).expect("progress is plain JSON"));
-        save(&tensors, &self.checkpoint)
+        self.checkpoint.write(&tensors.to_bytes()?)
     }
 
-    /// Continues from the checkpoint, if a whole one lies there.
+    /// Continues from the checkpoint, if one lies there.
     fn resume(&mut self, variant: &Variant, base: &Decoder, device: &Device) -> Result<()> {
-        let path = self.checkpoint.clone();
-        if !path.is_file() {
-            return Ok(());
-        }
-        let mut checkpoint = Checkpoint::read(std::slice::from_ref(&path), device)?;
+        let Some(bytes) = self.checkpoint.read()? else { return Ok(()) };
+        let path = self.checkpoint.path().to_owned();
+        let mut checkpoint = Checkpoint::parse(bytes, &path, device)?;
         let note = checkpoint.note().unwrap_or_default();
         self.progress = serde_json::from_str(note).map_err(|cause| {
             Error::environment(format!("`{}` holds no progress", path.display())).because(cause)

@@ -3,6 +3,7 @@
 mod guard;
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
 
@@ -114,10 +115,32 @@ impl Error {
 
     /// The same error to be told of another cell, without its place.
     pub fn again(&self) -> Self {
-        Self::new(self.kind, self.one_line())
+        Self { hint: self.hint.clone(), ..Self::new(self.kind, self.one_line()) }
     }
 
-    /// The message and its causes on one line, for records and logs.
+    /// Whether there is nowhere to write to: no work can be kept until that is mended.
+    pub fn is_of_storage(&self) -> bool {
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let io = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            if matches!(
+                io,
+                Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem)
+            ) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
+    /// What [`Error::one_line`] says, and the hint, for records and logs.
+    pub fn told(&self) -> String {
+        let hint = self.hint.as_ref().map(|hint| format!(" (hint: {hint})"));
+        self.one_line() + &hint.unwrap_or_default()
+    }
+
+    /// The message and its causes on one line.
     pub fn one_line(&self) -> String {
         let mut line = self.message.clone();
         let mut cause = std::error::Error::source(self);
@@ -168,11 +191,7 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.kind, self.one_line())?;
-        match &self.hint {
-            Some(hint) => write!(f, " (hint: {hint})"),
-            None => Ok(()),
-        }
+        write!(f, "{:?}: {}", self.kind, self.told())
     }
 }
 

@@ -47,7 +47,11 @@ impl Tensors {
         self.note = Some(note);
     }
 
-    /// The safetensors bytes, the same for the same tensors.
+    /// The safetensors bytes in f32, the same for the same tensors.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.serialize(Dtype::F32)
+    }
+
     fn serialize(&self, dtype: Dtype) -> Result<Vec<u8>> {
         let bytes: Vec<Vec<u8>> = self.tensors.values().map(|(_, values)| encode(values, dtype)).collect();
         let views = self.tensors.iter().zip(&bytes).map(|((name, (shape, _)), bytes)| {
@@ -74,7 +78,7 @@ fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
 
 /// Writes tensors to `path` in f32, atomically.
 pub fn save(tensors: &Tensors, path: &Path) -> Result<()> {
-    write_bytes_atomically(path, &tensors.serialize(Dtype::F32)?)
+    write_bytes_atomically(path, &tensors.to_bytes()?)
 }
 
 /// Writes a base to `directory` in Hugging Face layout, weights in bf16.

@@ -42,12 +42,19 @@ impl Header {
     /// # Errors
     /// When the file is none of this format, or its header and its length do not go together.
     pub fn read(file: &File, path: &Path) -> Result<Self> {
+        let length = file.metadata().map_err(|cause| failure("read", path, cause))?.len();
+        Self::within(file, length, path)
+    }
+
+    /// Reads the header that the `length` bytes of `file`, of the file at `path`, begin with.
+    ///
+    /// # Errors
+    /// As for [`Header::read`].
+    pub fn within(mut file: impl Read, length: u64, path: &Path) -> Result<Self> {
         let unread = |cause| failure("read", path, cause);
         let refuse = |why: String| {
             Error::environment(format!("`{}` is not a whole safetensors file: {why}", path.display()))
         };
-        let length = file.metadata().map_err(unread)?.len();
-        let mut file = file;
         let mut prefix = [0; PREFIX as usize];
         if length < PREFIX {
             return Err(refuse(format!("it has {length} bytes")));

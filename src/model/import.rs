@@ -207,7 +207,12 @@ struct Held {
 
 struct Shard {
     path: PathBuf,
-    file: File,
+    content: Content,
+}
+
+enum Content {
+    File(File),
+    Memory(Vec<u8>),
 }
 
 impl Checkpoint {
@@ -216,17 +221,32 @@ impl Checkpoint {
     /// # Errors
     /// When a file is not whole, a tensor is in two of them, or is of another dtype.
     pub fn read(files: &[PathBuf], device: &Device) -> Result<Self> {
-        let mut checkpoint =
-            Self { tensors: BTreeMap::new(), note: None, origin: origin(files), device: device.clone() };
-        files.iter().try_for_each(|file| checkpoint.open(file))?;
+        let mut checkpoint = Self::none_of(origin(files), device);
+        for path in files {
+            let file = File::open(path).map_err(|cause| failure("read", path, cause))?;
+            checkpoint.add(path, Content::File(file))?;
+        }
         Ok(checkpoint)
     }
 
-    fn open(&mut self, path: &Path) -> Result<()> {
-        let file = File::open(path).map_err(|cause| failure("read", path, cause))?;
-        let mut header = Header::read(&file, path)?;
+    /// The tensors of `bytes`, which were read from `path`, likewise.
+    pub fn parse(bytes: Vec<u8>, path: &Path, device: &Device) -> Result<Self> {
+        let mut checkpoint = Self::none_of(path.display().to_string(), device);
+        checkpoint.add(path, Content::Memory(bytes))?;
+        Ok(checkpoint)
+    }
+
+    fn none_of(origin: String, device: &Device) -> Self {
+        Self { tensors: BTreeMap::new(), note: None, origin, device: device.clone() }
+    }
+
+    fn add(&mut self, path: &Path, content: Content) -> Result<()> {
+        let mut header = match &content {
+            Content::File(file) => Header::read(file, path)?,
+            Content::Memory(bytes) => Header::within(&bytes[..], bytes.len() as u64, path)?,
+        };
         self.note = header.notes.remove(NOTE).or(self.note.take());
-        let shard = Rc::new(Shard { path: path.to_owned(), file });
+        let shard = Rc::new(Shard { path: path.to_owned(), content });
         let refuse = |what: String| Error::environment(format!("`{}` holds {what}", path.display()));
         for (name, info) in header.tensors {
             if !matches!(info.dtype, Dtype::F32 | Dtype::BF16 | Dtype::F16) {
@@ -312,9 +332,16 @@ impl Make for Checkpoint {
 impl Held {
     fn values(&self) -> std::io::Result<Vec<f32>> {
         let (start, stop) = self.info.data_offsets;
-        let mut bytes = vec![0; stop - start];
-        self.shard.file.read_exact_at(&mut bytes, self.start)?;
-        Ok(to_f32(self.info.dtype, &bytes))
+        match &self.shard.content {
+            Content::File(file) => {
+                let mut bytes = vec![0; stop - start];
+                file.read_exact_at(&mut bytes, self.start)?;
+                Ok(to_f32(self.info.dtype, &bytes))
+            }
+            Content::Memory(bytes) => {
+                Ok(to_f32(self.info.dtype, &bytes[self.start as usize..][..stop - start]))
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a manifest means: the cells it asks for, each with the key that its result is kept under.
 //!
 //! `dtr plan` and `dtr sweep` share it: what the one shows the other does. Nothing is run here, and
-//! nothing is asked of the store; [`reason`] compares with what the store remembers.
+//! nothing is asked of the store; [`standing`] and [`reason`] compare with what the store remembers.
 
 mod cells;
 mod estimate;
@@ -12,6 +12,7 @@ mod reason;
 mod serve;
 mod shapes;
 mod spec;
+mod standing;
 mod timing;
 
 #[cfg(test)]
@@ -26,4 +27,5 @@ pub use spec::{
     CorpusIdentity, DistilSpec, FileIdentity, ModelIdentity, PretrainSpec, ScoreSpec, SearchSpec,
     TaskIdentity, ThroughputSpec,
 };
+pub use standing::{Look, Standing, standing};
 pub use timing::{Layers, Timing};

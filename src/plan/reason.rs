@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::cells::Cell;
 use super::expand::Plan;
+use super::standing::{Look, Standing, standing};
 use crate::error::Result;
-use crate::store::{Found, Key, Outline, Store};
+use crate::store::{Key, Outline, Store};
 
 /// Whether a cell stands, runs, or would run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -18,7 +19,7 @@ pub enum Status {
     Done,
     /// A process is at work on it.
     Running,
-    /// It ended with an error; it runs again.
+    /// It ended with an error; it runs again when a sweep is told to.
     Failed,
     /// It has no result.
     Missing,
@@ -47,7 +48,7 @@ pub enum Reason {
     InputRuns(String),
     /// It ended with this error.
     Failed(String),
-    /// Its record is damaged.
+    /// What is left of it cannot be believed.
     Damaged(String),
 }
 
@@ -58,8 +59,8 @@ impl Reason {
             Self::New => "never done".to_owned(),
             Self::Changed(changes) => changes.iter().map(Change::line).collect::<Vec<_>>().join("; "),
             Self::InputRuns(role) => format!("waits for its {role}"),
-            Self::Failed(error) => format!("failed before: {error}"),
-            Self::Damaged(why) => format!("its record is damaged: {why}"),
+            Self::Failed(error) => format!("failed before, and runs again with `--retry-failed`: {error}"),
+            Self::Damaged(why) => why.clone(),
         }
     }
 }
@@ -88,13 +89,11 @@ fn cell_status(
     store: &Store,
     known: &BTreeMap<Key, Status>,
 ) -> Result<(Status, Option<Reason>)> {
-    let (status, reason) = match store.find::<Value>(cell.stage, &cell.key)? {
-        Found::Done(_) => return Ok((Status::Done, None)),
-        Found::Failed(record) => {
-            (Status::Failed, Some(Reason::Failed(record.error().unwrap_or_default().to_owned())))
-        }
-        Found::Corrupt { why, .. } => (Status::Missing, Some(Reason::Damaged(why))),
-        Found::Missing => (Status::Missing, None),
+    let (status, reason) = match standing(store, cell, Look::Glance)? {
+        Standing::Done => return Ok((Status::Done, None)),
+        Standing::Failed(error) => (Status::Failed, Some(Reason::Failed(error))),
+        Standing::Damaged(why) => (Status::Missing, Some(Reason::Damaged(why))),
+        Standing::Missing => (Status::Missing, None),
     };
     if store.is_running(cell.stage, &cell.key)? {
         return Ok((Status::Running, reason));

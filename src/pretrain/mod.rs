@@ -1,6 +1,6 @@
 //! Training a base from nothing by next-token prediction, for the bundled model.
 
-use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,12 +10,13 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::manifest::{Architecture, Pretrain};
 use crate::model::{
-    Checkpoint, Config, Decoder, Hybrid, Random, Tensors, Tokenizer, Tracked, count_parameters, save,
+    Checkpoint, Config, Decoder, Hybrid, Random, Tensors, Tokenizer, Tracked, count_parameters,
 };
 use crate::observer::Observer;
 use crate::ops::cross_entropy;
-use crate::optim::{AdamW, learning_rate};
+use crate::optim::{AdamW, Gradient, learning_rate};
 use crate::saving::Saving;
+use crate::sealed::Sealed;
 use crate::sequences::{Extent, Sequences};
 use crate::store::{LossPoint, PretrainResult};
 
@@ -42,12 +43,14 @@ pub struct Trainer {
     optimizer: AdamW,
     progress: Progress,
     recipe: Pretrain,
-    checkpoint: PathBuf,
+    checkpoint: Sealed,
 }
 
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Progress {
     steps: u64,
+    /// Seconds of work.
+    seconds: f64,
     /// Sum and count of losses since the curve's last point.
     pending: (f64, u64),
     curve: Vec<LossPoint>,
@@ -60,20 +63,31 @@ pub fn config(architecture: &Architecture, tokenizer: &Tokenizer, recipe: &Pretr
 
 impl Trainer {
     /// A fresh base, or the one whose checkpoint lies at `checkpoint`.
-    pub fn new(config: &Config, recipe: &Pretrain, checkpoint: &Path, device: &Device) -> Result<Self> {
+    pub fn new(config: &Config, recipe: &Pretrain, checkpoint: &Sealed, device: &Device) -> Result<Self> {
         let mut decoder = Decoder::new(config, &mut Random::new(recipe.seed.child("base"), device))?;
         let mut optimizer = AdamW::new(&recipe.optimizer, &mut decoder, device);
         let mut progress = Progress::default();
-        if checkpoint.is_file() {
-            let mut stored = Checkpoint::read(&[checkpoint.to_owned()], device)?;
+        if let Some(bytes) = checkpoint.read()? {
+            let path = checkpoint.path();
+            let mut stored = Checkpoint::parse(bytes, path, device)?;
             progress = serde_json::from_str(stored.note().unwrap_or_default()).map_err(|cause| {
-                Error::environment(format!("`{}` holds no progress", checkpoint.display())).because(cause)
+                Error::environment(format!("`{}` holds no progress", path.display())).because(cause)
             })?;
             decoder = Decoder::new(config, &mut stored)?;
             optimizer.restore(&mut stored, "adamw", progress.steps)?;
             stored.finish()?;
         }
-        Ok(Self { decoder, optimizer, progress, recipe: recipe.clone(), checkpoint: checkpoint.to_owned() })
+        Ok(Self { decoder, optimizer, progress, recipe: recipe.clone(), checkpoint: checkpoint.clone() })
+    }
+
+    /// Steps taken so far.
+    pub fn steps(&self) -> u64 {
+        self.progress.steps
+    }
+
+    /// Seconds of work so far, over all the processes that took part.
+    pub fn seconds(&self) -> f64 {
+        self.progress.seconds
     }
 
     /// Trains to the end of the token budget.
@@ -82,8 +96,10 @@ impl Trainer {
         let mut saving = Saving::start();
         observer.advance(self.progress.steps * tokens_per_step(&self.recipe));
         while self.progress.steps < total {
+            let start = Instant::now();
             let batch = sequences.batch(self.progress.steps, self.recipe.batch_size)?;
             let loss = self.step(&batch, total)?;
+            self.progress.seconds += start.elapsed().as_secs_f64();
             self.note_loss(loss, total, observer);
             observer.advance(tokens_per_step(&self.recipe));
             saving.perhaps(observer.interrupted(), || self.save())?;
@@ -116,17 +132,15 @@ impl Trainer {
             .collect();
         let count = parts.len() as f64;
         let value = parts.iter().map(|(loss, _)| loss).sum::<f64>() / count;
-        if !value.is_finite() {
-            return Err(Error::failed(format!("the pretraining loss is {value} at step {step}"))
-                .hint("lower `pretrain.optimizer.learning-rate`"));
-        }
         let sum = parts.into_iter().map(|(_, gradient)| gradient).reduce(|sum, gradient| sum + gradient);
-        let mean = sum.expect("a batch has a micro-batch") / count;
-        self.optimizer.update(
-            &mut self.decoder,
-            vec![mean],
-            learning_rate(&self.recipe.optimizer, step, total),
-        );
+        let mean = Gradient::new(vec![sum.expect("a batch has a micro-batch") / count]);
+        for (what, value) in [("loss", value), ("gradient's norm", mean.read_norm())] {
+            if !value.is_finite() {
+                return Err(Error::failed(format!("the pretraining {what} is {value} at step {step}"))
+                    .hint("lower `pretrain.optimizer.learning-rate`"));
+            }
+        }
+        self.optimizer.update(&mut self.decoder, mean, learning_rate(&self.recipe.optimizer, step, total));
         self.progress.steps += 1;
         Ok(value)
     }
@@ -151,7 +165,7 @@ impl Trainer {
         let mut tensors = Tensors::of(&mut self.decoder);
         self.optimizer.store(&mut tensors, "adamw");
         tensors.note(serde_json::to_string(&self.progress).expect("progress is plain JSON"));
-        save(&tensors, &self.checkpoint)
+        self.checkpoint.write(&tensors.to_bytes()?)
     }
 }
 

@@ -172,7 +172,8 @@ fn cost(cell: &Cell, search: &StageEvidence, spent: &BTreeMap<Key, StageEvidence
 
 /// `dtr 0.1.0 (revision 1a2b3c4, cuda)`.
 fn program(provenance: &Provenance) -> String {
-    let revision = provenance.revision.iter().map(|revision| format!("revision {revision}"));
+    let changed = if provenance.modified == Some(true) { ", modified" } else { "" };
+    let revision = provenance.revision.iter().map(|revision| format!("revision {revision}{changed}"));
     let build: Vec<String> = revision.chain(provenance.features.iter().cloned()).collect();
     match build.as_slice() {
         [] => format!("dtr {}", provenance.version),

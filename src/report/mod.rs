@@ -3,6 +3,7 @@
 //! Read-only: it never runs anything and does not know where its numbers came from. The same evidence
 //! gives the same bytes, whatever the order of its lists.
 
+mod alone;
 mod columns;
 mod cost;
 mod counterpart;
@@ -15,7 +16,6 @@ mod gather;
 mod measures;
 mod page;
 mod paired;
-mod place;
 pub mod published;
 mod rows;
 mod schema;
@@ -45,8 +45,10 @@ use crate::error::Result;
 pub fn write(evidence: &Evidence, tables_dir: &Path, figures_dir: &Path) -> Result<Vec<PathBuf>> {
     let agreements = rows::agreement(evidence);
     let (tables, figures) = (tables::lay_out(evidence, &agreements)?, figures::draw(evidence, &agreements)?);
-    let mut paths = tables::write(&tables, tables_dir)?;
-    paths.extend(figures::write(&figures, figures_dir)?);
-    paths.push(page::write(evidence, &tables, &figures, tables_dir)?);
-    Ok(paths)
+    alone::alone(tables_dir, figures_dir, || {
+        let mut paths = tables::write(&tables, tables_dir)?;
+        paths.extend(figures::write(&figures, figures_dir)?);
+        paths.push(page::write(evidence, &tables, &figures, tables_dir)?);
+        Ok(paths)
+    })
 }

@@ -13,11 +13,11 @@ use super::columns::AgreementRow;
 use super::cost;
 use super::document::columns_of;
 use super::evidence::Evidence;
-use super::place::place;
 use super::rows;
 use super::schema::{Row, TableSpec};
 use super::speed;
 use crate::error::{Error, Result};
+use crate::files::write_bytes_atomically;
 
 /// A table with its rows.
 pub(super) struct Table {
@@ -62,7 +62,7 @@ pub(super) fn write(tables: &[Table], folder: &Path) -> Result<Vec<PathBuf>> {
     let write_table = |table: &Table| {
         let path = folder.join(table.file_name());
         let bytes = encode(table).map_err(|cause| unfit(&table.spec).because(cause))?;
-        place(&path, &bytes)?;
+        write_bytes_atomically(&path, &bytes)?;
         Ok(path)
     };
     tables.iter().map(write_table).collect()

@@ -1,18 +1,21 @@
 //! Takes a plan's cells in order and sees that each that is not done gets done.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
 
 use burn::tensor::Device;
 
 use super::bases::Bases;
-use super::fetch::Digests;
+use super::claims::{conclude_failed, conclude_stopped};
+use super::distilling::{Learning, distil};
+use super::panics::caught;
 use super::perform;
 use super::progress::Progress;
 use super::timing;
-use crate::device::{Machine, Meter};
+use crate::device::{Meter, Spent};
 use crate::error::{Error, Kind, Result};
-use crate::plan::{Cell, Distillation, Plan, Work};
-use crate::store::{Found, Key, Stage, Store};
+use crate::plan::{Cell, Look, Plan, Standing, Work, standing};
+use crate::store::{Key, Provenance, Stage, Store};
 
 /// What all cells of a run share.
 pub struct Context<'a> {
@@ -22,33 +25,58 @@ pub struct Context<'a> {
     pub progress: &'a Progress,
     /// The device that computes.
     pub device: Device,
-    /// The device in words and the threads beside it, for records.
-    pub machine: Machine,
     /// What tells how much energy the device takes.
-    pub meter: Meter,
-    /// What was fetched from the hub for this run, for records.
-    pub hub_files: Digests,
+    pub meter: &'a Meter,
+    /// Where results come from, for records.
+    pub provenance: Provenance,
+    /// What is done about failed cells.
+    pub failures: Failures,
+}
+
+/// What a run does about cells that fail or failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Failures {
+    /// Whether the first failure ends the run.
+    pub end_the_run: bool,
+    /// Whether cells that failed before are done again.
+    pub are_retried: bool,
 }
 
 impl Context<'_> {
     /// An error if the user asked to stop.
     pub fn check(&self) -> Result<()> {
         match self.progress.stopped() {
-            true => Err(Error::new(Kind::Interrupted, "interrupted")),
+            true => Err(Error::new(Kind::Interrupted, "interrupted; run the same command again to resume")),
             false => Ok(()),
         }
     }
 }
 
+/// How a cell came to have a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// This process did it.
+    Now,
+    /// Another process did it meanwhile.
+    Elsewhere,
+}
+
+/// A cell that has no result, with its line, its key, and why.
+pub type Without = (String, Key, String);
+
 /// What a run came to.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// Cells that were done before.
+    /// Cells that were done before, or by another process meanwhile.
     pub remembered: usize,
     /// Cells done now.
     pub done: usize,
-    /// Cells that failed, each with its line, key and error.
-    pub failed: Vec<(String, Key, String)>,
+    /// Cells that failed, now or before.
+    pub failed: Vec<Without>,
+    /// Cells that wait for one that failed.
+    pub waiting: Vec<Without>,
+    /// Cells that were not looked at, since the first failure was to end the run.
+    pub left: usize,
 }
 
 /// Does every cell of `plan` that is not done.
@@ -57,98 +85,196 @@ pub struct Summary {
 /// Interruption, and what makes going on pointless (the store cannot be read or written). A failed
 /// cell is no error: it is in the summary and in its record.
 pub fn run(plan: &Plan, context: &Context<'_>) -> Result<Summary> {
-    let mut summary = Summary::default();
+    let wanted = wanted(plan, context.store)?;
+    let mut conductor =
+        Conductor { plan, context, wanted, done: BTreeSet::new(), summary: Summary::default() };
     let mut bases = Bases::new(context.store, plan, &context.device);
-    for cell in plan.of(Stage::Pretrain).chain(plan.of(Stage::Score)) {
-        conduct(context, &mut summary, &[cell], |context| vec![perform_one(context, &mut bases, cell)])?;
+    conductor.each(plan.of(Stage::Pretrain).chain(plan.of(Stage::Score)).collect(), &mut bases)?;
+    for group in distil_groups(plan) {
+        conductor.conduct(&group, &mut |cells| distil(context, &mut bases, &learning(cells)))?;
     }
-    for group in distil_groups(plan, context.store)? {
-        let cells: Vec<&Cell> = group.iter().map(|(cell, _)| *cell).collect();
-        conduct(context, &mut summary, &cells, |context| perform::distil(context, &mut bases, &group))?;
-    }
-    for cell in plan.of(Stage::Search) {
-        conduct(context, &mut summary, &[cell], |context| vec![perform_one(context, &mut bases, cell)])?;
-    }
+    conductor.each(plan.of(Stage::Search).collect(), &mut bases)?;
     // Last and one by one, so that nothing of this run disturbs what is timed, and no base has to have room beside it.
     drop(bases);
     let mut models = timing::Models::default();
     for cell in plan.of(Stage::Throughput) {
         let Work::Throughput(work) = &cell.work else { continue };
-        conduct(context, &mut summary, &[cell], |context| {
-            vec![timing::throughput(context, &mut models, cell, work)]
-        })?;
+        conductor
+            .conduct(&[cell], &mut |cells| vec![timing::throughput(context, &mut models, cells[0], work)])?;
     }
     context.progress.finish();
-    let counted = summary.done + summary.failed.len();
-    summary.remembered = plan.cells.len() - counted;
-    Ok(summary)
+    Ok(conductor.summary)
 }
 
-fn perform_one(context: &Context<'_>, bases: &mut Bases<'_>, cell: &Cell) -> Result<()> {
+/// The cells whose results are taken by cells that are not done: what runs reads their files through.
+fn wanted(plan: &Plan, store: &Store) -> Result<BTreeSet<Key>> {
+    let mut wanted = BTreeSet::new();
+    for cell in &plan.cells {
+        if standing(store, cell, Look::Glance)? != Standing::Done {
+            wanted.extend(cell.inputs.values());
+        }
+    }
+    Ok(wanted)
+}
+
+fn perform_one(context: &Context<'_>, bases: &mut Bases<'_>, cell: &Cell) -> Result<Ended> {
     match &cell.work {
         Work::Pretrain(work) => perform::pretrain(context, cell, work),
-        Work::Score(work) => perform::score_base(context, bases, cell, work).map(drop),
+        Work::Score(work) => perform::score_base(context, bases, cell, work),
         Work::Search(work) => perform::search(context, bases, cell, work),
-        Work::Distil(work) => perform::distil(context, bases, &[(cell, work)]).remove(0),
+        Work::Distil(work) => distil(context, bases, &[(cell, work)]).remove(0),
         Work::Throughput(_) => unreachable!("what is timed has models of its own"),
     }
 }
 
-/// Has the cells that are not done done, and files what became of each.
-fn conduct(
-    context: &Context<'_>,
-    summary: &mut Summary,
-    cells: &[&Cell],
-    work: impl FnOnce(&Context<'_>) -> Vec<Result<()>>,
-) -> Result<()> {
-    context.check()?;
-    if cells.iter().all(|cell| is_done(context.store, cell).unwrap_or(false)) {
-        context.progress.cell_done(cells.len());
-        return Ok(());
+fn learning<'a>(cells: &[&'a Cell]) -> Vec<Learning<'a>> {
+    let work = cells.iter().map(|cell| (*cell, &cell.work));
+    work.filter_map(|(cell, work)| if let Work::Distil(work) = work { Some((cell, work)) } else { None })
+        .collect()
+}
+
+/// The distil cells, those that share base, recipe and corpus together.
+fn distil_groups(plan: &Plan) -> Vec<Vec<&Cell>> {
+    let mut groups: Vec<Vec<Learning<'_>>> = Vec::new();
+    for one in learning(&plan.of(Stage::Distil).collect::<Vec<_>>()) {
+        match groups.iter_mut().find(|group| group[0].1.learns_with(one.1)) {
+            Some(group) => group.push(one),
+            None => groups.push(vec![one]),
+        }
     }
-    let outcomes = catch_unwind(AssertUnwindSafe(|| work(context))).unwrap_or_else(|panic| {
-        cells.iter().map(|_| Err(Error::failed(format!("panicked: {}", panic_message(&panic))))).collect()
-    });
-    for (cell, outcome) in cells.iter().zip(outcomes) {
-        context.progress.cell_done(1);
+    groups.into_iter().map(|group| group.into_iter().map(|(cell, _)| cell).collect()).collect()
+}
+
+/// A run on its way.
+struct Conductor<'a> {
+    plan: &'a Plan,
+    context: &'a Context<'a>,
+    wanted: BTreeSet<Key>,
+    done: BTreeSet<Key>,
+    summary: Summary,
+}
+
+impl<'a> Conductor<'a> {
+    /// Has each of `cells` done that is to be done; what another process is at comes after what nobody is at.
+    fn each(&mut self, mut cells: VecDeque<&'a Cell>, bases: &mut Bases<'_>) -> Result<()> {
+        let context = self.context;
+        let mut num_put_off = 0;
+        while let Some(cell) = cells.pop_front() {
+            if num_put_off < cells.len() && context.store.is_running(cell.stage, &cell.key)? {
+                cells.push_back(cell);
+                num_put_off += 1;
+                continue;
+            }
+            num_put_off = 0;
+            self.conduct(&[cell], &mut |cells| vec![perform_one(context, bases, cells[0])])?;
+        }
+        Ok(())
+    }
+
+    /// Has those of `cells` done that are to be done, and files what became of each.
+    fn conduct(
+        &mut self,
+        cells: &[&'a Cell],
+        work: &mut dyn FnMut(&[&'a Cell]) -> Vec<Result<Ended>>,
+    ) -> Result<()> {
+        if self.context.failures.end_the_run && !self.summary.failed.is_empty() {
+            self.summary.left += cells.len();
+            return Ok(());
+        }
+        self.context.check()?;
+        let mut to_do = Vec::new();
+        for cell in cells {
+            if self.is_to_do(cell)? {
+                to_do.push(*cell);
+            }
+        }
+        self.context.progress.cell_done(cells.len() - to_do.len());
+        if to_do.is_empty() {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let outcomes = attempt(&to_do, work);
+        let seconds = start.elapsed().as_secs_f64() / to_do.len() as f64;
+        let mut end = Ok(());
+        for (cell, outcome) in to_do.into_iter().zip(outcomes) {
+            self.context.progress.cell_done(1);
+            // What ends the run does not keep the others of a group from being filed.
+            end = end.and(self.file(cell, outcome, seconds));
+        }
+        end
+    }
+
+    /// Whether a cell is to be done now; what is not is counted.
+    fn is_to_do(&mut self, cell: &Cell) -> Result<bool> {
+        let look = if self.wanted.contains(&cell.key) { Look::Through } else { Look::Glance };
+        match standing(self.context.store, cell, look)? {
+            Standing::Done => {
+                self.done.insert(cell.key);
+                self.summary.remembered += 1;
+                return Ok(false);
+            }
+            Standing::Failed(error) if !self.context.failures.are_retried => {
+                self.summary.failed.push((cell.line(), cell.key, error));
+                return Ok(false);
+            }
+            Standing::Damaged(why) => {
+                self.context.progress.say(&format!("{}: {why}; it is done again", cell.line()))
+            }
+            Standing::Failed(_) | Standing::Missing => {}
+        }
+        let lacks = |key: &Key| self.plan.cell(key).is_some() && !self.done.contains(key);
+        match cell.inputs.iter().find(|(_, key)| lacks(key)) {
+            Some((role, key)) => {
+                let why = format!("waits for its {role}, cell {}", key.short());
+                self.summary.waiting.push((cell.line(), cell.key, why));
+                Ok(false)
+            }
+            None => Ok(true),
+        }
+    }
+
+    /// Files what became of a cell.
+    fn file(&mut self, cell: &Cell, outcome: Result<Ended>, seconds: f64) -> Result<()> {
         match outcome {
-            Ok(()) => {
-                summary.done += 1;
-                context.progress.say(&format!("done  {}", cell.line()));
+            Ok(ended) => {
+                self.done.insert(cell.key);
+                match ended {
+                    Ended::Now => self.summary.done += 1,
+                    Ended::Elsewhere => self.summary.remembered += 1,
+                }
+                self.context.progress.say(&format!("done  {}", cell.line()));
+                Ok(())
             }
-            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+            Err(error) if error.kind() == Kind::Interrupted => {
+                conclude_stopped(self.context, cell)?;
+                Err(error)
+            }
+            // Not the cell's failure, and nothing that follows could be kept; perhaps not even this note.
+            Err(error) if error.is_of_storage() => {
+                let _ = conclude_stopped(self.context, cell);
+                Err(error)
+            }
             Err(error) => {
-                context.progress.say(&format!("failed  {}: {}", cell.line(), error.one_line()));
-                summary.failed.push((cell.line(), cell.key, error.one_line()));
+                self.context.progress.say(&format!("failed  {}: {}", cell.line(), error.told()));
+                conclude_failed(self.context, cell, Spent { seconds, joules: None }, &error)?;
+                self.summary.failed.push((cell.line(), cell.key, error.told()));
+                Ok(())
             }
         }
     }
-    Ok(())
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
-}
-
-/// Whether the store has a cell's result.
-pub fn is_done(store: &Store, cell: &Cell) -> Result<bool> {
-    Ok(matches!(store.find::<serde_json::Value>(cell.stage, &cell.key)?, Found::Done(_)))
-}
-
-/// The distil cells that are not done, those that share base, recipe and corpus together.
-fn distil_groups<'a>(plan: &'a Plan, store: &Store) -> Result<Vec<Vec<(&'a Cell, &'a Distillation)>>> {
-    let mut groups: Vec<Vec<(&Cell, &Distillation)>> = Vec::new();
-    for cell in plan.of(Stage::Distil) {
-        let Work::Distil(work) = &cell.work else { continue };
-        if is_done(store, cell)? {
-            continue;
-        }
-        let shares = |group: &&mut Vec<(&Cell, &Distillation)>| group[0].1.learns_with(work);
-        match groups.iter_mut().find(shares) {
-            Some(group) => group.push((cell, work)),
-            None => groups.push(vec![(cell, work)]),
-        }
+/// Does `work` on `cells`; if it panics, on each by itself, since one of them is at fault.
+fn attempt<'a>(
+    cells: &[&'a Cell],
+    work: &mut dyn FnMut(&[&'a Cell]) -> Vec<Result<Ended>>,
+) -> Vec<Result<Ended>> {
+    match (cells, caught(|| work(cells))) {
+        (_, Ok(outcomes)) => outcomes,
+        ([_], Err(error)) => vec![Err(error)],
+        (_, Err(_)) => cells.iter().flat_map(|cell| attempt(&[*cell], work)).collect(),
     }
-    Ok(groups)
 }
+
+#[cfg(test)]
+mod tests;

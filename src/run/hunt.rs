@@ -1,24 +1,25 @@
 //! A search as it runs: scores are remembered or computed, what is dropped is kept until the search ends.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::bases::Bases;
+use super::claims::{Claimed, checkpoint, claim, conclude};
 use super::conductor::Context;
-use super::perform::{Claimed, claim, conclude, remembered, score};
+use super::perform::remembered;
 use super::progress::Task;
 use crate::data::Split;
-use crate::error::Result;
-use crate::files::{read_to_string, write_bytes_atomically};
+use crate::device::Watch;
+use crate::error::{Error, Result};
 use crate::manifest::Strategy;
 use crate::model::Mask;
 use crate::observer::Observer;
 use crate::plan::{Cell, Scoring, Searching};
 use crate::score::{Scorer, Verdict, impacts};
+use crate::sealed::Sealed;
 use crate::search::{self, Question};
-use crate::store::{Bounds, Chosen, Claim, Key, ScoreResult, SearchResult, TestScore};
+use crate::store::{Bounds, Chosen, Claim, Happening, Key, ScoreResult, SearchResult, TestScore};
 
 /// Searches a hybrid on the validation split, and judges base, best and opt on the test split.
 pub fn find_hybrid(
@@ -34,7 +35,7 @@ pub fn find_hybrid(
     let (validation, test) = (items(Split::Validation, &work.validation)?, items(Split::Test, &work.test)?);
     let num_layers = base.decoder.config.num_layers as u32;
     let at_most = work.evaluations_at_most(u64::from(num_layers));
-    let task = context.progress.task(&cell.line(), at_most, "evaluations at most");
+    let task = context.progress.task(&cell.line(), at_most, "evaluations at most").logging([claim])?;
     let impacts = match work.strategy {
         Strategy::Impact {} => Some(impacts(&base.decoder, &twins, &validation, &task)?),
         _ => None,
@@ -44,8 +45,15 @@ pub fn find_hybrid(
         None if work.prune => bases.layers_by_loss(&work.twins)?,
         None => (0..num_layers).collect(),
     };
-    let mut hunt =
-        Hunt { context, cell, work, task: &task, dropped: Dropped::read(claim)?, evaluations: 0, tokens: 0 };
+    let mut hunt = Hunt {
+        context,
+        cell,
+        work,
+        task: &task,
+        dropped: Dropped::read(checkpoint(context, cell, claim, "dropped.json")?)?,
+        evaluations: 0,
+        tokens: 0,
+    };
 
     let mut guide = Scorer::new(&base.decoder, Some(&twins), &validation);
     let found = search::search(&work.strategy, &order, &work.stop, work.prune, |question| {
@@ -84,6 +92,11 @@ pub fn find_hybrid(
     })
 }
 
+/// A scoring's error with the layers that were replaced; the cell's labels name the variant.
+fn of_mask(error: Error, mask: &Mask) -> Error {
+    Error::failed(format!("with layers {:?} replaced", mask.layers())).because(error)
+}
+
 /// Layers by what is said of each, the least first; of equals the lowest.
 fn ascending(values: &[f64]) -> Vec<u32> {
     let mut layers: Vec<u32> = (0..values.len() as u32).collect();
@@ -106,7 +119,17 @@ impl Hunt<'_> {
     /// The whole score of a mask, and the cell that holds it.
     fn whole(&mut self, scorer: &mut Scorer<'_>, split: Split, mask: &Mask) -> Result<(ScoreResult, Key)> {
         let cell = self.score_cell(split, mask)?;
-        let result = score(self.context, &cell, || scorer.score(&Mask::none(), mask))?;
+        let result = match remembered(self.context, &cell)? {
+            Some(result) => result,
+            None => match claim::<ScoreResult>(self.context, &cell)? {
+                Claimed::Done(result) => result,
+                Claimed::Ours(claim) => {
+                    let watch = self.context.meter.watch();
+                    let result = scorer.score(&Mask::none(), mask).map_err(|error| of_mask(error, mask))?;
+                    self.keep(&cell, &claim, &watch, result)?
+                }
+            },
+        };
         self.count(result.tokens);
         Ok((result, cell.key))
     }
@@ -135,18 +158,33 @@ impl Hunt<'_> {
         question: &Question<'_>,
         cell: &Cell,
     ) -> Result<Verdict> {
+        // Claimed before it is computed, so that no two processes compute it.
+        let claim = match claim::<ScoreResult>(self.context, cell)? {
+            Claimed::Done(result) => return Ok(scorer.recall(hopeless, result)),
+            Claimed::Ours(claim) => claim,
+        };
         let watch = self.context.meter.watch();
-        let verdict = scorer.score_unless(hopeless, question.incumbent, question.mask)?;
-        match &verdict {
-            Verdict::Scored(result) => {
-                if let Claimed::Ours(claim) = claim::<ScoreResult>(self.context, cell)? {
-                    let spent = watch.spent();
-                    conclude(self.context, cell, &claim, spent, &[], Ok(result.clone()))?;
-                }
+        let verdict = scorer.score_unless(hopeless, question.incumbent, question.mask);
+        match verdict.map_err(|error| of_mask(error, question.mask))? {
+            Verdict::Scored(result) => Ok(Verdict::Scored(self.keep(cell, &claim, &watch, result)?)),
+            Verdict::Dropped(bounds, tokens) => {
+                self.dropped.add(question.mask, bounds, tokens)?;
+                Ok(Verdict::Dropped(bounds, tokens))
             }
-            Verdict::Dropped(bounds, tokens) => self.dropped.add(question.mask, *bounds, *tokens)?,
         }
-        Ok(verdict)
+    }
+
+    /// Records a score that was computed since `watch` began.
+    fn keep(
+        &self,
+        cell: &Cell,
+        claim: &Claim,
+        watch: &Watch<'_>,
+        result: ScoreResult,
+    ) -> Result<ScoreResult> {
+        let result = conclude(self.context, cell, claim, watch.spent(), &[], result)?;
+        self.task.log(&Happening::Scored(cell.key));
+        Ok(result)
     }
 
     fn count(&mut self, tokens: u64) {
@@ -172,7 +210,7 @@ impl Hunt<'_> {
 
 /// The candidates that a search has dropped, for the process that takes it up: they have no score to be remembered by.
 struct Dropped {
-    path: PathBuf,
+    file: Sealed,
     known: BTreeMap<String, Known>,
 }
 
@@ -184,11 +222,12 @@ struct Known {
 }
 
 impl Dropped {
-    fn read(claim: &Claim) -> Result<Self> {
-        let path = claim.checkpoint("dropped.json")?;
-        // One that cannot be read only costs the work again.
-        let known = read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
-        Ok(Self { path, known: known.unwrap_or_default() })
+    fn read(file: Sealed) -> Result<Self> {
+        let bytes = file.read()?.unwrap_or_else(|| b"{}".to_vec());
+        let known = serde_json::from_slice(&bytes).map_err(|cause| {
+            Error::environment(format!("`{}` holds no bounds", file.path().display())).because(cause)
+        })?;
+        Ok(Self { file, known })
     }
 
     fn get(&self, mask: &Mask) -> Option<(Bounds, u64)> {
@@ -198,7 +237,7 @@ impl Dropped {
     fn add(&mut self, mask: &Mask, bounds: Bounds, tokens: u64) -> Result<()> {
         self.known.insert(name(mask), Known { bounds, tokens });
         let text = serde_json::to_string(&self.known).expect("bounds are plain JSON");
-        write_bytes_atomically(&self.path, text.as_bytes())
+        self.file.write(text.as_bytes())
     }
 }
 

@@ -2,16 +2,19 @@
 //! what came of it. One failed cell never stops the others.
 
 mod bases;
+mod claims;
 mod conductor;
+mod distilling;
 mod fetch;
 mod hunt;
+mod panics;
 mod perform;
 mod progress;
 mod stop;
 mod timing;
 
 pub use bases::{base_directory, twins_file};
-pub use conductor::{Context, Summary, is_done, run};
+pub use conductor::{Context, Failures, Summary, Without, run};
 pub use fetch::{Digests, fetch};
 pub use progress::Progress;
 pub use stop::Stopper;

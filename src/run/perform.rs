@@ -1,179 +1,57 @@
 //! How each kind of cell is done: claim it, look once more, work, write its record.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use super::bases::{Bases, TWINS};
-use super::conductor::Context;
+use super::bases::Bases;
+use super::claims::{Claimed, begin, checkpoint, claim, conclude};
+use super::conductor::{Context, Ended};
 use super::hunt::find_hybrid;
 use crate::data::world_tokenizer;
 use crate::device::Spent;
-use crate::distil::{self, Pupil};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::model::{Mask, Tokenizer, export};
-use crate::plan::{Cell, Distillation, Pretraining, Scoring, Searching};
+use crate::observer::Observer;
+use crate::plan::{Cell, Pretraining, Scoring, Searching};
 use crate::pretrain::{self, Trainer};
 use crate::score::Scorer;
 use crate::sequences::Sequences;
-use crate::store::{Claim, DistilResult, Draft, Found, Outcome, Provenance, ScoreResult, SearchResult};
+use crate::store::{Claim, Found, Outcome, PretrainResult, ScoreResult, SearchResult};
 
 /// The files of a pretrain cell: a Hugging Face directory.
 const BASE_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
 
-/// What is left to do of a cell: nothing, or the work under this claim.
-pub enum Claimed<T> {
-    /// Another process finished it meanwhile.
-    Done(T),
-    /// It is ours.
-    Ours(Claim),
-}
-
-/// Claims `cell`, waiting while another process is at it; its result if that one finished it.
-pub fn claim<T: DeserializeOwned>(context: &Context<'_>, cell: &Cell) -> Result<Claimed<T>> {
-    let mut said = false;
-    let claim = context.store.claim_wait(cell.stage, &cell.key, |_| {
-        if !said {
-            context.progress.say(&format!("{}: another process is at it; waiting", cell.line()));
-            said = true;
-        }
-        context.check()
-    })?;
-    match context.store.find::<T>(cell.stage, &cell.key)? {
-        Found::Done(record) => match record.outcome {
-            Outcome::Done(result) => Ok(Claimed::Done(result)),
-            Outcome::Failed { .. } => unreachable!("a record found done has a result"),
-        },
-        _ => Ok(Claimed::Ours(claim)),
-    }
-}
-
-/// Writes the record of a cell that ended, well or not. An interruption is no end.
-pub fn conclude<T: Serialize + DeserializeOwned>(
-    context: &Context<'_>,
-    cell: &Cell,
-    claim: &Claim,
-    spent: Spent,
-    artifacts: &[&str],
-    outcome: Result<T>,
-) -> Result<T> {
-    let (outcome, artifacts) = match outcome {
-        Err(error) if error.kind() == Kind::Interrupted => return Err(error),
-        Err(error) => (Outcome::Failed { error: error.one_line() }, Vec::new()),
-        Ok(result) => (Outcome::Done(result), artifacts.iter().map(|&name| name.to_owned()).collect()),
-    };
-    let draft = Draft {
-        spec: cell.spec.clone(),
-        inputs: cell.inputs.clone(),
-        artifacts,
-        seconds: spent.seconds,
-        joules: spent.joules,
-        provenance: Provenance {
-            hub_files: context.hub_files.clone(),
-            ..Provenance::here(context.machine.device.clone(), context.machine.threads)
-        },
-        outcome,
-    };
-    match claim.finish(draft)?.outcome {
-        Outcome::Done(result) => Ok(result),
-        Outcome::Failed { error } => Err(Error::failed(error)),
-    }
-}
-
 /// Trains a base.
-pub fn pretrain(context: &Context<'_>, cell: &Cell, work: &Pretraining) -> Result<()> {
-    let Claimed::Ours(claim) = claim::<crate::store::PretrainResult>(context, cell)? else { return Ok(()) };
-    let watch = context.meter.watch();
-    let outcome = train(context, cell, work, &claim);
-    conclude(context, cell, &claim, watch.spent(), &BASE_FILES, outcome).map(drop)
+pub fn pretrain(context: &Context<'_>, cell: &Cell, work: &Pretraining) -> Result<Ended> {
+    let Claimed::Ours(claim) = claim::<PretrainResult>(context, cell)? else { return Ok(Ended::Elsewhere) };
+    begin(context, cell, &claim)?;
+    let (result, spent) = train(context, cell, work, &claim)?;
+    conclude(context, cell, &claim, spent, &BASE_FILES, result)?;
+    Ok(Ended::Now)
 }
 
+/// What the training came to and what it took; joules only of one that was not interrupted.
 fn train(
     context: &Context<'_>,
     cell: &Cell,
     work: &Pretraining,
     claim: &Claim,
-) -> Result<crate::store::PretrainResult> {
+) -> Result<(PretrainResult, Spent)> {
     let tokenizer = Tokenizer::from(world_tokenizer()?);
     let config = pretrain::config(&work.architecture, &tokenizer, &work.recipe);
-    let task = context.progress.task(&cell.line(), work.recipe.token_budget.0, "tokens");
+    let task = context.progress.task(&cell.line(), work.recipe.token_budget.0, "tokens").logging([claim])?;
     let extent = pretrain::extent(&work.recipe);
     let sequences = Sequences::new(&work.corpus.source, &tokenizer, extent, work.recipe.seed, &task)?;
-    let mut trainer =
-        Trainer::new(&config, &work.recipe, &claim.checkpoint("base.safetensors")?, &context.device)?;
+    let checkpoint = checkpoint(context, cell, claim, "base.safetensors")?;
+    let mut trainer = Trainer::new(&config, &work.recipe, &checkpoint, &context.device)?;
+    if trainer.steps() > 0 {
+        task.say(&format!("goes on after step {}", trainer.steps()));
+    }
+    let is_whole = trainer.steps() == 0;
+    let watch = context.meter.watch();
     trainer.run(&sequences, &task)?;
+    let joules = watch.spent().joules.filter(|_| is_whole);
+    let spent = Spent { seconds: trainer.seconds(), joules };
     let (result, mut decoder) = trainer.finish();
     export(&mut decoder, &tokenizer, claim.dir())?;
-    Ok(result)
-}
-
-/// Distils the twins of cells that share base, corpus and recipe: one teacher forward for all.
-///
-/// Returns what became of each; one that fails leaves the others to go on.
-pub fn distil(
-    context: &Context<'_>,
-    bases: &mut Bases<'_>,
-    group: &[(&Cell, &Distillation)],
-) -> Vec<Result<()>> {
-    match distil_group(context, bases, group) {
-        Ok(outcomes) => outcomes,
-        Err(error) => group.iter().map(|_| Err(error.again())).collect(),
-    }
-}
-
-fn distil_group(
-    context: &Context<'_>,
-    bases: &mut Bases<'_>,
-    group: &[(&Cell, &Distillation)],
-) -> Result<Vec<Result<()>>> {
-    let mut ours = Vec::new();
-    for (cell, work) in group {
-        if let Claimed::Ours(claim) = claim::<DistilResult>(context, cell)? {
-            ours.push((*cell, *work, claim));
-        }
-    }
-    let Some((_, first, _)) = ours.first() else { return Ok(group.iter().map(|_| Ok(())).collect()) };
-    let base = bases.base(&first.base)?;
-    let mut pupils = ours
-        .iter()
-        .map(|(cell, work, claim)| {
-            let name = cell.labels.variant.clone().unwrap_or_default();
-            Pupil::new(
-                &name,
-                &work.variant,
-                &base.decoder,
-                &work.recipe,
-                &claim.checkpoint("twins.safetensors")?,
-            )
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let names: Vec<&str> = ours.iter().filter_map(|(cell, ..)| cell.labels.variant.as_deref()).collect();
-    let name = format!("distil {} {}", ours[0].0.labels.model, names.join("+"));
-    let total = distil::num_steps(&first.recipe) * distil::tokens_per_step(&first.recipe);
-    let task = context.progress.task(&name, total, "tokens");
-    let (source, extent) = (&first.corpus.source, distil::extent(&first.recipe));
-    let sequences = Sequences::new(source, &base.tokenizer, extent, first.recipe.seed, &task)?;
-    let is_whole = pupils.iter().all(|pupil| pupil.steps() == 0);
-    let watch = context.meter.watch();
-    distil::distil(&base.decoder, &mut pupils, &first.recipe, &sequences, &task)?;
-    // Pupils add up seconds from process to process, and nobody adds up joules.
-    let joules = watch.spent().joules.filter(|_| is_whole);
-    let seconds: f64 = pupils.iter().map(Pupil::seconds).sum();
-    Ok(ours
-        .iter()
-        .zip(&mut pupils)
-        .map(|((cell, _, claim), pupil)| {
-            let outcome = graduate(pupil, claim);
-            let share = pupil.seconds() / seconds.max(f64::MIN_POSITIVE);
-            let spent = Spent { seconds: pupil.seconds(), joules: joules.map(|joules| share * joules) };
-            conclude(context, cell, claim, spent, &[TWINS], outcome).map(drop)
-        })
-        .collect())
-}
-
-fn graduate(pupil: &mut Pupil, claim: &Claim) -> Result<DistilResult> {
-    let result = pupil.result()?;
-    pupil.write_twins(&claim.artifact(TWINS)?)?;
-    Ok(result)
+    Ok((result, spent))
 }
 
 /// The score of a mask, if it is remembered.
@@ -187,42 +65,29 @@ pub fn remembered(context: &Context<'_>, cell: &Cell) -> Result<Option<ScoreResu
     })
 }
 
-/// The score of a mask, remembered or computed by `evaluate`.
-pub fn score(
-    context: &Context<'_>,
-    cell: &Cell,
-    evaluate: impl FnOnce() -> Result<ScoreResult>,
-) -> Result<ScoreResult> {
-    if let Some(result) = remembered(context, cell)? {
-        return Ok(result);
-    }
-    let claim = match claim(context, cell)? {
-        Claimed::Done(result) => return Ok(result),
-        Claimed::Ours(claim) => claim,
-    };
-    let watch = context.meter.watch();
-    let outcome = evaluate();
-    conclude(context, cell, &claim, watch.spent(), &[], outcome)
-}
-
 /// Scores a base by itself.
 pub fn score_base(
     context: &Context<'_>,
     bases: &mut Bases<'_>,
     cell: &Cell,
     work: &Scoring,
-) -> Result<ScoreResult> {
-    score(context, cell, || {
-        let base = bases.base(&work.base)?;
-        let requests = bases.requests(&work.base, &work.task, work.split, &work.identity)?;
-        Scorer::new(&base.decoder, None, &requests).score(&Mask::none(), &Mask::none())
-    })
+) -> Result<Ended> {
+    let Claimed::Ours(claim) = claim::<ScoreResult>(context, cell)? else { return Ok(Ended::Elsewhere) };
+    begin(context, cell, &claim)?;
+    let watch = context.meter.watch();
+    let base = bases.base(&work.base)?;
+    let requests = bases.requests(&work.base, &work.task, work.split, &work.identity)?;
+    let result = Scorer::new(&base.decoder, None, &requests).score(&Mask::none(), &Mask::none())?;
+    conclude(context, cell, &claim, watch.spent(), &[], result)?;
+    Ok(Ended::Now)
 }
 
 /// Searches a hybrid for a task, then judges base, best and opt on the test split.
-pub fn search(context: &Context<'_>, bases: &mut Bases<'_>, cell: &Cell, work: &Searching) -> Result<()> {
-    let Claimed::Ours(claim) = claim::<SearchResult>(context, cell)? else { return Ok(()) };
+pub fn search(context: &Context<'_>, bases: &mut Bases<'_>, cell: &Cell, work: &Searching) -> Result<Ended> {
+    let Claimed::Ours(claim) = claim::<SearchResult>(context, cell)? else { return Ok(Ended::Elsewhere) };
+    begin(context, cell, &claim)?;
     let watch = context.meter.watch();
-    let outcome = find_hybrid(context, bases, cell, work, &claim);
-    conclude(context, cell, &claim, watch.spent(), &[], outcome).map(drop)
+    let result = find_hybrid(context, bases, cell, work, &claim)?;
+    conclude(context, cell, &claim, watch.spent(), &[], result)?;
+    Ok(Ended::Now)
 }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::stop::Stopper;
+use crate::error::Result;
 use crate::observer::Observer;
+use crate::store::{Claim, Events, Happening};
 
 /// Pause between two plain lines about the same work.
 const PLAIN_PAUSE: Duration = Duration::from_secs(10);
@@ -71,6 +73,7 @@ impl Progress {
             unit,
             total,
             said: Mutex::new((Instant::now(), 0)),
+            logs: Mutex::default(),
         }
     }
 
@@ -92,6 +95,23 @@ pub struct Task<'a> {
     unit: &'static str,
     total: u64,
     said: Mutex<(Instant, u64)>,
+    logs: Mutex<Vec<Events>>,
+}
+
+impl Task<'_> {
+    /// The same display, whose lines go to the logs of these cells too.
+    pub fn logging<'c>(mut self, claims: impl IntoIterator<Item = &'c Claim>) -> Result<Self> {
+        self.logs = Mutex::new(claims.into_iter().map(Claim::events).collect::<Result<_>>()?);
+        Ok(self)
+    }
+
+    /// Adds to the logs of the cells at work.
+    pub fn log(&self, what: &Happening) {
+        for log in self.logs.lock().expect("no holder of this lock panics").iter_mut() {
+            // What matters is in the record; if that cannot be written, its error is told.
+            let _ = log.append(what.clone());
+        }
+    }
 }
 
 impl Observer for Task<'_> {
@@ -110,6 +130,7 @@ impl Observer for Task<'_> {
 
     fn say(&self, line: &str) {
         self.progress.say(&format!("{}: {line}", self.name));
+        self.log(&Happening::Said(line.to_owned()));
     }
 
     fn interrupted(&self) -> bool {

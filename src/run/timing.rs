@@ -2,8 +2,8 @@
 
 use burn::tensor::Device;
 
-use super::conductor::Context;
-use super::perform::{Claimed, claim, conclude};
+use super::claims::{Claimed, begin, claim, conclude};
+use super::conductor::{Context, Ended};
 use crate::device::Load;
 use crate::error::{Error, Result};
 use crate::manifest::{Init, Variant};
@@ -46,11 +46,13 @@ impl Models {
 }
 
 /// Times a base or a hybrid.
-pub fn throughput(context: &Context<'_>, models: &mut Models, cell: &Cell, work: &Timing) -> Result<()> {
-    let Claimed::Ours(claim) = claim::<ThroughputResult>(context, cell)? else { return Ok(()) };
+pub fn throughput(context: &Context<'_>, models: &mut Models, cell: &Cell, work: &Timing) -> Result<Ended> {
+    let Claimed::Ours(claim) = claim::<ThroughputResult>(context, cell)? else { return Ok(Ended::Elsewhere) };
+    begin(context, cell, &claim)?;
     let watch = context.meter.watch();
-    let outcome = time(context, models, cell, work);
-    conclude(context, cell, &claim, watch.spent(), &[], outcome).map(drop)
+    let result = time(context, models, cell, work)?;
+    conclude(context, cell, &claim, watch.spent(), &[], result)?;
+    Ok(Ended::Now)
 }
 
 fn time(context: &Context<'_>, models: &mut Models, cell: &Cell, work: &Timing) -> Result<ThroughputResult> {

@@ -13,6 +13,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::error::{Error, Result};
 use crate::files::{self, Lock};
+use crate::sealed::Sealed;
 
 use super::draft::Draft;
 use super::events::Events;
@@ -46,15 +47,20 @@ impl Claim {
         self.folder.artifact(name)
     }
 
-    /// Where to write or to find a checkpoint, in a folder that goes once the cell is done.
-    pub fn checkpoint(&self, name: &str) -> Result<PathBuf> {
+    /// A checkpoint to write or to find, in a folder that goes once the cell is done.
+    pub fn checkpoint(&self, name: &str) -> Result<Sealed> {
         files::create_folder(&self.folder.checkpoints())?;
-        self.folder.checkpoint(name)
+        Ok(Sealed::new(self.folder.checkpoint(name)?, self.key.to_string()))
     }
 
     /// The cell's log, to add to.
     pub fn events(&self) -> Result<Events> {
         Events::open(&self.folder.events())
+    }
+
+    /// Whether the cell has a log.
+    pub fn has_events(&self) -> bool {
+        self.folder.events().exists()
     }
 
     /// Forgets all that stands of the cell, its record first. A damaged record is set aside.
@@ -176,12 +182,12 @@ mod tests {
     fn a_claim_dropped_unfinished_leaves_its_checkpoint_and_no_record() {
         let shelf = Shelf::new();
         let claim = shelf.claim("a").unwrap();
-        fs::write(claim.checkpoint("step-10").unwrap(), "half").unwrap();
+        claim.checkpoint("step-10").unwrap().write(b"half").unwrap();
         fs::write(claim.dir().join(".dtr-tmp-x"), "torn").unwrap();
         drop(claim);
         assert_eq!(shelf.find("a"), Found::Missing);
         let claim = shelf.claim("a").unwrap();
-        assert_eq!(fs::read_to_string(claim.checkpoint("step-10").unwrap()).unwrap(), "half");
+        assert_eq!(claim.checkpoint("step-10").unwrap().read().unwrap().unwrap(), b"half");
         assert!(!claim.dir().join(".dtr-tmp-x").exists());
         claim.finish(fixtures::draft("a", Outcome::Done(0.5))).unwrap();
         assert!(!shelf.folder("a").checkpoints().exists());
@@ -216,13 +222,13 @@ mod tests {
         assert!(!shelf.is_running("a"));
         assert_eq!(shelf.find("a"), Found::Missing);
         let claim = shelf.claim("a").unwrap();
-        assert!(claim.checkpoint("step-10").unwrap().exists());
+        assert!(claim.checkpoint("step-10").unwrap().read().unwrap().is_some());
     }
 
     fn claim_and_hang(results: &Path) {
         let store = super::super::Store::open(results).unwrap();
         let claim = store.claim(Stage::Score, &fixtures::key("a")).unwrap().unwrap();
-        fs::write(claim.checkpoint("step-10").unwrap(), "half").unwrap();
+        claim.checkpoint("step-10").unwrap().write(b"half").unwrap();
         std::thread::sleep(Duration::from_secs(120));
     }
 
@@ -244,11 +250,11 @@ mod tests {
         let shelf = Shelf::new();
         let claim = shelf.claim("a").unwrap();
         let checkpoint = claim.checkpoint("step-10").unwrap();
-        fs::write(&checkpoint, "half").unwrap();
+        checkpoint.write(b"half").unwrap();
         claim.finish(fixtures::draft::<f64>("a", Outcome::Failed { error: "disk full".to_owned() })).unwrap();
-        assert!(checkpoint.exists());
+        assert!(checkpoint.path().exists());
         let record = claim.finish(fixtures::draft("a", Outcome::Done(0.5))).unwrap();
-        assert!(!checkpoint.exists());
+        assert!(!checkpoint.path().exists());
         assert_eq!(shelf.find("a"), Found::Done(record));
     }
 
@@ -299,7 +305,7 @@ mod tests {
         shelf.finish("a", Outcome::Done(0.5));
         let claim = shelf.claim("a").unwrap();
         claim.checkpoint("step-10").unwrap();
-        claim.events().unwrap().append(&"begun").unwrap();
+        claim.events().unwrap().append(super::super::Happening::Begun).unwrap();
         claim.start_over().unwrap();
         assert_eq!(shelf.find("a"), Found::Missing);
         assert!(claim.folder.contents().unwrap().is_empty());

@@ -9,6 +9,7 @@ use crate::error::Result;
 
 use super::finite::ensure_finite;
 use super::key::Key;
+use super::now;
 use super::outline::Outline;
 use super::provenance::Provenance;
 use super::record::{Artifact, FORMAT, Outcome, Record};
@@ -23,7 +24,7 @@ pub struct Draft<T> {
     pub inputs: BTreeMap<String, Key>,
     /// The names of the artifacts that were written.
     pub artifacts: Vec<String>,
-    /// Seconds of work, over all the processes that took part.
+    /// Seconds of work: of training over all the processes that took part, of the rest in the one that ended it.
     pub seconds: f64,
     /// Joules that the device took meanwhile, where it tells.
     pub joules: Option<f64>,
@@ -66,10 +67,4 @@ impl<T> Draft<T> {
         let (spec, inputs) = (self.spec.clone(), self.inputs.clone());
         Outline { stage, key, version: stage.version(), spec, inputs }
     }
-}
-
-/// The time to the second: UTC, RFC 3339.
-fn now() -> String {
-    let second = jiff::Timestamp::now().as_second();
-    jiff::Timestamp::from_second(second).expect("a second of a timestamp is one").to_string()
 }

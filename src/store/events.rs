@@ -1,14 +1,76 @@
 //! The log of a cell: one line of JSON for each event, added as it happens.
+//!
+//! Each line ends with a check of its text and of the cell that it belongs to. Lines that a crash tore off
+//! the end are not missed; nothing is made of a log but what people read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, Digest};
+
+use super::key::Key;
+use super::now;
+
+/// Something that happened to a cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Happening {
+    /// A process took the cell up.
+    Begun,
+    /// A line worth keeping, such as where it goes on from a checkpoint.
+    Said(String),
+    /// This search computed the score of this cell, which no process had computed before.
+    Scored(Key),
+    /// It was left before its end, since the user stopped it or the disk was full; the next process goes on.
+    Stopped,
+    /// It ended with a result.
+    Done,
+    /// It ended with this error.
+    Failed(String),
+}
+
+impl Happening {
+    /// Whether the process that wrote this had done with the cell.
+    pub fn is_end(&self) -> bool {
+        matches!(self, Self::Stopped | Self::Done | Self::Failed(_))
+    }
+}
+
+/// A line of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When: UTC, RFC 3339.
+    pub at: String,
+    /// The process that tells it, by the number that the system gave it.
+    pub process: u32,
+    /// What.
+    pub what: Happening,
+}
+
+/// A line as it is written.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    event: Event,
+    check: Digest,
+}
+
+impl Line {
+    fn new(event: Event, path: &Path) -> Self {
+        Self { check: check(&event, path), event }
+    }
+}
+
+/// The digest of an event in the log at `path`, whose folder bears the cell's key.
+fn check(event: &Event, path: &Path) -> Digest {
+    let cell = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    Digest::of(
+        format!("{cell}\n{}", serde_json::to_string(event).expect("an event is plain JSON")).as_bytes(),
+    )
+}
 
 /// An open log. Its writer holds the cell's claim, so there is only one.
 #[derive(Debug)]
@@ -29,10 +91,10 @@ impl Events {
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// Adds an event.
-    pub fn append(&mut self, event: &impl Serialize) -> Result<()> {
-        let line = serde_json::to_string(event)
-            .map_err(|cause| Error::failed("an event has no JSON").because(cause))?;
+    /// Adds an event of this moment and process.
+    pub fn append(&mut self, what: Happening) -> Result<()> {
+        let event = Event { at: now(), process: std::process::id(), what };
+        let line = serde_json::to_string(&Line::new(event, &self.path)).expect("an event is plain JSON");
         // One write, so that readers meanwhile see whole lines.
         let written = self.file.write_all(format!("{line}\n").as_bytes());
         written.map_err(|cause| files::failure("write", &self.path, cause))
@@ -40,18 +102,19 @@ impl Events {
 }
 
 /// The events of the log at `path`, in order; none when there is no log. A torn last line is left out.
-pub fn read_events<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+pub fn read_events(path: &Path) -> Result<Vec<Event>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(cause) => return Err(files::failure("read", path, cause)),
     };
     let lines = whole_lines(&bytes).split_inclusive(|byte| *byte == b'\n').enumerate();
-    let event = |(index, line)| {
-        serde_json::from_slice(line).map_err(|cause| {
-            let place = format!("`{}`, line {}, is not such an event", path.display(), index + 1);
-            Error::environment(place).because(cause)
-        })
+    let event = |(index, line)| match serde_json::from_slice::<Line>(line) {
+        Ok(Line { event, check: sum }) if sum == check(&event, path) => Ok(event),
+        _ => {
+            let place = format!("`{}`, line {}", path.display(), index + 1);
+            Err(Error::environment(format!("{place}, is damaged, or another cell's")))
+        }
     };
     lines.map(event).collect()
 }
@@ -66,23 +129,39 @@ fn whole_lines(bytes: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
+    fn happenings(path: &Path) -> Vec<Happening> {
+        read_events(path).unwrap().into_iter().map(|event| event.what).collect()
+    }
+
     #[test]
     fn a_torn_last_line_is_left_out_and_the_next_event_begins_a_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
-        assert!(read_events::<u32>(&path).unwrap().is_empty());
-        Events::open(&path).unwrap().append(&1).unwrap();
-        fs::write(&path, "1\n2\n34").unwrap();
-        assert_eq!(read_events::<u32>(&path).unwrap(), [1, 2]);
-        Events::open(&path).unwrap().append(&3).unwrap();
-        assert_eq!(read_events::<u32>(&path).unwrap(), [1, 2, 3]);
+        assert!(happenings(&path).is_empty());
+        Events::open(&path).unwrap().append(Happening::Begun).unwrap();
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, [&whole[..], &whole[..whole.len() / 2]].concat()).unwrap();
+        assert_eq!(happenings(&path), [Happening::Begun]);
+        let said = Happening::Said("line\nand line".to_owned());
+        Events::open(&path).unwrap().append(said.clone()).unwrap();
+        assert_eq!(happenings(&path), [Happening::Begun, said]);
     }
 
     #[test]
-    fn a_line_that_is_no_event_is_named() {
+    fn a_line_that_was_changed_or_is_another_cells_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("events.jsonl");
-        fs::write(&path, "1\nx\n3\n").unwrap();
-        assert!(read_events::<u32>(&path).unwrap_err().to_string().ends_with("line 2, is not such an event"));
+        let [path, other] = ["a", "b"].map(|cell| folder.path().join(cell).join("events.jsonl"));
+        [&path, &other].iter().for_each(|path| fs::create_dir(path.parent().unwrap()).unwrap());
+        Events::open(&path).unwrap().append(Happening::Begun).unwrap();
+        Events::open(&path).unwrap().append(Happening::Said("loss 1.5".to_owned())).unwrap();
+        let whole = fs::read_to_string(&path).unwrap();
+        fs::write(&other, &whole).unwrap();
+        assert!(read_events(&other).unwrap_err().to_string().contains("line 1, is damaged, or another"));
+        for changed in
+            [whole.replace("1.5", "1.4"), format!("{}x\n", whole.split_inclusive('\n').next().unwrap())]
+        {
+            fs::write(&path, changed).unwrap();
+            assert!(read_events(&path).unwrap_err().to_string().contains("line 2, is damaged, or another"));
+        }
     }
 }

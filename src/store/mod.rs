@@ -4,6 +4,7 @@
 //! [`Record`] is written once, whole, when the cell ends; a held [`Claim`] means that it is running
 //! and nothing else does. The store runs nothing and does not know how a result comes about.
 
+mod audit;
 mod claim;
 mod draft;
 mod envelope;
@@ -19,9 +20,10 @@ mod result;
 mod shelf;
 mod stage;
 
+pub use audit::{Audit, Fault};
 pub use claim::Claim;
 pub use draft::Draft;
-pub use events::{Events, read_events};
+pub use events::{Event, Events, Happening, read_events};
 pub use key::{Key, key_of};
 pub use layout::{CellFolder, Layout};
 pub use outline::Outline;
@@ -34,6 +36,12 @@ pub use result::{
 };
 pub use shelf::{Found, Store};
 pub use stage::Stage;
+
+/// The time to the second: UTC, RFC 3339.
+fn now() -> String {
+    let second = jiff::Timestamp::now().as_second();
+    jiff::Timestamp::from_second(second).expect("a second of a timestamp is one").to_string()
+}
 
 #[cfg(test)]
 mod fixtures;

@@ -97,9 +97,9 @@ mod tests {
         let shelf = Shelf::new();
         shelf.finish("done", Outcome::Done(0.5));
         let running = shelf.claim("running").unwrap();
-        fs::write(running.checkpoint("step-1").unwrap(), "half").unwrap();
+        running.checkpoint("step-1").unwrap().write(b"half").unwrap();
         let dropped = shelf.claim("dropped").unwrap();
-        fs::write(dropped.checkpoint("step-1").unwrap(), "half").unwrap();
+        fs::write(dropped.checkpoint("step-1").unwrap().path(), "half").unwrap();
         drop(dropped);
         let paths = vec![shelf.folder("dropped").checkpoints()];
         let key = fixtures::key("dropped");
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(shelf.store.prune().unwrap(), expected);
         assert!(shelf.store.leftovers().unwrap().is_empty());
         assert!(matches!(shelf.find("done"), Found::Done(_)));
-        assert!(running.checkpoint("step-1").unwrap().exists());
+        assert!(running.checkpoint("step-1").unwrap().path().exists());
         assert!(shelf.claim("dropped").is_some());
     }
 

@@ -37,7 +37,7 @@ pub struct Record<T> {
     pub inputs: BTreeMap<String, Key>,
     /// Files beside this record that belong to the result, by file name.
     pub artifacts: BTreeMap<String, Artifact>,
-    /// Seconds of work, over all the processes that took part.
+    /// Seconds of work: of training over all the processes that took part, of the rest in the one that ended it.
     pub seconds: f64,
     /// Joules that the device took meanwhile, with whatever else ran on it; none where it does not tell, or where another
     /// process did a part of a work that counts its own.

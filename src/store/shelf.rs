@@ -1,5 +1,7 @@
 //! Finding what cells came to, and claiming those that are still to be done.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -33,9 +35,9 @@ pub enum Found<T> {
     Done(Record<T>),
     /// It ended with an error.
     Failed(Record<T>),
-    /// Its record is damaged or another cell's, so the cell has to be done again.
+    /// Its record or an artifact is damaged or another cell's, so the cell has to be done again.
     Corrupt {
-        /// The record.
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
@@ -56,15 +58,17 @@ impl Store {
         &self.layout
     }
 
-    /// What became of a cell. Its artifacts are not looked at; [`Store::artifact`] does that.
+    /// What became of a cell. Of its artifacts only the lengths are looked at; [`Store::artifact`] reads one through.
     pub fn find<T: DeserializeOwned>(&self, stage: Stage, key: &Key) -> Result<Found<T>> {
-        let path = self.layout.cell(stage, key).record();
+        let folder = self.layout.cell(stage, key);
+        let path = folder.record();
         Ok(match record::read(&path, stage, key)? {
             Reading::Missing => Found::Missing,
             Reading::Corrupt(why) => Found::Corrupt { path, why },
-            Reading::Whole(record) => match record.outcome {
-                Outcome::Done(_) => Found::Done(record),
-                Outcome::Failed { .. } => Found::Failed(record),
+            Reading::Whole(record) => match (&record.outcome, misfit(&folder, &record)?) {
+                (Outcome::Failed { .. }, _) => Found::Failed(record),
+                (Outcome::Done(_), None) => Found::Done(record),
+                (Outcome::Done(_), Some((path, why))) => Found::Corrupt { path, why },
             },
         })
     }
@@ -81,7 +85,7 @@ impl Store {
             true => Ok(path),
             false => {
                 Err(Error::environment(format!("`{}` is not the file that was recorded", path.display()))
-                    .hint(format!("delete `{}` to have it made again", folder.path().display())))
+                    .hint("`dtr sweep` makes it again"))
             }
         }
     }
@@ -130,10 +134,28 @@ impl Store {
     }
 }
 
+/// The first artifact of a record that is not there at its length, and what is there.
+fn misfit<T>(folder: &CellFolder, record: &Record<T>) -> Result<Option<(PathBuf, String)>> {
+    for (name, artifact) in &record.artifacts {
+        let path = folder.artifact(name)?;
+        match fs::metadata(&path) {
+            Ok(found) if found.is_file() && found.len() == artifact.bytes => {}
+            Ok(found) if found.is_file() => {
+                let why = format!("it has {} bytes, and {} were recorded", found.len(), artifact.bytes);
+                return Ok(Some((path, why)));
+            }
+            Ok(_) => return Ok(Some((path, "it is not a file".to_owned()))),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => {
+                return Ok(Some((path, "it is gone".to_owned())));
+            }
+            Err(cause) => return Err(files::failure("look at", &path, cause)),
+        }
+    }
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::super::envelope;
     use super::super::fixtures::{self, Shelf};
     use super::*;
@@ -220,8 +242,21 @@ mod tests {
         assert_eq!(record.artifacts["twins"].bytes, 7);
         let path = shelf.store.artifact(&record, "twins").unwrap();
         assert!(shelf.store.artifact(&record, "other").is_err());
+        assert_eq!(shelf.find("a"), Found::Done(record.clone()));
         fs::write(&path, b"weighty").unwrap();
         let refused = shelf.store.artifact(&record, "twins").unwrap_err();
         assert!(refused.to_string().contains(&path.display().to_string()));
+        let damages: [fn(&Path); 3] = [
+            |path| fs::write(path, b"weight").unwrap(),
+            |path| fs::remove_file(path).unwrap(),
+            |path| fs::create_dir(path).unwrap(),
+        ];
+        for damage in damages {
+            damage(&path);
+            let Found::Corrupt { path: named, .. } = shelf.find("a") else {
+                panic!("served what is not there")
+            };
+            assert_eq!(named, path);
+        }
     }
 }

@@ -21,10 +21,10 @@ use std::path::{Path, PathBuf};
 
 use super::columns::AgreementRow;
 use super::evidence::Evidence;
-use super::place::place;
 use super::rows::{sorted_distillations, sorted_searches};
 use super::speed;
 use crate::error::Result;
+use crate::files::write_bytes_atomically;
 use sheet::{file_name, sheets};
 
 /// Writes figures into `folder`; returns the files.
@@ -32,7 +32,7 @@ pub(super) fn write(figures: &[(String, String)], folder: &Path) -> Result<Vec<P
     let mut paths = Vec::new();
     for (name, svg) in figures {
         let path = folder.join(name);
-        place(&path, svg.as_bytes())?;
+        write_bytes_atomically(&path, svg.as_bytes())?;
         paths.push(path);
     }
     Ok(paths)

@@ -25,9 +25,9 @@ use self::records::Records;
 use self::scores::Scores;
 use self::summary::Missing;
 use super::evidence::Evidence;
-use super::place::place;
 use super::tables::Table;
 use crate::error::{Error, Result};
+use crate::files::write_bytes_atomically;
 
 /// The name of the page's file, beside the tables.
 const FILE_NAME: &str = "index.html";
@@ -63,7 +63,7 @@ pub(super) fn write(
     folder: &Path,
 ) -> Result<PathBuf> {
     let path = folder.join(FILE_NAME);
-    place(&path, render(&page(evidence, tables, figures))?.as_bytes())?;
+    write_bytes_atomically(&path, render(&page(evidence, tables, figures))?.as_bytes())?;
     Ok(path)
 }
 

@@ -1,0 +1,70 @@
+//! What is not finite, or diverges, ends a variant in the step where it occurs, and says where.
+
+use burn::tensor::Tensor;
+
+use super::*;
+use crate::manifest::{Count, Optimizer};
+use crate::model::tests::{decoder, variants};
+use crate::model::{Parameters, Slot};
+use crate::sealed::Sealed;
+use crate::seed::Seed;
+
+const TOTAL: u64 = 4;
+
+/// What became of a twin that learns at `rate`, if `spoil` has its way with layer 1's parameters before step `at`.
+fn learn(rate: f64, at: u64, spoil: &dyn Fn(&str, Tensor<1>) -> Tensor<1>) -> Result<u64> {
+    let base = decoder(false, false);
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = Distil {
+        token_budget: Count(TOTAL * 32),
+        sequence_length: 16,
+        batch_size: 2,
+        optimizer: Optimizer { learning_rate: rate, ..Optimizer::default() },
+        seed: Seed(0),
+    };
+    let checkpoint = Sealed::new(folder.path().join("twins"), "test");
+    let mut pupils = [Pupil::new("gla", &variants()[0], &base, &recipe, &checkpoint).unwrap()];
+    for step in 0..TOTAL {
+        if step == at {
+            pupils[0].lanes()[1].twin.visit(&mut |name, mut slot: Slot<'_>| {
+                let spoilt = spoil(name, slot.flat());
+                slot.set(spoilt);
+            });
+        }
+        let batch: Vec<Vec<u32>> =
+            (0..2).map(|row| (0..16).map(|at| (7 * row + 3 * at) % 50).collect()).collect();
+        lesson(&base, &mut pupils, &batch, step, TOTAL);
+    }
+    pupils[0].result().map(|result| result.steps)
+}
+
+#[test]
+fn a_sound_twin_learns_to_the_end() {
+    assert_eq!(learn(1e-3, TOTAL, &|_, values| values).unwrap(), TOTAL);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_names_layer_and_variant_and_the_very_step() {
+    let error = learn(1e-3, 2, &|_, values| values * f32::NAN).unwrap_err().told();
+    let expected =
+        "the loss of `gla` in layer 1 is NaN at step 2 (hint: lower `distil.optimizer.learning-rate`)";
+    assert_eq!(error, expected);
+}
+
+/// In the last step of all no later loss would show it.
+#[test]
+fn a_gradient_that_overflows_while_its_loss_does_not_is_caught_in_the_last_step() {
+    let huge = |name: &str, values: Tensor<1>| if name.contains("o_proj") { values * 1e14 } else { values };
+    let error = learn(1e-3, TOTAL - 1, &huge).unwrap_err().told();
+    assert!(error.starts_with("the gradient's norm of `gla` in layer 1 is inf at step 3"), "{error}");
+}
+
+#[test]
+fn a_loss_beyond_all_that_the_lessons_explain_diverges() {
+    let large = |name: &str, values: Tensor<1>| if name.contains("o_proj") { values * 1e4 } else { values };
+    let error = learn(1e-3, 2, &large).unwrap_err().told();
+    assert!(
+        error.starts_with("the loss of `gla` in layer 1 is ") && error.contains("it diverges at step 2"),
+        "{error}"
+    );
+}
