@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::super::claims::{Claimed, claim, conclude};
 use super::super::stop::Stopper;
 use super::*;
+use crate::device::Choice;
 use crate::files;
 use crate::manifest::load;
 use crate::plan::plan;
@@ -19,6 +20,7 @@ struct Stage {
     results: tempfile::TempDir,
     store: Store,
     progress: Progress,
+    meter: Meter,
 }
 
 impl Stage {
@@ -30,6 +32,7 @@ impl Stage {
             store: Store::open(results.path()).unwrap(),
             results,
             progress: Progress::new(1, Stopper::default()),
+            meter: Meter::of(Choice::Cpu),
         }
     }
 
@@ -38,6 +41,7 @@ impl Stage {
             store: &self.store,
             progress: &self.progress,
             device: Device::flex(),
+            meter: &self.meter,
             provenance: Provenance::here("cpu", 1),
             failures,
         }
@@ -61,7 +65,8 @@ fn conductor<'a>(plan: &'a Plan, context: &'a Context<'a>) -> Conductor<'a> {
 
 fn play(context: &Context<'_>, cell: &Cell) -> Result<Ended> {
     let Claimed::Ours(claim) = claim::<Value>(context, cell)? else { return Ok(Ended::Elsewhere) };
-    conclude(context, cell, &claim, 1.0, &[], Value::from("result"))?;
+    let spent = Spent { seconds: 1.0, joules: None };
+    conclude(context, cell, &claim, spent, &[], Value::from("result"))?;
     Ok(Ended::Now)
 }
 
