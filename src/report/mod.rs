@@ -17,6 +17,7 @@ mod measures;
 mod page;
 mod paired;
 pub mod published;
+mod reckoned;
 mod rows;
 mod schema;
 mod speed;
@@ -36,19 +37,19 @@ pub use evidence::{
 };
 pub use gather::gather;
 pub use measures::axes_text;
+pub use reckoned::Reckoned;
 pub use schema::{ColumnSpec, Row, TableSpec};
 pub use text::table1_text;
 
 use crate::error::Result;
 
 /// Writes every table and figure, and the page that shows them; returns the files, tables first.
-pub fn write(evidence: &Evidence, tables_dir: &Path, figures_dir: &Path) -> Result<Vec<PathBuf>> {
-    let agreements = rows::agreement(evidence);
-    let (tables, figures) = (tables::lay_out(evidence, &agreements)?, figures::draw(evidence, &agreements)?);
+pub fn write(reckoned: &Reckoned<'_>, tables_dir: &Path, figures_dir: &Path) -> Result<Vec<PathBuf>> {
+    let (tables, figures) = (tables::lay_out(reckoned)?, figures::draw(reckoned)?);
     alone::alone(tables_dir, figures_dir, || {
         let mut paths = tables::write(&tables, tables_dir)?;
         paths.extend(figures::write(&figures, figures_dir)?);
-        paths.push(page::write(evidence, &tables, &figures, tables_dir)?);
+        paths.push(page::write(reckoned, &tables, &figures, tables_dir)?);
         Ok(paths)
     })
 }

@@ -9,10 +9,9 @@ use polars::prelude::{
     DataFrame, KeyValueMetadata, ParquetCompression, ParquetWriter, PolarsResult, StatisticsOptions,
 };
 
-use super::columns::AgreementRow;
 use super::cost;
 use super::document::columns_of;
-use super::evidence::Evidence;
+use super::reckoned::Reckoned;
 use super::rows;
 use super::schema::{Row, TableSpec};
 use super::speed;
@@ -39,17 +38,17 @@ impl Table {
     }
 }
 
-/// Every table, also one without rows. The rows of `agreement` come ready: the figure is made of them too, and chance
-/// takes a while.
-pub(super) fn lay_out(evidence: &Evidence, agreements: &[AgreementRow]) -> Result<Vec<Table>> {
+/// Every table, also one without rows.
+pub(super) fn lay_out(reckoned: &Reckoned<'_>) -> Result<Vec<Table>> {
+    let evidence = reckoned.evidence;
     Ok(vec![
-        Table::of(&rows::table1(evidence))?,
+        Table::of(&reckoned.table1)?,
         Table::of(&rows::published(evidence))?,
         Table::of(&rows::bases(evidence))?,
         Table::of(&rows::table2(evidence))?,
         Table::of(&cost::cost(evidence))?,
         Table::of(&rows::trajectories(evidence))?,
-        Table::of(agreements)?,
+        Table::of(&reckoned.agreement)?,
         Table::of(&rows::trials(evidence))?,
         Table::of(&rows::items(evidence))?,
         Table::of(&rows::distillation(evidence))?,
@@ -100,10 +99,11 @@ mod tests {
 
     use super::*;
     use crate::report::columns::TABLES;
+    use crate::report::evidence::Evidence;
     use crate::report::fixture;
 
     fn write_all(evidence: &Evidence, folder: &Path) -> Vec<PathBuf> {
-        write(&lay_out(evidence, &rows::agreement(evidence)).unwrap(), folder).unwrap()
+        write(&lay_out(&Reckoned::of(evidence)).unwrap(), folder).unwrap()
     }
 
     fn read(path: &Path) -> DataFrame {

@@ -19,8 +19,7 @@ mod throughput;
 
 use std::path::{Path, PathBuf};
 
-use super::columns::AgreementRow;
-use super::evidence::Evidence;
+use super::reckoned::Reckoned;
 use super::rows::{sorted_distillations, sorted_searches};
 use super::speed;
 use crate::error::Result;
@@ -39,15 +38,15 @@ pub(super) fn write(figures: &[(String, String)], folder: &Path) -> Result<Vec<P
 }
 
 /// Every figure: the name of its file and its SVG.
-/// That of agreement is of the rows of its table.
-pub(super) fn draw(evidence: &Evidence, agreements: &[AgreementRow]) -> Result<Vec<(String, String)>> {
+pub(super) fn draw(reckoned: &Reckoned<'_>) -> Result<Vec<(String, String)>> {
+    let evidence = reckoned.evidence;
     let mut figures = Vec::new();
     for sheet in sheets(sorted_searches(evidence)) {
         figures.push((sheet.file_name("score"), score::draw(&sheet, evidence)?));
         figures.push((sheet.file_name("order"), order::draw(&sheet, evidence)?));
     }
     figures.extend(strategies::draw(&sorted_searches(evidence), evidence)?);
-    for rows in agreements.chunk_by(|one, other| one.model == other.model) {
+    for rows in reckoned.agreement.chunk_by(|one, other| one.model == other.model) {
         let model = rows[0].model.as_str();
         figures.push((file_name(&["agreement", model]), agreement::draw(model, rows, evidence)?));
     }
@@ -64,10 +63,11 @@ pub(super) fn draw(evidence: &Evidence, agreements: &[AgreementRow]) -> Result<V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{fixture, rows};
+    use crate::report::evidence::Evidence;
+    use crate::report::fixture;
 
     fn drawn(evidence: &Evidence) -> Vec<(String, String)> {
-        draw(evidence, &rows::agreement(evidence)).unwrap()
+        draw(&Reckoned::of(evidence)).unwrap()
     }
 
     /// The value of an attribute of an element that starts with `tag`.
@@ -85,9 +85,7 @@ mod tests {
     #[test]
     fn every_kind_of_figure_is_written_for_a_model() {
         let folder = tempfile::tempdir().unwrap();
-        let evidence = fixture::evidence();
-        let figures = draw(&evidence, &rows::agreement(&evidence)).unwrap();
-        let paths = write(&figures, folder.path()).unwrap();
+        let paths = write(&drawn(&fixture::evidence()), folder.path()).unwrap();
         let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
         let kinds = ["score", "order", "agreement", "distillation", "throughput"];
         assert_eq!(names, kinds.map(|kind| format!("{kind}-tiny-8.svg")));

@@ -24,7 +24,7 @@ use self::origin::Fact;
 use self::records::Records;
 use self::scores::Scores;
 use self::summary::Missing;
-use super::evidence::Evidence;
+use super::reckoned::Reckoned;
 use super::tables::Table;
 use crate::error::{Error, Result};
 use crate::files::write_bytes_atomically;
@@ -57,17 +57,18 @@ struct Page<'a> {
 
 /// Writes the page into `folder`, where the tables lie; returns its file.
 pub(super) fn write(
-    evidence: &Evidence,
+    reckoned: &Reckoned<'_>,
     tables: &[Table],
     figures: &[(String, String)],
     folder: &Path,
 ) -> Result<PathBuf> {
     let path = folder.join(FILE_NAME);
-    write_bytes_atomically(&path, render(&page(evidence, tables, figures))?.as_bytes())?;
+    write_bytes_atomically(&path, render(&page(reckoned, tables, figures))?.as_bytes())?;
     Ok(path)
 }
 
-fn page<'a>(evidence: &'a Evidence, tables: &[Table], figures: &'a [(String, String)]) -> Page<'a> {
+fn page<'a>(reckoned: &Reckoned<'a>, tables: &[Table], figures: &'a [(String, String)]) -> Page<'a> {
+    let evidence = reckoned.evidence;
     let records = Records::of(evidence);
     let (filled, empty): (Vec<_>, Vec<_>) = tables.iter().partition(|table| table.frame.height() > 0);
     Page {
@@ -76,8 +77,8 @@ fn page<'a>(evidence: &'a Evidence, tables: &[Table], figures: &'a [(String, Str
         experiment: &evidence.experiment,
         title: &evidence.title,
         question: evidence.question.as_deref().filter(|question| *question != evidence.title),
-        findings: summary::findings(evidence),
-        scores: scores::scores(evidence, &records),
+        findings: summary::findings(reckoned),
+        scores: scores::scores(reckoned, &records),
         missing: summary::missing(evidence),
         origin: origin::origin(evidence),
         figures: figures.iter().map(|figure| Figure::of(figure, &evidence.experiment)).collect(),

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::records::Records;
 use crate::report::columns::Table1Row;
-use crate::report::evidence::{Evidence, SearchEvidence};
-use crate::report::rows::{sorted_searches, table1};
+use crate::report::evidence::SearchEvidence;
+use crate::report::reckoned::Reckoned;
+use crate::report::rows::sorted_searches;
 
 /// The scores of one base under one setting of the further axes.
 #[derive(Serialize)]
@@ -40,11 +41,12 @@ struct Score {
     href: Option<String>,
 }
 
-type Found<'a> = (&'a SearchEvidence, Table1Row);
+type Found<'a> = (&'a SearchEvidence, &'a Table1Row);
 
 /// A table for each base and setting; none without searches.
-pub(super) fn scores(evidence: &Evidence, records: &Records) -> Vec<Scores> {
-    let found: Vec<Found<'_>> = sorted_searches(evidence).into_iter().zip(table1(evidence)).collect();
+pub(super) fn scores(reckoned: &Reckoned<'_>, records: &Records) -> Vec<Scores> {
+    let found: Vec<Found<'_>> =
+        sorted_searches(reckoned.evidence).into_iter().zip(&reckoned.table1).collect();
     let sections: BTreeSet<(&str, &str)> = found.iter().map(|(_, row)| (&*row.model, &*row.axes)).collect();
     let section = |(model, axes): (&str, &str)| {
         let of_section = found.iter().filter(|(_, row)| row.model == model && row.axes == axes);
@@ -54,7 +56,7 @@ pub(super) fn scores(evidence: &Evidence, records: &Records) -> Vec<Scores> {
 }
 
 fn scores_of(found: &[&Found<'_>], records: &Records) -> Scores {
-    let first = &found[0].1;
+    let first = found[0].1;
     let axes = if first.axes.is_empty() { String::new() } else { format!(", {}", first.axes) };
     let variants: BTreeSet<&str> = found.iter().map(|(_, row)| &*row.variant).collect();
     let tasks: BTreeSet<&str> = found.iter().map(|(_, row)| &*row.task).collect();

@@ -8,7 +8,8 @@ use super::cells::short;
 use crate::report::columns::Table1Row;
 use crate::report::evidence::{DistilEvidence, Evidence, MissingCell};
 use crate::report::paired::SIGNIFICANCE;
-use crate::report::rows::{bases, table1};
+use crate::report::reckoned::Reckoned;
+use crate::report::rows::bases;
 use crate::stats::median;
 
 /// The cells that the experiment names and that are not there.
@@ -32,17 +33,17 @@ pub(super) fn missing(evidence: &Evidence) -> Option<Missing<'_>> {
 }
 
 /// What can be said of all searches together, a sentence each.
-pub(super) fn findings(evidence: &Evidence) -> Vec<String> {
-    let rows = table1(evidence);
+pub(super) fn findings(reckoned: &Reckoned<'_>) -> Vec<String> {
+    let (evidence, rows) = (reckoned.evidence, &reckoned.table1);
     let mut findings = Vec::new();
     if !rows.is_empty() {
-        findings.push(extent(&rows));
-        findings.extend([BEST, OPT].map(|system| hybrids(&rows, system)));
+        findings.push(extent(rows));
+        findings.extend([BEST, OPT].map(|system| hybrids(rows, system)));
     }
     findings.extend(alone(evidence));
     findings.extend(twins(&evidence.distillations));
-    findings.extend(selected_on(&rows));
-    findings.extend(truncated(&rows));
+    findings.extend(selected_on(rows));
+    findings.extend(truncated(rows));
     findings
 }
 

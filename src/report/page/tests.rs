@@ -1,16 +1,15 @@
 use super::*;
-use crate::report::evidence::BaseEvidence;
-use crate::report::{figures, fixture, rows, tables};
+use crate::report::evidence::{BaseEvidence, Evidence};
+use crate::report::{figures, fixture, tables};
 
 /// A key as cells have them.
 const KEY: &str = "ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76";
 
 /// The page, with the slashes that the template escapes as readers have them.
 fn html(evidence: &Evidence) -> String {
-    let agreements = rows::agreement(evidence);
-    let tables = tables::lay_out(evidence, &agreements).unwrap();
-    let figures = figures::draw(evidence, &agreements).unwrap();
-    render(&page(evidence, &tables, &figures)).unwrap().replace("&#x2f;", "/")
+    let reckoned = Reckoned::of(evidence);
+    let (tables, figures) = (tables::lay_out(&reckoned).unwrap(), figures::draw(&reckoned).unwrap());
+    render(&page(&reckoned, &tables, &figures)).unwrap().replace("&#x2f;", "/")
 }
 
 /// The part of the page about `name`.
@@ -54,7 +53,7 @@ fn every_table_with_rows_is_there_with_every_column_explained() {
     let html = html(&evidence);
     let (_, empty) = html.split_once("<p>Without rows in this experiment: ").expect("one table is empty");
     let empty: Vec<&str> = empty.split_once(".</p>").expect("it ends").0.split(", ").collect();
-    for table in tables::lay_out(&evidence, &rows::agreement(&evidence)).unwrap() {
+    for table in tables::lay_out(&Reckoned::of(&evidence)).unwrap() {
         if table.frame.height() == 0 {
             assert!(empty.contains(&table.spec.name), "{}", table.spec.name);
             continue;
@@ -73,7 +72,7 @@ fn every_table_with_rows_is_there_with_every_column_explained() {
 fn every_figure_is_there() {
     let evidence = fixture::evidence();
     let html = html(&evidence);
-    for (name, svg) in figures::draw(&evidence, &rows::agreement(&evidence)).unwrap() {
+    for (name, svg) in figures::draw(&Reckoned::of(&evidence)).unwrap() {
         assert!(html.contains(&svg) && html.contains(&format!("\"../../figures/fixture/{name}\"")), "{name}");
     }
 }

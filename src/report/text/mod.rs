@@ -7,12 +7,13 @@ mod missing;
 mod scores;
 mod throughput;
 
-use super::evidence::Evidence;
+use super::reckoned::Reckoned;
 
 /// Table 1, summaries of the distillations and timings, and the missing cells, as text of at most 80 columns.
-pub fn table1_text(evidence: &Evidence) -> String {
+pub fn table1_text(reckoned: &Reckoned<'_>) -> String {
+    let evidence = reckoned.evidence;
     let parts = [
-        scores::scores_text(evidence),
+        scores::scores_text(reckoned),
         bases::bases_text(evidence),
         distilled::distillations_text(evidence),
         throughput::throughput_text(evidence),
@@ -24,13 +25,18 @@ pub fn table1_text(evidence: &Evidence) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::evidence::Evidence;
     use crate::report::fixture;
+
+    fn text_of(evidence: &Evidence) -> String {
+        table1_text(&Reckoned::of(evidence))
+    }
 
     #[test]
     fn text_fits_eighty_columns() {
         let mut evidence = fixture::sized(3, 6, 12);
         evidence.searches[0].axes.insert("distil.token-budget".to_owned(), "100M".to_owned());
-        let text = table1_text(&evidence);
+        let text = text_of(&evidence);
         assert!(text.lines().all(|line| line.chars().count() <= grid::WIDTH), "{text}");
         assert!(text.contains("(12 layers), distil.token-budget=100M"), "{text}");
     }
@@ -38,23 +44,23 @@ mod tests {
     #[test]
     fn text_does_not_depend_on_the_order_of_cells() {
         let evidence = fixture::evidence();
-        assert_eq!(table1_text(&evidence), table1_text(&fixture::shuffled(evidence.clone())));
+        assert_eq!(text_of(&evidence), text_of(&fixture::shuffled(evidence.clone())));
     }
 
     #[test]
     fn what_is_missing_is_named_with_the_command_that_makes_it() {
-        let text = table1_text(&fixture::evidence());
+        let text = text_of(&fixture::evidence());
         assert!(text.contains("tiny-8 / jet / arc-easy (3f2a91c05d7e): never run\n"), "{text}");
         assert!(text.ends_with("hint: `dtr sweep experiments/fixture.toml` makes it\n"), "{text}");
     }
 
     #[test]
     fn no_evidence_gives_no_text() {
-        assert_eq!(table1_text(&Evidence::default()), "");
+        assert_eq!(text_of(&Evidence::default()), "");
     }
 
     #[test]
     fn the_whole_text_reads_like_this() {
-        insta::assert_snapshot!(table1_text(&fixture::evidence()));
+        insta::assert_snapshot!(text_of(&fixture::evidence()));
     }
 }

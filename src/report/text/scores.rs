@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 
 use super::grid::{grid, wrapped};
 use crate::report::columns::Table1Row;
-use crate::report::evidence::Evidence;
 use crate::report::paired::SIGNIFICANCE;
-use crate::report::rows;
+use crate::report::reckoned::Reckoned;
 
 /// The tables of scores with their legend; nothing without searches.
-pub(super) fn scores_text(evidence: &Evidence) -> String {
-    let rows = rows::table1(evidence);
+pub(super) fn scores_text(reckoned: &Reckoned<'_>) -> String {
+    let (evidence, rows) = (reckoned.evidence, &reckoned.table1);
     if rows.is_empty() {
         return String::new();
     }
@@ -21,7 +20,7 @@ pub(super) fn scores_text(evidence: &Evidence) -> String {
         text.push_str(&section(&of_section.collect::<Vec<_>>()));
         text.push('\n');
     }
-    text + &legend(&rows, evidence.confidence) + &paper(&rows) + &truncation(&rows)
+    text + &legend(rows, evidence.confidence) + &paper(rows) + &truncation(rows)
 }
 
 fn section(rows: &[&Table1Row]) -> String {
@@ -127,9 +126,9 @@ mod tests {
         // The paper: 72.0 for the base on ARC easy, 73.0 on BoolQ; 62 % of 200 items is below either.
         evidence.searches[0].base = fixture::answers(144, 200);
         evidence.searches[1].base = fixture::answers(124, 200);
-        let text = scores_text(&evidence);
+        let text = scores_text(&Reckoned::of(&evidence));
         assert!(text.contains("has a score for 2 of 2 rows. Our interval holds\n"), "{text}");
         assert!(text.contains("its base's in 1, its hybrid's in "), "{text}");
-        assert!(!scores_text(&fixture::of_paper("mini")).contains("The paper"));
+        assert!(!scores_text(&Reckoned::of(&fixture::of_paper("mini"))).contains("The paper"));
     }
 }
