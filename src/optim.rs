@@ -3,11 +3,14 @@
 //! One long vector instead of one per parameter: a step is a dozen operations however many
 //! parameters there are, and the norm is the module's own.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use std::mem::replace;
+
+use burn::tensor::{Device, Tensor};
 
 use crate::error::Result;
 use crate::manifest::Optimizer;
 use crate::model::{Checkpoint, Fill, Make, Parameters, Slot, Tensors};
+use crate::ops::{AdamWStep, Decay, adamw, sum_of_squares};
 
 /// AdamW's state for one module.
 #[derive(Clone)]
@@ -15,8 +18,8 @@ pub struct AdamW {
     recipe: Optimizer,
     first: Tensor<1>,
     second: Tensor<1>,
-    /// Weight decay of each element: 0 for vectors.
-    decay: Tensor<1>,
+    /// Weight decay: 0 for vectors.
+    decay: Decay,
     steps: u64,
 }
 
@@ -30,7 +33,7 @@ impl Gradient {
     /// The gradient of these pieces.
     pub fn new(pieces: Vec<Tensor<1>>) -> Self {
         let flat = Tensor::cat(pieces, 0);
-        let norm = flat.clone().square().sum().sqrt();
+        let norm = sum_of_squares(flat.clone()).sqrt();
         Self { flat, norm }
     }
 
@@ -63,41 +66,42 @@ pub fn learning_rate(recipe: &Optimizer, step: u64, num_steps: u64) -> f64 {
 impl AdamW {
     /// Moments of zero for `module`.
     pub fn new(recipe: &Optimizer, module: &mut impl Parameters, device: &Device) -> Self {
-        let mut decay: Vec<f32> = Vec::new();
+        let mut decay = Decay::default();
         module.visit(&mut |_, slot| {
-            let size: usize = slot.shape().iter().product();
             let rate = if matches!(slot, Slot::Matrix(_)) { recipe.weight_decay as f32 } else { 0.0 };
-            decay.resize(decay.len() + size, rate);
+            decay.push(slot.shape().iter().product(), rate);
         });
-        let size = decay.len();
+        let size = decay.size();
         Self {
             recipe: recipe.clone(),
             first: Tensor::zeros([size], device),
             second: Tensor::zeros([size], device),
-            decay: Tensor::from_data(TensorData::new(decay, [size]), device),
+            decay,
             steps: 0,
         }
     }
 
-    /// One step at `learning_rate` with a clipped `gradient`.
+    /// One step at `learning_rate` along a clipped `gradient`.
     pub fn update(&mut self, module: &mut impl Parameters, gradient: Gradient, learning_rate: f64) {
-        let [beta_first, beta_second] = self.recipe.betas;
         self.steps += 1;
-        let gradient = self.clip(gradient);
-        self.first = self.first.clone() * beta_first + gradient.clone() * (1.0 - beta_first);
-        self.second = self.second.clone() * beta_second + gradient.square() * (1.0 - beta_second);
-        let correct = |beta: f64| 1.0 / (1.0 - beta.powf(self.steps as f64));
-        let mean = self.first.clone() * correct(beta_first);
-        let spread = (self.second.clone() * correct(beta_second)).sqrt() + self.recipe.epsilon;
-        let weights = flatten(module);
-        let change = (mean / spread + weights.clone() * self.decay.clone()) * learning_rate;
-        unflatten(module, weights - change);
-    }
-
-    /// Scales `gradient` so that its norm is at most the recipe's, without reading it back.
-    fn clip(&self, Gradient { flat, norm }: Gradient) -> Tensor<1> {
-        let scale = (norm + 1e-6).recip().mul_scalar(self.recipe.clip).clamp_max(1.0);
-        flat * scale
+        let step = AdamWStep {
+            learning_rate,
+            betas: self.recipe.betas,
+            epsilon: self.recipe.epsilon,
+            clip: self.recipe.clip,
+            steps: self.steps,
+        };
+        let nothing = || Tensor::empty([0], &self.first.device());
+        let (first, second) = (nothing(), nothing());
+        // Moments are handed over, so that they are written in place.
+        let moments =
+            [(&mut self.first, first), (&mut self.second, second)].map(|(own, none)| replace(own, none));
+        let [first, second] = moments;
+        let Gradient { flat, norm } = gradient;
+        let [weights, first, second] =
+            adamw([flatten(module), first, second], flat, norm, &self.decay, &step);
+        (self.first, self.second) = (first, second);
+        unflatten(module, weights);
     }
 
     /// Adds the moments to a checkpoint under `name`.

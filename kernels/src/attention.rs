@@ -19,13 +19,15 @@ pub struct AttentionInputs<'a> {
     pub time: usize,
     /// Keys of a row; the last of them stands where the last query does.
     pub keys: usize,
+    /// Keys that a row has room for; what lies behind the last of them is not read.
+    pub room: usize,
     /// Width of a head.
     pub width: usize,
     /// Queries, `[b, h, t, k]`.
     pub q: &'a [f32],
-    /// Keys, `[b, g, s, k]`.
+    /// Keys, `[b, g, room, k]`.
     pub k: &'a [f32],
-    /// Values, `[b, g, s, k]`.
+    /// Values, `[b, g, room, k]`.
     pub v: &'a [f32],
     /// The first key that each row of the batch may see, `[b]`; all may if absent. A query before
     /// it sees itself alone.
@@ -34,15 +36,15 @@ pub struct AttentionInputs<'a> {
 
 /// Outputs `[b, h, t, k]`.
 pub fn attention_forward(inputs: AttentionInputs<'_>) -> Vec<f32> {
-    let AttentionInputs { batch, heads, groups, time, keys, width, .. } = inputs;
+    let AttentionInputs { batch, heads, groups, time, keys, room, width, .. } = inputs;
     let mut outputs = vec![0.0; batch * heads * time * width];
     outputs.par_chunks_mut(time * width).enumerate().for_each(|(row, output)| {
         let (batch, head) = (row / heads, row % heads);
         let group = batch * groups + head / (heads / groups);
         let head = Head {
             q: &inputs.q[row * time * width..(row + 1) * time * width],
-            k: &inputs.k[group * keys * width..(group + 1) * keys * width],
-            v: &inputs.v[group * keys * width..(group + 1) * keys * width],
+            k: &inputs.k[group * room * width..][..keys * width],
+            v: &inputs.v[group * room * width..][..keys * width],
             first: inputs.first.map_or(0, |first| first[batch]),
             past: keys - time,
             width,

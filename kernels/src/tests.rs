@@ -186,11 +186,11 @@ fn exp_is_exact_to_two_units_in_the_last_place() {
 
 /// Attention by its definition, in f64.
 fn attend(inputs: AttentionInputs<'_>) -> Vec<f64> {
-    let AttentionInputs { batch, heads, groups, time, keys, width, .. } = inputs;
+    let AttentionInputs { batch, heads, groups, time, keys, room, width, .. } = inputs;
     let mut outputs = Vec::new();
     for row in 0..batch * heads {
         let group = row / heads * groups + row % heads / (heads / groups);
-        let key = |at: usize, i: usize| f64::from(inputs.k[(group * keys + at) * width + i]);
+        let key = |at: usize, i: usize| f64::from(inputs.k[(group * room + at) * width + i]);
         for query in 0..time {
             let last = keys - time + query;
             let first = inputs.first.map_or(0, |first| first[row / heads]).min(last);
@@ -202,7 +202,7 @@ fn attend(inputs: AttentionInputs<'_>) -> Vec<f64> {
             let weights: Vec<f64> = (first..=last).map(score).collect();
             let total: f64 = weights.iter().sum();
             outputs.extend((0..width).map(|i| {
-                let value = |at: usize| f64::from(inputs.v[(group * keys + at) * width + i]);
+                let value = |at: usize| f64::from(inputs.v[(group * room + at) * width + i]);
                 weights.iter().zip(first..).map(|(weight, at)| weight * value(at)).sum::<f64>() / total
             }));
         }
@@ -212,13 +212,21 @@ fn attend(inputs: AttentionInputs<'_>) -> Vec<f64> {
 
 #[test]
 fn attention_is_its_definition() {
-    let cases = [(1, 0, 8, None), (5, 0, 40, Some([0, 3])), (33, 31, 32, Some([70, 40])), (70, 9, 6, None)];
-    for (time, past, width, first) in cases {
+    let cases = [
+        (1, 0, 0, 8, None),
+        (5, 0, 3, 40, Some([0, 3])),
+        (33, 31, 0, 32, Some([70, 40])),
+        (70, 9, 1, 6, None),
+        (1, 40, 23, 32, None),
+    ];
+    for (time, past, spare, width, first) in cases {
         let (batch, heads, groups, keys) = (2, 6, 2, time + past);
+        let room = keys + spare;
         let q: Vec<f32> = noise(1, batch * heads * time * width).iter().map(|x| 8.0 * x).collect();
-        let (k, v) = (noise(2, batch * groups * keys * width), noise(3, batch * groups * keys * width));
+        let (k, v) = (noise(2, batch * groups * room * width), noise(3, batch * groups * room * width));
         let first = first.as_ref().map(|first| first.as_slice());
-        let inputs = AttentionInputs { batch, heads, groups, time, keys, width, q: &q, k: &k, v: &v, first };
+        let (q, k, v) = (&q[..], &k[..], &v[..]);
+        let inputs = AttentionInputs { batch, heads, groups, time, keys, room, width, q, k, v, first };
         for (found, expected) in attention_forward(inputs).iter().zip(attend(inputs)) {
             assert!((f64::from(*found) - expected).abs() < 2e-6, "{time} {past}: {found} for {expected}");
         }

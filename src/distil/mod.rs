@@ -14,11 +14,13 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 pub use pupil::Pupil;
+use pupil::{Attempt, Lane};
 
 use crate::error::Result;
 use crate::manifest::Distil;
-use crate::model::{Decoder, Pass};
+use crate::model::{Decoder, LayerIo, Pass};
 use crate::observer::Observer;
+use crate::ops::{computes_in_threads, exclusively};
 use crate::saving::Saving;
 use crate::sequences::{Extent, Sequences};
 
@@ -65,8 +67,37 @@ pub fn distil(
     Ok(())
 }
 
+/// A step of the twins of one pupil.
+struct Learning<'a> {
+    lessons: &'a [LayerIo],
+    pass: &'a Pass,
+    step: u64,
+    total: u64,
+}
+
+impl Learning<'_> {
+    fn side_by_side(&self, lanes: &mut [Lane]) -> Vec<Result<f64>> {
+        let learn = |lane: &mut Lane| lane.learn(self.lessons, self.pass, self.step, self.total);
+        lanes.par_iter_mut().map(learn).collect()
+    }
+
+    /// One after the other, each asked for before the loss of the one before is read, so that the device never waits to
+    /// be told.
+    fn in_turn(&self, lanes: &mut [Lane]) -> Vec<Result<f64>> {
+        let mut losses = Vec::with_capacity(lanes.len());
+        let mut before: Option<Attempt> = None;
+        for index in 0..=lanes.len() {
+            let next = lanes.get(index).map(|lane| lane.attempt(self.lessons, self.pass));
+            if let Some(attempt) = std::mem::replace(&mut before, next) {
+                losses.push(lanes[index - 1].improve(attempt, self.step, self.total));
+            }
+        }
+        losses
+    }
+}
+
 /// One teacher forward over `batch`; every twin of every pupil that has not seen it learns from it.
-fn lesson(base: &Decoder, pupils: &mut [Pupil], batch: &[Vec<u32>], step: u64, total: u64) {
+pub fn lesson(base: &Decoder, pupils: &mut [Pupil], batch: &[Vec<u32>], step: u64, total: u64) {
     let start = Instant::now();
     let pass = Pass::new(&base.config, batch.len(), batch[0].len(), 0, None, &base.device());
     let lessons = base.lessons(batch, &pass);
@@ -75,13 +106,14 @@ fn lesson(base: &Decoder, pupils: &mut [Pupil], batch: &[Vec<u32>], step: u64, t
         pupil.calibrate(base, &lessons, &pass);
     }
     let mut attending: Vec<&mut Pupil> = pupils.iter_mut().filter(|pupil| pupil.attends(step)).collect();
-    // Twins share nothing, so they learn side by side on however many threads there are.
-    let losses: Vec<Vec<Result<f64>>> = attending
-        .par_iter_mut()
-        .map(|pupil| {
-            pupil.lanes().par_iter_mut().map(|lane| lane.learn(&lessons, &tracked, step, total)).collect()
-        })
-        .collect();
+    let learn = Learning { lessons: &lessons, pass: &tracked, step, total };
+    let losses: Vec<Vec<Result<f64>>> = match computes_in_threads(&base.device()) {
+        // Twins share nothing, so they learn side by side on however many threads there are.
+        true => attending.par_iter_mut().map(|pupil| learn.side_by_side(pupil.lanes())).collect(),
+        false => exclusively(&base.device(), || {
+            attending.iter_mut().map(|pupil| learn.in_turn(pupil.lanes())).collect()
+        }),
+    };
     let share = start.elapsed().as_secs_f64() / attending.len().max(1) as f64;
     for (pupil, losses) in attending.into_iter().zip(losses) {
         pupil.finish_step(losses, &lessons, share);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -38,15 +38,33 @@ pub(super) struct Lane {
     peak: Optimizer,
 }
 
+/// What a twin makes of a lesson.
+pub(super) struct Attempt {
+    loss: Tensor<1>,
+    gradient: Gradient,
+}
+
 impl Lane {
     /// One optimiser step on what the layer's attention saw and said; the loss before it.
     pub(super) fn learn(&mut self, lessons: &[LayerIo], pass: &Pass, step: u64, total: u64) -> Result<f64> {
+        let attempt = self.attempt(lessons, pass);
+        self.improve(attempt, step, total)
+    }
+
+    /// How the twin does now, which the device may still be working out.
+    pub(super) fn attempt(&self, lessons: &[LayerIo], pass: &Pass) -> Attempt {
         let lesson = &lessons[self.layer];
-        let tracked = Tracked::new(&self.twin);
+        let tracked = Tracked::new(&self.twin, lesson.input.dtype());
         let output = tracked.0.forward(lesson.input.clone().autodiff(), pass, None);
         let loss = mean_squared_error(output, lesson.output.clone().autodiff());
         let gradient = Gradient::new(tracked.gradients(&loss));
-        let (value, norm) = gradient.read_with(loss.inner());
+        Attempt { loss: loss.inner(), gradient }
+    }
+
+    /// One optimiser step; the loss before it.
+    pub(super) fn improve(&mut self, attempt: Attempt, step: u64, total: u64) -> Result<f64> {
+        let Attempt { loss, gradient } = attempt;
+        let (value, norm) = gradient.read_with(loss);
         // Before the step that it would spoil: the last step of all has none after it that would show.
         self.ensure_finite("loss", value, step)?;
         self.ensure_finite("gradient's norm", norm, step)?;
@@ -99,23 +117,35 @@ impl Pupil {
     ) -> Result<Self> {
         let device = base.device();
         let twins = Twins::new(variant, base, &mut Random::new(recipe.seed.child("twins"), &device))?;
+        let mut pupil = Self::of(name, twins, variant.init, recipe, checkpoint, &device);
+        pupil.resume(variant, base, &device)?;
+        Ok(pupil)
+    }
+
+    /// These twins, before their first step.
+    pub fn of(
+        name: &str,
+        twins: Twins,
+        init: Init,
+        recipe: &Distil,
+        checkpoint: &Sealed,
+        device: &Device,
+    ) -> Self {
         let lane = |(layer, mut twin): (usize, Mixer)| Lane {
             layer,
             variant: name.to_owned(),
-            optimizer: AdamW::new(&recipe.optimizer, &mut twin, &device),
+            optimizer: AdamW::new(&recipe.optimizer, &mut twin, device),
             twin,
             peak: recipe.optimizer.clone(),
         };
-        let mut pupil = Self {
-            init: variant.init,
+        Self {
+            init,
             lanes: twins.layers.into_iter().enumerate().map(lane).collect(),
             progress: Progress::default(),
             recipe: recipe.clone(),
             checkpoint: checkpoint.clone(),
             failure: None,
-        };
-        pupil.resume(variant, base, &device)?;
-        Ok(pupil)
+        }
     }
 
     /// Steps taken so far.
@@ -258,7 +288,7 @@ impl Pupil {
 
 /// The variance of all elements about their mean.
 fn variance(x_btd: &Tensor<3>) -> f64 {
-    let x = x_btd.clone();
+    let x = x_btd.clone().cast(DType::F32);
     let mean = x.clone().mean().reshape([1, 1, 1]);
     f64::from((x - mean).square().mean().into_scalar::<f32>())
 }

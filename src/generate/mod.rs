@@ -123,7 +123,8 @@ impl Answer<'_> {
         prompt: &[u32],
         settings: &Settings,
     ) -> Result<(usize, StopReason)> {
-        let mut state = State::new(model.num_layers());
+        let room = (prompt.len() + settings.max_tokens).min(model.config().max_positions);
+        let mut state = State::new(model.num_layers()).for_tokens(room);
         let mut sampler = Sampler::new(settings);
         let mut logits = prefill(model, prompt, &mut state);
         for count in 1..=settings.max_tokens {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::config::Config;
 use super::mask::Mask;
@@ -39,12 +39,43 @@ pub struct LayerIo {
 pub struct State {
     layers: Vec<Option<MixerState>>,
     past: usize,
+    room: usize,
 }
 
 impl State {
     /// The state before the first token.
     pub fn new(num_layers: usize) -> Self {
-        Self { layers: vec![None; num_layers], past: 0 }
+        Self { layers: vec![None; num_layers], past: 0, room: 0 }
+    }
+
+    /// The same with room for `tokens` in all, so that caches are not copied to become longer.
+    #[must_use]
+    pub fn for_tokens(self, tokens: usize) -> Self {
+        Self { room: tokens, ..self }
+    }
+
+    /// Tokens so far.
+    pub fn past(&self) -> usize {
+        self.past
+    }
+
+    /// Tokens in all that it makes room for.
+    pub(super) fn room(&self) -> usize {
+        self.room
+    }
+
+    /// Counts tokens that were added.
+    pub(super) fn advance(&mut self, tokens: usize) {
+        self.past += tokens;
+    }
+
+    /// Tokens in all that it has room for, after making that room for at least `tokens`.
+    pub(super) fn make_room(&mut self, tokens: usize) -> usize {
+        self.room = self.room.max(tokens);
+        for state in self.layers.iter_mut().flatten() {
+            state.make_room(self.room);
+        }
+        self.room
     }
 
     /// Bytes held by all layers.
@@ -52,7 +83,7 @@ impl State {
         let mut bytes = StateBytes::default();
         for state in self.layers.iter().flatten() {
             match state {
-                MixerState::Cache { .. } => bytes.cache += state.bytes(),
+                MixerState::Cache(_) => bytes.cache += state.bytes(),
                 MixerState::Recurrent { .. } => bytes.recurrent += state.bytes(),
             }
         }
@@ -113,10 +144,9 @@ impl Layer {
     ) -> (Tensor<3>, LayerIo) {
         let input = rms_norm(x_btd.clone(), &self.input_norm, epsilon);
         let output = mixer.forward(input.clone(), pass, state);
-        let x = x_btd + output.clone();
-        let normed = rms_norm(x.clone(), &self.post_norm, epsilon);
+        let (x, normed) = ops::sum_and_norm(x_btd, output.clone(), &self.post_norm, epsilon);
         let inner = swish_gate(self.gate_proj.forward(normed.clone()), self.up_proj.forward(normed));
-        (x + self.down_proj.forward(inner), LayerIo { input, output })
+        (ops::sum(x, self.down_proj.forward(inner)), LayerIo { input, output })
     }
 
     fn visit(&mut self, name: &str, visitor: &mut dyn FnMut(&str, Slot<'_>)) {
@@ -168,6 +198,11 @@ impl Decoder {
         self.embedding.device()
     }
 
+    /// What it computes in.
+    pub fn dtype(&self) -> DType {
+        self.embedding.dtype()
+    }
+
     /// The attention of `layer`.
     pub fn attention(&self, layer: usize) -> &FullAttention {
         match &self.layers[layer].attention {
@@ -179,7 +214,7 @@ impl Decoder {
     /// Hidden states of `ids_bt` before the first layer, `[b, t, d]`.
     pub fn embed(&self, ids_bt: Tensor<2, Int>) -> Tensor<3> {
         let [batch, time] = ids_bt.dims();
-        self.embedding.clone().select(0, ids_bt.reshape([batch * time])).reshape([
+        ops::rows(&self.embedding, ids_bt.reshape([batch * time])).reshape([
             batch,
             time,
             self.config.hidden_size,
@@ -188,6 +223,10 @@ impl Decoder {
 
     /// What the attention of each layer saw and said over rows of tokens of one length.
     pub fn lessons(&self, ids: &[Vec<u32>], pass: &Pass) -> Vec<LayerIo> {
+        ops::exclusively(&self.device(), || self.lessons_of(ids, pass))
+    }
+
+    fn lessons_of(&self, ids: &[Vec<u32>], pass: &Pass) -> Vec<LayerIo> {
         let mut x = self.embed(token_tensor(ids, &self.device()));
         let mut lessons = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
@@ -198,12 +237,11 @@ impl Decoder {
         lessons
     }
 
-    /// Logits `[n, vocab]` of hidden states `x_nd` after the last layer.
+    /// Logits `[n, vocab]` in f32 of hidden states `x_nd` after the last layer.
     pub fn logits(&self, x_nd: Tensor<2>) -> Tensor<2> {
         let normed = rms_norm(x_nd, &self.norm, self.config.norm_epsilon);
         let head = self.head.as_ref().unwrap_or(&self.embedding);
-        let [rows, width] = normed.dims();
-        ops::linear(normed.reshape([1, rows, width]), head, None).squeeze_dim::<2>(0)
+        ops::exact_product(normed, head)
     }
 }
 
@@ -246,6 +284,11 @@ impl<'a> Hybrid<'a> {
         self.mixers.len()
     }
 
+    /// The device that it computes on.
+    pub fn device(&self) -> Device {
+        self.base.device()
+    }
+
     /// The base's shape.
     pub fn config(&self) -> &Config {
         &self.base.config
@@ -264,23 +307,45 @@ impl<'a> Hybrid<'a> {
         let device = self.base.device();
         let (batch, time) = (ids.len(), ids[0].len());
         let past = state.as_ref().map_or(0, |state| state.past);
-        let pass = Pass::new(&self.base.config, batch, time, past, left_pads, &device);
-        let mut x = self.base.embed(token_tensor(ids, &device));
-        let mut states = state;
-        for (layer, mixer) in self.mixers.iter().enumerate() {
-            let slot = states.as_deref_mut().map(|state| &mut state.layers[layer]);
-            let block = &self.base.layers[layer];
-            x = block.forward(mixer, x, &pass, self.base.config.norm_epsilon, slot).0;
-        }
-        if let Some(state) = states {
+        let mut pass = Pass::new(&self.base.config, batch, time, past, left_pads, &device);
+        pass.room = state.as_ref().map_or(0, |state| state.room);
+        let mut state = state;
+        let x = self.continued(token_tensor(ids, &device), &pass, state.as_deref_mut());
+        if let Some(state) = state {
             state.past += time;
+        }
+        x
+    }
+
+    /// Hidden states after the last layer for tokens `ids_bt` that continue `state` as `pass` says.
+    pub(super) fn continued(
+        &self,
+        ids_bt: Tensor<2, Int>,
+        pass: &Pass,
+        state: Option<&mut State>,
+    ) -> Tensor<3> {
+        ops::exclusively(&self.device(), || self.continued_there(ids_bt, pass, state))
+    }
+
+    fn continued_there(
+        &self,
+        ids_bt: Tensor<2, Int>,
+        pass: &Pass,
+        mut state: Option<&mut State>,
+    ) -> Tensor<3> {
+        let mut x = self.base.embed(ids_bt);
+        for (layer, mixer) in self.mixers.iter().enumerate() {
+            let slot = state.as_deref_mut().map(|state| &mut state.layers[layer]);
+            let block = &self.base.layers[layer];
+            x = block.forward(mixer, x, pass, self.base.config.norm_epsilon, slot).0;
         }
         x
     }
 
     /// Hidden states of `tree` after `layers` from those before them.
     pub fn run(&self, layers: Range<usize>, states: TreeStates, tree: &Tree) -> TreeStates {
-        layers.fold(states, |states, layer| self.run_layer(layer, states, tree))
+        let run = || layers.fold(states, |states, layer| self.run_layer(layer, states, tree));
+        ops::exclusively(&self.device(), run)
     }
 
     fn run_layer(&self, layer: usize, states: TreeStates, tree: &Tree) -> TreeStates {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use burn::tensor::DType;
 use half::bf16;
 use half::slice::HalfFloatSliceExt;
 use safetensors::{Dtype, tensor::TensorView};
@@ -31,7 +32,7 @@ impl Tensors {
             tensors.insert(
                 name,
                 slot.shape(),
-                slot.flat().into_data().try_to_vec().expect("parameters are f32"),
+                slot.flat().cast(DType::F32).into_data().try_to_vec().expect("they were cast to f32"),
             );
         });
         tensors

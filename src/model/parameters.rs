@@ -41,19 +41,33 @@ pub trait Make {
 
     /// The device parameters live on.
     fn device(&self) -> &Device;
+
+    /// What they are computed in.
+    fn dtype(&self) -> DType {
+        DType::F32
+    }
 }
 
 impl dyn Make + '_ {
     /// A matrix `[rows, columns]`.
     pub fn matrix(&mut self, name: &str, shape: [usize; 2], fill: Fill) -> Result<Tensor<2>> {
         let values = self.make(name, &shape, fill)?;
-        Ok(Tensor::from_data(TensorData::new(values, shape), self.device()))
+        let size = values.len();
+        // By way of a row, since a device may pad rows that it is given as a matrix.
+        let row = Tensor::<1>::from_data(TensorData::new(values, [size]), (self.device(), self.dtype()));
+        Ok(row.reshape(shape))
     }
 
     /// A vector.
     pub fn vector(&mut self, name: &str, size: usize, fill: Fill) -> Result<Tensor<1>> {
         let values = self.make(name, &[size], fill)?;
-        Ok(Tensor::from_data(TensorData::new(values, [size]), self.device()))
+        Ok(Tensor::from_data(TensorData::new(values, [size]), (self.device(), self.dtype())))
+    }
+
+    /// A vector that is computed in f32 whatever the others are, as rates of decay are.
+    pub fn exact_vector(&mut self, name: &str, size: usize, fill: Fill) -> Result<Tensor<1>> {
+        let values = self.make(name, &[size], fill)?;
+        Ok(Tensor::from_data(TensorData::new(values, [size]), (self.device(), DType::F32)))
     }
 }
 
@@ -97,6 +111,8 @@ impl Make for Random {
 pub enum Slot<'a> {
     /// A vector: a bias, a norm's weight, a decay; never weight-decayed.
     Vector(&'a mut Tensor<1>),
+    /// A vector that is computed in f32 whatever the others are.
+    Exact(&'a mut Tensor<1>),
     /// A matrix.
     Matrix(&'a mut Tensor<2>),
 }
@@ -105,7 +121,7 @@ impl Slot<'_> {
     /// The shape, as stored in files.
     pub fn shape(&self) -> Vec<usize> {
         match self {
-            Self::Vector(tensor) => tensor.dims().to_vec(),
+            Self::Vector(tensor) | Self::Exact(tensor) => tensor.dims().to_vec(),
             Self::Matrix(tensor) => tensor.dims().to_vec(),
         }
     }
@@ -113,7 +129,7 @@ impl Slot<'_> {
     /// The values as one row, on the parameter's device.
     pub fn flat(&self) -> Tensor<1> {
         match self {
-            Self::Vector(tensor) => (**tensor).clone(),
+            Self::Vector(tensor) | Self::Exact(tensor) => (**tensor).clone(),
             Self::Matrix(tensor) => (**tensor).clone().flatten::<1>(0, 1),
         }
     }
@@ -121,7 +137,7 @@ impl Slot<'_> {
     /// Replaces the values with a row of as many.
     pub fn set(&mut self, flat: Tensor<1>) {
         match self {
-            Self::Vector(tensor) => **tensor = flat,
+            Self::Vector(tensor) | Self::Exact(tensor) => **tensor = flat,
             Self::Matrix(tensor) => {
                 let shape = tensor.dims();
                 **tensor = flat.reshape(shape);
@@ -129,10 +145,24 @@ impl Slot<'_> {
         }
     }
 
+    /// Has the parameter computed in `dtype`.
+    fn cast(&mut self, dtype: DType) {
+        let is_in = match self {
+            Self::Exact(_) => true,
+            Self::Vector(tensor) => tensor.dtype() == dtype,
+            Self::Matrix(tensor) => tensor.dtype() == dtype,
+        };
+        if !is_in {
+            self.set(self.flat().cast(dtype));
+        }
+    }
+
     /// Makes the parameter a leaf that gradients are kept for.
     fn track(&mut self) {
         match self {
-            Self::Vector(tensor) => **tensor = tensor.clone().autodiff().require_grad(),
+            Self::Vector(tensor) | Self::Exact(tensor) => {
+                **tensor = tensor.clone().autodiff().require_grad();
+            }
             Self::Matrix(tensor) => **tensor = tensor.clone().autodiff().require_grad(),
         }
     }
@@ -140,7 +170,7 @@ impl Slot<'_> {
     /// The gradient as one row; zeros where the loss does not depend on the parameter.
     fn gradient(&self, gradients: &mut Gradients) -> Tensor<1> {
         let gradient = match self {
-            Self::Vector(tensor) => tensor.grad_remove(gradients),
+            Self::Vector(tensor) | Self::Exact(tensor) => tensor.grad_remove(gradients),
             Self::Matrix(tensor) => tensor.grad_remove(gradients).map(|g| g.flatten::<1>(0, 1)),
         };
         gradient.unwrap_or_else(|| self.flat().inner().zeros_like())
@@ -160,13 +190,19 @@ pub fn count_parameters(module: &mut impl Parameters) -> u64 {
     count
 }
 
+/// The same module computed in `dtype`.
+pub fn computing_in<M: Parameters>(mut module: M, dtype: DType) -> M {
+    module.visit(&mut |_, mut slot| slot.cast(dtype));
+    module
+}
+
 /// A copy of a module whose parameters are leaves of a fresh autodiff graph.
 pub struct Tracked<M>(pub M);
 
 impl<M: Parameters + Clone> Tracked<M> {
-    /// Starts a graph at `module`'s parameters.
-    pub fn new(module: &M) -> Self {
-        let mut copy = module.clone();
+    /// Starts a graph at `module`'s parameters, computed in `dtype`.
+    pub fn new(module: &M, dtype: DType) -> Self {
+        let mut copy = computing_in(module.clone(), dtype);
         copy.visit(&mut |_, mut slot| slot.track());
         Self(copy)
     }

@@ -1,7 +1,7 @@
 //! Every mixer, inside a whole decoder: one forward equals its parts, pads and neighbours change
 //! nothing, files and copies come back as they were.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::*;
 use crate::manifest::{Architecture, Block, Gdn, Geometry, Gla, Init, Jet, Variant};
@@ -202,7 +202,7 @@ fn the_jet_generator_can_learn() {
     let base = decoder(false, false);
     let jet = &variants()[3];
     let twin = twins(jet, &base).layers.remove(0);
-    let tracked = Tracked::new(&twin);
+    let tracked = Tracked::new(&twin, DType::F32);
     let pass = Pass::new(&base.config, 1, 9, 0, None, &base.device()).tracked();
     let x = base.embed(token_tensor(&tokens(1, 9), &base.device())).mul_scalar(50.0).autodiff();
     let loss = tracked.0.forward(x, &pass, None).square().mean();

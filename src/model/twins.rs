@@ -1,9 +1,11 @@
 //! The twins of a base's layers, all of one variant.
 
+use burn::tensor::DType;
+
 use super::config::Config;
 use super::decoder::Decoder;
 use super::mixer::Mixer;
-use super::parameters::{Make, Parameters, Slot};
+use super::parameters::{Make, Parameters, Slot, computing_in};
 use crate::error::Result;
 use crate::manifest::Variant;
 
@@ -22,6 +24,12 @@ impl Twins {
             .map(|layer| Mixer::twin(variant, config, base.attention(layer), make, &Self::name(layer)))
             .collect::<Result<_>>()?;
         Ok(Self { layers })
+    }
+
+    /// The same computed in `dtype`.
+    #[must_use]
+    pub fn computing_in(self, dtype: DType) -> Self {
+        computing_in(self, dtype)
     }
 
     /// The name under which a layer's twin is stored.

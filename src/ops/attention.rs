@@ -4,15 +4,19 @@ use std::sync::OnceLock;
 
 use burn::tensor::{Bool, Device, Tensor, TensorData, activation::softmax};
 
-use super::processor::{applies_frozen, frozen};
+use super::cache::KvCache;
+use super::counter::Counter;
+use super::native::{Native, frozen, native_frozen};
 
 /// Which keys each query may see.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CausalMask {
     time: usize,
     past: usize,
     /// The first key that each row may see.
     first: Option<Vec<usize>>,
+    /// Where the device counts positions: the query's own.
+    at: Option<Counter>,
     device: Device,
     is_tracked: bool,
     /// Made when it is asked for: linear layers and the kernels of a processor never do, and it is as large as context
@@ -25,7 +29,12 @@ impl CausalMask {
     /// first `left_pads[row]` of its row.
     pub fn new(time: usize, past: usize, left_pads: Option<&[usize]>, device: &Device) -> Self {
         let (first, device) = (left_pads.map(<[usize]>::to_vec), device.clone());
-        Self { time, past, first, device, is_tracked: false, hidden: OnceLock::new() }
+        Self { time, past, first, at: None, device, is_tracked: false, hidden: OnceLock::new() }
+    }
+
+    /// One query at the position that the device has counted to, which sees every key up to its own.
+    pub fn at(counter: &Counter, device: &Device) -> Self {
+        Self { at: Some(counter.clone()), ..Self::new(1, 0, None, device) }
     }
 
     /// The same mask for tensors on an autodiff graph.
@@ -56,14 +65,30 @@ impl CausalMask {
     }
 }
 
-/// `softmax(q kᵀ / sqrt(k)) v` for `q_bhtk`, `k_bgsk`, `v_bgsk`; returns `[b, h, t, k]`.
+/// `softmax(q kᵀ / sqrt(k)) v` for `q_bhtk` and the `cache` of all tokens, `[b, h, t, k]`; the last query stands at the
+/// last token.
 ///
 /// The queries that share a key/value head are stacked as rows, so that nothing is repeated.
-pub fn attention(q_bhtk: Tensor<4>, k_bgsk: Tensor<4>, v_bgsk: Tensor<4>, mask: &CausalMask) -> Tensor<4> {
-    if applies_frozen(&q_bhtk) && applies_frozen(&k_bgsk) && applies_frozen(&v_bgsk) {
-        frozen::attention(q_bhtk, k_bgsk, v_bgsk, mask.first.clone())
+pub fn attention(q_bhtk: Tensor<4>, cache: &KvCache, mask: &CausalMask) -> Tensor<4> {
+    let (keys, values) = cache.whole();
+    if let Some(at) = &mask.at {
+        return at.attention(q_bhtk, (keys, values));
+    }
+    if [&q_bhtk, &keys, &values].iter().all(|x| serves(x)) {
+        frozen::attention(q_bhtk, keys, values, cache.num_tokens(), mask.first.clone())
     } else {
-        attention_by_scores(q_bhtk, k_bgsk, v_bgsk, mask)
+        let (keys, values) = cache.tokens();
+        attention_by_scores(q_bhtk, keys, values, mask)
+    }
+}
+
+/// Whether the device has a kernel of attention for tensors like these: on CUDA devices for widths that are multiples of 16.
+fn serves(x_bhtk: &Tensor<4>) -> bool {
+    match native_frozen(x_bhtk) {
+        Some(Native::Processor) => true,
+        #[cfg(feature = "cuda")]
+        Some(Native::Cuda) => x_bhtk.dims()[3].is_multiple_of(16) && x_bhtk.dims()[3] <= 256,
+        None => false,
     }
 }
 

@@ -23,7 +23,7 @@ impl Chunks {
         let x = if missing == 0 {
             x
         } else {
-            let pad = Tensor::zeros([batch, heads, missing, width], &x.device());
+            let pad = Tensor::zeros([batch, heads, missing, width], (&x.device(), x.dtype()));
             Tensor::cat(vec![x, pad], 2)
         };
         x.reshape([batch * heads, self.count, self.len, width])
@@ -40,6 +40,6 @@ pub(super) fn merge_time(outputs: Vec<Tensor<4>>, [batch, heads, time, width]: [
 /// Inclusive sums along the rows of each chunk, as a product with a triangle of ones.
 pub(super) fn cumulative(x_xnck: Tensor<4>) -> Tensor<4> {
     let len = x_xnck.dims()[2];
-    let ones = Tensor::<2>::ones([len, len], &x_xnck.device()).tril(0);
+    let ones = Tensor::<2>::ones([len, len], (&x_xnck.device(), x_xnck.dtype())).tril(0);
     ones.reshape([1, 1, len, len]).matmul(x_xnck)
 }

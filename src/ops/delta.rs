@@ -7,9 +7,39 @@ use burn::tensor::{Bool, Tensor};
 
 use super::chunk_len;
 use super::chunks::{Chunks, cumulative, merge_time};
-use super::processor::applies;
-use super::processor::recurrence::{Rule, recur};
+use super::layout::repeat_heads;
+use super::native::recurrence::{Rule, recur};
+use super::native::{Native, native};
+#[cfg(feature = "cuda")]
+use super::native::{blocks, serves};
+use super::norm::l2_norm;
 use super::triangle::unit_triangle_inverse;
+
+/// The rule as blocks have it: over queries `q_bhtk` and keys `k_bgtk`, both l2-normalised here, values `v_bgtv`, write strengths
+/// `beta_bht` and log decays `g_bht`; one recurrent step where a single token continues a state. Query head `i` goes with
+/// key/value head `i / (h / g)`.
+pub fn delta_rule(
+    [q_bhtk, k_bgtk, v_bgtv]: [Tensor<4>; 3],
+    [beta_bht, g_bht]: [Tensor<3>; 2],
+    state_bhkv: Option<Tensor<4>>,
+) -> (Tensor<4>, Tensor<4>) {
+    #[cfg(feature = "cuda")]
+    if native(&q_bhtk) == Some(Native::Cuda) && serves(&q_bhtk, &v_bgtv) {
+        return blocks::delta_rule([q_bhtk, k_bgtk, v_bgtv], [beta_bht, g_bht], state_bhkv);
+    }
+    let shared = q_bhtk.dims()[1] / k_bgtk.dims()[1];
+    let (q, k) = (l2_norm(q_bhtk), repeat_heads(l2_norm(k_bgtk), shared));
+    let v = repeat_heads(v_bgtv, shared);
+    match (q.dims()[2], state_bhkv) {
+        (1, Some(state)) => {
+            let [q, k, v] = [q, k, v].map(|x| x.squeeze_dim::<3>(2));
+            let [beta, g] = [beta_bht, g_bht].map(|x| x.squeeze_dim::<2>(2));
+            let (output, state) = gated_delta_step(q, k, v, beta, g, state);
+            (output.unsqueeze_dim::<4>(2), state)
+        }
+        (_, state) => gated_delta(q, k, v, beta_bht, g_bht, state),
+    }
+}
 
 /// Over `q_bhtk`, `k_bhtk`, `v_bhtv`, write strengths `beta_bht` and log decays `g_bht` (≤ 0), from
 /// `state_bhkv` (zeros if none); returns the output `[b, h, t, v]` and the state after it.
@@ -21,7 +51,7 @@ pub fn gated_delta(
     g_bht: Tensor<3>,
     state_bhkv: Option<Tensor<4>>,
 ) -> (Tensor<4>, Tensor<4>) {
-    if applies(&q_bhtk) {
+    if native(&q_bhtk) == Some(Native::Processor) {
         let gates = Tensor::stack::<4>(vec![beta_bht, g_bht], 0);
         recur(Rule::Delta, [q_bhtk, k_bhtk, v_bhtv], gates, state_bhkv)
     } else {
@@ -60,7 +90,7 @@ pub(super) fn gated_delta_in_chunks(
     let keep = last.exp();
 
     let mut state = state_bhkv.map_or_else(
-        || Tensor::zeros([batch * heads, 1, key_width, value_width], &scores.device()),
+        || Tensor::zeros([batch * heads, 1, key_width, value_width], (&scores.device(), scores.dtype())),
         |state| state.reshape([batch * heads, 1, key_width, value_width]),
     );
     let mut outputs = Vec::with_capacity(chunks.count);

@@ -3,27 +3,41 @@
 //! Recurrence, with the output seeing the updated state:
 //! `S ← diag(exp(gk)) S + k vᵀ`, `o = K^(-1/2) Sᵀ q`.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor, activation::log_sigmoid};
 
 use super::chunk_len;
 use super::chunks::{Chunks, cumulative, merge_time};
-use super::processor::applies;
-use super::processor::recurrence::{Rule, recur};
+use super::layout::repeat_heads;
+use super::native::recurrence::{Rule, recur};
+use super::native::{Native, native};
+#[cfg(feature = "cuda")]
+use super::native::{blocks, serves};
 use super::triangle::{half_rows, merge_blocks};
 
-/// Over `q_bhtk`, `k_bhtk`, `v_bhtv` and log decays `gk_bhtk` (≤ 0), from `state_bhkv` (zeros if none);
-/// returns the output `[b, h, t, v]` and the state after it.
+/// Over `q_bhtk`, `k_bgtk`, `v_bgtv` and log decays `gk_bgtk` (≤ 0), from `state_bhkv` (zeros if none);
+/// returns the output `[b, h, t, v]` and the state after it. Query head `i` goes with key/value head `i / (h / g)`.
 pub fn gla(
     q_bhtk: Tensor<4>,
-    k_bhtk: Tensor<4>,
-    v_bhtv: Tensor<4>,
-    gk_bhtk: Tensor<4>,
+    k_bgtk: Tensor<4>,
+    v_bgtv: Tensor<4>,
+    gk_bgtk: Tensor<4>,
     state_bhkv: Option<Tensor<4>>,
 ) -> (Tensor<4>, Tensor<4>) {
-    if applies(&q_bhtk) {
-        recur(Rule::Gla, [q_bhtk, k_bhtk, v_bhtv], gk_bhtk, state_bhkv)
-    } else {
-        gla_in_chunks(q_bhtk, k_bhtk, v_bhtv, gk_bhtk, state_bhkv)
+    #[cfg(feature = "cuda")]
+    if native(&q_bhtk) == Some(Native::Cuda) && serves(&q_bhtk, &v_bgtv) {
+        return blocks::gla([q_bhtk, k_bgtk, v_bgtv, gk_bgtk], state_bhkv);
+    }
+    let shared = q_bhtk.dims()[1] / k_bgtk.dims()[1];
+    let [k_bhtk, v_bhtv, gk_bhtk] = [k_bgtk, v_bgtv, gk_bgtk].map(|x| repeat_heads(x, shared));
+    let in_one_pass = native(&q_bhtk) == Some(Native::Processor);
+    match (in_one_pass, q_bhtk.dims()[2], state_bhkv) {
+        (_, 1, Some(state)) => {
+            let [q, k, v, gk] = [q_bhtk, k_bhtk, v_bhtv, gk_bhtk].map(|x| x.squeeze_dim::<3>(2));
+            let (output, state) = gla_step(q, k, v, gk, state);
+            (output.unsqueeze_dim::<4>(2), state)
+        }
+        (true, _, state) => recur(Rule::Gla, [q_bhtk, k_bhtk, v_bhtv], gk_bhtk, state),
+        (false, _, state) => gla_in_chunks(q_bhtk, k_bhtk, v_bhtv, gk_bhtk, state),
     }
 }
 
@@ -50,7 +64,7 @@ pub(super) fn gla_in_chunks(
     let keep = last.exp().swap_dims(2, 3);
 
     let mut state = state_bhkv.map_or_else(
-        || Tensor::zeros([batch * heads, 1, key_width, value_width], &writes.device()),
+        || Tensor::zeros([batch * heads, 1, key_width, value_width], (&writes.device(), writes.dtype())),
         |state| state.reshape([batch * heads, 1, key_width, value_width]),
     );
     let mut outputs = Vec::with_capacity(chunks.count);
@@ -92,4 +106,13 @@ pub fn gla_step(
     let state = state_bhkv * gk_bhk.exp().unsqueeze_dim::<4>(3) + write;
     let output = q_bhk.mul_scalar(scale).unsqueeze_dim::<4>(2).matmul(state.clone());
     (output.squeeze_dim::<3>(2), state)
+}
+
+/// The log decay `log_sigmoid(x) / normalizer`, in f32.
+pub fn decay_gate(x_btd: Tensor<3>, normalizer: f64) -> Tensor<3> {
+    #[cfg(feature = "cuda")]
+    if native(&x_btd) == Some(Native::Cuda) {
+        return blocks::decay_gate(x_btd, normalizer);
+    }
+    log_sigmoid(x_btd.cast(DType::F32)).div_scalar(normalizer)
 }

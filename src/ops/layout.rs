@@ -1,7 +1,10 @@
 //! Projections and the moves between `[b, t, d]` and `[b, h, t, k]`.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
+use super::native::{Native, native};
+#[cfg(feature = "cuda")]
+use super::native::{blocks, elements, native_frozen};
 use super::processor;
 
 /// `x · weightᵀ + bias` with the weight as Hugging Face stores it, `[out, in]`.
@@ -10,25 +13,44 @@ use super::processor;
 pub fn linear(x_btd: Tensor<3>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Tensor<3> {
     let [batch, time, width] = x_btd.dims();
     let out = weight.dims()[0];
-    let (rows, x_rd) = (batch * time, x_btd.reshape([batch * time, width]));
-    let weight = weight.clone().transpose();
-    let y = match processor::rows_needed(&x_rd, out).saturating_sub(rows) {
-        0 => x_rd.matmul(weight),
-        more => {
-            let padding = Tensor::zeros([more, width], &x_rd.device());
-            Tensor::cat(vec![x_rd, padding], 0).matmul(weight).narrow(0, 0, rows)
-        }
-    };
-    let y = y.reshape([batch, time, out]);
+    let y = product(x_btd.reshape([batch * time, width]), weight).reshape([batch, time, out]);
     match bias {
+        #[cfg(feature = "cuda")]
+        Some(bias) if native_frozen(&y) == Some(Native::Cuda) => elements::with_bias(y, bias),
         Some(bias) => y + bias.clone().reshape([1, 1, out]),
         None => y,
     }
 }
 
+/// `x_rd · weight_odᵀ` in f32, whatever the dtype of both: what is to be told apart closely.
+pub fn exact_product(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "cuda")]
+    if native(&x_rd) == Some(Native::Cuda) && !x_rd.is_autodiff() {
+        return blocks::project_exactly(x_rd, weight_od.clone());
+    }
+    product(x_rd, weight_od).cast(DType::F32)
+}
+
+/// `x_rd · weight_odᵀ`.
+fn product(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "cuda")]
+    if native(&x_rd) == Some(Native::Cuda) {
+        return blocks::project(x_rd, weight_od.clone());
+    }
+    let ([rows, width], [out, _]) = (x_rd.dims(), weight_od.dims());
+    let weight = weight_od.clone().transpose();
+    match processor::rows_needed(&x_rd, out).saturating_sub(rows) {
+        0 => x_rd.matmul(weight),
+        more => {
+            let padding = Tensor::zeros([more, width], &x_rd.device());
+            Tensor::cat(vec![x_rd, padding], 0).matmul(weight).narrow(0, 0, rows)
+        }
+    }
+}
+
 /// The same matrix with its columns in one piece each, which products with few rows read faster.
 pub fn by_columns(weight: Tensor<2>) -> Tensor<2> {
-    if !processor::applies(&weight) {
+    if native(&weight) != Some(Native::Processor) {
         return weight;
     }
     let [out, inputs] = weight.dims();

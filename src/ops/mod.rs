@@ -1,17 +1,25 @@
-//! Numeric primitives in burn tensors, each over any device; where the processor computes, the
-//! recurrences and the forward passes of frozen layers are kernels of `dtr-kernels`.
+//! Numeric primitives in burn tensors, each over any device; a processor and CUDA devices compute most of them by
+//! kernels of their own (`native`).
 //!
 //! Shape letters: `b` batch, `t` time, `s` key positions (past and present), `h` query heads,
 //! `g` key/value heads, `k` key width, `v` value width, `d` model width, `c` chunk, `n` chunks,
 //! `x` batch times heads. Names of tensors end in their shape: `q_bhtk`.
 
+mod adamw;
 mod attention;
+mod cache;
 mod chunks;
 mod conv;
+mod counter;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod delta;
+mod devices;
+mod elements;
 mod gla;
 mod layout;
 mod loss;
+mod native;
 mod norm;
 mod processor;
 mod rope;
@@ -22,14 +30,21 @@ mod naive;
 #[cfg(test)]
 mod tests;
 
+pub use adamw::{AdamWStep, Decay, adamw, sum_of_squares};
 pub use attention::{CausalMask, attention, attention_weights};
-pub use conv::{ConvState, dynamic_conv, short_conv};
-pub use delta::{gated_delta, gated_delta_step};
-pub use gla::{gla, gla_step};
-pub use layout::{by_columns, linear, merge_heads, repeat_heads, split_heads};
+pub use cache::KvCache;
+pub use conv::{ConvState, swish_conv, swish_dynamic_conv};
+pub use counter::{Counter, Replay};
+pub use delta::{delta_rule, gated_delta};
+#[cfg(feature = "cuda")]
+pub use devices::lacking_for_gpus;
+pub use devices::{computes_in_threads, exclusively, short_dtype};
+pub use elements::{delta_gates, largest_into, rows, sum, sum_and_norm, swish};
+pub use gla::{decay_gate, gla};
+pub use layout::{by_columns, exact_product, linear, merge_heads, repeat_heads, split_heads};
 pub use loss::{cross_entropy, log_likelihoods, mean_squared_error};
-pub use norm::{gated_rms_norm, l2_norm, rms_norm, swish_gate};
-pub use rope::{Rope, RopeScaling};
+pub use norm::{readout, rms_norm, swish_gate};
+pub use rope::{Angles, Rope, RopeScaling};
 
 /// Rows of a chunk in the chunkwise forms.
 pub const CHUNK: usize = 64;

@@ -2,7 +2,10 @@
 
 use burn::tensor::{DType, Tensor, activation::silu};
 
-use super::processor::{applies_frozen, frozen};
+use super::layout::{merge_heads, split_heads};
+#[cfg(feature = "cuda")]
+use super::native::{Native, blocks, native};
+use super::native::{frozen, native_frozen};
 
 /// Adds up the last dimension and keeps it as one.
 fn mean_square<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -11,7 +14,7 @@ fn mean_square<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 
 /// `x / sqrt(mean(x²) + epsilon) · weight` over the last dimension, computed in f32 (Llama's RMSNorm).
 pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) -> Tensor<D> {
-    if applies_frozen(&x) && applies_frozen(weight) {
+    if native_frozen(&x).is_some() && native_frozen(weight).is_some() {
         return frozen::rms_norm(x, weight, epsilon);
     }
     let dtype = x.dtype();
@@ -22,7 +25,7 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) 
 
 /// `silu(gate) · x`: the inside of a SwiGLU, and the output gate of the linear blocks.
 pub fn swish_gate<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
-    if applies_frozen(&gate) && applies_frozen(&x) {
+    if native_frozen(&gate).is_some() && native_frozen(&x).is_some() {
         return frozen::swish_gate(gate, x);
     }
     silu(gate) * x
@@ -39,6 +42,24 @@ pub fn gated_rms_norm<const D: usize>(
     match gate {
         Some(gate) => swish_gate(gate, normed),
         None => normed,
+    }
+}
+
+/// [`gated_rms_norm`] of each head of `o_bhtv` by its part of `gate_btd`, with the heads side by side, `[b, t, h·v]`.
+pub fn readout(
+    o_bhtv: Tensor<4>,
+    gate_btd: Option<Tensor<3>>,
+    weight: &Tensor<1>,
+    epsilon: f64,
+) -> Tensor<3> {
+    let heads = o_bhtv.dims()[1];
+    match gate_btd {
+        #[cfg(feature = "cuda")]
+        Some(gate) if native(&o_bhtv) == Some(Native::Cuda) => blocks::readout(o_bhtv, gate, weight, epsilon),
+        gate => {
+            let gate = gate.map(|gate| split_heads(gate, heads));
+            merge_heads(gated_rms_norm(o_bhtv, gate, weight, epsilon))
+        }
     }
 }
 

@@ -1,7 +1,11 @@
 //! Rotary positions, half-split as in Hugging Face's Llama, with llama3 scaling.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
+
+use super::counter::Counter;
+#[cfg(feature = "cuda")]
+use super::native::{Native, counted, native_frozen};
 
 /// How rotary frequencies are stretched for long contexts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,8 +48,19 @@ impl Rope {
         self.frequencies[index]
     }
 
-    /// Cosines and sines for `positions` (`[b][t]`), each `[b, 1, t, k/2]`.
-    pub fn tables(&self, positions: &[Vec<usize>], device: &Device) -> (Tensor<4>, Tensor<4>) {
+    /// The angles of tokens at `positions` (`[b][t]`).
+    pub fn angles(&self, positions: &[Vec<usize>], device: &Device) -> Angles {
+        let (cos, sin) = self.tables(positions, device);
+        Angles { cos, sin, at: None }
+    }
+
+    /// The angles of the tokens from `counter` on, of at most `room` in all.
+    pub fn angles_from(&self, counter: &Counter, room: usize, device: &Device) -> Angles {
+        let (cos, sin) = self.tables(&[(0..room).collect()], device);
+        Angles { cos, sin, at: Some(counter.clone()) }
+    }
+
+    fn tables(&self, positions: &[Vec<usize>], device: &Device) -> (Tensor<4>, Tensor<4>) {
         let (batch, time, half) = (positions.len(), positions[0].len(), self.frequencies.len());
         let table = |function: fn(f64) -> f64| {
             let values: Vec<f32> = positions
@@ -60,14 +75,42 @@ impl Rope {
         (table(f64::cos), table(f64::sin))
     }
 
-    /// Rotates pairs `(x[i], x[i + k/2])` of `x_bhtk` by the tables' angles.
-    pub fn apply(x_bhtk: Tensor<4>, (cos, sin): &(Tensor<4>, Tensor<4>)) -> Tensor<4> {
+    /// Rotates pairs `(x[i], x[i + k/2])` of `x_bhtk`.
+    pub fn apply(x_bhtk: Tensor<4>, Angles { cos, sin, at }: &Angles) -> Tensor<4> {
+        #[cfg(feature = "cuda")]
+        if native_frozen(&x_bhtk) == Some(Native::Cuda) && x_bhtk.dims()[3].is_multiple_of(16) {
+            let tables = (cos.clone(), sin.clone());
+            return match at {
+                Some(at) => at.rotate(x_bhtk, &tables),
+                None => counted::rotate(x_bhtk, &tables),
+            };
+        }
+        assert!(at.is_none(), "a counter is of a device that can read it");
+        let dtype = x_bhtk.dtype();
+        let x_bhtk = x_bhtk.cast(DType::F32);
         let half = x_bhtk.dims()[3] / 2;
         let first = x_bhtk.clone().narrow(3, 0, half);
         let second = x_bhtk.narrow(3, half, half);
         let rotated_first = first.clone() * cos.clone() - second.clone() * sin.clone();
         let rotated_second = second * cos.clone() + first * sin.clone();
-        Tensor::cat(vec![rotated_first, rotated_second], 3)
+        Tensor::cat(vec![rotated_first, rotated_second], 3).cast(dtype)
+    }
+}
+
+/// Cosines and sines of tokens' angles, `[b or 1, 1, t, k/2]` each.
+#[derive(Clone)]
+pub struct Angles {
+    cos: Tensor<4>,
+    sin: Tensor<4>,
+    /// Where the device counts positions: the tables are of all of them.
+    at: Option<Counter>,
+}
+
+impl Angles {
+    /// The same for tensors on an autodiff graph.
+    pub fn tracked(&self) -> Self {
+        let Self { cos, sin, at } = self.clone();
+        Self { cos: cos.autodiff(), sin: sin.autodiff(), at }
     }
 }
 

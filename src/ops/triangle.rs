@@ -64,7 +64,7 @@ fn blocks_below(matrix: &Tensor<4>, half: usize) -> Tensor<4> {
 /// `(I - N)(I + N²)…` loses everything.
 pub fn unit_triangle_inverse(n_mncc: &Tensor<4>) -> Tensor<4> {
     let [outer, chunks, size, _] = n_mncc.dims();
-    let ones = Tensor::<3>::ones([outer, chunks, size], &n_mncc.device());
+    let ones = Tensor::<3>::ones([outer, chunks, size], (&n_mncc.device(), n_mncc.dtype()));
     merge_blocks(ones, |half, inverses| {
         let upper = every_second(inverses.clone(), 0);
         let lower = every_second(inverses.clone(), 1);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -171,7 +171,7 @@ impl Trainer {
 
 /// The mean loss over some sequences and its gradient, all parameters end to end.
 fn gradient(decoder: &Decoder, rows: &[Vec<u32>]) -> (f64, Tensor<1>) {
-    let tracked = Tracked::new(decoder);
+    let tracked = Tracked::new(decoder, DType::F32);
     let loss = next_token_loss(&tracked.0, rows);
     let value: f32 = loss.clone().inner().into_scalar();
     (f64::from(value), Tensor::cat(tracked.gradients(&loss), 0))

@@ -60,7 +60,7 @@ impl<'a> Bases<'a> {
         let base = self.base(source)?;
         let twins = Twins::new(self.variant(key)?, &base.decoder, &mut checkpoint)?;
         checkpoint.finish()?;
-        let twins = Rc::new(twins);
+        let twins = Rc::new(twins.computing_in(base.decoder.dtype()));
         self.twins.insert(*key, twins.clone());
         Ok(twins)
     }

@@ -19,6 +19,7 @@ pub use impact::impacts;
 
 use crate::error::Result;
 use crate::model::{Decoder, Hybrid, Mask, Twins};
+use crate::ops::{computes_in_threads, exclusively};
 use crate::requests::{Group, Requests};
 use crate::store::{Bounds, ScoreResult};
 
@@ -131,13 +132,14 @@ impl<'a> Scorer<'a> {
         let mut answers = Answers::new(requests);
         for part in &mut self.parts {
             self.work += part.iter().map(|batch| batch.work(depth, base.layers.len())).sum::<u64>();
-            let scored: Vec<_> = part
-                .par_iter_mut()
-                .map(|batch| {
-                    batch.keep(base, &from, depth);
-                    batch.likelihoods(base, requests, &hybrid, depth)
-                })
-                .collect::<Result<_>>()?;
+            let score = |batch: &mut Batch| {
+                batch.keep(base, &from, depth);
+                batch.likelihoods(base, requests, &hybrid, depth)
+            };
+            let scored: Vec<_> = match computes_in_threads(&base.device()) {
+                true => part.par_iter_mut().map(score).collect::<Result<_>>()?,
+                false => exclusively(&base.device(), || part.iter_mut().map(score).collect::<Result<_>>())?,
+            };
             let tokens = part.iter().map(|batch| batch.num_tokens() as u64).sum();
             answers.add(scored.into_iter().flatten(), tokens);
             if let Some(bounds) = answers.bounds_if(hopeless) {

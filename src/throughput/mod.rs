@@ -15,7 +15,7 @@ pub use weights::Tiled;
 
 use crate::error::{Error, Result};
 use crate::manifest::Throughput;
-use crate::model::{Hybrid, State, StateBytes};
+use crate::model::{Decoding, Hybrid, State, StateBytes};
 use crate::observer::Observer;
 use crate::seed::Seed;
 use crate::store::TimedRun;
@@ -44,10 +44,10 @@ pub fn measure(
     let mut bytes = StateBytes::default();
     let mut runs = Vec::with_capacity(recipe.repeats);
     for run in 0..recipe.warm_up + recipe.repeats {
-        let mut state = State::new(model.num_layers());
+        let mut state = State::new(model.num_layers()).for_tokens(size.context + recipe.new_tokens);
         let (next, prefill) = timed(device, || read(model, recipe, &prompt, &mut state, observer))?;
         bytes = state.bytes();
-        let ((), decode) = timed(device, || decode(model, recipe, next, &mut state, observer))?;
+        let ((), decode) = timed(device, || decode(model, recipe, &next, state, observer))?;
         if run >= recipe.warm_up {
             runs.push(TimedRun { prefill, decode });
         }
@@ -101,15 +101,15 @@ fn read(
 fn decode(
     model: &Hybrid<'_>,
     recipe: &Throughput,
-    mut next: Vec<u32>,
-    state: &mut State,
+    next: &[u32],
+    state: State,
     observer: &dyn Observer,
 ) -> Result<()> {
+    let mut decoding = Decoding::new(model, state, next, recipe.new_tokens);
     for _ in 0..recipe.new_tokens {
         observer.check()?;
-        let rows: Vec<Vec<u32>> = next.iter().map(|&token| vec![token]).collect();
-        next = likeliest(model, model.forward(&rows, None, Some(state)));
-        observer.advance(rows.len() as u64);
+        decoding.step();
+        observer.advance(next.len() as u64);
     }
     Ok(())
 }

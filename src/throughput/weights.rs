@@ -1,10 +1,11 @@
 //! Weights that say nothing: enough to time a shape, and made quickly however large it is.
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::error::Result;
 use crate::model::{Fill, Make};
+use crate::ops::short_dtype;
 use crate::seed::Seed;
 
 /// Numbers that are drawn, and repeated to fill a parameter; no width of a model is a multiple of it.
@@ -15,14 +16,15 @@ pub struct Tiled {
     seed: Seed,
     normal: Vec<f32>,
     device: Device,
+    dtype: DType,
 }
 
 impl Tiled {
-    /// Parameters drawn from `seed`, placed on `device`.
+    /// Parameters drawn from `seed`, placed on `device` and computed in the dtype that it is fastest in.
     pub fn new(seed: Seed, device: &Device) -> Self {
         let mut rng = seed.child("normal").rng();
         let normal = (0..TILE).map(|_| StandardNormal.sample(&mut rng)).collect();
-        Self { seed, normal, device: device.clone() }
+        Self { seed, normal, device: device.clone(), dtype: short_dtype(device) }
     }
 }
 
@@ -46,6 +48,10 @@ impl Make for Tiled {
 
     fn device(&self) -> &Device {
         &self.device
+    }
+
+    fn dtype(&self) -> DType {
+        self.dtype
     }
 }
 

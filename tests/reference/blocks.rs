@@ -2,7 +2,7 @@
 //! recurrences at many lengths and of whole layers.
 
 use crate::support::{Expected, compare, fixture};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use dtr::manifest::{Architecture, Block, Gdn, Geometry, Gla, Init, Jet, Variant};
 use dtr::model::{Checkpoint, Config, Decoder, MixerState, Parameters, Pass, Random, Tracked, Twins};
 use dtr::ops::{gated_delta, gla};
@@ -147,7 +147,7 @@ fn check_layer(name: &str, block: Block) {
         twin.forward(Tensor::cat(vec![noise, x.clone()], 1), &pass(time + 7, 0, Some(&[7, 7])), None);
     compare(&format!("{name} behind pads"), padded.narrow(1, 7, time), output, FORWARD);
 
-    let tracked = Tracked::new(&twin);
+    let tracked = Tracked::new(&twin, DType::F32);
     let output = tracked.0.forward(x.autodiff(), &pass(time, 0, None).tracked(), None);
     let loss = (output * expected.floats::<3>("probe").autodiff()).mean();
     let mut gradients = tracked.gradients(&loss).into_iter();

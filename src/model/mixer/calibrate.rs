@@ -4,11 +4,11 @@
 //! near zero, and the scale of a head goes into the output projection, since the norm before it undoes any
 //! scale of the values.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 
 use super::Pass;
 use super::full::FullAttention;
-use crate::ops::{attention, attention_weights, merge_heads};
+use crate::ops::{KvCache, attention, attention_weights, merge_heads};
 
 /// Elements that the weights of an observed attention may have; more rows than fit are left out.
 const MOST_WEIGHTS: usize = 1 << 25;
@@ -28,21 +28,21 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Looks at `base` on the first rows of `x_btd`, as many as memory allows.
+    /// Looks at `base` on the first rows of `x_btd`, as many as memory allows. What is seen is kept in f32, as twins are.
     pub fn new(base: &FullAttention, x_btd: &Tensor<3>, pass: &Pass) -> Self {
         let [batch, time, _] = x_btd.dims();
         let [_, heads, _, _] = base.project(x_btd.clone().narrow(0, 0, 1), pass)[0].dims();
         let rows = (MOST_WEIGHTS / (heads * time * time)).clamp(1, batch);
         let x_btd = x_btd.clone().narrow(0, 0, rows);
-        let [queries, keys, values] = base.project(x_btd.clone(), pass);
+        let [queries, keys, values] = base.project(x_btd.clone(), pass).map(|x| x.cast(DType::F32));
         let weights = attention_weights(queries.clone(), keys.clone(), &pass.mask);
-        let heads_btd = merge_heads(attention(queries, keys, values, &pass.mask));
+        let heads_btd = merge_heads(attention(queries, &KvCache::new(keys, values), &pass.mask));
         Self {
             pass: pass.clone(),
             heads_btd,
             distance: by_head(weights.clone() * distances(time, &weights)),
             entropy: by_head(entropies(weights)),
-            x_btd,
+            x_btd: x_btd.cast(DType::F32),
         }
     }
 

@@ -1,7 +1,6 @@
 //! What Gated DeltaNet and JetBlock share: the gates and the gated delta rule.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::{sigmoid, softplus};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -10,7 +9,7 @@ use super::calibrate::{Observed, inverse_softplus};
 use super::parts::{Linear, TwinConfig};
 use crate::error::Result;
 use crate::model::parameters::{Fill, Make, Slot};
-use crate::ops::{self, l2_norm, repeat_heads};
+use crate::ops;
 
 /// Write strength β and decay g of each head: `β = sigmoid(b_proj x)` (doubled where negative
 /// eigenvalues are allowed), `g = −exp(A_log) · softplus(a_proj x + dt_bias)`.
@@ -25,7 +24,6 @@ pub struct DeltaRule {
     /// `[h]`.
     dt_bias: Tensor<1>,
     beta_scale: f64,
-    config: TwinConfig,
 }
 
 /// `log U(0, 16)`, the layer's own initialisation; bounded away from `log 0`.
@@ -56,10 +54,9 @@ impl DeltaRule {
         Ok(Self {
             a_proj: Linear::new(make, &format!("{name}.a_proj"), [heads, width], Fill::fan_in(width))?,
             b_proj: Linear::new(make, &format!("{name}.b_proj"), [heads, width], Fill::fan_in(width))?,
-            a_log: make.vector(&format!("{name}.A_log"), heads, Fill::Draw(draw_a_log))?,
-            dt_bias: make.vector(&format!("{name}.dt_bias"), heads, Fill::Draw(draw_dt_bias))?,
+            a_log: make.exact_vector(&format!("{name}.A_log"), heads, Fill::Draw(draw_a_log))?,
+            dt_bias: make.exact_vector(&format!("{name}.dt_bias"), heads, Fill::Draw(draw_dt_bias))?,
             beta_scale: if allow_neg_eigval { 2.0 } else { 1.0 },
-            config: config.clone(),
         })
     }
 
@@ -89,43 +86,16 @@ impl DeltaRule {
         pass: &Pass,
         state: Option<Tensor<4>>,
     ) -> (Tensor<4>, Tensor<4>) {
-        let shared = self.config.shared();
-        let queries = l2_norm(queries);
-        let keys = repeat_heads(l2_norm(keys), shared);
-        let values = repeat_heads(values, shared);
-        let beta = pass.blank(sigmoid(self.b_proj.forward(x_btd.clone())).mul_scalar(self.beta_scale));
-        let decay = pass.blank(self.decay(x_btd.clone()));
-        match (x_btd.dims()[1], state) {
-            (1, Some(state)) => {
-                let one = |x: Tensor<4>| x.squeeze_dim::<3>(2);
-                let gate = |x: Tensor<3>| x.squeeze_dim::<2>(1);
-                let (output, state) = ops::gated_delta_step(
-                    one(queries),
-                    one(keys),
-                    one(values),
-                    gate(beta),
-                    gate(decay),
-                    state,
-                );
-                (output.unsqueeze_dim::<4>(2), state)
-            }
-            (_, state) => {
-                ops::gated_delta(queries, keys, values, beta.swap_dims(1, 2), decay.swap_dims(1, 2), state)
-            }
-        }
-    }
-
-    /// The log decay `[b, t, h]`.
-    fn decay(&self, x_btd: Tensor<3>) -> Tensor<3> {
-        let row = |x: &Tensor<1>| x.clone().unsqueeze::<3>();
-        let step = softplus(self.a_proj.forward(x_btd) + row(&self.dt_bias), 1.0);
-        step * row(&self.a_log).exp().neg()
+        let projected = [&self.a_proj, &self.b_proj].map(|project| project.forward(x_btd.clone()));
+        let gates = ops::delta_gates(projected, [&self.a_log, &self.dt_bias], self.beta_scale);
+        let gates = gates.map(|gate| pass.blank(gate).swap_dims(1, 2));
+        ops::delta_rule([queries, keys, values], gates, state)
     }
 
     pub(super) fn visit(&mut self, visitor: &mut dyn FnMut(&str, Slot<'_>)) {
         self.a_proj.visit("a_proj", visitor);
         self.b_proj.visit("b_proj", visitor);
-        visitor("A_log", Slot::Vector(&mut self.a_log));
-        visitor("dt_bias", Slot::Vector(&mut self.dt_bias));
+        visitor("A_log", Slot::Exact(&mut self.a_log));
+        visitor("dt_bias", Slot::Exact(&mut self.dt_bias));
     }
 }

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::manifest::Geometry;
 use crate::model::config::Config;
 use crate::model::parameters::{Fill, Make, Parameters, Slot};
-use crate::ops::{self, Rope, merge_heads};
+use crate::ops::{self, KvCache, Rope, merge_heads};
 
 /// Grouped-query softmax attention with rotary positions.
 #[derive(Clone)]
@@ -47,15 +47,16 @@ impl FullAttention {
         past: Option<MixerState>,
     ) -> (Tensor<3>, MixerState) {
         let [queries, keys, values] = self.project(x_btd, pass);
-        let (keys, values) = match past {
-            Some(MixerState::Cache { keys: k, values: v }) => {
-                (Tensor::cat(vec![k, keys], 2), Tensor::cat(vec![v, values], 2))
-            }
+        let cache = match past {
+            Some(MixerState::Cache(cache)) => match &pass.at {
+                Some(at) => cache.append_at(keys, values, at),
+                None => cache.append(keys, values, pass.room),
+            },
             Some(MixerState::Recurrent { .. }) => unreachable!("a layer's state is made by the layer itself"),
-            None => (keys, values),
+            None => KvCache::new(keys, values).with_room(pass.room),
         };
-        let output = ops::attention(queries, keys.clone(), values.clone(), &pass.mask);
-        (self.o_proj.forward(merge_heads(output)), MixerState::Cache { keys, values })
+        let output = ops::attention(queries, &cache, &pass.mask);
+        (self.o_proj.forward(merge_heads(output)), MixerState::Cache(cache))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Gated DeltaNet (arXiv 2412.06464) in the layer layout of flash-linear-attention, with key/value
 //! heads repeated as activations.
 
-use burn::tensor::{Tensor, activation::silu};
+use burn::tensor::Tensor;
 
 use super::calibrate::Observed;
 use super::delta::DeltaRule;
@@ -11,7 +11,7 @@ use super::{MixerState, Pass};
 use crate::error::Result;
 use crate::manifest::Gdn;
 use crate::model::parameters::{Fill, Make, Parameters, Slot};
-use crate::ops::{ConvState, short_conv};
+use crate::ops::{ConvState, swish, swish_conv};
 
 /// A Gated DeltaNet twin. Parameters beyond q, k, v, o: the convolutions on q, k, v, the gates
 /// (`2·d·h + 2·h`), the output gate (`d·h·v`) and the norm (`v`).
@@ -89,13 +89,13 @@ impl GdnBlock {
         ];
         let (state, convs) = match past {
             Some(MixerState::Recurrent { state, convs }) => (Some(state), convs),
-            Some(MixerState::Cache { .. }) => unreachable!("a layer's state is made by the layer itself"),
+            Some(MixerState::Cache(_)) => unreachable!("a layer's state is made by the layer itself"),
             None => (None, Vec::new()),
         };
         let ([q, k, v], convs) = self.convolve(raw, convs);
-        let queries = maybe_rotate(project.query_heads(silu(q)), &self.config, pass);
-        let keys = maybe_rotate(project.key_heads(silu(k)), &self.config, pass);
-        let values = project.value_heads(silu(v));
+        let queries = maybe_rotate(project.query_heads(q), &self.config, pass);
+        let keys = maybe_rotate(project.key_heads(k), &self.config, pass);
+        let values = project.value_heads(v);
         let (output, state) = self.rule.forward(x_btd, [queries, keys, values], pass, state);
         (output, MixerState::Recurrent { state, convs })
     }
@@ -108,15 +108,16 @@ impl GdnBlock {
         self.readout.fit_scale(output, attention);
     }
 
+    /// The activations `silu` of q, k and v after their convolutions, and the next states.
     fn convolve(&self, raw: [Tensor<3>; 3], past: Vec<ConvState>) -> ([Tensor<3>; 3], Vec<ConvState>) {
         let Some(kernels) = &self.convs else {
-            return (raw, Vec::new());
+            return (raw.map(swish), Vec::new());
         };
         let mut past = past.into_iter();
         let mut next = Vec::with_capacity(3);
         let mut index = 0;
         let mixed = raw.map(|x| {
-            let (y, state) = short_conv(x, &kernels[index], past.next());
+            let (y, state) = swish_conv(x, &kernels[index], past.next());
             next.push(state);
             index += 1;
             y

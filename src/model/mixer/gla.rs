@@ -1,6 +1,6 @@
 //! Gated linear attention (arXiv 2312.06635) in the layer layout of flash-linear-attention.
 
-use burn::tensor::{Tensor, activation::log_sigmoid};
+use burn::tensor::Tensor;
 
 use super::calibrate::{Observed, inverse_softplus};
 use super::full::FullAttention;
@@ -9,7 +9,7 @@ use super::{MixerState, Pass};
 use crate::error::Result;
 use crate::manifest::Gla;
 use crate::model::parameters::{Fill, Make, Parameters, Slot};
-use crate::ops::{self, repeat_heads, split_heads};
+use crate::ops::{self, split_heads};
 
 /// A GLA twin. Parameters beyond q, k, v, o: the low-rank decay gate
 /// (`d·r + r·g·k + g·k`), the output gate (`d·h·v`) and the norm (`v`).
@@ -72,28 +72,20 @@ impl GlaBlock {
 
     /// What the recurrence reads, by head, `[b, h, t, v]`, and the next state.
     fn heads(&self, x_btd: &Tensor<3>, pass: &Pass, past: Option<MixerState>) -> (Tensor<4>, MixerState) {
-        let (project, shared) = (&self.projections, self.config.shared());
+        let project = &self.projections;
         let queries = project.query_heads(project.q_proj.forward(x_btd.clone()));
         let keys = project.key_heads(pass.blank(project.k_proj.forward(x_btd.clone())));
         let values = project.value_heads(pass.blank(project.v_proj.forward(x_btd.clone())));
-        let decay = log_sigmoid(self.gate_up.forward(self.gate_down.forward(x_btd.clone())))
-            .div_scalar(self.gate_logit_normalizer);
+        let decay = self.gate_up.forward(self.gate_down.forward(x_btd.clone()));
+        let decay = ops::decay_gate(decay, self.gate_logit_normalizer);
         let decay = split_heads(pass.blank(decay), self.config.num_kv_heads);
         let queries = maybe_rotate(queries, &self.config, pass);
-        let keys = repeat_heads(maybe_rotate(keys, &self.config, pass), shared);
-        let (values, decay) = (repeat_heads(values, shared), repeat_heads(decay, shared));
+        let keys = maybe_rotate(keys, &self.config, pass);
         let past = past.map(|state| match state {
             MixerState::Recurrent { state, .. } => state,
-            MixerState::Cache { .. } => unreachable!("a layer's state is made by the layer itself"),
+            MixerState::Cache(_) => unreachable!("a layer's state is made by the layer itself"),
         });
-        let (output, state) = match (x_btd.dims()[1], past) {
-            (1, Some(state)) => {
-                let one = |x: Tensor<4>| x.squeeze_dim::<3>(2);
-                let (output, state) = ops::gla_step(one(queries), one(keys), one(values), one(decay), state);
-                (output.unsqueeze_dim::<4>(2), state)
-            }
-            (_, past) => ops::gla(queries, keys, values, decay, past),
-        };
+        let (output, state) = ops::gla(queries, keys, values, decay, past);
         (output, MixerState::Recurrent { state, convs: Vec::new() })
     }
 

@@ -1,7 +1,7 @@
 //! JetBlock (Jet-Nemotron, arXiv 2508.15884): Gated DeltaNet without convolutions on q and k, and
 //! with a dynamic convolution on v whose kernels are generated from the hidden state.
 
-use burn::tensor::{Tensor, activation::silu};
+use burn::tensor::Tensor;
 
 use super::calibrate::Observed;
 use super::delta::DeltaRule;
@@ -12,7 +12,7 @@ use super::{MixerState, Pass};
 use crate::error::Result;
 use crate::manifest::Jet;
 use crate::model::parameters::{Fill, Make, Parameters, Slot};
-use crate::ops::dynamic_conv;
+use crate::ops::{swish, swish_dynamic_conv};
 
 /// A JetBlock twin. Parameters beyond q, k, v, o: the kernel generator
 /// (`d·r + r·g·v·w + g·v·w`), the gates (`2·d·h + 2·h`), the output gate (`d·h·v`) and the norm (`v`).
@@ -92,18 +92,19 @@ impl JetBlock {
         let project = &self.projections;
         let (state, conv) = match past {
             Some(MixerState::Recurrent { state, mut convs }) => (Some(state), convs.pop()),
-            Some(MixerState::Cache { .. }) => unreachable!("a layer's state is made by the layer itself"),
+            Some(MixerState::Cache(_)) => unreachable!("a layer's state is made by the layer itself"),
             None => (None, None),
         };
         let raw = pass.blank(project.v_proj.forward(x_btd.clone()));
         let channels = raw.dims()[2];
-        let kernels = self.generator_out.forward(silu(self.generator_in.forward(x_btd.clone())));
-        let (v, conv) = dynamic_conv(raw, &kernels.reshape([batch, time, channels, self.conv_size]), conv);
-        let queries = project.query_heads(silu(project.q_proj.forward(x_btd.clone())));
-        let keys = project.key_heads(silu(pass.blank(project.k_proj.forward(x_btd.clone()))));
+        let kernels = self.generator_out.forward(swish(self.generator_in.forward(x_btd.clone())));
+        let kernels = kernels.reshape([batch, time, channels, self.conv_size]);
+        let (v, conv) = swish_dynamic_conv(raw, kernels, conv);
+        let queries = project.query_heads(swish(project.q_proj.forward(x_btd.clone())));
+        let keys = project.key_heads(swish(pass.blank(project.k_proj.forward(x_btd.clone()))));
         let queries = maybe_rotate(queries, &self.config, pass);
         let keys = maybe_rotate(keys, &self.config, pass);
-        let values = project.value_heads(silu(v));
+        let values = project.value_heads(v);
         let (output, state) = self.rule.forward(x_btd, [queries, keys, values], pass, state);
         (output, MixerState::Recurrent { state, convs: vec![conv] })
     }

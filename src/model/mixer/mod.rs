@@ -24,7 +24,7 @@ use super::config::Config;
 use super::parameters::{Make, Parameters, Slot};
 use crate::error::Result;
 use crate::manifest::{Block, Init, Variant};
-use crate::ops::{CausalMask, ConvState, Rope};
+use crate::ops::{Angles, CausalMask, ConvState, Counter, KvCache, Rope};
 
 /// The folder of full attention's parameters below a layer, as transformers names it.
 pub const FULL: &str = "self_attn";
@@ -37,8 +37,12 @@ pub const LINEAR: &str = "linear_attn";
 pub struct Pass {
     /// Tokens of earlier passes.
     pub past: usize,
-    /// Cosines and sines of the tokens' positions.
-    pub rope: (Tensor<4>, Tensor<4>),
+    /// The angles of the tokens' positions.
+    pub rope: Angles,
+    /// Tokens in all that caches make room for; 0 where none will follow.
+    pub room: usize,
+    /// Where the device counts positions: the token's own.
+    pub at: Option<Counter>,
     /// Which keys each query sees.
     pub mask: CausalMask,
     /// 1 for tokens, 0 for left pads, `[b, t, 1]`; absent without pads.
@@ -70,14 +74,30 @@ impl Pass {
             Tensor::from_data(TensorData::new(values, [batch, time, 1]), device)
         });
         let mask = CausalMask::new(time, past, left_pads, device);
-        Self { past, rope: rope.tables(&positions, device), mask, valid }
+        Self { past, rope: rope.angles(&positions, device), room: 0, at: None, mask, valid }
+    }
+
+    /// A pass of one token for each row, none padded, at the position that the device has counted to; caches have room for
+    /// `room` tokens.
+    pub fn counted(config: &Config, counter: &Counter, room: usize, device: &Device) -> Self {
+        let rope = Rope::new(config.head_dim, config.rope_theta, &config.rope_scaling);
+        Self {
+            past: 0,
+            rope: rope.angles_from(counter, room, device),
+            room,
+            at: Some(counter.clone()),
+            mask: CausalMask::at(counter, device),
+            valid: None,
+        }
     }
 
     /// The same pass for tensors on an autodiff graph.
     pub fn tracked(&self) -> Self {
         Self {
             past: self.past,
-            rope: (self.rope.0.clone().autodiff(), self.rope.1.clone().autodiff()),
+            room: self.room,
+            rope: self.rope.tracked(),
+            at: self.at.clone(),
             mask: self.mask.tracked(),
             valid: self.valid.clone().map(Tensor::autodiff),
         }
@@ -86,7 +106,10 @@ impl Pass {
     /// Zeroes what stands at left pads of `x_btd`.
     fn blank(&self, x_btd: Tensor<3>) -> Tensor<3> {
         match &self.valid {
-            Some(valid) => x_btd * valid.clone(),
+            Some(valid) => {
+                let valid = valid.clone().cast(x_btd.dtype());
+                x_btd * valid
+            }
             None => x_btd,
         }
     }
@@ -96,13 +119,8 @@ impl Pass {
 #[derive(Clone)]
 #[expect(clippy::large_enum_variant, reason = "one per layer")]
 pub enum MixerState {
-    /// Keys (rotated) and values of all earlier tokens, `[b, g, s, k]`.
-    Cache {
-        /// Rotated keys.
-        keys: Tensor<4>,
-        /// Values.
-        values: Tensor<4>,
-    },
+    /// Keys (rotated) and values of all earlier tokens.
+    Cache(KvCache),
     /// The recurrent state `[b, h, k, v]` and the convolutions' last inputs.
     Recurrent {
         /// The recurrent state, f32.
@@ -113,24 +131,32 @@ pub enum MixerState {
 }
 
 impl MixerState {
+    /// Makes room for `tokens` in all, where state grows with tokens.
+    pub fn make_room(&mut self, tokens: usize) {
+        if let Self::Cache(cache) = self {
+            *cache = cache.clone().with_room(tokens);
+        }
+    }
+
     /// Bytes this state holds on its device.
     pub fn bytes(&self) -> u64 {
-        let size = |dims: &[usize]| 4 * dims.iter().product::<usize>() as u64;
+        fn size<const D: usize>(x: &Tensor<D>) -> u64 {
+            (x.dtype().size() * x.dims().iter().product::<usize>()) as u64
+        }
         match self {
-            Self::Cache { keys, values } => size(&keys.dims()) + size(&values.dims()),
-            Self::Recurrent { state, convs } => {
-                size(&state.dims()) + convs.iter().map(|conv| size(&conv.dims())).sum::<u64>()
-            }
+            Self::Cache(cache) => cache.bytes(),
+            Self::Recurrent { state, convs } => size(state) + convs.iter().map(size).sum::<u64>(),
         }
     }
 
     /// The states of some of the rows, `rows_b`, in that order.
     pub fn select(&self, rows_b: &Tensor<1, Int>) -> Self {
         match self {
-            Self::Cache { keys, values } => Self::Cache {
-                keys: keys.clone().select(0, rows_b.clone()),
-                values: values.clone().select(0, rows_b.clone()),
-            },
+            Self::Cache(cache) => {
+                let (keys, values) = cache.tokens();
+                let [keys, values] = [keys, values].map(|x| x.select(0, rows_b.clone()));
+                Self::Cache(KvCache::new(keys, values))
+            }
             Self::Recurrent { state, convs } => Self::Recurrent {
                 state: state.clone().select(0, rows_b.clone()),
                 convs: convs.iter().map(|conv| conv.clone().select(0, rows_b.clone())).collect(),
@@ -240,7 +266,9 @@ impl Mixer {
         pass: &Pass,
         state: Option<&mut Option<MixerState>>,
     ) -> Tensor<3> {
-        let past = state.as_ref().and_then(|state| state.as_ref().cloned());
+        let mut state = state;
+        // Taken out, so that nobody else holds a cache that is written into.
+        let past = state.as_deref_mut().and_then(Option::take);
         let (output, next) = match self {
             Self::Full(block) => block.forward(x_btd, pass, past),
             Self::Gla(block) => block.forward(x_btd, pass, past),

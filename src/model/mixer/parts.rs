@@ -1,6 +1,6 @@
 //! What the mixers share: projections in, the gated readout out, and a twin's geometry.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 use super::Pass;
 use super::calibrate::Observed;
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::manifest::Geometry;
 use crate::model::config::Config;
 use crate::model::parameters::{Fill, Make, Slot};
-use crate::ops::{self, Rope, gated_rms_norm, merge_heads, rms_norm, split_heads};
+use crate::ops::{self, Rope, readout, rms_norm, split_heads};
 
 /// A projection with its weight `[out, in]`.
 #[derive(Clone)]
@@ -67,7 +67,7 @@ impl Linear {
 
 /// A tensor's values, to start another from.
 pub fn values<const D: usize>(tensor: &Tensor<D>) -> Fill {
-    Fill::Values(tensor.to_data().try_to_vec().expect("parameters are f32"))
+    Fill::Values(tensor.clone().cast(DType::F32).into_data().try_to_vec().expect("they were cast to f32"))
 }
 
 /// A twin's heads and widths, resolved against the base's.
@@ -306,8 +306,8 @@ impl Readout {
 
     /// The heads before the output projection, `[b, t, h·v]`.
     fn gated(&self, o_bhtv: Tensor<4>, x_btd: Tensor<3>) -> Tensor<3> {
-        let gate = self.g_proj.as_ref().map(|gate| split_heads(gate.forward(x_btd), self.num_heads));
-        merge_heads(gated_rms_norm(o_bhtv, gate, &self.o_norm, self.norm_epsilon))
+        let gate = self.g_proj.as_ref().map(|gate| gate.forward(x_btd));
+        readout(o_bhtv, gate, &self.o_norm, self.norm_epsilon)
     }
 
     /// Starts the gate open: about 1 everywhere.

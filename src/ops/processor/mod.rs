@@ -1,22 +1,14 @@
-//! What the processor computes by `dtr-kernels` instead of by tensor operations: the recurrences, which
-//! burn differentiates, and the forward passes of frozen layers, which nothing differentiates.
+//! What the processor computes by `dtr-kernels`: the recurrences, which burn differentiates, and the forward passes of
+//! frozen layers, which nothing differentiates.
 
-pub(super) mod frozen;
-pub(super) mod recurrence;
+mod frozen;
+mod recurrence;
 
+use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
-use burn::backend::{DispatchDevice, TensorMetadata};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 
-/// Whether tensors like `x` can take the processor's way.
-pub(super) fn applies<const D: usize>(x: &Tensor<D>) -> bool {
-    x.dtype() == DType::F32 && matches!(innermost(&x.device()).as_dispatch(), DispatchDevice::Flex(_))
-}
-
-/// Whether they can, and nothing is to be differentiated.
-pub(super) fn applies_frozen<const D: usize>(x: &Tensor<D>) -> bool {
-    !x.is_autodiff() && applies(x)
-}
+use super::native::{Native, native_frozen};
 
 /// How many rows a product of `x_rd` with `out` columns must have to be added up in the order in which it is with many.
 ///
@@ -24,15 +16,11 @@ pub(super) fn applies_frozen<const D: usize>(x: &Tensor<D>) -> bool {
 /// one row, for at most 256 numbers, and for at most 64 by 64. Sums of training are left as they are.
 pub(super) fn rows_needed(x_rd: &Tensor<2>, out: usize) -> usize {
     let [_, width] = x_rd.dims();
-    match applies_frozen(x_rd) {
+    match native_frozen(x_rd) == Some(Native::Processor) {
         true if out <= 64 && width > 512 => (256 / out + 1).max(65),
         true => (256 / out + 1).max(2),
         false => 0,
     }
-}
-
-fn innermost(device: &Device) -> Device {
-    if device.is_autodiff() { device.clone().inner() } else { device.clone() }
 }
 
 /// The values of a contiguous tensor.

@@ -1,0 +1,153 @@
+//! Products of matrices by cuBLASLt, accumulated in f32.
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+
+use burn::tensor::DType;
+use cudarc::cublaslt::{result as lt, sys};
+use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DriverError};
+
+use super::card::sound;
+
+/// A row-major product `D = op(A) · op(B)` with `op` the transpose where it is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Product {
+    /// Rows of `D`.
+    pub rows: usize,
+    /// Columns of `D`.
+    pub columns: usize,
+    /// What is summed over.
+    pub inner: usize,
+    /// Whether `A` lies as `[inner, rows]`.
+    pub transpose_a: bool,
+    /// Whether `B` lies as `[columns, inner]`.
+    pub transpose_b: bool,
+    /// Elements from one row of `A` as it lies to the next.
+    pub stride_a: usize,
+    /// The same of `B`.
+    pub stride_b: usize,
+    /// Of `A` and `B`.
+    pub input: DType,
+    /// Of `D`.
+    pub output: DType,
+}
+
+/// A product's descriptors and the algorithm that cuBLASLt proposes for it.
+struct Plan {
+    operation: sys::cublasLtMatmulDesc_t,
+    a: sys::cublasLtMatrixLayout_t,
+    b: sys::cublasLtMatrixLayout_t,
+    d: sys::cublasLtMatrixLayout_t,
+    algorithm: sys::cublasLtMatmulAlgo_t,
+}
+
+/// A handle of cuBLASLt with its workspace, and the plans made so far.
+pub(super) struct Blas {
+    handle: sys::cublasLtHandle_t,
+    workspace: CudaSlice<u8>,
+    plans: HashMap<Product, Plan>,
+}
+
+// SAFETY: a handle and descriptors may be used from any thread, by one at a time, as the card's lock has it.
+unsafe impl Send for Blas {}
+
+fn kind(dtype: DType) -> sys::cudaDataType {
+    match dtype {
+        DType::F32 => sys::cudaDataType::CUDA_R_32F,
+        DType::BF16 => sys::cudaDataType::CUDA_R_16BF,
+        other => panic!("no product of matrices in {other:?}"),
+    }
+}
+
+impl Blas {
+    /// A handle, with the workspace that NVIDIA advises for the device.
+    pub fn new(stream: &std::sync::Arc<CudaStream>, (major, _): (i32, i32)) -> Result<Self, DriverError> {
+        let bytes = if major >= 9 { 32 << 20 } else { 4 << 20 };
+        // SAFETY: scratch memory, which nothing reads before it is written.
+        let workspace = unsafe { stream.alloc::<u8>(bytes) }?;
+        Ok(Self { handle: sound(lt::create_handle(), "open cuBLASLt"), workspace, plans: HashMap::new() })
+    }
+
+    /// Asks for `product` on `stream`.
+    ///
+    /// # Safety
+    /// `a`, `b` and `d` are addresses of matrices of the product's shapes, strides (`D` in one piece) and dtypes, at
+    /// multiples of 256.
+    pub unsafe fn multiply(&mut self, stream: &CudaStream, product: Product, [a, b, d]: [u64; 3]) {
+        let (handle, bytes) = (self.handle, self.workspace.len());
+        let plan = self.plans.entry(product).or_insert_with(|| Plan::new(handle, product, bytes));
+        let (one, zero) = (1.0_f32, 0.0_f32);
+        let (workspace, _guard) = self.workspace.device_ptr(stream);
+        // Row-major matrices are column-major ones transposed, so that `Dᵀ = op(B)ᵀ · op(A)ᵀ` is asked for.
+        // SAFETY: the plan's descriptors are alive, the addresses are the caller's promise.
+        let asked = unsafe {
+            lt::matmul(
+                handle,
+                plan.operation,
+                (&raw const one).cast(),
+                (&raw const zero).cast(),
+                b as *const c_void,
+                plan.b,
+                a as *const c_void,
+                plan.a,
+                d as *const c_void,
+                plan.d,
+                d as *mut c_void,
+                plan.d,
+                &raw const plan.algorithm,
+                workspace as *mut c_void,
+                bytes,
+                stream.cu_stream().cast(),
+            )
+        };
+        sound(asked, format_args!("multiply matrices ({product:?})"));
+    }
+}
+
+impl Plan {
+    fn new(handle: sys::cublasLtHandle_t, product: Product, workspace: usize) -> Self {
+        let Product { rows, columns, inner, transpose_a, transpose_b, stride_a, stride_b, input, output } =
+            product;
+        let make = || -> Result<Self, lt::CublasError> {
+            // True f32 where the inputs are f32: TF32 keeps ten bits only.
+            let operation = lt::create_matmul_desc(
+                sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+                sys::cudaDataType::CUDA_R_32F,
+            )?;
+            let transposes = [
+                (sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_TRANSA, transpose_b),
+                (sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_TRANSB, transpose_a),
+            ];
+            for (attribute, is_transposed) in transposes {
+                let transpose = i32::from(is_transposed);
+                // SAFETY: the descriptor is alive, and the attribute is of four bytes.
+                unsafe {
+                    lt::set_matmul_desc_attribute(operation, attribute, (&raw const transpose).cast(), 4)
+                }?;
+            }
+            let layout = |dtype: DType, is_transposed: bool, [rows, columns]: [usize; 2], stride: usize| {
+                let [rows, columns] = if is_transposed { [columns, rows] } else { [rows, columns] };
+                lt::create_matrix_layout(kind(dtype), columns as u64, rows as u64, stride as i64)
+            };
+            let a = layout(input, transpose_a, [rows, inner], stride_a)?;
+            let b = layout(input, transpose_b, [inner, columns], stride_b)?;
+            let d = layout(output, false, [rows, columns], columns)?;
+            let preference = lt::create_matmul_pref()?;
+            let most = sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
+            // SAFETY: all descriptors are alive; the preference is destroyed after its last use.
+            let found = unsafe {
+                lt::set_matmul_pref_attribute(
+                    preference,
+                    most,
+                    (&raw const workspace).cast(),
+                    size_of::<usize>(),
+                )?;
+                let found = lt::get_matmul_algo_heuristic(handle, operation, b, a, d, d, preference);
+                lt::destroy_matmul_pref(preference)?;
+                found
+            }?;
+            Ok(Self { operation, a, b, d, algorithm: found.algo })
+        };
+        sound(make(), format_args!("plan a product of matrices ({product:?})"))
+    }
+}

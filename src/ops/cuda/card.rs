@@ -1,0 +1,258 @@
+//! A CUDA device as this crate uses it: one stream, compiled kernels, cuBLASLt.
+//!
+//! burn computes on streams of its own that it does not show. So all work here stands between two events of the
+//! whole context: it begins when everything asked of the device before is done, and what is asked later begins
+//! after it. The host waits for nothing, and memory that burn hands on to another tensor is not written early.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use cubecl::server::Handle;
+use cudarc::driver::{
+    CudaContext, CudaEvent, CudaFunction, CudaGraph, CudaModule, CudaSlice, CudaStream, DevicePtr,
+    DriverError, LaunchConfig, PushKernelArg, sys,
+};
+
+use super::attention::TensorMap;
+use super::blas::Blas;
+use super::compile::{Kernel, compile};
+
+/// Numbers that stay zero between kernels.
+const ZEROS: usize = 1 << 16;
+
+/// A device that was opened, for as long as the process lives.
+pub(super) struct Card {
+    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
+    before: CudaEvent,
+    after: CudaEvent,
+    /// Major and minor number of what the device computes, `(9, 0)` for Hopper.
+    pub capability: (i32, i32),
+    /// Multiprocessors.
+    pub processors: u32,
+    zeros: CudaSlice<u32>,
+    state: Mutex<State>,
+}
+
+/// What one piece of work at a time uses.
+struct State {
+    /// By source and definitions.
+    modules: HashMap<(&'static str, String), Arc<CudaModule>>,
+    functions: HashMap<Kernel, CudaFunction>,
+    blas: Blas,
+    /// What tensors of work that is being recorded hold; none where work is done as it is asked for.
+    recorded: Option<Vec<Handle>>,
+}
+
+/// Recorded work, with the memory that it goes through: nothing else may be given it.
+pub(super) struct Recording {
+    graph: CudaGraph,
+    _memory: Vec<Handle>,
+}
+
+/// A kernel's argument.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Argument {
+    /// An address on the device; 0 where the kernel allows none.
+    Pointer(u64),
+    /// A stride or a size.
+    Long(i64),
+    /// A number of things.
+    Int(i32),
+    /// A factor.
+    Float(f32),
+    /// A tensor by its description.
+    Map(TensorMap),
+}
+
+/// How many threads a kernel runs on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    /// Blocks.
+    pub grid: (u32, u32, u32),
+    /// Threads of a block.
+    pub block: (u32, u32),
+    /// Bytes of shared memory that are asked for at the launch.
+    pub shared: u32,
+}
+
+/// What went wrong on the device; burn's operations have no other way to say so.
+#[track_caller]
+pub(super) fn sound<T, E: Display>(result: Result<T, E>, doing: impl Display) -> T {
+    result.unwrap_or_else(|cause| panic!("the CUDA device failed to {doing}: {cause}"))
+}
+
+impl Card {
+    /// The device of this index, opened when it is first asked for.
+    pub fn of(index: usize) -> &'static Self {
+        static CARDS: LazyLock<Mutex<HashMap<usize, &'static Card>>> = LazyLock::new(Mutex::default);
+        let mut cards = CARDS.lock().unwrap_or_else(PoisonError::into_inner);
+        cards.entry(index).or_insert_with(|| Box::leak(Box::new(sound(Self::open(index), "open"))))
+    }
+
+    fn open(index: usize) -> Result<Self, DriverError> {
+        let context = CudaContext::new(index)?;
+        // SAFETY: all work here goes to one stream, in its order; events of single buffers would break recordings.
+        unsafe { context.disable_event_tracking() };
+        let stream = context.new_stream()?;
+        let processors = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+        let capability = context.compute_capability()?;
+        let state = State {
+            modules: HashMap::new(),
+            functions: HashMap::new(),
+            blas: Blas::new(&stream, capability)?,
+            recorded: None,
+        };
+        Ok(Self {
+            before: context.new_event(None)?,
+            after: context.new_event(None)?,
+            capability,
+            processors: context.attribute(processors)? as u32,
+            zeros: stream.alloc_zeros(ZEROS)?,
+            state: Mutex::new(state),
+            stream,
+            context,
+        })
+    }
+
+    /// So many zeros, u32, that kernels may count in if they leave zeros.
+    pub fn counters(&self, count: usize) -> Argument {
+        assert!(count < ZEROS, "a kernel counts at most {ZEROS} things, not {count}");
+        Argument::Pointer(self.zeros.device_ptr(&self.stream).0)
+    }
+
+    /// A zero, u32, that no kernel writes to.
+    pub fn zero(&self) -> Argument {
+        Argument::Pointer(self.zeros.device_ptr(&self.stream).0 + 4 * (ZEROS as u64 - 1))
+    }
+
+    /// Does `work` in its turn among all that the device is asked to do.
+    pub fn run<T>(&self, work: impl FnOnce(&mut Lane<'_>) -> T) -> T {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        sound(self.context.bind_to_thread(), "be bound to a thread");
+        let is_recording = state.recorded.is_some();
+        if !is_recording {
+            sound(self.begin(), "wait for earlier work");
+        }
+        let mut lane = Lane { card: self, state };
+        let result = work(&mut lane);
+        if !is_recording {
+            sound(self.end(), "let later work wait");
+        }
+        result
+    }
+
+    /// Whether what is asked for now is recorded instead of done.
+    pub fn is_recording(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).recorded.is_some()
+    }
+
+    /// Keeps the memory of a tensor for work that is being recorded.
+    pub fn note(&self, handle: &Handle) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(recorded) = &mut state.recorded {
+            recorded.push(handle.clone());
+        }
+    }
+
+    /// Records what this thread asks for in `work` instead of doing it.
+    pub fn record(&self, work: impl FnOnce()) -> Recording {
+        let recorded =
+            |memory| self.state.lock().unwrap_or_else(PoisonError::into_inner).recorded.replace(memory);
+        sound(self.context.bind_to_thread(), "be bound to a thread");
+        sound(self.begin(), "wait for earlier work");
+        let own = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        sound(self.stream.begin_capture(own), "begin to record");
+        recorded(Vec::new());
+        work();
+        let memory = self.state.lock().unwrap_or_else(PoisonError::into_inner).recorded.take();
+        let flags = sys::CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
+        let graph = sound(self.stream.end_capture(flags), "end a recording");
+        sound(self.end(), "let later work wait");
+        Recording { graph: graph.expect("something was recorded"), _memory: memory.unwrap_or_default() }
+    }
+
+    /// Does recorded work.
+    pub fn replay(&self, recording: &Recording) {
+        self.run(|_| sound(recording.graph.launch(), "do recorded work again"));
+    }
+
+    fn begin(&self) -> Result<(), DriverError> {
+        // SAFETY: context and event live as long as the card, and belong together.
+        unsafe { sys::cuCtxRecordEvent(self.context.cu_ctx(), self.before.cu_event()) }.result()?;
+        self.stream.wait(&self.before)
+    }
+
+    fn end(&self) -> Result<(), DriverError> {
+        self.after.record(&self.stream)?;
+        // SAFETY: as above; the event was recorded on a stream of this context.
+        unsafe { sys::cuCtxWaitEvent(self.context.cu_ctx(), self.after.cu_event()) }.result()
+    }
+}
+
+/// The card's stream while a piece of work has it.
+pub(super) struct Lane<'a> {
+    card: &'a Card,
+    state: MutexGuard<'a, State>,
+}
+
+impl Lane<'_> {
+    /// Runs `kernel`.
+    ///
+    /// # Safety
+    /// `arguments` are what the kernel takes, in its order: addresses of memory as large as it reads and writes,
+    /// of tensors that are alive now. (What burn does with their memory later comes later on the device too.)
+    pub unsafe fn launch(&mut self, kernel: &Kernel, extent: Extent, arguments: &[Argument]) {
+        let function = self.function(kernel, extent.shared);
+        let mut launch = self.card.stream.launch_builder(&function);
+        for argument in arguments {
+            match argument {
+                Argument::Pointer(address) => launch.arg(address),
+                Argument::Long(number) => launch.arg(number),
+                Argument::Int(number) => launch.arg(number),
+                Argument::Float(number) => launch.arg(number),
+                Argument::Map(map) => launch.arg(map),
+            };
+        }
+        let shape = LaunchConfig {
+            grid_dim: extent.grid,
+            block_dim: (extent.block.0, extent.block.1, 1),
+            shared_mem_bytes: extent.shared,
+        };
+        // SAFETY: the caller's promise.
+        sound(unsafe { launch.launch(shape) }, format_args!("run {kernel:?} with {extent:?}"));
+    }
+
+    fn function(&mut self, kernel: &Kernel, shared: u32) -> CudaFunction {
+        if let Some(function) = self.state.functions.get(kernel) {
+            return function.clone();
+        }
+        let function = sound(self.module(kernel).load_function(kernel.name), format_args!("find {kernel:?}"));
+        if shared > 48 << 10 {
+            let most = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            sound(
+                function.set_attribute(most, shared as i32),
+                format_args!("give {kernel:?} its shared memory"),
+            );
+        }
+        self.state.functions.insert(kernel.clone(), function.clone());
+        function
+    }
+
+    fn module(&mut self, kernel: &Kernel) -> Arc<CudaModule> {
+        let card = self.card;
+        let load = || {
+            let image =
+                compile(kernel, card.capability).unwrap_or_else(|error| panic!("{}", error.one_line()));
+            sound(card.context.load_module(image), format_args!("load {kernel:?}"))
+        };
+        let key = (kernel.source.name, kernel.defines.clone());
+        self.state.modules.entry(key).or_insert_with(load).clone()
+    }
+
+    /// The products of matrices.
+    pub fn blas(&mut self) -> (&mut Blas, &CudaStream) {
+        (&mut self.state.blas, &self.card.stream)
+    }
+}

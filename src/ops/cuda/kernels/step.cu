@@ -1,0 +1,43 @@
+// What is left of a decoding step besides products, attention and recurrences: all element by element, and small. Compiled for
+// one ELEMENT (T): float or __nv_bfloat16; sums are f32.
+#include <cuda_bf16.h>
+
+#ifndef ELEMENT
+#define ELEMENT __nv_bfloat16
+#endif
+using T = ELEMENT;
+
+__device__ inline long long thread() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
+
+// out = a + b
+extern "C" __global__ void add(const T* a, const T* b, T* out, long long count) {
+    const long long i = thread();
+    if (i < count) out[i] = T(float(a[i]) + float(b[i]));
+}
+
+// out = x + bias, the bias for every row
+extern "C" __global__ void add_bias(const T* x, const T* bias, T* out, long long count, int width) {
+    const long long i = thread();
+    if (i < count) out[i] = T(float(x[i]) + float(bias[i % width]));
+}
+
+// out = x sigmoid(x)
+extern "C" __global__ void silu(const T* x, T* out, long long count) {
+    const long long i = thread();
+    if (i >= count) return;
+    const float value = float(x[i]);
+    out[i] = T(value / (1 + expf(-value)));
+}
+
+// Write strengths beta = scale sigmoid(b) and log decays g = -exp(a_log) softplus(a + dt_bias) of the gated delta rule, for
+// a and b [rows, heads].
+extern "C" __global__ void delta_gates(const T* a, const T* b, const float* a_log, const float* dt_bias, float* beta,
+                                       float* g, float scale, long long count, int heads) {
+    const long long i = thread();
+    if (i >= count) return;
+    const int head = i % heads;
+    const float step = float(a[i]) + dt_bias[head];
+    beta[i] = scale / (1 + expf(-float(b[i])));
+    // softplus without overflow: log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)
+    g[i] = -expf(a_log[head]) * (fmaxf(step, 0) + log1pf(expf(-fabsf(step))));
+}

@@ -1,0 +1,72 @@
+//! What a decoding step does with tokens whose position the device itself counts, on CUDA devices.
+
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, Dispatch, backend_extension};
+use burn::tensor::{Int, Tensor};
+
+/// Kernels that read a position from the device, and rotation.
+#[backend_extension(Cube)]
+pub trait Counted: Backend {
+    /// Rotates pairs `(x[i], x[i + k/2])` of x `[b, h, t, k]` by cosines and sines `[b or 1, 1, t, k/2]` in f32.
+    fn rotate(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// The same by tables of all positions, of which `at` `[1]` says the first token's.
+    fn rotate_at(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        at: IntTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// The cache `[b, g, room, k]` with x `[b, g, t, k]` in it from `at` on, in place.
+    fn append_at(cache: FloatTensor<Self>, x: FloatTensor<Self>, at: IntTensor<Self>) -> FloatTensor<Self>;
+
+    /// Attention over a cache whose last token stands where `at` does.
+    fn attention_at(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        at: IntTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// `at + by`, in place.
+    fn advance(at: IntTensor<Self>, by: usize) -> IntTensor<Self>;
+}
+
+/// Rotates pairs of x `[b, h, t, k]`; outside of any autodiff graph.
+pub(in crate::ops) fn rotate(x_bhtk: Tensor<4>, (cos, sin): &(Tensor<4>, Tensor<4>)) -> Tensor<4> {
+    let (cos, sin) = (cos.clone().into_dispatch(), sin.clone().into_dispatch());
+    Tensor::from_dispatch(Dispatch::rotate(x_bhtk.into_dispatch(), cos, sin))
+}
+
+/// The same by tables of all positions, of which `at` says the first token's.
+pub(in crate::ops) fn rotate_at(
+    x_bhtk: Tensor<4>,
+    (cos, sin): &(Tensor<4>, Tensor<4>),
+    at: &Tensor<1, Int>,
+) -> Tensor<4> {
+    let (cos, sin) = (cos.clone().into_dispatch(), sin.clone().into_dispatch());
+    Tensor::from_dispatch(Dispatch::rotate_at(x_bhtk.into_dispatch(), cos, sin, at.clone().into_dispatch()))
+}
+
+/// The cache with tokens in it from `at` on, in place.
+pub(in crate::ops) fn append_at(cache: Tensor<4>, x_bgtk: Tensor<4>, at: &Tensor<1, Int>) -> Tensor<4> {
+    let at = at.clone().into_dispatch();
+    Tensor::from_dispatch(Dispatch::append_at(cache.into_dispatch(), x_bgtk.into_dispatch(), at))
+}
+
+/// Attention over a cache whose last token stands where `at` does.
+pub(in crate::ops) fn attention_at(
+    q_bhtk: Tensor<4>,
+    (keys, values): (Tensor<4>, Tensor<4>),
+    at: &Tensor<1, Int>,
+) -> Tensor<4> {
+    let (keys, values) = (keys.into_dispatch(), values.into_dispatch());
+    let at = at.clone().into_dispatch();
+    Tensor::from_dispatch(Dispatch::attention_at(q_bhtk.into_dispatch(), keys, values, at))
+}
+
+/// Adds to a counter, in place.
+pub(in crate::ops) fn advance(at: &Tensor<1, Int>, by: usize) {
+    drop(Dispatch::advance(at.clone().into_dispatch(), by));
+}

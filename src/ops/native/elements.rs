@@ -1,0 +1,128 @@
+//! What is done element by element or row by row, on CUDA devices and outside of any autodiff graph.
+
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, Dispatch, backend_extension};
+use burn::tensor::{Int, Tensor};
+
+use crate::ops::{AdamWStep, Decay};
+
+/// Kernels that go through memory once.
+#[backend_extension(Cube)]
+#[allow(clippy::type_complexity)]
+pub trait Elements: Backend {
+    /// Rows of a table `[n, d]` by their numbers: `[r, d]`.
+    fn rows(table: FloatTensor<Self>, numbers: IntTensor<Self>) -> FloatTensor<Self>;
+
+    /// The column of the largest number of each row, the first of equals, written into `numbers` `[r]`.
+    fn largest_into(x: FloatTensor<Self>, numbers: IntTensor<Self>) -> IntTensor<Self>;
+
+    /// `a + b`.
+    fn sum(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `x + residual`, and its RMSNorm.
+    fn sum_and_norm(
+        x: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// `x + bias` for a bias `[o]` of every row.
+    fn with_bias(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `silu(x)`.
+    fn swish(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Write strengths and log decays `[b, t, h]` in f32 from projections a and b `[b, t, h]` and `[h]` of both.
+    fn delta_gates(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        a_log: FloatTensor<Self>,
+        dt_bias: FloatTensor<Self>,
+        scale: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// The sum of squares, `[1]` in f32.
+    fn sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Weights, first and second means after a step of AdamW along a gradient with this sum of squares, all but that as
+    /// they lie end to end.
+    fn adamw(
+        weights: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        squares: FloatTensor<Self>,
+        decay: Decay,
+        step: AdamWStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+}
+
+/// Rows of a table by their numbers.
+pub(in crate::ops) fn rows(table_nd: Tensor<2>, numbers_r: Tensor<1, Int>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::rows(table_nd.into_dispatch(), numbers_r.into_dispatch()))
+}
+
+/// The column of the largest number of each row, written into `numbers`.
+pub(in crate::ops) fn largest_into(x_rn: Tensor<2>, numbers_r: Tensor<1, Int>) -> Tensor<1, Int> {
+    Tensor::from_dispatch(Dispatch::largest_into(x_rn.into_dispatch(), numbers_r.into_dispatch()))
+}
+
+/// `a + b`.
+pub(in crate::ops) fn sum(a_btd: Tensor<3>, b_btd: Tensor<3>) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::sum(a_btd.into_dispatch(), b_btd.into_dispatch()))
+}
+
+/// `x + residual`, and its RMSNorm.
+pub(in crate::ops) fn sum_and_norm(
+    x_btd: Tensor<3>,
+    residual_btd: Tensor<3>,
+    weight: &Tensor<1>,
+    epsilon: f64,
+) -> (Tensor<3>, Tensor<3>) {
+    let (x, residual) = (x_btd.into_dispatch(), residual_btd.into_dispatch());
+    let (sum, normed) = Dispatch::sum_and_norm(x, residual, weight.clone().into_dispatch(), epsilon);
+    (Tensor::from_dispatch(sum), Tensor::from_dispatch(normed))
+}
+
+/// `x + bias`.
+pub(in crate::ops) fn with_bias(x_btd: Tensor<3>, bias: &Tensor<1>) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::with_bias(x_btd.into_dispatch(), bias.clone().into_dispatch()))
+}
+
+/// `silu(x)`.
+pub(in crate::ops) fn swish<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(Dispatch::swish(x.into_dispatch()))
+}
+
+/// Write strengths and log decays `[b, t, h]` of the gated delta rule.
+pub(in crate::ops) fn delta_gates(
+    [a_bth, b_bth]: [Tensor<3>; 2],
+    [a_log, dt_bias]: [&Tensor<1>; 2],
+    scale: f64,
+) -> [Tensor<3>; 2] {
+    let [a, b] = [a_bth, b_bth].map(Tensor::into_dispatch);
+    let [a_log, dt_bias] = [a_log, dt_bias].map(|x| x.clone().into_dispatch());
+    let (beta, g) = Dispatch::delta_gates(a, b, a_log, dt_bias, scale);
+    [Tensor::from_dispatch(beta), Tensor::from_dispatch(g)]
+}
+
+/// The sum of squares.
+pub(in crate::ops) fn sum_of_squares(x_n: Tensor<1>) -> Tensor<1> {
+    Tensor::from_dispatch(Dispatch::sum_of_squares(x_n.into_dispatch()))
+}
+
+/// Weights and both means after a step of AdamW.
+pub(in crate::ops) fn adamw(
+    state: [Tensor<1>; 3],
+    gradient: Tensor<1>,
+    squares: Tensor<1>,
+    decay: &Decay,
+    step: &AdamWStep,
+) -> [Tensor<1>; 3] {
+    let [weights, first, second] = state.map(Tensor::into_dispatch);
+    let (gradient, squares) = (gradient.into_dispatch(), squares.into_dispatch());
+    let (decay, step) = (decay.clone(), step.clone());
+    let found = Dispatch::adamw(weights, first, second, gradient, squares, decay, step);
+    <[_; 3]>::from(found).map(Tensor::from_dispatch)
+}

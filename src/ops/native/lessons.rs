@@ -1,0 +1,154 @@
+//! What twins learn through on CUDA devices: operations that burn differentiates, by the kernels of [`Blocks`].
+
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, TensorMetadata, backend_extension};
+
+use super::blocks::Blocks;
+use super::differentiable::{Backwards, differentiable};
+
+/// Projections and the parts of linear blocks, from no state and without one after; frozen layers share those that
+/// have no state.
+#[backend_extension(Cube, Autodiff)]
+pub trait Lessons: Backend {
+    /// `x_rd · weight_odᵀ`, in the dtype of both.
+    fn project(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// The output of GLA from no state; the rest as in [`Blocks::gla_pass`].
+    fn gla_lesson(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        gk: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// The output of the gated delta rule from no state; the rest as in [`Blocks::delta_pass`].
+    fn delta_lesson(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// `silu` of a short convolution after nothing; the rest as in [`Blocks::conv_pass`].
+    fn conv_lesson(x: FloatTensor<Self>, taps: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `log_sigmoid(x) / normalizer` in f32.
+    fn decay_gate(x: FloatTensor<Self>, normalizer: f64) -> FloatTensor<Self>;
+
+    /// RMSNorm of o `[b, h, t, v]` over each head, times `silu` of the gate `[b, t, h·v]`: `[b, t, h·v]`.
+    fn readout(
+        o: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self>;
+
+    /// The mean of `(a − b)²` in f32, `[1]`; only a is learnt from.
+    fn squared_error(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+fn project_gradients<B: Blocks>(pass: Backwards<B, (), 2>) -> [Option<FloatTensor<B>>; 2] {
+    let ([x, weight], [wants_x, wants_weight]) = (pass.inputs, pass.wanted);
+    let of_x = wants_x.then(|| B::project_to_input(pass.gradient.clone(), weight));
+    [of_x, wants_weight.then(|| B::project_to_weight(pass.gradient, x))]
+}
+
+fn gla_gradients<B: Blocks>(pass: Backwards<B, (), 4>) -> [Option<FloatTensor<B>>; 4] {
+    let ([q, k, v, gk], mut kept) = (pass.inputs, pass.kept);
+    let states = kept.pop().expect("the forward pass kept its states");
+    <[_; 4]>::from(B::gla_gradients(q, k, v, gk, states, pass.gradient)).map(Some)
+}
+
+fn delta_gradients<B: Blocks>(pass: Backwards<B, (), 5>) -> [Option<FloatTensor<B>>; 5] {
+    let [q, k, v, beta, g] = pass.inputs;
+    <[_; 5]>::from(B::delta_gradients(q, k, v, beta, g, pass.gradient)).map(Some)
+}
+
+fn conv_gradients<B: Blocks>(pass: Backwards<B, (), 2>) -> [Option<FloatTensor<B>>; 2] {
+    let [x, taps] = pass.inputs;
+    <[_; 2]>::from(B::conv_gradients(x, taps, pass.gradient)).map(Some)
+}
+
+fn decay_gate_gradient<B: Blocks>(pass: Backwards<B, f64, 1>) -> [Option<FloatTensor<B>>; 1] {
+    let [x] = pass.inputs;
+    [Some(B::decay_gate_gradient(x, pass.parameters, pass.gradient))]
+}
+
+fn readout_gradients<B: Blocks>(pass: Backwards<B, f64, 3>) -> [Option<FloatTensor<B>>; 3] {
+    let [o, gate, weight] = pass.inputs;
+    <[_; 3]>::from(B::readout_gradients(o, gate, weight, pass.parameters, pass.gradient)).map(Some)
+}
+
+fn squared_error_gradient<B: Blocks>(pass: Backwards<B, (), 2>) -> [Option<FloatTensor<B>>; 2] {
+    let [a, _] = pass.inputs;
+    let mut kept = pass.kept;
+    let of_a = kept.pop().expect("the forward pass kept the gradient");
+    let factor = B::float_reshape(B::float_cast(pass.gradient, a.dtype().into()), [1, 1, 1].into());
+    [Some(B::float_mul(of_a, factor)), None]
+}
+
+impl<B: Blocks + Lessons, C: CheckpointStrategy> Lessons for Autodiff<B, C> {
+    fn project(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        let forward = |(): &(), [x, weight]: [FloatTensor<B>; 2]| (B::project(x, weight), Vec::new());
+        differentiable::<B, C, _, _>((), [x, weight], forward, project_gradients)
+    }
+
+    fn gla_lesson(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        gk: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let forward = |(): &(), [q, k, v, gk]: [FloatTensor<B>; 4]| {
+            let (output, states) = B::gla_keep(q, k, v, gk);
+            (output, vec![states])
+        };
+        differentiable::<B, C, _, _>((), [q, k, v, gk], forward, gla_gradients)
+    }
+
+    fn delta_lesson(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let forward = |(): &(), [q, k, v, beta, g]: [FloatTensor<B>; 5]| {
+            (B::delta_lesson(q, k, v, beta, g), Vec::new())
+        };
+        differentiable::<B, C, _, _>((), [q, k, v, beta, g], forward, delta_gradients)
+    }
+
+    fn conv_lesson(x: FloatTensor<Self>, taps: FloatTensor<Self>) -> FloatTensor<Self> {
+        let forward = |(): &(), [x, taps]: [FloatTensor<B>; 2]| (B::conv_lesson(x, taps), Vec::new());
+        differentiable::<B, C, _, _>((), [x, taps], forward, conv_gradients)
+    }
+
+    fn decay_gate(x: FloatTensor<Self>, normalizer: f64) -> FloatTensor<Self> {
+        let forward =
+            |normalizer: &f64, [x]: [FloatTensor<B>; 1]| (B::decay_gate(x, *normalizer), Vec::new());
+        differentiable::<B, C, _, _>(normalizer, [x], forward, decay_gate_gradient)
+    }
+
+    fn readout(
+        o: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let forward = |epsilon: &f64, [o, gate, weight]: [FloatTensor<B>; 3]| {
+            (B::readout(o, gate, weight, *epsilon), Vec::new())
+        };
+        differentiable::<B, C, _, _>(epsilon, [o, gate, weight], forward, readout_gradients)
+    }
+
+    fn squared_error(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        let forward = |(): &(), [a, b]: [FloatTensor<B>; 2]| {
+            let (error, gradient) = B::squared_error_keep(a, b);
+            (error, vec![gradient])
+        };
+        differentiable::<B, C, _, _>((), [a, b], forward, squared_error_gradient)
+    }
+}
