@@ -34,6 +34,21 @@ test *args:
 kill-test:
     cargo test --release --test faults -- --ignored --nocapture hundred_kills
 
+# Hold every CUDA kernel against f64, and recorded decoding against passes; needs an NVIDIA GPU.
+gpu-test:
+    cargo test --release --features cuda --lib -- --test-threads 1 cuda:: decoding::
+
+# Time this crate and PyTorch (with transformers and flash-linear-attention) on one GPU, side by side.
+gpu-bench python="python3":
+    cargo run --release --features cuda -- bench device --device cuda:0 > target/ours.jsonl
+    {{python}} bench/peers/pytorch.py > target/peers.jsonl
+    {{python}} bench/peers/table.py target/ours.jsonl target/peers.jsonl
+
+# Compile every CUDA kernel, for Ampere and for Hopper; needs no GPU.
+kernels: python
+    .venv/bin/pip install --quiet -r tests/kernels/requirements.txt
+    .venv/bin/python tests/kernels/compile.py
+
 # What CI checks besides the tests.
 check:
     cargo fmt --check

@@ -4,6 +4,7 @@
 //! counted in tokens times layers, which does not depend on the machine; seconds do.
 
 mod case;
+pub mod gpu;
 
 use std::time::Instant;
 

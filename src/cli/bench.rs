@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::print_json;
+use super::{DeviceChoice, print_json};
+use crate::bench::gpu::{self, Timed};
 use crate::bench::{Case, Form, Measured, bundled, deep};
 use crate::error::{Error, Result};
 use crate::run::{Progress, Stopper};
@@ -20,6 +21,17 @@ pub struct Bench {
 enum What {
     /// Run searches in four forms, each with the savings of those before it, and compare work, seconds and outcome.
     Search(Search),
+    /// Time the pieces of distilling, scoring and decoding a base of Llama 3.1 8B's shape, as lines of JSON.
+    Device(OnDevice),
+}
+
+#[derive(Args)]
+struct OnDevice {
+    #[command(flatten)]
+    device: DeviceChoice,
+    /// Layers of the base.
+    #[arg(long, value_name = "COUNT", default_value_t = 32)]
+    layers: usize,
 }
 
 #[derive(Args)]
@@ -37,8 +49,21 @@ struct Search {
 
 impl Bench {
     pub(super) fn run(self) -> Result<u8> {
-        let What::Search(search) = self.what;
-        search.run()
+        match self.what {
+            What::Search(search) => search.run(),
+            What::Device(bench) => bench.run(),
+        }
+    }
+}
+
+impl OnDevice {
+    fn run(self) -> Result<u8> {
+        let progress = Progress::new(0, Stopper::listen()?);
+        let task = progress.task("pieces", 40, "pieces");
+        let mut tell =
+            |timed: &Timed| println!("{}", serde_json::to_string(timed).expect("it is plain JSON"));
+        gpu::measure(&self.device.device.open()?, self.layers, &task, &mut tell)?;
+        Ok(0)
     }
 }
 

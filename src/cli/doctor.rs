@@ -92,6 +92,11 @@ fn energy() -> Finding {
 }
 
 fn cuda() -> Finding {
+    #[cfg(feature = "cuda")]
+    if let lacking @ [_, ..] = crate::ops::lacking_for_gpus().as_slice() {
+        let found = format!("not found: {}", lacking.join(", "));
+        return Finding { what: "cuda", ok: false, optional: true, found };
+    }
     match device::Choice::Cuda(0).open() {
         Ok(_) => Finding { what: "cuda", ok: true, optional: true, found: "cuda:0 is there".to_owned() },
         Err(error) => Finding { what: "cuda", ok: false, optional: true, found: error.one_line() },

@@ -1,0 +1,263 @@
+//! What a device does with a base of Llama 3.1 8B's shape and random weights, in the terms that other programs are measured
+//! in too: `bench/peers` has PyTorch do the same.
+
+use std::time::Instant;
+
+use burn::tensor::{Device, Distribution, Tensor};
+use serde::Serialize;
+
+use crate::distil::{Pupil, lesson};
+use crate::error::{Error, Result};
+use crate::manifest::{Architecture, Block, Distil, Gdn, Geometry, Gla, Init, Jet, Variant};
+use crate::model::{Config, Decoder, Decoding, Hybrid, Mask, Pass, State, Twins, computing_in};
+use crate::observer::Observer;
+use crate::ops::{CausalMask, KvCache, attention, linear, short_dtype};
+use crate::sealed::Sealed;
+use crate::seed::Seed;
+use crate::throughput::Tiled;
+
+/// Rows and tokens of a training or scoring pass.
+const ROWS: usize = 16;
+const TIME: usize = 512;
+
+/// Steps of decoding that are timed.
+const STEPS: usize = 32;
+
+/// A piece of work, and how long it took.
+#[derive(Clone, Debug, Serialize)]
+pub struct Timed {
+    /// What was done; peers call it the same.
+    pub work: String,
+    /// Median of the repeats.
+    pub seconds: f64,
+    /// Floating-point operations, or bytes that must be read, or tokens: what `seconds` are held against.
+    pub amount: f64,
+    /// What the amount is of.
+    pub unit: &'static str,
+}
+
+/// The shape of Llama 3.1 8B, with so many layers.
+fn shape(num_layers: usize) -> Config {
+    let architecture = Architecture {
+        hidden_size: 4096,
+        intermediate_size: 14336,
+        num_layers,
+        num_heads: 32,
+        num_kv_heads: 8,
+        head_dim: 128,
+    };
+    Config::llama(&architecture, 128_256, 131_072)
+}
+
+fn variants() -> [(&'static str, Variant); 3] {
+    let of = |block| Variant { block, geometry: Geometry::default(), init: Init::Random };
+    [
+        ("gla", of(Block::Gla(Gla::default()))),
+        ("gdn", of(Block::Gdn(Gdn::default()))),
+        ("jet", of(Block::Jet(Jet::default()))),
+    ]
+}
+
+/// Times everything; `tell` hears of each piece as it is done.
+///
+/// # Errors
+/// When the device fails, or the user asked to stop.
+pub fn measure(
+    device: &Device,
+    num_layers: usize,
+    observer: &dyn Observer,
+    tell: &mut dyn FnMut(&Timed),
+) -> Result<()> {
+    let bench = Bench { device: device.clone(), config: shape(num_layers) };
+    bench.products(tell)?;
+    bench.attention(tell)?;
+    observer.check()?;
+    let base = Decoder::new(&bench.config, &mut Tiled::new(Seed(1), device))?;
+    bench.scoring(&base, tell)?;
+    for (name, variant) in variants() {
+        observer.check()?;
+        let twins = Twins::new(&variant, &base, &mut Tiled::new(Seed(2), device))?;
+        bench.block(&base, &twins, name, tell)?;
+        bench.distillation(&base, twins, name, tell)?;
+    }
+    let [(_, gla), _, _] = variants();
+    let twins = Twins::new(&gla, &base, &mut Tiled::new(Seed(2), device))?;
+    bench.decoding(&base, &twins, observer, tell)
+}
+
+struct Bench {
+    device: Device,
+    config: Config,
+}
+
+impl Bench {
+    /// The median of `repeats` runs after one that does not count.
+    fn median(&self, repeats: usize, mut work: impl FnMut()) -> Result<f64> {
+        let sync =
+            || self.device.sync().map_err(|cause| Error::failed(format!("the device failed: {cause:?}")));
+        let mut seconds = Vec::with_capacity(repeats);
+        for run in 0..=repeats {
+            sync()?;
+            let start = Instant::now();
+            work();
+            sync()?;
+            if run > 0 {
+                seconds.push(start.elapsed().as_secs_f64());
+            }
+        }
+        seconds.sort_by(f64::total_cmp);
+        Ok(seconds[repeats / 2])
+    }
+
+    fn random<const D: usize>(&self, shape: [usize; D]) -> Tensor<D> {
+        let dtype = short_dtype(&self.device);
+        Tensor::random(shape, Distribution::Normal(0.0, 1.0), (&self.device, dtype))
+    }
+
+    fn products(&self, tell: &mut dyn FnMut(&Timed)) -> Result<()> {
+        let rows = ROWS * TIME;
+        for [inputs, outputs] in [[4096, 4096], [4096, 1024], [4096, 14336], [14336, 4096]] {
+            let (x, weight) = (self.random([1, rows, inputs]), self.random([outputs, inputs]));
+            const TIMES: usize = 10;
+            let forward = self.median(5, || {
+                for _ in 0..TIMES {
+                    let _ = linear(x.clone(), &weight, None);
+                }
+            })?;
+            let flops = 2.0 * (rows * inputs * outputs) as f64;
+            tell(&Timed {
+                work: format!("product {rows}x{inputs}x{outputs}"),
+                seconds: forward / TIMES as f64,
+                amount: flops,
+                unit: "flop",
+            });
+            let both = self.median(5, || {
+                let (x, weight) =
+                    (x.clone().autodiff().require_grad(), weight.clone().autodiff().require_grad());
+                let y = linear(x, &weight, None);
+                let _ = y.backward();
+            })?;
+            tell(&Timed {
+                work: format!("product and gradients {rows}x{inputs}x{outputs}"),
+                seconds: both,
+                amount: 3.0 * flops,
+                unit: "flop",
+            });
+        }
+        Ok(())
+    }
+
+    fn attention(&self, tell: &mut dyn FnMut(&Timed)) -> Result<()> {
+        let Config { num_heads, num_kv_heads, head_dim, .. } = self.config;
+        for (batch, time) in [(8, 2048), (1, 8192), (1, 16384), (1, 65536)] {
+            let q = self.random([batch, num_heads, time, head_dim]);
+            let [k, v] = [(); 2].map(|()| self.random([batch, num_kv_heads, time, head_dim]));
+            let (cache, mask) = (KvCache::new(k, v), CausalMask::new(time, 0, None, &self.device));
+            let seconds = self.median(5, || drop(attention(q.clone(), &cache, &mask)))?;
+            tell(&Timed {
+                work: format!("attention {batch}x{time}"),
+                seconds,
+                amount: 2.0 * (batch * num_heads * time * time * head_dim) as f64,
+                unit: "flop",
+            });
+        }
+        Ok(())
+    }
+
+    fn batch(&self) -> Vec<Vec<u32>> {
+        let token = |row: usize, at: usize| ((7919 * row + 104_729 * at) % self.config.vocab_size) as u32;
+        (0..ROWS).map(|row| (0..TIME).map(|at| token(row, at)).collect()).collect()
+    }
+
+    fn tokens(&self, work: String, seconds: f64) -> Timed {
+        Timed { work, seconds, amount: (ROWS * TIME) as f64, unit: "token" }
+    }
+
+    fn scoring(&self, base: &Decoder, tell: &mut dyn FnMut(&Timed)) -> Result<()> {
+        let (batch, model) = (self.batch(), Hybrid::base(base));
+        let seconds = self.median(5, || drop(model.forward(&batch, None, None)))?;
+        tell(&self.tokens(format!("forward {ROWS}x{TIME}"), seconds));
+        Ok(())
+    }
+
+    fn block(&self, base: &Decoder, twins: &Twins, name: &str, tell: &mut dyn FnMut(&Timed)) -> Result<()> {
+        let pass = Pass::new(&base.config, ROWS, TIME, 0, None, &self.device);
+        let x = self.random([ROWS, TIME, self.config.hidden_size]);
+        let twin = &twins.layers[0];
+        const TIMES: usize = 10;
+        let seconds = self.median(5, || {
+            for _ in 0..TIMES {
+                drop(twin.forward(x.clone(), &pass, None));
+            }
+        })?;
+        tell(&self.tokens(format!("{name} forward {ROWS}x{TIME}"), seconds / TIMES as f64));
+        Ok(())
+    }
+
+    /// A step of all twins, with the teacher's pass, by as many layers as the base has.
+    fn distillation(
+        &self,
+        base: &Decoder,
+        twins: Twins,
+        name: &str,
+        tell: &mut dyn FnMut(&Timed),
+    ) -> Result<()> {
+        let recipe = Distil { sequence_length: TIME, batch_size: ROWS, ..Distil::default() };
+        let nowhere = Sealed::new(std::env::temp_dir().join("dtr-bench"), "bench");
+        let twins = computing_in(twins, burn::tensor::DType::F32);
+        let mut pupils = [Pupil::of(name, twins, Init::Random, &recipe, &nowhere, &self.device)];
+        let (batch, mut step) = (self.batch(), 0);
+        let seconds = self.median(3, || {
+            lesson(base, &mut pupils, &batch, step, 1000);
+            step += 1;
+        })?;
+        tell(&self.tokens(format!("{name} distillation {ROWS}x{TIME}"), seconds));
+        Ok(())
+    }
+
+    fn decoding(
+        &self,
+        base: &Decoder,
+        twins: &Twins,
+        observer: &dyn Observer,
+        tell: &mut dyn FnMut(&Timed),
+    ) -> Result<()> {
+        let num_layers = self.config.num_layers;
+        let half: Mask = (0..num_layers as u32).filter(|layer| layer % 2 == 1).collect();
+        let models = [("base", Hybrid::base(base)), ("half gla", Hybrid::new(base, twins, &half))];
+        for (batch, context) in [(1, 512), (1, 16384), (16, 2048), (64, 2048), (128, 512)] {
+            for (name, model) in &models {
+                observer.check()?;
+                let ids: Vec<Vec<u32>> = (0..batch).map(|row| vec![row as u32; context]).collect();
+                let mut state = State::new(num_layers).for_tokens(context + 2 * STEPS);
+                for start in (0..context).step_by(512) {
+                    let chunk: Vec<Vec<u32>> =
+                        ids.iter().map(|row| row[start..start + 512].to_vec()).collect();
+                    drop(model.forward(&chunk, None, Some(&mut state)));
+                }
+                let bytes = state.bytes();
+                let mut decoding = Decoding::new(model, state, &vec![1; batch], 2 * STEPS);
+                decoding.step();
+                decoding.step();
+                let seconds = self.median(1, || {
+                    for _ in 0..STEPS / 2 {
+                        decoding.step();
+                    }
+                })?;
+                tell(&Timed {
+                    work: format!("decode {name} {batch}x{context}"),
+                    seconds: seconds / (STEPS / 2) as f64,
+                    amount: self.weights(base) + (bytes.cache + 2 * bytes.recurrent) as f64,
+                    unit: "byte",
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of the weights that a step reads: all but the embedding.
+    fn weights(&self, base: &Decoder) -> f64 {
+        let all = self.config.num_parameters() - (self.config.vocab_size * self.config.hidden_size) as u64;
+        (all as usize * base.dtype().size()) as f64
+    }
+}
