@@ -283,8 +283,8 @@ impl<'a> Conductor<'a> {
                 worker.ended(&cell.key, Ending::Left);
                 Err(error)
             }
-            // Not the cell's failure, and nothing that follows could be kept; perhaps not even this note.
-            Err(error) if error.is_of_storage() => {
+            // Not the cell's failure. Where there is no room, nothing that follows could be kept; perhaps not even this note.
+            Err(error) if error.is_of_storage() || error.is_of_input() => {
                 let _ = conclude_stopped(self.context, cell);
                 worker.ended(&cell.key, Ending::Left);
                 Err(error)

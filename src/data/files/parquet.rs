@@ -10,7 +10,13 @@ use super::wrong::{no_column, no_text};
 use crate::error::{Error, Result, guarded};
 use crate::files::failure;
 
-pub(super) fn read(file: &Packed, column: &str, take: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+/// Hands the texts of all rows to `take`, or of the first `most_rows` of each group.
+pub(super) fn read(
+    file: &Packed,
+    column: &str,
+    most_rows: Option<usize>,
+    take: &mut dyn FnMut(&str) -> Result<()>,
+) -> Result<()> {
     let disk = file.seekable()?;
     let again = || disk.try_clone().map_err(|cause| file.unread(cause));
     let (mut reader, metadata) = open(file.path, again()?)?;
@@ -27,7 +33,7 @@ pub(super) fn read(file: &Packed, column: &str, take: &mut dyn FnMut(&str) -> Re
     for group in &metadata.row_groups {
         let mut reader = ParquetReader::new(again()?)
             .with_columns(Some(vec![column.to_owned()]))
-            .with_slice(Some((first, group.num_rows())));
+            .with_slice(Some((first, group.num_rows().min(most_rows.unwrap_or(usize::MAX)))));
         reader.set_metadata(metadata.clone());
         let values =
             whole(file.path, || Ok(reader.finish()?.column(column)?.as_materialized_series().clone()))?;
