@@ -9,7 +9,7 @@ use super::models::Bench;
 use super::{Folder, root};
 
 /// Runs the program with results in a folder that is not there yet.
-fn run(folder: &Folder, arguments: &[&str]) -> Output {
+pub fn run(folder: &Folder, arguments: &[&str]) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_dtr"));
     program.current_dir(folder.0.path()).env("HF_HOME", folder.path("home")).env("HF_HUB_OFFLINE", "1");
     program.args(arguments).output().unwrap()
@@ -36,7 +36,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// A sweep over a base in `base` and rows in `rows.jsonl`.
-const SWEEP: &str = r#"name = "a"
+pub const SWEEP: &str = r#"name = "a"
 [models.base]
 source = { path = "base" }
 [tasks.own.source.file]
@@ -56,7 +56,7 @@ const ROWS: &str = "{\"said\": \"the lamp is in the kitchen.\", \"room\": 0}\n";
 type Break<'a> = (&'a str, Option<&'a [u8]>, i32, &'a [&'a str]);
 
 /// A folder with the sweep, its base and its rows, all good.
-fn good() -> Folder {
+pub fn good() -> Folder {
     let bench = Bench::new();
     let folder = Folder::new();
     folder.write("main.toml", SWEEP);
