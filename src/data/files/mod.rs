@@ -2,6 +2,7 @@
 //!
 //! The order is that of the paths, and within a file that of the file.
 
+mod footer;
 pub(super) mod json;
 pub(super) mod packed;
 pub(super) mod parquet;

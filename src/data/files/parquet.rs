@@ -5,6 +5,7 @@ use std::path::Path;
 
 use polars::prelude::{FileMetadata, FileMetadataRef, ParquetReader, PolarsResult, SerReader, polars_err};
 
+use super::footer;
 use super::packed::Packed;
 use super::wrong::{no_column, no_text};
 use crate::error::{Error, Result, guarded};
@@ -51,8 +52,13 @@ const MOST_ROWS: usize = 1 << 26;
 
 /// A reader of `file`, which lies at `path`, and what it says of itself, which must go together.
 pub(in crate::data) fn open(path: &Path, file: File) -> Result<(ParquetReader<File>, FileMetadataRef)> {
-    let length = file.metadata().map_err(|cause| failure("read", path, cause))?.len();
+    let unread = |cause| failure("read", path, cause);
+    let length = file.metadata().map_err(unread)?.len();
+    let footer_flaw = footer::flaw(&file, length).map_err(unread)?;
     whole(path, || {
+        if let Some(flaw) = footer_flaw {
+            return Err(polars_err!(ComputeError: "{flaw}"));
+        }
         let mut reader = ParquetReader::new(file);
         let metadata = reader.get_metadata()?.clone();
         match flaw(&metadata, length) {
