@@ -52,7 +52,8 @@ kernels: python
 # What CI checks besides the tests.
 check:
     cargo fmt --check
-    cargo clippy --release --all-targets -- -D warnings
+    cargo clippy --release --workspace --all-targets -- -D warnings
+    cargo check --manifest-path fuzz/Cargo.toml
     cargo run --release -- schema --check
 
 # Check what dependencies bring: licences, sources, banned crates, advisories (with cargo-deny).
@@ -62,6 +63,10 @@ deny:
 # Fuzz one of the readers (manifest, record, header, rows) for some seconds; needs a nightly toolchain and cargo-fuzz.
 fuzz target seconds="300":
     cargo +nightly fuzz run {{target}} -s none -- -max_total_time={{seconds}}
+
+# Fuzz one of the readers that take the whole crate (tokenizer, parquet, import).
+fuzz-whole target seconds="300":
+    cargo +nightly fuzz run --fuzz-dir fuzz/whole {{target}} -s none -- -max_total_time={{seconds}}
 
 # Write the schemas of manifests and tables.
 schema:

@@ -36,6 +36,14 @@ pub fn failure(doing: &str, path: &Path, cause: io::Error) -> Error {
     Error::io(doing, path, cause).hint(hint)
 }
 
+/// A number of bytes as people read it.
+pub fn size(bytes: u64) -> String {
+    match bytes as f64 / f64::from(1 << 30) {
+        large if large >= 1.0 => format!("{large:.1} GiB"),
+        small => format!("{:.1} MiB", small * 1024.0),
+    }
+}
+
 /// Reads a text file that must fit in memory.
 pub fn read_to_string(path: &Path) -> Result<String> {
     read_text(path, LONGEST_TEXT).map_err(|cause| failure("read", path, cause))

@@ -4,6 +4,7 @@
 //! names the storeys; a module looks down, never up.
 
 pub mod bench;
+pub mod bounded;
 pub mod cli;
 pub mod data;
 pub mod device;

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 /// `unsafe_code` of `Cargo.toml` stands.
 const UNSAFE: [&str; 2] = ["kernels/src/", "src/ops/cuda"];
 
-/// Who starts processes: a test that kills itself, and the tests of the program.
-const STARTERS: [&str; 2] = ["src/store/claim.rs", "tests/"];
+/// Who starts processes: the one that watches a sweep, which starts its own program with its own words, a test that
+/// kills itself, and the tests of the program.
+const STARTERS: [&str; 3] = ["src/run/watch/", "src/store/claim.rs", "tests/"];
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {

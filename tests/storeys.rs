@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, besides itself.
-const STOREYS: [(&str, &[&str]); 31] = [
+const STOREYS: [(&str, &[&str]); 32] = [
     ("error", &[]),
     ("seed", &[]),
     ("stats", &["error", "seed"]),
     ("observer", GROUND),
+    ("bounded", &["error", "files"]),
     ("saving", &[]),
     ("sealed", GROUND),
     ("files", GROUND),
@@ -19,7 +20,7 @@ const STOREYS: [(&str, &[&str]); 31] = [
     ("device", GROUND),
     ("ops", GROUND),
     ("data", WORDS),
-    ("model", &["error", "seed", "files", "manifest", "ops", "data"]),
+    ("model", &["error", "bounded", "seed", "files", "manifest", "ops", "data"]),
     ("optim", MATTER),
     ("sequences", &["error", "seed", "observer", "manifest", "data", "model"]),
     ("requests", MATTER),
@@ -40,7 +41,7 @@ const STOREYS: [(&str, &[&str]); 31] = [
 ];
 
 const GROUND: &[&str] = &["error", "seed", "files", "sealed", "stats", "observer", "hub"];
-const WORDS: &[&str] = &["error", "seed", "files", "hub", "manifest"];
+const WORDS: &[&str] = &["error", "bounded", "seed", "files", "hub", "manifest"];
 const MATTER: &[&str] = &["error", "seed", "files", "manifest", "ops", "data", "model"];
 const DEEDS: &[&str] = &[
     "error",

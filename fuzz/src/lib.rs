@@ -12,6 +12,8 @@ pub mod files;
 pub mod hub;
 #[path = "../../src/manifest/mod.rs"]
 pub mod manifest;
+#[path = "../../src/sealed.rs"]
+pub mod sealed;
 #[path = "../../src/seed.rs"]
 pub mod seed;
 #[path = "../../src/store/mod.rs"]

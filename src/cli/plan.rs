@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::{DeviceChoice, Experiment, print_json};
 use crate::error::Result;
+use crate::files::size;
 use crate::plan::{Cell, Estimate, Memory, Reason, Status, plan_on, status};
 
 /// Show the cells of an experiment, why each would run, and what they will cost.
@@ -95,14 +96,6 @@ fn grouped(number: u64) -> String {
         .map(|part| str::from_utf8(part).expect("digits are ASCII"))
         .collect();
     parts.join(",")
-}
-
-/// Bytes as people read them.
-fn size(bytes: u64) -> String {
-    match bytes as f64 / f64::from(1 << 30) {
-        large if large >= 1.0 => format!("{large:.1} GiB"),
-        small => format!("{:.1} MiB", small * 1024.0),
-    }
 }
 
 fn word(status: Status) -> &'static str {

@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::{DeviceChoice, Experiment, print_json, report::write_report};
-use crate::device::Meter;
+use crate::device::{Choice, Meter, memory_bytes};
 use crate::error::{Kind, Result};
 use crate::plan::{Look, Plan, Standing, standing};
-use crate::run::{Context, Digests, Failures, Progress, Stopper, Summary, Without, fetch, run};
+use crate::run::{Context, Digests, Failures, Progress, Summary, Without, Worker, fetch, run, watch};
 use crate::store::{Provenance, Store};
 
 /// Do every cell of an experiment that is not done, then write tables and figures.
@@ -31,9 +31,17 @@ pub struct Sweep {
 
 impl Sweep {
     pub(super) fn run(self) -> Result<u8> {
+        match Worker::of_watcher()? {
+            Some(worker) => self.work(&worker),
+            None => watch(),
+        }
+    }
+
+    /// Does what is to be done as the process that another one watches.
+    fn work(self, worker: &Worker) -> Result<u8> {
         let mut plan = self.experiment.plan_on(&self.device)?;
         let store = self.experiment.results.store()?;
-        let progress = Progress::new(plan.cells.len(), Stopper::listen()?);
+        let progress = Progress::new(plan.cells.len(), worker.stopper());
         let mut hub_files = Digests::new();
         if !plan.needs.is_empty() && !is_done(&plan, &store)? {
             hub_files = fetch(&plan.needs, &progress)?;
@@ -52,6 +60,8 @@ impl Sweep {
                 ..self.device.provenance()
             },
             failures: Failures { end_the_run: self.fail_fast, are_retried: self.retry_failed },
+            room: (self.device.device == Choice::Cpu).then(memory_bytes).flatten(),
+            worker,
         };
         let summary = run(&plan, &context)?;
         let written = write_report(&self.experiment, &plan, &store)?;

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{DeviceChoice, Experiment, Results, print_json};
 use crate::device::Meter;
 use crate::error::{Kind, Result};
-use crate::run::{Context, Failures, Progress, Stopper};
+use crate::run::{Context, Failures, Progress, Stopper, Worker};
 use crate::seed::Seed;
 use crate::store::{Audit, Fault, Store};
 use crate::verify::{Again, Compared, Sample, compare_tables, do_again};
@@ -93,6 +93,8 @@ fn verify(
         meter: &meter,
         provenance: device.provenance(),
         failures: Failures::default(),
+        room: None,
+        worker: &Worker::default(),
     };
     Ok((compared, do_again(&plan, &context, sample)?))
 }

@@ -6,13 +6,11 @@ use minijinja::value::{Serde, ValueKind, merge_maps};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, context};
 use regex::Regex;
 
+use super::rations::{self, pay, said, set_rations};
 use super::rows::Row;
 
 /// The variable that holds the choice whose prompt or continuation is made.
 const CHOICE: &str = "choice";
-
-/// The most steps that making one text may take, so that a loop of loops ends.
-const FUEL: u64 = 10_000_000;
 
 /// Templates and expressions over rows.
 pub(super) struct Jinja(Environment<'static>);
@@ -23,7 +21,7 @@ impl Jinja {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
         environment.set_syntax(syntax.expect("the delimiters are the usual ones"));
-        environment.set_fuel(Some(FUEL));
+        set_rations(&mut environment);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_unknown_method_callback(method);
         environment.add_filter("regex_replace", regex_replace);
@@ -50,11 +48,12 @@ impl Jinja {
             None => template.render(row),
             Some(choice) => template.render(merge_maps([context! { choice }, row])),
         }
+        .map_err(said)
     }
 
     /// The value of an expression over a row.
     pub fn evaluate(&self, expression: &str, row: &Row) -> Result<Value, Error> {
-        self.0.compile_expression(expression)?.eval(Value::from(Serde(row)))
+        self.0.compile_expression(expression)?.eval(Value::from(Serde(row))).map_err(said)
     }
 }
 
@@ -62,10 +61,10 @@ impl Jinja {
 fn method(state: &mut State<'_, '_>, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     if let (ValueKind::Seq, "index", [wanted]) = (value.kind(), name, arguments) {
         let place = value.try_iter()?.position(|one| one == *wanted);
-        let missing = || Error::new(ErrorKind::InvalidOperation, format!("{wanted} is not in {value}"));
+        let missing = || Error::new(ErrorKind::InvalidOperation, "what `index` looks for is not in the list");
         return place.map(Value::from).ok_or_else(missing);
     }
-    minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments)
+    rations::method(state, value, name, arguments)
 }
 
 fn pattern(text: &str) -> Result<Regex, Error> {
@@ -76,11 +75,19 @@ fn pattern(text: &str) -> Result<Regex, Error> {
 }
 
 /// `text` with every match of `sought` replaced by `with`, taken literally.
-fn regex_replace(text: &str, sought: &str, with: &str) -> Result<String, Error> {
-    Ok(pattern(sought)?.replace_all(text, regex::NoExpand(with)).into_owned())
+fn regex_replace(state: &mut State<'_, '_>, text: &str, sought: &str, with: &str) -> Result<String, Error> {
+    let pattern = pattern(sought)?;
+    let count = pattern.find_iter(text).count();
+    pay(state, count.saturating_mul(with.len()))?;
+    Ok(pattern.replace_all(text, regex::NoExpand(with)).into_owned())
 }
 
 /// All matches of `sought` in `text`.
-fn regex_findall(text: &str, sought: &str) -> Result<Vec<String>, Error> {
-    Ok(pattern(sought)?.find_iter(text).map(|found| found.as_str().to_owned()).collect())
+fn regex_findall(state: &mut State<'_, '_>, text: &str, sought: &str) -> Result<Vec<String>, Error> {
+    let pattern = pattern(sought)?;
+    let found = pattern.find_iter(text).map(|found| {
+        pay(state, size_of::<String>() + found.len())?;
+        Ok(found.as_str().to_owned())
+    });
+    found.collect()
 }

@@ -5,6 +5,7 @@
 pub mod files;
 mod jinja;
 mod questions;
+pub mod rations;
 mod rows;
 mod tokenizer;
 pub mod world;

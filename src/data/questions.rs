@@ -3,7 +3,9 @@
 use super::jinja::Jinja;
 use super::rows::{self, Row};
 use super::{Item, Split};
+use crate::bounded::bounded;
 use crate::error::Error;
+use crate::files::size;
 use crate::hub;
 use crate::manifest::{Choices, FileTask, Splits};
 
@@ -33,18 +35,38 @@ pub(super) fn items(task: &FileTask, split: Split) -> Result<Vec<Item>, Error> {
     let recipe = Recipe { jinja: &jinja(task)?, task };
     let rows = rows::read(&hub::local(path)?)?.into_iter().enumerate();
     let owned = rows.filter(|(_, row)| !is_cut || owner(row) == split);
+    let mut left = Left(MOST_TEXT);
     let items: Vec<Item> = owned
         .take(most.unwrap_or(usize::MAX))
         .map(|(index, row)| {
-            recipe.item(index, split, &row).map_err(|error| {
-                Error::manifest(format!("row {} of `{path}` makes no item", index + 1)).because(error)
-            })
+            let place = format!("row {} of `{path}`", index + 1);
+            bounded(format!("what the task's templates make of {place}"), || recipe.item(index, split, &row))
+                .and_then(|item| left.take(&item).map(|()| item))
+                .map_err(|error| Error::manifest(format!("{place} makes no item")).because(error))
         })
         .collect::<Result<_, _>>()?;
     if items.is_empty() && split != Split::Train {
         return Err(Error::manifest(format!("`{path}` has no {split} items")));
     }
     Ok(items)
+}
+
+/// The most bytes of texts of one split.
+const MOST_TEXT: usize = 1 << 30;
+
+/// Bytes that are left for texts.
+struct Left(usize);
+
+impl Left {
+    fn take(&mut self, item: &Item) -> Result<(), Error> {
+        let texts = item.choices.iter().chain(&item.prompts).chain([&item.prompt]);
+        let bytes: usize = texts.map(String::len).sum();
+        self.0 = self.0.checked_sub(bytes).ok_or_else(|| {
+            Error::manifest(format!("the split's texts are more than {}", size(MOST_TEXT as u64)))
+                .hint("shorten what the templates make, or take fewer items")
+        })?;
+        Ok(())
+    }
 }
 
 /// The split that a row of an undivided file belongs to.

@@ -1,6 +1,7 @@
 //! The devices that compute, by the names people type, and what work on them takes.
 
 mod load;
+mod memory;
 mod meter;
 #[cfg(feature = "cuda")]
 mod nvidia;
@@ -12,6 +13,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 pub use load::Load;
+pub use memory::memory_bytes;
 pub use meter::{Meter, Spent, Watch};
 
 use crate::error::{Error, Result};

@@ -57,12 +57,13 @@ pub struct Error {
     hint: Option<String>,
     place: Option<Box<Place>>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    is_of_input: bool,
 }
 
 impl Error {
     /// An error of `kind` saying `message`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, place: None, cause: None }
+        Self { kind, message: message.into(), hint: None, place: None, cause: None, is_of_input: false }
     }
 
     /// A manifest or usage error.
@@ -108,6 +109,18 @@ impl Error {
         self
     }
 
+    /// Says that what an experiment was given is at fault, where the error is of that kind: no cell failed by it, and
+    /// the run ends.
+    pub fn of_input(self) -> Self {
+        let is_of_input = matches!(self.kind, Kind::Manifest | Kind::Environment);
+        Self { is_of_input, ..self }
+    }
+
+    /// Whether what an experiment was given is at fault.
+    pub fn is_of_input(&self) -> bool {
+        self.is_of_input
+    }
+
     /// The kind of failure.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -115,7 +128,8 @@ impl Error {
 
     /// The same error to be told of another cell, without its place.
     pub fn again(&self) -> Self {
-        Self { hint: self.hint.clone(), ..Self::new(self.kind, self.one_line()) }
+        let (hint, is_of_input) = (self.hint.clone(), self.is_of_input);
+        Self { hint, is_of_input, ..Self::new(self.kind, self.one_line()) }
     }
 
     /// Whether there is nowhere to write to: no work can be kept until that is mended.

@@ -63,6 +63,17 @@ pub fn local(path: &str) -> Result<PathBuf> {
     }
 }
 
+/// Whether the file of a path or a `hf://` URI can be read now, or is still to be downloaded; a path counts as here.
+///
+/// # Errors
+/// When a URI is not one.
+pub fn is_here(path: &str) -> Result<bool> {
+    Ok(match Place::read(path)? {
+        Place::Path(_) => true,
+        Place::Hub(repo, file) => here().cached(&here().name(&repo)?, &file).is_some(),
+    })
+}
+
 impl Hub {
     /// A hub at `endpoint` with a cache in `folder`.
     fn new(endpoint: String, folder: PathBuf, token: Option<String>, is_offline: bool) -> Self {

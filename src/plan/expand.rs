@@ -7,6 +7,7 @@ use super::needs::Needs;
 use super::spec::{CorpusIdentity, ModelIdentity, TaskIdentity};
 use super::timing;
 use crate::data::Split;
+use crate::data::files::check_beginnings;
 use crate::device::{self, Machine};
 use crate::error::{Error, Result};
 use crate::manifest::{CorpusSource, Loaded, Manifest, ModelSource};
@@ -121,6 +122,7 @@ impl Digests {
             return Ok(identity.clone());
         }
         let identity = CorpusIdentity::of(source)?;
+        check_corpus(source)?;
         self.corpora.push((source.clone(), identity.clone()));
         Ok(identity)
     }
@@ -170,6 +172,17 @@ fn choice((key, value): (&String, &toml::Value)) -> String {
     let toml::Value::Table(table) = value else { return format!("{key}={}", plain(value)) };
     let details: Vec<String> = table.iter().map(choice).collect();
     if details.is_empty() { key.clone() } else { format!("{key}:{}", details.join(" ")) }
+}
+
+/// Refuses files that show at their beginning that they cannot be read as a corpus.
+fn check_corpus(source: &CorpusSource) -> Result<()> {
+    match source {
+        CorpusSource::World(_) => Ok(()),
+        CorpusSource::Files(corpus) => check_beginnings(corpus),
+        CorpusSource::Mixture(portions) => {
+            portions.iter().try_for_each(|portion| check_corpus(&portion.source))
+        }
+    }
 }
 
 fn expand(

@@ -9,6 +9,7 @@ mod evaluations;
 mod expand;
 mod needs;
 mod reason;
+mod room;
 mod serve;
 mod shapes;
 mod spec;
@@ -23,6 +24,7 @@ pub use estimate::{Estimate, Memory};
 pub use expand::{Plan, plan, plan_on};
 pub use needs::Needs;
 pub use reason::{Change, Reason, Status, status};
+pub use room::ensure_room;
 pub use spec::{
     CorpusIdentity, DistilSpec, FileIdentity, ModelIdentity, PretrainSpec, ScoreSpec, SearchSpec,
     TaskIdentity, ThroughputSpec,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::data::{Split, file_of_split, items};
 use crate::error::{Error, Result};
 use crate::files::read_to_string;
-use crate::hub::{self, Place};
+use crate::hub;
 use crate::manifest::{At, HubModel, Loaded, Manifest, Model, ModelSource, Task, TaskSource};
 use crate::model::{Base, Config, Tokenizer};
 use crate::requests::Requests;
@@ -69,10 +69,7 @@ fn folder(model: &Model) -> Result<Option<PathBuf>> {
 /// Whether a split's rows can be read now, or are still to be downloaded.
 fn is_here(task: &Task, split: Split) -> Result<bool> {
     let TaskSource::File(task) = &task.source else { return Ok(true) };
-    match Place::read(file_of_split(task, split).0)? {
-        Place::Path(_) => Ok(true),
-        Place::Hub(repo, file) => Ok(hub::here().cached(&hub::here().name(&repo)?, &file).is_some()),
-    }
+    hub::is_here(file_of_split(task, split).0)
 }
 
 /// Why a base cannot serve a split; none if it can.

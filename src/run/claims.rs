@@ -43,6 +43,7 @@ pub fn claim<T: DeserializeOwned>(context: &Context<'_>, cell: &Cell) -> Result<
 
 /// Notes in the cell's log that this process is at it, and says if the one before ended without a word.
 pub fn begin(context: &Context<'_>, cell: &Cell, claim: &Claim) -> Result<()> {
+    context.worker.begun(&cell.key);
     let mut log = claim.events()?;
     // A log that cannot be read is no reason to leave the work undone.
     let before =
@@ -101,6 +102,14 @@ pub fn conclude_failed(context: &Context<'_>, cell: &Cell, spent: Spent, error: 
     claim.events()?.append(Happening::Failed(error.told()))?;
     let outcome = Outcome::<Value>::Failed { error: error.told() };
     claim.finish(draft(context, cell, spent, outcome)?).map(drop)
+}
+
+/// Notes in the cell's log what became of the process that was at it, unless another one has it by now.
+pub fn conclude_died(context: &Context<'_>, cell: &Cell, said: String) -> Result<()> {
+    let Some(claim) = context.store.claim(cell.stage, &cell.key)? else { return Ok(()) };
+    let mut log = claim.events()?;
+    log.append(Happening::Said(said))?;
+    log.append(Happening::Stopped)
 }
 
 /// Notes in the cell's log that it was left for another time, unless another process has it by now.

@@ -7,14 +7,16 @@ use burn::tensor::Device;
 
 use super::bases::Bases;
 use super::claims::{conclude_failed, conclude_stopped};
+use super::deaths::file_deaths;
 use super::distilling::{Learning, distil};
 use super::panics::caught;
 use super::perform;
 use super::progress::Progress;
 use super::timing;
+use super::watch::{Ending, Worker};
 use crate::device::{Meter, Spent};
 use crate::error::{Error, Kind, Result};
-use crate::plan::{Cell, Look, Plan, Standing, Work, standing};
+use crate::plan::{Cell, Look, Plan, Standing, Work, ensure_room, standing};
 use crate::store::{Key, Provenance, Stage, Store};
 
 /// What all cells of a run share.
@@ -31,6 +33,10 @@ pub struct Context<'a> {
     pub provenance: Provenance,
     /// What is done about failed cells.
     pub failures: Failures,
+    /// Bytes of memory that the device has at most, where that is known.
+    pub room: Option<u64>,
+    /// This process as the one that watches it knows it.
+    pub worker: &'a Worker,
 }
 
 /// What a run does about cells that fail or failed.
@@ -85,13 +91,17 @@ pub struct Summary {
 /// Interruption, and what makes going on pointless (the store cannot be read or written). A failed
 /// cell is no error: it is in the summary and in its record.
 pub fn run(plan: &Plan, context: &Context<'_>) -> Result<Summary> {
+    context.worker.planned(plan)?;
+    file_deaths(plan, context)?;
     let wanted = wanted(plan, context.store)?;
     let mut conductor =
         Conductor { plan, context, wanted, done: BTreeSet::new(), summary: Summary::default() };
     let mut bases = Bases::new(context.store, plan, &context.device);
     conductor.each(plan.of(Stage::Pretrain).chain(plan.of(Stage::Score)).collect(), &mut bases)?;
     for group in distil_groups(plan) {
-        conductor.conduct(&group, &mut |cells| distil(context, &mut bases, &learning(cells)))?;
+        for part in parted(group, |cell| context.worker.past().is_alone(&cell.key)) {
+            conductor.conduct(&part, &mut |cells| distil(context, &mut bases, &learning(cells)))?;
+        }
     }
     conductor.each(plan.of(Stage::Search).collect(), &mut bases)?;
     // Last and one by one, so that nothing of this run disturbs what is timed, and no base has to have room beside it.
@@ -145,6 +155,13 @@ fn distil_groups(plan: &Plan) -> Vec<Vec<&Cell>> {
     groups.into_iter().map(|group| group.into_iter().map(|(cell, _)| cell).collect()).collect()
 }
 
+/// `group` without those that are done alone, and then each of these.
+fn parted(group: Vec<&Cell>, is_alone: impl Fn(&Cell) -> bool) -> Vec<Vec<&Cell>> {
+    let (alone, together): (Vec<_>, Vec<_>) = group.into_iter().partition(|cell| is_alone(cell));
+    let parts = [together].into_iter().chain(alone.into_iter().map(|cell| vec![cell]));
+    parts.filter(|part| !part.is_empty()).collect()
+}
+
 /// A run on its way.
 struct Conductor<'a> {
     plan: &'a Plan,
@@ -182,11 +199,20 @@ impl<'a> Conductor<'a> {
             return Ok(());
         }
         self.context.check()?;
-        let mut to_do = Vec::new();
+        let (mut to_do, mut have_room) = (Vec::new(), true);
         for cell in cells {
             if self.is_to_do(cell)? {
-                to_do.push(*cell);
+                match self.context.room.map_or(Ok(()), |room| ensure_room(self.plan, cell, room)) {
+                    Ok(()) => to_do.push(*cell),
+                    Err(error) => {
+                        have_room = false;
+                        self.file(cell, Err(error), 0.0)?;
+                    }
+                }
             }
+        }
+        if !have_room && self.context.failures.end_the_run {
+            self.summary.left += std::mem::take(&mut to_do).len();
         }
         self.context.progress.cell_done(cells.len() - to_do.len());
         if to_do.is_empty() {
@@ -206,14 +232,19 @@ impl<'a> Conductor<'a> {
 
     /// Whether a cell is to be done now; what is not is counted.
     fn is_to_do(&mut self, cell: &Cell) -> Result<bool> {
+        let past = self.context.worker.past();
         let look = if self.wanted.contains(&cell.key) { Look::Through } else { Look::Glance };
         match standing(self.context.store, cell, look)? {
             Standing::Done => {
                 self.done.insert(cell.key);
-                self.summary.remembered += 1;
+                // What a worker before this one did is this sweep's.
+                match past.done.contains(&cell.key) {
+                    true => self.summary.done += 1,
+                    false => self.summary.remembered += 1,
+                }
                 return Ok(false);
             }
-            Standing::Failed(error) if !self.context.failures.are_retried => {
+            Standing::Failed(error) if !self.context.failures.are_retried || past.has_failed(&cell.key) => {
                 self.summary.failed.push((cell.line(), cell.key, error));
                 return Ok(false);
             }
@@ -235,6 +266,7 @@ impl<'a> Conductor<'a> {
 
     /// Files what became of a cell.
     fn file(&mut self, cell: &Cell, outcome: Result<Ended>, seconds: f64) -> Result<()> {
+        let worker = self.context.worker;
         match outcome {
             Ok(ended) => {
                 self.done.insert(cell.key);
@@ -242,22 +274,26 @@ impl<'a> Conductor<'a> {
                     Ended::Now => self.summary.done += 1,
                     Ended::Elsewhere => self.summary.remembered += 1,
                 }
+                worker.ended(&cell.key, if ended == Ended::Now { Ending::Done } else { Ending::Left });
                 self.context.progress.say(&format!("done  {}", cell.line()));
                 Ok(())
             }
             Err(error) if error.kind() == Kind::Interrupted => {
                 conclude_stopped(self.context, cell)?;
+                worker.ended(&cell.key, Ending::Left);
                 Err(error)
             }
-            // Not the cell's failure, and nothing that follows could be kept; perhaps not even this note.
-            Err(error) if error.is_of_storage() => {
+            // Not the cell's failure. Where there is no room, nothing that follows could be kept; perhaps not even this note.
+            Err(error) if error.is_of_storage() || error.is_of_input() => {
                 let _ = conclude_stopped(self.context, cell);
+                worker.ended(&cell.key, Ending::Left);
                 Err(error)
             }
             Err(error) => {
                 self.context.progress.say(&format!("failed  {}: {}", cell.line(), error.told()));
                 conclude_failed(self.context, cell, Spent { seconds, joules: None }, &error)?;
                 self.summary.failed.push((cell.line(), cell.key, error.told()));
+                worker.ended(&cell.key, Ending::Failed);
                 Ok(())
             }
         }

@@ -4,6 +4,7 @@
 mod bases;
 mod claims;
 mod conductor;
+mod deaths;
 mod distilling;
 mod fetch;
 mod hunt;
@@ -12,9 +13,11 @@ mod perform;
 mod progress;
 mod stop;
 mod timing;
+mod watch;
 
 pub use bases::{base_directory, twins_file};
 pub use conductor::{Context, Failures, Summary, Without, run};
 pub use fetch::{Digests, fetch};
 pub use progress::Progress;
 pub use stop::Stopper;
+pub use watch::{Worker, watch};

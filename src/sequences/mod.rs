@@ -11,7 +11,7 @@ mod world;
 
 use rayon::prelude::*;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::CorpusSource;
 use crate::model::Tokenizer;
 use crate::observer::Observer;
@@ -42,7 +42,7 @@ impl Sequences {
     /// Prepares the sequences of `extent`, which longer extents begin with; files are read here, once.
     ///
     /// # Errors
-    /// When files cannot be read or hold too little, and when the user asks to stop.
+    /// When files cannot be read or hold too little, which is the input's fault, and when the user asks to stop.
     pub fn new(
         corpus: &CorpusSource,
         tokenizer: &Tokenizer,
@@ -50,7 +50,8 @@ impl Sequences {
         seed: Seed,
         observer: &dyn Observer,
     ) -> Result<Self> {
-        Stream::open(corpus, tokenizer, extent, seed.child("sequences"), observer).map(Self)
+        let stream = Stream::open(corpus, tokenizer, extent, seed.child("sequences"), observer);
+        stream.map(Self).map_err(Error::of_input)
     }
 
     /// The sequences of `step`, `[batch_size][length]`.

@@ -347,13 +347,17 @@ fn parquet_that_is_cut_ragged_or_forged_is_refused() {
         refused(&mut cases, "a.parquet", bytes, "a.parquet");
         refused(&mut cases, "a.parquet", &[bytes, what.as_bytes()].concat(), "a.parquet");
     }
+    // A version, and a list of billions of columns; polars set 110 GB aside for such a one.
+    let claims = [0x15, 2, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0];
+    let forged = [b"PAR1", &claims[..], &(claims.len() as u32).to_le_bytes(), b"PAR1"].concat();
+    refused(&mut cases, "a.parquet", &forged, "its footer claims 2147483647 items in 1 bytes");
     let numbers = parquet(vec![Column::new("text".into(), [1_i64, 2])]);
     refused(&mut cases, "a.parquet", &numbers, "");
     let lists = parquet(vec![Series::new("text".into(), [Series::new("".into(), [1_i64])]).into()]);
     refused(&mut cases, "a.parquet", &lists, "");
     let others = parquet(vec![Column::new("body".into(), ["t"])]);
     refused(&mut cases, "a.parquet", &others, "");
-    cases.end(46);
+    cases.end(48);
 }
 
 #[test]

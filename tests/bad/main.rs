@@ -7,6 +7,7 @@ mod manifests;
 mod models;
 mod mutations;
 mod program;
+mod templates;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,6 +1,7 @@
 //! The program itself: exit code 2 or 5, one calm message, and nothing written.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -8,7 +9,7 @@ use super::models::Bench;
 use super::{Folder, root};
 
 /// Runs the program with results in a folder that is not there yet.
-fn run(folder: &Folder, arguments: &[&str]) -> Output {
+pub fn run(folder: &Folder, arguments: &[&str]) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_dtr"));
     program.current_dir(folder.0.path()).env("HF_HOME", folder.path("home")).env("HF_HUB_OFFLINE", "1");
     program.args(arguments).output().unwrap()
@@ -35,7 +36,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// A sweep over a base in `base` and rows in `rows.jsonl`.
-const SWEEP: &str = r#"name = "a"
+pub const SWEEP: &str = r#"name = "a"
 [models.base]
 source = { path = "base" }
 [tasks.own.source.file]
@@ -55,7 +56,7 @@ const ROWS: &str = "{\"said\": \"the lamp is in the kitchen.\", \"room\": 0}\n";
 type Break<'a> = (&'a str, Option<&'a [u8]>, i32, &'a [&'a str]);
 
 /// A folder with the sweep, its base and its rows, all good.
-fn good() -> Folder {
+pub fn good() -> Folder {
     let bench = Bench::new();
     let folder = Folder::new();
     folder.write("main.toml", SWEEP);
@@ -136,20 +137,82 @@ fn bad_files_end_a_sweep_before_it_begins() {
     }
 }
 
-/// A corpus is read by the cells that learn from it: they fail, and say where.
+/// The sweep with twins that learn from `file`.
+fn learning(folder: &Folder, file: &str) {
+    let more = format!(
+        "[variants.gla]\nblock = {{ gla = {{}} }}\n[corpus.source.files]\npaths = [\"{file}\"]\n\
+         [distil]\ntoken-budget = 64\nsequence-length = 16\nbatch-size = 2\n"
+    );
+    folder.write("main.toml", SWEEP.replace("[sweep]\n", "[sweep]\nvariant = [\"gla\"]\n") + &more);
+}
+
+const TEXT: &str = "{\"text\": \"the lamp is in the kitchen.\"}\n";
+
+/// `bytes` packed by gzip.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
 #[test]
-fn a_bad_line_of_a_corpus_fails_its_cells_and_is_named() {
-    let folder = good();
-    let text = "{\"text\": \"the lamp is in the kitchen.\"}\n";
-    folder.write("text.jsonl", [text, "{\"text\": 7}\n", text].concat());
-    let more = "[variants.gla]\nblock = { gla = {} }\n[corpus.source.files]\npaths = [\"text.jsonl\"]\n\
-                [distil]\ntoken-budget = 64\nsequence-length = 16\nbatch-size = 2\n";
-    folder.write("main.toml", SWEEP.replace("[sweep]\n", "[sweep]\nvariant = [\"gla\"]\n") + more);
-    let output = run(&folder, &["sweep", "main.toml"]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("line 2 of `text.jsonl` holds a number in `text`, not text"), "{said}");
-    assert!(!said.contains("panicked"), "{said}");
+fn a_corpus_that_is_bad_from_the_beginning_ends_a_sweep_before_it_begins() {
+    let parquet = fs::read(root().join("tests/fixtures/tasks/science.parquet")).unwrap();
+    let files: [Break<'_>; 12] = [
+        ("text.jsonl", None, 5, &["text.jsonl"]),
+        ("text.jsonl", Some(b"{\"text\": 7}\n"), 2, &["line 1 of `text.jsonl` holds a number in `text`"]),
+        (
+            "text.jsonl",
+            Some(b"{\"body\": \"the lamp\"}\n"),
+            2,
+            &["line 1 of `text.jsonl` has no column `text`"],
+        ),
+        ("text.jsonl", Some(b"\xff\xfe\n"), 2, &["line 1 of `text.jsonl` is not UTF-8"]),
+        ("text.jsonl", Some(b"[]\n"), 2, &["line 1 of `text.jsonl` is not a table"]),
+        ("text.json", Some(b"{\"text\": \"the lamp\"}"), 2, &["`text.json` is not a list of tables"]),
+        ("text.txt", Some(b"the lamp\xc3\n"), 2, &["line 1 of `text.txt` is not UTF-8"]),
+        ("text.jsonl.gz", Some(TEXT.as_bytes()), 5, &["text.jsonl.gz", "damaged or cut off"]),
+        ("text.jsonl.xz", Some(TEXT.as_bytes()), 5, &["text.jsonl.xz", "damaged or cut off"]),
+        ("text.jsonl.zst", Some(TEXT.as_bytes()), 5, &["text.jsonl.zst", "damaged or cut off"]),
+        ("text.parquet", Some(TEXT.as_bytes()), 5, &["`text.parquet` is not a whole Parquet file"]),
+        ("text.parquet", Some(&parquet), 2, &["`text.parquet` has no column `text`"]),
+    ];
+    for (name, bytes, code, said) in files {
+        let folder = good();
+        learning(&folder, name);
+        bytes.map(|bytes| folder.write(name, bytes));
+        for command in ["sweep", "plan"] {
+            refused(&folder, &[command, "main.toml"], code, said);
+        }
+    }
+}
+
+/// What shows only further on ends the run where a cell reads it: the input's fault, and no cell's failure.
+#[test]
+fn a_corpus_that_is_bad_further_on_ends_the_run_and_fails_no_cell() {
+    let long = [TEXT.repeat(5_000), "{\"text\": 7}\n".to_owned()].concat();
+    let packed =
+        gzip(format!("{}{TEXT}", "{\"text\": \"the lamp is in the garden.\"}\n".repeat(99_999)).as_bytes());
+    let files: [Break<'_>; 4] = [
+        ("text.jsonl", Some(long.as_bytes()), 2, &["line 5001 of `text.jsonl` holds a number in `text`"]),
+        ("text.jsonl.gz", Some(&packed[..packed.len() - 9]), 5, &["text.jsonl.gz", "damaged or cut off"]),
+        ("text.txt", Some(b"lamp"), 2, &["tokens, fewer than one sequence of 16"]),
+        ("text.txt", Some(b" \n\n"), 2, &["the files of the corpus hold no document"]),
+    ];
+    for (name, bytes, code, said) in files {
+        let folder = good();
+        learning(&folder, name);
+        bytes.map(|bytes| folder.write(name, bytes));
+        let output = run(&folder, &["sweep", "main.toml"]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{name}: {told}");
+        assert!(said.iter().all(|said| told.contains(said)) && !told.contains("panicked"), "{name}: {told}");
+        let status = run(&folder, &["status", "main.toml", "--json"]);
+        let counts: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+        assert!(counts.as_array().unwrap().iter().all(|stage| stage["failed"] == 0), "{name}: {counts}");
+        let plan = run(&folder, &["plan", "main.toml"]);
+        assert!(plan.status.success(), "{name}: a plan reads beginnings");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod bench;
 mod damage;
+mod deaths;
 mod failures;
 mod kills;
 mod runners;

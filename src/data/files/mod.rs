@@ -2,6 +2,7 @@
 //!
 //! The order is that of the paths, and within a file that of the file.
 
+mod footer;
 pub(super) mod json;
 pub(super) mod packed;
 pub(super) mod parquet;
@@ -12,7 +13,7 @@ mod wrong;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::hub::local;
+use crate::hub::{is_here, local};
 use crate::manifest::FileCorpus;
 use packed::{Packed, endings};
 use paths::expand;
@@ -37,17 +38,54 @@ pub fn each_document(corpus: &FileCorpus, take: &mut dyn FnMut(String) -> Result
         text => take(text.to_owned()),
     };
     for file in files(corpus)? {
-        read(&Packed::new(Path::new(&file), local(&file)?), corpus, &mut take)?;
+        read(&Packed::new(Path::new(&file), local(&file)?), corpus, None, &mut take)?;
     }
     Ok(())
 }
 
-fn read(file: &Packed, corpus: &FileCorpus, take: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+/// Reads the beginnings of the files of `corpus` that are here, so that what is wrong with a whole file is known
+/// before anything is done with it: its form, how it is packed, its column.
+///
+/// # Errors
+/// As those of [`each_document`], as far as they show there.
+pub fn check_beginnings(corpus: &FileCorpus) -> Result<()> {
+    for file in files(corpus)? {
+        if is_here(&file)? {
+            check_beginning(&Packed::new(Path::new(&file), local(&file)?), corpus)?;
+        }
+    }
+    Ok(())
+}
+
+/// Documents of a file that are a beginning, and bytes of them.
+const FEW_DOCUMENTS: usize = 64;
+const FEW_BYTES: usize = 1 << 16;
+
+fn check_beginning(file: &Packed, corpus: &FileCorpus) -> Result<()> {
+    let (mut num_documents, mut num_bytes) = (0, 0);
+    let mut is_enough = false;
+    let read = read(file, corpus, Some(FEW_DOCUMENTS), &mut |text| {
+        num_documents += 1;
+        num_bytes += text.len();
+        is_enough = num_documents >= FEW_DOCUMENTS || num_bytes >= FEW_BYTES;
+        // The one way to end a reading is an error.
+        if is_enough { Err(Error::failed("that is enough")) } else { Ok(()) }
+    });
+    if is_enough { Ok(()) } else { read }
+}
+
+/// Reads a file, of Parquet at most so many rows as are asked for.
+fn read(
+    file: &Packed,
+    corpus: &FileCorpus,
+    most_rows: Option<usize>,
+    take: &mut dyn FnMut(&str) -> Result<()>,
+) -> Result<()> {
     match Form::of(file.path)? {
         Form::Text => text::read(file, &corpus.document, take),
         Form::Lines => json::lines(file, &mut |row, place| hand_over(&row, &corpus.column, place, take)),
         Form::List => json::list(file, &mut |row, place| hand_over(&row, &corpus.column, place, take)),
-        Form::Parquet => parquet::read(file, &corpus.column, take),
+        Form::Parquet => parquet::read(file, &corpus.column, most_rows, take),
     }
 }
 

@@ -5,12 +5,19 @@ use std::path::Path;
 
 use polars::prelude::{FileMetadata, FileMetadataRef, ParquetReader, PolarsResult, SerReader, polars_err};
 
+use super::footer;
 use super::packed::Packed;
 use super::wrong::{no_column, no_text};
 use crate::error::{Error, Result, guarded};
 use crate::files::failure;
 
-pub(super) fn read(file: &Packed, column: &str, take: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+/// Hands the texts of all rows to `take`, or of the first `most_rows` of each group.
+pub(super) fn read(
+    file: &Packed,
+    column: &str,
+    most_rows: Option<usize>,
+    take: &mut dyn FnMut(&str) -> Result<()>,
+) -> Result<()> {
     let disk = file.seekable()?;
     let again = || disk.try_clone().map_err(|cause| file.unread(cause));
     let (mut reader, metadata) = open(file.path, again()?)?;
@@ -27,7 +34,7 @@ pub(super) fn read(file: &Packed, column: &str, take: &mut dyn FnMut(&str) -> Re
     for group in &metadata.row_groups {
         let mut reader = ParquetReader::new(again()?)
             .with_columns(Some(vec![column.to_owned()]))
-            .with_slice(Some((first, group.num_rows())));
+            .with_slice(Some((first, group.num_rows().min(most_rows.unwrap_or(usize::MAX)))));
         reader.set_metadata(metadata.clone());
         let values =
             whole(file.path, || Ok(reader.finish()?.column(column)?.as_materialized_series().clone()))?;
@@ -45,8 +52,13 @@ const MOST_ROWS: usize = 1 << 26;
 
 /// A reader of `file`, which lies at `path`, and what it says of itself, which must go together.
 pub(in crate::data) fn open(path: &Path, file: File) -> Result<(ParquetReader<File>, FileMetadataRef)> {
-    let length = file.metadata().map_err(|cause| failure("read", path, cause))?.len();
+    let unread = |cause| failure("read", path, cause);
+    let length = file.metadata().map_err(unread)?.len();
+    let footer_flaw = footer::flaw(&file, length).map_err(unread)?;
     whole(path, || {
+        if let Some(flaw) = footer_flaw {
+            return Err(polars_err!(ComputeError: "{flaw}"));
+        }
         let mut reader = ParquetReader::new(file);
         let metadata = reader.get_metadata()?.clone();
         match flaw(&metadata, length) {

@@ -10,6 +10,7 @@ use minijinja::{Environment, Error, ErrorKind, State, Value};
 use regex::Regex;
 
 use super::json::tojson;
+use crate::data::rations::{self, pay, set_rations};
 
 /// The tags round what a model says, which transformers adds to Jinja; they leave the text as it is.
 static GENERATION: LazyLock<Regex> = LazyLock::new(|| {
@@ -23,22 +24,23 @@ pub(super) fn prepared(template: &str) -> String {
     GENERATION.replace_all(&lines, "{%$1 ${2}with $3%}").into_owned()
 }
 
-/// The most steps that a chat's text may take, so that a loop of loops ends.
-const FUEL: u64 = 10_000_000;
+/// The most bytes that a byte of a format of the time becomes.
+const LONGEST_TIME: usize = 255;
 
 /// Jinja with trimmed blocks, Python's methods and JSON, and the two functions that transformers adds.
 pub(super) fn environment(now: DateTime) -> Environment<'static> {
     let mut environment = Environment::new();
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.expect("the delimiters are the usual ones"));
-    environment.set_fuel(Some(FUEL));
+    set_rations(&mut environment);
     environment.set_unknown_method_callback(method);
     environment.add_filter("tojson", tojson);
     add_tests(&mut environment);
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
     });
-    environment.add_function("strftime_now", move |format: &str| {
+    environment.add_function("strftime_now", move |state: &mut State<'_, '_>, format: &str| {
+        pay(state, format.len().saturating_mul(LONGEST_TIME))?;
         strtime::format(format, now).map_err(|cause| {
             Error::new(ErrorKind::InvalidOperation, format!("`strftime_now` cannot say the time: {cause}"))
         })
@@ -64,6 +66,6 @@ fn method(state: &mut State<'_, '_>, value: &Value, name: &str, arguments: &[Val
     match (name, text, part, arguments.len()) {
         ("removeprefix", Some(text), Some(part), 1) => Ok(text.strip_prefix(part).unwrap_or(text).into()),
         ("removesuffix", Some(text), Some(part), 1) => Ok(text.strip_suffix(part).unwrap_or(text).into()),
-        _ => minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments),
+        _ => rations::method(state, value, name, arguments),
     }
 }

@@ -1,13 +1,29 @@
 //! The filter `tojson` as transformers has it: Python's `json.dumps`, with letters of all scripts as they are.
 
 use minijinja::value::{Kwargs, Rest, ValueKind};
-use minijinja::{Error, ErrorKind, Value};
+use minijinja::{Error, ErrorKind, State, Value};
+
+use crate::data::rations::pay;
 
 /// The names of the arguments after the value, in their order.
 const ARGUMENTS: [&str; 4] = ["ensure_ascii", "indent", "separators", "sort_keys"];
 
+/// The widest indent of a level.
+const WIDEST: usize = 100;
+
+/// The most levels.
+const MOST_LEVELS: usize = 64;
+
+/// What a value costs by itself, in bytes.
+const STEP: usize = 64;
+
 /// `value` as JSON; the arguments are those of `json.dumps`, by place or by name.
-pub(super) fn tojson(value: &Value, places: Rest<Value>, names: Kwargs) -> Result<String, Error> {
+pub(super) fn tojson(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    places: Rest<Value>,
+    names: Kwargs,
+) -> Result<String, Error> {
     let argument = |at: usize| -> Result<Value, Error> {
         match places.get(at) {
             Some(value) => Ok(value.clone()),
@@ -18,8 +34,17 @@ pub(super) fn tojson(value: &Value, places: Rest<Value>, names: Kwargs) -> Resul
     let (between, after_key) = separators(&argument(2)?, indent.is_some())?;
     let (is_ascii, is_sorted) = (argument(0)?.is_true(), argument(3)?.is_true());
     names.assert_all_used()?;
-    let mut writer =
-        Writer { text: String::new(), depth: 0, indent, between, after_key, is_ascii, is_sorted };
+    let mut writer = Writer {
+        state,
+        text: String::new(),
+        paid: 0,
+        depth: 0,
+        indent,
+        between,
+        after_key,
+        is_ascii,
+        is_sorted,
+    };
     writer.value(value)?;
     Ok(writer.text)
 }
@@ -28,7 +53,9 @@ pub(super) fn tojson(value: &Value, places: Rest<Value>, names: Kwargs) -> Resul
 fn indent(value: &Value) -> Result<Option<String>, Error> {
     match (value.as_str(), value.as_i64()) {
         _ if value.is_none() => Ok(None),
-        (Some(text), _) => Ok(Some(text.to_owned())),
+        (Some(text), _) if text.len() <= WIDEST => Ok(Some(text.to_owned())),
+        (Some(text), _) => Err(refuse(format!("`indent` of `tojson` has {} bytes", text.len()))),
+        (_, Some(count)) if count > WIDEST as i64 => Err(refuse(format!("`indent` of `tojson` is {count}"))),
         (_, Some(count)) => Ok(Some(" ".repeat(count.max(0) as usize))),
         _ => Err(refuse(format!("`indent` of `tojson` is {value}"))),
     }
@@ -50,8 +77,11 @@ fn refuse(what: String) -> Error {
     Error::new(ErrorKind::BadSerialization, what)
 }
 
-struct Writer {
+struct Writer<'a, 'b> {
+    state: &'a State<'b, 'b>,
     text: String,
+    /// Bytes of the text that are paid for.
+    paid: usize,
     depth: usize,
     indent: Option<String>,
     between: String,
@@ -60,8 +90,11 @@ struct Writer {
     is_sorted: bool,
 }
 
-impl Writer {
+impl Writer<'_, '_> {
     fn value(&mut self, value: &Value) -> Result<(), Error> {
+        let parts = value.len().unwrap_or_default().saturating_mul(STEP);
+        pay(self.state, (STEP + self.text.len() - self.paid).saturating_add(parts))?;
+        self.paid = self.text.len();
         match value.kind() {
             ValueKind::String => self.string(value.as_str().expect("a string has text")),
             ValueKind::Seq | ValueKind::Iterable => {
@@ -95,6 +128,9 @@ impl Writer {
         items: &[Value],
         mut write: impl FnMut(&mut Self, &Value) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        if self.depth == MOST_LEVELS {
+            return Err(refuse(format!("what `tojson` takes is nested more than {MOST_LEVELS} times")));
+        }
         self.text.push(open);
         self.depth += 1;
         for (at, item) in items.iter().enumerate() {

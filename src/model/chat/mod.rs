@@ -14,6 +14,8 @@ use minijinja::value::Serde;
 use minijinja::{Environment, context};
 use serde_json::Value;
 
+use crate::bounded::bounded;
+use crate::data::rations;
 use crate::error::{Error, Result};
 use crate::files::read_to_string;
 
@@ -81,7 +83,8 @@ impl Chat {
         };
         let tokens = minijinja::Value::from(Serde(&self.tokens));
         let template = self.environment.get_template(TEMPLATE).expect("it was added when this was made");
-        template.render(context! { ..own, ..tokens }).map_err(|cause| {
+        bounded("the chat template", || template.render(context! { ..own, ..tokens })).map_err(|cause| {
+            let cause = rations::said(cause);
             Error::manifest(format!("the chat template does not take these messages: {}", said(&cause)))
         })
     }

@@ -21,6 +21,7 @@ struct Stage {
     store: Store,
     progress: Progress,
     meter: Meter,
+    worker: Worker,
 }
 
 impl Stage {
@@ -33,6 +34,7 @@ impl Stage {
             results,
             progress: Progress::new(1, Stopper::default()),
             meter: Meter::of(Choice::Cpu),
+            worker: Worker::default(),
         }
     }
 
@@ -44,6 +46,8 @@ impl Stage {
             meter: &self.meter,
             provenance: Provenance::here("cpu", 1),
             failures,
+            room: None,
+            worker: &self.worker,
         }
     }
 
@@ -135,4 +139,16 @@ fn a_full_disk_is_no_failure_of_a_cell_and_ends_the_run() {
     assert!(stage.error(base).is_none());
     assert!(!stage.store.layout().cell(base.stage, &base.key).record().exists());
     drop(stage.results);
+}
+
+#[test]
+fn what_has_no_room_fails_before_it_begins() {
+    let stage = Stage::new();
+    let context = Context { room: Some(1000), ..stage.context(Failures::default()) };
+    let base = stage.of(crate::store::Stage::Pretrain)[0];
+    let mut conductor = conductor(&stage.plan, &context);
+    conductor.conduct(&[base], &mut |_| unreachable!("not to be begun")).unwrap();
+    assert_eq!(conductor.summary.failed.len(), 1);
+    let error = stage.error(base).unwrap();
+    assert!(error.contains("of memory for its weights alone") && error.contains("0.0 MiB"), "{error}");
 }

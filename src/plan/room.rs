@@ -1,0 +1,84 @@
+//! What a cell surely holds in memory, so that one that cannot fit is told before it begins.
+
+use super::cells::{BaseSource, Cell, Work};
+use super::expand::Plan;
+use crate::data::world_tokenizer;
+use crate::error::{Error, Result};
+use crate::files::size;
+use crate::manifest::Variant;
+use crate::model::{Base, Config, Mixer};
+use crate::store::Key;
+
+/// Bytes of a parameter, a moment or a gradient in memory.
+const BYTES: u64 = 4;
+
+/// What is held of each parameter that learns: itself, two moments and a gradient.
+const LEARNING: u64 = 4;
+
+/// An error if `cell` needs more than `room` bytes for its weights alone.
+///
+/// # Errors
+/// Also when the configuration of a base cannot be read.
+pub fn ensure_room(plan: &Plan, cell: &Cell, room: u64) -> Result<()> {
+    match least_bytes(plan, cell)? {
+        bytes if bytes <= room => Ok(()),
+        bytes => Err(Error::environment(format!(
+            "it needs {} of memory for its weights alone, and this machine has {}",
+            size(bytes),
+            size(room)
+        ))
+        .hint("choose a smaller base, or a machine with more memory")),
+    }
+}
+
+/// Bytes of the weights that a cell holds at once, with moments and gradients of those that learn.
+fn least_bytes(plan: &Plan, cell: &Cell) -> Result<u64> {
+    let parameters = |config: Option<&Config>| config.map_or(0, Config::num_parameters);
+    let twins = |config: Option<&Config>, variant: Option<&Variant>| match (config, variant) {
+        (Some(config), Some(variant)) => {
+            config.num_layers as u64 * Mixer::num_twin_parameters(variant, config)
+        }
+        _ => 0,
+    };
+    let of = |source: &BaseSource| config(plan, source);
+    let held = match &cell.work {
+        Work::Pretrain(_) => LEARNING * parameters(config(plan, &BaseSource::Pretrained(cell.key))?.as_ref()),
+        Work::Distil(work) => {
+            let config = of(&work.base)?;
+            parameters(config.as_ref()) + LEARNING * twins(config.as_ref(), Some(&work.variant))
+        }
+        Work::Score(work) => parameters(of(&work.base)?.as_ref()),
+        Work::Search(work) => {
+            let config = of(&work.base)?;
+            parameters(config.as_ref()) + twins(config.as_ref(), variant(plan, &work.twins))
+        }
+        Work::Throughput(work) => {
+            parameters(Some(&work.shape)) + twins(Some(&work.shape), work.variant.as_ref())
+        }
+    };
+    Ok(held.saturating_mul(BYTES))
+}
+
+/// The shape of a base; none where it is not there yet.
+fn config(plan: &Plan, source: &BaseSource) -> Result<Option<Config>> {
+    match source {
+        BaseSource::Directory(folder, _) => match folder.join("config.json").is_file() {
+            true => Base::config(folder).map(Some),
+            false => Ok(None),
+        },
+        BaseSource::Pretrained(key) => match plan.cell(key).map(|cell| &cell.work) {
+            Some(Work::Pretrain(work)) => {
+                let words = world_tokenizer()?.get_vocab_size(true);
+                Ok(Some(Config::llama(&work.architecture, words, work.recipe.sequence_length)))
+            }
+            _ => Ok(None),
+        },
+    }
+}
+
+fn variant<'a>(plan: &'a Plan, twins: &Key) -> Option<&'a Variant> {
+    match plan.cell(twins).map(|cell| &cell.work) {
+        Some(Work::Distil(work)) => Some(&work.variant),
+        _ => None,
+    }
+}
