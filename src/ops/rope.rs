@@ -3,6 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::processor::{applies_frozen, frozen};
+
 /// How rotary frequencies are stretched for long contexts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RopeScaling {
@@ -61,7 +63,11 @@ impl Rope {
     }
 
     /// Rotates pairs `(x[i], x[i + k/2])` of `x_bhtk` by the tables' angles.
-    pub fn apply(x_bhtk: Tensor<4>, (cos, sin): &(Tensor<4>, Tensor<4>)) -> Tensor<4> {
+    pub fn apply(x_bhtk: Tensor<4>, tables: &(Tensor<4>, Tensor<4>)) -> Tensor<4> {
+        if applies_frozen(&x_bhtk) && applies_frozen(&tables.0) {
+            return frozen::rotate(x_bhtk, tables);
+        }
+        let (cos, sin) = tables;
         let half = x_bhtk.dims()[3] / 2;
         let first = x_bhtk.clone().narrow(3, 0, half);
         let second = x_bhtk.narrow(3, half, half);

@@ -4,7 +4,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
-use dtr_kernels::{AttentionInputs, attention_forward};
+use dtr_kernels::{AttentionInputs, RotateInputs, attention_forward};
 
 use super::{like, values};
 
@@ -17,6 +17,13 @@ pub trait Frozen: Backend {
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
         first: Option<Vec<usize>>,
+    ) -> FloatTensor<Self>;
+
+    /// Rotary positions; see [`rotate`].
+    fn frozen_rotate(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
     /// RMSNorm; see [`rms_norm`].
@@ -40,6 +47,12 @@ pub(in crate::ops) fn attention(
         v_bgsk.into_dispatch(),
         first,
     ))
+}
+
+/// Turns the pairs `(x[i], x[i + k/2])` of `x_bhtk` by angles of which the cosines and sines are `[b or 1, 1, t, k/2]`.
+pub(in crate::ops) fn rotate(x_bhtk: Tensor<4>, (cos, sin): &(Tensor<4>, Tensor<4>)) -> Tensor<4> {
+    let [cos, sin] = [cos, sin].map(|table| table.clone().into_dispatch());
+    Tensor::from_dispatch(Dispatch::frozen_rotate(x_bhtk.into_dispatch(), cos, sin))
 }
 
 /// `x / sqrt(mean(x²) + epsilon) · weight` over the last dimension.
@@ -80,6 +93,23 @@ impl Frozen for Flex {
         like(outputs, &q)
     }
 
+    fn frozen_rotate(x: FlexTensor, cos: FlexTensor, sin: FlexTensor) -> FlexTensor {
+        let [cos, sin] = [cos, sin].map(|table| table.to_contiguous());
+        let (x, strides) = strided(x);
+        let shape = x.shape();
+        let outputs = dtr_kernels::rotate(RotateInputs {
+            batch: shape[0],
+            heads: shape[1],
+            time: shape[2],
+            width: shape[3],
+            x: &x.storage::<f32>()[x.layout().start_offset()..],
+            strides,
+            cos: values(&cos),
+            sin: values(&sin),
+        });
+        like(outputs, &x)
+    }
+
     fn frozen_rms_norm(x: FlexTensor, weight: FlexTensor, epsilon: f64) -> FlexTensor {
         let [x, weight] = [x, weight].map(|tensor| tensor.to_contiguous());
         like(dtr_kernels::rms_norm(values(&x), values(&weight), epsilon as f32), &x)
@@ -89,4 +119,13 @@ impl Frozen for Flex {
         let [gate, x] = [gate, x].map(|tensor| tensor.to_contiguous());
         like(dtr_kernels::swish_gate(values(&gate), values(&x)), &x)
     }
+}
+
+/// A tensor `[b, h, t, k]` whose last numbers are neighbours, and what lies between the beginnings of neighbouring rows,
+/// heads and tokens: heads that a projection lays side by side stay there.
+fn strided(x: FlexTensor) -> (FlexTensor, [usize; 3]) {
+    let are_neighbours = x.layout().has_positive_strides() && x.layout().strides()[3] == 1;
+    let x = if are_neighbours { x } else { x.to_contiguous() };
+    let strides = [0, 1, 2].map(|dim| x.layout().strides()[dim].unsigned_abs());
+    (x, strides)
 }
