@@ -27,7 +27,7 @@ pub use conv::{ConvState, dynamic_conv, short_conv};
 pub use delta::{gated_delta, gated_delta_step};
 pub use gla::{gla, gla_step};
 pub use layout::{by_columns, linear, merge_heads, repeat_heads, split_heads};
-pub use loss::{cross_entropy, log_likelihoods, mean_squared_error};
+pub use loss::{cross_entropy, log_likelihoods, log_likelihoods_at, mean_squared_error};
 pub use norm::{gated_rms_norm, l2_norm, rms_norm, swish_gate};
 pub use rope::{Rope, RopeScaling};
 
