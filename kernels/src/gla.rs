@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::Shape;
 use crate::lanes::{Columns, Lanes, add_scaled, count, dot, scaled, zeros};
-use crate::rule::{Forward, Rule, decays};
+use crate::rule::{Rule, decays, forward};
 use crate::tape::{STRETCH, Tape};
 
 /// What the recurrence reads.
@@ -83,18 +83,10 @@ impl Rule for Row<'_> {
     }
 }
 
-/// Outputs `[n, t, v]` and the states after the last token, `[n, k, v]`.
-pub fn gla_forward(inputs: GlaInputs<'_>) -> (Vec<f32>, Vec<f32>) {
-    let Shape { rows, time, value, .. } = inputs.shape;
-    let mut outputs = vec![0.0; rows * time * value];
-    let mut states = inputs.state.to_vec();
+/// Outputs `[n, t, v]`, and behind them the states after the last token, `[n, k, v]`.
+pub fn gla_forward(inputs: GlaInputs<'_>) -> Vec<f32> {
     let decays = decays(inputs.g);
-    let rows = outputs.par_chunks_mut(time * value).zip(states.par_chunks_mut(inputs.shape.state()));
-    rows.enumerate().for_each(|(row, (output, state))| {
-        let rule = inputs.row(&decays, row);
-        Arch::new().dispatch(Forward { shape: inputs.shape, rule, q: rule.q, output, state });
-    });
-    (outputs, states)
+    forward(inputs.shape, inputs.q, inputs.state, |row| inputs.row(&decays, row))
 }
 
 /// Gradients of the inputs from those of the outputs `[n, t, v]` and of the last states `[n, k, v]`.

@@ -11,6 +11,7 @@ mod delta;
 mod gla;
 mod lanes;
 mod pointwise;
+mod rotate;
 mod rule;
 mod tape;
 
@@ -21,6 +22,7 @@ pub use attention::{AttentionInputs, attention_forward};
 pub use delta::{DeltaGradients, DeltaInputs, delta_backward, delta_forward};
 pub use gla::{GlaGradients, GlaInputs, gla_backward, gla_forward};
 pub use pointwise::{rms_norm, swish_gate};
+pub use rotate::{RotateInputs, rotate};
 
 /// Sizes of a recurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

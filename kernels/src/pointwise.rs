@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::lanes::exp;
 
 /// Elements that one thread takes at a time.
-const SHARE: usize = 16 * 1024;
+pub(crate) const SHARE: usize = 16 * 1024;
 
 /// `silu(gate[i]) · x[i]`.
 pub fn swish_gate(gate: &[f32], x: &[f32]) -> Vec<f32> {

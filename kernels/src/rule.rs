@@ -1,6 +1,7 @@
 //! What the recurrences share: a rule that updates a state token by token, and the pass that applies it.
 
 use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
 
 use crate::Shape;
 use crate::lanes::{Columns, Lanes, add_scaled, count, exps, zeros};
@@ -11,16 +12,42 @@ pub(crate) trait Rule: Copy {
     fn step<S: Simd>(&self, simd: S, columns: Columns, token: usize, state: &mut [Lanes<S>]);
 }
 
+/// Runs each row's rule over its tokens, for queries `[n, t, k]` from states `[n, k, v]`: `S_tᵀ q_t / sqrt(k)`,
+/// `[n, t, v]`, and behind them the last states.
+pub(crate) fn forward<R: Rule>(
+    shape: Shape,
+    q: &[f32],
+    initial: &[f32],
+    rule: impl Fn(usize) -> R + Sync,
+) -> Vec<f32> {
+    let Shape { rows, time, key, value } = shape;
+    let mut packed = vec![0.0; rows * (time * value + shape.state())];
+    let (outputs, states) = packed.split_at_mut(rows * time * value);
+    (
+        outputs.par_chunks_exact_mut(time * value),
+        states.par_chunks_exact_mut(shape.state()),
+        initial.par_chunks_exact(shape.state()),
+        q.par_chunks_exact(time * key),
+    )
+        .into_par_iter()
+        .enumerate()
+        .for_each(|(row, (output, state, initial, q))| {
+            state.copy_from_slice(initial);
+            Arch::new().dispatch(Forward { shape, rule: rule(row), q, output, state });
+        });
+    packed
+}
+
 /// A row's pass over its tokens.
-pub(crate) struct Forward<'a, R> {
-    pub(crate) shape: Shape,
-    pub(crate) rule: R,
+struct Forward<'a, R> {
+    shape: Shape,
+    rule: R,
     /// Queries, `[t, k]`.
-    pub(crate) q: &'a [f32],
+    q: &'a [f32],
     /// Takes `S_tᵀ q_t / sqrt(k)`, `[t, v]`.
-    pub(crate) output: &'a mut [f32],
+    output: &'a mut [f32],
     /// The state before the first token, and in the end after the last, `[k, v]`.
-    pub(crate) state: &'a mut [f32],
+    state: &'a mut [f32],
 }
 
 impl<R: Rule> WithSimd for Forward<'_, R> {

@@ -81,8 +81,7 @@ fn case(is_delta: bool, time: usize, key: usize, value: usize, decay: f32) -> Ca
 
 impl Case {
     fn forward(&self, is_delta: bool) -> Vec<f32> {
-        let (output, state) = if is_delta { delta_forward(self.delta()) } else { gla_forward(self.gla()) };
-        [output, state].concat()
+        if is_delta { delta_forward(self.delta()) } else { gla_forward(self.gla()) }
     }
 
     fn gla(&self) -> GlaInputs<'_> {
@@ -251,5 +250,32 @@ fn norms_and_gates_are_their_definitions() {
     for ((gate, x), found) in gate.iter().zip(&x).zip(swish_gate(&gate, &x)) {
         let expected = f64::from(*gate) / (1.0 + (-f64::from(*gate)).exp()) * f64::from(*x);
         assert!((f64::from(found) - expected).abs() < 1e-6 * expected.abs().max(1.0), "{found} {expected}");
+    }
+}
+
+#[test]
+fn rotations_are_their_definition_wherever_heads_lie() {
+    for (width, rows_of_tables) in [(2, 1), (10, 2), (32, 1), (66, 2)] {
+        let (batch, heads, time, half) = (2, 3, 5, width / 2);
+        let x = noise(1, batch * heads * time * width);
+        let (cos, sin) = (noise(2, rows_of_tables * time * half), noise(3, rows_of_tables * time * half));
+        // Heads beside one another for each token, as a projection lays them, and apart.
+        for strides in
+            [[time * heads * width, width, heads * width], [heads * time * width, time * width, width]]
+        {
+            let inputs = RotateInputs { batch, heads, time, width, x: &x, strides, cos: &cos, sin: &sin };
+            for (index, found) in rotate(inputs).into_iter().enumerate() {
+                let (row, head, token) =
+                    (index / width / time / heads, index / width / time % heads, index / width % time);
+                let start = row * strides[0] + head * strides[1] + token * strides[2];
+                let at = index % half + (row % rows_of_tables * time + token) * half;
+                let (one, two) = (x[start + index % half], x[start + half + index % half]);
+                let expected = match index % width < half {
+                    true => one * cos[at] - two * sin[at],
+                    false => two * cos[at] + one * sin[at],
+                };
+                assert_eq!(found, expected, "{width} {strides:?} {index}");
+            }
+        }
     }
 }

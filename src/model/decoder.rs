@@ -142,11 +142,47 @@ impl Layer {
         epsilon: f64,
         state: Option<&mut Option<MixerState>>,
     ) -> (Tensor<3>, LayerIo) {
+        let io = self.attend(mixer, &x_btd, pass, epsilon, state);
+        let (x_btd, normed) = ops::sum_and_norm(x_btd, io.output.clone(), &self.post_norm, epsilon);
+        (self.add_inner(x_btd, normed), io)
+    }
+
+    /// What the mixer sees of hidden states, and says.
+    fn attend(
+        &self,
+        mixer: &Mixer,
+        x_btd: &Tensor<3>,
+        pass: &Pass,
+        epsilon: f64,
+        state: Option<&mut Option<MixerState>>,
+    ) -> LayerIo {
         let input = rms_norm(x_btd.clone(), &self.input_norm, epsilon);
         let output = mixer.forward(input.clone(), pass, state);
-        let (x, normed) = ops::sum_and_norm(x_btd, output.clone(), &self.post_norm, epsilon);
+        LayerIo { input, output }
+    }
+
+    /// The first half, which mixes tokens.
+    fn mix(
+        &self,
+        mixer: &Mixer,
+        x_btd: Tensor<3>,
+        pass: &Pass,
+        epsilon: f64,
+        state: Option<&mut Option<MixerState>>,
+    ) -> Tensor<3> {
+        let LayerIo { output, .. } = self.attend(mixer, &x_btd, pass, epsilon, state);
+        ops::sum(x_btd, output)
+    }
+
+    /// The second half, which sees each token by itself.
+    fn feed(&self, x_btd: Tensor<3>, epsilon: f64) -> Tensor<3> {
+        let normed = rms_norm(x_btd.clone(), &self.post_norm, epsilon);
+        self.add_inner(x_btd, normed)
+    }
+
+    fn add_inner(&self, x_btd: Tensor<3>, normed: Tensor<3>) -> Tensor<3> {
         let inner = swish_gate(self.gate_proj.forward(normed.clone()), self.up_proj.forward(normed));
-        (ops::sum(x, self.down_proj.forward(inner)), LayerIo { input, output })
+        ops::sum(x_btd, self.down_proj.forward(inner))
     }
 
     fn visit(&mut self, name: &str, visitor: &mut dyn FnMut(&str, Slot<'_>)) {
@@ -344,21 +380,49 @@ impl<'a> Hybrid<'a> {
 
     /// Hidden states of `tree` after `layers` from those before them.
     pub fn run(&self, layers: Range<usize>, states: TreeStates, tree: &Tree) -> TreeStates {
-        let run = || layers.fold(states, |states, layer| self.run_layer(layer, states, tree));
-        ops::exclusively(&self.device(), run)
+        ops::exclusively(&self.device(), || {
+            layers.fold(states, |states, layer| {
+                let TreeStates { trunks, branches } = self.mix(layer, states, tree);
+                let branches = branches.into_iter().map(|x_btd| self.feed(layer, x_btd));
+                TreeStates { trunks: self.feed(layer, trunks), branches: branches.collect() }
+            })
+        })
     }
 
-    fn run_layer(&self, layer: usize, states: TreeStates, tree: &Tree) -> TreeStates {
-        let forward = |x, pass: &Pass, slot: Option<&mut Option<MixerState>>| {
+    /// Hidden states `[n, d]` after the last layer at `places_n` of all tokens of `tree`, from those before the layer
+    /// `first`. What follows the last mixing of tokens is run at these places alone.
+    pub fn run_to(
+        &self,
+        places_n: Tensor<1, Int>,
+        first: usize,
+        states: TreeStates,
+        tree: &Tree,
+    ) -> Tensor<2> {
+        let last = self.num_layers() - 1;
+        if first > last {
+            return states.flat().select(0, places_n);
+        }
+        let before = self.run(first..last, states, tree);
+        let x_nd = self.mix(last, before, tree).flat().select(0, places_n);
+        self.feed(last, x_nd.unsqueeze::<3>()).squeeze_dim::<2>(0)
+    }
+
+    fn feed(&self, layer: usize, x_btd: Tensor<3>) -> Tensor<3> {
+        self.base.layers[layer].feed(x_btd, self.base.config.norm_epsilon)
+    }
+
+    /// The first half of a layer, trunks and then their branches.
+    fn mix(&self, layer: usize, states: TreeStates, tree: &Tree) -> TreeStates {
+        let mix = |x, pass: &Pass, slot: Option<&mut Option<MixerState>>| {
             let block = &self.base.layers[layer];
-            block.forward(self.mixers[layer], x, pass, self.base.config.norm_epsilon, slot).0
+            block.mix(self.mixers[layer], x, pass, self.base.config.norm_epsilon, slot)
         };
         let mut left = None;
         let slot = (!tree.branches.is_empty()).then_some(&mut left);
-        let trunks = forward(states.trunks, &tree.trunks.pass, slot);
+        let trunks = mix(states.trunks, &tree.trunks.pass, slot);
         let branches = states.branches.into_iter().zip(&tree.branches).map(|(x, branches)| {
             let mut state = left.as_ref().map(|state| state.select(&branches.trunks));
-            forward(x, &branches.part.pass, Some(&mut state))
+            mix(x, &branches.part.pass, Some(&mut state))
         });
         TreeStates { trunks, branches: branches.collect() }
     }

@@ -55,6 +55,10 @@ impl Counter {
         unreachable!("{NONE}")
     }
 
+    pub(super) fn rotate(&self, _: Tensor<4>, _: &(Tensor<4>, Tensor<4>)) -> Tensor<4> {
+        unreachable!("{NONE}")
+    }
+
     pub(super) fn append(&self, _: Tensor<4>, _: Tensor<4>) -> Tensor<4> {
         unreachable!("{NONE}")
     }

@@ -42,7 +42,7 @@ pub use devices::{computes_in_threads, exclusively, short_dtype};
 pub use elements::{delta_gates, largest_into, rows, sum, sum_and_norm, swish};
 pub use gla::{decay_gate, gla};
 pub use layout::{by_columns, exact_product, linear, merge_heads, repeat_heads, split_heads};
-pub use loss::{cross_entropy, log_likelihoods, mean_squared_error};
+pub use loss::{cross_entropy, log_likelihoods, log_likelihoods_at, mean_squared_error};
 pub use norm::{readout, rms_norm, swish_gate};
 pub use rope::{Angles, Rope, RopeScaling};
 

@@ -4,8 +4,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::counter::Counter;
-#[cfg(feature = "cuda")]
-use super::native::{Native, counted, native_frozen};
+use super::native::{Native, frozen, native_frozen};
 
 /// How rotary frequencies are stretched for long contexts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,12 +76,11 @@ impl Rope {
 
     /// Rotates pairs `(x[i], x[i + k/2])` of `x_bhtk`.
     pub fn apply(x_bhtk: Tensor<4>, Angles { cos, sin, at }: &Angles) -> Tensor<4> {
-        #[cfg(feature = "cuda")]
-        if native_frozen(&x_bhtk) == Some(Native::Cuda) && x_bhtk.dims()[3].is_multiple_of(16) {
-            let tables = (cos.clone(), sin.clone());
+        let tables = (cos.clone(), sin.clone());
+        if serves(&x_bhtk) && native_frozen(cos).is_some() {
             return match at {
                 Some(at) => at.rotate(x_bhtk, &tables),
-                None => counted::rotate(x_bhtk, &tables),
+                None => frozen::rotate(x_bhtk, &tables),
             };
         }
         assert!(at.is_none(), "a counter is of a device that can read it");
@@ -94,6 +92,16 @@ impl Rope {
         let rotated_first = first.clone() * cos.clone() - second.clone() * sin.clone();
         let rotated_second = second * cos.clone() + first * sin.clone();
         Tensor::cat(vec![rotated_first, rotated_second], 3).cast(dtype)
+    }
+}
+
+/// Whether the device has a kernel for heads like these.
+fn serves(x_bhtk: &Tensor<4>) -> bool {
+    match native_frozen(x_bhtk) {
+        Some(Native::Processor) => true,
+        #[cfg(feature = "cuda")]
+        Some(Native::Cuda) => x_bhtk.dims()[3].is_multiple_of(16),
+        None => false,
     }
 }
 

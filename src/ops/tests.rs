@@ -317,3 +317,29 @@ fn norms_are_computed_by_their_definitions() {
     let length = (x.clone().square().sum_dim(2) + 1e-6).sqrt();
     close("l2 norm", &l2_norm(single(&x)), &(x / length), 1e-6);
 }
+
+#[test]
+fn a_frozen_rotation_is_the_tracked_one_to_the_last_bit() {
+    let rope = Rope::new(8, 1e4, &RopeScaling::None);
+    let positions = [vec![3, 4, 5, 6, 7], vec![0, 0, 0, 1, 2]];
+    let x = single(&random("x", [2, 5, 3, 8], -2.0, 2.0));
+    for positions in [&positions[..1], &positions[..]] {
+        let angles = rope.angles(positions, &x.device());
+        let tracked = angles.tracked();
+        // As a projection lays heads, and apart.
+        for x in [x.clone().swap_dims(1, 2), x.clone().reshape([2, 3, 5, 8])] {
+            let expected = Rope::apply(x.clone().autodiff(), &tracked).inner().into_data();
+            assert_eq!(Rope::apply(x, &angles).into_data(), expected);
+        }
+    }
+}
+
+#[test]
+fn likelihoods_may_share_their_logits() {
+    let logits = single(&random("logits", [3, 7], -4.0, 4.0));
+    let indices =
+        |values: [i32; 4]| Tensor::from_data(TensorData::new(values.to_vec(), [4]), &logits.device());
+    let (rows, targets) = (indices([2, 0, 2, 1]), indices([6, 0, 3, 5]));
+    let apart = log_likelihoods(logits.clone().select(0, rows.clone()), targets.clone());
+    assert_eq!(log_likelihoods_at(logits, rows, targets).into_data(), apart.into_data());
+}

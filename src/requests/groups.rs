@@ -76,14 +76,26 @@ fn common(one: &[u32], other: &[u32]) -> usize {
 }
 
 /// Cuts `groups`, in the order of [`group`], into passes of at most `tokens` tokens each, the pads of trunks included;
-/// rows alone and rows that share are not mixed.
+/// rows alone and rows that share are not mixed, and of each kind the passes are as even as groups allow, since
+/// a thread that is done early waits.
 pub(super) fn cut<'a>(groups: impl Iterator<Item = &'a Group>, tokens: usize) -> Vec<Vec<&'a Group>> {
+    let (alone, sharing): (Vec<_>, Vec<_>) = groups.partition(|group| group.is_alone());
+    let mut passes = cut_evenly(&alone, tokens);
+    passes.extend(cut_evenly(&sharing, tokens));
+    passes
+}
+
+fn cut_evenly<'a>(groups: &[&'a Group], tokens: usize) -> Vec<Vec<&'a Group>> {
+    let total: usize = groups.iter().map(|group| group.num_tokens()).sum();
+    let num_shares = total.div_ceil(tokens);
     let mut passes: Vec<Vec<&Group>> = Vec::new();
-    let mut branching = 0;
-    for group in groups {
+    let (mut before, mut share, mut branching) = (0, 0, 0);
+    for &group in groups {
+        // The share in which the group's middle lies.
+        let own = (2 * before + group.num_tokens()) * num_shares / (2 * total);
         let fits = |pass: &Vec<&Group>| {
             let trunks = (pass.len() + 1) * group.shared;
-            pass[0].is_alone() == group.is_alone() && trunks + branching + group.branching <= tokens
+            own == share && trunks + branching + group.branching <= tokens
         };
         match passes.last_mut().filter(|pass| fits(pass)) {
             Some(pass) => pass.push(group),
@@ -92,7 +104,9 @@ pub(super) fn cut<'a>(groups: impl Iterator<Item = &'a Group>, tokens: usize) ->
                 branching = 0;
             }
         }
+        share = own;
         branching += group.branching;
+        before += group.num_tokens();
     }
     passes
 }
@@ -129,13 +143,16 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_holds_what_fits_and_groups_of_one_kind() {
+    fn a_pass_holds_what_fits_and_groups_of_one_kind_and_is_as_large_as_its_neighbours() {
         let alone = |row: usize, length| Group { rows: vec![row], shared: length, branching: 0 };
         let shared = |row: usize| Group { rows: vec![row, row + 1], shared: 10, branching: 5 };
+        let rows = |groups: &[Group]| -> Vec<Vec<usize>> {
+            let passes = cut(groups.iter(), 30);
+            passes.iter().map(|pass| pass.iter().map(|group| group.rows[0]).collect()).collect()
+        };
         let groups = [alone(0, 3), alone(1, 5), alone(2, 5), alone(3, 40), shared(4), shared(6), shared(8)];
-        let passes = cut(groups.iter(), 30);
-        let rows: Vec<Vec<usize>> =
-            passes.iter().map(|pass| pass.iter().map(|group| group.rows[0]).collect()).collect();
-        assert_eq!(rows, [vec![0, 1, 2], vec![3], vec![4, 6], vec![8]]);
+        assert_eq!(rows(&groups), [vec![0, 1, 2], vec![3], vec![4], vec![6, 8]]);
+        assert_eq!(rows(&[0, 1, 2, 3].map(|row| alone(row, 9))), [vec![0, 1], vec![2, 3]]);
+        assert_eq!(rows(&[1, 9, 9, 9].map(|length| alone(length, length))), [vec![1, 9, 9], vec![9]]);
     }
 }

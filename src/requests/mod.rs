@@ -171,10 +171,12 @@ impl Requests {
         cut(self.groups.iter(), tokens)
     }
 
-    /// Such passes of the rows of `items` alone; a row that several items share is its first one's.
-    pub fn passes_of(&self, items: &BTreeSet<usize>, tokens: usize) -> Vec<Vec<&Group>> {
+    /// Such passes of the rows of `items` alone, of as many tokens as `tokens` says for all of theirs; a row that several
+    /// items share is its first one's.
+    pub fn passes_of(&self, items: &BTreeSet<usize>, tokens: impl Fn(usize) -> usize) -> Vec<Vec<&Group>> {
         let of_items = |group: &&Group| items.contains(&owner(&self.targets[group.rows[0]]));
-        cut(self.groups.iter().filter(of_items), tokens)
+        let groups = || self.groups.iter().filter(of_items);
+        cut(groups(), tokens(groups().map(Group::num_tokens).sum()))
     }
 
     /// How clearly an item was answered rightly: what its right choice has over the best of the others, by the

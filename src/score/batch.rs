@@ -1,11 +1,13 @@
 //! Rows that go through the model together, and the hidden states that are kept of them.
 
+use std::collections::BTreeSet;
+
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::layout::Layout;
 use crate::error::{Error, Result};
 use crate::model::{Decoder, Hybrid, Tree, TreeStates};
-use crate::ops::log_likelihoods;
+use crate::ops::log_likelihoods_at;
 use crate::requests::{Group, Requests, Target};
 
 /// Rows with what they share, and what is wanted of them.
@@ -13,6 +15,8 @@ pub(super) struct Batch {
     tree: Tree,
     /// Each target with its place among the tokens of `tree`.
     wanted: Vec<(usize, Target)>,
+    /// These places, each once: choices of one token are all read where their prompt ends.
+    places: Vec<usize>,
     /// The hidden states after the first layers, as far as they are kept.
     kept: Vec<TreeStates>,
 }
@@ -25,7 +29,9 @@ impl Batch {
             .bundles()
             .into_iter()
             .fold(trunks, |tree, bundle| tree.with_branches(base, bundle.ids, &bundle.trunks));
-        Self { tree, wanted: layout.wanted(), kept: Vec::new() }
+        let wanted = layout.wanted();
+        let places: BTreeSet<usize> = wanted.iter().map(|(place, _)| *place).collect();
+        Self { tree, wanted, places: places.into_iter().collect(), kept: Vec::new() }
     }
 
     /// What is wanted of the rows.
@@ -84,18 +90,21 @@ impl Batch {
         hybrid: &Hybrid<'_>,
         depth: usize,
     ) -> Result<Vec<(usize, usize, f64)>> {
-        let states = hybrid.run(depth..hybrid.num_layers(), self.before(base, depth), &self.tree);
-        let hidden_nd = states.flat();
-        let device = hidden_nd.device();
+        let device = base.device();
         let indices = |values: Vec<i32>| {
             let size = values.len();
             Tensor::<1, Int>::from_data(TensorData::new(values, [size]), &device)
         };
-        let places = self.wanted.iter().map(|(place, _)| *place as i32).collect();
+        let row = |place: &usize| self.places.binary_search(place).expect("every target's place is read");
+        let places = self.places.iter().map(|&place| place as i32).collect();
+        let rows = self.wanted.iter().map(|(place, _)| row(place) as i32).collect();
         let tokens = self.targets().map(|target| target.token as i32).collect();
-        let logits = hybrid.logits(hidden_nd.select(0, indices(places)));
-        let values: Vec<f32> =
-            log_likelihoods(logits, indices(tokens)).into_data().try_to_vec().expect("likelihoods are f32");
+        let hidden_nd = hybrid.run_to(indices(places), depth, self.before(base, depth), &self.tree);
+        let logits = hybrid.logits(hidden_nd);
+        let values: Vec<f32> = log_likelihoods_at(logits, indices(rows), indices(tokens))
+            .into_data()
+            .try_to_vec()
+            .expect("likelihoods are f32");
         self.targets().zip(values).map(|(target, value)| finite(requests, target, value)).collect()
     }
 }

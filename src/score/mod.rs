@@ -29,11 +29,11 @@ const TOKENS_PER_PASS: usize = 2048;
 /// Parts that a split is asked in where a candidate may be dropped between them.
 const NUM_PARTS: usize = 12;
 
-/// Passes of a part that shall run side by side, where there are tokens enough.
-const PASSES_PER_PART: usize = 2;
+/// Passes that shall run side by side, where there are tokens enough.
+const SIDE_BY_SIDE: usize = 2;
 
 /// Tokens below which a pass is not worth its overhead.
-const FEWEST_TOKENS_PER_PASS: usize = 256;
+const FEWEST_TOKENS_PER_PASS: usize = 48;
 
 /// Bytes of hidden states that a scorer keeps at most.
 const KEPT_BYTES: usize = 1 << 30;
@@ -48,6 +48,12 @@ pub enum Verdict {
     Scored(ScoreResult),
     /// It is hopeless: where the score lies, and the tokens that it took to know.
     Dropped(Bounds, u64),
+}
+
+/// Tokens of each pass over `num_tokens` in all, so that threads can share the passes evenly.
+fn tokens_per_pass(num_tokens: usize) -> usize {
+    let num_passes = num_tokens.div_ceil(TOKENS_PER_PASS).max(1).next_multiple_of(SIDE_BY_SIDE);
+    num_tokens.div_ceil(num_passes).max(FEWEST_TOKENS_PER_PASS)
 }
 
 /// Scores hybrids of one base on one split, one after another.
@@ -69,7 +75,7 @@ pub struct Scorer<'a> {
 impl<'a> Scorer<'a> {
     /// A scorer of hybrids of `base` and `twins` on the items of `requests`, all at once.
     pub fn new(base: &'a Decoder, twins: Option<&'a Twins>, requests: &'a Requests) -> Self {
-        Self::over(vec![requests.passes(TOKENS_PER_PASS)], base, twins, requests)
+        Self::over(vec![requests.passes(tokens_per_pass(requests.num_tokens()))], base, twins, requests)
     }
 
     /// A scorer that asks the split in parts: first the items that the base, which answered as `score` says, got
@@ -83,11 +89,9 @@ impl<'a> Scorer<'a> {
         let margin = |item: &usize| requests.margin(*item, &score.items[*item].log_likelihoods);
         let mut items: Vec<usize> = (0..score.items.len()).collect();
         items.sort_by(|one, other| margin(one).total_cmp(&margin(other)));
-        let tokens = (requests.num_tokens() / (NUM_PARTS * PASSES_PER_PART))
-            .clamp(FEWEST_TOKENS_PER_PASS, TOKENS_PER_PASS);
         let parts = items.chunks(items.len().div_ceil(NUM_PARTS)).map(|items| {
             let items: BTreeSet<usize> = items.iter().copied().collect();
-            requests.passes_of(&items, tokens)
+            requests.passes_of(&items, tokens_per_pass)
         });
         Self::over(parts.collect(), base, twins, requests)
     }

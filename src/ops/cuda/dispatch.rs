@@ -201,10 +201,6 @@ impl Elements for Cube {
 }
 
 impl Counted for Cube {
-    fn rotate(x: CubeTensor, cos: CubeTensor, sin: CubeTensor) -> CubeTensor {
-        attention::rotate(x, cos, sin)
-    }
-
     fn rotate_at(x: CubeTensor, cos: CubeTensor, sin: CubeTensor, at: CubeTensor) -> CubeTensor {
         attention::rotate_at(x, cos, sin, &at)
     }

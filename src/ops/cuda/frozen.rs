@@ -21,6 +21,10 @@ impl Frozen for Cube {
         super::attention::attention(q, k, v, keys, first)
     }
 
+    fn frozen_rotate(x: CubeTensor, cos: CubeTensor, sin: CubeTensor) -> CubeTensor {
+        super::attention::rotate(x, cos, sin)
+    }
+
     fn frozen_rms_norm(x: CubeTensor, weight: CubeTensor, epsilon: f64) -> CubeTensor {
         norm(x, None, weight, epsilon).1
     }

@@ -4,13 +4,11 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::{Int, Tensor};
 
-/// Kernels that read a position from the device, and rotation.
+/// Kernels that read a position from the device.
 #[backend_extension(Cube)]
 pub trait Counted: Backend {
-    /// Rotates pairs `(x[i], x[i + k/2])` of x `[b, h, t, k]` by cosines and sines `[b or 1, 1, t, k/2]` in f32.
-    fn rotate(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self>;
-
-    /// The same by tables of all positions, of which `at` `[1]` says the first token's.
+    /// Turns pairs of x `[b, h, t, k]` by cosines and sines `[1, 1, room, k/2]` of all positions, of which `at` `[1]` says the
+    /// first token's.
     fn rotate_at(
         x: FloatTensor<Self>,
         cos: FloatTensor<Self>,
@@ -33,13 +31,7 @@ pub trait Counted: Backend {
     fn advance(at: IntTensor<Self>, by: usize) -> IntTensor<Self>;
 }
 
-/// Rotates pairs of x `[b, h, t, k]`; outside of any autodiff graph.
-pub(in crate::ops) fn rotate(x_bhtk: Tensor<4>, (cos, sin): &(Tensor<4>, Tensor<4>)) -> Tensor<4> {
-    let (cos, sin) = (cos.clone().into_dispatch(), sin.clone().into_dispatch());
-    Tensor::from_dispatch(Dispatch::rotate(x_bhtk.into_dispatch(), cos, sin))
-}
-
-/// The same by tables of all positions, of which `at` says the first token's.
+/// Turns pairs of x by tables of all positions, of which `at` says the first token's.
 pub(in crate::ops) fn rotate_at(
     x_bhtk: Tensor<4>,
     (cos, sin): &(Tensor<4>, Tensor<4>),

@@ -16,6 +16,13 @@ pub trait Frozen: Backend {
         first: Option<Vec<usize>>,
     ) -> FloatTensor<Self>;
 
+    /// Rotary positions; see [`rotate`].
+    fn frozen_rotate(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
     /// RMSNorm; see [`rms_norm`].
     fn frozen_rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
 
@@ -39,6 +46,12 @@ pub(in crate::ops) fn attention(
         keys,
         first,
     ))
+}
+
+/// Turns the pairs `(x[i], x[i + k/2])` of `x_bhtk` by angles of which the cosines and sines are `[b or 1, 1, t, k/2]`.
+pub(in crate::ops) fn rotate(x_bhtk: Tensor<4>, (cos, sin): &(Tensor<4>, Tensor<4>)) -> Tensor<4> {
+    let [cos, sin] = [cos, sin].map(|table| table.clone().into_dispatch());
+    Tensor::from_dispatch(Dispatch::frozen_rotate(x_bhtk.into_dispatch(), cos, sin))
 }
 
 /// `x / sqrt(mean(x²) + epsilon) · weight` over the last dimension.

@@ -2,7 +2,7 @@
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
-use dtr_kernels::{AttentionInputs, attention_forward};
+use dtr_kernels::{AttentionInputs, RotateInputs, attention_forward};
 
 use super::{like, values};
 use crate::ops::native::frozen::Frozen;
@@ -33,6 +33,23 @@ impl Frozen for Flex {
         like(outputs, &q)
     }
 
+    fn frozen_rotate(x: FlexTensor, cos: FlexTensor, sin: FlexTensor) -> FlexTensor {
+        let [cos, sin] = [cos, sin].map(|table| table.to_contiguous());
+        let (x, strides) = strided(x);
+        let shape = x.shape();
+        let outputs = dtr_kernels::rotate(RotateInputs {
+            batch: shape[0],
+            heads: shape[1],
+            time: shape[2],
+            width: shape[3],
+            x: &x.storage::<f32>()[x.layout().start_offset()..],
+            strides,
+            cos: values(&cos),
+            sin: values(&sin),
+        });
+        like(outputs, &x)
+    }
+
     fn frozen_rms_norm(x: FlexTensor, weight: FlexTensor, epsilon: f64) -> FlexTensor {
         let [x, weight] = [x, weight].map(|tensor| tensor.to_contiguous());
         like(dtr_kernels::rms_norm(values(&x), values(&weight), epsilon as f32), &x)
@@ -42,4 +59,13 @@ impl Frozen for Flex {
         let [gate, x] = [gate, x].map(|tensor| tensor.to_contiguous());
         like(dtr_kernels::swish_gate(values(&gate), values(&x)), &x)
     }
+}
+
+/// A tensor `[b, h, t, k]` whose last numbers are neighbours, and what lies between the beginnings of neighbouring rows,
+/// heads and tokens: heads that a projection lays side by side stay there.
+fn strided(x: FlexTensor) -> (FlexTensor, [usize; 3]) {
+    let are_neighbours = x.layout().has_positive_strides() && x.layout().strides()[3] == 1;
+    let x = if are_neighbours { x } else { x.to_contiguous() };
+    let strides = [0, 1, 2].map(|dim| x.layout().strides()[dim].unsigned_abs());
+    (x, strides)
 }

@@ -44,13 +44,12 @@ impl Recurrences for Flex {
         let shape = sizes(&q, &v);
         let tensors = [q, k, v, gates, state].map(|tensor| tensor.to_contiguous());
         let view = View { shape, tensors: &tensors };
-        let (mut outputs, states) = match rule {
+        let packed = match rule {
             Rule::Gla => gla_forward(view.gla()),
             Rule::Delta => delta_forward(view.delta()),
         };
-        outputs.extend(states);
-        let length = outputs.len();
-        FlexTensor::from_data(TensorData::new(outputs, [length]))
+        let length = packed.len();
+        FlexTensor::from_data(TensorData::new(packed, [length]))
     }
 
     fn recur_backward(
