@@ -69,6 +69,7 @@ const ALL_BELOW_ACCOUNT: &[&str] = &[
     "manifest",
     "store",
     "device",
+    "ops",
     "data",
     "model",
     "sequences",
@@ -82,7 +83,7 @@ const ALL_BELOW_ACCOUNT: &[&str] = &[
 ];
 const EVERYTHING: &[&str] = &[
     "error", "files", "seed", "observer", "device", "manifest", "plan", "store", "run", "report", "export",
-    "generate", "data", "model", "cli", "bench", "verify",
+    "generate", "ops", "data", "model", "cli", "bench", "verify",
 ];
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
