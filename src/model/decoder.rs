@@ -142,23 +142,8 @@ impl Layer {
         epsilon: f64,
         state: Option<&mut Option<MixerState>>,
     ) -> (Tensor<3>, LayerIo) {
-        let io = self.attend(mixer, &x_btd, pass, epsilon, state);
-        let (x_btd, normed) = ops::sum_and_norm(x_btd, io.output.clone(), &self.post_norm, epsilon);
-        (self.add_inner(x_btd, normed), io)
-    }
-
-    /// What the mixer sees of hidden states, and says.
-    fn attend(
-        &self,
-        mixer: &Mixer,
-        x_btd: &Tensor<3>,
-        pass: &Pass,
-        epsilon: f64,
-        state: Option<&mut Option<MixerState>>,
-    ) -> LayerIo {
-        let input = rms_norm(x_btd.clone(), &self.input_norm, epsilon);
-        let output = mixer.forward(input.clone(), pass, state);
-        LayerIo { input, output }
+        let io = self.mix(mixer, x_btd.clone(), pass, epsilon, state);
+        (self.feed(x_btd, io.output.clone(), epsilon), io)
     }
 
     /// The first half, which mixes tokens.
@@ -169,20 +154,17 @@ impl Layer {
         pass: &Pass,
         epsilon: f64,
         state: Option<&mut Option<MixerState>>,
-    ) -> Tensor<3> {
-        let LayerIo { output, .. } = self.attend(mixer, &x_btd, pass, epsilon, state);
-        ops::sum(x_btd, output)
+    ) -> LayerIo {
+        let input = rms_norm(x_btd, &self.input_norm, epsilon);
+        let output = mixer.forward(input.clone(), pass, state);
+        LayerIo { input, output }
     }
 
-    /// The second half, which sees each token by itself.
-    fn feed(&self, x_btd: Tensor<3>, epsilon: f64) -> Tensor<3> {
-        let normed = rms_norm(x_btd.clone(), &self.post_norm, epsilon);
-        self.add_inner(x_btd, normed)
-    }
-
-    fn add_inner(&self, x_btd: Tensor<3>, normed: Tensor<3>) -> Tensor<3> {
+    /// The second half, which sees each token by itself: of hidden states and what the mixer said of them.
+    fn feed(&self, x_btd: Tensor<3>, output_btd: Tensor<3>, epsilon: f64) -> Tensor<3> {
+        let (x, normed) = ops::sum_and_norm(x_btd, output_btd, &self.post_norm, epsilon);
         let inner = swish_gate(self.gate_proj.forward(normed.clone()), self.up_proj.forward(normed));
-        ops::sum(x_btd, self.down_proj.forward(inner))
+        ops::sum(x, self.down_proj.forward(inner))
     }
 
     fn visit(&mut self, name: &str, visitor: &mut dyn FnMut(&str, Slot<'_>)) {
@@ -380,12 +362,17 @@ impl<'a> Hybrid<'a> {
 
     /// Hidden states of `tree` after `layers` from those before them.
     pub fn run(&self, layers: Range<usize>, states: TreeStates, tree: &Tree) -> TreeStates {
-        ops::exclusively(&self.device(), || {
-            layers.fold(states, |states, layer| {
-                let TreeStates { trunks, branches } = self.mix(layer, states, tree);
-                let branches = branches.into_iter().map(|x_btd| self.feed(layer, x_btd));
-                TreeStates { trunks: self.feed(layer, trunks), branches: branches.collect() }
-            })
+        ops::exclusively(&self.device(), || self.through(layers, states, tree))
+    }
+
+    fn through(&self, layers: Range<usize>, states: TreeStates, tree: &Tree) -> TreeStates {
+        layers.fold(states, |states, layer| {
+            let said = self.mix(layer, states.clone(), tree);
+            let branches = states.branches.into_iter().zip(said.branches);
+            TreeStates {
+                trunks: self.feed(layer, states.trunks, said.trunks),
+                branches: branches.map(|(x, said)| self.feed(layer, x, said)).collect(),
+            }
         })
     }
 
@@ -402,20 +389,24 @@ impl<'a> Hybrid<'a> {
         if first > last {
             return states.flat().select(0, places_n);
         }
-        let before = self.run(first..last, states, tree);
-        let x_nd = self.mix(last, before, tree).flat().select(0, places_n);
-        self.feed(last, x_nd.unsqueeze::<3>()).squeeze_dim::<2>(0)
+        let run = || {
+            let states = self.through(first..last, states, tree);
+            let said = self.mix(last, states.clone(), tree);
+            let [x, said] = [states, said].map(|all| all.flat().select(0, places_n.clone()).unsqueeze::<3>());
+            self.feed(last, x, said).squeeze_dim::<2>(0)
+        };
+        ops::exclusively(&self.device(), run)
     }
 
-    fn feed(&self, layer: usize, x_btd: Tensor<3>) -> Tensor<3> {
-        self.base.layers[layer].feed(x_btd, self.base.config.norm_epsilon)
+    fn feed(&self, layer: usize, x_btd: Tensor<3>, output_btd: Tensor<3>) -> Tensor<3> {
+        self.base.layers[layer].feed(x_btd, output_btd, self.base.config.norm_epsilon)
     }
 
-    /// The first half of a layer, trunks and then their branches.
+    /// What the mixer of a layer says, of trunks and then of their branches.
     fn mix(&self, layer: usize, states: TreeStates, tree: &Tree) -> TreeStates {
         let mix = |x, pass: &Pass, slot: Option<&mut Option<MixerState>>| {
             let block = &self.base.layers[layer];
-            block.mix(self.mixers[layer], x, pass, self.base.config.norm_epsilon, slot)
+            block.mix(self.mixers[layer], x, pass, self.base.config.norm_epsilon, slot).output
         };
         let mut left = None;
         let slot = (!tree.branches.is_empty()).then_some(&mut left);

@@ -28,7 +28,7 @@ pub fn log_likelihoods_at(
 ) -> Tensor<1> {
     let [rows, vocab] = logits_pv.dims();
     let places = rows_n.mul_scalar(vocab as i32) + targets_n;
-    log_softmax(logits_pv, 1).reshape([rows * vocab]).select(0, places)
+    log_softmax(logits_pv.cast(DType::F32), 1).reshape([rows * vocab]).select(0, places)
 }
 
 /// The mean negative log-likelihood of `targets_n`.
