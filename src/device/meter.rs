@@ -23,7 +23,7 @@ enum Source {
     None,
     Processor(Rapl),
     #[cfg(feature = "cuda")]
-    Nvidia(nvidia::Card),
+    Nvidia(Box<nvidia::Card>),
 }
 
 impl Meter {
@@ -32,7 +32,9 @@ impl Meter {
         Self(match choice {
             Choice::Cpu => Rapl::open().map_or(Source::None, Source::Processor),
             #[cfg(feature = "cuda")]
-            Choice::Cuda(index) => nvidia::Card::open(index).map_or(Source::None, Source::Nvidia),
+            Choice::Cuda(index) => {
+                nvidia::Card::open(index).map_or(Source::None, |card| Source::Nvidia(Box::new(card)))
+            }
             #[cfg(not(feature = "cuda"))]
             Choice::Cuda(_) => Source::None,
         })

@@ -144,13 +144,15 @@ fn translate(source: &Source, options: &[&str]) -> Result<Vec<u8>> {
     let name = CString::new(source.name).expect("names hold no zero byte");
     let program = nvrtc::create_program(&text, Some(&name)).map_err(|cause| failed("read", cause))?;
     let program = Program(program);
-    // SAFETY: the program is alive, here and below.
+    // SAFETY: the program is alive.
     if let Err(cause) = unsafe { nvrtc::compile_program(program.0, options) } {
+        // SAFETY: it still is.
         let log = unsafe { nvrtc::get_program_log(program.0) }.unwrap_or_default();
         let log: Vec<u8> = log.into_iter().map(|byte| byte as u8).collect();
         return Err(failed("compile", cause).hint(String::from_utf8_lossy(&log).into_owned()));
     }
     let mut size = 0;
+    // SAFETY: the program is alive, and so is the number.
     unsafe { sys::nvrtcGetCUBINSize(program.0, &raw mut size) }
         .result()
         .map_err(|cause| failed("measure the code of", cause))?;

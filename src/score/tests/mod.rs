@@ -1,5 +1,7 @@
 //! What a scorer keeps changes no score.
 
+#[cfg(feature = "cuda")]
+mod gpu;
 mod shared;
 
 use std::path::Path;
