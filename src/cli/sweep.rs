@@ -6,7 +6,9 @@ use super::{DeviceChoice, Experiment, print_json, report::write_report};
 use crate::device::{Choice, Meter, memory_bytes};
 use crate::error::{Kind, Result};
 use crate::plan::{Look, Plan, Standing, standing};
-use crate::run::{Context, Digests, Failures, Progress, Summary, Without, Worker, fetch, run, watch};
+use crate::run::{
+    Context, Digests, Failures, Progress, Summary, Without, Worker, ensure_computable, fetch, run, watch,
+};
 use crate::store::{Provenance, Store};
 
 /// Do every cell of an experiment that is not done, then write tables and figures.
@@ -40,7 +42,10 @@ impl Sweep {
     /// Does what is to be done as the process that another one watches.
     fn work(self, worker: &Worker) -> Result<u8> {
         let mut plan = self.experiment.plan_on(&self.device)?;
-        let store = self.experiment.results.store()?;
+        let (store, device) = (self.experiment.results.store()?, self.device.device.open()?);
+        if !is_done(&plan, &store)? {
+            ensure_computable(&plan, &device)?;
+        }
         let progress = Progress::new(plan.cells.len(), worker.stopper());
         let mut hub_files = Digests::new();
         if !plan.needs.is_empty() && !is_done(&plan, &store)? {
@@ -52,7 +57,7 @@ impl Sweep {
         let context = Context {
             store: &store,
             progress: &progress,
-            device: self.device.device.open()?,
+            device,
             meter: &meter,
             provenance: Provenance {
                 hub_files,

@@ -160,12 +160,12 @@ fn cells(finding: &Finding<'_>) -> String {
     };
     match &finding.work.base {
         BaseSource::Pretrained(key) => row("base", key.to_string()),
-        BaseSource::Directory(_, ModelIdentity::Files { files }) => {
+        BaseSource::Directory(_, ModelIdentity::Files { files }, _) => {
             for (file, digest) in files {
                 row(&format!("base's `{file}`, blake3"), digest.to_string());
             }
         }
-        BaseSource::Directory(_, ModelIdentity::Hub(pinned)) => row("base", pinned.to_string()),
+        BaseSource::Directory(_, ModelIdentity::Hub(pinned), _) => row("base", pinned.to_string()),
     }
     row("twins", finding.work.twins.to_string());
     row("search", finding.cell.key.to_string());

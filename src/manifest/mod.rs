@@ -40,7 +40,7 @@ pub use corpus::{Corpus, CorpusSource, FileCorpus, Portion, TextUnit, WorldCorpu
 pub use count::Count;
 pub use distil::{Distil, Optimizer};
 pub use load::{Loaded, load};
-pub use model::{Architecture, HubModel, Model, ModelSource};
+pub use model::{Architecture, Dtype, HubModel, Model, ModelSource};
 pub use node::Span;
 pub use pretrain::Pretrain;
 pub use report::Report;

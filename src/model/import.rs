@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 use safetensors::Dtype;
@@ -46,9 +46,14 @@ impl Base {
     pub const OPTIONAL: [&str; 4] =
         ["tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json"];
 
-    /// Reads `config.json`, the weights and `tokenizer.json` of `directory` onto `device`.
+    /// Reads `config.json`, the weights and `tokenizer.json` of `directory` onto `device`, computed in f32.
     pub fn read(directory: &Path, device: &Device) -> Result<Self> {
-        let model = Model::read(directory, device)?;
+        Self::read_in(directory, device, DType::F32)
+    }
+
+    /// The same computed in `dtype`.
+    pub fn read_in(directory: &Path, device: &Device, dtype: DType) -> Result<Self> {
+        let model = Model::read_in(directory, device, dtype)?;
         refuse_hybrid(&model.mask, &model.decoder.config, directory)?;
         Ok(Self { decoder: model.decoder, tokenizer: model.tokenizer })
     }
@@ -196,6 +201,7 @@ pub struct Checkpoint {
     note: Option<String>,
     origin: String,
     device: Device,
+    dtype: DType,
 }
 
 /// A tensor in a file that is kept open, so that it is read as it was when its header was.
@@ -237,7 +243,12 @@ impl Checkpoint {
     }
 
     fn none_of(origin: String, device: &Device) -> Self {
-        Self { tensors: BTreeMap::new(), note: None, origin, device: device.clone() }
+        Self { tensors: BTreeMap::new(), note: None, origin, device: device.clone(), dtype: DType::F32 }
+    }
+
+    /// The same with parameters that are computed in `dtype`.
+    pub(super) fn computing_in(self, dtype: DType) -> Self {
+        Self { dtype, ..self }
     }
 
     fn add(&mut self, path: &Path, content: Content) -> Result<()> {
@@ -326,6 +337,10 @@ impl Make for Checkpoint {
 
     fn device(&self) -> &Device {
         &self.device
+    }
+
+    fn dtype(&self) -> DType {
+        self.dtype
     }
 }
 

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::spec::{DistilSpec, ModelIdentity, PretrainSpec, ScoreSpec, SearchSpec, TaskIdentity};
+use super::spec::{BaseSpec, DistilSpec, ModelIdentity, PretrainSpec, ScoreSpec, SearchSpec, TaskIdentity};
 use super::timing::Timing;
 use crate::data::Split;
 use crate::error::Result;
-use crate::manifest::{Architecture, Corpus, Distil, Pretrain, Stop, Strategy, Task, Variant};
+use crate::manifest::{Architecture, Corpus, Distil, Dtype, Pretrain, Stop, Strategy, Task, Variant};
 use crate::store::{Key, Stage, key_of};
 
 /// What people call a cell; enters no key.
@@ -51,7 +51,7 @@ impl Labels {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BaseSource {
     /// A Hugging Face directory, in the hub's cache where the base comes from there.
-    Directory(PathBuf, ModelIdentity),
+    Directory(PathBuf, ModelIdentity, Dtype),
     /// The artifact of a pretrain cell.
     Pretrained(Key),
 }
@@ -61,17 +61,29 @@ impl BaseSource {
     /// on the hub, whoever's copy it is, and of local files the declared name; none for a base that is trained here.
     pub fn public_name<'a>(&'a self, declared: &'a str) -> Option<&'a str> {
         match self {
-            Self::Directory(_, ModelIdentity::Hub(pinned)) => pinned.id.rsplit('/').next(),
-            Self::Directory(_, ModelIdentity::Files { .. }) => Some(declared),
+            Self::Directory(_, ModelIdentity::Hub(pinned), _) => pinned.id.rsplit('/').next(),
+            Self::Directory(_, ModelIdentity::Files { .. }, _) => Some(declared),
             Self::Pretrained(_) => None,
         }
     }
 
-    /// The base as part of a spec and of its inputs.
-    fn identify(&self) -> (Option<ModelIdentity>, BTreeMap<String, Key>) {
+    /// What it is computed in.
+    pub fn dtype(&self) -> Dtype {
         match self {
-            Self::Directory(_, identity) => (Some(identity.clone()), BTreeMap::new()),
-            Self::Pretrained(key) => (None, BTreeMap::from([("base".to_owned(), *key)])),
+            Self::Directory(_, _, dtype) => *dtype,
+            Self::Pretrained(_) => Dtype::F32,
+        }
+    }
+
+    /// The base as part of a spec and of its inputs.
+    fn identify(&self) -> (BaseSpec, BTreeMap<String, Key>) {
+        match self {
+            Self::Directory(_, identity, dtype) => {
+                (BaseSpec { model: Some(identity.clone()), dtype: *dtype }, BTreeMap::new())
+            }
+            Self::Pretrained(key) => {
+                (BaseSpec { model: None, dtype: Dtype::F32 }, BTreeMap::from([("base".to_owned(), *key)]))
+            }
         }
     }
 }
@@ -199,28 +211,28 @@ impl Cell {
 
     /// The cell that distils a variant's twins.
     pub fn distil(work: Distillation, corpus: super::CorpusIdentity, labels: Labels) -> Result<Self> {
-        let (model, inputs) = work.base.identify();
-        let spec = DistilSpec { model, variant: work.variant.clone(), recipe: work.recipe.clone(), corpus };
+        let (base, inputs) = work.base.identify();
+        let spec = DistilSpec { base, variant: work.variant.clone(), recipe: work.recipe.clone(), corpus };
         Self::new(Stage::Distil, &spec, inputs, labels, Work::Distil(work))
     }
 
     /// The cell that scores a mask; twins are an input only where a layer is replaced, so that all
     /// variants share the base's own score.
     pub fn score(work: Scoring, labels: Labels) -> Result<Self> {
-        let (model, mut inputs) = work.base.identify();
+        let (base, mut inputs) = work.base.identify();
         if !work.layers.is_empty() {
             inputs.extend(work.twins.map(|twins| ("twins".to_owned(), twins)));
         }
-        let spec = ScoreSpec { model, task: work.identity.clone(), layers: work.layers.clone() };
+        let spec = ScoreSpec { base, task: work.identity.clone(), layers: work.layers.clone() };
         Self::new(Stage::Score, &spec, inputs, labels, Work::Score(work))
     }
 
     /// The cell that searches a hybrid.
     pub fn search(work: Searching, labels: Labels) -> Result<Self> {
-        let (model, mut inputs) = work.base.identify();
+        let (base, mut inputs) = work.base.identify();
         inputs.insert("twins".to_owned(), work.twins);
         let spec = SearchSpec {
-            model,
+            base,
             validation: work.validation.clone(),
             test: work.test.clone(),
             strategy: work.strategy.clone(),
@@ -228,6 +240,16 @@ impl Cell {
             prune: work.prune,
         };
         Self::new(Stage::Search, &spec, inputs, labels, Work::Search(work))
+    }
+
+    /// The base that it computes; none where it trains one, or times a shape.
+    pub fn base(&self) -> Option<&BaseSource> {
+        match &self.work {
+            Work::Distil(work) => Some(&work.base),
+            Work::Score(work) => Some(&work.base),
+            Work::Search(work) => Some(&work.base),
+            Work::Pretrain(_) | Work::Throughput(_) => None,
+        }
     }
 
     /// `stage model variant task` on one line.

@@ -129,12 +129,13 @@ impl Digests {
 
     fn model(&mut self, manifest: &Manifest, model: &str) -> Result<Option<BaseSource>> {
         let definition = &manifest.models[model];
-        let name = format!("{:?}", definition.source);
+        let name = format!("{definition:?}");
         if let Some(source) = self.models.get(&name) {
             return Ok(source.clone());
         }
         let identity = ModelIdentity::of(definition)?;
-        let source = identity.map(|(folder, identity)| BaseSource::Directory(folder, identity));
+        let source =
+            identity.map(|(folder, identity)| BaseSource::Directory(folder, identity, definition.dtype));
         self.models.insert(name, source.clone());
         Ok(source)
     }
@@ -224,6 +225,10 @@ fn base(
     let ModelSource::Pretrain(architecture) = &manifest.models[&labels.model].source else {
         unreachable!("a base that is not trained here has an identity")
     };
+    if !manifest.models[&labels.model].dtype.is_f32() {
+        let message = format!("`models.{}` is trained here, which is computed in f32", labels.model);
+        return Err(Error::manifest(message).hint("leave `dtype` away"));
+    }
     let work = Pretraining {
         architecture: architecture.clone(),
         recipe: manifest.pretrain.clone(),

@@ -62,7 +62,7 @@ fn least_bytes(plan: &Plan, cell: &Cell) -> Result<u64> {
 /// The shape of a base; none where it is not there yet.
 fn config(plan: &Plan, source: &BaseSource) -> Result<Option<Config>> {
     match source {
-        BaseSource::Directory(folder, _) => match folder.join("config.json").is_file() {
+        BaseSource::Directory(folder, ..) => match folder.join("config.json").is_file() {
             true => Base::config(folder).map(Some),
             false => Ok(None),
         },

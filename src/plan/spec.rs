@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::files::{Digest, digest_file};
 use crate::hub::{self, Pinned, Place};
 use crate::manifest::{
-    Architecture, Block, Choices, CorpusSource, Distil, Geometry, Metric, Model, ModelSource, Portion,
+    Architecture, Block, Choices, CorpusSource, Distil, Dtype, Geometry, Metric, Model, ModelSource, Portion,
     Pretrain, Stop, Strategy, Task, TaskSource, TextUnit, Variant, WorldTaskKind,
 };
 use crate::model::{Base, Config};
@@ -31,6 +31,16 @@ pub enum ModelIdentity {
     },
     /// A repository at a commit, which stands for the content of all its files.
     Hub(Pinned),
+}
+
+/// A base as it is part of a spec.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BaseSpec {
+    /// Its content; none of a base that is an input.
+    pub model: Option<ModelIdentity>,
+    /// What it is computed in.
+    #[serde(skip_serializing_if = "Dtype::is_f32")]
+    pub dtype: Dtype,
 }
 
 impl ModelIdentity {
@@ -215,7 +225,8 @@ pub struct PretrainSpec {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DistilSpec {
     /// The base; none when it is the input cell `base`.
-    pub model: Option<ModelIdentity>,
+    #[serde(flatten)]
+    pub base: BaseSpec,
     /// The twins' shape and start.
     pub variant: Variant,
     /// How they learn.
@@ -228,7 +239,8 @@ pub struct DistilSpec {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ScoreSpec {
     /// The base; none when it is the input cell `base`.
-    pub model: Option<ModelIdentity>,
+    #[serde(flatten)]
+    pub base: BaseSpec,
     /// The split of the task.
     pub task: TaskIdentity,
     /// The replaced layers, ascending; the twins are the input cell `twins`, absent when none is.
@@ -239,7 +251,8 @@ pub struct ScoreSpec {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SearchSpec {
     /// The base; none when it is the input cell `base`.
-    pub model: Option<ModelIdentity>,
+    #[serde(flatten)]
+    pub base: BaseSpec,
     /// The split that guides.
     pub validation: TaskIdentity,
     /// The split that judges.

@@ -276,3 +276,19 @@ fn a_trajectory_is_timed_as_its_own_search_found_it() {
         assert_eq!(search.labels, cell.labels);
     }
 }
+
+#[test]
+fn what_a_base_is_computed_in_enters_all_keys_and_f32_none() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/quickstart.toml");
+    let keys = |sets: &[&str]| {
+        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+        let plan = plan(&load(&path, &sets).unwrap()).unwrap();
+        plan.cells.into_iter().map(|cell| cell.key).collect::<Vec<_>>()
+    };
+    let plain = keys(&[]);
+    assert_eq!(keys(&[r#"models.mini.dtype="f32""#]), plain);
+    let short = keys(&[r#"models.mini.dtype="bf16""#]);
+    assert!(short.len() == plain.len() && short.iter().all(|key| !plain.contains(key)));
+    let error = try_quickstart(&[r#"models.mini.dtype="bf16""#]).unwrap_err();
+    assert_eq!(error.to_string(), "`models.mini` is trained here, which is computed in f32");
+}

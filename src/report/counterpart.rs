@@ -50,7 +50,7 @@ mod tests {
 
     use super::*;
     use crate::hub::{Kind, Pinned};
-    use crate::manifest::{ModelSource, load};
+    use crate::manifest::{Dtype, ModelSource, load};
     use crate::plan::{BaseSource, ModelIdentity};
     use crate::report::fixture;
 
@@ -65,7 +65,7 @@ mod tests {
             };
             let pinned =
                 Pinned { kind: Kind::Model, id: source.repo.clone(), commit: source.revision.clone() };
-            let base = BaseSource::Directory(PathBuf::new(), ModelIdentity::Hub(pinned));
+            let base = BaseSource::Directory(PathBuf::new(), ModelIdentity::Hub(pinned), Dtype::F32);
             let block = manifest.variants[variant.unwrap()].block.name();
             let place = Place { base: base.public_name("anything").unwrap(), block, task };
             assert!(published::score(place).is_some(), "{place:?}");
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn local_files_go_by_their_declared_name_and_a_base_trained_here_is_nobodys() {
         let files = ModelIdentity::Files { files: Default::default() };
-        let local = BaseSource::Directory(PathBuf::from("somewhere"), files);
+        let local = BaseSource::Directory(PathBuf::from("somewhere"), files, Dtype::F32);
         assert_eq!(local.public_name("qwen2.5-1.5b"), Some("qwen2.5-1.5b"));
         let mut search = fixture::of_paper("Qwen2.5-1.5B").searches.remove(0);
         assert!(score(&search).is_some());

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 
 use crate::data::{Split, items};
 use crate::error::{Error, Result};
-use crate::manifest::{Task, Variant};
+use crate::manifest::{Dtype, Task, Variant};
 use crate::model::{Base, Checkpoint, Twins};
+use crate::ops::computes_in_threads;
 use crate::plan::{BaseSource, Plan, TaskIdentity, Work};
 use crate::requests::Requests;
 use crate::store::{DistilResult, Found, Key, PretrainResult, Stage, Store};
@@ -45,7 +46,7 @@ impl<'a> Bases<'a> {
         if let Some(base) = self.bases.get(source) {
             return Ok(base.clone());
         }
-        let base = Rc::new(Base::read(&base_directory(self.store, source)?, &self.device)?);
+        let base = Rc::new(Base::read_in(&base_directory(self.store, source)?, &self.device, dtype(source))?);
         self.bases.insert(source.clone(), base.clone());
         Ok(base)
     }
@@ -108,7 +109,7 @@ impl<'a> Bases<'a> {
 /// The Hugging Face directory of a base, one that was trained here read through first.
 pub fn base_directory(store: &Store, source: &BaseSource) -> Result<PathBuf> {
     let key = match source {
-        BaseSource::Directory(path, _) => return Ok(path.clone()),
+        BaseSource::Directory(path, ..) => return Ok(path.clone()),
         BaseSource::Pretrained(key) => key,
     };
     match store.find::<PretrainResult>(Stage::Pretrain, key)? {
@@ -127,5 +128,23 @@ pub fn twins_file(store: &Store, key: &Key) -> Result<PathBuf> {
     match store.find::<DistilResult>(Stage::Distil, key)? {
         Found::Done(record) => store.artifact(&record, TWINS),
         _ => Err(Error::failed(format!("the twins of distil cell {} were not distilled", key.short()))),
+    }
+}
+
+/// What a base is computed in.
+fn dtype(source: &BaseSource) -> DType {
+    match source.dtype() {
+        Dtype::F32 => DType::F32,
+        Dtype::Bf16 => DType::BF16,
+    }
+}
+
+/// An error if `device` cannot compute what a base of `plan` asks for.
+pub fn ensure_computable(plan: &Plan, device: &Device) -> Result<()> {
+    let asks = plan.cells.iter().any(|cell| cell.base().is_some_and(|base| !base.dtype().is_f32()));
+    match asks && computes_in_threads(device) {
+        true => Err(Error::environment("`dtype = \"bf16\"` needs a GPU: a processor computes in f32")
+            .hint("choose one by `--device cuda:0`, or leave `dtype` away")),
+        false => Ok(()),
     }
 }

@@ -15,7 +15,7 @@ mod stop;
 mod timing;
 mod watch;
 
-pub use bases::{base_directory, twins_file};
+pub use bases::{base_directory, ensure_computable, twins_file};
 pub use conductor::{Context, Failures, Summary, Without, run};
 pub use fetch::{Digests, fetch};
 pub use progress::Progress;

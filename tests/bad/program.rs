@@ -216,6 +216,13 @@ fn a_corpus_that_is_bad_further_on_ends_the_run_and_fails_no_cell() {
 }
 
 #[test]
+fn a_base_that_the_device_cannot_compute_ends_a_sweep_before_it_begins() {
+    let folder = good();
+    let set = r#"models.base.dtype="bf16""#;
+    refused(&folder, &["sweep", "main.toml", "--set", set], 5, &["needs a GPU", "--device cuda:0"]);
+}
+
+#[test]
 fn bad_words_on_the_command_line_end_with_2() {
     let folder = good();
     for (arguments, said) in [

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 
 use super::written::Written;
 use crate::error::Result;
@@ -23,13 +23,21 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads `config.json`, the weights and `tokenizer.json` of `directory` onto `device`.
+    /// Reads `config.json`, the weights and `tokenizer.json` of `directory` onto `device`, computed in f32.
     ///
     /// # Errors
     /// When something is missing or left over, of another shape or dtype, or not served.
     pub fn read(directory: &Path, device: &Device) -> Result<Self> {
+        Self::read_in(directory, device, DType::F32)
+    }
+
+    /// The same computed in `dtype`.
+    ///
+    /// # Errors
+    /// As [`Model::read`].
+    pub fn read_in(directory: &Path, device: &Device, dtype: DType) -> Result<Self> {
         let Written { config, mask, variant } = Written::read(directory)?;
-        let mut weights = Checkpoint::read(&weight_files(directory)?, device)?;
+        let mut weights = Checkpoint::read(&weight_files(directory)?, device)?.computing_in(dtype);
         weights.forget_tied(&config);
         let decoder = Decoder::with_mixers(&config, &mut weights, |layer, make, name| match &variant {
             Some(variant) if mask.contains(layer as u32) => Mixer::linear(variant, &config, make, name),
