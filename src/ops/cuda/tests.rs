@@ -395,3 +395,38 @@ fn decay_gates_readouts_and_losses() {
         }
     });
 }
+
+#[test]
+fn steps_of_adamw() {
+    let Some(device) = cuda() else { return };
+    // Sizes that are no multiples of what a block takes, matrices that decay and vectors that do not.
+    let sizes = [(3000, 0.1), (77, 0.0), (1025, 0.1)];
+    let mut decay = Decay::default();
+    sizes.iter().for_each(|(size, rate)| decay.push(*size, *rate));
+    let count = decay.size();
+    let flex = Device::flex();
+    let single = |x: &Tensor<1>, device: &Device| on(device, DType::F32, x);
+    let weights = random([count], -1.0, 1.0);
+    let start = |device: &Device| {
+        let nothing = || Tensor::zeros([count], (device, DType::F32));
+        [single(&weights, device), nothing(), nothing()]
+    };
+    let (mut found, mut truth) = (start(&device), start(&flex));
+    for (steps, scale) in [(1, 0.001), (2, 3.0), (3, 1.0)] {
+        let gradient = random([count], -1.0, 1.0).mul_scalar(scale);
+        let step = AdamWStep { learning_rate: 1e-2, betas: [0.9, 0.95], epsilon: 1e-8, clip: 1.0, steps };
+        let next = |state: [Tensor<1>; 3], device: &Device| {
+            let gradient = single(&gradient, device);
+            let norm = sum_of_squares(gradient.clone()).sqrt();
+            (norm.clone(), adamw(state, gradient, norm, &decay, &step))
+        };
+        poison(&device);
+        let (norm, ours) = next(found, &device);
+        let (norm_here, theirs) = next(truth, &flex);
+        close(&format!("norm {steps}"), &norm, &norm_here, 1e-5);
+        for (name, (ours, theirs)) in ["weights", "first", "second"].iter().zip(ours.iter().zip(&theirs)) {
+            close(&format!("{name} after step {steps}"), ours, theirs, 1e-5);
+        }
+        (found, truth) = (ours, theirs);
+    }
+}
