@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use cubecl::server::Handle;
@@ -158,17 +159,21 @@ impl Card {
 
     /// Records what this thread asks for in `work` instead of doing it.
     pub fn record(&self, work: impl FnOnce()) -> Recording {
-        let recorded =
-            |memory| self.state.lock().unwrap_or_else(PoisonError::into_inner).recorded.replace(memory);
+        let state = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
         sound(self.context.bind_to_thread(), "be bound to a thread");
         sound(self.begin(), "wait for earlier work");
         let own = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         sound(self.stream.begin_capture(own), "begin to record");
-        recorded(Vec::new());
-        work();
-        let memory = self.state.lock().unwrap_or_else(PoisonError::into_inner).recorded.take();
+        state().recorded = Some(Vec::new());
+        let asked = catch_unwind(AssertUnwindSafe(work));
+        let memory = state().recorded.take();
         let flags = sys::CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
-        let graph = sound(self.stream.end_capture(flags), "end a recording");
+        let graph = self.stream.end_capture(flags);
+        // Only now, so that what another cell asks for is not recorded.
+        if let Err(panic) = asked {
+            resume_unwind(panic);
+        }
+        let graph = sound(graph, "end a recording");
         sound(self.end(), "let later work wait");
         Recording { graph: graph.expect("something was recorded"), _memory: memory.unwrap_or_default() }
     }

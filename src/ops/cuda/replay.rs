@@ -1,9 +1,10 @@
 //! Work over the same memory that is recorded once and done again as one launch, a CUDA graph.
 
+use burn::backend::DispatchDevice;
 use burn::tensor::Device;
+use burn_cubecl::CubeDevice;
 
 use super::card::{Card, Recording};
-use burn_cubecl::CubeDevice;
 
 /// Recorded work.
 pub(in crate::ops) struct Recorded {
@@ -16,7 +17,7 @@ impl Recorded {
     /// itself computes is done at once, and not again.
     pub fn new(device: &Device, work: impl FnOnce()) -> Self {
         let card = match device.as_dispatch() {
-            burn::backend::DispatchDevice::Cube(CubeDevice::Cuda(device)) => Card::of(device.index),
+            DispatchDevice::Cube(CubeDevice::Cuda(device)) => Card::of(device.index),
             _ => unreachable!("work is recorded on CUDA devices"),
         };
         Self { card, recording: card.record(work) }
