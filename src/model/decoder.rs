@@ -1,15 +1,10 @@
-//! The decoder: embedding, layers, norm, head; and the hybrid that stands on it.
-
-use std::ops::Range;
+//! The decoder: embedding, layers, norm, head.
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::config::Config;
-use super::mask::Mask;
 use super::mixer::{FullAttention, Linear, Mixer, MixerState, Pass};
 use super::parameters::{Fill, Make, Parameters, Slot};
-use super::tree::{Tree, TreeStates};
-use super::twins::Twins;
 use crate::error::Result;
 use crate::ops::{self, rms_norm, swish_gate};
 
@@ -31,73 +26,6 @@ pub struct LayerIo {
     pub input: Tensor<3>,
     /// The block's output after its output projection, `[b, t, d]`.
     pub output: Tensor<3>,
-}
-
-/// The states of all layers, beside one another: caches where attention is full, recurrent states
-/// where it is linear.
-#[derive(Clone, Default)]
-pub struct State {
-    layers: Vec<Option<MixerState>>,
-    past: usize,
-    room: usize,
-}
-
-impl State {
-    /// The state before the first token.
-    pub fn new(num_layers: usize) -> Self {
-        Self { layers: vec![None; num_layers], past: 0, room: 0 }
-    }
-
-    /// The same with room for `tokens` in all, so that caches are not copied to become longer.
-    #[must_use]
-    pub fn for_tokens(self, tokens: usize) -> Self {
-        Self { room: tokens, ..self }
-    }
-
-    /// Tokens so far.
-    pub fn past(&self) -> usize {
-        self.past
-    }
-
-    /// Tokens in all that it makes room for.
-    pub(super) fn room(&self) -> usize {
-        self.room
-    }
-
-    /// Counts tokens that were added.
-    pub(super) fn advance(&mut self, tokens: usize) {
-        self.past += tokens;
-    }
-
-    /// Tokens in all that it has room for, after making that room for at least `tokens`.
-    pub(super) fn make_room(&mut self, tokens: usize) -> usize {
-        self.room = self.room.max(tokens);
-        for state in self.layers.iter_mut().flatten() {
-            state.make_room(self.room);
-        }
-        self.room
-    }
-
-    /// Bytes held by all layers.
-    pub fn bytes(&self) -> StateBytes {
-        let mut bytes = StateBytes::default();
-        for state in self.layers.iter().flatten() {
-            match state {
-                MixerState::Cache(_) => bytes.cache += state.bytes(),
-                MixerState::Recurrent { .. } => bytes.recurrent += state.bytes(),
-            }
-        }
-        bytes
-    }
-}
-
-/// Bytes that the states of all layers hold on their device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StateBytes {
-    /// Keys and values, where attention is full.
-    pub cache: u64,
-    /// Recurrent states and the last inputs of convolutions, where it is linear.
-    pub recurrent: u64,
 }
 
 /// A Llama / Qwen2 / Qwen3 decoder: a base, or a hybrid that was read from a directory.
@@ -134,7 +62,7 @@ impl Layer {
     }
 
     /// Runs the layer with `mixer` in the attention's place; also returns what the mixer saw and said.
-    fn forward(
+    pub(super) fn forward(
         &self,
         mixer: &Mixer,
         x_btd: Tensor<3>,
@@ -147,7 +75,7 @@ impl Layer {
     }
 
     /// The first half, which mixes tokens.
-    fn mix(
+    pub(super) fn mix(
         &self,
         mixer: &Mixer,
         x_btd: Tensor<3>,
@@ -161,7 +89,7 @@ impl Layer {
     }
 
     /// The second half, which sees each token by itself: of hidden states and what the mixer said of them.
-    fn feed(&self, x_btd: Tensor<3>, output_btd: Tensor<3>, epsilon: f64) -> Tensor<3> {
+    pub(super) fn feed(&self, x_btd: Tensor<3>, output_btd: Tensor<3>, epsilon: f64) -> Tensor<3> {
         let (x, normed) = ops::sum_and_norm(x_btd, output_btd, &self.post_norm, epsilon);
         let inner = swish_gate(self.gate_proj.forward(normed.clone()), self.up_proj.forward(normed));
         ops::sum(x, self.down_proj.forward(inner))
@@ -273,154 +201,6 @@ impl Parameters for Decoder {
         if let Some(head) = &mut self.head {
             visitor("lm_head.weight", Slot::Matrix(head));
         }
-    }
-}
-
-/// A base with some layers' attention replaced by their twins.
-pub struct Hybrid<'a> {
-    base: &'a Decoder,
-    mixers: Vec<&'a Mixer>,
-}
-
-impl<'a> Hybrid<'a> {
-    /// The base itself.
-    pub fn base(base: &'a Decoder) -> Self {
-        Self { base, mixers: base.layers.iter().map(|layer| &layer.attention).collect() }
-    }
-
-    /// The base with the layers of `mask` replaced by `twins`.
-    pub fn new(base: &'a Decoder, twins: &'a Twins, mask: &Mask) -> Self {
-        let mut hybrid = Self::base(base);
-        for layer in mask.layers() {
-            hybrid.mixers[layer as usize] = &twins.layers[layer as usize];
-        }
-        hybrid
-    }
-
-    /// Number of layers.
-    pub fn num_layers(&self) -> usize {
-        self.mixers.len()
-    }
-
-    /// The device that it computes on.
-    pub fn device(&self) -> Device {
-        self.base.device()
-    }
-
-    /// The base's shape.
-    pub fn config(&self) -> &Config {
-        &self.base.config
-    }
-
-    /// Hidden states after the last layer for rows of token ids of one length, `[b, t, d]`.
-    ///
-    /// With a `state` the tokens continue it; `left_pads` counts each row's leading padding over
-    /// all passes.
-    pub fn forward(
-        &self,
-        ids: &[Vec<u32>],
-        left_pads: Option<&[usize]>,
-        state: Option<&mut State>,
-    ) -> Tensor<3> {
-        let device = self.base.device();
-        let (batch, time) = (ids.len(), ids[0].len());
-        let past = state.as_ref().map_or(0, |state| state.past);
-        let mut pass = Pass::new(&self.base.config, batch, time, past, left_pads, &device);
-        pass.room = state.as_ref().map_or(0, |state| state.room);
-        let mut state = state;
-        let x = self.continued(token_tensor(ids, &device), &pass, state.as_deref_mut());
-        if let Some(state) = state {
-            state.past += time;
-        }
-        x
-    }
-
-    /// Hidden states after the last layer for tokens `ids_bt` that continue `state` as `pass` says.
-    pub(super) fn continued(
-        &self,
-        ids_bt: Tensor<2, Int>,
-        pass: &Pass,
-        state: Option<&mut State>,
-    ) -> Tensor<3> {
-        ops::exclusively(&self.device(), || self.continued_there(ids_bt, pass, state))
-    }
-
-    fn continued_there(
-        &self,
-        ids_bt: Tensor<2, Int>,
-        pass: &Pass,
-        mut state: Option<&mut State>,
-    ) -> Tensor<3> {
-        let mut x = self.base.embed(ids_bt);
-        for (layer, mixer) in self.mixers.iter().enumerate() {
-            let slot = state.as_deref_mut().map(|state| &mut state.layers[layer]);
-            let block = &self.base.layers[layer];
-            x = block.forward(mixer, x, pass, self.base.config.norm_epsilon, slot).0;
-        }
-        x
-    }
-
-    /// Hidden states of `tree` after `layers` from those before them.
-    pub fn run(&self, layers: Range<usize>, states: TreeStates, tree: &Tree) -> TreeStates {
-        ops::exclusively(&self.device(), || self.through(layers, states, tree))
-    }
-
-    fn through(&self, layers: Range<usize>, states: TreeStates, tree: &Tree) -> TreeStates {
-        layers.fold(states, |states, layer| {
-            let said = self.mix(layer, states.clone(), tree);
-            let branches = states.branches.into_iter().zip(said.branches);
-            TreeStates {
-                trunks: self.feed(layer, states.trunks, said.trunks),
-                branches: branches.map(|(x, said)| self.feed(layer, x, said)).collect(),
-            }
-        })
-    }
-
-    /// Hidden states `[n, d]` after the last layer at `places_n` of all tokens of `tree`, from those before the layer
-    /// `first`. What follows the last mixing of tokens is run at these places alone.
-    pub fn run_to(
-        &self,
-        places_n: Tensor<1, Int>,
-        first: usize,
-        states: TreeStates,
-        tree: &Tree,
-    ) -> Tensor<2> {
-        let last = self.num_layers() - 1;
-        if first > last {
-            return states.flat().select(0, places_n);
-        }
-        let run = || {
-            let states = self.through(first..last, states, tree);
-            let said = self.mix(last, states.clone(), tree);
-            let [x, said] = [states, said].map(|all| all.flat().select(0, places_n.clone()).unsqueeze::<3>());
-            self.feed(last, x, said).squeeze_dim::<2>(0)
-        };
-        ops::exclusively(&self.device(), run)
-    }
-
-    fn feed(&self, layer: usize, x_btd: Tensor<3>, output_btd: Tensor<3>) -> Tensor<3> {
-        self.base.layers[layer].feed(x_btd, output_btd, self.base.config.norm_epsilon)
-    }
-
-    /// What the mixer of a layer says, of trunks and then of their branches.
-    fn mix(&self, layer: usize, states: TreeStates, tree: &Tree) -> TreeStates {
-        let mix = |x, pass: &Pass, slot: Option<&mut Option<MixerState>>| {
-            let block = &self.base.layers[layer];
-            block.mix(self.mixers[layer], x, pass, self.base.config.norm_epsilon, slot).output
-        };
-        let mut left = None;
-        let slot = (!tree.branches.is_empty()).then_some(&mut left);
-        let trunks = mix(states.trunks, &tree.trunks.pass, slot);
-        let branches = states.branches.into_iter().zip(&tree.branches).map(|(x, branches)| {
-            let mut state = left.as_ref().map(|state| state.select(&branches.trunks));
-            mix(x, &branches.part.pass, Some(&mut state))
-        });
-        TreeStates { trunks, branches: branches.collect() }
-    }
-
-    /// Logits `[n, vocab]` of hidden states `x_nd`.
-    pub fn logits(&self, x_nd: Tensor<2>) -> Tensor<2> {
-        self.base.logits(x_nd)
     }
 }
 

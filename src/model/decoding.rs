@@ -2,8 +2,10 @@
 
 use burn::tensor::{Int, Tensor};
 
-use super::decoder::{Hybrid, State, token_tensor};
+use super::decoder::token_tensor;
+use super::hybrid::Hybrid;
 use super::mixer::Pass;
+use super::state::State;
 use crate::ops::{self, Counter, Replay};
 
 /// Rows that are being continued. Where the device can count, a step is recorded once and then only asked for again.

@@ -6,7 +6,8 @@ use burn::tensor::{DType, Device};
 
 use super::written::Written;
 use crate::error::Result;
-use crate::model::decoder::{Decoder, Hybrid};
+use crate::model::decoder::Decoder;
+use crate::model::hybrid::Hybrid;
 use crate::model::import::{Base, Checkpoint, weight_files};
 use crate::model::mask::Mask;
 use crate::model::mixer::Mixer;
