@@ -1,0 +1,102 @@
+//! Products, and what frozen layers run.
+
+use super::*;
+
+#[test]
+fn products_and_their_gradients() {
+    in_both(|device, dtype, bound| {
+        for [rows, width, out] in [[1, 64, 96], [3, 192, 200], [130, 512, 1000], [257, 4096, 256]] {
+            let (x, weight) = (random([1, rows, width], -1.0, 1.0), random([out, width], -1.0, 1.0));
+            let seed = random([1, rows, out], -1.0, 1.0);
+            let run = |x: Tensor<3>, weight: Tensor<2>, seed: Tensor<3>| {
+                let (x, weight) = (x.autodiff().require_grad(), weight.autodiff().require_grad());
+                let y = linear(x.clone(), &weight, None);
+                let gradients = (y.clone() * seed.autodiff()).sum().backward();
+                (y.inner(), x.grad(&gradients).unwrap(), weight.grad(&gradients).unwrap())
+            };
+            let truth = run(x.clone(), weight.clone(), seed.clone());
+            poison(device);
+            let found = run(on(device, dtype, &x), on(device, dtype, &weight), on(device, dtype, &seed));
+            let what = format!("{rows} x {width} x {out} {dtype:?}");
+            close(&format!("product {what}"), &found.0, &truth.0, bound);
+            close(&format!("product's input {what}"), &found.1, &truth.1, bound);
+            close(&format!("product's weight {what}"), &found.2, &truth.2, bound);
+        }
+    });
+}
+
+#[test]
+fn norms_gates_and_rotations() {
+    in_both(|device, dtype, bound| {
+        for [rows, width] in [[1, 64], [77, 192], [300, 4096]] {
+            let (x, gate) = (random([rows, width], -4.0, 4.0), random([rows, width], -8.0, 8.0));
+            let weight = random([width], 0.5, 1.5);
+            let what = format!("{rows} x {width} {dtype:?}");
+            poison(device);
+            let (x_, gate_, weight_) =
+                (on(device, dtype, &x), on(device, dtype, &gate), on(device, dtype, &weight));
+            let norm = |x: Tensor<2>, weight: &Tensor<1>| {
+                // In f64 on the processor, where `rms_norm` itself computes in f32.
+                let scale = (x.clone().square().mean_dim(1) + 1e-5).sqrt().recip();
+                x * scale * weight.clone().unsqueeze::<2>()
+            };
+            close(
+                &format!("norm {what}"),
+                &rms_norm(x_.clone(), &weight_, 1e-5),
+                &norm(x.clone(), &weight),
+                bound,
+            );
+            close(&format!("gate {what}"), &swish_gate(gate_, x_), &swish_gate(gate, x), bound);
+        }
+        for (heads, time, width) in [(1, 1, 64), (6, 37, 32), (8, 130, 128)] {
+            let x = random([2, heads, time, width], -2.0, 2.0);
+            let rope = Rope::new(width, 1e4, &RopeScaling::None);
+            let positions = [0, 5].map(|start| (start..start + time).collect()).to_vec();
+            let truth = Rope::apply(x.clone(), &rope.angles(&positions, &Device::flex()));
+            poison(device);
+            let found = Rope::apply(on(device, dtype, &x), &rope.angles(&positions, device));
+            close(&format!("rotation {heads} {time} {width} {dtype:?}"), &found, &truth, bound);
+        }
+    });
+}
+
+#[test]
+fn attention_over_caches() {
+    in_both(|device, dtype, bound| {
+        let cases = [
+            (1, 4, 2, 1, 0, 64, false),
+            (2, 8, 2, 1, 700, 128, false),
+            (2, 8, 2, 4, 64, 64, true),
+            (3, 4, 4, 63, 0, 32, true),
+            (2, 8, 2, 130, 65, 128, true),
+            (1, 32, 8, 257, 0, 128, false),
+            (2, 6, 2, 65, 300, 96, true),
+        ];
+        for (batch, heads, groups, time, past, width, is_padded) in cases {
+            let keys = past + time;
+            let q = random([batch, heads, time, width], -2.0, 2.0);
+            let k = random([batch, groups, keys, width], -2.0, 2.0);
+            let v = random([batch, groups, keys, width], -2.0, 2.0);
+            let pads = is_padded.then(|| (0..batch).map(|row| row * keys / 3).collect::<Vec<_>>());
+            let mask = |device: &Device| CausalMask::new(time, past, pads.as_deref(), device);
+            let flex = Device::flex();
+            let truth = attention(q.clone(), &KvCache::new(k.clone(), v.clone()), &mask(&flex));
+            poison(device);
+            let place = |x: &Tensor<4>| on(device, dtype, x);
+            // A cache with room behind the last key, which nothing may read.
+            let room = if past == 0 { 0 } else { keys + 37 };
+            let first = |x: &Tensor<4>, count| place(&x.clone().narrow(2, 0, count));
+            let cache = match past {
+                0 => KvCache::new(place(&k), place(&v)),
+                past => KvCache::new(first(&k, past), first(&v, past)).append(
+                    place(&k.clone().narrow(2, past, time)),
+                    place(&v.clone().narrow(2, past, time)),
+                    room,
+                ),
+            };
+            let found = attention(place(&q), &cache, &mask(device));
+            let what = format!("attention {batch} {heads}/{groups} {time} after {past} {width} {dtype:?}");
+            close(&what, &found, &truth, bound);
+        }
+    });
+}

@@ -1,0 +1,60 @@
+//! Every kernel against the portable form of its operation in f64, on random numbers that differ from run to run, over
+//! memory that held NaN before. Without a CUDA device these tests say that they are skipped.
+
+mod blocks;
+mod frozen;
+mod parts;
+
+use burn::tensor::{DType, Device, DeviceType, Distribution, Tensor, TensorData};
+use half::bf16;
+
+use crate::ops::*;
+
+/// Relative error that is allowed: rounding of inputs is not part of it, since the oracle has the same ones.
+const BOUNDS: [(DType, f64); 2] = [(DType::F32, 1e-3), (DType::BF16, 1e-2)];
+
+fn cuda() -> Option<Device> {
+    let found = !Device::enumerate(DeviceType::Cuda).into_vec().is_empty();
+    if !found {
+        eprintln!("SKIPPED: there is no CUDA device");
+    }
+    found.then(|| Device::cuda(0))
+}
+
+/// Leaves NaN in memory that the next tensors will have.
+fn poison(device: &Device) {
+    let sizes = (8..25).map(|power| 1_usize << power);
+    let filled: Vec<Tensor<1>> =
+        sizes.flat_map(|size| [size, size]).map(|size| Tensor::full([size], f32::NAN, device)).collect();
+    drop(filled);
+    device.sync().unwrap();
+}
+
+/// Random numbers that f32 and bf16 hold alike, in f64 on the processor.
+fn random<const D: usize>(shape: [usize; D], low: f64, high: f64) -> Tensor<D> {
+    let x = Tensor::<D>::random(shape, Distribution::Uniform(low, high), &Device::flex());
+    let values: Vec<f32> = x.into_data().try_to_vec().unwrap();
+    let values: Vec<f64> = values.into_iter().map(|value| f64::from(bf16::from_f32(value))).collect();
+    Tensor::from_data(TensorData::new(values, shape), (&Device::flex(), DType::F64))
+}
+
+fn on<const D: usize>(device: &Device, dtype: DType, x: &Tensor<D>) -> Tensor<D> {
+    Tensor::from_data(x.to_data(), (device, dtype))
+}
+
+fn close<const D: usize>(what: &str, found: &Tensor<D>, truth: &Tensor<D>, bound: f64) {
+    assert_eq!(found.dims(), truth.dims(), "{what}");
+    let numbers = |x: &Tensor<D>| -> Vec<f64> { x.to_data().iter::<f64>().collect() };
+    let (found, truth) = (numbers(found), numbers(truth));
+    let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
+    let error = norm(&mut found.iter().zip(&truth).map(|(a, b)| a - b)) / norm(&mut truth.iter().copied());
+    assert!(error < bound, "{what}: relative error {error:.2e}, allowed {bound:.0e}");
+}
+
+/// Runs `check` for both dtypes.
+fn in_both(check: impl Fn(&Device, DType, f64)) {
+    let Some(device) = cuda() else { return };
+    for (dtype, bound) in BOUNDS {
+        check(&device, dtype, bound);
+    }
+}

@@ -1,0 +1,136 @@
+//! What surrounds a recurrence, the loss, and the optimiser.
+
+use super::*;
+
+#[test]
+fn convolutions_and_their_gradients() {
+    in_both(|device, dtype, bound| {
+        for time in [1, 3, 64, 65, 130] {
+            let (batch, channels, width) = (3, 256, 4);
+            let x = random([batch, time, channels], -2.0, 2.0);
+            let weight = random([channels, width], -1.0, 1.0);
+            let kernels = random([batch, time, channels, width], -1.0, 1.0);
+            let seed = random([batch, time, channels], -1.0, 1.0);
+            let past = random([batch, width - 1, channels], -2.0, 2.0);
+            let learn = |x: Tensor<3>, weight: Tensor<2>, kernels: Tensor<4>, seed: Tensor<3>| {
+                let x = x.autodiff().require_grad();
+                let (weight, kernels) = (weight.autodiff().require_grad(), kernels.autodiff().require_grad());
+                let y = swish_conv(x.clone(), &weight, None).0;
+                let z = swish_dynamic_conv(x.clone(), kernels.clone(), None).0;
+                let gradients = ((y.clone() + z.clone()) * seed.autodiff()).sum().backward();
+                let of_x = x.grad(&gradients).unwrap();
+                (
+                    y.inner(),
+                    z.inner(),
+                    of_x,
+                    weight.grad(&gradients).unwrap(),
+                    kernels.grad(&gradients).unwrap(),
+                )
+            };
+            let truth = learn(x.clone(), weight.clone(), kernels.clone(), seed.clone());
+            poison(device);
+            let (x_, weight_, kernels_) =
+                (on(device, dtype, &x), on(device, dtype, &weight), on(device, dtype, &kernels));
+            let found = learn(x_.clone(), weight_.clone(), kernels_.clone(), on(device, dtype, &seed));
+            let what = format!("{time} {dtype:?}");
+            close(&format!("convolution {what}"), &found.0, &truth.0, bound);
+            close(&format!("dynamic convolution {what}"), &found.1, &truth.1, bound);
+            close(&format!("convolutions' input {what}"), &found.2, &truth.2, bound);
+            close(&format!("convolution's weight {what}"), &found.3, &truth.3, bound);
+            close(&format!("convolution's kernels {what}"), &found.4, &truth.4, bound);
+            let truth = swish_conv(x.clone(), &weight, Some(past.clone()));
+            poison(device);
+            let found = swish_conv(x_.clone(), &weight_, Some(on(device, dtype, &past)));
+            close(&format!("convolution after a past {what}"), &found.0, &truth.0, bound);
+            close(&format!("convolution's past {what}"), &found.1, &truth.1, bound);
+            let truth = swish_dynamic_conv(x, kernels, Some(past.clone()));
+            let found = swish_dynamic_conv(x_, kernels_, Some(on(device, dtype, &past)));
+            close(&format!("dynamic convolution after a past {what}"), &found.0, &truth.0, bound);
+        }
+    });
+}
+
+#[test]
+fn decay_gates_readouts_and_losses() {
+    in_both(|device, dtype, bound| {
+        for time in [1, 65] {
+            let (batch, heads, value) = (2, 6, 64);
+            let o = random([batch, heads, time, value], -2.0, 2.0);
+            let gate = random([batch, time, heads * value], -4.0, 4.0);
+            let weight = random([value], 0.5, 1.5);
+            let target = random([batch, time, heads * value], -1.0, 1.0);
+            let learn = |o: Tensor<4>, gate: Tensor<3>, weight: Tensor<1>, target: Tensor<3>| {
+                let (o, gate) = (o.autodiff().require_grad(), gate.autodiff().require_grad());
+                let weight = weight.autodiff().require_grad();
+                let y = readout(o.clone(), Some(gate.clone()), &weight, 1e-5);
+                let loss = mean_squared_error(y.clone(), target.autodiff());
+                let gradients = loss.backward();
+                let of_gate = gate.grad(&gradients).unwrap();
+                (
+                    y.inner(),
+                    loss.inner(),
+                    o.grad(&gradients).unwrap(),
+                    of_gate,
+                    weight.grad(&gradients).unwrap(),
+                )
+            };
+            let truth = learn(o.clone(), gate.clone(), weight.clone(), target.clone());
+            poison(device);
+            let place = |x: &Tensor<3>| on(device, dtype, x);
+            let found =
+                learn(on(device, dtype, &o), place(&gate), on(device, dtype, &weight), place(&target));
+            let what = format!("{time} {dtype:?}");
+            close(&format!("readout {what}"), &found.0, &truth.0, bound);
+            close(&format!("loss {what}"), &found.1, &truth.1, bound);
+            close(&format!("readout's heads {what}"), &found.2, &truth.2, 2.0 * bound);
+            close(&format!("readout's gate {what}"), &found.3, &truth.3, 2.0 * bound);
+            close(&format!("readout's weight {what}"), &found.4, &truth.4, 2.0 * bound);
+            let learn = |x: Tensor<3>| {
+                let x = x.autodiff().require_grad();
+                let y = decay_gate(x.clone(), 16.0);
+                let gradients = y.clone().sum().backward();
+                (y.inner(), x.grad(&gradients).unwrap())
+            };
+            let truth = learn(gate.clone());
+            poison(device);
+            let found = learn(place(&gate));
+            close(&format!("decay gate {what}"), &found.0, &truth.0, bound);
+            close(&format!("decay gate's input {what}"), &found.1, &truth.1, bound);
+        }
+    });
+}
+
+#[test]
+fn steps_of_adamw() {
+    let Some(device) = cuda() else { return };
+    // Sizes that are no multiples of what a block takes, matrices that decay and vectors that do not.
+    let sizes = [(3000, 0.1), (77, 0.0), (1025, 0.1)];
+    let mut decay = Decay::default();
+    sizes.iter().for_each(|(size, rate)| decay.push(*size, *rate));
+    let count = decay.size();
+    let flex = Device::flex();
+    let single = |x: &Tensor<1>, device: &Device| on(device, DType::F32, x);
+    let weights = random([count], -1.0, 1.0);
+    let start = |device: &Device| {
+        let nothing = || Tensor::zeros([count], (device, DType::F32));
+        [single(&weights, device), nothing(), nothing()]
+    };
+    let (mut found, mut truth) = (start(&device), start(&flex));
+    for (steps, scale) in [(1, 0.001), (2, 3.0), (3, 1.0)] {
+        let gradient = random([count], -1.0, 1.0).mul_scalar(scale);
+        let step = AdamWStep { learning_rate: 1e-2, betas: [0.9, 0.95], epsilon: 1e-8, clip: 1.0, steps };
+        let next = |state: [Tensor<1>; 3], device: &Device| {
+            let gradient = single(&gradient, device);
+            let norm = sum_of_squares(gradient.clone()).sqrt();
+            (norm.clone(), adamw(state, gradient, norm, &decay, &step))
+        };
+        poison(&device);
+        let (norm, ours) = next(found, &device);
+        let (norm_here, theirs) = next(truth, &flex);
+        close(&format!("norm {steps}"), &norm, &norm_here, 1e-5);
+        for (name, (ours, theirs)) in ["weights", "first", "second"].iter().zip(ours.iter().zip(&theirs)) {
+            close(&format!("{name} after step {steps}"), ours, theirs, 1e-5);
+        }
+        (found, truth) = (ours, theirs);
+    }
+}
