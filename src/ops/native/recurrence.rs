@@ -43,8 +43,8 @@ pub(in crate::ops) fn recur<const G: usize>(
     )
 }
 
-/// Both recurrences, forward and backward. A backend's operation has one output, so outputs
-/// `[b, h, t, v]` and last states `[b, h, k, v]` lie end to end in it.
+/// Both recurrences. A backend's operation has one output, so outputs `[b, h, t, v]` and last states
+/// `[b, h, k, v]` lie end to end in it.
 #[backend_extension(Flex, Autodiff)]
 pub trait Recurrences: Backend {
     /// Outputs and last states, end to end.
@@ -56,27 +56,23 @@ pub trait Recurrences: Backend {
         gates: FloatTensor<Self>,
         state: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
+}
 
+/// What a backend gives for [`Recurrences`] to be differentiated on it.
+pub(in crate::ops) trait RecurrenceGradients: Recurrences {
     /// Gradients of q, k, v, gates and state from those of outputs and last states, end to end.
-    #[allow(clippy::too_many_arguments, clippy::type_complexity)]
     fn recur_backward(
         rule: Rule,
-        q: FloatTensor<Self>,
-        k: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        gates: FloatTensor<Self>,
-        state: FloatTensor<Self>,
+        inputs: [FloatTensor<Self>; 5],
         gradient: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    ) -> [FloatTensor<Self>; 5];
 }
 
-fn gradients<B: Recurrences>(pass: Backwards<B, Rule, 5>) -> [Option<FloatTensor<B>>; 5] {
-    let [q, k, v, gates, state] = pass.inputs;
-    let found = B::recur_backward(pass.parameters, q, k, v, gates, state, pass.gradient);
-    <[_; 5]>::from(found).map(Some)
+fn gradients<B: RecurrenceGradients>(pass: Backwards<B, Rule, 5>) -> [Option<FloatTensor<B>>; 5] {
+    B::recur_backward(pass.parameters, pass.inputs, pass.gradient).map(Some)
 }
 
-impl<B: Recurrences, C: CheckpointStrategy> Recurrences for Autodiff<B, C> {
+impl<B: RecurrenceGradients, C: CheckpointStrategy> Recurrences for Autodiff<B, C> {
     fn recur(
         rule: Rule,
         q: FloatTensor<Self>,
@@ -89,17 +85,5 @@ impl<B: Recurrences, C: CheckpointStrategy> Recurrences for Autodiff<B, C> {
             (B::recur(*rule, q, k, v, gates, state), Vec::new())
         };
         differentiable::<B, C, _, _>(rule, [q, k, v, gates, state], forward, gradients)
-    }
-
-    fn recur_backward(
-        _: Rule,
-        _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        unreachable!("nothing here differentiates twice")
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::TensorData;
 use dtr_kernels::{DeltaInputs, GlaInputs, Shape, delta_backward, delta_forward, gla_backward, gla_forward};
 
 use super::{like, values};
-use crate::ops::native::recurrence::{Recurrences, Rule};
+use crate::ops::native::recurrence::{RecurrenceGradients, Recurrences, Rule};
 
 fn sizes(q: &FlexTensor, v: &FlexTensor) -> Shape {
     let (q, v) = (q.shape(), v.shape());
@@ -51,18 +51,12 @@ impl Recurrences for Flex {
         let length = packed.len();
         FlexTensor::from_data(TensorData::new(packed, [length]))
     }
+}
 
-    fn recur_backward(
-        rule: Rule,
-        q: FlexTensor,
-        k: FlexTensor,
-        v: FlexTensor,
-        gates: FlexTensor,
-        state: FlexTensor,
-        gradient: FlexTensor,
-    ) -> (FlexTensor, FlexTensor, FlexTensor, FlexTensor, FlexTensor) {
-        let shape = sizes(&q, &v);
-        let tensors = [q, k, v, gates, state].map(|tensor| tensor.to_contiguous());
+impl RecurrenceGradients for Flex {
+    fn recur_backward(rule: Rule, inputs: [FlexTensor; 5], gradient: FlexTensor) -> [FlexTensor; 5] {
+        let shape = sizes(&inputs[0], &inputs[2]);
+        let tensors = inputs.map(|tensor| tensor.to_contiguous());
         let view = View { shape, tensors: &tensors };
         let gradient = gradient.to_contiguous();
         let (d_output, d_state) = values(&gradient).split_at(shape.rows * shape.time * shape.value);
@@ -77,6 +71,6 @@ impl Recurrences for Flex {
             }
         };
         let [q, k, v, gates, state] = &tensors;
-        (like(d_q, q), like(d_k, k), like(d_v, v), like(d_gates, gates), like(d_state, state))
+        [like(d_q, q), like(d_k, k), like(d_v, v), like(d_gates, gates), like(d_state, state)]
     }
 }
