@@ -22,6 +22,9 @@ use super::compile::{Kernel, compile};
 /// Numbers that stay zero between kernels.
 const ZEROS: usize = 1 << 16;
 
+/// Bytes of shared memory that every kernel may be launched with.
+const UNASKED_SHARED: u32 = 48 << 10;
+
 /// A device that was opened, for as long as the process lives.
 pub(super) struct Card {
     context: Arc<CudaContext>,
@@ -40,7 +43,8 @@ pub(super) struct Card {
 struct State {
     /// By source and definitions.
     modules: HashMap<(&'static str, String), Arc<CudaModule>>,
-    functions: HashMap<Kernel, CudaFunction>,
+    /// With the bytes of shared memory that each may be launched with.
+    functions: HashMap<Kernel, (CudaFunction, u32)>,
     blas: Blas,
     /// What tensors of work that is being recorded hold; none where work is done as it is asked for.
     recorded: Option<Vec<Handle>>,
@@ -229,20 +233,22 @@ impl Lane<'_> {
         sound(unsafe { launch.launch(shape) }, format_args!("run {kernel:?} with {extent:?}"));
     }
 
+    /// The kernel, which may be launched with `shared` bytes of shared memory.
     fn function(&mut self, kernel: &Kernel, shared: u32) -> CudaFunction {
-        if let Some(function) = self.state.functions.get(kernel) {
-            return function.clone();
+        if !self.state.functions.contains_key(kernel) {
+            let module = self.module(kernel);
+            let function = sound(module.load_function(kernel.name), format_args!("find {kernel:?}"));
+            self.state.functions.insert(kernel.clone(), (function, UNASKED_SHARED));
         }
-        let function = sound(self.module(kernel).load_function(kernel.name), format_args!("find {kernel:?}"));
-        if shared > 48 << 10 {
+        let (function, granted) = self.state.functions.get_mut(kernel).expect("it was found");
+        // A kernel is launched with more where a sequence is longer.
+        if shared > *granted {
             let most = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            sound(
-                function.set_attribute(most, shared as i32),
-                format_args!("give {kernel:?} its shared memory"),
-            );
+            let given = function.set_attribute(most, shared as i32);
+            sound(given, format_args!("give {kernel:?} {shared} bytes of shared memory"));
+            *granted = shared;
         }
-        self.state.functions.insert(kernel.clone(), function.clone());
-        function
+        function.clone()
     }
 
     fn module(&mut self, kernel: &Kernel) -> Arc<CudaModule> {
