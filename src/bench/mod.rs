@@ -15,9 +15,8 @@ pub use case::{Case, bundled, deep};
 use crate::error::Result;
 use crate::manifest::Strategy;
 use crate::requests::Requests;
-use crate::score::{Scorer, Verdict};
-use crate::search::{self, Found, Question};
-use crate::store::Bounds;
+use crate::score::{Candidate, Scorer, TOGETHER, Verdict};
+use crate::search::{self, Bar, Found, Manner};
 
 /// What a search saves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -73,27 +72,25 @@ impl Case {
         let mut scorer = if is_kept { all_at_once } else { all_at_once.forgetful() };
         let mut work = 0;
         let start = Instant::now();
-        let found = search::search(
-            &Strategy::Greedy {},
-            &self.order,
-            &self.stop,
-            prune,
-            |question: &Question<'_>| {
-                let hopeless = |at_most: f64| question.bar.is_some_and(|bar| bar.is_out_of_reach(at_most));
-                let verdict = scorer.score_unless(&hopeless, question.incumbent, question.mask)?;
-                let bounds = match verdict {
-                    Verdict::Dropped(bounds, _) => bounds,
-                    Verdict::Scored(result) => {
-                        if prune && question.mask.layers().is_empty() {
-                            work += scorer.work();
-                            scorer = Scorer::in_parts(&self.base, Some(&self.twins), &requests, &result);
-                        }
-                        Bounds::exactly(result.score)
-                    }
-                };
-                Ok(bounds)
-            },
-        )?;
+        // Asked for at once where all savings are made: it is one of them where parts are small.
+        let manner = Manner { prune, together: if form == Form::Sharing { TOGETHER } else { 1 } };
+        let found = search::search(&Strategy::Greedy {}, &self.order, &self.stop, manner, |questions| {
+            let candidates = questions.iter().map(|question| Candidate {
+                incumbent: question.incumbent,
+                mask: question.mask,
+                hopeless: question.bar.map(Bar::hopeless),
+            });
+            let candidates: Vec<Candidate<'_>> = candidates.collect();
+            let verdicts = scorer.score_unless(&candidates.iter().collect::<Vec<_>>())?;
+            if let [(Verdict::Scored(result), _)] = verdicts.as_slice()
+                && prune
+                && questions[0].mask.layers().is_empty()
+            {
+                work += scorer.work();
+                scorer = Scorer::in_parts(&self.base, Some(&self.twins), &requests, result);
+            }
+            Ok(verdicts.iter().map(|(verdict, _)| verdict.bounds()).collect())
+        })?;
         let seconds = start.elapsed().as_secs_f64();
         Ok(Measured { form, work: work + scorer.work(), seconds, found })
     }

@@ -16,6 +16,13 @@ pub struct Spent {
     pub joules: Option<f64>,
 }
 
+impl Spent {
+    /// A share of it, of what was done side by side.
+    pub fn share(self, share: f64) -> Self {
+        Self { seconds: share * self.seconds, joules: self.joules.map(|joules| share * joules) }
+    }
+}
+
 /// Reads a device's energy.
 pub struct Meter(Source);
 

@@ -2,23 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::bases::Bases;
 use super::claims::{Claimed, checkpoint, claim, conclude};
 use super::conductor::Context;
+use super::dropped::Dropped;
 use super::perform::remembered;
 use super::progress::Task;
 use crate::data::Split;
-use crate::device::Watch;
-use crate::error::{Error, Result};
+use crate::device::Spent;
+use crate::error::Result;
 use crate::manifest::Strategy;
 use crate::model::Mask;
 use crate::observer::Observer;
 use crate::plan::{Cell, Scoring, Searching};
-use crate::score::{Scorer, Verdict, impacts};
-use crate::sealed::Sealed;
-use crate::search::{self, Question};
+use crate::score::{Candidate, Scorer, TOGETHER, Verdict, impacts};
+use crate::search::{self, Bar, Manner, Question};
 use crate::store::{Bounds, Chosen, Claim, Happening, Key, ScoreResult, SearchResult, TestScore};
 
 /// Searches a hybrid on the validation split, and judges base, best and opt on the test split.
@@ -56,15 +54,16 @@ pub fn find_hybrid(
     };
 
     let mut guide = Scorer::new(&base.decoder, Some(&twins), &validation);
-    let found = search::search(&work.strategy, &order, &work.stop, work.prune, |question| {
-        if question.bar.is_some() || !question.mask.layers().is_empty() {
-            return hunt.try_candidate(&mut guide, question);
+    let manner = Manner { prune: work.prune, together: TOGETHER };
+    let found = search::search(&work.strategy, &order, &work.stop, manner, |questions| {
+        if !questions[0].mask.layers().is_empty() {
+            return hunt.try_candidates(&mut guide, questions);
         }
-        let (own, _) = hunt.whole(&mut guide, Split::Validation, question.mask)?;
+        let (own, _) = hunt.whole(&mut guide, Split::Validation, questions[0].mask)?;
         if work.prune {
             guide = Scorer::in_parts(&base.decoder, Some(&twins), &validation, &own);
         }
-        Ok(Bounds::exactly(own.score))
+        Ok(vec![Bounds::exactly(own.score)])
     })?;
     let mut judge = Scorer::new(&base.decoder, Some(&twins), &test);
     let mut judged = |mask: &Mask| -> Result<TestScore> {
@@ -92,16 +91,24 @@ pub fn find_hybrid(
     })
 }
 
-/// A scoring's error with the layers that were replaced; the cell's labels name the variant.
-fn of_mask(error: Error, mask: &Mask) -> Error {
-    Error::failed(format!("with layers {:?} replaced", mask.layers())).because(error)
-}
-
 /// Layers by what is said of each, the least first; of equals the lowest.
 fn ascending(values: &[f64]) -> Vec<u32> {
     let mut layers: Vec<u32> = (0..values.len() as u32).collect();
     layers.sort_by(|one, other| values[*one as usize].total_cmp(&values[*other as usize]));
     layers
+}
+
+/// A question of the search, as the scorer takes it.
+fn candidate<'a>(question: &Question<'a>) -> Candidate<'a> {
+    let hopeless = question.bar.map(Bar::hopeless);
+    Candidate { incumbent: question.incumbent, mask: question.mask, hopeless }
+}
+
+/// A candidate whose score this process computes.
+struct Open {
+    index: usize,
+    cell: Cell,
+    claim: Claim,
 }
 
 /// What a search asks for, and what it has cost.
@@ -125,8 +132,8 @@ impl Hunt<'_> {
                 Claimed::Done(result) => result,
                 Claimed::Ours(claim) => {
                     let watch = self.context.meter.watch();
-                    let result = scorer.score(&Mask::none(), mask).map_err(|error| of_mask(error, mask))?;
-                    self.keep(&cell, &claim, &watch, result)?
+                    let result = scorer.score(&Mask::none(), mask)?;
+                    self.keep(&cell, &claim, watch.spent(), result)?
                 }
             },
         };
@@ -134,55 +141,80 @@ impl Hunt<'_> {
         Ok((result, cell.key))
     }
 
-    /// What is known of a candidate's score, which is kept if it is known to the end.
-    fn try_candidate(&mut self, scorer: &mut Scorer<'_>, question: &Question<'_>) -> Result<Bounds> {
-        let cell = self.score_cell(Split::Validation, question.mask)?;
-        let hopeless = |at_most: f64| question.bar.is_some_and(|bar| bar.is_out_of_reach(at_most));
-        let verdict = match (remembered(self.context, &cell)?, self.dropped.get(question.mask)) {
-            (Some(result), _) => scorer.recall(&hopeless, result),
-            (None, Some((bounds, tokens))) => Verdict::Dropped(bounds, tokens),
-            (None, None) => self.compute(scorer, &hopeless, question, &cell)?,
-        };
-        let (bounds, tokens) = match verdict {
-            Verdict::Scored(result) => (Bounds::exactly(result.score), result.tokens),
-            Verdict::Dropped(bounds, tokens) => (bounds, tokens),
-        };
-        self.count(tokens);
-        Ok(bounds)
+    /// What is known of candidates' scores; those that are known to the end are kept.
+    fn try_candidates(&mut self, scorer: &mut Scorer<'_>, questions: &[Question<'_>]) -> Result<Vec<Bounds>> {
+        let candidates: Vec<Candidate<'_>> = questions.iter().map(candidate).collect();
+        let mut verdicts = BTreeMap::new();
+        let open = self.claim_unknown(scorer, &candidates, &mut verdicts)?;
+        self.compute(scorer, &candidates, &open, &mut verdicts)?;
+        verdicts.values().for_each(|verdict| self.count(verdict.tokens()));
+        Ok(verdicts.values().map(Verdict::bounds).collect())
+    }
+
+    /// Claims the candidates that are neither remembered nor dropped, so that no two processes compute one. All
+    /// processes claim in the order of keys: else two could wait for each other.
+    fn claim_unknown(
+        &self,
+        scorer: &Scorer<'_>,
+        candidates: &[Candidate<'_>],
+        verdicts: &mut BTreeMap<usize, Verdict>,
+    ) -> Result<Vec<Open>> {
+        let mut unknown = Vec::new();
+        for (index, candidate) in candidates.iter().enumerate() {
+            let cell = self.score_cell(Split::Validation, candidate.mask)?;
+            let verdict = match (remembered(self.context, &cell)?, self.dropped.get(candidate.mask)) {
+                (Some(result), _) => scorer.recall(candidate, result),
+                (None, Some((bounds, tokens))) => Verdict::Dropped(bounds, tokens),
+                (None, None) => {
+                    unknown.push((index, cell));
+                    continue;
+                }
+            };
+            verdicts.insert(index, verdict);
+        }
+        unknown.sort_by_key(|(_, cell)| cell.key);
+        let mut open = Vec::new();
+        for (index, cell) in unknown {
+            match claim::<ScoreResult>(self.context, &cell)? {
+                Claimed::Done(result) => {
+                    verdicts.insert(index, scorer.recall(&candidates[index], result));
+                }
+                Claimed::Ours(claim) => open.push(Open { index, cell, claim }),
+            }
+        }
+        open.sort_by_key(|open| open.index);
+        Ok(open)
     }
 
     fn compute(
         &mut self,
         scorer: &mut Scorer<'_>,
-        hopeless: &dyn Fn(f64) -> bool,
-        question: &Question<'_>,
-        cell: &Cell,
-    ) -> Result<Verdict> {
-        // Claimed before it is computed, so that no two processes compute it.
-        let claim = match claim::<ScoreResult>(self.context, cell)? {
-            Claimed::Done(result) => return Ok(scorer.recall(hopeless, result)),
-            Claimed::Ours(claim) => claim,
-        };
+        candidates: &[Candidate<'_>],
+        open: &[Open],
+        verdicts: &mut BTreeMap<usize, Verdict>,
+    ) -> Result<()> {
         let watch = self.context.meter.watch();
-        let verdict = scorer.score_unless(hopeless, question.incumbent, question.mask);
-        match verdict.map_err(|error| of_mask(error, question.mask))? {
-            Verdict::Scored(result) => Ok(Verdict::Scored(self.keep(cell, &claim, &watch, result)?)),
-            Verdict::Dropped(bounds, tokens) => {
-                self.dropped.add(question.mask, bounds, tokens)?;
-                Ok(Verdict::Dropped(bounds, tokens))
-            }
+        let asked: Vec<&Candidate<'_>> = open.iter().map(|open| &candidates[open.index]).collect();
+        let computed = scorer.score_unless(&asked)?;
+        let (spent, work) = (watch.spent(), computed.iter().map(|(_, work)| work).sum::<u64>());
+        for (Open { index, cell, claim }, (verdict, own)) in open.iter().zip(computed) {
+            let verdict = match verdict {
+                Verdict::Scored(result) => {
+                    Verdict::Scored(self.keep(cell, claim, spent.share(own as f64 / work as f64), result)?)
+                }
+                Verdict::Dropped(bounds, tokens) => {
+                    self.dropped.add(candidates[*index].mask, bounds, tokens)?;
+                    Verdict::Dropped(bounds, tokens)
+                }
+            };
+            verdicts.insert(*index, verdict);
         }
+        Ok(())
     }
 
-    /// Records a score that was computed since `watch` began.
-    fn keep(
-        &self,
-        cell: &Cell,
-        claim: &Claim,
-        watch: &Watch<'_>,
-        result: ScoreResult,
-    ) -> Result<ScoreResult> {
-        let result = conclude(self.context, cell, claim, watch.spent(), &[], result)?;
+    /// Records a score.
+    fn keep(&self, cell: &Cell, claim: &Claim, spent: Spent, result: ScoreResult) -> Result<ScoreResult> {
+        let result = conclude(self.context, cell, claim, spent, &[], result)?;
         self.task.log(&Happening::Scored(cell.key));
         Ok(result)
     }
@@ -206,41 +238,4 @@ impl Hunt<'_> {
         };
         Cell::score(scoring, self.cell.labels.clone())
     }
-}
-
-/// The candidates that a search has dropped, for the process that takes it up: they have no score to be remembered by.
-struct Dropped {
-    file: Sealed,
-    known: BTreeMap<String, Known>,
-}
-
-/// What was known of a candidate when it was dropped.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct Known {
-    bounds: Bounds,
-    tokens: u64,
-}
-
-impl Dropped {
-    fn read(file: Sealed) -> Result<Self> {
-        let bytes = file.read()?.unwrap_or_else(|| b"{}".to_vec());
-        let known = serde_json::from_slice(&bytes).map_err(|cause| {
-            Error::environment(format!("`{}` holds no bounds", file.path().display())).because(cause)
-        })?;
-        Ok(Self { file, known })
-    }
-
-    fn get(&self, mask: &Mask) -> Option<(Bounds, u64)> {
-        self.known.get(&name(mask)).map(|known| (known.bounds, known.tokens))
-    }
-
-    fn add(&mut self, mask: &Mask, bounds: Bounds, tokens: u64) -> Result<()> {
-        self.known.insert(name(mask), Known { bounds, tokens });
-        let text = serde_json::to_string(&self.known).expect("bounds are plain JSON");
-        self.file.write(text.as_bytes())
-    }
-}
-
-fn name(mask: &Mask) -> String {
-    mask.layers().iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }

@@ -6,6 +6,7 @@ mod claims;
 mod conductor;
 mod deaths;
 mod distilling;
+mod dropped;
 mod fetch;
 mod hunt;
 mod panics;

@@ -4,6 +4,9 @@ use super::Hopeless;
 use crate::requests::Requests;
 use crate::store::{Bounds, ItemScore, ScoreResult};
 
+/// Item, choice and log-likelihood of a token.
+pub(super) type Likelihood = (usize, usize, f64);
+
 /// The log-likelihoods that are known so far, and what they say of the score.
 pub(super) struct Answers<'a> {
     requests: &'a Requests,
@@ -20,7 +23,7 @@ impl<'a> Answers<'a> {
     }
 
     /// Adds the log-likelihoods of tokens, each with its item and choice.
-    pub fn add(&mut self, scored: impl Iterator<Item = (usize, usize, f64)>, tokens: u64) {
+    pub fn add(&mut self, scored: impl Iterator<Item = Likelihood>, tokens: u64) {
         for (item, choice, value) in scored {
             self.log_likelihoods[item][choice] += value;
             self.wanted[item] -= 1;
@@ -34,7 +37,7 @@ impl<'a> Answers<'a> {
     }
 
     /// Where the score lies, if that is hopeless before every item was asked.
-    pub fn bounds_if(&self, hopeless: Hopeless<'_>) -> Option<Bounds> {
+    pub fn bounds_if(&self, hopeless: &Hopeless) -> Option<Bounds> {
         let num_items = self.wanted.len() as u64;
         let num_open = self.wanted.iter().filter(|wanted| **wanted > 0).count() as u64;
         let num_correct = self.items().filter(ItemScore::correct).count() as u64;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use burn::tensor::{Int, Tensor, TensorData};
 
+use super::answers::Likelihood;
 use super::layout::Layout;
 use crate::error::{Error, Result};
 use crate::model::{Decoder, Hybrid, Tree, TreeStates};
@@ -17,6 +18,8 @@ pub(super) struct Batch {
     wanted: Vec<(usize, Target)>,
     /// These places, each once: choices of one token are all read where their prompt ends.
     places: Vec<usize>,
+    /// Tokens without pads.
+    asked: u64,
     /// The hidden states after the first layers, as far as they are kept.
     kept: Vec<TreeStates>,
 }
@@ -31,7 +34,8 @@ impl Batch {
             .fold(trunks, |tree, bundle| tree.with_branches(base, bundle.ids, &bundle.trunks));
         let wanted = layout.wanted();
         let places: BTreeSet<usize> = wanted.iter().map(|(place, _)| *place).collect();
-        Self { tree, wanted, places: places.into_iter().collect(), kept: Vec::new() }
+        let asked = groups.iter().map(|group| group.num_tokens() as u64).sum();
+        Self { tree, wanted, places: places.into_iter().collect(), asked, kept: Vec::new() }
     }
 
     /// What is wanted of the rows.
@@ -39,16 +43,19 @@ impl Batch {
         self.wanted.iter().map(|(_, target)| target)
     }
 
+    /// Tokens without pads, which do not depend on what goes through the model together.
+    pub(super) fn num_asked(&self) -> u64 {
+        self.asked
+    }
+
     /// Tokens, pads included.
     pub(super) fn num_tokens(&self) -> usize {
         self.tree.num_tokens()
     }
 
-    /// Tokens times layers of a hybrid of `num_layers` that starts after the first `depth`, with those of them that are
-    /// still to be kept.
-    pub(super) fn work(&self, depth: usize, num_layers: usize) -> u64 {
-        let layers = num_layers - depth + depth.saturating_sub(self.kept.len());
-        (self.num_tokens() * layers) as u64
+    /// Tokens times the layers among the first `depth` that are still to be kept.
+    pub(super) fn work_to_keep(&self, depth: usize) -> u64 {
+        (self.num_tokens() * depth.saturating_sub(self.kept.len())) as u64
     }
 
     /// Forgets the hidden states after `layer` and those that follow.
@@ -89,7 +96,7 @@ impl Batch {
         requests: &Requests,
         hybrid: &Hybrid<'_>,
         depth: usize,
-    ) -> Result<Vec<(usize, usize, f64)>> {
+    ) -> Result<Vec<Likelihood>> {
         let device = base.device();
         let indices = |values: Vec<i32>| {
             let size = values.len();
@@ -110,7 +117,7 @@ impl Batch {
 }
 
 /// The likelihood with its owner; one that is not finite is an error that names the item.
-fn finite(requests: &Requests, target: &Target, value: f32) -> Result<(usize, usize, f64)> {
+fn finite(requests: &Requests, target: &Target, value: f32) -> Result<Likelihood> {
     let &Target { item, choice, .. } = target;
     if value.is_finite() {
         return Ok((item, choice, f64::from(value)));

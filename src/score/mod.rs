@@ -8,14 +8,15 @@ mod layout;
 mod probe;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::collections::BTreeSet;
-
-use rayon::prelude::*;
+use std::ops::Range;
 
 use answers::Answers;
 use batch::Batch;
 pub use impact::impacts;
+use trial::{Trial, side_by_side};
 
 use crate::error::Result;
 use crate::model::{Decoder, Hybrid, Mask, Twins};
@@ -35,11 +36,24 @@ const SIDE_BY_SIDE: usize = 2;
 /// Tokens below which a pass is not worth its overhead.
 const FEWEST_TOKENS_PER_PASS: usize = 48;
 
+/// Candidates that a search had better ask for at once: a thread that is done with one goes on with the next.
+pub const TOGETHER: usize = 4;
+
 /// Bytes of hidden states that a scorer keeps at most.
 const KEPT_BYTES: usize = 1 << 30;
 
 /// Whether a score of at most this much is not worth knowing better.
-pub type Hopeless<'a> = &'a dyn Fn(f64) -> bool;
+pub type Hopeless = Box<dyn Fn(f64) -> bool + Send + Sync>;
+
+/// A hybrid whose score is wanted.
+pub struct Candidate<'a> {
+    /// The layers that are replaced in the hybrid that it grew from.
+    pub incumbent: &'a Mask,
+    /// The layers that are replaced in it.
+    pub mask: &'a Mask,
+    /// Where not every score is worth knowing: which are not.
+    pub hopeless: Option<Hopeless>,
+}
 
 /// What came of a scoring.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,13 +64,31 @@ pub enum Verdict {
     Dropped(Bounds, u64),
 }
 
+impl Verdict {
+    /// Where the score lies.
+    pub fn bounds(&self) -> Bounds {
+        match self {
+            Self::Scored(result) => Bounds::exactly(result.score),
+            Self::Dropped(bounds, _) => *bounds,
+        }
+    }
+
+    /// The tokens that it took to know.
+    pub fn tokens(&self) -> u64 {
+        match self {
+            Self::Scored(result) => result.tokens,
+            Self::Dropped(_, tokens) => *tokens,
+        }
+    }
+}
+
 /// Tokens of each pass over `num_tokens` in all, so that threads can share the passes evenly.
 fn tokens_per_pass(num_tokens: usize) -> usize {
     let num_passes = num_tokens.div_ceil(TOKENS_PER_PASS).max(1).next_multiple_of(SIDE_BY_SIDE);
     num_tokens.div_ceil(num_passes).max(FEWEST_TOKENS_PER_PASS)
 }
 
-/// Scores hybrids of one base on one split, one after another.
+/// Scores hybrids of one base on one split.
 ///
 /// Hybrids that grow from the same incumbent share its hidden states below the layer that they replace:
 /// these are kept, and a hybrid's score is computed from that layer on, with the same operations on the
@@ -93,6 +125,8 @@ impl<'a> Scorer<'a> {
             let items: BTreeSet<usize> = items.iter().copied().collect();
             requests.passes_of(&items, tokens_per_pass)
         });
+        // Items whose rows are all another's ask nothing of their own.
+        let parts = parts.filter(|passes: &Vec<_>| !passes.is_empty());
         Self::over(parts.collect(), base, twins, requests)
     }
 
@@ -117,44 +151,65 @@ impl<'a> Scorer<'a> {
         self.work
     }
 
-    /// The score of the hybrid with the layers of `mask` replaced, which grew from `incumbent`; batches run
-    /// side by side and are added in order.
+    /// The score of the hybrid with the layers of `mask` replaced, which grew from `incumbent`.
     pub fn score(&mut self, incumbent: &Mask, mask: &Mask) -> Result<ScoreResult> {
-        match self.score_unless(&|_| false, incumbent, mask)? {
-            Verdict::Scored(result) => Ok(result),
-            Verdict::Dropped(..) => unreachable!("nothing is hopeless"),
+        let verdicts = self.score_unless(&[&Candidate { incumbent, mask, hopeless: None }])?;
+        match verdicts.into_iter().next() {
+            Some((Verdict::Scored(result), _)) => Ok(result),
+            _ => unreachable!("nothing is hopeless"),
         }
     }
 
-    /// The score as [`Scorer::score`] has it, or bounds once it is hopeless.
-    pub fn score_unless(&mut self, hopeless: Hopeless<'_>, incumbent: &Mask, mask: &Mask) -> Result<Verdict> {
-        self.grow_from(incumbent);
-        let (from, hybrid) = (self.hybrid(incumbent), self.hybrid(mask));
-        let shared = incumbent.first_difference(mask).map_or(self.base.layers.len(), |layer| layer as usize);
-        let depth = shared.min(self.num_kept_layers());
-        let (base, requests) = (self.base, self.requests);
-        let mut answers = Answers::new(requests);
-        for part in &mut self.parts {
-            self.work += part.iter().map(|batch| batch.work(depth, base.layers.len())).sum::<u64>();
-            let score = |batch: &mut Batch| {
-                batch.keep(base, &from, depth);
-                batch.likelihoods(base, requests, &hybrid, depth)
-            };
-            let scored: Vec<_> = match computes_in_threads(&base.device()) {
-                true => part.par_iter_mut().map(score).collect::<Result<_>>()?,
-                false => exclusively(&base.device(), || part.iter_mut().map(score).collect::<Result<_>>())?,
-            };
-            let tokens = part.iter().map(|batch| batch.num_tokens() as u64).sum();
-            answers.add(scored.into_iter().flatten(), tokens);
-            if let Some(bounds) = answers.bounds_if(hopeless) {
-                return Ok(Verdict::Dropped(bounds, answers.tokens()));
+    /// The score of each candidate as [`Scorer::score`] has it, or bounds once it is hopeless, with the tokens times layers
+    /// that this took. Candidates that grew from one incumbent go through the model side by side.
+    pub fn score_unless(&mut self, candidates: &[&Candidate<'_>]) -> Result<Vec<(Verdict, u64)>> {
+        let mut verdicts = Vec::new();
+        for siblings in candidates.chunk_by(|one, other| one.incumbent == other.incumbent) {
+            self.grow_from(siblings[0].incumbent);
+            let mut trials: Vec<Trial<'_>> = siblings.iter().map(|candidate| self.trial(candidate)).collect();
+            // What is asked to the end is not asked in parts.
+            let is_whole = siblings.iter().all(|candidate| candidate.hopeless.is_none());
+            let num_parts = self.parts.len();
+            let at_once = if is_whole { num_parts } else { 1 };
+            for first in (0..num_parts).step_by(at_once) {
+                let live: Vec<_> = trials.iter_mut().filter(|trial| trial.is_open()).collect();
+                self.ask(first..first + at_once, live)?;
             }
+            verdicts.extend(trials.into_iter().map(Trial::verdict));
         }
-        Ok(Verdict::Scored(answers.result()))
+        Ok(verdicts)
     }
 
-    /// What [`Scorer::score_unless`] would say of a mask whose score is remembered.
-    pub fn recall(&self, hopeless: Hopeless<'_>, remembered: ScoreResult) -> Verdict {
+    /// Asks `trials` the items of `parts`. Batches run side by side, and their answers are added in order.
+    fn ask(&mut self, parts: Range<usize>, mut trials: Vec<&mut Trial<'_>>) -> Result<()> {
+        let (base, requests, from) = (self.base, self.requests, self.hybrid(&self.incumbent));
+        let Some(deepest) = trials.iter().map(|trial| trial.depth).max() else { return Ok(()) };
+        let mut batches: Vec<&mut Batch> = self.parts[parts].iter_mut().flatten().collect();
+        let tokens = batches.iter().map(|batch| batch.num_tokens() as u64).sum();
+        self.work += batches.iter().map(|batch| batch.work_to_keep(deepest)).sum::<u64>();
+        self.work += trials.iter().map(|trial| trial.work_of(tokens)).sum::<u64>();
+
+        let in_threads = computes_in_threads(&base.device());
+        let mut score = || -> Result<Vec<_>> {
+            let keep = |batch: &mut &mut Batch| Ok(batch.keep(base, &from, deepest));
+            side_by_side(in_threads, batches.iter_mut().collect(), keep)?;
+            let pair = |trial| batches.iter().map(move |batch| (trial, batch));
+            let likelihoods = |(trial, batch): (&Trial<'_>, &&mut Batch)| {
+                let answers = batch.likelihoods(base, requests, &trial.hybrid, trial.depth);
+                answers.map_err(|error| trial.own(error))
+            };
+            side_by_side(in_threads, trials.iter().flat_map(|trial| pair(&**trial)).collect(), likelihoods)
+        };
+        let scored = if in_threads { score()? } else { exclusively(&base.device(), score)? };
+        for (trial, answers) in trials.iter_mut().zip(scored.chunks(batches.len())) {
+            trial.take(answers.iter().flatten().copied(), &batches);
+        }
+        Ok(())
+    }
+
+    /// What [`Scorer::score_unless`] would say of a candidate whose score is remembered.
+    pub fn recall(&self, candidate: &Candidate<'_>, remembered: ScoreResult) -> Verdict {
+        let Some(hopeless) = &candidate.hopeless else { return Verdict::Scored(remembered) };
         let mut answers = Answers::new(self.requests);
         for part in &self.parts {
             let known = part.iter().flat_map(Batch::targets).map(|target| {
@@ -162,7 +217,7 @@ impl<'a> Scorer<'a> {
                 // A choice's tokens share it: sums are not taken apart.
                 (target.item, target.choice, if target.is_first { whole } else { 0.0 })
             });
-            answers.add(known, part.iter().map(|batch| batch.num_tokens() as u64).sum());
+            answers.add(known, part.iter().map(Batch::num_asked).sum());
             if let Some(bounds) = answers.bounds_if(hopeless) {
                 return Verdict::Dropped(bounds, answers.tokens());
             }
@@ -176,6 +231,16 @@ impl<'a> Scorer<'a> {
             self.parts.iter_mut().flatten().for_each(|batch| batch.forget_from(layer as usize));
             self.incumbent = incumbent.clone();
         }
+    }
+
+    fn trial<'c>(&self, candidate: &'c Candidate<'c>) -> Trial<'c>
+    where
+        'a: 'c,
+    {
+        let shared = candidate.incumbent.first_difference(candidate.mask);
+        let depth = shared.map_or(self.base.layers.len(), |layer| layer as usize);
+        let hybrid = self.hybrid(candidate.mask);
+        Trial::new(candidate, hybrid, depth.min(self.num_kept_layers()), Answers::new(self.requests))
     }
 
     fn hybrid(&self, mask: &Mask) -> Hybrid<'a> {

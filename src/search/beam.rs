@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::walk::Walk;
-use super::{Bar, Found, Question};
+use super::{Bar, Found, Manner, Question};
 use crate::error::Result;
 use crate::manifest::Stop;
 use crate::model::Mask;
@@ -13,27 +13,31 @@ use crate::store::Bounds;
 /// lexicographically lowest mask is better. With a width of 1 it finds what the greedy search finds.
 ///
 /// The best of a round is its winner, and alone decides whether the search goes on: one kept beside it may lie below
-/// the threshold and yet lead to the next winner. A mask that two others grow into is tried once. With `prune` a
-/// candidate is asked for no more than whether it is among the best `width` tried so far, which changes
-/// nothing that is found.
+/// the threshold and yet lead to the next winner. A mask that two others grow into is tried once. Where candidates are
+/// dropped, one is asked for no more than whether it is among the best `width` of the groups before its own, which
+/// changes nothing that is found.
 pub fn beam(
     width: usize,
     first: &[u32],
     stop: &Stop,
-    prune: bool,
-    score: impl FnMut(&Question<'_>) -> Result<Bounds>,
+    manner: Manner,
+    score: impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>,
 ) -> Result<Found> {
     let mut walk = Walk::start(stop, score)?;
     let mut parents = vec![Mask::none()];
     for _ in first {
         let mut kept = Kept { width, best: Vec::new() };
         let mut seen = BTreeSet::new();
-        for (parent, mask) in children(&parents, first) {
-            if seen.insert(mask.clone()) {
-                let bar = kept.bar(&mask).filter(|_| prune);
-                let bounds = walk.try_mask(parent, &mask, bar)?;
-                kept.add(mask, bounds);
-            }
+        let candidates: Vec<_> =
+            children(&parents, first).filter(|(_, mask)| seen.insert(mask.clone())).collect();
+        for group in manner.groups(&candidates, width) {
+            let questions = group.iter().map(|(incumbent, mask)| {
+                let bar = kept.bar(mask).filter(|_| manner.prune);
+                Question { incumbent, mask, bar }
+            });
+            let questions: Vec<_> = questions.collect();
+            let answers = walk.try_masks(&questions)?;
+            group.iter().zip(answers).for_each(|((_, mask), bounds)| kept.add(mask.clone(), bounds));
         }
         let (mask, score) = kept.best.first().expect("the first candidate of a round is kept").clone();
         if !walk.end_round(mask, score) {

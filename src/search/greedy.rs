@@ -3,9 +3,10 @@
 use std::cmp::Ordering;
 
 use super::walk::Walk;
-use super::{Bar, Found, Question};
+use super::{Bar, Found, Manner, Question};
 use crate::error::Result;
 use crate::manifest::Stop;
+use crate::model::Mask;
 use crate::store::Bounds;
 
 /// A layer that a round tried, and what is known of the score with it.
@@ -15,18 +16,19 @@ type Tried = (u32, Bounds);
 /// layer of equals.
 ///
 /// Candidates of the first round are tried in the order of `first`, those of the others by what they reached the
-/// round before. With `prune` a candidate is asked for no more than whether it wins: what is found is the same
-/// in any order, with or without, except for bounds instead of scores in the trials of candidates that do not.
+/// round before. Where candidates are dropped, one is asked for no more than whether it wins: what is found is the
+/// same in any order, in groups of any size, with or without, except for bounds instead of scores in the
+/// trials of candidates that do not.
 pub fn greedy(
     first: &[u32],
     stop: &Stop,
-    prune: bool,
-    score: impl FnMut(&Question<'_>) -> Result<Bounds>,
+    manner: Manner,
+    score: impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>,
 ) -> Result<Found> {
     let mut walk = Walk::start(stop, score)?;
     let mut order = first.to_vec();
     while !order.is_empty() {
-        let mut tried = try_round(&mut walk, &order, prune)?;
+        let mut tried = try_round(&mut walk, &order, manner)?;
         let (layer, score) = winner(&tried).expect("a round has at least one full layer left");
         let mask = walk.incumbent().with(layer);
         if !walk.end_round(mask, score) {
@@ -43,17 +45,23 @@ fn promise((_, bounds): &Tried) -> f64 {
     bounds.at_least + bounds.at_most
 }
 
-fn try_round<F: FnMut(&Question<'_>) -> Result<Bounds>>(
+fn try_round<F: FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>>(
     walk: &mut Walk<F>,
     order: &[u32],
-    prune: bool,
+    manner: Manner,
 ) -> Result<Vec<Tried>> {
     let incumbent = walk.incumbent();
     let mut tried = Vec::new();
-    for &layer in order {
-        let best = winner(&tried).filter(|_| prune);
-        let bar = best.map(|(best, score)| Bar { score, wins_ties: layer < best });
-        tried.push((layer, walk.try_mask(&incumbent, &incumbent.with(layer), bar)?));
+    for layers in manner.groups(order, 1) {
+        let best = winner(&tried).filter(|_| manner.prune);
+        let masks: Vec<Mask> = layers.iter().map(|&layer| incumbent.with(layer)).collect();
+        let question = |(&layer, mask)| {
+            let bar = best.map(|(best, score)| Bar { score, wins_ties: layer < best });
+            Question { incumbent: &incumbent, mask, bar }
+        };
+        let questions: Vec<_> = layers.iter().zip(&masks).map(question).collect();
+        let answers = walk.try_masks(&questions)?;
+        tried.extend(layers.iter().copied().zip(answers));
     }
     Ok(tried)
 }

@@ -1,7 +1,7 @@
 //! Local importance, as the paper compares with: layers are ranked once, each replaced alone in the base.
 
-use super::walk::Walk;
-use super::{Found, Question, prefixes};
+use super::walk::{Walk, known};
+use super::{Found, Manner, Question, prefixes};
 use crate::error::Result;
 use crate::manifest::Stop;
 use crate::model::Mask;
@@ -14,13 +14,17 @@ use crate::store::Bounds;
 pub fn local_importance(
     num_layers: u32,
     stop: &Stop,
-    score: impl FnMut(&Question<'_>) -> Result<Bounds>,
+    manner: Manner,
+    score: impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>,
 ) -> Result<Found> {
     let mut walk = Walk::start(stop, score)?;
-    let mut ranked = Vec::new();
-    for layer in 0..num_layers {
-        let bounds = walk.try_mask(&Mask::none(), &Mask::none().with(layer), None)?;
-        ranked.push((layer, bounds.score().expect("without a bar a score is known")));
+    let (none, mut ranked) = (Mask::none(), Vec::new());
+    let layers: Vec<u32> = (0..num_layers).collect();
+    for layers in layers.chunks(manner.together) {
+        let masks: Vec<Mask> = layers.iter().map(|&layer| none.with(layer)).collect();
+        let question = |mask| Question { incumbent: &none, mask, bar: None };
+        let answers = walk.try_masks(&masks.iter().map(question).collect::<Vec<_>>())?;
+        ranked.extend(layers.iter().copied().zip(answers.iter().map(known)));
     }
     ranked.sort_by(|one, other| other.1.total_cmp(&one.1));
     let order: Vec<u32> = ranked.iter().map(|(layer, _)| *layer).collect();

@@ -62,6 +62,34 @@ impl Bar {
     pub fn is_out_of_reach(&self, at_most: f64) -> bool {
         at_most < self.score || (at_most == self.score && !self.wins_ties)
     }
+
+    /// The same as a function.
+    pub fn hopeless(self) -> Box<dyn Fn(f64) -> bool + Send + Sync> {
+        Box::new(move |at_most| self.is_out_of_reach(at_most))
+    }
+}
+
+/// How candidates of a round are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Whether candidates that cannot win are dropped.
+    pub prune: bool,
+    /// How many candidates are asked for at once, at least one. They go by the same bar, so that more of them drop a little
+    /// later, and may be scored side by side.
+    pub together: usize,
+}
+
+impl Manner {
+    /// Candidates one by one, each to its end.
+    #[cfg(test)]
+    const PLAIN: Self = Self { prune: false, together: 1 };
+
+    /// `candidates` as they are asked for; the first `num_first`, which set the bar for the others, by themselves.
+    fn groups<'a, T>(&self, candidates: &'a [T], num_first: usize) -> impl Iterator<Item = &'a [T]> {
+        let num_first = if self.prune { num_first.min(candidates.len()) } else { 0 };
+        let (first, others) = candidates.split_at(num_first);
+        first.chunks(num_first.max(1)).chain(others.chunks(self.together))
+    }
 }
 
 /// A mask whose score is wanted.
@@ -75,7 +103,7 @@ pub struct Question<'a> {
 }
 
 /// Searches by `strategy`. `first` holds every layer: where a round tries them all, in the order in which the first round
-/// does; for `impact` in the order in which they are replaced. With `prune` candidates that cannot win are dropped.
+/// does; for `impact` in the order in which they are replaced. `score` answers questions that are asked at once, in their order.
 ///
 /// # Errors
 /// The first error of a score.
@@ -83,17 +111,17 @@ pub fn search(
     strategy: &Strategy,
     first: &[u32],
     stop: &Stop,
-    prune: bool,
-    score: impl FnMut(&Question<'_>) -> Result<Bounds>,
+    manner: Manner,
+    score: impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>,
 ) -> Result<Found> {
     let num_layers = first.len() as u32;
     match *strategy {
-        Strategy::Greedy {} => greedy(first, stop, prune, score),
+        Strategy::Greedy {} => greedy(first, stop, manner, score),
         Strategy::Uniform {} => uniform(num_layers, stop, score),
         Strategy::Random { seed } => in_order(&random(seed, num_layers), stop, score),
-        Strategy::LocalImportance {} => local_importance(num_layers, stop, score),
+        Strategy::LocalImportance {} => local_importance(num_layers, stop, manner, score),
         Strategy::Impact {} => in_order(first, stop, score),
-        Strategy::Beam { width } => beam(width, first, stop, prune, score),
+        Strategy::Beam { width } => beam(width, first, stop, manner, score),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::store::Bounds;
 pub fn in_order(
     order: &[u32],
     stop: &Stop,
-    score: impl FnMut(&Question<'_>) -> Result<Bounds>,
+    score: impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>,
 ) -> Result<Found> {
     let mut walk = Walk::start(stop, score)?;
     walk.follow(prefixes(order))?;

@@ -11,7 +11,7 @@ use crate::store::Bounds;
 pub fn uniform(
     num_layers: u32,
     stop: &Stop,
-    score: impl FnMut(&Question<'_>) -> Result<Bounds>,
+    score: impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>,
 ) -> Result<Found> {
     let mut walk = Walk::start(stop, score)?;
     walk.follow((1..=num_layers).map(|num_replaced| Mask::spread(num_layers, num_replaced)))?;

@@ -2,7 +2,7 @@
 //!
 //! A strategy says which masks a round tries and which of them wins it; it never sees the threshold.
 
-use super::{Bar, Found, Question, threshold};
+use super::{Found, Question, threshold};
 use crate::error::Result;
 use crate::manifest::Stop;
 use crate::model::Mask;
@@ -14,12 +14,11 @@ pub(super) struct Walk<F> {
     found: Found,
 }
 
-impl<F: FnMut(&Question<'_>) -> Result<Bounds>> Walk<F> {
+impl<F: FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>> Walk<F> {
     /// Scores the base.
     pub fn start(stop: &Stop, mut score: F) -> Result<Self> {
         let none = Mask::none();
-        let base = score(&Question { incumbent: &none, mask: &none, bar: None })?;
-        let base = base.score().expect("without a bar a score is known");
+        let base = known(&score(&[Question { incumbent: &none, mask: &none, bar: None }])?[0]);
         let (threshold, start) = (threshold(stop, base), (none, base));
         let found = Found {
             base,
@@ -37,16 +36,18 @@ impl<F: FnMut(&Question<'_>) -> Result<Bounds>> Walk<F> {
         self.found.opt.0.clone()
     }
 
-    /// Scores a candidate of the round under way.
-    pub fn try_mask(&mut self, grown_from: &Mask, mask: &Mask, bar: Option<Bar>) -> Result<Bounds> {
-        let bounds = (self.score)(&Question { incumbent: grown_from, mask, bar })?;
-        self.found.trials.push(Trial {
-            round: self.found.rounds.len() as u32 + 1,
-            layer: mask.one_beside(&self.found.opt.0),
-            layers: mask.layers(),
-            bounds,
-        });
-        Ok(bounds)
+    /// Scores candidates of the round under way, asked at once.
+    pub fn try_masks(&mut self, questions: &[Question<'_>]) -> Result<Vec<Bounds>> {
+        let answers = (self.score)(questions)?;
+        for (question, &bounds) in questions.iter().zip(&answers) {
+            self.found.trials.push(Trial {
+                round: self.found.rounds.len() as u32 + 1,
+                layer: question.mask.one_beside(&self.found.opt.0),
+                layers: question.mask.layers(),
+                bounds,
+            });
+        }
+        Ok(answers)
     }
 
     /// Ends the round under way with the mask that won it; whether the search goes on.
@@ -74,8 +75,8 @@ impl<F: FnMut(&Question<'_>) -> Result<Bounds>> Walk<F> {
     pub fn follow(&mut self, masks: impl IntoIterator<Item = Mask>) -> Result<()> {
         for mask in masks {
             let incumbent = self.incumbent();
-            let bounds = self.try_mask(&incumbent, &mask, None)?;
-            if !self.end_round(mask, bounds.score().expect("without a bar a score is known")) {
+            let answers = self.try_masks(&[Question { incumbent: &incumbent, mask: &mask, bar: None }])?;
+            if !self.end_round(mask, known(&answers[0])) {
                 break;
             }
         }
@@ -86,4 +87,9 @@ impl<F: FnMut(&Question<'_>) -> Result<Bounds>> Walk<F> {
     pub fn finish(self) -> Found {
         self.found
     }
+}
+
+/// The score of a mask that was asked for without a bar.
+pub(super) fn known(bounds: &Bounds) -> f64 {
+    bounds.score().expect("without a bar a score is known")
 }

@@ -114,9 +114,10 @@ fn a_hopeless_candidate_is_dropped_with_bounds_of_its_score() {
             let whole = scorer.score(&none, &mask).unwrap();
             assert_eq!(whole.num_items, requests.items().len() as u64);
             for least in [0.2, 0.3, 0.5, 0.9] {
-                let hopeless = |at_most: f64| at_most < least;
-                let verdict = scorer.score_unless(&hopeless, &none, &mask).unwrap();
-                assert_eq!(scorer.recall(&hopeless, whole.clone()), verdict);
+                let hopeless: Hopeless = Box::new(move |at_most| at_most < least);
+                let candidate = Candidate { incumbent: &none, mask: &mask, hopeless: Some(hopeless) };
+                let (verdict, _) = scorer.score_unless(&[&candidate]).unwrap().remove(0);
+                assert_eq!(scorer.recall(&candidate, whole.clone()), verdict);
                 match verdict {
                     Verdict::Scored(result) => assert_eq!(result, whole),
                     Verdict::Dropped(bounds, tokens) => {
@@ -129,4 +130,32 @@ fn a_hopeless_candidate_is_dropped_with_bounds_of_its_score() {
         }
     }
     assert!(num_dropped > 20, "{num_dropped}");
+}
+
+/// Candidates that are asked for at once, of several incumbents, some of which are dropped on the way, are told what each
+/// is told alone, and together they cost no less.
+#[test]
+fn candidates_asked_for_at_once_are_judged_as_one_by_one() {
+    for (variant, base, requests) in cases() {
+        let twins = twins(&variant, &base);
+        let own = Scorer::new(&base, Some(&twins), &requests).score(&Mask::none(), &Mask::none()).unwrap();
+        let incumbents = [Mask::none(), Mask::none().with(2)];
+        let masks = incumbents.each_ref().map(|incumbent| [0, 1, 3].map(|layer| incumbent.with(layer)));
+        let pairs =
+            incumbents.iter().zip(&masks).flat_map(|(one, masks)| masks.iter().map(move |mask| (one, mask)));
+        let candidates: Vec<Candidate<'_>> = pairs
+            .zip([Some(0.9), None, Some(0.3), Some(0.4), Some(0.2), None])
+            .map(|((incumbent, mask), least)| {
+                let hopeless = least.map(|least| -> Hopeless { Box::new(move |at_most| at_most < least) });
+                Candidate { incumbent, mask, hopeless }
+            })
+            .collect();
+        let mut scorer = Scorer::in_parts(&base, Some(&twins), &requests, &own);
+        let together = scorer.score_unless(&candidates.iter().collect::<Vec<_>>()).unwrap();
+        assert!(together.iter().any(|(verdict, _)| matches!(verdict, Verdict::Dropped(..))));
+        for (candidate, (verdict, work)) in candidates.iter().zip(together) {
+            let mut alone = Scorer::in_parts(&base, Some(&twins), &requests, &own);
+            assert_eq!(alone.score_unless(&[candidate]).unwrap(), [(verdict, work)], "{:?}", candidate.mask);
+        }
+    }
 }

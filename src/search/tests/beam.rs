@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{answers, ask, index, known, table};
+use super::{answers, ask, each, index, known, manner, of_table, table};
 use crate::manifest::Stop;
 use crate::model::Mask;
 use crate::search::beam::beam;
-use crate::search::{Found, greedy};
+use crate::search::{Found, Manner, greedy};
 use crate::store::Trial;
 
 const LAYERS: [u32; 5] = [0, 1, 2, 3, 4];
@@ -38,14 +38,14 @@ proptest! {
         first in Just(LAYERS.to_vec()).prop_shuffle(),
     ) {
         let stop = Stop::MaxRelativeDrop(drop);
-        let narrow = beam(1, &first, &stop, false, |question| known(scores[index(question.mask)])).unwrap();
-        let plain = greedy(&first, &stop, false, |question| known(scores[index(question.mask)])).unwrap();
+        let narrow = beam(1, &first, &stop, Manner::PLAIN, of_table(&scores)).unwrap();
+        let plain = greedy(&first, &stop, Manner::PLAIN, of_table(&scores)).unwrap();
         prop_assert_eq!(sorted(narrow), sorted(plain));
     }
 
     #[test]
     fn a_width_of_every_mask_finds_the_best_of_every_size(scores in table(5)) {
-        let found = beam(10, &LAYERS, &Stop::Never {}, false, |question| known(scores[index(question.mask)])).unwrap();
+        let found = beam(10, &LAYERS, &Stop::Never {}, Manner::PLAIN, of_table(&scores)).unwrap();
         let winners: Vec<Vec<u32>> = found.rounds.iter().map(|round| round.layers.clone()).collect();
         let best: Vec<Vec<u32>> = (1..=5).map(|size| best_of_all(size, &scores).layers()).collect();
         prop_assert_eq!(winners, best);
@@ -55,11 +55,11 @@ proptest! {
     #[test]
     fn a_mask_is_asked_for_once_and_grows_from_one_that_was_kept(scores in table(5), width in 1..5usize) {
         let mut asked = BTreeMap::new();
-        let found = beam(width, &LAYERS, &Stop::Never {}, false, |question| {
+        let found = beam(width, &LAYERS, &Stop::Never {}, Manner::PLAIN, each(|question| {
             *asked.entry(question.mask.clone()).or_insert(0) += 1;
             assert!(question.mask.num_replaced() == 0 || question.mask.one_beside(question.incumbent).is_some());
             known(scores[index(question.mask)])
-        }).unwrap();
+        })).unwrap();
         prop_assert!(asked.values().all(|&count| count == 1));
         prop_assert_eq!(found.trials.len() + 1, asked.len());
         for round in &found.rounds {
@@ -76,16 +76,17 @@ proptest! {
         drop in 0.0..0.6f64,
         width in 1..5usize,
         first in Just(LAYERS.to_vec()).prop_shuffle(),
+        manner in manner(true),
     ) {
-        let search = |first: &[u32], prune: bool| {
+        let search = |first: &[u32], manner: Manner| {
             let mut num_asked = 0;
-            let found = beam(width, first, &Stop::MaxRelativeDrop(drop), prune, |question| {
+            let found = beam(width, first, &Stop::MaxRelativeDrop(drop), manner, each(|question| {
                 Ok(ask(answers[index(question.mask)], question.bar, &mut num_asked))
-            });
+            }));
             (sorted(found.unwrap()), num_asked)
         };
-        let (plain, all) = search(&LAYERS, false);
-        let (pruned, some) = search(&first, true);
+        let (plain, all) = search(&LAYERS, Manner::PLAIN);
+        let (pruned, some) = search(&first, manner);
         prop_assert!(some <= all);
         prop_assert_eq!((&plain.best, &plain.opt, &plain.rounds), (&pruned.best, &pruned.opt, &pruned.rounds));
         let masks = |found: &Found| found.trials.iter().map(|trial: &Trial| trial.layers.clone()).collect::<Vec<_>>();
@@ -102,20 +103,29 @@ fn a_mask_kept_beside_the_winner_can_win_later() {
         [1] | [2] => 0.8,
         _ => 0.1,
     };
-    let found =
-        beam(2, &[0, 1, 2], &Stop::MaxRelativeDrop(0.15), false, |question| known(score(question.mask)));
+    let found = beam(
+        2,
+        &[0, 1, 2],
+        &Stop::MaxRelativeDrop(0.15),
+        Manner::PLAIN,
+        each(|question| known(score(question.mask))),
+    );
     let found = found.unwrap();
     let winners: Vec<_> = found.rounds.iter().map(|round| (round.layer, round.layers.as_slice())).collect();
     assert_eq!(winners, [(Some(0), &[0][..]), (None, &[1, 2]), (Some(0), &[0, 1, 2])]);
     assert_eq!(found.opt.0.layers(), [1, 2], "1 alone was below the threshold, and yet led here");
-    let plain =
-        greedy(&[0, 1, 2], &Stop::MaxRelativeDrop(0.15), false, |question| known(score(question.mask)));
+    let plain = greedy(
+        &[0, 1, 2],
+        &Stop::MaxRelativeDrop(0.15),
+        Manner::PLAIN,
+        each(|question| known(score(question.mask))),
+    );
     assert_eq!(plain.unwrap().opt.0.layers(), [0]);
 }
 
 #[test]
 fn the_lexicographically_lowest_mask_wins_a_tie() {
-    let found = beam(3, &[2, 0, 3, 1], &Stop::Never {}, false, |_| known(0.5)).unwrap();
+    let found = beam(3, &[2, 0, 3, 1], &Stop::Never {}, Manner::PLAIN, each(|_| known(0.5))).unwrap();
     let winners: Vec<_> = found.rounds.iter().map(|round| round.layers.clone()).collect();
     assert_eq!(winners, [vec![0], vec![0, 1], vec![0, 1, 2], vec![0, 1, 2, 3]]);
 }

@@ -2,15 +2,15 @@
 
 use proptest::prelude::*;
 
-use super::{index, known, table};
+use super::{index, of_table, table};
 use crate::manifest::{Stop, Strategy as Chosen};
-use crate::search::{Found, Question, search};
+use crate::search::{Found, Manner, search};
 use crate::seed::Seed;
 
 const LAYERS: [u32; 5] = [0, 1, 2, 3, 4];
 
 fn run(strategy: &Chosen, stop: &Stop, scores: &[f64]) -> Found {
-    search(strategy, &LAYERS, stop, false, |question| known(scores[index(question.mask)])).unwrap()
+    search(strategy, &LAYERS, stop, Manner { prune: false, together: 3 }, of_table(scores)).unwrap()
 }
 
 fn fixed() -> impl Strategy<Value = Chosen> {
@@ -66,8 +66,7 @@ proptest! {
 
     #[test]
     fn a_given_order_is_followed(order in Just(LAYERS.to_vec()).prop_shuffle(), scores in table(5)) {
-        let score = |question: &Question<'_>| known(scores[index(question.mask)]);
-        let found = search(&Chosen::Impact {}, &order, &Stop::Never {}, false, score).unwrap();
+        let found = search(&Chosen::Impact {}, &order, &Stop::Never {}, Manner::PLAIN, of_table(&scores)).unwrap();
         prop_assert_eq!(found.rounds.iter().filter_map(|round| round.layer).collect::<Vec<_>>(), order);
         prop_assert_eq!(found.trials.len(), 5);
     }

@@ -6,7 +6,7 @@ mod greedy;
 
 use proptest::prelude::*;
 
-use super::Bar;
+use super::{Bar, Manner, Question};
 use crate::error::Result;
 use crate::model::Mask;
 use crate::store::Bounds;
@@ -20,6 +20,23 @@ pub fn table(num_layers: u32) -> impl Strategy<Value = Vec<f64>> {
 /// A score that is known.
 pub fn known(score: f64) -> Result<Bounds> {
     Ok(Bounds::exactly(score))
+}
+
+/// Answers questions one by one.
+pub fn each(
+    mut score: impl FnMut(&Question<'_>) -> Result<Bounds>,
+) -> impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>> {
+    move |questions| questions.iter().map(&mut score).collect()
+}
+
+/// Answers questions with the scores of a table.
+pub fn of_table(scores: &[f64]) -> impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>> {
+    each(|question| known(scores[index(question.mask)]))
+}
+
+/// Any way of asking.
+pub fn manner(prune: bool) -> impl Strategy<Value = Manner> {
+    (1..6usize).prop_map(move |together| Manner { prune, together })
 }
 
 /// Where a mask stands in a table.
