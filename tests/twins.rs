@@ -13,6 +13,7 @@ use dtr::requests::Requests;
 use dtr::score::Scorer;
 use dtr::sealed::Sealed;
 use dtr::sequences::Sequences;
+use dtr::store::DistilResult;
 
 const TASKS: [&str; 2] = ["facts", "topic"];
 
@@ -52,26 +53,30 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
     let folder = tempfile::tempdir().unwrap();
     let pupil = |(name, variant): &(String, Variant)| {
         let checkpoint = Sealed::new(folder.path().join(format!("{name} {:?}", variant.init)), "test");
-        Pupil::new(name, variant, &base.decoder, &recipe, &checkpoint).unwrap()
+        Pupil::new(name, variant, &base.decoder, 0..base.decoder.config.num_layers, &recipe, &checkpoint)
+            .unwrap()
     };
     let mut pupils: Vec<Pupil> = variants.iter().chain(&calibrated).map(pupil).collect();
     distil(&base.decoder, &mut pupils, &recipe, &corpus.unwrap(), &Silent).unwrap();
 
-    let (copied, calibrated) = pupils.split_at_mut(variants.len());
-    for ((name, variant), (pupil, calibrated)) in variants.iter().zip(copied.iter_mut().zip(calibrated)) {
+    let taught = pupils.into_iter().map(|pupil| (pupil.twins(), pupil.finish().unwrap().result));
+    let taught: Vec<_> = taught.collect();
+    let (copied, calibrated) = taught.split_at(variants.len());
+    for ((name, variant), ((twins, copied), (_, calibrated))) in
+        variants.iter().zip(copied.iter().zip(calibrated))
+    {
         let mut start = Random::new(recipe.seed.child("twins"), &Device::flex());
         let untrained = Twins::new(variant, &base.decoder, &mut start).unwrap();
         let before = accuracy(&base, &untrained, &tasks);
-        let after = accuracy(&base, &pupil.twins(), &tasks);
+        let after = accuracy(&base, twins, &tasks);
         println!("{name}: untrained {before:.3}, distilled {after:.3}");
         // About 2,000 answers each: ten points are many times their standard error.
         assert!(after > before + 0.1, "{name}: untrained {before:.3}, distilled {after:.3}");
-        for layer in pupil.result().unwrap().layers {
+        for layer in &copied.layers {
             assert!(layer.r#final < 0.5 * layer.initial, "{name}: {layer:?}");
         }
-        let loss =
-            |pupil: &mut Pupil| pupil.result().unwrap().layers.iter().map(|layer| layer.r#final).sum::<f64>();
-        let (copied, calibrated) = (loss(pupil), loss(calibrated));
+        let loss = |result: &DistilResult| result.layers.iter().map(|layer| layer.r#final).sum::<f64>();
+        let (copied, calibrated) = (loss(copied), loss(calibrated));
         println!("{name}: loss {copied:.4} copied, {calibrated:.4} calibrated");
         assert!(calibrated < 0.7 * copied, "{name}: {calibrated} and {copied}");
     }

@@ -20,11 +20,16 @@ def lines(path):
 
 
 peers = {line["work"]: line["seconds"] for line in lines(options.peers)}
+ours = lines(options.ours)
 print(f"{'work':42} {'ours':>12} {'peer':>12} {'peer/ours':>10}  limit")
-for line in lines(options.ours):
+for line in [line for line in ours if "seconds" in line]:
     seconds, amount, peer = line["seconds"], line["amount"], peers.get(line["work"])
     rate = {"flop": options.flops, "byte": options.bytes}.get(line["unit"])
     limit = f"{seconds / (amount / rate):.2f}x its limit" if rate else f"{amount / seconds:,.0f} tokens/s"
     theirs = f"{1e3 * peer:9.3f} ms" if peer else "-"
     ratio = f"{peer / seconds:.2f}" if peer else "-"
     print(f"{line['work']:42} {1e3 * seconds:9.3f} ms {theirs:>12} {ratio:>10}  {limit}")
+print(f"\n{'memory':42} {'held':>12} {'predicted':>12} {'ratio':>10}")
+for line in [line for line in ours if line.get("bytes")]:
+    held, predicted = line["bytes"], line["predicted"]
+    print(f"{line['work']:42} {held / 1e9:9.1f} GB {predicted / 1e9:9.1f} GB {predicted / held:10.2f}")

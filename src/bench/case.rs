@@ -92,12 +92,13 @@ fn learnt(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) -> Res
     };
     let folder = tempfile::tempdir().map_err(|cause| Error::io("write in", &std::env::temp_dir(), cause))?;
     let checkpoint = Sealed::new(folder.path().join("twins.safetensors"), "bench");
-    let mut pupils = [Pupil::new("gla", &variant(Init::Calibrated), base, &recipe, &checkpoint)?];
+    let layers = 0..base.config.num_layers;
+    let mut pupils = vec![Pupil::new("gla", &variant(Init::Calibrated), base, layers, &recipe, &checkpoint)?];
     let source = Corpus::default().source;
     let sequences = Sequences::new(&source, tokenizer, distil::extent(&recipe), recipe.seed, observer)?;
     distil::distil(base, &mut pupils, &recipe, &sequences, observer)?;
-    let order = pupils[0].result()?.layers_by_loss();
-    Ok((pupils[0].twins(), order))
+    let twins = pupils[0].twins();
+    Ok((twins, pupils.remove(0).finish()?.result.layers_by_loss()))
 }
 
 /// The search over every fourth layer of a base of 28 layers with random weights, on 24 items of three choices of one

@@ -6,12 +6,14 @@ use std::time::Instant;
 use burn::tensor::{Device, Distribution, Tensor};
 use serde::Serialize;
 
+use crate::device::Choice;
 use crate::distil::{Pupil, lesson};
 use crate::error::{Error, Result};
-use crate::manifest::{Architecture, Block, Distil, Gdn, Geometry, Gla, Init, Jet, Variant};
+use crate::manifest::{Architecture, Block, Distil, Dtype, Gdn, Geometry, Gla, Init, Jet, Variant};
 use crate::model::{Config, Decoder, Decoding, Hybrid, Mask, Pass, State, Twins, computing_in};
 use crate::observer::Observer;
 use crate::ops::{CausalMask, KvCache, attention, linear, short_dtype};
+use crate::plan::Lessons;
 use crate::sealed::Sealed;
 use crate::seed::Seed;
 use crate::throughput::Tiled;
@@ -34,6 +36,27 @@ pub struct Timed {
     pub amount: f64,
     /// What the amount is of.
     pub unit: &'static str,
+}
+
+/// Memory of the device.
+#[derive(Clone, Debug, Serialize)]
+pub struct Held {
+    /// What it was held for.
+    pub work: String,
+    /// Bytes that the device had given out by then, where it tells.
+    pub bytes: Option<u64>,
+    /// Bytes that a plan expects.
+    pub predicted: u64,
+}
+
+/// What is told of a piece of work.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Line {
+    /// How long it took.
+    Timed(Timed),
+    /// What it held.
+    Held(Held),
 }
 
 /// The shape of Llama 3.1 8B, with so many layers.
@@ -63,34 +86,54 @@ fn variants() -> [(&'static str, Variant); 3] {
 /// # Errors
 /// When the device fails, or the user asked to stop.
 pub fn measure(
-    device: &Device,
+    choice: Choice,
     num_layers: usize,
     observer: &dyn Observer,
-    tell: &mut dyn FnMut(&Timed),
+    tell: &mut dyn FnMut(&Line),
 ) -> Result<()> {
-    let bench = Bench { device: device.clone(), config: shape(num_layers) };
-    bench.products(tell)?;
-    bench.attention(tell)?;
-    observer.check()?;
-    let base = Decoder::new(&bench.config, &mut Tiled::new(Seed(1), device))?;
-    bench.scoring(&base, tell)?;
-    for (name, variant) in variants() {
+    let recipe = Distil { sequence_length: TIME, batch_size: ROWS, ..Distil::default() };
+    let bench = Bench { device: choice.open()?, config: shape(num_layers), recipe };
+    let room = choice.room();
+    let base = Decoder::new(&bench.config, &mut Tiled::new(Seed(1), &bench.device))?;
+    let twins = |variant: &Variant| Twins::new(variant, &base, &mut Tiled::new(Seed(2), &bench.device));
+    // First, while the device has given out no memory for anything else; and all together only where they have room.
+    let [gla, gdn, jet] = variants();
+    for together in [vec![&gla], vec![&gdn], vec![&jet], vec![&gla, &gdn, &jet]] {
         observer.check()?;
-        let twins = Twins::new(&variant, &base, &mut Tiled::new(Seed(2), device))?;
-        bench.block(&base, &twins, name, tell)?;
-        bench.distillation(&base, twins, name, tell)?;
+        let lessons = bench.lessons(&together);
+        if room.is_none_or(|room| lessons.bytes(num_layers) <= room) {
+            let twins = together.iter().map(|(name, variant)| Ok((*name, twins(variant)?)));
+            bench.distillation(&base, twins.collect::<Result<_>>()?, tell)?;
+            let held = room.zip(choice.room()).map(|(before, now)| before - now);
+            let names: Vec<&str> = together.iter().map(|(name, _)| *name).collect();
+            let work = format!("{} distillation {ROWS}x{TIME}", names.join("+"));
+            tell(&Line::Held(Held { work, bytes: held, predicted: lessons.bytes(num_layers) }));
+        }
     }
-    let [(_, gla), _, _] = variants();
-    let twins = Twins::new(&gla, &base, &mut Tiled::new(Seed(2), device))?;
-    bench.decoding(&base, &twins, observer, tell)
+    for (name, variant) in [&gla, &gdn, &jet] {
+        bench.block(&base, &twins(variant)?, name, tell)?;
+    }
+    bench.scoring(&base, tell)?;
+    observer.check()?;
+    bench.decoding(&base, &twins(&gla.1)?, observer, tell)?;
+    observer.check()?;
+    bench.products(tell)?;
+    bench.attention(tell)
 }
 
 struct Bench {
     device: Device,
     config: Config,
+    recipe: Distil,
 }
 
 impl Bench {
+    /// Of what a distillation's memory is reckoned.
+    fn lessons<'a>(&'a self, variants: &[&'a (&'static str, Variant)]) -> Lessons<'a> {
+        let variants = variants.iter().map(|(_, variant)| variant).collect();
+        Lessons { config: &self.config, dtype: Dtype::Bf16, variants, recipe: &self.recipe }
+    }
+
     /// The median of `repeats` runs after one that does not count.
     fn median(&self, repeats: usize, mut work: impl FnMut()) -> Result<f64> {
         let sync =
@@ -114,7 +157,7 @@ impl Bench {
         Tensor::random(shape, Distribution::Normal(0.0, 1.0), (&self.device, dtype))
     }
 
-    fn products(&self, tell: &mut dyn FnMut(&Timed)) -> Result<()> {
+    fn products(&self, tell: &mut dyn FnMut(&Line)) -> Result<()> {
         let rows = ROWS * TIME;
         for [inputs, outputs] in [[4096, 4096], [4096, 1024], [4096, 14336], [14336, 4096]] {
             let (x, weight) = (self.random([1, rows, inputs]), self.random([outputs, inputs]));
@@ -125,41 +168,41 @@ impl Bench {
                 }
             })?;
             let flops = 2.0 * (rows * inputs * outputs) as f64;
-            tell(&Timed {
+            tell(&Line::Timed(Timed {
                 work: format!("product {rows}x{inputs}x{outputs}"),
                 seconds: forward / TIMES as f64,
                 amount: flops,
                 unit: "flop",
-            });
+            }));
             let both = self.median(5, || {
                 let (x, weight) =
                     (x.clone().autodiff().require_grad(), weight.clone().autodiff().require_grad());
                 let y = linear(x, &weight, None);
                 let _ = y.backward();
             })?;
-            tell(&Timed {
+            tell(&Line::Timed(Timed {
                 work: format!("product and gradients {rows}x{inputs}x{outputs}"),
                 seconds: both,
                 amount: 3.0 * flops,
                 unit: "flop",
-            });
+            }));
         }
         Ok(())
     }
 
-    fn attention(&self, tell: &mut dyn FnMut(&Timed)) -> Result<()> {
+    fn attention(&self, tell: &mut dyn FnMut(&Line)) -> Result<()> {
         let Config { num_heads, num_kv_heads, head_dim, .. } = self.config;
         for (batch, time) in [(8, 2048), (1, 8192), (1, 16384), (1, 65536)] {
             let q = self.random([batch, num_heads, time, head_dim]);
             let [k, v] = [(); 2].map(|()| self.random([batch, num_kv_heads, time, head_dim]));
             let (cache, mask) = (KvCache::new(k, v), CausalMask::new(time, 0, None, &self.device));
             let seconds = self.median(5, || drop(attention(q.clone(), &cache, &mask)))?;
-            tell(&Timed {
+            tell(&Line::Timed(Timed {
                 work: format!("attention {batch}x{time}"),
                 seconds,
                 amount: 2.0 * (batch * num_heads * time * time * head_dim) as f64,
                 unit: "flop",
-            });
+            }));
         }
         Ok(())
     }
@@ -173,14 +216,14 @@ impl Bench {
         Timed { work, seconds, amount: (ROWS * TIME) as f64, unit: "token" }
     }
 
-    fn scoring(&self, base: &Decoder, tell: &mut dyn FnMut(&Timed)) -> Result<()> {
+    fn scoring(&self, base: &Decoder, tell: &mut dyn FnMut(&Line)) -> Result<()> {
         let (batch, model) = (self.batch(), Hybrid::base(base));
         let seconds = self.median(5, || drop(model.forward(&batch, None, None)))?;
-        tell(&self.tokens(format!("forward {ROWS}x{TIME}"), seconds));
+        tell(&Line::Timed(self.tokens(format!("forward {ROWS}x{TIME}"), seconds)));
         Ok(())
     }
 
-    fn block(&self, base: &Decoder, twins: &Twins, name: &str, tell: &mut dyn FnMut(&Timed)) -> Result<()> {
+    fn block(&self, base: &Decoder, twins: &Twins, name: &str, tell: &mut dyn FnMut(&Line)) -> Result<()> {
         let pass = Pass::new(&base.config, ROWS, TIME, 0, None, &self.device);
         let x = self.random([ROWS, TIME, self.config.hidden_size]);
         let twin = &twins.layers[0];
@@ -190,28 +233,32 @@ impl Bench {
                 drop(twin.forward(x.clone(), &pass, None));
             }
         })?;
-        tell(&self.tokens(format!("{name} forward {ROWS}x{TIME}"), seconds / TIMES as f64));
+        tell(&Line::Timed(self.tokens(format!("{name} forward {ROWS}x{TIME}"), seconds / TIMES as f64)));
         Ok(())
     }
 
-    /// A step of all twins, with the teacher's pass, by as many layers as the base has.
+    /// A step of all twins of some variants, with the teacher's pass, and the memory that the device has given out by then.
     fn distillation(
         &self,
         base: &Decoder,
-        twins: Twins,
-        name: &str,
-        tell: &mut dyn FnMut(&Timed),
+        variants: Vec<(&'static str, Twins)>,
+        tell: &mut dyn FnMut(&Line),
     ) -> Result<()> {
-        let recipe = Distil { sequence_length: TIME, batch_size: ROWS, ..Distil::default() };
+        let recipe = &self.recipe;
         let nowhere = Sealed::new(std::env::temp_dir().join("dtr-bench"), "bench");
-        let twins = computing_in(twins, burn::tensor::DType::F32);
-        let mut pupils = [Pupil::of(name, twins, Init::Random, &recipe, &nowhere, &self.device)];
+        let names: Vec<&str> = variants.iter().map(|(name, _)| *name).collect();
+        let pupil = |(name, twins): (&str, Twins)| {
+            let twins = computing_in(twins, burn::tensor::DType::F32);
+            Pupil::of(name, twins.layers, 0, Init::Random, recipe, &nowhere, &self.device)
+        };
+        let mut pupils: Vec<Pupil> = variants.into_iter().map(pupil).collect();
         let (batch, mut step) = (self.batch(), 0);
         let seconds = self.median(3, || {
             lesson(base, &mut pupils, &batch, step, 1000);
             step += 1;
         })?;
-        tell(&self.tokens(format!("{name} distillation {ROWS}x{TIME}"), seconds));
+        let work = format!("{} distillation {ROWS}x{TIME}", names.join("+"));
+        tell(&Line::Timed(self.tokens(work, seconds)));
         Ok(())
     }
 
@@ -220,7 +267,7 @@ impl Bench {
         base: &Decoder,
         twins: &Twins,
         observer: &dyn Observer,
-        tell: &mut dyn FnMut(&Timed),
+        tell: &mut dyn FnMut(&Line),
     ) -> Result<()> {
         let num_layers = self.config.num_layers;
         let half: Mask = (0..num_layers as u32).filter(|layer| layer % 2 == 1).collect();
@@ -244,12 +291,12 @@ impl Bench {
                         decoding.step();
                     }
                 })?;
-                tell(&Timed {
+                tell(&Line::Timed(Timed {
                     work: format!("decode {name} {batch}x{context}"),
                     seconds: seconds / (STEPS / 2) as f64,
                     amount: self.weights(base) + (bytes.cache + 2 * bytes.recurrent) as f64,
                     unit: "byte",
-                });
+                }));
             }
         }
         Ok(())

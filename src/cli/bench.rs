@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{DeviceChoice, print_json};
-use crate::bench::gpu::{self, Timed};
+use crate::bench::gpu::{self, Line};
 use crate::bench::{Case, Form, Measured, bundled, deep};
 use crate::error::{Error, Result};
 use crate::run::{Progress, Stopper};
@@ -60,9 +60,8 @@ impl OnDevice {
     fn run(self) -> Result<u8> {
         let progress = Progress::new(0, Stopper::listen()?);
         let task = progress.task("pieces", 40, "pieces");
-        let mut tell =
-            |timed: &Timed| println!("{}", serde_json::to_string(timed).expect("it is plain JSON"));
-        gpu::measure(&self.device.device.open()?, self.layers, &task, &mut tell)?;
+        let mut tell = |line: &Line| println!("{}", serde_json::to_string(line).expect("it is plain JSON"));
+        gpu::measure(self.device.device, self.layers, &task, &mut tell)?;
         Ok(0)
     }
 }

@@ -79,11 +79,12 @@ fn processor() -> Finding {
 }
 
 fn energy() -> Finding {
-    let told: Vec<&str> = [("the processor", device::Choice::Cpu), ("cuda:0", device::Choice::Cuda(0))]
-        .into_iter()
-        .filter(|(_, choice)| device::Meter::of(*choice).tells())
-        .map(|(name, _)| name)
-        .collect();
+    let told: Vec<&str> =
+        [("the processor", device::Choice::Cpu), ("cuda:0", device::Choice::Cuda(device::Cards::FIRST))]
+            .into_iter()
+            .filter(|(_, choice)| device::Meter::of(*choice).tells())
+            .map(|(name, _)| name)
+            .collect();
     let found = match told.as_slice() {
         [] => "no device tells what it takes".to_owned(),
         told => format!("told by {}", told.join(" and ")),
@@ -97,7 +98,7 @@ fn cuda() -> Finding {
         let found = format!("not found: {}", lacking.join(", "));
         return Finding { what: "cuda", ok: false, optional: true, found };
     }
-    match device::Choice::Cuda(0).open() {
+    match device::Choice::Cuda(device::Cards::FIRST).open() {
         Ok(_) => Finding { what: "cuda", ok: true, optional: true, found: "cuda:0 is there".to_owned() },
         Err(error) => Finding { what: "cuda", ok: false, optional: true, found: error.one_line() },
     }

@@ -146,7 +146,7 @@ impl Results {
 /// The device that computes.
 #[derive(Args)]
 struct DeviceChoice {
-    /// The device that computes: `cpu`, or `cuda:0` in a build with the feature `cuda`.
+    /// The device that computes: `cpu`, or `cuda:0` in a build with the feature `cuda`; several share the work as `cuda:0,1`.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: device::Choice,
 }

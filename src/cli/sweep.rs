@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{DeviceChoice, Experiment, print_json, report::write_report};
-use crate::device::{Choice, Meter, memory_bytes};
+use crate::device::Meter;
 use crate::error::{Kind, Result};
 use crate::plan::{Look, Plan, Standing, standing};
 use crate::run::{
@@ -42,9 +42,11 @@ impl Sweep {
     /// Does what is to be done as the process that another one watches.
     fn work(self, worker: &Worker) -> Result<u8> {
         let mut plan = self.experiment.plan_on(&self.device)?;
-        let (store, device) = (self.experiment.results.store()?, self.device.device.open()?);
+        // Before this process itself takes some.
+        let room = self.device.device.room();
+        let (store, devices) = (self.experiment.results.store()?, self.device.device.open_all()?);
         if !is_done(&plan, &store)? {
-            ensure_computable(&plan, &device)?;
+            ensure_computable(&plan, &devices[0])?;
         }
         let progress = Progress::new(plan.cells.len(), worker.stopper());
         let mut hub_files = Digests::new();
@@ -57,7 +59,7 @@ impl Sweep {
         let context = Context {
             store: &store,
             progress: &progress,
-            device,
+            devices,
             meter: &meter,
             provenance: Provenance {
                 hub_files,
@@ -65,7 +67,7 @@ impl Sweep {
                 ..self.device.provenance()
             },
             failures: Failures { end_the_run: self.fail_fast, are_retried: self.retry_failed },
-            room: (self.device.device == Choice::Cpu).then(memory_bytes).flatten(),
+            room,
             worker,
         };
         let summary = run(&plan, &context)?;

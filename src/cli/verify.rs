@@ -89,7 +89,7 @@ fn verify(
     let context = Context {
         store,
         progress: &progress,
-        device: device.device.open()?,
+        devices: device.device.open_all()?,
         meter: &meter,
         provenance: device.provenance(),
         failures: Failures::default(),

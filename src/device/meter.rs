@@ -30,7 +30,7 @@ enum Source {
     None,
     Processor(Rapl),
     #[cfg(feature = "cuda")]
-    Nvidia(Box<nvidia::Card>),
+    Nvidia(Vec<nvidia::Card>),
 }
 
 impl Meter {
@@ -39,8 +39,9 @@ impl Meter {
         Self(match choice {
             Choice::Cpu => Rapl::open().map_or(Source::None, Source::Processor),
             #[cfg(feature = "cuda")]
-            Choice::Cuda(index) => {
-                nvidia::Card::open(index).map_or(Source::None, |card| Source::Nvidia(Box::new(card)))
+            Choice::Cuda(cards) => {
+                let cards: Option<Vec<_>> = cards.indices().map(nvidia::Card::open).collect();
+                cards.map_or(Source::None, Source::Nvidia)
             }
             #[cfg(not(feature = "cuda"))]
             Choice::Cuda(_) => Source::None,
@@ -53,7 +54,7 @@ impl Meter {
             Source::None => None,
             Source::Processor(rapl) => rapl.joules(),
             #[cfg(feature = "cuda")]
-            Source::Nvidia(card) => card.joules(),
+            Source::Nvidia(cards) => cards.iter().map(nvidia::Card::joules).sum(),
         }
     }
 

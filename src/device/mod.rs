@@ -18,13 +18,33 @@ pub use meter::{Meter, Spent, Watch};
 
 use crate::error::{Error, Result};
 
-/// A device by name.
+/// Devices by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// The processor.
     Cpu,
-    /// A CUDA device by index.
-    Cuda(usize),
+    /// CUDA devices of one kind, which share what can be shared out.
+    Cuda(Cards),
+}
+
+/// Indices of CUDA devices, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cards(u64);
+
+impl Cards {
+    /// The first device.
+    pub const FIRST: Self = Self(1);
+
+    /// The indices, the lowest first.
+    pub fn indices(self) -> impl Iterator<Item = usize> {
+        (0..64).filter(move |index| self.0 >> index & 1 == 1)
+    }
+
+    /// Reads `0` or `0,1`.
+    fn parse(text: &str) -> Option<Self> {
+        let bit = |index: &str| 1_u64.checked_shl(index.parse().ok()?);
+        text.split(',').try_fold(0, |cards, index| Some(cards | bit(index)?)).map(Self)
+    }
 }
 
 /// What computes, as far as it decides how long work takes.
@@ -40,22 +60,37 @@ impl FromStr for Choice {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let unknown = || format!("unknown device `{text}`; known are `cpu` and `cuda:0`");
-        match text.split_once(':') {
-            None if text == "cpu" => Ok(Self::Cpu),
-            None if text == "cuda" => Ok(Self::Cuda(0)),
-            Some(("cuda", index)) => index.parse().map(Self::Cuda).map_err(|_| unknown()),
-            _ => Err(unknown()),
-        }
+        let cards = match text.split_once(':') {
+            None if text == "cpu" => return Ok(Self::Cpu),
+            None if text == "cuda" => Some(Cards::FIRST),
+            Some(("cuda", indices)) => Cards::parse(indices),
+            _ => None,
+        };
+        let unknown =
+            || format!("unknown device `{text}`; known are `cpu`, `cuda:0`, and several as `cuda:0,1`");
+        cards.map(Self::Cuda).ok_or_else(unknown)
     }
 }
 
 impl Choice {
-    /// The device, if this build and machine have it.
-    pub fn open(self) -> Result<Device> {
+    /// The devices, if this build and machine have them; the first alone does what cannot be shared out.
+    pub fn open_all(self) -> Result<Vec<Device>> {
         match self {
-            Self::Cpu => Ok(Device::flex()),
-            Self::Cuda(index) => open_cuda(index),
+            Self::Cpu => Ok(vec![Device::flex()]),
+            Self::Cuda(cards) => cards.indices().map(open_cuda).collect(),
+        }
+    }
+
+    /// The first of the devices.
+    pub fn open(self) -> Result<Device> {
+        Ok(self.open_all()?.remove(0))
+    }
+
+    /// Bytes of memory that this process may fill on each device, where that can be told.
+    pub fn room(self) -> Option<u64> {
+        match self {
+            Self::Cpu => memory_bytes(),
+            Self::Cuda(cards) => cards.indices().map(free_bytes).min().flatten(),
         }
     }
 
@@ -81,8 +116,10 @@ impl Choice {
     pub fn name(self) -> String {
         match self {
             Self::Cpu => format!("cpu ({})", processor()),
-            Self::Cuda(index) => {
-                card_name(index).map_or(format!("cuda:{index}"), |card| format!("cuda ({card})"))
+            Self::Cuda(cards) => {
+                let (first, count) = (cards.indices().next().unwrap_or(0), cards.indices().count());
+                let card = card_name(first).map_or(format!("cuda:{first}"), |card| format!("cuda ({card})"));
+                if count == 1 { card } else { format!("{count} x {card}") }
             }
         }
     }
@@ -95,6 +132,16 @@ fn card_name(index: usize) -> Option<String> {
 
 #[cfg(not(feature = "cuda"))]
 fn card_name(_: usize) -> Option<String> {
+    None
+}
+
+#[cfg(feature = "cuda")]
+fn free_bytes(index: usize) -> Option<u64> {
+    nvidia::Card::open(index)?.free_bytes()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn free_bytes(_: usize) -> Option<u64> {
     None
 }
 
@@ -134,6 +181,19 @@ pub fn processor() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn devices_are_named_alone_or_together() {
+        let indices = |text: &str| match text.parse() {
+            Ok(Choice::Cuda(cards)) => cards.indices().collect::<Vec<_>>(),
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!("cpu".parse(), Ok(Choice::Cpu));
+        assert_eq!([indices("cuda"), indices("cuda:3"), indices("cuda:2,0")], [vec![0], vec![3], vec![0, 2]]);
+        for unknown in ["gpu", "cuda:", "cuda:x", "cuda:0,", "cuda:64", "cpu:0"] {
+            assert!(unknown.parse::<Choice>().is_err(), "{unknown}");
+        }
+    }
 
     #[test]
     fn a_driver_is_read_from_either_form_of_its_line() {

@@ -36,6 +36,11 @@ impl Card {
         self.device().ok()?.name().ok()
     }
 
+    /// Bytes of memory that nothing holds now.
+    pub fn free_bytes(&self) -> Option<u64> {
+        Some(self.device().ok()?.memory_info().ok()?.free)
+    }
+
     /// Joules since the driver was loaded; none where the card does not count.
     pub fn joules(&self) -> Option<f64> {
         Some(self.device().ok()?.total_energy_consumption().ok()? as f64 / 1e3)

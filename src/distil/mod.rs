@@ -9,12 +9,13 @@ mod pupil;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::time::Instant;
 
 use rayon::prelude::*;
 
-pub use pupil::Pupil;
-use pupil::{Attempt, Lane};
+use pupil::{Attempt, Lane, Mark};
+pub use pupil::{Pupil, Taught};
 
 use crate::error::Result;
 use crate::manifest::Distil;
@@ -67,55 +68,75 @@ pub fn distil(
     Ok(())
 }
 
-/// A step of the twins of one pupil.
-struct Learning<'a> {
-    lessons: &'a [LayerIo],
-    pass: &'a Pass,
+/// One teacher forward over `batch`, as far as the last layer that is learnt; every twin of every pupil that has not seen
+/// it learns from it. The pupils are of the same layers.
+pub fn lesson(base: &Decoder, pupils: &mut [Pupil], batch: &[Vec<u32>], step: u64, total: u64) {
+    let start = Instant::now();
+    let mut attending: Vec<&mut Pupil> = pupils.iter_mut().filter(|pupil| pupil.attends(step)).collect();
+    let Some(layers) = attending.first().map(|pupil| pupil.layers()) else { return };
+    let pass = Pass::new(&base.config, batch.len(), batch[0].len(), 0, None, &base.device());
+    let class = Class { base, layers, tracked: pass.tracked(), pass, step, total };
+    let marks = match computes_in_threads(&base.device()) {
+        true => class.side_by_side(batch, &mut attending),
+        false => exclusively(&base.device(), || class.in_turn(batch, &mut attending)),
+    };
+    let share = start.elapsed().as_secs_f64() / attending.len() as f64;
+    for (pupil, marks) in attending.into_iter().zip(marks) {
+        pupil.finish_step(marks, share);
+    }
+}
+
+/// A step of pupils that share a teacher's pass.
+struct Class<'a> {
+    base: &'a Decoder,
+    /// The layers that they learn.
+    layers: Range<usize>,
+    pass: Pass,
+    tracked: Pass,
     step: u64,
     total: u64,
 }
 
-impl Learning<'_> {
-    fn side_by_side(&self, lanes: &mut [Lane]) -> Vec<Result<f64>> {
-        let learn = |lane: &mut Lane| lane.learn(self.lessons, self.pass, self.step, self.total);
-        lanes.par_iter_mut().map(learn).collect()
-    }
-
-    /// One after the other, each asked for before the loss of the one before is read, so that the device never waits to
-    /// be told.
-    fn in_turn(&self, lanes: &mut [Lane]) -> Vec<Result<f64>> {
-        let mut losses = Vec::with_capacity(lanes.len());
-        let mut before: Option<Attempt> = None;
-        for index in 0..=lanes.len() {
-            let next = lanes.get(index).map(|lane| lane.attempt(self.lessons, self.pass));
-            if let Some(attempt) = std::mem::replace(&mut before, next) {
-                losses.push(lanes[index - 1].improve(attempt, self.step, self.total));
+impl Class<'_> {
+    /// Has `hear` what is taught of each layer that is learnt, in order.
+    fn teach(&self, batch: &[Vec<u32>], mut hear: impl FnMut(usize, LayerIo)) {
+        let Range { start, end } = self.layers;
+        self.base.teach(batch, &self.pass, end, |layer, lesson| {
+            if layer >= start {
+                hear(layer - start, lesson);
             }
-        }
-        losses
+        });
     }
-}
 
-/// One teacher forward over `batch`; every twin of every pupil that has not seen it learns from it.
-pub fn lesson(base: &Decoder, pupils: &mut [Pupil], batch: &[Vec<u32>], step: u64, total: u64) {
-    let start = Instant::now();
-    let pass = Pass::new(&base.config, batch.len(), batch[0].len(), 0, None, &base.device());
-    let lessons = base.lessons(batch, &pass);
-    let tracked = pass.tracked();
-    for pupil in pupils.iter_mut().filter(|pupil| step == 0 && pupil.attends(0)) {
-        pupil.calibrate(base, &lessons, &pass);
+    /// Twins share nothing, so they learn side by side on however many threads there are.
+    fn side_by_side(&self, batch: &[Vec<u32>], pupils: &mut [&mut Pupil]) -> Vec<Vec<Result<Mark>>> {
+        let mut lessons = Vec::with_capacity(self.layers.len());
+        self.teach(batch, |_, lesson| lessons.push(lesson));
+        let learn = |(lane, lesson): (&mut Lane, &LayerIo)| {
+            let attempt = lane.attempt(self, lesson);
+            lane.improve(self, attempt)
+        };
+        let all = |pupil: &mut &mut Pupil| pupil.lanes().par_iter_mut().zip(&lessons).map(learn).collect();
+        pupils.par_iter_mut().map(all).collect()
     }
-    let mut attending: Vec<&mut Pupil> = pupils.iter_mut().filter(|pupil| pupil.attends(step)).collect();
-    let learn = Learning { lessons: &lessons, pass: &tracked, step, total };
-    let losses: Vec<Vec<Result<f64>>> = match computes_in_threads(&base.device()) {
-        // Twins share nothing, so they learn side by side on however many threads there are.
-        true => attending.par_iter_mut().map(|pupil| learn.side_by_side(pupil.lanes())).collect(),
-        false => exclusively(&base.device(), || {
-            attending.iter_mut().map(|pupil| learn.in_turn(pupil.lanes())).collect()
-        }),
-    };
-    let share = start.elapsed().as_secs_f64() / attending.len().max(1) as f64;
-    for (pupil, losses) in attending.into_iter().zip(losses) {
-        pupil.finish_step(losses, &lessons, share);
+
+    /// One after the other as the teacher comes by, so that a lesson is held no longer than it is learnt. Each is asked for before
+    /// the loss of the one before is read, so that the device never waits to be told.
+    fn in_turn(&self, batch: &[Vec<u32>], pupils: &mut [&mut Pupil]) -> Vec<Vec<Result<Mark>>> {
+        let mut marks: Vec<Vec<Result<Mark>>> = pupils.iter().map(|_| Vec::new()).collect();
+        let mut before: Option<(usize, usize, Attempt)> = None;
+        let mut finish = |pupils: &mut [&mut Pupil], attempted: Option<(usize, usize, Attempt)>| {
+            if let Some((pupil, lane, attempt)) = attempted {
+                marks[pupil].push(pupils[pupil].lanes()[lane].improve(self, attempt));
+            }
+        };
+        self.teach(batch, |lane, lesson| {
+            for pupil in 0..pupils.len() {
+                let attempt = pupils[pupil].lanes()[lane].attempt(self, &lesson);
+                finish(pupils, before.replace((pupil, lane, attempt)));
+            }
+        });
+        finish(pupils, before);
+        marks
     }
 }

@@ -1,15 +1,17 @@
 //! The twins of one variant as they learn: parameters, optimisers, losses, checkpoint.
 
+use std::ops::Range;
 use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::Class;
 use crate::error::{Error, Result};
 use crate::manifest::{Distil, Init, Optimizer, Variant};
 use crate::model::{
-    Checkpoint, Decoder, LayerIo, Mixer, Observed, Pass, Random, Tensors, Tracked, Twins, count_parameters,
-    save,
+    Checkpoint, Decoder, LayerIo, Mixer, Observed, Parameters, Random, Slot, Tensors, Tracked, Twins,
+    count_parameters, save,
 };
 use crate::ops::mean_squared_error;
 use crate::optim::{AdamW, Gradient, learning_rate};
@@ -19,9 +21,8 @@ use crate::store::{DistilResult, LayerCurvePoint, LayerLoss};
 /// Points kept of a loss curve, besides the first and last.
 const CURVE_POINTS: u64 = 64;
 
-/// The twins of one variant of one base, learning.
+/// Twins of one variant for successive layers of a base, learning.
 pub struct Pupil {
-    init: Init,
     lanes: Vec<Lane>,
     progress: Progress,
     recipe: Distil,
@@ -33,6 +34,7 @@ pub struct Pupil {
 pub(super) struct Lane {
     layer: usize,
     variant: String,
+    init: Init,
     pub(super) twin: Mixer,
     optimizer: AdamW,
     peak: Optimizer,
@@ -42,34 +44,43 @@ pub(super) struct Lane {
 pub(super) struct Attempt {
     loss: Tensor<1>,
     gradient: Gradient,
+    /// Of what is to be learnt, in the first step.
+    variance: Option<f64>,
+}
+
+/// How well a twin did.
+pub(super) struct Mark {
+    loss: f64,
+    variance: Option<f64>,
 }
 
 impl Lane {
-    /// One optimiser step on what the layer's attention saw and said; the loss before it.
-    pub(super) fn learn(&mut self, lessons: &[LayerIo], pass: &Pass, step: u64, total: u64) -> Result<f64> {
-        let attempt = self.attempt(lessons, pass);
-        self.improve(attempt, step, total)
-    }
-
-    /// How the twin does now, which the device may still be working out.
-    pub(super) fn attempt(&self, lessons: &[LayerIo], pass: &Pass) -> Attempt {
-        let lesson = &lessons[self.layer];
+    /// How the twin does on what the layer's attention saw and said, which the device may still be working out. Before its
+    /// first step its gates and scales are set from that, where the variant asks for it.
+    pub(super) fn attempt(&mut self, class: &Class<'_>, lesson: &LayerIo) -> Attempt {
+        let is_first = class.step == 0;
+        if is_first && self.init == Init::Calibrated {
+            let attention = class.base.attention(self.layer);
+            self.twin.calibrate(&Observed::new(attention, &lesson.input, &class.pass));
+        }
         let tracked = Tracked::new(&self.twin, lesson.input.dtype());
-        let output = tracked.0.forward(lesson.input.clone().autodiff(), pass, None);
+        let output = tracked.0.forward(lesson.input.clone().autodiff(), &class.tracked, None);
         let loss = mean_squared_error(output, lesson.output.clone().autodiff());
         let gradient = Gradient::new(tracked.gradients(&loss));
-        Attempt { loss: loss.inner(), gradient }
+        let variance = is_first.then(|| variance(&lesson.output));
+        Attempt { loss: loss.inner(), gradient, variance }
     }
 
     /// One optimiser step; the loss before it.
-    pub(super) fn improve(&mut self, attempt: Attempt, step: u64, total: u64) -> Result<f64> {
-        let Attempt { loss, gradient } = attempt;
-        let (value, norm) = gradient.read_with(loss);
+    pub(super) fn improve(&mut self, class: &Class<'_>, attempt: Attempt) -> Result<Mark> {
+        let Attempt { loss, gradient, variance } = attempt;
+        let (loss, norm) = gradient.read_with(loss);
         // Before the step that it would spoil: the last step of all has none after it that would show.
-        self.ensure_finite("loss", value, step)?;
-        self.ensure_finite("gradient's norm", norm, step)?;
-        self.optimizer.update(&mut self.twin, gradient, learning_rate(&self.peak, step, total));
-        Ok(value)
+        self.ensure_finite("loss", loss, class.step)?;
+        self.ensure_finite("gradient's norm", norm, class.step)?;
+        let rate = learning_rate(&self.peak, class.step, class.total);
+        self.optimizer.update(&mut self.twin, gradient, rate);
+        Ok(Mark { loss, variance })
     }
 
     /// What is not finite ends the variant, with the layer named.
@@ -106,26 +117,30 @@ struct Progress {
 const FINAL_STEPS: usize = 8;
 
 impl Pupil {
-    /// Twins of `variant` for `base`, fresh from `recipe.seed` or from `checkpoint`, where its own
+    /// Twins of `variant` for `layers` of `base`, fresh from `recipe.seed` or from `checkpoint`, where their own
     /// checkpoints go too.
     pub fn new(
         name: &str,
         variant: &Variant,
         base: &Decoder,
+        layers: Range<usize>,
         recipe: &Distil,
         checkpoint: &Sealed,
     ) -> Result<Self> {
         let device = base.device();
-        let twins = Twins::new(variant, base, &mut Random::new(recipe.seed.child("twins"), &device))?;
-        let mut pupil = Self::of(name, twins, variant.init, recipe, checkpoint, &device);
+        let mut random = Random::new(recipe.seed.child("twins"), &device);
+        let twins = layers.clone().map(|layer| Twins::one(variant, base, layer, &mut random));
+        let twins = twins.collect::<Result<_>>()?;
+        let mut pupil = Self::of(name, twins, layers.start, variant.init, recipe, checkpoint, &device);
         pupil.resume(variant, base, &device)?;
         Ok(pupil)
     }
 
-    /// These twins, before their first step.
+    /// These twins, of the layers from `first` on, before their first step.
     pub fn of(
         name: &str,
-        twins: Twins,
+        twins: Vec<Mixer>,
+        first: usize,
         init: Init,
         recipe: &Distil,
         checkpoint: &Sealed,
@@ -134,13 +149,13 @@ impl Pupil {
         let lane = |(layer, mut twin): (usize, Mixer)| Lane {
             layer,
             variant: name.to_owned(),
+            init,
             optimizer: AdamW::new(&recipe.optimizer, &mut twin, device),
             twin,
             peak: recipe.optimizer.clone(),
         };
         Self {
-            init,
-            lanes: twins.layers.into_iter().enumerate().map(lane).collect(),
+            lanes: (first..).zip(twins).map(lane).collect(),
             progress: Progress::default(),
             recipe: recipe.clone(),
             checkpoint: checkpoint.clone(),
@@ -148,30 +163,25 @@ impl Pupil {
         }
     }
 
+    /// The layers that are learnt.
+    pub(super) fn layers(&self) -> Range<usize> {
+        let first = self.lanes.first().map_or(0, |lane| lane.layer);
+        first..first + self.lanes.len()
+    }
+
+    /// The variant's name.
+    pub fn name(&self) -> &str {
+        self.lanes.first().map_or("", |lane| &lane.variant)
+    }
+
     /// Steps taken so far.
     pub fn steps(&self) -> u64 {
         self.progress.steps
     }
 
-    /// Seconds of work so far, over all the processes that took part.
-    pub fn seconds(&self) -> f64 {
-        self.progress.seconds
-    }
-
     /// Whether this pupil learns from the batch of `step`.
     pub(super) fn attends(&self, step: u64) -> bool {
         self.failure.is_none() && self.progress.steps == step
-    }
-
-    /// Sets gates and scales from what the base does with its first lessons, where the variant asks for that.
-    pub(super) fn calibrate(&mut self, base: &Decoder, lessons: &[LayerIo], pass: &Pass) {
-        if self.init != Init::Calibrated {
-            return;
-        }
-        for lane in &mut self.lanes {
-            let attention = Observed::new(base.attention(lane.layer), &lessons[lane.layer].input, pass);
-            lane.twin.calibrate(&attention);
-        }
     }
 
     /// The twins that learn side by side.
@@ -180,14 +190,15 @@ impl Pupil {
     }
 
     /// Files the losses of a step, or the failure of one of them.
-    pub(super) fn finish_step(&mut self, losses: Vec<Result<f64>>, lessons: &[LayerIo], seconds: f64) {
-        let losses: Vec<f64> = match losses.into_iter().collect() {
-            Ok(losses) => losses,
+    pub(super) fn finish_step(&mut self, marks: Vec<Result<Mark>>, seconds: f64) {
+        let marks: Vec<Mark> = match marks.into_iter().collect() {
+            Ok(marks) => marks,
             Err(error) => {
                 self.failure = Some(error);
                 return;
             }
         };
+        let losses: Vec<f64> = marks.iter().map(|mark| mark.loss).collect();
         if let Some(error) = self.divergence(&losses) {
             self.failure = Some(error);
             return;
@@ -195,7 +206,7 @@ impl Pupil {
         let progress = &mut self.progress;
         if progress.steps == 0 {
             progress.initial = losses.clone();
-            progress.output_variance = lessons.iter().map(|lesson| variance(&lesson.output)).collect();
+            progress.output_variance = marks.iter().filter_map(|mark| mark.variance).collect();
         }
         let total = super::num_steps(&self.recipe);
         let every = total.div_ceil(CURVE_POINTS).max(1);
@@ -221,32 +232,28 @@ impl Pupil {
     }
 
     /// What the distillation came to, or why it failed.
-    pub fn result(&mut self) -> Result<DistilResult> {
+    pub fn finish(mut self) -> Result<Taught> {
         if let Some(error) = self.failure.take() {
             return Err(error);
         }
         let progress = &self.progress;
         let count = progress.recent.len() as f64;
         let layers = (0..progress.initial.len())
-            .map(|layer| LayerLoss {
-                layer: layer as u32,
-                initial: progress.initial[layer],
-                r#final: progress.recent.iter().map(|losses| losses[layer]).sum::<f64>() / count,
-                output_variance: progress.output_variance[layer],
+            .map(|lane| LayerLoss {
+                layer: self.lanes[lane].layer as u32,
+                initial: progress.initial[lane],
+                r#final: progress.recent.iter().map(|losses| losses[lane]).sum::<f64>() / count,
+                output_variance: progress.output_variance[lane],
             })
             .collect();
-        Ok(DistilResult {
+        let result = DistilResult {
             tokens: progress.steps * super::tokens_per_step(&self.recipe),
             steps: progress.steps,
             layers,
             curve: progress.curve.clone(),
             num_parameters: self.lanes.iter_mut().map(|lane| count_parameters(&mut lane.twin)).sum(),
-        })
-    }
-
-    /// Writes the twins to `path`.
-    pub fn write_twins(&self, path: &Path) -> Result<()> {
-        save(&self.tensors(), path)
+        };
+        Ok(Taught { result, tensors: self.tensors(), seconds: self.progress.seconds })
     }
 
     /// The twins as they are.
@@ -255,11 +262,11 @@ impl Pupil {
     }
 
     fn tensors(&self) -> Tensors {
-        Tensors::of(&mut self.twins())
+        Tensors::of(&mut Learnt(self.lanes.iter().map(|lane| (lane.layer, lane.twin.clone())).collect()))
     }
 
     /// Writes twins, moments and progress, so that a kill loses what came after.
-    pub(super) fn save(&self) -> Result<()> {
+    pub fn save(&self) -> Result<()> {
         let mut tensors = self.tensors();
         for lane in &self.lanes {
             lane.optimizer.store(&mut tensors, &format!("adamw.{}", lane.layer));
@@ -277,12 +284,55 @@ impl Pupil {
         self.progress = serde_json::from_str(note).map_err(|cause| {
             Error::environment(format!("`{}` holds no progress", path.display())).because(cause)
         })?;
-        let twins = Twins::new(variant, base, &mut checkpoint)?;
-        for (lane, twin) in self.lanes.iter_mut().zip(twins.layers) {
-            lane.twin = twin;
+        for lane in &mut self.lanes {
+            lane.twin = Twins::one(variant, base, lane.layer, &mut checkpoint)?;
             lane.optimizer.restore(&mut checkpoint, &format!("adamw.{}", lane.layer), self.progress.steps)?;
         }
         checkpoint.finish()
+    }
+}
+
+/// Twins with their layers.
+struct Learnt(Vec<(usize, Mixer)>);
+
+impl Parameters for Learnt {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Slot<'_>)) {
+        for (layer, twin) in &mut self.0 {
+            twin.visit(&mut |part, slot| visitor(&format!("{}.{part}", Twins::name(*layer)), slot));
+        }
+    }
+}
+
+/// What a distillation came to, with the twins, in the processor's memory.
+pub struct Taught {
+    /// What is recorded of it.
+    pub result: DistilResult,
+    /// Seconds of work, over all the processes that took part.
+    pub seconds: f64,
+    tensors: Tensors,
+}
+
+impl Taught {
+    /// The same with the layers that follow, which were taught the same tokens.
+    #[must_use]
+    pub fn with(mut self, next: Self) -> Self {
+        let (own, other) = (&mut self.result, next.result);
+        own.layers.extend(other.layers);
+        own.num_parameters += other.num_parameters;
+        for (point, other) in own.curve.iter_mut().zip(other.curve) {
+            point.losses.extend(other.losses);
+        }
+        self.seconds += next.seconds;
+        self.tensors.extend(next.tensors);
+        self
+    }
+
+    /// Writes the twins to `path`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_twins(&self, path: &Path) -> Result<()> {
+        save(&self.tensors, path)
     }
 }
 

@@ -23,7 +23,8 @@ fn learn(rate: f64, at: u64, spoil: &dyn Fn(&str, Tensor<1>) -> Tensor<1>) -> Re
         seed: Seed(0),
     };
     let checkpoint = Sealed::new(folder.path().join("twins"), "test");
-    let mut pupils = [Pupil::new("gla", &variants()[0], &base, &recipe, &checkpoint).unwrap()];
+    let layers = 0..base.config.num_layers;
+    let mut pupils = vec![Pupil::new("gla", &variants()[0], &base, layers, &recipe, &checkpoint).unwrap()];
     for step in 0..TOTAL {
         if step == at {
             pupils[0].lanes()[1].twin.visit(&mut |name, mut slot: Slot<'_>| {
@@ -35,7 +36,7 @@ fn learn(rate: f64, at: u64, spoil: &dyn Fn(&str, Tensor<1>) -> Tensor<1>) -> Re
             (0..2).map(|row| (0..16).map(|at| (7 * row + 3 * at) % 50).collect()).collect();
         lesson(&base, &mut pupils, &batch, step, TOTAL);
     }
-    pupils[0].result().map(|result| result.steps)
+    pupils.remove(0).finish().map(|taught| taught.result.steps)
 }
 
 #[test]
@@ -67,4 +68,41 @@ fn a_loss_beyond_all_that_the_lessons_explain_diverges() {
         error.starts_with("the loss of `gla` in layer 1 is ") && error.contains("it diverges at step 2"),
         "{error}"
     );
+}
+
+/// Twins that learn in stretches of layers end as those that learn all at once, to the last bit.
+#[test]
+fn layers_that_learn_in_turn_end_as_all_at_once() {
+    let base = decoder(false, false);
+    let num_layers = base.config.num_layers;
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = Distil {
+        token_budget: Count(TOTAL * 32),
+        sequence_length: 16,
+        batch_size: 2,
+        optimizer: Optimizer { learning_rate: 1e-3, ..Optimizer::default() },
+        seed: Seed(0),
+    };
+    for (name, variant) in ["gla", "gdn", "jet"].into_iter().zip(&variants()) {
+        let teach = |layers: std::ops::Range<usize>| {
+            let checkpoint = Sealed::new(folder.path().join(format!("{name} {layers:?}")), "test");
+            let mut pupils = vec![Pupil::new(name, variant, &base, layers, &recipe, &checkpoint).unwrap()];
+            for step in 0..TOTAL {
+                let token = |row: u32, at: u32| (7 * row + 3 * at + step as u32) % 50;
+                let batch: Vec<Vec<u32>> =
+                    (0..2).map(|row| (0..16).map(|at| token(row, at)).collect()).collect();
+                lesson(&base, &mut pupils, &batch, step, TOTAL);
+            }
+            pupils.remove(0).finish().unwrap()
+        };
+        let file = |taught: &Taught, name: &str| {
+            taught.write_twins(&folder.path().join(name)).unwrap();
+            std::fs::read(folder.path().join(name)).unwrap()
+        };
+        let at_once = teach(0..num_layers);
+        let in_turn = teach(0..1).with(teach(1..num_layers));
+        assert_eq!(in_turn.result, at_once.result, "{name}");
+        assert_eq!(file(&in_turn, "in-turn"), file(&at_once, "at-once"), "{name}");
+        assert_eq!(at_once.result.layers.len(), num_layers);
+    }
 }

@@ -167,20 +167,24 @@ impl Decoder {
         ])
     }
 
-    /// What the attention of each layer saw and said over rows of tokens of one length.
-    pub fn lessons(&self, ids: &[Vec<u32>], pass: &Pass) -> Vec<LayerIo> {
-        ops::exclusively(&self.device(), || self.lessons_of(ids, pass))
-    }
-
-    fn lessons_of(&self, ids: &[Vec<u32>], pass: &Pass) -> Vec<LayerIo> {
-        let mut x = self.embed(token_tensor(ids, &self.device()));
-        let mut lessons = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            let (next, io) = layer.forward(&layer.attention, x, pass, self.config.norm_epsilon, None);
-            lessons.push(io);
-            x = next;
+    /// Has `hear` each of the first `num_layers` layers, in order, with what its attention saw and said over rows of tokens of
+    /// one length.
+    pub fn teach(
+        &self,
+        ids: &[Vec<u32>],
+        pass: &Pass,
+        num_layers: usize,
+        mut hear: impl FnMut(usize, LayerIo),
+    ) {
+        let (mut x, epsilon) = (self.embed(token_tensor(ids, &self.device())), self.config.norm_epsilon);
+        for (index, layer) in self.layers[..num_layers].iter().enumerate() {
+            let io = layer.mix(&layer.attention, x.clone(), pass, epsilon, None);
+            // What follows the last layer that is heard is heard by nobody.
+            if index + 1 < num_layers {
+                x = layer.feed(x, io.output.clone(), epsilon);
+            }
+            hear(index, io);
         }
-        lessons
     }
 
     /// Logits `[n, vocab]` in f32 of hidden states `x_nd` after the last layer.

@@ -43,6 +43,11 @@ impl Tensors {
         self.tensors.insert(name.to_owned(), (shape, values));
     }
 
+    /// Adds all tensors of `other`.
+    pub fn extend(&mut self, other: Self) {
+        self.tensors.extend(other.tensors);
+    }
+
     /// Adds a note that travels in the same file, so that tensors and note are never of two times.
     pub fn note(&mut self, note: String) {
         self.note = Some(note);

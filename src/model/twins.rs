@@ -2,7 +2,6 @@
 
 use burn::tensor::DType;
 
-use super::config::Config;
 use super::decoder::Decoder;
 use super::mixer::Mixer;
 use super::parameters::{Make, Parameters, Slot, computing_in};
@@ -19,11 +18,13 @@ pub struct Twins {
 impl Twins {
     /// Twins of `base` as `variant` describes them, with parameters from `make`.
     pub fn new(variant: &Variant, base: &Decoder, make: &mut dyn Make) -> Result<Self> {
-        let config: &Config = &base.config;
-        let layers = (0..config.num_layers)
-            .map(|layer| Mixer::twin(variant, config, base.attention(layer), make, &Self::name(layer)))
-            .collect::<Result<_>>()?;
-        Ok(Self { layers })
+        let layers = (0..base.config.num_layers).map(|layer| Self::one(variant, base, layer, make));
+        Ok(Self { layers: layers.collect::<Result<_>>()? })
+    }
+
+    /// The twin of one layer, as all of them would hold it.
+    pub fn one(variant: &Variant, base: &Decoder, layer: usize, make: &mut dyn Make) -> Result<Mixer> {
+        Mixer::twin(variant, &base.config, base.attention(layer), make, &Self::name(layer))
     }
 
     /// The same computed in `dtype`.
@@ -33,7 +34,7 @@ impl Twins {
     }
 
     /// The name under which a layer's twin is stored.
-    pub(super) fn name(layer: usize) -> String {
+    pub fn name(layer: usize) -> String {
         format!("layers.{layer}")
     }
 }

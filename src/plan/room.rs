@@ -2,18 +2,16 @@
 
 use super::cells::{BaseSource, Cell, Work};
 use super::expand::Plan;
+use super::memory::element;
 use crate::data::world_tokenizer;
 use crate::error::{Error, Result};
 use crate::files::size;
-use crate::manifest::Variant;
+use crate::manifest::{Dtype, Variant};
 use crate::model::{Base, Config, Mixer};
 use crate::store::Key;
 
-/// Bytes of a parameter, a moment or a gradient in memory.
-const BYTES: u64 = 4;
-
-/// What is held of each parameter that learns: itself, two moments and a gradient.
-const LEARNING: u64 = 4;
+/// What is held of each parameter that learns, in f32: itself, two moments and a gradient.
+const LEARNING: u64 = 4 * 4;
 
 /// An error if `cell` needs more than `room` bytes for its weights alone.
 ///
@@ -31,32 +29,34 @@ pub fn ensure_room(plan: &Plan, cell: &Cell, room: u64) -> Result<()> {
     }
 }
 
-/// Bytes of the weights that a cell holds at once, with moments and gradients of those that learn.
+/// Bytes of the weights that a cell holds at once, with moments and gradients of those that learn: a distillation those of one
+/// layer, since layers can learn in turn.
 fn least_bytes(plan: &Plan, cell: &Cell) -> Result<u64> {
+    let number = cell.base().map_or(element(Dtype::F32), |base| element(base.dtype()));
     let parameters = |config: Option<&Config>| config.map_or(0, Config::num_parameters);
-    let twins = |config: Option<&Config>, variant: Option<&Variant>| match (config, variant) {
-        (Some(config), Some(variant)) => {
-            config.num_layers as u64 * Mixer::num_twin_parameters(variant, config)
-        }
-        _ => 0,
+    let twin = |config: &Config, variant: &Variant| Mixer::num_twin_parameters(variant, config);
+    let twins = |config: Option<&Config>, variant: Option<&Variant>| {
+        let all =
+            config.zip(variant).map(|(config, variant)| config.num_layers as u64 * twin(config, variant));
+        all.unwrap_or(0)
     };
     let of = |source: &BaseSource| config(plan, source);
-    let held = match &cell.work {
+    Ok(match &cell.work {
         Work::Pretrain(_) => LEARNING * parameters(config(plan, &BaseSource::Pretrained(cell.key))?.as_ref()),
         Work::Distil(work) => {
             let config = of(&work.base)?;
-            parameters(config.as_ref()) + LEARNING * twins(config.as_ref(), Some(&work.variant))
+            let learning = config.as_ref().map_or(0, |config| LEARNING * twin(config, &work.variant));
+            number * parameters(config.as_ref()) + learning
         }
-        Work::Score(work) => parameters(of(&work.base)?.as_ref()),
+        Work::Score(work) => number * parameters(of(&work.base)?.as_ref()),
         Work::Search(work) => {
             let config = of(&work.base)?;
-            parameters(config.as_ref()) + twins(config.as_ref(), variant(plan, &work.twins))
+            number * (parameters(config.as_ref()) + twins(config.as_ref(), variant(plan, &work.twins)))
         }
         Work::Throughput(work) => {
-            parameters(Some(&work.shape)) + twins(Some(&work.shape), work.variant.as_ref())
+            number * (parameters(Some(&work.shape)) + twins(Some(&work.shape), work.variant.as_ref()))
         }
-    };
-    Ok(held.saturating_mul(BYTES))
+    })
 }
 
 /// The shape of a base; none where it is not there yet.

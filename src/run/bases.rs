@@ -22,46 +22,51 @@ pub const TWINS: &str = "twins.safetensors";
 pub struct Bases<'a> {
     store: &'a Store,
     plan: &'a Plan,
-    device: Device,
-    bases: BTreeMap<BaseSource, Rc<Base>>,
-    twins: BTreeMap<Key, Rc<Twins>>,
+    devices: Vec<Device>,
+    bases: BTreeMap<BaseSource, Rc<Vec<Base>>>,
+    twins: BTreeMap<Key, Rc<Vec<Twins>>>,
     requests: BTreeMap<(BaseSource, String), Rc<Requests>>,
 }
 
 impl<'a> Bases<'a> {
     /// Nothing read yet.
-    pub fn new(store: &'a Store, plan: &'a Plan, device: &Device) -> Self {
+    pub fn new(store: &'a Store, plan: &'a Plan, devices: &[Device]) -> Self {
         Self {
             store,
             plan,
-            device: device.clone(),
+            devices: devices.to_vec(),
             bases: BTreeMap::new(),
             twins: BTreeMap::new(),
             requests: BTreeMap::new(),
         }
     }
 
-    /// A base with its tokenizer.
-    pub fn base(&mut self, source: &BaseSource) -> Result<Rc<Base>> {
-        if let Some(base) = self.bases.get(source) {
-            return Ok(base.clone());
+    /// A base with its tokenizer, on each device.
+    pub fn replicas(&mut self, source: &BaseSource) -> Result<Rc<Vec<Base>>> {
+        if let Some(replicas) = self.bases.get(source) {
+            return Ok(replicas.clone());
         }
-        let base = Rc::new(Base::read_in(&base_directory(self.store, source)?, &self.device, dtype(source))?);
-        self.bases.insert(source.clone(), base.clone());
-        Ok(base)
+        let folder = base_directory(self.store, source)?;
+        let on = |device: &Device| Base::read_in(&folder, device, dtype(source));
+        let replicas = Rc::new(self.devices.iter().map(on).collect::<Result<Vec<_>>>()?);
+        self.bases.insert(source.clone(), replicas.clone());
+        Ok(replicas)
     }
 
-    /// The twins of a distil cell.
-    pub fn twins(&mut self, source: &BaseSource, key: &Key) -> Result<Rc<Twins>> {
+    /// The twins of a distil cell, on each device.
+    pub fn twins(&mut self, source: &BaseSource, key: &Key) -> Result<Rc<Vec<Twins>>> {
         if let Some(twins) = self.twins.get(key) {
             return Ok(twins.clone());
         }
         let path = twins_file(self.store, key)?;
-        let mut checkpoint = Checkpoint::read(&[path], &self.device)?;
-        let base = self.base(source)?;
-        let twins = Twins::new(self.variant(key)?, &base.decoder, &mut checkpoint)?;
-        checkpoint.finish()?;
-        let twins = Rc::new(twins.computing_in(base.decoder.dtype()));
+        let (replicas, variant) = (self.replicas(source)?, self.variant(key)?);
+        let beside = |base: &Base| {
+            let mut checkpoint = Checkpoint::read(std::slice::from_ref(&path), &base.decoder.device())?;
+            let twins = Twins::new(variant, &base.decoder, &mut checkpoint)?;
+            checkpoint.finish()?;
+            Ok(twins.computing_in(base.decoder.dtype()))
+        };
+        let twins = Rc::new(replicas.iter().map(beside).collect::<Result<Vec<_>>>()?);
         self.twins.insert(*key, twins.clone());
         Ok(twins)
     }
@@ -94,7 +99,7 @@ impl<'a> Bases<'a> {
         if let Some(requests) = self.requests.get(&key) {
             return Ok(requests.clone());
         }
-        let base = self.base(source)?;
+        let base = &self.replicas(source)?[0];
         let (items, room) = (items(task, split)?, base.decoder.config.max_positions);
         let requests = Rc::new(Requests::new(&base.tokenizer, items, task.metric(), room)?);
         if TaskIdentity::of(task, split)? != *identity {

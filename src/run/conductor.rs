@@ -25,15 +25,15 @@ pub struct Context<'a> {
     pub store: &'a Store,
     /// The display.
     pub progress: &'a Progress,
-    /// The device that computes.
-    pub device: Device,
+    /// The devices that compute: the first alone what cannot be shared out.
+    pub devices: Vec<Device>,
     /// What tells how much energy the device takes.
     pub meter: &'a Meter,
     /// Where results come from, for records.
     pub provenance: Provenance,
     /// What is done about failed cells.
     pub failures: Failures,
-    /// Bytes of memory that the device has at most, where that is known.
+    /// Bytes of memory that each device has at most, where that is known.
     pub room: Option<u64>,
     /// This process as the one that watches it knows it.
     pub worker: &'a Worker,
@@ -49,6 +49,11 @@ pub struct Failures {
 }
 
 impl Context<'_> {
+    /// The device of what cannot be shared out.
+    pub fn device(&self) -> &Device {
+        &self.devices[0]
+    }
+
     /// An error if the user asked to stop.
     pub fn check(&self) -> Result<()> {
         match self.progress.stopped() {
@@ -96,7 +101,7 @@ pub fn run(plan: &Plan, context: &Context<'_>) -> Result<Summary> {
     let wanted = wanted(plan, context.store)?;
     let mut conductor =
         Conductor { plan, context, wanted, done: BTreeSet::new(), summary: Summary::default() };
-    let mut bases = Bases::new(context.store, plan, &context.device);
+    let mut bases = Bases::new(context.store, plan, &context.devices);
     conductor.each(plan.of(Stage::Pretrain).chain(plan.of(Stage::Score)).collect(), &mut bases)?;
     for group in distil_groups(plan) {
         for part in parted(group, |cell| context.worker.past().is_alone(&cell.key)) {

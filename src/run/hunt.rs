@@ -15,7 +15,7 @@ use crate::manifest::Strategy;
 use crate::model::Mask;
 use crate::observer::Observer;
 use crate::plan::{Cell, Scoring, Searching};
-use crate::score::{Candidate, Scorer, TOGETHER, Verdict, impacts};
+use crate::score::{Candidate, Panel, TOGETHER, Verdict, impacts};
 use crate::search::{self, Bar, Manner, Question};
 use crate::store::{Bounds, Chosen, Claim, Happening, Key, ScoreResult, SearchResult, TestScore};
 
@@ -27,15 +27,15 @@ pub fn find_hybrid(
     work: &Searching,
     claim: &Claim,
 ) -> Result<SearchResult> {
-    let base = bases.base(&work.base)?;
-    let twins = bases.twins(&work.base, &work.twins)?;
+    let (replicas, twins) = (bases.replicas(&work.base)?, bases.twins(&work.base, &work.twins)?);
+    let base = &replicas[0];
     let mut items = |split, identity| bases.requests(&work.base, &work.task, split, identity);
     let (validation, test) = (items(Split::Validation, &work.validation)?, items(Split::Test, &work.test)?);
     let num_layers = base.decoder.config.num_layers as u32;
     let at_most = work.evaluations_at_most(u64::from(num_layers));
     let task = context.progress.task(&cell.line(), at_most, "evaluations at most").logging([claim])?;
     let impacts = match work.strategy {
-        Strategy::Impact {} => Some(impacts(&base.decoder, &twins, &validation, &task)?),
+        Strategy::Impact {} => Some(impacts(&base.decoder, &twins[0], &validation, &task)?),
         _ => None,
     };
     let order = match &impacts {
@@ -53,19 +53,20 @@ pub fn find_hybrid(
         tokens: 0,
     };
 
-    let mut guide = Scorer::new(&base.decoder, Some(&twins), &validation);
-    let manner = Manner { prune: work.prune, together: TOGETHER };
+    let models = || replicas.iter().map(|base| &base.decoder).zip(twins.iter());
+    let mut guide = Panel::new(models(), &validation, None);
+    let manner = Manner { prune: work.prune, together: TOGETHER.max(replicas.len()) };
     let found = search::search(&work.strategy, &order, &work.stop, manner, |questions| {
         if !questions[0].mask.layers().is_empty() {
             return hunt.try_candidates(&mut guide, questions);
         }
         let (own, _) = hunt.whole(&mut guide, Split::Validation, questions[0].mask)?;
         if work.prune {
-            guide = Scorer::in_parts(&base.decoder, Some(&twins), &validation, &own);
+            guide = Panel::new(models(), &validation, Some(&own));
         }
         Ok(vec![Bounds::exactly(own.score)])
     })?;
-    let mut judge = Scorer::new(&base.decoder, Some(&twins), &test);
+    let mut judge = Panel::new(models().take(1), &test, None);
     let mut judged = |mask: &Mask| -> Result<TestScore> {
         let (result, cell) = hunt.whole(&mut judge, Split::Test, mask)?;
         Ok(TestScore { score: result.score, cell })
@@ -124,7 +125,7 @@ struct Hunt<'a> {
 
 impl Hunt<'_> {
     /// The whole score of a mask, and the cell that holds it.
-    fn whole(&mut self, scorer: &mut Scorer<'_>, split: Split, mask: &Mask) -> Result<(ScoreResult, Key)> {
+    fn whole(&mut self, scorer: &mut Panel<'_>, split: Split, mask: &Mask) -> Result<(ScoreResult, Key)> {
         let cell = self.score_cell(split, mask)?;
         let result = match remembered(self.context, &cell)? {
             Some(result) => result,
@@ -132,7 +133,7 @@ impl Hunt<'_> {
                 Claimed::Done(result) => result,
                 Claimed::Ours(claim) => {
                     let watch = self.context.meter.watch();
-                    let result = scorer.score(&Mask::none(), mask)?;
+                    let result = scorer.score(mask)?;
                     self.keep(&cell, &claim, watch.spent(), result)?
                 }
             },
@@ -142,7 +143,7 @@ impl Hunt<'_> {
     }
 
     /// What is known of candidates' scores; those that are known to the end are kept.
-    fn try_candidates(&mut self, scorer: &mut Scorer<'_>, questions: &[Question<'_>]) -> Result<Vec<Bounds>> {
+    fn try_candidates(&mut self, scorer: &mut Panel<'_>, questions: &[Question<'_>]) -> Result<Vec<Bounds>> {
         let candidates: Vec<Candidate<'_>> = questions.iter().map(candidate).collect();
         let mut verdicts = BTreeMap::new();
         let open = self.claim_unknown(scorer, &candidates, &mut verdicts)?;
@@ -155,7 +156,7 @@ impl Hunt<'_> {
     /// processes claim in the order of keys: else two could wait for each other.
     fn claim_unknown(
         &self,
-        scorer: &Scorer<'_>,
+        scorer: &Panel<'_>,
         candidates: &[Candidate<'_>],
         verdicts: &mut BTreeMap<usize, Verdict>,
     ) -> Result<Vec<Open>> {
@@ -188,7 +189,7 @@ impl Hunt<'_> {
 
     fn compute(
         &mut self,
-        scorer: &mut Scorer<'_>,
+        scorer: &mut Panel<'_>,
         candidates: &[Candidate<'_>],
         open: &[Open],
         verdicts: &mut BTreeMap<usize, Verdict>,

@@ -40,7 +40,7 @@ fn train(
     let extent = pretrain::extent(&work.recipe);
     let sequences = Sequences::new(&work.corpus.source, &tokenizer, extent, work.recipe.seed, &task)?;
     let checkpoint = checkpoint(context, cell, claim, "base.safetensors")?;
-    let mut trainer = Trainer::new(&config, &work.recipe, &checkpoint, &context.device)?;
+    let mut trainer = Trainer::new(&config, &work.recipe, &checkpoint, context.device())?;
     if trainer.steps() > 0 {
         task.say(&format!("goes on after step {}", trainer.steps()));
     }
@@ -75,7 +75,7 @@ pub fn score_base(
     let Claimed::Ours(claim) = claim::<ScoreResult>(context, cell)? else { return Ok(Ended::Elsewhere) };
     begin(context, cell, &claim)?;
     let watch = context.meter.watch();
-    let base = bases.base(&work.base)?;
+    let base = &bases.replicas(&work.base)?[0];
     let requests = bases.requests(&work.base, &work.task, work.split, &work.identity)?;
     let result = Scorer::new(&base.decoder, None, &requests).score(&Mask::none(), &Mask::none())?;
     conclude(context, cell, &claim, watch.spent(), &[], result)?;

@@ -57,7 +57,7 @@ pub fn throughput(context: &Context<'_>, models: &mut Models, cell: &Cell, work:
 
 fn time(context: &Context<'_>, models: &mut Models, cell: &Cell, work: &Timing) -> Result<ThroughputResult> {
     let mask: Mask = layers(context.store, &work.layers)?.into_iter().collect();
-    let (base, twins) = models.of(work, &context.device)?;
+    let (base, twins) = models.of(work, context.device())?;
     let model = match twins {
         Some(twins) => Hybrid::new(base, twins, &mask),
         None => Hybrid::base(base),
@@ -65,7 +65,7 @@ fn time(context: &Context<'_>, models: &mut Models, cell: &Cell, work: &Timing) 
     let task = context.progress.task(&cell.line(), work.num_tokens(), "tokens");
     let size = Size { context: work.context, batch_size: work.batch_size };
     let before = Load::now();
-    let (bytes, runs) = measure(&model, &work.recipe, size, &context.device, &task)?;
+    let (bytes, runs) = measure(&model, &work.recipe, size, context.device(), &task)?;
     let others = before.zip(Load::now()).map(|(before, now)| before.others_until(&now));
     Ok(ThroughputResult {
         layers: mask.layers(),

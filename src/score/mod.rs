@@ -5,6 +5,7 @@ mod answers;
 mod batch;
 mod impact;
 mod layout;
+mod panel;
 mod probe;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::ops::Range;
 use answers::Answers;
 use batch::Batch;
 pub use impact::impacts;
+pub use panel::Panel;
 use trial::{Trial, side_by_side};
 
 use crate::error::Result;
@@ -191,7 +193,10 @@ impl<'a> Scorer<'a> {
 
         let in_threads = computes_in_threads(&base.device());
         let mut score = || -> Result<Vec<_>> {
-            let keep = |batch: &mut &mut Batch| Ok(batch.keep(base, &from, deepest));
+            let keep = |batch: &mut &mut Batch| -> Result<()> {
+                batch.keep(base, &from, deepest);
+                Ok(())
+            };
             side_by_side(in_threads, batches.iter_mut().collect(), keep)?;
             let pair = |trial| batches.iter().map(move |batch| (trial, batch));
             let likelihoods = |(trial, batch): (&Trial<'_>, &&mut Batch)| {

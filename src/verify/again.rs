@@ -91,8 +91,8 @@ fn difference(
     }
     needed.insert(cell.key);
     let cells = plan.cells.iter().filter(|cell| needed.contains(&cell.key)).cloned().collect();
-    let (provenance, device) = (context.provenance.clone(), context.device.clone());
-    let here = Context { store: &store, provenance, device, ..*context };
+    let (provenance, devices) = (context.provenance.clone(), context.devices.clone());
+    let here = Context { store: &store, provenance, devices, ..*context };
     let summary = run(&Plan { cells, ..plan.clone() }, &here)?;
     if let Some((_, _, error)) = summary.failed.first() {
         return Ok(Some(format!("done again, it fails: {error}")));

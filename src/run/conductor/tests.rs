@@ -42,7 +42,7 @@ impl Stage {
         Context {
             store: &self.store,
             progress: &self.progress,
-            device: Device::flex(),
+            devices: vec![Device::flex()],
             meter: &self.meter,
             provenance: Provenance::here("cpu", 1),
             failures,
