@@ -1,7 +1,7 @@
-//! AdamW over a module's parameters laid end to end, with f32 moments and clipping by global norm.
+//! AdamW over a module's parameters, with f32 moments and clipping by the norm of the whole gradient.
 //!
-//! One long vector instead of one per parameter: a step is a dozen operations however many
-//! parameters there are, and the norm is the module's own.
+//! On a processor parameters are laid end to end, so that a step is a dozen operations however many there are. On a GPU, where a
+//! step is one kernel, each is stepped where it lies.
 
 use std::mem::replace;
 
@@ -10,31 +10,44 @@ use burn::tensor::{Device, Tensor};
 use crate::error::Result;
 use crate::manifest::Optimizer;
 use crate::model::{Checkpoint, Fill, Make, Parameters, Slot, Tensors};
-use crate::ops::{AdamWStep, Decay, adamw, sum_of_squares};
+use crate::ops::{AdamWStep, Decay, adamw, computes_in_threads, sum_of_squares};
 
 /// AdamW's state for one module.
 #[derive(Clone)]
 pub struct AdamW {
     recipe: Optimizer,
-    first: Tensor<1>,
-    second: Tensor<1>,
-    /// Weight decay: 0 for vectors.
-    decay: Decay,
+    parts: Vec<Part>,
     steps: u64,
 }
 
-/// A module's gradient end to end, in visiting order, and its norm.
+/// The state of parameters that lie end to end: all, or one.
+#[derive(Clone)]
+struct Part {
+    moments: [Tensor<1>; 2],
+    /// Weight decay: 0 for vectors.
+    decay: Decay,
+}
+
+/// A module's gradient in visiting order, laid out as a step takes it, and its norm.
 pub struct Gradient {
-    flat: Tensor<1>,
+    parts: Vec<Tensor<1>>,
     norm: Tensor<1>,
 }
 
+/// What belongs to each parameter, `[n]`, as a step takes it: end to end, or each by itself.
+pub fn laid_out(rows: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+    match rows.first().is_some_and(|row| computes_in_threads(&row.device())) {
+        true => vec![Tensor::cat(rows, 0)],
+        false => rows,
+    }
+}
+
 impl Gradient {
-    /// The gradient of these pieces.
-    pub fn new(pieces: Vec<Tensor<1>>) -> Self {
-        let flat = Tensor::cat(pieces, 0);
-        let norm = sum_of_squares(flat.clone()).sqrt();
-        Self { flat, norm }
+    /// The gradient of these rows, one for each parameter or laid out already.
+    pub fn new(rows: Vec<Tensor<1>>) -> Self {
+        let parts = laid_out(rows);
+        let squares = parts.iter().map(|part| sum_of_squares(part.clone())).collect();
+        Self { parts, norm: Tensor::cat(squares, 0).sum().sqrt() }
     }
 
     /// A loss and the norm of its gradient as numbers, read back together: the device is waited for once.
@@ -66,19 +79,19 @@ pub fn learning_rate(recipe: &Optimizer, step: u64, num_steps: u64) -> f64 {
 impl AdamW {
     /// Moments of zero for `module`.
     pub fn new(recipe: &Optimizer, module: &mut impl Parameters, device: &Device) -> Self {
-        let mut decay = Decay::default();
+        let mut parts: Vec<Decay> = Vec::new();
+        let is_end_to_end = computes_in_threads(device);
         module.visit(&mut |_, slot| {
             let rate = if matches!(slot, Slot::Matrix(_)) { recipe.weight_decay as f32 } else { 0.0 };
-            decay.push(slot.shape().iter().product(), rate);
+            if parts.is_empty() || !is_end_to_end {
+                parts.push(Decay::default());
+            }
+            let last = parts.last_mut().expect("one was pushed");
+            last.push(slot.shape().iter().product(), rate);
         });
-        let size = decay.size();
-        Self {
-            recipe: recipe.clone(),
-            first: Tensor::zeros([size], device),
-            second: Tensor::zeros([size], device),
-            decay,
-            steps: 0,
-        }
+        let part =
+            |decay: Decay| Part { moments: [(); 2].map(|()| Tensor::zeros([decay.size()], device)), decay };
+        Self { recipe: recipe.clone(), parts: parts.into_iter().map(part).collect(), steps: 0 }
     }
 
     /// One step at `learning_rate` along a clipped `gradient`.
@@ -91,35 +104,68 @@ impl AdamW {
             clip: self.recipe.clip,
             steps: self.steps,
         };
-        let nothing = || Tensor::empty([0], &self.first.device());
-        let (first, second) = (nothing(), nothing());
-        // Moments are handed over, so that they are written in place.
-        let moments =
-            [(&mut self.first, first), (&mut self.second, second)].map(|(own, none)| replace(own, none));
-        let [first, second] = moments;
-        let Gradient { flat, norm } = gradient;
-        let [weights, first, second] =
-            adamw([flatten(module), first, second], flat, norm, &self.decay, &step);
-        (self.first, self.second) = (first, second);
-        unflatten(module, weights);
+        let Gradient { parts, norm } = gradient;
+        let mut states = self.parts.iter_mut().zip(parts);
+        let mut next = |weights: Tensor<1>| {
+            let (part, gradient) = states.next().expect("a gradient is laid out as the moments are");
+            part.step(weights, gradient, &norm, &step)
+        };
+        match computes_in_threads(&norm.device()) {
+            true => {
+                let weights = next(flatten(module));
+                unflatten(module, weights);
+            }
+            false => module.visit(&mut |_, mut slot| slot.change(&mut next)),
+        }
     }
 
     /// Adds the moments to a checkpoint under `name`.
     pub fn store(&self, tensors: &mut Tensors, name: &str) {
-        for (part, moment) in [("first", &self.first), ("second", &self.second)] {
-            let values: Vec<f32> = moment.to_data().try_to_vec().expect("moments are f32");
-            tensors.insert(&format!("{name}.{part}"), vec![values.len()], values);
+        for (index, moment) in NAMES.iter().enumerate() {
+            let of_part = |part: &Part| -> Vec<f32> {
+                part.moments[index].to_data().try_to_vec().expect("moments are f32")
+            };
+            let values: Vec<f32> = self.parts.iter().flat_map(of_part).collect();
+            tensors.insert(&format!("{name}.{moment}"), vec![values.len()], values);
         }
     }
 
     /// Takes the moments back from a checkpoint written after `steps` steps.
     pub fn restore(&mut self, checkpoint: &mut Checkpoint, name: &str, steps: u64) -> Result<()> {
         let make: &mut dyn Make = checkpoint;
-        let size = self.first.dims()[0];
-        self.first = make.vector(&format!("{name}.first"), size, Fill::Constant(0.0))?;
-        self.second = make.vector(&format!("{name}.second"), size, Fill::Constant(0.0))?;
+        let size = self.parts.iter().map(|part| part.decay.size()).sum();
+        for (index, moment) in NAMES.iter().enumerate() {
+            let all = make.vector(&format!("{name}.{moment}"), size, Fill::Constant(0.0))?;
+            let mut start = 0;
+            for part in &mut self.parts {
+                part.moments[index] = all.clone().narrow(0, start, part.decay.size());
+                start += part.decay.size();
+            }
+        }
         self.steps = steps;
         Ok(())
+    }
+}
+
+/// What the moments are called in checkpoints.
+const NAMES: [&str; 2] = ["first", "second"];
+
+impl Part {
+    /// The weights after a step.
+    fn step(
+        &mut self,
+        weights: Tensor<1>,
+        gradient: Tensor<1>,
+        norm: &Tensor<1>,
+        step: &AdamWStep,
+    ) -> Tensor<1> {
+        // Moments are handed over, so that they are written in place.
+        let nothing = [(); 2].map(|()| Tensor::empty([0], &weights.device()));
+        let [first, second] = replace(&mut self.moments, nothing);
+        let [weights, first, second] =
+            adamw([weights, first, second], gradient, norm.clone(), &self.decay, step);
+        self.moments = [first, second];
+        weights
     }
 }
 

@@ -65,10 +65,11 @@ def products():
         ones = torch.ones(1, rows, outputs, device=DEVICE, dtype=DTYPE)
 
         def both():
-            x_.grad = weight_.grad = None
-            F.linear(x_, weight_).backward(ones)
+            for _ in range(10):
+                x_.grad = weight_.grad = None
+                F.linear(x_, weight_).backward(ones)
 
-        tell(f"product and gradients {rows}x{inputs}x{outputs}", median(5, both))
+        tell(f"product and gradients {rows}x{inputs}x{outputs}", median(5, both) / 10)
 
 
 def attention():
@@ -179,4 +180,6 @@ def main():
     decoding(model)
 
 
-main()
+# Compilers' workers import this file again.
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,7 @@
 //! Parameters by name: made from a file or from a seed, visited by optimisers and writers.
 
+use std::mem::replace;
+
 use burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
@@ -145,6 +147,20 @@ impl Slot<'_> {
         }
     }
 
+    /// Replaces the values with what `next` makes of them, as one row that nothing else holds here.
+    pub fn change(&mut self, next: impl FnOnce(Tensor<1>) -> Tensor<1>) {
+        match self {
+            Self::Vector(tensor) | Self::Exact(tensor) => {
+                let nothing = Tensor::empty([0], &tensor.device());
+                **tensor = next(replace(*tensor, nothing));
+            }
+            Self::Matrix(tensor) => {
+                let (shape, nothing) = (tensor.dims(), Tensor::empty([0, 0], &tensor.device()));
+                **tensor = next(replace(*tensor, nothing).flatten::<1>(0, 1)).reshape(shape);
+            }
+        }
+    }
+
     /// Has the parameter computed in `dtype`.
     fn cast(&mut self, dtype: DType) {
         let is_in = match self {
@@ -207,11 +223,11 @@ impl<M: Parameters + Clone> Tracked<M> {
         Self(copy)
     }
 
-    /// The gradients of `loss` in visiting order, each as one f32 row.
+    /// The gradients of `loss` in visiting order, each as one row in what it was computed in.
     pub fn gradients(mut self, loss: &Tensor<1>) -> Vec<Tensor<1>> {
         let mut gradients = loss.backward();
         let mut rows = Vec::new();
-        self.0.visit(&mut |_, slot| rows.push(slot.gradient(&mut gradients).cast(DType::F32)));
+        self.0.visit(&mut |_, slot| rows.push(slot.gradient(&mut gradients)));
         rows
     }
 }

@@ -8,34 +8,36 @@ use super::native::{Native, elements, native_frozen};
 /// Weight decay of stretches of the parameters, in their order: where each ends, and its rate.
 #[derive(Clone, Debug, Default)]
 pub struct Decay {
-    ends: Vec<i64>,
+    ends: Vec<usize>,
     rates: Vec<f32>,
 }
 
 impl Decay {
     /// Adds a stretch of `size` numbers.
     pub fn push(&mut self, size: usize, rate: f32) {
-        self.ends.push(self.size() as i64 + size as i64);
+        self.ends.push(self.size() + size);
         self.rates.push(rate);
     }
 
     /// Numbers in all.
     pub fn size(&self) -> usize {
-        self.ends.last().map_or(0, |end| *end as usize)
+        self.ends.last().copied().unwrap_or(0)
     }
 
     /// The rate of each number.
     fn of_each(&self) -> Vec<f32> {
         let mut rates = Vec::with_capacity(self.size());
         for (end, rate) in self.ends.iter().zip(&self.rates) {
-            rates.resize(*end as usize, *rate);
+            rates.resize(*end, *rate);
         }
         rates
     }
 
+    /// The rate of all numbers, where they have one.
     #[cfg(feature = "cuda")]
-    pub(super) fn parts(&self) -> (&[i64], &[f32]) {
-        (&self.ends, &self.rates)
+    fn single(&self) -> f32 {
+        assert_eq!(self.rates.len(), 1, "a GPU steps each parameter by itself");
+        self.rates[0]
     }
 }
 
@@ -63,7 +65,7 @@ pub fn sum_of_squares(x_n: Tensor<1>) -> Tensor<1> {
     x_n.square().sum()
 }
 
-/// Weights, first and second means after a step along a gradient whose norm is `norm` `[1]`.
+/// Weights, first and second means after a step along a gradient; `norm` `[1]` is that of all gradients that are clipped together.
 pub fn adamw(
     [weights, first, second]: [Tensor<1>; 3],
     gradient: Tensor<1>,
@@ -73,7 +75,7 @@ pub fn adamw(
 ) -> [Tensor<1>; 3] {
     #[cfg(feature = "cuda")]
     if native_frozen(&weights) == Some(Native::Cuda) {
-        return elements::adamw([weights, first, second], gradient, norm.square(), decay, step);
+        return elements::adamw([weights, first, second], gradient, norm.square(), decay.single(), step);
     }
     let [beta_first, beta_second] = step.betas;
     // Scaled so that its norm is at most what is allowed, without reading it back.

@@ -79,3 +79,60 @@ pub fn element(dtype: Dtype) -> u64 {
         Dtype::Bf16 => 2,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Architecture, Block, Gdn, Geometry, Gla, Init, Jet};
+
+    const GB: f64 = 1e9;
+
+    fn llama_8b() -> Config {
+        let architecture = Architecture {
+            hidden_size: 4096,
+            intermediate_size: 14336,
+            num_layers: 32,
+            num_heads: 32,
+            num_kv_heads: 8,
+            head_dim: 128,
+        };
+        Config::llama(&architecture, 128_256, 131_072)
+    }
+
+    fn variants() -> [Variant; 3] {
+        [Block::Gla(Gla::default()), Block::Gdn(Gdn::default()), Block::Jet(Jet::default())]
+            .map(|block| Variant { block, geometry: Geometry::default(), init: Init::Random })
+    }
+
+    /// Peaks that one H200 had given out in `dtr bench device`, by NVIDIA's management library.
+    #[test]
+    fn what_is_reckoned_is_within_a_tenth_of_what_was_measured() {
+        let (config, variants) = (llama_8b(), variants());
+        let recipe = Distil { sequence_length: 512, batch_size: 16, ..Distil::default() };
+        let [gla, gdn, jet] = &variants;
+        for (variants, measured) in
+            [(vec![gla], 43.8), (vec![gdn], 43.8), (vec![jet], 43.8), (vec![gla, gdn, jet], 93.3)]
+        {
+            let lessons = Lessons { config: &config, dtype: Dtype::Bf16, variants, recipe: &recipe };
+            let ratio = lessons.bytes(32) as f64 / GB / measured;
+            assert!((0.95..1.1).contains(&ratio), "{measured} GB: {ratio:.3}");
+        }
+    }
+
+    #[test]
+    fn fewer_layers_learn_at_once_where_all_do_not_fit() {
+        let (config, variants) = (llama_8b(), variants());
+        let recipe = Distil { sequence_length: 512, batch_size: 16, ..Distil::default() };
+        let lessons = Lessons {
+            config: &config,
+            dtype: Dtype::Bf16,
+            variants: variants.iter().collect(),
+            recipe: &recipe,
+        };
+        assert_eq!(lessons.most_layers(140_000_000_000).unwrap(), 32);
+        let at_once = lessons.most_layers(80_000_000_000).unwrap();
+        assert!((16..32).contains(&at_once), "half at least: two groups do, not {at_once} layers");
+        let refused = lessons.most_layers(20_000_000_000).unwrap_err().told();
+        assert!(refused.contains("a single layer at a time") && refused.contains("batch-size"), "{refused}");
+    }
+}

@@ -14,7 +14,7 @@ use crate::model::{
 };
 use crate::observer::Observer;
 use crate::ops::cross_entropy;
-use crate::optim::{AdamW, Gradient, learning_rate};
+use crate::optim::{AdamW, Gradient, laid_out, learning_rate};
 use crate::saving::Saving;
 use crate::sealed::Sealed;
 use crate::sequences::{Extent, Sequences};
@@ -126,14 +126,16 @@ impl Trainer {
         let step = self.progress.steps;
         // Micro-batches share nothing, so they run side by side; their gradients are added in order,
         // so that the sum does not depend on the number of threads.
-        let parts: Vec<(f64, Tensor<1>)> = batch
+        let parts: Vec<(f64, Vec<Tensor<1>>)> = batch
             .par_chunks(self.recipe.micro_batch_size)
             .map(|rows| gradient(&self.decoder, rows))
             .collect();
         let count = parts.len() as f64;
         let value = parts.iter().map(|(loss, _)| loss).sum::<f64>() / count;
-        let sum = parts.into_iter().map(|(_, gradient)| gradient).reduce(|sum, gradient| sum + gradient);
-        let mean = Gradient::new(vec![sum.expect("a batch has a micro-batch") / count]);
+        let add = |sum: Vec<Tensor<1>>, rows| sum.into_iter().zip(rows).map(|(sum, row)| sum + row).collect();
+        let sum = parts.into_iter().map(|(_, gradient)| gradient).reduce(add);
+        let mean = sum.expect("a batch has a micro-batch").into_iter().map(|row| row / count);
+        let mean = Gradient::new(mean.collect());
         for (what, value) in [("loss", value), ("gradient's norm", mean.read_norm())] {
             if !value.is_finite() {
                 return Err(Error::failed(format!("the pretraining {what} is {value} at step {step}"))
@@ -169,12 +171,12 @@ impl Trainer {
     }
 }
 
-/// The mean loss over some sequences and its gradient, all parameters end to end.
-fn gradient(decoder: &Decoder, rows: &[Vec<u32>]) -> (f64, Tensor<1>) {
+/// The mean loss over some sequences and its gradient, laid out as a step takes it.
+fn gradient(decoder: &Decoder, rows: &[Vec<u32>]) -> (f64, Vec<Tensor<1>>) {
     let tracked = Tracked::new(decoder, DType::F32);
     let loss = next_token_loss(&tracked.0, rows);
     let value: f32 = loss.clone().inner().into_scalar();
-    (f64::from(value), Tensor::cat(tracked.gradients(&loss), 0))
+    (f64::from(value), laid_out(tracked.gradients(&loss)))
 }
 
 /// The mean loss of predicting each token of `batch` but the first from those before it.

@@ -4,10 +4,10 @@ use burn::backend::TensorMetadata;
 use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::buffer::{card, contiguous, from_numbers, owned, pointer, unwritten};
+use super::buffer::{card, contiguous, owned, pointer, unwritten};
 use super::card::{Argument, Extent};
 use super::frozen::train;
-use crate::ops::{AdamWStep, Decay};
+use crate::ops::AdamWStep;
 
 fn extent(blocks: usize, threads: u32) -> Extent {
     Extent { grid: (blocks as u32, 1, 1), block: (threads, 1), shared: 0 }
@@ -34,32 +34,23 @@ pub(super) fn step(
     state: [CubeTensor; 3],
     gradient: CubeTensor,
     squares: &CubeTensor,
-    decay: &Decay,
+    decay: f32,
     step: &AdamWStep,
 ) -> [CubeTensor; 3] {
     let (state, gradient) = (state.map(owned), contiguous(gradient));
     let count = gradient.shape().num_elements();
-    let (ends, rates) = decay.parts();
-    let segments = ends.len();
-    let (ends, rates) =
-        (from_numbers(&gradient, ends, DType::I64), from_numbers(&gradient, rates, DType::F32));
     let [beta_first, beta_second] = step.betas;
     let correct = |beta: f64| 1.0 / (1.0 - beta.powf(step.steps as f64));
     let float = |number: f64| Argument::Float(number as f32);
     let arguments = [
         vec![pointer(&gradient)],
         state.iter().map(pointer).collect(),
-        vec![Argument::Pointer(0), pointer(squares), float(step.clip), pointer(&ends), pointer(&rates)],
-        vec![
-            Argument::Int(segments as i32),
-            float(step.learning_rate),
-            float(beta_first),
-            float(beta_second),
-        ],
+        vec![pointer(squares), float(step.clip), Argument::Float(decay), float(step.learning_rate)],
+        vec![float(beta_first), float(beta_second)],
         vec![float(step.epsilon), float(correct(beta_first)), float(correct(beta_second))],
         vec![Argument::Long(count as i64)],
     ];
-    // SAFETY: all are alive and dense; nobody else holds weights and means; stretches end with the last number.
+    // SAFETY: all are alive and dense; nobody else holds weights and means.
     card(&gradient).run(|lane| unsafe {
         lane.launch(&train("adamw", &gradient), extent(count.div_ceil(1024), 256), &arguments.concat());
     });

@@ -6,11 +6,11 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::products::multiply;
 use super::{adamw, attention, conv, delta, frozen, gates, gla, loss, step};
+use crate::ops::AdamWStep;
 use crate::ops::native::blocks::Blocks;
 use crate::ops::native::counted::Counted;
 use crate::ops::native::elements::Elements;
 use crate::ops::native::lessons::Lessons;
-use crate::ops::{AdamWStep, Decay};
 
 impl Blocks for Cube {
     fn project_exactly(x_rd: CubeTensor, weight_od: CubeTensor) -> CubeTensor {
@@ -193,10 +193,10 @@ impl Elements for Cube {
         second: CubeTensor,
         gradient: CubeTensor,
         squares: CubeTensor,
-        decay: Decay,
+        decay: f32,
         step: AdamWStep,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        adamw::step([weights, first, second], gradient, &squares, &decay, &step).into()
+        adamw::step([weights, first, second], gradient, &squares, decay, &step).into()
     }
 }
 

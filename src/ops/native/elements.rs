@@ -4,7 +4,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::{Int, Tensor};
 
-use crate::ops::{AdamWStep, Decay};
+use crate::ops::AdamWStep;
 
 /// Kernels that go through memory once.
 #[backend_extension(Cube)]
@@ -45,15 +45,15 @@ pub trait Elements: Backend {
     /// The sum of squares, `[1]` in f32.
     fn sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// Weights, first and second means after a step of AdamW along a gradient with this sum of squares, all but that as
-    /// they lie end to end.
+    /// Weights, first and second means, all f32, after a step of AdamW along a gradient of any dtype; `squares` `[1]` is the sum
+    /// of squares of all that is clipped together.
     fn adamw(
         weights: FloatTensor<Self>,
         first: FloatTensor<Self>,
         second: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         squares: FloatTensor<Self>,
-        decay: Decay,
+        decay: f32,
         step: AdamWStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
@@ -117,12 +117,11 @@ pub(in crate::ops) fn adamw(
     state: [Tensor<1>; 3],
     gradient: Tensor<1>,
     squares: Tensor<1>,
-    decay: &Decay,
+    decay: f32,
     step: &AdamWStep,
 ) -> [Tensor<1>; 3] {
     let [weights, first, second] = state.map(Tensor::into_dispatch);
     let (gradient, squares) = (gradient.into_dispatch(), squares.into_dispatch());
-    let (decay, step) = (decay.clone(), step.clone());
-    let found = Dispatch::adamw(weights, first, second, gradient, squares, decay, step);
+    let found = Dispatch::adamw(weights, first, second, gradient, squares, decay, step.clone());
     <[_; 3]>::from(found).map(Tensor::from_dispatch)
 }

@@ -161,37 +161,19 @@ struct Adam {
     }
 };
 
-// The weight decay of element i: that of the first segment that ends after it.
-__device__ float decay_at(long long i, const long long *ends, const float *decays, int segments) {
-    int low = 0;
-    for (int high = segments - 1; low < high;) {
-        const int middle = (low + high) / 2;
-        if (i < ends[middle]) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    return decays[low];
-}
-
-// One step. The gradient is scaled to a global norm of at most `max_norm` if `squares`, the sum of its squares, is
-// given; `copy`, if given, takes the new weights in bf16.
+// One step. The gradient is scaled to a norm of at most `max_norm`, of which `squares` is the square.
 extern "C" __global__ void __launch_bounds__(256)
-    adamw(const T *gradient, float *weights, float *first, float *second, bf16 *copy, const float *squares,
-          float max_norm, const long long *ends, const float *decays, int segments, float learning_rate,
-          float beta_first, float beta_second, float epsilon, float correct_first, float correct_second, long long n) {
+    adamw(const T *gradient, float *weights, float *first, float *second, const float *squares, float max_norm,
+          float decay, float learning_rate, float beta_first, float beta_second, float epsilon, float correct_first,
+          float correct_second, long long n) {
     const Adam adam{learning_rate, beta_first, beta_second, epsilon, correct_first, correct_second};
-    const float clip = squares ? fminf(1.0f, max_norm / (sqrtf(*squares) + 1e-6f)) : 1.0f;
+    const float clip = fminf(1.0f, max_norm / (sqrtf(*squares) + 1e-6f));
     const long long i = (blockIdx.x * 256LL + threadIdx.x) * 4;
     const bool whole =
-        i + 4 <= n && aligned(weights) && aligned(first) && aligned(second) && aligned(gradient) && aligned(copy) &&
-        (segments == 1 || decay_at(i, ends, decays, segments) == decay_at(i + 3, ends, decays, segments));
+        i + 4 <= n && aligned(weights) && aligned(first) && aligned(second) && aligned(gradient);
     if (!whole) {
         for (long long j = i; j < i + 4 && j < n; j++) {
-            adam.update(clip * float(gradient[j]), decay_at(j, ends, decays, segments), weights[j], first[j],
-                        second[j]);
-            if (copy) copy[j] = bf16(weights[j]);
+            adam.update(clip * float(gradient[j]), decay, weights[j], first[j], second[j]);
         }
         return;
     }
@@ -208,15 +190,11 @@ extern "C" __global__ void __launch_bounds__(256)
         g[2] = __uint_as_float(bits.y << 16);
         g[3] = __uint_as_float(bits.y & 0xffff0000);
     }
-    const float decay = decay_at(i, ends, decays, segments);
 #pragma unroll
     for (int j = 0; j < 4; j++) adam.update(clip * g[j], decay, w[j], m[j], v[j]);
     *reinterpret_cast<float4 *>(weights + i) = *reinterpret_cast<const float4 *>(w);
     *reinterpret_cast<float4 *>(first + i) = *reinterpret_cast<const float4 *>(m);
     *reinterpret_cast<float4 *>(second + i) = *reinterpret_cast<const float4 *>(v);
-    if (copy) {
-        *reinterpret_cast<uint2 *>(copy + i) = make_uint2(two_of(w[0], w[1]), two_of(w[2], w[3]));
-    }
 }
 
 // ---- Rows of logits ------------------------------------------------------------------------------------------------

@@ -93,16 +93,24 @@ fn the_delta_rule_and_its_gradients() {
                 (o.inner(), of_leaves, gates.map(|gate| gate.grad(&gradients).unwrap()))
             };
             let truth = learn([&q, &k, &v, &seed].map(Tensor::clone), [beta.clone(), g.clone()]);
+            // Where keys point the same way, the gradient of the decays cancels: what a rounding of the inputs does to the truth, no
+            // kernel can undo. Twice that is allowed where it is more than the bound.
+            let [q_, k_, v_] = [&q, &k, &v].map(|x| blurred(x, dtype));
+            let blurred = learn([q_, k_, v_, seed.clone()], [beta.clone(), g.clone()]);
             poison(device);
             let place = |x: &Tensor<4>| on(device, dtype, x);
             let gates = || [&beta, &g].map(|x| on(device, DType::F32, x));
             let found = learn([&q, &k, &v, &seed].map(place), gates());
             let what = format!("{time} {case:?} {dtype:?}");
             close(&format!("delta {what}"), &found.0, &truth.0, bound);
-            for (name, (found, truth)) in ["q", "k", "v"].iter().zip(found.1.iter().zip(&truth.1)) {
+            for (index, name) in ["q", "k", "v"].iter().enumerate() {
+                let (found, truth, blurred) = (&found.1[index], &truth.1[index], &blurred.1[index]);
+                let bound = bound.max(distance(blurred, truth));
                 close(&format!("delta's {name} {what}"), found, truth, 2.0 * bound);
             }
-            for (name, (found, truth)) in ["beta", "g"].iter().zip(found.2.iter().zip(&truth.2)) {
+            for (index, name) in ["beta", "g"].iter().enumerate() {
+                let (found, truth, blurred) = (&found.2[index], &truth.2[index], &blurred.2[index]);
+                let bound = bound.max(distance(blurred, truth));
                 close(&format!("delta's {name} {what}"), found, truth, 2.0 * bound);
             }
             let state = random([batch, heads, key, value], -1.0, 1.0);

@@ -42,13 +42,25 @@ fn on<const D: usize>(device: &Device, dtype: DType, x: &Tensor<D>) -> Tensor<D>
     Tensor::from_data(x.to_data(), (device, dtype))
 }
 
-fn close<const D: usize>(what: &str, found: &Tensor<D>, truth: &Tensor<D>, bound: f64) {
-    assert_eq!(found.dims(), truth.dims(), "{what}");
+/// ‖found - truth‖ / ‖truth‖; NaN where either holds one.
+fn distance<const D: usize>(found: &Tensor<D>, truth: &Tensor<D>) -> f64 {
     let numbers = |x: &Tensor<D>| -> Vec<f64> { x.to_data().iter::<f64>().collect() };
     let (found, truth) = (numbers(found), numbers(truth));
     let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
-    let error = norm(&mut found.iter().zip(&truth).map(|(a, b)| a - b)) / norm(&mut truth.iter().copied());
+    norm(&mut found.iter().zip(&truth).map(|(a, b)| a - b)) / norm(&mut truth.iter().copied())
+}
+
+fn close<const D: usize>(what: &str, found: &Tensor<D>, truth: &Tensor<D>, bound: f64) {
+    assert_eq!(found.dims(), truth.dims(), "{what}");
+    let error = distance(found, truth);
     assert!(error < bound, "{what}: relative error {error:.2e}, allowed {bound:.0e}");
+}
+
+/// The same numbers off by as much as a rounding to `dtype` may be.
+fn blurred<const D: usize>(x: &Tensor<D>, dtype: DType) -> Tensor<D> {
+    let half = if dtype == DType::BF16 { 2.0_f64.powi(-9) } else { 2.0_f64.powi(-25) };
+    let factors = Distribution::Uniform(1.0 - half, 1.0 + half);
+    x.clone() * Tensor::random(x.dims(), factors, (&Device::flex(), DType::F64))
 }
 
 /// Runs `check` for both dtypes.

@@ -103,34 +103,34 @@ fn decay_gates_readouts_and_losses() {
 #[test]
 fn steps_of_adamw() {
     let Some(device) = cuda() else { return };
-    // Sizes that are no multiples of what a block takes, matrices that decay and vectors that do not.
-    let sizes = [(3000, 0.1), (77, 0.0), (1025, 0.1)];
-    let mut decay = Decay::default();
-    sizes.iter().for_each(|(size, rate)| decay.push(*size, *rate));
-    let count = decay.size();
-    let flex = Device::flex();
-    let single = |x: &Tensor<1>, device: &Device| on(device, DType::F32, x);
-    let weights = random([count], -1.0, 1.0);
-    let start = |device: &Device| {
-        let nothing = || Tensor::zeros([count], (device, DType::F32));
-        [single(&weights, device), nothing(), nothing()]
-    };
-    let (mut found, mut truth) = (start(&device), start(&flex));
-    for (steps, scale) in [(1, 0.001), (2, 3.0), (3, 1.0)] {
-        let gradient = random([count], -1.0, 1.0).mul_scalar(scale);
-        let step = AdamWStep { learning_rate: 1e-2, betas: [0.9, 0.95], epsilon: 1e-8, clip: 1.0, steps };
-        let next = |state: [Tensor<1>; 3], device: &Device| {
-            let gradient = single(&gradient, device);
-            let norm = sum_of_squares(gradient.clone()).sqrt();
-            (norm.clone(), adamw(state, gradient, norm, &decay, &step))
+    // Sizes that are no multiples of what a block takes, with decay and without, along gradients of either dtype.
+    for (size, rate, dtype) in
+        [(3000, 0.1, DType::F32), (77, 0.0, DType::F32), (1025, 0.1, DType::BF16), (4096, 0.1, DType::BF16)]
+    {
+        let mut decay = Decay::default();
+        decay.push(size, rate);
+        let weights = random([size], -1.0, 1.0);
+        let start = |device: &Device| {
+            let nothing = || Tensor::zeros([size], (device, DType::F32));
+            [on(device, DType::F32, &weights), nothing(), nothing()]
         };
-        poison(&device);
-        let (norm, ours) = next(found, &device);
-        let (norm_here, theirs) = next(truth, &flex);
-        close(&format!("norm {steps}"), &norm, &norm_here, 1e-5);
-        for (name, (ours, theirs)) in ["weights", "first", "second"].iter().zip(ours.iter().zip(&theirs)) {
-            close(&format!("{name} after step {steps}"), ours, theirs, 1e-5);
+        let (mut found, mut truth) = (start(&device), start(&Device::flex()));
+        for (steps, scale) in [(1, 0.001), (2, 3.0), (3, 1.0)] {
+            let gradient = random([size], -scale, scale);
+            let step = AdamWStep { learning_rate: 1e-2, betas: [0.9, 0.95], epsilon: 1e-8, clip: 1.0, steps };
+            let next = |state: [Tensor<1>; 3], gradient: Tensor<1>| {
+                let norm = sum_of_squares(gradient.clone()).sqrt();
+                (norm.clone(), adamw(state, gradient, norm, &decay, &step))
+            };
+            poison(&device);
+            let (norm, ours) = next(found, on(&device, dtype, &gradient));
+            let (norm_here, theirs) = next(truth, on(&Device::flex(), DType::F32, &gradient));
+            close(&format!("norm {steps}"), &norm, &norm_here, 1e-5);
+            for (name, (ours, theirs)) in ["weights", "first", "second"].iter().zip(ours.iter().zip(&theirs))
+            {
+                close(&format!("{name} of {size} after step {steps}"), ours, theirs, 1e-5);
+            }
+            (found, truth) = (ours, theirs);
         }
-        (found, truth) = (ours, theirs);
     }
 }
