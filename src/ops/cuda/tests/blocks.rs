@@ -93,8 +93,8 @@ fn the_delta_rule_and_its_gradients() {
                 (o.inner(), of_leaves, gates.map(|gate| gate.grad(&gradients).unwrap()))
             };
             let truth = learn([&q, &k, &v, &seed].map(Tensor::clone), [beta.clone(), g.clone()]);
-            // Where keys point the same way, the gradient of the decays cancels: what a rounding of the inputs does to the truth, no
-            // kernel can undo. Twice that is allowed where it is more than the bound.
+            // Where keys point the same way, the gradient of the decays cancels, and a rounding of the inputs moves the truth itself by
+            // more than the bound. What is allowed then is what three roundings do: of inputs, of what is kept of chunks, of states.
             let [q_, k_, v_] = [&q, &k, &v].map(|x| blurred(x, dtype));
             let blurred = learn([q_, k_, v_, seed.clone()], [beta.clone(), g.clone()]);
             poison(device);
@@ -105,13 +105,13 @@ fn the_delta_rule_and_its_gradients() {
             close(&format!("delta {what}"), &found.0, &truth.0, bound);
             for (index, name) in ["q", "k", "v"].iter().enumerate() {
                 let (found, truth, blurred) = (&found.1[index], &truth.1[index], &blurred.1[index]);
-                let bound = bound.max(distance(blurred, truth));
-                close(&format!("delta's {name} {what}"), found, truth, 2.0 * bound);
+                let bound = (2.0 * bound).max(3.0 * distance(blurred, truth));
+                close(&format!("delta's {name} {what}"), found, truth, bound);
             }
             for (index, name) in ["beta", "g"].iter().enumerate() {
                 let (found, truth, blurred) = (&found.2[index], &truth.2[index], &blurred.2[index]);
-                let bound = bound.max(distance(blurred, truth));
-                close(&format!("delta's {name} {what}"), found, truth, 2.0 * bound);
+                let bound = (2.0 * bound).max(3.0 * distance(blurred, truth));
+                close(&format!("delta's {name} {what}"), found, truth, bound);
             }
             let state = random([batch, heads, key, value], -1.0, 1.0);
             let (o, last) =
