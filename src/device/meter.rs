@@ -10,7 +10,7 @@ use super::rapl::Rapl;
 /// What a piece of work took.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spent {
-    /// Seconds.
+    /// Seconds, of each device that was held for it.
     pub seconds: f64,
     /// Joules that the device took meanwhile, with whatever else ran on it; none where it does not tell.
     pub joules: Option<f64>,
@@ -23,8 +23,11 @@ impl Spent {
     }
 }
 
-/// Reads a device's energy.
-pub struct Meter(Source);
+/// Reads what work on some devices takes.
+pub struct Meter {
+    source: Source,
+    num_devices: usize,
+}
 
 enum Source {
     None,
@@ -36,7 +39,7 @@ enum Source {
 impl Meter {
     /// The meter of a device; one that cannot be read measures seconds alone.
     pub fn of(choice: Choice) -> Self {
-        Self(match choice {
+        let source = match choice {
             Choice::Cpu => Rapl::open().map_or(Source::None, Source::Processor),
             #[cfg(feature = "cuda")]
             Choice::Cuda(cards) => {
@@ -45,12 +48,13 @@ impl Meter {
             }
             #[cfg(not(feature = "cuda"))]
             Choice::Cuda(_) => Source::None,
-        })
+        };
+        Self { source, num_devices: choice.count() }
     }
 
     /// Joules since some moment in the past.
     fn joules(&self) -> Option<f64> {
-        match &self.0 {
+        match &self.source {
             Source::None => None,
             Source::Processor(rapl) => rapl.joules(),
             #[cfg(feature = "cuda")]
@@ -80,6 +84,6 @@ impl Watch<'_> {
     /// What it took up to now.
     pub fn spent(&self) -> Spent {
         let joules = self.joules.zip(self.meter.joules()).map(|(before, now)| now - before);
-        Spent { seconds: self.start.elapsed().as_secs_f64(), joules }
+        Spent { seconds: self.start.elapsed().as_secs_f64() * self.meter.num_devices as f64, joules }
     }
 }

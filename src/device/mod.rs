@@ -86,6 +86,14 @@ impl Choice {
         Ok(self.open_all()?.remove(0))
     }
 
+    /// How many devices these are.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Cpu => 1,
+            Self::Cuda(cards) => cards.indices().count(),
+        }
+    }
+
     /// Bytes of memory that this process may fill on each device, where that can be told.
     pub fn room(self) -> Option<u64> {
         match self {
@@ -117,9 +125,9 @@ impl Choice {
         match self {
             Self::Cpu => format!("cpu ({})", processor()),
             Self::Cuda(cards) => {
-                let (first, count) = (cards.indices().next().unwrap_or(0), cards.indices().count());
+                let first = cards.indices().next().unwrap_or(0);
                 let card = card_name(first).map_or(format!("cuda:{first}"), |card| format!("cuda ({card})"));
-                if count == 1 { card } else { format!("{count} x {card}") }
+                if self.count() == 1 { card } else { format!("{} x {card}", self.count()) }
             }
         }
     }

@@ -179,12 +179,16 @@ type Note = (Point, String, usize);
 /// The speed-ups of some points of a line, evenly from the last one back.
 fn speedups(index: usize, spots: &[Spot], place: &impl Fn(f64, f64) -> Point) -> Vec<Note> {
     let step = spots.len().div_ceil(MOST_LABELS).max(1);
-    let hybrids = spots.iter().filter(|spot| spot.num_replaced > 0);
-    let note = |spot: &Spot| {
+    // Each with the point before it, which a base's is for the first hybrid.
+    let pairs = spots.windows(2).filter(|pair| pair[1].num_replaced > 0);
+    let note = |pair: &[Spot]| {
+        let (before, spot) = (&pair[0], &pair[1]);
         let (x, y) = place(f64::from(spot.num_replaced), spot.median);
-        Some(((x - 7, y - 5), format!("{:.2}x", spot.speedup?), index))
+        // On the side of the line that it does not come from.
+        let y = if spot.median < before.median { y + SMALL as i32 + 3 } else { y - 5 };
+        Some(((x - 7, y), format!("{:.2}x", spot.speedup?), index))
     };
-    hybrids.rev().step_by(step).filter_map(note).collect()
+    pairs.rev().step_by(step).filter_map(note).collect()
 }
 
 /// Writes speed-ups in the colours of their lines, those beside one another apart.
