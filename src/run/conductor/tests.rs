@@ -152,3 +152,24 @@ fn what_has_no_room_fails_before_it_begins() {
     let error = stage.error(base).unwrap();
     assert!(error.contains("of memory for its weights alone") && error.contains("0.0 MiB"), "{error}");
 }
+
+/// Layers of distillations and candidates of rounds that several devices share out, here all the processor.
+#[test]
+fn several_devices_come_to_the_same_results() {
+    let results = |num_devices: usize| {
+        let stage = Stage::new();
+        let devices = vec![Device::flex(); num_devices];
+        let context = Context { devices, ..stage.context(Failures::default()) };
+        let summary = run(&stage.plan, &context).unwrap();
+        assert!(summary.failed.is_empty() && summary.done == stage.plan.cells.len(), "{summary:?}");
+        let result = |cell: &Cell| match stage.store.find::<Value>(cell.stage, &cell.key).unwrap() {
+            Found::Done(record) => (record.artifacts.clone(), record.result().cloned()),
+            _ => panic!("{} was not done", cell.line()),
+        };
+        stage.plan.cells.iter().map(result).collect::<Vec<_>>()
+    };
+    let alone = results(1);
+    for num_devices in [2, 3] {
+        assert_eq!(results(num_devices), alone, "{num_devices} devices");
+    }
+}
