@@ -102,12 +102,14 @@ pub fn measure(
         observer.check()?;
         let lessons = bench.lessons(&together);
         if room.is_none_or(|room| lessons.bytes(num_layers) <= room) {
-            let twins = together.iter().map(|(name, variant)| Ok((*name, twins(variant)?)));
-            bench.distillation(&base, twins.collect::<Result<_>>()?, tell)?;
-            let held = room.zip(choice.room()).map(|(before, now)| before - now);
             let names: Vec<&str> = together.iter().map(|(name, _)| *name).collect();
             let work = format!("{} distillation {ROWS}x{TIME}", names.join("+"));
-            tell(&Line::Held(Held { work, bytes: held, predicted: lessons.bytes(num_layers) }));
+            let twins = together.iter().map(|(name, variant)| Ok((*name, twins(variant)?)));
+            let seconds = bench.distillation(&base, twins.collect::<Result<_>>()?)?;
+            tell(&Line::Timed(bench.tokens(work.clone(), seconds)));
+            // Others may have given some back meanwhile.
+            let bytes = room.zip(choice.room()).map(|(before, now)| before.saturating_sub(now));
+            tell(&Line::Held(Held { work, bytes, predicted: lessons.bytes(num_layers) }));
         }
     }
     for (name, variant) in [&gla, &gdn, &jet] {
@@ -237,29 +239,20 @@ impl Bench {
         Ok(())
     }
 
-    /// A step of all twins of some variants, with the teacher's pass, and the memory that the device has given out by then.
-    fn distillation(
-        &self,
-        base: &Decoder,
-        variants: Vec<(&'static str, Twins)>,
-        tell: &mut dyn FnMut(&Line),
-    ) -> Result<()> {
+    /// Seconds of a step of all twins of some variants, with the teacher's pass.
+    fn distillation(&self, base: &Decoder, variants: Vec<(&'static str, Twins)>) -> Result<f64> {
         let recipe = &self.recipe;
         let nowhere = Sealed::new(std::env::temp_dir().join("dtr-bench"), "bench");
-        let names: Vec<&str> = variants.iter().map(|(name, _)| *name).collect();
         let pupil = |(name, twins): (&str, Twins)| {
             let twins = computing_in(twins, burn::tensor::DType::F32);
             Pupil::of(name, twins.layers, 0, Init::Random, recipe, &nowhere, &self.device)
         };
         let mut pupils: Vec<Pupil> = variants.into_iter().map(pupil).collect();
         let (batch, mut step) = (self.batch(), 0);
-        let seconds = self.median(3, || {
+        self.median(3, || {
             lesson(base, &mut pupils, &batch, step, 1000);
             step += 1;
-        })?;
-        let work = format!("{} distillation {ROWS}x{TIME}", names.join("+"));
-        tell(&Line::Timed(self.tokens(work, seconds)));
-        Ok(())
+        })
     }
 
     fn decoding(

@@ -256,7 +256,7 @@ impl Pupil {
         Ok(Taught { result, tensors: self.tensors(), seconds: self.progress.seconds })
     }
 
-    /// The twins as they are.
+    /// The twins of the layers that are learnt, as they are.
     pub fn twins(&self) -> Twins {
         Twins { layers: self.lanes.iter().map(|lane| lane.twin.clone()).collect() }
     }

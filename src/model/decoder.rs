@@ -61,7 +61,7 @@ impl Layer {
         })
     }
 
-    /// Runs the layer with `mixer` in the attention's place; also returns what the mixer saw and said.
+    /// Runs the layer with `mixer` in the attention's place.
     pub(super) fn forward(
         &self,
         mixer: &Mixer,
@@ -69,9 +69,9 @@ impl Layer {
         pass: &Pass,
         epsilon: f64,
         state: Option<&mut Option<MixerState>>,
-    ) -> (Tensor<3>, LayerIo) {
-        let io = self.mix(mixer, x_btd.clone(), pass, epsilon, state);
-        (self.feed(x_btd, io.output.clone(), epsilon), io)
+    ) -> Tensor<3> {
+        let said = self.mix(mixer, x_btd.clone(), pass, epsilon, state).output;
+        self.feed(x_btd, said, epsilon)
     }
 
     /// The first half, which mixes tokens.

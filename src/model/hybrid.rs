@@ -92,7 +92,7 @@ impl<'a> Hybrid<'a> {
         for (layer, mixer) in self.mixers.iter().enumerate() {
             let slot = state.as_deref_mut().map(|state| &mut state.layers[layer]);
             let block = &self.base.layers[layer];
-            x = block.forward(mixer, x, pass, self.base.config.norm_epsilon, slot).0;
+            x = block.forward(mixer, x, pass, self.base.config.norm_epsilon, slot);
         }
         x
     }

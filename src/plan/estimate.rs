@@ -6,10 +6,11 @@ use serde::Serialize;
 
 use super::cells::{Cell, Work};
 use super::expand::Plan;
+use super::memory::{Lessons, element};
 use super::shapes::shape;
 use crate::error::Result;
 use crate::hub;
-use crate::manifest::{Manifest, ModelSource};
+use crate::manifest::{Dtype, Manifest, ModelSource, Variant};
 use crate::model::{Base, Config, Mixer};
 use crate::store::{Key, Stage};
 
@@ -48,7 +49,8 @@ pub struct Estimate {
 /// Bytes on the device, the temporaries of a pass left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Memory {
-    /// Base, twins of all variants that learn together with moments and gradients, and one batch of lessons.
+    /// Base, twins of all variants that learn together with moments and gradients, and one batch of lessons; in bf16, which only a
+    /// GPU computes, the peak there, temporaries and all.
     pub distil_bytes: u64,
     /// Base, twins of one variant, and kept hidden states.
     pub search_bytes: u64,
@@ -161,8 +163,10 @@ fn timed_tokens(cell: &Cell) -> u64 {
 }
 
 fn need(cell: &Cell, plan: &Plan, distillations: &[&Cell], config: &Config) -> Memory {
-    let base = BYTES * config.num_parameters();
-    let twins = |variant| BYTES * config.num_layers as u64 * Mixer::num_twin_parameters(variant, config);
+    let dtype = cell.base().map_or(Dtype::F32, |base| base.dtype());
+    let base = element(dtype) * config.num_parameters();
+    let twins =
+        |variant: &Variant| BYTES * config.num_layers as u64 * Mixer::num_twin_parameters(variant, config);
     let variant_of = |key: &Key| match plan.cell(key).map(|cell| &cell.work) {
         Some(Work::Distil(work)) => Some(&work.variant),
         _ => None,
@@ -170,11 +174,15 @@ fn need(cell: &Cell, plan: &Plan, distillations: &[&Cell], config: &Config) -> M
     match &cell.work {
         Work::Distil(work) => {
             let beside = distillations.iter().filter_map(|other| match &other.work {
-                Work::Distil(other) if work.learns_with(other) => Some(twins(&other.variant)),
+                Work::Distil(other) if work.learns_with(other) => Some(&other.variant),
                 _ => None,
             });
+            if dtype == Dtype::Bf16 {
+                let lessons = Lessons { config, dtype, variants: beside.collect(), recipe: &work.recipe };
+                return Memory { distil_bytes: lessons.bytes(config.num_layers), ..Memory::default() };
+            }
             // A parameter, its two moments and its gradient.
-            let learning = 4 * beside.sum::<u64>();
+            let learning = 4 * beside.map(twins).sum::<u64>();
             let batch = (work.recipe.batch_size * work.recipe.sequence_length) as u64;
             let lessons = 2 * BYTES * batch * (config.num_layers * config.hidden_size) as u64;
             Memory { distil_bytes: base + learning + lessons, ..Memory::default() }

@@ -241,7 +241,7 @@ impl Lane<'_> {
             self.state.functions.insert(kernel.clone(), (function, UNASKED_SHARED));
         }
         let (function, granted) = self.state.functions.get_mut(kernel).expect("it was found");
-        // A kernel is launched with more where a sequence is longer.
+        // One kernel takes more at some launches, as the delta rule's forward pass does where it keeps what its gradients need.
         if shared > *granted {
             let most = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             let given = function.set_attribute(most, shared as i32);
