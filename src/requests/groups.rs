@@ -75,38 +75,36 @@ fn common(one: &[u32], other: &[u32]) -> usize {
     one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
 
-/// Cuts `groups`, in the order of [`group`], into passes of at most `tokens` tokens each, the pads of trunks included;
-/// rows alone and rows that share are not mixed, and of each kind the passes are as even as groups allow, since
-/// a thread that is done early waits.
+/// Cuts `groups`, in the order of [`group`], into passes of about `tokens` tokens each; rows alone and rows that share are
+/// not mixed. Of each kind there are as many passes as its tokens need, as even as groups allow: a thread that is done early
+/// waits. Pads of trunks come on top, since what they crowded out would cost a pass of its own, but to no more than half as
+/// much again.
 pub(super) fn cut<'a>(groups: impl Iterator<Item = &'a Group>, tokens: usize) -> Vec<Vec<&'a Group>> {
     let (alone, sharing): (Vec<_>, Vec<_>) = groups.partition(|group| group.is_alone());
-    let mut passes = cut_evenly(&alone, tokens);
-    passes.extend(cut_evenly(&sharing, tokens));
-    passes
+    [alone, sharing].iter().flat_map(|groups| cut_evenly(groups, tokens)).collect()
 }
 
 fn cut_evenly<'a>(groups: &[&'a Group], tokens: usize) -> Vec<Vec<&'a Group>> {
     let total: usize = groups.iter().map(|group| group.num_tokens()).sum();
-    let num_shares = total.div_ceil(tokens);
+    let cut = |step| filled(groups, tokens * step / 16);
+    let is_few = |passes: &Vec<_>| passes.len() <= total.div_ceil(tokens);
+    (8..24).map(cut).find(is_few).unwrap_or_else(|| cut(24))
+}
+
+/// Passes that each take what fits in `limit` tokens, pads included, but at least one group.
+fn filled<'a>(groups: &[&'a Group], limit: usize) -> Vec<Vec<&'a Group>> {
     let mut passes: Vec<Vec<&Group>> = Vec::new();
-    let (mut before, mut share, mut branching) = (0, 0, 0);
+    let mut branching = 0;
     for &group in groups {
-        // The share in which the group's middle lies.
-        let own = (2 * before + group.num_tokens()) * num_shares / (2 * total);
-        let fits = |pass: &Vec<&Group>| {
-            let trunks = (pass.len() + 1) * group.shared;
-            own == share && trunks + branching + group.branching <= tokens
-        };
-        match passes.last_mut().filter(|pass| fits(pass)) {
+        let trunks = |pass: &Vec<&Group>| (pass.len() + 1) * group.shared;
+        branching += group.branching;
+        match passes.last_mut().filter(|pass| trunks(pass) + branching <= limit) {
             Some(pass) => pass.push(group),
             None => {
                 passes.push(vec![group]);
-                branching = 0;
+                branching = group.branching;
             }
         }
-        share = own;
-        branching += group.branching;
-        before += group.num_tokens();
     }
     passes
 }
@@ -151,8 +149,9 @@ mod tests {
             passes.iter().map(|pass| pass.iter().map(|group| group.rows[0]).collect()).collect()
         };
         let groups = [alone(0, 3), alone(1, 5), alone(2, 5), alone(3, 40), shared(4), shared(6), shared(8)];
-        assert_eq!(rows(&groups), [vec![0, 1, 2], vec![3], vec![4], vec![6, 8]]);
+        assert_eq!(rows(&groups), [vec![0, 1, 2], vec![3], vec![4, 6], vec![8]]);
         assert_eq!(rows(&[0, 1, 2, 3].map(|row| alone(row, 9))), [vec![0, 1], vec![2, 3]]);
-        assert_eq!(rows(&[1, 9, 9, 9].map(|length| alone(length, length))), [vec![1, 9, 9], vec![9]]);
+        assert_eq!(rows(&[0, 1, 2, 3, 4].map(|row| alone(row, 12))), [vec![0, 1, 2], vec![3, 4]]);
+        assert_eq!(rows(&[1, 11, 11, 11].map(|length| alone(length, length))), [vec![1, 11], vec![11, 11]]);
     }
 }
