@@ -2,11 +2,15 @@
 
 use std::sync::OnceLock;
 
+#[cfg(feature = "cuda")]
+use burn::tensor::DType;
 use burn::tensor::{Bool, Device, Tensor, TensorData, activation::softmax};
 
 use super::cache::KvCache;
 use super::counter::Counter;
 use super::native::{Native, frozen, native_frozen};
+#[cfg(feature = "cuda")]
+use super::native::{blocks, native};
 
 /// Which keys each query may see.
 #[derive(Clone)]
@@ -103,23 +107,32 @@ pub(super) fn attention_by_scores(
     let [_, groups, keys, _] = k_bgsk.dims();
     let shared = heads / groups;
     let weights = attention_weights(q_bhtk, k_bgsk, mask);
-    weights.reshape([batch, groups, shared * time, keys]).matmul(v_bgsk).reshape([batch, heads, time, width])
+    let weights = weights.reshape([batch, groups, shared * time, keys]);
+    products(weights, v_bgsk.transpose()).reshape([batch, heads, time, width])
 }
 
 /// `softmax(q kᵀ / sqrt(k))` for `q_bhtk` and `k_bgsk`: how each query divides itself over keys, `[b, h, t, s]`.
 pub fn attention_weights(q_bhtk: Tensor<4>, k_bgsk: Tensor<4>, mask: &CausalMask) -> Tensor<4> {
     let [batch, heads, time, width] = q_bhtk.dims();
     let [_, groups, keys, _] = k_bgsk.dims();
-    let scores = q_bhtk
-        .mul_scalar((width as f64).powf(-0.5))
-        .reshape([batch, groups, heads / groups * time, width])
-        .matmul(k_bgsk.transpose())
-        .reshape([batch, heads, time, keys]);
+    let queries =
+        q_bhtk.mul_scalar((width as f64).powf(-0.5)).reshape([batch, groups, heads / groups * time, width]);
+    let scores = products(queries, k_bgsk).reshape([batch, heads, time, keys]);
     let seen = match mask.hidden() {
         Some(hidden) => scores.mask_fill(expand_rows(hidden, [batch, heads, time, keys]), f32::NEG_INFINITY),
         None => scores,
     };
     softmax(seen, 3)
+}
+
+/// `a · bᵀ` of the last two dimensions.
+fn products(a_bgrk: Tensor<4>, b_bgck: Tensor<4>) -> Tensor<4> {
+    // In f32 burn would multiply by the tensor cores of a GPU, to ten bits.
+    #[cfg(feature = "cuda")]
+    if native(&a_bgrk) == Some(Native::Cuda) && a_bgrk.dtype() == DType::F32 {
+        return blocks::project(a_bgrk, b_bgck);
+    }
+    a_bgrk.matmul(b_bgck.transpose())
 }
 
 fn expand_rows(mask: &Tensor<4, Bool>, shape: [usize; 4]) -> Tensor<4, Bool> {

@@ -9,9 +9,11 @@ use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DriverError};
 
 use super::card::sound;
 
-/// A row-major product `D = op(A) · op(B)` with `op` the transpose where it is said.
+/// Row-major products `D = op(A) · op(B)` with `op` the transpose where it is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Product {
+    /// How many: matrices lie one after another, without gaps where there are several.
+    pub count: usize,
     /// Rows of `D`.
     pub rows: usize,
     /// Columns of `D`.
@@ -106,8 +108,8 @@ impl Blas {
 
 impl Plan {
     fn new(handle: sys::cublasLtHandle_t, product: Product, workspace: usize) -> Self {
-        let Product { rows, columns, inner, transpose_a, transpose_b, stride_a, stride_b, input, output } =
-            product;
+        let Product { count, rows, columns, inner, transpose_a, transpose_b, .. } = product;
+        let Product { stride_a, stride_b, input, output, .. } = product;
         let make = || -> Result<Self, lt::CublasError> {
             // True f32 where the inputs are f32: TF32 keeps ten bits only.
             let operation = lt::create_matmul_desc(
@@ -127,7 +129,9 @@ impl Plan {
             }
             let layout = |dtype: DType, is_transposed: bool, [rows, columns]: [usize; 2], stride: usize| {
                 let [rows, columns] = if is_transposed { [columns, rows] } else { [rows, columns] };
-                lt::create_matrix_layout(kind(dtype), columns as u64, rows as u64, stride as i64)
+                let layout =
+                    lt::create_matrix_layout(kind(dtype), columns as u64, rows as u64, stride as i64)?;
+                repeat(layout, count as i32, (rows * stride) as i64).map(|()| layout)
             };
             let a = layout(input, transpose_a, [rows, inner], stride_a)?;
             let b = layout(input, transpose_b, [inner, columns], stride_b)?;
@@ -149,5 +153,18 @@ impl Plan {
             Ok(Self { operation, a, b, d, algorithm: found.algo })
         };
         sound(make(), format_args!("plan a product of matrices ({product:?})"))
+    }
+}
+
+/// Makes of a matrix `count` ones, each `pitch` elements after the one before.
+fn repeat(layout: sys::cublasLtMatrixLayout_t, count: i32, pitch: i64) -> Result<(), lt::CublasError> {
+    use sys::cublasLtMatrixLayoutAttribute_t::{
+        CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
+    };
+    // SAFETY: the layout is alive, and the attributes are of four and of eight bytes.
+    unsafe {
+        let (count, pitch) = ((&raw const count).cast(), (&raw const pitch).cast());
+        lt::set_matrix_layout_attribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, count, 4)?;
+        lt::set_matrix_layout_attribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, pitch, 8)
     }
 }

@@ -1,13 +1,13 @@
 //! Products of matrices as tensors.
 
 use burn::backend::TensorMetadata;
-use burn::tensor::DType;
+use burn::tensor::{DType, Shape};
 use burn_cubecl::tensor::CubeTensor;
 
 use super::blas::Product;
-use super::buffer::{address, card, unwritten, with_dense_rows};
+use super::buffer::{address, card, contiguous, unwritten, with_dense_rows};
 
-/// `op(a) · op(b)`.
+/// `op(a) · op(b)`; of more than two dimensions the last two are multiplied, each matrix of `a` with its own of `b`.
 pub(super) fn multiply(
     a: CubeTensor,
     transpose_a: bool,
@@ -17,18 +17,27 @@ pub(super) fn multiply(
 ) -> CubeTensor {
     // cuBLASLt takes two dtypes as they lie, and would read the one as the other.
     assert_eq!(a.dtype(), b.dtype(), "factors of a product are of one dtype");
-    let [a, b] = [a, b].map(with_dense_rows);
-    let sides = |tensor: &CubeTensor, is_transposed: bool| {
-        let shape = tensor.shape();
-        if is_transposed { [shape[1], shape[0]] } else { [shape[0], shape[1]] }
-    };
+    let is_one = a.shape().num_dims() == 2;
+    let [a, b] = [a, b].map(if is_one { with_dense_rows } else { contiguous });
     let ([rows, inner], [also_inner, columns]) = (sides(&a, transpose_a), sides(&b, transpose_b));
     assert_eq!(inner, also_inner, "factors of a product meet");
-    let d = unwritten(&a, [rows, columns], output);
-    let (stride_a, stride_b) = (a.meta.strides()[0], b.meta.strides()[0]);
-    let input = a.dtype();
-    let product =
-        Product { rows, columns, inner, transpose_a, transpose_b, stride_a, stride_b, input, output };
+    let matrices = leading(&a);
+    assert_eq!(matrices, leading(&b), "every matrix has its factor");
+    let count = matrices.iter().product();
+    let d = unwritten(&a, Shape::from([matrices, vec![rows, columns]].concat()), output);
+    let stride = |tensor: &CubeTensor| tensor.meta.strides()[tensor.shape().num_dims() - 2];
+    let product = Product {
+        count,
+        rows,
+        columns,
+        inner,
+        transpose_a,
+        transpose_b,
+        stride_a: stride(&a),
+        stride_b: stride(&b),
+        input: a.dtype(),
+        output,
+    };
     let addresses = [&a, &b, &d].map(address);
     card(&a).run(|lane| {
         let (blas, stream) = lane.blas();
@@ -37,4 +46,17 @@ pub(super) fn multiply(
         unsafe { blas.multiply(stream, product, addresses) };
     });
     d
+}
+
+/// Rows and columns of `op(tensor)`.
+fn sides(tensor: &CubeTensor, is_transposed: bool) -> [usize; 2] {
+    let shape = tensor.shape();
+    let [rows, columns] = shape.last_chunk().expect("a factor is a matrix");
+    if is_transposed { [*columns, *rows] } else { [*rows, *columns] }
+}
+
+/// All dimensions but the last two.
+fn leading(tensor: &CubeTensor) -> Vec<usize> {
+    let shape = tensor.shape();
+    shape[..shape.num_dims() - 2].to_vec()
 }

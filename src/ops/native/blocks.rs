@@ -127,8 +127,8 @@ fn zeros<const D: usize, const E: usize>(like: &Tensor<D>, shape: [usize; E], dt
     Tensor::zeros(shape, (&like.device(), dtype))
 }
 
-/// `x_rd · weight_odᵀ`.
-pub(in crate::ops) fn project(x_rd: Tensor<2>, weight_od: Tensor<2>) -> Tensor<2> {
+/// `x_rd · weight_odᵀ`, or of as many of each as leading dimensions say.
+pub(in crate::ops) fn project<const D: usize>(x_rd: Tensor<D>, weight_od: Tensor<D>) -> Tensor<D> {
     Tensor::from_dispatch(Dispatch::project(x_rd.into_dispatch(), weight_od.into_dispatch()))
 }
 

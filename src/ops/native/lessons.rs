@@ -11,7 +11,7 @@ use super::differentiable::{Backwards, differentiable};
 /// have no state.
 #[backend_extension(Cube, Autodiff)]
 pub trait Lessons: Backend {
-    /// `x_rd · weight_odᵀ`, in the dtype of both.
+    /// `x_rd · weight_odᵀ`, or of as many of each as leading dimensions say, in the dtype of both.
     fn project(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// The output of GLA from no state; the rest as in [`Blocks::gla_pass`].

@@ -100,3 +100,54 @@ fn attention_over_caches() {
         }
     });
 }
+
+/// What a base learns through besides projections. True f32 stays far below this; of ten bits it is a thirtieth.
+#[test]
+fn attention_and_norms_of_a_base_that_learns_are_in_true_f32() {
+    const BOUND: f64 = 1e-5;
+    let Some(device) = cuda() else { return };
+    let learning = |x: &Tensor<4>| x.clone().autodiff().require_grad();
+    // Not by a power of two, so that ten bits do not hold them.
+    let odd = |shape: [usize; 4]| random(shape, -2.0, 2.0) * 0.77;
+    for (batch, heads, groups, time, width) in [(1, 4, 2, 7, 32), (3, 4, 4, 65, 64), (2, 8, 2, 130, 32)] {
+        let inputs = [heads, groups, groups].map(|heads| odd([batch, heads, time, width]));
+        let seed = odd([batch, heads, time, width]);
+        let run = |device: &Device, inputs: [Tensor<4>; 3], seed: Tensor<4>| {
+            let [q, k, v] = inputs.each_ref().map(learning);
+            let mask = CausalMask::new(time, 0, None, device).tracked();
+            let y = attention(q.clone(), &KvCache::new(k.clone(), v.clone()), &mask);
+            let gradients = (y.clone() * seed.autodiff()).sum().backward();
+            [y.inner(), q.grad(&gradients).unwrap(), k.grad(&gradients).unwrap(), v.grad(&gradients).unwrap()]
+        };
+        let truth = run(&Device::flex(), inputs.clone(), seed.clone());
+        poison(&device);
+        let there = |x: &Tensor<4>| on(&device, DType::F32, x);
+        let found = run(&device, inputs.each_ref().map(there), there(&seed));
+        for (name, (found, truth)) in ["output", "q", "k", "v"].iter().zip(found.iter().zip(&truth)) {
+            close(&format!("attention {batch} {heads}/{groups} {time} {width}: {name}"), found, truth, BOUND);
+        }
+    }
+    for shape in [[1, 1, 1, 64], [1, 1, 77, 192], [1, 2, 384, 128]] {
+        let width = shape[3];
+        let (x, weight, seed) = (odd(shape), random([width], 0.5, 1.5), odd(shape));
+        let run = |x: &Tensor<4>, weight: Tensor<1>, seed: Tensor<4>, is_ours: bool| {
+            let (x, weight) = (learning(x), weight.autodiff().require_grad());
+            let y = match is_ours {
+                true => rms_norm(x.clone(), &weight, 1e-5),
+                // In f64, where `rms_norm` itself computes in f32.
+                false => {
+                    let scale = (x.clone().square().mean_dim(3) + 1e-5).sqrt().recip();
+                    x.clone() * scale * weight.clone().unsqueeze::<4>()
+                }
+            };
+            let gradients = (y * seed.autodiff()).sum().backward();
+            (x.grad(&gradients).unwrap(), weight.grad(&gradients).unwrap())
+        };
+        let truth = run(&x, weight.clone(), seed.clone(), false);
+        poison(&device);
+        let there = |x: &Tensor<4>| on(&device, DType::F32, x);
+        let found = run(&there(&x), on(&device, DType::F32, &weight), there(&seed), true);
+        close(&format!("norm's input {shape:?}"), &found.0, &truth.0, BOUND);
+        close(&format!("norm's weight {shape:?}"), &found.1, &truth.1, BOUND);
+    }
+}
