@@ -115,6 +115,7 @@ pub fn deep() -> Result<Case> {
         num_heads: 4,
         num_kv_heads: 2,
         head_dim: 16,
+        tokenizer: None,
     };
     let config = Config::llama(&shape, tokenizer.vocab_size(), 1024);
     let device = Device::flex();

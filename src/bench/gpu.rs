@@ -68,6 +68,7 @@ fn shape(num_layers: usize) -> Config {
         num_heads: 32,
         num_kv_heads: 8,
         head_dim: 128,
+        tokenizer: None,
     };
     Config::llama(&architecture, 128_256, 131_072)
 }

@@ -92,4 +92,8 @@ pub struct Architecture {
     pub num_kv_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
+    /// Its tokenizer, a `tokenizer.json` (path relative to the manifest); without one, that of the closed language.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "path"))]
+    pub tokenizer: Option<String>,
 }

@@ -118,6 +118,7 @@ mod tests {
             num_heads: 4,
             num_kv_heads: 2,
             head_dim: 16,
+            tokenizer: None,
         };
         for (qkv_bias, qk_norm) in [(false, false), (true, true)] {
             let config = Config { qkv_bias, qk_norm, ..Config::llama(&architecture, 90, 256) };

@@ -15,6 +15,7 @@ pub(crate) fn architecture() -> Architecture {
         num_heads: 4,
         num_kv_heads: 2,
         head_dim: 8,
+        tokenizer: None,
     }
 }
 

@@ -5,8 +5,10 @@ use std::str::FromStr;
 
 use tokenizers::ModelWrapper;
 
+use crate::data::world_tokenizer;
 use crate::error::{Error, Result, guarded};
 use crate::files::read_to_string;
+use crate::manifest::Architecture;
 
 /// Any text: it need not be one that the tokenizer knows.
 const PROBE: &str = "a b";
@@ -31,6 +33,14 @@ impl Tokenizer {
         read.unwrap_or_else(|panicked| Err(Box::new(panicked)))
             .map(Self)
             .map_err(|cause| Error::environment(format!("`{}` is not a tokenizer: {cause}", path.display())))
+    }
+
+    /// The tokenizer of a base that is trained here.
+    pub fn of(architecture: &Architecture) -> Result<Self> {
+        match &architecture.tokenizer {
+            Some(path) => Self::read(Path::new(path)),
+            None => Ok(Self::from(world_tokenizer()?)),
+        }
     }
 
     /// Token ids of `text`, with what the tokenizer itself adds around it (such as `<bos>`) if

@@ -1,7 +1,7 @@
 //! A cell: one stage of work with a typed spec, the key of its result, and what people call it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,6 +10,7 @@ use super::spec::{BaseSpec, DistilSpec, ModelIdentity, PretrainSpec, ScoreSpec, 
 use super::timing::Timing;
 use crate::data::Split;
 use crate::error::Result;
+use crate::files::digest_file;
 use crate::manifest::{Architecture, Corpus, Distil, Dtype, Pretrain, Stop, Strategy, Task, Variant};
 use crate::store::{Key, Stage, key_of};
 
@@ -204,8 +205,13 @@ impl Cell {
 
     /// The cell that trains a base.
     pub fn pretrain(work: Pretraining, corpus: super::CorpusIdentity, labels: Labels) -> Result<Self> {
-        let spec =
-            PretrainSpec { architecture: work.architecture.clone(), recipe: work.recipe.clone(), corpus };
+        let tokenizer = work.architecture.tokenizer.as_ref();
+        let spec = PretrainSpec {
+            architecture: Architecture { tokenizer: None, ..work.architecture.clone() },
+            tokenizer: tokenizer.map(|path| digest_file(Path::new(path))).transpose()?,
+            recipe: work.recipe.clone(),
+            corpus,
+        };
         Self::new(Stage::Pretrain, &spec, BTreeMap::new(), labels, Work::Pretrain(work))
     }
 

@@ -3,11 +3,10 @@
 use super::cells::{BaseSource, Cell, Work};
 use super::expand::Plan;
 use super::memory::element;
-use crate::data::world_tokenizer;
 use crate::error::{Error, Result};
 use crate::files::size;
 use crate::manifest::{Dtype, Variant};
-use crate::model::{Base, Config, Mixer};
+use crate::model::{Base, Config, Mixer, Tokenizer};
 use crate::store::Key;
 
 /// What is held of each parameter that learns, in f32: itself, two moments and a gradient.
@@ -68,7 +67,7 @@ fn config(plan: &Plan, source: &BaseSource) -> Result<Option<Config>> {
         },
         BaseSource::Pretrained(key) => match plan.cell(key).map(|cell| &cell.work) {
             Some(Work::Pretrain(work)) => {
-                let words = world_tokenizer()?.get_vocab_size(true);
+                let words = Tokenizer::of(&work.architecture)?.vocab_size();
                 Ok(Some(Config::llama(&work.architecture, words, work.recipe.sequence_length)))
             }
             _ => Ok(None),

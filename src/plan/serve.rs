@@ -21,8 +21,16 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
         if !pairs.iter().any(|(one, _)| one == model) {
             continue;
         }
-        let Some(folder) = folder(&manifest.models[model])? else { continue };
-        let (config, tokenizer) = (Base::config(&folder)?, Base::tokenizer(&folder)?);
+        let folder = folder(&manifest.models[model])?;
+        let (config, tokenizer) = match (&folder, &manifest.models[model].source) {
+            (Some(folder), _) => (Base::config(folder)?, Base::tokenizer(folder)?),
+            (None, ModelSource::Pretrain(architecture)) => {
+                let tokenizer = Tokenizer::of(architecture)?;
+                let room = manifest.pretrain.sequence_length;
+                (Config::llama(architecture, tokenizer.vocab_size(), room), tokenizer)
+            }
+            (None, _) => continue,
+        };
         for (index, task) in manifest.sweep.task.iter().enumerate() {
             if !pairs.contains(&(model, task)) {
                 continue;
@@ -42,7 +50,7 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
                 }
             }
         }
-        if Base::is_whole(&folder) {
+        if let Some(folder) = folder.filter(|folder| Base::is_whole(folder)) {
             Base::check(&folder)?;
         }
     }

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use crate::data::world_tokenizer;
 use crate::error::Result;
 use crate::files::read_to_string;
 use crate::hub;
 use crate::manifest::{Manifest, ModelSource};
-use crate::model::{Base, Config};
+use crate::model::{Base, Config, Tokenizer};
 
 /// The shape of a base; none where only the hub has it.
 ///
@@ -18,7 +17,7 @@ pub(super) fn shape(manifest: &Manifest, model: &str) -> Result<Option<Config>> 
         ModelSource::Path(path) => Some(Base::config(Path::new(path))?),
         ModelSource::Shape(path) => Some(Config::parse(&read_to_string(Path::new(path))?, Path::new(path))?),
         ModelSource::Pretrain(architecture) => {
-            let words = world_tokenizer()?.get_vocab_size(true);
+            let words = Tokenizer::of(architecture)?.vocab_size();
             Some(Config::llama(architecture, words, manifest.pretrain.sequence_length))
         }
         ModelSource::Hub(source) => {

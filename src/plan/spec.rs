@@ -213,8 +213,11 @@ impl TaskIdentity {
 /// What decides a pretrained base.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PretrainSpec {
-    /// Its shape.
+    /// Its shape; its tokenizer is said by content.
     pub architecture: Architecture,
+    /// Its tokenizer; none for that of the closed language.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<Digest>,
     /// How it is trained.
     pub recipe: Pretrain,
     /// On what.

@@ -4,7 +4,6 @@ use super::bases::Bases;
 use super::claims::{Claimed, begin, checkpoint, claim, conclude};
 use super::conductor::{Context, Ended};
 use super::hunt::find_hybrid;
-use crate::data::world_tokenizer;
 use crate::device::Spent;
 use crate::error::Result;
 use crate::model::{Mask, Tokenizer, export};
@@ -34,7 +33,7 @@ fn train(
     work: &Pretraining,
     claim: &Claim,
 ) -> Result<(PretrainResult, Spent)> {
-    let tokenizer = Tokenizer::from(world_tokenizer()?);
+    let tokenizer = Tokenizer::of(&work.architecture)?;
     let config = pretrain::config(&work.architecture, &tokenizer, &work.recipe);
     let task = context.progress.task(&cell.line(), work.recipe.token_budget.0, "tokens").logging([claim])?;
     let extent = pretrain::extent(&work.recipe);

@@ -29,6 +29,7 @@ impl Bench {
             num_heads: 2,
             num_kv_heads: 1,
             head_dim: 4,
+            tokenizer: None,
         };
         let tokenizer = Tokenizer::from(world_tokenizer().unwrap());
         let config = Config::llama(&architecture, tokenizer.vocab_size(), 64);

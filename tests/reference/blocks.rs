@@ -102,6 +102,7 @@ fn base() -> Decoder {
         num_heads: 4,
         num_kv_heads: 2,
         head_dim: 8,
+        tokenizer: None,
     };
     let config = Config::llama(&architecture, 10, 128);
     Decoder::new(&config, &mut Random::new(Seed(1), &Device::flex())).unwrap()
