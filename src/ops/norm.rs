@@ -17,36 +17,24 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) 
     if native_frozen(&x).is_some() && native_frozen(weight).is_some() {
         return frozen::rms_norm(x, weight, epsilon);
     }
+    #[cfg(feature = "cuda")]
+    if native(&x) == Some(Native::Cuda) && x.dtype() == weight.dtype() {
+        return blocks::rms_norm(x, weight, epsilon);
+    }
     let dtype = x.dtype();
     let x = x.cast(DType::F32);
     let scale = mean_square(x.clone()).add_scalar(epsilon).sqrt().recip();
-    weighted((x * scale).cast(dtype), weight)
-}
-
-/// `x · weight`, by columns.
-fn weighted<const D: usize>(x: Tensor<D>, weight: &Tensor<1>) -> Tensor<D> {
-    #[cfg(feature = "cuda")]
-    if native(&x) == Some(Native::Cuda) {
-        return weighted_in_parts(x, weight);
-    }
-    x * weight.clone().unsqueeze::<D>()
-}
-
-/// [`weighted`] with a copy of the weight for each of up to 256 parts of the rows. Its gradient is summed part by part and then
-/// over the parts: burn sums a column by one thread, and there are few columns and many rows.
-#[cfg(feature = "cuda")]
-fn weighted_in_parts<const D: usize>(x: Tensor<D>, weight: &Tensor<1>) -> Tensor<D> {
-    let (shape, width) = (x.dims(), weight.dims()[0]);
-    let rows = shape.iter().product::<usize>() / width;
-    let parts = 1 << rows.trailing_zeros().min(8);
-    let weights = weight.clone().unsqueeze::<3>().expand([parts, 1, width]);
-    (x.reshape([parts, rows / parts, width]) * weights).reshape(shape)
+    (x * scale).cast(dtype) * weight.clone().unsqueeze::<D>()
 }
 
 /// `silu(gate) · x`: the inside of a SwiGLU, and the output gate of the linear blocks.
 pub fn swish_gate<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
     if native_frozen(&gate).is_some() && native_frozen(&x).is_some() {
         return frozen::swish_gate(gate, x);
+    }
+    #[cfg(feature = "cuda")]
+    if native(&gate) == Some(Native::Cuda) && gate.dtype() == x.dtype() {
+        return blocks::swish_gate(gate, x);
     }
     silu(gate) * x
 }

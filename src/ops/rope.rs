@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::counter::Counter;
 use super::native::{Native, frozen, native_frozen};
+#[cfg(feature = "cuda")]
+use super::native::{blocks, native};
 
 /// How rotary frequencies are stretched for long contexts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +84,10 @@ impl Rope {
                 Some(at) => at.rotate(x_bhtk, &tables),
                 None => frozen::rotate(x_bhtk, &tables),
             };
+        }
+        #[cfg(feature = "cuda")]
+        if native(&x_bhtk) == Some(Native::Cuda) && x_bhtk.dims()[3].is_multiple_of(16) && at.is_none() {
+            return blocks::rotate(x_bhtk, [cos.clone(), sin.clone()]);
         }
         assert!(at.is_none(), "a counter is of a device that can read it");
         let dtype = x_bhtk.dtype();

@@ -5,11 +5,12 @@ use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::products::multiply;
-use super::{adamw, attention, conv, delta, frozen, gates, gla, loss, step};
+use super::{adamw, attention, conv, delta, frozen, gates, gla, learning, loss, step};
 use crate::ops::AdamWStep;
 use crate::ops::native::blocks::Blocks;
 use crate::ops::native::counted::Counted;
 use crate::ops::native::elements::Elements;
+use crate::ops::native::frozen::Frozen;
 use crate::ops::native::lessons::Lessons;
 
 impl Blocks for Cube {
@@ -100,6 +101,23 @@ impl Blocks for Cube {
         gates::readout_gradients([o, gate, weight], epsilon, gradient)
     }
 
+    fn rms_norm_gradients(
+        x: CubeTensor,
+        weight: CubeTensor,
+        epsilon: f64,
+        gradient: CubeTensor,
+    ) -> (CubeTensor, CubeTensor) {
+        learning::rms_norm_gradients(x, weight, epsilon, gradient)
+    }
+
+    fn swish_gate_gradients(
+        gate: CubeTensor,
+        x: CubeTensor,
+        gradient: CubeTensor,
+    ) -> (CubeTensor, CubeTensor) {
+        learning::swish_gate_gradients(gate, x, gradient)
+    }
+
     fn squared_error_keep(a: CubeTensor, b: CubeTensor) -> (CubeTensor, CubeTensor) {
         let (mean, gradient) = loss::squared_error(a, b, true);
         (mean, gradient.expect("it was asked for"))
@@ -136,6 +154,18 @@ impl Lessons for Cube {
 
     fn readout(o: CubeTensor, gate: CubeTensor, weight: CubeTensor, epsilon: f64) -> CubeTensor {
         gates::readout(o, gate, weight, epsilon)
+    }
+
+    fn rotate_lesson(x: CubeTensor, cos: CubeTensor, sin: CubeTensor) -> CubeTensor {
+        Self::frozen_rotate(x, cos, sin)
+    }
+
+    fn rms_norm_lesson(x: CubeTensor, weight: CubeTensor, epsilon: f64) -> CubeTensor {
+        Self::frozen_rms_norm(x, weight, epsilon)
+    }
+
+    fn swish_gate_lesson(gate: CubeTensor, x: CubeTensor) -> CubeTensor {
+        Self::frozen_swish_gate(gate, x)
     }
 
     fn squared_error(a: CubeTensor, b: CubeTensor) -> CubeTensor {

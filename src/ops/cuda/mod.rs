@@ -15,6 +15,7 @@ mod dispatch;
 mod frozen;
 mod gates;
 mod gla;
+mod learning;
 mod loss;
 mod products;
 mod replay;

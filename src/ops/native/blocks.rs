@@ -109,6 +109,21 @@ pub trait Blocks: Backend {
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
+    /// The gradients of x and weight of an RMSNorm over the last dimension; the weight's is in f32.
+    fn rms_norm_gradients(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// The gradients of gate and x of `silu(gate) · x`.
+    fn swish_gate_gradients(
+        gate: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
     /// The mean of `(a − b)²` in f32, `[1]`, and its gradient of a.
     fn squared_error_keep(
         a: FloatTensor<Self>,
@@ -220,4 +235,21 @@ pub(in crate::ops) fn readout(
 /// The mean of `(a − b)²`; only a is learnt from.
 pub(in crate::ops) fn squared_error(a_btd: Tensor<3>, b_btd: Tensor<3>) -> Tensor<1> {
     Tensor::from_dispatch(Dispatch::squared_error(a_btd.into_dispatch(), b_btd.into_dispatch()))
+}
+
+/// Turns the pairs of `x_bhtk`, as [`super::frozen::rotate`] does, on an autodiff graph.
+pub(in crate::ops) fn rotate(x_bhtk: Tensor<4>, [cos, sin]: [Tensor<4>; 2]) -> Tensor<4> {
+    let [x, cos, sin] = [x_bhtk, cos, sin].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(Dispatch::rotate_lesson(x, cos, sin))
+}
+
+/// [`super::frozen::rms_norm`] on an autodiff graph.
+pub(in crate::ops) fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) -> Tensor<D> {
+    let (x, weight) = (x.into_dispatch(), weight.clone().into_dispatch());
+    Tensor::from_dispatch(Dispatch::rms_norm_lesson(x, weight, epsilon))
+}
+
+/// [`super::frozen::swish_gate`] on an autodiff graph.
+pub(in crate::ops) fn swish_gate<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(Dispatch::swish_gate_lesson(gate.into_dispatch(), x.into_dispatch()))
 }

@@ -1,4 +1,4 @@
-//! What twins learn through on CUDA devices: operations that burn differentiates, by the kernels of [`Blocks`].
+//! What twins and bases learn through on CUDA devices: operations that burn differentiates, by the kernels of [`Blocks`].
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
@@ -6,6 +6,7 @@ use burn::backend::{Autodiff, Backend, TensorMetadata, backend_extension};
 
 use super::blocks::Blocks;
 use super::differentiable::{Backwards, differentiable};
+use super::frozen::Frozen;
 
 /// Projections and the parts of linear blocks, from no state and without one after; frozen layers share those that
 /// have no state.
@@ -45,6 +46,19 @@ pub trait Lessons: Backend {
         epsilon: f64,
     ) -> FloatTensor<Self>;
 
+    /// See [`Frozen::frozen_rotate`]; the angles learn nothing.
+    fn rotate_lesson(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// See [`Frozen::frozen_rms_norm`].
+    fn rms_norm_lesson(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
+
+    /// See [`Frozen::frozen_swish_gate`].
+    fn swish_gate_lesson(gate: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self>;
+
     /// The mean of `(a − b)²` in f32, `[1]`; only a is learnt from.
     fn squared_error(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
 }
@@ -81,6 +95,22 @@ fn readout_gradients<B: Blocks>(pass: Backwards<B, f64, 3>) -> [Option<FloatTens
     <[_; 3]>::from(B::readout_gradients(o, gate, weight, pass.parameters, pass.gradient)).map(Some)
 }
 
+/// The angles back.
+fn rotate_gradient<B: Frozen>(pass: Backwards<B, (), 3>) -> [Option<FloatTensor<B>>; 3] {
+    let [_, cos, sin] = pass.inputs;
+    [Some(B::frozen_rotate(pass.gradient, cos, B::float_neg(sin))), None, None]
+}
+
+fn rms_norm_gradients<B: Blocks>(pass: Backwards<B, f64, 2>) -> [Option<FloatTensor<B>>; 2] {
+    let [x, weight] = pass.inputs;
+    <[_; 2]>::from(B::rms_norm_gradients(x, weight, pass.parameters, pass.gradient)).map(Some)
+}
+
+fn swish_gate_gradients<B: Blocks>(pass: Backwards<B, (), 2>) -> [Option<FloatTensor<B>>; 2] {
+    let [gate, x] = pass.inputs;
+    <[_; 2]>::from(B::swish_gate_gradients(gate, x, pass.gradient)).map(Some)
+}
+
 fn squared_error_gradient<B: Blocks>(pass: Backwards<B, (), 2>) -> [Option<FloatTensor<B>>; 2] {
     let [a, _] = pass.inputs;
     let mut kept = pass.kept;
@@ -89,7 +119,7 @@ fn squared_error_gradient<B: Blocks>(pass: Backwards<B, (), 2>) -> [Option<Float
     [Some(B::float_mul(of_a, factor)), None]
 }
 
-impl<B: Blocks + Lessons, C: CheckpointStrategy> Lessons for Autodiff<B, C> {
+impl<B: Blocks + Frozen + Lessons, C: CheckpointStrategy> Lessons for Autodiff<B, C> {
     fn project(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         let forward = |(): &(), [x, weight]: [FloatTensor<B>; 2]| (B::project(x, weight), Vec::new());
         differentiable::<B, C, _, _>((), [x, weight], forward, project_gradients)
@@ -142,6 +172,28 @@ impl<B: Blocks + Lessons, C: CheckpointStrategy> Lessons for Autodiff<B, C> {
             (B::readout(o, gate, weight, *epsilon), Vec::new())
         };
         differentiable::<B, C, _, _>(epsilon, [o, gate, weight], forward, readout_gradients)
+    }
+
+    fn rotate_lesson(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let forward =
+            |(): &(), [x, cos, sin]: [FloatTensor<B>; 3]| (B::frozen_rotate(x, cos, sin), Vec::new());
+        differentiable::<B, C, _, _>((), [x, cos, sin], forward, rotate_gradient)
+    }
+
+    fn rms_norm_lesson(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self> {
+        let forward = |epsilon: &f64, [x, weight]: [FloatTensor<B>; 2]| {
+            (B::frozen_rms_norm(x, weight, *epsilon), Vec::new())
+        };
+        differentiable::<B, C, _, _>(epsilon, [x, weight], forward, rms_norm_gradients)
+    }
+
+    fn swish_gate_lesson(gate: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let forward = |(): &(), [gate, x]: [FloatTensor<B>; 2]| (B::frozen_swish_gate(gate, x), Vec::new());
+        differentiable::<B, C, _, _>((), [gate, x], forward, swish_gate_gradients)
     }
 
     fn squared_error(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -372,6 +372,57 @@ extern "C" __global__ void __launch_bounds__(256)
     store(out + row * d + column, g);
 }
 
+// The gradients of silu(gate) * up, all dense.
+extern "C" __global__ void __launch_bounds__(256)
+    swish_gate_backward(const T *gate, const T *up, const T *gradient, T *of_gate, T *of_up, long long n) {
+    const long long i = (blockIdx.x * 256LL + threadIdx.x) * COUNT;
+    if (i >= n) return;
+    Eight g = load(gate + i), u = load(up + i);
+    const Eight d = load(gradient + i);
+#pragma unroll
+    for (int j = 0; j < COUNT; j++) {
+        const float sigmoid = 1.0f / (1.0f + __expf(-g.x[j])), silu = g.x[j] * sigmoid;
+        g.x[j] = d.x[j] * u.x[j] * (sigmoid + silu * (1.0f - sigmoid));
+        u.x[j] = d.x[j] * silu;
+    }
+    store(of_gate + i, g);
+    store(of_up + i, u);
+}
+
+// The gradient of a norm's input, a warp to a row, and what each row was scaled by: with s = 1 / sqrt(mean(x^2) + epsilon),
+// s weight gradient - x s^3 mean(x weight gradient).
+extern "C" __global__ void __launch_bounds__(256) rms_norm_backward(const T *x, const T *weight, const T *gradient, T *of_x,
+                                                                    float *scales, float epsilon, long long rows, int d) {
+    const long long row = blockIdx.x * 8LL + threadIdx.x / WARP;
+    if (row >= rows) return;
+    const int lane = threadIdx.x % WARP;
+    x += row * d, gradient += row * d, of_x += row * d;
+    float squares = 0.0f, product = 0.0f;
+    for (int c = lane; c < d; c += WARP) {
+        const float at = float(x[c]);
+        squares += at * at;
+        product += at * float(weight[c]) * float(gradient[c]);
+    }
+    const float scale = 1.0f / sqrtf(warp_sum(squares) / d + epsilon);
+    const float share = warp_sum(product) / d * scale * scale * scale;
+    for (int c = lane; c < d; c += WARP)
+        of_x[c] = T(scale * float(weight[c]) * float(gradient[c]) - float(x[c]) * share);
+    if (lane == 0) scales[row] = scale;
+}
+
+// The gradient of a norm's weight, a row of `partials` for each of gridDim.y shares of the rows.
+extern "C" __global__ void __launch_bounds__(128)
+    rms_norm_weight(const T *x, const T *gradient, const float *scales, float *partials, long long rows, int d) {
+    const int c = blockIdx.x * 128 + threadIdx.x;
+    if (c >= d) return;
+    const long long each = (rows + gridDim.y - 1) / gridDim.y, first = blockIdx.y * each;
+    float sum = 0.0f;
+#pragma unroll 4
+    for (long long row = first; row < min(rows, first + each); row++)
+        sum += float(x[row * d + c]) * float(gradient[row * d + c]) * scales[row];
+    partials[(long long)blockIdx.y * d + c] = sum;
+}
+
 // out[i] = table[indices[i]], rows of `vectors` times 16 bytes of any type.
 extern "C" __global__ void __launch_bounds__(256)
     gather_rows(const uint4 *table, const int *indices, uint4 *out, long long rows, int vectors) {

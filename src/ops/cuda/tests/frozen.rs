@@ -102,52 +102,69 @@ fn attention_over_caches() {
 }
 
 /// What a base learns through besides projections. True f32 stays far below this; of ten bits it is a thirtieth.
+const TRUE_F32: f64 = 1e-5;
+
+/// Not by a power of two, so that ten bits do not hold them.
+fn odd(shape: [usize; 4]) -> Tensor<4> {
+    random(shape, -2.0, 2.0) * 0.77
+}
+
+/// Output and gradients of a function, here in f32 and in f64 on the processor by another form of it.
+fn learns_in_true_f32<const N: usize>(
+    what: &str,
+    device: &Device,
+    inputs: [Tensor<4>; N],
+    run: impl Fn([Tensor<4>; N], &Device) -> Tensor<4>,
+    exact: impl Fn([Tensor<4>; N], &Device) -> Tensor<4>,
+) {
+    type Form<'a, const N: usize> = &'a dyn Fn([Tensor<4>; N], &Device) -> Tensor<4>;
+    let all = |run: Form<'_, N>, inputs: [Tensor<4>; N], device: &Device, seed: Option<Tensor<4>>| {
+        let inputs = inputs.map(|x| x.autodiff().require_grad());
+        let y = run(inputs.clone(), device);
+        let seed = seed.unwrap_or_else(|| odd(y.dims()));
+        let gradients = (y.clone() * seed.clone().autodiff()).sum().backward();
+        let gradients = inputs.map(|x| x.grad(&gradients).unwrap());
+        (y.inner(), gradients, seed)
+    };
+    let (truth, of_truth, seed) = all(&exact, inputs.clone(), &Device::flex(), None);
+    poison(device);
+    let there = |x: &Tensor<4>| on(device, DType::F32, x);
+    let (found, of_found, _) = all(&run, inputs.each_ref().map(there), device, Some(there(&seed)));
+    close(what, &found, &truth, TRUE_F32);
+    for (index, (found, truth)) in of_found.iter().zip(&of_truth).enumerate() {
+        close(&format!("{what}: gradient {index}"), found, truth, TRUE_F32);
+    }
+}
+
 #[test]
-fn attention_and_norms_of_a_base_that_learns_are_in_true_f32() {
-    const BOUND: f64 = 1e-5;
+fn what_a_base_learns_through_is_in_true_f32() {
     let Some(device) = cuda() else { return };
-    let learning = |x: &Tensor<4>| x.clone().autodiff().require_grad();
-    // Not by a power of two, so that ten bits do not hold them.
-    let odd = |shape: [usize; 4]| random(shape, -2.0, 2.0) * 0.77;
     for (batch, heads, groups, time, width) in [(1, 4, 2, 7, 32), (3, 4, 4, 65, 64), (2, 8, 2, 130, 32)] {
         let inputs = [heads, groups, groups].map(|heads| odd([batch, heads, time, width]));
-        let seed = odd([batch, heads, time, width]);
-        let run = |device: &Device, inputs: [Tensor<4>; 3], seed: Tensor<4>| {
-            let [q, k, v] = inputs.each_ref().map(learning);
+        let run = |[q, k, v]: [Tensor<4>; 3], device: &Device| {
             let mask = CausalMask::new(time, 0, None, device).tracked();
-            let y = attention(q.clone(), &KvCache::new(k.clone(), v.clone()), &mask);
-            let gradients = (y.clone() * seed.autodiff()).sum().backward();
-            [y.inner(), q.grad(&gradients).unwrap(), k.grad(&gradients).unwrap(), v.grad(&gradients).unwrap()]
+            attention(q, &KvCache::new(k, v), &mask)
         };
-        let truth = run(&Device::flex(), inputs.clone(), seed.clone());
-        poison(&device);
-        let there = |x: &Tensor<4>| on(&device, DType::F32, x);
-        let found = run(&device, inputs.each_ref().map(there), there(&seed));
-        for (name, (found, truth)) in ["output", "q", "k", "v"].iter().zip(found.iter().zip(&truth)) {
-            close(&format!("attention {batch} {heads}/{groups} {time} {width}: {name}"), found, truth, BOUND);
-        }
+        let what = format!("attention {batch} {heads}/{groups} {time} {width}");
+        learns_in_true_f32(&what, &device, inputs.clone(), run, run);
+        let rope = Rope::new(width, 1e4, &RopeScaling::None);
+        let rotate = |[q]: [Tensor<4>; 1], device: &Device| {
+            let angles = rope.angles(&[(0..time).collect()], device);
+            Rope::apply(q, &angles.tracked())
+        };
+        let [q, ..] = inputs;
+        learns_in_true_f32(&format!("rotation {what}"), &device, [q], rotate, rotate);
     }
-    for shape in [[1, 1, 1, 64], [1, 1, 77, 192], [1, 2, 384, 128]] {
-        let width = shape[3];
-        let (x, weight, seed) = (odd(shape), random([width], 0.5, 1.5), odd(shape));
-        let run = |x: &Tensor<4>, weight: Tensor<1>, seed: Tensor<4>, is_ours: bool| {
-            let (x, weight) = (learning(x), weight.autodiff().require_grad());
-            let y = match is_ours {
-                true => rms_norm(x.clone(), &weight, 1e-5),
-                // In f64, where `rms_norm` itself computes in f32.
-                false => {
-                    let scale = (x.clone().square().mean_dim(3) + 1e-5).sqrt().recip();
-                    x.clone() * scale * weight.clone().unsqueeze::<4>()
-                }
-            };
-            let gradients = (y * seed.autodiff()).sum().backward();
-            (x.grad(&gradients).unwrap(), weight.grad(&gradients).unwrap())
+    for shape in [[1, 1, 1, 64], [1, 1, 77, 192], [1, 2, 384, 128], [3, 1, 100, 1000]] {
+        let norm = |[x, weight]: [Tensor<4>; 2], _: &Device| rms_norm(x, &weight.reshape([shape[3]]), 1e-5);
+        // In f64, where `rms_norm` itself computes in f32.
+        let exact = |[x, weight]: [Tensor<4>; 2], _: &Device| {
+            let scale = (x.clone().square().mean_dim(3) + 1e-5).sqrt().recip();
+            x * scale * weight
         };
-        let truth = run(&x, weight.clone(), seed.clone(), false);
-        poison(&device);
-        let there = |x: &Tensor<4>| on(&device, DType::F32, x);
-        let found = run(&there(&x), on(&device, DType::F32, &weight), there(&seed), true);
-        close(&format!("norm's input {shape:?}"), &found.0, &truth.0, BOUND);
-        close(&format!("norm's weight {shape:?}"), &found.1, &truth.1, BOUND);
+        let inputs = [odd(shape), odd([1, 1, 1, shape[3]])];
+        learns_in_true_f32(&format!("norm {shape:?}"), &device, inputs, norm, exact);
+        let gate = |[gate, x]: [Tensor<4>; 2], _: &Device| swish_gate(gate * 4.0, x);
+        learns_in_true_f32(&format!("gate {shape:?}"), &device, [odd(shape), odd(shape)], gate, gate);
     }
 }

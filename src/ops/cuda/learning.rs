@@ -1,0 +1,62 @@
+//! Gradients of what a base learns through beside products.
+
+use burn::backend::TensorMetadata;
+use burn::tensor::DType;
+use burn_cubecl::tensor::CubeTensor;
+
+use super::buffer::{card, contiguous, pointer, unwritten};
+use super::card::{Argument, Extent};
+use super::frozen::train;
+use super::gates::sum_rows;
+
+/// Shares of the rows of which the gradient of a norm's weight is summed side by side.
+const SHARES: usize = 256;
+
+/// See [`Blocks::rms_norm_gradients`](crate::ops::native::blocks::Blocks::rms_norm_gradients).
+pub(super) fn rms_norm_gradients(
+    x: CubeTensor,
+    weight: CubeTensor,
+    epsilon: f64,
+    gradient: CubeTensor,
+) -> (CubeTensor, CubeTensor) {
+    let [x, weight, gradient] = [x, weight, gradient].map(contiguous);
+    let width = *x.shape().last().expect("a norm is over a dimension");
+    let rows = x.shape().num_elements() / width;
+    let of_x = unwritten(&x, x.shape(), x.dtype());
+    let scales = unwritten(&x, [rows], DType::F32);
+    let shares = unwritten(&x, [SHARES, width], DType::F32);
+    let of_rows = Extent { grid: (rows.div_ceil(8) as u32, 1, 1), block: (256, 1), shared: 0 };
+    let of_shares =
+        Extent { grid: (width.div_ceil(128) as u32, SHARES as u32, 1), block: (128, 1), shared: 0 };
+    let sizes = vec![Argument::Long(rows as i64), Argument::Int(width as i32)];
+    let backward = [
+        [&x, &weight, &gradient, &of_x, &scales].map(pointer).to_vec(),
+        vec![Argument::Float(epsilon as f32)],
+        sizes.clone(),
+    ];
+    let sums = [[&x, &gradient, &scales, &shares].map(pointer).to_vec(), sizes];
+    // SAFETY: all are alive, dense and of these sizes.
+    card(&x).run(|lane| unsafe {
+        lane.launch(&train("rms_norm_backward", &x), of_rows, &backward.concat());
+        lane.launch(&train("rms_norm_weight", &x), of_shares, &sums.concat());
+    });
+    (of_x, sum_rows(shares, [width]))
+}
+
+/// See [`Blocks::swish_gate_gradients`](crate::ops::native::blocks::Blocks::swish_gate_gradients).
+pub(super) fn swish_gate_gradients(
+    gate: CubeTensor,
+    x: CubeTensor,
+    gradient: CubeTensor,
+) -> (CubeTensor, CubeTensor) {
+    let [gate, x, gradient] = [gate, x, gradient].map(contiguous);
+    let numbers = x.shape().num_elements();
+    let of_gate = unwritten(&x, x.shape(), x.dtype());
+    let of_x = unwritten(&x, x.shape(), x.dtype());
+    let extent = Extent { grid: (numbers.div_ceil(2048) as u32, 1, 1), block: (256, 1), shared: 0 };
+    let tensors = [&gate, &x, &gradient, &of_gate, &of_x].map(pointer).to_vec();
+    let arguments = [tensors, vec![Argument::Long(numbers as i64)]].concat();
+    // SAFETY: all are alive, dense and of one shape and dtype.
+    card(&x).run(|lane| unsafe { lane.launch(&train("swish_gate_backward", &x), extent, &arguments) });
+    (of_gate, of_x)
+}
