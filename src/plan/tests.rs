@@ -54,27 +54,21 @@ fn a_recipe_changes_twins_and_the_searches_that_take_them() {
 fn a_trained_base_is_known_by_its_tokenizers_content_and_refused_where_that_does_not_know_a_task() {
     use crate::store::Stage::Pretrain;
     let folder = tempfile::tempdir().unwrap();
-    let with = |name: &str, source: &str| {
+    let read =
+        |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let with = |name: &str, tokenizer: &str| {
         let path = folder.path().join(name);
-        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(source), &path).unwrap();
-        let tokenizer = format!("models.mini.source.pretrain.tokenizer={:?}", path.to_str().unwrap());
-        try_quickstart(&[&tokenizer])
+        std::fs::write(&path, tokenizer).unwrap();
+        try_quickstart(&[&format!("models.mini.source.pretrain.tokenizer={:?}", path.to_str().unwrap())])
     };
-    let bytes = "tests/fixtures/tasks/model/tokenizer.json";
-    let (one, other) = (with("one.json", bytes).unwrap(), with("other.json", bytes).unwrap());
+    let bytes = read("tests/fixtures/tasks/model/tokenizer.json");
+    let (one, other) = (with("one.json", &bytes).unwrap(), with("other.json", &bytes).unwrap());
     assert_eq!(keys(&one, Pretrain), keys(&other, Pretrain), "the file's name is not its content");
     assert_ne!(keys(&one, Pretrain), keys(&quickstart(&[]), Pretrain));
 
-    let mut few: serde_json::Value = serde_json::from_str(
-        &std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini/tokenizer.json"))
-            .unwrap(),
-    )
-    .unwrap();
+    let mut few: serde_json::Value = serde_json::from_str(&read("models/mini/tokenizer.json")).unwrap();
     few["model"]["vocab"] = serde_json::json!({ "<unk>": 0, "<bos>": 1, "<eos>": 2, "<pad>": 3 });
-    let path = folder.path().join("few.json");
-    std::fs::write(&path, few.to_string()).unwrap();
-    let refused =
-        try_quickstart(&[&format!("models.mini.source.pretrain.tokenizer={:?}", path.to_str().unwrap())]);
+    let refused = with("few.json", &few.to_string());
     let why = refused.unwrap_err().to_string();
     assert!(
         why.contains("`mini` cannot serve the task `recall`: its tokenizer does not know all words"),
