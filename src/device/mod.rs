@@ -155,13 +155,12 @@ fn free_bytes(_: usize) -> Option<u64> {
 
 #[cfg(feature = "cuda")]
 fn open_cuda(index: usize) -> Result<Device> {
-    use burn::tensor::DeviceType;
-    let found = Device::enumerate(DeviceType::Cuda).into_vec().len();
-    if index >= found {
-        return Err(Error::environment(format!("no CUDA device {index}: {found} found"))
-            .hint("`dtr doctor` says what is missing"));
-    }
-    Ok(Device::cuda(index))
+    let devices = crate::ops::cuda_devices();
+    let missing = || {
+        Error::environment(format!("no CUDA device {index}: {} found", devices.len()))
+            .hint("`dtr doctor` says what is missing")
+    };
+    devices.get(index).cloned().ok_or_else(missing)
 }
 
 #[cfg(not(feature = "cuda"))]

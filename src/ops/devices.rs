@@ -31,6 +31,13 @@ pub fn exclusively<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) ->
     work()
 }
 
+/// The CUDA devices of this machine. They are opened here alone: each does all that it is asked for in one order.
+#[cfg(feature = "cuda")]
+pub fn cuda_devices() -> Vec<Device> {
+    super::cuda::keep_order();
+    Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec()
+}
+
 /// What this build's kernels for GPUs cannot do without and this machine lacks, in words.
 #[cfg(feature = "cuda")]
 pub fn lacking_for_gpus() -> Vec<String> {

@@ -1,8 +1,7 @@
-//! A CUDA device as this crate uses it: one stream, compiled kernels, cuBLASLt.
+//! A CUDA device as this crate uses it: compiled kernels and cuBLASLt, on the stream that burn computes on.
 //!
-//! burn computes on streams of its own that it does not show. So all work here stands between two events of the
-//! whole context: it begins when everything asked of the device before is done, and what is asked later begins
-//! after it. The host waits for nothing, and memory that burn hands on to another tensor is not written early.
+//! The device does all in the order in which it is asked for, so that memory which burn hands on to another tensor is not
+//! written early, and nothing waits for anything else.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -11,13 +10,14 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use cubecl::server::Handle;
 use cudarc::driver::{
-    CudaContext, CudaEvent, CudaFunction, CudaGraph, CudaModule, CudaSlice, CudaStream, DevicePtr,
-    DriverError, LaunchConfig, PushKernelArg, sys,
+    CudaContext, CudaFunction, CudaGraph, CudaModule, CudaSlice, CudaStream, DevicePtr, DriverError,
+    LaunchConfig, PushKernelArg, result, sys,
 };
 
 use super::attention::TensorMap;
 use super::blas::Blas;
 use super::compile::{Kernel, compile};
+use super::order::stream_of_burn;
 
 /// Numbers that stay zero between kernels.
 const ZEROS: usize = 1 << 16;
@@ -28,9 +28,10 @@ const UNASKED_SHARED: u32 = 48 << 10;
 /// A device that was opened, for as long as the process lives.
 pub(super) struct Card {
     context: Arc<CudaContext>,
+    /// Where work is done.
     stream: Arc<CudaStream>,
-    before: CudaEvent,
-    after: CudaEvent,
+    /// Where work is recorded, which does nothing.
+    recorder: Arc<CudaStream>,
     /// Major and minor number of what the device computes, `(9, 0)` for Hopper.
     pub capability: (i32, i32),
     /// Multiprocessors.
@@ -100,7 +101,7 @@ impl Card {
         let context = CudaContext::new(index)?;
         // SAFETY: all work here goes to one stream, in its order; events of single buffers would break recordings.
         unsafe { context.disable_event_tracking() };
-        let stream = context.new_stream()?;
+        let stream = stream_of_burn(&context, index);
         let processors = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
         let capability = context.compute_capability()?;
         let state = State {
@@ -110,8 +111,7 @@ impl Card {
             recorded: None,
         };
         Ok(Self {
-            before: context.new_event(None)?,
-            after: context.new_event(None)?,
+            recorder: context.new_stream()?,
             capability,
             processors: context.attribute(processors)? as u32,
             zeros: stream.alloc_zeros(ZEROS)?,
@@ -132,20 +132,11 @@ impl Card {
         Argument::Pointer(self.zeros.device_ptr(&self.stream).0 + 4 * (ZEROS as u64 - 1))
     }
 
-    /// Does `work` in its turn among all that the device is asked to do.
+    /// Does `work` in its turn among all that the device is asked to do, or records it.
     pub fn run<T>(&self, work: impl FnOnce(&mut Lane<'_>) -> T) -> T {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         sound(self.context.bind_to_thread(), "be bound to a thread");
-        let is_recording = state.recorded.is_some();
-        if !is_recording {
-            sound(self.begin(), "wait for earlier work");
-        }
-        let mut lane = Lane { card: self, state };
-        let result = work(&mut lane);
-        if !is_recording {
-            sound(self.end(), "let later work wait");
-        }
-        result
+        work(&mut Lane { card: self, state })
     }
 
     /// Whether what is asked for now is recorded instead of done.
@@ -165,48 +156,41 @@ impl Card {
     pub fn record(&self, work: impl FnOnce()) -> Recording {
         let state = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
         sound(self.context.bind_to_thread(), "be bound to a thread");
-        sound(self.begin(), "wait for earlier work");
         let own = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        sound(self.stream.begin_capture(own), "begin to record");
+        sound(self.recorder.begin_capture(own), "begin to record");
         state().recorded = Some(Vec::new());
         let asked = catch_unwind(AssertUnwindSafe(work));
         let memory = state().recorded.take();
         let flags = sys::CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
-        let graph = self.stream.end_capture(flags);
+        let graph = self.recorder.end_capture(flags);
         // Only now, so that what another cell asks for is not recorded.
         if let Err(panic) = asked {
             resume_unwind(panic);
         }
         let graph = sound(graph, "end a recording");
-        sound(self.end(), "let later work wait");
         Recording { graph: graph.expect("something was recorded"), _memory: memory.unwrap_or_default() }
     }
 
     /// Does recorded work.
     pub fn replay(&self, recording: &Recording) {
-        self.run(|_| sound(recording.graph.launch(), "do recorded work again"));
-    }
-
-    fn begin(&self) -> Result<(), DriverError> {
-        // SAFETY: context and event live as long as the card, and belong together.
-        unsafe { sys::cuCtxRecordEvent(self.context.cu_ctx(), self.before.cu_event()) }.result()?;
-        self.stream.wait(&self.before)
-    }
-
-    fn end(&self) -> Result<(), DriverError> {
-        self.after.record(&self.stream)?;
-        // SAFETY: as above; the event was recorded on a stream of this context.
-        unsafe { sys::cuCtxWaitEvent(self.context.cu_ctx(), self.after.cu_event()) }.result()
+        sound(self.context.bind_to_thread(), "be bound to a thread");
+        let (graph, stream) = (recording.graph.cu_graph_exec(), self.stream.cu_stream());
+        // SAFETY: graph and stream are alive, and of one context.
+        sound(unsafe { result::graph::launch(graph, stream) }, "do recorded work again");
     }
 }
 
-/// The card's stream while a piece of work has it.
+/// The card's stream, or its recorder, while a piece of work has it.
 pub(super) struct Lane<'a> {
     card: &'a Card,
     state: MutexGuard<'a, State>,
 }
 
-impl Lane<'_> {
+impl<'a> Lane<'a> {
+    fn stream(&self) -> &'a CudaStream {
+        if self.state.recorded.is_some() { &self.card.recorder } else { &self.card.stream }
+    }
+
     /// Runs `kernel`.
     ///
     /// # Safety
@@ -214,7 +198,7 @@ impl Lane<'_> {
     /// of tensors that are alive now. (What burn does with their memory later comes later on the device too.)
     pub unsafe fn launch(&mut self, kernel: &Kernel, extent: Extent, arguments: &[Argument]) {
         let function = self.function(kernel, extent.shared);
-        let mut launch = self.card.stream.launch_builder(&function);
+        let mut launch = self.stream().launch_builder(&function);
         for argument in arguments {
             match argument {
                 Argument::Pointer(address) => launch.arg(address),
@@ -264,6 +248,7 @@ impl Lane<'_> {
 
     /// The products of matrices.
     pub fn blas(&mut self) -> (&mut Blas, &CudaStream) {
-        (&mut self.state.blas, &self.card.stream)
+        let stream = self.stream();
+        (&mut self.state.blas, stream)
     }
 }

@@ -17,12 +17,14 @@ mod gates;
 mod gla;
 mod learning;
 mod loss;
+mod order;
 mod products;
 mod replay;
 mod step;
 
 pub(super) use buffer::exclusively;
 pub(super) use compile::lacking;
+pub(super) use order::keep_order;
 pub(super) use replay::Recorded;
 
 #[cfg(test)]

@@ -1,21 +1,20 @@
 //! A GPU scores as the processor does, within what is stated, and as itself to the last bit.
 
-use burn::tensor::DeviceType;
-
 use super::*;
+use crate::ops::cuda_devices;
 
 /// The most that a log-likelihood of a base in f32 may differ from the processor's.
 const TOLERANCE: f64 = 1e-3;
 
 #[test]
 fn likelihoods_are_the_processors_and_the_same_again() {
-    if Device::enumerate(DeviceType::Cuda).into_vec().is_empty() {
+    let Some(device) = cuda_devices().into_iter().next() else {
         eprintln!("SKIPPED: there is no CUDA device");
         return;
-    }
+    };
     let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini");
     let read = |device: &Device| Base::read(&mini, device).unwrap();
-    let (here, there) = (read(&Device::flex()), read(&Device::cuda(0)));
+    let (here, there) = (read(&Device::flex()), read(&device));
     let requests = Requests::new(&here.tokenizer, recall_items(), Metric::Acc, 128).unwrap();
     for variant in variants() {
         let twins_of = |base: &Base| twins(&variant, &base.decoder);

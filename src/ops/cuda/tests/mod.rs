@@ -5,7 +5,7 @@ mod blocks;
 mod frozen;
 mod parts;
 
-use burn::tensor::{DType, Device, DeviceType, Distribution, Tensor, TensorData};
+use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 use half::bf16;
 
 use crate::ops::*;
@@ -14,11 +14,11 @@ use crate::ops::*;
 const BOUNDS: [(DType, f64); 2] = [(DType::F32, 1e-3), (DType::BF16, 1e-2)];
 
 fn cuda() -> Option<Device> {
-    let found = !Device::enumerate(DeviceType::Cuda).into_vec().is_empty();
-    if !found {
+    let device = cuda_devices().into_iter().next();
+    if device.is_none() {
         eprintln!("SKIPPED: there is no CUDA device");
     }
-    found.then(|| Device::cuda(0))
+    device
 }
 
 /// Leaves NaN in memory that the next tensors will have.
