@@ -6,7 +6,7 @@ use super::config::Config;
 use super::mixer::{FullAttention, Linear, Mixer, MixerState, Pass};
 use super::parameters::{Fill, Make, Parameters, Slot};
 use crate::error::Result;
-use crate::ops::{self, rms_norm, swish_gate};
+use crate::ops::{self, rms_norm};
 
 /// One layer: attention and a SwiGLU, each behind an RMSNorm and beside a residual.
 #[derive(Clone)]
@@ -91,7 +91,7 @@ impl Layer {
     /// The second half, which sees each token by itself: of hidden states and what the mixer said of them.
     pub(super) fn feed(&self, x_btd: Tensor<3>, output_btd: Tensor<3>, epsilon: f64) -> Tensor<3> {
         let (x, normed) = ops::sum_and_norm(x_btd, output_btd, &self.post_norm, epsilon);
-        let inner = swish_gate(self.gate_proj.forward(normed.clone()), self.up_proj.forward(normed));
+        let inner = ops::swish_gated(normed, &self.gate_proj.weight, &self.up_proj.weight);
         ops::sum(x, self.down_proj.forward(inner))
     }
 

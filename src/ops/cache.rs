@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::counter::Counter;
+use super::rope::Angles;
 
 /// What full attention remembers, `[b, g, room, k]` each, of which the first `len` tokens are there.
 #[derive(Clone)]
@@ -43,12 +43,13 @@ impl KvCache {
         Self { keys: extend(keys, keys_bgtk), values: extend(values, values_bgtk), len }
     }
 
-    /// The cache with these tokens from where the device has counted to; it has room for them, and its own length is not
-    /// told any more.
+    /// Rotated queries, and the cache with these keys, rotated too, and values from where the device has counted to; it has room
+    /// for them, and its own length is not told any more.
     #[must_use]
-    pub fn append_at(self, keys_bgtk: Tensor<4>, values_bgtk: Tensor<4>, at: &Counter) -> Self {
+    pub fn turn_in(self, [q, k, v]: [Tensor<4>; 3], angles: &Angles) -> (Tensor<4>, Self) {
         let Self { keys, values, len } = self;
-        Self { keys: at.append(keys, keys_bgtk), values: at.append(values, values_bgtk), len }
+        let (queries, (keys, values)) = angles.turn_in([q, k, v], (keys, values));
+        (queries, Self { keys, values, len })
     }
 
     /// The cache with room for `room` tokens in all.

@@ -32,9 +32,14 @@ impl Counter {
         counted::rotate_at(x_bhtk, tables, &self.0)
     }
 
-    /// The cache with x in it from here on.
-    pub(super) fn append(&self, cache: Tensor<4>, x_bgtk: Tensor<4>) -> Tensor<4> {
-        counted::append_at(cache, x_bgtk, &self.0)
+    /// Queries rotated from here on, and the caches of keys and values with these in them, keys rotated.
+    pub(super) fn turn_in(
+        &self,
+        tokens: [Tensor<4>; 3],
+        caches: (Tensor<4>, Tensor<4>),
+        tables: &(Tensor<4>, Tensor<4>),
+    ) -> (Tensor<4>, (Tensor<4>, Tensor<4>)) {
+        counted::turn_in(tokens, caches, tables, &self.0)
     }
 
     /// Attention over a cache whose last token stands here.
@@ -59,7 +64,12 @@ impl Counter {
         unreachable!("{NONE}")
     }
 
-    pub(super) fn append(&self, _: Tensor<4>, _: Tensor<4>) -> Tensor<4> {
+    pub(super) fn turn_in(
+        &self,
+        _: [Tensor<4>; 3],
+        _: (Tensor<4>, Tensor<4>),
+        _: &(Tensor<4>, Tensor<4>),
+    ) -> (Tensor<4>, (Tensor<4>, Tensor<4>)) {
         unreachable!("{NONE}")
     }
 

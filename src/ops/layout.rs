@@ -5,20 +5,64 @@ use burn::tensor::{DType, Tensor};
 use super::native::{Native, native};
 #[cfg(feature = "cuda")]
 use super::native::{blocks, elements, native_frozen};
+use super::norm::swish_gate;
 use super::processor;
 
 /// `x · weightᵀ + bias` with the weight as Hugging Face stores it, `[out, in]`.
 ///
 /// On a processor a token's product is the same to the last bit whatever other tokens it is computed with.
 pub fn linear(x_btd: Tensor<3>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Tensor<3> {
+    let time = x_btd.dims()[1];
+    with_bias(by_time(product(flat(x_btd), weight), time), bias)
+}
+
+/// [`linear`] by three weights, each with its bias; where rows are few, a GPU reads all in one go.
+pub fn linear_by_three(x_btd: Tensor<3>, parts: [(&Tensor<2>, Option<&Tensor<1>>); 3]) -> [Tensor<3>; 3] {
+    #[cfg(feature = "cuda")]
+    if reads_in_one_go(&x_btd) {
+        let time = x_btd.dims()[1];
+        let mut products = elements::project_few(flat(x_btd), parts.map(|(weight, _)| weight)).into_iter();
+        return parts.map(|(_, bias)| {
+            let product = products.next().expect("every weight has its product");
+            with_bias(by_time(product, time), bias)
+        });
+    }
+    parts.map(|(weight, bias)| linear(x_btd.clone(), weight, bias))
+}
+
+/// `silu(x · gateᵀ) · (x · upᵀ)`, the inside of a SwiGLU.
+pub fn swish_gated(x_btd: Tensor<3>, gate_od: &Tensor<2>, up_od: &Tensor<2>) -> Tensor<3> {
+    #[cfg(feature = "cuda")]
+    if reads_in_one_go(&x_btd) {
+        let time = x_btd.dims()[1];
+        return by_time(elements::gate_few(flat(x_btd), [gate_od, up_od]), time);
+    }
+    let gate = linear(x_btd.clone(), gate_od, None);
+    swish_gate(gate, linear(x_btd, up_od, None))
+}
+
+#[cfg(feature = "cuda")]
+fn reads_in_one_go(x_btd: &Tensor<3>) -> bool {
     let [batch, time, width] = x_btd.dims();
-    let out = weight.dims()[0];
-    let y = product(x_btd.reshape([batch * time, width]), weight).reshape([batch, time, out]);
+    native_frozen(x_btd) == Some(Native::Cuda) && elements::are_few(batch * time, width, x_btd.dtype())
+}
+
+fn flat(x_btd: Tensor<3>) -> Tensor<2> {
+    let [batch, time, width] = x_btd.dims();
+    x_btd.reshape([batch * time, width])
+}
+
+fn by_time(y_rd: Tensor<2>, time: usize) -> Tensor<3> {
+    let [rows, width] = y_rd.dims();
+    y_rd.reshape([rows / time, time, width])
+}
+
+fn with_bias(y_btd: Tensor<3>, bias: Option<&Tensor<1>>) -> Tensor<3> {
     match bias {
         #[cfg(feature = "cuda")]
-        Some(bias) if native_frozen(&y) == Some(Native::Cuda) => elements::with_bias(y, bias),
-        Some(bias) => y + bias.clone().reshape([1, 1, out]),
-        None => y,
+        Some(bias) if native_frozen(&y_btd) == Some(Native::Cuda) => elements::with_bias(y_btd, bias),
+        Some(bias) => y_btd + bias.clone().unsqueeze::<3>(),
+        None => y_btd,
     }
 }
 

@@ -41,7 +41,9 @@ pub use devices::{cuda_devices, lacking_for_gpus};
 pub use devices::{computes_in_threads, exclusively, short_dtype};
 pub use elements::{delta_gates, largest_into, rows, sum, sum_and_norm, swish};
 pub use gla::{decay_gate, gla};
-pub use layout::{by_columns, exact_product, linear, merge_heads, repeat_heads, split_heads};
+pub use layout::{
+    by_columns, exact_product, linear, linear_by_three, merge_heads, repeat_heads, split_heads, swish_gated,
+};
 pub use loss::{cross_entropy, log_likelihoods, log_likelihoods_at, mean_squared_error};
 pub use norm::{readout, rms_norm, swish_gate};
 pub use rope::{Angles, Rope, RopeScaling};

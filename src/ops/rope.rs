@@ -101,6 +101,21 @@ impl Rope {
     }
 }
 
+impl Angles {
+    /// Queries rotated, and the caches of keys and values with these in them, keys rotated, from where the device has counted to.
+    ///
+    /// # Panics
+    /// Where it does not count.
+    pub(super) fn turn_in(
+        &self,
+        tokens: [Tensor<4>; 3],
+        caches: (Tensor<4>, Tensor<4>),
+    ) -> (Tensor<4>, (Tensor<4>, Tensor<4>)) {
+        let at = self.at.as_ref().expect("the device counts positions");
+        at.turn_in(tokens, caches, &(self.cos.clone(), self.sin.clone()))
+    }
+}
+
 /// Whether the device has a kernel for heads like these.
 fn serves(x_bhtk: &Tensor<4>) -> bool {
     match native_frozen(x_bhtk) {

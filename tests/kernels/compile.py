@@ -18,6 +18,7 @@ FORMS = {
     "conv": ["-DCONV_WIDTH=4", "-DCONV_WIDTH=4 -DREAL_F32"],
     "decode": ["-DHEAD_DIM=128"],
     "delta": [f"-DELEMENT={element} -DKEY_WIDTH=128 -DSLICE={slice}" for element, slice in [("float", 32), ("__nv_bfloat16", 64)]],
+    "few": [f"-DROWS={rows} -DELEMENT={element}" for rows in [1, 4] for element in ["float", "__nv_bfloat16"]] + ["-DROWS=3 -DELEMENT=__nv_bfloat16 -DRESULT=float"],
     "gates": ["-DVALUE_WIDTH=128", "-DVALUE_WIDTH=128 -DREAL_F32"],
     "gla": ["-DKEY_WIDTH=128 -DVALUE_WIDTH=128", "-DKEY_WIDTH=64 -DVALUE_WIDTH=64 -DREAL_F32"],
     "prefill": ["-DHEAD_DIM=128"],

@@ -31,13 +31,16 @@ impl FullAttention {
         })
     }
 
+    /// Queries `[b, h, t, k]`, keys and values `[b, g, t, k]`, not rotated.
+    fn by_head(&self, x_btd: Tensor<3>) -> [Tensor<4>; 3] {
+        let project = &self.projections;
+        let [q, k, v] = project.forward(x_btd);
+        [project.query_heads(q), project.key_heads(k), project.value_heads(v)]
+    }
+
     /// Rotated queries `[b, h, t, k]` and keys `[b, g, t, k]`, and values `[b, g, t, k]`.
     pub(super) fn project(&self, x_btd: Tensor<3>, pass: &Pass) -> [Tensor<4>; 3] {
-        let project = &self.projections;
-        let queries = project.query_heads(project.q_proj.forward(x_btd.clone()));
-        let keys = project.key_heads(project.k_proj.forward(x_btd.clone()));
-        let values = project.value_heads(project.v_proj.forward(x_btd));
-        [Rope::apply(queries, &pass.rope), Rope::apply(keys, &pass.rope), values]
+        rotated(self.by_head(x_btd), pass)
     }
 
     pub(super) fn forward(
@@ -46,18 +49,27 @@ impl FullAttention {
         pass: &Pass,
         past: Option<MixerState>,
     ) -> (Tensor<3>, MixerState) {
-        let [queries, keys, values] = self.project(x_btd, pass);
-        let cache = match past {
-            Some(MixerState::Cache(cache)) => match &pass.at {
-                Some(at) => cache.append_at(keys, values, at),
-                None => cache.append(keys, values, pass.room),
-            },
+        let tokens = self.by_head(x_btd);
+        let (queries, cache) = match past {
+            Some(MixerState::Cache(cache)) if pass.at.is_some() => cache.turn_in(tokens, &pass.rope),
+            Some(MixerState::Cache(cache)) => {
+                let [queries, keys, values] = rotated(tokens, pass);
+                (queries, cache.append(keys, values, pass.room))
+            }
             Some(MixerState::Recurrent { .. }) => unreachable!("a layer's state is made by the layer itself"),
-            None => KvCache::new(keys, values).with_room(pass.room),
+            None => {
+                let [queries, keys, values] = rotated(tokens, pass);
+                (queries, KvCache::new(keys, values).with_room(pass.room))
+            }
         };
         let output = ops::attention(queries, &cache, &pass.mask);
         (self.o_proj.forward(merge_heads(output)), MixerState::Cache(cache))
     }
+}
+
+fn rotated([queries, keys, values]: [Tensor<4>; 3], pass: &Pass) -> [Tensor<4>; 3] {
+    let [queries, keys] = [queries, keys].map(|x| Rope::apply(x, &pass.rope));
+    [queries, keys, values]
 }
 
 impl Parameters for FullAttention {

@@ -82,11 +82,7 @@ impl GdnBlock {
     /// What the recurrence reads, by head, `[b, h, t, v]`, and the next state.
     fn heads(&self, x_btd: &Tensor<3>, pass: &Pass, past: Option<MixerState>) -> (Tensor<4>, MixerState) {
         let project = &self.projections;
-        let raw = [
-            pass.blank(project.q_proj.forward(x_btd.clone())),
-            pass.blank(project.k_proj.forward(x_btd.clone())),
-            pass.blank(project.v_proj.forward(x_btd.clone())),
-        ];
+        let raw = project.forward(x_btd.clone()).map(|x| pass.blank(x));
         let (state, convs) = match past {
             Some(MixerState::Recurrent { state, convs }) => (Some(state), convs),
             Some(MixerState::Cache(_)) => unreachable!("a layer's state is made by the layer itself"),

@@ -73,9 +73,9 @@ impl GlaBlock {
     /// What the recurrence reads, by head, `[b, h, t, v]`, and the next state.
     fn heads(&self, x_btd: &Tensor<3>, pass: &Pass, past: Option<MixerState>) -> (Tensor<4>, MixerState) {
         let project = &self.projections;
-        let queries = project.query_heads(project.q_proj.forward(x_btd.clone()));
-        let keys = project.key_heads(pass.blank(project.k_proj.forward(x_btd.clone())));
-        let values = project.value_heads(pass.blank(project.v_proj.forward(x_btd.clone())));
+        let [q, k, v] = project.forward(x_btd.clone());
+        let (queries, keys) = (project.query_heads(q), project.key_heads(pass.blank(k)));
+        let values = project.value_heads(pass.blank(v));
         let decay = self.gate_up.forward(self.gate_down.forward(x_btd.clone()));
         let decay = ops::decay_gate(decay, self.gate_logit_normalizer);
         let decay = split_heads(pass.blank(decay), self.config.num_kv_heads);

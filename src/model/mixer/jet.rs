@@ -95,13 +95,13 @@ impl JetBlock {
             Some(MixerState::Cache(_)) => unreachable!("a layer's state is made by the layer itself"),
             None => (None, None),
         };
-        let raw = pass.blank(project.v_proj.forward(x_btd.clone()));
+        let [q, k, v] = project.forward(x_btd.clone());
+        let raw = pass.blank(v);
         let channels = raw.dims()[2];
         let kernels = self.generator_out.forward(swish(self.generator_in.forward(x_btd.clone())));
         let kernels = kernels.reshape([batch, time, channels, self.conv_size]);
         let (v, conv) = swish_dynamic_conv(raw, kernels, conv);
-        let queries = project.query_heads(swish(project.q_proj.forward(x_btd.clone())));
-        let keys = project.key_heads(swish(pass.blank(project.k_proj.forward(x_btd.clone()))));
+        let (queries, keys) = (project.query_heads(swish(q)), project.key_heads(swish(pass.blank(k))));
         let queries = maybe_rotate(queries, &self.config, pass);
         let keys = maybe_rotate(keys, &self.config, pass);
         let values = project.value_heads(v);

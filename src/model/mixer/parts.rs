@@ -218,6 +218,12 @@ impl Projections {
         })
     }
 
+    /// Queries, keys and values of `x_btd`, heads side by side.
+    pub fn forward(&self, x_btd: Tensor<3>) -> [Tensor<3>; 3] {
+        let parts = [&self.q_proj, &self.k_proj, &self.v_proj];
+        ops::linear_by_three(x_btd, parts.map(|part| (&part.weight, part.bias.as_ref())))
+    }
+
     /// Queries by head, normalised where the model does so: `[b, h, t, k]`.
     pub fn query_heads(&self, q_btd: Tensor<3>) -> Tensor<4> {
         self.normed(split_heads(q_btd, self.num_heads), self.q_norm.as_ref())

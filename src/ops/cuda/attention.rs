@@ -15,7 +15,6 @@ use super::compile::{Kernel, Source};
 static PREFILL: Source = Source { name: "prefill", text: include_str!("kernels/prefill.cu") };
 static HOPPER: Source = Source { name: "prefill_sm90", text: include_str!("kernels/prefill_sm90.cu") };
 static DECODE: Source = Source { name: "decode", text: include_str!("kernels/decode.cu") };
-static ROTARY: Source = Source { name: "rotary", text: include_str!("kernels/rotary.cu") };
 
 /// Queries of a group, all tokens, up to which the keys are divided among blocks and not the queries.
 const FEW: usize = 64;
@@ -266,71 +265,4 @@ impl TensorMap {
         sound(made.result(), "describe a tensor");
         map
     }
-}
-
-/// Rotates pairs `(x[i], x[i + k/2])` of x `[b, h, t, k]` by angles whose cosines and sines are `[b or 1, 1, t, k/2]`, f32.
-pub(super) fn rotate(x: CubeTensor, cos: CubeTensor, sin: CubeTensor) -> CubeTensor {
-    let output = unwritten_by_time(&x, dims(&x), x.dtype());
-    rotary(x, &output, Some([cos, sin]), None, None);
-    output
-}
-
-/// The same by tables of all positions, of which `at` says the first token's.
-pub(super) fn rotate_at(x: CubeTensor, cos: CubeTensor, sin: CubeTensor, at: &CubeTensor) -> CubeTensor {
-    let output = unwritten_by_time(&x, dims(&x), x.dtype());
-    rotary(x, &output, Some([cos, sin]), None, Some(at));
-    output
-}
-
-/// The cache with x in it from `at` on, in place: nobody else may hold it.
-pub(super) fn append_at(cache: CubeTensor, x: CubeTensor, at: &CubeTensor) -> CubeTensor {
-    assert!(cache.can_mut(), "a cache that is written into is held once");
-    rotary(x, &cache, None, Some(at), None);
-    cache
-}
-
-/// Copies x `[b, h, t, k]` into `output`, from the token `write` on, rotated if tables are given.
-fn rotary(
-    x: CubeTensor,
-    output: &CubeTensor,
-    tables: Option<[CubeTensor; 2]>,
-    write: Option<&CubeTensor>,
-    angles: Option<&CubeTensor>,
-) {
-    let (x, tables) = (with_dense_rows(x), tables.map(|tables| tables.map(with_dense_rows)));
-    let [_, heads, time, width] = dims(&x);
-    let strides = tables.as_ref().map_or([0, 0], |[cos, _]| {
-        let strides = cos.meta.strides();
-        [if dims::<4>(cos)[0] == 1 { 0 } else { strides[0] }, strides[2]]
-    });
-    let (name, vector) = if x.dtype() == DType::BF16 { ("rotary_bf16", 8) } else { ("rotary_f32", 4) };
-    let threads = heads * time * (width / 2 / vector);
-    let grid = (threads.div_ceil(128) as u32, dims::<4>(&x)[0] as u32, 1);
-    let (none, nothing) = (Argument::Pointer(0), vec![Argument::Long(0); 6]);
-    let (of_x, of_output) = (view(&x), view(output));
-    let table = |index: usize| pointer_or_null(tables.as_ref().map(|tables| &tables[index]));
-    let arguments = [
-        vec![none, none, of_x[0], of_output[0], none, none, table(0), table(1)],
-        vec![pointer_or_null(write), pointer_or_null(angles)],
-        nothing.clone(),
-        of_x[1..].to_vec(),
-        of_output[1..].to_vec(),
-        nothing,
-        strides.map(|stride| Argument::Long(stride as i64)).to_vec(),
-        [0, heads, time, width].map(|count| Argument::Int(count as i32)).to_vec(),
-    ];
-    let kernel = Kernel { source: &ROTARY, defines: String::new(), name };
-    let extent = Extent { grid, block: (128, 1), shared: 0 };
-    // SAFETY: all tensors are alive and of these sizes, with dense rows; there are neither queries nor values.
-    card(&x).run(|lane| unsafe { lane.launch(&kernel, extent, &arguments.concat()) });
-}
-
-/// Adds to a counter, whoever else holds it.
-pub(super) fn advance(at: CubeTensor, by: usize) -> CubeTensor {
-    let kernel = Kernel { source: &ROTARY, defines: String::new(), name: "advance" };
-    let extent = Extent { grid: (1, 1, 1), block: (1, 1), shared: 0 };
-    let arguments = [pointer(&at), Argument::Int(by as i32)];
-    // SAFETY: the counter is alive.
-    card(&at).run(|lane| unsafe { lane.launch(&kernel, extent, &arguments) });
-    at
 }

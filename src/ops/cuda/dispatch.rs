@@ -5,7 +5,7 @@ use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::products::multiply;
-use super::{adamw, attention, conv, delta, frozen, gates, gla, learning, loss, step};
+use super::{adamw, attention, conv, delta, few, frozen, gates, gla, learning, loss, rotary, step};
 use crate::ops::AdamWStep;
 use crate::ops::native::blocks::Blocks;
 use crate::ops::native::counted::Counted;
@@ -195,6 +195,20 @@ impl Elements for Cube {
         frozen::sum_and_norm(x, residual, weight, epsilon)
     }
 
+    fn project_few(
+        x_rd: CubeTensor,
+        one_od: CubeTensor,
+        two_od: CubeTensor,
+        three_od: CubeTensor,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        let dtype = x_rd.dtype();
+        few::project(x_rd, [one_od, two_od, three_od], dtype).into()
+    }
+
+    fn gate_few(x_rd: CubeTensor, gate_od: CubeTensor, up_od: CubeTensor) -> CubeTensor {
+        few::gated(x_rd, gate_od, up_od)
+    }
+
     fn with_bias(x: CubeTensor, bias: CubeTensor) -> CubeTensor {
         step::with_bias(x, bias)
     }
@@ -232,11 +246,20 @@ impl Elements for Cube {
 
 impl Counted for Cube {
     fn rotate_at(x: CubeTensor, cos: CubeTensor, sin: CubeTensor, at: CubeTensor) -> CubeTensor {
-        attention::rotate_at(x, cos, sin, &at)
+        rotary::rotate(x, cos, sin, Some(&at))
     }
 
-    fn append_at(cache: CubeTensor, x: CubeTensor, at: CubeTensor) -> CubeTensor {
-        attention::append_at(cache, x, &at)
+    fn turn_in(
+        q: CubeTensor,
+        k: CubeTensor,
+        v: CubeTensor,
+        keys: CubeTensor,
+        values: CubeTensor,
+        cos: CubeTensor,
+        sin: CubeTensor,
+        at: CubeTensor,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        rotary::turn_in([q, k, v], [keys, values], [cos, sin], &at)
     }
 
     fn attention_at(q: CubeTensor, k: CubeTensor, v: CubeTensor, at: CubeTensor) -> CubeTensor {
@@ -244,6 +267,6 @@ impl Counted for Cube {
     }
 
     fn advance(at: CubeTensor, by: usize) -> CubeTensor {
-        attention::advance(at, by)
+        rotary::advance(at, by)
     }
 }

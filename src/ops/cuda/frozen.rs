@@ -22,7 +22,7 @@ impl Frozen for Cube {
     }
 
     fn frozen_rotate(x: CubeTensor, cos: CubeTensor, sin: CubeTensor) -> CubeTensor {
-        super::attention::rotate(x, cos, sin)
+        super::rotary::rotate(x, cos, sin, None)
     }
 
     fn frozen_rms_norm(x: CubeTensor, weight: CubeTensor, epsilon: f64) -> CubeTensor {

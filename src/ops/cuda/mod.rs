@@ -12,6 +12,7 @@ mod compile;
 mod conv;
 mod delta;
 mod dispatch;
+mod few;
 mod frozen;
 mod gates;
 mod gla;
@@ -20,6 +21,7 @@ mod loss;
 mod order;
 mod products;
 mod replay;
+mod rotary;
 mod step;
 
 pub(super) use buffer::exclusively;

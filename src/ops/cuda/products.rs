@@ -6,6 +6,8 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::blas::Product;
 use super::buffer::{address, card, contiguous, unwritten, with_dense_rows};
+use super::few;
+use crate::ops::native::elements::are_few;
 
 /// `op(a) · op(b)`; of more than two dimensions the last two are multiplied, each matrix of `a` with its own of `b`.
 pub(super) fn multiply(
@@ -18,6 +20,10 @@ pub(super) fn multiply(
     // cuBLASLt takes two dtypes as they lie, and would read the one as the other.
     assert_eq!(a.dtype(), b.dtype(), "factors of a product are of one dtype");
     let is_one = a.shape().num_dims() == 2;
+    if is_one && !transpose_a && transpose_b && are_few(a.shape()[0], a.shape()[1], a.dtype()) {
+        let [product] = few::project(a, [b], output);
+        return product;
+    }
     let [a, b] = [a, b].map(if is_one { with_dense_rows } else { contiguous });
     let ([rows, inner], [also_inner, columns]) = (sides(&a, transpose_a), sides(&b, transpose_b));
     assert_eq!(inner, also_inner, "factors of a product meet");

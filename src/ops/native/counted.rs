@@ -6,6 +6,7 @@ use burn::tensor::{Int, Tensor};
 
 /// Kernels that read a position from the device.
 #[backend_extension(Cube)]
+#[allow(clippy::type_complexity)]
 pub trait Counted: Backend {
     /// Turns pairs of x `[b, h, t, k]` by cosines and sines `[1, 1, room, k/2]` of all positions, of which `at` `[1]` says the
     /// first token's.
@@ -16,8 +17,19 @@ pub trait Counted: Backend {
         at: IntTensor<Self>,
     ) -> FloatTensor<Self>;
 
-    /// The cache `[b, g, room, k]` with x `[b, g, t, k]` in it from `at` on, in place.
-    fn append_at(cache: FloatTensor<Self>, x: FloatTensor<Self>, at: IntTensor<Self>) -> FloatTensor<Self>;
+    /// Queries `[b, h, t, k]` turned so, and the caches `[b, g, room, k]` of keys and values with k `[b, g, t, k]`, turned
+    /// too, and v in them from `at` on, in place.
+    #[allow(clippy::too_many_arguments)]
+    fn turn_in(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        at: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// Attention over a cache whose last token stands where `at` does.
     fn attention_at(
@@ -41,10 +53,19 @@ pub(in crate::ops) fn rotate_at(
     Tensor::from_dispatch(Dispatch::rotate_at(x_bhtk.into_dispatch(), cos, sin, at.clone().into_dispatch()))
 }
 
-/// The cache with tokens in it from `at` on, in place.
-pub(in crate::ops) fn append_at(cache: Tensor<4>, x_bgtk: Tensor<4>, at: &Tensor<1, Int>) -> Tensor<4> {
-    let at = at.clone().into_dispatch();
-    Tensor::from_dispatch(Dispatch::append_at(cache.into_dispatch(), x_bgtk.into_dispatch(), at))
+/// Queries turned, and the caches of keys and values with these in them from `at` on, in place.
+pub(in crate::ops) fn turn_in(
+    tokens: [Tensor<4>; 3],
+    (keys, values): (Tensor<4>, Tensor<4>),
+    (cos, sin): &(Tensor<4>, Tensor<4>),
+    at: &Tensor<1, Int>,
+) -> (Tensor<4>, (Tensor<4>, Tensor<4>)) {
+    let [q, k, v] = tokens.map(Tensor::into_dispatch);
+    let [keys, values] = [keys, values].map(Tensor::into_dispatch);
+    let (cos, sin) = (cos.clone().into_dispatch(), sin.clone().into_dispatch());
+    let (q, keys, values) =
+        Dispatch::turn_in(q, k, v, keys, values, cos, sin, at.clone().into_dispatch());
+    (Tensor::from_dispatch(q), (Tensor::from_dispatch(keys), Tensor::from_dispatch(values)))
 }
 
 /// Attention over a cache whose last token stands where `at` does.

@@ -1,8 +1,8 @@
-//! What is done element by element or row by row, on CUDA devices and outside of any autodiff graph.
+//! What is done element by element or row by row, and products of a few rows, on CUDA devices and outside of any autodiff graph.
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, backend_extension};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Int, Tensor};
 
 use crate::ops::AdamWStep;
 
@@ -26,6 +26,17 @@ pub trait Elements: Backend {
         weight: FloatTensor<Self>,
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// `x_rd · weight_odᵀ` for three weights and a few rows.
+    fn project_few(
+        x: FloatTensor<Self>,
+        one: FloatTensor<Self>,
+        two: FloatTensor<Self>,
+        three: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// `silu(x_rd · gate_odᵀ) · (x_rd · up_odᵀ)` for a few rows.
+    fn gate_few(x: FloatTensor<Self>, gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// `x + bias` for a bias `[o]` of every row.
     fn with_bias(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -83,6 +94,27 @@ pub(in crate::ops) fn sum_and_norm(
     let (x, residual) = (x_btd.into_dispatch(), residual_btd.into_dispatch());
     let (sum, normed) = Dispatch::sum_and_norm(x, residual, weight.clone().into_dispatch(), epsilon);
     (Tensor::from_dispatch(sum), Tensor::from_dispatch(normed))
+}
+
+/// The most rows that are few: with more, tensor cores are worth their preparations.
+const MOST_FEW: usize = 4;
+
+/// Whether `rows` rows of `width` numbers are few, and weights as wide can be read in whole vectors.
+pub(in crate::ops) fn are_few(rows: usize, width: usize, dtype: DType) -> bool {
+    rows <= MOST_FEW && (width * dtype.size()).is_multiple_of(16)
+}
+
+/// `x · weightᵀ` for three weights and a few rows.
+pub(in crate::ops) fn project_few(x_rd: Tensor<2>, weights_od: [&Tensor<2>; 3]) -> [Tensor<2>; 3] {
+    let [one, two, three] = weights_od.map(|weight| weight.clone().into_dispatch());
+    let found = Dispatch::project_few(x_rd.into_dispatch(), one, two, three);
+    <[_; 3]>::from(found).map(Tensor::from_dispatch)
+}
+
+/// `silu(x · gateᵀ) · (x · upᵀ)` for a few rows.
+pub(in crate::ops) fn gate_few(x_rd: Tensor<2>, [gate_od, up_od]: [&Tensor<2>; 2]) -> Tensor<2> {
+    let [gate, up] = [gate_od, up_od].map(|weight| weight.clone().into_dispatch());
+    Tensor::from_dispatch(Dispatch::gate_few(x_rd.into_dispatch(), gate, up))
 }
 
 /// `x + bias`.
