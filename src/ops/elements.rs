@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Int, Tensor, activation::sigmoid, activation::silu, activation::softplus};
 
 #[cfg(feature = "cuda")]
-use super::native::{Native, elements, native_frozen};
+use super::native::{Native, blocks, elements, native, native_frozen};
 use super::norm::rms_norm;
 
 /// `a + b`.
@@ -35,6 +35,10 @@ pub fn swish<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(feature = "cuda")]
     if native_frozen(&x) == Some(Native::Cuda) {
         return elements::swish(x);
+    }
+    #[cfg(feature = "cuda")]
+    if native(&x) == Some(Native::Cuda) {
+        return blocks::swish(x);
     }
     silu(x)
 }

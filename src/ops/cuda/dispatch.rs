@@ -118,6 +118,10 @@ impl Blocks for Cube {
         learning::swish_gate_gradients(gate, x, gradient)
     }
 
+    fn swish_gradient(x: CubeTensor, gradient: CubeTensor) -> CubeTensor {
+        learning::swish_gradient(x, gradient)
+    }
+
     fn squared_error_keep(a: CubeTensor, b: CubeTensor) -> (CubeTensor, CubeTensor) {
         let (mean, gradient) = loss::squared_error(a, b, true);
         (mean, gradient.expect("it was asked for"))
@@ -162,6 +166,10 @@ impl Lessons for Cube {
 
     fn rms_norm_lesson(x: CubeTensor, weight: CubeTensor, epsilon: f64) -> CubeTensor {
         Self::frozen_rms_norm(x, weight, epsilon)
+    }
+
+    fn swish_lesson(x: CubeTensor) -> CubeTensor {
+        learning::swish(x)
     }
 
     fn swish_gate_lesson(gate: CubeTensor, x: CubeTensor) -> CubeTensor {
@@ -214,7 +222,7 @@ impl Elements for Cube {
     }
 
     fn swish(x: CubeTensor) -> CubeTensor {
-        step::swish(x)
+        learning::swish(x)
     }
 
     fn delta_gates(

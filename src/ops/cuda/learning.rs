@@ -1,4 +1,4 @@
-//! Gradients of what a base learns through beside products.
+//! What bases and twins learn through beside products and blocks.
 
 use burn::backend::TensorMetadata;
 use burn::tensor::DType;
@@ -50,13 +50,34 @@ pub(super) fn swish_gate_gradients(
     gradient: CubeTensor,
 ) -> (CubeTensor, CubeTensor) {
     let [gate, x, gradient] = [gate, x, gradient].map(contiguous);
-    let numbers = x.shape().num_elements();
     let of_gate = unwritten(&x, x.shape(), x.dtype());
     let of_x = unwritten(&x, x.shape(), x.dtype());
-    let extent = Extent { grid: (numbers.div_ceil(2048) as u32, 1, 1), block: (256, 1), shared: 0 };
-    let tensors = [&gate, &x, &gradient, &of_gate, &of_x].map(pointer).to_vec();
-    let arguments = [tensors, vec![Argument::Long(numbers as i64)]].concat();
-    // SAFETY: all are alive, dense and of one shape and dtype.
-    card(&x).run(|lane| unsafe { lane.launch(&train("swish_gate_backward", &x), extent, &arguments) });
+    each("swish_gate_backward", &[&gate, &x, &gradient, &of_gate, &of_x]);
     (of_gate, of_x)
+}
+
+/// `silu(x)`.
+pub(super) fn swish(x: CubeTensor) -> CubeTensor {
+    let x = contiguous(x);
+    let out = unwritten(&x, x.shape(), x.dtype());
+    each("silu", &[&x, &out]);
+    out
+}
+
+/// The gradient of x.
+pub(super) fn swish_gradient(x: CubeTensor, gradient: CubeTensor) -> CubeTensor {
+    let [x, gradient] = [x, gradient].map(contiguous);
+    let of_x = unwritten(&x, x.shape(), x.dtype());
+    each("silu_backward", &[&x, &gradient, &of_x]);
+    of_x
+}
+
+/// Runs a kernel of `train.cu` that takes dense tensors of one shape and dtype, number by number.
+fn each(name: &'static str, tensors: &[&CubeTensor]) {
+    let numbers = tensors[0].shape().num_elements();
+    let extent = Extent { grid: (numbers.div_ceil(2048) as u32, 1, 1), block: (256, 1), shared: 0 };
+    let mut arguments: Vec<Argument> = tensors.iter().copied().map(pointer).collect();
+    arguments.push(Argument::Long(numbers as i64));
+    // SAFETY: all are alive, dense and of one shape and dtype.
+    card(tensors[0]).run(|lane| unsafe { lane.launch(&train(name, tensors[0]), extent, &arguments) });
 }

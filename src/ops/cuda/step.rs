@@ -43,17 +43,6 @@ pub(super) fn with_bias(x: CubeTensor, bias: CubeTensor) -> CubeTensor {
     out
 }
 
-/// `silu(x)`.
-pub(super) fn swish(x: CubeTensor) -> CubeTensor {
-    let x = contiguous(x);
-    let out = unwritten(&x, x.shape(), x.dtype());
-    let count = x.shape().num_elements();
-    let arguments = [pointer(&x), pointer(&out), Argument::Long(count as i64)];
-    // SAFETY: both are alive, dense, and of one shape and dtype.
-    card(&x).run(|lane| unsafe { lane.launch(&kernel("silu", &x), each(count), &arguments) });
-    out
-}
-
 /// See [`Blocks::delta_gates`](crate::ops::native::blocks::Blocks::delta_gates).
 pub(super) fn delta_gates(
     projections: [CubeTensor; 2],

@@ -124,6 +124,9 @@ pub trait Blocks: Backend {
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
+    /// The gradient of x of `silu(x)`.
+    fn swish_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+
     /// The mean of `(a − b)²` in f32, `[1]`, and its gradient of a.
     fn squared_error_keep(
         a: FloatTensor<Self>,
@@ -252,4 +255,9 @@ pub(in crate::ops) fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>,
 /// [`super::frozen::swish_gate`] on an autodiff graph.
 pub(in crate::ops) fn swish_gate<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
     Tensor::from_dispatch(Dispatch::swish_gate_lesson(gate.into_dispatch(), x.into_dispatch()))
+}
+
+/// `silu(x)` on an autodiff graph.
+pub(in crate::ops) fn swish<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(Dispatch::swish_lesson(x.into_dispatch()))
 }

@@ -56,6 +56,9 @@ pub trait Lessons: Backend {
     /// See [`Frozen::frozen_rms_norm`].
     fn rms_norm_lesson(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
 
+    /// `silu(x)`.
+    fn swish_lesson(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
     /// See [`Frozen::frozen_swish_gate`].
     fn swish_gate_lesson(gate: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -104,6 +107,11 @@ fn rotate_gradient<B: Frozen>(pass: Backwards<B, (), 3>) -> [Option<FloatTensor<
 fn rms_norm_gradients<B: Blocks>(pass: Backwards<B, f64, 2>) -> [Option<FloatTensor<B>>; 2] {
     let [x, weight] = pass.inputs;
     <[_; 2]>::from(B::rms_norm_gradients(x, weight, pass.parameters, pass.gradient)).map(Some)
+}
+
+fn swish_gradient<B: Blocks>(pass: Backwards<B, (), 1>) -> [Option<FloatTensor<B>>; 1] {
+    let [x] = pass.inputs;
+    [Some(B::swish_gradient(x, pass.gradient))]
 }
 
 fn swish_gate_gradients<B: Blocks>(pass: Backwards<B, (), 2>) -> [Option<FloatTensor<B>>; 2] {
@@ -189,6 +197,11 @@ impl<B: Blocks + Frozen + Lessons, C: CheckpointStrategy> Lessons for Autodiff<B
             (B::frozen_rms_norm(x, weight, *epsilon), Vec::new())
         };
         differentiable::<B, C, _, _>(epsilon, [x, weight], forward, rms_norm_gradients)
+    }
+
+    fn swish_lesson(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let forward = |(): &(), [x]: [FloatTensor<B>; 1]| (B::swish_lesson(x), Vec::new());
+        differentiable::<B, C, _, _>((), [x], forward, swish_gradient)
     }
 
     fn swish_gate_lesson(gate: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self> {

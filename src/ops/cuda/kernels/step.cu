@@ -21,14 +21,6 @@ extern "C" __global__ void add_bias(const T* x, const T* bias, T* out, long long
     if (i < count) out[i] = T(float(x[i]) + float(bias[i % width]));
 }
 
-// out = x sigmoid(x)
-extern "C" __global__ void silu(const T* x, T* out, long long count) {
-    const long long i = thread();
-    if (i >= count) return;
-    const float value = float(x[i]);
-    out[i] = T(value / (1 + expf(-value)));
-}
-
 // Write strengths beta = scale sigmoid(b) and log decays g = -exp(a_log) softplus(a + dt_bias) of the gated delta rule, for
 // a and b [rows, heads].
 extern "C" __global__ void delta_gates(const T* a, const T* b, const float* a_log, const float* dt_bias, float* beta,

@@ -357,6 +357,36 @@ extern "C" __global__ void __launch_bounds__(512)
     normalise<true>(x, residual, weight, sum, out, epsilon, rows, d);
 }
 
+__device__ float sigmoid(float x) { return 1.0f / (1.0f + __expf(-x)); }
+
+// What `change` makes of each of n numbers of x and of what stands beside it in `other`, if that is there.
+template <class Change>
+__device__ void each(const T *x, const T *other, T *out, long long n, Change change) {
+    const long long first = (blockIdx.x * 256LL + threadIdx.x) * COUNT;
+    if (first + COUNT <= n) {
+        Eight eight = load(x + first);
+        const Eight beside = other ? load(other + first) : Eight{};
+#pragma unroll
+        for (int j = 0; j < COUNT; j++) eight.x[j] = change(eight.x[j], beside.x[j]);
+        store(out + first, eight);
+    } else {
+        for (long long i = first; i < n; i++) out[i] = T(change(float(x[i]), other ? float(other[i]) : 0.0f));
+    }
+}
+
+// x sigmoid(x)
+extern "C" __global__ void __launch_bounds__(256) silu(const T *x, T *out, long long n) {
+    each(x, nullptr, out, n, [](float x, float) { return x * sigmoid(x); });
+}
+
+// The gradient of x sigmoid(x).
+extern "C" __global__ void __launch_bounds__(256) silu_backward(const T *x, const T *gradient, T *of_x, long long n) {
+    each(x, gradient, of_x, n, [](float x, float gradient) {
+        const float s = sigmoid(x);
+        return gradient * s * (1.0f + x * (1.0f - s));
+    });
+}
+
 // silu(gate) * up, of rows of d; gate and up may be halves of wider rows.
 extern "C" __global__ void __launch_bounds__(256)
     swish_gate(const T *gate, long long gate_stride, const T *up, long long up_stride, T *out, long long rows, int d) {
@@ -381,8 +411,8 @@ extern "C" __global__ void __launch_bounds__(256)
     const Eight d = load(gradient + i);
 #pragma unroll
     for (int j = 0; j < COUNT; j++) {
-        const float sigmoid = 1.0f / (1.0f + __expf(-g.x[j])), silu = g.x[j] * sigmoid;
-        g.x[j] = d.x[j] * u.x[j] * (sigmoid + silu * (1.0f - sigmoid));
+        const float s = sigmoid(g.x[j]), silu = g.x[j] * s;
+        g.x[j] = d.x[j] * u.x[j] * (s + silu * (1.0f - s));
         u.x[j] = d.x[j] * silu;
     }
     store(of_gate + i, g);

@@ -194,4 +194,8 @@ fn what_a_base_learns_through_is_in_true_f32() {
         let gate = |[gate, x]: [Tensor<4>; 2], _: &Device| swish_gate(gate * 4.0, x);
         learns_in_true_f32(&format!("gate {shape:?}"), &device, [odd(shape), odd(shape)], gate, gate);
     }
+    for shape in [[1, 1, 7, 33], [1, 1, 1, 8], [3, 1, 100, 1000]] {
+        let silu = |[x]: [Tensor<4>; 1], _: &Device| swish(x * 4.0);
+        learns_in_true_f32(&format!("swish {shape:?}"), &device, [odd(shape)], silu, silu);
+    }
 }
