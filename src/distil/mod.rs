@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use pupil::{Attempt, Lane, Mark};
+use pupil::{Lane, Mark, Outcome, marks};
 pub use pupil::{Pupil, Taught};
 
 use crate::error::Result;
@@ -113,30 +113,25 @@ impl Class<'_> {
         let mut lessons = Vec::with_capacity(self.layers.len());
         self.teach(batch, |_, lesson| lessons.push(lesson));
         let learn = |(lane, lesson): (&mut Lane, &LayerIo)| {
-            let attempt = lane.attempt(self, lesson);
-            lane.improve(self, attempt)
+            let outcome = lane.learn(self, lesson);
+            marks(vec![(lane, outcome)], self.step).remove(0)
         };
         let all = |pupil: &mut &mut Pupil| pupil.lanes().par_iter_mut().zip(&lessons).map(learn).collect();
         pupils.par_iter_mut().map(all).collect()
     }
 
-    /// One after the other as the teacher comes by, so that a lesson is held no longer than it is learnt. Each is asked for before
-    /// the loss of the one before is read, so that the device never waits to be told.
+    /// One after the other as the teacher comes by, so that a lesson is held no longer than it is learnt. Nothing is read before all
+    /// was asked for, so that the device never waits to be told.
     fn in_turn(&self, batch: &[Vec<u32>], pupils: &mut [&mut Pupil]) -> Vec<Vec<Result<Mark>>> {
-        let mut marks: Vec<Vec<Result<Mark>>> = pupils.iter().map(|_| Vec::new()).collect();
-        let mut before: Option<(usize, usize, Attempt)> = None;
-        let mut finish = |pupils: &mut [&mut Pupil], attempted: Option<(usize, usize, Attempt)>| {
-            if let Some((pupil, lane, attempt)) = attempted {
-                marks[pupil].push(pupils[pupil].lanes()[lane].improve(self, attempt));
-            }
-        };
+        let mut outcomes: Vec<Vec<Outcome>> = pupils.iter().map(|_| Vec::new()).collect();
         self.teach(batch, |lane, lesson| {
-            for pupil in 0..pupils.len() {
-                let attempt = pupils[pupil].lanes()[lane].attempt(self, &lesson);
-                finish(pupils, before.replace((pupil, lane, attempt)));
+            for (pupil, outcomes) in pupils.iter_mut().zip(&mut outcomes) {
+                outcomes.push(pupil.lanes()[lane].learn(self, &lesson));
             }
         });
-        finish(pupils, before);
-        marks
+        let lanes = pupils.iter_mut().flat_map(|pupil| &*pupil.lanes());
+        let all = lanes.zip(outcomes.into_iter().flatten()).collect();
+        let mut marks = marks(all, self.step).into_iter();
+        pupils.iter().map(|_| marks.by_ref().take(self.layers.len()).collect()).collect()
     }
 }

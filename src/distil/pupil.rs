@@ -40,10 +40,11 @@ pub(super) struct Lane {
     peak: Optimizer,
 }
 
-/// What a twin makes of a lesson.
-pub(super) struct Attempt {
+/// What came of a lesson, which the device may still be working out.
+pub(super) struct Outcome {
     loss: Tensor<1>,
-    gradient: Gradient,
+    /// The gradient's norm.
+    norm: Tensor<1>,
     /// Of what is to be learnt, in the first step.
     variance: Option<f64>,
 }
@@ -55,9 +56,9 @@ pub(super) struct Mark {
 }
 
 impl Lane {
-    /// How the twin does on what the layer's attention saw and said, which the device may still be working out. Before its
-    /// first step its gates and scales are set from that, where the variant asks for it.
-    pub(super) fn attempt(&mut self, class: &Class<'_>, lesson: &LayerIo) -> Attempt {
+    /// One optimiser step on what the layer's attention saw and said. Before its first step the twin's gates and scales are set
+    /// from that, where the variant asks for it.
+    pub(super) fn learn(&mut self, class: &Class<'_>, lesson: &LayerIo) -> Outcome {
         let is_first = class.step == 0;
         if is_first && self.init == Init::Calibrated {
             let attention = class.base.attention(self.layer);
@@ -68,18 +69,16 @@ impl Lane {
         let loss = mean_squared_error(output, lesson.output.clone().autodiff());
         let gradient = Gradient::new(tracked.gradients(&loss));
         let variance = is_first.then(|| variance(&lesson.output));
-        Attempt { loss: loss.inner(), gradient, variance }
-    }
-
-    /// One optimiser step; the loss before it.
-    pub(super) fn improve(&mut self, class: &Class<'_>, attempt: Attempt) -> Result<Mark> {
-        let Attempt { loss, gradient, variance } = attempt;
-        let (loss, norm) = gradient.read_with(loss);
-        // Before the step that it would spoil: the last step of all has none after it that would show.
-        self.ensure_finite("loss", loss, class.step)?;
-        self.ensure_finite("gradient's norm", norm, class.step)?;
+        let norm = gradient.norm();
         let rate = learning_rate(&self.peak, class.step, class.total);
         self.optimizer.update(&mut self.twin, gradient, rate);
+        Outcome { loss: loss.inner(), norm, variance }
+    }
+
+    /// The loss before the step, which fails if loss or gradient were not finite: the twin is spoilt then.
+    fn mark(&self, step: u64, [loss, norm]: [f64; 2], variance: Option<f64>) -> Result<Mark> {
+        self.ensure_finite("loss", loss, step)?;
+        self.ensure_finite("gradient's norm", norm, step)?;
         Ok(Mark { loss, variance })
     }
 
@@ -93,6 +92,15 @@ impl Lane {
         Error::failed(format!("the {what} of `{variant}` in layer {layer} {how} at step {step}"))
             .hint("lower `distil.optimizer.learning-rate`")
     }
+}
+
+/// The marks of lanes by the outcomes of a step, all read together, so that the device is waited for once.
+pub(super) fn marks(outcomes: Vec<(&Lane, Outcome)>, step: u64) -> Vec<Result<Mark>> {
+    let numbers = outcomes.iter().flat_map(|(_, outcome)| [outcome.loss.clone(), outcome.norm.clone()]);
+    let numbers: Vec<f32> = Tensor::cat(numbers.collect(), 0).into_data().try_to_vec().expect("all are f32");
+    let pairs = numbers.chunks_exact(2).map(|pair| [f64::from(pair[0]), f64::from(pair[1])]);
+    let marked = outcomes.into_iter().zip(pairs);
+    marked.map(|((lane, outcome), pair)| lane.mark(step, pair, outcome.variance)).collect()
 }
 
 /// A loss so many times what it was at first, and the variance of what is to be learnt, has diverged.
@@ -265,8 +273,11 @@ impl Pupil {
         Tensors::of(&mut Learnt(self.lanes.iter().map(|lane| (lane.layer, lane.twin.clone())).collect()))
     }
 
-    /// Writes twins, moments and progress, so that a kill loses what came after.
+    /// Writes twins, moments and progress, so that a kill loses what came after. Where a twin was spoilt what was written before stays.
     pub fn save(&self) -> Result<()> {
+        if self.failure.is_some() {
+            return Ok(());
+        }
         let mut tensors = self.tensors();
         for lane in &self.lanes {
             lane.optimizer.store(&mut tensors, &format!("adamw.{}", lane.layer));

@@ -2,6 +2,7 @@
 
 use burn::tensor::{DType, Int, Tensor, activation::sigmoid, activation::silu, activation::softplus};
 
+use super::layout::beside;
 #[cfg(feature = "cuda")]
 use super::native::{Native, blocks, elements, native, native_frozen};
 use super::norm::rms_norm;
@@ -54,9 +55,9 @@ pub fn delta_gates(
     if native_frozen(&a_bth) == Some(Native::Cuda) && native_frozen(a_log).is_some() {
         return elements::delta_gates([a_bth, b_bth], [a_log, dt_bias], scale);
     }
-    let row = |x: &Tensor<1>| x.clone().unsqueeze::<3>();
+    let row = |x: &Tensor<1>| beside(x, &a_bth);
     let strength = sigmoid(b_bth.cast(DType::F32)).mul_scalar(scale);
-    let step = softplus(a_bth.cast(DType::F32) + row(dt_bias), 1.0);
+    let step = softplus(a_bth.clone().cast(DType::F32) + row(dt_bias), 1.0);
     [strength, step * row(a_log).exp().neg()]
 }
 

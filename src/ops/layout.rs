@@ -61,9 +61,23 @@ fn with_bias(y_btd: Tensor<3>, bias: Option<&Tensor<1>>) -> Tensor<3> {
     match bias {
         #[cfg(feature = "cuda")]
         Some(bias) if native_frozen(&y_btd) == Some(Native::Cuda) => elements::with_bias(y_btd, bias),
-        Some(bias) => y_btd + bias.clone().unsqueeze::<3>(),
+        Some(bias) => {
+            let bias = beside(bias, &y_btd);
+            y_btd + bias
+        }
         None => y_btd,
     }
+}
+
+/// A row `[n]` as it stands beside each token of `x_btd`: what learns through it sums over tokens, which burn does slowly on a GPU.
+pub(super) fn beside(row: &Tensor<1>, x_btd: &Tensor<3>) -> Tensor<3> {
+    #[cfg(feature = "cuda")]
+    if row.is_autodiff() && native(row) == Some(Native::Cuda) {
+        let [batch, time, _] = x_btd.dims();
+        return blocks::repeat_row(row.clone(), [batch, time]);
+    }
+    let _ = x_btd;
+    row.clone().unsqueeze::<3>()
 }
 
 /// `x_rd · weight_odᵀ` in f32, whatever the dtype of both: what is to be told apart closely.

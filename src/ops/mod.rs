@@ -36,9 +36,9 @@ pub use cache::KvCache;
 pub use conv::{ConvState, swish_conv, swish_dynamic_conv};
 pub use counter::{Counter, Replay};
 pub use delta::{delta_rule, gated_delta};
+pub use devices::{computes_in_threads, exclusively, short_dtype};
 #[cfg(feature = "cuda")]
 pub use devices::{cuda_devices, lacking_for_gpus};
-pub use devices::{computes_in_threads, exclusively, short_dtype};
 pub use elements::{delta_gates, largest_into, rows, sum, sum_and_norm, swish};
 pub use gla::{decay_gate, gla};
 pub use layout::{

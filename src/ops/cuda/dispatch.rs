@@ -1,5 +1,6 @@
 //! The kernels by the names that burn dispatches to.
 
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
@@ -118,6 +119,10 @@ impl Blocks for Cube {
         learning::swish_gate_gradients(gate, x, gradient)
     }
 
+    fn column_sums(x: CubeTensor) -> CubeTensor {
+        learning::column_sums(x)
+    }
+
     fn swish_gradient(x: CubeTensor, gradient: CubeTensor) -> CubeTensor {
         learning::swish_gradient(x, gradient)
     }
@@ -166,6 +171,11 @@ impl Lessons for Cube {
 
     fn rms_norm_lesson(x: CubeTensor, weight: CubeTensor, epsilon: f64) -> CubeTensor {
         Self::frozen_rms_norm(x, weight, epsilon)
+    }
+
+    fn repeat_row(row: CubeTensor, batch: usize, time: usize) -> CubeTensor {
+        let width = row.shape()[0];
+        Self::float_expand(Self::float_reshape(row, [1, 1, width].into()), [batch, time, width].into())
     }
 
     fn swish_lesson(x: CubeTensor) -> CubeTensor {

@@ -9,7 +9,7 @@ use super::card::{Argument, Extent};
 use super::frozen::train;
 use super::gates::sum_rows;
 
-/// Shares of the rows of which the gradient of a norm's weight is summed side by side.
+/// Shares of the rows whose columns are summed side by side.
 const SHARES: usize = 256;
 
 /// See [`Blocks::rms_norm_gradients`](crate::ops::native::blocks::Blocks::rms_norm_gradients).
@@ -26,8 +26,6 @@ pub(super) fn rms_norm_gradients(
     let scales = unwritten(&x, [rows], DType::F32);
     let shares = unwritten(&x, [SHARES, width], DType::F32);
     let of_rows = Extent { grid: (rows.div_ceil(8) as u32, 1, 1), block: (256, 1), shared: 0 };
-    let of_shares =
-        Extent { grid: (width.div_ceil(128) as u32, SHARES as u32, 1), block: (128, 1), shared: 0 };
     let sizes = vec![Argument::Long(rows as i64), Argument::Int(width as i32)];
     let backward = [
         [&x, &weight, &gradient, &of_x, &scales].map(pointer).to_vec(),
@@ -38,7 +36,7 @@ pub(super) fn rms_norm_gradients(
     // SAFETY: all are alive, dense and of these sizes.
     card(&x).run(|lane| unsafe {
         lane.launch(&train("rms_norm_backward", &x), of_rows, &backward.concat());
-        lane.launch(&train("rms_norm_weight", &x), of_shares, &sums.concat());
+        lane.launch(&train("rms_norm_weight", &x), of_shares(width), &sums.concat());
     });
     (of_x, sum_rows(shares, [width]))
 }
@@ -54,6 +52,24 @@ pub(super) fn swish_gate_gradients(
     let of_x = unwritten(&x, x.shape(), x.dtype());
     each("swish_gate_backward", &[&gate, &x, &gradient, &of_gate, &of_x]);
     (of_gate, of_x)
+}
+
+/// The sums of the columns of x `[.., n]`, in f32: `[n]`.
+pub(super) fn column_sums(x: CubeTensor) -> CubeTensor {
+    let x = contiguous(x);
+    let width = *x.shape().last().expect("columns are of a dimension");
+    let rows = x.shape().num_elements() / width;
+    let shares = unwritten(&x, [SHARES, width], DType::F32);
+    let sizes = [Argument::Long(rows as i64), Argument::Int(width as i32)];
+    let arguments = [[&x, &shares].map(pointer), sizes].concat();
+    // SAFETY: both are alive, dense and of these sizes.
+    card(&x).run(|lane| unsafe { lane.launch(&train("column_sums", &x), of_shares(width), &arguments) });
+    sum_rows(shares, [width])
+}
+
+/// A thread for each column and share of the rows.
+fn of_shares(width: usize) -> Extent {
+    Extent { grid: (width.div_ceil(128) as u32, SHARES as u32, 1), block: (128, 1), shared: 0 }
 }
 
 /// `silu(x)`.

@@ -65,10 +65,10 @@ fn go(
     let [batch, groups, time, width] = dims(keys.from);
     let heads = queries.map_or(0, |queries| dims::<4>(queries.from)[1]);
     let all = heads + if values.is_some() { 2 * groups } else { groups };
-    let (name, vector) = if keys.from.dtype() == DType::BF16 { ("rotary_bf16", 8) } else { ("rotary_f32", 4) };
+    let (name, vector) =
+        if keys.from.dtype() == DType::BF16 { ("rotary_bf16", 8) } else { ("rotary_f32", 4) };
     let threads = all * time * (width / 2 / vector);
-    let extent =
-        Extent { grid: (threads.div_ceil(128) as u32, batch as u32, 1), block: (128, 1), shared: 0 };
+    let extent = Extent { grid: (threads.div_ceil(128) as u32, batch as u32, 1), block: (128, 1), shared: 0 };
     let ways = [queries, Some(keys), values];
     let none = || vec![Argument::Pointer(0), Argument::Long(0), Argument::Long(0), Argument::Long(0)];
     let views = ways.iter().map(|way| way.map_or([none(), none()], |way| [view(way.from), view(way.to)]));

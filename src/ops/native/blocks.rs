@@ -124,6 +124,9 @@ pub trait Blocks: Backend {
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
+    /// The sums of the columns of x `[.., n]` in f32, `[n]`.
+    fn column_sums(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
     /// The gradient of x of `silu(x)`.
     fn swish_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -260,4 +263,9 @@ pub(in crate::ops) fn swish_gate<const D: usize>(gate: Tensor<D>, x: Tensor<D>) 
 /// `silu(x)` on an autodiff graph.
 pub(in crate::ops) fn swish<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     Tensor::from_dispatch(Dispatch::swish_lesson(x.into_dispatch()))
+}
+
+/// A row `[n]` on an autodiff graph as each of `[b, t, n]`.
+pub(in crate::ops) fn repeat_row(row: Tensor<1>, [batch, time]: [usize; 2]) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::repeat_row(row.into_dispatch(), batch, time))
 }

@@ -63,8 +63,7 @@ pub(in crate::ops) fn turn_in(
     let [q, k, v] = tokens.map(Tensor::into_dispatch);
     let [keys, values] = [keys, values].map(Tensor::into_dispatch);
     let (cos, sin) = (cos.clone().into_dispatch(), sin.clone().into_dispatch());
-    let (q, keys, values) =
-        Dispatch::turn_in(q, k, v, keys, values, cos, sin, at.clone().into_dispatch());
+    let (q, keys, values) = Dispatch::turn_in(q, k, v, keys, values, cos, sin, at.clone().into_dispatch());
     (Tensor::from_dispatch(q), (Tensor::from_dispatch(keys), Tensor::from_dispatch(values)))
 }
 

@@ -56,6 +56,9 @@ pub trait Lessons: Backend {
     /// See [`Frozen::frozen_rms_norm`].
     fn rms_norm_lesson(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
 
+    /// A row `[n]` as each of `[b, t, n]`; its gradient is in f32.
+    fn repeat_row(row: FloatTensor<Self>, batch: usize, time: usize) -> FloatTensor<Self>;
+
     /// `silu(x)`.
     fn swish_lesson(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -107,6 +110,10 @@ fn rotate_gradient<B: Frozen>(pass: Backwards<B, (), 3>) -> [Option<FloatTensor<
 fn rms_norm_gradients<B: Blocks>(pass: Backwards<B, f64, 2>) -> [Option<FloatTensor<B>>; 2] {
     let [x, weight] = pass.inputs;
     <[_; 2]>::from(B::rms_norm_gradients(x, weight, pass.parameters, pass.gradient)).map(Some)
+}
+
+fn repeat_row_gradient<B: Blocks>(pass: Backwards<B, [usize; 2], 1>) -> [Option<FloatTensor<B>>; 1] {
+    [Some(B::column_sums(pass.gradient))]
 }
 
 fn swish_gradient<B: Blocks>(pass: Backwards<B, (), 1>) -> [Option<FloatTensor<B>>; 1] {
@@ -197,6 +204,13 @@ impl<B: Blocks + Frozen + Lessons, C: CheckpointStrategy> Lessons for Autodiff<B
             (B::frozen_rms_norm(x, weight, *epsilon), Vec::new())
         };
         differentiable::<B, C, _, _>(epsilon, [x, weight], forward, rms_norm_gradients)
+    }
+
+    fn repeat_row(row: FloatTensor<Self>, batch: usize, time: usize) -> FloatTensor<Self> {
+        let forward = |&[batch, time]: &[usize; 2], [row]: [FloatTensor<B>; 1]| {
+            (B::repeat_row(row, batch, time), Vec::new())
+        };
+        differentiable::<B, C, _, _>([batch, time], [row], forward, repeat_row_gradient)
     }
 
     fn swish_lesson(x: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -453,6 +453,17 @@ extern "C" __global__ void __launch_bounds__(128)
     partials[(long long)blockIdx.y * d + c] = sum;
 }
 
+// The sums of columns, a row of `partials` for each of gridDim.y shares of the rows.
+extern "C" __global__ void __launch_bounds__(128) column_sums(const T *x, float *partials, long long rows, int d) {
+    const int c = blockIdx.x * 128 + threadIdx.x;
+    if (c >= d) return;
+    const long long each = (rows + gridDim.y - 1) / gridDim.y, first = blockIdx.y * each;
+    float sum = 0.0f;
+#pragma unroll 4
+    for (long long row = first; row < min(rows, first + each); row++) sum += float(x[row * d + c]);
+    partials[(long long)blockIdx.y * d + c] = sum;
+}
+
 // out[i] = table[indices[i]], rows of `vectors` times 16 bytes of any type.
 extern "C" __global__ void __launch_bounds__(256)
     gather_rows(const uint4 *table, const int *indices, uint4 *out, long long rows, int vectors) {

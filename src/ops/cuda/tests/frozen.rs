@@ -137,7 +137,8 @@ fn odd(shape: [usize; 4]) -> Tensor<4> {
 }
 
 /// Output and gradients of a function, here in f32 and in f64 on the processor by another form of it.
-fn learns_in_true_f32<const N: usize>(
+fn learns<const N: usize>(
+    bound: f64,
     what: &str,
     device: &Device,
     inputs: [Tensor<4>; N],
@@ -157,9 +158,9 @@ fn learns_in_true_f32<const N: usize>(
     poison(device);
     let there = |x: &Tensor<4>| on(device, DType::F32, x);
     let (found, of_found, _) = all(&run, inputs.each_ref().map(there), device, Some(there(&seed)));
-    close(what, &found, &truth, TRUE_F32);
+    close(what, &found, &truth, bound);
     for (index, (found, truth)) in of_found.iter().zip(&of_truth).enumerate() {
-        close(&format!("{what}: gradient {index}"), found, truth, TRUE_F32);
+        close(&format!("{what}: gradient {index}"), found, truth, bound);
     }
 }
 
@@ -173,14 +174,14 @@ fn what_a_base_learns_through_is_in_true_f32() {
             attention(q, &KvCache::new(k, v), &mask)
         };
         let what = format!("attention {batch} {heads}/{groups} {time} {width}");
-        learns_in_true_f32(&what, &device, inputs.clone(), run, run);
+        learns(TRUE_F32, &what, &device, inputs.clone(), run, run);
         let rope = Rope::new(width, 1e4, &RopeScaling::None);
         let rotate = |[q]: [Tensor<4>; 1], device: &Device| {
             let angles = rope.angles(&[(0..time).collect()], device);
             Rope::apply(q, &angles.tracked())
         };
         let [q, ..] = inputs;
-        learns_in_true_f32(&format!("rotation {what}"), &device, [q], rotate, rotate);
+        learns(TRUE_F32, &format!("rotation {what}"), &device, [q], rotate, rotate);
     }
     for shape in [[1, 1, 1, 64], [1, 1, 77, 192], [1, 2, 384, 128], [3, 1, 100, 1000]] {
         let norm = |[x, weight]: [Tensor<4>; 2], _: &Device| rms_norm(x, &weight.reshape([shape[3]]), 1e-5);
@@ -190,12 +191,44 @@ fn what_a_base_learns_through_is_in_true_f32() {
             x * scale * weight
         };
         let inputs = [odd(shape), odd([1, 1, 1, shape[3]])];
-        learns_in_true_f32(&format!("norm {shape:?}"), &device, inputs, norm, exact);
+        learns(TRUE_F32, &format!("norm {shape:?}"), &device, inputs, norm, exact);
         let gate = |[gate, x]: [Tensor<4>; 2], _: &Device| swish_gate(gate * 4.0, x);
-        learns_in_true_f32(&format!("gate {shape:?}"), &device, [odd(shape), odd(shape)], gate, gate);
+        learns(TRUE_F32, &format!("gate {shape:?}"), &device, [odd(shape), odd(shape)], gate, gate);
     }
     for shape in [[1, 1, 7, 33], [1, 1, 1, 8], [3, 1, 100, 1000]] {
         let silu = |[x]: [Tensor<4>; 1], _: &Device| swish(x * 4.0);
-        learns_in_true_f32(&format!("swish {shape:?}"), &device, [odd(shape)], silu, silu);
+        learns(TRUE_F32, &format!("swish {shape:?}"), &device, [odd(shape)], silu, silu);
+    }
+    for [batch, time, heads] in [[1, 1, 8], [3, 77, 33], [2, 512, 200]] {
+        let tokens = [1, batch, time, heads];
+        let row = |x: Tensor<4>| x.reshape([heads]);
+        let bias = |[x, weight, bias]: [Tensor<4>; 3], _: &Device| {
+            let x = x.reshape([batch, time, heads]);
+            linear(x, &weight.reshape([heads, heads]), Some(&row(bias))).unsqueeze()
+        };
+        let inputs = [odd(tokens), odd([1, 1, heads, heads]), odd([1, 1, 1, heads])];
+        learns(TRUE_F32, &format!("bias {tokens:?}"), &device, inputs, bias, bias);
+    }
+}
+
+#[test]
+fn gates_of_the_delta_rule_are_learnt() {
+    let Some(device) = cuda() else { return };
+    for [batch, time, heads] in [[1, 1, 8], [3, 77, 33], [2, 512, 200]] {
+        let tokens = [1, batch, time, heads];
+        let row = |x: Tensor<4>| x.reshape([heads]);
+        let gates = |[a, b, a_log, dt_bias]: [Tensor<4>; 4], _: &Device| {
+            let [a, b] = [a, b].map(|x| x.reshape([batch, time, heads]));
+            let gates = delta_gates([a, b], [&row(a_log), &row(dt_bias)], 2.0);
+            Tensor::cat(gates.to_vec(), 2).unsqueeze()
+        };
+        // In f64, where `delta_gates` itself computes in f32.
+        let exact = |[a, b, a_log, dt_bias]: [Tensor<4>; 4], _: &Device| {
+            let strength = burn::tensor::activation::sigmoid(b) * 2.0;
+            let decay = burn::tensor::activation::softplus(a + dt_bias, 1.0) * a_log.exp().neg();
+            Tensor::cat(vec![strength, decay], 3)
+        };
+        let inputs = [odd(tokens), odd(tokens), odd([1, 1, 1, heads]), odd([1, 1, 1, heads])];
+        learns(BOUNDS[0].1, &format!("gates {tokens:?}"), &device, inputs, gates, exact);
     }
 }
