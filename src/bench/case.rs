@@ -12,7 +12,7 @@ use crate::manifest::{
     Architecture, Block, Corpus, Count, Distil, Geometry, Gla, Init, Metric, Optimizer, Stop, Variant,
     WorldTaskKind,
 };
-use crate::model::{Base, Config, Decoder, Random, Tokenizer, Twins};
+use crate::model::{Base, Checkpoint, Config, Decoder, Random, Tokenizer, Twins};
 use crate::observer::Observer;
 use crate::sealed::Sealed;
 use crate::seed::Seed;
@@ -93,12 +93,17 @@ fn learnt(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) -> Res
     let folder = tempfile::tempdir().map_err(|cause| Error::io("write in", &std::env::temp_dir(), cause))?;
     let checkpoint = Sealed::new(folder.path().join("twins.safetensors"), "bench");
     let layers = 0..base.config.num_layers;
-    let mut pupils = vec![Pupil::new("gla", &variant(Init::Calibrated), base, layers, &recipe, &checkpoint)?];
+    let variant = variant(Init::Calibrated);
+    let mut pupils = vec![Pupil::new("gla", &variant, base, layers, &recipe, &checkpoint)?];
     let source = Corpus::default().source;
     let sequences = Sequences::new(&source, tokenizer, distil::extent(&recipe), recipe.seed, observer)?;
     distil::distil(base, &mut pupils, &recipe, &sequences, observer)?;
-    let twins = pupils[0].twins();
-    Ok((twins, pupils.remove(0).finish()?.result.layers_by_loss()))
+    let taught = pupils.remove(0).finish()?;
+    // From a file, as a search has them: matrices lie otherwise while they learn.
+    let path = folder.path().join("taught.safetensors");
+    taught.write_twins(&path)?;
+    let mut stored = Checkpoint::read(&[path], &base.device())?;
+    Ok((Twins::new(&variant, base, &mut stored)?, taught.result.layers_by_loss()))
 }
 
 /// The search over every fourth layer of a base of 28 layers with random weights, on 24 items of three choices of one
