@@ -34,6 +34,11 @@ impl<'a> Hybrid<'a> {
         hybrid
     }
 
+    /// Whether it has the same mixer in a layer as `other`.
+    pub(super) fn shares(&self, layer: usize, other: &Self) -> bool {
+        std::ptr::eq(self.mixers[layer], other.mixers[layer])
+    }
+
     /// Number of layers.
     pub fn num_layers(&self) -> usize {
         self.mixers.len()
@@ -105,42 +110,25 @@ impl<'a> Hybrid<'a> {
     fn through(&self, layers: Range<usize>, states: TreeStates, tree: &Tree) -> TreeStates {
         layers.fold(states, |states, layer| {
             let said = self.mix(layer, states.clone(), tree);
-            let branches = states.branches.into_iter().zip(said.branches);
-            TreeStates {
-                trunks: self.feed(layer, states.trunks, said.trunks),
-                branches: branches.map(|(x, said)| self.feed(layer, x, said)).collect(),
-            }
+            self.feed_all(layer, states, said)
         })
     }
 
-    /// Hidden states `[n, d]` after the last layer at `places_n` of all tokens of `tree`, from those before the layer
-    /// `first`. What follows the last mixing of tokens is run at these places alone.
-    pub fn run_to(
-        &self,
-        places_n: Tensor<1, Int>,
-        first: usize,
-        states: TreeStates,
-        tree: &Tree,
-    ) -> Tensor<2> {
-        let last = self.num_layers() - 1;
-        if first > last {
-            return states.flat().select(0, places_n);
+    /// What follows the mixing of tokens in a layer, where `said` is what the mixer said.
+    pub(super) fn feed_all(&self, layer: usize, states: TreeStates, said: TreeStates) -> TreeStates {
+        let branches = states.branches.into_iter().zip(said.branches);
+        TreeStates {
+            trunks: self.feed(layer, states.trunks, said.trunks),
+            branches: branches.map(|(x, said)| self.feed(layer, x, said)).collect(),
         }
-        let run = || {
-            let states = self.through(first..last, states, tree);
-            let said = self.mix(last, states.clone(), tree);
-            let [x, said] = [states, said].map(|all| all.flat().select(0, places_n.clone()).unsqueeze::<3>());
-            self.feed(last, x, said).squeeze_dim::<2>(0)
-        };
-        ops::exclusively(&self.device(), run)
     }
 
-    fn feed(&self, layer: usize, x_btd: Tensor<3>, output_btd: Tensor<3>) -> Tensor<3> {
+    pub(super) fn feed(&self, layer: usize, x_btd: Tensor<3>, output_btd: Tensor<3>) -> Tensor<3> {
         self.base.layers[layer].feed(x_btd, output_btd, self.base.config.norm_epsilon)
     }
 
     /// What the mixer of a layer says, of trunks and then of their branches.
-    fn mix(&self, layer: usize, states: TreeStates, tree: &Tree) -> TreeStates {
+    pub(super) fn mix(&self, layer: usize, states: TreeStates, tree: &Tree) -> TreeStates {
         let mix = |x, pass: &Pass, slot: Option<&mut Option<MixerState>>| {
             let block = &self.base.layers[layer];
             block.mix(self.mixers[layer], x, pass, self.base.config.norm_epsilon, slot).output
@@ -149,7 +137,7 @@ impl<'a> Hybrid<'a> {
         let slot = (!tree.branches.is_empty()).then_some(&mut left);
         let trunks = mix(states.trunks, &tree.trunks.pass, slot);
         let branches = states.branches.into_iter().zip(&tree.branches).map(|(x, branches)| {
-            let mut state = left.as_ref().map(|state| state.select(&branches.trunks));
+            let mut state = left.as_ref().map(|state| state.select(&branches.trunks_b));
             mix(x, &branches.part.pass, Some(&mut state))
         });
         TreeStates { trunks, branches: branches.collect() }

@@ -7,14 +7,15 @@ use burn::tensor::{Int, Tensor, TensorData};
 use super::answers::Likelihood;
 use super::layout::Layout;
 use crate::error::{Error, Result};
-use crate::model::{Decoder, Hybrid, Tree, TreeStates};
+use crate::model::{Decoder, Hybrid, Sibling, Tree, TreeStates, run_to};
 use crate::ops::log_likelihoods_at;
 use crate::requests::{Group, Requests, Target};
 
 /// Rows with what they share, and what is wanted of them.
 pub(super) struct Batch {
-    tree: Tree,
-    /// Each target with its place among the tokens of `tree`.
+    /// The rows with what they share, once, twice, and so on.
+    trees: Vec<Tree>,
+    /// Each target with its place among the tokens of the tree.
     wanted: Vec<(usize, Target)>,
     /// These places, each once: choices of one token are all read where their prompt ends.
     places: Vec<usize>,
@@ -31,11 +32,11 @@ impl Batch {
         let tree = layout
             .bundles()
             .into_iter()
-            .fold(trunks, |tree, bundle| tree.with_branches(base, bundle.ids, &bundle.trunks));
+            .fold(trunks, |tree, bundle| tree.with_branches(base, bundle.ids, bundle.trunks));
         let wanted = layout.wanted();
         let places: BTreeSet<usize> = wanted.iter().map(|(place, _)| *place).collect();
         let asked = groups.iter().map(|group| group.num_tokens() as u64).sum();
-        Self { tree, wanted, places: places.into_iter().collect(), asked, kept: Vec::new() }
+        Self { trees: vec![tree], wanted, places: places.into_iter().collect(), asked, kept: Vec::new() }
     }
 
     /// What is wanted of the rows.
@@ -50,7 +51,7 @@ impl Batch {
 
     /// Tokens, pads included.
     pub(super) fn num_tokens(&self) -> usize {
-        self.tree.num_tokens()
+        self.tree().num_tokens()
     }
 
     /// Tokens times the layers among the first `depth` that are still to be kept.
@@ -66,13 +67,20 @@ impl Batch {
     /// Keeps the hidden states after each of the first `depth` layers of `hybrid`, which shares those kept.
     pub(super) fn keep(&mut self, base: &Decoder, hybrid: &Hybrid<'_>, depth: usize) {
         for layer in self.kept.len()..depth {
-            self.kept.push(hybrid.run(layer..layer + 1, self.before(base, layer), &self.tree));
+            self.kept.push(hybrid.run(layer..layer + 1, self.before(base, layer), self.tree()));
         }
     }
 
     /// The rows, with what they share.
     pub(super) fn tree(&self) -> &Tree {
-        &self.tree
+        &self.trees[0]
+    }
+
+    /// Gets ready for so many hybrids at once.
+    pub(super) fn copy(&mut self, base: &Decoder, times: usize) {
+        for times in self.trees.len() + 1..=times {
+            self.trees.push(self.tree().times(base, times));
+        }
     }
 
     /// Each target with its place among the tokens of the tree.
@@ -84,35 +92,38 @@ impl Batch {
     pub(super) fn before(&self, base: &Decoder, layer: usize) -> TreeStates {
         match layer.checked_sub(1) {
             Some(last) => self.kept[last].clone(),
-            None => self.tree.embed(base),
+            None => self.tree().embed(base),
         }
     }
 
-    /// Item, choice and log-likelihood of each wanted token under `hybrid`, which shares the states kept of
-    /// the first `depth` layers.
+    /// Item, choice and log-likelihood of each wanted token under each of `siblings`, for which the states that they start
+    /// from are kept.
     pub(super) fn likelihoods(
         &self,
         base: &Decoder,
         requests: &Requests,
-        hybrid: &Hybrid<'_>,
-        depth: usize,
-    ) -> Result<Vec<Likelihood>> {
+        siblings: &[Sibling<'_>],
+    ) -> Vec<Result<Vec<Likelihood>>> {
+        let hidden_nd = run_to(siblings, &self.trees, &self.places, |layer| self.before(base, layer));
+        let logits = siblings[0].hybrid.logits(hidden_nd);
+        let num_places = self.places.len();
+        let row = |place: &usize| self.places.binary_search(place).expect("every target's place is read");
+        let own = |sibling| self.wanted.iter().map(move |(place, _)| (sibling * num_places + row(place)) as i32);
+        let tokens = self.targets().map(|target| target.token as i32).collect::<Vec<_>>();
         let device = base.device();
         let indices = |values: Vec<i32>| {
             let size = values.len();
             Tensor::<1, Int>::from_data(TensorData::new(values, [size]), &device)
         };
-        let row = |place: &usize| self.places.binary_search(place).expect("every target's place is read");
-        let places = self.places.iter().map(|&place| place as i32).collect();
-        let rows = self.wanted.iter().map(|(place, _)| row(place) as i32).collect();
-        let tokens = self.targets().map(|target| target.token as i32).collect();
-        let hidden_nd = hybrid.run_to(indices(places), depth, self.before(base, depth), &self.tree);
-        let logits = hybrid.logits(hidden_nd);
-        let values: Vec<f32> = log_likelihoods_at(logits, indices(rows), indices(tokens))
+        let rows = indices((0..siblings.len()).flat_map(own).collect());
+        let values: Vec<f32> = log_likelihoods_at(logits, rows, indices(tokens.repeat(siblings.len())))
             .into_data()
             .try_to_vec()
             .expect("likelihoods are f32");
-        self.targets().zip(values).map(|(target, value)| finite(requests, target, value)).collect()
+        let of_one = |values: &[f32]| {
+            self.targets().zip(values).map(|(target, &value)| finite(requests, target, value)).collect()
+        };
+        values.chunks(tokens.len()).map(of_one).collect()
     }
 }
 

@@ -14,14 +14,14 @@ mod trial;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use answers::Answers;
+use answers::{Answers, Likelihood};
 use batch::Batch;
 pub use impact::impacts;
 pub use panel::Panel;
 use trial::{Trial, side_by_side};
 
 use crate::error::Result;
-use crate::model::{Decoder, Hybrid, Mask, Twins};
+use crate::model::{Decoder, Hybrid, Mask, Sibling, Twins};
 use crate::ops::{computes_in_threads, exclusively};
 use crate::requests::{Group, Requests};
 use crate::store::{Bounds, ScoreResult};
@@ -37,6 +37,9 @@ const SIDE_BY_SIDE: usize = 2;
 
 /// Tokens below which a pass is not worth its overhead.
 const FEWEST_TOKENS_PER_PASS: usize = 48;
+
+/// Tokens up to which batches of several hybrids are one pass: fewer do not fill a product.
+const TOKENS_TOGETHER: usize = 256;
 
 /// Candidates that a search had better ask for at once: a thread that is done with one goes on with the next.
 pub const TOGETHER: usize = 4;
@@ -88,6 +91,14 @@ impl Verdict {
 fn tokens_per_pass(num_tokens: usize) -> usize {
     let num_passes = num_tokens.div_ceil(TOKENS_PER_PASS).max(1).next_multiple_of(SIDE_BY_SIDE);
     num_tokens.div_ceil(num_passes).max(FEWEST_TOKENS_PER_PASS)
+}
+
+/// How many of `num_trials` hybrids go through a batch of `num_tokens` together where these are few: as many as leave every thread
+/// some work, with as many in each pass.
+fn num_at_once(num_trials: usize, num_batches: usize, num_tokens: usize) -> usize {
+    let for_threads = num_trials * num_batches / rayon::current_num_threads();
+    let most = (TOKENS_TOGETHER / num_tokens).min(for_threads).max(1);
+    num_trials.div_ceil(num_trials.div_ceil(most))
 }
 
 /// Scores hybrids of one base on one split.
@@ -191,23 +202,37 @@ impl<'a> Scorer<'a> {
         self.work += batches.iter().map(|batch| batch.work_to_keep(deepest)).sum::<u64>();
         self.work += trials.iter().map(|trial| trial.work_of(tokens)).sum::<u64>();
 
+        // Those that start at a like depth are together for most of the way.
+        trials.sort_by_key(|trial| trial.depth);
         let in_threads = computes_in_threads(&base.device());
+        let at_once = |batch: &Batch, num_batches| match in_threads {
+            true => num_at_once(trials.len(), num_batches, batch.num_tokens()),
+            // Here the bits of a score depend on what it is computed with.
+            false => 1,
+        };
+        let num_batches = batches.len();
         let mut score = || -> Result<Vec<_>> {
             let keep = |batch: &mut &mut Batch| -> Result<()> {
                 batch.keep(base, &from, deepest);
+                batch.copy(base, at_once(batch, num_batches));
                 Ok(())
             };
             side_by_side(in_threads, batches.iter_mut().collect(), keep)?;
-            let pair = |trial| batches.iter().map(move |batch| (trial, batch));
-            let likelihoods = |(trial, batch): (&Trial<'_>, &&mut Batch)| {
-                let answers = batch.likelihoods(base, requests, &trial.hybrid, trial.depth);
-                answers.map_err(|error| trial.own(error))
-            };
-            side_by_side(in_threads, trials.iter().flat_map(|trial| pair(&**trial)).collect(), likelihoods)
+            let families = batches.iter().flat_map(|batch| {
+                trials.chunks(at_once(batch, num_batches)).map(move |family| (family, batch))
+            });
+            side_by_side(in_threads, families.collect(), |(family, batch)| {
+                let siblings: Vec<Sibling<'_>> = family.iter().map(|trial| trial.sibling()).collect();
+                let answers = batch.likelihoods(base, requests, &siblings).into_iter().zip(family);
+                answers.map(|(answers, trial)| answers.map_err(|error| trial.own(error))).collect()
+            })
         };
         let scored = if in_threads { score()? } else { exclusively(&base.device(), score)? };
-        for (trial, answers) in trials.iter_mut().zip(scored.chunks(batches.len())) {
-            trial.take(answers.iter().flatten().copied(), &batches);
+        let scored: Vec<Vec<Likelihood>> = scored.into_iter().flat_map(|family: Vec<_>| family).collect();
+        let num_trials = trials.len();
+        for (index, trial) in trials.iter_mut().enumerate() {
+            let own = scored.iter().skip(index).step_by(num_trials);
+            trial.take(own.flatten().copied(), &batches);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::answers::{Answers, Likelihood};
 use super::batch::Batch;
 use super::{Candidate, Verdict};
 use crate::error::{Error, Result};
-use crate::model::Hybrid;
+use crate::model::{Hybrid, Sibling};
 use crate::store::Bounds;
 
 /// A candidate, and what is known of it so far.
@@ -26,6 +26,11 @@ impl<'a> Trial<'a> {
     /// Whether it has not been dropped.
     pub fn is_open(&self) -> bool {
         self.dropped.is_none()
+    }
+
+    /// The hybrid from where it leaves its incumbent.
+    pub fn sibling(&self) -> Sibling<'_> {
+        Sibling { hybrid: &self.hybrid, first: self.depth }
     }
 
     /// Tokens times layers that `tokens`, pads included, take it.

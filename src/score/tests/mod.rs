@@ -159,3 +159,29 @@ fn candidates_asked_for_at_once_are_judged_as_one_by_one() {
         }
     }
 }
+
+/// Hybrids that leave their incumbent at one layer, at several and nowhere: together they say what each says alone, to the bit.
+#[test]
+fn hybrids_that_go_through_a_batch_together_say_what_each_says_alone() {
+    for (variant, base, requests) in cases() {
+        let twins = twins(&variant, &base);
+        let incumbent = Hybrid::new(&base, &twins, &Mask::none().with(1));
+        let hybrids = [&[0, 1][..], &[1, 2], &[1, 2, 3], &[1, 3], &[1]]
+            .map(|layers| Hybrid::new(&base, &twins, &layers.iter().copied().collect()));
+        let firsts = [0, 2, 2, 3, 4];
+        let siblings: Vec<Sibling<'_>> =
+            hybrids.iter().zip(firsts).map(|(hybrid, first)| Sibling { hybrid, first }).collect();
+        for groups in requests.passes(120) {
+            let mut batch = Batch::new(&base, &requests, &groups);
+            batch.keep(&base, &incumbent, 4);
+            batch.copy(&base, siblings.len());
+            let answers = |siblings: &[Sibling<'_>]| -> Vec<Vec<Likelihood>> {
+                batch.likelihoods(&base, &requests, siblings).into_iter().collect::<Result<_>>().unwrap()
+            };
+            let alone = siblings.iter().flat_map(|sibling| answers(std::slice::from_ref(sibling)));
+            let alone: Vec<Vec<Likelihood>> = alone.collect();
+            assert_eq!(answers(&siblings), alone, "{variant:?}");
+            assert_ne!(alone[0], alone[4], "a twin changes likelihoods");
+        }
+    }
+}
