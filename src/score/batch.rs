@@ -108,7 +108,8 @@ impl Batch {
         let logits = siblings[0].hybrid.logits(hidden_nd);
         let num_places = self.places.len();
         let row = |place: &usize| self.places.binary_search(place).expect("every target's place is read");
-        let own = |sibling| self.wanted.iter().map(move |(place, _)| (sibling * num_places + row(place)) as i32);
+        let own =
+            |sibling| self.wanted.iter().map(move |(place, _)| (sibling * num_places + row(place)) as i32);
         let tokens = self.targets().map(|target| target.token as i32).collect::<Vec<_>>();
         let device = base.device();
         let indices = |values: Vec<i32>| {
