@@ -17,8 +17,8 @@ const STOREYS: [(&str, &[&str]); 32] = [
     ("hub", GROUND),
     ("manifest", GROUND),
     ("store", GROUND),
-    ("device", GROUND),
     ("ops", GROUND),
+    ("device", &["error", "seed", "files", "sealed", "stats", "observer", "hub", "ops"]),
     ("data", WORDS),
     ("model", &["error", "bounded", "seed", "files", "manifest", "ops", "data"]),
     ("optim", MATTER),
@@ -62,6 +62,7 @@ const DEEDS: &[&str] = &[
 const ALL_BELOW_ACCOUNT: &[&str] = &[
     "error",
     "seed",
+    "stats",
     "files",
     "sealed",
     "observer",
