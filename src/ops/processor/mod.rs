@@ -24,7 +24,7 @@ pub(super) fn rows_needed(x_rd: &Tensor<2>, out: usize) -> usize {
 }
 
 /// Has `gemm` read matrices that lie by columns as they lie, however many rows they are multiplied with: it would copy them
-/// from 48 rows on, which takes small passes a tenth of their time. Sums are the same.
+/// from 48 rows on, which takes small passes up to a tenth of their time. Sums are the same.
 pub(super) fn read_as_they_lie() {
     /// Times six rows; the most that can be said.
     const ALWAYS: usize = 256;
