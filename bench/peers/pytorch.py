@@ -73,22 +73,30 @@ def products():
 
 
 def attention():
+    for batch, length in [(8, 2048), (1, 8192), (1, 16384), (1, 65536)]:
+        attend(f"attention {batch}x{length}", batch, length, length, times=1)
+    for batch, length in [(1, 65536), (8, 8192), (32, 4096), (128, 512)]:
+        attend(f"attention of one token {batch}x{length}", batch, 1, length, times=50)
+
+
+def attend(work, batch, queries, keys, times):
+    """The fastest of PyTorch's backends."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    for batch, length in [(8, 2048), (1, 8192), (1, 16384), (1, 65536)]:
-        q = random(batch, HEADS, length, DIM)
-        k, v = random(batch, GROUPS, length, DIM), random(batch, GROUPS, length, DIM)
-        best = None
-        for backend in [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION]:
+    q = random(batch, HEADS, queries, DIM)
+    k, v = random(batch, GROUPS, keys, DIM), random(batch, GROUPS, keys, DIM)
+    best = None
+    for backend in [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION]:
 
-            def run():
-                with torch.no_grad(), sdpa_kernel(backend):
-                    F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        def run():
+            with torch.no_grad(), sdpa_kernel(backend):
+                for _ in range(times):
+                    F.scaled_dot_product_attention(q, k, v, is_causal=queries > 1, enable_gqa=True)
 
-            seconds = attempt(f"attention by {backend}", lambda: median(5, run))
-            best = min(filter(None, [best, seconds]), default=None)
-        if best:
-            tell(f"attention {batch}x{length}", best)
+        seconds = attempt(f"{work} by {backend}", lambda: median(5, run))
+        best = min(filter(None, [best, seconds]), default=None)
+    if best:
+        tell(work, best / times)
 
 
 def llama(layers):
@@ -135,17 +143,19 @@ def blocks(forward, layers):
 
         seconds = attempt(f"{name} training step", lambda: median(5, learn))
         if seconds:
+            tell(f"{name} step {ROWS}x{TIME}", seconds)
             tell(f"{name} distillation {ROWS}x{TIME}", forward + layers * seconds)
 
 
 def decoding(model):
-    for batch, context in [(1, 512), (1, 16384), (16, 2048), (64, 2048), (128, 512)]:
+    for batch, context in [(1, 512), (1, 16384), (1, 65536), (16, 2048), (64, 2048), (128, 512)]:
+        chunk = min(context, 2048) if batch == 1 else 512
 
         def run():
             cache = transformers.DynamicCache()
             with torch.no_grad():
-                for start in range(0, context, 512):
-                    ids = torch.ones(batch, 512, dtype=torch.long, device=DEVICE)
+                for _ in range(0, context, chunk):
+                    ids = torch.ones(batch, chunk, dtype=torch.long, device=DEVICE)
                     model.model(ids, past_key_values=cache, use_cache=True)
                 token = torch.ones(batch, 1, dtype=torch.long, device=DEVICE)
 

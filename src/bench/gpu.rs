@@ -7,10 +7,10 @@ use burn::tensor::{Device, Distribution, Tensor};
 use serde::Serialize;
 
 use crate::device::Choice;
-use crate::distil::{Pupil, lesson};
+use crate::distil::{Pupil, lesson, practise};
 use crate::error::{Error, Result};
 use crate::manifest::{Architecture, Block, Distil, Dtype, Gdn, Geometry, Gla, Init, Jet, Variant};
-use crate::model::{Config, Decoder, Decoding, Hybrid, Mask, Pass, State, Twins, computing_in};
+use crate::model::{Config, Decoder, Decoding, Hybrid, LayerIo, Mask, Pass, State, Twins, computing_in};
 use crate::observer::Observer;
 use crate::ops::{CausalMask, KvCache, attention, exclusively, linear, short_dtype};
 use crate::plan::Lessons;
@@ -21,6 +21,9 @@ use crate::throughput::Tiled;
 /// Rows and tokens of a training or scoring pass.
 const ROWS: usize = 16;
 const TIME: usize = 512;
+
+/// Tokens of a single row that enter its cache at a time.
+const CHUNK: usize = 2048;
 
 /// Steps of decoding that are timed.
 const STEPS: usize = 32;
@@ -93,8 +96,9 @@ pub fn measure(
     tell: &mut dyn FnMut(&Line),
 ) -> Result<()> {
     let recipe = Distil { sequence_length: TIME, batch_size: ROWS, ..Distil::default() };
-    let bench = Bench { device: choice.open()?, config: shape(num_layers), recipe };
+    // Before anything is opened: driver, kernels and products have their share of what is reckoned.
     let room = choice.room();
+    let bench = Bench { device: choice.open()?, config: shape(num_layers), recipe };
     let base = Decoder::new(&bench.config, &mut Tiled::new(Seed(1), &bench.device))?;
     let twins = |variant: &Variant| Twins::new(variant, &base, &mut Tiled::new(Seed(2), &bench.device));
     // First, while the device has given out no memory for anything else; and all together only where they have room.
@@ -114,7 +118,7 @@ pub fn measure(
         }
     }
     for (name, variant) in [&gla, &gdn, &jet] {
-        bench.block(&base, &twins(variant)?, name, tell)?;
+        bench.block(&base, twins(variant)?, name, tell)?;
     }
     bench.scoring(&base, tell)?;
     observer.check()?;
@@ -195,6 +199,23 @@ impl Bench {
 
     fn attention(&self, tell: &mut dyn FnMut(&Line)) -> Result<()> {
         let Config { num_heads, num_kv_heads, head_dim, .. } = self.config;
+        for (batch, keys) in [(1, 65536), (8, 8192), (32, 4096), (128, 512)] {
+            let q = self.random([batch, num_heads, 1, head_dim]);
+            let [k, v] = [(); 2].map(|()| self.random([batch, num_kv_heads, keys, head_dim]));
+            let (cache, mask) = (KvCache::new(k, v), CausalMask::new(1, keys - 1, None, &self.device));
+            const TIMES: usize = 50;
+            let seconds = self.median(5, || {
+                exclusively(&self.device, || {
+                    (0..TIMES).for_each(|_| drop(attention(q.clone(), &cache, &mask)))
+                });
+            })?;
+            tell(&Line::Timed(Timed {
+                work: format!("attention of one token {batch}x{keys}"),
+                seconds: seconds / TIMES as f64,
+                amount: cache.bytes() as f64,
+                unit: "byte",
+            }));
+        }
         for (batch, time) in [(8, 2048), (1, 8192), (1, 16384), (1, 65536)] {
             let q = self.random([batch, num_heads, time, head_dim]);
             let [k, v] = [(); 2].map(|()| self.random([batch, num_kv_heads, time, head_dim]));
@@ -226,9 +247,16 @@ impl Bench {
         Ok(())
     }
 
-    fn block(&self, base: &Decoder, twins: &Twins, name: &str, tell: &mut dyn FnMut(&Line)) -> Result<()> {
+    fn block(
+        &self,
+        base: &Decoder,
+        mut twins: Twins,
+        name: &'static str,
+        tell: &mut dyn FnMut(&Line),
+    ) -> Result<()> {
         let pass = Pass::new(&base.config, ROWS, TIME, 0, None, &self.device);
-        let x = self.random([ROWS, TIME, self.config.hidden_size]);
+        let [x, output] = [(); 2].map(|()| self.random([ROWS, TIME, self.config.hidden_size]));
+        twins.layers.truncate(1);
         let twin = &twins.layers[0];
         const TIMES: usize = 10;
         let seconds = self.median(5, || {
@@ -237,18 +265,25 @@ impl Bench {
             }
         })?;
         tell(&Line::Timed(self.tokens(format!("{name} forward {ROWS}x{TIME}"), seconds / TIMES as f64)));
+        let (mut pupil, at_hand, mut step) = (self.pupil(name, twins), LayerIo { input: x, output }, 0);
+        let seconds = self.median(5, || {
+            practise(base, &mut pupil, &at_hand, step, 1000);
+            step += 1;
+        })?;
+        tell(&Line::Timed(self.tokens(format!("{name} step {ROWS}x{TIME}"), seconds)));
         Ok(())
+    }
+
+    fn pupil(&self, name: &str, twins: Twins) -> Pupil {
+        let nowhere = Sealed::new(std::env::temp_dir().join("dtr-bench"), "bench");
+        let twins = computing_in(twins, burn::tensor::DType::F32);
+        Pupil::of(name, twins.layers, 0, Init::Random, &self.recipe, &nowhere, &self.device)
     }
 
     /// Seconds of a step of all twins of some variants, with the teacher's pass.
     fn distillation(&self, base: &Decoder, variants: Vec<(&'static str, Twins)>) -> Result<f64> {
-        let recipe = &self.recipe;
-        let nowhere = Sealed::new(std::env::temp_dir().join("dtr-bench"), "bench");
-        let pupil = |(name, twins): (&str, Twins)| {
-            let twins = computing_in(twins, burn::tensor::DType::F32);
-            Pupil::of(name, twins.layers, 0, Init::Random, recipe, &nowhere, &self.device)
-        };
-        let mut pupils: Vec<Pupil> = variants.into_iter().map(pupil).collect();
+        let mut pupils: Vec<Pupil> =
+            variants.into_iter().map(|(name, twins)| self.pupil(name, twins)).collect();
         let (batch, mut step) = (self.batch(), 0);
         self.median(3, || {
             lesson(base, &mut pupils, &batch, step, 1000);
@@ -266,14 +301,15 @@ impl Bench {
         let num_layers = self.config.num_layers;
         let half: Mask = (0..num_layers as u32).filter(|layer| layer % 2 == 1).collect();
         let models = [("base", Hybrid::base(base)), ("half gla", Hybrid::new(base, twins, &half))];
-        for (batch, context) in [(1, 512), (1, 16384), (16, 2048), (64, 2048), (128, 512)] {
+        for (batch, context) in [(1, 512), (1, 16384), (1, 65536), (16, 2048), (64, 2048), (128, 512)] {
             for (name, model) in &models {
                 observer.check()?;
                 let ids: Vec<Vec<u32>> = (0..batch).map(|row| vec![row as u32; context]).collect();
                 let mut state = State::new(num_layers).for_tokens(context + 2 * STEPS);
-                for start in (0..context).step_by(512) {
+                let chunk = if batch == 1 { CHUNK.min(context) } else { TIME };
+                for start in (0..context).step_by(chunk) {
                     let chunk: Vec<Vec<u32>> =
-                        ids.iter().map(|row| row[start..start + 512].to_vec()).collect();
+                        ids.iter().map(|row| row[start..start + chunk].to_vec()).collect();
                     drop(model.forward(&chunk, None, Some(&mut state)));
                 }
                 let bytes = state.bytes();

@@ -59,7 +59,7 @@ impl Bench {
 impl OnDevice {
     fn run(self) -> Result<u8> {
         let progress = Progress::new(0, Stopper::listen()?);
-        let task = progress.task("pieces", 40, "pieces");
+        let task = progress.task("pieces", 60, "pieces");
         let mut tell = |line: &Line| println!("{}", serde_json::to_string(line).expect("it is plain JSON"));
         gpu::measure(self.device.device, self.layers, &task, &mut tell)?;
         Ok(0)

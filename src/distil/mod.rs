@@ -74,8 +74,7 @@ pub fn lesson(base: &Decoder, pupils: &mut [Pupil], batch: &[Vec<u32>], step: u6
     let start = Instant::now();
     let mut attending: Vec<&mut Pupil> = pupils.iter_mut().filter(|pupil| pupil.attends(step)).collect();
     let Some(layers) = attending.first().map(|pupil| pupil.layers()) else { return };
-    let pass = Pass::new(&base.config, batch.len(), batch[0].len(), 0, None, &base.device());
-    let class = Class { base, layers, tracked: pass.tracked(), pass, step, total };
+    let class = Class::new(base, layers, [batch.len(), batch[0].len()], step, total);
     let marks = match computes_in_threads(&base.device()) {
         true => class.side_by_side(batch, &mut attending),
         false => exclusively(&base.device(), || class.in_turn(batch, &mut attending)),
@@ -84,6 +83,18 @@ pub fn lesson(base: &Decoder, pupils: &mut [Pupil], batch: &[Vec<u32>], step: u6
     for (pupil, marks) in attending.into_iter().zip(marks) {
         pupil.finish_step(marks, share);
     }
+}
+
+/// One step of a pupil's first twin on a `lesson` that is at hand: what a step takes without a teacher.
+pub fn practise(base: &Decoder, pupil: &mut Pupil, lesson: &LayerIo, step: u64, total: u64) {
+    let [rows, time, _] = lesson.input.dims();
+    let class = Class::new(base, pupil.layers(), [rows, time], step, total);
+    let marks = exclusively(&base.device(), || {
+        let lane = &mut pupil.lanes()[0];
+        let outcome = lane.learn(&class, lesson);
+        marks(vec![(lane, outcome)], step)
+    });
+    pupil.finish_step(marks, 0.0);
 }
 
 /// A step of pupils that share a teacher's pass.
@@ -97,7 +108,13 @@ struct Class<'a> {
     total: u64,
 }
 
-impl Class<'_> {
+impl<'a> Class<'a> {
+    /// The step of so many rows and tokens.
+    fn new(base: &'a Decoder, layers: Range<usize>, [rows, time]: [usize; 2], step: u64, total: u64) -> Self {
+        let pass = Pass::new(&base.config, rows, time, 0, None, &base.device());
+        Self { base, layers, tracked: pass.tracked(), pass, step, total }
+    }
+
     /// Has `hear` what is taught of each layer that is learnt, in order.
     fn teach(&self, batch: &[Vec<u32>], mut hear: impl FnMut(usize, LayerIo)) {
         let Range { start, end } = self.layers;
