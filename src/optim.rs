@@ -87,8 +87,8 @@ impl AdamW {
             let last = parts.last_mut().expect("one was pushed");
             last.push(slot.shape().iter().product(), rate);
         });
-        let part =
-            |decay: Decay| Part { moments: [(); 2].map(|()| Tensor::zeros([decay.size()], device)), decay };
+        let zeros = |size| device.memory_persistent_allocations(size, |size| Tensor::zeros([size], device));
+        let part = |decay: Decay| Part { moments: [(); 2].map(|()| zeros(decay.size())), decay };
         Self { recipe: recipe.clone(), parts: parts.into_iter().map(part).collect(), steps: 0 }
     }
 

@@ -3,14 +3,16 @@
 
 use std::time::Instant;
 
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{DType, Device, Distribution, Tensor};
 use serde::Serialize;
 
 use crate::device::Choice;
 use crate::distil::{Pupil, lesson, practise};
 use crate::error::{Error, Result};
 use crate::manifest::{Architecture, Block, Distil, Dtype, Gdn, Geometry, Gla, Init, Jet, Variant};
-use crate::model::{Config, Decoder, Decoding, Hybrid, LayerIo, Mask, Pass, State, Twins, computing_in};
+use crate::model::{
+    Config, Decoder, Decoding, Hybrid, LayerIo, Mask, Mixer, Pass, State, Twins, count_parameters,
+};
 use crate::observer::Observer;
 use crate::ops::{CausalMask, KvCache, attention, exclusively, linear, short_dtype};
 use crate::plan::Lessons;
@@ -99,33 +101,34 @@ pub fn measure(
     // Before anything is opened: driver, kernels and products have their share of what is reckoned.
     let room = choice.room();
     let bench = Bench { device: choice.open()?, config: shape(num_layers), recipe };
+    // In the peer's order, so that both find the card as cool.
+    bench.products(tell)?;
+    bench.attention(tell)?;
+    observer.check()?;
     let base = Decoder::new(&bench.config, &mut Tiled::new(Seed(1), &bench.device))?;
-    let twins = |variant: &Variant| Twins::new(variant, &base, &mut Tiled::new(Seed(2), &bench.device));
-    // First, while the device has given out no memory for anything else; and all together only where they have room.
+    bench.scoring(&base, tell)?;
     let [gla, gdn, jet] = variants();
+    for (name, variant) in [&gla, &gdn, &jet] {
+        bench.block(&base, variant, name, tell)?;
+    }
+    // All together only where they have room.
     for together in [vec![&gla], vec![&gdn], vec![&jet], vec![&gla, &gdn, &jet]] {
         observer.check()?;
         let lessons = bench.lessons(&together);
         if room.is_none_or(|room| lessons.bytes(num_layers) <= room) {
             let names: Vec<&str> = together.iter().map(|(name, _)| *name).collect();
             let work = format!("{} distillation {ROWS}x{TIME}", names.join("+"));
-            let twins = together.iter().map(|(name, variant)| Ok((*name, twins(variant)?)));
-            let seconds = bench.distillation(&base, twins.collect::<Result<_>>()?)?;
+            bench.device.memory_cleanup();
+            let seconds = bench.distillation(&base, &together)?;
             tell(&Line::Timed(bench.tokens(work.clone(), seconds)));
             // Others may have given some back meanwhile.
             let bytes = room.zip(choice.room()).map(|(before, now)| before.saturating_sub(now));
             tell(&Line::Held(Held { work, bytes, predicted: lessons.bytes(num_layers) }));
         }
     }
-    for (name, variant) in [&gla, &gdn, &jet] {
-        bench.block(&base, twins(variant)?, name, tell)?;
-    }
-    bench.scoring(&base, tell)?;
-    observer.check()?;
-    bench.decoding(&base, &twins(&gla.1)?, observer, tell)?;
-    observer.check()?;
-    bench.products(tell)?;
-    bench.attention(tell)
+    bench.device.memory_cleanup();
+    let twins = bench.twins(&gla.1, &base, base.dtype(), num_layers)?;
+    bench.decoding(&base, &twins, observer, tell)
 }
 
 struct Bench {
@@ -247,17 +250,29 @@ impl Bench {
         Ok(())
     }
 
+    /// Twins of the first layers.
+    fn twins(&self, variant: &Variant, base: &Decoder, dtype: DType, num_layers: usize) -> Result<Twins> {
+        let mut make = Tiled::new(Seed(2), &self.device).computing_in(dtype);
+        let layers = (0..num_layers).map(|layer| Twins::one(variant, base, layer, &mut make));
+        Ok(Twins { layers: layers.collect::<Result<_>>()? })
+    }
+
+    fn pupil(&self, name: &str, variant: &Variant, base: &Decoder, num_layers: usize) -> Result<Pupil> {
+        let nowhere = Sealed::new(std::env::temp_dir().join("dtr-bench"), "bench");
+        let twins = self.twins(variant, base, DType::F32, num_layers)?;
+        Ok(Pupil::of(name, twins.layers, 0, Init::Random, &self.recipe, &nowhere, &self.device))
+    }
+
     fn block(
         &self,
         base: &Decoder,
-        mut twins: Twins,
-        name: &'static str,
+        variant: &Variant,
+        name: &str,
         tell: &mut dyn FnMut(&Line),
     ) -> Result<()> {
         let pass = Pass::new(&base.config, ROWS, TIME, 0, None, &self.device);
         let [x, output] = [(); 2].map(|()| self.random([ROWS, TIME, self.config.hidden_size]));
-        twins.layers.truncate(1);
-        let twin = &twins.layers[0];
+        let twin = self.twins(variant, base, x.dtype(), 1)?.layers.remove(0);
         const TIMES: usize = 10;
         let seconds = self.median(5, || {
             for _ in 0..TIMES {
@@ -265,7 +280,8 @@ impl Bench {
             }
         })?;
         tell(&Line::Timed(self.tokens(format!("{name} forward {ROWS}x{TIME}"), seconds / TIMES as f64)));
-        let (mut pupil, at_hand, mut step) = (self.pupil(name, twins), LayerIo { input: x, output }, 0);
+        let (mut pupil, at_hand) = (self.pupil(name, variant, base, 1)?, LayerIo { input: x, output });
+        let mut step = 0;
         let seconds = self.median(5, || {
             practise(base, &mut pupil, &at_hand, step, 1000);
             step += 1;
@@ -274,16 +290,11 @@ impl Bench {
         Ok(())
     }
 
-    fn pupil(&self, name: &str, twins: Twins) -> Pupil {
-        let nowhere = Sealed::new(std::env::temp_dir().join("dtr-bench"), "bench");
-        let twins = computing_in(twins, burn::tensor::DType::F32);
-        Pupil::of(name, twins.layers, 0, Init::Random, &self.recipe, &nowhere, &self.device)
-    }
-
     /// Seconds of a step of all twins of some variants, with the teacher's pass.
-    fn distillation(&self, base: &Decoder, variants: Vec<(&'static str, Twins)>) -> Result<f64> {
-        let mut pupils: Vec<Pupil> =
-            variants.into_iter().map(|(name, twins)| self.pupil(name, twins)).collect();
+    fn distillation(&self, base: &Decoder, variants: &[&(&str, Variant)]) -> Result<f64> {
+        let num_layers = self.config.num_layers;
+        let pupils = variants.iter().map(|(name, variant)| self.pupil(name, variant, base, num_layers));
+        let mut pupils: Vec<Pupil> = pupils.collect::<Result<_>>()?;
         let (batch, mut step) = (self.batch(), 0);
         self.median(3, || {
             lesson(base, &mut pupils, &batch, step, 1000);
@@ -300,9 +311,11 @@ impl Bench {
     ) -> Result<()> {
         let num_layers = self.config.num_layers;
         let half: Mask = (0..num_layers as u32).filter(|layer| layer % 2 == 1).collect();
-        let models = [("base", Hybrid::base(base)), ("half gla", Hybrid::new(base, twins, &half))];
+        let none = Mask::none();
+        let models =
+            [("base", Hybrid::base(base), &none), ("half gla", Hybrid::new(base, twins, &half), &half)];
         for (batch, context) in [(1, 512), (1, 16384), (1, 65536), (16, 2048), (64, 2048), (128, 512)] {
-            for (name, model) in &models {
+            for (name, model, replaced) in &models {
                 observer.check()?;
                 let ids: Vec<Vec<u32>> = (0..batch).map(|row| vec![row as u32; context]).collect();
                 let mut state = State::new(num_layers).for_tokens(context + 2 * STEPS);
@@ -324,7 +337,7 @@ impl Bench {
                 tell(&Line::Timed(Timed {
                     work: format!("decode {name} {batch}x{context}"),
                     seconds: seconds / (STEPS / 2) as f64,
-                    amount: self.weights(base) + (bytes.cache + 2 * bytes.recurrent) as f64,
+                    amount: self.weights(base, twins, replaced) + (bytes.cache + 2 * bytes.recurrent) as f64,
                     unit: "byte",
                 }));
             }
@@ -332,9 +345,12 @@ impl Bench {
         Ok(())
     }
 
-    /// Bytes of the weights that a step reads: all but the embedding.
-    fn weights(&self, base: &Decoder) -> f64 {
-        let all = self.config.num_parameters() - (self.config.vocab_size * self.config.hidden_size) as u64;
-        (all as usize * base.dtype().size()) as f64
+    /// Bytes of the weights that a step reads: all but the embedding, with the twins' instead of the attention's where they are.
+    fn weights(&self, base: &Decoder, twins: &Twins, replaced: &Mask) -> f64 {
+        let count = |mixer: &Mixer| count_parameters(&mut mixer.clone()) as f64;
+        let more = |layer: usize| count(&twins.layers[layer]) - count(&base.layers[layer].attention);
+        let embedding = (self.config.vocab_size * self.config.hidden_size) as f64;
+        let changed: f64 = replaced.layers().iter().map(|layer| more(*layer as usize)).sum();
+        (self.config.num_parameters() as f64 - embedding + changed) * base.dtype().size() as f64
     }
 }

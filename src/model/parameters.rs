@@ -56,21 +56,25 @@ impl dyn Make + '_ {
         let values = self.make(name, &shape, fill)?;
         let size = values.len();
         // By way of a row, since a device may pad rows that it is given as a matrix.
-        let row = Tensor::<1>::from_data(TensorData::new(values, [size]), (self.device(), self.dtype()));
-        Ok(row.reshape(shape))
+        Ok(place(TensorData::new(values, [size]), self.device(), self.dtype()).reshape(shape))
     }
 
     /// A vector.
     pub fn vector(&mut self, name: &str, size: usize, fill: Fill) -> Result<Tensor<1>> {
         let values = self.make(name, &[size], fill)?;
-        Ok(Tensor::from_data(TensorData::new(values, [size]), (self.device(), self.dtype())))
+        Ok(place(TensorData::new(values, [size]), self.device(), self.dtype()))
     }
 
     /// A vector that is computed in f32 whatever the others are, as rates of decay are.
     pub fn exact_vector(&mut self, name: &str, size: usize, fill: Fill) -> Result<Tensor<1>> {
         let values = self.make(name, &[size], fill)?;
-        Ok(Tensor::from_data(TensorData::new(values, [size]), (self.device(), DType::F32)))
+        Ok(place(TensorData::new(values, [size]), self.device(), DType::F32))
     }
+}
+
+/// A parameter where it stays: on a GPU apart from what comes and goes, so that neither leaves gaps between the other's.
+fn place(values_n: TensorData, device: &Device, dtype: DType) -> Tensor<1> {
+    device.memory_persistent_allocations(values_n, |values| Tensor::from_data(values, (device, dtype)))
 }
 
 /// Draws each parameter from a seed of its own name, so that adding one never changes another.

@@ -16,10 +16,10 @@ const LEARNING: u64 = 3 * FULL;
 const AT_WORK: u64 = 2 * 2;
 
 /// Hidden states that a twin at work holds for its gradient, with those of the teacher beside: so many times the width, by token.
-const STATES: u64 = 64;
+const STATES: u64 = 28;
 
 /// Bytes of what a GPU's driver, kernels and products hold for themselves.
-const OWN: u64 = 1 << 30;
+const OWN: u64 = 1 << 29;
 
 /// A distillation of some variants side by side.
 pub struct Lessons<'a> {
@@ -87,11 +87,11 @@ mod tests {
 
     const GB: f64 = 1e9;
 
-    fn llama_8b() -> Config {
+    fn llama_8b(num_layers: usize) -> Config {
         let architecture = Architecture {
             hidden_size: 4096,
             intermediate_size: 14336,
-            num_layers: 32,
+            num_layers,
             num_heads: 32,
             num_kv_heads: 8,
             head_dim: 128,
@@ -105,24 +105,33 @@ mod tests {
             .map(|block| Variant { block, geometry: Geometry::default(), init: Init::Random })
     }
 
-    /// Peaks that one H200 had given out in `dtr bench device`, by NVIDIA's management library.
+    /// What was held in `dtr bench device` by NVIDIA's management library: 32 layers on an H200, fewer on an H100.
     #[test]
-    fn what_is_reckoned_is_within_a_tenth_of_what_was_measured() {
-        let (config, variants) = (llama_8b(), variants());
+    fn what_is_reckoned_is_what_was_measured_and_up_to_a_twentieth_more() {
+        let variants = variants();
         let recipe = Distil { sequence_length: 512, batch_size: 16, ..Distil::default() };
         let [gla, gdn, jet] = &variants;
-        for (variants, measured) in
-            [(vec![gla], 41.7), (vec![gdn], 41.7), (vec![jet], 42.7), (vec![gla, gdn, jet], 88.0)]
-        {
+        let measured = [
+            (32, vec![gla], 40.89),
+            (32, vec![gdn], 40.97),
+            (32, vec![jet], 41.37),
+            (32, vec![gla, gdn, jet], 86.60),
+            (24, vec![gla], 31.74),
+            (24, vec![gla, gdn, jet], 66.32),
+            (8, vec![gla], 13.47),
+            (8, vec![gla, gdn, jet], 25.20),
+        ];
+        for (num_layers, variants, measured) in measured {
+            let config = llama_8b(num_layers);
             let lessons = Lessons { config: &config, dtype: Dtype::Bf16, variants, recipe: &recipe };
-            let ratio = lessons.bytes(32) as f64 / GB / measured;
-            assert!((0.95..1.1).contains(&ratio), "{measured} GB: {ratio:.3}");
+            let ratio = lessons.bytes(num_layers) as f64 / GB / measured;
+            assert!((1.0..1.05).contains(&ratio), "{num_layers} layers, {measured} GB: {ratio:.3}");
         }
     }
 
     #[test]
     fn fewer_layers_learn_at_once_where_all_do_not_fit() {
-        let (config, variants) = (llama_8b(), variants());
+        let (config, variants) = (llama_8b(32), variants());
         let recipe = Distil { sequence_length: 512, batch_size: 16, ..Distil::default() };
         let lessons = Lessons {
             config: &config,

@@ -26,6 +26,12 @@ impl Tiled {
         let normal = (0..TILE).map(|_| StandardNormal.sample(&mut rng)).collect();
         Self { seed, normal, device: device.clone(), dtype: short_dtype(device) }
     }
+
+    /// The same computed in `dtype`.
+    #[must_use]
+    pub fn computing_in(self, dtype: DType) -> Self {
+        Self { dtype, ..self }
+    }
 }
 
 impl Make for Tiled {
