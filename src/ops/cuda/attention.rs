@@ -144,6 +144,8 @@ impl Question {
             block: (128 * (consumers as u32 + 1), 1),
             shared: shared as u32,
         };
+        // A map is made in the context of the thread's device.
+        card.bind();
         let maps = [
             TensorMap::new(&self.q, self.time, 64),
             TensorMap::new(&self.k, self.keys, keys as u32),

@@ -132,10 +132,15 @@ impl Card {
         Argument::Pointer(self.zeros.device_ptr(&self.stream).0 + 4 * (ZEROS as u64 - 1))
     }
 
+    /// Makes the device the one that this thread asks.
+    pub fn bind(&self) {
+        sound(self.context.bind_to_thread(), "be bound to a thread");
+    }
+
     /// Does `work` in its turn among all that the device is asked to do, or records it.
     pub fn run<T>(&self, work: impl FnOnce(&mut Lane<'_>) -> T) -> T {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        sound(self.context.bind_to_thread(), "be bound to a thread");
+        self.bind();
         work(&mut Lane { card: self, state })
     }
 
@@ -155,7 +160,7 @@ impl Card {
     /// Records what this thread asks for in `work` instead of doing it.
     pub fn record(&self, work: impl FnOnce()) -> Recording {
         let state = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        sound(self.context.bind_to_thread(), "be bound to a thread");
+        self.bind();
         let own = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         sound(self.recorder.begin_capture(own), "begin to record");
         state().recorded = Some(Vec::new());
@@ -173,7 +178,7 @@ impl Card {
 
     /// Does recorded work.
     pub fn replay(&self, recording: &Recording) {
-        sound(self.context.bind_to_thread(), "be bound to a thread");
+        self.bind();
         let (graph, stream) = (recording.graph.cu_graph_exec(), self.stream.cu_stream());
         // SAFETY: graph and stream are alive, and of one context.
         sound(unsafe { result::graph::launch(graph, stream) }, "do recorded work again");
