@@ -16,12 +16,13 @@ pub fn linear(x_btd: Tensor<3>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) ->
     with_bias(by_time(product(flat(x_btd), weight), time), bias)
 }
 
-/// [`linear`] by three weights, each with its bias; where rows are few, a GPU reads all in one go.
+/// [`linear`] by three weights, each with its bias; a GPU reads some in one go.
 pub fn linear_by_three(x_btd: Tensor<3>, parts: [(&Tensor<2>, Option<&Tensor<1>>); 3]) -> [Tensor<3>; 3] {
     #[cfg(feature = "cuda")]
-    if reads_in_one_go(&x_btd) {
+    if native_frozen(&x_btd) == Some(Native::Cuda) {
         let time = x_btd.dims()[1];
-        let mut products = elements::project_few(flat(x_btd), parts.map(|(weight, _)| weight)).into_iter();
+        let mut products =
+            elements::project_by_three(flat(x_btd), parts.map(|(weight, _)| weight)).into_iter();
         return parts.map(|(_, bias)| {
             let product = products.next().expect("every weight has its product");
             with_bias(by_time(product, time), bias)
@@ -33,18 +34,12 @@ pub fn linear_by_three(x_btd: Tensor<3>, parts: [(&Tensor<2>, Option<&Tensor<1>>
 /// `silu(x · gateᵀ) · (x · upᵀ)`, the inside of a SwiGLU.
 pub fn swish_gated(x_btd: Tensor<3>, gate_od: &Tensor<2>, up_od: &Tensor<2>) -> Tensor<3> {
     #[cfg(feature = "cuda")]
-    if reads_in_one_go(&x_btd) {
+    if native_frozen(&x_btd) == Some(Native::Cuda) {
         let time = x_btd.dims()[1];
-        return by_time(elements::gate_few(flat(x_btd), [gate_od, up_od]), time);
+        return by_time(elements::swish_gated(flat(x_btd), [gate_od, up_od]), time);
     }
     let gate = linear(x_btd.clone(), gate_od, None);
     swish_gate(gate, linear(x_btd, up_od, None))
-}
-
-#[cfg(feature = "cuda")]
-fn reads_in_one_go(x_btd: &Tensor<3>) -> bool {
-    let [batch, time, width] = x_btd.dims();
-    native_frozen(x_btd) == Some(Native::Cuda) && elements::are_few(batch * time, width, x_btd.dtype())
 }
 
 fn flat(x_btd: Tensor<3>) -> Tensor<2> {

@@ -12,8 +12,10 @@ use super::card::sound;
 /// Row-major products `D = op(A) · op(B)` with `op` the transpose where it is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Product {
-    /// How many: matrices lie one after another, without gaps where there are several.
+    /// How many: matrices lie one after another, without gaps where there are several, but for those of `B`.
     pub count: usize,
+    /// Whether all have one `A`.
+    pub shares_a: bool,
     /// Rows of `D`.
     pub rows: usize,
     /// Columns of `D`.
@@ -74,10 +76,19 @@ impl Blas {
     ///
     /// # Safety
     /// `a`, `b` and `d` are addresses of matrices of the product's shapes, strides (`D` in one piece) and dtypes, at
-    /// multiples of 256.
-    pub unsafe fn multiply(&mut self, stream: &CudaStream, product: Product, [a, b, d]: [u64; 3]) {
+    /// multiples of 256; of several, each `B` begins `pitch_b` elements after the one before.
+    pub unsafe fn multiply(
+        &mut self,
+        stream: &CudaStream,
+        product: Product,
+        [a, b, d]: [u64; 3],
+        pitch_b: i64,
+    ) {
         let (handle, bytes) = (self.handle, self.workspace.len());
         let plan = self.plans.entry(product).or_insert_with(|| Plan::new(handle, product, bytes));
+        if product.count > 1 {
+            sound(repeat(plan.b, product.count, pitch_b), "place a product's matrices");
+        }
         let (one, zero) = (1.0_f32, 0.0_f32);
         let (workspace, _guard) = self.workspace.device_ptr(stream);
         // Row-major matrices are column-major ones transposed, so that `Dᵀ = op(B)ᵀ · op(A)ᵀ` is asked for.
@@ -108,7 +119,7 @@ impl Blas {
 
 impl Plan {
     fn new(handle: sys::cublasLtHandle_t, product: Product, workspace: usize) -> Self {
-        let Product { count, rows, columns, inner, transpose_a, transpose_b, .. } = product;
+        let Product { count, shares_a, rows, columns, inner, transpose_a, transpose_b, .. } = product;
         let Product { stride_a, stride_b, input, output, .. } = product;
         let make = || -> Result<Self, lt::CublasError> {
             // True f32 where the inputs are f32: TF32 keeps ten bits only.
@@ -131,9 +142,12 @@ impl Plan {
                 let [rows, columns] = if is_transposed { [columns, rows] } else { [rows, columns] };
                 let layout =
                     lt::create_matrix_layout(kind(dtype), columns as u64, rows as u64, stride as i64)?;
-                repeat(layout, count as i32, (rows * stride) as i64).map(|()| layout)
+                repeat(layout, count, (rows * stride) as i64).map(|()| layout)
             };
             let a = layout(input, transpose_a, [rows, inner], stride_a)?;
+            if shares_a {
+                repeat(a, count, 0)?;
+            }
             let b = layout(input, transpose_b, [inner, columns], stride_b)?;
             let d = layout(output, false, [rows, columns], columns)?;
             let preference = lt::create_matmul_pref()?;
@@ -157,10 +171,11 @@ impl Plan {
 }
 
 /// Makes of a matrix `count` ones, each `pitch` elements after the one before.
-fn repeat(layout: sys::cublasLtMatrixLayout_t, count: i32, pitch: i64) -> Result<(), lt::CublasError> {
+fn repeat(layout: sys::cublasLtMatrixLayout_t, count: usize, pitch: i64) -> Result<(), lt::CublasError> {
     use sys::cublasLtMatrixLayoutAttribute_t::{
         CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
     };
+    let count = count as i32;
     // SAFETY: the layout is alive, and the attributes are of four and of eight bytes.
     unsafe {
         let (count, pitch) = ((&raw const count).cast(), (&raw const pitch).cast());

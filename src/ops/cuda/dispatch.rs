@@ -6,7 +6,7 @@ use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::products::multiply;
-use super::{adamw, attention, conv, delta, few, frozen, gates, gla, learning, loss, rotary, step};
+use super::{adamw, attention, conv, delta, frozen, gates, gla, learning, loss, products, rotary, step};
 use crate::ops::AdamWStep;
 use crate::ops::native::blocks::Blocks;
 use crate::ops::native::counted::Counted;
@@ -213,18 +213,17 @@ impl Elements for Cube {
         frozen::sum_and_norm(x, residual, weight, epsilon)
     }
 
-    fn project_few(
+    fn project_by_three(
         x_rd: CubeTensor,
         one_od: CubeTensor,
         two_od: CubeTensor,
         three_od: CubeTensor,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        let dtype = x_rd.dtype();
-        few::project(x_rd, [one_od, two_od, three_od], dtype).into()
+        products::project(x_rd, [one_od, two_od, three_od]).into()
     }
 
-    fn gate_few(x_rd: CubeTensor, gate_od: CubeTensor, up_od: CubeTensor) -> CubeTensor {
-        few::gated(x_rd, gate_od, up_od)
+    fn swish_gated(x_rd: CubeTensor, gate_od: CubeTensor, up_od: CubeTensor) -> CubeTensor {
+        products::gated(x_rd, gate_od, up_od)
     }
 
     fn with_bias(x: CubeTensor, bias: CubeTensor) -> CubeTensor {

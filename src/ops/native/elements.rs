@@ -1,4 +1,5 @@
-//! What is done element by element or row by row, and products of a few rows, on CUDA devices and outside of any autodiff graph.
+//! What is done element by element or row by row, and products that share their rows, on CUDA devices and outside of any autodiff
+//! graph.
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, backend_extension};
@@ -27,16 +28,17 @@ pub trait Elements: Backend {
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// `x_rd · weight_odᵀ` for three weights and a few rows.
-    fn project_few(
+    /// `x_rd · weight_odᵀ` for three weights.
+    fn project_by_three(
         x: FloatTensor<Self>,
         one: FloatTensor<Self>,
         two: FloatTensor<Self>,
         three: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// `silu(x_rd · gate_odᵀ) · (x_rd · up_odᵀ)` for a few rows.
-    fn gate_few(x: FloatTensor<Self>, gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// `silu(x_rd · gate_odᵀ) · (x_rd · up_odᵀ)`.
+    fn swish_gated(x: FloatTensor<Self>, gate: FloatTensor<Self>, up: FloatTensor<Self>)
+    -> FloatTensor<Self>;
 
     /// `x + bias` for a bias `[o]` of every row.
     fn with_bias(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -104,17 +106,17 @@ pub(in crate::ops) fn are_few(rows: usize, width: usize, dtype: DType) -> bool {
     rows <= MOST_FEW && (width * dtype.size()).is_multiple_of(16)
 }
 
-/// `x · weightᵀ` for three weights and a few rows.
-pub(in crate::ops) fn project_few(x_rd: Tensor<2>, weights_od: [&Tensor<2>; 3]) -> [Tensor<2>; 3] {
+/// `x · weightᵀ` for three weights.
+pub(in crate::ops) fn project_by_three(x_rd: Tensor<2>, weights_od: [&Tensor<2>; 3]) -> [Tensor<2>; 3] {
     let [one, two, three] = weights_od.map(|weight| weight.clone().into_dispatch());
-    let found = Dispatch::project_few(x_rd.into_dispatch(), one, two, three);
+    let found = Dispatch::project_by_three(x_rd.into_dispatch(), one, two, three);
     <[_; 3]>::from(found).map(Tensor::from_dispatch)
 }
 
-/// `silu(x · gateᵀ) · (x · upᵀ)` for a few rows.
-pub(in crate::ops) fn gate_few(x_rd: Tensor<2>, [gate_od, up_od]: [&Tensor<2>; 2]) -> Tensor<2> {
+/// `silu(x · gateᵀ) · (x · upᵀ)`.
+pub(in crate::ops) fn swish_gated(x_rd: Tensor<2>, [gate_od, up_od]: [&Tensor<2>; 2]) -> Tensor<2> {
     let [gate, up] = [gate_od, up_od].map(|weight| weight.clone().into_dispatch());
-    Tensor::from_dispatch(Dispatch::gate_few(x_rd.into_dispatch(), gate, up))
+    Tensor::from_dispatch(Dispatch::swish_gated(x_rd.into_dispatch(), gate, up))
 }
 
 /// `x + bias`.

@@ -25,15 +25,27 @@ fn products_and_their_gradients() {
     });
 }
 
-/// As decoding has them: read in one go, one row in a pass of its own and several.
+/// As decoding has them: of a few rows, and of more with weights of one shape and of several.
 #[test]
-fn products_of_a_few_rows() {
+fn products_that_share_their_rows() {
     in_both(|device, dtype, bound| {
-        for (batch, time, width) in [(1, 1, 4096), (2, 1, 264), (1, 3, 2048), (4, 1, 64), (5, 1, 128)] {
+        let odd = [96, 37, 1];
+        let cases = [
+            (1, 1, 4096, odd),
+            (2, 1, 264, odd),
+            (1, 3, 2048, odd),
+            (4, 1, 64, odd),
+            (5, 1, 128, odd),
+            (5, 1, 128, [96, 64, 64]),
+            (16, 1, 512, [128, 64, 64]),
+            (2, 77, 264, [128, 128, 128]),
+            (513, 1, 64, [128, 64, 64]),
+        ];
+        for (batch, time, width, outs) in cases {
             let x = random([batch, time, width], -1.0, 1.0);
-            let weights = [96, 37, 1].map(|out| random([out, width], -1.0, 1.0));
-            let bias = random([37], -1.0, 1.0);
-            let up = random([96, width], -1.0, 1.0);
+            let weights = outs.map(|out| random([out, width], -1.0, 1.0));
+            let bias = random([outs[1]], -1.0, 1.0);
+            let up = random([outs[0], width], -1.0, 1.0);
             let run = |x: Tensor<3>, [a, b, c]: [Tensor<2>; 3], bias: Tensor<1>, up: Tensor<2>| {
                 let three = linear_by_three(x.clone(), [(&a, None), (&b, Some(&bias)), (&c, None)]);
                 (three, swish_gated(x.clone(), &a, &up), exact_product(x.flatten(0, 1), &b))
@@ -42,9 +54,9 @@ fn products_of_a_few_rows() {
             poison(device);
             let (x, bias, up) = (on(device, dtype, &x), on(device, dtype, &bias), on(device, dtype, &up));
             let found = run(x, weights.each_ref().map(|weight| on(device, dtype, weight)), bias, up);
-            let what = format!("{batch} x {time} x {width} {dtype:?}");
+            let what = format!("{batch} x {time} x {width} x {outs:?} {dtype:?}");
             for (index, (found, truth)) in found.0.iter().zip(&truth.0).enumerate() {
-                close(&format!("product {index} of a few rows {what}"), found, truth, bound);
+                close(&format!("product {index} of three {what}"), found, truth, bound);
             }
             close(&format!("gated product {what}"), &found.1, &truth.1, bound);
             close(&format!("exact product {what}"), &found.2, &truth.2, bound);
