@@ -28,6 +28,37 @@ pub struct LayerIo {
     pub output: Tensor<3>,
 }
 
+/// Hidden states on their way from layer to layer, `[b, t, d]`. What a layer adds is added where the next one norms the sum, in one
+/// go.
+pub(super) struct Residual {
+    x: Tensor<3>,
+    added: Option<Tensor<3>>,
+}
+
+impl From<Tensor<3>> for Residual {
+    fn from(x: Tensor<3>) -> Self {
+        Self { x, added: None }
+    }
+}
+
+impl Residual {
+    /// The hidden states.
+    pub(super) fn sum(self) -> Tensor<3> {
+        match self.added {
+            Some(added) => ops::sum(self.x, added),
+            None => self.x,
+        }
+    }
+
+    /// The hidden states, and their norm.
+    fn normed(self, weight: &Tensor<1>, epsilon: f64) -> (Tensor<3>, Tensor<3>) {
+        match self.added {
+            Some(added) => ops::sum_and_norm(self.x, added, weight, epsilon),
+            None => (self.x.clone(), rms_norm(self.x, weight, epsilon)),
+        }
+    }
+}
+
 /// A Llama / Qwen2 / Qwen3 decoder: a base, or a hybrid that was read from a directory.
 #[derive(Clone)]
 pub struct Decoder {
@@ -65,34 +96,34 @@ impl Layer {
     pub(super) fn forward(
         &self,
         mixer: &Mixer,
-        x_btd: Tensor<3>,
+        before: Residual,
         pass: &Pass,
         epsilon: f64,
         state: Option<&mut Option<MixerState>>,
-    ) -> Tensor<3> {
-        let said = self.mix(mixer, x_btd.clone(), pass, epsilon, state).output;
-        self.feed(x_btd, said, epsilon)
+    ) -> Residual {
+        let (x, io) = self.mix(mixer, before, pass, epsilon, state);
+        self.feed(x, io.output, epsilon)
     }
 
-    /// The first half, which mixes tokens.
+    /// The first half, which mixes tokens: the hidden states that it found, and what the mixer saw and said.
     pub(super) fn mix(
         &self,
         mixer: &Mixer,
-        x_btd: Tensor<3>,
+        before: Residual,
         pass: &Pass,
         epsilon: f64,
         state: Option<&mut Option<MixerState>>,
-    ) -> LayerIo {
-        let input = rms_norm(x_btd, &self.input_norm, epsilon);
+    ) -> (Tensor<3>, LayerIo) {
+        let (x, input) = before.normed(&self.input_norm, epsilon);
         let output = mixer.forward(input.clone(), pass, state);
-        LayerIo { input, output }
+        (x, LayerIo { input, output })
     }
 
     /// The second half, which sees each token by itself: of hidden states and what the mixer said of them.
-    pub(super) fn feed(&self, x_btd: Tensor<3>, output_btd: Tensor<3>, epsilon: f64) -> Tensor<3> {
+    pub(super) fn feed(&self, x_btd: Tensor<3>, output_btd: Tensor<3>, epsilon: f64) -> Residual {
         let (x, normed) = ops::sum_and_norm(x_btd, output_btd, &self.post_norm, epsilon);
         let inner = ops::swish_gated(normed, &self.gate_proj.weight, &self.up_proj.weight);
-        ops::sum(x, self.down_proj.forward(inner))
+        Residual { x, added: Some(self.down_proj.forward(inner)) }
     }
 
     fn visit(&mut self, name: &str, visitor: &mut dyn FnMut(&str, Slot<'_>)) {
@@ -176,13 +207,15 @@ impl Decoder {
         num_layers: usize,
         mut hear: impl FnMut(usize, LayerIo),
     ) {
-        let (mut x, epsilon) = (self.embed(token_tensor(ids, &self.device())), self.config.norm_epsilon);
+        let epsilon = self.config.norm_epsilon;
+        let mut residual = Residual::from(self.embed(token_tensor(ids, &self.device())));
         for (index, layer) in self.layers[..num_layers].iter().enumerate() {
-            let io = layer.mix(&layer.attention, x.clone(), pass, epsilon, None);
+            let (x, io) = layer.mix(&layer.attention, residual, pass, epsilon, None);
             // What follows the last layer that is heard is heard by nobody.
-            if index + 1 < num_layers {
-                x = layer.feed(x, io.output.clone(), epsilon);
-            }
+            residual = match index + 1 < num_layers {
+                true => layer.feed(x, io.output.clone(), epsilon),
+                false => x.into(),
+            };
             hear(index, io);
         }
     }

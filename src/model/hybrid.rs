@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::tensor::{Device, Int, Tensor};
 
 use super::config::Config;
-use super::decoder::{Decoder, token_tensor};
+use super::decoder::{Decoder, Residual, token_tensor};
 use super::mask::Mask;
 use super::mixer::{Mixer, MixerState, Pass};
 use super::state::State;
@@ -93,13 +93,13 @@ impl<'a> Hybrid<'a> {
         pass: &Pass,
         mut state: Option<&mut State>,
     ) -> Tensor<3> {
-        let mut x = self.base.embed(ids_bt);
+        let mut residual = Residual::from(self.base.embed(ids_bt));
         for (layer, mixer) in self.mixers.iter().enumerate() {
             let slot = state.as_deref_mut().map(|state| &mut state.layers[layer]);
             let block = &self.base.layers[layer];
-            x = block.forward(mixer, x, pass, self.base.config.norm_epsilon, slot);
+            residual = block.forward(mixer, residual, pass, self.base.config.norm_epsilon, slot);
         }
-        x
+        residual.sum()
     }
 
     /// Hidden states of `tree` after `layers` from those before them.
@@ -124,14 +124,14 @@ impl<'a> Hybrid<'a> {
     }
 
     pub(super) fn feed(&self, layer: usize, x_btd: Tensor<3>, output_btd: Tensor<3>) -> Tensor<3> {
-        self.base.layers[layer].feed(x_btd, output_btd, self.base.config.norm_epsilon)
+        self.base.layers[layer].feed(x_btd, output_btd, self.base.config.norm_epsilon).sum()
     }
 
     /// What the mixer of a layer says, of trunks and then of their branches.
     pub(super) fn mix(&self, layer: usize, states: TreeStates, tree: &Tree) -> TreeStates {
-        let mix = |x, pass: &Pass, slot: Option<&mut Option<MixerState>>| {
+        let mix = |x: Tensor<3>, pass: &Pass, slot: Option<&mut Option<MixerState>>| {
             let block = &self.base.layers[layer];
-            block.mix(self.mixers[layer], x, pass, self.base.config.norm_epsilon, slot).output
+            block.mix(self.mixers[layer], x.into(), pass, self.base.config.norm_epsilon, slot).1.output
         };
         let mut left = None;
         let slot = (!tree.branches.is_empty()).then_some(&mut left);
