@@ -78,7 +78,10 @@ fn gla_and_its_gradients() {
 fn the_delta_rule_and_its_gradients() {
     in_both(|device, dtype, bound| {
         for (case, time) in CASES.into_iter().flat_map(|case| TIMES.map(|time| (case, time))) {
-            let (batch, heads, groups, key, value) = (2, 4, 2, 64, 128);
+            // Where little is remembered a token's decay has a gradient of a few terms, which may cancel by chance: of a few
+            // tokens one such number would decide.
+            let batch = if time < 64 { 64 } else { 2 };
+            let (heads, groups, key, value) = (4, 2, 64, 128);
             let q = random([batch, heads, time, key], -1.0, 1.0);
             let k = keys(case, [batch, groups, time, key]);
             let v = random([batch, groups, time, value], -1.0, 1.0);
