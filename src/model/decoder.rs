@@ -222,9 +222,20 @@ impl Decoder {
 
     /// Logits `[n, vocab]` in f32 of hidden states `x_nd` after the last layer.
     pub fn logits(&self, x_nd: Tensor<2>) -> Tensor<2> {
-        let normed = rms_norm(x_nd, &self.norm, self.config.norm_epsilon);
-        let head = self.head.as_ref().unwrap_or(&self.embedding);
-        ops::exact_product(normed, head)
+        ops::exact_product(self.normed(x_nd), self.head())
+    }
+
+    /// The log-probability of each wanted token after the hidden states in the row that goes with it.
+    pub fn log_likelihoods(&self, x_nd: Tensor<2>, wanted: &[(usize, u32)]) -> Vec<f32> {
+        ops::log_likelihoods_of(&self.normed(x_nd), self.head(), wanted)
+    }
+
+    fn normed(&self, x_nd: Tensor<2>) -> Tensor<2> {
+        rms_norm(x_nd, &self.norm, self.config.norm_epsilon)
+    }
+
+    fn head(&self) -> &Tensor<2> {
+        self.head.as_ref().unwrap_or(&self.embedding)
     }
 }
 

@@ -44,7 +44,7 @@ pub use gla::{decay_gate, gla};
 pub use layout::{
     by_columns, exact_product, linear, linear_by_three, merge_heads, repeat_heads, split_heads, swish_gated,
 };
-pub use loss::{cross_entropy, log_likelihoods, log_likelihoods_at, mean_squared_error};
+pub use loss::{cross_entropy, log_likelihoods, log_likelihoods_of, mean_squared_error};
 pub use norm::{readout, rms_norm, swish_gate};
 pub use rope::{Angles, Rope, RopeScaling};
 

@@ -335,11 +335,15 @@ fn a_frozen_rotation_is_the_tracked_one_to_the_last_bit() {
 }
 
 #[test]
-fn likelihoods_may_share_their_logits() {
-    let logits = single(&random("logits", [3, 7], -4.0, 4.0));
-    let indices =
-        |values: [i32; 4]| Tensor::from_data(TensorData::new(values.to_vec(), [4]), &logits.device());
-    let (rows, targets) = (indices([2, 0, 2, 1]), indices([6, 0, 3, 5]));
-    let apart = log_likelihoods(logits.clone().select(0, rows.clone()), targets.clone());
-    assert_eq!(log_likelihoods_at(logits, rows, targets).into_data(), apart.into_data());
+fn likelihoods_may_share_their_logits_and_have_them_made_in_parts() {
+    let (x, head) = (single(&random("x", [3, 5], -2.0, 2.0)), single(&random("head", [7, 5], -2.0, 2.0)));
+    let wanted = [(2, 6), (0, 0), (2, 3), (1, 5)];
+    let apart = wanted.map(|(row, token)| {
+        let logits = exact_product(x.clone().narrow(0, row, 1), &head);
+        let token = Tensor::from_data(TensorData::new(vec![token as i32], [1]), &x.device());
+        log_likelihoods(logits, token).into_scalar::<f32>()
+    });
+    for at_once in 1..4 {
+        assert_eq!(loss::in_parts(&x, &head, &wanted, at_once), apart, "{at_once} rows at once");
+    }
 }

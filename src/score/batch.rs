@@ -2,13 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use burn::tensor::{Int, Tensor, TensorData};
-
 use super::answers::Likelihood;
 use super::layout::Layout;
 use crate::error::{Error, Result};
 use crate::model::{Decoder, Hybrid, Sibling, Tree, TreeStates, run_to};
-use crate::ops::log_likelihoods_at;
 use crate::requests::{Group, Requests, Target};
 
 /// Rows with what they share, and what is wanted of them.
@@ -105,26 +102,18 @@ impl Batch {
         siblings: &[Sibling<'_>],
     ) -> Vec<Result<Vec<Likelihood>>> {
         let hidden_nd = run_to(siblings, &self.trees, &self.places, |layer| self.before(base, layer));
-        let logits = siblings[0].hybrid.logits(hidden_nd);
         let num_places = self.places.len();
         let row = |place: &usize| self.places.binary_search(place).expect("every target's place is read");
-        let own =
-            |sibling| self.wanted.iter().map(move |(place, _)| (sibling * num_places + row(place)) as i32);
-        let tokens = self.targets().map(|target| target.token as i32).collect::<Vec<_>>();
-        let device = base.device();
-        let indices = |values: Vec<i32>| {
-            let size = values.len();
-            Tensor::<1, Int>::from_data(TensorData::new(values, [size]), &device)
+        let of_sibling = |sibling| {
+            let wanted = self.wanted.iter();
+            wanted.map(move |(place, target)| (sibling * num_places + row(place), target.token))
         };
-        let rows = indices((0..siblings.len()).flat_map(own).collect());
-        let values: Vec<f32> = log_likelihoods_at(logits, rows, indices(tokens.repeat(siblings.len())))
-            .into_data()
-            .try_to_vec()
-            .expect("likelihoods are f32");
+        let wanted: Vec<(usize, u32)> = (0..siblings.len()).flat_map(of_sibling).collect();
+        let values = base.log_likelihoods(hidden_nd, &wanted);
         let of_one = |values: &[f32]| {
             self.targets().zip(values).map(|(target, &value)| finite(requests, target, value)).collect()
         };
-        values.chunks(tokens.len()).map(of_one).collect()
+        values.chunks(self.wanted.len()).map(of_one).collect()
     }
 }
 

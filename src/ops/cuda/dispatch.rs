@@ -200,6 +200,10 @@ impl Elements for Cube {
         step::largest_into(x, numbers)
     }
 
+    fn log_likelihoods(logits: CubeTensor, rows: CubeTensor, targets: CubeTensor) -> CubeTensor {
+        loss::log_likelihoods(logits, rows, targets)
+    }
+
     fn sum(a: CubeTensor, b: CubeTensor) -> CubeTensor {
         step::sum(a, b)
     }

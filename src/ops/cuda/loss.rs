@@ -1,10 +1,10 @@
-//! The loss that twins learn by.
+//! The loss that twins learn by, and the likelihoods that items are scored by.
 
 use burn::backend::TensorMetadata;
 use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::buffer::{card, contiguous, pointer, pointer_or_null, unwritten};
+use super::buffer::{card, contiguous, dims, pointer, pointer_or_null, unwritten};
 use super::card::{Argument, Extent};
 use super::frozen::train;
 
@@ -37,4 +37,25 @@ pub(super) fn squared_error(
         lane.launch(&train("sum_partials", &a), extent(1, 1024), &all);
     });
     (mean, gradient)
+}
+
+/// See [`Elements::log_likelihoods`](crate::ops::native::elements::Elements::log_likelihoods).
+pub(super) fn log_likelihoods(logits: CubeTensor, rows: CubeTensor, targets: CubeTensor) -> CubeTensor {
+    let [logits, rows, targets] = [logits, rows, targets].map(contiguous);
+    assert!([&rows, &targets].iter().all(|numbers| numbers.dtype() == DType::I32), "places are i32");
+    let ([num_rows, vocab], [count]) = (dims(&logits), dims(&targets));
+    let (sums, likelihoods) =
+        (unwritten(&logits, [num_rows], DType::F32), unwritten(&logits, [count], DType::F32));
+    let [vocab, num_wanted] = [vocab, count].map(|count| Argument::Int(count as i32));
+    let extent =
+        |blocks: usize, threads| Extent { grid: (blocks as u32, 1, 1), block: (threads, 1), shared: 0 };
+    let of_rows = [pointer(&logits), pointer(&sums), vocab];
+    let tensors = [&logits, &sums, &rows, &targets, &likelihoods].map(pointer);
+    let of_wanted = [tensors.to_vec(), vec![num_wanted, vocab]].concat();
+    // SAFETY: all are alive and dense; every row and token that is named is there.
+    card(&logits).run(|lane| unsafe {
+        lane.launch(&train("log_sums", &logits), extent(num_rows, 512), &of_rows);
+        lane.launch(&train("log_likelihoods", &logits), extent(count.div_ceil(256), 256), &of_wanted);
+    });
+    likelihoods
 }

@@ -17,6 +17,13 @@ pub trait Elements: Backend {
     /// The column of the largest number of each row, the first of equals, written into `numbers` `[r]`.
     fn largest_into(x: FloatTensor<Self>, numbers: IntTensor<Self>) -> IntTensor<Self>;
 
+    /// The log-probabilities of targets `[n]`, each under the logits `[p, v]` in the row that `rows` `[n]` says, in f32.
+    fn log_likelihoods(
+        logits: FloatTensor<Self>,
+        rows: IntTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> FloatTensor<Self>;
+
     /// `a + b`.
     fn sum(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -79,6 +86,16 @@ pub(in crate::ops) fn rows(table_nd: Tensor<2>, numbers_r: Tensor<1, Int>) -> Te
 /// The column of the largest number of each row, written into `numbers`.
 pub(in crate::ops) fn largest_into(x_rn: Tensor<2>, numbers_r: Tensor<1, Int>) -> Tensor<1, Int> {
     Tensor::from_dispatch(Dispatch::largest_into(x_rn.into_dispatch(), numbers_r.into_dispatch()))
+}
+
+/// The log-probabilities of targets, each under the logits in the row that `rows_n` says.
+pub(in crate::ops) fn log_likelihoods(
+    logits_pv: Tensor<2>,
+    rows_n: Tensor<1, Int>,
+    targets_n: Tensor<1, Int>,
+) -> Tensor<1> {
+    let (rows, targets) = (rows_n.into_dispatch(), targets_n.into_dispatch());
+    Tensor::from_dispatch(Dispatch::log_likelihoods(logits_pv.into_dispatch(), rows, targets))
 }
 
 /// `a + b`.

@@ -272,15 +272,18 @@ __device__ Peak peak_of(const T *row, int n) {
     return peak;
 }
 
-// A block for each row: log softmax(row)[target], and whether the target is the row's greatest, the first of equals.
-extern "C" __global__ void __launch_bounds__(512)
-    log_likelihood(const T *logits, long long stride, const int *targets, float *likelihoods, int *hits, int vocab) {
-    const T *const row = logits + blockIdx.x * stride;
-    const Peak peak = peak_of<true>(row, vocab);
-    if (threadIdx.x) return;
-    const int target = targets[blockIdx.x];
-    likelihoods[blockIdx.x] = float(row[target]) - peak.value - logf(peak.sum);
-    hits[blockIdx.x] = peak.index == target;
+// A block for each row of n: log of the sum of exp(x).
+extern "C" __global__ void __launch_bounds__(512) log_sums(const T *x, float *sums, int n) {
+    const Peak peak = peak_of<true>(x + blockIdx.x * (long long)n, n);
+    if (threadIdx.x == 0) sums[blockIdx.x] = peak.value + logf(peak.sum);
+}
+
+// A thread for each wanted token: its logit in the row that it names, less the row's log sum.
+extern "C" __global__ void __launch_bounds__(256)
+    log_likelihoods(const T *logits, const float *sums, const int *rows, const int *targets, float *likelihoods,
+                    int count, int vocab) {
+    const int i = blockIdx.x * 256 + threadIdx.x;
+    if (i < count) likelihoods[i] = float(logits[rows[i] * (long long)vocab + targets[i]]) - sums[rows[i]];
 }
 
 // A block for each row: where its greatest is, the first of equals.

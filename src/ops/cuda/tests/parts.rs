@@ -101,6 +101,37 @@ fn decay_gates_readouts_and_losses() {
 }
 
 #[test]
+fn likelihoods_of_tokens() {
+    in_both(|device, dtype, bound| {
+        for (rows, width, vocab) in [(1, 64, 9), (5, 128, 1000), (37, 64, 30_011)] {
+            let (x, head) = (random([rows, width], -1.0, 1.0), random([vocab, width], -1.0, 1.0));
+            let wanted: Vec<(usize, u32)> =
+                (0..3 * rows).map(|at| (at % rows, (7919 * at % vocab) as u32)).collect();
+            let truth = burn::tensor::activation::log_softmax(x.clone().matmul(head.clone().transpose()), 1);
+            let truth: Vec<f64> = truth.into_data().iter::<f64>().collect();
+            let truth: Vec<f64> =
+                wanted.iter().map(|&(row, token)| truth[row * vocab + token as usize]).collect();
+            poison(device);
+            let (x_, head_) = (on(device, dtype, &x), on(device, dtype, &head));
+            let values = |numbers: Vec<f64>| {
+                let shape = [numbers.len()];
+                Tensor::<1>::from_data(TensorData::new(numbers, shape), (&Device::flex(), DType::F64))
+            };
+            let truth = values(truth);
+            // All at a time, and in parts of which the last is smaller.
+            for at_once in [rows, rows.div_ceil(2)] {
+                let found = loss::in_parts(&x_, &head_, &wanted, at_once);
+                let found = values(found.into_iter().map(f64::from).collect());
+                close(&format!("likelihoods {rows} of {vocab} {dtype:?}"), &found, &truth, bound);
+            }
+            let spoilt = on(device, dtype, &x.mul_scalar(f64::NAN));
+            let found = loss::in_parts(&spoilt, &head_, &wanted, rows);
+            assert!(found.iter().all(|value| value.is_nan()), "NaN never passes");
+        }
+    });
+}
+
+#[test]
 fn steps_of_adamw() {
     let Some(device) = cuda() else { return };
     // Sizes that are no multiples of what a block takes, with decay and without, along gradients of either dtype.
