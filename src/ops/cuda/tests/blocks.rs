@@ -61,7 +61,7 @@ fn gla_and_its_gradients() {
             let what = format!("{time} {case:?} {dtype:?}");
             close(&format!("gla {what}"), &found.0, &truth.0, bound);
             for (name, (found, truth)) in ["q", "k", "v", "gk"].iter().zip(found.1.iter().zip(&truth.1)) {
-                close(&format!("gla's {name} {what}"), found, truth, 2.0 * bound);
+                close(&format!("gla's {name} {what}"), found, truth, bound);
             }
             let state = random([batch, heads, key, value], -1.0, 1.0);
             let (o, last) = gla(q.clone(), k.clone(), v.clone(), gk.clone(), Some(state.clone()));
@@ -108,12 +108,12 @@ fn the_delta_rule_and_its_gradients() {
             close(&format!("delta {what}"), &found.0, &truth.0, bound);
             for (index, name) in ["q", "k", "v"].iter().enumerate() {
                 let (found, truth, blurred) = (&found.1[index], &truth.1[index], &blurred.1[index]);
-                let bound = (2.0 * bound).max(3.0 * distance(blurred, truth));
+                let bound = bound.max(3.0 * distance(blurred, truth));
                 close(&format!("delta's {name} {what}"), found, truth, bound);
             }
             for (index, name) in ["beta", "g"].iter().enumerate() {
                 let (found, truth, blurred) = (&found.2[index], &truth.2[index], &blurred.2[index]);
-                let bound = (2.0 * bound).max(3.0 * distance(blurred, truth));
+                let bound = bound.max(3.0 * distance(blurred, truth));
                 close(&format!("delta's {name} {what}"), found, truth, bound);
             }
             let state = random([batch, heads, key, value], -1.0, 1.0);

@@ -82,9 +82,9 @@ fn decay_gates_readouts_and_losses() {
             let what = format!("{time} {dtype:?}");
             close(&format!("readout {what}"), &found.0, &truth.0, bound);
             close(&format!("loss {what}"), &found.1, &truth.1, bound);
-            close(&format!("readout's heads {what}"), &found.2, &truth.2, 2.0 * bound);
-            close(&format!("readout's gate {what}"), &found.3, &truth.3, 2.0 * bound);
-            close(&format!("readout's weight {what}"), &found.4, &truth.4, 2.0 * bound);
+            close(&format!("readout's heads {what}"), &found.2, &truth.2, bound);
+            close(&format!("readout's gate {what}"), &found.3, &truth.3, bound);
+            close(&format!("readout's weight {what}"), &found.4, &truth.4, bound);
             let learn = |x: Tensor<3>| {
                 let x = x.autodiff().require_grad();
                 let y = decay_gate(x.clone(), 16.0);
