@@ -47,7 +47,7 @@ impl Stage {
             Self::Distil => 2,
             Self::Score => 5,
             Self::Search => 5,
-            Self::Throughput => 3,
+            Self::Throughput => 4,
         }
     }
 }
