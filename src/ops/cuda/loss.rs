@@ -8,6 +8,10 @@ use super::buffer::{card, contiguous, dims, pointer, pointer_or_null, unwritten}
 use super::card::{Argument, Extent};
 use super::frozen::train;
 
+fn extent(blocks: usize, threads: u32) -> Extent {
+    Extent { grid: (blocks as u32, 1, 1), block: (threads, 1), shared: 0 }
+}
+
 /// The mean of `(a − b)²`, and its gradient of `a` where it is wanted.
 pub(super) fn squared_error(
     a: CubeTensor,
@@ -29,8 +33,6 @@ pub(super) fn squared_error(
     ];
     let all =
         [pointer(&shares), Argument::Int(blocks as i32), Argument::Float(1.0 / count as f32), pointer(&mean)];
-    let extent =
-        |blocks: usize, threads| Extent { grid: (blocks as u32, 1, 1), block: (threads, 1), shared: 0 };
     // SAFETY: all are alive and dense; a, b and the gradient are of one shape and dtype.
     card(&a).run(|lane| unsafe {
         lane.launch(&train("squared_error", &a), extent(blocks, 512), &each);
@@ -47,8 +49,6 @@ pub(super) fn log_likelihoods(logits: CubeTensor, rows: CubeTensor, targets: Cub
     let (sums, likelihoods) =
         (unwritten(&logits, [num_rows], DType::F32), unwritten(&logits, [count], DType::F32));
     let [vocab, num_wanted] = [vocab, count].map(|count| Argument::Int(count as i32));
-    let extent =
-        |blocks: usize, threads| Extent { grid: (blocks as u32, 1, 1), block: (threads, 1), shared: 0 };
     let of_rows = [pointer(&logits), pointer(&sums), vocab];
     let tensors = [&logits, &sums, &rows, &targets, &likelihoods].map(pointer);
     let of_wanted = [tensors.to_vec(), vec![num_wanted, vocab]].concat();
