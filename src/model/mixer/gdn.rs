@@ -83,11 +83,7 @@ impl GdnBlock {
     fn heads(&self, x_btd: &Tensor<3>, pass: &Pass, past: Option<MixerState>) -> (Tensor<4>, MixerState) {
         let project = &self.projections;
         let raw = project.forward(x_btd.clone()).map(|x| pass.blank(x));
-        let (state, convs) = match past {
-            Some(MixerState::Recurrent { state, convs }) => (Some(state), convs),
-            Some(MixerState::Cache(_)) => unreachable!("a layer's state is made by the layer itself"),
-            None => (None, Vec::new()),
-        };
+        let (state, convs) = MixerState::recurrent(past);
         let ([q, k, v], convs) = self.convolve(raw, convs);
         let queries = maybe_rotate(project.query_heads(q), &self.config, pass);
         let keys = maybe_rotate(project.key_heads(k), &self.config, pass);

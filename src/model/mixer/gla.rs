@@ -81,10 +81,7 @@ impl GlaBlock {
         let decay = split_heads(pass.blank(decay), self.config.num_kv_heads);
         let queries = maybe_rotate(queries, &self.config, pass);
         let keys = maybe_rotate(keys, &self.config, pass);
-        let past = past.map(|state| match state {
-            MixerState::Recurrent { state, .. } => state,
-            MixerState::Cache(_) => unreachable!("a layer's state is made by the layer itself"),
-        });
+        let (past, _) = MixerState::recurrent(past);
         let (output, state) = ops::gla(queries, keys, values, decay, past);
         (output, MixerState::Recurrent { state, convs: Vec::new() })
     }

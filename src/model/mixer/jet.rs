@@ -90,17 +90,13 @@ impl JetBlock {
     fn heads(&self, x_btd: &Tensor<3>, pass: &Pass, past: Option<MixerState>) -> (Tensor<4>, MixerState) {
         let [batch, time, _] = x_btd.dims();
         let project = &self.projections;
-        let (state, conv) = match past {
-            Some(MixerState::Recurrent { state, mut convs }) => (Some(state), convs.pop()),
-            Some(MixerState::Cache(_)) => unreachable!("a layer's state is made by the layer itself"),
-            None => (None, None),
-        };
+        let (state, mut convs) = MixerState::recurrent(past);
         let [q, k, v] = project.forward(x_btd.clone());
         let raw = pass.blank(v);
         let channels = raw.dims()[2];
         let kernels = self.generator_out.forward(swish(self.generator_in.forward(x_btd.clone())));
         let kernels = kernels.reshape([batch, time, channels, self.conv_size]);
-        let (v, conv) = swish_dynamic_conv(raw, kernels, conv);
+        let (v, conv) = swish_dynamic_conv(raw, kernels, convs.pop());
         let (queries, keys) = (project.query_heads(swish(q)), project.key_heads(swish(pass.blank(k))));
         let queries = maybe_rotate(queries, &self.config, pass);
         let keys = maybe_rotate(keys, &self.config, pass);

@@ -131,6 +131,15 @@ pub enum MixerState {
 }
 
 impl MixerState {
+    /// What a linear layer left: its recurrent state, and those of its convolutions.
+    fn recurrent(past: Option<Self>) -> (Option<Tensor<4>>, Vec<ConvState>) {
+        match past {
+            Some(Self::Recurrent { state, convs }) => (Some(state), convs),
+            Some(Self::Cache(_)) => unreachable!("a layer's state is made by the layer itself"),
+            None => (None, Vec::new()),
+        }
+    }
+
     /// Makes room for `tokens` in all, where state grows with tokens.
     pub fn make_room(&mut self, tokens: usize) {
         if let Self::Cache(cache) = self {
