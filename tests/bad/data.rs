@@ -351,13 +351,19 @@ fn parquet_that_is_cut_ragged_or_forged_is_refused() {
     let claims = [0x15, 2, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0];
     let forged = [b"PAR1", &claims[..], &(claims.len() as u32).to_le_bytes(), b"PAR1"].concat();
     refused(&mut cases, "a.parquet", &forged, "its footer claims 2147483647 items in 1 bytes");
+    // A page of 50 values that says it has one fewer than none; polars asked for 2^61 bytes, which ends the process.
+    let mut forged = whole.clone();
+    let header = [0x2c, 0x15, 2 * 50];
+    let at = forged.windows(3).position(|bytes| bytes == header).expect("a page has 50 values");
+    forged[at + 2] = 1;
+    refused(&mut cases, "a.parquet", &forged, "claims -1 values");
     let numbers = parquet(vec![Column::new("text".into(), [1_i64, 2])]);
     refused(&mut cases, "a.parquet", &numbers, "");
     let lists = parquet(vec![Series::new("text".into(), [Series::new("".into(), [1_i64])]).into()]);
     refused(&mut cases, "a.parquet", &lists, "");
     let others = parquet(vec![Column::new("body".into(), ["t"])]);
     refused(&mut cases, "a.parquet", &others, "");
-    cases.end(48);
+    cases.end(50);
 }
 
 #[test]

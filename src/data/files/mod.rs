@@ -5,9 +5,11 @@
 mod footer;
 pub(super) mod json;
 pub(super) mod packed;
+mod pages;
 pub(super) mod parquet;
 mod paths;
 mod text;
+mod thrift;
 mod wrong;
 
 use std::path::Path;

@@ -1,12 +1,14 @@
 //! Documents in a column of Parquet, of which one row group at a time is in memory.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use polars::prelude::{FileMetadata, FileMetadataRef, ParquetReader, PolarsResult, SerReader, polars_err};
 
 use super::footer;
 use super::packed::Packed;
+use super::pages;
 use super::wrong::{no_column, no_text};
 use crate::error::{Error, Result, guarded};
 use crate::files::failure;
@@ -59,13 +61,30 @@ pub(in crate::data) fn open(path: &Path, file: File) -> Result<(ParquetReader<Fi
         if let Some(flaw) = footer_flaw {
             return Err(polars_err!(ComputeError: "{flaw}"));
         }
-        let mut reader = ParquetReader::new(file);
+        let mut reader = ParquetReader::new(file.try_clone()?);
         let metadata = reader.get_metadata()?.clone();
-        match flaw(&metadata, length) {
+        let flaw = match flaw(&metadata, length) {
+            None => page_flaw(&metadata, &file, length)?,
+            found => found,
+        };
+        match flaw {
             None => Ok((reader, metadata)),
             Some(flaw) => Err(polars_err!(ComputeError: "{flaw}")),
         }
     })
+}
+
+/// What is wrong with the pages of columns, whose places are in the file.
+fn page_flaw(metadata: &FileMetadata, file: &File, length: u64) -> io::Result<Option<String>> {
+    for (number, group) in metadata.row_groups.iter().enumerate() {
+        for column in group.parquet_columns() {
+            if let Some(why) = pages::flaw(file, column.byte_range(), length, MOST_ROWS)? {
+                let name = &column.descriptor().base_type.get_field_info().name;
+                return Ok(Some(format!("of the column `{name}` in row group {number} {why}")));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// What cannot be of what a file of `length` bytes says of itself.

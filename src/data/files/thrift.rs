@@ -1,0 +1,178 @@
+//! Structs of Thrift's compact protocol, in which Parquet says what it holds, walked for their lengths and a few numbers.
+
+/// The most levels of structs and lists, several times those of the format.
+const MOST_LEVELS: usize = 32;
+
+/// The fewest bytes of a struct in a list: none of Parquet's is empty, and the least of them holds an empty one.
+const FEWEST_OF_STRUCT: u64 = 3;
+
+/// What is left of some bytes.
+pub(super) struct Walk<'a>(&'a [u8]);
+
+/// What is wrong, after the name of what is walked.
+pub(super) type Step<T> = Result<T, String>;
+
+/// What a field holds, for one who may take it.
+pub(super) type Kind = u8;
+
+/// A struct as a field holds it.
+pub(super) const STRUCT: Kind = 12;
+
+/// Whether a field was taken; if not, it is walked over.
+pub(super) type Taken = Step<bool>;
+
+impl<'a> Walk<'a> {
+    pub(super) fn over(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Bytes that are left.
+    pub(super) fn left(&self) -> usize {
+        self.0.len()
+    }
+
+    /// A struct to its end.
+    pub(super) fn group(&mut self) -> Step<()> {
+        self.fields(0, &mut |_, _, _| Ok(false))
+    }
+
+    /// A struct to its end, of which `take` is offered each field by its number and kind.
+    pub(super) fn taking(&mut self, take: &mut dyn FnMut(&mut Self, i64, Kind) -> Taken) -> Step<()> {
+        self.fields(0, take)
+    }
+
+    /// A number with a sign, of kind 4 to 6.
+    pub(super) fn signed(&mut self) -> Step<i64> {
+        let number = self.number()?;
+        Ok((number >> 1) as i64 ^ -((number & 1) as i64))
+    }
+
+    fn byte(&mut self) -> Step<u8> {
+        let (first, rest) = self.0.split_first().ok_or("ends too early")?;
+        self.0 = rest;
+        Ok(*first)
+    }
+
+    fn skip(&mut self, count: u64) -> Step<()> {
+        let rest = usize::try_from(count).ok().and_then(|count| self.0.get(count..));
+        self.0 = rest.ok_or_else(|| format!("claims {count} bytes, and has {}", self.0.len()))?;
+        Ok(())
+    }
+
+    /// A number of seven bits a byte.
+    fn number(&mut self) -> Step<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err("has a number of too many bytes".to_owned())
+    }
+
+    /// A struct: fields until one that says that it is none.
+    fn fields(&mut self, level: usize, take: &mut dyn FnMut(&mut Self, i64, Kind) -> Taken) -> Step<()> {
+        let mut field = 0_i64;
+        loop {
+            let header = self.byte()?;
+            let kind = header & 0xf;
+            if kind == 0 {
+                return Ok(());
+            }
+            field = match header >> 4 {
+                0 => self.signed()?,
+                further => field.saturating_add(i64::from(further)),
+            };
+            // The kind of a truth is its value, where it is a field.
+            if !take(self, field, kind)? && !matches!(kind, 1 | 2) {
+                self.value(kind, level + 1)?;
+            }
+        }
+    }
+
+    fn value(&mut self, kind: u8, level: usize) -> Step<()> {
+        if level > MOST_LEVELS {
+            return Err(format!("is nested more than {MOST_LEVELS} times"));
+        }
+        match kind {
+            1..=3 => self.skip(1),
+            4..=6 => self.number().map(drop),
+            7 => self.skip(8),
+            8 => {
+                let length = self.number()?;
+                self.skip(length)
+            }
+            9 | 10 => self.list(level),
+            11 => self.map(level),
+            STRUCT => self.fields(level, &mut |_, _, _| Ok(false)),
+            13 => self.skip(16),
+            other => Err(format!("has a value of kind {other}")),
+        }
+    }
+
+    fn list(&mut self, level: usize) -> Step<()> {
+        let header = self.byte()?;
+        let (kind, few) = (header & 0xf, u64::from(header >> 4));
+        let count = if few == 15 { self.number()? } else { few };
+        let least = if kind == STRUCT { FEWEST_OF_STRUCT } else { 1 };
+        self.ensure_room(count, least)?;
+        (0..count).try_for_each(|_| self.value(kind, level + 1))
+    }
+
+    fn map(&mut self, level: usize) -> Step<()> {
+        let count = self.number()?;
+        if count == 0 {
+            return Ok(());
+        }
+        let kinds = self.byte()?;
+        self.ensure_room(count, 2)?;
+        (0..count).try_for_each(|_| {
+            self.value(kinds >> 4, level + 1)?;
+            self.value(kinds & 0xf, level + 1)
+        })
+    }
+
+    /// Refuses a claim of more items than there are bytes for.
+    fn ensure_room(&self, count: u64, least: u64) -> Step<()> {
+        match count.saturating_mul(least) <= self.0.len() as u64 {
+            true => Ok(()),
+            false => Err(format!("claims {count} items in {} bytes", self.0.len())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(bytes: &[u8]) -> Step<()> {
+        Walk::over(bytes).group()
+    }
+
+    #[test]
+    fn a_struct_is_walked_to_its_end() {
+        // A number, a text, a truth, a list of numbers, a list of structs of two numbers, a map, and the end.
+        let mut bytes = vec![0x15, 0x02, 0x18, 2, b'a', b'b', 0x11, 0x19, 0x25, 2, 4];
+        bytes.extend([0x19, 0x1c, 0x15, 2, 0x15, 2, 0]);
+        bytes.extend([0x1b, 1, 0x88, 1, b'k', 1, b'v', 0]);
+        assert_eq!(walk(&bytes), Ok(()));
+        for length in 0..bytes.len() {
+            assert!(walk(&bytes[..length]).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn what_claims_more_than_there_is_room_for_is_refused() {
+        let claim = |bytes: &[u8]| walk(bytes).unwrap_err();
+        assert_eq!(claim(&[0x19, 0xfc, 0xff, 0xff, 0xff, 0x7f, 0]), "claims 268435455 items in 1 bytes");
+        assert_eq!(claim(&[0x18, 0xff, 0x7f, 0]), "claims 16383 bytes, and has 1");
+        assert_eq!(claim(&[0x1b, 0xff, 0x7f, 0x88, 0]), "claims 16383 items in 1 bytes");
+        assert_eq!(claim(&[0x1c; 64]), "is nested more than 32 times");
+        assert!(
+            claim(&[0x15, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1])
+                .starts_with("has a number")
+        );
+    }
+}
