@@ -6,6 +6,7 @@ mod headers;
 mod manifests;
 mod models;
 mod mutations;
+mod parquet;
 mod program;
 mod templates;
 

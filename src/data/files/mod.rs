@@ -9,7 +9,6 @@ mod pages;
 pub(super) mod parquet;
 mod paths;
 mod text;
-mod thrift;
 mod wrong;
 
 use std::path::Path;

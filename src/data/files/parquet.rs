@@ -78,7 +78,7 @@ pub(in crate::data) fn open(path: &Path, file: File) -> Result<(ParquetReader<Fi
 fn page_flaw(metadata: &FileMetadata, file: &File, length: u64) -> io::Result<Option<String>> {
     for (number, group) in metadata.row_groups.iter().enumerate() {
         for column in group.parquet_columns() {
-            if let Some(why) = pages::flaw(file, column.byte_range(), length, MOST_ROWS)? {
+            if let Some(why) = pages::flaw(file, column.byte_range(), length, MOST_ROWS as i32)? {
                 let name = &column.descriptor().base_type.get_field_info().name;
                 return Ok(Some(format!("of the column `{name}` in row group {number} {why}")));
             }
