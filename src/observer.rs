@@ -1,6 +1,6 @@
 //! How work tells of its progress, without knowing who listens.
 
-use crate::error::{Error, Kind, Result};
+use dtr_core::error::{Error, Kind, Result};
 
 /// Hears how far a piece of work has come, and says whether to go on.
 pub trait Observer: Sync {

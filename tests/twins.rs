@@ -4,16 +4,17 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use dtr::algorithms::distil::{Student, distil, extent};
+use dtr::algorithms::score::Scorer;
+use dtr::data::requests::Requests;
+use dtr::data::sequences::Sequences;
 use dtr::data::{Split, items};
-use dtr::distil::{Pupil, distil, extent};
-use dtr::manifest::{Count, Distil, Init, Variant, load};
-use dtr::model::{Base, Mask, Random, Twins};
+use dtr::manifest::{Count, Distil, load};
 use dtr::observer::Silent;
-use dtr::requests::Requests;
-use dtr::score::Scorer;
-use dtr::sealed::Sealed;
-use dtr::sequences::Sequences;
 use dtr::store::DistilResult;
+use dtr_core::checkpoint::Sealed;
+use dtr_model::{Base, Mask, Random, Twins};
+use dtr_model::{Init, Variant};
 
 const TASKS: [&str; 2] = ["facts", "topic"];
 
@@ -53,10 +54,10 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
     let folder = tempfile::tempdir().unwrap();
     let pupil = |(name, variant): &(String, Variant)| {
         let checkpoint = Sealed::new(folder.path().join(format!("{name} {:?}", variant.init)), "test");
-        Pupil::new(name, variant, &base.decoder, 0..base.decoder.config.num_layers, &recipe, &checkpoint)
+        Student::new(name, variant, &base.decoder, 0..base.decoder.config.num_layers, &recipe, &checkpoint)
             .unwrap()
     };
-    let mut pupils: Vec<Pupil> = variants.iter().chain(&calibrated).map(pupil).collect();
+    let mut pupils: Vec<Student> = variants.iter().chain(&calibrated).map(pupil).collect();
     distil(&base.decoder, &mut pupils, &recipe, &corpus.unwrap(), &Silent).unwrap();
 
     let taught = pupils.into_iter().map(|pupil| (pupil.twins(), pupil.finish().unwrap().result));

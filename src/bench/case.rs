@@ -5,18 +5,17 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use crate::data::{Item, Split, world::World, world_tokenizer};
-use crate::distil::{self, Pupil};
-use crate::error::{Error, Result};
-use crate::manifest::{
-    Architecture, Block, Corpus, Count, Distil, Geometry, Gla, Init, Metric, Optimizer, Stop, Variant,
-    WorldTaskKind,
-};
-use crate::model::{Base, Checkpoint, Config, Decoder, Random, Tokenizer, Twins};
+use crate::algorithms::distil::{self, Student};
+use crate::data::sequences::Sequences;
+use crate::data::{Item, Split, synthetic::World, world_tokenizer};
+use crate::manifest::{Corpus, Count, Distil, Metric, Stop, WorldTaskKind};
 use crate::observer::Observer;
-use crate::sealed::Sealed;
-use crate::seed::Seed;
-use crate::sequences::Sequences;
+use dtr_core::checkpoint::Sealed;
+use dtr_core::error::{Error, Result};
+use dtr_core::seed::Seed;
+use dtr_model::optim::AdamWConfig;
+use dtr_model::{Architecture, Block, Geometry, GlaConfig, Init, Variant};
+use dtr_model::{Base, Checkpoint, Config, Decoder, Random, Tokenizer, Twins};
 
 /// A search to be measured.
 pub struct Case {
@@ -78,7 +77,7 @@ pub fn bundled(directory: &Path, num_items: usize, observer: &dyn Observer) -> R
 }
 
 fn variant(init: Init) -> Variant {
-    Variant { block: Block::Gla(Gla::default()), geometry: Geometry::default(), init }
+    Variant { block: Block::Gla(GlaConfig::default()), geometry: Geometry::default(), init }
 }
 
 /// Twins that learnt a little, and the layers by how well they did.
@@ -87,14 +86,14 @@ fn learnt(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) -> Res
         token_budget: Count(32_000),
         sequence_length: 128,
         batch_size: 8,
-        optimizer: Optimizer { learning_rate: 2e-3, ..Optimizer::default() },
+        optimizer: AdamWConfig { learning_rate: 2e-3, ..AdamWConfig::default() },
         seed: Seed(0),
     };
     let folder = tempfile::tempdir().map_err(|cause| Error::io("write in", &std::env::temp_dir(), cause))?;
     let checkpoint = Sealed::new(folder.path().join("twins.safetensors"), "bench");
     let layers = 0..base.config.num_layers;
     let variant = variant(Init::Calibrated);
-    let mut pupils = vec![Pupil::new("gla", &variant, base, layers, &recipe, &checkpoint)?];
+    let mut pupils = vec![Student::new("gla", &variant, base, layers, &recipe, &checkpoint)?];
     let source = Corpus::default().source;
     let sequences = Sequences::new(&source, tokenizer, distil::extent(&recipe), recipe.seed, observer)?;
     distil::distil(base, &mut pupils, &recipe, &sequences, observer)?;

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{DeviceChoice, print_json};
-use crate::bench::gpu::{self, Line};
-use crate::bench::{Case, Form, Measured, bundled, deep};
-use crate::error::{Error, Result};
-use crate::run::{Progress, Stopper};
+use crate::bench::device::{self, Line};
+use crate::bench::search::{Form, Measured};
+use crate::bench::{Case, bundled, deep};
+use crate::runner::{Progress, Stopper};
+use dtr_core::error::{Error, Result};
 
 /// Measure what this program saves.
 #[derive(Args)]
@@ -61,7 +62,7 @@ impl OnDevice {
         let progress = Progress::new(0, Stopper::listen()?);
         let task = progress.task("pieces", 60, "pieces");
         let mut tell = |line: &Line| println!("{}", serde_json::to_string(line).expect("it is plain JSON"));
-        gpu::measure(self.device.device, self.layers, &task, &mut tell)?;
+        device::measure(self.device.device, self.layers, &task, &mut tell)?;
         Ok(0)
     }
 }

@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use crate::error::Result;
+use dtr_core::error::Result;
 
 /// Print a completion script for a shell.
 #[derive(Args)]

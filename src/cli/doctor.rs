@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::{Results, print_json};
 use crate::device;
-use crate::error::{Error, Kind, Result};
-use crate::files::create_folder;
+use dtr_core::error::{Error, Kind, Result};
+use dtr_core::files::create_folder;
 
 /// Say what this machine offers and lacks. Exits with 5 when something needed is missing.
 #[derive(Args)]
@@ -94,7 +94,7 @@ fn energy() -> Finding {
 
 fn cuda() -> Finding {
     #[cfg(feature = "cuda")]
-    if let lacking @ [_, ..] = crate::ops::lacking_for_gpus().as_slice() {
+    if let lacking @ [_, ..] = dtr_ops::lacking_for_gpus().as_slice() {
         let found = format!("not found: {}", lacking.join(", "));
         return Finding { what: "cuda", ok: false, optional: true, found };
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Experiment, print_json};
-use crate::error::Result;
 use crate::export::{Choice, Which, export};
+use dtr_core::error::Result;
 
 /// Write a hybrid that a search found as a Hugging Face directory; runs nothing.
 ///

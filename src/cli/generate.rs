@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{DeviceChoice, print_json};
-use crate::error::{Error, Kind, Result};
-use crate::files::failure;
-use crate::generate::{Generated, Settings, StopReason, generate};
-use crate::model::{Chat, Model, end_tokens};
-use crate::seed::Seed;
+use dtr_core::error::{Error, Kind, Result};
+use dtr_core::files::failure;
+use dtr_core::seed::Seed;
+use dtr_model::generate::{Generated, Settings, StopReason, generate};
+use dtr_model::{Chat, Model, end_tokens};
 
 /// Continue a prompt with a base or an exported hybrid.
 ///

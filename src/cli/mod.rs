@@ -3,12 +3,12 @@
 mod bench;
 mod completions;
 mod doctor;
-mod explain;
 mod export;
 mod generate;
 mod plan;
 mod report;
 mod schema;
+mod show;
 mod status;
 mod sweep;
 mod verify;
@@ -18,10 +18,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::device;
-use crate::error::Result;
 use crate::manifest::{Loaded, load};
 use crate::plan::{Plan, plan as make_plan, plan_on};
 use crate::store::{Provenance, Store};
+use dtr_core::error::Result;
 
 /// Distill-then-Replace: task-guided hybrids of full and linear attention, as declared experiments.
 #[derive(Parser)]
@@ -40,7 +40,7 @@ enum Command {
     /// Count the cells of an experiment that are done, running, failed and missing.
     Status(status::Status),
     /// Show what is known of one cell: its spec, inputs, result, provenance, log.
-    Explain(explain::Explain),
+    Explain(show::Explain),
     /// Write tables and figures from what is done; runs nothing.
     Report(report::Report),
     /// Read results again, compare digests and tables, and do some cells anew.

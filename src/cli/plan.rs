@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::{DeviceChoice, Experiment, print_json};
-use crate::error::Result;
-use crate::files::size;
 use crate::plan::{Cell, Estimate, Memory, Reason, Status, plan_on, status};
+use dtr_core::error::Result;
+use dtr_core::files::size;
 
 /// Show the cells of an experiment, why each would run, and what they will cost.
 #[derive(Args)]

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Experiment, print_json};
-use crate::error::{Kind, Result};
 use crate::plan::Plan;
 use crate::report;
 use crate::store::Store;
+use dtr_core::error::{Kind, Result};
 
 /// Write tables and figures from what is done; runs nothing.
 ///

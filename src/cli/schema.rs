@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::error::{Error, Result};
-use crate::files::{create_folder, write_bytes_atomically};
 use crate::manifest::experiment_schema;
 use crate::report::{columns_json, columns_markdown};
+use dtr_core::error::{Error, Result};
+use dtr_core::files::{create_folder, write_bytes_atomically};
 
 /// Write `experiment.json`, `columns.json` and `columns.md`, or check that they are current.
 #[derive(Args)]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use clap::Args;
 
 use super::{DeviceChoice, Experiment, print_json};
-use crate::error::Result;
 use crate::plan::{Status as CellStatus, status};
 use crate::store::Stage;
+use dtr_core::error::Result;
 
 /// Count the cells of an experiment that are done, running, failed and missing.
 #[derive(Args)]

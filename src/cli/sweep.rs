@@ -4,12 +4,12 @@ use clap::Args;
 
 use super::{DeviceChoice, Experiment, print_json, report::write_report};
 use crate::device::Meter;
-use crate::error::{Kind, Result};
-use crate::plan::{Look, Plan, Standing, standing};
-use crate::run::{
+use crate::plan::{CellState, Check, Plan, cell_state};
+use crate::runner::{
     Context, Digests, Failures, Progress, Summary, Without, Worker, ensure_computable, fetch, run, watch,
 };
 use crate::store::{Provenance, Store};
+use dtr_core::error::{Kind, Result};
 
 /// Do every cell of an experiment that is not done, then write tables and figures.
 ///
@@ -108,7 +108,7 @@ fn tell(summary: &Summary) {
 /// Whether every cell of the plan has its result.
 fn is_done(plan: &Plan, store: &Store) -> Result<bool> {
     for cell in &plan.cells {
-        if standing(store, cell, Look::Glance)? != Standing::Done {
+        if cell_state(store, cell, Check::Quick)? != CellState::Done {
             return Ok(false);
         }
     }

@@ -6,11 +6,11 @@ use clap::Args;
 
 use super::{DeviceChoice, Experiment, Results, print_json};
 use crate::device::Meter;
-use crate::error::{Kind, Result};
-use crate::run::{Context, Failures, Progress, Stopper, Worker};
-use crate::seed::Seed;
+use crate::runner::{Context, Failures, Progress, Stopper, Worker};
 use crate::store::{Audit, Fault, Store};
 use crate::verify::{Again, Compared, Sample, compare_tables, do_again};
+use dtr_core::error::{Kind, Result};
+use dtr_core::seed::Seed;
 
 /// Read results again, compare digests and tables, and do some cells anew; changes nothing.
 ///
@@ -50,7 +50,7 @@ impl Verify {
             match verify(&experiment, &store, &self.device, sample) {
                 // What is wrong with the files is worth more than where it stopped the rest.
                 Err(error) if error.kind() != Kind::Interrupted && !audit.faults.is_empty() => {
-                    eprintln!("tables were not compared: {}", error.told());
+                    eprintln!("tables were not compared: {}", error.to_line());
                 }
                 verified => (compared, again) = verified?,
             }

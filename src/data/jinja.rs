@@ -6,8 +6,8 @@ use minijinja::value::{Serde, ValueKind, merge_maps};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, context};
 use regex::Regex;
 
-use super::rations::{self, pay, said, set_rations};
 use super::rows::Row;
+use dtr_core::template_limits::{self, pay, said, set_rations};
 
 /// The variable that holds the choice whose prompt or continuation is made.
 const CHOICE: &str = "choice";
@@ -64,7 +64,7 @@ fn method(state: &mut State<'_, '_>, value: &Value, name: &str, arguments: &[Val
         let missing = || Error::new(ErrorKind::InvalidOperation, "what `index` looks for is not in the list");
         return place.map(Value::from).ok_or_else(missing);
     }
-    rations::method(state, value, name, arguments)
+    template_limits::method(state, value, name, arguments)
 }
 
 fn pattern(text: &str) -> Result<Regex, Error> {

@@ -2,25 +2,27 @@
 //!
 //! Text only: which tokens it becomes, and what a score is, are for the storeys above.
 
+mod file_task;
 pub mod files;
 mod jinja;
-mod questions;
-pub mod rations;
+
+pub mod requests;
 mod rows;
+pub mod sequences;
+pub mod synthetic;
 mod tokenizer;
-pub mod world;
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
 use crate::manifest::{Task, TaskSource};
-use world::World;
+use dtr_core::error::Result;
+use synthetic::World;
 
-pub use questions::file_of_split;
-pub use tokenizer::world_tokenizer;
+pub use file_task::file_of_split;
+pub use tokenizer::{base_tokenizer, world_tokenizer};
 
 /// A multiple-choice question; what is scored is the prompt, a blank, and a choice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +80,6 @@ impl fmt::Display for Split {
 pub fn items(task: &Task, split: Split) -> Result<Vec<Item>> {
     match &task.source {
         TaskSource::World(source) => World::new(source.world).task_items(source, split),
-        TaskSource::File(source) => questions::items(source, split),
+        TaskSource::File(source) => file_task::items(source, split),
     }
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use polars::prelude::{AnyValue, SerReader};
 use serde_json::{Map, Value};
 
+use super::files::compressed::Packed;
 use super::files::json;
-use super::files::packed::Packed;
 use super::files::parquet::{open, whole};
-use crate::error::{Error, Result};
+use dtr_core::error::{Error, Result};
 
 pub(super) use json::Row;
 

@@ -1,19 +1,30 @@
 //! The closed language's tokenizer: one word, one token; saved as an ordinary `tokenizer.json`.
 
+use std::path::Path;
+
+use dtr_model::Architecture;
 use tokenizers::decoders::wordpiece::WordPiece;
 use tokenizers::models::wordlevel::WordLevelBuilder;
 use tokenizers::pre_tokenizers::whitespace::Whitespace;
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::world;
-use crate::error::{Error, Result};
+use super::synthetic;
+use dtr_core::error::{Error, Result};
 
 /// Special tokens, whose ids are their places here.
 const SPECIAL: [&str; 4] = ["<unk>", "<bos>", "<eos>", "<pad>"];
 
 /// Punctuation marks, each a token of its own.
 const PUNCTUATION: [&str; 3] = [".", ",", "?"];
+
+/// The tokenizer of a base that is trained here: the one that its architecture names, or that of the closed language.
+pub fn base_tokenizer(architecture: &Architecture) -> Result<dtr_model::Tokenizer> {
+    match &architecture.tokenizer {
+        Some(path) => dtr_model::Tokenizer::read(Path::new(path)),
+        None => Ok(dtr_model::Tokenizer::from(world_tokenizer()?)),
+    }
+}
 
 /// Builds the tokenizer of the closed language, the same for every world.
 ///
@@ -27,7 +38,7 @@ pub fn world_tokenizer() -> Result<Tokenizer> {
 }
 
 fn build() -> tokenizers::Result<Tokenizer> {
-    let words = world::vocabulary();
+    let words = synthetic::vocabulary();
     let tokens = SPECIAL.into_iter().chain(PUNCTUATION).chain(words).map(str::to_owned);
     let model =
         WordLevelBuilder::new().vocab(tokens.zip(0..).collect()).unk_token(SPECIAL[0].to_owned()).build()?;
@@ -50,8 +61,8 @@ mod tests {
     use super::*;
     use crate::data::Split;
     use crate::manifest::WorldTaskKind;
-    use crate::seed::Seed;
-    use world::World;
+    use dtr_core::seed::Seed;
+    use synthetic::World;
 
     fn assert_covers(tokenizer: &Tokenizer, text: &str) {
         let encoding = tokenizer.encode(text, true).unwrap();

@@ -16,7 +16,7 @@ pub use load::Load;
 pub use memory::memory_bytes;
 pub use meter::{Meter, Spent, Watch};
 
-use crate::error::{Error, Result};
+use dtr_core::error::{Error, Result};
 
 /// Devices by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +155,7 @@ fn free_bytes(_: usize) -> Option<u64> {
 
 #[cfg(feature = "cuda")]
 fn open_cuda(index: usize) -> Result<Device> {
-    let devices = crate::ops::cuda_devices();
+    let devices = dtr_ops::cuda_devices();
     let missing = || {
         Error::environment(format!("no CUDA device {index}: {} found", devices.len()))
             .hint("`dtr doctor` says what is missing")

@@ -3,18 +3,18 @@
 //! Searches nothing and trains nothing; what is missing is named with the command that makes it.
 
 mod card;
-mod choice;
+mod selector;
 
 use std::path::Path;
 
-pub use choice::{Choice, Which};
+pub use selector::{Choice, Which};
 
-use crate::error::{Error, Kind, Result};
-use crate::manifest::Variant;
-use crate::model::{Deposit, Mask};
 use crate::plan::{Cell, Plan, Searching, Work};
-use crate::run::{base_directory, twins_file};
-use crate::store::{Chosen, Found, Record, SearchResult, Stage, Store};
+use crate::runner::{base_directory, twins_file};
+use crate::store::{Chosen, Lookup, Record, SearchResult, Stage, Store};
+use dtr_core::error::{Error, Kind, Result};
+use dtr_model::Variant;
+use dtr_model::{HybridWriter, Mask};
 
 /// A search that ended, and the hybrid of it that is handed on.
 struct Finding<'a> {
@@ -48,19 +48,19 @@ pub fn export(
     let mask: Mask = chosen.layers.iter().copied().collect();
     let (base, twins) = (base_directory(store, &work.base)?, twins_file(store, &work.twins)?);
     let card = card::card(&finding);
-    Deposit { base: &base, twins: (&twins, variant), mask: &mask, card }.write(directory)?;
+    HybridWriter { base: &base, twins: (&twins, variant), mask: &mask, card }.write(directory)?;
     Ok(chosen.layers.clone())
 }
 
 fn done(store: &Store, cell: &Cell, sweep_command: &str) -> Result<Record<SearchResult>> {
     match store.find(Stage::Search, &cell.key)? {
-        Found::Done(record) => Ok(record),
-        Found::Failed(record) => {
+        Lookup::Done(record) => Ok(record),
+        Lookup::Failed(record) => {
             let error = record.error().unwrap_or_default().to_owned();
             Err(Error::failed(format!("`{}` failed: {error}", cell.line()))
                 .hint(format!("`dtr explain {}` shows more", cell.key.short())))
         }
-        Found::Missing | Found::Corrupt { .. } => {
+        Lookup::Missing | Lookup::Corrupt { .. } => {
             Err(Error::new(Kind::Missing, format!("`{}` is not done", cell.line()))
                 .hint(format!("`{sweep_command}` does it")))
         }

@@ -8,8 +8,8 @@ use std::path::Path;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::error::Result;
-use crate::files::failure;
+use dtr_core::error::Result;
+use dtr_core::files::failure;
 
 /// Bytes read at a time.
 const BLOCK: usize = 1 << 20;

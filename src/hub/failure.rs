@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use hf_hub::api::sync::ApiError;
 
 use super::{Hub, Pinned, Repo};
-use crate::error::Error;
-use crate::files;
+use dtr_core::error::Error;
+use dtr_core::files;
 
 /// What was asked of the hub.
 #[derive(Clone, Copy)]
@@ -46,7 +46,7 @@ impl Hub {
             ApiError::IoError(cause) if is_of_the_disk(cause.kind()) => {
                 files::failure("write in", self.cache.path(), cause)
             }
-            ApiError::IoError(cause) => broken_off(asked).because(cause),
+            ApiError::IoError(cause) => broken_off(asked).with_source(cause),
             ApiError::LockAcquisition(path) => {
                 Error::environment(format!("another process is downloading {}", asked.what()))
                     .hint(format!("wait for it; `{}` is its lock", path.display()))
@@ -54,9 +54,9 @@ impl Hub {
             ApiError::MissingHeader(_) | ApiError::InvalidHeader(_) | ApiError::ParseIntError(_) => {
                 Error::environment(format!("`{}` does not answer as a hub does", self.endpoint))
                     .hint("check `HF_ENDPOINT`")
-                    .because(cause)
+                    .with_source(cause)
             }
-            ApiError::InvalidResume => broken_off(asked).because(cause),
+            ApiError::InvalidResume => broken_off(asked).with_source(cause),
         }
     }
 
@@ -69,11 +69,11 @@ impl Hub {
                     .hint("run again later; with `HF_TOKEN` set the hub grants more requests")
             }
             ureq::Error::Io(cause) if cause.kind() == ErrorKind::UnexpectedEof => {
-                broken_off(asked).because(cause)
+                broken_off(asked).with_source(cause)
             }
             cause => Error::environment(format!("cannot get {} from `{}`", asked.what(), self.endpoint))
                 .hint("check the connection and `HF_ENDPOINT`, and run again: what is there is kept")
-                .because(cause),
+                .with_source(cause),
         }
     }
 

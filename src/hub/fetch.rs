@@ -8,8 +8,8 @@ use hf_hub::api::sync::{ApiError, ApiRepo};
 use super::failure::Asked;
 use super::repo::stays_inside;
 use super::{Hub, Pinned};
-use crate::error::{Error, Result};
-use crate::files;
+use dtr_core::error::{Error, Result};
+use dtr_core::files;
 
 /// Hears how many bytes of a file, and of how many, are there; may hear of a lower number after a break.
 pub type Listener<'a> = dyn FnMut(u64, u64) + 'a;

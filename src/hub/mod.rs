@@ -18,7 +18,7 @@ use std::sync::{Mutex, OnceLock};
 use hf_hub::Cache;
 use hf_hub::api::sync::{Api, ApiBuilder};
 
-use crate::error::{Error, Result};
+use dtr_core::error::{Error, Result};
 use failure::Asked;
 pub use fetch::{Fetched, Listener};
 pub use place::Place;
@@ -185,7 +185,7 @@ impl Hub {
             )));
         }
         let kept = self.cache.repo(repo.handle()).create_ref(&info.sha);
-        kept.map_err(|cause| crate::files::failure("write in", self.cache.path(), cause))?;
+        kept.map_err(|cause| dtr_core::files::failure("write in", self.cache.path(), cause))?;
         Ok(Ok(info.sha))
     }
 
@@ -233,7 +233,7 @@ impl Hub {
             .with_user_agent("dtr", env!("CARGO_PKG_VERSION"))
             .with_retries(NUM_RETRIES)
             .with_progress(false);
-        builder.build().map_err(|cause| Error::environment("cannot set up a connection").because(cause))
+        builder.build().map_err(|cause| Error::environment("cannot set up a connection").with_source(cause))
     }
 }
 
@@ -242,7 +242,7 @@ fn names_below(folder: &Path, root: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(names) };
     for entry in entries {
-        let path = entry.map_err(|cause| crate::files::failure("list", folder, cause))?.path();
+        let path = entry.map_err(|cause| dtr_core::files::failure("list", folder, cause))?.path();
         match path.is_dir() {
             true => names.extend(names_below(&path, root)?),
             false => names.extend(path.strip_prefix(root).map(|name| name.display().to_string()).ok()),

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::repo::{Kind, Repo, is_id, is_revision, stays_inside};
-use crate::error::{Error, Result};
+use dtr_core::error::{Error, Result};
 
 /// How the name of a file of the hub begins.
 const SCHEME: &str = "hf://";

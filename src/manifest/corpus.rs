@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::seed::Seed;
+use dtr_core::seed::Seed;
 
 /// The text that twins are distilled on, and a base is pretrained on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -9,12 +9,12 @@ use figment::error::Kind;
 use figment::value::{Dict, Map, Value as Merged};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::blame::Sources;
-use super::explain::Complaint;
-use super::gather::gather;
+use super::diagnostics::Complaint;
+use super::include::gather;
 use super::node::{Node, Value, steps};
-use super::{Manifest, numbers, references};
-use crate::error::{Error, Result};
+use super::spans::Sources;
+use super::{Manifest, ranges, references};
+use dtr_core::error::{Error, Result};
 
 /// A manifest and the texts that say it.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Loaded {
         let figment = layers.fold(Figment::new(), |lower, layer| lower.merge(layer));
         let manifest =
             figment.extract().map_err(|error| complaint(error.kind).explain(&error.path, &sources))?;
-        numbers::check(&manifest, &sources)?;
+        ranges::check(&manifest, &sources)?;
         Ok(Self { manifest, sources })
     }
 }

@@ -4,23 +4,23 @@
 //! `deny_unknown_fields` everywhere, externally tagged enums, no `flatten`, no `untagged`: that is
 //! what lets an error underline the very token.
 
-mod blame;
 mod corpus;
 mod count;
+mod diagnostics;
 mod distil;
-mod explain;
-mod gather;
+mod include;
 mod load;
 mod model;
 mod node;
-mod numbers;
 mod paths;
 mod pretrain;
+mod ranges;
 mod references;
 mod report;
 mod schema;
 mod search;
 mod shape;
+mod spans;
 mod strict;
 mod suggest;
 mod sweep;
@@ -28,28 +28,27 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod throughput;
-mod variant;
 
 use std::collections::BTreeMap;
 
+use dtr_model::Variant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use blame::{At, Sources};
 pub use corpus::{Corpus, CorpusSource, FileCorpus, Portion, TextUnit, WorldCorpus};
 pub use count::Count;
-pub use distil::{Distil, Optimizer};
+pub use distil::Distil;
 pub use load::{Loaded, load};
-pub use model::{Architecture, Dtype, HubModel, Model, ModelSource};
+pub use model::{Dtype, HubModel, Model, ModelSource};
 pub use node::Span;
 pub use pretrain::Pretrain;
 pub use report::Report;
 pub use schema::experiment_schema;
 pub use search::{Search, Stop, Strategy};
+pub use spans::{At, Sources};
 pub use sweep::{Exclude, Sweep};
 pub use task::{Choices, FileTask, Metric, Splits, Task, TaskSource, WorldTask, WorldTaskKind};
 pub use throughput::{Replaced, Throughput, TimedLayers};
-pub use variant::{Block, Gdn, Geometry, Gla, Init, Jet, Variant};
 
 /// One experiment, or a base file that experiments extend.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

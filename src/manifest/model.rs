@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::{Kind, Repo};
+use dtr_model::Architecture;
 
 /// A base model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -74,26 +75,4 @@ impl From<&HubModel> for Repo {
     fn from(model: &HubModel) -> Self {
         Self { kind: Kind::Model, id: model.repo.clone(), revision: model.revision.clone() }
     }
-}
-
-/// The shape of a Llama-style decoder to train.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Architecture {
-    /// Width of the residual stream.
-    pub hidden_size: usize,
-    /// Width of the SwiGLU's inner layer.
-    pub intermediate_size: usize,
-    /// Number of layers.
-    pub num_layers: usize,
-    /// Query heads.
-    pub num_heads: usize,
-    /// Key/value heads.
-    pub num_kv_heads: usize,
-    /// Width of a head.
-    pub head_dim: usize,
-    /// Its tokenizer, a `tokenizer.json` (path relative to the manifest); without one, that of the closed language.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "path"))]
-    pub tokenizer: Option<String>,
 }

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Count, Optimizer};
-use crate::seed::Seed;
+use super::Count;
+use dtr_core::seed::Seed;
+use dtr_model::optim::AdamWConfig;
 
 /// Next-token training of a base whose source is `pretrain`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,7 +21,7 @@ pub struct Pretrain {
     /// micro-batches side by side; a GPU wants one that fills it.
     pub micro_batch_size: usize,
     /// The optimiser and its schedule.
-    pub optimizer: Optimizer,
+    pub optimizer: AdamWConfig,
     /// Seed of the first weights and of the order of the data.
     pub seed: Seed,
 }
@@ -32,7 +33,7 @@ impl Default for Pretrain {
             sequence_length: 128,
             batch_size: 64,
             micro_batch_size: 4,
-            optimizer: Optimizer::default(),
+            optimizer: AdamWConfig::default(),
             seed: Seed(0),
         }
     }

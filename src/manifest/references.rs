@@ -1,11 +1,11 @@
 //! The experiment's name, and the names on its sweep's axes.
 
-use super::blame::At;
 use super::load::Loaded;
 use super::node::{dotted, steps};
+use super::spans::At;
 use super::suggest::{did_you_mean, listed};
 use super::{Exclude, Manifest, ModelSource, Stop, TimedLayers};
-use crate::error::{Error, Result};
+use dtr_core::error::{Error, Result};
 
 /// The tables that an axis may reach into; the others change no result, or are the sweep itself.
 const SWEPT: [&str; 7] = ["models", "variants", "tasks", "corpus", "distil", "search", "pretrain"];

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::seed::Seed;
+use dtr_core::seed::Seed;
 
 /// How layers are chosen for replacement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use super::blame::Sources;
 use super::node::{Node, Span, Value, dotted};
 use super::shape::Shape;
+use super::spans::Sources;
 use super::suggest::{did_you_mean, listed};
-use crate::error::{Error, Result};
+use dtr_core::error::{Error, Result};
 
 /// Checks one layer, before it is laid on others.
 pub(super) fn check(layer: &Node, sources: &Sources) -> Result<()> {

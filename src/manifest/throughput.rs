@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::seed::Seed;
+use dtr_core::seed::Seed;
 
 /// How fast the sweep's bases and their hybrids read a prompt and decode after it, by context, batch size and number
 /// of replaced layers.

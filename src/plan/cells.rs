@@ -9,10 +9,11 @@ use serde_json::Value;
 use super::spec::{BaseSpec, DistilSpec, ModelIdentity, PretrainSpec, ScoreSpec, SearchSpec, TaskIdentity};
 use super::timing::Timing;
 use crate::data::Split;
-use crate::error::Result;
-use crate::files::digest_file;
-use crate::manifest::{Architecture, Corpus, Distil, Dtype, Pretrain, Stop, Strategy, Task, Variant};
+use crate::manifest::{Corpus, Distil, Dtype, Pretrain, Stop, Strategy, Task};
 use crate::store::{Key, Stage, key_of};
+use dtr_core::error::Result;
+use dtr_core::files::digest_file;
+use dtr_model::{Architecture, Variant};
 
 /// What people call a cell; enters no key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -8,11 +8,12 @@ use super::cells::{Cell, Work};
 use super::expand::Plan;
 use super::memory::{Lessons, element};
 use super::shapes::shape;
-use crate::error::Result;
 use crate::hub;
-use crate::manifest::{Dtype, Manifest, ModelSource, Variant};
-use crate::model::{Base, Config, Mixer};
+use crate::manifest::{Dtype, Manifest, ModelSource};
 use crate::store::{Key, Stage};
+use dtr_core::error::Result;
+use dtr_model::Variant;
+use dtr_model::{Base, Config, Mixer};
 
 /// Bytes of a parameter, a moment, a gradient or an activation in memory.
 const BYTES: u64 = 4;

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::cells::{BaseSource, Cell, Distillation, Labels, Pretraining, Scoring, Searching};
-use super::needs::Needs;
+use super::downloads::Needs;
 use super::spec::{CorpusIdentity, ModelIdentity, TaskIdentity};
 use super::timing;
 use crate::data::Split;
 use crate::data::files::check_beginnings;
 use crate::device::{self, Machine};
-use crate::error::{Error, Result};
 use crate::manifest::{CorpusSource, Loaded, Manifest, ModelSource};
 use crate::store::{Key, Stage};
+use dtr_core::error::{Error, Result};
 
 /// The cells of an experiment, inputs before what takes them.
 #[derive(Clone, Debug)]
@@ -101,7 +101,7 @@ pub fn plan_on(loaded: &Loaded, machine: &Machine) -> Result<Plan> {
         let resolved = loaded.with(&axes)?;
         let axes = axes.into_iter().map(|(key, value)| (key, plain(&value))).collect();
         plan.needs.add(&resolved)?;
-        super::serve::check(loaded, &resolved)?;
+        super::compatibility::check(loaded, &resolved)?;
         expand(&mut plan, &resolved, &axes, &mut digests)?;
         timing::expand(&mut plan, loaded, &resolved, &axes, machine)?;
     }

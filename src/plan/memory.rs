@@ -1,9 +1,10 @@
 //! What a distillation holds in a device's memory at its peak, by how many layers learn at once.
 
-use crate::error::{Error, Result};
-use crate::files::size;
-use crate::manifest::{Distil, Dtype, Variant};
-use crate::model::{Config, Mixer};
+use crate::manifest::{Distil, Dtype};
+use dtr_core::error::{Error, Result};
+use dtr_core::files::size;
+use dtr_model::Variant;
+use dtr_model::{Config, Mixer};
 
 /// Bytes of an f32.
 const FULL: u64 = 4;
@@ -83,7 +84,7 @@ pub fn element(dtype: Dtype) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{Architecture, Block, Gdn, Geometry, Gla, Init, Jet};
+    use dtr_model::{Architecture, Block, GdnConfig, Geometry, GlaConfig, Init, JetConfig};
 
     const GB: f64 = 1e9;
 
@@ -101,7 +102,7 @@ mod tests {
     }
 
     fn variants() -> [Variant; 3] {
-        [Block::Gla(Gla::default()), Block::Gdn(Gdn::default()), Block::Jet(Jet::default())]
+        [Block::Gla(GlaConfig::default()), Block::Gdn(GdnConfig::default()), Block::Jet(JetConfig::default())]
             .map(|block| Variant { block, geometry: Geometry::default(), init: Init::Random })
     }
 
@@ -142,7 +143,7 @@ mod tests {
         assert_eq!(lessons.most_layers(140_000_000_000).unwrap(), 32);
         let at_once = lessons.most_layers(80_000_000_000).unwrap();
         assert!((16..32).contains(&at_once), "half at least: two groups do, not {at_once} layers");
-        let refused = lessons.most_layers(20_000_000_000).unwrap_err().told();
+        let refused = lessons.most_layers(20_000_000_000).unwrap_err().to_line();
         assert!(refused.contains("a single layer at a time") && refused.contains("batch-size"), "{refused}");
     }
 }

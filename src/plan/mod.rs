@@ -4,32 +4,32 @@
 //! nothing is asked of the store; [`standing`] and [`reason`] compare with what the store remembers.
 
 mod cells;
+mod compatibility;
+mod downloads;
 mod estimate;
 mod evaluations;
 mod expand;
 mod memory;
-mod needs;
+mod memory_check;
 mod reason;
-mod room;
-mod serve;
 mod shapes;
 mod spec;
-mod standing;
+mod state;
 mod timing;
 
 #[cfg(test)]
 mod tests;
 
 pub use cells::{BaseSource, Cell, Distillation, Labels, Pretraining, Scoring, Searching, Work};
+pub use downloads::Needs;
 pub use estimate::{Estimate, Memory};
 pub use expand::{Plan, plan, plan_on};
 pub use memory::Lessons;
-pub use needs::Needs;
+pub use memory_check::ensure_room;
 pub use reason::{Change, Reason, Status, status};
-pub use room::ensure_room;
 pub use spec::{
     CorpusIdentity, DistilSpec, FileIdentity, ModelIdentity, PretrainSpec, ScoreSpec, SearchSpec,
     TaskIdentity, ThroughputSpec,
 };
-pub use standing::{Look, Standing, standing};
+pub use state::{CellState, Check, cell_state};
 pub use timing::{Layers, Timing};

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::cells::Cell;
 use super::expand::Plan;
-use super::standing::{Look, Standing, standing};
-use crate::error::Result;
-use crate::store::{Key, Outline, Store};
+use super::state::{CellState, Check, cell_state};
+use crate::store::{CellSpec, Key, Store};
+use dtr_core::error::Result;
 
 /// Whether a cell stands, runs, or would run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -89,11 +89,11 @@ fn cell_status(
     store: &Store,
     known: &BTreeMap<Key, Status>,
 ) -> Result<(Status, Option<Reason>)> {
-    let (status, reason) = match standing(store, cell, Look::Glance)? {
-        Standing::Done => return Ok((Status::Done, None)),
-        Standing::Failed(error) => (Status::Failed, Some(Reason::Failed(error))),
-        Standing::Damaged(why) => (Status::Missing, Some(Reason::Damaged(why))),
-        Standing::Missing => (Status::Missing, None),
+    let (status, reason) = match cell_state(store, cell, Check::Quick)? {
+        CellState::Done => return Ok((Status::Done, None)),
+        CellState::Failed(error) => (Status::Failed, Some(Reason::Failed(error))),
+        CellState::Damaged(why) => (Status::Missing, Some(Reason::Damaged(why))),
+        CellState::Missing => (Status::Missing, None),
     };
     if store.is_running(cell.stage, &cell.key)? {
         return Ok((Status::Running, reason));
@@ -102,15 +102,15 @@ fn cell_status(
     let reason = match (reason, waits) {
         (Some(reason), _) => reason,
         (None, Some((role, _))) => Reason::InputRuns(role.clone()),
-        (None, None) => nearest(cell, &store.outlines(cell.stage)?),
+        (None, None) => nearest(cell, &store.cell_specs(cell.stage)?),
     };
     Ok((status, Some(reason)))
 }
 
 /// Compares with the cell of the same stage that differs in the fewest values.
-fn nearest(cell: &Cell, outlines: &[Outline]) -> Reason {
+fn nearest(cell: &Cell, cell_specs: &[CellSpec]) -> Reason {
     let own = leaves(&cell.spec, &cell.inputs);
-    outlines
+    cell_specs
         .iter()
         .map(|outline| changes(&leaves(&outline.spec, &outline.inputs), &own))
         .min_by_key(Vec::len)

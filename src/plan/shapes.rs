@@ -1,12 +1,13 @@
 //! The shapes of bases, as far as they are known before anything is downloaded or trained.
 
+use crate::data::base_tokenizer;
 use std::path::Path;
 
-use crate::error::Result;
-use crate::files::read_to_string;
 use crate::hub;
 use crate::manifest::{Manifest, ModelSource};
-use crate::model::{Base, Config, Tokenizer};
+use dtr_core::error::Result;
+use dtr_core::files::read_to_string;
+use dtr_model::{Base, Config};
 
 /// The shape of a base; none where only the hub has it.
 ///
@@ -17,7 +18,7 @@ pub(super) fn shape(manifest: &Manifest, model: &str) -> Result<Option<Config>> 
         ModelSource::Path(path) => Some(Base::config(Path::new(path))?),
         ModelSource::Shape(path) => Some(Config::parse(&read_to_string(Path::new(path))?, Path::new(path))?),
         ModelSource::Pretrain(architecture) => {
-            let words = Tokenizer::of(architecture)?.vocab_size();
+            let words = base_tokenizer(architecture)?.vocab_size();
             Some(Config::llama(architecture, words, manifest.pretrain.sequence_length))
         }
         ModelSource::Hub(source) => {

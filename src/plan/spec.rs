@@ -7,18 +7,19 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::data::files;
-use crate::data::world::{WORLD_VERSION, World};
+use crate::data::synthetic::{WORLD_VERSION, World};
 use crate::data::{Split, file_of_split};
 use crate::device::Machine;
-use crate::error::Result;
-use crate::files::{Digest, digest_file};
 use crate::hub::{self, Pinned, Place};
 use crate::manifest::{
-    Architecture, Block, Choices, CorpusSource, Distil, Dtype, Geometry, Metric, Model, ModelSource, Portion,
-    Pretrain, Stop, Strategy, Task, TaskSource, TextUnit, Variant, WorldTaskKind,
+    Choices, CorpusSource, Distil, Dtype, Metric, Model, ModelSource, Portion, Pretrain, Stop, Strategy,
+    Task, TaskSource, TextUnit, WorldTaskKind,
 };
-use crate::model::{Base, Config};
-use crate::seed::Seed;
+use dtr_core::error::Result;
+use dtr_core::files::{Digest, digest_file};
+use dtr_core::seed::Seed;
+use dtr_model::{Architecture, Block, Geometry, Variant};
+use dtr_model::{Base, Config};
 
 /// A base by content. A base that is trained here is an input cell instead.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use super::*;
 use crate::manifest::{CorpusSource, FileCorpus, Portion, TextUnit, WorldCorpus, load};
-use crate::seed::Seed;
+use dtr_core::seed::Seed;
 
 /// Takes the place of the quickstart's base, so that no test needs weights.
 const TINY: &str = "models.mini.source={ pretrain = { hidden-size = 32, intermediate-size = 64, \
                     num-layers = 4, num-heads = 4, num-kv-heads = 2, head-dim = 8 } }";
 
-fn try_quickstart(sets: &[&str]) -> crate::error::Result<Plan> {
+fn try_quickstart(sets: &[&str]) -> dtr_core::error::Result<Plan> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/quickstart.toml");
     let sets: Vec<String> = [TINY].iter().chain(sets).map(|set| (*set).to_owned()).collect();
     plan(&load(&path, &sets)?)
@@ -159,7 +159,7 @@ fn the_published_shapes_have_the_published_numbers_of_parameters() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let path = root.join(format!("experiments/base/configs/{name}.json"));
         let config =
-            crate::model::Config::parse(&std::fs::read_to_string(&path).unwrap(), Path::new("config.json"))
+            dtr_model::Config::parse(&std::fs::read_to_string(&path).unwrap(), Path::new("config.json"))
                 .unwrap();
         assert_eq!(config.num_parameters(), parameters, "{name}");
     }
@@ -224,7 +224,7 @@ fn a_file_of_a_form_that_is_not_read_is_refused_before_anything_runs() {
 }
 
 /// The paper's throughput, with some values overridden.
-fn throughput(sets: &[&str]) -> crate::error::Result<Plan> {
+fn throughput(sets: &[&str]) -> dtr_core::error::Result<Plan> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/throughput.toml");
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
     plan(&load(&path, &sets)?)

@@ -9,10 +9,11 @@ use super::expand::Plan;
 use super::shapes::shape;
 use super::spec::ThroughputSpec;
 use crate::device::Machine;
-use crate::error::{Error, Result};
-use crate::manifest::{At, Loaded, Manifest, Replaced, Throughput, TimedLayers, Variant};
-use crate::model::{Config, Mask};
-use crate::store::{Key, Outline, Stage};
+use crate::manifest::{At, Loaded, Manifest, Replaced, Throughput, TimedLayers};
+use crate::store::{CellSpec, Key, Stage};
+use dtr_core::error::{Error, Result};
+use dtr_model::Variant;
+use dtr_model::{Config, Mask};
 
 /// Timing one base or hybrid at one context and batch size.
 #[derive(Clone, Debug)]
@@ -68,8 +69,8 @@ impl Timing {
     }
 
     /// The same on every machine that timed anything of what the store remembers, this one first.
-    pub fn everywhere(&self, known: &[Outline]) -> Vec<Self> {
-        let machine = |outline: &Outline| Machine::deserialize(&outline.spec["machine"]).ok();
+    pub fn everywhere(&self, known: &[CellSpec]) -> Vec<Self> {
+        let machine = |outline: &CellSpec| Machine::deserialize(&outline.spec["machine"]).ok();
         let others: BTreeSet<Machine> =
             known.iter().filter_map(machine).filter(|machine| *machine != self.machine).collect();
         let elsewhere = others.into_iter().map(|machine| Self { machine, ..self.clone() });

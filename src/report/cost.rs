@@ -1,9 +1,9 @@
 //! From what stages cost to the rows of `cost`, in their one canonical order.
 
 use super::columns::CostRow;
-use super::counterpart;
+use super::derived::axes_text;
 use super::evidence::{CostEvidence, Evidence, StageEvidence};
-use super::measures::axes_text;
+use super::paper_match;
 
 /// The rows of `cost`.
 pub(super) fn cost(evidence: &Evidence) -> Vec<CostRow> {
@@ -19,7 +19,7 @@ pub(super) fn cost(evidence: &Evidence) -> Vec<CostRow> {
 
 fn row(cost: &CostEvidence, evidence: &Evidence) -> CostRow {
     let found = evidence.searches.iter().find(|search| search.key == cost.key);
-    let of_paper = found.and_then(counterpart::cost);
+    let of_paper = found.and_then(paper_match::cost);
     let (distil, search) = (&cost.distil, &cost.search);
     let device = match distil.device == search.device {
         true => search.device.clone(),

@@ -10,8 +10,8 @@ use super::evidence::{
     MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
 use crate::manifest::{Stop, Strategy};
-use crate::seed::Seed;
 use crate::store::{Bounds, TimedRun, Trial};
+use dtr_core::seed::Seed;
 
 const MODEL: &str = "tiny-8";
 const VARIANTS: [&str; 3] = ["gla", "gdn", "jet"];

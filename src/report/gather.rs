@@ -6,12 +6,12 @@ use super::evidence::{
     BaseEvidence, ChosenEvidence, CostEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence,
     ItemEvidence, MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
-use crate::error::Result;
 use crate::plan::{Cell, Labels, Plan, Timing, Work};
 use crate::store::{
-    Chosen, DistilResult, Found, Key, Outline, PretrainResult, Provenance, Record, ScoreResult, SearchResult,
-    Stage, Store, ThroughputResult, TimedRun,
+    CellSpec, Chosen, DistilResult, Key, Lookup, PretrainResult, Provenance, Record, ScoreResult,
+    SearchResult, Stage, Store, ThroughputResult, TimedRun,
 };
+use dtr_core::error::Result;
 
 /// What the store knows of `plan`; `command` is what makes the missing cells.
 pub fn gather(plan: &Plan, store: &Store, command: &str) -> Result<Evidence> {
@@ -24,7 +24,7 @@ pub fn gather(plan: &Plan, store: &Store, command: &str) -> Result<Evidence> {
         ..Evidence::default()
     };
     let known = match plan.of(Stage::Throughput).next() {
-        Some(_) => store.outlines(Stage::Throughput)?,
+        Some(_) => store.cell_specs(Stage::Throughput)?,
         None => Vec::new(),
     };
     let mut spent: BTreeMap<Key, StageEvidence> = BTreeMap::new();
@@ -71,24 +71,29 @@ fn read<T: serde::de::DeserializeOwned>(
     take: impl FnOnce(&Record<T>, &T) -> Result<Option<String>>,
 ) -> Result<Option<String>> {
     match store.find::<T>(cell.stage, &cell.key)? {
-        Found::Done(record) => match record.result() {
+        Lookup::Done(record) => match record.result() {
             Some(result) => take(&record, result),
             None => unreachable!("a record found done has a result"),
         },
-        Found::Failed(record) => Ok(Some(format!("failed: {}", record.error().unwrap_or_default()))),
-        Found::Corrupt { why, .. } => Ok(Some(format!("its record is damaged: {why}"))),
-        Found::Missing => Ok(Some("not done yet".to_owned())),
+        Lookup::Failed(record) => Ok(Some(format!("failed: {}", record.error().unwrap_or_default()))),
+        Lookup::Corrupt { why, .. } => Ok(Some(format!("its record is damaged: {why}"))),
+        Lookup::Missing => Ok(Some("not done yet".to_owned())),
     }
 }
 
 /// Adds what is known of a cell that times, on every machine; why it is missing, if none has timed it.
-fn timings(store: &Store, cell: &Cell, known: &[Outline], evidence: &mut Evidence) -> Result<Option<String>> {
+fn timings(
+    store: &Store,
+    cell: &Cell,
+    known: &[CellSpec],
+    evidence: &mut Evidence,
+) -> Result<Option<String>> {
     let Work::Throughput(work) = &cell.work else { return Ok(None) };
     let (mut found, mut why) = (Vec::new(), Vec::new());
     for work in work.everywhere(known) {
         let base = Cell::throughput(work.of_base(), Labels::default())?;
         let base = match store.find::<ThroughputResult>(Stage::Throughput, &base.key)? {
-            Found::Done(record) => record.result().map(|result| result.runs.clone()),
+            Lookup::Done(record) => record.result().map(|result| result.runs.clone()),
             _ => None,
         };
         let cell = Cell::throughput(work.clone(), cell.labels.clone())?;
@@ -228,7 +233,7 @@ fn distillation(cell: &Cell, result: &DistilResult) -> DistilEvidence {
 fn search(plan: &Plan, store: &Store, cell: &Cell, result: &SearchResult) -> Result<Option<SearchEvidence>> {
     let Work::Search(work) = &cell.work else { unreachable!("a search's cell has a search's work") };
     let answers = |key: &Key| -> Result<Option<TestEvidence>> {
-        let Found::Done(record) = store.find::<ScoreResult>(Stage::Score, key)? else { return Ok(None) };
+        let Lookup::Done(record) = store.find::<ScoreResult>(Stage::Score, key)? else { return Ok(None) };
         let Some(result) = record.result() else { return Ok(None) };
         Ok(Some(test(key, result)))
     };

@@ -3,21 +3,21 @@
 //! Read-only: it never runs anything and does not know where its numbers came from. The same evidence
 //! gives the same bytes, whatever the order of its lists.
 
-mod alone;
 mod columns;
 mod cost;
-mod counterpart;
+mod derived;
 mod document;
 mod evidence;
 mod figures;
 #[cfg(test)]
 mod fixture;
 mod gather;
-mod measures;
+mod lock;
 mod page;
 mod paired;
+mod paper_match;
 pub mod published;
-mod reckoned;
+mod report_data;
 mod rows;
 mod schema;
 mod speed;
@@ -30,23 +30,23 @@ pub use columns::{
     AgreementRow, BaseRow, CostRow, DistillationRow, ItemRow, PublishedRow, TABLES, Table1Row, Table2Row,
     ThroughputRow, TrajectoryRow, TrialRow,
 };
+pub use derived::axes_text;
 pub use document::{columns_json, columns_markdown};
 pub use evidence::{
     BaseEvidence, ChosenEvidence, CostEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence,
     ItemEvidence, MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
 pub use gather::gather;
-pub use measures::axes_text;
-pub use reckoned::Reckoned;
+pub use report_data::Reckoned;
 pub use schema::{ColumnSpec, Row, TableSpec};
 pub use text::table1_text;
 
-use crate::error::Result;
+use dtr_core::error::Result;
 
 /// Writes every table and figure, and the page that shows them; returns the files, tables first.
 pub fn write(reckoned: &Reckoned<'_>, tables_dir: &Path, figures_dir: &Path) -> Result<Vec<PathBuf>> {
     let (tables, figures) = (tables::lay_out(reckoned)?, figures::draw(reckoned)?);
-    alone::alone(tables_dir, figures_dir, || {
+    lock::alone(tables_dir, figures_dir, || {
         let mut paths = tables::write(&tables, tables_dir)?;
         paths.extend(figures::write(&figures, figures_dir)?);
         paths.push(page::write(reckoned, &tables, &figures, tables_dir)?);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::evidence::TestEvidence;
-use crate::seed::Seed;
 use crate::stats::{mcnemar_exact, paired_bootstrap};
+use dtr_core::seed::Seed;
 
 /// Under this p-value a difference is counted as one.
 pub(super) const SIGNIFICANCE: f64 = 0.05;

@@ -1,8 +1,8 @@
 //! From timings to the rows of `throughput`, in their one canonical order.
 
 use super::columns::ThroughputRow;
+use super::derived::axes_text;
 use super::evidence::{Evidence, TimingEvidence};
-use super::measures::axes_text;
 use super::rows::layers_text;
 use crate::stats::median;
 use crate::store::TimedRun;

@@ -11,12 +11,12 @@ use polars::prelude::{
 
 use super::cost;
 use super::document::columns_of;
-use super::reckoned::Reckoned;
+use super::report_data::Reckoned;
 use super::rows;
 use super::schema::{Row, TableSpec};
 use super::speed;
-use crate::error::{Error, Result};
-use crate::files::write_bytes_atomically;
+use dtr_core::error::{Error, Result};
+use dtr_core::files::write_bytes_atomically;
 
 /// A table with its rows.
 pub(super) struct Table {
@@ -28,7 +28,7 @@ pub(super) struct Table {
 
 impl Table {
     fn of<R: Row>(rows: &[R]) -> Result<Self> {
-        let frame = R::frame(rows).map_err(|cause| unfit(&R::TABLE).because(cause))?;
+        let frame = R::frame(rows).map_err(|cause| unfit(&R::TABLE).with_source(cause))?;
         Ok(Self { spec: R::TABLE, frame })
     }
 
@@ -60,7 +60,7 @@ pub(super) fn lay_out(reckoned: &Reckoned<'_>) -> Result<Vec<Table>> {
 pub(super) fn write(tables: &[Table], folder: &Path) -> Result<Vec<PathBuf>> {
     let write_table = |table: &Table| {
         let path = folder.join(table.file_name());
-        let bytes = encode(table).map_err(|cause| unfit(&table.spec).because(cause))?;
+        let bytes = encode(table).map_err(|cause| unfit(&table.spec).with_source(cause))?;
         write_bytes_atomically(&path, &bytes)?;
         Ok(path)
     };

@@ -2,7 +2,7 @@
 
 use rand_distr::{Binomial, Distribution};
 
-use crate::seed::Seed;
+use dtr_core::seed::Seed;
 
 /// Resamples of an interval.
 const NUM_RESAMPLES: usize = 9_999;

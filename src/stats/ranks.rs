@@ -3,7 +3,7 @@
 
 use rand::seq::SliceRandom;
 
-use crate::seed::Seed;
+use dtr_core::seed::Seed;
 
 /// Orders drawn by a permutation test.
 const NUM_PERMUTATIONS: usize = 999;

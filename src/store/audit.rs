@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::Result;
+use dtr_core::error::Result;
 
+use super::cell_spec::CellSpec;
 use super::events::read_events;
 use super::key::Key;
 use super::layout::CellFolder;
-use super::outline::Outline;
+use super::lookup::Store;
 use super::record::{self, Reading, Record};
-use super::shelf::Store;
 use super::stage::Stage;
 
 /// A file that is not what it was or should be.
@@ -59,17 +59,17 @@ impl Store {
             Ok(Reading::Whole(record)) => record,
             Ok(Reading::Corrupt(why)) => return fault(folder.record(), why),
             Ok(Reading::Missing) => return fault(folder.record(), "it is gone".to_owned()),
-            Err(error) => return fault(folder.record(), error.told()),
+            Err(error) => return fault(folder.record(), error.to_line()),
         };
         let outline = outline_of(&record);
-        if !outline.is_sound().is_ok_and(|sound| sound) {
+        if !outline.key_matches().is_ok_and(|sound| sound) {
             fault(folder.record(), "its spec and inputs do not make its key".to_owned());
         }
-        if Outline::read(folder).is_none_or(|written| written != outline) {
+        if CellSpec::read(folder).is_none_or(|written| written != outline) {
             fault(folder.spec(), "it is not the spec of the record beside it".to_owned());
         }
         if let Err(error) = read_events(&folder.events()) {
-            fault(folder.events(), error.told());
+            fault(folder.events(), error.to_line());
         }
         for name in record.artifacts.keys() {
             if let Err(error) = self.artifact(&record, name) {
@@ -80,8 +80,8 @@ impl Store {
     }
 }
 
-fn outline_of(record: &Record<Value>) -> Outline {
-    Outline {
+fn outline_of(record: &Record<Value>) -> CellSpec {
+    CellSpec {
         stage: record.stage,
         key: record.key,
         version: record.version,
@@ -95,13 +95,13 @@ mod tests {
     use std::fs;
 
     use super::super::fixtures::{self, Shelf};
-    use super::super::{Happening, Outcome};
+    use super::super::{EventKind, Outcome};
 
     #[test]
     fn every_damage_is_named_by_its_file_and_a_sound_store_has_none() {
         let shelf = Shelf::new();
         let claim = shelf.claim("a").unwrap();
-        claim.events().unwrap().append(Happening::Begun).unwrap();
+        claim.events().unwrap().append(EventKind::Started).unwrap();
         fs::write(claim.artifact("twins").unwrap(), "weights").unwrap();
         claim.finish(fixtures::draft("a", Outcome::Done(0.5)).with_artifacts(["twins"])).unwrap();
         shelf.finish("b", Outcome::Failed { error: "no luck".to_owned() });

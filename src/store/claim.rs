@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::error::{Error, Result};
-use crate::files::{self, Lock};
-use crate::sealed::Sealed;
+use dtr_core::checkpoint::Sealed;
+use dtr_core::error::{Error, Result};
+use dtr_core::files::{self, Lock};
 
+use super::cell_spec::CellSpec;
 use super::draft::Draft;
 use super::events::Events;
 use super::key::Key;
 use super::layout::CellFolder;
-use super::outline::Outline;
 use super::record::{self, Artifact, Reading, Record};
 use super::stage::Stage;
 
@@ -93,9 +93,9 @@ impl Claim {
         Ok(record)
     }
 
-    fn outline<T>(&self, draft: &Draft<T>) -> Result<Outline> {
+    fn outline<T>(&self, draft: &Draft<T>) -> Result<CellSpec> {
         let outline = draft.outline(self.stage, self.key);
-        match outline.is_sound()? {
+        match outline.key_matches()? {
             true => Ok(outline),
             false => Err(self.refusal("the spec and inputs handed in are another cell's")),
         }
@@ -146,8 +146,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::super::fixtures::{self, Shelf};
+    use super::super::lookup::Lookup;
     use super::super::record::Outcome;
-    use super::super::shelf::Found;
     use super::*;
 
     const RESULTS: &str = "DTR_TEST_CLAIM_RESULTS";
@@ -185,7 +185,7 @@ mod tests {
         claim.checkpoint("step-10").unwrap().write(b"half").unwrap();
         fs::write(claim.dir().join(".dtr-tmp-x"), "torn").unwrap();
         drop(claim);
-        assert_eq!(shelf.find("a"), Found::Missing);
+        assert_eq!(shelf.find("a"), Lookup::Missing);
         let claim = shelf.claim("a").unwrap();
         assert_eq!(claim.checkpoint("step-10").unwrap().read().unwrap().unwrap(), b"half");
         assert!(!claim.dir().join(".dtr-tmp-x").exists());
@@ -220,7 +220,7 @@ mod tests {
         other.kill().unwrap();
         other.wait().unwrap();
         assert!(!shelf.is_running("a"));
-        assert_eq!(shelf.find("a"), Found::Missing);
+        assert_eq!(shelf.find("a"), Lookup::Missing);
         let claim = shelf.claim("a").unwrap();
         assert!(claim.checkpoint("step-10").unwrap().read().unwrap().is_some());
     }
@@ -239,7 +239,7 @@ mod tests {
         let draft = fixtures::draft("a", Outcome::Done(0.5)).with_artifacts(["twins"]);
         fs::write(claim.artifact("twins").unwrap(), "weights").unwrap();
         claim.outline(&draft).unwrap().write(&claim.folder).unwrap();
-        assert_eq!(shelf.find("a"), Found::Missing);
+        assert_eq!(shelf.find("a"), Lookup::Missing);
         // The rename of the record cannot succeed onto a folder: nothing half-written remains.
         fs::create_dir_all(claim.folder.record().join("in-the-way")).unwrap();
         assert!(claim.finish(draft).is_err());
@@ -255,7 +255,7 @@ mod tests {
         assert!(checkpoint.path().exists());
         let record = claim.finish(fixtures::draft("a", Outcome::Done(0.5))).unwrap();
         assert!(!checkpoint.path().exists());
-        assert_eq!(shelf.find("a"), Found::Done(record));
+        assert_eq!(shelf.find("a"), Lookup::Done(record));
     }
 
     #[test]
@@ -263,9 +263,9 @@ mod tests {
         let shelf = Shelf::new();
         let claim = shelf.claim("a").unwrap();
         assert!(claim.finish(fixtures::draft("a", Outcome::Done(f64::NAN))).is_err());
-        assert_eq!(shelf.find("a"), Found::Missing);
+        assert_eq!(shelf.find("a"), Lookup::Missing);
         claim.finish(fixtures::draft::<f64>("a", Outcome::Failed { error: "diverged".to_owned() })).unwrap();
-        assert!(matches!(shelf.find("a"), Found::Failed(_)));
+        assert!(matches!(shelf.find("a"), Lookup::Failed(_)));
     }
 
     #[test]
@@ -275,7 +275,7 @@ mod tests {
         let draft = fixtures::draft("a", Outcome::Done(numbers));
         let record = shelf.claim("a").unwrap().finish(draft).unwrap();
         let found = shelf.store.find::<Vec<f64>>(Stage::Score, &fixtures::key("a")).unwrap();
-        assert_eq!(found, Found::Done(record));
+        assert_eq!(found, Lookup::Done(record));
     }
 
     #[test]
@@ -285,7 +285,7 @@ mod tests {
         assert!(claim.finish(fixtures::draft("b", Outcome::Done(0.5))).is_err());
         let without = fixtures::draft("a", Outcome::Done(0.5)).with_artifacts(["twins"]);
         assert!(claim.finish(without).unwrap_err().to_string().contains("twins"));
-        assert_eq!(shelf.find("a"), Found::Missing);
+        assert_eq!(shelf.find("a"), Lookup::Missing);
     }
 
     #[test]
@@ -295,7 +295,7 @@ mod tests {
         let folder = shelf.folder("a");
         fs::write(folder.record(), "{\"digest\":\"").unwrap();
         let record = shelf.finish("a", Outcome::Done(0.75));
-        assert_eq!(shelf.find("a"), Found::Done(record));
+        assert_eq!(shelf.find("a"), Lookup::Done(record));
         assert_eq!(fs::read_to_string(folder.corrupt()).unwrap(), "{\"digest\":\"");
     }
 
@@ -305,9 +305,9 @@ mod tests {
         shelf.finish("a", Outcome::Done(0.5));
         let claim = shelf.claim("a").unwrap();
         claim.checkpoint("step-10").unwrap();
-        claim.events().unwrap().append(super::super::Happening::Begun).unwrap();
+        claim.events().unwrap().append(super::super::EventKind::Started).unwrap();
         claim.start_over().unwrap();
-        assert_eq!(shelf.find("a"), Found::Missing);
+        assert_eq!(shelf.find("a"), Lookup::Missing);
         assert!(claim.folder.contents().unwrap().is_empty());
     }
 }

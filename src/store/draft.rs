@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::Result;
+use dtr_core::error::Result;
 
+use super::cell_spec::CellSpec;
 use super::finite::ensure_finite;
 use super::key::Key;
 use super::now;
-use super::outline::Outline;
 use super::provenance::Provenance;
 use super::record::{Artifact, FORMAT, Outcome, Record};
 use super::stage::Stage;
@@ -62,9 +62,9 @@ impl<T: Serialize> Draft<T> {
 }
 
 impl<T> Draft<T> {
-    /// What the cell `key` would be if this is its draft; see [`Outline::is_sound`].
-    pub(super) fn outline(&self, stage: Stage, key: Key) -> Outline {
+    /// What the cell `key` would be if this is its draft; see [`CellSpec::key_matches`].
+    pub(super) fn outline(&self, stage: Stage, key: Key) -> CellSpec {
         let (spec, inputs) = (self.spec.clone(), self.inputs.clone());
-        Outline { stage, key, version: stage.version(), spec, inputs }
+        CellSpec { stage, key, version: stage.version(), spec, inputs }
     }
 }

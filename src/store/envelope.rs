@@ -4,7 +4,7 @@
 //! for this one a form in which no bit can change unnoticed. It stays as it is for as long as the
 //! folder is `cells-v1`, so that a record of any format can be told from a damaged one.
 
-use crate::files::Digest;
+use dtr_core::files::Digest;
 
 const BEFORE_DIGEST: &str = "{\"digest\":\"";
 const BEFORE_BODY: &str = "\",\n\"body\":";

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-use crate::files::{self, Digest};
+use dtr_core::error::{Error, Result};
+use dtr_core::files::{self, Digest};
 
 use super::key::Key;
 use super::now;
@@ -18,11 +18,11 @@ use super::now;
 /// Something that happened to a cell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Happening {
+pub enum EventKind {
     /// A process took the cell up.
-    Begun,
+    Started,
     /// A line worth keeping, such as where it goes on from a checkpoint.
-    Said(String),
+    Message(String),
     /// This search computed the score of this cell, which no process had computed before.
     Scored(Key),
     /// It was left before its end, since the user stopped it or the disk was full; the next process goes on.
@@ -33,7 +33,7 @@ pub enum Happening {
     Failed(String),
 }
 
-impl Happening {
+impl EventKind {
     /// Whether the process that wrote this had done with the cell.
     pub fn is_end(&self) -> bool {
         matches!(self, Self::Stopped | Self::Done | Self::Failed(_))
@@ -48,7 +48,7 @@ pub struct Event {
     /// The process that tells it, by the number that the system gave it.
     pub process: u32,
     /// What.
-    pub what: Happening,
+    pub what: EventKind,
 }
 
 /// A line as it is written.
@@ -92,7 +92,7 @@ impl Events {
     }
 
     /// Adds an event of this moment and process.
-    pub fn append(&mut self, what: Happening) -> Result<()> {
+    pub fn append(&mut self, what: EventKind) -> Result<()> {
         let event = Event { at: now(), process: std::process::id(), what };
         let line = serde_json::to_string(&Line::new(event, &self.path)).expect("an event is plain JSON");
         // One write, so that readers meanwhile see whole lines.
@@ -129,7 +129,7 @@ fn whole_lines(bytes: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn happenings(path: &Path) -> Vec<Happening> {
+    fn happenings(path: &Path) -> Vec<EventKind> {
         read_events(path).unwrap().into_iter().map(|event| event.what).collect()
     }
 
@@ -138,13 +138,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
         assert!(happenings(&path).is_empty());
-        Events::open(&path).unwrap().append(Happening::Begun).unwrap();
+        Events::open(&path).unwrap().append(EventKind::Started).unwrap();
         let whole = fs::read(&path).unwrap();
         fs::write(&path, [&whole[..], &whole[..whole.len() / 2]].concat()).unwrap();
-        assert_eq!(happenings(&path), [Happening::Begun]);
-        let said = Happening::Said("line\nand line".to_owned());
+        assert_eq!(happenings(&path), [EventKind::Started]);
+        let said = EventKind::Message("line\nand line".to_owned());
         Events::open(&path).unwrap().append(said.clone()).unwrap();
-        assert_eq!(happenings(&path), [Happening::Begun, said]);
+        assert_eq!(happenings(&path), [EventKind::Started, said]);
     }
 
     #[test]
@@ -152,8 +152,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [path, other] = ["a", "b"].map(|cell| folder.path().join(cell).join("events.jsonl"));
         [&path, &other].iter().for_each(|path| fs::create_dir(path.parent().unwrap()).unwrap());
-        Events::open(&path).unwrap().append(Happening::Begun).unwrap();
-        Events::open(&path).unwrap().append(Happening::Said("loss 1.5".to_owned())).unwrap();
+        Events::open(&path).unwrap().append(EventKind::Started).unwrap();
+        Events::open(&path).unwrap().append(EventKind::Message("loss 1.5".to_owned())).unwrap();
         let whole = fs::read_to_string(&path).unwrap();
         fs::write(&other, &whole).unwrap();
         assert!(read_events(&other).unwrap_err().to_string().contains("line 1, is damaged, or another"));

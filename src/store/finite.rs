@@ -5,7 +5,7 @@ use std::fmt;
 use serde::ser::{self, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use dtr_core::error::{Error, Result};
 
 /// Refuses a value that holds a NaN or an infinity anywhere, and names the field.
 pub(super) fn ensure_finite<T: Serialize + ?Sized>(value: &T) -> Result<()> {

@@ -9,9 +9,9 @@ use super::claim::Claim;
 use super::draft::Draft;
 use super::key::{Key, key_of};
 use super::layout::CellFolder;
+use super::lookup::{Lookup, Store};
 use super::provenance::Provenance;
 use super::record::{FORMAT, Outcome, Record};
-use super::shelf::{Found, Store};
 use super::stage::Stage;
 
 fn spec(name: &str) -> Value {
@@ -29,6 +29,7 @@ pub fn draft<T>(name: &str, outcome: Outcome<T>) -> Draft<T> {
 }
 
 impl<T> Draft<T> {
+    /// Adds artifacts by name.
     pub fn with_artifacts<const N: usize>(mut self, names: [&str; N]) -> Self {
         self.artifacts = names.map(str::to_owned).to_vec();
         self
@@ -69,7 +70,7 @@ impl Shelf {
         self.store.layout().cell(Stage::Score, &key(name))
     }
 
-    pub fn find(&self, name: &str) -> Found<f64> {
+    pub fn find(&self, name: &str) -> Lookup<f64> {
         self.store.find(Stage::Score, &key(name)).unwrap()
     }
 

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::error::{Error, Result};
-use crate::files::Digest;
+use dtr_core::error::{Error, Result};
+use dtr_core::files::Digest;
 
 use super::finite::ensure_finite;
 use super::stage::Stage;
@@ -66,8 +66,9 @@ pub fn key_of<S: Serialize>(
 ) -> Result<Key> {
     ensure_finite(spec)?;
     let spec = serde_json::to_value(spec).and_then(|spec| serde_json::to_vec(&Canonical(&spec)));
-    let spec = spec
-        .map_err(|cause| Error::failed(format!("the spec of a {stage} cell has no JSON")).because(cause))?;
+    let spec = spec.map_err(|cause| {
+        Error::failed(format!("the spec of a {stage} cell has no JSON")).with_source(cause)
+    })?;
     let mut hasher = blake3::Hasher::new_derive_key(DOMAIN);
     // Every part after its length, so that no two lists of parts run into the same bytes.
     let mut part = |bytes: &[u8]| {

@@ -4,8 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
-use crate::error::{Error, Result};
-use crate::files;
+use dtr_core::error::{Error, Result};
+use dtr_core::files;
 
 use super::key::Key;
 use super::stage::Stage;

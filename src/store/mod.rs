@@ -5,6 +5,7 @@
 //! and nothing else does. The store runs nothing and does not know how a result comes about.
 
 mod audit;
+mod cell_spec;
 mod claim;
 mod draft;
 mod envelope;
@@ -12,21 +13,21 @@ mod events;
 mod finite;
 mod key;
 mod layout;
-mod outline;
+mod lookup;
 mod provenance;
 mod prune;
 mod record;
 mod result;
-mod shelf;
 mod stage;
 
 pub use audit::{Audit, Fault};
+pub use cell_spec::CellSpec;
 pub use claim::Claim;
 pub use draft::Draft;
-pub use events::{Event, Events, Happening, read_events};
+pub use events::{Event, EventKind, Events, read_events};
 pub use key::{Key, key_of};
 pub use layout::{CellFolder, Layout};
-pub use outline::Outline;
+pub use lookup::{Lookup, Store};
 pub use provenance::Provenance;
 pub use prune::Leftover;
 pub use record::{Artifact, FORMAT, Outcome, Record};
@@ -34,7 +35,6 @@ pub use result::{
     Bounds, Chosen, DistilResult, ItemScore, LayerCurvePoint, LayerLoss, LossPoint, PretrainResult, Round,
     ScoreResult, SearchResult, TestScore, ThroughputResult, TimedRun, Trial,
 };
-pub use shelf::{Found, Store};
 pub use stage::Stage;
 
 /// The time to the second: UTC, RFC 3339.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::Digest;
+use dtr_core::files::Digest;
 
 /// Which program made a record, on what and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

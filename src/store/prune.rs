@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::de::IgnoredAny;
 
-use crate::error::Result;
-use crate::files::{self, Lock};
+use dtr_core::error::Result;
+use dtr_core::files::{self, Lock};
 
 use super::key::Key;
 use super::layout::CellFolder;
+use super::lookup::Store;
 use super::record::{self, Outcome, Reading};
-use super::shelf::Store;
 use super::stage::Stage;
 
 /// The remains of a cell that nobody works on. Removing them costs the next run what they saved.
@@ -89,7 +89,7 @@ fn bytes_of(path: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::fixtures::{self, Shelf};
-    use super::super::shelf::Found;
+    use super::super::lookup::Lookup;
     use super::*;
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(shelf.store.leftovers().unwrap(), expected);
         assert_eq!(shelf.store.prune().unwrap(), expected);
         assert!(shelf.store.leftovers().unwrap().is_empty());
-        assert!(matches!(shelf.find("done"), Found::Done(_)));
+        assert!(matches!(shelf.find("done"), Lookup::Done(_)));
         assert!(running.checkpoint("step-1").unwrap().path().exists());
         assert!(shelf.claim("dropped").is_some());
     }

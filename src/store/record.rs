@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::{Error, Result};
-use crate::files::{self, Digest};
+use dtr_core::error::{Error, Result};
+use dtr_core::files::{self, Digest};
 
 use super::envelope;
 use super::key::Key;
@@ -104,8 +104,9 @@ pub(super) enum Reading<T> {
 /// The bytes of a record's file.
 pub(super) fn seal<T: Serialize>(record: &Record<T>) -> Result<String> {
     let body = serde_json::to_string(record);
-    let body = body
-        .map_err(|cause| Error::failed(format!("the result of {} has no JSON", record.key)).because(cause))?;
+    let body = body.map_err(|cause| {
+        Error::failed(format!("the result of {} has no JSON", record.key)).with_source(cause)
+    })?;
     Ok(envelope::seal(&body))
 }
 

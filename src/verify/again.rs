@@ -6,12 +6,12 @@ use std::fs;
 use serde_json::Value;
 
 use super::temporary;
-use crate::error::{Error, Result};
-use crate::files::{create_folder, failure};
-use crate::plan::{Cell, Look, Plan, Standing, standing};
-use crate::run::{Context, run};
-use crate::seed::Seed;
-use crate::store::{Fault, Found, Key, Record, Stage, Store};
+use crate::plan::{Cell, CellState, Check, Plan, cell_state};
+use crate::runner::{Context, run};
+use crate::store::{Fault, Key, Lookup, Record, Stage, Store};
+use dtr_core::error::{Error, Result};
+use dtr_core::files::{create_folder, failure};
+use dtr_core::seed::Seed;
 
 /// Which cells are done again.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ pub fn do_again(plan: &Plan, context: &Context<'_>, sample: Sample) -> Result<Ag
 
 fn done(store: &Store, cell: &Cell) -> Result<Option<Record<Value>>> {
     Ok(match store.find(cell.stage, &cell.key)? {
-        Found::Done(record) => Some(record),
+        Lookup::Done(record) => Some(record),
         _ => None,
     })
 }
@@ -84,7 +84,7 @@ fn difference(
     let mut needed = BTreeSet::new();
     collect_inputs(plan, cell, &mut needed);
     for input in plan.cells.iter().filter(|cell| needed.contains(&cell.key)) {
-        if standing(context.store, input, Look::Through)? != Standing::Done {
+        if cell_state(context.store, input, Check::Full)? != CellState::Done {
             return Ok(Some(format!("it cannot be done again: `{}` is not sound", input.line())));
         }
         lend(context.store, &store, input)?;

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 pub use again::{Again, Sample, do_again};
 
-use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::report;
 use crate::store::{Fault, Store};
+use dtr_core::error::{Error, Result};
 
 /// What comparing the tables came to.
 #[derive(Clone, Debug, Default)]

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use dtr::data::files::each_document;
 use dtr::data::{Split, items};
-use dtr::error::Result;
 use dtr::manifest::{Choices, FileCorpus, FileTask, Metric, Splits, Task, TaskSource, TextUnit};
+use dtr_core::error::Result;
 
 use super::{Cases, Folder};
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use dtr::model::Base;
+use dtr_model::Base;
 
 use super::models::Bench;
 use super::{Cases, Folder};

@@ -14,7 +14,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use dtr::error::{Error, Kind, Result};
+use dtr_core::error::{Error, Kind, Result};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
 /// The longest error that people still read, in bytes; a line of a manifest is shown with it.

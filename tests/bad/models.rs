@@ -6,10 +6,10 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use dtr::data::world_tokenizer;
-use dtr::error::Result;
-use dtr::manifest::Architecture;
-use dtr::model::{Base, Config, Decoder, Model, Random, Tensors, Tokenizer, end_tokens, export, save};
-use dtr::seed::Seed;
+use dtr_core::error::Result;
+use dtr_core::seed::Seed;
+use dtr_model::Architecture;
+use dtr_model::{Base, Config, Decoder, Model, Random, Tensors, Tokenizer, end_tokens, export, save};
 use serde_json::{Value, json};
 
 use super::{Cases, Folder};
@@ -171,7 +171,7 @@ fn every_tensor_of_a_base_must_be_there_once_and_as_its_config_says() {
     let mut cases = Cases::default();
     let mut decoder = Bench::new().decoder;
     let mut shapes = BTreeMap::new();
-    dtr::model::Parameters::visit(&mut decoder, &mut |name, slot| {
+    dtr_model::Parameters::visit(&mut decoder, &mut |name, slot| {
         shapes.insert(name.to_owned(), slot.shape());
     });
     for (name, shape) in &shapes {
@@ -355,7 +355,7 @@ fn an_index_that_leads_out_of_its_folder_or_nowhere_is_refused() {
 fn a_tokenizer_that_names_what_it_does_not_have_is_refused() {
     let mut cases = Cases::default();
     for (from, to) in [
-        // Found by changing files at random: a template without the id of its token.
+        // Lookup by changing files at random: a template without the id of its token.
         (
             "\"special_tokens\":{\"<bos>\":{\"id\":\"<bos>\"",
             "\"special_tokens\":{\"<boz>\":{\"id\":\"<boz>\"",

@@ -6,10 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use burn::tensor::Device;
-use dtr::error::Result;
 use dtr::manifest::load;
-use dtr::model::{Base, Checkpoint, Tokenizer};
-use dtr::store::{Found, ScoreResult, Stage, Store};
+use dtr::store::{Lookup, ScoreResult, Stage, Store};
+use dtr_core::error::Result;
+use dtr_model::{Base, Checkpoint, Tokenizer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -179,7 +179,7 @@ fn records() {
         "{{\"format\":1,\"stage\":\"score\",\"key\":\"{key}\",\"version\":1,\"spec\":{{}},\"inputs\":{{}}}}"
     );
     let seal = |body: &[u8]| {
-        let digest = dtr::files::Digest::of(body);
+        let digest = dtr_core::files::Digest::of(body);
         [format!("{{\"digest\":\"{digest}\",\n\"body\":").as_bytes(), body, b"}\n"].concat()
     };
     for seed in 0..3_000 * times() {
@@ -192,7 +192,7 @@ fn records() {
         fs::write(&path, &bytes).unwrap();
         match catch_unwind(AssertUnwindSafe(|| store.find::<ScoreResult>(Stage::Score, &key))) {
             Err(_) => panic!("seed {seed} panicked: {}", String::from_utf8_lossy(&bytes)),
-            Ok(Ok(Found::Corrupt { path: named, why })) => assert!(named == path && !why.is_empty()),
+            Ok(Ok(Lookup::Corrupt { path: named, why })) => assert!(named == path && !why.is_empty()),
             Ok(Ok(other)) => panic!("seed {seed} is believed: {other:?}"),
             Ok(Err(error)) => assert!(shown(&error).contains("record format"), "{}", shown(&error)),
         }

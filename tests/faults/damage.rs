@@ -145,7 +145,7 @@ fn a_newer_record_is_refused_and_left_as_it_is() {
         let whole = fs::read_to_string(&path).unwrap();
         let (_, body) = whole.split_once("\n\"body\":").unwrap();
         let body = body.strip_suffix("}\n").unwrap().replacen("\"format\":1", "\"format\":2", 1);
-        let digest = dtr::files::Digest::of(body.as_bytes());
+        let digest = dtr_core::files::Digest::of(body.as_bytes());
         let newer = format!("{{\"digest\":\"{digest}\",\n\"body\":{body}}}\n");
         fs::write(&path, &newer).unwrap();
         for command in ["sweep", "plan", "status"] {

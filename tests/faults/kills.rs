@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use dtr::seed::Seed;
+use dtr_core::seed::Seed;
 use rand::RngExt;
 use rustix::process::{Pid, Signal, kill_process};
 

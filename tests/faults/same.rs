@@ -82,5 +82,5 @@ fn a_record_says_where_it_comes_from() {
 }
 
 fn blake3_of(bytes: &[u8]) -> String {
-    dtr::files::Digest::of(bytes).to_string()
+    dtr_core::files::Digest::of(bytes).to_string()
 }

@@ -45,7 +45,7 @@ fn a_forged_result_is_found_by_doing_it_again() {
     let whole = fs::read_to_string(&path).unwrap();
     let (_, body) = whole.split_once("\n\"body\":").unwrap();
     let body = body.strip_suffix("}\n").unwrap().replacen("\"final\":", "\"final\":1", 1);
-    let digest = dtr::files::Digest::of(body.as_bytes());
+    let digest = dtr_core::files::Digest::of(body.as_bytes());
     fs::write(&path, format!("{{\"digest\":\"{digest}\",\n\"body\":{body}}}\n")).unwrap();
     bench.dtr("report", &ONE);
     assert_eq!(verify(&bench, &["--sample", "0"]).0, Some(0), "every digest fits");

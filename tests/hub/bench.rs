@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use dtr::data::world::World;
-use dtr::seed::Seed;
+use dtr::data::synthetic::World;
+use dtr_core::seed::Seed;
 use polars::prelude::{Column, DataFrame, ParquetWriter};
 
 use super::server::{COMMIT, Repos, Server};

@@ -131,11 +131,11 @@ fn respond(request: &Request, state: &mut State, endpoint: &str) -> (String, Vec
     let (repo, rest) = match request.path.strip_prefix("/api/") {
         Some(path) => match path.split_once("/revision/") {
             Some((repo, revision)) => (repo.trim_start_matches("models/").to_owned(), Rest::Info(revision)),
-            None => return plain("404 Not Found"),
+            None => return plain("404 Not Lookup"),
         },
         None => match request.path[1..].split_once("/resolve/") {
             Some((repo, rest)) => (repo.to_owned(), Rest::File(rest)),
-            None => return plain("404 Not Found"),
+            None => return plain("404 Not Lookup"),
         },
     };
     if let Some((gated, token)) = &state.gated
@@ -144,7 +144,7 @@ fn respond(request: &Request, state: &mut State, endpoint: &str) -> (String, Vec
     {
         return plain(if request.token.is_some() { "403 Forbidden" } else { "401 Unauthorized" });
     }
-    let Some(files) = state.repos.get(&repo) else { return plain("404 Not Found") };
+    let Some(files) = state.repos.get(&repo) else { return plain("404 Not Lookup") };
     match rest {
         Rest::Info(revision) if is_known(revision) => {
             let siblings: Vec<_> =
@@ -155,12 +155,12 @@ fn respond(request: &Request, state: &mut State, endpoint: &str) -> (String, Vec
             let sent = body.len();
             ("HTTP/1.1 200 OK\r\nContent-Type: application/json".to_owned(), body, sent)
         }
-        Rest::Info(_) => plain("404 Not Found"),
+        Rest::Info(_) => plain("404 Not Lookup"),
         Rest::File(rest) => match rest.split_once('/') {
             Some((revision, name)) if is_known(revision) && files.contains_key(name) => {
                 file(request, &files[name], endpoint)
             }
-            _ => plain("404 Not Found"),
+            _ => plain("404 Not Lookup"),
         },
     }
 }
@@ -180,7 +180,7 @@ fn file(request: &Request, bytes: &[u8], endpoint: &str) -> (String, Vec<u8>, us
         // Large files are kept on another host.
         let endpoint = endpoint.replace("127.0.0.1", "localhost");
         let head = format!(
-            "HTTP/1.1 302 Found\r\nLocation: {endpoint}/large/{digest}\r\nX-Repo-Commit: {COMMIT}\r\nX-Linked-Etag: \"{digest}\"\r\nX-Linked-Size: {}",
+            "HTTP/1.1 302 Lookup\r\nLocation: {endpoint}/large/{digest}\r\nX-Repo-Commit: {COMMIT}\r\nX-Linked-Etag: \"{digest}\"\r\nX-Linked-Size: {}",
             bytes.len()
         );
         return (head, Vec::new(), 0);

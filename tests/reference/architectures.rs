@@ -3,7 +3,7 @@
 
 use crate::support::{Expected, compare, fixture};
 use burn::tensor::{Device, Tensor};
-use dtr::model::{Base, Hybrid, State, Tree};
+use dtr_model::{Base, Hybrid, PrefixTree, State};
 
 /// Largest relative root mean square error in f32.
 const BOUND: f64 = 2e-4;
@@ -31,7 +31,7 @@ fn check(name: &str) {
         compare(&format!("{name} {what}"), ours, expected.floats(what), BOUND);
     };
 
-    let tree = Tree::new(&base.decoder, prompt.clone(), None);
+    let tree = PrefixTree::new(&base.decoder, prompt.clone(), None);
     let mut hidden = tree.embed(&base.decoder);
     for layer in 0..model.num_layers() {
         close(&format!("hidden.{layer}"), hidden.trunks.clone());

@@ -3,10 +3,10 @@
 
 use crate::support::{Expected, compare, fixture};
 use burn::tensor::{DType, Device, Tensor};
-use dtr::manifest::{Architecture, Block, Gdn, Geometry, Gla, Init, Jet, Variant};
-use dtr::model::{Checkpoint, Config, Decoder, MixerState, Parameters, Pass, Random, Tracked, Twins};
-use dtr::ops::{gated_delta, gla};
-use dtr::seed::Seed;
+use dtr_core::seed::Seed;
+use dtr_model::{Architecture, Block, GdnConfig, Geometry, GlaConfig, Init, JetConfig, Variant};
+use dtr_model::{Checkpoint, Config, Decoder, MixerState, Parameters, Pass, Random, Tracked, Twins};
+use dtr_ops::{gated_delta, gla};
 
 const FORWARD: f64 = 1e-5;
 const GRADIENT: f64 = 1e-4;
@@ -162,15 +162,15 @@ fn check_layer(name: &str, block: Block) {
 
 #[test]
 fn a_gla_layer() {
-    check_layer("gla", Block::Gla(Gla::default()));
+    check_layer("gla", Block::Gla(GlaConfig::default()));
 }
 
 #[test]
 fn a_gated_delta_net_layer() {
-    check_layer("gdn", Block::Gdn(Gdn::default()));
+    check_layer("gdn", Block::Gdn(GdnConfig::default()));
 }
 
 #[test]
 fn a_jet_block() {
-    check_layer("jet", Block::Jet(Jet::default()));
+    check_layer("jet", Block::Jet(JetConfig::default()));
 }

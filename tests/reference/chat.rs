@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dtr::model::Chat;
+use dtr_model::Chat;
 use jiff::civil::DateTime;
 use serde_json::Value;
 

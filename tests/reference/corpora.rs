@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use dtr::data::files::each_document;
+use dtr::data::sequences::{Extent, Sequences};
 use dtr::manifest::{CorpusSource, FileCorpus, TextUnit};
-use dtr::model::Tokenizer;
 use dtr::observer::Observer;
-use dtr::seed::Seed;
-use dtr::sequences::{Extent, Sequences};
+use dtr_core::seed::Seed;
+use dtr_model::Tokenizer;
 
 use crate::support::public_folder;
 use crate::texts::gpt_2;

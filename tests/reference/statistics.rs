@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use dtr::seed::Seed;
 use dtr::stats::{
     Agreement, benjamini_hochberg, kendall_tau_b, mcnemar_exact, overlap_p_value, paired_bootstrap,
     spearman_rho, wilson,
 };
+use dtr_core::seed::Seed;
 use serde::Deserialize;
 
 use crate::support::fixture;

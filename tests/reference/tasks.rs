@@ -7,12 +7,12 @@ use std::path::Path;
 
 use crate::support::{fixture, public_folder};
 use burn::tensor::Device;
+use dtr::algorithms::score::Scorer;
+use dtr::data::requests::Requests;
 use dtr::data::{Split, items};
 use dtr::manifest::{Loaded, Metric, Task, TaskSource, load};
-use dtr::model::{Base, Mask};
-use dtr::requests::Requests;
-use dtr::score::Scorer;
 use dtr::store::ScoreResult;
+use dtr_model::{Base, Mask};
 use serde_json::{Value, json};
 
 fn manifest() -> Loaded {

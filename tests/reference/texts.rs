@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use dtr::model::Tokenizer;
+use dtr_model::Tokenizer;
 use serde_json::{Value, json};
 
 use crate::support::{fixture, public_folder};

@@ -9,9 +9,9 @@ use std::path::Path;
 use dtr::data::files::each_document;
 use dtr::data::{Split, items};
 use dtr::device::Choice;
-use dtr::error::Result;
 use dtr::manifest::{FileCorpus, Task, TaskSource};
-use dtr::model::{Base, Model, Tokenizer};
+use dtr_core::error::Result;
+use dtr_model::{Base, Model, Tokenizer};
 use tempfile::TempDir;
 
 /// A good model, whose files are replaced one by one.

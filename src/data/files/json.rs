@@ -11,10 +11,10 @@ use serde::Deserializer;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::packed::Packed;
+use super::compressed::Packed;
 use super::text::{LONGEST, each_line, too_long};
 use super::wrong::{no_column, no_text};
-use crate::error::{Error, Result};
+use dtr_core::error::{Error, Result};
 
 /// A row: its columns by name.
 pub(in crate::data) type Row = Map<String, Value>;
@@ -43,7 +43,7 @@ pub(in crate::data) fn lines(file: &Packed, take: &mut Take<'_>) -> Result<()> {
         }
         let place = Place { file: file.path, kind: "line", number };
         let row = serde_json::from_str(line)
-            .map_err(|cause| Error::manifest(format!("{place} is not a table")).because(cause))?;
+            .map_err(|cause| Error::manifest(format!("{place} is not a table")).with_source(cause))?;
         take(row, &place)
     })
 }
@@ -85,7 +85,8 @@ pub(in crate::data) fn list(file: &Packed, take: &mut Take<'_>) -> Result<()> {
         }
         (None, Err(cause)) if cause.is_io() => Err(file.unread(cause.into())),
         (None, Err(cause)) => {
-            Err(Error::manifest(format!("`{}` is not a list of tables", file.path.display())).because(cause))
+            Err(Error::manifest(format!("`{}` is not a list of tables", file.path.display()))
+                .with_source(cause))
         }
         (None, Ok(())) => Ok(()),
     }

@@ -2,9 +2,9 @@
 //!
 //! The order is that of the paths, and within a file that of the file.
 
+pub(super) mod compressed;
 mod footer;
 pub(super) mod json;
-pub(super) mod packed;
 mod pages;
 pub(super) mod parquet;
 mod paths;
@@ -13,10 +13,10 @@ mod wrong;
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
 use crate::hub::{is_here, local};
 use crate::manifest::FileCorpus;
-use packed::{Packed, endings};
+use compressed::{Packed, endings};
+use dtr_core::error::{Error, Result};
 use paths::expand;
 
 /// The files of `corpus`, in the order in which they are read.

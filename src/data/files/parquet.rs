@@ -6,12 +6,12 @@ use std::path::Path;
 
 use polars::prelude::{FileMetadata, FileMetadataRef, ParquetReader, PolarsResult, SerReader, polars_err};
 
+use super::compressed::Packed;
 use super::footer;
-use super::packed::Packed;
 use super::pages;
 use super::wrong::{no_column, no_text};
-use crate::error::{Error, Result, guarded};
-use crate::files::failure;
+use dtr_core::error::{Error, Result, guarded};
+use dtr_core::files::failure;
 
 /// Hands the texts of all rows to `take`, or of the first `most_rows` of each group.
 pub(super) fn read(
@@ -117,7 +117,7 @@ fn flaw(metadata: &FileMetadata, length: u64) -> Option<String> {
 pub(in crate::data) fn whole<T>(path: &Path, read: impl FnOnce() -> PolarsResult<T>) -> Result<T> {
     let refuse = || Error::environment(format!("`{}` is not a whole Parquet file", path.display()));
     match guarded(read) {
-        Ok(read) => read.map_err(|cause| refuse().because(cause)),
-        Err(panicked) => Err(refuse().because(panicked)),
+        Ok(read) => read.map_err(|cause| refuse().with_source(cause)),
+        Err(panicked) => Err(refuse().with_source(panicked)),
     }
 }

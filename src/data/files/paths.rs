@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::error::{Error, Result};
 use crate::hub::{self, Place, Repo};
+use dtr_core::error::{Error, Result};
 
 /// The files that `paths` name, in order; those that a `*` finds in the order of their names.
 ///

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::io::{BufRead, Read};
 
-use super::packed::Packed;
-use crate::error::{Error, Result};
+use super::compressed::Packed;
 use crate::manifest::TextUnit;
+use dtr_core::error::{Error, Result};
 
 pub(super) fn read(file: &Packed, unit: &TextUnit, take: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
     let mut document = String::new();
@@ -64,7 +64,7 @@ pub(super) fn each_line(file: &Packed, mut take: impl FnMut(&str, usize) -> Resu
         }
         let line = str::from_utf8(&bytes).map_err(|cause| {
             Error::manifest(format!("line {number} of `{}` is not UTF-8", file.path.display()))
-                .because(cause)
+                .with_source(cause)
                 .hint("convert the file, for example with `iconv -t UTF-8`")
         })?;
         let line = if number == 1 { line.trim_start_matches('\u{feff}') } else { line };

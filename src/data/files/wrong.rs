@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::Error;
+use dtr_core::error::Error;
 
 /// What stands at `place` has no column `column`, but `others`.
 pub(super) fn no_column(place: &dyn fmt::Display, column: &str, others: &[&str]) -> Error {

@@ -285,7 +285,7 @@ fn mistakes_are_named_and_underlined() {
         let error = load_text(&text).expect_err(&text);
         assert_eq!(error.to_string(), *message, "{text}");
         assert_eq!(underlined(&error), ("main.toml".to_owned(), (*token).to_owned()), "{text}");
-        assert_eq!(error.kind(), crate::error::Kind::Manifest);
+        assert_eq!(error.kind(), dtr_core::error::Kind::Manifest);
     }
 }
 
@@ -336,5 +336,5 @@ fn a_file_that_is_not_there_is_named() {
     assert_eq!(underlined(&error), ("main.toml".to_owned(), "\"gone.toml\"".to_owned()));
     assert!(error.one_line().contains("gone.toml`: No such file"), "{error:?}");
     let error = folder.load("lost.toml", &[]).expect_err("no such file");
-    assert_eq!(error.kind(), crate::error::Kind::Environment);
+    assert_eq!(error.kind(), dtr_core::error::Kind::Environment);
 }

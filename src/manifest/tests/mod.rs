@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use miette::Diagnostic;
 
 use super::{Loaded, load};
-use crate::error::{Error, Result};
+use dtr_core::error::{Error, Result};
 
 /// A base file with one of each.
 const BASE: &str = r#"[models.mini]

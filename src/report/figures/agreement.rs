@@ -8,10 +8,10 @@ use super::canvas::{
     Canvas, Captions, Drawn, Frame, HEADING_HEIGHT, Lettering, MARGIN, PLAIN, Point, figure, text_width,
 };
 use super::legend::Legend;
-use super::look::{FAINT_INK, GRID, INK, PANEL_HEADING, SMALL, diverging, ink_on_diverging};
-use crate::error::Result;
+use super::style::{FAINT_INK, GRID, INK, PANEL_HEADING, SMALL, diverging, ink_on_diverging};
 use crate::report::columns::AgreementRow;
 use crate::report::evidence::Evidence;
+use dtr_core::error::Result;
 
 const MAX_WIDTH: i32 = 1018;
 const MIN_WIDTH: i32 = 640;

@@ -10,8 +10,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontDesc, FontStyle, FontTransform, RGBColor, ShapeStyle, TextStyle, WHITE};
 
 use super::dash::strokes;
-use super::look::{FAINT_INK, HEADING, INK, Mark, SMALL, TEXT};
-use crate::error::{Error, Result};
+use super::style::{FAINT_INK, HEADING, INK, Mark, SMALL, TEXT};
+use dtr_core::error::{Error, Result};
 
 /// Pixels from the left and from the top.
 pub(super) type Point = (i32, i32);
@@ -89,7 +89,7 @@ pub(super) fn figure(
         paint(&canvas)?;
         canvas.root.present()
     };
-    draw().map_err(|cause| Error::failed("cannot draw a figure").because(cause))?;
+    draw().map_err(|cause| Error::failed("cannot draw a figure").with_source(cause))?;
     // For those who cannot see it.
     let title = captions.title.replace('&', "&amp;").replace('<', "&lt;");
     Ok(svg.replacen(">\n", &format!(" role=\"img\">\n<title>{title}</title>\n"), 1))

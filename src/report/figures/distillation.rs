@@ -3,11 +3,11 @@
 use super::axis::Axis;
 use super::canvas::{Canvas, Captions, Drawn, Frame, HEADING_HEIGHT, MARGIN, Point, figure};
 use super::legend::Legend;
-use super::look::{LineLook, REFERENCE, line_look};
 use super::panel::panel;
 use super::sheet::Sheet;
-use crate::error::Result;
+use super::style::{LineLook, REFERENCE, line_look};
 use crate::report::evidence::{DistilEvidence, Evidence};
+use dtr_core::error::Result;
 
 const LAYERS_WIDTH: i32 = 590;
 const COURSE_WIDTH: i32 = 400;

@@ -1,7 +1,7 @@
 //! A legend: entries side by side, as many rows as they need.
 
 use super::canvas::{Canvas, Drawn, PLAIN, Point, text_width};
-use super::look::TEXT;
+use super::style::TEXT;
 
 /// Height of a row of a legend in pixels.
 const ROW: i32 = 20;

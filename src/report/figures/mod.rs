@@ -9,21 +9,21 @@ mod canvas;
 mod dash;
 mod distillation;
 mod legend;
-mod look;
 mod order;
 mod panel;
 mod score;
 mod sheet;
 mod strategies;
+mod style;
 mod throughput;
 
 use std::path::{Path, PathBuf};
 
-use super::reckoned::Reckoned;
+use super::report_data::Reckoned;
 use super::rows::{sorted_distillations, sorted_searches};
 use super::speed;
-use crate::error::Result;
-use crate::files::write_bytes_atomically;
+use dtr_core::error::Result;
+use dtr_core::files::write_bytes_atomically;
 use sheet::{file_name, sheets};
 
 /// Writes figures into `folder`; returns the files.

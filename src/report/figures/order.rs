@@ -9,10 +9,10 @@ use super::canvas::{
     Canvas, Captions, Drawn, Frame, HEADING_HEIGHT, Lettering, MARGIN, PLAIN, Point, figure, text_width,
 };
 use super::legend::Legend;
-use super::look::{CHOSEN, GRID, PANEL_HEADING, SMALL, ink_on_ramp, ramp};
 use super::sheet::Sheet;
-use crate::error::Result;
+use super::style::{CHOSEN, GRID, PANEL_HEADING, SMALL, ink_on_ramp, ramp};
 use crate::report::evidence::{Evidence, SearchEvidence};
+use dtr_core::error::Result;
 
 const MAX_WIDTH: i32 = 1018;
 const MIN_WIDTH: i32 = 560;

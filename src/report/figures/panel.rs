@@ -7,7 +7,7 @@ use plotters::style::text_anchor::HPos;
 
 use super::axis::Axis;
 use super::canvas::{Canvas, Drawn, Frame, Lettering, PLAIN, Point};
-use super::look::{GRID, PANEL_HEADING, SMALL, TEXT};
+use super::style::{GRID, PANEL_HEADING, SMALL, TEXT};
 
 /// Room for the labels left of and under the axes, and for the heading; in pixels.
 const LEFT: i32 = 58;

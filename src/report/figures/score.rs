@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use super::axis::Axis;
 use super::canvas::{Canvas, Captions, Drawn, Frame, HEADING_HEIGHT, MARGIN, Point, figure};
 use super::legend::Legend;
-use super::look::{BASE_DASH, INK, LineLook, Mark, REFERENCE, THRESHOLD_DASH, line_look};
 use super::panel::{Rows, panel};
 use super::sheet::Sheet;
-use crate::error::Result;
+use super::style::{BASE_DASH, INK, LineLook, Mark, REFERENCE, THRESHOLD_DASH, line_look};
 use crate::report::evidence::{ChosenEvidence, Evidence, Round, SearchEvidence};
 use crate::stats::wilson;
+use dtr_core::error::Result;
 
 const BAND_OPACITY: f64 = 0.10;
 

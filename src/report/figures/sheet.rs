@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::report::derived::axes_text;
 use crate::report::evidence::{DistilEvidence, Evidence, SearchEvidence};
-use crate::report::measures::axes_text;
 
 /// More lines than this on one panel cannot be told apart; then each setting of the axes gets a figure.
 const MAX_LINES: usize = 6;

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::axis::Axis;
 use super::canvas::{Canvas, Captions, Drawn, Frame, HEADING_HEIGHT, MARGIN, Point, figure};
 use super::legend::Legend;
-use super::look::{BASE_DASH, LineLook, REFERENCE, THRESHOLD_DASH, line_look};
 use super::panel::{Rows, panel};
 use super::sheet::file_name;
-use crate::error::Result;
+use super::style::{BASE_DASH, LineLook, REFERENCE, THRESHOLD_DASH, line_look};
 use crate::manifest::Strategy;
+use crate::report::derived::axes_text;
 use crate::report::evidence::{Evidence, SearchEvidence};
-use crate::report::measures::axes_text;
+use dtr_core::error::Result;
 
 const AXIS: &str = "search.strategy";
 const BAND_OPACITY: f64 = 0.15;
@@ -225,8 +225,8 @@ mod tests {
     #[test]
     fn random_orders_are_one_line_as_far_as_all_of_them_go() {
         let searches = searched(&[
-            ("random:seed=0", Strategy::Random { seed: crate::seed::Seed(0) }, &[0.8, 0.4, 0.2]),
-            ("random:seed=1", Strategy::Random { seed: crate::seed::Seed(1) }, &[0.6, 0.5]),
+            ("random:seed=0", Strategy::Random { seed: dtr_core::seed::Seed(0) }, &[0.8, 0.4, 0.2]),
+            ("random:seed=1", Strategy::Random { seed: dtr_core::seed::Seed(1) }, &[0.6, 0.5]),
         ]);
         let line = Line::new(&searches.iter().collect::<Vec<_>>(), 0);
         assert_eq!(line.mean, [(0.0, 90.0), (1.0, 70.0), (2.0, 45.0)]);

@@ -9,12 +9,12 @@ use super::canvas::{
     Canvas, Captions, Drawn, Frame, HEADING_HEIGHT, Lettering, MARGIN, PLAIN, Point, figure,
 };
 use super::legend::Legend;
-use super::look::{SMALL, line_look};
 use super::panel::panel;
 use super::sheet::{Drawable, Sheet};
-use crate::error::Result;
+use super::style::{SMALL, line_look};
 use crate::report::columns::ThroughputRow;
 use crate::report::evidence::Evidence;
+use dtr_core::error::Result;
 
 const PANEL_WIDTH: i32 = 400;
 const PANEL_HEIGHT: i32 = 280;
@@ -214,7 +214,7 @@ fn legend(sheet: &Sheet<Line>) -> Legend<'static> {
         });
     }
     legend.add("least to most of the runs", |canvas, at, _| {
-        canvas.line(&[(at.0, at.1 - 7), (at.0, at.1 + 7)], super::look::REFERENCE, 1, &[])
+        canvas.line(&[(at.0, at.1 - 7), (at.0, at.1 + 7)], super::style::REFERENCE, 1, &[])
     });
     legend
 }

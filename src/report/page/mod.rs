@@ -24,10 +24,10 @@ use self::origin::Fact;
 use self::records::Records;
 use self::scores::Scores;
 use self::summary::Missing;
-use super::reckoned::Reckoned;
+use super::report_data::Reckoned;
 use super::tables::Table;
-use crate::error::{Error, Result};
-use crate::files::write_bytes_atomically;
+use dtr_core::error::{Error, Result};
+use dtr_core::files::write_bytes_atomically;
 
 /// The name of the page's file, beside the tables.
 const FILE_NAME: &str = "index.html";
@@ -96,7 +96,7 @@ fn render(page: &Page<'_>) -> Result<String> {
         .add_template(TEMPLATE, include_str!("page.html"))
         .and_then(|()| environment.get_template(TEMPLATE))
         .and_then(|template| template.render(Value::from(Serde(page))));
-    rendered.map_err(|cause| Error::failed("cannot lay out the page").because(cause))
+    rendered.map_err(|cause| Error::failed("cannot lay out the page").with_source(cause))
 }
 
 #[cfg(test)]

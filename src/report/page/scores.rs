@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::records::Records;
 use crate::report::columns::Table1Row;
 use crate::report::evidence::SearchEvidence;
-use crate::report::reckoned::Reckoned;
+use crate::report::report_data::Reckoned;
 use crate::report::rows::sorted_searches;
 
 /// The scores of one base under one setting of the further axes.

@@ -8,7 +8,7 @@ use super::cells::short;
 use crate::report::columns::Table1Row;
 use crate::report::evidence::{DistilEvidence, Evidence, MissingCell};
 use crate::report::paired::SIGNIFICANCE;
-use crate::report::reckoned::Reckoned;
+use crate::report::report_data::Reckoned;
 use crate::report::rows::bases;
 use crate::stats::median;
 

@@ -7,10 +7,10 @@ use rayon::prelude::*;
 use super::sorted_searches;
 use crate::manifest::Strategy;
 use crate::report::columns::AgreementRow;
+use crate::report::derived::axes_text;
 use crate::report::evidence::{Evidence, SearchEvidence};
-use crate::report::measures::axes_text;
-use crate::seed::Seed;
 use crate::stats::{benjamini_hochberg, kendall_tau_b, overlap_p_value, spearman_rho};
+use dtr_core::seed::Seed;
 
 /// The rows of `agreement`, sorted by model, what differs, what is shared, and the two.
 pub(in crate::report) fn agreement(evidence: &Evidence) -> Vec<AgreementRow> {

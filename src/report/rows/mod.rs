@@ -5,12 +5,12 @@ mod published;
 mod table1;
 
 use super::columns::{BaseRow, DistillationRow, ItemRow, Table2Row, TrajectoryRow, TrialRow};
-use super::counterpart;
+use super::derived::axes_text;
 use super::evidence::{
     DistilEvidence, DistilledLayer, Evidence, ItemEvidence, Round, SearchEvidence, StageEvidence,
     TestEvidence,
 };
-use super::measures::axes_text;
+use super::paper_match;
 use crate::stats::wilson;
 use crate::store::Trial;
 pub(super) use agreement::agreement;
@@ -99,7 +99,7 @@ pub(super) fn trajectories(evidence: &Evidence) -> Vec<TrajectoryRow> {
 
 fn trajectory_row(search: &SearchEvidence, round: &Round) -> TrajectoryRow {
     let (model, variant, task, axes) = owned_name(search);
-    let set = counterpart::layer_set(search, round);
+    let set = paper_match::layer_set(search, round);
     let of_paper = set.map(|set| set.layers());
     let shared = |of_paper: &Vec<u32>| of_paper.iter().filter(|layer| round.layers.contains(layer)).count();
     let by_chance =

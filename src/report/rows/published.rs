@@ -1,8 +1,8 @@
 //! The rows of `published`.
 
 use crate::report::columns::PublishedRow;
-use crate::report::counterpart;
 use crate::report::evidence::Evidence;
+use crate::report::paper_match;
 use crate::report::published::{self, Place, Score};
 
 /// The rows of `published`, in the paper's order; none where the experiment has none of its bases.
@@ -12,7 +12,7 @@ pub(in crate::report) fn published(evidence: &Evidence) -> Vec<PublishedRow> {
         return Vec::new();
     }
     let beside: Vec<String> =
-        evidence.searches.iter().filter_map(counterpart::score).map(Score::cell).collect();
+        evidence.searches.iter().filter_map(paper_match::score).map(Score::cell).collect();
     published::scores().iter().map(|score| row(score, &beside)).collect()
 }
 

@@ -5,12 +5,12 @@ use rayon::prelude::*;
 use super::{layers_text, sorted_searches};
 use crate::manifest::Splits;
 use crate::report::columns::Table1Row;
-use crate::report::counterpart;
+use crate::report::derived::axes_text;
 use crate::report::evidence::{Evidence, SearchEvidence, TestEvidence};
-use crate::report::measures::axes_text;
 use crate::report::paired::Pairing;
-use crate::seed::Seed;
+use crate::report::paper_match;
 use crate::stats::{benjamini_hochberg, wilson};
+use dtr_core::seed::Seed;
 
 /// The rows of `table1`.
 pub(in crate::report) fn table1(evidence: &Evidence) -> Vec<Table1Row> {
@@ -61,7 +61,7 @@ fn row(search: &SearchEvidence, confidence: f64) -> Table1Row {
     let opt_interval = to_opt.interval(confidence, seed.child("opt"));
     let fall_base = 100.0 * (search.base_validation - p_base.score);
     let fall_best = 100.0 * (best.validation - p_best.score);
-    let (cell, optimal) = (counterpart::score(search), counterpart::speedup(search));
+    let (cell, optimal) = (paper_match::score(search), paper_match::speedup(search));
     Table1Row {
         model: search.model.clone(),
         variant: search.variant.clone(),

@@ -7,7 +7,7 @@ mod missing;
 mod scores;
 mod throughput;
 
-use super::reckoned::Reckoned;
+use super::report_data::Reckoned;
 
 /// Table 1, summaries of the distillations and timings, and the missing cells, as text of at most 80 columns.
 pub fn table1_text(reckoned: &Reckoned<'_>) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::grid::{grid, wrapped};
 use crate::report::columns::Table1Row;
 use crate::report::paired::SIGNIFICANCE;
-use crate::report::reckoned::Reckoned;
+use crate::report::report_data::Reckoned;
 
 /// The tables of scores with their legend; nothing without searches.
 pub(super) fn scores_text(reckoned: &Reckoned<'_>) -> String {

@@ -1,0 +1,148 @@
+//! The next token from its logits: the likeliest, or a draw from the likeliest few.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::Settings;
+use dtr_core::error::{Error, Result};
+
+/// What picks tokens.
+pub struct Sampler {
+    temperature: f64,
+    top_p: f64,
+    draws: ChaCha8Rng,
+}
+
+impl Sampler {
+    /// A sampler that has drawn nothing yet.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            temperature: settings.temperature,
+            top_p: settings.top_p,
+            draws: settings.seed.child("generate").rng(),
+        }
+    }
+
+    /// The next token.
+    ///
+    /// # Errors
+    /// When the logits are not numbers.
+    pub fn next(&mut self, logits: &[f32]) -> Result<u32> {
+        if logits.iter().any(|logit| logit.is_nan()) {
+            return Err(Error::failed("the model's logits are not numbers"));
+        }
+        if self.temperature == 0.0 {
+            return Ok(likeliest(logits));
+        }
+        let kept = nucleus(probabilities(logits, self.temperature), self.top_p);
+        let total: f64 = kept.iter().map(|(_, probability)| probability).sum();
+        let mut left = self.draws.random::<f64>() * total;
+        let drawn = kept.iter().find(|(_, probability)| {
+            left -= probability;
+            left < 0.0
+        });
+        Ok(drawn.or(kept.last()).expect("a nucleus is never empty").0)
+    }
+}
+
+/// The token of the highest logit; of equals the first.
+pub fn likeliest(logits: &[f32]) -> u32 {
+    let better = |best: usize, at: usize| if logits[at] > logits[best] { at } else { best };
+    (0..logits.len()).fold(0, better) as u32
+}
+
+/// Each token's probability at `temperature`.
+fn probabilities(logits: &[f32], temperature: f64) -> Vec<(u32, f64)> {
+    let highest = f64::from(logits[likeliest(logits) as usize]);
+    let weights: Vec<f64> =
+        logits.iter().map(|&logit| ((f64::from(logit) - highest) / temperature).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    (0..).zip(weights.into_iter().map(|weight| weight / total)).collect()
+}
+
+/// The fewest tokens whose probabilities add up to `top_p`, likeliest first and of equals the lower first
+/// (nucleus sampling, arXiv 1904.09751).
+fn nucleus(mut tokens: Vec<(u32, f64)>, top_p: f64) -> Vec<(u32, f64)> {
+    if top_p >= 1.0 {
+        return tokens;
+    }
+    // All tokens below this together are less than what may be left out, so the nucleus is among the others.
+    let least = (1.0 - top_p) / tokens.len() as f64;
+    tokens.retain(|(_, probability)| *probability >= least);
+    tokens.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let mut total = 0.0;
+    let count = tokens.iter().position(|(_, probability)| {
+        total += probability;
+        total >= top_p
+    });
+    tokens.truncate(count.map_or(tokens.len(), |last| last + 1));
+    tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dtr_core::seed::Seed;
+
+    fn sampler(temperature: f64, top_p: f64, seed: u32) -> Sampler {
+        let settings = Settings {
+            max_tokens: 1,
+            temperature,
+            top_p,
+            stops: Vec::new(),
+            ends: Vec::new(),
+            seed: Seed(seed),
+        };
+        Sampler::new(&settings)
+    }
+
+    /// Logits of probabilities.
+    fn logits(probabilities: &[f64]) -> Vec<f32> {
+        probabilities.iter().map(|probability| probability.ln() as f32).collect()
+    }
+
+    #[test]
+    fn a_nucleus_is_the_fewest_tokens_that_reach_the_mass() {
+        let tokens = vec![(0, 0.1), (1, 0.4), (2, 0.2), (3, 0.3)];
+        let kept = |top_p: f64| {
+            nucleus(tokens.clone(), top_p).into_iter().map(|(token, _)| token).collect::<Vec<u32>>()
+        };
+        assert_eq!(kept(0.01), [1]);
+        assert_eq!(kept(0.4), [1]);
+        assert_eq!(kept(0.41), [1, 3]);
+        assert_eq!(kept(0.75), [1, 3, 2]);
+        assert_eq!(kept(0.95), [1, 3, 2, 0]);
+        assert_eq!(kept(1.0), [0, 1, 2, 3]);
+        let even: Vec<(u32, f64)> = (0..1000).map(|token| (token, 0.001)).collect();
+        assert_eq!(nucleus(even, 0.5005).len(), 501, "none is too small where all are");
+        assert_eq!(nucleus(vec![(0, 0.25), (1, 0.5), (2, 0.25)], 0.7)[1].0, 0, "of equals the lower first");
+    }
+
+    #[test]
+    fn draws_follow_the_probabilities_at_the_temperature() {
+        let logits = logits(&[0.5, 0.3, 0.2]);
+        // At half the temperature odds are squared: 25 to 9 to 4.
+        for (temperature, top_p, expected) in [
+            (1.0, 1.0, [0.5, 0.3, 0.2]),
+            (0.5, 1.0, [25.0 / 38.0, 9.0 / 38.0, 4.0 / 38.0]),
+            (1.0, 0.7, [0.625, 0.375, 0.0]),
+        ] {
+            let mut sampler = sampler(temperature, top_p, 7);
+            let mut counts = [0.0_f64; 3];
+            for _ in 0..20_000 {
+                counts[sampler.next(&logits).unwrap() as usize] += 1.0 / 20_000.0;
+            }
+            for (count, expected) in counts.iter().zip(expected) {
+                // Over four standard errors.
+                assert!((count - expected).abs() < 0.015, "{counts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_temperature_the_likeliest_is_taken_and_of_equals_the_first() {
+        assert_eq!(sampler(0.0, 1.0, 1).next(&[0.0, 2.0, 2.0, -1.0]).unwrap(), 1);
+        assert_eq!(sampler(1e-300, 1.0, 1).next(&[0.0, 2.0, 1.0]).unwrap(), 1);
+        assert!(sampler(0.0, 1.0, 1).next(&[0.0, f32::NAN]).is_err());
+    }
+}

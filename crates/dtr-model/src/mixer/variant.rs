@@ -1,0 +1,144 @@
+//! A linear variant: the block that takes a layer's place, its heads and widths, and how a twin starts.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use dtr_core::error::{Error, Result};
+
+use super::{GdnConfig, GlaConfig, JetConfig};
+
+/// A linear variant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Variant {
+    /// The kind of block and its own settings.
+    pub block: Block,
+    /// Heads, widths and what stands around the recurrence.
+    #[serde(default)]
+    pub geometry: Geometry,
+    /// How a twin's parameters start.
+    #[serde(default)]
+    pub init: Init,
+}
+
+/// Heads, widths and what stands around the recurrence; an absent size is the base's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Geometry {
+    /// Query heads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_heads: Option<usize>,
+    /// Key/value heads, repeated as activations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_kv_heads: Option<usize>,
+    /// Key width of a head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_dim: Option<usize>,
+    /// Value width of a head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_dim: Option<usize>,
+    /// Whether rotary positions are applied to queries and keys.
+    pub rope: bool,
+    /// Whether the output is gated by swish of a projection of the input.
+    pub output_gate: bool,
+}
+
+impl Default for Geometry {
+    fn default() -> Self {
+        Self {
+            num_heads: None,
+            num_kv_heads: None,
+            key_dim: None,
+            value_dim: None,
+            rope: false,
+            output_gate: true,
+        }
+    }
+}
+
+/// The kind of linear block.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Block {
+    /// Gated linear attention (arXiv 2312.06635).
+    Gla(GlaConfig),
+    /// Gated DeltaNet (arXiv 2412.06464).
+    Gdn(GdnConfig),
+    /// JetBlock of Jet-Nemotron (arXiv 2508.15884).
+    Jet(JetConfig),
+}
+
+impl Block {
+    /// The kind as manifests name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Gla(_) => "gla",
+            Self::Gdn(_) => "gdn",
+            Self::Jet(_) => "jet",
+        }
+    }
+}
+
+/// How a twin's parameters start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Init {
+    /// Query, key, value and output projections copied from the base's layer.
+    Copy,
+    /// Copied, and gates and scale set from what the base's layer does on the first batch: a head forgets half
+    /// over the mean distance that it attends over, writes the more strongly the sharper it attends, starts with
+    /// its output gate open, and is scaled to the base's head by least squares.
+    #[default]
+    Calibrated,
+    /// Every parameter drawn afresh.
+    Random,
+}
+
+impl Variant {
+    /// Checks the sizes of a variant that a hybrid's directory declares.
+    ///
+    /// # Errors
+    /// Names the first size that is out of range, or two that do not divide.
+    pub fn check(&self) -> Result<()> {
+        let geometry = &self.geometry;
+        let at_least_1 = |size: Option<usize>| size.unwrap_or(1);
+        let mut sizes = vec![
+            ("geometry.num-heads", at_least_1(geometry.num_heads), 1 << 12),
+            ("geometry.num-kv-heads", at_least_1(geometry.num_kv_heads), 1 << 12),
+            ("geometry.key-dim", at_least_1(geometry.key_dim), 1 << 12),
+            ("geometry.value-dim", at_least_1(geometry.value_dim), 1 << 12),
+        ];
+        match &self.block {
+            Block::Gla(gla) => {
+                sizes.push(("block.gla.gate-low-rank-dim", gla.gate_low_rank_dim, 1 << 16));
+                let normalizer = gla.gate_logit_normalizer;
+                if !(normalizer > 0.0 && normalizer <= 1e6) {
+                    let message =
+                        "`variant.block.gla.gate-logit-normalizer` must be above 0 and at most 1000000";
+                    return Err(Error::manifest(message));
+                }
+            }
+            Block::Gdn(gdn) => sizes.push(("block.gdn.conv-size", gdn.conv_size.max(1), 1 << 10)),
+            Block::Jet(jet) => {
+                sizes.push(("block.jet.conv-size", jet.conv_size, 1 << 10));
+                sizes.push(("block.jet.generator-reduction", jet.generator_reduction, 1 << 16));
+            }
+        }
+        for (key, size, most) in sizes {
+            if !(1..=most).contains(&size) {
+                return Err(Error::manifest(format!(
+                    "`variant.{key}` must be at least 1 and at most {most}"
+                )));
+            }
+        }
+        if geometry.rope && geometry.key_dim.is_some_and(|key_dim| key_dim % 2 == 1) {
+            return Err(Error::manifest("`variant.geometry.key-dim` must be even with rotary positions"));
+        }
+        match (geometry.num_heads, geometry.num_kv_heads) {
+            (Some(heads), Some(kv_heads)) if !heads.is_multiple_of(kv_heads) => Err(Error::manifest(
+                format!("{heads} query heads cannot share {kv_heads} key/value heads evenly"),
+            )),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! A GPU scores as the processor does, within what is stated, and as itself to the last bit.
+
+use super::*;
+use dtr_ops::cuda_devices;
+
+/// The most that a log-likelihood of a base in f32 may differ from the processor's.
+const TOLERANCE: f64 = 1e-3;
+
+#[test]
+fn likelihoods_are_the_processors_and_the_same_again() {
+    let Some(device) = cuda_devices().into_iter().next() else {
+        eprintln!("SKIPPED: there is no CUDA device");
+        return;
+    };
+    let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini");
+    let read = |device: &Device| Base::read(&mini, device).unwrap();
+    let (here, there) = (read(&Device::flex()), read(&device));
+    let requests = Requests::new(&here.tokenizer, recall_items(), Metric::Acc, 128).unwrap();
+    for variant in variants() {
+        let twins_of = |base: &Base| twins(&variant, &base.decoder);
+        let (twins_here, twins_there) = (twins_of(&here), twins_of(&there));
+        for layers in [&[][..], &[0], &[2, 5]] {
+            let mask: Mask = layers.iter().copied().collect();
+            let score = |base: &Base, twins: &Twins| {
+                let scored = Scorer::new(&base.decoder, Some(twins), &requests).score(&Mask::none(), &mask);
+                let items = scored.unwrap().items.into_iter();
+                items.flat_map(|item| item.log_likelihoods).collect::<Vec<f64>>()
+            };
+            let (ours, theirs) = (score(&there, &twins_there), score(&here, &twins_here));
+            let most = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(most <= TOLERANCE, "{variant:?} {layers:?}: {most}");
+            assert_eq!(ours, score(&there, &twins_there), "{variant:?} {layers:?}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What a scorer keeps changes no score.
+
+#[cfg(feature = "cuda")]
+mod gpu;
+mod shared;
+
+use std::path::Path;
+
+use burn::tensor::Device;
+
+use shared::{byte_tokenizer, requests_that_share};
+
+use super::*;
+use crate::data::{Item, Split, items, world_tokenizer};
+use crate::manifest::{Metric, Task, TaskSource};
+use dtr_core::seed::Seed;
+use dtr_model::Variant;
+use dtr_model::testing::{twins, variants};
+use dtr_model::{Base, Config, Random, Tokenizer};
+
+fn recall_items() -> Vec<Item> {
+    let world = serde_json::json!({ "kind": "recall", "validation-items": 20 });
+    let task = Task { source: TaskSource::World(serde_json::from_value(world).unwrap()) };
+    items(&task, Split::Validation).unwrap()
+}
+
+fn requests(tokenizer: &Tokenizer) -> Requests {
+    Requests::new(tokenizer, recall_items(), Metric::Acc, 128).unwrap()
+}
+
+/// A base of four layers over the closed language's words.
+pub fn base(tokenizer: &Tokenizer) -> Decoder {
+    let architecture = serde_json::json!({
+        "hidden-size": 24, "intermediate-size": 40, "num-layers": 4,
+        "num-heads": 6, "num-kv-heads": 2, "head-dim": 4,
+    });
+    let config = Config::llama(&serde_json::from_value(architecture).unwrap(), tokenizer.vocab_size(), 128);
+    Decoder::new(&config, &mut Random::new(Seed(3), &Device::flex())).unwrap()
+}
+
+/// Every variant for items of one row each, and for items whose rows share their beginnings.
+fn cases() -> impl Iterator<Item = (Variant, Decoder, Requests)> {
+    variants().into_iter().flat_map(|variant| {
+        let (words, bytes) = (Tokenizer::from(world_tokenizer().unwrap()), byte_tokenizer());
+        let of_one_row = (variant.clone(), base(&words), requests(&words));
+        [of_one_row, (variant, base(&bytes), requests_that_share())]
+    })
+}
+
+#[test]
+fn hidden_states_kept_of_an_incumbent_change_no_bit_of_a_score() {
+    for (variant, base, requests) in cases() {
+        let twins = twins(&variant, &base);
+        let mut scorer = Scorer::new(&base, Some(&twins), &requests);
+        let fresh =
+            |mask: &Mask| Scorer::new(&base, Some(&twins), &requests).score(&Mask::none(), mask).unwrap();
+        // As a search asks: every layer beside an incumbent, which then grows; and out of order.
+        for incumbent in [&[][..], &[2], &[2, 0], &[2, 0, 3], &[1], &[]] {
+            let incumbent: Mask = incumbent.iter().copied().collect();
+            for layer in [0, 1, 2, 3, 1] {
+                let mask = incumbent.with(layer);
+                assert_eq!(scorer.score(&incumbent, &mask).unwrap(), fresh(&mask), "{incumbent:?} {mask:?}");
+            }
+        }
+        assert_ne!(fresh(&Mask::none()), fresh(&Mask::none().with(0)), "a twin changes likelihoods");
+    }
+}
+
+#[test]
+fn the_size_and_the_order_of_batches_change_no_bit_of_a_score() {
+    let tokenizer = Tokenizer::from(world_tokenizer().unwrap());
+    let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini");
+    let bases = [base(&tokenizer), Base::read(&mini, &Device::flex()).unwrap().decoder];
+    let mut backwards = recall_items();
+    // Short rows among the long ones, so that a pass of several pads.
+    backwards.extend(recall_items().into_iter().map(|item| Item {
+        id: format!("short {}", item.id),
+        prompt: item.prompt.split_once(". ").unwrap().1.to_owned(),
+        ..item
+    }));
+    let forwards = Requests::new(&tokenizer, backwards.clone(), Metric::Acc, 128).unwrap();
+    backwards.reverse();
+    let backwards = Requests::new(&tokenizer, backwards, Metric::Acc, 128).unwrap();
+    for (variant, base) in variants().iter().flat_map(|variant| bases.iter().map(move |base| (variant, base)))
+    {
+        let twins = twins(variant, base);
+        let score = |tokens: usize, requests: &Requests| {
+            let mask = Mask::none().with(1).with(2);
+            let mut scorer = Scorer::over(vec![requests.passes(tokens)], base, Some(&twins), requests);
+            let mut items = scorer.score(&Mask::none(), &mask).unwrap().items;
+            items.sort_by(|one, other| one.id.cmp(&other.id));
+            items
+        };
+        let alone = score(1, &forwards);
+        for (tokens, requests) in [(150, &forwards), (4096, &forwards), (400, &backwards)] {
+            for (one, other) in alone.iter().zip(score(tokens, requests)) {
+                assert_eq!(*one, other, "in passes of {tokens}");
+            }
+        }
+    }
+}
+
+/// A candidate is dropped exactly when the items asked so far say that it is hopeless, whether they are asked now or
+/// remembered; and what is not dropped has the score that it has without.
+#[test]
+fn a_hopeless_candidate_is_dropped_with_bounds_of_its_score() {
+    let none = Mask::none();
+    let mut num_dropped = 0;
+    for (variant, base, requests) in cases() {
+        let twins = twins(&variant, &base);
+        let own = Scorer::new(&base, Some(&twins), &requests).score(&none, &none).unwrap();
+        for layer in 0..4 {
+            let mask = none.with(layer);
+            let mut scorer = Scorer::in_parts(&base, Some(&twins), &requests, &own);
+            let whole = scorer.score(&none, &mask).unwrap();
+            assert_eq!(whole.num_items, requests.items().len() as u64);
+            for least in [0.2, 0.3, 0.5, 0.9] {
+                let hopeless: PruneBelow = Box::new(move |at_most| at_most < least);
+                let candidate = Candidate { incumbent: &none, mask: &mask, hopeless: Some(hopeless) };
+                let (verdict, _) = scorer.score_pruned(&[&candidate]).unwrap().remove(0);
+                assert_eq!(scorer.recall(&candidate, whole.clone()), verdict);
+                match verdict {
+                    CandidateScore::Scored(result) => assert_eq!(result, whole),
+                    CandidateScore::Dropped(bounds, tokens) => {
+                        num_dropped += 1;
+                        assert!(bounds.at_most < least && tokens < whole.tokens);
+                        assert!((bounds.at_least..=bounds.at_most).contains(&whole.score), "{bounds:?}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(num_dropped > 20, "{num_dropped}");
+}
+
+/// Candidates that are asked for at once, of several incumbents, some of which are dropped on the way, are told what each
+/// is told alone, and together they cost no less.
+#[test]
+fn candidates_asked_for_at_once_are_judged_as_one_by_one() {
+    for (variant, base, requests) in cases() {
+        let twins = twins(&variant, &base);
+        let own = Scorer::new(&base, Some(&twins), &requests).score(&Mask::none(), &Mask::none()).unwrap();
+        let incumbents = [Mask::none(), Mask::none().with(2)];
+        let masks = incumbents.each_ref().map(|incumbent| [0, 1, 3].map(|layer| incumbent.with(layer)));
+        let pairs =
+            incumbents.iter().zip(&masks).flat_map(|(one, masks)| masks.iter().map(move |mask| (one, mask)));
+        let candidates: Vec<Candidate<'_>> = pairs
+            .zip([Some(0.9), None, Some(0.3), Some(0.4), Some(0.2), None])
+            .map(|((incumbent, mask), least)| {
+                let hopeless = least.map(|least| -> PruneBelow { Box::new(move |at_most| at_most < least) });
+                Candidate { incumbent, mask, hopeless }
+            })
+            .collect();
+        let mut scorer = Scorer::in_parts(&base, Some(&twins), &requests, &own);
+        let together = scorer.score_pruned(&candidates.iter().collect::<Vec<_>>()).unwrap();
+        assert!(together.iter().any(|(verdict, _)| matches!(verdict, CandidateScore::Dropped(..))));
+        for (candidate, (verdict, work)) in candidates.iter().zip(together) {
+            let mut alone = Scorer::in_parts(&base, Some(&twins), &requests, &own);
+            assert_eq!(alone.score_pruned(&[candidate]).unwrap(), [(verdict, work)], "{:?}", candidate.mask);
+        }
+    }
+}
+
+/// Hybrids that leave their incumbent at one layer, at several and nowhere: together they say what each says alone, to the bit.
+#[test]
+fn hybrids_that_go_through_a_batch_together_say_what_each_says_alone() {
+    for (variant, base, requests) in cases() {
+        let twins = twins(&variant, &base);
+        let incumbent = Hybrid::new(&base, &twins, &Mask::none().with(1));
+        let hybrids = [&[0, 1][..], &[1, 2], &[1, 2, 3], &[1, 3], &[1]]
+            .map(|layers| Hybrid::new(&base, &twins, &layers.iter().copied().collect()));
+        let firsts = [0, 2, 2, 3, 4];
+        let siblings: Vec<PartialRun<'_>> =
+            hybrids.iter().zip(firsts).map(|(hybrid, first)| PartialRun { hybrid, first }).collect();
+        for groups in requests.passes(120) {
+            let mut batch = Batch::new(&base, &requests, &groups);
+            batch.keep(&base, &incumbent, 4);
+            batch.copy(&base, siblings.len());
+            let answers = |siblings: &[PartialRun<'_>]| -> Vec<Vec<Likelihood>> {
+                batch.likelihoods(&base, &requests, siblings).into_iter().collect::<Result<_>>().unwrap()
+            };
+            let alone = siblings.iter().flat_map(|sibling| answers(std::slice::from_ref(sibling)));
+            let alone: Vec<Vec<Likelihood>> = alone.collect();
+            assert_eq!(answers(&siblings), alone, "{variant:?}");
+            assert_ne!(alone[0], alone[4], "a twin changes likelihoods");
+        }
+    }
+}

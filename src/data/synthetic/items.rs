@@ -1,0 +1,157 @@
+//! Items of the splits: drawn one by one, each from a stream of its own, none twice.
+//!
+//! A passage's digest says who may use it: one of the splits or the corpus. So no two of them can
+//! share a passage, whatever their sizes and seeds.
+
+use std::collections::BTreeSet;
+
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::passage::{Passage, Purpose, Question};
+use super::{World, moves, recall, topic};
+use crate::data::{Item, Split};
+use crate::manifest::{WorldTask, WorldTaskKind};
+use dtr_core::error::{Error, Result};
+
+/// Items in the train split of the kinds whose items are endless.
+const NUM_TRAIN: usize = 1_000;
+
+/// Of every sixteen digests one belongs to each split, and the rest to the corpus.
+const NUM_OWNERS: u8 = 16;
+
+impl World {
+    /// The items of one split of `task`.
+    ///
+    /// # Errors
+    /// A manifest error when the task asks for more items than this world has.
+    pub fn task_items(&self, task: &WorldTask, split: Split) -> Result<Vec<Item>> {
+        let count = match (split, task.kind) {
+            (Split::Train, WorldTaskKind::Facts) => self.facts().of_split(split).len(),
+            (Split::Train, _) => NUM_TRAIN,
+            (Split::Validation, _) => task.validation_items,
+            (Split::Test, _) => task.test_items,
+        };
+        self.items(task.kind, split, count)
+    }
+
+    /// The first `count` items of a split.
+    ///
+    /// # Errors
+    /// A manifest error when there are fewer.
+    pub fn items(&self, kind: WorldTaskKind, split: Split, count: usize) -> Result<Vec<Item>> {
+        let Some(draw) = passages_of(kind) else {
+            return self.fact_items(split, count);
+        };
+        let mut seen = BTreeSet::new();
+        let items = (0..count).map(|index| {
+            let mut rng = self.item_rng(kind, split, index);
+            loop {
+                let passage = draw(&mut rng, Purpose::Item);
+                if owner(&passage) == Some(split) && seen.insert(passage.statements.clone()) {
+                    return context_item(kind, split, index, passage, &mut rng);
+                }
+            }
+        });
+        Ok(items.collect())
+    }
+
+    fn fact_items(&self, split: Split, count: usize) -> Result<Vec<Item>> {
+        let facts = self.facts().of_split(split);
+        if count > facts.len() {
+            let message =
+                format!("{count} {split} items of `facts` are asked for, but a world has {}", facts.len());
+            let key = if split == Split::Test { "test-items" } else { "validation-items" };
+            return Err(Error::manifest(message).hint(format!("lower `{key}` to {} or less", facts.len())));
+        }
+        let items = facts[..count].iter().enumerate().map(|(index, fact)| {
+            let mut rng = self.item_rng(WorldTaskKind::Facts, split, index);
+            let question = fact.question(&mut rng);
+            let prompt = question.text.clone();
+            item(id(WorldTaskKind::Facts, split, index), prompt, &question, &mut rng)
+        });
+        Ok(items.collect())
+    }
+
+    fn item_rng(&self, kind: WorldTaskKind, split: Split, index: usize) -> ChaCha8Rng {
+        let mut rng = self.seed().child(&format!("items/{}/{split}", name(kind))).rng();
+        rng.set_stream(index as u64);
+        rng
+    }
+
+    /// Every split of every kind, as large as tests want them.
+    #[cfg(test)]
+    pub(crate) fn every_item(&self) -> Vec<Item> {
+        use WorldTaskKind::{Facts, Moves, Recall, Topic};
+        let splits = [(Split::Train, 1_000), (Split::Validation, 500), (Split::Test, 1_000)];
+        let mut items = Vec::new();
+        for (split, count) in splits {
+            for kind in [Recall, Topic, Moves] {
+                items.extend(self.items(kind, split, count).unwrap());
+            }
+            items.extend(self.items(Facts, split, self.facts().of_split(split).len()).unwrap());
+        }
+        items
+    }
+}
+
+/// Draws the passages of a kind.
+pub(super) type Draw = fn(&mut ChaCha8Rng, Purpose) -> Passage;
+
+/// How the passages of a kind are drawn; facts have none.
+fn passages_of(kind: WorldTaskKind) -> Option<Draw> {
+    match kind {
+        WorldTaskKind::Recall => Some(recall::draw),
+        WorldTaskKind::Topic => Some(topic::draw),
+        WorldTaskKind::Moves => Some(moves::draw),
+        WorldTaskKind::Facts => None,
+    }
+}
+
+/// Whether the corpus may tell a passage.
+pub(super) fn is_for_corpus(passage: &Passage) -> bool {
+    owner(passage).is_none()
+}
+
+/// The split that a passage belongs to; none where it belongs to the corpus.
+fn owner(passage: &Passage) -> Option<Split> {
+    match blake3::hash(passage.statements.as_bytes()).as_bytes()[0] % NUM_OWNERS {
+        0 => Some(Split::Train),
+        1 => Some(Split::Validation),
+        2 => Some(Split::Test),
+        _ => None,
+    }
+}
+
+fn context_item(
+    kind: WorldTaskKind,
+    split: Split,
+    index: usize,
+    passage: Passage,
+    rng: &mut ChaCha8Rng,
+) -> Item {
+    let question = &passage.questions[0];
+    let prompt = format!("{} {}", passage.statements, question.text);
+    item(id(kind, split, index), prompt, question, rng)
+}
+
+fn item(id: String, prompt: String, question: &Question, rng: &mut ChaCha8Rng) -> Item {
+    let mut choices: Vec<&str> = question.wrong.iter().copied().chain([question.answer]).collect();
+    choices.shuffle(rng);
+    let label = choices.iter().position(|choice| *choice == question.answer);
+    let label = label.expect("the answer is among the choices");
+    Item { id, prompt, prompts: Vec::new(), choices: choices.into_iter().map(str::to_owned).collect(), label }
+}
+
+fn id(kind: WorldTaskKind, split: Split, index: usize) -> String {
+    format!("{}/{split}/{index:05}", name(kind))
+}
+
+fn name(kind: WorldTaskKind) -> &'static str {
+    match kind {
+        WorldTaskKind::Recall => "recall",
+        WorldTaskKind::Facts => "facts",
+        WorldTaskKind::Topic => "topic",
+        WorldTaskKind::Moves => "moves",
+    }
+}

@@ -1,0 +1,152 @@
+//! Whether bases can serve tasks, looked at before anything runs: a base that has no words for an item, or
+//! no room for it, would give scores that mean nothing. So would one whose weights are not those of its shape.
+
+use crate::data::base_tokenizer;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::data::requests::Requests;
+use crate::data::{Split, file_of_split, items};
+use crate::hub;
+use crate::manifest::{At, HubModel, Loaded, Manifest, Model, ModelSource, Task, TaskSource};
+use dtr_core::error::{Error, Result};
+use dtr_core::files::read_to_string;
+use dtr_model::{Base, Config, Tokenizer};
+
+/// Refuses a sweep with a task that one of its bases cannot serve, and underlines the task. What is still to be
+/// downloaded is looked at when it is there.
+pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
+    let combinations = manifest.sweep.combinations().into_iter();
+    let pairs: BTreeSet<(&str, &str)> = combinations.map(|(model, _, task)| (model, task)).collect();
+    for model in &manifest.sweep.model {
+        if !pairs.iter().any(|(one, _)| one == model) {
+            continue;
+        }
+        let folder = folder(&manifest.models[model])?;
+        let (config, tokenizer) = match (&folder, &manifest.models[model].source) {
+            (Some(folder), _) => (Base::config(folder)?, Base::tokenizer(folder)?),
+            (None, ModelSource::Pretrain(architecture)) => {
+                let tokenizer = base_tokenizer(architecture)?;
+                let room = manifest.pretrain.sequence_length;
+                (Config::llama(architecture, tokenizer.vocab_size(), room), tokenizer)
+            }
+            (None, _) => continue,
+        };
+        for (index, task) in manifest.sweep.task.iter().enumerate() {
+            if !pairs.contains(&(model, task)) {
+                continue;
+            }
+            let definition = &manifest.tasks[task];
+            for split in [Split::Validation, Split::Test] {
+                if !is_here(definition, split)? {
+                    continue;
+                }
+                let (items, room) = (items(definition, split)?, config.max_positions);
+                let requests = Requests::new(&tokenizer, items, definition.metric(), room);
+                if let Some(why) = obstacle(&config, &tokenizer, requests) {
+                    let error = Error::manifest(format!("`{model}` cannot serve the task `{task}`: {why}"))
+                        .hint("take another task, or keep the two apart with `sweep.exclude`");
+                    let path = ["sweep", "task", &index.to_string()];
+                    return Err(loaded.sources().point(error, &path, At::Value, "not for this base"));
+                }
+            }
+        }
+        if let Some(folder) = folder.filter(|folder| Base::is_whole(folder)) {
+            Base::check(&folder)?;
+        }
+    }
+    Ok(())
+}
+
+/// The folder of a base whose configuration and tokenizer can be read now.
+fn folder(model: &Model) -> Result<Option<PathBuf>> {
+    let folder = match &model.source {
+        ModelSource::Path(path) => return Ok(Some(PathBuf::from(path))),
+        ModelSource::Hub(model) => hub::here().folder(&hub::here().name(&model.into())?),
+        ModelSource::Pretrain(_) | ModelSource::Shape(_) => return Ok(None),
+    };
+    let is_here = Base::REQUIRED.iter().all(|name| folder.join(name).is_file());
+    if let (true, ModelSource::Hub(HubModel { config: Some(copy), .. })) = (is_here, &model.source)
+        && Config::parse(&read_to_string(Path::new(copy))?, Path::new(copy))? != Base::config(&folder)?
+    {
+        return Err(Error::manifest(format!("`{copy}` is not the shape of what was downloaded"))
+            .hint(format!("copy `{}` over it", folder.join("config.json").display())));
+    }
+    Ok(is_here.then_some(folder))
+}
+
+/// Whether a split's rows can be read now, or are still to be downloaded.
+fn is_here(task: &Task, split: Split) -> Result<bool> {
+    let TaskSource::File(task) = &task.source else { return Ok(true) };
+    hub::is_here(file_of_split(task, split).0)
+}
+
+/// Why a base cannot serve a split; none if it can.
+fn obstacle(config: &Config, tokenizer: &Tokenizer, requests: Result<Requests>) -> Option<String> {
+    let requests = match requests {
+        Ok(requests) => requests,
+        Err(error) => return Some(error.one_line()),
+    };
+    let rows = requests.rows();
+    let unknown = tokenizer.unknown();
+    let targets = (0..rows.len()).flat_map(|row| requests.targets(row));
+    let tokens = rows.iter().flatten().copied().chain(targets.map(|target| target.token));
+    tokens.into_iter().find_map(|token| {
+        if Some(token) == unknown {
+            return Some("its tokenizer does not know all words of the items".to_owned());
+        }
+        let surplus = token as usize >= config.vocab_size;
+        surplus.then(|| {
+            format!("its tokenizer gives token {token}, and its vocabulary ends at {}", config.vocab_size)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::load;
+
+    /// The quickstart over a copy of its base whose file `name` was changed.
+    fn refused(name: &str, from: &str, to: &str) -> String {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+            std::fs::copy(root.join("models/mini").join(file), folder.path().join(file)).unwrap();
+        }
+        let path = folder.path().join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{from} is in {name}");
+        std::fs::write(&path, text.replace(from, to)).unwrap();
+        let set = format!("models.mini.source.path={:?}", folder.path().display().to_string());
+        let loaded = load(&root.join("experiments/quickstart.toml"), &[set]).unwrap();
+        let error = crate::plan::plan(&loaded).unwrap_err();
+        assert_eq!(error.kind().exit_code(), 2);
+        let message = error.to_string();
+        let rendered = format!("{:?}", miette::Report::new(error));
+        assert!(
+            rendered.contains("not for this base") && rendered.contains("quickstart.toml:9:9"),
+            "{rendered}"
+        );
+        message
+    }
+
+    #[test]
+    fn a_task_whose_choices_have_no_room_is_refused() {
+        let text =
+            refused("config.json", "\"max_position_embeddings\": 128", "\"max_position_embeddings\": 0");
+        assert!(text.contains("`mini` cannot serve the task `recall`: choice 0 of item"), "{text}");
+    }
+
+    #[test]
+    fn a_task_that_a_base_has_no_words_for_is_refused() {
+        let text = refused("tokenizer.json", "\"colour\"", "\"color\"");
+        assert!(text.contains("does not know all words"), "{text}");
+    }
+
+    #[test]
+    fn a_vocabulary_that_ends_too_early_is_refused() {
+        let text = refused("config.json", "\"vocab_size\": 579", "\"vocab_size\": 200");
+        assert!(text.contains("vocabulary ends at 200"), "{text}");
+    }
+}

@@ -1,0 +1,66 @@
+//! What an experiment takes from the hub.
+
+use std::collections::BTreeSet;
+
+use crate::data::files::files;
+use crate::hub::{self, Pinned, Place};
+use crate::manifest::{CorpusSource, Manifest, ModelSource, TaskSource};
+use dtr_core::error::Result;
+
+/// Models and files of the hub, each at a commit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Needs {
+    /// Bases.
+    pub models: BTreeSet<Pinned>,
+    /// Files of data.
+    pub files: BTreeSet<(Pinned, String)>,
+}
+
+impl Needs {
+    /// Adds what the sweep of `manifest` takes.
+    ///
+    /// # Errors
+    /// When the hub does not know a revision.
+    pub(super) fn add(&mut self, manifest: &Manifest) -> Result<()> {
+        if manifest.sweep.task.is_empty() {
+            return Ok(());
+        }
+        for model in &manifest.sweep.model {
+            if let ModelSource::Hub(model) = &manifest.models[model].source {
+                self.models.insert(hub::here().name(&model.into())?);
+            }
+        }
+        for task in &manifest.sweep.task {
+            if let TaskSource::File(task) = &manifest.tasks[task].source {
+                task.validation.iter().chain([&task.test]).try_for_each(|path| self.add_file(path))?;
+            }
+        }
+        let is_trained = |model: &String| matches!(manifest.models[model].source, ModelSource::Pretrain(_));
+        match manifest.sweep.variant.is_empty() && !manifest.sweep.model.iter().any(is_trained) {
+            true => Ok(()),
+            false => self.add_corpus(&manifest.corpus.source),
+        }
+    }
+
+    fn add_corpus(&mut self, source: &CorpusSource) -> Result<()> {
+        match source {
+            CorpusSource::World(_) => Ok(()),
+            CorpusSource::Files(corpus) => files(corpus)?.iter().try_for_each(|file| self.add_file(file)),
+            CorpusSource::Mixture(portions) => {
+                portions.iter().try_for_each(|portion| self.add_corpus(&portion.source))
+            }
+        }
+    }
+
+    fn add_file(&mut self, path: &str) -> Result<()> {
+        if let Place::Hub(repo, file) = Place::read(path)? {
+            self.files.insert((hub::here().name(&repo)?, file));
+        }
+        Ok(())
+    }
+
+    /// Whether nothing comes from the hub.
+    pub fn is_empty(&self) -> bool {
+        self.models.is_empty() && self.files.is_empty()
+    }
+}

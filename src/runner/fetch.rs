@@ -1,0 +1,86 @@
+//! Brings what an experiment takes from the hub into the cache, and checks it, before any cell runs.
+
+use std::collections::BTreeMap;
+
+use super::progress::Progress;
+use crate::hub::{self, Pinned};
+use crate::observer::Observer;
+use crate::plan::Needs;
+use dtr_core::error::{Error, Kind, Result};
+use dtr_model::Base;
+
+/// The digest by which the hub names each file that was fetched, by URI.
+pub type Digests = BTreeMap<String, String>;
+
+/// Fetches all that `needs` names: each file is found whole or downloaded, and its digest compared.
+///
+/// # Errors
+/// What the hub does not give, a damaged file, and a base without weights or a tokenizer.
+pub fn fetch(needs: &Needs, progress: &Progress) -> Result<Digests> {
+    let mut digests = Digests::new();
+    for (named, file) in &needs.files {
+        fetch_file(&hub::here().pin(&named.repo())?, file, progress, &mut digests)?;
+    }
+    for named in &needs.models {
+        fetch_model(&hub::here().pin(&named.repo())?, progress, &mut digests)?;
+    }
+    Ok(digests)
+}
+
+fn fetch_model(pinned: &Pinned, progress: &Progress, digests: &mut Digests) -> Result<()> {
+    let folder = hub::here().folder(pinned);
+    let names = match Base::is_whole(&folder) {
+        // Nothing to ask the hub for.
+        true => file_names(&folder),
+        false => hub::here().list(pinned)?,
+    };
+    let has = |name: &str| names.iter().any(|known| known == name);
+    for name in Base::REQUIRED.into_iter().chain(Base::OPTIONAL).filter(|name| has(name)) {
+        fetch_file(pinned, name, progress, digests)?;
+    }
+    let lacking = |name: &str| {
+        Error::environment(format!("`{pinned}` has no `{name}`")).hint(
+            "a base has `config.json`, `tokenizer.json`, and `model.safetensors` or shards with an index",
+        )
+    };
+    if let Some(name) = Base::REQUIRED.into_iter().find(|name| !has(name)) {
+        return Err(lacking(name));
+    }
+    match (has(Base::INDEX), has(Base::WEIGHTS)) {
+        (_, true) => fetch_file(pinned, Base::WEIGHTS, progress, digests),
+        (true, false) => {
+            fetch_file(pinned, Base::INDEX, progress, digests)?;
+            let shards = Base::shards(&folder)?;
+            shards.iter().try_for_each(|shard| fetch_file(pinned, shard, progress, digests))
+        }
+        (false, false) => Err(match names.iter().find(|name| Base::is_pickle(name)) {
+            Some(name) => Base::pickled(pinned.uri(name)),
+            None => lacking(Base::WEIGHTS),
+        }),
+    }
+}
+
+fn file_names(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn fetch_file(pinned: &Pinned, file: &str, progress: &Progress, digests: &mut Digests) -> Result<()> {
+    if progress.stopped() {
+        return Err(Error::new(Kind::Interrupted, "interrupted; run the same command again to resume"));
+    }
+    let name = format!("{} {file}", pinned.id);
+    // The total is known once the download begins.
+    let mut task = None;
+    let mut told = 0;
+    let fetched = hub::here().fetch(pinned, file, &mut |there, total| {
+        let task = task.get_or_insert_with(|| progress.task(&name, total, "bytes"));
+        if there > told {
+            task.advance(there - told);
+            told = there;
+        }
+    })?;
+    drop(task);
+    digests.extend(fetched.digest.map(|digest| (pinned.uri(file), digest)));
+    Ok(())
+}
