@@ -1,177 +1,186 @@
-//! Causal softmax attention, forward only: `softmax(q Kᵀ / sqrt(k)) V`, a few queries at a time over their
-//! own keys, with no matrix of scores.
+//! Causal softmax attention, forward only: `softmax(q Kᵀ / sqrt(k)) V` for a few queries at a time, without a
+//! matrix of all scores.
+
+use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::lanes::{Columns, Lanes, add_scaled, count, exp, load, scaled, store, zeros};
+use crate::columns::ColumnBlock;
+use crate::exp::exp;
+use crate::vectors::{VectorPair, add_scaled, load, num_lanes, scale, store, zeros};
 
-/// What attention reads.
+/// Inputs of [`attention_forward`].
 #[derive(Clone, Copy)]
 pub struct AttentionInputs<'a> {
-    /// Rows of the batch.
+    /// Rows of the batch, `b`.
     pub batch: usize,
-    /// Query heads.
+    /// Query heads, `h`.
     pub heads: usize,
-    /// Key/value heads; each serves `heads / groups` neighbouring query heads.
-    pub groups: usize,
-    /// Queries of a row.
-    pub time: usize,
-    /// Keys of a row; the last of them stands where the last query does.
-    pub keys: usize,
-    /// Keys that a row has room for; what lies behind the last of them is not read.
-    pub room: usize,
-    /// Width of a head.
+    /// Key/value heads, `g`; each serves `heads / kv_heads` neighbouring query heads.
+    pub kv_heads: usize,
+    /// Queries of a row, `t`.
+    pub num_queries: usize,
+    /// Keys of a row. The last query is at the position of the last key.
+    pub num_keys: usize,
+    /// Keys of a row that the cache has room for, `s`; the kernel reads the first `num_keys` of them.
+    pub capacity: usize,
+    /// Width of a head, `k`.
     pub width: usize,
     /// Queries, `[b, h, t, k]`.
     pub q: &'a [f32],
-    /// Keys, `[b, g, room, k]`.
+    /// Keys, `[b, g, s, k]`.
     pub k: &'a [f32],
-    /// Values, `[b, g, room, k]`.
+    /// Values, `[b, g, s, k]`.
     pub v: &'a [f32],
-    /// The first key that each row of the batch may see, `[b]`; all may if absent. A query before
-    /// it sees itself alone.
-    pub first: Option<&'a [usize]>,
+    /// Number of padding keys at the beginning of each row of the batch, `[b]`, if there are any. Queries do
+    /// not attend to them; a query that is padding attends to itself alone.
+    pub left_pads: Option<&'a [usize]>,
 }
 
-/// Outputs `[b, h, t, k]`.
+/// Returns the outputs, `[b, h, t, k]`.
 pub fn attention_forward(inputs: AttentionInputs<'_>) -> Vec<f32> {
-    let AttentionInputs { batch, heads, groups, time, keys, room, width, .. } = inputs;
-    let mut outputs = vec![0.0; batch * heads * time * width];
-    outputs.par_chunks_mut(time * width).enumerate().for_each(|(row, output)| {
+    let AttentionInputs { batch, heads, kv_heads, num_queries, num_keys, capacity, width, .. } = inputs;
+    let mut outputs = vec![0.0; batch * heads * num_queries * width];
+    outputs.par_chunks_mut(num_queries * width).enumerate().for_each(|(row, output)| {
         let (batch, head) = (row / heads, row % heads);
-        let group = batch * groups + head / (heads / groups);
-        let head = Head {
-            q: &inputs.q[row * time * width..(row + 1) * time * width],
-            k: &inputs.k[group * room * width..][..keys * width],
-            v: &inputs.v[group * room * width..][..keys * width],
-            first: inputs.first.map_or(0, |first| first[batch]),
-            past: keys - time,
+        let kv_row = batch * kv_heads + head / (heads / kv_heads);
+        let head = QueryHead {
+            q: &inputs.q[row * num_queries * width..(row + 1) * num_queries * width],
+            k: &inputs.k[kv_row * capacity * width..][..num_keys * width],
+            v: &inputs.v[kv_row * capacity * width..][..num_keys * width],
+            left_pad: inputs.left_pads.map_or(0, |pads| pads[batch]),
+            num_past_keys: num_keys - num_queries,
             width,
         };
-        Arch::new().dispatch(Attend { head, output });
+        Arch::new().dispatch(AttendHead { head, output });
     });
     outputs
 }
 
-/// One query head of one row.
+/// One query head of one row, with its keys and values.
 #[derive(Clone, Copy)]
-struct Head<'a> {
+struct QueryHead<'a> {
     q: &'a [f32],
     k: &'a [f32],
     v: &'a [f32],
-    first: usize,
-    past: usize,
+    left_pad: usize,
+    /// Keys before the first query's own.
+    num_past_keys: usize,
     width: usize,
 }
 
-/// Queries that go through the keys together.
-const TOGETHER: usize = 4;
+/// Queries that read the keys and values together.
+const QUERIES_PER_BLOCK: usize = 4;
 
-struct Attend<'a> {
-    head: Head<'a>,
+/// The attention of one query head.
+struct AttendHead<'a> {
+    head: QueryHead<'a>,
     output: &'a mut [f32],
 }
 
-impl WithSimd for Attend<'_> {
+impl WithSimd for AttendHead<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { head, output } = self;
         let width = head.width;
-        let keys = turned(simd, head.k, width);
-        let stride = keys.len() / width * count::<S>();
-        let mut weights = vec![0.0; TOGETHER * stride];
+        let keys = transpose_keys(simd, head.k, width);
+        let stride = keys.len() / width * num_lanes::<S>();
+        let mut weights = vec![0.0; QUERIES_PER_BLOCK * stride];
         let num_queries = head.q.len() / width;
-        for query in (0..num_queries).step_by(TOGETHER) {
-            let queries = query..num_queries.min(query + TOGETHER);
-            let seen = head.score(simd, queries.clone(), &keys, &mut weights);
-            let mut totals = [1.0; TOGETHER];
+        for query in (0..num_queries).step_by(QUERIES_PER_BLOCK) {
+            let queries = query..num_queries.min(query + QUERIES_PER_BLOCK);
+            let visible = head.score(simd, queries.clone(), &keys, &mut weights);
+            let mut totals = [1.0; QUERIES_PER_BLOCK];
             let rows = weights.chunks_exact_mut(stride).zip(&mut totals);
             for (query, (weights, total)) in queries.clone().zip(rows) {
-                *total = head.soften(simd, query, seen.clone(), weights);
+                *total = head.exponentiate(simd, query, visible.clone(), weights);
             }
-            for first in (0..width).step_by(count::<S>()) {
-                let columns = Columns::from::<S>(first, width);
-                head.mix(simd, queries.clone(), seen.clone(), columns, &weights, totals, output);
+            for first in (0..width).step_by(num_lanes::<S>()) {
+                let columns = ColumnBlock::new::<S>(first, width);
+                head.average_values(
+                    simd,
+                    queries.clone(),
+                    visible.clone(),
+                    columns,
+                    &weights,
+                    totals,
+                    output,
+                );
             }
         }
     }
 }
 
-/// Keys `[s, k]` in blocks of as many as go side by side, each block `[k]` rows with a key in each lane.
+/// Returns keys `[s, k]` in blocks of [`num_lanes`] keys; a block is `k` vector pairs with a key in each
+/// lane.
 #[inline(always)]
-fn turned<S: Simd>(simd: S, keys: &[f32], width: usize) -> Vec<Lanes<S>> {
-    let mut turned = Vec::with_capacity((keys.len() / width).div_ceil(count::<S>()) * width);
-    let mut lanes = vec![0.0; count::<S>()];
-    for block in keys.chunks(count::<S>() * width) {
-        for row in 0..width {
+fn transpose_keys<S: Simd>(simd: S, keys: &[f32], width: usize) -> Vec<VectorPair<S>> {
+    let mut transposed = Vec::with_capacity((keys.len() / width).div_ceil(num_lanes::<S>()) * width);
+    let mut lanes = vec![0.0; num_lanes::<S>()];
+    for block in keys.chunks(num_lanes::<S>() * width) {
+        for channel in 0..width {
             lanes.fill(0.0);
             for (lane, key) in lanes.iter_mut().zip(block.chunks_exact(width)) {
-                *lane = key[row];
+                *lane = key[channel];
             }
-            turned.push(load(simd, &lanes));
+            transposed.push(load(simd, &lanes));
         }
     }
-    turned
+    transposed
 }
 
-impl Head<'_> {
-    /// The keys that `query` sees.
+impl QueryHead<'_> {
+    /// Returns the keys that `query` attends to.
     #[inline(always)]
-    fn seen(&self, query: usize) -> std::ops::Range<usize> {
-        let last = self.past + query;
-        self.first.min(last)..last + 1
+    fn visible_keys(&self, query: usize) -> Range<usize> {
+        let last = self.num_past_keys + query;
+        self.left_pad.min(last)..last + 1
     }
 
-    /// Writes the scores of neighbouring `queries` and returns the keys that any of them sees, from the
-    /// beginning of a block on.
+    /// Writes the scores of neighbouring `queries`. Returns the keys that at least one of them attends to,
+    /// extended to the beginning of a block of keys.
     #[inline(always)]
     fn score<S: Simd>(
         &self,
         simd: S,
-        queries: std::ops::Range<usize>,
-        keys: &[Lanes<S>],
+        queries: Range<usize>,
+        keys: &[VectorPair<S>],
         scores: &mut [f32],
-    ) -> std::ops::Range<usize> {
-        let (width, stride, side) = (self.width, scores.len() / TOGETHER, count::<S>());
-        let scale = (width as f32).powf(-0.5);
-        let (first, end) = (self.seen(queries.start).start, self.seen(queries.end - 1).end);
-        let mut q = [&self.q[..0]; TOGETHER];
+    ) -> Range<usize> {
+        let (width, stride, lanes) = (self.width, scores.len() / QUERIES_PER_BLOCK, num_lanes::<S>());
+        let factor = (width as f32).powf(-0.5);
+        let (first, end) = (self.visible_keys(queries.start).start, self.visible_keys(queries.end - 1).end);
+        let mut q = [&self.q[..0]; QUERIES_PER_BLOCK];
         for (index, q) in q.iter_mut().enumerate() {
-            // Too few queries are made up to four by the last one.
+            // An incomplete block repeats its last query.
             let query = (queries.start + index).min(queries.end - 1);
             *q = &self.q[query * width..(query + 1) * width];
         }
-        for block in first / side..end.div_ceil(side) {
-            let mut sums = [zeros(simd); TOGETHER];
-            for (row, keys) in keys[block * width..(block + 1) * width].iter().enumerate() {
+        for block in first / lanes..end.div_ceil(lanes) {
+            let mut sums = [zeros(simd); QUERIES_PER_BLOCK];
+            for (channel, keys) in keys[block * width..(block + 1) * width].iter().enumerate() {
                 for (sum, q) in sums.iter_mut().zip(&q) {
-                    *sum = add_scaled(simd, *sum, scale * q[row], *keys);
+                    *sum = add_scaled(simd, *sum, factor * q[channel], *keys);
                 }
             }
             for (index, sum) in sums.into_iter().enumerate() {
-                let start = index * stride + block * side;
-                store(simd, &mut scores[start..start + side], sum);
+                let start = index * stride + block * lanes;
+                store(simd, &mut scores[start..start + lanes], sum);
             }
         }
-        first / side * side..end
+        first / lanes * lanes..end
     }
 
-    /// Makes the scores of `query` weights, all but for their sum, which it returns.
+    /// Replaces the scores of `query` by their exponentials, and returns the sum of these.
     #[inline(always)]
-    fn soften<S: Simd>(
-        &self,
-        simd: S,
-        query: usize,
-        keys: std::ops::Range<usize>,
-        scores: &mut [f32],
-    ) -> f32 {
-        let seen = self.seen(query);
-        scores[keys.start..seen.start].fill(f32::NEG_INFINITY);
+    fn exponentiate<S: Simd>(&self, simd: S, query: usize, keys: Range<usize>, scores: &mut [f32]) -> f32 {
+        let visible = self.visible_keys(query);
+        scores[keys.start..visible.start].fill(f32::NEG_INFINITY);
         let end = keys.end.next_multiple_of(S::F32_LANES);
-        scores[seen.end..end].fill(f32::NEG_INFINITY);
+        scores[visible.end..end].fill(f32::NEG_INFINITY);
         let scores = &mut scores[keys.start..end];
         let mut highest = simd.splat_f32s(f32::NEG_INFINITY);
         for scores in scores.chunks_exact(S::F32_LANES) {
@@ -187,32 +196,33 @@ impl Head<'_> {
         simd.reduce_sum_f32s(total)
     }
 
-    /// Mixes some columns of the values of `keys` by the weights of `queries`.
+    /// Writes some columns of the outputs of `queries`: the average of the values of `keys` by the queries'
+    /// weights.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
-    fn mix<S: Simd>(
+    fn average_values<S: Simd>(
         &self,
         simd: S,
-        queries: std::ops::Range<usize>,
-        keys: std::ops::Range<usize>,
-        columns: Columns,
+        queries: Range<usize>,
+        keys: Range<usize>,
+        columns: ColumnBlock,
         weights: &[f32],
-        totals: [f32; TOGETHER],
+        totals: [f32; QUERIES_PER_BLOCK],
         output: &mut [f32],
     ) {
-        let mut rows = [&weights[..0]; TOGETHER];
-        for (row, weights) in rows.iter_mut().zip(weights.chunks_exact(weights.len() / TOGETHER)) {
+        let mut rows = [&weights[..0]; QUERIES_PER_BLOCK];
+        for (row, weights) in rows.iter_mut().zip(weights.chunks_exact(weights.len() / QUERIES_PER_BLOCK)) {
             *row = &weights[..keys.end];
         }
-        let mut sums = [zeros(simd); TOGETHER];
+        let mut sums = [zeros(simd); QUERIES_PER_BLOCK];
         for key in keys {
-            let values = columns.load(simd, self.v, key);
+            let values = columns.load_row(simd, self.v, key);
             for (sum, weights) in sums.iter_mut().zip(&rows) {
                 *sum = add_scaled(simd, *sum, weights[key], values);
             }
         }
         for ((query, sum), total) in queries.zip(sums).zip(totals) {
-            columns.store(simd, output, query, scaled(simd, 1.0 / total, sum));
+            columns.store_row(simd, output, query, scale(simd, 1.0 / total, sum));
         }
     }
 }

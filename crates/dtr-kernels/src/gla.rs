@@ -3,16 +3,17 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::Shape;
-use crate::lanes::{Columns, Lanes, add_scaled, count, dot, scaled, zeros};
-use crate::rule::{Rule, decays, forward};
-use crate::tape::{STRETCH, Tape};
+use crate::checkpoints::{CHUNK, StateCheckpoints};
+use crate::columns::ColumnBlock;
+use crate::exp::exp_slice;
+use crate::recurrence::{RecurrenceShape, UpdateRule, forward};
+use crate::vectors::{VectorPair, add_scaled, dot, num_lanes, scale, zeros};
 
-/// What the recurrence reads.
+/// Inputs of the recurrence.
 #[derive(Clone, Copy)]
 pub struct GlaInputs<'a> {
-    /// Sizes.
-    pub shape: Shape,
+    /// Sizes of the arrays.
+    pub shape: RecurrenceShape,
     /// Queries, `[n, t, k]`.
     pub q: &'a [f32],
     /// Keys, `[n, t, k]`.
@@ -25,24 +26,24 @@ pub struct GlaInputs<'a> {
     pub state: &'a [f32],
 }
 
-/// Gradients of what the recurrence reads, in its shapes.
+/// Gradients with respect to the inputs, in the inputs' shapes.
 pub struct GlaGradients {
-    /// Of queries.
+    /// Gradient with respect to the queries.
     pub q: Vec<f32>,
-    /// Of keys.
+    /// Gradient with respect to the keys.
     pub k: Vec<f32>,
-    /// Of values.
+    /// Gradient with respect to the values.
     pub v: Vec<f32>,
-    /// Of log decays.
+    /// Gradient with respect to the log decays.
     pub g: Vec<f32>,
-    /// Of the states before the first token.
+    /// Gradient with respect to the states before the first token.
     pub state: Vec<f32>,
 }
 
-/// One row's inputs, decays as the factors that they come to.
+/// Inputs of one row, with decays in place of their logarithms.
 #[derive(Clone, Copy)]
-struct Row<'a> {
-    shape: Shape,
+struct GlaRow<'a> {
+    shape: RecurrenceShape,
     q: &'a [f32],
     k: &'a [f32],
     v: &'a [f32],
@@ -51,48 +52,49 @@ struct Row<'a> {
 }
 
 impl<'a> GlaInputs<'a> {
-    fn row(&self, decays: &'a [f32], row: usize) -> Row<'a> {
-        let Shape { time, key, value, .. } = self.shape;
-        let of = |x: &'a [f32], size: usize| &x[row * size..(row + 1) * size];
-        Row {
+    fn row(&self, decays: &'a [f32], row: usize) -> GlaRow<'a> {
+        let RecurrenceShape { num_tokens, key_dim, value_dim, .. } = self.shape;
+        let slice = |x: &'a [f32], size: usize| &x[row * size..(row + 1) * size];
+        GlaRow {
             shape: self.shape,
-            q: of(self.q, time * key),
-            k: of(self.k, time * key),
-            v: of(self.v, time * value),
-            decay: of(decays, time * key),
-            state: of(self.state, key * value),
+            q: slice(self.q, num_tokens * key_dim),
+            k: slice(self.k, num_tokens * key_dim),
+            v: slice(self.v, num_tokens * value_dim),
+            decay: slice(decays, num_tokens * key_dim),
+            state: slice(self.state, self.shape.state_size()),
         }
     }
 }
 
-impl<'a> Row<'a> {
+impl<'a> GlaRow<'a> {
+    /// Returns the numbers of one token in an array `[t, k]`.
     #[inline(always)]
-    fn of_token(&self, x: &'a [f32], token: usize) -> &'a [f32] {
-        &x[token * self.shape.key..(token + 1) * self.shape.key]
+    fn at_token(&self, x: &'a [f32], token: usize) -> &'a [f32] {
+        &x[token * self.shape.key_dim..(token + 1) * self.shape.key_dim]
     }
 }
 
-impl Rule for Row<'_> {
+impl UpdateRule for GlaRow<'_> {
     #[inline(always)]
-    fn step<S: Simd>(&self, simd: S, columns: Columns, token: usize, state: &mut [Lanes<S>]) {
-        let v = columns.load(simd, self.v, token);
-        let channels = self.of_token(self.k, token).iter().zip(self.of_token(self.decay, token));
+    fn update<S: Simd>(&self, simd: S, columns: ColumnBlock, token: usize, state: &mut [VectorPair<S>]) {
+        let v = columns.load_row(simd, self.v, token);
+        let channels = self.at_token(self.k, token).iter().zip(self.at_token(self.decay, token));
         for (state, (k, decay)) in state.iter_mut().zip(channels) {
-            *state = add_scaled(simd, scaled(simd, *decay, *state), *k, v);
+            *state = add_scaled(simd, scale(simd, *decay, *state), *k, v);
         }
     }
 }
 
-/// Outputs `[n, t, v]`, and behind them the states after the last token, `[n, k, v]`.
+/// Returns the outputs, `[n, t, v]`, followed by the states after the last token, `[n, k, v]`.
 pub fn gla_forward(inputs: GlaInputs<'_>) -> Vec<f32> {
-    let decays = decays(inputs.g);
+    let decays = exp_slice(inputs.g);
     forward(inputs.shape, inputs.q, inputs.state, |row| inputs.row(&decays, row))
 }
 
-/// Gradients of the inputs from those of the outputs `[n, t, v]` and of the last states `[n, k, v]`.
+/// Returns the inputs' gradients, given those of the outputs `[n, t, v]` and of the final states `[n, k, v]`.
 pub fn gla_backward(inputs: GlaInputs<'_>, d_output: &[f32], d_state: &[f32]) -> GlaGradients {
-    let Shape { time, key, value, .. } = inputs.shape;
-    let decays = decays(inputs.g);
+    let RecurrenceShape { num_tokens, key_dim, value_dim, .. } = inputs.shape;
+    let decays = exp_slice(inputs.g);
     let mut gradients = GlaGradients {
         q: vec![0.0; inputs.q.len()],
         k: vec![0.0; inputs.k.len()],
@@ -101,74 +103,96 @@ pub fn gla_backward(inputs: GlaInputs<'_>, d_output: &[f32], d_state: &[f32]) ->
         state: d_state.to_vec(),
     };
     (
-        gradients.q.par_chunks_mut(time * key),
-        gradients.k.par_chunks_mut(time * key),
-        gradients.v.par_chunks_mut(time * value),
-        gradients.g.par_chunks_mut(time * key),
-        gradients.state.par_chunks_mut(inputs.shape.state()),
-        d_output.par_chunks(time * value),
+        gradients.q.par_chunks_mut(num_tokens * key_dim),
+        gradients.k.par_chunks_mut(num_tokens * key_dim),
+        gradients.v.par_chunks_mut(num_tokens * value_dim),
+        gradients.g.par_chunks_mut(num_tokens * key_dim),
+        gradients.state.par_chunks_mut(inputs.shape.state_size()),
+        d_output.par_chunks(num_tokens * value_dim),
     )
         .into_par_iter()
         .enumerate()
         .for_each(|(row, (q, k, v, g, state, d_output))| {
-            let d = RowGradients { q, k, v, g, state };
-            Arch::new().dispatch(Backward { row: inputs.row(&decays, row), d_output, d });
+            let gradients = GlaRowGradients { q, k, v, g, state };
+            Arch::new().dispatch(BackwardRow { row: inputs.row(&decays, row), d_output, gradients });
         });
     gradients
 }
 
-struct RowGradients<'a> {
+/// Gradients of one row.
+struct GlaRowGradients<'a> {
     q: &'a mut [f32],
     k: &'a mut [f32],
     v: &'a mut [f32],
     g: &'a mut [f32],
-    /// Of the state after the token at hand; in the end of the first state.
+    /// Holds the gradient of the final state and receives that of the initial one.
     state: &'a mut [f32],
 }
 
-struct Backward<'a> {
-    row: Row<'a>,
+/// The backward pass of one row.
+struct BackwardRow<'a> {
+    row: GlaRow<'a>,
     d_output: &'a [f32],
-    d: RowGradients<'a>,
+    gradients: GlaRowGradients<'a>,
 }
 
-impl WithSimd for Backward<'_> {
+impl WithSimd for BackwardRow<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { row, d_output, d } = self;
-        let Shape { time, key, value, .. } = row.shape;
-        let scale = (key as f32).powf(-0.5);
-        for first in (0..value).step_by(count::<S>()) {
-            let columns = Columns::from::<S>(first, value);
-            let mut tape = Tape::record(simd, time, columns, row.state, &row);
-            let mut d_state = columns.load_all(simd, d.state);
-            for first in (0..time).step_by(STRETCH).rev() {
-                let end = time.min(first + STRETCH);
-                tape.replay(simd, first, end, &row);
+        let Self { row, d_output, gradients: mut d } = self;
+        let RecurrenceShape { num_tokens, key_dim, value_dim, .. } = row.shape;
+        let output_scale = (key_dim as f32).powf(-0.5);
+        for first in (0..value_dim).step_by(num_lanes::<S>()) {
+            let columns = ColumnBlock::new::<S>(first, value_dim);
+            let mut states = StateCheckpoints::record(simd, num_tokens, columns, row.state, &row);
+            let mut d_state = columns.load_rows(simd, d.state);
+            for first in (0..num_tokens).step_by(CHUNK).rev() {
+                let end = num_tokens.min(first + CHUNK);
+                states.recompute_chunk(simd, first, end, &row);
                 for token in (first..end).rev() {
-                    let (before, after) = tape.around(token - first);
-                    let of_token = token * key..(token + 1) * key;
-                    let (q, k) = (&row.q[of_token.clone()], &row.k[of_token.clone()]);
-                    let decays = &row.decay[of_token.clone()];
-                    let (d_q, d_k) = (&mut d.q[of_token.clone()], &mut d.k[of_token.clone()]);
-                    let d_g = &mut d.g[of_token];
-                    let v = columns.load(simd, row.v, token);
-                    let d_output = scaled(simd, scale, columns.load(simd, d_output, token));
-                    let mut d_v = zeros(simd);
-                    for (index, d_state) in d_state.iter_mut().enumerate() {
-                        d_q[index] += dot(simd, after[index], d_output);
-                        let d_after = add_scaled(simd, *d_state, q[index], d_output);
-                        d_k[index] += dot(simd, d_after, v);
-                        d_v = add_scaled(simd, d_v, k[index], d_after);
-                        *d_state = scaled(simd, decays[index], d_after);
-                        d_g[index] += dot(simd, *d_state, before[index]);
-                    }
-                    columns.store(simd, d.v, token, d_v);
+                    let around = states.before_and_after(token - first);
+                    let d_output = scale(simd, output_scale, columns.load_row(simd, d_output, token));
+                    d.add_token(simd, &row, columns, token, around, d_output, &mut d_state);
                 }
             }
-            columns.store_all(simd, d.state, &d_state);
+            columns.store_rows(simd, d.state, &d_state);
         }
+    }
+}
+
+impl GlaRowGradients<'_> {
+    /// Adds the gradients of one token for some columns of the state. `d_state` is the gradient of the state
+    /// after the token, and becomes that of the state before it.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    fn add_token<S: Simd>(
+        &mut self,
+        simd: S,
+        row: &GlaRow<'_>,
+        columns: ColumnBlock,
+        token: usize,
+        (before, after): (&[VectorPair<S>], &[VectorPair<S>]),
+        d_output: VectorPair<S>,
+        d_state: &mut [VectorPair<S>],
+    ) {
+        let key_dim = row.shape.key_dim;
+        let channels = token * key_dim..(token + 1) * key_dim;
+        let (q, k) = (&row.q[channels.clone()], &row.k[channels.clone()]);
+        let decays = &row.decay[channels.clone()];
+        let (d_q, d_k) = (&mut self.q[channels.clone()], &mut self.k[channels.clone()]);
+        let d_g = &mut self.g[channels];
+        let v = columns.load_row(simd, row.v, token);
+        let mut d_v = zeros(simd);
+        for (index, d_state) in d_state.iter_mut().enumerate() {
+            d_q[index] += dot(simd, after[index], d_output);
+            let d_after = add_scaled(simd, *d_state, q[index], d_output);
+            d_k[index] += dot(simd, d_after, v);
+            d_v = add_scaled(simd, d_v, k[index], d_after);
+            *d_state = scale(simd, decays[index], d_after);
+            d_g[index] += dot(simd, *d_state, before[index]);
+        }
+        columns.store_row(simd, self.v, token, d_v);
     }
 }

@@ -1,46 +1,34 @@
-//! Processor kernels for what a tensor library does slowly: the recurrences of linear attention, which
-//! as tensor operations are hundreds of small products, and here are one pass over the tokens; and the
-//! forward passes of what is frozen, which would write and read every intermediate.
+//! SIMD kernels for the operations that a tensor library computes slowly on a CPU: the recurrences of linear
+//! attention, and the forward passes of attention, RMSNorm, rotary embeddings and gates outside of autodiff.
 //!
-//! All arrays are contiguous, row-major f32; of a recurrence `[n, t, k]` for queries, keys and decays,
-//! `[n, t, v]` for values, `[n, k, v]` for states, where `n` counts batch rows times heads. Results are
-//! the same bits for any number of threads on one machine; vectors of another width sum in another order.
-
-#![warn(missing_docs)]
+//! As tensor operations a recurrence is hundreds of small matrix products; here it is one pass over the
+//! tokens.
+//!
+//! All arrays are contiguous, row-major f32. In shapes, `n` is the batch size times the number of heads, `t`
+//! the number of tokens, `k` the width of a key and `v` the width of a value. On one machine results are the
+//! same bits for any number of threads; machines with another SIMD width sum in another order.
 
 mod attention;
-mod delta;
+mod checkpoints;
+mod columns;
+mod exp;
+mod gated_delta;
 mod gla;
-mod lanes;
-mod pointwise;
-mod rotate;
-mod rule;
-mod tape;
-
+mod recurrence;
+mod rms_norm;
+mod rotary;
+mod swish_gate;
 #[cfg(test)]
 mod tests;
+mod vectors;
 
 pub use attention::{AttentionInputs, attention_forward};
-pub use delta::{DeltaGradients, DeltaInputs, delta_backward, delta_forward};
+pub use gated_delta::{DeltaGradients, DeltaInputs, delta_backward, delta_forward};
 pub use gla::{GlaGradients, GlaInputs, gla_backward, gla_forward};
-pub use pointwise::{rms_norm, swish_gate};
-pub use rotate::{RotateInputs, rotate};
+pub use recurrence::RecurrenceShape;
+pub use rms_norm::rms_norm;
+pub use rotary::{RotaryInputs, rotary_embedding};
+pub use swish_gate::swish_gate;
 
-/// Sizes of a recurrence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Batch rows times heads.
-    pub rows: usize,
-    /// Tokens.
-    pub time: usize,
-    /// Width of a key.
-    pub key: usize,
-    /// Width of a value.
-    pub value: usize,
-}
-
-impl Shape {
-    fn state(self) -> usize {
-        self.key * self.value
-    }
-}
+/// Elements that one thread processes at a time in elementwise kernels.
+const ELEMENTS_PER_CHUNK: usize = 16 * 1024;

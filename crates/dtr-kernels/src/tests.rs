@@ -1,8 +1,8 @@
-//! Forward against the recurrences as written, in f64; backward against central differences of them.
+//! Tests of the kernels against their definitions in f64, and of gradients against central differences.
 
 use crate::*;
 
-/// Numbers in (-1, 1) that look like noise.
+/// Returns pseudo-random numbers in (-1, 1).
 fn noise(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     (0..count)
@@ -19,12 +19,12 @@ fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|x| f64::from(*x)).collect()
 }
 
-/// Inputs by name: q, k, v, g, beta, state.
+/// The inputs `q`, `k`, `v`, `g`, `beta` and `state`.
 type Arrays = [Vec<f64>; 6];
 
-/// The sum of all outputs and last states, each times a weight, by the recurrence as written.
-fn loss(shape: Shape, is_delta: bool, [q, k, v, g, beta, state]: &Arrays, weights: &[f64]) -> f64 {
-    let Shape { rows, time, key, value } = shape;
+/// Returns the weighted sum of all outputs and final states, computed by the recurrence's definition.
+fn loss(shape: RecurrenceShape, is_delta: bool, [q, k, v, g, beta, state]: &Arrays, weights: &[f64]) -> f64 {
+    let RecurrenceShape { num_rows: rows, num_tokens: time, key_dim: key, value_dim: value } = shape;
     let (mut total, mut at_weight) = (0.0, 0);
     let mut states = state.clone();
     for row in 0..rows {
@@ -58,18 +58,18 @@ fn loss(shape: Shape, is_delta: bool, [q, k, v, g, beta, state]: &Arrays, weight
 }
 
 struct Case {
-    shape: Shape,
+    shape: RecurrenceShape,
     arrays: [Vec<f32>; 6],
     weights: Vec<f32>,
 }
 
 fn case(is_delta: bool, time: usize, key: usize, value: usize, decay: f32) -> Case {
-    let shape = Shape { rows: 3, time, key, value };
-    let (tokens, states) = (shape.rows * time, shape.rows * key * value);
+    let shape = RecurrenceShape { num_rows: 3, num_tokens: time, key_dim: key, value_dim: value };
+    let (tokens, states) = (shape.num_rows * time, shape.num_rows * key * value);
     let gates = if is_delta { tokens } else { tokens * key };
     let arrays = [
         noise(1, tokens * key),
-        // About as long as normalised keys: longer ones let the delta rule grow without bound.
+        // About as long as normalised keys: with longer keys the delta rule diverges.
         noise(2, tokens * key).into_iter().map(|x| x * (3.0 / key as f32).sqrt()).collect(),
         noise(3, tokens * value),
         noise(4, gates).into_iter().map(|x| -decay * x.abs()).collect(),
@@ -94,9 +94,9 @@ impl Case {
         DeltaInputs { shape: self.shape, q, k, v, beta, g, state }
     }
 
-    /// Gradients in the order of the arrays.
+    /// Returns the gradients in the order of `arrays`.
     fn backward(&self, is_delta: bool) -> [Vec<f32>; 6] {
-        let split = self.shape.rows * self.shape.time * self.shape.value;
+        let split = self.shape.num_rows * self.shape.num_tokens * self.shape.value_dim;
         let (d_output, d_state) = self.weights.split_at(split);
         if is_delta {
             let d = delta_backward(self.delta(), d_output, d_state);
@@ -112,7 +112,7 @@ const CASES: [(usize, usize, usize, f32); 5] =
     [(1, 3, 5, 0.1), (31, 16, 16, 0.5), (33, 8, 24, 3.0), (70, 17, 33, 0.05), (64, 4, 4, 20.0)];
 
 #[test]
-fn forward_is_the_recurrence() {
+fn the_forward_pass_computes_the_recurrence() {
     for is_delta in [false, true] {
         for (time, key, value, decay) in CASES {
             let case = case(is_delta, time, key, value, decay);
@@ -126,7 +126,7 @@ fn forward_is_the_recurrence() {
 }
 
 #[test]
-fn backward_is_the_slope_of_the_recurrence() {
+fn the_backward_pass_computes_the_gradient_of_the_recurrence() {
     for is_delta in [false, true] {
         for (time, key, value, decay) in CASES {
             let case = case(is_delta, time, key, value, decay);
@@ -155,45 +155,33 @@ fn backward_is_the_slope_of_the_recurrence() {
     }
 }
 
-/// `e^x` by the vectors of this machine.
-fn power(x: f32) -> f32 {
-    struct Power(f32);
-    impl pulp::WithSimd for Power {
-        type Output = f32;
-        #[inline(always)]
-        fn with_simd<S: pulp::Simd>(self, simd: S) -> f32 {
-            lanes::exps(simd, &[self.0])[0]
-        }
-    }
-    pulp::Arch::new().dispatch(Power(x))
-}
-
 #[test]
 fn exp_is_exact_to_two_units_in_the_last_place() {
+    let exp = |x: f32| exp::exp_slice(&[x])[0];
     for step in -1_048_576..900_000 {
         let x = step as f32 * 1e-4;
-        let (found, expected) = (power(x), f64::from(x).exp() as f32);
+        let (found, expected) = (exp(x), f64::from(x).exp() as f32);
         let unit = f64::from(expected.next_up()) - f64::from(expected);
         let error = (f64::from(found) - f64::from(x).exp()).abs();
         assert!(found == expected || error <= 2.0 * unit, "exp({x}) = {found}, not {expected}");
     }
-    assert_eq!(power(f32::NEG_INFINITY), 0.0);
-    assert_eq!(power(f32::INFINITY), f32::INFINITY);
-    assert_eq!(power(0.0), 1.0);
-    assert!(power(f32::NAN).is_nan());
+    assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+    assert_eq!(exp(f32::INFINITY), f32::INFINITY);
+    assert_eq!(exp(0.0), 1.0);
+    assert!(exp(f32::NAN).is_nan());
 }
 
-/// Attention by its definition, in f64.
+/// Computes attention by its definition, in f64.
 fn attend(inputs: AttentionInputs<'_>) -> Vec<f64> {
-    let AttentionInputs { batch, heads, groups, time, keys, room, width, .. } = inputs;
+    let AttentionInputs { batch, heads, kv_heads, num_queries, num_keys, capacity, width, .. } = inputs;
     let mut outputs = Vec::new();
     for row in 0..batch * heads {
-        let group = row / heads * groups + row % heads / (heads / groups);
-        let key = |at: usize, i: usize| f64::from(inputs.k[(group * room + at) * width + i]);
-        for query in 0..time {
-            let last = keys - time + query;
-            let first = inputs.first.map_or(0, |first| first[row / heads]).min(last);
-            let q = &inputs.q[(row * time + query) * width..(row * time + query + 1) * width];
+        let kv_row = row / heads * kv_heads + row % heads / (heads / kv_heads);
+        let key = |at: usize, i: usize| f64::from(inputs.k[(kv_row * capacity + at) * width + i]);
+        for query in 0..num_queries {
+            let last = num_keys - num_queries + query;
+            let first = inputs.left_pads.map_or(0, |pads| pads[row / heads]).min(last);
+            let q = &inputs.q[(row * num_queries + query) * width..(row * num_queries + query + 1) * width];
             let score = |at: usize| {
                 let product: f64 = q.iter().enumerate().map(|(i, q)| f64::from(*q) * key(at, i)).sum();
                 (product / (width as f64).sqrt()).exp()
@@ -201,7 +189,7 @@ fn attend(inputs: AttentionInputs<'_>) -> Vec<f64> {
             let weights: Vec<f64> = (first..=last).map(score).collect();
             let total: f64 = weights.iter().sum();
             outputs.extend((0..width).map(|i| {
-                let value = |at: usize| f64::from(inputs.v[(group * room + at) * width + i]);
+                let value = |at: usize| f64::from(inputs.v[(kv_row * capacity + at) * width + i]);
                 weights.iter().zip(first..).map(|(weight, at)| weight * value(at)).sum::<f64>() / total
             }));
         }
@@ -210,7 +198,7 @@ fn attend(inputs: AttentionInputs<'_>) -> Vec<f64> {
 }
 
 #[test]
-fn attention_is_its_definition() {
+fn attention_matches_its_definition() {
     let cases = [
         (1, 0, 0, 8, None),
         (5, 0, 3, 40, Some([0, 3])),
@@ -218,22 +206,38 @@ fn attention_is_its_definition() {
         (70, 9, 1, 6, None),
         (1, 40, 23, 32, None),
     ];
-    for (time, past, spare, width, first) in cases {
-        let (batch, heads, groups, keys) = (2, 6, 2, time + past);
-        let room = keys + spare;
-        let q: Vec<f32> = noise(1, batch * heads * time * width).iter().map(|x| 8.0 * x).collect();
-        let (k, v) = (noise(2, batch * groups * room * width), noise(3, batch * groups * room * width));
-        let first = first.as_ref().map(|first| first.as_slice());
+    for (num_queries, past, spare, width, left_pads) in cases {
+        let (batch, heads, kv_heads, num_keys) = (2, 6, 2, num_queries + past);
+        let capacity = num_keys + spare;
+        let q: Vec<f32> = noise(1, batch * heads * num_queries * width).iter().map(|x| 8.0 * x).collect();
+        let (k, v) =
+            (noise(2, batch * kv_heads * capacity * width), noise(3, batch * kv_heads * capacity * width));
+        let left_pads = left_pads.as_ref().map(|pads| pads.as_slice());
         let (q, k, v) = (&q[..], &k[..], &v[..]);
-        let inputs = AttentionInputs { batch, heads, groups, time, keys, room, width, q, k, v, first };
+        let inputs = AttentionInputs {
+            batch,
+            heads,
+            kv_heads,
+            num_queries,
+            num_keys,
+            capacity,
+            width,
+            q,
+            k,
+            v,
+            left_pads,
+        };
         for (found, expected) in attention_forward(inputs).iter().zip(attend(inputs)) {
-            assert!((f64::from(*found) - expected).abs() < 2e-6, "{time} {past}: {found} for {expected}");
+            assert!(
+                (f64::from(*found) - expected).abs() < 2e-6,
+                "{num_queries} {past}: {found} for {expected}"
+            );
         }
     }
 }
 
 #[test]
-fn norms_and_gates_are_their_definitions() {
+fn norms_and_gates_match_their_definitions() {
     for width in [5, 32, 71, 128] {
         let (x, weight) = (noise(1, 300 * width), noise(2, width));
         for (row, found) in x.chunks(width).zip(rms_norm(&x, &weight, 1e-5).chunks(width)) {
@@ -254,17 +258,17 @@ fn norms_and_gates_are_their_definitions() {
 }
 
 #[test]
-fn rotations_are_their_definition_wherever_heads_lie() {
+fn rotations_match_their_definition_for_any_strides() {
     for (width, rows_of_tables) in [(2, 1), (10, 2), (32, 1), (66, 2)] {
         let (batch, heads, time, half) = (2, 3, 5, width / 2);
         let x = noise(1, batch * heads * time * width);
         let (cos, sin) = (noise(2, rows_of_tables * time * half), noise(3, rows_of_tables * time * half));
-        // Heads beside one another for each token, as a projection lays them, and apart.
+        // The layout of a projection's output, `[b, t, h, k]`, and `[b, h, t, k]`.
         for strides in
             [[time * heads * width, width, heads * width], [heads * time * width, time * width, width]]
         {
-            let inputs = RotateInputs { batch, heads, time, width, x: &x, strides, cos: &cos, sin: &sin };
-            for (index, found) in rotate(inputs).into_iter().enumerate() {
+            let inputs = RotaryInputs { batch, heads, time, width, x: &x, strides, cos: &cos, sin: &sin };
+            for (index, found) in rotary_embedding(inputs).into_iter().enumerate() {
                 let (row, head, token) =
                     (index / width / time / heads, index / width / time % heads, index / width % time);
                 let start = row * strides[0] + head * strides[1] + token * strides[2];

@@ -2,7 +2,7 @@
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
-use dtr_kernels::{AttentionInputs, RotateInputs, attention_forward};
+use dtr_kernels::{AttentionInputs, RotaryInputs, attention_forward};
 
 use super::{like, values};
 use crate::native::inference::Frozen;
@@ -20,15 +20,15 @@ impl Frozen for Flex {
         let outputs = attention_forward(AttentionInputs {
             batch: queries[0],
             heads: queries[1],
-            groups: cache[1],
-            time: queries[2],
-            keys,
-            room: cache[2],
+            kv_heads: cache[1],
+            num_queries: queries[2],
+            num_keys: keys,
+            capacity: cache[2],
             width: queries[3],
             q: values(&q),
             k: values(&k),
             v: values(&v),
-            first: first.as_deref(),
+            left_pads: first.as_deref(),
         });
         like(outputs, &q)
     }
@@ -37,7 +37,7 @@ impl Frozen for Flex {
         let [cos, sin] = [cos, sin].map(|table| table.to_contiguous());
         let (x, strides) = strided(x);
         let shape = x.shape();
-        let outputs = dtr_kernels::rotate(RotateInputs {
+        let outputs = dtr_kernels::rotary_embedding(RotaryInputs {
             batch: shape[0],
             heads: shape[1],
             time: shape[2],

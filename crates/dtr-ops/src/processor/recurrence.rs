@@ -3,19 +3,21 @@
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::TensorData;
-use dtr_kernels::{DeltaInputs, GlaInputs, Shape, delta_backward, delta_forward, gla_backward, gla_forward};
+use dtr_kernels::{
+    DeltaInputs, GlaInputs, RecurrenceShape, delta_backward, delta_forward, gla_backward, gla_forward,
+};
 
 use super::{like, values};
 use crate::native::recurrence::{RecurrenceGradients, Recurrences, Rule};
 
-fn sizes(q: &FlexTensor, v: &FlexTensor) -> Shape {
+fn sizes(q: &FlexTensor, v: &FlexTensor) -> RecurrenceShape {
     let (q, v) = (q.shape(), v.shape());
-    Shape { rows: q[0] * q[1], time: q[2], key: q[3], value: v[3] }
+    RecurrenceShape { num_rows: q[0] * q[1], num_tokens: q[2], key_dim: q[3], value_dim: v[3] }
 }
 
 /// The kernels' view of contiguous tensors.
 struct View<'a> {
-    shape: Shape,
+    shape: RecurrenceShape,
     tensors: &'a [FlexTensor; 5],
 }
 
@@ -59,7 +61,8 @@ impl RecurrenceGradients for Flex {
         let tensors = inputs.map(|tensor| tensor.to_contiguous());
         let view = View { shape, tensors: &tensors };
         let gradient = gradient.to_contiguous();
-        let (d_output, d_state) = values(&gradient).split_at(shape.rows * shape.time * shape.value);
+        let (d_output, d_state) =
+            values(&gradient).split_at(shape.num_rows * shape.num_tokens * shape.value_dim);
         let (d_q, d_k, d_v, d_gates, d_state) = match rule {
             Rule::Gla => {
                 let d = gla_backward(view.gla(), d_output, d_state);
