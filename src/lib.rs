@@ -17,6 +17,7 @@ pub mod observer;
 pub mod plan;
 pub mod report;
 pub mod runner;
+pub mod stages;
 pub mod stats;
 pub mod store;
 pub mod verify;

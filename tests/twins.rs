@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use dtr::algorithms::distil::DistilResult;
 use dtr::algorithms::distil::{Student, distil, extent};
 use dtr::algorithms::score::Scorer;
 use dtr::data::requests::Requests;
@@ -11,7 +12,6 @@ use dtr::data::sequences::Sequences;
 use dtr::data::{Split, items};
 use dtr::manifest::{Count, Distil, load};
 use dtr::observer::Silent;
-use dtr::store::DistilResult;
 use dtr_core::checkpoint::Sealed;
 use dtr_model::{Base, Mask, Random, Twins};
 use dtr_model::{Init, Variant};

@@ -4,9 +4,9 @@
 use std::fmt::Write;
 
 use super::{Finding, Which};
+use crate::algorithms::search::Round;
 use crate::manifest::{Splits, Stop, Strategy};
 use crate::plan::{BaseSource, ModelIdentity};
-use crate::store::Round;
 
 /// The card's text, Markdown under the header that the Hugging Face hub reads.
 pub(super) fn card(finding: &Finding<'_>) -> String {

@@ -11,7 +11,8 @@ pub use selector::{Choice, Which};
 
 use crate::plan::{Cell, Plan, Searching, Work};
 use crate::runner::{base_directory, twins_file};
-use crate::store::{Chosen, Lookup, Record, SearchResult, Stage, Store};
+use crate::stages::search::{Chosen, SearchResult};
+use crate::store::{Lookup, Record, Stage, Store};
 use dtr_core::error::{Error, Kind, Result};
 use dtr_model::Variant;
 use dtr_model::{HybridWriter, Mask};

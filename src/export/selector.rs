@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use clap::ValueEnum;
 
 use crate::plan::{Cell, Labels, Plan, Searching, Work};
-use crate::store::{Chosen, SearchResult, Stage};
+use crate::stages::search::{Chosen, SearchResult};
+use crate::store::Stage;
 use dtr_core::error::{Error, Result};
 
 /// One of the two hybrids that a search settles on.

@@ -6,7 +6,9 @@
 use serde_json::Value;
 
 use super::cells::Cell;
-use crate::store::{Lookup, Record, ScoreResult, SearchResult, Stage, Store};
+use crate::algorithms::score::ScoreResult;
+use crate::stages::search::SearchResult;
+use crate::store::{Lookup, Record, Stage, Store};
 use dtr_core::error::Result;
 
 /// How closely files are looked at.

@@ -112,9 +112,10 @@ impl ItemEvidence {
 
 #[cfg(test)]
 mod tests {
+    use crate::algorithms::score::Bounds;
+    use crate::algorithms::search::Trial;
     use crate::report::evidence::Round;
     use crate::report::fixture;
-    use crate::store::{Bounds, Trial};
 
     #[test]
     fn a_layer_counts_from_the_round_after_which_it_stayed() {

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::algorithms::search::Trial;
+use crate::algorithms::throughput::TimedRun;
 use crate::manifest::{Splits, Stop, Strategy};
-use crate::store::{TimedRun, Trial};
 
 /// Everything that an experiment's report may say.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -9,8 +9,10 @@ use super::evidence::{
     ChosenEvidence, CostEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence,
     MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
+use crate::algorithms::score::Bounds;
+use crate::algorithms::search::Trial;
+use crate::algorithms::throughput::TimedRun;
 use crate::manifest::{Stop, Strategy};
-use crate::store::{Bounds, TimedRun, Trial};
 use dtr_core::seed::Seed;
 
 const MODEL: &str = "tiny-8";

@@ -6,11 +6,13 @@ use super::evidence::{
     BaseEvidence, ChosenEvidence, CostEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence,
     ItemEvidence, MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
+use crate::algorithms::distil::DistilResult;
+use crate::algorithms::pretrain::PretrainResult;
+use crate::algorithms::score::ScoreResult;
+use crate::algorithms::throughput::{ThroughputResult, TimedRun};
 use crate::plan::{Cell, Labels, Plan, Timing, Work};
-use crate::store::{
-    CellSpec, Chosen, DistilResult, Key, Lookup, PretrainResult, Provenance, Record, ScoreResult,
-    SearchResult, Stage, Store, ThroughputResult, TimedRun,
-};
+use crate::stages::search::{Chosen, SearchResult};
+use crate::store::{CellSpec, Key, Lookup, Provenance, Record, Stage, Store};
 use dtr_core::error::Result;
 
 /// What the store knows of `plan`; `command` is what makes the missing cells.
@@ -206,13 +208,13 @@ fn base(cell: &Cell, result: &ScoreResult) -> BaseEvidence {
 
 fn distillation(cell: &Cell, result: &DistilResult) -> DistilEvidence {
     let labels = &cell.labels;
-    let layer = |loss: &crate::store::LayerLoss| DistilledLayer {
+    let layer = |loss: &crate::algorithms::distil::LayerLoss| DistilledLayer {
         layer: loss.layer,
         initial_loss: loss.initial,
         final_loss: loss.r#final,
         output_variance: loss.output_variance,
     };
-    let point = |point: &crate::store::LayerCurvePoint| CurvePoint {
+    let point = |point: &crate::algorithms::distil::LayerCurvePoint| CurvePoint {
         step: point.step,
         tokens: point.tokens,
         losses: point.losses.clone(),
@@ -278,7 +280,7 @@ fn search(plan: &Plan, store: &Store, cell: &Cell, result: &SearchResult) -> Res
     Ok(Some(found))
 }
 
-fn round(round: &crate::store::Round) -> Round {
+fn round(round: &crate::algorithms::search::Round) -> Round {
     Round {
         round: round.round,
         layer: round.layer,
@@ -297,7 +299,7 @@ fn test(key: &Key, result: &ScoreResult) -> TestEvidence {
     }
 }
 
-fn item(item: &crate::store::ItemScore) -> ItemEvidence {
+fn item(item: &crate::algorithms::score::ItemScore) -> ItemEvidence {
     ItemEvidence {
         id: item.id.clone(),
         label: item.label,

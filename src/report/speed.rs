@@ -4,8 +4,8 @@ use super::columns::ThroughputRow;
 use super::derived::axes_text;
 use super::evidence::{Evidence, TimingEvidence};
 use super::rows::layers_text;
+use crate::algorithms::throughput::TimedRun;
 use crate::stats::median;
-use crate::store::TimedRun;
 
 /// Tokens a second over the runs.
 #[derive(Clone, Copy)]

@@ -6,11 +6,13 @@ use std::rc::Rc;
 
 use burn::tensor::{DType, Device};
 
+use crate::algorithms::distil::DistilResult;
+use crate::algorithms::pretrain::PretrainResult;
 use crate::data::requests::Requests;
 use crate::data::{Split, items};
 use crate::manifest::{Dtype, Task};
 use crate::plan::{BaseSource, Plan, TaskIdentity, Work};
-use crate::store::{DistilResult, Key, Lookup, PretrainResult, Stage, Store};
+use crate::store::{Key, Lookup, Stage, Store};
 use dtr_core::error::{Error, Result};
 use dtr_model::Variant;
 use dtr_model::{Base, Checkpoint, Twins};

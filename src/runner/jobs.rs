@@ -4,14 +4,17 @@ use super::bases::Bases;
 use super::claims::{Claimed, begin, checkpoint, claim, conclude};
 use super::scheduler::{Context, Ended};
 use super::search_run::find_hybrid;
+use crate::algorithms::pretrain::PretrainResult;
 use crate::algorithms::pretrain::{self, Trainer};
+use crate::algorithms::score::ScoreResult;
 use crate::algorithms::score::Scorer;
 use crate::data::base_tokenizer;
 use crate::data::sequences::Sequences;
 use crate::device::Spent;
 use crate::observer::Observer;
 use crate::plan::{Cell, Pretraining, Scoring, Searching};
-use crate::store::{Claim, Lookup, Outcome, PretrainResult, ScoreResult, SearchResult};
+use crate::stages::search::SearchResult;
+use crate::store::{Claim, Lookup, Outcome};
 use dtr_core::error::Result;
 use dtr_model::{Mask, export};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::Bounds;
+use crate::algorithms::score::Bounds;
 use dtr_core::checkpoint::Sealed;
 use dtr_core::error::{Error, Result};
 use dtr_model::Mask;

@@ -8,6 +8,7 @@ use super::jobs::remembered;
 use super::progress::Task;
 use super::pruned::Dropped;
 use super::scheduler::Context;
+use crate::algorithms::score::{Bounds, ScoreResult};
 use crate::algorithms::score::{Candidate, CandidateScore, MultiDeviceScorer, TOGETHER, impacts};
 use crate::algorithms::search::{self, Bar, BatchPolicy, Question};
 use crate::data::Split;
@@ -15,7 +16,8 @@ use crate::device::Spent;
 use crate::manifest::Strategy;
 use crate::observer::Observer;
 use crate::plan::{Cell, Scoring, Searching};
-use crate::store::{Bounds, Chosen, Claim, EventKind, Key, ScoreResult, SearchResult, TestScore};
+use crate::stages::search::{Chosen, SearchResult, TestScore};
+use crate::store::{Claim, EventKind, Key};
 use dtr_core::error::Result;
 use dtr_model::Mask;
 

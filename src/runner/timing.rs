@@ -4,10 +4,12 @@ use burn::tensor::Device;
 
 use super::claims::{Claimed, begin, claim, conclude};
 use super::scheduler::{Context, Ended};
+use crate::algorithms::throughput::ThroughputResult;
 use crate::algorithms::throughput::{Size, Tiled, measure};
 use crate::device::Load;
 use crate::plan::{Cell, Layers, Timing};
-use crate::store::{Key, Lookup, SearchResult, Stage, Store, ThroughputResult};
+use crate::stages::search::SearchResult;
+use crate::store::{Key, Lookup, Stage, Store};
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
 use dtr_model::{Config, Decoder, Hybrid, Mask, Twins};

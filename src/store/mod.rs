@@ -17,7 +17,6 @@ mod lookup;
 mod provenance;
 mod prune;
 mod record;
-mod result;
 mod stage;
 
 pub use audit::{Audit, Fault};
@@ -31,10 +30,6 @@ pub use lookup::{Lookup, Store};
 pub use provenance::Provenance;
 pub use prune::Leftover;
 pub use record::{Artifact, FORMAT, Outcome, Record};
-pub use result::{
-    Bounds, Chosen, DistilResult, ItemScore, LayerCurvePoint, LayerLoss, LossPoint, PretrainResult, Round,
-    ScoreResult, SearchResult, TestScore, ThroughputResult, TimedRun, Trial,
-};
 pub use stage::Stage;
 
 /// The time to the second: UTC, RFC 3339.

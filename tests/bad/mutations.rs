@@ -6,8 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use burn::tensor::Device;
+use dtr::algorithms::score::ScoreResult;
 use dtr::manifest::load;
-use dtr::store::{Lookup, ScoreResult, Stage, Store};
+use dtr::store::{Lookup, Stage, Store};
 use dtr_core::error::Result;
 use dtr_model::{Base, Checkpoint, Tokenizer};
 use rand::{RngExt, SeedableRng};

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use crate::support::{fixture, public_folder};
 use burn::tensor::Device;
+use dtr::algorithms::score::ScoreResult;
 use dtr::algorithms::score::Scorer;
 use dtr::data::requests::Requests;
 use dtr::data::{Split, items};
 use dtr::manifest::{Loaded, Metric, Task, TaskSource, load};
-use dtr::store::ScoreResult;
 use dtr_model::{Base, Mask};
 use serde_json::{Value, json};
 

@@ -5,6 +5,7 @@
 //! trajectory feeds every layer (teacher-forced), so all layers and all variants learn side by side
 //! from one teacher forward, and no twin's result depends on who shares the pass.
 
+mod result;
 mod student;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+pub use result::{DistilResult, LayerCurvePoint, LayerLoss};
 use student::{Lane, Mark, Outcome, marks};
 pub use student::{Student, Taught};
 

@@ -7,8 +7,8 @@ use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::Class;
+use crate::algorithms::distil::{DistilResult, LayerCurvePoint, LayerLoss};
 use crate::manifest::Distil;
-use crate::store::{DistilResult, LayerCurvePoint, LayerLoss};
 use dtr_core::checkpoint::Sealed;
 use dtr_core::error::{Error, Result};
 use dtr_model::optim::AdamWConfig;

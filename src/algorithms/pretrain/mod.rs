@@ -1,6 +1,10 @@
 //! Training a base from nothing by next-token prediction, for the bundled model.
 
+mod result;
+
 use std::time::Instant;
+
+pub use result::{LossPoint, PretrainResult};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +15,6 @@ use crate::algorithms::saving::Saving;
 use crate::data::sequences::{Extent, Sequences};
 use crate::manifest::Pretrain;
 use crate::observer::Observer;
-use crate::store::{LossPoint, PretrainResult};
 use dtr_core::checkpoint::Sealed;
 use dtr_core::error::{Error, Result};
 use dtr_model::Architecture;

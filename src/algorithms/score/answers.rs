@@ -1,8 +1,8 @@
 //! A split's answers as they come in, part by part.
 
 use super::PruneBelow;
+use crate::algorithms::score::{Bounds, ItemScore, ScoreResult};
 use crate::data::requests::Requests;
-use crate::store::{Bounds, ItemScore, ScoreResult};
 
 /// Item, choice and log-likelihood of a token.
 pub(super) type Likelihood = (usize, usize, f64);
@@ -40,7 +40,7 @@ impl<'a> Answers<'a> {
     pub fn bounds_if(&self, hopeless: &PruneBelow) -> Option<Bounds> {
         let num_items = self.wanted.len() as u64;
         let num_open = self.wanted.iter().filter(|wanted| **wanted > 0).count() as u64;
-        let num_correct = self.items().filter(ItemScore::correct).count() as u64;
+        let num_correct = self.items().filter(ItemScore::is_correct).count() as u64;
         let fraction = |count: u64| count as f64 / num_items as f64;
         let bounds = Bounds { at_least: fraction(num_correct), at_most: fraction(num_correct + num_open) };
         (num_open > 0 && hopeless(bounds.at_most)).then_some(bounds)
@@ -61,7 +61,7 @@ impl<'a> Answers<'a> {
     pub fn result(&self) -> ScoreResult {
         let items: Vec<ItemScore> = self.items().collect();
         assert_eq!(items.len(), self.wanted.len(), "every item has its row in some part");
-        let num_correct = items.iter().filter(|item| item.correct()).count() as u64;
+        let num_correct = items.iter().filter(|item| item.is_correct()).count() as u64;
         let num_items = items.len() as u64;
         ScoreResult {
             score: num_correct as f64 / num_items as f64,

@@ -7,6 +7,7 @@ mod impact;
 mod layout;
 mod panel;
 mod probe;
+mod result;
 #[cfg(test)]
 mod tests;
 mod trial;
@@ -18,10 +19,10 @@ use answers::{Answers, Likelihood};
 use batch::Batch;
 pub use impact::impacts;
 pub use panel::MultiDeviceScorer;
+pub use result::{Bounds, ItemScore, ScoreResult};
 use trial::{Trial, side_by_side};
 
 use crate::data::requests::{Group, Requests};
-use crate::store::{Bounds, ScoreResult};
 use dtr_core::error::Result;
 use dtr_model::{Decoder, Hybrid, Mask, PartialRun, Twins};
 use dtr_ops::{exclusively, is_cpu};

@@ -4,8 +4,8 @@ use std::panic::resume_unwind;
 use std::thread::{ScopedJoinHandle, scope};
 
 use super::{Candidate, CandidateScore, Scorer};
+use crate::algorithms::score::ScoreResult;
 use crate::data::requests::Requests;
-use crate::store::ScoreResult;
 use dtr_core::error::Result;
 use dtr_model::{Decoder, Mask, Twins};
 

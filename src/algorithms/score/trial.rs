@@ -3,7 +3,7 @@
 use super::answers::{Answers, Likelihood};
 use super::batch::Batch;
 use super::{Candidate, CandidateScore};
-use crate::store::Bounds;
+use crate::algorithms::score::Bounds;
 use dtr_core::error::{Error, Result};
 use dtr_model::{Hybrid, PartialRun};
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::walk::Walk;
 use super::{Bar, BatchPolicy, Found, Question};
+use crate::algorithms::score::Bounds;
 use crate::manifest::Stop;
-use crate::store::Bounds;
 use dtr_core::error::Result;
 use dtr_model::Mask;
 

@@ -7,13 +7,16 @@ mod beam;
 mod greedy;
 mod importance;
 mod ordered;
+mod result;
 #[cfg(test)]
 mod tests;
 mod uniform;
 mod walk;
 
+use crate::algorithms::score::Bounds;
 use crate::manifest::{Stop, Strategy};
-use crate::store::{Bounds, Round, Trial};
+pub use result::{Round, Trial};
+
 use beam::beam;
 use dtr_core::error::Result;
 use dtr_model::Mask;

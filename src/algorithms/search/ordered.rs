@@ -4,8 +4,8 @@ use rand::Rng;
 
 use super::walk::Walk;
 use super::{Found, Question, prefixes};
+use crate::algorithms::score::Bounds;
 use crate::manifest::Stop;
-use crate::store::Bounds;
 use dtr_core::error::Result;
 use dtr_core::seed::Seed;
 

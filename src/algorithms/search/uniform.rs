@@ -2,8 +2,8 @@
 
 use super::walk::Walk;
 use super::{Found, Question};
+use crate::algorithms::score::Bounds;
 use crate::manifest::Stop;
-use crate::store::Bounds;
 use dtr_core::error::Result;
 use dtr_model::Mask;
 

@@ -3,8 +3,9 @@
 //! A strategy says which masks a round tries and which of them wins it; it never sees the threshold.
 
 use super::{Found, Question, threshold};
+use crate::algorithms::score::Bounds;
+use crate::algorithms::search::{Round, Trial};
 use crate::manifest::Stop;
-use crate::store::{Bounds, Round, Trial};
 use dtr_core::error::Result;
 use dtr_model::Mask;
 

@@ -4,6 +4,7 @@
 //! chunk, then tokens decoded greedily one by one; the first runs are dropped. A clock is read only once the device
 //! has done all that it was asked to. Weights play no part, so that they are random.
 
+mod result;
 mod weights;
 
 use std::time::Instant;
@@ -11,11 +12,11 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
 
+pub use result::{ThroughputResult, TimedRun};
 pub use weights::Tiled;
 
 use crate::manifest::Throughput;
 use crate::observer::Observer;
-use crate::store::TimedRun;
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
 use dtr_model::{Decoding, Hybrid, State, StateBytes};

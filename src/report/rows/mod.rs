@@ -11,8 +11,8 @@ use super::evidence::{
     TestEvidence,
 };
 use super::paper_match;
+use crate::algorithms::search::Trial;
 use crate::stats::wilson;
-use crate::store::Trial;
 pub(super) use agreement::agreement;
 pub(super) use published::published;
 pub(super) use table1::table1;

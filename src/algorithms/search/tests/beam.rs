@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{answers, ask, each, index, known, manner, of_table, table};
+use crate::algorithms::search::Trial;
 use crate::algorithms::search::beam::beam;
 use crate::algorithms::search::{BatchPolicy, Found, greedy};
 use crate::manifest::Stop;
-use crate::store::Trial;
 use dtr_model::Mask;
 
 const LAYERS: [u32; 5] = [0, 1, 2, 3, 4];

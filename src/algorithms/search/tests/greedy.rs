@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{answers, ask, each, index, known, manner, of_table, table};
+use crate::algorithms::search::Trial;
 use crate::algorithms::search::{BatchPolicy, greedy};
 use crate::manifest::Stop;
-use crate::store::Trial;
 use dtr_core::error::Error;
 
 /// Algorithm 1 as the paper's box has it, written over plain sets of bits.

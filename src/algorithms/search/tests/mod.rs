@@ -7,7 +7,7 @@ mod greedy;
 use proptest::prelude::*;
 
 use super::{Bar, BatchPolicy, Question};
-use crate::store::Bounds;
+use crate::algorithms::score::Bounds;
 use dtr_core::error::Result;
 use dtr_model::Mask;
 

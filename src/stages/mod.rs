@@ -1,0 +1,3 @@
+//! The stages: the kinds of work whose results the store keeps.
+
+pub mod search;
