@@ -7,8 +7,8 @@ use burn::tensor::Device;
 
 use crate::algorithms::distil::{self, Student};
 use crate::data::sequences::Sequences;
-use crate::data::{Item, Split, synthetic::World, world_tokenizer};
-use crate::manifest::{Corpus, Count, Distil, Metric, Stop, WorldTaskKind};
+use crate::data::{Item, Split, synthetic::SyntheticLanguage, synthetic_tokenizer};
+use crate::manifest::{Corpus, Count, Distil, Metric, Stop, SyntheticTaskKind};
 use crate::observer::Observer;
 use dtr_core::checkpoint::Sealed;
 use dtr_core::error::{Error, Result};
@@ -52,12 +52,12 @@ impl Case {
 pub fn bundled(directory: &Path, num_items: usize, observer: &dyn Observer) -> Result<Vec<Case>> {
     let Base { decoder, tokenizer } = Base::read(directory, &Device::flex())?;
     let (twins, order) = learnt(&decoder, &tokenizer, observer)?;
-    let world = World::new(Seed(1));
+    let language = SyntheticLanguage::new(Seed(1));
     let kinds = [
-        ("recall", WorldTaskKind::Recall),
-        ("facts", WorldTaskKind::Facts),
-        ("topic", WorldTaskKind::Topic),
-        ("moves", WorldTaskKind::Moves),
+        ("recall", SyntheticTaskKind::Recall),
+        ("facts", SyntheticTaskKind::Facts),
+        ("topic", SyntheticTaskKind::Topic),
+        ("moves", SyntheticTaskKind::Moves),
     ];
     kinds
         .into_iter()
@@ -67,7 +67,7 @@ pub fn bundled(directory: &Path, num_items: usize, observer: &dyn Observer) -> R
                 base: decoder.clone(),
                 twins: twins.clone(),
                 tokenizer: tokenizer.clone(),
-                items: world.items(kind, Split::Validation, num_items)?,
+                items: language.items(kind, Split::Validation, num_items)?,
                 metric: Metric::Acc,
                 order: order.clone(),
                 stop: Stop::MaxRelativeDrop(0.05),
@@ -111,7 +111,7 @@ fn learnt(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) -> Res
 /// # Errors
 /// When the closed language's tokenizer cannot be built, which would be a bug here.
 pub fn deep() -> Result<Case> {
-    let tokenizer = Tokenizer::from(world_tokenizer()?);
+    let tokenizer = Tokenizer::from(synthetic_tokenizer()?);
     let shape = Architecture {
         hidden_size: 64,
         intermediate_size: 192,
@@ -139,7 +139,7 @@ pub fn deep() -> Result<Case> {
 
 /// Items of some three hundred words and three choices.
 fn abstracts(count: usize) -> Vec<Item> {
-    let world = World::new(Seed(1));
+    let language = SyntheticLanguage::new(Seed(1));
     let choices = ["kitchen", "garden", "cellar"].map(str::to_owned).to_vec();
     let item = |index: usize| {
         let mut prompt = String::new();
@@ -147,7 +147,7 @@ fn abstracts(count: usize) -> Vec<Item> {
             if prompt.split(' ').count() >= 300 {
                 break;
             }
-            prompt += &world.document(Seed(7), document);
+            prompt += &language.document(Seed(7), document);
             prompt.push(' ');
         }
         prompt += "where is the lamp? in the";

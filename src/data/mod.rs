@@ -19,10 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::manifest::{Task, TaskSource};
 use dtr_core::error::Result;
-use synthetic::World;
+use synthetic::SyntheticLanguage;
 
 pub use file_task::file_of_split;
-pub use tokenizer::{base_tokenizer, world_tokenizer};
+pub use tokenizer::{base_tokenizer, synthetic_tokenizer};
 
 /// A multiple-choice question; what is scored is the prompt, a blank, and a choice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -79,7 +79,9 @@ impl fmt::Display for Split {
 /// environment error when a file cannot be read.
 pub fn items(task: &Task, split: Split) -> Result<Vec<Item>> {
     match &task.source {
-        TaskSource::World(source) => World::new(source.world).task_items(source, split),
+        TaskSource::Synthetic(source) => {
+            SyntheticLanguage::new(source.language_seed).task_items(source, split)
+        }
         TaskSource::File(source) => file_task::items(source, split),
     }
 }

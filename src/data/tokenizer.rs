@@ -22,19 +22,20 @@ const PUNCTUATION: [&str; 3] = [".", ",", "?"];
 pub fn base_tokenizer(architecture: &Architecture) -> Result<dtr_model::Tokenizer> {
     match &architecture.tokenizer {
         Some(path) => dtr_model::Tokenizer::read(Path::new(path)),
-        None => Ok(dtr_model::Tokenizer::from(world_tokenizer()?)),
+        None => Ok(dtr_model::Tokenizer::from(synthetic_tokenizer()?)),
     }
 }
 
-/// Builds the tokenizer of the closed language, the same for every world.
+/// Builds the tokenizer of the synthetic language, the same for every seed.
 ///
 /// Ids: the special tokens `<unk>` 0, `<bos>` 1, `<eos>` 2, `<pad>` 3, then punctuation, then words by
 /// alphabet. Encoding with special tokens puts `<bos>` first. Decoding gives back the very text.
 ///
 /// # Errors
 /// When the tokenizers library refuses the parts, which would be a bug here.
-pub fn world_tokenizer() -> Result<Tokenizer> {
-    build().map_err(|cause| Error::failed(format!("cannot build the world's tokenizer: {cause}")))
+pub fn synthetic_tokenizer() -> Result<Tokenizer> {
+    build()
+        .map_err(|cause| Error::failed(format!("cannot build the synthetic language's tokenizer: {cause}")))
 }
 
 fn build() -> tokenizers::Result<Tokenizer> {
@@ -60,9 +61,9 @@ fn build() -> tokenizers::Result<Tokenizer> {
 mod tests {
     use super::*;
     use crate::data::Split;
-    use crate::manifest::WorldTaskKind;
+    use crate::manifest::SyntheticTaskKind;
     use dtr_core::seed::Seed;
-    use synthetic::World;
+    use synthetic::SyntheticLanguage;
 
     fn assert_covers(tokenizer: &Tokenizer, text: &str) {
         let encoding = tokenizer.encode(text, true).unwrap();
@@ -73,17 +74,17 @@ mod tests {
 
     #[test]
     fn every_document_encodes_and_decodes_to_itself() {
-        let tokenizer = world_tokenizer().unwrap();
-        let world = World::new(Seed(1));
+        let tokenizer = synthetic_tokenizer().unwrap();
+        let language = SyntheticLanguage::new(Seed(1));
         for index in 0..5_000 {
-            assert_covers(&tokenizer, &world.document(Seed(2), index));
+            assert_covers(&tokenizer, &language.document(Seed(2), index));
         }
     }
 
     #[test]
     fn every_item_is_covered_and_every_choice_is_one_token() {
-        let tokenizer = world_tokenizer().unwrap();
-        for item in World::new(Seed(1)).every_item() {
+        let tokenizer = synthetic_tokenizer().unwrap();
+        for item in SyntheticLanguage::new(Seed(1)).every_item() {
             assert_covers(&tokenizer, &item.prompt);
             for choice in &item.choices {
                 assert_eq!(tokenizer.encode(choice.as_str(), false).unwrap().len(), 1, "{choice}");
@@ -93,9 +94,9 @@ mod tests {
 
     #[test]
     fn a_choice_adds_one_token_to_its_prompt() {
-        let tokenizer = world_tokenizer().unwrap();
-        let world = World::new(Seed(1));
-        let item = &world.items(WorldTaskKind::Moves, Split::Test, 1).unwrap()[0];
+        let tokenizer = synthetic_tokenizer().unwrap();
+        let language = SyntheticLanguage::new(Seed(1));
+        let item = &language.items(SyntheticTaskKind::Moves, Split::Test, 1).unwrap()[0];
         let prompt = tokenizer.encode(item.prompt.as_str(), true).unwrap();
         let whole = tokenizer.encode(format!("{} {}", item.prompt, item.choices[0]), true).unwrap();
         assert_eq!(whole.get_ids()[..prompt.len()], *prompt.get_ids());
@@ -104,10 +105,10 @@ mod tests {
 
     #[test]
     fn saved_text_is_stable_and_reads_back() {
-        let text = world_tokenizer().unwrap().to_string(true).unwrap();
-        assert_eq!(world_tokenizer().unwrap().to_string(true).unwrap(), text);
+        let text = synthetic_tokenizer().unwrap().to_string(true).unwrap();
+        assert_eq!(synthetic_tokenizer().unwrap().to_string(true).unwrap(), text);
         let read: Tokenizer = text.parse().unwrap();
-        assert_eq!(read.get_vocab_size(true), world_tokenizer().unwrap().get_vocab_size(true));
+        assert_eq!(read.get_vocab_size(true), synthetic_tokenizer().unwrap().get_vocab_size(true));
         for (id, token) in SPECIAL.iter().enumerate() {
             assert_eq!(read.token_to_id(token), Some(id as u32));
         }
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_vocabulary_stays_small() {
-        let size = world_tokenizer().unwrap().get_vocab_size(true);
+        let size = synthetic_tokenizer().unwrap().get_vocab_size(true);
         assert!((400..=620).contains(&size), "{size}");
     }
 }

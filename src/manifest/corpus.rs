@@ -17,8 +17,8 @@ pub struct Corpus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum CorpusSource {
-    /// Text of the small closed language that this crate generates.
-    World(WorldCorpus),
+    /// Text of the bundled synthetic language.
+    Synthetic(SyntheticCorpus),
     /// Documents of files.
     Files(FileCorpus),
     /// Several sources, each with its share of the tokens.
@@ -27,23 +27,23 @@ pub enum CorpusSource {
 
 impl Default for CorpusSource {
     fn default() -> Self {
-        Self::World(WorldCorpus::default())
+        Self::Synthetic(SyntheticCorpus::default())
     }
 }
 
-/// Text of the closed language.
+/// Text of the bundled synthetic language.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct WorldCorpus {
-    /// The world whose names and facts the text speaks of.
-    pub world: Seed,
+pub struct SyntheticCorpus {
+    /// The seed of the language's facts.
+    pub language_seed: Seed,
     /// The seed of the text itself.
     pub seed: Seed,
 }
 
-impl Default for WorldCorpus {
+impl Default for SyntheticCorpus {
     fn default() -> Self {
-        Self { world: Seed(1), seed: Seed(2) }
+        Self { language_seed: Seed(1), seed: Seed(2) }
     }
 }
 

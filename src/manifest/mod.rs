@@ -35,7 +35,7 @@ use dtr_model::Variant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use corpus::{Corpus, CorpusSource, FileCorpus, Portion, TextUnit, WorldCorpus};
+pub use corpus::{Corpus, CorpusSource, FileCorpus, Portion, SyntheticCorpus, TextUnit};
 pub use count::Count;
 pub use distil::Distil;
 pub use load::{Loaded, load};
@@ -47,7 +47,7 @@ pub use schema::experiment_schema;
 pub use search::{Search, Stop, Strategy};
 pub use spans::{At, Sources};
 pub use sweep::{Exclude, Sweep};
-pub use task::{Choices, FileTask, Metric, Splits, Task, TaskSource, WorldTask, WorldTaskKind};
+pub use task::{Choices, FileTask, Metric, Splits, SyntheticTask, SyntheticTaskKind, Task, TaskSource};
 pub use throughput::{Replaced, Throughput, TimedLayers};
 
 /// One experiment, or a base file that experiments extend.

@@ -33,7 +33,7 @@ pub(super) fn check(manifest: &Manifest, sources: &Sources) -> Result<()> {
     }
     for (name, task) in &manifest.tasks {
         let (source, validation_items, test_items) = match &task.source {
-            TaskSource::World(world) => ("world", world.validation_items, world.test_items),
+            TaskSource::Synthetic(task) => ("synthetic", task.validation_items, task.test_items),
             TaskSource::File(file) => {
                 ("file", file.validation_items.unwrap_or(1), file.test_items.unwrap_or(1))
             }
@@ -81,7 +81,7 @@ impl Check<'_> {
 
     fn corpus(&self, place: &[&str], source: &CorpusSource) -> Result<()> {
         match source {
-            CorpusSource::World(_) => Ok(()),
+            CorpusSource::Synthetic(_) => Ok(()),
             CorpusSource::Files(files) => {
                 self.some(&[place, &["files", "paths"]].concat(), files.paths.len())
             }

@@ -17,8 +17,8 @@ pub struct Task {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TaskSource {
-    /// Items of the small closed language that this crate generates.
-    World(WorldTask),
+    /// Items of the bundled synthetic language.
+    Synthetic(SyntheticTask),
     /// Rows of files, made into items by templates.
     File(FileTask),
 }
@@ -108,21 +108,21 @@ impl Task {
     /// How a choice is made.
     pub fn metric(&self) -> Metric {
         match &self.source {
-            TaskSource::World(_) => Metric::Acc,
+            TaskSource::Synthetic(_) => Metric::Acc,
             TaskSource::File(file) => file.metric,
         }
     }
 }
 
-/// A task of the closed language.
+/// A task of the bundled synthetic language.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct WorldTask {
+pub struct SyntheticTask {
     /// What the task asks.
-    pub kind: WorldTaskKind,
-    /// The world whose names and facts the items speak of; must be the base's own.
-    #[serde(default = "default_world")]
-    pub world: Seed,
+    pub kind: SyntheticTaskKind,
+    /// The seed of the language's facts. It must be the seed of the corpus that the base was trained on.
+    #[serde(default = "default_language_seed")]
+    pub language_seed: Seed,
     /// Items in the validation split, which guides the search.
     #[serde(default = "default_validation_items")]
     pub validation_items: usize,
@@ -131,7 +131,7 @@ pub struct WorldTask {
     pub test_items: usize,
 }
 
-fn default_world() -> Seed {
+fn default_language_seed() -> Seed {
     Seed(1)
 }
 
@@ -143,10 +143,10 @@ fn default_test_items() -> usize {
     256
 }
 
-/// The kinds of tasks of the closed language.
+/// The kinds of tasks of the bundled synthetic language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum WorldTaskKind {
+pub enum SyntheticTaskKind {
     /// Recall of a pair stated earlier among distractors.
     Recall,
     /// Facts learnt in training and asked without context.

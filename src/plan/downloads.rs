@@ -44,7 +44,7 @@ impl Needs {
 
     fn add_corpus(&mut self, source: &CorpusSource) -> Result<()> {
         match source {
-            CorpusSource::World(_) => Ok(()),
+            CorpusSource::Synthetic(_) => Ok(()),
             CorpusSource::Files(corpus) => files(corpus)?.iter().try_for_each(|file| self.add_file(file)),
             CorpusSource::Mixture(portions) => {
                 portions.iter().try_for_each(|portion| self.add_corpus(&portion.source))

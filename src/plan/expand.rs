@@ -178,7 +178,7 @@ fn choice((key, value): (&String, &toml::Value)) -> String {
 /// Refuses files that show at their beginning that they cannot be read as a corpus.
 fn check_corpus(source: &CorpusSource) -> Result<()> {
     match source {
-        CorpusSource::World(_) => Ok(()),
+        CorpusSource::Synthetic(_) => Ok(()),
         CorpusSource::Files(corpus) => check_beginnings(corpus),
         CorpusSource::Mixture(portions) => {
             portions.iter().try_for_each(|portion| check_corpus(&portion.source))

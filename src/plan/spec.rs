@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::data::files;
-use crate::data::synthetic::{WORLD_VERSION, World};
+use crate::data::synthetic::{GENERATOR_VERSION, SyntheticLanguage};
 use crate::data::{Split, file_of_split};
 use crate::device::Machine;
 use crate::hub::{self, Pinned, Place};
 use crate::manifest::{
     Choices, CorpusSource, Distil, Dtype, Metric, Model, ModelSource, Portion, Pretrain, Stop, Strategy,
-    Task, TaskSource, TextUnit, WorldTaskKind,
+    SyntheticTaskKind, Task, TaskSource, TextUnit,
 };
 use dtr_core::error::Result;
 use dtr_core::files::{Digest, digest_file};
@@ -86,7 +86,7 @@ impl FileIdentity {
 #[serde(untagged)]
 pub enum CorpusIdentity {
     /// Text that this crate generates.
-    World {
+    Synthetic {
         /// Digest of what decides the text.
         text: String,
     },
@@ -115,9 +115,9 @@ impl CorpusIdentity {
     /// When a local file is missing or cannot be read.
     pub fn of(source: &CorpusSource) -> Result<Self> {
         Ok(match source {
-            CorpusSource::World(world) => {
-                Self::World { text: World::new(world.world).corpus_digest(world.seed) }
-            }
+            CorpusSource::Synthetic(corpus) => Self::Synthetic {
+                text: SyntheticLanguage::new(corpus.language_seed).corpus_digest(corpus.seed),
+            },
             CorpusSource::Files(corpus) => Self::Files {
                 files: files::files(corpus)?
                     .iter()
@@ -140,11 +140,11 @@ impl CorpusIdentity {
 #[serde(untagged)]
 pub enum TaskIdentity {
     /// Items that this crate generates.
-    World {
+    Synthetic {
         /// What the task asks.
-        kind: WorldTaskKind,
-        /// The world it speaks of.
-        world: Seed,
+        kind: SyntheticTaskKind,
+        /// The seed of its facts.
+        language_seed: Seed,
         /// Version of the generator.
         version: u32,
         /// The split.
@@ -180,10 +180,10 @@ impl TaskIdentity {
     /// The identity of `task`'s `split`.
     pub fn of(task: &Task, split: Split) -> Result<Self> {
         Ok(match &task.source {
-            TaskSource::World(source) => Self::World {
+            TaskSource::Synthetic(source) => Self::Synthetic {
                 kind: source.kind,
-                world: source.world,
-                version: WORLD_VERSION,
+                language_seed: source.language_seed,
+                version: GENERATOR_VERSION,
                 split,
                 num_items: match split {
                     Split::Test => source.test_items,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::manifest::{CorpusSource, FileCorpus, Portion, TextUnit, WorldCorpus, load};
+use crate::manifest::{CorpusSource, FileCorpus, Portion, SyntheticCorpus, TextUnit, load};
 use dtr_core::seed::Seed;
 
 /// Takes the place of the quickstart's base, so that no test needs weights.
@@ -181,7 +181,9 @@ fn files(paths: &[String]) -> FileCorpus {
 
 #[test]
 fn a_corpus_of_the_closed_language_is_known_by_its_seeds() {
-    let of = |world, seed| corpus(&CorpusSource::World(WorldCorpus { world: Seed(world), seed: Seed(seed) }));
+    let of = |language, seed| {
+        corpus(&CorpusSource::Synthetic(SyntheticCorpus { language_seed: Seed(language), seed: Seed(seed) }))
+    };
     let text = blake3::hash(b"world v1, world 1, corpus 2").to_hex().to_string();
     assert_eq!(of(1, 2), serde_json::json!({ "text": text }));
     assert_ne!(of(2, 1), of(1, 2));

@@ -40,9 +40,9 @@ allow-neg-eigval = false
 [variants.jet.block.jet]
 conv-size = 4
 generator-reduction = 8
-[tasks.recall.source.world]
+[tasks.recall.source.synthetic]
 kind = "recall"
-world = 1
+language-seed = 1
 validation-items = 8
 test-items = 8
 [tasks.own.source.file]
@@ -63,7 +63,7 @@ choices = { each = "texts" }
 label = "label"
 [[corpus.source.mixture]]
 weight = 0.5
-source = { world = { world = 1, seed = 2 } }
+source = { synthetic = { language-seed = 1, seed = 2 } }
 [[corpus.source.mixture]]
 weight = 0.5
 source = { files = { paths = ["a.txt"], column = "text", document = "line", separator = "" } }
@@ -242,7 +242,7 @@ fn no_required_key_can_be_left_out() {
         "variants.gla.block",
         "variants.gla.block.gla",
         "tasks.recall.source",
-        "tasks.recall.source.world.kind",
+        "tasks.recall.source.synthetic.kind",
         "tasks.own.source.file.test",
         "tasks.own.source.file.prompt",
         "tasks.own.source.file.choices",

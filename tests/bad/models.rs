@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
-use dtr::data::world_tokenizer;
+use dtr::data::synthetic_tokenizer;
 use dtr_core::error::Result;
 use dtr_core::seed::Seed;
 use dtr_model::Architecture;
@@ -31,7 +31,7 @@ impl Bench {
             head_dim: 4,
             tokenizer: None,
         };
-        let tokenizer = Tokenizer::from(world_tokenizer().unwrap());
+        let tokenizer = Tokenizer::from(synthetic_tokenizer().unwrap());
         let config = Config::llama(&architecture, tokenizer.vocab_size(), 64);
         let mut decoder = Decoder::new(&config, &mut Random::new(Seed(1), &Device::flex())).unwrap();
         let folder = Folder::new();

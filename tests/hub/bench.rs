@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use dtr::data::synthetic::World;
+use dtr::data::synthetic::SyntheticLanguage;
 use dtr_core::seed::Seed;
 use polars::prelude::{Column, DataFrame, ParquetWriter};
 
@@ -119,9 +119,9 @@ pub fn repos() -> Repos {
 
 /// Two Parquet files of documents that the base has words for.
 pub fn text() -> BTreeMap<String, Vec<u8>> {
-    let world = World::new(Seed(1));
+    let language = SyntheticLanguage::new(Seed(1));
     let file = |number: u64| {
-        let documents = (0..300).map(|index| world.document(Seed(9), 1000 * number + index));
+        let documents = (0..300).map(|index| language.document(Seed(9), 1000 * number + index));
         let column = Column::new("body".into(), documents.collect::<Vec<_>>());
         let mut bytes = Vec::new();
         let mut frame = DataFrame::new(300, vec![column]).unwrap();

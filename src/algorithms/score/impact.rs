@@ -171,15 +171,15 @@ fn select(x_nd: Tensor<2>, rows: &[i32]) -> Tensor<2> {
 mod tests {
     use super::*;
     use crate::algorithms::score::tests::base;
-    use crate::data::{Split, items, world_tokenizer};
+    use crate::data::{Split, items, synthetic_tokenizer};
     use crate::manifest::{Metric, Task, TaskSource};
     use crate::observer::Silent;
     use dtr_model::Tokenizer;
     use dtr_model::testing::{twins, variants};
 
     fn requests(tokenizer: &Tokenizer, kind: &str) -> Requests {
-        let world = serde_json::json!({ "kind": kind, "validation-items": 60 });
-        let task = Task { source: TaskSource::World(serde_json::from_value(world).unwrap()) };
+        let source = serde_json::json!({ "kind": kind, "validation-items": 60 });
+        let task = Task { source: TaskSource::Synthetic(serde_json::from_value(source).unwrap()) };
         Requests::new(tokenizer, items(&task, Split::Validation).unwrap(), Metric::Acc, 128).unwrap()
     }
 
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_twin_that_answers_as_its_layer_has_no_impact_and_others_have_their_own() {
-        let tokenizer = Tokenizer::from(world_tokenizer().unwrap());
+        let tokenizer = Tokenizer::from(synthetic_tokenizer().unwrap());
         let (base, requests) = (base(&tokenizer), requests(&tokenizer, "topic"));
         assert_eq!(impacts(&base, &attention(&base), &requests, &Silent).unwrap(), [0.0; 4]);
         let other = twins(&variants()[0], &base);
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn answers_that_hardly_any_items_share_are_refused() {
-        let tokenizer = Tokenizer::from(world_tokenizer().unwrap());
+        let tokenizer = Tokenizer::from(synthetic_tokenizer().unwrap());
         let mut items = requests(&tokenizer, "topic").items().to_vec();
         items.truncate(3);
         let apart = Requests::new(&tokenizer, items, Metric::Acc, 128).unwrap();

@@ -203,7 +203,7 @@ mod tests {
     use tokenizers::models::bpe::BpeBuilder;
 
     use super::*;
-    use crate::data::world_tokenizer;
+    use crate::data::synthetic_tokenizer;
 
     /// A byte-level BPE that puts `<s>`, token 0, before every text.
     fn bytes() -> Tokenizer {
@@ -256,8 +256,8 @@ mod tests {
     fn an_empty_choice_is_its_blank_where_that_is_a_token() {
         let requests = of(item("Water is", &["wet", ""]), 512).unwrap();
         assert_eq!(scored(&requests, 1), bytes().encode(" ", false).unwrap());
-        let world = Tokenizer::from(world_tokenizer().unwrap());
-        let none = Requests::new(&world, vec![item("where is the lamp?", &[""])], Metric::Acc, 128);
+        let synthetic = Tokenizer::from(synthetic_tokenizer().unwrap());
+        let none = Requests::new(&synthetic, vec![item("where is the lamp?", &[""])], Metric::Acc, 128);
         assert!(none.err().unwrap().to_string().contains("choice 0 of item `one` has no tokens of its own"));
     }
 

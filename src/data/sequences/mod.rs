@@ -5,9 +5,9 @@ mod draw;
 mod files;
 mod shares;
 mod spool;
+mod synthetic;
 #[cfg(test)]
 mod tests;
-mod world;
 
 use rayon::prelude::*;
 
@@ -18,7 +18,7 @@ use dtr_core::seed::Seed;
 use dtr_model::Tokenizer;
 use files::Files;
 use shares::Shares;
-use world::Endless;
+use synthetic::Endless;
 
 /// How many sequences are asked for, and how long they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Sequences {
 
 /// Where sequences come from.
 enum Stream {
-    World(Box<Endless>),
+    Synthetic(Box<Endless>),
     Files(Files),
     /// Each sequence is of one portion, so that shares of sequences are shares of tokens.
     Mixture(Shares, Vec<Stream>),
@@ -78,8 +78,8 @@ impl Stream {
         observer: &dyn Observer,
     ) -> Result<Self> {
         Ok(match source {
-            CorpusSource::World(corpus) => {
-                Self::World(Box::new(Endless::new(corpus, tokenizer, extent.length, seed)))
+            CorpusSource::Synthetic(corpus) => {
+                Self::Synthetic(Box::new(Endless::new(corpus, tokenizer, extent.length, seed)))
             }
             CorpusSource::Files(corpus) => {
                 Self::Files(Files::read(corpus, tokenizer, extent, seed, observer)?)
@@ -100,7 +100,7 @@ impl Stream {
 
     fn get(&self, index: u64) -> Result<Vec<u32>> {
         match self {
-            Self::World(endless) => endless.get(index),
+            Self::Synthetic(endless) => endless.get(index),
             Self::Files(files) => files.get(index),
             Self::Mixture(shares, streams) => {
                 let (portion, index) = shares.place(index);

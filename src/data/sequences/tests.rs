@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
-use crate::data::world_tokenizer;
-use crate::manifest::{FileCorpus, Portion, TextUnit, WorldCorpus};
+use crate::data::synthetic_tokenizer;
+use crate::manifest::{FileCorpus, Portion, SyntheticCorpus, TextUnit};
 use crate::observer::Silent;
 
 fn tokenizer() -> Tokenizer {
-    Tokenizer::from(world_tokenizer().unwrap())
+    Tokenizer::from(synthetic_tokenizer().unwrap())
 }
 
 fn open(source: &CorpusSource, length: usize, count: u64) -> Result<Sequences> {
@@ -111,18 +111,18 @@ fn another_seed_draws_other_documents_evenly() {
 #[test]
 fn portions_of_a_mixture_have_their_shares_of_the_tokens_and_end_as_if_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let world = CorpusSource::World(WorldCorpus::default());
+    let synthetic = CorpusSource::Synthetic(SyntheticCorpus::default());
     let mixture = CorpusSource::Mixture(vec![
         Portion { source: corpus(folder.path(), 8), weight: 3.0 },
         Portion {
-            source: CorpusSource::Mixture(vec![Portion { source: world.clone(), weight: 0.2 }]),
+            source: CorpusSource::Mixture(vec![Portion { source: synthetic.clone(), weight: 0.2 }]),
             weight: 1.0,
         },
     ]);
     let mixed = all(&mixture, 32, 400);
     // A sequence of the files has the tokens of eight words, and those around them.
-    let is_world = |sequence: &Vec<u32>| counts(sequence).len() > 9;
-    assert_eq!(mixed.iter().filter(|sequence| is_world(sequence)).count(), 100);
+    let is_synthetic = |sequence: &Vec<u32>| counts(sequence).len() > 9;
+    assert_eq!(mixed.iter().filter(|sequence| is_synthetic(sequence)).count(), 100);
     assert_eq!(all(&mixture, 32, 400), mixed);
     assert_eq!(all(&mixture, 32, 101), mixed[..101]);
 }
@@ -152,16 +152,16 @@ fn a_corpus_that_fills_no_sequence_is_refused() {
     assert_eq!(error.to_string(), "the files of the corpus hold no document");
 }
 
-/// Results are kept under keys that say no more than the world's seeds, so this must never change.
+/// Results are kept under keys that say no more than the language's seeds, so this must never change.
 #[test]
 fn a_sequence_of_the_closed_language_has_documents_of_its_own() {
-    let corpus = WorldCorpus { world: Seed(1), seed: Seed(2) };
-    let sequences = all(&CorpusSource::World(corpus), 128, 8);
-    let world = crate::data::synthetic::World::new(Seed(1));
+    let corpus = SyntheticCorpus { language_seed: Seed(1), seed: Seed(2) };
+    let sequences = all(&CorpusSource::Synthetic(corpus), 128, 8);
+    let language = crate::data::synthetic::SyntheticLanguage::new(Seed(1));
     let first = u64::from(Seed(3).child("sequences").0 >> 8);
     for (index, sequence) in sequences.iter().enumerate() {
         let start = first + index as u64 * 17;
-        let documents = (start..start + 17).map(|document| world.document(Seed(2), document));
+        let documents = (start..start + 17).map(|document| language.document(Seed(2), document));
         let tokens: Vec<u32> = documents.flat_map(|text| tokenizer().encode(&text, true).unwrap()).collect();
         assert_eq!(*sequence, tokens[..128]);
     }

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::items::{Draw, is_for_corpus};
 use super::passage::{Passage, Purpose, Question, num_tokens};
-use super::{World, lists, moves, narrative, recall, topic};
+use super::{SyntheticLanguage, lists, moves, narrative, recall, topic};
 
 /// The longest document, in tokens.
 const MAX_TOKENS: usize = 120;
@@ -22,7 +22,7 @@ const NUM_LISTS: u32 = 50;
 const OPENED: f64 = 0.15;
 
 /// Draws a document of `world`.
-pub(super) fn draw(world: &World, rng: &mut ChaCha8Rng) -> String {
+pub(super) fn draw(world: &SyntheticLanguage, rng: &mut ChaCha8Rng) -> String {
     let mut sentences = Vec::new();
     if rng.random_bool(OPENED) {
         sentences.push(narrative::draw(rng));
@@ -31,7 +31,7 @@ pub(super) fn draw(world: &World, rng: &mut ChaCha8Rng) -> String {
     cut(sentences)
 }
 
-fn draw_body(world: &World, rng: &mut ChaCha8Rng) -> Vec<String> {
+fn draw_body(world: &SyntheticLanguage, rng: &mut ChaCha8Rng) -> Vec<String> {
     let mut turn = rng.random_range(0..100);
     let passages: [(Draw, u32); 3] =
         [(recall::draw, NUM_RECALL), (moves::draw, NUM_MOVES), (topic::draw, NUM_TOPIC)];

@@ -9,9 +9,9 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::passage::{Passage, Purpose, Question};
-use super::{World, moves, recall, topic};
+use super::{SyntheticLanguage, moves, recall, topic};
 use crate::data::{Item, Split};
-use crate::manifest::{WorldTask, WorldTaskKind};
+use crate::manifest::{SyntheticTask, SyntheticTaskKind};
 use dtr_core::error::{Error, Result};
 
 /// Items in the train split of the kinds whose items are endless.
@@ -20,14 +20,14 @@ const NUM_TRAIN: usize = 1_000;
 /// Of every sixteen digests one belongs to each split, and the rest to the corpus.
 const NUM_OWNERS: u8 = 16;
 
-impl World {
+impl SyntheticLanguage {
     /// The items of one split of `task`.
     ///
     /// # Errors
     /// A manifest error when the task asks for more items than this world has.
-    pub fn task_items(&self, task: &WorldTask, split: Split) -> Result<Vec<Item>> {
+    pub fn task_items(&self, task: &SyntheticTask, split: Split) -> Result<Vec<Item>> {
         let count = match (split, task.kind) {
-            (Split::Train, WorldTaskKind::Facts) => self.facts().of_split(split).len(),
+            (Split::Train, SyntheticTaskKind::Facts) => self.facts().of_split(split).len(),
             (Split::Train, _) => NUM_TRAIN,
             (Split::Validation, _) => task.validation_items,
             (Split::Test, _) => task.test_items,
@@ -39,7 +39,7 @@ impl World {
     ///
     /// # Errors
     /// A manifest error when there are fewer.
-    pub fn items(&self, kind: WorldTaskKind, split: Split, count: usize) -> Result<Vec<Item>> {
+    pub fn items(&self, kind: SyntheticTaskKind, split: Split, count: usize) -> Result<Vec<Item>> {
         let Some(draw) = passages_of(kind) else {
             return self.fact_items(split, count);
         };
@@ -65,15 +65,15 @@ impl World {
             return Err(Error::manifest(message).hint(format!("lower `{key}` to {} or less", facts.len())));
         }
         let items = facts[..count].iter().enumerate().map(|(index, fact)| {
-            let mut rng = self.item_rng(WorldTaskKind::Facts, split, index);
+            let mut rng = self.item_rng(SyntheticTaskKind::Facts, split, index);
             let question = fact.question(&mut rng);
             let prompt = question.text.clone();
-            item(id(WorldTaskKind::Facts, split, index), prompt, &question, &mut rng)
+            item(id(SyntheticTaskKind::Facts, split, index), prompt, &question, &mut rng)
         });
         Ok(items.collect())
     }
 
-    fn item_rng(&self, kind: WorldTaskKind, split: Split, index: usize) -> ChaCha8Rng {
+    fn item_rng(&self, kind: SyntheticTaskKind, split: Split, index: usize) -> ChaCha8Rng {
         let mut rng = self.seed().child(&format!("items/{}/{split}", name(kind))).rng();
         rng.set_stream(index as u64);
         rng
@@ -82,7 +82,7 @@ impl World {
     /// Every split of every kind, as large as tests want them.
     #[cfg(test)]
     pub(crate) fn every_item(&self) -> Vec<Item> {
-        use WorldTaskKind::{Facts, Moves, Recall, Topic};
+        use SyntheticTaskKind::{Facts, Moves, Recall, Topic};
         let splits = [(Split::Train, 1_000), (Split::Validation, 500), (Split::Test, 1_000)];
         let mut items = Vec::new();
         for (split, count) in splits {
@@ -99,12 +99,12 @@ impl World {
 pub(super) type Draw = fn(&mut ChaCha8Rng, Purpose) -> Passage;
 
 /// How the passages of a kind are drawn; facts have none.
-fn passages_of(kind: WorldTaskKind) -> Option<Draw> {
+fn passages_of(kind: SyntheticTaskKind) -> Option<Draw> {
     match kind {
-        WorldTaskKind::Recall => Some(recall::draw),
-        WorldTaskKind::Topic => Some(topic::draw),
-        WorldTaskKind::Moves => Some(moves::draw),
-        WorldTaskKind::Facts => None,
+        SyntheticTaskKind::Recall => Some(recall::draw),
+        SyntheticTaskKind::Topic => Some(topic::draw),
+        SyntheticTaskKind::Moves => Some(moves::draw),
+        SyntheticTaskKind::Facts => None,
     }
 }
 
@@ -124,7 +124,7 @@ fn owner(passage: &Passage) -> Option<Split> {
 }
 
 fn context_item(
-    kind: WorldTaskKind,
+    kind: SyntheticTaskKind,
     split: Split,
     index: usize,
     passage: Passage,
@@ -143,15 +143,15 @@ fn item(id: String, prompt: String, question: &Question, rng: &mut ChaCha8Rng) -
     Item { id, prompt, prompts: Vec::new(), choices: choices.into_iter().map(str::to_owned).collect(), label }
 }
 
-fn id(kind: WorldTaskKind, split: Split, index: usize) -> String {
+fn id(kind: SyntheticTaskKind, split: Split, index: usize) -> String {
     format!("{}/{split}/{index:05}", name(kind))
 }
 
-fn name(kind: WorldTaskKind) -> &'static str {
+fn name(kind: SyntheticTaskKind) -> &'static str {
     match kind {
-        WorldTaskKind::Recall => "recall",
-        WorldTaskKind::Facts => "facts",
-        WorldTaskKind::Topic => "topic",
-        WorldTaskKind::Moves => "moves",
+        SyntheticTaskKind::Recall => "recall",
+        SyntheticTaskKind::Facts => "facts",
+        SyntheticTaskKind::Topic => "topic",
+        SyntheticTaskKind::Moves => "moves",
     }
 }

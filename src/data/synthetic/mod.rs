@@ -25,15 +25,15 @@ use dtr_core::seed::Seed;
 use facts::Facts;
 
 /// Version of the text; whoever changes a word, a template or a draw raises it.
-pub const WORLD_VERSION: u32 = 1;
+pub const GENERATOR_VERSION: u32 = 1;
 
 /// A world: what is true in it, and everything told of it, follows from its seed.
-pub struct World {
+pub struct SyntheticLanguage {
     seed: Seed,
     facts: Facts,
 }
 
-impl World {
+impl SyntheticLanguage {
     /// The world of a seed.
     pub fn new(seed: Seed) -> Self {
         Self { seed, facts: Facts::new(seed.child("facts")) }
@@ -53,7 +53,7 @@ impl World {
 
     /// A digest, in hexadecimal, of all that decides the corpus that `corpus` seeds.
     pub fn corpus_digest(&self, corpus: Seed) -> String {
-        let name = format!("world v{WORLD_VERSION}, world {}, corpus {}", self.seed.0, corpus.0);
+        let name = format!("world v{GENERATOR_VERSION}, world {}, corpus {}", self.seed.0, corpus.0);
         blake3::hash(name.as_bytes()).to_hex().to_string()
     }
 

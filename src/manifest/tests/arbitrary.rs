@@ -10,7 +10,7 @@ fn full() -> String {
     let tables = "[[sweep.exclude]]\nmodel = \"mini\"\nvariant = \"gdn\"\n[sweep.axes]\n\"distil.batch-size\" = [8, 16]\n\
                   [distil]\ntoken-budget = \"1M\"\n[distil.optimizer]\nbetas = [0.9, 0.95]\n[search]\n\
                   strategy = { greedy = {} }\nstop = { max-relative-drop = 0.05 }\n[pretrain]\nseed = 3\n\
-                  [corpus]\nsource = { world = { world = 1, seed = 2 } }\n[report]\ntitle = \"T\"\n\
+                  [corpus]\nsource = { synthetic = { language-seed = 1, seed = 2 } }\n[report]\ntitle = \"T\"\n\
                   [throughput]\ncontexts = [512, 2048]\nreplaced = { every = 1 }\n";
     let sweep = SWEEP.replace("\"gla\"", "\"gla\", \"gdn\"");
     format!("{head}{BASE}{sweep}{tables}")
@@ -59,7 +59,7 @@ fn piece() -> impl Strategy<Value = String> {
         "1979-05-27",
         "= {}",
         "= []",
-        "world = ",
+        "language-seed = ",
         "$__toml_private_datetime",
     ];
     prop_oneof![proptest::sample::select(pieces.to_vec()).prop_map(str::to_owned), "[ -~]{0,4}"]

@@ -17,7 +17,7 @@ const TABLES: &[(&str, &str, &str)] = &[
         "`models.x.source.pretrain` has no `hidden-size`",
         "pretrain",
     ),
-    ("[tasks.x]\nsource = { world = {} }", "`tasks.x.source.world` has no `kind`", "world"),
+    ("[tasks.x]\nsource = { synthetic = {} }", "`tasks.x.source.synthetic` has no `kind`", "synthetic"),
     // Kinds of values.
     ("distil.batch-size = \"8\"", "`distil.batch-size` takes a whole number, not `\"8\"`", "\"8\""),
     ("distil.batch-size = 8.5", "`distil.batch-size` takes a whole number, not `8.5`", "8.5"),
@@ -48,7 +48,7 @@ const TABLES: &[(&str, &str, &str)] = &[
     ),
     ("corpus.source.mixture = []", "`corpus.source.mixture` must be a list with something in it", "[]"),
     (
-        "corpus.source.mixture = [{ weight = 0, source = { world = {} } }]",
+        "corpus.source.mixture = [{ weight = 0, source = { synthetic = {} } }]",
         "`corpus.source.mixture[0].weight` must be above 0 and at most 1000000",
         "0",
     ),
@@ -67,8 +67,8 @@ const TABLES: &[(&str, &str, &str)] = &[
     ("variants.gla.init = { copy = {} }", "`copy` is not written in this way", "copy"),
     ("variants.gla.init = 1", "`variants.gla.init` must be one of `calibrated`, `copy`, `random`", "1"),
     (
-        "tasks.recall.source.world.kind = 0",
-        "`tasks.recall.source.world.kind` must be one of `facts`, `moves`, `recall`, `topic`",
+        "tasks.recall.source.synthetic.kind = 0",
+        "`tasks.recall.source.synthetic.kind` must be one of `facts`, `moves`, `recall`, `topic`",
         "0",
     ),
     ("search.stop = {}", "`search.stop` must be one of `max-relative-drop`, `min-score`, `never`", "{}"),
@@ -174,8 +174,8 @@ const TABLES: &[(&str, &str, &str)] = &[
         "0",
     ),
     (
-        "tasks.recall.source.world.test-items = 0",
-        "`tasks.recall.source.world.test-items` must be at least 1",
+        "tasks.recall.source.synthetic.test-items = 0",
+        "`tasks.recall.source.synthetic.test-items` must be at least 1",
         "0",
     ),
     // Exclusions and axes.

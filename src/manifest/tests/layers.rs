@@ -126,7 +126,8 @@ fn a_path_that_may_be_absent_starts_there_too() {
 
 #[test]
 fn paths_start_from_the_file_that_names_them() {
-    let models = "models.mini.source.path = \"../models/mini\"\ntasks.recall.source.world.kind = \"recall\"";
+    let models =
+        "models.mini.source.path = \"../models/mini\"\ntasks.recall.source.synthetic.kind = \"recall\"";
     let main = "extends = [\"base/models.toml\"]\nname = \"a\"\n[[corpus.source.mixture]]\nweight = 1\n\
                 source = { files = { paths = [\"data/*.txt\", \"hf://datasets/a/b@c/d.parquet\"] } }\n\
                 [sweep]\nmodel = [\"mini\"]\ntask = [\"recall\"]\n\

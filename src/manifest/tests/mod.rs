@@ -29,9 +29,9 @@ block = { gla = {} }
 [variants.gdn]
 block = { gdn = { conv-size = 4 } }
 [tasks.recall]
-source = { world = { kind = "recall" } }
+source = { synthetic = { kind = "recall" } }
 [tasks.facts]
-source = { world = { kind = "facts" } }
+source = { synthetic = { kind = "facts" } }
 "#;
 
 /// The first lines of an experiment over [`BASE`].

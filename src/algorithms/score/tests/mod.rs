@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use shared::{byte_tokenizer, requests_that_share};
 
 use super::*;
-use crate::data::{Item, Split, items, world_tokenizer};
+use crate::data::{Item, Split, items, synthetic_tokenizer};
 use crate::manifest::{Metric, Task, TaskSource};
 use dtr_core::seed::Seed;
 use dtr_model::Variant;
@@ -19,8 +19,8 @@ use dtr_model::testing::{twins, variants};
 use dtr_model::{Base, Config, Random, Tokenizer};
 
 fn recall_items() -> Vec<Item> {
-    let world = serde_json::json!({ "kind": "recall", "validation-items": 20 });
-    let task = Task { source: TaskSource::World(serde_json::from_value(world).unwrap()) };
+    let source = serde_json::json!({ "kind": "recall", "validation-items": 20 });
+    let task = Task { source: TaskSource::Synthetic(serde_json::from_value(source).unwrap()) };
     items(&task, Split::Validation).unwrap()
 }
 
@@ -41,7 +41,7 @@ pub fn base(tokenizer: &Tokenizer) -> Decoder {
 /// Every variant for items of one row each, and for items whose rows share their beginnings.
 fn cases() -> impl Iterator<Item = (Variant, Decoder, Requests)> {
     variants().into_iter().flat_map(|variant| {
-        let (words, bytes) = (Tokenizer::from(world_tokenizer().unwrap()), byte_tokenizer());
+        let (words, bytes) = (Tokenizer::from(synthetic_tokenizer().unwrap()), byte_tokenizer());
         let of_one_row = (variant.clone(), base(&words), requests(&words));
         [of_one_row, (variant, base(&bytes), requests_that_share())]
     })
@@ -68,7 +68,7 @@ fn hidden_states_kept_of_an_incumbent_change_no_bit_of_a_score() {
 
 #[test]
 fn the_size_and_the_order_of_batches_change_no_bit_of_a_score() {
-    let tokenizer = Tokenizer::from(world_tokenizer().unwrap());
+    let tokenizer = Tokenizer::from(synthetic_tokenizer().unwrap());
     let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini");
     let bases = [base(&tokenizer), Base::read(&mini, &Device::flex()).unwrap().decoder];
     let mut backwards = recall_items();

@@ -6,7 +6,7 @@ use super::super::words::{ANIMALS, CRAFTS, DISHES, TOWNS};
 use super::super::words::{COLOURS, OBJECTS, OWN_NOUNS, PEOPLE, PLACES, SHARED_NOUNS, TOPICS};
 use super::{answer, documents, world};
 use crate::data::{Item, Split};
-use crate::manifest::WorldTaskKind;
+use crate::manifest::SyntheticTaskKind;
 
 /// A prompt's statements, each as its words, and the words of its question.
 pub(super) fn read(prompt: &str) -> (Vec<Vec<&str>>, Vec<&str>) {
@@ -93,7 +93,7 @@ pub(super) fn facts_of(document: &str) -> impl Iterator<Item = (usize, String, S
     })
 }
 
-fn assert_right(kind: WorldTaskKind, derive: impl Fn(&str) -> String) {
+fn assert_right(kind: SyntheticTaskKind, derive: impl Fn(&str) -> String) {
     for split in [Split::Train, Split::Validation, Split::Test] {
         for item in world().items(kind, split, 1_000).unwrap() {
             assert_one_right(&item, &derive(&item.prompt));
@@ -109,22 +109,22 @@ fn assert_one_right(item: &Item, derived: &str) {
 
 #[test]
 fn recall_items_have_one_right_choice() {
-    assert_right(WorldTaskKind::Recall, recall);
+    assert_right(SyntheticTaskKind::Recall, recall);
 }
 
 #[test]
 fn moves_items_have_one_right_choice() {
-    assert_right(WorldTaskKind::Moves, moves);
+    assert_right(SyntheticTaskKind::Moves, moves);
 }
 
 #[test]
 fn topic_items_have_one_right_choice() {
-    assert_right(WorldTaskKind::Topic, topic);
+    assert_right(SyntheticTaskKind::Topic, topic);
 }
 
 #[test]
 fn wrong_choices_of_recall_and_moves_are_in_the_passage() {
-    for kind in [WorldTaskKind::Recall, WorldTaskKind::Moves] {
+    for kind in [SyntheticTaskKind::Recall, SyntheticTaskKind::Moves] {
         for item in world().items(kind, Split::Test, 500).unwrap() {
             let (statements, _) = read(&item.prompt);
             let words = statements.concat();

@@ -6,18 +6,18 @@ mod shortcuts;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::passage::num_tokens;
-use super::{World, words};
+use super::{SyntheticLanguage, words};
 use crate::data::{Item, Split, items};
-use crate::manifest::{Task, TaskSource, WorldTask, WorldTaskKind};
+use crate::manifest::{SyntheticTask, SyntheticTaskKind, Task, TaskSource};
 use dtr_core::error::Kind;
 use dtr_core::seed::Seed;
 
-const KINDS: [WorldTaskKind; 4] =
-    [WorldTaskKind::Recall, WorldTaskKind::Facts, WorldTaskKind::Topic, WorldTaskKind::Moves];
+const KINDS: [SyntheticTaskKind; 4] =
+    [SyntheticTaskKind::Recall, SyntheticTaskKind::Facts, SyntheticTaskKind::Topic, SyntheticTaskKind::Moves];
 const SPLITS: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
 
-fn world() -> World {
-    World::new(Seed(1))
+fn world() -> SyntheticLanguage {
+    SyntheticLanguage::new(Seed(1))
 }
 
 fn documents(count: u64) -> Vec<String> {
@@ -25,8 +25,15 @@ fn documents(count: u64) -> Vec<String> {
     (0..count).map(|index| world.document(Seed(2), index)).collect()
 }
 
-fn task(kind: WorldTaskKind, validation_items: usize, test_items: usize) -> Task {
-    Task { source: TaskSource::World(WorldTask { kind, world: Seed(1), validation_items, test_items }) }
+fn task(kind: SyntheticTaskKind, validation_items: usize, test_items: usize) -> Task {
+    Task {
+        source: TaskSource::Synthetic(SyntheticTask {
+            kind,
+            language_seed: Seed(1),
+            validation_items,
+            test_items,
+        }),
+    }
 }
 
 fn answer(item: &Item) -> &str {
@@ -46,7 +53,7 @@ fn words_belong_to_one_class() {
 fn splits_have_the_sizes_that_were_asked_for() {
     for kind in KINDS {
         let sizes = SPLITS.map(|split| items(&task(kind, 20, 30), split).unwrap().len());
-        assert_eq!(sizes, [if kind == WorldTaskKind::Facts { 160 } else { 1_000 }, 20, 30]);
+        assert_eq!(sizes, [if kind == SyntheticTaskKind::Facts { 160 } else { 1_000 }, 20, 30]);
     }
 }
 
@@ -64,7 +71,7 @@ fn a_larger_split_begins_with_the_smaller_one() {
 
 #[test]
 fn more_facts_than_there_are_is_a_manifest_error() {
-    let task = task(WorldTaskKind::Facts, 160, 321);
+    let task = task(SyntheticTaskKind::Facts, 160, 321);
     assert_eq!(items(&task, Split::Validation).unwrap().len(), 160);
     let error = items(&task, Split::Test).unwrap_err();
     assert_eq!(error.kind(), Kind::Manifest);
@@ -184,6 +191,6 @@ fn text_changes_only_with_the_version() {
         hasher.update(word.as_bytes());
     }
     let digest = hasher.finalize().to_hex().to_string();
-    // A change here asks for another WORLD_VERSION.
-    insta::assert_snapshot!(format!("version {}: {digest}", super::WORLD_VERSION));
+    // A change here asks for another GENERATOR_VERSION.
+    insta::assert_snapshot!(format!("version {}: {digest}", super::GENERATOR_VERSION));
 }

@@ -4,7 +4,7 @@ use super::super::words::{OBJECTS, PLACES};
 use super::interpreter::read;
 use super::world;
 use crate::data::{Item, Split};
-use crate::manifest::WorldTaskKind;
+use crate::manifest::SyntheticTaskKind;
 
 /// Where each choice occurs in the statements, by word.
 fn mentions(item: &Item) -> Vec<Vec<usize>> {
@@ -50,7 +50,7 @@ fn after_the_thing(item: &Item) -> usize {
     item.choices.iter().position(|choice| Some(&choice.as_str()) == place).unwrap_or(0)
 }
 
-fn score(kind: WorldTaskKind, guess: fn(&Item) -> usize) -> f64 {
+fn score(kind: SyntheticTaskKind, guess: fn(&Item) -> usize) -> f64 {
     let items = world().items(kind, Split::Test, 2_000).unwrap();
     items.iter().filter(|item| guess(item) == item.label).count() as f64 / items.len() as f64
 }
@@ -58,7 +58,7 @@ fn score(kind: WorldTaskKind, guess: fn(&Item) -> usize) -> f64 {
 /// A way to choose without understanding, by name.
 type Guess = (&'static str, fn(&Item) -> usize);
 
-fn assert_below(limit: f64, kind: WorldTaskKind, guesses: &[Guess]) {
+fn assert_below(limit: f64, kind: SyntheticTaskKind, guesses: &[Guess]) {
     for (name, guess) in guesses {
         let score = score(kind, *guess);
         eprintln!("{kind:?}: {name} scores {score:.3}");
@@ -74,16 +74,16 @@ const BLIND: [Guess; 3] = [
 
 #[test]
 fn the_place_of_a_choice_in_a_recall_passage_says_nothing() {
-    assert_below(0.30, WorldTaskKind::Recall, &BLIND);
+    assert_below(0.30, SyntheticTaskKind::Recall, &BLIND);
 }
 
 #[test]
 fn the_place_of_a_choice_in_a_moves_passage_says_little() {
-    assert_below(0.45, WorldTaskKind::Moves, &BLIND);
+    assert_below(0.45, SyntheticTaskKind::Moves, &BLIND);
 }
 
 #[test]
 fn half_of_the_moves_need_the_person_who_carries() {
     let guesses: [Guess; 2] = [("beside the thing", beside_the_thing), ("after the thing", after_the_thing)];
-    assert_below(0.65, WorldTaskKind::Moves, &guesses);
+    assert_below(0.65, SyntheticTaskKind::Moves, &guesses);
 }

@@ -1,7 +1,7 @@
 //! Sequences of the closed language, each made of documents of its own, which never run out.
 
-use crate::data::synthetic::World;
-use crate::manifest::WorldCorpus;
+use crate::data::synthetic::SyntheticLanguage;
+use crate::manifest::SyntheticCorpus;
 use dtr_core::error::Result;
 use dtr_core::seed::Seed;
 use dtr_model::Tokenizer;
@@ -11,7 +11,7 @@ const SHORTEST_DOCUMENT: usize = 8;
 
 /// Sequences of one length, for ever.
 pub(super) struct Endless {
-    world: World,
+    language: SyntheticLanguage,
     /// The seed of the text.
     text: Seed,
     tokenizer: Tokenizer,
@@ -22,9 +22,9 @@ pub(super) struct Endless {
 
 impl Endless {
     /// Every document begins with what the tokenizer puts before a text.
-    pub fn new(corpus: &WorldCorpus, tokenizer: &Tokenizer, length: usize, seed: Seed) -> Self {
+    pub fn new(corpus: &SyntheticCorpus, tokenizer: &Tokenizer, length: usize, seed: Seed) -> Self {
         Self {
-            world: World::new(corpus.world),
+            language: SyntheticLanguage::new(corpus.language_seed),
             text: corpus.seed,
             tokenizer: tokenizer.clone(),
             length,
@@ -37,7 +37,7 @@ impl Endless {
         let stride = (self.length / SHORTEST_DOCUMENT + 1) as u64;
         let mut sequence = Vec::with_capacity(self.length);
         for document in self.first + index * stride.. {
-            sequence.extend(self.tokenizer.encode(&self.world.document(self.text, document), true)?);
+            sequence.extend(self.tokenizer.encode(&self.language.document(self.text, document), true)?);
             if sequence.len() >= self.length {
                 break;
             }
