@@ -19,12 +19,12 @@ notebook tables="results/tables/quickstart": python
 # Look at a page in a browser and run the notebook, with what that needs (Chromium from Debian's packages).
 page-test: python
     command -v chromium > /dev/null || apt-get install --yes chromium
-    DTR_PYTHON={{justfile_directory()}}/.venv/bin/python cargo test --release --test readers
+    DTR_PYTHON={{justfile_directory()}}/.venv/bin/python cargo test --release --test cli -- report_page
 
 [private]
 python:
     test -x .venv/bin/python || python3 -m venv .venv
-    .venv/bin/pip install --quiet -r notebooks/requirements.txt -r tests/readers/requirements.txt
+    .venv/bin/pip install --quiet -r notebooks/requirements.txt -r tests/cli/requirements.txt
 
 # Run the tests.
 test *args:
@@ -32,7 +32,7 @@ test *args:
 
 # Kill a sweep a hundred times, at random moments; takes minutes.
 kill-test:
-    cargo test --release --test faults -- --ignored --nocapture hundred_kills
+    cargo test --release --test cli -- --ignored --nocapture hundred_kills
 
 # Hold every CUDA kernel against f64, and recorded decoding against passes; needs an NVIDIA GPU.
 gpu-test:
@@ -53,20 +53,15 @@ kernels: python
 check:
     cargo fmt --check
     cargo clippy --release --workspace --all-targets -- -D warnings
-    cargo check --manifest-path fuzz/Cargo.toml
     cargo run --release -- schema --check
 
 # Check what dependencies bring: licences, sources, banned crates, advisories (with cargo-deny).
 deny:
     cargo deny check
 
-# Fuzz one of the readers (manifest, record, header, rows) for some seconds; needs a nightly toolchain and cargo-fuzz.
+# Fuzz a reader (manifest, record, rows, parquet, weights, tokenizer, model); needs nightly Rust and cargo-fuzz.
 fuzz target seconds="300":
     cargo +nightly fuzz run {{target}} -s none -- -max_total_time={{seconds}}
-
-# Fuzz one of the readers that take the whole crate (tokenizer, parquet, import).
-fuzz-whole target seconds="300":
-    cargo +nightly fuzz run --fuzz-dir fuzz/whole {{target}} -s none -- -max_total_time={{seconds}}
 
 # Write the schemas of manifests and tables.
 schema:

@@ -1,150 +1,175 @@
-//! What the targets fuzz: the very sources of the readers, compiled apart from the rest.
+//! The bodies of the fuzz targets: each takes the bytes of a file and reads it as the program does.
 //!
-//! They stand on the lower storeys alone, so that a build with sanitizers needs neither burn nor polars and takes a
-//! minute. A function here takes the bytes of a file and must come back, whatever they are; an error must be shown.
-#![allow(dead_code, unexpected_cfgs, unused_imports)]
-
-#[path = "../../src/error/mod.rs"]
-pub mod error;
-#[path = "../../src/files.rs"]
-pub mod files;
-#[path = "../../src/hub/mod.rs"]
-pub mod hub;
-#[path = "../../src/manifest/mod.rs"]
-pub mod manifest;
-#[path = "../../src/sealed.rs"]
-pub mod sealed;
-#[path = "../../src/seed.rs"]
-pub mod seed;
-#[path = "../../src/store/mod.rs"]
-pub mod store;
-
-/// The readers of rows and texts, without Parquet, which is polars'.
-#[path = "../../src/data"]
-pub mod data {
-    pub mod files {
-        pub(in crate::data) mod json;
-        pub(in crate::data) mod packed;
-        mod text;
-        mod wrong;
-    }
-
-    use std::path::Path;
-
-    use crate::error::Result;
-
-    /// Reads the rows of the JSON Lines, or of the list, at `path`.
-    pub fn rows(path: &Path, is_list: bool) -> Result<usize> {
-        let file = files::packed::Packed::new(path, path.to_owned());
-        let mut count = 0;
-        let mut take = |row: files::json::Row, _: &files::json::Place<'_>| {
-            count += row.len();
-            Ok(())
-        };
-        match is_list {
-            true => files::json::list(&file, &mut take)?,
-            false => files::json::lines(&file, &mut take)?,
-        }
-        Ok(count)
-    }
-}
-
-/// The header of weights.
-#[path = "../../src/model"]
-pub mod model {
-    pub mod header;
-}
+//! A reader must return, whatever the bytes are. An error must render, and name the file.
 
 use std::cell::OnceCell;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use error::Result;
+use burn::tensor::Device;
+use dtr::data::files::each_document;
+use dtr::data::{Split, items};
+use dtr::manifest::{FileCorpus, Task, load};
+use dtr::store::{Key, Layout, Lookup, ScoreResult, Stage, Store};
+use dtr_core::error::Result;
+use dtr_core::files::Digest;
+use dtr_model::{Base, Checkpoint, Model, Tokenizer};
+use safetensors::SafeTensors;
+use tempfile::TempDir;
 
-/// A file of this thread that holds `bytes`, in a folder that ends with the process.
-fn file(name: &str, bytes: &[u8]) -> PathBuf {
+/// A valid model, whose files are replaced one by one.
+const VALID_MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/tasks/model");
+
+/// The files of a model that are replaced.
+const MODEL_FILES: [&str; 4] =
+    ["config.json", "tokenizer_config.json", "model.safetensors", "tokenizer.json"];
+
+/// The longest error message that is accepted, in bytes.
+const MAX_MESSAGE_BYTES: usize = 20_000;
+
+/// Returns this thread's temporary folder, which is removed at the end of the process.
+fn folder() -> PathBuf {
     thread_local! {
-        static FOLDER: OnceCell<tempfile::TempDir> = const { OnceCell::new() };
+        static FOLDER: OnceCell<TempDir> = const { OnceCell::new() };
     }
-    let folder = FOLDER.with(|folder| {
-        folder.get_or_init(|| tempfile::tempdir().expect("a temporary folder")).path().to_owned()
-    });
-    let path = folder.join(name);
-    std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-    std::fs::write(&path, bytes).expect("a file");
+    let create = || tempfile::tempdir().expect("a temporary folder can be created");
+    FOLDER.with(|folder| folder.get_or_init(create).path().to_owned())
+}
+
+/// Writes a file, and the folders above it, into this thread's folder.
+fn write(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder().join(name);
+    fs::create_dir_all(path.parent().expect("a file has a parent")).expect("a folder can be created");
+    fs::write(&path, bytes).expect("a file can be written");
     path
 }
 
-/// An error must render, and name `path`, whatever it says.
-fn shown<T>(result: Result<T>, path: &Path) {
+/// Asserts that an error renders, contains `name` and is short enough to be read.
+fn check_error<T>(result: Result<T>, name: &str) {
     let Err(error) = result else { return };
     let mut text = String::new();
     miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor())
         .with_wrap_lines(false)
         .render_report(&mut text, &error)
-        .expect("an error can be shown");
-    let name = path.file_name().expect("a file has a name").to_string_lossy();
-    assert!(text.contains(&*name), "{text}");
-    assert!(text.len() < 20_000, "{} bytes", text.len());
+        .expect("an error can be rendered");
+    assert!(text.contains(name), "{text}");
+    assert!(text.len() < MAX_MESSAGE_BYTES, "{} bytes", text.len());
 }
 
-/// A file that is, or is not, a manifest.
+/// Reads a manifest.
 pub fn read_manifest(bytes: &[u8]) {
-    let path = file("manifest.toml", bytes);
-    shown(manifest::load(&path, &[]), &path);
+    check_error(load(&write("manifest.toml", bytes), &[]), "manifest.toml");
 }
 
-/// A file in the place of a record; what is believed must have been sealed so.
+/// Reads a record of the store; a record that is accepted must have the key of its path.
 pub fn read_record(bytes: &[u8]) {
-    let key: store::Key =
-        "1bcaac96be2ad822048df098eb9c7e3ae4bf27435c121501a094c3448e90de15".parse().expect("a key");
-    let stage = store::Stage::Score;
-    // Half of the inputs are bodies in an envelope of their own, which no fuzzer would find the digest of.
+    let key: Key = "1bcaac96be2ad822048df098eb9c7e3ae4bf27435c121501a094c3448e90de15".parse().expect("a key");
+    // A fuzzer does not find a digest by chance, so inputs that do not begin with a brace get theirs.
     let sealed = match bytes.split_first() {
         Some((b'{', _)) | None => bytes.to_vec(),
         Some((_, body)) => {
-            let digest = files::Digest::of(body);
+            let digest = Digest::of(body);
             [format!("{{\"digest\":\"{digest}\",\n\"body\":").as_bytes(), body, b"}\n"].concat()
         }
     };
-    let name = store::Layout::new(Path::new("")).cell(stage, &key).record();
-    let path = file(&name.display().to_string(), &sealed);
-    let results = path.ancestors().nth(5).expect("the folder of results");
-    let store = store::Store::open(results).expect("a folder");
-    match store.find::<store::ScoreResult>(stage, &key) {
-        Ok(store::Found::Corrupt { why, .. }) => assert!(!why.is_empty()),
-        Ok(store::Found::Missing) => panic!("the file is there"),
-        Ok(store::Found::Done(record) | store::Found::Failed(record)) => assert_eq!(record.key, key),
-        Err(error) => shown(Err::<(), _>(error), &path),
+    let results = folder().join("results");
+    let path = Layout::new(&results).cell(Stage::Score, &key).record();
+    write(&path.display().to_string(), &sealed);
+    let store = Store::open(&results).expect("a folder of results");
+    match store.find::<ScoreResult>(Stage::Score, &key) {
+        Ok(Lookup::Corrupt { why, .. }) => assert!(!why.is_empty()),
+        Ok(Lookup::Missing) => panic!("the record exists"),
+        Ok(Lookup::Done(record) | Lookup::Failed(record)) => assert_eq!(record.key, key),
+        Err(error) => check_error(Err::<(), _>(error), "record.json"),
     }
 }
 
-/// The text of a header, before as many bytes of values as its last tensor says.
-pub fn read_header(bytes: &[u8]) {
-    let (length, text) = bytes.split_at(bytes.len().min(2));
-    let num_bytes = length.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-    let Ok(header) = model::header::Header::parse(text, num_bytes) else { return };
-    let mut end = 0;
-    let mut places: Vec<_> = header.tensors.values().map(|info| info.data_offsets).collect();
-    places.sort_unstable();
-    for (start, stop) in places {
-        assert_eq!(start as u64, end, "tensors lie end to end");
-        end = stop as u64;
-    }
-    assert_eq!(end, num_bytes, "and fill the file");
-}
-
-/// A file of weights, read as its header is.
-pub fn read_weights(bytes: &[u8]) {
-    let path = file("model.safetensors", bytes);
-    let opened = std::fs::File::open(&path).expect("a file");
-    shown(model::header::Header::read(&opened, &path), &path);
-}
-
-/// Rows of a task, as lines and as a list, plain and packed.
+/// Reads rows of a task and documents of a corpus: JSON Lines or a JSON list, plain or compressed, as the first byte
+/// says.
 pub fn read_rows(bytes: &[u8]) {
     let (kind, bytes) = bytes.split_first().map_or((0, bytes), |(kind, rest)| (kind % 8, rest));
-    let packing = ["", ".gz", ".xz", ".zst"][usize::from(kind / 2)];
-    let is_list = kind % 2 == 1;
-    let path = file(&format!("rows.{}{packing}", if is_list { "json" } else { "jsonl" }), bytes);
-    shown(data::rows(&path, is_list), &path);
+    let compression = ["", ".gz", ".xz", ".zst"][usize::from(kind / 2)];
+    let format = if kind % 2 == 1 { "json" } else { "jsonl" };
+    read_table(&write(&format!("rows.{format}{compression}"), bytes));
+}
+
+/// Reads a Parquet file as rows of a task and as documents of a corpus.
+pub fn read_parquet(bytes: &[u8]) {
+    read_table(&write("rows.parquet", bytes));
+}
+
+/// Reads a file as rows of a task, where it is not compressed by a stream, and as documents of a corpus.
+fn read_table(path: &Path) {
+    let file = path.display().to_string();
+    let name = path.file_name().expect("a file has a name").to_string_lossy();
+    if ["jsonl", "json", "parquet"].iter().any(|format| name.ends_with(format)) {
+        check_error(items(&task(&file), Split::Test), &name);
+    }
+    for column in ["text", "question"] {
+        let corpus = FileCorpus {
+            paths: vec![file.clone()],
+            column: column.to_owned(),
+            document: Default::default(),
+            separator: String::new(),
+        };
+        check_error(each_document(&corpus, &mut |_| Ok(())), &name);
+    }
+}
+
+/// Returns a task over the rows of `file` whose templates use no column.
+fn task(file: &str) -> Task {
+    let source = format!(
+        "source = {{ file = {{ test = {file:?}, splits = \"as-published\", prompt = \"q\", label = \"0\", \
+         choices = {{ fixed = [\"a\", \"b\"] }} }} }}"
+    );
+    toml::from_str(&source).expect("a task")
+}
+
+/// Reads a safetensors file: the text of a header, before as many bytes of values as the first two bytes say.
+///
+/// A file that is accepted must be one that the format's own library accepts, with tensors that fill the file.
+pub fn read_weights(bytes: &[u8]) {
+    let (num_bytes, text) = bytes.split_at(bytes.len().min(2));
+    let num_bytes = num_bytes.iter().fold(0, |sum, byte| (sum << 8) | usize::from(*byte));
+    let prefix = (text.len() as u64).to_le_bytes();
+    let file = [&prefix, text, &vec![0; num_bytes]].concat();
+    let path = write("weights.safetensors", &file);
+    let checkpoint = Checkpoint::read(&[path], &Device::flex());
+    if checkpoint.is_err() {
+        return check_error(checkpoint, "weights.safetensors");
+    }
+    let (_, metadata) = SafeTensors::read_metadata(&file).expect("the format's library accepts the header");
+    let mut ranges: Vec<_> = metadata.tensors().into_values().map(|info| info.data_offsets).collect();
+    ranges.sort_unstable();
+    let end = ranges.into_iter().fold(0, |end, (start, stop)| {
+        assert_eq!(start, end, "tensors are contiguous");
+        stop
+    });
+    assert_eq!(end, num_bytes, "tensors fill the file");
+}
+
+/// Reads a tokenizer; one that is accepted must encode and decode a text, or fail with an error.
+pub fn read_tokenizer(bytes: &[u8]) {
+    match Tokenizer::read(&write("tokenizer.json", bytes)) {
+        Ok(tokenizer) => {
+            let _ = tokenizer.encode("some text, é 12\n", true).and_then(|tokens| tokenizer.decode(&tokens));
+            let _ = (tokenizer.unknown(), tokenizer.vocab_size(), tokenizer.to_json());
+        }
+        Err(error) => check_error(Err::<(), _>(error), "tokenizer.json"),
+    }
+}
+
+/// Reads the directory of a model of which one file is replaced, as the first byte says.
+pub fn read_model(bytes: &[u8]) {
+    let (kind, bytes) = bytes.split_first().map_or((0, bytes), |(kind, rest)| (*kind, rest));
+    let replaced = MODEL_FILES[usize::from(kind) % MODEL_FILES.len()];
+    for name in MODEL_FILES {
+        let original = fs::read(Path::new(VALID_MODEL).join(name)).expect("a file of the valid model");
+        write(&format!("model/{name}"), if name == replaced { bytes } else { &original });
+    }
+    let model = folder().join("model");
+    // Where the config contradicts the weights, the error may name either file.
+    let name = model.display().to_string();
+    check_error(Base::tokenizer(&model).and_then(|_| Base::check(&model)), &name);
+    check_error(Model::read(&model, &Device::flex()), &name);
 }

@@ -1,6 +1,0 @@
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    dtr_fuzz::read_header(bytes);
-    dtr_fuzz::read_weights(bytes);
-});
