@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::bench::{Bench, text, wait_until};
+use crate::project::{Project, text, wait_until};
 
 /// The same variants in another order and with another threshold: twins and most scores are shared.
 const STRICTER: [&str; 6] = [
@@ -20,7 +20,7 @@ const LOOSER: [&str; 4] = ["--set", r#"name="looser""#, "--set", "search.stop={ 
 
 #[test]
 fn several_processes_do_every_cell_once_and_end_with_the_same_tables() {
-    let (calm, busy) = (Bench::new(), Bench::new());
+    let (calm, busy) = (Project::new(), Project::new());
     calm.sweep(&[]);
     calm.sweep(&STRICTER);
     calm.sweep(&LOOSER);
@@ -60,7 +60,7 @@ fn several_processes_do_every_cell_once_and_end_with_the_same_tables() {
         assert!(busy.outcome(name) == calm.outcome(name), "{name}: tables and figures are the same bytes");
     }
     for stage in ["pretrain", "distil"] {
-        let bytes = |bench: &Bench| {
+        let bytes = |bench: &Project| {
             let files =
                 bench.named(stage, if stage == "distil" { "twins.safetensors" } else { "model.safetensors" });
             files.into_iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>()

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::bench::{Bench, LONG, MANIFEST, ONE, calm_long, text, wait_until};
+use crate::project::{LONG, MANIFEST, ONE, Project, calm_long, text, wait_until};
 
 /// Addresses that suffice for a step in small parts, and not in one.
 const KIBIBYTES: u32 = 1_000_000;
@@ -22,7 +22,7 @@ const STEPS: [&str; 6] = [
 ];
 
 /// Sweeps where the system gives so many addresses and no more.
-fn sweep_within(bench: &Bench, more: &[&str]) -> Output {
+fn sweep_within(bench: &Project, more: &[&str]) -> Output {
     let mut program = Command::new("sh");
     program.args(["-c", &format!(r#"ulimit -v {KIBIBYTES}; exec "$0" "$@""#), env!("CARGO_BIN_EXE_dtr")]);
     program
@@ -39,13 +39,13 @@ fn summary(ended: &Output) -> Value {
 }
 
 /// How often cells of a stage were begun.
-fn num_begun(bench: &Bench, stage: &str) -> usize {
+fn num_begun(bench: &Project, stage: &str) -> usize {
     bench.happenings(stage).iter().filter(|(_, _, what)| what == "begun").count()
 }
 
 #[test]
 fn a_cell_that_exhausts_the_memory_is_recorded_and_the_others_go_on() {
-    let bench = Bench::new();
+    let bench = Project::new();
     let within = |more: &[&str]| sweep_within(&bench, more);
     let ended = within(&[]);
     let (first, said) = (summary(&ended), text(&ended.stderr));
@@ -78,7 +78,7 @@ fn a_cell_that_exhausts_the_memory_is_recorded_and_the_others_go_on() {
 
 #[test]
 fn a_cell_that_cannot_fit_says_so_before_it_begins() {
-    let bench = Bench::new();
+    let bench = Project::new();
     let huge = r#"models.wide.source.pretrain={ hidden-size=65536, intermediate-size=262144, num-layers=128, num-heads=64, num-kv-heads=64, head-dim=1024 }"#;
     let both = r#"sweep.model=["wide", "tiny"]"#;
     let ended = bench.dtr("sweep", &[&["--json"], &ONE[..], &["--set", both, "--set", huge]].concat());
@@ -92,7 +92,7 @@ fn a_cell_that_cannot_fit_says_so_before_it_begins() {
 }
 
 /// Kills the worker that is at a cell of `stage`, and gives the sweep's end.
-fn kill_the_worker(bench: &Bench, stage: &str, more: &[&str]) -> Output {
+fn kill_the_worker(bench: &Project, stage: &str, more: &[&str]) -> Output {
     let sweep = bench
         .command("sweep", &[&["--json"], &LONG[..], more].concat())
         .stdout(Stdio::piped())
@@ -109,7 +109,7 @@ fn kill_the_worker(bench: &Bench, stage: &str, more: &[&str]) -> Output {
 
 #[test]
 fn a_worker_that_is_killed_is_its_cells_failure_and_its_work_goes_on_when_asked_for() {
-    let bench = Bench::new();
+    let bench = Project::new();
     let ended = kill_the_worker(&bench, "pretrain", &[]);
     let (told, said) = (summary(&ended), text(&ended.stderr));
     assert_eq!((ended.status.code(), &told["done"]), (Some(1), &json!(0)), "{said}");
@@ -127,7 +127,7 @@ fn a_worker_that_is_killed_is_its_cells_failure_and_its_work_goes_on_when_asked_
 
 #[test]
 fn of_cells_side_by_side_none_is_blamed_before_it_was_alone() {
-    let bench = Bench::new();
+    let bench = Project::new();
     let ended = kill_the_worker(&bench, "distil", &[]);
     let said = text(&ended.stderr);
     assert_eq!((ended.status.code(), &summary(&ended)["done"]), (Some(0), &json!(7)), "{said}");
@@ -138,7 +138,7 @@ fn of_cells_side_by_side_none_is_blamed_before_it_was_alone() {
 
 #[test]
 fn a_worker_that_dies_at_no_cell_ends_the_sweep() {
-    let bench = Bench::new();
+    let bench = Project::new();
     bench.sweep(&ONE);
     let mut said = String::new();
     // It has little to do, and may come to its end first.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dtr::store::Store;
 
-use super::bench::{Bench, LONG, ONE, calm_long, text, wait_until};
+use crate::project::{LONG, ONE, Project, calm_long, text, wait_until};
 
 /// Damages the file at the first path, perhaps by the one at the second.
 type Damage = fn(&Path, &Path);
@@ -46,7 +46,7 @@ const KINDS: [(&str, &str); 8] = [
 ];
 
 /// A file of a kind; of scores one that the tables show.
-fn file(bench: &Bench, (stage, name): (&str, &str)) -> PathBuf {
+fn file(bench: &Project, (stage, name): (&str, &str)) -> PathBuf {
     let mut files = bench.named(stage, name);
     files.retain(|path| stage != "score" || fs::read_to_string(path).unwrap().contains(r#""split":"test""#));
     files.remove(0)
@@ -54,7 +54,7 @@ fn file(bench: &Bench, (stage, name): (&str, &str)) -> PathBuf {
 
 #[test]
 fn what_is_damaged_is_done_again_or_refused_by_name() {
-    let [whole, calm, other] = [(); 3].map(|()| Bench::new());
+    let [whole, calm, other] = [(); 3].map(|()| Project::new());
     whole.sweep(&ONE);
     calm.sweep(&[&ONE[..], &STRICTER].concat());
     other.sweep(&[&ONE[..], &["--set", "distil.seed=1", "--set", "pretrain.seed=1"]].concat());
@@ -81,7 +81,7 @@ fn what_is_damaged_is_done_again_or_refused_by_name() {
     }
 }
 
-fn check_sweep(bench: &Bench, more: &[&str], calm: &Bench, path: &Path, how: &str) {
+fn check_sweep(bench: &Project, more: &[&str], calm: &Project, path: &Path, how: &str) {
     let ended = bench.dtr("sweep", &[&ONE, more].concat());
     let said = text(&ended.stderr);
     if ended.status.success() {
@@ -91,7 +91,7 @@ fn check_sweep(bench: &Bench, more: &[&str], calm: &Bench, path: &Path, how: &st
     }
 }
 
-fn check_verify(bench: &Bench, path: &Path, is_noticed: bool, how: &str) {
+fn check_verify(bench: &Project, path: &Path, is_noticed: bool, how: &str) {
     let verified = bench.dtr("verify", &[&["--json", "--sample", "0"][..], &ONE].concat());
     let found = text(&verified.stdout);
     assert_eq!(found.contains(&*path.to_string_lossy()), is_noticed, "{how} {path:?}: {found}");
@@ -99,7 +99,7 @@ fn check_verify(bench: &Bench, path: &Path, is_noticed: bool, how: &str) {
 
 #[test]
 fn a_damaged_table_is_found_and_made_again() {
-    let bench = Bench::new();
+    let bench = Project::new();
     bench.sweep(&ONE);
     let outcome = bench.outcome("small");
     for name in ["tables/small/items.parquet", "tables/small/index.html", "figures/small"] {
@@ -117,7 +117,7 @@ fn a_damaged_table_is_found_and_made_again() {
 #[test]
 fn a_damaged_checkpoint_is_told_and_costs_only_its_work() {
     for (how, damage) in &DAMAGES[..2] {
-        let bench = Bench::new();
+        let bench = Project::new();
         let checkpoints = || bench.named("pretrain", "checkpoint/base.safetensors");
         let mut sweep = bench.start(&LONG);
         wait_until("a checkpoint", || !checkpoints().is_empty());
@@ -138,7 +138,7 @@ fn a_damaged_checkpoint_is_told_and_costs_only_its_work() {
 
 #[test]
 fn a_newer_record_is_refused_and_left_as_it_is() {
-    let bench = Bench::new();
+    let bench = Project::new();
     bench.sweep(&ONE);
     for stage in ["pretrain", "distil", "search"] {
         let path = bench.named(stage, "record.json").remove(0);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::bench::{Bench, text};
+use crate::project::{Project, text};
 
 /// The twins by cell.
-fn twins(bench: &Bench) -> BTreeMap<String, Vec<u8>> {
+fn twins(bench: &Project) -> BTreeMap<String, Vec<u8>> {
     let cell =
         |path: &std::path::Path| path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
     let files = bench.named("distil", "twins.safetensors").into_iter();
@@ -20,7 +20,7 @@ fn set(value: &str) -> [&str; 2] {
 #[test]
 fn threads_change_no_byte() {
     let benches = ["1", "2", "4"].map(|threads| {
-        let bench = Bench::new();
+        let bench = Project::new();
         let ended = bench.command("sweep", &[]).env("RAYON_NUM_THREADS", threads).output().unwrap();
         assert!(ended.status.success(), "{}", text(&ended.stderr));
         let record = fs::read_to_string(&bench.named("distil", "record.json")[0]).unwrap();
@@ -36,7 +36,7 @@ fn threads_change_no_byte() {
 
 #[test]
 fn order_and_company_change_no_byte() {
-    let (together, reversed, apart) = (Bench::new(), Bench::new(), Bench::new());
+    let (together, reversed, apart) = (Project::new(), Project::new(), Project::new());
     together.sweep(&[]);
     reversed
         .sweep(&[set(r#"sweep.variant=["gdn", "gla"]"#), set(r#"sweep.task=["facts", "recall"]"#)].concat());
@@ -54,8 +54,8 @@ fn order_and_company_change_no_byte() {
 
 #[test]
 fn a_record_says_where_it_comes_from() {
-    let bench = Bench::new();
-    bench.sweep(&super::bench::ONE);
+    let bench = Project::new();
+    bench.sweep(&crate::project::ONE);
     let record = bench.named("search", "record.json").remove(0);
     let key = record.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
     let explained = std::process::Command::new(env!("CARGO_BIN_EXE_dtr"))
@@ -67,7 +67,7 @@ fn a_record_says_where_it_comes_from() {
     let provenance = &told["provenance"];
     assert_eq!(provenance["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(provenance["repeatable"], true);
-    assert_eq!(provenance["overrides"], serde_json::json!([super::bench::ONE[1], super::bench::ONE[3]]));
+    assert_eq!(provenance["overrides"], serde_json::json!([crate::project::ONE[1], crate::project::ONE[3]]));
     assert!(provenance["device"].as_str().unwrap().starts_with("cpu ("));
     let command = provenance["command"].as_array().unwrap();
     assert!(command.iter().any(|word| word == "sweep"), "{command:?}");

@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use super::bench::{Bench, ONE, text};
+use crate::project::{ONE, Project, text};
 
 /// Beside a rate that learns, one at which nothing can.
 const RATES: [&str; 2] = ["--set", r#"sweep.axes."distil.optimizer.learning-rate"=[10, 2e-3]"#];
 
-fn sweep(bench: &Bench, more: &[&str]) -> (Option<i32>, serde_json::Value, String) {
+fn sweep(bench: &Project, more: &[&str]) -> (Option<i32>, serde_json::Value, String) {
     let ended = bench.dtr("sweep", &[&["--json"][..], &ONE, &RATES, more].concat());
     let summary = serde_json::from_slice(&ended.stdout).unwrap_or_default();
     (ended.status.code(), summary, text(&ended.stderr))
@@ -19,7 +19,7 @@ fn count(summary: &serde_json::Value, what: &str) -> usize {
 
 #[test]
 fn what_diverges_is_recorded_with_layer_and_variant_and_the_others_go_on() {
-    let bench = Bench::new();
+    let bench = Project::new();
     let (code, first, said) = sweep(&bench, &[]);
     assert_eq!(code, Some(1), "{said}");
     assert_eq!(
@@ -54,7 +54,7 @@ fn what_diverges_is_recorded_with_layer_and_variant_and_the_others_go_on() {
 
 #[test]
 fn the_first_failure_ends_the_run_where_that_is_asked_for() {
-    let bench = Bench::new();
+    let bench = Project::new();
     let (code, summary, said) = sweep(&bench, &["--fail-fast"]);
     assert_eq!(code, Some(1), "{said}");
     // The base is done; the twins at the other rate, and both searches, are left.

@@ -1,18 +1,15 @@
 //! Bases and rows from a hub: a server on this machine speaks its protocol and serves real files, and the
 //! program sweeps over them, also where the connection breaks, a file was changed or may not be read.
 
-mod bench;
-mod server;
-
 use std::fs;
 use std::process::Command;
 
-use bench::{Bench, ROOT, find, repos, said, text};
-use server::{COMMIT, Fault};
+use crate::hub_project::{HubProject, ROOT, find, repos, said, text};
+use crate::hub_server::{COMMIT, Fault};
 
 #[test]
 fn a_sweep_takes_base_and_rows_of_the_hub_and_says_which() {
-    let bench = Bench::new();
+    let bench = HubProject::new();
     assert_eq!(bench.sweep_well()["done"], 1);
     let record = bench.record();
     assert_eq!(record["spec"]["model"]["commit"], COMMIT);
@@ -26,7 +23,7 @@ fn a_sweep_takes_base_and_rows_of_the_hub_and_says_which() {
     assert_eq!(fs::read(bench.weights()).unwrap(), repos()["lab/mini"]["model.safetensors"]);
 
     // The same score as from a directory.
-    let local = Bench::new();
+    let local = HubProject::new();
     let rows = local.path("rows.jsonl");
     fs::write(&rows, &repos()["datasets/lab/rows"]["data/rows.jsonl"]).unwrap();
     local.manifest("main", &rows.display().to_string());
@@ -45,7 +42,7 @@ fn a_sweep_takes_base_and_rows_of_the_hub_and_says_which() {
 
 #[test]
 fn twins_learn_from_a_dataset_of_the_hub() {
-    let bench = Bench::new();
+    let bench = HubProject::new();
     let sweep = |source: &str| {
         let mut command = bench.command("sweep");
         for set in [
@@ -87,7 +84,7 @@ fn twins_learn_from_a_dataset_of_the_hub() {
 
 #[test]
 fn a_connection_that_breaks_is_taken_up_where_it_stopped() {
-    let bench = Bench::new();
+    let bench = HubProject::new();
     bench.server.misbehave(Fault::Cut { times: 2, after: 1_000_000 });
     bench.sweep_well();
     assert_eq!(bench.server.starts(), [0, 1_000_000, 2_000_000]);
@@ -96,7 +93,7 @@ fn a_connection_that_breaks_is_taken_up_where_it_stopped() {
 
 #[test]
 fn a_download_that_is_given_up_is_not_taken_for_whole_and_goes_on_next_time() {
-    let bench = Bench::new();
+    let bench = HubProject::new();
     bench.server.misbehave(Fault::Cut { times: usize::MAX, after: 1000 });
     let said = bench.sweep_badly();
     assert!(
@@ -114,7 +111,7 @@ fn a_download_that_is_given_up_is_not_taken_for_whole_and_goes_on_next_time() {
 #[test]
 fn what_was_changed_or_shortened_on_the_way_is_refused_and_not_kept() {
     for fault in [Fault::Tampered, Fault::Truncated] {
-        let bench = Bench::new();
+        let bench = HubProject::new();
         bench.server.misbehave(fault);
         let said = bench.sweep_badly();
         assert!(said.contains("model.safetensors` is damaged"), "{fault:?}: {said}");
@@ -126,7 +123,7 @@ fn what_was_changed_or_shortened_on_the_way_is_refused_and_not_kept() {
 
 #[test]
 fn a_file_that_was_changed_in_the_cache_is_refused() {
-    let bench = Bench::new();
+    let bench = HubProject::new();
     bench.sweep_well();
     let mut bytes = fs::read(bench.weights()).unwrap();
     bytes[100_000] ^= 1;
@@ -154,7 +151,7 @@ fn weights_that_are_pickles_or_lead_out_of_the_cache_are_refused() {
         let model = repos.get_mut("lab/mini").unwrap();
         model.remove("model.safetensors");
         model.insert(name.to_owned(), bytes.as_bytes().to_vec());
-        let bench = Bench::serving(repos);
+        let bench = HubProject::serving(repos);
         let text = bench.sweep_badly();
         assert!(text.contains(what), "{text}");
         assert!(!bench.path("results").exists(), "nothing was begun");
@@ -163,7 +160,7 @@ fn weights_that_are_pickles_or_lead_out_of_the_cache_are_refused() {
 
 #[test]
 fn a_gated_repository_asks_for_a_token() {
-    let bench = Bench::new();
+    let bench = HubProject::new();
     bench.server.gate("lab/mini", "hf_right");
     let said_without = bench.sweep_badly();
     assert!(said_without.contains("(401)") && said_without.contains("set `HF_TOKEN`"), "{said_without}");
@@ -176,7 +173,7 @@ fn a_gated_repository_asks_for_a_token() {
 
 #[test]
 fn a_repository_a_revision_or_a_file_that_is_not_there_is_named() {
-    let bench = Bench::new();
+    let bench = HubProject::new();
     let rows = "hf://datasets/lab/rows@main/data/rows.jsonl";
     for (revision, rows, message) in [
         ("nowhere", rows, "does not have `lab/mini` at revision `nowhere`"),
@@ -192,7 +189,7 @@ fn a_repository_a_revision_or_a_file_that_is_not_there_is_named() {
 
 #[test]
 fn without_a_connection_what_is_pinned_is_planned_and_what_is_cached_is_used() {
-    let bench = Bench::new();
+    let bench = HubProject::new();
     let rows = format!("hf://datasets/lab/rows@{COMMIT}/data/rows.jsonl");
     let dead = |command: &str, name: &str, value: &str| {
         bench.command(command).env("HF_ENDPOINT", "http://127.0.0.1:9").env(name, value).output().unwrap()
@@ -221,7 +218,7 @@ fn without_a_connection_what_is_pinned_is_planned_and_what_is_cached_is_used() {
 
 #[test]
 fn a_full_disk_is_named() {
-    let bench = Bench::new();
+    let bench = HubProject::new();
     let digest = <sha2::Sha256 as sha2::Digest>::digest(&repos()["lab/mini"]["model.safetensors"]);
     let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let blobs = bench.cache().join("blobs");

@@ -9,23 +9,23 @@ use dtr::data::synthetic::SyntheticLanguage;
 use dtr_core::seed::Seed;
 use polars::prelude::{Column, DataFrame, ParquetWriter};
 
-use super::server::{COMMIT, Repos, Server};
+use crate::hub_server::{COMMIT, HubServer, Repos};
 
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A base and rows of the hub, and a cache of its own.
-pub struct Bench {
+pub struct HubProject {
     pub folder: tempfile::TempDir,
-    pub server: Server,
+    pub server: HubServer,
 }
 
-impl Bench {
+impl HubProject {
     pub fn new() -> Self {
         Self::serving(repos())
     }
 
     pub fn serving(repos: Repos) -> Self {
-        let bench = Self { folder: tempfile::tempdir().unwrap(), server: Server::start(repos) };
+        let bench = Self { folder: tempfile::tempdir().unwrap(), server: HubServer::start(repos) };
         bench.manifest("main", "hf://datasets/lab/rows@main/data/rows.jsonl");
         bench
     }

@@ -41,12 +41,12 @@ struct State {
 }
 
 /// The hub; it answers until the process ends.
-pub struct Server {
+pub struct HubServer {
     pub endpoint: String,
     state: Arc<Mutex<State>>,
 }
 
-impl Server {
+impl HubServer {
     pub fn start(repos: Repos) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-"""Reads an experiment's page as people do, in Chromium: `page.py INDEX_HTML [SCREENSHOTS]`.
+"""Reads an experiment's page as people do, in Chromium: `report_page.py INDEX_HTML [SCREENSHOTS]`.
 
 At the width of a desk and of a phone, light and dark: nothing is asked of the network, nothing complains, the document is
 no wider than the window, text can be told from its ground, heads sort, links to records lead to files. Exits with 77
@@ -60,7 +60,7 @@ def start():
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        skip("this Python has no playwright (tests/readers/requirements.txt)")
+        skip("this Python has no playwright (tests/cli/requirements.txt)")
     named = os.environ.get("DTR_CHROMIUM")
     found = [shutil.which(name) for name in ([named] if named else BROWSERS)]
     browser = next(filter(None, found), None)

@@ -75,12 +75,12 @@ fn python(requirements: &str) -> Result<Command, String> {
 
 #[test]
 fn the_page_reads_well_in_a_browser() {
-    let mut browser = match python("tests/readers/requirements.txt") {
+    let mut browser = match python("tests/cli/requirements.txt") {
         Ok(python) => python,
         Err(why) => return skip("the page in a browser", &why),
     };
     let output =
-        browser.arg(root("tests/readers/page.py")).arg(tables().join("index.html")).output().unwrap();
+        browser.arg(root("tests/cli/report_page.py")).arg(tables().join("index.html")).output().unwrap();
     match output.status.code() {
         Some(SKIPPED) => skip("the page in a browser", String::from_utf8_lossy(&output.stderr).trim()),
         _ => succeed(&output),

@@ -9,7 +9,7 @@ use dtr_core::seed::Seed;
 use rand::RngExt;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::bench::{Bench, LONG, calm_long, text, wait_until};
+use crate::project::{LONG, Project, calm_long, text, wait_until};
 
 /// What `saving.rs` says that a kill may lose at most, besides a step.
 const MOST_LOST: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ impl Toll {
     }
 
     /// Files the kill of the process that worked on `bench`.
-    fn file(&mut self, bench: &Bench) {
+    fn file(&mut self, bench: &Project) {
         let mut stage = "between cells".to_owned();
         for one in ["pretrain", "distil", "search"] {
             for log in bench.named(one, "events.jsonl") {
@@ -50,7 +50,7 @@ impl Toll {
 }
 
 /// How long ago a cell was begun or wrote its checkpoint last, or, within a search, a score was recorded.
-fn since_last_kept(bench: &Bench, log: &Path) -> Duration {
+fn since_last_kept(bench: &Project, log: &Path) -> Duration {
     let written = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).unwrap();
     let checkpoints = bench.files("cells-v1").into_iter().filter(|path| {
         path.components().any(|part| part.as_os_str() == "checkpoint") || path.ends_with("record.json")
@@ -60,7 +60,7 @@ fn since_last_kept(bench: &Bench, log: &Path) -> Duration {
 }
 
 /// Whether a cell is somebody's.
-fn is_running(bench: &Bench) -> bool {
+fn is_running(bench: &Project) -> bool {
     let status = bench.dtr("status", &[&["--json"][..], &LONG].concat());
     let counts: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
     counts.as_array().unwrap().iter().any(|stage| stage["running"] != 0)
@@ -73,7 +73,7 @@ fn kill(num_kills: usize, seed: u32) -> Toll {
     let mut moments = Seed(seed).rng();
     let mut toll = Toll::default();
     while toll.num_kills() < num_kills {
-        let bench = Bench::new();
+        let bench = Project::new();
         loop {
             let mut sweep = bench.start(&LONG);
             let moment = Instant::now() + Duration::from_millis(moments.random_range(20..2500));
@@ -121,7 +121,7 @@ fn a_hundred_kills_change_nothing() {
 
 #[test]
 fn a_killed_cell_goes_on_from_its_checkpoint() {
-    let (calm, bench) = (calm_long(), Bench::new());
+    let (calm, bench) = (calm_long(), Project::new());
     for (stage, checkpoint) in [("pretrain", "base.safetensors"), ("distil", "twins.safetensors")] {
         let mut sweep = bench.start(&LONG);
         let is_checkpoint = |path: &std::path::PathBuf| path.parent().unwrap().ends_with("checkpoint");
@@ -145,10 +145,10 @@ fn interrupt(child: &std::process::Child) {
 
 #[test]
 fn ctrl_c_keeps_the_step_and_the_same_command_goes_on() {
-    let (calm, bench) = (calm_long(), Bench::new());
+    let (calm, bench) = (calm_long(), Project::new());
     for stage in ["pretrain", "distil"] {
         let sweep = bench.start(&LONG);
-        let begun = |bench: &Bench| bench.happenings(stage).iter().any(|(_, _, what)| what == "begun");
+        let begun = |bench: &Project| bench.happenings(stage).iter().any(|(_, _, what)| what == "begun");
         wait_until("the cell", || begun(&bench));
         std::thread::sleep(Duration::from_millis(300));
         interrupt(&sweep);
@@ -167,7 +167,7 @@ fn ctrl_c_keeps_the_step_and_the_same_command_goes_on() {
 
 #[test]
 fn ctrl_c_twice_stops_within_the_step() {
-    let bench = Bench::new();
+    let bench = Project::new();
     // One step of many seconds.
     let step = ["--set", "pretrain.batch-size=16384", "--set", r#"pretrain.token-budget="1048576""#];
     let sweep = bench.start(&step);

@@ -4,10 +4,10 @@
 
 use std::process::{Command, Output};
 
-use super::bench::{Bench, MANIFEST, ONE, text};
+use crate::project::{MANIFEST, ONE, Project, text};
 
 /// Runs `script` where `$DISK` can be mounted and `$SWEEP` sweeps onto it; none where that is not allowed.
-fn in_a_namespace(bench: &Bench, script: &str) -> Option<Output> {
+fn in_a_namespace(bench: &Project, script: &str) -> Option<Output> {
     let unshare = |script: &str| {
         let mut program = Command::new("unshare");
         program.args(["--mount", "--map-root-user", "sh", "-e", "-c", script]);
@@ -37,7 +37,7 @@ const TRY: &str = r#"try() { code=0; eval "$1" >/dev/null 2>"$DISK.said" || code
 
 #[test]
 fn a_full_disk_is_told_and_costs_nothing_that_was_finished() {
-    let bench = Bench::new();
+    let bench = Project::new();
     // Once the first sweep is done there is room for a few small files, and no twins.
     let script = format!(
         r#"{TRY}
@@ -67,7 +67,7 @@ fn a_full_disk_is_told_and_costs_nothing_that_was_finished() {
 
 #[test]
 fn a_disk_that_cannot_be_written_is_told_and_read_all_the_same() {
-    let bench = Bench::new();
+    let bench = Project::new();
     let script = format!(
         r#"{TRY}
         mount -t tmpfs -o size=64m tmpfs "$DISK"

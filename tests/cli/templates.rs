@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
-use super::Folder;
-use super::program::{SWEEP, good};
+use crate::bad_inputs::{SWEEP, good};
+use crate::temp_folder::TempFolder;
 
 /// Addresses that a refusal may take, in KiB: a plan itself takes little.
 const KIBIBYTES: u32 = 5 << 20;
@@ -58,10 +58,10 @@ const TEMPLATES: [&str; 42] = [
 ];
 
 /// Runs the program where the system gives so many addresses and no more.
-fn run_within(folder: &Folder, arguments: &[&str]) -> Output {
+fn run_within(folder: &TempFolder, arguments: &[&str]) -> Output {
     let mut program = Command::new("sh");
     program.args(["-c", &format!(r#"ulimit -v {KIBIBYTES}; exec "$0" "$@""#), env!("CARGO_BIN_EXE_dtr")]);
-    program.current_dir(folder.0.path()).args(arguments).output().unwrap()
+    program.current_dir(folder.root()).args(arguments).output().unwrap()
 }
 
 /// What is wrong with the answer to a template, which must name `place`.

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use super::bench::{Bench, ONE, text};
+use crate::project::{ONE, Project, text};
 
-fn verify(bench: &Bench, more: &[&str]) -> (Option<i32>, serde_json::Value) {
+fn verify(bench: &Project, more: &[&str]) -> (Option<i32>, serde_json::Value) {
     let output = bench.dtr("verify", &[&["--json"][..], &ONE, more].concat());
     let told = serde_json::from_slice(&output.stdout);
     (output.status.code(), told.unwrap_or_else(|_| panic!("{}", text(&output.stderr))))
@@ -12,7 +12,7 @@ fn verify(bench: &Bench, more: &[&str]) -> (Option<i32>, serde_json::Value) {
 
 #[test]
 fn sound_results_are_the_same_when_done_again() {
-    let bench = Bench::new();
+    let bench = Project::new();
     bench.sweep(&ONE);
     let before: Vec<_> = bench.files("").into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect();
     let (code, told) = verify(&bench, &["--sample", "9"]);
@@ -39,7 +39,7 @@ fn sound_results_are_the_same_when_done_again() {
 /// A record whose digests all fit and whose numbers are invented.
 #[test]
 fn a_forged_result_is_found_by_doing_it_again() {
-    let bench = Bench::new();
+    let bench = Project::new();
     bench.sweep(&ONE);
     let path = bench.named("distil", "record.json").remove(0);
     let whole = fs::read_to_string(&path).unwrap();

@@ -9,7 +9,8 @@ use dtr::data::{Split, items};
 use dtr::manifest::{Choices, FileCorpus, FileTask, Metric, Splits, Task, TaskSource, TextUnit};
 use dtr_core::error::Result;
 
-use super::{Cases, Folder};
+use crate::refusals::Refusals;
+use crate::temp_folder::TempFolder;
 
 /// Makes the task that reads a file, with something wrong in it.
 type Change<'a> = &'a dyn Fn(&Path) -> FileTask;
@@ -49,24 +50,23 @@ fn read_corpus(path: &Path, document: TextUnit) -> Result<usize> {
 }
 
 /// A file of both uses: rows of a task, and texts of a corpus.
-pub fn refused(cases: &mut Cases, name: &str, bytes: &[u8], said: &str) {
-    let folder = Folder::new();
+pub fn refused(refusals: &mut Refusals, name: &str, bytes: &[u8], said: &str) {
+    let folder = TempFolder::new();
     let path = folder.write(name, bytes);
     let (file, start) = (path.display().to_string(), String::from_utf8_lossy(&bytes[..bytes.len().min(40)]));
     let is_packed = name.ends_with(".gz") || name.ends_with(".zst") || name.ends_with(".xz");
     if !is_packed {
-        cases.refused(&format!("task {name} {start}"), &[&file, said], || read_task(task(&path)));
+        refusals.check(&format!("task {name} {start}"), &[&file, said], || read_task(task(&path)));
     }
-    cases.refused(&format!("corpus {name} {start}"), &[&file, said], || {
-        read_corpus(&path, TextUnit::Paragraph)
-    });
+    refusals
+        .check(&format!("corpus {name} {start}"), &[&file, said], || read_corpus(&path, TextUnit::Paragraph));
 }
 
 const GOOD: &str = "{\"question\": \"q\", \"label\": \"yes\", \"text\": \"t\"}\n";
 
 #[test]
 fn rows_that_are_no_tables_are_refused_with_their_line() {
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     for row in [
         &b"[1]"[..],
         b"1",
@@ -94,41 +94,41 @@ fn rows_that_are_no_tables_are_refused_with_their_line() {
         b"{\"a\": \"tab\there\"}",
     ] {
         let lines = [GOOD.repeat(2).as_bytes(), row, b"\n", GOOD.as_bytes()].concat();
-        refused(&mut cases, "a.jsonl", &lines, "line 3");
+        refused(&mut refusals, "a.jsonl", &lines, "line 3");
         if !row.ends_with(b" {}") {
             let list = [b"[", GOOD.as_bytes(), b",", row, b"]"].concat();
-            refused(&mut cases, "a.json", &list, "a.json");
+            refused(&mut refusals, "a.json", &list, "a.json");
         }
     }
     for deep in ["[".repeat(200_000), "{\"a\":".repeat(200_000)] {
-        refused(&mut cases, "a.jsonl", format!("{GOOD}{{\"a\":{deep}\n").as_bytes(), "line 2");
-        refused(&mut cases, "a.json", format!("[{{\"a\":{deep}").as_bytes(), "a.json");
+        refused(&mut refusals, "a.jsonl", format!("{GOOD}{{\"a\":{deep}\n").as_bytes(), "line 2");
+        refused(&mut refusals, "a.json", format!("[{{\"a\":{deep}").as_bytes(), "a.json");
     }
     for list in ["{}", "1", "null", "[", "[{}", "[{},]", "[{}] []", "", "[1]", "{\"a\": []}"] {
-        refused(&mut cases, "a.json", list.as_bytes(), "a.json");
+        refused(&mut refusals, "a.json", list.as_bytes(), "a.json");
     }
     for (name, bytes) in
         [("a.csv", "text\nx"), ("a", "x"), ("a.jsonl.bz2", "x"), ("a.bin", "x"), ("a.pkl", "x")]
     {
-        refused(&mut cases, name, bytes.as_bytes(), name);
+        refused(&mut refusals, name, bytes.as_bytes(), name);
     }
-    cases.end(120);
+    refusals.finish(120);
 }
 
 #[test]
 fn rows_that_make_no_item_are_named() {
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     let row =
         |label: &str| format!("{{\"question\": \"q\", \"label\": {label}, \"texts\": [\"a\", \"b\"]}}\n");
     for label in
         ["2", "-1", "99999999999999999999", "1.5", "1e300", "\"maybe\"", "\"\"", "null", "[0]", "{}", "\"0\""]
     {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let path = folder.write("a.jsonl", row("0") + &row(label));
         let file = path.display().to_string();
-        cases.refused(label, &["row 2", &file, "label"], || read_task(task(&path)));
+        refusals.check(label, &["row 2", &file, "label"], || read_task(task(&path)));
         let each = FileTask { choices: Choices::Each("texts".to_owned()), ..task(&path) };
-        cases.refused(label, &["row 2", &file, "label"], || read_task(each));
+        refusals.check(label, &["row 2", &file, "label"], || read_task(each));
     }
     let with = |change: fn(&mut FileTask)| {
         move |path: &Path| {
@@ -188,30 +188,30 @@ fn rows_that_make_no_item_are_named() {
         ("a text without end", &with(|task| task.prompt = "{{ 'a' * 1000000000000 }}".into()), "prompt"),
     ];
     for (what, change, said) in changes {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let path = folder.write("a.jsonl", row("0"));
-        cases.refused(what, &[said], || read_task(change(&path)));
+        refusals.check(what, &[said], || read_task(change(&path)));
     }
     for (name, bytes) in [("a.jsonl", ""), ("a.jsonl", "\n\n"), ("a.json", "[]")] {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let path = folder.write(name, bytes);
-        cases.refused("no rows", &[&path.display().to_string()], || read_task(task(&path)));
+        refusals.check("no rows", &[&path.display().to_string()], || read_task(task(&path)));
     }
-    cases.end(42);
+    refusals.finish(42);
 }
 
 #[test]
 fn texts_that_are_none_are_refused_with_their_place() {
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     for value in ["1", "true", "[\"t\"]", "{}", "1.5"] {
         let row = format!("{{\"text\": {value}}}\n");
         for (name, bytes, place) in [
             ("a.jsonl", GOOD.to_owned() + &row, "line 2 of"),
             ("a.json", format!("[{GOOD}, {row}]"), "row 2 of"),
         ] {
-            let folder = Folder::new();
+            let folder = TempFolder::new();
             let path = folder.write(name, bytes);
-            cases.refused(value, &[place, name, "`text`"], || read_corpus(&path, TextUnit::Line));
+            refusals.check(value, &[place, name, "`text`"], || read_corpus(&path, TextUnit::Line));
         }
     }
     for (name, bytes, said) in [
@@ -220,7 +220,7 @@ fn texts_that_are_none_are_refused_with_their_place() {
         ("a.txt", "one\ntwo\n\u{0}", ""),
         ("a.md", "", ""),
     ] {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let path = folder.write(name, bytes);
         if said.is_empty() {
             assert!(
@@ -228,30 +228,30 @@ fn texts_that_are_none_are_refused_with_their_place() {
                 "text may hold any character, and a file may be empty"
             );
         } else {
-            cases.refused(name, &[said, name], || read_corpus(&path, TextUnit::Line));
+            refusals.check(name, &[said, name], || read_corpus(&path, TextUnit::Line));
         }
     }
     for bytes in [&b"one\n\xff"[..], b"one\n\xc3(", b"one\n\xed\xa0\x80", b"one\n\xf8\x88\x80\x80\x80"] {
         for unit in [TextUnit::Line, TextUnit::File, TextUnit::Paragraph, TextUnit::Between("x".to_owned())] {
-            let folder = Folder::new();
+            let folder = TempFolder::new();
             let path = folder.write("a.txt", bytes);
-            cases.refused("not UTF-8", &["line 2 of", "a.txt"], || read_corpus(&path, unit));
+            refusals.check("not UTF-8", &["line 2 of", "a.txt"], || read_corpus(&path, unit));
         }
     }
     for path in ["/nowhere/a.txt", "/nowhere-*.txt", "/*/a.txt", "hf://datasets/a/b@c/../../x.txt", "hf://a"]
     {
-        cases.refused(path, &[path.rsplit('/').next().unwrap()], || {
+        refusals.check(path, &[path.rsplit('/').next().unwrap()], || {
             read_corpus(Path::new(path), TextUnit::Line)
         });
         if !path.contains('*') {
-            cases.refused(path, &[path.rsplit('/').next().unwrap()], || read_task(task(Path::new(path))));
+            refusals.check(path, &[path.rsplit('/').next().unwrap()], || read_task(task(Path::new(path))));
         }
     }
-    cases.end(36);
+    refusals.finish(36);
 }
 
 /// Packs `pieces` pieces of `piece`.
-fn packed(folder: &Folder, name: &str, piece: &[u8], pieces: usize) -> std::path::PathBuf {
+fn packed(folder: &TempFolder, name: &str, piece: &[u8], pieces: usize) -> std::path::PathBuf {
     let path = folder.path(name);
     let mut file = flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::fast());
     (0..pieces).for_each(|_| file.write_all(piece).unwrap());
@@ -272,13 +272,13 @@ fn peak_kib() -> u64 {
 #[test]
 fn what_has_no_end_is_refused_before_it_fills_the_memory() {
     let before = peak_kib();
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     for (name, start, said) in [
         ("a.txt", "", "line 1 of"),
         ("a.jsonl", GOOD, "line 2 of"),
         ("a.json", "[{\"text\": \"t\"}, {\"text\": \"", "row 2 of"),
     ] {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let path = folder.write(name, start);
         if name == "a.json" {
             // A NUL ends a text of JSON, so that this row has to be written out.
@@ -289,28 +289,28 @@ fn what_has_no_end_is_refused_before_it_fills_the_memory() {
         }
         let names = [said, name, "longer than 128 MiB"];
         match name {
-            "a.jsonl" => cases.refused(name, &names, || read_task(task(&path))),
-            _ => cases.refused(name, &names, || read_corpus(&path, TextUnit::Line)),
+            "a.jsonl" => refusals.check(name, &names, || read_task(task(&path))),
+            _ => refusals.check(name, &names, || read_corpus(&path, TextUnit::Line)),
         }
     }
-    let bomb = Folder::new();
+    let bomb = TempFolder::new();
     let line = packed(&bomb, "line.txt.gz", &[b'a'; 1 << 20], 200);
-    cases.refused("a packed line", &["line 1 of", "line.txt.gz"], || read_corpus(&line, TextUnit::Line));
+    refusals.check("a packed line", &["line 1 of", "line.txt.gz"], || read_corpus(&line, TextUnit::Line));
     let lines = packed(&bomb, "lines.txt.gz", &b"a line of text\n".repeat(1 << 16), 200);
     for unit in [TextUnit::Paragraph, TextUnit::File, TextUnit::Between("x".to_owned())] {
         let said = ["the document from line 1 of", "lines.txt.gz"];
-        cases.refused("a document without end", &said, || read_corpus(&lines, unit));
+        refusals.check("a document without end", &said, || read_corpus(&lines, unit));
     }
     let grown = peak_kib() - before;
     assert!(grown < MOST_GROWTH_KIB, "{grown} KiB");
-    cases.end(7);
+    refusals.finish(7);
 }
 
 #[test]
 fn packed_files_that_are_cut_or_not_packed_are_refused() {
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     for name in ["a.jsonl", "a.txt", "a.json"] {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let whole = fs::read(packed(&folder, "whole.gz", GOOD.as_bytes(), 100)).unwrap();
         let (packing, frame) = (".zst", zstd::encode_all(GOOD.repeat(100).as_bytes(), 1).unwrap());
         for (packing, whole) in [(".gz", &whole), (packing, &frame)] {
@@ -321,13 +321,13 @@ fn packed_files_that_are_cut_or_not_packed_are_refused() {
                 b"plain text",
                 b"\0\0\0\0\0\0\0\0",
             ] {
-                refused(&mut cases, &format!("{name}{packing}"), bytes, "");
+                refused(&mut refusals, &format!("{name}{packing}"), bytes, "");
             }
         }
-        refused(&mut cases, &format!("{name}.xz"), b"\xfd7zXZ\0 and nothing of it", "");
-        refused(&mut cases, &format!("{name}.xz"), b"plain text", "");
+        refused(&mut refusals, &format!("{name}.xz"), b"\xfd7zXZ\0 and nothing of it", "");
+        refused(&mut refusals, &format!("{name}.xz"), b"plain text", "");
     }
-    cases.end(36);
+    refusals.finish(36);
 }
 
 /// Reads the rows of `path` as a task does whose templates ask nothing of them.

@@ -3,7 +3,8 @@
 use dtr::manifest::load;
 use toml::{Table, Value};
 
-use super::{Cases, Folder};
+use crate::refusals::Refusals;
+use crate::temp_folder::TempFolder;
 
 /// A manifest that says every key.
 const FULL: &str = r#"
@@ -122,10 +123,10 @@ confidence = 0.95
 "#;
 
 /// Loads `text` as `main.toml`.
-fn attempt(cases: &mut Cases, what: &str, names: &[&str], text: impl AsRef<[u8]>) {
-    let folder = Folder::new();
+fn attempt(refusals: &mut Refusals, what: &str, names: &[&str], text: impl AsRef<[u8]>) {
+    let folder = TempFolder::new();
     let path = folder.write("main.toml", text);
-    cases.refused(what, &[&["main.toml"], names].concat(), || load(&path, &[]));
+    refusals.check(what, &[&["main.toml"], names].concat(), || load(&path, &[]));
 }
 
 /// Values that cannot stand where `value` does: other types, and numbers beyond all bounds.
@@ -189,25 +190,25 @@ fn name_of(path: &[String]) -> &str {
 #[test]
 fn every_key_refuses_every_kind_of_wrong_value() {
     let full: Value = Value::Table(FULL.parse().unwrap());
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     load(&folder.write("main.toml", FULL), &[]).expect("the manifest to break is good");
     let mut all = Vec::new();
     paths(&full, &[], &mut all);
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     for path in &all {
         let mut manifest = full.clone();
         let wrong = wrong_values(entry(&mut manifest, path));
         for value in wrong {
             *entry(&mut manifest, path) = value.clone();
             attempt(
-                &mut cases,
+                &mut refusals,
                 &format!("{path:?} = {value}"),
                 &[name_of(path)],
                 toml::to_string(&manifest).unwrap(),
             );
         }
     }
-    cases.end(500);
+    refusals.finish(500);
 }
 
 #[test]
@@ -215,20 +216,20 @@ fn every_table_refuses_a_key_that_it_does_not_have() {
     let full: Value = Value::Table(FULL.parse().unwrap());
     let mut all = vec![Vec::new()];
     paths(&full, &[], &mut all);
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     for path in &all {
         let mut manifest = full.clone();
         let Value::Table(table) = entry(&mut manifest, path) else { continue };
         table.insert("stranger".to_owned(), Value::Integer(1));
-        attempt(&mut cases, &format!("{path:?}"), &["stranger"], toml::to_string(&manifest).unwrap());
+        attempt(&mut refusals, &format!("{path:?}"), &["stranger"], toml::to_string(&manifest).unwrap());
     }
-    cases.end(30);
+    refusals.finish(30);
 }
 
 #[test]
 fn no_required_key_can_be_left_out() {
     let full: Value = Value::Table(FULL.parse().unwrap());
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     for path in [
         "name",
         "models.mini.source",
@@ -262,15 +263,15 @@ fn no_required_key_can_be_left_out() {
         let (last, table) = steps.split_last().unwrap();
         entry(&mut manifest, table).as_table_mut().unwrap().remove(last);
         let said = if last == "gla" && table.len() == 3 { "block" } else { last };
-        attempt(&mut cases, path, &[said], toml::to_string(&manifest).unwrap());
+        attempt(&mut refusals, path, &[said], toml::to_string(&manifest).unwrap());
     }
-    cases.end(26);
+    refusals.finish(26);
 }
 
 /// What is no manifest at all, or asks for more than a machine has: what follows `FULL` or stands alone.
 #[test]
 fn what_is_no_manifest_is_refused() {
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     let texts: [(&str, Vec<u8>, &str); 14] = [
         ("not UTF-8", b"name = \"a\"\nquestion = \"\xff\xfe\"\n".to_vec(), "line 2 is not UTF-8"),
         ("UTF-16", b"\xff\xfen\0a\0m\0e\0".to_vec(), "line 1 is not UTF-8"),
@@ -296,7 +297,7 @@ fn what_is_no_manifest_is_refused() {
         ("a carriage return", b"name = \"a\"\rquestion = \"b\"".to_vec(), "cannot be read"),
     ];
     for (what, text, said) in texts {
-        attempt(&mut cases, what, &[said], text);
+        attempt(&mut refusals, what, &[said], text);
     }
     let axes: String = (0..9).map(|seed| format!("\"distil.optimizer.betas\" = [{seed}]\n")).collect();
     let many = format!("{}\n", (0..200).map(|n| n.to_string()).collect::<Vec<_>>().join(", "));
@@ -328,19 +329,19 @@ fn what_is_no_manifest_is_refused() {
         ("a budget beyond numbers", "distil.token-budget = \"1e999M\"".to_owned(), "token-budget"),
         ("no budget", "distil.token-budget = \"\"".to_owned(), "token-budget"),
     ] {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let base = FULL.split("[sweep.axes]").next().unwrap().replace("name = \"full\"", "");
         folder.write("base.toml", base);
         let name = if more.starts_with("name") { "" } else { "name = \"a\"\n" };
         let path = folder.write("main.toml", format!("extends = [\"base.toml\"]\n{name}{more}"));
-        cases.refused(what, &["main.toml", said], || load(&path, &[]));
+        refusals.check(what, &["main.toml", said], || load(&path, &[]));
     }
-    cases.end(32);
+    refusals.finish(32);
 }
 
 #[test]
 fn files_that_extend_one_another_without_end_or_sense_are_refused() {
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     for (what, files, said) in [
         ("itself", &[("main.toml", "extends = [\"main.toml\"]")][..], "extends itself"),
         (
@@ -356,17 +357,17 @@ fn files_that_extend_one_another_without_end_or_sense_are_refused() {
         ("a table", &[("main.toml", "extends = { a = 1 }")], "extends"),
         ("a number", &[("main.toml", "extends = [1]")], "extends"),
     ] {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         for (name, text) in files {
             folder.write(name, text);
         }
-        cases.refused(what, &[said], || load(&folder.path("main.toml"), &[]));
+        refusals.check(what, &[said], || load(&folder.path("main.toml"), &[]));
     }
-    let chain = Folder::new();
+    let chain = TempFolder::new();
     for at in 0..500 {
         chain.write(&format!("{at}.toml"), format!("extends = [\"{}.toml\"]", at + 1));
     }
-    cases.refused("a chain of 500 files", &["33.toml", "32.toml"], || load(&chain.path("1.toml"), &[]));
-    cases.refused("a folder for a manifest", &["cannot read"], || load(chain.0.path(), &[]));
-    cases.end(11);
+    refusals.check("a chain of 500 files", &["33.toml", "32.toml"], || load(&chain.path("1.toml"), &[]));
+    refusals.check("a folder for a manifest", &["cannot read"], || load(chain.root(), &[]));
+    refusals.finish(11);
 }

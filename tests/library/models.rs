@@ -5,61 +5,34 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
-use dtr::data::synthetic_tokenizer;
 use dtr_core::error::Result;
-use dtr_core::seed::Seed;
-use dtr_model::Architecture;
-use dtr_model::{Base, Config, Decoder, Model, Random, Tensors, Tokenizer, end_tokens, export, save};
+use dtr_model::{Base, Model, Tensors, end_tokens, save};
 use serde_json::{Value, json};
 
-use super::{Cases, Folder};
+use crate::refusals::Refusals;
+use crate::tiny_model::TinyModel;
 
-/// A small base in a folder of its own, to be broken.
-pub struct Bench {
-    pub folder: Folder,
-    decoder: Decoder,
+/// Reads the whole model, as a generation does.
+pub fn read(model: &TinyModel) -> Result<()> {
+    Model::read(model.folder.root(), &Device::flex()).map(drop)
 }
 
-impl Bench {
-    pub fn new() -> Self {
-        let architecture = Architecture {
-            hidden_size: 16,
-            intermediate_size: 16,
-            num_layers: 2,
-            num_heads: 2,
-            num_kv_heads: 1,
-            head_dim: 4,
-            tokenizer: None,
-        };
-        let tokenizer = Tokenizer::from(synthetic_tokenizer().unwrap());
-        let config = Config::llama(&architecture, tokenizer.vocab_size(), 64);
-        let mut decoder = Decoder::new(&config, &mut Random::new(Seed(1), &Device::flex())).unwrap();
-        let folder = Folder::new();
-        export(&mut decoder, &tokenizer, folder.0.path()).unwrap();
-        Self { folder, decoder }
-    }
+fn config(model: &TinyModel) -> Value {
+    serde_json::from_slice(&fs::read(model.folder.path("config.json")).unwrap()).unwrap()
+}
 
-    pub fn read(&self) -> Result<()> {
-        Model::read(self.folder.0.path(), &Device::flex()).map(drop)
-    }
-
-    fn config(&self) -> Value {
-        serde_json::from_slice(&fs::read(self.folder.path("config.json")).unwrap()).unwrap()
-    }
-
-    /// Whether reading the model and looking at its base are both refused.
-    fn refused(&self, cases: &mut Cases, what: &str, names: &[&str]) {
-        cases.refused(&format!("{what} (read)"), names, || self.read());
-        cases.refused(&format!("{what} (check)"), names, || {
-            Base::tokenizer(self.folder.0.path())?;
-            Base::check(self.folder.0.path())
-        });
-    }
+/// Checks that reading the model and the plan's quick check of it both fail with an error that contains `texts`.
+fn check_both(refusals: &mut Refusals, model: &TinyModel, case: &str, texts: &[&str]) {
+    refusals.check(&format!("{case} (read)"), texts, || read(model));
+    refusals.check(&format!("{case} (check)"), texts, || {
+        Base::tokenizer(model.folder.root())?;
+        Base::check(model.folder.root())
+    });
 }
 
 #[test]
 fn every_number_of_a_config_refuses_what_it_cannot_be() {
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     let sizes = [
         "vocab_size",
         "hidden_size",
@@ -122,19 +95,19 @@ fn every_number_of_a_config_refuses_what_it_cannot_be() {
     ]);
     for (key, values) in keys {
         for value in values {
-            let bench = Bench::new();
-            let mut config = bench.config();
+            let model = TinyModel::new();
+            let mut config = config(&model);
             config[key] = value.clone();
-            let path = bench.folder.write("config.json", config.to_string());
-            bench.refused(&mut cases, &format!("{key} = {value}"), &[&path.display().to_string()]);
+            let path = model.folder.write("config.json", config.to_string());
+            check_both(&mut refusals, &model, &format!("{key} = {value}"), &[&path.display().to_string()]);
         }
     }
-    cases.end(200);
+    refusals.finish(200);
 }
 
 #[test]
 fn a_table_of_a_hybrid_that_says_nonsense_is_refused() {
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     let jet = |conv: Value, reduction: Value| json!({ "block": { "jet": { "conv-size": conv, "generator-reduction": reduction } } });
     for table in [
         json!(null),
@@ -156,20 +129,20 @@ fn a_table_of_a_hybrid_that_says_nonsense_is_refused() {
         json!({ "format": 1, "variant": { "block": { "gla": {} }, "geometry": { "key-dim": 1_u64 << 60 } } }),
         json!({ "format": 1, "variant": { "block": { "gla": {} }, "geometry": { "rope": true, "key-dim": 3 } } }),
     ] {
-        let bench = Bench::new();
-        let mut config = bench.config();
+        let model = TinyModel::new();
+        let mut config = config(&model);
         config["layer_types"] = json!(["full_attention", "linear_attention"]);
         config["dtr"] = table.clone();
-        let path = bench.folder.write("config.json", config.to_string());
-        cases.refused(&table.to_string(), &[&path.parent().unwrap().display().to_string()], || bench.read());
+        let path = model.folder.write("config.json", config.to_string());
+        refusals.check(&table.to_string(), &[&path.parent().unwrap().display().to_string()], || read(&model));
     }
-    cases.end(18);
+    refusals.finish(18);
 }
 
 #[test]
 fn every_tensor_of_a_base_must_be_there_once_and_as_its_config_says() {
-    let mut cases = Cases::default();
-    let mut decoder = Bench::new().decoder;
+    let mut refusals = Refusals::default();
+    let mut decoder = Base::read(TinyModel::new().folder.root(), &Device::flex()).unwrap().decoder;
     let mut shapes = BTreeMap::new();
     dtr_model::Parameters::visit(&mut decoder, &mut |name, slot| {
         shapes.insert(name.to_owned(), slot.shape());
@@ -187,31 +160,36 @@ fn every_tensor_of_a_base_must_be_there_once_and_as_its_config_says() {
             ("not a number", shape.clone(), values),
             ("infinite", shape.clone(), infinite),
         ] {
-            let bench = Bench::new();
+            let model = TinyModel::new();
             let mut tensors = Tensors::of(&mut decoder);
             tensors.insert(name, shape, values);
-            let path = bench.folder.path("model.safetensors");
+            let path = model.folder.path("model.safetensors");
             save(&tensors, &path).unwrap();
-            cases.refused(&format!("{name} {what}"), &[&path.display().to_string(), name], || bench.read());
+            refusals.check(&format!("{name} {what}"), &[&path.display().to_string(), name], || read(&model));
         }
         for (what, other) in
             [("missing", format!("{name}.x")), ("renamed", name.replace("model", "modle") + "_")]
         {
-            let bench = Bench::new();
-            let path = bench.folder.path("model.safetensors");
+            let model = TinyModel::new();
+            let path = model.folder.path("model.safetensors");
             let mut bytes = fs::read(&path).unwrap();
             rename(&mut bytes, name, &other);
             fs::write(&path, bytes).unwrap();
-            bench.refused(&mut cases, &format!("{name} {what}"), &[&path.display().to_string(), name]);
+            check_both(
+                &mut refusals,
+                &model,
+                &format!("{name} {what}"),
+                &[&path.display().to_string(), name],
+            );
         }
     }
     for dtype in ["I64", "U8", "BOOL", "F64", "F8_E4M3"] {
-        let bench = Bench::new();
+        let model = TinyModel::new();
         let mut tensors = Tensors::of(&mut decoder);
         tensors.insert("model.stranger", vec![8], vec![0.0; 8]);
-        let path = bench.folder.path("model.safetensors");
+        let path = model.folder.path("model.safetensors");
         save(&tensors, &path).unwrap();
-        bench.refused(&mut cases, "a tensor more", &[&path.display().to_string(), "model.stranger"]);
+        check_both(&mut refusals, &model, "a tensor more", &[&path.display().to_string(), "model.stranger"]);
         let shape = match dtype {
             "U8" | "BOOL" | "F8_E4M3" => "[32]",
             _ => "[4]",
@@ -225,13 +203,14 @@ fn every_tensor_of_a_base_must_be_there_once_and_as_its_config_says() {
         let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) + new.len() as u64 - old.len() as u64;
         bytes[..8].copy_from_slice(&length.to_le_bytes());
         fs::write(&path, bytes).unwrap();
-        bench.refused(
-            &mut cases,
+        check_both(
+            &mut refusals,
+            &model,
             dtype,
             &[&path.display().to_string(), "model.stranger", "F32, BF16 and F16"],
         );
     }
-    cases.end(150);
+    refusals.finish(150);
 }
 
 /// Gives the tensor `name` another name in the header of a file.
@@ -245,9 +224,9 @@ fn rename(file: &mut Vec<u8>, name: &str, other: &str) {
 
 #[test]
 fn a_file_that_is_missing_cut_or_something_else_is_refused() {
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
-        let whole = fs::read(Bench::new().folder.path(name)).unwrap();
+        let whole = fs::read(TinyModel::new().folder.path(name)).unwrap();
         let contents: [(&str, Option<Vec<u8>>); 12] = [
             ("missing", None),
             ("empty", Some(Vec::new())),
@@ -263,27 +242,28 @@ fn a_file_that_is_missing_cut_or_something_else_is_refused() {
             ("deeply nested", Some("{\"a\":".repeat(100_000).into_bytes())),
         ];
         for (what, bytes) in contents {
-            let bench = Bench::new();
-            let path = bench.folder.path(name);
+            let model = TinyModel::new();
+            let path = model.folder.path(name);
             match bytes {
                 None => fs::remove_file(&path).unwrap(),
                 Some(bytes) => fs::write(&path, bytes).unwrap(),
             }
             let said =
                 if (name, what) == ("model.safetensors", "missing") { path.parent().unwrap() } else { &path };
-            bench.refused(&mut cases, &format!("{name} {what}"), &[&said.display().to_string()]);
+            check_both(&mut refusals, &model, &format!("{name} {what}"), &[&said.display().to_string()]);
         }
-        let bench = Bench::new();
-        fs::remove_file(bench.folder.path(name)).unwrap();
-        fs::create_dir(bench.folder.path(name)).unwrap();
-        bench.refused(
-            &mut cases,
+        let model = TinyModel::new();
+        fs::remove_file(model.folder.path(name)).unwrap();
+        fs::create_dir(model.folder.path(name)).unwrap();
+        check_both(
+            &mut refusals,
+            &model,
             &format!("{name} is a folder"),
-            &[&bench.folder.0.path().display().to_string()],
+            &[&model.folder.root().display().to_string()],
         );
     }
     let nowhere = Path::new("/nowhere/at/all");
-    cases.refused("no folder", &["/nowhere/at/all"], || Model::read(nowhere, &Device::flex()));
+    refusals.check("no folder", &["/nowhere/at/all"], || Model::read(nowhere, &Device::flex()));
     for (name, text) in [
         ("generation_config.json", "{"),
         ("generation_config.json", "{\"eos_token_id\": -1}"),
@@ -292,16 +272,16 @@ fn a_file_that_is_missing_cut_or_something_else_is_refused() {
         ("generation_config.json", "{\"eos_token_id\": \"two\"}"),
         ("config.json", "{\"eos_token_id\": 1.5}"),
     ] {
-        let bench = Bench::new();
-        let path = bench.folder.write(name, text);
-        cases.refused(text, &[&path.display().to_string()], || end_tokens(bench.folder.0.path()));
+        let model = TinyModel::new();
+        let path = model.folder.write(name, text);
+        refusals.check(text, &[&path.display().to_string()], || end_tokens(model.folder.root()));
     }
-    cases.end(80);
+    refusals.finish(80);
 }
 
 #[test]
 fn an_index_that_leads_out_of_its_folder_or_nowhere_is_refused() {
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     let shard = |name: &str| json!({ "weight_map": { "a": name } });
     for (what, index, said) in [
         ("up", shard("../model.safetensors"), "outside its directory"),
@@ -325,35 +305,41 @@ fn an_index_that_leads_out_of_its_folder_or_nowhere_is_refused() {
         ("a number", json!({ "weight_map": { "a": 1 } }), "is not a shard index"),
         ("null", json!(null), "is not a shard index"),
     ] {
-        let bench = Bench::new();
-        fs::remove_file(bench.folder.path("model.safetensors")).unwrap();
-        bench.folder.write("model.safetensors.index.json", index.to_string());
-        let folder = bench.folder.0.path().display().to_string();
-        bench.refused(&mut cases, what, &[&folder, said]);
+        let model = TinyModel::new();
+        fs::remove_file(model.folder.path("model.safetensors")).unwrap();
+        model.folder.write("model.safetensors.index.json", index.to_string());
+        let folder = model.folder.root().display().to_string();
+        check_both(&mut refusals, &model, what, &[&folder, said]);
     }
-    let bench = Bench::new();
-    let weights = fs::read(bench.folder.path("model.safetensors")).unwrap();
-    fs::remove_file(bench.folder.path("model.safetensors")).unwrap();
-    bench.folder.write("1.safetensors", &weights);
-    bench.folder.write("2.safetensors", &weights);
+    let model = TinyModel::new();
+    let weights = fs::read(model.folder.path("model.safetensors")).unwrap();
+    fs::remove_file(model.folder.path("model.safetensors")).unwrap();
+    model.folder.write("1.safetensors", &weights);
+    model.folder.write("2.safetensors", &weights);
     let both = json!({ "weight_map": { "a": "1.safetensors", "b": "2.safetensors" } });
-    bench.folder.write("model.safetensors.index.json", both.to_string());
-    bench.refused(
-        &mut cases,
+    model.folder.write("model.safetensors.index.json", both.to_string());
+    check_both(
+        &mut refusals,
+        &model,
         "one tensor in two shards",
         &["2.safetensors", "which another shard holds too"],
     );
     for name in ["pytorch_model.bin", "model.pt", "consolidated.00.pth", "last.ckpt", "weights.pkl"] {
-        let bench = Bench::new();
-        fs::rename(bench.folder.path("model.safetensors"), bench.folder.path(name)).unwrap();
-        bench.refused(&mut cases, name, &[name, "is a pickle", "convert the weights to `model.safetensors`"]);
+        let model = TinyModel::new();
+        fs::rename(model.folder.path("model.safetensors"), model.folder.path(name)).unwrap();
+        check_both(
+            &mut refusals,
+            &model,
+            name,
+            &[name, "is a pickle", "convert the weights to `model.safetensors`"],
+        );
     }
-    cases.end(50);
+    refusals.finish(50);
 }
 
 #[test]
 fn a_tokenizer_that_names_what_it_does_not_have_is_refused() {
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     for (from, to) in [
         // Lookup by changing files at random: a template without the id of its token.
         (
@@ -365,13 +351,13 @@ fn a_tokenizer_that_names_what_it_does_not_have_is_refused() {
         ("\"version\":\"1.0\"", "\"version\":\"9.0\""),
         ("\"vocab\":{", "\"vocab\":["),
     ] {
-        let bench = Bench::new();
-        let path = bench.folder.path("tokenizer.json");
+        let model = TinyModel::new();
+        let path = model.folder.path("tokenizer.json");
         let whole: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let text = whole.to_string();
         assert!(text.contains(from), "{from}");
         fs::write(&path, text.replace(from, to)).unwrap();
-        bench.refused(&mut cases, to, &[&path.display().to_string()]);
+        check_both(&mut refusals, &model, to, &[&path.display().to_string()]);
     }
-    cases.end(10);
+    refusals.finish(10);
 }

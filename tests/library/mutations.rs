@@ -14,8 +14,10 @@ use dtr_model::{Base, Checkpoint, Tokenizer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::models::Bench;
-use super::{Folder, root, shown};
+use crate::refusals::render;
+use crate::root;
+use crate::temp_folder::TempFolder;
+use crate::tiny_model::TinyModel;
 
 /// Bytes that break more than others do.
 const PIECES: [&[u8]; 24] = [
@@ -86,7 +88,7 @@ fn each_mutation(path: &Path, whole: &[u8], count: u64, name: &str, read: impl F
             answer.unwrap_or_else(|_| panic!("seed {seed} panicked: {}", String::from_utf8_lossy(&bytes)));
         if let Err(error) = answer {
             num_refused += 1;
-            let shown = shown(&error);
+            let shown = render(&error);
             assert!(shown.contains(name), "seed {seed}: {shown}");
         }
     }
@@ -95,7 +97,7 @@ fn each_mutation(path: &Path, whole: &[u8], count: u64, name: &str, read: impl F
 
 #[test]
 fn manifests() {
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     let text = fs::read(root().join("tests/manifests/small.toml")).unwrap();
     let text = text.split(|byte| *byte == b'\n').skip(1).collect::<Vec<_>>().join(&b'\n');
     let variants = fs::read(root().join("experiments/base/variants.toml")).unwrap();
@@ -108,8 +110,8 @@ fn manifests() {
 
 #[test]
 fn headers_and_weights() {
-    let bench = Bench::new();
-    let path = bench.folder.path("model.safetensors");
+    let model = TinyModel::new();
+    let path = model.folder.path("model.safetensors");
     let whole = fs::read(&path).unwrap();
     // The values are many and their bytes are free; the header is what can be wrong.
     let length = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
@@ -118,25 +120,25 @@ fn headers_and_weights() {
     for seed in 0..3_000 * times() {
         let header = mutated(&whole[..length], &mut ChaCha8Rng::seed_from_u64(seed));
         fs::write(&path, [&header, &whole[length..]].concat()).unwrap();
-        let answer = catch_unwind(|| Base::check(bench.folder.0.path()).and_then(|()| bench_read(&path)));
+        let answer = catch_unwind(|| Base::check(model.folder.root()).and_then(|()| read_weights(&path)));
         if let Err(error) = answer.unwrap_or_else(|_| panic!("seed {seed} panicked")) {
-            assert!(shown(&error).contains(&name), "seed {seed}: {}", shown(&error));
+            assert!(render(&error).contains(&name), "seed {seed}: {}", render(&error));
         }
     }
 }
 
-fn bench_read(path: &Path) -> Result<()> {
+fn read_weights(path: &Path) -> Result<()> {
     Checkpoint::read(&[path.to_owned()], &Device::flex()).map(drop)
 }
 
 #[test]
 fn configs_and_tokenizers() {
-    let bench = Bench::new();
-    let path = bench.folder.path("config.json");
+    let model = TinyModel::new();
+    let path = model.folder.path("config.json");
     let whole = fs::read(&path).unwrap();
-    each_mutation(&path, &whole, 3_000, "", || Base::config(bench.folder.0.path()).map(drop));
+    each_mutation(&path, &whole, 3_000, "", || Base::config(model.folder.root()).map(drop));
     fs::write(&path, whole).unwrap();
-    let path = bench.folder.path("tokenizer.json");
+    let path = model.folder.path("tokenizer.json");
     let whole = fs::read(root().join("tests/fixtures/tasks/model/tokenizer.json")).unwrap();
     each_mutation(&path, &whole, 300, "tokenizer.json", || {
         let tokenizer = Tokenizer::read(&path)?;
@@ -148,7 +150,7 @@ fn configs_and_tokenizers() {
 
 #[test]
 fn rows_and_texts() {
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     let fixtures = root().join("tests/fixtures");
     let jsonl = fs::read(fixtures.join("tasks/science.jsonl")).unwrap();
     let list =
@@ -160,19 +162,19 @@ fn rows_and_texts() {
         ("c.parquet", fs::read(fixtures.join("tasks/science.parquet")).unwrap(), 1_000),
     ] {
         let path = folder.path(name);
-        each_mutation(&path, &whole, count, name, || super::data::read_rows(&path).map(drop));
+        each_mutation(&path, &whole, count, name, || crate::data::read_rows(&path).map(drop));
     }
     for (name, count) in [("a.txt.xz", 1_000), ("a.jsonl.xz", 1_000), ("a.parquet.xz", 300)] {
         let path = folder.path(name);
         let whole = fs::read(fixtures.join("corpus").join(name)).unwrap();
-        each_mutation(&path, &whole, count, name, || super::data::read_texts(&path).map(drop));
+        each_mutation(&path, &whole, count, name, || crate::data::read_texts(&path).map(drop));
     }
 }
 
 #[test]
 fn records() {
-    let folder = Folder::new();
-    let store = Store::open(folder.0.path()).unwrap();
+    let folder = TempFolder::new();
+    let store = Store::open(folder.root()).unwrap();
     let key = "1bcaac96be2ad822048df098eb9c7e3ae4bf27435c121501a094c3448e90de15".parse().unwrap();
     let path = store.layout().cell(Stage::Score, &key).record();
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -195,7 +197,7 @@ fn records() {
             Err(_) => panic!("seed {seed} panicked: {}", String::from_utf8_lossy(&bytes)),
             Ok(Ok(Lookup::Corrupt { path: named, why })) => assert!(named == path && !why.is_empty()),
             Ok(Ok(other)) => panic!("seed {seed} is believed: {other:?}"),
-            Ok(Err(error)) => assert!(shown(&error).contains("record format"), "{}", shown(&error)),
+            Ok(Err(error)) => assert!(render(&error).contains("record format"), "{}", render(&error)),
         }
     }
 }

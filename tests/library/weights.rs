@@ -4,8 +4,9 @@ use std::fs::File;
 
 use dtr_model::Base;
 
-use super::models::Bench;
-use super::{Cases, Folder};
+use crate::refusals::Refusals;
+use crate::temp_folder::TempFolder;
+use crate::tiny_model::TinyModel;
 
 /// A file whose header is `text` and that `num_bytes` of values follow.
 fn forged(text: impl AsRef<[u8]>, num_bytes: usize) -> Vec<u8> {
@@ -23,7 +24,7 @@ fn one(dtype: &str, shape: &str, start: &str, stop: &str) -> String {
 
 #[test]
 fn forged_headers_are_refused() {
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     let two = |b: &str| format!(r#"{{"a":{{"dtype":"F32","shape":[2],"data_offsets":[0,8]}},{b}}}"#);
     let files: [(&str, Vec<u8>, &str); 40] = [
         ("no byte", Vec::new(), "it has 0 bytes"),
@@ -88,25 +89,25 @@ fn forged_headers_are_refused() {
         ("notes that are no texts", forged(r#"{"__metadata__":{"a":[1]}}"#, 0), "header cannot be read"),
     ];
     for (what, bytes, said) in files {
-        let bench = Bench::new();
-        let path = bench.folder.write("model.safetensors", bytes);
-        cases.refused(what, &[&path.display().to_string(), said], || Base::check(bench.folder.0.path()));
-        cases.refused(what, &[&path.display().to_string(), said], || bench.read());
+        let model = TinyModel::new();
+        let path = model.folder.write("model.safetensors", bytes);
+        refusals.check(what, &[&path.display().to_string(), said], || Base::check(model.folder.root()));
+        refusals.check(what, &[&path.display().to_string(), said], || crate::models::read(&model));
     }
-    cases.end(80);
+    refusals.finish(80);
 }
 
 /// A file of a terabyte that takes no room on disk: its length is all there is to it.
 #[test]
 fn a_sparse_file_costs_no_memory() {
-    let mut cases = Cases::default();
+    let mut refusals = Refusals::default();
     for claimed in [0_u64, 2, 100_000_001, 1 << 39] {
-        let bench = Bench::new();
-        let path = bench.folder.write("model.safetensors", [&claimed.to_le_bytes()[..], b"{}"].concat());
+        let model = TinyModel::new();
+        let path = model.folder.write("model.safetensors", [&claimed.to_le_bytes()[..], b"{}"].concat());
         File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
-        cases.refused(&claimed.to_string(), &["model.safetensors"], || bench.read());
+        refusals.check(&claimed.to_string(), &["model.safetensors"], || crate::models::read(&model));
     }
-    let corpus = Folder::new();
+    let corpus = TempFolder::new();
     File::create(corpus.path("a.jsonl")).unwrap().set_len(1 << 40).unwrap();
-    cases.end(4);
+    refusals.finish(4);
 }

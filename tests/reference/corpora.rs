@@ -12,7 +12,7 @@ use dtr_core::seed::Seed;
 use dtr_model::Tokenizer;
 
 use crate::support::public_folder;
-use crate::texts::gpt_2;
+use crate::tokenizers::gpt_2;
 
 struct Aloud;
 

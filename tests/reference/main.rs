@@ -8,4 +8,4 @@ mod corpora;
 mod statistics;
 mod support;
 mod tasks;
-mod texts;
+mod tokenizers;

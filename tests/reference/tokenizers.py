@@ -1,7 +1,7 @@
 """Token ids of a difficult text by the tokenizers of GPT-2, GPT-NeoX and Qwen2.5 in Hugging Face transformers.
 
 Takes a folder with their files (gpt2/encoder.json and vocab.bpe, gpt-neox/20B_tokenizer.json, qwen2.5/vocab.json
-and merges.txt) and writes tests/fixtures/texts.json: the text and its ids.
+and merges.txt) and writes tests/fixtures/tokenizers.json: the text and its ids.
 """
 
 import json
@@ -36,7 +36,7 @@ def main():
     tokenizers["qwen2.5"].add_tokens([entry["content"] for _, entry in special], special_tokens=True)
     ids = {name: tokenizer(TEXT)["input_ids"] for name, tokenizer in tokenizers.items()}
     print({name: len(of) for name, of in ids.items()})
-    (FIXTURES / "texts.json").write_text(json.dumps({"text": TEXT, "ids": ids}, ensure_ascii=False) + "\n")
+    (FIXTURES / "tokenizers.json").write_text(json.dumps({"text": TEXT, "ids": ids}, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

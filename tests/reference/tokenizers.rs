@@ -40,7 +40,7 @@ fn bpe(vocabulary: &Path, merges: &Path, split: &Value, normalizer: &Value, adde
 }
 
 fn check(name: &str, tokenizer: &Path) {
-    let expected = read(&fixture("texts.json"));
+    let expected = read(&fixture("tokenizers.json"));
     let theirs: Vec<u32> = serde_json::from_value(expected["ids"][name].clone()).unwrap();
     let ours = Tokenizer::read(tokenizer).unwrap().encode(expected["text"].as_str().unwrap(), true).unwrap();
     assert_eq!(ours, theirs, "{name}");

@@ -26,7 +26,7 @@ pub const PATIENCE: Duration = Duration::from_secs(240);
 pub fn calm_long() -> &'static Outcome {
     static CALM: OnceLock<Outcome> = OnceLock::new();
     CALM.get_or_init(|| {
-        let bench = Bench::new();
+        let bench = Project::new();
         bench.sweep(&LONG);
         bench.outcome("small")
     })
@@ -36,11 +36,11 @@ pub fn calm_long() -> &'static Outcome {
 pub type Outcome = BTreeMap<String, Vec<u8>>;
 
 /// A folder for results.
-pub struct Bench {
+pub struct Project {
     folder: tempfile::TempDir,
 }
 
-impl Bench {
+impl Project {
     pub fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }

@@ -1,0 +1,31 @@
+//! A temporary folder of files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A folder that is removed at the end of the test.
+pub struct TempFolder(tempfile::TempDir);
+
+impl TempFolder {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// Returns the path of the folder.
+    pub fn root(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Returns the path of `name` in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a file, and the folders above it.
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+}

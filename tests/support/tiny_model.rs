@@ -1,0 +1,33 @@
+//! A small model in a temporary folder.
+
+use burn::tensor::Device;
+use dtr::data::synthetic_tokenizer;
+use dtr_core::seed::Seed;
+use dtr_model::{Architecture, Config, Decoder, Random, Tokenizer, export};
+
+use crate::temp_folder::TempFolder;
+
+/// A Llama-style model of two layers with random weights, as `config.json`, `tokenizer.json` and `model.safetensors`.
+pub struct TinyModel {
+    pub folder: TempFolder,
+}
+
+impl TinyModel {
+    pub fn new() -> Self {
+        let architecture = Architecture {
+            hidden_size: 16,
+            intermediate_size: 16,
+            num_layers: 2,
+            num_heads: 2,
+            num_kv_heads: 1,
+            head_dim: 4,
+            tokenizer: None,
+        };
+        let tokenizer = Tokenizer::from(synthetic_tokenizer().unwrap());
+        let config = Config::llama(&architecture, tokenizer.vocab_size(), 64);
+        let mut decoder = Decoder::new(&config, &mut Random::new(Seed(1), &Device::flex())).unwrap();
+        let folder = TempFolder::new();
+        export(&mut decoder, &tokenizer, folder.root()).unwrap();
+        Self { folder }
+    }
+}
