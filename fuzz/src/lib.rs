@@ -7,10 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use dtr::algorithms::score::ScoreResult;
 use dtr::data::files::each_document;
 use dtr::data::{Split, items};
 use dtr::manifest::{FileCorpus, Task, load};
-use dtr::store::{Key, Layout, Lookup, ScoreResult, Stage, Store};
+use dtr::store::{Key, Layout, Lookup, Stage, Store};
 use dtr_core::error::Result;
 use dtr_core::files::Digest;
 use dtr_model::{Base, Checkpoint, Model, Tokenizer};
