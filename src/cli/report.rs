@@ -68,7 +68,7 @@ impl Written {
 pub(super) fn write_report(experiment: &Experiment, plan: &Plan, store: &Store) -> Result<Written> {
     let evidence = report::gather(plan, store, &experiment.sweep_command())?;
     let results = &experiment.results;
-    let reckoned = report::Reckoned::of(&evidence);
-    let paths = report::write(&reckoned, &results.tables(plan), &results.figures(plan))?;
-    Ok(Written { table: report::table1_text(&reckoned), paths, num_missing: evidence.missing.len() })
+    let data = report::ReportData::new(&evidence);
+    let paths = report::write(&data, &results.tables(plan), &results.figures(plan))?;
+    Ok(Written { table: report::summary_text(&data), paths, num_missing: evidence.missing.len() })
 }

@@ -1,16 +1,16 @@
 //! From what stages cost to the rows of `cost`, in their one canonical order.
 
 use super::columns::CostRow;
-use super::derived::axes_text;
+use super::derived::format_axes;
 use super::evidence::{CostEvidence, Evidence, StageEvidence};
 use super::paper_match;
 
 /// The rows of `cost`.
-pub(super) fn cost(evidence: &Evidence) -> Vec<CostRow> {
+pub(super) fn cost_rows(evidence: &Evidence) -> Vec<CostRow> {
     let mut rows: Vec<CostRow> = evidence.costs.iter().map(|cost| row(cost, evidence)).collect();
     rows.sort_by(|a, b| {
         let name = |row: &CostRow| {
-            (row.model.clone(), row.variant.clone(), row.task.clone(), row.axes.clone(), row.key.clone())
+            (row.model.clone(), row.variant.clone(), row.task.clone(), row.axes.clone(), row.cell_key.clone())
         };
         name(a).cmp(&name(b))
     });
@@ -29,7 +29,7 @@ fn row(cost: &CostEvidence, evidence: &Evidence) -> CostRow {
         model: search.model.clone(),
         variant: search.variant.clone().unwrap_or_default(),
         task: search.task.clone().unwrap_or_default(),
-        axes: axes_text(&search.axes),
+        axes: format_axes(&search.axes),
         device,
         pretrain_hours: cost.pretrain.as_ref().map(hours),
         distil_hours: hours(distil),
@@ -43,7 +43,7 @@ fn row(cost: &CostEvidence, evidence: &Evidence) -> CostRow {
         search_energy: search.joules,
         distil_hours_paper: of_paper.map(|cost| cost.bld_hours),
         search_hours_paper: of_paper.map(|cost| cost.greedy_hours),
-        key: cost.key.clone(),
+        cell_key: cost.key.clone(),
     }
 }
 
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_hybrid_costs_its_twins_and_its_search() {
-        let rows = cost(&fixture::evidence());
+        let rows = cost_rows(&fixture::evidence());
         assert_eq!(rows.len(), 8);
         let row = &rows[0];
         assert_eq!((row.variant.as_str(), row.task.as_str()), ("gdn", "arc-easy"));

@@ -8,14 +8,14 @@ use super::evidence::{
 use crate::stats::median;
 
 /// The further sweep axes on one line, for example `distil.token-budget=1M,seed=2`; empty when none.
-pub fn axes_text(axes: &BTreeMap<String, String>) -> String {
+pub fn format_axes(axes: &BTreeMap<String, String>) -> String {
     axes.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
 impl SearchEvidence {
     /// What names the search within its experiment, in the order in which rows are sorted.
     pub fn name(&self) -> (&str, &str, &str, String) {
-        (&self.model, &self.variant, &self.task, axes_text(&self.axes))
+        (&self.model, &self.variant, &self.task, format_axes(&self.axes))
     }
 
     /// The winners of the rounds in their order.
@@ -55,7 +55,7 @@ impl SearchEvidence {
 impl DistilEvidence {
     /// What names the distillation within its experiment, in the order in which rows are sorted.
     pub fn name(&self) -> (&str, &str, String) {
-        (&self.model, &self.variant, axes_text(&self.axes))
+        (&self.model, &self.variant, format_axes(&self.axes))
     }
 
     /// The normalised loss of the median layer before and after training; none without layers.

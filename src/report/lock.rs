@@ -1,17 +1,26 @@
-//! One report at a time in a folder: what a killed one left half written can go, and readers see no mixture for long.
+//! The lock by which only one process writes a report into a folder.
+//!
+//! The holder may delete temporary files of a killed process, and files of two reports do not mix.
 
 use std::path::Path;
 
 use dtr_core::error::Result;
 use dtr_core::files::{Lock, create_folder, remove_temporaries};
 
-/// The file beside the tables whose lock means that a report is being written.
-const LOCK: &str = ".lock";
+/// Name of the lock file, beside the tables.
+const LOCK_FILE: &str = ".lock";
 
-/// Writes into `tables` and `figures` by `write` while no other process does.
-pub(super) fn alone<T>(tables: &Path, figures: &Path, write: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Deletes temporary files in `tables` and `figures`, then calls `write`, both under the lock.
+///
+/// # Errors
+/// Errors of the file system and of `write`.
+pub(super) fn with_report_lock<T>(
+    tables: &Path,
+    figures: &Path,
+    write: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     create_folder(tables)?;
-    let _lock = Lock::acquire(&tables.join(LOCK))?;
+    let _lock = Lock::acquire(&tables.join(LOCK_FILE))?;
     for folder in [tables, figures].into_iter().filter(|folder| folder.is_dir()) {
         remove_temporaries(folder)?;
     }
@@ -26,17 +35,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reports_take_turns_and_clear_what_a_killed_one_left() {
+    fn reports_are_written_one_at_a_time_and_delete_temporary_files() {
         let folder = tempfile::tempdir().unwrap();
         let [tables, figures] = ["tables", "figures"].map(|name| folder.path().join(name));
         create_folder(&figures).unwrap();
         fs::write(figures.join(".dtr-tmp-x"), "half").unwrap();
-        let at_work = AtomicU32::new(0);
+        let num_writers = AtomicU32::new(0);
         let report = || {
-            alone(&tables, &figures, || {
-                assert_eq!(at_work.fetch_add(1, Ordering::SeqCst), 0);
+            with_report_lock(&tables, &figures, || {
+                assert_eq!(num_writers.fetch_add(1, Ordering::SeqCst), 0);
                 std::thread::sleep(std::time::Duration::from_millis(5));
-                at_work.fetch_sub(1, Ordering::SeqCst);
+                num_writers.fetch_sub(1, Ordering::SeqCst);
                 Ok(())
             })
         };

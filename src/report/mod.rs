@@ -1,12 +1,11 @@
-//! The account of an experiment: tables, figures and a text for the terminal, from evidence alone.
+//! Reports of an experiment's stored results: Parquet tables, SVG figures, an HTML page and a summary for the terminal.
 //!
-//! Read-only: it never runs anything and does not know where its numbers came from. The same evidence
-//! gives the same bytes, whatever the order of its lists.
+//! A report reads the store and runs nothing. The same results give the same bytes.
 
+mod column_docs;
 mod columns;
 mod cost;
 mod derived;
-mod document;
 mod evidence;
 mod figures;
 #[cfg(test)]
@@ -20,36 +19,39 @@ pub mod published;
 mod report_data;
 mod rows;
 mod schema;
-mod speed;
 mod tables;
 mod text;
+mod throughput;
 
 use std::path::{Path, PathBuf};
 
+pub use column_docs::{columns_json, columns_markdown};
 pub use columns::{
-    AgreementRow, BaseRow, CostRow, DistillationRow, ItemRow, PublishedRow, TABLES, Table1Row, Table2Row,
-    ThroughputRow, TrajectoryRow, TrialRow,
+    AgreementRow, BaseRow, ComputeHoursRow, CostRow, DistillationRow, ItemRow, PublishedRow, SearchRow,
+    SpeedupRow, StageRow, TABLES, ThroughputRow, TrajectoryRow, TrialRow,
 };
-pub use derived::axes_text;
-pub use document::{columns_json, columns_markdown};
+pub use derived::format_axes;
 pub use evidence::{
     BaseEvidence, ChosenEvidence, CostEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence,
     ItemEvidence, MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
 pub use gather::gather;
-pub use report_data::Reckoned;
+pub use report_data::ReportData;
 pub use schema::{ColumnSpec, Row, TableSpec};
-pub use text::table1_text;
+pub use text::summary_text;
 
 use dtr_core::error::Result;
 
-/// Writes every table and figure, and the page that shows them; returns the files, tables first.
-pub fn write(reckoned: &Reckoned<'_>, tables_dir: &Path, figures_dir: &Path) -> Result<Vec<PathBuf>> {
-    let (tables, figures) = (tables::lay_out(reckoned)?, figures::draw(reckoned)?);
-    lock::alone(tables_dir, figures_dir, || {
+/// Writes every table and figure and the page that shows them, and returns the paths of the files.
+///
+/// # Errors
+/// Errors of the file system.
+pub fn write(data: &ReportData<'_>, tables_dir: &Path, figures_dir: &Path) -> Result<Vec<PathBuf>> {
+    let (tables, figures) = (tables::build_tables(data)?, figures::draw(data)?);
+    lock::with_report_lock(tables_dir, figures_dir, || {
         let mut paths = tables::write(&tables, tables_dir)?;
         paths.extend(figures::write(&figures, figures_dir)?);
-        paths.push(page::write(reckoned, &tables, &figures, tables_dir)?);
+        paths.push(page::write(data, &tables, &figures, tables_dir)?);
         Ok(paths)
     })
 }

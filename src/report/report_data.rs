@@ -1,20 +1,22 @@
-//! Evidence, and of its rows those that resampling makes slow: reckoned once, for tables, figures, page and text.
+//! The data of a report, computed once for tables, figures, page and text.
 
-use super::columns::{AgreementRow, Table1Row};
+use super::columns::{AgreementRow, SearchRow};
 use super::evidence::Evidence;
 use super::rows;
 
-/// Evidence with the rows of `table1` and `agreement`.
-pub struct Reckoned<'a> {
-    /// What they are reckoned from.
+/// Evidence, and the rows of the tables that take long to compute because they resample.
+pub struct ReportData<'a> {
+    /// The stored results of the experiment.
     pub evidence: &'a Evidence,
-    pub(super) table1: Vec<Table1Row>,
+    /// Rows of the table `searches`.
+    pub(super) searches: Vec<SearchRow>,
+    /// Rows of the table `agreement`.
     pub(super) agreement: Vec<AgreementRow>,
 }
 
-impl<'a> Reckoned<'a> {
-    /// Reckons the rows of `evidence`.
-    pub fn of(evidence: &'a Evidence) -> Self {
-        Self { evidence, table1: rows::table1(evidence), agreement: rows::agreement(evidence) }
+impl<'a> ReportData<'a> {
+    /// Computes the rows from `evidence`.
+    pub fn new(evidence: &'a Evidence) -> Self {
+        Self { evidence, searches: rows::search_rows(evidence), agreement: rows::agreement_rows(evidence) }
     }
 }

@@ -1,43 +1,44 @@
-//! How a table is declared: a struct whose fields are its columns and whose doc comments document both.
+//! The macro that declares a table as a struct: the fields are the columns, and the doc comments are the
+//! documentation of the table and of its columns.
 //!
-//! Everything said about a column is said once, in `columns/`; the DataFrame, the metadata of its file
-//! and the written documentation are drawn from there. Knows nothing of what the tables hold.
+//! Each column is described once, in `columns/`. Data frames, the metadata of Parquet files and the column
+//! reference are generated from that description.
 
 use polars::prelude::*;
 
-/// A table: its name, what a row is, its columns in order.
+/// Declaration of a table: its name, its description and its columns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TableSpec {
-    /// Name of the table, and of its file without the ending.
+    /// Name of the table, and of its file without the extension.
     pub name: &'static str,
     pub(super) about: &'static str,
-    /// The columns in their order.
+    /// The columns, in the order of the file.
     pub columns: &'static [ColumnSpec],
 }
 
-/// A column: its name, type and unit, and a sentence about it.
+/// Declaration of a column: its name, type, unit and description.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ColumnSpec {
     /// Name of the column.
     pub name: &'static str,
-    /// Type, as polars names it.
+    /// Name of the data type in polars.
     pub dtype: &'static str,
-    /// Whether a value may be missing.
+    /// Whether the column may contain nulls.
     pub nullable: bool,
-    /// Unit; empty for names, indices and truth values.
+    /// Unit; empty for names, indices and booleans.
     pub unit: &'static str,
     pub(super) about: &'static str,
 }
 
 impl TableSpec {
-    /// What a row of the table is.
+    /// Returns the description of the table, which starts with the meaning of a row.
     pub fn about(&self) -> &'static str {
         self.about.trim()
     }
 }
 
 impl ColumnSpec {
-    /// What the column holds, in one sentence.
+    /// Returns the sentence that describes the column.
     pub fn about(&self) -> &'static str {
         self.about.trim()
     }
@@ -45,32 +46,35 @@ impl ColumnSpec {
 
 /// A row of a declared table.
 pub trait Row: Sized {
-    /// The table that it is a row of.
+    /// Declaration of the table.
     const TABLE: TableSpec;
 
-    /// The columns of `rows`, in the order of the declaration.
+    /// Converts rows to columns, in the order of the declaration.
     fn columns(rows: &[Self]) -> Vec<Column>;
 
-    /// The table with these rows, in their order.
+    /// Converts rows to a data frame.
+    ///
+    /// # Errors
+    /// Errors of polars.
     fn frame(rows: &[Self]) -> PolarsResult<DataFrame> {
         DataFrame::new(rows.len(), Self::columns(rows))
     }
 }
 
-/// A value that a column can hold.
+/// A type of values of a column.
 pub(super) trait Value: Sized {
-    /// The column's type, as polars names it.
+    /// Name of the column's data type in polars.
     const DTYPE: &'static str;
-    /// Whether a value may be missing.
+    /// Whether the column may contain nulls.
     const NULLABLE: bool = false;
 
-    /// The column `name` with these values.
+    /// Builds the column `name` from `values`.
     fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column
     where
         Self: 'a;
 }
 
-macro_rules! plain_values {
+macro_rules! scalar_values {
     ($($kind:ty => $dtype:literal),+ $(,)?) => {$(
         impl Value for $kind {
             const DTYPE: &'static str = $dtype;
@@ -91,7 +95,7 @@ macro_rules! plain_values {
     )+};
 }
 
-plain_values! {
+scalar_values! {
     String => "String",
     bool => "Boolean",
     u32 => "UInt32",
@@ -104,11 +108,11 @@ impl Value for Vec<f64> {
 
     fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
         let values: Vec<&Vec<f64>> = values.collect();
-        let num_numbers = values.iter().map(|list| list.len()).sum();
+        let total_length = values.iter().map(|list| list.len()).sum();
         let mut builder = ListPrimitiveChunkedBuilder::<Float64Type>::new(
             name.into(),
             values.len(),
-            num_numbers,
+            total_length,
             DataType::Float64,
         );
         for list in values {
@@ -118,13 +122,14 @@ impl Value for Vec<f64> {
     }
 }
 
-/// Declares tables: for each, its name, its row struct, and a `field: type => "unit"` for each column.
+/// Declares tables as `name: RowStruct { column: type => "unit", ... }`.
 ///
-/// Doc comments are not only comments here: they are what files and documentation say about the column.
+/// The doc comments of a table and of its columns become their descriptions in files and in the column
+/// reference.
 macro_rules! tables {
     ($(
         $(#[doc = $about:literal])+
-        $name:ident of $row:ident {
+        $name:ident: $row:ident {
             $( $(#[doc = $sentence:literal])+ $field:ident: $kind:ty => $unit:literal, )+
         }
     )+) => {

@@ -1,7 +1,7 @@
-//! The tables as Parquet files: the same evidence gives the same bytes.
+//! Writes the tables as Parquet files; the same evidence gives the same bytes.
 //!
-//! Each file documents itself: its metadata holds `dtr:table`, `dtr:about` and, in `dtr:columns`, the type,
-//! unit and sentence of every column as JSON.
+//! The metadata of each file documents the table: `dtr:table` is its name, `dtr:about` its description, and
+//! `dtr:columns` a JSON list of its columns with type, unit and description.
 
 use std::path::{Path, PathBuf};
 
@@ -9,66 +9,81 @@ use polars::prelude::{
     DataFrame, KeyValueMetadata, ParquetCompression, ParquetWriter, PolarsResult, StatisticsOptions,
 };
 
-use super::cost;
-use super::document::columns_of;
-use super::report_data::Reckoned;
+use super::column_docs::columns_to_json;
+use super::columns::TABLE1;
+use super::cost::cost_rows;
+use super::report_data::ReportData;
 use super::rows;
-use super::schema::{Row, TableSpec};
-use super::speed;
+use super::schema::{ColumnSpec, Row, TableSpec};
+use super::throughput::throughput_rows;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::write_bytes_atomically;
 
 /// A table with its rows.
 pub(super) struct Table {
-    /// What it is declared as.
+    /// Declaration of the table.
     pub(super) spec: TableSpec,
-    /// The rows, in their canonical order.
+    /// Declaration of each column of `frame`.
+    pub(super) columns: Vec<ColumnSpec>,
+    /// The rows, sorted.
     pub(super) frame: DataFrame,
 }
 
 impl Table {
-    fn of<R: Row>(rows: &[R]) -> Result<Self> {
-        let frame = R::frame(rows).map_err(|cause| unfit(&R::TABLE).with_source(cause))?;
-        Ok(Self { spec: R::TABLE, frame })
+    fn from_rows<R: Row>(rows: &[R]) -> Result<Self> {
+        let frame = R::frame(rows).map_err(|cause| build_error(&R::TABLE).with_source(cause))?;
+        Ok(Self { spec: R::TABLE, columns: R::TABLE.columns.to_vec(), frame })
     }
 
-    /// The name of its file.
+    /// Returns the name of the Parquet file.
     pub(super) fn file_name(&self) -> String {
         format!("{}.parquet", self.spec.name)
     }
 }
 
-/// Every table, also one without rows.
-pub(super) fn lay_out(reckoned: &Reckoned<'_>) -> Result<Vec<Table>> {
-    let evidence = reckoned.evidence;
+/// Builds every table, including tables without rows.
+///
+/// # Errors
+/// A table has two columns of the same name.
+pub(super) fn build_tables(data: &ReportData<'_>) -> Result<Vec<Table>> {
+    let evidence = data.evidence;
+    let (costs, timings) = (cost_rows(evidence), throughput_rows(evidence));
+    let (columns, frame) =
+        rows::table1(&data.searches).map_err(|cause| build_error(&TABLE1).with_source(cause))?;
     Ok(vec![
-        Table::of(&reckoned.table1)?,
-        Table::of(&rows::published(evidence))?,
-        Table::of(&rows::bases(evidence))?,
-        Table::of(&rows::table2(evidence))?,
-        Table::of(&cost::cost(evidence))?,
-        Table::of(&rows::trajectories(evidence))?,
-        Table::of(&reckoned.agreement)?,
-        Table::of(&rows::trials(evidence))?,
-        Table::of(&rows::items(evidence))?,
-        Table::of(&rows::distillation(evidence))?,
-        Table::of(&speed::throughput(evidence))?,
+        Table::from_rows(&data.searches)?,
+        Table { spec: TABLE1, columns, frame },
+        Table::from_rows(&rows::compute_hours_rows(&costs))?,
+        Table::from_rows(&rows::speedup_rows(&data.searches, &timings))?,
+        Table::from_rows(&rows::published_rows(evidence))?,
+        Table::from_rows(&rows::base_rows(evidence))?,
+        Table::from_rows(&rows::stage_rows(evidence))?,
+        Table::from_rows(&costs)?,
+        Table::from_rows(&rows::trajectory_rows(evidence))?,
+        Table::from_rows(&data.agreement)?,
+        Table::from_rows(&rows::trial_rows(evidence))?,
+        Table::from_rows(&rows::item_rows(evidence))?,
+        Table::from_rows(&rows::distillation_rows(evidence))?,
+        Table::from_rows(&timings)?,
     ])
 }
 
-/// Writes the tables into `folder`; returns the files.
+/// Writes the tables into `folder` and returns the paths of the files.
+///
+/// # Errors
+/// Errors of the file system.
 pub(super) fn write(tables: &[Table], folder: &Path) -> Result<Vec<PathBuf>> {
     let write_table = |table: &Table| {
         let path = folder.join(table.file_name());
-        let bytes = encode(table).map_err(|cause| unfit(&table.spec).with_source(cause))?;
+        let bytes = encode(table).map_err(|cause| build_error(&table.spec).with_source(cause))?;
         write_bytes_atomically(&path, &bytes)?;
         Ok(path)
     };
     tables.iter().map(write_table).collect()
 }
 
-fn unfit(table: &TableSpec) -> Error {
-    Error::failed(format!("cannot lay out table `{}`", table.name))
+fn build_error(table: &TableSpec) -> Error {
+    Error::failed(format!("cannot build table `{}`", table.name))
 }
 
 fn encode(table: &Table) -> PolarsResult<Vec<u8>> {
@@ -78,16 +93,18 @@ fn encode(table: &Table) -> PolarsResult<Vec<u8>> {
         .with_compression(ParquetCompression::Zstd(None))
         .with_statistics(StatisticsOptions::full())
         .with_row_group_size(Some(frame.height().max(1)))
-        .with_key_value_metadata(Some(metadata(&table.spec)))
+        .with_key_value_metadata(Some(metadata(table)))
         .finish(&mut frame)?;
     Ok(bytes)
 }
 
-fn metadata(table: &TableSpec) -> KeyValueMetadata {
+fn metadata(table: &Table) -> KeyValueMetadata {
+    let names = table.frame.columns().iter().map(|column| column.name().as_str());
+    let columns = columns_to_json(names.zip(&table.columns));
     KeyValueMetadata::from_static(vec![
-        ("dtr:table".to_owned(), table.name.to_owned()),
-        ("dtr:about".to_owned(), table.about().to_owned()),
-        ("dtr:columns".to_owned(), columns_of(table).to_string()),
+        ("dtr:table".to_owned(), table.spec.name.to_owned()),
+        ("dtr:about".to_owned(), table.spec.about().to_owned()),
+        ("dtr:columns".to_owned(), columns.to_string()),
     ])
 }
 
@@ -102,8 +119,12 @@ mod tests {
     use crate::report::evidence::Evidence;
     use crate::report::fixture;
 
+    fn build(evidence: &Evidence) -> Vec<Table> {
+        build_tables(&ReportData::new(evidence)).unwrap()
+    }
+
     fn write_all(evidence: &Evidence, folder: &Path) -> Vec<PathBuf> {
-        write(&lay_out(&Reckoned::of(evidence)).unwrap(), folder).unwrap()
+        write(&build(evidence), folder).unwrap()
     }
 
     fn read(path: &Path) -> DataFrame {
@@ -116,35 +137,46 @@ mod tests {
     }
 
     #[test]
-    fn every_table_reads_back_as_it_was() {
+    fn a_written_table_reads_back_unchanged() {
         let evidence = fixture::evidence();
         let folder = tempfile::tempdir().unwrap();
         write_all(&evidence, folder.path());
-        check_reads_back(folder.path(), &rows::table1(&evidence));
-        check_reads_back(folder.path(), &rows::table2(&evidence));
-        check_reads_back(folder.path(), &cost::cost(&evidence));
-        check_reads_back(folder.path(), &rows::trajectories(&evidence));
-        check_reads_back(folder.path(), &rows::agreement(&evidence));
-        check_reads_back(folder.path(), &rows::trials(&evidence));
-        check_reads_back(folder.path(), &rows::items(&evidence));
-        check_reads_back(folder.path(), &rows::distillation(&evidence));
-        check_reads_back(folder.path(), &speed::throughput(&evidence));
+        check_reads_back(folder.path(), &rows::search_rows(&evidence));
+        let searches = rows::search_rows(&evidence);
+        let timings = throughput_rows(&evidence);
+        check_reads_back(folder.path(), &rows::compute_hours_rows(&cost_rows(&evidence)));
+        check_reads_back(folder.path(), &rows::speedup_rows(&searches, &timings));
+        check_reads_back(folder.path(), &rows::stage_rows(&evidence));
+        check_reads_back(folder.path(), &cost_rows(&evidence));
+        check_reads_back(folder.path(), &rows::trajectory_rows(&evidence));
+        check_reads_back(folder.path(), &rows::agreement_rows(&evidence));
+        check_reads_back(folder.path(), &rows::trial_rows(&evidence));
+        check_reads_back(folder.path(), &rows::item_rows(&evidence));
+        check_reads_back(folder.path(), &rows::distillation_rows(&evidence));
+        check_reads_back(folder.path(), &throughput_rows(&evidence));
     }
 
     #[test]
-    fn files_hold_the_declared_columns_in_their_order_and_types() {
+    fn files_have_the_declared_columns_in_order() {
         for evidence in [fixture::evidence(), Evidence::default()] {
             let folder = tempfile::tempdir().unwrap();
-            let paths = write_all(&evidence, folder.path());
+            let tables = build(&evidence);
+            let paths = write(&tables, folder.path()).unwrap();
             assert_eq!(paths.len(), TABLES.len());
-            for (path, table) in paths.iter().zip(TABLES) {
+            for ((path, table), declared_table) in paths.iter().zip(&tables).zip(TABLES) {
                 let frame = read(path);
+                assert_eq!(table.spec, *declared_table);
                 let found = frame.columns().iter().map(|column| (column.name().as_str(), column.dtype()));
-                for ((name, dtype), declared) in found.zip(table.columns) {
-                    assert_eq!(name, declared.name);
-                    assert_eq!(format!("{dtype:?}"), declared.dtype, "{}.{name}", table.name);
+                for ((name, dtype), declared) in found.zip(&table.columns) {
+                    // The columns of `table1` after the first two have the names of bases and variants.
+                    assert!(name == declared.name || declared.name.contains('{'), "{name}");
+                    assert!(declared_table.columns.contains(declared));
+                    assert_eq!(format!("{dtype:?}"), declared.dtype, "{}.{name}", table.spec.name);
                 }
                 assert_eq!(frame.width(), table.columns.len());
+                if declared_table.name != "table1" {
+                    assert_eq!(table.columns, declared_table.columns);
+                }
             }
         }
     }
@@ -162,16 +194,19 @@ mod tests {
     }
 
     #[test]
-    fn a_file_documents_its_columns() {
+    fn the_metadata_of_a_file_documents_its_columns() {
         let folder = tempfile::tempdir().unwrap();
         let paths = write_all(&fixture::evidence(), folder.path());
         let mut reader = ParquetReader::new(File::open(&paths[0]).unwrap());
         let metadata = reader.get_metadata().unwrap().clone();
         let pairs = metadata.key_value_metadata().clone().unwrap();
         let value = |key: &str| pairs.iter().find(|pair| pair.key == key).unwrap().value.clone().unwrap();
-        assert_eq!(value("dtr:table"), "table1");
+        assert_eq!(value("dtr:table"), "searches");
         let columns: serde_json::Value = serde_json::from_str(&value("dtr:columns")).unwrap();
         assert_eq!(columns[4]["name"], "p_base");
-        assert_eq!(columns[4]["about"], "Test score of the base.");
+        assert_eq!(
+            columns[4]["about"],
+            "Test score of the base: the fraction of test items that it answers correctly, from 0 to 1."
+        );
     }
 }

@@ -37,7 +37,7 @@ pub fn compare_tables(
     let [new_tables, new_figures] = ["tables", "figures"].map(|name| anew.path().join(name));
     let evidence = report::gather(plan, store, command)?;
     let mut compared = Compared::default();
-    for path in report::write(&report::Reckoned::of(&evidence), &new_tables, &new_figures)? {
+    for path in report::write(&report::ReportData::new(&evidence), &new_tables, &new_figures)? {
         let stored = stored_at(&path, &[(&new_tables, tables), (&new_figures, figures)]);
         compared.num_files += 1;
         if let Some(why) = difference(&path, &stored)? {

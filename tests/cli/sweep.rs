@@ -65,7 +65,7 @@ impl Bench {
             for entry in fs::read_dir(self.path(folder)).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
-                if !["table2.parquet", "cost.parquet", "index.html"].contains(&&*name) {
+                if !["stages.parquet", "cost.parquet", "table2.parquet", "index.html"].contains(&&*name) {
                     files.insert(name, fs::read(path).unwrap());
                 }
             }
@@ -100,7 +100,10 @@ fn a_sweep_is_done_once_and_remembered() {
     let bench = Bench::new();
     let first = bench.sweep(&[]);
     let table = text(&first.stdout);
-    assert!(table.contains("recall") && table.contains("gdn") && table.contains("table1.parquet"), "{table}");
+    assert!(
+        table.contains("recall") && table.contains("gdn") && table.contains("searches.parquet"),
+        "{table}"
+    );
     let (outcome, page) = (bench.outcome(), bench.page());
     let cost = bench.table("cost");
     let hours =
@@ -161,7 +164,7 @@ fn the_recorded_trials_give_the_recorded_trajectory() {
     let bench = Bench::new();
     bench.sweep(&["--set", "search.stop={ max-relative-drop = 0.5 }"]);
     let (trials, rounds) =
-        (rows(&bench.table("trials"), "at_most"), rows(&bench.table("trajectories"), "score"));
+        (rows(&bench.table("trials"), "score_upper"), rows(&bench.table("trajectories"), "score"));
     assert!(rounds.len() >= 4 && trials.len() > rounds.len());
     for (variant, task, round, layer, score) in &rounds {
         let mut candidates: Vec<(u32, f64)> = trials
@@ -184,7 +187,7 @@ fn a_search_that_drops_candidates_finds_what_a_plain_one_finds() {
     let score = |bench: &Bench| rows(&bench.table("trajectories"), "score");
     assert_eq!(score(&pruned), score(&plain));
     let chosen = |bench: &Bench| {
-        let table = bench.table("table1");
+        let table = bench.table("searches");
         let columns = ["variant", "task", "p_best", "layers", "p_opt", "layers_opt", "p_base"];
         columns.map(|name| table.column(name).unwrap().clone())
     };
@@ -192,7 +195,7 @@ fn a_search_that_drops_candidates_finds_what_a_plain_one_finds() {
     let (trials, dropped) = (plain.table("trials"), pruned.table("trials"));
     assert_eq!(trials.column("score").unwrap().null_count(), 0);
     assert!(dropped.column("score").unwrap().null_count() > 0, "something was dropped");
-    let (least, most) = (rows(&dropped, "at_least"), rows(&dropped, "at_most"));
+    let (least, most) = (rows(&dropped, "score_lower"), rows(&dropped, "score_upper"));
     for ((trial, least), most) in rows(&trials, "score").iter().zip(&least).zip(&most) {
         assert_eq!((trial.2, trial.3), (least.2, least.3));
         assert!((least.4..=most.4).contains(&trial.4), "{trial:?} {least:?} {most:?}");
@@ -217,7 +220,7 @@ fn strategies_are_an_axis_and_share_their_scores() {
     let counts = [10, 4, 4, 4, 4 + 3, 4, 4 + 6 + 4 + 1].map(|candidates| 1 + candidates + 3);
     assert_eq!(plan["to-do"]["evaluations_at_most"], counts.iter().sum::<i32>());
     bench.sweep(&all);
-    let table = bench.table("table1");
+    let table = bench.table("searches");
     let axes: Vec<String> = strings(&table, "axes");
     let names =
         ["beam:width=6", "greedy", "impact", "local-importance", "random:seed=0", "random:seed=1", "uniform"];

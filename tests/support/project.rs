@@ -86,11 +86,12 @@ impl Project {
         let mut outcome = BTreeMap::new();
         for path in ["tables", "figures"].iter().flat_map(|kind| self.files(&format!("{kind}/{name}"))) {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if !["table2.parquet", "cost.parquet", "index.html", ".lock"].contains(&&*name) {
+            if !["stages.parquet", "cost.parquet", "table2.parquet", "index.html", ".lock"].contains(&&*name)
+            {
                 outcome.insert(name, fs::read(path).unwrap());
             }
         }
-        assert!(outcome.contains_key("table1.parquet"));
+        assert!(outcome.contains_key("searches.parquet"));
         outcome
     }
 

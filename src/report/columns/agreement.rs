@@ -1,73 +1,78 @@
-//! The columns of `agreement`.
+//! The columns of the table `agreement`.
 
 use polars::prelude::Column;
 
 use crate::report::schema::{ColumnSpec, Row, TableSpec, Value, tables};
 
 tables! {
-    /// One row per pair of searches of a base that differ in one thing: whether layers go linear in the same order. An order holds the
-    /// layers of the last accepted hybrid, each at the round from which on it stayed replaced, and ends there: all layers that
-    /// were not replaced tie at one place after the last. Strategies that look at no score (`uniform`, `random`) have the same order by
-    /// construction and are compared only with other strategies.
-    agreement of AgreementRow {
-        /// Name of the base model.
+    /// One row per pair of searches of the same base that differ in one setting: how similar their orders of
+    /// replacement are. The rank of a layer is the round since which it stayed replaced; layers that the last
+    /// accepted hybrid does not replace share the rank after the last round. Orders by `uniform` and `random`
+    /// do not depend on scores and are only compared with orders by other strategies.
+    agreement: AgreementRow {
+        /// Name of the base model in the manifest.
         model: String => "",
-        /// What the two searches differ in: `variant`, `task`, or the dotted key of a sweep axis such as
-        /// `search.strategy`.
-        between: String => "",
-        /// Name of the linear variant; null where it is what differs.
+        /// Setting in which the two searches differ: `variant`, `task`, or the dotted key of a sweep axis
+        /// such as `search.strategy`.
+        differing_setting: String => "",
+        /// Name of the linear variant in the manifest; null if the searches differ in it.
         variant: Option<String> => "",
-        /// Name of the task; null where it is what differs.
+        /// Name of the task in the manifest; null if the searches differ in it.
         task: Option<String> => "",
-        /// Values of the further sweep axes that both share, as `key=value` joined by commas.
+        /// Values of the other sweep axes, which both searches share, as `key=value`, joined by commas; empty
+        /// if there is no other axis.
         shared_axes: String => "",
-        /// The one variant, task or value of the axis.
+        /// Value of `differing_setting` in the first search.
         first: String => "",
-        /// The other.
+        /// Value of `differing_setting` in the second search.
         second: String => "",
         /// Number of layers of the base.
         num_layers: u32 => "layers",
-        /// Number of layers in the first order.
+        /// Number of layers that the first search replaces.
         num_replaced_first: u32 => "layers",
-        /// Number of layers in the second order.
+        /// Number of layers that the second search replaces.
         num_replaced_second: u32 => "layers",
-        /// Accepted rounds of the first search in which another layer's score equals the winner's, or may where it was
-        /// dropped: there the lower layer won, which two searches agree on whatever their layers do.
+        /// Number of accepted rounds of the first search in which another candidate ties, or may tie, with
+        /// the winner; the lowest layer wins ties, which inflates agreement.
         num_tied_first: u32 => "rounds",
-        /// The same of the second search.
+        /// Number of accepted rounds of the second search in which another candidate ties, or may tie, with
+        /// the winner.
         num_tied_second: u32 => "rounds",
-        /// Kendall's tau-b of the places of all layers of the base, which allows for the ties after an order's end; null
-        /// where an order is empty.
+        /// Kendall's tau-b of the ranks of all layers, from -1 to 1; null if a search replaces no layer.
         kendall_tau: Option<f64> => "",
-        /// Probability of at least that tau-b by chance, one-sided: among the found order and 999 of the second
-        /// search's with its layers shuffled and its ties kept, so never under 0.001.
+        /// One-sided p-value of `kendall_tau` by 999 random permutations of the layers of the second search,
+        /// at least 0.001; null if `kendall_tau` is null.
         kendall_p: Option<f64> => "probability",
-        /// `kendall_p` adjusted by Benjamini and Hochberg over all rows of this table with the same `between`.
+        /// `kendall_p` corrected by the Benjamini-Hochberg procedure over all rows of this table with the
+        /// same `differing_setting`; null if `kendall_tau` is null.
         kendall_q: Option<f64> => "probability",
-        /// Spearman's rho of the same places, where tied layers share their mean rank; null where an order is empty.
+        /// Spearman's rho of the ranks of all layers, from -1 to 1; null if a search replaces no layer.
         spearman_rho: Option<f64> => "",
-        /// Probability of at least that rho by chance, as for `kendall_p`.
+        /// One-sided p-value of `spearman_rho` by 999 random permutations of the layers of the second search,
+        /// at least 0.001; null if `spearman_rho` is null.
         spearman_p: Option<f64> => "probability",
-        /// `spearman_p` adjusted by Benjamini and Hochberg over all rows of this table with the same `between`.
+        /// `spearman_p` corrected by the Benjamini-Hochberg procedure over all rows of this table with the
+        /// same `differing_setting`; null if `spearman_rho` is null.
         spearman_q: Option<f64> => "probability",
-        /// Number of replaced layers at which the two hybrids are compared: half of the base's, rounded down, or as many
-        /// as the shorter search accepted; complete sets of layers share all.
+        /// Number k of replaced layers at which the two hybrids are compared: half of `num_layers`, or the
+        /// number of accepted rounds of the shorter search if that is less.
         overlap_k: u32 => "layers",
-        /// Number of layers that the two hybrids of `overlap_k` replaced layers share.
+        /// Number of layers that both hybrids of `overlap_k` replaced layers replace.
         overlap: u32 => "layers",
-        /// Number of layers that two random sets of `overlap_k` layers share on average: its square over `num_layers`.
+        /// Expected overlap of two random sets of `overlap_k` layers: `overlap_k` squared over `num_layers`.
         overlap_by_chance: f64 => "layers",
-        /// Probability that two random sets of `overlap_k` layers share at least `overlap`, by the hypergeometric
-        /// distribution; null where `overlap_k` is 0.
+        /// Probability that two random sets of `overlap_k` layers share at least `overlap` layers, by the
+        /// hypergeometric distribution; null if `overlap_k` is 0.
         overlap_p: Option<f64> => "probability",
-        /// `overlap_p` adjusted by Benjamini and Hochberg over all rows of this table with the same `between`.
+        /// `overlap_p` corrected by the Benjamini-Hochberg procedure over all rows of this table with the
+        /// same `differing_setting`; null if `overlap_k` is 0.
         overlap_q: Option<f64> => "probability",
-        /// For each number k of replaced layers from 1 as far as both searches accepted, the share of the k layers of the
-        /// two hybrids that is the same; by chance k over `num_layers`.
+        /// Fraction of the replaced layers that both hybrids of k replaced layers share, for k from 1 to the
+        /// number of accepted rounds of the shorter search; by chance it is k over `num_layers`.
         overlap_shares: Vec<f64> => "fraction",
         /// Key of the first search's cell.
-        key_first: String => "",
+        cell_key_first: String => "",
         /// Key of the second search's cell.
-        key_second: String => "",
+        cell_key_second: String => "",
     }
 }

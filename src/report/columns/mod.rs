@@ -1,25 +1,32 @@
-//! Every table and column of a report, each with its type, its unit and a sentence: the one place.
+//! Declarations of all tables of a report: every column with its type, its unit and a sentence that documents
+//! it.
 //!
-//! From here come the order of a DataFrame's columns, the metadata of its file, `schemas/columns.json`
-//! and `schemas/columns.md`.
+//! The Parquet files and their metadata, `schemas/columns.json` and the column reference are generated from
+//! these declarations.
 
 mod agreement;
+mod paper_views;
 mod published;
-mod table1;
+mod searches;
 
 use polars::prelude::Column;
 
 use super::schema::{ColumnSpec, Row, TableSpec, Value, tables};
 pub use agreement::AgreementRow;
+pub(super) use paper_views::{BASE_SCORE, HYBRID_LAYERS, HYBRID_SCORE, TABLE1};
+pub use paper_views::{ComputeHoursRow, SpeedupRow};
 pub use published::PublishedRow;
-pub use table1::Table1Row;
+pub use searches::SearchRow;
 
-/// Every table, in the order in which they are documented.
+/// Every table, in the order of the documentation.
 pub const TABLES: &[TableSpec] = &[
-    Table1Row::TABLE,
+    SearchRow::TABLE,
+    TABLE1,
+    ComputeHoursRow::TABLE,
+    SpeedupRow::TABLE,
     PublishedRow::TABLE,
     BaseRow::TABLE,
-    Table2Row::TABLE,
+    StageRow::TABLE,
     CostRow::TABLE,
     TrajectoryRow::TABLE,
     AgreementRow::TABLE,
@@ -30,265 +37,288 @@ pub const TABLES: &[TableSpec] = &[
 ];
 
 tables! {
-    /// One row per base and task of a sweep without variants: the base on the test split.
-    bases of BaseRow {
-        /// Name of the base model.
+    /// One row per base and task that a sweep scores without searching hybrids: the score of the base on the
+    /// test split.
+    bases: BaseRow {
+        /// Name of the base model in the manifest.
         model: String => "",
-        /// Name of the task.
+        /// Name of the task in the manifest.
         task: String => "",
-        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
+        /// axis.
         axes: String => "",
-        /// Test score of the base.
+        /// Test score of the base: the fraction of test items that it answers correctly, from 0 to 1.
         p_base: f64 => "fraction",
-        /// Lower end of the Wilson interval of `p_base`.
+        /// Lower end of the Wilson confidence interval of `p_base`, from 0 to 1.
         p_base_low: f64 => "fraction",
-        /// Upper end of the Wilson interval of `p_base`.
+        /// Upper end of the Wilson confidence interval of `p_base`, from 0 to 1.
         p_base_high: f64 => "fraction",
         /// Number of test items.
         items: u64 => "items",
-        /// Key of the cell that scored it.
-        cell: String => "",
+        /// Key of the cell that scored the base.
+        cell_key: String => "",
     }
 
-    /// One row per cell: what each stage cost; `seconds` and `peak_memory_bytes` vary from run to run.
-    table2 of Table2Row {
-        /// Name of the stage.
+    /// One row per cell: the resources that a stage of the experiment used. Times, energy and memory differ
+    /// from run to run.
+    stages: StageRow {
+        /// Name of the stage: `pretrain`, `distil`, `score`, `search` or `throughput`.
         stage: String => "",
-        /// Name of the base model.
+        /// Name of the base model in the manifest.
         model: String => "",
-        /// Name of the linear variant; missing for stages without one.
+        /// Name of the linear variant in the manifest; null for stages without a variant.
         variant: Option<String> => "",
-        /// Name of the task; missing for stages without one.
+        /// Name of the task in the manifest; null for stages without a task.
         task: Option<String> => "",
-        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
+        /// axis.
         axes: String => "",
-        /// Wall-clock time.
+        /// Wall-clock time of the stage.
         seconds: f64 => "seconds",
-        /// Energy that the device took meanwhile, with whatever else ran on it; missing where it does not tell.
+        /// Energy that the device consumed during the stage, including other processes on it; null if the
+        /// device does not report energy.
         energy: Option<f64> => "joules",
-        /// Number of tokens that went through the model.
+        /// Number of tokens that the stage passed through a model.
         tokens: u64 => "tokens",
-        /// Number of times a hybrid was scored.
+        /// Number of times that the stage scored a base or a hybrid.
         evaluations: u64 => "scorings",
-        /// The device that ran the stage.
+        /// Name of the device that ran the stage.
         device: String => "",
-        /// Most memory held at once; missing where the device does not tell.
+        /// Peak memory during the stage; null if the device does not report memory.
         peak_memory_bytes: Option<u64> => "bytes",
         /// Key of the cell.
-        key: String => "",
+        cell_key: String => "",
     }
 
-    /// One row per search: what its hybrids cost, from the base to the choice of layers, like the paper's Table 3; searches
-    /// share distillations, so that rows cannot be added up, and hours and energy vary from run to run.
-    cost of CostRow {
-        /// Name of the base model.
+    /// One row per search: the cost of its hybrids, from the base to the selected layers, like the paper's
+    /// Table 3. Searches of one variant share a distillation, so costs of rows must not be added. Times and
+    /// energy differ from run to run.
+    cost: CostRow {
+        /// Name of the base model in the manifest.
         model: String => "",
-        /// Name of the linear variant.
+        /// Name of the linear variant in the manifest.
         variant: String => "",
-        /// Name of the task.
+        /// Name of the task in the manifest.
         task: String => "",
-        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
+        /// axis.
         axes: String => "",
-        /// The device that distilled and searched; both, joined by ` + `, where they differ.
+        /// Name of the device that distilled and searched; two names joined by ` + ` if they differ.
         device: String => "",
-        /// Time to train the base; missing where it was not trained here.
+        /// Wall-clock time of training the base; null if the experiment does not train it.
         pretrain_hours: Option<f64> => "hours",
-        /// Time to distil the twins, a share of it where several variants learnt from one pass.
+        /// Wall-clock time of distilling the twins; variants that were distilled together have equal or
+        /// proportional shares of it.
         distil_hours: f64 => "hours",
-        /// Time of the search and of scoring what it chose, in the process that ended it; scores that were known before
-        /// took none.
+        /// Wall-clock time of the search and of the test scores of its hybrids, in the process that finished
+        /// the search; scores that were read from the cache take none.
         search_hours: f64 => "hours",
-        /// `distil_hours` and `search_hours` together.
+        /// Sum of `distil_hours` and `search_hours`.
         total_hours: f64 => "hours",
-        /// Number of tokens that the twins learnt from.
+        /// Number of tokens that the twins were trained on.
         distil_tokens: u64 => "tokens",
-        /// `distil_tokens` by the time to distil.
+        /// `distil_tokens` divided by the time of the distillation.
         distil_rate: f64 => "tokens per second",
-        /// Number of tokens that went through the model in the search, those of scores that were known before included.
+        /// Number of tokens that the search passed through hybrids, including those of scores that were read
+        /// from the cache.
         search_tokens: u64 => "tokens",
-        /// Number of times the search scored a hybrid, scores that were known before included.
+        /// Number of hybrids that the search scored, including scores that were read from the cache.
         evaluations: u64 => "scorings",
-        /// Energy that the device took to distil, with whatever else ran on it; missing where it does not tell, or where
-        /// the work was interrupted.
+        /// Energy that the device consumed during the distillation, including other processes on it; null if
+        /// the device does not report energy or if the distillation was interrupted.
         distil_energy: Option<f64> => "joules",
-        /// Energy that the device took to search, in the process that ended it; missing where it does not tell.
+        /// Energy that the device consumed during the search, including other processes on it; null if the
+        /// device does not report energy.
         search_energy: Option<f64> => "joules",
-        /// Time to distil in the paper (arXiv 2601.11667 v2, Table 3): this base, 100M tokens, one A800; missing where
-        /// the paper does not time the base, and beside searches that are not greedy.
+        /// Time of distillation in the paper (arXiv 2601.11667 v2, Table 3) for this base, on 100M tokens and
+        /// one A800; null if the paper does not time this base or if the search is not greedy.
         distil_hours_paper: Option<f64> => "hours",
-        /// Time of the paper's greedy search there: PubMedQA, 500 validation items, until every layer was replaced.
+        /// Time of a greedy search of all layers in the paper's Table 3 for this base, on 500 validation
+        /// items of PubMedQA; null if `distil_hours_paper` is null.
         search_hours_paper: Option<f64> => "hours",
         /// Key of the search's cell.
-        key: String => "",
+        cell_key: String => "",
     }
 
-    /// One row per round of each search: the hybrid that scored highest.
-    trajectories of TrajectoryRow {
-        /// Name of the base model.
+    /// One row per round of each search: the hybrid with the highest validation score of the round.
+    trajectories: TrajectoryRow {
+        /// Name of the base model in the manifest.
         model: String => "",
-        /// Name of the linear variant.
+        /// Name of the linear variant in the manifest.
         variant: String => "",
-        /// Name of the task.
+        /// Name of the task in the manifest.
         task: String => "",
-        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
+        /// axis.
         axes: String => "",
-        /// Round of the search, from 1.
+        /// Round of the search, counted from 1.
         round: u32 => "",
-        /// The layer that won the round, from 0; null where the winner does not replace all layers of the round before,
-        /// as by the strategies `uniform` and `beam`.
+        /// Layer that the winner replaces in addition to those of the previous round, counted from 0; null if
+        /// the winner does not extend the previous winner, as happens with `uniform` and `beam`.
         layer: Option<u32> => "",
-        /// All layers that the winner replaces, ascending from 0 and joined by commas.
+        /// Layers that the winner replaces, counted from 0, in ascending order, joined by commas.
         layers: String => "",
-        /// Validation score of the winner.
+        /// Validation score of the winner, from 0 to 1.
         score: f64 => "fraction",
-        /// Number of replaced layers of the hybrid with that score.
+        /// Number of layers that the winner replaces.
         num_replaced: u32 => "layers",
-        /// Whether the winner was accepted; if not, the search ended here.
+        /// Whether the search accepted the winner; a search ends with the first winner that it does not
+        /// accept.
         accepted: bool => "",
-        /// The 10 layers that the paper replaced by the same strategy (its Table 4), ascending from 0 and joined by
-        /// commas; null in rows of another number of layers, and where the paper has no such set.
+        /// The 10 layers that the paper replaces by the same strategy (Table 4), counted from 0, in ascending
+        /// order, joined by commas; null if the winner replaces another number of layers or if the paper has
+        /// no such set.
         layers_paper: Option<String> => "",
-        /// Number of layers that `layers` and `layers_paper` share.
+        /// Number of layers in both `layers` and `layers_paper`; null if `layers_paper` is null.
         overlap_paper: Option<u32> => "layers",
-        /// Number of layers that two random sets of that size would share on average.
+        /// Expected overlap of two random sets of these sizes; null if `layers_paper` is null.
         overlap_by_chance: Option<f64> => "layers",
-        /// Score that the paper prints for its set; it does not say on which split.
+        /// Score of `layers_paper` in the paper, which does not state the split, from 0 to 1; null if
+        /// `layers_paper` is null.
         score_paper: Option<f64> => "fraction",
         /// Key of the search's cell.
-        key: String => "",
+        cell_key: String => "",
     }
 
     /// One row per candidate of each round of each search.
-    trials of TrialRow {
-        /// Name of the base model.
+    trials: TrialRow {
+        /// Name of the base model in the manifest.
         model: String => "",
-        /// Name of the linear variant.
+        /// Name of the linear variant in the manifest.
         variant: String => "",
-        /// Name of the task.
+        /// Name of the task in the manifest.
         task: String => "",
-        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
+        /// axis.
         axes: String => "",
-        /// Round of the search, from 1.
+        /// Round of the search, counted from 1.
         round: u32 => "",
-        /// The layer that this candidate replaces beside those of the round before, from 0; null where it does not
-        /// replace all of these.
+        /// Layer that the candidate replaces in addition to those of the previous round, counted from 0; null
+        /// if the candidate does not extend the previous winner.
         layer: Option<u32> => "",
-        /// All layers that this candidate replaces, ascending from 0 and joined by commas.
+        /// Layers that the candidate replaces, counted from 0, in ascending order, joined by commas.
         layers: String => "",
-        /// Validation score of the candidate; null where it was dropped once it could not win its round.
+        /// Validation score of the candidate, from 0 to 1; null if the search pruned the candidate before all
+        /// items were scored.
         score: Option<f64> => "fraction",
-        /// The least that the validation score can be.
-        at_least: f64 => "fraction",
-        /// The most that the validation score can be.
-        at_most: f64 => "fraction",
+        /// Lower bound of the validation score, from 0 to 1; equal to `score` if that is known.
+        score_lower: f64 => "fraction",
+        /// Upper bound of the validation score, from 0 to 1; equal to `score` if that is known.
+        score_upper: f64 => "fraction",
         /// Key of the search's cell.
-        key: String => "",
+        cell_key: String => "",
     }
 
-    /// One row per test item and system of each search, for tests that pair systems by item.
-    items of ItemRow {
-        /// Name of the base model.
+    /// One row per test item and model of each search, for tests that pair models by item.
+    items: ItemRow {
+        /// Name of the base model in the manifest.
         model: String => "",
-        /// Name of the linear variant.
+        /// Name of the linear variant in the manifest.
         variant: String => "",
-        /// Name of the task.
+        /// Name of the task in the manifest.
         task: String => "",
-        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
+        /// axis.
         axes: String => "",
-        /// Which system answered: `base`, `best` (M_best) or `opt` (M_opt).
+        /// Model that answers the item: `base`, `best` (M_best) or `opt` (M_opt).
         system: String => "",
-        /// Name of the item within its task.
+        /// Identifier of the item within its task.
         item: String => "",
-        /// Index of the right option, from 0.
+        /// Index of the correct choice, counted from 0.
         label: u32 => "",
-        /// Index of the option that the system chose, from 0.
+        /// Index of the choice that the model selects, counted from 0.
         choice: u32 => "",
-        /// Whether the choice is right.
+        /// Whether the selected choice is the correct one.
         correct: bool => "",
-        /// Log-likelihood of each option, as the choice compared them.
+        /// Log-likelihood of each choice, summed over its tokens, in the order of the item's choices.
         log_likelihoods: Vec<f64> => "nats",
-        /// Key of the cell that scored the system.
-        cell: String => "",
+        /// Key of the cell that scored the model.
+        cell_key: String => "",
     }
 
-    /// One row per layer of each distillation: how well its linear twin answers for the attention block.
-    distillation of DistillationRow {
-        /// Name of the base model.
+    /// One row per layer of each distillation: the error of the linear twin against the attention block.
+    distillation: DistillationRow {
+        /// Name of the base model in the manifest.
         model: String => "",
-        /// Name of the linear variant.
+        /// Name of the linear variant in the manifest.
         variant: String => "",
-        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
+        /// axis.
         axes: String => "",
-        /// Layer, from 0.
+        /// Layer, counted from 0.
         layer: u32 => "",
-        /// Mean squared error before training.
+        /// Mean squared error of the twin before training.
         initial_loss: f64 => "squared activation",
-        /// Mean squared error after training.
+        /// Mean squared error of the twin after training.
         final_loss: f64 => "squared activation",
-        /// Variance of the attention block's output.
+        /// Variance of the output of the attention block.
         output_variance: f64 => "squared activation",
-        /// `initial_loss` as a share of `output_variance`; missing if that is 0.
+        /// `initial_loss` divided by `output_variance`; null if the variance is 0.
         initial_normalised: Option<f64> => "ratio",
-        /// `final_loss` as a share of `output_variance`; missing if that is 0.
+        /// `final_loss` divided by `output_variance`, where 0 is a perfect twin and 1 a constant output of
+        /// the mean; null if the variance is 0.
         final_normalised: Option<f64> => "ratio",
         /// Key of the distillation's cell.
-        key: String => "",
+        cell_key: String => "",
     }
 
-    /// One row per base or hybrid, context, batch size and machine: how fast it reads and decodes; like `table2` it speaks
-    /// of time, and varies from run to run but for its bytes.
-    throughput of ThroughputRow {
-        /// Name of the base model.
+    /// One row per base or hybrid, context length, batch size and machine: the speed of prefill and decoding,
+    /// and the size of caches and recurrent states. All columns but the sizes differ from run to run.
+    throughput: ThroughputRow {
+        /// Name of the base model in the manifest.
         model: String => "",
-        /// Name of the linear variant; missing for the base.
+        /// Name of the linear variant in the manifest; null for the base.
         variant: Option<String> => "",
-        /// Name of the task whose search chose the layers; missing where they are spread evenly.
+        /// Name of the task whose search selected the replaced layers; null if the replaced layers are evenly
+        /// spaced.
         task: Option<String> => "",
-        /// Values of the further sweep axes, as `key=value` joined by commas; empty when there are none.
+        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
+        /// axis.
         axes: String => "",
-        /// The device that computed.
+        /// Name of the device that ran the model.
         device: String => "",
-        /// Number of threads of the processor at work.
+        /// Number of processor threads in use.
         threads: u64 => "threads",
         /// Length of each prompt.
         context: u64 => "tokens",
-        /// Number of prompts side by side.
+        /// Number of prompts in the batch.
         batch_size: u64 => "prompts",
-        /// Number of replaced layers.
+        /// Number of replaced layers; 0 for the base.
         num_replaced: u32 => "layers",
-        /// The replaced layers, ascending from 0 and joined by commas.
+        /// Replaced layers, counted from 0, in ascending order, joined by commas; empty for the base.
         layers: String => "",
         /// Number of layers of the base.
         num_layers: u32 => "layers",
-        /// Tokens decoded in a second, over all prompts; the median of the runs.
+        /// Decoding throughput over the whole batch: the median of the runs.
         decode: f64 => "tokens per second",
-        /// The least of the runs.
+        /// Decoding throughput of the slowest run.
         decode_low: f64 => "tokens per second",
-        /// The most of the runs.
+        /// Decoding throughput of the fastest run.
         decode_high: f64 => "tokens per second",
-        /// `decode` as a multiple of the base's at the same context and batch size on the same machine; missing where the
-        /// base was not timed.
+        /// `decode` divided by that of the base at the same context and batch size on the same machine; null
+        /// if the base was not timed.
         decode_speedup: Option<f64> => "ratio",
-        /// Tokens of the prompts read in a second; the median of the runs.
+        /// Prefill throughput over the whole batch: the median of the runs.
         prefill: f64 => "tokens per second",
-        /// The least of the runs.
+        /// Prefill throughput of the slowest run.
         prefill_low: f64 => "tokens per second",
-        /// The most of the runs.
+        /// Prefill throughput of the fastest run.
         prefill_high: f64 => "tokens per second",
-        /// `prefill` as a multiple of the base's, like `decode_speedup`.
+        /// `prefill` divided by that of the base at the same context and batch size on the same machine; null
+        /// if the base was not timed.
         prefill_speedup: Option<f64> => "ratio",
-        /// Bytes of keys and values after the prompt, over all prompts.
+        /// Size of the key-value caches of the whole batch after the prompt.
         cache_bytes: u64 => "bytes",
-        /// Bytes of recurrent states and of the last inputs of convolutions, over all prompts.
+        /// Size of the recurrent states and convolution states of the whole batch.
         state_bytes: u64 => "bytes",
-        /// Number of processors that other processes kept at work meanwhile, on average; much more than 0 says that the
-        /// machine was not quiet, missing where the system does not tell.
-        others: Option<f64> => "processors",
+        /// Average number of processors that other processes kept busy during the timing, where more than
+        /// about 0.1 means that the machine was not idle; null if the system does not report processor load.
+        other_cpus: Option<f64> => "processors",
         /// Number of tokens decoded after each prompt in a run.
         new_tokens: u64 => "tokens",
-        /// Number of runs that count.
+        /// Number of timed runs, without warm-up runs.
         runs: u32 => "runs",
         /// Key of the cell.
-        key: String => "",
+        cell_key: String => "",
     }
 }

@@ -1,38 +1,39 @@
-//! The columns of `published`.
+//! The columns of the table `published`.
 
 use polars::prelude::Column;
 
 use crate::report::schema::{ColumnSpec, Row, TableSpec, Value, tables};
 
 tables! {
-    /// One row per cell of the paper's Table 1 (arXiv 2601.11667 v2) in an experiment that searched one of its bases, also of cells
-    /// that the experiment lacks; no row otherwise.
-    published of PublishedRow {
-        /// Name of the cell: base, kind of linear block and task, joined by slashes; `table1` has it beside its own
-        /// scores.
+    /// One row per cell of the paper's Table 1 (arXiv 2601.11667 v2), including cells that this experiment
+    /// does not reproduce. The table is empty if the experiment searches none of the paper's bases.
+    published: PublishedRow {
+        /// Name of the cell as `base/block/task`, as in the column `cell_paper` of the table `searches`.
         cell_paper: String => "",
-        /// Name of the base on the hub, without its owner.
+        /// Name of the base on the Hugging Face hub, without its owner.
         base_paper: String => "",
-        /// Kind of linear block.
+        /// Kind of linear block: `gla`, `gdn` or `jet`.
         block_paper: String => "",
-        /// Name of the task.
+        /// Name of the task in lm-evaluation-harness or in the task's own suite.
         task_paper: String => "",
-        /// What the paper calls the task.
+        /// Abbreviation of the task in the paper.
         label_paper: String => "",
-        /// Test score of the base in Table 1, as printed.
+        /// Test score of the base in Table 1, from 0 to 1.
         p_base_paper: f64 => "fraction",
-        /// Test score of M_best in Table 1, as printed.
+        /// Test score of M_best in Table 1, from 0 to 1.
         p_best_paper: f64 => "fraction",
-        /// Number of layers that M_best has replaced.
+        /// Number of layers that M_best of Table 1 replaces.
         num_replaced_paper: u32 => "layers",
-        /// Test score of M_opt in Table 2, which allows a relative drop of 5 % on validation; null in cells that Table 2
-        /// lacks.
+        /// Test score of M_opt in Table 2, whose searches stop at a relative drop of 5 % on validation, from
+        /// 0 to 1; null if Table 2 has no such cell.
         p_opt_paper: Option<f64> => "fraction",
-        /// Number of layers that M_opt of Table 2 has replaced.
+        /// Number of layers that M_opt of Table 2 replaces; null if Table 2 has no such cell.
         num_replaced_opt_paper: Option<u32> => "layers",
-        /// Throughput of M_opt over the base's at a context of 2,048 tokens, by Table 2.
+        /// Throughput of M_opt divided by that of the base at a context of 2,048 tokens, from Table 2; null
+        /// if Table 2 has no such cell.
         speedup_paper: Option<f64> => "ratio",
-        /// Number of rows of `table1` with this cell; 0 where the experiment has none, or none that is done.
+        /// Number of rows of the table `searches` with this `cell_paper`; 0 if the experiment has no finished
+        /// search for it.
         searches: u32 => "searches",
     }
 }

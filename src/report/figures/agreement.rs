@@ -67,7 +67,7 @@ impl<'a> Matrix<'a> {
     /// One for each thing that searches differ in and what they share, in the order of the rows.
     fn all(rows: &'a [AgreementRow]) -> Vec<Self> {
         let shared = |row: &AgreementRow| {
-            (row.between.clone(), row.variant.clone(), row.task.clone(), row.shared_axes.clone())
+            (row.differing_setting.clone(), row.variant.clone(), row.task.clone(), row.shared_axes.clone())
         };
         rows.chunk_by(|one, other| shared(one) == shared(other)).map(Self::new).collect()
     }
@@ -154,7 +154,7 @@ impl<'a> Matrix<'a> {
 
 /// What a group of rows shares, and what it compares.
 fn heading(row: &AgreementRow) -> String {
-    let compared = match row.between.as_str() {
+    let compared = match row.differing_setting.as_str() {
         "variant" => "variants".to_owned(),
         "task" => "tasks".to_owned(),
         axis => axis.to_owned(),

@@ -19,9 +19,9 @@ mod throughput;
 
 use std::path::{Path, PathBuf};
 
-use super::report_data::Reckoned;
+use super::report_data::ReportData;
 use super::rows::{sorted_distillations, sorted_searches};
-use super::speed;
+use super::throughput::throughput_rows;
 use dtr_core::error::Result;
 use dtr_core::files::write_bytes_atomically;
 use sheet::{file_name, sheets};
@@ -38,22 +38,22 @@ pub(super) fn write(figures: &[(String, String)], folder: &Path) -> Result<Vec<P
 }
 
 /// Every figure: the name of its file and its SVG.
-pub(super) fn draw(reckoned: &Reckoned<'_>) -> Result<Vec<(String, String)>> {
-    let evidence = reckoned.evidence;
+pub(super) fn draw(data: &ReportData<'_>) -> Result<Vec<(String, String)>> {
+    let evidence = data.evidence;
     let mut figures = Vec::new();
     for sheet in sheets(sorted_searches(evidence)) {
         figures.push((sheet.file_name("score"), score::draw(&sheet, evidence)?));
         figures.push((sheet.file_name("order"), order::draw(&sheet, evidence)?));
     }
     figures.extend(strategies::draw(&sorted_searches(evidence), evidence)?);
-    for rows in reckoned.agreement.chunk_by(|one, other| one.model == other.model) {
+    for rows in data.agreement.chunk_by(|one, other| one.model == other.model) {
         let model = rows[0].model.as_str();
         figures.push((file_name(&["agreement", model]), agreement::draw(model, rows, evidence)?));
     }
     for sheet in sheets(sorted_distillations(evidence)) {
         figures.push((sheet.file_name("distillation"), distillation::draw(&sheet, evidence)?));
     }
-    let lines = throughput::lines(&speed::throughput(evidence));
+    let lines = throughput::lines(&throughput_rows(evidence));
     for sheet in sheets(lines.iter().collect()) {
         figures.push((sheet.file_name("throughput"), throughput::draw(&sheet, evidence)?));
     }
@@ -67,7 +67,7 @@ mod tests {
     use crate::report::fixture;
 
     fn drawn(evidence: &Evidence) -> Vec<(String, String)> {
-        draw(&Reckoned::of(evidence)).unwrap()
+        draw(&ReportData::new(evidence)).unwrap()
     }
 
     /// The value of an attribute of an element that starts with `tag`.

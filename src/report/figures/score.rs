@@ -36,7 +36,7 @@ pub(super) fn draw(sheet: &Sheet<SearchEvidence>, evidence: &Evidence) -> Result
     let captions = Captions {
         title: format!("{}: validation score as layers go linear", sheet.model()),
         subtitle: sheet.subtitle(evidence),
-        source: format!("Data: tables trajectories and table1, {}", sheet.rows()),
+        source: format!("Data: tables trajectories and searches, {}", sheet.rows()),
     };
     figure(&captions, (width, top + panels.height() + MARGIN), |canvas| {
         legend.draw(canvas, (MARGIN, HEADING_HEIGHT), width - 2 * MARGIN)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::report::derived::axes_text;
+use crate::report::derived::format_axes;
 use crate::report::evidence::{DistilEvidence, Evidence, SearchEvidence};
 
 /// More lines than this on one panel cannot be told apart; then each setting of the axes gets a figure.
@@ -28,7 +28,7 @@ impl Drawable for SearchEvidence {
     }
 
     fn axes(&self) -> String {
-        axes_text(&self.axes)
+        format_axes(&self.axes)
     }
 }
 
@@ -42,7 +42,7 @@ impl Drawable for DistilEvidence {
     }
 
     fn axes(&self) -> String {
-        axes_text(&self.axes)
+        format_axes(&self.axes)
     }
 }
 

@@ -10,7 +10,7 @@ use super::panel::{Rows, panel};
 use super::sheet::file_name;
 use super::style::{BASE_DASH, LineLook, REFERENCE, THRESHOLD_DASH, line_look};
 use crate::manifest::Strategy;
-use crate::report::derived::axes_text;
+use crate::report::derived::format_axes;
 use crate::report::evidence::{Evidence, SearchEvidence};
 use dtr_core::error::Result;
 
@@ -23,7 +23,7 @@ pub(super) fn draw(searches: &[&SearchEvidence], evidence: &Evidence) -> Result<
     for search in searches {
         let mut axes = search.axes.clone();
         axes.remove(AXIS);
-        let name = [search.model.clone(), search.variant.clone(), axes_text(&axes)];
+        let name = [search.model.clone(), search.variant.clone(), format_axes(&axes)];
         groups.entry(name).or_default().push(search);
     }
     let figures =

@@ -24,7 +24,7 @@ pub(super) struct Grid {
     /// Every declared column, for the legend.
     legend: Vec<Legend>,
     /// The columns that are the same in every row, said once; those that are empty are not said.
-    shared: Vec<(&'static str, Cell)>,
+    shared: Vec<(String, Cell)>,
     /// The others.
     columns: Vec<Heading>,
     rows: Vec<Vec<Cell>>,
@@ -33,7 +33,7 @@ pub(super) struct Grid {
 /// What is said of a column.
 #[derive(Serialize)]
 struct Legend {
-    name: &'static str,
+    name: String,
     about: &'static str,
     unit: &'static str,
 }
@@ -41,7 +41,7 @@ struct Legend {
 /// The head of a column.
 #[derive(Serialize)]
 struct Heading {
-    name: &'static str,
+    name: String,
     about: &'static str,
     kind: Kind,
 }
@@ -64,10 +64,10 @@ impl Grid {
             columns: Vec::new(),
             rows: vec![Vec::new(); num_shown],
         };
-        for (spec, column) in table.spec.columns.iter().zip(table.frame.columns()) {
-            let (name, about) = (spec.name, spec.about());
+        for (spec, column) in table.columns.iter().zip(table.frame.columns()) {
+            let (name, about) = (column.name().to_string(), spec.about());
             let (kind, cells) = cells(spec, column, num_shown, records);
-            grid.legend.push(Legend { name, about, unit: spec.unit });
+            grid.legend.push(Legend { name: name.clone(), about, unit: spec.unit });
             if is_whole && kind != Kind::Record && is_shared(&cells) {
                 grid.shared.extend((!cells[0].text.is_empty()).then(|| (name, cells[0].clone())));
                 continue;

@@ -24,7 +24,7 @@ use self::origin::Fact;
 use self::records::Records;
 use self::scores::Scores;
 use self::summary::Missing;
-use super::report_data::Reckoned;
+use super::report_data::ReportData;
 use super::tables::Table;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::write_bytes_atomically;
@@ -57,18 +57,18 @@ struct Page<'a> {
 
 /// Writes the page into `folder`, where the tables lie; returns its file.
 pub(super) fn write(
-    reckoned: &Reckoned<'_>,
+    data: &ReportData<'_>,
     tables: &[Table],
     figures: &[(String, String)],
     folder: &Path,
 ) -> Result<PathBuf> {
     let path = folder.join(FILE_NAME);
-    write_bytes_atomically(&path, render(&page(reckoned, tables, figures))?.as_bytes())?;
+    write_bytes_atomically(&path, render(&page(data, tables, figures))?.as_bytes())?;
     Ok(path)
 }
 
-fn page<'a>(reckoned: &Reckoned<'a>, tables: &[Table], figures: &'a [(String, String)]) -> Page<'a> {
-    let evidence = reckoned.evidence;
+fn page<'a>(data: &ReportData<'a>, tables: &[Table], figures: &'a [(String, String)]) -> Page<'a> {
+    let evidence = data.evidence;
     let records = Records::of(evidence);
     let (filled, empty): (Vec<_>, Vec<_>) = tables.iter().partition(|table| table.frame.height() > 0);
     Page {
@@ -77,8 +77,8 @@ fn page<'a>(reckoned: &Reckoned<'a>, tables: &[Table], figures: &'a [(String, St
         experiment: &evidence.experiment,
         title: &evidence.title,
         question: evidence.question.as_deref().filter(|question| *question != evidence.title),
-        findings: summary::findings(reckoned),
-        scores: scores::scores(reckoned, &records),
+        findings: summary::findings(data),
+        scores: scores::scores(data, &records),
         missing: summary::missing(evidence),
         origin: origin::origin(evidence),
         figures: figures.iter().map(|figure| Figure::of(figure, &evidence.experiment)).collect(),

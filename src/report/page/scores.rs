@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::records::Records;
-use crate::report::columns::Table1Row;
+use crate::report::columns::SearchRow;
 use crate::report::evidence::SearchEvidence;
-use crate::report::report_data::Reckoned;
+use crate::report::report_data::ReportData;
 use crate::report::rows::sorted_searches;
 
 /// The scores of one base under one setting of the further axes.
@@ -41,12 +41,11 @@ struct Score {
     href: Option<String>,
 }
 
-type Found<'a> = (&'a SearchEvidence, &'a Table1Row);
+type Found<'a> = (&'a SearchEvidence, &'a SearchRow);
 
 /// A table for each base and setting; none without searches.
-pub(super) fn scores(reckoned: &Reckoned<'_>, records: &Records) -> Vec<Scores> {
-    let found: Vec<Found<'_>> =
-        sorted_searches(reckoned.evidence).into_iter().zip(&reckoned.table1).collect();
+pub(super) fn scores(data: &ReportData<'_>, records: &Records) -> Vec<Scores> {
+    let found: Vec<Found<'_>> = sorted_searches(data.evidence).into_iter().zip(&data.searches).collect();
     let sections: BTreeSet<(&str, &str)> = found.iter().map(|(_, row)| (&*row.model, &*row.axes)).collect();
     let section = |(model, axes): (&str, &str)| {
         let of_section = found.iter().filter(|(_, row)| row.model == model && row.axes == axes);

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::cells::short;
-use crate::report::columns::Table1Row;
+use crate::report::columns::SearchRow;
 use crate::report::evidence::{DistilEvidence, Evidence, MissingCell};
 use crate::report::paired::SIGNIFICANCE;
-use crate::report::report_data::Reckoned;
-use crate::report::rows::bases;
+use crate::report::report_data::ReportData;
+use crate::report::rows::base_rows;
 use crate::stats::median;
 
 /// The cells that the experiment names and that are not there.
@@ -33,8 +33,8 @@ pub(super) fn missing(evidence: &Evidence) -> Option<Missing<'_>> {
 }
 
 /// What can be said of all searches together, a sentence each.
-pub(super) fn findings(reckoned: &Reckoned<'_>) -> Vec<String> {
-    let (evidence, rows) = (reckoned.evidence, &reckoned.table1);
+pub(super) fn findings(data: &ReportData<'_>) -> Vec<String> {
+    let (evidence, rows) = (data.evidence, &data.searches);
     let mut findings = Vec::new();
     if !rows.is_empty() {
         findings.push(extent(rows));
@@ -47,8 +47,8 @@ pub(super) fn findings(reckoned: &Reckoned<'_>) -> Vec<String> {
     findings
 }
 
-fn extent(rows: &[Table1Row]) -> String {
-    let count = |of: fn(&Table1Row) -> &String| rows.iter().map(of).collect::<BTreeSet<_>>().len();
+fn extent(rows: &[SearchRow]) -> String {
+    let count = |of: fn(&SearchRow) -> &String| rows.iter().map(of).collect::<BTreeSet<_>>().len();
     format!(
         "{}: {}, {} and {}.",
         counted(rows.len(), "search ended", "searches ended"),
@@ -62,9 +62,9 @@ fn extent(rows: &[Table1Row]) -> String {
 #[derive(Clone, Copy)]
 struct System {
     name: &'static str,
-    num_replaced: fn(&Table1Row) -> u32,
-    score: fn(&Table1Row) -> f64,
-    p_value: fn(&Table1Row) -> f64,
+    num_replaced: fn(&SearchRow) -> u32,
+    score: fn(&SearchRow) -> f64,
+    p_value: fn(&SearchRow) -> f64,
 }
 
 const BEST: System = System {
@@ -81,7 +81,7 @@ const OPT: System = System {
     p_value: |row| row.p_value_opt,
 };
 
-fn hybrids(rows: &[Table1Row], system: System) -> String {
+fn hybrids(rows: &[SearchRow], system: System) -> String {
     let shares: Vec<f64> = rows
         .iter()
         .map(|row| 100.0 * f64::from((system.num_replaced)(row)) / f64::from(row.num_layers.max(1)))
@@ -100,7 +100,7 @@ fn hybrids(rows: &[Table1Row], system: System) -> String {
 
 /// What bases score without hybrids beside them; nothing without such.
 fn alone(evidence: &Evidence) -> Option<String> {
-    let scores: Vec<f64> = bases(evidence).iter().map(|row| 100.0 * row.p_base).collect();
+    let scores: Vec<f64> = base_rows(evidence).iter().map(|row| 100.0 * row.p_base).collect();
     (!scores.is_empty()).then(|| {
         let num_scores = counted(scores.len(), "score", "scores");
         format!("{num_scores} of bases alone on a test split: {} %.", range(&scores, 1))
@@ -120,7 +120,7 @@ fn twins(distillations: &[DistilEvidence]) -> Option<String> {
     })
 }
 
-fn selected_on(rows: &[Table1Row]) -> Option<String> {
+fn selected_on(rows: &[SearchRow]) -> Option<String> {
     let tasks: BTreeSet<&str> =
         rows.iter().filter(|row| row.splits == "as-published").map(|row| &*row.task).collect();
     let names = tasks.iter().copied().collect::<Vec<_>>().join(", ");
@@ -129,7 +129,7 @@ fn selected_on(rows: &[Table1Row]) -> Option<String> {
     })
 }
 
-fn truncated(rows: &[Table1Row]) -> Option<String> {
+fn truncated(rows: &[SearchRow]) -> Option<String> {
     let cut: BTreeSet<String> = rows
         .iter()
         .filter(|row| row.truncated_items > 0)

@@ -7,9 +7,9 @@ const KEY: &str = "ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2e
 
 /// The page, with the slashes that the template escapes as readers have them.
 fn html(evidence: &Evidence) -> String {
-    let reckoned = Reckoned::of(evidence);
-    let (tables, figures) = (tables::lay_out(&reckoned).unwrap(), figures::draw(&reckoned).unwrap());
-    render(&page(&reckoned, &tables, &figures)).unwrap().replace("&#x2f;", "/")
+    let data = ReportData::new(evidence);
+    let (tables, figures) = (tables::build_tables(&data).unwrap(), figures::draw(&data).unwrap());
+    render(&page(&data, &tables, &figures)).unwrap().replace("&#x2f;", "/")
 }
 
 /// The part of the page about `name`.
@@ -53,14 +53,14 @@ fn every_table_with_rows_is_there_with_every_column_explained() {
     let html = html(&evidence);
     let (_, empty) = html.split_once("<p>Without rows in this experiment: ").expect("one table is empty");
     let empty: Vec<&str> = empty.split_once(".</p>").expect("it ends").0.split(", ").collect();
-    for table in tables::lay_out(&Reckoned::of(&evidence)).unwrap() {
+    for table in tables::build_tables(&ReportData::new(&evidence)).unwrap() {
         if table.frame.height() == 0 {
             assert!(empty.contains(&table.spec.name), "{}", table.spec.name);
             continue;
         }
         let section = section(&html, table.spec.name);
-        for column in table.spec.columns {
-            assert!(section.contains(&format!("<dt>{}</dt>", column.name)), "{}", column.name);
+        for column in table.frame.columns() {
+            assert!(section.contains(&format!("<dt>{}</dt>", column.name())), "{}", column.name());
         }
         let num_heads = section.matches("<th scope=\"col\"").count();
         assert_eq!(section.matches("<th scope=\"col\" class=").count(), num_heads);
@@ -72,7 +72,7 @@ fn every_table_with_rows_is_there_with_every_column_explained() {
 fn every_figure_is_there() {
     let evidence = fixture::evidence();
     let html = html(&evidence);
-    for (name, svg) in figures::draw(&Reckoned::of(&evidence)).unwrap() {
+    for (name, svg) in figures::draw(&ReportData::new(&evidence)).unwrap() {
         assert!(html.contains(&svg) && html.contains(&format!("\"../../figures/fixture/{name}\"")), "{name}");
     }
 }
@@ -86,7 +86,7 @@ fn keys_lead_to_the_records_of_their_stage() {
     evidence.searches[0].best.test.cell = scored.clone();
     let html = html(&evidence);
     let search = format!("<a href=\"../../cells-v1/search/ea/{KEY}/record.json\">ea76c94e0ba2</a>");
-    for table in ["table1", "trajectories", "table2"] {
+    for table in ["searches", "trajectories", "stages"] {
         assert!(section(&html, table).contains(&search), "{table}");
     }
     let score = format!("<a href=\"../../cells-v1/score/ae/{scored}/record.json\"");
@@ -105,9 +105,9 @@ fn a_long_table_is_shown_in_part_and_says_so() {
 #[test]
 fn what_is_the_same_in_every_row_is_said_once() {
     let html = html(&fixture::evidence());
-    let table1 = section(&html, "table1");
-    assert!(table1.contains("In every row: model&nbsp;<b>tiny-8</b>"), "{}", &table1[..900]);
-    assert!(!table1.contains(">model</th>") && table1.contains(">p_base</th>"));
+    let searches = section(&html, "searches");
+    assert!(searches.contains("In every row: model&nbsp;<b>tiny-8</b>"), "{}", &searches[..900]);
+    assert!(!searches.contains(">model</th>") && searches.contains(">p_base</th>"));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn rounded_numbers_keep_what_they_are() {
     let mut evidence = fixture::evidence();
     evidence.stages[0].seconds = 1_234.567_891;
     let html = html(&evidence);
-    assert!(section(&html, "table2").contains("<data value=\"1234.567891\">1235</data>"));
+    assert!(section(&html, "stages").contains("<data value=\"1234.567891\">1235</data>"));
 }
 
 #[test]

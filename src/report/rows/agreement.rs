@@ -7,13 +7,13 @@ use rayon::prelude::*;
 use super::sorted_searches;
 use crate::manifest::Strategy;
 use crate::report::columns::AgreementRow;
-use crate::report::derived::axes_text;
+use crate::report::derived::format_axes;
 use crate::report::evidence::{Evidence, SearchEvidence};
 use crate::stats::{benjamini_hochberg, kendall_tau_b, overlap_p_value, spearman_rho};
 use dtr_core::seed::Seed;
 
 /// The rows of `agreement`, sorted by model, what differs, what is shared, and the two.
-pub(in crate::report) fn agreement(evidence: &Evidence) -> Vec<AgreementRow> {
+pub(in crate::report) fn agreement_rows(evidence: &Evidence) -> Vec<AgreementRow> {
     let searches = sorted_searches(evidence);
     let pairs: Vec<Pair> = searches
         .iter()
@@ -25,7 +25,7 @@ pub(in crate::report) fn agreement(evidence: &Evidence) -> Vec<AgreementRow> {
     rows.sort_by(|a, b| {
         let name = |row: &AgreementRow| {
             let shared = (row.variant.clone(), row.task.clone(), row.shared_axes.clone());
-            (row.model.clone(), row.between.clone(), shared, row.first.clone(), row.second.clone())
+            (row.model.clone(), row.differing_setting.clone(), shared, row.first.clone(), row.second.clone())
         };
         name(a).cmp(&name(b))
     });
@@ -41,10 +41,10 @@ fn adjust(
     p_value: impl Fn(&AgreementRow) -> Option<f64>,
     set: impl Fn(&mut AgreementRow, f64),
 ) {
-    let families: BTreeSet<String> = rows.iter().map(|row| row.between.clone()).collect();
+    let families: BTreeSet<String> = rows.iter().map(|row| row.differing_setting.clone()).collect();
     for family in families {
         let mut members: Vec<&mut AgreementRow> =
-            rows.iter_mut().filter(|row| row.between == family && p_value(row).is_some()).collect();
+            rows.iter_mut().filter(|row| row.differing_setting == family && p_value(row).is_some()).collect();
         let p_values: Vec<f64> = members.iter().filter_map(|row| p_value(row)).collect();
         let adjusted = benjamini_hochberg(&p_values);
         members.iter_mut().zip(adjusted).for_each(|(row, q)| set(row, q));
@@ -97,10 +97,10 @@ impl<'a> Pair<'a> {
         shared_axes.remove(&self.between);
         AgreementRow {
             model: first.model.clone(),
-            between: self.between.clone(),
+            differing_setting: self.between.clone(),
             variant: (self.between != "variant").then(|| first.variant.clone()),
             task: (self.between != "task").then(|| first.task.clone()),
-            shared_axes: axes_text(&shared_axes),
+            shared_axes: format_axes(&shared_axes),
             first: self.names[0].clone(),
             second: self.names[1].clone(),
             num_layers: first.num_layers,
@@ -120,8 +120,8 @@ impl<'a> Pair<'a> {
             overlap_p: overlap_p_value(overlap.into(), k.into(), k.into(), total).filter(|_| k > 0),
             overlap_q: None,
             overlap_shares: overlaps.iter().enumerate().map(share).collect(),
-            key_first: first.key.clone(),
-            key_second: second.key.clone(),
+            cell_key_first: first.key.clone(),
+            cell_key_second: second.key.clone(),
         }
     }
 }
@@ -161,7 +161,7 @@ mod tests {
         let mut evidence = fixture::sized(2, 1, 6);
         evidence.searches[1].rounds = fixture::rounds(first);
         evidence.searches[0].rounds = fixture::rounds(second);
-        let mut rows = agreement(&evidence);
+        let mut rows = agreement_rows(&evidence);
         assert_eq!(rows.len(), 1);
         rows.remove(0)
     }
@@ -198,11 +198,11 @@ mod tests {
 
     #[test]
     fn pairs_differ_in_one_thing() {
-        let rows = agreement(&fixture::sized(3, 4, 8));
-        let num_between = |what: &str| rows.iter().filter(|row| row.between == what).count();
+        let rows = agreement_rows(&fixture::sized(3, 4, 8));
+        let num_between = |what: &str| rows.iter().filter(|row| row.differing_setting == what).count();
         assert_eq!((num_between("variant"), num_between("task")), (3 * 4, 6 * 3));
         assert_eq!(rows.len(), 30);
-        assert!(rows.iter().all(|row| row.variant.is_none() == (row.between == "variant")));
+        assert!(rows.iter().all(|row| row.variant.is_none() == (row.differing_setting == "variant")));
     }
 
     #[test]
@@ -219,9 +219,11 @@ mod tests {
             evidence.searches.clone().into_iter().map(named).collect::<Vec<_>>()
         };
         evidence.searches = strategies.into_iter().flat_map(of).collect();
-        let rows = agreement(&evidence);
-        let names: Vec<[&str; 3]> =
-            rows.iter().map(|row| [row.between.as_str(), row.first.as_str(), row.second.as_str()]).collect();
+        let rows = agreement_rows(&evidence);
+        let names: Vec<[&str; 3]> = rows
+            .iter()
+            .map(|row| [row.differing_setting.as_str(), row.first.as_str(), row.second.as_str()])
+            .collect();
         assert_eq!(
             names,
             [

@@ -1,11 +1,12 @@
 //! From evidence to the rows of the tables, each list in its one canonical order.
 
 mod agreement;
+mod paper_views;
 mod published;
-mod table1;
+mod searches;
 
-use super::columns::{BaseRow, DistillationRow, ItemRow, Table2Row, TrajectoryRow, TrialRow};
-use super::derived::axes_text;
+use super::columns::{BaseRow, DistillationRow, ItemRow, StageRow, TrajectoryRow, TrialRow};
+use super::derived::format_axes;
 use super::evidence::{
     DistilEvidence, DistilledLayer, Evidence, ItemEvidence, Round, SearchEvidence, StageEvidence,
     TestEvidence,
@@ -13,9 +14,10 @@ use super::evidence::{
 use super::paper_match;
 use crate::algorithms::search::Trial;
 use crate::stats::wilson;
-pub(super) use agreement::agreement;
-pub(super) use published::published;
-pub(super) use table1::table1;
+pub(super) use agreement::agreement_rows;
+pub(super) use paper_views::{compute_hours_rows, speedup_rows, table1};
+pub(super) use published::published_rows;
+pub(super) use searches::search_rows;
 
 /// The searches, sorted by model, variant, task and axes.
 pub(super) fn sorted_searches(evidence: &Evidence) -> Vec<&SearchEvidence> {
@@ -39,7 +41,7 @@ pub(super) fn layers_text(layers: &[u32]) -> String {
 }
 
 /// The rows of `bases`.
-pub(super) fn bases(evidence: &Evidence) -> Vec<BaseRow> {
+pub(super) fn base_rows(evidence: &Evidence) -> Vec<BaseRow> {
     let mut rows: Vec<BaseRow> = evidence
         .bases
         .iter()
@@ -49,12 +51,12 @@ pub(super) fn bases(evidence: &Evidence) -> Vec<BaseRow> {
             BaseRow {
                 model: base.model.clone(),
                 task: base.task.clone(),
-                axes: axes_text(&base.axes),
+                axes: format_axes(&base.axes),
                 p_base: base.test.score(),
                 p_base_low,
                 p_base_high,
                 items,
-                cell: base.test.cell.clone(),
+                cell_key: base.test.cell.clone(),
             }
         })
         .collect();
@@ -63,33 +65,33 @@ pub(super) fn bases(evidence: &Evidence) -> Vec<BaseRow> {
 }
 
 /// The rows of `table2`.
-pub(super) fn table2(evidence: &Evidence) -> Vec<Table2Row> {
-    let row = |stage: &StageEvidence| Table2Row {
+pub(super) fn stage_rows(evidence: &Evidence) -> Vec<StageRow> {
+    let row = |stage: &StageEvidence| StageRow {
         stage: stage.stage.clone(),
         model: stage.model.clone(),
         variant: stage.variant.clone(),
         task: stage.task.clone(),
-        axes: axes_text(&stage.axes),
+        axes: format_axes(&stage.axes),
         seconds: stage.seconds,
         energy: stage.joules,
         tokens: stage.tokens,
         evaluations: stage.evaluations,
         device: stage.device.clone(),
         peak_memory_bytes: stage.peak_memory_bytes,
-        key: stage.key.clone(),
+        cell_key: stage.key.clone(),
     };
     let mut rows: Vec<_> = evidence.stages.iter().map(row).collect();
     rows.sort_by(|a, b| {
-        let name = |row: &Table2Row| {
+        let name = |row: &StageRow| {
             (row.model.clone(), row.variant.clone(), row.task.clone(), row.axes.clone(), row.stage.clone())
         };
-        name(a).cmp(&name(b)).then(a.key.cmp(&b.key))
+        name(a).cmp(&name(b)).then(a.cell_key.cmp(&b.cell_key))
     });
     rows
 }
 
 /// The rows of `trajectories`.
-pub(super) fn trajectories(evidence: &Evidence) -> Vec<TrajectoryRow> {
+pub(super) fn trajectory_rows(evidence: &Evidence) -> Vec<TrajectoryRow> {
     let rows_of = |search: &SearchEvidence| {
         let rounds = search.sorted_rounds();
         rounds.iter().map(|round| trajectory_row(search, round)).collect::<Vec<_>>()
@@ -119,12 +121,12 @@ fn trajectory_row(search: &SearchEvidence, round: &Round) -> TrajectoryRow {
         overlap_paper: of_paper.as_ref().map(|layers| shared(layers) as u32),
         overlap_by_chance: of_paper.as_ref().map(by_chance),
         score_paper: set.map(|set| set.accuracy / 100.0),
-        key: search.key.clone(),
+        cell_key: search.key.clone(),
     }
 }
 
 /// The rows of `trials`.
-pub(super) fn trials(evidence: &Evidence) -> Vec<TrialRow> {
+pub(super) fn trial_rows(evidence: &Evidence) -> Vec<TrialRow> {
     let rows_of = |search: &SearchEvidence| {
         let (model, variant, task, axes) = owned_name(search);
         let row = move |trial: Trial| TrialRow {
@@ -136,9 +138,9 @@ pub(super) fn trials(evidence: &Evidence) -> Vec<TrialRow> {
             layer: trial.layer,
             layers: layers_text(&trial.layers),
             score: trial.bounds.score(),
-            at_least: trial.bounds.at_least,
-            at_most: trial.bounds.at_most,
-            key: search.key.clone(),
+            score_lower: trial.bounds.at_least,
+            score_upper: trial.bounds.at_most,
+            cell_key: search.key.clone(),
         };
         let mut trials = search.trials.clone();
         let place = |trial: &Trial| (trial.round, trial.layer, trial.layers.clone());
@@ -149,18 +151,18 @@ pub(super) fn trials(evidence: &Evidence) -> Vec<TrialRow> {
 }
 
 /// The rows of `items`.
-pub(super) fn items(evidence: &Evidence) -> Vec<ItemRow> {
+pub(super) fn item_rows(evidence: &Evidence) -> Vec<ItemRow> {
     let mut rows = Vec::new();
     for search in sorted_searches(evidence) {
         for (system, test) in [("base", &search.base), ("best", &search.best.test), ("opt", &search.opt.test)]
         {
-            rows.extend(item_rows(search, system, test));
+            rows.extend(item_rows_of(search, system, test));
         }
     }
     rows
 }
 
-fn item_rows(search: &SearchEvidence, system: &str, test: &TestEvidence) -> Vec<ItemRow> {
+fn item_rows_of(search: &SearchEvidence, system: &str, test: &TestEvidence) -> Vec<ItemRow> {
     let (model, variant, task, axes) = owned_name(search);
     let row = |item: &ItemEvidence| ItemRow {
         model: model.clone(),
@@ -173,7 +175,7 @@ fn item_rows(search: &SearchEvidence, system: &str, test: &TestEvidence) -> Vec<
         choice: item.choice,
         correct: item.is_correct(),
         log_likelihoods: item.log_likelihoods.clone(),
-        cell: test.cell.clone(),
+        cell_key: test.cell.clone(),
     };
     let mut rows: Vec<_> = test.items.iter().map(row).collect();
     rows.sort_by(|a, b| a.item.cmp(&b.item));
@@ -181,7 +183,7 @@ fn item_rows(search: &SearchEvidence, system: &str, test: &TestEvidence) -> Vec<
 }
 
 /// The rows of `distillation`.
-pub(super) fn distillation(evidence: &Evidence) -> Vec<DistillationRow> {
+pub(super) fn distillation_rows(evidence: &Evidence) -> Vec<DistillationRow> {
     let rows_of = |distillation: &DistilEvidence| {
         let mut layers = distillation.layers.clone();
         layers.sort_by_key(|layer| layer.layer);
@@ -196,14 +198,14 @@ fn distillation_row(distillation: &DistilEvidence, layer: &DistilledLayer) -> Di
     DistillationRow {
         model: distillation.model.clone(),
         variant: distillation.variant.clone(),
-        axes: axes_text(&distillation.axes),
+        axes: format_axes(&distillation.axes),
         layer: layer.layer,
         initial_loss: layer.initial_loss,
         final_loss: layer.final_loss,
         output_variance: layer.output_variance,
         initial_normalised: normalised.map(|(before, _)| before),
         final_normalised: normalised.map(|(_, after)| after),
-        key: distillation.key.clone(),
+        cell_key: distillation.key.clone(),
     }
 }
 
@@ -223,7 +225,7 @@ mod tests {
         evidence.searches.retain(|search| search.block == "jet" && search.task == "pubmedqa");
         // The paper's greedy set for PubMedQA with three layers exchanged for 0, 1 and 2.
         evidence.searches[0].rounds = fixture::rounds(&[26, 0, 24, 1, 22, 2, 4, 19, 21, 8, 12]);
-        let rows = trajectories(&evidence);
+        let rows = trajectory_rows(&evidence);
         let beside: Vec<&TrajectoryRow> = rows.iter().filter(|row| row.overlap_paper.is_some()).collect();
         assert_eq!(beside.len(), 1);
         assert_eq!((beside[0].num_replaced, beside[0].overlap_paper), (10, Some(7)));

@@ -6,7 +6,7 @@ use crate::report::paper_match;
 use crate::report::published::{self, Place, Score};
 
 /// The rows of `published`, in the paper's order; none where the experiment has none of its bases.
-pub(in crate::report) fn published(evidence: &Evidence) -> Vec<PublishedRow> {
+pub(in crate::report) fn published_rows(evidence: &Evidence) -> Vec<PublishedRow> {
     let mut bases = evidence.searches.iter().filter_map(|search| search.public_base.as_deref());
     if !bases.any(published::knows) {
         return Vec::new();
@@ -46,7 +46,7 @@ mod tests {
     fn a_cell_that_the_experiment_lacks_stays_in_sight() {
         let mut evidence = fixture::of_paper("Qwen2.5-1.5B");
         evidence.searches.retain(|search| (search.block.as_str(), search.task.as_str()) != ("gla", "boolq"));
-        let rows = published(&evidence);
+        let rows = published_rows(&evidence);
         assert_eq!(rows.len(), 162);
         let num_beside = rows.iter().filter(|row| row.searches == 1).count();
         assert_eq!(num_beside, 3 * 4 - 1);
@@ -60,6 +60,6 @@ mod tests {
 
     #[test]
     fn an_experiment_on_other_bases_has_nothing_to_do_with_the_paper() {
-        assert_eq!(published(&fixture::of_paper("mini")), []);
+        assert_eq!(published_rows(&fixture::of_paper("mini")), []);
     }
 }

@@ -6,7 +6,7 @@ use crate::report::rows;
 
 /// A line for each base and task; nothing when every base was searched.
 pub(super) fn bases_text(evidence: &Evidence) -> String {
-    let rows = rows::bases(evidence);
+    let rows = rows::base_rows(evidence);
     if rows.is_empty() {
         return String::new();
     }

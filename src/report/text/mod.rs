@@ -7,13 +7,13 @@ mod missing;
 mod scores;
 mod throughput;
 
-use super::report_data::Reckoned;
+use super::report_data::ReportData;
 
 /// Table 1, summaries of the distillations and timings, and the missing cells, as text of at most 80 columns.
-pub fn table1_text(reckoned: &Reckoned<'_>) -> String {
-    let evidence = reckoned.evidence;
+pub fn summary_text(data: &ReportData<'_>) -> String {
+    let evidence = data.evidence;
     let parts = [
-        scores::scores_text(reckoned),
+        scores::scores_text(data),
         bases::bases_text(evidence),
         distilled::distillations_text(evidence),
         throughput::throughput_text(evidence),
@@ -29,7 +29,7 @@ mod tests {
     use crate::report::fixture;
 
     fn text_of(evidence: &Evidence) -> String {
-        table1_text(&Reckoned::of(evidence))
+        summary_text(&ReportData::new(evidence))
     }
 
     #[test]

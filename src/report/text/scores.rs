@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::grid::{grid, wrapped};
-use crate::report::columns::Table1Row;
+use crate::report::columns::SearchRow;
 use crate::report::paired::SIGNIFICANCE;
-use crate::report::report_data::Reckoned;
+use crate::report::report_data::ReportData;
 
 /// The tables of scores with their legend; nothing without searches.
-pub(super) fn scores_text(reckoned: &Reckoned<'_>) -> String {
-    let (evidence, rows) = (reckoned.evidence, &reckoned.table1);
+pub(super) fn scores_text(data: &ReportData<'_>) -> String {
+    let (evidence, rows) = (data.evidence, &data.searches);
     if rows.is_empty() {
         return String::new();
     }
@@ -23,7 +23,7 @@ pub(super) fn scores_text(reckoned: &Reckoned<'_>) -> String {
     text + &legend(rows, evidence.confidence) + &paper(rows) + &truncation(rows)
 }
 
-fn section(rows: &[&Table1Row]) -> String {
+fn section(rows: &[&SearchRow]) -> String {
     let first = rows[0];
     let axes = if first.axes.is_empty() { String::new() } else { format!(", {}", first.axes) };
     let heading = wrapped(&format!("{} ({} layers){axes}", first.model, first.num_layers), "  ");
@@ -32,13 +32,13 @@ fn section(rows: &[&Table1Row]) -> String {
     let headings = ["task", "items", "base"].into_iter().chain(variants.iter().copied());
     let mut lines = vec![headings.map(str::to_owned).collect::<Vec<_>>()];
     for task in tasks {
-        let of_task: Vec<&Table1Row> = rows.iter().copied().filter(|row| row.task == task).collect();
+        let of_task: Vec<&SearchRow> = rows.iter().copied().filter(|row| row.task == task).collect();
         lines.push(task_line(task, &variants, &of_task));
     }
     heading + &grid(&lines)
 }
 
-fn task_line(task: &str, variants: &BTreeSet<&str>, rows: &[&Table1Row]) -> Vec<String> {
+fn task_line(task: &str, variants: &BTreeSet<&str>, rows: &[&SearchRow]) -> Vec<String> {
     let half_width = 50.0 * (rows[0].p_base_high - rows[0].p_base_low);
     let base = format!("{:.1} ± {half_width:.1}", 100.0 * rows[0].p_base);
     let hybrid = |variant: &&str| match rows.iter().find(|row| row.variant == *variant) {
@@ -49,18 +49,18 @@ fn task_line(task: &str, variants: &BTreeSet<&str>, rows: &[&Table1Row]) -> Vec<
     start.into_iter().chain(variants.iter().map(hybrid)).collect()
 }
 
-fn hybrid_text(row: &Table1Row) -> String {
+fn hybrid_text(row: &SearchRow) -> String {
     let star = if row.matches_base { '*' } else { ' ' };
     format!("{:.1}{star} /{:>3}", 100.0 * row.p_best, row.num_replaced)
 }
 
 /// How many of the paper's cells are beside, and in how many its scores lie in our intervals; nothing without any.
-fn paper(rows: &[Table1Row]) -> String {
-    let beside: Vec<&Table1Row> = rows.iter().filter(|row| row.cell_paper.is_some()).collect();
+fn paper(rows: &[SearchRow]) -> String {
+    let beside: Vec<&SearchRow> = rows.iter().filter(|row| row.cell_paper.is_some()).collect();
     if beside.is_empty() {
         return String::new();
     }
-    let inside = |is_inside: fn(&Table1Row) -> Option<bool>| {
+    let inside = |is_inside: fn(&SearchRow) -> Option<bool>| {
         beside.iter().filter(|row| is_inside(row) == Some(true)).count()
     };
     wrapped(
@@ -77,7 +77,7 @@ fn paper(rows: &[Table1Row]) -> String {
 }
 
 /// What is said of items that did not fit; nothing when all did.
-fn truncation(rows: &[Table1Row]) -> String {
+fn truncation(rows: &[SearchRow]) -> String {
     let cut: BTreeSet<(&str, &str, u64)> = rows
         .iter()
         .filter(|row| row.truncated_items > 0)
@@ -92,7 +92,7 @@ fn truncation(rows: &[Table1Row]) -> String {
     cut.into_iter().map(line).collect()
 }
 
-fn legend(rows: &[Table1Row], confidence: f64) -> String {
+fn legend(rows: &[SearchRow], confidence: f64) -> String {
     let num_matching = rows.iter().filter(|row| row.matches_base).count();
     let num_differing = rows.iter().filter(|row| row.p_value_best < SIGNIFICANCE).count();
     let num_corrected = rows.iter().filter(|row| row.q_value_best < SIGNIFICANCE).count();
@@ -126,9 +126,9 @@ mod tests {
         // The paper: 72.0 for the base on ARC easy, 73.0 on BoolQ; 62 % of 200 items is below either.
         evidence.searches[0].base = fixture::answers(144, 200);
         evidence.searches[1].base = fixture::answers(124, 200);
-        let text = scores_text(&Reckoned::of(&evidence));
+        let text = scores_text(&ReportData::new(&evidence));
         assert!(text.contains("has a score for 2 of 2 rows. Our interval holds\n"), "{text}");
         assert!(text.contains("its base's in 1, its hybrid's in "), "{text}");
-        assert!(!scores_text(&Reckoned::of(&fixture::of_paper("mini"))).contains("The paper"));
+        assert!(!scores_text(&ReportData::new(&fixture::of_paper("mini"))).contains("The paper"));
     }
 }

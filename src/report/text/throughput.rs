@@ -3,14 +3,14 @@
 use super::grid::{grid, wrapped};
 use crate::report::columns::ThroughputRow;
 use crate::report::evidence::Evidence;
-use crate::report::speed;
+use crate::report::throughput::throughput_rows;
 
 /// Other processes that kept more processors than this at work disturb what is timed.
 const NOTABLE: f64 = 0.1;
 
 /// Tables of tokens a second, one for each base and machine; nothing where nothing was timed.
 pub(super) fn throughput_text(evidence: &Evidence) -> String {
-    let rows = speed::throughput(evidence);
+    let rows = throughput_rows(evidence);
     let mut sections: Vec<(String, Vec<Vec<String>>)> = Vec::new();
     let mut shown: Vec<_> = rows.iter().filter(|row| is_shown(row, &rows)).collect();
     // Systems of one context are read side by side.
@@ -33,8 +33,8 @@ pub(super) fn throughput_text(evidence: &Evidence) -> String {
 
 /// What is said where other work disturbed what was timed; nothing where the machine was quiet.
 fn disturbance(rows: &[ThroughputRow]) -> String {
-    let is_disturbed = |row: &&ThroughputRow| row.others.is_some_and(|others| others > NOTABLE);
-    let others = rows.iter().filter(is_disturbed).filter_map(|row| row.others);
+    let is_disturbed = |row: &&ThroughputRow| row.other_cpus.is_some_and(|cpus| cpus > NOTABLE);
+    let others = rows.iter().filter(is_disturbed).filter_map(|row| row.other_cpus);
     let (count, most) = (rows.iter().filter(is_disturbed).count(), others.fold(0.0, f64::max));
     if count == 0 {
         return String::new();

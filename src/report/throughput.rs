@@ -1,13 +1,13 @@
-//! From timings to the rows of `throughput`, in their one canonical order.
+//! The rows of the table `throughput`.
 
 use super::columns::ThroughputRow;
-use super::derived::axes_text;
+use super::derived::format_axes;
 use super::evidence::{Evidence, TimingEvidence};
 use super::rows::layers_text;
 use crate::algorithms::throughput::TimedRun;
 use crate::stats::median;
 
-/// Tokens a second over the runs.
+/// Throughput over the runs of a timing, in tokens per second.
 #[derive(Clone, Copy)]
 struct Rate {
     median: f64,
@@ -16,8 +16,8 @@ struct Rate {
 }
 
 impl Rate {
-    /// The rate at which runs of these `seconds` put through `tokens`.
-    fn of(tokens: u64, seconds: impl Iterator<Item = f64>) -> Self {
+    /// Computes the rates of runs that each processed `tokens` in some number of `seconds`.
+    fn new(tokens: u64, seconds: impl Iterator<Item = f64>) -> Self {
         let rates: Vec<f64> = seconds.map(|seconds| tokens as f64 / seconds.max(f64::MIN_POSITIVE)).collect();
         Self {
             median: median(&rates).unwrap_or_default(),
@@ -27,27 +27,29 @@ impl Rate {
     }
 }
 
-/// The timings, bases before hybrids and these by variant, context, batch size and number of replaced layers.
+/// Returns the timings sorted by base, axes, device, threads, variant, task, context, batch size and number of
+/// replaced layers.
 pub(super) fn sorted_timings(evidence: &Evidence) -> Vec<&TimingEvidence> {
     let mut timings: Vec<_> = evidence.timings.iter().collect();
     timings.sort_by_cached_key(|timing| {
-        let name = (timing.model.clone(), axes_text(&timing.axes), timing.device.clone(), timing.threads);
+        let name = (timing.model.clone(), format_axes(&timing.axes), timing.device.clone(), timing.threads);
         let system = (timing.variant.clone(), timing.task.clone());
         (name, system, timing.context, timing.batch_size, timing.layers.len(), timing.key.clone())
     });
     timings
 }
 
-/// The rows of `throughput`.
-pub(super) fn throughput(evidence: &Evidence) -> Vec<ThroughputRow> {
+/// Returns the rows of the table `throughput`.
+pub(super) fn throughput_rows(evidence: &Evidence) -> Vec<ThroughputRow> {
     sorted_timings(evidence).into_iter().map(row).collect()
 }
 
 fn row(timing: &TimingEvidence) -> ThroughputRow {
     let rates = |runs: &[TimedRun]| {
-        let (read, decoded) = (timing.batch_size * timing.context, timing.batch_size * timing.new_tokens);
-        let prefill = Rate::of(read, runs.iter().map(|run| run.prefill));
-        (prefill, Rate::of(decoded, runs.iter().map(|run| run.decode)))
+        let (num_read, num_decoded) =
+            (timing.batch_size * timing.context, timing.batch_size * timing.new_tokens);
+        let prefill = Rate::new(num_read, runs.iter().map(|run| run.prefill));
+        (prefill, Rate::new(num_decoded, runs.iter().map(|run| run.decode)))
     };
     let (prefill, decode) = rates(&timing.runs);
     let base = timing.base.as_deref().map(rates);
@@ -55,7 +57,7 @@ fn row(timing: &TimingEvidence) -> ThroughputRow {
         model: timing.model.clone(),
         variant: timing.variant.clone(),
         task: timing.task.clone(),
-        axes: axes_text(&timing.axes),
+        axes: format_axes(&timing.axes),
         device: timing.device.clone(),
         threads: timing.threads,
         context: timing.context,
@@ -73,10 +75,10 @@ fn row(timing: &TimingEvidence) -> ThroughputRow {
         prefill_speedup: base.map(|(base, _)| prefill.median / base.median),
         cache_bytes: timing.cache_bytes,
         state_bytes: timing.state_bytes,
-        others: timing.others,
+        other_cpus: timing.others,
         new_tokens: timing.new_tokens,
         runs: timing.runs.len() as u32,
-        key: timing.key.clone(),
+        cell_key: timing.key.clone(),
     }
 }
 
@@ -86,11 +88,11 @@ mod tests {
     use crate::report::fixture;
 
     #[test]
-    fn a_hybrid_is_compared_with_the_base_of_its_context() {
-        let rows = throughput(&fixture::evidence());
+    fn a_hybrid_is_compared_with_the_base_at_the_same_context() {
+        let rows = throughput_rows(&fixture::evidence());
         let base = rows.iter().find(|row| row.variant.is_none() && row.context == 512).unwrap();
         assert_eq!((base.decode_speedup, base.num_replaced, base.layers.as_str()), (Some(1.0), 0, ""));
-        // Runs of 1.0, 1.1 and 1.2 seconds, which replaced layers divide; 2 prompts of 16 new tokens.
+        // Runs of 1.0, 1.1 and 1.2 seconds for 2 prompts with 16 new tokens each.
         assert_eq!((base.decode, base.decode_low, base.decode_high), (32.0 / 1.1, 32.0 / 1.2, 32.0));
         let hybrid = rows.iter().find(|row| row.num_replaced == 4 && row.context == 512).unwrap();
         assert!((hybrid.decode_speedup.unwrap() - 1.4).abs() < 1e-12);

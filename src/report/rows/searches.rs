@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use super::{layers_text, sorted_searches};
 use crate::manifest::Splits;
-use crate::report::columns::Table1Row;
-use crate::report::derived::axes_text;
+use crate::report::columns::SearchRow;
+use crate::report::derived::format_axes;
 use crate::report::evidence::{Evidence, SearchEvidence, TestEvidence};
 use crate::report::paired::Pairing;
 use crate::report::paper_match;
@@ -13,12 +13,12 @@ use crate::stats::{benjamini_hochberg, wilson};
 use dtr_core::seed::Seed;
 
 /// The rows of `table1`.
-pub(in crate::report) fn table1(evidence: &Evidence) -> Vec<Table1Row> {
+pub(in crate::report) fn search_rows(evidence: &Evidence) -> Vec<SearchRow> {
     let row = |search| row(search, evidence.confidence);
     // Each row draws its resamples from a seed of its own.
-    let mut rows: Vec<Table1Row> = sorted_searches(evidence).into_par_iter().map(row).collect();
+    let mut rows: Vec<SearchRow> = sorted_searches(evidence).into_par_iter().map(row).collect();
     let adjusted =
-        |p_value: fn(&Table1Row) -> f64| benjamini_hochberg(&rows.iter().map(p_value).collect::<Vec<_>>());
+        |p_value: fn(&SearchRow) -> f64| benjamini_hochberg(&rows.iter().map(p_value).collect::<Vec<_>>());
     let q_values = adjusted(|row| row.p_value_best).into_iter().zip(adjusted(|row| row.p_value_opt));
     for (row, (best, opt)) in rows.iter_mut().zip(q_values.collect::<Vec<_>>()) {
         (row.q_value_best, row.q_value_opt) = (best, opt);
@@ -51,7 +51,7 @@ impl Scored {
 }
 
 /// The row of one search; its p-values are not adjusted yet.
-fn row(search: &SearchEvidence, confidence: f64) -> Table1Row {
+fn row(search: &SearchEvidence, confidence: f64) -> SearchRow {
     let (best, opt) = (&search.best, &search.opt);
     let [p_base, p_best, p_opt] =
         [&search.base, &best.test, &opt.test].map(|test| Scored::new(test, confidence));
@@ -62,11 +62,11 @@ fn row(search: &SearchEvidence, confidence: f64) -> Table1Row {
     let fall_base = 100.0 * (search.base_validation - p_base.score);
     let fall_best = 100.0 * (best.validation - p_best.score);
     let (cell, optimal) = (paper_match::score(search), paper_match::speedup(search));
-    Table1Row {
+    SearchRow {
         model: search.model.clone(),
         variant: search.variant.clone(),
         task: search.task.clone(),
-        axes: axes_text(&search.axes),
+        axes: format_axes(&search.axes),
         p_base: p_base.score,
         p_base_low: p_base.low,
         p_base_high: p_base.high,
@@ -116,7 +116,7 @@ fn row(search: &SearchEvidence, confidence: f64) -> Table1Row {
         opt_minus_paper: optimal.map(|cell| p_opt.minus(cell.p_opt)),
         p_opt_paper_inside: optimal.map(|cell| p_opt.holds(cell.p_opt)),
         num_replaced_opt_paper: optimal.map(|cell| cell.num_replaced),
-        key: search.key.clone(),
+        cell_key: search.key.clone(),
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use crate::report::fixture;
 
-    fn jet_on_arc_easy(change: impl FnOnce(&mut SearchEvidence)) -> Table1Row {
+    fn jet_on_arc_easy(change: impl FnOnce(&mut SearchEvidence)) -> SearchRow {
         let evidence = fixture::of_paper("Qwen2.5-1.5B");
         let is_it = |search: &SearchEvidence| search.block == "jet" && search.task == "arc-easy";
         let mut search = evidence.searches.into_iter().find(is_it).unwrap();
@@ -194,7 +194,7 @@ mod tests {
             search.base = fixture::answers(100, 200);
             search.best.test = fixture::answers(100 - num_lost, 200);
         }
-        let mut rows = table1(&evidence);
+        let mut rows = search_rows(&evidence);
         rows.sort_by(|a, b| a.p_value_best.total_cmp(&b.p_value_best));
         for (row, expected) in rows.iter().zip([0.0625, 0.0625, 1.0 / 6.0, 1.0]) {
             close(row.q_value_best, expected);

@@ -1,34 +1,37 @@
-//! The declared columns as documentation: JSON for machines, Markdown for readers.
+//! The reference of all tables and columns, as JSON for programs and as Markdown for readers.
 
 use serde_json::{Value, json};
 
 use super::columns::TABLES;
 use super::schema::{ColumnSpec, TableSpec};
 
-/// Every table and column, for `schemas/columns.json`.
+/// Returns the reference as JSON, for `schemas/columns.json`.
 pub fn columns_json() -> Value {
     let tables: Vec<Value> = TABLES
         .iter()
-        .map(|table| json!({ "name": table.name, "about": table.about(), "columns": columns_of(table) }))
+        .map(|table| {
+            let columns = columns_to_json(table.columns.iter().map(|column| (column.name, column)));
+            json!({ "name": table.name, "about": table.about(), "columns": columns })
+        })
         .collect();
     json!({ "tables": tables })
 }
 
-/// The columns of one table, as `columns_json` and the metadata of the table's file hold them.
-pub(super) fn columns_of(table: &TableSpec) -> Value {
-    let column = |column: &ColumnSpec| {
+/// Returns the list of a table's columns, each by its name and its declaration.
+pub(super) fn columns_to_json<'a>(columns: impl Iterator<Item = (&'a str, &'a ColumnSpec)>) -> Value {
+    let column = |(name, column): (&str, &ColumnSpec)| {
         json!({
-            "name": column.name,
+            "name": name,
             "dtype": column.dtype,
             "nullable": column.nullable,
             "unit": column.unit,
             "about": column.about(),
         })
     };
-    table.columns.iter().map(column).collect()
+    columns.map(column).collect()
 }
 
-/// Every table and column as Markdown, for `schemas/columns.md`.
+/// Returns the reference as Markdown.
 pub fn columns_markdown() -> String {
     let tables: Vec<String> = TABLES.iter().map(table_markdown).collect();
     format!("# Tables and their columns\n\n{}", tables.join("\n"))
@@ -36,7 +39,7 @@ pub fn columns_markdown() -> String {
 
 fn table_markdown(table: &TableSpec) -> String {
     let mut text = format!("## {}\n\n{}\n\n", table.name, table.about());
-    text.push_str("| column | type | unit | what it holds |\n| --- | --- | --- | --- |\n");
+    text.push_str("| column | type | unit | meaning |\n| --- | --- | --- | --- |\n");
     for column in table.columns {
         let optional = if column.nullable { ", or null" } else { "" };
         let row = format!(
@@ -79,7 +82,7 @@ mod tests {
     fn markdown_has_a_row_for_each_column() {
         let markdown = columns_markdown();
         assert!(
-            markdown.contains("| `log_likelihoods` | List(Float64) | nats | Log-likelihood of each option")
+            markdown.contains("| `log_likelihoods` | List(Float64) | nats | Log-likelihood of each choice")
         );
         assert!(markdown.contains("| `peak_memory_bytes` | UInt64, or null | bytes |"));
         let num_columns: usize = TABLES.iter().map(|table| table.columns.len()).sum();

@@ -1,0 +1,121 @@
+//! The columns of the tables that have the layout of the paper's tables: `table1`, `table2` and `speedup`.
+
+use polars::prelude::Column;
+
+use crate::report::schema::{ColumnSpec, Row, TableSpec, Value, tables};
+
+const TASK: ColumnSpec = ColumnSpec {
+    name: "task",
+    dtype: "String",
+    nullable: false,
+    unit: "",
+    about: "Name of the task in the manifest.",
+};
+
+const AXES: ColumnSpec = ColumnSpec {
+    name: "axes",
+    dtype: "String",
+    nullable: false,
+    unit: "",
+    about: "Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other axis.",
+};
+
+/// A column for each base of `table1`.
+pub(in crate::report) const BASE_SCORE: ColumnSpec = ColumnSpec {
+    name: "base[{model}]",
+    dtype: "Float64",
+    nullable: true,
+    unit: "percent",
+    about: "Test score of the base `{model}`, from 0 to 100; null if no search of this base on this task is done.",
+};
+
+/// A column for each base and variant of `table1`.
+pub(in crate::report) const HYBRID_SCORE: ColumnSpec = ColumnSpec {
+    name: "score[{model}/{variant}]",
+    dtype: "Float64",
+    nullable: true,
+    unit: "percent",
+    about: "Test score of M_best of the base `{model}` with twins of the variant `{variant}`, from 0 to 100; null if the \
+            search is not done.",
+};
+
+/// The column of `table1` beside [`HYBRID_SCORE`].
+pub(in crate::report) const HYBRID_LAYERS: ColumnSpec = ColumnSpec {
+    name: "layers[{model}/{variant}]",
+    dtype: "UInt32",
+    nullable: true,
+    unit: "layers",
+    about: "Number of layers that this M_best replaces with linear twins; null if the search is not done.",
+};
+
+/// The table `table1`. The columns with braces in their names are templates, which a file has once per base
+/// or once per base and variant.
+pub(in crate::report) const TABLE1: TableSpec = TableSpec {
+    name: "table1",
+    about: "One row per task, in the layout of the paper's Table 1: the test score of each base, and for each of its \
+            variants the test score of M_best and its number of replaced layers. The table `searches` has these numbers \
+            with their intervals, one row per search.",
+    columns: &[TASK, AXES, BASE_SCORE, HYBRID_SCORE, HYBRID_LAYERS],
+};
+
+tables! {
+    /// One row per base and device, in the layout of the paper's Table 3: the average wall-clock time of one
+    /// search and of the distillation that it needs. The table `cost` has one row per search. Times differ
+    /// from run to run.
+    table2: ComputeHoursRow {
+        /// Name of the base model in the manifest.
+        model: String => "",
+        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
+        /// axis.
+        axes: String => "",
+        /// Name of the device that distilled and searched; two names joined by ` + ` if they differ.
+        device: String => "",
+        /// Average of `distil_hours` over the rows of `cost` with this base, axes and device.
+        distil_hours: f64 => "hours",
+        /// Average of `search_hours` over the rows of `cost` with this base, axes and device.
+        search_hours: f64 => "hours",
+        /// Sum of `distil_hours` and `search_hours`.
+        total_hours: f64 => "hours",
+        /// Number of rows of `cost` in the averages.
+        searches: u32 => "searches",
+    }
+
+    /// One row per search and timing of a hybrid with as many replaced layers, in the layout of the paper's
+    /// Table 2: the score that M_opt loses and the speed that it gains. A search without such a timing has
+    /// one row. Speeds differ from run to run.
+    speedup: SpeedupRow {
+        /// Name of the base model in the manifest.
+        model: String => "",
+        /// Name of the linear variant in the manifest.
+        variant: String => "",
+        /// Name of the task in the manifest.
+        task: String => "",
+        /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
+        /// axis.
+        axes: String => "",
+        /// Test score of the base, from 0 to 100.
+        base_score: f64 => "percent",
+        /// Test score of M_opt, the last hybrid that the search accepted and so the one with the most
+        /// replaced layers, from 0 to 100.
+        opt_score: f64 => "percent",
+        /// `base_score` minus `opt_score`, relative to `base_score`, at most 100; negative if M_opt scores higher and null
+        /// if `base_score` is 0.
+        drop_percent: Option<f64> => "percent",
+        /// Number of layers that M_opt replaces with linear twins.
+        num_replaced: u32 => "layers",
+        /// Number of layers of the base.
+        num_layers: u32 => "layers",
+        /// Name of the device of the timing; null if no hybrid of this variant with as many replaced layers
+        /// was timed.
+        device: Option<String> => "",
+        /// Length of each prompt of the timing; null if `device` is null.
+        context: Option<u64> => "tokens",
+        /// Number of prompts in the batch of the timing; null if `device` is null.
+        batch_size: Option<u64> => "prompts",
+        /// Decoding throughput of the hybrid divided by that of the base; null if the hybrid or the base was
+        /// not timed.
+        speedup: Option<f64> => "ratio",
+        /// Key of the search's cell.
+        cell_key: String => "",
+    }
+}
