@@ -6,6 +6,7 @@ mod doctor;
 mod export;
 mod generate;
 mod plan;
+mod quickstart;
 mod report;
 mod schema;
 mod show;
@@ -33,6 +34,8 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write the bundled base and its experiments to a folder, and run the quick start there.
+    Quickstart(quickstart::Quickstart),
     /// Do every cell of an experiment that is not done, then write tables and figures.
     Sweep(sweep::Sweep),
     /// Show the cells of an experiment, and why each would run.
@@ -63,6 +66,7 @@ impl Cli {
     /// Does what the command line says; the exit code of a run that is no error.
     pub fn run(self) -> Result<u8> {
         match self.command {
+            Command::Quickstart(command) => command.run(),
             Command::Sweep(command) => command.run(),
             Command::Plan(command) => command.run(),
             Command::Status(command) => command.run(),

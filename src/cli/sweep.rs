@@ -32,6 +32,11 @@ pub struct Sweep {
 }
 
 impl Sweep {
+    /// The sweep of `experiment` with every option at its default.
+    pub(super) fn new(experiment: Experiment, device: DeviceChoice) -> Self {
+        Self { experiment, device, fail_fast: false, retry_failed: false, json: false }
+    }
+
     pub(super) fn run(self) -> Result<u8> {
         match Worker::of_watcher()? {
             Some(worker) => self.work(&worker),

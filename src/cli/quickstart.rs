@@ -1,0 +1,86 @@
+//! `dtr quickstart`: the bundled base and its experiments, from the program itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use dtr_core::error::Result;
+use dtr_core::files;
+
+use super::sweep::Sweep;
+use super::{DeviceChoice, Experiment, Results};
+
+/// Declares the files that the program carries, by their paths in the repository.
+macro_rules! bundled_files {
+    ($($path:literal),* $(,)?) => {
+        [$(($path, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $path)).as_slice())),*]
+    };
+}
+
+/// The base and the manifests that need nothing else, by path and content.
+const FILES: &[(&str, &[u8])] = &bundled_files![
+    "experiments/base/models.toml",
+    "experiments/base/recipe.toml",
+    "experiments/base/tasks.toml",
+    "experiments/base/variants.toml",
+    "experiments/init.toml",
+    "experiments/quickstart.toml",
+    "experiments/throughput-mini.toml",
+    "models/mini/README.md",
+    "models/mini/config.json",
+    "models/mini/model.safetensors",
+    "models/mini/tokenizer.json",
+    "schemas/experiment.json",
+];
+
+/// Write the bundled base and its experiments to a folder, and run the quick start there.
+///
+/// Files that exist are kept, so that edited manifests survive. Running the command again resumes the sweep.
+#[derive(Args)]
+pub struct Quickstart {
+    /// The folder; it is created where it is missing.
+    #[arg(default_value = "dtr-quickstart")]
+    dir: PathBuf,
+    #[command(flatten)]
+    device: DeviceChoice,
+}
+
+impl Quickstart {
+    pub(super) fn run(self) -> Result<u8> {
+        unpack(&self.dir)?;
+        let manifest = self.dir.join("experiments/quickstart.toml");
+        let results = Results { results: self.dir.join("results") };
+        Sweep::new(Experiment { manifest, sets: Vec::new(), results }, self.device).run()
+    }
+}
+
+/// Writes the bundled files that `dir` lacks.
+fn unpack(dir: &Path) -> Result<()> {
+    for (path, content) in FILES {
+        let path = dir.join(path);
+        if !fs::exists(&path).map_err(|cause| files::failure("read", &path, cause))? {
+            files::write_bytes_atomically(&path, content)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::load;
+
+    #[test]
+    fn every_bundled_experiment_can_be_planned_and_edits_survive() {
+        let dir = tempfile::tempdir().unwrap();
+        unpack(dir.path()).unwrap();
+        for name in ["init", "quickstart", "throughput-mini"] {
+            let manifest = dir.path().join(format!("experiments/{name}.toml"));
+            crate::plan::plan(&load(&manifest, &[]).unwrap()).unwrap();
+        }
+        let edited = dir.path().join("experiments/quickstart.toml");
+        fs::write(&edited, "name = \"mine\"\n").unwrap();
+        unpack(dir.path()).unwrap();
+        assert_eq!(fs::read_to_string(&edited).unwrap(), "name = \"mine\"\n");
+    }
+}
