@@ -19,7 +19,7 @@ use dtr_model::{Architecture, Block, GdnConfig, Geometry, GlaConfig, Init, JetCo
 use dtr_model::{
     Config, Decoder, Decoding, Hybrid, LayerIo, Mask, Mixer, Pass, State, Twins, count_parameters,
 };
-use dtr_ops::{CausalMask, KvCache, attention, exclusively, linear, short_dtype};
+use dtr_ops::{CausalMask, KvCache, attention, linear, preferred_dtype, run_on_device_thread};
 
 /// Rows and tokens of a training or scoring pass.
 const ROWS: usize = 16;
@@ -164,7 +164,7 @@ impl Bench {
     }
 
     fn random<const D: usize>(&self, shape: [usize; D]) -> Tensor<D> {
-        let dtype = short_dtype(&self.device);
+        let dtype = preferred_dtype(&self.device);
         Tensor::random(shape, Distribution::Normal(0.0, 1.0), (&self.device, dtype))
     }
 
@@ -175,7 +175,7 @@ impl Bench {
             const TIMES: usize = 10;
             // As all passes are asked for.
             let many = |work: &(dyn Fn() + Sync)| {
-                exclusively(&self.device, || (0..TIMES).for_each(|_| work()));
+                run_on_device_thread(&self.device, || (0..TIMES).for_each(|_| work()));
             };
             let forward = self.median(5, || many(&|| drop(linear(x.clone(), &weight, None))))?;
             let flops = 2.0 * (rows * inputs * outputs) as f64;
@@ -209,14 +209,14 @@ impl Bench {
             let (cache, mask) = (KvCache::new(k, v), CausalMask::new(1, keys - 1, None, &self.device));
             const TIMES: usize = 50;
             let seconds = self.median(5, || {
-                exclusively(&self.device, || {
+                run_on_device_thread(&self.device, || {
                     (0..TIMES).for_each(|_| drop(attention(q.clone(), &cache, &mask)))
                 });
             })?;
             tell(&Line::Timed(Timed {
                 work: format!("attention of one token {batch}x{keys}"),
                 seconds: seconds / TIMES as f64,
-                amount: cache.bytes() as f64,
+                amount: cache.num_bytes() as f64,
                 unit: "byte",
             }));
         }

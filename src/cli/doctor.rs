@@ -94,7 +94,7 @@ fn energy() -> Finding {
 
 fn cuda() -> Finding {
     #[cfg(feature = "cuda")]
-    if let lacking @ [_, ..] = dtr_ops::lacking_for_gpus().as_slice() {
+    if let lacking @ [_, ..] = dtr_ops::missing_cuda_requirements().as_slice() {
         let found = format!("not found: {}", lacking.join(", "));
         return Finding { what: "cuda", ok: false, optional: true, found };
     }

@@ -6,7 +6,7 @@ use burn::tensor::{DType, Device, Tensor};
 use dtr_core::seed::Seed;
 use dtr_model::{Architecture, Block, GdnConfig, Geometry, GlaConfig, Init, JetConfig, Variant};
 use dtr_model::{Checkpoint, Config, Decoder, MixerState, Parameters, Pass, Random, Tracked, Twins};
-use dtr_ops::{gated_delta, gla};
+use dtr_ops::{gated_delta_recurrence, gla};
 
 const FORWARD: f64 = 1e-5;
 const GRADIENT: f64 = 1e-4;
@@ -64,7 +64,7 @@ fn check_gla(case: &str) {
 fn check_delta(case: &str) {
     check(case, &["q", "k", "v", "beta", "g"], |inputs, state| {
         let [q, k, v, beta, g] = inputs.try_into().expect("five inputs");
-        gated_delta(q, k, v, beta.squeeze_dim::<3>(3), g.squeeze_dim::<3>(3), Some(state))
+        gated_delta_recurrence(q, k, v, beta.squeeze_dim::<3>(3), g.squeeze_dim::<3>(3), Some(state))
     });
 }
 

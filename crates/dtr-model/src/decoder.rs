@@ -45,7 +45,7 @@ impl Residual {
     /// The hidden states.
     pub(super) fn sum(self) -> Tensor<3> {
         match self.added {
-            Some(added) => dtr_ops::sum(self.x, added),
+            Some(added) => dtr_ops::add(self.x, added),
             None => self.x,
         }
     }
@@ -53,7 +53,7 @@ impl Residual {
     /// The hidden states, and their norm.
     fn normed(self, weight: &Tensor<1>, epsilon: f64) -> (Tensor<3>, Tensor<3>) {
         match self.added {
-            Some(added) => dtr_ops::sum_and_norm(self.x, added, weight, epsilon),
+            Some(added) => dtr_ops::add_rms_norm(self.x, added, weight, epsilon),
             None => (self.x.clone(), rms_norm(self.x, weight, epsilon)),
         }
     }
@@ -126,8 +126,8 @@ impl Layer {
 
     /// The second half, which sees each token by itself: of hidden states and what the mixer said of them.
     pub(super) fn feed(&self, x_btd: Tensor<3>, output_btd: Tensor<3>, epsilon: f64) -> Residual {
-        let (x, normed) = dtr_ops::sum_and_norm(x_btd, output_btd, &self.post_norm, epsilon);
-        let inner = dtr_ops::swish_gated(normed, &self.gate_proj.weight, &self.up_proj.weight);
+        let (x, normed) = dtr_ops::add_rms_norm(x_btd, output_btd, &self.post_norm, epsilon);
+        let inner = dtr_ops::swiglu(normed, &self.gate_proj.weight, &self.up_proj.weight);
         Residual { x, added: Some(self.down_proj.forward(inner)) }
     }
 
@@ -170,7 +170,7 @@ impl Decoder {
             true => None,
             false => {
                 let head = make.matrix("lm_head.weight", [vocab, width], Initializer::fan_in(width))?;
-                Some(dtr_ops::by_columns(head))
+                Some(dtr_ops::to_column_major(head))
             }
         };
         Ok(Self { config: config.clone(), embedding, layers, norm, head })
@@ -197,7 +197,7 @@ impl Decoder {
     /// Hidden states of `ids_bt` before the first layer, `[b, t, d]`.
     pub fn embed(&self, ids_bt: Tensor<2, Int>) -> Tensor<3> {
         let [batch, time] = ids_bt.dims();
-        dtr_ops::rows(&self.embedding, ids_bt.reshape([batch * time])).reshape([
+        dtr_ops::embedding(&self.embedding, ids_bt.reshape([batch * time])).reshape([
             batch,
             time,
             self.config.hidden_size,
@@ -228,12 +228,12 @@ impl Decoder {
 
     /// Logits `[n, vocab]` in f32 of hidden states `x_nd` after the last layer.
     pub fn logits(&self, x_nd: Tensor<2>) -> Tensor<2> {
-        dtr_ops::exact_product(self.normed(x_nd), self.head())
+        dtr_ops::linear_f32(self.normed(x_nd), self.head())
     }
 
     /// The log-probability of each wanted token after the hidden states in the row that goes with it.
     pub fn log_likelihoods(&self, x_nd: Tensor<2>, wanted: &[(usize, u32)]) -> Vec<f32> {
-        dtr_ops::log_likelihoods_of(&self.normed(x_nd), self.head(), wanted)
+        dtr_ops::token_log_likelihoods(&self.normed(x_nd), self.head(), wanted)
     }
 
     fn normed(&self, x_nd: Tensor<2>) -> Tensor<2> {

@@ -6,7 +6,7 @@ use super::decoder::token_tensor;
 use super::hybrid::Hybrid;
 use super::mixer::Pass;
 use super::state::State;
-use dtr_ops::{Counter, Replay};
+use dtr_ops::{PositionCounter, RecordedStep};
 
 /// Rows that are being continued. Where the device can count, a step is recorded once and then only asked for again.
 pub struct Decoding<'a> {
@@ -14,8 +14,8 @@ pub struct Decoding<'a> {
     state: State,
     /// The likeliest next token of each row, `[b]`.
     next: Tensor<1, Int>,
-    counted: Option<(Counter, Pass)>,
-    replay: Option<Replay>,
+    counted: Option<(PositionCounter, Pass)>,
+    replay: Option<RecordedStep>,
     steps: usize,
 }
 
@@ -23,7 +23,7 @@ impl<'a> Decoding<'a> {
     /// Continues `state` with `next`, the first token of each row after it, by at most `tokens` tokens.
     pub fn new(model: &'a Hybrid<'a>, mut state: State, next: &[u32], tokens: usize) -> Self {
         let device = model.device();
-        let counted = Counter::new(state.past(), &device).map(|counter| {
+        let counted = PositionCounter::new(state.past(), &device).map(|counter| {
             let room = state.make_room(state.past() + tokens);
             let pass = Pass::counted(model.config(), &counter, room, &device);
             (counter, pass)
@@ -51,8 +51,8 @@ impl<'a> Decoding<'a> {
         // What the first step does for the first time, such as compiling kernels, cannot be recorded.
         match (*steps, &replay) {
             (1, _) => once(),
-            (_, Some(replay)) => replay.run(),
-            (_, None) => replay.insert(Replay::record(&model.device(), once)).run(),
+            (_, Some(replay)) => replay.replay(),
+            (_, None) => replay.insert(RecordedStep::record(&model.device(), once)).replay(),
         }
     }
 
@@ -66,7 +66,7 @@ impl<'a> Decoding<'a> {
 fn forward(model: &Hybrid<'_>, pass: &Pass, state: &mut State, next: Tensor<1, Int>) -> Tensor<1, Int> {
     let ids = next.clone().reshape([next.dims()[0], 1]);
     let hidden = model.continued(ids, pass, Some(state));
-    dtr_ops::largest_into(model.logits(hidden.squeeze_dim::<2>(1)), next)
+    dtr_ops::argmax_into(model.logits(hidden.squeeze_dim::<2>(1)), next)
 }
 
 #[cfg(test)]

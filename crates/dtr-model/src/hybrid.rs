@@ -83,7 +83,7 @@ impl<'a> Hybrid<'a> {
         pass: &Pass,
         state: Option<&mut State>,
     ) -> Tensor<3> {
-        dtr_ops::exclusively(&self.device(), || self.continued_there(ids_bt, pass, state))
+        dtr_ops::run_on_device_thread(&self.device(), || self.continued_there(ids_bt, pass, state))
     }
 
     fn continued_there(
@@ -103,7 +103,7 @@ impl<'a> Hybrid<'a> {
 
     /// Hidden states of `tree` after `layers` from those before them.
     pub fn run(&self, layers: Range<usize>, states: PrefixTreeStates, tree: &PrefixTree) -> PrefixTreeStates {
-        dtr_ops::exclusively(&self.device(), || self.through(layers, states, tree))
+        dtr_ops::run_on_device_thread(&self.device(), || self.through(layers, states, tree))
     }
 
     fn through(&self, layers: Range<usize>, states: PrefixTreeStates, tree: &PrefixTree) -> PrefixTreeStates {

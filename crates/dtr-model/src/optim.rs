@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Checkpoint, Initializer, ParamMut, ParamSource, Parameters, Tensors};
 use dtr_core::error::Result;
-use dtr_ops::{AdamWStep, Decay, adamw, is_cpu, sum_of_squares};
+use dtr_ops::{AdamWStep, WeightDecay, adamw_step, is_cpu, sum_of_squares};
 
 /// AdamW with f32 moments, linear warm-up, cosine decay, and clipping by the global norm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -60,7 +60,7 @@ pub struct AdamW {
 struct Part {
     moments: [Tensor<1>; 2],
     /// Weight decay: 0 for vectors.
-    decay: Decay,
+    decay: WeightDecay,
 }
 
 /// A module's gradient in visiting order, laid out as a step takes it, and its norm.
@@ -112,18 +112,18 @@ pub fn learning_rate(config: &AdamWConfig, step: u64, num_steps: u64) -> f64 {
 impl AdamW {
     /// Moments of zero for `module`.
     pub fn new(config: &AdamWConfig, module: &mut impl Parameters, device: &Device) -> Self {
-        let mut parts: Vec<Decay> = Vec::new();
+        let mut parts: Vec<WeightDecay> = Vec::new();
         let is_end_to_end = is_cpu(device);
         module.visit(&mut |_, slot| {
             let rate = if matches!(slot, ParamMut::Matrix(_)) { config.weight_decay as f32 } else { 0.0 };
             if parts.is_empty() || !is_end_to_end {
-                parts.push(Decay::default());
+                parts.push(WeightDecay::default());
             }
             let last = parts.last_mut().expect("one was pushed");
             last.push(slot.shape().iter().product(), rate);
         });
         let zeros = |size| device.memory_persistent_allocations(size, |size| Tensor::zeros([size], device));
-        let part = |decay: Decay| Part { moments: [(); 2].map(|()| zeros(decay.size())), decay };
+        let part = |decay: WeightDecay| Part { moments: [(); 2].map(|()| zeros(decay.size())), decay };
         Self { config: config.clone(), parts: parts.into_iter().map(part).collect(), steps: 0 }
     }
 
@@ -196,7 +196,7 @@ impl Part {
         let nothing = [(); 2].map(|()| Tensor::empty([0], &weights.device()));
         let [first, second] = replace(&mut self.moments, nothing);
         let [weights, first, second] =
-            adamw([weights, first, second], gradient, norm.clone(), &self.decay, step);
+            adamw_step([weights, first, second], gradient, norm.clone(), &self.decay, step);
         self.moments = [first, second];
         weights
     }

@@ -26,7 +26,7 @@ pub fn run_to(
     before: impl Fn(usize) -> PrefixTreeStates + Send,
 ) -> Tensor<2> {
     let device = siblings[0].hybrid.device();
-    dtr_ops::exclusively(&device, || Family { siblings, trees, places }.run(before))
+    dtr_ops::run_on_device_thread(&device, || Family { siblings, trees, places }.run(before))
 }
 
 struct Family<'a> {

@@ -7,12 +7,12 @@ use super::native::{Native, elements, native_frozen};
 
 /// Weight decay of stretches of the parameters, in their order: where each ends, and its rate.
 #[derive(Clone, Debug, Default)]
-pub struct Decay {
+pub struct WeightDecay {
     ends: Vec<usize>,
     rates: Vec<f32>,
 }
 
-impl Decay {
+impl WeightDecay {
     /// Adds a stretch of `size` numbers.
     pub fn push(&mut self, size: usize, rate: f32) {
         self.ends.push(self.size() + size);
@@ -70,7 +70,7 @@ pub fn adamw(
     [weights, first, second]: [Tensor<1>; 3],
     gradient: Tensor<1>,
     norm: Tensor<1>,
-    decay: &Decay,
+    decay: &WeightDecay,
     step: &AdamWStep,
 ) -> [Tensor<1>; 3] {
     #[cfg(feature = "cuda")]

@@ -7,7 +7,7 @@ use burn::tensor::DType;
 use burn::tensor::{Bool, Device, Tensor, TensorData, activation::softmax};
 
 use super::cache::KvCache;
-use super::counter::Counter;
+use super::counter::PositionCounter;
 use super::native::{Native, inference, native_frozen};
 #[cfg(feature = "cuda")]
 use super::native::{blocks, native};
@@ -20,7 +20,7 @@ pub struct CausalMask {
     /// The first key that each row may see.
     first: Option<Vec<usize>>,
     /// Where the device counts positions: the query's own.
-    at: Option<Counter>,
+    at: Option<PositionCounter>,
     device: Device,
     is_tracked: bool,
     /// Made when it is asked for: linear layers and the kernels of a processor never do, and it is as large as context
@@ -37,12 +37,12 @@ impl CausalMask {
     }
 
     /// One query at the position that the device has counted to, which sees every key up to its own.
-    pub fn at(counter: &Counter, device: &Device) -> Self {
+    pub fn at_counter(counter: &PositionCounter, device: &Device) -> Self {
         Self { at: Some(counter.clone()), ..Self::new(1, 0, None, device) }
     }
 
     /// The same mask for tensors on an autodiff graph.
-    pub fn tracked(&self) -> Self {
+    pub fn autodiff(&self) -> Self {
         Self { is_tracked: true, hidden: OnceLock::new(), ..self.clone() }
     }
 

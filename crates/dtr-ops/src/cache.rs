@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::rope::Angles;
+use super::rope::RotaryAngles;
 
 /// What full attention remembers, `[b, g, room, k]` each, of which the first `len` tokens are there.
 #[derive(Clone)]
@@ -46,7 +46,7 @@ impl KvCache {
     /// Rotated queries, and the cache with these keys, rotated too, and values from where the device has counted to; it has room
     /// for them, and its own length is not told any more.
     #[must_use]
-    pub fn rotate_and_append(self, [q, k, v]: [Tensor<4>; 3], angles: &Angles) -> (Tensor<4>, Self) {
+    pub fn rotate_and_append(self, [q, k, v]: [Tensor<4>; 3], angles: &RotaryAngles) -> (Tensor<4>, Self) {
         let Self { keys, values, len } = self;
         let (queries, (keys, values)) = angles.rotate_and_append([q, k, v], (keys, values));
         (queries, Self { keys, values, len })
@@ -54,7 +54,7 @@ impl KvCache {
 
     /// The cache with room for `room` tokens in all.
     #[must_use]
-    pub fn with_room(self, room: usize) -> Self {
+    pub fn with_capacity(self, room: usize) -> Self {
         let spare = room.saturating_sub(self.keys.dims()[2]);
         if spare == 0 {
             return self;
@@ -73,7 +73,7 @@ impl KvCache {
     }
 
     /// Bytes of the tokens that are there, without the room behind them.
-    pub fn bytes(&self) -> u64 {
+    pub fn num_bytes(&self) -> u64 {
         let [batch, heads, _, width] = self.keys.dims();
         let value_width = self.values.dims()[3];
         (self.keys.dtype().size() * batch * heads * self.len * (width + value_width)) as u64
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_the_same_with_room_and_without() {
+    fn tokens_are_the_same_with_capacity_and_without() {
         let device = Device::flex();
         let random = |time| Tensor::<4>::random([2, 3, time, 8], Distribution::Default, &device);
         let parts = [3, 1, 1, 4].map(|time| (random(time), random(time)));

@@ -11,10 +11,10 @@ use super::native::{Native, decode, native};
 
 /// The position of the next token, on a device that counts. Other devices have none.
 #[derive(Clone)]
-pub struct Counter(#[cfg(feature = "cuda")] Tensor<1, Int>);
+pub struct PositionCounter(#[cfg(feature = "cuda")] Tensor<1, Int>);
 
 #[cfg(feature = "cuda")]
-impl Counter {
+impl PositionCounter {
     /// A counter at `position`, where the device can count.
     pub fn new(position: usize, device: &Device) -> Option<Self> {
         let at = Tensor::<1, Int>::from_data(TensorData::from([position as i32]), device);
@@ -49,7 +49,7 @@ impl Counter {
 }
 
 #[cfg(not(feature = "cuda"))]
-impl Counter {
+impl PositionCounter {
     /// None: no device of this build counts.
     pub fn new(_: usize, _: &Device) -> Option<Self> {
         None
@@ -82,30 +82,30 @@ impl Counter {
 const NONE: &str = "no device of this build counts";
 
 /// Work on the same tensors that was recorded once.
-pub struct Replay(#[cfg(feature = "cuda")] Recorded);
+pub struct RecordedStep(#[cfg(feature = "cuda")] Recorded);
 
 #[cfg(feature = "cuda")]
-impl Replay {
+impl RecordedStep {
     /// Records what `work` asks of a device that counts; it is not done now.
     pub fn record(device: &Device, work: impl FnOnce()) -> Self {
         Self(Recorded::new(device, work))
     }
 
     /// Does the work.
-    pub fn run(&self) {
+    pub fn replay(&self) {
         self.0.replay();
     }
 }
 
 #[cfg(not(feature = "cuda"))]
-impl Replay {
+impl RecordedStep {
     /// Records what `work` asks of a device that counts.
     pub fn record(_: &Device, _: impl FnOnce()) -> Self {
         unreachable!("{NONE}")
     }
 
     /// Does the work.
-    pub fn run(&self) {
+    pub fn replay(&self) {
         unreachable!("{NONE}")
     }
 }

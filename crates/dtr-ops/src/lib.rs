@@ -32,23 +32,29 @@ mod naive;
 #[cfg(test)]
 mod tests;
 
-pub use adamw::{AdamWStep, Decay, adamw, sum_of_squares};
+pub use adamw::{AdamWStep, WeightDecay, adamw as adamw_step, sum_of_squares};
 pub use attention::{CausalMask, attention, attention_weights};
 pub use cache::KvCache;
-pub use conv::{ConvState, swish_conv, swish_dynamic_conv};
-pub use counter::{Counter, Replay};
-pub use delta::{delta_rule, gated_delta};
+pub use conv::{ConvState, swish_conv as causal_conv_silu, swish_dynamic_conv as dynamic_conv_silu};
+pub use counter::{PositionCounter, RecordedStep};
+pub use delta::{delta_rule as gated_delta_rule, gated_delta as gated_delta_recurrence};
 #[cfg(feature = "cuda")]
-pub use devices::{cuda_devices, lacking_for_gpus};
-pub use devices::{exclusively, is_cpu, short_dtype};
-pub use elements::{delta_gates, largest_into, rows, sum, sum_and_norm, swish};
+pub use devices::{cuda_devices, lacking_for_gpus as missing_cuda_requirements};
+pub use devices::{exclusively as run_on_device_thread, is_cpu, short_dtype as preferred_dtype};
+pub use elements::{
+    delta_gates, largest_into as argmax_into, rows as embedding, sum as add, sum_and_norm as add_rms_norm,
+    swish as silu,
+};
 pub use gla::{decay_gate, gla};
 pub use layout::{
-    by_columns, exact_product, linear, linear_by_three, merge_heads, repeat_heads, split_heads, swish_gated,
+    by_columns as to_column_major, exact_product as linear_f32, linear, linear_by_three as linear_triple,
+    merge_heads, repeat_heads, split_heads, swish_gated as swiglu,
 };
-pub use loss::{cross_entropy, log_likelihoods, log_likelihoods_of, mean_squared_error};
-pub use norm::{readout, rms_norm, swish_gate};
-pub use rope::{Angles, Rope, RopeScaling};
+pub use loss::{
+    cross_entropy, log_likelihoods, log_likelihoods_of as token_log_likelihoods, mean_squared_error,
+};
+pub use norm::{readout as gated_rms_norm, rms_norm, swish_gate};
+pub use rope::{Rope, RopeScaling, RotaryAngles};
 
 /// Rows of a chunk in the chunkwise forms.
 pub const CHUNK: usize = 64;

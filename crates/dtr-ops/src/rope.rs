@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::counter::Counter;
+use super::counter::PositionCounter;
 use super::native::{Native, inference, native_frozen};
 #[cfg(feature = "cuda")]
 use super::native::{blocks, native};
@@ -50,15 +50,20 @@ impl Rope {
     }
 
     /// The angles of tokens at `positions` (`[b][t]`).
-    pub fn angles(&self, positions: &[Vec<usize>], device: &Device) -> Angles {
+    pub fn angles(&self, positions: &[Vec<usize>], device: &Device) -> RotaryAngles {
         let (cos, sin) = self.tables(positions, device);
-        Angles { cos, sin, at: None }
+        RotaryAngles { cos, sin, at: None }
     }
 
     /// The angles of the tokens from `counter` on, of at most `room` in all.
-    pub fn angles_from(&self, counter: &Counter, room: usize, device: &Device) -> Angles {
+    pub fn angles_from_counter(
+        &self,
+        counter: &PositionCounter,
+        room: usize,
+        device: &Device,
+    ) -> RotaryAngles {
         let (cos, sin) = self.tables(&[(0..room).collect()], device);
-        Angles { cos, sin, at: Some(counter.clone()) }
+        RotaryAngles { cos, sin, at: Some(counter.clone()) }
     }
 
     fn tables(&self, positions: &[Vec<usize>], device: &Device) -> (Tensor<4>, Tensor<4>) {
@@ -77,7 +82,7 @@ impl Rope {
     }
 
     /// Rotates pairs `(x[i], x[i + k/2])` of `x_bhtk`.
-    pub fn apply(x_bhtk: Tensor<4>, Angles { cos, sin, at }: &Angles) -> Tensor<4> {
+    pub fn apply(x_bhtk: Tensor<4>, RotaryAngles { cos, sin, at }: &RotaryAngles) -> Tensor<4> {
         let tables = (cos.clone(), sin.clone());
         if serves(&x_bhtk) && native_frozen(cos).is_some() {
             return match at {
@@ -101,7 +106,7 @@ impl Rope {
     }
 }
 
-impl Angles {
+impl RotaryAngles {
     /// Queries rotated, and the caches of keys and values with these in them, keys rotated, from where the device has counted to.
     ///
     /// # Panics
@@ -128,16 +133,16 @@ fn serves(x_bhtk: &Tensor<4>) -> bool {
 
 /// Cosines and sines of tokens' angles, `[b or 1, 1, t, k/2]` each.
 #[derive(Clone)]
-pub struct Angles {
+pub struct RotaryAngles {
     cos: Tensor<4>,
     sin: Tensor<4>,
     /// Where the device counts positions: the tables are of all of them.
-    at: Option<Counter>,
+    at: Option<PositionCounter>,
 }
 
-impl Angles {
+impl RotaryAngles {
     /// The same for tensors on an autodiff graph.
-    pub fn tracked(&self) -> Self {
+    pub fn autodiff(&self) -> Self {
         let Self { cos, sin, at } = self.clone();
         Self { cos: cos.autodiff(), sin: sin.autodiff(), at }
     }

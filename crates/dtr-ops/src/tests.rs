@@ -7,6 +7,7 @@ use rand::RngExt;
 use super::conv::{dynamic_conv, short_conv};
 use super::delta::{gated_delta, gated_delta_in_chunks, gated_delta_step};
 use super::gla::{gla_in_chunks, gla_step};
+use super::layout::exact_product;
 use super::norm::l2_norm;
 use super::*;
 use dtr_core::seed::Seed;
@@ -26,7 +27,7 @@ const TIMES: [usize; 8] = [1, 15, 63, 64, 65, 127, 130, 257];
 enum Case {
     /// Random keys, mild decay.
     Mild,
-    /// Decay so strong that a chunk forgets by hundreds of e-folds.
+    /// WeightDecay so strong that a chunk forgets by hundreds of e-folds.
     StrongDecay,
     /// Keys that nearly point the same way, full write strength, no decay.
     Correlated,
@@ -325,7 +326,7 @@ fn a_frozen_rotation_is_the_tracked_one_to_the_last_bit() {
     let x = single(&random("x", [2, 5, 3, 8], -2.0, 2.0));
     for positions in [&positions[..1], &positions[..]] {
         let angles = rope.angles(positions, &x.device());
-        let tracked = angles.tracked();
+        let tracked = angles.autodiff();
         // As a projection lays heads, and apart.
         for x in [x.clone().swap_dims(1, 2), x.clone().reshape([2, 3, 5, 8])] {
             let expected = Rope::apply(x.clone().autodiff(), &tracked).inner().into_data();

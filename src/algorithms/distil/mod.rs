@@ -25,7 +25,7 @@ use crate::manifest::Distil;
 use crate::observer::Observer;
 use dtr_core::error::Result;
 use dtr_model::{Decoder, LayerIo, Pass};
-use dtr_ops::{exclusively, is_cpu};
+use dtr_ops::{is_cpu, run_on_device_thread};
 
 /// How many steps a token budget makes: whole batches, at least one.
 pub fn num_steps(recipe: &Distil) -> u64 {
@@ -79,7 +79,7 @@ pub fn lesson(base: &Decoder, pupils: &mut [Student], batch: &[Vec<u32>], step: 
     let class = Class::new(base, layers, [batch.len(), batch[0].len()], step, total);
     let marks = match is_cpu(&base.device()) {
         true => class.side_by_side(batch, &mut attending),
-        false => exclusively(&base.device(), || class.in_turn(batch, &mut attending)),
+        false => run_on_device_thread(&base.device(), || class.in_turn(batch, &mut attending)),
     };
     let share = start.elapsed().as_secs_f64() / attending.len() as f64;
     for (pupil, marks) in attending.into_iter().zip(marks) {
@@ -91,7 +91,7 @@ pub fn lesson(base: &Decoder, pupils: &mut [Student], batch: &[Vec<u32>], step: 
 pub fn practise(base: &Decoder, pupil: &mut Student, lesson: &LayerIo, step: u64, total: u64) {
     let [rows, time, _] = lesson.input.dims();
     let class = Class::new(base, pupil.layers(), [rows, time], step, total);
-    let marks = exclusively(&base.device(), || {
+    let marks = run_on_device_thread(&base.device(), || {
         let lane = &mut pupil.lanes()[0];
         let outcome = lane.learn(&class, lesson);
         marks(vec![(lane, outcome)], step)

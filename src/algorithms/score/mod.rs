@@ -25,7 +25,7 @@ use trial::{Trial, side_by_side};
 use crate::data::requests::{Group, Requests};
 use dtr_core::error::Result;
 use dtr_model::{Decoder, Hybrid, Mask, PartialRun, Twins};
-use dtr_ops::{exclusively, is_cpu};
+use dtr_ops::{is_cpu, run_on_device_thread};
 
 /// Tokens that one forward pass takes; bounds memory.
 const TOKENS_PER_PASS: usize = 2048;
@@ -228,7 +228,7 @@ impl<'a> Scorer<'a> {
                 answers.map(|(answers, trial)| answers.map_err(|error| trial.own(error))).collect()
             })
         };
-        let scored = if in_threads { score()? } else { exclusively(&base.device(), score)? };
+        let scored = if in_threads { score()? } else { run_on_device_thread(&base.device(), score)? };
         let scored: Vec<Vec<Likelihood>> = scored.into_iter().flat_map(|family: Vec<_>| family).collect();
         let num_trials = trials.len();
         for (index, trial) in trials.iter_mut().enumerate() {

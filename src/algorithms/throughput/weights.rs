@@ -6,7 +6,7 @@ use rand_distr::{Distribution, StandardNormal};
 use dtr_core::error::Result;
 use dtr_core::seed::Seed;
 use dtr_model::{Initializer, ParamSource};
-use dtr_ops::short_dtype;
+use dtr_ops::preferred_dtype;
 
 /// Numbers that are drawn, and repeated to fill a parameter; no width of a model is a multiple of it.
 const TILE: usize = 65_521;
@@ -24,7 +24,7 @@ impl Tiled {
     pub fn new(seed: Seed, device: &Device) -> Self {
         let mut rng = seed.child("normal").rng();
         let normal = (0..TILE).map(|_| StandardNormal.sample(&mut rng)).collect();
-        Self { seed, normal, device: device.clone(), dtype: short_dtype(device) }
+        Self { seed, normal, device: device.clone(), dtype: preferred_dtype(device) }
     }
 
     /// The same computed in `dtype`.

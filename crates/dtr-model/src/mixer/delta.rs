@@ -88,7 +88,7 @@ impl DeltaRule {
         let projected = [&self.a_proj, &self.b_proj].map(|project| project.forward(x_btd.clone()));
         let gates = dtr_ops::delta_gates(projected, [&self.a_log, &self.dt_bias], self.beta_scale);
         let gates = gates.map(|gate| pass.blank(gate).swap_dims(1, 2));
-        dtr_ops::delta_rule([queries, keys, values], gates, state)
+        dtr_ops::gated_delta_rule([queries, keys, values], gates, state)
     }
 
     pub(super) fn visit(&mut self, visitor: &mut dyn FnMut(&str, ParamMut<'_>)) {

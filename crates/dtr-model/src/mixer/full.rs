@@ -61,7 +61,7 @@ impl FullAttention {
             Some(MixerState::Recurrent { .. }) => unreachable!("a layer's state is made by the layer itself"),
             None => {
                 let [queries, keys, values] = rotated(tokens, pass);
-                (queries, KvCache::new(keys, values).with_room(pass.room))
+                (queries, KvCache::new(keys, values).with_capacity(pass.room))
             }
         };
         let output = dtr_ops::attention(queries, &cache, &pass.mask);

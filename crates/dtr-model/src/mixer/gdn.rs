@@ -10,7 +10,7 @@ use super::parts::{Projections, Readout, TwinConfig, maybe_rotate};
 use super::{MixerState, Pass};
 use crate::parameters::{Initializer, ParamMut, ParamSource, Parameters};
 use dtr_core::error::Result;
-use dtr_ops::{ConvState, swish, swish_conv};
+use dtr_ops::{ConvState, causal_conv_silu, silu};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -122,13 +122,13 @@ impl GdnBlock {
     /// The activations `silu` of q, k and v after their convolutions, and the next states.
     fn convolve(&self, raw: [Tensor<3>; 3], past: Vec<ConvState>) -> ([Tensor<3>; 3], Vec<ConvState>) {
         let Some(kernels) = &self.convs else {
-            return (raw.map(swish), Vec::new());
+            return (raw.map(silu), Vec::new());
         };
         let mut past = past.into_iter();
         let mut next = Vec::with_capacity(3);
         let mut index = 0;
         let mixed = raw.map(|x| {
-            let (y, state) = swish_conv(x, &kernels[index], past.next());
+            let (y, state) = causal_conv_silu(x, &kernels[index], past.next());
             next.push(state);
             index += 1;
             y

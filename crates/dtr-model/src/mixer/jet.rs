@@ -11,7 +11,7 @@ use super::parts::{Linear, Projections, Readout, TwinConfig, maybe_rotate};
 use super::{MixerState, Pass};
 use crate::parameters::{Initializer, ParamMut, ParamSource, Parameters};
 use dtr_core::error::Result;
-use dtr_ops::{swish, swish_dynamic_conv};
+use dtr_ops::{dynamic_conv_silu, silu};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -111,10 +111,10 @@ impl JetBlock {
         let [q, k, v] = project.forward(x_btd.clone());
         let raw = pass.blank(v);
         let channels = raw.dims()[2];
-        let kernels = self.generator_out.forward(swish(self.generator_in.forward(x_btd.clone())));
+        let kernels = self.generator_out.forward(silu(self.generator_in.forward(x_btd.clone())));
         let kernels = kernels.reshape([batch, time, channels, self.conv_size]);
-        let (v, conv) = swish_dynamic_conv(raw, kernels, convs.pop());
-        let (queries, keys) = (project.query_heads(swish(q)), project.key_heads(swish(pass.blank(k))));
+        let (v, conv) = dynamic_conv_silu(raw, kernels, convs.pop());
+        let (queries, keys) = (project.query_heads(silu(q)), project.key_heads(silu(pass.blank(k))));
         let queries = maybe_rotate(queries, &self.config, pass);
         let keys = maybe_rotate(keys, &self.config, pass);
         let values = project.value_heads(v);

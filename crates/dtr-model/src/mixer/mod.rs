@@ -25,7 +25,7 @@ pub use variant::{Block, Geometry, Init, Variant};
 use super::config::Config;
 use super::parameters::{ParamMut, ParamSource, Parameters};
 use dtr_core::error::Result;
-use dtr_ops::{Angles, CausalMask, ConvState, Counter, KvCache, Rope};
+use dtr_ops::{CausalMask, ConvState, KvCache, PositionCounter, Rope, RotaryAngles};
 
 /// The folder of full attention's parameters below a layer, as transformers names it.
 pub const FULL: &str = "self_attn";
@@ -39,11 +39,11 @@ pub struct Pass {
     /// Tokens of earlier passes.
     pub past: usize,
     /// The angles of the tokens' positions.
-    pub rope: Angles,
+    pub rope: RotaryAngles,
     /// Tokens in all that caches make room for; 0 where none will follow.
     pub room: usize,
     /// Where the device counts positions: the token's own.
-    pub at: Option<Counter>,
+    pub at: Option<PositionCounter>,
     /// Which keys each query sees.
     pub mask: CausalMask,
     /// 1 for tokens, 0 for left pads, `[b, t, 1]`; absent without pads.
@@ -80,14 +80,14 @@ impl Pass {
 
     /// A pass of one token for each row, none padded, at the position that the device has counted to; caches have room for
     /// `room` tokens.
-    pub fn counted(config: &Config, counter: &Counter, room: usize, device: &Device) -> Self {
+    pub fn counted(config: &Config, counter: &PositionCounter, room: usize, device: &Device) -> Self {
         let rope = Rope::new(config.head_dim, config.rope_theta, &config.rope_scaling);
         Self {
             past: 0,
-            rope: rope.angles_from(counter, room, device),
+            rope: rope.angles_from_counter(counter, room, device),
             room,
             at: Some(counter.clone()),
-            mask: CausalMask::at(counter, device),
+            mask: CausalMask::at_counter(counter, device),
             valid: None,
         }
     }
@@ -97,9 +97,9 @@ impl Pass {
         Self {
             past: self.past,
             room: self.room,
-            rope: self.rope.tracked(),
+            rope: self.rope.autodiff(),
             at: self.at.clone(),
-            mask: self.mask.tracked(),
+            mask: self.mask.autodiff(),
             valid: self.valid.clone().map(Tensor::autodiff),
         }
     }
@@ -144,7 +144,7 @@ impl MixerState {
     /// Makes room for `tokens` in all, where state grows with tokens.
     pub fn make_room(&mut self, tokens: usize) {
         if let Self::Cache(cache) = self {
-            *cache = cache.clone().with_room(tokens);
+            *cache = cache.clone().with_capacity(tokens);
         }
     }
 
@@ -154,7 +154,7 @@ impl MixerState {
             (x.dtype().size() * x.dims().iter().product::<usize>()) as u64
         }
         match self {
-            Self::Cache(cache) => cache.bytes(),
+            Self::Cache(cache) => cache.num_bytes(),
             Self::Recurrent { state, convs } => size(state) + convs.iter().map(size).sum::<u64>(),
         }
     }

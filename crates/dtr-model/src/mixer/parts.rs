@@ -9,7 +9,7 @@ use super::full::FullAttention;
 use crate::config::Config;
 use crate::parameters::{Initializer, ParamMut, ParamSource};
 use dtr_core::error::{Error, Result};
-use dtr_ops::{Rope, readout, rms_norm, split_heads};
+use dtr_ops::{Rope, gated_rms_norm, rms_norm, split_heads};
 
 /// A projection with its weight `[out, in]`.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ impl Linear {
         fill: Initializer,
     ) -> Result<Self> {
         let weight = make.matrix(&format!("{name}.weight"), [out, inputs], fill)?;
-        Ok(Self { weight: dtr_ops::by_columns(weight), bias: None })
+        Ok(Self { weight: dtr_ops::to_column_major(weight), bias: None })
     }
 
     /// Adds a bias that starts as `fill`.
@@ -233,7 +233,7 @@ impl Projections {
     /// Queries, keys and values of `x_btd`, heads side by side.
     pub fn forward(&self, x_btd: Tensor<3>) -> [Tensor<3>; 3] {
         let parts = [&self.q_proj, &self.k_proj, &self.v_proj];
-        dtr_ops::linear_by_three(x_btd, parts.map(|part| (&part.weight, part.bias.as_ref())))
+        dtr_ops::linear_triple(x_btd, parts.map(|part| (&part.weight, part.bias.as_ref())))
     }
 
     /// Queries by head, normalised where the model does so: `[b, h, t, k]`.
@@ -328,7 +328,7 @@ impl Readout {
     /// The heads before the output projection, `[b, t, h·v]`.
     fn gated(&self, o_bhtv: Tensor<4>, x_btd: Tensor<3>) -> Tensor<3> {
         let gate = self.g_proj.as_ref().map(|gate| gate.forward(x_btd));
-        readout(o_bhtv, gate, &self.o_norm, self.norm_epsilon)
+        gated_rms_norm(o_bhtv, gate, &self.o_norm, self.norm_epsilon)
     }
 
     /// Starts the gate open: about 1 everywhere.

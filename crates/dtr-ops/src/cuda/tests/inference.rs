@@ -182,7 +182,7 @@ fn what_a_base_learns_through_is_in_true_f32() {
     for (batch, heads, groups, time, width) in [(1, 4, 2, 7, 32), (3, 4, 4, 65, 64), (2, 8, 2, 130, 32)] {
         let inputs = [heads, groups, groups].map(|heads| odd([batch, heads, time, width]));
         let run = |[q, k, v]: [Tensor<4>; 3], device: &Device| {
-            let mask = CausalMask::new(time, 0, None, device).tracked();
+            let mask = CausalMask::new(time, 0, None, device).autodiff();
             attention(q, &KvCache::new(k, v), &mask)
         };
         let what = format!("attention {batch} {heads}/{groups} {time} {width}");
@@ -190,7 +190,7 @@ fn what_a_base_learns_through_is_in_true_f32() {
         let rope = Rope::new(width, 1e4, &RopeScaling::None);
         let rotate = |[q]: [Tensor<4>; 1], device: &Device| {
             let angles = rope.angles(&[(0..time).collect()], device);
-            Rope::apply(q, &angles.tracked())
+            Rope::apply(q, &angles.autodiff())
         };
         let [q, ..] = inputs;
         learns(TRUE_F32, &format!("rotation {what}"), &device, [q], rotate, rotate);

@@ -138,7 +138,7 @@ fn steps_of_adamw() {
     for (size, rate, dtype) in
         [(3000, 0.1, DType::F32), (77, 0.0, DType::F32), (1025, 0.1, DType::BF16), (4096, 0.1, DType::BF16)]
     {
-        let mut decay = Decay::default();
+        let mut decay = WeightDecay::default();
         decay.push(size, rate);
         let weights = random([size], -1.0, 1.0);
         let start = |device: &Device| {
