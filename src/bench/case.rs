@@ -5,12 +5,15 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
+use crate::algorithms::distil::DistilConfig;
 use crate::algorithms::distil::{self, Student};
+use crate::algorithms::search::StopCriterion;
 use crate::data::sequences::Sequences;
 use crate::data::{Item, Split, synthetic::SyntheticLanguage, synthetic_tokenizer};
-use crate::manifest::{Corpus, Count, Distil, Metric, Stop, SyntheticTaskKind};
+use crate::manifest::{Corpus, Metric, SyntheticTaskKind};
 use crate::observer::Observer;
 use dtr_core::checkpoint::Sealed;
+use dtr_core::count::Count;
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
 use dtr_model::optim::AdamWConfig;
@@ -34,7 +37,7 @@ pub struct Case {
     /// The order in which candidates of the first round are tried.
     pub order: Vec<u32>,
     /// When to stop.
-    pub stop: Stop,
+    pub stop: StopCriterion,
 }
 
 impl Case {
@@ -70,7 +73,7 @@ pub fn bundled(directory: &Path, num_items: usize, observer: &dyn Observer) -> R
                 items: language.items(kind, Split::Validation, num_items)?,
                 metric: Metric::Acc,
                 order: order.clone(),
-                stop: Stop::MaxRelativeDrop(0.05),
+                stop: StopCriterion::MaxRelativeDrop(0.05),
             })
         })
         .collect()
@@ -82,7 +85,7 @@ fn variant(init: Init) -> Variant {
 
 /// Twins that learnt a little, and the layers by how well they did.
 fn learnt(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) -> Result<(Twins, Vec<u32>)> {
-    let recipe = Distil {
+    let recipe = DistilConfig {
         token_budget: Count(32_000),
         sequence_length: 128,
         batch_size: 8,
@@ -133,7 +136,7 @@ pub fn deep() -> Result<Case> {
         tokenizer,
         metric: Metric::Acc,
         order: (0..shape.num_layers as u32).step_by(4).collect(),
-        stop: Stop::Never {},
+        stop: StopCriterion::Never {},
     })
 }
 

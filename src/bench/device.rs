@@ -6,10 +6,11 @@ use std::time::Instant;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use serde::Serialize;
 
+use crate::algorithms::distil::DistilConfig;
 use crate::algorithms::distil::{Student, lesson, practise};
 use crate::algorithms::throughput::Tiled;
 use crate::device::Choice;
-use crate::manifest::{Distil, Dtype};
+use crate::manifest::Dtype;
 use crate::observer::Observer;
 use crate::plan::Lessons;
 use dtr_core::checkpoint::Sealed;
@@ -98,7 +99,7 @@ pub fn measure(
     observer: &dyn Observer,
     tell: &mut dyn FnMut(&Line),
 ) -> Result<()> {
-    let recipe = Distil { sequence_length: TIME, batch_size: ROWS, ..Distil::default() };
+    let recipe = DistilConfig { sequence_length: TIME, batch_size: ROWS, ..DistilConfig::default() };
     // Before anything is opened: driver, kernels and products have their share of what is reckoned.
     let room = choice.room();
     let bench = Bench { device: choice.open()?, config: shape(num_layers), recipe };
@@ -135,7 +136,7 @@ pub fn measure(
 struct Bench {
     device: Device,
     config: Config,
-    recipe: Distil,
+    recipe: DistilConfig,
 }
 
 impl Bench {

@@ -11,9 +11,9 @@ use serde::Serialize;
 use super::case::Case;
 
 use crate::algorithms::score::{Candidate, CandidateScore, Scorer, TOGETHER};
+use crate::algorithms::search::SearchStrategy;
 use crate::algorithms::search::{self, Bar, BatchPolicy, Found};
 use crate::data::requests::Requests;
-use crate::manifest::Strategy;
 use crate::stats::median;
 use dtr_core::error::Result;
 
@@ -86,23 +86,24 @@ impl Case {
         let start = Instant::now();
         // Asked for at once where all savings are made: it is one of them where parts are small.
         let manner = BatchPolicy { prune, together: if form == Form::Sharing { TOGETHER } else { 1 } };
-        let found = search::search(&Strategy::Greedy {}, &self.order, &self.stop, manner, |questions| {
-            let candidates = questions.iter().map(|question| Candidate {
-                incumbent: question.incumbent,
-                mask: question.mask,
-                hopeless: question.bar.map(Bar::hopeless),
-            });
-            let candidates: Vec<Candidate<'_>> = candidates.collect();
-            let verdicts = scorer.score_pruned(&candidates.iter().collect::<Vec<_>>())?;
-            if let [(CandidateScore::Scored(result), _)] = verdicts.as_slice()
-                && prune
-                && questions[0].mask.layers().is_empty()
-            {
-                work += scorer.work();
-                scorer = Scorer::in_parts(&self.base, Some(&self.twins), &requests, result);
-            }
-            Ok(verdicts.iter().map(|(verdict, _)| verdict.bounds()).collect())
-        })?;
+        let found =
+            search::search(&SearchStrategy::Greedy {}, &self.order, &self.stop, manner, |questions| {
+                let candidates = questions.iter().map(|question| Candidate {
+                    incumbent: question.incumbent,
+                    mask: question.mask,
+                    hopeless: question.bar.map(Bar::hopeless),
+                });
+                let candidates: Vec<Candidate<'_>> = candidates.collect();
+                let verdicts = scorer.score_pruned(&candidates.iter().collect::<Vec<_>>())?;
+                if let [(CandidateScore::Scored(result), _)] = verdicts.as_slice()
+                    && prune
+                    && questions[0].mask.layers().is_empty()
+                {
+                    work += scorer.work();
+                    scorer = Scorer::in_parts(&self.base, Some(&self.twins), &requests, result);
+                }
+                Ok(verdicts.iter().map(|(verdict, _)| verdict.bounds()).collect())
+            })?;
         let seconds = start.elapsed().as_secs_f64();
         Ok(Measured { form, work: work + scorer.work(), seconds, found })
     }

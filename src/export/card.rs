@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use super::{Finding, Which};
 use crate::algorithms::search::Round;
-use crate::manifest::{Splits, Stop, Strategy};
+use crate::algorithms::search::{SearchStrategy, StopCriterion};
+use crate::manifest::Splits;
 use crate::plan::{BaseSource, ModelIdentity};
 
 /// The card's text, Markdown under the header that the Hugging Face hub reads.
@@ -69,9 +70,9 @@ fn chosen_as(which: Which) -> &'static str {
 
 fn stop_rule(finding: &Finding<'_>) -> String {
     let rule = match &finding.work.stop {
-        Stop::MaxRelativeDrop(drop) => format!("at most {} below the base's score", percent(*drop)),
-        Stop::MinScore(score) => format!("a score of at least {}", percent(*score)),
-        Stop::Never {} => "none: every layer is replaced".to_owned(),
+        StopCriterion::MaxRelativeDrop(drop) => format!("at most {} below the base's score", percent(*drop)),
+        StopCriterion::MinScore(score) => format!("a score of at least {}", percent(*score)),
+        StopCriterion::Never {} => "none: every layer is replaced".to_owned(),
     };
     match finding.result.threshold {
         Some(threshold) => format!("{rule}; threshold {}", percent(threshold)),
@@ -116,26 +117,26 @@ fn trajectory(finding: &Finding<'_>) -> String {
 }
 
 /// What each round did, and what the table shows of it.
-fn strategy(strategy: &Strategy) -> String {
+fn strategy(strategy: &SearchStrategy) -> String {
     match strategy {
-        Strategy::Greedy {} => "In each round every layer still full was tried; the best is shown.".to_owned(),
-        Strategy::Uniform {} => {
+        SearchStrategy::Greedy {} => "In each round every layer still full was tried; the best is shown.".to_owned(),
+        SearchStrategy::Uniform {} => {
             "In each round one layer more, spread evenly; all are shown where they are not those of the round before \
              and one more."
                 .to_owned()
         }
-        Strategy::Random { seed } => {
+        SearchStrategy::Random { seed } => {
             format!("One layer more in each round, in an order drawn at random (seed {}).", seed.0)
         }
-        Strategy::LocalImportance {} => {
+        SearchStrategy::LocalImportance {} => {
             "Every layer was tried alone, and replaced in the order of these scores.".to_owned()
         }
-        Strategy::Impact {} => {
+        SearchStrategy::Impact {} => {
             "Layers were replaced in the order of their impact scores: what linear probes lose of the right answers \
              where that layer alone is replaced."
                 .to_owned()
         }
-        Strategy::Beam { width } => format!(
+        SearchStrategy::Beam { width } => format!(
             "Each round tried every layer more for each of the {width} best hybrids of the round before. The best is \
              shown, with all its layers where it does not grow from the one above."
         ),

@@ -5,20 +5,16 @@
 //! what lets an error underline the very token.
 
 mod corpus;
-mod count;
 mod diagnostics;
-mod distil;
 mod include;
 mod load;
 mod model;
 mod node;
 mod paths;
-mod pretrain;
 mod ranges;
 mod references;
 mod report;
 mod schema;
-mod search;
 mod shape;
 mod spans;
 mod strict;
@@ -27,28 +23,26 @@ mod sweep;
 mod task;
 #[cfg(test)]
 mod tests;
-mod throughput;
 
 use std::collections::BTreeMap;
 
+use crate::algorithms::distil::DistilConfig;
+use crate::algorithms::pretrain::PretrainConfig;
+use crate::algorithms::search::SearchConfig;
+use crate::algorithms::throughput::ThroughputConfig;
 use dtr_model::Variant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use corpus::{Corpus, CorpusSource, FileCorpus, Portion, SyntheticCorpus, TextUnit};
-pub use count::Count;
-pub use distil::Distil;
 pub use load::{Loaded, load};
 pub use model::{Dtype, HubModel, Model, ModelSource};
 pub use node::Span;
-pub use pretrain::Pretrain;
 pub use report::Report;
 pub use schema::experiment_schema;
-pub use search::{Search, Stop, Strategy};
 pub use spans::{At, Sources};
 pub use sweep::{Exclude, Sweep};
 pub use task::{Choices, FileTask, Metric, Splits, SyntheticTask, SyntheticTaskKind, Task, TaskSource};
-pub use throughput::{Replaced, Throughput, TimedLayers};
 
 /// One experiment, or a base file that experiments extend.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -73,13 +67,13 @@ pub struct Manifest {
     /// The text that twins are distilled on (and a base is pretrained on).
     pub corpus: Corpus,
     /// How twins are distilled.
-    pub distil: Distil,
+    pub distil: DistilConfig,
     /// How layers are chosen for replacement.
-    pub search: Search,
+    pub search: SearchConfig,
     /// How a base whose source is `pretrain` is trained.
-    pub pretrain: Pretrain,
+    pub pretrain: PretrainConfig,
     /// How fast bases and hybrids are, and how that is timed; nothing is, unless it names contexts.
-    pub throughput: Throughput,
+    pub throughput: ThroughputConfig,
     /// Which models, variants and tasks are crossed.
     pub sweep: Sweep,
     /// How results are presented; changes no result.

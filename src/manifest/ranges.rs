@@ -7,11 +7,12 @@ use std::ops::RangeBounds;
 
 use super::node::dotted;
 use super::spans::{At, Sources};
-use super::{
-    CorpusSource, Count, HubModel, Manifest, ModelSource, Pretrain, Replaced, Stop, Strategy, TaskSource,
-    Throughput,
-};
+use super::{CorpusSource, HubModel, Manifest, ModelSource, TaskSource};
+use crate::algorithms::pretrain::PretrainConfig;
+use crate::algorithms::search::{SearchStrategy, StopCriterion};
+use crate::algorithms::throughput::{Replaced, ThroughputConfig};
 use crate::hub;
+use dtr_core::count::Count;
 use dtr_core::error::{Error, Result};
 use dtr_model::optim::AdamWConfig;
 use dtr_model::{Architecture, Block, Geometry, Variant};
@@ -201,7 +202,7 @@ impl Check<'_> {
         Err(self.sources.point(error, latest, At::Value, format!("{budget} is under {step}")))
     }
 
-    fn pretrain(&self, recipe: &Pretrain) -> Result<()> {
+    fn pretrain(&self, recipe: &PretrainConfig) -> Result<()> {
         if recipe.sequence_length < 2 {
             return Err(self.sources.refuse(&["pretrain", "sequence-length"], "at least 2"));
         }
@@ -230,7 +231,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn throughput(&self, timed: &Throughput) -> Result<()> {
+    fn throughput(&self, timed: &ThroughputConfig) -> Result<()> {
         let table = ["throughput"];
         self.distinct(&["throughput", "contexts"], &timed.contexts, 1 << 24)?;
         self.some(&["throughput", "batch-sizes"], timed.batch_sizes.len())?;
@@ -272,25 +273,29 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn strategy(&self, strategy: &Strategy) -> Result<()> {
+    fn strategy(&self, strategy: &SearchStrategy) -> Result<()> {
         match *strategy {
-            Strategy::Beam { width } => self.whole(&["search", "strategy", "beam"], "width", width, 1 << 16),
-            Strategy::Greedy {}
-            | Strategy::Uniform {}
-            | Strategy::Random { .. }
-            | Strategy::LocalImportance {}
-            | Strategy::Impact {} => Ok(()),
+            SearchStrategy::Beam { width } => {
+                self.whole(&["search", "strategy", "beam"], "width", width, 1 << 16)
+            }
+            SearchStrategy::Greedy {}
+            | SearchStrategy::Uniform {}
+            | SearchStrategy::Random { .. }
+            | SearchStrategy::LocalImportance {}
+            | SearchStrategy::Impact {} => Ok(()),
         }
     }
 
-    fn stop(&self, stop: &Stop) -> Result<()> {
+    fn stop(&self, stop: &StopCriterion) -> Result<()> {
         let table = ["search", "stop"];
         match *stop {
-            Stop::MaxRelativeDrop(drop) => {
+            StopCriterion::MaxRelativeDrop(drop) => {
                 self.real(&table, "max-relative-drop", drop, (Excluded(0.0), Included(1.0)))
             }
-            Stop::MinScore(score) => self.real(&table, "min-score", score, (Included(0.0), Included(1.0))),
-            Stop::Never {} => Ok(()),
+            StopCriterion::MinScore(score) => {
+                self.real(&table, "min-score", score, (Included(0.0), Included(1.0)))
+            }
+            StopCriterion::Never {} => Ok(()),
         }
     }
 }

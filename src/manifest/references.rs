@@ -4,7 +4,9 @@ use super::load::Loaded;
 use super::node::{dotted, steps};
 use super::spans::At;
 use super::suggest::{did_you_mean, listed};
-use super::{Exclude, Manifest, ModelSource, Stop, TimedLayers};
+use super::{Exclude, Manifest, ModelSource};
+use crate::algorithms::search::StopCriterion;
+use crate::algorithms::throughput::TimedLayers;
 use dtr_core::error::{Error, Result};
 
 /// The tables that an axis may reach into; the others change no result, or are the sweep itself.
@@ -254,8 +256,8 @@ impl Check<'_> {
             return Err(self.point(error, &place, At::Value, "not searched"));
         }
         match self.manifest.search.stop {
-            Stop::Never {} => Ok(()),
-            Stop::MaxRelativeDrop(_) | Stop::MinScore(_) => {
+            StopCriterion::Never {} => Ok(()),
+            StopCriterion::MaxRelativeDrop(_) | StopCriterion::MinScore(_) => {
                 let error = Error::manifest("a search that stops early has no layers for every number of them")
                     .hint("write `search.stop = { never = {} }`, or time layers that are spread evenly: `throughput.layers = { uniform = {} }`");
                 Err(self.point(error, &place, At::Value, "may end before"))

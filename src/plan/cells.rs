@@ -8,8 +8,11 @@ use serde_json::Value;
 
 use super::spec::{BaseSpec, DistilSpec, ModelIdentity, PretrainSpec, ScoreSpec, SearchSpec, TaskIdentity};
 use super::timing::Timing;
+use crate::algorithms::distil::DistilConfig;
+use crate::algorithms::pretrain::PretrainConfig;
+use crate::algorithms::search::{SearchStrategy, StopCriterion};
 use crate::data::Split;
-use crate::manifest::{Corpus, Distil, Dtype, Pretrain, Stop, Strategy, Task};
+use crate::manifest::{Corpus, Dtype, Task};
 use crate::store::{Key, Stage, key_of};
 use dtr_core::error::Result;
 use dtr_core::files::digest_file;
@@ -96,7 +99,7 @@ pub struct Pretraining {
     /// The base's shape.
     pub architecture: Architecture,
     /// How it is trained.
-    pub recipe: Pretrain,
+    pub recipe: PretrainConfig,
     /// On what.
     pub corpus: Corpus,
 }
@@ -109,7 +112,7 @@ pub struct Distillation {
     /// The twins' shape and start.
     pub variant: Variant,
     /// How they learn.
-    pub recipe: Distil,
+    pub recipe: DistilConfig,
     /// On what.
     pub corpus: Corpus,
 }
@@ -152,9 +155,9 @@ pub struct Searching {
     /// What decides the items that judge, as the plan found them.
     pub test: TaskIdentity,
     /// Which replacement is tried next.
-    pub strategy: Strategy,
+    pub strategy: SearchStrategy,
     /// When to stop.
-    pub stop: Stop,
+    pub stop: StopCriterion,
     /// Whether candidates that cannot win are dropped; never where the strategy has none to choose from.
     pub prune: bool,
 }

@@ -1,7 +1,7 @@
 //! How many scorings a search asks for, if it replaces every layer.
 
 use super::cells::Searching;
-use crate::manifest::Strategy;
+use crate::algorithms::search::SearchStrategy;
 
 impl Searching {
     /// Scorings that the search of a base of `num_layers` layers asks for at most, those that are remembered included: the
@@ -11,13 +11,13 @@ impl Searching {
     }
 }
 
-fn candidates_at_most(strategy: &Strategy, num_layers: u64) -> u64 {
+fn candidates_at_most(strategy: &SearchStrategy, num_layers: u64) -> u64 {
     match *strategy {
-        Strategy::Greedy {} => beam(1, num_layers),
-        Strategy::Uniform {} | Strategy::Random { .. } | Strategy::Impact {} => num_layers,
+        SearchStrategy::Greedy {} => beam(1, num_layers),
+        SearchStrategy::Uniform {} | SearchStrategy::Random { .. } | SearchStrategy::Impact {} => num_layers,
         // Every layer alone, then one mask for each further number of layers.
-        Strategy::LocalImportance {} => num_layers + num_layers.saturating_sub(1),
-        Strategy::Beam { width } => beam(width as u64, num_layers),
+        SearchStrategy::LocalImportance {} => num_layers + num_layers.saturating_sub(1),
+        SearchStrategy::Beam { width } => beam(width as u64, num_layers),
     }
 }
 
@@ -46,13 +46,13 @@ mod tests {
 
     #[test]
     fn the_published_counts_of_a_greedy_search() {
-        let greedy = |num_layers| candidates_at_most(&Strategy::Greedy {}, num_layers);
+        let greedy = |num_layers| candidates_at_most(&SearchStrategy::Greedy {}, num_layers);
         assert_eq!((greedy(28), greedy(32)), (406, 528));
     }
 
     #[test]
     fn a_wider_beam_tries_more_up_to_every_mask() {
-        let of = |width, num_layers| candidates_at_most(&Strategy::Beam { width }, num_layers);
+        let of = |width, num_layers| candidates_at_most(&SearchStrategy::Beam { width }, num_layers);
         assert_eq!(of(1, 28), 406);
         assert_eq!(of(2, 4), 4 + 6 + 4 + 1);
         assert_eq!(of(3, 28), 28 + 3 * (2..=27).sum::<u64>() + 1);

@@ -1,6 +1,7 @@
 //! What a distillation holds in a device's memory at its peak, by how many layers learn at once.
 
-use crate::manifest::{Distil, Dtype};
+use crate::algorithms::distil::DistilConfig;
+use crate::manifest::Dtype;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::size;
 use dtr_model::Variant;
@@ -31,7 +32,7 @@ pub struct Lessons<'a> {
     /// The variants.
     pub variants: Vec<&'a Variant>,
     /// How they learn.
-    pub recipe: &'a Distil,
+    pub recipe: &'a DistilConfig,
 }
 
 impl Lessons<'_> {
@@ -110,7 +111,7 @@ mod tests {
     #[test]
     fn what_is_reckoned_is_what_was_measured_and_little_more() {
         let variants = variants();
-        let recipe = Distil { sequence_length: 512, batch_size: 16, ..Distil::default() };
+        let recipe = DistilConfig { sequence_length: 512, batch_size: 16, ..DistilConfig::default() };
         let [gla, gdn, jet] = &variants;
         let measured = [
             (32, vec![gla], 40.89),
@@ -133,7 +134,7 @@ mod tests {
     #[test]
     fn fewer_layers_learn_at_once_where_all_do_not_fit() {
         let (config, variants) = (llama_8b(32), variants());
-        let recipe = Distil { sequence_length: 512, batch_size: 16, ..Distil::default() };
+        let recipe = DistilConfig { sequence_length: 512, batch_size: 16, ..DistilConfig::default() };
         let lessons = Lessons {
             config: &config,
             dtype: Dtype::Bf16,

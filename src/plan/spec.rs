@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::algorithms::distil::DistilConfig;
+use crate::algorithms::pretrain::PretrainConfig;
+use crate::algorithms::search::{SearchStrategy, StopCriterion};
 use crate::data::files;
 use crate::data::synthetic::{GENERATOR_VERSION, SyntheticLanguage};
 use crate::data::{Split, file_of_split};
 use crate::device::Machine;
 use crate::hub::{self, Pinned, Place};
 use crate::manifest::{
-    Choices, CorpusSource, Distil, Dtype, Metric, Model, ModelSource, Portion, Pretrain, Stop, Strategy,
-    SyntheticTaskKind, Task, TaskSource, TextUnit,
+    Choices, CorpusSource, Dtype, Metric, Model, ModelSource, Portion, SyntheticTaskKind, Task, TaskSource,
+    TextUnit,
 };
 use dtr_core::error::Result;
 use dtr_core::files::{Digest, digest_file};
@@ -220,7 +223,7 @@ pub struct PretrainSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<Digest>,
     /// How it is trained.
-    pub recipe: Pretrain,
+    pub recipe: PretrainConfig,
     /// On what.
     pub corpus: CorpusIdentity,
 }
@@ -234,7 +237,7 @@ pub struct DistilSpec {
     /// The twins' shape and start.
     pub variant: Variant,
     /// How they learn.
-    pub recipe: Distil,
+    pub recipe: DistilConfig,
     /// On what.
     pub corpus: CorpusIdentity,
 }
@@ -262,9 +265,9 @@ pub struct SearchSpec {
     /// The split that judges.
     pub test: TaskIdentity,
     /// Which replacement is tried next.
-    pub strategy: Strategy,
+    pub strategy: SearchStrategy,
     /// When to stop.
-    pub stop: Stop,
+    pub stop: StopCriterion,
     /// Whether candidates that cannot win are dropped, and their trials bounds.
     pub prune: bool,
 }

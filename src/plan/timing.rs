@@ -8,8 +8,9 @@ use super::cells::{Cell, Labels, Work};
 use super::expand::Plan;
 use super::shapes::shape;
 use super::spec::ThroughputSpec;
+use crate::algorithms::throughput::{Replaced, ThroughputConfig, TimedLayers};
 use crate::device::Machine;
-use crate::manifest::{At, Loaded, Manifest, Replaced, Throughput, TimedLayers};
+use crate::manifest::{At, Loaded, Manifest};
 use crate::store::{CellSpec, Key, Stage};
 use dtr_core::error::{Error, Result};
 use dtr_model::Variant;
@@ -29,7 +30,7 @@ pub struct Timing {
     /// Prompts side by side.
     pub batch_size: usize,
     /// How it is timed.
-    pub recipe: Throughput,
+    pub recipe: ThroughputConfig,
     /// What computes.
     pub machine: Machine,
 }

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use crate::algorithms::search::Trial;
+use crate::algorithms::search::{SearchStrategy, StopCriterion};
 use crate::algorithms::throughput::TimedRun;
-use crate::manifest::{Splits, Stop, Strategy};
+use crate::manifest::Splits;
 
 /// Everything that an experiment's report may say.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -67,9 +68,9 @@ pub struct SearchEvidence {
     /// Kind of the variant's linear block.
     pub block: String,
     /// How layers were chosen for replacement.
-    pub strategy: Strategy,
+    pub strategy: SearchStrategy,
     /// When the search was to stop.
-    pub stop: Stop,
+    pub stop: StopCriterion,
     /// Number of layers of the base.
     pub num_layers: u32,
     /// Score of the base on the validation split, a fraction.

@@ -11,8 +11,8 @@ use super::evidence::{
 };
 use crate::algorithms::score::Bounds;
 use crate::algorithms::search::Trial;
+use crate::algorithms::search::{SearchStrategy, StopCriterion};
 use crate::algorithms::throughput::TimedRun;
-use crate::manifest::{Stop, Strategy};
 use dtr_core::seed::Seed;
 
 const MODEL: &str = "tiny-8";
@@ -201,8 +201,8 @@ fn search(variant: &str, task: &str, num_layers: u32) -> SearchEvidence {
         axes: BTreeMap::new(),
         public_base: Some(MODEL.to_owned()),
         block: variant.to_owned(),
-        strategy: Strategy::Greedy {},
-        stop: Stop::MaxRelativeDrop(0.05),
+        strategy: SearchStrategy::Greedy {},
+        stop: StopCriterion::MaxRelativeDrop(0.05),
         num_layers,
         base_validation,
         validation_items: VALIDATION_ITEMS as u32,

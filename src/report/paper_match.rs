@@ -2,7 +2,7 @@
 
 use super::evidence::{Round, SearchEvidence};
 use super::published::{self, Cost, LayerSet, Place, Score, Speedup};
-use crate::manifest::{Stop, Strategy};
+use crate::algorithms::search::{SearchStrategy, StopCriterion};
 
 /// The relative drop of the validation score that the paper's Table 2 allows.
 const PAPER_DROP: f64 = 0.05;
@@ -16,7 +16,7 @@ pub(super) fn score(search: &SearchEvidence) -> Option<&'static Score> {
 
 /// The cell of Table 2, for greedy searches that stop as those there.
 pub(super) fn speedup(search: &SearchEvidence) -> Option<&'static Speedup> {
-    let is_alike = is_greedy(search) && search.stop == Stop::MaxRelativeDrop(PAPER_DROP);
+    let is_alike = is_greedy(search) && search.stop == StopCriterion::MaxRelativeDrop(PAPER_DROP);
     is_alike.then(|| published::speedup(place(search)?)).flatten()
 }
 
@@ -28,8 +28,8 @@ pub(super) fn cost(search: &SearchEvidence) -> Option<&'static Cost> {
 /// The set of Table 4 beside a round's winner, where the strategy and the number of layers are alike.
 pub(super) fn layer_set(search: &SearchEvidence, round: &Round) -> Option<&'static LayerSet> {
     let strategy = match search.strategy {
-        Strategy::Greedy {} => "greedy",
-        Strategy::Impact {} => "impact",
+        SearchStrategy::Greedy {} => "greedy",
+        SearchStrategy::Impact {} => "impact",
         _ => return None,
     };
     let is_alike = round.layers.len() == PAPER_BUDGET;
@@ -37,7 +37,7 @@ pub(super) fn layer_set(search: &SearchEvidence, round: &Round) -> Option<&'stat
 }
 
 fn is_greedy(search: &SearchEvidence) -> bool {
-    search.strategy == Strategy::Greedy {}
+    search.strategy == SearchStrategy::Greedy {}
 }
 
 fn place(search: &SearchEvidence) -> Option<Place<'_>> {
@@ -88,10 +88,10 @@ mod tests {
         let searches = fixture::of_paper("llama-3.2-3b-instruct").searches;
         let mut search = searches.into_iter().find(|search| search.block == "jet").unwrap();
         assert_eq!(speedup(&search).map(|cell| cell.num_replaced), Some(11));
-        search.stop = Stop::Never {};
+        search.stop = StopCriterion::Never {};
         assert!(speedup(&search).is_none() && score(&search).is_some());
         assert_eq!(cost(&search).map(|cost| (cost.bld_hours, cost.greedy_hours)), Some((4.0, 3.0)));
-        search.strategy = Strategy::Uniform {};
+        search.strategy = SearchStrategy::Uniform {};
         assert!(score(&search).is_none() && cost(&search).is_none());
     }
 }

@@ -10,10 +10,10 @@ use super::pruned::Dropped;
 use super::scheduler::Context;
 use crate::algorithms::score::{Bounds, ScoreResult};
 use crate::algorithms::score::{Candidate, CandidateScore, MultiDeviceScorer, TOGETHER, impacts};
+use crate::algorithms::search::SearchStrategy;
 use crate::algorithms::search::{self, Bar, BatchPolicy, Question};
 use crate::data::Split;
 use crate::device::Spent;
-use crate::manifest::Strategy;
 use crate::observer::Observer;
 use crate::plan::{Cell, Scoring, Searching};
 use crate::stages::search::{Chosen, SearchResult, TestScore};
@@ -37,7 +37,7 @@ pub fn find_hybrid(
     let at_most = work.evaluations_at_most(u64::from(num_layers));
     let task = context.progress.task(&cell.line(), at_most, "evaluations at most").logging([claim])?;
     let impacts = match work.strategy {
-        Strategy::Impact {} => Some(impacts(&base.decoder, &twins[0], &validation, &task)?),
+        SearchStrategy::Impact {} => Some(impacts(&base.decoder, &twins[0], &validation, &task)?),
         _ => None,
     };
     let order = match &impacts {

@@ -4,15 +4,17 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use dtr::algorithms::distil::DistilConfig;
 use dtr::algorithms::distil::DistilResult;
 use dtr::algorithms::distil::{Student, distil, extent};
 use dtr::algorithms::score::Scorer;
 use dtr::data::requests::Requests;
 use dtr::data::sequences::Sequences;
 use dtr::data::{Split, items};
-use dtr::manifest::{Count, Distil, load};
+use dtr::manifest::load;
 use dtr::observer::Silent;
 use dtr_core::checkpoint::Sealed;
+use dtr_core::count::Count;
 use dtr_model::{Base, Mask, Random, Twins};
 use dtr_model::{Init, Variant};
 
@@ -35,7 +37,7 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifest = load(&root.join("experiments/quickstart.toml"), &[]).unwrap().manifest;
     let base = Base::read(&root.join("models/mini"), &Device::flex()).unwrap();
-    let recipe = Distil { token_budget: Count(32_768), ..manifest.distil.clone() };
+    let recipe = DistilConfig { token_budget: Count(32_768), ..manifest.distil.clone() };
     let source = &manifest.corpus.source;
     let corpus = Sequences::new(source, &base.tokenizer, extent(&recipe), recipe.seed, &Silent);
     // Copied twins show what learning is worth, and calibrated ones what their start is worth beside it.

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod checkpoint;
+pub mod count;
 pub mod error;
 pub mod files;
 pub mod memory_guard;

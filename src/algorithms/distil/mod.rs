@@ -5,6 +5,7 @@
 //! trajectory feeds every layer (teacher-forced), so all layers and all variants learn side by side
 //! from one teacher forward, and no twin's result depends on who shares the pass.
 
+mod config;
 mod result;
 mod student;
 #[cfg(test)]
@@ -15,30 +16,30 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+pub use config::DistilConfig;
 pub use result::{DistilResult, LayerCurvePoint, LayerLoss};
 use student::{Lane, Mark, Outcome, marks};
 pub use student::{Student, Taught};
 
 use crate::algorithms::saving::Saving;
 use crate::data::sequences::{Extent, Sequences};
-use crate::manifest::Distil;
 use crate::observer::Observer;
 use dtr_core::error::Result;
 use dtr_model::{Decoder, LayerIo, Pass};
 use dtr_ops::{is_cpu, run_on_device_thread};
 
 /// How many steps a token budget makes: whole batches, at least one.
-pub fn num_steps(recipe: &Distil) -> u64 {
+pub fn num_steps(recipe: &DistilConfig) -> u64 {
     (recipe.token_budget.0 / tokens_per_step(recipe)).max(1)
 }
 
 /// Tokens of one step.
-pub fn tokens_per_step(recipe: &Distil) -> u64 {
+pub fn tokens_per_step(recipe: &DistilConfig) -> u64 {
     (recipe.batch_size * recipe.sequence_length) as u64
 }
 
 /// The sequences that a recipe asks for.
-pub fn extent(recipe: &Distil) -> Extent {
+pub fn extent(recipe: &DistilConfig) -> Extent {
     Extent { length: recipe.sequence_length, count: num_steps(recipe) * recipe.batch_size as u64 }
 }
 
@@ -52,7 +53,7 @@ pub fn extent(recipe: &Distil) -> Extent {
 pub fn distil(
     base: &Decoder,
     pupils: &mut [Student],
-    recipe: &Distil,
+    recipe: &DistilConfig,
     sequences: &Sequences,
     observer: &dyn Observer,
 ) -> Result<()> {

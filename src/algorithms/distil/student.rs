@@ -7,8 +7,7 @@ use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::Class;
-use crate::algorithms::distil::{DistilResult, LayerCurvePoint, LayerLoss};
-use crate::manifest::Distil;
+use super::{DistilConfig, DistilResult, LayerCurvePoint, LayerLoss};
 use dtr_core::checkpoint::Sealed;
 use dtr_core::error::{Error, Result};
 use dtr_model::optim::AdamWConfig;
@@ -27,7 +26,7 @@ const CURVE_POINTS: u64 = 64;
 pub struct Student {
     lanes: Vec<Lane>,
     progress: Progress,
-    recipe: Distil,
+    recipe: DistilConfig,
     checkpoint: Sealed,
     failure: Option<Error>,
 }
@@ -134,7 +133,7 @@ impl Student {
         variant: &Variant,
         base: &Decoder,
         layers: Range<usize>,
-        recipe: &Distil,
+        recipe: &DistilConfig,
         checkpoint: &Sealed,
     ) -> Result<Self> {
         let device = base.device();
@@ -152,7 +151,7 @@ impl Student {
         twins: Vec<Mixer>,
         first: usize,
         init: Init,
-        recipe: &Distil,
+        recipe: &DistilConfig,
         checkpoint: &Sealed,
         device: &Device,
     ) -> Self {

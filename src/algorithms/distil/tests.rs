@@ -3,8 +3,8 @@
 use burn::tensor::Tensor;
 
 use super::*;
-use crate::manifest::Count;
 use dtr_core::checkpoint::Sealed;
+use dtr_core::count::Count;
 use dtr_core::seed::Seed;
 use dtr_model::optim::AdamWConfig;
 use dtr_model::testing::{decoder, variants};
@@ -16,7 +16,7 @@ const TOTAL: u64 = 4;
 fn learn(rate: f64, at: u64, spoil: &dyn Fn(&str, Tensor<1>) -> Tensor<1>) -> Result<u64> {
     let base = decoder(false, false);
     let folder = tempfile::tempdir().unwrap();
-    let recipe = Distil {
+    let recipe = DistilConfig {
         token_budget: Count(TOTAL * 32),
         sequence_length: 16,
         batch_size: 2,
@@ -77,7 +77,7 @@ fn layers_that_learn_in_turn_end_as_all_at_once() {
     let base = decoder(false, false);
     let num_layers = base.config.num_layers;
     let folder = tempfile::tempdir().unwrap();
-    let recipe = Distil {
+    let recipe = DistilConfig {
         token_budget: Count(TOTAL * 32),
         sequence_length: 16,
         batch_size: 2,

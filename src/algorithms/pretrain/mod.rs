@@ -1,9 +1,11 @@
 //! Training a base from nothing by next-token prediction, for the bundled model.
 
+mod config;
 mod result;
 
 use std::time::Instant;
 
+pub use config::PretrainConfig;
 pub use result::{LossPoint, PretrainResult};
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,6 @@ use rayon::prelude::*;
 
 use crate::algorithms::saving::Saving;
 use crate::data::sequences::{Extent, Sequences};
-use crate::manifest::Pretrain;
 use crate::observer::Observer;
 use dtr_core::checkpoint::Sealed;
 use dtr_core::error::{Error, Result};
@@ -26,16 +27,16 @@ use dtr_ops::cross_entropy;
 const CURVE_POINTS: u64 = 200;
 
 /// How many steps a token budget makes: whole batches, at least one.
-pub fn num_steps(recipe: &Pretrain) -> u64 {
+pub fn num_steps(recipe: &PretrainConfig) -> u64 {
     (recipe.token_budget.0 / tokens_per_step(recipe)).max(1)
 }
 
 /// The sequences that a recipe asks for.
-pub fn extent(recipe: &Pretrain) -> Extent {
+pub fn extent(recipe: &PretrainConfig) -> Extent {
     Extent { length: recipe.sequence_length, count: num_steps(recipe) * recipe.batch_size as u64 }
 }
 
-fn tokens_per_step(recipe: &Pretrain) -> u64 {
+fn tokens_per_step(recipe: &PretrainConfig) -> u64 {
     (recipe.batch_size * recipe.sequence_length) as u64
 }
 
@@ -44,7 +45,7 @@ pub struct Trainer {
     decoder: Decoder,
     optimizer: AdamW,
     progress: Progress,
-    recipe: Pretrain,
+    recipe: PretrainConfig,
     checkpoint: Sealed,
 }
 
@@ -59,13 +60,18 @@ struct Progress {
 }
 
 /// The Llama configuration of an architecture over a tokenizer's vocabulary.
-pub fn config(architecture: &Architecture, tokenizer: &Tokenizer, recipe: &Pretrain) -> Config {
+pub fn config(architecture: &Architecture, tokenizer: &Tokenizer, recipe: &PretrainConfig) -> Config {
     Config::llama(architecture, tokenizer.vocab_size(), recipe.sequence_length)
 }
 
 impl Trainer {
     /// A fresh base, or the one whose checkpoint lies at `checkpoint`.
-    pub fn new(config: &Config, recipe: &Pretrain, checkpoint: &Sealed, device: &Device) -> Result<Self> {
+    pub fn new(
+        config: &Config,
+        recipe: &PretrainConfig,
+        checkpoint: &Sealed,
+        device: &Device,
+    ) -> Result<Self> {
         let mut decoder = Decoder::new(config, &mut Random::new(recipe.seed.child("base"), device))?;
         let mut optimizer = AdamW::new(&recipe.optimizer, &mut decoder, device);
         let mut progress = Progress::default();

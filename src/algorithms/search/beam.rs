@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::walk::Walk;
 use super::{Bar, BatchPolicy, Found, Question};
 use crate::algorithms::score::Bounds;
-use crate::manifest::Stop;
+use crate::algorithms::search::StopCriterion;
 use dtr_core::error::Result;
 use dtr_model::Mask;
 
@@ -19,7 +19,7 @@ use dtr_model::Mask;
 pub fn beam(
     width: usize,
     first: &[u32],
-    stop: &Stop,
+    stop: &StopCriterion,
     manner: BatchPolicy,
     score: impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>,
 ) -> Result<Found> {

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::walk::Walk;
 use super::{Bar, BatchPolicy, Found, Question};
 use crate::algorithms::score::Bounds;
-use crate::manifest::Stop;
+use crate::algorithms::search::StopCriterion;
 use dtr_core::error::Result;
 use dtr_model::Mask;
 
@@ -21,7 +21,7 @@ type Tried = (u32, Bounds);
 /// trials of candidates that do not.
 pub fn greedy(
     first: &[u32],
-    stop: &Stop,
+    stop: &StopCriterion,
     manner: BatchPolicy,
     score: impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>,
 ) -> Result<Found> {

@@ -3,7 +3,7 @@
 use super::walk::{Walk, known};
 use super::{BatchPolicy, Found, Question, prefixes};
 use crate::algorithms::score::Bounds;
-use crate::manifest::Stop;
+use crate::algorithms::search::StopCriterion;
 use dtr_core::error::Result;
 use dtr_model::Mask;
 
@@ -13,7 +13,7 @@ use dtr_model::Mask;
 /// The first round is the greedy search's; each later one has a single trial.
 pub fn local_importance(
     num_layers: u32,
-    stop: &Stop,
+    stop: &StopCriterion,
     manner: BatchPolicy,
     score: impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>,
 ) -> Result<Found> {

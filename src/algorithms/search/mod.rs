@@ -4,6 +4,7 @@
 //! that resuming is running it again over remembered scores.
 
 mod beam;
+mod config;
 mod greedy;
 mod importance;
 mod ordered;
@@ -14,7 +15,7 @@ mod uniform;
 mod walk;
 
 use crate::algorithms::score::Bounds;
-use crate::manifest::{Stop, Strategy};
+pub use config::{SearchConfig, SearchStrategy, StopCriterion};
 pub use result::{Round, Trial};
 
 use beam::beam;
@@ -43,11 +44,11 @@ pub struct Found {
 }
 
 /// The lowest acceptable score.
-pub fn threshold(stop: &Stop, base: f64) -> Option<f64> {
+pub fn threshold(stop: &StopCriterion, base: f64) -> Option<f64> {
     match *stop {
-        Stop::MaxRelativeDrop(drop) => Some(base * (1.0 - drop)),
-        Stop::MinScore(score) => Some(score),
-        Stop::Never {} => None,
+        StopCriterion::MaxRelativeDrop(drop) => Some(base * (1.0 - drop)),
+        StopCriterion::MinScore(score) => Some(score),
+        StopCriterion::Never {} => None,
     }
 }
 
@@ -111,20 +112,20 @@ pub struct Question<'a> {
 /// # Errors
 /// The first error of a score.
 pub fn search(
-    strategy: &Strategy,
+    strategy: &SearchStrategy,
     first: &[u32],
-    stop: &Stop,
+    stop: &StopCriterion,
     manner: BatchPolicy,
     score: impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>,
 ) -> Result<Found> {
     let num_layers = first.len() as u32;
     match *strategy {
-        Strategy::Greedy {} => greedy(first, stop, manner, score),
-        Strategy::Uniform {} => uniform(num_layers, stop, score),
-        Strategy::Random { seed } => in_order(&random(seed, num_layers), stop, score),
-        Strategy::LocalImportance {} => local_importance(num_layers, stop, manner, score),
-        Strategy::Impact {} => in_order(first, stop, score),
-        Strategy::Beam { width } => beam(width, first, stop, manner, score),
+        SearchStrategy::Greedy {} => greedy(first, stop, manner, score),
+        SearchStrategy::Uniform {} => uniform(num_layers, stop, score),
+        SearchStrategy::Random { seed } => in_order(&random(seed, num_layers), stop, score),
+        SearchStrategy::LocalImportance {} => local_importance(num_layers, stop, manner, score),
+        SearchStrategy::Impact {} => in_order(first, stop, score),
+        SearchStrategy::Beam { width } => beam(width, first, stop, manner, score),
     }
 }
 

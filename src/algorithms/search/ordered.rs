@@ -5,14 +5,14 @@ use rand::Rng;
 use super::walk::Walk;
 use super::{Found, Question, prefixes};
 use crate::algorithms::score::Bounds;
-use crate::manifest::Stop;
+use crate::algorithms::search::StopCriterion;
 use dtr_core::error::Result;
 use dtr_core::seed::Seed;
 
 /// Replaces layers one by one in `order`, whatever they score.
 pub fn in_order(
     order: &[u32],
-    stop: &Stop,
+    stop: &StopCriterion,
     score: impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>,
 ) -> Result<Found> {
     let mut walk = Walk::start(stop, score)?;

@@ -3,14 +3,14 @@
 use super::walk::Walk;
 use super::{Found, Question};
 use crate::algorithms::score::Bounds;
-use crate::manifest::Stop;
+use crate::algorithms::search::StopCriterion;
 use dtr_core::error::Result;
 use dtr_model::Mask;
 
 /// Replaces more and more layers, spread evenly over the base, whatever they score.
 pub fn uniform(
     num_layers: u32,
-    stop: &Stop,
+    stop: &StopCriterion,
     score: impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>,
 ) -> Result<Found> {
     let mut walk = Walk::start(stop, score)?;

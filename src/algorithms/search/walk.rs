@@ -4,8 +4,8 @@
 
 use super::{Found, Question, threshold};
 use crate::algorithms::score::Bounds;
+use crate::algorithms::search::StopCriterion;
 use crate::algorithms::search::{Round, Trial};
-use crate::manifest::Stop;
 use dtr_core::error::Result;
 use dtr_model::Mask;
 
@@ -17,7 +17,7 @@ pub(super) struct Walk<F> {
 
 impl<F: FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>> Walk<F> {
     /// Scores the base.
-    pub fn start(stop: &Stop, mut score: F) -> Result<Self> {
+    pub fn start(stop: &StopCriterion, mut score: F) -> Result<Self> {
         let none = Mask::none();
         let base = known(&score(&[Question { incumbent: &none, mask: &none, bar: None }])?[0]);
         let (threshold, start) = (threshold(stop, base), (none, base));

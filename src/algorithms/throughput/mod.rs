@@ -4,6 +4,7 @@
 //! chunk, then tokens decoded greedily one by one; the first runs are dropped. A clock is read only once the device
 //! has done all that it was asked to. Weights play no part, so that they are random.
 
+mod config;
 mod result;
 mod weights;
 
@@ -12,10 +13,10 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
 
+pub use config::{Replaced, ThroughputConfig, TimedLayers};
 pub use result::{ThroughputResult, TimedRun};
 pub use weights::Tiled;
 
-use crate::manifest::Throughput;
 use crate::observer::Observer;
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
@@ -36,7 +37,7 @@ pub struct Size {
 /// When the device fails, or the user asked to stop.
 pub fn measure(
     model: &Hybrid<'_>,
-    recipe: &Throughput,
+    recipe: &ThroughputConfig,
     size: Size,
     device: &Device,
     observer: &dyn Observer,
@@ -78,7 +79,7 @@ fn timed<T>(device: &Device, work: impl FnOnce() -> Result<T>) -> Result<(T, f64
 /// Reads the prompts chunk by chunk; the first token after each.
 fn read(
     model: &Hybrid<'_>,
-    recipe: &Throughput,
+    recipe: &ThroughputConfig,
     prompt: &[Vec<u32>],
     state: &mut State,
     observer: &dyn Observer,
@@ -101,7 +102,7 @@ fn read(
 /// Decodes token after token, greedily.
 fn decode(
     model: &Hybrid<'_>,
-    recipe: &Throughput,
+    recipe: &ThroughputConfig,
     next: &[u32],
     state: State,
     observer: &dyn Observer,

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::manifest::{Count, Manifest, ModelSource, Stop, experiment_schema, load};
+use crate::algorithms::search::StopCriterion;
+use crate::manifest::{Manifest, ModelSource, experiment_schema, load};
+use dtr_core::count::Count;
 
 fn bundled(name: &str) -> Manifest {
     let path = Path::new("experiments").join(name);
@@ -18,7 +20,7 @@ fn the_quickstart_loads() {
     assert_eq!(manifest.models["mini"].source, ModelSource::Path("models/mini".to_owned()));
     assert_eq!(manifest.sweep.combinations().len(), 12);
     assert_eq!(manifest.distil.token_budget, Count(128_000));
-    assert_eq!(manifest.search.stop, Stop::MaxRelativeDrop(0.05));
+    assert_eq!(manifest.search.stop, StopCriterion::MaxRelativeDrop(0.05));
 }
 
 #[test]

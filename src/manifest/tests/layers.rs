@@ -1,7 +1,9 @@
 //! Which layer wins, and what each of them is blamed for.
 
 use super::*;
-use crate::manifest::{CorpusSource, Count, Manifest, ModelSource, Stop, TaskSource};
+use crate::algorithms::search::StopCriterion;
+use crate::manifest::{CorpusSource, Manifest, ModelSource, TaskSource};
+use dtr_core::count::Count;
 
 fn stacked(files: &[(&str, &str)]) -> Manifest {
     let base = [("base.toml", BASE)];
@@ -47,7 +49,7 @@ fn another_alternative_replaces_and_the_same_one_merges() {
     assert!(matches!(manifest.models["mini"].source, ModelSource::Pretrain(_)));
     let ModelSource::Pretrain(new) = &manifest.models["new"].source else { panic!("still pretrained") };
     assert_eq!((new.num_layers, new.hidden_size), (9, 64));
-    assert_eq!(manifest.search.stop, Stop::Never {});
+    assert_eq!(manifest.search.stop, StopCriterion::Never {});
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! `--set` and the sweep's axes: values over the files.
 
 use super::*;
-use crate::manifest::{Count, Manifest, ModelSource, Stop};
+use crate::algorithms::search::StopCriterion;
+use crate::manifest::{Manifest, ModelSource};
+use dtr_core::count::Count;
 
 fn set(sets: &[&str]) -> Result<Manifest> {
     let main = format!("{HEAD}{SWEEP}");
@@ -22,7 +24,7 @@ fn a_set_overrides_one_value() {
     .expect("a manifest");
     assert_eq!(manifest.distil.token_budget, Count(1_000_000));
     assert_eq!(manifest.distil.seed.0, 2, "the last one wins");
-    assert_eq!(manifest.search.stop, Stop::MinScore(0.5));
+    assert_eq!(manifest.search.stop, StopCriterion::MinScore(0.5));
     assert_eq!(manifest.sweep.task, ["facts"]);
     assert_eq!(manifest.models["a.b"].source, ModelSource::Path("y".to_owned()));
     assert_eq!(manifest.sweep.axes["distil.batch-size"].len(), 2);

@@ -9,7 +9,7 @@ use super::legend::Legend;
 use super::panel::{Rows, panel};
 use super::sheet::file_name;
 use super::style::{BASE_DASH, LineLook, REFERENCE, THRESHOLD_DASH, line_look};
-use crate::manifest::Strategy;
+use crate::algorithms::search::SearchStrategy;
 use crate::report::derived::format_axes;
 use crate::report::evidence::{Evidence, SearchEvidence};
 use dtr_core::error::Result;
@@ -58,7 +58,7 @@ fn labels(searches: &[&SearchEvidence]) -> BTreeSet<String> {
 
 fn label(search: &SearchEvidence) -> String {
     match search.strategy {
-        Strategy::Random { .. } => "random".to_owned(),
+        SearchStrategy::Random { .. } => "random".to_owned(),
         _ => search.axes.get(AXIS).cloned().unwrap_or_default(),
     }
 }
@@ -209,9 +209,9 @@ mod tests {
     use super::*;
     use crate::report::fixture;
 
-    fn searched(strategies: &[(&str, Strategy, &[f64])]) -> Vec<SearchEvidence> {
+    fn searched(strategies: &[(&str, SearchStrategy, &[f64])]) -> Vec<SearchEvidence> {
         let template = fixture::sized(1, 1, 4).searches.remove(0);
-        let search = |(name, strategy, scores): &(&str, Strategy, &[f64])| {
+        let search = |(name, strategy, scores): &(&str, SearchStrategy, &[f64])| {
             let mut search =
                 SearchEvidence { strategy: strategy.clone(), base_validation: 0.9, ..template.clone() };
             search.axes.insert(AXIS.to_owned(), (*name).to_owned());
@@ -225,8 +225,8 @@ mod tests {
     #[test]
     fn random_orders_are_one_line_as_far_as_all_of_them_go() {
         let searches = searched(&[
-            ("random:seed=0", Strategy::Random { seed: dtr_core::seed::Seed(0) }, &[0.8, 0.4, 0.2]),
-            ("random:seed=1", Strategy::Random { seed: dtr_core::seed::Seed(1) }, &[0.6, 0.5]),
+            ("random:seed=0", SearchStrategy::Random { seed: dtr_core::seed::Seed(0) }, &[0.8, 0.4, 0.2]),
+            ("random:seed=1", SearchStrategy::Random { seed: dtr_core::seed::Seed(1) }, &[0.6, 0.5]),
         ]);
         let line = Line::new(&searches.iter().collect::<Vec<_>>(), 0);
         assert_eq!(line.mean, [(0.0, 90.0), (1.0, 70.0), (2.0, 45.0)]);
@@ -237,8 +237,8 @@ mod tests {
     fn only_several_strategies_are_compared() {
         let evidence = fixture::evidence();
         let searches = searched(&[
-            ("greedy", Strategy::Greedy {}, &[0.9, 0.8]),
-            ("uniform", Strategy::Uniform {}, &[0.7, 0.6]),
+            ("greedy", SearchStrategy::Greedy {}, &[0.9, 0.8]),
+            ("uniform", SearchStrategy::Uniform {}, &[0.7, 0.6]),
         ]);
         let figures = draw(&searches.iter().collect::<Vec<_>>(), &evidence).unwrap();
         assert_eq!(figures.len(), 1);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rayon::prelude::*;
 
 use super::sorted_searches;
-use crate::manifest::Strategy;
+use crate::algorithms::search::SearchStrategy;
 use crate::report::columns::AgreementRow;
 use crate::report::derived::format_axes;
 use crate::report::evidence::{Evidence, SearchEvidence};
@@ -76,7 +76,7 @@ impl<'a> Pair<'a> {
         let mut differences = [of_variant, of_task].into_iter().chain(of_axes).filter(is_different);
         let (Some((between, names)), None) = (differences.next(), differences.next()) else { return None };
         let is_given = |search: &SearchEvidence| {
-            matches!(search.strategy, Strategy::Uniform {} | Strategy::Random { .. })
+            matches!(search.strategy, SearchStrategy::Uniform {} | SearchStrategy::Random { .. })
         };
         let is_idle = between != STRATEGY && is_given(first) && is_given(second);
         (!is_idle).then_some(Self { first, second, between, names })
@@ -208,8 +208,8 @@ mod tests {
     #[test]
     fn strategies_are_compared_but_not_what_is_alike_by_construction() {
         let mut evidence = fixture::sized(1, 2, 8);
-        let strategies = [("greedy", Strategy::Greedy {}), ("uniform", Strategy::Uniform {})];
-        let of = |(name, strategy): (&str, Strategy)| {
+        let strategies = [("greedy", SearchStrategy::Greedy {}), ("uniform", SearchStrategy::Uniform {})];
+        let of = |(name, strategy): (&str, SearchStrategy)| {
             let named = |mut search: SearchEvidence| {
                 search.axes.insert(STRATEGY.to_owned(), name.to_owned());
                 search.strategy = strategy.clone();

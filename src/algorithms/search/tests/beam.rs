@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{answers, ask, each, index, known, manner, of_table, table};
+use crate::algorithms::search::StopCriterion;
 use crate::algorithms::search::Trial;
 use crate::algorithms::search::beam::beam;
 use crate::algorithms::search::{BatchPolicy, Found, greedy};
-use crate::manifest::Stop;
 use dtr_model::Mask;
 
 const LAYERS: [u32; 5] = [0, 1, 2, 3, 4];
@@ -37,7 +37,7 @@ proptest! {
         drop in 0.0..0.6f64,
         first in Just(LAYERS.to_vec()).prop_shuffle(),
     ) {
-        let stop = Stop::MaxRelativeDrop(drop);
+        let stop = StopCriterion::MaxRelativeDrop(drop);
         let narrow = beam(1, &first, &stop, BatchPolicy::PLAIN, of_table(&scores)).unwrap();
         let plain = greedy(&first, &stop, BatchPolicy::PLAIN, of_table(&scores)).unwrap();
         prop_assert_eq!(sorted(narrow), sorted(plain));
@@ -45,7 +45,7 @@ proptest! {
 
     #[test]
     fn a_width_of_every_mask_finds_the_best_of_every_size(scores in table(5)) {
-        let found = beam(10, &LAYERS, &Stop::Never {}, BatchPolicy::PLAIN, of_table(&scores)).unwrap();
+        let found = beam(10, &LAYERS, &StopCriterion::Never {}, BatchPolicy::PLAIN, of_table(&scores)).unwrap();
         let winners: Vec<Vec<u32>> = found.rounds.iter().map(|round| round.layers.clone()).collect();
         let best: Vec<Vec<u32>> = (1..=5).map(|size| best_of_all(size, &scores).layers()).collect();
         prop_assert_eq!(winners, best);
@@ -55,7 +55,7 @@ proptest! {
     #[test]
     fn a_mask_is_asked_for_once_and_grows_from_one_that_was_kept(scores in table(5), width in 1..5usize) {
         let mut asked = BTreeMap::new();
-        let found = beam(width, &LAYERS, &Stop::Never {}, BatchPolicy::PLAIN, each(|question| {
+        let found = beam(width, &LAYERS, &StopCriterion::Never {}, BatchPolicy::PLAIN, each(|question| {
             *asked.entry(question.mask.clone()).or_insert(0) += 1;
             assert!(question.mask.num_replaced() == 0 || question.mask.one_beside(question.incumbent).is_some());
             known(scores[index(question.mask)])
@@ -80,7 +80,7 @@ proptest! {
     ) {
         let search = |first: &[u32], manner: BatchPolicy| {
             let mut num_asked = 0;
-            let found = beam(width, first, &Stop::MaxRelativeDrop(drop), manner, each(|question| {
+            let found = beam(width, first, &StopCriterion::MaxRelativeDrop(drop), manner, each(|question| {
                 Ok(ask(answers[index(question.mask)], question.bar, &mut num_asked))
             }));
             (sorted(found.unwrap()), num_asked)
@@ -106,7 +106,7 @@ fn a_mask_kept_beside_the_winner_can_win_later() {
     let found = beam(
         2,
         &[0, 1, 2],
-        &Stop::MaxRelativeDrop(0.15),
+        &StopCriterion::MaxRelativeDrop(0.15),
         BatchPolicy::PLAIN,
         each(|question| known(score(question.mask))),
     );
@@ -116,7 +116,7 @@ fn a_mask_kept_beside_the_winner_can_win_later() {
     assert_eq!(found.opt.0.layers(), [1, 2], "1 alone was below the threshold, and yet led here");
     let plain = greedy(
         &[0, 1, 2],
-        &Stop::MaxRelativeDrop(0.15),
+        &StopCriterion::MaxRelativeDrop(0.15),
         BatchPolicy::PLAIN,
         each(|question| known(score(question.mask))),
     );
@@ -125,7 +125,8 @@ fn a_mask_kept_beside_the_winner_can_win_later() {
 
 #[test]
 fn the_lexicographically_lowest_mask_wins_a_tie() {
-    let found = beam(3, &[2, 0, 3, 1], &Stop::Never {}, BatchPolicy::PLAIN, each(|_| known(0.5))).unwrap();
+    let found =
+        beam(3, &[2, 0, 3, 1], &StopCriterion::Never {}, BatchPolicy::PLAIN, each(|_| known(0.5))).unwrap();
     let winners: Vec<_> = found.rounds.iter().map(|round| round.layers.clone()).collect();
     assert_eq!(winners, [vec![0], vec![0, 1], vec![0, 1, 2], vec![0, 1, 2, 3]]);
 }

@@ -4,21 +4,21 @@ use proptest::prelude::*;
 
 use super::{index, of_table, table};
 use crate::algorithms::search::{BatchPolicy, Found, search};
-use crate::manifest::{Stop, Strategy as Chosen};
+use crate::algorithms::search::{SearchStrategy, StopCriterion};
 use dtr_core::seed::Seed;
 
 const LAYERS: [u32; 5] = [0, 1, 2, 3, 4];
 
-fn run(strategy: &Chosen, stop: &Stop, scores: &[f64]) -> Found {
+fn run(strategy: &SearchStrategy, stop: &StopCriterion, scores: &[f64]) -> Found {
     search(strategy, &LAYERS, stop, BatchPolicy { prune: false, together: 3 }, of_table(scores)).unwrap()
 }
 
-fn fixed() -> impl Strategy<Value = Chosen> {
+fn fixed() -> impl Strategy<Value = SearchStrategy> {
     prop_oneof![
-        Just(Chosen::Uniform {}),
-        any::<u32>().prop_map(|seed| Chosen::Random { seed: Seed(seed) }),
-        Just(Chosen::LocalImportance {}),
-        Just(Chosen::Impact {}),
+        Just(SearchStrategy::Uniform {}),
+        any::<u32>().prop_map(|seed| SearchStrategy::Random { seed: Seed(seed) }),
+        Just(SearchStrategy::LocalImportance {}),
+        Just(SearchStrategy::Impact {}),
     ]
 }
 
@@ -29,7 +29,7 @@ fn is_nested(found: &Found) -> bool {
 proptest! {
     #[test]
     fn every_number_of_layers_has_its_round(strategy in fixed(), scores in table(5)) {
-        let found = run(&strategy, &Stop::Never {}, &scores);
+        let found = run(&strategy, &StopCriterion::Never {}, &scores);
         for (round, num_replaced) in found.rounds.iter().zip(1..) {
             prop_assert_eq!((round.round, round.num_replaced), (num_replaced, num_replaced));
             prop_assert_eq!(round.layers.len() as u32, num_replaced);
@@ -38,14 +38,14 @@ proptest! {
             prop_assert_eq!(round.score, scores[index(&mask)]);
         }
         prop_assert_eq!(found.opt.0.layers(), LAYERS);
-        let nested = !matches!(strategy, Chosen::Uniform {});
+        let nested = !matches!(strategy, SearchStrategy::Uniform {});
         prop_assert!(is_nested(&found) || !nested);
     }
 
     #[test]
     fn the_threshold_ends_any_search(strategy in fixed(), scores in table(5), drop in 0.0..0.6f64) {
-        let whole = run(&strategy, &Stop::Never {}, &scores);
-        let found = run(&strategy, &Stop::MaxRelativeDrop(drop), &scores);
+        let whole = run(&strategy, &StopCriterion::Never {}, &scores);
+        let found = run(&strategy, &StopCriterion::MaxRelativeDrop(drop), &scores);
         let least = scores[0] * (1.0 - drop);
         let num_accepted = whole.rounds.iter().take_while(|round| round.score >= least).count();
         prop_assert_eq!(found.rounds.len(), (num_accepted + 1).min(5));
@@ -56,7 +56,7 @@ proptest! {
 
     #[test]
     fn local_importance_goes_by_the_scores_of_single_layers(scores in table(5)) {
-        let found = run(&Chosen::LocalImportance {}, &Stop::Never {}, &scores);
+        let found = run(&SearchStrategy::LocalImportance {}, &StopCriterion::Never {}, &scores);
         let order: Vec<u32> = found.rounds.iter().filter_map(|round| round.layer).collect();
         let mut ranked = LAYERS.to_vec();
         ranked.sort_by(|one, other| scores[1 << other].total_cmp(&scores[1 << one]).then(one.cmp(other)));
@@ -66,7 +66,7 @@ proptest! {
 
     #[test]
     fn a_given_order_is_followed(order in Just(LAYERS.to_vec()).prop_shuffle(), scores in table(5)) {
-        let found = search(&Chosen::Impact {}, &order, &Stop::Never {}, BatchPolicy::PLAIN, of_table(&scores)).unwrap();
+        let found = search(&SearchStrategy::Impact {}, &order, &StopCriterion::Never {}, BatchPolicy::PLAIN, of_table(&scores)).unwrap();
         prop_assert_eq!(found.rounds.iter().filter_map(|round| round.layer).collect::<Vec<_>>(), order);
         prop_assert_eq!(found.trials.len(), 5);
     }
@@ -74,7 +74,7 @@ proptest! {
     #[test]
     fn a_random_order_is_of_its_seed_and_not_of_scores(seed in any::<u32>(), one in table(5), other in table(5)) {
         let order = |scores: &[f64]| {
-            let found = run(&Chosen::Random { seed: Seed(seed) }, &Stop::Never {}, scores);
+            let found = run(&SearchStrategy::Random { seed: Seed(seed) }, &StopCriterion::Never {}, scores);
             found.rounds.iter().map(|round| round.layer).collect::<Vec<_>>()
         };
         prop_assert_eq!(order(&one), order(&other));

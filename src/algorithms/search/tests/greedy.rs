@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{answers, ask, each, index, known, manner, of_table, table};
+use crate::algorithms::search::StopCriterion;
 use crate::algorithms::search::Trial;
 use crate::algorithms::search::{BatchPolicy, greedy};
-use crate::manifest::Stop;
 use dtr_core::error::Error;
 
 /// Algorithm 1 as the paper's box has it, written over plain sets of bits.
@@ -39,7 +39,7 @@ fn by_the_paper(num_layers: u32, p_min: f64, scores: &[f64]) -> (usize, usize) {
 proptest! {
     #[test]
     fn finds_what_the_published_algorithm_finds(scores in table(5), drop in 0.0..0.6f64, manner in manner(false)) {
-        let found = greedy(&[3, 1, 0, 4, 2], &Stop::MaxRelativeDrop(drop), manner, of_table(&scores)).unwrap();
+        let found = greedy(&[3, 1, 0, 4, 2], &StopCriterion::MaxRelativeDrop(drop), manner, of_table(&scores)).unwrap();
         let p_min = scores[0] * (1.0 - drop);
         let (best, opt) = by_the_paper(5, p_min, &scores);
         prop_assert_eq!(index(&found.best.0), best);
@@ -49,7 +49,7 @@ proptest! {
     #[test]
     fn a_search_that_never_stops_replaces_every_layer_in_some_order(scores in table(5)) {
         let mut asked = BTreeMap::new();
-        let found = greedy(&[0, 1, 2, 3, 4], &Stop::Never {}, BatchPolicy::PLAIN, each(|question| {
+        let found = greedy(&[0, 1, 2, 3, 4], &StopCriterion::Never {}, BatchPolicy::PLAIN, each(|question| {
             *asked.entry(question.mask.clone()).or_insert(0) += 1;
             known(scores[index(question.mask)])
         })).unwrap();
@@ -69,7 +69,7 @@ proptest! {
     ) {
         let search = |first: &[u32], manner: BatchPolicy| {
             let mut num_asked = 0;
-            let found = greedy(first, &Stop::MaxRelativeDrop(drop), manner, each(|question| {
+            let found = greedy(first, &StopCriterion::MaxRelativeDrop(drop), manner, each(|question| {
                 Ok(ask(answers[index(question.mask)], question.bar, &mut num_asked))
             }));
             (found.unwrap(), num_asked)
@@ -95,14 +95,16 @@ proptest! {
 
 #[test]
 fn the_lowest_layer_wins_a_tie() {
-    let found = greedy(&[2, 0, 3, 1], &Stop::Never {}, BatchPolicy::PLAIN, each(|_| known(0.5))).unwrap();
+    let found =
+        greedy(&[2, 0, 3, 1], &StopCriterion::Never {}, BatchPolicy::PLAIN, each(|_| known(0.5))).unwrap();
     let order: Vec<u32> = found.rounds.iter().filter_map(|round| round.layer).collect();
     assert_eq!(order, [0, 1, 2, 3]);
 }
 
 #[test]
 fn of_equal_scores_the_one_with_more_linear_layers_is_best() {
-    let found = greedy(&[0, 1, 2], &Stop::Never {}, BatchPolicy::PLAIN, each(|_| known(0.5))).unwrap();
+    let found =
+        greedy(&[0, 1, 2], &StopCriterion::Never {}, BatchPolicy::PLAIN, each(|_| known(0.5))).unwrap();
     assert_eq!(found.best.0.num_replaced(), 3);
 }
 
@@ -111,7 +113,7 @@ fn the_round_that_ends_the_search_is_recorded_as_refused() {
     let scores = [0.8, 0.79, 0.3];
     let found = greedy(
         &[0, 1, 2],
-        &Stop::MaxRelativeDrop(0.05),
+        &StopCriterion::MaxRelativeDrop(0.05),
         BatchPolicy::PLAIN,
         each(|question| known(scores[question.mask.num_replaced().min(2) as usize])),
     )
@@ -125,7 +127,7 @@ fn the_round_that_ends_the_search_is_recorded_as_refused() {
 fn an_error_of_a_score_ends_the_search() {
     let result = greedy(
         &[0, 1, 2],
-        &Stop::Never {},
+        &StopCriterion::Never {},
         BatchPolicy::PLAIN,
         each(|question| match question.mask.num_replaced() {
             0 => known(0.5),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Count;
+use dtr_core::count::Count;
 use dtr_core::seed::Seed;
 use dtr_model::optim::AdamWConfig;
 
@@ -11,7 +11,7 @@ use dtr_model::optim::AdamWConfig;
 /// full-attention block gets and learns its output by mean squared error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Distil {
+pub struct DistilConfig {
     /// Tokens of the corpus that every twin sees (the paper: 100M).
     pub token_budget: Count,
     /// Tokens per sequence.
@@ -24,7 +24,7 @@ pub struct Distil {
     pub seed: Seed,
 }
 
-impl Default for Distil {
+impl Default for DistilConfig {
     fn default() -> Self {
         Self {
             token_budget: Count(100_000_000),

@@ -8,34 +8,34 @@ use dtr_core::seed::Seed;
 /// How layers are chosen for replacement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Search {
+pub struct SearchConfig {
     /// Which replacement is tried next.
-    pub strategy: Strategy,
+    pub strategy: SearchStrategy,
     /// When to stop replacing.
-    pub stop: Stop,
+    pub stop: StopCriterion,
     /// Whether a candidate is dropped as soon as it cannot win its round, or enter the beam: what is found is the
     /// same, and of a dropped candidate only bounds of its score are known. Other strategies than `greedy` and
     /// `beam` drop nothing.
     pub prune: bool,
 }
 
-impl Search {
+impl SearchConfig {
     /// Whether candidates are dropped: whether it is asked for, and the strategy has candidates to choose from.
     pub fn drops(&self) -> bool {
-        self.prune && matches!(self.strategy, Strategy::Greedy {} | Strategy::Beam { .. })
+        self.prune && matches!(self.strategy, SearchStrategy::Greedy {} | SearchStrategy::Beam { .. })
     }
 }
 
-impl Default for Search {
+impl Default for SearchConfig {
     fn default() -> Self {
-        Self { strategy: Strategy::default(), stop: Stop::default(), prune: true }
+        Self { strategy: SearchStrategy::default(), stop: StopCriterion::default(), prune: true }
     }
 }
 
 /// Which replacement is tried next.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Strategy {
+pub enum SearchStrategy {
     /// Each round scores every remaining full-attention layer replaced and keeps the best.
     Greedy {},
     /// Each round spreads one layer more evenly over the base, without looking at scores.
@@ -57,7 +57,7 @@ pub enum Strategy {
     },
 }
 
-impl Default for Strategy {
+impl Default for SearchStrategy {
     fn default() -> Self {
         Self::Greedy {}
     }
@@ -66,7 +66,7 @@ impl Default for Strategy {
 /// When to stop replacing; judged on the validation split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Stop {
+pub enum StopCriterion {
     /// Stop when a round's best falls more than this fraction below the base's score
     /// (the paper's Table 2: 0.05).
     MaxRelativeDrop(f64),
@@ -76,7 +76,7 @@ pub enum Stop {
     Never {},
 }
 
-impl Default for Stop {
+impl Default for StopCriterion {
     fn default() -> Self {
         Self::MaxRelativeDrop(0.05)
     }

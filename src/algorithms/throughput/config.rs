@@ -12,7 +12,7 @@ use dtr_core::seed::Seed;
 /// random weights: nothing is distilled or downloaded for it, and a context may be longer than the base's positions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Throughput {
+pub struct ThroughputConfig {
     /// Lengths of the prompt in tokens (the paper: 512, 2048, 16384 and 65536). Without any, nothing is timed.
     pub contexts: Vec<usize>,
     /// Numbers of prompts that are read and continued side by side.
@@ -33,7 +33,7 @@ pub struct Throughput {
     pub seed: Seed,
 }
 
-impl Default for Throughput {
+impl Default for ThroughputConfig {
     fn default() -> Self {
         Self {
             contexts: Vec::new(),
@@ -49,7 +49,7 @@ impl Default for Throughput {
     }
 }
 
-impl Throughput {
+impl ThroughputConfig {
     /// Whether anything is timed.
     pub fn is_asked(&self) -> bool {
         !self.contexts.is_empty()

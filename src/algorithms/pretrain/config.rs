@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Count;
+use dtr_core::count::Count;
 use dtr_core::seed::Seed;
 use dtr_model::optim::AdamWConfig;
 
 /// Next-token training of a base whose source is `pretrain`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Pretrain {
+pub struct PretrainConfig {
     /// Tokens seen in training.
     pub token_budget: Count,
     /// Tokens per sequence.
@@ -26,7 +26,7 @@ pub struct Pretrain {
     pub seed: Seed,
 }
 
-impl Default for Pretrain {
+impl Default for PretrainConfig {
     fn default() -> Self {
         Self {
             token_budget: Count(50_000_000),
