@@ -1,31 +1,31 @@
-//! The program itself: exit code 2 or 5, one calm message, and nothing written.
+//! Invalid files and arguments: the program ends with code 2 or 5 and one message, and writes nothing.
 
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output};
 
+use crate::dtr_command::DtrCommand;
+use crate::project::repository;
 use crate::temp_folder::TempFolder;
 use crate::tiny_model::TinyModel;
 
-/// Runs the program with results in a folder that is not there yet.
-pub fn run(folder: &TempFolder, arguments: &[&str]) -> Output {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_dtr"));
-    program.current_dir(folder.root()).env("HF_HOME", folder.path("home")).env("HF_HUB_OFFLINE", "1");
-    program.args(arguments).output().unwrap()
+/// Creates a command that runs in `folder`, without the network and with a cache of its own.
+pub fn dtr(folder: &TempFolder, arguments: &[&str]) -> DtrCommand {
+    let (name, arguments) = arguments.split_first().unwrap();
+    let command = DtrCommand::new(name).args(arguments).current_dir(folder.root());
+    command.env("HF_HOME", folder.path("home")).env("HF_HUB_OFFLINE", "1")
 }
 
-/// The program must end with `code` and say `said`, without a panic and without a trace.
-fn refused(folder: &TempFolder, arguments: &[&str], code: i32, said: &[&str]) {
+/// Checks that a command ends with `code` and a message that contains all of `texts`, and creates no file.
+fn check_refused(folder: &TempFolder, arguments: &[&str], code: i32, texts: &[&str]) {
     let before = names(folder.root());
-    let output = run(folder, arguments);
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
-    assert!(!text.contains("panicked"), "{arguments:?}: {text}");
-    for said in said {
-        assert!(text.contains(said), "{arguments:?} does not say `{said}`: {text}");
+    let output = dtr(folder, arguments).exit(code);
+    let message = output.stderr();
+    assert!(!message.contains("panicked"), "{arguments:?}: {message}");
+    for text in texts {
+        assert!(message.contains(text), "{arguments:?}: the message lacks `{text}`: {message}");
     }
-    assert_eq!(names(folder.root()), before, "{arguments:?} wrote something");
+    assert_eq!(names(folder.root()), before, "{arguments:?} created a file");
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -35,8 +35,8 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A sweep over a base in `base` and rows in `rows.jsonl`.
-pub const SWEEP: &str = r#"name = "a"
+/// A manifest over a base in `base` and rows in `rows.jsonl`.
+pub const MANIFEST: &str = r#"name = "a"
 [models.base]
 source = { path = "base" }
 [tasks.own.source.file]
@@ -52,14 +52,14 @@ task = ["own"]
 
 const ROWS: &str = "{\"said\": \"the lamp is in the kitchen.\", \"room\": 0}\n";
 
-/// The file that is broken, what is in it then or nothing, the exit code, and what is said.
-type Break<'a> = (&'a str, Option<&'a [u8]>, i32, &'a [&'a str]);
+/// A file to replace, its new content or `None` to remove it, the exit code, and texts of the message.
+type BadFile<'a> = (&'a str, Option<&'a [u8]>, i32, &'a [&'a str]);
 
-/// A folder with the sweep, its base and its rows, all good.
-pub fn good() -> TempFolder {
+/// Creates a folder with a valid manifest, its base and its rows.
+pub fn valid_folder() -> TempFolder {
     let model = TinyModel::new();
     let folder = TempFolder::new();
-    folder.write("main.toml", SWEEP);
+    folder.write("main.toml", MANIFEST);
     folder.write("rows.jsonl", ROWS);
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
         folder.write(&format!("base/{name}"), fs::read(model.folder.path(name)).unwrap());
@@ -68,16 +68,15 @@ pub fn good() -> TempFolder {
 }
 
 #[test]
-fn bad_files_end_a_sweep_before_it_begins() {
-    let folder = good();
-    let plan = run(&folder, &["plan", "main.toml"]);
-    assert!(plan.status.success(), "what is to be broken is good: {}", String::from_utf8_lossy(&plan.stderr));
+fn an_invalid_file_ends_a_sweep_before_it_starts() {
+    let folder = valid_folder();
+    dtr(&folder, &["plan", "main.toml"]).success();
     let weights = fs::read(folder.path("base/model.safetensors")).unwrap();
     let config = fs::read_to_string(folder.path("base/config.json")).unwrap();
     let wide = config.replace("\"intermediate_size\": 16", "\"intermediate_size\": 32");
     let huge = config.replace("\"intermediate_size\": 16", "\"intermediate_size\": 4611686018427387904");
     let pickle = "{\"weight_map\": {\"a\": \"pytorch_model.bin\"}}";
-    let files: [Break<'_>; 23] = [
+    let files: [BadFile<'_>; 23] = [
         ("main.toml", Some(b"name = "), 2, &["main.toml"]),
         ("main.toml", Some(b"name = \"\xff\""), 5, &["main.toml", "line 1 is not UTF-8"]),
         ("main.toml", Some(b""), 2, &["main.toml", "name"]),
@@ -122,8 +121,8 @@ fn bad_files_end_a_sweep_before_it_begins() {
             &["pytorch_model.bin", "is a pickle"],
         ),
     ];
-    for (name, bytes, code, said) in files {
-        let folder = good();
+    for (name, bytes, code, texts) in files {
+        let folder = valid_folder();
         match bytes {
             Some(bytes) => drop(folder.write(name, bytes)),
             None => fs::remove_file(folder.path(name)).unwrap(),
@@ -132,34 +131,33 @@ fn bad_files_end_a_sweep_before_it_begins() {
             fs::remove_file(folder.path("base/model.safetensors")).unwrap();
         }
         for command in ["sweep", "plan"] {
-            refused(&folder, &[command, "main.toml"], code, said);
+            check_refused(&folder, &[command, "main.toml"], code, texts);
         }
     }
 }
 
-/// The sweep with twins that learn from `file`.
-fn learning(folder: &TempFolder, file: &str) {
+/// Writes a manifest whose twins are distilled on the texts of `file`.
+fn write_distillation(folder: &TempFolder, file: &str) {
     let more = format!(
         "[variants.gla]\nblock = {{ gla = {{}} }}\n[corpus.source.files]\npaths = [\"{file}\"]\n\
          [distil]\ntoken-budget = 64\nsequence-length = 16\nbatch-size = 2\n"
     );
-    folder.write("main.toml", SWEEP.replace("[sweep]\n", "[sweep]\nvariant = [\"gla\"]\n") + &more);
+    folder.write("main.toml", MANIFEST.replace("[sweep]\n", "[sweep]\nvariant = [\"gla\"]\n") + &more);
 }
 
 const TEXT: &str = "{\"text\": \"the lamp is in the kitchen.\"}\n";
 
-/// `bytes` packed by gzip.
+/// Compresses `bytes` by gzip.
 fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    packed.write_all(bytes).unwrap();
-    packed.finish().unwrap()
+    let mut compressed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    compressed.write_all(bytes).unwrap();
+    compressed.finish().unwrap()
 }
 
 #[test]
-fn a_corpus_that_is_bad_from_the_beginning_ends_a_sweep_before_it_begins() {
-    let parquet =
-        fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tasks/science.parquet")).unwrap();
-    let files: [Break<'_>; 12] = [
+fn a_corpus_with_a_fault_at_the_beginning_ends_a_sweep_before_it_starts() {
+    let parquet = fs::read(repository().join("tests/fixtures/tasks/science.parquet")).unwrap();
+    let files: [BadFile<'_>; 12] = [
         ("text.jsonl", None, 5, &["text.jsonl"]),
         ("text.jsonl", Some(b"{\"text\": 7}\n"), 2, &["line 1 of `text.jsonl` holds a number in `text`"]),
         (
@@ -178,55 +176,58 @@ fn a_corpus_that_is_bad_from_the_beginning_ends_a_sweep_before_it_begins() {
         ("text.parquet", Some(TEXT.as_bytes()), 5, &["`text.parquet` is not a whole Parquet file"]),
         ("text.parquet", Some(&parquet), 2, &["`text.parquet` has no column `text`"]),
     ];
-    for (name, bytes, code, said) in files {
-        let folder = good();
-        learning(&folder, name);
+    for (name, bytes, code, texts) in files {
+        let folder = valid_folder();
+        write_distillation(&folder, name);
         bytes.map(|bytes| folder.write(name, bytes));
         for command in ["sweep", "plan"] {
-            refused(&folder, &[command, "main.toml"], code, said);
+            check_refused(&folder, &[command, "main.toml"], code, texts);
         }
     }
 }
 
-/// What shows only further on ends the run where a cell reads it: the input's fault, and no cell's failure.
+/// A cell that reads a fault of its input has not failed itself.
 #[test]
-fn a_corpus_that_is_bad_further_on_ends_the_run_and_fails_no_cell() {
+fn a_corpus_with_a_fault_further_on_ends_the_sweep_and_fails_no_cell() {
     let long = [TEXT.repeat(5_000), "{\"text\": 7}\n".to_owned()].concat();
-    let packed =
+    let compressed =
         gzip(format!("{}{TEXT}", "{\"text\": \"the lamp is in the garden.\"}\n".repeat(99_999)).as_bytes());
-    let files: [Break<'_>; 4] = [
+    let files: [BadFile<'_>; 4] = [
         ("text.jsonl", Some(long.as_bytes()), 2, &["line 5001 of `text.jsonl` holds a number in `text`"]),
-        ("text.jsonl.gz", Some(&packed[..packed.len() - 9]), 5, &["text.jsonl.gz", "damaged or cut off"]),
+        (
+            "text.jsonl.gz",
+            Some(&compressed[..compressed.len() - 9]),
+            5,
+            &["text.jsonl.gz", "damaged or cut off"],
+        ),
         ("text.txt", Some(b"lamp"), 2, &["tokens, fewer than one sequence of 16"]),
         ("text.txt", Some(b" \n\n"), 2, &["the files of the corpus hold no document"]),
     ];
-    for (name, bytes, code, said) in files {
-        let folder = good();
-        learning(&folder, name);
+    for (name, bytes, code, texts) in files {
+        let folder = valid_folder();
+        write_distillation(&folder, name);
         bytes.map(|bytes| folder.write(name, bytes));
-        let output = run(&folder, &["sweep", "main.toml"]);
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{name}: {told}");
-        assert!(said.iter().all(|said| told.contains(said)) && !told.contains("panicked"), "{name}: {told}");
-        let status = run(&folder, &["status", "main.toml", "--json"]);
-        let counts: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+        let message = dtr(&folder, &["sweep", "main.toml"]).exit(code).stderr();
+        assert!(!message.contains("panicked"), "{name}: {message}");
+        assert!(texts.iter().all(|text| message.contains(text)), "{name}: {message}");
+        let counts = dtr(&folder, &["status", "main.toml"]).json();
         assert!(counts.as_array().unwrap().iter().all(|stage| stage["failed"] == 0), "{name}: {counts}");
-        let plan = run(&folder, &["plan", "main.toml"]);
-        assert!(plan.status.success(), "{name}: a plan reads beginnings");
+        // A plan reads only the beginning of a corpus.
+        dtr(&folder, &["plan", "main.toml"]).success();
     }
 }
 
 #[test]
-fn a_base_that_the_device_cannot_compute_ends_a_sweep_before_it_begins() {
-    let folder = good();
+fn a_dtype_that_the_device_lacks_ends_a_sweep_before_it_starts() {
+    let folder = valid_folder();
     let set = r#"models.base.dtype="bf16""#;
-    refused(&folder, &["sweep", "main.toml", "--set", set], 5, &["needs a GPU", "--device cuda:0"]);
+    check_refused(&folder, &["sweep", "main.toml", "--set", set], 5, &["needs a GPU", "--device cuda:0"]);
 }
 
 #[test]
-fn bad_words_on_the_command_line_end_with_2() {
-    let folder = good();
-    for (arguments, said) in [
+fn invalid_arguments_end_with_code_2() {
+    let folder = valid_folder();
+    for (arguments, text) in [
         (&["sweep"][..], "MANIFEST"),
         (&["sweep", "main.toml", "--set"], "--set"),
         (&["sweep", "main.toml", "--set", "distil.seed"], "--set"),
@@ -248,12 +249,12 @@ fn bad_words_on_the_command_line_end_with_2() {
         (&["generate", "base", "x", "--max-tokens=-1"], "--max-tokens"),
         (&["generate", "base", "x", "--seed", "4294967296"], "--seed"),
     ] {
-        refused(&folder, arguments, 2, &[said]);
+        check_refused(&folder, arguments, 2, &[text]);
     }
 }
 
 #[test]
-fn bad_models_end_a_generation_with_5() {
+fn invalid_models_end_a_generation_with_code_5() {
     for (name, bytes) in [
         ("config.json", &b"[]"[..]),
         ("config.json", b"\xff"),
@@ -261,12 +262,12 @@ fn bad_models_end_a_generation_with_5() {
         ("model.safetensors", b"PK\x03\x04zipzip"),
         ("generation_config.json", b"{"),
     ] {
-        let folder = good();
+        let folder = valid_folder();
         folder.write(&format!("base/{name}"), bytes);
-        refused(&folder, &["generate", "base", "where is the lamp?"], 5, &[&format!("base/{name}")]);
+        check_refused(&folder, &["generate", "base", "where is the lamp?"], 5, &[&format!("base/{name}")]);
     }
-    let folder = good();
-    refused(&folder, &["generate", "nowhere", "x"], 5, &["nowhere"]);
+    let folder = valid_folder();
+    check_refused(&folder, &["generate", "nowhere", "x"], 5, &["nowhere"]);
     folder.write("results", "a file");
-    refused(&folder, &["sweep", "main.toml"], 5, &["`results` is not a folder"]);
+    check_refused(&folder, &["sweep", "main.toml"], 5, &["`results` is not a folder"]);
 }

@@ -1,72 +1,74 @@
-//! Several processes at one results folder, their manifests overlapping: each cell once, and all tables as alone.
+//! Several processes over one folder of results: each cell is computed once, and tables are those of one process.
 
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::project::{Project, text, wait_until};
+use dtr::store::EventKind;
 
-/// The same variants in another order and with another threshold: twins and most scores are shared.
-const STRICTER: [&str; 6] = [
-    "--set",
-    r#"name="stricter""#,
-    "--set",
-    r#"sweep.variant=["gdn", "gla"]"#,
-    "--set",
-    "search.stop={ max-relative-drop = 0.5 }",
-];
+use crate::project::{Project, wait_until};
+
+/// Another order of variants, and another threshold: twins and most scores are those of the small manifest.
+const STRICTER: &[&str] =
+    &[r#"name="stricter""#, r#"sweep.variant=["gdn", "gla"]"#, "search.stop={ max-relative-drop = 0.5 }"];
 
 /// The same order with another threshold: its searches ask for the same scores at the same time.
-const LOOSER: [&str; 4] = ["--set", r#"name="looser""#, "--set", "search.stop={ max-relative-drop = 0.6 }"];
+const LOOSER: &[&str] = &[r#"name="looser""#, "search.stop={ max-relative-drop = 0.6 }"];
 
-#[test]
-fn several_processes_do_every_cell_once_and_end_with_the_same_tables() {
-    let (calm, busy) = (Project::new(), Project::new());
-    calm.sweep(&[]);
-    calm.sweep(&STRICTER);
-    calm.sweep(&LOOSER);
-    let experiments: [&[&str]; 4] = [&[], &STRICTER, &[], &LOOSER];
-    let sweeps = experiments.map(|more| busy.command("sweep", &[&["--json"], more].concat()));
-    let sweeps = sweeps.map(|mut sweep| {
-        sweep.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
-    });
-    let mut num_done = 0;
-    for mut sweep in sweeps {
-        wait_until("the end of a sweep", || sweep.try_wait().unwrap().is_some());
-        let ended = sweep.wait_with_output().unwrap();
-        assert!(ended.status.success(), "{}", text(&ended.stderr));
-        let summary: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
-        num_done += summary["done"].as_u64().unwrap();
-    }
-    // One base, two twins, and three searches for each of two tasks and variants.
-    assert_eq!(num_done, 1 + 2 + 3 * 4);
+/// Sweeps with each list of settings at the same time, and returns how many cells all of them computed.
+fn sweep_together(project: &Project, experiments: &[&[&str]]) -> u64 {
+    let start = |settings: &&[&str]| project.sweep().arg("--json").sets(settings).start();
+    let sweeps: Vec<_> = experiments.iter().map(start).collect();
+    let finish = |mut sweep: crate::dtr_command::RunningDtr| {
+        wait_until("the end of a sweep", || sweep.has_ended());
+        let output = sweep.finish();
+        output.assert_code(0);
+        output.json()["done"].as_u64().unwrap()
+    };
+    sweeps.into_iter().map(finish).sum()
+}
 
-    let mut scored = BTreeMap::new();
+/// Checks that each cell was computed once, those of scores by searches.
+fn check_cells_were_computed_once(project: &Project) {
+    let mut num_scored = BTreeMap::new();
     for stage in ["pretrain", "distil", "search"] {
         let mut counts: BTreeMap<_, [usize; 2]> = BTreeMap::new();
-        for (path, _, what) in busy.happenings(stage) {
-            let [begun, done] = counts.entry(path).or_default();
-            *begun += usize::from(what == "begun");
-            *done += usize::from(what == "done");
-            if let Some(score) = what["scored"].as_str() {
-                *scored.entry(score.to_owned()).or_insert(0) += 1;
+        for (log, event) in project.events(stage) {
+            let [num_started, num_done] = counts.entry(log).or_default();
+            match event.what {
+                EventKind::Started => *num_started += 1,
+                EventKind::Done => *num_done += 1,
+                EventKind::Scored(score) => *num_scored.entry(score.to_string()).or_insert(0) += 1,
+                _ => {}
             }
         }
         assert!(counts.values().all(|count| *count == [1, 1]), "{counts:?}");
     }
-    assert!(scored.values().all(|count| *count == 1), "{scored:?}");
-    assert_eq!(scored.len(), busy.named("score", "record.json").len());
+    assert!(num_scored.values().all(|count| *count == 1), "{num_scored:?}");
+    assert_eq!(num_scored.len(), project.num_records("score"));
+}
+
+#[test]
+fn several_processes_compute_every_cell_once_and_write_the_same_tables() {
+    let (serial, concurrent) = (Project::finished(&[]).copy(), Project::new());
+    serial.sweep().sets(STRICTER).success();
+    serial.sweep().sets(LOOSER).success();
+    let num_done = sweep_together(&concurrent, &[&[], STRICTER, &[], LOOSER]);
+    // One base, two distillations, and three searches for each of two tasks and variants.
+    assert_eq!(num_done, 1 + 2 + 3 * 4);
+    check_cells_were_computed_once(&concurrent);
 
     for name in ["small", "stricter", "looser"] {
-        assert!(busy.outcome(name) == calm.outcome(name), "{name}: tables and figures are the same bytes");
+        assert!(
+            concurrent.outputs_of(name) == serial.outputs_of(name),
+            "{name}: the outputs are the same bytes"
+        );
     }
-    for stage in ["pretrain", "distil"] {
-        let bytes = |bench: &Project| {
-            let files =
-                bench.named(stage, if stage == "distil" { "twins.safetensors" } else { "model.safetensors" });
-            files.into_iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>()
+    for (stage, artifact) in [("pretrain", "model.safetensors"), ("distil", "twins.safetensors")] {
+        let bytes = |project: &Project| -> Vec<Vec<u8>> {
+            let files = project.cell_files(stage, artifact);
+            files.into_iter().map(|path| fs::read(path).unwrap()).collect()
         };
-        assert!(bytes(&busy) == bytes(&calm));
+        assert!(bytes(&concurrent) == bytes(&serial), "{artifact}");
     }
-    let sound = busy.dtr("verify", &["--sample", "0"]);
-    assert!(sound.status.success(), "{}", text(&sound.stdout));
+    concurrent.command("verify").args(["--sample", "0"]).success();
 }

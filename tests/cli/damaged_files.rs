@@ -1,40 +1,42 @@
-//! Every kind of file that results are made of, damaged in every way: done again or refused by name, never served.
+//! Damaged files of results: their cells are computed again, or the error names the file; no damage is believed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use dtr::store::Store;
+use dtr_core::files::Digest;
 
-use crate::project::{LONG, ONE, Project, calm_long, text, wait_until};
+use crate::dtr_command::DtrCommand;
+use crate::project::{ONE_SEARCH, Project, WITH_CHECKPOINTS, wait_until};
 
-/// Damages the file at the first path, perhaps by the one at the second.
+/// Damages the file at the first path; the second is the same file of another experiment.
 type Damage = fn(&Path, &Path);
 
-/// Ways of damage. The last is for a file that cannot be read, also where permissions stop nobody.
 const DAMAGES: [(&str, Damage); 5] = [
     ("truncated", |path, _| {
         let bytes = fs::read(path).unwrap();
         fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
     }),
-    ("flipped", |path, _| {
+    ("a bit flipped", |path, _| {
         let mut bytes = fs::read(path).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         fs::write(path, bytes).unwrap();
     }),
     ("emptied", |path, _| fs::write(path, b"").unwrap()),
-    ("another's", |path, other| assert!(fs::copy(other, path).unwrap() > 0)),
+    ("of another experiment", |path, other| assert!(fs::copy(other, path).unwrap() > 0)),
+    // Permissions stop no superuser, and a folder cannot be read by anyone.
     ("unreadable", |path, _| {
         fs::remove_file(path).unwrap();
         fs::create_dir(path).unwrap();
     }),
 ];
 
-/// A search that takes all that was kept.
-const STRICTER: [&str; 2] = ["--set", "search.stop={ max-relative-drop = 0.001 }"];
+/// A setting of searches that takes the base, the twins and the scores of the finished sweep.
+const STRICTER: &str = "search.stop={ max-relative-drop = 0.001 }";
 
-/// The kinds of files by stage.
-const KINDS: [(&str, &str); 8] = [
+/// Files of cells by stage and name.
+const CELL_FILES: [(&str, &str); 8] = [
     ("pretrain", "record.json"),
     ("pretrain", "model.safetensors"),
     ("distil", "record.json"),
@@ -45,118 +47,114 @@ const KINDS: [(&str, &str); 8] = [
     ("search", "record.json"),
 ];
 
-/// A file of a kind; of scores one that the tables show.
-fn file(bench: &Project, (stage, name): (&str, &str)) -> PathBuf {
-    let mut files = bench.named(stage, name);
-    files.retain(|path| stage != "score" || fs::read_to_string(path).unwrap().contains(r#""split":"test""#));
+/// Returns the first file of a stage and name; of scores, one on the test split, which tables show.
+fn cell_file(project: &Project, (stage, name): (&str, &str)) -> PathBuf {
+    let is_test = |path: &PathBuf| fs::read_to_string(path).unwrap().contains(r#""split":"test""#);
+    let mut files = project.cell_files(stage, name);
+    files.retain(|path| stage != "score" || is_test(path));
     files.remove(0)
 }
 
 #[test]
-fn what_is_damaged_is_done_again_or_refused_by_name() {
-    let [whole, calm, other] = [(); 3].map(|()| Project::new());
-    whole.sweep(&ONE);
-    calm.sweep(&[&ONE[..], &STRICTER].concat());
-    other.sweep(&[&ONE[..], &["--set", "distil.seed=1", "--set", "pretrain.seed=1"]].concat());
-    for kind in KINDS {
-        for (how, damage) in DAMAGES {
-            let bench = whole.copy();
-            let path = file(&bench, kind);
-            damage(&path, &file(&other, kind));
-            // A log that a crash cut short is one.
-            let is_noticed = kind.1 != "events.jsonl" || !["truncated", "emptied"].contains(&how);
-            let faults = Store::open(&bench.results()).unwrap().audit().unwrap().faults;
+fn a_damaged_cell_is_computed_again_or_refused_by_name() {
+    let finished = Project::finished(ONE_SEARCH);
+    let [stricter, other] = [(); 2].map(|()| Project::with(ONE_SEARCH));
+    stricter.sweep().set(STRICTER).success();
+    other.sweep().set("distil.seed=1").set("pretrain.seed=1").success();
+    for file in CELL_FILES {
+        for (damage, apply) in DAMAGES {
+            let project = finished.copy();
+            let path = cell_file(&project, file);
+            apply(&path, &cell_file(&other, file));
+            // A log that was truncated is as a crash may leave it.
+            let is_noticed = file.1 != "events.jsonl" || !["truncated", "emptied"].contains(&damage);
+            let faults = Store::open(&project.results()).unwrap().audit().unwrap().faults;
             let expected = if is_noticed { vec![&path] } else { Vec::new() };
-            assert_eq!(faults.iter().map(|fault| &fault.path).collect::<Vec<_>>(), expected, "{how}");
-            if ["spec.json", "events.jsonl"].contains(&kind.1) {
-                // For people only.
-                continue;
-            }
-            // The same search takes its scores for the tables, and another one takes base and twins.
-            match kind.0 {
-                "score" | "search" => check_sweep(&bench, &[], &whole, &path, how),
-                _ => check_sweep(&bench, &STRICTER, &calm, &path, how),
+            assert_eq!(faults.iter().map(|fault| &fault.path).collect::<Vec<_>>(), expected, "{damage}");
+            match file {
+                // No sweep reads these files.
+                (_, "spec.json" | "events.jsonl") => {}
+                // The same search reads its scores for the tables, and another search reads base and twins.
+                ("score" | "search", _) => check_sweep(project.sweep(), &project, finished, &path, damage),
+                _ => check_sweep(project.sweep().set(STRICTER), &project, &stricter, &path, damage),
             }
         }
     }
 }
 
-fn check_sweep(bench: &Project, more: &[&str], calm: &Project, path: &Path, how: &str) {
-    let ended = bench.dtr("sweep", &[&ONE, more].concat());
-    let said = text(&ended.stderr);
-    if ended.status.success() {
-        assert!(bench.outcome("small") == calm.outcome("small"), "{how} {path:?}: {said}");
+/// Checks that a sweep over a damaged file writes the expected outputs, or cannot read the file and names it.
+fn check_sweep(sweep: DtrCommand, project: &Project, expected: &Project, path: &Path, damage: &str) {
+    let output = sweep.finish();
+    let stderr = output.stderr();
+    if output.status().success() {
+        assert!(project.outputs() == expected.outputs(), "{damage} {path:?}: {stderr}");
     } else {
-        assert!(how == "unreadable" && said.contains(&*path.to_string_lossy()), "{how} {path:?}: {said}");
+        assert_eq!(damage, "unreadable", "{path:?}: {stderr}");
+        assert!(stderr.contains(&*path.to_string_lossy()), "{damage} {path:?}: {stderr}");
     }
 }
 
-fn check_verify(bench: &Project, path: &Path, is_noticed: bool, how: &str) {
-    let verified = bench.dtr("verify", &[&["--json", "--sample", "0"][..], &ONE].concat());
-    let found = text(&verified.stdout);
-    assert_eq!(found.contains(&*path.to_string_lossy()), is_noticed, "{how} {path:?}: {found}");
+/// Returns whether `dtr verify` names a file.
+fn is_reported(project: &Project, path: &Path) -> bool {
+    let output = project.command("verify").args(["--json", "--sample", "0"]).finish();
+    output.stdout().contains(&*path.to_string_lossy())
 }
 
 #[test]
-fn a_damaged_table_is_found_and_made_again() {
-    let bench = Project::new();
-    bench.sweep(&ONE);
-    let outcome = bench.outcome("small");
+fn a_damaged_table_is_reported_and_written_again() {
+    let project = Project::finished(ONE_SEARCH).copy();
+    let outputs = project.outputs();
     for name in ["tables/small/items.parquet", "tables/small/index.html", "figures/small"] {
-        let path = bench.files(name).first().cloned().unwrap_or(bench.results().join(name));
-        for (how, damage) in &DAMAGES[..3] {
-            damage(&path, &path);
-            check_verify(&bench, &path, true, how);
-            bench.sweep(&ONE);
-            check_verify(&bench, &path, false, how);
-            assert!(bench.outcome("small") == outcome);
+        let path = project.files(name).first().cloned().unwrap_or(project.results().join(name));
+        for (damage, apply) in &DAMAGES[..3] {
+            apply(&path, &path);
+            assert!(is_reported(&project, &path), "{damage} {path:?}");
+            project.sweep().success();
+            assert!(!is_reported(&project, &path), "{damage} {path:?}");
+            assert!(project.outputs() == outputs, "{damage} {path:?}");
         }
     }
 }
 
 #[test]
-fn a_damaged_checkpoint_is_told_and_costs_only_its_work() {
-    for (how, damage) in &DAMAGES[..2] {
-        let bench = Project::new();
-        let checkpoints = || bench.named("pretrain", "checkpoint/base.safetensors");
-        let mut sweep = bench.start(&LONG);
+fn a_damaged_checkpoint_is_logged_and_its_cell_computed_from_the_beginning() {
+    for (damage, apply) in &DAMAGES[..2] {
+        let project = Project::with(WITH_CHECKPOINTS);
+        let checkpoints = || project.cell_files("pretrain", "checkpoint/base.safetensors");
+        let sweep = project.sweep().start();
         wait_until("a checkpoint", || !checkpoints().is_empty());
-        sweep.kill().unwrap();
-        sweep.wait().unwrap();
+        sweep.kill();
         let path = checkpoints().remove(0);
-        damage(&path, &path);
-        bench.sweep(&LONG);
-        let said = bench.said("pretrain");
-        assert!(
-            said.iter().any(|line| line.contains(&format!("`{}` was damaged", path.display()))),
-            "{how}: {said:?}"
-        );
-        assert!(!said.iter().any(|line| line.contains("goes on after")), "{how}: {said:?}");
-        assert!(bench.outcome("small") == *calm_long(), "{how}");
+        apply(&path, &path);
+        project.sweep().success();
+        let messages = project.messages("pretrain");
+        let damaged = format!("`{}` was damaged", path.display());
+        assert!(messages.iter().any(|line| line.contains(&damaged)), "{damage}: {messages:?}");
+        assert!(!messages.iter().any(|line| line.contains("goes on after")), "{damage}: {messages:?}");
+        assert!(project.outputs() == Project::finished(WITH_CHECKPOINTS).outputs(), "{damage}");
     }
 }
 
 #[test]
-fn a_newer_record_is_refused_and_left_as_it_is() {
-    let bench = Project::new();
-    bench.sweep(&ONE);
+fn a_record_of_a_newer_format_is_refused_and_not_changed() {
+    let project = Project::finished(ONE_SEARCH).copy();
     for stage in ["pretrain", "distil", "search"] {
-        let path = bench.named(stage, "record.json").remove(0);
-        let whole = fs::read_to_string(&path).unwrap();
-        let (_, body) = whole.split_once("\n\"body\":").unwrap();
+        let path = project.cell_files(stage, "record.json").remove(0);
+        let original = fs::read_to_string(&path).unwrap();
+        let (_, body) = original.split_once("\n\"body\":").unwrap();
         let body = body.strip_suffix("}\n").unwrap().replacen("\"format\":1", "\"format\":2", 1);
-        let digest = dtr_core::files::Digest::of(body.as_bytes());
+        let digest = Digest::of(body.as_bytes());
         let newer = format!("{{\"digest\":\"{digest}\",\n\"body\":{body}}}\n");
         fs::write(&path, &newer).unwrap();
         for command in ["sweep", "plan", "status"] {
-            let refused = bench.dtr(command, &ONE);
-            let said = text(&refused.stderr);
-            assert_eq!(refused.status.code(), Some(5), "{command}: {said}");
-            assert!(said.contains("record format 2") && said.contains("use the newer dtr"), "{said}");
-            assert!(said.contains(&*path.to_string_lossy()), "{said}");
+            let refused = project.command(command).exit(5);
+            refused
+                .stderr_contains("record format 2")
+                .stderr_contains("use the newer dtr")
+                .stderr_contains(&path.to_string_lossy());
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), newer);
-        fs::write(&path, whole).unwrap();
+        fs::write(&path, original).unwrap();
     }
-    assert_eq!(bench.sweep(&ONE)["done"], 0);
+    assert_eq!(project.sweep().json()["done"], 0);
 }

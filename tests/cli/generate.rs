@@ -1,39 +1,23 @@
-//! Text through the door: what a user types and what comes back.
+//! `dtr generate`: prompts, sampling and chat templates.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::PathBuf;
 
-fn mini() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini")
+use serde_json::json;
+
+use crate::dtr_command::DtrCommand;
+use crate::project::repository;
+use crate::temp_folder::TempFolder;
+
+fn bundled_base() -> PathBuf {
+    repository().join("models/mini")
 }
 
-/// `dtr generate` with some input.
-fn generate(model: &Path, arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_dtr"))
-        .arg("generate")
-        .arg(model)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
+fn generate(prompt: &str) -> DtrCommand {
+    DtrCommand::new("generate").arg(bundled_base()).arg(prompt)
 }
 
-fn text(output: &[u8]) -> String {
-    String::from_utf8_lossy(output).into_owned()
-}
-
-fn json(output: &Output) -> serde_json::Value {
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// What `generate` of transformers 5.17 says after these prompts in f32, the likeliest token each time.
-const THEIRS: [(&str, &str); 3] = [
+/// Prompts, and the continuations that transformers 5.17 generates greedily in f32.
+const REFERENCE: [(&str, &str); 3] = [
     (
         "the lamp is in the",
         " stable. the mirror lies in the workshop. the flute lies in the courtyard. the box is in the bathroom. dora leaves the \
@@ -55,49 +39,51 @@ const THEIRS: [(&str, &str); 3] = [
 ];
 
 #[test]
-fn the_likeliest_text_is_that_of_transformers() {
-    for (prompt, theirs) in THEIRS {
-        let output = generate(&mini(), &[prompt, "--max-tokens", "60"], "");
-        assert_eq!(text(&output.stdout), format!("{theirs}\n"));
-        assert!(text(&output.stderr).starts_with("60 tokens after a prompt of"), "{}", text(&output.stderr));
+fn greedy_text_equals_that_of_transformers() {
+    for (prompt, continuation) in REFERENCE {
+        let output = generate(prompt).args(["--max-tokens", "60"]).success();
+        assert_eq!(output.stdout(), format!("{continuation}\n"));
+        let stderr = output.stderr();
+        assert!(stderr.starts_with("60 tokens after a prompt of"), "{stderr}");
     }
 }
 
 #[test]
-fn a_prompt_comes_from_standard_input_and_its_text_ends_where_it_is_told_to() {
-    let output = generate(&mini(), &["-", "--json", "--stop", "the mirror lies"], "the lamp is in the\n");
-    let expected = serde_json::json!({
-        "prompt_tokens": 6, "tokens": 5, "text": " stable. ", "stop_reason": "stop-string",
-    });
-    assert_eq!(json(&output), expected);
-    let full = json(&generate(&mini(), &["the lamp is in the", "--json", "--max-tokens", "500"], ""));
+fn a_prompt_is_read_from_standard_input_and_a_stop_string_ends_the_text() {
+    let stopped = generate("-").args(["--stop", "the mirror lies"]).stdin("the lamp is in the\n").json();
+    let expected =
+        json!({ "prompt_tokens": 6, "tokens": 5, "text": " stable. ", "stop_reason": "stop-string" });
+    assert_eq!(stopped, expected);
+}
+
+#[test]
+fn generation_ends_at_the_end_of_the_context() {
+    let full = generate("the lamp is in the").args(["--max-tokens", "500"]).json();
     assert_eq!((&full["tokens"], &full["stop_reason"]), (&122.into(), &"context-full".into()));
 }
 
 #[test]
 fn a_seed_gives_the_same_text_again() {
-    let of = |seed: &str| {
-        let arguments = ["the lamp", "--temperature", "1", "--top-p", "0.95", "--seed", seed];
-        text(&generate(&mini(), &arguments, "").stdout)
+    let sample = |seed: &str| {
+        let arguments = ["--temperature", "1", "--top-p", "0.95", "--seed", seed];
+        generate("the lamp").args(arguments).success().stdout()
     };
-    assert_eq!(of("5"), of("5"));
-    assert_ne!(of("5"), of("6"));
+    assert_eq!(sample("5"), sample("5"));
+    assert_ne!(sample("5"), sample("6"));
 }
 
 #[test]
-fn a_chat_needs_a_template_and_takes_it() {
-    let refused = generate(&mini(), &["hello", "--chat"], "");
-    assert_eq!(refused.status.code(), Some(2));
-    assert!(text(&refused.stderr).contains("has no chat template"), "{}", text(&refused.stderr));
+fn a_chat_needs_a_template_and_renders_it() {
+    generate("hello").arg("--chat").exit(2).stderr_contains("has no chat template");
 
-    let folder = tempfile::tempdir().unwrap();
+    let model = TempFolder::new();
     for name in ["config.json", "model.safetensors", "tokenizer.json"] {
-        std::fs::copy(mini().join(name), folder.path().join(name)).unwrap();
+        std::fs::copy(bundled_base().join(name), model.path(name)).unwrap();
     }
     let template = "{{ bos_token }}{% for message in messages %}{{ message.content }} {% endfor %}where is";
-    std::fs::write(folder.path().join("chat_template.jinja"), template).unwrap();
-    std::fs::write(folder.path().join("tokenizer_config.json"), r#"{ "bos_token": "<bos>" }"#).unwrap();
-    let chat = ["the lamp?", "--chat", "--system", "the lamp is in the study.", "--json"];
-    let plain = ["the lamp is in the study. the lamp? where is", "--json"];
-    assert_eq!(json(&generate(folder.path(), &chat, "")), json(&generate(&mini(), &plain, "")));
+    model.write("chat_template.jinja", template);
+    model.write("tokenizer_config.json", r#"{ "bos_token": "<bos>" }"#);
+    let chat = DtrCommand::new("generate").arg(model.root()).args(["the lamp?", "--chat"]);
+    let chat = chat.args(["--system", "the lamp is in the study."]).json();
+    assert_eq!(chat, generate("the lamp is in the study. the lamp? where is").json());
 }

@@ -1,4 +1,4 @@
-//! A hub on this machine: it answers as huggingface.co does, from files in memory, and can misbehave.
+//! A local server with the protocol of huggingface.co, which serves files from memory and can inject faults.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -10,47 +10,47 @@ use sha2::Digest;
 /// The commit of every repository here.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// Files of at least this many bytes are kept apart and redirected to, as large files are.
+/// The size in bytes from which on a file is served from another address, by a redirect.
 const LARGE: usize = 64 << 10;
 
-/// What goes wrong.
+/// A fault that the server injects.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
     /// Nothing.
     None,
-    /// The next large answers, this many, break off after this many bytes.
+    /// The connection breaks after `after` bytes, in the next `times` answers with large files.
     Cut { times: usize, after: usize },
-    /// One byte of large files differs.
-    Tampered,
-    /// Large files end early, and the server says that this is all.
+    /// One byte of each large file differs.
+    Altered,
+    /// Large files end early, and their announced length is the shorter one.
     Truncated,
 }
 
-/// A repository: its kind and name as in a URL (`lab/mini`, `datasets/lab/rows`), and its files.
-pub type Repos = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
+/// The files of repositories by their path in URLs, such as `lab/mini` or `datasets/lab/rows`.
+pub type Repositories = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
 
 #[derive(Default)]
 struct State {
-    repos: Repos,
-    /// The repository that only this token opens.
+    repositories: Repositories,
+    /// A repository, and the token that it requires.
     gated: Option<(String, String)>,
     fault: Option<Fault>,
-    /// First bytes asked for of large files, in order.
+    /// The first bytes of the ranges that clients requested of large files, in order.
     starts: Vec<usize>,
     requests: usize,
 }
 
-/// The hub; it answers until the process ends.
+/// A running server; it answers until the process ends.
 pub struct HubServer {
     pub endpoint: String,
     state: Arc<Mutex<State>>,
 }
 
 impl HubServer {
-    pub fn start(repos: Repos) -> Self {
+    pub fn start(repositories: Repositories) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(Mutex::new(State { repos, ..State::default() }));
+        let state = Arc::new(Mutex::new(State { repositories, ..State::default() }));
         let (shared, own) = (state.clone(), endpoint.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -61,16 +61,18 @@ impl HubServer {
         Self { endpoint, state }
     }
 
-    pub fn misbehave(&self, fault: Fault) {
+    pub fn set_fault(&self, fault: Fault) {
         self.state.lock().unwrap().fault = Some(fault);
     }
 
-    pub fn gate(&self, repo: &str, token: &str) {
+    pub fn require_token(&self, repo: &str, token: &str) {
         self.state.lock().unwrap().gated = Some((repo.to_owned(), token.to_owned()));
     }
 
-    /// First bytes asked for of large files since the last call, those that only ask for a size left out.
-    pub fn starts(&self) -> Vec<usize> {
+    /// Returns the first bytes of the ranges that clients requested of large files since the last call.
+    ///
+    /// Ranges with an end, by which clients ask for the size, are left out.
+    pub fn take_starts(&self) -> Vec<usize> {
         std::mem::take(&mut self.state.lock().unwrap().starts)
     }
 
@@ -80,11 +82,11 @@ impl HubServer {
 }
 
 struct Request {
-    /// Whether only the head of the answer is wanted.
+    /// Whether the client wants the headers only.
     head_only: bool,
     path: String,
     token: Option<String>,
-    /// First and, where said, last byte wanted.
+    /// The first byte that the client wants, and the last one if it names one.
     range: Option<(usize, Option<usize>)>,
 }
 
@@ -112,7 +114,7 @@ fn read(stream: &TcpStream) -> Option<Request> {
 fn answer(mut stream: TcpStream, state: &Mutex<State>, endpoint: &str) {
     let Some(request) = read(&stream) else { return };
     let (head, body, sent) = respond(&request, &mut state.lock().unwrap(), endpoint);
-    // A client that went away is its own affair.
+    // The client may have closed the connection.
     let _ = stream.write_all(
         format!("{head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).as_bytes(),
     );
@@ -121,7 +123,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, endpoint: &str) {
     }
 }
 
-/// Status and headers, the body, and how much of it is sent.
+/// Returns status and headers, the body, and the number of its bytes to send.
 fn respond(request: &Request, state: &mut State, endpoint: &str) -> (String, Vec<u8>, usize) {
     state.requests += 1;
     let plain = |status: &str| (format!("HTTP/1.1 {status}"), Vec::new(), 0);
@@ -144,7 +146,7 @@ fn respond(request: &Request, state: &mut State, endpoint: &str) -> (String, Vec
     {
         return plain(if request.token.is_some() { "403 Forbidden" } else { "401 Unauthorized" });
     }
-    let Some(files) = state.repos.get(&repo) else { return plain("404 Not Lookup") };
+    let Some(files) = state.repositories.get(&repo) else { return plain("404 Not Lookup") };
     match rest {
         Rest::Info(revision) if is_known(revision) => {
             let siblings: Vec<_> =
@@ -165,6 +167,7 @@ fn respond(request: &Request, state: &mut State, endpoint: &str) -> (String, Vec
     }
 }
 
+/// The part of a URL after the repository.
 enum Rest<'a> {
     Info(&'a str),
     File(&'a str),
@@ -177,7 +180,7 @@ fn is_known(revision: &str) -> bool {
 fn file(request: &Request, bytes: &[u8], endpoint: &str) -> (String, Vec<u8>, usize) {
     if bytes.len() >= LARGE {
         let digest = hex(&sha2::Sha256::digest(bytes));
-        // Large files are kept on another host.
+        // The redirect leads to another host, as on the hub.
         let endpoint = endpoint.replace("127.0.0.1", "localhost");
         let head = format!(
             "HTTP/1.1 302 Lookup\r\nLocation: {endpoint}/large/{digest}\r\nX-Repo-Commit: {COMMIT}\r\nX-Linked-Etag: \"{digest}\"\r\nX-Linked-Size: {}",
@@ -194,10 +197,10 @@ fn file(request: &Request, bytes: &[u8], endpoint: &str) -> (String, Vec<u8>, us
 }
 
 fn large(request: &Request, state: &mut State, digest: &str) -> (String, Vec<u8>, usize) {
-    let all = state.repos.values().flat_map(BTreeMap::values);
+    let all = state.repositories.values().flat_map(BTreeMap::values);
     let mut bytes = all.clone().find(|bytes| hex(&sha2::Sha256::digest(bytes)) == digest).unwrap().clone();
     match state.fault {
-        Some(Fault::Tampered) => bytes[LARGE / 2] ^= 1,
+        Some(Fault::Altered) => bytes[LARGE / 2] ^= 1,
         Some(Fault::Truncated) => bytes.truncate(LARGE / 2),
         _ => {}
     }
@@ -212,7 +215,7 @@ fn large(request: &Request, state: &mut State, digest: &str) -> (String, Vec<u8>
     (head, body, sent)
 }
 
-/// The wanted range of `bytes`, as 206, or all of them.
+/// Returns the requested range of `bytes` as a 206 answer, or all of them.
 fn part(request: &Request, bytes: &[u8], more: &str) -> (String, Vec<u8>) {
     let Some((first, last)) = request.range else {
         return (format!("HTTP/1.1 200 OK\r\n{more}"), bytes.to_vec());

@@ -1,7 +1,11 @@
-//! The program as people run it: each module holds the tests of one feature.
+//! The program as people run it: each module tests one feature.
 
+#[path = "../support/dtr_command.rs"]
+mod dtr_command;
 #[path = "../support/project.rs"]
 mod project;
+#[path = "../support/skipped.rs"]
+mod skipped;
 #[path = "../support/temp_folder.rs"]
 mod temp_folder;
 #[path = "../support/tiny_model.rs"]
@@ -12,15 +16,21 @@ mod concurrency;
 mod crashes;
 mod damaged_files;
 mod determinism;
+mod export;
 mod failed_cells;
 mod generate;
 mod hub;
 mod hub_project;
 mod hub_server;
+mod plan;
+mod report;
 mod report_page;
 mod resume;
+mod search;
+mod show;
 mod storage;
 mod sweep;
+mod tables;
 mod templates;
 mod throughput;
 mod verify;

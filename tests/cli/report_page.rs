@@ -1,17 +1,18 @@
-//! What readers do with results: look at the page in a browser, and ask the tables in Python.
+//! The report page in a browser, and the tables in a Python notebook.
 //!
-//! Neither is needed to build or run anything, so a machine without them passes, and says what it skipped.
+//! The tests need Python with pinned packages, and Chromium; without them they report that they are skipped.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 
-/// What `page.py` exits with where there is no browser.
-const SKIPPED: i32 = 77;
+use crate::project::{Project, repository};
+use crate::skipped::report_skipped;
 
-/// Names what a Python lacks of a file of requirements; silent when it has all.
-const LACKS: &str = r#"
+/// The exit code of `report_page.py` where there is no browser.
+const NO_BROWSER: i32 = 77;
+
+/// A Python script that prints the requirements of a file that its Python does not meet.
+const CHECK_REQUIREMENTS: &str = r#"
 import sys
 from importlib.metadata import PackageNotFoundError, version
 for line in open(sys.argv[1]):
@@ -21,77 +22,60 @@ for line in open(sys.argv[1]):
     except PackageNotFoundError:
         found = "none"
     if found != wanted:
-        print(f"{name} {wanted} (there is {found})", end=" ")
+        print(f"{name} {wanted} (found {found})", end=" ")
 "#;
 
-/// Titles are text, whatever is in them.
-const TITLE: &str = r#"report.title="<b>Small</b> & <script>throw new Error('it ran')</script>""#;
+/// A title with markup, which the page must show as text, and searches of several rounds.
+const SETTINGS: &[&str] = &[
+    r#"report.title="<b>Small</b> & <script>throw new Error('it ran')</script>""#,
+    "search.stop={ max-relative-drop = 0.5 }",
+];
 
-fn root(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-/// The tables of a small sweep, which is done once.
+/// Returns the folder of tables of a finished sweep.
 fn tables() -> PathBuf {
-    static RESULTS: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let results = RESULTS.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let mut sweep = Command::new(env!("CARGO_BIN_EXE_dtr"));
-        sweep.arg("sweep").arg(root("tests/manifests/small.toml")).arg("--results").arg(folder.path());
-        succeed(
-            &sweep
-                .args(["--set", TITLE, "--set", "search.stop={ max-relative-drop = 0.5 }"])
-                .output()
-                .unwrap(),
-        );
-        folder
-    });
-    results.path().join("tables/small")
+    Project::finished(SETTINGS).results().join("tables/small")
 }
 
-fn succeed(output: &Output) {
+fn assert_success(output: &Output) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
 }
 
-/// Past the test runner, which keeps what passing tests print.
-fn skip(test: &str, why: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
-}
-
-/// A Python with the packages that a file pins, or why there is none.
+/// Returns a Python that has the packages of a requirements file, or the reason why there is none.
 fn python(requirements: &str) -> Result<Command, String> {
     let python = std::env::var_os("DTR_PYTHON").unwrap_or_else(|| "python3".into());
-    let asked = Command::new(&python).args(["-c", LACKS]).arg(root(requirements)).output();
-    let lacks = match &asked {
+    let check =
+        Command::new(&python).args(["-c", CHECK_REQUIREMENTS]).arg(repository().join(requirements)).output();
+    let missing = match &check {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout),
         _ => return Err(format!("`{}` does not run; DTR_PYTHON names another", python.to_string_lossy())),
     };
-    match lacks.trim() {
+    match missing.trim() {
         "" => Ok(Command::new(python)),
-        lacks => Err(format!("`{}` lacks {lacks}; see {requirements}", python.to_string_lossy())),
+        missing => Err(format!("`{}` lacks {missing}; see {requirements}", python.to_string_lossy())),
     }
 }
 
 #[test]
-fn the_page_reads_well_in_a_browser() {
+fn the_page_is_readable_in_a_browser() {
     let mut browser = match python("tests/cli/requirements.txt") {
         Ok(python) => python,
-        Err(why) => return skip("the page in a browser", &why),
+        Err(reason) => return report_skipped(&reason),
     };
-    let output =
-        browser.arg(root("tests/cli/report_page.py")).arg(tables().join("index.html")).output().unwrap();
+    let script = repository().join("tests/cli/report_page.py");
+    let output = browser.arg(script).arg(tables().join("index.html")).output().unwrap();
     match output.status.code() {
-        Some(SKIPPED) => skip("the page in a browser", String::from_utf8_lossy(&output.stderr).trim()),
-        _ => succeed(&output),
+        Some(NO_BROWSER) => report_skipped(String::from_utf8_lossy(&output.stderr).trim()),
+        _ => assert_success(&output),
     }
 }
 
 #[test]
-fn the_notebook_holds_on_a_sweeps_tables() {
+fn the_notebook_runs_on_the_tables_of_a_sweep() {
     let mut notebook = match python("notebooks/requirements.txt") {
         Ok(python) => python,
-        Err(why) => return skip("the notebook", &why),
+        Err(reason) => return report_skipped(&reason),
     };
-    succeed(&notebook.arg(root("notebooks/analysis.py")).env("DTR_TABLES", tables()).output().unwrap());
+    notebook.arg(repository().join("notebooks/analysis.py")).env("DTR_TABLES", tables());
+    assert_success(&notebook.output().unwrap());
 }

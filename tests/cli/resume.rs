@@ -1,185 +1,132 @@
-//! Killed at any moment, a sweep started again ends as an undisturbed one, and little is lost.
+//! Sweeps that are killed or interrupted: the same command resumes, and its outputs are those of an undisturbed sweep.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use dtr::store::EventKind;
 use dtr_core::seed::Seed;
 use rand::RngExt;
-use rustix::process::{Pid, Signal, kill_process};
 
-use crate::project::{LONG, Project, calm_long, text, wait_until};
+use crate::project::{Project, WITH_CHECKPOINTS, wait_until};
 
-/// What `saving.rs` says that a kill may lose at most, besides a step.
-const MOST_LOST: Duration = Duration::from_secs(30);
+/// The stages whose cells are killed.
+const STAGES: [&str; 3] = ["pretrain", "distil", "search"];
 
-/// How long a worker may outlive the process that watches it.
-const MOST_OUTLIVED: Duration = Duration::from_secs(2);
+/// The number of kills by the stage of the running cell.
+type Kills = BTreeMap<&'static str, usize>;
 
-/// What kills came to.
-#[derive(Default, Debug)]
-struct Toll {
-    /// Kills by the stage of the cell at work.
-    kills: BTreeMap<String, usize>,
-    /// The longest time since the killed cell was begun or last wrote something that lasts.
-    most_lost: Duration,
-    /// Sweeps that went on to their end.
-    num_sweeps: usize,
+/// Returns the stage of the cell that was running when the sweep was killed.
+fn killed_stage(project: &Project) -> &'static str {
+    let is_killed = |log: &Path| {
+        let text = fs::read_to_string(log).unwrap();
+        !text.lines().last().is_some_and(|line| line.contains(r#""what":"done""#))
+    };
+    let has_killed = |stage: &str| project.cell_files(stage, "events.jsonl").iter().any(|log| is_killed(log));
+    STAGES.into_iter().find(|stage| has_killed(stage)).unwrap_or("between cells")
 }
 
-impl Toll {
-    fn num_kills(&self) -> usize {
-        self.kills.values().sum()
-    }
-
-    /// Files the kill of the process that worked on `bench`.
-    fn file(&mut self, bench: &Project) {
-        let mut stage = "between cells".to_owned();
-        for one in ["pretrain", "distil", "search"] {
-            for log in bench.named(one, "events.jsonl") {
-                let text = fs::read_to_string(&log).unwrap();
-                if !text.lines().last().is_some_and(|line| line.contains(r#""what":"done""#)) {
-                    stage = one.to_owned();
-                    self.most_lost = self.most_lost.max(since_last_kept(bench, &log));
-                }
-            }
-        }
-        *self.kills.entry(stage).or_default() += 1;
-    }
+/// Returns whether a process holds the claim of a cell.
+fn is_running(project: &Project) -> bool {
+    let stages = project.command("status").json();
+    stages.as_array().unwrap().iter().any(|stage| stage["running"] != 0)
 }
 
-/// How long ago a cell was begun or wrote its checkpoint last, or, within a search, a score was recorded.
-fn since_last_kept(bench: &Project, log: &Path) -> Duration {
-    let written = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).unwrap();
-    let checkpoints = bench.files("cells-v1").into_iter().filter(|path| {
-        path.components().any(|part| part.as_os_str() == "checkpoint") || path.ends_with("record.json")
-    });
-    let last = checkpoints.map(|path| written(&path)).chain([written(log)]).max().unwrap();
-    SystemTime::now().duration_since(last).unwrap_or_default()
-}
-
-/// Whether a cell is somebody's.
-fn is_running(bench: &Project) -> bool {
-    let status = bench.dtr("status", &[&["--json"][..], &LONG].concat());
-    let counts: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
-    counts.as_array().unwrap().iter().any(|stage| stage["running"] != 0)
-}
-
-/// Sweeps and kills at random moments until `num_kills`, each sweep from the beginning to its end; the outcome
-/// is that of a calm one.
-fn kill(num_kills: usize, seed: u32) -> Toll {
-    let calm = calm_long();
-    let mut moments = Seed(seed).rng();
-    let mut toll = Toll::default();
-    while toll.num_kills() < num_kills {
-        let bench = Project::new();
-        loop {
-            let mut sweep = bench.start(&LONG);
-            let moment = Instant::now() + Duration::from_millis(moments.random_range(20..2500));
-            while toll.num_kills() < num_kills
-                && Instant::now() < moment
-                && sweep.try_wait().unwrap().is_none()
-            {
+/// Kills sweeps at random moments, `num_kills` in all, and resumes each to its end.
+fn kill_sweeps(num_kills: usize, seed: u32) -> Kills {
+    let undisturbed = Project::finished(WITH_CHECKPOINTS).outputs();
+    let mut rng = Seed(seed).rng();
+    let mut kills = Kills::new();
+    while kills.values().sum::<usize>() < num_kills {
+        let project = Project::with(WITH_CHECKPOINTS);
+        while kills.values().sum::<usize>() < num_kills {
+            let mut sweep = project.sweep().start();
+            let moment = Instant::now() + Duration::from_millis(rng.random_range(20..2500));
+            while Instant::now() < moment && !sweep.has_ended() {
                 std::thread::sleep(Duration::from_millis(2));
             }
-            if toll.num_kills() == num_kills || sweep.try_wait().unwrap().is_some() {
-                let ended = sweep.wait_with_output().unwrap();
-                assert!(ended.status.success(), "{}", text(&ended.stderr));
+            if sweep.has_ended() {
                 break;
             }
-            sweep.kill().unwrap();
-            sweep.wait().unwrap();
-            toll.file(&bench);
-            // The worker dies with the process that was killed, a moment later.
-            let deadline = Instant::now() + MOST_OUTLIVED;
-            while is_running(&bench) {
-                assert!(Instant::now() < deadline, "a lock outlived its holder");
-            }
+            sweep.kill();
+            *kills.entry(killed_stage(&project)).or_default() += 1;
+            wait_until("the release of the killed sweep's claims", || !is_running(&project));
         }
-        toll.num_sweeps += 1;
-        assert!(bench.outcome("small") == *calm, "tables and figures are the same bytes");
-        assert!(bench.files("").iter().all(|path| !path.to_string_lossy().contains(".dtr-tmp-")));
+        project.sweep().success();
+        assert!(project.outputs() == undisturbed, "tables and figures are the same bytes");
+        let is_temporary = |path: &Path| path.to_string_lossy().contains(".dtr-tmp-");
+        assert!(project.files("").iter().all(|path| !is_temporary(path)));
     }
-    println!("{toll:?}");
-    assert!(toll.most_lost < MOST_LOST, "{toll:?}");
-    toll
+    kills
 }
 
 #[test]
-fn a_sweep_killed_at_random_moments_ends_as_a_calm_one() {
-    assert_eq!(kill(8, 0).num_kills(), 8);
-}
-
-/// `just kill-test`
-#[test]
-#[ignore = "minutes"]
-fn a_hundred_kills_change_nothing() {
-    let toll = kill(100, 1);
-    assert!(["pretrain", "distil", "search"].iter().all(|stage| toll.kills.contains_key(*stage)), "{toll:?}");
+fn a_sweep_that_is_killed_at_random_moments_ends_with_the_same_outputs() {
+    assert_eq!(kill_sweeps(8, 0).values().sum::<usize>(), 8);
 }
 
 #[test]
-fn a_killed_cell_goes_on_from_its_checkpoint() {
-    let (calm, bench) = (calm_long(), Project::new());
+#[ignore = "takes minutes; run it with `just kill-test`"]
+fn a_hundred_kills_change_no_output() {
+    let kills = kill_sweeps(100, 1);
+    assert!(STAGES.iter().all(|stage| kills.contains_key(stage)), "{kills:?}");
+}
+
+fn is_in_checkpoint(path: &Path) -> bool {
+    path.parent().unwrap().ends_with("checkpoint")
+}
+
+#[test]
+fn a_killed_cell_resumes_from_its_checkpoint() {
+    let project = Project::with(WITH_CHECKPOINTS);
     for (stage, checkpoint) in [("pretrain", "base.safetensors"), ("distil", "twins.safetensors")] {
-        let mut sweep = bench.start(&LONG);
-        let is_checkpoint = |path: &std::path::PathBuf| path.parent().unwrap().ends_with("checkpoint");
-        wait_until("a checkpoint", || bench.named(stage, checkpoint).iter().any(is_checkpoint));
-        sweep.kill().unwrap();
-        sweep.wait().unwrap();
+        let sweep = project.sweep().start();
+        let files = || project.cell_files(stage, checkpoint);
+        wait_until("a checkpoint", || files().iter().any(|path| is_in_checkpoint(path)));
+        sweep.kill();
     }
-    bench.sweep(&LONG);
+    project.sweep().success();
     for stage in ["pretrain", "distil"] {
-        let said = bench.said(stage);
-        assert!(said.iter().any(|line| line.contains("goes on after step")), "{said:?}");
-        assert!(said.iter().any(|line| line.contains("ended without a word")), "{said:?}");
+        let messages = project.messages(stage);
+        assert!(messages.iter().any(|line| line.contains("goes on after step")), "{messages:?}");
+        assert!(messages.iter().any(|line| line.contains("ended without a word")), "{messages:?}");
     }
-    assert!(bench.outcome("small") == *calm);
-    assert!(!bench.files("").iter().any(|path| path.parent().unwrap().ends_with("checkpoint")));
-}
-
-fn interrupt(child: &std::process::Child) {
-    kill_process(Pid::from_child(child), Signal::INT).unwrap();
+    assert!(project.outputs() == Project::finished(WITH_CHECKPOINTS).outputs());
+    assert!(!project.files("").iter().any(|path| is_in_checkpoint(path)), "checkpoints are removed");
 }
 
 #[test]
-fn ctrl_c_keeps_the_step_and_the_same_command_goes_on() {
-    let (calm, bench) = (calm_long(), Project::new());
+fn ctrl_c_saves_a_checkpoint_and_the_same_command_resumes() {
+    let project = Project::with(WITH_CHECKPOINTS);
     for stage in ["pretrain", "distil"] {
-        let sweep = bench.start(&LONG);
-        let begun = |bench: &Project| bench.happenings(stage).iter().any(|(_, _, what)| what == "begun");
-        wait_until("the cell", || begun(&bench));
+        let sweep = project.sweep().start();
+        wait_until("the start of the cell", || project.num_started(stage) > 0);
         std::thread::sleep(Duration::from_millis(300));
-        interrupt(&sweep);
-        let ended = sweep.wait_with_output().unwrap();
-        let said = text(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(130), "{said}");
-        assert!(said.contains("run the same command again to resume"), "{said}");
-        assert!(bench.happenings(stage).iter().any(|(_, _, what)| what == "stopped"));
+        sweep.interrupt();
+        let output = sweep.finish();
+        output.assert_code(130);
+        output.stderr_contains("run the same command again to resume");
+        assert!(project.events(stage).iter().any(|(_, event)| event.what == EventKind::Stopped));
     }
-    bench.sweep(&LONG);
-    let said = [bench.said("pretrain"), bench.said("distil")].concat();
-    assert!(said.iter().any(|line| line.contains("goes on after step")), "{said:?}");
-    assert!(!said.iter().any(|line| line.contains("ended without a word")), "{said:?}");
-    assert!(bench.outcome("small") == *calm);
+    project.sweep().success();
+    let messages = [project.messages("pretrain"), project.messages("distil")].concat();
+    assert!(messages.iter().any(|line| line.contains("goes on after step")), "{messages:?}");
+    assert!(!messages.iter().any(|line| line.contains("ended without a word")), "{messages:?}");
+    assert!(project.outputs() == Project::finished(WITH_CHECKPOINTS).outputs());
 }
 
 #[test]
-fn ctrl_c_twice_stops_within_the_step() {
-    let bench = Project::new();
-    // One step of many seconds.
-    let step = ["--set", "pretrain.batch-size=16384", "--set", r#"pretrain.token-budget="1048576""#];
-    let sweep = bench.start(&step);
-    wait_until("the cell", || bench.happenings("pretrain").iter().any(|(_, _, what)| what == "begun"));
-    interrupt(&sweep);
+fn a_second_ctrl_c_ends_the_sweep_within_a_training_step() {
+    // A step takes many seconds.
+    let project = Project::with(&["pretrain.batch-size=16384", r#"pretrain.token-budget="1048576""#]);
+    let sweep = project.sweep().start();
+    wait_until("the start of the cell", || project.num_started("pretrain") > 0);
+    sweep.interrupt();
     std::thread::sleep(Duration::from_millis(200));
-    interrupt(&sweep);
-    let ended = sweep.wait_with_output().unwrap();
-    assert_eq!(ended.status.code(), Some(130), "{}", text(&ended.stderr));
-    assert!(
-        bench.happenings("pretrain").iter().all(|(_, _, what)| what == "begun"),
-        "the step was not finished"
-    );
-    assert!(bench.named("pretrain", "record.json").is_empty());
+    sweep.interrupt();
+    sweep.finish().assert_code(130);
+    let events = project.events("pretrain");
+    assert!(events.iter().all(|(_, event)| event.what == EventKind::Started), "the step was not finished");
+    assert!(project.cell_files("pretrain", "record.json").is_empty());
 }

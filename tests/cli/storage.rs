@@ -1,88 +1,96 @@
-//! A disk that is full or cannot be written: told with what is needed, and what was finished stays.
+//! Full and read-only disks: errors say what to do, and finished cells are kept.
 //!
-//! The disks are of memory, mounted in a namespace that ends with the test.
+//! The disks are in memory, mounted in a namespace that ends with the test.
 
 use std::process::{Command, Output};
 
-use crate::project::{MANIFEST, ONE, Project, text};
+use crate::project::{ONE_SEARCH, Project, repository};
+use crate::skipped::report_skipped;
 
-/// Runs `script` where `$DISK` can be mounted and `$SWEEP` sweeps onto it; none where that is not allowed.
-fn in_a_namespace(bench: &Project, script: &str) -> Option<Output> {
-    let unshare = |script: &str| {
-        let mut program = Command::new("unshare");
-        program.args(["--mount", "--map-root-user", "sh", "-e", "-c", script]);
-        program
-    };
-    let disk = bench.results();
+/// A shell function that runs a command and prints its exit code and standard error.
+const TRY: &str = r#"try() {
+    code=0; eval "$1" > /dev/null 2> "$DISK.stderr" || code=$?; echo "code $code"; cat "$DISK.stderr"
+}"#;
+
+fn in_namespace(script: &str) -> Command {
+    let mut program = Command::new("unshare");
+    program.args(["--mount", "--map-root-user", "sh", "-e", "-c", script]);
+    program
+}
+
+/// Runs a shell script that can mount `$DISK`, and in which `$SWEEP` and `$VERIFY` are commands over results there.
+///
+/// Returns `None` where the system does not let this process mount anything.
+fn run_with_disk(project: &Project, script: &str) -> Option<Output> {
+    let disk = project.results();
     std::fs::create_dir_all(&disk).unwrap();
-    let can = unshare("mount -t tmpfs tmpfs \"$DISK\"").env("DISK", &disk).output();
-    if !can.is_ok_and(|probe| probe.status.success()) {
-        eprintln!("SKIPPED: no disk can be mounted here");
+    let mount = in_namespace("mount -t tmpfs tmpfs \"$DISK\"").env("DISK", &disk).output();
+    if !mount.is_ok_and(|probe| probe.status.success()) {
+        report_skipped("this process may not mount a disk");
         return None;
     }
-    let sweep = |command: &str| {
-        format!("'{}' {command} '{MANIFEST}' --results \"$DISK\" {}", env!("CARGO_BIN_EXE_dtr"), quoted(&ONE))
+    let manifest = repository().join("tests/manifests/small.toml");
+    let settings: String = ONE_SEARCH.iter().map(|setting| format!(" --set '{setting}'")).collect();
+    let command = |name: &str| {
+        let program = env!("CARGO_BIN_EXE_dtr");
+        format!("'{program}' {name} '{}' --results \"$DISK\"{settings}", manifest.display())
     };
-    let mut program = unshare(script);
-    program.env("DISK", &disk).env("SWEEP", sweep("sweep")).env("VERIFY", sweep("verify"));
+    let mut program = in_namespace(&format!("{TRY}\n{script}\n"));
+    program.env("DISK", &disk).env("SWEEP", command("sweep")).env("VERIFY", command("verify"));
     Some(program.output().unwrap())
 }
 
-fn quoted(words: &[&str]) -> String {
-    words.iter().map(|word| format!("'{word}' ")).collect()
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Shell lines: `$SWEEP` with its exit code and talk between marks.
-const TRY: &str = r#"try() { code=0; eval "$1" >/dev/null 2>"$DISK.said" || code=$?; echo "code $code"; cat "$DISK.said"; }"#;
-
 #[test]
-fn a_full_disk_is_told_and_costs_nothing_that_was_finished() {
-    let bench = Project::new();
-    // Once the first sweep is done there is room for a few small files, and no twins.
-    let script = format!(
-        r#"{TRY}
+fn a_full_disk_ends_the_sweep_and_keeps_finished_cells() {
+    // After the first sweep the disk has room for some small files, and for no twins.
+    let script = r#"
         mount -t tmpfs -o size=64m tmpfs "$DISK"
         try "$SWEEP" | head -1
-        used=$(df -k "$DISK" | awk 'END {{ print $3 }}')
+        used=$(df -k "$DISK" | awk 'END { print $3 }')
         mount -o remount,size=$((used + 40))k "$DISK"
         other="--set distil.seed=9"
         echo full; try "$SWEEP $other"
-        find "$DISK/cells-v1" -name record.json | wc -l | sed 's/^/records /'
+        find "$DISK" -name record.json | wc -l | sed 's/^/records /'
         mount -o remount,size=64m "$DISK"
         echo sound; try "$VERIFY --sample 1" | head -1
         echo again; try "$SWEEP $other"
-        echo sound; try "$VERIFY $other --sample 3" | head -1"#
-    );
-    let Some(output) = in_a_namespace(&bench, &format!("{script}\n")) else { return };
-    let said = text(&output.stdout);
-    println!("{said}{}", text(&output.stderr));
-    let parts: Vec<&str> = said.split(['\n']).collect();
-    assert_eq!(parts[..3], ["code 0", "full", "code 5"], "{said}");
-    assert!(said.contains("free disk space and run the same command again"), "{said}");
-    assert!(said.contains("cannot write `") && said.contains("No space left"), "{said}");
-    assert!(said.contains("records 12\nsound\ncode 0\nagain\ncode 0\n"), "what was finished stays: {said}");
-    assert!(said.contains("2 cells done now, 1 cell remembered"), "{said}");
-    assert!(said.trim_end().ends_with("sound\ncode 0"), "{said}");
+        echo sound; try "$VERIFY $other --sample 3" | head -1"#;
+    let project = Project::new();
+    let Some(output) = run_with_disk(&project, script) else { return };
+    let stdout = text(&output.stdout);
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert_eq!(lines[..3], ["code 0", "full", "code 5"], "{stdout}{}", text(&output.stderr));
+    for part in [
+        "free disk space and run the same command again",
+        "cannot write `",
+        "No space left",
+        "records 12\nsound\ncode 0\nagain\ncode 0\n",
+        "2 cells done now, 1 cell remembered",
+    ] {
+        assert!(stdout.contains(part), "`{part}` is missing: {stdout}");
+    }
+    assert!(stdout.trim_end().ends_with("sound\ncode 0"), "{stdout}");
 }
 
 #[test]
-fn a_disk_that_cannot_be_written_is_told_and_read_all_the_same() {
-    let bench = Project::new();
-    let script = format!(
-        r#"{TRY}
+fn results_on_a_read_only_disk_are_read_and_a_sweep_names_the_folder() {
+    let script = r#"
         mount -t tmpfs -o size=64m tmpfs "$DISK"
         try "$SWEEP" | head -1
         mount -o remount,ro "$DISK"
         try "$VERIFY --sample 1" | head -1
         echo then
-        try "$SWEEP --set distil.seed=9""#
-    );
-    let Some(output) = in_a_namespace(&bench, &format!("{script}\n")) else { return };
-    let said = text(&output.stdout);
-    println!("{said}{}", text(&output.stderr));
-    let (before, after) = said.split_once("then\n").unwrap();
-    assert_eq!(before, "code 0\ncode 0\n");
-    assert!(after.starts_with("code 5\n"), "{said}");
-    assert!(after.contains("choose a folder that can be written"), "{said}");
-    assert!(after.contains(&*bench.results().to_string_lossy()), "{said}");
+        try "$SWEEP --set distil.seed=9""#;
+    let project = Project::new();
+    let Some(output) = run_with_disk(&project, script) else { return };
+    let stdout = text(&output.stdout);
+    let (before, after) = stdout.split_once("then\n").unwrap();
+    assert_eq!(before, "code 0\ncode 0\n", "{}", text(&output.stderr));
+    assert!(after.starts_with("code 5\n"), "{stdout}");
+    assert!(after.contains("choose a folder that can be written"), "{stdout}");
+    assert!(after.contains(&*project.results().to_string_lossy()), "{stdout}");
 }

@@ -1,17 +1,16 @@
-//! Templates that would fill the memory or never end: refused in bounded memory, whatever they do it with.
+//! Templates without end or beyond memory: refused in bounded memory, whatever operation they use.
 
-use std::fs;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output};
-
-use crate::bad_inputs::{SWEEP, good};
+use crate::bad_inputs::{MANIFEST, dtr, valid_folder};
+use crate::dtr_command::DtrOutput;
 use crate::temp_folder::TempFolder;
 
-/// Addresses that a refusal may take, in KiB: a plan itself takes little.
-const KIBIBYTES: u32 = 5 << 20;
+/// The address space in KiB within which a template is refused; a plan itself needs little.
+const ADDRESS_SPACE: u32 = 5 << 20;
 
-/// Templates over a text `s` of a million letters. Most are refused by what they pay; the last ones make what the
-/// engine does not count, and are stopped as they grow.
+/// Templates over a text `s` of a million letters.
+///
+/// The fuel limit refuses most. The last ones build values that the engine does not count, and are stopped as the
+/// process grows.
 const TEMPLATES: [&str; 42] = [
     r#"{{ "x" * 200000000 }}"#,
     r#"{{ "x" * 99999999999999999999 }}"#,
@@ -57,52 +56,56 @@ const TEMPLATES: [&str; 42] = [
     "{% set n = namespace(a=[s]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}{% endfor %}{{ n.a ~ '' }}",
 ];
 
-/// Runs the program where the system gives so many addresses and no more.
-fn run_within(folder: &TempFolder, arguments: &[&str]) -> Output {
-    let mut program = Command::new("sh");
-    program.args(["-c", &format!(r#"ulimit -v {KIBIBYTES}; exec "$0" "$@""#), env!("CARGO_BIN_EXE_dtr")]);
-    program.current_dir(folder.root()).args(arguments).output().unwrap()
+/// The prompt of [`MANIFEST`].
+const PROMPT: &str = "{{ said }} where is the lamp? in the";
+
+/// Prepends the definition of `s` to a template.
+fn with_text(template: &str) -> String {
+    format!("{{% set s = 'x' * 1000000 %}}{template}")
 }
 
-/// What is wrong with the answer to a template, which must name `place`.
-fn wrong(output: &Output, place: &str) -> Option<String> {
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let is_told = output.status.code() == Some(2) && said.contains(place) && said.len() < 4_000;
-    let code = (output.status.code(), output.status.signal());
-    (!is_told || said.contains("panicked")).then(|| format!("{code:?} {}", &said[..said.len().min(500)]))
+/// Writes the manifest with another prompt.
+fn write_prompt(folder: &TempFolder, prompt: &str) {
+    let prompt = prompt.replace('"', "'").replace('\n', "\\n");
+    folder.write("main.toml", MANIFEST.replace(PROMPT, &prompt));
+}
+
+fn run_limited(folder: &TempFolder, arguments: &[&str]) -> DtrOutput {
+    dtr(folder, arguments).with_address_space(ADDRESS_SPACE).finish()
+}
+
+/// Returns a description of an output that is not a short refusal with code 2 that names `place`.
+fn failure(output: &DtrOutput, place: &str) -> Option<String> {
+    let message = output.stderr();
+    let is_refused = output.code() == Some(2) && message.contains(place) && message.len() < 4_000;
+    let start: String = message.chars().take(500).collect();
+    (!is_refused || message.contains("panicked")).then(|| format!("{}: {start}", output.status()))
 }
 
 #[test]
-fn templates_of_tasks_are_refused_before_they_fill_the_memory() {
+fn task_templates_are_refused_before_they_exhaust_the_memory() {
     let mut failures = Vec::new();
     for template in TEMPLATES {
-        let folder = good();
-        let prompt = format!("{{% set s = 'x' * 1000000 %}}{template}");
-        folder.write(
-            "main.toml",
-            SWEEP.replace(
-                "{{ said }} where is the lamp? in the",
-                &prompt.replace('"', "'").replace('\n', "\\n"),
-            ),
-        );
-        let output = run_within(&folder, &["plan", "main.toml"]);
-        failures.extend(wrong(&output, "row 1 of `rows.jsonl`").map(|said| format!("{template}: {said}")));
+        let folder = valid_folder();
+        write_prompt(&folder, &with_text(template));
+        let output = run_limited(&folder, &["plan", "main.toml"]);
+        failures.extend(failure(&output, "row 1 of `rows.jsonl`").map(|why| format!("{template}: {why}")));
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]
 fn texts_that_are_small_one_by_one_are_refused_together() {
-    let folder = good();
-    folder.write("main.toml", SWEEP.replace("{{ said }} where is the lamp? in the", "{{ 'x' * 50000000 }}"));
+    let folder = valid_folder();
+    write_prompt(&folder, "{{ 'x' * 50000000 }}");
     folder.write("rows.jsonl", "{\"said\": \"the lamp\", \"room\": 0}\n".repeat(100));
-    let output = run_within(&folder, &["plan", "main.toml"]);
-    assert_eq!(wrong(&output, "the split's texts are more than 1.0 GiB"), None);
+    let output = run_limited(&folder, &["plan", "main.toml"]);
+    assert_eq!(failure(&output, "the split's texts are more than 1.0 GiB"), None);
 }
 
 #[test]
-fn chat_templates_are_refused_before_they_fill_the_memory() {
-    let of_json = [
+fn chat_templates_are_refused_before_they_exhaust_the_memory() {
+    let json_templates = [
         "{{ ([s] * 100000)|tojson }}",
         "{{ [1]|tojson(indent=9999999999) }}",
         "{{ [1]|tojson(indent=s) }}",
@@ -112,18 +115,14 @@ fn chat_templates_are_refused_before_they_fill_the_memory() {
         "{% set n = namespace(a=[1]) %}{% for i in range(9999) %}{% set n.a = [n.a] %}{% endfor %}{{ n.a|tojson }}",
         "{{ strftime_now('%c' * 40000000) }}",
     ];
-    let folder = good();
+    let folder = valid_folder();
     let mut failures = Vec::new();
-    // Of those of tasks some: they keep to the same rations.
-    let of_tasks = TEMPLATES.into_iter().filter(|template| !template.contains("regex")).step_by(5);
-    for template in of_json.into_iter().chain(of_tasks) {
-        fs::write(
-            folder.path("base/chat_template.jinja"),
-            format!("{{% set s = 'x' * 1000000 %}}{template}"),
-        )
-        .unwrap();
-        let output = run_within(&folder, &["generate", "base", "hello", "--chat", "--max-tokens", "1"]);
-        failures.extend(wrong(&output, "the chat template").map(|said| format!("{template}: {said}")));
+    // Some templates of tasks, to which the same limits apply.
+    let task_templates = TEMPLATES.into_iter().filter(|template| !template.contains("regex")).step_by(5);
+    for template in json_templates.into_iter().chain(task_templates) {
+        folder.write("base/chat_template.jinja", with_text(template));
+        let output = run_limited(&folder, &["generate", "base", "hello", "--chat", "--max-tokens", "1"]);
+        failures.extend(failure(&output, "the chat template").map(|why| format!("{template}: {why}")));
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

@@ -1,58 +1,62 @@
-//! `dtr verify` finds what differs, and only that.
+//! `dtr verify`: it finds results that differ, and only those.
 
 use std::fs;
 
-use crate::project::{ONE, Project, text};
+use dtr_core::files::Digest;
+use serde_json::json;
 
-fn verify(bench: &Project, more: &[&str]) -> (Option<i32>, serde_json::Value) {
-    let output = bench.dtr("verify", &[&["--json"][..], &ONE, more].concat());
-    let told = serde_json::from_slice(&output.stdout);
-    (output.status.code(), told.unwrap_or_else(|_| panic!("{}", text(&output.stderr))))
+use crate::dtr_command::DtrCommand;
+use crate::project::{ONE_SEARCH, Project};
+
+fn verify(project: &Project, sample: &str) -> DtrCommand {
+    project.command("verify").args(["--json", "--sample", sample])
 }
 
 #[test]
-fn sound_results_are_the_same_when_done_again() {
-    let bench = Project::new();
-    bench.sweep(&ONE);
-    let before: Vec<_> = bench.files("").into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect();
-    let (code, told) = verify(&bench, &["--sample", "9"]);
-    assert_eq!(code, Some(0), "{told}");
-    assert_eq!(told["again"].as_array().unwrap().len(), 3, "{told}");
-    assert_eq!(told["differences"], serde_json::json!([]));
-    assert_eq!(told["records"].as_u64().unwrap() as usize, bench.named("", "record.json").len());
-    let after: Vec<_> = bench.files("").into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect();
-    assert!(before == after, "nothing was changed");
+fn results_are_reproduced_by_computing_them_again() {
+    let project = Project::finished(ONE_SEARCH).copy();
+    let contents =
+        || -> Vec<_> { project.files("").into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect() };
+    let before = contents();
+    let summary = verify(&project, "9").success().json();
+    assert_eq!(summary["again"].as_array().unwrap().len(), 3, "{summary}");
+    assert_eq!(summary["differences"], json!([]));
+    assert_eq!(summary["records"].as_u64().unwrap() as usize, project.num_records(""));
+    assert!(before == contents(), "`verify` writes nothing");
+}
 
-    // Which cells are done again is the seed's choice.
-    let chosen =
-        |seed: u32| verify(&bench, &["--sample", "1", "--seed", &seed.to_string()]).1["again"].clone();
+#[test]
+fn the_seed_of_a_verification_chooses_the_cells_to_compute_again() {
+    let project = Project::finished(ONE_SEARCH);
+    let chosen = |seed: u32| {
+        verify(project, "1").args(["--seed", &seed.to_string()]).success().json()["again"].clone()
+    };
     assert_eq!(chosen(0), chosen(0));
     assert!((1..8).any(|seed| chosen(seed) != chosen(0)));
-
-    // Without a manifest, records and files are read.
-    let mut alone = std::process::Command::new(env!("CARGO_BIN_EXE_dtr"));
-    let alone = alone.args(["verify", "--json", "--results"]).arg(bench.results()).output().unwrap();
-    let told: serde_json::Value = serde_json::from_slice(&alone.stdout).unwrap();
-    assert_eq!((alone.status.code(), &told["tables"]), (Some(0), &0.into()));
 }
 
-/// A record whose digests all fit and whose numbers are invented.
 #[test]
-fn a_forged_result_is_found_by_doing_it_again() {
-    let bench = Project::new();
-    bench.sweep(&ONE);
-    let path = bench.named("distil", "record.json").remove(0);
-    let whole = fs::read_to_string(&path).unwrap();
-    let (_, body) = whole.split_once("\n\"body\":").unwrap();
+fn without_a_manifest_records_and_files_are_verified() {
+    let project = Project::finished(ONE_SEARCH);
+    let summary = DtrCommand::new("verify").arg("--results").arg(project.results()).json();
+    assert_eq!(summary["tables"], 0);
+}
+
+/// The record's digests are valid, and one of its numbers is invented.
+#[test]
+fn a_forged_result_is_found_by_computing_it_again() {
+    let project = Project::finished(ONE_SEARCH).copy();
+    let path = project.cell_files("distil", "record.json").remove(0);
+    let original = fs::read_to_string(&path).unwrap();
+    let (_, body) = original.split_once("\n\"body\":").unwrap();
     let body = body.strip_suffix("}\n").unwrap().replacen("\"final\":", "\"final\":1", 1);
-    let digest = dtr_core::files::Digest::of(body.as_bytes());
+    let digest = Digest::of(body.as_bytes());
     fs::write(&path, format!("{{\"digest\":\"{digest}\",\n\"body\":{body}}}\n")).unwrap();
-    bench.dtr("report", &ONE);
-    assert_eq!(verify(&bench, &["--sample", "0"]).0, Some(0), "every digest fits");
-    let (code, told) = verify(&bench, &["--sample", "3"]);
-    assert_eq!(code, Some(1));
-    let differences = told["differences"].as_array().unwrap();
-    assert_eq!(differences.len(), 1, "{told}");
+    project.command("report").success();
+    verify(&project, "0").success();
+    let summary = verify(&project, "3").exit(1).json();
+    let differences = summary["differences"].as_array().unwrap();
+    assert_eq!(differences.len(), 1, "{summary}");
     assert_eq!(differences[0]["path"], path.to_string_lossy().as_ref());
     assert_eq!(differences[0]["why"], "done again, it has another result");
 }

@@ -1,57 +1,83 @@
-//! A results folder of the small manifest, and what is to be read from it.
+//! A project for tests that run the program: a manifest, a folder of results, and commands over them.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use dtr::store::{Event, EventKind, read_events};
+use polars::prelude::{DataFrame, ParquetReader, SerReader};
 
-/// A base of 4 layers, two variants, two tasks: seconds.
-pub const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/manifests/small.toml");
+use crate::dtr_command::DtrCommand;
+use crate::temp_folder::TempFolder;
 
-/// Training and distilling for seconds, so that they write checkpoints.
-pub const LONG: [&str; 4] =
-    ["--set", r#"pretrain.token-budget="48k""#, "--set", r#"distil.token-budget="32k""#];
+/// Settings for sweeps with one variant and one task.
+pub const ONE_SEARCH: &[&str] = &[r#"sweep.variant=["gla"]"#, r#"sweep.task=["recall"]"#];
 
-/// One variant and one task, where the others would show nothing more.
-pub const ONE: [&str; 4] = ["--set", r#"sweep.variant=["gla"]"#, "--set", r#"sweep.task=["recall"]"#];
+/// Settings for sweeps that train and distil for seconds, so that they write checkpoints.
+pub const WITH_CHECKPOINTS: &[&str] = &[r#"pretrain.token-budget="48k""#, r#"distil.token-budget="32k""#];
 
-/// Far more than anything takes, on a machine that does much else.
-pub const PATIENCE: Duration = Duration::from_secs(240);
+/// Settings for sweeps whose searches replace several layers.
+pub const LONG_SEARCHES: &[&str] = &["search.stop={ max-relative-drop = 0.5 }"];
 
-/// What a calm sweep of `LONG` comes to.
-pub fn calm_long() -> &'static Outcome {
-    static CALM: OnceLock<Outcome> = OnceLock::new();
-    CALM.get_or_init(|| {
-        let bench = Project::new();
-        bench.sweep(&LONG);
-        bench.outcome("small")
-    })
-}
+/// The folder of cells in a folder of results.
+const CELLS: &str = "cells-v1";
 
-/// Bytes of tables and figures by file name.
-pub type Outcome = BTreeMap<String, Vec<u8>>;
+/// Files beside tables and figures, and tables and pages that hold times.
+const NOT_COMPARED: [&str; 5] = ["stages.parquet", "table2.parquet", "cost.parquet", "index.html", ".lock"];
 
-/// A folder for results.
+/// How long a test waits for an event; far more than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// The bytes of tables and figures by file name.
+pub type Outputs = BTreeMap<String, Vec<u8>>;
+
+/// A manifest with settings, and a temporary folder for its results.
 pub struct Project {
-    folder: tempfile::TempDir,
+    manifest: PathBuf,
+    settings: Vec<String>,
+    folder: TempFolder,
 }
 
 impl Project {
+    /// Creates a project of `tests/manifests/small.toml`: a base of 4 layers, two variants and two tasks.
+    ///
+    /// A sweep takes seconds.
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self::with(&[])
     }
 
-    pub fn results(&self) -> PathBuf {
-        self.folder.path().join("results")
+    /// Creates a project of the small manifest whose commands have `--set` for each of `settings`.
+    pub fn with(settings: &[&str]) -> Self {
+        Self::of("tests/manifests/small.toml", settings)
     }
 
-    /// The same results in another folder.
+    /// Creates a project of a manifest, by its path in the repository.
+    pub fn of(manifest: &str, settings: &[&str]) -> Self {
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        Self { manifest: repository().join(manifest), settings, folder: TempFolder::new() }
+    }
+
+    /// Returns a project of the small manifest whose sweep is done.
+    ///
+    /// All tests that ask for the same settings share it, so they must only read.
+    pub fn finished(settings: &[&str]) -> &'static Self {
+        static PROJECTS: Mutex<BTreeMap<Vec<String>, &OnceLock<Project>>> = Mutex::new(BTreeMap::new());
+        let project = Self::with(settings);
+        let mut projects = PROJECTS.lock().unwrap();
+        let shared = *projects.entry(project.settings.clone()).or_insert_with(|| Box::leak(Box::default()));
+        drop(projects);
+        shared.get_or_init(|| {
+            project.sweep().success();
+            project
+        })
+    }
+
+    /// Copies the project with its results.
     pub fn copy(&self) -> Self {
-        let copy = Self::new();
+        let (manifest, settings) = (self.manifest.clone(), self.settings.clone());
+        let copy = Self { manifest, settings, folder: TempFolder::new() };
         for path in self.files("") {
             let target = copy.results().join(path.strip_prefix(self.results()).unwrap());
             fs::create_dir_all(target.parent().unwrap()).unwrap();
@@ -60,93 +86,130 @@ impl Project {
         copy
     }
 
-    pub fn command(&self, command: &str, more: &[&str]) -> Command {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_dtr"));
-        program.arg(command).arg(MANIFEST).arg("--results").arg(self.results()).args(more);
-        program
+    /// Returns a path in the project's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path(name)
     }
 
-    pub fn dtr(&self, command: &str, more: &[&str]) -> Output {
-        self.command(command, more).output().unwrap()
+    pub fn results(&self) -> PathBuf {
+        self.path("results")
     }
 
-    /// A sweep that is to end well; its summary.
-    pub fn sweep(&self, more: &[&str]) -> Value {
-        let output = self.dtr("sweep", &[&["--json"], more].concat());
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
+    /// Creates `dtr NAME` with the manifest, the settings and the folder of results.
+    pub fn command(&self, name: &str) -> DtrCommand {
+        let command = DtrCommand::new(name).arg(&self.manifest).arg("--results").arg(self.results());
+        self.settings.iter().fold(command, |command, setting| command.set(setting))
     }
 
-    pub fn start(&self, more: &[&str]) -> Child {
-        self.command("sweep", more).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    pub fn sweep(&self) -> DtrCommand {
+        self.command("sweep")
     }
 
-    /// Bytes of all tables and figures whose content does not speak of time.
-    pub fn outcome(&self, name: &str) -> Outcome {
-        let mut outcome = BTreeMap::new();
-        for path in ["tables", "figures"].iter().flat_map(|kind| self.files(&format!("{kind}/{name}"))) {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if !["stages.parquet", "cost.parquet", "table2.parquet", "index.html", ".lock"].contains(&&*name)
-            {
-                outcome.insert(name, fs::read(path).unwrap());
-            }
-        }
-        assert!(outcome.contains_key("searches.parquet"));
-        outcome
+    pub fn plan(&self) -> DtrCommand {
+        self.command("plan")
     }
 
-    /// All files below a folder of the results, in order.
+    /// Returns the files below a folder of the results, in order.
     pub fn files(&self, folder: &str) -> Vec<PathBuf> {
-        let mut found = walk(&self.results().join(folder));
-        found.sort();
-        found
+        let mut files = files_below(&self.results().join(folder));
+        files.sort();
+        files
     }
 
-    /// The files of the store that are called `name`, of a stage or of all.
-    pub fn named(&self, stage: &str, name: &str) -> Vec<PathBuf> {
-        self.files(&format!("cells-v1/{stage}")).into_iter().filter(|path| path.ends_with(name)).collect()
+    /// Returns the files of this name in the cells of a stage, or of all stages where `stage` is empty.
+    pub fn cell_files(&self, stage: &str, name: &str) -> Vec<PathBuf> {
+        let files = self.files(&format!("{CELLS}/{stage}"));
+        files.into_iter().filter(|path| path.ends_with(name)).collect()
     }
 
-    /// What happened to the cells of a stage, with the process that told it.
-    pub fn happenings(&self, stage: &str) -> Vec<(PathBuf, u64, Value)> {
-        let lines = self.named(stage, "events.jsonl").into_iter().flat_map(|path| {
-            let text = fs::read_to_string(&path).unwrap();
-            text.lines().map(|line| (path.clone(), line.to_owned())).collect::<Vec<_>>()
-        });
-        // A kill may tear the last line.
-        let event = |(path, line): (PathBuf, String)| {
-            let event: Value = serde_json::from_str(&line).ok()?;
-            let event = &event["event"];
-            Some((path, event["process"].as_u64().unwrap(), event["what"].clone()))
+    /// Returns the folder of a cell.
+    pub fn cell_folder(&self, stage: &str, key: &str) -> PathBuf {
+        self.results().join(CELLS).join(stage).join(&key[..2]).join(key)
+    }
+
+    pub fn num_records(&self, stage: &str) -> usize {
+        self.cell_files(stage, "record.json").len()
+    }
+
+    /// Returns the events in the logs of a stage's cells, each with the path of its log.
+    pub fn events(&self, stage: &str) -> Vec<(PathBuf, Event)> {
+        let logs = self.cell_files(stage, "events.jsonl").into_iter();
+        let events = |log: PathBuf| {
+            let events = read_events(&log).unwrap();
+            events.into_iter().map(move |event| (log.clone(), event))
         };
-        lines.filter_map(event).collect()
+        logs.flat_map(events).collect()
     }
 
-    /// What was said in the logs of a stage's cells.
-    pub fn said(&self, stage: &str) -> Vec<String> {
-        let happenings = self.happenings(stage).into_iter();
-        happenings.filter_map(|(_, _, what)| what["said"].as_str().map(str::to_owned)).collect()
+    /// Counts how often cells of a stage were started.
+    pub fn num_started(&self, stage: &str) -> usize {
+        self.events(stage).iter().filter(|(_, event)| event.what == EventKind::Started).count()
+    }
+
+    /// Returns the messages in the logs of a stage's cells.
+    pub fn messages(&self, stage: &str) -> Vec<String> {
+        let message = |(_, event): (PathBuf, Event)| match event.what {
+            EventKind::Message(message) => Some(message),
+            _ => None,
+        };
+        self.events(stage).into_iter().filter_map(message).collect()
+    }
+
+    /// Reads a table of an experiment.
+    pub fn table_of(&self, experiment: &str, table: &str) -> DataFrame {
+        let path = self.results().join(format!("tables/{experiment}/{table}.parquet"));
+        ParquetReader::new(File::open(path).unwrap()).finish().unwrap()
+    }
+
+    /// Reads a table of the small experiment.
+    pub fn table(&self, table: &str) -> DataFrame {
+        self.table_of("small", table)
+    }
+
+    /// Reads the report page of the small experiment.
+    pub fn page(&self) -> Vec<u8> {
+        fs::read(self.results().join("tables/small/index.html")).unwrap()
+    }
+
+    /// Reads all tables and figures of an experiment that hold no times.
+    pub fn outputs_of(&self, experiment: &str) -> Outputs {
+        let folders = [format!("tables/{experiment}"), format!("figures/{experiment}")];
+        let named = |path: PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (!NOT_COMPARED.contains(&&*name)).then(|| (name, fs::read(path).unwrap()))
+        };
+        let outputs: Outputs =
+            folders.iter().flat_map(|folder| self.files(folder)).filter_map(named).collect();
+        assert!(outputs.contains_key("searches.parquet"), "the report is written");
+        outputs
+    }
+
+    /// Reads all tables and figures of the small experiment that hold no times.
+    pub fn outputs(&self) -> Outputs {
+        self.outputs_of("small")
     }
 }
 
-fn walk(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
+/// Returns the root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Returns the files below a folder, in any order, and none where there is no folder.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
     }
-    found
+    files
 }
 
-pub fn text(output: &[u8]) -> String {
-    String::from_utf8_lossy(output).into_owned()
-}
-
-/// Waits until `happened`, as long as a loaded machine may take.
-pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+/// Waits until `condition` holds, as long as a busy machine may take.
+pub fn wait_until(event: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
-    while !happened() {
-        assert!(Instant::now() < deadline, "{what} did not happen");
+    while !condition() {
+        assert!(Instant::now() < deadline, "{event} did not happen");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
