@@ -40,9 +40,9 @@ gpu-test:
 
 # Time this crate and PyTorch (with transformers and flash-linear-attention) on one GPU, side by side.
 gpu-bench python="python3":
-    cargo run --release --features cuda -- bench device --device cuda:0 > target/ours.jsonl
-    {{python}} bench/peers/pytorch.py > target/peers.jsonl
-    {{python}} bench/peers/table.py target/ours.jsonl target/peers.jsonl
+    cargo run --release --features cuda -- bench device --device cuda:0 > target/dtr.jsonl
+    {{python}} bench/pytorch/benchmark.py > target/pytorch.jsonl
+    {{python}} bench/pytorch/compare.py target/dtr.jsonl target/pytorch.jsonl
 
 # Compile every CUDA kernel, for Ampere and for Hopper; needs no GPU.
 kernels: python

@@ -1,7 +1,7 @@
-//! Benchmarks behind `dtr bench`: what a search saves, and how long pieces of work take on a device.
+//! The benchmarks of `dtr bench`.
 
-mod case;
 pub mod device;
 pub mod search;
+mod search_case;
 
-pub use case::{Case, bundled, deep};
+pub use search_case::{SearchCase, bundled_base_cases, deep_base_case};

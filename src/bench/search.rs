@@ -1,110 +1,107 @@
-//! What each saving of a search is worth, and that none of them changes what is found.
+//! `dtr bench search`: how much work and time each optimisation of a search saves, and that none of them
+//! changes the outcome.
 //!
-//! A search is run in four forms, each with the savings of those before it, from nothing remembered. Work is
-//! counted in tokens times layers, which does not depend on the machine; seconds do, and on what else it does: what is soon done is
-//! done again, and the median tells.
+//! A search runs once per [`Savings`], without any stored scores. Work is counted in tokens times layers,
+//! which does not depend on the machine. Short searches are repeated and their median time is reported.
 
 use std::time::Instant;
 
 use serde::Serialize;
 
-use super::case::Case;
-
-use crate::algorithms::score::{Candidate, CandidateScore, Scorer, TOGETHER};
-use crate::algorithms::search::SearchStrategy;
-use crate::algorithms::search::{self, Bar, BatchPolicy, Found};
-use crate::data::requests::Requests;
-use crate::stats::median;
 use dtr_core::error::Result;
 
-/// Seconds that a form is run for at least, all its runs together.
-const LEAST_SECONDS: f64 = 5.0;
+use super::search_case::SearchCase;
+use crate::algorithms::score::{CANDIDATES_PER_BATCH, CandidateScore, ScoredCandidate, Scorer};
+use crate::algorithms::search::{BatchPolicy, SearchOutcome, SearchStrategy, search};
+use crate::data::requests::Requests;
+use crate::stats::median;
 
-/// What a search saves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// Seconds that the runs of one search take together at least.
+const MIN_SECONDS: f64 = 5.0;
+
+/// The optimisations of a search; each value includes the values before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Form {
-    /// Nothing: every candidate goes through all layers, once for each choice of each item.
-    Plain,
-    /// Candidates start at the layer that they replace.
-    Prefix,
-    /// Candidates that cannot win are dropped.
-    Dropping,
-    /// Choices of an item share its prompt.
-    Sharing,
+pub enum Savings {
+    /// No optimisation: every candidate runs through all layers, once per choice of each item.
+    None,
+    /// Candidates start from the cached hidden states of their incumbent.
+    HiddenStates,
+    /// Candidates that cannot win are pruned.
+    Pruning,
+    /// The choices of an item share its prompt, and candidates are scored in batches.
+    Prompts,
 }
 
-impl Form {
-    /// The forms, each with the savings of those before it.
-    pub const ALL: [Self; 4] = [Self::Plain, Self::Prefix, Self::Dropping, Self::Sharing];
+impl Savings {
+    /// All values, in ascending order.
+    pub const ALL: [Self; 4] = [Self::None, Self::HiddenStates, Self::Pruning, Self::Prompts];
 }
 
-/// A search in one form.
+/// The cost and the outcome of a search.
 #[derive(Clone, Debug, Serialize)]
-pub struct Measured {
-    /// What it saved.
-    pub form: Form,
-    /// Tokens times layers that they went through.
-    pub work: u64,
-    /// Seconds that it took, the median of its runs.
+pub struct SearchCost {
+    /// The optimisations of the search.
+    pub savings: Savings,
+    /// Work in tokens times layers.
+    pub layer_tokens: u64,
+    /// Median seconds of a run.
     pub seconds: f64,
-    /// What it found; the trials of dropped candidates are bounds.
+    /// The outcome; trials of pruned candidates hold bounds.
     #[serde(skip)]
-    pub found: Found,
+    pub outcome: SearchOutcome,
 }
 
-impl Measured {
-    /// Whether both found the same.
-    pub fn agrees_with(&self, other: &Self) -> bool {
-        let (one, other) = (&self.found, &other.found);
+impl SearchCost {
+    /// Returns whether both searches found the same hybrids.
+    pub fn has_same_outcome(&self, other: &Self) -> bool {
+        let (one, other) = (&self.outcome, &other.outcome);
         one.rounds == other.rounds && one.best == other.best && one.opt == other.opt
     }
 }
 
-impl Case {
-    /// Runs the search in `form`, again and again where it is soon done.
+impl SearchCase {
+    /// Runs the search with `savings`, at least once and for at least [`MIN_SECONDS`].
     ///
     /// # Errors
-    /// When a score cannot be computed.
-    pub fn measure(&self, form: Form) -> Result<Measured> {
-        let mut measured = self.run(form)?;
-        let mut seconds = vec![measured.seconds];
-        while seconds.iter().sum::<f64>() < LEAST_SECONDS {
-            seconds.push(self.run(form)?.seconds);
+    /// Fails if a candidate cannot be scored.
+    pub fn measure(&self, savings: Savings) -> Result<SearchCost> {
+        let mut cost = self.run(savings)?;
+        let mut seconds = vec![cost.seconds];
+        while seconds.iter().sum::<f64>() < MIN_SECONDS {
+            seconds.push(self.run(savings)?.seconds);
         }
-        measured.seconds = median(&seconds).expect("it was run");
-        Ok(measured)
+        cost.seconds = median(&seconds).expect("the search ran at least once");
+        Ok(cost)
     }
 
-    fn run(&self, form: Form) -> Result<Measured> {
-        let shared = Requests::new(&self.tokenizer, self.items.clone(), self.metric, self.room())?;
-        let requests = if form == Form::Sharing { shared } else { shared.apart() };
-        let (is_kept, prune) = (form != Form::Plain, matches!(form, Form::Dropping | Form::Sharing));
-        let all_at_once = Scorer::new(&self.base, Some(&self.twins), &requests);
-        let mut scorer = if is_kept { all_at_once } else { all_at_once.forgetful() };
-        let mut work = 0;
+    fn run(&self, savings: Savings) -> Result<SearchCost> {
+        let sharing = Requests::new(&self.tokenizer, self.items.clone(), self.metric, self.max_row_tokens())?;
+        let requests = if savings >= Savings::Prompts { sharing } else { sharing.apart() };
+        let prune = savings >= Savings::Pruning;
+        let policy = BatchPolicy {
+            prune,
+            candidates_per_batch: if savings >= Savings::Prompts { CANDIDATES_PER_BATCH } else { 1 },
+        };
+        let mut scorer = Scorer::new(&self.base, Some(&self.twins), &requests);
+        if savings < Savings::HiddenStates {
+            scorer = scorer.without_cache();
+        }
+        let mut layer_tokens = 0;
         let start = Instant::now();
-        // Asked for at once where all savings are made: it is one of them where parts are small.
-        let manner = BatchPolicy { prune, together: if form == Form::Sharing { TOGETHER } else { 1 } };
-        let found =
-            search::search(&SearchStrategy::Greedy {}, &self.order, &self.stop, manner, |questions| {
-                let candidates = questions.iter().map(|question| Candidate {
-                    incumbent: question.incumbent,
-                    mask: question.mask,
-                    hopeless: question.bar.map(Bar::hopeless),
-                });
-                let candidates: Vec<Candidate<'_>> = candidates.collect();
-                let verdicts = scorer.score_pruned(&candidates.iter().collect::<Vec<_>>())?;
-                if let [(CandidateScore::Scored(result), _)] = verdicts.as_slice()
-                    && prune
-                    && questions[0].mask.layers().is_empty()
-                {
-                    work += scorer.work();
-                    scorer = Scorer::in_parts(&self.base, Some(&self.twins), &requests, result);
-                }
-                Ok(verdicts.iter().map(|(verdict, _)| verdict.bounds()).collect())
-            })?;
+        let strategy = SearchStrategy::Greedy {};
+        let outcome = search(&strategy, &self.layer_order, &self.stop, policy, &mut |candidates| {
+            let scored = scorer.score_pruned(candidates)?;
+            if let [ScoredCandidate { score: CandidateScore::Complete(base_score), .. }] = scored.as_slice()
+                && prune
+                && candidates[0].mask.layers().is_empty()
+            {
+                layer_tokens += scorer.layer_tokens();
+                scorer = Scorer::in_parts(&self.base, Some(&self.twins), &requests, base_score);
+            }
+            Ok(scored.iter().map(|one| one.score.bounds()).collect())
+        })?;
         let seconds = start.elapsed().as_secs_f64();
-        Ok(Measured { form, work: work + scorer.work(), seconds, found })
+        Ok(SearchCost { savings, layer_tokens: layer_tokens + scorer.layer_tokens(), seconds, outcome })
     }
 }

@@ -1,46 +1,52 @@
-//! `dtr bench search`: what each saving of a search is worth on this machine.
+//! `dtr bench`: benchmarks of the search and of the device.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{DeviceChoice, print_json};
-use crate::bench::device::{self, Line};
-use crate::bench::search::{Form, Measured};
-use crate::bench::{Case, bundled, deep};
-use crate::runner::{Progress, Stopper};
 use dtr_core::error::{Error, Result};
 
-/// Measure what this program saves.
+use super::{DeviceChoice, print_json};
+use crate::bench::device::{self, Measurement};
+use crate::bench::search::{Savings, SearchCost};
+use crate::bench::{SearchCase, bundled_base_cases, deep_base_case};
+use crate::runner::{Progress, Stopper};
+
+/// Run benchmarks on this machine.
 #[derive(Args)]
 pub struct Bench {
     #[command(subcommand)]
-    what: What,
+    benchmark: Benchmark,
 }
 
 #[derive(Subcommand)]
-enum What {
-    /// Run searches in four forms, each with the savings of those before it, and compare work, seconds and outcome.
-    Search(Search),
-    /// Time the pieces of distilling, scoring and decoding a base of Llama 3.1 8B's shape, as lines of JSON.
-    Device(OnDevice),
+enum Benchmark {
+    /// Measure how much each optimisation of a search saves.
+    ///
+    /// Runs each search four times, with one optimisation more each time: none, cached hidden states, pruned
+    /// candidates, shared prompts. Fails if they do not all find the same hybrids.
+    Search(SearchBenchmark),
+    /// Time the operations of distillation, scoring and decoding for a base of Llama 3.1 8B's shape.
+    ///
+    /// Prints one JSON object per operation. `bench/pytorch` times the same operations in PyTorch.
+    Device(DeviceBenchmark),
 }
 
 #[derive(Args)]
-struct OnDevice {
+struct DeviceBenchmark {
     #[command(flatten)]
     device: DeviceChoice,
-    /// Layers of the base.
+    /// Number of layers of the base.
     #[arg(long, value_name = "COUNT", default_value_t = 32)]
     layers: usize,
 }
 
 #[derive(Args)]
-struct Search {
-    /// A base of the closed language.
+struct SearchBenchmark {
+    /// Directory of a base of the synthetic language.
     #[arg(long, value_name = "DIR", default_value = "models/mini")]
     base: PathBuf,
-    /// Items of each of its tasks.
+    /// Number of items of each task.
     #[arg(long, value_name = "COUNT", default_value_t = 128)]
     items: usize,
     /// Print JSON.
@@ -50,83 +56,83 @@ struct Search {
 
 impl Bench {
     pub(super) fn run(self) -> Result<u8> {
-        match self.what {
-            What::Search(search) => search.run(),
-            What::Device(bench) => bench.run(),
+        match self.benchmark {
+            Benchmark::Search(benchmark) => benchmark.run(),
+            Benchmark::Device(benchmark) => benchmark.run(),
         }
     }
 }
 
-impl OnDevice {
+impl DeviceBenchmark {
     fn run(self) -> Result<u8> {
         let progress = Progress::new(0, Stopper::listen()?);
-        let task = progress.task("pieces", 60, "pieces");
-        let mut tell = |line: &Line| println!("{}", serde_json::to_string(line).expect("it is plain JSON"));
-        device::measure(self.device.device, self.layers, &task, &mut tell)?;
+        let task = progress.task("operations", 60, "operations");
+        let print =
+            |line: &Measurement| println!("{}", serde_json::to_string(line).expect("it is plain JSON"));
+        device::measure(self.device.device, self.layers, &task, &print)?;
         Ok(0)
     }
 }
 
-impl Search {
+impl SearchBenchmark {
     fn run(self) -> Result<u8> {
         let progress = Progress::new(0, Stopper::listen()?);
         let task = progress.task("twins of the base", 31_744, "tokens");
-        let mut cases = bundled(&self.base, self.items, &task)?;
+        let mut cases = bundled_base_cases(&self.base, self.items, &task)?;
         drop(task);
-        cases.push(deep()?);
-        let mut all = Vec::new();
+        cases.push(deep_base_case()?);
+        let mut json = Vec::new();
         for case in &cases {
-            let lines = measure(case, &progress)?;
+            let costs = measure(case, &progress)?;
             if self.json {
-                all.push(serde_json::json!({ "case": case.name, "forms": lines }));
+                json.push(serde_json::json!({ "case": case.name, "runs": costs }));
             } else {
-                print(case, &lines);
+                print_table(case, &costs);
             }
         }
         progress.finish();
         if self.json {
-            print_json(&all);
+            print_json(&json);
         }
         Ok(0)
     }
 }
 
-fn measure(case: &Case, progress: &Progress) -> Result<Vec<Measured>> {
-    let mut lines: Vec<Measured> = Vec::new();
-    for form in Form::ALL {
-        progress.say(&format!("{}: {}", case.name, name(form)));
-        lines.push(case.measure(form)?);
-        if !lines[lines.len() - 1].agrees_with(&lines[0]) {
-            return Err(Error::failed(format!(
-                "on `{}` the search found something else {}",
-                case.name,
-                name(form)
-            )));
+/// Measures a search with every value of [`Savings`].
+fn measure(case: &SearchCase, progress: &Progress) -> Result<Vec<SearchCost>> {
+    let mut costs: Vec<SearchCost> = Vec::new();
+    for savings in Savings::ALL {
+        progress.say(&format!("{}: {}", case.name, label(savings)));
+        let cost = case.measure(savings)?;
+        if costs.first().is_some_and(|first| !first.has_same_outcome(&cost)) {
+            let message =
+                format!("the search of `{}` has another outcome with {}", case.name, label(savings));
+            return Err(Error::failed(message));
         }
+        costs.push(cost);
     }
-    Ok(lines)
+    Ok(costs)
 }
 
-fn print(case: &Case, lines: &[Measured]) {
+fn print_table(case: &SearchCase, costs: &[SearchCost]) {
     println!("{:<28} {:>15} {:>6} {:>9} {:>6}", case.name, "tokens x layers", "", "seconds", "");
-    for line in lines {
-        let (work, seconds) = (lines[0].work as f64 / line.work as f64, lines[0].seconds / line.seconds);
+    for cost in costs {
         println!(
             "  {:<26} {:>15} {:>5.1}x {:>9.2} {:>5.1}x",
-            name(line.form),
-            line.work,
-            work,
-            line.seconds,
-            seconds
+            label(cost.savings),
+            cost.layer_tokens,
+            costs[0].layer_tokens as f64 / cost.layer_tokens as f64,
+            cost.seconds,
+            costs[0].seconds / cost.seconds
         );
     }
 }
 
-fn name(form: Form) -> &'static str {
-    match form {
-        Form::Plain => "plain",
-        Form::Prefix => "+ shared prefixes",
-        Form::Dropping => "+ dropped candidates",
-        Form::Sharing => "+ shared prompts",
+fn label(savings: Savings) -> &'static str {
+    match savings {
+        Savings::None => "no optimisation",
+        Savings::HiddenStates => "+ cached hidden states",
+        Savings::Pruning => "+ pruned candidates",
+        Savings::Prompts => "+ shared prompts",
     }
 }

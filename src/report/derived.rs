@@ -46,7 +46,7 @@ impl SearchEvidence {
         let is_tied = |round: &&Round| {
             let of_round = self.trials.iter().filter(|trial| trial.round == round.round);
             // The winner is one of them.
-            of_round.filter(|trial| trial.bounds.at_most >= round.score).count() > 1
+            of_round.filter(|trial| trial.bounds.upper >= round.score).count() > 1
         };
         self.rounds.iter().filter(|round| round.accepted).filter(is_tied).count() as u32
     }
@@ -112,7 +112,7 @@ impl ItemEvidence {
 
 #[cfg(test)]
 mod tests {
-    use crate::algorithms::score::Bounds;
+    use crate::algorithms::score::ScoreBounds;
     use crate::algorithms::search::Trial;
     use crate::report::evidence::Round;
     use crate::report::fixture;
@@ -142,11 +142,11 @@ mod tests {
     fn a_round_is_tied_where_another_candidate_may_score_the_same() {
         let mut search = fixture::evidence().searches.remove(0);
         search.rounds = fixture::rounds(&[3, 1, 2]);
-        let trial = |(round, layer, at_least, at_most)| Trial {
+        let trial = |(round, layer, lower, upper)| Trial {
             round,
             layer: Some(layer),
             layers: vec![layer],
-            bounds: Bounds { at_least, at_most },
+            bounds: ScoreBounds { lower, upper },
         };
         // All rounds are won with 0.5: the first clearly, the second tied, the third over one that was dropped at
         // bounds that reach as high.

@@ -9,7 +9,7 @@ use super::evidence::{
     ChosenEvidence, CostEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence, ItemEvidence,
     MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
-use crate::algorithms::score::Bounds;
+use crate::algorithms::score::ScoreBounds;
 use crate::algorithms::search::Trial;
 use crate::algorithms::search::{SearchStrategy, StopCriterion};
 use crate::algorithms::throughput::TimedRun;
@@ -225,14 +225,14 @@ fn greedy(split: &Split, num_layers: u32, threshold: f64) -> (Vec<Trial>, Vec<Ro
         let mut winner: Option<Trial> = None;
         for layer in (0..num_layers).filter(|layer| !replaced.contains(layer)) {
             let candidate: Vec<u32> = replaced.iter().copied().chain([layer]).collect();
-            let bounds = Bounds::exactly(split.score(&candidate));
+            let bounds = ScoreBounds::exactly(split.score(&candidate));
             let trial = Trial { round, layer: Some(layer), layers: candidate, bounds };
             trials.push(trial.clone());
-            if winner.as_ref().is_none_or(|best| bounds.at_least > best.bounds.at_least) {
+            if winner.as_ref().is_none_or(|best| bounds.lower > best.bounds.lower) {
                 winner = Some(trial);
             }
         }
-        let Trial { layer, layers, bounds: Bounds { at_least: score, .. }, .. } =
+        let Trial { layer, layers, bounds: ScoreBounds { lower: score, .. }, .. } =
             winner.expect("a layer is left to try");
         let accepted = score >= threshold;
         rounds.push(Round { round, layer, layers: layers.clone(), score, num_replaced: round, accepted });

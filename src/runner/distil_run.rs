@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::panic::resume_unwind;
 
 use super::bases::{Bases, TWINS};
 use super::claims::{Claimed, begin, checkpoint, claim, conclude};
 use super::progress::Task;
 use super::scheduler::{Context, Ended};
 use crate::algorithms::distil::DistilResult;
-use crate::algorithms::distil::{self, Student, Taught};
+use crate::algorithms::distil::{self, DistilledTwins, Student};
+use crate::algorithms::parallel::map_in_threads;
 use crate::data::sequences::Sequences;
 use crate::device::Spent;
 use crate::observer::Observer;
@@ -97,17 +97,17 @@ fn distil_ours(
     let checkpoints: Vec<Vec<Sealed>> = checkpoints.collect::<Result<_>>()?;
     let names: Vec<&str> = ours.iter().map(|((cell, _), _)| variant_name(cell)).collect();
     let name = format!("distil {} {}", ours[0].0.0.labels.model, names.join("+"));
-    let total = distil::num_steps(&first.recipe) * distil::tokens_per_step(&first.recipe);
+    let schedule = first.recipe.schedule();
     let task = context
         .progress
-        .task(&name, total * stretches.len() as u64, "tokens")
+        .task(&name, schedule.num_tokens() * stretches.len() as u64, "tokens")
         .logging(ours.iter().map(|(_, claim)| claim))?;
     if stretches.len() > replicas.len() {
         let passes = stretches.len().div_ceil(replicas.len());
         task.say(&format!("layers learn in {passes} groups, since all at once do not fit in memory"));
     }
-    let (source, extent) = (&first.corpus.source, distil::extent(&first.recipe));
-    let sequences = Sequences::new(source, &base.tokenizer, extent, first.recipe.seed, &task)?;
+    let source = &first.corpus.source;
+    let sequences = Sequences::new(source, &base.tokenizer, schedule.sequences(), first.recipe.seed, &task)?;
     let watch = context.meter.watch();
     let teach = |device: usize| {
         let of_device = (device..stretches.len()).step_by(replicas.len());
@@ -117,7 +117,7 @@ fn distil_ours(
         };
         of_device.map(teach).collect::<Result<Vec<_>>>()
     };
-    let by_device = each_in_a_thread(replicas.len(), teach)?;
+    let by_device = map_in_threads(0..replicas.len(), teach)?;
     // Pupils add up seconds from process to process, and nobody adds up joules.
     let is_whole = by_device.iter().flatten().all(|stretch| stretch.is_whole);
     let joules = watch.spent().joules.filter(|_| is_whole);
@@ -136,7 +136,8 @@ fn distil_ours(
     Ok(())
 }
 
-/// The layers of a base in stretches that learn one after the other: one for each device, and more where memory asks for it.
+/// The layers of a base in stretches that learn one after the other: one for each device, and more where
+/// memory asks for it.
 fn stretches(context: &Context<'_>, lessons: &Lessons<'_>) -> Result<Vec<Range<usize>>> {
     let num_layers = lessons.config.num_layers;
     let at_once = match (context.room, is_cpu(context.device())) {
@@ -171,13 +172,14 @@ struct School<'a> {
 
 /// What became of a stretch of layers: the twins of each cell.
 struct Stretch {
-    taught: Vec<Result<Taught>>,
+    taught: Vec<Result<DistilledTwins>>,
     /// Whether none was taken up from a checkpoint.
     is_whole: bool,
 }
 
 impl School<'_> {
-    /// Teaches `layers` to the twins of all cells. What is taught is kept where other stretches may outlast it.
+    /// Teaches `layers` to the twins of all cells. What is taught is kept where other stretches may outlast
+    /// it.
     fn teach(
         &self,
         ours: &[(Learning<'_>, Claim)],
@@ -194,10 +196,10 @@ impl School<'_> {
         for one in enrolled {
             places.push(one.map(|pupil| pupils.push(pupil)));
         }
-        for pupil in pupils.iter().filter(|pupil| pupil.steps() > 0) {
-            self.task.say(&format!("`{}` goes on after step {}", pupil.name(), pupil.steps()));
+        for pupil in pupils.iter().filter(|pupil| pupil.num_steps_done() > 0) {
+            self.task.say(&format!("`{}` goes on after step {}", pupil.name(), pupil.num_steps_done()));
         }
-        let is_whole = pupils.iter().all(|pupil| pupil.steps() == 0);
+        let is_whole = pupils.iter().all(|pupil| pupil.num_steps_done() == 0);
         distil::distil(self.base, &mut pupils, recipe, self.sequences, self.task)?;
         if is_kept {
             pupils.iter().try_for_each(Student::save)?;
@@ -209,32 +211,20 @@ impl School<'_> {
 }
 
 /// What each cell was taught over all stretches, which `by_device` holds as the devices took them in turn.
-fn joined(by_device: Vec<Vec<Stretch>>, num_cells: usize) -> Vec<Result<Taught>> {
+fn joined(by_device: Vec<Vec<Stretch>>, num_cells: usize) -> Vec<Result<DistilledTwins>> {
     let num_devices = by_device.len();
     let mut devices: Vec<_> = by_device.into_iter().map(Vec::into_iter).collect();
     let in_order = (0..).map_while(|index| devices[index % num_devices].next());
-    let mut cells: Vec<Option<Result<Taught>>> = (0..num_cells).map(|_| None).collect();
+    let mut cells: Vec<Option<Result<DistilledTwins>>> = (0..num_cells).map(|_| None).collect();
     for stretch in in_order {
         for (cell, next) in cells.iter_mut().zip(stretch.taught) {
             *cell = Some(match cell.take() {
                 None => next,
-                Some(before) => before.and_then(|before| Ok(before.with(next?))),
+                Some(before) => before.and_then(|before| Ok(before.append_layers(next?))),
             });
         }
     }
     cells.into_iter().map(|cell| cell.expect("a base has a layer")).collect()
-}
-
-/// Does `work` for each of `count` indices, side by side where there are several; the first error of all.
-fn each_in_a_thread<T: Send>(count: usize, work: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
-    if count == 1 {
-        return Ok(vec![work(0)?]);
-    }
-    std::thread::scope(|scope| {
-        let work = &work;
-        let threads: Vec<_> = (0..count).map(|index| scope.spawn(move || work(index))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-    })
 }
 
 #[cfg(test)]

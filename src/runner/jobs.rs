@@ -38,16 +38,16 @@ fn train(
     claim: &Claim,
 ) -> Result<(PretrainResult, Spent)> {
     let tokenizer = base_tokenizer(&work.architecture)?;
-    let config = pretrain::config(&work.architecture, &tokenizer, &work.recipe);
+    let config = pretrain::llama_config(&work.architecture, &tokenizer, &work.recipe);
     let task = context.progress.task(&cell.line(), work.recipe.token_budget.0, "tokens").logging([claim])?;
-    let extent = pretrain::extent(&work.recipe);
-    let sequences = Sequences::new(&work.corpus.source, &tokenizer, extent, work.recipe.seed, &task)?;
+    let sequences = work.recipe.schedule().sequences();
+    let sequences = Sequences::new(&work.corpus.source, &tokenizer, sequences, work.recipe.seed, &task)?;
     let checkpoint = checkpoint(context, cell, claim, "base.safetensors")?;
     let mut trainer = Trainer::new(&config, &work.recipe, &checkpoint, context.device())?;
-    if trainer.steps() > 0 {
-        task.say(&format!("goes on after step {}", trainer.steps()));
+    if trainer.num_steps_done() > 0 {
+        task.say(&format!("goes on after step {}", trainer.num_steps_done()));
     }
-    let is_whole = trainer.steps() == 0;
+    let is_whole = trainer.num_steps_done() == 0;
     let watch = context.meter.watch();
     trainer.run(&sequences, &task)?;
     let joules = watch.spent().joules.filter(|_| is_whole);

@@ -1,46 +1,48 @@
-//! The candidates that a search has dropped, kept until it ends.
+//! The candidates that a search has pruned, kept until the search ends.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms::score::Bounds;
+use crate::algorithms::score::ScoreBounds;
 use dtr_core::checkpoint::Sealed;
 use dtr_core::error::{Error, Result};
 use dtr_model::Mask;
 
-/// The candidates that a search has dropped, for the process that takes it up: they have no score to be remembered by.
-pub struct Dropped {
+/// The candidates that a search has pruned. They have no score cell, so that a resumed search reads them from
+/// here.
+pub struct PrunedCandidates {
     file: Sealed,
-    known: BTreeMap<String, Known>,
+    candidates: BTreeMap<String, PrunedCandidate>,
 }
 
-/// What was known of a candidate when it was dropped.
+/// A pruned candidate.
 #[derive(Clone, Copy, Serialize, Deserialize)]
-struct Known {
-    bounds: Bounds,
+struct PrunedCandidate {
+    bounds: ScoreBounds,
     tokens: u64,
 }
 
-impl Dropped {
-    /// What `file` holds; nothing if there is none.
+impl PrunedCandidates {
+    /// Reads the pruned candidates from `file`; none if there is no file.
     pub fn read(file: Sealed) -> Result<Self> {
         let bytes = file.read()?.unwrap_or_else(|| b"{}".to_vec());
-        let known = serde_json::from_slice(&bytes).map_err(|cause| {
-            Error::environment(format!("`{}` holds no bounds", file.path().display())).with_source(cause)
+        let candidates = serde_json::from_slice(&bytes).map_err(|cause| {
+            Error::environment(format!("cannot read the pruned candidates in `{}`", file.path().display()))
+                .with_source(cause)
         })?;
-        Ok(Self { file, known })
+        Ok(Self { file, candidates })
     }
 
-    /// What was known of a mask when it was dropped, and the tokens that it took.
-    pub fn get(&self, mask: &Mask) -> Option<(Bounds, u64)> {
-        self.known.get(&name(mask)).map(|known| (known.bounds, known.tokens))
+    /// Returns the bounds of a mask's score when it was pruned, and the tokens that were scored until then.
+    pub fn get(&self, mask: &Mask) -> Option<(ScoreBounds, u64)> {
+        self.candidates.get(&name(mask)).map(|pruned| (pruned.bounds, pruned.tokens))
     }
 
-    /// Adds a mask that is dropped.
-    pub fn add(&mut self, mask: &Mask, bounds: Bounds, tokens: u64) -> Result<()> {
-        self.known.insert(name(mask), Known { bounds, tokens });
-        let text = serde_json::to_string(&self.known).expect("bounds are plain JSON");
+    /// Adds a mask that was pruned, and writes the file.
+    pub fn add(&mut self, mask: &Mask, bounds: ScoreBounds, tokens: u64) -> Result<()> {
+        self.candidates.insert(name(mask), PrunedCandidate { bounds, tokens });
+        let text = serde_json::to_string(&self.candidates).expect("bounds are plain JSON");
         self.file.write(text.as_bytes())
     }
 }

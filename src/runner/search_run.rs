@@ -1,4 +1,5 @@
-//! A search as it runs: scores are remembered or computed, what is dropped is kept until the search ends.
+//! A search cell: scores are read from the store or computed, and pruned candidates are kept until the search
+//! ends.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +7,13 @@ use super::bases::Bases;
 use super::claims::{Claimed, checkpoint, claim, conclude};
 use super::jobs::remembered;
 use super::progress::Task;
-use super::pruned::Dropped;
+use super::pruned::PrunedCandidates;
 use super::scheduler::Context;
-use crate::algorithms::score::{Bounds, ScoreResult};
-use crate::algorithms::score::{Candidate, CandidateScore, MultiDeviceScorer, TOGETHER, impacts};
+use crate::algorithms::candidate::Candidate;
+use crate::algorithms::score::{CANDIDATES_PER_BATCH, CandidateScore, MultiDeviceScorer, impacts};
+use crate::algorithms::score::{ScoreBounds, ScoreResult};
 use crate::algorithms::search::SearchStrategy;
-use crate::algorithms::search::{self, Bar, BatchPolicy, Question};
+use crate::algorithms::search::{self, BatchPolicy};
 use crate::data::Split;
 use crate::device::Spent;
 use crate::observer::Observer;
@@ -50,23 +52,24 @@ pub fn find_hybrid(
         cell,
         work,
         task: &task,
-        dropped: Dropped::read(checkpoint(context, cell, claim, "dropped.json")?)?,
+        pruned: PrunedCandidates::read(checkpoint(context, cell, claim, "pruned.json")?)?,
         evaluations: 0,
         tokens: 0,
     };
 
     let models = || replicas.iter().map(|base| &base.decoder).zip(twins.iter());
     let mut guide = MultiDeviceScorer::new(models(), &validation, None);
-    let manner = BatchPolicy { prune: work.prune, together: TOGETHER.max(replicas.len()) };
-    let found = search::search(&work.strategy, &order, &work.stop, manner, |questions| {
-        if !questions[0].mask.layers().is_empty() {
-            return hunt.try_candidates(&mut guide, questions);
+    let policy =
+        BatchPolicy { prune: work.prune, candidates_per_batch: CANDIDATES_PER_BATCH.max(replicas.len()) };
+    let found = search::search(&work.strategy, &order, &work.stop, policy, &mut |candidates| {
+        if !candidates[0].mask.layers().is_empty() {
+            return hunt.try_candidates(&mut guide, candidates);
         }
-        let (own, _) = hunt.whole(&mut guide, Split::Validation, questions[0].mask)?;
+        let (own, _) = hunt.whole(&mut guide, Split::Validation, candidates[0].mask)?;
         if work.prune {
             guide = MultiDeviceScorer::new(models(), &validation, Some(&own));
         }
-        Ok(vec![Bounds::exactly(own.score)])
+        Ok(vec![ScoreBounds::exactly(own.score)])
     })?;
     let mut judge = MultiDeviceScorer::new(models().take(1), &test, None);
     let mut judged = |mask: &Mask| -> Result<TestScore> {
@@ -101,12 +104,6 @@ fn ascending(values: &[f64]) -> Vec<u32> {
     layers
 }
 
-/// A question of the search, as the scorer takes it.
-fn candidate<'a>(question: &Question<'a>) -> Candidate<'a> {
-    let hopeless = question.bar.map(Bar::hopeless);
-    Candidate { incumbent: question.incumbent, mask: question.mask, hopeless }
-}
-
 /// A candidate whose score this process computes.
 struct Open {
     index: usize,
@@ -120,7 +117,7 @@ struct Hunt<'a> {
     cell: &'a Cell,
     work: &'a Searching,
     task: &'a Task<'a>,
-    dropped: Dropped,
+    pruned: PrunedCandidates,
     evaluations: u64,
     tokens: u64,
 }
@@ -153,43 +150,42 @@ impl Hunt<'_> {
     fn try_candidates(
         &mut self,
         scorer: &mut MultiDeviceScorer<'_>,
-        questions: &[Question<'_>],
-    ) -> Result<Vec<Bounds>> {
-        let candidates: Vec<Candidate<'_>> = questions.iter().map(candidate).collect();
-        let mut verdicts = BTreeMap::new();
-        let open = self.claim_unknown(scorer, &candidates, &mut verdicts)?;
-        self.compute(scorer, &candidates, &open, &mut verdicts)?;
-        verdicts.values().for_each(|verdict| self.count(verdict.tokens()));
-        Ok(verdicts.values().map(CandidateScore::bounds).collect())
+        candidates: &[Candidate<'_>],
+    ) -> Result<Vec<ScoreBounds>> {
+        let mut scores = BTreeMap::new();
+        let open = self.claim_unknown(scorer, candidates, &mut scores)?;
+        self.compute(scorer, candidates, &open, &mut scores)?;
+        scores.values().for_each(|score| self.count(score.tokens()));
+        Ok(scores.values().map(CandidateScore::bounds).collect())
     }
 
-    /// Claims the candidates that are neither remembered nor dropped, so that no two processes compute one. All
+    /// Claims the candidates that are neither stored nor pruned, so that no two processes compute one. All
     /// processes claim in the order of keys: else two could wait for each other.
     fn claim_unknown(
         &self,
         scorer: &MultiDeviceScorer<'_>,
         candidates: &[Candidate<'_>],
-        verdicts: &mut BTreeMap<usize, CandidateScore>,
+        scores: &mut BTreeMap<usize, CandidateScore>,
     ) -> Result<Vec<Open>> {
         let mut unknown = Vec::new();
         for (index, candidate) in candidates.iter().enumerate() {
             let cell = self.score_cell(Split::Validation, candidate.mask)?;
-            let verdict = match (remembered(self.context, &cell)?, self.dropped.get(candidate.mask)) {
-                (Some(result), _) => scorer.recall(candidate, result),
-                (None, Some((bounds, tokens))) => CandidateScore::Dropped(bounds, tokens),
+            let score = match (remembered(self.context, &cell)?, self.pruned.get(candidate.mask)) {
+                (Some(result), _) => scorer.prune_known(candidate, result),
+                (None, Some((bounds, tokens))) => CandidateScore::Pruned { bounds, tokens },
                 (None, None) => {
                     unknown.push((index, cell));
                     continue;
                 }
             };
-            verdicts.insert(index, verdict);
+            scores.insert(index, score);
         }
         unknown.sort_by_key(|(_, cell)| cell.key);
         let mut open = Vec::new();
         for (index, cell) in unknown {
             match claim::<ScoreResult>(self.context, &cell)? {
                 Claimed::Done(result) => {
-                    verdicts.insert(index, scorer.recall(&candidates[index], result));
+                    scores.insert(index, scorer.prune_known(&candidates[index], result));
                 }
                 Claimed::Ours(claim) => open.push(Open { index, cell, claim }),
             }
@@ -203,26 +199,24 @@ impl Hunt<'_> {
         scorer: &mut MultiDeviceScorer<'_>,
         candidates: &[Candidate<'_>],
         open: &[Open],
-        verdicts: &mut BTreeMap<usize, CandidateScore>,
+        scores: &mut BTreeMap<usize, CandidateScore>,
     ) -> Result<()> {
         let watch = self.context.meter.watch();
-        let asked: Vec<&Candidate<'_>> = open.iter().map(|open| &candidates[open.index]).collect();
-        let computed = scorer.score_pruned(&asked)?;
-        let (spent, work) = (watch.spent(), computed.iter().map(|(_, work)| work).sum::<u64>());
-        for (Open { index, cell, claim }, (verdict, own)) in open.iter().zip(computed) {
-            let verdict = match verdict {
-                CandidateScore::Scored(result) => CandidateScore::Scored(self.keep(
-                    cell,
-                    claim,
-                    spent.share(own as f64 / work as f64),
-                    result,
-                )?),
-                CandidateScore::Dropped(bounds, tokens) => {
-                    self.dropped.add(candidates[*index].mask, bounds, tokens)?;
-                    CandidateScore::Dropped(bounds, tokens)
+        let claimed: Vec<Candidate<'_>> = open.iter().map(|open| candidates[open.index]).collect();
+        let scored = scorer.score_pruned(&claimed)?;
+        let (spent, work) = (watch.spent(), scored.iter().map(|one| one.layer_tokens).sum::<u64>());
+        for (Open { index, cell, claim }, one) in open.iter().zip(scored) {
+            let share = spent.share(one.layer_tokens as f64 / work as f64);
+            let score = match one.score {
+                CandidateScore::Complete(result) => {
+                    CandidateScore::Complete(self.keep(cell, claim, share, result)?)
+                }
+                CandidateScore::Pruned { bounds, tokens } => {
+                    self.pruned.add(candidates[*index].mask, bounds, tokens)?;
+                    CandidateScore::Pruned { bounds, tokens }
                 }
             };
-            verdicts.insert(*index, verdict);
+            scores.insert(*index, score);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use dtr::algorithms::distil::DistilConfig;
 use dtr::algorithms::distil::DistilResult;
-use dtr::algorithms::distil::{Student, distil, extent};
+use dtr::algorithms::distil::{Student, distil};
 use dtr::algorithms::score::Scorer;
 use dtr::data::requests::Requests;
 use dtr::data::sequences::Sequences;
@@ -39,7 +39,7 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
     let base = Base::read(&root.join("models/mini"), &Device::flex()).unwrap();
     let recipe = DistilConfig { token_budget: Count(32_768), ..manifest.distil.clone() };
     let source = &manifest.corpus.source;
-    let corpus = Sequences::new(source, &base.tokenizer, extent(&recipe), recipe.seed, &Silent);
+    let corpus = Sequences::new(source, &base.tokenizer, recipe.schedule().sequences(), recipe.seed, &Silent);
     // Copied twins show what learning is worth, and calibrated ones what their start is worth beside it.
     let of = |init: Init| {
         let with =

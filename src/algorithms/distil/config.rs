@@ -7,6 +7,8 @@ use dtr_core::count::Count;
 use dtr_core::seed::Seed;
 use dtr_model::optim::AdamWConfig;
 
+use crate::algorithms::training::TrainingSchedule;
+
 /// Block-wise local distillation: for each layer the twin gets the hidden states that the
 /// full-attention block gets and learns its output by mean squared error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,5 +35,12 @@ impl Default for DistilConfig {
             optimizer: AdamWConfig::default(),
             seed: Seed(0),
         }
+    }
+}
+
+impl DistilConfig {
+    /// Returns the optimizer steps of the distillation.
+    pub fn schedule(&self) -> TrainingSchedule {
+        TrainingSchedule::new(self.token_budget, self.batch_size, self.sequence_length)
     }
 }

@@ -7,6 +7,8 @@ use dtr_core::count::Count;
 use dtr_core::seed::Seed;
 use dtr_model::optim::AdamWConfig;
 
+use crate::algorithms::training::TrainingSchedule;
+
 /// Next-token training of a base whose source is `pretrain`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -36,5 +38,12 @@ impl Default for PretrainConfig {
             optimizer: AdamWConfig::default(),
             seed: Seed(0),
         }
+    }
+}
+
+impl PretrainConfig {
+    /// Returns the optimizer steps of the pretraining.
+    pub fn schedule(&self) -> TrainingSchedule {
+        TrainingSchedule::new(self.token_budget, self.batch_size, self.sequence_length)
     }
 }

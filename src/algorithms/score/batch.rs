@@ -1,127 +1,143 @@
-//! Rows that go through the model together, and the hidden states that are kept of them.
+//! Token rows that go through the model in one pass, with the hidden states that are cached for them.
 
 use std::collections::BTreeSet;
 
-use super::answers::Likelihood;
-use super::layout::Layout;
-use crate::data::requests::{Group, Requests, Target};
 use dtr_core::error::{Error, Result};
 use dtr_model::{Decoder, Hybrid, PartialRun, PrefixTree, PrefixTreeStates, run_to};
 
-/// Rows with what they share, and what is wanted of them.
+use super::accumulator::TokenLogLikelihood;
+use super::batch_layout::BatchLayout;
+use crate::data::requests::{Group, Requests, Target};
+
+/// Token rows of some items, and the tokens among them whose log-likelihoods are scored.
 pub(super) struct Batch {
-    /// The rows with what they share, once, twice, and so on.
+    /// The tokens, once, in two copies, and so on: the copies let several hybrids run in one pass.
     trees: Vec<PrefixTree>,
-    /// Each target with its place among the tokens of the tree.
-    wanted: Vec<(usize, Target)>,
-    /// These places, each once: choices of one token are all read where their prompt ends.
-    places: Vec<usize>,
-    /// Tokens without pads.
-    asked: u64,
-    /// The hidden states after the first layers, as far as they are kept.
-    kept: Vec<PrefixTreeStates>,
+    /// Each target with the index, among all tokens, of the hidden state that predicts it.
+    targets: Vec<(usize, Target)>,
+    /// The indices of `targets`, sorted and without duplicates: the choices of an item share the last token
+    /// of the prompt.
+    indices: Vec<usize>,
+    num_unpadded_tokens: u64,
+    /// The hidden states after each of the first layers.
+    cached_states: Vec<PrefixTreeStates>,
 }
 
 impl Batch {
+    /// Lays out the rows of `groups`.
     pub(super) fn new(base: &Decoder, requests: &Requests, groups: &[&Group]) -> Self {
-        let layout = Layout::new(requests, groups);
-        let trunks = PrefixTree::new(base, layout.trunks(), layout.left_pads());
+        let layout = BatchLayout::new(requests, groups);
+        let prefixes = PrefixTree::new(base, layout.prefixes(), layout.left_pads());
         let tree = layout
-            .bundles()
+            .suffix_blocks()
             .into_iter()
-            .fold(trunks, |tree, bundle| tree.with_branches(base, bundle.ids, bundle.trunks));
-        let wanted = layout.wanted();
-        let places: BTreeSet<usize> = wanted.iter().map(|(place, _)| *place).collect();
-        let asked = groups.iter().map(|group| group.num_tokens() as u64).sum();
-        Self { trees: vec![tree], wanted, places: places.into_iter().collect(), asked, kept: Vec::new() }
+            .fold(prefixes, |tree, block| tree.with_branches(base, block.ids, block.prefixes));
+        let targets = layout.targets();
+        let indices: BTreeSet<usize> = targets.iter().map(|(index, _)| *index).collect();
+        let num_unpadded_tokens = groups.iter().map(|group| group.num_tokens() as u64).sum();
+        Self {
+            trees: vec![tree],
+            targets,
+            indices: indices.into_iter().collect(),
+            num_unpadded_tokens,
+            cached_states: Vec::new(),
+        }
     }
 
-    /// What is wanted of the rows.
+    /// Returns the tokens whose log-likelihoods are scored, in the order of [`Batch::log_likelihoods`].
     pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
-        self.wanted.iter().map(|(_, target)| target)
+        self.targets.iter().map(|(_, target)| target)
     }
 
-    /// Tokens without pads, which do not depend on what goes through the model together.
-    pub(super) fn num_asked(&self) -> u64 {
-        self.asked
+    /// Returns each target with the index of the hidden state that predicts it.
+    pub(super) fn indexed_targets(&self) -> &[(usize, Target)] {
+        &self.targets
     }
 
-    /// Tokens, pads included.
+    /// Returns the number of tokens without padding, which does not depend on how rows are batched.
+    pub(super) fn num_unpadded_tokens(&self) -> u64 {
+        self.num_unpadded_tokens
+    }
+
+    /// Returns the number of tokens with padding.
     pub(super) fn num_tokens(&self) -> usize {
         self.tree().num_tokens()
     }
 
-    /// Tokens times the layers among the first `depth` that are still to be kept.
-    pub(super) fn work_to_keep(&self, depth: usize) -> u64 {
-        (self.num_tokens() * depth.saturating_sub(self.kept.len())) as u64
-    }
-
-    /// Forgets the hidden states after `layer` and those that follow.
-    pub(super) fn forget_from(&mut self, layer: usize) {
-        self.kept.truncate(layer);
-    }
-
-    /// Keeps the hidden states after each of the first `depth` layers of `hybrid`, which shares those kept.
-    pub(super) fn keep(&mut self, base: &Decoder, hybrid: &Hybrid<'_>, depth: usize) {
-        for layer in self.kept.len()..depth {
-            self.kept.push(hybrid.run(layer..layer + 1, self.before(base, layer), self.tree()));
-        }
-    }
-
-    /// The rows, with what they share.
+    /// Returns the token rows.
     pub(super) fn tree(&self) -> &PrefixTree {
         &self.trees[0]
     }
 
-    /// Gets ready for so many hybrids at once.
-    pub(super) fn copy(&mut self, base: &Decoder, times: usize) {
-        for times in self.trees.len() + 1..=times {
+    /// Returns the work, in tokens times layers, to cache the hidden states after the first `num_layers`
+    /// layers.
+    pub(super) fn layer_tokens_to_cache(&self, num_layers: usize) -> u64 {
+        (self.num_tokens() * num_layers.saturating_sub(self.cached_states.len())) as u64
+    }
+
+    /// Removes the cached hidden states after `layer` and after all later layers.
+    pub(super) fn truncate_cache(&mut self, layer: usize) {
+        self.cached_states.truncate(layer);
+    }
+
+    /// Caches the hidden states of `hybrid` after each of its first `num_layers` layers. States that are
+    /// cached already must be those of the same layers.
+    pub(super) fn extend_cache(&mut self, base: &Decoder, hybrid: &Hybrid<'_>, num_layers: usize) {
+        for layer in self.cached_states.len()..num_layers {
+            let states = hybrid.run(layer..layer + 1, self.states_before(base, layer), self.tree());
+            self.cached_states.push(states);
+        }
+    }
+
+    /// Prepares the token rows for passes of up to `num_hybrids` hybrids.
+    pub(super) fn prepare_copies(&mut self, base: &Decoder, num_hybrids: usize) {
+        for times in self.trees.len() + 1..=num_hybrids {
             self.trees.push(self.tree().times(base, times));
         }
     }
 
-    /// Each target with its place among the tokens of the tree.
-    pub(super) fn wanted(&self) -> &[(usize, Target)] {
-        &self.wanted
-    }
-
-    /// The hidden states before `layer`, whose predecessors are kept.
-    pub(super) fn before(&self, base: &Decoder, layer: usize) -> PrefixTreeStates {
+    /// Returns the hidden states before `layer`. Those after the layer before it must be cached.
+    pub(super) fn states_before(&self, base: &Decoder, layer: usize) -> PrefixTreeStates {
         match layer.checked_sub(1) {
-            Some(last) => self.kept[last].clone(),
+            Some(previous) => self.cached_states[previous].clone(),
             None => self.tree().embed(base),
         }
     }
 
-    /// Item, choice and log-likelihood of each wanted token under each of `siblings`, for which the states that they start
-    /// from are kept.
-    pub(super) fn likelihoods(
+    /// Runs several hybrids in one pass, each from its first layer on. Returns the log-likelihoods of the
+    /// targets under each hybrid.
+    ///
+    /// The hidden states before each hybrid's first layer must be cached.
+    pub(super) fn log_likelihoods(
         &self,
         base: &Decoder,
         requests: &Requests,
-        siblings: &[PartialRun<'_>],
-    ) -> Vec<Result<Vec<Likelihood>>> {
-        let hidden_nd = run_to(siblings, &self.trees, &self.places, |layer| self.before(base, layer));
-        let num_places = self.places.len();
-        let row = |place: &usize| self.places.binary_search(place).expect("every target's place is read");
-        let of_sibling = |sibling| {
-            let wanted = self.wanted.iter();
-            wanted.map(move |(place, target)| (sibling * num_places + row(place), target.token))
+        runs: &[PartialRun<'_>],
+    ) -> Vec<Result<Vec<TokenLogLikelihood>>> {
+        let hidden_nd = run_to(runs, &self.trees, &self.indices, |layer| self.states_before(base, layer));
+        let num_indices = self.indices.len();
+        let row = |index: &usize| self.indices.binary_search(index).expect("`indices` holds every target's");
+        let rows_of_run = |run| {
+            let targets = self.targets.iter();
+            targets.map(move |(index, target)| (run * num_indices + row(index), target.token))
         };
-        let wanted: Vec<(usize, u32)> = (0..siblings.len()).flat_map(of_sibling).collect();
-        let values = base.log_likelihoods(hidden_nd, &wanted);
-        let of_one = |values: &[f32]| {
-            self.targets().zip(values).map(|(target, &value)| finite(requests, target, value)).collect()
+        let rows: Vec<(usize, u32)> = (0..runs.len()).flat_map(rows_of_run).collect();
+        let values = base.log_likelihoods(hidden_nd, &rows);
+        let scores_of_run = |values: &[f32]| {
+            self.targets().zip(values).map(|(target, &value)| check_finite(requests, target, value)).collect()
         };
-        values.chunks(self.wanted.len()).map(of_one).collect()
+        values.chunks(self.targets.len()).map(scores_of_run).collect()
     }
 }
 
-/// The likelihood with its owner; one that is not finite is an error that names the item.
-fn finite(requests: &Requests, target: &Target, value: f32) -> Result<Likelihood> {
+/// Returns the log-likelihood of `target`.
+///
+/// # Errors
+/// Fails if the value is not finite.
+fn check_finite(requests: &Requests, target: &Target, value: f32) -> Result<TokenLogLikelihood> {
     let &Target { item, choice, .. } = target;
     if value.is_finite() {
-        return Ok((item, choice, f64::from(value)));
+        return Ok(TokenLogLikelihood { item, choice, value: f64::from(value) });
     }
     let id = &requests.items()[item].id;
     Err(Error::failed(format!("the log-likelihood of choice {choice} of item `{id}` is {value}")))

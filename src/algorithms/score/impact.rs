@@ -1,32 +1,36 @@
-//! The paper's impact score: what a task's answers lose, as linear probes read them, where one layer is replaced.
+//! The paper's impact score: how much linear probes lose of a task's right answers when one layer is
+//! replaced.
 //!
-//! Impact is 1 - (L + C) / 2F. F is the accuracy of probes on the base's hidden states after the layer, L that of probes
-//! on the states with the layer replaced, C that of the first probes asked of the latter states. A low impact says to
-//! replace the layer early. The paper leaves open what a probe sees and says; here it sees the last token of the
-//! prompt and says which text is the right choice. Where the base's states tell little more than a guess, so that F is
-//! low, an impact is mostly noise.
+//! The impact of a layer is `1 - (L + C) / 2F`. `F` is the accuracy of probes that are trained and tested on
+//! the base's hidden states after the layer. `L` is the accuracy of probes that are trained and tested on the
+//! states with the layer replaced, and `C` that of the first probes tested on these states. Layers with a low
+//! impact are replaced first.
+//!
+//! The paper leaves the probes' input and output open. Here a probe reads the hidden state of the prompt's
+//! last token and predicts the text of the right choice. Where the base's states hold little information
+//! about the answer, `F` is low and the impact is mostly noise.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::{Int, Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::TOKENS_PER_PASS;
-use super::batch::Batch;
-use super::probe::{Products, accuracy};
-use crate::data::requests::Requests;
-use crate::observer::Observer;
 use dtr_core::error::{Error, Result};
 use dtr_model::{Decoder, Hybrid, Mask, PrefixTreeStates, Twins};
 
-/// Items that probes learn from at most, taken evenly; bounds the equations that are solved.
-const MOST_ITEMS: usize = 512;
+use super::TOKENS_PER_PASS;
+use super::batch::Batch;
+use super::probe::{GramMatrix, accuracy};
+use crate::data::requests::Requests;
+use crate::observer::Observer;
 
-/// The impact of each layer of `base` on the items of `requests`, each replaced alone.
+/// Items that probes are trained and tested on at most, spread evenly over the split.
+const MAX_ITEMS: usize = 512;
+
+/// Returns the impact of each layer of `base` on the items of `requests`.
 ///
-/// # Errors
-/// When hardly any two items have the same right answer, so that no probe could learn one; and when the observer asks
-/// to stop.
+/// # Errors Fails if the items have too many different right answers for probes to learn, or if the user
+/// asked to stop.
 pub fn impacts(
     base: &Decoder,
     twins: &Twins,
@@ -34,134 +38,136 @@ pub fn impacts(
     observer: &dyn Observer,
 ) -> Result<Vec<f64>> {
     let num_items = requests.items().len();
-    let num_probed = num_items.min(MOST_ITEMS);
-    let items: Vec<usize> = (0..num_probed).map(|place| place * num_items / num_probed).collect();
-    let classes = classes(requests, &items)?;
-    let mut states = States::new(base, requests, &items);
-    let of_layer = |layer| {
+    let num_probed = num_items.min(MAX_ITEMS);
+    let items: Vec<usize> = (0..num_probed).map(|index| index * num_items / num_probed).collect();
+    let classes = answer_classes(requests, &items)?;
+    let mut states = PromptStates::new(base, requests, &items);
+    let impact_of_layer = |layer| {
         observer.check()?;
-        let (full, linear) = states.after(base, twins, layer);
+        let (full, linear) = states.advance(base, twins, layer);
         Ok(impact(&classes, full, linear))
     };
-    (0..base.layers.len()).map(of_layer).collect()
+    (0..base.layers.len()).map(impact_of_layer).collect()
 }
 
-/// A class for each text that is some item's right choice.
-fn classes(requests: &Requests, items: &[usize]) -> Result<Vec<usize>> {
+/// Returns the class of each item: items whose right choices have the same text are of one class.
+fn answer_classes(requests: &Requests, items: &[usize]) -> Result<Vec<usize>> {
     let answer = |item: &usize| {
         let item = &requests.items()[*item];
         item.choices[item.label].as_str()
     };
-    let names: BTreeSet<&str> = items.iter().map(answer).collect();
-    if 2 * names.len() > items.len() {
+    let answers: BTreeSet<&str> = items.iter().map(answer).collect();
+    if 2 * answers.len() > items.len() {
         return Err(Error::failed(format!(
-            "the right answers of the task are {} texts for {} items, too many for probes to learn",
-            names.len(),
+            "cannot train probes: the right answers of the task are {} texts for {} items",
+            answers.len(),
             items.len()
         ))
-        .hint("`impact` is for tasks whose items share their answers; choose another `search.strategy`"));
+        .hint("`impact` needs tasks whose items share their answers; choose another `search.strategy`"));
     }
-    let numbers: BTreeMap<&str, usize> =
-        names.into_iter().enumerate().map(|(number, name)| (name, number)).collect();
-    Ok(items.iter().map(|item| numbers[answer(item)]).collect())
+    let classes: BTreeMap<&str, usize> =
+        answers.into_iter().enumerate().map(|(class, answer)| (answer, class)).collect();
+    Ok(items.iter().map(|item| classes[answer(item)]).collect())
 }
 
-fn impact(classes: &[usize], full: Tensor<2>, linear: Tensor<2>) -> f64 {
-    let (full, linear) = (unit(full), unit(linear));
-    // What all states share tells nothing apart.
-    let shared = full.clone().mean_dim(0);
-    let (full, linear) = (full - shared.clone(), linear - shared);
-    let (own, of_linear, across) =
-        (products(&full, &full), products(&linear, &linear), products(&linear, &full));
-    let told = accuracy(classes, &own, &own);
-    // Where the base's states tell nothing, nothing can be lost.
-    if told == 0.0 {
+/// Returns the impact, given the states `[n, d]` of the base and those with the layer replaced.
+fn impact(classes: &[usize], full_nd: Tensor<2>, linear_nd: Tensor<2>) -> f64 {
+    let (full_nd, linear_nd) = (normalize(full_nd), normalize(linear_nd));
+    // The mean is the same for all items and carries no information about the class.
+    let mean_1d = full_nd.clone().mean_dim(0);
+    let (full_nd, linear_nd) = (full_nd - mean_1d.clone(), linear_nd - mean_1d);
+    let full_full = gram_matrix(&full_nd, &full_nd);
+    let linear_linear = gram_matrix(&linear_nd, &linear_nd);
+    let linear_full = gram_matrix(&linear_nd, &full_nd);
+    let full_accuracy = accuracy(classes, &full_full, &full_full);
+    // States without information about the class have none to lose.
+    if full_accuracy == 0.0 {
         return 0.0;
     }
-    let kept = accuracy(classes, &of_linear, &of_linear) + accuracy(classes, &own, &across);
-    1.0 - kept / (2.0 * told)
+    let linear_accuracy = accuracy(classes, &linear_linear, &linear_linear);
+    let cross_accuracy = accuracy(classes, &full_full, &linear_full);
+    1.0 - (linear_accuracy + cross_accuracy) / (2.0 * full_accuracy)
 }
 
-/// States of length 1, as a norm comes before whatever reads them.
-fn unit(x_nd: Tensor<2>) -> Tensor<2> {
-    let length = x_nd.clone().square().sum_dim(1).sqrt().clamp_min(f32::MIN_POSITIVE);
-    x_nd / length
+/// Scales each state to length 1, as the norm before every block of the model does.
+fn normalize(x_nd: Tensor<2>) -> Tensor<2> {
+    let length_n1 = x_nd.clone().square().sum_dim(1).sqrt().clamp_min(f32::MIN_POSITIVE);
+    x_nd / length_n1
 }
 
-fn products(one_nd: &Tensor<2>, other_nd: &Tensor<2>) -> Products {
+fn gram_matrix(one_nd: &Tensor<2>, other_nd: &Tensor<2>) -> GramMatrix {
     let products_nn = one_nd.clone().matmul(other_nd.clone().transpose());
     let size = products_nn.dims()[1];
     let values: Vec<f32> = products_nn.into_data().try_to_vec().expect("products are f32");
-    Products(values.chunks(size).map(|row| row.iter().map(|&value| f64::from(value)).collect()).collect())
+    GramMatrix(values.chunks(size).map(|row| row.iter().map(|&value| f64::from(value)).collect()).collect())
 }
 
-/// The hidden states of a base at the last token of each item's prompt, layer by layer.
-struct States {
-    batches: Vec<Progress>,
-    /// Where each item's prompt stands among those of all batches.
-    places: Vec<i32>,
+/// The base's hidden states at the last token of each item's prompt, layer by layer.
+struct PromptStates {
+    batches: Vec<PromptBatch>,
+    /// The index of each item's prompt among those of all batches.
+    indices: Vec<i32>,
 }
 
-/// Rows that go through the layers together.
-struct Progress {
+/// A batch of rows, with the base's hidden states before the next layer.
+struct PromptBatch {
     batch: Batch,
-    /// The base's hidden states before the next layer.
-    hidden: PrefixTreeStates,
-    /// Where among all tokens of the rows the prompts end.
-    ends: Vec<i32>,
+    states: PrefixTreeStates,
+    /// The indices of the prompts' last tokens among all tokens of the batch.
+    last_tokens: Vec<i32>,
 }
 
-impl States {
+impl PromptStates {
     fn new(base: &Decoder, requests: &Requests, items: &[usize]) -> Self {
-        let wanted: BTreeSet<usize> = items.iter().copied().collect();
-        let (mut batches, mut found) = (Vec::new(), BTreeMap::new());
+        let probed: BTreeSet<usize> = items.iter().copied().collect();
+        let (mut batches, mut index_of_item) = (Vec::new(), BTreeMap::new());
         for groups in requests.passes(TOKENS_PER_PASS) {
             let batch = Batch::new(base, requests, &groups);
-            let mut ends = Vec::new();
-            for (item, place) in prompts(&batch).filter(|(item, _)| wanted.contains(item)) {
-                found.insert(item, found.len() as i32);
-                ends.push(place as i32);
+            let mut last_tokens = Vec::new();
+            for (item, index) in last_prompt_tokens(&batch).filter(|(item, _)| probed.contains(item)) {
+                index_of_item.insert(item, index_of_item.len() as i32);
+                last_tokens.push(index as i32);
             }
-            if !ends.is_empty() {
-                let hidden = batch.before(base, 0);
-                batches.push(Progress { batch, hidden, ends });
+            if !last_tokens.is_empty() {
+                let states = batch.states_before(base, 0);
+                batches.push(PromptBatch { batch, states, last_tokens });
             }
         }
-        Self { batches, places: items.iter().map(|item| found[item]).collect() }
+        Self { batches, indices: items.iter().map(|item| index_of_item[item]).collect() }
     }
 
-    /// The states after the next layer, `[n, d]` in the order of the items: the base's own, and those with that layer
-    /// replaced.
-    fn after(&mut self, base: &Decoder, twins: &Twins, layer: usize) -> (Tensor<2>, Tensor<2>) {
-        let (own, replaced) =
-            (Hybrid::base(base), Hybrid::new(base, twins, &Mask::none().with(layer as u32)));
+    /// Runs the next layer and returns the states after it, `[n, d]` in the order of the items: those of the
+    /// base, and those with this layer replaced.
+    fn advance(&mut self, base: &Decoder, twins: &Twins, layer: usize) -> (Tensor<2>, Tensor<2>) {
+        let full = Hybrid::base(base);
+        let linear = Hybrid::new(base, twins, &Mask::none().with(layer as u32));
         let states: Vec<_> =
-            self.batches.par_iter_mut().map(|progress| progress.advance(&own, &replaced, layer)).collect();
+            self.batches.par_iter_mut().map(|batch| batch.advance(&full, &linear, layer)).collect();
         let (full, linear): (Vec<_>, Vec<_>) = states.into_iter().unzip();
-        let in_order = |states| select(Tensor::cat(states, 0), &self.places);
-        (in_order(full), in_order(linear))
+        let in_item_order = |states| select_rows(Tensor::cat(states, 0), &self.indices);
+        (in_item_order(full), in_item_order(linear))
     }
 }
 
-impl Progress {
-    fn advance(&mut self, own: &Hybrid<'_>, replaced: &Hybrid<'_>, layer: usize) -> (Tensor<2>, Tensor<2>) {
-        let after =
-            |hybrid: &Hybrid<'_>| hybrid.run(layer..layer + 1, self.hidden.clone(), self.batch.tree());
-        let (full, linear) = (after(own), after(replaced));
-        let at_ends = |states: PrefixTreeStates| select(states.flat(), &self.ends);
-        let states = (at_ends(full.clone()), at_ends(linear));
-        self.hidden = full;
+impl PromptBatch {
+    fn advance(&mut self, full: &Hybrid<'_>, linear: &Hybrid<'_>, layer: usize) -> (Tensor<2>, Tensor<2>) {
+        let run = |hybrid: &Hybrid<'_>| hybrid.run(layer..layer + 1, self.states.clone(), self.batch.tree());
+        let (full, linear) = (run(full), run(linear));
+        let at_last_tokens = |states: PrefixTreeStates| select_rows(states.flat(), &self.last_tokens);
+        let states = (at_last_tokens(full.clone()), at_last_tokens(linear));
+        self.states = full;
         states
     }
 }
 
-/// The items whose first choice is among the rows, and where among their tokens the prompts end.
-fn prompts(batch: &Batch) -> impl Iterator<Item = (usize, usize)> {
-    let first = batch.wanted().iter().filter(|(_, target)| target.is_first && target.choice == 0);
-    first.map(|(place, target)| (target.item, *place))
+/// Returns the items whose first choice is in the batch, with the index of the last token of their prompt.
+fn last_prompt_tokens(batch: &Batch) -> impl Iterator<Item = (usize, usize)> {
+    let targets = batch.indexed_targets().iter();
+    let first = targets.filter(|(_, target)| target.is_first && target.choice == 0);
+    first.map(|(index, target)| (target.item, *index))
 }
 
-fn select(x_nd: Tensor<2>, rows: &[i32]) -> Tensor<2> {
+fn select_rows(x_nd: Tensor<2>, rows: &[i32]) -> Tensor<2> {
     let rows = TensorData::new(rows.to_vec(), [rows.len()]);
     let device = x_nd.device();
     x_nd.select(0, Tensor::<1, Int>::from_data(rows, &device))
@@ -188,30 +194,30 @@ mod tests {
     }
 
     #[test]
-    fn a_twin_that_answers_as_its_layer_has_no_impact_and_others_have_their_own() {
+    fn a_twin_equal_to_its_layer_has_no_impact_and_does_not_change_the_impact_of_others() {
         let tokenizer = Tokenizer::from(synthetic_tokenizer().unwrap());
         let (base, requests) = (base(&tokenizer), requests(&tokenizer, "topic"));
         assert_eq!(impacts(&base, &attention(&base), &requests, &Silent).unwrap(), [0.0; 4]);
         let other = twins(&variants()[0], &base);
-        let whole = impacts(&base, &other, &requests, &Silent).unwrap();
-        assert!(whole.iter().any(|impact| *impact != 0.0), "{whole:?}");
+        let all = impacts(&base, &other, &requests, &Silent).unwrap();
+        assert!(all.iter().any(|impact| *impact != 0.0), "{all:?}");
         for layer in 0..4 {
             let mut some = attention(&base);
             some.layers[layer] = other.layers[layer].clone();
             let mut expected = [0.0; 4];
-            expected[layer] = whole[layer];
+            expected[layer] = all[layer];
             assert_eq!(impacts(&base, &some, &requests, &Silent).unwrap(), expected);
         }
     }
 
     #[test]
-    fn answers_that_hardly_any_items_share_are_refused() {
+    fn a_task_whose_items_share_no_answers_is_an_error() {
         let tokenizer = Tokenizer::from(synthetic_tokenizer().unwrap());
         let mut items = requests(&tokenizer, "topic").items().to_vec();
         items.truncate(3);
-        let apart = Requests::new(&tokenizer, items, Metric::Acc, 128).unwrap();
+        let requests = Requests::new(&tokenizer, items, Metric::Acc, 128).unwrap();
         let base = base(&tokenizer);
-        let error = impacts(&base, &attention(&base), &apart, &Silent).unwrap_err();
+        let error = impacts(&base, &attention(&base), &requests, &Silent).unwrap_err();
         assert!(error.to_string().contains("texts for 3 items"), "{error}");
     }
 }

@@ -39,25 +39,25 @@ impl ItemScore {
     }
 }
 
-/// What is known of a score: the score itself, or, of a candidate that was dropped once it could not win, where it
-/// lies.
+/// What is known of a score: the score itself, or, of a candidate that was dropped once it could not win,
+/// where it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Bounds {
+pub struct ScoreBounds {
     /// The least it can be: were every item that was not asked answered wrongly.
-    pub at_least: f64,
+    pub lower: f64,
     /// The most it can be: were every item that was not asked answered rightly.
-    pub at_most: f64,
+    pub upper: f64,
 }
 
-impl Bounds {
+impl ScoreBounds {
     /// A score that is known.
     pub fn exactly(score: f64) -> Self {
-        Self { at_least: score, at_most: score }
+        Self { lower: score, upper: score }
     }
 
     /// The score, where it is known.
     pub fn score(&self) -> Option<f64> {
-        (self.at_least == self.at_most).then_some(self.at_least)
+        (self.lower == self.upper).then_some(self.lower)
     }
 }
 

@@ -13,14 +13,15 @@ pub struct SearchConfig {
     pub strategy: SearchStrategy,
     /// When to stop replacing.
     pub stop: StopCriterion,
-    /// Whether a candidate is dropped as soon as it cannot win its round, or enter the beam: what is found is the
-    /// same, and of a dropped candidate only bounds of its score are known. Other strategies than `greedy` and
-    /// `beam` drop nothing.
+    /// Whether a candidate is dropped as soon as it cannot win its round, or enter the beam: what is found is
+    /// the same, and of a dropped candidate only bounds of its score are known. Other strategies than
+    /// `greedy` and `beam` drop nothing.
     pub prune: bool,
 }
 
 impl SearchConfig {
-    /// Whether candidates are dropped: whether it is asked for, and the strategy has candidates to choose from.
+    /// Whether candidates are dropped: whether it is asked for, and the strategy has candidates to choose
+    /// from.
     pub fn drops(&self) -> bool {
         self.prune && matches!(self.strategy, SearchStrategy::Greedy {} | SearchStrategy::Beam { .. })
     }
@@ -47,10 +48,11 @@ pub enum SearchStrategy {
     },
     /// One layer more each round, in the order of the scores with that layer alone replaced.
     LocalImportance {},
-    /// One layer more each round, in the order of the paper's impact score: what linear probes lose of the right
-    /// answers where that layer alone is replaced, the least first.
+    /// One layer more each round, in the order of the paper's impact score: what linear probes lose of the
+    /// right answers where that layer alone is replaced, the least first.
     Impact {},
-    /// Each round scores every layer more for each of the best hybrids of the round before, and keeps the best.
+    /// Each round scores every layer more for each of the best hybrids of the round before, and keeps the
+    /// best.
     Beam {
         /// How many hybrids each round keeps; with 1 it is the greedy search.
         width: usize,

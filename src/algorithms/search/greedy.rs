@@ -2,74 +2,70 @@
 
 use std::cmp::Ordering;
 
-use super::walk::Walk;
-use super::{Bar, BatchPolicy, Found, Question};
-use crate::algorithms::score::Bounds;
-use crate::algorithms::search::StopCriterion;
 use dtr_core::error::Result;
 use dtr_model::Mask;
 
-/// A layer that a round tried, and what is known of the score with it.
-type Tried = (u32, Bounds);
+use super::state::SearchState;
+use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion};
+use crate::algorithms::candidate::{Candidate, PruneBelow};
+use crate::algorithms::score::ScoreBounds;
 
-/// Replaces layers one by one: each round scores every remaining full layer replaced and keeps the maximum, the lowest
-/// layer of equals.
+/// A layer that a round tried, and what is known of the score with this layer replaced too.
+type ScoredLayer = (u32, ScoreBounds);
+
+/// Replaces layers one by one: each round scores every remaining full-attention layer replaced and keeps the
+/// layer with the highest score, of equal scores the lowest layer.
 ///
-/// Candidates of the first round are tried in the order of `first`, those of the others by what they reached the
-/// round before. Where candidates are dropped, one is asked for no more than whether it wins: what is found is the
-/// same in any order, in groups of any size, with or without, except for bounds instead of scores in the
-/// trials of candidates that do not.
+/// The first round tries layers in `layer_order`, each later round by their scores in the round before.
+/// Neither the order, nor the batch size, nor pruning changes the outcome, except that trials of pruned
+/// candidates hold bounds in place of scores.
 pub fn greedy(
-    first: &[u32],
+    layer_order: &[u32],
     stop: &StopCriterion,
-    manner: BatchPolicy,
-    score: impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>,
-) -> Result<Found> {
-    let mut walk = Walk::start(stop, score)?;
-    let mut order = first.to_vec();
+    policy: BatchPolicy,
+    score: &mut ScoreFn<'_>,
+) -> Result<SearchOutcome> {
+    let mut state = SearchState::start(stop, score)?;
+    let mut order = layer_order.to_vec();
     while !order.is_empty() {
-        let mut tried = try_round(&mut walk, &order, manner)?;
-        let (layer, score) = winner(&tried).expect("a round has at least one full layer left");
-        let mask = walk.incumbent().with(layer);
-        if !walk.end_round(mask, score) {
+        let mut scored = score_round(&mut state, &order, policy)?;
+        let (layer, score) = winner(&scored).expect("a round has at least one full-attention layer left");
+        let mask = state.incumbent().with(layer);
+        if !state.finish_round(mask, score) {
             break;
         }
-        tried.sort_by(|one, other| promise(other).total_cmp(&promise(one)));
-        order = tried.iter().map(|(tried, _)| *tried).filter(|&other| other != layer).collect();
+        scored.sort_by(|one, other| sum_of_bounds(other).total_cmp(&sum_of_bounds(one)));
+        order = scored.iter().map(|(scored, _)| *scored).filter(|&other| other != layer).collect();
     }
-    Ok(walk.finish())
+    Ok(state.into_outcome())
 }
 
-/// What a trial lets expect of its layer in the next round.
-fn promise((_, bounds): &Tried) -> f64 {
-    bounds.at_least + bounds.at_most
+/// Returns twice the middle of a score's bounds, by which the next round orders its candidates.
+fn sum_of_bounds((_, bounds): &ScoredLayer) -> f64 {
+    bounds.lower + bounds.upper
 }
 
-fn try_round<F: FnMut(&[Question<'_>]) -> Result<Vec<Bounds>>>(
-    walk: &mut Walk<F>,
-    order: &[u32],
-    manner: BatchPolicy,
-) -> Result<Vec<Tried>> {
-    let incumbent = walk.incumbent();
-    let mut tried = Vec::new();
-    for layers in manner.groups(order, 1) {
-        let best = winner(&tried).filter(|_| manner.prune);
+fn score_round(state: &mut SearchState<'_>, order: &[u32], policy: BatchPolicy) -> Result<Vec<ScoredLayer>> {
+    let incumbent = state.incumbent();
+    let mut scored = Vec::new();
+    for layers in policy.batches(order, 1) {
+        let best = winner(&scored).filter(|_| policy.prune);
         let masks: Vec<Mask> = layers.iter().map(|&layer| incumbent.with(layer)).collect();
-        let question = |(&layer, mask)| {
-            let bar = best.map(|(best, score)| Bar { score, wins_ties: layer < best });
-            Question { incumbent: &incumbent, mask, bar }
+        let candidate = |(&layer, mask)| {
+            let prune_below = best.map(|(best, score)| PruneBelow { score, prunes_ties: layer >= best });
+            Candidate { incumbent: &incumbent, mask, prune_below }
         };
-        let questions: Vec<_> = layers.iter().zip(&masks).map(question).collect();
-        let answers = walk.try_masks(&questions)?;
-        tried.extend(layers.iter().copied().zip(answers));
+        let candidates: Vec<_> = layers.iter().zip(&masks).map(candidate).collect();
+        let scores = state.score_batch(&candidates)?;
+        scored.extend(layers.iter().copied().zip(scores));
     }
-    Ok(tried)
+    Ok(scored)
 }
 
-/// The layer with the highest known score, of equals the lowest, and the score.
-fn winner(tried: &[Tried]) -> Option<(u32, f64)> {
-    let known = tried.iter().filter_map(|(layer, bounds)| Some((*layer, bounds.score()?)));
-    known.reduce(|best, one| match one.1.total_cmp(&best.1) {
+/// Returns the layer with the highest exact score, of equal scores the lowest layer, and that score.
+fn winner(scored: &[ScoredLayer]) -> Option<(u32, f64)> {
+    let exact = scored.iter().filter_map(|(layer, bounds)| Some((*layer, bounds.score()?)));
+    exact.reduce(|best, one| match one.1.total_cmp(&best.1) {
         Ordering::Greater => one,
         Ordering::Equal if one.0 < best.0 => one,
         _ => best,

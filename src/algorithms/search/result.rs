@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms::score::Bounds;
+use crate::algorithms::score::ScoreBounds;
 
 /// One candidate of a round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub struct Trial {
     /// All layers that it replaces, ascending.
     pub layers: Vec<u32>,
     /// What is known of the validation score.
-    pub bounds: Bounds,
+    pub bounds: ScoreBounds,
 }
 
 /// The outcome of one round.
@@ -24,7 +24,8 @@ pub struct Round {
     pub round: u32,
     /// The layer replaced beside those of the round before; none where these are not all replaced.
     pub layer: Option<u32>,
-    /// All layers of the candidate that scored highest, ascending; of equals the lowest in lexicographic order.
+    /// All layers of the candidate that scored highest, ascending; of equals the lowest in lexicographic
+    /// order.
     pub layers: Vec<u32>,
     /// Its validation score.
     pub score: f64,

@@ -5,15 +5,17 @@ use serde::{Deserialize, Serialize};
 
 use dtr_core::seed::Seed;
 
-/// How fast the sweep's bases and their hybrids read a prompt and decode after it, by context, batch size and number
-/// of replaced layers.
+/// How fast the sweep's bases and their hybrids read a prompt and decode after it, by context, batch size and
+/// number of replaced layers.
 ///
-/// Speed depends on shapes and not on what weights say, so that the models timed have the shapes of the sweep's and
-/// random weights: nothing is distilled or downloaded for it, and a context may be longer than the base's positions.
+/// Speed depends on shapes and not on what weights say, so that the models timed have the shapes of the
+/// sweep's and random weights: nothing is distilled or downloaded for it, and a context may be longer than
+/// the base's positions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ThroughputConfig {
-    /// Lengths of the prompt in tokens (the paper: 512, 2048, 16384 and 65536). Without any, nothing is timed.
+    /// Lengths of the prompt in tokens (the paper: 512, 2048, 16384 and 65536). Without any, nothing is
+    /// timed.
     pub contexts: Vec<usize>,
     /// Numbers of prompts that are read and continued side by side.
     pub batch_sizes: Vec<usize>,

@@ -1,8 +1,8 @@
 //! How fast a base or a hybrid reads a prompt and decodes after it.
 //!
-//! The protocol is that of Jet-Nemotron's public script, which the paper goes by: prompts of random tokens, read chunk by
-//! chunk, then tokens decoded greedily one by one; the first runs are dropped. A clock is read only once the device
-//! has done all that it was asked to. Weights play no part, so that they are random.
+//! The protocol is that of Jet-Nemotron's public script, which the paper goes by: prompts of random tokens,
+//! read chunk by chunk, then tokens decoded greedily one by one; the first runs are dropped. A clock is read
+//! only once the device has done all that it was asked to. Weights play no part, so that they are random.
 
 mod config;
 mod result;

@@ -11,7 +11,8 @@ pub struct ThroughputResult {
     pub cache_bytes: u64,
     /// Bytes of recurrent states and of the last inputs of convolutions.
     pub state_bytes: u64,
-    /// Processors that other processes kept at work meanwhile, on average; none where the system does not tell.
+    /// Processors that other processes kept at work meanwhile, on average; none where the system does not
+    /// tell.
     pub others: Option<f64>,
     /// What each run that counts took.
     pub runs: Vec<TimedRun>,

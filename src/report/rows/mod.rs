@@ -138,8 +138,8 @@ pub(super) fn trial_rows(evidence: &Evidence) -> Vec<TrialRow> {
             layer: trial.layer,
             layers: layers_text(&trial.layers),
             score: trial.bounds.score(),
-            score_lower: trial.bounds.at_least,
-            score_upper: trial.bounds.at_most,
+            score_lower: trial.bounds.lower,
+            score_upper: trial.bounds.upper,
             cell_key: search.key.clone(),
         };
         let mut trials = search.trials.clone();

@@ -1,13 +1,13 @@
-//! A GPU scores as the processor does, within what is stated, and as itself to the last bit.
+//! Tests that a GPU's scores are close to the CPU's, and the same to the bit in each run.
 
 use super::*;
 use dtr_ops::cuda_devices;
 
-/// The most that a log-likelihood of a base in f32 may differ from the processor's.
+/// The largest difference between a log-likelihood on a GPU and on the CPU, for a base in f32.
 const TOLERANCE: f64 = 1e-3;
 
 #[test]
-fn likelihoods_are_the_processors_and_the_same_again() {
+fn log_likelihoods_are_close_to_the_cpu_and_reproducible() {
     let Some(device) = cuda_devices().into_iter().next() else {
         eprintln!("SKIPPED: there is no CUDA device");
         return;

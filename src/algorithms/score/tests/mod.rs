@@ -1,4 +1,4 @@
-//! What a scorer keeps changes no score.
+//! Tests that neither caching, batching nor pruning changes a score.
 
 #[cfg(feature = "cuda")]
 mod gpu;
@@ -10,13 +10,18 @@ use burn::tensor::Device;
 
 use shared::{byte_tokenizer, requests_that_share};
 
+use super::accumulator::TokenLogLikelihood;
+use super::batch::Batch;
 use super::*;
+use crate::algorithms::candidate::{Candidate, PruneBelow};
+use crate::data::requests::Requests;
 use crate::data::{Item, Split, items, synthetic_tokenizer};
 use crate::manifest::{Metric, Task, TaskSource};
+use dtr_core::error::Result;
 use dtr_core::seed::Seed;
 use dtr_model::Variant;
 use dtr_model::testing::{twins, variants};
-use dtr_model::{Base, Config, Random, Tokenizer};
+use dtr_model::{Base, Config, Decoder, Hybrid, Mask, PartialRun, Random, Tokenizer};
 
 fn recall_items() -> Vec<Item> {
     let source = serde_json::json!({ "kind": "recall", "validation-items": 20 });
@@ -38,7 +43,7 @@ pub fn base(tokenizer: &Tokenizer) -> Decoder {
     Decoder::new(&config, &mut Random::new(Seed(3), &Device::flex())).unwrap()
 }
 
-/// Every variant for items of one row each, and for items whose rows share their beginnings.
+/// Every variant, with items of one row each and with items whose rows share a prefix.
 fn cases() -> impl Iterator<Item = (Variant, Decoder, Requests)> {
     variants().into_iter().flat_map(|variant| {
         let (words, bytes) = (Tokenizer::from(synthetic_tokenizer().unwrap()), byte_tokenizer());
@@ -48,13 +53,13 @@ fn cases() -> impl Iterator<Item = (Variant, Decoder, Requests)> {
 }
 
 #[test]
-fn hidden_states_kept_of_an_incumbent_change_no_bit_of_a_score() {
+fn cached_hidden_states_change_no_bit_of_a_score() {
     for (variant, base, requests) in cases() {
         let twins = twins(&variant, &base);
         let mut scorer = Scorer::new(&base, Some(&twins), &requests);
         let fresh =
             |mask: &Mask| Scorer::new(&base, Some(&twins), &requests).score(&Mask::none(), mask).unwrap();
-        // As a search asks: every layer beside an incumbent, which then grows; and out of order.
+        // In the order of a search, whose incumbent grows, and out of order.
         for incumbent in [&[][..], &[2], &[2, 0], &[2, 0, 3], &[1], &[]] {
             let incumbent: Mask = incumbent.iter().copied().collect();
             for layer in [0, 1, 2, 3, 1] {
@@ -72,7 +77,7 @@ fn the_size_and_the_order_of_batches_change_no_bit_of_a_score() {
     let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini");
     let bases = [base(&tokenizer), Base::read(&mini, &Device::flex()).unwrap().decoder];
     let mut backwards = recall_items();
-    // Short rows among the long ones, so that a pass of several pads.
+    // Short rows among long ones, so that passes need padding.
     backwards.extend(recall_items().into_iter().map(|item| Item {
         id: format!("short {}", item.id),
         prompt: item.prompt.split_once(". ").unwrap().1.to_owned(),
@@ -86,7 +91,7 @@ fn the_size_and_the_order_of_batches_change_no_bit_of_a_score() {
         let twins = twins(variant, base);
         let score = |tokens: usize, requests: &Requests| {
             let mask = Mask::none().with(1).with(2);
-            let mut scorer = Scorer::over(vec![requests.passes(tokens)], base, Some(&twins), requests);
+            let mut scorer = Scorer::from_passes(vec![requests.passes(tokens)], base, Some(&twins), requests);
             let mut items = scorer.score(&Mask::none(), &mask).unwrap().items;
             items.sort_by(|one, other| one.id.cmp(&other.id));
             items
@@ -100,12 +105,12 @@ fn the_size_and_the_order_of_batches_change_no_bit_of_a_score() {
     }
 }
 
-/// A candidate is dropped exactly when the items asked so far say that it is hopeless, whether they are asked now or
-/// remembered; and what is not dropped has the score that it has without.
+/// A candidate is pruned after the same part whether its score is computed or known, and the score of a
+/// candidate that is not pruned is the score without a threshold.
 #[test]
-fn a_hopeless_candidate_is_dropped_with_bounds_of_its_score() {
+fn a_candidate_that_cannot_win_is_pruned_with_bounds_of_its_score() {
     let none = Mask::none();
-    let mut num_dropped = 0;
+    let mut num_pruned = 0;
     for (variant, base, requests) in cases() {
         let twins = twins(&variant, &base);
         let own = Scorer::new(&base, Some(&twins), &requests).score(&none, &none).unwrap();
@@ -115,28 +120,27 @@ fn a_hopeless_candidate_is_dropped_with_bounds_of_its_score() {
             let whole = scorer.score(&none, &mask).unwrap();
             assert_eq!(whole.num_items, requests.items().len() as u64);
             for least in [0.2, 0.3, 0.5, 0.9] {
-                let hopeless: PruneBelow = Box::new(move |at_most| at_most < least);
-                let candidate = Candidate { incumbent: &none, mask: &mask, hopeless: Some(hopeless) };
-                let (verdict, _) = scorer.score_pruned(&[&candidate]).unwrap().remove(0);
-                assert_eq!(scorer.recall(&candidate, whole.clone()), verdict);
-                match verdict {
-                    CandidateScore::Scored(result) => assert_eq!(result, whole),
-                    CandidateScore::Dropped(bounds, tokens) => {
-                        num_dropped += 1;
-                        assert!(bounds.at_most < least && tokens < whole.tokens);
-                        assert!((bounds.at_least..=bounds.at_most).contains(&whole.score), "{bounds:?}");
+                let prune_below = Some(PruneBelow { score: least, prunes_ties: false });
+                let candidate = Candidate { incumbent: &none, mask: &mask, prune_below };
+                let scored = scorer.score_pruned(&[candidate]).unwrap().remove(0).score;
+                assert_eq!(scorer.prune_known(&candidate, whole.clone()), scored);
+                match scored {
+                    CandidateScore::Complete(result) => assert_eq!(result, whole),
+                    CandidateScore::Pruned { bounds, tokens } => {
+                        num_pruned += 1;
+                        assert!(bounds.upper < least && tokens < whole.tokens);
+                        assert!((bounds.lower..=bounds.upper).contains(&whole.score), "{bounds:?}");
                     }
                 }
             }
         }
     }
-    assert!(num_dropped > 20, "{num_dropped}");
+    assert!(num_pruned > 20, "{num_pruned}");
 }
 
-/// Candidates that are asked for at once, of several incumbents, some of which are dropped on the way, are told what each
-/// is told alone, and together they cost no less.
+/// The candidates have several incumbents, and some are pruned on the way.
 #[test]
-fn candidates_asked_for_at_once_are_judged_as_one_by_one() {
+fn candidates_of_one_batch_are_scored_as_one_by_one() {
     for (variant, base, requests) in cases() {
         let twins = twins(&variant, &base);
         let own = Scorer::new(&base, Some(&twins), &requests).score(&Mask::none(), &Mask::none()).unwrap();
@@ -147,23 +151,23 @@ fn candidates_asked_for_at_once_are_judged_as_one_by_one() {
         let candidates: Vec<Candidate<'_>> = pairs
             .zip([Some(0.9), None, Some(0.3), Some(0.4), Some(0.2), None])
             .map(|((incumbent, mask), least)| {
-                let hopeless = least.map(|least| -> PruneBelow { Box::new(move |at_most| at_most < least) });
-                Candidate { incumbent, mask, hopeless }
+                let prune_below = least.map(|score| PruneBelow { score, prunes_ties: false });
+                Candidate { incumbent, mask, prune_below }
             })
             .collect();
         let mut scorer = Scorer::in_parts(&base, Some(&twins), &requests, &own);
-        let together = scorer.score_pruned(&candidates.iter().collect::<Vec<_>>()).unwrap();
-        assert!(together.iter().any(|(verdict, _)| matches!(verdict, CandidateScore::Dropped(..))));
-        for (candidate, (verdict, work)) in candidates.iter().zip(together) {
+        let together = scorer.score_pruned(&candidates).unwrap();
+        assert!(together.iter().any(|one| matches!(one.score, CandidateScore::Pruned { .. })));
+        for (candidate, scored) in candidates.iter().zip(together) {
             let mut alone = Scorer::in_parts(&base, Some(&twins), &requests, &own);
-            assert_eq!(alone.score_pruned(&[candidate]).unwrap(), [(verdict, work)], "{:?}", candidate.mask);
+            assert_eq!(alone.score_pruned(&[*candidate]).unwrap(), [scored], "{:?}", candidate.mask);
         }
     }
 }
 
-/// Hybrids that leave their incumbent at one layer, at several and nowhere: together they say what each says alone, to the bit.
+/// The hybrids differ from their incumbent in one layer, in several and in none.
 #[test]
-fn hybrids_that_go_through_a_batch_together_say_what_each_says_alone() {
+fn hybrids_of_one_pass_have_the_log_likelihoods_of_passes_of_their_own() {
     for (variant, base, requests) in cases() {
         let twins = twins(&variant, &base);
         let incumbent = Hybrid::new(&base, &twins, &Mask::none().with(1));
@@ -174,13 +178,13 @@ fn hybrids_that_go_through_a_batch_together_say_what_each_says_alone() {
             hybrids.iter().zip(firsts).map(|(hybrid, first)| PartialRun { hybrid, first }).collect();
         for groups in requests.passes(120) {
             let mut batch = Batch::new(&base, &requests, &groups);
-            batch.keep(&base, &incumbent, 4);
-            batch.copy(&base, siblings.len());
-            let answers = |siblings: &[PartialRun<'_>]| -> Vec<Vec<Likelihood>> {
-                batch.likelihoods(&base, &requests, siblings).into_iter().collect::<Result<_>>().unwrap()
+            batch.extend_cache(&base, &incumbent, 4);
+            batch.prepare_copies(&base, siblings.len());
+            let answers = |siblings: &[PartialRun<'_>]| -> Vec<Vec<TokenLogLikelihood>> {
+                batch.log_likelihoods(&base, &requests, siblings).into_iter().collect::<Result<_>>().unwrap()
             };
             let alone = siblings.iter().flat_map(|sibling| answers(std::slice::from_ref(sibling)));
-            let alone: Vec<Vec<Likelihood>> = alone.collect();
+            let alone: Vec<Vec<TokenLogLikelihood>> = alone.collect();
             assert_eq!(answers(&siblings), alone, "{variant:?}");
             assert_ne!(alone[0], alone[4], "a twin changes likelihoods");
         }

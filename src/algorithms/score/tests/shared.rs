@@ -1,17 +1,19 @@
-//! Items whose rows begin alike have the log-likelihoods that each row has alone.
+//! Tests that rows with a common prefix have the log-likelihoods of rows computed one by one.
 
 use std::path::Path;
 
+use std::collections::BTreeSet;
+
 use super::*;
-use dtr_model::Hybrid;
+use crate::data::requests::Group;
 
-/// Room for a row: some of [`items_that_share`] lose their beginning.
-const ROOM: usize = 96;
+/// The most tokens of a row. Some rows of [`items_that_share`] are longer and are truncated.
+const MAX_ROW_TOKENS: usize = 96;
 
-/// So much longer than other choices that it is not padded with them.
+/// A choice so long that other choices are not padded to its length.
 const LONG: &str = "what nobody remembers of the days before the flood";
 
-/// A byte-level BPE, so that choices have several tokens.
+/// Returns a byte-level BPE tokenizer, so that choices have several tokens.
 pub(super) fn byte_tokenizer() -> Tokenizer {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     Tokenizer::read(&root.join("tests/fixtures/tasks/model/tokenizer.json")).unwrap()
@@ -22,7 +24,7 @@ fn item(id: String, prompt: &str, choices: &[&str], label: usize) -> Item {
     Item { id, prompt: prompt.to_owned(), prompts: Vec::new(), choices, label }
 }
 
-/// Of every kind a few items, of different lengths.
+/// Returns a few items of every kind, of different lengths.
 pub(super) fn items_that_share() -> Vec<Item> {
     let mut items = Vec::new();
     for (round, subject) in ["a stone", "the old river", "my brother's second horse"].iter().enumerate() {
@@ -51,10 +53,10 @@ pub(super) fn items_that_share() -> Vec<Item> {
 }
 
 pub(super) fn requests_that_share() -> Requests {
-    Requests::new(&byte_tokenizer(), items_that_share(), Metric::Acc, ROOM).unwrap()
+    Requests::new(&byte_tokenizer(), items_that_share(), Metric::Acc, MAX_ROW_TOKENS).unwrap()
 }
 
-/// Log-likelihoods of all choices, each row by itself.
+/// Returns the log-likelihoods of all choices, computed row by row.
 fn plain(hybrid: &Hybrid<'_>, requests: &Requests) -> Vec<Vec<f64>> {
     let mut scored = requests.blank();
     for (row, ids) in requests.rows().iter().enumerate() {
@@ -71,7 +73,7 @@ fn plain(hybrid: &Hybrid<'_>, requests: &Requests) -> Vec<Vec<f64>> {
 }
 
 #[test]
-fn rows_share_where_they_begin_alike() {
+fn rows_with_a_long_common_prefix_share_it() {
     let requests = requests_that_share();
     let groups: Vec<&Group> = requests.passes(4096).concat();
     let kind = |group: &&Group| {
@@ -102,7 +104,7 @@ fn rows_share_where_they_begin_alike() {
 }
 
 #[test]
-fn what_rows_share_changes_no_bit_of_a_score() {
+fn sharing_prefixes_changes_no_bit_of_a_score() {
     let (tokenizer, requests) = (byte_tokenizer(), requests_that_share());
     let base = base(&tokenizer);
     for variant in variants() {
@@ -110,7 +112,8 @@ fn what_rows_share_changes_no_bit_of_a_score() {
         for mask in [Mask::none(), (0..4).collect(), Mask::none().with(1).with(2)] {
             let expected = plain(&Hybrid::new(&base, &twins, &mask), &requests);
             for tokens in [1, 300, 4096] {
-                let mut scorer = Scorer::over(vec![requests.passes(tokens)], &base, Some(&twins), &requests);
+                let mut scorer =
+                    Scorer::from_passes(vec![requests.passes(tokens)], &base, Some(&twins), &requests);
                 let scored = scorer.score(&Mask::none(), &mask).unwrap().items;
                 for (score, expected) in scored.iter().zip(&expected) {
                     assert_eq!(
@@ -125,11 +128,11 @@ fn what_rows_share_changes_no_bit_of_a_score() {
 }
 
 #[test]
-fn what_rows_share_goes_through_the_model_once() {
+fn a_shared_prefix_is_computed_once() {
     let (tokenizer, requests) = (byte_tokenizer(), requests_that_share());
     let base = base(&tokenizer);
-    // By groups, so that only branches are padded.
-    let mut scorer = Scorer::over(vec![requests.passes(1)], &base, None, &requests);
+    // One group per pass, so that only suffixes are padded.
+    let mut scorer = Scorer::from_passes(vec![requests.passes(1)], &base, None, &requests);
     let tokens = scorer.score(&Mask::none(), &Mask::none()).unwrap().tokens as usize;
     let rows: usize = requests.rows().iter().map(Vec::len).sum();
     assert!(requests.num_tokens() * 4 < rows * 3, "{} of {rows}", requests.num_tokens());

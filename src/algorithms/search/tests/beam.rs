@@ -1,25 +1,25 @@
-//! The beam against the greedy search, and against every mask there is.
+//! Beam search compared with greedy search and with exhaustive search.
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{answers, ask, each, index, known, manner, of_table, table};
+use super::{answers, by_table, exact, index, one_by_one, policy, score_items, table};
 use crate::algorithms::search::StopCriterion;
 use crate::algorithms::search::Trial;
 use crate::algorithms::search::beam::beam;
-use crate::algorithms::search::{BatchPolicy, Found, greedy};
+use crate::algorithms::search::{BatchPolicy, SearchOutcome, greedy};
 use dtr_model::Mask;
 
 const LAYERS: [u32; 5] = [0, 1, 2, 3, 4];
 
-/// What was found, the trials of each round sorted.
-fn sorted(mut found: Found) -> Found {
+/// Sorts the trials of each round.
+fn sorted(mut found: SearchOutcome) -> SearchOutcome {
     found.trials.sort_by_key(|trial| (trial.round, trial.layers.clone()));
     found
 }
 
-/// The best mask of a number of layers, of equals the lexicographically lowest.
+/// Returns the best of all masks with `num_replaced` layers, of equal scores the lexicographically lowest.
 fn best_of_all(num_replaced: u32, scores: &[f64]) -> Mask {
     let all =
         (0..scores.len()).map(|bits| LAYERS.into_iter().filter(|layer| bits >> layer & 1 == 1).collect());
@@ -32,20 +32,20 @@ fn best_of_all(num_replaced: u32, scores: &[f64]) -> Mask {
 
 proptest! {
     #[test]
-    fn a_width_of_one_is_the_greedy_search(
+    fn a_beam_of_width_1_finds_what_greedy_search_finds(
         scores in table(5),
         drop in 0.0..0.6f64,
         first in Just(LAYERS.to_vec()).prop_shuffle(),
     ) {
         let stop = StopCriterion::MaxRelativeDrop(drop);
-        let narrow = beam(1, &first, &stop, BatchPolicy::PLAIN, of_table(&scores)).unwrap();
-        let plain = greedy(&first, &stop, BatchPolicy::PLAIN, of_table(&scores)).unwrap();
+        let narrow = beam(1, &first, &stop, BatchPolicy::UNPRUNED, &mut by_table(&scores)).unwrap();
+        let plain = greedy(&first, &stop, BatchPolicy::UNPRUNED, &mut by_table(&scores)).unwrap();
         prop_assert_eq!(sorted(narrow), sorted(plain));
     }
 
     #[test]
-    fn a_width_of_every_mask_finds_the_best_of_every_size(scores in table(5)) {
-        let found = beam(10, &LAYERS, &StopCriterion::Never {}, BatchPolicy::PLAIN, of_table(&scores)).unwrap();
+    fn a_beam_as_wide_as_all_masks_finds_the_best_mask_of_every_size(scores in table(5)) {
+        let found = beam(10, &LAYERS, &StopCriterion::Never {}, BatchPolicy::UNPRUNED, &mut by_table(&scores)).unwrap();
         let winners: Vec<Vec<u32>> = found.rounds.iter().map(|round| round.layers.clone()).collect();
         let best: Vec<Vec<u32>> = (1..=5).map(|size| best_of_all(size, &scores).layers()).collect();
         prop_assert_eq!(winners, best);
@@ -53,15 +53,15 @@ proptest! {
     }
 
     #[test]
-    fn a_mask_is_asked_for_once_and_grows_from_one_that_was_kept(scores in table(5), width in 1..5usize) {
-        let mut asked = BTreeMap::new();
-        let found = beam(width, &LAYERS, &StopCriterion::Never {}, BatchPolicy::PLAIN, each(|question| {
-            *asked.entry(question.mask.clone()).or_insert(0) += 1;
-            assert!(question.mask.num_replaced() == 0 || question.mask.one_beside(question.incumbent).is_some());
-            known(scores[index(question.mask)])
+    fn a_mask_is_scored_once_and_extends_a_mask_of_the_beam(scores in table(5), width in 1..5usize) {
+        let mut scored = BTreeMap::new();
+        let found = beam(width, &LAYERS, &StopCriterion::Never {}, BatchPolicy::UNPRUNED, &mut one_by_one(|candidate| {
+            *scored.entry(candidate.mask.clone()).or_insert(0) += 1;
+            assert!(candidate.mask.num_replaced() == 0 || candidate.mask.one_beside(candidate.incumbent).is_some());
+            exact(scores[index(candidate.mask)])
         })).unwrap();
-        prop_assert!(asked.values().all(|&count| count == 1));
-        prop_assert_eq!(found.trials.len() + 1, asked.len());
+        prop_assert!(scored.values().all(|&count| count == 1));
+        prop_assert_eq!(found.trials.len() + 1, scored.len());
         for round in &found.rounds {
             let of_round = found.trials.iter().filter(|trial| trial.round == round.round);
             let highest = of_round.filter_map(|trial| trial.bounds.score()).max_by(f64::total_cmp);
@@ -71,32 +71,32 @@ proptest! {
     }
 
     #[test]
-    fn dropping_what_cannot_enter_the_beam_changes_nothing_that_is_found(
+    fn pruning_candidates_that_cannot_enter_the_beam_does_not_change_the_outcome(
         answers in answers(5),
         drop in 0.0..0.6f64,
         width in 1..5usize,
         first in Just(LAYERS.to_vec()).prop_shuffle(),
-        manner in manner(true),
+        policy in policy(true),
     ) {
-        let search = |first: &[u32], manner: BatchPolicy| {
-            let mut num_asked = 0;
-            let found = beam(width, first, &StopCriterion::MaxRelativeDrop(drop), manner, each(|question| {
-                Ok(ask(answers[index(question.mask)], question.bar, &mut num_asked))
+        let search = |first: &[u32], policy: BatchPolicy| {
+            let mut num_scored = 0;
+            let found = beam(width, first, &StopCriterion::MaxRelativeDrop(drop), policy, &mut one_by_one(|candidate| {
+                Ok(score_items(answers[index(candidate.mask)], candidate.prune_below, &mut num_scored))
             }));
-            (sorted(found.unwrap()), num_asked)
+            (sorted(found.unwrap()), num_scored)
         };
-        let (plain, all) = search(&LAYERS, BatchPolicy::PLAIN);
-        let (pruned, some) = search(&first, manner);
+        let (plain, all) = search(&LAYERS, BatchPolicy::UNPRUNED);
+        let (pruned, some) = search(&first, policy);
         prop_assert!(some <= all);
         prop_assert_eq!((&plain.best, &plain.opt, &plain.rounds), (&pruned.best, &pruned.opt, &pruned.rounds));
-        let masks = |found: &Found| found.trials.iter().map(|trial: &Trial| trial.layers.clone()).collect::<Vec<_>>();
+        let masks = |found: &SearchOutcome| found.trials.iter().map(|trial: &Trial| trial.layers.clone()).collect::<Vec<_>>();
         prop_assert_eq!(masks(&plain), masks(&pruned));
     }
 }
 
 #[test]
-fn a_mask_kept_beside_the_winner_can_win_later() {
-    // Layer 0 alone is best, and leads nowhere; 1 and 2 together lose nothing.
+fn a_mask_that_loses_its_round_can_lead_to_a_later_winner() {
+    // Layer 0 alone is best, but every extension of it is bad; layers 1 and 2 together lose nothing.
     let score = |mask: &Mask| match mask.layers().as_slice() {
         [] | [1, 2] => 1.0,
         [0] => 0.9,
@@ -107,26 +107,32 @@ fn a_mask_kept_beside_the_winner_can_win_later() {
         2,
         &[0, 1, 2],
         &StopCriterion::MaxRelativeDrop(0.15),
-        BatchPolicy::PLAIN,
-        each(|question| known(score(question.mask))),
+        BatchPolicy::UNPRUNED,
+        &mut one_by_one(|candidate| exact(score(candidate.mask))),
     );
     let found = found.unwrap();
     let winners: Vec<_> = found.rounds.iter().map(|round| (round.layer, round.layers.as_slice())).collect();
     assert_eq!(winners, [(Some(0), &[0][..]), (None, &[1, 2]), (Some(0), &[0, 1, 2])]);
-    assert_eq!(found.opt.0.layers(), [1, 2], "1 alone was below the threshold, and yet led here");
+    assert_eq!(found.opt.0.layers(), [1, 2], "layer 1 alone is below the threshold, but is extended");
     let plain = greedy(
         &[0, 1, 2],
         &StopCriterion::MaxRelativeDrop(0.15),
-        BatchPolicy::PLAIN,
-        each(|question| known(score(question.mask))),
+        BatchPolicy::UNPRUNED,
+        &mut one_by_one(|candidate| exact(score(candidate.mask))),
     );
     assert_eq!(plain.unwrap().opt.0.layers(), [0]);
 }
 
 #[test]
 fn the_lexicographically_lowest_mask_wins_a_tie() {
-    let found =
-        beam(3, &[2, 0, 3, 1], &StopCriterion::Never {}, BatchPolicy::PLAIN, each(|_| known(0.5))).unwrap();
+    let found = beam(
+        3,
+        &[2, 0, 3, 1],
+        &StopCriterion::Never {},
+        BatchPolicy::UNPRUNED,
+        &mut one_by_one(|_| exact(0.5)),
+    )
+    .unwrap();
     let winners: Vec<_> = found.rounds.iter().map(|round| round.layers.clone()).collect();
     assert_eq!(winners, [vec![0], vec![0, 1], vec![0, 1, 2], vec![0, 1, 2, 3]]);
 }

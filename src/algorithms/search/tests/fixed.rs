@@ -1,16 +1,23 @@
-//! Strategies whose masks do not depend on what the masks before scored, or on the first round alone.
+//! Strategies whose masks do not depend on scores, or on the scores of the first round alone.
 
 use proptest::prelude::*;
 
-use super::{index, of_table, table};
-use crate::algorithms::search::{BatchPolicy, Found, search};
+use super::{by_table, index, table};
+use crate::algorithms::search::{BatchPolicy, SearchOutcome, search};
 use crate::algorithms::search::{SearchStrategy, StopCriterion};
 use dtr_core::seed::Seed;
 
 const LAYERS: [u32; 5] = [0, 1, 2, 3, 4];
 
-fn run(strategy: &SearchStrategy, stop: &StopCriterion, scores: &[f64]) -> Found {
-    search(strategy, &LAYERS, stop, BatchPolicy { prune: false, together: 3 }, of_table(scores)).unwrap()
+fn run(strategy: &SearchStrategy, stop: &StopCriterion, scores: &[f64]) -> SearchOutcome {
+    search(
+        strategy,
+        &LAYERS,
+        stop,
+        BatchPolicy { prune: false, candidates_per_batch: 3 },
+        &mut by_table(scores),
+    )
+    .unwrap()
 }
 
 fn fixed() -> impl Strategy<Value = SearchStrategy> {
@@ -22,13 +29,13 @@ fn fixed() -> impl Strategy<Value = SearchStrategy> {
     ]
 }
 
-fn is_nested(found: &Found) -> bool {
+fn is_nested(found: &SearchOutcome) -> bool {
     found.rounds.iter().all(|round| round.layer.is_some())
 }
 
 proptest! {
     #[test]
-    fn every_number_of_layers_has_its_round(strategy in fixed(), scores in table(5)) {
+    fn every_number_of_replaced_layers_has_a_round(strategy in fixed(), scores in table(5)) {
         let found = run(&strategy, &StopCriterion::Never {}, &scores);
         for (round, num_replaced) in found.rounds.iter().zip(1..) {
             prop_assert_eq!((round.round, round.num_replaced), (num_replaced, num_replaced));
@@ -43,7 +50,7 @@ proptest! {
     }
 
     #[test]
-    fn the_threshold_ends_any_search(strategy in fixed(), scores in table(5), drop in 0.0..0.6f64) {
+    fn the_threshold_ends_the_search_of_every_strategy(strategy in fixed(), scores in table(5), drop in 0.0..0.6f64) {
         let whole = run(&strategy, &StopCriterion::Never {}, &scores);
         let found = run(&strategy, &StopCriterion::MaxRelativeDrop(drop), &scores);
         let least = scores[0] * (1.0 - drop);
@@ -55,7 +62,7 @@ proptest! {
     }
 
     #[test]
-    fn local_importance_goes_by_the_scores_of_single_layers(scores in table(5)) {
+    fn local_importance_orders_layers_by_their_scores_alone(scores in table(5)) {
         let found = run(&SearchStrategy::LocalImportance {}, &StopCriterion::Never {}, &scores);
         let order: Vec<u32> = found.rounds.iter().filter_map(|round| round.layer).collect();
         let mut ranked = LAYERS.to_vec();
@@ -65,14 +72,14 @@ proptest! {
     }
 
     #[test]
-    fn a_given_order_is_followed(order in Just(LAYERS.to_vec()).prop_shuffle(), scores in table(5)) {
-        let found = search(&SearchStrategy::Impact {}, &order, &StopCriterion::Never {}, BatchPolicy::PLAIN, of_table(&scores)).unwrap();
+    fn impact_replaces_layers_in_the_given_order(order in Just(LAYERS.to_vec()).prop_shuffle(), scores in table(5)) {
+        let found = search(&SearchStrategy::Impact {}, &order, &StopCriterion::Never {}, BatchPolicy::UNPRUNED, &mut by_table(&scores)).unwrap();
         prop_assert_eq!(found.rounds.iter().filter_map(|round| round.layer).collect::<Vec<_>>(), order);
         prop_assert_eq!(found.trials.len(), 5);
     }
 
     #[test]
-    fn a_random_order_is_of_its_seed_and_not_of_scores(seed in any::<u32>(), one in table(5), other in table(5)) {
+    fn a_random_order_depends_on_its_seed_and_not_on_scores(seed in any::<u32>(), one in table(5), other in table(5)) {
         let order = |scores: &[f64]| {
             let found = run(&SearchStrategy::Random { seed: Seed(seed) }, &StopCriterion::Never {}, scores);
             found.rounds.iter().map(|round| round.layer).collect::<Vec<_>>()

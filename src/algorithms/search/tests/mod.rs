@@ -1,4 +1,4 @@
-//! Searches over random score tables, a score for each set of layers.
+//! Searches over random tables of scores, one score per mask.
 
 mod beam;
 mod fixed;
@@ -6,62 +6,64 @@ mod greedy;
 
 use proptest::prelude::*;
 
-use super::{Bar, BatchPolicy, Question};
-use crate::algorithms::score::Bounds;
+use super::BatchPolicy;
+use crate::algorithms::candidate::{Candidate, PruneBelow};
+use crate::algorithms::score::ScoreBounds;
 use dtr_core::error::Result;
 use dtr_model::Mask;
 
-/// A table of coarse scores, so that ties are common.
+/// Tables of coarse scores, one per mask, so that ties are common.
 pub fn table(num_layers: u32) -> impl Strategy<Value = Vec<f64>> {
     proptest::collection::vec(0..12u32, 1 << num_layers)
         .prop_map(|scores| scores.into_iter().map(|score| f64::from(score) / 12.0).collect())
 }
 
-/// A score that is known.
-pub fn known(score: f64) -> Result<Bounds> {
-    Ok(Bounds::exactly(score))
+/// Returns an exact score, as a scorer does.
+pub fn exact(score: f64) -> Result<ScoreBounds> {
+    Ok(ScoreBounds::exactly(score))
 }
 
-/// Answers questions one by one.
-pub fn each(
-    mut score: impl FnMut(&Question<'_>) -> Result<Bounds>,
-) -> impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>> {
-    move |questions| questions.iter().map(&mut score).collect()
+/// Scores the candidates of a batch one after the other.
+pub fn one_by_one(
+    mut score: impl FnMut(&Candidate<'_>) -> Result<ScoreBounds>,
+) -> impl FnMut(&[Candidate<'_>]) -> Result<Vec<ScoreBounds>> {
+    move |candidates| candidates.iter().map(&mut score).collect()
 }
 
-/// Answers questions with the scores of a table.
-pub fn of_table(scores: &[f64]) -> impl FnMut(&[Question<'_>]) -> Result<Vec<Bounds>> {
-    each(|question| known(scores[index(question.mask)]))
+/// Scores candidates by a table.
+pub fn by_table(scores: &[f64]) -> impl FnMut(&[Candidate<'_>]) -> Result<Vec<ScoreBounds>> {
+    one_by_one(|candidate| exact(scores[index(candidate.mask)]))
 }
 
-/// Any way of asking.
-pub fn manner(prune: bool) -> impl Strategy<Value = BatchPolicy> {
-    (1..6usize).prop_map(move |together| BatchPolicy { prune, together })
+/// Policies of any batch size.
+pub fn policy(prune: bool) -> impl Strategy<Value = BatchPolicy> {
+    (1..6usize).prop_map(move |candidates_per_batch| BatchPolicy { prune, candidates_per_batch })
 }
 
-/// Where a mask stands in a table.
+/// Returns the index of a mask in a table.
 pub fn index(mask: &Mask) -> usize {
     mask.layers().iter().map(|layer| 1 << layer).sum()
 }
 
-/// Which of `ITEMS` items each mask answers rightly, as bits.
+/// Tables of the items that each mask answers correctly, a bit per item.
 pub fn answers(num_layers: u32) -> impl Strategy<Value = Vec<u16>> {
     proptest::collection::vec(any::<u16>(), 1 << num_layers)
 }
 
-const ITEMS: u32 = 16;
+const NUM_ITEMS: u32 = 16;
 
-/// Asks item by item until the answer is known or the bar out of reach, and counts what it asked.
-pub fn ask(answers: u16, bar: Option<Bar>, num_asked: &mut u32) -> Bounds {
-    let mut correct = 0;
-    for item in 0..ITEMS {
-        let fraction = |count: u32| f64::from(count) / f64::from(ITEMS);
-        let bounds = Bounds { at_least: fraction(correct), at_most: fraction(correct + ITEMS - item) };
-        if bar.is_some_and(|bar| bar.is_out_of_reach(bounds.at_most)) {
+/// Scores item by item until the score is exact or the candidate is pruned, and counts the items that were scored.
+pub fn score_items(answers: u16, prune_below: Option<PruneBelow>, num_scored: &mut u32) -> ScoreBounds {
+    let mut num_correct = 0;
+    for item in 0..NUM_ITEMS {
+        let fraction = |count: u32| f64::from(count) / f64::from(NUM_ITEMS);
+        let bounds =
+            ScoreBounds { lower: fraction(num_correct), upper: fraction(num_correct + NUM_ITEMS - item) };
+        if prune_below.is_some_and(|prune_below| prune_below.prunes(bounds.upper)) {
             return bounds;
         }
-        *num_asked += 1;
-        correct += u32::from(answers >> item & 1);
+        *num_scored += 1;
+        num_correct += u32::from(answers >> item & 1);
     }
-    Bounds::exactly(f64::from(correct) / f64::from(ITEMS))
+    ScoreBounds::exactly(f64::from(num_correct) / f64::from(NUM_ITEMS))
 }

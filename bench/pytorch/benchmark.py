@@ -1,0 +1,205 @@
+"""Times the operations of `dtr bench device` in PyTorch, transformers and flash-linear-attention.
+
+    python bench/pytorch/benchmark.py --layers 32 > pytorch.jsonl
+
+Prints one JSON object per operation, with the names that `dtr bench device` uses. Operations that a library does not
+support are reported on standard error and left out.
+
+No library has block-wise distillation. Its time is the sum of its parts: one forward pass of the teacher and, for every
+layer, one training step of the block (forward, mean squared error, backward, fused AdamW).
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+import transformers
+
+# The shapes of `src/bench/device`: a training batch, and the dimensions of Llama 3.1 8B.
+BATCH, TIME = 16, 512
+HIDDEN, INTERMEDIATE, HEADS, KV_HEADS, HEAD_DIM, VOCAB = 4096, 14336, 32, 8, 128, 128256
+DTYPE, DEVICE = torch.bfloat16, "cuda"
+
+
+def median_seconds(repeats, run):
+    """Returns the median seconds of `repeats` runs after two warm-up runs."""
+    seconds = []
+    for index in range(repeats + 2):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        run()
+        torch.cuda.synchronize()
+        if index >= 2:
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def report(operation, seconds):
+    print(json.dumps({"operation": operation, "seconds": seconds}), flush=True)
+
+
+def try_run(operation, function):
+    """Returns the result of `function`, or None after an error, which is reported on standard error."""
+    try:
+        return function()
+    except Exception as error:  # noqa: BLE001: a library may raise anything
+        print(f"{operation}: {type(error).__name__}: {str(error)[:200]}", file=sys.stderr, flush=True)
+        return None
+
+
+def random(*shape):
+    return torch.randn(*shape, device=DEVICE, dtype=DTYPE)
+
+
+def time_matmuls():
+    rows = BATCH * TIME
+    for inputs, outputs in [(4096, 4096), (4096, 1024), (4096, 14336), (14336, 4096)]:
+        x, weight = random(1, rows, inputs), random(outputs, inputs)
+
+        def forward():
+            for _ in range(10):
+                F.linear(x, weight)
+
+        report(f"matmul {rows}x{inputs}x{outputs}", median_seconds(5, forward) / 10)
+        x_grad, weight_grad = x.clone().requires_grad_(), weight.clone().requires_grad_()
+        ones = torch.ones(1, rows, outputs, device=DEVICE, dtype=DTYPE)
+
+        def forward_and_backward():
+            for _ in range(10):
+                x_grad.grad = weight_grad.grad = None
+                F.linear(x_grad, weight_grad).backward(ones)
+
+        seconds = median_seconds(5, forward_and_backward) / 10
+        report(f"matmul with gradients {rows}x{inputs}x{outputs}", seconds)
+
+
+def time_attention():
+    for batch, length in [(8, 2048), (1, 8192), (1, 16384), (1, 65536)]:
+        time_fastest_attention(f"prefill attention {batch}x{length}", batch, length, length, repeats=1)
+    for batch, length in [(1, 65536), (8, 8192), (32, 4096), (128, 512)]:
+        time_fastest_attention(f"decode attention {batch}x{length}", batch, 1, length, repeats=50)
+
+
+def time_fastest_attention(operation, batch, queries, keys, repeats):
+    """Reports the time of PyTorch's fastest attention backend."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    q = random(batch, HEADS, queries, HEAD_DIM)
+    k, v = random(batch, KV_HEADS, keys, HEAD_DIM), random(batch, KV_HEADS, keys, HEAD_DIM)
+    best = None
+    for backend in [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION]:
+
+        def run():
+            with torch.no_grad(), sdpa_kernel(backend):
+                for _ in range(repeats):
+                    F.scaled_dot_product_attention(q, k, v, is_causal=queries > 1, enable_gqa=True)
+
+        seconds = try_run(f"{operation} with {backend}", lambda: median_seconds(5, run))
+        best = min(filter(None, [best, seconds]), default=None)
+    if best:
+        report(operation, best / repeats)
+
+
+def llama(layers):
+    config = transformers.LlamaConfig(
+        hidden_size=HIDDEN, intermediate_size=INTERMEDIATE, num_hidden_layers=layers, num_attention_heads=HEADS,
+        num_key_value_heads=KV_HEADS, vocab_size=VOCAB, max_position_embeddings=131072, tie_word_embeddings=False,
+    )
+    config._attn_implementation = "sdpa"
+    with torch.device(DEVICE):
+        torch.set_default_dtype(DTYPE)
+        model = transformers.LlamaForCausalLM(config).eval()
+        torch.set_default_dtype(torch.float32)
+    return model
+
+
+def time_linear_attention(teacher_seconds, layers):
+    """Times the blocks of flash-linear-attention, given the seconds of the teacher's forward pass."""
+    from fla.layers import GatedDeltaNet, GatedLinearAttention
+
+    make_block = {
+        "gla": lambda: GatedLinearAttention(
+            hidden_size=HIDDEN, num_heads=HEADS, num_kv_heads=KV_HEADS, expand_k=1, expand_v=1, mode="chunk"
+        ),
+        "gdn": lambda: GatedDeltaNet(
+            hidden_size=HIDDEN, num_heads=HEADS, head_dim=HEAD_DIM, expand_v=1, mode="chunk"
+        ),
+    }
+    x, target = random(BATCH, TIME, HIDDEN), random(BATCH, TIME, HIDDEN)
+    for name, make in make_block.items():
+        block = make().to(DEVICE, DTYPE)
+
+        def forward():
+            with torch.no_grad():
+                for _ in range(10):
+                    block(x)
+
+        seconds = try_run(f"{name} forward", lambda: median_seconds(5, forward))
+        if seconds:
+            report(f"{name} forward {BATCH}x{TIME}", seconds / 10)
+        optimizer = torch.optim.AdamW(block.parameters(), fused=True)
+
+        def train_step():
+            optimizer.zero_grad(set_to_none=True)
+            F.mse_loss(block(x)[0], target).backward()
+            torch.nn.utils.clip_grad_norm_(block.parameters(), 1.0, foreach=True)
+            optimizer.step()
+
+        seconds = try_run(f"{name} training step", lambda: median_seconds(5, train_step))
+        if seconds:
+            report(f"{name} training step {BATCH}x{TIME}", seconds)
+            report(f"{name} distillation step {BATCH}x{TIME}", teacher_seconds + layers * seconds)
+
+
+def time_decoding(model):
+    for batch, context in [(1, 512), (1, 16384), (1, 65536), (16, 2048), (64, 2048), (128, 512)]:
+        chunk = min(context, 2048) if batch == 1 else 512
+
+        def run():
+            cache = transformers.DynamicCache()
+            with torch.no_grad():
+                for _ in range(0, context, chunk):
+                    ids = torch.ones(batch, chunk, dtype=torch.long, device=DEVICE)
+                    model.model(ids, past_key_values=cache, use_cache=True)
+                token = torch.ones(batch, 1, dtype=torch.long, device=DEVICE)
+
+                def step():
+                    logits = model(token, past_key_values=cache, use_cache=True).logits
+                    logits[:, -1].argmax(-1)
+
+                return median_seconds(8, step)
+
+        seconds = try_run(f"decode {batch}x{context}", run)
+        if seconds:
+            report(f"decode base {batch}x{context}", seconds)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--layers", type=int, default=32, help="number of decoder layers")
+    layers = parser.parse_args().layers
+    versions = [f"torch {torch.__version__}", f"transformers {transformers.__version__}"]
+    fla = try_run("flash-linear-attention", lambda: __import__("fla"))
+    versions += [f"fla {fla.__version__}"] if fla else []
+    print(", ".join([*versions, torch.cuda.get_device_name()]), file=sys.stderr)
+    time_matmuls()
+    time_attention()
+    model = llama(layers)
+    ids = torch.randint(0, VOCAB, (BATCH, TIME), device=DEVICE)
+    with torch.no_grad():
+        seconds = median_seconds(5, lambda: model.model(ids, use_cache=False))
+    report(f"base forward {BATCH}x{TIME}", seconds)
+    if fla:
+        time_linear_attention(seconds, layers)
+    time_decoding(model)
+
+
+# The compile workers of PyTorch import this module again.
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+//! The question that a search puts to a scorer: the score of a hybrid, or proof that it is below a threshold.
+
+use dtr_model::Mask;
+
+/// A hybrid whose score a search asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// The mask that the candidate extends, or the winner of the previous round for strategies that do not
+    /// extend masks. Candidates with the same incumbent share the hidden states of its first layers.
+    pub incumbent: &'a Mask,
+    /// The layers that the candidate replaces.
+    pub mask: &'a Mask,
+    /// The score below which the candidate is pruned; `None` asks for the exact score.
+    pub prune_below: Option<PruneBelow>,
+}
+
+/// The score below which a candidate is pruned, since it can neither win its round nor enter the beam.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PruneBelow {
+    /// The best score of the round so far, or the lowest score in the beam.
+    pub score: f64,
+    /// Whether a candidate with exactly this score is pruned too, because it loses ties.
+    pub prunes_ties: bool,
+}
+
+impl PruneBelow {
+    /// Returns whether a candidate whose score is at most `upper` is pruned.
+    pub fn prunes(&self, upper: f64) -> bool {
+        upper < self.score || (upper == self.score && self.prunes_ties)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tie_is_pruned_only_where_the_candidate_loses_it() {
+        let threshold = |prunes_ties| PruneBelow { score: 0.5, prunes_ties };
+        let prunes = |upper| [true, false].map(|prunes_ties| threshold(prunes_ties).prunes(upper));
+        assert_eq!(prunes(0.25), [true, true]);
+        assert_eq!(prunes(0.5), [true, false]);
+        assert_eq!(prunes(0.75), [false, false]);
+    }
+}

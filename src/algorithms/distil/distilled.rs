@@ -1,0 +1,41 @@
+//! The twins that a distillation has trained.
+
+use std::path::Path;
+
+use dtr_core::error::Result;
+use dtr_model::{Tensors, save};
+
+use super::DistilResult;
+
+/// Distilled twins of successive layers, in host memory, with the losses of their training.
+pub struct DistilledTwins {
+    /// The losses, as the record holds them.
+    pub result: DistilResult,
+    /// Seconds of training, including those before an interruption.
+    pub seconds: f64,
+    pub(super) tensors: Tensors,
+}
+
+impl DistilledTwins {
+    /// Appends the twins of the layers that follow, which were trained on the same tokens.
+    #[must_use]
+    pub fn append_layers(mut self, next: Self) -> Self {
+        let (result, other) = (&mut self.result, next.result);
+        result.layers.extend(other.layers);
+        result.num_parameters += other.num_parameters;
+        for (point, other) in result.curve.iter_mut().zip(other.curve) {
+            point.losses.extend(other.losses);
+        }
+        self.seconds += next.seconds;
+        self.tensors.extend(next.tensors);
+        self
+    }
+
+    /// Writes the twins to `path` as safetensors.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be written.
+    pub fn write_twins(&self, path: &Path) -> Result<()> {
+        save(&self.tensors, path)
+    }
+}

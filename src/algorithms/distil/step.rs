@@ -1,0 +1,121 @@
+//! One training step of all students of a base.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use dtr_core::error::Result;
+use dtr_model::{Decoder, LayerIo, Pass};
+use dtr_ops::{is_cpu, run_on_device_thread};
+
+use super::Student;
+use super::layer_trainer::{LayerTrainer, PendingLoss, StepLoss, read_losses};
+
+/// Trains every student whose next step is `step` on `batch`, with one forward pass of the base up to the
+/// last layer that is trained.
+///
+/// All students train the same layers. `num_steps` is the length of the learning-rate schedule.
+pub fn train_step(base: &Decoder, students: &mut [Student], batch: &[Vec<u32>], step: u64, num_steps: u64) {
+    let start = Instant::now();
+    let mut active: Vec<&mut Student> =
+        students.iter_mut().filter(|student| student.is_active(step)).collect();
+    let Some(layers) = active.first().map(|student| student.layers()) else { return };
+    let context = StepContext::new(base, layers, [batch.len(), batch[0].len()], step, num_steps);
+    let losses = match is_cpu(&base.device()) {
+        true => context.train_in_parallel(batch, &mut active),
+        false => run_on_device_thread(&base.device(), || context.train_layer_by_layer(batch, &mut active)),
+    };
+    let seconds = start.elapsed().as_secs_f64() / active.len() as f64;
+    for (student, losses) in active.into_iter().zip(losses) {
+        student.finish_step(losses, seconds);
+    }
+}
+
+/// Trains a student's first twin on given inputs and outputs of its layer, without a forward pass of the
+/// base.
+pub fn train_step_cached(base: &Decoder, student: &mut Student, io: &LayerIo, step: u64, num_steps: u64) {
+    let [batch, time, _] = io.input.dims();
+    let context = StepContext::new(base, student.layers(), [batch, time], step, num_steps);
+    let losses = run_on_device_thread(&base.device(), || {
+        let trainer = &mut student.trainers()[0];
+        let loss = trainer.train_step(&context, io);
+        read_losses(vec![(trainer, loss)], step)
+    });
+    student.finish_step(losses, 0.0);
+}
+
+/// What the trainers of all layers share in one step.
+pub(super) struct StepContext<'a> {
+    pub(super) base: &'a Decoder,
+    /// The layers that are trained.
+    layers: Range<usize>,
+    pub(super) pass: Pass,
+    /// The same pass for tensors that autodiff tracks.
+    pub(super) tracked_pass: Pass,
+    pub(super) step: u64,
+    pub(super) num_steps: u64,
+}
+
+impl<'a> StepContext<'a> {
+    fn new(
+        base: &'a Decoder,
+        layers: Range<usize>,
+        [batch, time]: [usize; 2],
+        step: u64,
+        num_steps: u64,
+    ) -> Self {
+        let pass = Pass::new(&base.config, batch, time, 0, None, &base.device());
+        Self { base, layers, tracked_pass: pass.tracked(), pass, step, num_steps }
+    }
+
+    /// Calls `callback` with the index, among the trained layers, and the attention input and output of each
+    /// trained layer, in order.
+    fn for_each_layer_io(&self, batch: &[Vec<u32>], mut callback: impl FnMut(usize, LayerIo)) {
+        let Range { start, end } = self.layers;
+        self.base.teach(batch, &self.pass, end, |layer, io| {
+            if layer >= start {
+                callback(layer - start, io);
+            }
+        });
+    }
+
+    /// Computes the inputs and outputs of all layers, then trains all twins in parallel on the threads of the
+    /// CPU.
+    fn train_in_parallel(
+        &self,
+        batch: &[Vec<u32>],
+        students: &mut [&mut Student],
+    ) -> Vec<Vec<Result<StepLoss>>> {
+        let mut layer_ios = Vec::with_capacity(self.layers.len());
+        self.for_each_layer_io(batch, |_, io| layer_ios.push(io));
+        let train = |(trainer, io): (&mut LayerTrainer, &LayerIo)| {
+            let loss = trainer.train_step(self, io);
+            read_losses(vec![(trainer, loss)], self.step).remove(0)
+        };
+        let train_all = |student: &mut &mut Student| {
+            student.trainers().par_iter_mut().zip(&layer_ios).map(train).collect()
+        };
+        students.par_iter_mut().map(train_all).collect()
+    }
+
+    /// Trains the twins of each layer as soon as the base has run it, so that the device holds the input and
+    /// output of one layer at a time. Losses are read after all work is enqueued, so that the device never
+    /// idles.
+    fn train_layer_by_layer(
+        &self,
+        batch: &[Vec<u32>],
+        students: &mut [&mut Student],
+    ) -> Vec<Vec<Result<StepLoss>>> {
+        let mut pending: Vec<Vec<PendingLoss>> = students.iter().map(|_| Vec::new()).collect();
+        self.for_each_layer_io(batch, |index, io| {
+            for (student, pending) in students.iter_mut().zip(&mut pending) {
+                pending.push(student.trainers()[index].train_step(self, &io));
+            }
+        });
+        let trainers = students.iter_mut().flat_map(|student| &*student.trainers());
+        let pending = trainers.zip(pending.into_iter().flatten()).collect();
+        let mut losses = read_losses(pending, self.step).into_iter();
+        students.iter().map(|_| losses.by_ref().take(self.layers.len()).collect()).collect()
+    }
+}

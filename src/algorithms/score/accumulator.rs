@@ -1,0 +1,86 @@
+//! Log-likelihoods of a split's items, added up as the parts of the split are scored.
+
+use super::{ItemScore, ScoreBounds, ScoreResult};
+use crate::algorithms::candidate::PruneBelow;
+use crate::data::requests::Requests;
+
+/// The log-likelihood of one token of a choice.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct TokenLogLikelihood {
+    /// Index of the item.
+    pub item: usize,
+    /// Index of the item's choice.
+    pub choice: usize,
+    /// The log-likelihood in nats.
+    pub value: f64,
+}
+
+/// The log-likelihoods that are known so far, and the bounds of the score that follow from them.
+pub(super) struct ScoreAccumulator<'a> {
+    requests: &'a Requests,
+    /// The sum over the tokens of each choice, `[item][choice]`.
+    log_likelihoods: Vec<Vec<f64>>,
+    /// The number of tokens of each item that are still to be scored.
+    num_missing: Vec<usize>,
+    tokens: u64,
+}
+
+impl<'a> ScoreAccumulator<'a> {
+    /// Starts without any log-likelihood.
+    pub fn new(requests: &'a Requests) -> Self {
+        Self { requests, log_likelihoods: requests.blank(), num_missing: requests.num_targets(), tokens: 0 }
+    }
+
+    /// Adds log-likelihoods that took `tokens` tokens to compute.
+    pub fn add(&mut self, scored: impl Iterator<Item = TokenLogLikelihood>, tokens: u64) {
+        for TokenLogLikelihood { item, choice, value } in scored {
+            self.log_likelihoods[item][choice] += value;
+            self.num_missing[item] -= 1;
+        }
+        self.tokens += tokens;
+    }
+
+    /// Returns the tokens that were scored.
+    pub fn tokens(&self) -> u64 {
+        self.tokens
+    }
+
+    /// Returns the bounds of the score if items are missing and `prune_below` prunes the candidate all the
+    /// same.
+    pub fn pruned_bounds(&self, prune_below: &PruneBelow) -> Option<ScoreBounds> {
+        let num_items = self.num_missing.len() as u64;
+        let num_open = self.num_missing.iter().filter(|missing| **missing > 0).count() as u64;
+        let num_correct = self.complete_items().filter(ItemScore::is_correct).count() as u64;
+        let fraction = |count: u64| count as f64 / num_items as f64;
+        let bounds = ScoreBounds { lower: fraction(num_correct), upper: fraction(num_correct + num_open) };
+        (num_open > 0 && prune_below.prunes(bounds.upper)).then_some(bounds)
+    }
+
+    /// Returns the answers to the items without missing tokens, in the split's order.
+    fn complete_items(&self) -> impl Iterator<Item = ItemScore> {
+        let items = self.requests.items().iter().enumerate();
+        let complete = items.filter(|(index, _)| self.num_missing[*index] == 0);
+        complete.map(|(index, item)| ItemScore {
+            id: item.id.clone(),
+            label: item.label as u32,
+            choice: self.requests.choose(item, &self.log_likelihoods[index]),
+            log_likelihoods: self.log_likelihoods[index].clone(),
+        })
+    }
+
+    /// Returns the score once no item is missing.
+    pub fn result(&self) -> ScoreResult {
+        let items: Vec<ItemScore> = self.complete_items().collect();
+        assert_eq!(items.len(), self.num_missing.len(), "the parts of a split hold every item");
+        let num_correct = items.iter().filter(|item| item.is_correct()).count() as u64;
+        let num_items = items.len() as u64;
+        ScoreResult {
+            score: num_correct as f64 / num_items as f64,
+            num_items,
+            num_correct,
+            num_truncated: self.requests.num_truncated(),
+            tokens: self.tokens,
+            items,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The layout of a batch: where the tokens of its rows are, and where the log-likelihoods of its targets are
+//! read.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use crate::data::requests::{Group, Requests, Target};
+
+/// The overhead of one more block of suffixes, in tokens: so many padding tokens cost as much.
+const BLOCK_OVERHEAD: usize = 32;
+
+/// The layout of some groups of rows. The rows of a group share a prefix; each row's other tokens are its
+/// suffix.
+///
+/// Prefixes that have suffixes are padded on the left, so that the suffixes follow directly. Other rows are
+/// padded on the right, where a causal model never attends to the padding.
+pub(super) struct BatchLayout<'a> {
+    requests: &'a Requests,
+    groups: &'a [&'a Group],
+    /// Tokens of a prefix with padding.
+    prefix_length: usize,
+    /// The suffixes, the longest first.
+    suffixes: Vec<Suffix>,
+}
+
+/// Suffixes that are padded to one length.
+pub(super) struct SuffixBlock {
+    /// The tokens of each suffix.
+    pub ids: Vec<Vec<u32>>,
+    /// The index of the prefix that each suffix continues.
+    pub prefixes: Vec<usize>,
+}
+
+/// The tokens of a row after its prefix.
+struct Suffix {
+    row: usize,
+    prefix: usize,
+    length: usize,
+}
+
+impl<'a> BatchLayout<'a> {
+    /// Lays out `groups`: either all have one row, or all have several.
+    pub fn new(requests: &'a Requests, groups: &'a [&'a Group]) -> Self {
+        let prefix_length = groups.iter().map(|group| group.shared).max().unwrap_or(0);
+        let mut suffixes = Vec::new();
+        for (prefix, group) in groups.iter().enumerate() {
+            let lengths = group.rows.iter().map(|&row| (row, requests.row(row).len() - group.shared));
+            let lengths = lengths.filter(|(_, length)| *length > 0);
+            suffixes.extend(lengths.map(|(row, length)| Suffix { row, prefix, length }));
+        }
+        suffixes.sort_by_key(|suffix| Reverse(suffix.length));
+        Self { requests, groups, prefix_length, suffixes }
+    }
+
+    /// Returns the tokens of each prefix, padded to one length.
+    pub fn prefixes(&self) -> Vec<Vec<u32>> {
+        let padded = |(prefix, group): (usize, &&Group)| {
+            let mut ids = vec![0; self.left_pad(prefix)];
+            ids.extend(&self.requests.row(group.rows[0])[..group.shared]);
+            ids.resize(self.prefix_length, 0);
+            ids
+        };
+        self.groups.iter().enumerate().map(padded).collect()
+    }
+
+    /// Returns the number of padding tokens before each prefix, or `None` if there is no padding.
+    pub fn left_pads(&self) -> Option<Vec<usize>> {
+        let pads: Vec<usize> = (0..self.groups.len()).map(|prefix| self.left_pad(prefix)).collect();
+        pads.iter().any(|&pad| pad > 0).then_some(pads)
+    }
+
+    fn left_pad(&self, prefix: usize) -> usize {
+        if self.suffixes.is_empty() { 0 } else { self.prefix_length - self.groups[prefix].shared }
+    }
+
+    /// Returns the suffixes in blocks of similar lengths.
+    pub fn suffix_blocks(&self) -> Vec<SuffixBlock> {
+        self.split_suffixes().into_iter().map(|suffixes| self.pad_suffixes(suffixes)).collect()
+    }
+
+    fn split_suffixes(&self) -> Vec<&[Suffix]> {
+        let lengths: Vec<usize> = self.suffixes.iter().map(|suffix| suffix.length).collect();
+        let mut rest = &self.suffixes[..];
+        let sizes = block_sizes(&lengths).into_iter();
+        sizes.map(|size| rest.split_off(..size).expect("the sizes add up to all suffixes")).collect()
+    }
+
+    fn pad_suffixes(&self, suffixes: &[Suffix]) -> SuffixBlock {
+        let padded = |suffix: &Suffix| {
+            let mut ids = self.requests.row(suffix.row)[self.groups[suffix.prefix].shared..].to_vec();
+            ids.resize(suffixes[0].length, 0);
+            ids
+        };
+        SuffixBlock {
+            ids: suffixes.iter().map(padded).collect(),
+            prefixes: suffixes.iter().map(|suffix| suffix.prefix).collect(),
+        }
+    }
+
+    /// Returns every target of the batch with the index of the hidden state that predicts it. Indices count
+    /// the tokens of the prefixes, then those of the suffix blocks, row by row.
+    pub fn targets(&self) -> Vec<(usize, Target)> {
+        let suffix_starts = self.suffix_starts();
+        let mut targets = Vec::new();
+        for (prefix, group) in self.groups.iter().enumerate() {
+            for &row in &group.rows {
+                targets.extend(self.requests.targets(row).iter().map(|target| {
+                    let index = match target.position.checked_sub(group.shared) {
+                        Some(position) => suffix_starts[&row] + position,
+                        None => prefix * self.prefix_length + self.left_pad(prefix) + target.position,
+                    };
+                    (index, target.clone())
+                }));
+            }
+        }
+        targets
+    }
+
+    /// Returns the index of the first token of each row's suffix.
+    fn suffix_starts(&self) -> BTreeMap<usize, usize> {
+        let mut index = self.groups.len() * self.prefix_length;
+        let mut starts = BTreeMap::new();
+        for suffixes in self.split_suffixes() {
+            for suffix in suffixes {
+                starts.insert(suffix.row, index);
+                index += suffixes[0].length;
+            }
+        }
+        starts
+    }
+}
+
+/// Splits descending `lengths` into blocks with the least padding and overhead, and returns the blocks'
+/// sizes.
+fn block_sizes(lengths: &[usize]) -> Vec<usize> {
+    // `best[n]` is the least cost of the first `n` suffixes, and the size of the last block at that cost.
+    let mut best = vec![(0, 0)];
+    for end in 1..=lengths.len() {
+        let cost = |start: usize| best[start].0 + (end - start) * lengths[start] + BLOCK_OVERHEAD;
+        let start = (0..end).min_by_key(|&start| cost(start)).expect("`end` is at least 1");
+        best.push((cost(start), end - start));
+    }
+    let mut sizes = Vec::new();
+    let mut end = lengths.len();
+    while end > 0 {
+        sizes.push(best[end].1);
+        end -= best[end].1;
+    }
+    sizes.reverse();
+    sizes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suffixes_are_split_where_padding_costs_more_than_another_block() {
+        assert_eq!(block_sizes(&[]), [0; 0]);
+        assert_eq!(block_sizes(&[5]), [1]);
+        assert_eq!(block_sizes(&[5, 4, 4, 1]), [4]);
+        assert_eq!(block_sizes(&[40, 4, 4, 1]), [1, 3]);
+        assert_eq!(block_sizes(&[[9; 20], [3; 20]].concat()), [20, 20]);
+    }
+}

@@ -1,0 +1,44 @@
+//! The score of a candidate, or its bounds if the candidate was pruned.
+
+use super::{ScoreBounds, ScoreResult};
+
+/// The result of scoring a candidate.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CandidateScore {
+    /// The candidate was scored on every item.
+    Complete(ScoreResult),
+    /// The candidate was pruned after some of the items.
+    Pruned {
+        /// The bounds of the score when the candidate was pruned.
+        bounds: ScoreBounds,
+        /// Tokens that were scored until then.
+        tokens: u64,
+    },
+}
+
+impl CandidateScore {
+    /// Returns what is known of the score.
+    pub fn bounds(&self) -> ScoreBounds {
+        match self {
+            Self::Complete(result) => ScoreBounds::exactly(result.score),
+            Self::Pruned { bounds, .. } => *bounds,
+        }
+    }
+
+    /// Returns the tokens that were scored.
+    pub fn tokens(&self) -> u64 {
+        match self {
+            Self::Complete(result) => result.tokens,
+            Self::Pruned { tokens, .. } => *tokens,
+        }
+    }
+}
+
+/// A candidate's score and what it cost to compute.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoredCandidate {
+    /// The score.
+    pub score: CandidateScore,
+    /// Work in tokens times layers, padding included.
+    pub layer_tokens: u64,
+}

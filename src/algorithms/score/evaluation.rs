@@ -1,0 +1,73 @@
+//! A candidate while it is scored, part by part of the split.
+
+use dtr_core::error::Error;
+use dtr_model::{Hybrid, PartialRun};
+
+use super::accumulator::{ScoreAccumulator, TokenLogLikelihood};
+use super::batch::Batch;
+use super::{CandidateScore, ScoreBounds, ScoredCandidate};
+use crate::algorithms::candidate::Candidate;
+
+/// A candidate that is being scored.
+pub(super) struct Evaluation<'a> {
+    candidate: Candidate<'a>,
+    hybrid: Hybrid<'a>,
+    /// The first layer that the candidate runs itself; the incumbent's hidden states replace the layers
+    /// before.
+    pub first_layer: usize,
+    scores: ScoreAccumulator<'a>,
+    /// The bounds of the score once the candidate was pruned.
+    pruned: Option<ScoreBounds>,
+    layer_tokens: u64,
+}
+
+impl<'a> Evaluation<'a> {
+    /// Starts the evaluation of `candidate`, which is `hybrid` from `first_layer` on.
+    pub fn new(
+        candidate: Candidate<'a>,
+        hybrid: Hybrid<'a>,
+        first_layer: usize,
+        scores: ScoreAccumulator<'a>,
+    ) -> Self {
+        Self { candidate, hybrid, first_layer, scores, pruned: None, layer_tokens: 0 }
+    }
+
+    /// Returns whether the candidate was pruned.
+    pub fn is_pruned(&self) -> bool {
+        self.pruned.is_some()
+    }
+
+    /// Returns the layers that the candidate runs itself.
+    pub fn partial_run(&self) -> PartialRun<'_> {
+        PartialRun { hybrid: &self.hybrid, first: self.first_layer }
+    }
+
+    /// Returns the work in tokens times layers for `tokens` tokens, padding included.
+    pub fn layer_tokens(&self, tokens: u64) -> u64 {
+        tokens * (self.hybrid.num_layers() - self.first_layer) as u64
+    }
+
+    /// Adds the log-likelihoods of all items of `batches`, and prunes the candidate if its threshold allows.
+    pub fn add(&mut self, scored: impl Iterator<Item = TokenLogLikelihood>, batches: &[&mut Batch]) {
+        let padded: u64 = batches.iter().map(|batch| batch.num_tokens() as u64).sum();
+        self.layer_tokens += self.layer_tokens(padded);
+        self.scores.add(scored, batches.iter().map(|batch| batch.num_unpadded_tokens()).sum());
+        let prune_below = self.candidate.prune_below.as_ref();
+        self.pruned = prune_below.and_then(|prune_below| self.scores.pruned_bounds(prune_below));
+    }
+
+    /// Ends the evaluation.
+    pub fn finish(self) -> ScoredCandidate {
+        let score = match self.pruned {
+            Some(bounds) => CandidateScore::Pruned { bounds, tokens: self.scores.tokens() },
+            None => CandidateScore::Complete(self.scores.result()),
+        };
+        ScoredCandidate { score, layer_tokens: self.layer_tokens }
+    }
+
+    /// Wraps an error of this candidate in one that names its replaced layers.
+    pub fn wrap_error(&self, error: Error) -> Error {
+        let layers = self.candidate.mask.layers();
+        Error::failed(format!("cannot score the hybrid with layers {layers:?} replaced")).with_source(error)
+    }
+}

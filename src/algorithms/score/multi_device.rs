@@ -1,0 +1,52 @@
+//! Scorers of one split on several devices, which divide the candidates of a round among themselves.
+
+use dtr_core::error::Result;
+use dtr_model::{Decoder, Mask, Twins};
+
+use super::{CandidateScore, ScoreResult, ScoredCandidate, Scorer};
+use crate::algorithms::candidate::Candidate;
+use crate::algorithms::parallel::map_in_threads;
+use crate::data::requests::Requests;
+
+/// One scorer per device.
+pub struct MultiDeviceScorer<'a> {
+    scorers: Vec<Scorer<'a>>,
+}
+
+impl<'a> MultiDeviceScorer<'a> {
+    /// Returns scorers of hybrids of `models`, one base and its twins per device.
+    ///
+    /// With the base's score on the split, the items are divided into parts as by [`Scorer::in_parts`].
+    pub fn new(
+        models: impl IntoIterator<Item = (&'a Decoder, &'a Twins)>,
+        requests: &'a Requests,
+        base_score: Option<&ScoreResult>,
+    ) -> Self {
+        let scorer = |(base, twins)| match base_score {
+            Some(score) => Scorer::in_parts(base, Some(twins), requests, score),
+            None => Scorer::new(base, Some(twins), requests),
+        };
+        Self { scorers: models.into_iter().map(scorer).collect() }
+    }
+
+    /// Scores the hybrid with the layers of `mask` replaced, on the first device.
+    pub fn score(&mut self, mask: &Mask) -> Result<ScoreResult> {
+        self.scorers[0].score(&Mask::none(), mask)
+    }
+
+    /// Prunes a candidate whose score is known; see [`Scorer::prune_known`].
+    pub fn prune_known(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
+        self.scorers[0].prune_known(candidate, known)
+    }
+
+    /// Scores candidates as [`Scorer::score_pruned`] does. The devices take candidates in turn.
+    pub fn score_pruned(&mut self, candidates: &[Candidate<'_>]) -> Result<Vec<ScoredCandidate>> {
+        let num_scorers = self.scorers.len();
+        let by_device = map_in_threads(self.scorers.iter_mut().enumerate(), |(index, scorer)| {
+            let share: Vec<_> = candidates.iter().skip(index).step_by(num_scorers).copied().collect();
+            scorer.score_pruned(&share)
+        })?;
+        let mut by_device: Vec<_> = by_device.into_iter().map(Vec::into_iter).collect();
+        Ok((0..candidates.len()).filter_map(|index| by_device[index % num_scorers].next()).collect())
+    }
+}

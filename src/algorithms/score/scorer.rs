@@ -1,0 +1,256 @@
+//! Scores of the hybrids of one base on one split of a task.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use dtr_core::error::Result;
+use dtr_model::{Decoder, Hybrid, Mask, PartialRun, Twins};
+use dtr_ops::{is_cpu, run_on_device_thread};
+
+use super::accumulator::{ScoreAccumulator, TokenLogLikelihood};
+use super::batch::Batch;
+use super::evaluation::Evaluation;
+use super::{CandidateScore, ScoreResult, ScoredCandidate, TOKENS_PER_PASS};
+use crate::algorithms::candidate::Candidate;
+use crate::algorithms::parallel::map_on_device;
+use crate::data::requests::{Group, Requests};
+
+/// Parts of a split; between two parts a candidate may be pruned.
+const NUM_PARTS: usize = 12;
+
+/// The number of passes of a part, or a multiple, so that they can run in parallel.
+const PARALLEL_PASSES: usize = 2;
+
+/// Tokens of a pass at least, since smaller passes are mostly overhead.
+const MIN_TOKENS_PER_PASS: usize = 48;
+
+/// Tokens of a pass that runs several hybrids at most. Smaller passes leave matrix products unfilled.
+const MAX_SHARED_PASS_TOKENS: usize = 256;
+
+/// Bytes of hidden states that a scorer caches at most.
+const MAX_CACHE_BYTES: usize = 1 << 30;
+
+/// Scores hybrids of one base on one split.
+///
+/// Candidates with the same incumbent share its hidden states before the first layer in which they differ:
+/// the scorer caches these states and runs each candidate from that layer on. The operations and their
+/// operands are the same as without the cache, so that scores are the same to the bit. Prompts that several
+/// choices of an item share are computed once.
+pub struct Scorer<'a> {
+    base: &'a Decoder,
+    twins: Option<&'a Twins>,
+    requests: &'a Requests,
+    /// The hybrid whose hidden states are cached.
+    incumbent: Mask,
+    parts: Vec<Vec<Batch>>,
+    max_cache_bytes: usize,
+    layer_tokens: u64,
+}
+
+impl<'a> Scorer<'a> {
+    /// Returns a scorer of hybrids of `base` and `twins` on the items of `requests`, as a single part.
+    pub fn new(base: &'a Decoder, twins: Option<&'a Twins>, requests: &'a Requests) -> Self {
+        let passes = requests.passes(tokens_per_pass(requests.num_tokens()));
+        Self::from_passes(vec![passes], base, twins, requests)
+    }
+
+    /// Returns a scorer that divides the items into parts, between which candidates may be pruned.
+    ///
+    /// `base_score` is the base's score on the same items. The items with the smallest margin of the right
+    /// choice come first, because on these a candidate that cannot win falls behind soonest.
+    pub fn in_parts(
+        base: &'a Decoder,
+        twins: Option<&'a Twins>,
+        requests: &'a Requests,
+        base_score: &ScoreResult,
+    ) -> Self {
+        let margin = |item: &usize| requests.margin(*item, &base_score.items[*item].log_likelihoods);
+        let mut items: Vec<usize> = (0..base_score.items.len()).collect();
+        items.sort_by(|one, other| margin(one).total_cmp(&margin(other)));
+        let parts = items.chunks(items.len().div_ceil(NUM_PARTS)).map(|items| {
+            let items: BTreeSet<usize> = items.iter().copied().collect();
+            requests.passes_of(&items, tokens_per_pass)
+        });
+        // A part is empty if all rows of its items belong to items of other parts.
+        let parts = parts.filter(|passes: &Vec<_>| !passes.is_empty());
+        Self::from_passes(parts.collect(), base, twins, requests)
+    }
+
+    /// Returns a scorer with the given passes of each part.
+    pub(super) fn from_passes(
+        parts: Vec<Vec<Vec<&Group>>>,
+        base: &'a Decoder,
+        twins: Option<&'a Twins>,
+        requests: &'a Requests,
+    ) -> Self {
+        let batch = |groups: Vec<&Group>| Batch::new(base, requests, &groups);
+        let parts = parts.into_iter().map(|passes| passes.into_iter().map(batch).collect()).collect();
+        Self {
+            base,
+            twins,
+            requests,
+            incumbent: Mask::none(),
+            parts,
+            max_cache_bytes: MAX_CACHE_BYTES,
+            layer_tokens: 0,
+        }
+    }
+
+    /// Disables the cache, so that every hybrid runs through all layers.
+    #[must_use]
+    pub fn without_cache(self) -> Self {
+        Self { max_cache_bytes: 0, ..self }
+    }
+
+    /// Returns the work so far, in tokens times layers.
+    pub fn layer_tokens(&self) -> u64 {
+        self.layer_tokens
+    }
+
+    /// Scores the hybrid with the layers of `mask` replaced, starting from the hidden states of `incumbent`.
+    ///
+    /// # Errors
+    /// Fails if a log-likelihood is not finite.
+    pub fn score(&mut self, incumbent: &Mask, mask: &Mask) -> Result<ScoreResult> {
+        let candidate = Candidate { incumbent, mask, prune_below: None };
+        match self.score_pruned(&[candidate])?.pop() {
+            Some(ScoredCandidate { score: CandidateScore::Complete(result), .. }) => Ok(result),
+            _ => unreachable!("a candidate without a threshold is never pruned"),
+        }
+    }
+
+    /// Scores candidates in parallel, and prunes each as soon as its threshold allows.
+    ///
+    /// # Errors
+    /// Fails if a log-likelihood is not finite.
+    pub fn score_pruned(&mut self, candidates: &[Candidate<'_>]) -> Result<Vec<ScoredCandidate>> {
+        let mut scored = Vec::new();
+        for siblings in candidates.chunk_by(|one, other| one.incumbent == other.incumbent) {
+            self.set_incumbent(siblings[0].incumbent);
+            let mut evaluations: Vec<Evaluation<'_>> =
+                siblings.iter().map(|candidate| self.evaluation(*candidate)).collect();
+            // Without a threshold no candidate can be pruned between the parts.
+            let is_pruning = siblings.iter().any(|candidate| candidate.prune_below.is_some());
+            let num_parts = self.parts.len();
+            let parts_at_once = if is_pruning { 1 } else { num_parts };
+            for first in (0..num_parts).step_by(parts_at_once) {
+                let remaining = evaluations.iter_mut().filter(|evaluation| !evaluation.is_pruned()).collect();
+                self.score_parts(first..first + parts_at_once, remaining)?;
+            }
+            scored.extend(evaluations.into_iter().map(Evaluation::finish));
+        }
+        Ok(scored)
+    }
+
+    /// Scores `evaluations` on the items of some parts.
+    fn score_parts(&mut self, parts: Range<usize>, mut evaluations: Vec<&mut Evaluation<'_>>) -> Result<()> {
+        let Some(num_cached) = evaluations.iter().map(|evaluation| evaluation.first_layer).max() else {
+            return Ok(());
+        };
+        let (base, requests, incumbent) = (self.base, self.requests, self.hybrid(&self.incumbent));
+        let mut batches: Vec<&mut Batch> = self.parts[parts].iter_mut().flatten().collect();
+        let tokens = batches.iter().map(|batch| batch.num_tokens() as u64).sum();
+        self.layer_tokens += batches.iter().map(|batch| batch.layer_tokens_to_cache(num_cached)).sum::<u64>();
+        self.layer_tokens += evaluations.iter().map(|one| one.layer_tokens(tokens)).sum::<u64>();
+
+        // Hybrids that start at neighbouring layers share most of a pass.
+        evaluations.sort_by_key(|evaluation| evaluation.first_layer);
+        let is_cpu = is_cpu(&base.device());
+        let num_batches = batches.len();
+        let per_pass = |batch: &Batch| match is_cpu {
+            true => hybrids_per_pass(evaluations.len(), num_batches, batch.num_tokens()),
+            // On a GPU the bits of a score depend on the size of the pass.
+            false => 1,
+        };
+        let mut run = || -> Result<Vec<Vec<Vec<TokenLogLikelihood>>>> {
+            map_on_device(is_cpu, batches.iter_mut().collect(), |batch: &mut &mut Batch| {
+                batch.extend_cache(base, &incumbent, num_cached);
+                batch.prepare_copies(base, per_pass(batch));
+                Ok(())
+            })?;
+            let passes = batches
+                .iter()
+                .flat_map(|batch| evaluations.chunks(per_pass(batch)).map(move |pass| (pass, batch)));
+            map_on_device(is_cpu, passes.collect(), |(pass, batch)| {
+                let runs: Vec<PartialRun<'_>> = pass.iter().map(|one| one.partial_run()).collect();
+                let scores = batch.log_likelihoods(base, requests, &runs).into_iter().zip(pass);
+                scores.map(|(scores, one)| scores.map_err(|error| one.wrap_error(error))).collect()
+            })
+        };
+        let scores = if is_cpu { run()? } else { run_on_device_thread(&base.device(), run)? };
+        // One entry per batch and evaluation, the evaluations of the first batch first.
+        let scores: Vec<Vec<TokenLogLikelihood>> = scores.into_iter().flatten().collect();
+        let num_evaluations = evaluations.len();
+        for (index, evaluation) in evaluations.iter_mut().enumerate() {
+            let own = scores.iter().skip(index).step_by(num_evaluations);
+            evaluation.add(own.flatten().copied(), &batches);
+        }
+        Ok(())
+    }
+
+    /// Returns what [`Scorer::score_pruned`] returns for a candidate whose score is `known`: it prunes the
+    /// candidate after the same part.
+    pub fn prune_known(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
+        let Some(prune_below) = &candidate.prune_below else { return CandidateScore::Complete(known) };
+        let mut scores = ScoreAccumulator::new(self.requests);
+        for part in &self.parts {
+            let of_part = part.iter().flat_map(Batch::targets).map(|target| {
+                let sum = known.items[target.item].log_likelihoods[target.choice];
+                // A result holds the sum over a choice's tokens: it stands for the first token.
+                let value = if target.is_first { sum } else { 0.0 };
+                TokenLogLikelihood { item: target.item, choice: target.choice, value }
+            });
+            scores.add(of_part, part.iter().map(Batch::num_unpadded_tokens).sum());
+            if let Some(bounds) = scores.pruned_bounds(prune_below) {
+                return CandidateScore::Pruned { bounds, tokens: scores.tokens() };
+            }
+        }
+        CandidateScore::Complete(known)
+    }
+
+    /// Removes the cached hidden states that `incumbent` does not share with the previous incumbent.
+    fn set_incumbent(&mut self, incumbent: &Mask) {
+        if let Some(layer) = self.incumbent.first_difference(incumbent) {
+            self.parts.iter_mut().flatten().for_each(|batch| batch.truncate_cache(layer as usize));
+            self.incumbent = incumbent.clone();
+        }
+    }
+
+    fn evaluation<'c>(&self, candidate: Candidate<'c>) -> Evaluation<'c>
+    where
+        'a: 'c,
+    {
+        let first_difference = candidate.incumbent.first_difference(candidate.mask);
+        let num_shared = first_difference.map_or(self.base.layers.len(), |layer| layer as usize);
+        let first_layer = num_shared.min(self.max_cached_layers());
+        let hybrid = self.hybrid(candidate.mask);
+        Evaluation::new(candidate, hybrid, first_layer, ScoreAccumulator::new(self.requests))
+    }
+
+    fn hybrid(&self, mask: &Mask) -> Hybrid<'a> {
+        match self.twins {
+            Some(twins) => Hybrid::new(self.base, twins, mask),
+            None => Hybrid::base(self.base),
+        }
+    }
+
+    /// Returns the number of layers whose outputs fit in the cache.
+    fn max_cached_layers(&self) -> usize {
+        let tokens: usize = self.parts.iter().flatten().map(Batch::num_tokens).sum();
+        self.max_cache_bytes / (tokens * self.base.config.hidden_size * size_of::<f32>()).max(1)
+    }
+}
+
+/// Returns the tokens of each pass over `num_tokens` tokens, such that threads can share the passes evenly.
+fn tokens_per_pass(num_tokens: usize) -> usize {
+    let num_passes = num_tokens.div_ceil(TOKENS_PER_PASS).max(1).next_multiple_of(PARALLEL_PASSES);
+    num_tokens.div_ceil(num_passes).max(MIN_TOKENS_PER_PASS)
+}
+
+/// Returns how many of `num_hybrids` hybrids run through a batch of `num_tokens` tokens in one pass: as many
+/// as a pass may hold, but few enough that every thread has work, and about the same number in each pass.
+fn hybrids_per_pass(num_hybrids: usize, num_batches: usize, num_tokens: usize) -> usize {
+    let per_thread = num_hybrids * num_batches / rayon::current_num_threads();
+    let most = (MAX_SHARED_PASS_TOKENS / num_tokens).min(per_thread).max(1);
+    num_hybrids.div_ceil(num_hybrids.div_ceil(most))
+}

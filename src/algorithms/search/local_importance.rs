@@ -1,0 +1,39 @@
+//! Local importance, one of the paper's baselines: layers are ranked once, by the score of the base with that
+//! layer alone replaced.
+
+use dtr_core::error::Result;
+use dtr_model::Mask;
+
+use super::state::{SearchState, exact_score};
+use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion, nested_masks};
+use crate::algorithms::candidate::Candidate;
+
+/// Scores every layer replaced alone, then replaces layers one by one in descending order of these scores; of
+/// equal scores the lowest layer is first.
+///
+/// The first round has the candidates of a greedy search's first round; each later round has a single
+/// candidate.
+pub fn local_importance(
+    num_layers: u32,
+    stop: &StopCriterion,
+    policy: BatchPolicy,
+    score: &mut ScoreFn<'_>,
+) -> Result<SearchOutcome> {
+    let mut state = SearchState::start(stop, score)?;
+    let (none, mut ranking) = (Mask::none(), Vec::new());
+    let layers: Vec<u32> = (0..num_layers).collect();
+    for layers in layers.chunks(policy.candidates_per_batch) {
+        let masks: Vec<Mask> = layers.iter().map(|&layer| none.with(layer)).collect();
+        let candidate = |mask| Candidate { incumbent: &none, mask, prune_below: None };
+        let scores = state.score_batch(&masks.iter().map(candidate).collect::<Vec<_>>())?;
+        ranking.extend(layers.iter().copied().zip(scores.iter().map(exact_score)));
+    }
+    ranking.sort_by(|one, other| other.1.total_cmp(&one.1));
+    let order: Vec<u32> = ranking.iter().map(|(layer, _)| *layer).collect();
+    if let Some(&(layer, score)) = ranking.first()
+        && state.finish_round(none.with(layer), score)
+    {
+        state.run_fixed_rounds(nested_masks(&order).skip(1))?;
+    }
+    Ok(state.into_outcome())
+}

@@ -1,0 +1,98 @@
+//! The part of a search that all strategies share: rounds with one more layer each, the threshold, `M_best`
+//! and `M_opt`.
+//!
+//! A strategy decides which masks a round tries and which of them wins; it never reads the threshold.
+
+use dtr_core::error::Result;
+use dtr_model::Mask;
+
+use super::{Round, ScoreFn, SearchOutcome, StopCriterion, Trial, threshold};
+use crate::algorithms::candidate::Candidate;
+use crate::algorithms::score::ScoreBounds;
+
+/// A search in progress.
+pub(super) struct SearchState<'a> {
+    score: &'a mut ScoreFn<'a>,
+    outcome: SearchOutcome,
+}
+
+impl<'a> SearchState<'a> {
+    /// Scores the base.
+    pub fn start(stop: &StopCriterion, score: &'a mut ScoreFn<'a>) -> Result<Self> {
+        let none = Mask::none();
+        let base = exact_score(&score(&[Candidate { incumbent: &none, mask: &none, prune_below: None }])?[0]);
+        let outcome = SearchOutcome {
+            base,
+            threshold: threshold(stop, base),
+            trials: Vec::new(),
+            rounds: Vec::new(),
+            best: (none.clone(), base),
+            opt: (none, base),
+        };
+        Ok(Self { score, outcome })
+    }
+
+    /// Returns the winner of the last round, or the base before the first.
+    pub fn incumbent(&self) -> Mask {
+        self.outcome.opt.0.clone()
+    }
+
+    /// Scores one batch of the current round's candidates.
+    pub fn score_batch(&mut self, candidates: &[Candidate<'_>]) -> Result<Vec<ScoreBounds>> {
+        let scores = (self.score)(candidates)?;
+        for (candidate, &bounds) in candidates.iter().zip(&scores) {
+            self.outcome.trials.push(Trial {
+                round: self.outcome.rounds.len() as u32 + 1,
+                layer: candidate.mask.one_beside(&self.outcome.opt.0),
+                layers: candidate.mask.layers(),
+                bounds,
+            });
+        }
+        Ok(scores)
+    }
+
+    /// Ends the current round with its winner. Returns whether the winner was accepted, so that the search
+    /// goes on.
+    pub fn finish_round(&mut self, mask: Mask, score: f64) -> bool {
+        let outcome = &mut self.outcome;
+        if score >= outcome.best.1 {
+            outcome.best = (mask.clone(), score);
+        }
+        let accepted = outcome.threshold.is_none_or(|threshold| score >= threshold);
+        outcome.rounds.push(Round {
+            round: outcome.rounds.len() as u32 + 1,
+            layer: mask.one_beside(&outcome.opt.0),
+            layers: mask.layers(),
+            score,
+            num_replaced: mask.num_replaced(),
+            accepted,
+        });
+        if accepted {
+            outcome.opt = (mask, score);
+        }
+        accepted
+    }
+
+    /// Runs one round per mask, with that mask as its only candidate, until a round is rejected.
+    pub fn run_fixed_rounds(&mut self, masks: impl IntoIterator<Item = Mask>) -> Result<()> {
+        for mask in masks {
+            let incumbent = self.incumbent();
+            let candidate = Candidate { incumbent: &incumbent, mask: &mask, prune_below: None };
+            let scores = self.score_batch(&[candidate])?;
+            if !self.finish_round(mask, exact_score(&scores[0])) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the search.
+    pub fn into_outcome(self) -> SearchOutcome {
+        self.outcome
+    }
+}
+
+/// Returns the score of a candidate that was scored without a pruning threshold.
+pub(super) fn exact_score(bounds: &ScoreBounds) -> f64 {
+    bounds.score().expect("a candidate without a threshold is never pruned")
+}

@@ -1,0 +1,35 @@
+//! Checkpoints of a training run: tensors, and its progress as a JSON note beside them.
+
+use burn::tensor::Device;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use dtr_core::checkpoint::Sealed;
+use dtr_core::error::{Error, Result};
+use dtr_model::{Checkpoint, Tensors};
+
+/// Writes `tensors` and `progress` to `file`.
+///
+/// # Errors
+/// Fails if a tensor is not finite or the file cannot be written.
+pub fn write_checkpoint(file: &Sealed, mut tensors: Tensors, progress: &impl Serialize) -> Result<()> {
+    tensors.note(serde_json::to_string(progress).expect("progress is plain JSON"));
+    file.write(&tensors.to_bytes()?)
+}
+
+/// Reads the tensors and the progress of a checkpoint. Returns `None` if there is no checkpoint.
+///
+/// # Errors
+/// Fails if the file cannot be read, is damaged, or holds the checkpoint of other work.
+pub fn read_checkpoint<P: DeserializeOwned>(
+    file: &Sealed,
+    device: &Device,
+) -> Result<Option<(Checkpoint, P)>> {
+    let Some(bytes) = file.read()? else { return Ok(None) };
+    let checkpoint = Checkpoint::parse(bytes, file.path(), device)?;
+    let progress = serde_json::from_str(checkpoint.note().unwrap_or_default()).map_err(|cause| {
+        let path = file.path().display();
+        Error::environment(format!("cannot read the training progress in `{path}`")).with_source(cause)
+    })?;
+    Ok(Some((checkpoint, progress)))
+}

@@ -1,0 +1,47 @@
+//! The training loop.
+
+use dtr_core::error::Result;
+
+use super::{CheckpointTimer, TrainingSchedule};
+use crate::data::sequences::Sequences;
+use crate::observer::Observer;
+
+/// A model, or several, that [`run_training`] trains.
+pub trait Training {
+    /// Returns the number of optimizer steps done so far.
+    fn num_steps_done(&self) -> u64;
+
+    /// Does the optimizer step number `step`, counted from 0.
+    ///
+    /// # Errors
+    /// Fails if the training cannot go on.
+    fn train_step(&mut self, step: u64, sequences: &Sequences, observer: &dyn Observer) -> Result<()>;
+
+    /// Writes a checkpoint.
+    ///
+    /// # Errors
+    /// Fails if the checkpoint cannot be written.
+    fn save(&mut self) -> Result<()>;
+}
+
+/// Does the remaining steps of `schedule`, and writes checkpoints from time to time.
+///
+/// # Errors
+/// Fails with an error of `training`, or once the user asked to stop, after a last checkpoint.
+pub fn run_training(
+    training: &mut impl Training,
+    schedule: TrainingSchedule,
+    sequences: &Sequences,
+    observer: &dyn Observer,
+) -> Result<()> {
+    let first = training.num_steps_done();
+    observer.advance(first * schedule.tokens_per_step());
+    let mut timer = CheckpointTimer::start();
+    for step in first..schedule.num_steps {
+        training.train_step(step, sequences, observer)?;
+        observer.advance(schedule.tokens_per_step());
+        timer.save_if_due(observer.interrupted(), || training.save())?;
+        observer.check()?;
+    }
+    Ok(())
+}

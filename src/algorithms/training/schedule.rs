@@ -1,0 +1,46 @@
+//! The steps of a training run.
+
+use dtr_core::count::Count;
+
+use crate::data::sequences::Extent;
+
+/// The number and the size of a training run's optimizer steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrainingSchedule {
+    /// Optimizer steps.
+    pub num_steps: u64,
+    /// Sequences per step.
+    pub batch_size: usize,
+    /// Tokens per sequence.
+    pub sequence_length: usize,
+}
+
+impl TrainingSchedule {
+    /// Returns the schedule that spends `token_budget` in whole batches, with at least one step.
+    pub fn new(token_budget: Count, batch_size: usize, sequence_length: usize) -> Self {
+        let num_steps = (token_budget.0 / (batch_size * sequence_length) as u64).max(1);
+        Self { num_steps, batch_size, sequence_length }
+    }
+
+    /// Returns the tokens of one step.
+    pub fn tokens_per_step(&self) -> u64 {
+        (self.batch_size * self.sequence_length) as u64
+    }
+
+    /// Returns the tokens of all steps.
+    pub fn num_tokens(&self) -> u64 {
+        self.num_steps * self.tokens_per_step()
+    }
+
+    /// Returns the sequences that the run reads.
+    pub fn sequences(&self) -> Extent {
+        Extent { length: self.sequence_length, count: self.num_steps * self.batch_size as u64 }
+    }
+
+    /// Returns whether a loss curve of about `num_points` points has a point after `num_steps_done` steps.
+    /// The last step always has a point.
+    pub fn is_curve_point(&self, num_steps_done: u64, num_points: u64) -> bool {
+        let interval = self.num_steps.div_ceil(num_points).max(1);
+        num_steps_done.is_multiple_of(interval) || num_steps_done == self.num_steps
+    }
+}

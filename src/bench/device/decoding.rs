@@ -1,0 +1,69 @@
+//! Times of decoding, for the base and for a hybrid with every other layer replaced.
+
+use dtr_core::error::Result;
+use dtr_model::{Decoder, Decoding, Hybrid, Mask, Mixer, State, Twins, count_parameters};
+
+use super::{DeviceBench, TIME};
+use crate::observer::Observer;
+
+/// Tokens of a single row that one prefill pass reads.
+const PREFILL_CHUNK: usize = 2048;
+
+/// Tokens decoded in one run.
+const TOKENS_PER_RUN: usize = 16;
+
+/// Tokens that a state has room for after the prompt.
+const MAX_NEW_TOKENS: usize = 4 * TOKENS_PER_RUN;
+
+impl DeviceBench<'_> {
+    pub(super) fn time_decoding(&self, base: &Decoder, twins: &Twins, observer: &dyn Observer) -> Result<()> {
+        let num_layers = self.model.num_layers;
+        let half: Mask = (0..num_layers as u32).filter(|layer| layer % 2 == 1).collect();
+        let none = Mask::none();
+        let models =
+            [("base", Hybrid::base(base), &none), ("half gla", Hybrid::new(base, twins, &half), &half)];
+        for (batch, context) in [(1, 512), (1, 16384), (1, 65536), (16, 2048), (64, 2048), (128, 512)] {
+            for (name, model, mask) in &models {
+                observer.check()?;
+                let state = self.prefill(model, batch, context);
+                let state_bytes = state.bytes();
+                let mut decoding = Decoding::new(model, state, &vec![1; batch], MAX_NEW_TOKENS);
+                // The first steps may record the step for replay.
+                decoding.step();
+                decoding.step();
+                let seconds = self.median_seconds(1, || {
+                    for _ in 0..TOKENS_PER_RUN {
+                        decoding.step();
+                    }
+                })?;
+                // A step reads the weights and the cache, and reads and writes the recurrent states.
+                let bytes = self.weight_bytes(base, twins, mask)
+                    + (state_bytes.cache + 2 * state_bytes.recurrent) as f64;
+                let operation = format!("decode {name} {batch}x{context}");
+                self.report_time(operation, seconds / TOKENS_PER_RUN as f64, bytes, "byte");
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the state of `model` after `batch` prompts of `context` tokens each.
+    fn prefill(&self, model: &Hybrid<'_>, batch: usize, context: usize) -> State {
+        let ids: Vec<Vec<u32>> = (0..batch).map(|row| vec![row as u32; context]).collect();
+        let mut state = State::new(self.model.num_layers).for_tokens(context + MAX_NEW_TOKENS);
+        let chunk = if batch == 1 { PREFILL_CHUNK.min(context) } else { TIME };
+        for start in (0..context).step_by(chunk) {
+            let chunk: Vec<Vec<u32>> = ids.iter().map(|row| row[start..start + chunk].to_vec()).collect();
+            drop(model.forward(&chunk, None, Some(&mut state)));
+        }
+        state
+    }
+
+    /// Returns the bytes of the weights that a step of the hybrid with `mask` reads: all but the embedding.
+    fn weight_bytes(&self, base: &Decoder, twins: &Twins, mask: &Mask) -> f64 {
+        let count = |mixer: &Mixer| count_parameters(&mut mixer.clone()) as f64;
+        let difference = |layer: usize| count(&twins.layers[layer]) - count(&base.layers[layer].attention);
+        let embedding = (self.model.vocab_size * self.model.hidden_size) as f64;
+        let replaced: f64 = mask.layers().iter().map(|layer| difference(*layer as usize)).sum();
+        (self.model.num_parameters() as f64 - embedding + replaced) * base.dtype().size() as f64
+    }
+}

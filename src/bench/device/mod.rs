@@ -1,0 +1,143 @@
+//! `dtr bench device`: the time of the operations of distillation, scoring and decoding on one device, for a
+//! base of Llama 3.1 8B's shape with random weights. `bench/pytorch` times the same operations in PyTorch.
+
+mod decoding;
+mod measurement;
+mod operations;
+mod training;
+
+use std::time::Instant;
+
+use burn::tensor::{DType, Device};
+
+use dtr_core::error::{Error, Result};
+use dtr_core::seed::Seed;
+use dtr_model::{
+    Architecture, Block, Config, Decoder, GdnConfig, Geometry, GlaConfig, Init, JetConfig, Twins, Variant,
+};
+
+pub use measurement::{Measurement, OperationMemory, OperationTime};
+
+use crate::algorithms::distil::DistilConfig;
+use crate::algorithms::throughput::Tiled;
+use crate::device::Choice;
+use crate::observer::Observer;
+
+/// Rows of a training or scoring batch.
+const BATCH: usize = 16;
+
+/// Tokens of each row of a training or scoring batch.
+const TIME: usize = 512;
+
+/// Receives each measurement as soon as it is made.
+type Report<'a> = dyn Fn(&Measurement) + 'a;
+
+/// A linear-attention variant with its name.
+type NamedVariant = (&'static str, Variant);
+
+/// Times all operations, and calls `report` with each measurement.
+///
+/// # Errors
+/// Fails if the device fails or the user asked to stop.
+pub fn measure(
+    choice: Choice,
+    num_layers: usize,
+    observer: &dyn Observer,
+    report: &Report<'_>,
+) -> Result<()> {
+    let config = DistilConfig { sequence_length: TIME, batch_size: BATCH, ..DistilConfig::default() };
+    // Read before the device is opened, because the prediction includes the memory of the driver and the
+    // kernels.
+    let free_bytes = choice.room();
+    let bench = DeviceBench { device: choice.open()?, model: llama_8b(num_layers), config, report };
+    // In the order of `bench/pytorch`, so that both find the device at similar temperatures.
+    bench.time_matmuls()?;
+    bench.time_attention()?;
+    observer.check()?;
+    let base = Decoder::new(&bench.model, &mut Tiled::new(Seed(1), &bench.device))?;
+    bench.time_base_forward(&base)?;
+    let [gla, gdn, jet] = variants();
+    for variant in [&gla, &gdn, &jet] {
+        bench.time_block(&base, variant)?;
+    }
+    for variants in [vec![&gla], vec![&gdn], vec![&jet], vec![&gla, &gdn, &jet]] {
+        observer.check()?;
+        bench.measure_distillation(&base, &variants, free_bytes, || choice.room())?;
+    }
+    bench.device.memory_cleanup();
+    let twins = bench.twins(&gla.1, &base, base.dtype(), num_layers)?;
+    bench.time_decoding(&base, &twins, observer)
+}
+
+/// Returns the shape of Llama 3.1 8B, with `num_layers` layers.
+fn llama_8b(num_layers: usize) -> Config {
+    let architecture = Architecture {
+        hidden_size: 4096,
+        intermediate_size: 14336,
+        num_layers,
+        num_heads: 32,
+        num_kv_heads: 8,
+        head_dim: 128,
+        tokenizer: None,
+    };
+    Config::llama(&architecture, 128_256, 131_072)
+}
+
+fn variants() -> [NamedVariant; 3] {
+    let variant = |block| Variant { block, geometry: Geometry::default(), init: Init::Random };
+    [
+        ("gla", variant(Block::Gla(GlaConfig::default()))),
+        ("gdn", variant(Block::Gdn(GdnConfig::default()))),
+        ("jet", variant(Block::Jet(JetConfig::default()))),
+    ]
+}
+
+/// The device and the shapes of all measurements.
+struct DeviceBench<'a> {
+    device: Device,
+    model: Config,
+    config: DistilConfig,
+    report: &'a Report<'a>,
+}
+
+impl DeviceBench<'_> {
+    /// Returns the median seconds of `repeats` runs after one warm-up run.
+    fn median_seconds(&self, repeats: usize, mut run: impl FnMut()) -> Result<f64> {
+        let synchronize =
+            || self.device.sync().map_err(|cause| Error::failed(format!("the device failed: {cause:?}")));
+        let mut seconds = Vec::with_capacity(repeats);
+        for index in 0..=repeats {
+            synchronize()?;
+            let start = Instant::now();
+            run();
+            synchronize()?;
+            if index > 0 {
+                seconds.push(start.elapsed().as_secs_f64());
+            }
+        }
+        seconds.sort_by(f64::total_cmp);
+        Ok(seconds[repeats / 2])
+    }
+
+    fn report_time(&self, operation: String, seconds: f64, amount: f64, unit: &'static str) {
+        (self.report)(&Measurement::Time(OperationTime { operation, seconds, amount, unit }));
+    }
+
+    /// Reports the time of an operation on one training or scoring batch.
+    fn report_batch_time(&self, operation: String, seconds: f64) {
+        self.report_time(operation, seconds, (BATCH * TIME) as f64, "token");
+    }
+
+    /// Returns the tokens of a training or scoring batch, `[BATCH][TIME]`.
+    fn batch(&self) -> Vec<Vec<u32>> {
+        let token = |row: usize, at: usize| ((7919 * row + 104_729 * at) % self.model.vocab_size) as u32;
+        (0..BATCH).map(|row| (0..TIME).map(|at| token(row, at)).collect()).collect()
+    }
+
+    /// Returns twins of the first layers.
+    fn twins(&self, variant: &Variant, base: &Decoder, dtype: DType, num_layers: usize) -> Result<Twins> {
+        let mut weights = Tiled::new(Seed(2), &self.device).computing_in(dtype);
+        let layers = (0..num_layers).map(|layer| Twins::one(variant, base, layer, &mut weights));
+        Ok(Twins { layers: layers.collect::<Result<_>>()? })
+    }
+}

@@ -1,0 +1,103 @@
+//! Times of the forward pass of the base, of linear-attention blocks and of distillation.
+
+use burn::tensor::DType;
+
+use dtr_core::checkpoint::Sealed;
+use dtr_core::error::Result;
+use dtr_model::{Decoder, Hybrid, Init, LayerIo, Pass};
+
+use super::{BATCH, DeviceBench, Measurement, NamedVariant, OperationMemory, TIME};
+use crate::algorithms::distil::{Student, train_step, train_step_cached};
+use crate::manifest::Dtype;
+use crate::plan::Lessons;
+
+/// Forward passes of a block of one run.
+const FORWARDS_PER_RUN: usize = 10;
+
+/// The length of the learning-rate schedule, which no measurement reaches.
+const NUM_STEPS: u64 = 1000;
+
+impl DeviceBench<'_> {
+    pub(super) fn time_base_forward(&self, base: &Decoder) -> Result<()> {
+        let (batch, model) = (self.batch(), Hybrid::base(base));
+        let seconds = self.median_seconds(5, || drop(model.forward(&batch, None, None)))?;
+        self.report_batch_time(format!("base forward {BATCH}x{TIME}"), seconds);
+        Ok(())
+    }
+
+    /// Times the forward pass and the training step of one block.
+    pub(super) fn time_block(&self, base: &Decoder, variant: &NamedVariant) -> Result<()> {
+        let name = variant.0;
+        let pass = Pass::new(&base.config, BATCH, TIME, 0, None, &self.device);
+        let [input, output] = [(); 2].map(|()| self.random([BATCH, TIME, self.model.hidden_size]));
+        let twin = self.twins(&variant.1, base, input.dtype(), 1)?.layers.remove(0);
+        let seconds = self.median_seconds(5, || {
+            for _ in 0..FORWARDS_PER_RUN {
+                drop(twin.forward(input.clone(), &pass, None));
+            }
+        })?;
+        self.report_batch_time(format!("{name} forward {BATCH}x{TIME}"), seconds / FORWARDS_PER_RUN as f64);
+        let (mut student, io) = (self.student(variant, base, 1)?, LayerIo { input, output });
+        let mut step = 0;
+        let seconds = self.median_seconds(5, || {
+            train_step_cached(base, &mut student, &io, step, NUM_STEPS);
+            step += 1;
+        })?;
+        self.report_batch_time(format!("{name} training step {BATCH}x{TIME}"), seconds);
+        Ok(())
+    }
+
+    /// Measures the time and the memory of a distillation step of all layers for `variants`, unless the
+    /// predicted memory exceeds `free_bytes`.
+    pub(super) fn measure_distillation(
+        &self,
+        base: &Decoder,
+        variants: &[&NamedVariant],
+        free_bytes: Option<u64>,
+        free_bytes_now: impl Fn() -> Option<u64>,
+    ) -> Result<()> {
+        let num_layers = self.model.num_layers;
+        let memory = Lessons {
+            config: &self.model,
+            dtype: Dtype::Bf16,
+            variants: variants.iter().map(|(_, variant)| variant).collect(),
+            recipe: &self.config,
+        };
+        let predicted_bytes = memory.bytes(num_layers);
+        if free_bytes.is_some_and(|free_bytes| predicted_bytes > free_bytes) {
+            return Ok(());
+        }
+        let names: Vec<&str> = variants.iter().map(|(name, _)| *name).collect();
+        let operation = format!("{} distillation step {BATCH}x{TIME}", names.join("+"));
+        self.device.memory_cleanup();
+        let students = variants.iter().map(|variant| self.student(variant, base, num_layers));
+        let mut students: Vec<Student> = students.collect::<Result<_>>()?;
+        let (batch, mut step) = (self.batch(), 0);
+        let seconds = self.median_seconds(3, || {
+            train_step(base, &mut students, &batch, step, NUM_STEPS);
+            step += 1;
+        })?;
+        drop(students);
+        self.report_batch_time(operation.clone(), seconds);
+        // Saturating, because other processes may have freed memory in the meantime.
+        let allocated_bytes =
+            free_bytes.zip(free_bytes_now()).map(|(before, now)| before.saturating_sub(now));
+        (self.report)(&Measurement::Memory(OperationMemory { operation, allocated_bytes, predicted_bytes }));
+        Ok(())
+    }
+
+    fn student(&self, variant: &NamedVariant, base: &Decoder, num_layers: usize) -> Result<Student> {
+        // No checkpoint is ever written there.
+        let checkpoint = Sealed::new(std::env::temp_dir().join("dtr-bench"), "bench");
+        let twins = self.twins(&variant.1, base, DType::F32, num_layers)?;
+        Ok(Student::from_twins(
+            variant.0,
+            twins.layers,
+            0,
+            Init::Random,
+            &self.config,
+            &checkpoint,
+            &self.device,
+        ))
+    }
+}

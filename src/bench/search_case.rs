@@ -1,0 +1,174 @@
+//! The searches of `dtr bench search`: searches of the bundled base for its tasks, and a search of a deep
+//! base with random weights on long items.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+
+use dtr_core::checkpoint::Sealed;
+use dtr_core::count::Count;
+use dtr_core::error::{Error, Result};
+use dtr_core::seed::Seed;
+use dtr_model::optim::AdamWConfig;
+use dtr_model::{
+    Architecture, Base, Block, Checkpoint, Config, Decoder, Geometry, GlaConfig, Init, Random, Tokenizer,
+    Twins, Variant,
+};
+
+use crate::algorithms::distil::{DistilConfig, Student, distil};
+use crate::algorithms::search::StopCriterion;
+use crate::data::sequences::Sequences;
+use crate::data::{Item, Split, synthetic::SyntheticLanguage, synthetic_tokenizer};
+use crate::manifest::{Corpus, Metric, SyntheticTaskKind};
+use crate::observer::Observer;
+
+/// Words of an item's prompt for the deep base.
+const WORDS_PER_PROMPT: usize = 300;
+
+/// A search to measure.
+pub struct SearchCase {
+    /// The name of the search in the output.
+    pub name: String,
+    /// The base.
+    pub base: Decoder,
+    /// The base's twins.
+    pub twins: Twins,
+    /// The base's tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The items that candidates are scored on.
+    pub items: Vec<Item>,
+    /// The metric that decides which choice of an item is the answer.
+    pub metric: Metric,
+    /// The layers in the order in which the first round tries them.
+    pub layer_order: Vec<u32>,
+    /// When the search stops.
+    pub stop: StopCriterion,
+}
+
+impl SearchCase {
+    /// Returns the largest number of tokens of a row.
+    pub(super) fn max_row_tokens(&self) -> usize {
+        self.base.config.max_positions
+    }
+}
+
+/// Returns the searches of a base of the synthetic language for each of its tasks, with `num_items` items per
+/// task and twins that are distilled on 32,000 tokens.
+///
+/// # Errors
+/// Fails if the base in `directory` cannot be read.
+pub fn bundled_base_cases(
+    directory: &Path,
+    num_items: usize,
+    observer: &dyn Observer,
+) -> Result<Vec<SearchCase>> {
+    let Base { decoder, tokenizer } = Base::read(directory, &Device::flex())?;
+    let (twins, layer_order) = distil_twins(&decoder, &tokenizer, observer)?;
+    let language = SyntheticLanguage::new(Seed(1));
+    let tasks = [
+        ("recall", SyntheticTaskKind::Recall),
+        ("facts", SyntheticTaskKind::Facts),
+        ("topic", SyntheticTaskKind::Topic),
+        ("moves", SyntheticTaskKind::Moves),
+    ];
+    let case = |(name, kind)| {
+        Ok(SearchCase {
+            name: format!("{} layers, {name}", decoder.config.num_layers),
+            base: decoder.clone(),
+            twins: twins.clone(),
+            tokenizer: tokenizer.clone(),
+            items: language.items(kind, Split::Validation, num_items)?,
+            metric: Metric::Acc,
+            layer_order: layer_order.clone(),
+            stop: StopCriterion::MaxRelativeDrop(0.05),
+        })
+    };
+    tasks.into_iter().map(case).collect()
+}
+
+fn gla_variant(init: Init) -> Variant {
+    Variant { block: Block::Gla(GlaConfig::default()), geometry: Geometry::default(), init }
+}
+
+/// Distils twins for a short time. Returns them and the layers in the order of their losses.
+fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) -> Result<(Twins, Vec<u32>)> {
+    let config = DistilConfig {
+        token_budget: Count(32_000),
+        sequence_length: 128,
+        batch_size: 8,
+        optimizer: AdamWConfig { learning_rate: 2e-3, ..AdamWConfig::default() },
+        seed: Seed(0),
+    };
+    let folder = tempfile::tempdir().map_err(|cause| Error::io("write in", &std::env::temp_dir(), cause))?;
+    let checkpoint = Sealed::new(folder.path().join("checkpoint.safetensors"), "bench");
+    let layers = 0..base.config.num_layers;
+    let variant = gla_variant(Init::Calibrated);
+    let mut students = vec![Student::new("gla", &variant, base, layers, &config, &checkpoint)?];
+    let sequences = config.schedule().sequences();
+    let sequences = Sequences::new(&Corpus::default().source, tokenizer, sequences, config.seed, observer)?;
+    distil(base, &mut students, &config, &sequences, observer)?;
+    let distilled = students.remove(0).finish()?;
+    // Read back from a file as in a sweep, because matrices have another memory layout in training.
+    let path = folder.path().join("twins.safetensors");
+    distilled.write_twins(&path)?;
+    let mut stored = Checkpoint::read(&[path], &base.device())?;
+    Ok((Twins::new(&variant, base, &mut stored)?, distilled.result.layers_by_loss()))
+}
+
+/// Returns the search over every fourth layer of a base of 28 layers with random weights. It has 24 items
+/// with a prompt of some three hundred words and three choices of one word, as in PubMedQA. Over all layers a
+/// search without optimisations would take hours.
+///
+/// # Errors
+/// Fails if the tokenizer of the synthetic language cannot be built.
+pub fn deep_base_case() -> Result<SearchCase> {
+    let tokenizer = Tokenizer::from(synthetic_tokenizer()?);
+    let architecture = Architecture {
+        hidden_size: 64,
+        intermediate_size: 192,
+        num_layers: 28,
+        num_heads: 4,
+        num_kv_heads: 2,
+        head_dim: 16,
+        tokenizer: None,
+    };
+    let config = Config::llama(&architecture, tokenizer.vocab_size(), 1024);
+    let device = Device::flex();
+    let base = Decoder::new(&config, &mut Random::new(Seed(1), &device))?;
+    let twins = Twins::new(&gla_variant(Init::Copy), &base, &mut Random::new(Seed(2), &device))?;
+    Ok(SearchCase {
+        name: format!("{} layers, random weights", architecture.num_layers),
+        base,
+        twins,
+        items: long_items(24),
+        tokenizer,
+        metric: Metric::Acc,
+        layer_order: (0..architecture.num_layers as u32).step_by(4).collect(),
+        stop: StopCriterion::Never {},
+    })
+}
+
+/// Returns items with long prompts and three choices of one word.
+fn long_items(num_items: usize) -> Vec<Item> {
+    let language = SyntheticLanguage::new(Seed(1));
+    let choices = ["kitchen", "garden", "cellar"].map(str::to_owned).to_vec();
+    let item = |index: usize| {
+        let mut prompt = String::new();
+        for document in (1000 * index as u64).. {
+            if prompt.split(' ').count() >= WORDS_PER_PROMPT {
+                break;
+            }
+            prompt += &language.document(Seed(7), document);
+            prompt.push(' ');
+        }
+        prompt += "where is the lamp? in the";
+        Item {
+            id: index.to_string(),
+            prompt,
+            prompts: Vec::new(),
+            choices: choices.clone(),
+            label: index % 3,
+        }
+    };
+    (0..num_items).map(item).collect()
+}
