@@ -1,6 +1,6 @@
 //! How work tells of its progress, without knowing who listens.
 
-use dtr_core::error::{Error, Kind, Result};
+use dtr_core::error::{Error, ErrorKind, Result};
 
 /// Hears how far a piece of work has come, and says whether to go on.
 pub trait Observer: Sync {
@@ -16,7 +16,10 @@ pub trait Observer: Sync {
     /// An error if the user asked to stop; called where stopping loses nothing.
     fn check(&self) -> Result<()> {
         if self.interrupted() {
-            return Err(Error::new(Kind::Interrupted, "interrupted; run the same command again to resume"));
+            return Err(Error::new(
+                ErrorKind::Interrupted,
+                "interrupted; run the same command again to resume",
+            ));
         }
         Ok(())
     }

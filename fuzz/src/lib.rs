@@ -69,7 +69,7 @@ pub fn read_record(bytes: &[u8]) {
     let sealed = match bytes.split_first() {
         Some((b'{', _)) | None => bytes.to_vec(),
         Some((_, body)) => {
-            let digest = Digest::of(body);
+            let digest = Digest::hash(body);
             [format!("{{\"digest\":\"{digest}\",\n\"body\":").as_bytes(), body, b"}\n"].concat()
         }
     };

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use dtr_core::checkpoint::Sealed;
+use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::count::Count;
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
@@ -100,7 +100,7 @@ fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) 
         seed: Seed(0),
     };
     let folder = tempfile::tempdir().map_err(|cause| Error::io("write in", &std::env::temp_dir(), cause))?;
-    let checkpoint = Sealed::new(folder.path().join("checkpoint.safetensors"), "bench");
+    let checkpoint = CheckpointFile::new(folder.path().join("checkpoint.safetensors"), "bench");
     let layers = 0..base.config.num_layers;
     let variant = gla_variant(Init::Calibrated);
     let mut students = vec![Student::new("gla", &variant, base, layers, &config, &checkpoint)?];

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Results, print_json};
 use crate::device;
-use dtr_core::error::{Error, Kind, Result};
+use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::files::create_folder;
 
 /// Say what this machine offers and lacks. Exits with 5 when something needed is missing.
@@ -43,7 +43,7 @@ impl Doctor {
             }
         }
         let sound = findings.iter().all(|finding| finding.ok || finding.optional);
-        Ok(if sound { 0 } else { Kind::Environment.exit_code() })
+        Ok(if sound { 0 } else { ErrorKind::Environment.exit_code() })
     }
 
     fn writable(&self) -> Finding {
@@ -59,7 +59,9 @@ impl Doctor {
                 optional: false,
                 found: format!("`{}` is writable", path.display()),
             },
-            Err(error) => Finding { what: "results", ok: false, optional: false, found: error.one_line() },
+            Err(error) => {
+                Finding { what: "results", ok: false, optional: false, found: error.message_with_sources() }
+            }
         }
     }
 }
@@ -100,6 +102,8 @@ fn cuda() -> Finding {
     }
     match device::Choice::Cuda(device::Cards::FIRST).open() {
         Ok(_) => Finding { what: "cuda", ok: true, optional: true, found: "cuda:0 is there".to_owned() },
-        Err(error) => Finding { what: "cuda", ok: false, optional: true, found: error.one_line() },
+        Err(error) => {
+            Finding { what: "cuda", ok: false, optional: true, found: error.message_with_sources() }
+        }
     }
 }

@@ -1,13 +1,12 @@
 //! `dtr generate DIR PROMPT`: text that goes on from a prompt.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::{DeviceChoice, print_json};
-use dtr_core::error::{Error, Kind, Result};
-use dtr_core::files::failure;
+use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::seed::Seed;
 use dtr_model::generate::{Generated, Settings, StopReason, generate};
 use dtr_model::{Chat, Model, end_tokens};
@@ -107,7 +106,7 @@ impl Generate {
 fn read_input() -> Result<String> {
     let mut text = String::new();
     let input = Path::new("standard input");
-    std::io::stdin().read_to_string(&mut text).map_err(|cause| failure("read", input, cause))?;
+    std::io::stdin().read_to_string(&mut text).map_err(|cause| Error::io("read", input, cause))?;
     if text.ends_with('\n') {
         text.pop();
     }
@@ -118,8 +117,10 @@ fn read_input() -> Result<String> {
 fn print(piece: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(piece.as_bytes()).and_then(|()| out.flush()).map_err(|cause| match cause.kind() {
-        ErrorKind::BrokenPipe => Error::new(Kind::Interrupted, "nobody reads standard output any more"),
-        _ => failure("write", Path::new("standard output"), cause),
+        io::ErrorKind::BrokenPipe => {
+            Error::new(ErrorKind::Interrupted, "nobody reads standard output any more")
+        }
+        _ => Error::io("write", Path::new("standard output"), cause),
     })
 }
 

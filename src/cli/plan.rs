@@ -5,7 +5,7 @@ use clap::Args;
 use super::{DeviceChoice, Experiment, print_json};
 use crate::plan::{Cell, Estimate, Memory, Reason, Status, plan_on, status};
 use dtr_core::error::Result;
-use dtr_core::files::size;
+use dtr_core::files::format_bytes;
 
 /// Show the cells of an experiment, why each would run, and what they will cost.
 #[derive(Args)]
@@ -68,12 +68,13 @@ fn tell(estimate: &Estimate) {
             0 => String::new(),
             count => format!(", and {count} files of rows and text"),
         };
-        println!("download     {} of weights{files}", size(estimate.download_bytes));
+        println!("download     {} of weights{files}", format_bytes(estimate.download_bytes));
     }
     for (model, Memory { distil_bytes, search_bytes, throughput_bytes }) in &estimate.memory {
         let parts = [(distil_bytes, "distil"), (search_bytes, "search"), (throughput_bytes, "time")];
         let parts = parts.iter().filter(|(bytes, _)| **bytes > 0);
-        let parts: Vec<String> = parts.map(|(bytes, verb)| format!("{} to {verb}", size(**bytes))).collect();
+        let parts: Vec<String> =
+            parts.map(|(bytes, verb)| format!("{} to {verb}", format_bytes(**bytes))).collect();
         println!("memory       {model}: {}, and what a pass needs beside", parts.join(", "));
     }
     for repository in &estimate.unpinned {

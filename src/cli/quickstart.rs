@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use dtr_core::error::Result;
+use dtr_core::error::{Error, Result};
 use dtr_core::files;
 
 use super::sweep::Sweep;
@@ -58,7 +58,7 @@ impl Quickstart {
 fn unpack(dir: &Path) -> Result<()> {
     for (path, content) in FILES {
         let path = dir.join(path);
-        if !fs::exists(&path).map_err(|cause| files::failure("read", &path, cause))? {
+        if !fs::exists(&path).map_err(|cause| Error::io("read", &path, cause))? {
             files::write_bytes_atomically(&path, content)?;
         }
     }

@@ -8,7 +8,7 @@ use super::{Experiment, print_json};
 use crate::plan::Plan;
 use crate::report;
 use crate::store::Store;
-use dtr_core::error::{Kind, Result};
+use dtr_core::error::{ErrorKind, Result};
 
 /// Write tables and figures from what is done; runs nothing.
 ///
@@ -39,7 +39,7 @@ impl Report {
             1 => eprintln!("1 cell is missing; `{command}` makes it"),
             many => eprintln!("{many} cells are missing; `{command}` makes them"),
         }
-        Ok(Kind::Missing.exit_code())
+        Ok(ErrorKind::Missing.exit_code())
     }
 }
 

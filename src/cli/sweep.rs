@@ -9,7 +9,7 @@ use crate::runner::{
     Context, Digests, Failures, Progress, Summary, Without, Worker, ensure_computable, fetch, run, watch,
 };
 use crate::store::{Provenance, Store};
-use dtr_core::error::{Kind, Result};
+use dtr_core::error::{ErrorKind, Result};
 
 /// Do every cell of an experiment that is not done, then write tables and figures.
 ///
@@ -90,7 +90,7 @@ impl Sweep {
             written.print();
             tell(&summary);
         }
-        Ok(if summary.failed.is_empty() { 0 } else { Kind::Failed.exit_code() })
+        Ok(if summary.failed.is_empty() { 0 } else { ErrorKind::Failed.exit_code() })
     }
 }
 

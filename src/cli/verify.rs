@@ -9,7 +9,7 @@ use crate::device::Meter;
 use crate::runner::{Context, Failures, Progress, Stopper, Worker};
 use crate::store::{Audit, Fault, Store};
 use crate::verify::{Again, Compared, Sample, compare_tables, do_again};
-use dtr_core::error::{Kind, Result};
+use dtr_core::error::{ErrorKind, Result};
 use dtr_core::seed::Seed;
 
 /// Read results again, compare digests and tables, and do some cells anew; changes nothing.
@@ -49,7 +49,7 @@ impl Verify {
             let sample = Sample { size: self.sample, seed: Seed(self.seed) };
             match verify(&experiment, &store, &self.device, sample) {
                 // What is wrong with the files is worth more than where it stopped the rest.
-                Err(error) if error.kind() != Kind::Interrupted && !audit.faults.is_empty() => {
+                Err(error) if error.kind() != ErrorKind::Interrupted && !audit.faults.is_empty() => {
                     eprintln!("tables were not compared: {}", error.to_line());
                 }
                 verified => (compared, again) = verified?,
@@ -58,7 +58,7 @@ impl Verify {
             eprintln!("tables are compared and cells done again where a manifest is named");
         }
         let faults = || audit.faults.iter().chain(&compared.faults).chain(&again.faults);
-        let code = if faults().next().is_none() { 0 } else { Kind::Failed.exit_code() };
+        let code = if faults().next().is_none() { 0 } else { ErrorKind::Failed.exit_code() };
         match self.json {
             true => print_json(&serde_json::json!({
                 "records": audit.num_records,

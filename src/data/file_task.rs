@@ -6,8 +6,8 @@ use super::{Item, Split};
 use crate::hub;
 use crate::manifest::{Choices, FileTask, Splits};
 use dtr_core::error::Error;
-use dtr_core::files::size;
-use dtr_core::memory_guard::bounded;
+use dtr_core::files::format_bytes;
+use dtr_core::memory_guard::with_memory_limit;
 
 /// The names of a task's templates.
 const PROMPT: &str = "prompt";
@@ -40,9 +40,11 @@ pub(super) fn items(task: &FileTask, split: Split) -> Result<Vec<Item>, Error> {
         .take(most.unwrap_or(usize::MAX))
         .map(|(index, row)| {
             let place = format!("row {} of `{path}`", index + 1);
-            bounded(format!("what the task's templates make of {place}"), || recipe.item(index, split, &row))
-                .and_then(|item| left.take(&item).map(|()| item))
-                .map_err(|error| Error::manifest(format!("{place} makes no item")).with_source(error))
+            with_memory_limit(format!("what the task's templates make of {place}"), || {
+                recipe.item(index, split, &row)
+            })
+            .and_then(|item| left.take(&item).map(|()| item))
+            .map_err(|error| Error::manifest(format!("{place} makes no item")).with_source(error))
         })
         .collect::<Result<_, _>>()?;
     if items.is_empty() && split != Split::Train {
@@ -62,7 +64,7 @@ impl Left {
         let texts = item.choices.iter().chain(&item.prompts).chain([&item.prompt]);
         let bytes: usize = texts.map(String::len).sum();
         self.0 = self.0.checked_sub(bytes).ok_or_else(|| {
-            Error::manifest(format!("the split's texts are more than {}", size(MOST_TEXT as u64)))
+            Error::manifest(format!("the split's texts are more than {}", format_bytes(MOST_TEXT as u64)))
                 .hint("shorten what the templates make, or take fewer items")
         })?;
         Ok(())

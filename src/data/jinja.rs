@@ -7,7 +7,7 @@ use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, 
 use regex::Regex;
 
 use super::rows::Row;
-use dtr_core::template_limits::{self, pay, said, set_rations};
+use dtr_core::template_limits::{self, apply_limits, charge_bytes, explain_out_of_fuel};
 
 /// The variable that holds the choice whose prompt or continuation is made.
 const CHOICE: &str = "choice";
@@ -21,7 +21,7 @@ impl Jinja {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
         environment.set_syntax(syntax.expect("the delimiters are the usual ones"));
-        set_rations(&mut environment);
+        apply_limits(&mut environment);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_unknown_method_callback(method);
         environment.add_filter("regex_replace", regex_replace);
@@ -48,12 +48,12 @@ impl Jinja {
             None => template.render(row),
             Some(choice) => template.render(merge_maps([context! { choice }, row])),
         }
-        .map_err(said)
+        .map_err(explain_out_of_fuel)
     }
 
     /// The value of an expression over a row.
     pub fn evaluate(&self, expression: &str, row: &Row) -> Result<Value, Error> {
-        self.0.compile_expression(expression)?.eval(Value::from(Serde(row))).map_err(said)
+        self.0.compile_expression(expression)?.eval(Value::from(Serde(row))).map_err(explain_out_of_fuel)
     }
 }
 
@@ -64,7 +64,7 @@ fn method(state: &mut State<'_, '_>, value: &Value, name: &str, arguments: &[Val
         let missing = || Error::new(ErrorKind::InvalidOperation, "what `index` looks for is not in the list");
         return place.map(Value::from).ok_or_else(missing);
     }
-    template_limits::method(state, value, name, arguments)
+    template_limits::call_python_method(state, value, name, arguments)
 }
 
 fn pattern(text: &str) -> Result<Regex, Error> {
@@ -78,7 +78,7 @@ fn pattern(text: &str) -> Result<Regex, Error> {
 fn regex_replace(state: &mut State<'_, '_>, text: &str, sought: &str, with: &str) -> Result<String, Error> {
     let pattern = pattern(sought)?;
     let count = pattern.find_iter(text).count();
-    pay(state, count.saturating_mul(with.len()))?;
+    charge_bytes(state, count.saturating_mul(with.len()))?;
     Ok(pattern.replace_all(text, regex::NoExpand(with)).into_owned())
 }
 
@@ -86,7 +86,7 @@ fn regex_replace(state: &mut State<'_, '_>, text: &str, sought: &str, with: &str
 fn regex_findall(state: &mut State<'_, '_>, text: &str, sought: &str) -> Result<Vec<String>, Error> {
     let pattern = pattern(sought)?;
     let found = pattern.find_iter(text).map(|found| {
-        pay(state, size_of::<String>() + found.len())?;
+        charge_bytes(state, size_of::<String>() + found.len())?;
         Ok(found.as_str().to_owned())
     });
     found.collect()

@@ -13,7 +13,7 @@ use crate::plan::{Cell, Plan, Searching, Work};
 use crate::runner::{base_directory, twins_file};
 use crate::stages::search::{Chosen, SearchResult};
 use crate::store::{Lookup, Record, Stage, Store};
-use dtr_core::error::{Error, Kind, Result};
+use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_model::Variant;
 use dtr_model::{HybridWriter, Mask};
 
@@ -62,7 +62,7 @@ fn done(store: &Store, cell: &Cell, sweep_command: &str) -> Result<Record<Search
                 .hint(format!("`dtr explain {}` shows more", cell.key.short())))
         }
         Lookup::Missing | Lookup::Corrupt { .. } => {
-            Err(Error::new(Kind::Missing, format!("`{}` is not done", cell.line()))
+            Err(Error::new(ErrorKind::Missing, format!("`{}` is not done", cell.line()))
                 .hint(format!("`{sweep_command}` does it")))
         }
     }

@@ -8,8 +8,7 @@ use std::path::Path;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use dtr_core::error::Result;
-use dtr_core::files::failure;
+use dtr_core::error::{Error, Result};
 
 /// Bytes read at a time.
 const BLOCK: usize = 1 << 20;
@@ -36,7 +35,7 @@ pub(super) fn digest_like(name: &str, path: &Path) -> Result<Option<String>> {
             }
         }
     };
-    digest().map(Some).map_err(|cause| failure("read", path, cause))
+    digest().map(Some).map_err(|cause| Error::io("read", path, cause))
 }
 
 fn scheme_of(name: &str) -> Option<Scheme> {

@@ -6,7 +6,6 @@ use hf_hub::api::sync::ApiError;
 
 use super::{Hub, Pinned, Repo};
 use dtr_core::error::Error;
-use dtr_core::files;
 
 /// What was asked of the hub.
 #[derive(Clone, Copy)]
@@ -44,7 +43,7 @@ impl Hub {
             ApiError::RequestError(cause) => self.request_failure(asked, *cause),
             ApiError::TooManyRetries(cause) => self.failure(asked, *cause),
             ApiError::IoError(cause) if is_of_the_disk(cause.kind()) => {
-                files::failure("write in", self.cache.path(), cause)
+                Error::io("write in", self.cache.path(), cause)
             }
             ApiError::IoError(cause) => broken_off(asked).with_source(cause),
             ApiError::LockAcquisition(path) => {

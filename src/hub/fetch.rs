@@ -79,7 +79,7 @@ impl Hub {
         let part = self.cache.repo(pinned.handle()).blob_path(metadata.etag()).with_extension("part");
         let path = match download(&repo, file, listener) {
             Err(ApiError::InvalidResume) => {
-                files::remove(&part)?;
+                files::remove_if_present(&part)?;
                 download(&repo, file, listener)
             }
             other => other,
@@ -147,8 +147,7 @@ impl Damage {
 
 /// The digest of a file of the cache, which must be the name of the blob that it links to.
 fn verify(path: &Path) -> std::result::Result<Option<String>, Damage> {
-    let blob =
-        std::fs::canonicalize(path).map_err(|cause| Damage::Unread(files::failure("read", path, cause)))?;
+    let blob = std::fs::canonicalize(path).map_err(|cause| Damage::Unread(Error::io("read", path, cause)))?;
     let name = blob.file_name().unwrap_or_default().to_string_lossy().into_owned();
     match super::digest::digest_like(&name, &blob).map_err(Damage::Unread)? {
         Some(found) if found != name => Err(Damage::Differs { name, found }),

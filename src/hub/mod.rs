@@ -185,7 +185,7 @@ impl Hub {
             )));
         }
         let kept = self.cache.repo(repo.handle()).create_ref(&info.sha);
-        kept.map_err(|cause| dtr_core::files::failure("write in", self.cache.path(), cause))?;
+        kept.map_err(|cause| dtr_core::error::Error::io("write in", self.cache.path(), cause))?;
         Ok(Ok(info.sha))
     }
 
@@ -242,7 +242,7 @@ fn names_below(folder: &Path, root: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(names) };
     for entry in entries {
-        let path = entry.map_err(|cause| dtr_core::files::failure("list", folder, cause))?.path();
+        let path = entry.map_err(|cause| dtr_core::error::Error::io("list", folder, cause))?.path();
         match path.is_dir() {
             true => names.extend(names_below(&path, root)?),
             false => names.extend(path.strip_prefix(root).map(|name| name.display().to_string()).ok()),

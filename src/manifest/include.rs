@@ -8,7 +8,7 @@ use super::node::{Node, Span, Value};
 use super::paths::join;
 use super::spans::Sources;
 use dtr_core::error::{Error, Result};
-use dtr_core::files::read_text;
+use dtr_core::files::read_text_up_to;
 
 /// The longest file that is read, in bytes; manifests have a few thousand.
 const LONGEST_FILE: u64 = 1 << 24;
@@ -58,7 +58,7 @@ impl Walk {
         if self.open.len() == LONGEST_CHAIN {
             return Err(self.too_long(&name, named));
         }
-        let text = read_text(path, LONGEST_FILE).map_err(|cause| self.unread(path, named, cause))?;
+        let text = read_text_up_to(path, LONGEST_FILE).map_err(|cause| self.unread(path, named, cause))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let number = self.sources.add_file(&name, text, folder);
         let layer = self.sources.parse(number)?;

@@ -10,7 +10,7 @@ use crate::data::{Split, file_of_split, items};
 use crate::hub;
 use crate::manifest::{At, HubModel, Loaded, Manifest, Model, ModelSource, Task, TaskSource};
 use dtr_core::error::{Error, Result};
-use dtr_core::files::read_to_string;
+use dtr_core::files::read_text_file;
 use dtr_model::{Base, Config, Tokenizer};
 
 /// Refuses a sweep with a task that one of its bases cannot serve, and underlines the task. What is still to be
@@ -67,7 +67,7 @@ fn folder(model: &Model) -> Result<Option<PathBuf>> {
     };
     let is_here = Base::REQUIRED.iter().all(|name| folder.join(name).is_file());
     if let (true, ModelSource::Hub(HubModel { config: Some(copy), .. })) = (is_here, &model.source)
-        && Config::parse(&read_to_string(Path::new(copy))?, Path::new(copy))? != Base::config(&folder)?
+        && Config::parse(&read_text_file(Path::new(copy))?, Path::new(copy))? != Base::config(&folder)?
     {
         return Err(Error::manifest(format!("`{copy}` is not the shape of what was downloaded"))
             .hint(format!("copy `{}` over it", folder.join("config.json").display())));
@@ -85,7 +85,7 @@ fn is_here(task: &Task, split: Split) -> Result<bool> {
 fn obstacle(config: &Config, tokenizer: &Tokenizer, requests: Result<Requests>) -> Option<String> {
     let requests = match requests {
         Ok(requests) => requests,
-        Err(error) => return Some(error.one_line()),
+        Err(error) => return Some(error.message_with_sources()),
     };
     let rows = requests.rows();
     let unknown = tokenizer.unknown();

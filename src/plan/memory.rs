@@ -3,7 +3,7 @@
 use crate::algorithms::distil::DistilConfig;
 use crate::manifest::Dtype;
 use dtr_core::error::{Error, Result};
-use dtr_core::files::size;
+use dtr_core::files::format_bytes;
 use dtr_model::Variant;
 use dtr_model::{Config, Mixer};
 
@@ -64,10 +64,10 @@ impl Lessons<'_> {
     pub fn most_layers(&self, room: u64) -> Result<usize> {
         let fits = |num_layers: &usize| self.bytes(*num_layers) <= room;
         (1..=self.config.num_layers).rev().find(fits).ok_or_else(|| {
-            let least = size(self.bytes(1));
+            let least = format_bytes(self.bytes(1));
             Error::environment(format!(
                 "to distil a single layer at a time needs {least} of the device's memory, and {} are free",
-                size(room)
+                format_bytes(room)
             ))
             .hint("lower `distil.batch-size`, or sweep fewer variants at once")
         })

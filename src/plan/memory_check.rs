@@ -7,7 +7,7 @@ use crate::data::base_tokenizer;
 use crate::manifest::Dtype;
 use crate::store::Key;
 use dtr_core::error::{Error, Result};
-use dtr_core::files::size;
+use dtr_core::files::format_bytes;
 use dtr_model::Variant;
 use dtr_model::{Base, Config, Mixer};
 
@@ -23,8 +23,8 @@ pub fn ensure_room(plan: &Plan, cell: &Cell, room: u64) -> Result<()> {
         bytes if bytes <= room => Ok(()),
         bytes => Err(Error::environment(format!(
             "it needs {} of memory for its weights alone, and this machine has {}",
-            size(bytes),
-            size(room)
+            format_bytes(bytes),
+            format_bytes(room)
         ))
         .hint("choose a smaller base, or a machine with more memory")),
     }

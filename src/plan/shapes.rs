@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::hub;
 use crate::manifest::{Manifest, ModelSource};
 use dtr_core::error::Result;
-use dtr_core::files::read_to_string;
+use dtr_core::files::read_text_file;
 use dtr_model::{Base, Config};
 
 /// The shape of a base; none where only the hub has it.
@@ -16,7 +16,7 @@ use dtr_model::{Base, Config};
 pub(super) fn shape(manifest: &Manifest, model: &str) -> Result<Option<Config>> {
     Ok(match &manifest.models[model].source {
         ModelSource::Path(path) => Some(Base::config(Path::new(path))?),
-        ModelSource::Shape(path) => Some(Config::parse(&read_to_string(Path::new(path))?, Path::new(path))?),
+        ModelSource::Shape(path) => Some(Config::parse(&read_text_file(Path::new(path))?, Path::new(path))?),
         ModelSource::Pretrain(architecture) => {
             let words = base_tokenizer(architecture)?.vocab_size();
             Some(Config::llama(architecture, words, manifest.pretrain.sequence_length))
@@ -26,7 +26,7 @@ pub(super) fn shape(manifest: &Manifest, model: &str) -> Result<Option<Config>> 
             match (&source.config, folder.join("config.json").is_file()) {
                 (_, true) => Some(Base::config(&folder)?),
                 (Some(copy), false) => {
-                    Some(Config::parse(&read_to_string(Path::new(copy))?, Path::new(copy))?)
+                    Some(Config::parse(&read_text_file(Path::new(copy))?, Path::new(copy))?)
                 }
                 (None, false) => None,
             }

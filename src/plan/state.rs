@@ -57,7 +57,7 @@ fn damage(store: &Store, cell: &Cell, record: &Record<Value>, look: Check) -> Re
         return lost_score(store, cell);
     }
     let mut names = record.artifacts.keys().filter(|_| look == Check::Full);
-    Ok(names.find_map(|name| store.artifact(record, name).err()).map(|error| error.one_line()))
+    Ok(names.find_map(|name| store.artifact(record, name).err()).map(|error| error.message_with_sources()))
 }
 
 /// The score that a search names and that is not there.

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use dtr_core::error::Result;
-use dtr_core::files::{Lock, create_folder, remove_temporaries};
+use dtr_core::files::{FileLock, create_folder, remove_temporary_files};
 
 /// Name of the lock file, beside the tables.
 const LOCK_FILE: &str = ".lock";
@@ -20,9 +20,9 @@ pub(super) fn with_report_lock<T>(
     write: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
     create_folder(tables)?;
-    let _lock = Lock::acquire(&tables.join(LOCK_FILE))?;
+    let _lock = FileLock::acquire(&tables.join(LOCK_FILE))?;
     for folder in [tables, figures].into_iter().filter(|folder| folder.is_dir()) {
-        remove_temporaries(folder)?;
+        remove_temporary_files(folder)?;
     }
     write()
 }

@@ -10,7 +10,7 @@ use super::scheduler::Context;
 use crate::device::Spent;
 use crate::plan::{Cell, CellState, Check, cell_state};
 use crate::store::{Claim, Draft, EventKind, Lookup, Outcome, Provenance, Stage, read_events};
-use dtr_core::checkpoint::Sealed;
+use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::Digest;
 
@@ -57,7 +57,7 @@ pub fn begin(context: &Context<'_>, cell: &Cell, claim: &Claim) -> Result<()> {
 }
 
 /// A checkpoint of a cell, to go on from where it is whole.
-pub fn checkpoint(context: &Context<'_>, cell: &Cell, claim: &Claim, name: &str) -> Result<Sealed> {
+pub fn checkpoint(context: &Context<'_>, cell: &Cell, claim: &Claim, name: &str) -> Result<CheckpointFile> {
     let checkpoint = claim.checkpoint(name)?;
     if checkpoint.remove_if_damaged()? {
         let said =

@@ -15,7 +15,7 @@ use crate::device::Spent;
 use crate::observer::Observer;
 use crate::plan::{Cell, CellState, Check, Distillation, Lessons, cell_state};
 use crate::store::{Claim, Key};
-use dtr_core::checkpoint::Sealed;
+use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::Result;
 use dtr_model::Decoder;
 use dtr_ops::is_cpu;
@@ -94,7 +94,7 @@ fn distil_ours(
         let name = if stretches.len() == 1 { TWINS.to_owned() } else { in_part(layers) };
         ours.iter().map(|((cell, _), claim)| checkpoint(context, cell, claim, &name)).collect()
     });
-    let checkpoints: Vec<Vec<Sealed>> = checkpoints.collect::<Result<_>>()?;
+    let checkpoints: Vec<Vec<CheckpointFile>> = checkpoints.collect::<Result<_>>()?;
     let names: Vec<&str> = ours.iter().map(|((cell, _), _)| variant_name(cell)).collect();
     let name = format!("distil {} {}", ours[0].0.0.labels.model, names.join("+"));
     let schedule = first.recipe.schedule();
@@ -184,11 +184,11 @@ impl School<'_> {
         &self,
         ours: &[(Learning<'_>, Claim)],
         layers: &Range<usize>,
-        checkpoints: &[Sealed],
+        checkpoints: &[CheckpointFile],
         is_kept: bool,
     ) -> Result<Stretch> {
         let recipe = &ours[0].0.1.recipe;
-        let pupil = |((cell, work), _): &(Learning<'_>, Claim), checkpoint: &Sealed| {
+        let pupil = |((cell, work), _): &(Learning<'_>, Claim), checkpoint: &CheckpointFile| {
             Student::new(variant_name(cell), &work.variant, self.base, layers.clone(), recipe, checkpoint)
         };
         let enrolled = ours.iter().zip(checkpoints).map(|(one, checkpoint)| pupil(one, checkpoint));

@@ -6,7 +6,7 @@ use super::progress::Progress;
 use crate::hub::{self, Pinned};
 use crate::observer::Observer;
 use crate::plan::Needs;
-use dtr_core::error::{Error, Kind, Result};
+use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_model::Base;
 
 /// The digest by which the hub names each file that was fetched, by URI.
@@ -67,7 +67,7 @@ fn file_names(folder: &std::path::Path) -> Vec<String> {
 
 fn fetch_file(pinned: &Pinned, file: &str, progress: &Progress, digests: &mut Digests) -> Result<()> {
     if progress.stopped() {
-        return Err(Error::new(Kind::Interrupted, "interrupted; run the same command again to resume"));
+        return Err(Error::new(ErrorKind::Interrupted, "interrupted; run the same command again to resume"));
     }
     let name = format!("{} {file}", pinned.id);
     // The total is known once the download begins.

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::score::ScoreBounds;
-use dtr_core::checkpoint::Sealed;
+use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
 use dtr_model::Mask;
 
 /// The candidates that a search has pruned. They have no score cell, so that a resumed search reads them from
 /// here.
 pub struct PrunedCandidates {
-    file: Sealed,
+    file: CheckpointFile,
     candidates: BTreeMap<String, PrunedCandidate>,
 }
 
@@ -25,7 +25,7 @@ struct PrunedCandidate {
 
 impl PrunedCandidates {
     /// Reads the pruned candidates from `file`; none if there is no file.
-    pub fn read(file: Sealed) -> Result<Self> {
+    pub fn read(file: CheckpointFile) -> Result<Self> {
         let bytes = file.read()?.unwrap_or_else(|| b"{}".to_vec());
         let candidates = serde_json::from_slice(&bytes).map_err(|cause| {
             Error::environment(format!("cannot read the pruned candidates in `{}`", file.path().display()))

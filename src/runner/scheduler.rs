@@ -17,7 +17,7 @@ use super::watch::{Ending, Worker};
 use crate::device::{Meter, Spent};
 use crate::plan::{Cell, CellState, Check, Plan, Work, cell_state, ensure_room};
 use crate::store::{Key, Provenance, Stage, Store};
-use dtr_core::error::{Error, Kind, Result};
+use dtr_core::error::{Error, ErrorKind, Result};
 
 /// What all cells of a run share.
 pub struct Context<'a> {
@@ -57,7 +57,9 @@ impl Context<'_> {
     /// An error if the user asked to stop.
     pub fn check(&self) -> Result<()> {
         match self.progress.stopped() {
-            true => Err(Error::new(Kind::Interrupted, "interrupted; run the same command again to resume")),
+            true => {
+                Err(Error::new(ErrorKind::Interrupted, "interrupted; run the same command again to resume"))
+            }
             false => Ok(()),
         }
     }
@@ -283,13 +285,13 @@ impl<'a> Conductor<'a> {
                 self.context.progress.say(&format!("done  {}", cell.line()));
                 Ok(())
             }
-            Err(error) if error.kind() == Kind::Interrupted => {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
                 conclude_stopped(self.context, cell)?;
                 worker.ended(&cell.key, Ending::Left);
                 Err(error)
             }
             // Not the cell's failure. Where there is no room, nothing that follows could be kept; perhaps not even this note.
-            Err(error) if error.is_of_storage() || error.is_of_input() => {
+            Err(error) if error.is_storage_failure() || error.is_bad_input() => {
                 let _ = conclude_stopped(self.context, cell);
                 worker.ended(&cell.key, Ending::Left);
                 Err(error)

@@ -21,7 +21,7 @@ impl Stopper {
     /// The user asks to stop; the second time that is now.
     pub fn ask(&self) {
         if self.0.swap(true, Ordering::SeqCst) {
-            std::process::exit(i32::from(dtr_core::error::Kind::Interrupted.exit_code()));
+            std::process::exit(i32::from(dtr_core::error::ErrorKind::Interrupted.exit_code()));
         }
     }
 

@@ -73,7 +73,7 @@ impl Store {
         }
         for name in record.artifacts.keys() {
             if let Err(error) = self.artifact(&record, name) {
-                fault(folder.path().join(name), error.one_line());
+                fault(folder.path().join(name), error.message_with_sources());
             }
         }
         audit.num_files += record.artifacts.len() + 2;

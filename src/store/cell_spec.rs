@@ -40,6 +40,6 @@ impl CellSpec {
 
     /// The outline in `folder`; `None` when it is missing or damaged, for it is only an aid.
     pub(super) fn read(folder: &CellFolder) -> Option<Self> {
-        serde_json::from_str(&files::read_to_string(&folder.spec()).ok()?).ok()
+        serde_json::from_str(&files::read_text_file(&folder.spec()).ok()?).ok()
     }
 }

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use dtr_core::checkpoint::Sealed;
+use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
-use dtr_core::files::{self, Lock};
+use dtr_core::files::{self, FileLock};
 
 use super::cell_spec::CellSpec;
 use super::draft::Draft;
@@ -29,11 +29,11 @@ pub struct Claim {
     stage: Stage,
     key: Key,
     folder: CellFolder,
-    _lock: Lock,
+    _lock: FileLock,
 }
 
 impl Claim {
-    pub(super) fn new(stage: Stage, key: Key, folder: CellFolder, lock: Lock) -> Self {
+    pub(super) fn new(stage: Stage, key: Key, folder: CellFolder, lock: FileLock) -> Self {
         Self { stage, key, folder, _lock: lock }
     }
 
@@ -48,9 +48,9 @@ impl Claim {
     }
 
     /// A checkpoint to write or to find, in a folder that goes once the cell is done.
-    pub fn checkpoint(&self, name: &str) -> Result<Sealed> {
+    pub fn checkpoint(&self, name: &str) -> Result<CheckpointFile> {
         files::create_folder(&self.folder.checkpoints())?;
-        Ok(Sealed::new(self.folder.checkpoint(name)?, self.key.to_string()))
+        Ok(CheckpointFile::new(self.folder.checkpoint(name)?, self.key.to_string()))
     }
 
     /// The cell's log, to add to.
@@ -72,7 +72,7 @@ impl Claim {
             self.folder.contents()?.into_iter().filter(|path| *path != kept).collect();
         // A record without its artifacts would be worse than artifacts without a record.
         paths.sort_by_key(|path| *path != record);
-        paths.iter().try_for_each(|path| files::remove(path))
+        paths.iter().try_for_each(|path| files::remove_if_present(path))
     }
 
     /// Ends the cell: writes its record and gives it back as it will be read from now on.
@@ -88,7 +88,7 @@ impl Claim {
         files::write_bytes_atomically(&self.folder.record(), sealed.as_bytes())?;
         if record.result().is_some() {
             // The record stands, so the cell is done even if this fails; pruning finds the rest.
-            let _ = files::remove(&self.folder.checkpoints());
+            let _ = files::remove_if_present(&self.folder.checkpoints());
         }
         Ok(record)
     }
@@ -120,7 +120,7 @@ impl Claim {
             let path = self.folder.artifact(name)?;
             // On disk before the record that vouches for it.
             let synced = File::open(&path).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
-            let bytes = synced.map_err(|cause| files::failure("sync", &path, cause))?.len();
+            let bytes = synced.map_err(|cause| Error::io("sync", &path, cause))?.len();
             Ok((name.clone(), Artifact { digest: files::digest_file(&path)?, bytes }))
         };
         names.iter().map(artifact).collect()
@@ -129,8 +129,9 @@ impl Claim {
     fn set_aside_corrupt<T: DeserializeOwned>(&self) -> Result<()> {
         let path = self.folder.record();
         match record::read::<T>(&path, self.stage, &self.key)? {
-            Reading::Corrupt(_) => fs::rename(&path, self.folder.corrupt())
-                .map_err(|cause| files::failure("set aside", &path, cause)),
+            Reading::Corrupt(_) => {
+                fs::rename(&path, self.folder.corrupt()).map_err(|cause| Error::io("set aside", &path, cause))
+            }
             Reading::Missing | Reading::Whole(_) => Ok(()),
         }
     }

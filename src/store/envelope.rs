@@ -12,14 +12,14 @@ const AFTER_BODY: &str = "}\n";
 
 /// Wraps a body.
 pub(super) fn seal(body: &str) -> String {
-    let digest = Digest::of(body.as_bytes());
+    let digest = Digest::hash(body.as_bytes());
     format!("{BEFORE_DIGEST}{digest}{BEFORE_BODY}{body}{AFTER_BODY}")
 }
 
 /// The body of what [`seal`] made, or what is wrong with it.
 pub(super) fn open(sealed: &[u8]) -> Result<&str, String> {
     let (digest, body) = parts(sealed).ok_or("it is cut off or is not a record")?;
-    let actual = Digest::of(body.as_bytes()).to_string();
+    let actual = Digest::hash(body.as_bytes()).to_string();
     if digest == actual { Ok(body) } else { Err(format!("its content has digest {actual}, not {digest}")) }
 }
 

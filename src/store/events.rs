@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use dtr_core::error::{Error, Result};
-use dtr_core::files::{self, Digest};
+use dtr_core::files::Digest;
 
 use super::key::Key;
 use super::now;
@@ -67,7 +67,7 @@ impl Line {
 /// The digest of an event in the log at `path`, whose folder bears the cell's key.
 fn check(event: &Event, path: &Path) -> Digest {
     let cell = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-    Digest::of(
+    Digest::hash(
         format!("{cell}\n{}", serde_json::to_string(event).expect("an event is plain JSON")).as_bytes(),
     )
 }
@@ -87,7 +87,7 @@ impl Events {
             file.set_len(whole_lines(&fs::read(path)?).len() as u64)?;
             Ok(file)
         };
-        let file = open().map_err(|cause| files::failure("open", path, cause))?;
+        let file = open().map_err(|cause| Error::io("open", path, cause))?;
         Ok(Self { path: path.to_owned(), file })
     }
 
@@ -97,7 +97,7 @@ impl Events {
         let line = serde_json::to_string(&Line::new(event, &self.path)).expect("an event is plain JSON");
         // One write, so that readers meanwhile see whole lines.
         let written = self.file.write_all(format!("{line}\n").as_bytes());
-        written.map_err(|cause| files::failure("write", &self.path, cause))
+        written.map_err(|cause| Error::io("write", &self.path, cause))
     }
 }
 
@@ -106,7 +106,7 @@ pub fn read_events(path: &Path) -> Result<Vec<Event>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(cause) => return Err(files::failure("read", path, cause)),
+        Err(cause) => return Err(Error::io("read", path, cause)),
     };
     let lines = whole_lines(&bytes).split_inclusive(|byte| *byte == b'\n').enumerate();
     let event = |(index, line)| match serde_json::from_slice::<Line>(line) {

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn inputs(name: &str, content: &str) -> BTreeMap<String, Key> {
-        BTreeMap::from([(name.to_owned(), Key(Digest::of(content.as_bytes())))])
+        BTreeMap::from([(name.to_owned(), Key(Digest::hash(content.as_bytes())))])
     }
 
     fn key(spec: &impl Serialize) -> Key {

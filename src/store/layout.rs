@@ -5,7 +5,6 @@ use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use dtr_core::error::{Error, Result};
-use dtr_core::files;
 
 use super::key::Key;
 use super::stage::Stage;
@@ -139,7 +138,7 @@ fn names_in(folder: &Path) -> Result<Vec<String>> {
         Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Ok(Vec::new())
         }
-        Err(cause) => Err(files::failure("list", folder, cause)),
+        Err(cause) => Err(Error::io("list", folder, cause)),
     }
 }
 
@@ -163,10 +162,10 @@ mod tests {
         assert!(layout.cells(Stage::Score).unwrap().is_empty());
         let mut keys = ["a", "b", "c"].map(fixtures::key);
         for key in &keys {
-            files::create_folder(layout.cell(Stage::Score, key).path()).unwrap();
+            dtr_core::files::create_folder(layout.cell(Stage::Score, key).path()).unwrap();
         }
         fs::write(results.path().join("cells-v1/score/notes.txt"), "mine").unwrap();
-        files::create_folder(&results.path().join("cells-v1/score/ab/other")).unwrap();
+        dtr_core::files::create_folder(&results.path().join("cells-v1/score/ab/other")).unwrap();
         keys.sort();
         let listed: Vec<Key> = layout.cells(Stage::Score).unwrap().into_iter().map(|(key, _)| key).collect();
         assert_eq!(listed, keys);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use dtr_core::error::{Error, Result};
-use dtr_core::files::{self, Lock};
+use dtr_core::files::{self, FileLock};
 
 use super::cell_spec::CellSpec;
 use super::claim::Claim;
@@ -97,8 +97,8 @@ impl Store {
         let folder = self.layout.cell(stage, key);
         // A record that this program cannot replace is better known before the work than after it.
         record::read::<IgnoredAny>(&folder.record(), stage, key)?;
-        let Some(lock) = Lock::try_acquire(&folder.lock())? else { return Ok(None) };
-        files::remove_temporaries(folder.path())?;
+        let Some(lock) = FileLock::try_acquire(&folder.lock())? else { return Ok(None) };
+        files::remove_temporary_files(folder.path())?;
         Ok(Some(Claim::new(stage, *key, folder, lock)))
     }
 
@@ -123,7 +123,7 @@ impl Store {
 
     /// Whether some process, this one included, is at work on a cell.
     pub fn is_running(&self, stage: Stage, key: &Key) -> Result<bool> {
-        Lock::is_held(&self.layout.cell(stage, key).lock())
+        FileLock::is_held(&self.layout.cell(stage, key).lock())
     }
 
     /// The cells of a stage that ended, in the order of their keys: what each did, not what it came to.
@@ -148,7 +148,7 @@ fn misfit<T>(folder: &CellFolder, record: &Record<T>) -> Result<Option<(PathBuf,
             Err(cause) if cause.kind() == ErrorKind::NotFound => {
                 return Ok(Some((path, "it is gone".to_owned())));
             }
-            Err(cause) => return Err(files::failure("look at", &path, cause)),
+            Err(cause) => return Err(Error::io("look at", &path, cause)),
         }
     }
     Ok(None)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::IgnoredAny;
 
 use dtr_core::error::Result;
-use dtr_core::files::{self, Lock};
+use dtr_core::files::{self, FileLock};
 
 use super::key::Key;
 use super::layout::CellFolder;
@@ -33,7 +33,7 @@ impl Store {
         let mut leftovers = Vec::new();
         for stage in Stage::ALL {
             for (key, folder) in self.layout().cells(stage)? {
-                if !Lock::is_held(&folder.lock())? {
+                if !FileLock::is_held(&folder.lock())? {
                     leftovers.extend(leftover(stage, key, &folder)?);
                 }
             }
@@ -47,9 +47,9 @@ impl Store {
         for Leftover { stage, key, .. } in self.leftovers()? {
             let folder = self.layout().cell(stage, &key);
             // Someone may have taken the cell up or ended it since the list was made.
-            let Some(_lock) = Lock::try_acquire(&folder.lock())? else { continue };
+            let Some(_lock) = FileLock::try_acquire(&folder.lock())? else { continue };
             if let Some(leftover) = leftover(stage, key, &folder)? {
-                leftover.paths.iter().try_for_each(|path| files::remove(path))?;
+                leftover.paths.iter().try_for_each(|path| files::remove_if_present(path))?;
                 pruned.push(leftover);
             }
         }

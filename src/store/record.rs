@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use dtr_core::error::{Error, Result};
-use dtr_core::files::{self, Digest};
+use dtr_core::files::Digest;
 
 use super::envelope;
 use super::key::Key;
@@ -117,7 +117,7 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path, stage: Stage, key: &Key) ->
     match fs::read(path) {
         Ok(bytes) => parse(&bytes, path, stage, key),
         Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(Reading::Missing),
-        Err(cause) => Err(files::failure("read", path, cause)),
+        Err(cause) => Err(Error::io("read", path, cause)),
     }
 }
 

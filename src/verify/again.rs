@@ -10,7 +10,7 @@ use crate::plan::{Cell, CellState, Check, Plan, cell_state};
 use crate::runner::{Context, run};
 use crate::store::{Fault, Key, Lookup, Record, Stage, Store};
 use dtr_core::error::{Error, Result};
-use dtr_core::files::{create_folder, failure};
+use dtr_core::files::create_folder;
 use dtr_core::seed::Seed;
 
 /// Which cells are done again.
@@ -119,7 +119,7 @@ fn lend(from: &Store, to: &Store, cell: &Cell) -> Result<()> {
     for pair in artifacts.chain([Ok((source.record(), target.record()))]) {
         let (source, target) = pair?;
         if fs::hard_link(&source, &target).is_err() {
-            fs::copy(&source, &target).map_err(|cause| failure("copy", &source, cause))?;
+            fs::copy(&source, &target).map_err(|cause| Error::io("copy", &source, cause))?;
         }
     }
     Ok(())

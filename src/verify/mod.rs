@@ -60,7 +60,7 @@ fn difference(new: &Path, stored: &Path) -> Result<Option<String>> {
     Ok(match read(stored) {
         Ok(stored) if stored == new => None,
         Ok(_) => Some("it is not what the records give now".to_owned()),
-        Err(error) => Some(error.one_line()),
+        Err(error) => Some(error.message_with_sources()),
     })
 }
 

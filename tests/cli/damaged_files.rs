@@ -143,7 +143,7 @@ fn a_record_of_a_newer_format_is_refused_and_not_changed() {
         let original = fs::read_to_string(&path).unwrap();
         let (_, body) = original.split_once("\n\"body\":").unwrap();
         let body = body.strip_suffix("}\n").unwrap().replacen("\"format\":1", "\"format\":2", 1);
-        let digest = Digest::of(body.as_bytes());
+        let digest = Digest::hash(body.as_bytes());
         let newer = format!("{{\"digest\":\"{digest}\",\n\"body\":{body}}}\n");
         fs::write(&path, &newer).unwrap();
         for command in ["sweep", "plan", "status"] {

@@ -26,7 +26,7 @@ fn a_record_holds_its_provenance() {
     for (file, stage) in [("base/model.safetensors", "pretrain"), ("twins/twins.safetensors", "distil")] {
         let name = file.split_once('/').unwrap().1;
         let bytes = fs::read(&project.cell_files(stage, name)[0]).unwrap();
-        assert_eq!(files[file], Digest::of(&bytes).to_string(), "{file}");
+        assert_eq!(files[file], Digest::hash(&bytes).to_string(), "{file}");
     }
     let log = shown["log"].as_array().unwrap();
     assert_eq!((&log[0]["what"], &log[log.len() - 1]["what"]), (&"started".into(), &"done".into()));

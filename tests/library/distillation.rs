@@ -13,7 +13,7 @@ use dtr::data::sequences::Sequences;
 use dtr::data::{Split, items};
 use dtr::manifest::load;
 use dtr::observer::Silent;
-use dtr_core::checkpoint::Sealed;
+use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::count::Count;
 use dtr_model::{Base, Mask, Random, Twins};
 use dtr_model::{Init, Variant};
@@ -55,7 +55,8 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
 
     let folder = tempfile::tempdir().unwrap();
     let pupil = |(name, variant): &(String, Variant)| {
-        let checkpoint = Sealed::new(folder.path().join(format!("{name} {:?}", variant.init)), "test");
+        let checkpoint =
+            CheckpointFile::new(folder.path().join(format!("{name} {:?}", variant.init)), "test");
         Student::new(name, variant, &base.decoder, 0..base.decoder.config.num_layers, &recipe, &checkpoint)
             .unwrap()
     };

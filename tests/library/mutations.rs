@@ -182,7 +182,7 @@ fn records() {
         "{{\"format\":1,\"stage\":\"score\",\"key\":\"{key}\",\"version\":1,\"spec\":{{}},\"inputs\":{{}}}}"
     );
     let seal = |body: &[u8]| {
-        let digest = dtr_core::files::Digest::of(body);
+        let digest = dtr_core::files::Digest::hash(body);
         [format!("{{\"digest\":\"{digest}\",\n\"body\":").as_bytes(), body, b"}\n"].concat()
     };
     for seed in 0..3_000 * times() {

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use dtr_core::error::{Error, Kind, Result};
+use dtr_core::error::{Error, ErrorKind, Result};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
 /// The longest error that people still read, in bytes; a line of a manifest is shown with it.
@@ -28,7 +28,7 @@ impl Refusals {
 
     fn check_error(&mut self, case: &str, texts: &[&str], error: &Error) {
         let message = render(error);
-        if !matches!(error.kind(), Kind::Manifest | Kind::Environment) {
+        if !matches!(error.kind(), ErrorKind::Manifest | ErrorKind::Environment) {
             self.failures.push(format!("{case}: is of kind {:?}: {message}", error.kind()));
         }
         if message.len() > MAX_MESSAGE_BYTES {

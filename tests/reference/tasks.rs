@@ -175,7 +175,7 @@ fn with_rows(rows: &str, sets: &[&str]) -> Result<usize, String> {
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
     let loaded = load(Path::new(&folder.path().join("tasks.toml")), &sets).unwrap();
     let items = items(&loaded.manifest.tasks["science"], Split::Test);
-    items.map(|items| items.len()).map_err(|error| error.one_line())
+    items.map(|items| items.len()).map_err(|error| error.message_with_sources())
 }
 
 const ROW: &str =

@@ -1,7 +1,7 @@
-//! Files of unfinished work, under a digest of their content and of whose they are.
+//! Checkpoint files: saved progress of unfinished work, protected by a digest.
 //!
-//! What a kill, a bad disk or a hand in the wrong folder did to such a file is noticed before it is
-//! believed: a checkpoint is only worth the work that it saves.
+//! The digest covers the content and the name of the owner, so that a file which a crash or a bad disk damaged, or
+//! which belongs to other work, is detected before it is used.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -10,31 +10,34 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::files::{self, Digest};
 
-/// Keeps these digests apart from every other use of blake3.
+/// The blake3 context of these digests. The string is part of the file format.
 const DOMAIN: &str = "dtr sealed file v1";
 
-/// What a sealed file begins with: its digest in hex and the end of the line.
-const HEAD_BYTES: usize = 65;
+/// Length of the header: the digest in hex and a line break.
+const HEADER_BYTES: usize = 65;
 
-/// A file that only its owner's content can fill.
+/// A file that holds the progress of one owner's work, such as a cell's.
 #[derive(Clone, Debug)]
-pub struct Sealed {
+pub struct CheckpointFile {
     path: PathBuf,
     owner: String,
 }
 
-impl Sealed {
-    /// The sealed file of `owner` at `path`, whether it is there or not.
+impl CheckpointFile {
+    /// Names the checkpoint of `owner` at `path`; the file need not exist.
     pub fn new(path: impl Into<PathBuf>, owner: impl Into<String>) -> Self {
         Self { path: path.into(), owner: owner.into() }
     }
 
-    /// Where it lies.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes `content`, whole or not at all.
+    /// Writes `content` atomically.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be written.
     pub fn write(&self, content: &[u8]) -> Result<()> {
         let mut hasher = self.hasher();
         hasher.update(content);
@@ -45,49 +48,55 @@ impl Sealed {
         })
     }
 
-    /// The content; `None` when nothing was written.
+    /// Reads the content; returns `None` when the file does not exist.
     ///
     /// # Errors
-    /// When the file is damaged or another owner's, besides those of reading.
+    /// Fails when the file cannot be read, is damaged, or belongs to another owner.
     pub fn read(&self) -> Result<Option<Vec<u8>>> {
         let bytes = match fs::read(&self.path) {
             Ok(bytes) => bytes,
-            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(cause) => return Err(files::failure("read", &self.path, cause)),
+            Err(source) if source.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Error::io("read", &self.path, source)),
         };
-        match bytes.split_at_checked(HEAD_BYTES) {
-            Some((head, content)) if self.vouches(head, content).is_ok_and(|sound| sound) => {
+        match bytes.split_at_checked(HEADER_BYTES) {
+            Some((header, content)) if self.matches_digest(header, content).is_ok_and(|matches| matches) => {
                 Ok(Some(content.to_vec()))
             }
-            _ => Err(Error::environment(format!("`{}` is damaged, or another's", self.path.display()))),
+            _ => Err(Error::environment(format!(
+                "`{}` is damaged, or belongs to other work",
+                self.path.display()
+            ))),
         }
     }
 
-    /// Removes the file if it is damaged or another owner's; whether it was.
+    /// Removes the file if it is damaged or belongs to another owner; returns whether it removed the file.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be removed.
     pub fn remove_if_damaged(&self) -> Result<bool> {
-        let sound = || -> io::Result<bool> {
+        let is_sound = || -> io::Result<bool> {
             let mut file = File::open(&self.path)?;
-            let mut head = [0; HEAD_BYTES];
-            file.read_exact(&mut head)?;
-            self.vouches(&head, file)
+            let mut header = [0; HEADER_BYTES];
+            file.read_exact(&mut header)?;
+            self.matches_digest(&header, file)
         };
-        match sound() {
+        match is_sound() {
             Ok(true) => Ok(false),
-            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(false),
-            // What cannot be read to its end serves nobody; if it cannot be removed either, that is told.
-            Ok(false) | Err(_) => files::remove(&self.path).map(|()| true),
+            Err(source) if source.kind() == ErrorKind::NotFound => Ok(false),
+            // A file that cannot be read is removed too; if that fails, the error is returned.
+            Ok(false) | Err(_) => files::remove_if_present(&self.path).map(|()| true),
         }
     }
 
-    fn vouches(&self, head: &[u8], content: impl Read) -> io::Result<bool> {
+    fn matches_digest(&self, header: &[u8], content: impl Read) -> io::Result<bool> {
         let mut hasher = self.hasher();
         hasher.update_reader(content)?;
-        Ok(format!("{}\n", Digest::from(hasher.finalize())).as_bytes() == head)
+        Ok(format!("{}\n", Digest::from(hasher.finalize())).as_bytes() == header)
     }
 
     fn hasher(&self) -> blake3::Hasher {
         let mut hasher = blake3::Hasher::new_derive_key(DOMAIN);
-        // The owner after its length, so that no owner and content run into another's.
+        // The length comes first, so that two pairs of owner and content never hash the same bytes.
         hasher.update(&(self.owner.len() as u64).to_le_bytes());
         hasher.update(self.owner.as_bytes());
         hasher
@@ -98,14 +107,14 @@ impl Sealed {
 mod tests {
     use super::*;
 
-    fn sealed(folder: &tempfile::TempDir) -> Sealed {
-        Sealed::new(folder.path().join("checkpoint"), "cell a")
+    fn checkpoint_in(folder: &tempfile::TempDir) -> CheckpointFile {
+        CheckpointFile::new(folder.path().join("checkpoint"), "cell a")
     }
 
     #[test]
-    fn what_was_written_is_read_and_nothing_is_none() {
+    fn written_content_is_read_back_and_an_absent_file_is_none() {
         let folder = tempfile::tempdir().unwrap();
-        let file = sealed(&folder);
+        let file = checkpoint_in(&folder);
         assert_eq!(file.read().unwrap(), None);
         assert!(!file.remove_if_damaged().unwrap());
         for content in [&b"weights"[..], b""] {
@@ -116,18 +125,18 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_and_every_cut_is_noticed() {
+    fn every_flipped_bit_and_every_truncation_is_detected() {
         let folder = tempfile::tempdir().unwrap();
-        let file = sealed(&folder);
+        let file = checkpoint_in(&folder);
         file.write(b"weights").unwrap();
-        let whole = fs::read(file.path()).unwrap();
-        let flipped = (0..whole.len() * 8).map(|bit| {
-            let mut damaged = whole.clone();
+        let bytes = fs::read(file.path()).unwrap();
+        let flipped = (0..bytes.len() * 8).map(|bit| {
+            let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             damaged
         });
-        let cut = (0..whole.len()).map(|end| whole[..end].to_vec());
-        for damaged in flipped.chain(cut) {
+        let truncated = (0..bytes.len()).map(|end| bytes[..end].to_vec());
+        for damaged in flipped.chain(truncated) {
             fs::write(file.path(), &damaged).unwrap();
             let message = file.read().unwrap_err().to_string();
             assert!(message.contains("checkpoint` is damaged"), "{message}");
@@ -137,10 +146,10 @@ mod tests {
     }
 
     #[test]
-    fn the_file_of_another_owner_is_refused() {
+    fn the_checkpoint_of_another_owner_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let file = sealed(&folder);
-        Sealed::new(file.path(), "cell b").write(b"weights").unwrap();
+        let file = checkpoint_in(&folder);
+        CheckpointFile::new(file.path(), "cell b").write(b"weights").unwrap();
         assert!(file.read().is_err());
         assert!(file.remove_if_damaged().unwrap());
     }

@@ -1,5 +1,5 @@
-//! What every crate of `dtr` stands on: errors, files that are whole or absent, seeds, and guards round work that a
-//! damaged or hostile file could crash or blow up.
+//! What every crate of `dtr` builds on: the error type, atomic files, checkpoints, seeds, and limits on the work that
+//! a damaged or hostile file can cause.
 //!
 //! Nothing here knows of models or experiments.
 

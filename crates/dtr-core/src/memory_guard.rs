@@ -1,8 +1,7 @@
-//! Work whose memory a stranger's file decides, such as a template's: where it fills the memory, the process ends with
-//! a word.
+//! Ends the process when work on untrusted input, such as a template, would fill the memory.
 //!
-//! Such work cannot be interrupted: an engine counts most of what it makes, and not all. So a thread looks now and then,
-//! while such work is under way, how much the process has grown meanwhile.
+//! Such work cannot be interrupted: a template engine allocates before it counts its steps. So while such work runs, a
+//! thread reads the process's memory use every 10 ms and ends the process when it has grown by more than 1 GiB.
 
 use std::fs;
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
@@ -10,87 +9,94 @@ use std::thread;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::files::size;
+use crate::files::format_bytes;
 
-/// How much a process may grow by one piece of work, in bytes.
-const MOST_GROWN: u64 = 1 << 30;
+/// The most memory that the process may gain while guarded work runs, in bytes.
+const MAX_GROWTH_BYTES: u64 = 1 << 30;
 
-/// Pause between two looks.
-const PAUSE: Duration = Duration::from_millis(10);
+/// Pause between two readings of the memory use.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A piece of work under way.
+/// A piece of guarded work that is running.
 struct Work {
-    number: u64,
-    what: String,
-    /// The bytes that the process held when the work was first looked at.
-    before: Option<u64>,
+    id: u64,
+    name: String,
+    /// Memory use of the process at the first reading, in bytes.
+    bytes_at_start: Option<u64>,
 }
 
-/// The work under way, and the number of the next.
-static UNDER_WAY: Mutex<(Vec<Work>, u64)> = Mutex::new((Vec::new(), 0));
+/// The running pieces of work, and the number of pieces that were ever started.
+#[derive(Default)]
+struct Running {
+    works: Vec<Work>,
+    num_started: u64,
+}
 
-/// Some work is under way.
-static BEGUN: Condvar = Condvar::new();
+static RUNNING: Mutex<Running> = Mutex::new(Running { works: Vec::new(), num_started: 0 });
 
-/// Does `work`. When the process grows too large meanwhile, it says that `what` fills the memory, and ends with the
-/// exit code of bad input.
-pub fn bounded<T>(what: impl Into<String>, work: impl FnOnce() -> T) -> T {
-    static LOOKING: Once = Once::new();
-    LOOKING.call_once(|| drop(thread::Builder::new().name("bounded".to_owned()).spawn(look)));
-    let number = {
-        let mut under_way = lock();
-        under_way.1 += 1;
-        let number = under_way.1;
-        under_way.0.push(Work { number, what: what.into(), before: None });
-        number
+/// Wakes the thread that watches the memory.
+static WORK_STARTED: Condvar = Condvar::new();
+
+/// Runs `work`. Ends the process with an error about `name` when its memory grows by more than 1 GiB meanwhile.
+pub fn with_memory_limit<T>(name: impl Into<String>, work: impl FnOnce() -> T) -> T {
+    static SPAWN_WATCHER: Once = Once::new();
+    SPAWN_WATCHER
+        .call_once(|| drop(thread::Builder::new().name("memory guard".to_owned()).spawn(watch_memory)));
+    let id = {
+        let mut running = lock_running();
+        running.num_started += 1;
+        let id = running.num_started;
+        running.works.push(Work { id, name: name.into(), bytes_at_start: None });
+        id
     };
-    BEGUN.notify_one();
-    let done = Done(number);
+    WORK_STARTED.notify_one();
+    let guard = UnregisterOnDrop(id);
     let result = work();
-    drop(done);
+    drop(guard);
     result
 }
 
-/// Ends a piece of work, also where it panics.
-struct Done(u64);
+/// Removes a piece of work from [`RUNNING`], also when it panics.
+struct UnregisterOnDrop(u64);
 
-impl Drop for Done {
+impl Drop for UnregisterOnDrop {
     fn drop(&mut self) {
-        lock().0.retain(|work| work.number != self.0);
+        lock_running().works.retain(|work| work.id != self.0);
     }
 }
 
-fn lock() -> MutexGuard<'static, (Vec<Work>, u64)> {
-    UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock_running() -> MutexGuard<'static, Running> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn look() {
+fn watch_memory() {
     loop {
-        let mut under_way = BEGUN
-            .wait_while(lock(), |under_way| under_way.0.is_empty())
+        let mut running = WORK_STARTED
+            .wait_while(lock_running(), |running| running.works.is_empty())
             .unwrap_or_else(PoisonError::into_inner);
-        // A system that does not tell is not looked at.
-        let Some(held) = held_bytes() else { return };
-        for work in &mut under_way.0 {
-            if held > *work.before.get_or_insert(held) + MOST_GROWN {
-                end(&work.what);
+        // Without Linux's `/proc` there is no limit.
+        let Some(bytes) = resident_bytes() else { return };
+        for work in &mut running.works {
+            if bytes > *work.bytes_at_start.get_or_insert(bytes) + MAX_GROWTH_BYTES {
+                exit_over_limit(&work.name);
             }
         }
-        drop(under_way);
-        thread::sleep(PAUSE);
+        drop(running);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
-fn end(what: &str) -> ! {
-    let error = Error::manifest(format!("{what} fills the memory: it took more than {}", size(MOST_GROWN)))
-        .hint("does it repeat a text, or a list of texts?");
+fn exit_over_limit(name: &str) -> ! {
+    let error =
+        Error::manifest(format!("{name} takes more than {} of memory", format_bytes(MAX_GROWTH_BYTES)))
+            .hint("check whether it repeats a text, or a list of texts");
     let code = error.kind().exit_code();
     eprintln!("{:?}", miette::Report::new(error));
     std::process::exit(i32::from(code))
 }
 
-/// Bytes that this process holds in memory, where Linux tells.
-fn held_bytes() -> Option<u64> {
+/// Returns the resident memory of this process in bytes, where Linux reports it.
+fn resident_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)

@@ -1,97 +1,107 @@
-//! What a template may take. The engine's fuel pays for steps and for the bytes that they make; here it also pays for
-//! what the engine shows or joins before it counts, and for what this crate's own filters make.
+//! Limits on what a Jinja template may compute.
+//!
+//! The engine's fuel pays for steps and for the bytes that they make. The functions here also charge fuel for lists
+//! that the engine prints or joins before it counts, and for the text that this workspace's own filters make.
 
 use minijinja::value::{Kwargs, StringInput, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, Value, escape_formatter, filters};
 
-/// The most steps that a text may take; each also pays for this many bytes.
-const FUEL: u64 = 10_000_000;
-const BYTES_OF_STEP: u64 = 64;
+/// The most units of fuel that the rendering of one text may consume. A step costs one unit.
+const MAX_FUEL: u64 = 10_000_000;
 
-/// Steps that a part of a list costs where it is shown.
-const STEPS_OF_PART: u64 = 4;
+/// The number of bytes that one unit of fuel pays for.
+const BYTES_PER_FUEL: u64 = 64;
 
-/// The most levels of lists in lists.
-const MOST_LEVELS: usize = 64;
+/// Fuel that each item of a printed list costs.
+const FUEL_PER_ITEM: u64 = 4;
 
-/// The widest that `format` makes something.
-const WIDEST: usize = 10_000;
+/// The deepest nesting of lists that is printed.
+const MAX_NESTING: usize = 64;
 
-/// Has all that `environment` renders keep to the rations.
-pub fn set_rations(environment: &mut Environment<'_>) {
-    environment.set_fuel(Some(FUEL));
+/// The largest width in a format string.
+const MAX_FORMAT_WIDTH: usize = 10_000;
+
+/// Limits everything that `environment` renders.
+pub fn apply_limits(environment: &mut Environment<'_>) {
+    environment.set_fuel(Some(MAX_FUEL));
     environment.set_formatter(|out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value| {
-        pay_for_text(state, value)?;
+        charge_list(state, value)?;
         escape_formatter(out, state, value)
     });
     environment.add_filter("join", join);
     environment.add_filter("string", string);
 }
 
-/// Python's methods, which pay as well.
-pub fn method(
+/// Calls a method of Python's strings, lists and dictionaries, and charges fuel for the text that the method makes.
+///
+/// # Errors
+/// Fails when the fuel is used up, when a format is too wide, or when the method does not exist.
+pub fn call_python_method(
     state: &mut State<'_, '_>,
     value: &Value,
     name: &str,
     arguments: &[Value],
 ) -> Result<Value, Error> {
     match (name, value.as_str(), arguments) {
-        ("join", Some(_), [items]) => pay_for_text(state, items)?,
-        ("format", Some(format), _) => ensure_narrow(format)?,
+        ("join", Some(_), [items]) => charge_list(state, items)?,
+        ("format", Some(format), _) => check_format_width(format)?,
         _ => {}
     }
     minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments)
 }
 
-/// What an error says, in words of ours where the rations are at fault.
-pub fn said(error: Error) -> Error {
+/// Replaces the engine's message about used-up fuel by one that names the limits.
+pub fn explain_out_of_fuel(error: Error) -> Error {
     match error.kind() {
         ErrorKind::OutOfFuel => Error::new(
             ErrorKind::OutOfFuel,
             format!(
-                "it takes more than {FUEL} steps, of which each also pays for {BYTES_OF_STEP} bytes of text"
+                "it takes more than {MAX_FUEL} steps, where each {BYTES_PER_FUEL} bytes of text count as a step"
             ),
         ),
         _ => error,
     }
 }
 
-/// Pays for bytes that are about to be made.
-pub fn pay(state: &State<'_, '_>, num_bytes: usize) -> Result<(), Error> {
-    state.consume_fuel(num_bytes as u64 / BYTES_OF_STEP)
+/// Charges fuel for `num_bytes` that are about to be made.
+///
+/// # Errors
+/// Fails when the fuel is used up.
+pub fn charge_bytes(state: &State<'_, '_>, num_bytes: usize) -> Result<(), Error> {
+    state.consume_fuel(num_bytes as u64 / BYTES_PER_FUEL)
 }
 
-/// Pays for `value` as a text. Of plain values the engine counts that itself; a list may hold one text many times, and
-/// lists that do.
-fn pay_for_text(state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
+/// Charges fuel for printing `value` if it is a list or a table.
+///
+/// The engine itself charges for other values. A list may hold one long text many times, and lists of such lists.
+fn charge_list(state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
     match value.kind() {
-        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => pay_for_parts(state, value, 0),
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => charge_items(state, value, 0),
         _ => Ok(()),
     }
 }
 
-fn pay_for_parts(state: &State<'_, '_>, value: &Value, level: usize) -> Result<(), Error> {
-    if level > MOST_LEVELS {
-        let message = format!("lists are nested more than {MOST_LEVELS} times");
+fn charge_items(state: &State<'_, '_>, value: &Value, depth: usize) -> Result<(), Error> {
+    if depth > MAX_NESTING {
+        let message = format!("lists are nested more than {MAX_NESTING} times");
         return Err(Error::new(ErrorKind::InvalidOperation, message));
     }
     for item in value.try_iter()? {
-        state.consume_fuel(STEPS_OF_PART)?;
-        match item.as_str() {
-            Some(text) => pay(state, text.len())?,
-            None if item.as_object().is_some() => pay_for_parts(state, &item, level + 1)?,
-            None => {}
-        }
+        state.consume_fuel(FUEL_PER_ITEM)?;
+        charge_item(state, &item, depth)?;
         if value.kind() == ValueKind::Map {
-            let item = value.get_item(&item)?;
-            match item.as_str() {
-                Some(text) => pay(state, text.len())?,
-                None if item.as_object().is_some() => pay_for_parts(state, &item, level + 1)?,
-                None => {}
-            }
+            charge_item(state, &value.get_item(&item)?, depth)?;
         }
     }
     Ok(())
+}
+
+fn charge_item(state: &State<'_, '_>, item: &Value, depth: usize) -> Result<(), Error> {
+    match item.as_str() {
+        Some(text) => charge_bytes(state, text.len()),
+        None if item.as_object().is_some() => charge_items(state, item, depth + 1),
+        None => Ok(()),
+    }
 }
 
 /// The filter `join`.
@@ -102,21 +112,21 @@ fn join(
     attribute: Option<&str>,
     names: Kwargs,
 ) -> Result<Value, Error> {
-    pay_for_text(state, value)?;
+    charge_list(state, value)?;
     filters::join(state, value, joiner, attribute, names)
 }
 
 /// The filter `string`.
 fn string(state: &mut State<'_, '_>, value: &Value) -> Result<Value, Error> {
-    pay_for_text(state, value)?;
+    charge_list(state, value)?;
     filters::string(state, value)
 }
 
-/// Refuses a format that makes something very wide, which the engine would make before it counts.
-fn ensure_narrow(format: &str) -> Result<(), Error> {
+/// Refuses a format string with a very large width, since the engine makes the text before it charges for it.
+fn check_format_width(format: &str) -> Result<(), Error> {
     let mut numbers =
         format.split(|letter: char| !letter.is_ascii_digit()).filter(|digits| !digits.is_empty());
-    match numbers.find(|digits| digits.parse::<usize>().map_or(true, |number| number > WIDEST)) {
+    match numbers.find(|digits| digits.parse::<usize>().map_or(true, |width| width > MAX_FORMAT_WIDTH)) {
         None => Ok(()),
         Some(digits) => {
             Err(Error::new(ErrorKind::InvalidOperation, format!("`format` with a width of {digits}")))

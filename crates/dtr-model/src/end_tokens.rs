@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use dtr_core::error::{Error, Result};
-use dtr_core::files::read_to_string;
+use dtr_core::files::read_text_file;
 
 /// The files that name them, the first that does so first.
 const FILES: [&str; 2] = ["generation_config.json", "config.json"];
@@ -22,7 +22,7 @@ pub fn end_tokens(directory: &Path) -> Result<Vec<u32>> {
             continue;
         }
         let refuse = |what: &str| Error::environment(format!("`{}` {what}", path.display()));
-        let config: Value = serde_json::from_str(&read_to_string(&path)?)
+        let config: Value = serde_json::from_str(&read_text_file(&path)?)
             .map_err(|cause| refuse("is not JSON").with_source(cause))?;
         let ids = match &config["eos_token_id"] {
             Value::Null => continue,

@@ -14,7 +14,6 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use dtr_core::error::{Error, Result};
-use dtr_core::files::failure;
 
 /// The longest header that is believed, in bytes; the format's own bound.
 const LONGEST: u64 = 100_000_000;
@@ -42,7 +41,7 @@ impl Header {
     /// # Errors
     /// When the file is none of this format, or its header and its length do not go together.
     pub fn read(file: &File, path: &Path) -> Result<Self> {
-        let length = file.metadata().map_err(|cause| failure("read", path, cause))?.len();
+        let length = file.metadata().map_err(|cause| Error::io("read", path, cause))?.len();
         Self::within(file, length, path)
     }
 
@@ -51,7 +50,7 @@ impl Header {
     /// # Errors
     /// As for [`Header::read`].
     pub fn within(mut file: impl Read, length: u64, path: &Path) -> Result<Self> {
-        let unread = |cause| failure("read", path, cause);
+        let unread = |cause| Error::io("read", path, cause);
         let refuse = |why: String| {
             Error::environment(format!("`{}` is not a whole safetensors file: {why}", path.display()))
         };

@@ -25,7 +25,7 @@ use super::parameters::{Initializer, ParamSource};
 use super::shapes;
 use super::tokenizer::Tokenizer;
 use dtr_core::error::{Error, Result};
-use dtr_core::files::{Digest, digest_file, failure, read_to_string};
+use dtr_core::files::{Digest, digest_file, read_text_file};
 
 /// A base read from a Hugging Face directory.
 pub struct Base {
@@ -168,7 +168,7 @@ fn refuse_pickles(directory: &Path) -> Result<()> {
 
 /// The shards that an index names, all beside it.
 fn shards_of(index: &Path) -> Result<BTreeSet<String>> {
-    let parsed: Index = serde_json::from_str(&read_to_string(index)?).map_err(|cause| {
+    let parsed: Index = serde_json::from_str(&read_text_file(index)?).map_err(|cause| {
         Error::environment(format!("`{}` is not a shard index", index.display())).with_source(cause)
     })?;
     let refuse = |what: String| Err(Error::environment(format!("`{}` names {what}", index.display())));
@@ -229,7 +229,7 @@ impl Checkpoint {
     pub fn read(files: &[PathBuf], device: &Device) -> Result<Self> {
         let mut checkpoint = Self::none_of(origin(files), device);
         for path in files {
-            let file = File::open(path).map_err(|cause| failure("read", path, cause))?;
+            let file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
             checkpoint.add(path, Content::File(file))?;
         }
         Ok(checkpoint)
@@ -324,7 +324,7 @@ fn origin(files: &[PathBuf]) -> String {
 impl ParamSource for Checkpoint {
     fn make(&mut self, name: &str, shape: &[usize], _: Initializer) -> Result<Vec<f32>> {
         let held = self.take(name, shape)?;
-        let values = held.values().map_err(|cause| failure("read", &held.shard.path, cause))?;
+        let values = held.values().map_err(|cause| Error::io("read", &held.shard.path, cause))?;
         if values.iter().all(|value| value.is_finite()) {
             return Ok(values);
         }

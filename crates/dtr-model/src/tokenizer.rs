@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use tokenizers::ModelWrapper;
 
-use dtr_core::error::{Error, Result, guarded};
-use dtr_core::files::read_to_string;
+use dtr_core::error::{Error, Result, catch_panic};
+use dtr_core::files::read_text_file;
 
 /// Any text: it need not be one that the tokenizer knows.
 const PROBE: &str = "a b";
@@ -21,8 +21,8 @@ impl Tokenizer {
         if !path.is_file() {
             return Err(Error::environment(format!("no tokenizer at `{}`", path.display())));
         }
-        let text = read_to_string(path)?;
-        let read = guarded(|| {
+        let text = read_text_file(path)?;
+        let read = catch_panic(|| {
             let read = tokenizers::Tokenizer::from_str(&text);
             // A template that names a token without an id panics only where it is used.
             let _ = read.as_ref().map(|tokenizer| tokenizer.encode_fast(PROBE, true));

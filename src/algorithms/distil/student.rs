@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use dtr_core::checkpoint::Sealed;
+use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
 use dtr_model::{
     Decoder, Init, Mixer, ParamMut, Parameters, Random, Tensors, Twins, Variant, count_parameters,
@@ -29,7 +29,7 @@ pub struct Student {
     trainers: Vec<LayerTrainer>,
     progress: StudentProgress,
     config: DistilConfig,
-    checkpoint: Sealed,
+    checkpoint: CheckpointFile,
     failure: Option<Error>,
 }
 
@@ -60,7 +60,7 @@ impl Student {
         base: &Decoder,
         layers: Range<usize>,
         config: &DistilConfig,
-        checkpoint: &Sealed,
+        checkpoint: &CheckpointFile,
     ) -> Result<Self> {
         let device = base.device();
         let mut random = Random::new(config.seed.child("twins"), &device);
@@ -79,7 +79,7 @@ impl Student {
         first_layer: usize,
         init: Init,
         config: &DistilConfig,
-        checkpoint: &Sealed,
+        checkpoint: &CheckpointFile,
         device: &Device,
     ) -> Self {
         let trainer = |(layer, twin)| LayerTrainer::new(layer, name, init, twin, &config.optimizer, device);

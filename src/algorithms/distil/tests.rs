@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 
-use dtr_core::checkpoint::Sealed;
+use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::count::Count;
 use dtr_core::seed::Seed;
 use dtr_model::optim::AdamWConfig;
@@ -41,7 +41,7 @@ fn train(
     let base = decoder(false, false);
     let folder = tempfile::tempdir().unwrap();
     let config = config(learning_rate);
-    let checkpoint = Sealed::new(folder.path().join("twins"), "test");
+    let checkpoint = CheckpointFile::new(folder.path().join("twins"), "test");
     let layers = 0..base.config.num_layers;
     let mut students =
         vec![Student::new("gla", &variants()[0], &base, layers, &config, &checkpoint).unwrap()];
@@ -96,7 +96,7 @@ fn layers_trained_one_range_at_a_time_are_the_same_to_the_bit() {
     let config = config(1e-3);
     for (name, variant) in ["gla", "gdn", "jet"].into_iter().zip(&variants()) {
         let distil = |layers: Range<usize>| {
-            let checkpoint = Sealed::new(folder.path().join(format!("{name} {layers:?}")), "test");
+            let checkpoint = CheckpointFile::new(folder.path().join(format!("{name} {layers:?}")), "test");
             let mut students =
                 vec![Student::new(name, variant, &base, layers, &config, &checkpoint).unwrap()];
             for step in 0..NUM_STEPS {

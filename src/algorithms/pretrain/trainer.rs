@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use dtr_core::checkpoint::Sealed;
+use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::Result;
 use dtr_model::optim::{AdamW, Gradient, learning_rate};
 use dtr_model::{Architecture, Config, Decoder, Random, Tensors, Tokenizer, count_parameters};
@@ -31,7 +31,7 @@ pub struct Trainer {
     optimizer: AdamW,
     progress: PretrainProgress,
     config: PretrainConfig,
-    checkpoint: Sealed,
+    checkpoint: CheckpointFile,
 }
 
 /// What a checkpoint holds beside tensors.
@@ -59,7 +59,7 @@ impl Trainer {
     pub fn new(
         model: &Config,
         config: &PretrainConfig,
-        checkpoint: &Sealed,
+        checkpoint: &CheckpointFile,
         device: &Device,
     ) -> Result<Self> {
         let mut decoder = Decoder::new(model, &mut Random::new(config.seed.child("base"), device))?;

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use dtr_core::checkpoint::Sealed;
+use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
 use dtr_model::{Checkpoint, Tensors};
 
@@ -12,7 +12,11 @@ use dtr_model::{Checkpoint, Tensors};
 ///
 /// # Errors
 /// Fails if a tensor is not finite or the file cannot be written.
-pub fn write_checkpoint(file: &Sealed, mut tensors: Tensors, progress: &impl Serialize) -> Result<()> {
+pub fn write_checkpoint(
+    file: &CheckpointFile,
+    mut tensors: Tensors,
+    progress: &impl Serialize,
+) -> Result<()> {
     tensors.note(serde_json::to_string(progress).expect("progress is plain JSON"));
     file.write(&tensors.to_bytes()?)
 }
@@ -22,7 +26,7 @@ pub fn write_checkpoint(file: &Sealed, mut tensors: Tensors, progress: &impl Ser
 /// # Errors
 /// Fails if the file cannot be read, is damaged, or holds the checkpoint of other work.
 pub fn read_checkpoint<P: DeserializeOwned>(
-    file: &Sealed,
+    file: &CheckpointFile,
     device: &Device,
 ) -> Result<Option<(Checkpoint, P)>> {
     let Some(bytes) = file.read()? else { return Ok(None) };

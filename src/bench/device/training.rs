@@ -2,7 +2,7 @@
 
 use burn::tensor::DType;
 
-use dtr_core::checkpoint::Sealed;
+use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::Result;
 use dtr_model::{Decoder, Hybrid, Init, LayerIo, Pass};
 
@@ -88,7 +88,7 @@ impl DeviceBench<'_> {
 
     fn student(&self, variant: &NamedVariant, base: &Decoder, num_layers: usize) -> Result<Student> {
         // No checkpoint is ever written there.
-        let checkpoint = Sealed::new(std::env::temp_dir().join("dtr-bench"), "bench");
+        let checkpoint = CheckpointFile::new(std::env::temp_dir().join("dtr-bench"), "bench");
         let twins = self.twins(&variant.1, base, DType::F32, num_layers)?;
         Ok(Student::from_twins(
             variant.0,

@@ -10,8 +10,7 @@ use super::compressed::Packed;
 use super::footer;
 use super::pages;
 use super::wrong::{no_column, no_text};
-use dtr_core::error::{Error, Result, guarded};
-use dtr_core::files::failure;
+use dtr_core::error::{Error, Result, catch_panic};
 
 /// Hands the texts of all rows to `take`, or of the first `most_rows` of each group.
 pub(super) fn read(
@@ -54,7 +53,7 @@ const MOST_ROWS: usize = 1 << 26;
 
 /// A reader of `file`, which lies at `path`, and what it says of itself, which must go together.
 pub(in crate::data) fn open(path: &Path, file: File) -> Result<(ParquetReader<File>, FileMetadataRef)> {
-    let unread = |cause| failure("read", path, cause);
+    let unread = |cause| Error::io("read", path, cause);
     let length = file.metadata().map_err(unread)?.len();
     let footer_flaw = footer::flaw(&file, length).map_err(unread)?;
     whole(path, || {
@@ -116,7 +115,7 @@ fn flaw(metadata: &FileMetadata, length: u64) -> Option<String> {
 /// What `read` makes of the file at `path`; where polars panics over it, it is damaged too.
 pub(in crate::data) fn whole<T>(path: &Path, read: impl FnOnce() -> PolarsResult<T>) -> Result<T> {
     let refuse = || Error::environment(format!("`{}` is not a whole Parquet file", path.display()));
-    match guarded(read) {
+    match catch_panic(read) {
         Ok(read) => read.map_err(|cause| refuse().with_source(cause)),
         Err(panicked) => Err(refuse().with_source(panicked)),
     }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::manifest::TextUnit;
-use dtr_core::error::Kind;
+use dtr_core::error::ErrorKind;
 
 const DOCUMENTS: [&str; 5] = ["one\ntwo", "drei – vier", "  ", "a \"quote\"\tand a tab", "last"];
 
@@ -114,7 +114,7 @@ fn a_damaged_or_cut_file_is_refused() {
                 continue;
             }
             let error = read_as(&format!("a.txt.{packing}"), bytes).expect_err(what);
-            assert_eq!(error.kind(), Kind::Environment, "{packing} {what}");
+            assert_eq!(error.kind(), ErrorKind::Environment, "{packing} {what}");
             assert!(format!("{error:?}").contains("damaged or cut off"), "{packing} {what}: {error:?}");
         }
     }
@@ -149,11 +149,11 @@ fn what_is_not_of_its_form_is_named_with_its_place() {
         ("a.gz", b"x", "is of no form that is read"),
     ] {
         let error = read_as(name, bytes).expect_err(name);
-        assert_eq!(error.kind(), Kind::Manifest);
+        assert_eq!(error.kind(), ErrorKind::Manifest);
         assert!(error.to_string().contains(what), "{name}: {error}");
     }
     let error = documents(&corpus(&tempfile::tempdir().unwrap(), "a.txt")).unwrap_err();
-    assert_eq!(error.kind(), Kind::Environment);
+    assert_eq!(error.kind(), ErrorKind::Environment);
 }
 
 #[test]

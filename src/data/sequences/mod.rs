@@ -51,7 +51,7 @@ impl Sequences {
         observer: &dyn Observer,
     ) -> Result<Self> {
         let stream = Stream::open(corpus, tokenizer, extent, seed.child("sequences"), observer);
-        stream.map(Self).map_err(Error::of_input)
+        stream.map(Self).map_err(Error::mark_bad_input)
     }
 
     /// The sequences of `step`, `[batch_size][length]`.

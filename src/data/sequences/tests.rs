@@ -140,7 +140,7 @@ fn reading_stops_where_the_user_asks() {
     let folder = tempfile::tempdir().unwrap();
     let (source, extent) = (corpus(folder.path(), 50), Extent { length: 8, count: 3 });
     let stopped = Sequences::new(&source, &tokenizer(), extent, Seed(3), &Impatient);
-    assert_eq!(stopped.err().unwrap().kind(), dtr_core::error::Kind::Interrupted);
+    assert_eq!(stopped.err().unwrap().kind(), dtr_core::error::ErrorKind::Interrupted);
 }
 
 #[test]

@@ -285,7 +285,7 @@ fn mistakes_are_named_and_underlined() {
         let error = load_text(&text).expect_err(&text);
         assert_eq!(error.to_string(), *message, "{text}");
         assert_eq!(underlined(&error), ("main.toml".to_owned(), (*token).to_owned()), "{text}");
-        assert_eq!(error.kind(), dtr_core::error::Kind::Manifest);
+        assert_eq!(error.kind(), dtr_core::error::ErrorKind::Manifest);
     }
 }
 
@@ -334,7 +334,7 @@ fn a_file_that_is_not_there_is_named() {
     let folder = Folder::of(&[("main.toml", "extends = [\"gone.toml\"]")]);
     let error = folder.load("main.toml", &[]).expect_err("no such base");
     assert_eq!(underlined(&error), ("main.toml".to_owned(), "\"gone.toml\"".to_owned()));
-    assert!(error.one_line().contains("gone.toml`: No such file"), "{error:?}");
+    assert!(error.message_with_sources().contains("gone.toml`: No such file"), "{error:?}");
     let error = folder.load("lost.toml", &[]).expect_err("no such file");
-    assert_eq!(error.kind(), dtr_core::error::Kind::Environment);
+    assert_eq!(error.kind(), dtr_core::error::ErrorKind::Environment);
 }

@@ -12,7 +12,6 @@ use crate::device::Choice;
 use crate::manifest::load;
 use crate::plan::plan;
 use crate::store::{EventKind, Lookup, read_events};
-use dtr_core::files;
 
 /// The small manifest's plan, and a store of its own.
 struct Stage {
@@ -132,7 +131,7 @@ fn a_full_disk_is_no_failure_of_a_cell_and_ends_the_run() {
     let stage = Stage::new();
     let context = stage.context(Failures::default());
     let base = stage.of(crate::store::Stage::Pretrain)[0];
-    let full = || files::failure("write", Path::new("there"), ErrorKind::StorageFull.into());
+    let full = || Error::io("write", Path::new("there"), ErrorKind::StorageFull.into());
     let ended = conductor(&stage.plan, &context).conduct(&[base], &mut |_| vec![Err(full())]);
     let told = ended.unwrap_err().to_line();
     assert!(told.contains("cannot write `there`") && told.contains("free disk space"), "{told}");

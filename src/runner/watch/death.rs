@@ -5,7 +5,7 @@ use std::fs;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::Signal;
 
-use dtr_core::files::size;
+use dtr_core::files::format_bytes;
 
 /// What `getrusage` counts memory in.
 const UNIT: u64 = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
@@ -63,7 +63,8 @@ impl Death {
             (_, Some(said)) => format!("a fault ended it: {said}"),
             (_, None) => "a fault ended it".to_owned(),
         };
-        let peak = self.peak_memory_bytes.map(|bytes| format!(", having held {} at most", size(bytes)));
+        let peak =
+            self.peak_memory_bytes.map(|bytes| format!(", having held {} at most", format_bytes(bytes)));
         format!("{cause}; its process ended by {signal}{}", peak.unwrap_or_default())
     }
 }

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn key(name: &str) -> Key {
-        Digest::of(name.as_bytes()).to_string().parse().unwrap()
+        Digest::hash(name.as_bytes()).to_string().parse().unwrap()
     }
 
     fn begin(past: &mut Past, names: &[&str]) -> AtWork {
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn it_is_told_as_a_line_and_read_back() {
-        let mut past = Past { plan: Some(Digest::of(b"keys")), ..Past::default() };
+        let mut past = Past { plan: Some(Digest::hash(b"keys")), ..Past::default() };
         let at_work = begin(&mut past, &["a"]);
         past.judge(&at_work, "killed\nin the night");
         let line = serde_json::to_string(&past).unwrap();

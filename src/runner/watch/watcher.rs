@@ -13,7 +13,7 @@ use super::past::{AtWork, Past};
 use super::tee::Tee;
 use super::{STOP, WATCHER};
 use crate::runner::stop::on_interrupt;
-use dtr_core::error::{Error, Kind, Result};
+use dtr_core::error::{Error, ErrorKind, Result};
 
 /// The worker that is told when the user wants to stop.
 #[derive(Clone, Default)]
@@ -37,11 +37,14 @@ pub fn watch() -> Result<u8> {
         let times_before = times_out_of_memory();
         let (status, last_words) = work(&mut past, &mut at_work, &wishes)?;
         if let Some(code) = status.code() {
-            return Ok(u8::try_from(code).unwrap_or(Kind::Failed.exit_code()));
+            return Ok(u8::try_from(code).unwrap_or(ErrorKind::Failed.exit_code()));
         }
         let signal = status.signal().unwrap_or_default();
         if is_wish(signal) {
-            return Err(Error::new(Kind::Interrupted, "interrupted; run the same command again to resume"));
+            return Err(Error::new(
+                ErrorKind::Interrupted,
+                "interrupted; run the same command again to resume",
+            ));
         }
         let was_out_of_memory =
             times_before.zip(times_out_of_memory()).is_some_and(|(before, now)| now > before);

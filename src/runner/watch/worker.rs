@@ -11,7 +11,7 @@ use super::{STOP, WATCHER};
 use crate::plan::Plan;
 use crate::runner::stop::{Stopper, on_interrupt};
 use crate::store::Key;
-use dtr_core::error::{Error, Kind, Result};
+use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::files::Digest;
 
 /// A process that does the work of a sweep; by default one that nobody watches.
@@ -31,7 +31,7 @@ impl Worker {
         let Some(watcher) = std::env::var_os(WATCHER) else { return Ok(None) };
         let gone = || {
             let message = format!("the process that `{WATCHER}` names did not start this one, or is gone");
-            Error::new(Kind::Interrupted, message).hint(format!("run it without `{WATCHER}`"))
+            Error::new(ErrorKind::Interrupted, message).hint(format!("run it without `{WATCHER}`"))
         };
         die_with_the_watcher();
         if watcher.to_str() != Some(&parent_id().to_string()) {
@@ -67,7 +67,7 @@ impl Worker {
     /// When it is not what the worker before this one planned.
     pub fn planned(&self, plan: &Plan) -> Result<()> {
         let keys: Vec<String> = plan.cells.iter().map(|cell| cell.key.to_string()).collect();
-        let digest = Digest::of(keys.concat().as_bytes());
+        let digest = Digest::hash(keys.concat().as_bytes());
         self.say(&Word::Planned(digest));
         match self.past.plan {
             Some(before) if before != digest => {
@@ -104,7 +104,7 @@ impl Worker {
 /// Passes on what the watcher says; when that is gone, nobody wants this process any more.
 fn hear(lines: impl BufRead, stopper: &Stopper) {
     lines.lines().map_while(std::io::Result::ok).filter(|line| line == STOP).for_each(|_| stopper.ask());
-    std::process::exit(i32::from(Kind::Interrupted.exit_code()));
+    std::process::exit(i32::from(ErrorKind::Interrupted.exit_code()));
 }
 
 /// Where the system offers it, the end of the watcher ends this process at once. It also gets its program's name,

@@ -10,7 +10,7 @@ use minijinja::{Environment, Error, ErrorKind, State, Value};
 use regex::Regex;
 
 use super::json::tojson;
-use dtr_core::template_limits::{self, pay, set_rations};
+use dtr_core::template_limits::{self, apply_limits, charge_bytes};
 
 /// The tags round what a model says, which transformers adds to Jinja; they leave the text as it is.
 static GENERATION: LazyLock<Regex> = LazyLock::new(|| {
@@ -32,7 +32,7 @@ pub(super) fn environment(now: DateTime) -> Environment<'static> {
     let mut environment = Environment::new();
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.expect("the delimiters are the usual ones"));
-    set_rations(&mut environment);
+    apply_limits(&mut environment);
     environment.set_unknown_method_callback(method);
     environment.add_filter("tojson", tojson);
     add_tests(&mut environment);
@@ -40,7 +40,7 @@ pub(super) fn environment(now: DateTime) -> Environment<'static> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
     });
     environment.add_function("strftime_now", move |state: &mut State<'_, '_>, format: &str| {
-        pay(state, format.len().saturating_mul(LONGEST_TIME))?;
+        charge_bytes(state, format.len().saturating_mul(LONGEST_TIME))?;
         strtime::format(format, now).map_err(|cause| {
             Error::new(ErrorKind::InvalidOperation, format!("`strftime_now` cannot say the time: {cause}"))
         })
@@ -66,6 +66,6 @@ fn method(state: &mut State<'_, '_>, value: &Value, name: &str, arguments: &[Val
     match (name, text, part, arguments.len()) {
         ("removeprefix", Some(text), Some(part), 1) => Ok(text.strip_prefix(part).unwrap_or(text).into()),
         ("removesuffix", Some(text), Some(part), 1) => Ok(text.strip_suffix(part).unwrap_or(text).into()),
-        _ => template_limits::method(state, value, name, arguments),
+        _ => template_limits::call_python_method(state, value, name, arguments),
     }
 }

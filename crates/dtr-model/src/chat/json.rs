@@ -3,7 +3,7 @@
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use dtr_core::template_limits::pay;
+use dtr_core::template_limits::charge_bytes;
 
 /// The names of the arguments after the value, in their order.
 const ARGUMENTS: [&str; 4] = ["ensure_ascii", "indent", "separators", "sort_keys"];
@@ -93,7 +93,7 @@ struct Writer<'a, 'b> {
 impl Writer<'_, '_> {
     fn value(&mut self, value: &Value) -> Result<(), Error> {
         let parts = value.len().unwrap_or_default().saturating_mul(STEP);
-        pay(self.state, (STEP + self.text.len() - self.paid).saturating_add(parts))?;
+        charge_bytes(self.state, (STEP + self.text.len() - self.paid).saturating_add(parts))?;
         self.paid = self.text.len();
         match value.kind() {
             ValueKind::String => self.string(value.as_str().expect("a string has text")),

@@ -15,8 +15,8 @@ use minijinja::{Environment, context};
 use serde_json::Value;
 
 use dtr_core::error::{Error, Result};
-use dtr_core::files::read_to_string;
-use dtr_core::memory_guard::bounded;
+use dtr_core::files::read_text_file;
+use dtr_core::memory_guard::with_memory_limit;
 use dtr_core::template_limits;
 
 /// The template's name among templates, and of the one that serves plain chats.
@@ -38,7 +38,7 @@ impl Chat {
         let config = read_json(&directory.join("tokenizer_config.json"))?;
         let file = directory.join("chat_template.jinja");
         let template = match file.is_file() {
-            true => Some(read_to_string(&file)?),
+            true => Some(read_text_file(&file)?),
             false => template(&config["chat_template"])?,
         };
         let template = template.ok_or_else(|| {
@@ -83,10 +83,12 @@ impl Chat {
         };
         let tokens = minijinja::Value::from(Serde(&self.tokens));
         let template = self.environment.get_template(TEMPLATE).expect("it was added when this was made");
-        bounded("the chat template", || template.render(context! { ..own, ..tokens })).map_err(|cause| {
-            let cause = template_limits::said(cause);
-            Error::manifest(format!("the chat template does not take these messages: {}", said(&cause)))
-        })
+        with_memory_limit("the chat template", || template.render(context! { ..own, ..tokens })).map_err(
+            |cause| {
+                let cause = template_limits::explain_out_of_fuel(cause);
+                Error::manifest(format!("the chat template does not take these messages: {}", said(&cause)))
+            },
+        )
     }
 }
 
@@ -104,7 +106,7 @@ fn read_json(path: &Path) -> Result<Value> {
     if !path.is_file() {
         return Ok(Value::Null);
     }
-    serde_json::from_str(&read_to_string(path)?)
+    serde_json::from_str(&read_text_file(path)?)
         .map_err(|cause| Error::environment(format!("`{}` is not JSON", path.display())).with_source(cause))
 }
 

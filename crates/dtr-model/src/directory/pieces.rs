@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::header::Header;
 use dtr_core::error::{Error, Result};
-use dtr_core::files::{failure, write_atomically, write_bytes_atomically};
+use dtr_core::files::{write_atomically, write_bytes_atomically};
 
 /// A tensor in a file.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub struct Piece {
 impl Piece {
     /// The tensors of `file`, in the order of their names.
     pub fn all_of(file: &Path) -> Result<Vec<Self>> {
-        let opened = File::open(file).map_err(|cause| failure("read", file, cause))?;
+        let opened = File::open(file).map_err(|cause| Error::io("read", file, cause))?;
         let header = Header::read(&opened, file)?;
         let piece = |(name, info): (String, TensorInfo)| Self {
             name,

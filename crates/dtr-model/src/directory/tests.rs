@@ -163,6 +163,6 @@ fn a_folder_with_something_in_it_is_left_alone() {
     let mask = Mask::none();
     let (base, variant) = (mini(), &variants()[0]);
     let deposit = HybridWriter { base: &base, twins: (&base, variant), mask: &mask, card: String::new() };
-    assert!(deposit.write(folder.path()).unwrap_err().to_string().ends_with("is there already"));
+    assert!(deposit.write(folder.path()).unwrap_err().to_string().ends_with("already exists"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }

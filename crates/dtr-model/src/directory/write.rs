@@ -10,7 +10,7 @@ use crate::mask::Mask;
 use crate::mixer::{FULL, LINEAR};
 use crate::twins::Twins;
 use dtr_core::error::{Error, Result};
-use dtr_core::files::{create_folder_atomically, failure, write_bytes_atomically};
+use dtr_core::files::{create_folder_atomically, write_bytes_atomically};
 
 /// The most bytes of a weight file.
 const SHARD_BYTES: u64 = 5_000_000_000;
@@ -60,7 +60,7 @@ impl HybridWriter<'_> {
         if !path.exists() && name != TOKENIZER {
             return Ok(());
         }
-        let bytes = std::fs::read(&path).map_err(|cause| failure("read", &path, cause))?;
+        let bytes = std::fs::read(&path).map_err(|cause| Error::io("read", &path, cause))?;
         write_bytes_atomically(&folder.join(name), &bytes)
     }
 

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::mask::Mask;
 use crate::mixer::TwinConfig;
 use dtr_core::error::{Error, Result};
-use dtr_core::files::read_to_string;
+use dtr_core::files::read_text_file;
 
 /// The key and the two words of transformers for what mixes tokens in each layer.
 const LAYER_TYPES: &str = "layer_types";
@@ -44,7 +44,7 @@ impl Written {
     /// Reads `config.json` of `directory`.
     pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join("config.json");
-        Self::parse(&read_to_string(&path)?, &path)
+        Self::parse(&read_text_file(&path)?, &path)
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self> {
@@ -106,7 +106,7 @@ pub fn config_json(base: &Path, mask: &Mask, variant: Option<&Variant>) -> Resul
     if let Some(layer) = mask.layers().into_iter().find(|&layer| layer as usize >= num_layers) {
         return Err(Error::failed(format!("layer {layer} is replaced, and the base has {num_layers}")));
     }
-    let text = read_to_string(&base.join("config.json"))?;
+    let text = read_text_file(&base.join("config.json"))?;
     let mut fields: Map<String, Value> = serde_json::from_str(&text).expect("it was read a line before");
     let kind = |layer| if mask.contains(layer) { LINEAR } else { FULL };
     fields.insert(LAYER_TYPES.to_owned(), (0..num_layers as u32).map(kind).collect());

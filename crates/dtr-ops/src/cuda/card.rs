@@ -243,8 +243,8 @@ impl<'a> Lane<'a> {
     fn module(&mut self, kernel: &Kernel) -> Arc<CudaModule> {
         let card = self.card;
         let load = || {
-            let image =
-                compile(kernel, card.capability).unwrap_or_else(|error| panic!("{}", error.one_line()));
+            let image = compile(kernel, card.capability)
+                .unwrap_or_else(|error| panic!("{}", error.message_with_sources()));
             sound(card.context.load_module(image), format_args!("load {kernel:?}"))
         };
         let key = (kernel.source.name, kernel.defines.clone());

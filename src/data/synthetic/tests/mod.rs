@@ -9,7 +9,7 @@ use super::passage::num_tokens;
 use super::{SyntheticLanguage, words};
 use crate::data::{Item, Split, items};
 use crate::manifest::{SyntheticTask, SyntheticTaskKind, Task, TaskSource};
-use dtr_core::error::Kind;
+use dtr_core::error::ErrorKind;
 use dtr_core::seed::Seed;
 
 const KINDS: [SyntheticTaskKind; 4] =
@@ -74,8 +74,8 @@ fn more_facts_than_there_are_is_a_manifest_error() {
     let task = task(SyntheticTaskKind::Facts, 160, 321);
     assert_eq!(items(&task, Split::Validation).unwrap().len(), 160);
     let error = items(&task, Split::Test).unwrap_err();
-    assert_eq!(error.kind(), Kind::Manifest);
-    assert!(error.one_line().contains("321"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Manifest);
+    assert!(error.message_with_sources().contains("321"), "{error}");
 }
 
 #[test]

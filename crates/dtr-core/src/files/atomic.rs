@@ -1,0 +1,165 @@
+//! Files and folders that appear complete or not at all.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::{create_folder, parent_folder, remove_if_present};
+use crate::error::{Error, Result};
+
+/// Prefix of the names of temporary files and folders, which are renamed when they are complete.
+const TEMPORARY_PREFIX: &str = ".dtr-tmp-";
+
+/// Writes a file such that a reader finds the old content or the new one, at any moment and after any crash.
+///
+/// `write` fills a temporary file in the same folder, which is synced and then renamed to `path`. It reports errors
+/// that are not `io::Error` through [`io::Error::other`].
+///
+/// # Errors
+/// Fails when `write` does, or when the file cannot be created or renamed.
+pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+    let folder = parent_folder(path);
+    create_folder(folder)?;
+    write_and_rename(folder, path, write).map_err(|source| Error::io("write", path, source))?;
+    sync_folder(folder);
+    Ok(())
+}
+
+/// Writes `bytes` to a file as [`write_atomically`] does.
+///
+/// # Errors
+/// Fails when the file cannot be written.
+pub fn write_bytes_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomically(path, |file| file.write_all(bytes))
+}
+
+/// Creates a folder such that it appears complete, and not at all after an error or a crash.
+///
+/// `fill` writes into a temporary folder beside `path`, which is then renamed to `path`.
+///
+/// # Errors
+/// Fails when `path` exists and is not an empty folder, or when `fill` fails.
+pub fn create_folder_atomically(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let is_free = !path.exists() || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    if !is_free {
+        return Err(Error::manifest(format!("`{}` already exists", path.display()))
+            .hint("name a new folder, or remove this one"));
+    }
+    let parent = parent_folder(path);
+    create_folder(parent)?;
+    let mode = Permissions::from_mode(0o777);
+    let temporary = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).permissions(mode).tempdir_in(parent);
+    let temporary = temporary.map_err(|source| Error::io("write in", parent, source))?;
+    fill(temporary.path())?;
+    fs::rename(temporary.path(), path).map_err(|source| Error::io("write", path, source))?;
+    // The temporary folder has been renamed, so its destructor must not remove it.
+    let _ = temporary.keep();
+    sync_folder(parent);
+    Ok(())
+}
+
+/// Removes the temporary files that killed processes left in `folder`.
+///
+/// Call this only for a folder to which no other process writes.
+///
+/// # Errors
+/// Fails when the folder cannot be listed, or a file cannot be removed.
+pub fn remove_temporary_files(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(|source| Error::io("list", folder, source))? {
+        let path = entry.map_err(|source| Error::io("list", folder, source))?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY_PREFIX)) {
+            remove_if_present(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_and_rename(
+    folder: &Path,
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    // The mode of an ordinary new file, which the umask narrows: other users may read results.
+    let mode = Permissions::from_mode(0o666);
+    let mut temporary =
+        tempfile::Builder::new().prefix(TEMPORARY_PREFIX).permissions(mode).tempfile_in(folder)?;
+    write(temporary.as_file_mut())?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(path)?;
+    Ok(())
+}
+
+/// Syncs `folder`, so that renames in it survive a power failure.
+fn sync_folder(folder: &Path) {
+    // Some file systems cannot sync a folder; the rename is atomic without that.
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    fn names_in(folder: &Path) -> Vec<String> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_failed_write_leaves_only_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table");
+        write_bytes_atomically(&path, b"old").unwrap();
+        let error = write_atomically(&path, |file| {
+            file.write_all(b"half of the n")?;
+            Err(ErrorKind::StorageFull.into())
+        });
+        assert!(format!("{:?}", error.unwrap_err()).contains("hint: free disk space"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(names_in(folder.path()), ["table"]);
+    }
+
+    #[test]
+    fn a_written_file_has_its_parent_folders_and_the_mode_of_any_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c");
+        write_bytes_atomically(&path, b"text").unwrap();
+        let plain = folder.path().join("plain");
+        fs::write(&plain, b"").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&plain));
+    }
+
+    #[test]
+    fn a_folder_appears_complete_and_never_replaces_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/model");
+        let fill = |path: &Path| {
+            fs::write(path.join("file"), "text").map_err(|source| Error::io("write", path, source))
+        };
+        let failed = create_folder_atomically(&path, |folder| {
+            fill(folder)?;
+            Err(Error::failed("half way"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "half way");
+        assert!(names_in(path.parent().unwrap()).is_empty());
+        create_folder_atomically(&path, fill).unwrap();
+        assert_eq!(names_in(&path), ["file"]);
+        let plain = folder.path().join("plain");
+        fs::create_dir(&plain).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&plain));
+        let refused = create_folder_atomically(&path, |_| panic!("the folder must not be filled"));
+        assert!(refused.unwrap_err().to_string().ends_with("already exists"));
+    }
+
+    #[test]
+    fn only_the_temporary_files_of_a_killed_process_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(".dtr-tmp-x1"), b"half").unwrap();
+        fs::write(folder.path().join("complete"), b"").unwrap();
+        remove_temporary_files(folder.path()).unwrap();
+        assert_eq!(names_in(folder.path()), ["complete"]);
+    }
+}

@@ -1,0 +1,106 @@
+//! Content digests.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// A blake3 digest; written as 64 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Hashes `bytes`.
+    pub fn hash(bytes: &[u8]) -> Self {
+        blake3::hash(bytes).into()
+    }
+
+    /// Returns the digest's 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// Hashes the content of a file, read as a stream.
+///
+/// # Errors
+/// Fails when the file cannot be read.
+pub fn digest_file(path: &Path) -> Result<Digest> {
+    let digest = || -> io::Result<Digest> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(File::open(path)?)?;
+        Ok(hasher.finalize().into())
+    };
+    digest().map_err(|source| Error::io("read", path, source))
+}
+
+impl From<blake3::Hash> for Digest {
+    fn from(hash: blake3::Hash) -> Self {
+        Self(*hash.as_bytes())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        // Upper-case digits are refused, so that a flipped bit cannot hide in the case of a letter.
+        let hash = blake3::Hash::from_hex(text).ok().filter(|hash| hash.to_hex().as_str() == text);
+        hash.map(Self::from)
+            .ok_or_else(|| Error::manifest(format!("`{text}` is not a digest of 64 lower-case hex digits")))
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_the_digest_of_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        std::fs::write(&path, b"data").unwrap();
+        assert_eq!(digest_file(&path).unwrap(), Digest::hash(b"data"));
+    }
+
+    #[test]
+    fn a_digest_has_one_spelling() {
+        let digest = Digest::hash(b"data");
+        assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
+        assert_eq!(serde_json::to_string(&digest).unwrap(), format!("\"{digest}\""));
+        assert!(digest.to_string().to_uppercase().parse::<Digest>().is_err());
+        assert!("abc".parse::<Digest>().is_err());
+    }
+}

@@ -1,0 +1,100 @@
+//! File locks that the system releases when their process ends.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::time::Duration;
+
+use super::{create_folder, parent_folder};
+use crate::error::{Error, Result};
+
+/// How often a lock is tried before it counts as held, and the pause between two tries.
+///
+/// [`FileLock::is_held`] holds a lock for an instant, and so does a child process between fork and exec.
+const NUM_ATTEMPTS: usize = 3;
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
+
+/// An exclusive file lock of this process; released when the value is dropped or the process ends.
+#[derive(Debug)]
+pub struct FileLock {
+    _file: File,
+}
+
+impl FileLock {
+    /// Takes the lock at `path`, creating the file; returns `None` when another process holds it.
+    ///
+    /// The file is never removed: two processes could then each lock a file of that name.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be opened, or its file system has no locks.
+    pub fn try_acquire(path: &Path) -> Result<Option<Self>> {
+        let file = open_lock_file(path)?;
+        let is_taken = try_repeatedly(path, || file.try_lock())?;
+        Ok(is_taken.then_some(Self { _file: file }))
+    }
+
+    /// Takes the lock at `path`, creating the file and waiting while another process holds it.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be opened, or its file system has no locks.
+    pub fn acquire(path: &Path) -> Result<Self> {
+        let file = open_lock_file(path)?;
+        file.lock().map_err(|source| lock_error(path, source))?;
+        Ok(Self { _file: file })
+    }
+
+    /// Tells whether a process holds the lock at `path`; creates nothing.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be opened, or its file system has no locks.
+    pub fn is_held(path: &Path) -> Result<bool> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(source) if source.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(Error::io("open", path, source)),
+        };
+        // A shared lock, so that two callers of this function do not see each other as the owner.
+        Ok(!try_repeatedly(path, || file.try_lock_shared())?)
+    }
+}
+
+fn open_lock_file(path: &Path) -> Result<File> {
+    create_folder(parent_folder(path))?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    file.map_err(|source| Error::io("open", path, source))
+}
+
+/// Calls `try_lock` until it takes the lock, at most [`NUM_ATTEMPTS`] times; returns whether it did.
+fn try_repeatedly(path: &Path, try_lock: impl Fn() -> std::result::Result<(), TryLockError>) -> Result<bool> {
+    for _ in 0..NUM_ATTEMPTS {
+        match try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(RETRY_PAUSE),
+            Err(TryLockError::Error(source)) => return Err(lock_error(path, source)),
+        }
+    }
+    Ok(false)
+}
+
+fn lock_error(path: &Path, source: io::Error) -> Error {
+    Error::io("lock", path, source).hint("choose a results folder on a file system that has file locks")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_excludes_others_until_it_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        assert!(!FileLock::is_held(&path).unwrap());
+        assert!(!path.exists());
+        let lock = FileLock::try_acquire(&path).unwrap().unwrap();
+        assert!(FileLock::try_acquire(&path).unwrap().is_none());
+        assert!(FileLock::is_held(&path).unwrap());
+        drop(lock);
+        assert!(!FileLock::is_held(&path).unwrap());
+        assert!(FileLock::try_acquire(&path).unwrap().is_some());
+    }
+}

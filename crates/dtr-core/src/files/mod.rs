@@ -1,0 +1,57 @@
+//! Files that a crash cannot leave half written: atomic writes, content digests, and locks that end with their process.
+//!
+//! Every error names the path, and has a hint where the user can act.
+
+mod atomic;
+mod digest;
+mod lock;
+mod text;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+pub use atomic::{
+    create_folder_atomically, remove_temporary_files, write_atomically, write_bytes_atomically,
+};
+pub use digest::{Digest, digest_file};
+pub use lock::FileLock;
+pub use text::{read_text_file, read_text_up_to};
+
+/// Formats a number of bytes in MiB or GiB.
+pub fn format_bytes(bytes: u64) -> String {
+    match bytes as f64 / f64::from(1 << 30) {
+        gib if gib >= 1.0 => format!("{gib:.1} GiB"),
+        gib => format!("{:.1} MiB", gib * 1024.0),
+    }
+}
+
+/// Creates a folder and its parents.
+///
+/// # Errors
+/// Fails when the system refuses.
+pub fn create_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|source| Error::io("create", path, source))
+}
+
+/// Removes a file, or a folder with its content; succeeds when nothing is there.
+///
+/// # Errors
+/// Fails when the system refuses.
+pub fn remove_if_present(path: &Path) -> Result<()> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, source)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the folder of `path`; `.` for a bare file name.
+fn parent_folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
