@@ -1,14 +1,19 @@
-//! `agreement-<model>.svg`: how far orders agree, a matrix for everything that searches share.
+//! The figure `agreement-<model>.svg`: the similarity of replacement orders, with a matrix per group of
+//! comparable searches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use plotters::style::text_anchor::HPos;
 
-use super::canvas::{
-    Canvas, Captions, Drawn, Frame, HEADING_HEIGHT, Lettering, MARGIN, PLAIN, Point, figure, text_width,
-};
 use super::legend::Legend;
-use super::style::{FAINT_INK, GRID, INK, PANEL_HEADING, SMALL, diverging, ink_on_diverging};
+use super::style::{
+    FAINT_TEXT_COLOUR, GRID_COLOUR, PANEL_HEADING_SIZE, SMALL_TEXT_SIZE, TEXT_COLOUR, diverging_colour,
+    text_colour_on_diverging,
+};
+use super::svg_canvas::{
+    Captions, DrawResult, HEADING_HEIGHT, MARGIN, PLAIN_TEXT, Point, Rect, SvgCanvas, TextFormat,
+    estimate_text_width, render_figure,
+};
 use crate::report::columns::AgreementRow;
 use crate::report::evidence::Evidence;
 use dtr_core::error::Result;
@@ -18,54 +23,58 @@ const MIN_WIDTH: i32 = 640;
 const CELL: (i32, i32) = (48, 22);
 const PANEL_TOP: i32 = 26;
 const GAP: i32 = 26;
-/// At most this share of the pairs that are marked is expected to be marked wrongly.
-const RATE: f64 = 0.05;
+/// False discovery rate of the marked pairs.
+const FALSE_DISCOVERY_RATE: f64 = 0.05;
 
-/// Draws the figure of one model from its rows of the table.
+/// Draws the figure of one model from its rows of the table `agreement`.
+///
+/// # Errors
+/// Errors of plotters.
 pub(super) fn draw(model: &str, rows: &[AgreementRow], evidence: &Evidence) -> Result<String> {
-    let matrices = Matrix::all(rows);
+    let matrices = AgreementMatrix::build_all(rows);
     let legend = legend();
-    let places = places(&matrices);
-    let right = matrices.iter().zip(&places).map(|(matrix, at)| at.0 + matrix.width()).max().unwrap_or(0);
-    let bottom = matrices.iter().zip(&places).map(|(matrix, at)| at.1 + matrix.height()).max().unwrap_or(0);
+    let positions = matrix_positions(&matrices);
+    let right = matrices.iter().zip(&positions).map(|(matrix, at)| at.0 + matrix.width()).max().unwrap_or(0);
+    let bottom =
+        matrices.iter().zip(&positions).map(|(matrix, at)| at.1 + matrix.height()).max().unwrap_or(0);
     let width = (2 * MARGIN + right).max(MIN_WIDTH);
     let top = HEADING_HEIGHT + legend.height(width - 2 * MARGIN) + MARGIN;
     let captions = Captions {
-        title: format!("{model}: whether layers go linear in the same order"),
+        title: format!("{model}: agreement between orders of replacement"),
         subtitle: evidence.title.clone(),
         source: format!("Data: table agreement, rows with model = {model}"),
     };
-    figure(&captions, (width, top + bottom), |canvas| {
+    render_figure(&captions, (width, top + bottom), |canvas| {
         legend.draw(canvas, (MARGIN, HEADING_HEIGHT), width - 2 * MARGIN)?;
-        for (matrix, (x, y)) in matrices.iter().zip(places) {
+        for (matrix, (x, y)) in matrices.iter().zip(positions) {
             matrix.draw(canvas, (MARGIN + x, top + y))?;
         }
         Ok(())
     })
 }
 
-/// The pairs of searches that share all but one thing.
-struct Matrix<'a> {
+/// The pairs of searches that differ in one setting and agree in all others.
+struct AgreementMatrix<'a> {
     heading: String,
-    /// What the searches are in that one thing.
-    names: Vec<Name<'a>>,
-    /// The pairs, the one that stands first in `names` before the other.
+    /// The values of the differing setting, with data of the searches.
+    names: Vec<MatrixLabel<'a>>,
+    /// The pairs, by the indices of their searches in `names` in ascending order.
     pairs: BTreeMap<(usize, usize), &'a AgreementRow>,
 }
 
-/// One of the searches.
+/// The label of a search in a matrix.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Name<'a> {
+struct MatrixLabel<'a> {
     name: &'a str,
-    /// Layers in its order.
+    /// Number of layers that the search replaced.
     num_replaced: u32,
-    /// Rounds that a tie decided.
+    /// Number of rounds with a tie for the best score.
     num_tied: u32,
 }
 
-impl<'a> Matrix<'a> {
-    /// One for each thing that searches differ in and what they share, in the order of the rows.
-    fn all(rows: &'a [AgreementRow]) -> Vec<Self> {
+impl<'a> AgreementMatrix<'a> {
+    /// Builds a matrix for each differing setting and each combination of the shared settings.
+    fn build_all(rows: &'a [AgreementRow]) -> Vec<Self> {
         let shared = |row: &AgreementRow| {
             (row.differing_setting.clone(), row.variant.clone(), row.task.clone(), row.shared_axes.clone())
         };
@@ -74,14 +83,14 @@ impl<'a> Matrix<'a> {
 
     fn new(rows: &'a [AgreementRow]) -> Self {
         let both = |row: &'a AgreementRow| {
-            let name = |name, num_replaced, num_tied| Name { name, num_replaced, num_tied };
+            let name = |name, num_replaced, num_tied| MatrixLabel { name, num_replaced, num_tied };
             [
                 name(row.first.as_str(), row.num_replaced_first, row.num_tied_first),
                 name(row.second.as_str(), row.num_replaced_second, row.num_tied_second),
             ]
         };
-        let names: BTreeSet<Name> = rows.iter().flat_map(both).collect();
-        let names: Vec<Name> = names.into_iter().collect();
+        let names: BTreeSet<MatrixLabel> = rows.iter().flat_map(both).collect();
+        let names: Vec<MatrixLabel> = names.into_iter().collect();
         let index = |name: &str| names.iter().position(|named| named.name == name).unwrap_or_default();
         let pairs = rows
             .iter()
@@ -94,41 +103,47 @@ impl<'a> Matrix<'a> {
     }
 
     fn label_width(&self) -> i32 {
-        self.names.iter().map(|named| text_width(named.name, SMALL)).max().unwrap_or(0) + 8
+        self.names.iter().map(|named| estimate_text_width(named.name, SMALL_TEXT_SIZE)).max().unwrap_or(0) + 8
     }
 
-    /// The room over the cells for the names; names that are too wide for a cell stand upright.
+    /// Returns the height of the labels above the cells. Labels that are wider than a cell are drawn
+    /// vertically.
     fn label_height(&self) -> i32 {
-        if self.is_upright() { self.label_width() } else { 18 }
+        if self.is_vertical() { self.label_width() } else { 18 }
     }
 
-    fn is_upright(&self) -> bool {
+    fn is_vertical(&self) -> bool {
         self.label_width() > CELL.0 + 6
     }
 
     fn width(&self) -> i32 {
         let cells = self.label_width() + self.names.len() as i32 * CELL.0;
-        cells.max(text_width(&self.heading, PANEL_HEADING)) + GAP
+        cells.max(estimate_text_width(&self.heading, PANEL_HEADING_SIZE)) + GAP
     }
 
     fn height(&self) -> i32 {
         PANEL_TOP + self.label_height() + self.names.len() as i32 * CELL.1 + GAP
     }
 
-    fn draw(&self, canvas: &Canvas, (x, y): Point) -> Drawn {
-        let bold = Lettering { size: PANEL_HEADING, is_bold: true, ..PLAIN };
-        canvas.text(&self.heading, (x, y + PANEL_TOP / 2), bold)?;
+    fn draw(&self, canvas: &SvgCanvas, (x, y): Point) -> DrawResult {
+        let bold = TextFormat { size: PANEL_HEADING_SIZE, is_bold: true, ..PLAIN_TEXT };
+        canvas.draw_text(&self.heading, (x, y + PANEL_TOP / 2), bold)?;
         let corner = (x + self.label_width(), y + PANEL_TOP + self.label_height());
         self.draw_names(canvas, corner)?;
         for (index, named) in self.names.iter().enumerate() {
             let frame = cell(corner, index, index);
-            canvas.fill(frame.shrunk(1), GRID)?;
-            let faint = Lettering { size: SMALL, anchor: HPos::Center, ink: FAINT_INK, ..PLAIN };
+            canvas.fill_rect(frame.inset(1), GRID_COLOUR)?;
+            let faint = TextFormat {
+                size: SMALL_TEXT_SIZE,
+                anchor: HPos::Center,
+                colour: FAINT_TEXT_COLOUR,
+                ..PLAIN_TEXT
+            };
             let text = match named.num_tied {
                 0 => named.num_replaced.to_string(),
                 num_tied => format!("{} ({num_tied})", named.num_replaced),
             };
-            canvas.text(&text, frame.middle(), faint)?;
+            canvas.draw_text(&text, frame.center(), faint)?;
         }
         self.pairs.iter().try_for_each(|((one, other), row)| {
             draw_tau(canvas, cell(corner, *one, *other), row)?;
@@ -136,23 +151,23 @@ impl<'a> Matrix<'a> {
         })
     }
 
-    fn draw_names(&self, canvas: &Canvas, corner: Point) -> Drawn {
-        let right = Lettering { size: SMALL, anchor: HPos::Right, ..PLAIN };
-        let upright = Lettering { size: SMALL, is_upright: true, ..PLAIN };
-        let centred = Lettering { size: SMALL, anchor: HPos::Center, ..PLAIN };
-        for (index, Name { name, .. }) in self.names.iter().enumerate() {
-            let (x, y) = cell(corner, index, index).middle();
-            canvas.text(name, (corner.0 - 6, y), right)?;
-            match self.is_upright() {
-                true => canvas.text(name, (x, corner.1 - 4), upright)?,
-                false => canvas.text(name, (x, corner.1 - 9), centred)?,
+    fn draw_names(&self, canvas: &SvgCanvas, corner: Point) -> DrawResult {
+        let right = TextFormat { size: SMALL_TEXT_SIZE, anchor: HPos::Right, ..PLAIN_TEXT };
+        let upright = TextFormat { size: SMALL_TEXT_SIZE, is_vertical: true, ..PLAIN_TEXT };
+        let centred = TextFormat { size: SMALL_TEXT_SIZE, anchor: HPos::Center, ..PLAIN_TEXT };
+        for (index, MatrixLabel { name, .. }) in self.names.iter().enumerate() {
+            let (x, y) = cell(corner, index, index).center();
+            canvas.draw_text(name, (corner.0 - 6, y), right)?;
+            match self.is_vertical() {
+                true => canvas.draw_text(name, (x, corner.1 - 4), upright)?,
+                false => canvas.draw_text(name, (x, corner.1 - 9), centred)?,
             }
         }
         Ok(())
     }
 }
 
-/// What a group of rows shares, and what it compares.
+/// Returns the heading of a matrix: the setting that it compares and the settings that its searches share.
 fn heading(row: &AgreementRow) -> String {
     let compared = match row.differing_setting.as_str() {
         "variant" => "variants".to_owned(),
@@ -165,46 +180,46 @@ fn heading(row: &AgreementRow) -> String {
     [Some(compared), task, variant, axes].into_iter().flatten().collect()
 }
 
-/// Where each matrix stands: side by side as far as there is room, then below.
-fn places(matrices: &[Matrix]) -> Vec<Point> {
+/// Returns the position of each matrix: side by side, in as many rows as necessary.
+fn matrix_positions(matrices: &[AgreementMatrix]) -> Vec<Point> {
     let (mut x, mut y, mut height) = (0, 0, 0);
-    let mut places = Vec::with_capacity(matrices.len());
+    let mut positions = Vec::with_capacity(matrices.len());
     for matrix in matrices {
         if x > 0 && x + matrix.width() > MAX_WIDTH - 2 * MARGIN {
             (x, y, height) = (0, y + height, 0);
         }
-        places.push((x, y));
+        positions.push((x, y));
         x += matrix.width();
         height = height.max(matrix.height());
     }
-    places
+    positions
 }
 
-fn cell(corner: Point, column: usize, row: usize) -> Frame {
+fn cell(corner: Point, column: usize, row: usize) -> Rect {
     let (x, y) = (corner.0 + column as i32 * CELL.0, corner.1 + row as i32 * CELL.1);
-    Frame { x, y, width: CELL.0, height: CELL.1 }
+    Rect { x, y, width: CELL.0, height: CELL.1 }
 }
 
-fn draw_tau(canvas: &Canvas, frame: Frame, row: &AgreementRow) -> Drawn {
-    let Some(tau) = row.kendall_tau else { return canvas.edge(frame.shrunk(1), GRID, 1) };
-    canvas.fill(frame.shrunk(1), diverging(tau))?;
-    let ink = ink_on_diverging(tau);
-    let number = Lettering { size: SMALL, anchor: HPos::Center, ink, ..PLAIN };
+fn draw_tau(canvas: &SvgCanvas, frame: Rect, row: &AgreementRow) -> DrawResult {
+    let Some(tau) = row.kendall_tau else { return canvas.draw_border(frame.inset(1), GRID_COLOUR, 1) };
+    canvas.fill_rect(frame.inset(1), diverging_colour(tau))?;
+    let ink = text_colour_on_diverging(tau);
+    let number = TextFormat { size: SMALL_TEXT_SIZE, anchor: HPos::Center, colour: ink, ..PLAIN_TEXT };
     // Adding 0 turns -0 into 0.
     let rounded = (100.0 * tau).round() / 100.0 + 0.0;
-    canvas.text(&format!("{rounded:.2}"), frame.middle(), number)?;
-    if row.kendall_q.is_some_and(|q| q < RATE) {
-        canvas.edge(frame.shrunk(2), INK, 2)?;
+    canvas.draw_text(&format!("{rounded:.2}"), frame.center(), number)?;
+    if row.kendall_q.is_some_and(|q| q < FALSE_DISCOVERY_RATE) {
+        canvas.draw_border(frame.inset(2), TEXT_COLOUR, 2)?;
     }
     Ok(())
 }
 
-fn draw_overlap(canvas: &Canvas, frame: Frame, row: &AgreementRow) -> Drawn {
-    canvas.edge(frame.shrunk(1), GRID, 1)?;
-    let number = Lettering { size: SMALL, anchor: HPos::Center, ..PLAIN };
-    canvas.text(&format!("{}/{}", row.overlap, row.overlap_k), frame.middle(), number)?;
-    if row.overlap_q.is_some_and(|q| q < RATE) {
-        canvas.edge(frame.shrunk(2), INK, 2)?;
+fn draw_overlap(canvas: &SvgCanvas, frame: Rect, row: &AgreementRow) -> DrawResult {
+    canvas.draw_border(frame.inset(1), GRID_COLOUR, 1)?;
+    let number = TextFormat { size: SMALL_TEXT_SIZE, anchor: HPos::Center, ..PLAIN_TEXT };
+    canvas.draw_text(&format!("{}/{}", row.overlap, row.overlap_k), frame.center(), number)?;
+    if row.overlap_q.is_some_and(|q| q < FALSE_DISCOVERY_RATE) {
+        canvas.draw_border(frame.inset(2), TEXT_COLOUR, 2)?;
     }
     Ok(())
 }
@@ -212,25 +227,26 @@ fn draw_overlap(canvas: &Canvas, frame: Frame, row: &AgreementRow) -> Drawn {
 fn legend() -> Legend<'static> {
     const NUM_STEPS: i32 = 8;
     let mut legend = Legend::default();
-    legend.add("below: Kendall's tau-b, from -1 by 0 to 1", |canvas, at, half| {
+    legend.add_entry("below the diagonal: Kendall's tau-b, from -1 over 0 to 1", |canvas, at, half| {
         let width = 2 * half / NUM_STEPS;
         for step in 0..NUM_STEPS {
             let x = at.0 - half + step * width;
             let value = 2.0 * f64::from(step) / f64::from(NUM_STEPS - 1) - 1.0;
-            canvas.fill(Frame { x, y: at.1 - 7, width, height: 14 }, diverging(value))?;
+            canvas.fill_rect(Rect { x, y: at.1 - 7, width, height: 14 }, diverging_colour(value))?;
         }
         Ok(())
     });
-    let sample = |at: Point| Frame { x: at.0 - 15, y: at.1 - 8, width: 30, height: 16 };
-    legend.add("above: layers shared of the first k", move |canvas, at, _| {
-        canvas.edge(sample(at), GRID, 1)?;
-        canvas.text("5/7", at, Lettering { size: SMALL, anchor: HPos::Center, ..PLAIN })
+    let sample = |at: Point| Rect { x: at.0 - 15, y: at.1 - 8, width: 30, height: 16 };
+    legend.add_entry("above the diagonal: shared layers among the first k", move |canvas, at, _| {
+        canvas.draw_border(sample(at), GRID_COLOUR, 1)?;
+        canvas.draw_text("5/7", at, TextFormat { size: SMALL_TEXT_SIZE, anchor: HPos::Center, ..PLAIN_TEXT })
     });
-    legend.add("between: layers in the order (rounds that a tie decided)", move |canvas, at, _| {
-        canvas.fill(sample(at), GRID)
+    legend.add_entry("diagonal: replaced layers (rounds with a tie)", move |canvas, at, _| {
+        canvas.fill_rect(sample(at), GRID_COLOUR)
     });
-    legend.add(format!("more than by chance (q < {RATE})"), move |canvas, at, _| {
-        canvas.edge(sample(at), INK, 2)
-    });
+    legend.add_entry(
+        format!("more than expected by chance (q < {FALSE_DISCOVERY_RATE})"),
+        move |canvas, at, _| canvas.draw_border(sample(at), TEXT_COLOUR, 2),
+    );
     legend
 }

@@ -1,13 +1,13 @@
-//! An axis: its range and where its labels stand.
+//! An axis of a panel: its range and its labelled values.
 
 /// An axis of a panel.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
-    /// What the axis shows, with its unit; empty to leave it to a neighbour.
+    /// Title with unit; empty if a neighbouring panel has the title.
     pub(super) title: String,
-    /// Where the axis begins.
+    /// Lower end of the range.
     pub(super) low: f64,
-    /// Where the axis ends.
+    /// Upper end of the range.
     pub(super) high: f64,
     /// The labelled values.
     pub(super) ticks: Vec<f64>,
@@ -15,24 +15,24 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// An axis over `values` with some room at both ends and about `num_ticks` round labels.
-    pub(super) fn over(title: &str, values: &[f64], num_ticks: usize) -> Self {
+    /// Returns a linear axis that includes `values` with padding, and has about `num_ticks` round labels.
+    pub(super) fn linear(title: &str, values: &[f64], num_ticks: usize) -> Self {
         let (low, high) = range(values);
-        let room = 0.05 * (high - low).max(1e-9);
-        Self::new(title, low - room, high + room, num_ticks, 0.0)
+        let padding = 0.05 * (high - low).max(1e-9);
+        Self::new(title, low - padding, high + padding, num_ticks, 0.0)
     }
 
-    /// An axis of whole numbers from `first` to `last`, with half a step of room at both ends.
-    pub(super) fn of_counts(title: &str, first: u32, last: u32, num_ticks: usize) -> Self {
+    /// Returns an axis of integers from `first` to `last`, with a padding of one half at both ends.
+    pub(super) fn integers(title: &str, first: u32, last: u32, num_ticks: usize) -> Self {
         Self::new(title, f64::from(first) - 0.5, f64::from(last) + 0.5, num_ticks, 1.0)
     }
 
-    /// An axis over values of which `exponents` are the decimal logarithms.
+    /// Returns a logarithmic axis. Its range and its ticks are decimal logarithms, as are the given values.
     pub(super) fn logarithmic(title: &str, exponents: &[f64]) -> Self {
         let (low, high) = range(exponents);
-        let room = 0.05 * (high - low).max(0.2);
-        let (low, high) = (low - room, high + room);
-        // With few powers of ten in sight, 2 and 5 times each are labelled too.
+        let padding = 0.05 * (high - low).max(0.2);
+        let (low, high) = (low - padding, high + padding);
+        // Short axes are also labelled at 2 and 5 times each power of ten.
         let factors: &[f64] = if high - low > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
         let powers = (low.floor() as i32)..=(high.ceil() as i32);
         let values = powers.flat_map(|power| factors.iter().map(move |factor| (*factor, power)));
@@ -43,8 +43,8 @@ impl Axis {
         Self { title: title.to_owned(), low, high, ticks, labels }
     }
 
-    fn new(title: &str, low: f64, high: f64, num_ticks: usize, least_step: f64) -> Self {
-        let step = round_step((high - low) / num_ticks as f64).max(least_step);
+    fn new(title: &str, low: f64, high: f64, num_ticks: usize, min_step: f64) -> Self {
+        let step = round_step((high - low) / num_ticks as f64).max(min_step);
         let num_decimals = (-step.log10().floor()).max(0.0) as usize;
         let indices = (low / step).ceil() as i64..=(high / step).floor() as i64;
         let ticks: Vec<f64> = indices.map(|index| index as f64 * step).collect();
@@ -52,7 +52,7 @@ impl Axis {
         Self { title: title.to_owned(), low, high, ticks, labels }
     }
 
-    /// The label at a tick.
+    /// Returns the label of a tick.
     pub(super) fn label(&self, tick: f64) -> String {
         let index = self.ticks.iter().position(|candidate| *candidate == tick);
         index.map(|index| self.labels[index].clone()).unwrap_or_default()
@@ -67,14 +67,14 @@ fn range(values: &[f64]) -> (f64, f64) {
     }
 }
 
-/// The least of 1, 2, 5 times a power of ten that is not under `step`.
+/// Rounds `step` up to 1, 2 or 5 times a power of ten.
 fn round_step(step: f64) -> f64 {
     let power = 10_f64.powf(step.log10().floor());
     let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= step * (1.0 - 1e-9));
     factor.unwrap_or(10.0) * power
 }
 
-/// `factor` times ten to the `power`, as a reader would write it.
+/// Formats `factor` times ten to the `power`, with an exponent only if the number is very small or large.
 fn decimal(factor: f64, power: i32) -> String {
     match power {
         -4..0 => format!("{:.*}", power.unsigned_abs() as usize, factor * 10_f64.powi(power)),
@@ -93,10 +93,10 @@ mod tests {
 
     #[test]
     fn labels_are_round_numbers() {
-        assert_eq!(labels(&Axis::over("", &[61.3, 74.9], 4)), ["65", "70", "75"]);
-        assert_eq!(labels(&Axis::over("", &[0.41, 0.47], 4)), ["0.42", "0.44", "0.46"]);
-        assert_eq!(labels(&Axis::of_counts("", 0, 3, 6)), ["0", "1", "2", "3"]);
-        assert_eq!(labels(&Axis::of_counts("", 0, 28, 6)), ["0", "5", "10", "15", "20", "25"]);
+        assert_eq!(labels(&Axis::linear("", &[61.3, 74.9], 4)), ["65", "70", "75"]);
+        assert_eq!(labels(&Axis::linear("", &[0.41, 0.47], 4)), ["0.42", "0.44", "0.46"]);
+        assert_eq!(labels(&Axis::integers("", 0, 3, 6)), ["0", "1", "2", "3"]);
+        assert_eq!(labels(&Axis::integers("", 0, 28, 6)), ["0", "5", "10", "15", "20", "25"]);
     }
 
     #[test]
@@ -106,9 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn one_value_or_none_still_has_an_axis() {
+    fn an_axis_over_one_value_or_none_has_a_positive_length() {
         for values in [&[0.5][..], &[], &[f64::NAN]] {
-            let axis = Axis::over("", values, 4);
+            let axis = Axis::linear("", values, 4);
             assert!(axis.high > axis.low);
         }
     }

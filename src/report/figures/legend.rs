@@ -1,59 +1,61 @@
-//! A legend: entries side by side, as many rows as they need.
+//! The legend of a figure: entries side by side, in as many rows as necessary.
 
-use super::canvas::{Canvas, Drawn, PLAIN, Point, text_width};
-use super::style::TEXT;
+use super::style::TEXT_SIZE;
+use super::svg_canvas::{DrawResult, PLAIN_TEXT, Point, SvgCanvas, estimate_text_width};
 
-/// Height of a row of a legend in pixels.
-const ROW: i32 = 20;
-/// Width of an entry's sample, and the room after an entry; in pixels.
-const SAMPLE: i32 = 40;
+/// Height of a row in pixels.
+const ROW_HEIGHT: i32 = 20;
+/// Width of the sample of an entry in pixels.
+const SAMPLE_WIDTH: i32 = 40;
+/// Gap between entries in pixels.
 const GAP: i32 = 22;
 
-/// What draws an entry's sample: the middle of its place, and half its width.
-type Sample<'a> = Box<dyn Fn(&Canvas, Point, i32) -> Drawn + 'a>;
+/// Draws the sample of an entry, given its centre and half of its width.
+type DrawSample<'a> = Box<dyn Fn(&SvgCanvas, Point, i32) -> DrawResult + 'a>;
 
-/// Entries of a legend.
+/// A legend.
 #[derive(Default)]
 pub(super) struct Legend<'a> {
-    entries: Vec<(String, Sample<'a>)>,
+    entries: Vec<(String, DrawSample<'a>)>,
 }
 
 impl<'a> Legend<'a> {
     /// Adds an entry.
-    pub(super) fn add(
+    pub(super) fn add_entry(
         &mut self,
         label: impl Into<String>,
-        sample: impl Fn(&Canvas, Point, i32) -> Drawn + 'a,
+        sample: impl Fn(&SvgCanvas, Point, i32) -> DrawResult + 'a,
     ) {
         self.entries.push((label.into(), Box::new(sample)));
     }
 
-    /// The height that the legend takes in a width, in pixels.
+    /// Returns the height of the legend at the given width, in pixels.
     pub(super) fn height(&self, width: i32) -> i32 {
-        self.places(width).last().map_or(0, |(_, y)| y + ROW)
+        self.positions(width).last().map_or(0, |(_, y)| y + ROW_HEIGHT)
     }
 
     /// Draws the legend with its upper left corner at `at`.
-    pub(super) fn draw(&self, canvas: &Canvas, at: Point, width: i32) -> Drawn {
-        for ((label, sample), (x, y)) in self.entries.iter().zip(self.places(width)) {
-            let (x, y) = (at.0 + x, at.1 + y + ROW / 2);
-            sample(canvas, (x + SAMPLE / 2, y), SAMPLE / 2 - 4)?;
-            canvas.text(label, (x + SAMPLE + 2, y), PLAIN)?;
+    pub(super) fn draw(&self, canvas: &SvgCanvas, at: Point, width: i32) -> DrawResult {
+        for ((label, sample), (x, y)) in self.entries.iter().zip(self.positions(width)) {
+            let (x, y) = (at.0 + x, at.1 + y + ROW_HEIGHT / 2);
+            sample(canvas, (x + SAMPLE_WIDTH / 2, y), SAMPLE_WIDTH / 2 - 4)?;
+            canvas.draw_text(label, (x + SAMPLE_WIDTH + 2, y), PLAIN_TEXT)?;
         }
         Ok(())
     }
 
-    fn places(&self, width: i32) -> Vec<Point> {
+    /// Returns the upper left corner of each entry, relative to the legend.
+    fn positions(&self, width: i32) -> Vec<Point> {
         let (mut x, mut y) = (0, 0);
-        let place = |(label, _): &(String, Sample)| {
-            let needed = SAMPLE + 2 + text_width(label, TEXT);
+        let position = |(label, _): &(String, DrawSample)| {
+            let needed = SAMPLE_WIDTH + 2 + estimate_text_width(label, TEXT_SIZE);
             if x > 0 && x + needed > width {
-                (x, y) = (0, y + ROW);
+                (x, y) = (0, y + ROW_HEIGHT);
             }
-            let place = (x, y);
+            let position = (x, y);
             x += needed + GAP;
-            place
+            position
         };
-        self.entries.iter().map(place).collect()
+        self.entries.iter().map(position).collect()
     }
 }

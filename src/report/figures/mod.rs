@@ -1,21 +1,22 @@
-//! The figures: SVG with text as text, the same bytes for the same evidence.
+//! The figures of a report as SVG files; the same evidence gives the same bytes.
 //!
-//! One file of each kind for each model: scores along the searches, the order of replacement, whether orders agree, what
-//! distillation learned, and how fast hybrids are; where several strategies searched, their scores side by side for each variant.
+//! Each model has a figure of validation scores, of replacement orders, of their agreement, of distillation
+//! errors and of throughput. Each variant that was searched by several strategies has a figure that compares
+//! them.
 
 mod agreement;
 mod axis;
-mod canvas;
-mod dash;
+mod dashes;
 mod distillation;
+mod figure_group;
 mod legend;
-mod order;
 mod panel;
-mod score;
-mod sheet;
+mod replacement_order;
 mod strategies;
 mod style;
+mod svg_canvas;
 mod throughput;
+mod validation_score;
 
 use std::path::{Path, PathBuf};
 
@@ -24,9 +25,12 @@ use super::rows::{sorted_distillations, sorted_searches};
 use super::throughput::throughput_rows;
 use dtr_core::error::Result;
 use dtr_core::files::write_bytes_atomically;
-use sheet::{file_name, sheets};
+use figure_group::{file_name, group_by_figure};
 
-/// Writes figures into `folder`; returns the files.
+/// Writes figures into `folder` and returns the paths of the files.
+///
+/// # Errors
+/// Errors of the file system.
 pub(super) fn write(figures: &[(String, String)], folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for (name, svg) in figures {
@@ -37,25 +41,28 @@ pub(super) fn write(figures: &[(String, String)], folder: &Path) -> Result<Vec<P
     Ok(paths)
 }
 
-/// Every figure: the name of its file and its SVG.
+/// Draws every figure and returns its file name and its SVG.
+///
+/// # Errors
+/// Errors of plotters.
 pub(super) fn draw(data: &ReportData<'_>) -> Result<Vec<(String, String)>> {
     let evidence = data.evidence;
     let mut figures = Vec::new();
-    for sheet in sheets(sorted_searches(evidence)) {
-        figures.push((sheet.file_name("score"), score::draw(&sheet, evidence)?));
-        figures.push((sheet.file_name("order"), order::draw(&sheet, evidence)?));
+    for group in group_by_figure(sorted_searches(evidence)) {
+        figures.push((group.file_name("score"), validation_score::draw(&group, evidence)?));
+        figures.push((group.file_name("order"), replacement_order::draw(&group, evidence)?));
     }
     figures.extend(strategies::draw(&sorted_searches(evidence), evidence)?);
     for rows in data.agreement.chunk_by(|one, other| one.model == other.model) {
         let model = rows[0].model.as_str();
         figures.push((file_name(&["agreement", model]), agreement::draw(model, rows, evidence)?));
     }
-    for sheet in sheets(sorted_distillations(evidence)) {
-        figures.push((sheet.file_name("distillation"), distillation::draw(&sheet, evidence)?));
+    for group in group_by_figure(sorted_distillations(evidence)) {
+        figures.push((group.file_name("distillation"), distillation::draw(&group, evidence)?));
     }
     let lines = throughput::lines(&throughput_rows(evidence));
-    for sheet in sheets(lines.iter().collect()) {
-        figures.push((sheet.file_name("throughput"), throughput::draw(&sheet, evidence)?));
+    for group in group_by_figure(lines.iter().collect()) {
+        figures.push((group.file_name("throughput"), throughput::draw(&group, evidence)?));
     }
     Ok(figures)
 }
@@ -70,7 +77,7 @@ mod tests {
         draw(&ReportData::new(evidence)).unwrap()
     }
 
-    /// The value of an attribute of an element that starts with `tag`.
+    /// Returns the numeric value of an attribute of an XML element.
     fn attribute(element: &str, name: &str) -> f64 {
         let start = element.find(&format!(" {name}=\"")).unwrap() + name.len() + 3;
         element[start..].split('"').next().unwrap().parse().unwrap()
@@ -93,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn all_text_lies_inside_a_figure_of_twelve_panels() {
+    fn text_lies_inside_a_figure_of_twelve_panels() {
         for (name, svg) in drawn(&fixture::sized(3, 12, 28)) {
             let root = svg.lines().next().unwrap();
             let (width, height) = (attribute(root, "width"), attribute(root, "height"));
@@ -105,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_is_white_and_has_a_title() {
+    fn a_figure_has_a_white_background_and_a_title() {
         for (name, svg) in drawn(&fixture::evidence()) {
             let mut lines = svg.lines();
             assert!(lines.next().unwrap().ends_with(" role=\"img\">"), "{name}");

@@ -1,4 +1,4 @@
-//! A panel: a frame with two axes, by plotters' chart builder.
+//! A panel of a figure: a heading and two axes with grid lines, drawn by plotters.
 
 use plotters::chart::ChartBuilder;
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
@@ -6,10 +6,10 @@ use plotters::style::Color;
 use plotters::style::text_anchor::HPos;
 
 use super::axis::Axis;
-use super::canvas::{Canvas, Drawn, Frame, Lettering, PLAIN, Point};
-use super::style::{GRID, PANEL_HEADING, SMALL, TEXT};
+use super::style::{GRID_COLOUR, PANEL_HEADING_SIZE, SMALL_TEXT_SIZE, TEXT_SIZE};
+use super::svg_canvas::{DrawResult, PLAIN_TEXT, Point, Rect, SvgCanvas, TextFormat};
 
-/// Room for the labels left of and under the axes, and for the heading; in pixels.
+/// Space around the plot area for labels and the heading, in pixels.
 const LEFT: i32 = 58;
 const BOTTOM: i32 = 44;
 const TOP: i32 = 26;
@@ -18,52 +18,52 @@ const RIGHT: i32 = 10;
 const PANEL_WIDTH: i32 = 330;
 const PANEL_HEIGHT: i32 = 256;
 
-/// How panels of one size stand in rows.
+/// Arrangement of panels of one size in rows and columns.
 #[derive(Clone, Copy)]
-pub(super) struct Rows {
+pub(super) struct PanelGrid {
     num_panels: usize,
     num_columns: usize,
 }
 
-impl Rows {
-    /// Three panels in a row, or two where there are four.
-    pub(super) fn of(num_panels: usize) -> Self {
+impl PanelGrid {
+    /// Arranges panels in rows of three, and four panels in rows of two.
+    pub(super) fn new(num_panels: usize) -> Self {
         Self { num_panels, num_columns: if num_panels == 4 { 2 } else { num_panels.min(3) } }
     }
 
-    /// The width of the rows; one panel alone would leave no room for heading and legend.
+    /// Returns the width in pixels, at least that of two panels so that title and legend fit.
     pub(super) fn width(self) -> i32 {
         self.num_columns.max(2) as i32 * PANEL_WIDTH
     }
 
-    /// The height of all rows.
+    /// Returns the height in pixels.
     pub(super) fn height(self) -> i32 {
         self.num_panels.div_ceil(self.num_columns) as i32 * PANEL_HEIGHT
     }
 
-    /// The place of a panel below `corner`.
-    pub(super) fn frame(self, index: usize, corner: Point) -> Frame {
+    /// Returns the rectangle of a panel, if the upper left corner of the arrangement is `corner`.
+    pub(super) fn panel_rect(self, index: usize, corner: Point) -> Rect {
         let (column, row) = ((index % self.num_columns) as i32, (index / self.num_columns) as i32);
         let (x, y) = (corner.0 + column * PANEL_WIDTH, corner.1 + row * PANEL_HEIGHT);
-        Frame { x, y, width: PANEL_WIDTH, height: PANEL_HEIGHT }
+        Rect { x, y, width: PANEL_WIDTH, height: PANEL_HEIGHT }
     }
 
-    /// Titles of a panel's axes: outer panels speak for those above and beside them.
-    pub(super) fn titles<'t>(self, index: usize, x: &'t str, y: &'t str) -> (&'t str, &'t str) {
+    /// Returns the titles of the axes of a panel. Only panels at the left and at the bottom have titles.
+    pub(super) fn axis_titles<'t>(self, index: usize, x: &'t str, y: &'t str) -> (&'t str, &'t str) {
         let is_lowest = index + self.num_columns >= self.num_panels;
         let is_first = index.is_multiple_of(self.num_columns);
         (if is_lowest { x } else { "" }, if is_first { y } else { "" })
     }
 }
 
-/// A range of numbers whose grid lines stand at given ticks.
-struct Ticked {
+/// A range of numbers with grid lines at the given ticks.
+struct TickedRange {
     low: f64,
     high: f64,
     ticks: Vec<f64>,
 }
 
-impl Ranged for Ticked {
+impl Ranged for TickedRange {
     type FormatOption = DefaultFormatting;
     type ValueType = f64;
 
@@ -81,31 +81,31 @@ impl Ranged for Ticked {
     }
 }
 
-/// Draws a panel's heading and axes; gives where a value of the two axes lies on the sheet.
-pub(super) fn panel<'s>(
-    canvas: &Canvas<'s>,
-    frame: Frame,
+/// Draws the heading and the axes of a panel, and returns the function that maps values to pixels.
+pub(super) fn draw_axes<'s>(
+    canvas: &SvgCanvas<'s>,
+    frame: Rect,
     heading: &str,
     (x, y): (&Axis, &Axis),
-) -> Drawn<impl Fn(f64, f64) -> Point + use<'s>> {
-    let bold = Lettering { size: PANEL_HEADING, is_bold: true, ..PLAIN };
-    canvas.text(heading, (frame.x + LEFT, frame.y + TOP / 2), bold)?;
-    let area = canvas.area(frame);
+) -> DrawResult<impl Fn(f64, f64) -> Point + use<'s>> {
+    let bold = TextFormat { size: PANEL_HEADING_SIZE, is_bold: true, ..PLAIN_TEXT };
+    canvas.draw_text(heading, (frame.x + LEFT, frame.y + TOP / 2), bold)?;
+    let area = canvas.sub_area(frame);
     let mut chart = ChartBuilder::on(&area)
         .margin_top(TOP)
         .margin_right(RIGHT)
         .x_label_area_size(BOTTOM)
         .y_label_area_size(LEFT)
         .build_cartesian_2d(
-            Ticked { low: x.low, high: x.high, ticks: x.ticks.clone() },
-            Ticked { low: y.low, high: y.high, ticks: y.ticks.clone() },
+            TickedRange { low: x.low, high: x.high, ticks: x.ticks.clone() },
+            TickedRange { low: y.low, high: y.high, ticks: y.ticks.clone() },
         )?;
     let (x_label, y_label) = (|tick: &f64| x.label(*tick), |tick: &f64| y.label(*tick));
     let mut mesh = chart.configure_mesh();
-    mesh.bold_line_style(GRID)
-        .axis_style(GRID.mix(0.0))
-        .label_style(Lettering { size: SMALL, ..PLAIN }.style())
-        .axis_desc_style(Lettering { size: TEXT, anchor: HPos::Center, ..PLAIN }.style())
+    mesh.bold_line_style(GRID_COLOUR)
+        .axis_style(GRID_COLOUR.mix(0.0))
+        .label_style(TextFormat { size: SMALL_TEXT_SIZE, ..PLAIN_TEXT }.to_style())
+        .axis_desc_style(TextFormat { size: TEXT_SIZE, anchor: HPos::Center, ..PLAIN_TEXT }.to_style())
         .x_label_formatter(&x_label)
         .y_label_formatter(&y_label);
     if !x.title.is_empty() {

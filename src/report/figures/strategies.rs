@@ -1,14 +1,19 @@
-//! `strategies-<model>-<variant>.svg`: the validation score by strategy as more layers go linear, a panel for each
-//! task. Random orders of several seeds are one line: their mean, in the band from the worst to the best.
+//! The figure `strategies-<model>-<variant>.svg`: validation score by number of replaced layers, with a line
+//! per search strategy and a panel per task.
+//!
+//! Random orders of several seeds share one line: their mean, with a band from the lowest to the highest
+//! score.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::axis::Axis;
-use super::canvas::{Canvas, Captions, Drawn, Frame, HEADING_HEIGHT, MARGIN, Point, figure};
+use super::figure_group::file_name;
 use super::legend::Legend;
-use super::panel::{Rows, panel};
-use super::sheet::file_name;
-use super::style::{BASE_DASH, LineLook, REFERENCE, THRESHOLD_DASH, line_look};
+use super::panel::{PanelGrid, draw_axes};
+use super::style::{BASE_DASH, LineStyle, REFERENCE_COLOUR, THRESHOLD_DASH, line_style};
+use super::svg_canvas::{
+    Captions, DrawResult, HEADING_HEIGHT, MARGIN, Point, Rect, SvgCanvas, render_figure,
+};
 use crate::algorithms::search::SearchStrategy;
 use crate::report::derived::format_axes;
 use crate::report::evidence::{Evidence, SearchEvidence};
@@ -17,7 +22,11 @@ use dtr_core::error::Result;
 const AXIS: &str = "search.strategy";
 const BAND_OPACITY: f64 = 0.15;
 
-/// The figures: a file's name and its SVG for each base, variant and setting that several strategies searched.
+/// Draws a figure for each base, variant and setting with several strategies, and returns file names and
+/// SVGs.
+///
+/// # Errors
+/// Errors of plotters.
 pub(super) fn draw(searches: &[&SearchEvidence], evidence: &Evidence) -> Result<Vec<(String, String)>> {
     let mut groups: BTreeMap<[String; 3], Vec<&SearchEvidence>> = BTreeMap::new();
     for search in searches {
@@ -26,8 +35,11 @@ pub(super) fn draw(searches: &[&SearchEvidence], evidence: &Evidence) -> Result<
         let name = [search.model.clone(), search.variant.clone(), format_axes(&axes)];
         groups.entry(name).or_default().push(search);
     }
-    let figures =
-        groups.iter().map(|(name, searches)| Comparison { name, searches, labels: labels(searches) });
+    let figures = groups.iter().map(|(name, searches)| StrategyFigure {
+        name,
+        searches,
+        labels: line_labels(searches),
+    });
     let drawn = figures.filter(|figure| figure.labels.len() > 1).map(|figure| {
         let [model, variant, axes] = figure.name;
         Ok((file_name(&["strategies", model, variant, axes]), figure.draw(evidence)?))
@@ -36,40 +48,40 @@ pub(super) fn draw(searches: &[&SearchEvidence], evidence: &Evidence) -> Result<
 }
 
 /// The searches of one figure.
-struct Comparison<'a> {
-    /// Model, variant and the axes that all share.
+struct StrategyFigure<'a> {
+    /// Model, variant and the axes that all searches share.
     name: &'a [String; 3],
     searches: &'a [&'a SearchEvidence],
-    /// What each line is called.
+    /// Labels of the lines.
     labels: BTreeSet<String>,
 }
 
-/// One strategy on one task; scores in percent by the number of replaced layers.
-struct Line {
-    look: LineLook,
+/// The line of one strategy on one task: numbers of replaced layers and scores in percent.
+struct StrategyLine {
+    style: LineStyle,
     mean: Vec<(f64, f64)>,
-    /// From the worst to the best, where the line is of several searches.
+    /// Lowest and highest score at each point, if the line averages several searches.
     band: Option<Vec<(f64, f64)>>,
 }
 
-fn labels(searches: &[&SearchEvidence]) -> BTreeSet<String> {
-    searches.iter().map(|search| label(search)).collect()
+fn line_labels(searches: &[&SearchEvidence]) -> BTreeSet<String> {
+    searches.iter().map(|search| line_label(search)).collect()
 }
 
-fn label(search: &SearchEvidence) -> String {
+fn line_label(search: &SearchEvidence) -> String {
     match search.strategy {
         SearchStrategy::Random { .. } => "random".to_owned(),
         _ => search.axes.get(AXIS).cloned().unwrap_or_default(),
     }
 }
 
-impl Comparison<'_> {
+impl StrategyFigure<'_> {
     fn draw(&self, evidence: &Evidence) -> Result<String> {
         let [model, variant, axes] = self.name;
         let tasks: BTreeSet<&str> = self.searches.iter().map(|search| search.task.as_str()).collect();
         let last =
             self.searches.iter().flat_map(|search| &search.rounds).map(|round| round.num_replaced).max();
-        let panels = Rows::of(tasks.len());
+        let panels = PanelGrid::new(tasks.len());
         let width = 2 * MARGIN + panels.width();
         let legend = self.legend();
         let top = HEADING_HEIGHT + legend.height(width - 2 * MARGIN) + MARGIN;
@@ -78,41 +90,54 @@ impl Comparison<'_> {
             title: format!("{model}, {variant}: validation score by strategy"),
             subtitle: format!("{}{setting}", evidence.title),
             source: format!(
-                "Data: table trajectories, rows with model = {model} and variant = {variant}{setting}, by axes"
+                "Data: table trajectories, rows with model = {model} and variant = {variant}{setting}, \
+                 by axes"
             ),
         };
-        figure(&captions, (width, top + panels.height() + MARGIN), |canvas| {
+        render_figure(&captions, (width, top + panels.height() + MARGIN), |canvas| {
             legend.draw(canvas, (MARGIN, HEADING_HEIGHT), width - 2 * MARGIN)?;
             for (index, task) in tasks.iter().enumerate() {
-                let frame = panels.frame(index, (MARGIN, top));
-                let (x_title, y_title) = panels.titles(index, "replaced layers", "validation score (%)");
-                let x = Axis::of_counts(x_title, 0, last.unwrap_or(1), 7);
+                let frame = panels.panel_rect(index, (MARGIN, top));
+                let (x_title, y_title) =
+                    panels.axis_titles(index, "number of replaced layers", "validation score (%)");
+                let x = Axis::integers(x_title, 0, last.unwrap_or(1), 7);
                 self.draw_panel(canvas, frame, task, (&x, y_title))?;
             }
             Ok(())
         })
     }
 
-    fn draw_panel(&self, canvas: &Canvas, frame: Frame, task: &str, (x, y_title): (&Axis, &str)) -> Drawn {
+    fn draw_panel(
+        &self,
+        canvas: &SvgCanvas,
+        frame: Rect,
+        task: &str,
+        (x, y_title): (&Axis, &str),
+    ) -> DrawResult {
         let lines = self.lines(task);
         let references = self.references(task);
         let scores = lines.iter().flat_map(|line| line.mean.iter().map(|point| point.1));
         let ends = lines.iter().flat_map(|line| line.band.iter().flatten()).flat_map(|ends| [ends.0, ends.1]);
         let seen: Vec<f64> =
             scores.chain(ends).chain(references.iter().map(|reference| reference.0)).collect();
-        let y = Axis::over(y_title, &seen, 5);
-        let place = panel(canvas, frame, task, (x, &y))?;
+        let y = Axis::linear(y_title, &seen, 5);
+        let to_pixel = draw_axes(canvas, frame, task, (x, &y))?;
         for (score, dash) in references {
-            canvas.line(&[place(x.low, score), place(x.high, score)], REFERENCE, 1, dash)?;
+            canvas.draw_line(
+                &[to_pixel(x.low, score), to_pixel(x.high, score)],
+                REFERENCE_COLOUR,
+                1,
+                dash,
+            )?;
         }
-        lines.iter().try_for_each(|line| line.draw_band(canvas, &place))?;
-        lines.iter().try_for_each(|line| line.draw(canvas, &place))
+        lines.iter().try_for_each(|line| line.draw_band(canvas, &to_pixel))?;
+        lines.iter().try_for_each(|line| line.draw(canvas, &to_pixel))
     }
 
-    fn lines(&self, task: &str) -> Vec<Line> {
+    fn lines(&self, task: &str) -> Vec<StrategyLine> {
         let line = |(index, name): (usize, &String)| {
-            let is_of_line = |search: &&&SearchEvidence| search.task == task && label(search) == *name;
-            Line::new(
+            let is_of_line = |search: &&&SearchEvidence| search.task == task && line_label(search) == *name;
+            StrategyLine::new(
                 &self.searches.iter().copied().filter(|search| is_of_line(&search)).collect::<Vec<_>>(),
                 index,
             )
@@ -120,7 +145,7 @@ impl Comparison<'_> {
         self.labels.iter().enumerate().map(line).collect()
     }
 
-    /// The base's score and the thresholds, and how each is dashed.
+    /// Returns the reference scores, those of the base and of the thresholds, with their dashes.
     fn references(&self, task: &str) -> Vec<(f64, &'static [f64])> {
         let mut references: Vec<(f64, &'static [f64])> = Vec::new();
         for search in self.searches.iter().filter(|search| search.task == task) {
@@ -139,32 +164,32 @@ impl Comparison<'_> {
     fn legend(&self) -> Legend<'static> {
         let mut legend = Legend::default();
         for (index, label) in self.labels.iter().enumerate() {
-            let look = line_look(index);
-            legend.add(self.legend_label(label), move |canvas, at, half| {
-                canvas.line(&[(at.0 - half, at.1), (at.0 + half, at.1)], look.colour, 2, look.dash)?;
-                canvas.mark(look.mark, at, 3.5, look.colour)
+            let style = line_style(index);
+            legend.add_entry(self.legend_label(label), move |canvas, at, half| {
+                canvas.draw_line(&[(at.0 - half, at.1), (at.0 + half, at.1)], style.colour, 2, style.dash)?;
+                canvas.draw_marker(style.marker, at, 3.5, style.colour)
             });
         }
         for (name, dash) in [("base", BASE_DASH), ("threshold", THRESHOLD_DASH)] {
-            legend.add(name, move |canvas, at, half| {
-                canvas.line(&[(at.0 - half, at.1), (at.0 + half, at.1)], REFERENCE, 1, dash)
+            legend.add_entry(name, move |canvas, at, half| {
+                canvas.draw_line(&[(at.0 - half, at.1), (at.0 + half, at.1)], REFERENCE_COLOUR, 1, dash)
             });
         }
         legend
     }
 
-    /// A line's label, for several random orders with their number.
+    /// Returns the label of a line in the legend, with the number of averaged orders.
     fn legend_label(&self, label: &str) -> String {
-        let of_label = self.searches.iter().filter(|search| self::label(search) == label);
+        let of_label = self.searches.iter().filter(|search| line_label(search) == label);
         let settings: BTreeSet<&String> = of_label.filter_map(|search| search.axes.get(AXIS)).collect();
         match settings.len() {
             0 | 1 => label.to_owned(),
-            many => format!("{label}: mean of {many} orders, worst to best"),
+            many => format!("{label}: mean and range of {many} orders"),
         }
     }
 }
 
-impl Line {
+impl StrategyLine {
     fn new(searches: &[&SearchEvidence], index: usize) -> Self {
         let mut scores: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
         for search in searches {
@@ -173,7 +198,7 @@ impl Line {
                 scores.entry(round.num_replaced).or_default().push(100.0 * round.score);
             }
         }
-        // A search that stopped early has no score further on; a mean of the others would be another line's.
+        // The mean covers numbers of replaced layers that every search reached.
         scores.retain(|_, scores| scores.len() == searches.len());
         let mean = |(count, scores): (&u32, &Vec<f64>)| {
             (f64::from(*count), scores.iter().sum::<f64>() / scores.len() as f64)
@@ -183,24 +208,27 @@ impl Line {
             scores.iter().fold((worst, best), |(worst, best), score| (worst.min(*score), best.max(*score)))
         };
         Self {
-            look: line_look(index),
+            style: line_style(index),
             mean: scores.iter().map(mean).collect(),
             band: (searches.len() > 1).then(|| scores.values().map(ends).collect()),
         }
     }
 
-    fn draw_band(&self, canvas: &Canvas, place: &impl Fn(f64, f64) -> Point) -> Drawn {
+    fn draw_band(&self, canvas: &SvgCanvas, to_pixel: &impl Fn(f64, f64) -> Point) -> DrawResult {
         let Some(band) = &self.band else { return Ok(()) };
-        let upper = self.mean.iter().zip(band).map(|(point, ends)| place(point.0, ends.1));
-        let lower = self.mean.iter().zip(band).rev().map(|(point, ends)| place(point.0, ends.0));
-        canvas.shape(upper.chain(lower).collect(), self.look.colour, BAND_OPACITY)
+        let upper = self.mean.iter().zip(band).map(|(point, ends)| to_pixel(point.0, ends.1));
+        let lower = self.mean.iter().zip(band).rev().map(|(point, ends)| to_pixel(point.0, ends.0));
+        canvas.fill_polygon(upper.chain(lower).collect(), self.style.colour, BAND_OPACITY)
     }
 
-    fn draw(&self, canvas: &Canvas, place: &impl Fn(f64, f64) -> Point) -> Drawn {
-        let places: Vec<Point> = self.mean.iter().map(|(x, y)| place(*x, *y)).collect();
-        canvas.line(&places, self.look.colour, 2, self.look.dash)?;
-        // The base, at 0, belongs to no strategy.
-        places.iter().skip(1).try_for_each(|at| canvas.mark(self.look.mark, *at, 3.0, self.look.colour))
+    fn draw(&self, canvas: &SvgCanvas, to_pixel: &impl Fn(f64, f64) -> Point) -> DrawResult {
+        let pixels: Vec<Point> = self.mean.iter().map(|(x, y)| to_pixel(*x, *y)).collect();
+        canvas.draw_line(&pixels, self.style.colour, 2, self.style.dash)?;
+        // The base has no marker, since all strategies share it.
+        pixels
+            .iter()
+            .skip(1)
+            .try_for_each(|at| canvas.draw_marker(self.style.marker, *at, 3.0, self.style.colour))
     }
 }
 
@@ -223,18 +251,18 @@ mod tests {
     }
 
     #[test]
-    fn random_orders_are_one_line_as_far_as_all_of_them_go() {
+    fn random_orders_share_a_line_up_to_the_shortest_of_them() {
         let searches = searched(&[
             ("random:seed=0", SearchStrategy::Random { seed: dtr_core::seed::Seed(0) }, &[0.8, 0.4, 0.2]),
             ("random:seed=1", SearchStrategy::Random { seed: dtr_core::seed::Seed(1) }, &[0.6, 0.5]),
         ]);
-        let line = Line::new(&searches.iter().collect::<Vec<_>>(), 0);
+        let line = StrategyLine::new(&searches.iter().collect::<Vec<_>>(), 0);
         assert_eq!(line.mean, [(0.0, 90.0), (1.0, 70.0), (2.0, 45.0)]);
         assert_eq!(line.band, Some(vec![(90.0, 90.0), (60.0, 80.0), (40.0, 50.0)]));
     }
 
     #[test]
-    fn only_several_strategies_are_compared() {
+    fn a_single_strategy_has_no_figure() {
         let evidence = fixture::evidence();
         let searches = searched(&[
             ("greedy", SearchStrategy::Greedy {}, &[0.9, 0.8]),

@@ -1,17 +1,19 @@
-//! `throughput-<model>.svg`: tokens decoded in a second as layers go linear, a panel for each context.
+//! The figure `throughput-<model>.svg`: decoding throughput by number of replaced layers, with a panel per
+//! context length.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use plotters::style::text_anchor::HPos;
 
 use super::axis::Axis;
-use super::canvas::{
-    Canvas, Captions, Drawn, Frame, HEADING_HEIGHT, Lettering, MARGIN, PLAIN, Point, figure,
-};
+use super::figure_group::{FigureCell, FigureGroup};
 use super::legend::Legend;
-use super::panel::panel;
-use super::sheet::{Drawable, Sheet};
-use super::style::{SMALL, line_look};
+use super::panel::draw_axes;
+use super::style::{SMALL_TEXT_SIZE, line_style};
+use super::svg_canvas::{
+    Captions, DrawResult, HEADING_HEIGHT, MARGIN, PLAIN_TEXT, Point, Rect, SvgCanvas, TextFormat,
+    render_figure,
+};
 use crate::report::columns::ThroughputRow;
 use crate::report::evidence::Evidence;
 use dtr_core::error::Result;
@@ -19,21 +21,21 @@ use dtr_core::error::Result;
 const PANEL_WIDTH: i32 = 400;
 const PANEL_HEIGHT: i32 = 280;
 
-/// At most so many points of a line have their speed-up written beside them, the last one always.
-const MOST_LABELS: usize = 4;
+/// Maximum number of points of a line that are labelled with their speed-up; the last point always is.
+const MAX_LABELS: usize = 4;
 
-/// The hybrids of one variant on one machine, with the base before them.
-pub(super) struct Line {
+/// Timings of the hybrids of one variant on one machine, after that of the base.
+pub(super) struct ThroughputLine {
     model: String,
     variant: String,
-    /// What else tells lines of a variant apart.
+    /// Axes, task, batch size and machine, as far as lines of a variant differ in them.
     setting: String,
-    /// By context, ascending by replaced layers.
-    points: BTreeMap<u64, Vec<Spot>>,
+    /// Points by context length, in ascending order of replaced layers.
+    points: BTreeMap<u64, Vec<TimedPoint>>,
 }
 
-/// A timing on a line.
-struct Spot {
+/// A point of a line: a timing.
+struct TimedPoint {
     num_replaced: u32,
     median: f64,
     low: f64,
@@ -41,7 +43,7 @@ struct Spot {
     speedup: Option<f64>,
 }
 
-impl Drawable for Line {
+impl FigureCell for ThroughputLine {
     fn model(&self) -> &str {
         &self.model
     }
@@ -55,29 +57,31 @@ impl Drawable for Line {
     }
 }
 
-/// The lines of all figures.
-pub(super) fn lines(rows: &[ThroughputRow]) -> Vec<Line> {
-    let distinct = |of: fn(&ThroughputRow) -> String| rows.iter().map(of).collect::<BTreeSet<_>>().len() > 1;
-    let (batches, machines) = (distinct(|row| row.batch_size.to_string()), distinct(machine));
-    let mut lines: BTreeMap<(String, String, String), Line> = BTreeMap::new();
+/// Returns the lines of all figures.
+pub(super) fn lines(rows: &[ThroughputRow]) -> Vec<ThroughputLine> {
+    let has_several =
+        |value: fn(&ThroughputRow) -> String| rows.iter().map(value).collect::<BTreeSet<_>>().len() > 1;
+    let (has_batch_sizes, has_machines) =
+        (has_several(|row| row.batch_size.to_string()), has_several(machine));
+    let mut lines: BTreeMap<(String, String, String), ThroughputLine> = BTreeMap::new();
     for row in rows {
         let Some(variant) = &row.variant else { continue };
         let parts = [
             row.axes.clone(),
             row.task.as_ref().map_or(String::new(), |task| format!("layers of {task}")),
-            if batches { format!("batch {}", row.batch_size) } else { String::new() },
-            if machines { machine(row) } else { String::new() },
+            if has_batch_sizes { format!("batch {}", row.batch_size) } else { String::new() },
+            if has_machines { machine(row) } else { String::new() },
         ];
         let setting = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
         let name = (row.model.clone(), variant.clone(), setting.clone());
-        let line = lines.entry(name).or_insert_with(|| Line {
+        let line = lines.entry(name).or_insert_with(|| ThroughputLine {
             model: row.model.clone(),
             variant: variant.clone(),
             setting,
             points: BTreeMap::new(),
         });
-        let points = line.points.entry(row.context).or_insert_with(|| base_of(row, rows));
-        points.push(Spot::of(row));
+        let points = line.points.entry(row.context).or_insert_with(|| base_points(row, rows));
+        points.push(TimedPoint::of(row));
     }
     lines.into_values().collect()
 }
@@ -86,19 +90,19 @@ fn machine(row: &ThroughputRow) -> String {
     format!("{}, {} threads", row.device, row.threads)
 }
 
-/// The base that a hybrid's speed is compared with, if it was timed.
-fn base_of(hybrid: &ThroughputRow, rows: &[ThroughputRow]) -> Vec<Spot> {
+/// Returns the point of the base at the setting of a hybrid; empty if the base was not timed.
+fn base_points(hybrid: &ThroughputRow, rows: &[ThroughputRow]) -> Vec<TimedPoint> {
     let is_base = |row: &&ThroughputRow| {
-        let place = |row: &ThroughputRow| (row.context, row.batch_size, row.threads);
+        let setting = |row: &ThroughputRow| (row.context, row.batch_size, row.threads);
         let name = |row: &ThroughputRow| (row.model.clone(), row.device.clone());
-        // Of the axes only those over the base's own shape are a base's, and they stand together in a hybrid's.
-        let is_of = row.variant.is_none() && hybrid.axes.contains(&row.axes);
-        is_of && place(row) == place(hybrid) && name(row) == name(hybrid)
+        // A base has only the axes that change its shape, which are adjacent in the axes of a hybrid.
+        let is_base_of_axes = row.variant.is_none() && hybrid.axes.contains(&row.axes);
+        is_base_of_axes && setting(row) == setting(hybrid) && name(row) == name(hybrid)
     };
-    rows.iter().filter(is_base).take(1).map(Spot::of).collect()
+    rows.iter().filter(is_base).take(1).map(TimedPoint::of).collect()
 }
 
-impl Spot {
+impl TimedPoint {
     fn of(row: &ThroughputRow) -> Self {
         Self {
             num_replaced: row.num_replaced,
@@ -110,111 +114,130 @@ impl Spot {
     }
 }
 
-/// Draws the figure.
-pub(super) fn draw(sheet: &Sheet<Line>, evidence: &Evidence) -> Result<String> {
-    let contexts: BTreeSet<u64> = sheet.cells.iter().flat_map(|line| line.points.keys().copied()).collect();
+/// Draws the figure of a model.
+///
+/// # Errors
+/// Errors of plotters.
+pub(super) fn draw(group: &FigureGroup<ThroughputLine>, evidence: &Evidence) -> Result<String> {
+    let contexts: BTreeSet<u64> = group.cells.iter().flat_map(|line| line.points.keys().copied()).collect();
     let num_columns = contexts.len().min(2);
     let width = 2 * MARGIN + 2 * PANEL_WIDTH;
-    let legend = legend(sheet);
+    let legend = legend(group);
     let top = HEADING_HEIGHT + legend.height(width - 2 * MARGIN) + MARGIN;
     let height = top + contexts.len().div_ceil(num_columns) as i32 * PANEL_HEIGHT + MARGIN;
     let captions = Captions {
-        title: format!("{}: tokens decoded in a second as layers go linear", sheet.model()),
-        subtitle: sheet.subtitle(evidence),
-        source: format!("Data: table throughput, {}", sheet.rows()),
+        title: format!("{}: decoding throughput by number of replaced layers", group.model()),
+        subtitle: group.subtitle(evidence),
+        source: format!("Data: table throughput, {}", group.row_filter()),
     };
-    let spots = || sheet.cells.iter().flat_map(|line| line.points.values()).flatten();
-    let last = spots().map(|spot| spot.num_replaced).max().unwrap_or(1);
-    figure(&captions, (width, height), |canvas| {
+    let points = || group.cells.iter().flat_map(|line| line.points.values()).flatten();
+    let last = points().map(|point| point.num_replaced).max().unwrap_or(1);
+    render_figure(&captions, (width, height), |canvas| {
         legend.draw(canvas, (MARGIN, HEADING_HEIGHT), width - 2 * MARGIN)?;
         for (index, context) in contexts.iter().enumerate() {
             let (column, row) = ((index % num_columns) as i32, (index / num_columns) as i32);
             let (x, y) = (MARGIN + column * PANEL_WIDTH, top + row * PANEL_HEIGHT);
-            let frame = Frame { x, y, width: PANEL_WIDTH, height: PANEL_HEIGHT };
-            let x_title = if index + num_columns >= contexts.len() { "replaced layers" } else { "" };
+            let frame = Rect { x, y, width: PANEL_WIDTH, height: PANEL_HEIGHT };
+            let x_title =
+                if index + num_columns >= contexts.len() { "number of replaced layers" } else { "" };
             let y_title = if column == 0 { "tokens per second" } else { "" };
-            let x = Axis::of_counts(x_title, 0, last, 7);
-            draw_panel(canvas, frame, sheet, *context, (&x, y_title))?;
+            let x = Axis::integers(x_title, 0, last, 7);
+            draw_panel(canvas, frame, group, *context, (&x, y_title))?;
         }
         Ok(())
     })
 }
 
 fn draw_panel(
-    canvas: &Canvas,
-    frame: Frame,
-    sheet: &Sheet<Line>,
+    canvas: &SvgCanvas,
+    frame: Rect,
+    group: &FigureGroup<ThroughputLine>,
     context: u64,
     (x, y_title): (&Axis, &str),
-) -> Drawn {
+) -> DrawResult {
     let lines =
-        || sheet.cells.iter().filter_map(|line| Some((sheet.line_index(line), line.points.get(&context)?)));
+        || group.cells.iter().filter_map(|line| Some((group.line_index(line), line.points.get(&context)?)));
     let seen: Vec<f64> =
-        lines().flat_map(|(_, spots)| spots).flat_map(|spot| [spot.low, spot.high]).collect();
-    // Speed is a ratio: an axis from 0 shows it as one.
-    let y = Axis::over(y_title, &[&seen[..], &[0.0]].concat(), 5);
-    let place = panel(canvas, frame, &format!("context of {context} tokens"), (x, &y))?;
-    for (index, spots) in lines() {
-        draw_line(canvas, index, spots, &place)?;
+        lines().flat_map(|(_, points)| points).flat_map(|point| [point.low, point.high]).collect();
+    // The axis starts at 0, so that heights are proportional to throughput.
+    let y = Axis::linear(y_title, &[&seen[..], &[0.0]].concat(), 5);
+    let to_pixel = draw_axes(canvas, frame, &format!("context length {context} tokens"), (x, &y))?;
+    for (index, points) in lines() {
+        draw_line(canvas, index, points, &to_pixel)?;
     }
-    let speedups = lines().flat_map(|(index, spots)| speedups(index, spots, &place));
-    draw_speedups(canvas, speedups.collect())
+    let speedups = lines().flat_map(|(index, points)| speedup_labels(index, points, &to_pixel));
+    draw_speedup_labels(canvas, speedups.collect())
 }
 
-fn draw_line(canvas: &Canvas, index: usize, spots: &[Spot], place: &impl Fn(f64, f64) -> Point) -> Drawn {
-    let look = line_look(index);
-    let at = |spot: &Spot, rate: f64| place(f64::from(spot.num_replaced), rate);
-    let points: Vec<Point> = spots.iter().map(|spot| at(spot, spot.median)).collect();
-    canvas.line(&points, look.colour, 2, look.dash)?;
-    for (spot, point) in spots.iter().zip(points) {
-        canvas.line(&[at(spot, spot.low), at(spot, spot.high)], look.colour, 1, &[])?;
-        canvas.mark(look.mark, point, 3.5, look.colour)?;
+fn draw_line(
+    canvas: &SvgCanvas,
+    index: usize,
+    points: &[TimedPoint],
+    to_pixel: &impl Fn(f64, f64) -> Point,
+) -> DrawResult {
+    let style = line_style(index);
+    let at = |point: &TimedPoint, rate: f64| to_pixel(f64::from(point.num_replaced), rate);
+    let medians: Vec<Point> = points.iter().map(|point| at(point, point.median)).collect();
+    canvas.draw_line(&medians, style.colour, 2, style.dash)?;
+    for (point, median) in points.iter().zip(medians) {
+        canvas.draw_line(&[at(point, point.low), at(point, point.high)], style.colour, 1, &[])?;
+        canvas.draw_marker(style.marker, median, 3.5, style.colour)?;
     }
     Ok(())
 }
 
-/// What is written beside a point: where it ends, the text, and its line's number.
-type Note = (Point, String, usize);
+/// A label beside a point: its right end, its text, and the index of its line.
+type SpeedupLabel = (Point, String, usize);
 
-/// The speed-ups of some points of a line, evenly from the last one back.
-fn speedups(index: usize, spots: &[Spot], place: &impl Fn(f64, f64) -> Point) -> Vec<Note> {
-    let step = spots.len().div_ceil(MOST_LABELS).max(1);
-    // Each with the point before it, which a base's is for the first hybrid.
-    let pairs = spots.windows(2).filter(|pair| pair[1].num_replaced > 0);
-    let note = |pair: &[Spot]| {
-        let (before, spot) = (&pair[0], &pair[1]);
-        let (x, y) = place(f64::from(spot.num_replaced), spot.median);
-        // On the side of the line that it does not come from.
-        let y = if spot.median < before.median { y + SMALL as i32 + 3 } else { y - 5 };
-        Some(((x - 7, y), format!("{:.2}x", spot.speedup?), index))
+/// Returns labels for evenly spaced points of a line, including the last one.
+fn speedup_labels(
+    index: usize,
+    points: &[TimedPoint],
+    to_pixel: &impl Fn(f64, f64) -> Point,
+) -> Vec<SpeedupLabel> {
+    let step = points.len().div_ceil(MAX_LABELS).max(1);
+    // Pairs of a point and the point before it.
+    let pairs = points.windows(2).filter(|pair| pair[1].num_replaced > 0);
+    let label = |pair: &[TimedPoint]| {
+        let (before, point) = (&pair[0], &pair[1]);
+        let (x, y) = to_pixel(f64::from(point.num_replaced), point.median);
+        // Labels lie on the side of the point where the line is not.
+        let y = if point.median < before.median { y + SMALL_TEXT_SIZE as i32 + 3 } else { y - 5 };
+        Some(((x - 7, y), format!("{:.2}x", point.speedup?), index))
     };
-    pairs.rev().step_by(step).filter_map(note).collect()
+    pairs.rev().step_by(step).filter_map(label).collect()
 }
 
-/// Writes speed-ups in the colours of their lines, those beside one another apart.
-fn draw_speedups(canvas: &Canvas, mut notes: Vec<Note>) -> Drawn {
-    notes.sort();
+/// Draws labels in the colours of their lines, and moves overlapping labels apart.
+fn draw_speedup_labels(canvas: &SvgCanvas, mut labels: Vec<SpeedupLabel>) -> DrawResult {
+    labels.sort();
     let mut above: Option<Point> = None;
-    for ((x, y), text, index) in notes {
-        let y = above.filter(|above| above.0 == x).map_or(y, |above| y.max(above.1 + SMALL as i32 + 1));
-        let lettering = Lettering { size: SMALL, anchor: HPos::Right, ink: line_look(index).colour, ..PLAIN };
-        canvas.text(&text, (x, y), lettering)?;
+    for ((x, y), text, index) in labels {
+        let y =
+            above.filter(|above| above.0 == x).map_or(y, |above| y.max(above.1 + SMALL_TEXT_SIZE as i32 + 1));
+        let format = TextFormat {
+            size: SMALL_TEXT_SIZE,
+            anchor: HPos::Right,
+            colour: line_style(index).colour,
+            ..PLAIN_TEXT
+        };
+        canvas.draw_text(&text, (x, y), format)?;
         above = Some((x, y));
     }
     Ok(())
 }
 
-fn legend(sheet: &Sheet<Line>) -> Legend<'static> {
+fn legend(group: &FigureGroup<ThroughputLine>) -> Legend<'static> {
     let mut legend = Legend::default();
-    for (index, label) in sheet.labels().into_iter().enumerate() {
-        let look = line_look(index);
-        legend.add(label, move |canvas, at, half| {
-            canvas.line(&[(at.0 - half, at.1), (at.0 + half, at.1)], look.colour, 2, look.dash)?;
-            canvas.mark(look.mark, at, 3.5, look.colour)
+    for (index, label) in group.line_labels().into_iter().enumerate() {
+        let style = line_style(index);
+        legend.add_entry(label, move |canvas, at, half| {
+            canvas.draw_line(&[(at.0 - half, at.1), (at.0 + half, at.1)], style.colour, 2, style.dash)?;
+            canvas.draw_marker(style.marker, at, 3.5, style.colour)
         });
     }
-    legend.add("least to most of the runs", |canvas, at, _| {
-        canvas.line(&[(at.0, at.1 - 7), (at.0, at.1 + 7)], super::style::REFERENCE, 1, &[])
+    legend.add_entry("slowest to fastest run", |canvas, at, _| {
+        canvas.draw_line(&[(at.0, at.1 - 7), (at.0, at.1 + 7)], super::style::REFERENCE_COLOUR, 1, &[])
     });
     legend
 }

@@ -1,15 +1,15 @@
-//! What goes on one figure: the cells of one model, and which line each of them belongs to.
+//! Grouping of cells into figures: the cells of one model, and the line of each cell.
 
 use std::collections::BTreeSet;
 
 use crate::report::derived::format_axes;
 use crate::report::evidence::{DistilEvidence, Evidence, SearchEvidence};
 
-/// More lines than this on one panel cannot be told apart; then each setting of the axes gets a figure.
+/// Maximum number of lines of a figure. A model with more lines has a figure for each setting of the axes.
 const MAX_LINES: usize = 6;
 
-/// A cell that a figure shows as part of a line.
-pub(super) trait Drawable {
+/// A cell that a figure shows on a line.
+pub(super) trait FigureCell {
     /// Name of the base model.
     fn model(&self) -> &str;
     /// Name of the linear variant.
@@ -18,7 +18,7 @@ pub(super) trait Drawable {
     fn axes(&self) -> String;
 }
 
-impl Drawable for SearchEvidence {
+impl FigureCell for SearchEvidence {
     fn model(&self) -> &str {
         &self.model
     }
@@ -32,7 +32,7 @@ impl Drawable for SearchEvidence {
     }
 }
 
-impl Drawable for DistilEvidence {
+impl FigureCell for DistilEvidence {
     fn model(&self) -> &str {
         &self.model
     }
@@ -46,63 +46,64 @@ impl Drawable for DistilEvidence {
     }
 }
 
-/// The cells of one figure; never without one.
-pub(super) struct Sheet<'a, T> {
-    /// The cells, in their canonical order.
+/// The cells of one figure, at least one.
+pub(super) struct FigureGroup<'a, T> {
+    /// The cells, sorted.
     pub(super) cells: Vec<&'a T>,
     /// Variant and axes of each line, sorted.
     lines: Vec<(String, String)>,
-    /// Whether the figure holds one setting of several.
+    /// Whether the model has a figure for each setting of the axes.
     is_split: bool,
 }
 
-/// Parts cells into figures.
-pub(super) fn sheets<T: Drawable>(cells: Vec<&T>) -> Vec<Sheet<'_, T>> {
+/// Groups cells by figure: by model, and by setting of the axes if a figure would have too many lines.
+pub(super) fn group_by_figure<T: FigureCell>(cells: Vec<&T>) -> Vec<FigureGroup<'_, T>> {
     let models: BTreeSet<&str> = cells.iter().map(|cell| cell.model()).collect();
-    let of_model = |model: &str| cells.iter().copied().filter(|cell| cell.model() == model).collect();
-    models.into_iter().flat_map(|model| sheets_of_model(of_model(model))).collect()
+    let cells_of_model = |model: &str| cells.iter().copied().filter(|cell| cell.model() == model).collect();
+    models.into_iter().flat_map(|model| group_model_by_figure(cells_of_model(model))).collect()
 }
 
-fn sheets_of_model<T: Drawable>(cells: Vec<&T>) -> Vec<Sheet<'_, T>> {
+fn group_model_by_figure<T: FigureCell>(cells: Vec<&T>) -> Vec<FigureGroup<'_, T>> {
     let settings: BTreeSet<String> = cells.iter().map(|cell| cell.axes()).collect();
-    let whole = Sheet::new(cells, false);
+    let whole = FigureGroup::new(cells, false);
     if whole.lines.len() <= MAX_LINES || settings.len() == 1 {
         return vec![whole];
     }
     let of_setting = |setting| whole.cells.iter().copied().filter(|cell| cell.axes() == setting).collect();
-    settings.into_iter().map(|setting| Sheet::new(of_setting(setting), true)).collect()
+    settings.into_iter().map(|setting| FigureGroup::new(of_setting(setting), true)).collect()
 }
 
-impl<'a, T: Drawable> Sheet<'a, T> {
+impl<'a, T: FigureCell> FigureGroup<'a, T> {
     fn new(cells: Vec<&'a T>, is_split: bool) -> Self {
         let lines: BTreeSet<_> = cells.iter().map(|cell| line_of(*cell)).collect();
         Self { cells, lines: lines.into_iter().collect(), is_split }
     }
 
-    /// The model that the figure is about.
+    /// Returns the name of the model.
     pub(super) fn model(&self) -> &'a str {
         self.cells[0].model()
     }
 
-    /// What the experiment asks, and the setting that all lines share.
+    /// Returns the title of the experiment and the setting that all lines share.
     pub(super) fn subtitle(&self, evidence: &Evidence) -> String {
         let parts = [evidence.title.as_str(), self.setting()];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
     }
 
+    /// Returns the axes that all lines share; empty if lines differ in them.
     fn setting(&self) -> &str {
         let setting = &self.lines[0].1;
         if self.lines.iter().all(|line| line.1 == *setting) { setting } else { "" }
     }
 
-    /// Which rows of a table the figure shows.
-    pub(super) fn rows(&self) -> String {
+    /// Describes the rows of a table that the figure shows.
+    pub(super) fn row_filter(&self) -> String {
         let setting = if self.is_split { format!(" and axes = {}", self.setting()) } else { String::new() };
         format!("rows with model = {}{setting}", self.model())
     }
 
-    /// What each line is called: what tells it from the others.
-    pub(super) fn labels(&self) -> Vec<String> {
+    /// Returns the label of each line: its variant, its axes or both, as far as lines differ in them.
+    pub(super) fn line_labels(&self) -> Vec<String> {
         let is_one_setting = self.lines.iter().all(|line| line.1 == self.lines[0].1);
         let is_one_variant = self.lines.iter().all(|line| line.0 == self.lines[0].0);
         let label = |(variant, axes): &(String, String)| match (is_one_setting, is_one_variant) {
@@ -113,30 +114,30 @@ impl<'a, T: Drawable> Sheet<'a, T> {
         self.lines.iter().map(label).collect()
     }
 
-    /// The number of the line that a cell of this figure belongs to.
+    /// Returns the index of the line of a cell.
     pub(super) fn line_index(&self, cell: &T) -> usize {
         let line = line_of(cell);
         self.lines
             .iter()
             .position(|candidate| *candidate == line)
-            .expect("a figure's cell is on a line of it")
+            .expect("every cell of the figure is on one of its lines")
     }
 
-    /// `kind-model.svg`, with the setting where the model has several figures.
+    /// Returns `kind-model.svg`, or `kind-model-setting.svg` if the model has several figures.
     pub(super) fn file_name(&self, kind: &str) -> String {
         let setting = if self.is_split { self.setting() } else { "" };
         file_name(&[kind, self.model(), setting])
     }
 }
 
-/// The name of a figure's file: its parts, of which some may be empty, joined by hyphens.
+/// Returns the name of an SVG file: the parts that are not empty, joined by hyphens.
 pub(super) fn file_name(parts: &[&str]) -> String {
     let parts: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.=,".contains(c);
     format!("{}.svg", parts.join("-")).chars().map(|c| if is_plain(c) { c } else { '-' }).collect()
 }
 
-fn line_of<T: Drawable>(cell: &T) -> (String, String) {
+fn line_of<T: FigureCell>(cell: &T) -> (String, String) {
     (cell.variant().to_owned(), cell.axes())
 }
 
@@ -158,22 +159,22 @@ mod tests {
     }
 
     #[test]
-    fn few_settings_share_a_figure_and_are_named_on_their_lines() {
+    fn a_few_settings_share_a_figure_with_labelled_lines() {
         let cells = with_budgets(&["1M", "10M"]);
-        let sheets = sheets(cells.iter().collect());
-        assert_eq!(sheets.len(), 1);
-        assert_eq!(sheets[0].file_name("score"), "score-hub-model.svg");
-        assert_eq!(sheets[0].labels()[0], "gdn, distil.token-budget=10M");
-        assert_eq!(sheets[0].setting(), "");
+        let groups = group_by_figure(cells.iter().collect());
+        assert_eq!(groups.len(), 1);
+        assert_eq!(groups[0].file_name("score"), "score-hub-model.svg");
+        assert_eq!(groups[0].line_labels()[0], "gdn, distil.token-budget=10M");
+        assert_eq!(groups[0].setting(), "");
     }
 
     #[test]
-    fn more_lines_than_can_be_told_apart_part_by_setting() {
+    fn many_lines_are_split_into_a_figure_per_setting() {
         let cells = with_budgets(&["1M", "3M", "10M", "30M"]);
-        let sheets = sheets(cells.iter().collect());
-        assert_eq!(sheets.len(), 4);
-        assert_eq!(sheets[0].file_name("score"), "score-hub-model-distil.token-budget=10M.svg");
-        assert_eq!(sheets[0].labels(), ["gdn", "gla"]);
-        assert_eq!(sheets[0].setting(), "distil.token-budget=10M");
+        let groups = group_by_figure(cells.iter().collect());
+        assert_eq!(groups.len(), 4);
+        assert_eq!(groups[0].file_name("score"), "score-hub-model-distil.token-budget=10M.svg");
+        assert_eq!(groups[0].line_labels(), ["gdn", "gla"]);
+        assert_eq!(groups[0].setting(), "distil.token-budget=10M");
     }
 }
