@@ -1,39 +1,38 @@
-//! How work tells of its progress, without knowing who listens.
+//! Progress reports of long-running work, and its interruption by the user.
 
-use dtr_core::error::{Error, ErrorKind, Result};
+use dtr_core::error::{Error, Result};
 
-/// Hears how far a piece of work has come, and says whether to go on.
+/// Receives the progress of long-running work and tells the work when to stop.
+///
+/// Algorithms call an observer, and the runner implements it with progress bars, logs and Ctrl-C.
 pub trait Observer: Sync {
-    /// `amount` more of the work's unit (tokens, evaluations) is done.
+    /// Reports that `amount` more units of work (tokens, evaluations) are done.
     fn advance(&self, amount: u64);
 
-    /// A line worth saying, such as a round's outcome.
-    fn say(&self, line: &str);
+    /// Reports a message for the user, such as the result of a search round.
+    fn message(&self, text: &str);
 
-    /// Whether the user asked to stop.
-    fn interrupted(&self) -> bool;
+    /// Returns whether the user asked to stop.
+    fn is_interrupted(&self) -> bool;
 
-    /// An error if the user asked to stop; called where stopping loses nothing.
-    fn check(&self) -> Result<()> {
-        if self.interrupted() {
-            return Err(Error::new(
-                ErrorKind::Interrupted,
-                "interrupted; run the same command again to resume",
-            ));
-        }
-        Ok(())
+    /// Returns an error if the user asked to stop. Work calls this where stopping loses nothing.
+    ///
+    /// # Errors
+    /// [`Error::interrupted`] after the user asked to stop.
+    fn check_interrupted(&self) -> Result<()> {
+        if self.is_interrupted() { Err(Error::interrupted()) } else { Ok(()) }
     }
 }
 
-/// Hears nothing, and never stops anything: for tests.
-pub struct Silent;
+/// An observer that ignores all reports and never stops the work, for tests.
+pub struct NullObserver;
 
-impl Observer for Silent {
+impl Observer for NullObserver {
     fn advance(&self, _: u64) {}
 
-    fn say(&self, _: &str) {}
+    fn message(&self, _: &str) {}
 
-    fn interrupted(&self) -> bool {
+    fn is_interrupted(&self) -> bool {
         false
     }
 }

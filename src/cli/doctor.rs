@@ -76,17 +76,19 @@ fn processor() -> Finding {
         what: "cpu",
         ok: true,
         optional: false,
-        found: format!("{}, {threads} threads", device::processor()),
+        found: format!("{}, {threads} threads", device::cpu_name()),
     }
 }
 
 fn energy() -> Finding {
-    let told: Vec<&str> =
-        [("the processor", device::Choice::Cpu), ("cuda:0", device::Choice::Cuda(device::Cards::FIRST))]
-            .into_iter()
-            .filter(|(_, choice)| device::Meter::of(*choice).tells())
-            .map(|(name, _)| name)
-            .collect();
+    let told: Vec<&str> = [
+        ("the processor", device::DeviceChoice::Cpu),
+        ("cuda:0", device::DeviceChoice::Cuda(device::CudaIndices::FIRST)),
+    ]
+    .into_iter()
+    .filter(|(_, choice)| device::UsageMeter::for_device(*choice).measures_energy())
+    .map(|(name, _)| name)
+    .collect();
     let found = match told.as_slice() {
         [] => "no device tells what it takes".to_owned(),
         told => format!("told by {}", told.join(" and ")),
@@ -100,7 +102,7 @@ fn cuda() -> Finding {
         let found = format!("not found: {}", lacking.join(", "));
         return Finding { what: "cuda", ok: false, optional: true, found };
     }
-    match device::Choice::Cuda(device::Cards::FIRST).open() {
+    match device::DeviceChoice::Cuda(device::CudaIndices::FIRST).open_first() {
         Ok(_) => Finding { what: "cuda", ok: true, optional: true, found: "cuda:0 is there".to_owned() },
         Err(error) => {
             Finding { what: "cuda", ok: false, optional: true, found: error.message_with_sources() }

@@ -63,7 +63,7 @@ impl Generate {
     pub(super) fn run(self) -> Result<u8> {
         let prompt = self.text()?;
         let ends = end_tokens(&self.directory)?;
-        let model = Model::read(&self.directory, &self.device.device.open()?)?;
+        let model = Model::read(&self.directory, &self.device.device.open_first()?)?;
         // A chat template writes the special tokens itself.
         let prompt = model.tokenizer.encode(&prompt, !self.chat)?;
         let settings = Settings {

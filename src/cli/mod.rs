@@ -117,7 +117,7 @@ impl Experiment {
 
     /// The plan for a device of this machine.
     fn plan_on(&self, choice: &DeviceChoice) -> Result<Plan> {
-        plan_on(&self.load()?, &choice.device.machine())
+        plan_on(&self.load()?, &choice.device.hardware_label())
     }
 
     /// The command line that does the experiment, for hints.
@@ -152,7 +152,7 @@ impl Results {
 struct DeviceChoice {
     /// The device that computes: `cpu`, or `cuda:0` in a build with the feature `cuda`; several share the work as `cuda:0,1`.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: device::Choice,
+    device: device::DeviceChoice,
 }
 
 impl DeviceChoice {
@@ -160,7 +160,7 @@ impl DeviceChoice {
     fn provenance(&self) -> Provenance {
         Provenance {
             driver: self.device.driver(),
-            repeatable: Some(self.device.is_repeatable()),
+            repeatable: Some(self.device.is_deterministic()),
             ..Provenance::here(self.device.name(), rayon::current_num_threads())
         }
     }

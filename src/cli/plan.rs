@@ -22,7 +22,7 @@ pub struct PlanCommand {
 impl PlanCommand {
     pub(super) fn run(self) -> Result<u8> {
         let loaded = self.experiment.load()?;
-        let plan = plan_on(&loaded, &self.device.device.machine())?;
+        let plan = plan_on(&loaded, &self.device.device.hardware_label())?;
         let store = self.experiment.results.store()?;
         let statuses = status(&plan, &store)?;
         let rows: Vec<_> = plan.cells.iter().zip(&statuses).collect();

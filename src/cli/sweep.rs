@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{DeviceChoice, Experiment, print_json, report::write_report};
-use crate::device::Meter;
+use crate::device::UsageMeter;
 use crate::plan::{CellState, Check, Plan, cell_state};
 use crate::runner::{
     Context, Digests, Failures, Progress, Summary, Without, Worker, ensure_computable, fetch, run, watch,
@@ -48,7 +48,7 @@ impl Sweep {
     fn work(self, worker: &Worker) -> Result<u8> {
         let mut plan = self.experiment.plan_on(&self.device)?;
         // Before this process itself takes some.
-        let room = self.device.device.room();
+        let room = self.device.device.available_bytes();
         let (store, devices) = (self.experiment.results.store()?, self.device.device.open_all()?);
         if !is_done(&plan, &store)? {
             ensure_computable(&plan, &devices[0])?;
@@ -60,7 +60,7 @@ impl Sweep {
             // What came is looked at as what was there: whether bases can serve tasks.
             plan = self.experiment.plan_on(&self.device)?;
         }
-        let meter = Meter::of(self.device.device);
+        let meter = UsageMeter::for_device(self.device.device);
         let context = Context {
             store: &store,
             progress: &progress,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{DeviceChoice, Experiment, Results, print_json};
-use crate::device::Meter;
+use crate::device::UsageMeter;
 use crate::runner::{Context, Failures, Progress, Stopper, Worker};
 use crate::store::{Audit, Fault, Store};
 use crate::verify::{Again, Compared, Sample, compare_tables, do_again};
@@ -85,7 +85,7 @@ fn verify(
     let (tables, figures) = (results.tables(&plan), results.figures(&plan));
     let compared = compare_tables(&plan, store, &experiment.sweep_command(), &tables, &figures)?;
     let progress = Progress::new(sample.size, Stopper::listen()?);
-    let meter = Meter::of(device.device);
+    let meter = UsageMeter::for_device(device.device);
     let context = Context {
         store,
         progress: &progress,

@@ -33,7 +33,7 @@ pub(super) fn items(task: &FileTask, split: Split) -> Result<Vec<Item>, Error> {
     };
     let (path, is_cut) = file_of_split(task, split);
     let recipe = Recipe { jinja: &jinja(task)?, task };
-    let rows = rows::read(&hub::local(path)?)?.into_iter().enumerate();
+    let rows = rows::read(&hub::local_path(path)?)?.into_iter().enumerate();
     let owned = rows.filter(|(_, row)| !is_cut || owner(row) == split);
     let mut left = Left(MOST_TEXT);
     let items: Vec<Item> = owned

@@ -1,155 +1,184 @@
-//! The devices that compute, by the names people type, and what work on them takes.
+//! Devices that compute: their choice on the command line, their description in records, and meters of the
+//! time and the energy that work takes on them.
 
-mod load;
-mod memory;
-mod meter;
 #[cfg(feature = "cuda")]
 mod nvidia;
 mod rapl;
+mod usage;
 
 use std::str::FromStr;
 
 use burn::tensor::Device;
+use dtr_core::error::{Error, Result};
+use dtr_core::process;
 use serde::{Deserialize, Serialize};
 
-pub use load::Load;
-pub use memory::memory_bytes;
-pub use meter::{Meter, Spent, Watch};
+#[cfg(feature = "cuda")]
+use nvidia::NvmlDevice;
+pub use usage::{Measurement, ResourceUsage, UsageMeter};
 
-use dtr_core::error::{Error, Result};
-
-/// Devices by name.
+/// The devices that the user chose: `cpu`, `cuda:0`, or several as `cuda:0,1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub enum DeviceChoice {
     /// The processor.
     Cpu,
-    /// CUDA devices of one kind, which share what can be shared out.
-    Cuda(Cards),
+    /// CUDA devices of one kind.
+    Cuda(CudaIndices),
 }
 
-/// Indices of CUDA devices, at least one.
+/// A set of CUDA device indices, never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cards(u64);
+pub struct CudaIndices(u64);
 
-impl Cards {
-    /// The first device.
+impl CudaIndices {
+    /// The set of index 0 alone.
     pub const FIRST: Self = Self(1);
 
-    /// The indices, the lowest first.
-    pub fn indices(self) -> impl Iterator<Item = usize> {
+    /// Returns the indices in ascending order.
+    pub fn iter(self) -> impl Iterator<Item = usize> {
         (0..64).filter(move |index| self.0 >> index & 1 == 1)
     }
 
-    /// Reads `0` or `0,1`.
+    /// Returns the lowest index.
+    fn first(self) -> usize {
+        self.0.trailing_zeros() as usize
+    }
+
+    /// Parses `0` or `0,1`.
     fn parse(text: &str) -> Option<Self> {
         let bit = |index: &str| 1_u64.checked_shl(index.parse().ok()?);
-        text.split(',').try_fold(0, |cards, index| Some(cards | bit(index)?)).map(Self)
+        text.split(',').try_fold(0, |indices, index| Some(indices | bit(index)?)).map(Self)
     }
 }
 
-/// What computes, as far as it decides how long work takes.
+/// The hardware that the speed of work depends on, as benchmarks record it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Machine {
-    /// The device in words.
+pub struct HardwareLabel {
+    /// The device's description, such as `cuda (NVIDIA H100 80GB HBM3)`.
     pub device: String,
-    /// Threads of the processor at work.
+    /// The number of processor threads that compute.
     pub threads: usize,
 }
 
-impl FromStr for Choice {
+impl FromStr for DeviceChoice {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let cards = match text.split_once(':') {
+        let indices = match text.split_once(':') {
             None if text == "cpu" => return Ok(Self::Cpu),
-            None if text == "cuda" => Some(Cards::FIRST),
-            Some(("cuda", indices)) => Cards::parse(indices),
+            None if text == "cuda" => Some(CudaIndices::FIRST),
+            Some(("cuda", indices)) => CudaIndices::parse(indices),
             _ => None,
         };
         let unknown =
-            || format!("unknown device `{text}`; known are `cpu`, `cuda:0`, and several as `cuda:0,1`");
-        cards.map(Self::Cuda).ok_or_else(unknown)
+            || format!("unknown device `{text}`; use `cpu`, `cuda:0`, or several devices as `cuda:0,1`");
+        indices.map(Self::Cuda).ok_or_else(unknown)
     }
 }
 
-impl Choice {
-    /// The devices, if this build and machine have them; the first alone does what cannot be shared out.
+impl DeviceChoice {
+    /// Opens all chosen devices. Work that cannot be shared between devices runs on the first of them.
+    ///
+    /// # Errors
+    /// When this build or this machine lacks one of the devices.
     pub fn open_all(self) -> Result<Vec<Device>> {
         match self {
             Self::Cpu => Ok(vec![Device::flex()]),
-            Self::Cuda(cards) => cards.indices().map(open_cuda).collect(),
+            Self::Cuda(indices) => indices.iter().map(open_cuda).collect(),
         }
     }
 
-    /// The first of the devices.
-    pub fn open(self) -> Result<Device> {
+    /// Opens all chosen devices and returns the first.
+    ///
+    /// # Errors
+    /// When this build or this machine lacks one of the devices.
+    pub fn open_first(self) -> Result<Device> {
         Ok(self.open_all()?.remove(0))
     }
 
-    /// How many devices these are.
-    pub fn count(self) -> usize {
+    /// Returns the number of chosen devices.
+    pub fn num_devices(self) -> usize {
         match self {
             Self::Cpu => 1,
-            Self::Cuda(cards) => cards.indices().count(),
+            Self::Cuda(indices) => indices.iter().count(),
         }
     }
 
-    /// Bytes of memory that this process may fill on each device, where that can be told.
-    pub fn room(self) -> Option<u64> {
+    /// Returns the bytes of memory that this process may use on each device; `None` when the system does not
+    /// report them.
+    pub fn available_bytes(self) -> Option<u64> {
         match self {
-            Self::Cpu => memory_bytes(),
-            Self::Cuda(cards) => cards.indices().map(free_bytes).min().flatten(),
+            Self::Cpu => process::memory_limit_bytes(),
+            Self::Cuda(indices) => indices.iter().map(free_cuda_bytes).min().flatten(),
         }
     }
 
-    /// The device and the threads beside it.
-    pub fn machine(self) -> Machine {
-        Machine { device: self.name(), threads: rayon::current_num_threads() }
+    /// Returns the label under which benchmarks record this hardware.
+    pub fn hardware_label(self) -> HardwareLabel {
+        HardwareLabel { device: self.name(), threads: rayon::current_num_threads() }
     }
 
-    /// The device's driver, where it has one and tells.
+    /// Returns the device's driver and its version, such as `NVIDIA 550.54.15`; `None` for the processor.
     pub fn driver(self) -> Option<String> {
         match self {
             Self::Cpu => None,
-            Self::Cuda(_) => nvidia_driver(&std::fs::read_to_string("/proc/driver/nvidia/version").ok()?),
+            Self::Cuda(indices) => {
+                cuda_driver_version(indices.first()).map(|version| format!("NVIDIA {version}"))
+            }
         }
     }
 
-    /// Whether the device gives the same bytes again for the same work; a GPU may sum in another order.
-    pub fn is_repeatable(self) -> bool {
+    /// Returns whether the device computes the same bytes each time. A GPU does not: it may sum in another
+    /// order.
+    pub fn is_deterministic(self) -> bool {
         self == Self::Cpu
     }
 
-    /// The device in words, for records.
+    /// Returns the device's description for records, such as `2 x cuda (NVIDIA H200)`.
     pub fn name(self) -> String {
         match self {
-            Self::Cpu => format!("cpu ({})", processor()),
-            Self::Cuda(cards) => {
-                let first = cards.indices().next().unwrap_or(0);
-                let card = card_name(first).map_or(format!("cuda:{first}"), |card| format!("cuda ({card})"));
-                if self.count() == 1 { card } else { format!("{} x {card}", self.count()) }
+            Self::Cpu => format!("cpu ({})", cpu_name()),
+            Self::Cuda(indices) => {
+                let first = indices.first();
+                let name = cuda_name(first).map_or(format!("cuda:{first}"), |name| format!("cuda ({name})"));
+                if self.num_devices() == 1 { name } else { format!("{} x {name}", self.num_devices()) }
             }
         }
     }
 }
 
+/// Returns the processor's model name, or its architecture where the system does not report the name.
+pub fn cpu_name() -> String {
+    process::cpu_model_name().unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}
+
 #[cfg(feature = "cuda")]
-fn card_name(index: usize) -> Option<String> {
-    nvidia::Card::open(index)?.name()
+fn cuda_name(index: usize) -> Option<String> {
+    NvmlDevice::open(index)?.name()
 }
 
 #[cfg(not(feature = "cuda"))]
-fn card_name(_: usize) -> Option<String> {
+fn cuda_name(_: usize) -> Option<String> {
     None
 }
 
 #[cfg(feature = "cuda")]
-fn free_bytes(index: usize) -> Option<u64> {
-    nvidia::Card::open(index)?.free_bytes()
+fn cuda_driver_version(index: usize) -> Option<String> {
+    NvmlDevice::open(index)?.driver_version()
 }
 
 #[cfg(not(feature = "cuda"))]
-fn free_bytes(_: usize) -> Option<u64> {
+fn cuda_driver_version(_: usize) -> Option<String> {
+    None
+}
+
+#[cfg(feature = "cuda")]
+fn free_cuda_bytes(index: usize) -> Option<u64> {
+    NvmlDevice::open(index)?.free_bytes()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn free_cuda_bytes(_: usize) -> Option<u64> {
     None
 }
 
@@ -157,8 +186,8 @@ fn free_bytes(_: usize) -> Option<u64> {
 fn open_cuda(index: usize) -> Result<Device> {
     let devices = dtr_ops::cuda_devices();
     let missing = || {
-        Error::environment(format!("no CUDA device {index}: {} found", devices.len()))
-            .hint("`dtr doctor` says what is missing")
+        Error::environment(format!("cannot open CUDA device {index}: {} found", devices.len()))
+            .hint("run `dtr doctor` to see what is missing")
     };
     devices.get(index).cloned().ok_or_else(missing)
 }
@@ -168,46 +197,20 @@ fn open_cuda(_: usize) -> Result<Device> {
     Err(Error::environment("this build has no CUDA").hint("build with `--features cuda`"))
 }
 
-/// `NVIDIA 550.54.15`, from what the driver says of itself.
-fn nvidia_driver(about: &str) -> Option<String> {
-    let line = about.lines().find(|line| line.starts_with("NVRM version:"))?;
-    let is_version = |word: &&str| word.contains('.') && word.chars().all(|c| c.is_ascii_digit() || c == '.');
-    line.split_whitespace().find(is_version).map(|version| format!("NVIDIA {version}"))
-}
-
-/// The processor's name, where the system tells.
-pub fn processor() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("model name"));
-    line.map_or_else(
-        || std::env::consts::ARCH.to_owned(),
-        |name| name.trim_start_matches([' ', '\t', ':']).to_owned(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn devices_are_named_alone_or_together() {
+    fn one_or_several_devices_are_parsed() {
         let indices = |text: &str| match text.parse() {
-            Ok(Choice::Cuda(cards)) => cards.indices().collect::<Vec<_>>(),
+            Ok(DeviceChoice::Cuda(indices)) => indices.iter().collect::<Vec<_>>(),
             other => panic!("{text}: {other:?}"),
         };
-        assert_eq!("cpu".parse(), Ok(Choice::Cpu));
+        assert_eq!("cpu".parse(), Ok(DeviceChoice::Cpu));
         assert_eq!([indices("cuda"), indices("cuda:3"), indices("cuda:2,0")], [vec![0], vec![3], vec![0, 2]]);
         for unknown in ["gpu", "cuda:", "cuda:x", "cuda:0,", "cuda:64", "cpu:0"] {
-            assert!(unknown.parse::<Choice>().is_err(), "{unknown}");
+            assert!(unknown.parse::<DeviceChoice>().is_err(), "{unknown}");
         }
-    }
-
-    #[test]
-    fn a_driver_is_read_from_either_form_of_its_line() {
-        let closed = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\nGCC version: 12\n";
-        let open = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.124.06  Release Build\n";
-        assert_eq!(nvidia_driver(closed).as_deref(), Some("NVIDIA 550.54.15"));
-        assert_eq!(nvidia_driver(open).as_deref(), Some("NVIDIA 570.124.06"));
-        assert_eq!(nvidia_driver(""), None);
     }
 }

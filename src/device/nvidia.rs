@@ -1,57 +1,63 @@
-//! What NVIDIA's management library tells of a card: its name and its energy.
+//! NVIDIA devices as the management library (NVML) describes them: name, driver, free memory and energy.
 
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 
-/// A card.
-pub struct Card {
+/// An NVIDIA device, opened through NVML.
+pub struct NvmlDevice {
     library: Nvml,
-    place: Place,
+    id: DeviceId,
 }
 
-/// How the library finds a card.
-enum Place {
+/// How NVML identifies a device.
+enum DeviceId {
     Index(u32),
     Uuid(String),
 }
 
-impl Card {
-    /// The CUDA device of `index`; none where the library or the card is missing.
+impl NvmlDevice {
+    /// Opens the device with the CUDA index `index`; returns `None` when NVML or the device is missing.
     pub fn open(index: usize) -> Option<Self> {
         let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
-        let place = place(index, visible.as_deref())?;
-        let card = Self { library: Nvml::init().ok()?, place };
-        card.device().is_ok().then_some(card)
+        let id = device_id(index, visible.as_deref())?;
+        let device = Self { library: Nvml::init().ok()?, id };
+        device.handle().is_ok().then_some(device)
     }
 
-    fn device(&self) -> Result<Device<'_>, NvmlError> {
-        match &self.place {
-            Place::Index(index) => self.library.device_by_index(*index),
-            Place::Uuid(uuid) => self.library.device_by_uuid(uuid.as_str()),
+    fn handle(&self) -> Result<Device<'_>, NvmlError> {
+        match &self.id {
+            DeviceId::Index(index) => self.library.device_by_index(*index),
+            DeviceId::Uuid(uuid) => self.library.device_by_uuid(uuid.as_str()),
         }
     }
 
-    /// The card's name, such as `NVIDIA H100 80GB HBM3`.
+    /// Returns the product name, such as `NVIDIA H100 80GB HBM3`.
     pub fn name(&self) -> Option<String> {
-        self.device().ok()?.name().ok()
+        self.handle().ok()?.name().ok()
     }
 
-    /// Bytes of memory that nothing holds now.
+    /// Returns the version of the driver, such as `550.54.15`.
+    pub fn driver_version(&self) -> Option<String> {
+        self.library.sys_driver_version().ok()
+    }
+
+    /// Returns the unallocated bytes of memory.
     pub fn free_bytes(&self) -> Option<u64> {
-        Some(self.device().ok()?.memory_info().ok()?.free)
+        Some(self.handle().ok()?.memory_info().ok()?.free)
     }
 
-    /// Joules since the driver was loaded; none where the card does not count.
+    /// Returns the joules consumed since the driver was loaded; `None` when the device has no energy counter.
     pub fn joules(&self) -> Option<f64> {
-        Some(self.device().ok()?.total_energy_consumption().ok()? as f64 / 1e3)
+        Some(self.handle().ok()?.total_energy_consumption().ok()? as f64 / 1e3)
     }
 }
 
-/// Where the library finds the CUDA device of `index`: it counts all cards, and CUDA those that are `visible`.
-fn place(index: usize, visible: Option<&str>) -> Option<Place> {
+/// Converts a CUDA device index to NVML's identifier. NVML numbers all devices of the machine, CUDA only
+/// those that `CUDA_VISIBLE_DEVICES` (`visible`) lists.
+fn device_id(index: usize, visible: Option<&str>) -> Option<DeviceId> {
     let Some(visible) = visible.filter(|visible| !visible.is_empty()) else {
-        return Some(Place::Index(index as u32));
+        return Some(DeviceId::Index(index as u32));
     };
     let entry = visible.split(',').nth(index)?.trim();
-    Some(entry.parse().map_or_else(|_| Place::Uuid(entry.to_owned()), Place::Index))
+    Some(entry.parse().map_or_else(|_| DeviceId::Uuid(entry.to_owned()), DeviceId::Index))
 }

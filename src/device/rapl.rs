@@ -1,50 +1,52 @@
-//! The energy of processors as Linux tells it, from their running average power limits. Most systems let only the
-//! superuser read it.
+//! Energy counters of processors: the RAPL interface in Linux's `/sys/class/powercap`. Most systems let only
+//! root read the counters.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Where Linux keeps the counters: a folder for each package, `intel-rapl:0`, and others for its parts.
-const FOLDER: &str = "/sys/class/powercap";
+/// The folder with one folder for each processor package, such as `intel-rapl:0`.
+const POWERCAP_FOLDER: &str = "/sys/class/powercap";
 
-/// Counters begin anew after some minutes at full load, so that they are looked at more often.
-const PAUSE: Duration = Duration::from_secs(20);
+/// The interval between readings. A counter wraps around after some minutes at full load, and two readings
+/// must not be a whole round apart.
+const READ_INTERVAL: Duration = Duration::from_secs(20);
 
-/// The energy of all packages.
+/// A meter of the energy of all processor packages.
 pub struct Rapl(Arc<Mutex<Counters>>);
 
 struct Counters {
     packages: Vec<Package>,
-    microjoules: u64,
+    total_microjoules: u64,
 }
 
-/// One package's counter, which begins anew after `range` microjoules.
+/// The energy counter of one package.
 struct Package {
     file: PathBuf,
+    /// Microjoules after which the counter wraps around to 0.
     range: u64,
-    last: u64,
+    last_reading: u64,
 }
 
 impl Rapl {
-    /// The counters of this machine; none where there are none or they cannot be read.
+    /// Opens the counters of this machine; returns `None` when they are missing or cannot be read.
     pub fn open() -> Option<Self> {
-        let counters = Arc::new(Mutex::new(Counters::open(Path::new(FOLDER))?));
-        let watched = Arc::downgrade(&counters);
+        let counters = Arc::new(Mutex::new(Counters::open(Path::new(POWERCAP_FOLDER))?));
+        let weak = Arc::downgrade(&counters);
         std::thread::spawn(move || {
-            while let Some(counters) = watched.upgrade() {
-                counters.lock().expect("no holder of this lock panics").advance();
+            while let Some(counters) = weak.upgrade() {
+                counters.lock().expect("no holder of this lock panics").read();
                 drop(counters);
-                std::thread::sleep(PAUSE);
+                std::thread::sleep(READ_INTERVAL);
             }
         });
         Some(Self(counters))
     }
 
-    /// Joules since it was opened.
+    /// Returns the joules consumed since the counters were opened.
     pub fn joules(&self) -> Option<f64> {
-        self.0.lock().expect("no holder of this lock panics").advance()
+        self.0.lock().expect("no holder of this lock panics").read()
     }
 }
 
@@ -54,30 +56,30 @@ impl Counters {
         for entry in fs::read_dir(folder).ok()? {
             let path = entry.ok()?.path();
             let name = path.file_name()?.to_string_lossy().into_owned();
-            // Parts of a package have a further number, `intel-rapl:0:1`, and are counted in it.
+            // `intel-rapl:0:1` is a part of the package `intel-rapl:0`, whose counter includes it.
             let is_package = name.strip_prefix("intel-rapl:").is_some_and(|number| !number.contains(':'));
             if is_package {
-                let (file, range) = (path.join("energy_uj"), read(&path.join("max_energy_range_uj"))?);
-                let last = read(&file)?;
-                packages.push(Package { file, range, last });
+                let (file, range) = (path.join("energy_uj"), read_number(&path.join("max_energy_range_uj"))?);
+                let last_reading = read_number(&file)?;
+                packages.push(Package { file, range, last_reading });
             }
         }
-        (!packages.is_empty()).then_some(Self { packages, microjoules: 0 })
+        (!packages.is_empty()).then_some(Self { packages, total_microjoules: 0 })
     }
 
-    /// Adds what was taken since the last look; joules since the first.
-    fn advance(&mut self) -> Option<f64> {
+    /// Reads all counters and returns the joules consumed since they were opened.
+    fn read(&mut self) -> Option<f64> {
         for package in &mut self.packages {
-            let now = read(&package.file)?;
-            let again = if now < package.last { package.range } else { 0 };
-            self.microjoules += now + again - package.last;
-            package.last = now;
+            let reading = read_number(&package.file)?;
+            let wrapped = if reading < package.last_reading { package.range } else { 0 };
+            self.total_microjoules += reading + wrapped - package.last_reading;
+            package.last_reading = reading;
         }
-        Some(self.microjoules as f64 / 1e6)
+        Some(self.total_microjoules as f64 / 1e6)
     }
 }
 
-fn read(file: &Path) -> Option<u64> {
+fn read_number(file: &Path) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
@@ -86,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packages_are_added_up_also_when_a_counter_begins_anew() {
+    fn packages_are_summed_across_a_wraparound_of_their_counters() {
         let folder = tempfile::tempdir().unwrap();
         let set = |name: &str, energy: u64| {
             let path = folder.path().join(name);
@@ -100,11 +102,11 @@ mod tests {
         set("intel-rapl:0:0", 1_000_000);
         set("intel-rapl:1", 9_000_000);
         let mut counters = Counters::open(folder.path()).unwrap();
-        assert_eq!(counters.advance(), Some(0.0));
+        assert_eq!(counters.read(), Some(0.0));
         set("intel-rapl:0", 3_500_000);
         set("intel-rapl:0:0", 2_500_000);
         set("intel-rapl:1", 1_000_000);
-        assert_eq!(counters.advance(), Some(1.5 + 2.0));
-        assert_eq!(counters.advance(), Some(3.5));
+        assert_eq!(counters.read(), Some(1.5 + 2.0));
+        assert_eq!(counters.read(), Some(3.5));
     }
 }

@@ -1,4 +1,4 @@
-//! The digest by which the hub names a file's content: SHA-256 of large files, git's object id of others.
+//! Digests by which the hub names file contents: SHA-256 for large files, Git object ids for all other files.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -11,27 +11,32 @@ use sha2::{Digest, Sha256};
 use dtr_core::error::{Error, Result};
 
 /// Bytes read at a time.
-const BLOCK: usize = 1 << 20;
+const BLOCK_BYTES: usize = 1 << 20;
 
-/// How a name of the hub was made from a file's content.
+/// A digest scheme of the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scheme {
-    /// SHA-256 of the bytes.
+    /// SHA-256 of the content.
     Sha256,
-    /// SHA-1 of git's header and the bytes.
+    /// SHA-1 of Git's blob header and the content.
     GitBlob,
 }
 
-/// The digest of `path` in the scheme of `name`, in hexadecimal; none where `name` is of no known scheme.
+/// Returns the hexadecimal digest of the file at `path`, in the scheme of `name`.
+///
+/// Returns `None` when `name` looks like neither scheme.
+///
+/// # Errors
+/// When the file cannot be read.
 pub(super) fn digest_like(name: &str, path: &Path) -> Result<Option<String>> {
     let Some(scheme) = scheme_of(name) else { return Ok(None) };
     let digest = || -> io::Result<String> {
         let mut file = File::open(path)?;
         match scheme {
-            Scheme::Sha256 => read_into(Sha256::new(), &mut file),
+            Scheme::Sha256 => digest_file(Sha256::new(), &mut file),
             Scheme::GitBlob => {
                 let header = format!("blob {}\0", file.metadata()?.len());
-                read_into(Sha1::new_with_prefix(header), &mut file)
+                digest_file(Sha1::new_with_prefix(header), &mut file)
             }
         }
     };
@@ -47,8 +52,8 @@ fn scheme_of(name: &str) -> Option<Scheme> {
     }
 }
 
-fn read_into<D: Digest>(mut digest: D, file: &mut File) -> io::Result<String> {
-    let mut block = vec![0; BLOCK];
+fn digest_file<D: Digest>(mut digest: D, file: &mut File) -> io::Result<String> {
+    let mut block = vec![0; BLOCK_BYTES];
     loop {
         match file.read(&mut block)? {
             0 => break,
@@ -57,7 +62,7 @@ fn read_into<D: Digest>(mut digest: D, file: &mut File) -> io::Result<String> {
     }
     let mut text = String::new();
     for byte in digest.finalize() {
-        write!(text, "{byte:02x}").expect("a string takes all that is written");
+        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
     }
     Ok(text)
 }

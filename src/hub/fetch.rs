@@ -1,164 +1,183 @@
-//! A file of a commit, whole: found in the cache or downloaded, and its digest compared with its name.
+//! Downloads of files at a pinned commit, with the digests of cached and of downloaded files checked.
 
 use std::path::{Path, PathBuf};
 
 use hf_hub::api::Progress;
 use hf_hub::api::sync::{ApiError, ApiRepo};
 
-use super::failure::Asked;
-use super::repo::stays_inside;
-use super::{Hub, Pinned};
+use super::repo::is_relative_path;
+use super::request_error::Request;
+use super::{Hub, PinnedRepo};
 use dtr_core::error::{Error, Result};
 use dtr_core::files;
 
-/// Hears how many bytes of a file, and of how many, are there; may hear of a lower number after a break.
-pub type Listener<'a> = dyn FnMut(u64, u64) + 'a;
+/// A callback for the progress of a download: bytes received so far, and bytes in total.
+///
+/// The first number falls when the download resumes after a broken connection.
+pub type ProgressCallback<'a> = dyn FnMut(u64, u64) + 'a;
 
-/// A file that is whole.
+/// A complete file in the local cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetched {
-    /// Where it lies.
+pub struct FetchedFile {
+    /// The file's path in the cache.
     pub path: PathBuf,
-    /// The digest that the hub names it by, which its content has; none where the cache keeps no such name.
+    /// The verified digest by which the hub names the content; `None` when the cache does not record one.
     pub digest: Option<String>,
 }
 
 impl Hub {
-    /// A file of a commit: found in the cache, or downloaded into it; in both cases checked.
+    /// Returns a file of a commit from the cache, downloading the file first if the cache lacks it.
     ///
-    /// A download that breaks off is taken up where it stopped, now or by the next process. `pinned` and
-    /// `file` name something that the hub has; `listener` hears of a download only.
+    /// The digest is verified in both cases. A download that broke off resumes where it stopped, in this
+    /// process or the next. `on_progress` is called during downloads only.
     ///
     /// # Errors
-    /// What [`Hub`] cannot get, and a file whose digest is not the one that the hub names it by.
-    pub fn fetch(&self, pinned: &Pinned, file: &str, listener: &mut Listener<'_>) -> Result<Fetched> {
-        if let Some(path) = self.cached(pinned, file) {
-            let digest = verify(&path).map_err(|damage| {
+    /// When the file cannot be downloaded, or its digest differs from the digest by which the hub names it.
+    pub fn fetch_file(
+        &self,
+        pinned: &PinnedRepo,
+        file: &str,
+        on_progress: &mut ProgressCallback<'_>,
+    ) -> Result<FetchedFile> {
+        if let Some(path) = self.cached_file(pinned, file) {
+            let digest = verify_digest(&path).map_err(|damage| {
                 damage.into_error(pinned, file).hint(format!("remove `{}` and run again", path.display()))
             })?;
-            return Ok(Fetched { path, digest });
+            return Ok(FetchedFile { path, digest });
         }
         if self.is_offline {
             return Err(Error::environment(format!(
-                "`HF_HUB_OFFLINE` is set, and `{}` is not in the cache",
+                "`{}` is not in the cache, and `HF_HUB_OFFLINE` is set",
                 pinned.uri(file)
             ))
-            .hint(format!("unset it, or fill the cache `{}`", self.cache.path().display())));
+            .hint(format!(
+                "unset `HF_HUB_OFFLINE`, or copy the file into the cache `{}`",
+                self.cache.path().display()
+            )));
         }
-        let path = self.download(pinned, file, listener)?;
-        let digest = verify(&path).map_err(|damage| {
-            discard(&path);
+        let path = self.download(pinned, file, on_progress)?;
+        let digest = verify_digest(&path).map_err(|damage| {
+            remove_cached(&path);
             damage
                 .into_error(pinned, file)
-                .hint("what came was removed; run again, and if it fails again ask the hub's keepers")
+                .hint("run again; if the digest differs again, report the file to the repository's owner")
         })?;
-        Ok(Fetched { path, digest })
+        Ok(FetchedFile { path, digest })
     }
 
-    fn download(&self, pinned: &Pinned, file: &str, listener: &mut Listener<'_>) -> Result<PathBuf> {
+    fn download(
+        &self,
+        pinned: &PinnedRepo,
+        file: &str,
+        on_progress: &mut ProgressCallback<'_>,
+    ) -> Result<PathBuf> {
         let api = self.api()?;
         let repo = api.repo(pinned.handle());
-        let failed = |cause| self.failure(Asked::File(pinned, file), cause);
+        let failed = |cause| self.request_error(Request::File(pinned, file), cause);
         let metadata = api.metadata(&repo.url(file)).map_err(failed)?;
         if metadata.commit_hash() != pinned.commit {
             return Err(Error::environment(format!(
-                "`{}` answers for `{pinned}` with the commit `{}`",
+                "`{}` sent commit `{}` in place of `{pinned}`",
                 self.endpoint,
                 metadata.commit_hash()
             )));
         }
-        // The cache names its files by this.
-        if !stays_inside(metadata.etag()) || metadata.etag().contains('/') {
+        // The cache uses the etag as a file name.
+        if !is_relative_path(metadata.etag()) || metadata.etag().contains('/') {
             return Err(Error::environment(format!(
-                "`{}` names the content of `{}` by `{}`, which cannot be a file's name",
+                "`{}` sent the etag `{}` for `{}`, which is not a valid file name",
                 self.endpoint,
-                pinned.uri(file),
-                metadata.etag()
+                metadata.etag(),
+                pinned.uri(file)
             )));
         }
         let part = self.cache.repo(pinned.handle()).blob_path(metadata.etag()).with_extension("part");
-        let path = match download(&repo, file, listener) {
+        let path = match download(&repo, file, on_progress) {
             Err(ApiError::InvalidResume) => {
                 files::remove_if_present(&part)?;
-                download(&repo, file, listener)
+                download(&repo, file, on_progress)
             }
-            other => other,
+            result => result,
         };
         let path = path.map_err(failed)?;
-        let length = std::fs::metadata(&path).map_or(0, |found| found.len());
-        if length != metadata.size() as u64 {
-            discard(&path);
-            return Err(Error::environment(format!(
-                "`{}` came with {length} bytes, and the hub says that it has {}",
-                pinned.uri(file),
-                metadata.size()
-            ))
-            .hint("what came was removed; run the same command again"));
-        }
-        Ok(path)
+        check_length(&path, metadata.size() as u64, &pinned.uri(file)).map(|()| path)
     }
+}
+
+/// Removes a downloaded file whose length is not the one that the hub announced.
+fn check_length(path: &Path, expected: u64, uri: &str) -> Result<()> {
+    let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if length == expected {
+        return Ok(());
+    }
+    remove_cached(path);
+    Err(Error::environment(format!(
+        "`{uri}` has {length} bytes after the download, and the hub announced {expected}"
+    ))
+    .hint("run the same command again"))
 }
 
 fn download(
     repo: &ApiRepo,
     file: &str,
-    listener: &mut Listener<'_>,
+    callback: &mut ProgressCallback<'_>,
 ) -> std::result::Result<PathBuf, ApiError> {
-    repo.download_with_progress(file, Heard { listener, total: 0, there: 0 })
+    repo.download_with_progress(file, ProgressAdapter { callback, total: 0, received: 0 })
 }
 
-/// Passes the crate's news on.
-struct Heard<'a, 'b> {
-    listener: &'a mut Listener<'b>,
+/// Forwards the progress reports of the `hf_hub` crate to a callback.
+struct ProgressAdapter<'a, 'b> {
+    callback: &'a mut ProgressCallback<'b>,
     total: u64,
-    there: u64,
+    received: u64,
 }
 
-impl Progress for Heard<'_, '_> {
+impl Progress for ProgressAdapter<'_, '_> {
     fn init(&mut self, size: usize, _filename: &str) {
-        (self.total, self.there) = (size as u64, 0);
+        (self.total, self.received) = (size as u64, 0);
     }
 
     fn update(&mut self, size: usize) {
-        self.there += size as u64;
-        (self.listener)(self.there, self.total);
+        self.received += size as u64;
+        (self.callback)(self.received, self.total);
     }
 
     fn finish(&mut self) {}
 }
 
-/// A file that is not what its name says, or could not be read.
+/// The reason why a cached file failed verification.
 enum Damage {
-    Unread(Error),
-    Differs { name: String, found: String },
+    Unreadable(Error),
+    WrongDigest { expected: String, actual: String },
 }
 
 impl Damage {
-    fn into_error(self, pinned: &Pinned, file: &str) -> Error {
+    fn into_error(self, pinned: &PinnedRepo, file: &str) -> Error {
         match self {
-            Self::Unread(error) => error,
-            Self::Differs { name, found } => Error::environment(format!(
-                "`{}` is damaged: its digest is {found}, and the hub names it {name}",
+            Self::Unreadable(error) => error,
+            Self::WrongDigest { expected, actual } => Error::environment(format!(
+                "`{}` is damaged: its digest is {actual}, and the hub's is {expected}",
                 pinned.uri(file)
             )),
         }
     }
 }
 
-/// The digest of a file of the cache, which must be the name of the blob that it links to.
-fn verify(path: &Path) -> std::result::Result<Option<String>, Damage> {
-    let blob = std::fs::canonicalize(path).map_err(|cause| Damage::Unread(Error::io("read", path, cause)))?;
-    let name = blob.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    match super::digest::digest_like(&name, &blob).map_err(Damage::Unread)? {
-        Some(found) if found != name => Err(Damage::Differs { name, found }),
+/// Checks a cached file's digest against the name of the blob that the file links to, and returns the digest.
+fn verify_digest(path: &Path) -> std::result::Result<Option<String>, Damage> {
+    let blob =
+        std::fs::canonicalize(path).map_err(|cause| Damage::Unreadable(Error::io("read", path, cause)))?;
+    let expected = blob.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match super::digest::digest_like(&expected, &blob).map_err(Damage::Unreadable)? {
+        Some(actual) if actual != expected => Err(Damage::WrongDigest { expected, actual }),
         digest => Ok(digest),
     }
 }
 
-/// Removes a file of the cache and the blob it links to.
-fn discard(path: &Path) {
+/// Removes a cached file and the blob that the file links to.
+fn remove_cached(path: &Path) {
+    // A failed removal needs no report: the next run finds the file damaged again.
     if let Ok(blob) = std::fs::canonicalize(path) {
-        // It is refused all the same: a file that stays is found damaged again.
         let _ = std::fs::remove_file(blob);
     }
     let _ = std::fs::remove_file(path);

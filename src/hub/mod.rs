@@ -1,14 +1,14 @@
-//! Repositories of the Hugging Face hub: a revision pinned to a commit, files downloaded whole into the
-//! ecosystem's own cache, and digests checked before anything is read.
+//! A client of the Hugging Face hub: pins revisions to commits, downloads files into the shared Hugging Face
+//! cache, and verifies their digests.
 //!
-//! Knows nothing of the project. The environment says where things are, as it does for the hub's own
-//! library: `HF_HOME`, `HF_HUB_CACHE`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`.
+//! The client reads the environment variables of the Python library `huggingface_hub`: `HF_HOME`,
+//! `HF_HUB_CACHE`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_ENDPOINT` and `HF_HUB_OFFLINE`.
 
 mod digest;
-mod failure;
 mod fetch;
-mod place;
+mod location;
 mod repo;
+mod request_error;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,63 +19,66 @@ use hf_hub::Cache;
 use hf_hub::api::sync::{Api, ApiBuilder};
 
 use dtr_core::error::{Error, Result};
-use failure::Asked;
-pub use fetch::{Fetched, Listener};
-pub use place::Place;
-pub use repo::{Kind, Pinned, Repo, is_id, is_revision};
+pub use fetch::{FetchedFile, ProgressCallback};
+pub use location::FileLocation;
+pub use repo::{PinnedRepo, Repo, RepoKind, is_repo_id, is_revision};
+use request_error::Request;
 
-/// Where the hub is when `HF_ENDPOINT` says nothing.
-const ENDPOINT: &str = "https://huggingface.co";
+/// The default of `HF_ENDPOINT`.
+const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 
-/// How often a broken download is taken up again before it is given up.
+/// Attempts to resume a broken download before it fails.
 const NUM_RETRIES: usize = 5;
 
-/// A hub, the cache of what was downloaded from it, and the right to ask for more.
+/// A client of one hub, with its download cache.
 pub struct Hub {
     endpoint: String,
     cache: Cache,
     token: Option<String>,
     is_offline: bool,
+    /// The commits that this process has resolved so far.
     commits: Mutex<BTreeMap<Repo, String>>,
-    /// Whether it was asked in vain.
+    /// Whether a request has failed to reach the hub.
     is_unreachable: AtomicBool,
 }
 
-/// The hub that the environment names.
-pub fn here() -> &'static Hub {
-    static HERE: OnceLock<Hub> = OnceLock::new();
-    HERE.get_or_init(Hub::from_environment)
+/// Returns the process-wide client, configured by the environment.
+pub fn default_hub() -> &'static Hub {
+    static HUB: OnceLock<Hub> = OnceLock::new();
+    HUB.get_or_init(Hub::from_environment)
 }
 
-/// A path or a `hf://` URI as a path on this machine.
+/// Returns the local path of a file given as a path or a `hf://` URI.
 ///
 /// # Errors
-/// When a URI is not one, its revision cannot be pinned, or its file was not downloaded yet.
-pub fn local(path: &str) -> Result<PathBuf> {
-    match Place::read(path)? {
-        Place::Path(path) => Ok(path),
-        Place::Hub(repo, file) => {
-            let hub = here();
+/// When a URI is malformed, its revision cannot be pinned, or its file is not in the cache.
+pub fn local_path(path: &str) -> Result<PathBuf> {
+    match FileLocation::parse(path)? {
+        FileLocation::Local(path) => Ok(path),
+        FileLocation::Hub(repo, file) => {
+            let hub = default_hub();
             let pinned = hub.pin(&repo)?;
-            let found = hub.cached(&pinned, &file);
-            found.ok_or_else(|| hub.absent(&pinned, &file))
+            hub.cached_file(&pinned, &file).ok_or_else(|| not_downloaded(&pinned, &file))
         }
     }
 }
 
-/// Whether the file of a path or a `hf://` URI can be read now, or is still to be downloaded; a path counts as here.
+/// Returns whether a file given as a path or a `hf://` URI needs no download.
 ///
 /// # Errors
-/// When a URI is not one.
-pub fn is_here(path: &str) -> Result<bool> {
-    Ok(match Place::read(path)? {
-        Place::Path(_) => true,
-        Place::Hub(repo, file) => here().cached(&here().name(&repo)?, &file).is_some(),
+/// When a URI is malformed, or the hub does not know its revision.
+pub fn is_available(path: &str) -> Result<bool> {
+    Ok(match FileLocation::parse(path)? {
+        FileLocation::Local(_) => true,
+        FileLocation::Hub(repo, file) => {
+            let hub = default_hub();
+            hub.cached_file(&hub.pin_if_reachable(&repo)?, &file).is_some()
+        }
     })
 }
 
 impl Hub {
-    /// A hub at `endpoint` with a cache in `folder`.
+    /// Creates a client of the hub at `endpoint`, with its cache in `folder`.
     fn new(endpoint: String, folder: PathBuf, token: Option<String>, is_offline: bool) -> Self {
         let endpoint = endpoint.trim_end_matches('/').to_owned();
         Self {
@@ -89,64 +92,66 @@ impl Hub {
     }
 
     fn from_environment() -> Self {
-        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        let user_cache = || set("XDG_CACHE_HOME").map(PathBuf::from);
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+        let user_cache = || variable("XDG_CACHE_HOME").map(PathBuf::from);
         let user_home = || std::env::home_dir().unwrap_or_default().join(".cache");
-        let home = set("HF_HOME")
+        let home = variable("HF_HOME")
             .map(PathBuf::from)
             .unwrap_or_else(|| user_cache().unwrap_or_else(user_home).join("huggingface"));
-        let folder = set("HF_HUB_CACHE").map(PathBuf::from).unwrap_or_else(|| home.join("hub"));
-        let token_file = set("HF_TOKEN_PATH").map(PathBuf::from).unwrap_or_else(|| home.join("token"));
-        let kept = || std::fs::read_to_string(token_file).ok();
-        let token = set("HF_TOKEN").or_else(kept).map(|token| token.trim().to_owned());
-        let is_offline = set("HF_HUB_OFFLINE")
+        let folder = variable("HF_HUB_CACHE").map(PathBuf::from).unwrap_or_else(|| home.join("hub"));
+        let token_file = variable("HF_TOKEN_PATH").map(PathBuf::from).unwrap_or_else(|| home.join("token"));
+        let stored_token = || std::fs::read_to_string(token_file).ok();
+        let token = variable("HF_TOKEN").or_else(stored_token).map(|token| token.trim().to_owned());
+        let is_offline = variable("HF_HUB_OFFLINE")
             .is_some_and(|value| ["1", "ON", "YES", "TRUE"].contains(&value.to_uppercase().as_str()));
-        let endpoint = set("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.to_owned());
-        // The crate keeps relative links, for which both ends must be absolute.
+        let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+        // `hf_hub` creates relative symbolic links in the cache, and needs absolute paths to compute them.
         let folder = std::path::absolute(&folder).unwrap_or(folder);
         Self::new(endpoint, folder, token.filter(|token| !token.is_empty()), is_offline)
     }
 
-    /// The commit that a repository's revision stands for now; a full commit stands for itself.
+    /// Resolves a repository's revision to its current commit.
     ///
-    /// # Errors
-    /// When the hub does not know it, cannot be asked, or may not be asked and it was never pinned here.
-    pub fn pin(&self, repo: &Repo) -> Result<Pinned> {
-        self.commit(repo)?.map(|commit| repo.at(commit))
+    /// # Errors When the hub does not know the revision, or when the hub cannot be reached and the cache has
+    /// no commit for it.
+    pub fn pin(&self, repo: &Repo) -> Result<PinnedRepo> {
+        self.resolve_commit(repo)?.map(|commit| repo.at_commit(commit))
     }
 
-    /// The commit as [`Hub::pin`] finds it, or the revision's own name where the hub cannot be asked: enough to plan
-    /// with, and refused by whatever would run it.
+    /// Resolves a revision like [`Hub::pin`], but keeps the revision's name when the hub cannot be reached.
+    ///
+    /// Such a repository is good enough for planning. Downloads of it fail.
     ///
     /// # Errors
     /// When the hub does not know the revision.
-    pub fn name(&self, repo: &Repo) -> Result<Pinned> {
-        let commit = match self.is_unreachable.load(Ordering::Relaxed) && self.known(repo).is_none() {
+    pub fn pin_if_reachable(&self, repo: &Repo) -> Result<PinnedRepo> {
+        let is_unreachable = self.is_unreachable.load(Ordering::Relaxed);
+        let commit = match is_unreachable && self.known_commit(repo).is_none() {
             true => repo.revision.clone(),
-            false => self.commit(repo)?.unwrap_or_else(|_| {
+            false => self.resolve_commit(repo)?.unwrap_or_else(|_| {
                 self.is_unreachable.store(true, Ordering::Relaxed);
                 repo.revision.clone()
             }),
         };
-        Ok(repo.at(commit))
+        Ok(repo.at_commit(commit))
     }
 
-    /// The commit that needs no asking.
-    fn known(&self, repo: &Repo) -> Option<String> {
+    /// Returns the commit of a revision that needs no request.
+    fn known_commit(&self, repo: &Repo) -> Option<String> {
         match repo.is_pinned() {
             true => Some(repo.revision.clone()),
             false => self.commits.lock().expect("no holder of this lock panics").get(repo).cloned(),
         }
     }
 
-    /// The commit of a revision; inside, why the hub could not be asked for it.
-    fn commit(&self, repo: &Repo) -> Result<Result<String>> {
-        if let Some(commit) = self.known(repo) {
+    /// Returns the commit of a revision. The inner error says why the hub could not be reached.
+    fn resolve_commit(&self, repo: &Repo) -> Result<Result<String>> {
+        if let Some(commit) = self.known_commit(repo) {
             return Ok(Ok(commit));
         }
         let commit = match self.is_offline {
-            true => self.remembered(repo),
-            false => self.ask(repo)?,
+            true => self.cached_commit(repo),
+            false => self.request_commit(repo)?,
         };
         if let Ok(commit) = &commit {
             let mut commits = self.commits.lock().expect("no holder of this lock panics");
@@ -155,75 +160,76 @@ impl Hub {
         Ok(commit)
     }
 
-    /// The commit that the cache has for a revision.
-    fn remembered(&self, repo: &Repo) -> Result<String> {
+    /// Returns the commit that the cache records for a revision.
+    fn cached_commit(&self, repo: &Repo) -> Result<String> {
         let path = self.cache.path().join(repo.handle().folder_name()).join("refs").join(&repo.revision);
         let commit = std::fs::read_to_string(&path).map(|text| text.trim().to_owned());
         commit.ok().filter(|commit| repo::is_commit(commit)).ok_or_else(|| {
             Error::environment(format!(
-                "`HF_HUB_OFFLINE` is set, and the cache does not know which commit `{}` of `{}` is",
+                "`HF_HUB_OFFLINE` is set, and the cache has no commit for `{}` of `{}`",
                 repo.revision, repo.id
             ))
-            .hint("unset `HF_HUB_OFFLINE`, or name the commit, 40 hex digits, as the revision")
+            .hint("unset `HF_HUB_OFFLINE`, or set the revision to a commit of 40 hexadecimal digits")
         })
     }
 
-    /// The commit that the hub has for a revision, kept for when it may not be asked; inside, why it could not be
-    /// reached.
-    fn ask(&self, repo: &Repo) -> Result<Result<String>> {
+    /// Asks the hub for the commit of a revision and records the answer in the cache. The inner error says
+    /// why the hub could not be reached.
+    fn request_commit(&self, repo: &Repo) -> Result<Result<String>> {
         let info = match self.api()?.repo(repo.handle()).info() {
             Ok(info) => info,
-            Err(cause) if failure::is_of_the_connection(&cause) => {
-                return Ok(Err(self.failure(Asked::Revision(repo), cause)));
+            Err(cause) => {
+                let is_connection_error = request_error::is_connection_error(&cause);
+                let error = self.request_error(Request::Commit(repo), cause);
+                return if is_connection_error { Ok(Err(error)) } else { Err(error) };
             }
-            Err(cause) => return Err(self.failure(Asked::Revision(repo), cause)),
         };
         if !repo::is_commit(&info.sha) {
             return Err(Error::environment(format!(
-                "`{}` names `{}` as a commit of `{}`, which is none",
+                "`{}` sent `{}` as a commit of `{}`, which is not a commit hash",
                 self.endpoint, info.sha, repo.id
             )));
         }
-        let kept = self.cache.repo(repo.handle()).create_ref(&info.sha);
-        kept.map_err(|cause| dtr_core::error::Error::io("write in", self.cache.path(), cause))?;
+        let recorded = self.cache.repo(repo.handle()).create_ref(&info.sha);
+        recorded.map_err(|cause| Error::io("write in", self.cache.path(), cause))?;
         Ok(Ok(info.sha))
     }
 
-    /// The folder that holds a commit's files once they are downloaded.
-    pub fn folder(&self, pinned: &Pinned) -> PathBuf {
+    /// Returns the cache folder of a commit's files (the `snapshots` folder of the Hugging Face cache).
+    pub fn snapshot_folder(&self, pinned: &PinnedRepo) -> PathBuf {
         self.cache.repo(pinned.handle()).pointer_path(&pinned.commit)
     }
 
-    /// A file of a commit, if it was downloaded.
-    pub fn cached(&self, pinned: &Pinned, file: &str) -> Option<PathBuf> {
-        let path = self.folder(pinned).join(file);
+    /// Returns the path of a commit's file if the cache has it.
+    pub fn cached_file(&self, pinned: &PinnedRepo, file: &str) -> Option<PathBuf> {
+        let path = self.snapshot_folder(pinned).join(file);
         path.is_file().then_some(path)
     }
 
-    /// The names of a commit's files: what the hub has, or what was downloaded where it may not be asked.
-    pub fn list(&self, pinned: &Pinned) -> Result<Vec<String>> {
-        let folder = self.folder(pinned);
+    /// Returns the names of a commit's files, in alphabetical order.
+    ///
+    /// In offline mode these are the files in the cache.
+    ///
+    /// # Errors
+    /// When the hub cannot be reached, or sends a name that leaves the repository's folder.
+    pub fn list_files(&self, pinned: &PinnedRepo) -> Result<Vec<String>> {
+        let folder = self.snapshot_folder(pinned);
         let mut names = match self.is_offline {
-            true => names_below(&folder, &folder)?,
+            true => files_below(&folder, &folder)?,
             false => {
                 let info = self.api()?.repo(pinned.handle()).info();
-                let info = info.map_err(|cause| self.failure(Asked::Files(pinned), cause))?;
+                let info = info.map_err(|cause| self.request_error(Request::FileList(pinned), cause))?;
                 info.siblings.into_iter().map(|sibling| sibling.rfilename).collect()
             }
         };
         names.sort();
-        match names.iter().find(|name| !repo::stays_inside(name)) {
+        match names.iter().find(|name| !repo::is_relative_path(name)) {
             None => Ok(names),
             Some(name) => Err(Error::environment(format!(
-                "`{}` names a file outside of `{pinned}`: `{name}`",
+                "`{}` lists a file outside of `{pinned}`: `{name}`",
                 self.endpoint
             ))),
         }
-    }
-
-    fn absent(&self, pinned: &Pinned, file: &str) -> Error {
-        Error::environment(format!("`{}` is not downloaded yet", pinned.uri(file)))
-            .hint("`dtr sweep` downloads what it needs")
     }
 
     fn api(&self) -> Result<Api> {
@@ -233,18 +239,25 @@ impl Hub {
             .with_user_agent("dtr", env!("CARGO_PKG_VERSION"))
             .with_retries(NUM_RETRIES)
             .with_progress(false);
-        builder.build().map_err(|cause| Error::environment("cannot set up a connection").with_source(cause))
+        builder.build().map_err(|cause| {
+            Error::environment(format!("cannot create a client of `{}`", self.endpoint)).with_source(cause)
+        })
     }
 }
 
-/// Names of all files below `folder`, as seen from `root`; none where there is no such folder.
-fn names_below(folder: &Path, root: &Path) -> Result<Vec<String>> {
+fn not_downloaded(pinned: &PinnedRepo, file: &str) -> Error {
+    Error::environment(format!("`{}` is not downloaded yet", pinned.uri(file)))
+        .hint("run `dtr sweep`, which downloads the files of its manifest")
+}
+
+/// Returns the names of all files below `folder`, relative to `root`; empty when the folder does not exist.
+fn files_below(folder: &Path, root: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(names) };
     for entry in entries {
-        let path = entry.map_err(|cause| dtr_core::error::Error::io("list", folder, cause))?.path();
+        let path = entry.map_err(|cause| Error::io("list", folder, cause))?.path();
         match path.is_dir() {
-            true => names.extend(names_below(&path, root)?),
+            true => names.extend(files_below(&path, root)?),
             false => names.extend(path.strip_prefix(root).map(|name| name.display().to_string()).ok()),
         }
     }

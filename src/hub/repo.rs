@@ -1,46 +1,47 @@
-//! A repository at a revision, and at a commit.
+//! Repositories of the hub, at a revision or at a commit.
 
 use std::fmt;
 
 use hf_hub::RepoType;
 use serde::{Deserialize, Serialize};
 
-/// What a repository holds.
+/// The kind of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// A model's configuration, weights and tokenizer.
+pub enum RepoKind {
+    /// A model: configuration, weights and tokenizer.
     Model,
-    /// Rows of data.
+    /// A dataset.
     Dataset,
 }
 
-/// A repository at a branch, a tag or a commit.
+/// A repository at a revision.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Repo {
-    /// What it holds.
-    pub kind: Kind,
-    /// `OWNER/NAME`.
+    /// The kind of the repository.
+    pub kind: RepoKind,
+    /// The repository's name, `OWNER/NAME`.
     pub id: String,
-    /// The branch, tag or commit.
+    /// A branch, a tag or a commit.
     pub revision: String,
 }
 
 impl Repo {
-    /// Whether the revision is a commit, which never changes.
+    /// Returns whether the revision is a commit, which never changes.
     pub fn is_pinned(&self) -> bool {
         is_commit(&self.revision)
     }
 
-    /// This repository at `commit`.
-    pub(super) fn at(&self, commit: String) -> Pinned {
-        Pinned { kind: self.kind, id: self.id.clone(), commit }
+    /// Returns this repository at `commit`.
+    pub(super) fn at_commit(&self, commit: String) -> PinnedRepo {
+        PinnedRepo { kind: self.kind, id: self.id.clone(), commit }
     }
 
+    /// Returns the repository as the `hf_hub` crate describes it.
     pub(super) fn handle(&self) -> hf_hub::Repo {
         let kind = match self.kind {
-            Kind::Model => RepoType::Model,
-            Kind::Dataset => RepoType::Dataset,
+            RepoKind::Model => RepoType::Model,
+            RepoKind::Dataset => RepoType::Dataset,
         };
         hf_hub::Repo::with_revision(self.id.clone(), kind, self.revision.clone())
     }
@@ -48,17 +49,19 @@ impl Repo {
 
 /// A repository at a commit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Pinned {
-    /// What it holds.
-    pub kind: Kind,
-    /// `OWNER/NAME`.
+pub struct PinnedRepo {
+    /// The kind of the repository.
+    pub kind: RepoKind,
+    /// The repository's name, `OWNER/NAME`.
     pub id: String,
-    /// The commit, 40 hex digits; a revision's own name in a plan for which the hub could not be asked.
+    /// The commit, 40 hexadecimal digits.
+    ///
+    /// A plan made while the hub is unreachable holds the name of the revision here.
     pub commit: String,
 }
 
-impl Pinned {
-    /// The repository at this commit as its revision.
+impl PinnedRepo {
+    /// Returns the repository with the commit as its revision.
     pub fn repo(&self) -> Repo {
         Repo { kind: self.kind, id: self.id.clone(), revision: self.commit.clone() }
     }
@@ -67,40 +70,40 @@ impl Pinned {
         self.repo().handle()
     }
 
-    /// A file's URI in the ecosystem's notation.
+    /// Returns the `hf://` URI of a file.
     pub fn uri(&self, file: &str) -> String {
         format!("{self}/{file}")
     }
 }
 
-impl fmt::Display for Pinned {
+impl fmt::Display for PinnedRepo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let folder = if self.kind == Kind::Dataset { "datasets/" } else { "" };
+        let folder = if self.kind == RepoKind::Dataset { "datasets/" } else { "" };
         write!(f, "hf://{folder}{}@{}", self.id, self.commit)
     }
 }
 
-/// Whether `text` can name a repository: `OWNER/NAME`, or `NAME` as the oldest are called.
-pub fn is_id(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+/// Returns whether `text` can name a repository: `OWNER/NAME`, or `NAME` for the oldest repositories.
+pub fn is_repo_id(text: &str) -> bool {
+    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     text.matches('/').count() <= 1
-        && stays_inside(text)
-        && text.bytes().all(|byte| is_plain(byte) || byte == b'/')
+        && is_relative_path(text)
+        && text.bytes().all(|byte| is_valid(byte) || byte == b'/')
 }
 
-/// Whether `text` can name a branch, a tag or a commit, by git's rules.
+/// Returns whether `text` can name a branch, a tag or a commit, by Git's rules.
 pub fn is_revision(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\\~^:?*[#%".contains(&byte);
-    stays_inside(text) && text.bytes().all(is_plain)
+    let is_valid = |byte: u8| byte.is_ascii_graphic() && !b"\\~^:?*[#%".contains(&byte);
+    is_relative_path(text) && text.bytes().all(is_valid)
 }
 
-/// Whether a name with slashes, put below a folder, is a path below that folder.
-pub(super) fn stays_inside(name: &str) -> bool {
-    let is_plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']);
-    name.split('/').all(is_plain)
+/// Returns whether a `/`-separated name stays inside the folder that it is joined to.
+pub(super) fn is_relative_path(name: &str) -> bool {
+    let is_valid = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']);
+    name.split('/').all(is_valid)
 }
 
-/// Whether `text` is the full name of a commit.
+/// Returns whether `text` is a full commit hash.
 pub(super) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

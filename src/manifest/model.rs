@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::hub::{Kind, Repo};
+use crate::hub::{Repo, RepoKind};
 use dtr_model::Architecture;
 
 /// A base model.
@@ -73,6 +73,6 @@ fn default_revision() -> String {
 
 impl From<&HubModel> for Repo {
     fn from(model: &HubModel) -> Self {
-        Self { kind: Kind::Model, id: model.repo.clone(), revision: model.revision.clone() }
+        Self { kind: RepoKind::Model, id: model.repo.clone(), revision: model.revision.clone() }
     }
 }

@@ -3,11 +3,11 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use crate::hub::Place;
+use crate::hub::FileLocation;
 
 /// `path` as seen from `folder`; a `..` takes back the folder before it, as cargo reads paths.
 pub(super) fn join(folder: &Path, path: &str) -> String {
-    if Place::is_hub(path) {
+    if FileLocation::is_hub_uri(path) {
         return path.to_owned();
     }
     let mut joined = PathBuf::new();

@@ -220,7 +220,7 @@ impl Check<'_> {
 
     /// The names of a repository become parts of paths and addresses.
     fn repository(&self, table: &[&str], model: &HubModel) -> Result<()> {
-        if !hub::is_id(&model.repo) {
+        if !hub::is_repo_id(&model.repo) {
             return Err(self
                 .sources
                 .refuse(&[table, &["repo"]].concat(), "the `OWNER/NAME` of a repository"));

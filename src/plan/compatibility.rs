@@ -62,7 +62,9 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
 fn folder(model: &Model) -> Result<Option<PathBuf>> {
     let folder = match &model.source {
         ModelSource::Path(path) => return Ok(Some(PathBuf::from(path))),
-        ModelSource::Hub(model) => hub::here().folder(&hub::here().name(&model.into())?),
+        ModelSource::Hub(model) => {
+            hub::default_hub().snapshot_folder(&hub::default_hub().pin_if_reachable(&model.into())?)
+        }
         ModelSource::Pretrain(_) | ModelSource::Shape(_) => return Ok(None),
     };
     let is_here = Base::REQUIRED.iter().all(|name| folder.join(name).is_file());
@@ -78,7 +80,7 @@ fn folder(model: &Model) -> Result<Option<PathBuf>> {
 /// Whether a split's rows can be read now, or are still to be downloaded.
 fn is_here(task: &Task, split: Split) -> Result<bool> {
     let TaskSource::File(task) = &task.source else { return Ok(true) };
-    hub::is_here(file_of_split(task, split).0)
+    hub::is_available(file_of_split(task, split).0)
 }
 
 /// Why a base cannot serve a split; none if it can.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::data::files::files;
-use crate::hub::{self, Pinned, Place};
+use crate::hub::{self, FileLocation, PinnedRepo};
 use crate::manifest::{CorpusSource, Manifest, ModelSource, TaskSource};
 use dtr_core::error::Result;
 
@@ -11,9 +11,9 @@ use dtr_core::error::Result;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Needs {
     /// Bases.
-    pub models: BTreeSet<Pinned>,
+    pub models: BTreeSet<PinnedRepo>,
     /// Files of data.
-    pub files: BTreeSet<(Pinned, String)>,
+    pub files: BTreeSet<(PinnedRepo, String)>,
 }
 
 impl Needs {
@@ -27,7 +27,7 @@ impl Needs {
         }
         for model in &manifest.sweep.model {
             if let ModelSource::Hub(model) = &manifest.models[model].source {
-                self.models.insert(hub::here().name(&model.into())?);
+                self.models.insert(hub::default_hub().pin_if_reachable(&model.into())?);
             }
         }
         for task in &manifest.sweep.task {
@@ -53,8 +53,8 @@ impl Needs {
     }
 
     fn add_file(&mut self, path: &str) -> Result<()> {
-        if let Place::Hub(repo, file) = Place::read(path)? {
-            self.files.insert((hub::here().name(&repo)?, file));
+        if let FileLocation::Hub(repo, file) = FileLocation::parse(path)? {
+            self.files.insert((hub::default_hub().pin_if_reachable(&repo)?, file));
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::cells::{Cell, Work};
 use super::expand::Plan;
 use super::memory::{Lessons, element};
 use super::shapes::shape;
+use crate::algorithms::score::MAX_CACHE_BYTES;
 use crate::hub;
 use crate::manifest::{Dtype, Manifest, ModelSource};
 use crate::store::{Key, Stage};
@@ -20,9 +21,6 @@ const BYTES: u64 = 4;
 
 /// Bytes of a parameter in a repository: 16-bit weights.
 const STORED_BYTES: u64 = 2;
-
-/// Bytes of hidden states that a search keeps at most.
-const KEPT_BYTES: u64 = 1 << 30;
 
 /// What the cells that are not done will cost.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -94,20 +92,20 @@ impl Estimate {
     }
 
     fn add_downloads(&mut self, plan: &Plan, shapes: &mut Shapes<'_>) -> Result<()> {
-        let hub = hub::here();
+        let hub = hub::default_hub();
         // What is only timed needs no weights.
         let answering: BTreeSet<&str> =
             shapes.manifest.sweep.combinations().into_iter().map(|(model, ..)| model).collect();
         for model in answering {
             let ModelSource::Hub(source) = &shapes.manifest.models[model].source else { continue };
-            if !Base::is_whole(&hub.folder(&hub.name(&source.into())?)) {
+            if !Base::is_whole(&hub.snapshot_folder(&hub.pin_if_reachable(&source.into())?)) {
                 let parameters = shapes.of(model)?.map_or(0, |config| config.num_parameters());
                 self.download_bytes += STORED_BYTES * parameters;
             }
         }
         let names = plan.needs.files.iter().map(|(pinned, _)| pinned).chain(&plan.needs.models);
         self.unpinned = names.filter(|pinned| !pinned.repo().is_pinned()).map(ToString::to_string).collect();
-        let absent = |(pinned, file): &&(hub::Pinned, String)| hub.cached(pinned, file).is_none();
+        let absent = |(pinned, file): &&(hub::PinnedRepo, String)| hub.cached_file(pinned, file).is_none();
         self.download_files = plan.needs.files.iter().filter(absent).count();
         Ok(())
     }
@@ -190,7 +188,7 @@ fn need(cell: &Cell, plan: &Plan, distillations: &[&Cell], config: &Config) -> M
         }
         Work::Search(work) => {
             let twins = variant_of(&work.twins).map_or(0, twins);
-            Memory { search_bytes: base + twins + KEPT_BYTES, ..Memory::default() }
+            Memory { search_bytes: base + twins + MAX_CACHE_BYTES as u64, ..Memory::default() }
         }
         Work::Throughput(work) => {
             let twins = work.variant.as_ref().map_or(0, twins);

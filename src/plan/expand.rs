@@ -8,7 +8,7 @@ use super::spec::{CorpusIdentity, ModelIdentity, TaskIdentity};
 use super::timing;
 use crate::data::Split;
 use crate::data::files::check_beginnings;
-use crate::device::{self, Machine};
+use crate::device::{self, HardwareLabel};
 use crate::manifest::{CorpusSource, Loaded, Manifest, ModelSource};
 use crate::store::{Key, Stage};
 use dtr_core::error::{Error, Result};
@@ -78,14 +78,14 @@ impl Plan {
 /// # Errors
 /// Manifest errors of any combination of the sweep, and files of bases or corpora that cannot be read.
 pub fn plan(loaded: &Loaded) -> Result<Plan> {
-    plan_on(loaded, &device::Choice::Cpu.machine())
+    plan_on(loaded, &device::DeviceChoice::Cpu.hardware_label())
 }
 
 /// The plan of a loaded manifest for `machine`, which decides what is timed and nothing else.
 ///
 /// # Errors
 /// As those of [`plan`].
-pub fn plan_on(loaded: &Loaded, machine: &Machine) -> Result<Plan> {
+pub fn plan_on(loaded: &Loaded, machine: &HardwareLabel) -> Result<Plan> {
     let manifest = &loaded.manifest;
     let name = manifest.name.clone().unwrap_or_default();
     let mut plan = Plan {

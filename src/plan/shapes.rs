@@ -22,7 +22,8 @@ pub(super) fn shape(manifest: &Manifest, model: &str) -> Result<Option<Config>> 
             Some(Config::llama(architecture, words, manifest.pretrain.sequence_length))
         }
         ModelSource::Hub(source) => {
-            let folder = hub::here().folder(&hub::here().name(&source.into())?);
+            let folder =
+                hub::default_hub().snapshot_folder(&hub::default_hub().pin_if_reachable(&source.into())?);
             match (&source.config, folder.join("config.json").is_file()) {
                 (_, true) => Some(Base::config(&folder)?),
                 (Some(copy), false) => {

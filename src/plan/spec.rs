@@ -12,8 +12,8 @@ use crate::algorithms::search::{SearchStrategy, StopCriterion};
 use crate::data::files;
 use crate::data::synthetic::{GENERATOR_VERSION, SyntheticLanguage};
 use crate::data::{Split, file_of_split};
-use crate::device::Machine;
-use crate::hub::{self, Pinned, Place};
+use crate::device::HardwareLabel;
+use crate::hub::{self, FileLocation, PinnedRepo};
 use crate::manifest::{
     Choices, CorpusSource, Dtype, Metric, Model, ModelSource, Portion, SyntheticTaskKind, Task, TaskSource,
     TextUnit,
@@ -34,7 +34,7 @@ pub enum ModelIdentity {
         files: BTreeMap<String, Digest>,
     },
     /// A repository at a commit, which stands for the content of all its files.
-    Hub(Pinned),
+    Hub(PinnedRepo),
 }
 
 /// A base as it is part of a spec.
@@ -56,8 +56,8 @@ impl ModelIdentity {
                 Some((PathBuf::from(path), Self::Files { files }))
             }
             ModelSource::Hub(model) => {
-                let pinned = hub::here().name(&model.into())?;
-                Some((hub::here().folder(&pinned), Self::Hub(pinned)))
+                let pinned = hub::default_hub().pin_if_reachable(&model.into())?;
+                Some((hub::default_hub().snapshot_folder(&pinned), Self::Hub(pinned)))
             }
             ModelSource::Pretrain(_) | ModelSource::Shape(_) => None,
         })
@@ -77,9 +77,11 @@ pub enum FileIdentity {
 impl FileIdentity {
     /// The identity of a path or a `hf://` URI; nothing is downloaded for it.
     pub fn of(path: &str) -> Result<Self> {
-        Ok(match Place::read(path)? {
-            Place::Path(path) => Self::Digest(digest_file(&path)?),
-            Place::Hub(repo, file) => Self::Uri(hub::here().name(&repo)?.uri(&file)),
+        Ok(match FileLocation::parse(path)? {
+            FileLocation::Local(path) => Self::Digest(digest_file(&path)?),
+            FileLocation::Hub(repo, file) => {
+                Self::Uri(hub::default_hub().pin_if_reachable(&repo)?.uri(&file))
+            }
         })
     }
 }
@@ -301,5 +303,5 @@ pub struct ThroughputSpec {
     /// What prompt and weights are drawn from.
     pub seed: Seed,
     /// What computes.
-    pub machine: Machine,
+    pub machine: HardwareLabel,
 }

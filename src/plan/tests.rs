@@ -263,7 +263,7 @@ fn what_decides_a_speed_is_in_its_key_and_weights_are_not() {
         assert!(keys(&[set]).is_disjoint(&plain), "{set}");
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/throughput.toml");
-    let machine = crate::device::Machine { device: "another".to_owned(), threads: 1 };
+    let machine = crate::device::HardwareLabel { device: "another".to_owned(), threads: 1 };
     let elsewhere = plan_on(&load(&path, &[]).unwrap(), &machine).unwrap();
     assert!(elsewhere.cells.iter().all(|cell| !plain.contains(&cell.key)));
 }

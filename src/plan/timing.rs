@@ -9,7 +9,7 @@ use super::expand::Plan;
 use super::shapes::shape;
 use super::spec::ThroughputSpec;
 use crate::algorithms::throughput::{Replaced, ThroughputConfig, TimedLayers};
-use crate::device::Machine;
+use crate::device::HardwareLabel;
 use crate::manifest::{At, Loaded, Manifest};
 use crate::store::{CellSpec, Key, Stage};
 use dtr_core::error::{Error, Result};
@@ -32,7 +32,7 @@ pub struct Timing {
     /// How it is timed.
     pub recipe: ThroughputConfig,
     /// What computes.
-    pub machine: Machine,
+    pub machine: HardwareLabel,
 }
 
 /// Which layers are replaced.
@@ -71,8 +71,8 @@ impl Timing {
 
     /// The same on every machine that timed anything of what the store remembers, this one first.
     pub fn everywhere(&self, known: &[CellSpec]) -> Vec<Self> {
-        let machine = |outline: &CellSpec| Machine::deserialize(&outline.spec["machine"]).ok();
-        let others: BTreeSet<Machine> =
+        let machine = |outline: &CellSpec| HardwareLabel::deserialize(&outline.spec["machine"]).ok();
+        let others: BTreeSet<HardwareLabel> =
             known.iter().filter_map(machine).filter(|machine| *machine != self.machine).collect();
         let elsewhere = others.into_iter().map(|machine| Self { machine, ..self.clone() });
         std::iter::once(self.clone()).chain(elsewhere).collect()
@@ -118,7 +118,7 @@ pub(super) fn expand(
     loaded: &Loaded,
     manifest: &Manifest,
     axes: &BTreeMap<String, String>,
-    machine: &Machine,
+    machine: &HardwareLabel,
 ) -> Result<()> {
     let recipe = &manifest.throughput;
     if !recipe.is_asked() {

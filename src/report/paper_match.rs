@@ -49,7 +49,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
-    use crate::hub::{Kind, Pinned};
+    use crate::hub::{PinnedRepo, RepoKind};
     use crate::manifest::{Dtype, ModelSource, load};
     use crate::plan::{BaseSource, ModelIdentity};
     use crate::report::fixture;
@@ -63,8 +63,11 @@ mod tests {
             let ModelSource::Hub(source) = &manifest.models[model].source else {
                 panic!("{model} is of the hub")
             };
-            let pinned =
-                Pinned { kind: Kind::Model, id: source.repo.clone(), commit: source.revision.clone() };
+            let pinned = PinnedRepo {
+                kind: RepoKind::Model,
+                id: source.repo.clone(),
+                commit: source.revision.clone(),
+            };
             let base = BaseSource::Directory(PathBuf::new(), ModelIdentity::Hub(pinned), Dtype::F32);
             let block = manifest.variants[variant.unwrap()].block.name();
             let place = Place { base: base.public_name("anything").unwrap(), block, task };

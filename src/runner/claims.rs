@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::scheduler::Context;
-use crate::device::Spent;
+use crate::device::ResourceUsage;
 use crate::plan::{Cell, CellState, Check, cell_state};
 use crate::store::{Claim, Draft, EventKind, Lookup, Outcome, Provenance, Stage, read_events};
 use dtr_core::checkpoint::CheckpointFile;
@@ -75,7 +75,7 @@ pub fn conclude<T: Serialize + DeserializeOwned>(
     context: &Context<'_>,
     cell: &Cell,
     claim: &Claim,
-    spent: Spent,
+    spent: ResourceUsage,
     artifacts: &[&str],
     result: T,
 ) -> Result<T> {
@@ -94,7 +94,12 @@ pub fn conclude<T: Serialize + DeserializeOwned>(
 }
 
 /// Writes the record of a cell that failed, unless another process has it or has done it by now.
-pub fn conclude_failed(context: &Context<'_>, cell: &Cell, spent: Spent, error: &Error) -> Result<()> {
+pub fn conclude_failed(
+    context: &Context<'_>,
+    cell: &Cell,
+    spent: ResourceUsage,
+    error: &Error,
+) -> Result<()> {
     let Some(claim) = context.store.claim(cell.stage, &cell.key)? else { return Ok(()) };
     if cell_state(context.store, cell, Check::Full)? == CellState::Done {
         return Ok(());
@@ -120,11 +125,16 @@ pub fn conclude_stopped(context: &Context<'_>, cell: &Cell) -> Result<()> {
     }
 }
 
-fn draft<T>(context: &Context<'_>, cell: &Cell, spent: Spent, outcome: Outcome<T>) -> Result<Draft<T>> {
+fn draft<T>(
+    context: &Context<'_>,
+    cell: &Cell,
+    spent: ResourceUsage,
+    outcome: Outcome<T>,
+) -> Result<Draft<T>> {
     let provenance =
         Provenance { input_files: input_files(context, cell)?, ..context.provenance.clone().at_the_end() };
     let (spec, inputs) = (cell.spec.clone(), cell.inputs.clone());
-    let Spent { seconds, joules } = spent;
+    let ResourceUsage { seconds, joules } = spent;
     Ok(Draft { spec, inputs, artifacts: Vec::new(), seconds, joules, provenance, outcome })
 }
 

@@ -3,7 +3,7 @@
 use super::claims::{conclude_died, conclude_failed};
 use super::scheduler::Context;
 use super::watch::{Ending, Fate};
-use crate::device::Spent;
+use crate::device::ResourceUsage;
 use crate::plan::Plan;
 use dtr_core::error::{Error, Result};
 
@@ -13,7 +13,7 @@ pub fn file_deaths(plan: &Plan, context: &Context<'_>) -> Result<()> {
     for cell in &plan.cells {
         if let Some(Fate { why, seconds }) = past.blamed.get(&cell.key) {
             context.progress.say(&format!("failed  {}: {why}", cell.line()));
-            let spent = Spent { seconds: *seconds, joules: None };
+            let spent = ResourceUsage { seconds: *seconds, joules: None };
             conclude_failed(context, cell, spent, &Error::failed(why.clone()))?;
             context.worker.ended(&cell.key, Ending::Failed);
         }

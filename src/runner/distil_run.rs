@@ -11,7 +11,7 @@ use crate::algorithms::distil::DistilResult;
 use crate::algorithms::distil::{self, DistilledTwins, Student};
 use crate::algorithms::parallel::map_in_threads;
 use crate::data::sequences::Sequences;
-use crate::device::Spent;
+use crate::device::ResourceUsage;
 use crate::observer::Observer;
 use crate::plan::{Cell, CellState, Check, Distillation, Lessons, cell_state};
 use crate::store::{Claim, Key};
@@ -104,11 +104,11 @@ fn distil_ours(
         .logging(ours.iter().map(|(_, claim)| claim))?;
     if stretches.len() > replicas.len() {
         let passes = stretches.len().div_ceil(replicas.len());
-        task.say(&format!("layers learn in {passes} groups, since all at once do not fit in memory"));
+        task.message(&format!("layers learn in {passes} groups, since all at once do not fit in memory"));
     }
     let source = &first.corpus.source;
     let sequences = Sequences::new(source, &base.tokenizer, schedule.sequences(), first.recipe.seed, &task)?;
-    let watch = context.meter.watch();
+    let watch = context.meter.start();
     let teach = |device: usize| {
         let of_device = (device..stretches.len()).step_by(replicas.len());
         let teach = |index: usize| {
@@ -120,13 +120,14 @@ fn distil_ours(
     let by_device = map_in_threads(0..replicas.len(), teach)?;
     // Pupils add up seconds from process to process, and nobody adds up joules.
     let is_whole = by_device.iter().flatten().all(|stretch| stretch.is_whole);
-    let joules = watch.spent().joules.filter(|_| is_whole);
+    let joules = watch.usage().joules.filter(|_| is_whole);
     let taught = joined(by_device, ours.len());
     let seconds: f64 = taught.iter().flatten().map(|taught| taught.seconds).sum();
     for (((cell, _), claim), taught) in ours.iter().zip(taught) {
         let outcome = taught.and_then(|taught| {
             let share = taught.seconds / seconds.max(f64::MIN_POSITIVE);
-            let spent = Spent { seconds: taught.seconds, joules: joules.map(|joules| share * joules) };
+            let spent =
+                ResourceUsage { seconds: taught.seconds, joules: joules.map(|joules| share * joules) };
             taught.write_twins(&claim.artifact(TWINS)?)?;
             conclude(context, cell, claim, spent, &[TWINS], taught.result)?;
             Ok(Ended::Now)
@@ -197,7 +198,7 @@ impl School<'_> {
             places.push(one.map(|pupil| pupils.push(pupil)));
         }
         for pupil in pupils.iter().filter(|pupil| pupil.num_steps_done() > 0) {
-            self.task.say(&format!("`{}` goes on after step {}", pupil.name(), pupil.num_steps_done()));
+            self.task.message(&format!("`{}` goes on after step {}", pupil.name(), pupil.num_steps_done()));
         }
         let is_whole = pupils.iter().all(|pupil| pupil.num_steps_done() == 0);
         distil::distil(self.base, &mut pupils, recipe, self.sequences, self.task)?;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::progress::Progress;
-use crate::hub::{self, Pinned};
+use crate::hub::{self, PinnedRepo};
 use crate::observer::Observer;
 use crate::plan::Needs;
-use dtr_core::error::{Error, ErrorKind, Result};
+use dtr_core::error::{Error, Result};
 use dtr_model::Base;
 
 /// The digest by which the hub names each file that was fetched, by URI.
@@ -19,20 +19,20 @@ pub type Digests = BTreeMap<String, String>;
 pub fn fetch(needs: &Needs, progress: &Progress) -> Result<Digests> {
     let mut digests = Digests::new();
     for (named, file) in &needs.files {
-        fetch_file(&hub::here().pin(&named.repo())?, file, progress, &mut digests)?;
+        fetch_file(&hub::default_hub().pin(&named.repo())?, file, progress, &mut digests)?;
     }
     for named in &needs.models {
-        fetch_model(&hub::here().pin(&named.repo())?, progress, &mut digests)?;
+        fetch_model(&hub::default_hub().pin(&named.repo())?, progress, &mut digests)?;
     }
     Ok(digests)
 }
 
-fn fetch_model(pinned: &Pinned, progress: &Progress, digests: &mut Digests) -> Result<()> {
-    let folder = hub::here().folder(pinned);
+fn fetch_model(pinned: &PinnedRepo, progress: &Progress, digests: &mut Digests) -> Result<()> {
+    let folder = hub::default_hub().snapshot_folder(pinned);
     let names = match Base::is_whole(&folder) {
         // Nothing to ask the hub for.
         true => file_names(&folder),
-        false => hub::here().list(pinned)?,
+        false => hub::default_hub().list_files(pinned)?,
     };
     let has = |name: &str| names.iter().any(|known| known == name);
     for name in Base::REQUIRED.into_iter().chain(Base::OPTIONAL).filter(|name| has(name)) {
@@ -65,15 +65,15 @@ fn file_names(folder: &std::path::Path) -> Vec<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-fn fetch_file(pinned: &Pinned, file: &str, progress: &Progress, digests: &mut Digests) -> Result<()> {
+fn fetch_file(pinned: &PinnedRepo, file: &str, progress: &Progress, digests: &mut Digests) -> Result<()> {
     if progress.stopped() {
-        return Err(Error::new(ErrorKind::Interrupted, "interrupted; run the same command again to resume"));
+        return Err(Error::interrupted());
     }
     let name = format!("{} {file}", pinned.id);
     // The total is known once the download begins.
     let mut task = None;
     let mut told = 0;
-    let fetched = hub::here().fetch(pinned, file, &mut |there, total| {
+    let fetched = hub::default_hub().fetch_file(pinned, file, &mut |there, total| {
         let task = task.get_or_insert_with(|| progress.task(&name, total, "bytes"));
         if there > told {
             task.advance(there - told);

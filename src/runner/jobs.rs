@@ -10,7 +10,7 @@ use crate::algorithms::score::ScoreResult;
 use crate::algorithms::score::Scorer;
 use crate::data::base_tokenizer;
 use crate::data::sequences::Sequences;
-use crate::device::Spent;
+use crate::device::ResourceUsage;
 use crate::observer::Observer;
 use crate::plan::{Cell, Pretraining, Scoring, Searching};
 use crate::stages::search::SearchResult;
@@ -36,7 +36,7 @@ fn train(
     cell: &Cell,
     work: &Pretraining,
     claim: &Claim,
-) -> Result<(PretrainResult, Spent)> {
+) -> Result<(PretrainResult, ResourceUsage)> {
     let tokenizer = base_tokenizer(&work.architecture)?;
     let config = pretrain::llama_config(&work.architecture, &tokenizer, &work.recipe);
     let task = context.progress.task(&cell.line(), work.recipe.token_budget.0, "tokens").logging([claim])?;
@@ -45,13 +45,13 @@ fn train(
     let checkpoint = checkpoint(context, cell, claim, "base.safetensors")?;
     let mut trainer = Trainer::new(&config, &work.recipe, &checkpoint, context.device())?;
     if trainer.num_steps_done() > 0 {
-        task.say(&format!("goes on after step {}", trainer.num_steps_done()));
+        task.message(&format!("goes on after step {}", trainer.num_steps_done()));
     }
     let is_whole = trainer.num_steps_done() == 0;
-    let watch = context.meter.watch();
+    let watch = context.meter.start();
     trainer.run(&sequences, &task)?;
-    let joules = watch.spent().joules.filter(|_| is_whole);
-    let spent = Spent { seconds: trainer.seconds(), joules };
+    let joules = watch.usage().joules.filter(|_| is_whole);
+    let spent = ResourceUsage { seconds: trainer.seconds(), joules };
     let (result, mut decoder) = trainer.finish();
     export(&mut decoder, &tokenizer, claim.dir())?;
     Ok((result, spent))
@@ -77,11 +77,11 @@ pub fn score_base(
 ) -> Result<Ended> {
     let Claimed::Ours(claim) = claim::<ScoreResult>(context, cell)? else { return Ok(Ended::Elsewhere) };
     begin(context, cell, &claim)?;
-    let watch = context.meter.watch();
+    let watch = context.meter.start();
     let base = &bases.replicas(&work.base)?[0];
     let requests = bases.requests(&work.base, &work.task, work.split, &work.identity)?;
     let result = Scorer::new(&base.decoder, None, &requests).score(&Mask::none(), &Mask::none())?;
-    conclude(context, cell, &claim, watch.spent(), &[], result)?;
+    conclude(context, cell, &claim, watch.usage(), &[], result)?;
     Ok(Ended::Now)
 }
 
@@ -89,8 +89,8 @@ pub fn score_base(
 pub fn search(context: &Context<'_>, bases: &mut Bases<'_>, cell: &Cell, work: &Searching) -> Result<Ended> {
     let Claimed::Ours(claim) = claim::<SearchResult>(context, cell)? else { return Ok(Ended::Elsewhere) };
     begin(context, cell, &claim)?;
-    let watch = context.meter.watch();
+    let watch = context.meter.start();
     let result = find_hybrid(context, bases, cell, work, &claim)?;
-    conclude(context, cell, &claim, watch.spent(), &[], result)?;
+    conclude(context, cell, &claim, watch.usage(), &[], result)?;
     Ok(Ended::Now)
 }

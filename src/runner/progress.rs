@@ -128,12 +128,12 @@ impl Observer for Task<'_> {
         }
     }
 
-    fn say(&self, line: &str) {
+    fn message(&self, line: &str) {
         self.progress.say(&format!("{}: {line}", self.name));
         self.log(&EventKind::Message(line.to_owned()));
     }
 
-    fn interrupted(&self) -> bool {
+    fn is_interrupted(&self) -> bool {
         self.progress.stopped()
     }
 }

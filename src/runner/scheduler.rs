@@ -14,7 +14,7 @@ use super::panics::caught;
 use super::progress::Progress;
 use super::timing;
 use super::watch::{Ending, Worker};
-use crate::device::{Meter, Spent};
+use crate::device::{ResourceUsage, UsageMeter};
 use crate::plan::{Cell, CellState, Check, Plan, Work, cell_state, ensure_room};
 use crate::store::{Key, Provenance, Stage, Store};
 use dtr_core::error::{Error, ErrorKind, Result};
@@ -28,7 +28,7 @@ pub struct Context<'a> {
     /// The devices that compute: the first alone what cannot be shared out.
     pub devices: Vec<Device>,
     /// What tells how much energy the device takes.
-    pub meter: &'a Meter,
+    pub meter: &'a UsageMeter,
     /// Where results come from, for records.
     pub provenance: Provenance,
     /// What is done about failed cells.
@@ -57,9 +57,7 @@ impl Context<'_> {
     /// An error if the user asked to stop.
     pub fn check(&self) -> Result<()> {
         match self.progress.stopped() {
-            true => {
-                Err(Error::new(ErrorKind::Interrupted, "interrupted; run the same command again to resume"))
-            }
+            true => Err(Error::interrupted()),
             false => Ok(()),
         }
     }
@@ -298,7 +296,7 @@ impl<'a> Conductor<'a> {
             }
             Err(error) => {
                 self.context.progress.say(&format!("failed  {}: {}", cell.line(), error.to_line()));
-                conclude_failed(self.context, cell, Spent { seconds, joules: None }, &error)?;
+                conclude_failed(self.context, cell, ResourceUsage { seconds, joules: None }, &error)?;
                 self.summary.failed.push((cell.line(), cell.key, error.to_line()));
                 worker.ended(&cell.key, Ending::Failed);
                 Ok(())

@@ -15,7 +15,7 @@ use crate::algorithms::score::{ScoreBounds, ScoreResult};
 use crate::algorithms::search::SearchStrategy;
 use crate::algorithms::search::{self, BatchPolicy};
 use crate::data::Split;
-use crate::device::Spent;
+use crate::device::ResourceUsage;
 use crate::observer::Observer;
 use crate::plan::{Cell, Scoring, Searching};
 use crate::stages::search::{Chosen, SearchResult, TestScore};
@@ -136,9 +136,9 @@ impl Hunt<'_> {
             None => match claim::<ScoreResult>(self.context, &cell)? {
                 Claimed::Done(result) => result,
                 Claimed::Ours(claim) => {
-                    let watch = self.context.meter.watch();
+                    let watch = self.context.meter.start();
                     let result = scorer.score(mask)?;
-                    self.keep(&cell, &claim, watch.spent(), result)?
+                    self.keep(&cell, &claim, watch.usage(), result)?
                 }
             },
         };
@@ -201,10 +201,10 @@ impl Hunt<'_> {
         open: &[Open],
         scores: &mut BTreeMap<usize, CandidateScore>,
     ) -> Result<()> {
-        let watch = self.context.meter.watch();
+        let watch = self.context.meter.start();
         let claimed: Vec<Candidate<'_>> = open.iter().map(|open| candidates[open.index]).collect();
         let scored = scorer.score_pruned(&claimed)?;
-        let (spent, work) = (watch.spent(), scored.iter().map(|one| one.layer_tokens).sum::<u64>());
+        let (spent, work) = (watch.usage(), scored.iter().map(|one| one.layer_tokens).sum::<u64>());
         for (Open { index, cell, claim }, one) in open.iter().zip(scored) {
             let share = spent.share(one.layer_tokens as f64 / work as f64);
             let score = match one.score {
@@ -222,7 +222,13 @@ impl Hunt<'_> {
     }
 
     /// Records a score.
-    fn keep(&self, cell: &Cell, claim: &Claim, spent: Spent, result: ScoreResult) -> Result<ScoreResult> {
+    fn keep(
+        &self,
+        cell: &Cell,
+        claim: &Claim,
+        spent: ResourceUsage,
+        result: ScoreResult,
+    ) -> Result<ScoreResult> {
         let result = conclude(self.context, cell, claim, spent, &[], result)?;
         self.task.log(&EventKind::Scored(cell.key));
         Ok(result)
@@ -235,7 +241,7 @@ impl Hunt<'_> {
     }
 
     fn score_cell(&self, split: Split, mask: &Mask) -> Result<Cell> {
-        self.task.check()?;
+        self.task.check_interrupted()?;
         let work = self.work;
         let scoring = Scoring {
             base: work.base.clone(),

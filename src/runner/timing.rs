@@ -6,11 +6,11 @@ use super::claims::{Claimed, begin, claim, conclude};
 use super::scheduler::{Context, Ended};
 use crate::algorithms::throughput::ThroughputResult;
 use crate::algorithms::throughput::{Size, Tiled, measure};
-use crate::device::Load;
 use crate::plan::{Cell, Layers, Timing};
 use crate::stages::search::SearchResult;
 use crate::store::{Key, Lookup, Stage, Store};
 use dtr_core::error::{Error, Result};
+use dtr_core::process::CpuTimes;
 use dtr_core::seed::Seed;
 use dtr_model::{Config, Decoder, Hybrid, Mask, Twins};
 use dtr_model::{Init, Variant};
@@ -51,9 +51,9 @@ impl Models {
 pub fn throughput(context: &Context<'_>, models: &mut Models, cell: &Cell, work: &Timing) -> Result<Ended> {
     let Claimed::Ours(claim) = claim::<ThroughputResult>(context, cell)? else { return Ok(Ended::Elsewhere) };
     begin(context, cell, &claim)?;
-    let watch = context.meter.watch();
+    let watch = context.meter.start();
     let result = time(context, models, cell, work)?;
-    conclude(context, cell, &claim, watch.spent(), &[], result)?;
+    conclude(context, cell, &claim, watch.usage(), &[], result)?;
     Ok(Ended::Now)
 }
 
@@ -66,9 +66,9 @@ fn time(context: &Context<'_>, models: &mut Models, cell: &Cell, work: &Timing) 
     };
     let task = context.progress.task(&cell.line(), work.num_tokens(), "tokens");
     let size = Size { context: work.context, batch_size: work.batch_size };
-    let before = Load::now();
+    let before = CpuTimes::now();
     let (bytes, runs) = measure(&model, &work.recipe, size, context.device(), &task)?;
-    let others = before.zip(Load::now()).map(|(before, now)| before.others_until(&now));
+    let others = before.zip(CpuTimes::now()).map(|(before, now)| before.other_cpus_until(&now));
     Ok(ThroughputResult {
         layers: mask.layers(),
         cache_bytes: bytes.cache,

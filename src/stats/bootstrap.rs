@@ -1,4 +1,4 @@
-//! The paired bootstrap: how sure the difference of two scores on the same items is.
+//! The paired bootstrap: a confidence interval for the difference of two accuracies on the same items.
 
 use rand_distr::{Binomial, Distribution};
 
@@ -7,12 +7,13 @@ use dtr_core::seed::Seed;
 /// Resamples of an interval.
 const NUM_RESAMPLES: usize = 9_999;
 
-/// The percentile interval at `confidence` of the second system's share of right answers minus the first's, where
-/// `only_first` and `only_second` of `num_items` items were answered right by one of them alone.
+/// Returns the percentile interval, at `confidence`, of the second system's accuracy minus the first's.
 ///
-/// Items are drawn with replacement and in pairs (Efron and Tibshirani 1993). Only how many of a resample's items are of each
-/// kind matters, and those counts are multinomial; they are drawn as such, by two binomials. Of no items nothing is
-/// known: (-1, 1).
+/// Of `num_items` items, the first system alone answered `only_first` correctly, and the second alone
+/// `only_second`. Each resample draws items with replacement and keeps each item's pair of answers together
+/// (Efron and Tibshirani 1993). Only the counts of `only_first` and `only_second` items in a resample matter.
+/// They are multinomial, so two binomial draws give them without drawing items. Without items the interval is
+/// (-1, 1).
 pub fn paired_bootstrap(
     only_first: u64,
     only_second: u64,
@@ -24,8 +25,8 @@ pub fn paired_bootstrap(
         return (-1.0, 1.0);
     }
     let mut rng = seed.child("paired bootstrap").rng();
-    let mut draw = |count: u64, of: u64, num_drawn: u64| -> u64 {
-        let share = if of == 0 { 0.0 } else { count as f64 / of as f64 };
+    let mut draw = |count: u64, total: u64, num_drawn: u64| -> u64 {
+        let share = if total == 0 { 0.0 } else { count as f64 / total as f64 };
         Binomial::new(num_drawn, share).expect("a count is at most its total").sample(&mut rng)
     };
     let mut differences: Vec<f64> = (0..NUM_RESAMPLES)
@@ -39,9 +40,9 @@ pub fn paired_bootstrap(
     (quantile(&differences, (1.0 - confidence) / 2.0), quantile(&differences, f64::midpoint(1.0, confidence)))
 }
 
-/// The value that a share of ascending values stays under, between neighbours by proportion.
+/// Returns the `share` quantile of ascending values, interpolated linearly between neighbours.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let place = share * (sorted.len() - 1) as f64;
-    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-    below + (above - below) * place.fract()
+    let position = share * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
+    below + (above - below) * position.fract()
 }

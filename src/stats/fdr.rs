@@ -1,9 +1,10 @@
-//! Many tests at once: the false discovery rate.
+//! Multiple testing: control of the false discovery rate.
 
-/// The p-values adjusted by Benjamini and Hochberg (1995), in the order of `p_values`: to call different what is at
-/// most `q` here keeps the expected share of false calls at `q`.
+/// Returns the p-values adjusted by the procedure of Benjamini and Hochberg (1995), in the order of
+/// `p_values`.
 ///
-/// Holds for tests that are independent or positively dependent. Of no tests there are none.
+/// Rejecting every hypothesis whose adjusted p-value is at most `q` keeps the expected share of false
+/// rejections at or below `q`. The guarantee holds for tests that are independent or positively dependent.
 pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|a, b| p_values[*b].total_cmp(&p_values[*a]));

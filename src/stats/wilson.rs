@@ -2,11 +2,11 @@
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
-/// The Wilson score interval of `correct` out of `total` at `confidence` (0.95, say).
+/// Returns the Wilson score interval of `correct` out of `total` at `confidence` (0.95, say).
 ///
-/// Unlike the interval of the textbook (estimate ± z · standard error) it stays inside 0..1 and does not
-/// collapse at scores of 0 % and 100 %. Of no items nothing is known: (0, 1).
-pub fn wilson(correct: u64, total: u64, confidence: f64) -> (f64, f64) {
+/// Unlike the normal approximation (estimate ± z · standard error), this interval stays inside 0..1 and does
+/// not collapse at 0 % and 100 %. Without items the interval is (0, 1).
+pub fn wilson_interval(correct: u64, total: u64, confidence: f64) -> (f64, f64) {
     if total == 0 {
         return (0.0, 1.0);
     }
@@ -16,7 +16,7 @@ pub fn wilson(correct: u64, total: u64, confidence: f64) -> (f64, f64) {
     let shrink = 1.0 + z * z / total_f;
     let centre = (share + z * z / (2.0 * total_f)) / shrink;
     let half = z / shrink * (share * (1.0 - share) / total_f + z * z / (4.0 * total_f * total_f)).sqrt();
-    // The ends are exact where rounding would leave 1e-17.
+    // At 0 % and 100 % the bounds are exactly 0 and 1, where rounding would leave 1e-17.
     let low = if correct == 0 { 0.0 } else { (centre - half).max(0.0) };
     let high = if correct == total { 1.0 } else { (centre + half).min(1.0) };
     (low, high)
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_items_tell_nothing() {
-        assert_eq!(wilson(0, 0, 0.95), (0.0, 1.0));
+    fn without_items_the_interval_is_everything() {
+        assert_eq!(wilson_interval(0, 0, 0.95), (0.0, 1.0));
     }
 }

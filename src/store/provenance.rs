@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use dtr_core::files::Digest;
+use dtr_core::process;
 
 /// Which program made a record, on what and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +65,7 @@ impl Provenance {
             // Lossy: a path that is not UTF-8 is no reason to panic here.
             command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             overrides: Vec::new(),
-            peak_memory_bytes: peak_memory_bytes(),
+            peak_memory_bytes: process::peak_resident_bytes(),
             hub_files: BTreeMap::new(),
             input_files: BTreeMap::new(),
         }
@@ -72,7 +73,7 @@ impl Provenance {
 
     /// The same at the end of a cell: with the memory that the process has held by then.
     pub fn at_the_end(self) -> Self {
-        Self { peak_memory_bytes: peak_memory_bytes(), ..self }
+        Self { peak_memory_bytes: process::peak_resident_bytes(), ..self }
     }
 }
 
@@ -82,26 +83,9 @@ fn features() -> Vec<String> {
     all.into_iter().filter(|(_, is_built_in)| *is_built_in).map(|(name, _)| name.to_owned()).collect()
 }
 
-fn peak_memory_bytes() -> Option<u64> {
-    high_water_mark(&std::fs::read_to_string("/proc/self/status").ok()?)
-}
-
-/// The line `VmHWM:     1234 kB` of Linux's process status, in bytes.
-fn high_water_mark(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn peak_memory_is_read_from_the_process_status() {
-        assert_eq!(high_water_mark("VmPeak:\t   9 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"), Some(2 << 20));
-        assert_eq!(high_water_mark("Name:\tdtr\n"), None);
-    }
 
     #[test]
     fn a_record_can_say_where_it_comes_from() {

@@ -92,7 +92,7 @@ fn a_partial_download_is_not_used_and_the_next_sweep_resumes_it() {
     project.server.set_fault(Fault::Cut { times: usize::MAX, after: 1000 });
     let message = project.failing_sweep();
     assert!(message.contains("model.safetensors` broke off"), "{message}");
-    assert!(message.contains("goes on where it stopped"), "{message}");
+    assert!(message.contains("resume the download"), "{message}");
     assert!(!project.weights().exists());
     project.server.take_starts();
     project.server.set_fault(Fault::None);
@@ -156,7 +156,7 @@ fn a_gated_repository_needs_a_token() {
     assert!(message.contains("(401)") && message.contains("set `HF_TOKEN`"), "{message}");
     assert!(message.contains(&format!("{}/lab/mini", project.server.endpoint)), "{message}");
     let message = project.sweep().env("HF_TOKEN", "hf_wrong").exit(5).message();
-    assert!(message.contains("the token may not read it"), "{message}");
+    assert!(message.contains("the token has no read access"), "{message}");
     project.sweep().env("HF_TOKEN", "hf_right").success();
 }
 
@@ -183,7 +183,7 @@ fn without_a_connection_pinned_revisions_are_planned_and_cached_files_are_used()
         project.command(command).env("HF_ENDPOINT", "http://127.0.0.1:9").env("HF_HUB_OFFLINE", offline)
     };
     // An unpinned revision is planned under its name, and a sweep needs its commit.
-    for (offline, text) in [("1", "does not know which commit `main`"), ("0", "cannot get `lab/rows`")] {
+    for (offline, text) in [("1", "has no commit for `main`"), ("0", "cannot get `lab/rows`")] {
         disconnected("plan", offline).success();
         let message = disconnected("sweep", offline).finish().message();
         assert!(message.contains(text), "{message}");

@@ -12,7 +12,7 @@ use dtr::data::requests::Requests;
 use dtr::data::sequences::Sequences;
 use dtr::data::{Split, items};
 use dtr::manifest::load;
-use dtr::observer::Silent;
+use dtr::observer::NullObserver;
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::count::Count;
 use dtr_model::{Base, Mask, Random, Twins};
@@ -39,7 +39,8 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
     let base = Base::read(&root.join("models/mini"), &Device::flex()).unwrap();
     let recipe = DistilConfig { token_budget: Count(32_768), ..manifest.distil.clone() };
     let source = &manifest.corpus.source;
-    let corpus = Sequences::new(source, &base.tokenizer, recipe.schedule().sequences(), recipe.seed, &Silent);
+    let corpus =
+        Sequences::new(source, &base.tokenizer, recipe.schedule().sequences(), recipe.seed, &NullObserver);
     // Copied twins show what learning is worth, and calibrated ones what their start is worth beside it.
     let of = |init: Init| {
         let with =
@@ -61,7 +62,7 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
             .unwrap()
     };
     let mut pupils: Vec<Student> = variants.iter().chain(&calibrated).map(pupil).collect();
-    distil(&base.decoder, &mut pupils, &recipe, &corpus.unwrap(), &Silent).unwrap();
+    distil(&base.decoder, &mut pupils, &recipe, &corpus.unwrap(), &NullObserver).unwrap();
 
     let taught = pupils.into_iter().map(|pupil| (pupil.twins(), pupil.finish().unwrap().result));
     let taught: Vec<_> = taught.collect();

@@ -18,10 +18,10 @@ struct Aloud;
 
 impl Observer for Aloud {
     fn advance(&self, _: u64) {}
-    fn say(&self, line: &str) {
+    fn message(&self, line: &str) {
         println!("{line}");
     }
-    fn interrupted(&self) -> bool {
+    fn is_interrupted(&self) -> bool {
         false
     }
 }

@@ -3,8 +3,8 @@
 use std::fs;
 
 use dtr::stats::{
-    Agreement, benjamini_hochberg, kendall_tau_b, mcnemar_exact, overlap_p_value, paired_bootstrap,
-    spearman_rho, wilson,
+    RankCorrelation, benjamini_hochberg, kendall_tau_b, mcnemar_exact, overlap_p_value, paired_bootstrap,
+    spearman_rho, wilson_interval,
 };
 use dtr_core::seed::Seed;
 use serde::Deserialize;
@@ -53,7 +53,7 @@ fn check(what: &str, ours: f64, theirs: f64, bound: f64) {
 #[test]
 fn wilson_intervals_are_those_of_scipy_and_statsmodels() {
     for (correct, total, confidence, low, high) in expected().wilson {
-        let ours = wilson(correct, total, confidence);
+        let ours = wilson_interval(correct, total, confidence);
         check(&format!("{correct}/{total}, low"), ours.0, low, 1e-12);
         check(&format!("{correct}/{total}, high"), ours.1, high, 1e-12);
     }
@@ -77,8 +77,8 @@ fn false_discovery_rates_are_those_of_statsmodels() {
 
 #[test]
 fn agreements_of_orders_are_those_of_scipy() {
-    let check = |what: &str, ours: Agreement, (measure, p_value): (f64, f64)| {
-        check(what, ours.measure, measure, 1e-12);
+    let check = |what: &str, ours: RankCorrelation, (measure, p_value): (f64, f64)| {
+        check(what, ours.coefficient, measure, 1e-12);
         // Both are shares of drawn orders, ours of 1,000: four standard errors, and the one that is there.
         let bound = 4.0 * (p_value * (1.0 - p_value) / 1000.0).sqrt() + 0.001;
         check(&format!("{what}, p"), ours.p_value, p_value, bound);

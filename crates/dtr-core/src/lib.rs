@@ -10,5 +10,6 @@ pub mod count;
 pub mod error;
 pub mod files;
 pub mod memory_guard;
+pub mod process;
 pub mod seed;
 pub mod template_limits;

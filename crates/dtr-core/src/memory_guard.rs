@@ -3,13 +3,13 @@
 //! Such work cannot be interrupted: a template engine allocates before it counts its steps. So while such work runs, a
 //! thread reads the process's memory use every 10 ms and ends the process when it has grown by more than 1 GiB.
 
-use std::fs;
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::files::format_bytes;
+use crate::process;
 
 /// The most memory that the process may gain while guarded work runs, in bytes.
 const MAX_GROWTH_BYTES: u64 = 1 << 30;
@@ -75,7 +75,7 @@ fn watch_memory() {
             .wait_while(lock_running(), |running| running.works.is_empty())
             .unwrap_or_else(PoisonError::into_inner);
         // Without Linux's `/proc` there is no limit.
-        let Some(bytes) = resident_bytes() else { return };
+        let Some(bytes) = process::resident_bytes() else { return };
         for work in &mut running.works {
             if bytes > *work.bytes_at_start.get_or_insert(bytes) + MAX_GROWTH_BYTES {
                 exit_over_limit(&work.name);
@@ -93,11 +93,4 @@ fn exit_over_limit(name: &str) -> ! {
     let code = error.kind().exit_code();
     eprintln!("{:?}", miette::Report::new(error));
     std::process::exit(i32::from(code))
-}
-
-/// Returns the resident memory of this process in bytes, where Linux reports it.
-fn resident_bytes() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }

@@ -140,7 +140,7 @@ impl Trainer {
         progress.pending = (0.0, 0);
         progress.curve.push(LossPoint { step, tokens: step * schedule.tokens_per_step(), loss: mean });
         if progress.curve.len().is_multiple_of(POINTS_PER_MESSAGE) {
-            observer.say(&format!("step {step} of {}: loss {mean:.4}", schedule.num_steps));
+            observer.message(&format!("step {step} of {}: loss {mean:.4}", schedule.num_steps));
         }
     }
 }

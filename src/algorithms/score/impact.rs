@@ -43,7 +43,7 @@ pub fn impacts(
     let classes = answer_classes(requests, &items)?;
     let mut states = PromptStates::new(base, requests, &items);
     let impact_of_layer = |layer| {
-        observer.check()?;
+        observer.check_interrupted()?;
         let (full, linear) = states.advance(base, twins, layer);
         Ok(impact(&classes, full, linear))
     };
@@ -179,7 +179,7 @@ mod tests {
     use crate::algorithms::score::tests::base;
     use crate::data::{Split, items, synthetic_tokenizer};
     use crate::manifest::{Metric, Task, TaskSource};
-    use crate::observer::Silent;
+    use crate::observer::NullObserver;
     use dtr_model::Tokenizer;
     use dtr_model::testing::{twins, variants};
 
@@ -197,16 +197,16 @@ mod tests {
     fn a_twin_equal_to_its_layer_has_no_impact_and_does_not_change_the_impact_of_others() {
         let tokenizer = Tokenizer::from(synthetic_tokenizer().unwrap());
         let (base, requests) = (base(&tokenizer), requests(&tokenizer, "topic"));
-        assert_eq!(impacts(&base, &attention(&base), &requests, &Silent).unwrap(), [0.0; 4]);
+        assert_eq!(impacts(&base, &attention(&base), &requests, &NullObserver).unwrap(), [0.0; 4]);
         let other = twins(&variants()[0], &base);
-        let all = impacts(&base, &other, &requests, &Silent).unwrap();
+        let all = impacts(&base, &other, &requests, &NullObserver).unwrap();
         assert!(all.iter().any(|impact| *impact != 0.0), "{all:?}");
         for layer in 0..4 {
             let mut some = attention(&base);
             some.layers[layer] = other.layers[layer].clone();
             let mut expected = [0.0; 4];
             expected[layer] = all[layer];
-            assert_eq!(impacts(&base, &some, &requests, &Silent).unwrap(), expected);
+            assert_eq!(impacts(&base, &some, &requests, &NullObserver).unwrap(), expected);
         }
     }
 
@@ -217,7 +217,7 @@ mod tests {
         items.truncate(3);
         let requests = Requests::new(&tokenizer, items, Metric::Acc, 128).unwrap();
         let base = base(&tokenizer);
-        let error = impacts(&base, &attention(&base), &requests, &Silent).unwrap_err();
+        let error = impacts(&base, &attention(&base), &requests, &NullObserver).unwrap_err();
         assert!(error.to_string().contains("texts for 3 items"), "{error}");
     }
 }

@@ -18,7 +18,7 @@ pub use candidate_score::{CandidateScore, ScoredCandidate};
 pub use impact::impacts;
 pub use multi_device::MultiDeviceScorer;
 pub use result::{ItemScore, ScoreBounds, ScoreResult};
-pub use scorer::Scorer;
+pub use scorer::{MAX_CACHE_BYTES, Scorer};
 
 /// Tokens of one forward pass, which bound its memory.
 const TOKENS_PER_PASS: usize = 2048;

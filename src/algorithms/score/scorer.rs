@@ -28,7 +28,7 @@ const MIN_TOKENS_PER_PASS: usize = 48;
 const MAX_SHARED_PASS_TOKENS: usize = 256;
 
 /// Bytes of hidden states that a scorer caches at most.
-const MAX_CACHE_BYTES: usize = 1 << 30;
+pub const MAX_CACHE_BYTES: usize = 1 << 30;
 
 /// Scores hybrids of one base on one split.
 ///

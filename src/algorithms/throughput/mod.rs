@@ -87,7 +87,7 @@ fn read(
     let context = prompt[0].len();
     let mut next = Vec::new();
     for start in (0..context).step_by(recipe.prefill_chunk) {
-        observer.check()?;
+        observer.check_interrupted()?;
         let end = context.min(start + recipe.prefill_chunk);
         let chunk: Vec<Vec<u32>> = prompt.iter().map(|row| row[start..end].to_vec()).collect();
         let hidden = model.forward(&chunk, None, Some(state));
@@ -109,7 +109,7 @@ fn decode(
 ) -> Result<()> {
     let mut decoding = Decoding::new(model, state, next, recipe.new_tokens);
     for _ in 0..recipe.new_tokens {
-        observer.check()?;
+        observer.check_interrupted()?;
         decoding.step();
         observer.advance(next.len() as u64);
     }

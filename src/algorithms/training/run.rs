@@ -40,8 +40,8 @@ pub fn run_training(
     for step in first..schedule.num_steps {
         training.train_step(step, sequences, observer)?;
         observer.advance(schedule.tokens_per_step());
-        timer.save_if_due(observer.interrupted(), || training.save())?;
-        observer.check()?;
+        timer.save_if_due(observer.is_interrupted(), || training.save())?;
+        observer.check_interrupted()?;
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ impl DeviceBench<'_> {
             [("base", Hybrid::base(base), &none), ("half gla", Hybrid::new(base, twins, &half), &half)];
         for (batch, context) in [(1, 512), (1, 16384), (1, 65536), (16, 2048), (64, 2048), (128, 512)] {
             for (name, model, mask) in &models {
-                observer.check()?;
+                observer.check_interrupted()?;
                 let state = self.prefill(model, batch, context);
                 let state_bytes = state.bytes();
                 let mut decoding = Decoding::new(model, state, &vec![1; batch], MAX_NEW_TOKENS);

@@ -20,7 +20,7 @@ pub use measurement::{Measurement, OperationMemory, OperationTime};
 
 use crate::algorithms::distil::DistilConfig;
 use crate::algorithms::throughput::Tiled;
-use crate::device::Choice;
+use crate::device::DeviceChoice;
 use crate::observer::Observer;
 
 /// Rows of a training or scoring batch.
@@ -40,7 +40,7 @@ type NamedVariant = (&'static str, Variant);
 /// # Errors
 /// Fails if the device fails or the user asked to stop.
 pub fn measure(
-    choice: Choice,
+    choice: DeviceChoice,
     num_layers: usize,
     observer: &dyn Observer,
     report: &Report<'_>,
@@ -48,12 +48,12 @@ pub fn measure(
     let config = DistilConfig { sequence_length: TIME, batch_size: BATCH, ..DistilConfig::default() };
     // Read before the device is opened, because the prediction includes the memory of the driver and the
     // kernels.
-    let free_bytes = choice.room();
-    let bench = DeviceBench { device: choice.open()?, model: llama_8b(num_layers), config, report };
+    let free_bytes = choice.available_bytes();
+    let bench = DeviceBench { device: choice.open_first()?, model: llama_8b(num_layers), config, report };
     // In the order of `bench/pytorch`, so that both find the device at similar temperatures.
     bench.time_matmuls()?;
     bench.time_attention()?;
-    observer.check()?;
+    observer.check_interrupted()?;
     let base = Decoder::new(&bench.model, &mut Tiled::new(Seed(1), &bench.device))?;
     bench.time_base_forward(&base)?;
     let [gla, gdn, jet] = variants();
@@ -61,8 +61,8 @@ pub fn measure(
         bench.time_block(&base, variant)?;
     }
     for variants in [vec![&gla], vec![&gdn], vec![&jet], vec![&gla, &gdn, &jet]] {
-        observer.check()?;
-        bench.measure_distillation(&base, &variants, free_bytes, || choice.room())?;
+        observer.check_interrupted()?;
+        bench.measure_distillation(&base, &variants, free_bytes, || choice.available_bytes())?;
     }
     bench.device.memory_cleanup();
     let twins = bench.twins(&gla.1, &base, base.dtype(), num_layers)?;

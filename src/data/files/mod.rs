@@ -13,7 +13,7 @@ mod wrong;
 
 use std::path::Path;
 
-use crate::hub::{is_here, local};
+use crate::hub::{is_available, local_path};
 use crate::manifest::FileCorpus;
 use compressed::{Packed, endings};
 use dtr_core::error::{Error, Result};
@@ -39,7 +39,7 @@ pub fn each_document(corpus: &FileCorpus, take: &mut dyn FnMut(String) -> Result
         text => take(text.to_owned()),
     };
     for file in files(corpus)? {
-        read(&Packed::new(Path::new(&file), local(&file)?), corpus, None, &mut take)?;
+        read(&Packed::new(Path::new(&file), local_path(&file)?), corpus, None, &mut take)?;
     }
     Ok(())
 }
@@ -51,8 +51,8 @@ pub fn each_document(corpus: &FileCorpus, take: &mut dyn FnMut(String) -> Result
 /// As those of [`each_document`], as far as they show there.
 pub fn check_beginnings(corpus: &FileCorpus) -> Result<()> {
     for file in files(corpus)? {
-        if is_here(&file)? {
-            check_beginning(&Packed::new(Path::new(&file), local(&file)?), corpus)?;
+        if is_available(&file)? {
+            check_beginning(&Packed::new(Path::new(&file), local_path(&file)?), corpus)?;
         }
     }
     Ok(())

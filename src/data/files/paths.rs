@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::hub::{self, Place, Repo};
+use crate::hub::{self, FileLocation, Repo};
 use dtr_core::error::{Error, Result};
 
 /// The files that `paths` name, in order; those that a `*` finds in the order of their names.
@@ -30,7 +30,7 @@ fn matching(pattern: &str) -> Result<Vec<String>> {
         return Err(Error::manifest(format!("`{pattern}` has a `*` where none is understood"))
             .hint("a `*` may stand in the name of a file, not in that of a folder"));
     }
-    if let Place::Hub(repo, file) = Place::read(pattern)? {
+    if let FileLocation::Hub(repo, file) = FileLocation::parse(pattern)? {
         return on_the_hub(pattern, &repo, &file);
     }
     let folder = if folder.is_empty() { Path::new("/") } else { Path::new(folder) };
@@ -52,8 +52,8 @@ fn matching(pattern: &str) -> Result<Vec<String>> {
 
 /// The files of a repository that a pattern finds; only the hub, or what was downloaded from it, can say.
 fn on_the_hub(pattern: &str, repo: &Repo, file: &str) -> Result<Vec<String>> {
-    let pinned = hub::here().pin(repo)?;
-    let names = hub::here().list(&pinned)?;
+    let pinned = hub::default_hub().pin(repo)?;
+    let names = hub::default_hub().list_files(&pinned)?;
     let depth = |name: &str| name.matches('/').count();
     let found = names.iter().filter(|name| depth(name) == depth(file) && is_match(file, name));
     let found: Vec<String> = found.map(|name| pinned.uri(name)).collect();

@@ -31,11 +31,11 @@ impl Files {
     ) -> Result<Self> {
         let mut draw = Draw::new(tokenizer, extent.num_tokens(), seed)?;
         each_document(corpus, &mut |text| {
-            observer.check()?;
+            observer.check_interrupted()?;
             draw.take(text + &corpus.separator)
         })?;
         let drawn = draw.finish()?;
-        observer.say(&drawn.summary());
+        observer.message(&drawn.summary());
         if drawn.is_whole && drawn.num_tokens < extent.length as u64 {
             return Err(Error::manifest(format!(
                 "the corpus has {} tokens, fewer than one sequence of {}",

@@ -6,14 +6,14 @@ use std::path::Path;
 use super::*;
 use crate::data::synthetic_tokenizer;
 use crate::manifest::{FileCorpus, Portion, SyntheticCorpus, TextUnit};
-use crate::observer::Silent;
+use crate::observer::NullObserver;
 
 fn tokenizer() -> Tokenizer {
     Tokenizer::from(synthetic_tokenizer().unwrap())
 }
 
 fn open(source: &CorpusSource, length: usize, count: u64) -> Result<Sequences> {
-    Sequences::new(source, &tokenizer(), Extent { length, count }, Seed(3), &Silent)
+    Sequences::new(source, &tokenizer(), Extent { length, count }, Seed(3), &NullObserver)
 }
 
 fn all(source: &CorpusSource, length: usize, count: u64) -> Vec<Vec<u32>> {
@@ -97,7 +97,7 @@ fn another_seed_draws_other_documents_evenly() {
     let (tokenizer, mut drawn) = (tokenizer(), BTreeMap::new());
     for seed in 0..200 {
         let extent = Extent { length: 8, count: 3 };
-        let sequences = Sequences::new(&source, &tokenizer, extent, Seed(seed), &Silent).unwrap();
+        let sequences = Sequences::new(&source, &tokenizer, extent, Seed(seed), &NullObserver).unwrap();
         for token in counts(&sequences.batch(0, 3).unwrap().concat()).into_keys() {
             *drawn.entry(token).or_insert(0) += 1;
         }
@@ -132,8 +132,8 @@ fn reading_stops_where_the_user_asks() {
     struct Impatient;
     impl Observer for Impatient {
         fn advance(&self, _: u64) {}
-        fn say(&self, _: &str) {}
-        fn interrupted(&self) -> bool {
+        fn message(&self, _: &str) {}
+        fn is_interrupted(&self) -> bool {
             true
         }
     }

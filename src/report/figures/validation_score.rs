@@ -13,7 +13,7 @@ use super::svg_canvas::{
     Captions, DrawResult, HEADING_HEIGHT, MARGIN, Point, Rect, SvgCanvas, render_figure,
 };
 use crate::report::evidence::{ChosenEvidence, Evidence, Round, SearchEvidence};
-use crate::stats::wilson;
+use crate::stats::wilson_interval;
 use dtr_core::error::Result;
 
 const BAND_OPACITY: f64 = 0.10;
@@ -102,7 +102,7 @@ impl<'a> ScoreLine<'a> {
         let num_items = u64::from(search.validation_items);
         let interval = |(_, score): &(f64, f64)| {
             let num_correct = (score / 100.0 * num_items as f64).round() as u64;
-            let (low, high) = wilson(num_correct, num_items, evidence.confidence);
+            let (low, high) = wilson_interval(num_correct, num_items, evidence.confidence);
             (100.0 * low, 100.0 * high)
         };
         let band = points.iter().map(interval).collect();

@@ -13,7 +13,7 @@ use super::evidence::{
 };
 use super::paper_match;
 use crate::algorithms::search::Trial;
-use crate::stats::wilson;
+use crate::stats::wilson_interval;
 pub(super) use agreement::agreement_rows;
 pub(super) use paper_views::{compute_hours_rows, speedup_rows, table1};
 pub(super) use published::published_rows;
@@ -47,7 +47,7 @@ pub(super) fn base_rows(evidence: &Evidence) -> Vec<BaseRow> {
         .iter()
         .map(|base| {
             let (correct, items) = (base.test.num_correct(), base.test.num_items());
-            let (p_base_low, p_base_high) = wilson(correct, items, evidence.confidence);
+            let (p_base_low, p_base_high) = wilson_interval(correct, items, evidence.confidence);
             BaseRow {
                 model: base.model.clone(),
                 task: base.task.clone(),

@@ -9,7 +9,7 @@ use crate::report::derived::format_axes;
 use crate::report::evidence::{Evidence, SearchEvidence, TestEvidence};
 use crate::report::paired::Pairing;
 use crate::report::paper_match;
-use crate::stats::{benjamini_hochberg, wilson};
+use crate::stats::{benjamini_hochberg, wilson_interval};
 use dtr_core::seed::Seed;
 
 /// The rows of `table1`.
@@ -35,7 +35,7 @@ struct Scored {
 
 impl Scored {
     fn new(test: &TestEvidence, confidence: f64) -> Self {
-        let (low, high) = wilson(test.num_correct(), test.num_items(), confidence);
+        let (low, high) = wilson_interval(test.num_correct(), test.num_items(), confidence);
         Self { score: test.score(), low, high }
     }
 

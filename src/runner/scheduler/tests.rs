@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::super::claims::{Claimed, claim, conclude};
 use super::super::stop::Stopper;
 use super::*;
-use crate::device::Choice;
+use crate::device::DeviceChoice;
 use crate::manifest::load;
 use crate::plan::plan;
 use crate::store::{EventKind, Lookup, read_events};
@@ -19,7 +19,7 @@ struct Stage {
     results: tempfile::TempDir,
     store: Store,
     progress: Progress,
-    meter: Meter,
+    meter: UsageMeter,
     worker: Worker,
 }
 
@@ -32,7 +32,7 @@ impl Stage {
             store: Store::open(results.path()).unwrap(),
             results,
             progress: Progress::new(1, Stopper::default()),
-            meter: Meter::of(Choice::Cpu),
+            meter: UsageMeter::for_device(DeviceChoice::Cpu),
             worker: Worker::default(),
         }
     }
@@ -68,7 +68,7 @@ fn conductor<'a>(plan: &'a Plan, context: &'a Context<'a>) -> Conductor<'a> {
 
 fn play(context: &Context<'_>, cell: &Cell) -> Result<Ended> {
     let Claimed::Ours(claim) = claim::<Value>(context, cell)? else { return Ok(Ended::Elsewhere) };
-    let spent = Spent { seconds: 1.0, joules: None };
+    let spent = ResourceUsage { seconds: 1.0, joules: None };
     conclude(context, cell, &claim, spent, &[], Value::from("result"))?;
     Ok(Ended::Now)
 }

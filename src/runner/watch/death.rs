@@ -1,7 +1,5 @@
 //! What a worker died of, in words, as far as the process that watched it can know.
 
-use std::fs;
-
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::Signal;
 
@@ -20,12 +18,6 @@ const WISHES: [Signal; 5] =
 /// Whether `signal` is a user's wish and no failure.
 pub fn is_wish(signal: i32) -> bool {
     Signal::try_from(signal).is_ok_and(|signal| WISHES.contains(&signal))
-}
-
-/// How often the system has ended processes for want of memory; none where it does not tell.
-pub fn times_out_of_memory() -> Option<u64> {
-    let text = fs::read_to_string("/proc/vmstat").ok()?;
-    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
 
 /// The most memory that a worker of this process has held, in bytes.

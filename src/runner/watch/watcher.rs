@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::death::{Death, is_wish, peak_memory_bytes, times_out_of_memory};
+use super::death::{Death, is_wish, peak_memory_bytes};
 use super::past::{AtWork, Past};
 use super::tee::Tee;
 use super::{STOP, WATCHER};
 use crate::runner::stop::on_interrupt;
 use dtr_core::error::{Error, ErrorKind, Result};
+use dtr_core::process::oom_kill_count;
 
 /// The worker that is told when the user wants to stop.
 #[derive(Clone, Default)]
@@ -34,20 +35,16 @@ pub fn watch() -> Result<u8> {
     let mut past = Past::default();
     loop {
         let mut at_work = AtWork::new();
-        let times_before = times_out_of_memory();
+        let times_before = oom_kill_count();
         let (status, last_words) = work(&mut past, &mut at_work, &wishes)?;
         if let Some(code) = status.code() {
             return Ok(u8::try_from(code).unwrap_or(ErrorKind::Failed.exit_code()));
         }
         let signal = status.signal().unwrap_or_default();
         if is_wish(signal) {
-            return Err(Error::new(
-                ErrorKind::Interrupted,
-                "interrupted; run the same command again to resume",
-            ));
+            return Err(Error::interrupted());
         }
-        let was_out_of_memory =
-            times_before.zip(times_out_of_memory()).is_some_and(|(before, now)| now > before);
+        let was_out_of_memory = times_before.zip(oom_kill_count()).is_some_and(|(before, now)| now > before);
         let why =
             Death { signal, last_words, peak_memory_bytes: peak_memory_bytes(), was_out_of_memory }.told();
         if !past.judge(&at_work, &why) {

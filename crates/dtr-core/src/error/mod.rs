@@ -83,6 +83,11 @@ impl Error {
         Self::new(ErrorKind::Failed, message)
     }
 
+    /// Creates the error of work that stopped because the user interrupted the program.
+    pub fn interrupted() -> Self {
+        Self::new(ErrorKind::Interrupted, "interrupted").hint("run the same command again to resume")
+    }
+
     /// Creates the error `cannot VERB PATH: SOURCE`, with a hint where the user can act.
     pub fn io(verb: &str, path: &Path, source: io::Error) -> Self {
         let hint = match source.kind() {

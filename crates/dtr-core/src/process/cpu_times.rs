@@ -1,0 +1,53 @@
+//! Processor time, to detect other load on a machine during a benchmark.
+
+/// Cumulative processor time of the machine and of this process, in kernel clock ticks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CpuTimes {
+    /// The number of processors.
+    pub(super) num_cpus: u64,
+    /// Busy and idle time of all processors.
+    pub(super) total: u64,
+    /// Busy time of all processors.
+    pub(super) busy: u64,
+    /// Busy time of this process.
+    pub(super) own: u64,
+}
+
+impl CpuTimes {
+    /// Returns the processor time up to now.
+    pub fn now() -> Option<Self> {
+        #[cfg(target_os = "linux")]
+        return super::linux::cpu_times();
+        #[cfg(not(target_os = "linux"))]
+        return super::unsupported::cpu_times();
+    }
+
+    /// Returns how many processors other processes kept busy, on average, between this measurement and
+    /// `later`.
+    pub fn other_cpus_until(&self, later: &Self) -> f64 {
+        let elapsed = |ticks: fn(&Self) -> u64| ticks(later) as f64 - ticks(self) as f64;
+        let other = elapsed(|times| times.busy) - elapsed(|times| times.own);
+        // The kernel corrects its counters now and then, and the two files are not read at the same moment,
+        // so the difference can fall below zero.
+        (other / elapsed(|times| times.total).max(1.0) * self.num_cpus as f64).max(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busy_time_outside_this_process_is_other_load() {
+        let before = CpuTimes { num_cpus: 2, total: 1631, busy: 1111, own: 37 };
+        // Of 400 ticks of two processors, 100 were idle and 150 were this process's.
+        let after = CpuTimes { num_cpus: 2, total: 2031, busy: 1411, own: 187 };
+        assert_eq!(before.other_cpus_until(&after), 150.0 / 400.0 * 2.0);
+    }
+
+    #[test]
+    fn a_measurement_counts_this_process() {
+        let Some(times) = CpuTimes::now() else { return };
+        assert!(times.num_cpus > 0 && times.busy <= times.total && times.own <= times.busy);
+    }
+}

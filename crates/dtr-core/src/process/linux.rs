@@ -1,0 +1,80 @@
+//! Measurements from Linux's `/proc`.
+
+use std::path::Path;
+
+use procfs::process::{Process, Status};
+use procfs::{CpuInfo, CpuTime, Current, CurrentSI, KernelStats, Meminfo};
+
+use super::{CpuTimes, cgroup};
+
+/// The root of the mounted control group file systems.
+const CGROUP_ROOT: &str = "/sys/fs/cgroup";
+
+/// Returns the bytes of memory that this process holds (its resident set).
+pub fn resident_bytes() -> Option<u64> {
+    Some(status()?.vmrss? * 1024)
+}
+
+/// Returns the most bytes of memory that this process has held at once so far.
+pub fn peak_resident_bytes() -> Option<u64> {
+    Some(status()?.vmhwm? * 1024)
+}
+
+fn status() -> Option<Status> {
+    Process::myself().ok()?.status().ok()
+}
+
+/// Returns the bytes of memory and swap that this process may use if nothing else runs.
+///
+/// The memory is that of the machine, or the limit of the process's control groups if that is lower.
+pub fn memory_limit_bytes() -> Option<u64> {
+    let machine = Meminfo::current().ok()?;
+    let groups = Process::myself().and_then(|process| process.cgroups()).ok();
+    let limit = groups.and_then(|groups| cgroup::memory_limit(groups, Path::new(CGROUP_ROOT)));
+    Some(limit.map_or(machine.mem_total, |limit| limit.min(machine.mem_total)) + machine.swap_total)
+}
+
+/// Returns how many processes the kernel has killed for lack of memory since the machine started.
+pub fn oom_kill_count() -> Option<u64> {
+    procfs::vmstat().ok()?.get("oom_kill").and_then(|count| u64::try_from(*count).ok())
+}
+
+/// Returns the model name of the first processor, such as `AMD EPYC 7763 64-Core Processor`.
+pub fn cpu_model_name() -> Option<String> {
+    CpuInfo::current().ok()?.model_name(0).map(str::to_owned)
+}
+
+pub(super) fn cpu_times() -> Option<CpuTimes> {
+    let machine = KernelStats::current().ok()?;
+    let process = Process::myself().ok()?.stat().ok()?;
+    let (busy, idle) = (busy_ticks(&machine.total), idle_ticks(&machine.total));
+    Some(CpuTimes {
+        num_cpus: machine.cpu_time.len() as u64,
+        total: busy + idle,
+        busy,
+        own: process.utime + process.stime,
+    })
+}
+
+/// Guest time is left out: the kernel counts it in user time already.
+fn busy_ticks(time: &CpuTime) -> u64 {
+    let interrupts = time.irq.unwrap_or(0) + time.softirq.unwrap_or(0);
+    time.user + time.nice + time.system + interrupts + time.steal.unwrap_or(0)
+}
+
+fn idle_ticks(time: &CpuTime) -> u64 {
+    time.idle + time.iowait.unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_holds_memory_below_its_peak_and_its_limit() {
+        let resident = resident_bytes().unwrap();
+        assert!(resident > 1 << 16, "{resident}");
+        assert!(peak_resident_bytes().unwrap() >= resident);
+        assert!(memory_limit_bytes().unwrap() > resident);
+    }
+}

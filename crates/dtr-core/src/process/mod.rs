@@ -1,0 +1,20 @@
+//! Measurements of this process and its machine: memory, memory limits and processor time.
+//!
+//! Linux provides them in `/proc` and `/sys/fs/cgroup`. Every function returns `None` where the system does
+//! not provide the measurement.
+
+#[cfg(target_os = "linux")]
+mod cgroup;
+mod cpu_times;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
+
+pub use cpu_times::CpuTimes;
+#[cfg(target_os = "linux")]
+pub use linux::{cpu_model_name, memory_limit_bytes, oom_kill_count, peak_resident_bytes, resident_bytes};
+#[cfg(not(target_os = "linux"))]
+pub use unsupported::{
+    cpu_model_name, memory_limit_bytes, oom_kill_count, peak_resident_bytes, resident_bytes,
+};

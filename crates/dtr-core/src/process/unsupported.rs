@@ -1,0 +1,32 @@
+//! Systems without `/proc`: no measurement is available.
+
+use super::CpuTimes;
+
+/// Returns `None`.
+pub fn resident_bytes() -> Option<u64> {
+    None
+}
+
+/// Returns `None`.
+pub fn peak_resident_bytes() -> Option<u64> {
+    None
+}
+
+/// Returns `None`.
+pub fn memory_limit_bytes() -> Option<u64> {
+    None
+}
+
+/// Returns `None`.
+pub fn oom_kill_count() -> Option<u64> {
+    None
+}
+
+/// Returns `None`.
+pub fn cpu_model_name() -> Option<String> {
+    None
+}
+
+pub(super) fn cpu_times() -> Option<CpuTimes> {
+    None
+}
