@@ -1,4 +1,4 @@
-//! The algorithms: distilling twins, scoring and searching hybrids, training bases, timing.
+//! The algorithms: distillation of twins, scores of hybrids, search, pretraining of bases, and throughput.
 
 pub mod candidate;
 pub mod distil;

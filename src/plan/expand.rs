@@ -279,7 +279,7 @@ fn search_hybrid(
         task: manifest.tasks[task].clone(),
         strategy: manifest.search.strategy.clone(),
         stop: manifest.search.stop.clone(),
-        prune: manifest.search.drops(),
+        prune: manifest.search.prunes_candidates(),
     };
     plan.add_result(Cell::search(work, labels)?)
 }

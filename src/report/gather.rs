@@ -131,7 +131,7 @@ fn timing(
         new_tokens: work.recipe.new_tokens as u64,
         cache_bytes: result.cache_bytes,
         state_bytes: result.state_bytes,
-        others: result.others,
+        others: result.other_cpus,
         runs: result.runs.clone(),
         base,
         key: cell.key.to_string(),

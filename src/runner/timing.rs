@@ -5,7 +5,7 @@ use burn::tensor::Device;
 use super::claims::{Claimed, begin, claim, conclude};
 use super::scheduler::{Context, Ended};
 use crate::algorithms::throughput::ThroughputResult;
-use crate::algorithms::throughput::{Size, Tiled, measure};
+use crate::algorithms::throughput::{PromptShape, TiledWeights, measure_throughput};
 use crate::plan::{Cell, Layers, Timing};
 use crate::stages::search::SearchResult;
 use crate::store::{Key, Lookup, Stage, Store};
@@ -30,7 +30,7 @@ impl Models {
         if !is_here {
             // What is there goes first: two bases may not have room side by side.
             *self = Self::default();
-            let mut make = Tiled::new(seed.child("throughput/base"), device);
+            let mut make = TiledWeights::new(seed.child("throughput/base"), device);
             self.base = Some((work.shape.clone(), seed, Decoder::new(&work.shape, &mut make)?));
         }
         let (_, _, base) = self.base.as_ref().expect("it was made where it was not here");
@@ -39,7 +39,7 @@ impl Models {
         let variant = Variant { init: Init::Random, ..variant.clone() };
         if self.twins.as_ref().is_none_or(|twins| twins.0 != variant) {
             self.twins = None;
-            let mut make = Tiled::new(seed.child("throughput/twins"), device);
+            let mut make = TiledWeights::new(seed.child("throughput/twins"), device);
             let twins = Twins::new(&variant, base, &mut make)?;
             self.twins = Some((variant, twins));
         }
@@ -65,15 +65,15 @@ fn time(context: &Context<'_>, models: &mut Models, cell: &Cell, work: &Timing) 
         None => Hybrid::base(base),
     };
     let task = context.progress.task(&cell.line(), work.num_tokens(), "tokens");
-    let size = Size { context: work.context, batch_size: work.batch_size };
+    let shape = PromptShape { context: work.context, batch_size: work.batch_size };
     let before = CpuTimes::now();
-    let (bytes, runs) = measure(&model, &work.recipe, size, context.device(), &task)?;
-    let others = before.zip(CpuTimes::now()).map(|(before, now)| before.other_cpus_until(&now));
+    let (bytes, runs) = measure_throughput(&model, &work.recipe, shape, context.device(), &task)?;
+    let other_cpus = before.zip(CpuTimes::now()).map(|(before, now)| before.other_cpus_until(&now));
     Ok(ThroughputResult {
         layers: mask.layers(),
         cache_bytes: bytes.cache,
         state_bytes: bytes.recurrent,
-        others,
+        other_cpus,
         runs,
     })
 }

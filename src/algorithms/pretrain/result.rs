@@ -2,28 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A base model trained from nothing; its weights are an artifact.
+/// The losses of a base's pretraining. The base's weights are artifacts of the cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PretrainResult {
-    /// Parameters of the model.
+    /// Parameters of the base.
     pub num_parameters: u64,
     /// Tokens trained on.
     pub tokens: u64,
     /// Optimizer steps.
     pub steps: u64,
-    /// The training loss on the way.
+    /// The loss curve.
     pub curve: Vec<LossPoint>,
-    /// The training loss at the end, averaged over the last stretch of the curve.
+    /// The loss at the last point of the curve.
     pub final_loss: f64,
 }
 
-/// A training loss, some way in.
+/// A point of the loss curve.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LossPoint {
-    /// Optimizer steps done.
+    /// Optimizer steps done so far.
     pub step: u64,
-    /// Tokens seen.
+    /// Tokens trained on so far.
     pub tokens: u64,
-    /// Cross entropy in nats per token.
+    /// Mean cross entropy since the previous point, in nats per token.
     pub loss: f64,
 }

@@ -1,61 +1,60 @@
-//! The answers of a base or a hybrid on a split, and its score.
+//! The score of a base or a hybrid on a split of a task, with its answers.
 
 use serde::{Deserialize, Serialize};
 
-/// The answers of one hybrid on one split of a task.
+/// The score of a hybrid on a split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScoreResult {
-    /// The task's metric, from 0 to 1.
+    /// The fraction of items that are answered correctly.
     pub score: f64,
     /// Items of the split.
     pub num_items: u64,
-    /// Items answered as labelled.
+    /// Items that are answered correctly.
     pub num_correct: u64,
-    /// Items whose beginning was cut to fit the model's context.
+    /// Items whose prompt was truncated at its beginning to fit the model's context.
     pub num_truncated: u64,
-    /// Tokens that went through the model, pads included; what the choices of an item share counts once.
+    /// Tokens that were scored. A prompt that several choices of an item share counts once.
     pub tokens: u64,
-    /// Every answer, in the split's order; what paired tests are made of.
+    /// The answer to each item, in the split's order; paired tests compare these.
     pub items: Vec<ItemScore>,
 }
 
 /// The answer to one item.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ItemScore {
-    /// The item's name in its data set.
+    /// The item's identifier in its data set.
     pub id: String,
-    /// The choice that is right.
+    /// The index of the right choice.
     pub label: u32,
-    /// The choice that the model made.
+    /// The index of the choice that the model selected.
     pub choice: u32,
-    /// Log-likelihood of each choice in nats, in the item's order.
+    /// The log-likelihood of each choice in nats, in the item's order.
     pub log_likelihoods: Vec<f64>,
 }
 
 impl ItemScore {
-    /// Whether the model's choice is the right one.
+    /// Returns whether the model selected the right choice.
     pub fn is_correct(&self) -> bool {
         self.choice == self.label
     }
 }
 
-/// What is known of a score: the score itself, or, of a candidate that was dropped once it could not win,
-/// where it lies.
+/// The bounds of a score. They are equal if the score is exact, and differ for a pruned candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScoreBounds {
-    /// The least it can be: were every item that was not asked answered wrongly.
+    /// The score if every item that was not scored is answered wrongly.
     pub lower: f64,
-    /// The most it can be: were every item that was not asked answered rightly.
+    /// The score if every item that was not scored is answered correctly.
     pub upper: f64,
 }
 
 impl ScoreBounds {
-    /// A score that is known.
+    /// Returns the bounds of an exact score.
     pub fn exactly(score: f64) -> Self {
         Self { lower: score, upper: score }
     }
 
-    /// The score, where it is known.
+    /// Returns the score if it is exact.
     pub fn score(&self) -> Option<f64> {
         (self.lower == self.upper).then_some(self.lower)
     }

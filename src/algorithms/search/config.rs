@@ -1,28 +1,27 @@
-//! `[search]`: how layers are chosen for replacement, and when to stop.
+//! The manifest's table `[search]`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use dtr_core::seed::Seed;
 
-/// How layers are chosen for replacement.
+/// How a search chooses the layers to replace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct SearchConfig {
-    /// Which replacement is tried next.
+    /// How candidates are chosen.
     pub strategy: SearchStrategy,
-    /// When to stop replacing.
+    /// When the search stops.
     pub stop: StopCriterion,
-    /// Whether a candidate is dropped as soon as it cannot win its round, or enter the beam: what is found is
-    /// the same, and of a dropped candidate only bounds of its score are known. Other strategies than
-    /// `greedy` and `beam` drop nothing.
+    /// Whether a candidate is pruned as soon as it can neither win its round nor enter the beam. Pruning does
+    /// not change the outcome; of a pruned candidate only bounds of its score are known. Only `greedy` and
+    /// `beam` prune candidates.
     pub prune: bool,
 }
 
 impl SearchConfig {
-    /// Whether candidates are dropped: whether it is asked for, and the strategy has candidates to choose
-    /// from.
-    pub fn drops(&self) -> bool {
+    /// Returns whether candidates are pruned: whether `prune` is set and the strategy compares candidates.
+    pub fn prunes_candidates(&self) -> bool {
         self.prune && matches!(self.strategy, SearchStrategy::Greedy {} | SearchStrategy::Beam { .. })
     }
 }
@@ -33,28 +32,28 @@ impl Default for SearchConfig {
     }
 }
 
-/// Which replacement is tried next.
+/// How a search chooses its candidates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum SearchStrategy {
-    /// Each round scores every remaining full-attention layer replaced and keeps the best.
+    /// Each round scores every remaining full-attention layer replaced and keeps the best candidate.
     Greedy {},
-    /// Each round spreads one layer more evenly over the base, without looking at scores.
+    /// Each round replaces one more layer, spread evenly over the base, without regard to scores.
     Uniform {},
-    /// One layer more each round, in an order drawn at random.
+    /// Each round replaces one more layer, in a random order.
     Random {
-        /// The seed of the order.
+        /// Seed of the order.
         seed: Seed,
     },
-    /// One layer more each round, in the order of the scores with that layer alone replaced.
+    /// Each round replaces one more layer, in descending order of the scores with that layer alone replaced.
     LocalImportance {},
-    /// One layer more each round, in the order of the paper's impact score: what linear probes lose of the
-    /// right answers where that layer alone is replaced, the least first.
+    /// Each round replaces one more layer, in ascending order of the paper's impact score: how much linear
+    /// probes lose of the right answers with that layer alone replaced.
     Impact {},
-    /// Each round scores every layer more for each of the best hybrids of the round before, and keeps the
-    /// best.
+    /// Each round extends each of the best hybrids of the previous round by every layer, and keeps the best
+    /// candidates.
     Beam {
-        /// How many hybrids each round keeps; with 1 it is the greedy search.
+        /// Number of hybrids that each round keeps; a beam of width 1 finds what `greedy` finds.
         width: usize,
     },
 }
@@ -65,16 +64,17 @@ impl Default for SearchStrategy {
     }
 }
 
-/// When to stop replacing; judged on the validation split.
+/// When a search stops, by scores on the validation split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum StopCriterion {
-    /// Stop when a round's best falls more than this fraction below the base's score
-    /// (the paper's Table 2: 0.05).
+    /// Stop when the best score of a round is more than this fraction below the base's score (the paper's
+    /// Table 2:
+    /// 0.05).
     MaxRelativeDrop(f64),
-    /// Stop when a round's best falls below this score.
+    /// Stop when the best score of a round is below this score.
     MinScore(f64),
-    /// Go on until every layer is linear.
+    /// Replace every layer.
     Never {},
 }
 

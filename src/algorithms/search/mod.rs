@@ -71,10 +71,6 @@ pub struct BatchPolicy {
 }
 
 impl BatchPolicy {
-    /// One candidate at a time, without pruning.
-    #[cfg(test)]
-    const UNPRUNED: Self = Self { prune: false, candidates_per_batch: 1 };
-
     /// Splits `candidates` into batches. With pruning, the first `num_first` are a batch of their own, whose
     /// scores set the threshold for the rest.
     fn batches<'a, T>(&self, candidates: &'a [T], num_first: usize) -> impl Iterator<Item = &'a [T]> {

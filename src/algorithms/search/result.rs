@@ -1,4 +1,4 @@
-//! The steps of a search: its candidates and its rounds.
+//! The candidates and the rounds of a search.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,30 +7,31 @@ use crate::algorithms::score::ScoreBounds;
 /// One candidate of a round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// The round, from 1.
+    /// The round, counted from 1.
     pub round: u32,
-    /// The layer replaced beside those of the round before; none where these are not all replaced.
+    /// The one layer that the candidate replaces beside those of the previous round's winner; `None` if it
+    /// does not extend the winner by one layer.
     pub layer: Option<u32>,
-    /// All layers that it replaces, ascending.
+    /// All layers that the candidate replaces, in ascending order.
     pub layers: Vec<u32>,
-    /// What is known of the validation score.
+    /// The bounds of its validation score.
     pub bounds: ScoreBounds,
 }
 
-/// The outcome of one round.
+/// The winner of one round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Round {
-    /// The round, from 1.
+    /// The round, counted from 1.
     pub round: u32,
-    /// The layer replaced beside those of the round before; none where these are not all replaced.
+    /// The one layer that the winner replaces beside those of the previous round's winner; `None` if it does
+    /// not extend that winner by one layer.
     pub layer: Option<u32>,
-    /// All layers of the candidate that scored highest, ascending; of equals the lowest in lexicographic
-    /// order.
+    /// All layers that the winner replaces, in ascending order.
     pub layers: Vec<u32>,
-    /// Its validation score.
+    /// The winner's validation score.
     pub score: f64,
-    /// How many layers it replaces.
+    /// The number of layers that the winner replaces.
     pub num_replaced: u32,
-    /// Whether it was accepted; the search ends with the first that was not.
+    /// Whether the winner was accepted. The search ends with the first round that is not.
     pub accepted: bool,
 }

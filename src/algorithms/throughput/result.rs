@@ -2,27 +2,27 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How fast a base or a hybrid read a prompt and decoded after it.
+/// The time and the memory of prefill and decoding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ThroughputResult {
-    /// The replaced layers, ascending.
+    /// The replaced layers, counted from 0, in ascending order.
     pub layers: Vec<u32>,
-    /// Bytes of keys and values after the prompt.
+    /// Bytes of the key/value cache after the prompt.
     pub cache_bytes: u64,
-    /// Bytes of recurrent states and of the last inputs of convolutions.
+    /// Bytes of recurrent states and convolution states after the prompt.
     pub state_bytes: u64,
-    /// Processors that other processes kept at work meanwhile, on average; none where the system does not
-    /// tell.
-    pub others: Option<f64>,
-    /// What each run that counts took.
+    /// Mean number of CPUs that other processes used during the timing; `None` if the system does not report
+    /// it.
+    pub other_cpus: Option<f64>,
+    /// Each run after the warm-up.
     pub runs: Vec<TimedRun>,
 }
 
-/// What one run took.
+/// The times of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TimedRun {
-    /// Seconds to read the prompt.
+    /// Seconds of the prefill.
     pub prefill: f64,
-    /// Seconds to decode the new tokens.
+    /// Seconds of decoding the new tokens.
     pub decode: f64,
 }

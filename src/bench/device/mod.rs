@@ -19,7 +19,7 @@ use dtr_model::{
 pub use measurement::{Measurement, OperationMemory, OperationTime};
 
 use crate::algorithms::distil::DistilConfig;
-use crate::algorithms::throughput::Tiled;
+use crate::algorithms::throughput::TiledWeights;
 use crate::device::DeviceChoice;
 use crate::observer::Observer;
 
@@ -54,7 +54,7 @@ pub fn measure(
     bench.time_matmuls()?;
     bench.time_attention()?;
     observer.check_interrupted()?;
-    let base = Decoder::new(&bench.model, &mut Tiled::new(Seed(1), &bench.device))?;
+    let base = Decoder::new(&bench.model, &mut TiledWeights::new(Seed(1), &bench.device))?;
     bench.time_base_forward(&base)?;
     let [gla, gdn, jet] = variants();
     for variant in [&gla, &gdn, &jet] {
@@ -136,7 +136,7 @@ impl DeviceBench<'_> {
 
     /// Returns twins of the first layers.
     fn twins(&self, variant: &Variant, base: &Decoder, dtype: DType, num_layers: usize) -> Result<Twins> {
-        let mut weights = Tiled::new(Seed(2), &self.device).computing_in(dtype);
+        let mut weights = TiledWeights::new(Seed(2), &self.device).computing_in(dtype);
         let layers = (0..num_layers).map(|layer| Twins::one(variant, base, layer, &mut weights));
         Ok(Twins { layers: layers.collect::<Result<_>>()? })
     }

@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{answers, by_table, exact, index, one_by_one, policy, score_items, table};
-use crate::algorithms::search::StopCriterion;
-use crate::algorithms::search::Trial;
+use super::{NEVER, UNPRUNED, answers, by_table, exact, index, one_by_one, policy, score_items, table};
 use crate::algorithms::search::beam::beam;
-use crate::algorithms::search::{BatchPolicy, SearchOutcome, greedy};
+use crate::algorithms::search::{BatchPolicy, SearchOutcome, StopCriterion, greedy};
 use dtr_model::Mask;
 
 const LAYERS: [u32; 5] = [0, 1, 2, 3, 4];
@@ -38,14 +36,14 @@ proptest! {
         first in Just(LAYERS.to_vec()).prop_shuffle(),
     ) {
         let stop = StopCriterion::MaxRelativeDrop(drop);
-        let narrow = beam(1, &first, &stop, BatchPolicy::UNPRUNED, &mut by_table(&scores)).unwrap();
-        let plain = greedy(&first, &stop, BatchPolicy::UNPRUNED, &mut by_table(&scores)).unwrap();
+        let narrow = beam(1, &first, &stop, UNPRUNED, &mut by_table(&scores)).unwrap();
+        let plain = greedy(&first, &stop, UNPRUNED, &mut by_table(&scores)).unwrap();
         prop_assert_eq!(sorted(narrow), sorted(plain));
     }
 
     #[test]
     fn a_beam_as_wide_as_all_masks_finds_the_best_mask_of_every_size(scores in table(5)) {
-        let found = beam(10, &LAYERS, &StopCriterion::Never {}, BatchPolicy::UNPRUNED, &mut by_table(&scores)).unwrap();
+        let found = beam(10, &LAYERS, &NEVER, UNPRUNED, &mut by_table(&scores)).unwrap();
         let winners: Vec<Vec<u32>> = found.rounds.iter().map(|round| round.layers.clone()).collect();
         let best: Vec<Vec<u32>> = (1..=5).map(|size| best_of_all(size, &scores).layers()).collect();
         prop_assert_eq!(winners, best);
@@ -55,9 +53,10 @@ proptest! {
     #[test]
     fn a_mask_is_scored_once_and_extends_a_mask_of_the_beam(scores in table(5), width in 1..5usize) {
         let mut scored = BTreeMap::new();
-        let found = beam(width, &LAYERS, &StopCriterion::Never {}, BatchPolicy::UNPRUNED, &mut one_by_one(|candidate| {
+        let found = beam(width, &LAYERS, &NEVER, UNPRUNED, &mut one_by_one(|candidate| {
             *scored.entry(candidate.mask.clone()).or_insert(0) += 1;
-            assert!(candidate.mask.num_replaced() == 0 || candidate.mask.one_beside(candidate.incumbent).is_some());
+            let (mask, incumbent) = (candidate.mask, candidate.incumbent);
+            assert!(mask.num_replaced() == 0 || mask.one_beside(incumbent).is_some());
             exact(scores[index(candidate.mask)])
         })).unwrap();
         prop_assert!(scored.values().all(|&count| count == 1));
@@ -80,16 +79,21 @@ proptest! {
     ) {
         let search = |first: &[u32], policy: BatchPolicy| {
             let mut num_scored = 0;
-            let found = beam(width, first, &StopCriterion::MaxRelativeDrop(drop), policy, &mut one_by_one(|candidate| {
+            let stop = StopCriterion::MaxRelativeDrop(drop);
+            let found = beam(width, first, &stop, policy, &mut one_by_one(|candidate| {
                 Ok(score_items(answers[index(candidate.mask)], candidate.prune_below, &mut num_scored))
             }));
             (sorted(found.unwrap()), num_scored)
         };
-        let (plain, all) = search(&LAYERS, BatchPolicy::UNPRUNED);
+        let (plain, all) = search(&LAYERS, UNPRUNED);
         let (pruned, some) = search(&first, policy);
         prop_assert!(some <= all);
-        prop_assert_eq!((&plain.best, &plain.opt, &plain.rounds), (&pruned.best, &pruned.opt, &pruned.rounds));
-        let masks = |found: &SearchOutcome| found.trials.iter().map(|trial: &Trial| trial.layers.clone()).collect::<Vec<_>>();
+        prop_assert_eq!(&plain.best, &pruned.best);
+        prop_assert_eq!(&plain.opt, &pruned.opt);
+        prop_assert_eq!(&plain.rounds, &pruned.rounds);
+        let masks = |found: &SearchOutcome| -> Vec<Vec<u32>> {
+            found.trials.iter().map(|trial| trial.layers.clone()).collect()
+        };
         prop_assert_eq!(masks(&plain), masks(&pruned));
     }
 }
@@ -107,7 +111,7 @@ fn a_mask_that_loses_its_round_can_lead_to_a_later_winner() {
         2,
         &[0, 1, 2],
         &StopCriterion::MaxRelativeDrop(0.15),
-        BatchPolicy::UNPRUNED,
+        UNPRUNED,
         &mut one_by_one(|candidate| exact(score(candidate.mask))),
     );
     let found = found.unwrap();
@@ -117,7 +121,7 @@ fn a_mask_that_loses_its_round_can_lead_to_a_later_winner() {
     let plain = greedy(
         &[0, 1, 2],
         &StopCriterion::MaxRelativeDrop(0.15),
-        BatchPolicy::UNPRUNED,
+        UNPRUNED,
         &mut one_by_one(|candidate| exact(score(candidate.mask))),
     );
     assert_eq!(plain.unwrap().opt.0.layers(), [0]);
@@ -125,14 +129,7 @@ fn a_mask_that_loses_its_round_can_lead_to_a_later_winner() {
 
 #[test]
 fn the_lexicographically_lowest_mask_wins_a_tie() {
-    let found = beam(
-        3,
-        &[2, 0, 3, 1],
-        &StopCriterion::Never {},
-        BatchPolicy::UNPRUNED,
-        &mut one_by_one(|_| exact(0.5)),
-    )
-    .unwrap();
+    let found = beam(3, &[2, 0, 3, 1], &NEVER, UNPRUNED, &mut one_by_one(|_| exact(0.5))).unwrap();
     let winners: Vec<_> = found.rounds.iter().map(|round| round.layers.clone()).collect();
     assert_eq!(winners, [vec![0], vec![0, 1], vec![0, 1, 2], vec![0, 1, 2, 3]]);
 }

@@ -2,9 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{by_table, index, table};
-use crate::algorithms::search::{BatchPolicy, SearchOutcome, search};
-use crate::algorithms::search::{SearchStrategy, StopCriterion};
+use super::{NEVER, UNPRUNED, by_table, index, table};
+use crate::algorithms::search::{BatchPolicy, SearchOutcome, SearchStrategy, StopCriterion, search};
 use dtr_core::seed::Seed;
 
 const LAYERS: [u32; 5] = [0, 1, 2, 3, 4];
@@ -36,7 +35,7 @@ fn is_nested(found: &SearchOutcome) -> bool {
 proptest! {
     #[test]
     fn every_number_of_replaced_layers_has_a_round(strategy in fixed(), scores in table(5)) {
-        let found = run(&strategy, &StopCriterion::Never {}, &scores);
+        let found = run(&strategy, &NEVER, &scores);
         for (round, num_replaced) in found.rounds.iter().zip(1..) {
             prop_assert_eq!((round.round, round.num_replaced), (num_replaced, num_replaced));
             prop_assert_eq!(round.layers.len() as u32, num_replaced);
@@ -50,8 +49,12 @@ proptest! {
     }
 
     #[test]
-    fn the_threshold_ends_the_search_of_every_strategy(strategy in fixed(), scores in table(5), drop in 0.0..0.6f64) {
-        let whole = run(&strategy, &StopCriterion::Never {}, &scores);
+    fn the_threshold_ends_the_search_of_every_strategy(
+        strategy in fixed(),
+        scores in table(5),
+        drop in 0.0..0.6f64,
+    ) {
+        let whole = run(&strategy, &NEVER, &scores);
         let found = run(&strategy, &StopCriterion::MaxRelativeDrop(drop), &scores);
         let least = scores[0] * (1.0 - drop);
         let num_accepted = whole.rounds.iter().take_while(|round| round.score >= least).count();
@@ -63,7 +66,7 @@ proptest! {
 
     #[test]
     fn local_importance_orders_layers_by_their_scores_alone(scores in table(5)) {
-        let found = run(&SearchStrategy::LocalImportance {}, &StopCriterion::Never {}, &scores);
+        let found = run(&SearchStrategy::LocalImportance {}, &NEVER, &scores);
         let order: Vec<u32> = found.rounds.iter().filter_map(|round| round.layer).collect();
         let mut ranked = LAYERS.to_vec();
         ranked.sort_by(|one, other| scores[1 << other].total_cmp(&scores[1 << one]).then(one.cmp(other)));
@@ -72,16 +75,24 @@ proptest! {
     }
 
     #[test]
-    fn impact_replaces_layers_in_the_given_order(order in Just(LAYERS.to_vec()).prop_shuffle(), scores in table(5)) {
-        let found = search(&SearchStrategy::Impact {}, &order, &StopCriterion::Never {}, BatchPolicy::UNPRUNED, &mut by_table(&scores)).unwrap();
+    fn impact_replaces_layers_in_the_given_order(
+        order in Just(LAYERS.to_vec()).prop_shuffle(),
+        scores in table(5),
+    ) {
+        let strategy = SearchStrategy::Impact {};
+        let found = search(&strategy, &order, &NEVER, UNPRUNED, &mut by_table(&scores)).unwrap();
         prop_assert_eq!(found.rounds.iter().filter_map(|round| round.layer).collect::<Vec<_>>(), order);
         prop_assert_eq!(found.trials.len(), 5);
     }
 
     #[test]
-    fn a_random_order_depends_on_its_seed_and_not_on_scores(seed in any::<u32>(), one in table(5), other in table(5)) {
+    fn a_random_order_depends_on_its_seed_and_not_on_scores(
+        seed in any::<u32>(),
+        one in table(5),
+        other in table(5),
+    ) {
         let order = |scores: &[f64]| {
-            let found = run(&SearchStrategy::Random { seed: Seed(seed) }, &StopCriterion::Never {}, scores);
+            let found = run(&SearchStrategy::Random { seed: Seed(seed) }, &NEVER, scores);
             found.rounds.iter().map(|round| round.layer).collect::<Vec<_>>()
         };
         prop_assert_eq!(order(&one), order(&other));

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{answers, by_table, exact, index, one_by_one, policy, score_items, table};
-use crate::algorithms::search::StopCriterion;
-use crate::algorithms::search::Trial;
-use crate::algorithms::search::{BatchPolicy, greedy};
+use super::{NEVER, UNPRUNED, answers, by_table, exact, index, one_by_one, policy, score_items, table};
+use crate::algorithms::search::{BatchPolicy, StopCriterion, Trial, greedy};
 use dtr_core::error::Error;
 
 /// Algorithm 1 of the paper, over masks as bit sets. Returns `M_best` and `M_opt`.
@@ -39,8 +37,13 @@ fn algorithm_1(num_layers: u32, p_min: f64, scores: &[f64]) -> (usize, usize) {
 
 proptest! {
     #[test]
-    fn the_outcome_is_that_of_the_published_algorithm(scores in table(5), drop in 0.0..0.6f64, policy in policy(false)) {
-        let found = greedy(&[3, 1, 0, 4, 2], &StopCriterion::MaxRelativeDrop(drop), policy, &mut by_table(&scores)).unwrap();
+    fn the_outcome_is_that_of_the_published_algorithm(
+        scores in table(5),
+        drop in 0.0..0.6f64,
+        policy in policy(false),
+    ) {
+        let stop = StopCriterion::MaxRelativeDrop(drop);
+        let found = greedy(&[3, 1, 0, 4, 2], &stop, policy, &mut by_table(&scores)).unwrap();
         let p_min = scores[0] * (1.0 - drop);
         let (best, opt) = algorithm_1(5, p_min, &scores);
         prop_assert_eq!(index(&found.best.0), best);
@@ -50,7 +53,7 @@ proptest! {
     #[test]
     fn a_search_that_never_stops_replaces_every_layer_in_some_order(scores in table(5)) {
         let mut scored = BTreeMap::new();
-        let found = greedy(&[0, 1, 2, 3, 4], &StopCriterion::Never {}, BatchPolicy::UNPRUNED, &mut one_by_one(|candidate| {
+        let found = greedy(&[0, 1, 2, 3, 4], &NEVER, UNPRUNED, &mut one_by_one(|candidate| {
             *scored.entry(candidate.mask.clone()).or_insert(0) += 1;
             exact(scores[index(candidate.mask)])
         })).unwrap();
@@ -70,12 +73,13 @@ proptest! {
     ) {
         let search = |first: &[u32], policy: BatchPolicy| {
             let mut num_scored = 0;
-            let found = greedy(first, &StopCriterion::MaxRelativeDrop(drop), policy, &mut one_by_one(|candidate| {
+            let stop = StopCriterion::MaxRelativeDrop(drop);
+            let found = greedy(first, &stop, policy, &mut one_by_one(|candidate| {
                 Ok(score_items(answers[index(candidate.mask)], candidate.prune_below, &mut num_scored))
             }));
             (found.unwrap(), num_scored)
         };
-        let (plain, all) = search(&[0, 1, 2, 3, 4], BatchPolicy::UNPRUNED);
+        let (plain, all) = search(&[0, 1, 2, 3, 4], UNPRUNED);
         let (pruned, some) = search(&first, policy);
         prop_assert!(some <= all);
         for (one, other) in [(&plain.best, &pruned.best), (&plain.opt, &pruned.opt)] {
@@ -96,22 +100,14 @@ proptest! {
 
 #[test]
 fn the_lowest_layer_wins_a_tie() {
-    let found = greedy(
-        &[2, 0, 3, 1],
-        &StopCriterion::Never {},
-        BatchPolicy::UNPRUNED,
-        &mut one_by_one(|_| exact(0.5)),
-    )
-    .unwrap();
+    let found = greedy(&[2, 0, 3, 1], &NEVER, UNPRUNED, &mut one_by_one(|_| exact(0.5))).unwrap();
     let order: Vec<u32> = found.rounds.iter().filter_map(|round| round.layer).collect();
     assert_eq!(order, [0, 1, 2, 3]);
 }
 
 #[test]
 fn of_equal_scores_the_hybrid_with_more_linear_layers_is_best() {
-    let found =
-        greedy(&[0, 1, 2], &StopCriterion::Never {}, BatchPolicy::UNPRUNED, &mut one_by_one(|_| exact(0.5)))
-            .unwrap();
+    let found = greedy(&[0, 1, 2], &NEVER, UNPRUNED, &mut one_by_one(|_| exact(0.5))).unwrap();
     assert_eq!(found.best.0.num_replaced(), 3);
 }
 
@@ -121,7 +117,7 @@ fn the_round_that_ends_the_search_is_recorded_as_rejected() {
     let found = greedy(
         &[0, 1, 2],
         &StopCriterion::MaxRelativeDrop(0.05),
-        BatchPolicy::UNPRUNED,
+        UNPRUNED,
         &mut one_by_one(|candidate| exact(scores[candidate.mask.num_replaced().min(2) as usize])),
     )
     .unwrap();
@@ -134,8 +130,8 @@ fn the_round_that_ends_the_search_is_recorded_as_rejected() {
 fn an_error_while_scoring_ends_the_search() {
     let result = greedy(
         &[0, 1, 2],
-        &StopCriterion::Never {},
-        BatchPolicy::UNPRUNED,
+        &NEVER,
+        UNPRUNED,
         &mut one_by_one(|candidate| match candidate.mask.num_replaced() {
             0 => exact(0.5),
             _ => Err(Error::failed("no score")),

@@ -6,11 +6,17 @@ mod greedy;
 
 use proptest::prelude::*;
 
-use super::BatchPolicy;
+use super::{BatchPolicy, StopCriterion};
 use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::algorithms::score::ScoreBounds;
 use dtr_core::error::Result;
 use dtr_model::Mask;
+
+/// Replaces every layer.
+pub const NEVER: StopCriterion = StopCriterion::Never {};
+
+/// One candidate at a time, without pruning.
+pub const UNPRUNED: BatchPolicy = BatchPolicy { prune: false, candidates_per_batch: 1 };
 
 /// Tables of coarse scores, one per mask, so that ties are common.
 pub fn table(num_layers: u32) -> impl Strategy<Value = Vec<f64>> {

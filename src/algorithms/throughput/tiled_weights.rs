@@ -1,4 +1,4 @@
-//! Weights that say nothing: enough to time a shape, and made quickly however large it is.
+//! Random weights for timing, generated quickly for models of any size.
 
 use burn::tensor::{DType, Device};
 use rand_distr::{Distribution, StandardNormal};
@@ -8,33 +8,33 @@ use dtr_core::seed::Seed;
 use dtr_model::{Initializer, ParamSource};
 use dtr_ops::preferred_dtype;
 
-/// Numbers that are drawn, and repeated to fill a parameter; no width of a model is a multiple of it.
-const TILE: usize = 65_521;
+/// Random numbers of a tile. A prime, so that no width of a model is a multiple of it.
+const TILE_SIZE: usize = 65_521;
 
-/// Makes parameters of a few thousand random numbers each, repeated.
-pub struct Tiled {
+/// A source of parameters that are filled by repeating a tile of random numbers.
+pub struct TiledWeights {
     seed: Seed,
     normal: Vec<f32>,
     device: Device,
     dtype: DType,
 }
 
-impl Tiled {
-    /// Parameters drawn from `seed`, placed on `device` and computed in the dtype that it is fastest in.
+impl TiledWeights {
+    /// Returns a source of parameters on `device`, in the dtype that is fastest there.
     pub fn new(seed: Seed, device: &Device) -> Self {
         let mut rng = seed.child("normal").rng();
-        let normal = (0..TILE).map(|_| StandardNormal.sample(&mut rng)).collect();
+        let normal = (0..TILE_SIZE).map(|_| StandardNormal.sample(&mut rng)).collect();
         Self { seed, normal, device: device.clone(), dtype: preferred_dtype(device) }
     }
 
-    /// The same computed in `dtype`.
+    /// Returns the same source with parameters in `dtype`.
     #[must_use]
     pub fn computing_in(self, dtype: DType) -> Self {
         Self { dtype, ..self }
     }
 }
 
-impl ParamSource for Tiled {
+impl ParamSource for TiledWeights {
     fn make(&mut self, name: &str, shape: &[usize], fill: Initializer) -> Result<Vec<f32>> {
         let size = shape.iter().product();
         Ok(match fill {
@@ -45,7 +45,7 @@ impl ParamSource for Tiled {
             Initializer::Constant(value) => vec![value; size],
             Initializer::Draw(draw) => {
                 let mut rng = self.seed.child(name).rng();
-                let tile: Vec<f32> = (0..size.min(TILE)).map(|_| draw(&mut rng)).collect();
+                let tile: Vec<f32> = (0..size.min(TILE_SIZE)).map(|_| draw(&mut rng)).collect();
                 repeat(&tile, size)
             }
             Initializer::Values(values) => values,
@@ -61,7 +61,7 @@ impl ParamSource for Tiled {
     }
 }
 
-/// `size` numbers, those of `tile` again and again.
+/// Repeats `tile` to `size` numbers.
 fn repeat(tile: &[f32], size: usize) -> Vec<f32> {
     let mut numbers = tile.repeat(size.div_ceil(tile.len()));
     numbers.truncate(size);
