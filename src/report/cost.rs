@@ -19,7 +19,7 @@ pub(super) fn cost_rows(evidence: &Evidence) -> Vec<CostRow> {
 
 fn row(cost: &CostEvidence, evidence: &Evidence) -> CostRow {
     let found = evidence.searches.iter().find(|search| search.key == cost.key);
-    let of_paper = found.and_then(paper_match::cost);
+    let of_paper = found.and_then(paper_match::matching_cost);
     let (distil, search) = (&cost.distil, &cost.search);
     let device = match distil.device == search.device {
         true => search.device.clone(),

@@ -39,7 +39,8 @@ impl SearchEvidence {
         since
     }
 
-    /// Accepted rounds of which another candidate's score may equal the winner's, so that a rule of order chose.
+    /// Accepted rounds of which another candidate's score may equal the winner's, so that a rule of order
+    /// chose.
     ///
     /// Only strategies that score several candidates in a round have such rounds.
     pub fn num_tied_rounds(&self) -> u32 {
@@ -148,8 +149,8 @@ mod tests {
             layers: vec![layer],
             bounds: ScoreBounds { lower, upper },
         };
-        // All rounds are won with 0.5: the first clearly, the second tied, the third over one that was dropped at
-        // bounds that reach as high.
+        // All rounds are won with 0.5: the first clearly, the second tied, the third over one that was
+        // dropped at bounds that reach as high.
         let trials =
             [(1, 3, 0.5, 0.5), (1, 1, 0.1, 0.4), (2, 1, 0.5, 0.5), (2, 2, 0.5, 0.5), (3, 2, 0.5, 0.5)];
         search.trials = trials.into_iter().chain([(3, 4, 0.2, 0.5)]).map(trial).collect();

@@ -102,8 +102,8 @@ pub struct SearchEvidence {
 pub struct Round {
     /// Round, from 1.
     pub round: u32,
-    /// The layer that the winner replaces beside those of the round before, from 0; none where it does not replace
-    /// all of these.
+    /// The layer that the winner replaces beside those of the round before, from 0; none where it does not
+    /// replace all of these.
     pub layer: Option<u32>,
     /// All layers that the winner replaces, from 0.
     pub layers: Vec<u32>,
@@ -241,7 +241,8 @@ pub struct TimingEvidence {
     pub others: Option<f64>,
     /// What each run took.
     pub runs: Vec<TimedRun>,
-    /// What each run of the base took at the same context and batch size on this machine; none where it is missing.
+    /// What each run of the base took at the same context and batch size on this machine; none where it is
+    /// missing.
     pub base: Option<Vec<TimedRun>>,
     /// Key of the cell.
     pub key: String,

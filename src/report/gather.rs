@@ -170,7 +170,8 @@ fn stage<T>(cell: &Cell, record: &Record<T>, tokens: u64, evaluations: u64) -> S
     }
 }
 
-/// What a search cost with all that it stands on, of which `spent` tells by cell; none where the twins' cost is missing.
+/// What a search cost with all that it stands on, of which `spent` tells by cell; none where the twins' cost
+/// is missing.
 fn cost(cell: &Cell, search: &StageEvidence, spent: &BTreeMap<Key, StageEvidence>) -> Option<CostEvidence> {
     let of = |role: &str| cell.inputs.get(role).and_then(|key| spent.get(key)).cloned();
     let (distil, search) = (of("twins")?, search.clone());

@@ -1,4 +1,5 @@
-//! Reports of an experiment's stored results: Parquet tables, SVG figures, an HTML page and a summary for the terminal.
+//! Reports of an experiment's stored results: Parquet tables, SVG figures, an HTML page and a summary for the
+//! terminal.
 //!
 //! A report reads the store and runs nothing. The same results give the same bytes.
 

@@ -27,8 +27,8 @@ impl Rate {
     }
 }
 
-/// Returns the timings sorted by base, axes, device, threads, variant, task, context, batch size and number of
-/// replaced layers.
+/// Returns the timings sorted by base, axes, device, threads, variant, task, context, batch size and number
+/// of replaced layers.
 pub(super) fn sorted_timings(evidence: &Evidence) -> Vec<&TimingEvidence> {
     let mut timings: Vec<_> = evidence.timings.iter().collect();
     timings.sort_by_cached_key(|timing| {

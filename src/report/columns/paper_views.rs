@@ -98,8 +98,8 @@ tables! {
         /// Test score of M_opt, the last hybrid that the search accepted and so the one with the most
         /// replaced layers, from 0 to 100.
         opt_score: f64 => "percent",
-        /// `base_score` minus `opt_score`, relative to `base_score`, at most 100; negative if M_opt scores higher and null
-        /// if `base_score` is 0.
+        /// `base_score` minus `opt_score`, relative to `base_score`, at most 100; negative if M_opt scores
+        /// higher and null if `base_score` is 0.
         drop_percent: Option<f64> => "percent",
         /// Number of layers that M_opt replaces with linear twins.
         num_replaced: u32 => "layers",

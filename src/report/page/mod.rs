@@ -1,15 +1,15 @@
-//! One page for an experiment: what holds, what ran, every figure and every table, in a file of its own.
+//! The HTML page of an experiment: findings, provenance, all figures and all tables in one file.
 //!
-//! It needs no network and no server. What it shows of tables and figures comes from their declarations, so
-//! that a new one appears by itself; what manifests and records say is escaped by the template.
+//! The page needs neither a network nor a server. It shows every declared table and figure. The template
+//! escapes all text from manifests and records.
 
-mod cells;
-mod figure;
-mod grid;
-mod origin;
-mod records;
-mod scores;
+mod figure_view;
+mod provenance;
+mod record_links;
+mod score_table;
 mod summary;
+mod table_view;
+mod values;
 
 use std::path::{Path, PathBuf};
 
@@ -18,27 +18,27 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Value};
 use serde::Serialize;
 
-use self::figure::Figure;
-use self::grid::Grid;
-use self::origin::Fact;
-use self::records::Records;
-use self::scores::Scores;
-use self::summary::Missing;
+use self::figure_view::FigureView;
+use self::provenance::Fact;
+use self::record_links::RecordLinks;
+use self::score_table::ScoreTable;
+use self::summary::MissingCells;
+use self::table_view::TableView;
 use super::report_data::ReportData;
 use super::tables::Table;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::write_bytes_atomically;
 
-/// The name of the page's file, beside the tables.
+/// Name of the file, beside the tables.
 const FILE_NAME: &str = "index.html";
 
-/// The results folder as the page sees it from `tables/EXPERIMENT`.
+/// Path of the results folder relative to the page in `tables/EXPERIMENT`.
 const RESULTS: &str = "../..";
 
-/// The template's name; its ending is what turns escaping on.
+/// Name of the template; its extension enables HTML escaping.
 const TEMPLATE: &str = "page.html";
 
-/// What the template shows.
+/// Data for the template.
 #[derive(Serialize)]
 struct Page<'a> {
     style: &'static str,
@@ -47,15 +47,18 @@ struct Page<'a> {
     title: &'a str,
     question: Option<&'a str>,
     findings: Vec<String>,
-    scores: Vec<Scores>,
-    missing: Option<Missing<'a>>,
-    origin: Vec<Fact>,
-    figures: Vec<Figure<'a>>,
-    tables: Vec<Grid>,
+    scores: Vec<ScoreTable>,
+    missing: Option<MissingCells<'a>>,
+    provenance: Vec<Fact>,
+    figures: Vec<FigureView<'a>>,
+    tables: Vec<TableView>,
     empty_tables: Vec<&'static str>,
 }
 
-/// Writes the page into `folder`, where the tables lie; returns its file.
+/// Writes the page into `folder`, beside the tables, and returns its path.
+///
+/// # Errors
+/// Errors of the template engine and of the file system.
 pub(super) fn write(
     data: &ReportData<'_>,
     tables: &[Table],
@@ -69,7 +72,7 @@ pub(super) fn write(
 
 fn page<'a>(data: &ReportData<'a>, tables: &[Table], figures: &'a [(String, String)]) -> Page<'a> {
     let evidence = data.evidence;
-    let records = Records::of(evidence);
+    let records = RecordLinks::new(evidence);
     let (filled, empty): (Vec<_>, Vec<_>) = tables.iter().partition(|table| table.frame.height() > 0);
     Page {
         style: include_str!("page.css"),
@@ -78,11 +81,11 @@ fn page<'a>(data: &ReportData<'a>, tables: &[Table], figures: &'a [(String, Stri
         title: &evidence.title,
         question: evidence.question.as_deref().filter(|question| *question != evidence.title),
         findings: summary::findings(data),
-        scores: scores::scores(data, &records),
-        missing: summary::missing(evidence),
-        origin: origin::origin(evidence),
-        figures: figures.iter().map(|figure| Figure::of(figure, &evidence.experiment)).collect(),
-        tables: filled.into_iter().map(|table| Grid::of(table, &records)).collect(),
+        scores: score_table::score_tables(data, &records),
+        missing: summary::missing_cells(evidence),
+        provenance: provenance::provenance_facts(evidence),
+        figures: figures.iter().map(|figure| FigureView::new(figure, &evidence.experiment)).collect(),
+        tables: filled.into_iter().map(|table| TableView::new(table, &records)).collect(),
         empty_tables: empty.into_iter().map(|table| table.spec.name).collect(),
     }
 }
@@ -91,12 +94,12 @@ fn render(page: &Page<'_>) -> Result<String> {
     let mut environment = Environment::new();
     let syntax =
         SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
-    environment.set_syntax(syntax.expect("the delimiters are the usual ones"));
+    environment.set_syntax(syntax.expect("the default delimiters are valid"));
     let rendered = environment
         .add_template(TEMPLATE, include_str!("page.html"))
         .and_then(|()| environment.get_template(TEMPLATE))
         .and_then(|template| template.render(Value::from(Serde(page))));
-    rendered.map_err(|cause| Error::failed("cannot lay out the page").with_source(cause))
+    rendered.map_err(|cause| Error::failed("cannot render the page").with_source(cause))
 }
 
 #[cfg(test)]

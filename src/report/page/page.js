@@ -1,17 +1,18 @@
-// Sorts tables by their heads: by click, or by Enter and Space. Without it the page is whole, in its own order.
+// Sorts a table by a column when its heading is clicked, or activated by Enter or Space.
+// Without JavaScript, the page shows the same tables in their original order.
 "use strict";
 (() => {
-  const letters = new Intl.Collator("en", { numeric: true });
+  const collator = new Intl.Collator("en", { numeric: true });
 
-  // The exact value where what is shown is rounded; null where there is none.
+  // Returns the exact value of a cell, or null if it is empty.
   const valueOf = (cell) => {
     const exact = cell.querySelector("data");
     return (exact ? exact.value : cell.textContent.trim()) || null;
   };
 
-  const comparison = (isNumber) => (a, b) => (isNumber ? Number(a) - Number(b) : letters.compare(a, b));
+  const comparison = (isNumber) => (a, b) => (isNumber ? Number(a) - Number(b) : collator.compare(a, b));
 
-  // Rows without a value come last either way; equal rows keep the order of the file.
+  // Returns the rows in order. Rows without a value come last, and equal rows keep their original order.
   const sorted = (rows, index, isNumber, direction) => {
     const compare = comparison(isNumber);
     const keyed = rows.map((row) => ({ row, value: valueOf(row.cells[index]) }));
@@ -22,15 +23,15 @@
     return keyed.map((entry) => entry.row);
   };
 
-  // Ascending, then descending, then the order of the file again.
-  const next = { none: "ascending", ascending: "descending", descending: "none" };
+  // Each click changes the order: ascending, descending, original.
+  const nextOrder = { none: "ascending", ascending: "descending", descending: "none" };
 
   const makeSortable = (table) => {
     const body = table.tBodies[0];
     const original = [...body.rows];
     const heads = [...table.tHead.rows[0].cells];
     const sortBy = (head, index) => {
-      const order = next[head.getAttribute("aria-sort") || "none"];
+      const order = nextOrder[head.getAttribute("aria-sort") || "none"];
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       if (order === "none") return body.append(...original);
       head.setAttribute("aria-sort", order);

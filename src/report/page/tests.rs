@@ -5,16 +5,16 @@ use crate::report::{figures, fixture, tables};
 /// A key as cells have them.
 const KEY: &str = "ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76";
 
-/// The page, with the slashes that the template escapes as readers have them.
+/// Renders the page, and unescapes its slashes.
 fn html(evidence: &Evidence) -> String {
     let data = ReportData::new(evidence);
     let (tables, figures) = (tables::build_tables(&data).unwrap(), figures::draw(&data).unwrap());
     render(&page(&data, &tables, &figures)).unwrap().replace("&#x2f;", "/")
 }
 
-/// The part of the page about `name`.
+/// Returns the section of the page with the heading `name`.
 fn section<'a>(html: &'a str, name: &str) -> &'a str {
-    let start = html.find(&format!("<section aria-labelledby=\"{name}\">")).expect("there is such a section");
+    let start = html.find(&format!("<section aria-labelledby=\"{name}\">")).expect("the section exists");
     html[start..].split("</section>").next().expect("it ends")
 }
 
@@ -25,7 +25,7 @@ fn the_page_does_not_depend_on_the_order_of_cells() {
 }
 
 #[test]
-fn what_a_manifest_says_is_text_and_never_markup() {
+fn text_of_a_manifest_is_escaped() {
     let mut evidence = fixture::evidence();
     let hostile = "<script>alert('&')</script>\"><img src=x>";
     evidence.title = format!("title {hostile}");
@@ -48,10 +48,11 @@ fn what_a_manifest_says_is_text_and_never_markup() {
 }
 
 #[test]
-fn every_table_with_rows_is_there_with_every_column_explained() {
+fn every_table_with_rows_is_shown_with_the_description_of_each_column() {
     let evidence = fixture::evidence();
     let html = html(&evidence);
-    let (_, empty) = html.split_once("<p>Without rows in this experiment: ").expect("one table is empty");
+    let (_, empty) =
+        html.split_once("<p>Tables without rows in this experiment: ").expect("one table is empty");
     let empty: Vec<&str> = empty.split_once(".</p>").expect("it ends").0.split(", ").collect();
     for table in tables::build_tables(&ReportData::new(&evidence)).unwrap() {
         if table.frame.height() == 0 {
@@ -69,7 +70,7 @@ fn every_table_with_rows_is_there_with_every_column_explained() {
 }
 
 #[test]
-fn every_figure_is_there() {
+fn every_figure_is_shown() {
     let evidence = fixture::evidence();
     let html = html(&evidence);
     for (name, svg) in figures::draw(&ReportData::new(&evidence)).unwrap() {
@@ -78,7 +79,7 @@ fn every_figure_is_there() {
 }
 
 #[test]
-fn keys_lead_to_the_records_of_their_stage() {
+fn keys_link_to_the_records_of_their_stage() {
     let mut evidence = fixture::evidence();
     evidence.searches[0].key = KEY.to_owned();
     evidence.stages[0].key = KEY.to_owned();
@@ -90,11 +91,11 @@ fn keys_lead_to_the_records_of_their_stage() {
         assert!(section(&html, table).contains(&search), "{table}");
     }
     let score = format!("<a href=\"../../cells-v1/score/ae/{scored}/record.json\"");
-    assert!(section(&html, "holds").contains(&score));
+    assert!(section(&html, "findings").contains(&score));
 }
 
 #[test]
-fn a_long_table_is_shown_in_part_and_says_so() {
+fn a_long_table_shows_its_first_rows_and_the_number_of_all() {
     let html = html(&fixture::evidence());
     let items = section(&html, "items");
     assert!(items.contains("The first 100 of 4\u{202f}800 rows"), "{}", &items[..900]);
@@ -103,7 +104,7 @@ fn a_long_table_is_shown_in_part_and_says_so() {
 }
 
 #[test]
-fn what_is_the_same_in_every_row_is_said_once() {
+fn a_value_that_all_rows_share_is_shown_once() {
     let html = html(&fixture::evidence());
     let searches = section(&html, "searches");
     assert!(searches.contains("In every row: model&nbsp;<b>tiny-8</b>"), "{}", &searches[..900]);
@@ -111,7 +112,7 @@ fn what_is_the_same_in_every_row_is_said_once() {
 }
 
 #[test]
-fn rounded_numbers_keep_what_they_are() {
+fn rounded_numbers_keep_their_exact_value() {
     let mut evidence = fixture::evidence();
     evidence.stages[0].seconds = 1_234.567_891;
     let html = html(&evidence);
@@ -119,29 +120,32 @@ fn rounded_numbers_keep_what_they_are() {
 }
 
 #[test]
-fn missing_cells_are_named_with_the_command_that_makes_them() {
+fn missing_cells_are_listed_with_the_command_that_computes_them() {
     let html = html(&fixture::evidence());
-    let holds = section(&html, "holds");
+    let findings = section(&html, "findings");
     assert!(
-        holds.contains("1 cell is missing")
-            && holds.contains("<code>dtr sweep experiments/fixture.toml</code>")
+        findings.contains("1 cell is missing")
+            && findings.contains("<code>dtr sweep experiments/fixture.toml</code>")
     );
-    assert!(holds.contains("tiny-8 / jet / arc-easy <code>3f2a91c05d7e</code>: never run"));
+    assert!(findings.contains("tiny-8 / jet / arc-easy <code>3f2a91c05d7e</code>: never run"));
 }
 
 #[test]
-fn a_page_without_evidence_says_that_there_is_nothing() {
+fn a_page_without_results_says_so() {
     let html = html(&Evidence::default());
-    assert!(html.contains("<p>Nothing yet.</p>") && !html.contains("<table"));
+    assert!(html.contains("<p>No cell is done yet.</p>") && !html.contains("<table"));
 }
 
 #[test]
-fn bases_alone_are_summed_up() {
+fn scores_of_bases_without_hybrids_are_summarised() {
     let mut evidence = fixture::evidence();
     let search = evidence.searches.remove(0);
     let base = BaseEvidence { model: search.model, task: search.task, axes: search.axes, test: search.base };
     let score = 100.0 * base.test.score();
     let html = html(&Evidence { bases: vec![base], ..Evidence::default() });
-    let holds = section(&html, "holds");
-    assert!(holds.contains(&format!("1 score of bases alone on a test split: {score:.1} %.")), "{holds}");
+    let findings = section(&html, "findings");
+    assert!(
+        findings.contains(&format!("1 test score of a base without hybrids: {score:.1} %.")),
+        "{findings}"
+    );
 }

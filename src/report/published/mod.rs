@@ -1,63 +1,65 @@
-//! What the paper prints (arXiv 2601.11667 v2), to lay beside what an experiment finds.
+//! The published numbers of the paper (arXiv 2601.11667 v2), for comparison with an experiment.
 //!
-//! The figures are the CSV files beside this one; `README.md` there says where in the paper each stands.
+//! The numbers are in the CSV files of this folder, whose `README.md` names the table of each file.
 
-mod files;
+mod csv_rows;
 
 use std::sync::LazyLock;
 
-pub use files::{Cost, LayerSet, Score, Speedup};
+pub use csv_rows::{PublishedCost, PublishedLayerSet, PublishedScore, PublishedSpeedup};
 
-static SCORES: LazyLock<Vec<Score>> = LazyLock::new(|| files::read(include_str!("table1.csv")));
-static SPEEDUPS: LazyLock<Vec<Speedup>> = LazyLock::new(|| files::read(include_str!("table2_speedup.csv")));
-static COSTS: LazyLock<Vec<Cost>> = LazyLock::new(|| files::read(include_str!("cost_gpu_hours.csv")));
-static LAYER_SETS: LazyLock<Vec<LayerSet>> =
-    LazyLock::new(|| files::read(include_str!("layer_sets_budget10.csv")));
+static SCORES: LazyLock<Vec<PublishedScore>> = LazyLock::new(|| csv_rows::read(include_str!("table1.csv")));
+static SPEEDUPS: LazyLock<Vec<PublishedSpeedup>> =
+    LazyLock::new(|| csv_rows::read(include_str!("table2_speedup.csv")));
+static COSTS: LazyLock<Vec<PublishedCost>> =
+    LazyLock::new(|| csv_rows::read(include_str!("cost_gpu_hours.csv")));
+static LAYER_SETS: LazyLock<Vec<PublishedLayerSet>> =
+    LazyLock::new(|| csv_rows::read(include_str!("layer_sets_budget10.csv")));
 
-/// What identifies a cell of the paper's tables, in the words of an experiment.
+/// Identifies a cell of the paper's tables by the names of an experiment.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
-    /// What the public knows the base by: the last part of its name on the hub, in either case.
+pub struct PaperKey<'a> {
+    /// Name of the base on the Hugging Face hub without its owner, in upper or lower case.
     pub base: &'a str,
-    /// The kind of linear block.
+    /// Kind of linear block.
     pub block: &'a str,
-    /// The task's name, with hyphens or underscores.
+    /// Name of the task, with hyphens or underscores.
     pub task: &'a str,
 }
 
-/// Every cell of the paper's Table 1, in its order.
-pub fn scores() -> &'static [Score] {
+/// Returns every cell of the paper's Table 1, in the order of the paper.
+pub fn scores() -> &'static [PublishedScore] {
     &SCORES
 }
 
-/// The cell of the paper's Table 1.
-pub fn score(place: Place) -> Option<&'static Score> {
-    SCORES.iter().find(|score| place.is(&score.base_model, &score.variant, &score.task))
+/// Finds a cell of the paper's Table 1.
+pub fn find_score(key: PaperKey) -> Option<&'static PublishedScore> {
+    SCORES.iter().find(|score| key.matches(&score.base_model, &score.variant, &score.task))
 }
 
-/// The cell of the paper's Table 2: the hybrid within 5 % on validation.
-pub fn speedup(place: Place) -> Option<&'static Speedup> {
-    SPEEDUPS.iter().find(|speedup| place.is(&speedup.base_model, &speedup.variant, &speedup.task))
+/// Finds a cell of the paper's Table 2, whose searches stop at a relative drop of 5 % on validation.
+pub fn find_speedup(key: PaperKey) -> Option<&'static PublishedSpeedup> {
+    SPEEDUPS.iter().find(|speedup| key.matches(&speedup.base_model, &speedup.variant, &speedup.task))
 }
 
-/// What the method cost the paper's authors for a base, by its public name: its Table 3.
-pub fn cost(base: &str) -> Option<&'static Cost> {
+/// Finds the row of a base in the paper's Table 3, which has the hours of distillation and search.
+pub fn find_cost(base: &str) -> Option<&'static PublishedCost> {
     COSTS.iter().find(|cost| cost.base_model.eq_ignore_ascii_case(base))
 }
 
-/// The ten layers that a strategy (`greedy` or `impact`) replaced in the paper's Table 4.
-pub fn layer_set(place: Place, strategy: &str) -> Option<&'static LayerSet> {
-    let is_there = |set: &&LayerSet| place.is(&set.base_model, &set.variant, &set.task);
+/// Finds the ten layers that a strategy (`greedy` or `impact`) replaces in the paper's Table 4.
+pub fn find_layer_set(key: PaperKey, strategy: &str) -> Option<&'static PublishedLayerSet> {
+    let is_there = |set: &&PublishedLayerSet| key.matches(&set.base_model, &set.variant, &set.task);
     LAYER_SETS.iter().filter(is_there).find(|set| set.strategy == strategy)
 }
 
-/// Whether the paper's tables have the base.
-pub fn knows(base: &str) -> bool {
-    cost(base).is_some()
+/// Returns whether the paper's tables have the base.
+pub fn has_base(base: &str) -> bool {
+    find_cost(base).is_some()
 }
 
-impl Place<'_> {
-    fn is(&self, base_model: &str, variant: &str, task: &str) -> bool {
+impl PaperKey<'_> {
+    fn matches(&self, base_model: &str, variant: &str, task: &str) -> bool {
         self.base.eq_ignore_ascii_case(base_model)
             && self.block == variant
             && self.task.replace('-', "_") == task
@@ -71,16 +73,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tables_are_whole() {
+    fn the_tables_have_all_cells_of_the_paper() {
         assert_eq!(scores().len(), 3 * 3 * 18);
-        let cells: BTreeSet<_> = scores().iter().map(Score::cell).collect();
+        let cells: BTreeSet<_> = scores().iter().map(PublishedScore::cell_name).collect();
         assert_eq!(cells.len(), scores().len());
         assert_eq!((SPEEDUPS.len(), COSTS.len(), LAYER_SETS.len()), (18, 3, 6));
-        assert!(scores().iter().all(|score| knows(&score.base_model)));
+        assert!(scores().iter().all(|score| has_base(&score.base_model)));
     }
 
     #[test]
-    fn totals_are_those_that_the_paper_states() {
+    fn totals_agree_with_the_text_of_the_paper() {
         // Its text counts 132 of 162 cells that match or exceed the base, and prints each base's total hours.
         let num_matching = scores().iter().filter(|score| score.p_best >= score.p_base).count();
         assert_eq!(num_matching, 132);
@@ -94,15 +96,15 @@ mod tests {
     }
 
     #[test]
-    fn cells_are_found_by_the_names_that_manifests_use() {
-        let place = Place { base: "llama-3.2-3b-instruct", block: "jet", task: "commonsense-qa" };
-        assert_eq!(score(place).map(|score| (score.p_best, score.num_replaced)), Some((68.2, 3)));
-        assert_eq!(speedup(place).map(|speedup| (speedup.p_opt, speedup.num_replaced)), Some((64.7, 11)));
-        assert!(speedup(Place { block: "gla", ..place }).is_none());
-        let place = Place { base: "Qwen2.5-1.5B", ..place };
-        assert_eq!(layer_set(place, "impact").map(|set| set.accuracy), Some(61.3));
-        assert_eq!(layer_set(place, "greedy").unwrap().layers()[..3], [2, 3, 6]);
-        assert!(score(Place { base: "Qwen2.5-1.5B-Instruct", ..place }).is_none());
-        assert_eq!(cost("llama-3.1-8b-instruct").map(|cost| cost.total_hours), Some(15.0));
+    fn cells_are_found_by_the_names_of_a_manifest() {
+        let key = PaperKey { base: "llama-3.2-3b-instruct", block: "jet", task: "commonsense-qa" };
+        assert_eq!(find_score(key).map(|score| (score.p_best, score.num_replaced)), Some((68.2, 3)));
+        assert_eq!(find_speedup(key).map(|speedup| (speedup.p_opt, speedup.num_replaced)), Some((64.7, 11)));
+        assert!(find_speedup(PaperKey { block: "gla", ..key }).is_none());
+        let key = PaperKey { base: "Qwen2.5-1.5B", ..key };
+        assert_eq!(find_layer_set(key, "impact").map(|set| set.accuracy), Some(61.3));
+        assert_eq!(find_layer_set(key, "greedy").unwrap().layers()[..3], [2, 3, 6]);
+        assert!(find_score(PaperKey { base: "Qwen2.5-1.5B-Instruct", ..key }).is_none());
+        assert_eq!(find_cost("llama-3.1-8b-instruct").map(|cost| cost.total_hours), Some(15.0));
     }
 }

@@ -137,7 +137,8 @@ fn ranks(search: &SearchEvidence) -> Vec<f64> {
     (0..search.num_layers).map(place).collect()
 }
 
-/// How many layers the two searches' accepted hybrids of 1, 2, … replaced layers share, as long as both have one.
+/// How many layers the two searches' accepted hybrids of 1, 2, … replaced layers share, as long as both have
+/// one.
 fn overlaps(first: &SearchEvidence, second: &SearchEvidence) -> Vec<u32> {
     let [first, second] = [first, second].map(accepted_layers);
     let shared = |(one, other): (&Vec<u32>, &Vec<u32>)| {

@@ -101,7 +101,7 @@ pub(super) fn trajectory_rows(evidence: &Evidence) -> Vec<TrajectoryRow> {
 
 fn trajectory_row(search: &SearchEvidence, round: &Round) -> TrajectoryRow {
     let (model, variant, task, axes) = owned_name(search);
-    let set = paper_match::layer_set(search, round);
+    let set = paper_match::matching_layer_set(search, round);
     let of_paper = set.map(|set| set.layers());
     let shared = |of_paper: &Vec<u32>| of_paper.iter().filter(|layer| round.layers.contains(layer)).count();
     let by_chance =

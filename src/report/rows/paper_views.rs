@@ -76,7 +76,8 @@ pub(in crate::report) fn compute_hours_rows(costs: &[CostRow]) -> Vec<ComputeHou
     groups.into_iter().map(row).collect()
 }
 
-/// Returns the rows of `speedup`: each search with the timings that have as many replaced layers as its M_opt.
+/// Returns the rows of `speedup`: each search with the timings that have as many replaced layers as its
+/// M_opt.
 pub(in crate::report) fn speedup_rows(searches: &[SearchRow], timings: &[ThroughputRow]) -> Vec<SpeedupRow> {
     let rows_of = |search: &SearchRow| {
         let timings = timings_of_opt(search, timings);
@@ -88,7 +89,8 @@ pub(in crate::report) fn speedup_rows(searches: &[SearchRow], timings: &[Through
     searches.iter().flat_map(rows_of).collect()
 }
 
-/// Returns one timing for each device, context and batch size, preferring a timing of exactly the layers of M_opt.
+/// Returns one timing for each device, context and batch size, preferring a timing of exactly the layers of
+/// M_opt.
 fn timings_of_opt<'a>(search: &SearchRow, timings: &'a [ThroughputRow]) -> Vec<&'a ThroughputRow> {
     let is_of_opt = |timing: &&ThroughputRow| {
         timing.model == search.model
@@ -107,7 +109,8 @@ fn timings_of_opt<'a>(search: &SearchRow, timings: &'a [ThroughputRow]) -> Vec<&
     by_setting.into_values().collect()
 }
 
-/// Returns whether each value of `axes` is also one of `all_axes`; speed depends on few of the axes of a search.
+/// Returns whether each value of `axes` is also one of `all_axes`; speed depends on few of the axes of a
+/// search.
 fn is_part_of(axes: &str, all_axes: &str) -> bool {
     axes.is_empty() || axes.split(',').all(|axis| all_axes.split(',').any(|known| known == axis))
 }
@@ -180,7 +183,8 @@ mod tests {
     #[test]
     fn table2_averages_the_hours_of_a_base() {
         let mut evidence = evidence();
-        // Four searches of half an hour, of which one takes an hour and a half here; two hours of distillation each.
+        // Four searches of half an hour, of which one takes an hour and a half here; two hours of
+        // distillation each.
         evidence.costs[0].search.seconds = 5400.0;
         let rows = compute_hours_rows(&crate::report::cost::cost_rows(&evidence));
         let expected = ComputeHoursRow {
@@ -200,7 +204,8 @@ mod tests {
         let evidence = evidence();
         let mut timings = throughput_rows(&evidence);
         let rows = speedup_rows(&search_rows(&evidence), &timings);
-        // Three searches at two contexts. With 4 layers replaced, decoding is 1 + 4 * context / 5120 times as fast.
+        // Three searches at two contexts. With 4 layers replaced, decoding is 1 + 4 * context / 5120 times as
+        // fast.
         assert_eq!(rows.len(), 6);
         let row = &rows[1];
         assert_eq!((&*row.variant, &*row.task, row.context), ("gdn", "arc-easy", Some(2048)));

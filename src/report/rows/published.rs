@@ -1,28 +1,33 @@
-//! The rows of `published`.
+//! The rows of the table `published`.
 
 use crate::report::columns::PublishedRow;
 use crate::report::evidence::Evidence;
 use crate::report::paper_match;
-use crate::report::published::{self, Place, Score};
+use crate::report::published::{self, PaperKey, PublishedScore};
 
-/// The rows of `published`, in the paper's order; none where the experiment has none of its bases.
+/// Returns the rows of `published` in the order of the paper; empty if the experiment has none of the paper's
+/// bases.
 pub(in crate::report) fn published_rows(evidence: &Evidence) -> Vec<PublishedRow> {
     let mut bases = evidence.searches.iter().filter_map(|search| search.public_base.as_deref());
-    if !bases.any(published::knows) {
+    if !bases.any(published::has_base) {
         return Vec::new();
     }
-    let beside: Vec<String> =
-        evidence.searches.iter().filter_map(paper_match::score).map(Score::cell).collect();
-    published::scores().iter().map(|score| row(score, &beside)).collect()
+    let matched: Vec<String> = evidence
+        .searches
+        .iter()
+        .filter_map(paper_match::matching_score)
+        .map(PublishedScore::cell_name)
+        .collect();
+    published::scores().iter().map(|score| row(score, &matched)).collect()
 }
 
-/// The row of a cell; `beside` names the cells of all searches that have one.
-fn row(score: &Score, beside: &[String]) -> PublishedRow {
-    let place = Place { base: &score.base_model, block: &score.variant, task: &score.task };
-    let speedup = published::speedup(place);
-    let cell = score.cell();
+/// Returns the row of a cell, given the names of the cells of all searches.
+fn row(score: &PublishedScore, matched: &[String]) -> PublishedRow {
+    let key = PaperKey { base: &score.base_model, block: &score.variant, task: &score.task };
+    let speedup = published::find_speedup(key);
+    let cell = score.cell_name();
     PublishedRow {
-        searches: beside.iter().filter(|name| **name == cell).count() as u32,
+        searches: matched.iter().filter(|name| **name == cell).count() as u32,
         cell_paper: cell,
         base_paper: score.base_model.clone(),
         block_paper: score.variant.clone(),
@@ -43,13 +48,13 @@ mod tests {
     use crate::report::fixture;
 
     #[test]
-    fn a_cell_that_the_experiment_lacks_stays_in_sight() {
+    fn a_cell_without_a_search_has_a_row() {
         let mut evidence = fixture::of_paper("Qwen2.5-1.5B");
         evidence.searches.retain(|search| (search.block.as_str(), search.task.as_str()) != ("gla", "boolq"));
         let rows = published_rows(&evidence);
         assert_eq!(rows.len(), 162);
-        let num_beside = rows.iter().filter(|row| row.searches == 1).count();
-        assert_eq!(num_beside, 3 * 4 - 1);
+        let num_matched = rows.iter().filter(|row| row.searches == 1).count();
+        assert_eq!(num_matched, 3 * 4 - 1);
         for lacking in
             ["Qwen2.5-1.5B/gla/boolq", "Qwen2.5-1.5B/jet/gsm8k", "Llama-3.1-8B-Instruct/jet/pubmedqa"]
         {
@@ -59,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn an_experiment_on_other_bases_has_nothing_to_do_with_the_paper() {
+    fn an_experiment_on_other_bases_has_no_rows() {
         assert_eq!(published_rows(&fixture::of_paper("mini")), []);
     }
 }

@@ -61,7 +61,7 @@ fn row(search: &SearchEvidence, confidence: f64) -> SearchRow {
     let opt_interval = to_opt.interval(confidence, seed.child("opt"));
     let fall_base = 100.0 * (search.base_validation - p_base.score);
     let fall_best = 100.0 * (best.validation - p_best.score);
-    let (cell, optimal) = (paper_match::score(search), paper_match::speedup(search));
+    let (cell, optimal) = (paper_match::matching_score(search), paper_match::matching_speedup(search));
     SearchRow {
         model: search.model.clone(),
         variant: search.variant.clone(),
@@ -104,7 +104,7 @@ fn row(search: &SearchEvidence, confidence: f64) -> SearchRow {
         validation_items: search.validation_items,
         splits: splits(search).to_owned(),
         evaluations: search.evaluations,
-        cell_paper: cell.map(|cell| cell.cell()),
+        cell_paper: cell.map(|cell| cell.cell_name()),
         p_base_paper: cell.map(|cell| cell.p_base / 100.0),
         base_minus_paper: cell.map(|cell| p_base.minus(cell.p_base)),
         p_base_paper_inside: cell.map(|cell| p_base.holds(cell.p_base)),
@@ -189,7 +189,8 @@ mod tests {
     fn p_values_are_adjusted_over_all_rows() {
         let mut evidence = fixture::of_paper("Qwen2.5-1.5B");
         evidence.searches.truncate(4);
-        // Exact McNemar p-values 2^-6, 2^-5, 2^-3 and 1, which Benjamini and Hochberg multiply by 4/1, 4/2, 4/3 and 1.
+        // Exact McNemar p-values 2^-6, 2^-5, 2^-3 and 1, which Benjamini and Hochberg multiply by 4/1, 4/2,
+        // 4/3 and 1.
         for (search, num_lost) in evidence.searches.iter_mut().zip([7, 6, 4, 0]) {
             search.base = fixture::answers(100, 200);
             search.best.test = fixture::answers(100 - num_lost, 200);

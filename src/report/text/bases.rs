@@ -1,10 +1,10 @@
-//! The scores of bases that were only trained and scored.
+//! The table of test scores of bases that the sweep scores without searching hybrids.
 
-use super::grid::grid;
+use super::format::format_table;
 use crate::report::evidence::Evidence;
 use crate::report::rows;
 
-/// A line for each base and task; nothing when every base was searched.
+/// Formats a line for each base and task; empty if there are none.
 pub(super) fn bases_text(evidence: &Evidence) -> String {
     let rows = rows::base_rows(evidence);
     if rows.is_empty() {
@@ -23,5 +23,5 @@ pub(super) fn bases_text(evidence: &Evidence) -> String {
         ]
     });
     let table: Vec<Vec<String>> = std::iter::once(header).chain(lines).collect();
-    format!("Bases: percent right on the test split\n\n{}", grid(&table))
+    format!("Bases: percentage of correct answers on the test split\n\n{}", format_table(&table))
 }

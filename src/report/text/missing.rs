@@ -1,18 +1,18 @@
-//! The cells that are not there, why, and the command that makes them.
+//! The list of missing cells, with reasons and the command that computes them.
 
-use super::grid::wrapped;
+use super::format::wrap_words;
 use crate::report::evidence::{Evidence, MissingCell};
 
-/// A line for each missing cell and a hint; nothing when all are there.
+/// Formats a line for each missing cell, and a hint; empty if all cells are done.
 pub(super) fn missing_text(evidence: &Evidence) -> String {
     if evidence.missing.is_empty() {
         return String::new();
     }
     let mut cells: Vec<_> = evidence.missing.iter().collect();
     cells.sort_by_key(|cell| (&cell.model, &cell.variant, &cell.task, &cell.key));
-    let lines: String = cells.iter().map(|cell| wrapped(&line(cell), "    ")).collect();
+    let lines: String = cells.iter().map(|cell| wrap_words(&line(cell), "    ")).collect();
     let (noun, pronoun) = if cells.len() == 1 { ("cell", "it") } else { ("cells", "them") };
-    format!("missing: {} {noun}\n{lines}hint: `{}` makes {pronoun}\n", cells.len(), evidence.command)
+    format!("missing: {} {noun}\n{lines}hint: run `{}` to compute {pronoun}\n", cells.len(), evidence.command)
 }
 
 fn line(cell: &MissingCell) -> String {

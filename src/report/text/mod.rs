@@ -1,21 +1,22 @@
-//! Table 1 as text for a terminal: 80 columns, no colour.
+//! The summary of an experiment for a terminal: 80 columns, without colour.
 
 mod bases;
-mod distilled;
-mod grid;
+mod distillations;
+mod format;
 mod missing;
 mod scores;
 mod throughput;
 
 use super::report_data::ReportData;
 
-/// Table 1, summaries of the distillations and timings, and the missing cells, as text of at most 80 columns.
+/// Formats test scores, distillation errors, throughput and missing cells as text with lines of at most 80
+/// characters.
 pub fn summary_text(data: &ReportData<'_>) -> String {
     let evidence = data.evidence;
     let parts = [
         scores::scores_text(data),
         bases::bases_text(evidence),
-        distilled::distillations_text(evidence),
+        distillations::distillations_text(evidence),
         throughput::throughput_text(evidence),
         missing::missing_text(evidence),
     ];
@@ -37,7 +38,7 @@ mod tests {
         let mut evidence = fixture::sized(3, 6, 12);
         evidence.searches[0].axes.insert("distil.token-budget".to_owned(), "100M".to_owned());
         let text = text_of(&evidence);
-        assert!(text.lines().all(|line| line.chars().count() <= grid::WIDTH), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= format::TERMINAL_WIDTH), "{text}");
         assert!(text.contains("(12 layers), distil.token-budget=100M"), "{text}");
     }
 
@@ -48,19 +49,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_with_the_command_that_makes_it() {
+    fn missing_cells_are_listed_with_the_command_that_computes_them() {
         let text = text_of(&fixture::evidence());
         assert!(text.contains("tiny-8 / jet / arc-easy (3f2a91c05d7e): never run\n"), "{text}");
-        assert!(text.ends_with("hint: `dtr sweep experiments/fixture.toml` makes it\n"), "{text}");
+        assert!(text.ends_with("hint: run `dtr sweep experiments/fixture.toml` to compute it\n"), "{text}");
     }
 
     #[test]
-    fn no_evidence_gives_no_text() {
+    fn an_experiment_without_results_has_no_summary() {
         assert_eq!(text_of(&Evidence::default()), "");
     }
 
     #[test]
-    fn the_whole_text_reads_like_this() {
+    fn the_summary_has_this_layout() {
         insta::assert_snapshot!(text_of(&fixture::evidence()));
     }
 }

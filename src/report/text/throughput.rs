@@ -1,19 +1,19 @@
-//! The timings in short: each base beside the hybrids with most layers replaced.
+//! The table of throughput: each base, and for each variant the hybrids with the most replaced layers.
 
-use super::grid::{grid, wrapped};
+use super::format::{format_table, wrap_words};
 use crate::report::columns::ThroughputRow;
 use crate::report::evidence::Evidence;
 use crate::report::throughput::throughput_rows;
 
-/// Other processes that kept more processors than this at work disturb what is timed.
-const NOTABLE: f64 = 0.1;
+/// Number of processors that other processes may use without a warning.
+const MAX_OTHER_CPUS: f64 = 0.1;
 
-/// Tables of tokens a second, one for each base and machine; nothing where nothing was timed.
+/// Formats a table for each base and machine; empty if nothing was timed.
 pub(super) fn throughput_text(evidence: &Evidence) -> String {
     let rows = throughput_rows(evidence);
     let mut sections: Vec<(String, Vec<Vec<String>>)> = Vec::new();
     let mut shown: Vec<_> = rows.iter().filter(|row| is_shown(row, &rows)).collect();
-    // Systems of one context are read side by side.
+    // Rows of one context are adjacent.
     shown.sort_by_cached_key(|row| (heading(row), row.context, row.batch_size));
     for row in shown {
         let heading = heading(row);
@@ -22,36 +22,36 @@ pub(super) fn throughput_text(evidence: &Evidence) -> String {
             _ => sections.push((heading, vec![headings(), line(row)])),
         }
     }
-    let parts = sections.iter().map(|(heading, lines)| format!("{heading}\n{}", grid(lines)));
+    let parts = sections.iter().map(|(heading, lines)| format!("{heading}\n{}", format_table(lines)));
     let text = parts.collect::<Vec<_>>().join("\n");
     if text.is_empty() {
         return text;
     }
-    text + "Median tokens per second, and as multiples of the base's; MiB after the prompt.\n"
-        + &disturbance(&rows)
+    text + "decode, prefill: median tokens per second, and relative to the base\ncache, state: MiB after the prompt\n"
+        + &load_warning(&rows)
 }
 
-/// What is said where other work disturbed what was timed; nothing where the machine was quiet.
-fn disturbance(rows: &[ThroughputRow]) -> String {
-    let is_disturbed = |row: &&ThroughputRow| row.other_cpus.is_some_and(|cpus| cpus > NOTABLE);
-    let others = rows.iter().filter(is_disturbed).filter_map(|row| row.other_cpus);
-    let (count, most) = (rows.iter().filter(is_disturbed).count(), others.fold(0.0, f64::max));
+/// Warns about timings during which other processes were busy; empty if there are none.
+fn load_warning(rows: &[ThroughputRow]) -> String {
+    let is_loaded = |row: &&ThroughputRow| row.other_cpus.is_some_and(|cpus| cpus > MAX_OTHER_CPUS);
+    let loads = rows.iter().filter(is_loaded).filter_map(|row| row.other_cpus);
+    let (count, most) = (rows.iter().filter(is_loaded).count(), loads.fold(0.0, f64::max));
     if count == 0 {
         return String::new();
     }
-    let told = format!(
-        "Not quiet: other processes kept up to {most:.1} processors at work during {count} of {} timings.",
+    let warning = format!(
+        "Other processes used up to {most:.1} processors during {count} of {} timings, which may be too slow.",
         rows.len()
     );
-    wrapped(&told, "  ")
+    wrap_words(&warning, "  ")
 }
 
-/// Bases, and of each variant the hybrids with most layers replaced.
+/// Returns whether a row is of a base, or of a hybrid with the most replaced layers of its variant.
 fn is_shown(row: &ThroughputRow, rows: &[ThroughputRow]) -> bool {
     let name =
         |row: &ThroughputRow| (row.model.clone(), row.axes.clone(), row.variant.clone(), row.task.clone());
-    let own = name(row);
-    rows.iter().filter(|other| name(other) == own).all(|other| other.num_replaced <= row.num_replaced)
+    let shown_name = name(row);
+    rows.iter().filter(|other| name(other) == shown_name).all(|other| other.num_replaced <= row.num_replaced)
 }
 
 fn heading(row: &ThroughputRow) -> String {

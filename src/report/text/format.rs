@@ -1,13 +1,14 @@
-//! Text in columns.
+//! Formatting of tables and sentences for a terminal.
 
-/// Width of a terminal that every text fits.
-pub(super) const WIDTH: usize = 80;
-/// What parts columns.
+/// Maximum length of a line in characters.
+pub(super) const TERMINAL_WIDTH: usize = 80;
+/// Gap between columns.
 const GAP: &str = "  ";
 
-/// Rows of text in aligned columns: the first to the left, the others to the right; a rule under the first
-/// row. Columns that find no room in [`WIDTH`] go to a further block, which repeats the first column.
-pub(super) fn grid(rows: &[Vec<String>]) -> String {
+/// Formats rows of text as a table. The first row is the heading. The first column is left-aligned, all
+/// others are right-aligned. Columns that do not fit [`TERMINAL_WIDTH`] continue in another block, which
+/// repeats the first column.
+pub(super) fn format_table(rows: &[Vec<String>]) -> String {
     let num_columns = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..num_columns).map(|column| width_of(rows, column)).collect();
     let mut blocks = Vec::new();
@@ -24,13 +25,13 @@ fn width_of(rows: &[Vec<String>], column: usize) -> usize {
     rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
 }
 
-/// The first column and as many from `next` on as there is room for, at least one.
+/// Returns the first column and as many columns from `next` on as fit, at least one.
 fn columns_that_fit(widths: &[usize], next: usize) -> Vec<usize> {
     let mut shown = vec![0, next];
     let mut taken = widths[0] + GAP.len() + widths[next];
     for (column, width) in widths.iter().enumerate().skip(next + 1) {
         taken += GAP.len() + width;
-        if taken > WIDTH {
+        if taken > TERMINAL_WIDTH {
             break;
         }
         shown.push(column);
@@ -53,17 +54,17 @@ fn line(row: &[String], widths: &[usize], shown: &[usize]) -> String {
     format!("{}\n", text.trim_end())
 }
 
-/// Words in lines of at most [`WIDTH`], each after the first begun with `indent`.
-pub(super) fn wrapped(text: &str, indent: &str) -> String {
+/// Wraps words into lines of at most [`TERMINAL_WIDTH`]. All lines but the first begin with `indent`.
+pub(super) fn wrap_words(text: &str, indent: &str) -> String {
     let words = text.trim_start();
     let mut lines = vec![text[..text.len() - words.len()].to_owned()];
     for word in words.split(' ') {
         let last = lines.len() - 1;
-        let is_begun = !lines[last].trim().is_empty();
-        if is_begun && lines[last].chars().count() + 1 + word.chars().count() > WIDTH {
+        let has_text = !lines[last].trim().is_empty();
+        if has_text && lines[last].chars().count() + 1 + word.chars().count() > TERMINAL_WIDTH {
             lines.push(format!("{indent}{word}"));
         } else {
-            let gap = if is_begun { " " } else { "" };
+            let gap = if has_text { " " } else { "" };
             lines[last].push_str(gap);
             lines[last].push_str(word);
         }
@@ -81,23 +82,23 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_under_a_rule() {
-        let text = grid(&[row(&["task", "score"]), row(&["a", "7"]), row(&["bcdef", "12"])]);
+        let text = format_table(&[row(&["task", "score"]), row(&["a", "7"]), row(&["bcdef", "12"])]);
         assert_eq!(text, "task   score\n-----  -----\na          7\nbcdef     12\n");
     }
 
     #[test]
-    fn columns_without_room_go_to_another_block() {
+    fn columns_that_do_not_fit_continue_in_another_block() {
         let wide = "x".repeat(36);
-        let text = grid(&[row(&["a", &wide, &wide, &wide])]);
-        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        let text = format_table(&[row(&["a", &wide, &wide, &wide])]);
+        assert!(text.lines().all(|line| line.chars().count() <= TERMINAL_WIDTH), "{text}");
         assert_eq!(text.matches("a  x").count(), 2);
         assert_eq!(text.matches(&wide).count(), 3);
     }
 
     #[test]
     fn words_wrap_at_the_width() {
-        let text = wrapped(&format!(" {}", vec!["word"; 30].join(" ")), "  ");
-        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        let text = wrap_words(&format!(" {}", vec!["word"; 30].join(" ")), "  ");
+        assert!(text.lines().all(|line| line.chars().count() <= TERMINAL_WIDTH), "{text}");
         assert!(text.starts_with(" word word"), "{text}");
         assert!(text.lines().skip(1).all(|line| line.starts_with("  word")), "{text}");
     }

@@ -1,4 +1,4 @@
-//! Where the record behind a key lies, seen from the page.
+//! Links from the page to the records of cells.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,32 +7,30 @@ use super::RESULTS;
 use crate::report::evidence::{Evidence, TestEvidence};
 use crate::store::{Key, Layout, Stage};
 
-/// The cells that the evidence names.
-///
-/// A column holds keys if its values are among them: no list says which columns do.
-pub(super) struct Records {
+/// The cells of the evidence by key. A column is displayed as links if all of its values are such keys.
+pub(super) struct RecordLinks {
     stages: BTreeMap<String, Stage>,
 }
 
-impl Records {
-    /// The cells of `evidence`.
-    pub(super) fn of(evidence: &Evidence) -> Self {
+impl RecordLinks {
+    /// Collects the cells of `evidence`.
+    pub(super) fn new(evidence: &Evidence) -> Self {
         let named = |name: &str| Stage::ALL.into_iter().find(|stage| stage.name() == name);
         let done = evidence.stages.iter().filter_map(|cell| Some((cell.key.clone(), named(&cell.stage)?)));
         let searches = evidence.searches.iter();
-        let judged = searches.flat_map(|search| [&search.base, &search.best.test, &search.opt.test]);
+        let scored_hybrids = searches.flat_map(|search| [&search.base, &search.best.test, &search.opt.test]);
         let scored = |test: &TestEvidence| (test.cell.clone(), Stage::Score);
         let bases = evidence.bases.iter().map(|base| &base.test);
-        Self { stages: done.chain(judged.chain(bases).map(scored)).collect() }
+        Self { stages: done.chain(scored_hybrids.chain(bases).map(scored)).collect() }
     }
 
-    /// Whether a cell of the evidence has this key.
+    /// Returns whether a cell of the evidence has this key.
     pub(super) fn has(&self, key: &str) -> bool {
         self.stages.contains_key(key)
     }
 
-    /// The record of the cell `key`, relative to the page.
-    pub(super) fn link(&self, key: &str) -> Option<String> {
+    /// Returns the path of the record of a cell, relative to the page.
+    pub(super) fn path(&self, key: &str) -> Option<String> {
         let stage = *self.stages.get(key)?;
         let key: Key = key.parse().ok()?;
         let record = Layout::new(Path::new(RESULTS)).cell(stage, &key).record();

@@ -1,10 +1,10 @@
-//! The distillations in short: how much of the output's variance the twins miss.
+//! The table of distillation errors.
 
-use super::grid::grid;
+use super::format::format_table;
 use crate::report::evidence::{DistilEvidence, Evidence};
 use crate::report::rows::sorted_distillations;
 
-/// A line for each distillation; nothing without any.
+/// Formats a line for each distillation; empty if there are none.
 pub(super) fn distillations_text(evidence: &Evidence) -> String {
     if evidence.distillations.is_empty() {
         return String::new();
@@ -12,7 +12,8 @@ pub(super) fn distillations_text(evidence: &Evidence) -> String {
     let headings = ["distillation", "tokens", "parameters", "before", "after"];
     let mut rows = vec![headings.map(str::to_owned).to_vec()];
     rows.extend(sorted_distillations(evidence).into_iter().map(row));
-    grid(&rows) + "Squared error / output variance of the median layer, before and after training.\n"
+    format_table(&rows)
+        + "Mean squared error / output variance, median over layers, before and after training.\n"
 }
 
 fn row(distillation: &DistilEvidence) -> Vec<String> {
@@ -22,12 +23,12 @@ fn row(distillation: &DistilEvidence) -> Vec<String> {
         Some((before, after)) => (format!("{before:.3}"), format!("{after:.3}")),
         None => ("-".to_owned(), "-".to_owned()),
     };
-    let (tokens, parameters) = (short(distillation.tokens), short(distillation.num_parameters));
+    let (tokens, parameters) = (format_count(distillation.tokens), format_count(distillation.num_parameters));
     vec![name.join(" / "), tokens, parameters, before, after]
 }
 
-/// A count with three significant digits and a unit prefix.
-fn short(count: u64) -> String {
+/// Formats a count with three significant digits and a unit prefix.
+fn format_count(count: u64) -> String {
     let (value, prefix) = match count {
         0..1_000 => return count.to_string(),
         1_000..1_000_000 => (count as f64 / 1e3, "k"),
@@ -43,8 +44,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_short() {
-        let texts = [999, 1_234, 56_700, 100_000_000, 2_500_000_000].map(short);
+    fn counts_have_three_significant_digits() {
+        let texts = [999, 1_234, 56_700, 100_000_000, 2_500_000_000].map(format_count);
         assert_eq!(texts, ["999", "1.23 k", "56.7 k", "100 M", "2.50 G"]);
     }
 }

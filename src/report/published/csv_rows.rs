@@ -1,98 +1,98 @@
-//! The rows of the paper's tables as the CSV files hold them.
+//! The rows of the CSV files with the paper's tables.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// A cell of Table 1: a base against `M_best`; scores in percent.
+/// A cell of Table 1: the scores of a base and of its `M_best`, in percent.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Score {
-    /// The base's name on the hub, without its owner.
+pub struct PublishedScore {
+    /// Name of the base on the Hugging Face hub, without its owner.
     pub base_model: String,
-    /// The kind of linear block.
+    /// Kind of linear block.
     pub variant: String,
-    /// The task.
+    /// Name of the task.
     pub task: String,
-    /// What the paper calls the task.
+    /// Abbreviation of the task in the paper.
     pub paper_label: String,
     /// Test score of the base.
     pub p_base: f64,
     /// Test score of `M_best`.
     pub p_best: f64,
-    /// Layers that `M_best` has replaced.
+    /// Number of layers that `M_best` replaces.
     pub num_replaced: u32,
 }
 
-/// A cell of Table 2: a base against `M_opt` within 5 % on validation; scores in percent.
+/// A cell of Table 2: the scores of a base and of its `M_opt`, in percent, and the speed-up.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Speedup {
-    /// The base's name on the hub, without its owner.
+pub struct PublishedSpeedup {
+    /// Name of the base on the Hugging Face hub, without its owner.
     pub base_model: String,
-    /// The kind of linear block.
+    /// Kind of linear block.
     pub variant: String,
-    /// The task.
+    /// Name of the task.
     pub task: String,
     /// Test score of the base.
     pub p_base: f64,
     /// Test score of `M_opt`.
     pub p_opt: f64,
-    /// By how much the score fell, in percent of the base's.
+    /// Drop of the score, in percent of the score of the base.
     pub drop_percent: f64,
-    /// Layers that `M_opt` has replaced.
+    /// Number of layers that `M_opt` replaces.
     pub num_replaced: u32,
-    /// Layers of the base.
+    /// Number of layers of the base.
     pub num_layers: u32,
-    /// Throughput over the base's at a context of 2,048 tokens.
+    /// Throughput of `M_opt` divided by that of the base, at a context of 2,048 tokens.
     pub speedup_ctx2048: f64,
 }
 
-/// A row of Table 3: what the method cost for PubMedQA; hours.
+/// A row of Table 3: the hours that PubMedQA takes.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Cost {
-    /// The base's name on the hub, without its owner.
+pub struct PublishedCost {
+    /// Name of the base on the Hugging Face hub, without its owner.
     pub base_model: String,
-    /// The GPU, one of them.
+    /// Model of the single GPU.
     pub gpu: String,
-    /// Distillation on 100M tokens.
+    /// Hours of distillation on 100M tokens.
     pub bld_hours: f64,
-    /// A greedy search of all layers by 500 validation items.
+    /// Hours of a greedy search of all layers on 500 validation items.
     pub greedy_hours: f64,
-    /// Both.
+    /// Sum of both.
     pub total_hours: f64,
 }
 
-/// A cell of Table 4: the ten layers that a strategy replaced.
+/// A cell of Table 4: the ten layers that a strategy replaces.
 #[derive(Clone, Debug, Deserialize)]
-pub struct LayerSet {
-    /// The base's name on the hub, without its owner.
+pub struct PublishedLayerSet {
+    /// Name of the base on the Hugging Face hub, without its owner.
     pub base_model: String,
-    /// The kind of linear block.
+    /// Kind of linear block.
     pub variant: String,
-    /// The task.
+    /// Name of the task.
     pub task: String,
     /// `greedy` or `impact`.
     pub strategy: String,
     layers_0based: String,
-    /// The score in percent; on which split is not stated.
+    /// Score in percent; the paper does not state the split.
     pub accuracy: f64,
 }
 
-impl Score {
-    /// A name for the cell: base, block and task.
-    pub fn cell(&self) -> String {
+impl PublishedScore {
+    /// Returns the name of the cell as `base/block/task`.
+    pub fn cell_name(&self) -> String {
         format!("{}/{}/{}", self.base_model, self.variant, self.task)
     }
 }
 
-impl LayerSet {
-    /// The layers, ascending from 0.
+impl PublishedLayerSet {
+    /// Returns the layers, counted from 0, in ascending order.
     pub fn layers(&self) -> Vec<u32> {
         let number = |word: &str| word.parse().expect("the paper's layers are numbers");
         self.layers_0based.split(' ').map(number).collect()
     }
 }
 
-/// The rows of one of the files: a line of names, then fields without quotes.
+/// Parses a CSV file with a header line and without quotes.
 pub(super) fn read<T: DeserializeOwned>(text: &str) -> Vec<T> {
     let mut lines = text.lines();
     let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
@@ -100,13 +100,12 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Vec<T> {
         let fields =
             names.iter().zip(line.split(',')).map(|(name, field)| ((*name).to_owned(), value(field)));
         let row = Value::Object(fields.collect());
-        serde_json::from_value(row)
-            .expect("the paper's tables are part of the program and have these columns")
+        serde_json::from_value(row).expect("the bundled CSV files have these columns")
     };
     lines.map(row).collect()
 }
 
-/// A field as a number where it is one, as text otherwise.
+/// Parses a field as a number, or returns it as text.
 fn value(field: &str) -> Value {
     serde_json::from_str(field).unwrap_or_else(|_| Value::String(field.to_owned()))
 }

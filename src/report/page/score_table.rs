@@ -1,98 +1,104 @@
-//! The scores in short: tasks down, variants across, as the paper's Table 1 has them, each with its record.
+//! The tables of test scores on the page, in the layout of the paper's Table 1, with links to records.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::records::Records;
+use super::record_links::RecordLinks;
 use crate::report::columns::SearchRow;
 use crate::report::evidence::SearchEvidence;
 use crate::report::report_data::ReportData;
 use crate::report::rows::sorted_searches;
 
-/// The scores of one base under one setting of the further axes.
+/// Test scores of one base at one setting of the other sweep axes.
 #[derive(Serialize)]
-pub(super) struct Scores {
+pub(super) struct ScoreTable {
     heading: String,
     variants: Vec<String>,
-    tasks: Vec<Line>,
+    tasks: Vec<TaskScores>,
 }
 
-/// The scores of one task.
+/// Test scores on one task.
 #[derive(Serialize)]
-struct Line {
+struct TaskScores {
     task: String,
     items: u64,
-    base: Score,
-    /// By variant; none where the search is missing.
-    hybrids: Vec<Option<Score>>,
+    base: DisplayedScore,
+    /// Scores of the hybrids by variant; none if the search is not done.
+    hybrids: Vec<Option<DisplayedScore>>,
 }
 
-/// A score in percent.
+/// A formatted test score.
 #[derive(Serialize)]
-struct Score {
+struct DisplayedScore {
     percent: String,
-    /// The ends of its interval in percent.
+    /// Confidence interval in percent.
     interval: String,
-    /// Layers that the hybrid has replaced.
+    /// Number of layers that the hybrid replaces.
     num_replaced: u32,
-    /// Whether it matches or exceeds the base.
+    /// Whether the score is at least that of the base.
     matches_base: bool,
     href: Option<String>,
 }
 
-type Found<'a> = (&'a SearchEvidence, &'a SearchRow);
+/// A search and its row of the table `searches`.
+type SearchWithRow<'a> = (&'a SearchEvidence, &'a SearchRow);
 
-/// A table for each base and setting; none without searches.
-pub(super) fn scores(data: &ReportData<'_>, records: &Records) -> Vec<Scores> {
-    let found: Vec<Found<'_>> = sorted_searches(data.evidence).into_iter().zip(&data.searches).collect();
+/// Returns a table for each base and setting.
+pub(super) fn score_tables(data: &ReportData<'_>, records: &RecordLinks) -> Vec<ScoreTable> {
+    let found: Vec<SearchWithRow<'_>> =
+        sorted_searches(data.evidence).into_iter().zip(&data.searches).collect();
     let sections: BTreeSet<(&str, &str)> = found.iter().map(|(_, row)| (&*row.model, &*row.axes)).collect();
     let section = |(model, axes): (&str, &str)| {
         let of_section = found.iter().filter(|(_, row)| row.model == model && row.axes == axes);
-        scores_of(&of_section.collect::<Vec<_>>(), records)
+        score_table(&of_section.collect::<Vec<_>>(), records)
     };
     sections.into_iter().map(section).collect()
 }
 
-fn scores_of(found: &[&Found<'_>], records: &Records) -> Scores {
+fn score_table(found: &[&SearchWithRow<'_>], records: &RecordLinks) -> ScoreTable {
     let first = found[0].1;
     let axes = if first.axes.is_empty() { String::new() } else { format!(", {}", first.axes) };
     let variants: BTreeSet<&str> = found.iter().map(|(_, row)| &*row.variant).collect();
     let tasks: BTreeSet<&str> = found.iter().map(|(_, row)| &*row.task).collect();
     let line = |task: &str| {
-        let of_task: Vec<&Found<'_>> = found.iter().copied().filter(|(_, row)| row.task == task).collect();
+        let of_task: Vec<&SearchWithRow<'_>> =
+            found.iter().copied().filter(|(_, row)| row.task == task).collect();
         let of_variant = |variant: &&str| of_task.iter().find(|(_, row)| row.variant == *variant);
-        Line {
+        TaskScores {
             task: task.to_owned(),
             items: of_task[0].1.items,
-            base: base(of_task[0], records),
-            hybrids: variants.iter().map(|name| of_variant(name).map(|found| best(found, records))).collect(),
+            base: base_score(of_task[0], records),
+            hybrids: variants
+                .iter()
+                .map(|name| of_variant(name).map(|found| best_score(found, records)))
+                .collect(),
         }
     };
-    Scores {
+    ScoreTable {
         heading: format!("{}, {} layers{axes}", first.model, first.num_layers),
         tasks: tasks.into_iter().map(line).collect(),
         variants: variants.into_iter().map(str::to_owned).collect(),
     }
 }
 
-fn base((search, row): &Found<'_>, records: &Records) -> Score {
-    Score {
+fn base_score((search, row): &SearchWithRow<'_>, records: &RecordLinks) -> DisplayedScore {
+    DisplayedScore {
         percent: percent(row.p_base),
         interval: interval(row.p_base_low, row.p_base_high),
         num_replaced: 0,
         matches_base: false,
-        href: records.link(&search.base.cell),
+        href: records.path(&search.base.cell),
     }
 }
 
-fn best((search, row): &Found<'_>, records: &Records) -> Score {
-    Score {
+fn best_score((search, row): &SearchWithRow<'_>, records: &RecordLinks) -> DisplayedScore {
+    DisplayedScore {
         percent: percent(row.p_best),
         interval: interval(row.p_best_low, row.p_best_high),
         num_replaced: row.num_replaced,
         matches_base: row.matches_base,
-        href: records.link(&search.best.test.cell),
+        href: records.path(&search.best.test.cell),
     }
 }
 

@@ -1,0 +1,85 @@
+//! A table on the page.
+
+use serde::Serialize;
+
+use super::record_links::RecordLinks;
+use super::values::{ColumnKind, DisplayedValue, displayed_values};
+use crate::report::tables::Table;
+
+/// Maximum number of rows of a table that the page shows completely.
+const MAX_ROWS: usize = 500;
+
+/// Number of displayed rows of a longer table.
+const NUM_ROWS_IN_PART: usize = 100;
+
+/// Data of a table for the template.
+#[derive(Serialize)]
+pub(super) struct TableView {
+    name: &'static str,
+    about: &'static str,
+    file: String,
+    num_rows: String,
+    num_shown: String,
+    is_complete: bool,
+    /// Descriptions of all columns.
+    notes: Vec<ColumnNote>,
+    /// Names and values of the columns with one value in all rows, without those that are empty.
+    constants: Vec<(String, DisplayedValue)>,
+    /// Columns whose values differ between rows.
+    columns: Vec<ColumnHeading>,
+    rows: Vec<Vec<DisplayedValue>>,
+}
+
+/// Description of a column.
+#[derive(Serialize)]
+struct ColumnNote {
+    name: String,
+    about: &'static str,
+    unit: &'static str,
+}
+
+/// Heading of a column.
+#[derive(Serialize)]
+struct ColumnHeading {
+    name: String,
+    about: &'static str,
+    kind: ColumnKind,
+}
+
+impl TableView {
+    /// Builds the view, with links to `records`.
+    pub(super) fn new(table: &Table, records: &RecordLinks) -> Self {
+        let num_rows = table.frame.height();
+        let is_complete = num_rows <= MAX_ROWS;
+        let num_shown = if is_complete { num_rows } else { NUM_ROWS_IN_PART };
+        let mut view = Self {
+            name: table.spec.name,
+            about: table.spec.about(),
+            file: table.file_name(),
+            num_rows: super::values::group_digits(num_rows as u64),
+            num_shown: num_shown.to_string(),
+            is_complete,
+            notes: Vec::new(),
+            constants: Vec::new(),
+            columns: Vec::new(),
+            rows: vec![Vec::new(); num_shown],
+        };
+        for (spec, column) in table.columns.iter().zip(table.frame.columns()) {
+            let (name, about) = (column.name().to_string(), spec.about());
+            let (kind, values) = displayed_values(spec, column, num_shown, records);
+            view.notes.push(ColumnNote { name: name.clone(), about, unit: spec.unit });
+            if is_complete && kind != ColumnKind::Record && is_constant(&values) {
+                view.constants.extend((!values[0].text.is_empty()).then(|| (name, values[0].clone())));
+                continue;
+            }
+            view.columns.push(ColumnHeading { name, about, kind });
+            view.rows.iter_mut().zip(values).for_each(|(row, value)| row.push(value));
+        }
+        view
+    }
+}
+
+/// Returns whether several rows have the same value.
+fn is_constant(values: &[DisplayedValue]) -> bool {
+    values.len() > 1 && values.iter().all(|value| *value == values[0])
+}

@@ -1,0 +1,159 @@
+//! Formatting of the values of a column for the page: rounded for display, exact for sorting.
+
+use polars::prelude::{AnyValue, Column};
+use serde::Serialize;
+
+use super::record_links::RecordLinks;
+use crate::report::schema::ColumnSpec;
+
+/// Number of decimals of fractions and probabilities in every table.
+const NUM_FRACTION_DECIMALS: usize = 4;
+
+/// Number of digits of the largest number of any other column.
+const NUM_DIGITS: i32 = 4;
+
+/// Number of digits of a key on the page, as in messages of the program.
+const NUM_KEY_DIGITS: usize = 12;
+
+/// A formatted value.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(super) struct DisplayedValue {
+    /// The displayed text; empty for null.
+    pub(super) text: String,
+    /// The exact number, if `text` is rounded or grouped.
+    pub(super) value: Option<String>,
+    /// Path of the record, if the value is the key of a cell.
+    pub(super) href: Option<String>,
+}
+
+/// Kind of the values of a column, which determines alignment and order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ColumnKind {
+    /// Numbers, right-aligned and sorted by value.
+    Number,
+    /// Keys of cells, which link to records.
+    Record,
+    /// Any other values, sorted alphabetically.
+    Text,
+}
+
+/// Returns the kind of a column and its first `num_rows` values.
+pub(super) fn displayed_values(
+    spec: &ColumnSpec,
+    column: &Column,
+    num_rows: usize,
+    records: &RecordLinks,
+) -> (ColumnKind, Vec<DisplayedValue>) {
+    let values: Vec<AnyValue<'_>> =
+        (0..num_rows).map(|row| column.get(row).expect("the row is in the table")).collect();
+    let decimals = num_decimals(spec, &values);
+    let displayed = values.iter().map(|value| displayed_value(value, decimals, records)).collect();
+    (column_kind(&values, records), displayed)
+}
+
+fn column_kind(values: &[AnyValue<'_>], records: &RecordLinks) -> ColumnKind {
+    let present: Vec<&AnyValue<'_>> = values.iter().filter(|value| !value.is_null()).collect();
+    let is_key = |value: &AnyValue<'_>| value.get_str().is_some_and(|key| records.has(key));
+    if present.is_empty() {
+        ColumnKind::Text
+    } else if present.iter().all(|value| value.is_primitive_numeric()) {
+        ColumnKind::Number
+    } else if present.iter().all(|value| is_key(value)) {
+        ColumnKind::Record
+    } else {
+        ColumnKind::Text
+    }
+}
+
+fn displayed_value(value: &AnyValue<'_>, decimals: usize, records: &RecordLinks) -> DisplayedValue {
+    let text = |text: String| DisplayedValue { text, ..DisplayedValue::default() };
+    match value {
+        AnyValue::Null => DisplayedValue::default(),
+        AnyValue::Boolean(truth) => text(if *truth { "yes" } else { "no" }.to_owned()),
+        AnyValue::Float64(number) => {
+            DisplayedValue { text: round_to(*number, decimals), value: Some(number.to_string()), href: None }
+        }
+        AnyValue::UInt32(number) => displayed_count(u64::from(*number)),
+        AnyValue::UInt64(number) => displayed_count(*number),
+        AnyValue::List(list) => {
+            let numbers = list.iter().map(|value| value.try_extract::<f64>().unwrap_or(f64::NAN));
+            text(numbers.map(|number| round_to(number, 3)).collect::<Vec<_>>().join(", "))
+        }
+        other => match other.get_str() {
+            Some(key) if records.has(key) => {
+                DisplayedValue { text: short_key(key), value: None, href: records.path(key) }
+            }
+            Some(other) => text(other.to_owned()),
+            None => text(other.to_string()),
+        },
+    }
+}
+
+/// Returns the first digits of a key.
+pub(super) fn short_key(key: &str) -> String {
+    key.chars().take(NUM_KEY_DIGITS).collect()
+}
+
+fn displayed_count(number: u64) -> DisplayedValue {
+    let text = group_digits(number);
+    let value = (text.len() != number.to_string().len()).then(|| number.to_string());
+    DisplayedValue { text, value, href: None }
+}
+
+/// Formats a count with narrow no-break spaces between groups of three digits.
+pub(super) fn group_digits(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Formats a number with the given decimals. A small positive number is written as an upper bound, such as
+/// `<0.0001`.
+fn round_to(number: f64, decimals: usize) -> String {
+    let least = 0.1_f64.powi(decimals as i32);
+    if number > 0.0 && number < 0.5 * least {
+        return format!("<{least:.decimals$}");
+    }
+    // The minus sign is as wide as a digit.
+    format!("{number:.decimals$}").replace('-', "\u{2212}")
+}
+
+/// Returns the number of decimals of a column, the same for all rows so that decimal points align.
+fn num_decimals(spec: &ColumnSpec, values: &[AnyValue<'_>]) -> usize {
+    if matches!(spec.unit, "fraction" | "probability") {
+        return NUM_FRACTION_DECIMALS;
+    }
+    let numbers = values.iter().filter_map(|value| value.extract::<f64>());
+    let largest = numbers.fold(0.0, |largest: f64, number| largest.max(number.abs()));
+    if largest == 0.0 {
+        return 1;
+    }
+    let num_before_point = largest.log10().floor() as i32 + 1;
+    (NUM_DIGITS - num_before_point).clamp(0, 6) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_in_threes() {
+        let texts = [0, 999, 1_000, 1_234_567].map(group_digits);
+        assert_eq!(texts, ["0", "999", "1\u{202f}000", "1\u{202f}234\u{202f}567"]);
+    }
+
+    #[test]
+    fn a_small_number_is_not_displayed_as_zero() {
+        assert_eq!(round_to(0.0, 4), "0.0000");
+        assert_eq!(round_to(0.000_04, 4), "<0.0001");
+        assert_eq!(round_to(0.000_06, 4), "0.0001");
+        assert_eq!(round_to(-1.25, 1), "\u{2212}1.2");
+    }
+}
