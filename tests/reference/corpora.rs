@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use dtr::data::files::each_document;
-use dtr::data::sequences::{Extent, Sequences};
+use dtr::data::sequences::{SequenceShape, Sequences};
 use dtr::manifest::{CorpusSource, FileCorpus, TextUnit};
 use dtr::observer::Observer;
 use dtr_core::seed::Seed;
@@ -46,8 +46,8 @@ fn openstax_is_packed_the_same_way_every_time() {
     let source = CorpusSource::Files(files);
     let open = |count| {
         let start = Instant::now();
-        let extent = Extent { length: 2048, count };
-        let sequences = Sequences::new(&source, &ours, extent, Seed(1), &Aloud).unwrap();
+        let shape = SequenceShape { length: 2048, count };
+        let sequences = Sequences::new(&source, &ours, shape, Seed(1), &Aloud).unwrap();
         println!("{count} sequences of 2048 tokens took {:.1} s", start.elapsed().as_secs_f64());
         sequences
     };

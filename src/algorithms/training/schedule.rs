@@ -2,7 +2,7 @@
 
 use dtr_core::count::Count;
 
-use crate::data::sequences::Extent;
+use crate::data::sequences::SequenceShape;
 
 /// The number and the size of a training run's optimizer steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,8 @@ impl TrainingSchedule {
     }
 
     /// Returns the sequences that the run reads.
-    pub fn sequences(&self) -> Extent {
-        Extent { length: self.sequence_length, count: self.num_steps * self.batch_size as u64 }
+    pub fn sequences(&self) -> SequenceShape {
+        SequenceShape { length: self.sequence_length, count: self.num_steps * self.batch_size as u64 }
     }
 
     /// Returns whether a loss curve of about `num_points` points has a point after `num_steps_done` steps.

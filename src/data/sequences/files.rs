@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::Extent;
+use super::SequenceShape;
 use super::draw::{Document, Draw, Drawn, lot};
 use crate::data::files::each_document;
 use crate::manifest::FileCorpus;
@@ -21,29 +21,29 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Reads the documents of `corpus`, and keeps the tokens that `extent` asks for.
+    /// Reads the documents of `corpus`, and keeps the tokens that `shape` asks for.
     pub fn read(
         corpus: &FileCorpus,
         tokenizer: &Tokenizer,
-        extent: Extent,
+        shape: SequenceShape,
         seed: Seed,
         observer: &dyn Observer,
     ) -> Result<Self> {
-        let mut draw = Draw::new(tokenizer, extent.num_tokens(), seed)?;
+        let mut draw = Draw::new(tokenizer, shape.num_tokens(), seed)?;
         each_document(corpus, &mut |text| {
             observer.check_interrupted()?;
             draw.take(text + &corpus.separator)
         })?;
         let drawn = draw.finish()?;
         observer.message(&drawn.summary());
-        if drawn.is_whole && drawn.num_tokens < extent.length as u64 {
+        if drawn.is_whole && drawn.num_tokens < shape.length as u64 {
             return Err(Error::manifest(format!(
                 "the corpus has {} tokens, fewer than one sequence of {}",
-                drawn.num_tokens, extent.length
+                drawn.num_tokens, shape.length
             ))
             .hint("give `corpus` more text, or shorten `sequence-length`"));
         }
-        Ok(Self { length: extent.length, seed, drawn, orders: Mutex::default() })
+        Ok(Self { length: shape.length, seed, drawn, orders: Mutex::default() })
     }
 
     /// The sequence at `index`.
@@ -52,7 +52,7 @@ impl Files {
         let (mut position, mut rest) = (index * self.length as u64, &mut sequence[..]);
         while !rest.is_empty() {
             let (epoch, place) = (position / self.drawn.num_tokens, position % self.drawn.num_tokens);
-            assert!(self.drawn.is_whole || epoch == 0, "sequence {index} is beyond the extent");
+            assert!(self.drawn.is_whole || epoch == 0, "sequence {index} is out of range");
             let (document, skipped) = self.order(epoch).find(place);
             let document = &self.drawn.documents[document];
             let len = rest.len().min((document.len - skipped) as usize);

@@ -20,16 +20,16 @@ use files::Files;
 use shares::Shares;
 use synthetic::Endless;
 
-/// How many sequences are asked for, and how long they are.
+/// The number and the length of the sequences that a training run reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
+pub struct SequenceShape {
     /// Tokens of a sequence.
     pub length: usize,
-    /// How many sequences.
+    /// Number of sequences.
     pub count: u64,
 }
 
-impl Extent {
+impl SequenceShape {
     fn num_tokens(self) -> u64 {
         self.length as u64 * self.count
     }
@@ -39,18 +39,18 @@ impl Extent {
 pub struct Sequences(Stream);
 
 impl Sequences {
-    /// Prepares the sequences of `extent`, which longer extents begin with; files are read here, once.
+    /// Prepares the sequences of `shape`, which longer extents begin with; files are read here, once.
     ///
     /// # Errors
     /// When files cannot be read or hold too little, which is the input's fault, and when the user asks to stop.
     pub fn new(
         corpus: &CorpusSource,
         tokenizer: &Tokenizer,
-        extent: Extent,
+        shape: SequenceShape,
         seed: Seed,
         observer: &dyn Observer,
     ) -> Result<Self> {
-        let stream = Stream::open(corpus, tokenizer, extent, seed.child("sequences"), observer);
+        let stream = Stream::open(corpus, tokenizer, shape, seed.child("sequences"), observer);
         stream.map(Self).map_err(Error::mark_bad_input)
     }
 
@@ -73,24 +73,24 @@ impl Stream {
     fn open(
         source: &CorpusSource,
         tokenizer: &Tokenizer,
-        extent: Extent,
+        shape: SequenceShape,
         seed: Seed,
         observer: &dyn Observer,
     ) -> Result<Self> {
         Ok(match source {
             CorpusSource::Synthetic(corpus) => {
-                Self::Synthetic(Box::new(Endless::new(corpus, tokenizer, extent.length, seed)))
+                Self::Synthetic(Box::new(Endless::new(corpus, tokenizer, shape.length, seed)))
             }
             CorpusSource::Files(corpus) => {
-                Self::Files(Files::read(corpus, tokenizer, extent, seed, observer)?)
+                Self::Files(Files::read(corpus, tokenizer, shape, seed, observer)?)
             }
             CorpusSource::Mixture(portions) => {
                 let shares = Shares::new(portions.iter().map(|portion| portion.weight));
-                let counts = shares.counts(extent.count);
+                let counts = shares.counts(shape.count);
                 let open = |(index, count): (usize, u64)| {
                     let seed = seed.child(&format!("portion-{index}"));
-                    let extent = Extent { count, ..extent };
-                    Self::open(&portions[index].source, tokenizer, extent, seed, observer)
+                    let shape = SequenceShape { count, ..shape };
+                    Self::open(&portions[index].source, tokenizer, shape, seed, observer)
                 };
                 let streams = counts.into_iter().enumerate().map(open).collect::<Result<_>>()?;
                 Self::Mixture(shares, streams)

@@ -13,7 +13,7 @@ fn tokenizer() -> Tokenizer {
 }
 
 fn open(source: &CorpusSource, length: usize, count: u64) -> Result<Sequences> {
-    Sequences::new(source, &tokenizer(), Extent { length, count }, Seed(3), &NullObserver)
+    Sequences::new(source, &tokenizer(), SequenceShape { length, count }, Seed(3), &NullObserver)
 }
 
 fn all(source: &CorpusSource, length: usize, count: u64) -> Vec<Vec<u32>> {
@@ -96,8 +96,8 @@ fn another_seed_draws_other_documents_evenly() {
     let source = corpus(folder.path(), 70);
     let (tokenizer, mut drawn) = (tokenizer(), BTreeMap::new());
     for seed in 0..200 {
-        let extent = Extent { length: 8, count: 3 };
-        let sequences = Sequences::new(&source, &tokenizer, extent, Seed(seed), &NullObserver).unwrap();
+        let shape = SequenceShape { length: 8, count: 3 };
+        let sequences = Sequences::new(&source, &tokenizer, shape, Seed(seed), &NullObserver).unwrap();
         for token in counts(&sequences.batch(0, 3).unwrap().concat()).into_keys() {
             *drawn.entry(token).or_insert(0) += 1;
         }
@@ -138,8 +138,8 @@ fn reading_stops_where_the_user_asks() {
         }
     }
     let folder = tempfile::tempdir().unwrap();
-    let (source, extent) = (corpus(folder.path(), 50), Extent { length: 8, count: 3 });
-    let stopped = Sequences::new(&source, &tokenizer(), extent, Seed(3), &Impatient);
+    let (source, shape) = (corpus(folder.path(), 50), SequenceShape { length: 8, count: 3 });
+    let stopped = Sequences::new(&source, &tokenizer(), shape, Seed(3), &Impatient);
     assert_eq!(stopped.err().unwrap().kind(), dtr_core::error::ErrorKind::Interrupted);
 }
 
