@@ -8,7 +8,7 @@ use dtr_model::{Checkpoint, Decoder, Init, LayerIo, Mixer, Observed, Tensors, Tr
 use dtr_ops::mean_squared_error;
 
 use super::step::StepContext;
-use crate::algorithms::training::{divergence, ensure_finite};
+use crate::algorithms::training::{divergence_error, ensure_finite};
 
 /// The manifest's table of distillation, which hints name.
 const TABLE: &str = "distil";
@@ -105,10 +105,10 @@ impl LayerTrainer {
     }
 
     /// Returns the error of a loss that exceeds `bound`.
-    pub fn divergence(&self, loss: f64, bound: f64, step: u64) -> Error {
+    pub fn divergence_error(&self, loss: f64, bound: f64, step: u64) -> Error {
         let Self { variant, layer, .. } = self;
         let predicate = format!("is {loss:.3e}, beyond {bound:.3e}: it diverges");
-        divergence(format_args!("the loss of `{variant}` in layer {layer}"), &predicate, step, TABLE)
+        divergence_error(format_args!("the loss of `{variant}` in layer {layer}"), &predicate, step, TABLE)
     }
 
     /// Adds the optimizer's moments to a checkpoint.

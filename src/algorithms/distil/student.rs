@@ -158,7 +158,7 @@ impl Student {
         for ((trainer, loss), reference) in self.trainers.iter().zip(losses).zip(references) {
             let bound = DIVERGENCE_FACTOR * reference;
             if bound > 0.0 && loss.loss > bound {
-                return Err(trainer.divergence(loss.loss, bound, *num_steps));
+                return Err(trainer.divergence_error(loss.loss, bound, *num_steps));
             }
         }
         Ok(())

@@ -10,11 +10,15 @@ use dtr_core::error::{Error, Result};
 /// # Errors
 /// Fails if the value is infinite or not a number.
 pub fn ensure_finite(subject: Arguments<'_>, value: f64, step: u64, table: &str) -> Result<()> {
-    if value.is_finite() { Ok(()) } else { Err(divergence(subject, &format!("is {value}"), step, table)) }
+    if value.is_finite() {
+        Ok(())
+    } else {
+        Err(divergence_error(subject, &format!("is {value}"), step, table))
+    }
 }
 
 /// Returns the error of a training run that diverges: `subject` does what `predicate` says at `step`.
-pub fn divergence(subject: Arguments<'_>, predicate: &str, step: u64, table: &str) -> Error {
+pub fn divergence_error(subject: Arguments<'_>, predicate: &str, step: u64, table: &str) -> Error {
     Error::failed(format!("{subject} {predicate} at step {step}"))
         .hint(format!("lower `{table}.optimizer.learning-rate`"))
 }

@@ -8,6 +8,6 @@ mod schedule;
 
 pub use checkpoint::{read_checkpoint, write_checkpoint};
 pub use checkpoint_timer::CheckpointTimer;
-pub use finite::{divergence, ensure_finite};
+pub use finite::{divergence_error, ensure_finite};
 pub use run::{Training, run_training};
 pub use schedule::TrainingSchedule;
