@@ -36,7 +36,7 @@ kill-test:
 
 # Hold every CUDA kernel against f64, and recorded decoding against passes; needs an NVIDIA GPU.
 gpu-test:
-    cargo test --release --features cuda --lib -- --test-threads 1 cuda:: decoding:: gpu::
+    cargo test --release --features cuda -p dtr -p dtr-model -p dtr-ops --lib -- --test-threads 1 cuda decoding:: gpu::
 
 # Time this crate and PyTorch (with transformers and flash-linear-attention) on one GPU, side by side.
 gpu-bench python="python3":

@@ -1,4 +1,5 @@
-"""Compiles every CUDA kernel of `src/ops/cuda/kernels` with NVRTC, as this crate does at run time, for Ampere and for Hopper. No GPU is needed.
+"""Compiles every CUDA source of `crates/dtr-ops` with NVRTC, as that crate does at run time, for Ampere and for Hopper.
+No GPU is needed.
 
     python tests/kernels/compile.py
 """
@@ -10,42 +11,54 @@ from pathlib import Path
 
 from cuda.bindings import nvrtc
 
-KERNELS = Path(__file__).parents[2] / "src/ops/cuda/kernels"
+SOURCES = Path(__file__).parents[2] / "crates/dtr-ops/src"
 BOTH = ["sm_80", "sm_90a"]
+ELEMENTS = ["-DELEMENT=float", "-DELEMENT=__nv_bfloat16"]
 
-# What each file leaves to define, in the forms that `src/ops/cuda` asks for.
-FORMS = {
+# The macros that each source is compiled with: `cuda.rs` beside it defines the same.
+DEFINES = {
+    "adamw": ELEMENTS,
     "conv": ["-DCONV_WIDTH=4", "-DCONV_WIDTH=4 -DREAL_F32"],
+    "counter": [""],
     "decode": ["-DHEAD_DIM=128"],
-    "delta": [f"-DELEMENT={element} -DKEY_WIDTH=128 -DSLICE={slice}" for element, slice in [("float", 32), ("__nv_bfloat16", 64)]],
-    "few": [f"-DROWS={rows} -DELEMENT={element}" for rows in [1, 4] for element in ["float", "__nv_bfloat16"]] + ["-DROWS=3 -DELEMENT=__nv_bfloat16 -DRESULT=float"],
+    "delta_gates": ELEMENTS,
+    "delta_rule": [
+        "-DELEMENT=float -DKEY_WIDTH=128 -DSLICE=32 -DL2NORM=1",
+        "-DELEMENT=__nv_bfloat16 -DKEY_WIDTH=128 -DSLICE=64 -DL2NORM=1",
+    ],
+    "elementwise": ELEMENTS,
+    "embedding": [""],
     "gates": ["-DVALUE_WIDTH=128", "-DVALUE_WIDTH=128 -DREAL_F32"],
     "gla": ["-DKEY_WIDTH=128 -DVALUE_WIDTH=128", "-DKEY_WIDTH=64 -DVALUE_WIDTH=64 -DREAL_F32"],
+    "logits": ELEMENTS,
+    "loss": ELEMENTS,
+    "norm": ELEMENTS,
     "prefill": ["-DHEAD_DIM=128"],
     "prefill_sm90": ["-DHEAD_DIM=128"],
+    "reduce": ELEMENTS,
     "rotary": [""],
-    "step": ["-DELEMENT=float", "-DELEMENT=__nv_bfloat16"],
-    "train": ["-DELEMENT=float", "-DELEMENT=__nv_bfloat16"],
+    "small_gemm": [f"-DROWS={rows} {element}" for rows in [1, 4] for element in ELEMENTS]
+    + ["-DROWS=3 -DELEMENT=__nv_bfloat16 -DRESULT=float"],
 }
 
 
-def headers():
-    """The folder of CUDA's headers among Python's packages."""
+def cuda_headers():
+    """Returns the folder of CUDA's headers among Python's packages."""
     for root in find_spec("nvidia").submodule_search_locations:
         for found in Path(root).glob("*/include/cuda_bf16.h"):
             return found.parent
-    raise SystemExit("cuda_bf16.h is not found: install tests/kernels/requirements.txt")
+    raise SystemExit("cannot find cuda_bf16.h: install tests/kernels/requirements.txt")
 
 
-INCLUDE = headers()
+INCLUDES = [cuda_headers(), SOURCES / "cuda"]
 
 
-def compile_kernel(name, defines, architecture):
-    """The compiler's log, if it refuses."""
-    source = (KERNELS / f"{name}.cu").read_text().encode()
-    options = [f"--gpu-architecture={architecture}", "--std=c++17", "-default-device", f"--include-path={INCLUDE}"]
+def compile_source(path, defines, architecture):
+    """Returns the compiler's log if it fails."""
+    options = [f"--gpu-architecture={architecture}", "--std=c++17", "-default-device"]
+    options += [f"--include-path={folder}" for folder in INCLUDES]
     options = [option.encode() for option in options + defines.split()]
-    _, program = nvrtc.nvrtcCreateProgram(source, f"{name}.cu".encode(), 0, [], [])
+    _, program = nvrtc.nvrtcCreateProgram(path.read_bytes(), path.name.encode(), 0, [], [])
     (status,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
     if status == nvrtc.nvrtcResult.NVRTC_SUCCESS:
         return None
@@ -56,22 +69,22 @@ def compile_kernel(name, defines, architecture):
 
 
 def main():
-    names = {path.stem for path in KERNELS.glob("*.cu")}
-    if names != set(FORMS):
-        raise SystemExit(f"kernels without forms, or forms without kernels: {sorted(names ^ set(FORMS))}")
+    paths = {path.stem: path for path in SOURCES.glob("*/*.cu")}
+    if paths.keys() != DEFINES.keys():
+        raise SystemExit(f"sources without macros, or macros without a source: {sorted(paths.keys() ^ DEFINES.keys())}")
     work = [
-        (name, defines, architecture)
-        for name, forms in FORMS.items()
-        for defines in forms
+        (paths[name], defines, architecture)
+        for name, variants in DEFINES.items()
+        for defines in variants
         for architecture in (["sm_90a"] if name == "prefill_sm90" else BOTH)
     ]
     with ThreadPoolExecutor() as pool:
-        logs = pool.map(lambda one: compile_kernel(*one), work)
-    refused = [(one, log) for one, log in zip(work, logs) if log]
-    for (name, defines, architecture), log in refused:
-        print(f"{name}.cu {defines} for {architecture}:\n{log}", file=sys.stderr)
-    print(f"{len(work)} passed, {len(refused)} failed")
-    sys.exit(bool(refused))
+        logs = pool.map(lambda arguments: compile_source(*arguments), work)
+    failures = [(arguments, log) for arguments, log in zip(work, logs) if log]
+    for (path, defines, architecture), log in failures:
+        print(f"{path.name} {defines} for {architecture}:\n{log}", file=sys.stderr)
+    print(f"{len(work)} passed, {len(failures)} failed")
+    sys.exit(bool(failures))
 
 
 main()

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Where `unsafe` may be allowed: the kernels, and a module that calls a GPU's driver. Everywhere else the lint
 /// `unsafe_code` of `Cargo.toml` stands.
-const UNSAFE: [&str; 2] = ["kernels/src/", "src/ops/cuda"];
+const UNSAFE: [&str; 2] = ["crates/dtr-kernels/src/", "crates/dtr-ops/src/"];
 
 /// Who starts processes: the one that watches a sweep, which starts its own program with its own words, a test that
 /// kills itself, and the tests of the program.

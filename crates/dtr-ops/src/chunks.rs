@@ -1,25 +1,31 @@
-//! Cutting time into chunks and putting it together again.
+//! Time in chunks, for the chunkwise forms of linear attention.
 
 use burn::tensor::Tensor;
 
-/// How `time` tokens are cut: `count` chunks of `len`, the last padded with zeros.
+/// The longest chunk, in tokens.
+const MAX_CHUNK: usize = 64;
+
+/// How `num_tokens` tokens are cut: `count` chunks of `len` tokens, the last padded with zeros.
 ///
-/// A zero key, value, gate and write strength leaves a state as it is, so padding changes nothing.
-pub(super) struct Chunks {
+/// Padding is harmless: a token with zero key, value, log decay and write strength leaves the state
+/// unchanged.
+pub(crate) struct Chunks {
     pub len: usize,
     pub count: usize,
-    time: usize,
+    num_tokens: usize,
 }
 
 impl Chunks {
-    pub fn new(time: usize, len: usize) -> Self {
-        Self { len, count: time.div_ceil(len), time }
+    /// Chooses a power of two as the chunk length, at most 64.
+    pub fn new(num_tokens: usize) -> Self {
+        let len = num_tokens.next_power_of_two().min(MAX_CHUNK);
+        Self { len, count: num_tokens.div_ceil(len), num_tokens }
     }
 
     /// `[b, h, t, k]` to `[b·h, n, c, k]`.
     pub fn split(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, heads, _, width] = x.dims();
-        let missing = self.count * self.len - self.time;
+        let missing = self.count * self.len - self.num_tokens;
         let x = if missing == 0 {
             x
         } else {
@@ -30,16 +36,23 @@ impl Chunks {
     }
 }
 
-/// Chunk outputs `[b·h, 1, c, v]` to `[b, h, t, v]`, padding dropped.
-pub(super) fn merge_time(outputs: Vec<Tensor<4>>, [batch, heads, time, width]: [usize; 4]) -> Tensor<4> {
+/// Joins chunk outputs `[b·h, 1, c, v]` to `[b, h, t, v]` and drops the padding.
+pub(crate) fn merge_chunks(outputs: Vec<Tensor<4>>, [batch, heads, time, width]: [usize; 4]) -> Tensor<4> {
     let all = Tensor::cat(outputs, 1);
     let [_, count, len, _] = all.dims();
     all.reshape([batch, heads, count * len, width]).narrow(2, 0, time)
 }
 
-/// Inclusive sums along the rows of each chunk, as a product with a triangle of ones.
-pub(super) fn cumulative(x_xnck: Tensor<4>) -> Tensor<4> {
+/// Returns the inclusive cumulative sums over the tokens of each chunk, as a product with a triangle of ones.
+pub(crate) fn cumulative_sum(x_xnck: Tensor<4>) -> Tensor<4> {
     let len = x_xnck.dims()[2];
     let ones = Tensor::<2>::ones([len, len], (&x_xnck.device(), x_xnck.dtype())).tril(0);
     ones.reshape([1, 1, len, len]).matmul(x_xnck)
+}
+
+/// Returns the first state of the chunkwise forms, `[b·h, 1, k, v]`: `state_bhkv`, or zeros of `like`'s
+/// device and dtype.
+pub(crate) fn initial_state(state_bhkv: Option<Tensor<4>>, shape: [usize; 4], like: &Tensor<4>) -> Tensor<4> {
+    state_bhkv
+        .map_or_else(|| Tensor::zeros(shape, (&like.device(), like.dtype())), |state| state.reshape(shape))
 }

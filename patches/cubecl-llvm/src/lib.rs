@@ -1,17 +1,14 @@
 //! A stand-in for `cubecl-llvm` that compiles no kernels and contains no LLVM.
 //!
-//! `cubecl-cuda` 0.11.3 can turn a kernel into PTX in two ways: as CUDA C++ through NVRTC, or as
-//! LLVM IR through `cubecl-llvm`. It depends on the second unconditionally, whichever of the two
-//! runs, and the real crate's build script downloads a prebuilt LLVM. Kernels here go through
-//! NVRTC (`cubecl`'s feature `cuda-cpp`), so that download would bring a build hundreds of
-//! megabytes that no run ever uses, and a network it may not have.
+//! `cubecl-cuda` 0.11.3 can compile a kernel in two ways: as CUDA C++ by NVRTC, or as LLVM IR by `cubecl-llvm`. It
+//! depends on `cubecl-llvm` in both cases, and the build script of the real crate downloads a prebuilt LLVM of
+//! hundreds of megabytes. Kernels here are compiled by NVRTC (feature `cuda-cpp` of `cubecl`), so that download would
+//! be useless, and a build machine may have no network.
 //!
-//! This crate has the names that `cubecl-cuda` mentions, and nothing else. What a compilation
-//! would yield ([`NvptxModule`], [`PtxVersion`](nvptx::ptx_version::PtxVersion)) are types
-//! without values, so no code path can get past the refusal. The refusal itself is met only where
-//! `cuda-cpp` was left out of the build: when the device starts, in
-//! [`restrict_features`](shared::lowered_features::restrict_features), and again in
-//! [`PlironCompiler::compile`].
+//! This crate has only the names that `cubecl-cuda` mentions. The results of a compilation ([`NvptxModule`],
+//! [`PtxVersion`](nvptx::ptx_version::PtxVersion)) are types without values, so no code path gets past the refusal. A
+//! build without `cuda-cpp` panics when the device starts, in
+//! [`restrict_features`](shared::lowered_features::restrict_features), and [`PlironCompiler::compile`] returns an error.
 
 use core::convert::Infallible;
 use core::ffi::c_char;
@@ -24,10 +21,10 @@ use cubecl_runtime::kernel::{BufferIOAttr, KernelDefinition};
 
 use crate::nvptx::ptx_version::PtxVersion;
 
-const REFUSAL: &str = "this build has no LLVM: its CUDA kernels are compiled by NVRTC, \
-     which needs the feature `cuda-cpp` of the crate `cubecl` at build time";
+const REFUSAL: &str = "cannot compile a CUDA kernel by LLVM, which this build lacks: enable the feature `cuda-cpp` of the crate \
+                       `cubecl`";
 
-/// What the compiler would be compiling for.
+/// The target of a compilation.
 #[derive(Clone, Copy, Debug)]
 pub enum LlvmTarget {
     /// PTX, for NVIDIA GPUs.
@@ -37,24 +34,24 @@ pub enum LlvmTarget {
 /// The compiler, which refuses every kernel.
 #[derive(Clone, Debug)]
 pub struct PlironCompiler {
-    /// What it would be compiling for.
+    /// The target of a compilation.
     pub target: LlvmTarget,
 }
 
-/// Options of a compilation, none of which is read.
+/// The options of a compilation. None is read.
 #[derive(Clone, Debug, Default)]
 pub struct PlironOptions {
-    /// The architecture of an AMD GPU, which `cubecl-cuda` never has.
+    /// The architecture of an AMD GPU, which `cubecl-cuda` never sets.
     pub arch: Option<Infallible>,
     /// The architecture of the NVIDIA GPU.
     pub sm_arch: Option<SmArch>,
     /// The PTX version to emit.
     pub ptx_version: Option<PtxVersion>,
-    /// Whether scalars travel in the kernel's parameter block.
+    /// Whether scalars are passed in the kernel's parameter block.
     pub grid_constants: bool,
 }
 
-/// A kernel compiled to PTX, of which there are none.
+/// A kernel compiled to PTX. There are no values.
 #[derive(Clone, Debug)]
 pub struct NvptxModule {
     /// The PTX, NUL-terminated.
@@ -68,7 +65,7 @@ pub struct NvptxModule {
     _never: Infallible,
 }
 
-/// The outcome of a compilation, of which there are none.
+/// The result of a compilation. There are no values.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum PlironArtifact {
@@ -88,7 +85,7 @@ impl Compiler for PlironCompiler {
     type Representation = PlironArtifact;
     type CompilationOptions = PlironOptions;
 
-    /// Refuses, saying which feature the build lacks.
+    /// Returns an error that names the missing feature.
     fn compile(
         &mut self,
         _kernel: KernelDefinition,
@@ -106,18 +103,18 @@ impl Compiler for PlironCompiler {
     }
 }
 
-/// What concerns NVIDIA GPUs.
+/// Compilation for NVIDIA GPUs.
 pub mod nvptx {
-    /// The PTX version that an installed driver loads.
+    /// PTX versions of drivers.
     pub mod ptx_version {
         use core::fmt;
 
-        /// A PTX version that LLVM could emit, of which there are none.
+        /// A PTX version that LLVM could emit. There are no values.
         #[derive(Clone, Copy, Debug)]
         pub enum PtxVersion {}
 
         impl PtxVersion {
-            /// The newest version for a driver: none, as nothing is emitted.
+            /// Returns none, since nothing is emitted for any driver.
             pub fn for_driver(_driver: i32) -> Option<Self> {
                 None
             }
@@ -131,25 +128,24 @@ pub mod nvptx {
     }
 }
 
-/// What the targets have in common.
+/// Code shared by the targets.
 pub mod shared {
-    /// What a device may advertise when LLVM compiles for it.
+    /// The features of a device whose kernels LLVM compiles.
     pub mod lowered_features {
         use cubecl_ir::DeviceProperties;
 
-        /// The GPU that would be compiled for.
+        /// The kind of GPU.
         #[derive(Clone, Copy, Debug)]
         pub enum GpuTarget {
             /// An NVIDIA GPU.
             Nvptx,
         }
 
-        /// Would narrow a device's properties to what LLVM compiles for it, which is nothing.
+        /// Would restrict the properties of a device to the features that LLVM supports.
         ///
         /// # Panics
-        ///
-        /// Always. `cubecl-cuda` calls it as a device starts, if LLVM is to compile that device's
-        /// kernels; stopping here gives one plain message in place of one for each kernel.
+        /// Always panics. `cubecl-cuda` calls this when a device starts whose kernels LLVM shall compile, so the user gets
+        /// one message instead of one for each kernel.
         pub fn restrict_features(_props: &mut DeviceProperties, _target: GpuTarget) {
             panic!("{}", crate::REFUSAL);
         }

@@ -1,7 +1,8 @@
-//! burn's tensors as addresses and strides, and new ones to write into.
+//! burn's tensors on CUDA devices as addresses and strides for kernels, and new tensors for kernels to write.
 
-use burn::backend::TensorMetadata;
-use burn::tensor::{DType, Shape};
+use burn::backend::{Cube, TensorMetadata};
+use burn::tensor::kind::Basic;
+use burn::tensor::{BackendPrimitive, DType, Shape, Tensor};
 use burn_cubecl::CubeDevice;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
@@ -9,98 +10,92 @@ use cubecl::cuda::CudaRuntime;
 use cubecl::zspace::metadata::Metadata;
 use cubecl_runtime::runtime::Runtime;
 
-use super::card::{Argument, Card};
+use super::context::GpuContext;
+use super::launch::KernelArg;
 
-/// Does `work` on the thread that burn keeps for the device: what it asks for there is asked at once.
-pub(crate) fn exclusively<R: Send>(device: &CubeDevice, work: impl FnOnce() -> R + Send) -> R {
-    let CubeDevice::Cuda(device) = device else {
-        unreachable!("kernels are asked for on CUDA devices alone, not on {device:?}")
-    };
-    let mut result = None;
-    if let Err(cause) = CudaRuntime::client(device).exclusive(|| result = Some(work())) {
-        panic!("work on the CUDA device failed: {cause:?}");
-    }
-    result.expect("work that did not fail was done")
+/// Returns the primitive of a tensor that is on a CUDA device and on no autodiff graph.
+pub(crate) fn into_cube<const D: usize, K>(tensor: Tensor<D, K>) -> CubeTensor
+where
+    K: Basic + BackendPrimitive<Cube, Primitive = CubeTensor>,
+{
+    tensor.try_into_primitive::<Cube>().expect("CUDA kernels compute with tensors of CUDA devices")
 }
 
-/// The card that holds `tensor`.
-pub(super) fn card(tensor: &CubeTensor) -> &'static Card {
+/// Returns the tensor of a primitive.
+pub(crate) fn from_cube<const D: usize, K>(primitive: CubeTensor) -> Tensor<D, K>
+where
+    K: Basic + BackendPrimitive<Cube, Primitive = CubeTensor>,
+{
+    Tensor::from_primitive::<Cube>(primitive)
+}
+
+/// Returns the device that holds `tensor`.
+pub(crate) fn gpu_of(tensor: &CubeTensor) -> &'static GpuContext {
     match &tensor.device {
-        CubeDevice::Cuda(device) => Card::of(device.index),
-        other => unreachable!("kernels are asked for on CUDA devices alone, not on {other:?}"),
+        CubeDevice::Cuda(device) => GpuContext::new(device.index),
+        other => unreachable!("CUDA kernels compute on CUDA devices, not on {other:?}"),
     }
 }
 
-/// Where `tensor` begins on its device. The address holds while the tensor is alive.
-pub(super) fn address(tensor: &CubeTensor) -> u64 {
+/// Returns the address of the first element. It is valid while the tensor is alive.
+pub(crate) fn device_address(tensor: &CubeTensor) -> u64 {
     let found = tensor.client.get_resource::<<CudaRuntime as Runtime>::Server>(tensor.handle.clone());
-    found.unwrap_or_else(|cause| panic!("the CUDA device holds no such tensor: {cause:?}")).resource().ptr
+    found.unwrap_or_else(|cause| panic!("the CUDA device does not hold the tensor: {cause:?}")).resource().ptr
 }
 
-/// The same as a kernel's argument.
-pub(super) fn pointer(tensor: &CubeTensor) -> Argument {
-    Argument::Pointer(address(tensor))
+/// Returns the address of the first element as a kernel argument.
+pub(crate) fn pointer(tensor: &CubeTensor) -> KernelArg {
+    KernelArg::Pointer(device_address(tensor))
 }
 
-/// The address of a tensor that may be absent.
-pub(super) fn pointer_or_null(tensor: Option<&CubeTensor>) -> Argument {
-    tensor.map_or(Argument::Pointer(0), pointer)
+/// Returns the address of an optional tensor, or null.
+pub(crate) fn pointer_or_null(tensor: Option<&CubeTensor>) -> KernelArg {
+    tensor.map_or(KernelArg::Pointer(0), pointer)
 }
 
-/// Elements from one to the next along `axis`.
-pub(super) fn stride(tensor: &CubeTensor, axis: usize) -> Argument {
-    Argument::Long(tensor.meta.strides()[axis] as i64)
+/// Returns the address and the strides of all axes but the last: how kernels take a tensor with contiguous
+/// rows.
+pub(crate) fn pointer_and_strides(tensor: &CubeTensor) -> Vec<KernelArg> {
+    let strides = tensor.meta.strides();
+    let strides = strides[..strides.len() - 1].iter().map(|&stride| KernelArg::Long(stride as i64));
+    std::iter::once(pointer(tensor)).chain(strides).collect()
 }
 
-/// The tensor with the numbers of its last axis side by side; copied only where they are not.
-pub(super) fn with_dense_rows(tensor: CubeTensor) -> CubeTensor {
-    let is_dense = tensor.meta.strides().last().is_none_or(|&stride| stride == 1);
-    if is_dense { tensor } else { copied(tensor) }
+/// Returns the tensor with the elements of its last axis side by side; copies only if they are not.
+pub(crate) fn with_contiguous_rows(tensor: CubeTensor) -> CubeTensor {
+    let has_contiguous_rows = tensor.meta.strides().last().is_none_or(|&stride| stride == 1);
+    if has_contiguous_rows { tensor } else { copy_contiguous(tensor) }
 }
 
-/// The tensor in one piece; copied only where it is not.
-pub(super) fn contiguous(mut tensor: CubeTensor) -> CubeTensor {
+/// Returns the tensor in row-major order; copies only if it is in another.
+pub(crate) fn contiguous(mut tensor: CubeTensor) -> CubeTensor {
     let shape = tensor.shape();
     let mut strides = vec![1; shape.num_dims()];
     for axis in (1..strides.len()).rev() {
         strides[axis - 1] = strides[axis] * shape[axis];
     }
-    // Where an axis has one member its stride leads nowhere.
+    // The stride of an axis of length 1 does not matter.
     let mut axes = shape.iter().zip(&strides).zip(tensor.meta.strides().iter());
-    if !axes.all(|((&length, stride), own)| length == 1 || stride == own) {
-        return copied(tensor);
+    if !axes.all(|((&length, expected), actual)| length == 1 || expected == actual) {
+        return copy_contiguous(tensor);
     }
     tensor.meta.strides_mut().copy_from_slice(&strides);
     tensor
 }
 
-fn copied(tensor: CubeTensor) -> CubeTensor {
-    assert!(!card(&tensor).is_recording(), "burn's copies cannot be recorded");
+fn copy_contiguous(tensor: CubeTensor) -> CubeTensor {
+    assert!(!gpu_of(&tensor).is_capturing(), "copies by burn cannot be captured into a CUDA graph");
     into_contiguous(tensor)
 }
 
-/// Address and strides of the first axes, all but the last, as kernels take a tensor with dense rows.
-pub(super) fn view(tensor: &CubeTensor) -> Vec<Argument> {
-    let strides = tensor.meta.strides();
-    let axes = 0..strides.len() - 1;
-    std::iter::once(pointer(tensor)).chain(axes.map(|axis| stride(tensor, axis))).collect()
-}
-
-/// The tensor for a kernel to write into: a copy where others hold its memory.
-pub(super) fn owned(tensor: CubeTensor) -> CubeTensor {
+/// Returns the tensor in row-major order for a kernel to overwrite; copies if its memory is shared.
+pub(crate) fn copy_if_shared(tensor: CubeTensor) -> CubeTensor {
     let tensor = contiguous(tensor);
     if tensor.can_mut() { tensor } else { tensor.copy() }
 }
 
-/// A tensor `[b, h, t, w]` that lies as `[b, t, h, w]`, yet to be written: heads are merged without a copy.
-pub(super) fn unwritten_by_time(like: &CubeTensor, [b, h, t, w]: [usize; 4], dtype: DType) -> CubeTensor {
-    let mut tensor = unwritten(like, [b, t, h, w], dtype);
-    tensor.meta.swap(1, 2);
-    tensor
-}
-
-/// The same tensor by other lengths and strides of its axes.
-pub(super) fn restrided<const D: usize>(
+/// Returns the same memory as a tensor with other axis lengths and strides.
+pub(crate) fn with_layout<const D: usize>(
     mut tensor: CubeTensor,
     lengths: [usize; D],
     strides: [usize; D],
@@ -109,27 +104,31 @@ pub(super) fn restrided<const D: usize>(
     tensor
 }
 
-/// Numbers from the host, on `like`'s device.
-pub(super) fn from_numbers<N: bytemuck::NoUninit>(
-    like: &CubeTensor,
-    numbers: &[N],
-    dtype: DType,
-) -> CubeTensor {
+/// Copies numbers from the host to `like`'s device.
+pub(crate) fn upload<N: bytemuck::NoUninit>(like: &CubeTensor, numbers: &[N], dtype: DType) -> CubeTensor {
     let handle = like.client.create_from_slice(bytemuck::cast_slice(numbers));
     let shape = Shape::from([numbers.len()]);
     CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, dtype)
 }
 
-/// The lengths of a tensor's axes.
-pub(super) fn dims<const D: usize>(tensor: &CubeTensor) -> [usize; D] {
+/// Returns the lengths of a tensor's axes.
+pub(crate) fn dims<const D: usize>(tensor: &CubeTensor) -> [usize; D] {
     let shape = tensor.shape();
     std::array::from_fn(|axis| shape[axis])
 }
 
-/// A tensor on `like`'s device, whose numbers are yet to be written.
-pub(super) fn unwritten(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
+/// Returns a tensor on `like`'s device with uninitialised elements.
+pub(crate) fn empty(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
     let shape = shape.into();
     let handle = like.client.empty(shape.num_elements() * dtype.size());
-    card(like).note(&handle);
+    gpu_of(like).retain_if_capturing(&handle);
     CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, dtype)
+}
+
+/// Returns an uninitialised tensor `[b, h, t, w]` in the memory order `[b, t, h, w]`, whose heads merge
+/// without a copy.
+pub(crate) fn empty_time_major(like: &CubeTensor, [b, h, t, w]: [usize; 4], dtype: DType) -> CubeTensor {
+    let mut tensor = empty(like, [b, t, h, w], dtype);
+    tensor.meta.swap(1, 2);
+    tensor
 }

@@ -1,33 +1,22 @@
-//! What CUDA devices compute by kernels of their own and by cuBLASLt, instead of by burn's tensor operations. The only
-//! module outside of `dtr-kernels` with `unsafe`: it calls the driver.
+//! What the CUDA forms of all operations share: devices, buffers, the compiler, launches and CUDA graphs.
+//!
+//! `cuda.rs` of each operation's folder calls the driver through these, with `unsafe` at each launch.
 
 #![allow(unsafe_code)]
 
-mod adamw;
-mod attention;
-mod blas;
 mod buffer;
-mod card;
 mod compile;
-mod conv;
-mod delta;
-mod dispatch;
-mod gates;
-mod gla;
-mod inference;
-mod loss;
-mod products;
-mod replay;
-mod rotary;
-mod small_gemm;
-mod step;
+mod context;
+mod launch;
+mod reduce;
 mod stream;
-mod train_ops;
 
-pub(super) use buffer::exclusively;
-pub(super) use compile::lacking;
-pub(super) use replay::Recorded;
-pub(super) use stream::keep_order;
-
-#[cfg(test)]
-mod tests;
+pub(crate) use buffer::{
+    contiguous, copy_if_shared, device_address, dims, empty, empty_time_major, from_cube, gpu_of, into_cube,
+    pointer, pointer_and_strides, pointer_or_null, upload, with_contiguous_rows, with_layout,
+};
+pub(crate) use compile::{CudaKernel, CudaSource, cuda_type, missing_requirements};
+pub(crate) use context::{CapturedGraph, GpuContext, check};
+pub(crate) use launch::{KernelArg, LaunchDims, int_args};
+pub(crate) use reduce::{NUM_ROW_BLOCKS, column_sums, row_block_dims, sum_partials, sum_rows};
+pub(crate) use stream::{run_on_server_thread, use_single_stream};

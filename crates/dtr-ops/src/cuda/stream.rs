@@ -1,8 +1,16 @@
-//! One order for all that a device is asked to do: burn keeps to one stream, and the kernels of this crate go to the same.
+//! One stream a device: burn keeps to one, and the kernels of this crate are launched on the same.
+//!
+//! burn 0.22.1 and cubecl 0.11.3 have no function that returns the stream: `cubecl-cuda` keeps it in a
+//! private field of its server. Its only public trace is the server's `Debug` form, which [`burn_stream`]
+//! parses. An accessor would need a patched copy of `cubecl-cuda` in this repository, 4,000 lines to be
+//! merged by hand at each release, against one line of parsing that `Cargo.toml`'s exact version pin and a
+//! test protect. Synchronising two streams by events instead costs four driver calls a launch: the quick
+//! start on an H100 took 66 s so, and takes 40 s on one stream.
 
 use std::ptr::with_exposed_provenance_mut;
 use std::sync::Arc;
 
+use burn_cubecl::CubeDevice;
 use cubecl::cuda::{CudaDevice, CudaRuntime};
 use cubecl_common::device::Device;
 use cubecl_common::device_handle::DeviceHandle;
@@ -10,34 +18,50 @@ use cubecl_environment::stream::{StreamPolicy, set_policy};
 use cubecl_runtime::runtime::Runtime;
 use cudarc::driver::{CudaContext, CudaStream, sys::CUstream};
 
-/// What stands before the address of a server's first stream where the server is printed.
+/// The text before the address of the first stream in the `Debug` form of cubecl's server.
 const FIRST_STREAM: &str = "streams: [Some(StreamWrapper { stream: Stream { sys: 0x";
 
-/// Makes burn ask all its work of a device on one stream, whichever thread asks. To be called before the first.
-pub(crate) fn keep_order() {
+/// Makes burn use one stream a device for all threads. Must be called before burn opens a device.
+pub(crate) fn use_single_stream() {
     set_policy(StreamPolicy::Single);
 }
 
-/// The stream that burn computes on.
-pub(super) fn stream_of_burn(context: &Arc<CudaContext>, index: usize) -> Arc<CudaStream> {
+/// Runs `work` on the thread of burn's server for the device, where operations are submitted without a
+/// hand-over.
+///
+/// # Panics
+/// Panics if `work` panics.
+pub(crate) fn run_on_server_thread<R: Send>(device: &CubeDevice, work: impl FnOnce() -> R + Send) -> R {
+    let CubeDevice::Cuda(device) = device else {
+        unreachable!("this build has no other cubecl runtime than CUDA, and no device {device:?}")
+    };
+    let mut result = None;
+    if let Err(cause) = CudaRuntime::client(device).exclusive(|| result = Some(work())) {
+        panic!("work on the CUDA device failed: {cause:?}");
+    }
+    result.expect("work that did not fail has a result")
+}
+
+/// Returns the stream that burn computes on.
+pub(super) fn burn_stream(context: &Arc<CudaContext>, index: usize) -> Arc<CudaStream> {
     let device = CudaDevice::new(index);
-    // The stream is there once memory was asked of it.
+    // The server opens its stream at the first allocation.
     let client = CudaRuntime::client(&device);
     let memory = client.get_resource::<<CudaRuntime as Runtime>::Server>(client.empty(1));
-    let _memory = memory.unwrap_or_else(|cause| panic!("the CUDA device gives no memory: {cause:?}"));
-    // burn's server keeps its stream to itself, but shows the address where it is printed.
+    let _memory =
+        memory.unwrap_or_else(|cause| panic!("cannot allocate memory on the CUDA device: {cause:?}"));
     let server = DeviceHandle::<<CudaRuntime as Runtime>::Server>::new(device.to_id());
-    let printed = server.submit_blocking(|server| format!("{server:?}"));
-    let printed = printed.unwrap_or_else(|cause| panic!("the CUDA device does not answer: {cause:?}"));
-    let address = address(&printed).expect("burn's server shows its stream as it did in cubecl 0.11.3");
+    let debug_form = server.submit_blocking(|server| format!("{server:?}"));
+    let debug_form = debug_form.unwrap_or_else(|cause| panic!("the CUDA device does not answer: {cause:?}"));
+    let address = stream_address(&debug_form).expect("cubecl 0.11.3 prints the address of its stream");
     let stream: CUstream = with_exposed_provenance_mut(address);
-    // SAFETY: the stream belongs to the device's primary context, as `context` is, and burn's server keeps it for as long as
-    // the process lives. Work is in order because burn asks on no other stream (`keep_order`).
+    // SAFETY: the stream belongs to the device's primary context, as `context` is, and burn's server keeps it
+    // until the process ends. Work is in order because burn uses no other stream (`use_single_stream`).
     unsafe { context.wrap_borrowed_stream(stream) }
 }
 
-fn address(printed: &str) -> Option<usize> {
-    let (_, rest) = printed.split_once(FIRST_STREAM)?;
+fn stream_address(debug_form: &str) -> Option<usize> {
+    let (_, rest) = debug_form.split_once(FIRST_STREAM)?;
     let digits = rest.split(|c: char| !c.is_ascii_hexdigit()).next()?;
     usize::from_str_radix(digits, 16).ok().filter(|address| *address != 0)
 }
@@ -47,12 +71,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_of_the_first_stream_is_read() {
+    fn the_address_of_the_first_stream_is_parsed() {
         let server = "CudaServer { streams: MultiStream { streams: StreamPool { streams: ";
         let other = "None, Some(StreamWrapper { stream: Stream { sys: 0x7f00, memory: {} } })] } } }";
         let first = "[Some(StreamWrapper { stream: Stream { sys: 0x55d0c8a0, memory: {} } }), ";
-        assert_eq!(address(&format!("{server}{first}{other}")), Some(0x55d0_c8a0));
-        assert_eq!(address(&format!("{server}[{other}")), None);
-        assert_eq!(address(&format!("{server}{}{other}", first.replace("55d0c8a0", "0"))), None);
+        assert_eq!(stream_address(&format!("{server}{first}{other}")), Some(0x55d0_c8a0));
+        assert_eq!(stream_address(&format!("{server}[{other}")), None);
+        assert_eq!(stream_address(&format!("{server}{}{other}", first.replace("55d0c8a0", "0"))), None);
     }
 }

@@ -1,0 +1,60 @@
+//! AdamW on CUDA devices, in one pass over weights, moments and gradient.
+
+#![allow(unsafe_code)]
+
+use burn::backend::TensorMetadata;
+use burn::tensor::{DType, Tensor};
+
+use super::AdamWStep;
+use crate::cuda::{
+    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, copy_if_shared, empty, from_cube, gpu_of,
+    into_cube, pointer, sum_partials,
+};
+
+static ADAMW: CudaSource = CudaSource { name: "adamw", text: include_str!("adamw.cu") };
+
+/// Computes [`sum_of_squares`](super::sum_of_squares), summing the blocks' partial sums in their order.
+pub(super) fn sum_of_squares(x: Tensor<1>) -> Tensor<1> {
+    let x = contiguous(into_cube(x));
+    let count = x.shape().num_elements();
+    let blocks = count.div_ceil(16384).clamp(1, 1056);
+    let partials = empty(&x, [blocks], DType::F32);
+    let arguments = [pointer(&x), KernelArg::Long(count as i64), pointer(&partials)];
+    let kernel = CudaKernel::for_element(&ADAMW, "sum_squares", x.dtype());
+    // SAFETY: both are alive and dense.
+    gpu_of(&x).with_launcher(|launcher| unsafe {
+        launcher.launch(&kernel, LaunchDims::linear(blocks, 512), &arguments);
+    });
+    from_cube(sum_partials(&partials, 1.0))
+}
+
+/// Returns weights, first and second moments (f32) after a step along a gradient of any dtype. `squares`
+/// `[1]` is the sum of squares of all gradients that are clipped together.
+pub(super) fn step(
+    state: [Tensor<1>; 3],
+    gradient: Tensor<1>,
+    squares: Tensor<1>,
+    decay_rate: f32,
+    step: &AdamWStep,
+) -> [Tensor<1>; 3] {
+    let state = state.map(|tensor| copy_if_shared(into_cube(tensor)));
+    let (gradient, squares) = (contiguous(into_cube(gradient)), into_cube(squares));
+    let count = gradient.shape().num_elements();
+    let [beta_first, beta_second] = step.betas;
+    let bias_correction = |beta: f64| 1.0 / (1.0 - beta.powf(step.steps as f64));
+    let float = |number: f64| KernelArg::Float(number as f32);
+    let arguments = [
+        vec![pointer(&gradient)],
+        state.iter().map(pointer).collect(),
+        vec![pointer(&squares), float(step.clip), KernelArg::Float(decay_rate), float(step.learning_rate)],
+        vec![float(beta_first), float(beta_second), float(step.epsilon)],
+        vec![float(bias_correction(beta_first)), float(bias_correction(beta_second))],
+        vec![KernelArg::Long(count as i64)],
+    ];
+    let kernel = CudaKernel::for_element(&ADAMW, "adamw", gradient.dtype());
+    // SAFETY: all are alive and dense; the memory of weights and moments is not shared.
+    gpu_of(&gradient).with_launcher(|launcher| unsafe {
+        launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(1024), 256), &arguments.concat());
+    });
+    state.map(from_cube)
+}

@@ -1,0 +1,98 @@
+//! One step of AdamW (arXiv 1711.05101) over parameters stored end to end.
+
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(all(test, feature = "cuda"))]
+mod cuda_tests;
+
+use burn::tensor::{Tensor, TensorData};
+
+#[cfg(feature = "cuda")]
+use crate::kernels::has_cuda_inference_kernels;
+
+/// The weight decay of parameters stored end to end: a rate for each segment.
+#[derive(Clone, Debug, Default)]
+pub struct WeightDecay {
+    ends: Vec<usize>,
+    rates: Vec<f32>,
+}
+
+impl WeightDecay {
+    /// Appends a segment of `size` elements.
+    pub fn push(&mut self, size: usize, rate: f32) {
+        self.ends.push(self.size() + size);
+        self.rates.push(rate);
+    }
+
+    /// The number of elements of all segments.
+    pub fn size(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// Returns the rate of each element.
+    fn rate_per_element(&self) -> Vec<f32> {
+        let mut rates = Vec::with_capacity(self.size());
+        for (end, rate) in self.ends.iter().zip(&self.rates) {
+            rates.resize(*end, *rate);
+        }
+        rates
+    }
+
+    /// Returns the rate of the only segment.
+    #[cfg(feature = "cuda")]
+    fn single_rate(&self) -> f32 {
+        assert_eq!(self.rates.len(), 1, "a CUDA device updates each parameter separately");
+        self.rates[0]
+    }
+}
+
+/// The hyperparameters of one step.
+#[derive(Clone, Debug)]
+pub struct AdamWStep {
+    /// The learning rate of this step.
+    pub learning_rate: f64,
+    /// Decay rates of the first and the second moment.
+    pub betas: [f64; 2],
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// The largest norm of the gradient; a longer gradient is scaled down.
+    pub clip: f64,
+    /// The number of steps including this one, for bias correction.
+    pub steps: u64,
+}
+
+/// Returns the sum of the squares of all elements, `[1]`.
+pub fn sum_of_squares(x_n: Tensor<1>) -> Tensor<1> {
+    #[cfg(feature = "cuda")]
+    if has_cuda_inference_kernels(&x_n) {
+        return cuda::sum_of_squares(x_n);
+    }
+    x_n.square().sum()
+}
+
+/// Returns weights, first and second moments after a step along `gradient`. `norm` `[1]` is the norm of all
+/// gradients that are clipped together.
+pub fn adamw_step(
+    [weights, first, second]: [Tensor<1>; 3],
+    gradient: Tensor<1>,
+    norm: Tensor<1>,
+    decay: &WeightDecay,
+    step: &AdamWStep,
+) -> [Tensor<1>; 3] {
+    #[cfg(feature = "cuda")]
+    if has_cuda_inference_kernels(&weights) {
+        return cuda::step([weights, first, second], gradient, norm.square(), decay.single_rate(), step);
+    }
+    let [beta_first, beta_second] = step.betas;
+    // The clipping factor is computed on the device, so that the host does not wait for the norm.
+    let gradient = gradient * (norm + 1e-6).recip().mul_scalar(step.clip).clamp_max(1.0);
+    let first = first * beta_first + gradient.clone() * (1.0 - beta_first);
+    let second = second * beta_second + gradient.square() * (1.0 - beta_second);
+    let bias_correction = |beta: f64| 1.0 / (1.0 - beta.powf(step.steps as f64));
+    let mean = first.clone() * bias_correction(beta_first);
+    let spread = (second.clone() * bias_correction(beta_second)).sqrt() + step.epsilon;
+    let rates =
+        Tensor::from_data(TensorData::new(decay.rate_per_element(), [decay.size()]), &weights.device());
+    let change = (mean / spread + weights.clone() * rates) * step.learning_rate;
+    [weights - change, first, second]
+}

@@ -1,0 +1,31 @@
+//! Attention on processors, without the matrix of scores.
+
+use burn::tensor::Tensor;
+use dtr_kernels::{AttentionInputs, attention_forward};
+
+use crate::cpu::{elements, from_flex, into_flex, like};
+
+/// Computes attention of `q_bhtk` over the first `num_keys` keys of buffers `[b, g, capacity, k]`, outside of
+/// autodiff graphs. Each row sees keys from `first_keys[row]` on.
+pub(super) fn attention(
+    [q_bhtk, k_bgsk, v_bgsk]: [Tensor<4>; 3],
+    num_keys: usize,
+    first_keys: Option<&[usize]>,
+) -> Tensor<4> {
+    let ([batch, heads, num_queries, width], [_, kv_heads, capacity, _]) = (q_bhtk.dims(), k_bgsk.dims());
+    let [q, k, v] = [q_bhtk, k_bgsk, v_bgsk].map(|tensor| into_flex(tensor).to_contiguous());
+    let outputs = attention_forward(AttentionInputs {
+        batch,
+        heads,
+        kv_heads,
+        num_queries,
+        num_keys,
+        capacity,
+        width,
+        q: elements(&q),
+        k: elements(&k),
+        v: elements(&v),
+        left_pads: first_keys,
+    });
+    from_flex(like(outputs, &q))
+}

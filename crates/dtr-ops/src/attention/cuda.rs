@@ -1,0 +1,244 @@
+//! Attention on CUDA devices. With many queries each block computes a tile of queries (prefill); with few,
+//! blocks share the keys (decode).
+
+#![allow(unsafe_code)]
+
+use burn::backend::TensorMetadata;
+use burn::tensor::{DType, Tensor};
+use burn_cubecl::tensor::CubeTensor;
+
+use super::TensorMap;
+use crate::cuda::{
+    CudaKernel, CudaSource, GpuContext, KernelArg, LaunchDims, dims, empty, empty_time_major, from_cube,
+    gpu_of, int_args, into_cube, pointer, pointer_and_strides, pointer_or_null, upload, with_contiguous_rows,
+};
+
+static PREFILL: CudaSource = CudaSource { name: "prefill", text: include_str!("prefill.cu") };
+static PREFILL_SM90: CudaSource = CudaSource { name: "prefill_sm90", text: include_str!("prefill_sm90.cu") };
+static DECODE: CudaSource = CudaSource { name: "decode", text: include_str!("decode.cu") };
+
+/// The most queries that share a key/value head for which blocks share the keys.
+const MAX_DECODE_QUERIES: usize = 64;
+
+/// Computes attention of `q_bhtk` over the first `num_keys` keys of buffers `[b, g, capacity, k]`, outside of
+/// autodiff graphs. Each row sees keys from `first_keys[row]` on.
+pub(super) fn attention(tensors: [Tensor<4>; 3], num_keys: usize, first_keys: Option<&[usize]>) -> Tensor<4> {
+    let tensors = tensors.map(into_cube);
+    // A row of padding alone sees its last key.
+    let first_keys = first_keys.map(|first_keys| {
+        let first_keys: Vec<i32> = first_keys.iter().map(|&key| key.min(num_keys - 1) as i32).collect();
+        upload(&tensors[0], &first_keys, DType::I32)
+    });
+    let problem = AttentionProblem::new(tensors, first_keys, num_keys, None);
+    let AttentionProblem { heads, groups, num_queries, width, .. } = problem;
+    let output = problem.empty_output();
+    let gpu = gpu_of(&output);
+    let has_hopper_kernel =
+        gpu.capability == (9, 0) && problem.q.dtype() == DType::BF16 && matches!(width, 64 | 96 | 128 | 256);
+    if heads / groups * num_queries <= MAX_DECODE_QUERIES {
+        problem.decode(gpu, &output);
+    } else if has_hopper_kernel {
+        problem.prefill_on_hopper(gpu, &output);
+    } else {
+        problem.prefill(gpu, &output);
+    }
+    from_cube(output)
+}
+
+/// Computes attention of `q_bhtk` over cache buffers whose last token is at `position` `[1]`.
+pub(crate) fn attention_from_counter(
+    q_bhtk: Tensor<4>,
+    [k_bgsk, v_bgsk]: [Tensor<4>; 2],
+    position: CubeTensor,
+) -> Tensor<4> {
+    let capacity = k_bgsk.dims()[2];
+    let tensors = [q_bhtk, k_bgsk, v_bgsk].map(into_cube);
+    let problem = AttentionProblem::new(tensors, None, capacity, Some(position));
+    let output = problem.empty_output();
+    problem.decode(gpu_of(&output), &output);
+    from_cube(output)
+}
+
+/// Queries `[b, h, t, k]` over the first `num_keys` keys of buffers `[b, g, capacity, k]`.
+struct AttentionProblem {
+    q: CubeTensor,
+    k: CubeTensor,
+    v: CubeTensor,
+    /// The first key that each row sees, i32.
+    first_keys: Option<CubeTensor>,
+    /// The number of keys, or the capacity if `position` is set.
+    num_keys: usize,
+    /// The position of the last query, if the device counts it.
+    position: Option<CubeTensor>,
+    batch: usize,
+    heads: usize,
+    groups: usize,
+    num_queries: usize,
+    width: usize,
+}
+
+impl AttentionProblem {
+    fn new(
+        tensors: [CubeTensor; 3],
+        first_keys: Option<CubeTensor>,
+        num_keys: usize,
+        position: Option<CubeTensor>,
+    ) -> Self {
+        let [q, k, v] = tensors.map(with_contiguous_rows);
+        assert!(
+            q.dtype() == k.dtype() && k.dtype() == v.dtype(),
+            "queries, keys and values are of one dtype"
+        );
+        let ([batch, heads, num_queries, width], [_, groups, _, _]) = (dims(&q), dims::<4>(&k));
+        Self { q, k, v, first_keys, num_keys, position, batch, heads, groups, num_queries, width }
+    }
+
+    fn empty_output(&self) -> CubeTensor {
+        let shape = [self.batch, self.heads, self.num_queries, self.width];
+        empty_time_major(&self.q, shape, self.q.dtype())
+    }
+
+    fn kernel(&self, source: &'static CudaSource, name: &'static str) -> CudaKernel {
+        CudaKernel { source, defines: format!("-DHEAD_DIM={}", self.width), name }
+    }
+
+    fn scale_arg(&self) -> KernelArg {
+        KernelArg::Float((self.width as f32).powf(-0.5))
+    }
+
+    fn size_args(&self) -> Vec<KernelArg> {
+        int_args([self.heads, self.groups, self.num_queries, self.num_keys])
+    }
+
+    /// The strides of output, queries, keys and values.
+    fn stride_args(&self, output: &CubeTensor) -> Vec<KernelArg> {
+        let tensors = [output, &self.q, &self.k, &self.v];
+        tensors.into_iter().flat_map(|tensor| pointer_and_strides(tensor).split_off(1)).collect()
+    }
+
+    fn prefill(&self, gpu: &GpuContext, output: &CubeTensor) {
+        let width = self.width;
+        let keys = if width <= 128 { 64 } else { 32 };
+        let (name, rows, shared) = match self.q.dtype() {
+            DType::BF16 => {
+                let rows = if width <= 128 { 128 } else { 64 };
+                ("prefill_bf16", rows, (rows + 2 * keys) * (width + 8) * 2)
+            }
+            _ => ("prefill_f32", 64, 4 * ((64 + 2 * keys) * (width + 4) + 64 * (keys + 4))),
+        };
+        let grid = (self.heads as u32, self.batch as u32, self.num_queries.div_ceil(rows) as u32);
+        let launch = LaunchDims { grid, block: (128, 1), shared_bytes: shared as u32 };
+        let arguments = [
+            [output, &self.q, &self.k, &self.v].map(pointer).to_vec(),
+            vec![pointer_or_null(self.first_keys.as_ref())],
+            self.stride_args(output),
+            self.size_args(),
+            vec![self.scale_arg()],
+        ];
+        // SAFETY: all tensors are alive and of these sizes, with contiguous rows; no key after the last is
+        // read.
+        gpu.with_launcher(|launcher| unsafe {
+            launcher.launch(&self.kernel(&PREFILL, name), launch, &arguments.concat());
+        });
+    }
+
+    fn prefill_on_hopper(&self, gpu: &GpuContext, output: &CubeTensor) {
+        let consumers = if self.width == 64 { 3 } else { 2 };
+        let (keys, stages) = if self.width == 256 { (64, 1) } else { (128, 2) };
+        let shared = 2048 + (stages * consumers * 64 + 4 * keys) * self.width.next_multiple_of(64) * 2;
+        let jobs = self.batch * self.heads * self.num_queries.div_ceil(64 * consumers);
+        // A block that takes several jobs loads the first tiles of the next one early. Long jobs are left to
+        // the device's own scheduler, which balances them better.
+        let is_short = 2 * self.num_keys < 2 * 3072 + self.num_queries;
+        let blocks = if is_short { jobs.min(gpu.num_multiprocessors as usize) } else { jobs };
+        let launch = LaunchDims {
+            grid: (blocks as u32, 1, 1),
+            block: (128 * (consumers as u32 + 1), 1),
+            shared_bytes: shared as u32,
+        };
+        // The driver encodes a tensor map in the context of the thread's device.
+        gpu.bind_to_thread();
+        let maps = [
+            TensorMap::new(&self.q, self.num_queries, 64),
+            TensorMap::new(&self.k, self.num_keys, keys as u32),
+            TensorMap::new(&self.v, self.num_keys, keys as u32),
+        ];
+        let arguments = [
+            vec![pointer(output)],
+            maps.map(KernelArg::Map).to_vec(),
+            vec![pointer_or_null(self.first_keys.as_ref())],
+            pointer_and_strides(output).split_off(1),
+            int_args([self.batch]),
+            self.size_args(),
+            vec![self.scale_arg()],
+        ];
+        // SAFETY: as in `prefill`; the maps end with the last key.
+        gpu.with_launcher(|launcher| unsafe {
+            let kernel = self.kernel(&PREFILL_SM90, "prefill_sm90");
+            launcher.launch(&kernel, launch, &arguments.concat());
+        });
+    }
+
+    fn decode(&self, gpu: &GpuContext, output: &CubeTensor) {
+        let queries = self.heads / self.groups * self.num_queries;
+        let (name, rows) = match (self.q.dtype(), queries) {
+            (DType::BF16, queries) if queries <= 8 || self.width == 256 => ("decode_bf16_8", 8),
+            (DType::BF16, _) => ("decode_bf16_16", 16),
+            (_, queries) if queries <= 4 || self.width == 256 => ("decode_f32_4", 4),
+            _ => ("decode_f32_8", 8),
+        };
+        let groups = self.batch * self.groups * queries.div_ceil(rows);
+        let resident_blocks = gpu.num_multiprocessors as usize * blocks_per_multiprocessor(self.width, rows);
+        let splits = num_splits(groups, resident_blocks, self.num_keys);
+        let launch = LaunchDims {
+            grid: (splits as u32, (groups / self.batch) as u32, self.batch as u32),
+            block: (128, 1),
+            shared_bytes: (4 * (4 * rows * (self.width + 6) + splits.max(4) * rows)) as u32,
+        };
+        let partials = empty(output, [groups * splits * rows * (self.width + 6)], DType::F32);
+        // The kernel adds `added` to a length on the device: to zero, or to the counted position.
+        let (length, added) = match &self.position {
+            None => (gpu.constant_zero(), self.num_keys),
+            Some(position) => (pointer(position), 1),
+        };
+        let first_keys = pointer_or_null(self.first_keys.as_ref());
+        let arguments = [
+            [output, &self.q, &self.k, &self.v].map(pointer).to_vec(),
+            vec![length, first_keys, pointer(&partials), gpu.zeroed_counters(groups)],
+            self.stride_args(output),
+            int_args([self.heads, self.groups, self.num_queries, added]),
+            vec![self.scale_arg()],
+        ];
+        // SAFETY: as in `prefill`; every launch leaves the counters of finished splits at zero.
+        gpu.with_launcher(|launcher| unsafe {
+            launcher.launch(&self.kernel(&DECODE, name), launch, &arguments.concat());
+        });
+    }
+}
+
+/// Blocks of the decode kernel that a multiprocessor holds at a time.
+fn blocks_per_multiprocessor(width: usize, rows: usize) -> usize {
+    match (width, rows) {
+        (256, 8) => 1,
+        (256, _) => 2,
+        (..=64, _) => 4,
+        (_, 16) => 2,
+        _ => 3,
+    }
+}
+
+/// Returns how many splits of the keys make `groups` times as many blocks fill `resident_blocks` places
+/// evenly.
+fn num_splits(groups: usize, resident_blocks: usize, num_keys: usize) -> usize {
+    let most = num_keys.div_ceil(64).clamp(1, 128);
+    for splits in 1..=most {
+        let waves = (groups * splits) as f64 / resident_blocks as f64;
+        if (0.94..=1.0).contains(&waves) || (waves > 1.4 && waves / waves.ceil() > 0.85) {
+            return splits;
+        }
+        if waves > 8.0 {
+            break;
+        }
+    }
+    most.min((resident_blocks / groups).max(1))
+}

@@ -1,0 +1,82 @@
+//! Which keys each query sees.
+
+use std::sync::OnceLock;
+
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+
+use crate::decode::PositionCounter;
+
+/// A causal mask: each query sees the keys up to its own position, without the padding on the left of its
+/// row.
+#[derive(Clone)]
+pub struct CausalMask {
+    num_queries: usize,
+    num_past: usize,
+    /// The first key that each row sees.
+    first_keys: Option<Vec<usize>>,
+    /// The position of the only query, if the device counts it.
+    counter: Option<PositionCounter>,
+    device: Device,
+    is_autodiff: bool,
+    /// Built on first use, since it has the size of all scores: linear layers and fused kernels need none.
+    hidden_keys: OnceLock<Tensor<4, Bool>>,
+}
+
+impl CausalMask {
+    /// Returns the mask of `num_queries` queries after `num_past` tokens. Query `i` is at position `num_past
+    /// + i`, and sees no key among the first `left_pads[row]` of its row.
+    pub fn new(num_queries: usize, num_past: usize, left_pads: Option<&[usize]>, device: &Device) -> Self {
+        Self {
+            num_queries,
+            num_past,
+            first_keys: left_pads.map(<[usize]>::to_vec),
+            counter: None,
+            device: device.clone(),
+            is_autodiff: false,
+            hidden_keys: OnceLock::new(),
+        }
+    }
+
+    /// Returns the mask of one query at the position that the device has counted to, which sees every key up
+    /// to its own.
+    pub fn at_counter(counter: &PositionCounter, device: &Device) -> Self {
+        Self { counter: Some(counter.clone()), ..Self::new(1, 0, None, device) }
+    }
+
+    /// Returns the same mask for tensors on an autodiff graph.
+    pub fn autodiff(&self) -> Self {
+        Self { is_autodiff: true, hidden_keys: OnceLock::new(), ..self.clone() }
+    }
+
+    pub(super) fn counter(&self) -> Option<&PositionCounter> {
+        self.counter.as_ref()
+    }
+
+    pub(super) fn first_keys(&self) -> Option<&[usize]> {
+        self.first_keys.as_deref()
+    }
+
+    /// Returns a tensor `[b or 1, 1, t, s]` that is true for hidden keys, or none if every query sees every
+    /// key.
+    pub(super) fn hidden_keys(&self) -> Option<&Tensor<4, Bool>> {
+        let sees_all = self.num_queries == 1 && self.first_keys.is_none();
+        (!sees_all).then(|| self.hidden_keys.get_or_init(|| self.build()))
+    }
+
+    fn build(&self) -> Tensor<4, Bool> {
+        let rows = self.first_keys.as_ref().map_or(1, Vec::len);
+        let num_keys = self.num_past + self.num_queries;
+        let mut hidden = Vec::with_capacity(rows * self.num_queries * num_keys);
+        for row in 0..rows {
+            let first = self.first_keys.as_ref().map_or(0, |first_keys| first_keys[row]);
+            for query in 0..self.num_queries {
+                let last = self.num_past + query;
+                // The query of a padding token sees itself: softmax over no key would divide by zero.
+                hidden.extend((0..num_keys).map(|key| key > last || (key < first && key != last)));
+            }
+        }
+        let shape = [rows, 1, self.num_queries, num_keys];
+        let hidden = Tensor::from_data(TensorData::new(hidden, shape), &self.device);
+        if self.is_autodiff { hidden.autodiff() } else { hidden }
+    }
+}

@@ -1,0 +1,99 @@
+//! Causal softmax attention over a cache, with grouped key/value heads.
+
+mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(all(test, feature = "cuda"))]
+mod cuda_tests;
+mod mask;
+#[cfg(test)]
+mod naive;
+#[cfg(feature = "cuda")]
+mod tensor_map;
+#[cfg(test)]
+mod tests;
+
+#[cfg(feature = "cuda")]
+use burn::tensor::DType;
+use burn::tensor::{Bool, Tensor, activation::softmax};
+
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::attention_from_counter;
+pub use mask::CausalMask;
+#[cfg(feature = "cuda")]
+pub(crate) use tensor_map::TensorMap;
+
+use crate::kernels::has_cpu_inference_kernels;
+#[cfg(feature = "cuda")]
+use crate::kernels::{has_cuda_inference_kernels, has_cuda_kernels};
+use crate::kv_cache::KvCache;
+
+/// Returns `softmax(q kᵀ / sqrt(k)) v` for `q_bhtk` over all tokens of `cache`, `[b, h, t, k]`. The last
+/// query is at the last token.
+pub fn attention(q_bhtk: Tensor<4>, cache: &KvCache, mask: &CausalMask) -> Tensor<4> {
+    let [keys, values] = cache.buffers();
+    if let Some(counter) = mask.counter() {
+        return counter.attention(q_bhtk, [keys, values]);
+    }
+    let (num_keys, first_keys) = (cache.num_tokens(), mask.first_keys());
+    if [&q_bhtk, &keys, &values].into_iter().all(has_cpu_inference_kernels) {
+        return cpu::attention([q_bhtk, keys, values], num_keys, first_keys);
+    }
+    #[cfg(feature = "cuda")]
+    if [&q_bhtk, &keys, &values].into_iter().all(has_cuda_attention_kernels) {
+        return cuda::attention([q_bhtk, keys, values], num_keys, first_keys);
+    }
+    let (keys, values) = cache.tokens();
+    attention_by_scores(q_bhtk, keys, values, mask)
+}
+
+/// Whether CUDA kernels can compute attention of heads like these.
+#[cfg(feature = "cuda")]
+fn has_cuda_attention_kernels(x_bhtk: &Tensor<4>) -> bool {
+    let width = x_bhtk.dims()[3];
+    has_cuda_inference_kernels(x_bhtk) && width.is_multiple_of(16) && width <= 256
+}
+
+/// [`attention`] by way of the matrix of all scores: on any device, and differentiable.
+///
+/// The queries that share a key/value head are stacked as rows, so that no key is repeated.
+fn attention_by_scores(
+    q_bhtk: Tensor<4>,
+    k_bgsk: Tensor<4>,
+    v_bgsk: Tensor<4>,
+    mask: &CausalMask,
+) -> Tensor<4> {
+    let [batch, heads, time, width] = q_bhtk.dims();
+    let [_, groups, num_keys, _] = k_bgsk.dims();
+    let weights = attention_weights(q_bhtk, k_bgsk, mask);
+    let weights = weights.reshape([batch, groups, heads / groups * time, num_keys]);
+    matmul_transposed(weights, v_bgsk.transpose()).reshape([batch, heads, time, width])
+}
+
+/// Returns the attention weights `softmax(q kᵀ / sqrt(k))` of `q_bhtk` over `k_bgsk`, `[b, h, t, s]`.
+pub fn attention_weights(q_bhtk: Tensor<4>, k_bgsk: Tensor<4>, mask: &CausalMask) -> Tensor<4> {
+    let [batch, heads, time, width] = q_bhtk.dims();
+    let [_, groups, num_keys, _] = k_bgsk.dims();
+    let queries =
+        q_bhtk.mul_scalar((width as f64).powf(-0.5)).reshape([batch, groups, heads / groups * time, width]);
+    let scores = matmul_transposed(queries, k_bgsk).reshape([batch, heads, time, num_keys]);
+    let visible = match mask.hidden_keys() {
+        Some(hidden) => scores.mask_fill(expand(hidden, [batch, heads, time, num_keys]), f32::NEG_INFINITY),
+        None => scores,
+    };
+    softmax(visible, 3)
+}
+
+/// Returns `a · bᵀ` of the last two dimensions.
+fn matmul_transposed(a_bgrk: Tensor<4>, b_bgck: Tensor<4>) -> Tensor<4> {
+    // On a GPU burn multiplies f32 by tensor cores in TF32, with ten bits of mantissa.
+    #[cfg(feature = "cuda")]
+    if has_cuda_kernels(&a_bgrk) && a_bgrk.dtype() == DType::F32 {
+        return crate::linear::project(a_bgrk, b_bgck);
+    }
+    a_bgrk.matmul(b_bgck.transpose())
+}
+
+fn expand(mask: &Tensor<4, Bool>, shape: [usize; 4]) -> Tensor<4, Bool> {
+    mask.clone().expand(shape)
+}

@@ -1,0 +1,89 @@
+//! Short causal depthwise convolutions followed by SiLU, with one kernel for all tokens or one for each
+//! token, and the state that decoding carries.
+
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(all(test, feature = "cuda"))]
+mod cuda_tests;
+#[cfg(test)]
+mod tests;
+
+use burn::tensor::{Tensor, activation::silu};
+
+#[cfg(feature = "cuda")]
+use crate::kernels::has_cuda_kernels;
+
+/// The last `width − 1` inputs of a convolution, `[b, width − 1, d]`.
+pub type ConvState = Tensor<3>;
+
+/// Returns `silu` of the causal convolution of `x_btd` with `weight_dw`, and the state after it: `y[t, d] =
+/// silu(Σ_w weight[d, w] · x[t − W + 1 + w, d])`. Without a state the inputs before the first token are
+/// zeros.
+pub fn causal_conv_silu(
+    x_btd: Tensor<3>,
+    weight_dw: &Tensor<2>,
+    state: Option<ConvState>,
+) -> (Tensor<3>, ConvState) {
+    #[cfg(feature = "cuda")]
+    if has_cuda_kernels(&x_btd) {
+        return cuda::conv_silu(x_btd, weight_dw.clone(), state);
+    }
+    let (y, next) = causal_conv(x_btd, weight_dw, state);
+    (silu(y), next)
+}
+
+/// [`causal_conv_silu`] with a kernel for each token, `kernels_btdw` (JetBlock's dynamic convolution, arXiv
+/// 2508.15884).
+pub fn dynamic_conv_silu(
+    x_btd: Tensor<3>,
+    kernels_btdw: Tensor<4>,
+    state: Option<ConvState>,
+) -> (Tensor<3>, ConvState) {
+    #[cfg(feature = "cuda")]
+    if has_cuda_kernels(&x_btd) {
+        return cuda::conv_silu(x_btd, kernels_btdw, state);
+    }
+    let (y, next) = dynamic_conv(x_btd, &kernels_btdw, state);
+    (silu(y), next)
+}
+
+/// The causal convolution alone, as a sum over its taps; the last tap is the current token's.
+fn causal_conv(x_btd: Tensor<3>, weight_dw: &Tensor<2>, state: Option<ConvState>) -> (Tensor<3>, ConvState) {
+    let [channels, width] = weight_dw.dims();
+    let time = x_btd.dims()[1];
+    let (extended, next) = prepend_state(x_btd, width, state);
+    let taps = (0..width).map(|tap| {
+        let weight = weight_dw.clone().narrow(1, tap, 1).reshape([1, 1, channels]);
+        extended.clone().narrow(1, tap, time) * weight
+    });
+    (sum(taps), next)
+}
+
+/// [`causal_conv`] with a kernel for each token.
+fn dynamic_conv(
+    x_btd: Tensor<3>,
+    kernels_btdw: &Tensor<4>,
+    state: Option<ConvState>,
+) -> (Tensor<3>, ConvState) {
+    let [_, time, _, width] = kernels_btdw.dims();
+    let (extended, next) = prepend_state(x_btd, width, state);
+    let taps = (0..width).map(|tap| {
+        let kernel = kernels_btdw.clone().narrow(3, tap, 1).squeeze_dim::<3>(3);
+        extended.clone().narrow(1, tap, time) * kernel
+    });
+    (sum(taps), next)
+}
+
+/// Returns the state (zeros if none) followed by `x_btd`, and the next state.
+fn prepend_state(x_btd: Tensor<3>, width: usize, state: Option<ConvState>) -> (Tensor<3>, ConvState) {
+    let [batch, time, channels] = x_btd.dims();
+    let past = state
+        .unwrap_or_else(|| Tensor::zeros([batch, width - 1, channels], (&x_btd.device(), x_btd.dtype())));
+    let extended = Tensor::cat(vec![past, x_btd], 1);
+    let next = extended.clone().narrow(1, time, width - 1);
+    (extended, next)
+}
+
+fn sum(terms: impl Iterator<Item = Tensor<3>>) -> Tensor<3> {
+    terms.reduce(|total, term| total + term).expect("a convolution has at least one tap")
+}

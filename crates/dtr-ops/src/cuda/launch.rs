@@ -1,0 +1,123 @@
+//! Kernel launches.
+
+use std::sync::{Arc, MutexGuard};
+
+use cudarc::driver::{CudaFunction, CudaModule, CudaStream, LaunchConfig, PushKernelArg, sys};
+
+use super::compile::{CudaKernel, compile};
+use super::context::{GpuContext, LaunchState, check};
+use crate::attention::TensorMap;
+use crate::linear::CublasLt;
+
+/// Bytes of dynamic shared memory that every kernel may use without asking.
+const DEFAULT_SHARED_BYTES: u32 = 48 << 10;
+
+/// An argument of a kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum KernelArg {
+    /// An address on the device; 0 for null.
+    Pointer(u64),
+    Long(i64),
+    Int(i32),
+    Float(f32),
+    /// The descriptor of a tensor that Hopper's tensor memory accelerator copies.
+    Map(TensorMap),
+}
+
+/// Returns the numbers as `int` arguments.
+pub(crate) fn int_args<const N: usize>(numbers: [usize; N]) -> Vec<KernelArg> {
+    numbers.map(|number| KernelArg::Int(number as i32)).to_vec()
+}
+
+/// The dimensions of a launch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LaunchDims {
+    /// Blocks.
+    pub grid: (u32, u32, u32),
+    /// Threads of a block.
+    pub block: (u32, u32),
+    /// Bytes of dynamic shared memory.
+    pub shared_bytes: u32,
+}
+
+impl LaunchDims {
+    /// `blocks` blocks of `threads` threads, without dynamic shared memory.
+    pub fn linear(blocks: usize, threads: u32) -> Self {
+        Self { grid: (blocks as u32, 1, 1), block: (threads, 1), shared_bytes: 0 }
+    }
+}
+
+/// Submits kernels to a device, or to the graph that it is capturing.
+pub(crate) struct Launcher<'a> {
+    pub(super) gpu: &'a GpuContext,
+    pub(super) state: MutexGuard<'a, LaunchState>,
+}
+
+impl<'a> Launcher<'a> {
+    fn stream(&self) -> &'a CudaStream {
+        if self.state.captured_buffers.is_some() { &self.gpu.capture_stream } else { &self.gpu.stream }
+    }
+
+    /// Launches `kernel`.
+    ///
+    /// # Safety
+    /// `arguments` match the kernel's parameters in order and type. Addresses are of live tensors, as large
+    /// as the kernel reads and writes. (Whatever burn does with their memory afterwards comes later on the
+    /// same stream.)
+    pub unsafe fn launch(&mut self, kernel: &CudaKernel, dims: LaunchDims, arguments: &[KernelArg]) {
+        let function = self.function(kernel, dims.shared_bytes);
+        let mut launch = self.stream().launch_builder(&function);
+        for argument in arguments {
+            match argument {
+                KernelArg::Pointer(address) => launch.arg(address),
+                KernelArg::Long(number) => launch.arg(number),
+                KernelArg::Int(number) => launch.arg(number),
+                KernelArg::Float(number) => launch.arg(number),
+                KernelArg::Map(map) => launch.arg(map),
+            };
+        }
+        let config = LaunchConfig {
+            grid_dim: dims.grid,
+            block_dim: (dims.block.0, dims.block.1, 1),
+            shared_mem_bytes: dims.shared_bytes,
+        };
+        // SAFETY: the caller's promise.
+        check(unsafe { launch.launch(config) }, format_args!("launch {kernel:?} with {dims:?}"));
+    }
+
+    /// Returns the compiled kernel, allowed to use `shared_bytes` of dynamic shared memory.
+    fn function(&mut self, kernel: &CudaKernel, shared_bytes: u32) -> CudaFunction {
+        if !self.state.functions.contains_key(kernel) {
+            let module = self.module(kernel);
+            let function = check(module.load_function(kernel.name), format_args!("find {kernel:?}"));
+            self.state.functions.insert(kernel.clone(), (function, DEFAULT_SHARED_BYTES));
+        }
+        let (function, allowed) = self.state.functions.get_mut(kernel).expect("it was inserted");
+        // Launches of one kernel differ: the delta rule's forward pass uses more when it saves tensors for
+        // gradients.
+        if shared_bytes > *allowed {
+            let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            let result = function.set_attribute(attribute, shared_bytes as i32);
+            check(result, format_args!("give {kernel:?} {shared_bytes} bytes of shared memory"));
+            *allowed = shared_bytes;
+        }
+        function.clone()
+    }
+
+    fn module(&mut self, kernel: &CudaKernel) -> Arc<CudaModule> {
+        let gpu = self.gpu;
+        let load = || {
+            let image =
+                compile(kernel, gpu.capability).unwrap_or_else(|error| panic!("{}", error.message_with_sources()));
+            check(gpu.load_module(image), format_args!("load {kernel:?}"))
+        };
+        let key = (kernel.source.name, kernel.defines.clone());
+        self.state.modules.entry(key).or_insert_with(load).clone()
+    }
+
+    /// Returns the cuBLASLt handle and the stream to use it on.
+    pub fn cublaslt(&mut self) -> (&mut CublasLt, &CudaStream) {
+        let stream = self.stream();
+        (&mut self.state.cublaslt, stream)
+    }
+}

@@ -1,0 +1,37 @@
+// Sums of partial sums and of columns, in a fixed order.
+#include "vector.cuh"
+
+// sum = scale times the sum of `count` partial sums, by one block.
+extern "C" __global__ void __launch_bounds__(1024)
+    sum_partials(const float *partials, int count, float scale, float *sum) {
+    float mine = 0.0f;
+    for (int i = threadIdx.x; i < count; i += 1024) mine += partials[i];
+    mine = block_sum(mine);
+    if (threadIdx.x == 0) *sum = mine * scale;
+}
+
+// to[c] = the sum over `rows` of from[row, c] in a fixed order, for partial sums that other kernels leave.
+// block 128, grid ceil(columns / 32): four threads share a column.
+extern "C" __global__ void __launch_bounds__(128) sum_rows(const float *from, float *to, int rows, int columns) {
+    __shared__ float sums[4][32];
+    const int c = blockIdx.x * 32 + threadIdx.x % 32, part = threadIdx.x / 32;
+    float sum = 0;
+    if (c < columns)
+#pragma unroll 8
+        for (int row = part; row < rows; row += 4) sum += from[(long long)row * columns + c];
+    sums[part][threadIdx.x % 32] = sum;
+    __syncthreads();
+    if (part == 0 && c < columns)
+        to[c] = sums[0][threadIdx.x] + sums[1][threadIdx.x] + sums[2][threadIdx.x] + sums[3][threadIdx.x];
+}
+
+// The sums of columns: a row of `partials` for each of gridDim.y blocks of rows.
+extern "C" __global__ void __launch_bounds__(128) column_sums(const T *x, float *partials, long long rows, int d) {
+    const int c = blockIdx.x * 128 + threadIdx.x;
+    if (c >= d) return;
+    const long long each = (rows + gridDim.y - 1) / gridDim.y, first = blockIdx.y * each;
+    float sum = 0.0f;
+#pragma unroll 4
+    for (long long row = first; row < min(rows, first + each); row++) sum += float(x[row * d + c]);
+    partials[(long long)blockIdx.y * d + c] = sum;
+}

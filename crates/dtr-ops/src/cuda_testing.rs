@@ -1,0 +1,142 @@
+//! Helpers of the tests on CUDA devices. They compare every kernel with the portable form of its operation in
+//! f64, on random numbers that differ from run to run, over memory that held NaN before. Without a CUDA
+//! device they print that they are skipped.
+
+use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
+use half::bf16;
+
+use crate::cuda_devices;
+
+/// The largest relative error for each dtype. Rounding of the inputs is not part of it, since the reference
+/// has the same inputs.
+pub const BOUNDS: [(DType, f64); 2] = [(DType::F32, 1e-3), (DType::BF16, 1e-2)];
+
+pub fn cuda_device() -> Option<Device> {
+    let device = cuda_devices().into_iter().next();
+    if device.is_none() {
+        eprintln!("SKIPPED: there is no CUDA device");
+    }
+    device
+}
+
+/// Fills free memory, which the next tensors get, with NaN.
+pub fn fill_free_memory_with_nan(device: &Device) {
+    let sizes = (8..25).map(|power| 1_usize << power);
+    let filled: Vec<Tensor<1>> =
+        sizes.flat_map(|size| [size, size]).map(|size| Tensor::full([size], f32::NAN, device)).collect();
+    drop(filled);
+    device.sync().unwrap();
+}
+
+/// Returns random f64 numbers on the processor that bf16 represents exactly.
+pub fn random<const D: usize>(shape: [usize; D], low: f64, high: f64) -> Tensor<D> {
+    let x = Tensor::<D>::random(shape, Distribution::Uniform(low, high), &Device::flex());
+    let values: Vec<f32> = x.into_data().try_to_vec().unwrap();
+    let values: Vec<f64> = values.into_iter().map(|value| f64::from(bf16::from_f32(value))).collect();
+    Tensor::from_data(TensorData::new(values, shape), (&Device::flex(), DType::F64))
+}
+
+pub fn to_device<const D: usize>(device: &Device, dtype: DType, x: &Tensor<D>) -> Tensor<D> {
+    Tensor::from_data(x.to_data(), (device, dtype))
+}
+
+/// Returns `‖found − expected‖ / ‖expected‖`; NaN if either tensor holds NaN.
+pub fn relative_error<const D: usize>(found: &Tensor<D>, truth: &Tensor<D>) -> f64 {
+    let numbers = |x: &Tensor<D>| -> Vec<f64> { x.to_data().iter::<f64>().collect() };
+    let (found, truth) = (numbers(found), numbers(truth));
+    let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
+    norm(&mut found.iter().zip(&truth).map(|(a, b)| a - b)) / norm(&mut truth.iter().copied())
+}
+
+pub fn assert_close<const D: usize>(what: &str, found: &Tensor<D>, truth: &Tensor<D>, bound: f64) {
+    assert_eq!(found.dims(), truth.dims(), "{what}");
+    let error = relative_error(found, truth);
+    assert!(error < bound, "{what}: relative error {error:.2e}, bound {bound:.0e}");
+}
+
+/// Returns the same numbers with relative errors as large as those of rounding to `dtype`.
+pub fn perturb<const D: usize>(x: &Tensor<D>, dtype: DType) -> Tensor<D> {
+    let half = if dtype == DType::BF16 { 2.0_f64.powi(-9) } else { 2.0_f64.powi(-25) };
+    let factors = Distribution::Uniform(1.0 - half, 1.0 + half);
+    x.clone() * Tensor::random(x.dims(), factors, (&Device::flex(), DType::F64))
+}
+
+/// Runs `check` for each dtype, if there is a CUDA device.
+pub fn for_each_dtype(check: impl Fn(&Device, DType, f64)) {
+    let Some(device) = cuda_device() else { return };
+    for (dtype, bound) in BOUNDS {
+        check(&device, dtype, bound);
+    }
+}
+
+/// How difficult the inputs of a recurrence are.
+#[derive(Clone, Copy, Debug)]
+pub enum Case {
+    Mild,
+    StrongDecay,
+    /// Keys that point in nearly one direction.
+    Correlated,
+}
+
+pub const CASES: [Case; 3] = [Case::Mild, Case::StrongDecay, Case::Correlated];
+pub const TIMES: [usize; 6] = [2, 63, 64, 65, 130, 300];
+
+pub fn decays<const D: usize>(case: Case, shape: [usize; D]) -> Tensor<D> {
+    match case {
+        Case::Mild => random(shape, -0.2, 0.0),
+        Case::StrongDecay => random(shape, -30.0, 0.0),
+        Case::Correlated => random(shape, -0.01, 0.0),
+    }
+}
+
+pub fn keys(case: Case, shape: [usize; 4]) -> Tensor<4> {
+    let noise = random(shape, -1.0, 1.0);
+    match case {
+        Case::Correlated => {
+            let common = random([1, 1, 1, shape[3]], -1.0, 1.0).expand(shape);
+            let x = common + noise.mul_scalar(0.03);
+            let values: Vec<f64> = x.into_data().iter::<f64>().collect();
+            let rounded: Vec<f64> = values.into_iter().map(|x| f64::from(bf16::from_f64(x))).collect();
+            Tensor::from_data(TensorData::new(rounded, shape), (&Device::flex(), DType::F64))
+        }
+        _ => noise,
+    }
+}
+
+/// The largest relative error of f32 operations in training. True f32 stays far below it, TF32 exceeds it
+/// thirty times.
+pub const F32_BOUND: f64 = 1e-5;
+
+/// Returns random numbers that ten bits of mantissa (TF32) cannot represent.
+pub fn random_f32(shape: [usize; 4]) -> Tensor<4> {
+    random(shape, -2.0, 2.0) * 0.77
+}
+
+/// Asserts that `run` in f32 on the device has the output and the gradients of `exact` in f64 on the
+/// processor.
+pub fn assert_gradients_close<const N: usize>(
+    bound: f64,
+    what: &str,
+    device: &Device,
+    inputs: [Tensor<4>; N],
+    run: impl Fn([Tensor<4>; N], &Device) -> Tensor<4>,
+    exact: impl Fn([Tensor<4>; N], &Device) -> Tensor<4>,
+) {
+    type Form<'a, const N: usize> = &'a dyn Fn([Tensor<4>; N], &Device) -> Tensor<4>;
+    let all = |run: Form<'_, N>, inputs: [Tensor<4>; N], device: &Device, seed: Option<Tensor<4>>| {
+        let inputs = inputs.map(|x| x.autodiff().require_grad());
+        let y = run(inputs.clone(), device);
+        let seed = seed.unwrap_or_else(|| random_f32(y.dims()));
+        let gradients = (y.clone() * seed.clone().autodiff()).sum().backward();
+        let gradients = inputs.map(|x| x.grad(&gradients).unwrap());
+        (y.inner(), gradients, seed)
+    };
+    let (truth, of_truth, seed) = all(&exact, inputs.clone(), &Device::flex(), None);
+    fill_free_memory_with_nan(device);
+    let there = |x: &Tensor<4>| to_device(device, DType::F32, x);
+    let (found, of_found, _) = all(&run, inputs.each_ref().map(there), device, Some(there(&seed)));
+    assert_close(what, &found, &truth, bound);
+    for (index, (found, truth)) in of_found.iter().zip(&of_truth).enumerate() {
+        assert_close(&format!("{what}: gradient {index}"), found, truth, bound);
+    }
+}

@@ -1,0 +1,97 @@
+//! Position counters in the memory of CUDA devices, and decoding steps as CUDA graphs.
+
+#![allow(unsafe_code)]
+
+use burn::backend::DispatchDevice;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn_cubecl::CubeDevice;
+use burn_cubecl::tensor::CubeTensor;
+
+use crate::attention::attention_from_counter;
+use crate::cuda::{
+    CapturedGraph, CudaKernel, CudaSource, GpuContext, KernelArg, LaunchDims, gpu_of, into_cube, pointer,
+};
+use crate::kernels::has_cuda_kernels;
+use crate::rope::{rotate_and_append, rotate_from_counter};
+
+static COUNTER: CudaSource = CudaSource { name: "counter", text: include_str!("counter.cu") };
+
+/// The position of the next token, counted by a CUDA device. Clones share the counter.
+#[derive(Clone)]
+pub struct PositionCounter(Tensor<1, Int>);
+
+impl PositionCounter {
+    /// Returns a counter at `position`, or none if the device cannot count.
+    pub fn new(position: usize, device: &Device) -> Option<Self> {
+        let counter = Tensor::<1, Int>::from_data(TensorData::from([position as i32]), device);
+        has_cuda_kernels(&Tensor::<1>::zeros([1], device)).then_some(Self(counter))
+    }
+
+    /// Counts one token. All clones see the new position.
+    pub fn advance(&self) {
+        let position = self.position();
+        let kernel = CudaKernel { source: &COUNTER, defines: String::new(), name: "advance" };
+        let arguments = [pointer(&position), KernelArg::Int(1)];
+        // SAFETY: the counter is alive.
+        gpu_of(&position).with_launcher(|launcher| unsafe {
+            launcher.launch(&kernel, LaunchDims::linear(1, 1), &arguments);
+        });
+    }
+
+    /// Rotates `x_bhtk` by cosines and sines of all positions, from this position on.
+    ///
+    /// # Panics
+    /// Panics if the width of a head is no multiple of 16.
+    pub(crate) fn rotate(&self, x_bhtk: Tensor<4>, tables: [Tensor<4>; 2]) -> Tensor<4> {
+        assert!(x_bhtk.dims()[3].is_multiple_of(16), "the kernel rotates heads of a multiple of 16 channels");
+        rotate_from_counter(x_bhtk, tables, self.position())
+    }
+
+    /// Returns `[q, k, v]`'s rotated queries, and the cache buffers with rotated keys and values written in
+    /// place from this position on.
+    pub(crate) fn rotate_and_append(
+        &self,
+        tokens: [Tensor<4>; 3],
+        cache: [Tensor<4>; 2],
+        tables: [Tensor<4>; 2],
+    ) -> (Tensor<4>, [Tensor<4>; 2]) {
+        rotate_and_append(tokens, cache, tables, self.position())
+    }
+
+    /// Computes attention of `q_bhtk` over cache buffers whose last token is at this position.
+    pub(crate) fn attention(&self, q_bhtk: Tensor<4>, cache: [Tensor<4>; 2]) -> Tensor<4> {
+        attention_from_counter(q_bhtk, cache, self.position())
+    }
+
+    fn position(&self) -> CubeTensor {
+        into_cube(self.0.clone())
+    }
+}
+
+/// Work on fixed tensors that was recorded as a CUDA graph and can be replayed.
+pub struct RecordedStep {
+    gpu: &'static GpuContext,
+    graph: CapturedGraph,
+}
+
+impl RecordedStep {
+    /// Records the operations of `work` without running them.
+    ///
+    /// `work` may launch only kernels of this crate: burn's own operations run at once and are not part of
+    /// the graph.
+    ///
+    /// # Panics
+    /// Panics if the device is no CUDA device, or if burn would have to copy a tensor.
+    pub fn record(device: &Device, work: impl FnOnce()) -> Self {
+        let gpu = match device.as_dispatch() {
+            DispatchDevice::Cube(CubeDevice::Cuda(device)) => GpuContext::new(device.index),
+            _ => unreachable!("steps are recorded on CUDA devices"),
+        };
+        Self { gpu, graph: gpu.capture(work) }
+    }
+
+    /// Runs the recorded work.
+    pub fn replay(&self) {
+        self.gpu.replay(&self.graph);
+    }
+}

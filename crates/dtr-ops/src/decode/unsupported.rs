@@ -1,0 +1,58 @@
+//! Builds without CUDA: no device counts positions or records steps.
+
+use std::convert::Infallible;
+
+use burn::tensor::{Device, Tensor};
+
+/// The position of the next token, counted by the device. No device of this build counts, so there are no
+/// values.
+#[derive(Clone)]
+pub struct PositionCounter(Infallible);
+
+impl PositionCounter {
+    /// Returns none: no device of this build counts.
+    pub fn new(_position: usize, _device: &Device) -> Option<Self> {
+        None
+    }
+
+    /// Counts one token.
+    pub fn advance(&self) {
+        match self.0 {}
+    }
+
+    pub(crate) fn rotate(&self, _: Tensor<4>, _: [Tensor<4>; 2]) -> Tensor<4> {
+        match self.0 {}
+    }
+
+    pub(crate) fn rotate_and_append(
+        &self,
+        _: [Tensor<4>; 3],
+        _: [Tensor<4>; 2],
+        _: [Tensor<4>; 2],
+    ) -> (Tensor<4>, [Tensor<4>; 2]) {
+        match self.0 {}
+    }
+
+    pub(crate) fn attention(&self, _: Tensor<4>, _: [Tensor<4>; 2]) -> Tensor<4> {
+        match self.0 {}
+    }
+}
+
+/// Work on fixed tensors that was recorded and can be replayed. No device of this build records, so there are
+/// no values.
+pub struct RecordedStep(Infallible);
+
+impl RecordedStep {
+    /// Records the operations of `work` without running them.
+    ///
+    /// # Panics
+    /// Always panics: no device of this build records.
+    pub fn record(_device: &Device, _work: impl FnOnce()) -> Self {
+        unreachable!("no device of this build records steps")
+    }
+
+    /// Runs the recorded work.
+    pub fn replay(&self) {
+        match self.0 {}
+    }
+}

@@ -1,0 +1,52 @@
+//! The gated delta rule on processors, in one pass over the tokens.
+
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::Tensor;
+use dtr_kernels::{DeltaInputs, delta_backward, delta_forward};
+
+use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
+use crate::cpu::{elements, like, packed_tensor, recurrence_shape, state_or_zeros, unpack};
+
+/// Computes [`gated_delta_recurrence`](super::gated_delta_recurrence).
+pub(super) fn gated_delta_recurrence(
+    [q, k, v]: [Tensor<4>; 3],
+    [beta, g]: [Tensor<3>; 2],
+    state_bhkv: Option<Tensor<4>>,
+) -> (Tensor<4>, Tensor<4>) {
+    let state = state_or_zeros(state_bhkv, &q, &v);
+    let (query_shape, value_width) = (q.dims(), v.dims()[3]);
+    let [q, k, v, state] = [q, k, v, state].map(Tensor::into_dispatch);
+    let [beta, g] = [beta, g].map(Tensor::into_dispatch);
+    unpack(apply(GatedDelta, [q, k, v, beta, g, state]), query_shape, value_width)
+}
+
+/// Outputs and last states, packed, over q, k, v, beta, g and the first states.
+#[derive(Clone, Debug)]
+struct GatedDelta;
+
+impl DifferentiableOp<6> for GatedDelta {
+    type Backend = Flex;
+
+    fn forward(&self, inputs: [FlexTensor; 6]) -> (FlexTensor, Vec<FlexTensor>) {
+        let inputs = inputs.map(|tensor| tensor.to_contiguous());
+        (packed_tensor(delta_forward(kernel_inputs(&inputs))), Vec::new())
+    }
+
+    fn backward(&self, pass: BackwardPass<Flex, 6>) -> [Option<FlexTensor>; 6] {
+        let inputs = pass.inputs.map(|tensor| tensor.to_contiguous());
+        let output_gradient = pass.output_gradient.to_contiguous();
+        let [q, k, v, beta, g, state] = &inputs;
+        let kernel_inputs = kernel_inputs(&inputs);
+        let (d_output, d_state) = elements(&output_gradient).split_at(elements(v).len());
+        let d = delta_backward(kernel_inputs, d_output, d_state);
+        [like(d.q, q), like(d.k, k), like(d.v, v), like(d.beta, beta), like(d.g, g), like(d.state, state)]
+            .map(Some)
+    }
+}
+
+fn kernel_inputs(inputs: &[FlexTensor; 6]) -> DeltaInputs<'_> {
+    let shape = recurrence_shape(&inputs[0], &inputs[2]);
+    let [q, k, v, beta, g, state] = inputs.each_ref().map(elements);
+    DeltaInputs { shape, q, k, v, beta, g, state }
+}

@@ -1,0 +1,86 @@
+use burn::tensor::{DType, Tensor};
+
+use super::gated_delta_rule;
+use crate::cuda_testing::{
+    CASES, TIMES, assert_close, decays, fill_free_memory_with_nan, for_each_dtype, keys, perturb, random,
+    relative_error, to_device,
+};
+
+#[test]
+fn outputs_and_gradients_are_those_of_the_portable_form() {
+    for_each_dtype(|device, dtype, bound| {
+        for (case, time) in CASES.into_iter().flat_map(|case| TIMES.map(|time| (case, time))) {
+            // With strong decay, a token's decay has a gradient of a few terms, which may cancel by chance.
+            // With few tokens one such number would dominate the error.
+            let batch = if time < 64 { 64 } else { 2 };
+            let (heads, groups, key, value) = (4, 2, 64, 128);
+            let q = random([batch, heads, time, key], -1.0, 1.0);
+            let k = keys(case, [batch, groups, time, key]);
+            let v = random([batch, groups, time, value], -1.0, 1.0);
+            let (beta, g) = (random([batch, heads, time], 0.1, 1.0), decays(case, [batch, heads, time]));
+            let seed = random([batch, heads, time, value], -1.0, 1.0);
+            let learn = |[q, k, v, seed]: [Tensor<4>; 4], gates: [Tensor<3>; 2]| {
+                let leaves = [q, k, v].map(|x| x.autodiff().require_grad());
+                let gates = gates.map(|x| x.autodiff().require_grad());
+                let (o, _) = gated_delta_rule(leaves.clone(), gates.clone(), None);
+                let gradients = (o.clone() * seed.autodiff()).sum().backward();
+                let of_leaves = leaves.map(|leaf| leaf.grad(&gradients).unwrap());
+                (o.inner(), of_leaves, gates.map(|gate| gate.grad(&gradients).unwrap()))
+            };
+            let truth = learn([&q, &k, &v, &seed].map(Tensor::clone), [beta.clone(), g.clone()]);
+            // With correlated keys the gradients of the decays cancel, and rounding the inputs changes the
+            // reference itself by more than the bound. The bound is then the effect of three roundings:
+            // inputs, saved chunks, states.
+            let [q_, k_, v_] = [&q, &k, &v].map(|x| perturb(x, dtype));
+            let perturbed = learn([q_, k_, v_, seed.clone()], [beta.clone(), g.clone()]);
+            fill_free_memory_with_nan(device);
+            let place = |x: &Tensor<4>| to_device(device, dtype, x);
+            let gates = || [&beta, &g].map(|x| to_device(device, DType::F32, x));
+            let found = learn([&q, &k, &v, &seed].map(place), gates());
+            let what = format!("{time} {case:?} {dtype:?}");
+            assert_close(&format!("delta {what}"), &found.0, &truth.0, bound);
+            for (index, name) in ["q", "k", "v"].iter().enumerate() {
+                let (found, truth, perturbed) = (&found.1[index], &truth.1[index], &perturbed.1[index]);
+                let bound = bound.max(3.0 * relative_error(perturbed, truth));
+                assert_close(&format!("delta's {name} {what}"), found, truth, bound);
+            }
+            for (index, name) in ["beta", "g"].iter().enumerate() {
+                let (found, truth, perturbed) = (&found.2[index], &truth.2[index], &perturbed.2[index]);
+                let bound = bound.max(3.0 * relative_error(perturbed, truth));
+                assert_close(&format!("delta's {name} {what}"), found, truth, bound);
+            }
+            let state = random([batch, heads, key, value], -1.0, 1.0);
+            let (o, last) = gated_delta_rule(
+                [&q, &k, &v].map(Tensor::clone),
+                [beta.clone(), g.clone()],
+                Some(state.clone()),
+            );
+            fill_free_memory_with_nan(device);
+            let state_ = to_device(device, DType::F32, &state);
+            let (o_, last_) = gated_delta_rule([&q, &k, &v].map(place), gates(), Some(state_));
+            assert_close(&format!("delta from a state {what}"), &o_, &o, bound);
+            assert_close(&format!("delta's state {what}"), &last_, &last, bound);
+        }
+    });
+}
+
+#[test]
+fn a_step_continues_from_a_state() {
+    for_each_dtype(|device, dtype, bound| {
+        let (batch, heads, groups, key, value) = (3, 4, 2, 64, 64);
+        let q = random([batch, heads, 1, key], -1.0, 1.0);
+        let k = random([batch, groups, 1, key], -1.0, 1.0);
+        let v = random([batch, groups, 1, value], -1.0, 1.0);
+        let (beta, g) = (random([batch, heads, 1], 0.1, 1.0), random([batch, heads, 1], -0.3, 0.0));
+        let state = random([batch, heads, key, value], -1.0, 1.0);
+        let place = |x: &Tensor<4>| to_device(device, dtype, x);
+        let exact = |x: &Tensor<4>| to_device(device, DType::F32, x);
+        let truth =
+            gated_delta_rule([&q, &k, &v].map(Tensor::clone), [beta.clone(), g.clone()], Some(state.clone()));
+        fill_free_memory_with_nan(device);
+        let gates = [&beta, &g].map(|x| to_device(device, DType::F32, x));
+        let found = gated_delta_rule([&q, &k, &v].map(place), gates, Some(exact(&state)));
+        assert_close("delta step", &found.0, &truth.0, bound);
+        assert_close("delta step's state", &found.1, &truth.1, bound);
+    });
+}

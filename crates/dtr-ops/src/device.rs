@@ -1,0 +1,50 @@
+//! Properties of devices, and how work is submitted to them.
+
+use burn::backend::DispatchDevice;
+use burn::tensor::{DType, Device};
+
+/// Returns the dtype that is fastest on the device: bf16 on CUDA devices, f32 on processors.
+pub fn preferred_dtype(device: &Device) -> DType {
+    match device.as_dispatch() {
+        #[cfg(feature = "cuda")]
+        DispatchDevice::Cube(_) => DType::BF16,
+        _ => DType::F32,
+    }
+}
+
+/// Whether the device is a processor, which computes the operations of several threads side by side.
+pub fn is_cpu(device: &Device) -> bool {
+    matches!(device.as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// Runs `work` on the thread that submits to the device: the server thread of burn on a GPU, else the calling
+/// thread.
+///
+/// On a GPU every operation of `work` is then submitted without a hand-over between threads.
+///
+/// # Panics
+/// Panics if `work` panics.
+pub fn run_on_device_thread<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
+    #[cfg(feature = "cuda")]
+    if let DispatchDevice::Cube(device) = device.as_dispatch() {
+        return crate::cuda::run_on_server_thread(device, work);
+    }
+    let _ = device;
+    work()
+}
+
+/// Returns the CUDA devices of this machine.
+///
+/// This is the only function that opens them: it makes burn use one stream a device, which the kernels of
+/// this crate share.
+#[cfg(feature = "cuda")]
+pub fn cuda_devices() -> Vec<Device> {
+    crate::cuda::use_single_stream();
+    Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec()
+}
+
+/// Names what the CUDA kernels need and this machine lacks: driver, NVRTC, cuBLASLt or CUDA's headers.
+#[cfg(feature = "cuda")]
+pub fn missing_cuda_requirements() -> Vec<String> {
+    crate::cuda::missing_requirements()
+}

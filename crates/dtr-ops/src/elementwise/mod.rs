@@ -1,0 +1,48 @@
+//! Elementwise operations: sums, SiLU, and the product of SiLU with a second tensor.
+
+mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(all(test, feature = "cuda"))]
+mod cuda_tests;
+#[cfg(test)]
+mod tests;
+
+use burn::tensor::{Tensor, activation};
+
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::{add_bias, silu_mul_primitive};
+
+use crate::kernels::has_cpu_inference_kernels;
+#[cfg(feature = "cuda")]
+use crate::kernels::{has_cuda_inference_kernels, has_cuda_kernels};
+
+/// Returns `a + b`.
+pub fn add(a_btd: Tensor<3>, b_btd: Tensor<3>) -> Tensor<3> {
+    #[cfg(feature = "cuda")]
+    if has_cuda_inference_kernels(&a_btd) && has_cuda_inference_kernels(&b_btd) {
+        return cuda::add(a_btd, b_btd);
+    }
+    a_btd + b_btd
+}
+
+/// Returns `silu(x) = x · sigmoid(x)`.
+pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(feature = "cuda")]
+    if has_cuda_kernels(&x) {
+        return cuda::silu(x);
+    }
+    activation::silu(x)
+}
+
+/// Returns `silu(gate) · x`: the inside of a SwiGLU, and the output gate of linear attention.
+pub(crate) fn silu_mul<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
+    if has_cpu_inference_kernels(&gate) && has_cpu_inference_kernels(&x) {
+        return cpu::silu_mul(gate, x);
+    }
+    #[cfg(feature = "cuda")]
+    if has_cuda_kernels(&gate) && gate.dtype() == x.dtype() {
+        return cuda::silu_mul(gate, x);
+    }
+    activation::silu(gate) * x
+}

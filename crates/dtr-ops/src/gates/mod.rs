@@ -1,0 +1,59 @@
+//! The gates of linear attention: decay gates, write strengths and the gated norm of the output.
+
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(all(test, feature = "cuda"))]
+mod cuda_tests;
+
+use burn::tensor::activation::{log_sigmoid, sigmoid, softplus};
+use burn::tensor::{DType, Tensor};
+
+use crate::elementwise::silu_mul;
+use crate::heads::{merge_heads, split_heads};
+#[cfg(feature = "cuda")]
+use crate::kernels::{has_cuda_inference_kernels, has_cuda_kernels};
+use crate::linear::broadcast_row;
+use crate::norm::rms_norm;
+
+/// Returns the log decay of gated linear attention, `log_sigmoid(x) / normalizer`, in f32.
+pub fn decay_gate(x_btd: Tensor<3>, normalizer: f64) -> Tensor<3> {
+    #[cfg(feature = "cuda")]
+    if has_cuda_kernels(&x_btd) {
+        return cuda::decay_gate(x_btd, normalizer);
+    }
+    log_sigmoid(x_btd.cast(DType::F32)).div_scalar(normalizer)
+}
+
+/// Returns the gates of the gated delta rule, `[b, t, h]` each in f32: write strengths `scale · sigmoid(b)`
+/// and log decays `−exp(a_log) · softplus(a + dt_bias)`.
+pub fn delta_gates(
+    [a_bth, b_bth]: [Tensor<3>; 2],
+    [a_log, dt_bias]: [&Tensor<1>; 2],
+    scale: f64,
+) -> [Tensor<3>; 2] {
+    #[cfg(feature = "cuda")]
+    if has_cuda_inference_kernels(&a_bth) && has_cuda_inference_kernels(a_log) {
+        return cuda::delta_gates([a_bth, b_bth], [a_log, dt_bias], scale);
+    }
+    let row = |x: &Tensor<1>| broadcast_row(x, &a_bth);
+    let strength = sigmoid(b_bth.cast(DType::F32)).mul_scalar(scale);
+    let step = softplus(a_bth.clone().cast(DType::F32) + row(dt_bias), 1.0);
+    [strength, step * row(a_log).exp().neg()]
+}
+
+/// Returns the RMSNorm of each head of `o_bhtv`, times `silu(gate)` if there is a gate `[b, t, h·v]`, with
+/// the heads merged: `[b, t, h·v]` (flash-linear-attention's `FusedRMSNormGated`).
+pub fn gated_rms_norm(
+    o_bhtv: Tensor<4>,
+    gate_btd: Option<Tensor<3>>,
+    weight: &Tensor<1>,
+    epsilon: f64,
+) -> Tensor<3> {
+    let heads = o_bhtv.dims()[1];
+    match gate_btd {
+        #[cfg(feature = "cuda")]
+        Some(gate) if has_cuda_kernels(&o_bhtv) => cuda::gated_rms_norm(o_bhtv, gate, weight, epsilon),
+        Some(gate) => merge_heads(silu_mul(split_heads(gate, heads), rms_norm(o_bhtv, weight, epsilon))),
+        None => merge_heads(rms_norm(o_bhtv, weight, epsilon)),
+    }
+}

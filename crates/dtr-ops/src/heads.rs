@@ -1,0 +1,30 @@
+//! Moves between `[b, t, h·k]`, as projections write heads, and `[b, h, t, k]`, as attention reads them.
+
+use burn::tensor::Tensor;
+
+/// `[b, t, h·k]` to `[b, h, t, k]`.
+pub fn split_heads(x: Tensor<3>, heads: usize) -> Tensor<4> {
+    let [batch, time, width] = x.dims();
+    x.reshape([batch, time, heads, width / heads]).swap_dims(1, 2)
+}
+
+/// `[b, h, t, k]` to `[b, t, h·k]`.
+pub fn merge_heads(x: Tensor<4>) -> Tensor<3> {
+    let [batch, heads, time, width] = x.dims();
+    x.swap_dims(1, 2).reshape([batch, time, heads * width])
+}
+
+/// Repeats each head `times` times, `[b, g, t, k]` to `[b, g·times, t, k]`, in the order of grouped-query
+/// attention: head `g` serves query heads `g·times .. (g+1)·times`.
+pub(crate) fn repeat_heads(x: Tensor<4>, times: usize) -> Tensor<4> {
+    if times == 1 {
+        return x;
+    }
+    let [batch, heads, time, width] = x.dims();
+    x.reshape([batch, heads, 1, time, width]).expand([batch, heads, times, time, width]).reshape([
+        batch,
+        heads * times,
+        time,
+        width,
+    ])
+}

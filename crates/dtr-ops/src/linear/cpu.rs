@@ -1,0 +1,42 @@
+//! Matrix products on processors whose sums do not depend on the number of rows.
+
+use burn::tensor::Tensor;
+
+use crate::kernels::has_cpu_inference_kernels;
+
+/// Returns `x_rd · weight_odᵀ`, with rows of zeros added if there are too few.
+pub(super) fn matmul(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
+    let ([rows, width], [out, _]) = (x_rd.dims(), weight_od.dims());
+    let weight = weight_od.clone().transpose();
+    match min_rows(&x_rd, out).saturating_sub(rows) {
+        0 => x_rd.matmul(weight),
+        missing => {
+            let padding = Tensor::zeros([missing, width], &x_rd.device());
+            Tensor::cat(vec![x_rd, padding], 0).matmul(weight).narrow(0, 0, rows)
+        }
+    }
+}
+
+/// Returns how many rows a product of `x_rd` with `out` columns needs to be summed in the same order as with
+/// many rows.
+///
+/// With fewer, `gemm` (which burn's Flex backend uses) takes other branches: one sums along vectors for one
+/// row or at most 256 outputs, one splits long sums for outputs of at most 64 by 64. Sums of training may
+/// differ.
+fn min_rows(x_rd: &Tensor<2>, out: usize) -> usize {
+    let [_, width] = x_rd.dims();
+    match has_cpu_inference_kernels(x_rd) {
+        true if out <= 64 && width > 512 => (256 / out + 1).max(65),
+        true => (256 / out + 1).max(2),
+        false => 0,
+    }
+}
+
+/// Makes `gemm` read column-major matrices in place for any number of rows. It would copy them from 48 rows
+/// on, which takes up to a tenth of the time of small passes. The sums are the same.
+pub(super) fn disable_packing() {
+    /// In units of six rows; the largest value that `gemm` accepts.
+    const MAX_THRESHOLD: usize = 256;
+    gemm::set_lhs_packing_threshold_single_thread(MAX_THRESHOLD);
+    gemm::set_lhs_packing_threshold_multi_thread(MAX_THRESHOLD);
+}

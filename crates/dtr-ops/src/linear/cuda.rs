@@ -1,0 +1,205 @@
+//! Projections on CUDA devices: by cuBLASLt, or by a kernel of this crate for a few rows.
+
+#![allow(unsafe_code)]
+
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::{Cube, TensorMetadata};
+use burn::tensor::{DType, Shape, Tensor};
+use burn_cubecl::tensor::CubeTensor;
+
+use super::cublas::MatmulSpec;
+use super::small_gemm;
+use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
+use crate::cuda::{
+    column_sums, contiguous, device_address, dims, empty, from_cube, gpu_of, into_cube, with_contiguous_rows,
+};
+use crate::elementwise::silu_mul_primitive;
+
+/// The most rows of a pair of products that are computed as one; with more, a single product fills the
+/// device.
+const MAX_PAIRED_ROWS: usize = 512;
+
+/// burn aligns its buffers, and every view of them that is no copy, to this many bytes.
+const ALIGNMENT: usize = 512;
+
+/// Returns `x_rd · weight_odᵀ`. More dimensions in front are a batch, in which each `x` has its own weight.
+pub(crate) fn project<const D: usize>(x_rd: Tensor<D>, weight_od: Tensor<D>) -> Tensor<D> {
+    apply(Project, [x_rd.into_dispatch(), weight_od.into_dispatch()])
+}
+
+/// A projection over x and weight.
+#[derive(Clone, Debug)]
+struct Project;
+
+impl DifferentiableOp<2> for Project {
+    type Backend = Cube;
+
+    fn forward(&self, [x, weight]: [CubeTensor; 2]) -> (CubeTensor, Vec<CubeTensor>) {
+        let dtype = x.dtype();
+        (multiply(x, false, weight, true, dtype), Vec::new())
+    }
+
+    /// The gradient of the weight is in f32.
+    fn backward(&self, pass: BackwardPass<Cube, 2>) -> [Option<CubeTensor>; 2] {
+        let ([x, weight], d_y) = (pass.inputs, pass.output_gradient);
+        let [needs_x, needs_weight] = pass.needs_gradient;
+        let dtype = d_y.dtype();
+        let d_x = needs_x.then(|| multiply(d_y.clone(), false, weight, false, dtype));
+        [d_x, needs_weight.then(|| multiply(d_y, true, x, false, DType::F32))]
+    }
+}
+
+/// Returns `x_rd · weight_odᵀ` in f32, outside of autodiff graphs.
+pub(super) fn project_f32(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
+    from_cube(multiply(into_cube(x_rd), false, into_cube(weight_od.clone()), true, DType::F32))
+}
+
+/// Returns `x_rd · weight_odᵀ` for each of three weights, outside of autodiff graphs.
+pub(super) fn project_triple(x_rd: Tensor<2>, weights_od: [&Tensor<2>; 3]) -> [Tensor<2>; 3] {
+    let (x, weights) = (into_cube(x_rd), weights_od.map(|weight| into_cube(weight.clone())));
+    let [rows, width] = dims(&x);
+    let dtype = x.dtype();
+    if small_gemm::is_supported(rows, width, dtype) {
+        return small_gemm::project(x, weights, dtype).map(from_cube);
+    }
+    let [first, second, third] = weights;
+    let [second, third] = project_pair(x.clone(), [second, third]);
+    [multiply(x, false, first, true, dtype), second, third].map(from_cube)
+}
+
+/// Returns `silu(x · gateᵀ) · (x · upᵀ)`, outside of autodiff graphs.
+pub(super) fn swiglu(x_rd: Tensor<2>, gate_od: &Tensor<2>, up_od: &Tensor<2>) -> Tensor<2> {
+    let (x, weights) = (into_cube(x_rd), [gate_od, up_od].map(|weight| into_cube(weight.clone())));
+    let [rows, width] = dims(&x);
+    if small_gemm::is_supported(rows, width, x.dtype()) {
+        return from_cube(small_gemm::swiglu(x, weights));
+    }
+    let [gate, up] = project_pair(x, weights);
+    from_cube(silu_mul_primitive(gate, up))
+}
+
+/// Expands a row `[n]` to `[b, t, n]`.
+pub(super) fn expand_row(row: Tensor<1>, [batch, time]: [usize; 2]) -> Tensor<3> {
+    apply(ExpandRow { batch, time }, [row.into_dispatch()])
+}
+
+/// The expansion of a row to all tokens.
+#[derive(Clone, Debug)]
+struct ExpandRow {
+    batch: usize,
+    time: usize,
+}
+
+impl DifferentiableOp<1> for ExpandRow {
+    type Backend = Cube;
+
+    fn forward(&self, [row]: [CubeTensor; 1]) -> (CubeTensor, Vec<CubeTensor>) {
+        let width = row.shape()[0];
+        let row = Cube::float_reshape(row, [1, 1, width].into());
+        (Cube::float_expand(row, [self.batch, self.time, width].into()), Vec::new())
+    }
+
+    /// The gradient is in f32.
+    fn backward(&self, pass: BackwardPass<Cube, 1>) -> [Option<CubeTensor>; 1] {
+        [Some(column_sums(pass.output_gradient))]
+    }
+}
+
+/// Returns `op(a) · op(b)` of the last two dimensions, where `op` transposes if its flag is set. More
+/// dimensions in front are a batch.
+fn multiply(a: CubeTensor, transpose_a: bool, b: CubeTensor, transpose_b: bool, output: DType) -> CubeTensor {
+    // cuBLASLt would read the elements of the second as those of the first.
+    assert_eq!(a.dtype(), b.dtype(), "factors of a product are of one dtype");
+    let is_single = a.shape().num_dims() == 2;
+    if is_single && !transpose_a && transpose_b {
+        let [rows, width] = dims(&a);
+        if small_gemm::is_supported(rows, width, a.dtype()) {
+            let [product] = small_gemm::project(a, [b], output);
+            return product;
+        }
+    }
+    let [a, b] = [a, b].map(if is_single { with_contiguous_rows } else { contiguous });
+    let ([rows, inner], [b_inner, columns]) = (matrix_dims(&a, transpose_a), matrix_dims(&b, transpose_b));
+    assert_eq!(inner, b_inner, "the inner dimensions of a product match");
+    let batch = batch_dims(&a);
+    assert_eq!(batch, batch_dims(&b), "the batches of a product match");
+    let count = batch.iter().product();
+    let d = empty(&a, Shape::from([batch, vec![rows, columns]].concat()), output);
+    let row_stride = |tensor: &CubeTensor| tensor.meta.strides()[tensor.shape().num_dims() - 2];
+    let spec = MatmulSpec {
+        count,
+        shares_a: false,
+        rows,
+        columns,
+        inner,
+        transpose_a,
+        transpose_b,
+        stride_a: row_stride(&a),
+        stride_b: row_stride(&b),
+        input: a.dtype(),
+        output,
+    };
+    let addresses = [&a, &b, &d].map(device_address);
+    gpu_of(&a).with_launcher(|launcher| {
+        let (cublaslt, stream) = launcher.cublaslt();
+        // SAFETY: the three tensors are alive and of the spec's shapes, strides and dtypes; burn aligns them
+        // (`ALIGNMENT`).
+        unsafe { cublaslt.multiply(stream, spec, addresses, (inner * columns) as i64) };
+    });
+    d
+}
+
+/// Returns `x · weightᵀ` for two weights: as one batched product if they have one shape, wherever they are in
+/// memory.
+fn project_pair(x: CubeTensor, weights: [CubeTensor; 2]) -> [CubeTensor; 2] {
+    let (x, weights) = (with_contiguous_rows(x), weights.map(contiguous));
+    let ([rows, inner], [columns, _]) = (dims(&x), dims(&weights[0]));
+    let (dtype, addresses) = (x.dtype(), weights.each_ref().map(device_address));
+    let bytes = rows * columns * dtype.size();
+    let has_one_shape = weights[0].shape() == weights[1].shape() && bytes.is_multiple_of(ALIGNMENT);
+    if rows > MAX_PAIRED_ROWS || !has_one_shape {
+        return weights.map(|weight| multiply(x.clone(), false, weight, true, dtype));
+    }
+    let products = empty(&x, [2, rows, columns], dtype);
+    let spec = MatmulSpec {
+        count: 2,
+        shares_a: true,
+        rows,
+        columns,
+        inner,
+        transpose_a: false,
+        transpose_b: true,
+        stride_a: x.meta.strides()[0],
+        stride_b: inner,
+        input: dtype,
+        output: dtype,
+    };
+    // The offset between the matrices of a batch must not be negative, so the lower weight comes first.
+    let offsets = if addresses[0] < addresses[1] { [0, bytes] } else { [bytes, 0] };
+    let batch_stride_b = addresses[0].abs_diff(addresses[1]) / dtype.size() as u64;
+    let lower = addresses[0].min(addresses[1]);
+    let addresses = [device_address(&x), lower, device_address(&products)];
+    gpu_of(&x).with_launcher(|launcher| {
+        let (cublaslt, stream) = launcher.cublaslt();
+        // SAFETY: as in `multiply`; the second weight begins `batch_stride_b` elements after the first.
+        unsafe { cublaslt.multiply(stream, spec, addresses, batch_stride_b as i64) };
+    });
+    offsets.map(|offset| {
+        let handle = products.handle.clone().offset_start(offset as u64);
+        let (client, device) = (products.client.clone(), products.device.clone());
+        CubeTensor::new_contiguous(client, device, Shape::from([rows, columns]), handle, dtype)
+    })
+}
+
+/// Returns rows and columns of `op(tensor)`.
+fn matrix_dims(tensor: &CubeTensor, is_transposed: bool) -> [usize; 2] {
+    let shape = tensor.shape();
+    let [rows, columns] = shape.last_chunk().expect("a factor is a matrix");
+    if is_transposed { [*columns, *rows] } else { [*rows, *columns] }
+}
+
+/// Returns all dimensions but the last two.
+fn batch_dims(tensor: &CubeTensor) -> Vec<usize> {
+    let shape = tensor.shape();
+    shape[..shape.num_dims() - 2].to_vec()
+}

@@ -1,0 +1,126 @@
+//! Linear projections by weights as Hugging Face stores them, `[out, in]`.
+
+mod cpu;
+#[cfg(feature = "cuda")]
+mod cublas;
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(all(test, feature = "cuda"))]
+mod cuda_tests;
+#[cfg(feature = "cuda")]
+mod small_gemm;
+#[cfg(test)]
+mod tests;
+
+use burn::tensor::{DType, Tensor};
+
+#[cfg(feature = "cuda")]
+pub(crate) use cublas::CublasLt;
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::project;
+
+use crate::elementwise::silu_mul;
+use crate::kernels::has_cpu_kernels;
+#[cfg(feature = "cuda")]
+use crate::kernels::{has_cuda_inference_kernels, has_cuda_kernels};
+
+/// Returns `x · weightᵀ + bias`.
+///
+/// On a processor, outside of autodiff graphs, the product of a token has the same bits whatever other tokens
+/// it is computed with.
+pub fn linear(x_btd: Tensor<3>, weight_od: &Tensor<2>, bias_o: Option<&Tensor<1>>) -> Tensor<3> {
+    let time = x_btd.dims()[1];
+    add_bias(unflatten(matmul(flatten(x_btd), weight_od), time), bias_o)
+}
+
+/// [`linear`] by three weights, each with its bias. On a GPU one launch reads `x` for several weights.
+pub fn linear_triple(x_btd: Tensor<3>, parts: [(&Tensor<2>, Option<&Tensor<1>>); 3]) -> [Tensor<3>; 3] {
+    #[cfg(feature = "cuda")]
+    if has_cuda_inference_kernels(&x_btd) {
+        let time = x_btd.dims()[1];
+        let products = cuda::project_triple(flatten(x_btd), parts.map(|(weight, _)| weight));
+        let mut products = products.into_iter();
+        return parts.map(|(_, bias)| {
+            let product = products.next().expect("each weight has a product");
+            add_bias(unflatten(product, time), bias)
+        });
+    }
+    parts.map(|(weight, bias)| linear(x_btd.clone(), weight, bias))
+}
+
+/// Returns `silu(x · gateᵀ) · (x · upᵀ)`, the inside of a SwiGLU (arXiv 2002.05202).
+pub fn swiglu(x_btd: Tensor<3>, gate_od: &Tensor<2>, up_od: &Tensor<2>) -> Tensor<3> {
+    #[cfg(feature = "cuda")]
+    if has_cuda_inference_kernels(&x_btd) {
+        let time = x_btd.dims()[1];
+        return unflatten(cuda::swiglu(flatten(x_btd), gate_od, up_od), time);
+    }
+    let gate = linear(x_btd.clone(), gate_od, None);
+    silu_mul(gate, linear(x_btd, up_od, None))
+}
+
+/// Returns `x_rd · weight_odᵀ` in f32 whatever the dtype of both, for logits that have to be told apart
+/// closely.
+pub fn linear_f32(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "cuda")]
+    if has_cuda_inference_kernels(&x_rd) {
+        return cuda::project_f32(x_rd, weight_od);
+    }
+    matmul(x_rd, weight_od).cast(DType::F32)
+}
+
+/// Returns the same matrix with each column contiguous, which products with few rows read faster. Only
+/// processors need it.
+pub fn to_column_major(weight: Tensor<2>) -> Tensor<2> {
+    if !has_cpu_kernels(&weight) {
+        return weight;
+    }
+    cpu::disable_packing();
+    let [out, inputs] = weight.dims();
+    weight.transpose().reshape([inputs * out]).reshape([inputs, out]).transpose()
+}
+
+/// Returns `row` as a tensor that broadcasts to the tokens of `x_btd`.
+///
+/// On a GPU and an autodiff graph it is expanded, since burn sums the gradient of a broadcast over tokens
+/// slowly.
+pub(crate) fn broadcast_row(row: &Tensor<1>, x_btd: &Tensor<3>) -> Tensor<3> {
+    #[cfg(feature = "cuda")]
+    if row.is_autodiff() && has_cuda_kernels(row) {
+        let [batch, time, _] = x_btd.dims();
+        return cuda::expand_row(row.clone(), [batch, time]);
+    }
+    let _ = x_btd;
+    row.clone().unsqueeze::<3>()
+}
+
+/// Returns `x_rd · weight_odᵀ`.
+fn matmul(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "cuda")]
+    if has_cuda_kernels(&x_rd) {
+        return cuda::project(x_rd, weight_od.clone());
+    }
+    cpu::matmul(x_rd, weight_od)
+}
+
+fn add_bias(y_btd: Tensor<3>, bias: Option<&Tensor<1>>) -> Tensor<3> {
+    match bias {
+        #[cfg(feature = "cuda")]
+        Some(bias) if has_cuda_inference_kernels(&y_btd) => crate::elementwise::add_bias(y_btd, bias),
+        Some(bias) => {
+            let bias = broadcast_row(bias, &y_btd);
+            y_btd + bias
+        }
+        None => y_btd,
+    }
+}
+
+fn flatten(x_btd: Tensor<3>) -> Tensor<2> {
+    let [batch, time, width] = x_btd.dims();
+    x_btd.reshape([batch * time, width])
+}
+
+fn unflatten(y_rd: Tensor<2>, time: usize) -> Tensor<3> {
+    let [rows, width] = y_rd.dims();
+    y_rd.reshape([rows / time, time, width])
+}

@@ -1,0 +1,96 @@
+// Log-likelihoods of tokens, and the greatest logit of each row.
+#include "vector.cuh"
+
+constexpr float LOG2_E = 1.4426950408889634f;
+
+__device__ float exp2_of(float x) {
+    asm("ex2.approx.ftz.f32 %0, %0;" : "+f"(x));
+    return x;
+}
+
+__device__ float no_value() { return __int_as_float(0xff800000); }  // -infinity
+
+// Of a part of a row: the greatest value, its first index, and the sum of exp(x - greatest).
+struct Peak {
+    float value, sum;
+    int index;
+
+    __device__ void join(const Peak &other) {
+        const float value_of_both = fmaxf(value, other.value);
+        if (value_of_both == no_value()) return;
+        sum = sum * __expf(value - value_of_both) + other.sum * __expf(other.value - value_of_both);
+        if (other.value > value || (other.value == value && other.index < index)) index = other.index;
+        value = value_of_both;
+    }
+
+    __device__ Peak across(int step) const {
+        Peak other;
+        other.value = __shfl_xor_sync(ALL, value, step);
+        other.sum = __shfl_xor_sync(ALL, sum, step);
+        other.index = __shfl_xor_sync(ALL, index, step);
+        return other;
+    }
+};
+
+// Returns the peak of a row of n elements to thread 0 of a block of 512. The sum is computed only with SUM.
+template <bool SUM>
+__device__ Peak peak_of(const T *row, int n) {
+    Peak peak{no_value(), 0.0f, 0x7fffffff};
+    auto raise = [&](float to) {
+        if (SUM) peak.sum *= __expf(peak.value - to);
+        peak.value = to;
+    };
+    const int whole = aligned(row) ? n / COUNT * COUNT : 0;
+#pragma unroll 2
+    for (int i = threadIdx.x * COUNT; i < whole; i += 512 * COUNT) {
+        const Eight eight = load(row + i);
+        float greatest = eight.x[0];
+#pragma unroll
+        for (int j = 1; j < COUNT; j++) greatest = fmaxf(greatest, eight.x[j]);
+        if (greatest > peak.value) {
+            raise(greatest);
+#pragma unroll
+            for (int j = COUNT - 1; j >= 0; j--) peak.index = eight.x[j] == greatest ? i + j : peak.index;
+        }
+        if (SUM && peak.value > no_value()) {
+            const float shift = -peak.value * LOG2_E;
+#pragma unroll
+            for (int j = 0; j < COUNT; j++) peak.sum += exp2_of(fmaf(eight.x[j], LOG2_E, shift));
+        }
+    }
+    for (int i = whole + threadIdx.x; i < n; i += 512) {
+        const float x = float(row[i]);
+        if (x > peak.value) {
+            raise(x);
+            peak.index = i;
+        }
+        if (SUM && peak.value > no_value()) peak.sum += __expf(x - peak.value);
+    }
+    __shared__ Peak peaks[16];
+    for (int step = WARP / 2; step; step /= 2) peak.join(peak.across(step));
+    if (threadIdx.x % WARP == 0) peaks[threadIdx.x / WARP] = peak;
+    __syncthreads();
+    for (int i = 1; i < 16 && threadIdx.x == 0; i++) peak.join(peaks[i]);
+    return peak;
+}
+
+// The logarithm of the sum of exp(x) of each row, by a block each.
+extern "C" __global__ void __launch_bounds__(512) log_sums(const T *x, float *sums, int n) {
+    const Peak peak = peak_of<true>(x + blockIdx.x * (long long)n, n);
+    if (threadIdx.x == 0) sums[blockIdx.x] = peak.value + logf(peak.sum);
+}
+
+// The log-likelihood of each wanted token, by a thread each: its logit in its row minus the log sum of the
+// row.
+extern "C" __global__ void __launch_bounds__(256)
+    log_likelihoods(const T *logits, const float *sums, const int *rows, const int *targets, float *likelihoods,
+                    int count, int vocab) {
+    const int i = blockIdx.x * 256 + threadIdx.x;
+    if (i < count) likelihoods[i] = float(logits[rows[i] * (long long)vocab + targets[i]]) - sums[rows[i]];
+}
+
+// The index of the greatest element of each row (the first of equals), by a block each.
+extern "C" __global__ void __launch_bounds__(512) argmax_rows(const T *x, long long stride, int *indices, int n) {
+    const Peak peak = peak_of<false>(x + blockIdx.x * stride, n);
+    if (threadIdx.x == 0) indices[blockIdx.x] = peak.index;
+}

@@ -1,0 +1,91 @@
+//! Log-likelihoods of tokens under logits, and greedy choice.
+
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(all(test, feature = "cuda"))]
+mod cuda_tests;
+#[cfg(test)]
+mod tests;
+
+use burn::tensor::{DType, Int, Tensor, TensorData, activation::log_softmax};
+
+#[cfg(feature = "cuda")]
+use crate::kernels::has_cuda_inference_kernels;
+use crate::linear::linear_f32;
+
+/// The most logits that are held at a time: 256 MiB of f32.
+const MAX_LOGITS: usize = 1 << 26;
+
+/// Returns the log-likelihood of each of `targets_n` under its row of `logits_nv`, `[n]`.
+pub(crate) fn log_likelihoods(logits_nv: Tensor<2>, targets_n: Tensor<1, Int>) -> Tensor<1> {
+    let rows = logits_nv.dims()[0];
+    log_softmax(logits_nv.cast(DType::F32), 1).gather(1, targets_n.reshape([rows, 1])).reshape([rows])
+}
+
+/// Returns the log-likelihoods of tokens under the logits `x_pd · head_vdᵀ`. Each of `wanted` is a row of
+/// `x_pd` and a token.
+///
+/// The logits of many rows are computed in chunks, to bound the memory that they take.
+pub fn token_log_likelihoods(x_pd: &Tensor<2>, head_vd: &Tensor<2>, wanted: &[(usize, u32)]) -> Vec<f32> {
+    chunked_log_likelihoods(x_pd, head_vd, wanted, (MAX_LOGITS / head_vd.dims()[0]).max(1))
+}
+
+/// [`token_log_likelihoods`] by chunks of `rows_per_chunk` rows.
+fn chunked_log_likelihoods(
+    x_pd: &Tensor<2>,
+    head_vd: &Tensor<2>,
+    wanted: &[(usize, u32)],
+    rows_per_chunk: usize,
+) -> Vec<f32> {
+    let (num_rows, device) = (x_pd.dims()[0], x_pd.device());
+    let mut values = vec![f32::NAN; wanted.len()];
+    for start in (0..num_rows).step_by(rows_per_chunk) {
+        let rows = start..num_rows.min(start + rows_per_chunk);
+        let in_chunk: Vec<usize> =
+            (0..wanted.len()).filter(|&index| rows.contains(&wanted[index].0)).collect();
+        if in_chunk.is_empty() {
+            continue;
+        }
+        let indices = |index_of: &dyn Fn((usize, u32)) -> usize| {
+            let indices: Vec<i32> = in_chunk.iter().map(|&index| index_of(wanted[index]) as i32).collect();
+            Tensor::<1, Int>::from_data(TensorData::new(indices, [in_chunk.len()]), (&device, DType::I32))
+        };
+        let logits = linear_f32(x_pd.clone().narrow(0, start, rows.len()), head_vd);
+        let found = select_log_likelihoods(
+            logits,
+            indices(&|(row, _)| row - start),
+            indices(&|(_, token)| token as usize),
+        );
+        let found: Vec<f32> = found.into_data().try_to_vec().expect("log-likelihoods are f32");
+        for (index, value) in in_chunk.into_iter().zip(found) {
+            values[index] = value;
+        }
+    }
+    values
+}
+
+/// Returns the log-likelihood of each of `targets_n` under the row `rows_n` of `logits_pv`, `[n]`.
+fn select_log_likelihoods(
+    logits_pv: Tensor<2>,
+    rows_n: Tensor<1, Int>,
+    targets_n: Tensor<1, Int>,
+) -> Tensor<1> {
+    #[cfg(feature = "cuda")]
+    if has_cuda_inference_kernels(&logits_pv) {
+        return cuda::select_log_likelihoods(logits_pv, rows_n, targets_n);
+    }
+    let [rows, vocab] = logits_pv.dims();
+    let flat_indices = rows_n.mul_scalar(vocab as i32) + targets_n;
+    log_softmax(logits_pv.cast(DType::F32), 1).reshape([rows * vocab]).select(0, flat_indices)
+}
+
+/// Returns the column of the largest element of each row, `[r]`. CUDA devices overwrite `indices_r` with the
+/// result, so that a recorded step can feed its own output.
+pub fn argmax_into(x_rn: Tensor<2>, indices_r: Tensor<1, Int>) -> Tensor<1, Int> {
+    #[cfg(feature = "cuda")]
+    if has_cuda_inference_kernels(&x_rn) {
+        return cuda::argmax_into(x_rn, indices_r);
+    }
+    let rows = indices_r.dims();
+    x_rn.argmax(1).reshape(rows)
+}

@@ -1,0 +1,22 @@
+//! Training losses.
+
+#[cfg(feature = "cuda")]
+mod cuda;
+
+use burn::tensor::{DType, Int, Tensor};
+
+use crate::logits::log_likelihoods;
+
+/// Returns the mean of `(a − b)²` over all elements in f32, `[1]`. No gradient flows through `b`.
+pub fn mean_squared_error(a_btd: Tensor<3>, b_btd: Tensor<3>) -> Tensor<1> {
+    #[cfg(feature = "cuda")]
+    if crate::kernels::has_cuda_kernels(&a_btd) {
+        return cuda::mean_squared_error(a_btd, b_btd);
+    }
+    (a_btd.cast(DType::F32) - b_btd.cast(DType::F32)).square().mean()
+}
+
+/// Returns the mean negative log-likelihood of the tokens `targets_n` under `logits_nv`, `[1]`.
+pub fn cross_entropy(logits_nv: Tensor<2>, targets_n: Tensor<1, Int>) -> Tensor<1> {
+    log_likelihoods(logits_nv, targets_n).mean().neg()
+}

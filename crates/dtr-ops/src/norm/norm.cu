@@ -1,0 +1,103 @@
+// RMSNorm, forward and backward.
+#include "vector.cuh"
+
+// Normalises rows of d elements. A block has (lanes of a row, rows) threads, a thread up to PARTS times eight
+// elements.
+constexpr int PARTS = 8;
+
+template <bool ADD>
+__device__ void normalise(const T *x, const T *residual, const T *weight, T *sum, T *out, float epsilon, long long rows,
+                          int d) {
+    const long long row = blockIdx.x * (long long)blockDim.y + threadIdx.y;
+    const int lane = threadIdx.x, lanes = blockDim.x, mine = row < rows ? d : 0;
+    Bits values[PARTS];
+    float squares = 0.0f;
+#pragma unroll
+    for (int part = 0; part < PARTS; part++) {
+        const int column = (lane + part * lanes) * COUNT;
+        if (column < mine) values[part] = bits_at(x + row * d + column);
+    }
+#pragma unroll
+    for (int part = 0; part < PARTS; part++) {
+        const int column = (lane + part * lanes) * COUNT;
+        if (column >= mine) break;
+        Eight eight = eight_of(values[part]);
+        if constexpr (ADD) {
+            const Eight other = load(residual + row * d + column);
+#pragma unroll
+            for (int j = 0; j < COUNT; j++) eight.x[j] += other.x[j];
+            values[part] = bits_of<T>(eight);
+            *reinterpret_cast<Bits *>(sum + row * d + column) = values[part];
+            eight = eight_of(values[part]);
+        }
+#pragma unroll
+        for (int j = 0; j < COUNT; j++) squares += eight.x[j] * eight.x[j];
+    }
+    for (int step = lanes < WARP ? lanes / 2 : WARP / 2; step; step /= 2)
+        squares += __shfl_xor_sync(ALL, squares, step);
+    if (lanes > WARP) {
+        __shared__ float sums[WARP];
+        const int warp = (threadIdx.y * lanes + lane) / WARP, warps = lanes / WARP;
+        if (lane % WARP == 0) sums[warp] = squares;
+        __syncthreads();
+        squares = 0.0f;
+        for (int i = 0; i < warps; i++) squares += sums[threadIdx.y * warps + i];
+    }
+    const float scale = rsqrtf(squares / d + epsilon);
+#pragma unroll
+    for (int part = 0; part < PARTS; part++) {
+        const int column = (lane + part * lanes) * COUNT;
+        if (column >= mine) break;
+        const Eight factor = load(weight + column);
+        Eight eight = eight_of(values[part]);
+#pragma unroll
+        for (int j = 0; j < COUNT; j++) eight.x[j] *= scale * factor.x[j];
+        store(out + row * d + column, eight);
+    }
+}
+
+// x / sqrt(mean x^2 + epsilon) * weight
+extern "C" __global__ void __launch_bounds__(512)
+    rms_norm(const T *x, const T *weight, T *out, float epsilon, long long rows, int d) {
+    normalise<false>(x, nullptr, weight, nullptr, out, epsilon, rows, d);
+}
+
+// sum = x + residual and its norm. `sum` may alias x or residual.
+extern "C" __global__ void __launch_bounds__(512)
+    add_rms_norm(const T *x, const T *residual, const T *weight, T *sum, T *out, float epsilon, long long rows, int d) {
+    normalise<true>(x, residual, weight, sum, out, epsilon, rows, d);
+}
+
+// The gradient of the input, by a warp for each row, and the scale s = 1 / sqrt(mean(x^2) + epsilon) of each
+// row: s weight gradient - x s^3 mean(x weight gradient).
+extern "C" __global__ void __launch_bounds__(256) rms_norm_backward(const T *x, const T *weight, const T *gradient, T *of_x,
+                                                                    float *scales, float epsilon, long long rows, int d) {
+    const long long row = blockIdx.x * 8LL + threadIdx.x / WARP;
+    if (row >= rows) return;
+    const int lane = threadIdx.x % WARP;
+    x += row * d, gradient += row * d, of_x += row * d;
+    float squares = 0.0f, product = 0.0f;
+    for (int c = lane; c < d; c += WARP) {
+        const float at = float(x[c]);
+        squares += at * at;
+        product += at * float(weight[c]) * float(gradient[c]);
+    }
+    const float scale = 1.0f / sqrtf(warp_sum(squares) / d + epsilon);
+    const float share = warp_sum(product) / d * scale * scale * scale;
+    for (int c = lane; c < d; c += WARP)
+        of_x[c] = T(scale * float(weight[c]) * float(gradient[c]) - float(x[c]) * share);
+    if (lane == 0) scales[row] = scale;
+}
+
+// The gradient of the weight: a row of `partials` for each of gridDim.y blocks of rows.
+extern "C" __global__ void __launch_bounds__(128)
+    rms_norm_weight(const T *x, const T *gradient, const float *scales, float *partials, long long rows, int d) {
+    const int c = blockIdx.x * 128 + threadIdx.x;
+    if (c >= d) return;
+    const long long each = (rows + gridDim.y - 1) / gridDim.y, first = blockIdx.y * each;
+    float sum = 0.0f;
+#pragma unroll 4
+    for (long long row = first; row < min(rows, first + each); row++)
+        sum += float(x[row * d + c]) * float(gradient[row * d + c]) * scales[row];
+    partials[(long long)blockIdx.y * d + c] = sum;
+}

@@ -1,0 +1,143 @@
+//! Rotary positions on CUDA devices, and rotated keys and values written into their cache by the same kernel.
+
+#![allow(unsafe_code)]
+
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::{Cube, TensorMetadata};
+use burn::tensor::{DType, Tensor};
+use burn_cubecl::tensor::CubeTensor;
+
+use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
+use crate::cuda::{
+    CudaKernel, CudaSource, KernelArg, LaunchDims, dims, empty_time_major, from_cube, gpu_of, int_args,
+    into_cube, pointer, pointer_and_strides, pointer_or_null, with_contiguous_rows,
+};
+
+static ROTARY: CudaSource = CudaSource { name: "rotary", text: include_str!("rotary.cu") };
+
+/// Rotates `x_bhtk` by cosines and sines `[b or 1, 1, t, k/2]`.
+pub(super) fn rotate(x_bhtk: Tensor<4>, [cos, sin]: [Tensor<4>; 2]) -> Tensor<4> {
+    apply(Rotate, [x_bhtk, cos, sin].map(Tensor::into_dispatch))
+}
+
+/// A rotation over x, cosines and sines.
+#[derive(Clone, Debug)]
+struct Rotate;
+
+impl DifferentiableOp<3> for Rotate {
+    type Backend = Cube;
+
+    fn forward(&self, [x, cos, sin]: [CubeTensor; 3]) -> (CubeTensor, Vec<CubeTensor>) {
+        (rotate_primitive(x, [cos, sin], None), Vec::new())
+    }
+
+    /// Rotates back by the same angles. The angles get no gradient.
+    fn backward(&self, pass: BackwardPass<Cube, 3>) -> [Option<CubeTensor>; 3] {
+        let [_, cos, sin] = pass.inputs;
+        let d_x = rotate_primitive(pass.output_gradient, [cos, Cube::float_neg(sin)], None);
+        [Some(d_x), None, None]
+    }
+}
+
+/// Rotates `x_bhtk` by tables of all positions, from `position` `[1]` on.
+pub(crate) fn rotate_from_counter(
+    x_bhtk: Tensor<4>,
+    tables: [Tensor<4>; 2],
+    position: CubeTensor,
+) -> Tensor<4> {
+    from_cube(rotate_primitive(into_cube(x_bhtk), tables.map(into_cube), Some(&position)))
+}
+
+/// Returns `[q, k, v]`'s rotated queries, and the cache buffers `[b, g, capacity, k]` with rotated keys and
+/// values written in place from `position` `[1]` on.
+///
+/// # Panics
+/// Panics if a cache buffer is shared with another tensor.
+pub(crate) fn rotate_and_append(
+    tokens: [Tensor<4>; 3],
+    cache: [Tensor<4>; 2],
+    tables: [Tensor<4>; 2],
+    position: CubeTensor,
+) -> (Tensor<4>, [Tensor<4>; 2]) {
+    let cache = cache.map(into_cube);
+    assert!(cache.iter().all(CubeTensor::can_mut), "a cache that is written in place is not shared");
+    let [q, k, v] = tokens.map(|tensor| with_contiguous_rows(into_cube(tensor)));
+    let rotated = empty_time_major(&q, dims(&q), q.dtype());
+    let rotation = Rotation {
+        queries: Some(TokenCopy { from: &q, to: &rotated }),
+        keys: TokenCopy { from: &k, to: &cache[0] },
+        values: Some(TokenCopy { from: &v, to: &cache[1] }),
+        tables: tables.map(into_cube),
+        first_position: Some(&position),
+        cache_position: Some(&position),
+    };
+    rotation.launch();
+    (from_cube(rotated), cache.map(from_cube))
+}
+
+fn rotate_primitive(x: CubeTensor, tables: [CubeTensor; 2], position: Option<&CubeTensor>) -> CubeTensor {
+    let x = with_contiguous_rows(x);
+    let rotated = empty_time_major(&x, dims(&x), x.dtype());
+    let keys = TokenCopy { from: &x, to: &rotated };
+    Rotation { queries: None, keys, values: None, tables, first_position: position, cache_position: None }
+        .launch();
+    rotated
+}
+
+/// Tokens `[b, h, t, k]` and the tensor that the kernel writes them to.
+#[derive(Clone, Copy)]
+struct TokenCopy<'a> {
+    from: &'a CubeTensor,
+    to: &'a CubeTensor,
+}
+
+/// One launch of the kernel: queries and keys are rotated, values copied.
+struct Rotation<'a> {
+    queries: Option<TokenCopy<'a>>,
+    keys: TokenCopy<'a>,
+    values: Option<TokenCopy<'a>>,
+    /// Cosines and sines, f32: of the tokens, or of all positions if `first_position` is set.
+    tables: [CubeTensor; 2],
+    /// The position of the first token, `[1]`.
+    first_position: Option<&'a CubeTensor>,
+    /// The token of the cache that the first key and value are written to, `[1]`; 0 if absent.
+    cache_position: Option<&'a CubeTensor>,
+}
+
+impl Rotation<'_> {
+    fn launch(self) {
+        let Self { queries, keys, values, .. } = self;
+        let tables = self.tables.map(with_contiguous_rows);
+        let table_strides = tables[0].meta.strides();
+        let table_batch = if dims::<4>(&tables[0])[0] == 1 { 0 } else { table_strides[0] };
+        let [batch, groups, time, width] = dims(keys.from);
+        let heads = queries.map_or(0, |queries| dims::<4>(queries.from)[1]);
+        let all_heads = heads + if values.is_some() { 2 * groups } else { groups };
+        let (name, vector) =
+            if keys.from.dtype() == DType::BF16 { ("rotary_bf16", 8) } else { ("rotary_f32", 4) };
+        let threads = all_heads * time * (width / 2 / vector);
+        let grid = (threads.div_ceil(128) as u32, batch as u32, 1);
+        let launch = LaunchDims { grid, block: (128, 1), shared_bytes: 0 };
+        let null = || vec![KernelArg::Pointer(0), KernelArg::Long(0), KernelArg::Long(0), KernelArg::Long(0)];
+        let views: Vec<Vec<KernelArg>> = [queries, Some(keys), values]
+            .iter()
+            .flat_map(|copy| {
+                copy.map_or([null(), null()], |copy| [copy.from, copy.to].map(pointer_and_strides))
+            })
+            .collect();
+        let arguments = [
+            views.iter().map(|view| view[0]).collect(),
+            tables.each_ref().map(pointer).to_vec(),
+            vec![pointer_or_null(self.cache_position), pointer_or_null(self.first_position)],
+            views.iter().flat_map(|view| view[1..].to_vec()).collect(),
+            [table_batch, table_strides[2]].map(|stride| KernelArg::Long(stride as i64)).to_vec(),
+            int_args([heads, groups, time, width]),
+        ];
+        let kernel = CudaKernel { source: &ROTARY, defines: String::new(), name };
+        // SAFETY: all tensors are alive and of these sizes, with contiguous rows; absent ones have no heads
+        // or are null.
+        gpu_of(keys.from).with_launcher(|launcher| unsafe {
+            launcher.launch(&kernel, launch, &arguments.concat());
+        });
+    }
+}

@@ -1,0 +1,83 @@
+// Rotary positions (half-split pairs, RoFormer arXiv 2104.09864 as Hugging Face's Llama lays them) of q and
+// k, and the append of k and v to their caches, all in one pass: rotates q [b, h, t, d] into q_out and k [b,
+// g, t, d] into k_out, copies v [b, g, t, d] into v_out. Any head width that is a multiple of 16; tensors by
+// element strides (batch, head, time).
+//
+// Tokens go to times *write + 0.. of k_out and v_out (null: 0), so a cache is appended to, also in a graph
+// that is replayed; q_out begins at 0. Angles of token i are row *angles + i (null: 0) of the f32 tables cos
+// and sin [b or 1, .., d / 2]. Without tables k and q are copied. Outputs may be the inputs themselves.
+#include <cuda_bf16.h>
+
+using bf16 = __nv_bfloat16;
+using i64 = long long;
+
+template <typename T, int N> struct alignas(sizeof(T) * N) Vector { T x[N]; };
+
+__device__ inline float widen(float x) { return x; }
+__device__ inline float widen(bf16 x) { return __bfloat162float(x); }
+__device__ inline void narrow(float& y, float x) { y = x; }
+__device__ inline void narrow(bf16& y, float x) { y = __float2bfloat16(x); }
+
+// A thread has 16 bytes of a row's first half and the 16 that pair with them. Threads (grid x) run over the
+// vectors of a row, the tokens and the heads, of q, then of k, then of v; grid y is the batch.
+template <typename T>
+__device__ inline void rotary(const T* q, T* q_out, const T* k, T* k_out, const T* v, T* v_out, const float* cos,
+                              const float* sin, const int* write, const int* angles, i64 q_batch, i64 q_head,
+                              i64 q_time, i64 qo_batch, i64 qo_head, i64 qo_time, i64 k_batch, i64 k_head, i64 k_time,
+                              i64 ko_batch, i64 ko_head, i64 ko_time, i64 v_batch, i64 v_head, i64 v_time,
+                              i64 vo_batch, i64 vo_head, i64 vo_time, i64 table_batch, i64 table_time, int h, int g,
+                              int t, int d) {
+    constexpr int WIDE = 16 / sizeof(T);
+    const int half = d / 2, vectors = half / WIDE, at = blockIdx.x * blockDim.x + threadIdx.x;
+    const int column = at % vectors * WIDE, time = at / vectors % t, of_all = at / vectors / t, batch = blockIdx.y;
+    if (of_all >= h + g + (v ? g : 0)) return;
+
+    const T* from;
+    T* to;
+    int head = of_all;
+    const int target = time + (write ? *write : 0);
+    if (head < h) {
+        from = q + batch * q_batch + head * q_head + time * q_time;
+        to = q_out + batch * qo_batch + head * qo_head + time * qo_time;
+    } else if ((head -= h) < g) {
+        from = k + batch * k_batch + head * k_head + time * k_time;
+        to = k_out + batch * ko_batch + head * ko_head + target * ko_time;
+    } else {
+        head -= g;
+        from = v + batch * v_batch + head * v_head + time * v_time;
+        to = v_out + batch * vo_batch + head * vo_head + target * vo_time;
+    }
+
+    auto first = *reinterpret_cast<const Vector<T, WIDE>*>(from + column);
+    auto second = *reinterpret_cast<const Vector<T, WIDE>*>(from + half + column);
+    if (cos && of_all < h + g) {
+        const i64 row = batch * table_batch + (time + (angles ? *angles : 0)) * table_time + column;
+#pragma unroll
+        for (int i = 0; i < WIDE; i += 4) {
+            auto c = *reinterpret_cast<const Vector<float, 4>*>(cos + row + i);
+            auto s = *reinterpret_cast<const Vector<float, 4>*>(sin + row + i);
+#pragma unroll
+            for (int j = 0; j < 4; ++j) {
+                float x = widen(first.x[i + j]), y = widen(second.x[i + j]);
+                narrow(first.x[i + j], x * c.x[j] - y * s.x[j]);
+                narrow(second.x[i + j], y * c.x[j] + x * s.x[j]);
+            }
+        }
+    }
+    *reinterpret_cast<Vector<T, WIDE>*>(to + column) = first;
+    *reinterpret_cast<Vector<T, WIDE>*>(to + half + column) = second;
+}
+
+#define ROTARY(NAME, T)                                                                                            \
+    extern "C" __global__ void NAME(                                                                              \
+        const T* q, T* q_out, const T* k, T* k_out, const T* v, T* v_out, const float* cos, const float* sin,     \
+        const int* write, const int* angles, i64 q_batch, i64 q_head, i64 q_time, i64 qo_batch, i64 qo_head,      \
+        i64 qo_time, i64 k_batch, i64 k_head, i64 k_time, i64 ko_batch, i64 ko_head, i64 ko_time, i64 v_batch,    \
+        i64 v_head, i64 v_time, i64 vo_batch, i64 vo_head, i64 vo_time, i64 table_batch, i64 table_time, int h,   \
+        int g, int t, int d) {                                                                                    \
+        rotary(q, q_out, k, k_out, v, v_out, cos, sin, write, angles, q_batch, q_head, q_time, qo_batch, qo_head, \
+               qo_time, k_batch, k_head, k_time, ko_batch, ko_head, ko_time, v_batch, v_head, v_time, vo_batch,   \
+               vo_head, vo_time, table_batch, table_time, h, g, t, d);                                            \
+    }
+ROTARY(rotary_bf16, bf16)
+ROTARY(rotary_f32, float)

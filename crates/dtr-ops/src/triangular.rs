@@ -1,0 +1,81 @@
+//! Lower-triangular matrices built by merging diagonal blocks, for the chunkwise forms of linear attention.
+
+use burn::tensor::Tensor;
+
+/// Builds lower-triangular matrices `[m, n, c, c]` from their diagonals `[m, n, c]` and a function that
+/// returns the blocks below the diagonal at each level.
+///
+/// `below(half, merged)` returns, for every pair of diagonal blocks of size `half`, the block left of the
+/// second and under the first, `[m, n·c/(2·half), half, half]`. `merged` holds the diagonal blocks made so
+/// far, `[m, n·c/half, half, half]`.
+pub(crate) fn merge_blocks(diagonal: Tensor<3>, below: impl Fn(usize, &Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+    let [outer, chunks, size] = diagonal.dims();
+    let mut blocks = diagonal.reshape([outer, chunks * size, 1, 1]);
+    let mut half = 1;
+    while half < size {
+        let under = below(half, &blocks);
+        blocks = join(every_second(blocks.clone(), 0), under, every_second(blocks, 1));
+        half *= 2;
+    }
+    blocks
+}
+
+/// Returns `(I + N)⁻¹` of strictly lower-triangular `n_mncc`, by merging inverses of diagonal blocks:
+/// `[[A, 0], [-D·L·A, D]]`.
+///
+/// This is as accurate as a triangular solve even for correlated keys, where the doubling product
+/// `(I - N)(I + N²)…` loses all digits.
+pub(crate) fn unit_triangular_inverse(n_mncc: &Tensor<4>) -> Tensor<4> {
+    let [outer, chunks, size, _] = n_mncc.dims();
+    let ones = Tensor::<3>::ones([outer, chunks, size], (&n_mncc.device(), n_mncc.dtype()));
+    merge_blocks(ones, |half, inverses| {
+        let upper = every_second(inverses.clone(), 0);
+        let lower = every_second(inverses.clone(), 1);
+        lower.matmul(blocks_below(n_mncc, half)).matmul(upper).neg()
+    })
+}
+
+/// Returns the upper and the lower half of each run of `2·half` rows of `x_mnck`: `[m, n·c/(2·half), half,
+/// k]` each.
+pub(crate) fn half_rows(x_mnck: &Tensor<4>, half: usize) -> (Tensor<4>, Tensor<4>) {
+    let [outer, chunks, size, width] = x_mnck.dims();
+    let blocks = x_mnck.clone().reshape([outer, chunks * size / half, half, width]);
+    (every_second(blocks.clone(), 0), every_second(blocks, 1))
+}
+
+/// Returns the blocks of `[m, n, c, c]` matrices under the first and left of the second of each pair of
+/// diagonal blocks of size `half`: `[m, n·c/(2·half), half, half]`.
+fn blocks_below(matrix: &Tensor<4>, half: usize) -> Tensor<4> {
+    let [outer, chunks, size, _] = matrix.dims();
+    let pairs = size / (2 * half);
+    let blocks = (0..pairs)
+        .map(|pair| {
+            let start = pair * 2 * half;
+            matrix
+                .clone()
+                .narrow(2, start + half, half)
+                .narrow(3, start, half)
+                .reshape([outer, chunks, 1, half, half])
+        })
+        .collect();
+    Tensor::<5>::cat(blocks, 2).reshape([outer, chunks * pairs, half, half])
+}
+
+/// Takes every second block of `[m, n, r, c]` along `n`, from `offset` on: `[m, n/2, r, c]`.
+fn every_second(blocks: Tensor<4>, offset: usize) -> Tensor<4> {
+    let [outer, count, rows, columns] = blocks.dims();
+    blocks.reshape([outer, count / 2, 2, rows, columns]).narrow(2, offset, 1).reshape([
+        outer,
+        count / 2,
+        rows,
+        columns,
+    ])
+}
+
+/// Returns `[[upper, 0], [below, lower]]` for square blocks of one size.
+fn join(upper: Tensor<4>, below: Tensor<4>, lower: Tensor<4>) -> Tensor<4> {
+    let zeros = upper.zeros_like();
+    let top = Tensor::cat(vec![upper, zeros], 3);
+    let bottom = Tensor::cat(vec![below, lower], 3);
+    Tensor::cat(vec![top, bottom], 2)
+}
