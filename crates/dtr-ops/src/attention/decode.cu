@@ -1,14 +1,14 @@
-// Softmax attention of one or a few new tokens over a cache, for decoding: reads keys and values once and is
-// bound by that. A block has a stretch of the keys of one group. Its warps go over tiles of 16 keys, each
-// with all the queries that share the group, and merge what they found; blocks leave maximum, sum and
-// unscaled output in scratch, and the last one of a group combines them (keys are split as in
-// Flash-Decoding).
+// Softmax attention of one or a few new tokens over a cache, for decoding. It reads keys and values once,
+// which takes most of the time. A block computes a range of the keys of one group (split keys, as in
+// Flash-Decoding). Its warps loop over tiles of 16 keys, each with all the queries that share the group, and
+// merge their results. Blocks write maxima, sums and unscaled outputs to scratch memory, and the last block
+// of a group combines them.
 //
 // Compile with -DHEAD_DIM=<d>. Tensors: q, o [b, h, t, d] and caches k, v [b, g, capacity, d] by element
-// strides (batch, head, time). Keys are the first *length + added of the cache, read on the device so that a
-// captured graph can be replayed while the cache grows; the queries are the last t of these positions. Query
-// i sees keys from first[row] up to its own position; one that stands before first[row] is padding and sees
-// itself alone.
+// strides (batch, head, time). Keys are the first *length + added of the cache. The length is read on the
+// device, so that a CUDA graph can be replayed while the cache grows. The queries are the last t of these
+// positions. Query i sees keys from first[row] up to its own position; a query before first[row] is padding
+// and sees only itself.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM
@@ -22,13 +22,13 @@ constexpr int D = HEAD_DIM;
 static_assert(D % 16 == 0 && D <= 128 || D == 256, "head widths are multiples of 16 up to 128, and 256");
 
 constexpr int WARPS = 4, THREADS = 32 * WARPS;
-constexpr int TILE = 16;  // keys that a warp takes at once
+constexpr int TILE = 16;  // keys that a warp processes at once
 constexpr float LOG2_E = 1.4426950408889634f;
 #define MINUS_INFINITY __int_as_float(0xff800000)
 
 template <typename T, int N> struct alignas(sizeof(T) * N) Vector { T x[N]; };
 
-// A row of a cache: words of 4 to 16 bytes that no other block will ask for.
+// Reads words of 4 to 16 bytes of a cache row, which no other block will read.
 template <typename T, int N> __device__ inline Vector<T, N> read_once(const T* p) {
     if constexpr (sizeof(T) * N == 16) {
         uint4 word = __ldcs(reinterpret_cast<const uint4*>(p));
@@ -46,9 +46,9 @@ template <typename T, int N> __device__ inline Vector<T, N> read_once(const T* p
 template <typename T> struct Work {
     const T *k, *v;          // of the group
     i64 k_time, v_time;
-    int keys, begin, end;    // in the cache; of the block's stretch
+    int keys, begin, end;    // in the cache; of the block's range
     int first, position;     // first key that the row sees; the lowest position of a query
-    int t, query;            // new tokens; number of the block's first query among the group's, which lie [h / g, t]
+    int t, query;            // new tokens; index of the first query of the block in its group [h / g, t]
     float scale_log2;
 
     __device__ bool is_masked(int key) const { return key + TILE - 1 > position || key < first; }
@@ -56,20 +56,20 @@ template <typename T> struct Work {
         int at = position + (query + row) % t;
         return key <= at && (key >= first || key == at);
     }
-    __device__ int clamp(int key) const { return min(key, keys - 1); }  // what lies behind the last key may be NaN
+    __device__ int clamp(int key) const { return min(key, keys - 1); }  // NaN may follow the last key
 };
 
-// What a warp or a block leaves: unscaled outputs, and maxima and sums of the rows' weights.
+// The result of a warp or a block: unscaled outputs, and maxima and sums of the weights of each row.
 template <int ROWS> struct Record {
     float outs[ROWS][D + 4], maxima[ROWS], sums[ROWS];  // padded against bank conflicts
 };
 
-// As long as a row has seen no key its maximum is -inf, and -inf - -inf would be NaN.
+// Until a row has seen a key, its maximum is -inf, and -inf - -inf would be NaN.
 __device__ inline float finite(float maximum) { return maximum == MINUS_INFINITY ? 0.f : maximum; }
 
-// ---- bf16: S^T = K Q^T and O^T = V^T P^T by mma.m16n8k16, operands straight from global memory into registers. A sum
-// over d may take d in any order, and rows of O^T may be any d: a lane's 16 consecutive bytes serve as they
-// come. ----
+// bf16: S^T = K Q^T and O^T = V^T P^T by mma.m16n8k16, with operands loaded from global memory into
+// registers. A sum over d may take its terms in any order, and rows of O^T may be any d, so a lane uses its
+// 16 consecutive bytes.
 
 __device__ inline void mma(float (&c)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0,
                            unsigned b1) {
@@ -78,7 +78,7 @@ __device__ inline void mma(float (&c)[4], unsigned a0, unsigned a1, unsigned a2,
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
-// Two weights of a lane's key, transposed within the warp: two keys' weights of a lane's query.
+// Transposes two weights of a lane's key within the warp into two keys' weights of a lane's query.
 __device__ inline unsigned pack_transposed(float low, float high) {
     __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
     unsigned transposed;
@@ -87,12 +87,12 @@ __device__ inline unsigned pack_transposed(float low, float high) {
     return transposed;
 }
 
-// `EIGHTS` times eight queries.
+// A warp with EIGHTS times eight queries.
 template <int EIGHTS> struct Bf16 {
     using T = bf16;
     static constexpr int ROWS = 8 * EIGHTS, SHARED = 1;
-    static constexpr int K_WIDE = D % 32 == 0 ? 4 : 2;                    // words that a lane has of a stretch of K
-    static constexpr int V_WIDE = D % 64 == 0 ? 4 : D % 32 == 0 ? 2 : 1;  // ... of V's
+    static constexpr int K_WIDE = D % 32 == 0 ? 4 : 2;                    // words of K in one load
+    static constexpr int V_WIDE = D % 64 == 0 ? 4 : D % 32 == 0 ? 2 : 1;  // words of V
     static constexpr int K_STRETCHES = D / (8 * K_WIDE), V_STRETCHES = D / (16 * V_WIDE);
     using K = Vector<unsigned, K_WIDE>;
     using V = Vector<unsigned, V_WIDE>;
@@ -137,7 +137,7 @@ template <int EIGHTS> struct Bf16 {
         constexpr int STEP = WARPS * TILE;
         if (tile < work.end) load_keys(tile), load_values(tile);
         for (; tile < work.end; tile += STEP) {
-            float scores[EIGHTS][4] = {};  // element i is of key quad + 8 * (i / 2) and query 2 * in_quad + i % 2
+            float scores[EIGHTS][4] = {};  // i: key quad + 8 * (i / 2), query 2 * in_quad + i % 2
 #pragma unroll
             for (int e = 0; e < EIGHTS; ++e)
 #pragma unroll
@@ -166,8 +166,8 @@ template <int EIGHTS> struct Bf16 {
             for (int i = 0; i < V_STRETCHES; ++i)
 #pragma unroll
                 for (int w = 0; w < V_WIDE; ++w) {
-                    // Two keys' words to pairs of keys: the low halves are row `quad`, the high ones `quad` +
-                    // 8.
+                    // Turns the words of two keys into pairs of keys: low halves for row `quad`, high halves
+                    // for `quad` + 8.
                     unsigned a0 = __byte_perm(values[0][i].x[w], values[1][i].x[w], 0x5410);
                     unsigned a1 = __byte_perm(values[0][i].x[w], values[1][i].x[w], 0x7632);
                     unsigned a2 = __byte_perm(values[2][i].x[w], values[3][i].x[w], 0x5410);
@@ -213,7 +213,7 @@ template <int EIGHTS> struct Bf16 {
 #pragma unroll
                 for (int apart = 4; apart < 32; apart *= 2) sum[e][j] += __shfl_xor_sync(~0u, sum[e][j], apart);
                 if (quad == 0) record.maxima[row] = maximum[e][j], record.sums[row] = sum[e][j];
-                // A word of V is two columns: a lane has 2 * V_WIDE that follow each other.
+                // A word of V has two columns: a lane has 2 * V_WIDE consecutive ones.
                 constexpr int WIDE = V_WIDE == 1 ? 2 : 4;
 #pragma unroll
                 for (int i = 0; i < V_STRETCHES; ++i)
@@ -230,12 +230,13 @@ template <int EIGHTS> struct Bf16 {
     }
 };
 
-// ---- f32: for the scores four lanes share a key, for the sums D / 4 lanes do ----
+// f32: four lanes share a key in the scores, D / 4 lanes share a row of V in the sums.
 
 template <int N> struct F32 {
     using T = float;
     static constexpr int ROWS = N;
-    static constexpr int PER_KEY = D > 128 ? 32 : D / 4, AT_ONCE = 32 / PER_KEY;  // lanes on a row of V; rows together
+    // Lanes that load a row of V, and rows that a warp loads at once.
+    static constexpr int PER_KEY = D > 128 ? 32 : D / 4, AT_ONCE = 32 / PER_KEY;
     static constexpr int WIDE = D / 4 / PER_KEY;  // 16-byte words of a row of V that a lane has
     static constexpr int SHARED = N * D + WARPS * TILE * N;
 
@@ -361,7 +362,7 @@ template <int N> struct F32 {
     }
 };
 
-// ---- what both share ----
+// Shared by both dtypes.
 
 __device__ inline void store(float* p, float4 x) { *reinterpret_cast<float4*>(p) = x; }
 __device__ inline void store(bf16* p, float4 x) {
@@ -373,8 +374,9 @@ template <int ROWS> struct Totals {
     float maxima[ROWS], sums[ROWS];
 };
 
-// Adds up `count` records: rows' maxima and sums into `totals`, outputs to `emit`, four columns at a time.
-// `factors` is room for what each record is scaled by; AT_ONCE records' outputs are asked for together.
+// Combines `count` records: writes maxima and sums of the rows to `totals`, and calls `emit` with the
+// outputs, four columns at a time. `factors` is scratch for the scale of each record. Loads the outputs of
+// AT_ONCE records together.
 template <int ROWS, int AT_ONCE, typename Emit>
 __device__ inline void combine(const Record<ROWS>* records, int count, float (*factors)[ROWS], Totals<ROWS>& totals,
                                int rows, Emit emit) {
@@ -464,7 +466,7 @@ __device__ inline void decode(T* o, const T* q, const T* k, const T* v, const in
     }
     __threadfence();
     __syncthreads();
-    // Counts to active - 1 and then starts again from 0, ready for the next launch.
+    // Counts to active - 1 and wraps to 0, ready for the next launch.
     if (threadIdx.x == 0) is_last = atomicInc(finished + together, active - 1) == active - 1;
     __syncthreads();
     if (!is_last) return;

@@ -1,11 +1,11 @@
 // Causal softmax attention of many queries, O = softmax(Q K^T * scale) V, by online softmax (Milakov and
-// Gimelshein, arXiv 1805.02867; tiled as in FlashAttention-2, arXiv 2307.08691). Serves every head width that
-// is a multiple of 16, on sm_80 and later: bf16 on the tensor cores, f32 by plain multiply-adds.
-// prefill_sm90.cu is faster where it serves.
+// Gimelshein, arXiv 1805.02867; tiled as in FlashAttention-2, arXiv 2307.08691). Supports every head width
+// that is a multiple of 16 on sm_80 and later: bf16 on the tensor cores, f32 by multiply-adds.
+// prefill_sm90.cu is faster for the cases that it supports.
 //
 // Compile with -DHEAD_DIM=<d>. Tensors: q, o [b, h, t, d] and k, v [b, g, s, d] by element strides (batch,
-// head, time). Query i stands at position s - t + i and sees keys from first[row] up to its own position; one
-// that stands before first[row] is padding and sees itself alone, so no row is ever empty.
+// head, time). Query i is at position s - t + i and sees keys from first[row] up to its own position. A query
+// before first[row] is padding and sees only itself, so no row is empty.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM
@@ -27,7 +27,7 @@ struct Strides { i64 batch, head, time; };
 
 // Which tiles of keys a block of queries needs, and which keys a query may see.
 struct Span {
-    int first, begin, end;  // keys [begin, end) hold all that any query of the block sees
+    int first, begin, end;  // keys [begin, end) hold all that a query of the block sees
     int position;           // of the block's first query
 
     __device__ Span(const int* first_of_row, int row, int t, int s, int first_query, int queries)
@@ -41,11 +41,11 @@ struct Span {
     __device__ bool is_masked(int key, int keys) const { return key + keys - 1 > position || key < first; }
 };
 
-// Takes a tile's maximum into a row's running one. Weights of the tile are 2^(score * scale_log2 - offset);
-// returns what the sums so far must be scaled by.
+// Merges the maximum of a tile into the running maximum of a row. Weights of the tile are 2^(score *
+// scale_log2 - offset). Returns the factor for the sums so far.
 __device__ inline float rescale(float& maximum, float tile_maximum, float scale_log2, float& offset) {
     float next = fmaxf(maximum, tile_maximum);
-    // As long as a row has seen no key its maximum is -inf, and -inf - -inf would be NaN.
+    // Until a row has seen a key, its maximum is -inf, and -inf - -inf would be NaN.
     offset = next == MINUS_INFINITY ? 0.f : next * scale_log2;
     float factor = exp2f(maximum * scale_log2 - offset);
     maximum = next;
@@ -54,7 +54,7 @@ __device__ inline float rescale(float& maximum, float tile_maximum, float scale_
 
 __device__ inline unsigned shared_address(const void* p) { return static_cast<unsigned>(__cvta_generic_to_shared(p)); }
 
-// 16 bytes from global to shared memory; zeros where there is no source (0 * poison would be NaN).
+// Copies 16 bytes from global to shared memory, or zeros without a source (0 times NaN would be NaN).
 __device__ inline void copy16(void* target, const void* source, bool is_there) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  :: "r"(shared_address(target)), "l"(source), "r"(is_there ? 16 : 0));
@@ -62,7 +62,7 @@ __device__ inline void copy16(void* target, const void* source, bool is_there) {
 __device__ inline void commit() { asm volatile("cp.async.commit_group;"); }
 template <int N> __device__ inline void wait() { asm volatile("cp.async.wait_group %0;" :: "n"(N) : "memory"); }
 
-// A tile of COUNT rows of D elements, row `from` first, into shared rows of STRIDE elements.
+// Copies a tile of COUNT rows of D elements from row `from` on into shared rows of STRIDE elements.
 template <int COUNT, int STRIDE, typename T>
 __device__ inline void load_rows(T* tile, const T* source, i64 stride, int from, int rows) {
     constexpr int VECTOR = 16 / sizeof(T), CHUNKS = D / VECTOR, AT_ONCE = THREADS / CHUNKS;
@@ -70,16 +70,16 @@ __device__ inline void load_rows(T* tile, const T* source, i64 stride, int from,
     if (row >= AT_ONCE) return;
     tile += row * STRIDE + column;
     source += (from + row) * stride + column;
-#pragma unroll 4  // not more: addresses would take registers that the sums need
+#pragma unroll 4  // more would take registers that the sums need
     for (; row < COUNT; row += AT_ONCE, tile += AT_ONCE * STRIDE, source += AT_ONCE * stride)
         copy16(tile, source, from + row < rows);
 }
 
-// ---- bf16: a warp has SIXTEENS times 16 queries, whose sums stay in registers ----
+// bf16: a warp has SIXTEENS times 16 queries, whose sums stay in registers.
 
-constexpr int SIXTEENS = D > 128 ? 1 : 2;  // what registers have room for
+constexpr int SIXTEENS = D > 128 ? 1 : 2;  // as many as fit into registers
 constexpr int ROWS_BF16 = THREADS / 32 * 16 * SIXTEENS;
-constexpr int STRIDE = D + 8;  // an odd number of 16-byte chunks: eight rows of an ldmatrix lie in different banks
+constexpr int STRIDE = D + 8;  // an odd number of 16-byte chunks: ldmatrix has no bank conflicts
 
 __device__ inline void ldmatrix(unsigned (&r)[4], const bf16* p) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -120,7 +120,7 @@ prefill_bf16(bf16* o, const bf16* q, const bf16* k, const bf16* v, const int* fi
     bf16* values = keys + KEYS * STRIDE;              // [KEYS][STRIDE]
 
     const int head = blockIdx.x, row = blockIdx.y, group = head / (h / g);
-    const int first_query = (gridDim.z - 1 - blockIdx.z) * ROWS_BF16;  // those that see most keys come first
+    const int first_query = (gridDim.z - 1 - blockIdx.z) * ROWS_BF16;  // longest rows first
     const int lane = threadIdx.x % 32, quad = lane / 4, in_quad = lane % 4, own = threadIdx.x / 32 * 16 * SIXTEENS;
     const Span span(first, row, t, s, first_query, ROWS_BF16);
     const float scale_log2 = scale * LOG2_E;
@@ -138,7 +138,7 @@ prefill_bf16(bf16* o, const bf16* q, const bf16* k, const bf16* v, const int* fi
     load_rows<KEYS, STRIDE>(keys, k, k_time, last * KEYS, s);
     commit();
     for (int tile = last; tile >= lowest; --tile) {
-        load_rows<KEYS, STRIDE>(values, v, v_time, tile * KEYS, s);  // arrives while the scores are made
+        load_rows<KEYS, STRIDE>(values, v, v_time, tile * KEYS, s);  // overlaps with the scores
         commit();
         wait<1>();
         __syncthreads();
@@ -200,7 +200,7 @@ prefill_bf16(bf16* o, const bf16* q, const bf16* k, const bf16* v, const int* fi
         if (tile > lowest) load_rows<KEYS, STRIDE>(keys, k, k_time, (tile - 1) * KEYS, s), commit();
 #pragma unroll
         for (int step = 0; step < KEYS / 16; ++step) {
-            // The accumulators of two score tiles are, packed, the operand of the next product.
+            // The packed accumulators of two score tiles are the operand of the next product.
             unsigned weights[SIXTEENS][4];
 #pragma unroll
             for (int m = 0; m < SIXTEENS; ++m)
@@ -238,10 +238,10 @@ prefill_bf16(bf16* o, const bf16* q, const bf16* k, const bf16* v, const int* fi
         }
 }
 
-// ---- f32: 8 x 16 threads; a thread has 8 queries, every 16th key of a tile and every 16th column (vector) of V ----
+// f32: 8 x 16 threads, each with 8 queries, every 16th key of a tile and every 16th column (vector) of V.
 
 constexpr int ROWS = 64;           // queries of a block
-constexpr int STRIDE_F32 = D + 4;  // rows of a quarter warp's 16-byte reads lie in different banks
+constexpr int STRIDE_F32 = D + 4;  // 16-byte reads of a quarter warp have no bank conflicts
 constexpr int WEIGHT_STRIDE = KEYS + 4;
 constexpr int OWN = 8;             // queries of a thread
 constexpr int WIDE = D % 64 == 0 ? 4 : D % 32 == 0 ? 2 : 1;  // consecutive columns of V that a thread has
@@ -284,7 +284,7 @@ prefill_f32(float* o, const float* q, const float* k, const float* v, const int*
     load_rows<KEYS, STRIDE_F32>(keys, k, k_time, last * KEYS, s);
     commit();
     for (int tile = last; tile >= lowest; --tile) {
-        load_rows<KEYS, STRIDE_F32>(values, v, v_time, tile * KEYS, s);  // arrives while the scores are made
+        load_rows<KEYS, STRIDE_F32>(values, v, v_time, tile * KEYS, s);  // overlaps with the scores
         commit();
         wait<1>();
         __syncthreads();

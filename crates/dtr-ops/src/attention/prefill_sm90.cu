@@ -1,13 +1,13 @@
-// Causal softmax attention of many queries on Hopper (sm_90a), bf16, head widths 64 and 128: what
-// prefill_bf16 of prefill.cu computes, by warpgroup products (wgmma) over tiles that the copy engine brings.
-// One warpgroup asks for tiles of K and V through a ring of buffers, two have 64 queries each. The products
-// of one are issued while the other takes exponentials, and the scores of a tile are computed while the
-// previous tile's values are added up (the schedule of FlashAttention-3, arXiv 2407.08608).
+// Causal softmax attention of many queries on Hopper (sm_90a) in bf16: what prefill_bf16 of prefill.cu
+// computes, by warpgroup products (wgmma) over tiles that the tensor memory accelerator copies. One warpgroup
+// loads tiles of K and V into a ring of buffers; the others compute 64 queries each. The products of one
+// overlap with the exponentials of another, and the scores of a tile with the sums of the previous tile (the
+// schedule of FlashAttention-3, arXiv 2407.08608).
 //
-// Compile with -DHEAD_DIM=64, 96, 128 or 256. The tensor maps (cuTensorMapEncodeTiled) are four-dimensional,
+// Compile with -DHEAD_DIM=64, 96, 128 or 256. The tensor maps (cuTensorMapEncodeTiled) have four dimensions,
 // innermost first {d, time, heads, batch}, bf16, with boxes {64, 64, 1, 1} for Q and {64, KEYS, 1, 1} for K
-// and V, 128-byte swizzle, zeros out of bounds: a tile's rows behind the last key must be zeros, since 0 *
-// poison would be NaN.
+// and V, 128-byte swizzle, and zeros out of bounds: rows of a tile after the last key must be zeros, since 0
+// times NaN would be NaN.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM
@@ -21,13 +21,13 @@ using u64 = unsigned long long;
 constexpr int D = HEAD_DIM;
 static_assert(D == 64 || D == 96 || D == 128 || D == 256, "head widths 64, 96, 128 and 256");
 
-constexpr int CONSUMERS = D == 64 ? 3 : 2;  // warpgroups that compute, as many as their accumulators leave room for
+constexpr int CONSUMERS = D == 64 ? 3 : 2;  // warpgroups that compute; bounded by registers
 constexpr int ROWS = 64;                    // queries of a warpgroup
 constexpr int KEYS = D == 256 ? 64 : 128;   // keys of a tile
 constexpr int STAGES = 2;
 constexpr int QUERY_STAGES = D == 256 ? 1 : 2;
 constexpr int THREADS = 128 * (CONSUMERS + 1);
-constexpr int BLOCK = 64;                   // columns of a 128-byte row; a tile is blocks of so many columns
+constexpr int BLOCK = 64;                   // columns of a 128-byte row; tiles are made of blocks of columns
 constexpr int BLOCKS = (D + BLOCK - 1) / BLOCK;
 constexpr int TILE = BLOCKS * KEYS * BLOCK;
 constexpr int WIDTH = D > 128 ? 128 : D;    // columns of V in one product
@@ -46,7 +46,7 @@ struct alignas(1024) Shared {
 
 __device__ inline unsigned shared_address(const void* p) { return static_cast<unsigned>(__cvta_generic_to_shared(p)); }
 
-// ---- barriers ----
+// Barriers.
 
 __device__ inline void init(u64& barrier, int arrivals) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(shared_address(&barrier)), "r"(arrivals));
@@ -63,7 +63,7 @@ __device__ inline void wait(u64& barrier, int parity) {
                  " mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n @!done bra again;\n}"
                  :: "r"(shared_address(&barrier)), "r"(parity) : "memory");
 }
-// Of the block's named barriers 1.. each consumer has one: its turn to issue products.
+// Named barriers, from 1 on: one for each consumer, for its turn to issue products.
 __device__ inline void await_turn(int consumer) {
     asm volatile("bar.sync %0, 256;" :: "r"(1 + consumer) : "memory");
 }
@@ -74,7 +74,7 @@ __device__ inline void sync_warpgroup(int consumer) {
     asm volatile("bar.sync %0, 128;" :: "r"(1 + CONSUMERS + consumer) : "memory");
 }
 
-// ---- copies ----
+// Copies.
 
 template <int COUNT>
 __device__ inline void load(bf16* tile, const TensorMap& map, u64& barrier, int row, int head, int batch) {
@@ -86,11 +86,11 @@ __device__ inline void load(bf16* tile, const TensorMap& map, u64& barrier, int 
                         "r"(column), "r"(row), "r"(head), "r"(batch) : "memory");
 }
 
-// ---- products ----
+// Products.
 
-// Shared memory as wgmma sees it: 128-byte swizzle, groups of 8 rows 1024 bytes apart; `apart` is the
-// distance in bytes of neighbouring blocks of columns, which matters where columns are the product's N (V)
-// and not where they are its K.
+// Describes shared memory to wgmma: 128-byte swizzle, groups of 8 rows 1024 bytes apart. `apart` is the
+// distance in bytes of neighbouring blocks of columns, which matters if columns are N of the product (V) and
+// not its K.
 __device__ inline u64 descriptor(const bf16* p, int apart) {
     return (1ull << 62) | (u64(1024 >> 4) << 32) | (u64(apart >> 4) << 16) | ((shared_address(p) & 0x3ffff) >> 4);
 }
@@ -106,7 +106,7 @@ __device__ inline u64 descriptor(const bf16* p, int apart) {
 #define NAMES_48 NAMES_32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
 #define NAMES_64 NAMES_48 ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 
-// scores (64 x N) (+)= Q (64 x 16) K^T (16 x N); A.. are the numbers of the operands after the accumulators.
+// scores (64 x N) (+)= Q (64 x 16) K^T (16 x N); A.. are the operand numbers after the accumulators.
 #define SCORES(N, REGISTERS, NAMES, A, B, ADDS)                                                                  \
     __device__ inline void multiply(float (&scores)[N / 2], u64 queries, u64 keys, int adds) {                   \
         asm volatile("{\n .reg .pred adds;\n setp.ne.b32 adds, %" #ADDS ", 0;\n"                                 \
@@ -135,7 +135,7 @@ __device__ inline void commit() { asm volatile("wgmma.commit_group.sync.aligned;
 template <int N> __device__ inline void wait_products() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(N) : "memory");
 }
-// Keeps the compiler from moving what uses registers across the wait for products that write them.
+// Keeps the compiler from moving register uses across the wait for products that write them.
 template <int N> __device__ inline void pin(float (&x)[N]) {
 #pragma unroll
     for (int i = 0; i < N; ++i) asm volatile("" : "+f"(x[i]) :: "memory");
@@ -145,7 +145,7 @@ template <int M, int N> __device__ inline void pin(float (&x)[M][N]) {
     for (int i = 0; i < M; ++i) pin(x[i]);
 }
 
-// ---- a warpgroup's 64 queries; a thread has two of them, a row of each 8 x 8 block's accumulators ----
+// The 64 queries of a warpgroup. A thread has two of them: a row of each 8 x 8 block of the accumulators.
 
 __device__ inline unsigned pack(float low, float high) {
     __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
@@ -165,7 +165,7 @@ struct Rows {
         u64 of_queries = descriptor(queries, 0), of_keys = descriptor(keys, 0);
 #pragma unroll
         for (int step = 0; step < D / 16; ++step) {
-            // 16 columns are 32 bytes of a row; 64 columns lie in one block, the next 64 in another.
+            // 16 columns are 32 bytes of a row; each block has 64 columns.
             int block = step / 4, within = step % 4 * 2;
             multiply(scores, of_queries + block * (ROWS * BLOCK * 2 >> 4) + within,
                      of_keys + block * (KEYS * BLOCK * 2 >> 4) + within, step > 0);
@@ -190,7 +190,7 @@ struct Rows {
             if (!is_seen) scores[i] = MINUS_INFINITY;
         }
     }
-    // Scores become weights (not yet packed); returns what the sums so far must be scaled by.
+    // Turns scores into weights (not yet packed). Returns the factor for the sums so far.
     __device__ float2 soften(float scale_log2) {
         float factor[2];
 #pragma unroll
@@ -200,7 +200,7 @@ struct Rows {
             for (int i = 2 * half; i < KEYS / 2; i += 4) next = fmaxf(next, fmaxf(scores[i], scores[i + 1]));
             next = fmaxf(next, __shfl_xor_sync(~0u, next, 1));
             next = fmaxf(next, __shfl_xor_sync(~0u, next, 2));
-            // As long as a row has seen no key its maximum is -inf, and -inf - -inf would be NaN.
+            // Until a row has seen a key, its maximum is -inf, and -inf - -inf would be NaN.
             float offset = next == MINUS_INFINITY ? 0.f : next * scale_log2;
             factor[half] = power_of_two(maximum[half] * scale_log2 - offset);
             maximum[half] = next;
@@ -227,7 +227,7 @@ struct Rows {
     }
 };
 
-// Which of a ring's buffers is next, and the parity of the phase that fills it.
+// The next buffer of a ring, and the parity of the phase that fills it.
 template <int N> struct Ring {
     int stage = 0, parity = 0;
     __device__ void advance() {
@@ -235,9 +235,9 @@ template <int N> struct Ring {
     }
 };
 
-// A block's worth of queries: of one head and batch row, those that see most keys first.
+// The queries of a block: of one head and batch row, longest rows first.
 struct Job {
-    int head, row, first_query, first_position, first_key, last, tiles;  // tiles of keys from `last` downwards
+    int head, row, first_query, first_position, first_key, last, tiles;  // tiles of keys from `last` down
 
     __device__ Job(int job, const int* first, int h, int batch, int t, int s) {
         head = job % h, row = job / h % batch;
@@ -248,7 +248,7 @@ struct Job {
     }
 };
 
-// The number of the block's job in a round. Jobs come long ones first, so every other round goes backwards.
+// The index of the block's job in a round. Long jobs come first, so every other round is reversed.
 __device__ inline int numbered(int round) {
     return round * gridDim.x + (round % 2 ? gridDim.x - 1 - blockIdx.x : blockIdx.x);
 }
@@ -273,7 +273,7 @@ prefill_sm90(bf16* o, const __grid_constant__ TensorMap q, const __grid_constant
     __syncthreads();
 
     Ring<QUERY_STAGES> of_queries;
-    Ring<STAGES> of_keys;  // values go the same way
+    Ring<STAGES> of_keys;  // values use the same ring order
     if (threadIdx.x < 128) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
         if (threadIdx.x > 0) return;
@@ -365,8 +365,7 @@ prefill_sm90(bf16* o, const __grid_constant__ TensorMap q, const __grid_constant
             release(shared.free_values[of_keys.stage]);
             of_keys.advance();
 
-            // Through shared memory, where the queries were, so that whole rows are written; chunks are
-            // swizzled.
+            // Written through shared memory (of the queries, swizzled), so that whole rows are stored.
             constexpr int STRIDE = BLOCKS * BLOCK, CHUNKS = D / 8;
             sync_warpgroup(consumer);
             bf16* results = queries + warp * 16 * STRIDE;
@@ -393,7 +392,7 @@ prefill_sm90(bf16* o, const __grid_constant__ TensorMap q, const __grid_constant
                     *reinterpret_cast<uint4*>(to + time * o_time + chunk * 8) =
                         *reinterpret_cast<uint4*>(results + at * STRIDE + (chunk ^ at % 8) * 8);
             }
-            asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // the copy engine writes there next
+            asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // the accelerator writes there next
             __syncwarp();
             release(shared.free_queries[of_queries.stage]);
             of_queries.advance();

@@ -1,11 +1,11 @@
-// Short causal depthwise convolutions, with one kernel per channel or (dynamic, JetBlock) one per token and
-// channel:
+// Short causal depthwise convolutions, with one kernel for each channel or (dynamic, JetBlock) one for each
+// token and channel:
 //
 //   z[t, c] = sum_w weight[(t,) c, w] x[t - WIDTH + 1 + w, c]        y = z, or silu(z)
 //
 // x before the first token is `past` [b, WIDTH - 1, c], or zero. Compiled for one width and dtype: define
-// CONV_WIDTH (2 to 8) and, for f32 instead of bf16 tensors, REAL_F32. Sums are f32. Channels are a multiple
-// of 4.
+// CONV_WIDTH (2 to 8) and, for f32 instead of bf16 tensors, REAL_F32. Sums are f32. The number of channels is
+// a multiple of 4.
 #include <cuda_bf16.h>
 
 #ifndef CONV_WIDTH
@@ -29,7 +29,7 @@ struct Vec {
     float at[LANES];
 };
 
-// LANES numbers as they lie in memory.
+// LANES elements as stored in memory.
 #ifdef REAL_F32
 using Raw = float4;
 __device__ inline Vec widen(Raw x) { return {{x.x, x.y, x.z, x.w}}; }
@@ -51,7 +51,7 @@ __device__ inline void store(bf16* to, const Vec& x) {
         make_uint2(reinterpret_cast<const unsigned&>(low), reinterpret_cast<const unsigned&>(high));
 }
 
-// The taps of a thread's channels, [channel][tap], as they lie in memory; nothing if they are not of a token.
+// The taps of a thread's channels, [channel][tap], as stored in memory; empty unless each token has its own.
 template <bool PRESENT>
 struct RawTaps {
     Raw at[WIDTH];
@@ -90,7 +90,7 @@ struct Taps {
     }
 };
 
-// The last WIDTH rows met, the newest last.
+// The last WIDTH rows, the newest last.
 struct Window {
     Vec at[WIDTH];
 
@@ -111,13 +111,13 @@ struct Window {
 
 __device__ inline float sigmoid(float x) { return __fdividef(1, 1 + __expf(-x)); }
 
-// x at token t, which may lie before the first.
+// Returns x at token t, which may be before the first token.
 __device__ inline Raw input(const Real* x, i64 x_t, const Real* past, int channels, int t) {
     if (t >= 0) return load_raw(x + t * x_t);
     return past ? load_raw(past + (t + BEFORE) * channels) : Raw{};
 }
 
-// Calls use(t, get(t)) for t in [start, end), COUNT of them got ahead of their use.
+// Calls use(t, get(t)) for t in [start, end), with get called COUNT tokens ahead.
 template <int COUNT, typename Get, typename Use>
 __device__ inline void each_token(int start, int end, Get get, Use use) {
     int t = start;
@@ -131,7 +131,7 @@ __device__ inline void each_token(int start, int end, Get get, Use use) {
     for (; t < end; ++t) use(t, get(t));
 }
 
-// `next_past` may be `past` where `time` is at most FORWARD_SEGMENT.
+// `next_past` may alias `past` if `time` is at most FORWARD_SEGMENT.
 template <bool DYNAMIC>
 __device__ inline void forward(const Real* __restrict__ x, i64 x_b, i64 x_t, const Real* __restrict__ weight, i64 w_b,
                                i64 w_t, const Real* past, Real* next_past, Real* __restrict__ y, i64 y_b, i64 y_t,
@@ -172,9 +172,9 @@ __device__ inline void forward(const Real* __restrict__ x, i64 x_b, i64 x_t, con
     }
 }
 
-// A thread makes dx of its BACKWARD_SEGMENT tokens (the first also of `past`), for which it goes on to the
-// WIDTH - 1 tokens after them, and the weights' gradients of its own: per token, or summed into its row of
-// `dweights` [batch * segments, c, WIDTH] f32, whose rows are to be added up.
+// A thread computes dx of its BACKWARD_SEGMENT tokens (the first thread also that of `past`), for which it
+// reads WIDTH - 1 tokens more. It computes the weights' gradients of its own tokens: for each token, or
+// summed into its row of `dweights` [batch * segments, c, WIDTH] f32, whose rows another kernel sums.
 template <bool DYNAMIC, typename DWeight>
 __device__ inline void backward(const Real* __restrict__ x, i64 x_b, i64 x_t, const Real* __restrict__ weight, i64 w_b,
                                 i64 w_t, const Real* __restrict__ past, const Real* __restrict__ dy, i64 dy_b, i64 dy_t,
@@ -193,11 +193,11 @@ __device__ inline void backward(const Real* __restrict__ x, i64 x_b, i64 x_t, co
     dweights += DYNAMIC ? b * dw_b + c * WIDTH : (((i64)b * gridDim.y + blockIdx.y) * channels + c) * WIDTH;
     Taps taps, dtaps = {};
     if constexpr (!DYNAMIC) taps.take(weight);
-    Window window, sums = {};  // inputs, and the gradients that they have so far
+    Window window, sums = {};  // inputs, and their gradients so far
 #pragma unroll
     for (int i = 0; i < BEFORE; ++i) window.push(widen(input(x, x_t, past, channels, start - BEFORE + i)));
 
-    const auto leave = [&](int t) {  // nothing comes any more for the oldest row of the window, token t
+    const auto leave = [&](int t) {  // token t, the oldest row of the window, is complete
         if (t >= start && t < end) store(dx + t * dx_t, sums.at[0]);
         else if (t < 0 && start == 0 && dpast) store(dpast + (t + BEFORE) * channels, sums.at[0]);
     };

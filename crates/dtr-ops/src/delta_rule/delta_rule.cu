@@ -1,43 +1,42 @@
-// The gated delta rule (Gated DeltaNet, arXiv 2412.06464), forward, backward and one step, forget before
-// error:
+// The gated delta rule (Gated DeltaNet, arXiv 2412.06464): forward, backward and one step.
 //
 //     S <- exp(g) S        u = beta (v - S^T k)        S <- S + k u^T        o = scale S^T q
 //
-// Chunkwise by the WY form. In a chunk of 64 tokens let G be the inclusive sum of g, L[i,j] = exp(G[i] -
-// G[j]) for i >= j and else 0, and S the state before the chunk. With rows for tokens,
+// Chunkwise by the WY form. For a chunk of 64 tokens, let G be the inclusive sum of g, L[i,j] = exp(G[i] -
+// G[j]) for i >= j and 0 else, and S the state before the chunk. With a row for each token,
 //
 //     T = (I + strictly_lower(beta K K^T * L))^-1           R = beta (V - exp(G) K S)               U = T R
 //     O = scale exp(G) Q S + M R                            M = P T,  P = scale Q K^T * L
 //     S' = exp(G_last) S + H^T R                            H = T^T (exp(G_last - G) K)
 //
-// `delta_prepare` makes M and H of all chunks at once; `delta_forward` walks over the chunks, each block with
-// a slice of the value channels, which are independent of each other. For the gradients dO and dS' the
-// adjoint of the same lines is
+// `delta_prepare` computes M and H of all chunks at once. `delta_forward` walks over the chunks, each block
+// with a slice of the value channels, which are independent of each other. For the gradients dO and dS' the
+// adjoint of these equations is
 //
 //     D = dR = M^T dO + H dS'                               dV = beta D
 //     dS = exp(G_last) dS' + (scale exp(G) Q)^T dO - (beta exp(G) K)^T D
 //
-// (`delta_backward_scan`, from the last chunk to the first), and since dT enters only as T^T dT T^T = D U^T,
-// what is left needs no inverse and is again one product per chunk (`delta_backward_chunks`).
+// (`delta_backward_scan`, from the last chunk to the first). Since dT enters only as T^T dT T^T = D U^T, the
+// other gradients need no inverse and are again one product for each chunk (`delta_backward_chunks`).
 //
-// To multiply by T late, as O = .. + P U, would do as well, were it not for bf16: where keys point the same
-// way, P and dU are large and T takes differences of them. M and H are rounded after that.
+// Multiplying by T late, as O = .. + P U, would be equivalent but for bf16: with correlated keys P and dU are
+// large, and T takes differences of them. M and H are rounded after that.
 //
-// L2NORM takes q and k as they come and normalises them here: x / sqrt(sum x^2 + 1e-6). The factors 1 /
-// sqrt(..) stay scalars of tokens, so that every product is one of the raw q and k.
+// With L2NORM the kernels normalise q and k: x / sqrt(sum x^2 + 1e-6). The factors 1 / sqrt(..) are kept as
+// scalars of the tokens, so that every product is one of the raw q and k.
 //
 // Compile once for each combination of these:
 
 #include <cuda_bf16.h>
 
 #ifndef ELEMENT
-#define ELEMENT __nv_bfloat16  // of q, k, v, o and what is kept between kernels: or float, multiplied as 3xTF32
+#define ELEMENT __nv_bfloat16  // of q, k, v, o and intermediates; or float, multiplied as 3xTF32
 #endif
 #ifndef KEY_WIDTH
 #define KEY_WIDTH 128  // 16 or a multiple of 32, up to 128
 #endif
 #ifndef SLICE
-#define SLICE 64  // value channels of one block: 16, 32 or 64 (float: 32 at most), and a divisor of the value width
+#define SLICE 64  // value channels of a block: 16, 32 or 64 (float: at most 32)
 #endif
 #ifndef L2NORM
 #define L2NORM 1
@@ -50,10 +49,11 @@ constexpr int CHUNK = 64;
 constexpr int WARP = 32;
 constexpr int VECTOR = 16 / sizeof(T);
 constexpr float NORM_EPSILON = 1e-6f;
-constexpr float LEAST_BETA = 1e-15f;  // instead of 0, so that U / beta, which beta's gradient needs, is there
+// The least beta, instead of 0, so that U / beta, which the gradient of beta needs, is finite.
+constexpr float LEAST_BETA = 1e-15f;
 constexpr unsigned ALL = 0xffffffff;
 
-// A tensor [batch, head, time, width] with any strides but that of the width, and one without a width.
+// A tensor [batch, head, time, width] with contiguous rows, and one without a width.
 #define VIEW(type, name) type *name, long long name##_batch, long long name##_head, long long name##_time
 #define AT(name, head, time) (name + batch * name##_batch + (head) * name##_head + (time) * name##_time)
 
@@ -66,9 +66,9 @@ __device__ float exp_of(float x) {
     return y;
 }
 
-// ---- Tiles in shared memory ----------------------------------------------------------------------------------------
+// Tiles in shared memory.
 
-// Rows are 16 bytes longer than they need be: eight rows of a fragment then lie in different banks.
+// Rows are padded by 16 bytes, so that eight rows of a fragment are in different banks.
 template <class E, int COLUMNS>
 constexpr int PITCH = COLUMNS + 16 / sizeof(E);
 
@@ -113,7 +113,7 @@ __device__ __forceinline__ void vectors(F f) {
     }
 }
 
-// Starts to copy rows of global memory into a tile; from row `valid` on they are zeros.
+// Starts copying rows of global memory into a tile; rows from `valid` on are zeros.
 template <int HEIGHT, int WIDTH, int THREADS>
 __device__ __forceinline__ void fetch(T *tile, const T *from, long long stride, int valid) {
     vectors<HEIGHT, WIDTH, THREADS>([&](int, int row, int column) {
@@ -124,7 +124,7 @@ __device__ __forceinline__ void fetch(T *tile, const T *from, long long stride, 
     });
 }
 
-// The same of dense rows, which there are all of.
+// Starts copying contiguous rows, all of which are valid.
 template <int HEIGHT, int WIDTH, int THREADS>
 __device__ __forceinline__ void fetch(T *tile, const T *from, int stride) {
     vectors<HEIGHT, WIDTH, THREADS>([&](int, int row, int column) {
@@ -134,7 +134,7 @@ __device__ __forceinline__ void fetch(T *tile, const T *from, int stride) {
     });
 }
 
-// Copies a tile to dense rows of global memory.
+// Copies a tile to contiguous rows of global memory.
 template <int HEIGHT, int WIDTH, int THREADS>
 __device__ __forceinline__ void store(T *to, int stride, const T *tile) {
     vectors<HEIGHT, WIDTH, THREADS>([&](int, int row, int column) {
@@ -142,9 +142,9 @@ __device__ __forceinline__ void store(T *to, int stride, const T *tile) {
     });
 }
 
-// ---- Products of tiles on tensor cores -----------------------------------------------------------------------------
+// Products of tiles on tensor cores.
 
-// Where the element of row i and column j of an operand lies in its tile: at [i][j] or at [j][i].
+// How an operand is stored in its tile: element (i, j) at [i][j] or at [j][i].
 enum Order { ROWS, COLUMNS };
 
 template <class E>
@@ -160,7 +160,7 @@ struct Operands<bf16> {
         unsigned x[2];
     };
 
-    // Where a thread reads the operands' first blocks, and how far from there others are: bytes.
+    // Where a thread reads the operands' first blocks, and the offsets of the others, in bytes.
     using Place = unsigned;
 
     template <Order ORDER>
@@ -177,7 +177,7 @@ struct Operands<bf16> {
                                             : tile + (column + lane % 8 + lane / 16 * 8) * pitch + lane / 8 % 2 * 8);
     }
 
-    // 16 x DEPTH from `row` and `depth` on.
+    // Loads 16 x DEPTH elements from `row` and `depth` on.
     template <Order ORDER>
     static __device__ Left left(Place place, int pitch, int row, int depth) {
         const unsigned at = place + (ORDER == ROWS ? row * pitch + depth : depth * pitch + row) * int(sizeof(bf16));
@@ -196,7 +196,7 @@ struct Operands<bf16> {
         return a;
     }
 
-    // The transpose of floats from `tile` on, as a sum of two terms.
+    // Loads the transpose of floats from `tile` on, as a sum of two terms.
     static __device__ void left_of(Left &big, Left &small, const float *tile, int pitch) {
         const float *const at = tile + threadIdx.x % 4 * 2 * pitch + threadIdx.x % WARP / 4;
 #pragma unroll
@@ -210,7 +210,7 @@ struct Operands<bf16> {
         }
     }
 
-    // DEPTH x 8 from `depth` and `column` on; two beside each other if PAIR.
+    // Loads DEPTH x 8 elements from `depth` and `column` on; two blocks side by side if PAIR.
     template <Order ORDER, bool PAIR>
     static __device__ void right(Right (&b)[2], Place place, int pitch, int depth, int column) {
         const unsigned at =
@@ -247,8 +247,8 @@ struct Operands<bf16> {
     }
 };
 
-// 3xTF32: a number is its upper 11 bits and the rest, of which the tensor cores take as many. The product of
-// the rests is left out (2^-20).
+// 3xTF32: a number is split into its upper 11 bits and the rest, which tensor cores can take. The product of
+// the two rests is left out (2^-20).
 template <>
 struct Operands<float> {
     static constexpr int DEPTH = 8;
@@ -313,8 +313,8 @@ struct Operands<float> {
     }
 };
 
-// sum += left[row.., 0..LENGTH] right[0..LENGTH, column..]: a warp's MT x NT blocks of 16 x 8. Of the depth
-// only what lies between `from` and `to`, where the rest is known to be zeros.
+// sum += left[row.., 0..LENGTH] right[0..LENGTH, column..]: a warp's MT x NT blocks of 16 x 8. Only the
+// depths between `from` and `to` are read, if the others are known to be zeros.
 template <Order A, Order B, int LENGTH, int UNROLL = 4, class E, int MT, int NT>
 __device__ __forceinline__ void multiply(float (&sum)[MT][NT][4], const E *a, int a_pitch, int row, const E *b,
                                          int b_pitch, int column, int from = 0, int to = LENGTH) {
@@ -346,7 +346,7 @@ __device__ __forceinline__ void multiply(float (&sum)[MT][NT][4], const E *a, in
     }
 }
 
-// sum += left[from..LENGTH, row..]^T right[from..LENGTH, column..], left of floats and taken as such.
+// sum += left[from..LENGTH, row..]^T right[from..LENGTH, column..], where left is of floats.
 template <int LENGTH, class E, int MT, int NT>
 __device__ __forceinline__ void multiply_floats(float (&sum)[MT][NT][4], const float *a, int a_pitch, int row,
                                                 const E *b, int b_pitch, int column, int from) {
@@ -374,7 +374,7 @@ __device__ __forceinline__ void multiply_floats(float (&sum)[MT][NT][4], const f
     }
 }
 
-// How the warps of a block share a matrix of HEIGHT x WIDTH, and where a thread's elements lie in it.
+// How the warps of a block share a matrix of HEIGHT x WIDTH, and which elements a thread holds.
 template <int HEIGHT, int WIDTH, int WARPS>
 struct Share {
     static constexpr int ACROSS = least(WARPS / 2, WIDTH / 8);
@@ -392,7 +392,7 @@ struct Share {
         column = warp % ACROSS * NT * 8;
     }
 
-    // Calls f(m, n, e, row, column) for elements e and e + 1 of block m, n, at `column` and the one after it.
+    // Calls f(m, n, e, row, column) for elements e and e + 1 of block m, n, at `column` and `column` + 1.
     template <class F>
     __device__ __forceinline__ void pairs(F f) const {
         const int lane = threadIdx.x % WARP;
@@ -406,7 +406,7 @@ struct Share {
         }
     }
 
-    // Calls f(m, half, row) for each row, elements half * 2 and the next of [m][n].
+    // Calls f(m, half, row) for each row, which holds elements half * 2 and half * 2 + 1 of [m][n].
     template <class F>
     __device__ __forceinline__ void rows(F f) const {
 #pragma unroll
@@ -419,7 +419,8 @@ struct Share {
     __device__ int pair_column(int n) const { return column + n * 8 + int(threadIdx.x) % 4 * 2; }
 };
 
-// Writes the pairs that a thread has of a row: elements half * 2 and the next of each block, blocks 8 apart.
+// Writes the pairs of a row that a thread holds: elements half * 2 and the next of each block, blocks 8
+// apart.
 template <int NT>
 __device__ __forceinline__ void set_row(T *at, const float (&x)[NT][4], int half, float factor = 1.0f) {
 #pragma unroll
@@ -438,17 +439,17 @@ __device__ void clear(float (&x)[MT][NT][4]) {
     }
 }
 
-// ---- Scalars of tokens ---------------------------------------------------------------------------------------------
+// Scalars of tokens.
 
-// As `delta_prepare` leaves them. Tokens past the end have the last token's decay, and their rows are zeros.
+// The result of `delta_prepare`. Tokens past the end have the decay of the last token, and rows of zeros.
 struct Token {
     float decay;  // G, the sum of g from the chunk's beginning
     float beta;
-    float query;  // q is worth query * q: scale and norm
-    float key;    // k is worth key * k
+    float query;  // factor of q: scale and norm
+    float key;    // factor of k: norm
 };
 
-// What multiplies rows of the raw products.
+// Factors of the rows of raw products.
 struct Rates {
     float recall;  // -beta exp(G): of K S in R
     float beta;
@@ -475,11 +476,11 @@ static_assert(K % 16 == 0 && K <= 128 && (V == 16 || V == 32 || V == 64), "width
 
 extern __shared__ __align__(16) unsigned char shared[];
 
-// ---- All chunks at once: M, H and the scalars ----------------------------------------------------------------------
+// All chunks at once: M, H and the scalars.
 
 constexpr int F_PITCH = PITCH<float, CHUNK>;
 
-// 1 / sqrt(sum x^2 + epsilon) of 64 rows; 128 threads, of which eight take a row.
+// 1 / sqrt(sum x^2 + epsilon) of 64 rows by 128 threads; eight threads read a row.
 __device__ void inverse_norms(float *norms, const T *tile) {
 #pragma unroll
     for (int row = threadIdx.x / 8; row < CHUNK; row += 16) {
@@ -494,10 +495,10 @@ __device__ void inverse_norms(float *norms, const T *tile) {
     }
 }
 
-// Inverts I + N, N strictly lower triangular, into `inverse`, which comes as zeros; 4 warps. The diagonal's
-// blocks of 16 by forward substitution, then twice [[A, 0], [L, D]]^-1 = [[A^-1, 0], [-D^-1 L A^-1, D^-1]].
-// That is as good as a triangular solve, where the product (I - N)(I + N^2)(I + N^4).. loses everything to
-// keys that point the same way. N's upper half is overwritten.
+// Inverts I + N, N strictly lower triangular, into `inverse`, which holds zeros; 4 warps. Diagonal blocks of
+// 16 are inverted by forward substitution, then merged twice: [[A, 0], [L, D]]^-1 = [[A^-1, 0], [-D^-1 L
+// A^-1, D^-1]]. That is as accurate as a triangular solve, whereas the product (I - N)(I + N^2)(I + N^4)..
+// loses all digits for correlated keys. Overwrites the upper half of N.
 __device__ void invert(float *inverse, float *n) {
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     if (lane < 16) {
@@ -610,7 +611,7 @@ extern "C" __global__ void __launch_bounds__(128)
 #pragma unroll
             for (int i = 0; i < 2; i++) {
                 const int other = column + i;
-                // The mask is on the exponent: above the diagonal it could overflow.
+                // The mask is applied to the exponent: above the diagonal it could overflow.
                 float ratio = row >= other ? exp_of(decays[row] - decays[other]) : 0.0f;
                 if constexpr (L2NORM) ratio *= keys[other];
                 qk[m][c][e + i] *= ratio * to_p;
@@ -665,9 +666,9 @@ extern "C" __global__ void __launch_bounds__(128)
     });
 }
 
-// ---- Forward ---------------------------------------------------------------------------------------------------
+// Forward.
 
-// Reads the rates of a chunk's tokens; 64 threads at least. Returns exp(G_last).
+// Reads the rates of a chunk's tokens by at least 64 threads. Returns exp(G_last).
 __device__ float load_rates(Rates *rates, const Token *tokens) {
     const float last = tokens[CHUNK - 1].decay;
     if (threadIdx.x < CHUNK) rates[threadIdx.x] = Rates(tokens[threadIdx.x], last);
@@ -677,7 +678,7 @@ __device__ float load_rates(Rates *rates, const Token *tokens) {
 using TokenShare = Share<CHUNK, V, SCAN / WARP>;  // tokens x value channels
 using StateShare = Share<K, V, SCAN / WARP>;
 
-// Sets the state's copy in T, which products are taken of.
+// Writes the copy of the state in T, for products.
 __device__ void set_state(T *tile, const float (&state)[StateShare::MT][StateShare::NT][4]) {
     const StateShare share;
     if (share.active) {
@@ -707,7 +708,7 @@ __device__ void write_state(float *to, const float (&state)[StateShare::MT][Stat
     }
 }
 
-// `o` may be null, so may `first`, and both `states` (S before each chunk) and `updates` (U), which alone
+// `o` and `first` may be null, and so may both `states` (S before each chunk) and `updates` (U), which alone
 // needs T.
 extern "C" __global__ void __launch_bounds__(SCAN, 2)
     delta_forward(VIEW(const T, q), VIEW(const T, k), VIEW(const T, v), VIEW(T, o), const Token *tokens,
@@ -764,7 +765,7 @@ extern "C" __global__ void __launch_bounds__(SCAN, 2)
         __syncthreads();
         fetch_q_k(chunk + 1);
 
-        // M and T are lower triangular: what is right of the warp's rows is zero.
+        // M and T are lower triangular: the columns right of the warp's rows are zeros.
         const int end = share.row + share.MT * 16;
         if (o) {
             share.pairs([&](int m, int n, int e, int row, int) {
@@ -799,10 +800,11 @@ extern "C" __global__ void __launch_bounds__(SCAN, 2)
     write_state(last + row_of_heads * K * width + channel, state, width);
 }
 
-// ---- Backward ------------------------------------------------------------------------------------------------------
+// Backward.
 
-// From the last chunk to the first. Writes D, dS' of each chunk and, per head, dV; `last_gradient` (null:
-// zeros) is the gradient of the last state, `first_gradient` (or null) takes that of the first.
+// Walks from the last chunk to the first. Writes D, dS' of each chunk and, for each head, dV. `last_gradient`
+// (zeros if null) is the gradient of the last state; the gradient of the first is written to `first_gradient`
+// unless null.
 extern "C" __global__ void __launch_bounds__(SCAN, 2)
     delta_backward_scan(VIEW(const T, q), VIEW(const T, k), VIEW(const T, o_gradient), VIEW(T, v_gradient),
                         const Token *tokens, const T *mixers, const T *writers, const float *last_gradient,
@@ -885,14 +887,14 @@ extern "C" __global__ void __launch_bounds__(SCAN, 2)
     write_state(first_gradient ? first_gradient + row_of_heads * K * width + channel : nullptr, state, width);
 }
 
-// Sets a row's sum, of what four neighbouring lanes have of the row.
+// Writes the sum of a row, of which four neighbouring lanes hold parts.
 __device__ void add_row(float *sums, float x) {
     x += __shfl_xor_sync(ALL, x, 1);
     x += __shfl_xor_sync(ALL, x, 2);
     if (threadIdx.x % 4 == 0) *sums = x;
 }
 
-// Adds the parts that warps beside each other have of 64 rows' sums; 64 threads at least.
+// Adds the partial sums of 64 rows that neighbouring warps hold, by at least 64 threads.
 template <int PARTS>
 __device__ void add_across(float (&sums)[PARTS][CHUNK]) {
     if (threadIdx.x >= CHUNK) return;
@@ -905,14 +907,15 @@ __device__ void add_across(float (&sums)[PARTS][CHUNK]) {
 //     W = dO U^T * L          dQ = exp(G) dO S^T + W K
 //     X = -beta D U^T * L     dK = A + B + E
 //     A = -beta exp(G) D S^T + X K        B = W^T Q + X^T K        E = exp(G_last - G) U dS'^T
-//     dbeta = D.U / beta        dG = Q.dQ + K.A - K.B - K.E, and for the last token exp(G_last) S.dS' + sum K.E
+//     dbeta = D.U / beta        dG = Q.dQ + K.A - K.B - K.E
+//     and for the last token dG also has exp(G_last) S.dS' + sum K.E
 //
-// (rows' dot products). W and X, rounded once, serve both sides, so that what cancels in dG cancels exactly.
-// What cancels in dg, the sums of dG from a token to the end, is left out: of K.E what comes from there, and
-// W's diagonal, which no decay enters; it is added to dQ and B at the end.
+// (dot products of rows). W and X are rounded once and used on both sides, so terms of dG that cancel do so
+// exactly. Terms that cancel in dg, the sums of dG from a token to the end, are left out: part of K.E, and
+// the diagonal of W, which no decay enters. The diagonal is added to dQ and B at the end.
 //
-// Four passes over the value channels, for W and X, dQ, A and B, keep registers few enough for two blocks on
-// a multiprocessor; a pass's next slice is on its way while one is multiplied.
+// The kernel makes four passes over the value channels, for W and X, dQ, A and B. Registers then suffice for
+// two blocks on a multiprocessor. The next slice of a pass is loaded while one is multiplied.
 extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
     delta_backward_chunks(VIEW(const T, q), VIEW(const T, k), VIEW(const T, o_gradient), VIEW(T, q_gradient),
                           VIEW(T, k_gradient), VIEW(float, beta_gradient), VIEW(float, g_gradient), const Token *tokens,
@@ -937,10 +940,10 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
     const Share<CHUNK, CHUNK, WARPS> square;
     const KeyShare share;
 
-    int stage = 0;  // of two: the one to be filled
+    int stage = 0;  // the buffer to fill next, of two
     auto fetch_stage = [&](int pass, int channel) {
         T *const to = stages + stage * STAGE;
-        auto fetch_rows = [&](T *tile, const T *from) {  // of what is kept of this chunk
+        auto fetch_rows = [&](T *tile, const T *from) {  // of a tensor with rows for this chunk
             fetch<CHUNK, V, THREADS>(tile, from + slot * CHUNK * width + channel, width);
         };
         if (pass < 2) fetch<CHUNK, V, THREADS>(to, AT(o_gradient, head, start) + channel, o_gradient_time, valid);
@@ -970,7 +973,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
 
     {
         float w[square.MT][square.NT][4] = {}, x[square.MT][square.NT][4] = {};
-        // Rows of D.U: LANES threads beside each other for each.
+        // Rows of D.U, by LANES neighbouring threads each.
         constexpr int LANES = V / VECTOR, ROWS_AT_ONCE = THREADS / LANES;
         constexpr int ROW_PASSES = (CHUNK + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
         float update_dot[ROW_PASSES] = {};
@@ -1045,7 +1048,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
             share.rows([&](int m, int half, int row) {
                 if (row >= valid) return;
                 T *const to = AT(q_gradient, head, start + row);
-                // d(r x) = r dy - r^3 x (x.dy), and r dy is what we have.
+                // d(r x) = r dy - r^3 x (x.dy), and r dy is known.
                 const float own = diagonal[row], norm = chunk_tokens[row].query / scale;
                 const float along = L2NORM ? norm * norm * (q_dots[0][row] + own * qk_dots[0][row]) : 0.0f;
 #pragma unroll
@@ -1059,7 +1062,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
         }
     }
 
-    // `dk` is A, then A + E, and `db` is E, then B.
+    // `dk` is A, then A + E; `db` is E, then B.
     float dk[share.MT][share.NT][4] = {}, db[share.MT][share.NT][4] = {};
     auto key_dots = [&](float (&dots)[KeyShare::ACROSS][CHUNK], const float (&x)[KeyShare::MT][KeyShare::NT][4]) {
         share.rows([&](int m, int half, int row) {
@@ -1130,8 +1133,8 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
         *AT(beta_gradient, head, start + thread) = update_dots[thread] / chunk_tokens[thread].beta;
     }
     if (thread < WARP) {
-        // g moves G of its own and of all later tokens: sums from the end, and of what reaches the state from
-        // before.
+        // g changes G of its own and all later tokens, so its gradient is a sum from the end, with the
+        // state's share.
         auto own = [&](int row) { return q_dots[0][row] + a_dots[0][row] - b_dots[0][row]; };
         const float first = own(thread * 2), second = own(thread * 2 + 1);
         const float first_passed = e_dots[0][thread * 2], second_passed = e_dots[0][thread * 2 + 1];
@@ -1169,8 +1172,8 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
     }
 }
 
-// Adds up the gradients of the heads that read one group: `per_head` is [batch, groups, ratio, time, width],
-// dense.
+// Sums the gradients of the heads of each group; `per_head` [batch, groups, ratio, time, width] is
+// contiguous.
 extern "C" __global__ void __launch_bounds__(256)
     delta_group_sum(const T *per_head, VIEW(T, sum), int ratio, int time, int width) {
     const int group = blockIdx.y;
@@ -1186,7 +1189,7 @@ extern "C" __global__ void __launch_bounds__(256)
     set_pair(AT(sum, group, i / width) + i % width, total.x, total.y);
 }
 
-// ---- One token -----------------------------------------------------------------------------------------------------
+// One token.
 
 // The state is read once and written in place: with r = S^T k and p = S^T q of the old state,
 // u = beta (v - exp(g) r) and o = scale (exp(g) p + (q.k) u).

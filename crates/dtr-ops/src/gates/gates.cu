@@ -1,6 +1,6 @@
-// Element-wise parts of the linear blocks, forward and backward: the decay gate, and the readout, an RMSNorm
-// per head with a swish gate. Compiled for one value width and dtype: define VALUE_WIDTH (a multiple of 8, at
-// most 256) and, for f32 instead of bf16 tensors, REAL_F32. All arithmetic is f32.
+// Gates of linear attention, forward and backward: the decay gate, and the gated RMSNorm of each head.
+// Compiled for one value width and dtype: define VALUE_WIDTH (a multiple of 8, at most 256) and, for f32
+// instead of bf16 tensors, REAL_F32. All arithmetic is f32.
 #include <cuda_bf16.h>
 
 #ifndef VALUE_WIDTH
@@ -15,7 +15,7 @@ using bf16 = __nv_bfloat16;
 using i64 = long long;
 
 constexpr int V = VALUE_WIDTH;
-constexpr int LANES = 16 / sizeof(Real);  // neighbouring numbers of a thread in the readout
+constexpr int LANES = 16 / sizeof(Real);  // neighbouring elements of a thread in the norm
 static_assert(V % LANES == 0 && V <= 256);
 
 template <int N>
@@ -58,12 +58,12 @@ __device__ inline void store(bf16* to, const Vec<N>& x) {
 }
 __device__ inline float sigmoid(float x) { return __fdividef(1, 1 + __expf(-x)); }
 
-// ---------------------------------------------------------------------------------------------------- decay gate
+// Decay gate.
 
 constexpr int GATE_LANES = 4;
 using Channels = Vec<GATE_LANES>;
 
-// A thread of the gate's kernels takes GATE_LANES channels of some rows.
+// The rows of a thread in the kernels of the decay gate, of which it computes GATE_LANES channels.
 struct Rows {
     int c, first, end;
 
@@ -95,8 +95,8 @@ extern "C" __global__ void decay_gate(const Real* __restrict__ x, i64 x_row, con
     }
 }
 
-// dx = dgk * sigmoid(-(x + bias)) / normalizer, and its sums over each block's rows to `dbias` [gridDim.y,
-// columns], if wanted.
+// dx = dgk * sigmoid(-(x + bias)) / normalizer, and its sums over the rows of each block to `dbias`
+// [gridDim.y, columns], unless null.
 extern "C" __global__ void decay_gate_backward(const Real* __restrict__ x, i64 x_row, const Real* __restrict__ bias,
                                                const float* __restrict__ dgk, Real* __restrict__ dx, i64 dx_row,
                                                float* __restrict__ dbias, float normalizer, int rows, int columns) {
@@ -119,9 +119,9 @@ extern "C" __global__ void decay_gate_backward(const Real* __restrict__ x, i64 x
     if (dbias) store(dbias + (i64)blockIdx.y * columns + mine.c, sum);
 }
 
-// ---------------------------------------------------------------------------------------------------- readout
+// Gated norm.
 
-// Lanes that hold a row of V numbers, a power of two.
+// Lanes that hold a row of V elements, a power of two.
 constexpr int row_lanes() {
     int lanes = 1;
     while (lanes < 32 && lanes * LANES < V) lanes *= 2;
@@ -130,7 +130,7 @@ constexpr int row_lanes() {
 constexpr int ROW_LANES = row_lanes(), VECS = (V + ROW_LANES * LANES - 1) / (ROW_LANES * LANES);
 constexpr int NORM_THREADS = 256, ROWS_AT_ONCE = NORM_THREADS / ROW_LANES;
 #if __CUDA_ARCH__ >= 900
-constexpr int BACKWARD_BLOCKS = ROW_LANES * LANES == V ? 4 : 3;  // as many per multiprocessor as registers allow
+constexpr int BACKWARD_BLOCKS = ROW_LANES * LANES == V ? 4 : 3;  // blocks of a multiprocessor
 #else
 constexpr int BACKWARD_BLOCKS = 3;
 #endif
@@ -171,14 +171,14 @@ struct Row {
     }
 };
 
-// Where a row of batch * time * heads lies in o, and in y and the gate, whose heads stand side by side.
+// The position of a row of batch * time * heads in o, and in y and the gate, whose heads are merged.
 struct Place {
     i64 b, t, h;
     __device__ Place(int row, int heads, int time) : b(row / heads / time), t(row / heads % time), h(row % heads) {}
 };
 
 // y = o / sqrt(mean(o^2) + epsilon) * weight * silu(gate), without the last factor if `gate` is null.
-// block 256, any grid: its warps take the rows in turn.
+// block 256, any grid: warps loop over the rows.
 extern "C" __global__ void __launch_bounds__(NORM_THREADS, ROW_LANES * LANES == V ? 6 : 5)
 gated_rms_norm(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, const Real* __restrict__ gate, i64 gate_b, i64 gate_t,
         const Real* __restrict__ weight, Real* __restrict__ y, i64 y_b, i64 y_t, float epsilon,
@@ -202,8 +202,8 @@ gated_rms_norm(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, const Real
     }
 }
 
-// With n = o * norm and m = weight * silu(gate) * dy: do = norm * (m - n * mean(n * m)). The weight's
-// gradients are summed over each block's rows to `dweight` [gridDim.x, V].
+// With n = o * norm and m = weight * silu(gate) * dy: do = norm * (m - n * mean(n * m)). The gradients of the
+// weight are summed over the rows of each block to `dweight` [gridDim.x, V].
 extern "C" __global__ void __launch_bounds__(NORM_THREADS, BACKWARD_BLOCKS)
 gated_rms_norm_backward(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, const Real* __restrict__ gate, i64 gate_b,
                  i64 gate_t, const Real* __restrict__ weight, const Real* __restrict__ dy, i64 dy_b, i64 dy_t,

@@ -5,18 +5,19 @@
 // Compiled for one shape of head and one dtype: define KEY_WIDTH, VALUE_WIDTH (multiples of 16, at most 128),
 // REAL_F32 for f32 instead of bf16 tensors, GATE_BF16 for decays in bf16 instead of f32.
 //
-// Chunkwise form, with G the sum of gk from the chunk's first token to this one (inclusive), C its last row:
+// Chunkwise form, with G the inclusive sum of gk from the first token of the chunk, and C its last row:
 //
-//   o_i = K^(-1/2) (q_i * exp(G_i)) S + sum_(j <= i) A_ij v_j,   A_ij = K^(-1/2) sum_d q_id k_jd exp(G_id - G_jd)
+//   o_i = K^(-1/2) (q_i * exp(G_i)) S + sum_(j <= i) A_ij v_j
+//   A_ij = K^(-1/2) sum_d q_id k_jd exp(G_id - G_jd)
 //   S  <- diag(exp(G_C)) S + (k * exp(G_C - G))^T v
 //
-// `gla_states` runs over the chunks and leaves the state before each, `gla_outputs` makes the outputs of all
-// chunks at once. Backward likewise: `gla_state_grads` from the end, then `gla_grads`. Heads that share k, v
-// and gk share a state too unless they begin with different ones, and then so do the gradients: the number of
-// states is free, `groups` or `heads`.
+// `gla_states` walks over the chunks and stores the state before each. `gla_outputs` computes the outputs of
+// all chunks at once. Backward: `gla_state_grads` walks from the last chunk, then `gla_grads` computes all
+// gradients. Heads that share k, v and gk also share a state and its gradient, unless they begin with
+// different states: the number of states is `groups` or `heads`.
 //
-// Products are bf16 on tensor cores with f32 sums. An f32 operand is kept as two bf16 planes, high + low, and
-// a product is high*high + high*low + low*high: some 16 bits of the operands, the range of f32.
+// Products are bf16 on tensor cores with f32 sums. An f32 operand is stored as two bf16 planes, high + low,
+// and a product is high*high + high*low + low*high: 16 bits of the operands' mantissa, with the range of f32.
 #include <cuda_bf16.h>
 
 #ifndef KEY_WIDTH
@@ -64,7 +65,7 @@ __device__ inline float exp2_fast(float x) {
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
-// Brings `BYTES` bytes towards the second-level cache.
+// Prefetches `BYTES` bytes into the L2 cache.
 template <int BYTES>
 __device__ inline void prefetch(const void* from) {
 #pragma unroll
@@ -73,7 +74,7 @@ __device__ inline void prefetch(const void* from) {
 }
 __device__ inline unsigned shared_address(const void* at) { return (unsigned)__cvta_generic_to_shared(at); }
 
-// VECTOR neighbouring numbers as they lie in memory.
+// VECTOR neighbouring elements as stored in memory.
 template <typename T>
 struct Raw {
     uint4 at[VECTOR * sizeof(T) / 16];
@@ -98,7 +99,8 @@ __device__ inline void load_vector(float (&x)[VECTOR], const T* from) {
     raw.widen(x);
 }
 
-// A matrix in shared memory: PLANES of bf16, rows padded by 16 bytes so that ldmatrix meets no bank twice.
+// A matrix in shared memory: PLANES of bf16, with rows padded by 16 bytes so that ldmatrix has no bank
+// conflicts.
 template <int ROWS, int COLS>
 struct Tile {
     static constexpr int STRIDE = COLS + 8, PLANE = ROWS * STRIDE, BYTES = PLANE * PLANES * 2;
@@ -146,7 +148,7 @@ struct Tile {
                 *reinterpret_cast<const uint4*>(planes[plane]);
     }
 
-    // Begins to copy `rows` rows of global memory, `stride` elements apart, and fills up with zeros.
+    // Starts copying `rows` rows of global memory, `stride` elements apart, and fills the rest with zeros.
     __device__ void load(const Real* source, i64 stride, int rows) const {
         for (int at = threadIdx.x; at < ROWS * COLS / VECTOR; at += blockDim.x) {
             const int row = at / (COLS / VECTOR), col = at % (COLS / VECTOR) * VECTOR;
@@ -165,7 +167,7 @@ struct Tile {
     }
 };
 
-// Ends what Tile::load began, for the whole block.
+// Waits for the copies of Tile::load, for the whole block.
 __device__ inline void finish_loads() {
     asm volatile("cp.async.wait_all;" ::: "memory");
     __syncthreads();
@@ -194,8 +196,8 @@ __device__ inline void mma(float (&c)[4], const unsigned (&a)[4], unsigned b0, u
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// A warp's 16 x 8N piece of a product, at row m0 and column n0, summed over the inner indices [k0, k1).
-// A is held as [m][k], or as [k][m] if A_TURNED; B as [n][k], or as [k][n] if B_TURNED.
+// A warp's 16 x 8N tile of a product, at row m0 and column n0, summed over the inner indices [k0, k1). A is
+// stored as [m][k], or as [k][m] if A_TURNED; B as [n][k], or as [k][n] if B_TURNED.
 template <bool A_TURNED, bool B_TURNED, int N, int AR, int AC, int BR, int BC>
 __device__ inline void multiply(float (&c)[N][4], Tile<AR, AC> a, int m0, Tile<BR, BC> b, int n0, int k0, int k1) {
     const int lane = threadIdx.x % 32;
@@ -242,7 +244,7 @@ __device__ inline void clear(float (&c)[N][4]) {
     for (int n = 0; n < N; ++n) c[n][0] = c[n][1] = c[n][2] = c[n][3] = 0;
 }
 
-// Calls f(row, column, c0, c1) for the pairs of neighbours that this thread holds of a warp's piece at (m0,
+// Calls f(row, column, c0, c1) for the pairs of neighbours that this thread holds of a warp's tile at (m0,
 // n0).
 template <int N, typename F>
 __device__ inline void each_pair(float (&c)[N][4], int m0, int n0, F f) {
@@ -254,7 +256,7 @@ __device__ inline void each_pair(float (&c)[N][4], int m0, int n0, F f) {
             f(m0 + lane / 4 + 8 * lower, n0 + 8 * n + lane % 4 * 2, c[n][2 * lower], c[n][2 * lower + 1]);
 }
 
-// Numbers per token and channel in f32, in log2 units where they are decays; padded against bank conflicts.
+// Numbers of each token and channel in f32 (decays in log2 units), padded against bank conflicts.
 template <int COLS>
 struct Table {
     static constexpr int STRIDE = COLS + 8, BYTES = CHUNK * STRIDE * 4;
@@ -274,9 +276,9 @@ struct Table {
     }
 };
 
-// Running sums down the columns of CHUNK rows by THREADS threads, from the last row on if REVERSED. As many
-// threads share a column as there are, in a power of two. Numbers are kept as they come, so that nothing
-// waits for their loads.
+// Cumulative sums down the columns of CHUNK rows by THREADS threads, from the last row if REVERSED. Threads
+// share a column, as many as a power of two allows. Each keeps its numbers in registers, so that loads
+// overlap.
 template <typename T, int COLS, int THREADS, bool REVERSED>
 struct Scan {
     static constexpr int segments() {
@@ -294,19 +296,19 @@ struct Scan {
         const int at = threadIdx.x / COLS * ROWS + i;
         return REVERSED ? CHUNK - 1 - at : at;
     }
-    // Takes read(row, column).
+    // Reads read(row, column).
     template <typename Read>
     __device__ void take(Read read) {
         if (works())
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) taken[i] = read(row(i), col());
     }
-    // Takes the decays of a chunk's `rows` tokens, and none after them.
+    // Reads the decays of the chunk's `rows` tokens, and zeros after them.
     __device__ void take_decays(const Gate* gk, i64 stride, int rows) {
         take([&](int row, int col) { return row < rows ? gk[row * stride + col] : Gate(0.f); });
     }
-    // Gives write(row, column, sum, sum over the whole column) of the numbers times `unit`. `totals` holds
-    // SEGMENTS * COLS numbers. One barrier, in between.
+    // Calls write(row, column, sum, sum over the whole column) with the sums times `unit`. `totals` holds
+    // SEGMENTS * COLS numbers. Has one barrier.
     template <typename Write>
     __device__ void give(float* totals, float unit, Write write) {
         float x[ROWS];
@@ -330,16 +332,16 @@ struct Scan {
     }
 };
 
-// ---------------------------------------------------------------------------------------------------- states
+// States.
 
-// State rows and columns are independent, so that a block takes a slice of each.
+// Rows and columns of a state are independent, so each block computes a slice of both.
 constexpr int slice(int width) { return width % 64 == 0 ? 64 : width % 32 == 0 ? 32 : 16; }
 constexpr int K_SLICE = slice(K), V_SLICE = slice(V), STATE_THREADS = 2 * K_SLICE;
 
-// The recurrence over the chunks, S <- diag(exp(G_C)) S + sum over sources of (x * exp(G_C - G))^T y, and for
-// gradients against time, dS <- diag(exp(G_C)) dS + K^(-1/2) sum over heads of (q * exp(G))^T do. Leaves in
-// `states` what each chunk meets. `first` is the sum of `first_copies` states (zeros if null), `last` is
-// written `last_copies` times.
+// The recurrence over the chunks: S <- diag(exp(G_C)) S + sum over sources of (x * exp(G_C - G))^T y. For
+// gradients, backwards in time: dS <- diag(exp(G_C)) dS + K^(-1/2) sum over heads of (q * exp(G))^T do.
+// Stores the state before each chunk in `states`. `first` is the sum of `first_copies` states (zeros if
+// null), `last` is written `last_copies` times.
 template <bool GRADIENT>
 __device__ inline void run_states(const Real* x, i64 x_h, i64 x_t, const Real* y, i64 y_h, i64 y_t, int sources,
                                   const Gate* gk, i64 gk_t, const float* first, int first_copies, Real* states,
@@ -441,14 +443,14 @@ gla_state_grads(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* d_o, i64 d
                      copies, dstates + index * chunks * K * V, dstate0 ? dstate0 + index * K * V : nullptr, 1, time);
 }
 
-// ---------------------------------------------------------------------------------------------------- inside a chunk
+// Inside a chunk.
 
-// exp(G_i - G_j) is split into a factor of the query's and one of the key's, about a row in between, so that
-// the sum over channels is a matrix product. While the chunk's whole decay is mild, one row in its middle
-// does for all pairs (`half` == CHUNK). A strong decay would overflow there: then pairs are taken by the
-// highest bit in which i and j differ, `half`. Of such a pair the query's row has the bit and the key's has
-// not, and the first row of the query's half lies between, so that neither exponent is positive. The
-// diagonal, `half` == 0, has no factor at all.
+// exp(G_i - G_j) is split into a factor of the query and one of the key, relative to a row between them, so
+// that the sum over channels is a matrix product. If the decay of the whole chunk is mild, one row in its
+// middle serves all pairs (`half` == CHUNK). A strong decay would overflow, so pairs are then grouped by the
+// highest bit in which i and j differ, `half`. In such a pair only the query's row has the bit, and the first
+// row of the query's half is between both, so neither exponent is positive. The diagonal, `half` == 0, has no
+// factor.
 constexpr float MILD = -60;  // log2 of the decay of a whole chunk
 
 struct Level {
@@ -465,7 +467,7 @@ struct Level {
     __device__ bool holds(int query, int key) const {
         return last() ? (all() ? query >= key : query == key) : query > key && ((query ^ key) & -half) == half;
     }
-    // Where the keys lie of 16 queries from `row` on, and the queries of 16 keys: [x, y), perhaps nothing.
+    // The range [x, y) of keys of 16 queries from `row` on, and of queries of 16 keys; may be empty.
     __device__ int2 keys_of(int row) const {
         if (all()) return make_int2(0, row + 16);
         if (half < 16) return make_int2(row, row + 16);
@@ -484,12 +486,12 @@ struct Level {
     }
 };
 
-// Sixteen warps hold 16 rows and a quarter of the columns each (half of the warps for chunks of 32, or if the
-// columns cannot be parted so: then half of the columns).
+// Sixteen warps compute 16 rows and a quarter of the columns each. For chunks of 32, or if the columns have
+// no quarters, half as many warps compute half of the columns each.
 constexpr int STRIPS = CHUNK / 16, COLUMNS = K % 32 == 0 && V % 32 == 0 ? 4 : 2, THREADS = STRIPS * COLUMNS * 32;
-constexpr int KN = K / COLUMNS / 8, VN = V / COLUMNS / 8, CN = CHUNK / COLUMNS / 8;  // tiles of a warp, 8 columns each
+constexpr int KN = K / COLUMNS / 8, VN = V / COLUMNS / 8, CN = CHUNK / COLUMNS / 8;  // 8 columns each
 
-// Threads that hold a row of a state, a vector each.
+// Threads that hold one row of a state, a vector each.
 constexpr int state_lanes() {
     int lanes = 1;
     while (lanes * VECTOR < V) lanes *= 2;
@@ -502,7 +504,7 @@ using VTile = Tile<CHUNK, V>;
 using STile = Tile<K, V>;
 using CTile = Tile<CHUNK, CHUNK>;
 
-// Calls f(i, j, row, column) for the numbers c[i][j] that this thread holds of a warp's piece at (m0, n0).
+// Calls f(i, j, row, column) for the elements c[i][j] that this thread holds of a warp's tile at (m0, n0).
 template <int N, typename F>
 __device__ inline void each_number(int m0, int n0, F f) {
     const int lane = threadIdx.x % 32;
@@ -527,15 +529,15 @@ __device__ inline void scale_rows(Tile<ROWS, COLS> to, Get get, Factor factor) {
     }
 }
 
-// The decays of a chunk for the whole block of THREADS: `table` is G where they are strong, and exp(G -
-// G_ref) where they are mild, with `reference` G_ref.
+// The decays of a chunk for the whole block of THREADS: `table` is G if they are strong, and exp(G - G_ref)
+// with `reference` G_ref if they are mild.
 template <int THREADS>
 struct Decay {
     Table<K> table;
     float* reference;
     bool mild;
 
-    // Makes the table of G, after the loads begun before. `totals` holds THREADS numbers.
+    // Computes the table of G after the loads that were started before. `totals` holds THREADS numbers.
     __device__ void sum(float* totals, const Gate* gk, i64 stride, int rows) {
         Scan<Gate, K, THREADS, false> sums;
         sums.take_decays(gk, stride, rows);
@@ -548,7 +550,7 @@ struct Decay {
         asm volatile("cp.async.wait_all;" ::: "memory");
         mild = !__syncthreads_or(strong);
     }
-    // Makes the table of mild decays from that of G, and the scaled keys.
+    // Computes the table of mild decays from that of G, and the scaled keys.
     template <typename Key>
     __device__ void scale_keys(KTile scaled_keys, Key key) {
         scale_rows<THREADS>(scaled_keys, key, [&](float (&x)[VECTOR], int row, int col) {
@@ -563,12 +565,12 @@ struct Decay {
             table.set_vector(row, col, factor);
         });
     }
-    // For `scale_rows`, of mild decays.
+    // The factors of mild decays, for `scale_rows`.
     __device__ auto factors() const {
         return [=](float (&x)[VECTOR], int row, int col) { table.get_vector(x, row, col); };
     }
-    // For `scale_rows`, of strong decays: factors of a level's queries or keys, from the chunk's start or to
-    // its end.
+    // The factors of strong decays, for `scale_rows`: of a level's queries or keys, from the chunk's start or
+    // to its end.
     template <typename Exponent>
     __device__ auto powers(Exponent exponent) const {
         return [=](float (&x)[VECTOR], int row, int col) {
@@ -597,8 +599,8 @@ __device__ inline void scale_state(STile state, Factor factor) {
                         });
 }
 
-// Puts the pairs of `level` among products of queries and keys into a warp's piece of A at (m0, c0), and
-// where it is the only level, zeros in place of the others.
+// Writes the pairs of `level` among the products of queries and keys into a warp's tile of A at (m0, c0). If
+// it is the only level, writes zeros for the other pairs.
 template <int N>
 __device__ inline void attend(CTile a, Level level, KTile queries, KTile keys, int m0, int c0) {
     const int2 range = level.keys_of(m0);
@@ -621,7 +623,7 @@ __device__ inline void clear_piece(CTile tile, int m0, int c0) {
     each_pair(zeros, m0, c0, [&](int row, int col, float x, float y) { tile.set2(row, col, x, y); });
 }
 
-// Hands out shared memory.
+// Allocates shared memory.
 struct Pool {
     unsigned char* at = shared;
 
@@ -637,8 +639,8 @@ struct Pool {
     }
 };
 
-// Two blocks share a Hopper multiprocessor, and one works while the other waits: half as many warps, with
-// half of the columns each. Other key widths than powers of two take too many registers for that.
+// Two blocks share a Hopper multiprocessor, so that one computes while the other waits: half as many warps,
+// with half of the columns each. Key widths that are no powers of two take too many registers for that.
 constexpr int OUTPUT_COLUMNS = PLANES == 1 ? 2 : COLUMNS, OUTPUT_THREADS = STRIPS * OUTPUT_COLUMNS * 32;
 #if __CUDA_ARCH__ >= 900
 constexpr int OUTPUT_BLOCKS = (K & (K - 1)) == 0 ? 2 : 1;
@@ -659,7 +661,7 @@ gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i6
     float* totals = reinterpret_cast<float*>(attention.data);
     static_assert(CTile::BYTES >= OUTPUT_THREADS * 4);
     float* reference = pool.floats(K);
-    const STile state{reinterpret_cast<bf16*>(pool.at)};  // takes the place of the decays
+    const STile state{reinterpret_cast<bf16*>(pool.at)};  // in the memory of the decays
     Decay<OUTPUT_THREADS> decay{{reinterpret_cast<float*>(pool.at)}, reference};
 
     const int chunk = blockIdx.x, group = blockIdx.y, b = blockIdx.z;
@@ -723,7 +725,7 @@ gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i6
         return;
     }
 
-    // Each thread keeps the factors of its vectors of the queries, and gets these one head ahead.
+    // Each thread keeps the factors of its vectors of the queries, and loads these one head ahead.
     constexpr int SLOTS = (CHUNK * K / VECTOR + OUTPUT_THREADS - 1) / OUTPUT_THREADS;
     float factors[SLOTS][VECTOR];
     RawVector next[SLOTS];
@@ -766,8 +768,8 @@ gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i6
     }
 }
 
-// With dA = K^(-1/2) do v^T below and on the diagonal, S the state before the chunk and dS the gradient after
-// it:
+// With dA = K^(-1/2) do v^T on and below the diagonal, S the state before the chunk, and dS the gradient
+// after it:
 //
 //   dq_i = K^(-1/2) exp(G_i) * (S do_i) + sum_j dA_ij k_j exp(G_i - G_j)
 //   dk_j = exp(G_C - G_j) * (dS v_j) + sum_i dA_ij q_i exp(G_i - G_j)
@@ -775,10 +777,10 @@ gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i6
 //   dgk_t = sum_(i >= t) (q_i * dq_i - k_i * dk_i) + rowsum(S_C * dS)
 //
 // with the sums over i inside the chunk and S_C = diag(exp(G_C)) S + (k * exp(G_C - G))^T v. A pair (i, j)
-// with t <= j adds the same to q * dq and to k * dk, and does so here to the order of sums: both are made of
-// the same rounded factors. All but dq are summed over the group's heads, in their order. Where decays are
-// mild, S is held times K^(-1/2) exp(G_ref) and dS times exp(G_C - G_ref), and dq lacks the factor exp(G -
-// G_ref), dk exp(G_ref - G), until the end.
+// with t <= j adds the same to q * dq and to k * dk. Both are computed from the same rounded factors, so they
+// cancel up to the order of the sums. All gradients but dq are summed over the heads of the group, in their
+// order. If decays are mild, S is stored times K^(-1/2) exp(G_ref) and dS times exp(G_C - G_ref). The factors
+// exp(G - G_ref) of dq and exp(G_ref - G) of dk are then applied at the end.
 //
 // grid (chunks, groups, batch)
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
@@ -793,12 +795,12 @@ gla_grads(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i64 
     const auto keys = pool.take<KTile>(), queries = pool.take<KTile>();
     const auto scaled_keys = pool.take<KTile>(), scaled_queries = pool.take<KTile>();
     const auto values = pool.take<VTile>(), grads = pool.take<VTile>();
-    const auto state = pool.take<STile>();  // S, and after a state's last head dS
+    const auto state = pool.take<STile>();  // S, and dS after the last head of a state
     const auto attention = pool.take<CTile>(), dattention = pool.take<CTile>();
     float* totals = reinterpret_cast<float*>(dattention.data);
     static_assert(CTile::BYTES >= THREADS * 4);
     float* kept = pool.floats(K);              // per key channel, exp(G_C) * rowsum(S * dS)
-    float* written = pool.floats(STRIPS * K);  // per 16 rows and key channel, the sum of k * exp(G_C - G) * (dS v)
+    float* written = pool.floats(STRIPS * K);  // per 16 rows and channel: sum of k * exp(G_C - G) * (dS v)
 
     const int chunk = blockIdx.x, group = blockIdx.y, b = blockIdx.z;
     const int start = chunk * CHUNK, rows = min(CHUNK, time - start);
@@ -911,7 +913,7 @@ gla_grads(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i64 
         if (head + 1 < end) grads.load(d_o + (head + 1) * d_o_h, d_o_t, rows);
 
         if ((head + 1) % heads_per_state && head + 1 < end) continue;
-        // dS takes the place of S, which it meets for the last time.
+        // dS overwrites S, which is not read again.
         for (int row = threadIdx.x / STATE_LANES; row < K; row += THREADS / STATE_LANES) {
             const int col = threadIdx.x % STATE_LANES * VECTOR;
             const float last = decay.table.end(row);
@@ -984,16 +986,15 @@ gla_grads(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i64 
     });
 }
 
-// ---------------------------------------------------------------------------------------------------- one token
+// One token.
 
-// A block takes STEP_COLS columns of a state, four by a thread, and reads and writes them once, for every
-// head of it.
+// A block reads and writes STEP_COLS columns of a state once for all its heads, four columns by each thread.
 constexpr int STEP_COLS = V % 32 == 0 ? 32 : 16, STEP_THREADS = 128, STEP_LANES = STEP_COLS / 4;
 constexpr int STEP_HEADS = 4;  // at a time
 constexpr int STEP_ROWS = STEP_THREADS / STEP_LANES, STEP_PASSES = (K + STEP_ROWS - 1) / STEP_ROWS;
 constexpr bool STEP_FULL = K % STEP_ROWS == 0;
 
-// grid (V / STEP_COLS, states, batch); `state` [batch, states, K, V] is changed in place.
+// grid (V / STEP_COLS, states, batch); `state` [batch, states, K, V] is overwritten.
 extern "C" __global__ void __launch_bounds__(STEP_THREADS)
 gla_step(const Real* __restrict__ q, i64 q_b, i64 q_h, const Real* __restrict__ k, i64 k_b, i64 k_g,
          const Real* __restrict__ v, i64 v_b, i64 v_g, const Gate* __restrict__ gk, i64 gk_b, i64 gk_g,

@@ -1,6 +1,6 @@
-// Products of a few rows, as decoding has them: what counts is that weights are read once, with as much on
-// its way as the memory takes. Compiled for the number of ROWS, one ELEMENT (T) of rows and weights, and one
-// RESULT (R) of products; sums are f32.
+// Products of a few rows, as in decoding, where reading the weights takes the time: they are read once, with
+// as many loads in flight as the memory takes. Compiled for the number of ROWS, one ELEMENT (T) of rows and
+// weights, and one RESULT (R) of products; sums are f32.
 #include <cuda_bf16.h>
 
 #ifndef ROWS
@@ -17,11 +17,11 @@ using R = RESULT;
 
 constexpr int WARP = 32;
 constexpr int WARPS = 4;                    // of a block
-constexpr int VECTOR = 16 / sizeof(T);      // numbers of a load
-constexpr int STEP = WARP * VECTOR;         // numbers that a warp's loads span
-constexpr int AHEAD = 8;                    // loads of a thread that are on their way together
+constexpr int VECTOR = 16 / sizeof(T);      // elements of a load
+constexpr int STEP = WARP * VECTOR;         // elements that a warp's loads span
+constexpr int AHEAD = 8;                    // loads of a thread that are in flight together
 
-// Sixteen bytes that are read once.
+// Reads sixteen bytes that are read once.
 __device__ uint4 stream(const T* at) {
     uint4 bits;
     asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -49,7 +49,7 @@ __device__ Numbers numbers_of(const uint4& bits) {
     return numbers;
 }
 
-// What a thread has of the products of one row of a weight with each row of x.
+// A thread's partial sums of the products of one row of a weight with each row of x.
 struct Sums {
     float of[ROWS] = {};
 
@@ -63,7 +63,7 @@ struct Sums {
         }
     }
 
-    // The sums over a warp's threads.
+    // Sums over the threads of a warp.
     __device__ void gather() {
 #pragma unroll
         for (int row = 0; row < ROWS; row++)
@@ -73,7 +73,7 @@ struct Sums {
     }
 };
 
-// The products of COUNT rows of weights with the rows of x, by one warp.
+// Multiplies COUNT rows of weights with the rows of x, by one warp.
 template <int COUNT>
 __device__ void multiply(const T* const (&weights)[COUNT], const T* x, int width, Sums (&sums)[COUNT]) {
     constexpr int LOADS = AHEAD / COUNT;
@@ -102,8 +102,7 @@ __device__ void multiply(const T* const (&weights)[COUNT], const T* x, int width
 
 __device__ int warp() { return blockIdx.x * WARPS + threadIdx.x / WARP; }
 
-// y = x wᵀ for x [ROWS, width] and up to three weights w [out, width]; a weight that is not there has no
-// rows.
+// y = x wᵀ for x [ROWS, width] and up to three weights w [out, width]; absent weights have no rows.
 extern "C" __global__ void __launch_bounds__(WARP* WARPS)
     project(const T* x, int width, const T* __restrict__ w0, R* y0, int out0, const T* __restrict__ w1, R* y1,
             int out1, const T* __restrict__ w2, R* y2, int out2) {
@@ -123,8 +122,7 @@ extern "C" __global__ void __launch_bounds__(WARP* WARPS)
         for (int row = 0; row < ROWS; row++) y[(long long)row * out + column] = R(sums[0].of[row]);
 }
 
-// y = silu(x gateᵀ) · (x upᵀ) for x [ROWS, width] and weights gate and up [out, width]; both products are
-// rounded before.
+// y = silu(x gateᵀ) · (x upᵀ) for x [ROWS, width] and weights [out, width]. Both products are rounded before.
 extern "C" __global__ void __launch_bounds__(WARP* WARPS)
     swiglu(const T* x, int width, const T* __restrict__ gate, const T* __restrict__ up, T* y, int out) {
     const int column = warp();

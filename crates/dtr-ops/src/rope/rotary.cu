@@ -1,11 +1,12 @@
-// Rotary positions (half-split pairs, RoFormer arXiv 2104.09864 as Hugging Face's Llama lays them) of q and
-// k, and the append of k and v to their caches, all in one pass: rotates q [b, h, t, d] into q_out and k [b,
-// g, t, d] into k_out, copies v [b, g, t, d] into v_out. Any head width that is a multiple of 16; tensors by
-// element strides (batch, head, time).
+// Rotary positions of q and k (RoFormer, arXiv 2104.09864; half-split pairs as in Hugging Face's Llama) and
+// the append of k and v to their caches, in one pass: rotates q [b, h, t, d] into q_out and k [b, g, t, d]
+// into k_out, and copies v [b, g, t, d] into v_out. Head widths are multiples of 16; tensors have element
+// strides (batch, head, time).
 //
-// Tokens go to times *write + 0.. of k_out and v_out (null: 0), so a cache is appended to, also in a graph
-// that is replayed; q_out begins at 0. Angles of token i are row *angles + i (null: 0) of the f32 tables cos
-// and sin [b or 1, .., d / 2]. Without tables k and q are copied. Outputs may be the inputs themselves.
+// Token i is written to time *write + i of k_out and v_out (null: 0) and to time i of q_out. The position is
+// read on the device, so that a CUDA graph can append to a cache. The angles of token i are row *angles + i
+// (null: 0) of the f32 tables cos and sin [b or 1, .., d / 2]. Without tables q and k are copied. Outputs may
+// alias the inputs.
 #include <cuda_bf16.h>
 
 using bf16 = __nv_bfloat16;
@@ -18,8 +19,8 @@ __device__ inline float widen(bf16 x) { return __bfloat162float(x); }
 __device__ inline void narrow(float& y, float x) { y = x; }
 __device__ inline void narrow(bf16& y, float x) { y = __float2bfloat16(x); }
 
-// A thread has 16 bytes of a row's first half and the 16 that pair with them. Threads (grid x) run over the
-// vectors of a row, the tokens and the heads, of q, then of k, then of v; grid y is the batch.
+// A thread has 16 bytes of a row's first half and the 16 bytes that pair with them. Threads (grid x) loop
+// over the vectors of a row, the tokens and the heads, of q, then of k, then of v; grid y is the batch.
 template <typename T>
 __device__ inline void rotary(const T* q, T* q_out, const T* k, T* k_out, const T* v, T* v_out, const float* cos,
                               const float* sin, const int* write, const int* angles, i64 q_batch, i64 q_head,
