@@ -107,8 +107,7 @@ impl<'a> Launcher<'a> {
     fn module(&mut self, kernel: &CudaKernel) -> Arc<CudaModule> {
         let gpu = self.gpu;
         let load = || {
-            let image = compile(kernel, gpu.capability)
-                .unwrap_or_else(|error| panic!("{}", error.message_with_sources()));
+            let image = compile(kernel, gpu.capability).unwrap_or_else(|error| panic!("{}", error.to_line()));
             check(gpu.load_module(image), format_args!("load {kernel:?}"))
         };
         let key = (kernel.source.name, kernel.defines.clone());
