@@ -14,7 +14,7 @@ use dtr::manifest::{FileCorpus, Task, load};
 use dtr::store::{Key, Layout, Lookup, Stage, Store};
 use dtr_core::error::Result;
 use dtr_core::files::Digest;
-use dtr_model::{Base, Checkpoint, Model, Tokenizer};
+use dtr_model::{BaseModel, LoadedModel, SafetensorsReader, Tokenizer};
 use safetensors::SafeTensors;
 use tempfile::TempDir;
 
@@ -135,7 +135,7 @@ pub fn read_weights(bytes: &[u8]) {
     let prefix = (text.len() as u64).to_le_bytes();
     let file = [&prefix, text, &vec![0; num_bytes]].concat();
     let path = write("weights.safetensors", &file);
-    let checkpoint = Checkpoint::read(&[path], &Device::flex());
+    let checkpoint = SafetensorsReader::open(&[path], &Device::flex());
     if checkpoint.is_err() {
         return check_error(checkpoint, "weights.safetensors");
     }
@@ -154,7 +154,7 @@ pub fn read_tokenizer(bytes: &[u8]) {
     match Tokenizer::read(&write("tokenizer.json", bytes)) {
         Ok(tokenizer) => {
             let _ = tokenizer.encode("some text, é 12\n", true).and_then(|tokens| tokenizer.decode(&tokens));
-            let _ = (tokenizer.unknown(), tokenizer.vocab_size(), tokenizer.to_json());
+            let _ = (tokenizer.unknown_token(), tokenizer.vocab_size(), tokenizer.to_json());
         }
         Err(error) => check_error(Err::<(), _>(error), "tokenizer.json"),
     }
@@ -171,6 +171,6 @@ pub fn read_model(bytes: &[u8]) {
     let model = folder().join("model");
     // Where the config contradicts the weights, the error may name either file.
     let name = model.display().to_string();
-    check_error(Base::tokenizer(&model).and_then(|_| Base::check(&model)), &name);
-    check_error(Model::read(&model, &Device::flex()), &name);
+    check_error(BaseModel::read_tokenizer(&model).and_then(|_| BaseModel::check_weights(&model)), &name);
+    check_error(LoadedModel::read(&model, &Device::flex()), &name);
 }

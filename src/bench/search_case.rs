@@ -9,10 +9,10 @@ use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::count::Count;
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
-use dtr_model::optim::AdamWConfig;
+use dtr_model::optimizer::AdamWConfig;
 use dtr_model::{
-    Architecture, Base, Block, Checkpoint, Config, Decoder, Geometry, GlaConfig, Init, Random, Tokenizer,
-    Twins, Variant,
+    BaseModel, BlockConfig, Decoder, DecoderShape, GeometryConfig, GlaConfig, RandomParams,
+    SafetensorsReader, Tokenizer, TwinInit, Twins, Variant,
 };
 
 use crate::algorithms::distil::{DistilConfig, Student, distil};
@@ -62,7 +62,7 @@ pub fn bundled_base_cases(
     num_items: usize,
     observer: &dyn Observer,
 ) -> Result<Vec<SearchCase>> {
-    let Base { decoder, tokenizer } = Base::read(directory, &Device::flex())?;
+    let BaseModel { decoder, tokenizer } = BaseModel::read(directory, &Device::flex())?;
     let (twins, layer_order) = distil_twins(&decoder, &tokenizer, observer)?;
     let language = SyntheticLanguage::new(Seed(1));
     let tasks = [
@@ -86,8 +86,8 @@ pub fn bundled_base_cases(
     tasks.into_iter().map(case).collect()
 }
 
-fn gla_variant(init: Init) -> Variant {
-    Variant { block: Block::Gla(GlaConfig::default()), geometry: Geometry::default(), init }
+fn gla_variant(init: TwinInit) -> Variant {
+    Variant { block: BlockConfig::Gla(GlaConfig::default()), geometry: GeometryConfig::default(), init }
 }
 
 /// Distils twins for a short time. Returns them and the layers in the order of their losses.
@@ -102,7 +102,7 @@ fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) 
     let folder = tempfile::tempdir().map_err(|cause| Error::io("write in", &std::env::temp_dir(), cause))?;
     let checkpoint = CheckpointFile::new(folder.path().join("checkpoint.safetensors"), "bench");
     let layers = 0..base.config.num_layers;
-    let variant = gla_variant(Init::Calibrated);
+    let variant = gla_variant(TwinInit::Calibrated);
     let mut students = vec![Student::new("gla", &variant, base, layers, &config, &checkpoint)?];
     let sequences = config.schedule().sequences();
     let sequences = Sequences::new(&Corpus::default().source, tokenizer, sequences, config.seed, observer)?;
@@ -111,7 +111,7 @@ fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) 
     // Read back from a file as in a sweep, because matrices have another memory layout in training.
     let path = folder.path().join("twins.safetensors");
     distilled.write_twins(&path)?;
-    let mut stored = Checkpoint::read(&[path], &base.device())?;
+    let mut stored = SafetensorsReader::open(&[path], &base.device())?;
     Ok((Twins::new(&variant, base, &mut stored)?, distilled.result.layers_by_loss()))
 }
 
@@ -123,7 +123,7 @@ fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) 
 /// Fails if the tokenizer of the synthetic language cannot be built.
 pub fn deep_base_case() -> Result<SearchCase> {
     let tokenizer = Tokenizer::from(synthetic_tokenizer()?);
-    let architecture = Architecture {
+    let architecture = DecoderShape {
         hidden_size: 64,
         intermediate_size: 192,
         num_layers: 28,
@@ -132,10 +132,10 @@ pub fn deep_base_case() -> Result<SearchCase> {
         head_dim: 16,
         tokenizer: None,
     };
-    let config = Config::llama(&architecture, tokenizer.vocab_size(), 1024);
+    let config = architecture.llama_config(tokenizer.vocab_size(), 1024);
     let device = Device::flex();
-    let base = Decoder::new(&config, &mut Random::new(Seed(1), &device))?;
-    let twins = Twins::new(&gla_variant(Init::Copy), &base, &mut Random::new(Seed(2), &device))?;
+    let base = Decoder::new(&config, &mut RandomParams::new(Seed(1), &device))?;
+    let twins = Twins::new(&gla_variant(TwinInit::Copy), &base, &mut RandomParams::new(Seed(2), &device))?;
     Ok(SearchCase {
         name: format!("{} layers, random weights", architecture.num_layers),
         base,

@@ -8,8 +8,8 @@ use clap::Args;
 use super::{DeviceChoice, print_json};
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::seed::Seed;
-use dtr_model::generate::{Generated, Settings, StopReason, generate};
-use dtr_model::{Chat, Model, end_tokens};
+use dtr_model::generate::{GeneratedText, GenerationConfig, StopReason, generate};
+use dtr_model::{ChatTemplate, LoadedModel, read_eos_token_ids};
 
 /// Continue a prompt with a base or an exported hybrid.
 ///
@@ -62,16 +62,16 @@ fn top_p(text: &str) -> std::result::Result<f64, String> {
 impl Generate {
     pub(super) fn run(self) -> Result<u8> {
         let prompt = self.text()?;
-        let ends = end_tokens(&self.directory)?;
-        let model = Model::read(&self.directory, &self.device.device.open_first()?)?;
+        let ends = read_eos_token_ids(&self.directory)?;
+        let model = LoadedModel::read(&self.directory, &self.device.device.open_first()?)?;
         // A chat template writes the special tokens itself.
         let prompt = model.tokenizer.encode(&prompt, !self.chat)?;
-        let settings = Settings {
+        let settings = GenerationConfig {
             max_tokens: self.max_tokens,
             temperature: self.temperature,
             top_p: self.top_p,
-            stops: self.stops,
-            ends,
+            stop_strings: self.stops,
+            eos_token_ids: ends,
             seed: Seed(self.seed),
         };
         let mut silent = |_: &str| Ok(());
@@ -98,7 +98,8 @@ impl Generate {
         let message = |role: &str, text: &str| serde_json::json!({ "role": role, "content": text });
         let mut messages: Vec<_> = self.system.iter().map(|text| message("system", text)).collect();
         messages.push(message("user", &prompt));
-        Chat::read(&self.directory, jiff::ZonedDateTime::now().datetime())?.render(&messages.into(), true)
+        ChatTemplate::read(&self.directory, jiff::ZonedDateTime::now().datetime())?
+            .render(&messages.into(), true)
     }
 }
 
@@ -125,7 +126,7 @@ fn print(piece: &str) -> Result<()> {
 }
 
 /// How much was generated, and why it ended.
-fn said(generated: &Generated, room: usize) -> String {
+fn said(generated: &GeneratedText, room: usize) -> String {
     let why = match generated.stop_reason {
         StopReason::EndOfText => "the model ended its text".to_owned(),
         StopReason::StopString => "a stop string came".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dtr_model::Architecture;
+use dtr_model::DecoderShape;
 use tokenizers::decoders::wordpiece::WordPiece;
 use tokenizers::models::wordlevel::WordLevelBuilder;
 use tokenizers::pre_tokenizers::whitespace::Whitespace;
@@ -19,7 +19,7 @@ const SPECIAL: [&str; 4] = ["<unk>", "<bos>", "<eos>", "<pad>"];
 const PUNCTUATION: [&str; 3] = [".", ",", "?"];
 
 /// The tokenizer of a base that is trained here: the one that its architecture names, or that of the closed language.
-pub fn base_tokenizer(architecture: &Architecture) -> Result<dtr_model::Tokenizer> {
+pub fn base_tokenizer(architecture: &DecoderShape) -> Result<dtr_model::Tokenizer> {
     match &architecture.tokenizer {
         Some(path) => dtr_model::Tokenizer::read(Path::new(path)),
         None => Ok(dtr_model::Tokenizer::from(synthetic_tokenizer()?)),

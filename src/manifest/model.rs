@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::{Repo, RepoKind};
-use dtr_model::Architecture;
+use dtr_model::DecoderShape;
 
 /// A base model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,7 +48,7 @@ pub enum ModelSource {
     /// Only a shape: a `config.json` (path relative to the manifest) and no weights. It can be timed, and nothing else.
     Shape(#[schemars(extend("format" = "path"))] String),
     /// Trained here, on `[corpus]`, as `[pretrain]` says, with this architecture.
-    Pretrain(Architecture),
+    Pretrain(DecoderShape),
 }
 
 /// A repository of the Hugging Face hub.

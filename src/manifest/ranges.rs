@@ -14,8 +14,8 @@ use crate::algorithms::throughput::{Replaced, ThroughputConfig};
 use crate::hub;
 use dtr_core::count::Count;
 use dtr_core::error::{Error, Result};
-use dtr_model::optim::AdamWConfig;
-use dtr_model::{Architecture, Block, Geometry, Variant};
+use dtr_model::optimizer::AdamWConfig;
+use dtr_model::{BlockConfig, DecoderShape, GeometryConfig, Variant};
 
 /// Checks all numbers of `manifest`, also those of definitions that no axis names.
 pub(super) fn check(manifest: &Manifest, sources: &Sources) -> Result<()> {
@@ -107,7 +107,7 @@ impl Check<'_> {
         Err(self.sources.refuse(place, "a list with something in it"))
     }
 
-    fn architecture(&self, table: &[&str], shape: &Architecture) -> Result<()> {
+    fn architecture(&self, table: &[&str], shape: &DecoderShape) -> Result<()> {
         self.whole(table, "hidden-size", shape.hidden_size, 1 << 17)?;
         self.whole(table, "intermediate-size", shape.intermediate_size, 1 << 20)?;
         self.whole(table, "num-layers", shape.num_layers, 1 << 10)?;
@@ -136,21 +136,21 @@ impl Check<'_> {
         self.geometry(&[table, &["geometry"]].concat(), &variant.geometry)?;
         let block = |name| [table, &["block", name]].concat();
         match &variant.block {
-            Block::Gla(gla) => {
+            BlockConfig::Gla(gla) => {
                 let range = (Excluded(0.0), Included(1e6));
                 self.whole(&block("gla"), "gate-low-rank-dim", gla.gate_low_rank_dim, 1 << 16)?;
                 self.real(&block("gla"), "gate-logit-normalizer", gla.gate_logit_normalizer, range)
             }
-            Block::Gdn(gdn) if gdn.conv_size == 0 => Ok(()),
-            Block::Gdn(gdn) => self.whole(&block("gdn"), "conv-size", gdn.conv_size, 1 << 10),
-            Block::Jet(jet) => {
+            BlockConfig::Gdn(gdn) if gdn.conv_size == 0 => Ok(()),
+            BlockConfig::Gdn(gdn) => self.whole(&block("gdn"), "conv-size", gdn.conv_size, 1 << 10),
+            BlockConfig::Jet(jet) => {
                 self.whole(&block("jet"), "conv-size", jet.conv_size, 1 << 10)?;
                 self.whole(&block("jet"), "generator-reduction", jet.generator_reduction, 1 << 16)
             }
         }
     }
 
-    fn geometry(&self, table: &[&str], geometry: &Geometry) -> Result<()> {
+    fn geometry(&self, table: &[&str], geometry: &GeometryConfig) -> Result<()> {
         for (key, size) in [
             ("num-heads", geometry.num_heads),
             ("num-kv-heads", geometry.num_kv_heads),

@@ -16,7 +16,7 @@ use crate::manifest::{Corpus, Dtype, Task};
 use crate::store::{Key, Stage, key_of};
 use dtr_core::error::Result;
 use dtr_core::files::digest_file;
-use dtr_model::{Architecture, Variant};
+use dtr_model::{DecoderShape, Variant};
 
 /// What people call a cell; enters no key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -97,7 +97,7 @@ impl BaseSource {
 #[derive(Clone, Debug)]
 pub struct Pretraining {
     /// The base's shape.
-    pub architecture: Architecture,
+    pub architecture: DecoderShape,
     /// How it is trained.
     pub recipe: PretrainConfig,
     /// On what.
@@ -211,7 +211,7 @@ impl Cell {
     pub fn pretrain(work: Pretraining, corpus: super::CorpusIdentity, labels: Labels) -> Result<Self> {
         let tokenizer = work.architecture.tokenizer.as_ref();
         let spec = PretrainSpec {
-            architecture: Architecture { tokenizer: None, ..work.architecture.clone() },
+            architecture: DecoderShape { tokenizer: None, ..work.architecture.clone() },
             tokenizer: tokenizer.map(|path| digest_file(Path::new(path))).transpose()?,
             recipe: work.recipe.clone(),
             corpus,

@@ -11,7 +11,7 @@ use crate::hub;
 use crate::manifest::{At, HubModel, Loaded, Manifest, Model, ModelSource, Task, TaskSource};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::read_text_file;
-use dtr_model::{Base, Config, Tokenizer};
+use dtr_model::{BaseModel, DecoderConfig, Tokenizer};
 
 /// Refuses a sweep with a task that one of its bases cannot serve, and underlines the task. What is still to be
 /// downloaded is looked at when it is there.
@@ -24,11 +24,11 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
         }
         let folder = folder(&manifest.models[model])?;
         let (config, tokenizer) = match (&folder, &manifest.models[model].source) {
-            (Some(folder), _) => (Base::config(folder)?, Base::tokenizer(folder)?),
+            (Some(folder), _) => (BaseModel::read_config(folder)?, BaseModel::read_tokenizer(folder)?),
             (None, ModelSource::Pretrain(architecture)) => {
                 let tokenizer = base_tokenizer(architecture)?;
                 let room = manifest.pretrain.sequence_length;
-                (Config::llama(architecture, tokenizer.vocab_size(), room), tokenizer)
+                (architecture.llama_config(tokenizer.vocab_size(), room), tokenizer)
             }
             (None, _) => continue,
         };
@@ -51,8 +51,8 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
                 }
             }
         }
-        if let Some(folder) = folder.filter(|folder| Base::is_whole(folder)) {
-            Base::check(&folder)?;
+        if let Some(folder) = folder.filter(|folder| BaseModel::has_all_files(folder)) {
+            BaseModel::check_weights(&folder)?;
         }
     }
     Ok(())
@@ -67,9 +67,10 @@ fn folder(model: &Model) -> Result<Option<PathBuf>> {
         }
         ModelSource::Pretrain(_) | ModelSource::Shape(_) => return Ok(None),
     };
-    let is_here = Base::REQUIRED.iter().all(|name| folder.join(name).is_file());
+    let is_here = BaseModel::REQUIRED_FILES.iter().all(|name| folder.join(name).is_file());
     if let (true, ModelSource::Hub(HubModel { config: Some(copy), .. })) = (is_here, &model.source)
-        && Config::parse(&read_text_file(Path::new(copy))?, Path::new(copy))? != Base::config(&folder)?
+        && DecoderConfig::parse(&read_text_file(Path::new(copy))?, Path::new(copy))?
+            != BaseModel::read_config(&folder)?
     {
         return Err(Error::manifest(format!("`{copy}` is not the shape of what was downloaded"))
             .hint(format!("copy `{}` over it", folder.join("config.json").display())));
@@ -84,13 +85,13 @@ fn is_here(task: &Task, split: Split) -> Result<bool> {
 }
 
 /// Why a base cannot serve a split; none if it can.
-fn obstacle(config: &Config, tokenizer: &Tokenizer, requests: Result<Requests>) -> Option<String> {
+fn obstacle(config: &DecoderConfig, tokenizer: &Tokenizer, requests: Result<Requests>) -> Option<String> {
     let requests = match requests {
         Ok(requests) => requests,
         Err(error) => return Some(error.message_with_sources()),
     };
     let rows = requests.rows();
-    let unknown = tokenizer.unknown();
+    let unknown = tokenizer.unknown_token();
     let targets = (0..rows.len()).flat_map(|row| requests.targets(row));
     let tokens = rows.iter().flatten().copied().chain(targets.map(|target| target.token));
     tokens.into_iter().find_map(|token| {

@@ -14,7 +14,7 @@ use crate::manifest::{Dtype, Manifest, ModelSource};
 use crate::store::{Key, Stage};
 use dtr_core::error::Result;
 use dtr_model::Variant;
-use dtr_model::{Base, Config, Mixer};
+use dtr_model::{BaseModel, DecoderConfig, Mixer};
 
 /// Bytes of a parameter, a moment, a gradient or an activation in memory.
 const BYTES: u64 = 4;
@@ -98,7 +98,7 @@ impl Estimate {
             shapes.manifest.sweep.combinations().into_iter().map(|(model, ..)| model).collect();
         for model in answering {
             let ModelSource::Hub(source) = &shapes.manifest.models[model].source else { continue };
-            if !Base::is_whole(&hub.snapshot_folder(&hub.pin_if_reachable(&source.into())?)) {
+            if !BaseModel::has_all_files(&hub.snapshot_folder(&hub.pin_if_reachable(&source.into())?)) {
                 let parameters = shapes.of(model)?.map_or(0, |config| config.num_parameters());
                 self.download_bytes += STORED_BYTES * parameters;
             }
@@ -124,12 +124,12 @@ impl Memory {
 /// Shapes of bases, each read once.
 struct Shapes<'a> {
     manifest: &'a Manifest,
-    known: BTreeMap<String, Option<Config>>,
+    known: BTreeMap<String, Option<DecoderConfig>>,
 }
 
 impl Shapes<'_> {
     /// The shape of a base; none where only the hub has it.
-    fn of(&mut self, model: &str) -> Result<Option<Config>> {
+    fn of(&mut self, model: &str) -> Result<Option<DecoderConfig>> {
         if !self.known.contains_key(model) {
             let config = shape(self.manifest, model)?;
             self.known.insert(model.to_owned(), config);
@@ -161,7 +161,7 @@ fn timed_tokens(cell: &Cell) -> u64 {
     }
 }
 
-fn need(cell: &Cell, plan: &Plan, distillations: &[&Cell], config: &Config) -> Memory {
+fn need(cell: &Cell, plan: &Plan, distillations: &[&Cell], config: &DecoderConfig) -> Memory {
     let dtype = cell.base().map_or(Dtype::F32, |base| base.dtype());
     let base = element(dtype) * config.num_parameters();
     let twins =

@@ -5,7 +5,7 @@ use crate::manifest::Dtype;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::format_bytes;
 use dtr_model::Variant;
-use dtr_model::{Config, Mixer};
+use dtr_model::{DecoderConfig, Mixer};
 
 /// Bytes of an f32.
 const FULL: u64 = 4;
@@ -26,7 +26,7 @@ const OWN: u64 = 1 << 29;
 /// A distillation of some variants side by side.
 pub struct Lessons<'a> {
     /// The base's shape.
-    pub config: &'a Config,
+    pub config: &'a DecoderConfig,
     /// What it is computed in.
     pub dtype: Dtype,
     /// The variants.
@@ -85,12 +85,12 @@ pub fn element(dtype: Dtype) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dtr_model::{Architecture, Block, GdnConfig, Geometry, GlaConfig, Init, JetConfig};
+    use dtr_model::{BlockConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, JetConfig, TwinInit};
 
     const GB: f64 = 1e9;
 
-    fn llama_8b(num_layers: usize) -> Config {
-        let architecture = Architecture {
+    fn llama_8b(num_layers: usize) -> DecoderConfig {
+        let architecture = DecoderShape {
             hidden_size: 4096,
             intermediate_size: 14336,
             num_layers,
@@ -99,12 +99,16 @@ mod tests {
             head_dim: 128,
             tokenizer: None,
         };
-        Config::llama(&architecture, 128_256, 131_072)
+        architecture.llama_config(128_256, 131_072)
     }
 
     fn variants() -> [Variant; 3] {
-        [Block::Gla(GlaConfig::default()), Block::Gdn(GdnConfig::default()), Block::Jet(JetConfig::default())]
-            .map(|block| Variant { block, geometry: Geometry::default(), init: Init::Random })
+        [
+            BlockConfig::Gla(GlaConfig::default()),
+            BlockConfig::Gdn(GdnConfig::default()),
+            BlockConfig::Jet(JetConfig::default()),
+        ]
+        .map(|block| Variant { block, geometry: GeometryConfig::default(), init: TwinInit::Random })
     }
 
     /// What was held in `dtr bench device` by NVIDIA's management library: 32 layers on an H200, fewer on an H100.

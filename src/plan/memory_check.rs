@@ -9,7 +9,7 @@ use crate::store::Key;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::format_bytes;
 use dtr_model::Variant;
-use dtr_model::{Base, Config, Mixer};
+use dtr_model::{BaseModel, DecoderConfig, Mixer};
 
 /// What is held of each parameter that learns, in f32: itself, two moments and a gradient.
 const LEARNING: u64 = 4 * 4;
@@ -34,9 +34,9 @@ pub fn ensure_room(plan: &Plan, cell: &Cell, room: u64) -> Result<()> {
 /// layer, since layers can learn in turn.
 fn least_bytes(plan: &Plan, cell: &Cell) -> Result<u64> {
     let number = cell.base().map_or(element(Dtype::F32), |base| element(base.dtype()));
-    let parameters = |config: Option<&Config>| config.map_or(0, Config::num_parameters);
-    let twin = |config: &Config, variant: &Variant| Mixer::num_twin_parameters(variant, config);
-    let twins = |config: Option<&Config>, variant: Option<&Variant>| {
+    let parameters = |config: Option<&DecoderConfig>| config.map_or(0, DecoderConfig::num_parameters);
+    let twin = |config: &DecoderConfig, variant: &Variant| Mixer::num_twin_parameters(variant, config);
+    let twins = |config: Option<&DecoderConfig>, variant: Option<&Variant>| {
         let all =
             config.zip(variant).map(|(config, variant)| config.num_layers as u64 * twin(config, variant));
         all.unwrap_or(0)
@@ -61,16 +61,16 @@ fn least_bytes(plan: &Plan, cell: &Cell) -> Result<u64> {
 }
 
 /// The shape of a base; none where it is not there yet.
-fn config(plan: &Plan, source: &BaseSource) -> Result<Option<Config>> {
+fn config(plan: &Plan, source: &BaseSource) -> Result<Option<DecoderConfig>> {
     match source {
         BaseSource::Directory(folder, ..) => match folder.join("config.json").is_file() {
-            true => Base::config(folder).map(Some),
+            true => BaseModel::read_config(folder).map(Some),
             false => Ok(None),
         },
         BaseSource::Pretrained(key) => match plan.cell(key).map(|cell| &cell.work) {
             Some(Work::Pretrain(work)) => {
                 let words = base_tokenizer(&work.architecture)?.vocab_size();
-                Ok(Some(Config::llama(&work.architecture, words, work.recipe.sequence_length)))
+                Ok(Some(work.architecture.llama_config(words, work.recipe.sequence_length)))
             }
             _ => Ok(None),
         },

@@ -21,8 +21,8 @@ use crate::manifest::{
 use dtr_core::error::Result;
 use dtr_core::files::{Digest, digest_file};
 use dtr_core::seed::Seed;
-use dtr_model::{Architecture, Block, Geometry, Variant};
-use dtr_model::{Base, Config};
+use dtr_model::{BaseModel, DecoderConfig};
+use dtr_model::{BlockConfig, DecoderShape, GeometryConfig, Variant};
 
 /// A base by content. A base that is trained here is an input cell instead.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -52,7 +52,7 @@ impl ModelIdentity {
     pub fn of(model: &Model) -> Result<Option<(PathBuf, Self)>> {
         Ok(match &model.source {
             ModelSource::Path(path) => {
-                let files = Base::digests(Path::new(path))?;
+                let files = BaseModel::compute_digests(Path::new(path))?;
                 Some((PathBuf::from(path), Self::Files { files }))
             }
             ModelSource::Hub(model) => {
@@ -220,7 +220,7 @@ impl TaskIdentity {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PretrainSpec {
     /// Its shape; its tokenizer is said by content.
-    pub architecture: Architecture,
+    pub architecture: DecoderShape,
     /// Its tokenizer; none for that of the closed language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<Digest>,
@@ -279,11 +279,11 @@ pub struct SearchSpec {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ThroughputSpec {
     /// The base's shape.
-    pub shape: Config,
+    pub shape: DecoderConfig,
     /// The kind of block in replaced layers; none for a base.
-    pub block: Option<Block>,
+    pub block: Option<BlockConfig>,
     /// Its heads and widths.
-    pub geometry: Option<Geometry>,
+    pub geometry: Option<GeometryConfig>,
     /// How many layers are replaced.
     pub num_replaced: u32,
     /// The replaced layers, ascending; none where the input cell `search` says which.

@@ -158,9 +158,11 @@ fn the_published_shapes_have_the_published_numbers_of_parameters() {
     ] {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let path = root.join(format!("experiments/base/configs/{name}.json"));
-        let config =
-            dtr_model::Config::parse(&std::fs::read_to_string(&path).unwrap(), Path::new("config.json"))
-                .unwrap();
+        let config = dtr_model::DecoderConfig::parse(
+            &std::fs::read_to_string(&path).unwrap(),
+            Path::new("config.json"),
+        )
+        .unwrap();
         assert_eq!(config.num_parameters(), parameters, "{name}");
     }
 }

@@ -14,13 +14,13 @@ use crate::manifest::{At, Loaded, Manifest};
 use crate::store::{CellSpec, Key, Stage};
 use dtr_core::error::{Error, Result};
 use dtr_model::Variant;
-use dtr_model::{Config, Mask};
+use dtr_model::{DecoderConfig, Mask};
 
 /// Timing one base or hybrid at one context and batch size.
 #[derive(Clone, Debug)]
 pub struct Timing {
     /// The base's shape.
-    pub shape: Config,
+    pub shape: DecoderConfig,
     /// The twins' shape; none where no layer is replaced.
     pub variant: Option<Variant>,
     /// The replaced layers.
@@ -180,7 +180,7 @@ fn hybrids(
     let of = |num_replaced| Timing {
         variant: Some(manifest.variants[variant].clone()),
         layers: match search {
-            None => Layers::These(Mask::spread(num_layers, num_replaced).layers()),
+            None => Layers::These(Mask::evenly_spaced(num_layers, num_replaced).layers()),
             Some(search) => Layers::Of(num_replaced, search),
         },
         ..base.clone()

@@ -15,7 +15,7 @@ use crate::plan::{BaseSource, Plan, TaskIdentity, Work};
 use crate::store::{Key, Lookup, Stage, Store};
 use dtr_core::error::{Error, Result};
 use dtr_model::Variant;
-use dtr_model::{Base, Checkpoint, Twins};
+use dtr_model::{BaseModel, SafetensorsReader, Twins};
 use dtr_ops::is_cpu;
 
 /// The artifact that holds a distil cell's twins.
@@ -26,7 +26,7 @@ pub struct Bases<'a> {
     store: &'a Store,
     plan: &'a Plan,
     devices: Vec<Device>,
-    bases: BTreeMap<BaseSource, Rc<Vec<Base>>>,
+    bases: BTreeMap<BaseSource, Rc<Vec<BaseModel>>>,
     twins: BTreeMap<Key, Rc<Vec<Twins>>>,
     requests: BTreeMap<(BaseSource, String), Rc<Requests>>,
 }
@@ -45,12 +45,12 @@ impl<'a> Bases<'a> {
     }
 
     /// A base with its tokenizer, on each device.
-    pub fn replicas(&mut self, source: &BaseSource) -> Result<Rc<Vec<Base>>> {
+    pub fn replicas(&mut self, source: &BaseSource) -> Result<Rc<Vec<BaseModel>>> {
         if let Some(replicas) = self.bases.get(source) {
             return Ok(replicas.clone());
         }
         let folder = base_directory(self.store, source)?;
-        let on = |device: &Device| Base::read_in(&folder, device, dtype(source));
+        let on = |device: &Device| BaseModel::read_with_dtype(&folder, device, dtype(source));
         let replicas = Rc::new(self.devices.iter().map(on).collect::<Result<Vec<_>>>()?);
         self.bases.insert(source.clone(), replicas.clone());
         Ok(replicas)
@@ -63,11 +63,12 @@ impl<'a> Bases<'a> {
         }
         let path = twins_file(self.store, key)?;
         let (replicas, variant) = (self.replicas(source)?, self.variant(key)?);
-        let beside = |base: &Base| {
-            let mut checkpoint = Checkpoint::read(std::slice::from_ref(&path), &base.decoder.device())?;
+        let beside = |base: &BaseModel| {
+            let mut checkpoint =
+                SafetensorsReader::open(std::slice::from_ref(&path), &base.decoder.device())?;
             let twins = Twins::new(variant, &base.decoder, &mut checkpoint)?;
-            checkpoint.finish()?;
-            Ok(twins.computing_in(base.decoder.dtype()))
+            checkpoint.ensure_all_read()?;
+            Ok(twins.to_dtype(base.decoder.dtype()))
         };
         let twins = Rc::new(replicas.iter().map(beside).collect::<Result<Vec<_>>>()?);
         self.twins.insert(*key, twins.clone());

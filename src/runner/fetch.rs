@@ -7,7 +7,7 @@ use crate::hub::{self, PinnedRepo};
 use crate::observer::Observer;
 use crate::plan::Needs;
 use dtr_core::error::{Error, Result};
-use dtr_model::Base;
+use dtr_model::BaseModel;
 
 /// The digest by which the hub names each file that was fetched, by URI.
 pub type Digests = BTreeMap<String, String>;
@@ -29,13 +29,15 @@ pub fn fetch(needs: &Needs, progress: &Progress) -> Result<Digests> {
 
 fn fetch_model(pinned: &PinnedRepo, progress: &Progress, digests: &mut Digests) -> Result<()> {
     let folder = hub::default_hub().snapshot_folder(pinned);
-    let names = match Base::is_whole(&folder) {
+    let names = match BaseModel::has_all_files(&folder) {
         // Nothing to ask the hub for.
         true => file_names(&folder),
         false => hub::default_hub().list_files(pinned)?,
     };
     let has = |name: &str| names.iter().any(|known| known == name);
-    for name in Base::REQUIRED.into_iter().chain(Base::OPTIONAL).filter(|name| has(name)) {
+    for name in
+        BaseModel::REQUIRED_FILES.into_iter().chain(BaseModel::OPTIONAL_FILES).filter(|name| has(name))
+    {
         fetch_file(pinned, name, progress, digests)?;
     }
     let lacking = |name: &str| {
@@ -43,19 +45,19 @@ fn fetch_model(pinned: &PinnedRepo, progress: &Progress, digests: &mut Digests) 
             "a base has `config.json`, `tokenizer.json`, and `model.safetensors` or shards with an index",
         )
     };
-    if let Some(name) = Base::REQUIRED.into_iter().find(|name| !has(name)) {
+    if let Some(name) = BaseModel::REQUIRED_FILES.into_iter().find(|name| !has(name)) {
         return Err(lacking(name));
     }
-    match (has(Base::INDEX), has(Base::WEIGHTS)) {
-        (_, true) => fetch_file(pinned, Base::WEIGHTS, progress, digests),
+    match (has(BaseModel::INDEX_FILE), has(BaseModel::WEIGHTS_FILE)) {
+        (_, true) => fetch_file(pinned, BaseModel::WEIGHTS_FILE, progress, digests),
         (true, false) => {
-            fetch_file(pinned, Base::INDEX, progress, digests)?;
-            let shards = Base::shards(&folder)?;
+            fetch_file(pinned, BaseModel::INDEX_FILE, progress, digests)?;
+            let shards = BaseModel::read_shard_names(&folder)?;
             shards.iter().try_for_each(|shard| fetch_file(pinned, shard, progress, digests))
         }
-        (false, false) => Err(match names.iter().find(|name| Base::is_pickle(name)) {
-            Some(name) => Base::pickled(pinned.uri(name)),
-            None => lacking(Base::WEIGHTS),
+        (false, false) => Err(match names.iter().find(|name| BaseModel::is_pickle(name)) {
+            Some(name) => BaseModel::pickle_error(pinned.uri(name)),
+            None => lacking(BaseModel::WEIGHTS_FILE),
         }),
     }
 }

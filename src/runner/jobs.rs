@@ -16,7 +16,7 @@ use crate::plan::{Cell, Pretraining, Scoring, Searching};
 use crate::stages::search::SearchResult;
 use crate::store::{Claim, Lookup, Outcome};
 use dtr_core::error::Result;
-use dtr_model::{Mask, export};
+use dtr_model::{Mask, write_base};
 
 /// The files of a pretrain cell: a Hugging Face directory.
 const BASE_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
@@ -53,7 +53,7 @@ fn train(
     let joules = watch.usage().joules.filter(|_| is_whole);
     let spent = ResourceUsage { seconds: trainer.seconds(), joules };
     let (result, mut decoder) = trainer.finish();
-    export(&mut decoder, &tokenizer, claim.dir())?;
+    write_base(&mut decoder, &tokenizer, claim.dir())?;
     Ok((result, spent))
 }
 

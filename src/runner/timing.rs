@@ -12,13 +12,13 @@ use crate::store::{Key, Lookup, Stage, Store};
 use dtr_core::error::{Error, Result};
 use dtr_core::process::CpuTimes;
 use dtr_core::seed::Seed;
-use dtr_model::{Config, Decoder, Hybrid, Mask, Twins};
-use dtr_model::{Init, Variant};
+use dtr_model::{Decoder, DecoderConfig, Hybrid, Mask, Twins};
+use dtr_model::{TwinInit, Variant};
 
 /// A base and twins of random weights: those that were asked for last.
 #[derive(Default)]
 pub struct Models {
-    base: Option<(Config, Seed, Decoder)>,
+    base: Option<(DecoderConfig, Seed, Decoder)>,
     twins: Option<(Variant, Twins)>,
 }
 
@@ -36,7 +36,7 @@ impl Models {
         let (_, _, base) = self.base.as_ref().expect("it was made where it was not here");
         let Some(variant) = &work.variant else { return Ok((base, None)) };
         // However twins start, they are as fast, and only random ones may have another geometry.
-        let variant = Variant { init: Init::Random, ..variant.clone() };
+        let variant = Variant { init: TwinInit::Random, ..variant.clone() };
         if self.twins.as_ref().is_none_or(|twins| twins.0 != variant) {
             self.twins = None;
             let mut make = TiledWeights::new(seed.child("throughput/twins"), device);
@@ -62,7 +62,7 @@ fn time(context: &Context<'_>, models: &mut Models, cell: &Cell, work: &Timing) 
     let (base, twins) = models.of(work, context.device())?;
     let model = match twins {
         Some(twins) => Hybrid::new(base, twins, &mask),
-        None => Hybrid::base(base),
+        None => Hybrid::from_base(base),
     };
     let task = context.progress.task(&cell.line(), work.num_tokens(), "tokens");
     let shape = PromptShape { context: work.context, batch_size: work.batch_size };

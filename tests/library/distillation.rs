@@ -15,14 +15,14 @@ use dtr::manifest::load;
 use dtr::observer::NullObserver;
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::count::Count;
-use dtr_model::{Base, Mask, Random, Twins};
-use dtr_model::{Init, Variant};
+use dtr_model::{BaseModel, Mask, RandomParams, Twins};
+use dtr_model::{TwinInit, Variant};
 
 const TASKS: [&str; 2] = ["facts", "topic"];
 
 /// The share of the tasks' validation items that hybrids with one layer replaced answer right, on average
 /// over all layers.
-fn accuracy(base: &Base, twins: &Twins, tasks: &[Requests]) -> f64 {
+fn accuracy(base: &BaseModel, twins: &Twins, tasks: &[Requests]) -> f64 {
     let layers = 0..twins.layers.len() as u32;
     let masks: Vec<Mask> = layers.map(|layer| Mask::none().with(layer)).collect();
     let scores = tasks.iter().flat_map(|requests| {
@@ -36,19 +36,19 @@ fn accuracy(base: &Base, twins: &Twins, tasks: &[Requests]) -> f64 {
 fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifest = load(&root.join("experiments/quickstart.toml"), &[]).unwrap().manifest;
-    let base = Base::read(&root.join("models/mini"), &Device::flex()).unwrap();
+    let base = BaseModel::read(&root.join("models/mini"), &Device::flex()).unwrap();
     let recipe = DistilConfig { token_budget: Count(32_768), ..manifest.distil.clone() };
     let source = &manifest.corpus.source;
     let corpus =
         Sequences::new(source, &base.tokenizer, recipe.schedule().sequences(), recipe.seed, &NullObserver);
     // Copied twins show what learning is worth, and calibrated ones what their start is worth beside it.
-    let of = |init: Init| {
+    let of = |init: TwinInit| {
         let with =
             move |(name, variant): (&String, &Variant)| (name.clone(), Variant { init, ..variant.clone() });
         manifest.variants.iter().map(with)
     };
-    let variants: Vec<(String, Variant)> = of(Init::Copy).collect();
-    let calibrated: Vec<(String, Variant)> = of(Init::Calibrated).collect();
+    let variants: Vec<(String, Variant)> = of(TwinInit::Copy).collect();
+    let calibrated: Vec<(String, Variant)> = of(TwinInit::Calibrated).collect();
     let tasks = TASKS.map(|task| {
         let task = &manifest.tasks[task];
         Requests::new(&base.tokenizer, items(task, Split::Validation).unwrap(), task.metric(), 128).unwrap()
@@ -70,7 +70,7 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
     for ((name, variant), ((twins, copied), (_, calibrated))) in
         variants.iter().zip(copied.iter().zip(calibrated))
     {
-        let mut start = Random::new(recipe.seed.child("twins"), &Device::flex());
+        let mut start = RandomParams::new(recipe.seed.child("twins"), &Device::flex());
         let untrained = Twins::new(variant, &base.decoder, &mut start).unwrap();
         let before = accuracy(&base, &untrained, &tasks);
         let after = accuracy(&base, twins, &tasks);

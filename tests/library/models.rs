@@ -6,7 +6,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use dtr_core::error::Result;
-use dtr_model::{Base, Model, Tensors, end_tokens, save};
+use dtr_model::{BaseModel, LoadedModel, NamedTensors, read_eos_token_ids};
 use serde_json::{Value, json};
 
 use crate::refusals::Refusals;
@@ -14,7 +14,7 @@ use crate::tiny_model::TinyModel;
 
 /// Reads the whole model, as a generation does.
 pub fn read(model: &TinyModel) -> Result<()> {
-    Model::read(model.folder.root(), &Device::flex()).map(drop)
+    LoadedModel::read(model.folder.root(), &Device::flex()).map(drop)
 }
 
 fn config(model: &TinyModel) -> Value {
@@ -25,8 +25,8 @@ fn config(model: &TinyModel) -> Value {
 fn check_both(refusals: &mut Refusals, model: &TinyModel, case: &str, texts: &[&str]) {
     refusals.check(&format!("{case} (read)"), texts, || read(model));
     refusals.check(&format!("{case} (check)"), texts, || {
-        Base::tokenizer(model.folder.root())?;
-        Base::check(model.folder.root())
+        BaseModel::read_tokenizer(model.folder.root())?;
+        BaseModel::check_weights(model.folder.root())
     });
 }
 
@@ -142,7 +142,7 @@ fn a_table_of_a_hybrid_that_says_nonsense_is_refused() {
 #[test]
 fn every_tensor_of_a_base_must_be_there_once_and_as_its_config_says() {
     let mut refusals = Refusals::default();
-    let mut decoder = Base::read(TinyModel::new().folder.root(), &Device::flex()).unwrap().decoder;
+    let mut decoder = BaseModel::read(TinyModel::new().folder.root(), &Device::flex()).unwrap().decoder;
     let mut shapes = BTreeMap::new();
     dtr_model::Parameters::visit(&mut decoder, &mut |name, slot| {
         shapes.insert(name.to_owned(), slot.shape());
@@ -161,10 +161,10 @@ fn every_tensor_of_a_base_must_be_there_once_and_as_its_config_says() {
             ("infinite", shape.clone(), infinite),
         ] {
             let model = TinyModel::new();
-            let mut tensors = Tensors::of(&mut decoder);
+            let mut tensors = NamedTensors::from_module(&mut decoder);
             tensors.insert(name, shape, values);
             let path = model.folder.path("model.safetensors");
-            save(&tensors, &path).unwrap();
+            tensors.save(&path).unwrap();
             refusals.check(&format!("{name} {what}"), &[&path.display().to_string(), name], || read(&model));
         }
         for (what, other) in
@@ -185,10 +185,10 @@ fn every_tensor_of_a_base_must_be_there_once_and_as_its_config_says() {
     }
     for dtype in ["I64", "U8", "BOOL", "F64", "F8_E4M3"] {
         let model = TinyModel::new();
-        let mut tensors = Tensors::of(&mut decoder);
+        let mut tensors = NamedTensors::from_module(&mut decoder);
         tensors.insert("model.stranger", vec![8], vec![0.0; 8]);
         let path = model.folder.path("model.safetensors");
-        save(&tensors, &path).unwrap();
+        tensors.save(&path).unwrap();
         check_both(&mut refusals, &model, "a tensor more", &[&path.display().to_string(), "model.stranger"]);
         let shape = match dtype {
             "U8" | "BOOL" | "F8_E4M3" => "[32]",
@@ -263,7 +263,7 @@ fn a_file_that_is_missing_cut_or_something_else_is_refused() {
         );
     }
     let nowhere = Path::new("/nowhere/at/all");
-    refusals.check("no folder", &["/nowhere/at/all"], || Model::read(nowhere, &Device::flex()));
+    refusals.check("no folder", &["/nowhere/at/all"], || LoadedModel::read(nowhere, &Device::flex()));
     for (name, text) in [
         ("generation_config.json", "{"),
         ("generation_config.json", "{\"eos_token_id\": -1}"),
@@ -274,7 +274,7 @@ fn a_file_that_is_missing_cut_or_something_else_is_refused() {
     ] {
         let model = TinyModel::new();
         let path = model.folder.write(name, text);
-        refusals.check(text, &[&path.display().to_string()], || end_tokens(model.folder.root()));
+        refusals.check(text, &[&path.display().to_string()], || read_eos_token_ids(model.folder.root()));
     }
     refusals.finish(80);
 }
@@ -297,7 +297,7 @@ fn an_index_that_leads_out_of_its_folder_or_nowhere_is_refused() {
         ("a NUL", shard("a\0.safetensors"), "a\0.safetensors"),
         ("a pickle", shard("pytorch_model.bin"), "pickle"),
         ("another pickle", shard("model.pt"), "pickle"),
-        ("another file", shard("tokenizer.json"), "no safetensors file"),
+        ("another file", shard("tokenizer.json"), "not a safetensors file"),
         ("a shard that is not there", shard("b.safetensors"), "b.safetensors"),
         ("no shard", json!({ "weight_map": {} }), "names no shard"),
         ("no map", json!({}), "is not a shard index"),
@@ -318,12 +318,7 @@ fn an_index_that_leads_out_of_its_folder_or_nowhere_is_refused() {
     model.folder.write("2.safetensors", &weights);
     let both = json!({ "weight_map": { "a": "1.safetensors", "b": "2.safetensors" } });
     model.folder.write("model.safetensors.index.json", both.to_string());
-    check_both(
-        &mut refusals,
-        &model,
-        "one tensor in two shards",
-        &["2.safetensors", "which another shard holds too"],
-    );
+    check_both(&mut refusals, &model, "one tensor in two shards", &["2.safetensors", "another file holds"]);
     for name in ["pytorch_model.bin", "model.pt", "consolidated.00.pth", "last.ckpt", "weights.pkl"] {
         let model = TinyModel::new();
         fs::rename(model.folder.path("model.safetensors"), model.folder.path(name)).unwrap();

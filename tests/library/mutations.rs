@@ -10,7 +10,7 @@ use dtr::algorithms::score::ScoreResult;
 use dtr::manifest::load;
 use dtr::store::{Lookup, Stage, Store};
 use dtr_core::error::Result;
-use dtr_model::{Base, Checkpoint, Tokenizer};
+use dtr_model::{BaseModel, SafetensorsReader, Tokenizer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -120,7 +120,8 @@ fn headers_and_weights() {
     for seed in 0..3_000 * times() {
         let header = mutated(&whole[..length], &mut ChaCha8Rng::seed_from_u64(seed));
         fs::write(&path, [&header, &whole[length..]].concat()).unwrap();
-        let answer = catch_unwind(|| Base::check(model.folder.root()).and_then(|()| read_weights(&path)));
+        let answer =
+            catch_unwind(|| BaseModel::check_weights(model.folder.root()).and_then(|()| read_weights(&path)));
         if let Err(error) = answer.unwrap_or_else(|_| panic!("seed {seed} panicked")) {
             assert!(render(&error).contains(&name), "seed {seed}: {}", render(&error));
         }
@@ -128,7 +129,7 @@ fn headers_and_weights() {
 }
 
 fn read_weights(path: &Path) -> Result<()> {
-    Checkpoint::read(&[path.to_owned()], &Device::flex()).map(drop)
+    SafetensorsReader::open(&[path.to_owned()], &Device::flex()).map(drop)
 }
 
 #[test]
@@ -136,7 +137,7 @@ fn configs_and_tokenizers() {
     let model = TinyModel::new();
     let path = model.folder.path("config.json");
     let whole = fs::read(&path).unwrap();
-    each_mutation(&path, &whole, 3_000, "", || Base::config(model.folder.root()).map(drop));
+    each_mutation(&path, &whole, 3_000, "", || BaseModel::read_config(model.folder.root()).map(drop));
     fs::write(&path, whole).unwrap();
     let path = model.folder.path("tokenizer.json");
     let whole = fs::read(root().join("tests/fixtures/tasks/model/tokenizer.json")).unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use dtr_model::Base;
+use dtr_model::BaseModel;
 
 use crate::refusals::Refusals;
 use crate::temp_folder::TempFolder;
@@ -56,42 +56,48 @@ fn forged_headers_are_refused() {
         ("a negative size", forged(one("F32", "-1", "0", "4"), 4), "header cannot be read"),
         ("a broken size", forged(one("F32", "1.5", "0", "4"), 4), "header cannot be read"),
         ("a size of 2^64", forged(one("F32", "18446744073709551616", "0", "4"), 4), "header cannot be read"),
-        ("sizes beyond numbers", forged(one("F32", "4294967296,4294967296", "0", "0"), 0), "`a` lies"),
-        ("bits beyond numbers", forged(one("F32", "2305843009213693952", "0", "0"), 0), "`a` lies"),
+        (
+            "sizes beyond numbers",
+            forged(one("F32", "4294967296,4294967296", "0", "0"), 0),
+            "`a` has the bytes",
+        ),
+        ("bits beyond numbers", forged(one("F32", "2305843009213693952", "0", "0"), 0), "`a` has the bytes"),
         ("a negative place", forged(one("F32", "1", "-4", "0"), 4), "header cannot be read"),
         ("an end before its start", forged(one("F32", "1", "0", "-4"), 4), "header cannot be read"),
-        ("a place backwards", forged(one("F32", "1", "4", "0"), 4), "`a` lies at byte 4"),
-        ("an end beyond the file", forged(one("F32", "4", "0", "16"), 4), "speaks of 16 bytes"),
+        ("a place backwards", forged(one("F32", "1", "4", "0"), 4), "`a` starts at byte 4"),
+        ("an end beyond the file", forged(one("F32", "4", "0", "16"), 4), "describes 16 bytes"),
         (
             "an end at 2^63",
             forged(one("U8", "9223372036854775808", "0", "9223372036854775808"), 4),
-            "`a` lies at",
+            "`a` has the bytes",
         ),
-        ("a start after a hole", forged(one("F32", "1", "4", "8"), 8), "`a` lies at byte 4, where 0 is due"),
-        ("bytes that nothing names", forged(one("F32", "1", "0", "4"), 8), "speaks of 4 bytes"),
-        ("fewer bytes than the shape", forged(one("F32", "2", "0", "4"), 4), "do not hold F32 of shape [2]"),
-        ("more bytes than the shape", forged(one("F32", "1", "0", "8"), 8), "do not hold"),
+        ("a start after a hole", forged(one("F32", "1", "4", "8"), 8), "`a` starts at byte 4 instead of 0"),
+        ("bytes that nothing names", forged(one("F32", "1", "0", "4"), 8), "describes 4 bytes"),
+        ("fewer bytes than the shape", forged(one("F32", "2", "0", "4"), 4), "do not fit F32 of shape [2]"),
+        ("more bytes than the shape", forged(one("F32", "1", "0", "8"), 8), "do not fit"),
         (
             "two tensors in one place",
             forged(two(r#""b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#), 8),
-            "lies at byte 0",
+            "starts at byte 0",
         ),
         (
             "two that overlap",
             forged(two(r#""b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}"#), 12),
-            "`b` lies at byte 4",
+            "`b` starts at byte 4",
         ),
         (
             "one name twice",
             forged(two(r#""a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}"#), 16),
-            "`a` is there twice",
+            "`a` is defined twice",
         ),
         ("notes that are no texts", forged(r#"{"__metadata__":{"a":[1]}}"#, 0), "header cannot be read"),
     ];
     for (what, bytes, said) in files {
         let model = TinyModel::new();
         let path = model.folder.write("model.safetensors", bytes);
-        refusals.check(what, &[&path.display().to_string(), said], || Base::check(model.folder.root()));
+        refusals.check(what, &[&path.display().to_string(), said], || {
+            BaseModel::check_weights(model.folder.root())
+        });
         refusals.check(what, &[&path.display().to_string(), said], || crate::models::read(&model));
     }
     refusals.finish(80);

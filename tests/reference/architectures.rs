@@ -3,7 +3,7 @@
 
 use crate::support::{Expected, compare, fixture};
 use burn::tensor::{Device, Tensor};
-use dtr_model::{Base, Hybrid, PrefixTree, State};
+use dtr_model::{BaseModel, DecoderState, Hybrid, PrefixTree};
 
 /// Largest relative root mean square error in f32.
 const BOUND: f64 = 2e-4;
@@ -23,9 +23,9 @@ fn logits(hybrid: &Hybrid<'_>, hidden_btd: Tensor<3>) -> Tensor<3> {
 
 fn check(name: &str) {
     let folder = format!("architectures/{name}");
-    let base = Base::read(&fixture(&folder), &Device::flex()).unwrap();
+    let base = BaseModel::read(&fixture(&folder), &Device::flex()).unwrap();
     let expected = Expected::read(&format!("{folder}/expected.safetensors"));
-    let model = Hybrid::base(&base.decoder);
+    let model = Hybrid::from_base(&base.decoder);
     let prompt = ids(&expected, "ids");
     let close = |what: &str, ours: Tensor<3>| {
         compare(&format!("{name} {what}"), ours, expected.floats(what), BOUND);
@@ -34,12 +34,12 @@ fn check(name: &str) {
     let tree = PrefixTree::new(&base.decoder, prompt.clone(), None);
     let mut hidden = tree.embed(&base.decoder);
     for layer in 0..model.num_layers() {
-        close(&format!("hidden.{layer}"), hidden.trunks.clone());
-        hidden = model.run(layer..layer + 1, hidden, &tree);
+        close(&format!("hidden.{layer}"), hidden.prefixes.clone());
+        hidden = model.run_layers(layer..layer + 1, hidden, &tree);
     }
-    close("logits", logits(&model, hidden.trunks));
+    close("logits", logits(&model, hidden.prefixes));
 
-    let mut state = State::new(model.num_layers());
+    let mut state = DecoderState::new(model.num_layers());
     model.forward(&prompt, None, Some(&mut state));
     let next = ids(&expected, "next_ids");
     let steps = (0..next[0].len()).map(|at| {

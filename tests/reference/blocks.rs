@@ -4,8 +4,12 @@
 use crate::support::{Expected, compare, fixture};
 use burn::tensor::{DType, Device, Tensor};
 use dtr_core::seed::Seed;
-use dtr_model::{Architecture, Block, GdnConfig, Geometry, GlaConfig, Init, JetConfig, Variant};
-use dtr_model::{Checkpoint, Config, Decoder, MixerState, Parameters, Pass, Random, Tracked, Twins};
+use dtr_model::{
+    AutodiffCopy, Decoder, ForwardContext, MixerState, Parameters, RandomParams, SafetensorsReader, Twins,
+};
+use dtr_model::{
+    BlockConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, JetConfig, TwinInit, Variant,
+};
 use dtr_ops::{gated_delta_recurrence, gla};
 
 const FORWARD: f64 = 1e-5;
@@ -95,7 +99,7 @@ fn gated_delta_with_correlated_keys_and_full_write_strength() {
 
 /// A base of the layers' geometry; its own weights play no part.
 fn base() -> Decoder {
-    let architecture = Architecture {
+    let architecture = DecoderShape {
         hidden_size: 24,
         intermediate_size: 16,
         num_layers: 1,
@@ -104,22 +108,22 @@ fn base() -> Decoder {
         head_dim: 8,
         tokenizer: None,
     };
-    let config = Config::llama(&architecture, 10, 128);
-    Decoder::new(&config, &mut Random::new(Seed(1), &Device::flex())).unwrap()
+    let config = architecture.llama_config(10, 128);
+    Decoder::new(&config, &mut RandomParams::new(Seed(1), &Device::flex())).unwrap()
 }
 
-fn check_layer(name: &str, block: Block) {
+fn check_layer(name: &str, block: BlockConfig) {
     let (base, expected) = (base(), Expected::read(&format!("blocks/{name}-layer.safetensors")));
-    let variant = Variant { block, geometry: Geometry::default(), init: Init::Random };
+    let variant = Variant { block, geometry: GeometryConfig::default(), init: TwinInit::Random };
     let weights = fixture(&format!("blocks/{name}-layer-weights.safetensors"));
-    let mut checkpoint = Checkpoint::read(&[weights], &Device::flex()).unwrap();
+    let mut checkpoint = SafetensorsReader::open(&[weights], &Device::flex()).unwrap();
     let mut twin = Twins::new(&variant, &base, &mut checkpoint).unwrap().layers.remove(0);
-    checkpoint.finish().unwrap();
+    checkpoint.ensure_all_read().unwrap();
 
     let (x, output) = (expected.floats::<3>("x"), expected.floats::<3>("output"));
     let [batch, time, _] = x.dims();
     let pass = |time: usize, past: usize, pads: Option<&[usize]>| {
-        Pass::new(&base.config, batch, time, past, pads, &Device::flex())
+        ForwardContext::new(&base.config, batch, time, past, pads, &Device::flex())
     };
     let mut state = None;
     compare(
@@ -148,8 +152,8 @@ fn check_layer(name: &str, block: Block) {
         twin.forward(Tensor::cat(vec![noise, x.clone()], 1), &pass(time + 7, 0, Some(&[7, 7])), None);
     compare(&format!("{name} behind pads"), padded.narrow(1, 7, time), output, FORWARD);
 
-    let tracked = Tracked::new(&twin, DType::F32);
-    let output = tracked.0.forward(x.autodiff(), &pass(time, 0, None).tracked(), None);
+    let tracked = AutodiffCopy::new(&twin, DType::F32);
+    let output = tracked.0.forward(x.autodiff(), &pass(time, 0, None).autodiff(), None);
     let loss = (output * expected.floats::<3>("probe").autodiff()).mean();
     let mut gradients = tracked.gradients(&loss).into_iter();
     twin.visit(&mut |part, _| {
@@ -162,15 +166,15 @@ fn check_layer(name: &str, block: Block) {
 
 #[test]
 fn a_gla_layer() {
-    check_layer("gla", Block::Gla(GlaConfig::default()));
+    check_layer("gla", BlockConfig::Gla(GlaConfig::default()));
 }
 
 #[test]
 fn a_gated_delta_net_layer() {
-    check_layer("gdn", Block::Gdn(GdnConfig::default()));
+    check_layer("gdn", BlockConfig::Gdn(GdnConfig::default()));
 }
 
 #[test]
 fn a_jet_block() {
-    check_layer("jet", Block::Jet(JetConfig::default()));
+    check_layer("jet", BlockConfig::Jet(JetConfig::default()));
 }

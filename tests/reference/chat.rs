@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dtr_model::Chat;
+use dtr_model::ChatTemplate;
 use jiff::civil::DateTime;
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ fn tokens(model: &Value) -> BTreeMap<String, String> {
 }
 
 /// What differs between our chats and those of `model`, one line each.
-fn differences(chat: &Chat, model: &Value, messages: &Value) -> Vec<String> {
+fn differences(chat: &ChatTemplate, model: &Value, messages: &Value) -> Vec<String> {
     let mut differences = Vec::new();
     for case in model["chats"].as_array().unwrap() {
         let name = case["messages"].as_str().unwrap();
@@ -42,8 +42,8 @@ fn differences(chat: &Chat, model: &Value, messages: &Value) -> Vec<String> {
 fn our_own_templates_give_the_same_texts_tokens_and_refusals() {
     let expected = read(&fixture("chat/expected.json"));
     for (name, model) in expected["models"].as_object().unwrap() {
-        let chat = Chat::read(&fixture(&format!("chat/{name}")), now(&expected)).unwrap();
-        assert_eq!(*chat.tokens(), tokens(model), "{name}");
+        let chat = ChatTemplate::read(&fixture(&format!("chat/{name}")), now(&expected)).unwrap();
+        assert_eq!(*chat.special_tokens(), tokens(model), "{name}");
         let differences = differences(&chat, model, &expected["messages"]);
         assert!(differences.is_empty(), "{name}: {}", differences.join("\n"));
         println!("{name}: {} chats", model["chats"].as_array().unwrap().len());
@@ -53,7 +53,7 @@ fn our_own_templates_give_the_same_texts_tokens_and_refusals() {
 #[test]
 fn what_a_template_refuses_is_said_in_its_words() {
     let expected = read(&fixture("chat/expected.json"));
-    let chat = Chat::read(&fixture("chat/headers"), now(&expected)).unwrap();
+    let chat = ChatTemplate::read(&fixture("chat/headers"), now(&expected)).unwrap();
     let refused = chat.render(&expected["messages"]["out of turn"], true).unwrap_err().to_string();
     assert!(refused.contains("roles must take turns, and message 2 is of user"), "{refused}");
 }
@@ -68,7 +68,7 @@ fn templates_of_a_folder_give_the_same_texts() {
     let mut differing = Vec::new();
     for (name, model) in expected["models"].as_object().unwrap() {
         let template = fs::read_to_string(folder.join(format!("{name}.jinja"))).unwrap();
-        let differences = match Chat::new(&template, tokens(model), now(&expected)) {
+        let differences = match ChatTemplate::new(&template, tokens(model), now(&expected)) {
             Ok(chat) => differences(&chat, model, &expected["messages"]),
             Err(error) => vec![error.to_string()],
         };
@@ -85,7 +85,7 @@ fn a_base_that_was_not_taught_to_chat_is_refused() {
     match config.get("chat_template") {
         Some(_) => eprintln!("skipped: this tokenizer has a chat template"),
         None => {
-            let refused = Chat::read(&folder, DateTime::default()).err().unwrap().to_string();
+            let refused = ChatTemplate::read(&folder, DateTime::default()).err().unwrap().to_string();
             assert!(refused.ends_with("has no chat template"), "{refused}");
         }
     }

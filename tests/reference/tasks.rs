@@ -12,7 +12,7 @@ use dtr::algorithms::score::Scorer;
 use dtr::data::requests::Requests;
 use dtr::data::{Split, items};
 use dtr::manifest::{Loaded, Metric, Task, TaskSource, load};
-use dtr_model::{Base, Mask};
+use dtr_model::{BaseModel, Mask};
 use serde_json::{Value, json};
 
 fn manifest() -> Loaded {
@@ -20,7 +20,7 @@ fn manifest() -> Loaded {
 }
 
 fn scored(task: &Task) -> ScoreResult {
-    let base = Base::read(&fixture("tasks/model"), &Device::flex()).unwrap();
+    let base = BaseModel::read(&fixture("tasks/model"), &Device::flex()).unwrap();
     let (items, room) = (items(task, Split::Test).unwrap(), base.decoder.config.max_positions);
     let requests = Requests::new(&base.tokenizer, items, task.metric(), room).unwrap();
     Scorer::new(&base.decoder, None, &requests).score(&Mask::none(), &Mask::none()).unwrap()

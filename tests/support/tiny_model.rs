@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use dtr::data::synthetic_tokenizer;
 use dtr_core::seed::Seed;
-use dtr_model::{Architecture, Config, Decoder, Random, Tokenizer, export};
+use dtr_model::{Decoder, DecoderShape, RandomParams, Tokenizer, write_base};
 
 use crate::temp_folder::TempFolder;
 
@@ -14,7 +14,7 @@ pub struct TinyModel {
 
 impl TinyModel {
     pub fn new() -> Self {
-        let architecture = Architecture {
+        let architecture = DecoderShape {
             hidden_size: 16,
             intermediate_size: 16,
             num_layers: 2,
@@ -24,10 +24,10 @@ impl TinyModel {
             tokenizer: None,
         };
         let tokenizer = Tokenizer::from(synthetic_tokenizer().unwrap());
-        let config = Config::llama(&architecture, tokenizer.vocab_size(), 64);
-        let mut decoder = Decoder::new(&config, &mut Random::new(Seed(1), &Device::flex())).unwrap();
+        let config = architecture.llama_config(tokenizer.vocab_size(), 64);
+        let mut decoder = Decoder::new(&config, &mut RandomParams::new(Seed(1), &Device::flex())).unwrap();
         let folder = TempFolder::new();
-        export(&mut decoder, &tokenizer, folder.root()).unwrap();
+        write_base(&mut decoder, &tokenizer, folder.root()).unwrap();
         Self { folder }
     }
 }

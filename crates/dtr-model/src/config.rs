@@ -1,4 +1,4 @@
-//! A decoder's shape, as `config.json` of Llama, Qwen2 and Qwen3 says it.
+//! The shape of a decoder, and the `config.json` of Llama, Qwen2 and Qwen3 that describes it.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use dtr_core::error::{Error, Result};
 use dtr_ops::RopeScaling;
 
-/// The architectures that are served.
+/// The supported architectures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelType {
@@ -21,10 +21,10 @@ pub enum ModelType {
     Qwen3,
 }
 
-/// A decoder's shape.
+/// The shape of a decoder.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Config {
-    /// The architecture's name in Hugging Face.
+pub struct DecoderConfig {
+    /// The architecture, under its name in transformers.
     pub model_type: ModelType,
     /// Entries of the embedding.
     pub vocab_size: usize,
@@ -44,22 +44,22 @@ pub struct Config {
     pub norm_epsilon: f64,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
-    /// How rotary frequencies are stretched.
+    /// How rotary frequencies are scaled for long contexts.
     pub rope_scaling: RopeScaling,
-    /// Whether the output head is the embedding.
+    /// Whether the output head shares the embedding's weight.
     pub tied_head: bool,
     /// Whether q, k and v have biases.
     pub qkv_bias: bool,
     /// Whether q and k are normalised per head.
     pub qk_norm: bool,
-    /// Positions the model was trained on.
+    /// The longest sequence that the model supports, in tokens.
     pub max_positions: usize,
 }
 
-/// The shape of a Llama-style decoder to train.
+/// The shape of a Llama decoder that is to be trained from random weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Architecture {
+pub struct DecoderShape {
     /// Width of the residual stream.
     pub hidden_size: usize,
     /// Width of the SwiGLU's inner layer.
@@ -72,15 +72,40 @@ pub struct Architecture {
     pub num_kv_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
-    /// Its tokenizer, a `tokenizer.json` (path relative to the manifest); without one, that of the closed language.
+    /// Path of the tokenizer, a `tokenizer.json`, relative to the manifest. The default is the tokenizer of the
+    /// synthetic language.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "path"))]
     pub tokenizer: Option<String>,
 }
 
-/// The fields of `config.json` that shape the computation; others are left alone.
+impl DecoderShape {
+    /// Returns the configuration of a Llama of this shape with a vocabulary of `vocab_size` tokens and sequences of
+    /// at most `max_positions` tokens. Its output head does not share the embedding's weight.
+    pub fn llama_config(&self, vocab_size: usize, max_positions: usize) -> DecoderConfig {
+        DecoderConfig {
+            model_type: ModelType::Llama,
+            vocab_size,
+            hidden_size: self.hidden_size,
+            intermediate_size: self.intermediate_size,
+            num_layers: self.num_layers,
+            num_heads: self.num_heads,
+            num_kv_heads: self.num_kv_heads,
+            head_dim: self.head_dim,
+            norm_epsilon: 1e-6,
+            rope_theta: 10_000.0,
+            rope_scaling: RopeScaling::None,
+            tied_head: false,
+            qkv_bias: false,
+            qk_norm: false,
+            max_positions,
+        }
+    }
+}
+
+/// The fields of `config.json` that affect the computation. Other fields are ignored.
 #[derive(Deserialize)]
-struct Raw {
+struct ConfigFields {
     model_type: ModelType,
     vocab_size: usize,
     hidden_size: usize,
@@ -104,62 +129,47 @@ struct Raw {
     max_position_embeddings: usize,
 }
 
-impl Config {
-    /// Reads the text of the `config.json` at `path`; what this crate cannot compute faithfully is refused.
+impl DecoderConfig {
+    /// Parses the text of the `config.json` at `path`.
+    ///
+    /// # Errors
+    /// When the text is not the configuration of a supported architecture, or a size is out of range.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
-        let raw: Raw = serde_json::from_str(text).map_err(|cause| {
-            Error::environment(format!("`{}` is not a served architecture", path.display()))
+        let fields: ConfigFields = serde_json::from_str(text).map_err(|cause| {
+            Error::environment(format!("`{}` is not the configuration of a supported model", path.display()))
                 .with_source(cause)
+                .hint("name a Llama, Qwen2 or Qwen3 model")
         })?;
-        let refuse = |what: String| Error::environment(format!("`{}` {what}", path.display()));
-        raw.unserved().map_or(Ok(()), |what| Err(refuse(format!("asks for {what}, which is not served"))))?;
-        let rope = raw.rope_parameters.as_ref().or(raw.rope_scaling.as_ref());
-        let theta = rope.and_then(|value| value["rope_theta"].as_f64()).or(raw.rope_theta);
+        let refuse = |problem: String| Error::environment(format!("`{}` {problem}", path.display()));
+        if let Some(feature) = fields.unsupported_feature() {
+            return Err(refuse(format!("asks for {feature}, which is not supported")));
+        }
+        let rope = fields.rope_parameters.as_ref().or(fields.rope_scaling.as_ref());
+        let theta = rope.and_then(|value| value["rope_theta"].as_f64()).or(fields.rope_theta);
         let config = Self {
-            model_type: raw.model_type,
-            vocab_size: raw.vocab_size,
-            hidden_size: raw.hidden_size,
-            intermediate_size: raw.intermediate_size,
-            num_layers: raw.num_hidden_layers,
-            num_heads: raw.num_attention_heads,
-            num_kv_heads: raw.num_key_value_heads.unwrap_or(raw.num_attention_heads),
-            head_dim: raw.head_dim.unwrap_or(raw.hidden_size / raw.num_attention_heads.max(1)),
-            norm_epsilon: raw.rms_norm_eps,
+            model_type: fields.model_type,
+            vocab_size: fields.vocab_size,
+            hidden_size: fields.hidden_size,
+            intermediate_size: fields.intermediate_size,
+            num_layers: fields.num_hidden_layers,
+            num_heads: fields.num_attention_heads,
+            num_kv_heads: fields.num_key_value_heads.unwrap_or(fields.num_attention_heads),
+            head_dim: fields.head_dim.unwrap_or(fields.hidden_size / fields.num_attention_heads.max(1)),
+            norm_epsilon: fields.rms_norm_eps,
             rope_theta: theta.unwrap_or(10_000.0),
-            rope_scaling: rope.map_or(Ok(RopeScaling::None), scaling).map_err(refuse)?,
-            tied_head: raw.tie_word_embeddings,
-            qkv_bias: raw.model_type == ModelType::Qwen2,
-            qk_norm: raw.model_type == ModelType::Qwen3,
-            max_positions: raw.max_position_embeddings,
+            rope_scaling: rope.map_or(Ok(RopeScaling::None), parse_rope_scaling).map_err(refuse)?,
+            tied_head: fields.tie_word_embeddings,
+            qkv_bias: fields.model_type == ModelType::Qwen2,
+            qk_norm: fields.model_type == ModelType::Qwen3,
+            max_positions: fields.max_position_embeddings,
         };
-        match config.flaw() {
+        match config.invalid_value() {
             None => Ok(config),
-            Some(flaw) => Err(refuse(flaw)),
+            Some(problem) => Err(refuse(problem)),
         }
     }
 
-    /// A Llama of `architecture` over `vocab_size` tokens, with a head of its own.
-    pub fn llama(architecture: &Architecture, vocab_size: usize, max_positions: usize) -> Self {
-        Self {
-            model_type: ModelType::Llama,
-            vocab_size,
-            hidden_size: architecture.hidden_size,
-            intermediate_size: architecture.intermediate_size,
-            num_layers: architecture.num_layers,
-            num_heads: architecture.num_heads,
-            num_kv_heads: architecture.num_kv_heads,
-            head_dim: architecture.head_dim,
-            norm_epsilon: 1e-6,
-            rope_theta: 10_000.0,
-            rope_scaling: RopeScaling::None,
-            tied_head: false,
-            qkv_bias: false,
-            qk_norm: false,
-            max_positions,
-        }
-    }
-
-    /// The number of parameters of a decoder of this shape.
+    /// Returns the number of parameters of a decoder of this shape.
     pub fn num_parameters(&self) -> u64 {
         let (width, heads, groups) = (self.hidden_size, self.num_heads, self.num_kv_heads);
         let projected = (heads + 2 * groups) * self.head_dim;
@@ -172,7 +182,7 @@ impl Config {
         (embeddings + self.num_layers * layer + width) as u64
     }
 
-    /// The `config.json` that [`Config::parse`] and transformers read back.
+    /// Returns the `config.json` that [`DecoderConfig::parse`] and transformers read back.
     pub fn to_json(&self) -> Value {
         let architecture = match self.model_type {
             ModelType::Llama => "LlamaForCausalLM",
@@ -200,8 +210,9 @@ impl Config {
         })
     }
 
-    /// What is wrong with the numbers; the bounds are those of manifests, and keep products from overflowing.
-    fn flaw(&self) -> Option<String> {
+    /// Describes a value that is out of range. The limits are those of manifests; they keep products from
+    /// overflowing.
+    fn invalid_value(&self) -> Option<String> {
         let sizes = [
             ("vocab_size", self.vocab_size, 1 << 24),
             ("hidden_size", self.hidden_size, 1 << 17),
@@ -211,15 +222,13 @@ impl Config {
             ("num_key_value_heads", self.num_kv_heads, 1 << 10),
             ("head_dim", self.head_dim, 1 << 12),
         ];
-        if let Some((name, size, most)) =
-            sizes.into_iter().find(|(_, size, most)| !(1..=*most).contains(size))
-        {
-            return Some(format!("has {size} as `{name}`, which must be from 1 to {most}"));
+        if let Some((name, size, max)) = sizes.into_iter().find(|(_, size, max)| !(1..=*max).contains(size)) {
+            return Some(format!("has {size} as `{name}`, which must be from 1 to {max}"));
         }
-        if self.max_positions > MOST_POSITIONS {
+        if self.max_positions > MAX_POSITIONS {
             let positions = self.max_positions;
             return Some(format!(
-                "has {positions} as `max_position_embeddings`, which must be at most {MOST_POSITIONS}"
+                "has {positions} as `max_position_embeddings`, which must be at most {MAX_POSITIONS}"
             ));
         }
         for (name, number) in [("rms_norm_eps", self.norm_epsilon), ("rope_theta", self.rope_theta)] {
@@ -227,22 +236,21 @@ impl Config {
                 return Some(format!("has {number} as `{name}`, which must be above 0"));
             }
         }
-        let is_even = self.num_heads.is_multiple_of(self.num_kv_heads) && self.head_dim.is_multiple_of(2);
-        (!is_even).then(|| {
-            format!(
-                "has {} heads over {} key/value heads of width {}: heads must divide evenly and the width be even",
-                self.num_heads, self.num_kv_heads, self.head_dim
-            )
-        })
+        if !self.num_heads.is_multiple_of(self.num_kv_heads) {
+            let (heads, kv_heads) = (self.num_heads, self.num_kv_heads);
+            return Some(format!("has {heads} heads, which do not divide over {kv_heads} key/value heads"));
+        }
+        let is_odd = !self.head_dim.is_multiple_of(2);
+        is_odd.then(|| format!("has {} as `head_dim`, which must be even", self.head_dim))
     }
 }
 
-/// More positions than any model has seen.
-const MOST_POSITIONS: usize = 1 << 30;
+/// The largest `max_position_embeddings`, far beyond any model's.
+const MAX_POSITIONS: usize = 1 << 30;
 
-impl Raw {
-    /// What it asks for and is not served.
-    fn unserved(&self) -> Option<String> {
+impl ConfigFields {
+    /// Names a feature that the model needs and this crate does not support.
+    fn unsupported_feature(&self) -> Option<String> {
         if self.use_sliding_window {
             return Some("sliding-window attention".to_owned());
         }
@@ -257,8 +265,8 @@ impl Raw {
     }
 }
 
-/// Reads `rope_scaling` (or `rope_parameters`) of `config.json`; what is wrong with it where it cannot be served.
-fn scaling(value: &Value) -> std::result::Result<RopeScaling, String> {
+/// Parses `rope_scaling` or `rope_parameters` of `config.json`. An error is a verb phrase.
+fn parse_rope_scaling(value: &Value) -> std::result::Result<RopeScaling, String> {
     if value.is_null() {
         return Ok(RopeScaling::None);
     }
@@ -266,7 +274,7 @@ fn scaling(value: &Value) -> std::result::Result<RopeScaling, String> {
         return Err(format!("has {value} as rope scaling, which must be a table"));
     }
     let number = |key: &str| match value[key].as_f64() {
-        Some(number) if number > 0.0 && number <= MOST_POSITIONS as f64 => Ok(number),
+        Some(number) if number > 0.0 && number <= MAX_POSITIONS as f64 => Ok(number),
         Some(number) => Err(format!("has {number} as `{key}` of its rope scaling, which must be above 0")),
         None => Err(format!("lacks the number `{key}` in its rope scaling")),
     };
@@ -280,7 +288,7 @@ fn scaling(value: &Value) -> std::result::Result<RopeScaling, String> {
         },
         Some(other) => {
             return Err(format!(
-                "asks for the rope scaling `{other}`; served are none, `default` and `llama3`"
+                "asks for the rope scaling `{other}`; only `default` and `llama3` are supported"
             ));
         }
     };

@@ -1,153 +1,165 @@
-//! A base with some of its layers replaced, as it computes.
+//! A base in which some layers run their twins.
 
 use std::ops::Range;
 
 use burn::tensor::{Device, Int, Tensor};
 
-use super::config::Config;
-use super::decoder::{Decoder, Residual, token_tensor};
-use super::mask::Mask;
-use super::mixer::{Mixer, MixerState, Pass};
-use super::prefix_tree::{PrefixTree, PrefixTreeStates};
-use super::state::State;
-use super::twins::Twins;
+use super::decoder::ResidualStream;
+use crate::{
+    Decoder, DecoderConfig, DecoderState, ForwardContext, Mask, Mixer, MixerState, PrefixTree,
+    PrefixTreeStates, Twins, token_tensor,
+};
 
-/// A base with some layers' attention replaced by their twins.
+/// A base in which the attention of some layers is replaced by their twins.
 pub struct Hybrid<'a> {
     base: &'a Decoder,
     mixers: Vec<&'a Mixer>,
 }
 
 impl<'a> Hybrid<'a> {
-    /// The base itself.
-    pub fn base(base: &'a Decoder) -> Self {
+    /// Wraps a base without replaced layers.
+    pub fn from_base(base: &'a Decoder) -> Self {
         Self { base, mixers: base.layers.iter().map(|layer| &layer.attention).collect() }
     }
 
-    /// The base with the layers of `mask` replaced by `twins`.
+    /// Replaces the layers of `mask` in `base` by their `twins`.
     pub fn new(base: &'a Decoder, twins: &'a Twins, mask: &Mask) -> Self {
-        let mut hybrid = Self::base(base);
+        let mut hybrid = Self::from_base(base);
         for layer in mask.layers() {
             hybrid.mixers[layer as usize] = &twins.layers[layer as usize];
         }
         hybrid
     }
 
-    /// Whether it has the same mixer in a layer as `other`.
-    pub(super) fn shares(&self, layer: usize, other: &Self) -> bool {
+    /// Returns whether `layer` has the same token mixer in `other`.
+    pub(super) fn has_same_mixer(&self, layer: usize, other: &Self) -> bool {
         std::ptr::eq(self.mixers[layer], other.mixers[layer])
     }
 
-    /// Number of layers.
+    /// Returns the number of layers.
     pub fn num_layers(&self) -> usize {
         self.mixers.len()
     }
 
-    /// The device that it computes on.
+    /// Returns the device of the parameters.
     pub fn device(&self) -> Device {
         self.base.device()
     }
 
-    /// The base's shape.
-    pub fn config(&self) -> &Config {
+    /// Returns the shape of the base.
+    pub fn config(&self) -> &DecoderConfig {
         &self.base.config
     }
 
-    /// Hidden states after the last layer for rows of token ids of one length, `[b, t, d]`.
+    /// Returns the hidden states after the last layer, `[b, t, d]`, for token rows of one length.
     ///
-    /// With a `state` the tokens continue it; `left_pads` counts each row's leading padding over
-    /// all passes.
+    /// With a `state`, the tokens continue it and it is updated. `left_pads` counts the padding tokens at the
+    /// beginning of each row, over all passes.
     pub fn forward(
         &self,
         ids: &[Vec<u32>],
         left_pads: Option<&[usize]>,
-        state: Option<&mut State>,
+        state: Option<&mut DecoderState>,
     ) -> Tensor<3> {
         let device = self.base.device();
         let (batch, time) = (ids.len(), ids[0].len());
-        let past = state.as_ref().map_or(0, |state| state.past());
-        let mut pass = Pass::new(&self.base.config, batch, time, past, left_pads, &device);
-        pass.room = state.as_ref().map_or(0, |state| state.room());
+        let past = state.as_ref().map_or(0, |state| state.num_past_tokens());
+        let mut context = ForwardContext::new(&self.base.config, batch, time, past, left_pads, &device);
+        context.cache_capacity = state.as_ref().map_or(0, |state| state.capacity());
         let mut state = state;
-        let x = self.continued(token_tensor(ids, &device), &pass, state.as_deref_mut());
+        let x = self.forward_ids(token_tensor(ids, &device), &context, state.as_deref_mut());
         if let Some(state) = state {
             state.advance(time);
         }
         x
     }
 
-    /// Hidden states after the last layer for tokens `ids_bt` that continue `state` as `pass` says.
-    pub(super) fn continued(
+    /// Returns the hidden states after the last layer, `[b, t, d]`, for the tokens `ids_bt` in `context`. It does
+    /// not count the tokens in `state`.
+    pub(super) fn forward_ids(
         &self,
         ids_bt: Tensor<2, Int>,
-        pass: &Pass,
-        state: Option<&mut State>,
+        context: &ForwardContext,
+        mut state: Option<&mut DecoderState>,
     ) -> Tensor<3> {
-        dtr_ops::run_on_device_thread(&self.device(), || self.continued_there(ids_bt, pass, state))
+        let forward = || {
+            let epsilon = self.base.config.norm_epsilon;
+            let mut residual = ResidualStream::from(self.base.embed(ids_bt));
+            for (index, mixer) in self.mixers.iter().enumerate() {
+                let state = state.as_deref_mut().map(|state| &mut state.layers[index]);
+                residual = self.base.layers[index].forward(mixer, residual, context, epsilon, state);
+            }
+            residual.into_hidden_states()
+        };
+        dtr_ops::run_on_device_thread(&self.device(), forward)
     }
 
-    fn continued_there(
+    /// Runs `layers` on the hidden states of `tree` before them, and returns those after them.
+    pub fn run_layers(
         &self,
-        ids_bt: Tensor<2, Int>,
-        pass: &Pass,
-        mut state: Option<&mut State>,
-    ) -> Tensor<3> {
-        let mut residual = Residual::from(self.base.embed(ids_bt));
-        for (layer, mixer) in self.mixers.iter().enumerate() {
-            let slot = state.as_deref_mut().map(|state| &mut state.layers[layer]);
-            let block = &self.base.layers[layer];
-            residual = block.forward(mixer, residual, pass, self.base.config.norm_epsilon, slot);
-        }
-        residual.sum()
+        layers: Range<usize>,
+        states: PrefixTreeStates,
+        tree: &PrefixTree,
+    ) -> PrefixTreeStates {
+        let run = || {
+            layers.fold(states, |states, layer| {
+                let outputs = self.mix_tokens(layer, states.clone(), tree);
+                self.feed_forward(layer, states, outputs)
+            })
+        };
+        dtr_ops::run_on_device_thread(&self.device(), run)
     }
 
-    /// Hidden states of `tree` after `layers` from those before them.
-    pub fn run(&self, layers: Range<usize>, states: PrefixTreeStates, tree: &PrefixTree) -> PrefixTreeStates {
-        dtr_ops::run_on_device_thread(&self.device(), || self.through(layers, states, tree))
-    }
-
-    fn through(&self, layers: Range<usize>, states: PrefixTreeStates, tree: &PrefixTree) -> PrefixTreeStates {
-        layers.fold(states, |states, layer| {
-            let said = self.mix(layer, states.clone(), tree);
-            self.feed_all(layer, states, said)
-        })
-    }
-
-    /// What follows the mixing of tokens in a layer, where `said` is what the mixer said.
-    pub(super) fn feed_all(
+    /// Runs the token mixer of a layer on the prefixes, then on the suffixes, which continue from the states that
+    /// their prefixes leave. Returns the output of the mixer.
+    pub(super) fn mix_tokens(
         &self,
         layer: usize,
         states: PrefixTreeStates,
-        said: PrefixTreeStates,
+        tree: &PrefixTree,
     ) -> PrefixTreeStates {
-        let branches = states.branches.into_iter().zip(said.branches);
+        let mix = |x: Tensor<3>, context: &ForwardContext, state: Option<&mut Option<MixerState>>| {
+            let epsilon = self.base.config.norm_epsilon;
+            let (_, io) =
+                self.base.layers[layer].mix_tokens(self.mixers[layer], x.into(), context, epsilon, state);
+            io.output
+        };
+        let mut prefix_state = None;
+        let keeps_state = !tree.suffixes.is_empty();
+        let prefixes = mix(states.prefixes, &tree.prefixes.context, keeps_state.then_some(&mut prefix_state));
+        let suffixes = states.suffixes.into_iter().zip(&tree.suffixes).map(|(x, group)| {
+            let mut state = prefix_state.as_ref().map(|state| state.select_rows(&group.prefixes_b));
+            mix(x, &group.rows.context, Some(&mut state))
+        });
+        PrefixTreeStates { prefixes, suffixes: suffixes.collect() }
+    }
+
+    /// Runs the second half of a layer: adds the output of its token mixer and applies the MLP.
+    pub(super) fn feed_forward(
+        &self,
+        layer: usize,
+        states: PrefixTreeStates,
+        outputs: PrefixTreeStates,
+    ) -> PrefixTreeStates {
+        let suffixes = states.suffixes.into_iter().zip(outputs.suffixes);
         PrefixTreeStates {
-            trunks: self.feed(layer, states.trunks, said.trunks),
-            branches: branches.map(|(x, said)| self.feed(layer, x, said)).collect(),
+            prefixes: self.feed_forward_rows(layer, states.prefixes, outputs.prefixes),
+            suffixes: suffixes.map(|(x, output)| self.feed_forward_rows(layer, x, output)).collect(),
         }
     }
 
-    pub(super) fn feed(&self, layer: usize, x_btd: Tensor<3>, output_btd: Tensor<3>) -> Tensor<3> {
-        self.base.layers[layer].feed(x_btd, output_btd, self.base.config.norm_epsilon).sum()
+    /// Runs the second half of a layer on rows of tokens.
+    pub(super) fn feed_forward_rows(
+        &self,
+        layer: usize,
+        x_btd: Tensor<3>,
+        output_btd: Tensor<3>,
+    ) -> Tensor<3> {
+        let epsilon = self.base.config.norm_epsilon;
+        self.base.layers[layer].feed_forward(x_btd, output_btd, epsilon).into_hidden_states()
     }
 
-    /// What the mixer of a layer says, of trunks and then of their branches.
-    pub(super) fn mix(&self, layer: usize, states: PrefixTreeStates, tree: &PrefixTree) -> PrefixTreeStates {
-        let mix = |x: Tensor<3>, pass: &Pass, slot: Option<&mut Option<MixerState>>| {
-            let block = &self.base.layers[layer];
-            block.mix(self.mixers[layer], x.into(), pass, self.base.config.norm_epsilon, slot).1.output
-        };
-        let mut left = None;
-        let slot = (!tree.branches.is_empty()).then_some(&mut left);
-        let trunks = mix(states.trunks, &tree.trunks.pass, slot);
-        let branches = states.branches.into_iter().zip(&tree.branches).map(|(x, branches)| {
-            let mut state = left.as_ref().map(|state| state.select(&branches.trunks_b));
-            mix(x, &branches.part.pass, Some(&mut state))
-        });
-        PrefixTreeStates { trunks, branches: branches.collect() }
-    }
-
-    /// Logits `[n, vocab]` of hidden states `x_nd`.
+    /// Returns the logits `[n, vocab]` for hidden states `x_nd` after the last layer.
     pub fn logits(&self, x_nd: Tensor<2>) -> Tensor<2> {
         self.base.logits(x_nd)
     }

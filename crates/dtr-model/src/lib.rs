@@ -1,58 +1,51 @@
-//! The decoder and what can stand in a layer's place.
+//! Decoders with full and linear attention, and everything needed to load, train, run and export them.
 //!
-//! A base is a Llama / Qwen2 / Qwen3 style decoder with full attention ([`Decoder`]); a hybrid is
-//! the base, a [`Mask`] of replaced layers, and the [`Twins`] that take their places. Shape letters
-//! as in [`dtr_ops`].
+//! A base is a Llama, Qwen2 or Qwen3 decoder with softmax attention in every layer ([`Decoder`]). A twin is a
+//! linear-attention block that is trained to replace the attention of one layer ([`Twins`], one per layer). A
+//! [`Hybrid`] is a base in which the layers of a [`Mask`] run their twins.
+//!
+//! Shape letters are those of [`dtr_ops`].
 
 #![warn(missing_docs)]
 
-mod chat;
+mod chat_template;
 mod config;
 mod decoder;
-mod decoding;
+mod decoder_state;
 mod directory;
-mod end_tokens;
-mod export;
 pub mod generate;
-mod header;
+mod greedy_decoder;
 mod hybrid;
-mod import;
 mod mask;
 mod mixer;
-pub mod optim;
-mod parameters;
-mod partial_run;
+pub mod optimizer;
 mod prefix_tree;
-mod shapes;
-mod state;
-mod stream;
+mod shared_layers;
 mod tokenizer;
 mod twins;
+mod weights;
 
 pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use chat::Chat;
-pub use config::{Architecture, Config};
+pub use chat_template::ChatTemplate;
+pub use config::{DecoderConfig, DecoderShape};
 pub use decoder::{Decoder, LayerIo, token_tensor};
-pub use decoding::Decoding;
-pub use directory::{HybridWriter, Model};
-pub use end_tokens::end_tokens;
-pub use export::{Tensors, export, save};
+pub use decoder_state::{DecoderState, StateBytes};
+pub use directory::{BaseModel, HybridWriter, LoadedModel, read_eos_token_ids, write_base};
+pub use greedy_decoder::GreedyDecoder;
 pub use hybrid::Hybrid;
-pub use import::{Base, Checkpoint};
 pub use mask::Mask;
 pub use mixer::{
-    Block, FullAttention, GdnConfig, Geometry, GlaConfig, Init, JetConfig, Linear, Mixer, MixerState,
-    Observed, Pass, TwinConfig, Variant,
+    AttentionStats, BlockConfig, ForwardContext, FullAttention, GdnConfig, GeometryConfig, GlaConfig,
+    JetConfig, Linear, Mixer, MixerState, TwinGeometry, TwinInit, Variant,
 };
-pub use parameters::{
-    Initializer, ParamMut, ParamSource, Parameters, Random, Tracked, computing_in, count_parameters,
-};
-pub use partial_run::{PartialRun, run_to};
 pub use prefix_tree::{PrefixTree, PrefixTreeStates};
-pub use state::{State, StateBytes};
-pub use stream::TextStream;
-pub use tokenizer::Tokenizer;
+pub use shared_layers::{PartialRun, hidden_states_at};
+pub use tokenizer::{TextStream, Tokenizer};
 pub use twins::Twins;
+pub use weights::{
+    AutodiffCopy, Initializer, NamedTensors, ParamMut, ParamSource, Parameters, RandomParams,
+    SafetensorsReader, count_parameters, to_dtype,
+};

@@ -1,58 +1,66 @@
-//! Which layers are replaced.
+//! The set of replaced layers.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-/// The set of layers whose attention is linear, counted from 0.
+/// The set of layers whose attention is replaced, counted from 0.
+///
+/// ```
+/// use dtr_model::Mask;
+///
+/// let mask = Mask::none().with(4).with(1);
+/// assert_eq!(mask.layers(), [1, 4]);
+/// assert!(mask.contains(4));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Mask(BTreeSet<u32>);
 
 impl Mask {
-    /// No layer replaced: the base itself.
+    /// Returns the mask of the base, in which no layer is replaced.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// `num_replaced` of `num_layers` layers: the base is cut into stretches of equal length, and of each the layer in its
-    /// middle is replaced, `floor((2 i + 1) L / 2 r)` for the `i`-th of `r` stretches of `L` layers.
+    /// Returns `r = num_replaced` evenly spaced layers of `L = num_layers`: the layers are divided into `r` ranges of
+    /// equal length, and the middle layer of each range `i` is replaced, `floor((2 i + 1) L / 2 r)`.
     ///
-    /// The sets of two numbers need not be nested.
-    pub fn spread(num_layers: u32, num_replaced: u32) -> Self {
-        (0..num_replaced).map(|stretch| (2 * stretch + 1) * num_layers / (2 * num_replaced)).collect()
+    /// The layers of a smaller `r` are not always among those of a larger one.
+    pub fn evenly_spaced(num_layers: u32, num_replaced: u32) -> Self {
+        (0..num_replaced).map(|range| (2 * range + 1) * num_layers / (2 * num_replaced)).collect()
     }
 
-    /// This mask and `layer` too.
+    /// Returns this mask with `layer` replaced too.
     pub fn with(&self, layer: u32) -> Self {
         let mut layers = self.0.clone();
         layers.insert(layer);
         Self(layers)
     }
 
-    /// Whether `layer` is replaced.
+    /// Returns whether `layer` is replaced.
     pub fn contains(&self, layer: u32) -> bool {
         self.0.contains(&layer)
     }
 
-    /// The first layer in which two masks differ; none if they are the same.
+    /// Returns the first layer that only one of the two masks replaces, or `None` if they are equal.
     pub fn first_difference(&self, other: &Self) -> Option<u32> {
         self.0.symmetric_difference(&other.0).next().copied()
     }
 
-    /// The one layer that this mask has beside all of `other`; none where it is no such mask.
-    pub fn one_beside(&self, other: &Self) -> Option<u32> {
-        let mut beside = self.0.difference(&other.0);
-        let layer = beside.next().copied()?;
-        (beside.next().is_none() && other.0.is_subset(&self.0)).then_some(layer)
+    /// Returns the layer that this mask adds to `other`, or `None` unless it adds exactly one layer and removes none.
+    pub fn single_added_layer(&self, other: &Self) -> Option<u32> {
+        let mut added = self.0.difference(&other.0);
+        let layer = added.next().copied()?;
+        (added.next().is_none() && other.0.is_subset(&self.0)).then_some(layer)
     }
 
-    /// How many layers are replaced.
+    /// Returns the number of replaced layers.
     pub fn num_replaced(&self) -> u32 {
         self.0.len() as u32
     }
 
-    /// The replaced layers, ascending.
+    /// Returns the replaced layers in ascending order.
     pub fn layers(&self) -> Vec<u32> {
         self.0.iter().copied().collect()
     }
@@ -69,36 +77,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_one_layer_beside_another_mask_is_named_if_it_is_one() {
+    fn a_single_added_layer_is_found() {
         let mask = |layers: &[u32]| layers.iter().copied().collect::<Mask>();
-        let beside = |one: &[u32], other: &[u32]| mask(one).one_beside(&mask(other));
-        assert_eq!(beside(&[1, 4], &[4]), Some(1));
-        assert_eq!(beside(&[1, 4], &[]), None);
-        assert_eq!(beside(&[1, 4], &[1, 4]), None);
-        assert_eq!(beside(&[1, 4], &[2]), None);
-        assert_eq!(beside(&[1, 4], &[2, 4]), None);
+        let added = |one: &[u32], other: &[u32]| mask(one).single_added_layer(&mask(other));
+        assert_eq!(added(&[1, 4], &[4]), Some(1));
+        assert_eq!(added(&[1, 4], &[]), None);
+        assert_eq!(added(&[1, 4], &[1, 4]), None);
+        assert_eq!(added(&[1, 4], &[2]), None);
+        assert_eq!(added(&[1, 4], &[2, 4]), None);
     }
 
     #[test]
-    fn as_many_layers_as_wanted_lie_evenly() {
+    fn layers_are_evenly_spaced_and_centred() {
         for num_layers in 1..=40 {
             for num_replaced in 1..=num_layers {
-                let layers = Mask::spread(num_layers, num_replaced).layers();
+                let layers = Mask::evenly_spaced(num_layers, num_replaced).layers();
                 assert_eq!(layers.len() as u32, num_replaced);
                 assert!(layers.iter().all(|layer| *layer < num_layers));
                 let gaps: Vec<u32> = layers.windows(2).map(|pair| pair[1] - pair[0]).collect();
                 let (least, most) = (gaps.iter().min().unwrap_or(&0), gaps.iter().max().unwrap_or(&0));
                 assert!(most - least <= 1, "{layers:?} of {num_layers}");
                 let (before, after) = (layers[0], num_layers - 1 - layers[layers.len() - 1]);
-                assert!(before.abs_diff(after) <= 1, "{layers:?} of {num_layers} lie in the middle");
+                assert!(before.abs_diff(after) <= 1, "{layers:?} of {num_layers} are centred");
             }
         }
     }
 
     #[test]
-    fn the_spread_sets_of_eight_layers() {
+    fn evenly_spaced_layers_of_eight() {
         let sets: Vec<Vec<u32>> =
-            (1..=4).map(|num_replaced| Mask::spread(8, num_replaced).layers()).collect();
+            (1..=4).map(|num_replaced| Mask::evenly_spaced(8, num_replaced).layers()).collect();
         assert_eq!(sets, [vec![4], vec![2, 6], vec![1, 4, 6], vec![1, 3, 5, 7]]);
     }
 }

@@ -4,13 +4,13 @@ use burn::tensor::Device;
 use dtr_core::seed::Seed;
 
 use crate::{
-    Architecture, Block, Config, Decoder, GdnConfig, Geometry, GlaConfig, Init, JetConfig, Random, Tokenizer,
-    Twins, Variant,
+    BlockConfig, Decoder, DecoderConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, JetConfig,
+    RandomParams, Tokenizer, TwinInit, Twins, Variant,
 };
 
-/// Returns a shape of three layers.
-pub fn architecture() -> Architecture {
-    Architecture {
+/// Returns the shape of a decoder with three layers.
+pub fn shape() -> DecoderShape {
+    DecoderShape {
         hidden_size: 32,
         intermediate_size: 48,
         num_layers: 3,
@@ -23,29 +23,30 @@ pub fn architecture() -> Architecture {
 
 /// Returns a decoder with random weights, with biases on q, k and v or norms on q and k as asked.
 pub fn decoder(qkv_bias: bool, qk_norm: bool) -> Decoder {
-    let config = Config { qkv_bias, qk_norm, ..Config::llama(&architecture(), 50, 256) };
-    Decoder::new(&config, &mut Random::new(Seed(3), &Device::flex()))
+    let config = DecoderConfig { qkv_bias, qk_norm, ..shape().llama_config(50, 256) };
+    Decoder::new(&config, &mut RandomParams::new(Seed(3), &Device::flex()))
         .expect("random parameters fit every shape")
 }
 
 /// Returns one variant of each linear block, and some with other settings.
 pub fn variants() -> Vec<Variant> {
-    let variant = |block: Block| Variant { block, geometry: Geometry::default(), init: Init::Copy };
-    let mut rotated = variant(Block::Gla(GlaConfig::default()));
+    let variant =
+        |block: BlockConfig| Variant { block, geometry: GeometryConfig::default(), init: TwinInit::Copy };
+    let mut rotated = variant(BlockConfig::Gla(GlaConfig::default()));
     rotated.geometry.rope = true;
     rotated.geometry.output_gate = false;
     vec![
-        variant(Block::Gla(GlaConfig::default())),
-        variant(Block::Gdn(GdnConfig::default())),
-        variant(Block::Gdn(GdnConfig { conv_size: 0, allow_neg_eigval: true })),
-        variant(Block::Jet(JetConfig::default())),
+        variant(BlockConfig::Gla(GlaConfig::default())),
+        variant(BlockConfig::Gdn(GdnConfig::default())),
+        variant(BlockConfig::Gdn(GdnConfig { conv_size: 0, allow_neg_eigval: true })),
+        variant(BlockConfig::Jet(JetConfig::default())),
         rotated,
     ]
 }
 
 /// Returns random twins of `base`.
 pub fn twins(variant: &Variant, base: &Decoder) -> Twins {
-    Twins::new(variant, base, &mut Random::new(Seed(5), &base.device()))
+    Twins::new(variant, base, &mut RandomParams::new(Seed(5), &base.device()))
         .expect("random parameters fit every shape")
 }
 

@@ -1,5 +1,5 @@
-//! Every mixer, inside a whole decoder: one forward equals its parts, pads and neighbours change
-//! nothing, files and copies come back as they were.
+//! Tests of every mixer inside a decoder: incremental passes equal one pass, padding and other rows have no effect,
+//! and files read back unchanged.
 
 use burn::tensor::{DType, Device, Tensor};
 
@@ -14,11 +14,11 @@ fn difference(a: &Tensor<3>, b: &Tensor<3>) -> f32 {
     (a.clone() - b.clone()).abs().max().into_scalar()
 }
 
-/// Each kind of model: the base, all layers replaced by each variant, and a mixture.
+/// Calls `check` with bases, hybrids of each variant with all layers replaced, and hybrids with one layer replaced.
 fn for_each_model(check: impl Fn(&str, &Hybrid<'_>)) {
     for (bias, norm) in [(false, false), (true, false), (false, true)] {
         let base = decoder(bias, norm);
-        check("base", &Hybrid::base(&base));
+        check("base", &Hybrid::from_base(&base));
         for variant in variants() {
             let twins = twins(&variant, &base);
             let all: Mask = (0..3).collect();
@@ -33,7 +33,7 @@ fn decoding_token_by_token_equals_one_prefill() {
     for_each_model(|name, model| {
         let ids = tokens(2, 70);
         let whole = model.forward(&ids, None, None);
-        let mut state = State::new(3);
+        let mut state = DecoderState::new(3);
         let prefix: Vec<Vec<u32>> = ids.iter().map(|row| row[..65].to_vec()).collect();
         let mut parts = vec![model.forward(&prefix, None, Some(&mut state))];
         for at in 65..70 {
@@ -50,7 +50,7 @@ fn a_split_prefill_equals_one_prefill() {
     for_each_model(|name, model| {
         let ids = tokens(2, 90);
         let whole = model.forward(&ids, None, None);
-        let mut state = State::new(3);
+        let mut state = DecoderState::new(3);
         let parts = [0..3, 3..66, 66..90].map(|range| {
             let piece: Vec<Vec<u32>> = ids.iter().map(|row| row[range.clone()].to_vec()).collect();
             model.forward(&piece, None, Some(&mut state))
@@ -61,7 +61,7 @@ fn a_split_prefill_equals_one_prefill() {
 }
 
 #[test]
-fn left_padding_and_neighbours_change_nothing() {
+fn left_padding_and_other_rows_have_no_effect() {
     for_each_model(|name, model| {
         let long = tokens(1, 40).remove(0);
         let short: Vec<u32> = long[..27].to_vec();
@@ -75,7 +75,7 @@ fn left_padding_and_neighbours_change_nothing() {
 }
 
 #[test]
-fn later_tokens_change_no_earlier_output() {
+fn later_tokens_have_no_effect_on_earlier_outputs() {
     for_each_model(|name, model| {
         let mut ids = tokens(1, 70);
         let before = model.forward(&ids, None, None).narrow(1, 0, 50);
@@ -87,11 +87,11 @@ fn later_tokens_change_no_earlier_output() {
 }
 
 #[test]
-fn a_recurrent_state_does_not_grow_and_a_cache_does() {
+fn a_kv_cache_grows_and_a_recurrent_state_does_not() {
     let base = decoder(false, false);
     let twins = twins(&variants()[1], &base);
     let bytes = |model: &Hybrid<'_>, time: usize| {
-        let mut state = State::new(3);
+        let mut state = DecoderState::new(3);
         model.forward(&tokens(1, time), None, Some(&mut state));
         state.bytes()
     };
@@ -100,7 +100,7 @@ fn a_recurrent_state_does_not_grow_and_a_cache_does() {
     assert_eq!(bytes(&linear, 10).cache, 0);
     // Keys and values of 3 layers, 2 heads of width 8, 4 bytes each.
     let cache = |time: u64| StateBytes { cache: 2 * 3 * 2 * 8 * 4 * time, recurrent: 0 };
-    assert_eq!([10, 100].map(|time| bytes(&Hybrid::base(&base), time)), [cache(10), cache(100)]);
+    assert_eq!([10, 100].map(|time| bytes(&Hybrid::from_base(&base), time)), [cache(10), cache(100)]);
 }
 
 #[test]
@@ -108,12 +108,12 @@ fn a_written_base_reads_back_with_bf16_weights() {
     let folder = tempfile::tempdir().unwrap();
     let mut base = decoder(false, false);
     let tokenizer = crate::testing::tokenizer();
-    export(&mut base, &tokenizer, folder.path()).unwrap();
-    let read = Base::read(folder.path(), &Device::flex()).unwrap();
+    write_base(&mut base, &tokenizer, folder.path()).unwrap();
+    let read = BaseModel::read(folder.path(), &Device::flex()).unwrap();
     assert_eq!(read.decoder.config, base.config);
     let error = difference(
-        &Hybrid::base(&read.decoder).forward(&tokens(1, 9), None, None),
-        &Hybrid::base(&base).forward(&tokens(1, 9), None, None),
+        &Hybrid::from_base(&read.decoder).forward(&tokens(1, 9), None, None),
+        &Hybrid::from_base(&base).forward(&tokens(1, 9), None, None),
     );
     assert!(error > 0.0 && error < 0.05, "{error}");
 }
@@ -123,12 +123,12 @@ fn a_file_with_a_missing_or_surplus_or_misshapen_tensor_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("twins.safetensors");
     let base = decoder(false, false);
-    let read = |tensors: &Tensors| {
-        save(tensors, &path).unwrap();
-        let mut checkpoint = Checkpoint::read(std::slice::from_ref(&path), &Device::flex()).unwrap();
-        Twins::new(&variants()[0], &base, &mut checkpoint).and_then(|_| checkpoint.finish())
+    let read = |tensors: &NamedTensors| {
+        tensors.save(&path).unwrap();
+        let mut checkpoint = SafetensorsReader::open(std::slice::from_ref(&path), &Device::flex()).unwrap();
+        Twins::new(&variants()[0], &base, &mut checkpoint).and_then(|_| checkpoint.ensure_all_read())
     };
-    let whole = || Tensors::of(&mut twins(&variants()[0], &base));
+    let whole = || NamedTensors::from_module(&mut twins(&variants()[0], &base));
     assert!(read(&whole()).is_ok());
     let mut surplus = whole();
     surplus.insert("layers.0.stranger", vec![1], vec![0.0]);
@@ -136,7 +136,7 @@ fn a_file_with_a_missing_or_surplus_or_misshapen_tensor_is_refused() {
     let mut misshapen = whole();
     misshapen.insert("layers.1.q_proj.weight", vec![1], vec![0.0]);
     assert!(format!("{:?}", read(&misshapen).unwrap_err()).contains("shape [1]"));
-    let other = Tensors::of(&mut twins(&variants()[1], &base));
+    let other = NamedTensors::from_module(&mut twins(&variants()[1], &base));
     assert!(read(&other).is_err(), "twins of another variant are refused");
 }
 
@@ -166,8 +166,8 @@ fn the_jet_generator_can_learn() {
     let base = decoder(false, false);
     let jet = &variants()[3];
     let twin = twins(jet, &base).layers.remove(0);
-    let tracked = Tracked::new(&twin, DType::F32);
-    let pass = Pass::new(&base.config, 1, 9, 0, None, &base.device()).tracked();
+    let tracked = AutodiffCopy::new(&twin, DType::F32);
+    let pass = ForwardContext::new(&base.config, 1, 9, 0, None, &base.device()).autodiff();
     let x = base.embed(token_tensor(&tokens(1, 9), &base.device())).mul_scalar(50.0).autodiff();
     let loss = tracked.0.forward(x, &pass, None).square().mean();
     let mut names = Vec::new();
@@ -177,11 +177,11 @@ fn the_jet_generator_can_learn() {
         let at = names.iter().position(|name| name == wanted).unwrap();
         gradients[at].clone().abs().max().into_scalar::<f32>()
     };
-    assert!(size("dynamic_conv1d.w2.weight") > 0.0, "random into zero lets the second factor move first");
+    assert!(size("dynamic_conv1d.w2.weight") > 0.0, "the second layer gets a gradient");
 }
 
 #[test]
-fn parameters_are_counted_as_they_are_made() {
+fn parameter_counts_match_the_parameters() {
     for (bias, norm) in [(false, false), (true, false), (false, true)] {
         let mut base = decoder(bias, norm);
         assert_eq!(base.config.num_parameters(), count_parameters(&mut base));

@@ -1,14 +1,11 @@
-//! The twins of a base's layers, all of one variant.
+//! The twins of a base's layers.
 
 use burn::tensor::DType;
 
-use super::decoder::Decoder;
-use super::mixer::Mixer;
-use super::parameters::{ParamMut, ParamSource, Parameters, computing_in};
-use crate::Variant;
+use crate::{Decoder, Mixer, ParamMut, ParamSource, Parameters, Variant, to_dtype};
 use dtr_core::error::Result;
 
-/// One twin for each layer of a base.
+/// One twin for each layer of a base, all of one variant.
 #[derive(Clone)]
 pub struct Twins {
     /// The twin of each layer, in order.
@@ -16,25 +13,36 @@ pub struct Twins {
 }
 
 impl Twins {
-    /// Twins of `base` as `variant` describes them, with parameters from `make`.
-    pub fn new(variant: &Variant, base: &Decoder, make: &mut dyn ParamSource) -> Result<Self> {
-        let layers = (0..base.config.num_layers).map(|layer| Self::one(variant, base, layer, make));
+    /// Creates the twins of all layers of `base`, with parameters from `params`.
+    ///
+    /// # Errors
+    /// When the variant does not fit the base, or `params` lacks a parameter.
+    pub fn new(variant: &Variant, base: &Decoder, params: &mut dyn ParamSource) -> Result<Self> {
+        let layers = (0..base.config.num_layers).map(|layer| Self::new_layer(variant, base, layer, params));
         Ok(Self { layers: layers.collect::<Result<_>>()? })
     }
 
-    /// The twin of one layer, as all of them would hold it.
-    pub fn one(variant: &Variant, base: &Decoder, layer: usize, make: &mut dyn ParamSource) -> Result<Mixer> {
-        Mixer::twin(variant, &base.config, base.attention(layer), make, &Self::name(layer))
+    /// Creates the twin of one layer, equal to that layer of [`Twins::new`].
+    ///
+    /// # Errors
+    /// As [`Twins::new`].
+    pub fn new_layer(
+        variant: &Variant,
+        base: &Decoder,
+        layer: usize,
+        params: &mut dyn ParamSource,
+    ) -> Result<Mixer> {
+        Mixer::twin(variant, &base.config, base.attention(layer), params, &Self::layer_name(layer))
     }
 
-    /// The same computed in `dtype`.
+    /// Casts the parameters to `dtype`.
     #[must_use]
-    pub fn computing_in(self, dtype: DType) -> Self {
-        computing_in(self, dtype)
+    pub fn to_dtype(self, dtype: DType) -> Self {
+        to_dtype(self, dtype)
     }
 
-    /// The name under which a layer's twin is stored.
-    pub fn name(layer: usize) -> String {
+    /// Returns the prefix of a twin's parameters in files.
+    pub fn layer_name(layer: usize) -> String {
         format!("layers.{layer}")
     }
 }
@@ -42,7 +50,7 @@ impl Twins {
 impl Parameters for Twins {
     fn visit(&mut self, visitor: &mut dyn FnMut(&str, ParamMut<'_>)) {
         for (layer, twin) in self.layers.iter_mut().enumerate() {
-            twin.visit(&mut |part, slot| visitor(&format!("{}.{part}", Self::name(layer)), slot));
+            twin.visit(&mut |part, param| visitor(&format!("{}.{part}", Self::layer_name(layer)), param));
         }
     }
 }

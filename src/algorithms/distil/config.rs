@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use dtr_core::count::Count;
 use dtr_core::seed::Seed;
-use dtr_model::optim::AdamWConfig;
+use dtr_model::optimizer::AdamWConfig;
 
 use crate::algorithms::training::TrainingSchedule;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dtr_core::error::Result;
-use dtr_model::{Tensors, save};
+use dtr_model::NamedTensors;
 
 use super::DistilResult;
 
@@ -13,7 +13,7 @@ pub struct DistilledTwins {
     pub result: DistilResult,
     /// Seconds of training, including those before an interruption.
     pub seconds: f64,
-    pub(super) tensors: Tensors,
+    pub(super) tensors: NamedTensors,
 }
 
 impl DistilledTwins {
@@ -36,6 +36,6 @@ impl DistilledTwins {
     /// # Errors
     /// Fails if the file cannot be written.
     pub fn write_twins(&self, path: &Path) -> Result<()> {
-        save(&self.tensors, path)
+        self.tensors.save(path)
     }
 }

@@ -3,8 +3,11 @@
 use burn::tensor::{DType, Device, Tensor};
 
 use dtr_core::error::{Error, Result};
-use dtr_model::optim::{AdamW, AdamWConfig, Gradient, learning_rate};
-use dtr_model::{Checkpoint, Decoder, Init, LayerIo, Mixer, Observed, Tensors, Tracked, Twins, Variant};
+use dtr_model::optimizer::{AdamW, AdamWConfig, Gradient};
+use dtr_model::{
+    AttentionStats, AutodiffCopy, Decoder, LayerIo, Mixer, NamedTensors, SafetensorsReader, TwinInit, Twins,
+    Variant,
+};
 use dtr_ops::mean_squared_error;
 
 use super::step::StepContext;
@@ -18,7 +21,7 @@ pub(super) struct LayerTrainer {
     pub(super) layer: usize,
     /// The variant's name, for errors.
     pub(super) variant: String,
-    init: Init,
+    init: TwinInit,
     pub(super) twin: Mixer,
     optimizer: AdamW,
     optimizer_config: AdamWConfig,
@@ -46,7 +49,7 @@ impl LayerTrainer {
     pub fn new(
         layer: usize,
         variant: &str,
-        init: Init,
+        init: TwinInit,
         mut twin: Mixer,
         optimizer_config: &AdamWConfig,
         device: &Device,
@@ -67,17 +70,17 @@ impl LayerTrainer {
     /// that.
     pub fn train_step(&mut self, context: &StepContext<'_>, io: &LayerIo) -> PendingLoss {
         let is_first = context.step == 0;
-        if is_first && self.init == Init::Calibrated {
+        if is_first && self.init == TwinInit::Calibrated {
             let attention = context.base.attention(self.layer);
-            self.twin.calibrate(&Observed::new(attention, &io.input, &context.pass));
+            self.twin.calibrate(&AttentionStats::new(attention, &io.input, &context.pass));
         }
-        let tracked = Tracked::new(&self.twin, io.input.dtype());
+        let tracked = AutodiffCopy::new(&self.twin, io.input.dtype());
         let output = tracked.0.forward(io.input.clone().autodiff(), &context.tracked_pass, None);
         let loss = mean_squared_error(output, io.output.clone().autodiff());
         let gradient = Gradient::new(tracked.gradients(&loss));
         let output_variance = is_first.then(|| variance(&io.output));
         let gradient_norm = gradient.norm();
-        let rate = learning_rate(&self.optimizer_config, context.step, context.num_steps);
+        let rate = self.optimizer_config.learning_rate_at(context.step, context.num_steps);
         self.optimizer.update(&mut self.twin, gradient, rate);
         PendingLoss { loss: loss.inner(), gradient_norm, output_variance }
     }
@@ -112,7 +115,7 @@ impl LayerTrainer {
     }
 
     /// Adds the optimizer's moments to a checkpoint.
-    pub fn store_moments(&self, tensors: &mut Tensors) {
+    pub fn store_moments(&self, tensors: &mut NamedTensors) {
         self.optimizer.store(tensors, &self.moments_name());
     }
 
@@ -121,10 +124,10 @@ impl LayerTrainer {
         &mut self,
         variant: &Variant,
         base: &Decoder,
-        checkpoint: &mut Checkpoint,
+        checkpoint: &mut SafetensorsReader,
         num_steps: u64,
     ) -> Result<()> {
-        self.twin = Twins::one(variant, base, self.layer, checkpoint)?;
+        self.twin = Twins::new_layer(variant, base, self.layer, checkpoint)?;
         self.optimizer.restore(checkpoint, &self.moments_name(), num_steps)
     }
 

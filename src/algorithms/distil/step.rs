@@ -6,7 +6,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use dtr_core::error::Result;
-use dtr_model::{Decoder, LayerIo, Pass};
+use dtr_model::{Decoder, ForwardContext, LayerIo};
 use dtr_ops::{is_cpu, run_on_device_thread};
 
 use super::Student;
@@ -50,9 +50,9 @@ pub(super) struct StepContext<'a> {
     pub(super) base: &'a Decoder,
     /// The layers that are trained.
     layers: Range<usize>,
-    pub(super) pass: Pass,
+    pub(super) pass: ForwardContext,
     /// The same pass for tensors that autodiff tracks.
-    pub(super) tracked_pass: Pass,
+    pub(super) tracked_pass: ForwardContext,
     pub(super) step: u64,
     pub(super) num_steps: u64,
 }
@@ -65,15 +65,15 @@ impl<'a> StepContext<'a> {
         step: u64,
         num_steps: u64,
     ) -> Self {
-        let pass = Pass::new(&base.config, batch, time, 0, None, &base.device());
-        Self { base, layers, tracked_pass: pass.tracked(), pass, step, num_steps }
+        let pass = ForwardContext::new(&base.config, batch, time, 0, None, &base.device());
+        Self { base, layers, tracked_pass: pass.autodiff(), pass, step, num_steps }
     }
 
     /// Calls `callback` with the index, among the trained layers, and the attention input and output of each
     /// trained layer, in order.
     fn for_each_layer_io(&self, batch: &[Vec<u32>], mut callback: impl FnMut(usize, LayerIo)) {
         let Range { start, end } = self.layers;
-        self.base.teach(batch, &self.pass, end, |layer, io| {
+        self.base.for_each_layer_io(batch, &self.pass, end, |layer, io| {
             if layer >= start {
                 callback(layer - start, io);
             }

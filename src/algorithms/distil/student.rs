@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
 use dtr_model::{
-    Decoder, Init, Mixer, ParamMut, Parameters, Random, Tensors, Twins, Variant, count_parameters,
+    Decoder, Mixer, NamedTensors, ParamMut, Parameters, RandomParams, TwinInit, Twins, Variant,
+    count_parameters,
 };
 
 use super::layer_trainer::{LayerTrainer, StepLoss};
@@ -63,8 +64,8 @@ impl Student {
         checkpoint: &CheckpointFile,
     ) -> Result<Self> {
         let device = base.device();
-        let mut random = Random::new(config.seed.child("twins"), &device);
-        let twins = layers.clone().map(|layer| Twins::one(variant, base, layer, &mut random));
+        let mut random = RandomParams::new(config.seed.child("twins"), &device);
+        let twins = layers.clone().map(|layer| Twins::new_layer(variant, base, layer, &mut random));
         let twins = twins.collect::<Result<_>>()?;
         let mut student =
             Self::from_twins(name, twins, layers.start, variant.init, config, checkpoint, &device);
@@ -77,7 +78,7 @@ impl Student {
         name: &str,
         twins: Vec<Mixer>,
         first_layer: usize,
-        init: Init,
+        init: TwinInit,
         config: &DistilConfig,
         checkpoint: &CheckpointFile,
         device: &Device,
@@ -196,9 +197,9 @@ impl Student {
         Twins { layers: self.trainers.iter().map(|trainer| trainer.twin.clone()).collect() }
     }
 
-    fn tensors(&self) -> Tensors {
+    fn tensors(&self) -> NamedTensors {
         let twins = self.trainers.iter().map(|trainer| (trainer.layer, trainer.twin.clone()));
-        Tensors::of(&mut NumberedTwins(twins.collect()))
+        NamedTensors::from_module(&mut NumberedTwins(twins.collect()))
     }
 
     /// Writes a checkpoint of twins, moments and progress. After a failure the previous checkpoint stays.
@@ -226,7 +227,7 @@ impl Student {
             trainer.restore(variant, base, &mut checkpoint, progress.num_steps)?;
         }
         self.progress = progress;
-        checkpoint.finish()
+        checkpoint.ensure_all_read()
     }
 }
 
@@ -236,7 +237,7 @@ struct NumberedTwins(Vec<(usize, Mixer)>);
 impl Parameters for NumberedTwins {
     fn visit(&mut self, visitor: &mut dyn FnMut(&str, ParamMut<'_>)) {
         for (layer, twin) in &mut self.0 {
-            twin.visit(&mut |part, param| visitor(&format!("{}.{part}", Twins::name(*layer)), param));
+            twin.visit(&mut |part, param| visitor(&format!("{}.{part}", Twins::layer_name(*layer)), param));
         }
     }
 }

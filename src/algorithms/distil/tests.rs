@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::count::Count;
 use dtr_core::seed::Seed;
-use dtr_model::optim::AdamWConfig;
+use dtr_model::optimizer::AdamWConfig;
 use dtr_model::testing::{decoder, variants};
 use dtr_model::{ParamMut, Parameters};
 

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::Result;
-use dtr_model::optim::{AdamW, Gradient, learning_rate};
-use dtr_model::{Architecture, Config, Decoder, Random, Tensors, Tokenizer, count_parameters};
+use dtr_model::optimizer::{AdamW, Gradient};
+use dtr_model::{
+    Decoder, DecoderConfig, DecoderShape, NamedTensors, RandomParams, Tokenizer, count_parameters,
+};
 
 use super::loss::loss_and_gradient;
 use super::{LossPoint, PretrainConfig, PretrainResult};
@@ -47,8 +49,12 @@ struct PretrainProgress {
 
 /// Returns the Llama configuration of `architecture`, with the tokenizer's vocabulary and the sequence length
 /// of `config` as the maximum number of positions.
-pub fn llama_config(architecture: &Architecture, tokenizer: &Tokenizer, config: &PretrainConfig) -> Config {
-    Config::llama(architecture, tokenizer.vocab_size(), config.sequence_length)
+pub fn llama_config(
+    architecture: &DecoderShape,
+    tokenizer: &Tokenizer,
+    config: &PretrainConfig,
+) -> DecoderConfig {
+    architecture.llama_config(tokenizer.vocab_size(), config.sequence_length)
 }
 
 impl Trainer {
@@ -57,19 +63,19 @@ impl Trainer {
     /// # Errors
     /// Fails if the checkpoint cannot be read.
     pub fn new(
-        model: &Config,
+        model: &DecoderConfig,
         config: &PretrainConfig,
         checkpoint: &CheckpointFile,
         device: &Device,
     ) -> Result<Self> {
-        let mut decoder = Decoder::new(model, &mut Random::new(config.seed.child("base"), device))?;
+        let mut decoder = Decoder::new(model, &mut RandomParams::new(config.seed.child("base"), device))?;
         let mut optimizer = AdamW::new(&config.optimizer, &mut decoder, device);
         let mut progress = PretrainProgress::default();
         if let Some((mut stored, stored_progress)) = read_checkpoint(checkpoint, device)? {
             progress = stored_progress;
             decoder = Decoder::new(model, &mut stored)?;
             optimizer.restore(&mut stored, "adamw", progress.num_steps)?;
-            stored.finish()?;
+            stored.ensure_all_read()?;
         }
         Ok(Self { decoder, optimizer, progress, config: config.clone(), checkpoint: checkpoint.clone() })
     }
@@ -123,7 +129,7 @@ impl Trainer {
         for (quantity, value) in [("loss", loss), ("gradient norm", gradient.read_norm())] {
             ensure_finite(format_args!("the pretraining {quantity}"), value, step, "pretrain")?;
         }
-        let rate = learning_rate(&self.config.optimizer, step, schedule.num_steps);
+        let rate = self.config.optimizer.learning_rate_at(step, schedule.num_steps);
         self.optimizer.update(&mut self.decoder, gradient, rate);
         self.progress.num_steps += 1;
         Ok(loss)
@@ -161,7 +167,7 @@ impl Training for Trainer {
     }
 
     fn save(&mut self) -> Result<()> {
-        let mut tensors = Tensors::of(&mut self.decoder);
+        let mut tensors = NamedTensors::from_module(&mut self.decoder);
         self.optimizer.store(&mut tensors, "adamw");
         write_checkpoint(&self.checkpoint, tensors, &self.progress)
     }

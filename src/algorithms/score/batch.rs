@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dtr_core::error::{Error, Result};
-use dtr_model::{Decoder, Hybrid, PartialRun, PrefixTree, PrefixTreeStates, run_to};
+use dtr_model::{Decoder, Hybrid, PartialRun, PrefixTree, PrefixTreeStates, hidden_states_at};
 
 use super::accumulator::TokenLogLikelihood;
 use super::batch_layout::BatchLayout;
@@ -31,7 +31,7 @@ impl Batch {
         let tree = layout
             .suffix_blocks()
             .into_iter()
-            .fold(prefixes, |tree, block| tree.with_branches(base, block.ids, block.prefixes));
+            .fold(prefixes, |tree, block| tree.with_suffixes(base, block.ids, block.prefixes));
         let targets = layout.targets();
         let indices: BTreeSet<usize> = targets.iter().map(|(index, _)| *index).collect();
         let num_unpadded_tokens = groups.iter().map(|group| group.num_tokens() as u64).sum();
@@ -84,7 +84,7 @@ impl Batch {
     /// cached already must be those of the same layers.
     pub(super) fn extend_cache(&mut self, base: &Decoder, hybrid: &Hybrid<'_>, num_layers: usize) {
         for layer in self.cached_states.len()..num_layers {
-            let states = hybrid.run(layer..layer + 1, self.states_before(base, layer), self.tree());
+            let states = hybrid.run_layers(layer..layer + 1, self.states_before(base, layer), self.tree());
             self.cached_states.push(states);
         }
     }
@@ -92,7 +92,7 @@ impl Batch {
     /// Prepares the token rows for passes of up to `num_hybrids` hybrids.
     pub(super) fn prepare_copies(&mut self, base: &Decoder, num_hybrids: usize) {
         for times in self.trees.len() + 1..=num_hybrids {
-            self.trees.push(self.tree().times(base, times));
+            self.trees.push(self.tree().repeat(base, times));
         }
     }
 
@@ -114,7 +114,8 @@ impl Batch {
         requests: &Requests,
         runs: &[PartialRun<'_>],
     ) -> Vec<Result<Vec<TokenLogLikelihood>>> {
-        let hidden_nd = run_to(runs, &self.trees, &self.indices, |layer| self.states_before(base, layer));
+        let hidden_nd =
+            hidden_states_at(runs, &self.trees, &self.indices, |layer| self.states_before(base, layer));
         let num_indices = self.indices.len();
         let row = |index: &usize| self.indices.binary_search(index).expect("`indices` holds every target's");
         let rows_of_run = |run| {

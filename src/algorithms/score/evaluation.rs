@@ -39,7 +39,7 @@ impl<'a> Evaluation<'a> {
 
     /// Returns the layers that the candidate runs itself.
     pub fn partial_run(&self) -> PartialRun<'_> {
-        PartialRun { hybrid: &self.hybrid, first: self.first_layer }
+        PartialRun { hybrid: &self.hybrid, first_layer: self.first_layer }
     }
 
     /// Returns the work in tokens times layers for `tokens` tokens, padding included.

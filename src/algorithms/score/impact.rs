@@ -47,7 +47,7 @@ pub fn impacts(
         let (full, linear) = states.advance(base, twins, layer);
         Ok(impact(&classes, full, linear))
     };
-    (0..base.layers.len()).map(impact_of_layer).collect()
+    (0..base.config.num_layers).map(impact_of_layer).collect()
 }
 
 /// Returns the class of each item: items whose right choices have the same text are of one class.
@@ -139,7 +139,7 @@ impl PromptStates {
     /// Runs the next layer and returns the states after it, `[n, d]` in the order of the items: those of the
     /// base, and those with this layer replaced.
     fn advance(&mut self, base: &Decoder, twins: &Twins, layer: usize) -> (Tensor<2>, Tensor<2>) {
-        let full = Hybrid::base(base);
+        let full = Hybrid::from_base(base);
         let linear = Hybrid::new(base, twins, &Mask::none().with(layer as u32));
         let states: Vec<_> =
             self.batches.par_iter_mut().map(|batch| batch.advance(&full, &linear, layer)).collect();
@@ -151,9 +151,10 @@ impl PromptStates {
 
 impl PromptBatch {
     fn advance(&mut self, full: &Hybrid<'_>, linear: &Hybrid<'_>, layer: usize) -> (Tensor<2>, Tensor<2>) {
-        let run = |hybrid: &Hybrid<'_>| hybrid.run(layer..layer + 1, self.states.clone(), self.batch.tree());
+        let run =
+            |hybrid: &Hybrid<'_>| hybrid.run_layers(layer..layer + 1, self.states.clone(), self.batch.tree());
         let (full, linear) = (run(full), run(linear));
-        let at_last_tokens = |states: PrefixTreeStates| select_rows(states.flat(), &self.last_tokens);
+        let at_last_tokens = |states: PrefixTreeStates| select_rows(states.flatten(), &self.last_tokens);
         let states = (at_last_tokens(full.clone()), at_last_tokens(linear));
         self.states = full;
         states
@@ -180,8 +181,8 @@ mod tests {
     use crate::data::{Split, items, synthetic_tokenizer};
     use crate::manifest::{Metric, Task, TaskSource};
     use crate::observer::NullObserver;
-    use dtr_model::Tokenizer;
     use dtr_model::testing::{twins, variants};
+    use dtr_model::{Mixer, Tokenizer};
 
     fn requests(tokenizer: &Tokenizer, kind: &str) -> Requests {
         let source = serde_json::json!({ "kind": kind, "validation-items": 60 });
@@ -190,7 +191,8 @@ mod tests {
     }
 
     fn attention(base: &Decoder) -> Twins {
-        Twins { layers: base.layers.iter().map(|layer| layer.attention.clone()).collect() }
+        let layers = 0..base.config.num_layers;
+        Twins { layers: layers.map(|layer| Mixer::Full(base.attention(layer).clone())).collect() }
     }
 
     #[test]

@@ -221,7 +221,7 @@ impl<'a> Scorer<'a> {
         'a: 'c,
     {
         let first_difference = candidate.incumbent.first_difference(candidate.mask);
-        let num_shared = first_difference.map_or(self.base.layers.len(), |layer| layer as usize);
+        let num_shared = first_difference.map_or(self.base.config.num_layers, |layer| layer as usize);
         let first_layer = num_shared.min(self.max_cached_layers());
         let hybrid = self.hybrid(candidate.mask);
         Evaluation::new(candidate, hybrid, first_layer, ScoreAccumulator::new(self.requests))
@@ -230,7 +230,7 @@ impl<'a> Scorer<'a> {
     fn hybrid(&self, mask: &Mask) -> Hybrid<'a> {
         match self.twins {
             Some(twins) => Hybrid::new(self.base, twins, mask),
-            None => Hybrid::base(self.base),
+            None => Hybrid::from_base(self.base),
         }
     }
 

@@ -43,7 +43,7 @@ impl<'a> SearchState<'a> {
         for (candidate, &bounds) in candidates.iter().zip(&scores) {
             self.outcome.trials.push(Trial {
                 round: self.outcome.rounds.len() as u32 + 1,
-                layer: candidate.mask.one_beside(&self.outcome.opt.0),
+                layer: candidate.mask.single_added_layer(&self.outcome.opt.0),
                 layers: candidate.mask.layers(),
                 bounds,
             });
@@ -61,7 +61,7 @@ impl<'a> SearchState<'a> {
         let accepted = outcome.threshold.is_none_or(|threshold| score >= threshold);
         outcome.rounds.push(Round {
             round: outcome.rounds.len() as u32 + 1,
-            layer: mask.one_beside(&outcome.opt.0),
+            layer: mask.single_added_layer(&outcome.opt.0),
             layers: mask.layers(),
             score,
             num_replaced: mask.num_replaced(),

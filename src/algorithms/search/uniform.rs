@@ -11,6 +11,8 @@ use super::{ScoreFn, SearchOutcome, StopCriterion};
 /// nested.
 pub fn uniform(num_layers: u32, stop: &StopCriterion, score: &mut ScoreFn<'_>) -> Result<SearchOutcome> {
     let mut state = SearchState::start(stop, score)?;
-    state.run_fixed_rounds((1..=num_layers).map(|num_replaced| Mask::spread(num_layers, num_replaced)))?;
+    state.run_fixed_rounds(
+        (1..=num_layers).map(|num_replaced| Mask::evenly_spaced(num_layers, num_replaced)),
+    )?;
     Ok(state.into_outcome())
 }

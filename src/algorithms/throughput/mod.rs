@@ -20,7 +20,7 @@ pub use tiled_weights::TiledWeights;
 
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
-use dtr_model::{Decoding, Hybrid, State, StateBytes};
+use dtr_model::{DecoderState, GreedyDecoder, Hybrid, StateBytes};
 
 use crate::observer::Observer;
 
@@ -49,7 +49,8 @@ pub fn measure_throughput(
     let mut state_bytes = StateBytes::default();
     let mut runs = Vec::with_capacity(config.repeats);
     for run in 0..config.warm_up + config.repeats {
-        let mut state = State::new(model.num_layers()).for_tokens(shape.context + config.new_tokens);
+        let mut state =
+            DecoderState::new(model.num_layers()).with_capacity(shape.context + config.new_tokens);
         let (next, prefill) = timed(device, || read_prompts(model, config, &prompts, &mut state, observer))?;
         state_bytes = state.bytes();
         let ((), decode) = timed(device, || decode(model, config, &next, state, observer))?;
@@ -83,7 +84,7 @@ fn read_prompts(
     model: &Hybrid<'_>,
     config: &ThroughputConfig,
     prompts: &[Vec<u32>],
-    state: &mut State,
+    state: &mut DecoderState,
     observer: &dyn Observer,
 ) -> Result<Vec<u32>> {
     let context = prompts[0].len();
@@ -106,10 +107,10 @@ fn decode(
     model: &Hybrid<'_>,
     config: &ThroughputConfig,
     next: &[u32],
-    state: State,
+    state: DecoderState,
     observer: &dyn Observer,
 ) -> Result<()> {
-    let mut decoding = Decoding::new(model, state, next, config.new_tokens);
+    let mut decoding = GreedyDecoder::new(model, state, next, config.new_tokens);
     for _ in 0..config.new_tokens {
         observer.check_interrupted()?;
         decoding.step();

@@ -29,23 +29,23 @@ impl TiledWeights {
 
     /// Returns the same source with parameters in `dtype`.
     #[must_use]
-    pub fn computing_in(self, dtype: DType) -> Self {
+    pub fn to_dtype(self, dtype: DType) -> Self {
         Self { dtype, ..self }
     }
 }
 
 impl ParamSource for TiledWeights {
-    fn make(&mut self, name: &str, shape: &[usize], fill: Initializer) -> Result<Vec<f32>> {
+    fn values(&mut self, name: &str, shape: &[usize], initializer: Initializer) -> Result<Vec<f32>> {
         let size = shape.iter().product();
-        Ok(match fill {
+        Ok(match initializer {
             Initializer::Normal(deviation) => {
                 let tile: Vec<f32> = self.normal.iter().map(|number| number * deviation as f32).collect();
                 repeat(&tile, size)
             }
             Initializer::Constant(value) => vec![value; size],
-            Initializer::Draw(draw) => {
+            Initializer::Sample(sample) => {
                 let mut rng = self.seed.child(name).rng();
-                let tile: Vec<f32> = (0..size.min(TILE_SIZE)).map(|_| draw(&mut rng)).collect();
+                let tile: Vec<f32> = (0..size.min(TILE_SIZE)).map(|_| sample(&mut rng)).collect();
                 repeat(&tile, size)
             }
             Initializer::Values(values) => values,

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
-use dtr_model::{Checkpoint, Tensors};
+use dtr_model::{NamedTensors, SafetensorsReader};
 
 /// Writes `tensors` and `progress` to `file`.
 ///
@@ -14,10 +14,10 @@ use dtr_model::{Checkpoint, Tensors};
 /// Fails if a tensor is not finite or the file cannot be written.
 pub fn write_checkpoint(
     file: &CheckpointFile,
-    mut tensors: Tensors,
+    mut tensors: NamedTensors,
     progress: &impl Serialize,
 ) -> Result<()> {
-    tensors.note(serde_json::to_string(progress).expect("progress is plain JSON"));
+    tensors.set_note(serde_json::to_string(progress).expect("progress is plain JSON"));
     file.write(&tensors.to_bytes()?)
 }
 
@@ -28,9 +28,9 @@ pub fn write_checkpoint(
 pub fn read_checkpoint<P: DeserializeOwned>(
     file: &CheckpointFile,
     device: &Device,
-) -> Result<Option<(Checkpoint, P)>> {
+) -> Result<Option<(SafetensorsReader, P)>> {
     let Some(bytes) = file.read()? else { return Ok(None) };
-    let checkpoint = Checkpoint::parse(bytes, file.path(), device)?;
+    let checkpoint = SafetensorsReader::from_bytes(bytes, file.path(), device)?;
     let progress = serde_json::from_str(checkpoint.note().unwrap_or_default()).map_err(|cause| {
         let path = file.path().display();
         Error::environment(format!("cannot read the training progress in `{path}`")).with_source(cause)

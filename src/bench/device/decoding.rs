@@ -1,7 +1,7 @@
 //! Times of decoding, for the base and for a hybrid with every other layer replaced.
 
 use dtr_core::error::Result;
-use dtr_model::{Decoder, Decoding, Hybrid, Mask, Mixer, State, Twins, count_parameters};
+use dtr_model::{Decoder, DecoderState, GreedyDecoder, Hybrid, Mask, Twins, count_parameters};
 
 use super::{DeviceBench, TIME};
 use crate::observer::Observer;
@@ -21,13 +21,13 @@ impl DeviceBench<'_> {
         let half: Mask = (0..num_layers as u32).filter(|layer| layer % 2 == 1).collect();
         let none = Mask::none();
         let models =
-            [("base", Hybrid::base(base), &none), ("half gla", Hybrid::new(base, twins, &half), &half)];
+            [("base", Hybrid::from_base(base), &none), ("half gla", Hybrid::new(base, twins, &half), &half)];
         for (batch, context) in [(1, 512), (1, 16384), (1, 65536), (16, 2048), (64, 2048), (128, 512)] {
             for (name, model, mask) in &models {
                 observer.check_interrupted()?;
                 let state = self.prefill(model, batch, context);
                 let state_bytes = state.bytes();
-                let mut decoding = Decoding::new(model, state, &vec![1; batch], MAX_NEW_TOKENS);
+                let mut decoding = GreedyDecoder::new(model, state, &vec![1; batch], MAX_NEW_TOKENS);
                 // The first steps may record the step for replay.
                 decoding.step();
                 decoding.step();
@@ -47,9 +47,9 @@ impl DeviceBench<'_> {
     }
 
     /// Returns the state of `model` after `batch` prompts of `context` tokens each.
-    fn prefill(&self, model: &Hybrid<'_>, batch: usize, context: usize) -> State {
+    fn prefill(&self, model: &Hybrid<'_>, batch: usize, context: usize) -> DecoderState {
         let ids: Vec<Vec<u32>> = (0..batch).map(|row| vec![row as u32; context]).collect();
-        let mut state = State::new(self.model.num_layers).for_tokens(context + MAX_NEW_TOKENS);
+        let mut state = DecoderState::new(self.model.num_layers).with_capacity(context + MAX_NEW_TOKENS);
         let chunk = if batch == 1 { PREFILL_CHUNK.min(context) } else { TIME };
         for start in (0..context).step_by(chunk) {
             let chunk: Vec<Vec<u32>> = ids.iter().map(|row| row[start..start + chunk].to_vec()).collect();
@@ -60,8 +60,10 @@ impl DeviceBench<'_> {
 
     /// Returns the bytes of the weights that a step of the hybrid with `mask` reads: all but the embedding.
     fn weight_bytes(&self, base: &Decoder, twins: &Twins, mask: &Mask) -> f64 {
-        let count = |mixer: &Mixer| count_parameters(&mut mixer.clone()) as f64;
-        let difference = |layer: usize| count(&twins.layers[layer]) - count(&base.layers[layer].attention);
+        let difference = |layer: usize| {
+            let twin = count_parameters(&mut twins.layers[layer].clone()) as f64;
+            twin - count_parameters(&mut base.attention(layer).clone()) as f64
+        };
         let embedding = (self.model.vocab_size * self.model.hidden_size) as f64;
         let replaced: f64 = mask.layers().iter().map(|layer| difference(*layer as usize)).sum();
         (self.model.num_parameters() as f64 - embedding + replaced) * base.dtype().size() as f64

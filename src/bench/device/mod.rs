@@ -13,7 +13,8 @@ use burn::tensor::{DType, Device};
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
 use dtr_model::{
-    Architecture, Block, Config, Decoder, GdnConfig, Geometry, GlaConfig, Init, JetConfig, Twins, Variant,
+    BlockConfig, Decoder, DecoderConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, JetConfig,
+    TwinInit, Twins, Variant,
 };
 
 pub use measurement::{Measurement, OperationMemory, OperationTime};
@@ -70,8 +71,8 @@ pub fn measure(
 }
 
 /// Returns the shape of Llama 3.1 8B, with `num_layers` layers.
-fn llama_8b(num_layers: usize) -> Config {
-    let architecture = Architecture {
+fn llama_8b(num_layers: usize) -> DecoderConfig {
+    let architecture = DecoderShape {
         hidden_size: 4096,
         intermediate_size: 14336,
         num_layers,
@@ -80,22 +81,22 @@ fn llama_8b(num_layers: usize) -> Config {
         head_dim: 128,
         tokenizer: None,
     };
-    Config::llama(&architecture, 128_256, 131_072)
+    architecture.llama_config(128_256, 131_072)
 }
 
 fn variants() -> [NamedVariant; 3] {
-    let variant = |block| Variant { block, geometry: Geometry::default(), init: Init::Random };
+    let variant = |block| Variant { block, geometry: GeometryConfig::default(), init: TwinInit::Random };
     [
-        ("gla", variant(Block::Gla(GlaConfig::default()))),
-        ("gdn", variant(Block::Gdn(GdnConfig::default()))),
-        ("jet", variant(Block::Jet(JetConfig::default()))),
+        ("gla", variant(BlockConfig::Gla(GlaConfig::default()))),
+        ("gdn", variant(BlockConfig::Gdn(GdnConfig::default()))),
+        ("jet", variant(BlockConfig::Jet(JetConfig::default()))),
     ]
 }
 
 /// The device and the shapes of all measurements.
 struct DeviceBench<'a> {
     device: Device,
-    model: Config,
+    model: DecoderConfig,
     config: DistilConfig,
     report: &'a Report<'a>,
 }
@@ -136,8 +137,8 @@ impl DeviceBench<'_> {
 
     /// Returns twins of the first layers.
     fn twins(&self, variant: &Variant, base: &Decoder, dtype: DType, num_layers: usize) -> Result<Twins> {
-        let mut weights = TiledWeights::new(Seed(2), &self.device).computing_in(dtype);
-        let layers = (0..num_layers).map(|layer| Twins::one(variant, base, layer, &mut weights));
+        let mut weights = TiledWeights::new(Seed(2), &self.device).to_dtype(dtype);
+        let layers = (0..num_layers).map(|layer| Twins::new_layer(variant, base, layer, &mut weights));
         Ok(Twins { layers: layers.collect::<Result<_>>()? })
     }
 }

@@ -3,7 +3,7 @@
 use burn::tensor::{Distribution, Tensor};
 
 use dtr_core::error::Result;
-use dtr_model::Config;
+use dtr_model::DecoderConfig;
 use dtr_ops::{CausalMask, KvCache, attention, linear, preferred_dtype, run_on_device_thread};
 
 use super::{BATCH, DeviceBench, TIME};
@@ -54,7 +54,7 @@ impl DeviceBench<'_> {
     }
 
     fn time_decode_attention(&self, batch: usize, keys: usize) -> Result<()> {
-        let Config { num_heads, num_kv_heads, head_dim, .. } = self.model;
+        let DecoderConfig { num_heads, num_kv_heads, head_dim, .. } = self.model;
         let q = self.random([batch, num_heads, 1, head_dim]);
         let [k, v] = [(); 2].map(|()| self.random([batch, num_kv_heads, keys, head_dim]));
         let (cache, mask) = (KvCache::new(k, v), CausalMask::new(1, keys - 1, None, &self.device));
@@ -69,7 +69,7 @@ impl DeviceBench<'_> {
     }
 
     fn time_prefill_attention(&self, batch: usize, time: usize) -> Result<()> {
-        let Config { num_heads, num_kv_heads, head_dim, .. } = self.model;
+        let DecoderConfig { num_heads, num_kv_heads, head_dim, .. } = self.model;
         let q = self.random([batch, num_heads, time, head_dim]);
         let [k, v] = [(); 2].map(|()| self.random([batch, num_kv_heads, time, head_dim]));
         let (cache, mask) = (KvCache::new(k, v), CausalMask::new(time, 0, None, &self.device));

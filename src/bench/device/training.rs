@@ -4,7 +4,7 @@ use burn::tensor::DType;
 
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::Result;
-use dtr_model::{Decoder, Hybrid, Init, LayerIo, Pass};
+use dtr_model::{Decoder, ForwardContext, Hybrid, LayerIo, TwinInit};
 
 use super::{BATCH, DeviceBench, Measurement, NamedVariant, OperationMemory, TIME};
 use crate::algorithms::distil::{Student, train_step, train_step_cached};
@@ -19,7 +19,7 @@ const NUM_STEPS: u64 = 1000;
 
 impl DeviceBench<'_> {
     pub(super) fn time_base_forward(&self, base: &Decoder) -> Result<()> {
-        let (batch, model) = (self.batch(), Hybrid::base(base));
+        let (batch, model) = (self.batch(), Hybrid::from_base(base));
         let seconds = self.median_seconds(5, || drop(model.forward(&batch, None, None)))?;
         self.report_batch_time(format!("base forward {BATCH}x{TIME}"), seconds);
         Ok(())
@@ -28,7 +28,7 @@ impl DeviceBench<'_> {
     /// Times the forward pass and the training step of one block.
     pub(super) fn time_block(&self, base: &Decoder, variant: &NamedVariant) -> Result<()> {
         let name = variant.0;
-        let pass = Pass::new(&base.config, BATCH, TIME, 0, None, &self.device);
+        let pass = ForwardContext::new(&base.config, BATCH, TIME, 0, None, &self.device);
         let [input, output] = [(); 2].map(|()| self.random([BATCH, TIME, self.model.hidden_size]));
         let twin = self.twins(&variant.1, base, input.dtype(), 1)?.layers.remove(0);
         let seconds = self.median_seconds(5, || {
@@ -94,7 +94,7 @@ impl DeviceBench<'_> {
             variant.0,
             twins.layers,
             0,
-            Init::Random,
+            TwinInit::Random,
             &self.config,
             &checkpoint,
             &self.device,

@@ -1,17 +1,22 @@
-//! A base or a hybrid as a Hugging Face directory.
+//! Models as Hugging Face directories: `config.json`, `tokenizer.json` and safetensors files.
 //!
-//! A hybrid's directory is its base's, with the attention of replaced layers gone and their twins below
-//! `model.layers.N.linear_attn`. `layer_types` in `config.json` says which layers these are, in the words
-//! of transformers, and the table `dtr` what their blocks are.
+//! The directory of a hybrid is a copy of its base's directory, in which the tensors of replaced attention are
+//! left out and their twins are added as `model.layers.N.linear_attn`. In `config.json`, `layer_types` names the
+//! replaced layers in the terms of transformers, and the table `dtr` holds the variant of the twins.
 
-mod pieces;
-mod read;
-mod write;
-mod written;
+mod base_model;
+mod config_json;
+mod eos_tokens;
+mod hybrid_writer;
+mod loaded_model;
+mod tensor_copy;
+mod weight_files;
 
 #[cfg(test)]
 mod tests;
 
-pub use read::Model;
-pub use write::HybridWriter;
-pub(super) use written::Written;
+pub use base_model::{BaseModel, write_base};
+use config_json::ConfigJson;
+pub use eos_tokens::read_eos_token_ids;
+pub use hybrid_writer::HybridWriter;
+pub use loaded_model::LoadedModel;

@@ -1,4 +1,4 @@
-//! What is written reads back with the same bits, and what is no base is not taken for one.
+//! An exported hybrid computes the same bits as the hybrid in memory, and invalid directories are refused.
 
 use std::path::{Path, PathBuf};
 
@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 use super::*;
 use crate::Variant;
 use crate::testing::{decoder, twins, variants};
-use crate::{Base, Decoder, Hybrid, Mask, State, Tensors, Twins, save};
+use crate::{Decoder, DecoderState, Hybrid, Mask, NamedTensors, Twins};
 use dtr_core::error::Result;
 
 fn mini() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini")
 }
 
-fn read(directory: &Path) -> Model {
-    Model::read(directory, &Device::flex()).unwrap()
+fn read(directory: &Path) -> LoadedModel {
+    LoadedModel::read(directory, &Device::flex()).unwrap()
 }
 
 fn bits(logits: Tensor<2>) -> Vec<u32> {
@@ -24,41 +24,41 @@ fn bits(logits: Tensor<2>) -> Vec<u32> {
     values.into_iter().map(f32::to_bits).collect()
 }
 
-/// The bits of all logits of a row, and of those of a step of decoding after it.
-fn answers(model: &Hybrid<'_>) -> Vec<u32> {
+/// Returns the bits of all logits of a row, and of the logits of one decoding step after it.
+fn logit_bits(model: &Hybrid<'_>) -> Vec<u32> {
     let row: Vec<u32> = (0..70).map(|at| (at * at + 3 * at) % 50).collect();
-    let mut state = State::new(model.num_layers());
+    let mut state = DecoderState::new(model.num_layers());
     let mut seen = bits(model.logits(model.forward(&[row], None, Some(&mut state)).squeeze_dim::<2>(0)));
     seen.extend(bits(model.logits(model.forward(&[vec![7]], None, Some(&mut state)).squeeze_dim::<2>(0))));
     seen
 }
 
-/// Writes the hybrid of the base at `base` with `replaced` layers; its folder and its twins.
+/// Exports the base at `base` with `replaced` layers. Returns the folder that holds the hybrid, and its twins.
 fn export(
     base: &Path,
     decoder: &Decoder,
     variant: &Variant,
     replaced: &[u32],
-    most: u64,
+    max_shard_bytes: u64,
 ) -> (PathBuf, Twins) {
     let folder = tempfile::tempdir().unwrap().keep();
     let file = folder.join("twins.safetensors");
     let mut twins = twins(variant, decoder);
-    save(&Tensors::of(&mut twins), &file).unwrap();
+    NamedTensors::from_module(&mut twins).save(&file).unwrap();
     let mask = replaced.iter().copied().collect();
-    let deposit = HybridWriter { base, twins: (&file, variant), mask: &mask, card: "a card\n".to_owned() };
-    deposit.write_in_shards(&folder.join("hybrid"), most).unwrap();
+    let writer = HybridWriter { base, twins: (&file, variant), mask: &mask, card: "a card\n".to_owned() };
+    writer.write_in_shards(&folder.join("hybrid"), max_shard_bytes).unwrap();
     (folder, twins)
 }
 
-/// Exports a hybrid and compares what it computes with what the base and the twins in memory do.
-fn check(base: &Path, variant: &Variant, replaced: &[u32], most: u64) {
-    let own = Base::read(base, &Device::flex()).unwrap().decoder;
-    let (folder, twins) = export(base, &own, variant, replaced, most);
+/// Checks that an exported hybrid computes the same bits as the base and the twins in memory.
+fn check(base: &Path, variant: &Variant, replaced: &[u32], max_shard_bytes: u64) {
+    let base_decoder = BaseModel::read(base, &Device::flex()).unwrap().decoder;
+    let (folder, twins) = export(base, &base_decoder, variant, replaced, max_shard_bytes);
     let model = read(&folder.join("hybrid"));
     assert_eq!(model.mask.layers(), replaced);
-    let expected = answers(&Hybrid::new(&own, &twins, &model.mask));
-    assert!(answers(&model.hybrid()) == expected, "{variant:?}: other bits");
+    let expected = logit_bits(&Hybrid::new(&base_decoder, &twins, &model.mask));
+    assert!(logit_bits(&model.hybrid()) == expected, "{variant:?}: the bits differ");
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -71,18 +71,18 @@ fn a_hybrid_of_each_variant_computes_the_same_bits() {
 
 #[test]
 fn a_hybrid_in_shards_computes_the_same_bits() {
-    let own = Base::read(&mini(), &Device::flex()).unwrap().decoder;
-    let (folder, _) = export(&mini(), &own, &variants()[1], &[2], 1_000_000);
+    let base_decoder = BaseModel::read(&mini(), &Device::flex()).unwrap().decoder;
+    let (folder, _) = export(&mini(), &base_decoder, &variants()[1], &[2], 1_000_000);
     assert!(folder.join("hybrid/model.safetensors.index.json").is_file());
     assert!(!folder.join("hybrid/model.safetensors").exists());
     std::fs::remove_dir_all(folder).unwrap();
     check(&mini(), &variants()[1], &[2], 1_000_000);
 }
 
-/// A base of another family in f32, with a field that only others read.
-fn wide_base(folder: &Path) {
+/// Writes a Qwen3 base in f32, with a field in `config.json` that dtr does not read.
+fn write_qwen3_base(folder: &Path) {
     let mut decoder = decoder(false, true);
-    save(&Tensors::of(&mut decoder), &folder.join("model.safetensors")).unwrap();
+    NamedTensors::from_module(&mut decoder).save(&folder.join("model.safetensors")).unwrap();
     let mut config = decoder.config.to_json();
     config["model_type"] = json!("qwen3");
     config["initializer_range"] = json!(0.02);
@@ -94,9 +94,10 @@ fn wide_base(folder: &Path) {
 #[test]
 fn a_base_in_f32_keeps_its_bits_and_its_config() {
     let folder = tempfile::tempdir().unwrap();
-    wide_base(folder.path());
+    write_qwen3_base(folder.path());
     check(folder.path(), &variants()[3], &[1], u64::MAX);
-    let text = written::config_json(folder.path(), &Mask::none().with(1), Some(&variants()[3])).unwrap();
+    let text =
+        config_json::hybrid_config_json(folder.path(), &Mask::none().with(1), Some(&variants()[3])).unwrap();
     let config: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(config["initializer_range"], json!(0.02));
     assert_eq!(config["model_type"], "qwen3");
@@ -108,20 +109,21 @@ fn a_base_in_f32_keeps_its_bits_and_its_config() {
 }
 
 #[test]
-fn without_a_replaced_layer_it_is_the_base() {
-    let own = Base::read(&mini(), &Device::flex()).unwrap().decoder;
-    let (folder, _) = export(&mini(), &own, &variants()[0], &[], u64::MAX);
-    let base = Base::read(&folder.join("hybrid"), &Device::flex()).unwrap();
-    assert!(answers(&Hybrid::base(&base.decoder)) == answers(&Hybrid::base(&own)));
+fn an_export_without_replaced_layers_is_the_base() {
+    let base_decoder = BaseModel::read(&mini(), &Device::flex()).unwrap().decoder;
+    let (folder, _) = export(&mini(), &base_decoder, &variants()[0], &[], u64::MAX);
+    let base = BaseModel::read(&folder.join("hybrid"), &Device::flex()).unwrap();
+    assert!(logit_bits(&Hybrid::from_base(&base.decoder)) == logit_bits(&Hybrid::from_base(&base_decoder)));
     std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
-fn a_hybrid_is_no_base() {
-    let own = Base::read(&mini(), &Device::flex()).unwrap().decoder;
-    let (folder, _) = export(&mini(), &own, &variants()[0], &[1, 5], u64::MAX);
+fn a_hybrid_is_refused_as_a_base() {
+    let base_decoder = BaseModel::read(&mini(), &Device::flex()).unwrap().decoder;
+    let (folder, _) = export(&mini(), &base_decoder, &variants()[0], &[1, 5], u64::MAX);
     let hybrid = folder.join("hybrid");
-    let refusals = [Base::read(&hybrid, &Device::flex()).map(drop), Base::config(&hybrid).map(drop)];
+    let refusals =
+        [BaseModel::read(&hybrid, &Device::flex()).map(drop), BaseModel::read_config(&hybrid).map(drop)];
     for refused in refusals {
         let message = refused.unwrap_err().to_string();
         assert!(message.ends_with("holds a hybrid, not a base: 2 of its 8 layers are linear"), "{message}");
@@ -129,27 +131,29 @@ fn a_hybrid_is_no_base() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// What reading a base says after `change` was made to its `config.json`.
-fn with_config(change: impl FnOnce(&mut Value)) -> Result<()> {
+/// Reads a base after `change` was made to its `config.json`.
+fn read_with_changed_config(change: impl FnOnce(&mut Value)) -> Result<()> {
     let folder = tempfile::tempdir().unwrap();
-    wide_base(folder.path());
+    write_qwen3_base(folder.path());
     let path = folder.path().join("config.json");
     let mut config: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     change(&mut config);
     std::fs::write(&path, config.to_string()).unwrap();
-    Model::read(folder.path(), &Device::flex()).map(drop)
+    LoadedModel::read(folder.path(), &Device::flex()).map(drop)
 }
 
 #[test]
-fn layers_of_which_too_little_is_said_are_refused() {
-    let refused = |types: Value| with_config(|config| config["layer_types"] = types).unwrap_err().to_string();
-    assert!(with_config(|config| config["layer_types"] = Value::Null).is_ok());
-    assert!(refused(json!(["full_attention"])).contains("does not name 3 layers"));
+fn incomplete_or_unsupported_layer_types_are_refused() {
+    let refused = |types: Value| {
+        read_with_changed_config(|config| config["layer_types"] = types).unwrap_err().to_string()
+    };
+    assert!(read_with_changed_config(|config| config["layer_types"] = Value::Null).is_ok());
+    assert!(refused(json!(["full_attention"])).contains("does not list 3 layers"));
     let sliding = json!(["full_attention", "sliding_attention", "full_attention"]);
     assert!(refused(sliding).contains("\"sliding_attention\" in layer 1"));
     let linear = json!(["full_attention", "linear_attention", "full_attention"]);
     assert!(refused(linear.clone()).contains("no table `dtr`"));
-    let newer = with_config(|config| {
+    let newer = read_with_changed_config(|config| {
         config["layer_types"] = linear;
         config["dtr"] = json!({ "format": 2 });
     });
@@ -157,12 +161,12 @@ fn layers_of_which_too_little_is_said_are_refused() {
 }
 
 #[test]
-fn a_folder_with_something_in_it_is_left_alone() {
+fn a_directory_with_files_in_it_is_not_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("notes"), "mine").unwrap();
     let mask = Mask::none();
     let (base, variant) = (mini(), &variants()[0]);
-    let deposit = HybridWriter { base: &base, twins: (&base, variant), mask: &mask, card: String::new() };
-    assert!(deposit.write(folder.path()).unwrap_err().to_string().ends_with("already exists"));
+    let writer = HybridWriter { base: &base, twins: (&base, variant), mask: &mask, card: String::new() };
+    assert!(writer.write(folder.path()).unwrap_err().to_string().ends_with("already exists"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }

@@ -1,38 +1,38 @@
-//! Going on from a prompt, token by token.
+//! Generating text from a prompt, token by token.
 //!
-//! The prompt goes through the model once; after that each token costs one step over the layers' states, caches
-//! where attention is full and recurrent states where it is linear.
+//! The model runs once on the prompt. Each new token then takes one step from the state of the layers: KV caches for
+//! full attention, recurrent states for linear blocks.
 
 mod sampling;
-mod stops;
+mod stop_strings;
 #[cfg(test)]
 mod tests;
 
 use serde::Serialize;
 
 use self::sampling::Sampler;
-use self::stops::Stops;
-use crate::{Hybrid, State, TextStream, Tokenizer};
+use self::stop_strings::StopStrings;
+use crate::{DecoderState, Hybrid, TextStream, Tokenizer};
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
 
-/// Tokens of the prompt that go through the model at a time, which bounds the memory it takes.
+/// Tokens of the prompt in one forward pass, which bounds the memory of a long prompt.
 const PREFILL_TOKENS: usize = 1024;
 
-/// How a prompt is continued.
+/// How to continue a prompt.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// The most tokens.
+pub struct GenerationConfig {
+    /// The most tokens to generate.
     pub max_tokens: usize,
-    /// What logits are divided by before a token is drawn; 0 takes the likeliest.
+    /// Divisor of the logits before sampling; 0 takes the most likely token.
     pub temperature: f64,
-    /// Tokens are drawn from the fewest whose probabilities add up to this.
+    /// Samples from the fewest tokens whose probabilities add up to this.
     pub top_p: f64,
-    /// The text ends before any of these.
-    pub stops: Vec<String>,
-    /// The text ends with any of these tokens.
-    pub ends: Vec<u32>,
-    /// What the draws descend from.
+    /// Strings that end the text before them.
+    pub stop_strings: Vec<String>,
+    /// Tokens that end the text.
+    pub eos_token_ids: Vec<u32>,
+    /// The seed of the samples.
     pub seed: Seed,
 }
 
@@ -40,61 +40,87 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopReason {
-    /// The model ended it.
+    /// The model generated an end token.
     EndOfText,
-    /// A stop string came.
+    /// The text reached a stop string.
     StopString,
-    /// It has as many tokens as were asked for.
+    /// The text has the requested number of tokens.
     MaxTokens,
-    /// Prompt and text fill the model's context.
+    /// Prompt and text fill the context of the model.
     ContextFull,
 }
 
-/// What came of a prompt.
+/// The text that was generated for a prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Generated {
+pub struct GeneratedText {
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
-    /// Tokens that were generated, one that ended the text included.
+    /// Generated tokens, including an end token.
     pub tokens: usize,
     /// The text after the prompt.
     pub text: String,
-    /// Why it ended.
+    /// Why the text ended.
     pub stop_reason: StopReason,
 }
 
-/// Continues `prompt`, token ids, as `settings` say; `tell` is given the text piece by piece as it comes.
+/// Continues `prompt`, a list of token ids, and calls `callback` with each piece of text as soon as it is known.
 ///
 /// # Errors
-/// When the prompt is empty, unknown to the model or longer than its context, or what `tell` says.
+/// When the prompt is empty, has a token outside the vocabulary or does not fit the context, or `callback` fails.
+///
+/// ```no_run
+/// # fn main() -> dtr_core::error::Result<()> {
+/// use burn::tensor::Device;
+/// use dtr_core::seed::Seed;
+/// use dtr_model::LoadedModel;
+/// use dtr_model::generate::{GenerationConfig, generate};
+///
+/// let model = LoadedModel::read("exported-hybrid".as_ref(), &Device::flex())?;
+/// let prompt = model.tokenizer.encode("where is the lamp?", true)?;
+/// let config = GenerationConfig {
+///     max_tokens: 20,
+///     temperature: 0.0,
+///     top_p: 1.0,
+///     stop_strings: Vec::new(),
+///     eos_token_ids: Vec::new(),
+///     seed: Seed(0),
+/// };
+/// let mut print = |text: &str| {
+///     print!("{text}");
+///     Ok(())
+/// };
+/// generate(&model.hybrid(), &model.tokenizer, &prompt, &config, &mut print)?;
+/// # Ok(())
+/// # }
+/// ```
 pub fn generate(
     model: &Hybrid<'_>,
     tokenizer: &Tokenizer,
     prompt: &[u32],
-    settings: &Settings,
-    tell: &mut dyn FnMut(&str) -> Result<()>,
-) -> Result<Generated> {
-    check(model, prompt)?;
-    let mut answer = Answer {
+    config: &GenerationConfig,
+    callback: &mut dyn FnMut(&str) -> Result<()>,
+) -> Result<GeneratedText> {
+    check_prompt(model, prompt)?;
+    let mut generation = Generation {
         stream: TextStream::after(tokenizer, prompt)?,
-        stops: Stops::new(&settings.stops),
+        stop_strings: StopStrings::new(&config.stop_strings),
         text: String::new(),
-        tell,
+        callback,
     };
-    let (tokens, stop_reason) = answer.run(model, prompt, settings)?;
-    let Answer { text, .. } = answer;
-    Ok(Generated { prompt_tokens: prompt.len(), tokens, text, stop_reason })
+    let (tokens, stop_reason) = generation.run(model, prompt, config)?;
+    let Generation { text, .. } = generation;
+    Ok(GeneratedText { prompt_tokens: prompt.len(), tokens, text, stop_reason })
 }
 
-/// Refuses a prompt that the model cannot take.
-fn check(model: &Hybrid<'_>, prompt: &[u32]) -> Result<()> {
-    let (room, vocabulary) = (model.config().max_positions, model.config().vocab_size);
+/// Checks that the model can run on a prompt.
+fn check_prompt(model: &Hybrid<'_>, prompt: &[u32]) -> Result<()> {
+    let (context, vocabulary) = (model.config().max_positions, model.config().vocab_size);
     if prompt.is_empty() {
         return Err(Error::manifest("the prompt has no tokens").hint("give some text to continue"));
     }
-    if prompt.len() >= room {
+    if prompt.len() >= context {
         return Err(Error::manifest(format!(
-            "the prompt has {} tokens, and the model's context ends at {room}",
+            "the prompt has {} tokens, and the model's context ends at {context}",
             prompt.len()
         ))
         .hint("shorten the prompt"));
@@ -102,88 +128,89 @@ fn check(model: &Hybrid<'_>, prompt: &[u32]) -> Result<()> {
     match prompt.iter().find(|&&token| token as usize >= vocabulary) {
         None => Ok(()),
         Some(token) => Err(Error::environment(format!(
-            "the tokenizer gives token {token}, and the model's vocabulary ends at {vocabulary}"
-        ))),
+            "the tokenizer returned token {token}, and the model's vocabulary has {vocabulary} tokens"
+        ))
+        .hint("use the tokenizer of this model")),
     }
 }
 
-/// A text in the making.
-struct Answer<'a> {
+/// A text that is being generated.
+struct Generation<'a> {
     stream: TextStream<'a>,
-    stops: Stops,
+    stop_strings: StopStrings,
     text: String,
-    tell: &'a mut dyn FnMut(&str) -> Result<()>,
+    callback: &'a mut dyn FnMut(&str) -> Result<()>,
 }
 
-impl Answer<'_> {
-    /// Generates to the end; the number of tokens and the reason.
+impl Generation<'_> {
+    /// Generates the text. Returns the number of tokens and the reason why it ended.
     fn run(
         &mut self,
         model: &Hybrid<'_>,
         prompt: &[u32],
-        settings: &Settings,
+        config: &GenerationConfig,
     ) -> Result<(usize, StopReason)> {
-        let room = (prompt.len() + settings.max_tokens).min(model.config().max_positions);
-        let mut state = State::new(model.num_layers()).for_tokens(room);
-        let mut sampler = Sampler::new(settings);
+        let capacity = (prompt.len() + config.max_tokens).min(model.config().max_positions);
+        let mut state = DecoderState::new(model.num_layers()).with_capacity(capacity);
+        let mut sampler = Sampler::new(config);
         let mut logits = prefill(model, prompt, &mut state);
-        for count in 1..=settings.max_tokens {
+        for count in 1..=config.max_tokens {
             let token = sampler.next(&logits)?;
-            if settings.ends.contains(&token) {
-                return self.end(count, StopReason::EndOfText);
+            if config.eos_token_ids.contains(&token) {
+                return self.finish(count, StopReason::EndOfText);
             }
-            let piece = self.stream.push(token)?;
-            if self.add(&piece)? {
+            let text = self.stream.push(token)?;
+            if self.push(&text)? {
                 return Ok((count, StopReason::StopString));
             }
             if prompt.len() + count >= model.config().max_positions {
-                return self.end(count, StopReason::ContextFull);
+                return self.finish(count, StopReason::ContextFull);
             }
-            if count < settings.max_tokens {
+            if count < config.max_tokens {
                 logits = forward(model, &[token], &mut state);
             }
         }
-        self.end(settings.max_tokens, StopReason::MaxTokens)
+        self.finish(config.max_tokens, StopReason::MaxTokens)
     }
 
-    /// Adds text; whether a stop string ended it.
-    fn add(&mut self, piece: &str) -> Result<bool> {
-        let (text, is_stopped) = self.stops.push(piece);
-        self.say(&text)?;
+    /// Adds text that was decoded. Returns whether a stop string ends the text.
+    fn push(&mut self, text: &str) -> Result<bool> {
+        let (text, is_stopped) = self.stop_strings.push(text);
+        self.emit(&text)?;
         Ok(is_stopped)
     }
 
-    /// Tells what was held back, when no more comes.
-    fn end(&mut self, count: usize, reason: StopReason) -> Result<(usize, StopReason)> {
+    /// Adds the text that is still held back at the end.
+    fn finish(&mut self, count: usize, reason: StopReason) -> Result<(usize, StopReason)> {
         let rest = self.stream.finish()?;
-        if self.add(&rest)? {
+        if self.push(&rest)? {
             return Ok((count, StopReason::StopString));
         }
-        let held = self.stops.finish();
-        self.say(&held)?;
+        let held_back = self.stop_strings.finish();
+        self.emit(&held_back)?;
         Ok((count, reason))
     }
 
-    fn say(&mut self, text: &str) -> Result<()> {
+    fn emit(&mut self, text: &str) -> Result<()> {
         if text.is_empty() {
             return Ok(());
         }
         self.text += text;
-        (self.tell)(text)
+        (self.callback)(text)
     }
 }
 
-/// The logits after `prompt`, whose state is left in `state`.
-fn prefill(model: &Hybrid<'_>, prompt: &[u32], state: &mut State) -> Vec<f32> {
+/// Runs the model on `prompt`, updates `state` and returns the logits of the next token.
+fn prefill(model: &Hybrid<'_>, prompt: &[u32], state: &mut DecoderState) -> Vec<f32> {
     let mut logits = Vec::new();
-    for part in prompt.chunks(PREFILL_TOKENS) {
-        logits = forward(model, part, state);
+    for chunk in prompt.chunks(PREFILL_TOKENS) {
+        logits = forward(model, chunk, state);
     }
     logits
 }
 
-/// The logits of the token after `tokens`, which continue `state`.
-fn forward(model: &Hybrid<'_>, tokens: &[u32], state: &mut State) -> Vec<f32> {
+/// Runs the model on `tokens`, updates `state` and returns the logits of the next token.
+fn forward(model: &Hybrid<'_>, tokens: &[u32], state: &mut DecoderState) -> Vec<f32> {
     let hidden = model.forward(&[tokens.to_vec()], None, Some(state));
     let last = hidden.narrow(1, tokens.len() - 1, 1).squeeze_dim::<2>(0);
     model.logits(last).into_data().try_to_vec().expect("logits are f32")

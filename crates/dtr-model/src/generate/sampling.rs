@@ -1,74 +1,74 @@
-//! The next token from its logits: the likeliest, or a draw from the likeliest few.
+//! Choosing the next token from its logits: the most likely token, or a sample from the most likely ones.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::Settings;
+use super::GenerationConfig;
 use dtr_core::error::{Error, Result};
 
-/// What picks tokens.
+/// Chooses tokens.
 pub struct Sampler {
     temperature: f64,
     top_p: f64,
-    draws: ChaCha8Rng,
+    rng: ChaCha8Rng,
 }
 
 impl Sampler {
-    /// A sampler that has drawn nothing yet.
-    pub fn new(settings: &Settings) -> Self {
+    /// Creates a sampler.
+    pub fn new(config: &GenerationConfig) -> Self {
         Self {
-            temperature: settings.temperature,
-            top_p: settings.top_p,
-            draws: settings.seed.child("generate").rng(),
+            temperature: config.temperature,
+            top_p: config.top_p,
+            rng: config.seed.child("generate").rng(),
         }
     }
 
-    /// The next token.
+    /// Chooses the next token.
     ///
     /// # Errors
-    /// When the logits are not numbers.
+    /// When a logit is NaN.
     pub fn next(&mut self, logits: &[f32]) -> Result<u32> {
         if logits.iter().any(|logit| logit.is_nan()) {
-            return Err(Error::failed("the model's logits are not numbers"));
+            return Err(Error::failed("a logit of the model is not a number"));
         }
         if self.temperature == 0.0 {
-            return Ok(likeliest(logits));
+            return Ok(most_likely(logits));
         }
         let kept = nucleus(probabilities(logits, self.temperature), self.top_p);
         let total: f64 = kept.iter().map(|(_, probability)| probability).sum();
-        let mut left = self.draws.random::<f64>() * total;
-        let drawn = kept.iter().find(|(_, probability)| {
-            left -= probability;
-            left < 0.0
+        let mut remaining = self.rng.random::<f64>() * total;
+        let sampled = kept.iter().find(|(_, probability)| {
+            remaining -= probability;
+            remaining < 0.0
         });
-        Ok(drawn.or(kept.last()).expect("a nucleus is never empty").0)
+        Ok(sampled.or(kept.last()).expect("a nucleus is never empty").0)
     }
 }
 
-/// The token of the highest logit; of equals the first.
-pub fn likeliest(logits: &[f32]) -> u32 {
+/// Returns the token with the highest logit, the first one in case of a tie.
+pub fn most_likely(logits: &[f32]) -> u32 {
     let better = |best: usize, at: usize| if logits[at] > logits[best] { at } else { best };
     (0..logits.len()).fold(0, better) as u32
 }
 
-/// Each token's probability at `temperature`.
+/// Returns each token and its probability at `temperature`.
 fn probabilities(logits: &[f32], temperature: f64) -> Vec<(u32, f64)> {
-    let highest = f64::from(logits[likeliest(logits) as usize]);
+    let highest = f64::from(logits[most_likely(logits) as usize]);
     let weights: Vec<f64> =
         logits.iter().map(|&logit| ((f64::from(logit) - highest) / temperature).exp()).collect();
     let total: f64 = weights.iter().sum();
     (0..).zip(weights.into_iter().map(|weight| weight / total)).collect()
 }
 
-/// The fewest tokens whose probabilities add up to `top_p`, likeliest first and of equals the lower first
-/// (nucleus sampling, arXiv 1904.09751).
+/// Returns the fewest tokens whose probabilities add up to `top_p` (nucleus sampling, arXiv 1904.09751). They are
+/// ordered by probability, and by token in case of a tie.
 fn nucleus(mut tokens: Vec<(u32, f64)>, top_p: f64) -> Vec<(u32, f64)> {
     if top_p >= 1.0 {
         return tokens;
     }
-    // All tokens below this together are less than what may be left out, so the nucleus is among the others.
-    let least = (1.0 - top_p) / tokens.len() as f64;
-    tokens.retain(|(_, probability)| *probability >= least);
+    // All tokens below this probability together have less than `1 - top_p`, so none of them is in the nucleus.
+    let min = (1.0 - top_p) / tokens.len() as f64;
+    tokens.retain(|(_, probability)| *probability >= min);
     tokens.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let mut total = 0.0;
     let count = tokens.iter().position(|(_, probability)| {
@@ -85,24 +85,24 @@ mod tests {
     use dtr_core::seed::Seed;
 
     fn sampler(temperature: f64, top_p: f64, seed: u32) -> Sampler {
-        let settings = Settings {
+        let config = GenerationConfig {
             max_tokens: 1,
             temperature,
             top_p,
-            stops: Vec::new(),
-            ends: Vec::new(),
+            stop_strings: Vec::new(),
+            eos_token_ids: Vec::new(),
             seed: Seed(seed),
         };
-        Sampler::new(&settings)
+        Sampler::new(&config)
     }
 
-    /// Logits of probabilities.
+    /// Returns the logits of `probabilities`.
     fn logits(probabilities: &[f64]) -> Vec<f32> {
         probabilities.iter().map(|probability| probability.ln() as f32).collect()
     }
 
     #[test]
-    fn a_nucleus_is_the_fewest_tokens_that_reach_the_mass() {
+    fn a_nucleus_is_the_fewest_tokens_that_reach_top_p() {
         let tokens = vec![(0, 0.1), (1, 0.4), (2, 0.2), (3, 0.3)];
         let kept = |top_p: f64| {
             nucleus(tokens.clone(), top_p).into_iter().map(|(token, _)| token).collect::<Vec<u32>>()
@@ -114,14 +114,18 @@ mod tests {
         assert_eq!(kept(0.95), [1, 3, 2, 0]);
         assert_eq!(kept(1.0), [0, 1, 2, 3]);
         let even: Vec<(u32, f64)> = (0..1000).map(|token| (token, 0.001)).collect();
-        assert_eq!(nucleus(even, 0.5005).len(), 501, "none is too small where all are");
-        assert_eq!(nucleus(vec![(0, 0.25), (1, 0.5), (2, 0.25)], 0.7)[1].0, 0, "of equals the lower first");
+        assert_eq!(nucleus(even, 0.5005).len(), 501, "equally likely tokens");
+        assert_eq!(
+            nucleus(vec![(0, 0.25), (1, 0.5), (2, 0.25)], 0.7)[1].0,
+            0,
+            "the lower token comes first in a tie"
+        );
     }
 
     #[test]
-    fn draws_follow_the_probabilities_at_the_temperature() {
+    fn samples_follow_the_probabilities_at_the_temperature() {
         let logits = logits(&[0.5, 0.3, 0.2]);
-        // At half the temperature odds are squared: 25 to 9 to 4.
+        // At temperature 0.5 the odds are squared: 25 to 9 to 4.
         for (temperature, top_p, expected) in [
             (1.0, 1.0, [0.5, 0.3, 0.2]),
             (0.5, 1.0, [25.0 / 38.0, 9.0 / 38.0, 4.0 / 38.0]),
@@ -140,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn without_temperature_the_likeliest_is_taken_and_of_equals_the_first() {
+    fn temperature_0_takes_the_first_most_likely_token() {
         assert_eq!(sampler(0.0, 1.0, 1).next(&[0.0, 2.0, 2.0, -1.0]).unwrap(), 1);
         assert_eq!(sampler(1e-300, 1.0, 1).next(&[0.0, 2.0, 1.0]).unwrap(), 1);
         assert!(sampler(0.0, 1.0, 1).next(&[0.0, f32::NAN]).is_err());

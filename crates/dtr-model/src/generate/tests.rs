@@ -1,15 +1,22 @@
-//! Bases and hybrids of each variant go on as a whole forward would, and end when they are told to.
+//! Generation from the state equals recomputing the whole text, and every stop condition ends the text.
 
-use super::sampling::likeliest;
+use super::sampling::most_likely;
 use super::*;
 use crate::testing::{decoder, twins, variants};
 
-fn greedy(max_tokens: usize) -> Settings {
-    Settings { max_tokens, temperature: 0.0, top_p: 1.0, stops: Vec::new(), ends: Vec::new(), seed: Seed(0) }
+fn greedy(max_tokens: usize) -> GenerationConfig {
+    GenerationConfig {
+        max_tokens,
+        temperature: 0.0,
+        top_p: 1.0,
+        stop_strings: Vec::new(),
+        eos_token_ids: Vec::new(),
+        seed: Seed(0),
+    }
 }
 
-fn warm(seed: u32, max_tokens: usize) -> Settings {
-    Settings { temperature: 1.0, top_p: 0.9, seed: Seed(seed), ..greedy(max_tokens) }
+fn sampling(seed: u32, max_tokens: usize) -> GenerationConfig {
+    GenerationConfig { temperature: 1.0, top_p: 0.9, seed: Seed(seed), ..greedy(max_tokens) }
 }
 
 fn tokenizer() -> Tokenizer {
@@ -18,29 +25,29 @@ fn tokenizer() -> Tokenizer {
 
 const PROMPT: [u32; 9] = [4, 8, 15, 16, 23, 42, 4, 8, 15];
 
-/// Runs and collects; the pieces that were told are the text.
-fn run(model: &Hybrid<'_>, settings: &Settings) -> Generated {
-    let mut told = String::new();
-    let generated = generate(model, &tokenizer(), &PROMPT, settings, &mut |piece| {
-        told += piece;
+/// Generates a text and checks that the callback got all of it.
+fn run(model: &Hybrid<'_>, config: &GenerationConfig) -> GeneratedText {
+    let mut received = String::new();
+    let generated = generate(model, &tokenizer(), &PROMPT, config, &mut |piece| {
+        received += piece;
         Ok(())
     });
     let generated = generated.unwrap();
-    assert_eq!(told, generated.text);
+    assert_eq!(received, generated.text);
     generated
 }
 
-/// The likeliest continuation with the whole row through the model for every token.
+/// Returns the most likely continuation, running the model on the whole text for every token.
 fn recomputed(model: &Hybrid<'_>, count: usize) -> Vec<u32> {
     let mut row = PROMPT.to_vec();
     for _ in 0..count {
-        let logits = forward(model, &row, &mut State::new(model.num_layers()));
-        row.push(likeliest(&logits));
+        let logits = forward(model, &row, &mut DecoderState::new(model.num_layers()));
+        row.push(most_likely(&logits));
     }
     row.split_off(PROMPT.len())
 }
 
-/// The text of tokens after the prompt.
+/// Returns the text of tokens after the prompt.
 fn text(tokens: &[u32]) -> String {
     let tokenizer = tokenizer();
     let mut stream = TextStream::after(&tokenizer, &PROMPT).unwrap();
@@ -48,7 +55,7 @@ fn text(tokens: &[u32]) -> String {
 }
 
 #[test]
-fn going_on_from_states_gives_what_recomputing_gives() {
+fn generating_from_the_state_equals_recomputing_the_text() {
     let base = decoder(true, true);
     let check = |model: &Hybrid<'_>| {
         let expected = recomputed(model, 60);
@@ -56,7 +63,7 @@ fn going_on_from_states_gives_what_recomputing_gives() {
         assert_eq!(generated.text, text(&expected));
         assert_eq!((generated.tokens, generated.stop_reason), (60, StopReason::MaxTokens));
     };
-    check(&Hybrid::base(&base));
+    check(&Hybrid::from_base(&base));
     for variant in variants() {
         let twins = twins(&variant, &base);
         check(&Hybrid::new(&base, &twins, &(0..2).collect()));
@@ -64,49 +71,49 @@ fn going_on_from_states_gives_what_recomputing_gives() {
 }
 
 #[test]
-fn a_prompt_of_several_parts_has_one_state() {
+fn a_prompt_of_several_chunks_equals_one_forward_pass() {
     let base = decoder(false, false);
     let twins = twins(&variants()[1], &base);
     let model = Hybrid::new(&base, &twins, &(1..3).collect());
     let row: Vec<u32> = (0..PREFILL_TOKENS as u32 + 76).map(|at| (at * at + 5 * at) % 50).collect();
-    let parts = prefill(&model, &row, &mut State::new(3));
-    let whole = forward(&model, &row, &mut State::new(3));
+    let parts = prefill(&model, &row, &mut DecoderState::new(3));
+    let whole = forward(&model, &row, &mut DecoderState::new(3));
     for (a, b) in parts.iter().zip(&whole) {
         assert!((a - b).abs() < 1e-3, "{a} {b}");
     }
 }
 
 #[test]
-fn a_seed_decides_the_text() {
+fn the_seed_decides_the_text() {
     let base = decoder(false, false);
-    let model = Hybrid::base(&base);
-    let of = |seed: u32| run(&model, &warm(seed, 40)).text;
+    let model = Hybrid::from_base(&base);
+    let of = |seed: u32| run(&model, &sampling(seed, 40)).text;
     assert_eq!(of(1), of(1));
     assert_ne!(of(1), of(2));
     assert_ne!(of(1), run(&model, &greedy(40)).text);
 }
 
 #[test]
-fn a_stop_string_over_several_tokens_is_not_told() {
+fn a_stop_string_over_several_tokens_is_left_out() {
     let base = decoder(false, false);
-    let model = Hybrid::base(&base);
+    let model = Hybrid::from_base(&base);
     let whole = run(&model, &greedy(12)).text;
-    // From the middle of a word to the middle of one two words on.
+    // From the middle of a word to the middle of the second word after it.
     let blanks: Vec<usize> = whole.match_indices(' ').map(|(at, _)| at).collect();
     let stop = &whole[blanks[4] - 1..blanks[6] + 2];
     let at = whole.find(stop).unwrap();
-    let stopped = run(&model, &Settings { stops: vec![stop.to_owned()], ..greedy(12) });
+    let stopped = run(&model, &GenerationConfig { stop_strings: vec![stop.to_owned()], ..greedy(12) });
     assert_eq!((stopped.text.as_str(), stopped.stop_reason), (&whole[..at], StopReason::StopString));
     assert!(stopped.tokens < 12);
 }
 
 #[test]
-fn an_end_token_ends_the_text_and_is_not_told() {
+fn an_end_token_ends_the_text_and_is_left_out() {
     let base = decoder(false, false);
-    let model = Hybrid::base(&base);
+    let model = Hybrid::from_base(&base);
     let tokens = recomputed(&model, 8);
     let first = tokens.iter().position(|&token| token == tokens[5]).unwrap();
-    let ended = run(&model, &Settings { ends: vec![tokens[5]], ..greedy(8) });
+    let ended = run(&model, &GenerationConfig { eos_token_ids: vec![tokens[5]], ..greedy(8) });
     assert_eq!(ended.stop_reason, StopReason::EndOfText);
     assert_eq!((ended.tokens, ended.text), (first + 1, text(&tokens[..first])));
 }
@@ -115,16 +122,16 @@ fn an_end_token_ends_the_text_and_is_not_told() {
 fn a_full_context_ends_the_text() {
     let mut base = decoder(false, false);
     base.config.max_positions = PROMPT.len() + 5;
-    let full = run(&Hybrid::base(&base), &greedy(50));
+    let full = run(&Hybrid::from_base(&base), &greedy(50));
     assert_eq!((full.tokens, full.stop_reason), (5, StopReason::ContextFull));
 }
 
 #[test]
-fn prompts_that_cannot_be_taken_are_refused() {
+fn invalid_prompts_are_refused() {
     let mut base = decoder(false, false);
     base.config.max_positions = 6;
     let refused = |prompt: &[u32]| {
-        let result = generate(&Hybrid::base(&base), &tokenizer(), prompt, &greedy(3), &mut |_| Ok(()));
+        let result = generate(&Hybrid::from_base(&base), &tokenizer(), prompt, &greedy(3), &mut |_| Ok(()));
         result.unwrap_err().to_string()
     };
     assert!(refused(&[]).contains("no tokens"));

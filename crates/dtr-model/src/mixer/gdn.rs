@@ -1,18 +1,17 @@
-//! Gated DeltaNet (arXiv 2412.06464) in the layer layout of flash-linear-attention, with key/value
-//! heads repeated as activations.
+//! Gated DeltaNet (arXiv 2412.06464) in the layer layout of flash-linear-attention. Query heads may share
+//! key/value heads.
 
 use burn::tensor::Tensor;
-
-use super::calibrate::Observed;
-use super::delta::DeltaRule;
-use super::full::FullAttention;
-use super::parts::{Projections, Readout, TwinConfig, maybe_rotate};
-use super::{MixerState, Pass};
-use crate::parameters::{Initializer, ParamMut, ParamSource, Parameters};
-use dtr_core::error::Result;
-use dtr_ops::{ConvState, causal_conv_silu, silu};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::gated_delta::GatedDeltaRule;
+use super::gated_output::GatedOutput;
+use super::projections::{Projections, rotate_if_rope};
+use super::{AttentionStats, ForwardContext, FullAttention, MixerState, TwinGeometry};
+use crate::{Initializer, ParamMut, ParamSource, Parameters};
+use dtr_core::error::Result;
+use dtr_ops::{ConvState, causal_conv_silu, silu};
 
 /// Gated DeltaNet: the delta rule with a decay per head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,110 +29,111 @@ impl Default for GdnConfig {
     }
 }
 
-/// A Gated DeltaNet twin. Parameters beyond q, k, v, o: the convolutions on q, k, v, the gates
-/// (`2·d·h + 2·h`), the output gate (`d·h·v`) and the norm (`v`).
+/// A Gated DeltaNet twin. In addition to q, k, v and o it has the convolutions on q, k and v, the gates
+/// (`2·d·h + 2·h` parameters), the output gate (`d·h·v`) and the norm (`v`).
 #[derive(Clone)]
 pub struct GdnBlock {
     projections: Projections,
-    /// Depthwise kernels on q, k and v, `[channels, w]` each; none when the convolution is left out.
+    /// Depthwise kernels on q, k and v, `[channels, w]` each; `None` without convolutions.
     convs: Option<[Tensor<2>; 3]>,
-    rule: DeltaRule,
-    readout: Readout,
-    config: TwinConfig,
+    delta_rule: GatedDeltaRule,
+    output: GatedOutput,
+    geometry: TwinGeometry,
 }
 
 const CONV_NAMES: [&str; 3] = ["q_conv1d.weight", "k_conv1d.weight", "v_conv1d.weight"];
 
-/// Kernels `[channels, width]` that pass the current token through: the last tap is 1.
+/// Returns kernels `[channels, width]` that pass the current token through: the last tap is 1, the others are 0.
 pub(super) fn identity_kernels(channels: usize, width: usize) -> Initializer {
-    Initializer::Values(
-        (0..channels * width).map(|at| if at % width == width - 1 { 1.0 } else { 0.0 }).collect(),
-    )
+    let tap = |at: usize| if at % width == width - 1 { 1.0 } else { 0.0 };
+    Initializer::Values((0..channels * width).map(tap).collect())
 }
 
 impl GdnBlock {
-    /// Parameters beyond those of every twin.
-    pub(super) fn num_own_parameters(gdn: &GdnConfig, config: &TwinConfig) -> usize {
-        let channels = (config.num_heads + config.num_kv_heads) * config.key_dim
-            + config.num_kv_heads * config.value_dim;
-        gdn.conv_size * channels + DeltaRule::num_parameters(config)
+    /// Returns the number of parameters that other kinds of twins do not have.
+    pub(super) fn num_specific_parameters(gdn: &GdnConfig, geometry: &TwinGeometry) -> usize {
+        let channels: usize = geometry.qkv_widths().iter().sum();
+        gdn.conv_size * channels + GatedDeltaRule::num_parameters(geometry)
     }
 
     pub(super) fn new(
         gdn: &GdnConfig,
-        config: TwinConfig,
-        source: Option<&FullAttention>,
-        make: &mut dyn ParamSource,
+        geometry: TwinGeometry,
+        original: Option<&FullAttention>,
+        params: &mut dyn ParamSource,
         name: &str,
     ) -> Result<Self> {
-        let channels = [
-            config.num_heads * config.key_dim,
-            config.num_kv_heads * config.key_dim,
-            config.num_kv_heads * config.value_dim,
-        ];
-        let kernel = |index: usize, make: &mut dyn ParamSource| {
-            let fill = identity_kernels(channels[index], gdn.conv_size);
-            make.matrix(&format!("{name}.{}", CONV_NAMES[index]), [channels[index], gdn.conv_size], fill)
+        let channels = geometry.qkv_widths();
+        let kernel = |index: usize, params: &mut dyn ParamSource| {
+            let shape = [channels[index], gdn.conv_size];
+            let initializer = identity_kernels(channels[index], gdn.conv_size);
+            params.matrix(&format!("{name}.{}", CONV_NAMES[index]), shape, initializer)
         };
         let convs = match gdn.conv_size {
             0 => None,
-            _ => Some([kernel(0, make)?, kernel(1, make)?, kernel(2, make)?]),
+            _ => Some([kernel(0, params)?, kernel(1, params)?, kernel(2, params)?]),
         };
+        let projections = original.map(|original| &original.projections);
         Ok(Self {
-            projections: Projections::new(&config, source.map(|s| &s.projections), make, name)?,
+            projections: Projections::new(&geometry, projections, params, name)?,
             convs,
-            rule: DeltaRule::new(&config, gdn.allow_neg_eigval, make, name)?,
-            readout: Readout::new(&config, source, make, name)?,
-            config,
+            delta_rule: GatedDeltaRule::new(&geometry, gdn.allow_neg_eigval, params, name)?,
+            output: GatedOutput::new(&geometry, original, params, name)?,
+            geometry,
         })
     }
 
     pub(super) fn forward(
         &self,
         x_btd: Tensor<3>,
-        pass: &Pass,
+        context: &ForwardContext,
         past: Option<MixerState>,
     ) -> (Tensor<3>, MixerState) {
-        let (output, state) = self.heads(&x_btd, pass, past);
-        (self.readout.forward(output, x_btd), state)
+        let (heads, state) = self.heads(&x_btd, context, past);
+        (self.output.forward(heads, x_btd), state)
     }
 
-    /// What the recurrence reads, by head, `[b, h, t, v]`, and the next state.
-    fn heads(&self, x_btd: &Tensor<3>, pass: &Pass, past: Option<MixerState>) -> (Tensor<4>, MixerState) {
-        let project = &self.projections;
-        let raw = project.forward(x_btd.clone()).map(|x| pass.blank(x));
-        let (state, convs) = MixerState::recurrent(past);
-        let ([q, k, v], convs) = self.convolve(raw, convs);
-        let queries = maybe_rotate(project.query_heads(q), &self.config, pass);
-        let keys = maybe_rotate(project.key_heads(k), &self.config, pass);
-        let values = project.value_heads(v);
-        let (output, state) = self.rule.forward(x_btd, [queries, keys, values], pass, state);
+    /// Returns the output of the recurrence by head, `[b, h, t, v]`, and the next state.
+    fn heads(
+        &self,
+        x_btd: &Tensor<3>,
+        context: &ForwardContext,
+        past: Option<MixerState>,
+    ) -> (Tensor<4>, MixerState) {
+        let projections = &self.projections;
+        let qkv = projections.forward(x_btd.clone()).map(|x| context.zero_padding(x));
+        let (state, convs) = MixerState::into_recurrent(past);
+        let ([q, k, v], convs) = self.convolve(qkv, convs);
+        let queries = rotate_if_rope(projections.query_heads(q), &self.geometry, context);
+        let keys = rotate_if_rope(projections.key_heads(k), &self.geometry, context);
+        let values = projections.value_heads(v);
+        let (output, state) = self.delta_rule.forward(x_btd, [queries, keys, values], context, state);
         (output, MixerState::Recurrent { state, convs })
     }
 
-    /// Sets gates and scale from what the base's attention does.
-    pub(super) fn calibrate(&mut self, attention: &Observed) {
-        self.rule.calibrate(attention);
-        self.readout.open_gate(attention);
-        let (output, _) = self.heads(&attention.x_btd, &attention.pass, None);
-        self.readout.fit_scale(output, attention);
+    /// Sets gates and scale from measurements of the base's attention.
+    pub(super) fn calibrate(&mut self, stats: &AttentionStats) {
+        self.delta_rule.calibrate(stats);
+        self.output.open_gate(stats);
+        let (heads, _) = self.heads(&stats.x_btd, &stats.context, None);
+        self.output.fit_scale(heads, stats);
     }
 
-    /// The activations `silu` of q, k and v after their convolutions, and the next states.
-    fn convolve(&self, raw: [Tensor<3>; 3], past: Vec<ConvState>) -> ([Tensor<3>; 3], Vec<ConvState>) {
+    /// Applies convolution and SiLU to q, k and v. Returns the results and the next states of the convolutions.
+    fn convolve(&self, qkv: [Tensor<3>; 3], past: Vec<ConvState>) -> ([Tensor<3>; 3], Vec<ConvState>) {
         let Some(kernels) = &self.convs else {
-            return (raw.map(silu), Vec::new());
+            return (qkv.map(silu), Vec::new());
         };
         let mut past = past.into_iter();
         let mut next = Vec::with_capacity(3);
         let mut index = 0;
-        let mixed = raw.map(|x| {
+        let convolved = qkv.map(|x| {
             let (y, state) = causal_conv_silu(x, &kernels[index], past.next());
             next.push(state);
             index += 1;
             y
         });
-        (mixed, next)
+        (convolved, next)
     }
 }
 
@@ -145,7 +145,7 @@ impl Parameters for GdnBlock {
                 visitor(name, ParamMut::Matrix(kernel));
             }
         }
-        self.rule.visit(visitor);
-        self.readout.visit(visitor);
+        self.delta_rule.visit(visitor);
+        self.output.visit(visitor);
     }
 }

@@ -1,16 +1,17 @@
 //! Gated linear attention (arXiv 2312.06635) in the layer layout of flash-linear-attention.
 
 use burn::tensor::Tensor;
-
-use super::calibrate::{Observed, inverse_softplus};
-use super::full::FullAttention;
-use super::parts::{Linear, Projections, Readout, TwinConfig, maybe_rotate};
-use super::{MixerState, Pass};
-use crate::parameters::{Initializer, ParamMut, ParamSource, Parameters};
-use dtr_core::error::Result;
-use dtr_ops::split_heads;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::attention_stats::inverse_softplus;
+use super::gated_output::GatedOutput;
+use super::linear::Linear;
+use super::projections::{Projections, rotate_if_rope};
+use super::{AttentionStats, ForwardContext, FullAttention, MixerState, TwinGeometry};
+use crate::{Initializer, ParamMut, ParamSource, Parameters};
+use dtr_core::error::Result;
+use dtr_ops::split_heads;
 
 /// Gated linear attention: a decay per key channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,98 +29,100 @@ impl Default for GlaConfig {
     }
 }
 
-/// A GLA twin. Parameters beyond q, k, v, o: the low-rank decay gate
-/// (`d·r + r·g·k + g·k`), the output gate (`d·h·v`) and the norm (`v`).
+/// A GLA twin. In addition to q, k, v and o it has the low-rank decay gate (`d·r + r·g·k + g·k` parameters), the
+/// output gate (`d·h·v`) and the norm (`v`).
 #[derive(Clone)]
 pub struct GlaBlock {
     projections: Projections,
-    /// Into the gate's low rank, `[r, d]`.
+    /// The first factor of the decay gate, `[r, d]`.
     gate_down: Linear,
-    /// Out of it, with a bias, `[g·k, r]`.
+    /// The second factor, with a bias, `[g·k, r]`.
     gate_up: Linear,
-    readout: Readout,
+    output: GatedOutput,
     gate_logit_normalizer: f64,
-    config: TwinConfig,
+    geometry: TwinGeometry,
 }
 
 impl GlaBlock {
-    /// Parameters beyond those of every twin.
-    pub(super) fn num_own_parameters(gla: &GlaConfig, config: &TwinConfig) -> usize {
-        let (rank, keys) = (gla.gate_low_rank_dim, config.num_kv_heads * config.key_dim);
-        rank * config.hidden_size + keys * rank + keys
+    /// Returns the number of parameters that other kinds of twins do not have.
+    pub(super) fn num_specific_parameters(gla: &GlaConfig, geometry: &TwinGeometry) -> usize {
+        let (rank, keys) = (gla.gate_low_rank_dim, geometry.num_kv_heads * geometry.key_dim);
+        rank * geometry.hidden_size + keys * rank + keys
     }
 
     pub(super) fn new(
         gla: &GlaConfig,
-        config: TwinConfig,
-        source: Option<&FullAttention>,
-        make: &mut dyn ParamSource,
+        geometry: TwinGeometry,
+        original: Option<&FullAttention>,
+        params: &mut dyn ParamSource,
         name: &str,
     ) -> Result<Self> {
-        let (rank, keys) = (gla.gate_low_rank_dim, config.num_kv_heads * config.key_dim);
+        let (rank, keys) = (gla.gate_low_rank_dim, geometry.num_kv_heads * geometry.key_dim);
         let (down, up) = (format!("{name}.gk_proj.0"), format!("{name}.gk_proj.1"));
+        let width = geometry.hidden_size;
+        let projections = original.map(|original| &original.projections);
         Ok(Self {
-            projections: Projections::new(&config, source.map(|s| &s.projections), make, name)?,
-            gate_down: Linear::new(
-                make,
-                &down,
-                [rank, config.hidden_size],
-                Initializer::fan_in(config.hidden_size),
-            )?,
-            gate_up: Linear::new(make, &up, [keys, rank], Initializer::fan_in(rank))?.with_bias(
-                make,
+            projections: Projections::new(&geometry, projections, params, name)?,
+            gate_down: Linear::new(params, &down, [rank, width], Initializer::fan_in(width))?,
+            gate_up: Linear::new(params, &up, [keys, rank], Initializer::fan_in(rank))?.with_bias(
+                params,
                 &up,
                 Initializer::Constant(0.0),
             )?,
-            readout: Readout::new(&config, source, make, name)?,
+            output: GatedOutput::new(&geometry, original, params, name)?,
             gate_logit_normalizer: gla.gate_logit_normalizer,
-            config,
+            geometry,
         })
     }
 
     pub(super) fn forward(
         &self,
         x_btd: Tensor<3>,
-        pass: &Pass,
+        context: &ForwardContext,
         past: Option<MixerState>,
     ) -> (Tensor<3>, MixerState) {
-        let (output, state) = self.heads(&x_btd, pass, past);
-        (self.readout.forward(output, x_btd), state)
+        let (heads, state) = self.heads(&x_btd, context, past);
+        (self.output.forward(heads, x_btd), state)
     }
 
-    /// What the recurrence reads, by head, `[b, h, t, v]`, and the next state.
-    fn heads(&self, x_btd: &Tensor<3>, pass: &Pass, past: Option<MixerState>) -> (Tensor<4>, MixerState) {
-        let project = &self.projections;
-        let [q, k, v] = project.forward(x_btd.clone());
-        let (queries, keys) = (project.query_heads(q), project.key_heads(pass.blank(k)));
-        let values = project.value_heads(pass.blank(v));
+    /// Returns the output of the recurrence by head, `[b, h, t, v]`, and the next state.
+    fn heads(
+        &self,
+        x_btd: &Tensor<3>,
+        context: &ForwardContext,
+        past: Option<MixerState>,
+    ) -> (Tensor<4>, MixerState) {
+        let projections = &self.projections;
+        let [q, k, v] = projections.forward(x_btd.clone());
+        let (queries, keys) = (projections.query_heads(q), projections.key_heads(context.zero_padding(k)));
+        let values = projections.value_heads(context.zero_padding(v));
         let decay = self.gate_up.forward(self.gate_down.forward(x_btd.clone()));
         let decay = dtr_ops::decay_gate(decay, self.gate_logit_normalizer);
-        let decay = split_heads(pass.blank(decay), self.config.num_kv_heads);
-        let queries = maybe_rotate(queries, &self.config, pass);
-        let keys = maybe_rotate(keys, &self.config, pass);
-        let (past, _) = MixerState::recurrent(past);
+        let decay = split_heads(context.zero_padding(decay), self.geometry.num_kv_heads);
+        let queries = rotate_if_rope(queries, &self.geometry, context);
+        let keys = rotate_if_rope(keys, &self.geometry, context);
+        let (past, _) = MixerState::into_recurrent(past);
         let (output, state) = dtr_ops::gla(queries, keys, values, decay, past);
         (output, MixerState::Recurrent { state, convs: Vec::new() })
     }
 
-    /// Sets gates and scale from what the base's attention does: every key channel forgets as
-    /// [`Observed::decay`] says for the heads that share it, whatever the hidden state.
-    pub(super) fn calibrate(&mut self, attention: &Observed) {
-        let (shared, width) = (self.config.shared(), self.config.key_dim);
-        let bias: Vec<f32> = attention
-            .decay()
-            .chunks(shared)
-            .map(|heads| heads.iter().sum::<f64>() / shared as f64)
+    /// Sets gates and scale from measurements of the base's attention. The decay of a key channel is the mean of
+    /// [`AttentionStats::decay_rates`] over the query heads that share it, whatever the hidden state.
+    pub(super) fn calibrate(&mut self, stats: &AttentionStats) {
+        let (group, width) = (self.geometry.heads_per_kv_head(), self.geometry.key_dim);
+        let bias: Vec<f32> = stats
+            .decay_rates()
+            .chunks(group)
+            .map(|heads| heads.iter().sum::<f64>() / group as f64)
             .map(|decay| -inverse_softplus(decay * self.gate_logit_normalizer) as f32)
             .flat_map(|bias| std::iter::repeat_n(bias, width))
             .collect();
-        let device = attention.x_btd.device();
+        let device = stats.x_btd.device();
         self.gate_up.weight = self.gate_up.weight.zeros_like();
         self.gate_up.bias = Some(Tensor::from_data(bias.as_slice(), &device));
-        self.readout.open_gate(attention);
-        let (output, _) = self.heads(&attention.x_btd, &attention.pass, None);
-        self.readout.fit_scale(output, attention);
+        self.output.open_gate(stats);
+        let (heads, _) = self.heads(&stats.x_btd, &stats.context, None);
+        self.output.fit_scale(heads, stats);
     }
 }
 
@@ -128,6 +131,6 @@ impl Parameters for GlaBlock {
         self.projections.visit(visitor);
         self.gate_down.visit("gk_proj.0", visitor);
         self.gate_up.visit("gk_proj.1", visitor);
-        self.readout.visit(visitor);
+        self.output.visit(visitor);
     }
 }

@@ -1,19 +1,19 @@
-//! JetBlock (Jet-Nemotron, arXiv 2508.15884): Gated DeltaNet without convolutions on q and k, and
-//! with a dynamic convolution on v whose kernels are generated from the hidden state.
+//! JetBlock (Jet-Nemotron, arXiv 2508.15884): Gated DeltaNet without convolutions on q and k, and with a dynamic
+//! convolution on v, whose kernels are generated from the hidden state.
 
 use burn::tensor::Tensor;
-
-use super::calibrate::Observed;
-use super::delta::DeltaRule;
-use super::full::FullAttention;
-use super::gdn::identity_kernels;
-use super::parts::{Linear, Projections, Readout, TwinConfig, maybe_rotate};
-use super::{MixerState, Pass};
-use crate::parameters::{Initializer, ParamMut, ParamSource, Parameters};
-use dtr_core::error::Result;
-use dtr_ops::{dynamic_conv_silu, silu};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::gated_delta::GatedDeltaRule;
+use super::gated_output::GatedOutput;
+use super::gdn::identity_kernels;
+use super::linear::Linear;
+use super::projections::{Projections, rotate_if_rope};
+use super::{AttentionStats, ForwardContext, FullAttention, MixerState, TwinGeometry};
+use crate::{Initializer, ParamMut, ParamSource, Parameters};
+use dtr_core::error::Result;
+use dtr_ops::{dynamic_conv_silu, silu};
 
 /// JetBlock: Gated DeltaNet with a dynamic convolution on v and none on q and k.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub struct JetConfig {
     /// Width of the dynamic convolution on v.
     pub conv_size: usize,
-    /// The value width divided by this is the kernel generator's inner width.
+    /// The inner width of the kernel generator is the width of v divided by this.
     pub generator_reduction: usize,
 }
 
@@ -31,103 +31,101 @@ impl Default for JetConfig {
     }
 }
 
-/// A JetBlock twin. Parameters beyond q, k, v, o: the kernel generator
-/// (`d·r + r·g·v·w + g·v·w`), the gates (`2·d·h + 2·h`), the output gate (`d·h·v`) and the norm (`v`).
+/// A JetBlock twin. In addition to q, k, v and o it has the kernel generator (`d·r + r·g·v·w + g·v·w` parameters),
+/// the gates (`2·d·h + 2·h`), the output gate (`d·h·v`) and the norm (`v`).
 #[derive(Clone)]
 pub struct JetBlock {
     projections: Projections,
-    /// Into the generator's inner width, `[r, d]`.
+    /// The first layer of the kernel generator, `[r, d]`.
     generator_in: Linear,
-    /// Out of it, channel-major with the oldest tap first, with a bias, `[g·v·w, r]`.
+    /// The second layer, with a bias, `[g·v·w, r]`. Its outputs are ordered by channel, then from the oldest tap to
+    /// the newest.
     generator_out: Linear,
-    rule: DeltaRule,
-    readout: Readout,
+    delta_rule: GatedDeltaRule,
+    output: GatedOutput,
     conv_size: usize,
-    config: TwinConfig,
+    geometry: TwinGeometry,
 }
 
-/// The kernel generator's inner width.
+/// Returns the inner width of the kernel generator.
 fn generator_width(jet: &JetConfig, channels: usize) -> usize {
     (channels / jet.generator_reduction).max(1)
 }
 
 impl JetBlock {
-    /// Parameters beyond those of every twin.
-    pub(super) fn num_own_parameters(jet: &JetConfig, config: &TwinConfig) -> usize {
-        let channels = config.num_kv_heads * config.value_dim;
+    /// Returns the number of parameters that other kinds of twins do not have.
+    pub(super) fn num_specific_parameters(jet: &JetConfig, geometry: &TwinGeometry) -> usize {
+        let channels = geometry.num_kv_heads * geometry.value_dim;
         let (inner, taps) = (generator_width(jet, channels), channels * jet.conv_size);
-        inner * config.hidden_size + taps * inner + taps + DeltaRule::num_parameters(config)
+        inner * geometry.hidden_size + taps * inner + taps + GatedDeltaRule::num_parameters(geometry)
     }
 
     pub(super) fn new(
         jet: &JetConfig,
-        config: TwinConfig,
-        source: Option<&FullAttention>,
-        make: &mut dyn ParamSource,
+        geometry: TwinGeometry,
+        original: Option<&FullAttention>,
+        params: &mut dyn ParamSource,
         name: &str,
     ) -> Result<Self> {
-        let channels = config.num_kv_heads * config.value_dim;
-        let inner = generator_width(jet, channels);
+        let (width, channels) = (geometry.hidden_size, geometry.num_kv_heads * geometry.value_dim);
+        let (inner, taps) = (generator_width(jet, channels), channels * jet.conv_size);
         let (first, second) = (format!("{name}.dynamic_conv1d.w1"), format!("{name}.dynamic_conv1d.w2"));
+        let projections = original.map(|original| &original.projections);
         Ok(Self {
-            projections: Projections::new(&config, source.map(|s| &s.projections), make, name)?,
-            // Both zero, as the published constructor has them, would be a fixed point: each
-            // factor's gradient is the other. Random into zero starts as the identity and learns.
-            generator_in: Linear::new(
-                make,
-                &first,
-                [inner, config.hidden_size],
-                Initializer::fan_in(config.hidden_size),
-            )?,
-            generator_out: Linear::new(
-                make,
-                &second,
-                [channels * jet.conv_size, inner],
-                Initializer::Constant(0.0),
-            )?
-            .with_bias(make, &second, identity_kernels(channels, jet.conv_size))?,
-            rule: DeltaRule::new(&config, false, make, name)?,
-            readout: Readout::new(&config, source, make, name)?,
+            projections: Projections::new(&geometry, projections, params, name)?,
+            // The published constructor sets both layers to zero. Each one's gradient is then zero too, so that
+            // neither would ever learn. A random first layer leaves the kernels at the identity and can learn.
+            generator_in: Linear::new(params, &first, [inner, width], Initializer::fan_in(width))?,
+            generator_out: Linear::new(params, &second, [taps, inner], Initializer::Constant(0.0))?
+                .with_bias(params, &second, identity_kernels(channels, jet.conv_size))?,
+            delta_rule: GatedDeltaRule::new(&geometry, false, params, name)?,
+            output: GatedOutput::new(&geometry, original, params, name)?,
             conv_size: jet.conv_size,
-            config,
+            geometry,
         })
     }
 
     pub(super) fn forward(
         &self,
         x_btd: Tensor<3>,
-        pass: &Pass,
+        context: &ForwardContext,
         past: Option<MixerState>,
     ) -> (Tensor<3>, MixerState) {
-        let (output, state) = self.heads(&x_btd, pass, past);
-        (self.readout.forward(output, x_btd), state)
+        let (heads, state) = self.heads(&x_btd, context, past);
+        (self.output.forward(heads, x_btd), state)
     }
 
-    /// What the recurrence reads, by head, `[b, h, t, v]`, and the next state.
-    fn heads(&self, x_btd: &Tensor<3>, pass: &Pass, past: Option<MixerState>) -> (Tensor<4>, MixerState) {
+    /// Returns the output of the recurrence by head, `[b, h, t, v]`, and the next state.
+    fn heads(
+        &self,
+        x_btd: &Tensor<3>,
+        context: &ForwardContext,
+        past: Option<MixerState>,
+    ) -> (Tensor<4>, MixerState) {
         let [batch, time, _] = x_btd.dims();
-        let project = &self.projections;
-        let (state, mut convs) = MixerState::recurrent(past);
-        let [q, k, v] = project.forward(x_btd.clone());
-        let raw = pass.blank(v);
-        let channels = raw.dims()[2];
+        let projections = &self.projections;
+        let (state, mut convs) = MixerState::into_recurrent(past);
+        let [q, k, v] = projections.forward(x_btd.clone());
+        let v = context.zero_padding(v);
+        let channels = v.dims()[2];
         let kernels = self.generator_out.forward(silu(self.generator_in.forward(x_btd.clone())));
         let kernels = kernels.reshape([batch, time, channels, self.conv_size]);
-        let (v, conv) = dynamic_conv_silu(raw, kernels, convs.pop());
-        let (queries, keys) = (project.query_heads(silu(q)), project.key_heads(silu(pass.blank(k))));
-        let queries = maybe_rotate(queries, &self.config, pass);
-        let keys = maybe_rotate(keys, &self.config, pass);
-        let values = project.value_heads(v);
-        let (output, state) = self.rule.forward(x_btd, [queries, keys, values], pass, state);
+        let (v, conv) = dynamic_conv_silu(v, kernels, convs.pop());
+        let queries = projections.query_heads(silu(q));
+        let keys = projections.key_heads(silu(context.zero_padding(k)));
+        let queries = rotate_if_rope(queries, &self.geometry, context);
+        let keys = rotate_if_rope(keys, &self.geometry, context);
+        let values = projections.value_heads(v);
+        let (output, state) = self.delta_rule.forward(x_btd, [queries, keys, values], context, state);
         (output, MixerState::Recurrent { state, convs: vec![conv] })
     }
 
-    /// Sets gates and scale from what the base's attention does.
-    pub(super) fn calibrate(&mut self, attention: &Observed) {
-        self.rule.calibrate(attention);
-        self.readout.open_gate(attention);
-        let (output, _) = self.heads(&attention.x_btd, &attention.pass, None);
-        self.readout.fit_scale(output, attention);
+    /// Sets gates and scale from measurements of the base's attention.
+    pub(super) fn calibrate(&mut self, stats: &AttentionStats) {
+        self.delta_rule.calibrate(stats);
+        self.output.open_gate(stats);
+        let (heads, _) = self.heads(&stats.x_btd, &stats.context, None);
+        self.output.fit_scale(heads, stats);
     }
 }
 
@@ -136,7 +134,7 @@ impl Parameters for JetBlock {
         self.projections.visit(visitor);
         self.generator_in.visit("dynamic_conv1d.w1", visitor);
         self.generator_out.visit("dynamic_conv1d.w2", visitor);
-        self.rule.visit(visitor);
-        self.readout.visit(visitor);
+        self.delta_rule.visit(visitor);
+        self.output.visit(visitor);
     }
 }

@@ -12,19 +12,19 @@ use super::{GdnConfig, GlaConfig, JetConfig};
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Variant {
     /// The kind of block and its own settings.
-    pub block: Block,
+    pub block: BlockConfig,
     /// Heads, widths and what stands around the recurrence.
     #[serde(default)]
-    pub geometry: Geometry,
+    pub geometry: GeometryConfig,
     /// How a twin's parameters start.
     #[serde(default)]
-    pub init: Init,
+    pub init: TwinInit,
 }
 
 /// Heads, widths and what stands around the recurrence; an absent size is the base's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Geometry {
+pub struct GeometryConfig {
     /// Query heads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub num_heads: Option<usize>,
@@ -43,7 +43,7 @@ pub struct Geometry {
     pub output_gate: bool,
 }
 
-impl Default for Geometry {
+impl Default for GeometryConfig {
     fn default() -> Self {
         Self {
             num_heads: None,
@@ -59,7 +59,7 @@ impl Default for Geometry {
 /// The kind of linear block.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Block {
+pub enum BlockConfig {
     /// Gated linear attention (arXiv 2312.06635).
     Gla(GlaConfig),
     /// Gated DeltaNet (arXiv 2412.06464).
@@ -68,7 +68,7 @@ pub enum Block {
     Jet(JetConfig),
 }
 
-impl Block {
+impl BlockConfig {
     /// The kind as manifests name it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -82,7 +82,7 @@ impl Block {
 /// How a twin's parameters start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Init {
+pub enum TwinInit {
     /// Query, key, value and output projections copied from the base's layer.
     Copy,
     /// Copied, and gates and scale set from what the base's layer does on the first batch: a head forgets half
@@ -109,7 +109,7 @@ impl Variant {
             ("geometry.value-dim", at_least_1(geometry.value_dim), 1 << 12),
         ];
         match &self.block {
-            Block::Gla(gla) => {
+            BlockConfig::Gla(gla) => {
                 sizes.push(("block.gla.gate-low-rank-dim", gla.gate_low_rank_dim, 1 << 16));
                 let normalizer = gla.gate_logit_normalizer;
                 if !(normalizer > 0.0 && normalizer <= 1e6) {
@@ -118,8 +118,8 @@ impl Variant {
                     return Err(Error::manifest(message));
                 }
             }
-            Block::Gdn(gdn) => sizes.push(("block.gdn.conv-size", gdn.conv_size.max(1), 1 << 10)),
-            Block::Jet(jet) => {
+            BlockConfig::Gdn(gdn) => sizes.push(("block.gdn.conv-size", gdn.conv_size.max(1), 1 << 10)),
+            BlockConfig::Jet(jet) => {
                 sizes.push(("block.jet.conv-size", jet.conv_size, 1 << 10));
                 sizes.push(("block.jet.generator-reduction", jet.generator_reduction, 1 << 16));
             }

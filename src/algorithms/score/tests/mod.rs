@@ -21,7 +21,7 @@ use dtr_core::error::Result;
 use dtr_core::seed::Seed;
 use dtr_model::Variant;
 use dtr_model::testing::{twins, variants};
-use dtr_model::{Base, Config, Decoder, Hybrid, Mask, PartialRun, Random, Tokenizer};
+use dtr_model::{BaseModel, Decoder, DecoderShape, Hybrid, Mask, PartialRun, RandomParams, Tokenizer};
 
 fn recall_items() -> Vec<Item> {
     let source = serde_json::json!({ "kind": "recall", "validation-items": 20 });
@@ -39,8 +39,10 @@ pub fn base(tokenizer: &Tokenizer) -> Decoder {
         "hidden-size": 24, "intermediate-size": 40, "num-layers": 4,
         "num-heads": 6, "num-kv-heads": 2, "head-dim": 4,
     });
-    let config = Config::llama(&serde_json::from_value(architecture).unwrap(), tokenizer.vocab_size(), 128);
-    Decoder::new(&config, &mut Random::new(Seed(3), &Device::flex())).unwrap()
+    let config = serde_json::from_value::<DecoderShape>(architecture)
+        .unwrap()
+        .llama_config(tokenizer.vocab_size(), 128);
+    Decoder::new(&config, &mut RandomParams::new(Seed(3), &Device::flex())).unwrap()
 }
 
 /// Every variant, with items of one row each and with items whose rows share a prefix.
@@ -75,7 +77,7 @@ fn cached_hidden_states_change_no_bit_of_a_score() {
 fn the_size_and_the_order_of_batches_change_no_bit_of_a_score() {
     let tokenizer = Tokenizer::from(synthetic_tokenizer().unwrap());
     let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini");
-    let bases = [base(&tokenizer), Base::read(&mini, &Device::flex()).unwrap().decoder];
+    let bases = [base(&tokenizer), BaseModel::read(&mini, &Device::flex()).unwrap().decoder];
     let mut backwards = recall_items();
     // Short rows among long ones, so that passes need padding.
     backwards.extend(recall_items().into_iter().map(|item| Item {
@@ -174,8 +176,11 @@ fn hybrids_of_one_pass_have_the_log_likelihoods_of_passes_of_their_own() {
         let hybrids = [&[0, 1][..], &[1, 2], &[1, 2, 3], &[1, 3], &[1]]
             .map(|layers| Hybrid::new(&base, &twins, &layers.iter().copied().collect()));
         let firsts = [0, 2, 2, 3, 4];
-        let siblings: Vec<PartialRun<'_>> =
-            hybrids.iter().zip(firsts).map(|(hybrid, first)| PartialRun { hybrid, first }).collect();
+        let siblings: Vec<PartialRun<'_>> = hybrids
+            .iter()
+            .zip(firsts)
+            .map(|(hybrid, first_layer)| PartialRun { hybrid, first_layer })
+            .collect();
         for groups in requests.passes(120) {
             let mut batch = Batch::new(&base, &requests, &groups);
             batch.extend_cache(&base, &incumbent, 4);

@@ -56,7 +56,7 @@ proptest! {
         let found = beam(width, &LAYERS, &NEVER, UNPRUNED, &mut one_by_one(|candidate| {
             *scored.entry(candidate.mask.clone()).or_insert(0) += 1;
             let (mask, incumbent) = (candidate.mask, candidate.incumbent);
-            assert!(mask.num_replaced() == 0 || mask.one_beside(incumbent).is_some());
+            assert!(mask.num_replaced() == 0 || mask.single_added_layer(incumbent).is_some());
             exact(scores[index(candidate.mask)])
         })).unwrap();
         prop_assert!(scored.values().all(|&count| count == 1));

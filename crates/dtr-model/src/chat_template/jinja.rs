@@ -9,7 +9,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 use regex::Regex;
 
-use super::json::tojson;
+use super::tojson::tojson;
 use dtr_core::template_limits::{self, apply_limits, charge_bytes};
 
 /// The tags round what a model says, which transformers adds to Jinja; they leave the text as it is.

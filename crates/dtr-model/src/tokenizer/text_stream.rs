@@ -1,43 +1,58 @@
-//! Text of tokens that come one by one: a letter may be spread over several, and what a token reads as can
-//! depend on those before it.
+//! Incremental decoding: a character may consist of several tokens, and the text of a token can depend on the tokens
+//! before it.
 
 use tokenizers::tokenizer::step_decode_stream;
 
-use super::tokenizer::Tokenizer;
+use super::Tokenizer;
 use dtr_core::error::{Error, Result};
 
-/// The text that goes on from the tokens of a prompt.
+/// An incremental decoder for the tokens after a prompt.
 pub struct TextStream<'a> {
     tokenizer: &'a Tokenizer,
-    /// Tokens whose text is still needed: the last ones told of, then those that are not yet.
+    /// Token ids that are still needed as context: the last decoded ones, then those that are pending.
     ids: Vec<u32>,
-    /// The text of those told of.
-    told: String,
-    num_told: usize,
+    /// The text of the decoded ids.
+    prefix: String,
+    /// The number of decoded ids.
+    prefix_len: usize,
 }
 
 impl<'a> TextStream<'a> {
-    /// The stream after `prompt`, whose own text is not told.
-    pub fn after(tokenizer: &'a Tokenizer, prompt: &[u32]) -> Result<Self> {
-        let told = tokenizer.decode(prompt)?;
-        Ok(Self { tokenizer, ids: prompt.to_vec(), told, num_told: prompt.len() })
-    }
-
-    /// The text that `token` makes whole, without special tokens; empty while a letter is in the making.
+    /// Starts after `prompt`, whose own text is not returned.
     ///
     /// # Errors
-    /// When the tokenizer reads earlier tokens otherwise once this one follows.
-    pub fn push(&mut self, token: u32) -> Result<String> {
-        let tokenizer = self.tokenizer.inner();
-        step_decode_stream(tokenizer, vec![token], true, &mut self.ids, &mut self.told, &mut self.num_told)
-            .map(Option::unwrap_or_default)
-            .map_err(|cause| Error::failed(format!("token {token} cannot be told as text: {cause}")))
+    /// When the prompt cannot be decoded.
+    pub fn after(tokenizer: &'a Tokenizer, prompt: &[u32]) -> Result<Self> {
+        let prefix = tokenizer.decode(prompt)?;
+        Ok(Self { tokenizer, ids: prompt.to_vec(), prefix, prefix_len: prompt.len() })
     }
 
-    /// What is left when no token follows: the beginning of a letter, shown as one that is unknown.
+    /// Adds `token` and returns the text that it completes, without special tokens. The text is empty while a
+    /// character is incomplete.
+    ///
+    /// # Errors
+    /// When the token changes the text of earlier tokens.
+    pub fn push(&mut self, token: u32) -> Result<String> {
+        let tokenizer = self.tokenizer.inner();
+        step_decode_stream(
+            tokenizer,
+            vec![token],
+            true,
+            &mut self.ids,
+            &mut self.prefix,
+            &mut self.prefix_len,
+        )
+        .map(Option::unwrap_or_default)
+        .map_err(|cause| Error::failed(format!("cannot decode token {token}: {cause}")))
+    }
+
+    /// Returns the pending text at the end: an incomplete character becomes U+FFFD.
+    ///
+    /// # Errors
+    /// When the pending tokens cannot be decoded.
     pub fn finish(&self) -> Result<String> {
-        let whole = self.tokenizer.decode(&self.ids)?;
-        Ok(whole.strip_prefix(&self.told).unwrap_or_default().to_owned())
+        let text = self.tokenizer.decode(&self.ids)?;
+        Ok(text.strip_prefix(&self.prefix).unwrap_or_default().to_owned())
     }
 }
 
@@ -49,8 +64,8 @@ mod tests {
 
     use super::*;
 
-    /// Every byte is a token.
-    fn bytes() -> Tokenizer {
+    /// Returns a tokenizer in which every byte is a token.
+    fn byte_tokenizer() -> Tokenizer {
         let mut alphabet: Vec<char> = Bytes::alphabet().into_iter().collect();
         alphabet.sort_unstable();
         let vocabulary: Vocab = alphabet.iter().map(char::to_string).zip(0..).collect();
@@ -62,8 +77,8 @@ mod tests {
     }
 
     #[test]
-    fn letters_of_several_tokens_come_whole() {
-        let tokenizer = bytes();
+    fn a_character_of_several_tokens_is_returned_once() {
+        let tokenizer = byte_tokenizer();
         let ids = tokenizer.encode("naïve 水 🙂", false).unwrap();
         let mut stream = TextStream::after(&tokenizer, &tokenizer.encode("so ", false).unwrap()).unwrap();
         let pieces: Vec<String> = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
@@ -74,8 +89,8 @@ mod tests {
     }
 
     #[test]
-    fn half_a_letter_at_the_end_is_not_lost() {
-        let tokenizer = bytes();
+    fn an_incomplete_character_at_the_end_is_returned() {
+        let tokenizer = byte_tokenizer();
         let ids = tokenizer.encode("ab水", false).unwrap();
         let mut stream = TextStream::after(&tokenizer, &ids[..1]).unwrap();
         assert_eq!(stream.push(ids[1]).unwrap(), "b");
@@ -84,8 +99,8 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_is_not_told_whatever_it_ends_with() {
-        let tokenizer = bytes();
+    fn the_text_of_the_prompt_is_not_returned() {
+        let tokenizer = byte_tokenizer();
         for prompt in ["ab\u{fffd}", "", "ab"] {
             let ids = tokenizer.encode(prompt, false).unwrap();
             let mut stream = TextStream::after(&tokenizer, &ids).unwrap();
@@ -96,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_words_keep_the_blank_before_them() {
+    fn words_keep_the_space_before_them() {
         let tokenizer = crate::testing::tokenizer();
         let ids = tokenizer.encode("where is the lamp? in the kitchen.", true).unwrap();
         let mut stream = TextStream::after(&tokenizer, &ids[..5]).unwrap();

@@ -3,8 +3,8 @@
 //! A template is Jinja's, and a model was taught on what Python made of it; so this renders as
 //! transformers' `apply_chat_template` does, to the character.
 
-mod environment;
-mod json;
+mod jinja;
+mod tojson;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,12 +23,12 @@ use dtr_core::template_limits;
 const TEMPLATE: &str = "default";
 
 /// A model's chat template with the special tokens that it can name.
-pub struct Chat {
+pub struct ChatTemplate {
     environment: Environment<'static>,
     tokens: BTreeMap<String, String>,
 }
 
-impl Chat {
+impl ChatTemplate {
     /// Reads the template of the model in `directory`: `chat_template.jinja`, or else `chat_template` of
     /// `tokenizer_config.json`. `now` is what the template takes for the time.
     ///
@@ -57,15 +57,15 @@ impl Chat {
     /// # Errors
     /// When `template` is none.
     pub fn new(template: &str, tokens: BTreeMap<String, String>, now: DateTime) -> Result<Self> {
-        let mut environment = environment::environment(now);
-        environment.add_template_owned(TEMPLATE, environment::prepared(template)).map_err(|cause| {
+        let mut environment = jinja::environment(now);
+        environment.add_template_owned(TEMPLATE, jinja::prepared(template)).map_err(|cause| {
             Error::environment(format!("the chat template cannot be read: {}", said(&cause)))
         })?;
         Ok(Self { environment, tokens })
     }
 
     /// The special tokens that templates can name.
-    pub fn tokens(&self) -> &BTreeMap<String, String> {
+    pub fn special_tokens(&self) -> &BTreeMap<String, String> {
         &self.tokens
     }
 

@@ -1,0 +1,69 @@
+//! The state that a decoder carries from one forward pass to the next.
+
+use super::mixer::MixerState;
+
+/// The state of every layer: a KV cache for full attention, a recurrent state for a linear block.
+#[derive(Clone, Default)]
+pub struct DecoderState {
+    pub(super) layers: Vec<Option<MixerState>>,
+    num_past_tokens: usize,
+    capacity: usize,
+}
+
+impl DecoderState {
+    /// Creates the state before the first token.
+    pub fn new(num_layers: usize) -> Self {
+        Self { layers: vec![None; num_layers], num_past_tokens: 0, capacity: 0 }
+    }
+
+    /// Reserves memory for `num_tokens` tokens in total, so that KV caches do not have to be copied to grow.
+    #[must_use]
+    pub fn with_capacity(self, num_tokens: usize) -> Self {
+        Self { capacity: num_tokens, ..self }
+    }
+
+    /// Returns the number of tokens that have been processed.
+    pub fn num_past_tokens(&self) -> usize {
+        self.num_past_tokens
+    }
+
+    /// Returns the number of tokens for which KV caches reserve memory.
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Counts `num_tokens` tokens that have been processed.
+    pub(super) fn advance(&mut self, num_tokens: usize) {
+        self.num_past_tokens += num_tokens;
+    }
+
+    /// Reserves memory for at least `num_tokens` tokens in total and returns the new capacity.
+    pub(super) fn reserve(&mut self, num_tokens: usize) -> usize {
+        self.capacity = self.capacity.max(num_tokens);
+        for state in self.layers.iter_mut().flatten() {
+            state.reserve(self.capacity);
+        }
+        self.capacity
+    }
+
+    /// Returns the bytes of all layers' states on their device.
+    pub fn bytes(&self) -> StateBytes {
+        let mut bytes = StateBytes::default();
+        for state in self.layers.iter().flatten() {
+            match state {
+                MixerState::Cache(_) => bytes.cache += state.num_bytes(),
+                MixerState::Recurrent { .. } => bytes.recurrent += state.num_bytes(),
+            }
+        }
+        bytes
+    }
+}
+
+/// The bytes of all layers' states on their device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StateBytes {
+    /// KV caches.
+    pub cache: u64,
+    /// Recurrent states and the last inputs of convolutions.
+    pub recurrent: u64,
+}

@@ -1,0 +1,170 @@
+//! A base as a Hugging Face directory.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::Path;
+
+use burn::tensor::{DType, Device};
+
+use super::weight_files::{INDEX_FILE, WEIGHTS_FILE, is_pickle, shard_names, weight_files};
+use super::{ConfigJson, LoadedModel};
+use crate::weights::base_tensors;
+use crate::{Decoder, DecoderConfig, Mask, NamedTensors, SafetensorsReader, Tokenizer};
+use dtr_core::error::{Error, Result};
+use dtr_core::files::{Digest, digest_file, write_bytes_atomically};
+
+/// A base that was read from a Hugging Face directory.
+///
+/// ```no_run
+/// # fn main() -> dtr_core::error::Result<()> {
+/// use burn::tensor::Device;
+/// use dtr_model::{BaseModel, Hybrid};
+///
+/// let base = BaseModel::read("models/mini".as_ref(), &Device::flex())?;
+/// let ids = base.tokenizer.encode("where is the lamp?", true)?;
+/// // Hidden states, `[1, t, hidden_size]`.
+/// let hidden = Hybrid::from_base(&base.decoder).forward(&[ids], None, None);
+/// # Ok(())
+/// # }
+/// ```
+pub struct BaseModel {
+    /// The decoder with full attention.
+    pub decoder: Decoder,
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+}
+
+impl BaseModel {
+    /// The file of unsharded weights.
+    pub const WEIGHTS_FILE: &str = WEIGHTS_FILE;
+    /// The file that lists the shards of weights and the tensors in each.
+    pub const INDEX_FILE: &str = INDEX_FILE;
+    /// The files that every base has in addition to its weights.
+    pub const REQUIRED_FILES: [&str; 2] = ["config.json", "tokenizer.json"];
+    /// Files of the tokenizer and of generation that a base may have.
+    pub const OPTIONAL_FILES: [&str; 4] =
+        ["tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json"];
+
+    /// Reads `config.json`, the weights and `tokenizer.json` of `directory` onto `device` in f32.
+    ///
+    /// # Errors
+    /// As [`LoadedModel::read`], and when `directory` holds a hybrid.
+    pub fn read(directory: &Path, device: &Device) -> Result<Self> {
+        Self::read_with_dtype(directory, device, DType::F32)
+    }
+
+    /// Reads a base as [`BaseModel::read`] does and casts its parameters to `dtype`.
+    ///
+    /// # Errors
+    /// As [`BaseModel::read`].
+    pub fn read_with_dtype(directory: &Path, device: &Device, dtype: DType) -> Result<Self> {
+        let model = LoadedModel::read_with_dtype(directory, device, dtype)?;
+        refuse_hybrid(&model.mask, &model.decoder.config, directory)?;
+        Ok(Self { decoder: model.decoder, tokenizer: model.tokenizer })
+    }
+
+    /// Reads `config.json` of `directory`.
+    ///
+    /// # Errors
+    /// When it cannot be read, asks for an unsupported architecture, or describes a hybrid.
+    pub fn read_config(directory: &Path) -> Result<DecoderConfig> {
+        let json = ConfigJson::read(directory)?;
+        refuse_hybrid(&json.mask, &json.config, directory)?;
+        Ok(json.config)
+    }
+
+    /// Compares the headers of the weight files in `directory` with its `config.json`. It reads no values.
+    ///
+    /// # Errors
+    /// When a tensor is missing, unknown, misshapen, repeated, or of an unsupported dtype.
+    pub fn check_weights(directory: &Path) -> Result<()> {
+        let config = Self::read_config(directory)?;
+        let mut weights = SafetensorsReader::open(&weight_files(directory)?, &Device::flex())?;
+        ignore_tied_head(&mut weights, &config);
+        for (name, shape) in base_tensors(&config) {
+            weights.check(&name, &shape)?;
+        }
+        weights.ensure_all_read()
+    }
+
+    /// Reads `tokenizer.json` of `directory`.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::read`].
+    pub fn read_tokenizer(directory: &Path) -> Result<Tokenizer> {
+        Tokenizer::read(&directory.join("tokenizer.json"))
+    }
+
+    /// Returns whether `directory` has all files of a base.
+    pub fn has_all_files(directory: &Path) -> bool {
+        let is_here = |name: &&str| directory.join(name).is_file();
+        Self::REQUIRED_FILES.iter().all(is_here)
+            && weight_files(directory).is_ok_and(|files| files.iter().all(|file| file.is_file()))
+    }
+
+    /// Returns whether the extension of a file name is one of PyTorch's pickle formats.
+    pub fn is_pickle(name: &str) -> bool {
+        is_pickle(name)
+    }
+
+    /// Returns the error for weights in the pickle `file`.
+    pub fn pickle_error(file: impl Display) -> Error {
+        Error::environment(format!("`{file}` is a pickle, which is never read: it can run any program"))
+            .hint("convert the weights to `model.safetensors`, if you trust their author")
+    }
+
+    /// Reads the names of the shards that the index in `directory` lists.
+    ///
+    /// # Errors
+    /// When the index cannot be read, or names a file that is not a safetensors file in `directory`.
+    pub fn read_shard_names(directory: &Path) -> Result<Vec<String>> {
+        Ok(shard_names(&directory.join(INDEX_FILE))?.into_iter().collect())
+    }
+
+    /// Returns the digests of weights, configuration and tokenizer, by file name.
+    ///
+    /// # Errors
+    /// When a file is missing or cannot be read.
+    pub fn compute_digests(directory: &Path) -> Result<BTreeMap<String, Digest>> {
+        let mut files = weight_files(directory)?;
+        files.extend(Self::REQUIRED_FILES.map(|name| directory.join(name)));
+        let digest = |file: &std::path::PathBuf| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok((name, digest_file(file)?))
+        };
+        files.iter().map(digest).collect()
+    }
+}
+
+/// Writes a base to `directory` in Hugging Face layout, with weights in BF16.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_base(decoder: &mut Decoder, tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
+    std::fs::create_dir_all(directory).map_err(|cause| Error::io("create", directory, cause))?;
+    let weights = NamedTensors::from_module(decoder).to_bf16_bytes()?;
+    write_bytes_atomically(&directory.join(WEIGHTS_FILE), &weights)?;
+    let config = serde_json::to_string_pretty(&decoder.config.to_json()).expect("a config is plain JSON");
+    write_bytes_atomically(&directory.join("config.json"), format!("{config}\n").as_bytes())?;
+    write_bytes_atomically(&directory.join("tokenizer.json"), tokenizer.to_json()?.as_bytes())
+}
+
+/// Ignores a stored output head if the model uses its embedding as the head: some files hold both.
+pub(super) fn ignore_tied_head(weights: &mut SafetensorsReader, config: &DecoderConfig) {
+    if config.tied_head {
+        weights.ignore("lm_head.weight");
+    }
+}
+
+/// Refuses a hybrid: a twin learns from the full attention of its layer, which a hybrid may lack.
+fn refuse_hybrid(mask: &Mask, config: &DecoderConfig, directory: &Path) -> Result<()> {
+    match mask.num_replaced() {
+        0 => Ok(()),
+        num_replaced => Err(Error::manifest(format!(
+            "`{}` holds a hybrid, not a base: {num_replaced} of its {} layers are linear",
+            directory.display(),
+            config.num_layers
+        ))
+        .hint("name the base of the hybrid; `dtr generate` runs hybrids")),
+    }
+}

@@ -1,0 +1,122 @@
+//! `config.json` of a base or a hybrid: the decoder's shape, the linear layers, and the variant of their twins.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{DecoderConfig, Mask, TwinGeometry, Variant};
+use dtr_core::error::{Error, Result};
+use dtr_core::files::read_text_file;
+
+/// The key of the list of token mixers by layer, and two of its values; all are those of transformers.
+const LAYER_TYPES_KEY: &str = "layer_types";
+const FULL_ATTENTION: &str = "full_attention";
+const LINEAR_ATTENTION: &str = "linear_attention";
+
+/// The key of [`HybridTable`].
+const HYBRID_KEY: &str = "dtr";
+
+/// The format of [`HybridTable`] that is written, and the newest that is read.
+const FORMAT: u32 = 1;
+
+/// The table of a hybrid's `config.json` that describes its twins.
+#[derive(Serialize, Deserialize)]
+struct HybridTable {
+    format: u32,
+    variant: Variant,
+}
+
+/// A parsed `config.json`.
+pub struct ConfigJson {
+    /// The decoder's shape.
+    pub config: DecoderConfig,
+    /// The layers with linear attention.
+    pub mask: Mask,
+    /// The variant of these layers; `None` if there are none.
+    pub variant: Option<Variant>,
+}
+
+impl ConfigJson {
+    /// Reads `config.json` of `directory`.
+    ///
+    /// # Errors
+    /// When it cannot be read or asks for an unsupported architecture.
+    pub fn read(directory: &Path) -> Result<Self> {
+        let path = directory.join("config.json");
+        Self::parse(&read_text_file(&path)?, &path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self> {
+        let config = DecoderConfig::parse(text, path)?;
+        let refuse = |problem: String| Error::environment(format!("`{}` {problem}", path.display()));
+        let fields: Map<String, Value> = serde_json::from_str(text).expect("the text was parsed above");
+        let mask = match fields.get(LAYER_TYPES_KEY) {
+            None | Some(Value::Null) => Mask::none(),
+            Some(types) => parse_layer_types(types, config.num_layers).map_err(refuse)?,
+        };
+        let variant = match mask.num_replaced() {
+            0 => None,
+            _ => Some(parse_variant(fields.get(HYBRID_KEY), &config).map_err(refuse)?),
+        };
+        Ok(Self { config, mask, variant })
+    }
+}
+
+/// Returns the layers with linear attention, or a problem of `config.json` as a verb phrase.
+fn parse_layer_types(types: &Value, num_layers: usize) -> std::result::Result<Mask, String> {
+    let types = types
+        .as_array()
+        .filter(|types| types.len() == num_layers)
+        .ok_or_else(|| format!("does not list {num_layers} layers in `{LAYER_TYPES_KEY}`"))?;
+    let mut mask = Mask::none();
+    for (layer, layer_type) in types.iter().enumerate() {
+        match layer_type.as_str() {
+            Some(FULL_ATTENTION) => {}
+            Some(LINEAR_ATTENTION) => mask = mask.with(layer as u32),
+            _ => return Err(format!("has the unsupported type {layer_type} in layer {layer}")),
+        }
+    }
+    Ok(mask)
+}
+
+/// Returns the variant of the twins, or a problem of `config.json` as a verb phrase.
+fn parse_variant(table: Option<&Value>, config: &DecoderConfig) -> std::result::Result<Variant, String> {
+    let Some(table) = table else {
+        return Err(format!("has linear layers and no table `{HYBRID_KEY}` that describes them"));
+    };
+    if let Some(format) = table["format"].as_u64().filter(|format| *format > u64::from(FORMAT)) {
+        return Err(format!(
+            "has a table `{HYBRID_KEY}` of format {format}; this version of dtr reads up to {FORMAT}"
+        ));
+    }
+    let table: HybridTable = serde_json::from_value(table.clone())
+        .map_err(|cause| format!("has a table `{HYBRID_KEY}` that does not describe a variant: {cause}"))?;
+    let checked =
+        table.variant.check().and_then(|()| TwinGeometry::new(&table.variant.geometry, config).check(config));
+    match checked {
+        Ok(()) => Ok(table.variant),
+        Err(error) => Err(format!("has a table `{HYBRID_KEY}` with an unsupported variant: {error}")),
+    }
+}
+
+/// Returns the `config.json` of a hybrid: every field of `config.json` in the directory `base`, with the layers of
+/// `mask` marked as linear attention of `variant`.
+///
+/// # Errors
+/// When the file of the base cannot be read, or the base lacks a layer of `mask`.
+pub fn hybrid_config_json(base: &Path, mask: &Mask, variant: Option<&Variant>) -> Result<String> {
+    let num_layers = ConfigJson::read(base)?.config.num_layers;
+    if let Some(layer) = mask.layers().into_iter().find(|&layer| layer as usize >= num_layers) {
+        return Err(Error::failed(format!("cannot replace layer {layer} of {num_layers} layers")));
+    }
+    let text = read_text_file(&base.join("config.json"))?;
+    let mut fields: Map<String, Value> = serde_json::from_str(&text).expect("the text was parsed above");
+    let layer_type = |layer| if mask.contains(layer) { LINEAR_ATTENTION } else { FULL_ATTENTION };
+    fields.insert(LAYER_TYPES_KEY.to_owned(), (0..num_layers as u32).map(layer_type).collect());
+    if let Some(variant) = variant {
+        let table = HybridTable { format: FORMAT, variant: variant.clone() };
+        fields.insert(HYBRID_KEY.to_owned(), serde_json::to_value(table).expect("a variant is plain JSON"));
+    }
+    Ok(serde_json::to_string_pretty(&fields).expect("a config is plain JSON") + "\n")
+}

@@ -1,0 +1,96 @@
+//! Writing a hybrid as a Hugging Face directory, from the files of its base and its twins.
+
+use std::path::Path;
+
+use super::BaseModel;
+use super::config_json::hybrid_config_json;
+use super::tensor_copy::{TensorSource, write_weights};
+use super::weight_files::weight_files;
+use crate::mixer::{FULL_ATTENTION_PREFIX, LINEAR_ATTENTION_PREFIX};
+use crate::{Mask, Twins, Variant};
+use dtr_core::error::{Error, Result};
+use dtr_core::files::{create_folder_atomically, write_bytes_atomically};
+
+/// The largest weight file, in bytes of values.
+const MAX_SHARD_BYTES: u64 = 5_000_000_000;
+
+/// The file of the tokenizer, which every base has.
+const TOKENIZER_FILE: &str = "tokenizer.json";
+
+/// Writes a hybrid from files.
+pub struct HybridWriter<'a> {
+    /// The base's directory.
+    pub base: &'a Path,
+    /// The file of the twins of all layers, and their variant. It is not read if `mask` is empty.
+    pub twins: (&'a Path, &'a Variant),
+    /// The replaced layers.
+    pub mask: &'a Mask,
+    /// The model card, which becomes `README.md`.
+    pub card: String,
+}
+
+impl HybridWriter<'_> {
+    /// Writes the hybrid to `directory`, atomically: `directory` is complete or does not exist.
+    ///
+    /// Tensors are copied byte by byte, the base's in its dtype and the twins' in theirs.
+    ///
+    /// # Errors
+    /// When `directory` is not empty, a file is missing, or a replaced layer has no twin.
+    pub fn write(&self, directory: &Path) -> Result<()> {
+        self.write_in_shards(directory, MAX_SHARD_BYTES)
+    }
+
+    pub(super) fn write_in_shards(&self, directory: &Path, max_shard_bytes: u64) -> Result<()> {
+        let variant = Some(self.twins.1).filter(|_| self.mask.num_replaced() > 0);
+        let config = hybrid_config_json(self.base, self.mask, variant)?;
+        let tensors = self.tensors()?;
+        create_folder_atomically(directory, |folder| {
+            write_weights(folder, tensors, max_shard_bytes)?;
+            for name in [TOKENIZER_FILE].into_iter().chain(BaseModel::OPTIONAL_FILES) {
+                self.copy_file(name, folder)?;
+            }
+            write_bytes_atomically(&folder.join("config.json"), config.as_bytes())?;
+            write_bytes_atomically(&folder.join("README.md"), self.card.as_bytes())
+        })
+    }
+
+    /// Copies the base's file `name`, unless it is optional and missing.
+    fn copy_file(&self, name: &str, folder: &Path) -> Result<()> {
+        let path = self.base.join(name);
+        if !path.exists() && name != TOKENIZER_FILE {
+            return Ok(());
+        }
+        let bytes = std::fs::read(&path).map_err(|cause| Error::io("read", &path, cause))?;
+        write_bytes_atomically(&folder.join(name), &bytes)
+    }
+
+    /// Returns the tensors of the hybrid: the base's without the attention of replaced layers, and their twins'.
+    fn tensors(&self) -> Result<Vec<TensorSource>> {
+        let mut tensors = Vec::new();
+        for file in weight_files(self.base)? {
+            tensors.extend(TensorSource::list(&file)?);
+        }
+        for layer in self.mask.layers() {
+            let replaced = format!("model.layers.{layer}.{FULL_ATTENTION_PREFIX}.");
+            tensors.retain(|tensor| !tensor.name.starts_with(&replaced));
+            tensors.extend(self.twin_tensors(layer)?);
+        }
+        Ok(tensors)
+    }
+
+    /// Returns the tensors of a layer's twin, under their names in the hybrid.
+    fn twin_tensors(&self, layer: u32) -> Result<Vec<TensorSource>> {
+        let prefix = format!("{}.", Twins::layer_name(layer as usize));
+        let rename = |mut tensor: TensorSource| {
+            let part = tensor.name.strip_prefix(&prefix)?.to_owned();
+            tensor.name = format!("model.layers.{layer}.{LINEAR_ATTENTION_PREFIX}.{part}");
+            Some(tensor)
+        };
+        let twin: Vec<TensorSource> =
+            TensorSource::list(self.twins.0)?.into_iter().filter_map(rename).collect();
+        match twin.is_empty() {
+            true => Err(Error::failed(format!("`{}` has no twin of layer {layer}", self.twins.0.display()))),
+            false => Ok(twin),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Copying tensors between safetensors files, byte by byte and without loading them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Metadata, TensorInfo};
+use serde_json::json;
+
+use super::weight_files::{INDEX_FILE, WEIGHTS_FILE};
+use crate::weights::SafetensorsHeader;
+use dtr_core::error::{Error, Result};
+use dtr_core::files::{write_atomically, write_bytes_atomically};
+
+/// A tensor in a file, and the name under which it will be written.
+#[derive(Clone)]
+pub struct TensorSource {
+    /// The name in the new file.
+    pub name: String,
+    info: TensorInfo,
+    file: PathBuf,
+    /// Offset of the values in `file`, in bytes.
+    start: u64,
+}
+
+impl TensorSource {
+    /// Lists the tensors of `file` by name.
+    ///
+    /// # Errors
+    /// When the file or its header cannot be read.
+    pub fn list(file: &Path) -> Result<Vec<Self>> {
+        let opened = File::open(file).map_err(|cause| Error::io("read", file, cause))?;
+        let header = SafetensorsHeader::read(&opened, file)?;
+        let source = |(name, info): (String, TensorInfo)| Self {
+            name,
+            start: header.start + info.data_offsets.0 as u64,
+            info,
+            file: file.to_owned(),
+        };
+        Ok(header.tensors.into_iter().map(source).collect())
+    }
+
+    fn num_bytes(&self) -> u64 {
+        (self.info.data_offsets.1 - self.info.data_offsets.0) as u64
+    }
+
+    fn copy_to(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut file = File::open(&self.file)?;
+        file.seek(SeekFrom::Start(self.start))?;
+        match io::copy(&mut file.take(self.num_bytes()), out)? == self.num_bytes() {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("`{}` became shorter", self.file.display()))),
+        }
+    }
+}
+
+/// Writes `tensors` to `directory`, as one weight file or as shards with an index. A shard holds at most
+/// `max_shard_bytes` of values, unless a single tensor is larger.
+///
+/// # Errors
+/// When a tensor cannot be read or a file cannot be written.
+pub fn write_weights(directory: &Path, tensors: Vec<TensorSource>, max_shard_bytes: u64) -> Result<()> {
+    let num_bytes: u64 = tensors.iter().map(TensorSource::num_bytes).sum();
+    let mut shards = split_into_shards(tensors, max_shard_bytes);
+    if let [single] = shards.as_mut_slice() {
+        return write_file(&directory.join(WEIGHTS_FILE), single);
+    }
+    let num_shards = shards.len();
+    let mut weight_map = BTreeMap::new();
+    for (index, shard) in shards.iter_mut().enumerate() {
+        let name = format!("model-{:05}-of-{num_shards:05}.safetensors", index + 1);
+        write_file(&directory.join(&name), shard)?;
+        weight_map.extend(shard.iter().map(|tensor| (tensor.name.clone(), name.clone())));
+    }
+    let index = json!({ "metadata": { "total_size": num_bytes }, "weight_map": weight_map });
+    let index = serde_json::to_string_pretty(&index).expect("an index is plain JSON") + "\n";
+    write_bytes_atomically(&directory.join(INDEX_FILE), index.as_bytes())
+}
+
+/// Splits `tensors`, in their order, before each shard would exceed `max_shard_bytes`.
+fn split_into_shards(tensors: Vec<TensorSource>, max_shard_bytes: u64) -> Vec<Vec<TensorSource>> {
+    let mut shards = vec![Vec::new()];
+    let mut shard_bytes = 0;
+    for tensor in tensors {
+        let num_bytes = tensor.num_bytes();
+        if shard_bytes > 0 && shard_bytes + num_bytes > max_shard_bytes {
+            shards.push(Vec::new());
+            shard_bytes = 0;
+        }
+        shard_bytes += num_bytes;
+        shards.last_mut().expect("there is always a shard").push(tensor);
+    }
+    shards
+}
+
+/// Writes one file. Wider dtypes come first, so that every tensor is aligned.
+fn write_file(path: &Path, tensors: &mut [TensorSource]) -> Result<()> {
+    tensors.sort_by(|a, b| b.info.dtype.cmp(&a.info.dtype).then_with(|| a.name.cmp(&b.name)));
+    let header = encode_header(tensors).map_err(|cause| {
+        Error::failed(format!("cannot make a safetensors header for `{}`", path.display())).with_source(cause)
+    })?;
+    write_atomically(path, |file| {
+        let mut out = io::BufWriter::new(file);
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(&header)?;
+        for tensor in tensors.iter() {
+            tensor.copy_to(&mut out)?;
+        }
+        out.flush()
+    })
+}
+
+/// Returns the JSON header of a file that holds `tensors` in this order.
+fn encode_header(tensors: &[TensorSource]) -> std::result::Result<Vec<u8>, safetensors::SafeTensorError> {
+    let mut end = 0;
+    let infos = tensors.iter().map(|tensor| {
+        let start = end;
+        end += tensor.num_bytes() as usize;
+        (tensor.name.clone(), TensorInfo { data_offsets: (start, end), ..tensor.info.clone() })
+    });
+    // Older versions of transformers require the framework in the metadata.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let header = Metadata::new(Some(metadata), infos.collect())?;
+    let mut text = serde_json::to_vec(&header).expect("a header is plain JSON");
+    text.resize(text.len().next_multiple_of(8), b' ');
+    Ok(text)
+}

@@ -1,0 +1,95 @@
+//! Positions, masks and padding of one forward pass, which all layers share.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::DecoderConfig;
+use dtr_ops::{CausalMask, PositionCounter, Rope, RotaryAngles};
+
+/// Positions, masks and padding of one forward pass, which all layers share.
+#[derive(Clone)]
+pub struct ForwardContext {
+    /// The rotary angles of the tokens' positions.
+    pub(super) rope_angles: RotaryAngles,
+    /// Tokens for which KV caches reserve memory; 0 if no token will follow.
+    pub(crate) cache_capacity: usize,
+    /// The position of the token, if the device counts positions itself.
+    pub(super) position: Option<PositionCounter>,
+    /// The keys that each query attends to.
+    pub(super) causal_mask: CausalMask,
+    /// 1 for tokens and 0 for left padding, `[b, t, 1]`; absent without padding.
+    is_token_bt1: Option<Tensor<3>>,
+}
+
+impl ForwardContext {
+    /// Creates the context of `time` tokens in each of `batch` rows after `past` tokens of earlier passes.
+    /// `left_pads` counts the padding tokens at the beginning of each row, over all passes.
+    pub fn new(
+        config: &DecoderConfig,
+        batch: usize,
+        time: usize,
+        past: usize,
+        left_pads: Option<&[usize]>,
+        device: &Device,
+    ) -> Self {
+        let pad = |row: usize| left_pads.map_or(0, |pads| pads[row]);
+        let rows = left_pads.map_or(1, |_| batch);
+        let positions: Vec<Vec<usize>> = (0..rows)
+            .map(|row| (past..past + time).map(|at| at.saturating_sub(pad(row))).collect())
+            .collect();
+        let rope = Rope::new(config.head_dim, config.rope_theta, &config.rope_scaling);
+        let is_token_bt1 = left_pads.map(|pads| {
+            let values: Vec<f32> = pads
+                .iter()
+                .flat_map(|&pad| (past..past + time).map(move |at| if at < pad { 0.0 } else { 1.0 }))
+                .collect();
+            Tensor::from_data(TensorData::new(values, [batch, time, 1]), device)
+        });
+        Self {
+            rope_angles: rope.angles(&positions, device),
+            cache_capacity: 0,
+            position: None,
+            causal_mask: CausalMask::new(time, past, left_pads, device),
+            is_token_bt1,
+        }
+    }
+
+    /// Creates the context of one token in each row, without padding, at the position in `counter`. KV caches have
+    /// memory for `cache_capacity` tokens.
+    pub(crate) fn at_counter(
+        config: &DecoderConfig,
+        counter: &PositionCounter,
+        cache_capacity: usize,
+        device: &Device,
+    ) -> Self {
+        let rope = Rope::new(config.head_dim, config.rope_theta, &config.rope_scaling);
+        Self {
+            rope_angles: rope.angles_from_counter(counter, cache_capacity, device),
+            cache_capacity,
+            position: Some(counter.clone()),
+            causal_mask: CausalMask::at_counter(counter, device),
+            is_token_bt1: None,
+        }
+    }
+
+    /// Returns the same context for tensors on an autodiff graph.
+    pub fn autodiff(&self) -> Self {
+        Self {
+            rope_angles: self.rope_angles.autodiff(),
+            cache_capacity: self.cache_capacity,
+            position: self.position.clone(),
+            causal_mask: self.causal_mask.autodiff(),
+            is_token_bt1: self.is_token_bt1.clone().map(Tensor::autodiff),
+        }
+    }
+
+    /// Sets `x_btd` to zero at padding tokens.
+    pub(super) fn zero_padding(&self, x_btd: Tensor<3>) -> Tensor<3> {
+        match &self.is_token_bt1 {
+            Some(is_token) => {
+                let is_token = is_token.clone().cast(x_btd.dtype());
+                x_btd * is_token
+            }
+            None => x_btd,
+        }
+    }
+}

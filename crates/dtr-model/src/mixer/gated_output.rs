@@ -1,0 +1,87 @@
+//! The output side of a twin: RMSNorm per head, SiLU gate, output projection.
+
+use burn::tensor::Tensor;
+
+use super::linear::Linear;
+use super::{AttentionStats, FullAttention, TwinGeometry};
+use crate::{Initializer, ParamMut, ParamSource};
+use dtr_core::error::Result;
+use dtr_ops::gated_rms_norm;
+
+/// The gate's input at which it passes its argument through: `SiLU(1.278) = 1`.
+const OPEN_GATE_INPUT: f32 = 1.278_465;
+
+/// RMSNorm per head, SiLU gate and output projection.
+#[derive(Clone)]
+pub struct GatedOutput {
+    /// The gate's projection, `[h·v, d]`.
+    g_proj: Option<Linear>,
+    /// The weight of the norm, shared by the heads, `[v]`.
+    o_norm: Tensor<1>,
+    /// `[d, h·v]`.
+    o_proj: Linear,
+    norm_epsilon: f64,
+    num_heads: usize,
+}
+
+impl GatedOutput {
+    /// Creates the output side of a twin. The output projection is copied from `original`, or random without one.
+    pub(super) fn new(
+        geometry: &TwinGeometry,
+        original: Option<&FullAttention>,
+        params: &mut dyn ParamSource,
+        name: &str,
+    ) -> Result<Self> {
+        let (width, read) = (geometry.hidden_size, geometry.num_heads * geometry.value_dim);
+        let g_proj = geometry
+            .output_gate
+            .then(|| {
+                let initializer = Initializer::fan_in(width);
+                Linear::new(params, &format!("{name}.g_proj"), [read, width], initializer)
+            })
+            .transpose()?;
+        let ones = Initializer::Constant(1.0);
+        let o_norm = params.vector(&format!("{name}.o_norm.weight"), geometry.value_dim, ones)?;
+        let original = original.map(|original| &original.o_proj);
+        let o_proj = Linear::copy_of(original, false, params, &format!("{name}.o_proj"), [width, read])?;
+        let (norm_epsilon, num_heads) = (geometry.norm_epsilon, geometry.num_heads);
+        Ok(Self { g_proj, o_norm, o_proj, norm_epsilon, num_heads })
+    }
+
+    /// Returns the block's output, `[b, t, d]`, for the output of its heads and the hidden states that gate it.
+    pub(super) fn forward(&self, o_bhtv: Tensor<4>, x_btd: Tensor<3>) -> Tensor<3> {
+        self.o_proj.forward(self.gated_heads(o_bhtv, x_btd))
+    }
+
+    /// Returns the heads before the output projection, `[b, t, h·v]`.
+    fn gated_heads(&self, o_bhtv: Tensor<4>, x_btd: Tensor<3>) -> Tensor<3> {
+        let gate = self.g_proj.as_ref().map(|gate| gate.forward(x_btd));
+        gated_rms_norm(o_bhtv, gate, &self.o_norm, self.norm_epsilon)
+    }
+
+    /// Sets the gate's projection such that the gate is open, about 1, for most hidden states.
+    pub(super) fn open_gate(&mut self, stats: &AttentionStats) {
+        if let Some(gate) = &mut self.g_proj {
+            gate.weight = stats.constant_projection(&vec![OPEN_GATE_INPUT; gate.weight.dims()[0]]);
+        }
+    }
+
+    /// Scales each head's columns of the output projection such that its output fits the base's head best, by
+    /// least squares.
+    pub(super) fn fit_scale(&mut self, o_bhtv: Tensor<4>, stats: &AttentionStats) {
+        let heads = self.gated_heads(o_bhtv, stats.x_btd.clone());
+        let scale = stats.least_squares_scale(heads, self.num_heads);
+        let [out, columns] = self.o_proj.weight.dims();
+        let weight = self.o_proj.weight.clone().reshape([out, self.num_heads, columns / self.num_heads]);
+        self.o_proj.weight = (weight * scale.reshape([1, self.num_heads, 1])).reshape([out, columns]);
+    }
+
+    /// Visits gate, norm and output projection.
+    pub(super) fn visit(&mut self, visitor: &mut dyn FnMut(&str, ParamMut<'_>)) {
+        if let Some(gate) = &mut self.g_proj {
+            gate.visit("g_proj", visitor);
+        }
+        visitor("o_norm.weight", ParamMut::Vector(&mut self.o_norm));
+        self.o_proj.visit("o_proj", visitor);
+    }
+}

@@ -1,0 +1,106 @@
+//! The head counts and widths of a twin.
+
+use super::GeometryConfig;
+use crate::DecoderConfig;
+use dtr_core::error::{Error, Result};
+
+/// The geometry of a twin: a [`GeometryConfig`] in which absent sizes are filled in from the base.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TwinGeometry {
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Query heads.
+    pub num_heads: usize,
+    /// Key/value heads. Each serves `num_heads / num_kv_heads` query heads.
+    pub num_kv_heads: usize,
+    /// Key width of a head.
+    pub key_dim: usize,
+    /// Value width of a head.
+    pub value_dim: usize,
+    /// Whether queries and keys are rotated by position.
+    pub rope: bool,
+    /// Whether the output is gated.
+    pub output_gate: bool,
+    /// Whether q, k and v have biases, as in the base.
+    pub qkv_bias: bool,
+    /// Whether q and k are normalised per head, as in the base.
+    pub qk_norm: bool,
+    /// Epsilon of the RMSNorms, the base's own.
+    pub norm_epsilon: f64,
+}
+
+impl TwinGeometry {
+    /// Fills in the absent sizes of `geometry` from `base`.
+    pub fn new(geometry: &GeometryConfig, base: &DecoderConfig) -> Self {
+        Self {
+            hidden_size: base.hidden_size,
+            num_heads: geometry.num_heads.unwrap_or(base.num_heads),
+            num_kv_heads: geometry.num_kv_heads.unwrap_or(base.num_kv_heads),
+            key_dim: geometry.key_dim.unwrap_or(base.head_dim),
+            value_dim: geometry.value_dim.unwrap_or(base.head_dim),
+            rope: geometry.rope,
+            output_gate: geometry.output_gate,
+            qkv_bias: base.qkv_bias,
+            qk_norm: base.qk_norm,
+            norm_epsilon: base.norm_epsilon,
+        }
+    }
+
+    /// Returns the number of query heads that share a key/value head.
+    pub fn heads_per_kv_head(&self) -> usize {
+        self.num_heads / self.num_kv_heads
+    }
+
+    /// Returns the widths of the projections of queries, keys and values.
+    pub fn qkv_widths(&self) -> [usize; 3] {
+        [self.num_heads * self.key_dim, self.num_kv_heads * self.key_dim, self.num_kv_heads * self.value_dim]
+    }
+
+    /// Returns the number of parameters of q, k, v, o, gate and norms, which every kind of twin has.
+    pub(super) fn num_shared_parameters(&self) -> usize {
+        let projected: usize = self.qkv_widths().iter().sum();
+        let read = self.num_heads * self.value_dim;
+        let num_output_projections = if self.output_gate { 2 } else { 1 };
+        self.hidden_size * (projected + num_output_projections * read)
+            + self.value_dim
+            + if self.qkv_bias { projected } else { 0 }
+            + if self.qk_norm { 2 * self.key_dim } else { 0 }
+    }
+
+    /// Checks that heads divide evenly, and that rotary positions have the head width of the base.
+    ///
+    /// # Errors
+    /// When one of the two does not hold.
+    pub fn check(&self, base: &DecoderConfig) -> Result<()> {
+        if !self.num_heads.is_multiple_of(self.num_kv_heads) {
+            return Err(Error::manifest(format!(
+                "{} heads of a twin do not divide over {} key/value heads",
+                self.num_heads, self.num_kv_heads
+            )));
+        }
+        if self.rope && self.key_dim != base.head_dim {
+            return Err(Error::manifest(format!(
+                "a twin with `rope` needs the base's head width {}, not {}",
+                base.head_dim, self.key_dim
+            )));
+        }
+        Ok(())
+    }
+
+    /// Checks that the base's projections can be copied.
+    ///
+    /// # Errors
+    /// When a head count or a width differs from the base's.
+    pub fn require_base_geometry(&self, base: &DecoderConfig) -> Result<()> {
+        let twin = [self.num_heads, self.num_kv_heads, self.key_dim, self.value_dim];
+        let required = [base.num_heads, base.num_kv_heads, base.head_dim, base.head_dim];
+        if twin == required {
+            return Ok(());
+        }
+        Err(Error::manifest(format!(
+            "cannot copy the base's projections: heads, key/value heads, key width and value width are \
+             {twin:?} in the twin and {required:?} in the base"
+        ))
+        .hint("set `init = \"random\"`, or remove the twin's geometry"))
+    }
+}

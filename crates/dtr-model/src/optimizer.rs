@@ -1,0 +1,250 @@
+//! AdamW over the parameters of a module, with f32 moments and clipping by the norm of the whole gradient.
+//!
+//! On a processor all parameters are concatenated, so that a step is a dozen operations however many there are. On a
+//! GPU a step is one kernel, and each parameter is updated separately.
+
+use std::mem::replace;
+
+use burn::tensor::{Device, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Initializer, NamedTensors, ParamMut, ParamSource, Parameters, SafetensorsReader};
+use dtr_core::error::Result;
+use dtr_ops::{AdamWStep, WeightDecay, adamw_step, is_cpu, sum_of_squares};
+
+/// AdamW with f32 moments, linear warm-up, cosine decay, and clipping by the global norm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct AdamWConfig {
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Learning rate at the last step, as a fraction of the peak.
+    pub final_fraction: f64,
+    /// Share of the steps spent warming up.
+    pub warmup_fraction: f64,
+    /// WeightDecay rates of the two moments.
+    pub betas: [f64; 2],
+    /// Term added to the denominator.
+    pub epsilon: f64,
+    /// Decoupled weight decay of matrices; vectors and biases are never decayed.
+    pub weight_decay: f64,
+    /// Largest global norm of a layer's gradients.
+    pub clip: f64,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self {
+            learning_rate: 1e-3,
+            final_fraction: 0.01,
+            warmup_fraction: 0.05,
+            betas: [0.9, 0.95],
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            clip: 1.0,
+        }
+    }
+}
+
+impl AdamWConfig {
+    /// Returns the learning rate of `step`, counted from 0, of `num_steps` steps: a linear warm-up to the peak, then a
+    /// cosine decay to `final_fraction` of the peak.
+    pub fn learning_rate_at(&self, step: u64, num_steps: u64) -> f64 {
+        let warmup = (self.warmup_fraction * num_steps as f64).round();
+        let at = step as f64 + 1.0;
+        if at <= warmup {
+            return self.learning_rate * at / warmup;
+        }
+        let progress = (at - warmup) / (num_steps as f64 - warmup).max(1.0);
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos());
+        self.learning_rate * (self.final_fraction + (1.0 - self.final_fraction) * cosine)
+    }
+}
+
+/// The state of AdamW for one module.
+///
+/// ```
+/// # fn main() -> dtr_core::error::Result<()> {
+/// use burn::tensor::{DType, Device};
+/// use dtr_core::seed::Seed;
+/// use dtr_model::optimizer::{AdamW, AdamWConfig, Gradient};
+/// use dtr_model::{AutodiffCopy, Decoder, Hybrid, RandomParams, testing};
+///
+/// let device = Device::flex();
+/// let mut decoder = testing::decoder(false, false);
+/// let config = AdamWConfig::default();
+/// let mut optimizer = AdamW::new(&config, &mut decoder, &device);
+/// for step in 0..2 {
+///     let copy = AutodiffCopy::new(&decoder, DType::F32);
+///     let loss = Hybrid::from_base(&copy.0).forward(&[vec![1, 2, 3]], None, None).square().mean();
+///     let gradient = Gradient::new(copy.gradients(&loss));
+///     optimizer.update(&mut decoder, gradient, config.learning_rate_at(step, 2));
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct AdamW {
+    config: AdamWConfig,
+    groups: Vec<ParamGroup>,
+    num_steps: u64,
+}
+
+/// The state of parameters that are updated together: all parameters, or one.
+#[derive(Clone)]
+struct ParamGroup {
+    /// The first and the second moment, `[n]` each.
+    moments: [Tensor<1>; 2],
+    /// The weight decay of each parameter, 0 for vectors.
+    decay: WeightDecay,
+}
+
+/// The gradient of a module, grouped as AdamW updates its parameters, and its norm.
+pub struct Gradient {
+    groups: Vec<Tensor<1>>,
+    norm: Tensor<1>,
+}
+
+/// Groups values of parameters, `[n]` each, as AdamW updates the parameters: concatenated on a processor, separate on
+/// a GPU.
+pub fn group_for_update(rows: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+    match rows.first().is_some_and(|row| is_cpu(&row.device())) {
+        true => vec![Tensor::cat(rows, 0)],
+        false => rows,
+    }
+}
+
+impl Gradient {
+    /// Creates a gradient from one row for each parameter, in visiting order, or from rows that
+    /// [`group_for_update`] returned.
+    pub fn new(rows: Vec<Tensor<1>>) -> Self {
+        let groups = group_for_update(rows);
+        let squares = groups.iter().map(|group| sum_of_squares(group.clone())).collect();
+        Self { groups, norm: Tensor::cat(squares, 0).sum().sqrt() }
+    }
+
+    /// Returns the norm, `[1]`, on the device.
+    pub fn norm(&self) -> Tensor<1> {
+        self.norm.clone()
+    }
+
+    /// Waits for the device and returns the norm.
+    pub fn read_norm(&self) -> f64 {
+        f64::from(self.norm.clone().into_scalar::<f32>())
+    }
+}
+
+impl AdamW {
+    /// Creates the state for `module`, with moments of zero.
+    pub fn new(config: &AdamWConfig, module: &mut impl Parameters, device: &Device) -> Self {
+        let mut decays: Vec<WeightDecay> = Vec::new();
+        let is_concatenated = is_cpu(device);
+        module.visit(&mut |_, param| {
+            let rate = if matches!(param, ParamMut::Matrix(_)) { config.weight_decay as f32 } else { 0.0 };
+            if decays.is_empty() || !is_concatenated {
+                decays.push(WeightDecay::default());
+            }
+            let last = decays.last_mut().expect("a group was pushed");
+            last.push(param.num_elements(), rate);
+        });
+        let zeros = |size| device.memory_persistent_allocations(size, |size| Tensor::zeros([size], device));
+        let group = |decay: WeightDecay| ParamGroup { moments: [(); 2].map(|()| zeros(decay.size())), decay };
+        let groups = decays.into_iter().map(group).collect();
+        Self { config: config.clone(), groups, num_steps: 0 }
+    }
+
+    /// Clips `gradient` and updates the parameters of `module` by one step.
+    pub fn update(&mut self, module: &mut impl Parameters, gradient: Gradient, learning_rate: f64) {
+        self.num_steps += 1;
+        let step = AdamWStep {
+            learning_rate,
+            betas: self.config.betas,
+            epsilon: self.config.epsilon,
+            clip: self.config.clip,
+            steps: self.num_steps,
+        };
+        let Gradient { groups, norm } = gradient;
+        let mut groups = self.groups.iter_mut().zip(groups);
+        let mut update = |weights: Tensor<1>| {
+            let (group, gradient) = groups.next().expect("gradient and moments have the same groups");
+            group.update(weights, gradient, &norm, &step)
+        };
+        match is_cpu(&norm.device()) {
+            true => {
+                let weights = update(concat_parameters(module));
+                set_parameters(module, weights);
+            }
+            false => module.visit(&mut |_, mut param| param.update(&mut update)),
+        }
+    }
+
+    /// Adds the moments to `tensors` under `name`.
+    pub fn store(&self, tensors: &mut NamedTensors, name: &str) {
+        for (index, moment) in MOMENT_NAMES.iter().enumerate() {
+            let read = |group: &ParamGroup| -> Vec<f32> {
+                group.moments[index].to_data().try_to_vec().expect("moments are f32")
+            };
+            let values: Vec<f32> = self.groups.iter().flat_map(read).collect();
+            tensors.insert(&format!("{name}.{moment}"), vec![values.len()], values);
+        }
+    }
+
+    /// Reads the moments under `name` from a checkpoint that was written after `num_steps` steps.
+    ///
+    /// # Errors
+    /// When the checkpoint lacks them or they have another size.
+    pub fn restore(&mut self, checkpoint: &mut SafetensorsReader, name: &str, num_steps: u64) -> Result<()> {
+        let params: &mut dyn ParamSource = checkpoint;
+        let size = self.groups.iter().map(|group| group.decay.size()).sum();
+        for (index, moment) in MOMENT_NAMES.iter().enumerate() {
+            let all = params.vector(&format!("{name}.{moment}"), size, Initializer::Constant(0.0))?;
+            let mut start = 0;
+            for group in &mut self.groups {
+                group.moments[index] = all.clone().narrow(0, start, group.decay.size());
+                start += group.decay.size();
+            }
+        }
+        self.num_steps = num_steps;
+        Ok(())
+    }
+}
+
+/// The names of the moments in checkpoints.
+const MOMENT_NAMES: [&str; 2] = ["first", "second"];
+
+impl ParamGroup {
+    /// Returns the weights after a step.
+    fn update(
+        &mut self,
+        weights: Tensor<1>,
+        gradient: Tensor<1>,
+        norm: &Tensor<1>,
+        step: &AdamWStep,
+    ) -> Tensor<1> {
+        // The moments are moved out, so that the operation has the only reference to them and writes in place.
+        let placeholders = [(); 2].map(|()| Tensor::empty([0], &weights.device()));
+        let [first, second] = replace(&mut self.moments, placeholders);
+        let [weights, first, second] =
+            adamw_step([weights, first, second], gradient, norm.clone(), &self.decay, step);
+        self.moments = [first, second];
+        weights
+    }
+}
+
+/// Concatenates all parameters in visiting order, `[n]`.
+fn concat_parameters(module: &mut impl Parameters) -> Tensor<1> {
+    let mut rows = Vec::new();
+    module.visit(&mut |_, param| rows.push(param.flat()));
+    Tensor::cat(rows, 0)
+}
+
+/// Sets all parameters from their concatenation.
+fn set_parameters(module: &mut impl Parameters, flat: Tensor<1>) {
+    let mut start = 0;
+    module.visit(&mut |_, mut param| {
+        let size = param.num_elements();
+        param.set(flat.clone().narrow(0, start, size));
+        start += size;
+    });
+}

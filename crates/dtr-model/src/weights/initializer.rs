@@ -1,0 +1,129 @@
+//! Where parameters come from: a safetensors file, or an initial distribution and a seed.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Normal};
+
+use dtr_core::error::Result;
+use dtr_core::seed::Seed;
+
+/// The initial values of a parameter that is not read from a file.
+#[derive(Clone)]
+pub enum Initializer {
+    /// A normal distribution with mean 0 and this standard deviation.
+    Normal(f64),
+    /// One value for every element.
+    Constant(f32),
+    /// A distribution from which each element is sampled.
+    Sample(fn(&mut ChaCha8Rng) -> f32),
+    /// The values themselves, row-major.
+    Values(Vec<f32>),
+}
+
+impl Initializer {
+    /// Returns a normal distribution with standard deviation `1 / sqrt(inputs)`, which keeps the scale of what a
+    /// projection reads.
+    pub fn fan_in(inputs: usize) -> Self {
+        Self::Normal((inputs as f64).powf(-0.5))
+    }
+
+    /// Returns a normal distribution for a projection that writes to the residual stream: its standard deviation
+    /// is that of [`Initializer::fan_in`] over `sqrt(2 · num_layers)`, so that the scale of the stream does not
+    /// grow with depth (GPT-2).
+    pub fn into_residual(inputs: usize, num_layers: usize) -> Self {
+        Self::Normal((2.0 * (inputs * num_layers) as f64).powf(-0.5))
+    }
+}
+
+/// A source of parameters: [`RandomParams`], or a file such as [`SafetensorsReader`](crate::SafetensorsReader).
+pub trait ParamSource {
+    /// Returns the parameter `name` of `shape`, row-major in f32. A file ignores `initializer`.
+    ///
+    /// # Errors
+    /// When a file does not hold the parameter in that shape, or its values are damaged.
+    fn values(&mut self, name: &str, shape: &[usize], initializer: Initializer) -> Result<Vec<f32>>;
+
+    /// Returns the device on which parameters are placed.
+    fn device(&self) -> &Device;
+
+    /// Returns the dtype of the parameters.
+    fn dtype(&self) -> DType {
+        DType::F32
+    }
+}
+
+impl dyn ParamSource + '_ {
+    /// Returns the matrix `name`, `[rows, columns]`.
+    pub(crate) fn matrix(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        initializer: Initializer,
+    ) -> Result<Tensor<2>> {
+        let values = self.values(name, &shape, initializer)?;
+        let size = values.len();
+        // Placed as a vector first: a device may pad the rows of a matrix.
+        Ok(place(TensorData::new(values, [size]), self.device(), self.dtype()).reshape(shape))
+    }
+
+    /// Returns the vector `name`, `[size]`.
+    pub(crate) fn vector(&mut self, name: &str, size: usize, initializer: Initializer) -> Result<Tensor<1>> {
+        let values = self.values(name, &[size], initializer)?;
+        Ok(place(TensorData::new(values, [size]), self.device(), self.dtype()))
+    }
+
+    /// Returns the vector `name`, `[size]`, which stays in f32 whatever the dtype of other parameters. Decay
+    /// rates need this.
+    pub(crate) fn f32_vector(
+        &mut self,
+        name: &str,
+        size: usize,
+        initializer: Initializer,
+    ) -> Result<Tensor<1>> {
+        let values = self.values(name, &[size], initializer)?;
+        Ok(place(TensorData::new(values, [size]), self.device(), DType::F32))
+    }
+}
+
+/// Places a parameter in the device's persistent memory: on a GPU, a pool shared with activations would become
+/// fragmented.
+fn place(values_n: TensorData, device: &Device, dtype: DType) -> Tensor<1> {
+    device.memory_persistent_allocations(values_n, |values| Tensor::from_data(values, (device, dtype)))
+}
+
+/// Random parameters. Each parameter has a seed of its own, derived from its name, so that a new parameter never
+/// changes another.
+pub struct RandomParams {
+    seed: Seed,
+    device: Device,
+}
+
+impl RandomParams {
+    /// Creates a source that draws from `seed` and places parameters on `device`.
+    pub fn new(seed: Seed, device: &Device) -> Self {
+        Self { seed, device: device.clone() }
+    }
+}
+
+impl ParamSource for RandomParams {
+    fn values(&mut self, name: &str, shape: &[usize], initializer: Initializer) -> Result<Vec<f32>> {
+        let size = shape.iter().product();
+        let mut rng = self.seed.child(name).rng();
+        Ok(match initializer {
+            Initializer::Normal(std) => {
+                let normal = Normal::new(0.0, std).expect("a standard deviation is finite");
+                (0..size).map(|_| normal.sample(&mut rng) as f32).collect()
+            }
+            Initializer::Constant(value) => vec![value; size],
+            Initializer::Sample(sample) => (0..size).map(|_| sample(&mut rng)).collect(),
+            Initializer::Values(values) => {
+                assert_eq!(values.len(), size, "the initial values of `{name}` fill its shape");
+                values
+            }
+        })
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+}

@@ -1,0 +1,17 @@
+//! Parameters by name: reading them from safetensors files, drawing them from a seed, visiting and writing them.
+
+mod autodiff;
+mod base_tensors;
+mod initializer;
+mod parameters;
+mod safetensors_header;
+mod safetensors_reader;
+mod safetensors_writer;
+
+pub use autodiff::AutodiffCopy;
+pub(crate) use base_tensors::base_tensors;
+pub use initializer::{Initializer, ParamSource, RandomParams};
+pub use parameters::{ParamMut, Parameters, count_parameters, to_dtype};
+pub(crate) use safetensors_header::SafetensorsHeader;
+pub use safetensors_reader::SafetensorsReader;
+pub use safetensors_writer::NamedTensors;

@@ -1,0 +1,114 @@
+//! Visiting the parameters of a module by name.
+
+use std::mem::replace;
+
+use burn::tensor::{DType, Gradients, Tensor};
+
+/// A module whose parameters can be visited, always in the same order.
+pub trait Parameters {
+    /// Calls `visitor` with each parameter and its name relative to this module.
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, ParamMut<'_>));
+}
+
+/// A mutable reference to a parameter.
+pub enum ParamMut<'a> {
+    /// A bias or the weight of a norm. AdamW does not decay it.
+    Vector(&'a mut Tensor<1>),
+    /// A vector that stays in f32 whatever the dtype of other parameters. AdamW does not decay it.
+    F32Vector(&'a mut Tensor<1>),
+    /// A matrix.
+    Matrix(&'a mut Tensor<2>),
+}
+
+impl ParamMut<'_> {
+    /// Returns the shape, as stored in files.
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Vector(tensor) | Self::F32Vector(tensor) => tensor.dims().to_vec(),
+            Self::Matrix(tensor) => tensor.dims().to_vec(),
+        }
+    }
+
+    /// Returns the number of elements.
+    pub fn num_elements(&self) -> usize {
+        self.shape().iter().product()
+    }
+
+    /// Returns the values, `[n]`, on the parameter's device.
+    pub fn flat(&self) -> Tensor<1> {
+        match self {
+            Self::Vector(tensor) | Self::F32Vector(tensor) => (**tensor).clone(),
+            Self::Matrix(tensor) => (**tensor).clone().flatten::<1>(0, 1),
+        }
+    }
+
+    /// Replaces the values with those of `flat`, `[n]`.
+    pub fn set(&mut self, flat: Tensor<1>) {
+        match self {
+            Self::Vector(tensor) | Self::F32Vector(tensor) => **tensor = flat,
+            Self::Matrix(tensor) => {
+                let shape = tensor.dims();
+                **tensor = flat.reshape(shape);
+            }
+        }
+    }
+
+    /// Replaces the values, `[n]`, with the result of `update`. The argument of `update` is the only reference to
+    /// its memory, so that the operation can write in place.
+    pub fn update(&mut self, update: impl FnOnce(Tensor<1>) -> Tensor<1>) {
+        match self {
+            Self::Vector(tensor) | Self::F32Vector(tensor) => {
+                let placeholder = Tensor::empty([0], &tensor.device());
+                **tensor = update(replace(*tensor, placeholder));
+            }
+            Self::Matrix(tensor) => {
+                let (shape, placeholder) = (tensor.dims(), Tensor::empty([0, 0], &tensor.device()));
+                **tensor = update(replace(*tensor, placeholder).flatten::<1>(0, 1)).reshape(shape);
+            }
+        }
+    }
+
+    /// Casts the parameter to `dtype`, unless it has to stay in f32.
+    fn cast(&mut self, dtype: DType) {
+        let is_done = match self {
+            Self::F32Vector(_) => true,
+            Self::Vector(tensor) => tensor.dtype() == dtype,
+            Self::Matrix(tensor) => tensor.dtype() == dtype,
+        };
+        if !is_done {
+            self.set(self.flat().cast(dtype));
+        }
+    }
+
+    /// Makes the parameter a leaf of an autodiff graph.
+    pub(super) fn require_grad(&mut self) {
+        match self {
+            Self::Vector(tensor) | Self::F32Vector(tensor) => {
+                **tensor = tensor.clone().autodiff().require_grad();
+            }
+            Self::Matrix(tensor) => **tensor = tensor.clone().autodiff().require_grad(),
+        }
+    }
+
+    /// Takes the gradient, `[n]`, out of `gradients`; zeros if the loss does not depend on the parameter.
+    pub(super) fn take_gradient(&self, gradients: &mut Gradients) -> Tensor<1> {
+        let gradient = match self {
+            Self::Vector(tensor) | Self::F32Vector(tensor) => tensor.grad_remove(gradients),
+            Self::Matrix(tensor) => tensor.grad_remove(gradients).map(|g| g.flatten::<1>(0, 1)),
+        };
+        gradient.unwrap_or_else(|| self.flat().inner().zeros_like())
+    }
+}
+
+/// Returns the number of elements of all parameters.
+pub fn count_parameters(module: &mut impl Parameters) -> u64 {
+    let mut count = 0;
+    module.visit(&mut |_, param| count += param.num_elements() as u64);
+    count
+}
+
+/// Casts the parameters of a module to `dtype`.
+pub fn to_dtype<M: Parameters>(mut module: M, dtype: DType) -> M {
+    module.visit(&mut |_, mut param| param.cast(dtype));
+    module
+}

@@ -1,0 +1,213 @@
+//! Reading parameters from safetensors files. A missing, unknown or misshapen tensor is an error.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use burn::tensor::{DType, Device};
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use half::{bf16, f16};
+use safetensors::Dtype;
+use safetensors::tensor::TensorInfo;
+
+use super::safetensors_writer::NOTE_KEY;
+use super::{Initializer, ParamSource, SafetensorsHeader};
+use dtr_core::error::{Error, Result};
+
+/// The tensors of one or more safetensors files. Each can be taken once, and its values are read then.
+pub struct SafetensorsReader {
+    tensors: BTreeMap<String, StoredTensor>,
+    note: Option<String>,
+    /// The file, or the directory of several files, for error messages.
+    origin: String,
+    device: Device,
+    dtype: DType,
+}
+
+/// A tensor in an open file. The file stays open, so that header and values come from the same file even if the
+/// path is replaced meanwhile.
+struct StoredTensor {
+    info: TensorInfo,
+    /// Offset of the values in the file, in bytes.
+    start: u64,
+    file: Rc<OpenFile>,
+}
+
+struct OpenFile {
+    path: PathBuf,
+    content: Content,
+}
+
+enum Content {
+    File(File),
+    Memory(Vec<u8>),
+}
+
+impl SafetensorsReader {
+    /// Opens `files`, whose tensors are F32, BF16 or F16, and reads their headers.
+    ///
+    /// # Errors
+    /// When a file is damaged, holds another dtype, or holds a tensor that another file holds too.
+    pub fn open(files: &[PathBuf], device: &Device) -> Result<Self> {
+        let mut reader = Self::without_files(origin(files), device);
+        for path in files {
+            let file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
+            reader.add(path, Content::File(file))?;
+        }
+        Ok(reader)
+    }
+
+    /// Reads the header of `bytes`, the content of the file at `path`.
+    ///
+    /// # Errors
+    /// As [`SafetensorsReader::open`].
+    pub fn from_bytes(bytes: Vec<u8>, path: &Path, device: &Device) -> Result<Self> {
+        let mut reader = Self::without_files(path.display().to_string(), device);
+        reader.add(path, Content::Memory(bytes))?;
+        Ok(reader)
+    }
+
+    fn without_files(origin: String, device: &Device) -> Self {
+        Self { tensors: BTreeMap::new(), note: None, origin, device: device.clone(), dtype: DType::F32 }
+    }
+
+    /// Sets the dtype to which parameters are cast.
+    pub(crate) fn with_dtype(self, dtype: DType) -> Self {
+        Self { dtype, ..self }
+    }
+
+    fn add(&mut self, path: &Path, content: Content) -> Result<()> {
+        let mut header = match &content {
+            Content::File(file) => SafetensorsHeader::read(file, path)?,
+            Content::Memory(bytes) => SafetensorsHeader::read_from(&bytes[..], bytes.len() as u64, path)?,
+        };
+        self.note = header.metadata.remove(NOTE_KEY).or(self.note.take());
+        let file = Rc::new(OpenFile { path: path.to_owned(), content });
+        let refuse = |problem: String| {
+            Error::environment(format!("cannot read weights from `{}`: {problem}", path.display()))
+        };
+        for (name, info) in header.tensors {
+            if !matches!(info.dtype, Dtype::F32 | Dtype::BF16 | Dtype::F16) {
+                let problem = format!("the dtype of `{name}` is {:?}, not F32, BF16 or F16", info.dtype);
+                return Err(refuse(problem));
+            }
+            if self.tensors.contains_key(&name) {
+                return Err(refuse(format!("another file holds `{name}` too")));
+            }
+            let start = header.start + info.data_offsets.0 as u64;
+            self.tensors.insert(name, StoredTensor { info, start, file: file.clone() });
+        }
+        Ok(())
+    }
+
+    /// Drops the tensor `name`, if there is one, so that [`SafetensorsReader::ensure_all_read`] ignores it.
+    pub(crate) fn ignore(&mut self, name: &str) {
+        self.tensors.remove(name);
+    }
+
+    /// Returns the text that [`NamedTensors::set_note`](crate::NamedTensors::set_note) stored in the file.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// Checks that the tensor `name` exists in `shape`, and marks it as read.
+    ///
+    /// # Errors
+    /// When it is missing or has another shape.
+    pub(crate) fn check(&mut self, name: &str, shape: &[usize]) -> Result<()> {
+        self.take(name, shape).map(drop)
+    }
+
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<StoredTensor> {
+        let Some(tensor) = self.tensors.remove(name) else {
+            return Err(Error::environment(format!("`{}` has no tensor `{name}`", self.origin)));
+        };
+        if tensor.info.shape == shape {
+            return Ok(tensor);
+        }
+        Err(Error::environment(format!(
+            "the shape of `{name}` in `{}` is {:?}, not {shape:?}",
+            tensor.file.path.display(),
+            tensor.info.shape
+        )))
+    }
+
+    /// Checks that every tensor has been read.
+    ///
+    /// # Errors
+    /// When a tensor is left, which the model does not have.
+    pub fn ensure_all_read(self) -> Result<()> {
+        match self.tensors.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(Error::environment(format!(
+                "`{}` holds {} tensor(s) that the model does not have, such as `{name}`",
+                self.origin,
+                self.tensors.len()
+            ))),
+        }
+    }
+}
+
+/// Returns the path of the only file, or else the directory of the first.
+fn origin(files: &[PathBuf]) -> String {
+    let path = match files {
+        [file] => Some(file.as_path()),
+        files => files.first().and_then(|file| file.parent()),
+    };
+    path.map(|path| path.display().to_string()).unwrap_or_default()
+}
+
+impl ParamSource for SafetensorsReader {
+    fn values(&mut self, name: &str, shape: &[usize], _: Initializer) -> Result<Vec<f32>> {
+        let tensor = self.take(name, shape)?;
+        let path = &tensor.file.path;
+        let values = tensor.read().map_err(|cause| Error::io("read", path, cause))?;
+        if values.iter().all(|value| value.is_finite()) {
+            return Ok(values);
+        }
+        Err(Error::environment(format!("a value of `{name}` in `{}` is not finite", path.display()))
+            .hint("the file is damaged, or its training diverged; download or train the weights again"))
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+}
+
+impl StoredTensor {
+    fn read(&self) -> io::Result<Vec<f32>> {
+        let (start, stop) = self.info.data_offsets;
+        match &self.file.content {
+            Content::File(file) => {
+                let mut bytes = vec![0; stop - start];
+                file.read_exact_at(&mut bytes, self.start)?;
+                Ok(to_f32(self.info.dtype, &bytes))
+            }
+            Content::Memory(bytes) => {
+                Ok(to_f32(self.info.dtype, &bytes[self.start as usize..][..stop - start]))
+            }
+        }
+    }
+}
+
+/// Converts little-endian F32, BF16 or F16 values to f32.
+fn to_f32(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
+    const { assert!(cfg!(target_endian = "little"), "bytes are reinterpreted without swapping") }
+    if dtype == Dtype::F32 {
+        return bytemuck::pod_collect_to_vec(bytes);
+    }
+    let bits = bytemuck::pod_collect_to_vec::<u8, u16>(bytes);
+    let mut values = vec![0.0; bits.len()];
+    match dtype {
+        Dtype::BF16 => bits.reinterpret_cast::<bf16>().convert_to_f32_slice(&mut values),
+        _ => bits.reinterpret_cast::<f16>().convert_to_f32_slice(&mut values),
+    }
+    values
+}

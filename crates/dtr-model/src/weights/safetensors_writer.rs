@@ -1,0 +1,94 @@
+//! Writing named tensors to safetensors files.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::tensor::DType;
+use half::bf16;
+use half::slice::HalfFloatSliceExt;
+use safetensors::{Dtype, tensor::TensorView};
+
+use super::{ParamMut, Parameters};
+use dtr_core::error::{Error, Result};
+use dtr_core::files::write_bytes_atomically;
+
+/// The key of the note in a file's metadata.
+pub(super) const NOTE_KEY: &str = "note";
+
+/// Named tensors in memory, each with its shape and its values in f32.
+#[derive(Default)]
+pub struct NamedTensors {
+    tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    note: Option<String>,
+}
+
+impl NamedTensors {
+    /// Copies all parameters of `module`.
+    pub fn from_module(module: &mut impl Parameters) -> Self {
+        let mut tensors = Self::default();
+        module.visit(&mut |name, param: ParamMut<'_>| {
+            let values = param.flat().cast(DType::F32).into_data().try_to_vec();
+            tensors.insert(name, param.shape(), values.expect("the values were cast to f32"));
+        });
+        tensors
+    }
+
+    /// Adds one tensor.
+    pub fn insert(&mut self, name: &str, shape: Vec<usize>, values: Vec<f32>) {
+        self.tensors.insert(name.to_owned(), (shape, values));
+    }
+
+    /// Adds all tensors of `other`.
+    pub fn extend(&mut self, other: Self) {
+        self.tensors.extend(other.tensors);
+    }
+
+    /// Stores a text in the metadata of the same file, so that text and tensors are always written together.
+    pub fn set_note(&mut self, note: String) {
+        self.note = Some(note);
+    }
+
+    /// Writes the tensors to `path` in f32, atomically.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        write_bytes_atomically(path, &self.to_bytes()?)
+    }
+
+    /// Returns the content of a safetensors file in f32. Equal tensors give equal bytes.
+    ///
+    /// # Errors
+    /// When safetensors refuses the tensors.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.serialize(Dtype::F32)
+    }
+
+    /// Returns the content of a safetensors file in BF16.
+    pub(crate) fn to_bf16_bytes(&self) -> Result<Vec<u8>> {
+        self.serialize(Dtype::BF16)
+    }
+
+    fn serialize(&self, dtype: Dtype) -> Result<Vec<u8>> {
+        let bytes: Vec<Vec<u8>> = self.tensors.values().map(|(_, values)| encode(values, dtype)).collect();
+        let views = self.tensors.iter().zip(&bytes).map(|((name, (shape, _)), bytes)| {
+            let view = TensorView::new(dtype, shape.clone(), bytes).expect("the bytes fill the shape");
+            (name.clone(), view)
+        });
+        let metadata = self.note.iter().map(|note| (NOTE_KEY.to_owned(), note.clone())).collect();
+        safetensors::serialize(views, Some(metadata))
+            .map_err(|cause| Error::environment("cannot serialize tensors").with_source(cause))
+    }
+}
+
+/// Returns `values` in `dtype`, little-endian.
+fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
+    match dtype {
+        Dtype::BF16 => {
+            let mut halves = vec![bf16::ZERO; values.len()];
+            halves.convert_from_f32_slice(values);
+            bytemuck::cast_slice(halves.reinterpret_cast()).to_vec()
+        }
+        _ => bytemuck::cast_slice(values).to_vec(),
+    }
+}
