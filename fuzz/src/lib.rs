@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use dtr::algorithms::score::ScoreResult;
-use dtr::data::files::each_document;
-use dtr::data::{Split, items};
-use dtr::manifest::{FileCorpus, Task, load};
+use dtr::data::documents::for_each_document;
+use dtr::data::{FileCorpus, Task};
+use dtr::data::{Split, load_items};
+use dtr::manifest::load;
 use dtr::store::{Key, Layout, Lookup, Stage, Store};
 use dtr_core::error::Result;
 use dtr_core::files::Digest;
@@ -104,7 +105,7 @@ fn read_table(path: &Path) {
     let file = path.display().to_string();
     let name = path.file_name().expect("a file has a name").to_string_lossy();
     if ["jsonl", "json", "parquet"].iter().any(|format| name.ends_with(format)) {
-        check_error(items(&task(&file), Split::Test), &name);
+        check_error(load_items(&task(&file), Split::Test), &name);
     }
     for column in ["text", "question"] {
         let corpus = FileCorpus {
@@ -113,7 +114,7 @@ fn read_table(path: &Path) {
             document: Default::default(),
             separator: String::new(),
         };
-        check_error(each_document(&corpus, &mut |_| Ok(())), &name);
+        check_error(for_each_document(&corpus, &mut |_| Ok(())), &name);
     }
 }
 

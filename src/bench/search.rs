@@ -13,7 +13,7 @@ use dtr_core::error::Result;
 use super::search_case::SearchCase;
 use crate::algorithms::score::{CANDIDATES_PER_BATCH, CandidateScore, ScoredCandidate, Scorer};
 use crate::algorithms::search::{BatchPolicy, SearchOutcome, SearchStrategy, search};
-use crate::data::requests::Requests;
+use crate::data::scoring_requests::ScoringRequests;
 use crate::stats::median;
 
 /// Seconds that the runs of one search take together at least.
@@ -76,8 +76,9 @@ impl SearchCase {
     }
 
     fn run(&self, savings: Savings) -> Result<SearchCost> {
-        let sharing = Requests::new(&self.tokenizer, self.items.clone(), self.metric, self.max_row_tokens())?;
-        let requests = if savings >= Savings::Prompts { sharing } else { sharing.apart() };
+        let sharing =
+            ScoringRequests::new(&self.tokenizer, self.items.clone(), self.metric, self.max_row_tokens())?;
+        let requests = if savings >= Savings::Prompts { sharing } else { sharing.without_sharing() };
         let prune = savings >= Savings::Pruning;
         let policy = BatchPolicy {
             prune,

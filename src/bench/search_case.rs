@@ -17,9 +17,9 @@ use dtr_model::{
 
 use crate::algorithms::distil::{DistilConfig, Student, distil};
 use crate::algorithms::search::StopCriterion;
-use crate::data::sequences::Sequences;
+use crate::data::token_sequences::TokenSequences;
+use crate::data::{Corpus, Metric, SyntheticTaskKind};
 use crate::data::{Item, Split, synthetic::SyntheticLanguage, synthetic_tokenizer};
-use crate::manifest::{Corpus, Metric, SyntheticTaskKind};
 use crate::observer::Observer;
 
 /// Words of an item's prompt for the deep base.
@@ -105,7 +105,8 @@ fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) 
     let variant = gla_variant(TwinInit::Calibrated);
     let mut students = vec![Student::new("gla", &variant, base, layers, &config, &checkpoint)?];
     let sequences = config.schedule().sequences();
-    let sequences = Sequences::new(&Corpus::default().source, tokenizer, sequences, config.seed, observer)?;
+    let sequences =
+        TokenSequences::new(&Corpus::default().source, tokenizer, sequences, config.seed, observer)?;
     distil(base, &mut students, &config, &sequences, observer)?;
     let distilled = students.remove(0).finish()?;
     // Read back from a file as in a sweep, because matrices have another memory layout in training.

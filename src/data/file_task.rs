@@ -1,50 +1,53 @@
-//! Items of a file's rows: templates make each row a prompt, its choices and the right one.
+//! Items of a task whose rows are in files: templates turn each row into a prompt, its choices and a label.
 
-use super::jinja::Jinja;
+use super::jinja::Templates;
 use super::rows::{self, Row};
-use super::{Item, Split};
+use super::{Choices, FileTask, Item, Split, SplitPolicy};
 use crate::hub;
-use crate::manifest::{Choices, FileTask, Splits};
 use dtr_core::error::Error;
 use dtr_core::files::format_bytes;
 use dtr_core::memory_guard::with_memory_limit;
 
-/// The names of a task's templates.
+/// Names of a task's templates.
 const PROMPT: &str = "prompt";
 const CONTINUATION: &str = "continuation";
 
-/// The file that the rows of `split` come from, and whether it is cut in two.
+/// The maximum total size, in bytes, of the texts of one split.
+const MAX_SPLIT_BYTES: usize = 1 << 30;
+
+/// Returns the file with the rows of `split`, and whether the file's rows are divided between two splits.
 pub fn file_of_split(task: &FileTask, split: Split) -> (&str, bool) {
     match (&task.validation, split) {
         (Some(validation), Split::Train | Split::Validation) => (validation, false),
-        (validation, _) => (&task.test, validation.is_none() && task.splits == Splits::HeldOut),
+        (validation, _) => (&task.test, validation.is_none() && task.splits == SplitPolicy::HeldOut),
     }
 }
 
-/// The items of one split of `task`, in the order of their rows; it has no train split.
+/// Loads the items of one split of `task`, in the order of their rows. The train split is empty.
 ///
 /// # Errors
-/// A manifest error that names the row where a template fails or the label is none of the choices.
-pub(super) fn items(task: &FileTask, split: Split) -> Result<Vec<Item>, Error> {
-    let most = match split {
+/// A manifest error that names the row where a template fails, or whose label is not one of the choices.
+pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>, Error> {
+    let max_items = match split {
         Split::Train => Some(0),
         Split::Validation => task.validation_items,
         Split::Test => task.test_items,
     };
-    let (path, is_cut) = file_of_split(task, split);
-    let recipe = Recipe { jinja: &jinja(task)?, task };
-    let rows = rows::read(&hub::local_path(path)?)?.into_iter().enumerate();
-    let owned = rows.filter(|(_, row)| !is_cut || owner(row) == split);
-    let mut left = Left(MOST_TEXT);
-    let items: Vec<Item> = owned
-        .take(most.unwrap_or(usize::MAX))
+    let (path, is_divided) = file_of_split(task, split);
+    let builder = ItemBuilder { templates: &parse_templates(task)?, task };
+    let rows = rows::read_rows(&hub::local_path(path)?)?.into_iter().enumerate();
+    let rows_of_split = rows.filter(|(_, row)| !is_divided || split_of_row(row) == split);
+    let mut budget = TextBudget(MAX_SPLIT_BYTES);
+    let items: Vec<Item> = rows_of_split
+        .take(max_items.unwrap_or(usize::MAX))
         .map(|(index, row)| {
-            let place = format!("row {} of `{path}`", index + 1);
-            with_memory_limit(format!("what the task's templates make of {place}"), || {
-                recipe.item(index, split, &row)
-            })
-            .and_then(|item| left.take(&item).map(|()| item))
-            .map_err(|error| Error::manifest(format!("{place} makes no item")).with_source(error))
+            let position = format!("row {} of `{path}`", index + 1);
+            let work = format!("rendering the task's templates for {position}");
+            with_memory_limit(work, || builder.build(index, split, &row))
+                .and_then(|item| budget.spend(&item).map(|()| item))
+                .map_err(|error| {
+                    Error::manifest(format!("cannot make an item of {position}")).with_source(error)
+                })
         })
         .collect::<Result<_, _>>()?;
     if items.is_empty() && split != Split::Train {
@@ -53,26 +56,26 @@ pub(super) fn items(task: &FileTask, split: Split) -> Result<Vec<Item>, Error> {
     Ok(items)
 }
 
-/// The most bytes of texts of one split.
-const MOST_TEXT: usize = 1 << 30;
+/// The bytes that the remaining texts of a split may have.
+struct TextBudget(usize);
 
-/// Bytes that are left for texts.
-struct Left(usize);
-
-impl Left {
-    fn take(&mut self, item: &Item) -> Result<(), Error> {
+impl TextBudget {
+    fn spend(&mut self, item: &Item) -> Result<(), Error> {
         let texts = item.choices.iter().chain(&item.prompts).chain([&item.prompt]);
-        let bytes: usize = texts.map(String::len).sum();
-        self.0 = self.0.checked_sub(bytes).ok_or_else(|| {
-            Error::manifest(format!("the split's texts are more than {}", format_bytes(MOST_TEXT as u64)))
-                .hint("shorten what the templates make, or take fewer items")
+        let num_bytes: usize = texts.map(String::len).sum();
+        self.0 = self.0.checked_sub(num_bytes).ok_or_else(|| {
+            Error::manifest(format!(
+                "the split's texts are longer than {}",
+                format_bytes(MAX_SPLIT_BYTES as u64)
+            ))
+            .hint("shorten the texts of the templates, or lower `validation-items` or `test-items`")
         })?;
         Ok(())
     }
 }
 
-/// The split that a row of an undivided file belongs to.
-fn owner(row: &Row) -> Split {
+/// Assigns a row of a divided file to one of the two splits, by the row's hash.
+fn split_of_row(row: &Row) -> Split {
     let text = serde_json::to_string(row).expect("a row is plain JSON");
     match blake3::hash(text.as_bytes()).as_bytes()[0] % 2 {
         0 => Split::Validation,
@@ -80,30 +83,29 @@ fn owner(row: &Row) -> Split {
     }
 }
 
-/// What makes items of rows.
-struct Recipe<'a> {
-    jinja: &'a Jinja,
+/// Builds items from rows.
+struct ItemBuilder<'a> {
+    templates: &'a Templates,
     task: &'a FileTask,
 }
 
-impl Recipe<'_> {
-    fn item(&self, index: usize, split: Split, row: &Row) -> Result<Item, Error> {
-        let failed = |what: &str| {
-            let message = format!("its {what} cannot be made");
+impl ItemBuilder<'_> {
+    fn build(&self, index: usize, split: Split, row: &Row) -> Result<Item, Error> {
+        let failed = |part: &str| {
+            let message = format!("cannot compute its {part}");
             move |cause: minijinja::Error| Error::manifest(message).with_source(cause)
         };
         let choices = self.choices(row).map_err(failed("choices"))?;
-        let each = |template: &str| -> Result<Vec<String>, minijinja::Error> {
-            choices.iter().map(|choice| self.jinja.render(template, row, Some(choice))).collect()
+        let render_for_each_choice = |template: &str| -> Result<Vec<String>, minijinja::Error> {
+            choices.iter().map(|choice| self.templates.render(template, row, Some(choice))).collect()
         };
-        let by_choice = self.jinja.speaks_of_choice(PROMPT);
-        let (prompt, prompts) = match by_choice {
-            true => (String::new(), each(PROMPT).map_err(failed("prompt"))?),
-            false => (self.jinja.render(PROMPT, row, None).map_err(failed("prompt"))?, Vec::new()),
+        let (prompt, prompts) = match self.templates.uses_choice(PROMPT) {
+            true => (String::new(), render_for_each_choice(PROMPT).map_err(failed("prompt"))?),
+            false => (self.templates.render(PROMPT, row, None).map_err(failed("prompt"))?, Vec::new()),
         };
         let label = self.label(row, &choices, failed("label"))?;
         let choices = match self.task.continuation {
-            Some(_) => each(CONTINUATION).map_err(failed("continuation"))?,
+            Some(_) => render_for_each_choice(CONTINUATION).map_err(failed("continuation"))?,
             None => choices,
         };
         Ok(Item { id: format!("{split}/{index:05}"), prompt, prompts, choices, label })
@@ -113,7 +115,7 @@ impl Recipe<'_> {
         match &self.task.choices {
             Choices::Fixed(choices) => Ok(choices.clone()),
             Choices::Each(expression) => {
-                let list = self.jinja.evaluate(expression, row)?;
+                let list = self.templates.evaluate(expression, row)?;
                 list.try_iter()?.map(|choice| Ok(choice.to_string())).collect()
             }
         }
@@ -125,24 +127,24 @@ impl Recipe<'_> {
         choices: &[String],
         failed: impl FnOnce(minijinja::Error) -> Error,
     ) -> Result<usize, Error> {
-        let label = self.jinja.evaluate(&self.task.label, row).map_err(failed)?;
-        let position = match label.as_usize() {
+        let label = self.templates.evaluate(&self.task.label, row).map_err(failed)?;
+        let index = match label.as_usize() {
             Some(index) => Some(index).filter(|index| *index < choices.len()),
             None => choices.iter().position(|choice| *choice == label.to_string()),
         };
-        position
-            .ok_or_else(|| Error::manifest(format!("its label {label} is none of its choices {choices:?}")))
+        index.ok_or_else(|| {
+            Error::manifest(format!("its label {label} is not one of its choices {choices:?}"))
+        })
     }
 }
 
-/// Reads the templates of a task.
-fn jinja(task: &FileTask) -> Result<Jinja, Error> {
-    let mut jinja = Jinja::new();
-    let named = [(PROMPT, Some(&task.prompt)), (CONTINUATION, task.continuation.as_ref())];
-    for (name, text) in named.into_iter().filter_map(|(name, text)| text.map(|text| (name, text))) {
-        jinja.add(name, text).map_err(|cause| {
-            Error::manifest(format!("the task's `{name}` is not a template")).with_source(cause)
+fn parse_templates(task: &FileTask) -> Result<Templates, Error> {
+    let mut templates = Templates::new();
+    let texts = [(PROMPT, Some(&task.prompt)), (CONTINUATION, task.continuation.as_ref())];
+    for (name, text) in texts.into_iter().filter_map(|(name, text)| text.map(|text| (name, text))) {
+        templates.add(name, text).map_err(|cause| {
+            Error::manifest(format!("the task's `{name}` is not a valid template")).with_source(cause)
         })?;
     }
-    Ok(jinja)
+    Ok(templates)
 }

@@ -1,62 +1,63 @@
-//! What models read: items of tasks, documents of corpora, and the closed language they come from.
-//!
-//! Text only: which tokens it becomes, and what a score is, are for the storeys above.
+//! The data of an experiment: items of multiple-choice tasks, documents of corpora, and both as token
+//! sequences.
 
+mod corpus;
+pub mod documents;
 mod file_task;
-pub mod files;
 mod jinja;
-
-pub mod requests;
 mod rows;
-pub mod sequences;
+pub mod scoring_requests;
 pub mod synthetic;
+mod task;
+pub mod token_sequences;
 mod tokenizer;
 
 use std::fmt;
 
+use dtr_core::error::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::{Task, TaskSource};
-use dtr_core::error::Result;
-use synthetic::SyntheticLanguage;
-
+pub use corpus::{Corpus, CorpusSource, DocumentUnit, FileCorpus, SyntheticCorpus, WeightedSource};
 pub use file_task::file_of_split;
+use synthetic::SyntheticLanguage;
+pub use task::{Choices, FileTask, Metric, SplitPolicy, SyntheticTask, SyntheticTaskKind, Task, TaskSource};
 pub use tokenizer::{base_tokenizer, synthetic_tokenizer};
 
-/// A multiple-choice question; what is scored is the prompt, a blank, and a choice.
+/// A multiple-choice question. Scoring compares the likelihoods of the choices after the prompt and a space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Item {
-    /// Unique and stable, for example `recall/test/00017`.
+    /// The item's stable identifier, for example `recall/test/00017`.
     pub id: String,
-    /// The text before the choice, without a trailing blank.
+    /// The text before the choice, without trailing space.
     pub prompt: String,
-    /// The text before each choice, where choices differ in what they follow; empty where `prompt` serves all.
+    /// One prompt for each choice, for tasks whose choices differ in the prompt; empty if `prompt` serves all
+    /// choices.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prompts: Vec<String>,
-    /// The possible continuations, without a leading blank.
+    /// The answer choices, without leading space.
     pub choices: Vec<String>,
-    /// Index of the right choice.
+    /// The index of the correct choice.
     pub label: usize,
 }
 
 impl Item {
-    /// The text before a choice.
+    /// Returns the text before a choice.
     pub fn prompt_of(&self, choice: usize) -> &str {
         self.prompts.get(choice).unwrap_or(&self.prompt)
     }
 }
 
-/// The parts of a task, which share no item.
+/// The splits of a task, which have no item in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Split {
-    /// For fitting anything to the task.
+    /// Items for training on the task.
     Train,
-    /// Guides a search.
+    /// Items that guide a search.
     Validation,
-    /// Judges its outcome.
+    /// Items that the reported scores are computed on.
     Test,
 }
 
@@ -70,18 +71,17 @@ impl fmt::Display for Split {
     }
 }
 
-/// The items of one split of `task`, always the same ones in the same order.
+/// Loads or generates the items of one split of `task`, always in the same order.
 ///
 /// A longer split begins with the items of a shorter one.
 ///
-/// # Errors
-/// A manifest error when the task asks for more items than its source has, or a row makes no item; an
-/// environment error when a file cannot be read.
-pub fn items(task: &Task, split: Split) -> Result<Vec<Item>> {
+/// # Errors A manifest error when the source has fewer items than the task asks for, or a row cannot be
+/// turned into an item. An environment error when a file cannot be read.
+pub fn load_items(task: &Task, split: Split) -> Result<Vec<Item>> {
     match &task.source {
         TaskSource::Synthetic(source) => {
             SyntheticLanguage::new(source.language_seed).task_items(source, split)
         }
-        TaskSource::File(source) => file_task::items(source, split),
+        TaskSource::File(source) => file_task::load_items(source, split),
     }
 }

@@ -1,4 +1,4 @@
-//! The rows of a file, each a table of JSON values by column: JSON Lines, a list of tables, or Parquet.
+//! Rows of a task's file, each a JSON object keyed by column: JSON Lines, a JSON list of objects, or Parquet.
 
 use std::fs::File;
 use std::path::Path;
@@ -6,49 +6,48 @@ use std::path::Path;
 use polars::prelude::{AnyValue, SerReader};
 use serde_json::{Map, Value};
 
-use super::files::compressed::Packed;
-use super::files::json;
-use super::files::parquet::{open, whole};
+use super::documents::compressed::MaybeCompressedFile;
+use super::documents::json;
+use super::documents::parquet::{guard_polars, open};
 use dtr_core::error::{Error, Result};
 
 pub(super) use json::Row;
 
-/// Reads all rows of `path`.
-pub(super) fn read(path: &Path) -> Result<Vec<Row>> {
+/// Reads all rows of the file at `path`.
+pub(super) fn read_rows(path: &Path) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    let mut keep = |row: Row, _: &json::Place<'_>| {
+    let mut push = |row: Row, _: &json::RowPosition<'_>| {
         rows.push(row);
         Ok(())
     };
-    let file = Packed::new(path, path.to_owned());
-    match path.extension().and_then(|ending| ending.to_str()) {
-        Some("jsonl") => json::lines(&file, &mut keep)?,
-        Some("json") => json::list(&file, &mut keep)?,
-        Some("parquet") => return parquet(path),
+    let file = MaybeCompressedFile::new(path, path.to_owned());
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("jsonl") => json::read_lines(&file, &mut push)?,
+        Some("json") => json::read_list(&file, &mut push)?,
+        Some("parquet") => return read_parquet(path),
         _ => {
-            return Err(Error::manifest(format!("`{}` is no file of rows that is served", path.display()))
-                .hint(
-                    "served are `.jsonl`, a table on each line, `.json`, a list of tables, and `.parquet`",
-                ));
+            return Err(Error::manifest(format!("`{}` has an unsupported format", path.display()))
+                .hint("use `.jsonl` (one object on each line), `.json` (a list of objects) or `.parquet`"));
         }
     }
     Ok(rows)
 }
 
-fn parquet(path: &Path) -> Result<Vec<Row>> {
+fn read_parquet(path: &Path) -> Result<Vec<Row>> {
     let file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
     let (reader, _) = open(path, file)?;
-    let frame = whole(path, || reader.finish())?;
+    let frame = guard_polars(path, || reader.finish())?;
     let row = |index: usize| -> Result<Row> {
         let mut row = Row::new();
         for column in frame.columns() {
-            let value = whole(path, || column.get(index))?;
-            let value = json(value.into_static()).ok_or_else(|| {
+            let value = guard_polars(path, || column.get(index))?;
+            let value = to_json(value.into_static()).ok_or_else(|| {
                 let (name, dtype) = (column.name(), column.dtype());
                 Error::manifest(format!(
-                    "`{}` holds `{name}` as {dtype}, which no item can use",
+                    "`{}` has the type {dtype} in `{name}`, which tasks do not support",
                     path.display()
                 ))
+                .hint("remove the column, or convert it to text, numbers, lists or structs of these")
             })?;
             row.insert(column.name().to_string(), value);
         }
@@ -57,20 +56,20 @@ fn parquet(path: &Path) -> Result<Vec<Row>> {
     (0..frame.height()).map(row).collect()
 }
 
-/// A value as JSON; none for dates, bytes and the like.
-fn json(value: AnyValue<'static>) -> Option<Value> {
+/// Converts a value to JSON; returns `None` for dates, bytes and other types without a JSON form.
+fn to_json(value: AnyValue<'static>) -> Option<Value> {
     Some(match value {
         AnyValue::Null => Value::Null,
         AnyValue::Boolean(truth) => Value::Bool(truth),
         AnyValue::StringOwned(text) => Value::String(text.to_string()),
         AnyValue::List(list) => {
-            list.iter().map(|one| json(one.into_static())).collect::<Option<Vec<_>>>()?.into()
+            list.iter().map(|element| to_json(element.into_static())).collect::<Option<Vec<_>>>()?.into()
         }
         AnyValue::StructOwned(parts) => {
             let (values, fields) = *parts;
             let pairs = fields.into_iter().zip(values);
             pairs
-                .map(|(field, value)| Some((field.name.to_string(), json(value)?)))
+                .map(|(field, value)| Some((field.name.to_string(), to_json(value)?)))
                 .collect::<Option<Map<_, _>>>()?
                 .into()
         }

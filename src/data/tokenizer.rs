@@ -1,4 +1,5 @@
-//! The closed language's tokenizer: one word, one token; saved as an ordinary `tokenizer.json`.
+//! The tokenizer of the synthetic language, with one token for each word. It is saved as an ordinary
+//! `tokenizer.json`.
 
 use std::path::Path;
 
@@ -12,27 +13,31 @@ use tokenizers::{AddedToken, Tokenizer};
 use super::synthetic;
 use dtr_core::error::{Error, Result};
 
-/// Special tokens, whose ids are their places here.
+/// Special tokens. Their ids are their indices.
 const SPECIAL: [&str; 4] = ["<unk>", "<bos>", "<eos>", "<pad>"];
 
 /// Punctuation marks, each a token of its own.
 const PUNCTUATION: [&str; 3] = [".", ",", "?"];
 
-/// The tokenizer of a base that is trained here: the one that its architecture names, or that of the closed language.
-pub fn base_tokenizer(architecture: &DecoderShape) -> Result<dtr_model::Tokenizer> {
-    match &architecture.tokenizer {
+/// Returns the tokenizer of a base to be pretrained: the one of its configuration, or the synthetic
+/// language's.
+///
+/// # Errors
+/// When the configured tokenizer cannot be read.
+pub fn base_tokenizer(shape: &DecoderShape) -> Result<dtr_model::Tokenizer> {
+    match &shape.tokenizer {
         Some(path) => dtr_model::Tokenizer::read(Path::new(path)),
         None => Ok(dtr_model::Tokenizer::from(synthetic_tokenizer()?)),
     }
 }
 
-/// Builds the tokenizer of the synthetic language, the same for every seed.
+/// Builds the tokenizer of the synthetic language, which is the same for all seeds.
 ///
-/// Ids: the special tokens `<unk>` 0, `<bos>` 1, `<eos>` 2, `<pad>` 3, then punctuation, then words by
-/// alphabet. Encoding with special tokens puts `<bos>` first. Decoding gives back the very text.
+/// The ids are: `<unk>` 0, `<bos>` 1, `<eos>` 2, `<pad>` 3, then punctuation, then the words in alphabetical
+/// order. Encoding with special tokens begins with `<bos>`. Decoding restores the text exactly.
 ///
 /// # Errors
-/// When the tokenizers library refuses the parts, which would be a bug here.
+/// When the `tokenizers` crate rejects the configuration, which would be a bug.
 pub fn synthetic_tokenizer() -> Result<Tokenizer> {
     build()
         .map_err(|cause| Error::failed(format!("cannot build the synthetic language's tokenizer: {cause}")))
@@ -52,7 +57,7 @@ fn build() -> tokenizers::Result<Tokenizer> {
     tokenizer.add_special_tokens(SPECIAL.map(|token| AddedToken::from(token, true)))?;
     tokenizer.with_pre_tokenizer(Some(Whitespace));
     tokenizer.with_post_processor(Some(first));
-    // This decoder joins whole words with blanks and draws punctuation to the word before it.
+    // This decoder joins words with spaces and attaches punctuation to the preceding word.
     tokenizer.with_decoder(Some(WordPiece::default()));
     Ok(tokenizer)
 }
@@ -60,8 +65,7 @@ fn build() -> tokenizers::Result<Tokenizer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Split;
-    use crate::manifest::SyntheticTaskKind;
+    use crate::data::{Split, SyntheticTaskKind};
     use dtr_core::seed::Seed;
     use synthetic::SyntheticLanguage;
 
@@ -82,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn every_item_is_covered_and_every_choice_is_one_token() {
+    fn every_item_is_encodable_and_every_choice_is_one_token() {
         let tokenizer = synthetic_tokenizer().unwrap();
         for item in SyntheticLanguage::new(Seed(1)).every_item() {
             assert_covers(&tokenizer, &item.prompt);
@@ -98,13 +102,13 @@ mod tests {
         let language = SyntheticLanguage::new(Seed(1));
         let item = &language.items(SyntheticTaskKind::Moves, Split::Test, 1).unwrap()[0];
         let prompt = tokenizer.encode(item.prompt.as_str(), true).unwrap();
-        let whole = tokenizer.encode(format!("{} {}", item.prompt, item.choices[0]), true).unwrap();
-        assert_eq!(whole.get_ids()[..prompt.len()], *prompt.get_ids());
-        assert_eq!(whole.len(), prompt.len() + 1);
+        let with_choice = tokenizer.encode(format!("{} {}", item.prompt, item.choices[0]), true).unwrap();
+        assert_eq!(with_choice.get_ids()[..prompt.len()], *prompt.get_ids());
+        assert_eq!(with_choice.len(), prompt.len() + 1);
     }
 
     #[test]
-    fn saved_text_is_stable_and_reads_back() {
+    fn the_saved_tokenizer_is_stable_and_can_be_loaded() {
         let text = synthetic_tokenizer().unwrap().to_string(true).unwrap();
         assert_eq!(synthetic_tokenizer().unwrap().to_string(true).unwrap(), text);
         let read: Tokenizer = text.parse().unwrap();

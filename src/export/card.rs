@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::{Finding, Which};
 use crate::algorithms::search::Round;
 use crate::algorithms::search::{SearchStrategy, StopCriterion};
-use crate::manifest::Splits;
+use crate::data::SplitPolicy;
 use crate::plan::{BaseSource, ModelIdentity};
 
 /// The card's text, Markdown under the header that the Hugging Face hub reads.
@@ -91,12 +91,12 @@ fn scores(finding: &Finding<'_>) -> String {
     {
         let _ = writeln!(text, "| {name} | {} | {} |", percent(validation), percent(test.score));
     }
-    text += match finding.work.task.shared_split() {
+    text += match finding.work.task.split_policy() {
         None => "\nThe search never saw the test split.\n",
-        Some(Splits::HeldOut) => {
+        Some(SplitPolicy::HeldOut) => {
             "\nThe two splits are halves of one labelled split; the search never saw the test half.\n"
         }
-        Some(Splits::AsPublished) => {
+        Some(SplitPolicy::AsPublished) => {
             "\nThe two splits are the same items: what is reported was selected on.\n"
         }
     };

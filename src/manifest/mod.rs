@@ -4,7 +4,6 @@
 //! `deny_unknown_fields` everywhere, externally tagged enums, no `flatten`, no `untagged`: that is
 //! what lets an error underline the very token.
 
-mod corpus;
 mod diagnostics;
 mod include;
 mod load;
@@ -20,7 +19,6 @@ mod spans;
 mod strict;
 mod suggest;
 mod sweep;
-mod task;
 #[cfg(test)]
 mod tests;
 
@@ -30,11 +28,11 @@ use crate::algorithms::distil::DistilConfig;
 use crate::algorithms::pretrain::PretrainConfig;
 use crate::algorithms::search::SearchConfig;
 use crate::algorithms::throughput::ThroughputConfig;
+use crate::data::{Corpus, Task};
 use dtr_model::Variant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use corpus::{Corpus, CorpusSource, FileCorpus, Portion, SyntheticCorpus, TextUnit};
 pub use load::{Loaded, load};
 pub use model::{Dtype, HubModel, Model, ModelSource};
 pub use node::Span;
@@ -42,7 +40,6 @@ pub use report::Report;
 pub use schema::experiment_schema;
 pub use spans::{At, Sources};
 pub use sweep::{Exclude, Sweep};
-pub use task::{Choices, FileTask, Metric, Splits, SyntheticTask, SyntheticTaskKind, Task, TaskSource};
 
 /// One experiment, or a base file that experiments extend.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -7,10 +7,11 @@ use std::ops::RangeBounds;
 
 use super::node::dotted;
 use super::spans::{At, Sources};
-use super::{CorpusSource, HubModel, Manifest, ModelSource, TaskSource};
+use super::{HubModel, Manifest, ModelSource};
 use crate::algorithms::pretrain::PretrainConfig;
 use crate::algorithms::search::{SearchStrategy, StopCriterion};
 use crate::algorithms::throughput::{Replaced, ThroughputConfig};
+use crate::data::{CorpusSource, TaskSource};
 use crate::hub;
 use dtr_core::count::Count;
 use dtr_core::error::{Error, Result};

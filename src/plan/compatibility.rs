@@ -5,10 +5,11 @@ use crate::data::base_tokenizer;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::data::requests::Requests;
-use crate::data::{Split, file_of_split, items};
+use crate::data::scoring_requests::ScoringRequests;
+use crate::data::{Split, file_of_split, load_items};
+use crate::data::{Task, TaskSource};
 use crate::hub;
-use crate::manifest::{At, HubModel, Loaded, Manifest, Model, ModelSource, Task, TaskSource};
+use crate::manifest::{At, HubModel, Loaded, Manifest, Model, ModelSource};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::read_text_file;
 use dtr_model::{BaseModel, DecoderConfig, Tokenizer};
@@ -41,8 +42,8 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
                 if !is_here(definition, split)? {
                     continue;
                 }
-                let (items, room) = (items(definition, split)?, config.max_positions);
-                let requests = Requests::new(&tokenizer, items, definition.metric(), room);
+                let (items, room) = (load_items(definition, split)?, config.max_positions);
+                let requests = ScoringRequests::new(&tokenizer, items, definition.metric(), room);
                 if let Some(why) = obstacle(&config, &tokenizer, requests) {
                     let error = Error::manifest(format!("`{model}` cannot serve the task `{task}`: {why}"))
                         .hint("take another task, or keep the two apart with `sweep.exclude`");
@@ -85,7 +86,11 @@ fn is_here(task: &Task, split: Split) -> Result<bool> {
 }
 
 /// Why a base cannot serve a split; none if it can.
-fn obstacle(config: &DecoderConfig, tokenizer: &Tokenizer, requests: Result<Requests>) -> Option<String> {
+fn obstacle(
+    config: &DecoderConfig,
+    tokenizer: &Tokenizer,
+    requests: Result<ScoringRequests>,
+) -> Option<String> {
     let requests = match requests {
         Ok(requests) => requests,
         Err(error) => return Some(error.message_with_sources()),

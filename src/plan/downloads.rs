@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::data::files::files;
+use crate::data::documents::list_files;
+use crate::data::{CorpusSource, TaskSource};
 use crate::hub::{self, FileLocation, PinnedRepo};
-use crate::manifest::{CorpusSource, Manifest, ModelSource, TaskSource};
+use crate::manifest::{Manifest, ModelSource};
 use dtr_core::error::Result;
 
 /// Models and files of the hub, each at a commit.
@@ -45,7 +46,9 @@ impl Needs {
     fn add_corpus(&mut self, source: &CorpusSource) -> Result<()> {
         match source {
             CorpusSource::Synthetic(_) => Ok(()),
-            CorpusSource::Files(corpus) => files(corpus)?.iter().try_for_each(|file| self.add_file(file)),
+            CorpusSource::Files(corpus) => {
+                list_files(corpus)?.iter().try_for_each(|file| self.add_file(file))
+            }
             CorpusSource::Mixture(portions) => {
                 portions.iter().try_for_each(|portion| self.add_corpus(&portion.source))
             }

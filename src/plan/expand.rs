@@ -6,10 +6,11 @@ use super::cells::{BaseSource, Cell, Distillation, Labels, Pretraining, Scoring,
 use super::downloads::Needs;
 use super::spec::{CorpusIdentity, ModelIdentity, TaskIdentity};
 use super::timing;
+use crate::data::CorpusSource;
 use crate::data::Split;
-use crate::data::files::check_beginnings;
+use crate::data::documents::check_first_documents;
 use crate::device::{self, HardwareLabel};
-use crate::manifest::{CorpusSource, Loaded, Manifest, ModelSource};
+use crate::manifest::{Loaded, Manifest, ModelSource};
 use crate::store::{Key, Stage};
 use dtr_core::error::{Error, Result};
 
@@ -179,7 +180,7 @@ fn choice((key, value): (&String, &toml::Value)) -> String {
 fn check_corpus(source: &CorpusSource) -> Result<()> {
     match source {
         CorpusSource::Synthetic(_) => Ok(()),
-        CorpusSource::Files(corpus) => check_beginnings(corpus),
+        CorpusSource::Files(corpus) => check_first_documents(corpus),
         CorpusSource::Mixture(portions) => {
             portions.iter().try_for_each(|portion| check_corpus(&portion.source))
         }

@@ -9,15 +9,15 @@ use serde::Serialize;
 use crate::algorithms::distil::DistilConfig;
 use crate::algorithms::pretrain::PretrainConfig;
 use crate::algorithms::search::{SearchStrategy, StopCriterion};
-use crate::data::files;
+use crate::data::documents;
 use crate::data::synthetic::{GENERATOR_VERSION, SyntheticLanguage};
+use crate::data::{
+    Choices, CorpusSource, DocumentUnit, Metric, SyntheticTaskKind, Task, TaskSource, WeightedSource,
+};
 use crate::data::{Split, file_of_split};
 use crate::device::HardwareLabel;
 use crate::hub::{self, FileLocation, PinnedRepo};
-use crate::manifest::{
-    Choices, CorpusSource, Dtype, Metric, Model, ModelSource, Portion, SyntheticTaskKind, Task, TaskSource,
-    TextUnit,
-};
+use crate::manifest::{Dtype, Model, ModelSource};
 use dtr_core::error::Result;
 use dtr_core::files::{Digest, digest_file};
 use dtr_core::seed::Seed;
@@ -102,7 +102,7 @@ pub enum CorpusIdentity {
         /// The column of the text.
         column: String,
         /// What a document of plain text is.
-        document: TextUnit,
+        document: DocumentUnit,
         /// What stands after every document.
         separator: String,
     },
@@ -124,7 +124,7 @@ impl CorpusIdentity {
                 text: SyntheticLanguage::new(corpus.language_seed).corpus_digest(corpus.seed),
             },
             CorpusSource::Files(corpus) => Self::Files {
-                files: files::files(corpus)?
+                files: documents::list_files(corpus)?
                     .iter()
                     .map(|file| FileIdentity::of(file))
                     .collect::<Result<_>>()?,
@@ -133,7 +133,7 @@ impl CorpusIdentity {
                 separator: corpus.separator.clone(),
             },
             CorpusSource::Mixture(portions) => {
-                let of = |portion: &Portion| Ok((portion.weight, Self::of(&portion.source)?));
+                let of = |portion: &WeightedSource| Ok((portion.weight, Self::of(&portion.source)?));
                 Self::Mixture { mixture: portions.iter().map(of).collect::<Result<_>>()? }
             }
         })

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::manifest::{CorpusSource, FileCorpus, Portion, SyntheticCorpus, TextUnit, load};
+use crate::data::{CorpusSource, DocumentUnit, FileCorpus, SyntheticCorpus, WeightedSource};
+use crate::manifest::load;
 use dtr_core::seed::Seed;
 
 /// Takes the place of the quickstart's base, so that no test needs weights.
@@ -176,7 +177,7 @@ fn files(paths: &[String]) -> FileCorpus {
     FileCorpus {
         paths: paths.to_vec(),
         column: "text".to_owned(),
-        document: TextUnit::Paragraph,
+        document: DocumentUnit::Paragraph,
         separator: String::new(),
     }
 }
@@ -211,20 +212,21 @@ fn a_corpus_of_files_is_known_by_content_and_on_the_hub_by_name() {
     let plain = files(&[one]);
     for other in [
         FileCorpus { column: "body".to_owned(), ..plain.clone() },
-        FileCorpus { document: TextUnit::File, ..plain.clone() },
+        FileCorpus { document: DocumentUnit::File, ..plain.clone() },
         FileCorpus { separator: "\n".to_owned(), ..plain.clone() },
     ] {
         assert_ne!(corpus(&CorpusSource::Files(other)), corpus(&CorpusSource::Files(plain.clone())));
     }
-    let mixture =
-        |weight| CorpusSource::Mixture(vec![Portion { source: CorpusSource::Files(plain.clone()), weight }]);
+    let mixture = |weight| {
+        CorpusSource::Mixture(vec![WeightedSource { source: CorpusSource::Files(plain.clone()), weight }])
+    };
     assert_ne!(corpus(&mixture(1.0)), corpus(&mixture(2.0)));
 }
 
 #[test]
 fn a_file_of_a_form_that_is_not_read_is_refused_before_anything_runs() {
     let error = try_quickstart(&[r#"corpus.source.files.paths=["a.csv"]"#]).unwrap_err();
-    assert_eq!(error.to_string(), "`a.csv` is of no form that is read");
+    assert_eq!(error.to_string(), "`a.csv` has an unsupported format");
 }
 
 /// The paper's throughput, with some values overridden.

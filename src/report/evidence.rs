@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::algorithms::search::Trial;
 use crate::algorithms::search::{SearchStrategy, StopCriterion};
 use crate::algorithms::throughput::TimedRun;
-use crate::manifest::Splits;
+use crate::data::SplitPolicy;
 
 /// Everything that an experiment's report may say.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,7 +78,7 @@ pub struct SearchEvidence {
     /// Number of items of the validation split.
     pub validation_items: u32,
     /// How they and the test items share one split; none where each has its own.
-    pub shared_split: Option<Splits>,
+    pub shared_split: Option<SplitPolicy>,
     /// Validation score under which the search stopped; none if it went on to the last layer.
     pub threshold: Option<f64>,
     /// Every candidate that the search scored.

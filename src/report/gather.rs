@@ -268,7 +268,7 @@ fn search(plan: &Plan, store: &Store, cell: &Cell, result: &SearchResult) -> Res
         num_layers: result.num_layers,
         base_validation: result.base,
         validation_items: result.validation_items,
-        shared_split: work.task.shared_split(),
+        shared_split: work.task.split_policy(),
         threshold: result.threshold,
         trials: result.trials.clone(),
         rounds: result.rounds.iter().map(round).collect(),

@@ -8,9 +8,10 @@ use burn::tensor::{DType, Device};
 
 use crate::algorithms::distil::DistilResult;
 use crate::algorithms::pretrain::PretrainResult;
-use crate::data::requests::Requests;
-use crate::data::{Split, items};
-use crate::manifest::{Dtype, Task};
+use crate::data::Task;
+use crate::data::scoring_requests::ScoringRequests;
+use crate::data::{Split, load_items};
+use crate::manifest::Dtype;
 use crate::plan::{BaseSource, Plan, TaskIdentity, Work};
 use crate::store::{Key, Lookup, Stage, Store};
 use dtr_core::error::{Error, Result};
@@ -28,7 +29,7 @@ pub struct Bases<'a> {
     devices: Vec<Device>,
     bases: BTreeMap<BaseSource, Rc<Vec<BaseModel>>>,
     twins: BTreeMap<Key, Rc<Vec<Twins>>>,
-    requests: BTreeMap<(BaseSource, String), Rc<Requests>>,
+    requests: BTreeMap<(BaseSource, String), Rc<ScoringRequests>>,
 }
 
 impl<'a> Bases<'a> {
@@ -98,14 +99,14 @@ impl<'a> Bases<'a> {
         task: &Task,
         split: Split,
         identity: &TaskIdentity,
-    ) -> Result<Rc<Requests>> {
+    ) -> Result<Rc<ScoringRequests>> {
         let key = (source.clone(), serde_json::to_string(identity).expect("an identity is plain JSON"));
         if let Some(requests) = self.requests.get(&key) {
             return Ok(requests.clone());
         }
         let base = &self.replicas(source)?[0];
-        let (items, room) = (items(task, split)?, base.decoder.config.max_positions);
-        let requests = Rc::new(Requests::new(&base.tokenizer, items, task.metric(), room)?);
+        let (items, room) = (load_items(task, split)?, base.decoder.config.max_positions);
+        let requests = Rc::new(ScoringRequests::new(&base.tokenizer, items, task.metric(), room)?);
         if TaskIdentity::of(task, split)? != *identity {
             return Err(Error::failed(format!("the {split} items of the task changed after the run began"))
                 .hint("run the same command again"));

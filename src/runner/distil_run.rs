@@ -10,7 +10,7 @@ use super::scheduler::{Context, Ended};
 use crate::algorithms::distil::DistilResult;
 use crate::algorithms::distil::{self, DistilledTwins, Student};
 use crate::algorithms::parallel::map_in_threads;
-use crate::data::sequences::Sequences;
+use crate::data::token_sequences::TokenSequences;
 use crate::device::ResourceUsage;
 use crate::observer::Observer;
 use crate::plan::{Cell, CellState, Check, Distillation, Lessons, cell_state};
@@ -107,7 +107,8 @@ fn distil_ours(
         task.message(&format!("layers learn in {passes} groups, since all at once do not fit in memory"));
     }
     let source = &first.corpus.source;
-    let sequences = Sequences::new(source, &base.tokenizer, schedule.sequences(), first.recipe.seed, &task)?;
+    let sequences =
+        TokenSequences::new(source, &base.tokenizer, schedule.sequences(), first.recipe.seed, &task)?;
     let watch = context.meter.start();
     let teach = |device: usize| {
         let of_device = (device..stretches.len()).step_by(replicas.len());
@@ -168,7 +169,7 @@ fn variant_name(cell: &Cell) -> &str {
 struct School<'a> {
     base: &'a Decoder,
     task: &'a Task<'a>,
-    sequences: &'a Sequences,
+    sequences: &'a TokenSequences,
 }
 
 /// What became of a stretch of layers: the twins of each cell.

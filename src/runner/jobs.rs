@@ -9,7 +9,7 @@ use crate::algorithms::pretrain::{self, Trainer};
 use crate::algorithms::score::ScoreResult;
 use crate::algorithms::score::Scorer;
 use crate::data::base_tokenizer;
-use crate::data::sequences::Sequences;
+use crate::data::token_sequences::TokenSequences;
 use crate::device::ResourceUsage;
 use crate::observer::Observer;
 use crate::plan::{Cell, Pretraining, Scoring, Searching};
@@ -41,7 +41,7 @@ fn train(
     let config = pretrain::llama_config(&work.architecture, &tokenizer, &work.recipe);
     let task = context.progress.task(&cell.line(), work.recipe.token_budget.0, "tokens").logging([claim])?;
     let sequences = work.recipe.schedule().sequences();
-    let sequences = Sequences::new(&work.corpus.source, &tokenizer, sequences, work.recipe.seed, &task)?;
+    let sequences = TokenSequences::new(&work.corpus.source, &tokenizer, sequences, work.recipe.seed, &task)?;
     let checkpoint = checkpoint(context, cell, claim, "base.safetensors")?;
     let mut trainer = Trainer::new(&config, &work.recipe, &checkpoint, context.device())?;
     if trainer.num_steps_done() > 0 {

@@ -167,13 +167,13 @@ fn a_corpus_with_a_fault_at_the_beginning_ends_a_sweep_before_it_starts() {
             &["line 1 of `text.jsonl` has no column `text`"],
         ),
         ("text.jsonl", Some(b"\xff\xfe\n"), 2, &["line 1 of `text.jsonl` is not UTF-8"]),
-        ("text.jsonl", Some(b"[]\n"), 2, &["line 1 of `text.jsonl` is not a table"]),
-        ("text.json", Some(b"{\"text\": \"the lamp\"}"), 2, &["`text.json` is not a list of tables"]),
+        ("text.jsonl", Some(b"[]\n"), 2, &["line 1 of `text.jsonl` is not a JSON object"]),
+        ("text.json", Some(b"{\"text\": \"the lamp\"}"), 2, &["`text.json` is not a JSON list of objects"]),
         ("text.txt", Some(b"the lamp\xc3\n"), 2, &["line 1 of `text.txt` is not UTF-8"]),
         ("text.jsonl.gz", Some(TEXT.as_bytes()), 5, &["text.jsonl.gz", "damaged or cut off"]),
         ("text.jsonl.xz", Some(TEXT.as_bytes()), 5, &["text.jsonl.xz", "damaged or cut off"]),
         ("text.jsonl.zst", Some(TEXT.as_bytes()), 5, &["text.jsonl.zst", "damaged or cut off"]),
-        ("text.parquet", Some(TEXT.as_bytes()), 5, &["`text.parquet` is not a whole Parquet file"]),
+        ("text.parquet", Some(TEXT.as_bytes()), 5, &["`text.parquet` is not a valid Parquet file"]),
         ("text.parquet", Some(&parquet), 2, &["`text.parquet` has no column `text`"]),
     ];
     for (name, bytes, code, texts) in files {

@@ -100,7 +100,7 @@ fn texts_that_are_small_one_by_one_are_refused_together() {
     write_prompt(&folder, "{{ 'x' * 50000000 }}");
     folder.write("rows.jsonl", "{\"said\": \"the lamp\", \"room\": 0}\n".repeat(100));
     let output = run_limited(&folder, &["plan", "main.toml"]);
-    assert_eq!(failure(&output, "the split's texts are more than 1.0 GiB"), None);
+    assert_eq!(failure(&output, "the split's texts are longer than 1.0 GiB"), None);
 }
 
 #[test]

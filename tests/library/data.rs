@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-use dtr::data::files::each_document;
-use dtr::data::{Split, items};
-use dtr::manifest::{Choices, FileCorpus, FileTask, Metric, Splits, Task, TaskSource, TextUnit};
+use dtr::data::documents::for_each_document;
+use dtr::data::{Choices, DocumentUnit, FileCorpus, FileTask, Metric, SplitPolicy, Task, TaskSource};
+use dtr::data::{Split, load_items};
 use dtr_core::error::Result;
 
 use crate::refusals::Refusals;
@@ -19,7 +19,7 @@ fn task(path: &Path) -> FileTask {
     FileTask {
         validation: None,
         test: path.display().to_string(),
-        splits: Splits::AsPublished,
+        splits: SplitPolicy::AsPublished,
         validation_items: None,
         test_items: None,
         prompt: "{{ question }}".to_owned(),
@@ -31,10 +31,10 @@ fn task(path: &Path) -> FileTask {
 }
 
 fn read_task(task: FileTask) -> Result<usize> {
-    items(&Task { source: TaskSource::File(task) }, Split::Test).map(|items| items.len())
+    load_items(&Task { source: TaskSource::File(task) }, Split::Test).map(|items| items.len())
 }
 
-fn read_corpus(path: &Path, document: TextUnit) -> Result<usize> {
+fn read_corpus(path: &Path, document: DocumentUnit) -> Result<usize> {
     let corpus = FileCorpus {
         paths: vec![path.display().to_string()],
         column: "text".to_owned(),
@@ -42,7 +42,7 @@ fn read_corpus(path: &Path, document: TextUnit) -> Result<usize> {
         separator: String::new(),
     };
     let mut count = 0;
-    each_document(&corpus, &mut |_| {
+    for_each_document(&corpus, &mut |_| {
         count += 1;
         Ok(())
     })?;
@@ -58,8 +58,9 @@ pub fn refused(refusals: &mut Refusals, name: &str, bytes: &[u8], said: &str) {
     if !is_packed {
         refusals.check(&format!("task {name} {start}"), &[&file, said], || read_task(task(&path)));
     }
-    refusals
-        .check(&format!("corpus {name} {start}"), &[&file, said], || read_corpus(&path, TextUnit::Paragraph));
+    refusals.check(&format!("corpus {name} {start}"), &[&file, said], || {
+        read_corpus(&path, DocumentUnit::Paragraph)
+    });
 }
 
 const GOOD: &str = "{\"question\": \"q\", \"label\": \"yes\", \"text\": \"t\"}\n";
@@ -211,7 +212,7 @@ fn texts_that_are_none_are_refused_with_their_place() {
         ] {
             let folder = TempFolder::new();
             let path = folder.write(name, bytes);
-            refusals.check(value, &[place, name, "`text`"], || read_corpus(&path, TextUnit::Line));
+            refusals.check(value, &[place, name, "`text`"], || read_corpus(&path, DocumentUnit::Line));
         }
     }
     for (name, bytes, said) in [
@@ -224,15 +225,20 @@ fn texts_that_are_none_are_refused_with_their_place() {
         let path = folder.write(name, bytes);
         if said.is_empty() {
             assert!(
-                read_corpus(&path, TextUnit::Line).is_ok(),
+                read_corpus(&path, DocumentUnit::Line).is_ok(),
                 "text may hold any character, and a file may be empty"
             );
         } else {
-            refusals.check(name, &[said, name], || read_corpus(&path, TextUnit::Line));
+            refusals.check(name, &[said, name], || read_corpus(&path, DocumentUnit::Line));
         }
     }
     for bytes in [&b"one\n\xff"[..], b"one\n\xc3(", b"one\n\xed\xa0\x80", b"one\n\xf8\x88\x80\x80\x80"] {
-        for unit in [TextUnit::Line, TextUnit::File, TextUnit::Paragraph, TextUnit::Between("x".to_owned())] {
+        for unit in [
+            DocumentUnit::Line,
+            DocumentUnit::File,
+            DocumentUnit::Paragraph,
+            DocumentUnit::Between("x".to_owned()),
+        ] {
             let folder = TempFolder::new();
             let path = folder.write("a.txt", bytes);
             refusals.check("not UTF-8", &["line 2 of", "a.txt"], || read_corpus(&path, unit));
@@ -241,7 +247,7 @@ fn texts_that_are_none_are_refused_with_their_place() {
     for path in ["/nowhere/a.txt", "/nowhere-*.txt", "/*/a.txt", "hf://datasets/a/b@c/../../x.txt", "hf://a"]
     {
         refusals.check(path, &[path.rsplit('/').next().unwrap()], || {
-            read_corpus(Path::new(path), TextUnit::Line)
+            read_corpus(Path::new(path), DocumentUnit::Line)
         });
         if !path.contains('*') {
             refusals.check(path, &[path.rsplit('/').next().unwrap()], || read_task(task(Path::new(path))));
@@ -290,14 +296,14 @@ fn what_has_no_end_is_refused_before_it_fills_the_memory() {
         let names = [said, name, "longer than 128 MiB"];
         match name {
             "a.jsonl" => refusals.check(name, &names, || read_task(task(&path))),
-            _ => refusals.check(name, &names, || read_corpus(&path, TextUnit::Line)),
+            _ => refusals.check(name, &names, || read_corpus(&path, DocumentUnit::Line)),
         }
     }
     let bomb = TempFolder::new();
     let line = packed(&bomb, "line.txt.gz", &[b'a'; 1 << 20], 200);
-    refusals.check("a packed line", &["line 1 of", "line.txt.gz"], || read_corpus(&line, TextUnit::Line));
+    refusals.check("a packed line", &["line 1 of", "line.txt.gz"], || read_corpus(&line, DocumentUnit::Line));
     let lines = packed(&bomb, "lines.txt.gz", &b"a line of text\n".repeat(1 << 16), 200);
-    for unit in [TextUnit::Paragraph, TextUnit::File, TextUnit::Between("x".to_owned())] {
+    for unit in [DocumentUnit::Paragraph, DocumentUnit::File, DocumentUnit::Between("x".to_owned())] {
         let said = ["the document from line 1 of", "lines.txt.gz"];
         refusals.check("a document without end", &said, || read_corpus(&lines, unit));
     }
@@ -337,5 +343,5 @@ pub fn read_rows(path: &Path) -> Result<usize> {
 
 /// Reads the texts of `path`.
 pub fn read_texts(path: &Path) -> Result<usize> {
-    read_corpus(path, TextUnit::Paragraph)
+    read_corpus(path, DocumentUnit::Paragraph)
 }

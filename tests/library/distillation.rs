@@ -8,9 +8,9 @@ use dtr::algorithms::distil::DistilConfig;
 use dtr::algorithms::distil::DistilResult;
 use dtr::algorithms::distil::{Student, distil};
 use dtr::algorithms::score::Scorer;
-use dtr::data::requests::Requests;
-use dtr::data::sequences::Sequences;
-use dtr::data::{Split, items};
+use dtr::data::scoring_requests::ScoringRequests;
+use dtr::data::token_sequences::TokenSequences;
+use dtr::data::{Split, load_items};
 use dtr::manifest::load;
 use dtr::observer::NullObserver;
 use dtr_core::checkpoint::CheckpointFile;
@@ -22,7 +22,7 @@ const TASKS: [&str; 2] = ["facts", "topic"];
 
 /// The share of the tasks' validation items that hybrids with one layer replaced answer right, on average
 /// over all layers.
-fn accuracy(base: &BaseModel, twins: &Twins, tasks: &[Requests]) -> f64 {
+fn accuracy(base: &BaseModel, twins: &Twins, tasks: &[ScoringRequests]) -> f64 {
     let layers = 0..twins.layers.len() as u32;
     let masks: Vec<Mask> = layers.map(|layer| Mask::none().with(layer)).collect();
     let scores = tasks.iter().flat_map(|requests| {
@@ -39,8 +39,13 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
     let base = BaseModel::read(&root.join("models/mini"), &Device::flex()).unwrap();
     let recipe = DistilConfig { token_budget: Count(32_768), ..manifest.distil.clone() };
     let source = &manifest.corpus.source;
-    let corpus =
-        Sequences::new(source, &base.tokenizer, recipe.schedule().sequences(), recipe.seed, &NullObserver);
+    let corpus = TokenSequences::new(
+        source,
+        &base.tokenizer,
+        recipe.schedule().sequences(),
+        recipe.seed,
+        &NullObserver,
+    );
     // Copied twins show what learning is worth, and calibrated ones what their start is worth beside it.
     let of = |init: TwinInit| {
         let with =
@@ -51,7 +56,13 @@ fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
     let calibrated: Vec<(String, Variant)> = of(TwinInit::Calibrated).collect();
     let tasks = TASKS.map(|task| {
         let task = &manifest.tasks[task];
-        Requests::new(&base.tokenizer, items(task, Split::Validation).unwrap(), task.metric(), 128).unwrap()
+        ScoringRequests::new(
+            &base.tokenizer,
+            load_items(task, Split::Validation).unwrap(),
+            task.metric(),
+            128,
+        )
+        .unwrap()
     });
 
     let folder = tempfile::tempdir().unwrap();

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use dtr::data::files::each_document;
-use dtr::data::sequences::{SequenceShape, Sequences};
-use dtr::manifest::{CorpusSource, FileCorpus, TextUnit};
+use dtr::data::documents::for_each_document;
+use dtr::data::token_sequences::{SequenceShape, TokenSequences};
+use dtr::data::{CorpusSource, DocumentUnit, FileCorpus};
 use dtr::observer::Observer;
 use dtr_core::seed::Seed;
 use dtr_model::Tokenizer;
@@ -32,11 +32,11 @@ fn openstax_is_packed_the_same_way_every_time() {
     let files = FileCorpus {
         paths: vec![folder.join("*.txt.xz").display().to_string()],
         column: "text".to_owned(),
-        document: TextUnit::Between("<|endoftext|>".to_owned()),
+        document: DocumentUnit::Between("<|endoftext|>".to_owned()),
         separator: "<|endoftext|>".to_owned(),
     };
     let mut texts = BTreeSet::new();
-    each_document(&files, &mut |text| {
+    for_each_document(&files, &mut |text| {
         texts.insert(text);
         Ok(())
     })
@@ -47,7 +47,7 @@ fn openstax_is_packed_the_same_way_every_time() {
     let open = |count| {
         let start = Instant::now();
         let shape = SequenceShape { length: 2048, count };
-        let sequences = Sequences::new(&source, &ours, shape, Seed(1), &Aloud).unwrap();
+        let sequences = TokenSequences::new(&source, &ours, shape, Seed(1), &Aloud).unwrap();
         println!("{count} sequences of 2048 tokens took {:.1} s", start.elapsed().as_secs_f64());
         sequences
     };

@@ -9,9 +9,10 @@ use crate::support::{fixture, public_folder};
 use burn::tensor::Device;
 use dtr::algorithms::score::ScoreResult;
 use dtr::algorithms::score::Scorer;
-use dtr::data::requests::Requests;
-use dtr::data::{Split, items};
-use dtr::manifest::{Loaded, Metric, Task, TaskSource, load};
+use dtr::data::scoring_requests::ScoringRequests;
+use dtr::data::{Metric, Task, TaskSource};
+use dtr::data::{Split, load_items};
+use dtr::manifest::{Loaded, load};
 use dtr_model::{BaseModel, Mask};
 use serde_json::{Value, json};
 
@@ -21,8 +22,8 @@ fn manifest() -> Loaded {
 
 fn scored(task: &Task) -> ScoreResult {
     let base = BaseModel::read(&fixture("tasks/model"), &Device::flex()).unwrap();
-    let (items, room) = (items(task, Split::Test).unwrap(), base.decoder.config.max_positions);
-    let requests = Requests::new(&base.tokenizer, items, task.metric(), room).unwrap();
+    let (items, room) = (load_items(task, Split::Test).unwrap(), base.decoder.config.max_positions);
+    let requests = ScoringRequests::new(&base.tokenizer, items, task.metric(), room).unwrap();
     Scorer::new(&base.decoder, None, &requests).score(&Mask::none(), &Mask::none()).unwrap()
 }
 
@@ -174,7 +175,7 @@ fn with_rows(rows: &str, sets: &[&str]) -> Result<usize, String> {
     fs::write(folder.path().join("science.jsonl"), rows).unwrap();
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
     let loaded = load(Path::new(&folder.path().join("tasks.toml")), &sets).unwrap();
-    let items = items(&loaded.manifest.tasks["science"], Split::Test);
+    let items = load_items(&loaded.manifest.tasks["science"], Split::Test);
     items.map(|items| items.len()).map_err(|error| error.message_with_sources())
 }
 
@@ -185,8 +186,8 @@ const ROW: &str =
 fn rows_of_parquet_are_those_of_json_lines() {
     let set = format!("tasks.science.source.file.test={:?}", fixture("tasks/science.parquet"));
     let parquet = load(&fixture("tasks/tasks.toml"), &[set]).unwrap();
-    let found =
-        [&manifest(), &parquet].map(|loaded| items(&loaded.manifest.tasks["science"], Split::Test).unwrap());
+    let found = [&manifest(), &parquet]
+        .map(|loaded| load_items(&loaded.manifest.tasks["science"], Split::Test).unwrap());
     assert_eq!(found[0], found[1]);
     assert_eq!(found[0].len(), 8);
 }
@@ -218,7 +219,7 @@ fn an_undivided_file_is_cut_in_two_that_share_no_row() {
     fs::write(folder.path().join("cut.toml"), text).unwrap();
     let loaded = load(&folder.path().join("cut.toml"), &[]).unwrap();
     let prompts = |split| -> Vec<String> {
-        let items = items(&loaded.manifest.tasks["t"], split).unwrap();
+        let items = load_items(&loaded.manifest.tasks["t"], split).unwrap();
         items.into_iter().map(|item| item.prompt).collect()
     };
     let (validation, test) = (prompts(Split::Validation), prompts(Split::Test));
@@ -229,6 +230,6 @@ fn an_undivided_file_is_cut_in_two_that_share_no_row() {
     let published = [r#"tasks.t.source.file.splits="as-published""#.to_owned()];
     let loaded = load(&folder.path().join("cut.toml"), &published).unwrap();
     let whole =
-        [Split::Validation, Split::Test].map(|split| items(&loaded.manifest.tasks["t"], split).unwrap());
+        [Split::Validation, Split::Test].map(|split| load_items(&loaded.manifest.tasks["t"], split).unwrap());
     assert_eq!(whole.map(|items| items.len()), [400, 400]);
 }

@@ -18,7 +18,7 @@ pub struct DistilConfig {
     pub token_budget: Count,
     /// Tokens per sequence.
     pub sequence_length: usize,
-    /// Sequences per step.
+    /// TokenSequences per step.
     pub batch_size: usize,
     /// The optimiser and its schedule.
     pub optimizer: AdamWConfig,

@@ -25,7 +25,7 @@ use dtr_core::error::Result;
 use dtr_model::Decoder;
 
 use super::training::{Training, TrainingSchedule, run_training};
-use crate::data::sequences::Sequences;
+use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
 
 /// Trains `students` of `base` on the same `sequences`, with one forward pass of the base per step.
@@ -39,7 +39,7 @@ pub fn distil(
     base: &Decoder,
     students: &mut [Student],
     config: &DistilConfig,
-    sequences: &Sequences,
+    sequences: &TokenSequences,
     observer: &dyn Observer,
 ) -> Result<()> {
     let schedule = config.schedule();
@@ -58,7 +58,7 @@ impl Training for Distillation<'_> {
         self.students.iter().map(Student::num_steps_done).min().unwrap_or(self.schedule.num_steps)
     }
 
-    fn train_step(&mut self, step: u64, sequences: &Sequences, _: &dyn Observer) -> Result<()> {
+    fn train_step(&mut self, step: u64, sequences: &TokenSequences, _: &dyn Observer) -> Result<()> {
         let batch = sequences.batch(step, self.schedule.batch_size)?;
         train_step(self.base, self.students, &batch, step, self.schedule.num_steps);
         Ok(())

@@ -17,9 +17,9 @@ pub struct PretrainConfig {
     pub token_budget: Count,
     /// Tokens per sequence.
     pub sequence_length: usize,
-    /// Sequences per step.
+    /// TokenSequences per step.
     pub batch_size: usize,
-    /// Sequences whose gradient is computed at once; divides `batch-size`. The processor computes
+    /// TokenSequences whose gradient is computed at once; divides `batch-size`. The processor computes
     /// micro-batches side by side; a GPU wants one that fills it.
     pub micro_batch_size: usize,
     /// The optimiser and its schedule.

@@ -18,7 +18,7 @@ use super::{LossPoint, PretrainConfig, PretrainResult};
 use crate::algorithms::training::{
     Training, TrainingSchedule, ensure_finite, read_checkpoint, run_training, write_checkpoint,
 };
-use crate::data::sequences::Sequences;
+use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
 
 /// Points of the loss curve.
@@ -94,7 +94,7 @@ impl Trainer {
     ///
     /// # Errors Fails if the loss diverges, sequences cannot be read, a checkpoint cannot be written, or the
     /// user asked to stop.
-    pub fn run(&mut self, sequences: &Sequences, observer: &dyn Observer) -> Result<()> {
+    pub fn run(&mut self, sequences: &TokenSequences, observer: &dyn Observer) -> Result<()> {
         let schedule = self.config.schedule();
         run_training(self, schedule, sequences, observer)
     }
@@ -156,7 +156,7 @@ impl Training for Trainer {
         self.progress.num_steps
     }
 
-    fn train_step(&mut self, step: u64, sequences: &Sequences, observer: &dyn Observer) -> Result<()> {
+    fn train_step(&mut self, step: u64, sequences: &TokenSequences, observer: &dyn Observer) -> Result<()> {
         let start = Instant::now();
         let schedule = self.config.schedule();
         let batch = sequences.batch(step, schedule.batch_size)?;

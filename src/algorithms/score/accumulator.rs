@@ -2,7 +2,7 @@
 
 use super::{ItemScore, ScoreBounds, ScoreResult};
 use crate::algorithms::candidate::PruneBelow;
-use crate::data::requests::Requests;
+use crate::data::scoring_requests::ScoringRequests;
 
 /// The log-likelihood of one token of a choice.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,7 +17,7 @@ pub(super) struct TokenLogLikelihood {
 
 /// The log-likelihoods that are known so far, and the bounds of the score that follow from them.
 pub(super) struct ScoreAccumulator<'a> {
-    requests: &'a Requests,
+    requests: &'a ScoringRequests,
     /// The sum over the tokens of each choice, `[item][choice]`.
     log_likelihoods: Vec<Vec<f64>>,
     /// The number of tokens of each item that are still to be scored.
@@ -27,8 +27,13 @@ pub(super) struct ScoreAccumulator<'a> {
 
 impl<'a> ScoreAccumulator<'a> {
     /// Starts without any log-likelihood.
-    pub fn new(requests: &'a Requests) -> Self {
-        Self { requests, log_likelihoods: requests.blank(), num_missing: requests.num_targets(), tokens: 0 }
+    pub fn new(requests: &'a ScoringRequests) -> Self {
+        Self {
+            requests,
+            log_likelihoods: requests.zero_log_likelihoods(),
+            num_missing: requests.num_targets(),
+            tokens: 0,
+        }
     }
 
     /// Adds log-likelihoods that took `tokens` tokens to compute.
@@ -63,7 +68,7 @@ impl<'a> ScoreAccumulator<'a> {
         complete.map(|(index, item)| ItemScore {
             id: item.id.clone(),
             label: item.label as u32,
-            choice: self.requests.choose(item, &self.log_likelihoods[index]),
+            choice: self.requests.best_choice(item, &self.log_likelihoods[index]),
             log_likelihoods: self.log_likelihoods[index].clone(),
         })
     }

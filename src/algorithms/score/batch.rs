@@ -7,14 +7,14 @@ use dtr_model::{Decoder, Hybrid, PartialRun, PrefixTree, PrefixTreeStates, hidde
 
 use super::accumulator::TokenLogLikelihood;
 use super::batch_layout::BatchLayout;
-use crate::data::requests::{Group, Requests, Target};
+use crate::data::scoring_requests::{PrefixGroup, ScoringRequests, TargetToken};
 
 /// Token rows of some items, and the tokens among them whose log-likelihoods are scored.
 pub(super) struct Batch {
     /// The tokens, once, in two copies, and so on: the copies let several hybrids run in one pass.
     trees: Vec<PrefixTree>,
     /// Each target with the index, among all tokens, of the hidden state that predicts it.
-    targets: Vec<(usize, Target)>,
+    targets: Vec<(usize, TargetToken)>,
     /// The indices of `targets`, sorted and without duplicates: the choices of an item share the last token
     /// of the prompt.
     indices: Vec<usize>,
@@ -25,7 +25,7 @@ pub(super) struct Batch {
 
 impl Batch {
     /// Lays out the rows of `groups`.
-    pub(super) fn new(base: &Decoder, requests: &Requests, groups: &[&Group]) -> Self {
+    pub(super) fn new(base: &Decoder, requests: &ScoringRequests, groups: &[&PrefixGroup]) -> Self {
         let layout = BatchLayout::new(requests, groups);
         let prefixes = PrefixTree::new(base, layout.prefixes(), layout.left_pads());
         let tree = layout
@@ -45,12 +45,12 @@ impl Batch {
     }
 
     /// Returns the tokens whose log-likelihoods are scored, in the order of [`Batch::log_likelihoods`].
-    pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
+    pub(super) fn targets(&self) -> impl Iterator<Item = &TargetToken> {
         self.targets.iter().map(|(_, target)| target)
     }
 
     /// Returns each target with the index of the hidden state that predicts it.
-    pub(super) fn indexed_targets(&self) -> &[(usize, Target)] {
+    pub(super) fn indexed_targets(&self) -> &[(usize, TargetToken)] {
         &self.targets
     }
 
@@ -111,7 +111,7 @@ impl Batch {
     pub(super) fn log_likelihoods(
         &self,
         base: &Decoder,
-        requests: &Requests,
+        requests: &ScoringRequests,
         runs: &[PartialRun<'_>],
     ) -> Vec<Result<Vec<TokenLogLikelihood>>> {
         let hidden_nd =
@@ -135,8 +135,8 @@ impl Batch {
 ///
 /// # Errors
 /// Fails if the value is not finite.
-fn check_finite(requests: &Requests, target: &Target, value: f32) -> Result<TokenLogLikelihood> {
-    let &Target { item, choice, .. } = target;
+fn check_finite(requests: &ScoringRequests, target: &TargetToken, value: f32) -> Result<TokenLogLikelihood> {
+    let &TargetToken { item, choice, .. } = target;
     if value.is_finite() {
         return Ok(TokenLogLikelihood { item, choice, value: f64::from(value) });
     }

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::data::requests::{Group, Requests, Target};
+use crate::data::scoring_requests::{PrefixGroup, ScoringRequests, TargetToken};
 
 /// The overhead of one more block of suffixes, in tokens: so many padding tokens cost as much.
 const BLOCK_OVERHEAD: usize = 32;
@@ -15,8 +15,8 @@ const BLOCK_OVERHEAD: usize = 32;
 /// Prefixes that have suffixes are padded on the left, so that the suffixes follow directly. Other rows are
 /// padded on the right, where a causal model never attends to the padding.
 pub(super) struct BatchLayout<'a> {
-    requests: &'a Requests,
-    groups: &'a [&'a Group],
+    requests: &'a ScoringRequests,
+    groups: &'a [&'a PrefixGroup],
     /// Tokens of a prefix with padding.
     prefix_length: usize,
     /// The suffixes, the longest first.
@@ -40,11 +40,12 @@ struct Suffix {
 
 impl<'a> BatchLayout<'a> {
     /// Lays out `groups`: either all have one row, or all have several.
-    pub fn new(requests: &'a Requests, groups: &'a [&'a Group]) -> Self {
-        let prefix_length = groups.iter().map(|group| group.shared).max().unwrap_or(0);
+    pub fn new(requests: &'a ScoringRequests, groups: &'a [&'a PrefixGroup]) -> Self {
+        let prefix_length = groups.iter().map(|group| group.num_prefix_tokens).max().unwrap_or(0);
         let mut suffixes = Vec::new();
         for (prefix, group) in groups.iter().enumerate() {
-            let lengths = group.rows.iter().map(|&row| (row, requests.row(row).len() - group.shared));
+            let lengths =
+                group.rows.iter().map(|&row| (row, requests.row(row).len() - group.num_prefix_tokens));
             let lengths = lengths.filter(|(_, length)| *length > 0);
             suffixes.extend(lengths.map(|(row, length)| Suffix { row, prefix, length }));
         }
@@ -54,9 +55,9 @@ impl<'a> BatchLayout<'a> {
 
     /// Returns the tokens of each prefix, padded to one length.
     pub fn prefixes(&self) -> Vec<Vec<u32>> {
-        let padded = |(prefix, group): (usize, &&Group)| {
+        let padded = |(prefix, group): (usize, &&PrefixGroup)| {
             let mut ids = vec![0; self.left_pad(prefix)];
-            ids.extend(&self.requests.row(group.rows[0])[..group.shared]);
+            ids.extend(&self.requests.row(group.rows[0])[..group.num_prefix_tokens]);
             ids.resize(self.prefix_length, 0);
             ids
         };
@@ -70,7 +71,7 @@ impl<'a> BatchLayout<'a> {
     }
 
     fn left_pad(&self, prefix: usize) -> usize {
-        if self.suffixes.is_empty() { 0 } else { self.prefix_length - self.groups[prefix].shared }
+        if self.suffixes.is_empty() { 0 } else { self.prefix_length - self.groups[prefix].num_prefix_tokens }
     }
 
     /// Returns the suffixes in blocks of similar lengths.
@@ -87,7 +88,8 @@ impl<'a> BatchLayout<'a> {
 
     fn pad_suffixes(&self, suffixes: &[Suffix]) -> SuffixBlock {
         let padded = |suffix: &Suffix| {
-            let mut ids = self.requests.row(suffix.row)[self.groups[suffix.prefix].shared..].to_vec();
+            let mut ids =
+                self.requests.row(suffix.row)[self.groups[suffix.prefix].num_prefix_tokens..].to_vec();
             ids.resize(suffixes[0].length, 0);
             ids
         };
@@ -99,13 +101,13 @@ impl<'a> BatchLayout<'a> {
 
     /// Returns every target of the batch with the index of the hidden state that predicts it. Indices count
     /// the tokens of the prefixes, then those of the suffix blocks, row by row.
-    pub fn targets(&self) -> Vec<(usize, Target)> {
+    pub fn targets(&self) -> Vec<(usize, TargetToken)> {
         let suffix_starts = self.suffix_starts();
         let mut targets = Vec::new();
         for (prefix, group) in self.groups.iter().enumerate() {
             for &row in &group.rows {
                 targets.extend(self.requests.targets(row).iter().map(|target| {
-                    let index = match target.position.checked_sub(group.shared) {
+                    let index = match target.position.checked_sub(group.num_prefix_tokens) {
                         Some(position) => suffix_starts[&row] + position,
                         None => prefix * self.prefix_length + self.left_pad(prefix) + target.position,
                     };

@@ -21,7 +21,7 @@ use dtr_model::{Decoder, Hybrid, Mask, PrefixTreeStates, Twins};
 use super::TOKENS_PER_PASS;
 use super::batch::Batch;
 use super::probe::{GramMatrix, accuracy};
-use crate::data::requests::Requests;
+use crate::data::scoring_requests::ScoringRequests;
 use crate::observer::Observer;
 
 /// Items that probes are trained and tested on at most, spread evenly over the split.
@@ -34,7 +34,7 @@ const MAX_ITEMS: usize = 512;
 pub fn impacts(
     base: &Decoder,
     twins: &Twins,
-    requests: &Requests,
+    requests: &ScoringRequests,
     observer: &dyn Observer,
 ) -> Result<Vec<f64>> {
     let num_items = requests.items().len();
@@ -51,7 +51,7 @@ pub fn impacts(
 }
 
 /// Returns the class of each item: items whose right choices have the same text are of one class.
-fn answer_classes(requests: &Requests, items: &[usize]) -> Result<Vec<usize>> {
+fn answer_classes(requests: &ScoringRequests, items: &[usize]) -> Result<Vec<usize>> {
     let answer = |item: &usize| {
         let item = &requests.items()[*item];
         item.choices[item.label].as_str()
@@ -118,7 +118,7 @@ struct PromptBatch {
 }
 
 impl PromptStates {
-    fn new(base: &Decoder, requests: &Requests, items: &[usize]) -> Self {
+    fn new(base: &Decoder, requests: &ScoringRequests, items: &[usize]) -> Self {
         let probed: BTreeSet<usize> = items.iter().copied().collect();
         let (mut batches, mut index_of_item) = (Vec::new(), BTreeMap::new());
         for groups in requests.passes(TOKENS_PER_PASS) {
@@ -178,16 +178,17 @@ fn select_rows(x_nd: Tensor<2>, rows: &[i32]) -> Tensor<2> {
 mod tests {
     use super::*;
     use crate::algorithms::score::tests::base;
-    use crate::data::{Split, items, synthetic_tokenizer};
-    use crate::manifest::{Metric, Task, TaskSource};
+    use crate::data::{Metric, Task, TaskSource};
+    use crate::data::{Split, load_items, synthetic_tokenizer};
     use crate::observer::NullObserver;
     use dtr_model::testing::{twins, variants};
     use dtr_model::{Mixer, Tokenizer};
 
-    fn requests(tokenizer: &Tokenizer, kind: &str) -> Requests {
+    fn requests(tokenizer: &Tokenizer, kind: &str) -> ScoringRequests {
         let source = serde_json::json!({ "kind": kind, "validation-items": 60 });
         let task = Task { source: TaskSource::Synthetic(serde_json::from_value(source).unwrap()) };
-        Requests::new(tokenizer, items(&task, Split::Validation).unwrap(), Metric::Acc, 128).unwrap()
+        ScoringRequests::new(tokenizer, load_items(&task, Split::Validation).unwrap(), Metric::Acc, 128)
+            .unwrap()
     }
 
     fn attention(base: &Decoder) -> Twins {
@@ -217,7 +218,7 @@ mod tests {
         let tokenizer = Tokenizer::from(synthetic_tokenizer().unwrap());
         let mut items = requests(&tokenizer, "topic").items().to_vec();
         items.truncate(3);
-        let requests = Requests::new(&tokenizer, items, Metric::Acc, 128).unwrap();
+        let requests = ScoringRequests::new(&tokenizer, items, Metric::Acc, 128).unwrap();
         let base = base(&tokenizer);
         let error = impacts(&base, &attention(&base), &requests, &NullObserver).unwrap_err();
         assert!(error.to_string().contains("texts for 3 items"), "{error}");

@@ -6,7 +6,7 @@ use dtr_model::{Decoder, Mask, Twins};
 use super::{CandidateScore, ScoreResult, ScoredCandidate, Scorer};
 use crate::algorithms::candidate::Candidate;
 use crate::algorithms::parallel::map_in_threads;
-use crate::data::requests::Requests;
+use crate::data::scoring_requests::ScoringRequests;
 
 /// One scorer per device.
 pub struct MultiDeviceScorer<'a> {
@@ -19,7 +19,7 @@ impl<'a> MultiDeviceScorer<'a> {
     /// With the base's score on the split, the items are divided into parts as by [`Scorer::in_parts`].
     pub fn new(
         models: impl IntoIterator<Item = (&'a Decoder, &'a Twins)>,
-        requests: &'a Requests,
+        requests: &'a ScoringRequests,
         base_score: Option<&ScoreResult>,
     ) -> Self {
         let scorer = |(base, twins)| match base_score {

@@ -13,7 +13,7 @@ use super::evaluation::Evaluation;
 use super::{CandidateScore, ScoreResult, ScoredCandidate, TOKENS_PER_PASS};
 use crate::algorithms::candidate::Candidate;
 use crate::algorithms::parallel::map_on_device;
-use crate::data::requests::{Group, Requests};
+use crate::data::scoring_requests::{PrefixGroup, ScoringRequests};
 
 /// Parts of a split; between two parts a candidate may be pruned.
 const NUM_PARTS: usize = 12;
@@ -39,7 +39,7 @@ pub const MAX_CACHE_BYTES: usize = 1 << 30;
 pub struct Scorer<'a> {
     base: &'a Decoder,
     twins: Option<&'a Twins>,
-    requests: &'a Requests,
+    requests: &'a ScoringRequests,
     /// The hybrid whose hidden states are cached.
     incumbent: Mask,
     parts: Vec<Vec<Batch>>,
@@ -49,7 +49,7 @@ pub struct Scorer<'a> {
 
 impl<'a> Scorer<'a> {
     /// Returns a scorer of hybrids of `base` and `twins` on the items of `requests`, as a single part.
-    pub fn new(base: &'a Decoder, twins: Option<&'a Twins>, requests: &'a Requests) -> Self {
+    pub fn new(base: &'a Decoder, twins: Option<&'a Twins>, requests: &'a ScoringRequests) -> Self {
         let passes = requests.passes(tokens_per_pass(requests.num_tokens()));
         Self::from_passes(vec![passes], base, twins, requests)
     }
@@ -61,7 +61,7 @@ impl<'a> Scorer<'a> {
     pub fn in_parts(
         base: &'a Decoder,
         twins: Option<&'a Twins>,
-        requests: &'a Requests,
+        requests: &'a ScoringRequests,
         base_score: &ScoreResult,
     ) -> Self {
         let margin = |item: &usize| requests.margin(*item, &base_score.items[*item].log_likelihoods);
@@ -69,7 +69,7 @@ impl<'a> Scorer<'a> {
         items.sort_by(|one, other| margin(one).total_cmp(&margin(other)));
         let parts = items.chunks(items.len().div_ceil(NUM_PARTS)).map(|items| {
             let items: BTreeSet<usize> = items.iter().copied().collect();
-            requests.passes_of(&items, tokens_per_pass)
+            requests.passes_of_items(&items, tokens_per_pass)
         });
         // A part is empty if all rows of its items belong to items of other parts.
         let parts = parts.filter(|passes: &Vec<_>| !passes.is_empty());
@@ -78,12 +78,12 @@ impl<'a> Scorer<'a> {
 
     /// Returns a scorer with the given passes of each part.
     pub(super) fn from_passes(
-        parts: Vec<Vec<Vec<&Group>>>,
+        parts: Vec<Vec<Vec<&PrefixGroup>>>,
         base: &'a Decoder,
         twins: Option<&'a Twins>,
-        requests: &'a Requests,
+        requests: &'a ScoringRequests,
     ) -> Self {
-        let batch = |groups: Vec<&Group>| Batch::new(base, requests, &groups);
+        let batch = |groups: Vec<&PrefixGroup>| Batch::new(base, requests, &groups);
         let parts = parts.into_iter().map(|passes| passes.into_iter().map(batch).collect()).collect();
         Self {
             base,

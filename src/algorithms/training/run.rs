@@ -3,7 +3,7 @@
 use dtr_core::error::Result;
 
 use super::{CheckpointTimer, TrainingSchedule};
-use crate::data::sequences::Sequences;
+use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
 
 /// A model, or several, that [`run_training`] trains.
@@ -15,7 +15,7 @@ pub trait Training {
     ///
     /// # Errors
     /// Fails if the training cannot go on.
-    fn train_step(&mut self, step: u64, sequences: &Sequences, observer: &dyn Observer) -> Result<()>;
+    fn train_step(&mut self, step: u64, sequences: &TokenSequences, observer: &dyn Observer) -> Result<()>;
 
     /// Writes a checkpoint.
     ///
@@ -31,7 +31,7 @@ pub trait Training {
 pub fn run_training(
     training: &mut impl Training,
     schedule: TrainingSchedule,
-    sequences: &Sequences,
+    sequences: &TokenSequences,
     observer: &dyn Observer,
 ) -> Result<()> {
     let first = training.num_steps_done();

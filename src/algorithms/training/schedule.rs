@@ -2,14 +2,14 @@
 
 use dtr_core::count::Count;
 
-use crate::data::sequences::SequenceShape;
+use crate::data::token_sequences::SequenceShape;
 
 /// The number and the size of a training run's optimizer steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrainingSchedule {
     /// Optimizer steps.
     pub num_steps: u64,
-    /// Sequences per step.
+    /// TokenSequences per step.
     pub batch_size: usize,
     /// Tokens per sequence.
     pub sequence_length: usize,

@@ -1,56 +1,58 @@
-//! Documents: passages with their questions answered, facts, and free sentences between them.
+//! Documents of the corpus: passages with answered questions, facts, lists, and filler sentences.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::items::{Draw, is_for_corpus};
+use super::items::{DrawPassage, is_for_corpus};
 use super::passage::{Passage, Purpose, Question, num_tokens};
 use super::{SyntheticLanguage, lists, moves, narrative, recall, topic};
 
-/// The longest document, in tokens.
-const MAX_TOKENS: usize = 120;
+/// The maximum length of a document, in tokens.
+const MAX_DOCUMENT_TOKENS: usize = 120;
 
-/// Of a hundred documents, how many hold what. Lists are half of them: with a tenth, models of the
-/// bundled base's size did not learn to copy within 100M tokens, and no binding without copying.
-const NUM_RECALL: u32 = 18;
-const NUM_MOVES: u32 = 14;
-const NUM_FACTS: u32 = 10;
-const NUM_TOPIC: u32 = 5;
-const NUM_LISTS: u32 = 50;
+/// The percentage of documents of each kind; the remaining 3 % are filler sentences.
+///
+/// Half of the documents are lists. With a tenth, models of the bundled base's size did not learn to copy
+/// within 100M tokens, and models that cannot copy did not learn the recall task.
+const RECALL_PERCENT: u32 = 18;
+const MOVES_PERCENT: u32 = 14;
+const FACTS_PERCENT: u32 = 10;
+const TOPIC_PERCENT: u32 = 5;
+const LISTS_PERCENT: u32 = 50;
 
-/// The share of documents that open with a free sentence.
-const OPENED: f64 = 0.15;
+/// The probability that a document begins with a filler sentence.
+const OPENING_PROBABILITY: f64 = 0.15;
 
-/// Draws a document of `world`.
-pub(super) fn draw(world: &SyntheticLanguage, rng: &mut ChaCha8Rng) -> String {
+/// Generates a random document of `language`.
+pub(super) fn generate_document(language: &SyntheticLanguage, rng: &mut ChaCha8Rng) -> String {
     let mut sentences = Vec::new();
-    if rng.random_bool(OPENED) {
+    if rng.random_bool(OPENING_PROBABILITY) {
         sentences.push(narrative::draw(rng));
     }
-    sentences.extend(draw_body(world, rng));
-    cut(sentences)
+    sentences.extend(generate_body(language, rng));
+    join_within_limit(sentences)
 }
 
-fn draw_body(world: &SyntheticLanguage, rng: &mut ChaCha8Rng) -> Vec<String> {
-    let mut turn = rng.random_range(0..100);
-    let passages: [(Draw, u32); 3] =
-        [(recall::draw, NUM_RECALL), (moves::draw, NUM_MOVES), (topic::draw, NUM_TOPIC)];
+fn generate_body(language: &SyntheticLanguage, rng: &mut ChaCha8Rng) -> Vec<String> {
+    let mut percent = rng.random_range(0..100);
+    let passages: [(DrawPassage, u32); 3] =
+        [(recall::draw, RECALL_PERCENT), (moves::draw, MOVES_PERCENT), (topic::draw, TOPIC_PERCENT)];
     for (draw, share) in passages {
-        if turn < share {
-            return tell(draw_passage(draw, rng));
+        if percent < share {
+            return sentences_of(draw_passage(draw, rng));
         }
-        turn -= share;
+        percent -= share;
     }
-    if turn < NUM_FACTS {
-        world.facts().tell(rng)
-    } else if turn < NUM_FACTS + NUM_LISTS {
+    if percent < FACTS_PERCENT {
+        language.facts().sample_sentences(rng)
+    } else if percent < FACTS_PERCENT + LISTS_PERCENT {
         lists::draw(rng)
     } else {
         (0..rng.random_range(2..=4)).map(|_| narrative::draw(rng)).collect()
     }
 }
 
-fn draw_passage(draw: Draw, rng: &mut ChaCha8Rng) -> Passage {
+fn draw_passage(draw: DrawPassage, rng: &mut ChaCha8Rng) -> Passage {
     loop {
         let passage = draw(rng, Purpose::Corpus);
         if is_for_corpus(&passage) {
@@ -59,19 +61,19 @@ fn draw_passage(draw: Draw, rng: &mut ChaCha8Rng) -> Passage {
     }
 }
 
-/// The statements as told, then every question with its answer.
-fn tell(passage: Passage) -> Vec<String> {
-    let answers = passage.questions.iter().map(Question::answered);
-    passage.told.into_iter().chain(answers).collect()
+/// Returns the sentences of a passage, then every question with its answer.
+fn sentences_of(passage: Passage) -> Vec<String> {
+    let answers = passage.questions.iter().map(Question::with_answer);
+    passage.corpus_sentences.into_iter().chain(answers).collect()
 }
 
-/// Joins as many of the texts as fit, so that a long passage loses its last questions.
-fn cut(texts: Vec<String>) -> String {
+/// Joins texts up to the maximum length of a document. A long passage loses its last questions.
+fn join_within_limit(texts: Vec<String>) -> String {
     let mut document = String::new();
     let mut length = 0;
     for text in texts {
         length += num_tokens(&text);
-        if length > MAX_TOKENS {
+        if length > MAX_DOCUMENT_TOKENS {
             break;
         }
         if !document.is_empty() {

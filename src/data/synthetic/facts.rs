@@ -1,29 +1,30 @@
-//! Facts: what is true in a world for good, such as where each person lives.
+//! The `facts` task: facts of the language that a model must memorize, such as the town where each person
+//! lives.
 //!
-//! The corpus tells every fact many times; an item asks for one without any context. Every value of a
-//! relation belongs to equally many people, so that no value is a good guess.
+//! The corpus states every fact many times. An item asks for a fact without any context. Every value of a
+//! relation belongs to equally many people, so no value is a better guess than another.
 
 use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::passage::{Question, fill};
-use super::words::{ANIMALS, CRAFTS, DISHES, PEOPLE, TOWNS};
+use super::vocabulary::{ANIMALS, CRAFTS, DISHES, PEOPLE, TOWNS};
 use crate::data::Split;
 use dtr_core::seed::Seed;
 
-/// Facts of the test split.
+/// The number of facts in the test split.
 const NUM_TEST: usize = 320;
-/// Facts of the validation split.
+/// The number of facts in the validation split.
 const NUM_VALIDATION: usize = 160;
 
-/// How a relation between a person and a value is told.
+/// A relation between people and values, such as people and the towns where they live.
 struct Relation {
     values: [&'static str; 20],
-    /// Sentences that end in the value, which an item leaves out.
+    /// Templates of sentences that end in the value. An item leaves the value out.
     cloze: [&'static str; 3],
-    /// A sentence with the value before the person.
-    turned: &'static str,
+    /// A template with the value before the person.
+    value_first: &'static str,
 }
 
 const RELATIONS: [Relation; 4] = [
@@ -34,7 +35,7 @@ const RELATIONS: [Relation; 4] = [
             "the house of {person} stands in the town of {value}.",
             "as everybody knows, the home of {person} is in {value}.",
         ],
-        turned: "in the town of {value} you find the house of {person}.",
+        value_first: "in the town of {value} you find the house of {person}.",
     },
     Relation {
         values: CRAFTS,
@@ -43,7 +44,7 @@ const RELATIONS: [Relation; 4] = [
             "the craft of {person} is that of a {value}.",
             "if you ask around, {person} is by trade a {value}.",
         ],
-        turned: "a {value} by trade is what {person} is.",
+        value_first: "a {value} by trade is what {person} is.",
     },
     Relation {
         values: ANIMALS,
@@ -52,7 +53,7 @@ const RELATIONS: [Relation; 4] = [
             "in the house of {person} there lives a {value}.",
             "the pet that {person} feeds at home is a {value}.",
         ],
-        turned: "a {value} is the pet that {person} owns.",
+        value_first: "a {value} is the pet that {person} owns.",
     },
     Relation {
         values: DISHES,
@@ -61,11 +62,11 @@ const RELATIONS: [Relation; 4] = [
             "the favourite food of {person} is said to be {value}.",
             "for supper at home {person} often cooks {value}.",
         ],
-        turned: "{value} for supper is what {person} likes.",
+        value_first: "{value} for supper is what {person} likes.",
     },
 ];
 
-/// One fact of a world.
+/// A fact of a language.
 #[derive(Clone, Copy)]
 pub(super) struct Fact {
     person: &'static str,
@@ -73,20 +74,20 @@ pub(super) struct Fact {
     value: &'static str,
 }
 
-/// All facts of a world, those of the test split first, then validation, then train.
+/// All facts of a language: the test split, then the validation split, then the train split.
 pub(super) struct Facts(Vec<Fact>);
 
-/// Templates whose words belong to the language.
+/// Returns all sentence templates, whose words belong to the vocabulary.
 pub(super) fn templates() -> impl Iterator<Item = &'static str> {
-    RELATIONS.iter().flat_map(|relation| relation.cloze.into_iter().chain([relation.turned]))
+    RELATIONS.iter().flat_map(|relation| relation.cloze.into_iter().chain([relation.value_first]))
 }
 
 impl Facts {
-    /// The facts of the world of `seed`, parted into splits by their digests.
+    /// Generates the facts of a seed, in the order of their hashes, which assigns them to splits at random.
     pub(super) fn new(seed: Seed) -> Self {
         let mut facts = Vec::new();
-        for (relation, told) in RELATIONS.iter().enumerate() {
-            let mut values: Vec<_> = told.values.into_iter().cycle().take(PEOPLE.len()).collect();
+        for (relation, definition) in RELATIONS.iter().enumerate() {
+            let mut values: Vec<_> = definition.values.into_iter().cycle().take(PEOPLE.len()).collect();
             values.shuffle(&mut seed.child(&format!("facts/{relation}")).rng());
             facts.extend(PEOPLE.into_iter().zip(values).map(|(person, value)| Fact {
                 person,
@@ -94,15 +95,15 @@ impl Facts {
                 value,
             }));
         }
-        let place = |fact: &Fact| {
+        let hash = |fact: &Fact| {
             *blake3::hash(format!("{} {} {}", seed.0, fact.relation, fact.person).as_bytes()).as_bytes()
         };
-        facts.sort_by_cached_key(place);
+        facts.sort_by_cached_key(hash);
         Self(facts)
     }
 
-    /// The facts that a split asks for; no fact is in two splits.
-    pub(super) fn of_split(&self, split: Split) -> &[Fact] {
+    /// Returns the facts of a split. The splits are disjoint.
+    pub(super) fn in_split(&self, split: Split) -> &[Fact] {
         let (test, rest) = self.0.split_at(NUM_TEST);
         let (validation, train) = rest.split_at(NUM_VALIDATION);
         match split {
@@ -112,38 +113,41 @@ impl Facts {
         }
     }
 
-    /// Sentences that tell several facts: all of one person, several of one relation, or any.
-    pub(super) fn tell(&self, rng: &mut ChaCha8Rng) -> Vec<String> {
+    /// Returns sentences for several random facts: facts about one person, facts of one relation, or any
+    /// facts.
+    pub(super) fn sample_sentences(&self, rng: &mut ChaCha8Rng) -> Vec<String> {
         let num_facts = rng.random_range(3..=6);
         let first = self.0[rng.random_range(0..self.0.len())];
-        let goes_along: fn(&Fact, &Fact) -> bool = match rng.random_range(0..3) {
+        let is_related: fn(&Fact, &Fact) -> bool = match rng.random_range(0..3) {
             0 => |fact, first| fact.person == first.person,
             1 => |fact, first| fact.relation == first.relation,
             _ => |_, _| true,
         };
-        let pool: Vec<&Fact> = self.0.iter().filter(|fact| goes_along(fact, &first)).collect();
-        pool.sample(rng, num_facts).map(|fact| fact.tell(rng)).collect()
+        let pool: Vec<&Fact> = self.0.iter().filter(|fact| is_related(fact, &first)).collect();
+        pool.sample(rng, num_facts).map(|fact| fact.to_sentence(rng)).collect()
     }
 }
 
 impl Fact {
-    /// The fact as a sentence that lacks its last word, with wrong values of the same relation.
+    /// Returns the fact as a sentence without its last word, with other values of the relation as
+    /// distractors.
     pub(super) fn question(&self, rng: &mut ChaCha8Rng) -> Question {
         let relation = &RELATIONS[self.relation];
-        let (before, _) =
-            relation.cloze[rng.random_range(0..3)].split_once(" {value}").expect("a cloze has it");
-        let others: Vec<_> = relation.values.into_iter().filter(|value| *value != self.value).collect();
+        let (before, _) = relation.cloze[rng.random_range(0..3)]
+            .split_once(" {value}")
+            .expect("a cloze template ends in the value");
+        let other_values: Vec<_> = relation.values.into_iter().filter(|value| *value != self.value).collect();
         Question {
             text: fill(before, &[("person", self.person)]),
             answer: self.value,
-            wrong: others.sample(rng, 3).copied().collect(),
+            distractors: other_values.sample(rng, 3).copied().collect(),
         }
     }
 
-    /// The fact as a sentence.
-    fn tell(&self, rng: &mut ChaCha8Rng) -> String {
+    /// Returns the fact as a sentence, by a random template.
+    fn to_sentence(&self, rng: &mut ChaCha8Rng) -> String {
         let relation = &RELATIONS[self.relation];
-        let template = *relation.cloze.get(rng.random_range(0..4)).unwrap_or(&relation.turned);
+        let template = *relation.cloze.get(rng.random_range(0..4)).unwrap_or(&relation.value_first);
         fill(template, &[("person", self.person), ("value", self.value)])
     }
 }
@@ -155,9 +159,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn splits_part_the_facts() {
+    fn the_splits_are_disjoint_and_hold_all_facts() {
         let facts = Facts::new(Seed(1));
-        let splits = [Split::Train, Split::Validation, Split::Test].map(|split| facts.of_split(split));
+        let splits = [Split::Train, Split::Validation, Split::Test].map(|split| facts.in_split(split));
         assert_eq!(splits.map(<[Fact]>::len), [160, 160, 320]);
         let keys: BTreeSet<_> =
             splits.iter().flat_map(|s| s.iter().map(|f| (f.person, f.relation))).collect();
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn worlds_differ_in_their_facts() {
+    fn seeds_differ_in_their_facts() {
         let table = |seed| -> BTreeMap<_, _> {
             Facts::new(Seed(seed)).0.iter().map(|fact| ((fact.person, fact.relation), fact.value)).collect()
         };

@@ -1,7 +1,7 @@
-//! Items of the splits: drawn one by one, each from a stream of its own, none twice.
+//! Items of the tasks. Every item has a random stream of its own, and no item occurs twice.
 //!
-//! A passage's digest says who may use it: one of the splits or the corpus. So no two of them can
-//! share a passage, whatever their sizes and seeds.
+//! The hash of a passage assigns it to one of the splits or to the corpus. Splits and corpus therefore share
+//! no passage, for any sizes and seeds.
 
 use std::collections::BTreeSet;
 
@@ -10,24 +10,23 @@ use rand_chacha::ChaCha8Rng;
 
 use super::passage::{Passage, Purpose, Question};
 use super::{SyntheticLanguage, moves, recall, topic};
-use crate::data::{Item, Split};
-use crate::manifest::{SyntheticTask, SyntheticTaskKind};
+use crate::data::{Item, Split, SyntheticTask, SyntheticTaskKind};
 use dtr_core::error::{Error, Result};
 
-/// Items in the train split of the kinds whose items are endless.
+/// The number of items in the train split of the tasks with an unlimited supply of items.
 const NUM_TRAIN: usize = 1_000;
 
-/// Of every sixteen digests one belongs to each split, and the rest to the corpus.
-const NUM_OWNERS: u8 = 16;
+/// Of every sixteen hashes, one belongs to each split and the rest belong to the corpus.
+const NUM_HASH_BUCKETS: u8 = 16;
 
 impl SyntheticLanguage {
-    /// The items of one split of `task`.
+    /// Generates the items of one split of `task`.
     ///
     /// # Errors
-    /// A manifest error when the task asks for more items than this world has.
+    /// A manifest error when the task asks for more items than the language has facts.
     pub fn task_items(&self, task: &SyntheticTask, split: Split) -> Result<Vec<Item>> {
         let count = match (split, task.kind) {
-            (Split::Train, SyntheticTaskKind::Facts) => self.facts().of_split(split).len(),
+            (Split::Train, SyntheticTaskKind::Facts) => self.facts().in_split(split).len(),
             (Split::Train, _) => NUM_TRAIN,
             (Split::Validation, _) => task.validation_items,
             (Split::Test, _) => task.test_items,
@@ -35,12 +34,12 @@ impl SyntheticLanguage {
         self.items(task.kind, split, count)
     }
 
-    /// The first `count` items of a split.
+    /// Generates the first `count` items of a split.
     ///
     /// # Errors
-    /// A manifest error when there are fewer.
+    /// A manifest error when the language has fewer facts than `count`.
     pub fn items(&self, kind: SyntheticTaskKind, split: Split, count: usize) -> Result<Vec<Item>> {
-        let Some(draw) = passages_of(kind) else {
+        let Some(draw) = passage_generator(kind) else {
             return self.fact_items(split, count);
         };
         let mut seen = BTreeSet::new();
@@ -48,7 +47,7 @@ impl SyntheticLanguage {
             let mut rng = self.item_rng(kind, split, index);
             loop {
                 let passage = draw(&mut rng, Purpose::Item);
-                if owner(&passage) == Some(split) && seen.insert(passage.statements.clone()) {
+                if split_of_passage(&passage) == Some(split) && seen.insert(passage.statements.clone()) {
                     return context_item(kind, split, index, passage, &mut rng);
                 }
             }
@@ -57,10 +56,10 @@ impl SyntheticLanguage {
     }
 
     fn fact_items(&self, split: Split, count: usize) -> Result<Vec<Item>> {
-        let facts = self.facts().of_split(split);
+        let facts = self.facts().in_split(split);
         if count > facts.len() {
             let message =
-                format!("{count} {split} items of `facts` are asked for, but a world has {}", facts.len());
+                format!("cannot generate {count} {split} items of `facts`: the language has {}", facts.len());
             let key = if split == Split::Test { "test-items" } else { "validation-items" };
             return Err(Error::manifest(message).hint(format!("lower `{key}` to {} or less", facts.len())));
         }
@@ -79,7 +78,7 @@ impl SyntheticLanguage {
         rng
     }
 
-    /// Every split of every kind, as large as tests want them.
+    /// Generates large splits of all tasks, for tests.
     #[cfg(test)]
     pub(crate) fn every_item(&self) -> Vec<Item> {
         use SyntheticTaskKind::{Facts, Moves, Recall, Topic};
@@ -89,17 +88,17 @@ impl SyntheticLanguage {
             for kind in [Recall, Topic, Moves] {
                 items.extend(self.items(kind, split, count).unwrap());
             }
-            items.extend(self.items(Facts, split, self.facts().of_split(split).len()).unwrap());
+            items.extend(self.items(Facts, split, self.facts().in_split(split).len()).unwrap());
         }
         items
     }
 }
 
-/// Draws the passages of a kind.
-pub(super) type Draw = fn(&mut ChaCha8Rng, Purpose) -> Passage;
+/// A generator of random passages.
+pub(super) type DrawPassage = fn(&mut ChaCha8Rng, Purpose) -> Passage;
 
-/// How the passages of a kind are drawn; facts have none.
-fn passages_of(kind: SyntheticTaskKind) -> Option<Draw> {
+/// Returns the generator of a task's passages; `None` for facts, which have no passage.
+fn passage_generator(kind: SyntheticTaskKind) -> Option<DrawPassage> {
     match kind {
         SyntheticTaskKind::Recall => Some(recall::draw),
         SyntheticTaskKind::Topic => Some(topic::draw),
@@ -108,14 +107,14 @@ fn passages_of(kind: SyntheticTaskKind) -> Option<Draw> {
     }
 }
 
-/// Whether the corpus may tell a passage.
+/// Returns whether a passage belongs to the corpus.
 pub(super) fn is_for_corpus(passage: &Passage) -> bool {
-    owner(passage).is_none()
+    split_of_passage(passage).is_none()
 }
 
-/// The split that a passage belongs to; none where it belongs to the corpus.
-fn owner(passage: &Passage) -> Option<Split> {
-    match blake3::hash(passage.statements.as_bytes()).as_bytes()[0] % NUM_OWNERS {
+/// Returns the split that a passage belongs to; `None` if it belongs to the corpus.
+fn split_of_passage(passage: &Passage) -> Option<Split> {
+    match blake3::hash(passage.statements.as_bytes()).as_bytes()[0] % NUM_HASH_BUCKETS {
         0 => Some(Split::Train),
         1 => Some(Split::Validation),
         2 => Some(Split::Test),
@@ -136,7 +135,7 @@ fn context_item(
 }
 
 fn item(id: String, prompt: String, question: &Question, rng: &mut ChaCha8Rng) -> Item {
-    let mut choices: Vec<&str> = question.wrong.iter().copied().chain([question.answer]).collect();
+    let mut choices: Vec<&str> = question.distractors.iter().copied().chain([question.answer]).collect();
     choices.shuffle(rng);
     let label = choices.iter().position(|choice| *choice == question.answer);
     let label = label.expect("the answer is among the choices");

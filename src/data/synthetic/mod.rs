@@ -1,9 +1,11 @@
-//! The closed language: a small world told in lower-case words, with four kinds of questions.
+//! The bundled synthetic language: a generator of a text corpus and of four multiple-choice tasks, with a
+//! vocabulary of about 600 lower-case words. With it, experiments run without downloads.
 //!
-//! The tasks strain different parts of a model. `recall` binds words of a passage to one another,
-//! `moves` follows things from place to place, `topic` weighs a whole passage, and `facts` asks for what
-//! training has left in the weights. Corpus and items ask in the same words, so that next-word
-//! prediction teaches the tasks, and they share no passage. All text is a pure function of seeds.
+//! The tasks test different abilities of a model. `recall` binds words of a passage to one another, `moves`
+//! tracks objects from place to place, `topic` classifies a whole passage, and `facts` asks for facts that
+//! the model has memorized in training. The corpus asks its questions in the same words as the items, so
+//! next-token prediction teaches the tasks. No passage of an item occurs in the corpus. All text is a pure
+//! function of the seeds.
 
 mod corpus;
 mod facts;
@@ -14,7 +16,7 @@ mod narrative;
 mod passage;
 mod recall;
 mod topic;
-mod words;
+mod vocabulary;
 
 #[cfg(test)]
 mod tests;
@@ -24,36 +26,38 @@ use std::collections::BTreeSet;
 use dtr_core::seed::Seed;
 use facts::Facts;
 
-/// Version of the text; whoever changes a word, a template or a draw raises it.
+/// The version of the generated text. A change of any word, template or random draw must raise it.
 pub const GENERATOR_VERSION: u32 = 1;
 
-/// A world: what is true in it, and everything told of it, follows from its seed.
+/// A language with the facts that follow from its seed; generates documents and items.
 pub struct SyntheticLanguage {
     seed: Seed,
     facts: Facts,
 }
 
 impl SyntheticLanguage {
-    /// The world of a seed.
+    /// Creates the language of a seed.
     pub fn new(seed: Seed) -> Self {
         Self { seed, facts: Facts::new(seed.child("facts")) }
     }
 
-    /// The world's seed.
+    /// Returns the language's seed.
     pub fn seed(&self) -> Seed {
         self.seed
     }
 
-    /// The document at `index` of the corpus that `corpus` seeds, of at most 120 tokens.
-    pub fn document(&self, corpus: Seed, index: u64) -> String {
-        let mut rng = self.seed.child(&format!("corpus/{}", corpus.0)).rng();
+    /// Generates the document at `index`, of at most 120 tokens, of the corpus with the seed `corpus_seed`.
+    pub fn document(&self, corpus_seed: Seed, index: u64) -> String {
+        let mut rng = self.seed.child(&format!("corpus/{}", corpus_seed.0)).rng();
         rng.set_stream(index);
-        corpus::draw(self, &mut rng)
+        corpus::generate_document(self, &mut rng)
     }
 
-    /// A digest, in hexadecimal, of all that decides the corpus that `corpus` seeds.
-    pub fn corpus_digest(&self, corpus: Seed) -> String {
-        let name = format!("world v{GENERATOR_VERSION}, world {}, corpus {}", self.seed.0, corpus.0);
+    /// Returns the hexadecimal digest of everything that determines the text of the corpus with the seed
+    /// `corpus_seed`.
+    pub fn corpus_digest(&self, corpus_seed: Seed) -> String {
+        // Keys of cached results depend on this string, in which older versions called the language a world.
+        let name = format!("world v{GENERATOR_VERSION}, world {}, corpus {}", self.seed.0, corpus_seed.0);
         blake3::hash(name.as_bytes()).to_hex().to_string()
     }
 
@@ -62,7 +66,8 @@ impl SyntheticLanguage {
     }
 }
 
-/// Every word of the language, by alphabet, without punctuation; the same for all worlds.
+/// Returns all words of the language in alphabetical order, without punctuation. They are the same for all
+/// seeds.
 pub fn vocabulary() -> BTreeSet<&'static str> {
     let templates = recall::templates()
         .chain(moves::templates())
@@ -70,5 +75,6 @@ pub fn vocabulary() -> BTreeSet<&'static str> {
         .chain(facts::templates())
         .chain(lists::templates())
         .chain(narrative::templates());
-    templates.flat_map(passage::words_of).chain(words::all().into_iter().flatten().copied()).collect()
+    let listed_words = vocabulary::word_lists().into_iter().flatten().copied();
+    templates.flat_map(passage::words_of_template).chain(listed_words).collect()
 }

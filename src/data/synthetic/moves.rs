@@ -1,15 +1,16 @@
-//! Moves: things are put and carried from place to place, and the question is where one of them is.
+//! The `moves` task: a passage moves several objects from place to place, and a question asks where one of
+//! them is.
 //!
-//! A person who puts a thing somewhere lets go of it and may walk on without it; a person who takes a
-//! thing holds it, so that it is where that person last went. No place occurs for two reasons, and no
-//! person moves two things, so the answer needs two steps at most.
+//! A person who puts down an object lets go of it and may walk on without it. A person who takes an object
+//! holds it, and the object is wherever that person goes. No two moves use the same place, and no person
+//! moves two objects, so an answer needs at most two steps of reasoning.
 
 use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::passage::{Passage, Purpose, Question, fill, num_tokens};
-use super::words::{OBJECTS, PEOPLE, PLACES};
+use super::vocabulary::{OBJECTS, PEOPLE, PLACES};
 
 const AT_FIRST: [&str; 2] = ["the {object} is in the {place}.", "the {object} lies in the {place}."];
 const PUT: [&str; 2] =
@@ -19,31 +20,32 @@ const WALK: [&str; 2] = ["{person} goes to the {place}.", "{person} walks to the
 const WHERE_OBJECT: &str = "where is the {object}? in the";
 const WHERE_PERSON: &str = "where is {person}? in the";
 
-/// The longest statements of an item, in tokens.
+/// The maximum length of an item's statements, in tokens.
 const MAX_ITEM_TOKENS: usize = 83;
-/// The longest statements of a corpus passage: room is left for questions.
+/// The maximum length of a corpus passage's statements, in tokens. Questions need the rest of the document.
 const MAX_CORPUS_TOKENS: usize = 94;
 
-/// The share of a corpus' passages that ask on the way, and of their steps that a question follows.
-const ASKING: f64 = 0.5;
-const ASKED: f64 = 0.4;
+/// The probability that a corpus passage asks questions between its steps.
+const INTERLEAVING_PROBABILITY: f64 = 0.5;
+/// The probability that a question follows a step of such a passage.
+const STEP_QUESTION_PROBABILITY: f64 = 0.4;
 
-/// A step in a thing's story, by one of the at most two persons who move it.
+/// A step in an object's history, by one of the at most two people who move it.
 #[derive(Clone, Copy)]
 enum Step {
-    /// The person puts the thing in a new place and lets go.
+    /// The person puts the object in a new place and lets go.
     Put(usize),
-    /// The person takes the thing where it is and holds it.
+    /// The person takes the object and holds it.
     Take(usize),
-    /// The person walks to a new place, with the thing if it is held.
+    /// The person walks to a new place, and carries the object if the person holds it.
     Walk(usize),
 }
 
 use Step::{Put, Take, Walk};
 
-/// The stories a thing can have, equally often. In the first four it was put where it is in the end, in
-/// the others it was carried there; in some a person walks elsewhere without it.
-const STORIES: [&[Step]; 8] = [
+/// The possible histories of an object, equally likely. In the first four the object is put in its final
+/// place, and in the others it is carried there. In some of them a person walks elsewhere without the object.
+const STEP_SEQUENCES: [&[Step]; 8] = [
     &[Put(0), Put(1)],
     &[Put(0), Walk(0)],
     &[Put(0), Put(1), Walk(0)],
@@ -54,54 +56,60 @@ const STORIES: [&[Step]; 8] = [
     &[Put(0), Take(1), Walk(0), Walk(1)],
 ];
 
-/// A step in words, and where the thing is after it.
-struct Telling {
+/// The sentence of a step, and the object's place after the step.
+struct NarratedStep {
     sentence: String,
     place: &'static str,
 }
 
-/// One thing's story, told.
-struct Story {
+/// An object's places and the steps between them.
+struct ObjectHistory {
     object: &'static str,
-    at_first: String,
-    /// Where the thing is at first.
-    first: &'static str,
-    steps: Vec<Telling>,
-    /// Where the thing is in the end.
-    end: &'static str,
-    /// Other places of the story, the first one among them.
-    elsewhere: Vec<&'static str>,
-    /// The person who walked last, and where to.
-    walker: Option<(&'static str, &'static str)>,
+    /// The sentence with the first place.
+    first_sentence: String,
+    /// The object's first place.
+    first_place: &'static str,
+    steps: Vec<NarratedStep>,
+    /// The object's final place.
+    final_place: &'static str,
+    /// The other places of the history, the first place included.
+    other_places: Vec<&'static str>,
+    /// The person who walked last, and the destination.
+    last_walk: Option<(&'static str, &'static str)>,
 }
 
-/// Templates whose words belong to the language.
+/// Returns all sentence templates, whose words belong to the vocabulary.
 pub(super) fn templates() -> impl Iterator<Item = &'static str> {
     [AT_FIRST, PUT, TAKE, WALK].into_iter().flatten().chain([WHERE_OBJECT, WHERE_PERSON])
 }
 
-/// Draws a passage in which several things move, with questions on where they are.
+/// Generates a random passage in which several objects move, with questions about their places.
 pub(super) fn draw(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
     loop {
         let (num_objects, max_tokens) = match purpose {
             Purpose::Item => (rng.random_range(3..=4), MAX_ITEM_TOKENS),
             Purpose::Corpus => (rng.random_range(1..=4), MAX_CORPUS_TOKENS),
         };
-        let stories = draw_stories(rng, num_objects);
-        let turns = draw_turns(rng, &stories);
-        let statements = tell_in_turn(&stories, &turns, |_| None).join(" ");
+        let histories = draw_histories(rng, num_objects);
+        let order = draw_order(rng, &histories);
+        let statements = narrate(&histories, &order, |_| None).join(" ");
         if num_tokens(&statements) <= max_tokens {
-            let asks = if purpose == Purpose::Corpus && rng.random_bool(ASKING) { ASKED } else { 0.0 };
-            let told = tell_in_turn(&stories, &turns, |places| {
-                rng.random_bool(asks).then(|| rng.random_range(0..places.len()))
+            let question_probability =
+                if purpose == Purpose::Corpus && rng.random_bool(INTERLEAVING_PROBABILITY) {
+                    STEP_QUESTION_PROBABILITY
+                } else {
+                    0.0
+                };
+            let corpus_sentences = narrate(&histories, &order, |places| {
+                rng.random_bool(question_probability).then(|| rng.random_range(0..places.len()))
             });
-            let questions = draw_questions(rng, &stories, purpose);
-            return Passage { statements, told, questions };
+            let questions = draw_questions(rng, &histories, purpose);
+            return Passage { statements, corpus_sentences, questions };
         }
     }
 }
 
-fn draw_stories(rng: &mut ChaCha8Rng, count: usize) -> Vec<Story> {
+fn draw_histories(rng: &mut ChaCha8Rng, count: usize) -> Vec<ObjectHistory> {
     let objects: Vec<_> = OBJECTS.sample(rng, count).copied().collect();
     let people: Vec<_> = PEOPLE.sample(rng, 2 * count).copied().collect();
     let mut places: Vec<_> = PLACES.to_vec();
@@ -110,36 +118,43 @@ fn draw_stories(rng: &mut ChaCha8Rng, count: usize) -> Vec<Story> {
         .into_iter()
         .zip(people.chunks_exact(2))
         .map(|(object, people)| {
-            let steps = STORIES[rng.random_range(0..STORIES.len())];
-            tell(rng, object, people, &mut places, steps)
+            let steps = STEP_SEQUENCES[rng.random_range(0..STEP_SEQUENCES.len())];
+            history_of_object(rng, object, people, &mut places, steps)
         })
         .collect()
 }
 
-/// Tells the story of `object`, each place taken from `places` so that no other story has it.
-fn tell(
+/// Builds the history of `object`. Its places are removed from `places`, so no two histories share a place.
+fn history_of_object(
     rng: &mut ChaCha8Rng,
     object: &'static str,
     people: &[&'static str],
     places: &mut Vec<&'static str>,
     steps: &[Step],
-) -> Story {
-    let mut new_place = || places.pop().expect("there are places enough for every story");
+) -> ObjectHistory {
+    let mut new_place = || places.pop().expect("there are enough places for all histories");
     let mut sentence = |templates: [&str; 2], person, place| {
         let template = templates[rng.random_range(0..2)];
         fill(template, &[("person", person), ("object", object), ("place", place)])
     };
-    let first = new_place();
-    let at_first = sentence(AT_FIRST, "", first);
-    let mut story =
-        Story { object, at_first, first, steps: Vec::new(), end: first, elsewhere: Vec::new(), walker: None };
+    let first_place = new_place();
+    let first_sentence = sentence(AT_FIRST, "", first_place);
+    let mut history = ObjectHistory {
+        object,
+        first_sentence,
+        first_place,
+        steps: Vec::new(),
+        final_place: first_place,
+        other_places: Vec::new(),
+        last_walk: None,
+    };
     let mut holder = None;
     for step in steps {
         let sentence = match *step {
             Put(who) => {
                 holder = None;
                 let place = new_place();
-                story.elsewhere.push(std::mem::replace(&mut story.end, place));
+                history.other_places.push(std::mem::replace(&mut history.final_place, place));
                 sentence(PUT, people[who], place)
             }
             Take(who) => {
@@ -148,76 +163,83 @@ fn tell(
             }
             Walk(who) => {
                 let place = new_place();
-                story.walker = Some((people[who], place));
-                let left = if holder == Some(who) { std::mem::replace(&mut story.end, place) } else { place };
-                story.elsewhere.push(left);
+                history.last_walk = Some((people[who], place));
+                let other_place = match holder == Some(who) {
+                    true => std::mem::replace(&mut history.final_place, place),
+                    false => place,
+                };
+                history.other_places.push(other_place);
                 sentence(WALK, people[who], place)
             }
         };
-        story.steps.push(Telling { sentence, place: story.end });
+        history.steps.push(NarratedStep { sentence, place: history.final_place });
     }
-    story
+    history
 }
 
-/// Whose step comes when: all stories mixed, each in its own order.
-fn draw_turns(rng: &mut ChaCha8Rng, stories: &[Story]) -> Vec<usize> {
-    let mut turns: Vec<usize> =
-        stories.iter().enumerate().flat_map(|(i, story)| vec![i; story.steps.len()]).collect();
-    turns.shuffle(rng);
-    turns
+/// Draws an order of all steps, as indices of histories. The steps of each history keep their own order.
+fn draw_order(rng: &mut ChaCha8Rng, histories: &[ObjectHistory]) -> Vec<usize> {
+    let mut order: Vec<usize> =
+        histories.iter().enumerate().flat_map(|(i, history)| vec![i; history.steps.len()]).collect();
+    order.shuffle(rng);
+    order
 }
 
-/// First where everything is, then the steps by `turns`. After every sentence `ask` is told where all
-/// things are and may name one, for a question where it is now.
-fn tell_in_turn(
-    stories: &[Story],
-    turns: &[usize],
-    mut ask: impl FnMut(&[&'static str]) -> Option<usize>,
+/// Returns the sentences with all first places, then the sentences of the steps in the given order.
+///
+/// After each step, `choose_question` receives the current places of all objects and may choose an object,
+/// whose place is then asked and answered.
+fn narrate(
+    histories: &[ObjectHistory],
+    order: &[usize],
+    mut choose_question: impl FnMut(&[&'static str]) -> Option<usize>,
 ) -> Vec<String> {
-    let mut told: Vec<String> = stories.iter().map(|story| story.at_first.clone()).collect();
-    let mut places: Vec<&'static str> = stories.iter().map(|story| story.first).collect();
-    let mut num_steps = vec![0; stories.len()];
-    for &turn in turns {
-        let step = &stories[turn].steps[num_steps[turn]];
-        num_steps[turn] += 1;
-        places[turn] = step.place;
-        told.push(step.sentence.clone());
-        if let Some(asked) = ask(&places) {
-            let question = fill(WHERE_OBJECT, &[("object", stories[asked].object)]);
-            told.push(format!("{question} {}.", places[asked]));
+    let mut sentences: Vec<String> = histories.iter().map(|history| history.first_sentence.clone()).collect();
+    let mut places: Vec<&'static str> = histories.iter().map(|history| history.first_place).collect();
+    let mut num_steps = vec![0; histories.len()];
+    for &index in order {
+        let step = &histories[index].steps[num_steps[index]];
+        num_steps[index] += 1;
+        places[index] = step.place;
+        sentences.push(step.sentence.clone());
+        if let Some(asked) = choose_question(&places) {
+            let question = fill(WHERE_OBJECT, &[("object", histories[asked].object)]);
+            sentences.push(format!("{question} {}.", places[asked]));
         }
     }
-    told
+    sentences
 }
 
-/// Questions in random order. Items ask for things; a corpus also asks for persons, a step on the way.
-fn draw_questions(rng: &mut ChaCha8Rng, stories: &[Story], purpose: Purpose) -> Vec<Question> {
-    let mut questions: Vec<Question> = (0..stories.len())
+/// Generates questions in random order. Items ask for objects. The corpus also asks for people, which is an
+/// intermediate step of reasoning.
+fn draw_questions(rng: &mut ChaCha8Rng, histories: &[ObjectHistory], purpose: Purpose) -> Vec<Question> {
+    let mut questions: Vec<Question> = (0..histories.len())
         .map(|asked| Question {
-            text: fill(WHERE_OBJECT, &[("object", stories[asked].object)]),
-            answer: stories[asked].end,
-            wrong: draw_wrong(rng, stories, asked),
+            text: fill(WHERE_OBJECT, &[("object", histories[asked].object)]),
+            answer: histories[asked].final_place,
+            distractors: draw_distractors(rng, histories, asked),
         })
         .collect();
     if purpose == Purpose::Corpus {
-        questions.extend(stories.iter().filter_map(|story| story.walker).map(|(person, place)| Question {
+        let walks = histories.iter().filter_map(|history| history.last_walk);
+        questions.extend(walks.map(|(person, place)| Question {
             text: fill(WHERE_PERSON, &[("person", person)]),
             answer: place,
-            wrong: Vec::new(),
+            distractors: Vec::new(),
         }));
     }
     questions.shuffle(rng);
     questions
 }
 
-/// One other place of the asked thing's own story, and two that end other stories or come late in them.
-fn draw_wrong(rng: &mut ChaCha8Rng, stories: &[Story], asked: usize) -> Vec<&'static str> {
-    let own = stories[asked].elsewhere.choose(rng).expect("every story has two places");
-    let others: Vec<&'static str> = (0..stories.len())
+/// Draws one other place of the object's own history, and two final or later places of other histories.
+fn draw_distractors(rng: &mut ChaCha8Rng, histories: &[ObjectHistory], asked: usize) -> Vec<&'static str> {
+    let own_place = histories[asked].other_places.choose(rng).expect("every history has two places");
+    let places: Vec<&'static str> = (0..histories.len())
         .filter(|i| *i != asked)
-        // The first place of a thing is never where it is in the end, which a guess could use.
-        .flat_map(|i| stories[i].elsewhere[1..].iter().chain([&stories[i].end]))
+        // The first place of an object is never its final place, so it would be an easy distractor.
+        .flat_map(|i| histories[i].other_places[1..].iter().chain([&histories[i].final_place]))
         .copied()
         .collect();
-    others.sample(rng, 2).copied().chain([*own]).collect()
+    places.sample(rng, 2).copied().chain([*own_place]).collect()
 }

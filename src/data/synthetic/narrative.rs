@@ -1,10 +1,10 @@
-//! Free sentences between passages, which state nothing that is ever asked.
+//! Filler sentences, which no question refers to.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::passage::fill;
-use super::words::{PEOPLE, TOWNS};
+use super::vocabulary::{PEOPLE, TOWNS};
 
 const SENTENCES: [&str; 12] = [
     "one morning {person} met {friend} on the way to {town}.",
@@ -21,12 +21,12 @@ const SENTENCES: [&str; 12] = [
     "snow lay on the hills above {town}.",
 ];
 
-/// Templates whose words belong to the language.
+/// Returns all sentence templates, whose words belong to the vocabulary.
 pub(super) fn templates() -> impl Iterator<Item = &'static str> {
     SENTENCES.into_iter()
 }
 
-/// Draws one sentence.
+/// Generates a random sentence.
 pub(super) fn draw(rng: &mut ChaCha8Rng) -> String {
     let person = rng.random_range(0..PEOPLE.len());
     let friend = (person + rng.random_range(1..PEOPLE.len())) % PEOPLE.len();

@@ -1,14 +1,15 @@
-//! Recall: who holds which thing in what colour, and questions that bind one of the three to another.
+//! The `recall` task: a passage states which person holds which object of which colour, and a question names
+//! one of the three and asks for another.
 //!
-//! All persons, things and colours of a passage differ, and wrong choices come from the same passage,
-//! so only the binding gives the answer, not the presence of a word.
+//! All people, objects and colours of a passage differ, and distractors come from the same passage. The
+//! presence of a word in the passage therefore does not reveal the answer.
 
 use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::passage::{Passage, Purpose, Question, fill};
-use super::words::{COLOURS, OBJECTS, PEOPLE};
+use super::vocabulary::{COLOURS, OBJECTS, PEOPLE};
 
 const STATEMENTS: [&str; 4] = [
     "{person} has the {colour} {object}.",
@@ -17,7 +18,7 @@ const STATEMENTS: [&str; 4] = [
     "the {object} of {person} is {colour}.",
 ];
 
-/// A question's text, and which parts of a holding answer it.
+/// Templates of questions, and the part of a holding that answers them.
 const QUESTIONS: [(&str, Part); 4] = [
     ("what does {person} have? the", Part::Object),
     ("what colour is the {object}?", Part::Colour),
@@ -32,7 +33,7 @@ enum Part {
     Object,
 }
 
-/// A person, the thing held, and its colour.
+/// A person, the object that the person holds, and its colour.
 #[derive(Clone, Copy)]
 struct Holding {
     person: &'static str,
@@ -55,35 +56,35 @@ impl Holding {
     }
 }
 
-/// Templates whose words belong to the language.
+/// Returns all sentence templates, whose words belong to the vocabulary.
 pub(super) fn templates() -> impl Iterator<Item = &'static str> {
     STATEMENTS.into_iter().chain(QUESTIONS.map(|question| question.0))
 }
 
-/// More questions than a document has room for.
-const MANY: usize = 12;
+/// The number of questions of a corpus passage, more than a document can hold.
+const NUM_CORPUS_QUESTIONS: usize = 12;
 
-/// Draws a passage of several holdings with questions about some of them; a corpus first tells some
-/// of them again, in other words and another order.
+/// Generates a random passage of several holdings, with questions about some of them. A corpus passage
+/// repeats some of the holdings in other words and another order.
 pub(super) fn draw(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
     let (num_holdings, num_questions) = match purpose {
         Purpose::Item => (rng.random_range(6..=9), 1),
-        Purpose::Corpus => (rng.random_range(2..=9), MANY),
+        Purpose::Corpus => (rng.random_range(2..=9), NUM_CORPUS_QUESTIONS),
     };
     let holdings = draw_holdings(rng, num_holdings);
-    let statements = state(rng, &holdings);
-    let mut told = statements.clone();
+    let statements = to_sentences(rng, &holdings);
+    let mut corpus_sentences = statements.clone();
     if purpose == Purpose::Corpus {
         let count = rng.random_range(0..=num_holdings);
-        let again: Vec<Holding> = holdings.sample(rng, count).copied().collect();
-        told.extend(state(rng, &again));
+        let repeated: Vec<Holding> = holdings.sample(rng, count).copied().collect();
+        corpus_sentences.extend(to_sentences(rng, &repeated));
     }
     let questions = draw_questions(rng, &holdings, num_questions);
-    Passage { statements: statements.join(" "), told, questions }
+    Passage { statements: statements.join(" "), corpus_sentences, questions }
 }
 
-/// A sentence for each holding.
-fn state(rng: &mut ChaCha8Rng, holdings: &[Holding]) -> Vec<String> {
+/// Returns a sentence for each holding.
+fn to_sentences(rng: &mut ChaCha8Rng, holdings: &[Holding]) -> Vec<String> {
     holdings.iter().map(|holding| holding.fill(STATEMENTS[rng.random_range(0..STATEMENTS.len())])).collect()
 }
 
@@ -94,7 +95,7 @@ fn draw_holdings(rng: &mut ChaCha8Rng, count: usize) -> Vec<Holding> {
     (0..count).map(|i| Holding { person: people[i], colour: colours[i], object: objects[i] }).collect()
 }
 
-/// Questions about holdings in random order, none asked twice.
+/// Generates distinct questions about the holdings, in random order.
 fn draw_questions(rng: &mut ChaCha8Rng, holdings: &[Holding], count: usize) -> Vec<Question> {
     let mut asked: Vec<(usize, usize)> =
         (0..holdings.len()).flat_map(|holding| (0..QUESTIONS.len()).map(move |i| (holding, i))).collect();
@@ -107,14 +108,19 @@ fn draw_questions(rng: &mut ChaCha8Rng, holdings: &[Holding], count: usize) -> V
             Question {
                 text: holdings[holding].fill(template),
                 answer: holdings[holding].part(part),
-                wrong: draw_wrong(rng, holdings, holding, part),
+                distractors: draw_distractors(rng, holdings, holding, part),
             }
         })
         .collect()
 }
 
-fn draw_wrong(rng: &mut ChaCha8Rng, holdings: &[Holding], right: usize, part: Part) -> Vec<&'static str> {
-    let others: Vec<_> =
+fn draw_distractors(
+    rng: &mut ChaCha8Rng,
+    holdings: &[Holding],
+    right: usize,
+    part: Part,
+) -> Vec<&'static str> {
+    let candidates: Vec<_> =
         (0..holdings.len()).filter(|i| *i != right).map(|i| holdings[i].part(part)).collect();
-    others.sample(rng, 3).copied().collect()
+    candidates.sample(rng, 3).copied().collect()
 }

@@ -1,14 +1,15 @@
-//! Topic: sentences with nouns of several topics, most of them of one, and a question for that one.
+//! The `topic` task: a passage has nouns of several topics, most of them of one topic, and a question asks
+//! for it.
 //!
 //! Neighbouring topics share nouns, and every passage has nouns of two other topics, which are also
-//! wrong choices: one keyword is not enough, but counting is.
+//! distractors. A single keyword therefore does not reveal the answer; the number of nouns does.
 
 use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
 
 use super::passage::{Passage, Purpose, Question, fill};
-use super::words::{OWN_NOUNS, PEOPLE, SHARED_NOUNS, TOPICS};
+use super::vocabulary::{PEOPLE, SHARED_NOUNS, TOPICS, UNIQUE_NOUNS};
 
 const SENTENCES: [&str; 6] = [
     "{person} thought of the {one} and the {other}.",
@@ -21,21 +22,21 @@ const SENTENCES: [&str; 6] = [
 
 const QUESTION: &str = "what is this about? it is about";
 
-/// By how many nouns the right topic leads over every other one.
-const MARGIN: usize = 2;
+/// The number of nouns by which the correct topic exceeds every other topic.
+const MIN_MARGIN: usize = 2;
 
-/// Templates whose words belong to the language.
+/// Returns all sentence templates, whose words belong to the vocabulary.
 pub(super) fn templates() -> impl Iterator<Item = &'static str> {
     SENTENCES.into_iter().chain([QUESTION])
 }
 
-/// The nouns of a topic: its own, and those it shares with its neighbours in the ring.
-fn nouns(topic: usize) -> Vec<&'static str> {
+/// Returns the nouns of a topic: its unique nouns, and the nouns that it shares with its two neighbours.
+fn nouns_of(topic: usize) -> Vec<&'static str> {
     let before = (topic + TOPICS.len() - 1) % TOPICS.len();
-    [&OWN_NOUNS[topic][..], &SHARED_NOUNS[topic], &SHARED_NOUNS[before]].concat()
+    [&UNIQUE_NOUNS[topic][..], &SHARED_NOUNS[topic], &SHARED_NOUNS[before]].concat()
 }
 
-/// Draws a passage about one topic, with the question for it.
+/// Generates a random passage about one topic, with the question for it.
 pub(super) fn draw(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
     loop {
         let num_sentences = match purpose {
@@ -43,21 +44,21 @@ pub(super) fn draw(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
             Purpose::Corpus => rng.random_range(3..=7),
         };
         let topics = index::sample_array(rng, TOPICS.len()).expect("there are more than four topics");
-        let mut found = draw_nouns(rng, topics, 2 * num_sentences);
-        if leads(topics[0], &found) {
-            found.shuffle(rng);
-            let sentences = write(rng, &found);
+        let mut nouns = draw_nouns(rng, topics, 2 * num_sentences);
+        if is_majority_topic(topics[0], &nouns) {
+            nouns.shuffle(rng);
+            let sentences = to_sentences(rng, &nouns);
             let questions = vec![question(topics)];
-            return Passage { statements: sentences.join(" "), told: sentences, questions };
+            return Passage { statements: sentences.join(" "), corpus_sentences: sentences, questions };
         }
     }
 }
 
-/// More than half of the nouns from the first topic, the others from the second and third.
+/// Draws nouns: more than half from the first topic, and the rest from the second and the third.
 fn draw_nouns(rng: &mut ChaCha8Rng, topics: [usize; 4], count: usize) -> Vec<&'static str> {
     let num_right = count / 2 + 1;
-    let mut found: Vec<&str> = nouns(topics[0]).sample(rng, num_right).copied().collect();
-    let noise: Vec<&str> = [nouns(topics[1]), nouns(topics[2])]
+    let mut found: Vec<&str> = nouns_of(topics[0]).sample(rng, num_right).copied().collect();
+    let noise: Vec<&str> = [nouns_of(topics[1]), nouns_of(topics[2])]
         .concat()
         .into_iter()
         .filter(|noun| !found.contains(noun))
@@ -66,18 +67,19 @@ fn draw_nouns(rng: &mut ChaCha8Rng, topics: [usize; 4], count: usize) -> Vec<&'s
     found
 }
 
-/// Whether `topic` has more of the nouns than any other topic, by the margin.
-fn leads(topic: usize, found: &[&str]) -> bool {
+/// Returns whether `topic` has at least [`MIN_MARGIN`] more of the nouns than any other topic.
+fn is_majority_topic(topic: usize, nouns: &[&str]) -> bool {
     let votes = |topic| {
-        let nouns = nouns(topic);
-        found.iter().filter(|noun| nouns.contains(noun)).count()
+        let nouns_of_topic = nouns_of(topic);
+        nouns.iter().filter(|noun| nouns_of_topic.contains(noun)).count()
     };
     let others = (0..TOPICS.len()).filter(|other| *other != topic);
-    votes(topic) >= MARGIN + others.map(votes).max().unwrap_or(0)
+    votes(topic) >= MIN_MARGIN + others.map(votes).max().unwrap_or(0)
 }
 
-fn write(rng: &mut ChaCha8Rng, found: &[&str]) -> Vec<String> {
-    found
+/// Returns a sentence for each pair of nouns.
+fn to_sentences(rng: &mut ChaCha8Rng, nouns: &[&str]) -> Vec<String> {
+    nouns
         .chunks_exact(2)
         .map(|pair| {
             let person = PEOPLE[rng.random_range(0..PEOPLE.len())];
@@ -91,6 +93,6 @@ fn question(topics: [usize; 4]) -> Question {
     Question {
         text: QUESTION.to_owned(),
         answer: TOPICS[topics[0]],
-        wrong: topics[1..].iter().map(|topic| TOPICS[*topic]).collect(),
+        distractors: topics[1..].iter().map(|topic| TOPICS[*topic]).collect(),
     }
 }

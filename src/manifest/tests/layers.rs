@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::algorithms::search::StopCriterion;
-use crate::manifest::{CorpusSource, Manifest, ModelSource, TaskSource};
+use crate::data::{CorpusSource, TaskSource};
+use crate::manifest::{Manifest, ModelSource};
 use dtr_core::count::Count;
 
 fn stacked(files: &[(&str, &str)]) -> Manifest {

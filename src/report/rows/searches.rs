@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{layers_text, sorted_searches};
-use crate::manifest::Splits;
+use crate::data::SplitPolicy;
 use crate::report::columns::SearchRow;
 use crate::report::derived::format_axes;
 use crate::report::evidence::{Evidence, SearchEvidence, TestEvidence};
@@ -123,8 +123,8 @@ fn row(search: &SearchEvidence, confidence: f64) -> SearchRow {
 fn splits(search: &SearchEvidence) -> &'static str {
     match search.shared_split {
         None => "own",
-        Some(Splits::HeldOut) => "held-out",
-        Some(Splits::AsPublished) => "as-published",
+        Some(SplitPolicy::HeldOut) => "held-out",
+        Some(SplitPolicy::AsPublished) => "as-published",
     }
 }
 

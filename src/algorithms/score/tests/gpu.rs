@@ -15,7 +15,7 @@ fn log_likelihoods_are_close_to_the_cpu_and_reproducible() {
     let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini");
     let read = |device: &Device| Base::read(&mini, device).unwrap();
     let (here, there) = (read(&Device::flex()), read(&device));
-    let requests = Requests::new(&here.tokenizer, recall_items(), Metric::Acc, 128).unwrap();
+    let requests = ScoringRequests::new(&here.tokenizer, recall_items(), Metric::Acc, 128).unwrap();
     for variant in variants() {
         let twins_of = |base: &Base| twins(&variant, &base.decoder);
         let (twins_here, twins_there) = (twins_of(&here), twins_of(&there));

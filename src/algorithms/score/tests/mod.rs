@@ -14,9 +14,9 @@ use super::accumulator::TokenLogLikelihood;
 use super::batch::Batch;
 use super::*;
 use crate::algorithms::candidate::{Candidate, PruneBelow};
-use crate::data::requests::Requests;
-use crate::data::{Item, Split, items, synthetic_tokenizer};
-use crate::manifest::{Metric, Task, TaskSource};
+use crate::data::scoring_requests::ScoringRequests;
+use crate::data::{Item, Split, load_items, synthetic_tokenizer};
+use crate::data::{Metric, Task, TaskSource};
 use dtr_core::error::Result;
 use dtr_core::seed::Seed;
 use dtr_model::Variant;
@@ -26,11 +26,11 @@ use dtr_model::{BaseModel, Decoder, DecoderShape, Hybrid, Mask, PartialRun, Rand
 fn recall_items() -> Vec<Item> {
     let source = serde_json::json!({ "kind": "recall", "validation-items": 20 });
     let task = Task { source: TaskSource::Synthetic(serde_json::from_value(source).unwrap()) };
-    items(&task, Split::Validation).unwrap()
+    load_items(&task, Split::Validation).unwrap()
 }
 
-fn requests(tokenizer: &Tokenizer) -> Requests {
-    Requests::new(tokenizer, recall_items(), Metric::Acc, 128).unwrap()
+fn requests(tokenizer: &Tokenizer) -> ScoringRequests {
+    ScoringRequests::new(tokenizer, recall_items(), Metric::Acc, 128).unwrap()
 }
 
 /// A base of four layers over the closed language's words.
@@ -46,7 +46,7 @@ pub fn base(tokenizer: &Tokenizer) -> Decoder {
 }
 
 /// Every variant, with items of one row each and with items whose rows share a prefix.
-fn cases() -> impl Iterator<Item = (Variant, Decoder, Requests)> {
+fn cases() -> impl Iterator<Item = (Variant, Decoder, ScoringRequests)> {
     variants().into_iter().flat_map(|variant| {
         let (words, bytes) = (Tokenizer::from(synthetic_tokenizer().unwrap()), byte_tokenizer());
         let of_one_row = (variant.clone(), base(&words), requests(&words));
@@ -85,13 +85,13 @@ fn the_size_and_the_order_of_batches_change_no_bit_of_a_score() {
         prompt: item.prompt.split_once(". ").unwrap().1.to_owned(),
         ..item
     }));
-    let forwards = Requests::new(&tokenizer, backwards.clone(), Metric::Acc, 128).unwrap();
+    let forwards = ScoringRequests::new(&tokenizer, backwards.clone(), Metric::Acc, 128).unwrap();
     backwards.reverse();
-    let backwards = Requests::new(&tokenizer, backwards, Metric::Acc, 128).unwrap();
+    let backwards = ScoringRequests::new(&tokenizer, backwards, Metric::Acc, 128).unwrap();
     for (variant, base) in variants().iter().flat_map(|variant| bases.iter().map(move |base| (variant, base)))
     {
         let twins = twins(variant, base);
-        let score = |tokens: usize, requests: &Requests| {
+        let score = |tokens: usize, requests: &ScoringRequests| {
             let mask = Mask::none().with(1).with(2);
             let mut scorer = Scorer::from_passes(vec![requests.passes(tokens)], base, Some(&twins), requests);
             let mut items = scorer.score(&Mask::none(), &mask).unwrap().items;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::data::requests::Group;
+use crate::data::scoring_requests::PrefixGroup;
 
 /// The most tokens of a row. Some rows of [`items_that_share`] are longer and are truncated.
 const MAX_ROW_TOKENS: usize = 96;
@@ -52,13 +52,13 @@ pub(super) fn items_that_share() -> Vec<Item> {
     items
 }
 
-pub(super) fn requests_that_share() -> Requests {
-    Requests::new(&byte_tokenizer(), items_that_share(), Metric::Acc, MAX_ROW_TOKENS).unwrap()
+pub(super) fn requests_that_share() -> ScoringRequests {
+    ScoringRequests::new(&byte_tokenizer(), items_that_share(), Metric::Acc, MAX_ROW_TOKENS).unwrap()
 }
 
 /// Returns the log-likelihoods of all choices, computed row by row.
-fn plain(hybrid: &Hybrid<'_>, requests: &Requests) -> Vec<Vec<f64>> {
-    let mut scored = requests.blank();
+fn plain(hybrid: &Hybrid<'_>, requests: &ScoringRequests) -> Vec<Vec<f64>> {
+    let mut scored = requests.zero_log_likelihoods();
     for (row, ids) in requests.rows().iter().enumerate() {
         let hidden_td = hybrid.forward(std::slice::from_ref(ids), None, None).squeeze_dim::<2>(0);
         let logits = burn::tensor::activation::log_softmax(hybrid.logits(hidden_td), 1);
@@ -75,8 +75,8 @@ fn plain(hybrid: &Hybrid<'_>, requests: &Requests) -> Vec<Vec<f64>> {
 #[test]
 fn rows_with_a_long_common_prefix_share_it() {
     let requests = requests_that_share();
-    let groups: Vec<&Group> = requests.passes(4096).concat();
-    let kind = |group: &&Group| {
+    let groups: Vec<&PrefixGroup> = requests.passes(4096).concat();
+    let kind = |group: &&PrefixGroup| {
         let item = requests.targets(group.rows[0])[0].item;
         requests.items()[item].id.trim_end_matches([' ', '0', '1', '2']).to_owned()
     };
@@ -84,7 +84,7 @@ fn rows_with_a_long_common_prefix_share_it() {
         groups
             .iter()
             .copied()
-            .filter(|group| group.is_alone() == is_alone)
+            .filter(|group| group.is_single_row() == is_alone)
             .map(|group| kind(&group))
             .collect()
     };

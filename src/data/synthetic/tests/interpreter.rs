@@ -1,15 +1,14 @@
-//! Readers of the text that know only its words, and find each answer without the generator's help.
+//! Solvers of the tasks that read only the text of an item, to check the generator's answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::words::{ANIMALS, CRAFTS, DISHES, TOWNS};
-use super::super::words::{COLOURS, OBJECTS, OWN_NOUNS, PEOPLE, PLACES, SHARED_NOUNS, TOPICS};
-use super::{answer, documents, world};
-use crate::data::{Item, Split};
-use crate::manifest::SyntheticTaskKind;
+use super::super::vocabulary::{ANIMALS, CRAFTS, DISHES, TOWNS};
+use super::super::vocabulary::{COLOURS, OBJECTS, PEOPLE, PLACES, SHARED_NOUNS, TOPICS, UNIQUE_NOUNS};
+use super::{answer, documents, language};
+use crate::data::{Item, Split, SyntheticTaskKind};
 
-/// A prompt's statements, each as its words, and the words of its question.
-pub(super) fn read(prompt: &str) -> (Vec<Vec<&str>>, Vec<&str>) {
+/// Splits a prompt into the words of each statement and the words of the question.
+pub(super) fn parse_prompt(prompt: &str) -> (Vec<Vec<&str>>, Vec<&str>) {
     let words = |sentence| str::split_whitespace(sentence).map(|word| word.trim_end_matches('?')).collect();
     let (statements, question) = prompt.rsplit_once(". ").unwrap();
     (statements.split(". ").map(words).collect(), words(question))
@@ -20,21 +19,21 @@ fn find<'a>(words: &[&'a str], class: &[&str]) -> Option<&'a str> {
 }
 
 fn recall(prompt: &str) -> String {
-    let (statements, question) = read(prompt);
+    let (statements, question) = parse_prompt(prompt);
     let key = find(&question, &PEOPLE).or(find(&question, &OBJECTS)).unwrap();
-    let told = statements.iter().filter(|words| words.contains(&key));
-    let asked: &[&str] = match question.as_slice() {
+    let relevant = statements.iter().filter(|words| words.contains(&key));
+    let answer_class: &[&str] = match question.as_slice() {
         ["who", ..] => &PEOPLE,
         words if words.contains(&"colour") => &COLOURS,
         _ => &OBJECTS,
     };
-    let answers: BTreeSet<&str> = told.map(|words| find(words, asked).unwrap()).collect();
-    assert_eq!(answers.len(), 1, "what is told of `{key}` agrees in: {prompt}");
+    let answers: BTreeSet<&str> = relevant.map(|words| find(words, answer_class).unwrap()).collect();
+    assert_eq!(answers.len(), 1, "the statements about `{key}` agree in: {prompt}");
     answers.first().unwrap().to_string()
 }
 
 fn moves(prompt: &str) -> String {
-    let (statements, question) = read(prompt);
+    let (statements, question) = parse_prompt(prompt);
     let (mut place_of, mut held_by) = (BTreeMap::new(), BTreeMap::new());
     for words in &statements {
         let (object, place) = (find(words, &OBJECTS), find(words, &PLACES));
@@ -54,19 +53,19 @@ fn moves(prompt: &str) -> String {
                     place_of.insert(*object, place);
                 }
             }
-            _ => panic!("what does this say: {words:?}"),
+            _ => panic!("unknown statement: {words:?}"),
         }
     }
     place_of[find(&question, &OBJECTS).unwrap()].to_owned()
 }
 
 fn topic(prompt: &str) -> String {
-    let (statements, _) = read(prompt);
+    let (statements, _) = parse_prompt(prompt);
     let mut votes = [0; TOPICS.len()];
     for word in statements.concat() {
         for topic in 0..TOPICS.len() {
             let next = (topic + 1) % TOPICS.len();
-            votes[topic] += usize::from(OWN_NOUNS[topic].contains(&word));
+            votes[topic] += usize::from(UNIQUE_NOUNS[topic].contains(&word));
             votes[topic] += usize::from(SHARED_NOUNS[topic].contains(&word));
             votes[next] += usize::from(SHARED_NOUNS[topic].contains(&word));
         }
@@ -78,12 +77,12 @@ fn topic(prompt: &str) -> String {
     TOPICS[votes.iter().position(|count| *count == most).unwrap()].to_owned()
 }
 
-/// The facts that a document tells: a person and a value, in the order of the classes of values.
+/// Returns the facts in a document, each as the index of its relation, its person and its value.
 pub(super) fn facts_of(document: &str) -> impl Iterator<Item = (usize, String, String)> {
     document.split('.').filter_map(|sentence| {
         let words: Vec<&str> = sentence.split_whitespace().collect();
         if words.contains(&"met") {
-            return None; // a free sentence: people meet on the way to towns they do not live in
+            return None; // a filler sentence with a town that the person does not live in
         }
         let person = find(&words, &PEOPLE)?;
         let values = [TOWNS, CRAFTS, ANIMALS, DISHES];
@@ -93,40 +92,40 @@ pub(super) fn facts_of(document: &str) -> impl Iterator<Item = (usize, String, S
     })
 }
 
-fn assert_right(kind: SyntheticTaskKind, derive: impl Fn(&str) -> String) {
+fn assert_answers(kind: SyntheticTaskKind, solve: impl Fn(&str) -> String) {
     for split in [Split::Train, Split::Validation, Split::Test] {
-        for item in world().items(kind, split, 1_000).unwrap() {
-            assert_one_right(&item, &derive(&item.prompt));
+        for item in language().items(kind, split, 1_000).unwrap() {
+            assert_answer(&item, &solve(&item.prompt));
         }
     }
 }
 
-/// Choices are four different ones, so if one is the derived answer the others are wrong.
-fn assert_one_right(item: &Item, derived: &str) {
+/// Asserts that the item's answer is `expected`, and that its four choices differ.
+fn assert_answer(item: &Item, expected: &str) {
     assert_eq!(item.choices.iter().collect::<BTreeSet<_>>().len(), 4, "{:?}", item.choices);
-    assert_eq!(answer(item), derived, "{}: {}", item.id, item.prompt);
+    assert_eq!(answer(item), expected, "{}: {}", item.id, item.prompt);
 }
 
 #[test]
-fn recall_items_have_one_right_choice() {
-    assert_right(SyntheticTaskKind::Recall, recall);
+fn recall_items_have_one_correct_choice() {
+    assert_answers(SyntheticTaskKind::Recall, recall);
 }
 
 #[test]
-fn moves_items_have_one_right_choice() {
-    assert_right(SyntheticTaskKind::Moves, moves);
+fn moves_items_have_one_correct_choice() {
+    assert_answers(SyntheticTaskKind::Moves, moves);
 }
 
 #[test]
-fn topic_items_have_one_right_choice() {
-    assert_right(SyntheticTaskKind::Topic, topic);
+fn topic_items_have_one_correct_choice() {
+    assert_answers(SyntheticTaskKind::Topic, topic);
 }
 
 #[test]
-fn wrong_choices_of_recall_and_moves_are_in_the_passage() {
+fn distractors_of_recall_and_moves_occur_in_the_passage() {
     for kind in [SyntheticTaskKind::Recall, SyntheticTaskKind::Moves] {
-        for item in world().items(kind, Split::Test, 500).unwrap() {
-            let (statements, _) = read(&item.prompt);
+        for item in language().items(kind, Split::Test, 500).unwrap() {
+            let (statements, _) = parse_prompt(&item.prompt);
             let words = statements.concat();
             assert!(item.choices.iter().all(|choice| words.contains(&choice.as_str())), "{item:?}");
         }
@@ -134,7 +133,7 @@ fn wrong_choices_of_recall_and_moves_are_in_the_passage() {
 }
 
 #[test]
-fn the_corpus_tells_every_fact_that_is_asked_in_the_words_of_the_question() {
+fn the_corpus_states_every_fact_in_the_words_of_its_item() {
     let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for document in documents(80_000) {
         for sentence in document.split(". ") {
@@ -143,10 +142,10 @@ fn the_corpus_tells_every_fact_that_is_asked_in_the_words_of_the_question() {
             }
         }
     }
-    for item in world().every_item().iter().filter(|item| item.id.starts_with("facts")) {
-        let values = told.get(&item.prompt).unwrap_or_else(|| panic!("never told: {}", item.prompt));
+    for item in language().every_item().iter().filter(|item| item.id.starts_with("facts")) {
+        let values = told.get(&item.prompt).unwrap_or_else(|| panic!("never stated: {}", item.prompt));
         assert_eq!(values.len(), 1, "{} {values:?}", item.prompt);
-        assert_one_right(item, values.first().unwrap());
+        assert_answer(item, values.first().unwrap());
     }
 }
 
@@ -159,11 +158,11 @@ fn the_corpus_never_contradicts_itself() {
             assert_eq!(*first, value, "{person} in: {document}");
         }
     }
-    assert_eq!(told.len(), 640, "every fact is told");
+    assert_eq!(told.len(), 640, "every fact is stated");
 }
 
 #[test]
-fn answers_in_the_corpus_are_right() {
+fn answers_in_the_corpus_are_correct() {
     let mut num_answers = BTreeMap::new();
     for document in documents(10_000) {
         let kind = super::kind_of(&document);
@@ -177,7 +176,7 @@ fn answers_in_the_corpus_are_right() {
             let prompt = format!("{statements}{question}");
             let answer = match kind {
                 "recall" => recall(&prompt),
-                "moves" if find(&read(&prompt).1, &OBJECTS).is_some() => moves(&prompt),
+                "moves" if find(&parse_prompt(&prompt).1, &OBJECTS).is_some() => moves(&prompt),
                 "moves" => last_walk(&prompt),
                 _ => topic(&prompt),
             };
@@ -188,18 +187,18 @@ fn answers_in_the_corpus_are_right() {
     assert!(["recall", "moves", "topic"].iter().all(|kind| num_answers[kind] > 300), "{num_answers:?}");
 }
 
-/// Where the person asked for was last said to be.
+/// Returns the last place of the person in the question.
 fn last_walk(prompt: &str) -> String {
-    let (statements, question) = read(prompt);
+    let (statements, question) = parse_prompt(prompt);
     let person = find(&question, &PEOPLE).unwrap();
     let places = statements.iter().filter(|words| words.contains(&person));
     places.filter_map(|words| find(words, &PLACES)).next_back().unwrap().to_owned()
 }
 
-/// Drops a free sentence that opens a document: it has none of the words that passages turn on.
+/// Removes a filler sentence at the beginning of a document. It has no noun of a passage.
 fn without_opening(document: &str) -> &str {
     let (first, rest) = document.split_once(". ").unwrap_or((document, ""));
     let words: Vec<&str> = first.split_whitespace().collect();
-    let nouns = [OWN_NOUNS.as_flattened(), SHARED_NOUNS.as_flattened(), &OBJECTS].concat();
+    let nouns = [UNIQUE_NOUNS.as_flattened(), SHARED_NOUNS.as_flattened(), &OBJECTS].concat();
     if find(&words, &nouns).is_some() { document } else { rest }
 }

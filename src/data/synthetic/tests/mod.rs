@@ -1,4 +1,4 @@
-//! What the closed language promises: right answers, disjoint splits, no shortcut, stable text.
+//! Tests of the synthetic language: correct answers, disjoint splits, no shortcuts, stable text.
 
 mod interpreter;
 mod shortcuts;
@@ -6,9 +6,8 @@ mod shortcuts;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::passage::num_tokens;
-use super::{SyntheticLanguage, words};
-use crate::data::{Item, Split, items};
-use crate::manifest::{SyntheticTask, SyntheticTaskKind, Task, TaskSource};
+use super::{SyntheticLanguage, vocabulary};
+use crate::data::{Item, Split, SyntheticTask, SyntheticTaskKind, Task, TaskSource, load_items};
 use dtr_core::error::ErrorKind;
 use dtr_core::seed::Seed;
 
@@ -16,13 +15,13 @@ const KINDS: [SyntheticTaskKind; 4] =
     [SyntheticTaskKind::Recall, SyntheticTaskKind::Facts, SyntheticTaskKind::Topic, SyntheticTaskKind::Moves];
 const SPLITS: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
 
-fn world() -> SyntheticLanguage {
+fn language() -> SyntheticLanguage {
     SyntheticLanguage::new(Seed(1))
 }
 
 fn documents(count: u64) -> Vec<String> {
-    let world = world();
-    (0..count).map(|index| world.document(Seed(2), index)).collect()
+    let language = language();
+    (0..count).map(|index| language.document(Seed(2), index)).collect()
 }
 
 fn task(kind: SyntheticTaskKind, validation_items: usize, test_items: usize) -> Task {
@@ -41,18 +40,18 @@ fn answer(item: &Item) -> &str {
 }
 
 #[test]
-fn words_belong_to_one_class() {
+fn every_word_belongs_to_one_class() {
     let mut seen = BTreeSet::new();
-    for word in words::all().into_iter().flatten() {
+    for word in vocabulary::word_lists().into_iter().flatten() {
         assert!(word.bytes().all(|byte| byte.is_ascii_lowercase()), "{word}");
         assert!(seen.insert(word), "`{word}` is listed twice");
     }
 }
 
 #[test]
-fn splits_have_the_sizes_that_were_asked_for() {
+fn splits_have_the_requested_sizes() {
     for kind in KINDS {
-        let sizes = SPLITS.map(|split| items(&task(kind, 20, 30), split).unwrap().len());
+        let sizes = SPLITS.map(|split| load_items(&task(kind, 20, 30), split).unwrap().len());
         assert_eq!(sizes, [if kind == SyntheticTaskKind::Facts { 160 } else { 1_000 }, 20, 30]);
     }
 }
@@ -61,19 +60,19 @@ fn splits_have_the_sizes_that_were_asked_for() {
 fn a_larger_split_begins_with_the_smaller_one() {
     for kind in KINDS {
         for split in SPLITS {
-            let large = world().items(kind, split, 150).unwrap();
+            let large = language().items(kind, split, 150).unwrap();
             for count in [0, 1, 64] {
-                assert_eq!(world().items(kind, split, count).unwrap(), large[..count]);
+                assert_eq!(language().items(kind, split, count).unwrap(), large[..count]);
             }
         }
     }
 }
 
 #[test]
-fn more_facts_than_there_are_is_a_manifest_error() {
+fn a_request_for_too_many_facts_is_a_manifest_error() {
     let task = task(SyntheticTaskKind::Facts, 160, 321);
-    assert_eq!(items(&task, Split::Validation).unwrap().len(), 160);
-    let error = items(&task, Split::Test).unwrap_err();
+    assert_eq!(load_items(&task, Split::Validation).unwrap().len(), 160);
+    let error = load_items(&task, Split::Test).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Manifest);
     assert!(error.message_with_sources().contains("321"), "{error}");
 }
@@ -81,16 +80,16 @@ fn more_facts_than_there_are_is_a_manifest_error() {
 #[test]
 fn no_item_occurs_twice_in_or_across_splits() {
     let (mut ids, mut texts) = (BTreeSet::new(), BTreeSet::new());
-    for item in world().every_item() {
+    for item in language().every_item() {
         assert!(texts.insert(format!("{} {}", item.prompt, answer(&item))), "twice: {}", item.prompt);
         assert!(ids.insert(item.id.clone()), "twice: {}", item.id);
     }
 }
 
 #[test]
-fn labels_are_spread_evenly() {
+fn correct_choices_are_uniformly_distributed() {
     let mut counts: BTreeMap<_, [usize; 4]> = BTreeMap::new();
-    for item in world().every_item() {
+    for item in language().every_item() {
         let kind = item.id.split('/').next().unwrap().to_owned();
         counts.entry(kind).or_default()[item.label] += 1;
     }
@@ -103,7 +102,7 @@ fn labels_are_spread_evenly() {
 
 #[test]
 fn prompts_have_a_moderate_length() {
-    for item in world().every_item() {
+    for item in language().every_item() {
         let range = if item.id.starts_with("facts") { 6..=12 } else { 40..=110 };
         assert!(range.contains(&num_tokens(&item.prompt)), "{}", item.prompt);
         assert_eq!(item.prompt.trim_end(), item.prompt);
@@ -111,25 +110,25 @@ fn prompts_have_a_moderate_length() {
 }
 
 #[test]
-fn the_corpus_tells_no_item() {
+fn the_corpus_contains_no_prompt() {
     let corpus = documents(20_000);
-    // A prompt opens with a sentence; only documents that have it are searched for the whole.
+    // Only documents with the first sentence of a prompt are searched for the whole prompt.
     let mut by_sentence: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
     for document in &corpus {
         for sentence in document.split_inclusive(". ") {
             by_sentence.entry(sentence).or_default().push(document);
         }
     }
-    for item in world().every_item().iter().filter(|item| !item.id.starts_with("facts")) {
+    for item in language().every_item().iter().filter(|item| !item.id.starts_with("facts")) {
         let opening = item.prompt.split_inclusive(". ").next().unwrap();
         for document in by_sentence.get(opening).into_iter().flatten() {
-            assert!(!document.contains(&item.prompt), "{} is told in: {document}", item.id);
+            assert!(!document.contains(&item.prompt), "{} is contained in: {document}", item.id);
         }
     }
 }
 
 #[test]
-fn documents_have_a_moderate_length_and_rarely_recur() {
+fn documents_have_a_moderate_length_and_are_rarely_repeated() {
     let corpus = documents(20_000);
     let lengths: Vec<usize> = corpus.iter().map(|document| num_tokens(document)).collect();
     assert!(lengths.iter().all(|length| (10..=120).contains(length)));
@@ -140,7 +139,7 @@ fn documents_have_a_moderate_length_and_rarely_recur() {
 }
 
 #[test]
-fn lists_lead_the_corpus_and_the_hard_kinds_follow() {
+fn the_corpus_has_the_intended_shares_of_each_kind() {
     let mut tokens: BTreeMap<&str, usize> = BTreeMap::new();
     for document in documents(20_000) {
         *tokens.entry(kind_of(&document)).or_default() += num_tokens(&document);
@@ -158,7 +157,7 @@ fn lists_lead_the_corpus_and_the_hard_kinds_follow() {
     }
 }
 
-/// The kind of a document, by the questions it asks.
+/// Classifies a document by its questions and sentences.
 fn kind_of(document: &str) -> &'static str {
     match document {
         text if text.contains("? in the ") => "moves",
@@ -181,7 +180,7 @@ fn text_changes_only_with_the_version() {
     for document in documents(2_000) {
         hasher.update(document.as_bytes());
     }
-    for item in world().every_item() {
+    for item in language().every_item() {
         let Item { id, prompt, choices, label, .. } = item;
         let text =
             format!("Item {{ id: {id:?}, prompt: {prompt:?}, choices: {choices:?}, label: {label:?} }}");
@@ -191,6 +190,6 @@ fn text_changes_only_with_the_version() {
         hasher.update(word.as_bytes());
     }
     let digest = hasher.finalize().to_hex().to_string();
-    // A change here asks for another GENERATOR_VERSION.
+    // A change of this digest requires a new GENERATOR_VERSION.
     insta::assert_snapshot!(format!("version {}: {digest}", super::GENERATOR_VERSION));
 }

@@ -1,17 +1,16 @@
-//! Guesses that do not understand the passage; each should stay near the chance of one in four.
+//! Heuristics that do not understand the passage. Each must stay near the chance accuracy of one in four.
 
-use super::super::words::{OBJECTS, PLACES};
-use super::interpreter::read;
-use super::world;
-use crate::data::{Item, Split};
-use crate::manifest::SyntheticTaskKind;
+use super::super::vocabulary::{OBJECTS, PLACES};
+use super::interpreter::parse_prompt;
+use super::language;
+use crate::data::{Item, Split, SyntheticTaskKind};
 
-/// Where each choice occurs in the statements, by word.
+/// Returns, for each choice, the indices of its occurrences in the statements.
 fn mentions(item: &Item) -> Vec<Vec<usize>> {
-    let (statements, _) = read(&item.prompt);
+    let (statements, _) = parse_prompt(&item.prompt);
     let words = statements.concat();
-    let of = |choice: &String| (0..words.len()).filter(|i| words[*i] == choice).collect();
-    item.choices.iter().map(of).collect()
+    let occurrences = |choice: &String| (0..words.len()).filter(|i| words[*i] == choice).collect();
+    item.choices.iter().map(occurrences).collect()
 }
 
 fn best_by<K: Ord>(item: &Item, key: impl Fn(&Vec<usize>) -> K) -> usize {
@@ -31,59 +30,63 @@ fn most_frequent(item: &Item) -> usize {
     best_by(item, Vec::len)
 }
 
-/// The choice named in the last sentence that has the asked thing and any of the choices.
-fn beside_the_thing(item: &Item) -> usize {
-    let (statements, question) = read(&item.prompt);
-    let thing = question.iter().find(|word| OBJECTS.contains(word)).unwrap();
-    let told = statements.iter().filter(|words| words.contains(thing));
-    let place = told.filter_map(|words| words.iter().find(|word| PLACES.contains(word))).next_back().unwrap();
+/// The place in the last sentence that has both the object and a place.
+fn in_last_sentence_of_object(item: &Item) -> usize {
+    let (statements, question) = parse_prompt(&item.prompt);
+    let object = question.iter().find(|word| OBJECTS.contains(word)).unwrap();
+    let relevant = statements.iter().filter(|words| words.contains(object));
+    let place =
+        relevant.filter_map(|words| words.iter().find(|word| PLACES.contains(word))).next_back().unwrap();
     item.choices.iter().position(|choice| choice == place).unwrap_or(0)
 }
 
-/// The first place that is named after the asked thing was last named.
-fn after_the_thing(item: &Item) -> usize {
-    let (statements, question) = read(&item.prompt);
+/// The first place after the last mention of the object.
+fn after_last_mention_of_object(item: &Item) -> usize {
+    let (statements, question) = parse_prompt(&item.prompt);
     let words = statements.concat();
-    let thing = question.iter().find(|word| OBJECTS.contains(word)).unwrap();
-    let last = words.iter().rposition(|word| word == thing).unwrap();
+    let object = question.iter().find(|word| OBJECTS.contains(word)).unwrap();
+    let last = words.iter().rposition(|word| word == object).unwrap();
     let place = words[last..].iter().find(|word| PLACES.contains(word));
     item.choices.iter().position(|choice| Some(&choice.as_str()) == place).unwrap_or(0)
 }
 
-fn score(kind: SyntheticTaskKind, guess: fn(&Item) -> usize) -> f64 {
-    let items = world().items(kind, Split::Test, 2_000).unwrap();
-    items.iter().filter(|item| guess(item) == item.label).count() as f64 / items.len() as f64
+fn score(kind: SyntheticTaskKind, heuristic: fn(&Item) -> usize) -> f64 {
+    let items = language().items(kind, Split::Test, 2_000).unwrap();
+    items.iter().filter(|item| heuristic(item) == item.label).count() as f64 / items.len() as f64
 }
 
-/// A way to choose without understanding, by name.
-type Guess = (&'static str, fn(&Item) -> usize);
+/// A heuristic with its name.
+type Heuristic = (&'static str, fn(&Item) -> usize);
 
-fn assert_below(limit: f64, kind: SyntheticTaskKind, guesses: &[Guess]) {
-    for (name, guess) in guesses {
-        let score = score(kind, *guess);
+fn assert_below(limit: f64, kind: SyntheticTaskKind, heuristics: &[Heuristic]) {
+    for (name, heuristic) in heuristics {
+        let score = score(kind, *heuristic);
         eprintln!("{kind:?}: {name} scores {score:.3}");
         assert!(score < limit, "{kind:?}: {name} scores {score:.3}");
     }
 }
 
-const BLIND: [Guess; 3] = [
+const POSITION_HEURISTICS: [Heuristic; 3] = [
     ("last mentioned", last_mentioned),
     ("first mentioned", first_mentioned),
     ("most frequent", most_frequent),
 ];
 
 #[test]
-fn the_place_of_a_choice_in_a_recall_passage_says_nothing() {
-    assert_below(0.30, SyntheticTaskKind::Recall, &BLIND);
+fn positions_in_a_recall_passage_do_not_reveal_the_answer() {
+    assert_below(0.30, SyntheticTaskKind::Recall, &POSITION_HEURISTICS);
 }
 
 #[test]
-fn the_place_of_a_choice_in_a_moves_passage_says_little() {
-    assert_below(0.45, SyntheticTaskKind::Moves, &BLIND);
+fn positions_in_a_moves_passage_reveal_little() {
+    assert_below(0.45, SyntheticTaskKind::Moves, &POSITION_HEURISTICS);
 }
 
 #[test]
-fn half_of_the_moves_need_the_person_who_carries() {
-    let guesses: [Guess; 2] = [("beside the thing", beside_the_thing), ("after the thing", after_the_thing)];
-    assert_below(0.65, SyntheticTaskKind::Moves, &guesses);
+fn half_of_the_moves_items_require_tracking_the_carrier() {
+    let heuristics: [Heuristic; 2] = [
+        ("in the last sentence of the object", in_last_sentence_of_object),
+        ("after the last mention of the object", after_last_mention_of_object),
+    ];
+    assert_below(0.65, SyntheticTaskKind::Moves, &heuristics);
 }

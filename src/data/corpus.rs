@@ -1,28 +1,28 @@
-//! `[corpus]`: the text that twins learn from.
+//! Configuration of text corpora: the manifest's `[corpus]`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use dtr_core::seed::Seed;
 
-/// The text that twins are distilled on, and a base is pretrained on.
+/// The text that twins are distilled on and that bases are pretrained on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Corpus {
-    /// Where the text comes from.
+    /// The source of the text.
     pub source: CorpusSource,
 }
 
-/// Where the text comes from.
+/// The source of a corpus.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum CorpusSource {
-    /// Text of the bundled synthetic language.
+    /// Generated text of the bundled synthetic language.
     Synthetic(SyntheticCorpus),
     /// Documents of files.
     Files(FileCorpus),
-    /// Several sources, each with its share of the tokens.
-    Mixture(Vec<Portion>),
+    /// A mixture of several sources, each with a share of the tokens.
+    Mixture(Vec<WeightedSource>),
 }
 
 impl Default for CorpusSource {
@@ -37,7 +37,7 @@ impl Default for CorpusSource {
 pub struct SyntheticCorpus {
     /// The seed of the language's facts.
     pub language_seed: Seed,
-    /// The seed of the text itself.
+    /// The seed of the documents.
     pub seed: Seed,
 }
 
@@ -48,24 +48,25 @@ impl Default for SyntheticCorpus {
 }
 
 /// Documents of files: plain text (`.txt`, `.md`), JSON Lines (`.jsonl`), a JSON list (`.json`) or Parquet
-/// (`.parquet`), each as it is or packed (`.gz`, `.xz`, `.zst`).
+/// (`.parquet`), each optionally compressed (`.gz`, `.xz`, `.zst`).
 ///
-/// An epoch holds every document once, in a random order that descends from the recipe's seed. Blanks at the ends
-/// of a document are dropped, and documents without text are skipped.
+/// An epoch holds every document once, in a random order that depends on the recipe's seed. Leading and
+/// trailing whitespace of a document is removed, and empty documents are skipped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FileCorpus {
-    /// The files (relative to the manifest, or `hf://datasets/OWNER/NAME@REVISION/PATH`). A `*` in a file's name
-    /// stands for any characters, and the files that it finds are taken in the order of their names.
+    /// The files (relative to the manifest, or `hf://datasets/OWNER/NAME@REVISION/PATH`). A `*` in a file
+    /// name matches any characters. Matching files are read in alphabetical order.
     #[schemars(extend("items" = { "type": "string", "format": "path" }))]
     pub paths: Vec<String>,
-    /// The column of JSON or Parquet that holds the text.
+    /// The text column of JSON and Parquet files.
     #[serde(default = "default_column")]
     pub column: String,
-    /// What a document of plain text is.
+    /// The unit of plain text that is one document.
     #[serde(default)]
-    pub document: TextUnit,
-    /// The text after every document: a blank line, or a token of the model's own such as `<|endoftext|>`.
+    pub document: DocumentUnit,
+    /// The text appended to every document: an empty line by default, or a special token such as
+    /// `<|endoftext|>`.
     #[serde(default = "default_separator")]
     pub separator: String,
 }
@@ -78,27 +79,27 @@ fn default_separator() -> String {
     "\n\n".to_owned()
 }
 
-/// What a document of plain text is.
+/// The unit of plain text that is one document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum TextUnit {
-    /// What stands between blank lines.
+pub enum DocumentUnit {
+    /// A paragraph: the text between empty lines.
     #[default]
     Paragraph,
     /// A line.
     Line,
-    /// What stands between lines that say this and nothing else, such as `"<|endoftext|>"`.
+    /// The text between separator lines, such as `"<|endoftext|>"`.
     Between(String),
-    /// The whole file, of at most 128 MiB.
+    /// A file of at most 128 MiB.
     File,
 }
 
-/// A source of a mixture.
+/// One source of a mixture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Portion {
-    /// Where its text comes from.
+pub struct WeightedSource {
+    /// The source of the text.
     pub source: CorpusSource,
-    /// Its share of the tokens, relative to the weights of the others.
+    /// The source's share of the tokens, relative to the weights of the other sources.
     pub weight: f64,
 }

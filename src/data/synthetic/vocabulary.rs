@@ -1,9 +1,8 @@
-//! The words of the closed language, by class; no word is in two classes.
+//! The words of the synthetic language, by class. No word is in two classes.
 //!
-//! Which word goes with which is for a world's seed to say; the lists are the same for all worlds, so
-//! one tokenizer serves them all.
+//! The lists are the same for all seeds, so one tokenizer serves all languages.
 
-/// People: they hold things, carry things, and have facts told of them.
+/// People: they hold and carry objects, and facts are about them.
 pub(super) const PEOPLE: [&str; 160] = [
     "ada", "agnes", "albert", "alice", "alma", "anders", "anna", "anton", "arthur", "astrid", "august",
     "axel", "beata", "bela", "benno", "bertha", "bianca", "boris", "bridget", "bruno", "carla", "carmen",
@@ -22,7 +21,7 @@ pub(super) const PEOPLE: [&str; 160] = [
     "wilma", "xaver", "yannick", "yvonne", "zelda",
 ];
 
-/// Towns: where people have their homes.
+/// Towns that people live in.
 pub(super) const TOWNS: [&str; 20] = [
     "ardmoor",
     "belstow",
@@ -46,7 +45,7 @@ pub(super) const TOWNS: [&str; 20] = [
     "westbrook",
 ];
 
-/// What people work as.
+/// Trades of people.
 pub(super) const CRAFTS: [&str; 20] = [
     "baker",
     "barber",
@@ -70,13 +69,13 @@ pub(super) const CRAFTS: [&str; 20] = [
     "tanner",
 ];
 
-/// What people keep at home.
+/// Pets of people.
 pub(super) const ANIMALS: [&str; 20] = [
     "canary", "cat", "dog", "donkey", "duck", "falcon", "ferret", "frog", "goat", "goose", "hamster",
     "hedgehog", "lizard", "parrot", "pigeon", "pony", "rabbit", "raven", "swan", "tortoise",
 ];
 
-/// What people like to eat.
+/// Dishes that people like.
 pub(super) const DISHES: [&str; 20] = [
     "beans",
     "bread",
@@ -100,7 +99,7 @@ pub(super) const DISHES: [&str; 20] = [
     "stew",
 ];
 
-/// Things that are held, carried and put down.
+/// Objects that people hold and carry.
 pub(super) const OBJECTS: [&str; 40] = [
     "ball", "basket", "bell", "belt", "blanket", "bottle", "bowl", "box", "broom", "brush", "bucket",
     "candle", "chair", "clock", "coat", "comb", "cup", "doll", "drum", "fan", "flute", "glove", "hat", "jug",
@@ -108,7 +107,7 @@ pub(super) const OBJECTS: [&str; 40] = [
     "umbrella", "vase", "violin", "whistle",
 ];
 
-/// Colours of things.
+/// Colours of objects.
 pub(super) const COLOURS: [&str; 16] = [
     "beige",
     "black",
@@ -128,7 +127,7 @@ pub(super) const COLOURS: [&str; 16] = [
     "yellow",
 ];
 
-/// Where things are.
+/// Places of objects.
 pub(super) const PLACES: [&str; 24] = [
     "attic",
     "bakery",
@@ -156,7 +155,7 @@ pub(super) const PLACES: [&str; 24] = [
     "workshop",
 ];
 
-/// Topics of talk, in a ring: neighbours share words, see [`SHARED_NOUNS`].
+/// Topics of passages, in a ring: neighbours share [`SHARED_NOUNS`].
 pub(super) const TOPICS: [&str; 12] = [
     "sailing",
     "fishing",
@@ -172,8 +171,8 @@ pub(super) const TOPICS: [&str; 12] = [
     "weaving",
 ];
 
-/// Nouns of one topic only, in the order of [`TOPICS`].
-pub(super) const OWN_NOUNS: [[&str; 8]; 12] = [
+/// Nouns of one topic only, by topic.
+pub(super) const UNIQUE_NOUNS: [[&str; 8]; 12] = [
     ["anchor", "captain", "deck", "harbour", "lighthouse", "mast", "rudder", "sailor"],
     ["bait", "fisherman", "float", "herring", "hook", "net", "pond", "trout"],
     ["chef", "dough", "kettle", "oven", "pan", "spice", "spoon", "stove"],
@@ -188,7 +187,7 @@ pub(super) const OWN_NOUNS: [[&str; 8]; 12] = [
     ["carpet", "cloth", "dye", "loom", "spindle", "thread", "wool", "yarn"],
 ];
 
-/// Nouns that a topic shares with the next one of the ring.
+/// Nouns that a topic shares with the next topic of the ring, by topic.
 pub(super) const SHARED_NOUNS: [[&str; 2]; 12] = [
     ["boat", "tide"],
     ["fillet", "salt"],
@@ -204,11 +203,11 @@ pub(super) const SHARED_NOUNS: [[&str; 2]; 12] = [
     ["canvas", "rope"],
 ];
 
-/// All lists, for the vocabulary.
-pub(super) fn all() -> Vec<&'static [&'static str]> {
+/// Returns all lists of words.
+pub(super) fn word_lists() -> Vec<&'static [&'static str]> {
     let mut lists: Vec<&[&str]> =
         vec![&PEOPLE, &TOWNS, &CRAFTS, &ANIMALS, &DISHES, &OBJECTS, &COLOURS, &PLACES, &TOPICS];
-    lists.extend(OWN_NOUNS.iter().map(|list| &list[..]));
+    lists.extend(UNIQUE_NOUNS.iter().map(|list| &list[..]));
     lists.extend(SHARED_NOUNS.iter().map(|list| &list[..]));
     lists
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::manifest::TextUnit;
+use crate::data::DocumentUnit;
 use dtr_core::error::ErrorKind;
 
 const DOCUMENTS: [&str; 5] = ["one\ntwo", "drei – vier", "  ", "a \"quote\"\tand a tab", "last"];
@@ -21,14 +21,14 @@ fn corpus(folder: &TempDir, name: &str) -> FileCorpus {
     FileCorpus {
         paths: vec![folder.path().join(name).display().to_string()],
         column: "text".to_owned(),
-        document: TextUnit::Paragraph,
+        document: DocumentUnit::Paragraph,
         separator: String::new(),
     }
 }
 
 fn documents(corpus: &FileCorpus) -> Result<Vec<String>> {
     let mut documents = Vec::new();
-    each_document(corpus, &mut |text| {
+    for_each_document(corpus, &mut |text| {
         documents.push(text);
         Ok(())
     })?;
@@ -120,7 +120,7 @@ fn a_damaged_or_cut_file_is_refused() {
     }
     let whole = parquet_of(Column::new("text".into(), kept()), 2);
     let error = read_as("a.parquet", &whole[..whole.len() - 9]).unwrap_err();
-    assert!(error.to_string().ends_with("is not a whole Parquet file"), "{error}");
+    assert!(error.to_string().ends_with("is not a valid Parquet file"), "{error}");
 }
 
 #[test]
@@ -143,10 +143,10 @@ fn what_is_not_of_its_form_is_named_with_its_place() {
     for (name, bytes, what) in [
         ("a.txt", &b"one\n\xff\xfe\n"[..], "line 2 of"),
         ("a.jsonl", b"{\"text\": \"x\"}\n[1]\n", "line 2 of"),
-        ("a.json", b"{\"text\": \"x\"}", "is not a list of tables"),
-        ("a.json", b"[{\"text\": \"x\"}] more", "is not a list of tables"),
-        ("a.csv", b"text\nx", "is of no form that is read"),
-        ("a.gz", b"x", "is of no form that is read"),
+        ("a.json", b"{\"text\": \"x\"}", "is not a JSON list of objects"),
+        ("a.json", b"[{\"text\": \"x\"}] more", "is not a JSON list of objects"),
+        ("a.csv", b"text\nx", "has an unsupported format"),
+        ("a.gz", b"x", "has an unsupported format"),
     ] {
         let error = read_as(name, bytes).expect_err(name);
         assert_eq!(error.kind(), ErrorKind::Manifest);
@@ -161,10 +161,10 @@ fn a_document_of_plain_text_is_a_paragraph_a_line_what_borders_part_or_the_file(
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.txt"), "\n\r\none\ntwo\r\n \t\n\n  three\n\n").unwrap();
     for (document, texts) in [
-        (TextUnit::Paragraph, &["one\ntwo", "three"][..]),
-        (TextUnit::Line, &["one", "two", "three"]),
-        (TextUnit::Between("two".to_owned()), &["one", "three"]),
-        (TextUnit::File, &["one\ntwo\n \t\n\n  three"]),
+        (DocumentUnit::Paragraph, &["one\ntwo", "three"][..]),
+        (DocumentUnit::Line, &["one", "two", "three"]),
+        (DocumentUnit::Between("two".to_owned()), &["one", "three"]),
+        (DocumentUnit::File, &["one\ntwo\n \t\n\n  three"]),
     ] {
         let corpus = FileCorpus { document, ..corpus(&folder, "a.txt") };
         assert_eq!(documents(&corpus).unwrap(), texts, "{:?}", corpus.document);

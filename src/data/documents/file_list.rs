@@ -1,4 +1,4 @@
-//! Where the files of a corpus are: the one place that knows of folders, of `*`, and of the hub.
+//! The list of a corpus's files: expands `*` in file names, in local folders and in repositories of the hub.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,63 +7,62 @@ use std::path::Path;
 use crate::hub::{self, FileLocation, Repo};
 use dtr_core::error::{Error, Result};
 
-/// The files that `paths` name, in order; those that a `*` finds in the order of their names.
+/// Expands `paths` to a list of files, in order. The matches of a `*` are in alphabetical order.
 ///
-/// # Errors
-/// When a `*` finds nothing or stands for a folder, a folder cannot be listed, or a file is named twice.
+/// # Errors When a pattern matches no file or has a `*` in a folder's name, a folder cannot be listed, or a
+/// file is listed twice.
 pub(super) fn expand(paths: &[String]) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for path in paths {
-        files.extend(if path.contains('*') { matching(path)? } else { vec![path.clone()] });
+        files.extend(if path.contains('*') { matching_files(path)? } else { vec![path.clone()] });
     }
     let mut seen = BTreeSet::new();
     match files.iter().find(|file| !seen.insert(*file)) {
-        Some(twice) => Err(Error::manifest(format!("`{twice}` is in the corpus twice"))
-            .hint("name it once: its documents would count double")),
+        Some(duplicate) => Err(Error::manifest(format!("`{duplicate}` is in the corpus twice"))
+            .hint("list the file once, or its documents count twice")),
         None => Ok(files),
     }
 }
 
-fn matching(pattern: &str) -> Result<Vec<String>> {
+fn matching_files(pattern: &str) -> Result<Vec<String>> {
     let (folder, name) = pattern.rsplit_once('/').unwrap_or((".", pattern));
     if folder.contains('*') {
-        return Err(Error::manifest(format!("`{pattern}` has a `*` where none is understood"))
-            .hint("a `*` may stand in the name of a file, not in that of a folder"));
+        return Err(Error::manifest(format!("`{pattern}` has a `*` in the name of a folder"))
+            .hint("use `*` in file names only"));
     }
     if let FileLocation::Hub(repo, file) = FileLocation::parse(pattern)? {
-        return on_the_hub(pattern, &repo, &file);
+        return matching_hub_files(pattern, &repo, &file);
     }
     let folder = if folder.is_empty() { Path::new("/") } else { Path::new(folder) };
-    let mut found = Vec::new();
+    let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(|cause| Error::io("list", folder, cause))? {
         let entry = entry.map_err(|cause| Error::io("list", folder, cause))?;
         let file = entry.file_name().to_string_lossy().into_owned();
-        // As in a shell, `*` finds no hidden file.
+        // As in a shell, `*` matches no hidden file.
         if is_match(name, &file) && (name.starts_with('.') || !file.starts_with('.')) {
-            found.push(pattern[..pattern.len() - name.len()].to_owned() + &file);
+            files.push(pattern[..pattern.len() - name.len()].to_owned() + &file);
         }
     }
-    found.sort();
-    if found.is_empty() {
-        return Err(Error::environment(format!("no file is called as `{pattern}` says")));
+    files.sort();
+    if files.is_empty() {
+        return Err(Error::environment(format!("`{pattern}` matches no file")));
     }
-    Ok(found)
+    Ok(files)
 }
 
-/// The files of a repository that a pattern finds; only the hub, or what was downloaded from it, can say.
-fn on_the_hub(pattern: &str, repo: &Repo, file: &str) -> Result<Vec<String>> {
+fn matching_hub_files(pattern: &str, repo: &Repo, file: &str) -> Result<Vec<String>> {
     let pinned = hub::default_hub().pin(repo)?;
     let names = hub::default_hub().list_files(&pinned)?;
     let depth = |name: &str| name.matches('/').count();
-    let found = names.iter().filter(|name| depth(name) == depth(file) && is_match(file, name));
-    let found: Vec<String> = found.map(|name| pinned.uri(name)).collect();
-    match found.is_empty() {
-        true => Err(Error::environment(format!("no file is called as `{pattern}` says"))),
-        false => Ok(found),
+    let matches = names.iter().filter(|name| depth(name) == depth(file) && is_match(file, name));
+    let files: Vec<String> = matches.map(|name| pinned.uri(name)).collect();
+    match files.is_empty() {
+        true => Err(Error::environment(format!("`{pattern}` matches no file"))),
+        false => Ok(files),
     }
 }
 
-/// Whether `name` is `pattern` with any characters in place of each `*`.
+/// Returns whether `name` matches `pattern`, in which each `*` stands for any characters.
 fn is_match(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
@@ -80,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_any_characters() {
-        for (pattern, name, is) in [
+        for (pattern, name, matches) in [
             ("*.txt", "a.txt", true),
             ("*.txt", "a.txt.gz", false),
             ("a*b*c", "a-bb-c", true),
@@ -88,12 +87,12 @@ mod tests {
             ("*", "", true),
             ("part-*.é", "part-0.é", true),
         ] {
-            assert_eq!(is_match(pattern, name), is, "{pattern} {name}");
+            assert_eq!(is_match(pattern, name), matches, "{pattern} {name}");
         }
     }
 
     #[test]
-    fn shards_come_in_the_order_of_their_names_and_each_once() {
+    fn matching_files_are_listed_once_and_in_alphabetical_order() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["b.txt", "a.txt", ".c.txt", "d.md"] {
             fs::write(folder.path().join(name), "").unwrap();
@@ -102,7 +101,7 @@ mod tests {
         assert_eq!(expand(&[path("d.md"), path("*.txt")]).unwrap(), ["d.md", "a.txt", "b.txt"].map(path));
         let error = expand(&[path("*.txt"), path("a.txt")]).unwrap_err();
         assert!(error.to_string().ends_with("is in the corpus twice"), "{error}");
-        assert!(expand(&[path("*.json")]).is_err(), "nothing is found");
+        assert!(expand(&[path("*.json")]).is_err(), "no file matches");
         assert!(expand(&[path("*/a.txt")]).is_err(), "a folder");
     }
 }

@@ -1,0 +1,122 @@
+//! Documents of a corpus of files, read in one pass: in the order of the paths, and within a file in the
+//! order of the file.
+
+mod column_error;
+pub(super) mod compressed;
+mod file_list;
+pub(super) mod json;
+pub(super) mod parquet;
+mod text;
+
+use std::path::Path;
+
+use super::FileCorpus;
+use crate::hub::{is_available, local_path};
+use compressed::{MaybeCompressedFile, extensions};
+use dtr_core::error::{Error, Result};
+use file_list::expand;
+
+/// Returns the files of `corpus`, in the order in which they are read.
+///
+/// # Errors
+/// When a pattern matches no file, a file is listed twice, or a file has an unsupported format.
+pub fn list_files(corpus: &FileCorpus) -> Result<Vec<String>> {
+    let files = expand(&corpus.paths)?;
+    files.iter().try_for_each(|file| FileFormat::of_path(Path::new(file)).map(drop))?;
+    Ok(files)
+}
+
+/// Calls `callback` with every document of `corpus`. Documents are trimmed and not empty.
+///
+/// # Errors
+/// When a file cannot be read or is malformed, and the errors of `callback`.
+pub fn for_each_document(corpus: &FileCorpus, callback: &mut dyn FnMut(String) -> Result<()>) -> Result<()> {
+    let mut callback = |text: &str| match text.trim() {
+        "" => Ok(()),
+        text => callback(text.to_owned()),
+    };
+    for file in list_files(corpus)? {
+        let file = MaybeCompressedFile::new(Path::new(&file), local_path(&file)?);
+        read(&file, corpus, None, &mut callback)?;
+    }
+    Ok(())
+}
+
+/// Reads the first documents of every local file of `corpus`, to find a wrong format, compression or column
+/// before any work begins.
+///
+/// Files on the hub that are not downloaded yet are skipped.
+///
+/// # Errors
+/// The errors of [`for_each_document`] that show in the first documents.
+pub fn check_first_documents(corpus: &FileCorpus) -> Result<()> {
+    for file in list_files(corpus)? {
+        if is_available(&file)? {
+            check_file(&MaybeCompressedFile::new(Path::new(&file), local_path(&file)?), corpus)?;
+        }
+    }
+    Ok(())
+}
+
+/// A check of a file ends after this many documents or bytes of documents.
+const NUM_CHECKED_DOCUMENTS: usize = 64;
+const NUM_CHECKED_BYTES: usize = 1 << 16;
+
+fn check_file(file: &MaybeCompressedFile, corpus: &FileCorpus) -> Result<()> {
+    let (mut num_documents, mut num_bytes) = (0, 0);
+    let mut is_checked = false;
+    let read = read(file, corpus, Some(NUM_CHECKED_DOCUMENTS), &mut |text| {
+        num_documents += 1;
+        num_bytes += text.len();
+        is_checked = num_documents >= NUM_CHECKED_DOCUMENTS || num_bytes >= NUM_CHECKED_BYTES;
+        // An error is the only way to stop reading.
+        if is_checked { Err(Error::failed("enough documents are read")) } else { Ok(()) }
+    });
+    if is_checked { Ok(()) } else { read }
+}
+
+/// Reads a file. `max_rows` limits the rows of each row group of a Parquet file.
+fn read(
+    file: &MaybeCompressedFile,
+    corpus: &FileCorpus,
+    max_rows: Option<usize>,
+    callback: &mut dyn FnMut(&str) -> Result<()>,
+) -> Result<()> {
+    let mut on_row = |row: json::Row, position: &json::RowPosition<'_>| {
+        json::text_of_column(&row, &corpus.column, position)?.map_or(Ok(()), &mut *callback)
+    };
+    match FileFormat::of_path(file.path)? {
+        FileFormat::PlainText => text::read(file, &corpus.document, callback),
+        FileFormat::JsonLines => json::read_lines(file, &mut on_row),
+        FileFormat::JsonList => json::read_list(file, &mut on_row),
+        FileFormat::Parquet => parquet::read(file, &corpus.column, max_rows, callback),
+    }
+}
+
+/// The format of a file's uncompressed content.
+enum FileFormat {
+    PlainText,
+    JsonLines,
+    JsonList,
+    Parquet,
+}
+
+impl FileFormat {
+    /// Returns the format that a file's name declares.
+    fn of_path(path: &Path) -> Result<Self> {
+        Ok(match extensions(path).0 {
+            Some("txt" | "md") => Self::PlainText,
+            Some("jsonl") => Self::JsonLines,
+            Some("json") => Self::JsonList,
+            Some("parquet") => Self::Parquet,
+            _ => {
+                return Err(Error::manifest(format!("`{}` has an unsupported format", path.display())).hint(
+                    "use `.txt`, `.md`, `.jsonl`, `.json` or `.parquet`, optionally followed by `.gz`, `.xz` or `.zst`",
+                ));
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! Documents of plain text files.
+
+use std::fmt;
+use std::io::{BufRead, Read};
+
+use super::compressed::MaybeCompressedFile;
+use crate::data::DocumentUnit;
+use dtr_core::error::{Error, Result};
+
+/// The maximum size, in bytes, of a line, a document and a JSON row. A longer one is a damaged file, or a
+/// small compressed file that would fill the memory.
+pub(super) const MAX_DOCUMENT_BYTES: usize = 1 << 27;
+
+/// Calls `callback` with every document of a plain text file.
+pub(super) fn read(
+    file: &MaybeCompressedFile,
+    unit: &DocumentUnit,
+    callback: &mut dyn FnMut(&str) -> Result<()>,
+) -> Result<()> {
+    let mut document = String::new();
+    let mut first_line = 1;
+    for_each_line(file, |line, number| {
+        let is_separator = match unit {
+            DocumentUnit::Paragraph => line.trim().is_empty(),
+            DocumentUnit::Between(separator) => line.trim() == separator,
+            DocumentUnit::Line | DocumentUnit::File => false,
+        };
+        if document.is_empty() {
+            first_line = number;
+        }
+        if document.len() + line.len() > MAX_DOCUMENT_BYTES {
+            return Err(too_long(&format_args!(
+                "the document from line {first_line} of `{}`",
+                file.path.display()
+            )));
+        }
+        if !is_separator {
+            document.push_str(line);
+        }
+        if is_separator || *unit == DocumentUnit::Line {
+            callback(&document)?;
+            document.clear();
+        }
+        Ok(())
+    })?;
+    callback(&document)
+}
+
+/// The line, document or row at `position` exceeds [`MAX_DOCUMENT_BYTES`].
+pub(super) fn too_long(position: &dyn fmt::Display) -> Error {
+    Error::manifest(format!("{position} is longer than {} MiB", MAX_DOCUMENT_BYTES >> 20))
+        .hint("split the text into shorter documents")
+}
+
+/// Calls `callback` with every line of `file` and its number, from 1. Lines end with a plain line feed.
+pub(super) fn for_each_line(
+    file: &MaybeCompressedFile,
+    mut callback: impl FnMut(&str, usize) -> Result<()>,
+) -> Result<()> {
+    let mut reader = file.open()?;
+    let mut bytes = Vec::new();
+    for number in 1.. {
+        bytes.clear();
+        let mut limited = reader.by_ref().take(MAX_DOCUMENT_BYTES as u64 + 1);
+        if limited.read_until(b'\n', &mut bytes).map_err(|cause| file.read_error(cause))? == 0 {
+            break;
+        }
+        if bytes.len() > MAX_DOCUMENT_BYTES {
+            return Err(too_long(&format_args!("line {number} of `{}`", file.path.display())));
+        }
+        if bytes.ends_with(b"\r\n") {
+            bytes.remove(bytes.len() - 2);
+        }
+        let line = str::from_utf8(&bytes).map_err(|cause| {
+            Error::manifest(format!("line {number} of `{}` is not UTF-8", file.path.display()))
+                .with_source(cause)
+                .hint("convert the file, for example with `iconv -t UTF-8`")
+        })?;
+        let line = if number == 1 { line.trim_start_matches('\u{feff}') } else { line };
+        callback(line, number)?;
+    }
+    Ok(())
+}

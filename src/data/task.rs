@@ -1,0 +1,163 @@
+//! Configuration of multiple-choice tasks: the manifest's `[tasks.NAME]`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use dtr_core::seed::Seed;
+
+/// A multiple-choice task. Its validation split guides searches, and its test split is reported.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Task {
+    /// The source of the items.
+    pub source: TaskSource,
+}
+
+/// The source of a task's items.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum TaskSource {
+    /// Generated items of the bundled synthetic language.
+    Synthetic(SyntheticTask),
+    /// Rows of files, which templates turn into items.
+    File(FileTask),
+}
+
+/// A task whose items are rows of files: JSON Lines (`.jsonl`), a JSON list (`.json`) or Parquet
+/// (`.parquet`).
+///
+/// Templates and expressions use Jinja with Python's methods of strings, lists and dictionaries, and with the
+/// filters `regex_replace(PATTERN, TEXT)` and `regex_findall(PATTERN)`. Their variables are the columns of a
+/// row. A score compares the likelihoods of the choices after the prompt and a space.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct FileTask {
+    /// The file of validation rows (relative to the manifest, or `hf://datasets/…`). Without it, `splits`
+    /// decides which rows of `test` are validation rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "path"))]
+    pub validation: Option<String>,
+    /// The file of test rows (relative to the manifest, or
+    /// `hf://datasets/OWNER/NAME@REVISION/FILE` for a file on the Hugging Face hub).
+    #[schemars(extend("format" = "path"))]
+    pub test: String,
+    /// How the rows of `test` serve both splits, when `validation` is absent.
+    #[serde(default)]
+    pub splits: SplitPolicy,
+    /// The maximum number of validation items. The first rows are taken; all rows by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_items: Option<usize>,
+    /// The maximum number of test items. The first rows are taken; all rows by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_items: Option<usize>,
+    /// The template of the prompt, such as `"Question: {{ question }}\nAnswer:"`. If it uses the variable
+    /// `choice`, each choice gets its own prompt.
+    pub prompt: String,
+    /// The template of the scored text, for tasks whose choices differ in the prompt. The choice itself is
+    /// scored by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continuation: Option<String>,
+    /// The answer choices.
+    pub choices: Choices,
+    /// The expression of the correct choice: its index from 0, or its text.
+    pub label: String,
+    /// How log-likelihoods select an answer.
+    #[serde(default)]
+    pub metric: Metric,
+}
+
+/// How a single labelled file serves as validation and as test split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitPolicy {
+    /// Each row belongs to one of the two splits, by a hash of the row. A search never sees the reported
+    /// items.
+    #[default]
+    HeldOut,
+    /// Both splits hold all rows, as published results seem to have it. A search selects on the reported
+    /// items.
+    AsPublished,
+}
+
+/// The answer choices of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Choices {
+    /// The same texts for every row.
+    Fixed(Vec<String>),
+    /// An expression of each row's list of texts, such as `"choices.text"`.
+    Each(String),
+}
+
+/// How log-likelihoods select an answer, as in lm-evaluation-harness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// The answer is the choice with the highest log-likelihood.
+    #[default]
+    Acc,
+    /// The answer is the choice with the highest log-likelihood divided by its number of characters.
+    AccNorm,
+}
+
+impl Task {
+    /// Returns how one labelled file serves as both splits; `None` when each split has its own file or
+    /// generator.
+    pub fn split_policy(&self) -> Option<SplitPolicy> {
+        match &self.source {
+            TaskSource::File(file) if file.validation.is_none() => Some(file.splits),
+            _ => None,
+        }
+    }
+
+    /// Returns how log-likelihoods select an answer.
+    pub fn metric(&self) -> Metric {
+        match &self.source {
+            TaskSource::Synthetic(_) => Metric::Acc,
+            TaskSource::File(file) => file.metric,
+        }
+    }
+}
+
+/// A task of the bundled synthetic language.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SyntheticTask {
+    /// The kind of question.
+    pub kind: SyntheticTaskKind,
+    /// The seed of the language's facts. It must be the seed of the corpus that the base was trained on.
+    #[serde(default = "default_language_seed")]
+    pub language_seed: Seed,
+    /// The number of validation items, which guide the search.
+    #[serde(default = "default_validation_items")]
+    pub validation_items: usize,
+    /// The number of test items, which are reported.
+    #[serde(default = "default_test_items")]
+    pub test_items: usize,
+}
+
+fn default_language_seed() -> Seed {
+    Seed(1)
+}
+
+fn default_validation_items() -> usize {
+    128
+}
+
+fn default_test_items() -> usize {
+    256
+}
+
+/// The kinds of questions of the bundled synthetic language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SyntheticTaskKind {
+    /// Recall of a pair from the context, among distractors.
+    Recall,
+    /// Facts of the training corpus, asked without context.
+    Facts,
+    /// The topic of a passage.
+    Topic,
+    /// The location of an object after several moves.
+    Moves,
+}
