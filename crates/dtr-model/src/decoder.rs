@@ -61,6 +61,21 @@ impl ResidualStream {
 }
 
 /// A Llama, Qwen2 or Qwen3 decoder: a base, or a hybrid that was read from a directory.
+///
+/// ```
+/// # fn main() -> dtr_core::error::Result<()> {
+/// use burn::tensor::Device;
+/// use dtr_core::seed::Seed;
+/// use dtr_model::{Decoder, Hybrid, RandomParams, count_parameters, testing};
+///
+/// let config = testing::shape().llama_config(50, 256);
+/// let mut decoder = Decoder::new(&config, &mut RandomParams::new(Seed(1), &Device::flex()))?;
+/// assert_eq!(count_parameters(&mut decoder), config.num_parameters());
+/// let hidden = Hybrid::from_base(&decoder).forward(&[vec![7, 8, 9]], None, None);
+/// assert_eq!(decoder.logits(hidden.squeeze_dim(0)).dims(), [3, 50]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Decoder {
     /// The decoder's shape.

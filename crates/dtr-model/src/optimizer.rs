@@ -21,9 +21,9 @@ pub struct AdamWConfig {
     pub learning_rate: f64,
     /// Learning rate at the last step, as a fraction of the peak.
     pub final_fraction: f64,
-    /// Share of the steps spent warming up.
+    /// Share of the steps in which the learning rate warms up.
     pub warmup_fraction: f64,
-    /// WeightDecay rates of the two moments.
+    /// Decay rates of the two moments.
     pub betas: [f64; 2],
     /// Term added to the denominator.
     pub epsilon: f64,
@@ -65,11 +65,9 @@ impl AdamWConfig {
 /// The state of AdamW for one module.
 ///
 /// ```
-/// # fn main() -> dtr_core::error::Result<()> {
 /// use burn::tensor::{DType, Device};
-/// use dtr_core::seed::Seed;
 /// use dtr_model::optimizer::{AdamW, AdamWConfig, Gradient};
-/// use dtr_model::{AutodiffCopy, Decoder, Hybrid, RandomParams, testing};
+/// use dtr_model::{AutodiffCopy, Hybrid, testing};
 ///
 /// let device = Device::flex();
 /// let mut decoder = testing::decoder(false, false);
@@ -81,8 +79,6 @@ impl AdamWConfig {
 ///     let gradient = Gradient::new(copy.gradients(&loss));
 ///     optimizer.update(&mut decoder, gradient, config.learning_rate_at(step, 2));
 /// }
-/// # Ok(())
-/// # }
 /// ```
 #[derive(Clone)]
 pub struct AdamW {

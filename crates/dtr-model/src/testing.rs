@@ -1,4 +1,4 @@
-//! Small random models for the tests of this crate and of those that build on it.
+//! Small random models for tests and examples.
 
 use burn::tensor::Device;
 use dtr_core::seed::Seed;
@@ -21,14 +21,14 @@ pub fn shape() -> DecoderShape {
     }
 }
 
-/// Returns a decoder with random weights, with biases on q, k and v or norms on q and k as asked.
+/// Returns a decoder with random weights, optionally with biases on q, k and v (Qwen2) or norms on q and k (Qwen3).
 pub fn decoder(qkv_bias: bool, qk_norm: bool) -> Decoder {
     let config = DecoderConfig { qkv_bias, qk_norm, ..shape().llama_config(50, 256) };
     Decoder::new(&config, &mut RandomParams::new(Seed(3), &Device::flex()))
         .expect("random parameters fit every shape")
 }
 
-/// Returns one variant of each linear block, and some with other settings.
+/// Returns one variant of each kind of block with default settings, and two with other settings.
 pub fn variants() -> Vec<Variant> {
     let variant =
         |block: BlockConfig| Variant { block, geometry: GeometryConfig::default(), init: TwinInit::Copy };
@@ -53,5 +53,5 @@ pub fn twins(variant: &Variant, base: &Decoder) -> Twins {
 /// Returns the tokenizer of the bundled base.
 pub fn tokenizer() -> Tokenizer {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini/tokenizer.json");
-    Tokenizer::read(&path).expect("the bundled tokenizer is whole")
+    Tokenizer::read(&path).expect("the bundled tokenizer is valid")
 }

@@ -147,13 +147,13 @@ fn a_copied_twin_starts_from_the_bases_projections() {
         let mut twins = twins(&variant, &base);
         let mut copied = 0;
         let mut base_layer = base.attention(2).clone();
-        let mut originals = std::collections::BTreeMap::new();
-        base_layer.visit(&mut |name, slot| {
-            originals.insert(name.to_owned(), slot.flat().to_data());
+        let mut base_params = std::collections::BTreeMap::new();
+        base_layer.visit(&mut |name, param| {
+            base_params.insert(name.to_owned(), param.flat().to_data());
         });
-        twins.layers[2].visit(&mut |name, slot| {
-            if let Some(original) = originals.get(name) {
-                assert_eq!(&slot.flat().to_data(), original, "{name}");
+        twins.layers[2].visit(&mut |name, param| {
+            if let Some(original) = base_params.get(name) {
+                assert_eq!(&param.flat().to_data(), original, "{name}");
                 copied += 1;
             }
         });

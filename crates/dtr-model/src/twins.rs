@@ -6,6 +6,26 @@ use crate::{Decoder, Mixer, ParamMut, ParamSource, Parameters, Variant, to_dtype
 use dtr_core::error::Result;
 
 /// One twin for each layer of a base, all of one variant.
+///
+/// ```
+/// # fn main() -> dtr_core::error::Result<()> {
+/// use burn::tensor::Device;
+/// use dtr_core::seed::Seed;
+/// use dtr_model::{BlockConfig, GlaConfig, Hybrid, Mask, RandomParams, TwinInit, Twins, Variant, testing};
+///
+/// let base = testing::decoder(false, false);
+/// let variant = Variant {
+///     block: BlockConfig::Gla(GlaConfig::default()),
+///     geometry: Default::default(),
+///     init: TwinInit::Copy,
+/// };
+/// let twins = Twins::new(&variant, &base, &mut RandomParams::new(Seed(1), &Device::flex()))?;
+/// let hybrid = Hybrid::new(&base, &twins, &Mask::none().with(2));
+/// let hidden = hybrid.forward(&[vec![7, 8, 9]], None, None);
+/// assert_eq!(hidden.dims(), [1, 3, base.config.hidden_size]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Twins {
     /// The twin of each layer, in order.

@@ -1,7 +1,7 @@
-//! Chat templates: messages in, and out the text that a model was taught to go on from.
+//! Chat templates: rendering the messages of a chat as the text that a model continues.
 //!
-//! A template is Jinja's, and a model was taught on what Python made of it; so this renders as
-//! transformers' `apply_chat_template` does, to the character.
+//! Models are trained on text that transformers' `apply_chat_template` rendered. This module renders the same text,
+//! character by character.
 
 mod jinja;
 mod tojson;
@@ -19,10 +19,23 @@ use dtr_core::files::read_text_file;
 use dtr_core::memory_guard::with_memory_limit;
 use dtr_core::template_limits;
 
-/// The template's name among templates, and of the one that serves plain chats.
-const TEMPLATE: &str = "default";
+/// The name of the template in the environment, and of the plain chat template among several in
+/// `tokenizer_config.json`.
+const TEMPLATE_NAME: &str = "default";
 
-/// A model's chat template with the special tokens that it can name.
+/// A model's chat template and the special tokens that it may refer to.
+///
+/// ```
+/// # fn main() -> dtr_core::error::Result<()> {
+/// use dtr_model::ChatTemplate;
+///
+/// let source = "{% for message in messages %}<{{ message.role }}>{{ message.content }}\n{% endfor %}";
+/// let template = ChatTemplate::new(source, Default::default(), jiff::civil::date(2026, 1, 31).at(12, 0, 0, 0))?;
+/// let messages = serde_json::json!([{ "role": "user", "content": "where is the lamp?" }]);
+/// assert_eq!(template.render(&messages, false)?, "<user>where is the lamp?\n");
+/// # Ok(())
+/// # }
+/// ```
 pub struct ChatTemplate {
     environment: Environment<'static>,
     tokens: BTreeMap<String, String>,
@@ -30,20 +43,20 @@ pub struct ChatTemplate {
 
 impl ChatTemplate {
     /// Reads the template of the model in `directory`: `chat_template.jinja`, or else `chat_template` of
-    /// `tokenizer_config.json`. `now` is what the template takes for the time.
+    /// `tokenizer_config.json`. The template's function `strftime_now` formats `now`.
     ///
     /// # Errors
-    /// When there is none, or it is no template.
+    /// When the model has no chat template, or the template has a syntax error.
     pub fn read(directory: &Path, now: DateTime) -> Result<Self> {
         let config = read_json(&directory.join("tokenizer_config.json"))?;
         let file = directory.join("chat_template.jinja");
         let template = match file.is_file() {
             true => Some(read_text_file(&file)?),
-            false => template(&config["chat_template"])?,
+            false => plain_template(&config["chat_template"])?,
         };
         let template = template.ok_or_else(|| {
             Error::manifest(format!("the model in `{}` has no chat template", directory.display()))
-                .hint("it was not taught to chat; leave out `--chat` to continue the text itself")
+                .hint("leave out `--chat` to continue the text itself")
         })?;
         let map = match config.get("added_tokens_decoder") {
             Some(_) => Value::Null,
@@ -52,48 +65,52 @@ impl ChatTemplate {
         Self::new(&template, special_tokens(&config, &map), now)
     }
 
-    /// A chat by `template`, in which `tokens` are known by their names, such as `bos_token`.
+    /// Parses `template`. `tokens` are the special tokens by the names under which a template refers to them, such as
+    /// `bos_token`.
     ///
     /// # Errors
-    /// When `template` is none.
+    /// When the template has a syntax error.
     pub fn new(template: &str, tokens: BTreeMap<String, String>, now: DateTime) -> Result<Self> {
         let mut environment = jinja::environment(now);
-        environment.add_template_owned(TEMPLATE, jinja::prepared(template)).map_err(|cause| {
-            Error::environment(format!("the chat template cannot be read: {}", said(&cause)))
+        environment.add_template_owned(TEMPLATE_NAME, jinja::translate(template)).map_err(|cause| {
+            Error::environment(format!("cannot parse the chat template: {}", describe(&cause)))
         })?;
         Ok(Self { environment, tokens })
     }
 
-    /// The special tokens that templates can name.
+    /// Returns the special tokens by name.
     pub fn special_tokens(&self) -> &BTreeMap<String, String> {
         &self.tokens
     }
 
-    /// The text of `messages`, a list of objects with `role` and `content`; with `opens_answer` it ends where
-    /// the answer begins.
+    /// Renders `messages`, a list of objects with `role` and `content`. With `add_generation_prompt`, the text ends
+    /// where the answer of the model begins.
     ///
     /// # Errors
-    /// What the template itself refuses, such as a role that it does not know.
-    pub fn render(&self, messages: &Value, opens_answer: bool) -> Result<String> {
-        let own = context! {
+    /// When the template raises an error, for example because of an unknown role, or exceeds its limits.
+    pub fn render(&self, messages: &Value, add_generation_prompt: bool) -> Result<String> {
+        let chat = context! {
             messages => minijinja::Value::from(Serde(messages)),
             tools => (),
             documents => (),
-            add_generation_prompt => opens_answer,
+            add_generation_prompt => add_generation_prompt,
         };
         let tokens = minijinja::Value::from(Serde(&self.tokens));
-        let template = self.environment.get_template(TEMPLATE).expect("it was added when this was made");
-        with_memory_limit("the chat template", || template.render(context! { ..own, ..tokens })).map_err(
+        let template = self.environment.get_template(TEMPLATE_NAME).expect("`new` added the template");
+        with_memory_limit("the chat template", || template.render(context! { ..chat, ..tokens })).map_err(
             |cause| {
                 let cause = template_limits::explain_out_of_fuel(cause);
-                Error::manifest(format!("the chat template does not take these messages: {}", said(&cause)))
+                Error::manifest(format!(
+                    "cannot render the messages by the chat template: {}",
+                    describe(&cause)
+                ))
             },
         )
     }
 }
 
-/// What a template's error says, and where.
-fn said(error: &minijinja::Error) -> String {
+/// Returns the message and the line of a template's error.
+fn describe(error: &minijinja::Error) -> String {
     let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     match error.line() {
         Some(line) => format!("{detail} (line {line})"),
@@ -101,7 +118,7 @@ fn said(error: &minijinja::Error) -> String {
     }
 }
 
-/// A file's JSON; `null` where there is no file.
+/// Reads a JSON file. Returns `null` if the file does not exist.
 fn read_json(path: &Path) -> Result<Value> {
     if !path.is_file() {
         return Ok(Value::Null);
@@ -110,22 +127,23 @@ fn read_json(path: &Path) -> Result<Value> {
         .map_err(|cause| Error::environment(format!("`{}` is not JSON", path.display())).with_source(cause))
 }
 
-/// The template that `chat_template` holds: a text, or the one named `default` of a list.
-fn template(value: &Value) -> Result<Option<String>> {
+/// Returns the template that the value of `chat_template` holds: the text itself, or the entry named `default` of a list.
+fn plain_template(value: &Value) -> Result<Option<String>> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let Some(named) = value.as_array() else { return Ok(text(value)) };
-    let found =
-        named.iter().find(|entry| entry["name"] == TEMPLATE).and_then(|entry| text(&entry["template"]));
-    let names: Vec<&str> = named.iter().filter_map(|entry| entry["name"].as_str()).collect();
+    let Some(templates) = value.as_array() else { return Ok(text(value)) };
+    let found = templates
+        .iter()
+        .find(|entry| entry["name"] == TEMPLATE_NAME)
+        .and_then(|entry| text(&entry["template"]));
+    let names: Vec<&str> = templates.iter().filter_map(|entry| entry["name"].as_str()).collect();
     found.map(Some).ok_or_else(|| {
         Error::environment(format!(
-            "`chat_template` in `tokenizer_config.json` has templates for {names:?} and none for plain chats"
+            "`chat_template` in `tokenizer_config.json` has the templates {names:?} but no template named `default`"
         ))
     })
 }
 
-/// The special tokens that a template can name: those of `config`, and those of the older file `map`, where it
-/// counts, over them.
+/// Returns the special tokens of `tokenizer_config.json`, overridden by those of the older `special_tokens_map.json`.
 fn special_tokens(config: &Value, map: &Value) -> BTreeMap<String, String> {
     let content = |value: &Value| value.as_str().or(value["content"].as_str()).map(str::to_owned);
     let fields = [config, &config["extra_special_tokens"], map].into_iter().filter_map(Value::as_object);

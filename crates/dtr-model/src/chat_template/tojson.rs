@@ -1,47 +1,47 @@
-//! The filter `tojson` as transformers has it: Python's `json.dumps`, with letters of all scripts as they are.
+//! The filter `tojson` of transformers: Python's `json.dumps` with `ensure_ascii=False` as the default.
 
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use dtr_core::template_limits::charge_bytes;
 
-/// The names of the arguments after the value, in their order.
+/// The names of the arguments after the value, in order.
 const ARGUMENTS: [&str; 4] = ["ensure_ascii", "indent", "separators", "sort_keys"];
 
-/// The widest indent of a level.
-const WIDEST: usize = 100;
+/// The largest indent of a level, in bytes.
+const MAX_INDENT: usize = 100;
 
-/// The most levels.
-const MOST_LEVELS: usize = 64;
+/// The deepest nesting.
+const MAX_DEPTH: usize = 64;
 
-/// What a value costs by itself, in bytes.
-const STEP: usize = 64;
+/// Bytes that each value is charged in addition to its text.
+const BYTES_PER_VALUE: usize = 64;
 
-/// `value` as JSON; the arguments are those of `json.dumps`, by place or by name.
+/// Formats `value` as JSON. The arguments are those of `json.dumps`, positional or named.
 pub(super) fn tojson(
     state: &mut State<'_, '_>,
     value: &Value,
-    places: Rest<Value>,
-    names: Kwargs,
+    positional: Rest<Value>,
+    named: Kwargs,
 ) -> Result<String, Error> {
     let argument = |at: usize| -> Result<Value, Error> {
-        match places.get(at) {
+        match positional.get(at) {
             Some(value) => Ok(value.clone()),
-            None => Ok(names.get::<Option<Value>>(ARGUMENTS[at])?.unwrap_or(Value::from(()))),
+            None => Ok(named.get::<Option<Value>>(ARGUMENTS[at])?.unwrap_or(Value::from(()))),
         }
     };
-    let indent = indent(&argument(1)?)?;
-    let (between, after_key) = separators(&argument(2)?, indent.is_some())?;
+    let indent = parse_indent(&argument(1)?)?;
+    let (item_separator, key_separator) = parse_separators(&argument(2)?, indent.is_some())?;
     let (is_ascii, is_sorted) = (argument(0)?.is_true(), argument(3)?.is_true());
-    names.assert_all_used()?;
+    named.assert_all_used()?;
     let mut writer = Writer {
         state,
         text: String::new(),
-        paid: 0,
+        num_charged: 0,
         depth: 0,
         indent,
-        between,
-        after_key,
+        item_separator,
+        key_separator,
         is_ascii,
         is_sorted,
     };
@@ -49,52 +49,59 @@ pub(super) fn tojson(
     Ok(writer.text)
 }
 
-/// What a level is indented with; none where all is on one line.
-fn indent(value: &Value) -> Result<Option<String>, Error> {
+/// Returns the indent of a level, or `None` for a single line.
+fn parse_indent(value: &Value) -> Result<Option<String>, Error> {
     match (value.as_str(), value.as_i64()) {
         _ if value.is_none() => Ok(None),
-        (Some(text), _) if text.len() <= WIDEST => Ok(Some(text.to_owned())),
+        (Some(text), _) if text.len() <= MAX_INDENT => Ok(Some(text.to_owned())),
         (Some(text), _) => Err(refuse(format!("`indent` of `tojson` has {} bytes", text.len()))),
-        (_, Some(count)) if count > WIDEST as i64 => Err(refuse(format!("`indent` of `tojson` is {count}"))),
+        (_, Some(count)) if count > MAX_INDENT as i64 => {
+            Err(refuse(format!("`indent` of `tojson` is {count}")))
+        }
         (_, Some(count)) => Ok(Some(" ".repeat(count.max(0) as usize))),
         _ => Err(refuse(format!("`indent` of `tojson` is {value}"))),
     }
 }
 
-/// What stands between items, and between a key and its value.
-fn separators(value: &Value, is_indented: bool) -> Result<(String, String), Error> {
+/// Returns the separators between items, and between a key and its value.
+fn parse_separators(value: &Value, is_indented: bool) -> Result<(String, String), Error> {
     if value.is_none() {
         return Ok(((if is_indented { "," } else { ", " }).to_owned(), ": ".to_owned()));
     }
     let parts: Vec<Value> = value.try_iter()?.collect();
     match parts.iter().map(|part| part.as_str()).collect::<Option<Vec<_>>>().as_deref() {
-        Some([between, after_key]) => Ok(((*between).to_owned(), (*after_key).to_owned())),
-        _ => Err(refuse(format!("`separators` of `tojson` is {value}, not two texts"))),
+        Some([item_separator, key_separator]) => {
+            Ok(((*item_separator).to_owned(), (*key_separator).to_owned()))
+        }
+        _ => Err(refuse(format!("`separators` of `tojson` is {value}, not two strings"))),
     }
 }
 
-fn refuse(what: String) -> Error {
-    Error::new(ErrorKind::BadSerialization, what)
+fn refuse(message: String) -> Error {
+    Error::new(ErrorKind::BadSerialization, message)
 }
 
 struct Writer<'a, 'b> {
     state: &'a State<'b, 'b>,
     text: String,
-    /// Bytes of the text that are paid for.
-    paid: usize,
+    /// Bytes of the text that have been charged.
+    num_charged: usize,
     depth: usize,
     indent: Option<String>,
-    between: String,
-    after_key: String,
+    item_separator: String,
+    key_separator: String,
     is_ascii: bool,
     is_sorted: bool,
 }
 
 impl Writer<'_, '_> {
     fn value(&mut self, value: &Value) -> Result<(), Error> {
-        let parts = value.len().unwrap_or_default().saturating_mul(STEP);
-        charge_bytes(self.state, (STEP + self.text.len() - self.paid).saturating_add(parts))?;
-        self.paid = self.text.len();
+        let parts = value.len().unwrap_or_default().saturating_mul(BYTES_PER_VALUE);
+        charge_bytes(
+            self.state,
+            (BYTES_PER_VALUE + self.text.len() - self.num_charged).saturating_add(parts),
+        )?;
+        self.num_charged = self.text.len();
         match value.kind() {
             ValueKind::String => self.string(value.as_str().expect("a string has text")),
             ValueKind::Seq | ValueKind::Iterable => {
@@ -118,7 +125,7 @@ impl Writer<'_, '_> {
             Some(name) => self.string(name),
             None => self.text += &format!("\"{}\"", scalar(key)?),
         }
-        self.text += &self.after_key;
+        self.text += &self.key_separator;
         self.value(&map.get_item(key)?)
     }
 
@@ -128,28 +135,28 @@ impl Writer<'_, '_> {
         items: &[Value],
         mut write: impl FnMut(&mut Self, &Value) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        if self.depth == MOST_LEVELS {
-            return Err(refuse(format!("what `tojson` takes is nested more than {MOST_LEVELS} times")));
+        if self.depth == MAX_DEPTH {
+            return Err(refuse(format!("the value of `tojson` is nested more than {MAX_DEPTH} levels deep")));
         }
         self.text.push(open);
         self.depth += 1;
         for (at, item) in items.iter().enumerate() {
             if at > 0 {
-                self.text += &self.between;
+                self.text += &self.item_separator;
             }
-            self.line();
+            self.newline();
             write(self, item)?;
         }
         self.depth -= 1;
         if !items.is_empty() {
-            self.line();
+            self.newline();
         }
         self.text.push(close);
         Ok(())
     }
 
-    /// A new line, where there are lines.
-    fn line(&mut self) {
+    /// Starts a new line, unless all is on a single line.
+    fn newline(&mut self) {
         if let Some(indent) = &self.indent {
             self.text.push('\n');
             self.text += &indent.repeat(self.depth);
@@ -182,18 +189,19 @@ impl Writer<'_, '_> {
     }
 }
 
-/// A value without parts.
+/// Formats a value that is neither a string nor a collection.
 fn scalar(value: &Value) -> Result<String, Error> {
     match value.kind() {
         ValueKind::None => Ok("null".to_owned()),
         ValueKind::Bool => Ok(value.is_true().to_string()),
         ValueKind::Number if value.is_integer() => Ok(value.to_string()),
         ValueKind::Number => Ok(float(f64::try_from(value.clone())?)),
-        kind => Err(refuse(format!("a value that is {kind} has no JSON"))),
+        kind => Err(refuse(format!("a value of kind {kind} cannot be written as JSON"))),
     }
 }
 
-/// A float as Python writes it: the fewest digits that give it back, with an exponent where it is far from 1.
+/// Formats a float as Python does: with the fewest digits that round-trip, and with an exponent if it is below 1e-4 or
+/// at least 1e16.
 fn float(value: f64) -> String {
     if !value.is_finite() {
         return value.to_string().replace("inf", "Infinity");

@@ -15,12 +15,13 @@ use dtr_core::files::{Digest, digest_file, write_bytes_atomically};
 
 /// A base that was read from a Hugging Face directory.
 ///
-/// ```no_run
+/// ```
 /// # fn main() -> dtr_core::error::Result<()> {
+/// # let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini");
 /// use burn::tensor::Device;
 /// use dtr_model::{BaseModel, Hybrid};
 ///
-/// let base = BaseModel::read("models/mini".as_ref(), &Device::flex())?;
+/// let base = BaseModel::read(&directory, &Device::flex())?;
 /// let ids = base.tokenizer.encode("where is the lamp?", true)?;
 /// // Hidden states, `[1, t, hidden_size]`.
 /// let hidden = Hybrid::from_base(&base.decoder).forward(&[ids], None, None);

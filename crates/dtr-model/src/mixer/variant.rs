@@ -1,4 +1,4 @@
-//! A linear variant: the block that takes a layer's place, its heads and widths, and how a twin starts.
+//! Variants: the kind of linear block that replaces attention, its geometry, and its initialisation.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,28 +7,28 @@ use dtr_core::error::{Error, Result};
 
 use super::{GdnConfig, GlaConfig, JetConfig};
 
-/// A linear variant.
+/// A kind of linear block that replaces attention, with its geometry and its initialisation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Variant {
-    /// The kind of block and its own settings.
+    /// The kind of block and its settings.
     pub block: BlockConfig,
-    /// Heads, widths and what stands around the recurrence.
+    /// Heads, widths, rotary positions and output gate.
     #[serde(default)]
     pub geometry: GeometryConfig,
-    /// How a twin's parameters start.
+    /// The initial values of a twin's parameters.
     #[serde(default)]
     pub init: TwinInit,
 }
 
-/// Heads, widths and what stands around the recurrence; an absent size is the base's own.
+/// Heads, widths, rotary positions and output gate of a twin. An absent size is the base's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct GeometryConfig {
     /// Query heads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub num_heads: Option<usize>,
-    /// Key/value heads, repeated as activations.
+    /// Key/value heads. Query heads share them as in grouped-query attention.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub num_kv_heads: Option<usize>,
     /// Key width of a head.
@@ -39,7 +39,7 @@ pub struct GeometryConfig {
     pub value_dim: Option<usize>,
     /// Whether rotary positions are applied to queries and keys.
     pub rope: bool,
-    /// Whether the output is gated by swish of a projection of the input.
+    /// Whether the output is multiplied by a SiLU gate of the input.
     pub output_gate: bool,
 }
 
@@ -56,7 +56,7 @@ impl Default for GeometryConfig {
     }
 }
 
-/// The kind of linear block.
+/// A kind of linear block.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum BlockConfig {
@@ -69,7 +69,7 @@ pub enum BlockConfig {
 }
 
 impl BlockConfig {
-    /// The kind as manifests name it.
+    /// Returns the name of the kind in manifests.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Gla(_) => "gla",
@@ -79,23 +79,23 @@ impl BlockConfig {
     }
 }
 
-/// How a twin's parameters start.
+/// The initial values of a twin's parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TwinInit {
-    /// Query, key, value and output projections copied from the base's layer.
+    /// Copies the projections of queries, keys, values and output from the base's layer.
     Copy,
-    /// Copied, and gates and scale set from what the base's layer does on the first batch: a head forgets half
-    /// over the mean distance that it attends over, writes the more strongly the sharper it attends, starts with
-    /// its output gate open, and is scaled to the base's head by least squares.
+    /// Copies the projections, and sets gates and scale from measurements of the base's attention on the first batch.
+    /// A head's memory halves over the mean distance of its attention, its write strength rises as the entropy of its
+    /// attention falls, its output gate starts open, and its output is scaled to the base's head by least squares.
     #[default]
     Calibrated,
-    /// Every parameter drawn afresh.
+    /// Draws every parameter at random.
     Random,
 }
 
 impl Variant {
-    /// Checks the sizes of a variant that a hybrid's directory declares.
+    /// Checks the sizes of a variant that was read from the directory of a hybrid.
     ///
     /// # Errors
     /// Names the first size that is out of range, or two that do not divide.
@@ -124,11 +124,9 @@ impl Variant {
                 sizes.push(("block.jet.generator-reduction", jet.generator_reduction, 1 << 16));
             }
         }
-        for (key, size, most) in sizes {
-            if !(1..=most).contains(&size) {
-                return Err(Error::manifest(format!(
-                    "`variant.{key}` must be at least 1 and at most {most}"
-                )));
+        for (key, size, max) in sizes {
+            if !(1..=max).contains(&size) {
+                return Err(Error::manifest(format!("`variant.{key}` must be at least 1 and at most {max}")));
             }
         }
         if geometry.rope && geometry.key_dim.is_some_and(|key_dim| key_dim % 2 == 1) {
