@@ -72,16 +72,16 @@ pub struct DecoderShape {
     pub num_kv_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
-    /// Path of the tokenizer, a `tokenizer.json`, relative to the manifest. The default is the tokenizer of the
-    /// synthetic language.
+    /// Path of the tokenizer, a `tokenizer.json`, relative to the manifest. The default is the tokenizer of
+    /// the synthetic language.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "path"))]
     pub tokenizer: Option<String>,
 }
 
 impl DecoderShape {
-    /// Returns the configuration of a Llama of this shape with a vocabulary of `vocab_size` tokens and sequences of
-    /// at most `max_positions` tokens. Its output head does not share the embedding's weight.
+    /// Returns the configuration of a Llama of this shape with a vocabulary of `vocab_size` tokens and
+    /// sequences of at most `max_positions` tokens. Its output head does not share the embedding's weight.
     pub fn llama_config(&self, vocab_size: usize, max_positions: usize) -> DecoderConfig {
         DecoderConfig {
             model_type: ModelType::Llama,

@@ -29,8 +29,8 @@ pub struct LayerIo {
     pub output: Tensor<3>,
 }
 
-/// The residual stream between two layers, `[b, t, d]`. The last addition is deferred, so that it can be fused with
-/// the next norm.
+/// The residual stream between two layers, `[b, t, d]`. The last addition is deferred, so that it can be
+/// fused with the next norm.
 pub(super) struct ResidualStream {
     x: Tensor<3>,
     pending: Option<Tensor<3>>,
@@ -129,8 +129,8 @@ impl Layer {
         self.feed_forward(x, io.output, epsilon)
     }
 
-    /// Runs the first half of the layer: norm and token mixer. Returns the hidden states before the norm, and the
-    /// input and the output of the mixer.
+    /// Runs the first half of the layer: norm and token mixer. Returns the hidden states before the norm, and
+    /// the input and the output of the mixer.
     pub(super) fn mix_tokens(
         &self,
         mixer: &Mixer,
@@ -144,8 +144,8 @@ impl Layer {
         (x, LayerIo { input, output })
     }
 
-    /// Runs the second half of the layer, which treats tokens independently: adds the mixer's output to the hidden
-    /// states `x_btd` and applies the SwiGLU.
+    /// Runs the second half of the layer, which treats tokens independently: adds the mixer's output to the
+    /// hidden states `x_btd` and applies the SwiGLU.
     pub(super) fn feed_forward(
         &self,
         x_btd: Tensor<3>,
@@ -177,15 +177,16 @@ impl Decoder {
         Self::with_mixers(config, params, |_, params, name| Mixer::full(config, params, name))
     }
 
-    /// Creates a decoder whose token mixers are made by `mixer`, which gets the number and the name of a layer.
+    /// Creates a decoder whose token mixers are made by `mixer`, which gets the number and the name of a
+    /// layer.
     pub(super) fn with_mixers(
         config: &DecoderConfig,
         params: &mut dyn ParamSource,
         mut mixer: impl FnMut(usize, &mut dyn ParamSource, &str) -> Result<Mixer>,
     ) -> Result<Self> {
         let (vocab, width) = (config.vocab_size, config.hidden_size);
-        // Small compared with the outputs of layers: with N(0, 1), small models learnt associative recall late or
-        // not at all.
+        // Small compared with the outputs of layers: with N(0, 1), small models learnt associative recall
+        // late or not at all.
         let normal = Initializer::Normal(0.02);
         let embedding = params.matrix("model.embed_tokens.weight", [vocab, width], normal)?;
         let layers = (0..config.num_layers)
@@ -237,8 +238,8 @@ impl Decoder {
         ])
     }
 
-    /// Runs the first `num_layers` layers on token rows of one length and calls `callback` with the number of each
-    /// layer and the input and output of its attention, in order.
+    /// Runs the first `num_layers` layers on token rows of one length and calls `callback` with the number of
+    /// each layer and the input and output of its attention, in order.
     pub fn for_each_layer_io(
         &self,
         ids: &[Vec<u32>],

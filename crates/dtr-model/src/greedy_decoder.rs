@@ -5,7 +5,8 @@ use burn::tensor::{Int, Tensor};
 use crate::{DecoderState, ForwardContext, Hybrid, token_tensor};
 use dtr_ops::{PositionCounter, RecordedStep};
 
-/// Greedy decoding of a batch. A device that counts positions itself records one step and replays it for each token.
+/// Greedy decoding of a batch. A device that counts positions itself records one step and replays it for each
+/// token.
 pub struct GreedyDecoder<'a> {
     model: &'a Hybrid<'a>,
     state: DecoderState,

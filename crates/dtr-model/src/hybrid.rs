@@ -74,8 +74,8 @@ impl<'a> Hybrid<'a> {
         x
     }
 
-    /// Returns the hidden states after the last layer, `[b, t, d]`, for the tokens `ids_bt` in `context`. It does
-    /// not count the tokens in `state`.
+    /// Returns the hidden states after the last layer, `[b, t, d]`, for the tokens `ids_bt` in `context`. It
+    /// does not count the tokens in `state`.
     pub(super) fn forward_ids(
         &self,
         ids_bt: Tensor<2, Int>,
@@ -110,8 +110,8 @@ impl<'a> Hybrid<'a> {
         dtr_ops::run_on_device_thread(&self.device(), run)
     }
 
-    /// Runs the token mixer of a layer on the prefixes, then on the suffixes, which continue from the states that
-    /// their prefixes leave. Returns the output of the mixer.
+    /// Runs the token mixer of a layer on the prefixes, then on the suffixes, which continue from the states
+    /// that their prefixes leave. Returns the output of the mixer.
     pub(super) fn mix_tokens(
         &self,
         layer: usize,

@@ -23,8 +23,9 @@ impl Mask {
         Self::default()
     }
 
-    /// Returns `r = num_replaced` evenly spaced layers of `L = num_layers`: the layers are divided into `r` ranges of
-    /// equal length, and the middle layer of each range `i` is replaced, `floor((2 i + 1) L / 2 r)`.
+    /// Returns `r = num_replaced` evenly spaced layers of `L = num_layers`: the layers are divided into `r`
+    /// ranges of equal length, and the middle layer of each range `i` is replaced, `floor((2 i + 1) L / 2
+    /// r)`.
     ///
     /// The layers of a smaller `r` are not always among those of a larger one.
     pub fn evenly_spaced(num_layers: u32, num_replaced: u32) -> Self {
@@ -48,7 +49,8 @@ impl Mask {
         self.0.symmetric_difference(&other.0).next().copied()
     }
 
-    /// Returns the layer that this mask adds to `other`, or `None` unless it adds exactly one layer and removes none.
+    /// Returns the layer that this mask adds to `other`, or `None` unless it adds exactly one layer and
+    /// removes none.
     pub fn single_added_layer(&self, other: &Self) -> Option<u32> {
         let mut added = self.0.difference(&other.0);
         let layer = added.next().copied()?;

@@ -1,7 +1,7 @@
 //! AdamW over the parameters of a module, with f32 moments and clipping by the norm of the whole gradient.
 //!
-//! On a processor all parameters are concatenated, so that a step is a dozen operations however many there are. On a
-//! GPU a step is one kernel, and each parameter is updated separately.
+//! On a processor all parameters are concatenated, so that a step is a dozen operations however many there
+//! are. On a GPU a step is one kernel, and each parameter is updated separately.
 
 use std::mem::replace;
 
@@ -48,8 +48,8 @@ impl Default for AdamWConfig {
 }
 
 impl AdamWConfig {
-    /// Returns the learning rate of `step`, counted from 0, of `num_steps` steps: a linear warm-up to the peak, then a
-    /// cosine decay to `final_fraction` of the peak.
+    /// Returns the learning rate of `step`, counted from 0, of `num_steps` steps: a linear warm-up to the
+    /// peak, then a cosine decay to `final_fraction` of the peak.
     pub fn learning_rate_at(&self, step: u64, num_steps: u64) -> f64 {
         let warmup = (self.warmup_fraction * num_steps as f64).round();
         let at = step as f64 + 1.0;
@@ -102,8 +102,8 @@ pub struct Gradient {
     norm: Tensor<1>,
 }
 
-/// Groups values of parameters, `[n]` each, as AdamW updates the parameters: concatenated on a processor, separate on
-/// a GPU.
+/// Groups values of parameters, `[n]` each, as AdamW updates the parameters: concatenated on a processor,
+/// separate on a GPU.
 pub fn group_for_update(rows: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
     match rows.first().is_some_and(|row| is_cpu(&row.device())) {
         true => vec![Tensor::cat(rows, 0)],
@@ -218,7 +218,8 @@ impl ParamGroup {
         norm: &Tensor<1>,
         step: &AdamWStep,
     ) -> Tensor<1> {
-        // The moments are moved out, so that the operation has the only reference to them and writes in place.
+        // The moments are moved out, so that the operation has the only reference to them and writes in
+        // place.
         let placeholders = [(); 2].map(|()| Tensor::empty([0], &weights.device()));
         let [first, second] = replace(&mut self.moments, placeholders);
         let [weights, first, second] =

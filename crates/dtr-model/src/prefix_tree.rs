@@ -8,7 +8,8 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::{Decoder, ForwardContext, token_tensor};
 
-/// Prefixes of one length, and groups of suffixes that continue them. All suffixes of a group have one length.
+/// Prefixes of one length, and groups of suffixes that continue them. All suffixes of a group have one
+/// length.
 pub struct PrefixTree {
     pub(super) prefixes: TokenRows,
     pub(super) suffixes: Vec<SuffixGroup>,
@@ -39,7 +40,8 @@ pub struct PrefixTreeStates {
 }
 
 impl PrefixTree {
-    /// Creates a tree of prefixes without suffixes. The first `left_pads[row]` tokens of each row are padding.
+    /// Creates a tree of prefixes without suffixes. The first `left_pads[row]` tokens of each row are
+    /// padding.
     pub fn new(base: &Decoder, ids: Vec<Vec<u32>>, left_pads: Option<Vec<usize>>) -> Self {
         let (batch, time) = (ids.len(), ids[0].len());
         let context = ForwardContext::new(&base.config, batch, time, 0, left_pads.as_deref(), &base.device());
@@ -59,8 +61,8 @@ impl PrefixTree {
         self
     }
 
-    /// Returns a tree that holds `times` copies of this one: the prefixes of all copies, one copy after the other,
-    /// and likewise the suffixes of each group.
+    /// Returns a tree that holds `times` copies of this one: the prefixes of all copies, one copy after the
+    /// other, and likewise the suffixes of each group.
     pub fn repeat(&self, base: &Decoder, times: usize) -> Self {
         let num_prefixes = self.prefixes.ids.len();
         let pads = self.left_pads.as_ref().map(|pads| pads.repeat(times));
@@ -71,8 +73,9 @@ impl PrefixTree {
         })
     }
 
-    /// Returns the index of a token in copy `copy` of a tree that holds `times` copies, from its index in this tree.
-    /// Indices count the tokens of prefixes, then of suffixes, as [`PrefixTreeStates::flatten`] orders them.
+    /// Returns the index of a token in copy `copy` of a tree that holds `times` copies, from its index in
+    /// this tree. Indices count the tokens of prefixes, then of suffixes, as [`PrefixTreeStates::flatten`]
+    /// orders them.
     pub(super) fn index_in_copy(&self, index: usize, copy: usize, times: usize) -> usize {
         let parts = std::iter::once(&self.prefixes).chain(self.suffixes.iter().map(|group| &group.rows));
         let mut start = 0;

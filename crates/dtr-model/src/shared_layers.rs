@@ -13,11 +13,11 @@ pub struct PartialRun<'a> {
     pub first_layer: usize,
 }
 
-/// Returns the hidden states after the last layer at the tokens `positions`, for each of `runs`: `[n, d]`, one run
-/// after the other. The last MLP runs at these tokens only.
+/// Returns the hidden states after the last layer at the tokens `positions`, for each of `runs`: `[n, d]`,
+/// one run after the other. The last MLP runs at these tokens only.
 ///
-/// The runs are ordered by their first layers. `states_before` returns the hidden states before a layer. `trees[i]`
-/// holds `i + 1` copies of `trees[0]`, and `positions` are indices into the tokens of `trees[0]`.
+/// The runs are ordered by their first layers. `states_before` returns the hidden states before a layer.
+/// `trees[i]` holds `i + 1` copies of `trees[0]`, and `positions` are indices into the tokens of `trees[0]`.
 pub fn hidden_states_at(
     runs: &[PartialRun<'_>],
     trees: &[PrefixTree],
@@ -61,7 +61,8 @@ impl RunBatch<'_> {
         Tensor::cat(outputs, 0)
     }
 
-    /// Runs the token mixers of the first `num_active` runs. Consecutive runs with the same mixer share a call.
+    /// Runs the token mixers of the first `num_active` runs. Consecutive runs with the same mixer share a
+    /// call.
     fn mix_tokens(&self, layer: usize, states: &PrefixTreeStates, num_active: usize) -> PrefixTreeStates {
         let mut start = 0;
         let same_mixer = self.runs[..num_active].chunk_by(|a, b| a.hybrid.has_same_mixer(layer, b.hybrid));

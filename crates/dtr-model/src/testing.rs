@@ -21,7 +21,8 @@ pub fn shape() -> DecoderShape {
     }
 }
 
-/// Returns a decoder with random weights, optionally with biases on q, k and v (Qwen2) or norms on q and k (Qwen3).
+/// Returns a decoder with random weights, optionally with biases on q, k and v (Qwen2) or norms on q and k
+/// (Qwen3).
 pub fn decoder(qkv_bias: bool, qk_norm: bool) -> Decoder {
     let config = DecoderConfig { qkv_bias, qk_norm, ..shape().llama_config(50, 256) };
     Decoder::new(&config, &mut RandomParams::new(Seed(3), &Device::flex()))

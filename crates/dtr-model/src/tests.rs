@@ -1,5 +1,5 @@
-//! Tests of every mixer inside a decoder: incremental passes equal one pass, padding and other rows have no effect,
-//! and files read back unchanged.
+//! Tests of every mixer inside a decoder: incremental passes equal one pass, padding and other rows have no
+//! effect, and files read back unchanged.
 
 use burn::tensor::{DType, Device, Tensor};
 
@@ -14,7 +14,8 @@ fn difference(a: &Tensor<3>, b: &Tensor<3>) -> f32 {
     (a.clone() - b.clone()).abs().max().into_scalar()
 }
 
-/// Calls `check` with bases, hybrids of each variant with all layers replaced, and hybrids with one layer replaced.
+/// Calls `check` with bases, hybrids of each variant with all layers replaced, and hybrids with one layer
+/// replaced.
 fn for_each_model(check: impl Fn(&str, &Hybrid<'_>)) {
     for (bias, norm) in [(false, false), (true, false), (false, true)] {
         let base = decoder(bias, norm);

@@ -17,8 +17,8 @@ static GENERATION_TAG: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}").expect("the pattern is a constant")
 });
 
-/// Translates a template for minijinja: the tags `generation` become `with` blocks, which have a scope too, and line
-/// endings become line feeds, as in Jinja.
+/// Translates a template for minijinja: the tags `generation` become `with` blocks, which have a scope too,
+/// and line endings become line feeds, as in Jinja.
 pub(super) fn translate(template: &str) -> String {
     let lines = template.replace("\r\n", "\n").replace('\r', "\n");
     GENERATION_TAG.replace_all(&lines, "{%$1 ${2}with $3%}").into_owned()
@@ -27,8 +27,8 @@ pub(super) fn translate(template: &str) -> String {
 /// The most bytes that one byte of a time format expands to.
 const MAX_BYTES_PER_FORMAT_BYTE: usize = 255;
 
-/// Creates an environment with trimmed blocks, Python's methods, `tojson`, and the functions that transformers adds:
-/// `raise_exception` and `strftime_now`.
+/// Creates an environment with trimmed blocks, Python's methods, `tojson`, and the functions that
+/// transformers adds: `raise_exception` and `strftime_now`.
 pub(super) fn environment(now: DateTime) -> Environment<'static> {
     let mut environment = Environment::new();
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();

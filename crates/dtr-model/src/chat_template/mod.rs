@@ -1,7 +1,7 @@
 //! Chat templates: rendering the messages of a chat as the text that a model continues.
 //!
-//! Models are trained on text that transformers' `apply_chat_template` rendered. This module renders the same text,
-//! character by character.
+//! Models are trained on text that transformers' `apply_chat_template` rendered. This module renders the same
+//! text, character by character.
 
 mod jinja;
 mod tojson;
@@ -30,7 +30,8 @@ const TEMPLATE_NAME: &str = "default";
 /// use dtr_model::ChatTemplate;
 ///
 /// let source = "{% for message in messages %}<{{ message.role }}>{{ message.content }}\n{% endfor %}";
-/// let template = ChatTemplate::new(source, Default::default(), jiff::civil::date(2026, 1, 31).at(12, 0, 0, 0))?;
+/// let now = jiff::civil::date(2026, 1, 31).at(12, 0, 0, 0);
+/// let template = ChatTemplate::new(source, Default::default(), now)?;
 /// let messages = serde_json::json!([{ "role": "user", "content": "where is the lamp?" }]);
 /// assert_eq!(template.render(&messages, false)?, "<user>where is the lamp?\n");
 /// # Ok(())
@@ -65,8 +66,8 @@ impl ChatTemplate {
         Self::new(&template, special_tokens(&config, &map), now)
     }
 
-    /// Parses `template`. `tokens` are the special tokens by the names under which a template refers to them, such as
-    /// `bos_token`.
+    /// Parses `template`. `tokens` are the special tokens by the names under which a template refers to them,
+    /// such as `bos_token`.
     ///
     /// # Errors
     /// When the template has a syntax error.
@@ -83,8 +84,8 @@ impl ChatTemplate {
         &self.tokens
     }
 
-    /// Renders `messages`, a list of objects with `role` and `content`. With `add_generation_prompt`, the text ends
-    /// where the answer of the model begins.
+    /// Renders `messages`, a list of objects with `role` and `content`. With `add_generation_prompt`, the
+    /// text ends where the answer of the model begins.
     ///
     /// # Errors
     /// When the template raises an error, for example because of an unknown role, or exceeds its limits.
@@ -127,7 +128,8 @@ fn read_json(path: &Path) -> Result<Value> {
         .map_err(|cause| Error::environment(format!("`{}` is not JSON", path.display())).with_source(cause))
 }
 
-/// Returns the template that the value of `chat_template` holds: the text itself, or the entry named `default` of a list.
+/// Returns the template that the value of `chat_template` holds: the text itself, or the entry named
+/// `default` of a list.
 fn plain_template(value: &Value) -> Result<Option<String>> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let Some(templates) = value.as_array() else { return Ok(text(value)) };
@@ -138,12 +140,13 @@ fn plain_template(value: &Value) -> Result<Option<String>> {
     let names: Vec<&str> = templates.iter().filter_map(|entry| entry["name"].as_str()).collect();
     found.map(Some).ok_or_else(|| {
         Error::environment(format!(
-            "`chat_template` in `tokenizer_config.json` has the templates {names:?} but no template named `default`"
+            "`tokenizer_config.json` has chat templates named {names:?} but none named `default`"
         ))
     })
 }
 
-/// Returns the special tokens of `tokenizer_config.json`, overridden by those of the older `special_tokens_map.json`.
+/// Returns the special tokens of `tokenizer_config.json`, overridden by those of the older
+/// `special_tokens_map.json`.
 fn special_tokens(config: &Value, map: &Value) -> BTreeMap<String, String> {
     let content = |value: &Value| value.as_str().or(value["content"].as_str()).map(str::to_owned);
     let fields = [config, &config["extra_special_tokens"], map].into_iter().filter_map(Value::as_object);

@@ -200,8 +200,8 @@ fn scalar(value: &Value) -> Result<String, Error> {
     }
 }
 
-/// Formats a float as Python does: with the fewest digits that round-trip, and with an exponent if it is below 1e-4 or
-/// at least 1e16.
+/// Formats a float as Python does: with the fewest digits that round-trip, and with an exponent if it is
+/// below 1e-4 or at least 1e16.
 fn float(value: f64) -> String {
     if !value.is_finite() {
         return value.to_string().replace("inf", "Infinity");

@@ -1,4 +1,5 @@
-//! `config.json` of a base or a hybrid: the decoder's shape, the linear layers, and the variant of their twins.
+//! `config.json` of a base or a hybrid: the decoder's shape, the linear layers, and the variant of their
+//! twins.
 
 use std::path::Path;
 
@@ -100,8 +101,8 @@ fn parse_variant(table: Option<&Value>, config: &DecoderConfig) -> std::result::
     }
 }
 
-/// Returns the `config.json` of a hybrid: every field of `config.json` in the directory `base`, with the layers of
-/// `mask` marked as linear attention of `variant`.
+/// Returns the `config.json` of a hybrid: every field of `config.json` in the directory `base`, with the
+/// layers of `mask` marked as linear attention of `variant`.
 ///
 /// # Errors
 /// When the file of the base cannot be read, or the base lacks a layer of `mask`.

@@ -64,7 +64,8 @@ impl HybridWriter<'_> {
         write_bytes_atomically(&folder.join(name), &bytes)
     }
 
-    /// Returns the tensors of the hybrid: the base's without the attention of replaced layers, and their twins'.
+    /// Returns the tensors of the hybrid: the base's without the attention of replaced layers, and their
+    /// twins'.
     fn tensors(&self) -> Result<Vec<TensorSource>> {
         let mut tensors = Vec::new();
         for file in weight_files(self.base)? {

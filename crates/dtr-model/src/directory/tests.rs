@@ -33,7 +33,8 @@ fn logit_bits(model: &Hybrid<'_>) -> Vec<u32> {
     seen
 }
 
-/// Exports the base at `base` with `replaced` layers. Returns the folder that holds the hybrid, and its twins.
+/// Exports the base at `base` with `replaced` layers. Returns the folder that holds the hybrid, and its
+/// twins.
 fn export(
     base: &Path,
     decoder: &Decoder,

@@ -1,7 +1,7 @@
 //! Generating text from a prompt, token by token.
 //!
-//! The model runs once on the prompt. Each new token then takes one step from the state of the layers: KV caches for
-//! full attention, recurrent states for linear blocks.
+//! The model runs once on the prompt. Each new token then takes one step from the state of the layers: KV
+//! caches for full attention, recurrent states for linear blocks.
 
 mod sampling;
 mod stop_strings;
@@ -63,10 +63,12 @@ pub struct GeneratedText {
     pub stop_reason: StopReason,
 }
 
-/// Continues `prompt`, a list of token ids, and calls `callback` with each piece of text as soon as it is known.
+/// Continues `prompt`, a list of token ids, and calls `callback` with each piece of text as soon as it is
+/// known.
 ///
 /// # Errors
-/// When the prompt is empty, has a token outside the vocabulary or does not fit the context, or `callback` fails.
+/// When the prompt is empty, has a token outside the vocabulary or does not fit the context, or `callback`
+/// fails.
 ///
 /// ```no_run
 /// # fn main() -> dtr_core::error::Result<()> {

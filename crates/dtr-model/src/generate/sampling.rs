@@ -60,13 +60,14 @@ fn probabilities(logits: &[f32], temperature: f64) -> Vec<(u32, f64)> {
     (0..).zip(weights.into_iter().map(|weight| weight / total)).collect()
 }
 
-/// Returns the fewest tokens whose probabilities add up to `top_p` (nucleus sampling, arXiv 1904.09751). They are
-/// ordered by probability, and by token in case of a tie.
+/// Returns the fewest tokens whose probabilities add up to `top_p` (nucleus sampling, arXiv 1904.09751). They
+/// are ordered by probability, and by token in case of a tie.
 fn nucleus(mut tokens: Vec<(u32, f64)>, top_p: f64) -> Vec<(u32, f64)> {
     if top_p >= 1.0 {
         return tokens;
     }
-    // All tokens below this probability together have less than `1 - top_p`, so none of them is in the nucleus.
+    // All tokens below this probability together have less than `1 - top_p`, so none of them is in the
+    // nucleus.
     let min = (1.0 - top_p) / tokens.len() as f64;
     tokens.retain(|(_, probability)| *probability >= min);
     tokens.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));

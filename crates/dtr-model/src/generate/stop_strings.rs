@@ -13,8 +13,8 @@ impl StopStrings {
         Self { strings, held_back: String::new() }
     }
 
-    /// Adds a piece of text. Returns the text that is now known to come before any stop string, and whether a stop
-    /// string follows it.
+    /// Adds a piece of text. Returns the text that is now known to come before any stop string, and whether a
+    /// stop string follows it.
     pub fn push(&mut self, piece: &str) -> (String, bool) {
         self.held_back += piece;
         let first = self.strings.iter().filter_map(|stop| self.held_back.find(stop.as_str())).min();

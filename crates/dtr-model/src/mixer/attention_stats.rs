@@ -1,8 +1,9 @@
-//! Measurements of a base's attention, from which `init = "calibrated"` sets the gates and the scale of a twin.
+//! Measurements of a base's attention, from which `init = "calibrated"` sets the gates and the scale of a
+//! twin.
 //!
-//! The targets for decay and write strength are those of Taylor-Calibrate. Unlike there, the output gate starts
-//! open, not near zero, and the scale of a head goes into the output projection: the norm before that projection
-//! would undo a scale of the values.
+//! The targets for decay and write strength are those of Taylor-Calibrate. Unlike there, the output gate
+//! starts open, not near zero, and the scale of a head goes into the output projection: the norm before that
+//! projection would undo a scale of the values.
 
 use burn::tensor::{DType, Tensor, TensorData};
 
@@ -57,8 +58,8 @@ impl AttentionStats {
         self.entropies.iter().map(|entropy| 0.3 + 0.4 * (1.0 - entropy.clamp(0.0, 1.0))).collect()
     }
 
-    /// Returns the weight, `[values, d]`, of a projection that maps hidden states to about `values`. Each row is
-    /// the multiple of the mean hidden state that fits best, by least squares.
+    /// Returns the weight, `[values, d]`, of a projection that maps hidden states to about `values`. Each row
+    /// is the multiple of the mean hidden state that fits best, by least squares.
     pub(super) fn constant_projection(&self, values: &[f32]) -> Tensor<2> {
         let [batch, time, width] = self.x_btd.dims();
         let x_nd = self.x_btd.clone().reshape([batch * time, width]);
@@ -69,8 +70,8 @@ impl AttentionStats {
         Tensor::<2>::from_data(column, &mean.device()).matmul(mean * scale.unsqueeze::<2>())
     }
 
-    /// Returns the factor of each head, `[h]`, that brings `heads_btd` closest to the output of the base's heads.
-    /// Factors are between 0.1 and 10.
+    /// Returns the factor of each head, `[h]`, that brings `heads_btd` closest to the output of the base's
+    /// heads. Factors are between 0.1 and 10.
     pub(super) fn least_squares_scale(&self, heads_btd: Tensor<3>, num_heads: usize) -> Tensor<1> {
         let [batch, time, width] = heads_btd.dims();
         let sum = |x_btd: Tensor<3>| {

@@ -53,8 +53,8 @@ impl ForwardContext {
         }
     }
 
-    /// Creates the context of one token in each row, without padding, at the position in `counter`. KV caches have
-    /// memory for `cache_capacity` tokens.
+    /// Creates the context of one token in each row, without padding, at the position in `counter`. KV caches
+    /// have memory for `cache_capacity` tokens.
     pub(crate) fn at_counter(
         config: &DecoderConfig,
         counter: &PositionCounter,

@@ -10,8 +10,9 @@ use super::{AttentionStats, ForwardContext, TwinGeometry};
 use crate::{Initializer, ParamMut, ParamSource};
 use dtr_core::error::Result;
 
-/// The gated delta rule (arXiv 2412.06464) with the gates of each head: write strength `β = sigmoid(b_proj x)`,
-/// doubled if negative eigenvalues are allowed, and log decay `g = −exp(A_log) · softplus(a_proj x + dt_bias)`.
+/// The gated delta rule (arXiv 2412.06464) with the gates of each head: write strength `β = sigmoid(b_proj
+/// x)`, doubled if negative eigenvalues are allowed, and log decay `g = −exp(A_log) · softplus(a_proj x +
+/// dt_bias)`.
 #[derive(Clone)]
 pub struct GatedDeltaRule {
     /// `[h, d]`.
@@ -81,8 +82,8 @@ impl GatedDeltaRule {
     }
 
     /// Runs the rule over queries `[b, h, t, k]`, keys `[b, g, t, k]` and values `[b, g, t, v]` from `state`.
-    /// Returns the output of the heads, `[b, h, t, v]`, and the next state. A single token that continues a state
-    /// takes one recurrent step; other inputs are processed in chunks.
+    /// Returns the output of the heads, `[b, h, t, v]`, and the next state. A single token that continues a
+    /// state takes one recurrent step; other inputs are processed in chunks.
     pub(super) fn forward(
         &self,
         x_btd: &Tensor<3>,

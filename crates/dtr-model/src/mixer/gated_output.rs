@@ -25,7 +25,8 @@ pub struct GatedOutput {
 }
 
 impl GatedOutput {
-    /// Creates the output side of a twin. The output projection is copied from `original`, or random without one.
+    /// Creates the output side of a twin. The output projection is copied from `original`, or random without
+    /// one.
     pub(super) fn new(
         geometry: &TwinGeometry,
         original: Option<&FullAttention>,
@@ -48,7 +49,8 @@ impl GatedOutput {
         Ok(Self { g_proj, o_norm, o_proj, norm_epsilon, num_heads })
     }
 
-    /// Returns the block's output, `[b, t, d]`, for the output of its heads and the hidden states that gate it.
+    /// Returns the block's output, `[b, t, d]`, for the output of its heads and the hidden states that gate
+    /// it.
     pub(super) fn forward(&self, o_bhtv: Tensor<4>, x_btd: Tensor<3>) -> Tensor<3> {
         self.o_proj.forward(self.gated_heads(o_bhtv, x_btd))
     }

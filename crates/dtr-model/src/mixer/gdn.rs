@@ -43,7 +43,8 @@ pub struct GdnBlock {
 
 const CONV_NAMES: [&str; 3] = ["q_conv1d.weight", "k_conv1d.weight", "v_conv1d.weight"];
 
-/// Returns kernels `[channels, width]` that pass the current token through: the last tap is 1, the others are 0.
+/// Returns kernels `[channels, width]` that pass the current token through: the last tap is 1, the others are
+/// 0.
 pub(super) fn identity_kernels(channels: usize, width: usize) -> Initializer {
     let tap = |at: usize| if at % width == width - 1 { 1.0 } else { 0.0 };
     Initializer::Values((0..channels * width).map(tap).collect())
@@ -119,7 +120,8 @@ impl GdnBlock {
         self.output.fit_scale(heads, stats);
     }
 
-    /// Applies convolution and SiLU to q, k and v. Returns the results and the next states of the convolutions.
+    /// Applies convolution and SiLU to q, k and v. Returns the results and the next states of the
+    /// convolutions.
     fn convolve(&self, qkv: [Tensor<3>; 3], past: Vec<ConvState>) -> ([Tensor<3>; 3], Vec<ConvState>) {
         let Some(kernels) = &self.convs else {
             return (qkv.map(silu), Vec::new());

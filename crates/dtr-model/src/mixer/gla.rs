@@ -29,8 +29,8 @@ impl Default for GlaConfig {
     }
 }
 
-/// A GLA twin. In addition to q, k, v and o it has the low-rank decay gate (`d·r + r·g·k + g·k` parameters), the
-/// output gate (`d·h·v`) and the norm (`v`).
+/// A GLA twin. In addition to q, k, v and o it has the low-rank decay gate (`d·r + r·g·k + g·k` parameters),
+/// the output gate (`d·h·v`) and the norm (`v`).
 #[derive(Clone)]
 pub struct GlaBlock {
     projections: Projections,
@@ -106,8 +106,8 @@ impl GlaBlock {
         (output, MixerState::Recurrent { state, convs: Vec::new() })
     }
 
-    /// Sets gates and scale from measurements of the base's attention. The decay of a key channel is the mean of
-    /// [`AttentionStats::decay_rates`] over the query heads that share it, whatever the hidden state.
+    /// Sets gates and scale from measurements of the base's attention. The decay of a key channel is the mean
+    /// of [`AttentionStats::decay_rates`] over the query heads that share it, whatever the hidden state.
     pub(super) fn calibrate(&mut self, stats: &AttentionStats) {
         let (group, width) = (self.geometry.heads_per_kv_head(), self.geometry.key_dim);
         let bias: Vec<f32> = stats

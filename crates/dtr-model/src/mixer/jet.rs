@@ -1,5 +1,5 @@
-//! JetBlock (Jet-Nemotron, arXiv 2508.15884): Gated DeltaNet without convolutions on q and k, and with a dynamic
-//! convolution on v, whose kernels are generated from the hidden state.
+//! JetBlock (Jet-Nemotron, arXiv 2508.15884): Gated DeltaNet without convolutions on q and k, and with a
+//! dynamic convolution on v, whose kernels are generated from the hidden state.
 
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
@@ -31,15 +31,15 @@ impl Default for JetConfig {
     }
 }
 
-/// A JetBlock twin. In addition to q, k, v and o it has the kernel generator (`d·r + r·g·v·w + g·v·w` parameters),
-/// the gates (`2·d·h + 2·h`), the output gate (`d·h·v`) and the norm (`v`).
+/// A JetBlock twin. In addition to q, k, v and o it has the kernel generator (`d·r + r·g·v·w + g·v·w`
+/// parameters), the gates (`2·d·h + 2·h`), the output gate (`d·h·v`) and the norm (`v`).
 #[derive(Clone)]
 pub struct JetBlock {
     projections: Projections,
     /// The first layer of the kernel generator, `[r, d]`.
     generator_in: Linear,
-    /// The second layer, with a bias, `[g·v·w, r]`. Its outputs are ordered by channel, then from the oldest tap to
-    /// the newest.
+    /// The second layer, with a bias, `[g·v·w, r]`. Its outputs are ordered by channel, then from the oldest
+    /// tap to the newest.
     generator_out: Linear,
     delta_rule: GatedDeltaRule,
     output: GatedOutput,
@@ -73,8 +73,9 @@ impl JetBlock {
         let projections = original.map(|original| &original.projections);
         Ok(Self {
             projections: Projections::new(&geometry, projections, params, name)?,
-            // The published constructor sets both layers to zero. Each one's gradient is then zero too, so that
-            // neither would ever learn. A random first layer leaves the kernels at the identity and can learn.
+            // The published constructor sets both layers to zero. Each one's gradient is then zero too, so
+            // that neither would ever learn. A random first layer leaves the kernels at the identity and can
+            // learn.
             generator_in: Linear::new(params, &first, [inner, width], Initializer::fan_in(width))?,
             generator_out: Linear::new(params, &second, [taps, inner], Initializer::Constant(0.0))?
                 .with_bias(params, &second, identity_kernels(channels, jet.conv_size))?,

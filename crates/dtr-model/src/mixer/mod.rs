@@ -79,8 +79,8 @@ impl Mixer {
 
     /// Creates a twin of the attention `base`, with parameters from `params` under `name`.
     ///
-    /// Unless `variant.init` is [`TwinInit::Random`], the projections q, k, v and o, their biases and the norms of
-    /// q and k are initialised from the base, which must have the same geometry.
+    /// Unless `variant.init` is [`TwinInit::Random`], the projections q, k, v and o, their biases and the
+    /// norms of q and k are initialised from the base, which must have the same geometry.
     ///
     /// # Errors
     /// When the geometry does not fit the base, or `params` lacks a parameter.

@@ -85,9 +85,10 @@ impl BlockConfig {
 pub enum TwinInit {
     /// Copies the projections of queries, keys, values and output from the base's layer.
     Copy,
-    /// Copies the projections, and sets gates and scale from measurements of the base's attention on the first batch.
-    /// A head's memory halves over the mean distance of its attention, its write strength rises as the entropy of its
-    /// attention falls, its output gate starts open, and its output is scaled to the base's head by least squares.
+    /// Copies the projections, and sets gates and scale from measurements of the base's attention on the
+    /// first batch. A head's memory halves over the mean distance of its attention, its write strength rises
+    /// as the entropy of its attention falls, its output gate starts open, and its output is scaled to the
+    /// base's head by least squares.
     #[default]
     Calibrated,
     /// Draws every parameter at random.

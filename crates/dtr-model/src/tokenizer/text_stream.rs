@@ -1,5 +1,5 @@
-//! Incremental decoding: a character may consist of several tokens, and the text of a token can depend on the tokens
-//! before it.
+//! Incremental decoding: a character may consist of several tokens, and the text of a token can depend on the
+//! tokens before it.
 
 use tokenizers::tokenizer::step_decode_stream;
 

@@ -1,4 +1,5 @@
-//! The names and shapes of a base's tensors, so that a file's header can be checked without building the model.
+//! The names and shapes of a base's tensors, so that a file's header can be checked without building the
+//! model.
 
 use crate::DecoderConfig;
 use crate::mixer::FULL_ATTENTION_PREFIX;

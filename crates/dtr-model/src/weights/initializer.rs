@@ -21,21 +21,22 @@ pub enum Initializer {
 }
 
 impl Initializer {
-    /// Returns a normal distribution with standard deviation `1 / sqrt(inputs)`, which keeps the scale of what a
-    /// projection reads.
+    /// Returns a normal distribution with standard deviation `1 / sqrt(inputs)`, which keeps the scale of
+    /// what a projection reads.
     pub fn fan_in(inputs: usize) -> Self {
         Self::Normal((inputs as f64).powf(-0.5))
     }
 
-    /// Returns a normal distribution for a projection that writes to the residual stream: its standard deviation
-    /// is that of [`Initializer::fan_in`] over `sqrt(2 · num_layers)`, so that the scale of the stream does not
-    /// grow with depth (GPT-2).
+    /// Returns a normal distribution for a projection that writes to the residual stream: its standard
+    /// deviation is that of [`Initializer::fan_in`] over `sqrt(2 · num_layers)`, so that the scale of the
+    /// stream does not grow with depth (GPT-2).
     pub fn into_residual(inputs: usize, num_layers: usize) -> Self {
         Self::Normal((2.0 * (inputs * num_layers) as f64).powf(-0.5))
     }
 }
 
-/// A source of parameters: [`RandomParams`], or a file such as [`SafetensorsReader`](crate::SafetensorsReader).
+/// A source of parameters: [`RandomParams`], or a file such as
+/// [`SafetensorsReader`](crate::SafetensorsReader).
 pub trait ParamSource {
     /// Returns the parameter `name` of `shape`, row-major in f32. A file ignores `initializer`.
     ///
@@ -85,14 +86,14 @@ impl dyn ParamSource + '_ {
     }
 }
 
-/// Places a parameter in the device's persistent memory: on a GPU, a pool shared with activations would become
-/// fragmented.
+/// Places a parameter in the device's persistent memory: on a GPU, a pool shared with activations would
+/// become fragmented.
 fn place(values_n: TensorData, device: &Device, dtype: DType) -> Tensor<1> {
     device.memory_persistent_allocations(values_n, |values| Tensor::from_data(values, (device, dtype)))
 }
 
-/// Random parameters. Each parameter has a seed of its own, derived from its name, so that a new parameter never
-/// changes another.
+/// Random parameters. Each parameter has a seed of its own, derived from its name, so that a new parameter
+/// never changes another.
 pub struct RandomParams {
     seed: Seed,
     device: Device,

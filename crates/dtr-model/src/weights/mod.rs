@@ -1,4 +1,5 @@
-//! Parameters by name: reading them from safetensors files, drawing them from a seed, visiting and writing them.
+//! Parameters by name: reading them from safetensors files, drawing them from a seed, visiting and writing
+//! them.
 
 mod autodiff;
 mod base_tensors;

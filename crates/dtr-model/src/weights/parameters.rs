@@ -53,8 +53,8 @@ impl ParamMut<'_> {
         }
     }
 
-    /// Replaces the values, `[n]`, with the result of `update`. The argument of `update` is the only reference to
-    /// its memory, so that the operation can write in place.
+    /// Replaces the values, `[n]`, with the result of `update`. The argument of `update` is the only
+    /// reference to its memory, so that the operation can write in place.
     pub fn update(&mut self, update: impl FnOnce(Tensor<1>) -> Tensor<1>) {
         match self {
             Self::Vector(tensor) | Self::F32Vector(tensor) => {

@@ -1,7 +1,7 @@
 //! The header of a safetensors file, checked against the length of the file before any value is read.
 //!
-//! This reader is stricter than the `safetensors` crate, which takes the last of two tensors with one name. It
-//! refuses repeated names, gaps, overlaps, and lengths that do not match a tensor's shape.
+//! This reader is stricter than the `safetensors` crate, which takes the last of two tensors with one name.
+//! It refuses repeated names, gaps, overlaps, and lengths that do not match a tensor's shape.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -27,8 +27,8 @@ pub struct SafetensorsReader {
     dtype: DType,
 }
 
-/// A tensor in an open file. The file stays open, so that header and values come from the same file even if the
-/// path is replaced meanwhile.
+/// A tensor in an open file. The file stays open, so that header and values come from the same file even if
+/// the path is replaced meanwhile.
 struct StoredTensor {
     info: TensorInfo,
     /// Offset of the values in the file, in bytes.
