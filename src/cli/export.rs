@@ -1,59 +1,59 @@
-//! `dtr export MANIFEST DIR`: a hybrid that a search found, as a Hugging Face directory.
+//! `dtr export`: writes a hybrid that a search selected as a Hugging Face directory.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{Experiment, print_json};
-use crate::export::{Choice, Which, export};
+use crate::export::{SearchSelector, SelectedHybrid, export};
 use dtr_core::error::Result;
 
-/// Write a hybrid that a search found as a Hugging Face directory; runs nothing.
+/// Write a hybrid that a search selected as a Hugging Face directory
 ///
-/// Names are needed only as far as the sweep has several searches.
+/// Reads finished cells and runs none. Names are necessary only if the sweep has several searches.
 #[derive(Args)]
 pub struct Export {
     #[command(flatten)]
     experiment: Experiment,
-    /// The new directory.
+    /// Directory to create
     directory: PathBuf,
-    /// The base's name in the manifest.
+    /// Name of the base in the manifest
     #[arg(long)]
     model: Option<String>,
-    /// The variant's name in the manifest.
+    /// Name of the variant in the manifest
     #[arg(long)]
     variant: Option<String>,
-    /// The task's name in the manifest.
+    /// Name of the task in the manifest
     #[arg(long)]
     task: Option<String>,
-    /// The value of a further axis, such as `distil.token-budget=64k`; may be repeated.
-    #[arg(long = "axis", value_name = "KEY=VALUE", value_parser = axis)]
+    /// Value of another sweep axis, such as `distil.token-budget=64k`; may be repeated
+    #[arg(long = "axis", value_name = "KEY=VALUE", value_parser = parse_axis)]
     axes: Vec<(String, String)>,
-    /// Which hybrid of the search: the one with the most layers replaced, or the one that scored highest.
-    #[arg(long, value_enum, default_value_t = Which::Opt)]
-    which: Which,
-    /// Print JSON.
+    /// Hybrid to export: the one with the most replaced layers, or the one with the highest validation score
+    #[arg(long, value_enum, default_value_t = SelectedHybrid::Opt)]
+    which: SelectedHybrid,
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-fn axis(text: &str) -> std::result::Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("an axis is written KEY=VALUE")?;
+fn parse_axis(text: &str) -> std::result::Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
 impl Export {
     pub(super) fn run(self) -> Result<u8> {
         let (plan, store) = (self.experiment.plan()?, self.experiment.results.store()?);
-        let choice = Choice {
+        let selector = SearchSelector {
             model: self.model,
             variant: self.variant,
             task: self.task,
             axes: self.axes.into_iter().collect(),
-            which: self.which,
+            hybrid: self.which,
         };
         let command = self.experiment.sweep_command();
-        let layers = export(&plan, &store, &choice, &self.directory, &command)?;
+        let layers = export(&plan, &store, &selector, &self.directory, &command)?;
         if self.json {
             print_json(&serde_json::json!({ "directory": self.directory, "layers": layers }));
             return Ok(0);

@@ -1,4 +1,4 @@
-//! `dtr report`: tables and figures from records alone.
+//! `dtr report`: writes tables, figures and the page of an experiment from stored records.
 
 use std::path::PathBuf;
 
@@ -10,14 +10,14 @@ use crate::report;
 use crate::store::Store;
 use dtr_core::error::{ErrorKind, Result};
 
-/// Write tables and figures from what is done; runs nothing.
+/// Write tables and figures from finished cells, without running any
 ///
-/// Exits with 3 when cells are missing; what is there is written all the same.
+/// Exits with 3 if cells are missing, after writing the report of all others.
 #[derive(Args)]
 pub struct Report {
     #[command(flatten)]
     experiment: Experiment,
-    /// Print the paths as JSON instead of Table 1.
+    /// Print the paths as JSON instead of the summary
     #[arg(long)]
     json: bool,
 }
@@ -36,27 +36,27 @@ impl Report {
         }
         let command = self.experiment.sweep_command();
         match written.num_missing {
-            1 => eprintln!("1 cell is missing; `{command}` makes it"),
-            many => eprintln!("{many} cells are missing; `{command}` makes them"),
+            1 => eprintln!("1 cell is missing; run `{command}` to compute it"),
+            many => eprintln!("{many} cells are missing; run `{command}` to compute them"),
         }
         Ok(ErrorKind::Missing.exit_code())
     }
 }
 
-/// What a report wrote.
-pub(super) struct Written {
-    /// Table 1 as text.
-    pub table: String,
-    /// The files.
+/// A report that was written.
+pub(super) struct WrittenReport {
+    /// Summary for the terminal.
+    pub summary: String,
+    /// Paths of the files.
     pub paths: Vec<PathBuf>,
-    /// Cells that are not done.
+    /// Number of cells that are not done.
     pub num_missing: usize,
 }
 
-impl Written {
-    /// Prints Table 1 and the paths.
+impl WrittenReport {
+    /// Prints the summary and the paths.
     pub fn print(&self) {
-        println!("{}", self.table.trim_end());
+        println!("{}", self.summary.trim_end());
         println!();
         for path in &self.paths {
             println!("{}", path.display());
@@ -64,11 +64,14 @@ impl Written {
     }
 }
 
-/// Gathers what is done and writes it.
-pub(super) fn write_report(experiment: &Experiment, plan: &Plan, store: &Store) -> Result<Written> {
+/// Reads the finished cells of a plan and writes their report.
+///
+/// # Errors
+/// Errors of the file system, and records that cannot be read.
+pub(super) fn write_report(experiment: &Experiment, plan: &Plan, store: &Store) -> Result<WrittenReport> {
     let evidence = report::gather(plan, store, &experiment.sweep_command())?;
     let results = &experiment.results;
     let data = report::ReportData::new(&evidence);
     let paths = report::write(&data, &results.tables(plan), &results.figures(plan))?;
-    Ok(Written { table: report::summary_text(&data), paths, num_missing: evidence.missing.len() })
+    Ok(WrittenReport { summary: report::summary_text(&data), paths, num_missing: evidence.missing.len() })
 }

@@ -1,13 +1,13 @@
-//! Handing a hybrid on: the one that a search found, as a Hugging Face directory with a model card.
+//! Export of a hybrid that a search selected, as a Hugging Face directory with a model card.
 //!
-//! Searches nothing and trains nothing; what is missing is named with the command that makes it.
+//! Exporting reads finished cells and runs none.
 
-mod card;
+mod model_card;
 mod selector;
 
 use std::path::Path;
 
-pub use selector::{Choice, Which};
+pub use selector::{SearchSelector, SelectedHybrid};
 
 use crate::plan::{Cell, Plan, Searching, Work};
 use crate::runner::{base_directory, twins_file};
@@ -17,58 +17,60 @@ use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_model::Variant;
 use dtr_model::{HybridWriter, Mask};
 
-/// A search that ended, and the hybrid of it that is handed on.
-struct Finding<'a> {
+/// A finished search and the hybrid that is exported.
+struct ExportedHybrid<'a> {
     cell: &'a Cell,
     work: &'a Searching,
     variant: &'a Variant,
     result: &'a SearchResult,
-    which: Which,
+    selected: SelectedHybrid,
     chosen: &'a Chosen,
 }
 
-/// Writes the hybrid of `choice` to `directory`; the layers that are replaced in it.
+/// Writes the selected hybrid to `directory` and returns its replaced layers.
 ///
-/// `sweep_command` is what a hint names where the search is not done.
+/// `sweep_command` is the command for the hint if the search is not done.
 ///
 /// # Errors
-/// When the choice fits no search or several, the search is not done, or files are missing or damaged.
+/// The selector matches no search or several, the search is not done, or files are missing or damaged.
 pub fn export(
     plan: &Plan,
     store: &Store,
-    choice: &Choice,
+    selector: &SearchSelector,
     directory: &Path,
     sweep_command: &str,
 ) -> Result<Vec<u32>> {
-    let (cell, work) = choice.cell(plan)?;
-    let record = done(store, cell, sweep_command)?;
-    let result = record.result().expect("a record found done has a result");
-    let chosen = choice.which.of(result);
-    let variant = variant(plan, work)?;
-    let finding = Finding { cell, work, variant, result, which: choice.which, chosen };
+    let (cell, work) = selector.find_search(plan)?;
+    let record = find_search_record(store, cell, sweep_command)?;
+    let result = record.result().expect("the record of a finished cell has a result");
+    let chosen = selector.hybrid.find(result);
+    let variant = find_variant(plan, work)?;
+    let hybrid = ExportedHybrid { cell, work, variant, result, selected: selector.hybrid, chosen };
     let mask: Mask = chosen.layers.iter().copied().collect();
     let (base, twins) = (base_directory(store, &work.base)?, twins_file(store, &work.twins)?);
-    let card = card::card(&finding);
+    let card = model_card::model_card(&hybrid);
     HybridWriter { base: &base, twins: (&twins, variant), mask: &mask, card }.write(directory)?;
     Ok(chosen.layers.clone())
 }
 
-fn done(store: &Store, cell: &Cell, sweep_command: &str) -> Result<Record<SearchResult>> {
+/// Returns the record of a finished search.
+fn find_search_record(store: &Store, cell: &Cell, sweep_command: &str) -> Result<Record<SearchResult>> {
     match store.find(Stage::Search, &cell.key)? {
         Lookup::Done(record) => Ok(record),
         Lookup::Failed(record) => {
             let error = record.error().unwrap_or_default().to_owned();
             Err(Error::failed(format!("`{}` failed: {error}", cell.line()))
-                .hint(format!("`dtr explain {}` shows more", cell.key.short())))
+                .hint(format!("run `dtr show {}` for details", cell.key.short())))
         }
         Lookup::Missing | Lookup::Corrupt { .. } => {
             Err(Error::new(ErrorKind::Missing, format!("`{}` is not done", cell.line()))
-                .hint(format!("`{sweep_command}` does it")))
+                .hint(format!("run `{sweep_command}`")))
         }
     }
 }
 
-fn variant<'a>(plan: &'a Plan, work: &Searching) -> Result<&'a Variant> {
+/// Returns the variant of the twins that a search uses.
+fn find_variant<'a>(plan: &'a Plan, work: &Searching) -> Result<&'a Variant> {
     match plan.cell(&work.twins).map(|cell| &cell.work) {
         Some(Work::Distil(distillation)) => Ok(&distillation.variant),
         _ => Err(Error::failed(format!("distil cell {} is not part of the plan", work.twins.short()))),

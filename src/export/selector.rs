@@ -1,4 +1,4 @@
-//! One search of a sweep by what people call it, and one of the hybrids that it settled on.
+//! Selection of one search of a sweep by its labels, and of one of its two hybrids.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,18 @@ use crate::stages::search::{Chosen, SearchResult};
 use crate::store::Stage;
 use dtr_core::error::{Error, Result};
 
-/// One of the two hybrids that a search settles on.
+/// One of the two hybrids that a search selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Which {
-    /// `M_opt`: the most layers replaced without falling under the threshold.
+pub enum SelectedHybrid {
+    /// `M_opt`: the last accepted hybrid, with the most replaced layers
     Opt,
-    /// `M_best`: the highest validation score.
+    /// `M_best`: the hybrid with the highest validation score
     Best,
 }
 
-impl Which {
-    /// The hybrid in a search's result.
-    pub fn of(self, result: &SearchResult) -> &Chosen {
+impl SelectedHybrid {
+    /// Returns this hybrid of a search.
+    pub fn find(self, result: &SearchResult) -> &Chosen {
         match self {
             Self::Opt => &result.opt,
             Self::Best => &result.best,
@@ -28,58 +28,60 @@ impl Which {
     }
 }
 
-/// What is said of a search, as far as it is said, and which of its hybrids is meant.
+/// Labels of a search, as far as they are given, and the hybrid to export.
 #[derive(Clone, Debug)]
-pub struct Choice {
-    /// The base's name.
+pub struct SearchSelector {
+    /// Name of the base.
     pub model: Option<String>,
-    /// The variant's name.
+    /// Name of the variant.
     pub variant: Option<String>,
-    /// The task's name.
+    /// Name of the task.
     pub task: Option<String>,
-    /// Values of the sweep's further axes, by dotted key.
+    /// Values of the other sweep axes, by dotted key.
     pub axes: BTreeMap<String, String>,
-    /// Which of the search's hybrids.
-    pub which: Which,
+    /// Hybrid to export.
+    pub hybrid: SelectedHybrid,
 }
 
-impl Choice {
-    /// The one search of `plan` that fits.
+impl SearchSelector {
+    /// Finds the only search of `plan` that has the given labels.
     ///
     /// # Errors
-    /// When none fits or several do; the error lists them.
-    pub(super) fn cell<'a>(&self, plan: &'a Plan) -> Result<(&'a Cell, &'a Searching)> {
+    /// No search or several searches have the labels. The hint lists the candidates.
+    pub(super) fn find_search<'a>(&self, plan: &'a Plan) -> Result<(&'a Cell, &'a Searching)> {
         let searches = || {
             plan.of(Stage::Search).filter_map(|cell| match &cell.work {
                 Work::Search(work) => Some((cell, work)),
                 _ => None,
             })
         };
-        let fitting: Vec<_> = searches().filter(|(cell, _)| self.fits(&cell.labels)).collect();
+        let matching: Vec<_> = searches().filter(|(cell, _)| self.matches(&cell.labels)).collect();
         let lines = |cells: Vec<(&Cell, &Searching)>| {
             cells.iter().map(|(cell, _)| format!("\n  {}", cell.labels.line())).collect::<String>()
         };
-        match fitting.as_slice() {
+        match matching.as_slice() {
             [one] => Ok(*one),
             [] if searches().next().is_none() => {
-                Err(Error::manifest("the sweep searches no hybrids").hint("`sweep.variant` names none"))
+                Err(Error::manifest("the sweep has no searches").hint("add variants to `sweep.variant`"))
             }
-            [] => Err(Error::manifest("no search of the sweep is the one that is asked for")
-                .hint(format!("it has{}", lines(searches().collect())))),
+            [] => Err(Error::manifest("no search of the sweep has these names")
+                .hint(format!("choose one of these searches:{}", lines(searches().collect())))),
             several => {
-                Err(Error::manifest(format!("{} searches of the sweep fit", several.len())).hint(format!(
-                    "choose one with `--model`, `--variant`, `--task` or `--axis`{}",
-                    lines(fitting.clone())
-                )))
+                Err(Error::manifest(format!("{} searches of the sweep have these names", several.len()))
+                    .hint(format!(
+                        "select one with `--model`, `--variant`, `--task` or `--axis`:{}",
+                        lines(matching.clone())
+                    )))
             }
         }
     }
 
-    fn fits(&self, labels: &Labels) -> bool {
-        let fits = |said: &Option<String>, label: Option<&String>| said.is_none() || said.as_ref() == label;
-        fits(&self.model, Some(&labels.model))
-            && fits(&self.variant, labels.variant.as_ref())
-            && fits(&self.task, labels.task.as_ref())
+    fn matches(&self, labels: &Labels) -> bool {
+        let matches =
+            |name: &Option<String>, label: Option<&String>| name.is_none() || name.as_ref() == label;
+        matches(&self.model, Some(&labels.model))
+            && matches(&self.variant, labels.variant.as_ref())
+            && matches(&self.task, labels.task.as_ref())
             && self.axes.iter().all(|(key, value)| labels.axes.get(key) == Some(value))
     }
 }

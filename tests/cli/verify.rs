@@ -19,7 +19,7 @@ fn results_are_reproduced_by_computing_them_again() {
         || -> Vec<_> { project.files("").into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect() };
     let before = contents();
     let summary = verify(&project, "9").success().json();
-    assert_eq!(summary["again"].as_array().unwrap().len(), 3, "{summary}");
+    assert_eq!(summary["recomputed"].as_array().unwrap().len(), 3, "{summary}");
     assert_eq!(summary["differences"], json!([]));
     assert_eq!(summary["records"].as_u64().unwrap() as usize, project.num_records(""));
     assert!(before == contents(), "`verify` writes nothing");
@@ -29,7 +29,7 @@ fn results_are_reproduced_by_computing_them_again() {
 fn the_seed_of_a_verification_chooses_the_cells_to_compute_again() {
     let project = Project::finished(ONE_SEARCH);
     let chosen = |seed: u32| {
-        verify(project, "1").args(["--seed", &seed.to_string()]).success().json()["again"].clone()
+        verify(project, "1").args(["--seed", &seed.to_string()]).success().json()["recomputed"].clone()
     };
     assert_eq!(chosen(0), chosen(0));
     assert!((1..8).any(|seed| chosen(seed) != chosen(0)));
@@ -58,5 +58,5 @@ fn a_forged_result_is_found_by_computing_it_again() {
     let differences = summary["differences"].as_array().unwrap();
     assert_eq!(differences.len(), 1, "{summary}");
     assert_eq!(differences[0]["path"], path.to_string_lossy().as_ref());
-    assert_eq!(differences[0]["why"], "done again, it has another result");
+    assert_eq!(differences[0]["why"], "the recomputed result differs");
 }

@@ -35,8 +35,8 @@ pub(in crate::report) const HYBRID_SCORE: ColumnSpec = ColumnSpec {
     dtype: "Float64",
     nullable: true,
     unit: "percent",
-    about: "Test score of M_best of the base `{model}` with twins of the variant `{variant}`, from 0 to 100; null if the \
-            search is not done.",
+    about: "Test score of M_best of the base `{model}` with twins of the variant `{variant}`, from 0 to 100; \
+            null if the search is not done.",
 };
 
 /// The column of `table1` beside [`HYBRID_SCORE`].
@@ -52,9 +52,9 @@ pub(in crate::report) const HYBRID_LAYERS: ColumnSpec = ColumnSpec {
 /// or once per base and variant.
 pub(in crate::report) const TABLE1: TableSpec = TableSpec {
     name: "table1",
-    about: "One row per task, in the layout of the paper's Table 1: the test score of each base, and for each of its \
-            variants the test score of M_best and its number of replaced layers. The table `searches` has these numbers \
-            with their intervals, one row per search.",
+    about: "One row per task, in the layout of the paper's Table 1: the test score of each base, and for \
+            each of its variants the test score of M_best and its number of replaced layers. The table \
+            `searches` has these numbers with their intervals, one row per search.",
     columns: &[TASK, AXES, BASE_SCORE, HYBRID_SCORE, HYBRID_LAYERS],
 };
 

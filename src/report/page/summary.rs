@@ -58,30 +58,30 @@ fn search_counts(rows: &[SearchRow]) -> String {
     )
 }
 
-/// One of the two hybrids that a search selects.
+/// The columns of `searches` about one of the two hybrids.
 #[derive(Clone, Copy)]
-struct SelectedHybrid {
+struct HybridColumns {
     name: &'static str,
     num_replaced: fn(&SearchRow) -> u32,
     score: fn(&SearchRow) -> f64,
     p_value: fn(&SearchRow) -> f64,
 }
 
-const BEST: SelectedHybrid = SelectedHybrid {
+const BEST: HybridColumns = HybridColumns {
     name: "M_best",
     num_replaced: |row| row.num_replaced,
     score: |row| row.p_best,
     p_value: |row| row.p_value_best,
 };
 
-const OPT: SelectedHybrid = SelectedHybrid {
+const OPT: HybridColumns = HybridColumns {
     name: "M_opt",
     num_replaced: |row| row.num_replaced_opt,
     score: |row| row.p_opt,
     p_value: |row| row.p_value_opt,
 };
 
-fn hybrid_scores(rows: &[SearchRow], hybrid: SelectedHybrid) -> String {
+fn hybrid_scores(rows: &[SearchRow], hybrid: HybridColumns) -> String {
     let percentages: Vec<f64> = rows
         .iter()
         .map(|row| 100.0 * f64::from((hybrid.num_replaced)(row)) / f64::from(row.num_layers.max(1)))
@@ -89,9 +89,9 @@ fn hybrid_scores(rows: &[SearchRow], hybrid: SelectedHybrid) -> String {
     let num_matching = rows.iter().filter(|row| (hybrid.score)(row) >= row.p_base).count();
     let num_differing = rows.iter().filter(|row| (hybrid.p_value)(row) < SIGNIFICANCE).count();
     format!(
-        "{} replaces {} of the layers of its base. On the test split it scores at least as high as the base in \
-         {num_matching} of {}. The scores differ with p < {SIGNIFICANCE} in {num_differing} (exact McNemar test on \
-         the same items, without correction for multiple comparisons).",
+        "{} replaces {} of the layers of its base. On the test split it scores at least as high as the base \
+         in {num_matching} of {}. The scores differ with p < {SIGNIFICANCE} in {num_differing} (exact \
+         McNemar test on the same items, without correction for multiple comparisons).",
         hybrid.name,
         percent_range(&percentages),
         counted(rows.len(), "search", "searches"),
@@ -113,8 +113,8 @@ fn distillation_errors(distillations: &[DistilEvidence]) -> Option<String> {
         distillations.iter().filter_map(DistilEvidence::median_normalised).unzip();
     (!after.is_empty()).then(|| {
         format!(
-            "The mean squared error of the twins, relative to the variance of the attention output, has a median over layers of \
-             {} after training and {} before.",
+            "The mean squared error of the twins, relative to the variance of the attention output, has a \
+             median over layers of {} after training and {} before.",
             range(&after, 3),
             range(&before, 3)
         )

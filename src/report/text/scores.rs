@@ -65,8 +65,8 @@ fn paper_comparison(rows: &[SearchRow]) -> String {
     };
     wrap_words(
         &format!(
-            "The paper (arXiv 2601.11667 v2) has scores for {} of {} rows. The interval of this experiment contains \
-             the paper's score of the base in {} rows and that of the hybrid in {}.",
+            "The paper (arXiv 2601.11667 v2) has scores for {} of {} rows. The interval of this experiment \
+             contains the paper's score of the base in {} rows and that of the hybrid in {}.",
             matched.len(),
             rows.len(),
             inside(|row| row.p_base_paper_inside),
@@ -98,16 +98,16 @@ fn legend(rows: &[SearchRow], confidence: f64) -> String {
     let num_corrected = rows.iter().filter(|row| row.q_value_best < SIGNIFICANCE).count();
     wrap_words(
         &format!(
-            "Test scores in percent. The base is followed by half of its {:.0} % Wilson interval. Variants show the \
-             hybrid with the highest validation score: score / number of replaced layers.",
+            "Test scores in percent. The base is followed by half of its {:.0} % Wilson interval. Variants \
+             show the hybrid with the highest validation score: score / number of replaced layers.",
             100.0 * confidence
         ),
         "",
     ) + &wrap_words(
         &format!(
-            "* The hybrid scores at least as high as the base: {num_matching} of {}. Significant differences (exact \
-             McNemar test on the same items): {num_differing} with p < {SIGNIFICANCE}, {num_corrected} at a false \
-             discovery rate of {SIGNIFICANCE} (Benjamini-Hochberg).",
+            "* The hybrid scores at least as high as the base: {num_matching} of {}. Significant differences \
+             (exact McNemar test on the same items): {num_differing} with p < {SIGNIFICANCE}, \
+             {num_corrected} at a false discovery rate of {SIGNIFICANCE} (Benjamini-Hochberg).",
             rows.len()
         ),
         "  ",
