@@ -12,7 +12,7 @@ use dtr::data::documents::for_each_document;
 use dtr::data::{FileCorpus, Task};
 use dtr::data::{Split, load_items};
 use dtr::manifest::load;
-use dtr::store::{Key, Layout, Lookup, Stage, Store};
+use dtr::store::{CellId, Lookup, StageName, Store};
 use dtr_core::error::Result;
 use dtr_core::files::Digest;
 use dtr_model::{BaseModel, LoadedModel, SafetensorsReader, Tokenizer};
@@ -65,7 +65,8 @@ pub fn read_manifest(bytes: &[u8]) {
 
 /// Reads a record of the store; a record that is accepted must have the key of its path.
 pub fn read_record(bytes: &[u8]) {
-    let key: Key = "1bcaac96be2ad822048df098eb9c7e3ae4bf27435c121501a094c3448e90de15".parse().expect("a key");
+    let key = "1bcaac96be2ad822048df098eb9c7e3ae4bf27435c121501a094c3448e90de15".parse().expect("a key");
+    let cell = CellId { stage: StageName::new("score"), key };
     // A fuzzer does not find a digest by chance, so inputs that do not begin with a brace get theirs.
     let sealed = match bytes.split_first() {
         Some((b'{', _)) | None => bytes.to_vec(),
@@ -75,13 +76,13 @@ pub fn read_record(bytes: &[u8]) {
         }
     };
     let results = folder().join("results");
-    let path = Layout::new(&results).cell(Stage::Score, &key).record();
-    write(&path.display().to_string(), &sealed);
     let store = Store::open(&results).expect("a folder of results");
-    match store.find::<ScoreResult>(Stage::Score, &key) {
-        Ok(Lookup::Corrupt { why, .. }) => assert!(!why.is_empty()),
+    write(&store.folder(&cell).record().display().to_string(), &sealed);
+    match store.find::<ScoreResult>(&cell) {
+        Ok(Lookup::Corrupt { reason, .. }) => assert!(!reason.is_empty()),
         Ok(Lookup::Missing) => panic!("the record exists"),
-        Ok(Lookup::Done(record) | Lookup::Failed(record)) => assert_eq!(record.key, key),
+        Ok(Lookup::Done(record)) => assert_eq!(record.spec.id, cell),
+        Ok(Lookup::Failed(record)) => assert_eq!(record.spec.id, cell),
         Err(error) => check_error(Err::<(), _>(error), "record.json"),
     }
 }

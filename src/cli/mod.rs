@@ -6,6 +6,7 @@ mod doctor;
 mod export;
 mod generate;
 mod plan;
+mod prune;
 mod quickstart;
 mod report;
 mod schema;
@@ -42,8 +43,10 @@ enum Command {
     Plan(plan::PlanCommand),
     /// Count the cells of an experiment that are done, running, failed and missing.
     Status(status::Status),
-    /// Show what is known of one cell: its spec, inputs, result, provenance, log.
-    Explain(show::Explain),
+    /// Show one cell: its spec, inputs, result, provenance and log.
+    Show(show::Show),
+    /// List, or delete, files of the results folder that no record needs.
+    Prune(prune::Prune),
     /// Write tables and figures from what is done; runs nothing.
     Report(report::Report),
     /// Read results again, compare digests and tables, and do some cells anew.
@@ -70,7 +73,8 @@ impl Cli {
             Command::Sweep(command) => command.run(),
             Command::Plan(command) => command.run(),
             Command::Status(command) => command.run(),
-            Command::Explain(command) => command.run(),
+            Command::Show(command) => command.run(),
+            Command::Prune(command) => command.run(),
             Command::Report(command) => command.run(),
             Command::Verify(command) => command.run(),
             Command::Export(command) => command.run(),
@@ -134,8 +138,16 @@ impl Experiment {
 }
 
 impl Results {
+    /// Opens the store. Reports a folder of an earlier version, which is ignored.
     fn store(&self) -> Result<Store> {
-        Store::open(&self.results)
+        let store = Store::open(&self.results)?;
+        if let Some(folder) = store.results().outdated_cells() {
+            let folder = folder.display();
+            eprintln!(
+                "`{folder}` is ignored, since an earlier version wrote it; delete it to free its space"
+            );
+        }
+        Ok(store)
     }
 
     fn tables(&self, plan: &Plan) -> PathBuf {
@@ -161,7 +173,7 @@ impl DeviceChoice {
         Provenance {
             driver: self.device.driver(),
             repeatable: Some(self.device.is_deterministic()),
-            ..Provenance::here(self.device.name(), rayon::current_num_threads())
+            ..Provenance::of_this_process(self.device.name(), rayon::current_num_threads())
         }
     }
 }

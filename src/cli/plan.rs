@@ -1,13 +1,15 @@
-//! `dtr plan`: the cells of an experiment, why each would run, and what they will cost.
+//! `dtr plan`: lists the cells of an experiment, the reason why each would run, and what they will take.
 
 use clap::Args;
 
 use super::{DeviceChoice, Experiment, print_json};
-use crate::plan::{Cell, Estimate, Memory, Reason, Status, plan_on, status};
+use crate::plan::{Estimate, Reason, Status, plan_on, status};
+use crate::stages::{Cell, STAGES};
+use crate::store::StageName;
 use dtr_core::error::Result;
 use dtr_core::files::format_bytes;
 
-/// Show the cells of an experiment, why each would run, and what they will cost.
+/// List the cells of an experiment, the reason why each would run, and what they will take.
 #[derive(Args)]
 pub struct PlanCommand {
     #[command(flatten)]
@@ -27,9 +29,9 @@ impl PlanCommand {
         let statuses = status(&plan, &store)?;
         let rows: Vec<_> = plan.cells.iter().zip(&statuses).collect();
         let is_to_do = |cell: &Cell| {
-            rows.iter().any(|(one, (status, _))| one.key == cell.key && *status != Status::Done)
+            rows.iter().any(|(row, (status, _))| row.key() == cell.key() && *status != Status::Done)
         };
-        let estimate = Estimate::of(&plan, &loaded.manifest, is_to_do)?;
+        let estimate = Estimate::new(&plan, is_to_do)?;
         if self.json {
             let cells: Vec<_> =
                 rows.iter().map(|(cell, (status, reason))| json(cell, *status, reason.as_ref())).collect();
@@ -37,58 +39,53 @@ impl PlanCommand {
             return Ok(0);
         }
         for (cell, (status, reason)) in &rows {
-            println!("{:<8} {}  {}", word(*status), cell.key.short(), cell.line());
+            println!("{:<8} {}  {}", status_text(*status), cell.key().short(), cell.line());
             if let Some(reason) = reason {
                 println!("         {}", reason.line());
             }
         }
-        tell(&estimate);
+        print_estimate(&estimate);
         Ok(0)
     }
 }
 
-/// Prints what is to be done, in numbers.
-fn tell(estimate: &Estimate) {
-    let cells: Vec<String> = estimate.cells.iter().map(|(stage, count)| format!("{count} {stage}")).collect();
-    if cells.is_empty() {
+/// Prints what the cells that are not done will take.
+fn print_estimate(estimate: &Estimate) {
+    let stages = || STAGES.iter().map(|stage| &stage.name);
+    let count = |stage: &StageName| Some(format!("{} {stage}", estimate.cells.get(stage)?));
+    let counts: Vec<String> = stages().filter_map(count).collect();
+    if counts.is_empty() {
         return;
     }
-    println!("\nto do        {}", cells.join(", "));
-    if estimate.evaluations_at_most > 0 {
-        println!("evaluations  {} at most", estimate.evaluations_at_most);
+    println!("\nto do        {}", counts.join(", "));
+    if estimate.max_evaluations > 0 {
+        println!("evaluations  {} at most", estimate.max_evaluations);
     }
-    if estimate.distil_tokens > 0 {
-        println!("distil       {} tokens", grouped(estimate.distil_tokens));
-    }
-    if estimate.throughput_tokens > 0 {
-        println!("throughput   {} tokens", grouped(estimate.throughput_tokens));
+    for (stage, tokens) in stages().filter_map(|stage| Some((stage, estimate.tokens.get(stage)?))) {
+        println!("{stage:<12} {} tokens", group_digits(*tokens));
     }
     if estimate.download_bytes > 0 || estimate.download_files > 0 {
         let files = match estimate.download_files {
             0 => String::new(),
-            count => format!(", and {count} files of rows and text"),
+            count => format!(", and {count} data files"),
         };
         println!("download     {} of weights{files}", format_bytes(estimate.download_bytes));
     }
-    for (model, Memory { distil_bytes, search_bytes, throughput_bytes }) in &estimate.memory {
-        let parts = [(distil_bytes, "distil"), (search_bytes, "search"), (throughput_bytes, "time")];
-        let parts = parts.iter().filter(|(bytes, _)| **bytes > 0);
-        let parts: Vec<String> =
-            parts.map(|(bytes, verb)| format!("{} to {verb}", format_bytes(**bytes))).collect();
-        println!("memory       {model}: {}, and what a pass needs beside", parts.join(", "));
+    for (model, bytes) in &estimate.memory {
+        let part = |stage| Some(format!("{} for {stage}", format_bytes(*bytes.get(stage)?)));
+        let parts: Vec<String> = stages().filter_map(part).collect();
+        println!("memory       {model}: {}, without temporary tensors", parts.join(", "));
     }
     for repository in &estimate.unpinned {
-        println!("unpinned     {repository}: its commit, before the hub can be asked");
+        println!("unpinned     {repository}: the hub is not reachable, so its commit is unknown");
     }
     for model in &estimate.unknown {
-        println!(
-            "unknown      {model}: its shape, before it is downloaded (name a `config` beside its `repo`)"
-        );
+        println!("unknown      {model}: its shape, before the download (set `config` beside its `repo`)");
     }
 }
 
-/// A number with its thousands parted.
-fn grouped(number: u64) -> String {
+/// Returns a number with a comma after each group of three digits.
+fn group_digits(number: u64) -> String {
     let digits = number.to_string();
     let parts: Vec<&str> = digits
         .as_bytes()
@@ -99,7 +96,7 @@ fn grouped(number: u64) -> String {
     parts.join(",")
 }
 
-fn word(status: Status) -> &'static str {
+fn status_text(status: Status) -> &'static str {
     match status {
         Status::Done => "done",
         Status::Running => "running",
@@ -110,11 +107,11 @@ fn word(status: Status) -> &'static str {
 
 fn json(cell: &Cell, status: Status, reason: Option<&Reason>) -> serde_json::Value {
     serde_json::json!({
-        "stage": cell.stage,
-        "key": cell.key,
+        "stage": cell.stage(),
+        "key": cell.key(),
         "labels": cell.labels,
         "status": status,
         "reason": reason,
-        "inputs": cell.inputs,
+        "inputs": cell.inputs(),
     })
 }

@@ -1,4 +1,4 @@
-//! `dtr status`: how far an experiment has come.
+//! `dtr status`: counts an experiment's cells by stage and status.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::{DeviceChoice, Experiment, print_json};
 use crate::plan::{Status as CellStatus, status};
-use crate::store::Stage;
+use crate::stages::STAGES;
+use crate::store::StageName;
 use dtr_core::error::Result;
 
 /// Count the cells of an experiment that are done, running, failed and missing.
@@ -25,12 +26,12 @@ impl Status {
     pub(super) fn run(self) -> Result<u8> {
         let plan = self.experiment.plan_on(&self.device)?;
         let statuses = status(&plan, &self.experiment.results.store()?)?;
-        let mut counts: BTreeMap<Stage, [usize; 4]> = BTreeMap::new();
+        let mut counts: BTreeMap<StageName, [usize; 4]> = BTreeMap::new();
         for (cell, (status, _)) in plan.cells.iter().zip(statuses) {
-            counts.entry(cell.stage).or_default()[column(status)] += 1;
+            counts.entry(cell.stage().clone()).or_default()[column(status)] += 1;
         }
         if self.json {
-            let rows = counts.iter().map(|(stage, [done, running, failed, missing])| {
+            let rows = in_order(&counts).map(|(stage, [done, running, failed, missing])| {
                 serde_json::json!({
                     "stage": stage, "done": done, "running": running, "failed": failed, "missing": missing
                 })
@@ -39,11 +40,16 @@ impl Status {
             return Ok(0);
         }
         println!("{:<12}{:>8}{:>9}{:>8}{:>9}", "stage", "done", "running", "failed", "missing");
-        for (stage, [done, running, failed, missing]) in counts {
-            println!("{:<12}{done:>8}{running:>9}{failed:>8}{missing:>9}", stage.name());
+        for (stage, [done, running, failed, missing]) in in_order(&counts) {
+            println!("{stage:<12}{done:>8}{running:>9}{failed:>8}{missing:>9}");
         }
         Ok(0)
     }
+}
+
+/// Returns the counts in the order in which stages run.
+fn in_order(counts: &BTreeMap<StageName, [usize; 4]>) -> impl Iterator<Item = (&StageName, &[usize; 4])> {
+    STAGES.iter().filter_map(|stage| Some((&stage.name, counts.get(&stage.name)?)))
 }
 
 fn column(status: CellStatus) -> usize {

@@ -1,29 +1,29 @@
-//! `dtr sweep`: the main job.
+//! `dtr sweep`: runs an experiment.
 
 use clap::Args;
 
 use super::{DeviceChoice, Experiment, print_json, report::write_report};
 use crate::device::UsageMeter;
-use crate::plan::{CellState, Check, Plan, cell_state};
-use crate::runner::{
-    Context, Digests, Failures, Progress, Summary, Without, Worker, ensure_computable, fetch, run, watch,
-};
-use crate::store::{Provenance, Store};
+use crate::plan::Plan;
+use crate::runner::{ProgressDisplay, RunContext, Worker, watch};
+use crate::scheduler::{FailurePolicy, HubDigests, Summary, UnfinishedCell, fetch, run};
+use crate::stages::ensure_computable;
+use crate::store::{CellState, Check, Provenance, Store};
 use dtr_core::error::{ErrorKind, Result};
 
-/// Do every cell of an experiment that is not done, then write tables and figures.
+/// Run every cell of an experiment that is not done, then write tables and figures.
 ///
-/// Running it again resumes: what is done is remembered. Ctrl-C finishes the step and keeps it.
+/// Running the command again resumes, because finished cells are cached. Ctrl-C saves the current step and stops.
 #[derive(Args)]
 pub struct Sweep {
     #[command(flatten)]
     experiment: Experiment,
     #[command(flatten)]
     device: DeviceChoice,
-    /// Stop at the first cell that fails; what runs beside it is finished.
+    /// Stop after the first cell that fails; cells that run beside it finish.
     #[arg(long)]
     fail_fast: bool,
-    /// Do cells again that failed before.
+    /// Run cells again that failed before.
     #[arg(long)]
     retry_failed: bool,
     /// Print the summary and paths as JSON instead of Table 1.
@@ -38,82 +38,79 @@ impl Sweep {
     }
 
     pub(super) fn run(self) -> Result<u8> {
-        match Worker::of_watcher()? {
+        match Worker::connect()? {
             Some(worker) => self.work(&worker),
             None => watch(),
         }
     }
 
-    /// Does what is to be done as the process that another one watches.
+    /// Runs the sweep in a worker process.
     fn work(self, worker: &Worker) -> Result<u8> {
         let mut plan = self.experiment.plan_on(&self.device)?;
-        // Before this process itself takes some.
-        let room = self.device.device.available_bytes();
+        // Measured before this process loads a model.
+        let memory_limit = self.device.device.available_bytes();
         let (store, devices) = (self.experiment.results.store()?, self.device.device.open_all()?);
         if !is_done(&plan, &store)? {
-            ensure_computable(&plan, &devices[0])?;
+            ensure_computable(&plan.cells, &devices[0])?;
         }
-        let progress = Progress::new(plan.cells.len(), worker.stopper());
-        let mut hub_files = Digests::new();
-        if !plan.needs.is_empty() && !is_done(&plan, &store)? {
-            hub_files = fetch(&plan.needs, &progress)?;
-            // What came is looked at as what was there: whether bases can serve tasks.
+        let progress = ProgressDisplay::new(plan.cells.len(), worker.stopper());
+        let mut hub_files = HubDigests::new();
+        if !plan.downloads.is_empty() && !is_done(&plan, &store)? {
+            hub_files = fetch(&plan.downloads, &progress)?;
+            // The second plan checks the downloaded bases and tasks as the first checked the local ones.
             plan = self.experiment.plan_on(&self.device)?;
         }
-        let meter = UsageMeter::for_device(self.device.device);
-        let context = Context {
+        let overrides = self.experiment.sets.clone();
+        let context = RunContext {
             store: &store,
             progress: &progress,
             devices,
-            meter: &meter,
-            provenance: Provenance {
-                hub_files,
-                overrides: self.experiment.sets.clone(),
-                ..self.device.provenance()
-            },
-            failures: Failures { end_the_run: self.fail_fast, are_retried: self.retry_failed },
-            room,
+            meter: &UsageMeter::for_device(self.device.device),
+            provenance: Provenance { hub_files, overrides, ..self.device.provenance() },
+            memory_limit,
             worker,
         };
-        let summary = run(&plan, &context)?;
+        let policy = FailurePolicy { fail_fast: self.fail_fast, retry_failed: self.retry_failed };
+        let summary = run(&plan, &context, policy)?;
         let written = write_report(&self.experiment, &plan, &store)?;
         if self.json {
             print_json(&serde_json::json!({
-                "remembered": summary.remembered,
+                "cached": summary.cached,
                 "done": summary.done,
                 "failed": summary.failed,
-                "waiting": summary.waiting,
-                "left": summary.left,
+                "blocked": summary.blocked,
+                "skipped": summary.skipped,
                 "paths": written.paths,
             }));
         } else {
             written.print();
-            tell(&summary);
+            print_summary(&summary);
         }
         Ok(if summary.failed.is_empty() { 0 } else { ErrorKind::Failed.exit_code() })
     }
 }
 
-fn tell(summary: &Summary) {
+fn print_summary(summary: &Summary) {
     let cells = |count: usize| format!("{count} cell{}", if count == 1 { "" } else { "s" });
-    eprintln!("{} done now, {} remembered", cells(summary.done), cells(summary.remembered));
-    let told = |word: &str, (line, key, why): &Without| {
-        eprintln!("{word:<8}{line}: {why}\n        `dtr explain {}` shows more", key.short());
-    };
-    summary.failed.iter().for_each(|cell| told("failed", cell));
-    summary.waiting.iter().for_each(|(line, _, why)| eprintln!("waiting {line}: {why}"));
-    if summary.left > 0 {
-        eprintln!("{} not looked at after the first failure", cells(summary.left));
+    eprintln!("{} done now, {} cached", cells(summary.done), cells(summary.cached));
+    for UnfinishedCell { cell, key, reason } in &summary.failed {
+        eprintln!("failed  {cell}: {reason}\n        `dtr show {}` shows more", key.short());
+    }
+    for UnfinishedCell { cell, reason, .. } in &summary.blocked {
+        eprintln!("blocked {cell}: {reason}");
+    }
+    if summary.skipped > 0 {
+        eprintln!("skipped {} after the first failure", cells(summary.skipped));
     }
     if !summary.failed.is_empty() {
-        eprintln!("`--retry-failed` does failed cells again");
+        eprintln!("`--retry-failed` runs failed cells again");
     }
 }
 
-/// Whether every cell of the plan has its result.
+/// Returns whether every cell of the plan has its result.
 fn is_done(plan: &Plan, store: &Store) -> Result<bool> {
     for cell in &plan.cells {
-        if cell_state(store, cell, Check::Quick)? != CellState::Done {
+        if store.cell_state(cell.id(), Check::Quick)? != CellState::Done {
             return Ok(false);
         }
     }

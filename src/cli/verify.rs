@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{DeviceChoice, Experiment, Results, print_json};
 use crate::device::UsageMeter;
-use crate::runner::{Context, Failures, Progress, Stopper, Worker};
+use crate::runner::{ProgressDisplay, RunContext, Stopper, Worker};
 use crate::store::{Audit, Fault, Store};
 use crate::verify::{CellSample, RebuiltTables, RecomputedCells, rebuild_tables, recompute_cells};
 use dtr_core::error::{ErrorKind, Result};
@@ -85,16 +85,15 @@ fn verify(
     let results = &experiment.results;
     let (tables, figures) = (results.tables(&plan), results.figures(&plan));
     let rebuilt = rebuild_tables(&plan, store, &experiment.sweep_command(), &tables, &figures)?;
-    let progress = Progress::new(sample.size, Stopper::listen()?);
+    let progress = ProgressDisplay::new(sample.size, Stopper::listen()?);
     let meter = UsageMeter::for_device(device.device);
-    let context = Context {
+    let context = RunContext {
         store,
         progress: &progress,
         devices: device.device.open_all()?,
         meter: &meter,
         provenance: device.provenance(),
-        failures: Failures::default(),
-        room: None,
+        memory_limit: None,
         worker: &Worker::default(),
     };
     Ok((rebuilt, recompute_cells(&plan, &context, sample)?))
@@ -113,8 +112,8 @@ fn print_summary(audit: &Audit, rebuilt: &RebuiltTables, recomputed: &Recomputed
             recomputed.num_incomparable
         );
     }
-    for Fault { path, why } in faults {
-        println!("difference  {}: {why}", path.display());
+    for Fault { path, reason } in faults {
+        println!("difference  {}: {reason}", path.display());
     }
     println!("{}", if faults.is_empty() { "no differences" } else { "results differ" });
 }

@@ -8,7 +8,7 @@ use super::{ExportedHybrid, SelectedHybrid};
 
 use crate::algorithms::search::{Round, SearchStrategy, StopCriterion};
 use crate::data::SplitPolicy;
-use crate::plan::{BaseSource, ModelIdentity};
+use crate::stages::{BaseSource, ModelIdentity};
 
 /// Returns the card as Markdown with a YAML header for the Hugging Face hub.
 pub(super) fn model_card(hybrid: &ExportedHybrid<'_>) -> String {
@@ -38,7 +38,7 @@ fn layer_list(layers: &[u32]) -> String {
 
 fn description(hybrid: &ExportedHybrid<'_>) -> String {
     let (labels, result) = (&hybrid.cell.labels, hybrid.result);
-    let variant = serde_json::to_string(hybrid.variant).expect("a variant is plain JSON");
+    let variant = serde_json::to_string(&hybrid.job.variant).expect("a variant is plain JSON");
     let name = |label: &Option<String>| label.clone().unwrap_or_default();
     let mut text = format!("# {}\n\n", labels.line());
     text += match hybrid.chosen.layers.as_slice() {
@@ -73,7 +73,7 @@ fn selected_as(selected: SelectedHybrid) -> &'static str {
 }
 
 fn stop_rule(hybrid: &ExportedHybrid<'_>) -> String {
-    let rule = match &hybrid.work.stop {
+    let rule = match &hybrid.job.stop {
         StopCriterion::MaxRelativeDrop(drop) => {
             format!("a validation score of at most {} below that of the base, relative to it", percent(*drop))
         }
@@ -97,7 +97,7 @@ fn scores(hybrid: &ExportedHybrid<'_>) -> String {
     {
         let _ = writeln!(text, "| {name} | {} | {} |", percent(validation), percent(test.score));
     }
-    text += match hybrid.work.task.split_policy() {
+    text += match hybrid.job.task.split_policy() {
         None => "\nThe search did not use the test split.\n",
         Some(SplitPolicy::HeldOut) => {
             "\nThe two splits are halves of one labelled split. The search did not use the test half.\n"
@@ -112,7 +112,7 @@ fn scores(hybrid: &ExportedHybrid<'_>) -> String {
 fn trajectory(hybrid: &ExportedHybrid<'_>) -> String {
     let mut text = format!(
         "## Search\n\n{}\n\n| round | layer | validation | |\n| --- | --- | --- | --- |\n",
-        strategy_description(&hybrid.work.strategy)
+        strategy_description(&hybrid.job.strategy)
     );
     for round in &hybrid.result.rounds {
         let status = round_status(hybrid, round);
@@ -166,19 +166,19 @@ fn cell_keys(hybrid: &ExportedHybrid<'_>) -> String {
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "| {name} | `{value}` |");
     };
-    match &hybrid.work.base {
-        BaseSource::Pretrained(key) => row("base", key.to_string()),
-        BaseSource::Directory(_, ModelIdentity::Files { files }, _) => {
+    match &hybrid.job.base {
+        BaseSource::Trained { cell, .. } => row("base", cell.key.to_string()),
+        BaseSource::Directory { identity: ModelIdentity::Files { files }, .. } => {
             for (file, digest) in files {
                 row(&format!("`{file}` of the base, blake3"), digest.to_string());
             }
         }
-        BaseSource::Directory(_, ModelIdentity::Hub(pinned), _) => row("base", pinned.to_string()),
+        BaseSource::Directory { identity: ModelIdentity::Hub(pinned), .. } => row("base", pinned.to_string()),
     }
-    row("twins", hybrid.work.twins.to_string());
-    row("search", hybrid.cell.key.to_string());
-    row("test score of the base", hybrid.result.base_test.cell.to_string());
-    row("test score of this model", hybrid.chosen.test.cell.to_string());
+    row("twins", hybrid.job.twins.key.to_string());
+    row("search", hybrid.cell.key().to_string());
+    row("test score of the base", hybrid.result.base_test.cell.key.to_string());
+    row("test score of this model", hybrid.chosen.test.cell.key.to_string());
     text
 }
 

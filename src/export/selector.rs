@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use clap::ValueEnum;
 
-use crate::plan::{Cell, Labels, Plan, Searching, Work};
+use crate::plan::Plan;
 use crate::stages::search::{Chosen, SearchResult};
-use crate::store::Stage;
+use crate::stages::{Cell, Labels, SearchJob};
 use dtr_core::error::{Error, Result};
 
 /// One of the two hybrids that a search selects.
@@ -48,15 +48,10 @@ impl SearchSelector {
     ///
     /// # Errors
     /// No search or several searches have the labels. The hint lists the candidates.
-    pub(super) fn find_search<'a>(&self, plan: &'a Plan) -> Result<(&'a Cell, &'a Searching)> {
-        let searches = || {
-            plan.of(Stage::Search).filter_map(|cell| match &cell.work {
-                Work::Search(work) => Some((cell, work)),
-                _ => None,
-            })
-        };
+    pub(super) fn find_search<'a>(&self, plan: &'a Plan) -> Result<(&'a Cell, &'a SearchJob)> {
+        let searches = || plan.cells.iter().filter_map(|cell| Some((cell, cell.job_of::<SearchJob>()?)));
         let matching: Vec<_> = searches().filter(|(cell, _)| self.matches(&cell.labels)).collect();
-        let lines = |cells: Vec<(&Cell, &Searching)>| {
+        let lines = |cells: Vec<(&Cell, &SearchJob)>| {
             cells.iter().map(|(cell, _)| format!("\n  {}", cell.labels.line())).collect::<String>()
         };
         match matching.as_slice() {

@@ -1,10 +1,12 @@
-//! Whether bases can serve tasks, looked at before anything runs: a base that has no words for an item, or
-//! no room for it, would give scores that mean nothing. So would one whose weights are not those of its shape.
+//! Checks before a run that bases can serve tasks.
+//!
+//! The scores of a base would mean nothing if its tokenizer does not know the words of an item, if an item does not fit in
+//! its context, or if its weights do not have the shape that its configuration says.
 
-use crate::data::base_tokenizer;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::algorithms::pretrain::trained_config;
 use crate::data::scoring_requests::ScoringRequests;
 use crate::data::{Split, file_of_split, load_items};
 use crate::data::{Task, TaskSource};
@@ -14,8 +16,10 @@ use dtr_core::error::{Error, Result};
 use dtr_core::files::read_text_file;
 use dtr_model::{BaseModel, DecoderConfig, Tokenizer};
 
-/// Refuses a sweep with a task that one of its bases cannot serve, and underlines the task. What is still to be
-/// downloaded is looked at when it is there.
+/// Checks that each base of a sweep can serve its tasks. Files that are not downloaded yet are skipped.
+///
+/// # Errors
+/// Fails if a base cannot serve a task, and points at the task in the manifest.
 pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
     let combinations = manifest.sweep.combinations().into_iter();
     let pairs: BTreeSet<(&str, &str)> = combinations.map(|(model, _, task)| (model, task)).collect();
@@ -26,11 +30,7 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
         let folder = folder(&manifest.models[model])?;
         let (config, tokenizer) = match (&folder, &manifest.models[model].source) {
             (Some(folder), _) => (BaseModel::read_config(folder)?, BaseModel::read_tokenizer(folder)?),
-            (None, ModelSource::Pretrain(architecture)) => {
-                let tokenizer = base_tokenizer(architecture)?;
-                let room = manifest.pretrain.sequence_length;
-                (architecture.llama_config(tokenizer.vocab_size(), room), tokenizer)
-            }
+            (None, ModelSource::Pretrain(architecture)) => trained_config(architecture, &manifest.pretrain)?,
             (None, _) => continue,
         };
         for (index, task) in manifest.sweep.task.iter().enumerate() {
@@ -39,14 +39,16 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
             }
             let definition = &manifest.tasks[task];
             for split in [Split::Validation, Split::Test] {
-                if !is_here(definition, split)? {
+                if !is_downloaded(definition, split)? {
                     continue;
                 }
-                let (items, room) = (load_items(definition, split)?, config.max_positions);
-                let requests = ScoringRequests::new(&tokenizer, items, definition.metric(), room);
-                if let Some(why) = obstacle(&config, &tokenizer, requests) {
-                    let error = Error::manifest(format!("`{model}` cannot serve the task `{task}`: {why}"))
-                        .hint("take another task, or keep the two apart with `sweep.exclude`");
+                let items = load_items(definition, split)?;
+                let requests =
+                    ScoringRequests::new(&tokenizer, items, definition.metric(), config.max_positions);
+                if let Some(reason) = incompatibility(&config, &tokenizer, requests) {
+                    let error =
+                        Error::manifest(format!("`{model}` cannot serve the task `{task}`: {reason}"))
+                            .hint("choose another task, or exclude the pair with `sweep.exclude`");
                     let path = ["sweep", "task", &index.to_string()];
                     return Err(loaded.sources().point(error, &path, At::Value, "not for this base"));
                 }
@@ -59,7 +61,7 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// The folder of a base whose configuration and tokenizer can be read now.
+/// Returns the folder of a base whose configuration and tokenizer are on disk.
 fn folder(model: &Model) -> Result<Option<PathBuf>> {
     let folder = match &model.source {
         ModelSource::Path(path) => return Ok(Some(PathBuf::from(path))),
@@ -68,25 +70,25 @@ fn folder(model: &Model) -> Result<Option<PathBuf>> {
         }
         ModelSource::Pretrain(_) | ModelSource::Shape(_) => return Ok(None),
     };
-    let is_here = BaseModel::REQUIRED_FILES.iter().all(|name| folder.join(name).is_file());
-    if let (true, ModelSource::Hub(HubModel { config: Some(copy), .. })) = (is_here, &model.source)
+    let is_downloaded = BaseModel::REQUIRED_FILES.iter().all(|name| folder.join(name).is_file());
+    if let (true, ModelSource::Hub(HubModel { config: Some(copy), .. })) = (is_downloaded, &model.source)
         && DecoderConfig::parse(&read_text_file(Path::new(copy))?, Path::new(copy))?
             != BaseModel::read_config(&folder)?
     {
-        return Err(Error::manifest(format!("`{copy}` is not the shape of what was downloaded"))
+        return Err(Error::manifest(format!("`{copy}` differs from the configuration that was downloaded"))
             .hint(format!("copy `{}` over it", folder.join("config.json").display())));
     }
-    Ok(is_here.then_some(folder))
+    Ok(is_downloaded.then_some(folder))
 }
 
-/// Whether a split's rows can be read now, or are still to be downloaded.
-fn is_here(task: &Task, split: Split) -> Result<bool> {
+/// Returns whether the rows of a split are on disk.
+fn is_downloaded(task: &Task, split: Split) -> Result<bool> {
     let TaskSource::File(task) = &task.source else { return Ok(true) };
     hub::is_available(file_of_split(task, split).0)
 }
 
-/// Why a base cannot serve a split; none if it can.
-fn obstacle(
+/// Returns the reason why a base cannot serve a split, if there is one.
+fn incompatibility(
     config: &DecoderConfig,
     tokenizer: &Tokenizer,
     requests: Result<ScoringRequests>,
@@ -115,7 +117,7 @@ mod tests {
     use super::*;
     use crate::manifest::load;
 
-    /// The quickstart over a copy of its base whose file `name` was changed.
+    /// Plans the quick start with a copy of its base whose file `name` was changed, and returns the error.
     fn refused(name: &str, from: &str, to: &str) -> String {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = tempfile::tempdir().unwrap();
@@ -140,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn a_task_whose_choices_have_no_room_is_refused() {
+    fn a_task_whose_choices_do_not_fit_in_the_context_is_refused() {
         let text =
             refused("config.json", "\"max_position_embeddings\": 128", "\"max_position_embeddings\": 0");
         assert!(text.contains("`mini` cannot serve the task `recall`: choice 0 of item"), "{text}");
     }
 
     #[test]
-    fn a_task_that_a_base_has_no_words_for_is_refused() {
+    fn a_task_with_words_that_the_tokenizer_lacks_is_refused() {
         let text = refused("tokenizer.json", "\"colour\"", "\"color\"");
         assert!(text.contains("does not know all words"), "{text}");
     }

@@ -1,4 +1,4 @@
-//! What an experiment takes from the hub.
+//! The models and files of the hub that an experiment reads.
 
 use std::collections::BTreeSet;
 
@@ -8,20 +8,20 @@ use crate::hub::{self, FileLocation, PinnedRepo};
 use crate::manifest::{Manifest, ModelSource};
 use dtr_core::error::Result;
 
-/// Models and files of the hub, each at a commit.
+/// The models and files of the hub that an experiment reads, each at a commit.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Needs {
-    /// Bases.
+pub struct Downloads {
+    /// Repositories of bases.
     pub models: BTreeSet<PinnedRepo>,
-    /// Files of data.
+    /// Data files, by repository and path.
     pub files: BTreeSet<(PinnedRepo, String)>,
 }
 
-impl Needs {
-    /// Adds what the sweep of `manifest` takes.
+impl Downloads {
+    /// Adds what the sweep of `manifest` reads.
     ///
     /// # Errors
-    /// When the hub does not know a revision.
+    /// Fails if the hub does not know a revision.
     pub(super) fn add(&mut self, manifest: &Manifest) -> Result<()> {
         if manifest.sweep.task.is_empty() {
             return Ok(());
@@ -37,10 +37,8 @@ impl Needs {
             }
         }
         let is_trained = |model: &String| matches!(manifest.models[model].source, ModelSource::Pretrain(_));
-        match manifest.sweep.variant.is_empty() && !manifest.sweep.model.iter().any(is_trained) {
-            true => Ok(()),
-            false => self.add_corpus(&manifest.corpus.source),
-        }
+        let reads_corpus = !manifest.sweep.variant.is_empty() || manifest.sweep.model.iter().any(is_trained);
+        if reads_corpus { self.add_corpus(&manifest.corpus.source) } else { Ok(()) }
     }
 
     fn add_corpus(&mut self, source: &CorpusSource) -> Result<()> {
@@ -62,7 +60,7 @@ impl Needs {
         Ok(())
     }
 
-    /// Whether nothing comes from the hub.
+    /// Returns whether nothing comes from the hub.
     pub fn is_empty(&self) -> bool {
         self.models.is_empty() && self.files.is_empty()
     }

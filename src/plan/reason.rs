@@ -1,66 +1,65 @@
-//! Why a cell would run: what the store knows of it, and what differs from the nearest that ran.
+//! The status of each cell of a plan, and the reason why it would run.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::cells::Cell;
 use super::expand::Plan;
-use super::state::{CellState, Check, cell_state};
-use crate::store::{CellSpec, Key, Store};
+use crate::stages::Cell;
+use crate::store::{CellSpec, CellState, Check, Key, Store};
 use dtr_core::error::Result;
 
-/// Whether a cell stands, runs, or would run.
+/// The status of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// Its result is there.
+    /// It has a result.
     Done,
-    /// A process is at work on it.
+    /// A process works on it.
     Running,
-    /// It ended with an error; it runs again when a sweep is told to.
+    /// It failed. `dtr sweep --retry-failed` runs it again.
     Failed,
     /// It has no result.
     Missing,
 }
 
-/// A value of a spec that differs from the nearest cell's.
+/// A value that differs between two specifications.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Change {
-    /// The value's dotted path in the spec.
+    /// The dotted path of the value in the specification.
     pub path: String,
-    /// What it was; absent when the path is new.
+    /// The earlier value; `None` if there was none.
     pub before: Option<Value>,
-    /// What it is; absent when the path is gone.
+    /// The new value; `None` if there is none.
     pub after: Option<Value>,
 }
 
-/// Why a cell would run.
+/// The reason why a cell would run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
-    /// Nothing like it was ever done.
+    /// No cell of the stage has run.
     New,
-    /// The nearest cell that was done differs in these values.
+    /// The most similar cell that ran differs in these values.
     Changed(Vec<Change>),
-    /// A cell it takes as input runs first.
+    /// Its input of this role is not done.
     InputRuns(String),
-    /// It ended with this error.
+    /// It failed with this error.
     Failed(String),
-    /// What is left of it cannot be believed.
+    /// Its result is damaged, for this reason.
     Damaged(String),
 }
 
 impl Reason {
-    /// The reason as one line.
+    /// Returns the reason as one line.
     pub fn line(&self) -> String {
         match self {
             Self::New => "never done".to_owned(),
             Self::Changed(changes) => changes.iter().map(Change::line).collect::<Vec<_>>().join("; "),
             Self::InputRuns(role) => format!("waits for its {role}"),
             Self::Failed(error) => format!("failed before, and runs again with `--retry-failed`: {error}"),
-            Self::Damaged(why) => why.clone(),
+            Self::Damaged(reason) => reason.clone(),
         }
     }
 }
@@ -72,13 +71,16 @@ impl Change {
     }
 }
 
-/// The status of each cell of `plan`, and why it would run if it would.
+/// Returns the status of each cell of `plan`, and the reason why it would run unless it is done.
+///
+/// # Errors
+/// Fails if the store cannot be read.
 pub fn status(plan: &Plan, store: &Store) -> Result<Vec<(Status, Option<Reason>)>> {
     let mut known: BTreeMap<Key, Status> = BTreeMap::new();
     let mut all = Vec::with_capacity(plan.cells.len());
     for cell in &plan.cells {
         let (status, reason) = cell_status(cell, store, &known)?;
-        known.insert(cell.key, status);
+        known.insert(cell.key(), status);
         all.push((status, reason));
     }
     Ok(all)
@@ -89,48 +91,50 @@ fn cell_status(
     store: &Store,
     known: &BTreeMap<Key, Status>,
 ) -> Result<(Status, Option<Reason>)> {
-    let (status, reason) = match cell_state(store, cell, Check::Quick)? {
+    let (status, reason) = match store.cell_state(cell.id(), Check::Quick)? {
         CellState::Done => return Ok((Status::Done, None)),
         CellState::Failed(error) => (Status::Failed, Some(Reason::Failed(error))),
-        CellState::Damaged(why) => (Status::Missing, Some(Reason::Damaged(why))),
+        CellState::Damaged(reason) => (Status::Missing, Some(Reason::Damaged(reason))),
         CellState::Missing => (Status::Missing, None),
     };
-    if store.is_running(cell.stage, &cell.key)? {
+    if store.is_running(cell.id())? {
         return Ok((Status::Running, reason));
     }
-    let waits = cell.inputs.iter().find(|(_, key)| known.get(key).is_some_and(|s| *s != Status::Done));
-    let reason = match (reason, waits) {
+    let is_pending = |key: &Key| known.get(key).is_some_and(|status| *status != Status::Done);
+    let pending_input = cell.inputs().iter().find(|(_, input)| is_pending(&input.key));
+    let reason = match (reason, pending_input) {
         (Some(reason), _) => reason,
         (None, Some((role, _))) => Reason::InputRuns(role.clone()),
-        (None, None) => nearest(cell, &store.cell_specs(cell.stage)?),
+        (None, None) => compare_with_nearest(&cell.spec, &store.ended_specs(cell.stage())?),
     };
     Ok((status, Some(reason)))
 }
 
-/// Compares with the cell of the same stage that differs in the fewest values.
-fn nearest(cell: &Cell, cell_specs: &[CellSpec]) -> Reason {
-    let own = leaves(&cell.spec, &cell.inputs);
-    cell_specs
+/// Compares a cell with the one that differs from it in the fewest values.
+fn compare_with_nearest(spec: &CellSpec, ended: &[CellSpec]) -> Reason {
+    let own = leaves(spec);
+    ended
         .iter()
-        .map(|outline| changes(&leaves(&outline.spec, &outline.inputs), &own))
+        .map(|other| changes(&leaves(other), &own))
         .min_by_key(Vec::len)
         .map_or(Reason::New, Reason::Changed)
 }
 
-/// Every value of a spec and its inputs by dotted path.
-fn leaves(spec: &Value, inputs: &BTreeMap<String, Key>) -> BTreeMap<String, Value> {
+/// Returns every value of a specification and its inputs, by dotted path.
+fn leaves(spec: &CellSpec) -> BTreeMap<String, Value> {
     let mut leaves = BTreeMap::new();
-    collect(spec, String::new(), &mut leaves);
-    leaves.extend(inputs.iter().map(|(role, key)| (format!("input {role}"), Value::from(key.short()))));
+    collect_leaves(&spec.spec, String::new(), &mut leaves);
+    let inputs = spec.inputs.iter();
+    leaves.extend(inputs.map(|(role, input)| (format!("input {role}"), Value::from(input.key.short()))));
     leaves
 }
 
-fn collect(value: &Value, path: String, leaves: &mut BTreeMap<String, Value>) {
+fn collect_leaves(value: &Value, path: String, leaves: &mut BTreeMap<String, Value>) {
     match value {
         Value::Object(members) if !members.is_empty() => {
             for (name, value) in members {
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                collect(value, path, leaves);
+                collect_leaves(value, path, leaves);
             }
         }
         Value::Null => {}

@@ -5,6 +5,10 @@ use std::path::Path;
 use super::*;
 use crate::data::{CorpusSource, DocumentUnit, FileCorpus, SyntheticCorpus, WeightedSource};
 use crate::manifest::load;
+use crate::stages::{
+    Cell, CorpusIdentity, DistilJob, Labels, PretrainJob, ScoreJob, SearchJob, Stage, ThroughputJob,
+};
+use crate::store::Key;
 use dtr_core::seed::Seed;
 
 /// Takes the place of the quickstart's base, so that no test needs weights.
@@ -22,8 +26,8 @@ fn quickstart(sets: &[&str]) -> Plan {
     try_quickstart(sets).unwrap()
 }
 
-fn keys(plan: &Plan, stage: crate::store::Stage) -> Vec<crate::store::Key> {
-    plan.of(stage).map(|cell| cell.key).collect()
+fn keys<S: Stage>(plan: &Plan) -> Vec<Key> {
+    plan.cells_of(&S::NAME).map(Cell::key).collect()
 }
 
 #[test]
@@ -31,29 +35,27 @@ fn names_and_presentation_enter_no_key() {
     let plain = quickstart(&[]);
     for set in [r#"name="other""#, r#"question="why?""#, "report.confidence=0.9", r#"report.title="T""#] {
         let changed = quickstart(&[set]);
-        assert!(plain.cells.iter().zip(&changed.cells).all(|(a, b)| a.key == b.key), "{set}");
+        assert!(plain.cells.iter().zip(&changed.cells).all(|(a, b)| a.key() == b.key()), "{set}");
     }
 }
 
 #[test]
 fn a_threshold_changes_searches_and_no_twins() {
-    use crate::store::Stage::{Distil, Search};
     let (plain, changed) = (quickstart(&[]), quickstart(&["search.stop={ never = {} }"]));
-    assert_eq!(keys(&plain, Distil), keys(&changed, Distil));
-    assert!(keys(&plain, Search).iter().all(|key| !keys(&changed, Search).contains(key)));
+    assert_eq!(keys::<DistilJob>(&plain), keys::<DistilJob>(&changed));
+    assert!(keys::<SearchJob>(&plain).iter().all(|key| !keys::<SearchJob>(&changed).contains(key)));
 }
 
 #[test]
 fn a_recipe_changes_twins_and_the_searches_that_take_them() {
-    use crate::store::Stage::Pretrain;
     let changed = quickstart(&["distil.seed=9"]);
-    let twins_and_searches = quickstart(&[]).cells.into_iter().filter(|cell| cell.stage > Pretrain);
-    assert!(twins_and_searches.into_iter().all(|cell| changed.cell(&cell.key).is_none()));
+    let twins_and_searches =
+        quickstart(&[]).cells.into_iter().filter(|cell| *cell.stage() != PretrainJob::NAME);
+    assert!(twins_and_searches.into_iter().all(|cell| changed.cell(&cell.key()).is_none()));
 }
 
 #[test]
 fn a_trained_base_is_known_by_its_tokenizers_content_and_refused_where_that_does_not_know_a_task() {
-    use crate::store::Stage::Pretrain;
     let folder = tempfile::tempdir().unwrap();
     let read =
         |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
@@ -64,8 +66,8 @@ fn a_trained_base_is_known_by_its_tokenizers_content_and_refused_where_that_does
     };
     let bytes = read("tests/fixtures/tasks/model/tokenizer.json");
     let (one, other) = (with("one.json", &bytes).unwrap(), with("other.json", &bytes).unwrap());
-    assert_eq!(keys(&one, Pretrain), keys(&other, Pretrain), "the file's name is not its content");
-    assert_ne!(keys(&one, Pretrain), keys(&quickstart(&[]), Pretrain));
+    assert_eq!(keys::<PretrainJob>(&one), keys::<PretrainJob>(&other), "the file's name is not its content");
+    assert_ne!(keys::<PretrainJob>(&one), keys::<PretrainJob>(&quickstart(&[])));
 
     let mut few: serde_json::Value = serde_json::from_str(&read("models/mini/tokenizer.json")).unwrap();
     few["model"]["vocab"] = serde_json::json!({ "<unk>": 0, "<bos>": 1, "<eos>": 2, "<pad>": 3 });
@@ -80,23 +82,23 @@ fn a_trained_base_is_known_by_its_tokenizers_content_and_refused_where_that_does
 #[test]
 fn axes_multiply_and_name_their_cells() {
     let plan = quickstart(&[r#"sweep.axes."distil.token-budget"=["64k", "128k"]"#]);
-    assert_eq!(plan.of(crate::store::Stage::Distil).count(), 6);
-    assert_eq!(plan.of(crate::store::Stage::Search).count(), 24);
-    let first = &plan.of(crate::store::Stage::Distil).next().unwrap().labels.axes;
+    assert_eq!(plan.cells_of(&DistilJob::NAME).count(), 6);
+    assert_eq!(plan.cells_of(&SearchJob::NAME).count(), 24);
+    let first = &plan.cells_of(&DistilJob::NAME).next().unwrap().labels.axes;
     assert_eq!(first["distil.token-budget"], "64k");
 }
 
 #[test]
 fn a_strategy_is_called_by_its_name_and_details_and_decides_no_twins() {
-    use crate::store::Stage::{Distil, Search};
     let strategies = "[{ greedy = {} }, { random = { seed = 7 } }, { beam = { width = 2 } }]";
     let plan =
         quickstart(&[&format!(r#"sweep.axes."search.strategy"={strategies}"#), r#"sweep.task=["facts"]"#]);
-    let names: Vec<&str> = plan.of(Search).map(|cell| &*cell.labels.axes["search.strategy"]).collect();
+    let names: Vec<&str> =
+        plan.cells_of(&SearchJob::NAME).map(|cell| &*cell.labels.axes["search.strategy"]).collect();
     assert_eq!(names[..6], ["greedy", "greedy", "greedy", "random:seed=7", "random:seed=7", "random:seed=7"]);
     assert_eq!(names[6..], ["beam:width=2"; 3]);
-    assert!(plan.of(Distil).all(|cell| cell.labels.axes.is_empty()));
-    assert_eq!(plan.of(Distil).count(), 3);
+    assert!(plan.cells_of(&DistilJob::NAME).all(|cell| cell.labels.axes.is_empty()));
+    assert_eq!(plan.cells_of(&DistilJob::NAME).count(), 3);
 }
 
 #[test]
@@ -131,18 +133,16 @@ fn the_base_score_is_shared_by_variants() {
     let scores: Vec<_> = plan
         .cells
         .iter()
-        .filter_map(|cell| match &cell.work {
-            Work::Search(work) => Some(Scoring {
-                base: work.base.clone(),
-                twins: Some(work.twins),
-                task: work.task.clone(),
-                split: crate::data::Split::Validation,
-                identity: work.validation.clone(),
-                layers: Vec::new(),
-            }),
-            _ => None,
+        .filter_map(Cell::job_of::<SearchJob>)
+        .map(|job| ScoreJob {
+            base: job.base.clone(),
+            twins: Some(job.twins.clone()),
+            task: job.task.clone(),
+            split: crate::data::Split::Validation,
+            identity: job.validation.clone(),
+            layers: Vec::new(),
         })
-        .map(|scoring| Cell::score(scoring, Labels::default()).unwrap().key)
+        .map(|job| Cell::new(job, Labels::default()).unwrap().key())
         .collect();
     let distinct: std::collections::BTreeSet<_> = scores.iter().collect();
     assert_eq!((scores.len(), distinct.len()), (12, 4));
@@ -240,8 +240,8 @@ fn throughput(sets: &[&str]) -> dtr_core::error::Result<Plan> {
 fn the_papers_throughput_is_planned_without_a_download() {
     let plan = throughput(&[]).unwrap();
     // The base and 4, 8, … 28 replaced layers, at four contexts.
-    assert_eq!((plan.cells.len(), plan.of(crate::store::Stage::Throughput).count()), (32, 32));
-    assert!(plan.needs.is_empty());
+    assert_eq!((plan.cells.len(), plan.cells_of(&ThroughputJob::NAME).count()), (32, 32));
+    assert!(plan.downloads.is_empty());
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn what_decides_a_speed_is_in_its_key_and_weights_are_not() {
             .unwrap()
             .cells
             .into_iter()
-            .map(|cell| cell.key)
+            .map(|cell| cell.key())
             .collect::<std::collections::BTreeSet<_>>()
     };
     let plain = keys(&[]);
@@ -269,7 +269,7 @@ fn what_decides_a_speed_is_in_its_key_and_weights_are_not() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/throughput.toml");
     let machine = crate::device::HardwareLabel { device: "another".to_owned(), threads: 1 };
     let elsewhere = plan_on(&load(&path, &[]).unwrap(), &machine).unwrap();
-    assert!(elsewhere.cells.iter().all(|cell| !plain.contains(&cell.key)));
+    assert!(elsewhere.cells.iter().all(|cell| !plain.contains(&cell.key())));
 }
 
 #[test]
@@ -299,12 +299,12 @@ fn a_trajectory_is_timed_as_its_own_search_found_it() {
         "search.stop={ never = {} }",
         r#"sweep.axes."search.strategy"=[{ greedy = {} }, { uniform = {} }]"#,
     ]);
-    let cells: Vec<_> = timed.of(crate::store::Stage::Throughput).collect();
+    let cells: Vec<_> = timed.cells_of(&ThroughputJob::NAME).collect();
     // The base once, whatever the axes; three variants under two strategies.
     assert_eq!(cells.len(), 1 + 3 * 2);
-    assert!(cells[0].inputs.is_empty() && cells[0].labels.axes.is_empty());
+    assert!(cells[0].inputs().is_empty() && cells[0].labels.axes.is_empty());
     for cell in &cells[1..] {
-        let search = timed.cell(&cell.inputs["search"]).unwrap();
+        let search = timed.cell(&cell.inputs()["search"].key).unwrap();
         assert_eq!(search.labels, cell.labels);
     }
 }
@@ -315,7 +315,7 @@ fn what_a_base_is_computed_in_enters_all_keys_and_f32_none() {
     let keys = |sets: &[&str]| {
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
         let plan = plan(&load(&path, &sets).unwrap()).unwrap();
-        plan.cells.into_iter().map(|cell| cell.key).collect::<Vec<_>>()
+        plan.cells.into_iter().map(|cell| cell.key()).collect::<Vec<_>>()
     };
     let plain = keys(&[]);
     assert_eq!(keys(&[r#"models.mini.dtype="f32""#]), plain);

@@ -1,4 +1,4 @@
-//! From records to evidence: reads what the plan names, runs nothing.
+//! Reads the records that a plan names and collects them as the evidence of a report. Runs nothing.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,18 @@ use super::evidence::{
     ItemEvidence, MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
 };
 use crate::algorithms::distil::DistilResult;
-use crate::algorithms::pretrain::PretrainResult;
 use crate::algorithms::score::ScoreResult;
 use crate::algorithms::throughput::{ThroughputResult, TimedRun};
-use crate::plan::{Cell, Labels, Plan, Timing, Work};
+use crate::plan::Plan;
 use crate::stages::search::{Chosen, SearchResult};
-use crate::store::{CellSpec, Key, Lookup, Provenance, Record, Stage, Store};
+use crate::stages::{Cell, DistilJob, Labels, ScoreJob, SearchJob, ThroughputJob, Usage};
+use crate::store::{CellId, Key, Lookup, Provenance, Record, Store};
 use dtr_core::error::Result;
 
-/// What the store knows of `plan`; `command` is what makes the missing cells.
+/// Collects the records of the cells of `plan`. `command` is the command that computes the missing ones.
+///
+/// # Errors
+/// Fails if a record cannot be read.
 pub fn gather(plan: &Plan, store: &Store, command: &str) -> Result<Evidence> {
     let mut evidence = Evidence {
         experiment: plan.name.clone(),
@@ -25,94 +28,63 @@ pub fn gather(plan: &Plan, store: &Store, command: &str) -> Result<Evidence> {
         confidence: plan.confidence,
         ..Evidence::default()
     };
-    let known = match plan.of(Stage::Throughput).next() {
-        Some(_) => store.cell_specs(Stage::Throughput)?,
-        None => Vec::new(),
-    };
     let mut spent: BTreeMap<Key, StageEvidence> = BTreeMap::new();
     for cell in &plan.cells {
-        let whole = match cell.stage {
-            Stage::Pretrain => read(store, cell, |record: &Record<PretrainResult>, result| {
-                let stage = stage(cell, record, result.tokens, 0);
-                spent.insert(cell.key, stage.clone());
-                evidence.stages.push(stage);
-                Ok(None)
-            })?,
-            Stage::Distil => read(store, cell, |record: &Record<DistilResult>, result| {
-                let stage = stage(cell, record, result.tokens, 0);
-                spent.insert(cell.key, stage.clone());
-                evidence.stages.push(stage);
-                evidence.distillations.push(distillation(cell, result));
-                Ok(None)
-            })?,
-            Stage::Score => read(store, cell, |record: &Record<ScoreResult>, result| {
-                evidence.stages.push(stage(cell, record, result.tokens, 1));
-                evidence.bases.push(base(cell, result));
-                Ok(None)
-            })?,
-            Stage::Search => read(store, cell, |record: &Record<SearchResult>, result| {
-                let stage = stage(cell, record, result.tokens, result.evaluations);
-                evidence.costs.extend(cost(cell, &stage, &spent));
-                evidence.stages.push(stage);
-                let found = search(plan, store, cell, result)?;
-                let why = found.is_none().then(|| "the score of its base or hybrids is missing".to_owned());
-                evidence.searches.extend(found);
-                Ok(why)
-            })?,
-            Stage::Throughput => timings(store, cell, &known, &mut evidence)?,
-        };
-        evidence.missing.extend(whole.map(|why| missing(cell, why)));
+        let mut reasons = Vec::new();
+        let ended = if cell.job.measures_time() { store.ended_specs(cell.stage())? } else { Vec::new() };
+        let elsewhere = cell.job.cells_on_other_machines(cell, &ended)?;
+        let mut is_done = false;
+        for cell in std::iter::once(cell).chain(&elsewhere) {
+            match cell.job.find_usage(store, cell.id())? {
+                Lookup::Done(record) => {
+                    is_done = true;
+                    let stage = stage(cell, &record);
+                    evidence.costs.extend(cost(cell, &stage, &spent));
+                    spent.insert(cell.key(), stage.clone());
+                    evidence.stages.push(stage);
+                    reasons.extend(add_output(store, cell, &mut evidence)?);
+                }
+                Lookup::Failed(record) => reasons.push(format!("failed: {}", record.outcome)),
+                Lookup::Corrupt { reason, .. } => reasons.push(format!("its record is damaged: {reason}")),
+                Lookup::Missing if is_done => {}
+                Lookup::Missing => reasons.push("not done yet".to_owned()),
+            }
+        }
+        // A timing is missing only if no machine has done it.
+        if !is_done || !cell.job.measures_time() {
+            evidence.missing.extend(reasons.into_iter().next().map(|reason| missing(cell, reason)));
+        }
     }
     Ok(evidence)
 }
 
-/// Hands a cell's result to `take`; why the cell is missing, if it is.
-fn read<T: serde::de::DeserializeOwned>(
-    store: &Store,
-    cell: &Cell,
-    take: impl FnOnce(&Record<T>, &T) -> Result<Option<String>>,
-) -> Result<Option<String>> {
-    match store.find::<T>(cell.stage, &cell.key)? {
-        Lookup::Done(record) => match record.result() {
-            Some(result) => take(&record, result),
-            None => unreachable!("a record found done has a result"),
-        },
-        Lookup::Failed(record) => Ok(Some(format!("failed: {}", record.error().unwrap_or_default()))),
-        Lookup::Corrupt { why, .. } => Ok(Some(format!("its record is damaged: {why}"))),
-        Lookup::Missing => Ok(Some("not done yet".to_owned())),
+/// Adds the output of a cell that is done. Returns the reason if another cell that it needs is missing.
+fn add_output(store: &Store, cell: &Cell, evidence: &mut Evidence) -> Result<Option<String>> {
+    let id = cell.id();
+    if cell.job_of::<DistilJob>().is_some() {
+        let record = store.find::<DistilResult>(id)?.done();
+        evidence.distillations.extend(record.map(|record| distillation(cell, &record.outcome)));
+    } else if cell.job_of::<ScoreJob>().is_some() {
+        let record = store.find::<ScoreResult>(id)?.done();
+        evidence.bases.extend(record.map(|record| base(cell, &record.outcome)));
+    } else if let Some(job) = cell.job_of::<SearchJob>() {
+        let Some(record) = store.find::<SearchResult>(id)?.done() else { return Ok(None) };
+        let found = search(store, cell, job, &record.outcome)?;
+        let reason = found.is_none().then(|| "the score of its base or hybrids is missing".to_owned());
+        evidence.searches.extend(found);
+        return Ok(reason);
+    } else if let Some(job) = cell.job_of::<ThroughputJob>() {
+        let of_base = Cell::new(job.of_base(), Labels::default())?;
+        let of_base = store.find::<ThroughputResult>(of_base.id())?.done().map(|record| record.outcome.runs);
+        let record = store.find::<ThroughputResult>(id)?.done();
+        evidence.timings.extend(record.map(|record| timing(cell, job, &record.outcome, of_base)));
     }
-}
-
-/// Adds what is known of a cell that times, on every machine; why it is missing, if none has timed it.
-fn timings(
-    store: &Store,
-    cell: &Cell,
-    known: &[CellSpec],
-    evidence: &mut Evidence,
-) -> Result<Option<String>> {
-    let Work::Throughput(work) = &cell.work else { return Ok(None) };
-    let (mut found, mut why) = (Vec::new(), Vec::new());
-    for work in work.everywhere(known) {
-        let base = Cell::throughput(work.of_base(), Labels::default())?;
-        let base = match store.find::<ThroughputResult>(Stage::Throughput, &base.key)? {
-            Lookup::Done(record) => record.result().map(|result| result.runs.clone()),
-            _ => None,
-        };
-        let cell = Cell::throughput(work.clone(), cell.labels.clone())?;
-        why.extend(read(store, &cell, |record: &Record<ThroughputResult>, result| {
-            evidence.stages.push(stage(&cell, record, work.num_tokens(), 0));
-            found.push(timing(&cell, &work, result, base));
-            Ok(None)
-        })?);
-    }
-    let why = if found.is_empty() { why.into_iter().next() } else { None };
-    evidence.timings.extend(found);
-    Ok(why)
+    Ok(None)
 }
 
 fn timing(
     cell: &Cell,
-    work: &Timing,
+    work: &ThroughputJob,
     result: &ThroughputResult,
     base: Option<Vec<TimedRun>>,
 ) -> TimingEvidence {
@@ -124,7 +96,7 @@ fn timing(
         axes: labels.axes.clone(),
         device: work.machine.device.clone(),
         threads: work.machine.threads as u64,
-        num_layers: work.shape.num_layers as u32,
+        num_layers: work.config.num_layers as u32,
         layers: result.layers.clone(),
         context: work.context as u64,
         batch_size: work.batch_size as u64,
@@ -134,7 +106,7 @@ fn timing(
         others: result.other_cpus,
         runs: result.runs.clone(),
         base,
-        key: cell.key.to_string(),
+        key: cell.key().to_string(),
     }
 }
 
@@ -144,38 +116,39 @@ fn missing(cell: &Cell, why: String) -> MissingCell {
         model: labels.model.clone(),
         variant: labels.variant.clone().unwrap_or_default(),
         task: labels.task.clone().unwrap_or_default(),
-        key: cell.key.to_string(),
+        key: cell.key().to_string(),
         why,
     }
 }
 
-fn stage<T>(cell: &Cell, record: &Record<T>, tokens: u64, evaluations: u64) -> StageEvidence {
+fn stage(cell: &Cell, record: &Record<Usage>) -> StageEvidence {
     let (labels, provenance) = (&cell.labels, &record.provenance);
     StageEvidence {
-        stage: cell.stage.name().to_owned(),
+        stage: cell.stage().to_string(),
         model: labels.model.clone(),
         variant: labels.variant.clone(),
         task: labels.task.clone(),
         axes: labels.axes.clone(),
         seconds: record.seconds,
         joules: record.joules,
-        tokens,
-        evaluations,
+        tokens: record.outcome.tokens,
+        evaluations: record.outcome.evaluations,
         device: provenance.device.clone(),
         program: program(provenance),
         machine: machine(provenance),
         finished: record.finished.clone(),
         peak_memory_bytes: provenance.peak_memory_bytes,
-        key: cell.key.to_string(),
+        key: cell.key().to_string(),
     }
 }
 
-/// What a search cost with all that it stands on, of which `spent` tells by cell; none where the twins' cost
-/// is missing.
+/// Returns the cost of a search and its inputs, which `spent` holds by cell. A cell of another stage, and a search whose
+/// twins have no record, has none.
 fn cost(cell: &Cell, search: &StageEvidence, spent: &BTreeMap<Key, StageEvidence>) -> Option<CostEvidence> {
-    let of = |role: &str| cell.inputs.get(role).and_then(|key| spent.get(key)).cloned();
+    cell.job_of::<SearchJob>()?;
+    let of = |role: &str| cell.inputs().get(role).and_then(|input| spent.get(&input.key)).cloned();
     let (distil, search) = (of("twins")?, search.clone());
-    Some(CostEvidence { pretrain: of("base"), distil, search, key: cell.key.to_string() })
+    Some(CostEvidence { pretrain: of("base"), distil, search, key: cell.key().to_string() })
 }
 
 /// `dtr 0.1.0 (revision 1a2b3c4, cuda)`.
@@ -203,7 +176,7 @@ fn base(cell: &Cell, result: &ScoreResult) -> BaseEvidence {
         model: cell.labels.model.clone(),
         task: cell.labels.task.clone().unwrap_or_default(),
         axes: cell.labels.axes.clone(),
-        test: test(&cell.key, result),
+        test: test(cell.id(), result),
     }
 }
 
@@ -228,17 +201,19 @@ fn distillation(cell: &Cell, result: &DistilResult) -> DistilEvidence {
         curve: result.curve.iter().map(point).collect(),
         tokens: result.tokens,
         num_parameters: result.num_parameters,
-        key: cell.key.to_string(),
+        key: cell.key().to_string(),
     }
 }
 
-/// A search with the answers of its three systems; none when one of those is missing.
-fn search(plan: &Plan, store: &Store, cell: &Cell, result: &SearchResult) -> Result<Option<SearchEvidence>> {
-    let Work::Search(work) = &cell.work else { unreachable!("a search's cell has a search's work") };
-    let answers = |key: &Key| -> Result<Option<TestEvidence>> {
-        let Lookup::Done(record) = store.find::<ScoreResult>(Stage::Score, key)? else { return Ok(None) };
-        let Some(result) = record.result() else { return Ok(None) };
-        Ok(Some(test(key, result)))
+/// Returns a search with the answers of its base and hybrids on the test split, or `None` if one of these is missing.
+fn search(
+    store: &Store,
+    cell: &Cell,
+    job: &SearchJob,
+    result: &SearchResult,
+) -> Result<Option<SearchEvidence>> {
+    let answers = |cell: &CellId| -> Result<Option<TestEvidence>> {
+        Ok(store.find::<ScoreResult>(cell)?.done().map(|record| test(cell, &record.outcome)))
     };
     let base = answers(&result.base_test.cell)?;
     let best = answers(&result.best.test.cell)?;
@@ -252,23 +227,19 @@ fn search(plan: &Plan, store: &Store, cell: &Cell, result: &SearchResult) -> Res
         test,
     };
     let labels = &cell.labels;
-    let block = match plan.cell(&work.twins).map(|cell| &cell.work) {
-        Some(Work::Distil(work)) => work.variant.block.name(),
-        _ => unreachable!("a plan has the cell of a search's twins"),
-    };
     let found = SearchEvidence {
         model: labels.model.clone(),
         variant: labels.variant.clone().unwrap_or_default(),
         task: labels.task.clone().unwrap_or_default(),
         axes: labels.axes.clone(),
-        public_base: work.base.public_name(&labels.model).map(str::to_owned),
-        block: block.to_owned(),
-        strategy: work.strategy.clone(),
-        stop: work.stop.clone(),
+        public_base: job.base.public_name(&labels.model).map(str::to_owned),
+        block: job.variant.block.name().to_owned(),
+        strategy: job.strategy.clone(),
+        stop: job.stop.clone(),
         num_layers: result.num_layers,
         base_validation: result.base,
         validation_items: result.validation_items,
-        shared_split: work.task.split_policy(),
+        shared_split: job.task.split_policy(),
         threshold: result.threshold,
         trials: result.trials.clone(),
         rounds: result.rounds.iter().map(round).collect(),
@@ -276,7 +247,7 @@ fn search(plan: &Plan, store: &Store, cell: &Cell, result: &SearchResult) -> Res
         best: chosen(&result.best, best),
         opt: chosen(&result.opt, opt),
         evaluations: result.evaluations,
-        key: cell.key.to_string(),
+        key: cell.key().to_string(),
     };
     Ok(Some(found))
 }
@@ -292,9 +263,9 @@ fn round(round: &crate::algorithms::search::Round) -> Round {
     }
 }
 
-fn test(key: &Key, result: &ScoreResult) -> TestEvidence {
+fn test(cell: &CellId, result: &ScoreResult) -> TestEvidence {
     TestEvidence {
-        cell: key.to_string(),
+        cell: cell.key.to_string(),
         num_truncated: result.num_truncated,
         items: result.items.iter().map(item).collect(),
     }

@@ -55,8 +55,12 @@ mod tests {
     use super::*;
     use crate::hub::{PinnedRepo, RepoKind};
     use crate::manifest::{Dtype, ModelSource, load};
-    use crate::plan::{BaseSource, ModelIdentity};
     use crate::report::fixture;
+    use crate::stages::{BaseSource, ModelIdentity};
+
+    fn directory(identity: ModelIdentity) -> BaseSource {
+        BaseSource::Directory { folder: PathBuf::new(), identity, dtype: Dtype::F32, config_copy: None }
+    }
 
     #[test]
     fn every_search_of_the_bundled_table_1_has_a_cell_of_the_paper() {
@@ -72,7 +76,7 @@ mod tests {
                 id: source.repo.clone(),
                 commit: source.revision.clone(),
             };
-            let base = BaseSource::Directory(PathBuf::new(), ModelIdentity::Hub(pinned), Dtype::F32);
+            let base = directory(ModelIdentity::Hub(pinned));
             let block = manifest.variants[variant.unwrap()].block.name();
             let key = PaperKey { base: base.public_name("anything").unwrap(), block, task };
             assert!(published::find_score(key).is_some(), "{key:?}");
@@ -82,7 +86,7 @@ mod tests {
     #[test]
     fn local_files_match_by_their_name_in_the_manifest_and_pretrained_bases_never_match() {
         let files = ModelIdentity::Files { files: Default::default() };
-        let local = BaseSource::Directory(PathBuf::from("somewhere"), files, Dtype::F32);
+        let local = directory(files);
         assert_eq!(local.public_name("qwen2.5-1.5b"), Some("qwen2.5-1.5b"));
         let mut search = fixture::of_paper("Qwen2.5-1.5B").searches.remove(0);
         assert!(matching_score(&search).is_some());

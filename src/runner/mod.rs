@@ -1,24 +1,15 @@
-//! Conduct: takes a plan's cells in order, asks the store what is done, has the rest done, and keeps
-//! what came of it. One failed cell never stops the others.
+//! The services that a stage runs its cells with: claims, progress, interruption, panics and the supervising process.
 
-mod bases;
-mod claims;
-mod crashes;
-mod distil_run;
-mod fetch;
-mod jobs;
+mod claimed_cell;
+mod context;
 mod panics;
 mod progress;
-mod pruned;
-mod scheduler;
-mod search_run;
 mod stop;
-mod timing;
 mod watch;
 
-pub use bases::{base_directory, ensure_computable, twins_file};
-pub use fetch::{Digests, fetch};
-pub use progress::Progress;
-pub use scheduler::{Context, Failures, Summary, Without, run};
+pub use claimed_cell::{ClaimOutcome, ClaimedCell, log_crash, log_stop, record_failure};
+pub use context::RunContext;
+pub use panics::catch_panic;
+pub use progress::{ProgressDisplay, ProgressTask};
 pub use stop::Stopper;
-pub use watch::{Worker, watch};
+pub use watch::{CellEnd, Crash, SweepState, Worker, watch};

@@ -1,4 +1,4 @@
-//! Progress as people see it: bars on a terminal, plain lines elsewhere; always on stderr.
+//! The progress display on standard error: bars on a terminal, lines elsewhere.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -6,23 +6,24 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::claimed_cell::ClaimedCell;
 use super::stop::Stopper;
 use crate::observer::Observer;
-use crate::store::{Claim, EventKind, Events};
+use crate::store::{EventKind, Events};
 use dtr_core::error::Result;
 
-/// Pause between two plain lines about the same work.
+/// Pause between two lines about the same work, where there are no bars.
 const PLAIN_PAUSE: Duration = Duration::from_secs(10);
 
 /// The display of a whole run.
-pub struct Progress {
+pub struct ProgressDisplay {
     bars: Option<MultiProgress>,
     overall: ProgressBar,
     stopper: Stopper,
 }
 
-impl Progress {
-    /// A display for `num_cells` cells; bars if stderr is a terminal.
+impl ProgressDisplay {
+    /// Starts a display for `num_cells` cells, with bars if standard error is a terminal.
     pub fn new(num_cells: usize, stopper: Stopper) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bars = terminal.then(MultiProgress::new);
@@ -34,7 +35,7 @@ impl Progress {
         Self { bars, overall, stopper }
     }
 
-    /// Says a line above the bars.
+    /// Prints a line above the bars.
     pub fn say(&self, line: &str) {
         match &self.bars {
             Some(bars) => bars.suspend(|| eprintln!("{line}")),
@@ -42,18 +43,18 @@ impl Progress {
         }
     }
 
-    /// A cell has ended.
-    pub fn cell_done(&self, count: usize) {
+    /// Counts `count` cells as done.
+    pub fn add_done(&self, count: usize) {
         self.overall.inc(count as u64);
     }
 
-    /// Whether the user asked to stop.
-    pub fn stopped(&self) -> bool {
-        self.stopper.stopped()
+    /// Returns whether the user asked to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.stopper.is_stopped()
     }
 
-    /// The display of one piece of work of `total` `unit`s.
-    pub fn task(&self, name: &str, total: u64, unit: &'static str) -> Task<'_> {
+    /// Starts the display of work that takes `total` units, for example `tokens`.
+    pub fn task(&self, name: &str, total: u64, unit: &'static str) -> ProgressTask<'_> {
         let bar = match &self.bars {
             Some(bars) => bars.insert_before(&self.overall, ProgressBar::new(total)),
             None => ProgressBar::hidden(),
@@ -66,18 +67,18 @@ impl Progress {
         if self.bars.is_some() {
             bar.enable_steady_tick(Duration::from_millis(250));
         }
-        Task {
-            progress: self,
+        ProgressTask {
+            display: self,
             bar,
             name: name.to_owned(),
             unit,
             total,
-            said: Mutex::new((Instant::now(), 0)),
+            printed: Mutex::new((Instant::now(), 0)),
             logs: Mutex::default(),
         }
     }
 
-    /// Clears the bars.
+    /// Removes the bars.
     pub fn finish(&self) {
         self.overall.finish_and_clear();
     }
@@ -87,58 +88,62 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is well-formed").progress_chars("━╸─")
 }
 
-/// One piece of work as it goes.
-pub struct Task<'a> {
-    progress: &'a Progress,
+/// The display of one piece of work.
+pub struct ProgressTask<'a> {
+    display: &'a ProgressDisplay,
     bar: ProgressBar,
     name: String,
     unit: &'static str,
     total: u64,
-    said: Mutex<(Instant, u64)>,
+    /// Time of the last line, and the units done so far.
+    printed: Mutex<(Instant, u64)>,
     logs: Mutex<Vec<Events>>,
 }
 
-impl Task<'_> {
-    /// The same display, whose lines go to the logs of these cells too.
-    pub fn logging<'c>(mut self, claims: impl IntoIterator<Item = &'c Claim>) -> Result<Self> {
-        self.logs = Mutex::new(claims.into_iter().map(Claim::events).collect::<Result<_>>()?);
+impl ProgressTask<'_> {
+    /// Returns the display with its lines also written to the logs of `cells`.
+    ///
+    /// # Errors
+    /// Fails if a log cannot be opened.
+    pub fn with_logs<'c>(mut self, cells: impl IntoIterator<Item = &'c ClaimedCell<'c>>) -> Result<Self> {
+        self.logs = Mutex::new(cells.into_iter().map(ClaimedCell::events).collect::<Result<_>>()?);
         Ok(self)
     }
 
-    /// Adds to the logs of the cells at work.
+    /// Appends an event to the logs.
     pub fn log(&self, what: &EventKind) {
         for log in self.logs.lock().expect("no holder of this lock panics").iter_mut() {
-            // What matters is in the record; if that cannot be written, its error is told.
+            // No result depends on the log. If the disk is full, writing the record reports that.
             let _ = log.append(what.clone());
         }
     }
 }
 
-impl Observer for Task<'_> {
+impl Observer for ProgressTask<'_> {
     fn advance(&self, amount: u64) {
         self.bar.inc(amount);
-        if self.progress.bars.is_some() {
+        if self.display.bars.is_some() {
             return;
         }
-        let mut said = self.said.lock().expect("no holder of this lock panics");
-        said.1 += amount;
-        if said.0.elapsed() >= PLAIN_PAUSE {
-            said.0 = Instant::now();
-            eprintln!("{}: {} of {} {}", self.name, said.1, self.total, self.unit);
+        let mut printed = self.printed.lock().expect("no holder of this lock panics");
+        printed.1 += amount;
+        if printed.0.elapsed() >= PLAIN_PAUSE {
+            printed.0 = Instant::now();
+            eprintln!("{}: {} of {} {}", self.name, printed.1, self.total, self.unit);
         }
     }
 
-    fn message(&self, line: &str) {
-        self.progress.say(&format!("{}: {line}", self.name));
-        self.log(&EventKind::Message(line.to_owned()));
+    fn message(&self, text: &str) {
+        self.display.say(&format!("{}: {text}", self.name));
+        self.log(&EventKind::Message(text.to_owned()));
     }
 
     fn is_interrupted(&self) -> bool {
-        self.progress.stopped()
+        self.display.is_stopped()
     }
 }
 
-impl Drop for Task<'_> {
+impl Drop for ProgressTask<'_> {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

@@ -1,38 +1,44 @@
-//! Ctrl-C: once finishes the step and keeps it, twice stops now.
+//! Ctrl-C: the first stops after the current step, which is saved; the second stops at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dtr_core::error::{Error, Result};
 
-/// Hears that the user wants to stop.
+/// A flag that Ctrl-C sets.
 #[derive(Clone, Default)]
 pub struct Stopper(Arc<AtomicBool>);
 
 impl Stopper {
-    /// Listens to Ctrl-C from now on.
+    /// Returns a flag that Ctrl-C sets from now on.
+    ///
+    /// # Errors
+    /// Fails if the handler cannot be installed.
     pub fn listen() -> Result<Self> {
         let stopper = Self::default();
-        let asked = stopper.clone();
-        on_interrupt(move || asked.ask())?;
+        let flag = stopper.clone();
+        on_interrupt(move || flag.request_stop())?;
         Ok(stopper)
     }
 
-    /// The user asks to stop; the second time that is now.
-    pub fn ask(&self) {
+    /// Sets the flag. Ends the process if the flag is set already.
+    pub fn request_stop(&self) {
         if self.0.swap(true, Ordering::SeqCst) {
             std::process::exit(i32::from(dtr_core::error::ErrorKind::Interrupted.exit_code()));
         }
     }
 
-    /// Whether the user asked to stop.
-    pub fn stopped(&self) -> bool {
+    /// Returns whether the user asked to stop.
+    pub fn is_stopped(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-/// Does `handler` at each Ctrl-C, in place of ending the process.
+/// Calls `handler` at each Ctrl-C, instead of ending the process.
+///
+/// # Errors
+/// Fails if the handler cannot be installed.
 pub fn on_interrupt(handler: impl FnMut() + Send + 'static) -> Result<()> {
     ctrlc::set_handler(handler)
-        .map_err(|cause| Error::environment("cannot listen to Ctrl-C").with_source(cause))
+        .map_err(|cause| Error::environment("cannot install a handler for Ctrl-C").with_source(cause))
 }

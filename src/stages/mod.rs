@@ -1,3 +1,59 @@
-//! The stages: the kinds of work whose results the store keeps.
+//! The stages: the kinds of work whose results the store keeps, one file or folder each.
+//!
+//! A stage's file holds its specification, its inputs, how it runs, and what it takes. [`STAGES`] lists the stages in the
+//! order in which their cells run.
 
+mod base;
+mod cell;
+pub mod distil;
+mod identity;
+mod models;
+mod planner;
+pub mod pretrain;
+pub mod score;
 pub mod search;
+mod stage;
+pub mod throughput;
+
+pub use base::{BaseSource, BaseSpec};
+pub use cell::{Cell, Labels};
+pub use distil::DistilJob;
+pub use identity::{CorpusIdentity, FileIdentity, ModelIdentity, TaskIdentity};
+pub use models::{LoadedModels, base_directory, ensure_computable, twins_file};
+pub use planner::{Planner, SweepPoint};
+pub use pretrain::PretrainJob;
+pub use score::ScoreJob;
+pub use search::SearchJob;
+pub use stage::{Completion, Job, Stage, StageCache, Usage};
+pub use throughput::ThroughputJob;
+
+use crate::store::StageName;
+use dtr_core::error::Result;
+
+/// A registered stage.
+pub struct StageEntry {
+    /// Its name.
+    pub name: StageName,
+    /// Adds the cells that a point of the sweep asks for; see [`Stage::plan`].
+    pub plan: fn(&SweepPoint<'_>, &mut Planner) -> Result<()>,
+}
+
+impl StageEntry {
+    const fn of<S: Stage>() -> Self {
+        Self { name: S::NAME, plan: S::plan }
+    }
+}
+
+/// Every stage, in the order in which their cells run.
+pub static STAGES: [StageEntry; 5] = [
+    StageEntry::of::<PretrainJob>(),
+    StageEntry::of::<DistilJob>(),
+    StageEntry::of::<ScoreJob>(),
+    StageEntry::of::<SearchJob>(),
+    StageEntry::of::<ThroughputJob>(),
+];
+
+/// Returns the place of a stage in [`STAGES`]; an unknown one comes last.
+pub fn stage_order(name: &StageName) -> usize {
+    STAGES.iter().position(|stage| stage.name == *name).unwrap_or(STAGES.len())
+}

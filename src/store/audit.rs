@@ -1,4 +1,4 @@
-//! Reading everything again: whether each record, and each file that it vouches for, is what was written.
+//! Reads every record and every file that a record vouches for, and lists those that are damaged.
 
 use std::path::PathBuf;
 
@@ -7,86 +7,73 @@ use serde_json::Value;
 
 use dtr_core::error::Result;
 
+use super::cell_id::CellId;
 use super::cell_spec::CellSpec;
 use super::events::read_events;
-use super::key::Key;
-use super::layout::CellFolder;
+use super::folders::CellFolder;
 use super::lookup::Store;
-use super::record::{self, Reading, Record};
-use super::stage::Stage;
+use super::record::{self, ParsedRecord};
 
-/// A file that is not what it was or should be.
+/// A file that differs from what was recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
-    pub why: String,
+    /// The difference.
+    pub reason: String,
 }
 
-/// What reading everything again came to.
+/// The result of [`Store::audit`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
-    /// Records that were read.
+    /// Number of records that were read.
     pub num_records: usize,
-    /// Files beside them that were read.
+    /// Number of files beside them that were read.
     pub num_files: usize,
-    /// What was wrong.
+    /// The files that differ from what was recorded.
     pub faults: Vec<Fault>,
 }
 
 impl Store {
-    /// Reads every record of the store and all that lies beside it; changes nothing.
+    /// Reads every record of the store and all files beside it. Changes nothing.
     ///
     /// # Errors
-    /// When folders cannot be listed. A file that cannot be read is a fault.
+    /// Fails if a folder cannot be listed. A file that cannot be read is a fault.
     pub fn audit(&self) -> Result<Audit> {
         let mut audit = Audit::default();
-        for stage in Stage::ALL {
-            for (key, folder) in self.layout().cells(stage)? {
-                if folder.record().exists() {
-                    self.audit_cell(stage, &key, &folder, &mut audit);
-                }
+        for cell in self.results().cells()? {
+            let folder = self.folder(&cell);
+            if folder.record().exists() {
+                self.audit_cell(&cell, &folder, &mut audit);
             }
         }
         Ok(audit)
     }
 
-    fn audit_cell(&self, stage: Stage, key: &Key, folder: &CellFolder, audit: &mut Audit) {
+    fn audit_cell(&self, cell: &CellId, folder: &CellFolder, audit: &mut Audit) {
         audit.num_records += 1;
-        let mut fault = |path: PathBuf, why: String| audit.faults.push(Fault { path, why });
-        let record = match record::read::<Value>(&folder.record(), stage, key) {
-            Ok(Reading::Whole(record)) => record,
-            Ok(Reading::Corrupt(why)) => return fault(folder.record(), why),
-            Ok(Reading::Missing) => return fault(folder.record(), "it is gone".to_owned()),
-            Err(error) => return fault(folder.record(), error.to_line()),
+        let mut add_fault = |path: PathBuf, reason: String| audit.faults.push(Fault { path, reason });
+        let record = match record::read::<Value>(&folder.record(), cell) {
+            Ok(ParsedRecord::Valid(record)) => record,
+            Ok(ParsedRecord::Corrupt(reason)) => return add_fault(folder.record(), reason),
+            Ok(ParsedRecord::Missing) => return add_fault(folder.record(), "it is missing".to_owned()),
+            Err(error) => return add_fault(folder.record(), error.to_line()),
         };
-        let outline = outline_of(&record);
-        if !outline.key_matches().is_ok_and(|sound| sound) {
-            fault(folder.record(), "its spec and inputs do not make its key".to_owned());
+        if !record.spec.key_matches().is_ok_and(|matches| matches) {
+            add_fault(folder.record(), "its key is not the digest of its spec and inputs".to_owned());
         }
-        if CellSpec::read(folder).is_none_or(|written| written != outline) {
-            fault(folder.spec(), "it is not the spec of the record beside it".to_owned());
+        if CellSpec::read(folder).is_none_or(|written| written != record.spec) {
+            add_fault(folder.spec(), "it differs from the spec in the record beside it".to_owned());
         }
         if let Err(error) = read_events(&folder.events()) {
-            fault(folder.events(), error.to_line());
+            add_fault(folder.events(), error.to_line());
         }
         for name in record.artifacts.keys() {
             if let Err(error) = self.artifact(&record, name) {
-                fault(folder.path().join(name), error.message_with_sources());
+                add_fault(folder.path().join(name), error.message_with_sources());
             }
         }
         audit.num_files += record.artifacts.len() + 2;
-    }
-}
-
-fn outline_of(record: &Record<Value>) -> CellSpec {
-    CellSpec {
-        stage: record.stage,
-        key: record.key,
-        version: record.version,
-        spec: record.spec.clone(),
-        inputs: record.inputs.clone(),
     }
 }
 
@@ -94,20 +81,22 @@ fn outline_of(record: &Record<Value>) -> CellSpec {
 mod tests {
     use std::fs;
 
-    use super::super::fixtures::{self, Shelf};
-    use super::super::{EventKind, Outcome};
+    use super::super::claim::NewRecord;
+    use super::super::events::EventKind;
+    use super::super::test_store::{TestStore, new_record};
 
     #[test]
-    fn every_damage_is_named_by_its_file_and_a_sound_store_has_none() {
-        let shelf = Shelf::new();
-        let claim = shelf.claim("a").unwrap();
+    fn every_damaged_file_is_listed_and_an_undamaged_store_has_none() {
+        let test = TestStore::new();
+        let claim = test.claim("a").unwrap();
         claim.events().unwrap().append(EventKind::Started).unwrap();
         fs::write(claim.artifact("twins").unwrap(), "weights").unwrap();
-        claim.finish(fixtures::draft("a", Outcome::Done(0.5)).with_artifacts(["twins"])).unwrap();
-        shelf.finish("b", Outcome::Failed { error: "no luck".to_owned() });
-        let sound = shelf.store.audit().unwrap();
-        assert_eq!((sound.num_records, sound.num_files, sound.faults.len()), (2, 5, 0));
-        let folder = shelf.folder("a");
+        let new = NewRecord { artifacts: vec!["twins".to_owned()], ..new_record("a") };
+        claim.finish(new, 0.5).unwrap();
+        test.fail("b", "no luck");
+        let audit = test.store.audit().unwrap();
+        assert_eq!((audit.num_records, audit.num_files, audit.faults.len()), (2, 5, 0));
+        let folder = test.folder("a");
         let files = [folder.record(), folder.spec(), folder.events(), folder.path().join("twins")];
         for path in files {
             let whole = fs::read(&path).unwrap();
@@ -116,7 +105,7 @@ mod tests {
                 whole.iter().map(|byte| if *byte == b'\n' { *byte } else { byte ^ 1 }).collect(),
             ] {
                 fs::write(&path, damaged).unwrap();
-                let faults = shelf.store.audit().unwrap().faults;
+                let faults = test.store.audit().unwrap().faults;
                 assert_eq!(faults.iter().map(|fault| &fault.path).collect::<Vec<_>>(), [&path]);
             }
             fs::write(&path, whole).unwrap();

@@ -1,6 +1,4 @@
-//! The outline of a cell: what its key was made of, without what became of it.
-
-use std::collections::BTreeMap;
+//! The specification of a cell: everything that its key is a digest of.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,37 +6,54 @@ use serde_json::Value;
 use dtr_core::error::Result;
 use dtr_core::files;
 
-use super::key::{Key, key_of};
-use super::layout::CellFolder;
-use super::stage::Stage;
+use super::cell_id::{CellId, Inputs};
+use super::folders::CellFolder;
+use super::key::key_of;
 
-/// What a cell does, as `spec.json` tells it; small, so that `plan` can look for the nearest one.
+/// What a cell computes, and on which inputs.
+///
+/// `spec.json` holds it beside the record. That file is small, so `dtr plan` can compare a cell with all that ran before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellSpec {
-    /// The kind of work.
-    pub stage: Stage,
-    /// The cell's key.
-    pub key: Key,
-    /// The version of the stage's work.
+    /// Stage and key of the cell.
+    #[serde(flatten)]
+    pub id: CellId,
+    /// The version of the stage's algorithm.
     pub version: u32,
-    /// What is to be done, in full.
+    /// The settings that decide the result.
     pub spec: Value,
-    /// The cells and files that it is done on, by name.
-    pub inputs: BTreeMap<String, Key>,
+    /// The cells whose results it reads, by role.
+    pub inputs: Inputs,
 }
 
 impl CellSpec {
-    /// Whether the key is that of the rest.
-    pub(super) fn key_matches(&self) -> Result<bool> {
-        Ok(key_of(self.stage, self.version, &self.spec, &self.inputs)? == self.key)
+    /// Returns the specification, with its key computed, of a cell of stage `stage` at `version`.
+    ///
+    /// # Errors
+    /// Fails if `spec` holds a number that is not finite or cannot be written as JSON.
+    pub fn new<S: Serialize>(
+        stage: super::StageName,
+        version: u32,
+        spec: &S,
+        inputs: Inputs,
+    ) -> Result<Self> {
+        let key = key_of(&stage, version, spec, &inputs)?;
+        let spec = serde_json::to_value(spec).expect("a spec that has a key has JSON");
+        Ok(Self { id: CellId { stage, key }, version, spec, inputs })
     }
 
+    /// Returns whether the key is the digest of the other fields.
+    pub(super) fn key_matches(&self) -> Result<bool> {
+        Ok(key_of(&self.id.stage, self.version, &self.spec, &self.inputs)? == self.id.key)
+    }
+
+    /// Writes `spec.json` into `folder`.
     pub(super) fn write(&self, folder: &CellFolder) -> Result<()> {
-        let text = serde_json::to_string_pretty(self).expect("an outline holds only JSON and strings");
+        let text = serde_json::to_string_pretty(self).expect("a cell's spec holds only JSON and strings");
         files::write_bytes_atomically(&folder.spec(), format!("{text}\n").as_bytes())
     }
 
-    /// The outline in `folder`; `None` when it is missing or damaged, for it is only an aid.
+    /// Reads `spec.json` in `folder`; returns `None` if it is missing or damaged, since no result depends on it.
     pub(super) fn read(folder: &CellFolder) -> Option<Self> {
         serde_json::from_str(&files::read_text_file(&folder.spec()).ok()?).ok()
     }

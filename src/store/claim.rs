@@ -1,124 +1,158 @@
-//! A cell that this process works on, and how it ends.
+//! Exclusive access to a cell, and the writing of its record.
 //!
-//! The order of writing is the point of this file: artifacts, then `spec.json`, then the record by
-//! rename, and only then the checkpoints go. Killed at any moment, a process leaves no record or a
-//! whole one, and its checkpoints for the next.
+//! The order of the writes makes a crash harmless: first artifacts, then `spec.json`, then the record by an atomic
+//! rename, and last the removal of checkpoints. A process that is killed at any moment leaves either no record or a
+//! complete one, and its checkpoints for the next process.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{self, FileLock};
 
+use super::cell_id::CellId;
 use super::cell_spec::CellSpec;
-use super::draft::Draft;
 use super::events::Events;
-use super::key::Key;
-use super::layout::CellFolder;
-use super::record::{self, Artifact, Reading, Record};
-use super::stage::Stage;
+use super::finite::ensure_finite;
+use super::folders::CellFolder;
+use super::now;
+use super::provenance::Provenance;
+use super::record::{self, Artifact, FORMAT, Outcome, ParsedRecord, Record};
 
-/// The right to work on a cell; held until it is dropped or the process dies.
+/// Everything in a record but its outcome, as the process that ran the cell hands it to the store.
+#[derive(Clone, Debug)]
+pub struct NewRecord {
+    /// The cell.
+    pub spec: CellSpec,
+    /// Names of the artifacts that were written.
+    pub artifacts: Vec<String>,
+    /// Cells that the output refers to; without them it is incomplete.
+    pub references: Vec<CellId>,
+    /// Seconds of work. Training counts all the processes that took part, other work the process that ended it.
+    pub seconds: f64,
+    /// Energy of the device during the work, in joules, where the device reports it.
+    pub joules: Option<f64>,
+    /// The program and machine that did the work.
+    pub provenance: Provenance,
+}
+
+/// The exclusive right to work on a cell. It ends when the value is dropped or the process dies.
 #[derive(Debug)]
 pub struct Claim {
-    stage: Stage,
-    key: Key,
+    id: CellId,
     folder: CellFolder,
     _lock: FileLock,
 }
 
 impl Claim {
-    pub(super) fn new(stage: Stage, key: Key, folder: CellFolder, lock: FileLock) -> Self {
-        Self { stage, key, folder, _lock: lock }
+    pub(super) fn new(id: CellId, folder: CellFolder, lock: FileLock) -> Self {
+        Self { id, folder, _lock: lock }
     }
 
-    /// The cell's folder.
+    /// Returns the cell's folder.
     pub fn dir(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Where to write an artifact; name it in the [`Draft`].
+    /// Returns the path at which to write an artifact. [`NewRecord::artifacts`] must name it too.
     pub fn artifact(&self, name: &str) -> Result<PathBuf> {
         self.folder.artifact(name)
     }
 
-    /// A checkpoint to write or to find, in a folder that goes once the cell is done.
+    /// Returns a checkpoint to read or write. [`Claim::finish`] removes all checkpoints of the cell.
     pub fn checkpoint(&self, name: &str) -> Result<CheckpointFile> {
         files::create_folder(&self.folder.checkpoints())?;
-        Ok(CheckpointFile::new(self.folder.checkpoint(name)?, self.key.to_string()))
+        Ok(CheckpointFile::new(self.folder.checkpoint(name)?, self.id.key.to_string()))
     }
 
-    /// The cell's log, to add to.
+    /// Opens the cell's log for appending.
     pub fn events(&self) -> Result<Events> {
         Events::open(&self.folder.events())
     }
 
-    /// Whether the cell has a log.
+    /// Returns whether the cell has a log.
     pub fn has_events(&self) -> bool {
         self.folder.events().exists()
     }
 
-    /// Forgets all that stands of the cell, its record first. A damaged record is set aside.
-    pub fn start_over(&self) -> Result<()> {
-        self.set_aside_corrupt::<IgnoredAny>()?;
-        let kept = self.folder.corrupt();
-        let record = self.folder.record();
-        let mut paths: Vec<PathBuf> =
-            self.folder.contents()?.into_iter().filter(|path| *path != kept).collect();
-        // A record without its artifacts would be worse than artifacts without a record.
-        paths.sort_by_key(|path| *path != record);
-        paths.iter().try_for_each(|path| files::remove_if_present(path))
+    /// Writes the record of a cell that succeeded, and returns the record as it will be read from now on.
+    ///
+    /// # Errors
+    /// Fails if the output is not finite or does not read back, if an artifact is missing, if `new` is another cell's,
+    /// or if a file cannot be written. [`Claim::fail`] can still be called then.
+    pub fn finish<T: Serialize + DeserializeOwned>(&self, new: NewRecord, output: T) -> Result<Record<T>> {
+        let record = self.write_record(new, Outcome::Done(output))?;
+        // The record is on disk, so the cell is done even if this fails. `dtr prune` finds what remains.
+        let _ = files::remove_if_present(&self.folder.checkpoints());
+        record.into_result().map_err(|_| self.refuse("its output reads back as a failure"))
     }
 
-    /// Ends the cell: writes its record and gives it back as it will be read from now on.
+    /// Writes the record of a cell that failed with `error`.
     ///
-    /// Refuses a result that is not finite or does not read back, and a spec that does not make the
-    /// key; the cell can then still be finished as failed. A failed cell keeps its checkpoints, for
-    /// what stopped it may be mended and the work go on.
-    pub fn finish<T: Serialize + DeserializeOwned>(&self, draft: Draft<T>) -> Result<Record<T>> {
-        let outline = self.outline(&draft)?;
-        let (record, sealed) = self.seal(draft)?;
-        outline.write(&self.folder)?;
-        self.set_aside_corrupt::<T>()?;
-        files::write_bytes_atomically(&self.folder.record(), sealed.as_bytes())?;
-        if record.result().is_some() {
-            // The record stands, so the cell is done even if this fails; pruning finds the rest.
-            let _ = files::remove_if_present(&self.folder.checkpoints());
+    /// The checkpoints stay, so that the work can continue once its cause is fixed.
+    ///
+    /// # Errors
+    /// Fails if `new` is another cell's, or if a file cannot be written.
+    pub fn fail(&self, new: NewRecord, error: String) -> Result<()> {
+        self.write_record(new, Outcome::<Value>::Failed { error }).map(drop)
+    }
+
+    fn write_record<T: Serialize + DeserializeOwned>(
+        &self,
+        new: NewRecord,
+        outcome: Outcome<T>,
+    ) -> Result<Record<Outcome<T>>> {
+        if new.spec.id != self.id || !new.spec.key_matches()? {
+            return Err(self.refuse("the spec and inputs are those of another cell"));
         }
+        let spec = new.spec.clone();
+        let (record, bytes) = self.encode(new, outcome)?;
+        spec.write(&self.folder)?;
+        self.set_aside_corrupt::<T>()?;
+        files::write_bytes_atomically(&self.folder.record(), bytes.as_bytes())?;
         Ok(record)
     }
 
-    fn outline<T>(&self, draft: &Draft<T>) -> Result<CellSpec> {
-        let outline = draft.outline(self.stage, self.key);
-        match outline.key_matches()? {
-            true => Ok(outline),
-            false => Err(self.refusal("the spec and inputs handed in are another cell's")),
-        }
-    }
-
-    /// The record as it reads back, and its bytes.
+    /// Returns the record as it reads back, and its bytes.
     ///
-    /// As it reads back, since a JSON reader may miss the last bit of a number: a run that goes on and
-    /// a run that resumes must compare the same scores.
-    fn seal<T: Serialize + DeserializeOwned>(&self, draft: Draft<T>) -> Result<(Record<T>, String)> {
-        let artifacts = self.digest_artifacts(&draft.artifacts)?;
-        let sealed = record::seal(&draft.into_record(self.stage, self.key, artifacts)?)?;
-        match record::parse(sealed.as_bytes(), &self.folder.record(), self.stage, &self.key)? {
-            Reading::Whole(record) => Ok((record, sealed)),
-            Reading::Corrupt(why) => Err(self.refusal(&why)),
-            Reading::Missing => unreachable!("parsing is given the bytes"),
+    /// A JSON reader may change the last bit of a number. A process that continues and one that resumes must compare the
+    /// same scores, so both take the numbers that were read back.
+    fn encode<T: Serialize + DeserializeOwned>(
+        &self,
+        new: NewRecord,
+        outcome: Outcome<T>,
+    ) -> Result<(Record<Outcome<T>>, String)> {
+        ensure_finite(&outcome)?;
+        ensure_finite(&(new.seconds, new.joules))?;
+        let record = Record {
+            format: FORMAT,
+            spec: new.spec,
+            artifacts: self.digest_artifacts(&new.artifacts)?,
+            references: new.references,
+            seconds: new.seconds,
+            joules: new.joules,
+            finished: now(),
+            provenance: new.provenance,
+            outcome,
+        };
+        let bytes = record::encode(&record)?;
+        match record::parse(bytes.as_bytes(), &self.folder.record(), &self.id)? {
+            ParsedRecord::Valid(record) => Ok((record, bytes)),
+            ParsedRecord::Corrupt(reason) => Err(self.refuse(&reason)),
+            ParsedRecord::Missing => unreachable!("`parse` was given bytes"),
         }
     }
 
     fn digest_artifacts(&self, names: &[String]) -> Result<BTreeMap<String, Artifact>> {
         let artifact = |name: &String| {
             let path = self.folder.artifact(name)?;
-            // On disk before the record that vouches for it.
+            // The artifact must be on disk before the record that holds its digest.
             let synced = File::open(&path).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
             let bytes = synced.map_err(|cause| Error::io("sync", &path, cause))?.len();
             Ok((name.clone(), Artifact { digest: files::digest_file(&path)?, bytes }))
@@ -128,16 +162,16 @@ impl Claim {
 
     fn set_aside_corrupt<T: DeserializeOwned>(&self) -> Result<()> {
         let path = self.folder.record();
-        match record::read::<T>(&path, self.stage, &self.key)? {
-            Reading::Corrupt(_) => {
-                fs::rename(&path, self.folder.corrupt()).map_err(|cause| Error::io("set aside", &path, cause))
+        match record::read::<T>(&path, &self.id)? {
+            ParsedRecord::Corrupt(_) => {
+                fs::rename(&path, self.folder.corrupt()).map_err(|cause| Error::io("rename", &path, cause))
             }
-            Reading::Missing | Reading::Whole(_) => Ok(()),
+            ParsedRecord::Missing | ParsedRecord::Valid(_) => Ok(()),
         }
     }
 
-    fn refusal(&self, why: &str) -> Error {
-        Error::failed(format!("{} cell {} cannot be recorded: {why}", self.stage, self.key.short()))
+    fn refuse(&self, reason: &str) -> Error {
+        Error::failed(format!("cannot record {}: {reason}", self.id))
     }
 }
 
@@ -146,169 +180,153 @@ mod tests {
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
 
-    use super::super::fixtures::{self, Shelf};
     use super::super::lookup::Lookup;
-    use super::super::record::Outcome;
+    use super::super::test_store::{TestStore, cell, new_record};
     use super::*;
 
     const RESULTS: &str = "DTR_TEST_CLAIM_RESULTS";
 
     #[test]
     fn two_claims_exclude_one_another() {
-        let shelf = Shelf::new();
-        let claim = shelf.claim("a").unwrap();
-        assert!(shelf.claim("a").is_none());
-        assert!(shelf.is_running("a"));
-        assert!(shelf.claim("b").is_some());
+        let test = TestStore::new();
+        let claim = test.claim("a").unwrap();
+        assert!(test.claim("a").is_none());
+        assert!(test.is_running("a"));
+        assert!(test.claim("b").is_some());
         drop(claim);
-        assert!(!shelf.is_running("a"));
-        assert!(shelf.claim("a").is_some());
+        assert!(!test.is_running("a"));
+        assert!(test.claim("a").is_some());
     }
 
     #[test]
     fn waiting_for_a_claim_ends_when_it_is_free_or_the_user_stops() {
-        let shelf = Shelf::new();
-        let key = fixtures::key("a");
-        let mut held = shelf.claim("a");
+        let test = TestStore::new();
+        let mut held = test.claim("a");
         let stop = |_| Err(Error::failed("stopped"));
-        assert_eq!(shelf.store.claim_wait(Stage::Score, &key, stop).unwrap_err().to_string(), "stopped");
+        assert_eq!(test.store.claim_wait(&cell("a"), stop).unwrap_err().to_string(), "stopped");
         let release = |_| {
             held = None;
             Ok(())
         };
-        shelf.store.claim_wait(Stage::Score, &key, release).unwrap();
+        test.store.claim_wait(&cell("a"), release).unwrap();
     }
 
     #[test]
     fn a_claim_dropped_unfinished_leaves_its_checkpoint_and_no_record() {
-        let shelf = Shelf::new();
-        let claim = shelf.claim("a").unwrap();
+        let test = TestStore::new();
+        let claim = test.claim("a").unwrap();
         claim.checkpoint("step-10").unwrap().write(b"half").unwrap();
         fs::write(claim.dir().join(".dtr-tmp-x"), "torn").unwrap();
         drop(claim);
-        assert_eq!(shelf.find("a"), Lookup::Missing);
-        let claim = shelf.claim("a").unwrap();
+        assert_eq!(test.find("a"), Lookup::Missing);
+        let claim = test.claim("a").unwrap();
         assert_eq!(claim.checkpoint("step-10").unwrap().read().unwrap().unwrap(), b"half");
         assert!(!claim.dir().join(".dtr-tmp-x").exists());
-        claim.finish(fixtures::draft("a", Outcome::Done(0.5))).unwrap();
-        assert!(!shelf.folder("a").checkpoints().exists());
+        claim.finish(new_record("a"), 0.5).unwrap();
+        assert!(!test.folder("a").checkpoints().exists());
     }
 
-    /// Plays both parts: started again with `RESULTS` set, it is the process that is killed.
+    /// The test starts itself again with `RESULTS` set, and kills that process.
     #[test]
     fn a_killed_process_leaves_no_running_state_but_its_checkpoint() {
         if let Some(results) = std::env::var_os(RESULTS) {
             return claim_and_hang(Path::new(&results));
         }
-        let shelf = Shelf::new();
+        let test = TestStore::new();
         let (_, this_test) =
             concat!(module_path!(), "::a_killed_process_leaves_no_running_state_but_its_checkpoint")
                 .split_once("::")
                 .unwrap();
         let mut other = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", this_test])
-            .env(RESULTS, shelf.results.path())
+            .env(RESULTS, test.results.path())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let checkpoint = shelf.folder("a").checkpoint("step-10").unwrap();
+        let checkpoint = test.folder("a").checkpoint("step-10").unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
         while !checkpoint.exists() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
-        assert!(shelf.is_running("a"));
-        assert!(shelf.claim("a").is_none());
+        assert!(test.is_running("a"));
+        assert!(test.claim("a").is_none());
         other.kill().unwrap();
         other.wait().unwrap();
-        assert!(!shelf.is_running("a"));
-        assert_eq!(shelf.find("a"), Lookup::Missing);
-        let claim = shelf.claim("a").unwrap();
+        assert!(!test.is_running("a"));
+        assert_eq!(test.find("a"), Lookup::Missing);
+        let claim = test.claim("a").unwrap();
         assert!(claim.checkpoint("step-10").unwrap().read().unwrap().is_some());
     }
 
     fn claim_and_hang(results: &Path) {
         let store = super::super::Store::open(results).unwrap();
-        let claim = store.claim(Stage::Score, &fixtures::key("a")).unwrap().unwrap();
+        let claim = store.claim(&cell("a")).unwrap().unwrap();
         claim.checkpoint("step-10").unwrap().write(b"half").unwrap();
         std::thread::sleep(Duration::from_secs(120));
     }
 
     #[test]
     fn a_cell_stopped_before_its_record_is_missing_though_all_else_is_there() {
-        let shelf = Shelf::new();
-        let claim = shelf.claim("a").unwrap();
-        let draft = fixtures::draft("a", Outcome::Done(0.5)).with_artifacts(["twins"]);
+        let test = TestStore::new();
+        let claim = test.claim("a").unwrap();
+        let new = NewRecord { artifacts: vec!["twins".to_owned()], ..new_record("a") };
         fs::write(claim.artifact("twins").unwrap(), "weights").unwrap();
-        claim.outline(&draft).unwrap().write(&claim.folder).unwrap();
-        assert_eq!(shelf.find("a"), Lookup::Missing);
+        new.spec.write(&claim.folder).unwrap();
+        assert_eq!(test.find("a"), Lookup::Missing);
         // The rename of the record cannot succeed onto a folder: nothing half-written remains.
         fs::create_dir_all(claim.folder.record().join("in-the-way")).unwrap();
-        assert!(claim.finish(draft).is_err());
+        assert!(claim.finish(new, 0.5).is_err());
     }
 
     #[test]
     fn a_failed_cell_keeps_its_checkpoint_and_can_be_done_again() {
-        let shelf = Shelf::new();
-        let claim = shelf.claim("a").unwrap();
+        let test = TestStore::new();
+        let claim = test.claim("a").unwrap();
         let checkpoint = claim.checkpoint("step-10").unwrap();
         checkpoint.write(b"half").unwrap();
-        claim.finish(fixtures::draft::<f64>("a", Outcome::Failed { error: "disk full".to_owned() })).unwrap();
+        claim.fail(new_record("a"), "disk full".to_owned()).unwrap();
         assert!(checkpoint.path().exists());
-        let record = claim.finish(fixtures::draft("a", Outcome::Done(0.5))).unwrap();
+        let record = claim.finish(new_record("a"), 0.5).unwrap();
         assert!(!checkpoint.path().exists());
-        assert_eq!(shelf.find("a"), Lookup::Done(record));
+        assert_eq!(test.find("a"), Lookup::Done(record));
     }
 
     #[test]
     fn a_result_that_is_not_finite_is_refused_and_the_cell_can_still_fail() {
-        let shelf = Shelf::new();
-        let claim = shelf.claim("a").unwrap();
-        assert!(claim.finish(fixtures::draft("a", Outcome::Done(f64::NAN))).is_err());
-        assert_eq!(shelf.find("a"), Lookup::Missing);
-        claim.finish(fixtures::draft::<f64>("a", Outcome::Failed { error: "diverged".to_owned() })).unwrap();
-        assert!(matches!(shelf.find("a"), Lookup::Failed(_)));
+        let test = TestStore::new();
+        let claim = test.claim("a").unwrap();
+        assert!(claim.finish(new_record("a"), f64::NAN).is_err());
+        assert_eq!(test.find("a"), Lookup::Missing);
+        claim.fail(new_record("a"), "diverged".to_owned()).unwrap();
+        assert!(matches!(test.find("a"), Lookup::Failed(_)));
     }
 
     #[test]
     fn a_result_just_finished_has_the_very_numbers_that_are_found_later() {
-        let shelf = Shelf::new();
+        let test = TestStore::new();
         let numbers: Vec<f64> = (1..400).map(|n| f64::from(n) / 1221.0 * f64::from(n).exp()).collect();
-        let draft = fixtures::draft("a", Outcome::Done(numbers));
-        let record = shelf.claim("a").unwrap().finish(draft).unwrap();
-        let found = shelf.store.find::<Vec<f64>>(Stage::Score, &fixtures::key("a")).unwrap();
-        assert_eq!(found, Lookup::Done(record));
+        let record = test.claim("a").unwrap().finish(new_record("a"), numbers).unwrap();
+        assert_eq!(test.store.find::<Vec<f64>>(&cell("a")).unwrap(), Lookup::Done(record));
     }
 
     #[test]
     fn a_spec_of_another_cell_and_a_missing_artifact_are_refused() {
-        let shelf = Shelf::new();
-        let claim = shelf.claim("a").unwrap();
-        assert!(claim.finish(fixtures::draft("b", Outcome::Done(0.5))).is_err());
-        let without = fixtures::draft("a", Outcome::Done(0.5)).with_artifacts(["twins"]);
-        assert!(claim.finish(without).unwrap_err().to_string().contains("twins"));
-        assert_eq!(shelf.find("a"), Lookup::Missing);
+        let test = TestStore::new();
+        let claim = test.claim("a").unwrap();
+        assert!(claim.finish(new_record("b"), 0.5).is_err());
+        let without = NewRecord { artifacts: vec!["twins".to_owned()], ..new_record("a") };
+        assert!(claim.finish(without, 0.5).unwrap_err().to_string().contains("twins"));
+        assert_eq!(test.find("a"), Lookup::Missing);
     }
 
     #[test]
-    fn a_corrupt_record_is_set_aside_when_the_cell_ends_anew() {
-        let shelf = Shelf::new();
-        shelf.finish("a", Outcome::Done(0.5));
-        let folder = shelf.folder("a");
+    fn a_corrupt_record_is_renamed_when_the_cell_is_done_again() {
+        let test = TestStore::new();
+        test.finish("a", 0.5);
+        let folder = test.folder("a");
         fs::write(folder.record(), "{\"digest\":\"").unwrap();
-        let record = shelf.finish("a", Outcome::Done(0.75));
-        assert_eq!(shelf.find("a"), Lookup::Done(record));
+        let record = test.finish("a", 0.75);
+        assert_eq!(test.find("a"), Lookup::Done(record));
         assert_eq!(fs::read_to_string(folder.corrupt()).unwrap(), "{\"digest\":\"");
-    }
-
-    #[test]
-    fn starting_over_forgets_the_cell() {
-        let shelf = Shelf::new();
-        shelf.finish("a", Outcome::Done(0.5));
-        let claim = shelf.claim("a").unwrap();
-        claim.checkpoint("step-10").unwrap();
-        claim.events().unwrap().append(super::super::EventKind::Started).unwrap();
-        claim.start_over().unwrap();
-        assert_eq!(shelf.find("a"), Lookup::Missing);
-        assert!(claim.folder.contents().unwrap().is_empty());
     }
 }

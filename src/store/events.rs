@@ -1,7 +1,7 @@
-//! The log of a cell: one line of JSON for each event, added as it happens.
+//! The log of a cell: one line of JSON for each event.
 //!
-//! Each line ends with a check of its text and of the cell that it belongs to. Lines that a crash tore off
-//! the end are not missed; nothing is made of a log but what people read.
+//! Each line holds a digest of its event and of the cell's key. A line that a crash cut off is dropped. Logs are for people:
+//! no result depends on one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -15,26 +15,27 @@ use dtr_core::files::Digest;
 use super::key::Key;
 use super::now;
 
-/// Something that happened to a cell.
+/// What happened to a cell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventKind {
-    /// A process took the cell up.
+    /// A process began to work on the cell.
     Started,
-    /// A line worth keeping, such as where it goes on from a checkpoint.
+    /// A message about the work, such as the step of the checkpoint from which it resumes.
     Message(String),
-    /// This search computed the score of this cell, which no process had computed before.
+    /// The search computed this score cell, which no process had computed before.
     Scored(Key),
-    /// It was left before its end, since the user stopped it or the disk was full; the next process goes on.
+    /// The process stopped before the end, because the user asked or the disk was full. The next process resumes the
+    /// work.
     Stopped,
-    /// It ended with a result.
+    /// The cell ended with a result.
     Done,
-    /// It ended with this error.
+    /// The cell failed with this error.
     Failed(String),
 }
 
 impl EventKind {
-    /// Whether the process that wrote this had done with the cell.
+    /// Returns whether the process that wrote this event stopped working on the cell.
     pub fn is_end(&self) -> bool {
         matches!(self, Self::Stopped | Self::Done | Self::Failed(_))
     }
@@ -43,15 +44,15 @@ impl EventKind {
 /// A line of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// When: UTC, RFC 3339.
+    /// The time in UTC, as RFC 3339.
     pub at: String,
-    /// The process that tells it, by the number that the system gave it.
+    /// The id of the process that wrote it.
     pub process: u32,
-    /// What.
+    /// What happened.
     pub what: EventKind,
 }
 
-/// A line as it is written.
+/// A line of the file.
 #[derive(Serialize, Deserialize)]
 struct Line {
     event: Event,
@@ -64,7 +65,7 @@ impl Line {
     }
 }
 
-/// The digest of an event in the log at `path`, whose folder bears the cell's key.
+/// Returns the digest of an event of the log at `path`. It includes the cell's key, which the folder is named by.
 fn check(event: &Event, path: &Path) -> Digest {
     let cell = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     Digest::hash(
@@ -72,7 +73,7 @@ fn check(event: &Event, path: &Path) -> Digest {
     )
 }
 
-/// An open log. Its writer holds the cell's claim, so there is only one.
+/// An open log. Its writer holds the cell's claim, so no other process writes to it.
 #[derive(Debug)]
 pub struct Events {
     path: PathBuf,
@@ -80,7 +81,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Opens the log at `path` to add to it, and removes a last line that a crash tore.
+    /// Opens the log at `path` for appending, and removes a last line that a crash cut off.
     pub fn open(path: &Path) -> Result<Self> {
         let open = || -> std::io::Result<File> {
             let file = OpenOptions::new().create(true).append(true).open(path)?;
@@ -91,17 +92,21 @@ impl Events {
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// Adds an event of this moment and process.
+    /// Appends an event with the current time and this process's id.
     pub fn append(&mut self, what: EventKind) -> Result<()> {
         let event = Event { at: now(), process: std::process::id(), what };
         let line = serde_json::to_string(&Line::new(event, &self.path)).expect("an event is plain JSON");
-        // One write, so that readers meanwhile see whole lines.
+        // A single write: a concurrent reader sees whole lines.
         let written = self.file.write_all(format!("{line}\n").as_bytes());
         written.map_err(|cause| Error::io("write", &self.path, cause))
     }
 }
 
-/// The events of the log at `path`, in order; none when there is no log. A torn last line is left out.
+/// Reads the events of the log at `path`, in order. A log that does not exist has no events; a last line that was cut
+/// off is skipped.
+///
+/// # Errors
+/// Fails if the file cannot be read, or if a line is damaged or of another cell.
 pub fn read_events(path: &Path) -> Result<Vec<Event>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -112,14 +117,14 @@ pub fn read_events(path: &Path) -> Result<Vec<Event>> {
     let event = |(index, line)| match serde_json::from_slice::<Line>(line) {
         Ok(Line { event, check: sum }) if sum == check(&event, path) => Ok(event),
         _ => {
-            let place = format!("`{}`, line {}", path.display(), index + 1);
-            Err(Error::environment(format!("{place}, is damaged, or another cell's")))
+            let place = format!("line {} of `{}`", index + 1, path.display());
+            Err(Error::environment(format!("{place} is damaged or of another cell")))
         }
     };
     lines.map(event).collect()
 }
 
-/// `bytes` up to the end of the last whole line.
+/// Returns `bytes` up to the end of the last complete line.
 fn whole_lines(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
     &bytes[..end]
@@ -129,22 +134,22 @@ fn whole_lines(bytes: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn happenings(path: &Path) -> Vec<EventKind> {
+    fn kinds(path: &Path) -> Vec<EventKind> {
         read_events(path).unwrap().into_iter().map(|event| event.what).collect()
     }
 
     #[test]
-    fn a_torn_last_line_is_left_out_and_the_next_event_begins_a_line() {
+    fn a_last_line_that_was_cut_off_is_skipped_and_the_next_event_begins_a_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
-        assert!(happenings(&path).is_empty());
+        assert!(kinds(&path).is_empty());
         Events::open(&path).unwrap().append(EventKind::Started).unwrap();
         let whole = fs::read(&path).unwrap();
         fs::write(&path, [&whole[..], &whole[..whole.len() / 2]].concat()).unwrap();
-        assert_eq!(happenings(&path), [EventKind::Started]);
+        assert_eq!(kinds(&path), [EventKind::Started]);
         let said = EventKind::Message("line\nand line".to_owned());
         Events::open(&path).unwrap().append(said.clone()).unwrap();
-        assert_eq!(happenings(&path), [EventKind::Started, said]);
+        assert_eq!(kinds(&path), [EventKind::Started, said]);
     }
 
     #[test]
@@ -156,12 +161,12 @@ mod tests {
         Events::open(&path).unwrap().append(EventKind::Message("loss 1.5".to_owned())).unwrap();
         let whole = fs::read_to_string(&path).unwrap();
         fs::write(&other, &whole).unwrap();
-        assert!(read_events(&other).unwrap_err().to_string().contains("line 1, is damaged, or another"));
+        assert!(read_events(&other).unwrap_err().to_string().contains("line 1 of"));
         for changed in
             [whole.replace("1.5", "1.4"), format!("{}x\n", whole.split_inclusive('\n').next().unwrap())]
         {
             fs::write(&path, changed).unwrap();
-            assert!(read_events(&path).unwrap_err().to_string().contains("line 2, is damaged, or another"));
+            assert!(read_events(&path).unwrap_err().to_string().contains("line 2 of"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Finds numbers that JSON cannot hold, before they are written as `null` without a word.
+//! Rejects NaN and infinities before they are written: JSON has no such numbers, and serde_json would write `null`.
 
 use std::fmt;
 
@@ -7,45 +7,48 @@ use serde_json::Value;
 
 use dtr_core::error::{Error, Result};
 
-/// Refuses a value that holds a NaN or an infinity anywhere, and names the field.
+/// Checks that a value holds no NaN and no infinity.
+///
+/// # Errors
+/// Names the first field that holds one.
 pub(super) fn ensure_finite<T: Serialize + ?Sized>(value: &T) -> Result<()> {
-    value.serialize(Scan).map_err(|fault| Error::failed(fault.to_string()))
+    value.serialize(FiniteCheck).map_err(|error| Error::failed(error.to_string()))
 }
 
-/// Walks a value as a serializer does and writes nothing.
+/// A serializer that writes nothing and checks every number.
 #[derive(Clone, Copy)]
-struct Scan;
+struct FiniteCheck;
 
-/// What the scan stumbled over, and the fields and map keys that lead there, innermost first.
+/// A value that cannot be written, with the fields and map keys that lead to it, innermost first.
 #[derive(Debug)]
-struct Fault {
-    what: String,
+struct InvalidValue {
+    problem: String,
     fields: Vec<String>,
 }
 
-type Verdict = std::result::Result<(), Fault>;
+type Checked = std::result::Result<(), InvalidValue>;
 
-fn verdict(is_finite: bool) -> Verdict {
-    let fault = || Fault { what: "not a finite number".to_owned(), fields: Vec::new() };
-    if is_finite { Ok(()) } else { Err(fault()) }
+fn check(is_finite: bool) -> Checked {
+    let error = || InvalidValue { problem: "not a finite number".to_owned(), fields: Vec::new() };
+    if is_finite { Ok(()) } else { Err(error()) }
 }
 
-fn scan_field<T: Serialize + ?Sized>(name: &'static str, value: &T) -> Verdict {
-    value.serialize(Scan).map_err(|mut fault| {
-        fault.fields.push(name.to_owned());
-        fault
+fn check_field<T: Serialize + ?Sized>(name: &'static str, value: &T) -> Checked {
+    value.serialize(FiniteCheck).map_err(|mut error| {
+        error.fields.push(name.to_owned());
+        error
     })
 }
 
-fn scan_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(key: &K, value: &V) -> Verdict {
-    key.serialize(Scan)?;
-    value.serialize(Scan).map_err(|mut fault| {
-        fault.fields.extend(key_text(key));
-        fault
+fn check_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(key: &K, value: &V) -> Checked {
+    key.serialize(FiniteCheck)?;
+    value.serialize(FiniteCheck).map_err(|mut error| {
+        error.fields.extend(key_text(key));
+        error
     })
 }
 
-/// A map's key as JSON would show it.
+/// Returns a map's key as JSON would show it.
 fn key_text<K: Serialize + ?Sized>(key: &K) -> Option<String> {
     match serde_json::to_value(key).ok()? {
         Value::String(text) => Some(text),
@@ -53,45 +56,45 @@ fn key_text<K: Serialize + ?Sized>(key: &K) -> Option<String> {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for InvalidValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut path = self.fields.clone();
         path.reverse();
         match path.is_empty() {
-            true => write!(f, "a value is {}", self.what),
-            false => write!(f, "`{}` is {}", path.join("."), self.what),
+            true => write!(f, "a value is {}", self.problem),
+            false => write!(f, "`{}` is {}", path.join("."), self.problem),
         }
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for InvalidValue {}
 
-impl ser::Error for Fault {
+impl ser::Error for InvalidValue {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { what: format!("not to be serialized: {message}"), fields: Vec::new() }
+        Self { problem: format!("not serializable: {message}"), fields: Vec::new() }
     }
 }
 
-/// Methods for what holds no number of floating point.
+/// Methods for values without floating-point numbers.
 macro_rules! accept {
     ($($method:ident($($kind:ty),*))*) => {
-        $(fn $method(self, $(_: $kind),*) -> Verdict { Ok(()) })*
+        $(fn $method(self, $(_: $kind),*) -> Checked { Ok(()) })*
     };
 }
 
-/// Methods that begin a compound value, whose parts the same scan walks.
+/// Methods that begin a compound value, whose parts the same serializer checks.
 macro_rules! enter {
     ($($method:ident($($kind:ty),*) -> $compound:ident)*) => {
         $(
             type $compound = Self;
-            fn $method(self, $(_: $kind),*) -> std::result::Result<Self, Fault> { Ok(self) }
+            fn $method(self, $(_: $kind),*) -> std::result::Result<Self, InvalidValue> { Ok(self) }
         )*
     };
 }
 
-impl Serializer for Scan {
+impl Serializer for FiniteCheck {
     type Ok = ();
-    type Error = Fault;
+    type Error = InvalidValue;
 
     accept! {
         serialize_bool(bool) serialize_char(char) serialize_str(&str) serialize_bytes(&[u8])
@@ -111,19 +114,19 @@ impl Serializer for Scan {
         serialize_struct_variant(&'static str, u32, &'static str, usize) -> SerializeStructVariant
     }
 
-    fn serialize_f32(self, value: f32) -> Verdict {
-        verdict(value.is_finite())
+    fn serialize_f32(self, value: f32) -> Checked {
+        check(value.is_finite())
     }
 
-    fn serialize_f64(self, value: f64) -> Verdict {
-        verdict(value.is_finite())
+    fn serialize_f64(self, value: f64) -> Checked {
+        check(value.is_finite())
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Verdict {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Checked {
         value.serialize(self)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Verdict {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Checked {
         value.serialize(self)
     }
 
@@ -133,67 +136,67 @@ impl Serializer for Scan {
         _: u32,
         name: &'static str,
         value: &T,
-    ) -> Verdict {
-        scan_field(name, value)
+    ) -> Checked {
+        check_field(name, value)
     }
 }
 
-/// Compounds whose parts have no names of their own.
-macro_rules! scan_parts {
+/// Compound values whose parts have no names.
+macro_rules! check_parts {
     ($($compound:ident: $($method:ident),*;)*) => {
-        $(impl ser::$compound for Scan {
+        $(impl ser::$compound for FiniteCheck {
             type Ok = ();
-            type Error = Fault;
-            $(fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Verdict { value.serialize(Scan) })*
-            fn end(self) -> Verdict { Ok(()) }
+            type Error = InvalidValue;
+            $(fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Checked { value.serialize(FiniteCheck) })*
+            fn end(self) -> Checked { Ok(()) }
         })*
     };
 }
 
-/// Compounds whose parts are fields.
-macro_rules! scan_fields {
+/// Compound values whose parts are fields.
+macro_rules! check_fields {
     ($($compound:ident)*) => {
-        $(impl ser::$compound for Scan {
+        $(impl ser::$compound for FiniteCheck {
             type Ok = ();
-            type Error = Fault;
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Verdict {
-                scan_field(name, value)
+            type Error = InvalidValue;
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Checked {
+                check_field(name, value)
             }
-            fn end(self) -> Verdict { Ok(()) }
+            fn end(self) -> Checked { Ok(()) }
         })*
     };
 }
 
-scan_parts! {
+check_parts! {
     SerializeSeq: serialize_element;
     SerializeTuple: serialize_element;
     SerializeTupleStruct: serialize_field;
     SerializeTupleVariant: serialize_field;
 }
 
-scan_fields! { SerializeStruct SerializeStructVariant }
+check_fields! { SerializeStruct SerializeStructVariant }
 
-impl ser::SerializeMap for Scan {
+impl ser::SerializeMap for FiniteCheck {
     type Ok = ();
-    type Error = Fault;
+    type Error = InvalidValue;
 
-    fn serialize_key<K: Serialize + ?Sized>(&mut self, key: &K) -> Verdict {
-        key.serialize(Scan)
+    fn serialize_key<K: Serialize + ?Sized>(&mut self, key: &K) -> Checked {
+        key.serialize(FiniteCheck)
     }
 
-    fn serialize_value<V: Serialize + ?Sized>(&mut self, value: &V) -> Verdict {
-        value.serialize(Scan)
+    fn serialize_value<V: Serialize + ?Sized>(&mut self, value: &V) -> Checked {
+        value.serialize(FiniteCheck)
     }
 
     fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
         &mut self,
         key: &K,
         value: &V,
-    ) -> Verdict {
-        scan_entry(key, value)
+    ) -> Checked {
+        check_entry(key, value)
     }
 
-    fn end(self) -> Verdict {
+    fn end(self) -> Checked {
         Ok(())
     }
 }

@@ -10,22 +10,22 @@ use serde_json::Value;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::Digest;
 
+use super::cell_id::{Inputs, StageName};
 use super::finite::ensure_finite;
-use super::stage::Stage;
 
-/// Keeps cell keys apart from every other use of blake3; a change renames every cell.
+/// The blake3 context of cell keys. Changing it changes every key.
 const DOMAIN: &str = "dtr cell v1";
 
-/// Digits of a key in messages and tables; enough to tell any results folder's cells apart.
+/// Digits of a key in messages: enough to distinguish the cells of any results folder.
 const NUM_SHORT_DIGITS: usize = 12;
 
-/// The name of a cell: 64 hex digits, made by [`key_of`].
+/// The key of a cell, made by [`key_of`] and written as 64 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key(Digest);
 
 impl Key {
-    /// The first 12 digits, for people.
+    /// Returns the first 12 digits, for messages.
     pub fn short(&self) -> String {
         let mut digits = self.to_string();
         digits.truncate(NUM_SHORT_DIGITS);
@@ -53,47 +53,45 @@ impl FromStr for Key {
     }
 }
 
-/// The key of the cell that does `stage`'s work, at `version`, as `spec` says, on `inputs`.
+/// Returns the key of the cell of stage `stage` at `version` with the settings `spec` and these inputs.
 ///
-/// The spec counts as JSON with members in name order and without those that are `null`: moving a
-/// field, or adding an optional one, renames no cell. A number that is not finite has no JSON, so
-/// it would share its key with `None`; it is refused instead.
-pub fn key_of<S: Serialize>(
-    stage: Stage,
-    version: u32,
-    spec: &S,
-    inputs: &BTreeMap<String, Key>,
-) -> Result<Key> {
+/// `spec` is digested as JSON with its members in name order and without those that are `null`. So moving a field, or
+/// adding an optional one, changes no key.
+///
+/// # Errors
+/// Fails if `spec` holds a number that is not finite, which JSON would write as `null`, or cannot be written as JSON.
+pub fn key_of<S: Serialize>(stage: &StageName, version: u32, spec: &S, inputs: &Inputs) -> Result<Key> {
     ensure_finite(spec)?;
     let spec = serde_json::to_value(spec).and_then(|spec| serde_json::to_vec(&Canonical(&spec)));
     let spec = spec.map_err(|cause| {
-        Error::failed(format!("the spec of a {stage} cell has no JSON")).with_source(cause)
+        Error::failed(format!("cannot write the spec of a {stage} cell as JSON")).with_source(cause)
     })?;
     let mut hasher = blake3::Hasher::new_derive_key(DOMAIN);
-    // Every part after its length, so that no two lists of parts run into the same bytes.
+    // Each part follows its length, so that no two lists of parts have the same bytes.
     let mut part = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
     };
-    part(stage.name().as_bytes());
+    part(stage.as_str().as_bytes());
     part(&version.to_le_bytes());
     part(&spec);
-    for (name, key) in inputs {
-        part(name.as_bytes());
-        part(key.0.as_bytes());
+    for (role, input) in inputs {
+        part(role.as_bytes());
+        part(input.stage.as_str().as_bytes());
+        part(input.key.0.as_bytes());
     }
     Ok(Key(hasher.finalize().into()))
 }
 
-/// JSON that depends on what is said, not on the order in which a struct says it.
+/// JSON whose members are sorted by name and not `null`.
 struct Canonical<'a>(&'a Value);
 
 impl Serialize for Canonical<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         match self.0 {
             Value::Object(members) => {
-                let said = members.iter().filter(|(_, value)| !value.is_null());
-                let sorted: BTreeMap<_, _> = said.map(|(name, value)| (name, Canonical(value))).collect();
+                let present = members.iter().filter(|(_, value)| !value.is_null());
+                let sorted: BTreeMap<_, _> = present.map(|(name, value)| (name, Canonical(value))).collect();
                 serializer.collect_map(sorted)
             }
             Value::Array(items) => serializer.collect_seq(items.iter().map(Canonical)),
@@ -106,14 +104,18 @@ impl Serialize for Canonical<'_> {
 mod tests {
     use serde_json::json;
 
+    use super::super::cell_id::CellId;
     use super::*;
 
-    fn inputs(name: &str, content: &str) -> BTreeMap<String, Key> {
-        BTreeMap::from([(name.to_owned(), Key(Digest::hash(content.as_bytes())))])
+    const DISTIL: StageName = StageName::new("distil");
+
+    fn inputs(role: &str, stage: &'static str, content: &str) -> Inputs {
+        let key = Key(Digest::hash(content.as_bytes()));
+        Inputs::from([(role.to_owned(), CellId { stage: StageName::new(stage), key })])
     }
 
     fn key(spec: &impl Serialize) -> Key {
-        key_of(Stage::Distil, 1, spec, &inputs("base", "weights")).unwrap()
+        key_of(&DISTIL, 1, spec, &inputs("base", "pretrain", "weights")).unwrap()
     }
 
     #[test]
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_optional_field_renames_no_cell() {
+    fn a_new_optional_field_changes_no_key() {
         assert_eq!(key(&json!({ "a": 1, "b": null })), key(&json!({ "a": 1 })));
         assert_ne!(key(&json!([1, null])), key(&json!([1])));
     }
@@ -135,14 +137,15 @@ mod tests {
         let spec = json!({ "variant": "gla", "rate": 0.5 });
         let mut keys = vec![
             key(&spec),
-            key_of(Stage::Score, 1, &spec, &inputs("base", "weights")).unwrap(),
-            key_of(Stage::Distil, 2, &spec, &inputs("base", "weights")).unwrap(),
+            key_of(&StageName::new("score"), 1, &spec, &inputs("base", "pretrain", "weights")).unwrap(),
+            key_of(&DISTIL, 2, &spec, &inputs("base", "pretrain", "weights")).unwrap(),
             key(&json!({ "variant": "gdn", "rate": 0.5 })),
             key(&json!({ "variant": "gla", "rate": 0.25 })),
             key(&json!({ "variety": "gla", "rate": 0.5 })),
-            key_of(Stage::Distil, 1, &spec, &inputs("teacher", "weights")).unwrap(),
-            key_of(Stage::Distil, 1, &spec, &inputs("base", "other weights")).unwrap(),
-            key_of(Stage::Distil, 1, &spec, &BTreeMap::new()).unwrap(),
+            key_of(&DISTIL, 1, &spec, &inputs("teacher", "pretrain", "weights")).unwrap(),
+            key_of(&DISTIL, 1, &spec, &inputs("base", "distil", "weights")).unwrap(),
+            key_of(&DISTIL, 1, &spec, &inputs("base", "pretrain", "other weights")).unwrap(),
+            key_of(&DISTIL, 1, &spec, &Inputs::new()).unwrap(),
         ];
         let num_keys = keys.len();
         keys.sort();
@@ -152,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_number_that_is_not_finite_has_no_key() {
-        let refused = key_of(Stage::Distil, 1, &BTreeMap::from([("rate", f64::NAN)]), &BTreeMap::new());
+        let refused = key_of(&DISTIL, 1, &BTreeMap::from([("rate", f64::NAN)]), &Inputs::new());
         assert_eq!(refused.unwrap_err().to_string(), "`rate` is not a finite number");
     }
 
@@ -161,7 +164,7 @@ mod tests {
     fn keys_do_not_change_between_versions_of_the_program() {
         let key = key(&json!({ "seed": 7, "name": "x" }));
         // Agrees with the blake3 of PyPI, fed the same parts by hand.
-        assert_eq!(key.to_string(), "1bcaac96be2ad822048df098eb9c7e3ae4bf27435c121501a094c3448e90de15");
+        assert_eq!(key.to_string(), "f59f5aac70acb8084107d345d745a00cad2daddfc9e58b792095d038b89abe66");
         assert_eq!(key.short(), key.to_string()[..12]);
         assert_eq!(key.to_string().parse::<Key>().unwrap(), key);
     }

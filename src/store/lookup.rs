@@ -1,4 +1,4 @@
-//! Finding what cells came to, and claiming those that are still to be done.
+//! Finds the records of cells, and claims the cells that have none.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,145 +10,177 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{self, FileLock};
 
+use super::cell_id::{CellId, StageName};
 use super::cell_spec::CellSpec;
 use super::claim::Claim;
-use super::key::Key;
-use super::layout::{CellFolder, Layout};
-use super::record::{self, Outcome, Reading, Record};
-use super::stage::Stage;
+use super::folders::{CellFolder, ResultsFolder};
+use super::record::{self, ParsedRecord, Record};
 
-/// How often [`Store::claim_wait`] looks whether the other process is done.
+/// Pause between two attempts of [`Store::claim_wait`].
 const WAIT_PAUSE: Duration = Duration::from_millis(200);
 
-/// The results of a folder.
+/// The records of a results folder.
 #[derive(Clone, Debug)]
 pub struct Store {
-    layout: Layout,
+    results: ResultsFolder,
 }
 
-/// What the store knows of a cell.
+/// The record of a cell, or the reason why there is none.
 #[derive(Debug, PartialEq)]
 pub enum Lookup<T> {
-    /// Nothing: it never ended.
+    /// The cell has not ended.
     Missing,
-    /// It ended with a result.
+    /// It has this output.
     Done(Record<T>),
-    /// It ended with an error.
-    Failed(Record<T>),
-    /// Its record or an artifact is damaged or another cell's, so the cell has to be done again.
+    /// It failed with this error.
+    Failed(Record<String>),
+    /// Its record or an artifact is damaged, so it has to run again.
     Corrupt {
-        /// The file.
+        /// The damaged file.
         path: PathBuf,
-        /// What is wrong with it.
-        why: String,
+        /// The damage.
+        reason: String,
     },
 }
 
+impl<T> Lookup<T> {
+    /// Returns the record of a cell that is done.
+    pub fn done(self) -> Option<Record<T>> {
+        match self {
+            Self::Done(record) => Some(record),
+            Self::Missing | Self::Failed(_) | Self::Corrupt { .. } => None,
+        }
+    }
+}
+
 impl Store {
-    /// The store in the folder `results`. Creates nothing: looking leaves no trace.
+    /// Opens the store in the folder `results`. Creates nothing.
+    ///
+    /// # Errors
+    /// Fails if `results` is a file.
     pub fn open(results: &Path) -> Result<Self> {
         match results.is_dir() || !results.exists() {
-            true => Ok(Self { layout: Layout::new(results) }),
-            false => Err(Error::environment(format!("`{}` is not a folder for results", results.display()))),
+            true => Ok(Self { results: ResultsFolder::new(results) }),
+            false => {
+                Err(Error::environment(format!("`{}` is a file, not a results folder", results.display())))
+            }
         }
     }
 
-    /// Where things lie.
-    pub fn layout(&self) -> &Layout {
-        &self.layout
+    /// Returns the folder of a cell, which need not exist.
+    pub fn folder(&self, cell: &CellId) -> CellFolder {
+        self.results.cell(cell)
     }
 
-    /// What became of a cell. Of its artifacts only the lengths are looked at; [`Store::artifact`] reads one through.
-    pub fn find<T: DeserializeOwned>(&self, stage: Stage, key: &Key) -> Result<Lookup<T>> {
-        let folder = self.layout.cell(stage, key);
+    /// Returns the results folder.
+    pub fn results(&self) -> &ResultsFolder {
+        &self.results
+    }
+
+    /// Finds the record of a cell, and compares the lengths of its artifacts. [`Store::artifact`] compares a digest.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read, or if the record is of a newer format.
+    pub fn find<T: DeserializeOwned>(&self, cell: &CellId) -> Result<Lookup<T>> {
+        let folder = self.folder(cell);
         let path = folder.record();
-        Ok(match record::read(&path, stage, key)? {
-            Reading::Missing => Lookup::Missing,
-            Reading::Corrupt(why) => Lookup::Corrupt { path, why },
-            Reading::Whole(record) => match (&record.outcome, misfit(&folder, &record)?) {
-                (Outcome::Failed { .. }, _) => Lookup::Failed(record),
-                (Outcome::Done(_), None) => Lookup::Done(record),
-                (Outcome::Done(_), Some((path, why))) => Lookup::Corrupt { path, why },
+        let record = match record::read(&path, cell)? {
+            ParsedRecord::Missing => return Ok(Lookup::Missing),
+            ParsedRecord::Corrupt(reason) => return Ok(Lookup::Corrupt { path, reason }),
+            ParsedRecord::Valid(record) => record,
+        };
+        Ok(match record.into_result() {
+            Err(failed) => Lookup::Failed(failed),
+            Ok(done) => match find_damaged_artifact(&folder, &done)? {
+                Some((path, reason)) => Lookup::Corrupt { path, reason },
+                None => Lookup::Done(done),
             },
         })
     }
 
-    /// The file of a record's artifact, after reading it through and comparing digests.
+    /// Returns the path of a record's artifact, after comparing its digest.
+    ///
+    /// # Errors
+    /// Fails if the record has no such artifact, or if the file is damaged or cannot be read.
     pub fn artifact<T>(&self, record: &Record<T>, name: &str) -> Result<PathBuf> {
-        let folder = self.layout.cell(record.stage, &record.key);
+        let cell = &record.spec.id;
         let Some(expected) = record.artifacts.get(name) else {
-            let message = format!("{} cell {} has no artifact `{name}`", record.stage, record.key.short());
-            return Err(Error::failed(message));
+            return Err(Error::failed(format!("{cell} has no artifact `{name}`")));
         };
-        let path = folder.artifact(name)?;
+        let path = self.folder(cell).artifact(name)?;
         match files::digest_file(&path)? == expected.digest {
             true => Ok(path),
             false => {
                 Err(Error::environment(format!("`{}` is not the file that was recorded", path.display()))
-                    .hint("`dtr sweep` makes it again"))
+                    .hint("run `dtr sweep` to make it again"))
             }
         }
     }
 
-    /// Claims a cell for this process; `None` while another has it.
+    /// Claims a cell for this process. Returns `None` if another process has it.
     ///
-    /// Look with [`Store::find`] once more after claiming: the other may just have finished.
-    pub fn claim(&self, stage: Stage, key: &Key) -> Result<Option<Claim>> {
-        let folder = self.layout.cell(stage, key);
-        // A record that this program cannot replace is better known before the work than after it.
-        record::read::<IgnoredAny>(&folder.record(), stage, key)?;
+    /// Call [`Store::find`] again after claiming: another process may just have finished the cell.
+    ///
+    /// # Errors
+    /// Fails if the folder cannot be written, or if the cell's record is of a newer format, which this program could not
+    /// replace.
+    pub fn claim(&self, cell: &CellId) -> Result<Option<Claim>> {
+        let folder = self.folder(cell);
+        record::read::<IgnoredAny>(&folder.record(), cell)?;
         let Some(lock) = FileLock::try_acquire(&folder.lock())? else { return Ok(None) };
         files::remove_temporary_files(folder.path())?;
-        Ok(Some(Claim::new(stage, *key, folder, lock)))
+        Ok(Some(Claim::new(cell.clone(), folder, lock)))
     }
 
-    /// Claims a cell, waiting for another process that has it.
+    /// Claims a cell, and waits for as long as another process has it.
     ///
-    /// `waiting` is told from time to time how long it has been; an error from it ends the wait.
+    /// Calls `on_wait` with the time waited so far after each attempt. An error from it ends the wait.
+    ///
+    /// # Errors
+    /// Fails as [`Store::claim`] does, and with the error of `on_wait`.
     pub fn claim_wait(
         &self,
-        stage: Stage,
-        key: &Key,
-        mut waiting: impl FnMut(Duration) -> Result<()>,
+        cell: &CellId,
+        mut on_wait: impl FnMut(Duration) -> Result<()>,
     ) -> Result<Claim> {
         let start = Instant::now();
         loop {
-            if let Some(claim) = self.claim(stage, key)? {
+            if let Some(claim) = self.claim(cell)? {
                 return Ok(claim);
             }
-            waiting(start.elapsed())?;
+            on_wait(start.elapsed())?;
             std::thread::sleep(WAIT_PAUSE);
         }
     }
 
-    /// Whether some process, this one included, is at work on a cell.
-    pub fn is_running(&self, stage: Stage, key: &Key) -> Result<bool> {
-        FileLock::is_held(&self.layout.cell(stage, key).lock())
+    /// Returns whether a process, possibly this one, works on a cell.
+    pub fn is_running(&self, cell: &CellId) -> Result<bool> {
+        FileLock::is_held(&self.folder(cell).lock())
     }
 
-    /// The cells of a stage that ended, in the order of their keys: what each did, not what it came to.
-    pub fn cell_specs(&self, stage: Stage) -> Result<Vec<CellSpec>> {
-        let cells = self.layout.cells(stage)?.into_iter();
-        let ended = cells.map(|(_, folder)| folder).filter(|folder: &CellFolder| folder.record().exists());
+    /// Returns the specifications of the cells of a stage that ended, by key.
+    pub fn ended_specs(&self, stage: &StageName) -> Result<Vec<CellSpec>> {
+        let folders = self.results.cells_of(stage)?.into_iter().map(|cell| self.folder(&cell));
+        let ended = folders.filter(|folder: &CellFolder| folder.record().exists());
         Ok(ended.filter_map(|folder| CellSpec::read(&folder)).collect())
     }
 }
 
-/// The first artifact of a record that is not there at its length, and what is there.
-fn misfit<T>(folder: &CellFolder, record: &Record<T>) -> Result<Option<(PathBuf, String)>> {
+/// Returns the first artifact of a record that is missing or has another length, and the difference.
+fn find_damaged_artifact<T>(folder: &CellFolder, record: &Record<T>) -> Result<Option<(PathBuf, String)>> {
     for (name, artifact) in &record.artifacts {
         let path = folder.artifact(name)?;
         match fs::metadata(&path) {
             Ok(found) if found.is_file() && found.len() == artifact.bytes => {}
             Ok(found) if found.is_file() => {
-                let why = format!("it has {} bytes, and {} were recorded", found.len(), artifact.bytes);
-                return Ok(Some((path, why)));
+                let reason = format!("it has {} bytes, and {} were recorded", found.len(), artifact.bytes);
+                return Ok(Some((path, reason)));
             }
             Ok(_) => return Ok(Some((path, "it is not a file".to_owned()))),
             Err(cause) if cause.kind() == ErrorKind::NotFound => {
-                return Ok(Some((path, "it is gone".to_owned())));
+                return Ok(Some((path, "it is missing".to_owned())));
             }
-            Err(cause) => return Err(Error::io("look at", &path, cause)),
+            Err(cause) => return Err(Error::io("inspect", &path, cause)),
         }
     }
     Ok(None)
@@ -156,95 +188,97 @@ fn misfit<T>(folder: &CellFolder, record: &Record<T>) -> Result<Option<(PathBuf,
 
 #[cfg(test)]
 mod tests {
-    use super::super::envelope;
-    use super::super::fixtures::{self, Shelf};
+    use super::super::checksum;
+    use super::super::claim::NewRecord;
+    use super::super::test_store::{SCORE, TestStore, cell, new_record};
     use super::*;
 
     #[test]
-    fn what_was_finished_is_found_and_the_rest_is_missing() {
-        let shelf = Shelf::new();
-        let record = shelf.finish("a", Outcome::Done(0.75));
-        assert_eq!(shelf.find("a"), Lookup::Done(record));
-        assert_eq!(shelf.find("b"), Lookup::Missing);
-        let record = shelf.finish("b", Outcome::Failed { error: "out of memory".to_owned() });
-        assert_eq!(shelf.find("b"), Lookup::Failed(record));
-        let done: Vec<Key> =
-            shelf.store.cell_specs(Stage::Score).unwrap().iter().map(|outline| outline.key).collect();
-        assert_eq!(done.len(), 2);
-        assert!(done.contains(&fixtures::key("a")));
+    fn a_finished_cell_is_found_and_every_other_is_missing() {
+        let test = TestStore::new();
+        let record = test.finish("a", 0.75);
+        assert_eq!(test.find("a"), Lookup::Done(record));
+        assert_eq!(test.find("b"), Lookup::Missing);
+        test.fail("b", "out of memory");
+        assert!(matches!(test.find("b"), Lookup::Failed(record) if record.outcome == "out of memory"));
+        let ended: Vec<CellId> =
+            test.store.ended_specs(&SCORE).unwrap().into_iter().map(|spec| spec.id).collect();
+        assert_eq!(ended.len(), 2);
+        assert!(ended.contains(&cell("a")));
     }
 
     #[test]
-    fn looking_creates_nothing() {
-        let shelf = Shelf::new();
-        let results = shelf.results.path().join("later");
+    fn a_lookup_creates_nothing() {
+        let test = TestStore::new();
+        let results = test.results.path().join("later");
         let store = Store::open(&results).unwrap();
-        assert_eq!(store.find::<f64>(Stage::Score, &fixtures::key("a")).unwrap(), Lookup::Missing);
-        assert!(!store.is_running(Stage::Score, &fixtures::key("a")).unwrap());
-        assert!(store.cell_specs(Stage::Score).unwrap().is_empty());
+        assert_eq!(store.find::<f64>(&cell("a")).unwrap(), Lookup::Missing);
+        assert!(!store.is_running(&cell("a")).unwrap());
+        assert!(store.ended_specs(&SCORE).unwrap().is_empty());
         assert!(!results.exists());
     }
 
     #[test]
     fn a_file_is_no_results_folder() {
-        let shelf = Shelf::new();
-        let path = shelf.results.path().join("file");
+        let test = TestStore::new();
+        let path = test.results.path().join("file");
         fs::write(&path, "").unwrap();
         assert!(Store::open(&path).is_err());
     }
 
     #[test]
-    fn every_flipped_bit_of_a_record_is_found_out() {
-        let shelf = Shelf::new();
-        shelf.finish("a", Outcome::Done(0.75));
-        let path = shelf.folder("a").record();
+    fn every_flipped_bit_of_a_record_is_noticed() {
+        let test = TestStore::new();
+        test.finish("a", 0.75);
+        let path = test.folder("a").record();
         let whole = fs::read(&path).unwrap();
         for bit in 0..whole.len() * 8 {
             let mut damaged = whole.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             fs::write(&path, damaged).unwrap();
-            assert!(matches!(shelf.find("a"), Lookup::Corrupt { .. }), "bit {bit}");
+            assert!(matches!(test.find("a"), Lookup::Corrupt { .. }), "bit {bit}");
         }
     }
 
     #[test]
-    fn a_record_moved_to_another_cell_is_found_out() {
-        let shelf = Shelf::new();
-        shelf.finish("a", Outcome::Done(0.75));
-        let stranger = shelf.folder("b");
-        fs::create_dir_all(stranger.path()).unwrap();
-        fs::copy(shelf.folder("a").record(), stranger.record()).unwrap();
-        let Lookup::Corrupt { path, why } = shelf.find("b") else { panic!("served a stranger's record") };
-        assert_eq!(path, stranger.record());
-        assert!(why.contains(&fixtures::key("a").to_string()));
+    fn a_record_moved_to_another_cell_is_noticed() {
+        let test = TestStore::new();
+        test.finish("a", 0.75);
+        let other = test.folder("b");
+        fs::create_dir_all(other.path()).unwrap();
+        fs::copy(test.folder("a").record(), other.record()).unwrap();
+        let Lookup::Corrupt { path, reason } = test.find("b") else {
+            panic!("another cell's record is used")
+        };
+        assert_eq!(path, other.record());
+        assert!(reason.contains(&cell("a").to_string()));
     }
 
     #[test]
-    fn a_newer_record_is_refused_and_left_as_it_is() {
-        let shelf = Shelf::new();
-        let path = shelf.folder("a").record();
-        let newer = envelope::seal("{\"format\":2,\"rest\":\"unknown\"}");
+    fn a_record_of_a_newer_format_is_refused_and_not_changed() {
+        let test = TestStore::new();
+        let path = test.folder("a").record();
+        let newer = checksum::add_checksum("{\"format\":2,\"rest\":\"unknown\"}");
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, &newer).unwrap();
-        let key = fixtures::key("a");
-        assert!(shelf.store.find::<f64>(Stage::Score, &key).is_err());
-        assert!(shelf.store.claim(Stage::Score, &key).is_err());
+        assert!(test.store.find::<f64>(&cell("a")).is_err());
+        assert!(test.store.claim(&cell("a")).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), newer);
     }
 
     #[test]
-    fn an_artifact_is_served_until_a_bit_of_it_flips() {
-        let shelf = Shelf::new();
-        let claim = shelf.claim("a").unwrap();
+    fn an_artifact_is_returned_until_a_bit_of_it_flips() {
+        let test = TestStore::new();
+        let claim = test.claim("a").unwrap();
         fs::write(claim.artifact("twins").unwrap(), b"weights").unwrap();
-        let draft = fixtures::draft("a", Outcome::Done(0.75));
-        let record = claim.finish(draft.with_artifacts(["twins"])).unwrap();
+        let new = NewRecord { artifacts: vec!["twins".to_owned()], ..new_record("a") };
+        let record = claim.finish(new, 0.75).unwrap();
         assert_eq!(record.artifacts["twins"].bytes, 7);
-        let path = shelf.store.artifact(&record, "twins").unwrap();
-        assert!(shelf.store.artifact(&record, "other").is_err());
-        assert_eq!(shelf.find("a"), Lookup::Done(record.clone()));
+        let path = test.store.artifact(&record, "twins").unwrap();
+        assert!(test.store.artifact(&record, "other").is_err());
+        assert_eq!(test.find("a"), Lookup::Done(record.clone()));
         fs::write(&path, b"weighty").unwrap();
-        let refused = shelf.store.artifact(&record, "twins").unwrap_err();
+        let refused = test.store.artifact(&record, "twins").unwrap_err();
         assert!(refused.to_string().contains(&path.display().to_string()));
         let damages: [fn(&Path); 3] = [
             |path| fs::write(path, b"weight").unwrap(),
@@ -253,8 +287,8 @@ mod tests {
         ];
         for damage in damages {
             damage(&path);
-            let Lookup::Corrupt { path: named, .. } = shelf.find("a") else {
-                panic!("served what is not there")
+            let Lookup::Corrupt { path: named, .. } = test.find("a") else {
+                panic!("a damaged artifact is used")
             };
             assert_eq!(named, path);
         }

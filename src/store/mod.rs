@@ -1,42 +1,42 @@
-//! The memory of the house: what cells are called, what became of them, and where that is written.
+//! The results folder: which cells are done, their records, and the locks of the cells that run.
 //!
-//! A cell's [`Key`] is made of everything that decides its result and of nothing else. Its
-//! [`Record`] is written once, whole, when the cell ends; a held [`Claim`] means that it is running
-//! and nothing else does. The store runs nothing and does not know how a result comes about.
+//! A cell is one unit of cached work. Its [`Key`] is a digest of everything that decides its result, and of nothing
+//! else. Its [`Record`] is written once, atomically, when the cell ends. A held [`Claim`] means that a process works on
+//! the cell. The store runs nothing and knows no stage: a stage is a name here.
 
 mod audit;
+mod cell_id;
 mod cell_spec;
+mod checksum;
 mod claim;
-mod draft;
-mod envelope;
 mod events;
 mod finite;
+mod folders;
 mod key;
-mod layout;
 mod lookup;
 mod provenance;
 mod prune;
 mod record;
-mod stage;
+mod state;
 
 pub use audit::{Audit, Fault};
+pub use cell_id::{CellId, Inputs, StageName};
 pub use cell_spec::CellSpec;
-pub use claim::Claim;
-pub use draft::Draft;
+pub use claim::{Claim, NewRecord};
 pub use events::{Event, EventKind, Events, read_events};
+pub use folders::{CellFolder, ResultsFolder};
 pub use key::{Key, key_of};
-pub use layout::{CellFolder, Layout};
 pub use lookup::{Lookup, Store};
 pub use provenance::Provenance;
-pub use prune::Leftover;
+pub use prune::{Leftover, LeftoverKind};
 pub use record::{Artifact, FORMAT, Outcome, Record};
-pub use stage::Stage;
+pub use state::{CellState, Check};
 
-/// The time to the second: UTC, RFC 3339.
+/// The current time in UTC, to the second, as RFC 3339.
 fn now() -> String {
     let second = jiff::Timestamp::now().as_second();
     jiff::Timestamp::from_second(second).expect("a second of a timestamp is one").to_string()
 }
 
 #[cfg(test)]
-mod fixtures;
+mod test_store;

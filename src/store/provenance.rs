@@ -1,4 +1,4 @@
-//! Where a result comes from: the program, the machine and the command. Nothing here decides a result.
+//! The provenance of a result: program, machine and command line. No result depends on it.
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,27 @@ use serde::{Deserialize, Serialize};
 use dtr_core::files::Digest;
 use dtr_core::process;
 
-/// Which program made a record, on what and how.
+/// The program that made a record, its machine, and its command line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     /// The version of the program.
     pub version: String,
-    /// The last revision that changed its source, where the build knew (from git, or `DTR_REVISION`).
+    /// The git revision of its source, if the build knew it (from git or `DTR_REVISION`).
     pub revision: Option<String>,
-    /// Whether the source differed from that revision, where the build knew.
+    /// Whether the source differed from that revision, if the build knew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<bool>,
-    /// The optional features that were built in.
+    /// The Cargo features of the build.
     pub features: Vec<String>,
-    /// The device that computed, in words.
+    /// The name of the device that computed.
     pub device: String,
-    /// The device's driver, where it has one and tells.
+    /// The version of the device's driver, if it reports one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
-    /// Whether the device gives the same bytes again for the same cell; absent from old records.
+    /// Whether the device computes the same bytes again for the same cell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeatable: Option<bool>,
-    /// Threads of the processor at work.
+    /// Number of threads of the processor.
     pub threads: usize,
     /// The operating system.
     pub host_os: String,
@@ -35,22 +35,22 @@ pub struct Provenance {
     pub host_arch: String,
     /// The command line.
     pub command: Vec<String>,
-    /// What the command line overrode in the manifest.
+    /// The command line's overrides of manifest values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<String>,
-    /// The most memory that the process held up to now, in bytes, where the system tells.
+    /// The peak memory of the process until the end of the cell, in bytes, if the system reports it.
     pub peak_memory_bytes: Option<u64>,
-    /// Files of the hub that were checked before the run, by URI, with the digests that the hub names them by.
+    /// Digests, as the hub publishes them, of the hub's files that were verified before the run, by URI.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hub_files: BTreeMap<String, String>,
-    /// Files of the input cells, by role and name, with their recorded digests.
+    /// Digests of the input cells' artifacts, by `role/name`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub input_files: BTreeMap<String, Digest>,
 }
 
 impl Provenance {
-    /// This process, computing on `device` with `threads` threads.
-    pub fn here(device: impl Into<String>, threads: usize) -> Self {
+    /// Returns the provenance of results that this process computes on `device` with `threads` threads.
+    pub fn of_this_process(device: impl Into<String>, threads: usize) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: option_env!("DTR_REVISION").map(str::to_owned),
@@ -62,7 +62,7 @@ impl Provenance {
             threads,
             host_os: std::env::consts::OS.to_owned(),
             host_arch: std::env::consts::ARCH.to_owned(),
-            // Lossy: a path that is not UTF-8 is no reason to panic here.
+            // Lossy, since a path need not be UTF-8.
             command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             overrides: Vec::new(),
             peak_memory_bytes: process::peak_resident_bytes(),
@@ -71,13 +71,13 @@ impl Provenance {
         }
     }
 
-    /// The same at the end of a cell: with the memory that the process has held by then.
-    pub fn at_the_end(self) -> Self {
+    /// Returns the provenance with the current peak memory, for the end of a cell.
+    pub fn with_current_peak(self) -> Self {
         Self { peak_memory_bytes: process::peak_resident_bytes(), ..self }
     }
 }
 
-/// The optional features that were built in.
+/// Returns the Cargo features of the build.
 fn features() -> Vec<String> {
     let all = [("cuda", cfg!(feature = "cuda"))];
     all.into_iter().filter(|(_, is_built_in)| *is_built_in).map(|(name, _)| name.to_owned()).collect()
@@ -88,8 +88,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_can_say_where_it_comes_from() {
-        let here = Provenance::here("cpu", 2);
+    fn the_provenance_of_this_process_has_its_version_and_command() {
+        let here = Provenance::of_this_process("cpu", 2);
         assert_eq!(here.version, env!("CARGO_PKG_VERSION"));
         assert!(!here.command.is_empty());
         assert!(here.peak_memory_bytes.is_none_or(|bytes| bytes > 0));

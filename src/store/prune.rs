@@ -1,127 +1,162 @@
-//! What unfinished work left behind: checkpoints, logs and artifacts that no record speaks of.
+//! Finds and deletes files in the results folder that no record needs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde::de::IgnoredAny;
 
 use dtr_core::error::Result;
 use dtr_core::files::{self, FileLock};
 
-use super::key::Key;
-use super::layout::CellFolder;
+use super::cell_id::CellId;
+use super::folders::CellFolder;
 use super::lookup::Store;
-use super::record::{self, Outcome, Reading};
-use super::stage::Stage;
+use super::record::{self, Outcome, ParsedRecord};
 
-/// The remains of a cell that nobody works on. Removing them costs the next run what they saved.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A file or folder that no record needs, of a cell that no process works on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Leftover {
-    /// The kind of work.
-    pub stage: Stage,
-    /// The cell's key.
-    pub key: Key,
-    /// The files and folders that can go.
-    pub paths: Vec<PathBuf>,
-    /// Their size.
+    /// The cell.
+    pub cell: CellId,
+    /// The reason why it can be deleted.
+    pub kind: LeftoverKind,
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Its size.
     pub bytes: u64,
 }
 
+/// The reason why a file can be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeftoverKind {
+    /// The cell has no record. A sweep would resume from its checkpoints.
+    Unfinished,
+    /// A checkpoint of a cell that is done.
+    Checkpoint,
+    /// A damaged record, renamed when its cell was done again.
+    CorruptRecord,
+    /// A file whose writing a crash interrupted.
+    Temporary,
+}
+
 impl Store {
-    /// The leftovers in the store; changes nothing.
+    /// Lists the files that [`Store::prune`] would delete. Changes nothing.
+    ///
+    /// # Errors
+    /// Fails if a folder cannot be listed, or if a record is of a newer format.
     pub fn leftovers(&self) -> Result<Vec<Leftover>> {
         let mut leftovers = Vec::new();
-        for stage in Stage::ALL {
-            for (key, folder) in self.layout().cells(stage)? {
-                if !FileLock::is_held(&folder.lock())? {
-                    leftovers.extend(leftover(stage, key, &folder)?);
-                }
+        for cell in self.results().cells()? {
+            let folder = self.folder(&cell);
+            if !FileLock::is_held(&folder.lock())? {
+                leftovers.extend(leftovers_of(&cell, &folder)?);
             }
         }
         Ok(leftovers)
     }
 
-    /// Removes the leftovers, and says what they were.
+    /// Deletes the files that no record needs, and returns them. Skips cells that a process works on.
+    ///
+    /// # Errors
+    /// Fails as [`Store::leftovers`] does, and if a file cannot be deleted.
     pub fn prune(&self) -> Result<Vec<Leftover>> {
-        let mut pruned = Vec::new();
-        for Leftover { stage, key, .. } in self.leftovers()? {
-            let folder = self.layout().cell(stage, &key);
-            // Someone may have taken the cell up or ended it since the list was made.
+        let mut deleted = Vec::new();
+        for cell in self.results().cells()? {
+            let folder = self.folder(&cell);
+            if leftovers_of(&cell, &folder)?.is_empty() {
+                continue;
+            }
+            // Another process may have claimed or finished the cell meanwhile, so its files are listed under the lock.
             let Some(_lock) = FileLock::try_acquire(&folder.lock())? else { continue };
-            if let Some(leftover) = leftover(stage, key, &folder)? {
-                leftover.paths.iter().try_for_each(|path| files::remove_if_present(path))?;
-                pruned.push(leftover);
+            for leftover in leftovers_of(&cell, &folder)? {
+                files::remove_if_present(&leftover.path)?;
+                deleted.push(leftover);
             }
         }
-        Ok(pruned)
+        Ok(deleted)
     }
 }
 
-fn leftover(stage: Stage, key: Key, folder: &CellFolder) -> Result<Option<Leftover>> {
-    let paths = removable(stage, key, folder)?;
-    let bytes = paths.iter().map(|path| bytes_of(path)).sum();
-    Ok((!paths.is_empty()).then_some(Leftover { stage, key, paths, bytes }))
+fn leftovers_of(cell: &CellId, folder: &CellFolder) -> Result<Vec<Leftover>> {
+    let (has_record, is_done) = match record::read::<IgnoredAny>(&folder.record(), cell)? {
+        ParsedRecord::Missing => (false, false),
+        ParsedRecord::Corrupt(_) => (true, false),
+        ParsedRecord::Valid(record) => (true, matches!(record.outcome, Outcome::Done(_))),
+    };
+    let kind = |path: &Path| match path {
+        path if files::is_temporary_file(path) => Some(LeftoverKind::Temporary),
+        path if *path == folder.corrupt() => Some(LeftoverKind::CorruptRecord),
+        _ if !has_record => Some(LeftoverKind::Unfinished),
+        path if is_done && *path == folder.checkpoints() => Some(LeftoverKind::Checkpoint),
+        _ => None,
+    };
+    let leftover = |path: PathBuf| {
+        Some(Leftover { cell: cell.clone(), kind: kind(&path)?, bytes: size_of(&path), path })
+    };
+    Ok(folder.contents()?.into_iter().filter_map(leftover).collect())
 }
 
-/// Everything but the lock where there is no record; where the cell is done, its checkpoints.
-fn removable(stage: Stage, key: Key, folder: &CellFolder) -> Result<Vec<PathBuf>> {
-    if !folder.record().exists() {
-        return folder.contents();
-    }
-    let checkpoints = folder.checkpoints();
-    if !checkpoints.exists() {
-        return Ok(Vec::new());
-    }
-    Ok(match record::read::<IgnoredAny>(&folder.record(), stage, &key)? {
-        Reading::Whole(record) if matches!(record.outcome, Outcome::Done(_)) => vec![checkpoints],
-        _ => Vec::new(),
-    })
-}
-
-/// The size of a file or of all files in a folder; what cannot be read counts nothing.
-fn bytes_of(path: &Path) -> u64 {
+/// Returns the size of a file, or of all files in a folder. A file that cannot be read counts as empty.
+fn size_of(path: &Path) -> u64 {
     match fs::read_dir(path) {
-        Ok(entries) => entries.flatten().map(|entry| bytes_of(&entry.path())).sum(),
+        Ok(entries) => entries.flatten().map(|entry| size_of(&entry.path())).sum(),
         Err(_) => fs::symlink_metadata(path).map_or(0, |metadata| metadata.len()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{self, Shelf};
     use super::super::lookup::Lookup;
+    use super::super::test_store::{TestStore, cell};
     use super::*;
 
     #[test]
-    fn unfinished_work_is_a_leftover_and_records_and_running_cells_are_not() {
-        let shelf = Shelf::new();
-        shelf.finish("done", Outcome::Done(0.5));
-        let running = shelf.claim("running").unwrap();
+    fn unfinished_work_is_deleted_and_records_and_running_cells_are_not() {
+        let test = TestStore::new();
+        test.finish("done", 0.5);
+        let running = test.claim("running").unwrap();
         running.checkpoint("step-1").unwrap().write(b"half").unwrap();
-        let dropped = shelf.claim("dropped").unwrap();
-        fs::write(dropped.checkpoint("step-1").unwrap().path(), "half").unwrap();
-        drop(dropped);
-        let paths = vec![shelf.folder("dropped").checkpoints()];
-        let key = fixtures::key("dropped");
-        let expected = [Leftover { stage: Stage::Score, key, paths, bytes: 4 }];
-        assert_eq!(shelf.store.leftovers().unwrap(), expected);
-        assert_eq!(shelf.store.prune().unwrap(), expected);
-        assert!(shelf.store.leftovers().unwrap().is_empty());
-        assert!(matches!(shelf.find("done"), Lookup::Done(_)));
+        let unfinished = test.claim("unfinished").unwrap();
+        fs::write(unfinished.checkpoint("step-1").unwrap().path(), "half").unwrap();
+        drop(unfinished);
+        let path = test.folder("unfinished").checkpoints();
+        let kind = LeftoverKind::Unfinished;
+        let expected = [Leftover { cell: cell("unfinished"), kind, path, bytes: 4 }];
+        assert_eq!(test.store.leftovers().unwrap(), expected);
+        assert_eq!(test.store.prune().unwrap(), expected);
+        assert!(test.store.leftovers().unwrap().is_empty());
+        assert!(matches!(test.find("done"), Lookup::Done(_)));
         assert!(running.checkpoint("step-1").unwrap().path().exists());
-        assert!(shelf.claim("dropped").is_some());
+        assert!(test.claim("unfinished").is_some());
     }
 
     #[test]
-    fn the_checkpoint_of_a_done_cell_is_a_leftover_and_that_of_a_failed_one_is_not() {
-        let shelf = Shelf::new();
-        shelf.finish("done", Outcome::Done(0.5));
-        shelf.finish("failed", Outcome::Failed { error: "disk full".to_owned() });
+    fn the_checkpoint_of_a_done_cell_is_deleted_and_that_of_a_failed_one_is_not() {
+        let test = TestStore::new();
+        test.finish("done", 0.5);
+        test.fail("failed", "disk full");
         for name in ["done", "failed"] {
-            shelf.claim(name).unwrap().checkpoint("step-1").unwrap();
+            test.claim(name).unwrap().checkpoint("step-1").unwrap();
         }
-        let pruned = shelf.store.prune().unwrap();
-        assert_eq!(pruned.len(), 1);
-        assert_eq!(pruned[0].paths, [shelf.folder("done").checkpoints()]);
+        let deleted = test.store.prune().unwrap();
+        assert_eq!(deleted.len(), 1);
+        assert_eq!(
+            (deleted[0].kind, &deleted[0].path),
+            (LeftoverKind::Checkpoint, &test.folder("done").checkpoints())
+        );
+    }
+
+    #[test]
+    fn a_corrupt_record_and_a_temporary_file_are_deleted_beside_a_record() {
+        let test = TestStore::new();
+        test.finish("a", 0.5);
+        let folder = test.folder("a");
+        fs::write(folder.corrupt(), "{").unwrap();
+        fs::write(folder.path().join(".dtr-tmp-x"), "torn").unwrap();
+        let kinds: Vec<LeftoverKind> = test.store.prune().unwrap().iter().map(|file| file.kind).collect();
+        assert_eq!(kinds, [LeftoverKind::Temporary, LeftoverKind::CorruptRecord]);
+        assert!(matches!(test.find("a"), Lookup::Done(_)) && folder.spec().exists());
     }
 }

@@ -1,4 +1,4 @@
-//! What became of a cell: the one file that says so, and how it is read back.
+//! The record of a cell that ended: its file format, and how it is read back.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,65 +7,86 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use dtr_core::error::{Error, Result};
 use dtr_core::files::Digest;
 
-use super::envelope;
+use super::cell_id::CellId;
+use super::cell_spec::CellSpec;
+use super::checksum;
 use super::key::Key;
 use super::provenance::Provenance;
-use super::stage::Stage;
 
-/// The format of records that this program writes, and the newest that it reads.
+/// The format of the records that this program writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
 
-/// A cell that has ended, with everything that its key was made of.
+/// The record of a cell that ended.
+///
+/// A record on disk holds an [`Outcome`]. [`super::Lookup`] separates the two kinds: `Record<T>` of a cell that is done
+/// holds the stage's output, `Record<String>` of one that failed holds the error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record<T> {
     /// The format of this record; see [`FORMAT`].
     pub format: u32,
-    /// The kind of work.
-    pub stage: Stage,
-    /// The cell's key; a record under another key's folder is refused.
-    pub key: Key,
-    /// The version of the stage's work, [`Stage::version`].
-    pub version: u32,
-    /// What was to be done, in full.
-    pub spec: Value,
-    /// The cells and files that it was done on, by name.
-    pub inputs: BTreeMap<String, Key>,
-    /// Files beside this record that belong to the result, by file name.
+    /// Everything that the cell's key is a digest of. A record in another cell's folder is refused.
+    #[serde(flatten)]
+    pub spec: CellSpec,
+    /// Files beside this record that belong to the output, by file name.
     pub artifacts: BTreeMap<String, Artifact>,
-    /// Seconds of work: of training over all the processes that took part, of the rest in the one that ended it.
+    /// Cells that the output refers to; without them it is incomplete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<CellId>,
+    /// Seconds of work. Training counts all the processes that took part, other work the process that ended it.
     pub seconds: f64,
-    /// Joules that the device took meanwhile, with whatever else ran on it; none where it does not tell, or where another
-    /// process did a part of a work that counts its own.
+    /// Energy of the device during the work, in joules, including other programs' use of it. `None` where the device does
+    /// not report it, or where another process did a part of the work and measured that itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joules: Option<f64>,
-    /// When the cell ended: UTC, RFC 3339.
+    /// When the cell ended, in UTC as RFC 3339.
     pub finished: String,
-    /// Which program and machine did it. Only the table of costs and the page may use this.
+    /// The program and machine that did the work. Only the table of costs and the page read it.
     pub provenance: Provenance,
-    /// The result. Last, so that the head of the file shows everything else.
-    pub outcome: Outcome<T>,
+    /// The output or the error. It is the last field, so that the head of the file shows everything else.
+    pub outcome: T,
 }
 
 impl<T> Record<T> {
-    /// The error and its causes, if the cell failed.
-    pub fn error(&self) -> Option<&str> {
-        match &self.outcome {
-            Outcome::Failed { error } => Some(error),
-            Outcome::Done(_) => None,
+    /// Returns the key of the cell.
+    pub fn key(&self) -> Key {
+        self.spec.id.key
+    }
+
+    /// Returns the record with another outcome, made from this one.
+    pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Record<U> {
+        Record {
+            format: self.format,
+            spec: self.spec,
+            artifacts: self.artifacts,
+            references: self.references,
+            seconds: self.seconds,
+            joules: self.joules,
+            finished: self.finished,
+            provenance: self.provenance,
+            outcome: convert(self.outcome),
+        }
+    }
+}
+
+impl<T> Record<Outcome<T>> {
+    /// Returns the record with its output, or, of a cell that failed, with its error.
+    #[expect(clippy::result_large_err, reason = "both kinds of record are of that size")]
+    pub(super) fn into_result(self) -> std::result::Result<Record<T>, Record<String>> {
+        let (outcome, rest) = self.separate();
+        match outcome {
+            Outcome::Done(output) => Ok(rest.map(|()| output)),
+            Outcome::Failed { error } => Err(rest.map(|()| error)),
         }
     }
 
-    /// The result, where there is one.
-    pub fn result(&self) -> Option<&T> {
-        match &self.outcome {
-            Outcome::Done(result) => Some(result),
-            Outcome::Failed { .. } => None,
-        }
+    fn separate(self) -> (Outcome<T>, Record<()>) {
+        let mut outcome = None;
+        let rest = self.map(|own| outcome = Some(own));
+        (outcome.expect("`map` converts the outcome"), rest)
     }
 }
 
@@ -73,86 +94,91 @@ impl<T> Record<T> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome<T> {
-    /// With a result.
+    /// It succeeded with this output.
     Done(T),
-    /// With an error; the other cells go on.
+    /// It failed.
     Failed {
         /// The error and its causes, on one line.
         error: String,
     },
 }
 
-/// A file that belongs to a result.
+/// A file that belongs to the output of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
     /// The digest of its content.
     pub digest: Digest,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u64,
 }
 
-/// What a record file turned out to be.
+/// What `record.json` holds.
 #[derive(Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment")]
-pub(super) enum Reading<T> {
+#[expect(clippy::large_enum_variant, reason = "a value lives only until it is matched")]
+pub(super) enum ParsedRecord<T> {
+    /// There is no such file.
     Missing,
-    Whole(Record<T>),
-    /// Damaged, or another cell's; with the reason.
+    /// A complete record of the cell.
+    Valid(Record<Outcome<T>>),
+    /// The file is damaged or another cell's, for this reason.
     Corrupt(String),
 }
 
-/// The bytes of a record's file.
-pub(super) fn seal<T: Serialize>(record: &Record<T>) -> Result<String> {
+/// Returns the bytes of a record's file.
+pub(super) fn encode<T: Serialize>(record: &Record<T>) -> Result<String> {
     let body = serde_json::to_string(record);
     let body = body.map_err(|cause| {
-        Error::failed(format!("the result of {} has no JSON", record.key)).with_source(cause)
+        Error::failed(format!("cannot write the output of {} as JSON", record.spec.id)).with_source(cause)
     })?;
-    Ok(envelope::seal(&body))
+    Ok(checksum::add_checksum(&body))
 }
 
-/// Reads the record at `path`, which is to be that of the cell `key` of `stage`.
+/// Reads the record of `cell` at `path`.
 ///
-/// A record in a newer format is an error: it may be whole, so it is neither used nor replaced.
-pub(super) fn read<T: DeserializeOwned>(path: &Path, stage: Stage, key: &Key) -> Result<Reading<T>> {
+/// # Errors
+/// Fails if the file cannot be read, or is of a newer format. Damage is no error.
+pub(super) fn read<T: DeserializeOwned>(path: &Path, cell: &CellId) -> Result<ParsedRecord<T>> {
     match fs::read(path) {
-        Ok(bytes) => parse(&bytes, path, stage, key),
-        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(Reading::Missing),
+        Ok(bytes) => parse(&bytes, path, cell),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(ParsedRecord::Missing),
         Err(cause) => Err(Error::io("read", path, cause)),
     }
 }
 
-/// Makes a record of `bytes`, found or to be put at `path`.
+/// Parses the bytes of the file at `path`.
+///
+/// # Errors
+/// Fails if the record is of a newer format.
 pub(super) fn parse<T: DeserializeOwned>(
     bytes: &[u8],
     path: &Path,
-    stage: Stage,
-    key: &Key,
-) -> Result<Reading<T>> {
-    let body = match envelope::open(bytes) {
+    cell: &CellId,
+) -> Result<ParsedRecord<T>> {
+    let body = match checksum::verify_checksum(bytes) {
         Ok(body) => body,
-        Err(why) => return Ok(Reading::Corrupt(why)),
+        Err(reason) => return Ok(ParsedRecord::Corrupt(reason)),
     };
-    if let Ok(Dated { format }) = serde_json::from_str(body)
+    if let Ok(Versioned { format }) = serde_json::from_str(body)
         && format > FORMAT
     {
-        return Err(newer(path, format));
+        return Err(newer_format(path, format));
     }
-    Ok(match serde_json::from_str::<Record<T>>(body) {
-        Err(cause) => Reading::Corrupt(format!("it does not read as a {stage} record: {cause}")),
-        Ok(record) if record.stage != stage || record.key != *key => {
-            Reading::Corrupt(format!("it is the record of {} cell {}", record.stage, record.key))
+    Ok(match serde_json::from_str::<Record<Outcome<T>>>(body) {
+        Err(cause) => ParsedRecord::Corrupt(format!("it is not a {} record: {cause}", cell.stage)),
+        Ok(record) if record.spec.id != *cell => {
+            ParsedRecord::Corrupt(format!("it is the record of {}", record.spec.id))
         }
-        Ok(record) => Reading::Whole(record),
+        Ok(record) => ParsedRecord::Valid(record),
     })
 }
 
-/// What every format's body has.
+/// The part of a record that all formats share.
 #[derive(Deserialize)]
-struct Dated {
+struct Versioned {
     format: u32,
 }
 
-fn newer(path: &Path, format: u32) -> Error {
+fn newer_format(path: &Path, format: u32) -> Error {
     let message =
         format!("`{}` has record format {format}, and this dtr reads up to {FORMAT}", path.display());
     Error::environment(message).hint("use the newer dtr that wrote it, or another results folder")
@@ -160,37 +186,37 @@ fn newer(path: &Path, format: u32) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures;
+    use super::super::cell_id::StageName;
+    use super::super::test_store;
     use super::*;
 
-    fn reading(record: &Record<f64>, stage: Stage, key: &Key) -> Result<Reading<f64>> {
-        parse(seal(record).unwrap().as_bytes(), Path::new("record.json"), stage, key)
+    fn parsed(record: &Record<Outcome<f64>>, cell: &CellId) -> ParsedRecord<f64> {
+        parse(encode(record).unwrap().as_bytes(), Path::new("record.json"), cell).unwrap()
     }
 
     #[test]
-    fn a_record_comes_back_as_it_was_to_the_last_bit_of_its_numbers() {
+    fn a_record_reads_back_to_the_last_bit_of_its_numbers() {
         for outcome in [0.1 + 0.2, 2.0_f64.sqrt() * 1e-300, 0.552] {
-            let record = fixtures::record(Outcome::Done(outcome));
-            let whole = Reading::Whole(record.clone());
-            assert_eq!(reading(&record, record.stage, &record.key).unwrap(), whole);
+            let record = test_store::record(Outcome::Done(outcome));
+            assert_eq!(parsed(&record, &record.spec.id), ParsedRecord::Valid(record.clone()));
         }
-        let failed = fixtures::record(Outcome::Failed { error: "no".to_owned() });
-        assert_eq!(reading(&failed, failed.stage, &failed.key).unwrap(), Reading::Whole(failed));
+        let failed = test_store::record(Outcome::Failed { error: "no".to_owned() });
+        assert_eq!(parsed(&failed, &failed.spec.id), ParsedRecord::Valid(failed.clone()));
     }
 
     #[test]
     fn a_record_of_another_cell_or_stage_is_corrupt() {
-        let record = fixtures::record(Outcome::Done(0.5));
-        let other = fixtures::key("other");
-        assert!(matches!(reading(&record, record.stage, &other).unwrap(), Reading::Corrupt(_)));
-        assert!(matches!(reading(&record, Stage::Search, &record.key).unwrap(), Reading::Corrupt(_)));
+        let record = test_store::record(Outcome::Done(0.5));
+        assert!(matches!(parsed(&record, &test_store::cell("other")), ParsedRecord::Corrupt(_)));
+        let of_search = CellId { stage: StageName::new("search"), ..record.spec.id.clone() };
+        assert!(matches!(parsed(&record, &of_search), ParsedRecord::Corrupt(_)));
     }
 
     #[test]
-    fn a_newer_format_is_an_error_even_when_its_body_is_unknown() {
-        let key = fixtures::key("cell");
-        let sealed = envelope::seal("{\"format\":2,\"all\":\"else\",\"is\":\"new\"}");
-        let refused = parse::<f64>(sealed.as_bytes(), Path::new("here/record.json"), Stage::Score, &key);
+    fn a_newer_format_is_an_error_even_if_its_body_is_unknown() {
+        let bytes = checksum::add_checksum("{\"format\":2,\"all\":\"else\",\"is\":\"new\"}");
+        let refused =
+            parse::<f64>(bytes.as_bytes(), Path::new("here/record.json"), &test_store::cell("cell"));
         let message = format!("{:?}", refused.unwrap_err());
         assert!(
             message.contains("`here/record.json` has record format 2") && message.contains("hint"),
@@ -199,10 +225,10 @@ mod tests {
     }
 
     #[test]
-    fn a_result_of_another_shape_is_corrupt() {
-        let record = fixtures::record(Outcome::Done("text"));
-        let sealed = seal(&record).unwrap();
-        let reading = parse::<f64>(sealed.as_bytes(), Path::new("r"), record.stage, &record.key).unwrap();
-        assert!(matches!(reading, Reading::Corrupt(why) if why.contains("score record")));
+    fn an_output_of_another_type_is_corrupt() {
+        let record = test_store::record(Outcome::Done("text"));
+        let bytes = encode(&record).unwrap();
+        let parsed = parse::<f64>(bytes.as_bytes(), Path::new("r"), &record.spec.id).unwrap();
+        assert!(matches!(parsed, ParsedRecord::Corrupt(reason) if reason.contains("score record")));
     }
 }

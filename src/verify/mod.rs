@@ -45,8 +45,8 @@ pub fn rebuild_tables(
     for path in report::write(&report::ReportData::new(&evidence), &new_tables, &new_figures)? {
         let stored = stored_path(&path, &[(&new_tables, tables), (&new_figures, figures)]);
         rebuilt.num_files += 1;
-        if let Some(why) = difference(&path, &stored)? {
-            rebuilt.faults.push(Fault { path: stored, why });
+        if let Some(reason) = difference(&path, &stored)? {
+            rebuilt.faults.push(Fault { path: stored, reason });
         }
     }
     Ok(rebuilt)

@@ -6,9 +6,11 @@ use std::fs;
 use serde_json::Value;
 
 use super::temporary_folder;
-use crate::plan::{Cell, CellState, Check, Plan, cell_state};
-use crate::runner::{Context, run};
-use crate::store::{Fault, Key, Lookup, Record, Stage, Store};
+use crate::plan::Plan;
+use crate::runner::RunContext;
+use crate::scheduler::{FailurePolicy, run};
+use crate::stages::Cell;
+use crate::store::{CellState, Check, Fault, Key, Record, Store};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::create_folder;
 use dtr_core::seed::Seed;
@@ -38,7 +40,7 @@ pub struct RecomputedCells {
 ///
 /// # Errors
 /// Errors of the file system, and the user's interruption.
-pub fn recompute_cells(plan: &Plan, context: &Context<'_>, sample: CellSample) -> Result<RecomputedCells> {
+pub fn recompute_cells(plan: &Plan, context: &RunContext<'_>, sample: CellSample) -> Result<RecomputedCells> {
     let mut recomputed = RecomputedCells::default();
     let mut chosen = Vec::new();
     for cell in &plan.cells {
@@ -48,13 +50,13 @@ pub fn recompute_cells(plan: &Plan, context: &Context<'_>, sample: CellSample) -
             None => {}
         }
     }
-    chosen.sort_by_key(|(cell, _)| (sample.seed.child(&cell.key.to_string()).0, cell.key));
+    chosen.sort_by_key(|(cell, _)| (sample.seed.child(&cell.key().to_string()).0, cell.key()));
     for (cell, record) in chosen.into_iter().take(sample.size) {
-        context.check()?;
+        context.check_interrupt()?;
         recomputed.lines.push(cell.line());
-        if let Some(why) = find_difference(plan, context, cell, &record)? {
-            let path = context.store.layout().cell(cell.stage, &cell.key).record();
-            recomputed.faults.push(Fault { path, why });
+        if let Some(reason) = find_difference(plan, context, cell, &record)? {
+            let path = context.store.folder(cell.id()).record();
+            recomputed.faults.push(Fault { path, reason });
         }
     }
     Ok(recomputed)
@@ -62,17 +64,14 @@ pub fn recompute_cells(plan: &Plan, context: &Context<'_>, sample: CellSample) -
 
 /// Returns the record of a finished cell; none if it is missing, failed or damaged.
 fn find_done(store: &Store, cell: &Cell) -> Result<Option<Record<Value>>> {
-    Ok(match store.find(cell.stage, &cell.key)? {
-        Lookup::Done(record) => Some(record),
-        _ => None,
-    })
+    Ok(store.find(cell.id())?.done())
 }
 
 /// Returns whether this device is deterministic and the same as that of the record. Timings are never
 /// comparable.
-fn is_comparable(cell: &Cell, record: &Record<Value>, context: &Context<'_>) -> bool {
+fn is_comparable(cell: &Cell, record: &Record<Value>, context: &RunContext<'_>) -> bool {
     let (stored, here) = (&record.provenance, &context.provenance);
-    cell.stage != Stage::Throughput
+    !cell.job.measures_time()
         && here.repeatable == Some(true)
         && stored.device == here.device
         && stored.host_arch == here.host_arch
@@ -81,7 +80,7 @@ fn is_comparable(cell: &Cell, record: &Record<Value>, context: &Context<'_>) -> 
 /// Recomputes a cell and describes how it differs from its record; none if it does not.
 fn find_difference(
     plan: &Plan,
-    context: &Context<'_>,
+    context: &RunContext<'_>,
     cell: &Cell,
     record: &Record<Value>,
 ) -> Result<Option<String>> {
@@ -89,19 +88,19 @@ fn find_difference(
     let store = Store::open(folder.path())?;
     let mut needed = BTreeSet::new();
     collect_inputs(plan, cell, &mut needed);
-    for input in plan.cells.iter().filter(|cell| needed.contains(&cell.key)) {
-        if cell_state(context.store, input, Check::Full)? != CellState::Done {
+    for input in plan.cells.iter().filter(|cell| needed.contains(&cell.key())) {
+        if context.store.cell_state(input.id(), Check::Full)? != CellState::Done {
             return Ok(Some(format!("cannot recompute: the input `{}` is missing or damaged", input.line())));
         }
         copy_cell(context.store, &store, input)?;
     }
-    needed.insert(cell.key);
-    let cells = plan.cells.iter().filter(|cell| needed.contains(&cell.key)).cloned().collect();
+    needed.insert(cell.key());
+    let cells = plan.cells.iter().filter(|cell| needed.contains(&cell.key())).cloned().collect();
     let (provenance, devices) = (context.provenance.clone(), context.devices.clone());
-    let temporary_context = Context { store: &store, provenance, devices, ..*context };
-    let summary = run(&Plan { cells, ..plan.clone() }, &temporary_context)?;
-    if let Some((_, _, error)) = summary.failed.first() {
-        return Ok(Some(format!("recomputing fails: {error}")));
+    let temporary_context = RunContext { store: &store, provenance, devices, ..*context };
+    let summary = run(&Plan { cells, ..plan.clone() }, &temporary_context, FailurePolicy::default())?;
+    if let Some(failed) = summary.failed.first() {
+        return Ok(Some(format!("recomputing fails: {}", failed.reason)));
     }
     let new = find_done(&store, cell)?
         .ok_or_else(|| Error::failed(format!("`{}` has no record after recomputing", cell.line())))?;
@@ -110,8 +109,8 @@ fn find_difference(
 
 /// Adds the keys of all direct and indirect inputs of a cell.
 fn collect_inputs(plan: &Plan, cell: &Cell, needed: &mut BTreeSet<Key>) {
-    for input in cell.inputs.values().filter_map(|key| plan.cell(key)) {
-        needed.insert(input.key);
+    for input in cell.inputs().values().filter_map(|input| plan.cell(&input.key)) {
+        needed.insert(input.key());
         collect_inputs(plan, input, needed);
     }
 }
@@ -120,7 +119,7 @@ fn collect_inputs(plan: &Plan, cell: &Cell, needed: &mut BTreeSet<Key>) {
 ///
 /// Files are hard-linked if possible, which is safe since files of a store are never modified in place.
 fn copy_cell(from: &Store, to: &Store, cell: &Cell) -> Result<()> {
-    let [source, target] = [from, to].map(|store| store.layout().cell(cell.stage, &cell.key));
+    let [source, target] = [from, to].map(|store| store.folder(cell.id()));
     create_folder(target.path())?;
     let Some(record) = find_done(from, cell)? else { return Ok(()) };
     let artifacts = record.artifacts.keys().map(|name| Ok((source.artifact(name)?, target.artifact(name)?)));

@@ -242,7 +242,7 @@ fn invalid_arguments_end_with_code_2() {
         (&["sweep", "main.toml", "--device", "cuda:x"], "cuda:x"),
         (&["sweep", "main.toml", "--frobnicate"], "--frobnicate"),
         (&["frobnicate"], "frobnicate"),
-        (&["explain", "../../etc/passwd"], "../../etc/passwd"),
+        (&["show", "../../etc/passwd"], "../../etc/passwd"),
         (&["generate", "base", "x", "--temperature", "nan"], "--temperature"),
         (&["generate", "base", "x", "--temperature=-1"], "--temperature"),
         (&["generate", "base", "x", "--top-p", "0"], "--top-p"),

@@ -32,12 +32,12 @@ fn a_cell_that_exhausts_the_memory_is_recorded_and_other_cells_run() {
     };
     let output = sweep(&[]);
     let first = output.json();
-    assert_eq!((&first["done"], &first["remembered"]), (&json!(3), &json!(0)), "{output:?}");
-    assert_eq!((num(&first, "failed"), num(&first, "waiting")), (1, 2), "{first}");
-    assert_eq!(first["failed"][0][0], "pretrain tiny pretrain.micro-batch-size=2048");
-    let error = first["failed"][0][2].as_str().unwrap();
+    assert_eq!((&first["done"], &first["cached"]), (&json!(3), &json!(0)), "{output:?}");
+    assert_eq!((num(&first, "failed"), num(&first, "blocked")), (1, 2), "{first}");
+    assert_eq!(first["failed"][0]["cell"], "pretrain tiny pretrain.micro-batch-size=2048");
+    let error = first["failed"][0]["reason"].as_str().unwrap();
     for part in
-        ["out of memory: memory allocation of ", " bytes failed; its process ended by SIGABRT, having held "]
+        ["out of memory: memory allocation of ", " bytes failed; signal SIGABRT; its peak memory was "]
     {
         assert!(error.contains(part), "{error}");
     }
@@ -48,11 +48,11 @@ fn a_cell_that_exhausts_the_memory_is_recorded_and_other_cells_run() {
     // The failure is cached, and the cell runs again only with `--retry-failed`.
     let second = sweep(&[]).json();
     assert_eq!(second["failed"], first["failed"]);
-    assert_eq!((&second["done"], &second["remembered"]), (&json!(0), &json!(3)));
+    assert_eq!((&second["done"], &second["cached"]), (&json!(0), &json!(3)));
     assert_eq!(project.num_started("pretrain"), 2);
     assert_eq!(sweep(&["--retry-failed"]).json()["done"], 0);
     assert_eq!(project.num_started("pretrain"), 3, "a sweep tries a cell once");
-    assert_eq!(sweep(&["--retry-failed", "--fail-fast"]).json()["left"], 5);
+    assert_eq!(sweep(&["--retry-failed", "--fail-fast"]).json()["skipped"], 5);
     assert_eq!(project.num_started("pretrain"), 4);
 }
 
@@ -62,7 +62,7 @@ fn a_cell_that_cannot_fit_in_memory_fails_before_it_starts() {
     let huge = r#"models.wide.source.pretrain={ hidden-size=65536, intermediate-size=262144, num-layers=128, num-heads=64, num-kv-heads=64, head-dim=1024 }"#;
     let sweep = project.sweep().arg("--json").set(r#"sweep.model=["wide", "tiny"]"#).set(huge);
     let summary = sweep.exit(1).json();
-    let error = summary["failed"][0][2].as_str().unwrap();
+    let error = summary["failed"][0]["reason"].as_str().unwrap();
     assert!(error.starts_with("it needs "), "{error}");
     assert!(error.contains("GiB of memory for its weights alone, and this machine has"), "{error}");
     assert_eq!(project.num_started("pretrain"), 1, "only the small base was trained");
@@ -89,11 +89,11 @@ fn the_cell_of_a_killed_worker_fails_and_resumes_when_retried() {
     let output = sweep_and_kill_worker(&project, "pretrain");
     output.assert_code(1);
     let summary = output.json();
-    assert_eq!((&summary["done"], num(&summary, "waiting")), (&json!(0), 6), "{summary}");
-    let error = summary["failed"][0][2].as_str().unwrap();
-    let causes = ["killed by somebody, or by the system", "out of memory: the system"];
+    assert_eq!((&summary["done"], num(&summary, "blocked")), (&json!(0), 6), "{summary}");
+    let error = summary["failed"][0]["reason"].as_str().unwrap();
+    let causes = ["killed by a user, or by the system", "out of memory: the system"];
     assert!(causes.iter().any(|cause| error.starts_with(cause)), "{error}");
-    assert!(error.contains("its process ended by SIGKILL, having held"), "{error}");
+    assert!(error.contains("signal SIGKILL; its peak memory was"), "{error}");
     project.sweep().arg("--retry-failed").success();
     assert!(project.outputs() == Project::finished(WITH_CHECKPOINTS).outputs());
 }

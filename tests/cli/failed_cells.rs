@@ -21,12 +21,12 @@ fn num(summary: &Value, list: &str) -> usize {
 fn a_divergence_is_recorded_with_layer_and_variant_and_other_cells_run() {
     let project = project();
     let first = project.sweep().arg("--json").exit(1).json();
-    assert_eq!((&first["done"], num(&first, "failed"), num(&first, "waiting")), (&3.into(), 1, 1), "{first}");
-    let error = first["failed"][0][2].as_str().unwrap();
+    assert_eq!((&first["done"], num(&first, "failed"), num(&first, "blocked")), (&3.into(), 1, 1), "{first}");
+    let error = first["failed"][0]["reason"].as_str().unwrap();
     for part in ["of `gla` in layer ", " at step ", "hint: lower `distil.optimizer.learning-rate`"] {
         assert!(error.contains(part), "{error}");
     }
-    let folder = project.cell_folder("distil", first["failed"][0][1].as_str().unwrap());
+    let folder = project.cell_folder("distil", first["failed"][0]["key"].as_str().unwrap());
     assert!(fs::read_to_string(folder.join("record.json")).unwrap().contains("in layer"));
     let num_failures =
         || fs::read_to_string(folder.join("events.jsonl")).unwrap().matches("\"failed\"").count();
@@ -50,7 +50,11 @@ fn fail_fast_ends_the_sweep_at_the_first_failure() {
     let project = project();
     let first = project.sweep().args(["--json", "--fail-fast"]).exit(1).json();
     // The base is done; the twins at the other rate, and both searches, are left.
-    assert_eq!((&first["done"], num(&first, "failed"), &first["left"]), (&1.into(), 1, &3.into()), "{first}");
+    assert_eq!(
+        (&first["done"], num(&first, "failed"), &first["skipped"]),
+        (&1.into(), 1, &3.into()),
+        "{first}"
+    );
     let rest = project.sweep().arg("--json").exit(1).json();
     assert_eq!((&rest["done"], num(&rest, "failed")), (&2.into(), 1), "{rest}");
 }

@@ -89,8 +89,8 @@ fn a_killed_cell_resumes_from_its_checkpoint() {
     project.sweep().success();
     for stage in ["pretrain", "distil"] {
         let messages = project.messages(stage);
-        assert!(messages.iter().any(|line| line.contains("goes on after step")), "{messages:?}");
-        assert!(messages.iter().any(|line| line.contains("ended without a word")), "{messages:?}");
+        assert!(messages.iter().any(|line| line.contains("resumes after step")), "{messages:?}");
+        assert!(messages.iter().any(|line| line.contains("was killed or ran out of memory")), "{messages:?}");
     }
     assert!(project.outputs() == Project::finished(WITH_CHECKPOINTS).outputs());
     assert!(!project.files("").iter().any(|path| is_in_checkpoint(path)), "checkpoints are removed");
@@ -111,8 +111,8 @@ fn ctrl_c_saves_a_checkpoint_and_the_same_command_resumes() {
     }
     project.sweep().success();
     let messages = [project.messages("pretrain"), project.messages("distil")].concat();
-    assert!(messages.iter().any(|line| line.contains("goes on after step")), "{messages:?}");
-    assert!(!messages.iter().any(|line| line.contains("ended without a word")), "{messages:?}");
+    assert!(messages.iter().any(|line| line.contains("resumes after step")), "{messages:?}");
+    assert!(!messages.iter().any(|line| line.contains("was killed or ran out of memory")), "{messages:?}");
     assert!(project.outputs() == Project::finished(WITH_CHECKPOINTS).outputs());
 }
 

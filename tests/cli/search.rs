@@ -91,7 +91,7 @@ fn strategies_are_an_axis_and_share_their_scores() {
     // Each search evaluates the base, its candidates and three hybrids on the test split; the bound is exact here.
     let plan = project.plan().set(STRATEGIES).json();
     let num_evaluations = [10, 4, 4, 4, 4 + 3, 4, 4 + 6 + 4 + 1].map(|candidates| 1 + candidates + 3);
-    assert_eq!(plan["to-do"]["evaluations_at_most"], num_evaluations.iter().sum::<i32>());
+    assert_eq!(plan["to-do"]["max_evaluations"], num_evaluations.iter().sum::<i32>());
     project.sweep().set(STRATEGIES).success();
     let searches = project.table("searches");
     let names =

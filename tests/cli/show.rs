@@ -13,7 +13,7 @@ fn a_record_holds_its_provenance() {
     let project = Project::finished(ONE_SEARCH);
     let record = project.cell_files("search", "record.json").remove(0);
     let key = record.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
-    let show = DtrCommand::new("explain").arg(&key[..12]).arg("--results").arg(project.results());
+    let show = DtrCommand::new("show").arg(&key[..12]).arg("--results").arg(project.results());
     let shown = show.success().json();
     let provenance = &shown["provenance"];
     assert_eq!(provenance["version"], env!("CARGO_PKG_VERSION"));

@@ -69,7 +69,7 @@ fn a_full_disk_ends_the_sweep_and_keeps_finished_cells() {
         "cannot write `",
         "No space left",
         "records 12\nsound\ncode 0\nagain\ncode 0\n",
-        "2 cells done now, 1 cell remembered",
+        "2 cells done now, 1 cell cached",
     ] {
         assert!(stdout.contains(part), "`{part}` is missing: {stdout}");
     }

@@ -10,7 +10,7 @@ fn a_repeated_sweep_computes_nothing_and_writes_the_same_bytes() {
     let (outputs, page, num_started) = (project.outputs(), project.page(), project.num_started(""));
 
     let second = project.sweep().json();
-    assert_eq!((&second["done"], &second["remembered"]), (&0.into(), &7.into()));
+    assert_eq!((&second["done"], &second["cached"]), (&0.into(), &7.into()));
     assert_eq!(project.num_started(""), num_started, "no cell was started again");
     assert!(project.outputs() == outputs, "tables and figures are the same bytes");
     assert!(project.page() == page, "the page is the same bytes");
@@ -53,7 +53,7 @@ fn another_task_reuses_the_twins() {
     let plan = project.plan().set(r#"sweep.task=["recall", "facts", "topic"]"#).json();
     assert_eq!(plan["to-do"]["cells"], serde_json::json!({ "search": 2 }));
     // The base, four rounds and three test scores, for each of the two variants.
-    assert_eq!(plan["to-do"]["evaluations_at_most"], 2 * (1 + 4 + 3 + 2 + 1 + 3));
+    assert_eq!(plan["to-do"]["max_evaluations"], 2 * (1 + 4 + 3 + 2 + 1 + 3));
 }
 
 #[test]

@@ -85,9 +85,9 @@ fn the_base_and_hybrids_are_timed_once_at_every_size() {
     assert!(project.results().join("figures/throughput-mini/throughput-mini.svg").is_file());
 
     let again = project.sweep().json();
-    assert_eq!((&again["done"], &again["remembered"]), (&0.into(), &20.into()));
+    assert_eq!((&again["done"], &again["cached"]), (&0.into(), &20.into()));
     let more = project.sweep().set("throughput.contexts=[16, 24, 200]").json();
-    assert_eq!((&more["done"], &more["remembered"]), (&10.into(), &20.into()));
+    assert_eq!((&more["done"], &more["cached"]), (&10.into(), &20.into()));
 }
 
 /// Checks the memory and the speeds of a timing against definitions and against the others.
@@ -129,7 +129,7 @@ fn a_plan_shows_the_systems_to_time_and_their_memory() {
     let num_tokens = 5 * 4 * 4 * (19 + 203);
     plan.stdout_contains("throughput mini jet replaced=8 context=200 batch-size=3")
         .stdout_contains(&format!("throughput   {},{} tokens", num_tokens / 1000, num_tokens % 1000))
-        .stdout_contains("MiB to time");
+        .stdout_contains("MiB for throughput");
 }
 
 #[test]

@@ -58,5 +58,5 @@ fn a_forged_result_is_found_by_computing_it_again() {
     let differences = summary["differences"].as_array().unwrap();
     assert_eq!(differences.len(), 1, "{summary}");
     assert_eq!(differences[0]["path"], path.to_string_lossy().as_ref());
-    assert_eq!(differences[0]["why"], "the recomputed result differs");
+    assert_eq!(differences[0]["reason"], "the recomputed result differs");
 }

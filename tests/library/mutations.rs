@@ -8,7 +8,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use dtr::algorithms::score::ScoreResult;
 use dtr::manifest::load;
-use dtr::store::{Lookup, Stage, Store};
+use dtr::store::{CellId, Lookup, StageName, Store};
 use dtr_core::error::Result;
 use dtr_model::{BaseModel, SafetensorsReader, Tokenizer};
 use rand::{RngExt, SeedableRng};
@@ -177,7 +177,8 @@ fn records() {
     let folder = TempFolder::new();
     let store = Store::open(folder.root()).unwrap();
     let key = "1bcaac96be2ad822048df098eb9c7e3ae4bf27435c121501a094c3448e90de15".parse().unwrap();
-    let path = store.layout().cell(Stage::Score, &key).record();
+    let cell = CellId { stage: StageName::new("score"), key };
+    let path = store.folder(&cell).record();
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let body = format!(
         "{{\"format\":1,\"stage\":\"score\",\"key\":\"{key}\",\"version\":1,\"spec\":{{}},\"inputs\":{{}}}}"
@@ -194,9 +195,9 @@ fn records() {
             _ => seal(&mutated(body.as_bytes(), &mut rng)),
         };
         fs::write(&path, &bytes).unwrap();
-        match catch_unwind(AssertUnwindSafe(|| store.find::<ScoreResult>(Stage::Score, &key))) {
+        match catch_unwind(AssertUnwindSafe(|| store.find::<ScoreResult>(&cell))) {
             Err(_) => panic!("seed {seed} panicked: {}", String::from_utf8_lossy(&bytes)),
-            Ok(Ok(Lookup::Corrupt { path: named, why })) => assert!(named == path && !why.is_empty()),
+            Ok(Ok(Lookup::Corrupt { path: named, reason })) => assert!(named == path && !reason.is_empty()),
             Ok(Ok(other)) => panic!("seed {seed} is believed: {other:?}"),
             Ok(Err(error)) => assert!(render(&error).contains("record format"), "{}", render(&error)),
         }

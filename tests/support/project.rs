@@ -22,7 +22,7 @@ pub const WITH_CHECKPOINTS: &[&str] = &[r#"pretrain.token-budget="48k""#, r#"dis
 pub const LONG_SEARCHES: &[&str] = &["search.stop={ max-relative-drop = 0.5 }"];
 
 /// The folder of cells in a folder of results.
-const CELLS: &str = "cells-v1";
+const CELLS: &str = "cells-v2";
 
 /// Files beside tables and figures, and tables and pages that hold times.
 const NOT_COMPARED: [&str; 5] = ["stages.parquet", "table2.parquet", "cost.parquet", "index.html", ".lock"];

@@ -18,6 +18,7 @@ use super::{LossPoint, PretrainConfig, PretrainResult};
 use crate::algorithms::training::{
     Training, TrainingSchedule, ensure_finite, read_checkpoint, run_training, write_checkpoint,
 };
+use crate::data::base_tokenizer;
 use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
 
@@ -47,14 +48,17 @@ struct PretrainProgress {
     curve: Vec<LossPoint>,
 }
 
-/// Returns the Llama configuration of `architecture`, with the tokenizer's vocabulary and the sequence length
-/// of `config` as the maximum number of positions.
-pub fn llama_config(
+/// Returns the configuration of a base that is trained by `config`, and its tokenizer, which decides the size of
+/// the vocabulary. The sequence length is the maximum number of positions.
+///
+/// # Errors
+/// Fails if the tokenizer cannot be read.
+pub fn trained_config(
     architecture: &DecoderShape,
-    tokenizer: &Tokenizer,
     config: &PretrainConfig,
-) -> DecoderConfig {
-    architecture.llama_config(tokenizer.vocab_size(), config.sequence_length)
+) -> Result<(DecoderConfig, Tokenizer)> {
+    let tokenizer = base_tokenizer(architecture)?;
+    Ok((architecture.llama_config(tokenizer.vocab_size(), config.sequence_length), tokenizer))
 }
 
 impl Trainer {

@@ -9,7 +9,7 @@ use dtr_model::{Decoder, ForwardContext, Hybrid, LayerIo, TwinInit};
 use super::{BATCH, DeviceBench, Measurement, NamedVariant, OperationMemory, TIME};
 use crate::algorithms::distil::{Student, train_step, train_step_cached};
 use crate::manifest::Dtype;
-use crate::plan::Lessons;
+use crate::resources::DistilMemory;
 
 /// Forward passes of a block of one run.
 const FORWARDS_PER_RUN: usize = 10;
@@ -57,13 +57,13 @@ impl DeviceBench<'_> {
         free_bytes_now: impl Fn() -> Option<u64>,
     ) -> Result<()> {
         let num_layers = self.model.num_layers;
-        let memory = Lessons {
+        let memory = DistilMemory {
             config: &self.model,
             dtype: Dtype::Bf16,
             variants: variants.iter().map(|(_, variant)| variant).collect(),
             recipe: &self.config,
         };
-        let predicted_bytes = memory.bytes(num_layers);
+        let predicted_bytes = memory.gpu_peak_bytes(num_layers);
         if free_bytes.is_some_and(|free_bytes| predicted_bytes > free_bytes) {
             return Ok(());
         }

@@ -5,21 +5,22 @@ use std::path::Path;
 
 use super::RESULTS;
 use crate::report::evidence::{Evidence, TestEvidence};
-use crate::store::{Key, Layout, Stage};
+use crate::stages::{ScoreJob, Stage};
+use crate::store::{CellId, ResultsFolder, StageName};
 
 /// The cells of the evidence by key. A column is displayed as links if all of its values are such keys.
 pub(super) struct RecordLinks {
-    stages: BTreeMap<String, Stage>,
+    stages: BTreeMap<String, StageName>,
 }
 
 impl RecordLinks {
     /// Collects the cells of `evidence`.
     pub(super) fn new(evidence: &Evidence) -> Self {
-        let named = |name: &str| Stage::ALL.into_iter().find(|stage| stage.name() == name);
+        let named = |name: &str| StageName::try_from(name.to_owned()).ok();
         let done = evidence.stages.iter().filter_map(|cell| Some((cell.key.clone(), named(&cell.stage)?)));
         let searches = evidence.searches.iter();
         let scored_hybrids = searches.flat_map(|search| [&search.base, &search.best.test, &search.opt.test]);
-        let scored = |test: &TestEvidence| (test.cell.clone(), Stage::Score);
+        let scored = |test: &TestEvidence| (test.cell.clone(), ScoreJob::NAME);
         let bases = evidence.bases.iter().map(|base| &base.test);
         Self { stages: done.chain(scored_hybrids.chain(bases).map(scored)).collect() }
     }
@@ -31,9 +32,9 @@ impl RecordLinks {
 
     /// Returns the path of the record of a cell, relative to the page.
     pub(super) fn path(&self, key: &str) -> Option<String> {
-        let stage = *self.stages.get(key)?;
-        let key: Key = key.parse().ok()?;
-        let record = Layout::new(Path::new(RESULTS)).cell(stage, &key).record();
+        let stage = self.stages.get(key)?.clone();
+        let cell = CellId { stage, key: key.parse().ok()? };
+        let record = ResultsFolder::new(Path::new(RESULTS)).cell(&cell).record();
         Some(record.to_string_lossy().into_owned())
     }
 }

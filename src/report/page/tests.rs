@@ -86,11 +86,11 @@ fn keys_link_to_the_records_of_their_stage() {
     let scored = KEY.replace("ea", "ae");
     evidence.searches[0].best.test.cell = scored.clone();
     let html = html(&evidence);
-    let search = format!("<a href=\"../../cells-v1/search/ea/{KEY}/record.json\">ea76c94e0ba2</a>");
+    let search = format!("<a href=\"../../cells-v2/search/ea/{KEY}/record.json\">ea76c94e0ba2</a>");
     for table in ["searches", "trajectories", "stages"] {
         assert!(section(&html, table).contains(&search), "{table}");
     }
-    let score = format!("<a href=\"../../cells-v1/score/ae/{scored}/record.json\"");
+    let score = format!("<a href=\"../../cells-v2/score/ae/{scored}/record.json\"");
     assert!(section(&html, "findings").contains(&score));
 }
 

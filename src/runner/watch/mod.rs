@@ -1,23 +1,26 @@
-//! A sweep works in a process of its own, which a small one watches: what no process survives, such as memory that
-//! cannot be had, ends a cell and not the sweep.
+//! Runs a sweep in a child process, so that a crash which no process can catch ends a cell and not the sweep.
 //!
-//! The two speak over sockets, of which the worker's is its standard input, a line of JSON at a time. The worker is
-//! told once what became of the workers before it, and then whenever the user wants to stop. It tells which cells it
-//! begins and ends, so that when it dies the watcher knows what it was at; the next worker files that, and goes on.
-//! Either notices that the other is gone by the end of the line.
+//! A failed allocation, the kernel's out-of-memory killer and a fault in a GPU driver end a process. So the process that
+//! the user starts, the watcher, only starts a worker process and waits for it.
+//!
+//! The two exchange lines of JSON over a pair of sockets. The worker's socket is its standard input. The watcher sends
+//! once what happened to the sweep's cells in earlier workers, and then `stop` whenever the user presses Ctrl-C. The
+//! worker sends which cells it starts and ends. When the worker dies, the watcher knows the cells that it worked on and
+//! starts the next worker, which records the crash and continues. Each notices the other's death by the end of the
+//! stream.
 
-mod death;
-mod past;
-mod tee;
+mod crash_report;
+mod stderr_tee;
+mod sweep_state;
 mod watcher;
 mod worker;
 
-pub use past::{Ending, Fate};
+pub use sweep_state::{CellEnd, Crash, SweepState};
 pub use watcher::watch;
 pub use worker::Worker;
 
-/// In a worker's environment the process that watches it, by the number that the system gave it.
+/// The environment variable that holds the watcher's process id in a worker.
 const WATCHER: &str = "DTR_WATCHER";
 
-/// What a worker hears each time that the user wants to stop.
+/// The line that the watcher sends when the user wants to stop.
 const STOP: &str = "stop";

@@ -1,4 +1,4 @@
-//! The process that the user started: it has others do the work, one after the other until one comes to the end.
+//! The process that the user started. It starts a worker process, and another one after each crash.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
@@ -8,85 +8,95 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::death::{Death, is_wish, peak_memory_bytes};
-use super::past::{AtWork, Past};
-use super::tee::Tee;
+use super::crash_report::{CrashReport, is_user_signal, peak_memory_bytes};
+use super::stderr_tee::StderrTee;
+use super::sweep_state::{RunningCells, SweepState};
 use super::{STOP, WATCHER};
 use crate::runner::stop::on_interrupt;
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::process::oom_kill_count;
 
-/// The worker that is told when the user wants to stop.
+/// Forwards Ctrl-C to the current worker.
 #[derive(Clone, Default)]
-struct Wishes(Arc<Mutex<Told>>);
+struct InterruptForwarder(Arc<Mutex<Receiver>>);
 
 #[derive(Default)]
-struct Told {
-    has_asked: bool,
-    line: Option<UnixStream>,
+struct Receiver {
+    /// Whether the user has pressed Ctrl-C.
+    is_interrupted: bool,
+    /// The socket of the current worker.
+    socket: Option<UnixStream>,
 }
 
-/// Has this very command done by a worker, and by another one when that dies, and gives the exit code of the last.
+/// Runs this command in a worker, and in another worker after each crash. Returns the exit code of the last.
 ///
 /// # Errors
-/// When no worker can be started, or one dies that was at no cell: the next would fare no better.
+/// Fails if a worker cannot be started, or if one crashes while it works on no cell: the next would crash as well.
 pub fn watch() -> Result<u8> {
-    let wishes = Wishes::listen()?;
-    let mut past = Past::default();
+    let forwarder = InterruptForwarder::listen()?;
+    let mut state = SweepState::default();
     loop {
-        let mut at_work = AtWork::new();
-        let times_before = oom_kill_count();
-        let (status, last_words) = work(&mut past, &mut at_work, &wishes)?;
+        let mut running = RunningCells::new();
+        let num_kills_before = oom_kill_count();
+        let (status, last_line) = run_worker(&mut state, &mut running, &forwarder)?;
         if let Some(code) = status.code() {
             return Ok(u8::try_from(code).unwrap_or(ErrorKind::Failed.exit_code()));
         }
         let signal = status.signal().unwrap_or_default();
-        if is_wish(signal) {
-            return Err(Error::interrupted());
+        if is_user_signal(signal) {
+            return Err(Error::new(
+                ErrorKind::Interrupted,
+                "interrupted; run the same command again to resume",
+            ));
         }
-        let was_out_of_memory = times_before.zip(oom_kill_count()).is_some_and(|(before, now)| now > before);
-        let why =
-            Death { signal, last_words, peak_memory_bytes: peak_memory_bytes(), was_out_of_memory }.told();
-        if !past.judge(&at_work, &why) {
-            return Err(Error::environment(format!("the sweep was at no cell when it ended: {why}"))
-                .hint("see that there is memory, and run the same command again"));
+        let num_kills = num_kills_before.zip(oom_kill_count());
+        let was_out_of_memory = num_kills.is_some_and(|(before, now)| now > before);
+        let peak_memory_bytes = peak_memory_bytes();
+        let reason = CrashReport { signal, last_line, peak_memory_bytes, was_out_of_memory }.describe();
+        if !state.assign_crash(&running, &reason) {
+            return Err(Error::environment(format!("the sweep crashed while it ran no cell: {reason}"))
+                .hint("check that memory is free, and run the same command again"));
         }
     }
 }
 
-/// Has one worker work to its end, of whatever kind; what it said last goes with it.
-fn work(past: &mut Past, at_work: &mut AtWork, wishes: &Wishes) -> Result<(ExitStatus, Option<String>)> {
-    let start = |cause| Error::environment("cannot start the process that works").with_source(cause);
-    let (ours, theirs) = UnixStream::pair().map_err(start)?;
-    let mut command = command(theirs.into());
-    let tee = Tee::of(&mut command).map_err(start)?;
-    let mut worker = command.spawn().map_err(start)?;
-    // It holds the worker's ends of pipes and sockets, which are to end with the worker.
+/// Runs one worker to its end. Returns its exit status, and its last line on standard error.
+fn run_worker(
+    state: &mut SweepState,
+    running: &mut RunningCells,
+    forwarder: &InterruptForwarder,
+) -> Result<(ExitStatus, Option<String>)> {
+    let failure = |cause| Error::environment("cannot start a worker process").with_source(cause);
+    let (socket, worker_socket) = UnixStream::pair().map_err(failure)?;
+    let mut command = worker_command(worker_socket.into());
+    let tee = StderrTee::attach(&mut command).map_err(failure)?;
+    let mut worker = command.spawn().map_err(failure)?;
+    // The command holds the worker's ends of pipe and socket, which must close when the worker ends.
     drop(command);
-    wishes.tell(&ours, past).map_err(start)?;
-    for line in BufReader::new(&ours).lines() {
-        // What is torn or broken off ends with the worker.
-        let Ok(word) = line.map(|line| serde_json::from_str(&line)) else { break };
-        if let Ok(word) = word {
-            past.hear(word, at_work);
+    forwarder.connect(&socket, state).map_err(failure)?;
+    for line in BufReader::new(&socket).lines() {
+        let Ok(message) = line.map(|line| serde_json::from_str(&line)) else { break };
+        // A crash may cut off the last line.
+        if let Ok(message) = message {
+            state.apply(message, running);
         }
     }
-    wishes.lock().line = None;
-    let status = worker.wait().map_err(start)?;
-    Ok((status, tee.and_then(Tee::last_words)))
+    forwarder.lock().socket = None;
+    let status = worker.wait().map_err(failure)?;
+    Ok((status, tee.and_then(StderrTee::last_line)))
 }
 
-/// This command once more, as the worker that speaks over `line`.
-fn command(line: OwnedFd) -> Command {
-    let mut words = std::env::args_os();
-    let name = words.next().unwrap_or_else(|| env!("CARGO_PKG_NAME").into());
-    let mut command = Command::new(program());
-    command.arg0(name).args(words).env(WATCHER, std::process::id().to_string()).stdin(line);
+/// Returns this process's command line as a worker whose standard input is `socket`.
+fn worker_command(socket: OwnedFd) -> Command {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_else(|| env!("CARGO_PKG_NAME").into());
+    let mut command = Command::new(own_executable());
+    command.arg0(name).args(arguments).env(WATCHER, std::process::id().to_string()).stdin(socket);
     command
 }
 
-/// This very program, also where the file has been replaced since.
-fn program() -> PathBuf {
+/// Returns the path of the running program, which also works if its file was replaced.
+fn own_executable() -> PathBuf {
     let running = PathBuf::from("/proc/self/exe");
     match running.exists() {
         true => running,
@@ -94,34 +104,34 @@ fn program() -> PathBuf {
     }
 }
 
-impl Wishes {
-    /// Listens to Ctrl-C from now on.
+impl InterruptForwarder {
+    /// Handles Ctrl-C from now on.
     fn listen() -> Result<Self> {
-        let wishes = Self::default();
-        let heard = wishes.clone();
-        on_interrupt(move || heard.hear())?;
-        Ok(wishes)
+        let forwarder = Self::default();
+        let handler = forwarder.clone();
+        on_interrupt(move || handler.forward())?;
+        Ok(forwarder)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Told> {
+    fn lock(&self) -> MutexGuard<'_, Receiver> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Passes a wish on; who has died need not hear it.
-    fn hear(&self) {
-        let mut told = self.lock();
-        told.has_asked = true;
-        let _ = told.line.as_mut().map(|line| writeln!(line, "{STOP}"));
+    /// Sends a stop to the current worker. A worker that is dead needs none.
+    fn forward(&self) {
+        let mut receiver = self.lock();
+        receiver.is_interrupted = true;
+        let _ = receiver.socket.as_mut().map(|socket| writeln!(socket, "{STOP}"));
     }
 
-    /// Tells a worker what was before it, and has it hear all wishes from now on. One of before counts as the first.
-    fn tell(&self, mut line: &UnixStream, past: &Past) -> std::io::Result<()> {
-        let mut told = self.lock();
-        told.line = Some(line.try_clone()?);
-        let wish = if told.has_asked { STOP } else { "" };
-        let past = serde_json::to_string(past).expect("keys and words are plain JSON");
-        // A worker that dies before it has read this is told of by its end.
-        let _ = writeln!(line, "{past}\n{wish}");
+    /// Sends a new worker the state of the sweep, and all stops from now on. A Ctrl-C before it started is its first.
+    fn connect(&self, mut socket: &UnixStream, state: &SweepState) -> std::io::Result<()> {
+        let mut receiver = self.lock();
+        receiver.socket = Some(socket.try_clone()?);
+        let stop = if receiver.is_interrupted { STOP } else { "" };
+        let state = serde_json::to_string(state).expect("a sweep's state is plain JSON");
+        // Writing to a worker that died fails, and its exit status reports the crash.
+        let _ = writeln!(socket, "{state}\n{stop}");
         Ok(())
     }
 }

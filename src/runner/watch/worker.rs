@@ -1,4 +1,4 @@
-//! A worker's end of the line to the process that watches it.
+//! The worker's connection to the process that watches it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
@@ -6,116 +6,115 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
 use std::sync::{Mutex, PoisonError};
 
-use super::past::{Ending, Past, Word};
+use super::sweep_state::{CellEnd, SweepState, WorkerMessage};
 use super::{STOP, WATCHER};
-use crate::plan::Plan;
 use crate::runner::stop::{Stopper, on_interrupt};
 use crate::store::Key;
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::files::Digest;
 
-/// A process that does the work of a sweep; by default one that nobody watches.
+/// A process that runs the cells of a sweep. The default is one that no other process watches.
 #[derive(Default)]
 pub struct Worker {
-    line: Option<Mutex<UnixStream>>,
-    past: Past,
+    socket: Option<Mutex<UnixStream>>,
+    previous_attempts: SweepState,
     stopper: Stopper,
 }
 
 impl Worker {
-    /// This process as a worker; none where it was not started as one.
+    /// Connects to the watcher. Returns `None` if this process was not started as a worker.
     ///
     /// # Errors
-    /// When the process that started it is gone by now, or cannot be heard.
-    pub fn of_watcher() -> Result<Option<Self>> {
+    /// Fails if the watcher is dead, or is another process than the environment says.
+    pub fn connect() -> Result<Option<Self>> {
         let Some(watcher) = std::env::var_os(WATCHER) else { return Ok(None) };
-        let gone = || {
-            let message = format!("the process that `{WATCHER}` names did not start this one, or is gone");
-            Error::new(ErrorKind::Interrupted, message).hint(format!("run it without `{WATCHER}`"))
+        let no_watcher = || {
+            let message = format!("the process that `{WATCHER}` names did not start this one, or has ended");
+            Error::new(ErrorKind::Interrupted, message).hint(format!("unset `{WATCHER}`"))
         };
-        die_with_the_watcher();
+        end_with_the_watcher();
         if watcher.to_str() != Some(&parent_id().to_string()) {
-            return Err(gone());
+            return Err(no_watcher());
         }
-        let line = std::io::stdin().as_fd().try_clone_to_owned().map_err(|_| gone())?;
-        let line = UnixStream::from(line);
-        let mut lines = BufReader::new(line.try_clone().map_err(|_| gone())?);
-        let mut told = String::new();
-        lines.read_line(&mut told).map_err(|_| gone())?;
-        let past = serde_json::from_str(&told).map_err(|_| gone())?;
-        // A terminal sends Ctrl-C to both, and the watcher passes it on.
+        let input = std::io::stdin().as_fd().try_clone_to_owned().map_err(|_| no_watcher())?;
+        let socket = UnixStream::from(input);
+        let mut lines = BufReader::new(socket.try_clone().map_err(|_| no_watcher())?);
+        let mut state = String::new();
+        lines.read_line(&mut state).map_err(|_| no_watcher())?;
+        let previous_attempts = serde_json::from_str(&state).map_err(|_| no_watcher())?;
+        // A terminal sends Ctrl-C to both processes. This one ignores it, because the watcher forwards it.
         on_interrupt(|| {})?;
         let stopper = Stopper::default();
-        let hearing = stopper.clone();
-        std::thread::spawn(move || hear(lines, &hearing));
-        Ok(Some(Self { line: Some(Mutex::new(line)), past, stopper }))
+        let flag = stopper.clone();
+        std::thread::spawn(move || receive_stops(lines, &flag));
+        Ok(Some(Self { socket: Some(Mutex::new(socket)), previous_attempts, stopper }))
     }
 
-    /// What hears that the user wants to stop.
+    /// Returns the flag that is set when the user asks to stop.
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
     }
 
-    /// What became of the sweep's cells in the workers before this one.
-    pub fn past(&self) -> &Past {
-        &self.past
+    /// Returns what happened to the sweep's cells in earlier workers.
+    pub fn previous_attempts(&self) -> &SweepState {
+        &self.previous_attempts
     }
 
-    /// Tells what is planned.
+    /// Tells the watcher the keys of the planned cells.
     ///
     /// # Errors
-    /// When it is not what the worker before this one planned.
-    pub fn planned(&self, plan: &Plan) -> Result<()> {
-        let keys: Vec<String> = plan.cells.iter().map(|cell| cell.key.to_string()).collect();
-        let digest = Digest::hash(keys.concat().as_bytes());
-        self.say(&Word::Planned(digest));
-        match self.past.plan {
-            Some(before) if before != digest => {
-                let deaths = self.past.blamed.values().chain(self.past.suspected.values());
-                let why = deaths.map(|fate| format!("; before that, {}", fate.why)).next();
-                Err(Error::manifest(format!(
-                    "the manifest, or what it names, has changed since the sweep began{}",
-                    why.unwrap_or_default()
-                ))
-                .hint("run the same command again"))
-            }
-            _ => Ok(()),
+    /// Fails if an earlier worker of the sweep planned other cells.
+    pub fn report_plan(&self, keys: impl Iterator<Item = Key>) -> Result<()> {
+        let digest = Digest::hash(keys.map(|key| key.to_string()).collect::<String>().as_bytes());
+        self.send(&WorkerMessage::Planned(digest));
+        let previous = &self.previous_attempts;
+        if previous.plan.is_none_or(|planned| planned == digest) {
+            return Ok(());
         }
+        let mut crashes = previous.crashed.values().chain(previous.suspects.values());
+        let crash = crashes.next().map(|crash| format!("; a crash before that: {}", crash.reason));
+        Err(Error::manifest(format!(
+            "the manifest, or a file that it names, has changed since the sweep began{}",
+            crash.unwrap_or_default()
+        ))
+        .hint("run the same command again"))
     }
 
-    /// Tells that a cell is taken up.
-    pub fn begun(&self, key: &Key) {
-        self.say(&Word::Begun(*key));
+    /// Tells the watcher that this process starts a cell.
+    pub fn report_start(&self, key: &Key) {
+        self.send(&WorkerMessage::Started(*key));
     }
 
-    /// Tells that a cell is done with.
-    pub fn ended(&self, key: &Key, ending: Ending) {
-        self.say(&Word::Ended(*key, ending));
+    /// Tells the watcher that this process stopped working on a cell.
+    pub fn report_end(&self, key: &Key, end: CellEnd) {
+        self.send(&WorkerMessage::Ended(*key, end));
     }
 
-    fn say(&self, word: &Word) {
-        let Some(line) = &self.line else { return };
-        let text = serde_json::to_string(word).expect("keys are plain JSON");
-        // Who does not hear it any more is gone, and takes this process along.
-        let _ = line.lock().unwrap_or_else(PoisonError::into_inner).write_all(format!("{text}\n").as_bytes());
+    fn send(&self, message: &WorkerMessage) {
+        let Some(socket) = &self.socket else { return };
+        let text = serde_json::to_string(message).expect("keys are plain JSON");
+        // If the watcher is dead, `receive_stops` ends this process.
+        let mut socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = socket.write_all(format!("{text}\n").as_bytes());
     }
 }
 
-/// Passes on what the watcher says; when that is gone, nobody wants this process any more.
-fn hear(lines: impl BufRead, stopper: &Stopper) {
-    lines.lines().map_while(std::io::Result::ok).filter(|line| line == STOP).for_each(|_| stopper.ask());
+/// Forwards the watcher's stops to `stopper`. Ends this process when the watcher has ended.
+fn receive_stops(lines: impl BufRead, stopper: &Stopper) {
+    let stops = lines.lines().map_while(std::io::Result::ok).filter(|line| line == STOP);
+    stops.for_each(|_| stopper.request_stop());
     std::process::exit(i32::from(ErrorKind::Interrupted.exit_code()));
 }
 
-/// Where the system offers it, the end of the watcher ends this process at once. It also gets its program's name,
-/// which it is not started by.
+/// Asks Linux to end this process at once when the watcher ends. Elsewhere the end of the stream does that a little later.
+///
+/// Also sets the process's name, since the program was started as `/proc/self/exe`.
 #[cfg(target_os = "linux")]
-fn die_with_the_watcher() {
+fn end_with_the_watcher() {
     use nix::sys::{prctl, signal::Signal};
-    // Without it the end of the line does the same a little later.
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     let _ = prctl::set_name(c"dtr");
 }
 
 #[cfg(not(target_os = "linux"))]
-fn die_with_the_watcher() {}
+fn end_with_the_watcher() {}

@@ -1,5 +1,170 @@
-//! The stage `search`: chooses which layers of a base to replace.
+//! The stage `search`: chooses the layers of a base to replace.
 
+mod pruned;
 mod result;
+mod search_run;
+
+use serde::Serialize;
 
 pub use result::{Chosen, SearchResult, TestScore};
+
+use super::base::{BaseSource, BaseSpec};
+use super::cell::{Cell, Labels};
+use super::distil;
+use super::identity::TaskIdentity;
+use super::models::LoadedModels;
+use super::planner::{Planner, SweepPoint};
+use super::stage::{Completion, Stage, Usage};
+use crate::algorithms::score::MAX_CACHE_BYTES;
+use crate::algorithms::search::{SearchStrategy, StopCriterion};
+use crate::data::Split;
+use crate::data::Task;
+use crate::resources::{Resources, max_evaluations, twin_bytes, weight_bytes};
+use crate::runner::{ClaimOutcome, ClaimedCell, RunContext};
+use crate::store::{CellId, Inputs, StageName};
+use dtr_core::error::Result;
+use dtr_model::{DecoderConfig, Variant};
+
+/// Searching the hybrids of one variant for a task.
+#[derive(Clone, Debug)]
+pub struct SearchJob {
+    /// The base.
+    pub base: BaseSource,
+    /// The shape of the twins.
+    pub variant: Variant,
+    /// The distil cell of the twins.
+    pub twins: CellId,
+    /// The task.
+    pub task: Task,
+    /// The identity of the validation split, as the plan found it. Its scores decide the search.
+    pub validation: TaskIdentity,
+    /// The identity of the test split, as the plan found it. It scores what the search chose.
+    pub test: TaskIdentity,
+    /// The search strategy.
+    pub strategy: SearchStrategy,
+    /// The stop rule.
+    pub stop: StopCriterion,
+    /// Whether to prune candidates that cannot win. False if the strategy has no candidates to choose from.
+    pub prune: bool,
+}
+
+/// Everything that decides a search.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SearchSpec {
+    /// The base.
+    #[serde(flatten)]
+    pub base: BaseSpec,
+    /// The validation split.
+    pub validation: TaskIdentity,
+    /// The test split.
+    pub test: TaskIdentity,
+    /// The search strategy.
+    pub strategy: SearchStrategy,
+    /// The stop rule.
+    pub stop: StopCriterion,
+    /// Whether candidates that cannot win are pruned, so that their trials hold bounds.
+    pub prune: bool,
+}
+
+impl Stage for SearchJob {
+    const NAME: StageName = StageName::new("search");
+    const VERSION: u32 = 5;
+    type Spec = SearchSpec;
+    type Output = SearchResult;
+    type Cache = LoadedModels;
+
+    fn spec(&self) -> Result<SearchSpec> {
+        Ok(SearchSpec {
+            base: self.base.spec(),
+            validation: self.validation.clone(),
+            test: self.test.clone(),
+            strategy: self.strategy.clone(),
+            stop: self.stop.clone(),
+            prune: self.prune,
+        })
+    }
+
+    fn inputs(&self) -> Inputs {
+        let mut inputs = self.base.inputs();
+        inputs.insert("twins".to_owned(), self.twins.clone());
+        inputs
+    }
+
+    fn base(&self) -> Option<&BaseSource> {
+        Some(&self.base)
+    }
+
+    fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> Resources {
+        let dtype = self.base.dtype();
+        let base_bytes = weight_bytes(config, dtype);
+        // Twins are f32 on disk, and are converted when they are loaded.
+        let peak_twin_bytes = twin_bytes(config, &self.variant, crate::manifest::Dtype::F32);
+        Resources {
+            evaluations: max_evaluations(&self.strategy, config.num_layers as u64),
+            weight_bytes: base_bytes + twin_bytes(config, &self.variant, dtype),
+            peak_bytes: base_bytes + peak_twin_bytes + MAX_CACHE_BYTES as u64,
+            ..Resources::default()
+        }
+    }
+
+    fn usage(&self, output: &SearchResult) -> Usage {
+        Usage { tokens: output.tokens, evaluations: output.evaluations }
+    }
+
+    fn plan(point: &SweepPoint<'_>, planner: &mut Planner) -> Result<()> {
+        for (model, variant, task) in point.manifest.sweep.combinations() {
+            let Some(variant) = variant else { continue };
+            let (base, twins) = distil::plan_twins(point, planner, model, variant)?;
+            let (variant, task) = (Some(variant.to_owned()), Some(task.to_owned()));
+            let labels = Labels { variant, task, ..point.labels(model) };
+            planner.add_result(Cell::new(Self::new(point, base, twins, &labels)?, labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn run(
+        context: &RunContext<'_>,
+        models: &mut LoadedModels,
+        group: &[(&Cell, &Self)],
+    ) -> Vec<Result<Completion>> {
+        group.iter().map(|(cell, job)| job.run_one(context, models, cell)).collect()
+    }
+}
+
+impl SearchJob {
+    /// Returns the job that searches for the variant and task of `labels`.
+    fn new(point: &SweepPoint<'_>, base: BaseSource, twins: CellId, labels: &Labels) -> Result<Self> {
+        let manifest = point.manifest;
+        let variant = labels.variant.as_ref().expect("a search has a variant");
+        let task = &manifest.tasks[labels.task.as_ref().expect("a search has a task")];
+        Ok(Self {
+            base,
+            variant: manifest.variants[variant].clone(),
+            twins,
+            validation: TaskIdentity::of(task, Split::Validation)?,
+            test: TaskIdentity::of(task, Split::Test)?,
+            task: task.clone(),
+            strategy: manifest.search.strategy.clone(),
+            stop: manifest.search.stop.clone(),
+            prune: manifest.search.prunes_candidates(),
+        })
+    }
+
+    fn run_one(
+        &self,
+        context: &RunContext<'_>,
+        models: &mut LoadedModels,
+        cell: &Cell,
+    ) -> Result<Completion> {
+        let claimed = match ClaimedCell::claim_wait::<SearchResult>(context, &cell.spec, cell.line())? {
+            ClaimOutcome::Claimed(claimed) => claimed,
+            ClaimOutcome::Done(_) => return Ok(Completion::ByOtherProcess),
+        };
+        claimed.begin()?;
+        let watch = context.meter.start();
+        let result = search_run::search(context, models, cell, self, &claimed)?;
+        let references = result.score_cells();
+        claimed.finish(watch.usage(), &[], references, result)?;
+        Ok(Completion::ByThisProcess)
+    }
+}

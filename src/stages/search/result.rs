@@ -3,54 +3,64 @@
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::search::{Round, Trial};
-use crate::store::Key;
+use crate::store::CellId;
 
-/// Which layers a search replaced, and everything it tried on the way.
+/// The layers that a search chose to replace, and every candidate that it scored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SearchResult {
-    /// Layers of the base.
+    /// Number of layers of the base.
     pub num_layers: u32,
-    /// Items of the validation split.
+    /// Number of items of the validation split.
     pub validation_items: u32,
-    /// The base's score on the validation split.
+    /// Score of the base on the validation split.
     pub base: f64,
-    /// The validation score under which the search stopped; none when it went on to the last layer.
+    /// The validation score below which the search stops; `None` if it replaces every layer.
     pub threshold: Option<f64>,
-    /// The impact score of each layer; none where the strategy has no use for them.
+    /// The impact score of each layer, if the strategy uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impacts: Option<Vec<f64>>,
-    /// Every candidate of every round, in the order of trial.
+    /// Every candidate of every round, in the order in which they were scored.
     pub trials: Vec<Trial>,
     /// The best trial of each round.
     pub rounds: Vec<Round>,
-    /// The hybrid with the highest validation score; of equals the one with more layers replaced.
+    /// `M_best`: the hybrid with the highest validation score. Of several, the one with more layers replaced.
     pub best: Chosen,
-    /// The last accepted hybrid: the most layers replaced without falling under the threshold.
+    /// `M_opt`: the last accepted hybrid, with the most layers replaced at or above the threshold.
     pub opt: Chosen,
-    /// The base on the test split.
+    /// Score of the base on the test split.
     pub base_test: TestScore,
-    /// Masks scored, with those that another search had scored before.
+    /// Number of masks that were scored, including those that another search had scored before.
     pub evaluations: u64,
-    /// Tokens that went through the model in those scorings, remembered ones included.
+    /// Number of tokens that went through the model in those scorings, including cached ones.
     pub tokens: u64,
 }
 
-/// A hybrid that a search settled on.
+impl SearchResult {
+    /// Returns the score cells that hold the answers on the test split: of the base, of `best` and of `opt`.
+    pub fn score_cells(&self) -> Vec<CellId> {
+        let mut cells: Vec<CellId> =
+            [&self.base_test, &self.best.test, &self.opt.test].map(|test| test.cell.clone()).into();
+        cells.dedup();
+        cells
+    }
+}
+
+/// A hybrid that a search chose.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Chosen {
     /// The replaced layers, ascending.
     pub layers: Vec<u32>,
-    /// Its score on the validation split.
+    /// Score on the validation split.
     pub validation: f64,
-    /// Its score on the test split, which played no part in choosing it.
+    /// Score on the test split, which did not influence the choice.
     pub test: TestScore,
 }
 
 /// A score on the test split.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestScore {
     /// The score.
     pub score: f64,
     /// The score cell that holds the answers.
-    pub cell: Key,
+    pub cell: CellId,
 }

@@ -68,11 +68,16 @@ pub fn create_folder_atomically(path: &Path, fill: impl FnOnce(&Path) -> Result<
 pub fn remove_temporary_files(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(|source| Error::io("list", folder, source))? {
         let path = entry.map_err(|source| Error::io("list", folder, source))?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY_PREFIX)) {
+        if is_temporary_file(&path) {
             remove_if_present(&path)?;
         }
     }
     Ok(())
+}
+
+/// Returns whether `path` is called as the temporary files of this module are.
+pub fn is_temporary_file(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY_PREFIX))
 }
 
 fn write_and_rename(

@@ -14,7 +14,8 @@ use std::path::Path;
 use crate::error::{Error, Result};
 
 pub use atomic::{
-    create_folder_atomically, remove_temporary_files, write_atomically, write_bytes_atomically,
+    create_folder_atomically, is_temporary_file, remove_temporary_files, write_atomically,
+    write_bytes_atomically,
 };
 pub use digest::{Digest, digest_file};
 pub use lock::FileLock;

@@ -1,36 +1,36 @@
-//! Brings what an experiment takes from the hub into the cache, and checks it, before any cell runs.
+//! Downloads the models and files that an experiment reads from the hub, and verifies them, before any cell runs.
 
 use std::collections::BTreeMap;
 
-use super::progress::Progress;
 use crate::hub::{self, PinnedRepo};
 use crate::observer::Observer;
-use crate::plan::Needs;
+use crate::plan::Downloads;
+use crate::runner::ProgressDisplay;
 use dtr_core::error::{Error, Result};
 use dtr_model::BaseModel;
 
-/// The digest by which the hub names each file that was fetched, by URI.
-pub type Digests = BTreeMap<String, String>;
+/// The digests of the fetched files as the hub publishes them, by URI.
+pub type HubDigests = BTreeMap<String, String>;
 
-/// Fetches all that `needs` names: each file is found whole or downloaded, and its digest compared.
+/// Downloads the models and files that are not in the cache, and compares the digest of each file.
 ///
 /// # Errors
-/// What the hub does not give, a damaged file, and a base without weights or a tokenizer.
-pub fn fetch(needs: &Needs, progress: &Progress) -> Result<Digests> {
-    let mut digests = Digests::new();
-    for (named, file) in &needs.files {
+/// Fails if the hub cannot be reached, if a file is damaged, or if a base lacks weights or a tokenizer.
+pub fn fetch(downloads: &Downloads, progress: &ProgressDisplay) -> Result<HubDigests> {
+    let mut digests = HubDigests::new();
+    for (named, file) in &downloads.files {
         fetch_file(&hub::default_hub().pin(&named.repo())?, file, progress, &mut digests)?;
     }
-    for named in &needs.models {
+    for named in &downloads.models {
         fetch_model(&hub::default_hub().pin(&named.repo())?, progress, &mut digests)?;
     }
     Ok(digests)
 }
 
-fn fetch_model(pinned: &PinnedRepo, progress: &Progress, digests: &mut Digests) -> Result<()> {
+fn fetch_model(pinned: &PinnedRepo, progress: &ProgressDisplay, digests: &mut HubDigests) -> Result<()> {
     let folder = hub::default_hub().snapshot_folder(pinned);
     let names = match BaseModel::has_all_files(&folder) {
-        // Nothing to ask the hub for.
+        // A complete folder needs no list from the hub.
         true => file_names(&folder),
         false => hub::default_hub().list_files(pinned)?,
     };
@@ -67,19 +67,24 @@ fn file_names(folder: &std::path::Path) -> Vec<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-fn fetch_file(pinned: &PinnedRepo, file: &str, progress: &Progress, digests: &mut Digests) -> Result<()> {
-    if progress.stopped() {
+fn fetch_file(
+    pinned: &PinnedRepo,
+    file: &str,
+    progress: &ProgressDisplay,
+    digests: &mut HubDigests,
+) -> Result<()> {
+    if progress.is_stopped() {
         return Err(Error::interrupted());
     }
     let name = format!("{} {file}", pinned.id);
     // The total is known once the download begins.
     let mut task = None;
-    let mut told = 0;
+    let mut num_reported = 0;
     let fetched = hub::default_hub().fetch_file(pinned, file, &mut |there, total| {
         let task = task.get_or_insert_with(|| progress.task(&name, total, "bytes"));
-        if there > told {
-            task.advance(there - told);
-            told = there;
+        if there > num_reported {
+            task.advance(there - num_reported);
+            num_reported = there;
         }
     })?;
     drop(task);

@@ -1,0 +1,20 @@
+//! Estimates of what a job takes: memory, tokens and evaluations.
+
+mod evaluations;
+mod memory;
+
+pub use evaluations::max_evaluations;
+pub use memory::{DistilMemory, cache_bytes, trained_bytes, twin_bytes, weight_bytes};
+
+/// What a job takes, as far as it is known before the job runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// Maximum number of times that it scores a base or a hybrid.
+    pub evaluations: u64,
+    /// Number of tokens that it trains on or times.
+    pub tokens: u64,
+    /// Bytes of the weights that it must hold at once, with the moments and gradients of those that are trained.
+    pub weight_bytes: u64,
+    /// Bytes that it holds at its peak, without the temporary tensors of a forward pass; 0 if that is not estimated.
+    pub peak_bytes: u64,
+}

@@ -1,0 +1,215 @@
+//! A cell that this process works on: its log, its checkpoints and its record.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::context::RunContext;
+use crate::device::ResourceUsage;
+use crate::store::{
+    CellId, CellSpec, CellState, Check, Claim, EventKind, Events, Lookup, NewRecord, Provenance, read_events,
+};
+use dtr_core::checkpoint::CheckpointFile;
+use dtr_core::error::{Error, Result};
+use dtr_core::files::Digest;
+
+/// A cell that this process has claimed.
+pub struct ClaimedCell<'a> {
+    context: &'a RunContext<'a>,
+    spec: CellSpec,
+    /// The cell's name in messages.
+    name: String,
+    claim: Claim,
+}
+
+/// A claimed cell, or the output that another process computed meanwhile.
+pub enum ClaimOutcome<'a, T> {
+    /// This process has to do the work.
+    Claimed(ClaimedCell<'a>),
+    /// Another process has done the work.
+    Done(T),
+}
+
+impl<'a> ClaimedCell<'a> {
+    /// Claims a cell, and waits for as long as another process has it. Messages call the cell `name`.
+    ///
+    /// # Errors
+    /// Fails if the user asks to stop, or if the store cannot be read or written.
+    pub fn claim_wait<T: DeserializeOwned>(
+        context: &'a RunContext<'a>,
+        spec: &CellSpec,
+        name: String,
+    ) -> Result<ClaimOutcome<'a, T>> {
+        let mut is_reported = false;
+        let claim = context.store.claim_wait(&spec.id, |waited| {
+            if !is_reported && waited.as_secs() >= 1 {
+                context.progress.say(&format!("{name}: waiting for another process that works on it"));
+                is_reported = true;
+            }
+            context.check_interrupt()
+        })?;
+        let state = context.store.cell_state(&spec.id, Check::Full)?;
+        Ok(match (state, context.store.find::<T>(&spec.id)?) {
+            (CellState::Done, Lookup::Done(record)) => ClaimOutcome::Done(record.outcome),
+            _ => ClaimOutcome::Claimed(Self { context, spec: spec.clone(), name, claim }),
+        })
+    }
+
+    /// Claims a cell that no other process has and that is not done. Messages call the cell `name`.
+    ///
+    /// Returns the state of the cell instead if another process has it (`Missing`) or has done it (`Done`).
+    ///
+    /// # Errors
+    /// Fails if the store cannot be read or written.
+    pub fn try_claim(
+        context: &'a RunContext<'a>,
+        spec: &CellSpec,
+        name: String,
+    ) -> Result<std::result::Result<Self, CellState>> {
+        let Some(claim) = context.store.claim(&spec.id)? else { return Ok(Err(CellState::Missing)) };
+        Ok(match context.store.cell_state(&spec.id, Check::Full)? {
+            CellState::Done => Err(CellState::Done),
+            _ => Ok(Self { context, spec: spec.clone(), name, claim }),
+        })
+    }
+
+    /// Logs that this process begins the work, and reports it if the process before this one was killed.
+    ///
+    /// # Errors
+    /// Fails if the log cannot be written.
+    pub fn begin(&self) -> Result<()> {
+        self.context.worker.report_start(&self.spec.id.key);
+        let mut log = self.claim.events()?;
+        // The work does not depend on the log, so a log that cannot be read is ignored.
+        let folder = self.context.store.folder(&self.spec.id);
+        let events = read_events(&folder.events()).unwrap_or_default();
+        if events.last().is_some_and(|event| !event.what.is_end()) {
+            let message = "the process before this one was killed or ran out of memory";
+            self.context.progress.say(&format!("{}: {message}", self.name));
+            log.append(EventKind::Message(message.to_owned()))?;
+        }
+        log.append(EventKind::Started)
+    }
+
+    /// Returns the checkpoint `name`. Removes it first if it is damaged.
+    ///
+    /// # Errors
+    /// Fails if the checkpoint cannot be read or removed.
+    pub fn checkpoint(&self, name: &str) -> Result<CheckpointFile> {
+        let checkpoint = self.claim.checkpoint(name)?;
+        if checkpoint.remove_if_damaged()? {
+            let path = checkpoint.path().display();
+            let message = format!("removed `{path}`, which is damaged; its work starts from the beginning");
+            self.context.progress.say(&format!("{}: {message}", self.name));
+            self.claim.events()?.append(EventKind::Message(message))?;
+        }
+        Ok(checkpoint)
+    }
+
+    /// Returns the cell's folder.
+    pub fn dir(&self) -> &Path {
+        self.claim.dir()
+    }
+
+    /// Returns the path at which to write an artifact.
+    ///
+    /// # Errors
+    /// Fails if the store has a file of that name.
+    pub fn artifact(&self, name: &str) -> Result<PathBuf> {
+        self.claim.artifact(name)
+    }
+
+    /// Opens the cell's log.
+    ///
+    /// # Errors
+    /// Fails if the log cannot be opened.
+    pub fn events(&self) -> Result<Events> {
+        self.claim.events()
+    }
+
+    /// Writes the record of a cell that succeeded, and returns the output as it reads back.
+    ///
+    /// `references` are the cells that the output refers to. The log is written to only if [`ClaimedCell::begin`] was
+    /// called; a score that a search computes is in the search's log.
+    ///
+    /// # Errors
+    /// Fails if the output is not finite, or if a file cannot be written.
+    pub fn finish<T: Serialize + DeserializeOwned>(
+        &self,
+        spent: ResourceUsage,
+        artifacts: &[&str],
+        references: Vec<CellId>,
+        output: T,
+    ) -> Result<T> {
+        let artifacts = artifacts.iter().map(|&name| name.to_owned()).collect();
+        let new = NewRecord { artifacts, references, ..new_record(self.context, &self.spec, spent)? };
+        let record = self.claim.finish(new, output)?;
+        if self.claim.has_events() {
+            self.claim.events()?.append(EventKind::Done)?;
+        }
+        Ok(record.outcome)
+    }
+}
+
+/// Records that a cell failed. Does nothing if another process has the cell or has done it.
+///
+/// # Errors
+/// Fails if a file cannot be read or written.
+pub fn record_failure(
+    context: &RunContext<'_>,
+    spec: &CellSpec,
+    spent: ResourceUsage,
+    error: &Error,
+) -> Result<()> {
+    let Some(claim) = context.store.claim(&spec.id)? else { return Ok(()) };
+    if context.store.cell_state(&spec.id, Check::Full)? == CellState::Done {
+        return Ok(());
+    }
+    claim.events()?.append(EventKind::Failed(error.to_line()))?;
+    claim.fail(new_record(context, spec, spent)?, error.to_line())
+}
+
+/// Logs the crash of the process that worked on a cell. Does nothing if another process has the cell.
+///
+/// # Errors
+/// Fails if the log cannot be written.
+pub fn log_crash(context: &RunContext<'_>, cell: &CellId, message: String) -> Result<()> {
+    let Some(claim) = context.store.claim(cell)? else { return Ok(()) };
+    let mut log = claim.events()?;
+    log.append(EventKind::Message(message))?;
+    log.append(EventKind::Stopped)
+}
+
+/// Logs that a process stopped before a cell was done. Does nothing if another process has the cell.
+///
+/// # Errors
+/// Fails if the log cannot be written.
+pub fn log_stop(context: &RunContext<'_>, cell: &CellId) -> Result<()> {
+    match context.store.claim(cell)? {
+        Some(claim) => claim.events()?.append(EventKind::Stopped),
+        None => Ok(()),
+    }
+}
+
+fn new_record(context: &RunContext<'_>, spec: &CellSpec, spent: ResourceUsage) -> Result<NewRecord> {
+    let provenance = context.provenance.clone().with_current_peak();
+    let provenance = Provenance { input_files: input_files(context, spec)?, ..provenance };
+    let ResourceUsage { seconds, joules } = spent;
+    let (artifacts, references) = (Vec::new(), Vec::new());
+    Ok(NewRecord { spec: spec.clone(), artifacts, references, seconds, joules, provenance })
+}
+
+/// Returns the recorded digests of the input cells' artifacts, by `role/name`.
+fn input_files(context: &RunContext<'_>, spec: &CellSpec) -> Result<BTreeMap<String, Digest>> {
+    let mut files = BTreeMap::new();
+    for (role, input) in &spec.inputs {
+        if let Some(record) = context.store.find::<Value>(input)?.done() {
+            let named = record.artifacts.iter();
+            files.extend(named.map(|(name, artifact)| (format!("{role}/{name}"), artifact.digest)));
+        }
+    }
+    Ok(files)
+}

@@ -1,0 +1,45 @@
+//! What all cells of a run share.
+
+use burn::tensor::Device;
+
+use super::progress::ProgressDisplay;
+use super::watch::Worker;
+use crate::device::UsageMeter;
+use crate::store::{Provenance, Store};
+use dtr_core::error::{Error, Result};
+
+/// What all cells of a run share.
+pub struct RunContext<'a> {
+    /// The store of records.
+    pub store: &'a Store,
+    /// The progress display.
+    pub progress: &'a ProgressDisplay,
+    /// The devices that compute. Work that cannot be divided runs on the first.
+    pub devices: Vec<Device>,
+    /// The meter of the devices' energy.
+    pub meter: &'a UsageMeter,
+    /// The provenance of the records.
+    pub provenance: Provenance,
+    /// Bytes of memory that each device has at most, if that is known.
+    pub memory_limit: Option<u64>,
+    /// The connection to the process that watches this one.
+    pub worker: &'a Worker,
+}
+
+impl RunContext<'_> {
+    /// Returns the device that computes what cannot be divided.
+    pub fn device(&self) -> &Device {
+        &self.devices[0]
+    }
+
+    /// Checks whether to go on.
+    ///
+    /// # Errors
+    /// Fails if the user asked to stop.
+    pub fn check_interrupt(&self) -> Result<()> {
+        match self.progress.is_stopped() {
+            true => Err(Error::interrupted()),
+            false => Ok(()),
+        }
+    }
+}

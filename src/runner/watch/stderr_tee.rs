@@ -1,0 +1,70 @@
+//! Copies a worker's standard error to this process's, and keeps the end for a crash report.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, IsTerminal, PipeReader, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+use std::thread::{self, JoinHandle};
+
+use super::crash_report::ALLOCATION_FAILED;
+
+/// Number of bytes that are kept.
+const NUM_KEPT: usize = 4096;
+
+/// A thread that copies a worker's standard error.
+pub struct StderrTee(JoinHandle<VecDeque<u8>>);
+
+impl StderrTee {
+    /// Redirects the standard error of `worker` to a thread of this process. Returns `None` on a terminal, where the
+    /// worker draws bars and the user sees its messages.
+    ///
+    /// If standard output goes to the same file, it is redirected too, since lines would change their order otherwise.
+    ///
+    /// # Errors
+    /// Fails if the pipe or the thread cannot be created.
+    pub fn attach(worker: &mut Command) -> io::Result<Option<Self>> {
+        if io::stderr().is_terminal() {
+            return Ok(None);
+        }
+        let (reader, writer) = io::pipe()?;
+        if file_id(&io::stdout())? == file_id(&io::stderr())? {
+            worker.stdout(writer.try_clone()?);
+        }
+        worker.stderr(writer);
+        Ok(Some(Self(thread::Builder::new().name("tee".to_owned()).spawn(move || copy_to_stderr(reader))?)))
+    }
+
+    /// Waits for the end of the stream, and returns its last line.
+    pub fn last_line(self) -> Option<String> {
+        let kept: Vec<u8> = self.0.join().ok()?.into();
+        let text = String::from_utf8_lossy(&kept);
+        let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+        // Other threads may have written lines after the failed allocation.
+        let last =
+            lines().rev().find(|line| line.starts_with(ALLOCATION_FAILED)).or_else(|| lines().next_back());
+        last.map(str::to_owned)
+    }
+}
+
+/// Returns device and inode of the file that `stream` writes to.
+fn file_id(stream: &impl AsFd) -> io::Result<(u64, u64)> {
+    let found = File::from(stream.as_fd().try_clone_to_owned()?).metadata()?;
+    Ok((found.dev(), found.ino()))
+}
+
+/// Copies bytes until the end of the stream, and returns the last ones. If this process's standard error is closed, the
+/// bytes are dropped, so that the worker never waits.
+fn copy_to_stderr(mut reader: PipeReader) -> VecDeque<u8> {
+    let (mut kept, mut bytes) = (VecDeque::new(), [0; NUM_KEPT]);
+    while let Ok(count) = reader.read(&mut bytes) {
+        if count == 0 {
+            break;
+        }
+        let _ = io::stderr().write_all(&bytes[..count]);
+        kept.extend(&bytes[..count]);
+        kept.drain(..kept.len().saturating_sub(NUM_KEPT));
+    }
+    kept
+}

@@ -1,0 +1,170 @@
+//! What happened to a sweep's cells in the workers so far, and which cell crashed a worker.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::Key;
+use dtr_core::files::Digest;
+
+/// A message from a worker to the watcher.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum WorkerMessage {
+    /// The worker planned cells whose keys have this digest.
+    Planned(Digest),
+    /// It started this cell.
+    Started(Key),
+    /// It stopped working on this cell.
+    Ended(Key, CellEnd),
+}
+
+/// How a worker stopped working on a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CellEnd {
+    /// It recorded a result.
+    Done,
+    /// It recorded a failure.
+    Failed,
+    /// It recorded nothing.
+    Released,
+}
+
+/// The crash of a worker that worked on a cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Crash {
+    /// The cause, as far as the watcher knows it.
+    pub reason: String,
+    /// Seconds from the start of the cell to the crash.
+    pub seconds: f64,
+}
+
+/// What happened to a sweep's cells so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SweepState {
+    /// The digest of the planned keys.
+    pub plan: Option<Digest>,
+    /// Cells that this sweep has done.
+    pub done: BTreeSet<Key>,
+    /// Cells that failed in this sweep, which does not try them again.
+    pub failed: BTreeSet<Key>,
+    /// Cells that crashed a worker. The next worker records that.
+    pub crashed: BTreeMap<Key, Crash>,
+    /// Cells that ran together when a worker crashed. The next worker logs that.
+    pub suspects: BTreeMap<Key, Crash>,
+    /// Cells that run one at a time, because one of them crashed a worker.
+    pub isolated: BTreeSet<Key>,
+}
+
+/// The cells that a worker works on, with the time at which each started.
+pub(super) type RunningCells = BTreeMap<Key, Instant>;
+
+impl SweepState {
+    /// Returns whether a cell runs without others beside it.
+    pub fn is_isolated(&self, key: &Key) -> bool {
+        self.isolated.contains(key) || self.suspects.contains_key(key)
+    }
+
+    /// Returns whether a cell failed in this sweep.
+    pub fn has_failed(&self, key: &Key) -> bool {
+        self.failed.contains(key) || self.crashed.contains_key(key)
+    }
+
+    /// Applies a worker's message.
+    pub(super) fn apply(&mut self, message: WorkerMessage, running: &mut RunningCells) {
+        match message {
+            WorkerMessage::Planned(digest) => self.plan = Some(digest),
+            WorkerMessage::Started(key) => drop(running.insert(key, Instant::now())),
+            WorkerMessage::Ended(key, end) => {
+                running.remove(&key);
+                self.crashed.remove(&key);
+                if self.suspects.remove(&key).is_some() {
+                    self.isolated.insert(key);
+                }
+                match end {
+                    CellEnd::Done => drop(self.done.insert(key)),
+                    CellEnd::Failed => drop(self.failed.insert(key)),
+                    CellEnd::Released => {}
+                }
+            }
+        }
+    }
+
+    /// Assigns the crash of a worker to the cells that it worked on. Returns false if it worked on none.
+    ///
+    /// A cell that ran without others has crashed the worker. If several ran together, any of them may have, so each is
+    /// isolated from now on. So every crash removes a cell from the sweep or from a group, and the sweep ends.
+    pub(super) fn assign_crash(&mut self, running: &RunningCells, reason: &str) -> bool {
+        let is_known = running.len() == 1 || running.keys().all(|key| self.is_isolated(key));
+        let crash =
+            |start: &Instant| Crash { reason: reason.to_owned(), seconds: start.elapsed().as_secs_f64() };
+        let crashes = running.iter().map(|(key, start)| (*key, crash(start)));
+        match is_known {
+            true => self.crashed.extend(crashes),
+            false => self.suspects.extend(crashes),
+        }
+        !running.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        Digest::hash(name.as_bytes()).to_string().parse().unwrap()
+    }
+
+    fn start(state: &mut SweepState, names: &[&str]) -> RunningCells {
+        let mut running = RunningCells::new();
+        names.iter().for_each(|name| state.apply(WorkerMessage::Started(key(name)), &mut running));
+        running
+    }
+
+    #[test]
+    fn a_crash_is_assigned_to_the_only_running_cell_until_it_is_recorded() {
+        let mut state = SweepState::default();
+        let mut running = start(&mut state, &["a", "b"]);
+        state.apply(WorkerMessage::Ended(key("b"), CellEnd::Done), &mut running);
+        assert!(state.assign_crash(&running, "killed"));
+        assert_eq!(state.crashed.keys().collect::<Vec<_>>(), [&key("a")]);
+        assert!(state.has_failed(&key("a")) && !state.has_failed(&key("b")));
+        state.apply(WorkerMessage::Ended(key("a"), CellEnd::Failed), &mut RunningCells::new());
+        assert!(state.crashed.is_empty() && state.has_failed(&key("a")));
+        assert!(state.done.contains(&key("b")));
+    }
+
+    #[test]
+    fn cells_that_crashed_together_are_isolated_and_the_next_crash_is_one_cells() {
+        let mut state = SweepState::default();
+        let together = start(&mut state, &["a", "b"]);
+        assert!(state.assign_crash(&together, "killed"));
+        assert!(state.crashed.is_empty() && state.is_isolated(&key("a")) && state.is_isolated(&key("b")));
+        for name in ["a", "b"] {
+            state.apply(WorkerMessage::Ended(key(name), CellEnd::Released), &mut RunningCells::new());
+        }
+        assert!(state.suspects.is_empty() && state.is_isolated(&key("a")) && !state.has_failed(&key("a")));
+        // A second crash of the same two must not isolate them for ever.
+        assert!(state.assign_crash(&together, "killed"));
+        assert_eq!(state.crashed.len(), 2);
+    }
+
+    #[test]
+    fn a_crash_without_running_cells_is_assigned_to_none() {
+        let mut state = SweepState::default();
+        assert!(!state.assign_crash(&RunningCells::new(), "killed"));
+        assert_eq!(state, SweepState::default());
+    }
+
+    #[test]
+    fn a_state_is_sent_as_one_line_and_read_back() {
+        let mut state = SweepState { plan: Some(Digest::hash(b"keys")), ..SweepState::default() };
+        let running = start(&mut state, &["a"]);
+        state.assign_crash(&running, "killed\nin the night");
+        let line = serde_json::to_string(&state).unwrap();
+        assert!(!line.contains('\n'));
+        assert_eq!(serde_json::from_str::<SweepState>(&line).unwrap(), state);
+    }
+}

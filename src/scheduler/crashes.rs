@@ -1,0 +1,30 @@
+//! Records the crashes of earlier workers of a sweep.
+
+use crate::device::ResourceUsage;
+use crate::plan::Plan;
+use crate::runner::{CellEnd, Crash, RunContext, log_crash, record_failure};
+use dtr_core::error::{Error, Result};
+
+/// Records a failure for each cell that crashed a worker, and logs the crash for each cell that may have crashed one.
+///
+/// # Errors
+/// Fails if the store cannot be read or written.
+pub(super) fn record_crashes(plan: &Plan, context: &RunContext<'_>) -> Result<()> {
+    let previous = context.worker.previous_attempts();
+    for cell in &plan.cells {
+        let key = cell.key();
+        if let Some(Crash { reason, seconds }) = previous.crashed.get(&key) {
+            context.progress.say(&format!("failed  {}: {reason}", cell.line()));
+            let spent = ResourceUsage { seconds: *seconds, joules: None };
+            record_failure(context, &cell.spec, spent, &Error::failed(reason.clone()))?;
+            context.worker.report_end(&key, CellEnd::Failed);
+        }
+        if let Some(Crash { reason, .. }) = previous.suspects.get(&key) {
+            let message = format!("{reason}; other cells ran beside it, and now it runs by itself");
+            context.progress.say(&format!("{}: {message}", cell.line()));
+            log_crash(context, cell.id(), message)?;
+            context.worker.report_end(&key, CellEnd::Released);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,294 @@
+//! Runs the cells of a plan in order, records failures, and continues with the cells that do not depend on them.
+
+mod crashes;
+mod fetch;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::device::ResourceUsage;
+use crate::plan::{Plan, ensure_memory};
+use crate::runner::{CellEnd, RunContext, catch_panic, log_stop, record_failure};
+use crate::stages::{Cell, Completion, STAGES, StageCache};
+use crate::store::{CellId, CellState, Check, Key, Store};
+use dtr_core::error::{Error, ErrorKind, Result};
+
+pub use fetch::{HubDigests, fetch};
+
+/// What a run does about cells that fail or failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FailurePolicy {
+    /// Whether the first failure ends the run.
+    pub fail_fast: bool,
+    /// Whether cells that failed before run again.
+    pub retry_failed: bool,
+}
+
+/// A cell that has no result after a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnfinishedCell {
+    /// Stage and names of the cell.
+    pub cell: String,
+    /// Its key.
+    pub key: Key,
+    /// The reason why it has no result.
+    pub reason: String,
+}
+
+/// The number of cells that a run did, and the cells that have no result.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Number of cells that were done before, or by another process meanwhile.
+    pub cached: usize,
+    /// Number of cells that this run did.
+    pub done: usize,
+    /// Cells that failed, in this run or before.
+    pub failed: Vec<UnfinishedCell>,
+    /// Cells whose input failed.
+    pub blocked: Vec<UnfinishedCell>,
+    /// Number of cells that did not run because an earlier failure ended the run.
+    pub skipped: usize,
+}
+
+/// Runs every cell of `plan` that is not done.
+///
+/// # Errors
+/// Fails if the user interrupts, or if the store cannot be read or written. The failure of a cell is no error: it is in
+/// the cell's record and in the summary.
+pub fn run(plan: &Plan, context: &RunContext<'_>, policy: FailurePolicy) -> Result<Summary> {
+    context.worker.report_plan(plan.cells.iter().map(Cell::key))?;
+    crashes::record_crashes(plan, context)?;
+    let mut scheduler = Scheduler::new(plan, context, policy, inputs_of_pending(plan, context.store)?);
+    let mut cache = StageCache::default();
+    let previous = context.worker.previous_attempts();
+    for stage in &STAGES {
+        let groups = groups(plan.cells_of(&stage.name), |cell| previous.is_isolated(&cell.key()));
+        scheduler.run_groups(groups, &mut |cells| cells[0].job.run(context, &mut cache, cells))?;
+    }
+    context.progress.finish();
+    Ok(scheduler.summary)
+}
+
+/// Returns the inputs of the cells that are not done. Their files are verified before they are read.
+fn inputs_of_pending(plan: &Plan, store: &Store) -> Result<BTreeSet<Key>> {
+    let mut inputs = BTreeSet::new();
+    for cell in &plan.cells {
+        if store.cell_state(cell.id(), Check::Quick)? != CellState::Done {
+            inputs.extend(cell.inputs().values().map(|input| input.key));
+        }
+    }
+    Ok(inputs)
+}
+
+/// Divides cells into groups that run together. An isolated cell runs by itself, after its group.
+fn groups<'a>(
+    cells: impl Iterator<Item = &'a Cell>,
+    is_isolated: impl Fn(&Cell) -> bool,
+) -> VecDeque<Vec<&'a Cell>> {
+    let mut groups: Vec<Vec<&Cell>> = Vec::new();
+    for cell in cells {
+        match groups.iter_mut().find(|group| group[0].job.is_grouped_with(&*cell.job)) {
+            Some(group) => group.push(cell),
+            None => groups.push(vec![cell]),
+        }
+    }
+    let split = |group: Vec<&'a Cell>| {
+        let (isolated, together): (Vec<_>, Vec<_>) = group.into_iter().partition(|cell| is_isolated(cell));
+        [together].into_iter().chain(isolated.into_iter().map(|cell| vec![cell]))
+    };
+    groups.into_iter().flat_map(split).filter(|group| !group.is_empty()).collect()
+}
+
+/// Runs the cells of a group. Returns how each ended.
+type RunGroup<'r, 'a> = &'r mut dyn FnMut(&[&'a Cell]) -> Vec<Result<Completion>>;
+
+/// A run in progress.
+struct Scheduler<'a> {
+    plan: &'a Plan,
+    context: &'a RunContext<'a>,
+    policy: FailurePolicy,
+    /// Cells whose files are verified, because a cell that is not done reads them.
+    verified: BTreeSet<Key>,
+    done: BTreeSet<Key>,
+    summary: Summary,
+}
+
+impl<'a> Scheduler<'a> {
+    fn new(
+        plan: &'a Plan,
+        context: &'a RunContext<'a>,
+        policy: FailurePolicy,
+        verified: BTreeSet<Key>,
+    ) -> Self {
+        Self { plan, context, policy, verified, done: BTreeSet::new(), summary: Summary::default() }
+    }
+
+    /// Runs all groups. Groups that other processes work on come last.
+    fn run_groups(&mut self, mut groups: VecDeque<Vec<&'a Cell>>, run: RunGroup<'_, 'a>) -> Result<()> {
+        let mut num_deferred = 0;
+        while let Some(group) = groups.pop_front() {
+            if num_deferred < groups.len() && self.are_all_running(&group)? {
+                groups.push_back(group);
+                num_deferred += 1;
+                continue;
+            }
+            num_deferred = 0;
+            self.run_group(&group, run)?;
+        }
+        Ok(())
+    }
+
+    fn are_all_running(&self, group: &[&Cell]) -> Result<bool> {
+        for cell in group {
+            if !self.context.store.is_running(cell.id())? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Runs the cells of a group that need it, and counts how each ended.
+    fn run_group(&mut self, group: &[&'a Cell], run: RunGroup<'_, 'a>) -> Result<()> {
+        if self.policy.fail_fast && !self.summary.failed.is_empty() {
+            self.summary.skipped += group.len();
+            return Ok(());
+        }
+        self.context.check_interrupt()?;
+        let runnable = self.runnable_cells(group)?;
+        self.context.progress.add_done(group.len() - runnable.len());
+        if runnable.is_empty() {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let completions = run_isolating_panics(&runnable, run);
+        let seconds = start.elapsed().as_secs_f64() / runnable.len() as f64;
+        let mut result = Ok(());
+        for (cell, completion) in runnable.into_iter().zip(completions) {
+            self.context.progress.add_done(1);
+            // An error that ends the run must not keep the other cells of the group from being counted.
+            result = result.and(self.record_end(cell, completion, seconds));
+        }
+        result
+    }
+
+    /// Returns the cells of a group that need to run and whose weights fit in memory. Counts the others.
+    fn runnable_cells(&mut self, group: &[&'a Cell]) -> Result<Vec<&'a Cell>> {
+        let mut runnable = Vec::new();
+        let mut do_all_fit = true;
+        for cell in group {
+            if !self.needs_run(cell)? {
+                continue;
+            }
+            match self.context.memory_limit.map_or(Ok(()), |limit| ensure_memory(cell, limit)) {
+                Ok(()) => runnable.push(*cell),
+                Err(error) => {
+                    do_all_fit = false;
+                    self.record_end(cell, Err(error), 0.0)?;
+                }
+            }
+        }
+        if !do_all_fit && self.policy.fail_fast {
+            self.summary.skipped += runnable.len();
+            runnable.clear();
+        }
+        Ok(runnable)
+    }
+
+    /// Returns whether a cell has to run. Counts it if it does not.
+    fn needs_run(&mut self, cell: &Cell) -> Result<bool> {
+        let previous = self.context.worker.previous_attempts();
+        let key = cell.key();
+        let check = if self.verified.contains(&key) { Check::Full } else { Check::Quick };
+        match self.context.store.cell_state(cell.id(), check)? {
+            CellState::Done => {
+                self.done.insert(key);
+                // An earlier worker of this sweep may have done it.
+                match previous.done.contains(&key) {
+                    true => self.summary.done += 1,
+                    false => self.summary.cached += 1,
+                }
+                return Ok(false);
+            }
+            CellState::Failed(error) if !self.policy.retry_failed || previous.has_failed(&key) => {
+                self.summary.failed.push(unfinished(cell, error));
+                return Ok(false);
+            }
+            CellState::Damaged(reason) => {
+                self.context.progress.say(&format!("{}: {reason}; it runs again", cell.line()));
+            }
+            CellState::Failed(_) | CellState::Missing => {}
+        }
+        let is_unavailable =
+            |input: &CellId| self.plan.cell(&input.key).is_some() && !self.done.contains(&input.key);
+        match cell.inputs().iter().find(|(_, input)| is_unavailable(input)) {
+            Some((role, input)) => {
+                let reason = format!("its {role}, {input}, has no result");
+                self.summary.blocked.push(unfinished(cell, reason));
+                Ok(false)
+            }
+            None => Ok(true),
+        }
+    }
+
+    /// Counts how a cell ended, and records a failure.
+    ///
+    /// # Errors
+    /// Fails if the run cannot continue: after an interruption, if the disk is full, or if input data is invalid.
+    fn record_end(&mut self, cell: &Cell, completion: Result<Completion>, seconds: f64) -> Result<()> {
+        let (worker, key) = (self.context.worker, cell.key());
+        match completion {
+            Ok(completion) => {
+                self.done.insert(key);
+                let end = match completion {
+                    Completion::ByThisProcess => CellEnd::Done,
+                    Completion::ByOtherProcess => CellEnd::Released,
+                };
+                match end {
+                    CellEnd::Done => self.summary.done += 1,
+                    _ => self.summary.cached += 1,
+                }
+                worker.report_end(&key, end);
+                self.context.progress.say(&format!("done  {}", cell.line()));
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                log_stop(self.context, cell.id())?;
+                worker.report_end(&key, CellEnd::Released);
+                Err(error)
+            }
+            Err(error) if error.is_storage_failure() || error.is_bad_input() => {
+                // The disk may be full, so that the log cannot be written either.
+                let _ = log_stop(self.context, cell.id());
+                worker.report_end(&key, CellEnd::Released);
+                Err(error)
+            }
+            Err(error) => self.record_failed(cell, &error, seconds),
+        }
+    }
+
+    fn record_failed(&mut self, cell: &Cell, error: &Error, seconds: f64) -> Result<()> {
+        self.context.progress.say(&format!("failed  {}: {}", cell.line(), error.to_line()));
+        record_failure(self.context, &cell.spec, ResourceUsage { seconds, joules: None }, error)?;
+        self.summary.failed.push(unfinished(cell, error.to_line()));
+        self.context.worker.report_end(&cell.key(), CellEnd::Failed);
+        Ok(())
+    }
+}
+
+fn unfinished(cell: &Cell, reason: String) -> UnfinishedCell {
+    UnfinishedCell { cell: cell.line(), key: cell.key(), reason }
+}
+
+/// Runs cells together. If that panics, runs each by itself, so that only the cell that panics fails.
+fn run_isolating_panics<'a>(cells: &[&'a Cell], run: RunGroup<'_, 'a>) -> Vec<Result<Completion>> {
+    match (cells, catch_panic(|| run(cells))) {
+        (_, Ok(completions)) => completions,
+        ([_], Err(error)) => vec![Err(error)],
+        (_, Err(_)) => cells.iter().flat_map(|cell| run_isolating_panics(&[*cell], run)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

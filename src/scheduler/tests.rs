@@ -1,0 +1,180 @@
+//! How cells end whose work fails, panics, does not fit in memory, or runs on several devices.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use burn::tensor::Device;
+use serde_json::Value;
+
+use super::*;
+use crate::device::{DeviceChoice, UsageMeter};
+use crate::manifest::load;
+use crate::plan::plan;
+use crate::runner::{ClaimOutcome, ClaimedCell, ProgressDisplay, Stopper, Worker};
+use crate::stages::{DistilJob, PretrainJob, Stage};
+use crate::store::{EventKind, Lookup, Provenance, read_events};
+
+/// The plan of the small manifest, and a temporary store.
+struct TestRun {
+    plan: Plan,
+    results: tempfile::TempDir,
+    store: Store,
+    progress: ProgressDisplay,
+    meter: UsageMeter,
+    worker: Worker,
+}
+
+impl TestRun {
+    fn new() -> Self {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/small.toml");
+        let results = tempfile::tempdir().unwrap();
+        Self {
+            plan: plan(&load(&manifest, &[]).unwrap()).unwrap(),
+            store: Store::open(results.path()).unwrap(),
+            results,
+            progress: ProgressDisplay::new(1, Stopper::default()),
+            meter: UsageMeter::for_device(DeviceChoice::Cpu),
+            worker: Worker::default(),
+        }
+    }
+
+    fn context(&self) -> RunContext<'_> {
+        RunContext {
+            store: &self.store,
+            progress: &self.progress,
+            devices: vec![Device::flex()],
+            meter: &self.meter,
+            provenance: Provenance::of_this_process("cpu", 1),
+            memory_limit: None,
+            worker: &self.worker,
+        }
+    }
+
+    fn cells_of<S: Stage>(&self) -> Vec<&Cell> {
+        self.plan.cells_of(&S::NAME).collect()
+    }
+
+    /// The recorded error of a cell.
+    fn error(&self, cell: &Cell) -> Option<String> {
+        match self.store.find::<Value>(cell.id()).unwrap() {
+            Lookup::Failed(record) => Some(record.outcome),
+            _ => None,
+        }
+    }
+}
+
+fn scheduler<'a>(plan: &'a Plan, context: &'a RunContext<'a>, policy: FailurePolicy) -> Scheduler<'a> {
+    Scheduler::new(plan, context, policy, BTreeSet::new())
+}
+
+/// Records a result without any work.
+fn succeed(context: &RunContext<'_>, cell: &Cell) -> Result<Completion> {
+    let claimed = match ClaimedCell::claim_wait::<Value>(context, &cell.spec, cell.line())? {
+        ClaimOutcome::Claimed(claimed) => claimed,
+        ClaimOutcome::Done(_) => return Ok(Completion::ByOtherProcess),
+    };
+    let spent = ResourceUsage { seconds: 1.0, joules: None };
+    claimed.finish(spent, &[], Vec::new(), Value::from("result"))?;
+    Ok(Completion::ByThisProcess)
+}
+
+#[test]
+fn a_cell_of_a_group_that_panics_fails_alone_and_its_record_has_the_location() {
+    let test = TestRun::new();
+    let context = test.context();
+    let group = test.cells_of::<DistilJob>();
+    let mut scheduler = scheduler(&test.plan, &context, FailurePolicy::default());
+    scheduler.done.extend(group[0].inputs().values().map(|input| input.key));
+    let bad = group[0].key();
+    scheduler
+        .run_group(&group, &mut |cells| {
+            assert!(cells.iter().all(|cell| cell.key() != bad), "no such shape");
+            cells.iter().map(|cell| succeed(&context, cell)).collect()
+        })
+        .unwrap();
+    assert_eq!((scheduler.summary.done, scheduler.summary.failed.len()), (group.len() - 1, 1));
+    let error = test.error(group[0]).unwrap();
+    assert!(error.starts_with("panicked at src/scheduler/tests.rs:"), "{error}");
+    assert!(error.ends_with("no such shape"), "{error}");
+    let log = read_events(&test.store.folder(group[0].id()).events()).unwrap();
+    assert_eq!(log.last().unwrap().what, EventKind::Failed(error));
+}
+
+#[test]
+fn a_failed_cell_runs_again_only_on_request_and_blocks_the_cells_that_read_it() {
+    let test = TestRun::new();
+    let (base, twins) = (test.cells_of::<PretrainJob>()[0], test.cells_of::<DistilJob>()[0]);
+    let sweep = |policy, outcome: fn(&RunContext<'_>, &Cell) -> Result<Completion>| {
+        let context = test.context();
+        let mut scheduler = scheduler(&test.plan, &context, policy);
+        let mut num_runs = 0;
+        for cell in [base, twins] {
+            scheduler
+                .run_group(&[cell], &mut |cells| {
+                    num_runs += 1;
+                    vec![outcome(&context, cells[0])]
+                })
+                .unwrap();
+        }
+        let Summary { done, failed, blocked, skipped, .. } = scheduler.summary;
+        (num_runs, done, failed.len(), blocked.len(), skipped)
+    };
+    let fails: fn(&RunContext<'_>, &Cell) -> Result<Completion> =
+        |_, _| Err(Error::failed("no luck").hint("try again"));
+    let never: fn(&RunContext<'_>, &Cell) -> Result<Completion> = |_, _| unreachable!("it must not run");
+    let policy = FailurePolicy::default();
+    assert_eq!(sweep(policy, fails), (1, 0, 1, 1, 0));
+    assert_eq!(test.error(base).unwrap(), "no luck (hint: try again)");
+    assert_eq!(sweep(policy, never), (0, 0, 1, 1, 0));
+    assert_eq!(sweep(FailurePolicy { fail_fast: true, ..policy }, never), (0, 0, 1, 0, 1));
+    assert_eq!(sweep(FailurePolicy { retry_failed: true, ..policy }, succeed), (2, 2, 0, 0, 0));
+    assert_eq!(sweep(policy, never), (0, 0, 0, 0, 0));
+}
+
+#[test]
+fn a_full_disk_ends_the_run_and_is_no_failure_of_a_cell() {
+    let test = TestRun::new();
+    let context = test.context();
+    let base = test.cells_of::<PretrainJob>()[0];
+    let full = || Error::io("write", Path::new("there"), ErrorKind::StorageFull.into());
+    let result = scheduler(&test.plan, &context, FailurePolicy::default())
+        .run_group(&[base], &mut |_| vec![Err(full())]);
+    let line = result.unwrap_err().to_line();
+    assert!(line.contains("cannot write `there`") && line.contains("free disk space"), "{line}");
+    assert!(test.error(base).is_none());
+    assert!(!test.store.folder(base.id()).record().exists());
+    drop(test.results);
+}
+
+#[test]
+fn a_cell_that_does_not_fit_in_memory_fails_before_it_begins() {
+    let test = TestRun::new();
+    let context = RunContext { memory_limit: Some(1000), ..test.context() };
+    let base = test.cells_of::<PretrainJob>()[0];
+    let mut scheduler = scheduler(&test.plan, &context, FailurePolicy::default());
+    scheduler.run_group(&[base], &mut |_| unreachable!("it must not begin")).unwrap();
+    assert_eq!(scheduler.summary.failed.len(), 1);
+    let error = test.error(base).unwrap();
+    assert!(error.contains("of memory for its weights alone") && error.contains("0.0 MiB"), "{error}");
+}
+
+/// Devices divide the layers of a distillation and the candidates of a round. Here each is the processor.
+#[test]
+fn several_devices_compute_the_same_results() {
+    let results = |num_devices: usize| {
+        let test = TestRun::new();
+        let devices = vec![Device::flex(); num_devices];
+        let context = RunContext { devices, ..test.context() };
+        let summary = run(&test.plan, &context, FailurePolicy::default()).unwrap();
+        assert!(summary.failed.is_empty() && summary.done == test.plan.cells.len(), "{summary:?}");
+        let result = |cell: &Cell| match test.store.find::<Value>(cell.id()).unwrap() {
+            Lookup::Done(record) => (record.artifacts, record.outcome),
+            _ => panic!("{} was not done", cell.line()),
+        };
+        test.plan.cells.iter().map(result).collect::<Vec<_>>()
+    };
+    let on_one = results(1);
+    for num_devices in [2, 3] {
+        assert_eq!(results(num_devices), on_one, "{num_devices} devices");
+    }
+}

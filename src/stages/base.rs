@@ -1,0 +1,115 @@
+//! The source of a base model: a directory of weights, or a cell that trains one.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::identity::ModelIdentity;
+use crate::manifest::Dtype;
+use crate::store::{CellId, Inputs};
+use dtr_core::error::Result;
+use dtr_core::files::read_text_file;
+use dtr_model::{BaseModel, DecoderConfig};
+
+/// The source of a base model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BaseSource {
+    /// A Hugging Face directory, which is in the hub's cache if the base is a repository.
+    Directory {
+        /// The directory. A repository that is not downloaded yet has none.
+        folder: PathBuf,
+        /// The identity of the weights.
+        identity: ModelIdentity,
+        /// The floating-point type that the base computes in.
+        dtype: Dtype,
+        /// A local copy of the repository's `config.json`, which tells the shape before the download.
+        config_copy: Option<PathBuf>,
+    },
+    /// The artifacts of a pretrain cell.
+    Trained {
+        /// The cell.
+        cell: CellId,
+        /// The shape.
+        config: DecoderConfig,
+    },
+}
+
+/// A base as a part of a cell's specification. A base that is trained here is an input instead.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BaseSpec {
+    /// The identity of the weights; `None` if the base is the input `base`.
+    pub model: Option<ModelIdentity>,
+    /// The floating-point type that the base computes in.
+    #[serde(skip_serializing_if = "Dtype::is_f32")]
+    pub dtype: Dtype,
+}
+
+impl BaseSource {
+    /// Returns the name by which publications know a base that a manifest calls `declared`.
+    ///
+    /// That is the repository's name without its owner, or the declared name of a local directory. A base that is trained
+    /// here has none.
+    pub fn public_name<'a>(&'a self, declared: &'a str) -> Option<&'a str> {
+        match self {
+            Self::Directory { identity: ModelIdentity::Hub(pinned), .. } => pinned.id.rsplit('/').next(),
+            Self::Directory { identity: ModelIdentity::Files { .. }, .. } => Some(declared),
+            Self::Trained { .. } => None,
+        }
+    }
+
+    /// Returns the floating-point type that the base computes in.
+    pub fn dtype(&self) -> Dtype {
+        match self {
+            Self::Directory { dtype, .. } => *dtype,
+            Self::Trained { .. } => Dtype::F32,
+        }
+    }
+
+    /// Returns the shape, or `None` if only the hub has it.
+    ///
+    /// # Errors
+    /// Fails if a configuration on disk cannot be read.
+    pub fn config(&self) -> Result<Option<DecoderConfig>> {
+        match self {
+            Self::Trained { config, .. } => Ok(Some(config.clone())),
+            Self::Directory { folder, .. } if folder.join("config.json").is_file() => {
+                BaseModel::read_config(folder).map(Some)
+            }
+            Self::Directory { config_copy, .. } => config_copy.as_deref().map(read_config).transpose(),
+        }
+    }
+
+    /// Returns the base as a part of a specification.
+    pub(super) fn spec(&self) -> BaseSpec {
+        let model = match self {
+            Self::Directory { identity, .. } => Some(identity.clone()),
+            Self::Trained { .. } => None,
+        };
+        BaseSpec { model, dtype: self.dtype() }
+    }
+
+    /// Returns the base as an input of a cell; a base that is not trained here is none.
+    pub(super) fn inputs(&self) -> Inputs {
+        match self {
+            Self::Directory { .. } => Inputs::new(),
+            Self::Trained { cell, .. } => Inputs::from([("base".to_owned(), cell.clone())]),
+        }
+    }
+
+    /// Returns a text that distinguishes the weights and their type.
+    pub(super) fn cache_key(&self) -> String {
+        let spec = serde_json::to_string(&self.spec()).expect("an identity is plain JSON");
+        match self {
+            Self::Directory { .. } => spec,
+            Self::Trained { cell, .. } => cell.key.to_string(),
+        }
+    }
+}
+
+/// Reads the configuration in the file at `path`.
+///
+/// # Errors
+/// Fails if the file cannot be read or describes no supported shape.
+pub(super) fn read_config(path: &Path) -> Result<DecoderConfig> {
+    DecoderConfig::parse(&read_text_file(path)?, path)
+}

@@ -1,0 +1,103 @@
+//! A planned cell: its specification, its names, and the job that computes its result.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::base::BaseSource;
+use super::stage::{Job, Stage};
+use crate::store::{CellId, CellSpec, Inputs, Key, StageName};
+use dtr_core::error::Result;
+
+/// The names by which people call a cell. They enter no key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Labels {
+    /// Name of the base model.
+    pub model: String,
+    /// Name of the linear variant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// Name of the task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Values of the sweep's further axes, by dotted key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub axes: BTreeMap<String, String>,
+}
+
+impl Labels {
+    /// Returns `model variant task key=value …` on one line.
+    pub fn line(&self) -> String {
+        let mut words = vec![self.model.clone()];
+        words.extend(self.variant.clone());
+        words.extend(self.task.clone());
+        words.extend(self.axes.iter().map(|(key, value)| format!("{key}={value}")));
+        words.join(" ")
+    }
+
+    /// Returns the labels of a cell that searches take as input: without the axes that only searches depend on.
+    pub fn without_search_axes(&self) -> Self {
+        let mut labels = self.clone();
+        labels.axes.retain(|key, _| !key.starts_with("search."));
+        labels
+    }
+}
+
+/// A planned cell.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// Everything that the key is a digest of.
+    pub spec: CellSpec,
+    /// The names by which people call it.
+    pub labels: Labels,
+    /// The job that computes its result.
+    pub job: Arc<dyn Job>,
+}
+
+impl Cell {
+    /// Returns the cell of a job.
+    ///
+    /// # Errors
+    /// Fails if a file that the specification names cannot be read, or if a number in it is not finite.
+    pub fn new<S: Stage>(job: S, labels: Labels) -> Result<Self> {
+        let spec = CellSpec::new(S::NAME, S::VERSION, &job.spec()?, job.inputs())?;
+        Ok(Self { spec, labels, job: Arc::new(job) })
+    }
+
+    /// Returns the stage and key.
+    pub fn id(&self) -> &CellId {
+        &self.spec.id
+    }
+
+    /// Returns the key.
+    pub fn key(&self) -> Key {
+        self.spec.id.key
+    }
+
+    /// Returns the name of the stage.
+    pub fn stage(&self) -> &StageName {
+        &self.spec.id.stage
+    }
+
+    /// Returns the cells whose results it reads, by role.
+    pub fn inputs(&self) -> &Inputs {
+        &self.spec.inputs
+    }
+
+    /// Returns the job, if the cell belongs to the stage `S`.
+    pub fn job_of<S: Stage>(&self) -> Option<&S> {
+        self.job.as_any().downcast_ref()
+    }
+
+    /// Returns the base whose weights the job reads, if there is one.
+    pub fn base(&self) -> Option<&BaseSource> {
+        self.job.base()
+    }
+
+    /// Returns `stage model variant task …` on one line.
+    pub fn line(&self) -> String {
+        let parts = [self.stage().to_string(), self.labels.line(), self.job.detail()];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}

@@ -1,0 +1,186 @@
+//! The stage `distil`: trains the linear twins of one variant.
+//!
+//! Cells with the same base, recipe and corpus form a group: one forward pass of the teacher trains the twins of all.
+
+mod layer_ranges;
+mod trainer;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::base::{BaseSource, BaseSpec};
+use super::cell::Cell;
+use super::identity::CorpusIdentity;
+use super::models::LoadedModels;
+use super::planner::{Planner, SweepPoint};
+use super::stage::{Completion, Stage, Usage};
+use crate::algorithms::distil::{DistilConfig, DistilResult};
+use crate::data::CorpusSource;
+use crate::resources::{DistilMemory, Resources, trained_bytes, weight_bytes};
+use crate::runner::{ClaimOutcome, ClaimedCell, RunContext};
+use crate::store::{CellId, CellState, Inputs, Key, StageName};
+use dtr_core::error::Result;
+use dtr_model::{DecoderConfig, Mixer, Variant};
+
+/// Distilling the twins of one variant.
+#[derive(Clone, Debug)]
+pub struct DistilJob {
+    /// The base, which is the teacher.
+    pub base: BaseSource,
+    /// The shape of the twins, and their initial values.
+    pub variant: Variant,
+    /// The training recipe.
+    pub recipe: DistilConfig,
+    /// The corpus.
+    pub corpus: CorpusSource,
+    /// The identity of the corpus.
+    pub corpus_identity: CorpusIdentity,
+}
+
+/// Everything that decides a base's twins of one variant.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DistilSpec {
+    /// The base.
+    #[serde(flatten)]
+    pub base: BaseSpec,
+    /// The shape of the twins, and their initial values.
+    pub variant: Variant,
+    /// The training recipe.
+    pub recipe: DistilConfig,
+    /// The corpus.
+    pub corpus: CorpusIdentity,
+}
+
+/// Adds the cell that distils the twins of `variant` for the base `model`. Returns the base and the cell.
+pub(super) fn plan_twins(
+    point: &SweepPoint<'_>,
+    planner: &mut Planner,
+    model: &str,
+    variant: &str,
+) -> Result<(BaseSource, CellId)> {
+    let base = planner.base(point, model)?;
+    let corpus = &point.manifest.corpus.source;
+    let job = DistilJob {
+        base: base.clone(),
+        variant: point.manifest.variants[variant].clone(),
+        recipe: point.manifest.distil.clone(),
+        corpus: corpus.clone(),
+        corpus_identity: planner.corpus(corpus)?,
+    };
+    let mut labels = point.labels(model).without_search_axes();
+    labels.variant = Some(variant.to_owned());
+    Ok((base, planner.add_shared(Cell::new(job, labels)?)))
+}
+
+impl Stage for DistilJob {
+    const NAME: StageName = StageName::new("distil");
+    const VERSION: u32 = 2;
+    type Spec = DistilSpec;
+    type Output = DistilResult;
+    type Cache = LoadedModels;
+
+    fn spec(&self) -> Result<DistilSpec> {
+        Ok(DistilSpec {
+            base: self.base.spec(),
+            variant: self.variant.clone(),
+            recipe: self.recipe.clone(),
+            corpus: self.corpus_identity.clone(),
+        })
+    }
+
+    fn inputs(&self) -> Inputs {
+        self.base.inputs()
+    }
+
+    fn base(&self) -> Option<&BaseSource> {
+        Some(&self.base)
+    }
+
+    /// One forward pass of the teacher serves both.
+    fn is_grouped_with(&self, other: &Self) -> bool {
+        self.base == other.base && self.recipe == other.recipe && self.corpus == other.corpus
+    }
+
+    fn resources(&self, config: &DecoderConfig, group: &[&Self]) -> Resources {
+        let dtype = self.base.dtype();
+        let variants = group.iter().map(|job| &job.variant).collect();
+        let memory = DistilMemory { config, dtype, variants, recipe: &self.recipe };
+        // Layers can be trained one after another, so a single twin must fit.
+        let twin = Mixer::num_twin_parameters(&self.variant, config);
+        Resources {
+            tokens: self.recipe.token_budget.0,
+            weight_bytes: weight_bytes(config, dtype) + trained_bytes(twin),
+            peak_bytes: memory.peak_bytes_of_all_layers(),
+            ..Resources::default()
+        }
+    }
+
+    fn usage(&self, output: &DistilResult) -> Usage {
+        Usage { tokens: output.tokens, evaluations: 0 }
+    }
+
+    /// A cell that fails does not stop the others of the group. Cells that another process has claimed come last: never
+    /// block while holding a claim.
+    fn run(
+        context: &RunContext<'_>,
+        models: &mut LoadedModels,
+        group: &[(&Cell, &Self)],
+    ) -> Vec<Result<Completion>> {
+        let mut completions = Completions::new();
+        let mut pending = group.to_vec();
+        while !pending.is_empty() {
+            let ended = claim_free(context, &pending, &mut completions)
+                .and_then(|claimed| trainer::distil_claimed(context, models, &claimed, &mut completions));
+            pending.retain(|(cell, _)| !completions.contains_key(&cell.key()));
+            if let Err(error) = ended {
+                let copies = pending.drain(1..).map(|(cell, _)| (cell.key(), Err(error.duplicate())));
+                completions.extend(copies);
+                completions.extend(pending.pop().map(|(cell, _)| (cell.key(), Err(error))));
+            }
+        }
+        let completion =
+            |(cell, _): &(&Cell, &Self)| completions.remove(&cell.key()).expect("none is pending");
+        group.iter().map(completion).collect()
+    }
+}
+
+/// How cells ended, by key.
+type Completions = BTreeMap<Key, Result<Completion>>;
+
+/// A cell of a group that this process has claimed.
+struct ClaimedJob<'a> {
+    cell: &'a Cell,
+    job: &'a DistilJob,
+    claimed: ClaimedCell<'a>,
+}
+
+/// Claims the cells of `pending` that no other process has. If other processes have all of them, waits for one.
+fn claim_free<'a>(
+    context: &'a RunContext<'a>,
+    pending: &[(&'a Cell, &'a DistilJob)],
+    completions: &mut Completions,
+) -> Result<Vec<ClaimedJob<'a>>> {
+    let mut jobs = Vec::new();
+    let mut is_any_done = false;
+    for &(cell, job) in pending {
+        match ClaimedCell::try_claim(context, &cell.spec, cell.line())? {
+            Ok(claimed) => jobs.push(ClaimedJob { cell, job, claimed }),
+            Err(CellState::Done) => {
+                completions.insert(cell.key(), Ok(Completion::ByOtherProcess));
+                is_any_done = true;
+            }
+            Err(_) => {}
+        }
+    }
+    if jobs.is_empty() && !is_any_done {
+        let (cell, job) = pending[0];
+        match ClaimedCell::claim_wait::<DistilResult>(context, &cell.spec, cell.line())? {
+            ClaimOutcome::Claimed(claimed) => jobs.push(ClaimedJob { cell, job, claimed }),
+            ClaimOutcome::Done(_) => {
+                completions.insert(cell.key(), Ok(Completion::ByOtherProcess));
+            }
+        }
+    }
+    Ok(jobs)
+}

@@ -1,0 +1,183 @@
+//! Trains the twins of a group of cells on all devices, and records them.
+
+use super::layer_ranges::{LayerRange, layer_ranges};
+use super::{ClaimedJob, Completions};
+use crate::algorithms::distil::{self, DistilConfig, DistilledTwins, Student};
+use crate::algorithms::parallel::map_in_threads;
+use crate::data::token_sequences::TokenSequences;
+use crate::device::ResourceUsage;
+use crate::observer::Observer;
+use crate::resources::DistilMemory;
+use crate::runner::{ProgressTask, RunContext};
+use crate::stages::models::{LoadedModels, TWINS};
+use crate::stages::stage::Completion;
+use dtr_core::checkpoint::CheckpointFile;
+use dtr_core::error::Result;
+use dtr_model::{Decoder, Variant};
+
+/// Trains and records the twins of claimed cells, which share base, recipe and corpus.
+pub(super) fn distil_claimed(
+    context: &RunContext<'_>,
+    models: &mut LoadedModels,
+    jobs: &[ClaimedJob<'_>],
+    completions: &mut Completions,
+) -> Result<()> {
+    let Some(first) = jobs.first() else { return Ok(()) };
+    jobs.iter().try_for_each(|job| job.claimed.begin())?;
+    let replicas = models.replicas(context, &first.job.base)?;
+    let (base, recipe) = (&replicas[0], &first.job.recipe);
+    let ranges = layer_ranges(
+        context,
+        &DistilMemory {
+            config: &base.decoder.config,
+            dtype: first.job.base.dtype(),
+            variants: jobs.iter().map(|job| &job.job.variant).collect(),
+            recipe,
+        },
+    )?;
+    let checkpoints = checkpoints(jobs, &ranges)?;
+    let task = progress_task(context, jobs, ranges.len())?;
+    if ranges.len() > replicas.len() {
+        let passes = ranges.len().div_ceil(replicas.len());
+        task.message(&format!(
+            "trains the layers in {passes} groups, since all do not fit in memory at once"
+        ));
+    }
+    let sequences = recipe.schedule().sequences();
+    let sequences = TokenSequences::new(&first.job.corpus, &base.tokenizer, sequences, recipe.seed, &task)?;
+    let watch = context.meter.start();
+    let variants: Vec<(&str, &Variant)> =
+        jobs.iter().map(|job| (variant_name(job), &job.job.variant)).collect();
+    let (bases, variants) = (replicas.as_slice(), variants.as_slice());
+    // Device `d` of `n` trains the ranges d, d + n, d + 2n and so on.
+    let train_on_device = |device: usize| {
+        let base = &bases[device].decoder;
+        let trainer = DeviceTrainer { base, variants, recipe, task: &task, sequences: &sequences };
+        let own_ranges = (device..ranges.len()).step_by(bases.len());
+        own_ranges
+            .map(|index| trainer.train(&ranges[index], &checkpoints[index], ranges.len() > 1))
+            .collect::<Result<Vec<_>>>()
+    };
+    let by_device = map_in_threads(0..bases.len(), train_on_device)?;
+    // Seconds are added up over the processes that took part. Energy is not, so it is known only without a resumption.
+    let is_resumed = by_device.iter().flatten().any(|range| range.is_resumed);
+    let joules = watch.usage().joules.filter(|_| !is_resumed);
+    record_twins(jobs, join_ranges(by_device, jobs.len()), joules, completions);
+    Ok(())
+}
+
+/// Records the twins of each cell. The energy is divided by the cells' shares of the time.
+fn record_twins(
+    jobs: &[ClaimedJob<'_>],
+    trained: Vec<Result<DistilledTwins>>,
+    joules: Option<f64>,
+    completions: &mut Completions,
+) {
+    let total_seconds: f64 = trained.iter().flatten().map(|twins| twins.seconds).sum();
+    for (job, twins) in jobs.iter().zip(trained) {
+        let completion = twins.and_then(|twins| {
+            let share = twins.seconds / total_seconds.max(f64::MIN_POSITIVE);
+            let spent = ResourceUsage { seconds: twins.seconds, joules: joules.map(|joules| share * joules) };
+            twins.write_twins(&job.claimed.artifact(TWINS)?)?;
+            job.claimed.finish(spent, &[TWINS], Vec::new(), twins.result)?;
+            Ok(Completion::ByThisProcess)
+        });
+        completions.insert(job.cell.key(), completion);
+    }
+}
+
+/// Returns the checkpoints of each range, one for each cell.
+fn checkpoints(jobs: &[ClaimedJob<'_>], ranges: &[LayerRange]) -> Result<Vec<Vec<CheckpointFile>>> {
+    let of_range = |layers: &LayerRange| {
+        let name = match ranges.len() {
+            1 => TWINS.to_owned(),
+            _ => format!("twins-{}-{}.safetensors", layers.start, layers.end),
+        };
+        jobs.iter().map(|job| job.claimed.checkpoint(&name)).collect()
+    };
+    ranges.iter().map(of_range).collect()
+}
+
+fn progress_task<'a>(
+    context: &'a RunContext<'_>,
+    jobs: &[ClaimedJob<'_>],
+    num_ranges: usize,
+) -> Result<ProgressTask<'a>> {
+    let recipe = &jobs[0].job.recipe;
+    let variants: Vec<&str> = jobs.iter().map(variant_name).collect();
+    let name = format!("distil {} {}", jobs[0].cell.labels.model, variants.join("+"));
+    let num_tokens = recipe.schedule().num_tokens() * num_ranges as u64;
+    context.progress.task(&name, num_tokens, "tokens").with_logs(jobs.iter().map(|job| &job.claimed))
+}
+
+fn variant_name<'a>(job: &ClaimedJob<'a>) -> &'a str {
+    job.cell.labels.variant.as_deref().unwrap_or_default()
+}
+
+/// Trains ranges of layers on one device.
+struct DeviceTrainer<'a> {
+    base: &'a Decoder,
+    /// Name and shape of each cell's variant.
+    variants: &'a [(&'a str, &'a Variant)],
+    recipe: &'a DistilConfig,
+    task: &'a ProgressTask<'a>,
+    sequences: &'a TokenSequences,
+}
+
+/// The twins of a range of layers, for each cell.
+struct TrainedRange {
+    twins: Vec<Result<DistilledTwins>>,
+    /// Whether the training of a cell resumed from a checkpoint.
+    is_resumed: bool,
+}
+
+impl DeviceTrainer<'_> {
+    /// Trains the twins of `layers` for all cells. Writes a checkpoint at the end if other ranges follow.
+    fn train(
+        &self,
+        layers: &LayerRange,
+        checkpoints: &[CheckpointFile],
+        has_other_ranges: bool,
+    ) -> Result<TrainedRange> {
+        // A student that cannot be created, for example because its checkpoint has another shape, fails alone.
+        let (mut students, mut creations) = (Vec::new(), Vec::new());
+        for ((name, variant), checkpoint) in self.variants.iter().zip(checkpoints) {
+            let student = Student::new(name, variant, self.base, layers.clone(), self.recipe, checkpoint);
+            creations.push(student.map(|student| students.push(student)));
+        }
+        for student in students.iter().filter(|student| student.num_steps_done() > 0) {
+            self.task.message(&format!(
+                "`{}` resumes after step {}",
+                student.name(),
+                student.num_steps_done()
+            ));
+        }
+        let is_resumed = students.iter().any(|student| student.num_steps_done() > 0);
+        distil::distil(self.base, &mut students, self.recipe, self.sequences, self.task)?;
+        if has_other_ranges {
+            students.iter().try_for_each(Student::save)?;
+        }
+        let mut students = students.into_iter();
+        let finish = |creation: Result<()>| {
+            creation.and_then(|()| students.next().expect("each creation added a student").finish())
+        };
+        Ok(TrainedRange { twins: creations.into_iter().map(finish).collect(), is_resumed })
+    }
+}
+
+/// Joins the twins of each cell over all ranges. `by_device` holds the ranges that each device trained.
+fn join_ranges(by_device: Vec<Vec<TrainedRange>>, num_cells: usize) -> Vec<Result<DistilledTwins>> {
+    let num_devices = by_device.len();
+    let mut devices: Vec<_> = by_device.into_iter().map(Vec::into_iter).collect();
+    let in_order = (0..).map_while(|index| devices[index % num_devices].next());
+    let mut cells: Vec<Option<Result<DistilledTwins>>> = (0..num_cells).map(|_| None).collect();
+    for range in in_order {
+        for (cell, next) in cells.iter_mut().zip(range.twins) {
+            *cell = Some(match cell.take() {
+                None => next,
+                Some(before) => before.and_then(|before| Ok(before.append_layers(next?))),
+            });
+        }
+    }
+    cells.into_iter().map(|cell| cell.expect("a base has a layer")).collect()
+}

@@ -1,0 +1,213 @@
+//! Bases, corpora and tasks identified by content, as they enter the keys of cells.
+//!
+//! Names, paths and settings that change no result are left out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::data::documents;
+use crate::data::synthetic::{GENERATOR_VERSION, SyntheticLanguage};
+use crate::data::{
+    Choices, CorpusSource, DocumentUnit, Metric, SyntheticTaskKind, Task, TaskSource, WeightedSource,
+};
+use crate::data::{Split, file_of_split};
+use crate::hub::{self, FileLocation, PinnedRepo};
+use crate::manifest::{Model, ModelSource};
+use dtr_core::error::Result;
+use dtr_core::files::{Digest, digest_file};
+use dtr_core::seed::Seed;
+use dtr_model::BaseModel;
+
+/// The identity of a base that is not trained here.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(untagged)]
+pub enum ModelIdentity {
+    /// A directory.
+    Files {
+        /// Digests of the files that decide what the base computes.
+        files: BTreeMap<String, Digest>,
+    },
+    /// A repository of the hub at a commit, which fixes the content of its files.
+    Hub(PinnedRepo),
+}
+
+impl ModelIdentity {
+    /// Returns the identity of a model, and the folder in which its files are or will be. Returns `None` for a model that
+    /// is trained here and for one without weights.
+    ///
+    /// # Errors
+    /// Fails if a local file cannot be read, or if the hub does not know a revision.
+    pub fn of(model: &Model) -> Result<Option<(PathBuf, Self)>> {
+        Ok(match &model.source {
+            ModelSource::Path(path) => {
+                let files = BaseModel::compute_digests(Path::new(path))?;
+                Some((PathBuf::from(path), Self::Files { files }))
+            }
+            ModelSource::Hub(model) => {
+                let pinned = hub::default_hub().pin_if_reachable(&model.into())?;
+                Some((hub::default_hub().snapshot_folder(&pinned), Self::Hub(pinned)))
+            }
+            ModelSource::Pretrain(_) | ModelSource::Shape(_) => None,
+        })
+    }
+}
+
+/// The identity of a file.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum FileIdentity {
+    /// The digest of a file on this machine.
+    Digest(Digest),
+    /// The URI of a file of the hub at a commit.
+    Uri(String),
+}
+
+impl FileIdentity {
+    /// Returns the identity of the file at a path or a `hf://` URI. Downloads nothing.
+    ///
+    /// # Errors
+    /// Fails if a local file cannot be read, or if the hub does not know a revision.
+    pub fn of(path: &str) -> Result<Self> {
+        Ok(match FileLocation::parse(path)? {
+            FileLocation::Local(path) => Self::Digest(digest_file(&path)?),
+            FileLocation::Hub(repo, file) => {
+                Self::Uri(hub::default_hub().pin_if_reachable(&repo)?.uri(&file))
+            }
+        })
+    }
+}
+
+/// The identity of a corpus.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum CorpusIdentity {
+    /// The synthetic corpus.
+    Synthetic {
+        /// The digest of its seeds and of the generator's version.
+        text: String,
+    },
+    /// Documents of files.
+    Files {
+        /// The files, in the order in which they are read.
+        files: Vec<FileIdentity>,
+        /// The column that holds the text.
+        column: String,
+        /// The part of a plain-text file that is a document.
+        document: DocumentUnit,
+        /// The text that follows each document.
+        separator: String,
+    },
+    /// Several sources in order.
+    Mixture {
+        /// The weight and the identity of each source.
+        mixture: Vec<(f64, CorpusIdentity)>,
+    },
+}
+
+impl CorpusIdentity {
+    /// Returns the identity of a corpus.
+    ///
+    /// # Errors
+    /// Fails if a local file cannot be read, or if the hub does not know a revision.
+    pub fn of(source: &CorpusSource) -> Result<Self> {
+        Ok(match source {
+            CorpusSource::Synthetic(corpus) => Self::Synthetic {
+                text: SyntheticLanguage::new(corpus.language_seed).corpus_digest(corpus.seed),
+            },
+            CorpusSource::Files(corpus) => Self::Files {
+                files: documents::list_files(corpus)?
+                    .iter()
+                    .map(|file| FileIdentity::of(file))
+                    .collect::<Result<_>>()?,
+                column: corpus.column.clone(),
+                document: corpus.document.clone(),
+                separator: corpus.separator.clone(),
+            },
+            CorpusSource::Mixture(portions) => {
+                let of = |portion: &WeightedSource| Ok((portion.weight, Self::of(&portion.source)?));
+                Self::Mixture { mixture: portions.iter().map(of).collect::<Result<_>>()? }
+            }
+        })
+    }
+}
+
+/// The identity of one split of a task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum TaskIdentity {
+    /// Items of a synthetic task.
+    Synthetic {
+        /// The kind of question.
+        kind: SyntheticTaskKind,
+        /// The seed of the facts.
+        language_seed: Seed,
+        /// The version of the generator.
+        version: u32,
+        /// The split.
+        split: Split,
+        /// Number of items.
+        num_items: usize,
+    },
+    /// Items made from the rows of a file.
+    File {
+        /// The file.
+        rows: FileIdentity,
+        /// Whether the rows are divided into a validation and a test half.
+        is_cut: bool,
+        /// The template of the prompt.
+        prompt: String,
+        /// The template of the scored continuation, if that is not the choice itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        continuation: Option<String>,
+        /// The answer choices.
+        choices: Choices,
+        /// The expression of the right choice.
+        label: String,
+        /// How the likeliest choice is determined.
+        metric: Metric,
+        /// The split.
+        split: Split,
+        /// The maximum number of items.
+        max_items: Option<usize>,
+    },
+}
+
+impl TaskIdentity {
+    /// Returns the identity of a split of a task.
+    ///
+    /// # Errors
+    /// Fails if a local file cannot be read, or if the hub does not know a revision.
+    pub fn of(task: &Task, split: Split) -> Result<Self> {
+        Ok(match &task.source {
+            TaskSource::Synthetic(source) => Self::Synthetic {
+                kind: source.kind,
+                language_seed: source.language_seed,
+                version: GENERATOR_VERSION,
+                split,
+                num_items: match split {
+                    Split::Test => source.test_items,
+                    Split::Train | Split::Validation => source.validation_items,
+                },
+            },
+            TaskSource::File(source) => {
+                let (path, is_cut) = file_of_split(source, split);
+                Self::File {
+                    rows: FileIdentity::of(path)?,
+                    is_cut,
+                    prompt: source.prompt.clone(),
+                    continuation: source.continuation.clone(),
+                    choices: source.choices.clone(),
+                    label: source.label.clone(),
+                    metric: source.metric,
+                    split,
+                    max_items: match split {
+                        Split::Test => source.test_items,
+                        Split::Train | Split::Validation => source.validation_items,
+                    },
+                }
+            }
+        })
+    }
+}

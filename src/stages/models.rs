@@ -1,0 +1,162 @@
+//! Bases, twins and tokenized items that are loaded once, however many cells use them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use burn::tensor::{DType, Device};
+
+use super::base::BaseSource;
+use super::cell::Cell;
+use super::distil::DistilJob;
+use super::identity::TaskIdentity;
+use super::pretrain::PretrainJob;
+use super::stage::Stage;
+use crate::data::Task;
+use crate::data::scoring_requests::ScoringRequests;
+use crate::data::{Split, load_items};
+use crate::manifest::Dtype;
+use crate::runner::RunContext;
+use crate::store::{CellId, Key, Record, Store};
+use dtr_core::error::{Error, Result};
+use dtr_model::{BaseModel, SafetensorsReader, Twins, Variant};
+use dtr_ops::is_cpu;
+
+/// The artifact that holds the twins of a distil cell.
+pub(super) const TWINS: &str = "twins.safetensors";
+
+/// The models and items that were loaded so far.
+#[derive(Default)]
+pub struct LoadedModels {
+    bases: BTreeMap<String, Rc<Vec<BaseModel>>>,
+    twins: BTreeMap<Key, Rc<Vec<Twins>>>,
+    requests: BTreeMap<(String, String), Rc<ScoringRequests>>,
+}
+
+impl LoadedModels {
+    /// Returns a base with its tokenizer, on each device of `context`.
+    ///
+    /// # Errors
+    /// Fails if a file is missing or damaged.
+    pub fn replicas(&mut self, context: &RunContext<'_>, source: &BaseSource) -> Result<Rc<Vec<BaseModel>>> {
+        let key = source.cache_key();
+        if let Some(replicas) = self.bases.get(&key) {
+            return Ok(replicas.clone());
+        }
+        let folder = base_directory(context.store, source)?;
+        let load = |device: &Device| BaseModel::read_with_dtype(&folder, device, tensor_dtype(source));
+        let replicas = Rc::new(context.devices.iter().map(load).collect::<Result<Vec<_>>>()?);
+        self.bases.insert(key, replicas.clone());
+        Ok(replicas)
+    }
+
+    /// Returns the twins of a distil cell, on each device of `context`.
+    ///
+    /// # Errors
+    /// Fails if a file is missing or damaged.
+    pub fn twins(
+        &mut self,
+        context: &RunContext<'_>,
+        source: &BaseSource,
+        variant: &Variant,
+        cell: &CellId,
+    ) -> Result<Rc<Vec<Twins>>> {
+        if let Some(twins) = self.twins.get(&cell.key) {
+            return Ok(twins.clone());
+        }
+        let path = twins_file(context.store, cell)?;
+        let replicas = self.replicas(context, source)?;
+        let load = |base: &BaseModel| {
+            let mut checkpoint =
+                SafetensorsReader::open(std::slice::from_ref(&path), &base.decoder.device())?;
+            let twins = Twins::new(variant, &base.decoder, &mut checkpoint)?;
+            checkpoint.ensure_all_read()?;
+            Ok(twins.to_dtype(base.decoder.dtype()))
+        };
+        let twins = Rc::new(replicas.iter().map(load).collect::<Result<Vec<_>>>()?);
+        self.twins.insert(cell.key, twins.clone());
+        Ok(twins)
+    }
+
+    /// Returns the tokenized items of a split of a task.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read, or if the items differ from those that the plan found.
+    pub fn requests(
+        &mut self,
+        context: &RunContext<'_>,
+        source: &BaseSource,
+        task: &Task,
+        split: Split,
+        identity: &TaskIdentity,
+    ) -> Result<Rc<ScoringRequests>> {
+        let identity_text = serde_json::to_string(identity).expect("an identity is plain JSON");
+        let key = (source.cache_key(), identity_text);
+        if let Some(requests) = self.requests.get(&key) {
+            return Ok(requests.clone());
+        }
+        let base = &self.replicas(context, source)?[0];
+        let (items, max_positions) = (load_items(task, split)?, base.decoder.config.max_positions);
+        let requests = Rc::new(ScoringRequests::new(&base.tokenizer, items, task.metric(), max_positions)?);
+        if TaskIdentity::of(task, split)? != *identity {
+            return Err(Error::failed(format!("the {split} items of the task changed after the run began"))
+                .hint("run the same command again"));
+        }
+        self.requests.insert(key, requests.clone());
+        Ok(requests)
+    }
+}
+
+/// Returns the Hugging Face directory of a base, after verifying the files of one that was trained here.
+///
+/// # Errors
+/// Fails if the base was not trained, or if a file is damaged.
+pub fn base_directory(store: &Store, source: &BaseSource) -> Result<PathBuf> {
+    let cell = match source {
+        BaseSource::Directory { folder, .. } => return Ok(folder.clone()),
+        BaseSource::Trained { cell, .. } => cell,
+    };
+    let record = find_done::<PretrainJob>(store, cell)?;
+    for name in record.artifacts.keys() {
+        store.artifact(&record, name)?;
+    }
+    Ok(store.folder(cell).path().to_owned())
+}
+
+/// Returns the file of a distil cell's twins, after verifying it.
+///
+/// # Errors
+/// Fails if the twins were not distilled, or if the file is damaged.
+pub fn twins_file(store: &Store, cell: &CellId) -> Result<PathBuf> {
+    store.artifact(&find_done::<DistilJob>(store, cell)?, TWINS)
+}
+
+/// Returns the record of an input cell.
+///
+/// # Errors
+/// Fails if the cell is not done.
+pub(super) fn find_done<S: Stage>(store: &Store, cell: &CellId) -> Result<Record<S::Output>> {
+    let record = store.find::<S::Output>(cell)?.done();
+    record.ok_or_else(|| Error::failed(format!("{cell} is not done")))
+}
+
+/// Returns the floating-point type that a base computes in.
+fn tensor_dtype(source: &BaseSource) -> DType {
+    match source.dtype() {
+        Dtype::F32 => DType::F32,
+        Dtype::Bf16 => DType::BF16,
+    }
+}
+
+/// Checks that `device` can compute in the types that the bases of `cells` ask for.
+///
+/// # Errors
+/// Fails if a base asks for bf16 on a processor.
+pub fn ensure_computable(cells: &[Cell], device: &Device) -> Result<()> {
+    let needs_gpu = cells.iter().any(|cell| cell.base().is_some_and(|base| !base.dtype().is_f32()));
+    match needs_gpu && is_cpu(device) {
+        true => Err(Error::environment("`dtype = \"bf16\"` needs a GPU: a processor computes in f32")
+            .hint("choose one by `--device cuda:0`, or remove `dtype`")),
+        false => Ok(()),
+    }
+}

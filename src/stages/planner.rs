@@ -1,0 +1,178 @@
+//! Collects the cells of an experiment, each once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::base::{BaseSource, read_config};
+use super::cell::{Cell, Labels};
+use super::identity::{CorpusIdentity, ModelIdentity};
+use super::pretrain::{self, PretrainJob};
+use crate::algorithms::pretrain::trained_config;
+use crate::data::CorpusSource;
+use crate::data::documents::check_first_documents;
+use crate::device::HardwareLabel;
+use crate::manifest::{Loaded, Manifest, ModelSource};
+use crate::store::{CellId, Key, StageName};
+use dtr_core::error::{Error, Result};
+use dtr_model::DecoderConfig;
+
+/// A point of a sweep: one value for each axis.
+pub struct SweepPoint<'a> {
+    /// The manifest as it was loaded, which knows the source of each value.
+    pub loaded: &'a Loaded,
+    /// The manifest with the values of this point.
+    pub manifest: &'a Manifest,
+    /// The values of the axes as text, by dotted key.
+    pub axes: &'a BTreeMap<String, String>,
+    /// The machine that the plan is for.
+    pub machine: &'a HardwareLabel,
+}
+
+impl SweepPoint<'_> {
+    /// Returns the labels of a base's cells at this point.
+    pub fn labels(&self, model: &str) -> Labels {
+        Labels { model: model.to_owned(), axes: self.axes.clone(), ..Labels::default() }
+    }
+}
+
+/// The cells that were planned so far, and the identities of bases and corpora, each computed once.
+#[derive(Default)]
+pub struct Planner {
+    cells: Vec<Cell>,
+    /// Bases that are not trained here, by their definition.
+    bases: BTreeMap<String, Option<BaseSource>>,
+    corpora: Vec<(CorpusSource, CorpusIdentity)>,
+}
+
+impl Planner {
+    /// Returns the cells, in the order in which they were added.
+    pub fn into_cells(self) -> Vec<Cell> {
+        self.cells
+    }
+
+    /// Returns the cells of a stage that were added so far.
+    pub fn cells_of(&self, stage: &StageName) -> impl Iterator<Item = &Cell> {
+        self.cells.iter().filter(move |cell| cell.stage() == stage)
+    }
+
+    /// Adds a cell that others read, unless it was added before.
+    pub fn add_shared(&mut self, cell: Cell) -> CellId {
+        let id = cell.id().clone();
+        if self.find(&id.key).is_none() {
+            self.cells.push(cell);
+        }
+        id
+    }
+
+    /// Adds a cell whose result is a row of a table.
+    ///
+    /// # Errors
+    /// Fails if the cell was added before: two rows would be the same.
+    pub fn add_result(&mut self, cell: Cell) -> Result<()> {
+        if let Some(first) = self.find(&cell.key()) {
+            return Err(Error::manifest(format!(
+                "two cells of the sweep are the same work: `{}` and `{}`",
+                first.labels.line(),
+                cell.labels.line()
+            ))
+            .hint("remove one of two names for the same definition, or an axis that changes nothing"));
+        }
+        self.cells.push(cell);
+        Ok(())
+    }
+
+    /// Adds a cell whose result is a row of a table, unless it was added before with the same base and variant.
+    ///
+    /// # Errors
+    /// Fails if the cell was added before with another base or variant.
+    pub fn add_result_once(&mut self, cell: Cell) -> Result<()> {
+        let names = |labels: &Labels| (labels.model.clone(), labels.variant.clone());
+        match self.find(&cell.key()) {
+            Some(first) if names(&first.labels) == names(&cell.labels) => Ok(()),
+            _ => self.add_result(cell),
+        }
+    }
+
+    /// Returns the identity of a corpus, after checking that its files can be read as one.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read.
+    pub fn corpus(&mut self, source: &CorpusSource) -> Result<CorpusIdentity> {
+        if let Some((_, identity)) = self.corpora.iter().find(|(known, _)| known == source) {
+            return Ok(identity.clone());
+        }
+        let identity = CorpusIdentity::of(source)?;
+        check_corpus(source)?;
+        self.corpora.push((source.clone(), identity.clone()));
+        Ok(identity)
+    }
+
+    /// Returns the source of a base, and adds the cell that trains it if it is trained here.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read, or if a base that is trained here is to compute in another type than f32.
+    pub fn base(&mut self, point: &SweepPoint<'_>, model: &str) -> Result<BaseSource> {
+        if let Some(source) = self.stored_base(point.manifest, model)? {
+            return Ok(source);
+        }
+        let labels = point.labels(model).without_search_axes();
+        let cell = pretrain::cell(point, self, model, labels)?;
+        let job = cell.job_of::<PretrainJob>().expect("a pretrain cell has a pretrain job");
+        let config = job.config.clone();
+        Ok(BaseSource::Trained { cell: self.add_shared(cell), config })
+    }
+
+    /// Returns the shape of a model, or `None` if only the hub has it.
+    ///
+    /// # Errors
+    /// Fails if a configuration on disk cannot be read.
+    pub fn config(&mut self, point: &SweepPoint<'_>, model: &str) -> Result<Option<DecoderConfig>> {
+        match &point.manifest.models[model].source {
+            ModelSource::Shape(path) => read_config(Path::new(path)).map(Some),
+            ModelSource::Pretrain(architecture) => {
+                trained_config(architecture, &point.manifest.pretrain).map(|(config, _)| Some(config))
+            }
+            ModelSource::Path(_) | ModelSource::Hub(_) => match self.stored_base(point.manifest, model)? {
+                Some(base) => base.config(),
+                None => Ok(None),
+            },
+        }
+    }
+
+    fn find(&self, key: &Key) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.key() == *key)
+    }
+
+    /// Returns the source of a base that is not trained here.
+    fn stored_base(&mut self, manifest: &Manifest, model: &str) -> Result<Option<BaseSource>> {
+        let definition = &manifest.models[model];
+        let name = format!("{definition:?}");
+        if let Some(source) = self.bases.get(&name) {
+            return Ok(source.clone());
+        }
+        let config_copy = match &definition.source {
+            ModelSource::Hub(hub) => hub.config.as_ref().map(PathBuf::from),
+            _ => None,
+        };
+        let dtype = definition.dtype;
+        let source = ModelIdentity::of(definition)?.map(|(folder, identity)| BaseSource::Directory {
+            folder,
+            identity,
+            dtype,
+            config_copy,
+        });
+        self.bases.insert(name, source.clone());
+        Ok(source)
+    }
+}
+
+/// Checks the beginnings of a corpus's files.
+fn check_corpus(source: &CorpusSource) -> Result<()> {
+    match source {
+        CorpusSource::Synthetic(_) => Ok(()),
+        CorpusSource::Files(corpus) => check_first_documents(corpus),
+        CorpusSource::Mixture(portions) => {
+            portions.iter().try_for_each(|portion| check_corpus(&portion.source))
+        }
+    }
+}

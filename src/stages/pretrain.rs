@@ -1,0 +1,164 @@
+//! The stage `pretrain`: trains a base model from scratch.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::cell::{Cell, Labels};
+use super::identity::CorpusIdentity;
+use super::models::LoadedModels;
+use super::planner::{Planner, SweepPoint};
+use super::stage::{Completion, Stage, Usage};
+use crate::algorithms::pretrain::{PretrainConfig, PretrainResult, Trainer, trained_config};
+use crate::data::CorpusSource;
+use crate::data::token_sequences::TokenSequences;
+use crate::device::ResourceUsage;
+use crate::manifest::ModelSource;
+use crate::observer::Observer;
+use crate::resources::{Resources, trained_bytes};
+use crate::runner::{ClaimOutcome, ClaimedCell, RunContext};
+use crate::store::{Inputs, StageName};
+use dtr_core::error::{Error, Result};
+use dtr_core::files::{Digest, digest_file};
+use dtr_model::{DecoderConfig, DecoderShape, write_base};
+
+/// The files of a pretrain cell: a Hugging Face directory.
+const BASE_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
+
+/// Training a base.
+#[derive(Clone, Debug)]
+pub struct PretrainJob {
+    /// The shape that the manifest asks for.
+    pub architecture: DecoderShape,
+    /// The shape with the size of the tokenizer's vocabulary.
+    pub config: DecoderConfig,
+    /// The training recipe.
+    pub recipe: PretrainConfig,
+    /// The corpus.
+    pub corpus: CorpusSource,
+    /// The identity of the corpus.
+    pub corpus_identity: CorpusIdentity,
+}
+
+/// Everything that decides a pretrained base.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PretrainSpec {
+    /// The shape, without the path of its tokenizer.
+    pub architecture: DecoderShape,
+    /// The digest of the tokenizer; `None` for that of the synthetic language.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<Digest>,
+    /// The training recipe.
+    pub recipe: PretrainConfig,
+    /// The corpus.
+    pub corpus: CorpusIdentity,
+}
+
+/// Returns the cell that trains the base `model`.
+pub(super) fn cell(
+    point: &SweepPoint<'_>,
+    planner: &mut Planner,
+    model: &str,
+    labels: Labels,
+) -> Result<Cell> {
+    let definition = &point.manifest.models[model];
+    let ModelSource::Pretrain(architecture) = &definition.source else {
+        unreachable!("a base that is not trained here has an identity")
+    };
+    if !definition.dtype.is_f32() {
+        let message = format!("`models.{model}` is trained here, which is computed in f32");
+        return Err(Error::manifest(message).hint("remove `dtype`"));
+    }
+    let (corpus, recipe) = (&point.manifest.corpus.source, &point.manifest.pretrain);
+    let job = PretrainJob {
+        architecture: architecture.clone(),
+        config: trained_config(architecture, recipe)?.0,
+        recipe: recipe.clone(),
+        corpus: corpus.clone(),
+        corpus_identity: planner.corpus(corpus)?,
+    };
+    Cell::new(job, labels)
+}
+
+impl Stage for PretrainJob {
+    const NAME: StageName = StageName::new("pretrain");
+    const VERSION: u32 = 1;
+    type Spec = PretrainSpec;
+    type Output = PretrainResult;
+    type Cache = LoadedModels;
+
+    fn spec(&self) -> Result<PretrainSpec> {
+        let tokenizer = self.architecture.tokenizer.as_ref();
+        Ok(PretrainSpec {
+            architecture: DecoderShape { tokenizer: None, ..self.architecture.clone() },
+            tokenizer: tokenizer.map(|path| digest_file(Path::new(path))).transpose()?,
+            recipe: self.recipe.clone(),
+            corpus: self.corpus_identity.clone(),
+        })
+    }
+
+    fn inputs(&self) -> Inputs {
+        Inputs::new()
+    }
+
+    fn config(&self) -> Result<Option<DecoderConfig>> {
+        Ok(Some(self.config.clone()))
+    }
+
+    fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> Resources {
+        let bytes = trained_bytes(config.num_parameters());
+        Resources { tokens: self.recipe.token_budget.0, weight_bytes: bytes, ..Resources::default() }
+    }
+
+    fn usage(&self, output: &PretrainResult) -> Usage {
+        Usage { tokens: output.tokens, evaluations: 0 }
+    }
+
+    fn run(
+        context: &RunContext<'_>,
+        _models: &mut LoadedModels,
+        group: &[(&Cell, &Self)],
+    ) -> Vec<Result<Completion>> {
+        group.iter().map(|(cell, job)| job.run_one(context, cell)).collect()
+    }
+}
+
+impl PretrainJob {
+    fn run_one(&self, context: &RunContext<'_>, cell: &Cell) -> Result<Completion> {
+        let claimed = match ClaimedCell::claim_wait::<PretrainResult>(context, &cell.spec, cell.line())? {
+            ClaimOutcome::Claimed(claimed) => claimed,
+            ClaimOutcome::Done(_) => return Ok(Completion::ByOtherProcess),
+        };
+        claimed.begin()?;
+        let (result, spent) = self.train(context, cell, &claimed)?;
+        claimed.finish(spent, &BASE_FILES, Vec::new(), result)?;
+        Ok(Completion::ByThisProcess)
+    }
+
+    /// Trains the base and writes its files. The energy is known only if no earlier process did a part of the work.
+    fn train(
+        &self,
+        context: &RunContext<'_>,
+        cell: &Cell,
+        claimed: &ClaimedCell<'_>,
+    ) -> Result<(PretrainResult, ResourceUsage)> {
+        let (config, tokenizer) = trained_config(&self.architecture, &self.recipe)?;
+        let task = context.progress.task(&cell.line(), self.recipe.token_budget.0, "tokens");
+        let task = task.with_logs([claimed])?;
+        let sequences = self.recipe.schedule().sequences();
+        let sequences = TokenSequences::new(&self.corpus, &tokenizer, sequences, self.recipe.seed, &task)?;
+        let checkpoint = claimed.checkpoint("base.safetensors")?;
+        let mut trainer = Trainer::new(&config, &self.recipe, &checkpoint, context.device())?;
+        let is_resumed = trainer.num_steps_done() > 0;
+        if is_resumed {
+            task.message(&format!("resumes after step {}", trainer.num_steps_done()));
+        }
+        let watch = context.meter.start();
+        trainer.run(&sequences, &task)?;
+        let joules = watch.usage().joules.filter(|_| !is_resumed);
+        let spent = ResourceUsage { seconds: trainer.seconds(), joules };
+        let (result, mut decoder) = trainer.finish();
+        write_base(&mut decoder, &tokenizer, claimed.dir())?;
+        Ok((result, spent))
+    }
+}

@@ -1,0 +1,127 @@
+//! The stage `score`: scores a base, or a hybrid with a set of layers replaced, on one split of a task.
+
+use serde::Serialize;
+
+use super::base::{BaseSource, BaseSpec};
+use super::cell::{Cell, Labels};
+use super::identity::TaskIdentity;
+use super::models::LoadedModels;
+use super::planner::{Planner, SweepPoint};
+use super::stage::{Completion, Stage, Usage};
+use crate::algorithms::score::{ScoreResult, Scorer};
+use crate::data::Split;
+use crate::data::Task;
+use crate::resources::{Resources, weight_bytes};
+use crate::runner::{ClaimOutcome, ClaimedCell, RunContext};
+use crate::store::{CellId, Inputs, StageName};
+use dtr_core::error::Result;
+use dtr_model::{DecoderConfig, Mask};
+
+/// Scoring a base or a hybrid on one split of a task.
+#[derive(Clone, Debug)]
+pub struct ScoreJob {
+    /// The base.
+    pub base: BaseSource,
+    /// The distil cell of the twins; `None` if no layer is replaced.
+    pub twins: Option<CellId>,
+    /// The task.
+    pub task: Task,
+    /// The split.
+    pub split: Split,
+    /// The identity of the split, as the plan found it.
+    pub identity: TaskIdentity,
+    /// The replaced layers, ascending.
+    pub layers: Vec<u32>,
+}
+
+/// Everything that decides a score.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScoreSpec {
+    /// The base.
+    #[serde(flatten)]
+    pub base: BaseSpec,
+    /// The split of the task.
+    pub task: TaskIdentity,
+    /// The replaced layers, ascending. Their twins are the input `twins`.
+    pub layers: Vec<u32>,
+}
+
+impl Stage for ScoreJob {
+    const NAME: StageName = StageName::new("score");
+    const VERSION: u32 = 5;
+    type Spec = ScoreSpec;
+    type Output = ScoreResult;
+    type Cache = LoadedModels;
+
+    fn spec(&self) -> Result<ScoreSpec> {
+        let (task, layers) = (self.identity.clone(), self.layers.clone());
+        Ok(ScoreSpec { base: self.base.spec(), task, layers })
+    }
+
+    /// Twins are an input only if a layer is replaced, so all variants share the score of their base.
+    fn inputs(&self) -> Inputs {
+        let mut inputs = self.base.inputs();
+        if !self.layers.is_empty() {
+            inputs.extend(self.twins.clone().map(|twins| ("twins".to_owned(), twins)));
+        }
+        inputs
+    }
+
+    fn base(&self) -> Option<&BaseSource> {
+        Some(&self.base)
+    }
+
+    fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> Resources {
+        let weight_bytes = weight_bytes(config, self.base.dtype());
+        Resources { evaluations: 1, weight_bytes, ..Resources::default() }
+    }
+
+    fn usage(&self, output: &ScoreResult) -> Usage {
+        Usage { tokens: output.tokens, evaluations: 1 }
+    }
+
+    /// A sweep without variants scores bases. A search makes its own score cells as it runs.
+    fn plan(point: &SweepPoint<'_>, planner: &mut Planner) -> Result<()> {
+        for (model, variant, task) in point.manifest.sweep.combinations() {
+            if variant.is_some() {
+                continue;
+            }
+            let base = planner.base(point, model)?;
+            let labels = Labels { task: Some(task.to_owned()), ..point.labels(model) };
+            let task = point.manifest.tasks[task].clone();
+            let identity = TaskIdentity::of(&task, Split::Test)?;
+            let job = Self { base, twins: None, task, split: Split::Test, identity, layers: Vec::new() };
+            planner.add_result(Cell::new(job, labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn run(
+        context: &RunContext<'_>,
+        models: &mut LoadedModels,
+        group: &[(&Cell, &Self)],
+    ) -> Vec<Result<Completion>> {
+        group.iter().map(|(cell, job)| job.run_one(context, models, cell)).collect()
+    }
+}
+
+impl ScoreJob {
+    fn run_one(
+        &self,
+        context: &RunContext<'_>,
+        models: &mut LoadedModels,
+        cell: &Cell,
+    ) -> Result<Completion> {
+        let claimed = match ClaimedCell::claim_wait::<ScoreResult>(context, &cell.spec, cell.line())? {
+            ClaimOutcome::Claimed(claimed) => claimed,
+            ClaimOutcome::Done(_) => return Ok(Completion::ByOtherProcess),
+        };
+        claimed.begin()?;
+        let watch = context.meter.start();
+        let base = &models.replicas(context, &self.base)?[0];
+        let requests = models.requests(context, &self.base, &self.task, self.split, &self.identity)?;
+        let result = Scorer::new(&base.decoder, None, &requests).score(&Mask::none(), &Mask::none())?;
+        claimed.finish(watch.usage(), &[], Vec::new(), result)?;
+        Ok(Completion::ByThisProcess)
+    }
+}

@@ -1,0 +1,62 @@
+//! The candidates that a search has pruned, kept on disk until it ends.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::algorithms::score::ScoreBounds;
+use dtr_core::checkpoint::CheckpointFile;
+use dtr_core::error::{Error, Result};
+use dtr_model::Mask;
+
+/// The candidates that a search has pruned.
+///
+/// A pruned candidate has no score cell. So a process that resumes the search finds its bounds here.
+pub(super) struct PrunedCandidates {
+    file: CheckpointFile,
+    candidates: BTreeMap<String, PrunedCandidate>,
+}
+
+/// A candidate that was pruned.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) struct PrunedCandidate {
+    /// The bounds of its score when it was pruned.
+    pub(super) bounds: ScoreBounds,
+    /// Number of tokens that went through the model until then.
+    pub(super) tokens: u64,
+}
+
+impl PrunedCandidates {
+    /// Reads the candidates in `file`, which need not exist.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read or is damaged.
+    pub(super) fn read(file: CheckpointFile) -> Result<Self> {
+        let bytes = file.read()?.unwrap_or_else(|| b"{}".to_vec());
+        let candidates = serde_json::from_slice(&bytes).map_err(|cause| {
+            let message = format!("cannot read the pruned candidates in `{}`", file.path().display());
+            Error::environment(message).with_source(cause)
+        })?;
+        Ok(Self { file, candidates })
+    }
+
+    /// Returns the candidate with this mask, if it was pruned.
+    pub(super) fn get(&self, mask: &Mask) -> Option<PrunedCandidate> {
+        self.candidates.get(&mask_name(mask)).copied()
+    }
+
+    /// Adds a candidate and writes the file.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be written.
+    pub(super) fn add(&mut self, mask: &Mask, candidate: PrunedCandidate) -> Result<()> {
+        self.candidates.insert(mask_name(mask), candidate);
+        let text = serde_json::to_string(&self.candidates).expect("bounds are plain JSON");
+        self.file.write(text.as_bytes())
+    }
+}
+
+/// Returns the replaced layers, joined by commas.
+fn mask_name(mask: &Mask) -> String {
+    mask.layers().iter().map(u32::to_string).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,263 @@
+//! Runs a search: takes scores from the store, computes those that are missing, and scores what the search chose on the
+//! test split.
+
+use std::collections::BTreeMap;
+
+use super::SearchJob;
+use super::pruned::{PrunedCandidate, PrunedCandidates};
+use super::result::{Chosen, SearchResult, TestScore};
+use crate::algorithms::candidate::Candidate;
+use crate::algorithms::score::{
+    CANDIDATES_PER_BATCH, CandidateScore, MultiDeviceScorer, ScoreBounds, ScoreResult, impacts,
+};
+use crate::algorithms::search::{self, BatchPolicy, SearchStrategy};
+use crate::data::Split;
+use crate::device::ResourceUsage;
+use crate::observer::Observer;
+use crate::resources::max_evaluations;
+use crate::runner::{ClaimOutcome, ClaimedCell, ProgressTask, RunContext};
+use crate::stages::cell::Cell;
+use crate::stages::distil::DistilJob;
+use crate::stages::models::{LoadedModels, find_done};
+use crate::stages::score::ScoreJob;
+use crate::store::{CellId, EventKind};
+use dtr_core::error::Result;
+use dtr_model::Mask;
+
+/// Searches on the validation split, and scores the base, `M_best` and `M_opt` on the test split.
+pub(super) fn search(
+    context: &RunContext<'_>,
+    models: &mut LoadedModels,
+    cell: &Cell,
+    job: &SearchJob,
+    claimed: &ClaimedCell<'_>,
+) -> Result<SearchResult> {
+    let replicas = models.replicas(context, &job.base)?;
+    let twins = models.twins(context, &job.base, &job.variant, &job.twins)?;
+    let base = &replicas[0];
+    let mut items = |split, identity| models.requests(context, &job.base, &job.task, split, identity);
+    let (validation, test) = (items(Split::Validation, &job.validation)?, items(Split::Test, &job.test)?);
+    let num_layers = base.decoder.config.num_layers as u32;
+    let max_evaluations = max_evaluations(&job.strategy, u64::from(num_layers));
+    let task = context.progress.task(&cell.line(), max_evaluations, "evaluations at most");
+    let task = task.with_logs([claimed])?;
+    let impacts = match job.strategy {
+        SearchStrategy::Impact {} => Some(impacts(&base.decoder, &twins[0], &validation, &task)?),
+        _ => None,
+    };
+    let order = match &impacts {
+        Some(impacts) => ascending(impacts),
+        None if job.prune => find_done::<DistilJob>(context.store, &job.twins)?.outcome.layers_by_loss(),
+        None => (0..num_layers).collect(),
+    };
+    let pruned = PrunedCandidates::read(claimed.checkpoint("pruned.json")?)?;
+    let mut run = SearchRun { context, cell, job, task: &task, pruned, evaluations: 0, tokens: 0 };
+
+    let hybrids = || replicas.iter().map(|base| &base.decoder).zip(twins.iter());
+    let mut scorer = MultiDeviceScorer::new(hybrids(), &validation, None);
+    let candidates_per_batch = CANDIDATES_PER_BATCH.max(replicas.len());
+    let policy = BatchPolicy { prune: job.prune, candidates_per_batch };
+    let found = search::search(&job.strategy, &order, &job.stop, policy, &mut |candidates| {
+        if !candidates[0].mask.layers().is_empty() {
+            return run.score_candidates(&mut scorer, candidates);
+        }
+        let (of_base, _) = run.score_fully(&mut scorer, Split::Validation, candidates[0].mask)?;
+        if job.prune {
+            scorer = MultiDeviceScorer::new(hybrids(), &validation, Some(&of_base));
+        }
+        Ok(vec![ScoreBounds::exactly(of_base.score)])
+    })?;
+    let mut test_scorer = MultiDeviceScorer::new(hybrids().take(1), &test, None);
+    let mut test_score = |mask: &Mask| -> Result<TestScore> {
+        let (result, cell) = run.score_fully(&mut test_scorer, Split::Test, mask)?;
+        Ok(TestScore { score: result.score, cell })
+    };
+    let base_test = test_score(&Mask::none())?;
+    let mut chosen = |(mask, validation): &(Mask, f64)| -> Result<Chosen> {
+        Ok(Chosen { layers: mask.layers(), validation: *validation, test: test_score(mask)? })
+    };
+    let (best, opt) = (chosen(&found.best)?, chosen(&found.opt)?);
+    Ok(SearchResult {
+        num_layers,
+        validation_items: validation.items().len() as u32,
+        base: found.base,
+        threshold: found.threshold,
+        impacts,
+        trials: found.trials,
+        rounds: found.rounds,
+        best,
+        opt,
+        base_test,
+        evaluations: run.evaluations,
+        tokens: run.tokens,
+    })
+}
+
+/// Returns the layers by ascending value; of equal values, the lower layer comes first.
+fn ascending(values: &[f64]) -> Vec<u32> {
+    let mut layers: Vec<u32> = (0..values.len() as u32).collect();
+    layers.sort_by(|one, other| values[*one as usize].total_cmp(&values[*other as usize]));
+    layers
+}
+
+/// A candidate whose score this process computes.
+struct ClaimedCandidate<'a> {
+    index: usize,
+    cell: CellId,
+    claimed: ClaimedCell<'a>,
+}
+
+/// A running search, and what it has taken so far.
+struct SearchRun<'a> {
+    context: &'a RunContext<'a>,
+    cell: &'a Cell,
+    job: &'a SearchJob,
+    task: &'a ProgressTask<'a>,
+    pruned: PrunedCandidates,
+    evaluations: u64,
+    tokens: u64,
+}
+
+impl<'a> SearchRun<'a> {
+    /// Returns the exact score of a mask, and the cell that holds it.
+    fn score_fully(
+        &mut self,
+        scorer: &mut MultiDeviceScorer<'_>,
+        split: Split,
+        mask: &Mask,
+    ) -> Result<(ScoreResult, CellId)> {
+        let cell = self.score_cell(split, mask)?;
+        let result = match self.find_score(&cell)? {
+            Some(result) => result,
+            None => match ClaimedCell::claim_wait::<ScoreResult>(self.context, &cell.spec, cell.line())? {
+                ClaimOutcome::Done(result) => result,
+                ClaimOutcome::Claimed(claimed) => {
+                    let watch = self.context.meter.start();
+                    let result = scorer.score(mask)?;
+                    self.record_score(cell.id(), &claimed, watch.usage(), result)?
+                }
+            },
+        };
+        self.count(result.tokens);
+        Ok((result, cell.id().clone()))
+    }
+
+    /// Returns the bounds of the candidates' scores. Records the scores that are exact.
+    fn score_candidates(
+        &mut self,
+        scorer: &mut MultiDeviceScorer<'_>,
+        candidates: &[Candidate<'_>],
+    ) -> Result<Vec<ScoreBounds>> {
+        let mut scores = BTreeMap::new();
+        let claimed = self.claim_unscored(scorer, candidates, &mut scores)?;
+        self.compute(scorer, candidates, &claimed, &mut scores)?;
+        scores.values().for_each(|score: &CandidateScore| self.count(score.tokens()));
+        Ok(scores.values().map(CandidateScore::bounds).collect())
+    }
+
+    /// Claims the candidates that were neither scored nor pruned, so that no two processes score the same one.
+    ///
+    /// All processes claim in the order of keys. Otherwise two processes could wait for each other.
+    fn claim_unscored(
+        &self,
+        scorer: &MultiDeviceScorer<'_>,
+        candidates: &[Candidate<'_>],
+        scores: &mut BTreeMap<usize, CandidateScore>,
+    ) -> Result<Vec<ClaimedCandidate<'a>>> {
+        let mut unscored = Vec::new();
+        for (index, candidate) in candidates.iter().enumerate() {
+            let cell = self.score_cell(Split::Validation, candidate.mask)?;
+            let score = match (self.find_score(&cell)?, self.pruned.get(candidate.mask)) {
+                (Some(result), _) => scorer.prune_known(candidate, result),
+                (None, Some(pruned)) => {
+                    CandidateScore::Pruned { bounds: pruned.bounds, tokens: pruned.tokens }
+                }
+                (None, None) => {
+                    unscored.push((index, cell));
+                    continue;
+                }
+            };
+            scores.insert(index, score);
+        }
+        unscored.sort_by_key(|(_, cell)| cell.key());
+        let mut claimed_candidates = Vec::new();
+        for (index, cell) in unscored {
+            match ClaimedCell::claim_wait::<ScoreResult>(self.context, &cell.spec, cell.line())? {
+                ClaimOutcome::Done(result) => {
+                    scores.insert(index, scorer.prune_known(&candidates[index], result));
+                }
+                ClaimOutcome::Claimed(claimed) => {
+                    claimed_candidates.push(ClaimedCandidate { index, cell: cell.id().clone(), claimed });
+                }
+            }
+        }
+        claimed_candidates.sort_by_key(|claimed| claimed.index);
+        Ok(claimed_candidates)
+    }
+
+    /// Scores the claimed candidates, and records the scores that are exact.
+    fn compute(
+        &mut self,
+        scorer: &mut MultiDeviceScorer<'_>,
+        candidates: &[Candidate<'_>],
+        claimed: &[ClaimedCandidate<'_>],
+        scores: &mut BTreeMap<usize, CandidateScore>,
+    ) -> Result<()> {
+        let watch = self.context.meter.start();
+        let to_score: Vec<Candidate<'_>> = claimed.iter().map(|one| candidates[one.index]).collect();
+        let scored = scorer.score_pruned(&to_score)?;
+        let (spent, total_work) = (watch.usage(), scored.iter().map(|one| one.layer_tokens).sum::<u64>());
+        for (ClaimedCandidate { index, cell, claimed }, one) in claimed.iter().zip(scored) {
+            let spent = spent.share(one.layer_tokens as f64 / total_work as f64);
+            let score = match one.score {
+                CandidateScore::Complete(result) => {
+                    CandidateScore::Complete(self.record_score(cell, claimed, spent, result)?)
+                }
+                CandidateScore::Pruned { bounds, tokens } => {
+                    self.pruned.add(candidates[*index].mask, PrunedCandidate { bounds, tokens })?;
+                    CandidateScore::Pruned { bounds, tokens }
+                }
+            };
+            scores.insert(*index, score);
+        }
+        Ok(())
+    }
+
+    /// Returns the score of a cell, if the cell is done.
+    fn find_score(&self, cell: &Cell) -> Result<Option<ScoreResult>> {
+        Ok(self.context.store.find::<ScoreResult>(cell.id())?.done().map(|record| record.outcome))
+    }
+
+    fn record_score(
+        &self,
+        cell: &CellId,
+        claimed: &ClaimedCell<'_>,
+        spent: ResourceUsage,
+        result: ScoreResult,
+    ) -> Result<ScoreResult> {
+        let result = claimed.finish(spent, &[], Vec::new(), result)?;
+        self.task.log(&EventKind::Scored(cell.key));
+        Ok(result)
+    }
+
+    fn count(&mut self, tokens: u64) {
+        self.evaluations += 1;
+        self.tokens += tokens;
+        self.task.advance(1);
+    }
+
+    /// Returns the score cell of a mask on a split.
+    fn score_cell(&self, split: Split, mask: &Mask) -> Result<Cell> {
+        self.task.check_interrupted()?;
+        let job = self.job;
+        let score = ScoreJob {
+            base: job.base.clone(),
+            twins: Some(job.twins.clone()),
+            task: job.task.clone(),
+            split,
+            identity: if split == Split::Test { job.test.clone() } else { job.validation.clone() },
+            layers: mask.layers(),
+        };
+        Cell::new(score, self.cell.labels.clone())
+    }
+}

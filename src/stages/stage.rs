@@ -1,0 +1,242 @@
+//! The trait of a stage: everything that the planner, the scheduler and the report know about a kind of work.
+
+use std::any::Any;
+use std::fmt::Debug;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::base::BaseSource;
+use super::cell::Cell;
+use super::planner::{Planner, SweepPoint};
+use crate::resources::Resources;
+use crate::runner::RunContext;
+use crate::store::{CellId, CellSpec, Inputs, Lookup, StageName, Store};
+use dtr_core::error::Result;
+use dtr_model::DecoderConfig;
+
+/// A kind of work whose results the store keeps. A value is one job of that kind.
+///
+/// A new stage is a file with an implementation of this trait, and a line in [`super::STAGES`].
+pub trait Stage: Debug + Send + Sync + Sized + 'static {
+    /// The name, as in folders, records and keys.
+    const NAME: StageName;
+
+    /// The version of the algorithm, a part of every key.
+    ///
+    /// Increase it when the same specification gives another result: after a bug fix, another order of operations, or a
+    /// new default that the specification does not name. Changes of speed or messages keep the version, except for
+    /// `throughput`, whose result is speed. The keys of cells that read this stage's results change with it.
+    const VERSION: u32;
+
+    /// Whether the result is a measurement of time, which differs from run to run.
+    const MEASURES_TIME: bool = false;
+
+    /// Everything that decides the result, apart from the inputs.
+    type Spec: Serialize;
+
+    /// The result, as a record holds it.
+    type Output: Serialize + DeserializeOwned;
+
+    /// Values that successive cells share in memory, such as loaded models. Stages with the same type share one value; it is
+    /// dropped before a stage with another type begins.
+    type Cache: Default + 'static;
+
+    /// Returns everything that decides the result, apart from the inputs.
+    ///
+    /// # Errors
+    /// Fails if a file that is identified by its content cannot be read.
+    fn spec(&self) -> Result<Self::Spec>;
+
+    /// Returns the cells whose results the job reads, by role.
+    fn inputs(&self) -> Inputs;
+
+    /// Returns the base whose weights the job reads, if there is one.
+    fn base(&self) -> Option<&BaseSource> {
+        None
+    }
+
+    /// Returns the shape of the model, or `None` if only the hub has it.
+    ///
+    /// # Errors
+    /// Fails if a configuration on disk cannot be read.
+    fn config(&self) -> Result<Option<DecoderConfig>> {
+        self.base().map_or(Ok(None), BaseSource::config)
+    }
+
+    /// Returns what distinguishes the job from others with the same labels; empty if nothing does.
+    fn detail(&self) -> String {
+        String::new()
+    }
+
+    /// Returns whether one run can do both jobs.
+    fn is_grouped_with(&self, _other: &Self) -> bool {
+        false
+    }
+
+    /// Returns what the job takes on a model of shape `config`, when it runs together with `group`, which includes it.
+    fn resources(&self, config: &DecoderConfig, group: &[&Self]) -> Resources;
+
+    /// Returns what a finished job took.
+    fn usage(&self, output: &Self::Output) -> Usage;
+
+    /// Returns the same job on each other machine that has done such a job, if the machine is a part of the key.
+    fn on_other_machines(&self, _ended: &[CellSpec]) -> Vec<Self> {
+        Vec::new()
+    }
+
+    /// Adds the cells that a point of the sweep asks for, and the cells that they read.
+    ///
+    /// # Errors
+    /// Fails if the manifest asks for something impossible, or if a file cannot be read.
+    fn plan(_point: &SweepPoint<'_>, _planner: &mut Planner) -> Result<()> {
+        Ok(())
+    }
+
+    /// Computes and records the results of cells that are grouped. Returns how each ended.
+    fn run(
+        context: &RunContext<'_>,
+        cache: &mut Self::Cache,
+        group: &[(&Cell, &Self)],
+    ) -> Vec<Result<Completion>>;
+}
+
+/// The process that computed a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// This process.
+    ByThisProcess,
+    /// Another process, while this one waited.
+    ByOtherProcess,
+}
+
+/// What a finished job took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Number of tokens that went through a model.
+    pub tokens: u64,
+    /// Number of times that a base or a hybrid was scored.
+    pub evaluations: u64,
+}
+
+/// A [`Stage`] whose type is erased, so that a plan can hold jobs of all stages.
+pub trait Job: Debug + Send + Sync {
+    /// Returns the job for a downcast.
+    fn as_any(&self) -> &dyn Any;
+
+    /// See [`Stage::MEASURES_TIME`].
+    fn measures_time(&self) -> bool;
+
+    /// See [`Stage::base`].
+    fn base(&self) -> Option<&BaseSource>;
+
+    /// See [`Stage::config`].
+    ///
+    /// # Errors
+    /// Fails if a configuration on disk cannot be read.
+    fn config(&self) -> Result<Option<DecoderConfig>>;
+
+    /// See [`Stage::detail`].
+    fn detail(&self) -> String;
+
+    /// See [`Stage::is_grouped_with`]. A job of another stage never is.
+    fn is_grouped_with(&self, other: &dyn Job) -> bool;
+
+    /// See [`Stage::resources`]. `group` may hold cells of other stages, which are ignored.
+    fn resources(&self, config: &DecoderConfig, group: &[&Cell]) -> Resources;
+
+    /// Finds what a finished cell of the stage took.
+    ///
+    /// # Errors
+    /// Fails if the record cannot be read.
+    fn find_usage(&self, store: &Store, cell: &CellId) -> Result<Lookup<Usage>>;
+
+    /// See [`Stage::on_other_machines`].
+    ///
+    /// # Errors
+    /// Fails if a specification cannot be made.
+    fn cells_on_other_machines(&self, cell: &Cell, ended: &[CellSpec]) -> Result<Vec<Cell>>;
+
+    /// See [`Stage::run`].
+    fn run(
+        &self,
+        context: &RunContext<'_>,
+        cache: &mut StageCache,
+        cells: &[&Cell],
+    ) -> Vec<Result<Completion>>;
+}
+
+impl<S: Stage> Job for S {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn measures_time(&self) -> bool {
+        S::MEASURES_TIME
+    }
+
+    fn base(&self) -> Option<&BaseSource> {
+        Stage::base(self)
+    }
+
+    fn config(&self) -> Result<Option<DecoderConfig>> {
+        Stage::config(self)
+    }
+
+    fn detail(&self) -> String {
+        Stage::detail(self)
+    }
+
+    fn is_grouped_with(&self, other: &dyn Job) -> bool {
+        other.as_any().downcast_ref().is_some_and(|other| Stage::is_grouped_with(self, other))
+    }
+
+    fn resources(&self, config: &DecoderConfig, group: &[&Cell]) -> Resources {
+        let others = group.iter().filter_map(|cell| cell.job_of::<S>());
+        let group: Vec<&S> = others.filter(|other| Stage::is_grouped_with(self, other)).collect();
+        match group.as_slice() {
+            [] => Stage::resources(self, config, &[self]),
+            group => Stage::resources(self, config, group),
+        }
+    }
+
+    fn find_usage(&self, store: &Store, cell: &CellId) -> Result<Lookup<Usage>> {
+        Ok(match store.find::<S::Output>(cell)? {
+            Lookup::Done(record) => Lookup::Done(record.map(|output| self.usage(&output))),
+            Lookup::Failed(record) => Lookup::Failed(record),
+            Lookup::Corrupt { path, reason } => Lookup::Corrupt { path, reason },
+            Lookup::Missing => Lookup::Missing,
+        })
+    }
+
+    fn cells_on_other_machines(&self, cell: &Cell, ended: &[CellSpec]) -> Result<Vec<Cell>> {
+        let others = self.on_other_machines(ended).into_iter();
+        others.map(|job| Cell::new(job, cell.labels.clone())).collect()
+    }
+
+    fn run(
+        &self,
+        context: &RunContext<'_>,
+        cache: &mut StageCache,
+        cells: &[&Cell],
+    ) -> Vec<Result<Completion>> {
+        let group: Vec<(&Cell, &S)> =
+            cells.iter().map(|cell| (*cell, cell.job_of::<S>().expect("a group is of one stage"))).collect();
+        S::run(context, cache.of::<S::Cache>(), &group)
+    }
+}
+
+/// The value that the cells of the current stage share in memory.
+#[derive(Default)]
+pub struct StageCache(Option<Box<dyn Any>>);
+
+impl StageCache {
+    /// Returns the value of type `T`. A value of another type is dropped first, so that its memory is free.
+    fn of<T: Default + 'static>(&mut self) -> &mut T {
+        if !self.0.as_ref().is_some_and(|value| value.is::<T>()) {
+            self.0 = None;
+        }
+        let value = self.0.get_or_insert_with(|| Box::new(T::default()));
+        value.downcast_mut().expect("a value of another type was dropped")
+    }
+}

@@ -1,0 +1,215 @@
+//! The paths of the results folder: `results/cells-v2/<stage>/<first two digits>/<key>/`.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+use dtr_core::error::{Error, Result};
+
+use super::cell_id::{CellId, StageName};
+use super::key::Key;
+
+/// The folder of all cells. Its name holds the version of the layout below it.
+const CELLS: &str = "cells-v2";
+
+/// The folder in which earlier versions of this program kept cells.
+const OLD_CELLS: &str = "cells-v1";
+
+const RECORD: &str = "record.json";
+const CORRUPT: &str = "record.json.corrupt";
+const SPEC: &str = "spec.json";
+const EVENTS: &str = "events.jsonl";
+const LOCK: &str = "lock";
+const CHECKPOINTS: &str = "checkpoint";
+const RESERVED: [&str; 6] = [RECORD, CORRUPT, SPEC, EVENTS, LOCK, CHECKPOINTS];
+
+/// The results folder, which holds a folder for each cell.
+#[derive(Clone, Debug)]
+pub struct ResultsFolder {
+    path: PathBuf,
+}
+
+impl ResultsFolder {
+    /// Returns the results folder at `path`. Creates nothing.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// Returns the folder of a cell, which need not exist.
+    pub fn cell(&self, cell: &CellId) -> CellFolder {
+        let name = cell.key.to_string();
+        CellFolder { path: self.stage(&cell.stage).join(&name[..2]).join(&name) }
+    }
+
+    /// Returns the folder of an earlier version's cells, if it exists. This version does not read it.
+    pub fn outdated_cells(&self) -> Option<PathBuf> {
+        Some(self.path.join(OLD_CELLS)).filter(|folder| folder.is_dir())
+    }
+
+    fn stage(&self, stage: &StageName) -> PathBuf {
+        self.path.join(CELLS).join(stage.as_str())
+    }
+
+    /// Lists the cells of all stages that have a folder, by stage and key.
+    pub fn cells(&self) -> Result<Vec<CellId>> {
+        let mut cells = Vec::new();
+        for name in names_in(&self.path.join(CELLS))? {
+            if let Ok(stage) = StageName::try_from(name) {
+                cells.extend(self.cells_of(&stage)?);
+            }
+        }
+        Ok(cells)
+    }
+
+    /// Lists the cells of `stage` that have a folder, by key.
+    pub fn cells_of(&self, stage: &StageName) -> Result<Vec<CellId>> {
+        let mut keys: Vec<Key> = Vec::new();
+        let folder = self.stage(stage);
+        for shard in names_in(&folder)? {
+            // A name that is not a key is a file of somebody else.
+            keys.extend(names_in(&folder.join(shard))?.iter().filter_map(|name| name.parse::<Key>().ok()));
+        }
+        keys.sort_unstable();
+        Ok(keys.into_iter().map(|key| CellId { stage: stage.clone(), key }).collect())
+    }
+}
+
+/// The folder of one cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CellFolder {
+    path: PathBuf,
+}
+
+impl CellFolder {
+    /// Returns the path of the folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the path of the record, which exists once the cell has ended.
+    pub fn record(&self) -> PathBuf {
+        self.path.join(RECORD)
+    }
+
+    /// Returns the path to which a damaged record is renamed when its cell is done again.
+    pub fn corrupt(&self) -> PathBuf {
+        self.path.join(CORRUPT)
+    }
+
+    /// Returns the path of the cell's specification, which `dtr plan` compares with others.
+    pub fn spec(&self) -> PathBuf {
+        self.path.join(SPEC)
+    }
+
+    /// Returns the path of the log.
+    pub fn events(&self) -> PathBuf {
+        self.path.join(EVENTS)
+    }
+
+    /// Returns the path of the file that a running process holds a lock on. It is never removed.
+    pub fn lock(&self) -> PathBuf {
+        self.path.join(LOCK)
+    }
+
+    /// Returns the folder of checkpoints, which is removed once the cell is done.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join(CHECKPOINTS)
+    }
+
+    /// Returns the path of an artifact.
+    ///
+    /// # Errors
+    /// Fails if `name` leads out of the folder or is the name of a file of the store.
+    pub fn artifact(&self, name: &str) -> Result<PathBuf> {
+        check_plain(name)?;
+        match RESERVED.contains(&name) {
+            true => Err(Error::failed(format!(
+                "an artifact cannot be called `{name}`: the store has a file of that name"
+            ))),
+            false => Ok(self.path.join(name)),
+        }
+    }
+
+    /// Returns the path of a checkpoint.
+    ///
+    /// # Errors
+    /// Fails if `name` leads out of the folder.
+    pub fn checkpoint(&self, name: &str) -> Result<PathBuf> {
+        check_plain(name)?;
+        Ok(self.checkpoints().join(name))
+    }
+
+    /// Lists the paths in the folder without the lock.
+    pub(super) fn contents(&self) -> Result<Vec<PathBuf>> {
+        let names = names_in(&self.path)?.into_iter().filter(|name| name != LOCK);
+        Ok(names.map(|name| self.path.join(name)).collect())
+    }
+}
+
+/// Refuses names that lead out of a cell's folder.
+fn check_plain(name: &str) -> Result<()> {
+    let mut components = Path::new(name).components();
+    match (components.next(), components.next()) {
+        (Some(Component::Normal(only)), None) if only == name => Ok(()),
+        _ => Err(Error::failed(format!("`{name}` is not a plain file name"))),
+    }
+}
+
+/// Lists the names in a folder, sorted. A folder that does not exist has none.
+fn names_in(folder: &Path) -> Result<Vec<String>> {
+    let names = || -> std::io::Result<Vec<String>> {
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    };
+    match names() {
+        Ok(mut names) => {
+            names.sort();
+            Ok(names)
+        }
+        Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
+        Err(cause) => Err(Error::io("list", folder, cause)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_store::{self, SCORE};
+    use super::*;
+    use dtr_core::files;
+
+    #[test]
+    fn a_cell_lies_under_its_stage_and_the_first_digits_of_its_key() {
+        let cell = test_store::cell("cell");
+        let folder = ResultsFolder::new(Path::new("results")).cell(&cell);
+        let key = cell.key.to_string();
+        let expected = format!("results/cells-v2/score/{}/{key}/record.json", &key[..2]);
+        assert_eq!(folder.record(), Path::new(&expected));
+    }
+
+    #[test]
+    fn cells_are_listed_by_key_and_other_files_are_ignored() {
+        let results = tempfile::tempdir().unwrap();
+        let folder = ResultsFolder::new(results.path());
+        assert!(folder.cells_of(&SCORE).unwrap().is_empty());
+        let mut cells = ["a", "b", "c"].map(test_store::cell);
+        for cell in &cells {
+            files::create_folder(folder.cell(cell).path()).unwrap();
+        }
+        fs::write(results.path().join("cells-v2/score/notes.txt"), "mine").unwrap();
+        files::create_folder(&results.path().join("cells-v2/score/ab/other")).unwrap();
+        files::create_folder(&results.path().join("cells-v2/Not A Stage")).unwrap();
+        cells.sort();
+        assert_eq!(folder.cells_of(&SCORE).unwrap(), cells);
+        assert_eq!(folder.cells().unwrap(), cells);
+    }
+
+    #[test]
+    fn an_artifact_stays_in_its_folder_and_replaces_no_file_of_the_store() {
+        let folder = ResultsFolder::new(Path::new("results")).cell(&test_store::cell("cell"));
+        for name in ["", ".", "..", "../x", "a/b", "a/", "/etc/x", "record.json", "lock"] {
+            assert!(folder.artifact(name).is_err(), "{name}");
+        }
+        assert_eq!(folder.artifact("twins.safetensors").unwrap(), folder.path().join("twins.safetensors"));
+    }
+}

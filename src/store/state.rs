@@ -1,0 +1,82 @@
+//! Whether the result of a cell can be used.
+//!
+//! A record alone is not enough. A base or twins need their files, and a search needs the scores that it refers to.
+
+use serde_json::Value;
+
+use dtr_core::error::Result;
+
+use super::cell_id::CellId;
+use super::lookup::{Lookup, Store};
+use super::record::Record;
+
+/// How closely the files of a cell are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Whether each file exists with its length.
+    Quick,
+    /// Whether each file has its digest. This reads the files.
+    Full,
+}
+
+/// The state of a cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CellState {
+    /// It has a result.
+    Done,
+    /// It failed with this error.
+    Failed(String),
+    /// It ended, but its record or a file is damaged or missing, for this reason.
+    Damaged(String),
+    /// It has no record.
+    Missing,
+}
+
+impl Store {
+    /// Returns the state of a cell.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read, or if a record is of a newer format.
+    pub fn cell_state(&self, cell: &CellId, check: Check) -> Result<CellState> {
+        Ok(match self.find::<Value>(cell)? {
+            Lookup::Missing => CellState::Missing,
+            Lookup::Failed(record) => CellState::Failed(record.outcome),
+            Lookup::Corrupt { path, reason } => {
+                CellState::Damaged(format!("`{}` is damaged: {reason}", path.display()))
+            }
+            Lookup::Done(record) => match self.damage(&record, check)? {
+                Some(reason) => CellState::Damaged(reason),
+                None => CellState::Done,
+            },
+        })
+    }
+
+    /// Returns the reason why the result of a valid record cannot be used, if there is one.
+    fn damage(&self, record: &Record<Value>, check: Check) -> Result<Option<String>> {
+        for cell in &record.references {
+            if !matches!(self.find::<Value>(cell)?, Lookup::Done(_)) {
+                return Ok(Some(format!("its record refers to {cell}, which is missing or damaged")));
+            }
+        }
+        let mut names = record.artifacts.keys().filter(|_| check == Check::Full);
+        Ok(names.find_map(|name| self.artifact(record, name).err()).map(|error| error.message_with_sources()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::claim::NewRecord;
+    use super::super::test_store::{TestStore, cell, new_record};
+    use super::*;
+
+    #[test]
+    fn a_result_is_damaged_once_a_cell_that_it_refers_to_is_missing() {
+        let test = TestStore::new();
+        let new = NewRecord { references: vec![cell("score")], ..new_record("search") };
+        test.claim("search").unwrap().finish(new, 0.5).unwrap();
+        let state = || test.store.cell_state(&cell("search"), Check::Quick).unwrap();
+        assert!(matches!(state(), CellState::Damaged(reason) if reason.contains("refers to score cell")));
+        test.finish("score", 0.25);
+        assert_eq!(state(), CellState::Done);
+    }
+}
