@@ -69,9 +69,9 @@ impl WrittenReport {
 /// # Errors
 /// Errors of the file system, and records that cannot be read.
 pub(super) fn write_report(experiment: &Experiment, plan: &Plan, store: &Store) -> Result<WrittenReport> {
-    let evidence = report::gather(plan, store, &experiment.sweep_command())?;
+    let records = report::ExperimentRecords::read(plan, store, &experiment.sweep_command())?;
     let results = &experiment.results;
-    let data = report::ReportData::new(&evidence);
+    let data = report::ReportData::new(&records);
     let paths = report::write(&data, &results.tables(plan), &results.figures(plan))?;
-    Ok(WrittenReport { summary: report::summary_text(&data), paths, num_missing: evidence.missing.len() })
+    Ok(WrittenReport { summary: report::summary_text(&data), paths, num_missing: records.missing.len() })
 }

@@ -13,7 +13,8 @@ use dtr_core::error::{ErrorKind, Result};
 
 /// Run every cell of an experiment that is not done, then write tables and figures.
 ///
-/// Running the command again resumes, because finished cells are cached. Ctrl-C saves the current step and stops.
+/// Running the command again resumes, because finished cells are cached. Ctrl-C saves the current step and
+/// stops.
 #[derive(Args)]
 pub struct Sweep {
     #[command(flatten)]

@@ -1,7 +1,7 @@
 //! Checks before a run that bases can serve tasks.
 //!
-//! The scores of a base would mean nothing if its tokenizer does not know the words of an item, if an item does not fit in
-//! its context, or if its weights do not have the shape that its configuration says.
+//! The scores of a base would mean nothing if its tokenizer does not know the words of an item, if an item
+//! does not fit in its context, or if its weights do not have the shape that its configuration says.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -21,9 +21,11 @@ const STORED_BYTES: u64 = 2;
 pub struct Estimate {
     /// Number of cells, by stage.
     pub cells: BTreeMap<StageName, usize>,
-    /// Number of times that a base or a hybrid is scored, if every search replaces every layer and no score is cached.
+    /// Number of times that a base or a hybrid is scored, if every search replaces every layer and no score
+    /// is cached.
     pub max_evaluations: u64,
-    /// Number of tokens that are trained on or timed, by stage. One forward pass of a teacher trains all its variants.
+    /// Number of tokens that are trained on or timed, by stage. One forward pass of a teacher trains all its
+    /// variants.
     pub tokens: BTreeMap<StageName, u64>,
     /// Bytes of weights to download, if they have 16 bits.
     pub download_bytes: u64,

@@ -1,13 +1,18 @@
-//! From what stages cost to the rows of `cost`, in their one canonical order.
+//! The rows of the table `cost`.
 
 use super::columns::CostRow;
 use super::derived::format_axes;
-use super::evidence::{CostEvidence, Evidence, StageEvidence};
+use super::experiment_records::{DistilCell, ExperimentRecords, SearchCell};
 use super::paper_match;
+use crate::store::{Key, Record};
 
-/// The rows of `cost`.
-pub(super) fn cost_rows(evidence: &Evidence) -> Vec<CostRow> {
-    let mut rows: Vec<CostRow> = evidence.costs.iter().map(|cost| row(cost, evidence)).collect();
+/// Returns the rows of the table `cost`: a row for each search whose twins have a record.
+pub(super) fn cost_rows(records: &ExperimentRecords) -> Vec<CostRow> {
+    let rows = records.searches.iter().filter_map(|search| {
+        let distillation = find_twins(search, records)?;
+        Some(row(search, distillation, records))
+    });
+    let mut rows: Vec<CostRow> = rows.collect();
     rows.sort_by(|a, b| {
         let name = |row: &CostRow| {
             (row.model.clone(), row.variant.clone(), row.task.clone(), row.axes.clone(), row.cell_key.clone())
@@ -17,38 +22,51 @@ pub(super) fn cost_rows(evidence: &Evidence) -> Vec<CostRow> {
     rows
 }
 
-fn row(cost: &CostEvidence, evidence: &Evidence) -> CostRow {
-    let found = evidence.searches.iter().find(|search| search.key == cost.key);
-    let of_paper = found.and_then(paper_match::matching_cost);
-    let (distil, search) = (&cost.distil, &cost.search);
-    let device = match distil.device == search.device {
-        true => search.device.clone(),
-        false => format!("{} + {}", distil.device, search.device),
+/// Returns the key of the input of a search with this role.
+fn input_key(search: &SearchCell, role: &str) -> Option<Key> {
+    search.record.spec.inputs.get(role).map(|input| input.key)
+}
+
+fn find_twins<'a>(search: &SearchCell, records: &'a ExperimentRecords) -> Option<&'a DistilCell> {
+    let key = input_key(search, "twins")?;
+    records.distillations.iter().find(|distillation| distillation.record.key() == key)
+}
+
+fn row(search: &SearchCell, distillation: &DistilCell, records: &ExperimentRecords) -> CostRow {
+    let pretraining = input_key(search, "base")
+        .and_then(|key| records.usages.iter().find(|usage| usage.record.key() == key));
+    let published = paper_match::matching_cost(search);
+    let [distil_device, search_device] =
+        [&distillation.record.provenance, &search.record.provenance].map(|provenance| &provenance.device);
+    let device = match distil_device == search_device {
+        true => search_device.clone(),
+        false => format!("{distil_device} + {search_device}"),
     };
+    let (distil_hours, search_hours) = (hours(&distillation.record), hours(&search.record));
     CostRow {
-        model: search.model.clone(),
-        variant: search.variant.clone().unwrap_or_default(),
-        task: search.task.clone().unwrap_or_default(),
-        axes: format_axes(&search.axes),
+        model: search.labels.model.clone(),
+        variant: search.variant().to_owned(),
+        task: search.task().to_owned(),
+        axes: format_axes(&search.labels.axes),
         device,
-        pretrain_hours: cost.pretrain.as_ref().map(hours),
-        distil_hours: hours(distil),
-        search_hours: hours(search),
-        total_hours: hours(distil) + hours(search),
-        distil_tokens: distil.tokens,
-        distil_rate: distil.tokens as f64 / distil.seconds.max(f64::MIN_POSITIVE),
+        pretrain_hours: pretraining.map(|usage| hours(&usage.record)),
+        distil_hours,
+        search_hours,
+        total_hours: distil_hours + search_hours,
+        distil_tokens: distillation.tokens,
+        distil_rate: distillation.tokens as f64 / distillation.record.seconds.max(f64::MIN_POSITIVE),
         search_tokens: search.tokens,
         evaluations: search.evaluations,
-        distil_energy: distil.joules,
-        search_energy: search.joules,
-        distil_hours_paper: of_paper.map(|cost| cost.bld_hours),
-        search_hours_paper: of_paper.map(|cost| cost.greedy_hours),
-        cell_key: cost.key.clone(),
+        distil_energy: distillation.record.joules,
+        search_energy: search.record.joules,
+        distil_hours_paper: published.map(|cost| cost.bld_hours),
+        search_hours_paper: published.map(|cost| cost.greedy_hours),
+        cell_key: search.key(),
     }
 }
 
-fn hours(stage: &StageEvidence) -> f64 {
-    stage.seconds / 3600.0
+fn hours<T>(record: &Record<T>) -> f64 {
+    record.seconds / 3600.0
 }
 
 #[cfg(test)]
@@ -58,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_hybrid_costs_its_twins_and_its_search() {
-        let rows = cost_rows(&fixture::evidence());
+        let rows = cost_rows(&fixture::records());
         assert_eq!(rows.len(), 8);
         let row = &rows[0];
         assert_eq!((row.variant.as_str(), row.task.as_str()), ("gdn", "arc-easy"));

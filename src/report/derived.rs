@@ -1,10 +1,10 @@
-//! What evidence says of itself: names to sort by, scores, losses in proportion.
+//! Values that several tables and figures derive from records: the order of layers, and normalised losses.
 
 use std::collections::BTreeMap;
 
-use super::evidence::{
-    CurvePoint, DistilEvidence, DistilledLayer, ItemEvidence, Round, SearchEvidence, TestEvidence,
-};
+use super::experiment_records::{DistilCell, SearchCell};
+use crate::algorithms::distil::{LayerCurvePoint, LayerLoss};
+use crate::algorithms::search::Round;
 use crate::stats::median;
 
 /// The further sweep axes on one line, for example `distil.token-budget=1M,seed=2`; empty when none.
@@ -12,12 +12,7 @@ pub fn format_axes(axes: &BTreeMap<String, String>) -> String {
     axes.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
-impl SearchEvidence {
-    /// What names the search within its experiment, in the order in which rows are sorted.
-    pub fn name(&self) -> (&str, &str, &str, String) {
-        (&self.model, &self.variant, &self.task, format_axes(&self.axes))
-    }
-
+impl SearchCell {
     /// The winners of the rounds in their order.
     pub fn sorted_rounds(&self) -> Vec<Round> {
         let mut rounds = self.rounds.clone();
@@ -53,16 +48,11 @@ impl SearchEvidence {
     }
 }
 
-impl DistilEvidence {
-    /// What names the distillation within its experiment, in the order in which rows are sorted.
-    pub fn name(&self) -> (&str, &str, String) {
-        (&self.model, &self.variant, format_axes(&self.axes))
-    }
-
+impl DistilCell {
     /// The normalised loss of the median layer before and after training; none without layers.
     pub fn median_normalised(&self) -> Option<(f64, f64)> {
         let (before, after): (Vec<_>, Vec<_>) =
-            self.layers.iter().filter_map(DistilledLayer::normalised).unzip();
+            self.layers.iter().filter_map(LayerLoss::normalised_losses).unzip();
         Some((median(&before)?, median(&after)?))
     }
 
@@ -70,7 +60,7 @@ impl DistilEvidence {
     pub fn course(&self) -> Vec<(u64, f64)> {
         let mut curve: Vec<_> = self.curve.iter().collect();
         curve.sort_by_key(|point| point.step);
-        let median_of = |point: &CurvePoint| {
+        let median_of = |point: &LayerCurvePoint| {
             let layers =
                 point.losses.iter().zip(&self.layers).filter(|(_, layer)| layer.output_variance > 0.0);
             median(&layers.map(|(loss, layer)| loss / layer.output_variance).collect::<Vec<_>>())
@@ -79,48 +69,24 @@ impl DistilEvidence {
     }
 }
 
-impl DistilledLayer {
+impl LayerLoss {
     /// The loss before and after training as a share of the output's variance; none for a constant output.
-    pub fn normalised(&self) -> Option<(f64, f64)> {
+    pub fn normalised_losses(&self) -> Option<(f64, f64)> {
         let varies = self.output_variance > 0.0;
-        varies.then(|| (self.initial_loss / self.output_variance, self.final_loss / self.output_variance))
-    }
-}
-
-impl TestEvidence {
-    /// Number of items answered right.
-    pub fn num_correct(&self) -> u64 {
-        self.items.iter().filter(|item| item.is_correct()).count() as u64
-    }
-
-    /// Number of items.
-    pub fn num_items(&self) -> u64 {
-        self.items.len() as u64
-    }
-
-    /// Share of items answered right; 0 of no items.
-    pub fn score(&self) -> f64 {
-        self.num_correct() as f64 / self.num_items().max(1) as f64
-    }
-}
-
-impl ItemEvidence {
-    /// Whether the system chose the right option.
-    pub fn is_correct(&self) -> bool {
-        self.choice == self.label
+        varies.then(|| (self.initial / self.output_variance, self.r#final / self.output_variance))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::algorithms::score::ScoreBounds;
+    use crate::algorithms::search::Round;
     use crate::algorithms::search::Trial;
-    use crate::report::evidence::Round;
     use crate::report::fixture;
 
     #[test]
     fn a_layer_counts_from_the_round_after_which_it_stayed() {
-        let mut search = fixture::evidence().searches.remove(0);
+        let mut search = fixture::records().searches.remove(0);
         let round = |round: u32, layers: &[u32], accepted| Round {
             round,
             layer: None,
@@ -141,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_round_is_tied_where_another_candidate_may_score_the_same() {
-        let mut search = fixture::evidence().searches.remove(0);
+        let mut search = fixture::records().searches.remove(0);
         search.rounds = fixture::rounds(&[3, 1, 2]);
         let trial = |(round, layer, lower, upper)| Trial {
             round,
@@ -161,7 +127,7 @@ mod tests {
 
     #[test]
     fn where_hybrids_grow_a_layer_counts_from_the_round_that_it_won() {
-        for search in fixture::evidence().searches {
+        for search in fixture::records().searches {
             let accepted = search.rounds.iter().filter(|round| round.accepted);
             let won: std::collections::BTreeMap<u32, u32> =
                 accepted.filter_map(|round| Some((round.layer?, round.round))).collect();

@@ -7,11 +7,10 @@ mod column_docs;
 mod columns;
 mod cost;
 mod derived;
-mod evidence;
+mod experiment_records;
 mod figures;
 #[cfg(test)]
 mod fixture;
-mod gather;
 mod lock;
 mod page;
 mod paired;
@@ -32,11 +31,10 @@ pub use columns::{
     SpeedupRow, StageRow, TABLES, ThroughputRow, TrajectoryRow, TrialRow,
 };
 pub use derived::format_axes;
-pub use evidence::{
-    BaseEvidence, ChosenEvidence, CostEvidence, CurvePoint, DistilEvidence, DistilledLayer, Evidence,
-    ItemEvidence, MissingCell, Round, SearchEvidence, StageEvidence, TestEvidence, TimingEvidence,
+pub use experiment_records::{
+    CellUsage, DistilCell, ExperimentRecords, MissingCell, ScoreCell, SearchCell, StoredCell, TestAnswers,
+    TimingCell,
 };
-pub use gather::gather;
 pub use report_data::ReportData;
 pub use schema::{ColumnSpec, Row, TableSpec};
 pub use text::summary_text;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::evidence::TestEvidence;
+use super::experiment_records::TestAnswers;
 use crate::stats::{mcnemar_exact, paired_bootstrap};
 use dtr_core::seed::Seed;
 
@@ -21,7 +21,7 @@ pub(super) struct Pairing {
 
 impl Pairing {
     /// Pairs the answers of two systems by item.
-    pub(super) fn of(first: &TestEvidence, second: &TestEvidence) -> Self {
+    pub(super) fn of(first: &TestAnswers, second: &TestAnswers) -> Self {
         let answers: BTreeMap<&str, bool> =
             second.items.iter().map(|item| (item.id.as_str(), item.is_correct())).collect();
         let mut pairing = Self { only_first: 0, only_second: 0, num_items: 0 };
@@ -55,16 +55,17 @@ impl Pairing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::evidence::ItemEvidence;
+    use crate::algorithms::score::ItemScore;
+    use crate::report::fixture;
 
-    fn answers(correct: &[(&str, bool)]) -> TestEvidence {
-        let item = |(id, correct): &(&str, bool)| ItemEvidence {
+    fn answers(correct: &[(&str, bool)]) -> TestAnswers {
+        let item = |(id, correct): &(&str, bool)| ItemScore {
             id: (*id).to_owned(),
             label: 1,
             choice: u32::from(*correct),
             log_likelihoods: Vec::new(),
         };
-        TestEvidence { cell: String::new(), num_truncated: 0, items: correct.iter().map(item).collect() }
+        fixture::test_answers("score", correct.iter().map(item).collect())
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Matches searches with the corresponding cells of the paper's tables.
 
-use super::evidence::{Round, SearchEvidence};
+use super::experiment_records::SearchCell;
 use super::published::{self, PaperKey, PublishedCost, PublishedLayerSet, PublishedScore, PublishedSpeedup};
+use crate::algorithms::search::Round;
 use crate::algorithms::search::{SearchStrategy, StopCriterion};
 
 /// Relative drop of the validation score at which the searches of the paper's Table 2 stop.
@@ -10,28 +11,25 @@ const PAPER_DROP: f64 = 0.05;
 const PAPER_BUDGET: usize = 10;
 
 /// Returns the cell of Table 1 for a greedy search.
-pub(super) fn matching_score(search: &SearchEvidence) -> Option<&'static PublishedScore> {
+pub(super) fn matching_score(search: &SearchCell) -> Option<&'static PublishedScore> {
     is_greedy(search).then(|| published::find_score(paper_key(search)?)).flatten()
 }
 
 /// Returns the cell of Table 2 for a greedy search with the stop rule of the paper.
-pub(super) fn matching_speedup(search: &SearchEvidence) -> Option<&'static PublishedSpeedup> {
-    let is_comparable = is_greedy(search) && search.stop == StopCriterion::MaxRelativeDrop(PAPER_DROP);
+pub(super) fn matching_speedup(search: &SearchCell) -> Option<&'static PublishedSpeedup> {
+    let is_comparable = is_greedy(search) && search.job.stop == StopCriterion::MaxRelativeDrop(PAPER_DROP);
     is_comparable.then(|| published::find_speedup(paper_key(search)?)).flatten()
 }
 
 /// Returns the row of Table 3 for a greedy search.
-pub(super) fn matching_cost(search: &SearchEvidence) -> Option<&'static PublishedCost> {
-    is_greedy(search).then(|| published::find_cost(search.public_base.as_deref()?)).flatten()
+pub(super) fn matching_cost(search: &SearchCell) -> Option<&'static PublishedCost> {
+    is_greedy(search).then(|| published::find_cost(search.public_base()?)).flatten()
 }
 
 /// Returns the layer set of Table 4 for the winner of a round, if strategy and number of layers are those of
 /// the paper.
-pub(super) fn matching_layer_set(
-    search: &SearchEvidence,
-    round: &Round,
-) -> Option<&'static PublishedLayerSet> {
-    let strategy = match search.strategy {
+pub(super) fn matching_layer_set(search: &SearchCell, round: &Round) -> Option<&'static PublishedLayerSet> {
+    let strategy = match search.job.strategy {
         SearchStrategy::Greedy {} => "greedy",
         SearchStrategy::Impact {} => "impact",
         _ => return None,
@@ -40,12 +38,12 @@ pub(super) fn matching_layer_set(
     is_comparable.then(|| published::find_layer_set(paper_key(search)?, strategy)).flatten()
 }
 
-fn is_greedy(search: &SearchEvidence) -> bool {
-    search.strategy == SearchStrategy::Greedy {}
+fn is_greedy(search: &SearchCell) -> bool {
+    search.job.strategy == SearchStrategy::Greedy {}
 }
 
-fn paper_key(search: &SearchEvidence) -> Option<PaperKey<'_>> {
-    Some(PaperKey { base: search.public_base.as_deref()?, block: &search.block, task: &search.task })
+fn paper_key(search: &SearchCell) -> Option<PaperKey<'_>> {
+    Some(PaperKey { base: search.public_base()?, block: search.block(), task: search.task() })
 }
 
 #[cfg(test)]
@@ -90,19 +88,19 @@ mod tests {
         assert_eq!(local.public_name("qwen2.5-1.5b"), Some("qwen2.5-1.5b"));
         let mut search = fixture::of_paper("Qwen2.5-1.5B").searches.remove(0);
         assert!(matching_score(&search).is_some());
-        search.public_base = None;
+        search.cell.job.base = fixture::trained_base();
         assert!(matching_score(&search).is_none());
     }
 
     #[test]
     fn only_searches_with_the_settings_of_the_paper_match() {
         let searches = fixture::of_paper("llama-3.2-3b-instruct").searches;
-        let mut search = searches.into_iter().find(|search| search.block == "jet").unwrap();
+        let mut search = searches.into_iter().find(|search| search.block() == "jet").unwrap();
         assert_eq!(matching_speedup(&search).map(|cell| cell.num_replaced), Some(11));
-        search.stop = StopCriterion::Never {};
+        search.cell.job.stop = StopCriterion::Never {};
         assert!(matching_speedup(&search).is_none() && matching_score(&search).is_some());
         assert_eq!(matching_cost(&search).map(|cost| (cost.bld_hours, cost.greedy_hours)), Some((4.0, 3.0)));
-        search.strategy = SearchStrategy::Uniform {};
+        search.cell.job.strategy = SearchStrategy::Uniform {};
         assert!(matching_score(&search).is_none() && matching_cost(&search).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Writes the tables as Parquet files; the same evidence gives the same bytes.
+//! Writes the tables as Parquet files; the same records give the same bytes.
 //!
 //! The metadata of each file documents the table: `dtr:table` is its name, `dtr:about` its description, and
 //! `dtr:columns` a JSON list of its columns with type, unit and description.
@@ -46,8 +46,8 @@ impl Table {
 /// # Errors
 /// A table has two columns of the same name.
 pub(super) fn build_tables(data: &ReportData<'_>) -> Result<Vec<Table>> {
-    let evidence = data.evidence;
-    let (costs, timings) = (cost_rows(evidence), throughput_rows(evidence));
+    let records = data.records;
+    let (costs, timings) = (cost_rows(records), throughput_rows(records));
     let (columns, frame) =
         rows::table1(&data.searches).map_err(|cause| build_error(&TABLE1).with_source(cause))?;
     Ok(vec![
@@ -55,15 +55,15 @@ pub(super) fn build_tables(data: &ReportData<'_>) -> Result<Vec<Table>> {
         Table { spec: TABLE1, columns, frame },
         Table::from_rows(&rows::compute_hours_rows(&costs))?,
         Table::from_rows(&rows::speedup_rows(&data.searches, &timings))?,
-        Table::from_rows(&rows::published_rows(evidence))?,
-        Table::from_rows(&rows::base_rows(evidence))?,
-        Table::from_rows(&rows::stage_rows(evidence))?,
+        Table::from_rows(&rows::published_rows(records))?,
+        Table::from_rows(&rows::base_rows(records))?,
+        Table::from_rows(&rows::stage_rows(records))?,
         Table::from_rows(&costs)?,
-        Table::from_rows(&rows::trajectory_rows(evidence))?,
+        Table::from_rows(&rows::trajectory_rows(records))?,
         Table::from_rows(&data.agreement)?,
-        Table::from_rows(&rows::trial_rows(evidence))?,
-        Table::from_rows(&rows::item_rows(evidence))?,
-        Table::from_rows(&rows::distillation_rows(evidence))?,
+        Table::from_rows(&rows::trial_rows(records))?,
+        Table::from_rows(&rows::item_rows(records))?,
+        Table::from_rows(&rows::distillation_rows(records))?,
         Table::from_rows(&timings)?,
     ])
 }
@@ -116,15 +116,15 @@ mod tests {
 
     use super::*;
     use crate::report::columns::TABLES;
-    use crate::report::evidence::Evidence;
+    use crate::report::experiment_records::ExperimentRecords;
     use crate::report::fixture;
 
-    fn build(evidence: &Evidence) -> Vec<Table> {
-        build_tables(&ReportData::new(evidence)).unwrap()
+    fn build(records: &ExperimentRecords) -> Vec<Table> {
+        build_tables(&ReportData::new(records)).unwrap()
     }
 
-    fn write_all(evidence: &Evidence, folder: &Path) -> Vec<PathBuf> {
-        write(&build(evidence), folder).unwrap()
+    fn write_all(records: &ExperimentRecords, folder: &Path) -> Vec<PathBuf> {
+        write(&build(records), folder).unwrap()
     }
 
     fn read(path: &Path) -> DataFrame {
@@ -138,29 +138,29 @@ mod tests {
 
     #[test]
     fn a_written_table_reads_back_unchanged() {
-        let evidence = fixture::evidence();
+        let records = fixture::records();
         let folder = tempfile::tempdir().unwrap();
-        write_all(&evidence, folder.path());
-        check_reads_back(folder.path(), &rows::search_rows(&evidence));
-        let searches = rows::search_rows(&evidence);
-        let timings = throughput_rows(&evidence);
-        check_reads_back(folder.path(), &rows::compute_hours_rows(&cost_rows(&evidence)));
+        write_all(&records, folder.path());
+        check_reads_back(folder.path(), &rows::search_rows(&records));
+        let searches = rows::search_rows(&records);
+        let timings = throughput_rows(&records);
+        check_reads_back(folder.path(), &rows::compute_hours_rows(&cost_rows(&records)));
         check_reads_back(folder.path(), &rows::speedup_rows(&searches, &timings));
-        check_reads_back(folder.path(), &rows::stage_rows(&evidence));
-        check_reads_back(folder.path(), &cost_rows(&evidence));
-        check_reads_back(folder.path(), &rows::trajectory_rows(&evidence));
-        check_reads_back(folder.path(), &rows::agreement_rows(&evidence));
-        check_reads_back(folder.path(), &rows::trial_rows(&evidence));
-        check_reads_back(folder.path(), &rows::item_rows(&evidence));
-        check_reads_back(folder.path(), &rows::distillation_rows(&evidence));
-        check_reads_back(folder.path(), &throughput_rows(&evidence));
+        check_reads_back(folder.path(), &rows::stage_rows(&records));
+        check_reads_back(folder.path(), &cost_rows(&records));
+        check_reads_back(folder.path(), &rows::trajectory_rows(&records));
+        check_reads_back(folder.path(), &rows::agreement_rows(&records));
+        check_reads_back(folder.path(), &rows::trial_rows(&records));
+        check_reads_back(folder.path(), &rows::item_rows(&records));
+        check_reads_back(folder.path(), &rows::distillation_rows(&records));
+        check_reads_back(folder.path(), &throughput_rows(&records));
     }
 
     #[test]
     fn files_have_the_declared_columns_in_order() {
-        for evidence in [fixture::evidence(), Evidence::default()] {
+        for records in [fixture::records(), ExperimentRecords::default()] {
             let folder = tempfile::tempdir().unwrap();
-            let tables = build(&evidence);
+            let tables = build(&records);
             let paths = write(&tables, folder.path()).unwrap();
             assert_eq!(paths.len(), TABLES.len());
             for ((path, table), declared_table) in paths.iter().zip(&tables).zip(TABLES) {
@@ -183,10 +183,10 @@ mod tests {
 
     #[test]
     fn bytes_do_not_depend_on_the_order_of_cells() {
-        let evidence = fixture::evidence();
+        let records = fixture::records();
         let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let paths = write_all(&evidence, first.path());
-        write_all(&fixture::shuffled(evidence), second.path());
+        let paths = write_all(&records, first.path());
+        write_all(&fixture::shuffled(records), second.path());
         for path in paths {
             let name = path.file_name().unwrap();
             assert_eq!(fs::read(&path).unwrap(), fs::read(second.path().join(name)).unwrap(), "{name:?}");
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn the_metadata_of_a_file_documents_its_columns() {
         let folder = tempfile::tempdir().unwrap();
-        let paths = write_all(&fixture::evidence(), folder.path());
+        let paths = write_all(&fixture::records(), folder.path());
         let mut reader = ParquetReader::new(File::open(&paths[0]).unwrap());
         let metadata = reader.get_metadata().unwrap().clone();
         let pairs = metadata.key_value_metadata().clone().unwrap();

@@ -2,7 +2,7 @@
 
 use super::columns::ThroughputRow;
 use super::derived::format_axes;
-use super::evidence::{Evidence, TimingEvidence};
+use super::experiment_records::{ExperimentRecords, TimingCell};
 use super::rows::layers_text;
 use crate::algorithms::throughput::TimedRun;
 use crate::stats::median;
@@ -29,42 +29,43 @@ impl Rate {
 
 /// Returns the timings sorted by base, axes, device, threads, variant, task, context, batch size and number
 /// of replaced layers.
-pub(super) fn sorted_timings(evidence: &Evidence) -> Vec<&TimingEvidence> {
-    let mut timings: Vec<_> = evidence.timings.iter().collect();
+pub(super) fn sorted_timings(records: &ExperimentRecords) -> Vec<&TimingCell> {
+    let mut timings: Vec<_> = records.timings.iter().collect();
     timings.sort_by_cached_key(|timing| {
-        let name = (timing.model.clone(), format_axes(&timing.axes), timing.device.clone(), timing.threads);
-        let system = (timing.variant.clone(), timing.task.clone());
-        (name, system, timing.context, timing.batch_size, timing.layers.len(), timing.key.clone())
+        let name =
+            (timing.labels.model.clone(), format_axes(&timing.labels.axes), timing.job.machine.clone());
+        let system = (timing.labels.variant.clone(), timing.labels.task.clone());
+        (name, system, timing.job.context, timing.job.batch_size, timing.layers.len(), timing.key())
     });
     timings
 }
 
 /// Returns the rows of the table `throughput`.
-pub(super) fn throughput_rows(evidence: &Evidence) -> Vec<ThroughputRow> {
-    sorted_timings(evidence).into_iter().map(row).collect()
+pub(super) fn throughput_rows(records: &ExperimentRecords) -> Vec<ThroughputRow> {
+    sorted_timings(records).into_iter().map(row).collect()
 }
 
-fn row(timing: &TimingEvidence) -> ThroughputRow {
+fn row(timing: &TimingCell) -> ThroughputRow {
+    let job = &timing.job;
     let rates = |runs: &[TimedRun]| {
-        let (num_read, num_decoded) =
-            (timing.batch_size * timing.context, timing.batch_size * timing.new_tokens);
-        let prefill = Rate::new(num_read, runs.iter().map(|run| run.prefill));
-        (prefill, Rate::new(num_decoded, runs.iter().map(|run| run.decode)))
+        let (num_read, num_decoded) = (job.batch_size * job.context, job.batch_size * job.recipe.new_tokens);
+        let prefill = Rate::new(num_read as u64, runs.iter().map(|run| run.prefill));
+        (prefill, Rate::new(num_decoded as u64, runs.iter().map(|run| run.decode)))
     };
     let (prefill, decode) = rates(&timing.runs);
-    let base = timing.base.as_deref().map(rates);
+    let base = timing.base_runs.as_deref().map(rates);
     ThroughputRow {
-        model: timing.model.clone(),
-        variant: timing.variant.clone(),
-        task: timing.task.clone(),
-        axes: format_axes(&timing.axes),
-        device: timing.device.clone(),
-        threads: timing.threads,
-        context: timing.context,
-        batch_size: timing.batch_size,
+        model: timing.labels.model.clone(),
+        variant: timing.labels.variant.clone(),
+        task: timing.labels.task.clone(),
+        axes: format_axes(&timing.labels.axes),
+        device: timing.job.machine.device.clone(),
+        threads: timing.job.machine.threads as u64,
+        context: timing.job.context as u64,
+        batch_size: timing.job.batch_size as u64,
         num_replaced: timing.layers.len() as u32,
         layers: layers_text(&timing.layers),
-        num_layers: timing.num_layers,
+        num_layers: timing.job.config.num_layers as u32,
         decode: decode.median,
         decode_low: decode.low,
         decode_high: decode.high,
@@ -75,10 +76,10 @@ fn row(timing: &TimingEvidence) -> ThroughputRow {
         prefill_speedup: base.map(|(base, _)| prefill.median / base.median),
         cache_bytes: timing.cache_bytes,
         state_bytes: timing.state_bytes,
-        other_cpus: timing.others,
-        new_tokens: timing.new_tokens,
+        other_cpus: timing.other_cpus,
+        new_tokens: timing.job.recipe.new_tokens as u64,
         runs: timing.runs.len() as u32,
-        cell_key: timing.key.clone(),
+        cell_key: timing.key(),
     }
 }
 
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_hybrid_is_compared_with_the_base_at_the_same_context() {
-        let rows = throughput_rows(&fixture::evidence());
+        let rows = throughput_rows(&fixture::records());
         let base = rows.iter().find(|row| row.variant.is_none() && row.context == 512).unwrap();
         assert_eq!((base.decode_speedup, base.num_replaced, base.layers.as_str()), (Some(1.0), 0, ""));
         // Runs of 1.0, 1.1 and 1.2 seconds for 2 prompts with 16 new tokens each.

@@ -2,7 +2,8 @@
 
 use crate::algorithms::search::SearchStrategy;
 
-/// Returns the maximum number of evaluations of a search on a base of `num_layers` layers, including cached ones.
+/// Returns the maximum number of evaluations of a search on a base of `num_layers` layers, including cached
+/// ones.
 ///
 /// That is the base and every candidate of every round, then base, `M_best` and `M_opt` on the test split.
 pub fn max_evaluations(strategy: &SearchStrategy, num_layers: u64) -> u64 {
@@ -19,8 +20,8 @@ fn max_candidates(strategy: &SearchStrategy, num_layers: u64) -> u64 {
     }
 }
 
-/// Returns the number of masks that a beam search scores. A round extends each mask of the beam by each layer that it
-/// lacks, and scores a mask once.
+/// Returns the number of masks that a beam search scores. A round extends each mask of the beam by each layer
+/// that it lacks, and scores a mask once.
 fn beam(width: u64, num_layers: u64) -> u64 {
     let (mut kept, mut all) = (1, 0_u64);
     for num_replaced in 1..=num_layers {

@@ -12,11 +12,12 @@ const F32_BYTES: u64 = 4;
 /// Bytes of a twin's parameter between its steps: the master weight and two moments, in f32.
 const TRAINED_BYTES: u64 = 3 * F32_BYTES;
 
-/// Numbers that are held for each parameter of a twin during its step: a working copy and a gradient. Two twins have them
-/// at a time, because a step is enqueued before the step before it is done.
+/// Numbers that are held for each parameter of a twin during its step: a working copy and a gradient. Two
+/// twins have them at a time, because a step is enqueued before the step before it is done.
 const STEP_NUMBERS: u64 = 2 * 2;
 
-/// Hidden states per token, in multiples of the model's width, that the gradient of a twin needs, including the teacher's.
+/// Hidden states per token, in multiples of the model's width, that the gradient of a twin needs, including
+/// the teacher's.
 const STEP_STATES: u64 = 32;
 
 /// Bytes that a GPU's driver, kernels and matrix products hold.
@@ -65,8 +66,8 @@ impl DistilMemory<'_> {
         }
     }
 
-    /// Returns the bytes at the peak on a GPU while `num_layers` layers are trained together. A GPU holds the inputs and
-    /// outputs of one layer at a time, which are included in the states of a step.
+    /// Returns the bytes at the peak on a GPU while `num_layers` layers are trained together. A GPU holds the
+    /// inputs and outputs of one layer at a time, which are included in the states of a step.
     pub fn gpu_peak_bytes(&self, num_layers: usize) -> u64 {
         let between_steps = num_layers as u64 * TRAINED_BYTES * self.twin_parameters().sum::<u64>();
         self.base_bytes() + between_steps + self.step_bytes()
@@ -93,8 +94,8 @@ impl DistilMemory<'_> {
         })
     }
 
-    /// Returns the bytes on a processor: the base, the twins with moments and gradients, and the inputs and outputs of all
-    /// layers for a batch.
+    /// Returns the bytes on a processor: the base, the twins with moments and gradients, and the inputs and
+    /// outputs of all layers for a batch.
     fn cpu_bytes(&self) -> u64 {
         let num_layers = self.config.num_layers;
         let twins = trained_bytes(num_layers as u64 * self.twin_parameters().sum::<u64>());
@@ -156,7 +157,8 @@ mod tests {
         .map(|block| Variant { block, geometry: GeometryConfig::default(), init: TwinInit::Random })
     }
 
-    /// Measured by `dtr bench device` with NVIDIA's management library: 32 layers on an H200, fewer on an H100.
+    /// Measured by `dtr bench device` with NVIDIA's management library: 32 layers on an H200, fewer on an
+    /// H100.
     #[test]
     fn the_estimate_is_at_most_seven_percent_above_what_was_measured() {
         let variants = variants();

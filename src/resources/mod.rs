@@ -13,8 +13,10 @@ pub struct Resources {
     pub evaluations: u64,
     /// Number of tokens that it trains on or times.
     pub tokens: u64,
-    /// Bytes of the weights that it must hold at once, with the moments and gradients of those that are trained.
+    /// Bytes of the weights that it must hold at once, with the moments and gradients of those that are
+    /// trained.
     pub weight_bytes: u64,
-    /// Bytes that it holds at its peak, without the temporary tensors of a forward pass; 0 if that is not estimated.
+    /// Bytes that it holds at its peak, without the temporary tensors of a forward pass; 0 if that is not
+    /// estimated.
     pub peak_bytes: u64,
 }

@@ -132,8 +132,8 @@ impl<'a> ClaimedCell<'a> {
 
     /// Writes the record of a cell that succeeded, and returns the output as it reads back.
     ///
-    /// `references` are the cells that the output refers to. The log is written to only if [`ClaimedCell::begin`] was
-    /// called; a score that a search computes is in the search's log.
+    /// `references` are the cells that the output refers to. The log is written to only if
+    /// [`ClaimedCell::begin`] was called; a score that a search computes is in the search's log.
     ///
     /// # Errors
     /// Fails if the output is not finite, or if a file cannot be written.

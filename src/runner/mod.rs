@@ -1,4 +1,5 @@
-//! The services that a stage runs its cells with: claims, progress, interruption, panics and the supervising process.
+//! The services that a stage runs its cells with: claims, progress, interruption, panics and the supervising
+//! process.
 
 mod claimed_cell;
 mod context;

@@ -6,8 +6,8 @@ use std::sync::{Mutex, Once, PoisonError};
 
 use dtr_core::error::{Error, Result};
 
-/// Messages and source locations of the latest panics of all threads. A cell's thread receives the panic of a thread that
-/// it waits for without its location, and looks that up here.
+/// Messages and source locations of the latest panics of all threads. A cell's thread receives the panic of a
+/// thread that it waits for without its location, and looks that up here.
 static LATEST_PANICS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
 /// Number of panics that are kept. Several threads may panic before one is looked up.

@@ -5,7 +5,8 @@ use crate::plan::Plan;
 use crate::runner::{CellEnd, Crash, RunContext, log_crash, record_failure};
 use dtr_core::error::{Error, Result};
 
-/// Records a failure for each cell that crashed a worker, and logs the crash for each cell that may have crashed one.
+/// Records a failure for each cell that crashed a worker, and logs the crash for each cell that may have
+/// crashed one.
 ///
 /// # Errors
 /// Fails if the store cannot be read or written.

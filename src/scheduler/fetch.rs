@@ -1,4 +1,5 @@
-//! Downloads the models and files that an experiment reads from the hub, and verifies them, before any cell runs.
+//! Downloads the models and files that an experiment reads from the hub, and verifies them, before any cell
+//! runs.
 
 use std::collections::BTreeMap;
 

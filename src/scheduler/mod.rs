@@ -1,4 +1,5 @@
-//! Runs the cells of a plan in order, records failures, and continues with the cells that do not depend on them.
+//! Runs the cells of a plan in order, records failures, and continues with the cells that do not depend on
+//! them.
 
 mod crashes;
 mod fetch;
@@ -55,8 +56,8 @@ pub struct Summary {
 /// Runs every cell of `plan` that is not done.
 ///
 /// # Errors
-/// Fails if the user interrupts, or if the store cannot be read or written. The failure of a cell is no error: it is in
-/// the cell's record and in the summary.
+/// Fails if the user interrupts, or if the store cannot be read or written. The failure of a cell is no
+/// error: it is in the cell's record and in the summary.
 pub fn run(plan: &Plan, context: &RunContext<'_>, policy: FailurePolicy) -> Result<Summary> {
     context.worker.report_plan(plan.cells.iter().map(Cell::key))?;
     crashes::record_crashes(plan, context)?;
@@ -235,7 +236,8 @@ impl<'a> Scheduler<'a> {
     /// Counts how a cell ended, and records a failure.
     ///
     /// # Errors
-    /// Fails if the run cannot continue: after an interruption, if the disk is full, or if input data is invalid.
+    /// Fails if the run cannot continue: after an interruption, if the disk is full, or if input data is
+    /// invalid.
     fn record_end(&mut self, cell: &Cell, completion: Result<Completion>, seconds: f64) -> Result<()> {
         let (worker, key) = (self.context.worker, cell.key());
         match completion {

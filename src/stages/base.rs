@@ -47,8 +47,8 @@ pub struct BaseSpec {
 impl BaseSource {
     /// Returns the name by which publications know a base that a manifest calls `declared`.
     ///
-    /// That is the repository's name without its owner, or the declared name of a local directory. A base that is trained
-    /// here has none.
+    /// That is the repository's name without its owner, or the declared name of a local directory. A base
+    /// that is trained here has none.
     pub fn public_name<'a>(&'a self, declared: &'a str) -> Option<&'a str> {
         match self {
             Self::Directory { identity: ModelIdentity::Hub(pinned), .. } => pinned.id.rsplit('/').next(),

@@ -36,7 +36,8 @@ impl Labels {
         words.join(" ")
     }
 
-    /// Returns the labels of a cell that searches take as input: without the axes that only searches depend on.
+    /// Returns the labels of a cell that searches take as input: without the axes that only searches depend
+    /// on.
     pub fn without_search_axes(&self) -> Self {
         let mut labels = self.clone();
         labels.axes.retain(|key, _| !key.starts_with("search."));

@@ -34,8 +34,8 @@ pub enum ModelIdentity {
 }
 
 impl ModelIdentity {
-    /// Returns the identity of a model, and the folder in which its files are or will be. Returns `None` for a model that
-    /// is trained here and for one without weights.
+    /// Returns the identity of a model, and the folder in which its files are or will be. Returns `None` for
+    /// a model that is trained here and for one without weights.
     ///
     /// # Errors
     /// Fails if a local file cannot be read, or if the hub does not know a revision.

@@ -81,7 +81,8 @@ impl Planner {
         Ok(())
     }
 
-    /// Adds a cell whose result is a row of a table, unless it was added before with the same base and variant.
+    /// Adds a cell whose result is a row of a table, unless it was added before with the same base and
+    /// variant.
     ///
     /// # Errors
     /// Fails if the cell was added before with another base or variant.
@@ -110,7 +111,8 @@ impl Planner {
     /// Returns the source of a base, and adds the cell that trains it if it is trained here.
     ///
     /// # Errors
-    /// Fails if a file cannot be read, or if a base that is trained here is to compute in another type than f32.
+    /// Fails if a file cannot be read, or if a base that is trained here is to compute in another type than
+    /// f32.
     pub fn base(&mut self, point: &SweepPoint<'_>, model: &str) -> Result<BaseSource> {
         if let Some(source) = self.stored_base(point.manifest, model)? {
             return Ok(source);

@@ -135,7 +135,8 @@ impl PretrainJob {
         Ok(Completion::ByThisProcess)
     }
 
-    /// Trains the base and writes its files. The energy is known only if no earlier process did a part of the work.
+    /// Trains the base and writes its files. The energy is known only if no earlier process did a part of the
+    /// work.
     fn train(
         &self,
         context: &RunContext<'_>,

@@ -24,9 +24,10 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
 
     /// The version of the algorithm, a part of every key.
     ///
-    /// Increase it when the same specification gives another result: after a bug fix, another order of operations, or a
-    /// new default that the specification does not name. Changes of speed or messages keep the version, except for
-    /// `throughput`, whose result is speed. The keys of cells that read this stage's results change with it.
+    /// Increase it when the same specification gives another result: after a bug fix, another order of
+    /// operations, or a new default that the specification does not name. Changes of speed or messages keep
+    /// the version, except for `throughput`, whose result is speed. The keys of cells that read this stage's
+    /// results change with it.
     const VERSION: u32;
 
     /// Whether the result is a measurement of time, which differs from run to run.
@@ -38,8 +39,8 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
     /// The result, as a record holds it.
     type Output: Serialize + DeserializeOwned;
 
-    /// Values that successive cells share in memory, such as loaded models. Stages with the same type share one value; it is
-    /// dropped before a stage with another type begins.
+    /// Values that successive cells share in memory, such as loaded models. Stages with the same type share
+    /// one value; it is dropped before a stage with another type begins.
     type Cache: Default + 'static;
 
     /// Returns everything that decides the result, apart from the inputs.
@@ -74,13 +75,15 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
         false
     }
 
-    /// Returns what the job takes on a model of shape `config`, when it runs together with `group`, which includes it.
+    /// Returns what the job takes on a model of shape `config`, when it runs together with `group`, which
+    /// includes it.
     fn resources(&self, config: &DecoderConfig, group: &[&Self]) -> Resources;
 
     /// Returns what a finished job took.
     fn usage(&self, output: &Self::Output) -> Usage;
 
-    /// Returns the same job on each other machine that has done such a job, if the machine is a part of the key.
+    /// Returns the same job on each other machine that has done such a job, if the machine is a part of the
+    /// key.
     fn on_other_machines(&self, _ended: &[CellSpec]) -> Vec<Self> {
         Vec::new()
     }

@@ -203,7 +203,8 @@ impl ThroughputJob {
         (runs * self.batch_size * (self.context + self.recipe.new_tokens)) as u64
     }
 
-    /// Returns the job that times the base at the same context and batch size, which a hybrid's speed is compared with.
+    /// Returns the job that times the base at the same context and batch size, which a hybrid's speed is
+    /// compared with.
     pub fn of_base(&self) -> Self {
         Self { variant: None, layers: ReplacedLayers::Fixed(Vec::new()), ..self.clone() }
     }

@@ -12,7 +12,8 @@ use super::key::key_of;
 
 /// What a cell computes, and on which inputs.
 ///
-/// `spec.json` holds it beside the record. That file is small, so `dtr plan` can compare a cell with all that ran before.
+/// `spec.json` holds it beside the record. That file is small, so `dtr plan` can compare a cell with all that
+/// ran before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellSpec {
     /// Stage and key of the cell.
@@ -53,7 +54,8 @@ impl CellSpec {
         files::write_bytes_atomically(&folder.spec(), format!("{text}\n").as_bytes())
     }
 
-    /// Reads `spec.json` in `folder`; returns `None` if it is missing or damaged, since no result depends on it.
+    /// Reads `spec.json` in `folder`; returns `None` if it is missing or damaged, since no result depends on
+    /// it.
     pub(super) fn read(folder: &CellFolder) -> Option<Self> {
         serde_json::from_str(&files::read_text_file(&folder.spec()).ok()?).ok()
     }

@@ -1,8 +1,8 @@
 //! Exclusive access to a cell, and the writing of its record.
 //!
-//! The order of the writes makes a crash harmless: first artifacts, then `spec.json`, then the record by an atomic
-//! rename, and last the removal of checkpoints. A process that is killed at any moment leaves either no record or a
-//! complete one, and its checkpoints for the next process.
+//! The order of the writes makes a crash harmless: first artifacts, then `spec.json`, then the record by an
+//! atomic rename, and last the removal of checkpoints. A process that is killed at any moment leaves either
+//! no record or a complete one, and its checkpoints for the next process.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -34,7 +34,8 @@ pub struct NewRecord {
     pub artifacts: Vec<String>,
     /// Cells that the output refers to; without them it is incomplete.
     pub references: Vec<CellId>,
-    /// Seconds of work. Training counts all the processes that took part, other work the process that ended it.
+    /// Seconds of work. Training counts all the processes that took part, other work the process that ended
+    /// it.
     pub seconds: f64,
     /// Energy of the device during the work, in joules, where the device reports it.
     pub joules: Option<f64>,
@@ -84,8 +85,8 @@ impl Claim {
     /// Writes the record of a cell that succeeded, and returns the record as it will be read from now on.
     ///
     /// # Errors
-    /// Fails if the output is not finite or does not read back, if an artifact is missing, if `new` is another cell's,
-    /// or if a file cannot be written. [`Claim::fail`] can still be called then.
+    /// Fails if the output is not finite or does not read back, if an artifact is missing, if `new` is
+    /// another cell's, or if a file cannot be written. [`Claim::fail`] can still be called then.
     pub fn finish<T: Serialize + DeserializeOwned>(&self, new: NewRecord, output: T) -> Result<Record<T>> {
         let record = self.write_record(new, Outcome::Done(output))?;
         // The record is on disk, so the cell is done even if this fails. `dtr prune` finds what remains.
@@ -121,8 +122,8 @@ impl Claim {
 
     /// Returns the record as it reads back, and its bytes.
     ///
-    /// A JSON reader may change the last bit of a number. A process that continues and one that resumes must compare the
-    /// same scores, so both take the numbers that were read back.
+    /// A JSON reader may change the last bit of a number. A process that continues and one that resumes must
+    /// compare the same scores, so both take the numbers that were read back.
     fn encode<T: Serialize + DeserializeOwned>(
         &self,
         new: NewRecord,

@@ -1,7 +1,7 @@
 //! The log of a cell: one line of JSON for each event.
 //!
-//! Each line holds a digest of its event and of the cell's key. A line that a crash cut off is dropped. Logs are for people:
-//! no result depends on one.
+//! Each line holds a digest of its event and of the cell's key. A line that a crash cut off is dropped. Logs
+//! are for people: no result depends on one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -25,8 +25,8 @@ pub enum EventKind {
     Message(String),
     /// The search computed this score cell, which no process had computed before.
     Scored(Key),
-    /// The process stopped before the end, because the user asked or the disk was full. The next process resumes the
-    /// work.
+    /// The process stopped before the end, because the user asked or the disk was full. The next process
+    /// resumes the work.
     Stopped,
     /// The cell ended with a result.
     Done,
@@ -65,7 +65,8 @@ impl Line {
     }
 }
 
-/// Returns the digest of an event of the log at `path`. It includes the cell's key, which the folder is named by.
+/// Returns the digest of an event of the log at `path`. It includes the cell's key, which the folder is named
+/// by.
 fn check(event: &Event, path: &Path) -> Digest {
     let cell = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     Digest::hash(
@@ -102,8 +103,8 @@ impl Events {
     }
 }
 
-/// Reads the events of the log at `path`, in order. A log that does not exist has no events; a last line that was cut
-/// off is skipped.
+/// Reads the events of the log at `path`, in order. A log that does not exist has no events; a last line that
+/// was cut off is skipped.
 ///
 /// # Errors
 /// Fails if the file cannot be read, or if a line is damaged or of another cell.

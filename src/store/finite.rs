@@ -1,4 +1,5 @@
-//! Rejects NaN and infinities before they are written: JSON has no such numbers, and serde_json would write `null`.
+//! Rejects NaN and infinities before they are written: JSON has no such numbers, and serde_json would write
+//! `null`.
 
 use std::fmt;
 

@@ -55,11 +55,12 @@ impl FromStr for Key {
 
 /// Returns the key of the cell of stage `stage` at `version` with the settings `spec` and these inputs.
 ///
-/// `spec` is digested as JSON with its members in name order and without those that are `null`. So moving a field, or
-/// adding an optional one, changes no key.
+/// `spec` is digested as JSON with its members in name order and without those that are `null`. So moving a
+/// field, or adding an optional one, changes no key.
 ///
 /// # Errors
-/// Fails if `spec` holds a number that is not finite, which JSON would write as `null`, or cannot be written as JSON.
+/// Fails if `spec` holds a number that is not finite, which JSON would write as `null`, or cannot be written
+/// as JSON.
 pub fn key_of<S: Serialize>(stage: &StageName, version: u32, spec: &S, inputs: &Inputs) -> Result<Key> {
     ensure_finite(spec)?;
     let spec = serde_json::to_value(spec).and_then(|spec| serde_json::to_vec(&Canonical(&spec)));

@@ -77,7 +77,8 @@ impl Store {
         &self.results
     }
 
-    /// Finds the record of a cell, and compares the lengths of its artifacts. [`Store::artifact`] compares a digest.
+    /// Finds the record of a cell, and compares the lengths of its artifacts. [`Store::artifact`] compares a
+    /// digest.
     ///
     /// # Errors
     /// Fails if a file cannot be read, or if the record is of a newer format.
@@ -122,8 +123,8 @@ impl Store {
     /// Call [`Store::find`] again after claiming: another process may just have finished the cell.
     ///
     /// # Errors
-    /// Fails if the folder cannot be written, or if the cell's record is of a newer format, which this program could not
-    /// replace.
+    /// Fails if the folder cannot be written, or if the cell's record is of a newer format, which this
+    /// program could not replace.
     pub fn claim(&self, cell: &CellId) -> Result<Option<Claim>> {
         let folder = self.folder(cell);
         record::read::<IgnoredAny>(&folder.record(), cell)?;

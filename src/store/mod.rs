@@ -1,8 +1,8 @@
 //! The results folder: which cells are done, their records, and the locks of the cells that run.
 //!
-//! A cell is one unit of cached work. Its [`Key`] is a digest of everything that decides its result, and of nothing
-//! else. Its [`Record`] is written once, atomically, when the cell ends. A held [`Claim`] means that a process works on
-//! the cell. The store runs nothing and knows no stage: a stage is a name here.
+//! A cell is one unit of cached work. Its [`Key`] is a digest of everything that decides its result, and of
+//! nothing else. Its [`Record`] is written once, atomically, when the cell ends. A held [`Claim`] means that
+//! a process works on the cell. The store runs nothing and knows no stage: a stage is a name here.
 
 mod audit;
 mod cell_id;

@@ -68,7 +68,8 @@ impl Store {
             if leftovers_of(&cell, &folder)?.is_empty() {
                 continue;
             }
-            // Another process may have claimed or finished the cell meanwhile, so its files are listed under the lock.
+            // Another process may have claimed or finished the cell meanwhile, so its files are listed under
+            // the lock.
             let Some(_lock) = FileLock::try_acquire(&folder.lock())? else { continue };
             for leftover in leftovers_of(&cell, &folder)? {
                 files::remove_if_present(&leftover.path)?;

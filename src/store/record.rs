@@ -22,8 +22,8 @@ pub const FORMAT: u32 = 1;
 
 /// The record of a cell that ended.
 ///
-/// A record on disk holds an [`Outcome`]. [`super::Lookup`] separates the two kinds: `Record<T>` of a cell that is done
-/// holds the stage's output, `Record<String>` of one that failed holds the error.
+/// A record on disk holds an [`Outcome`]. [`super::Lookup`] separates the two kinds: `Record<T>` of a cell
+/// that is done holds the stage's output, `Record<String>` of one that failed holds the error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record<T> {
     /// The format of this record; see [`FORMAT`].
@@ -36,10 +36,11 @@ pub struct Record<T> {
     /// Cells that the output refers to; without them it is incomplete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<CellId>,
-    /// Seconds of work. Training counts all the processes that took part, other work the process that ended it.
+    /// Seconds of work. Training counts all the processes that took part, other work the process that ended
+    /// it.
     pub seconds: f64,
-    /// Energy of the device during the work, in joules, including other programs' use of it. `None` where the device does
-    /// not report it, or where another process did a part of the work and measured that itself.
+    /// Energy of the device during the work, in joules, including other programs' use of it. `None` where the
+    /// device does not report it, or where another process did a part of the work and measured that itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joules: Option<f64>,
     /// When the cell ended, in UTC as RFC 3339.

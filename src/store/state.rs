@@ -1,6 +1,7 @@
 //! Whether the result of a cell can be used.
 //!
-//! A record alone is not enough. A base or twins need their files, and a search needs the scores that it refers to.
+//! A record alone is not enough. A base or twins need their files, and a search needs the scores that it
+//! refers to.
 
 use serde_json::Value;
 

@@ -40,9 +40,9 @@ pub fn rebuild_tables(
 ) -> Result<RebuiltTables> {
     let folder = temporary_folder()?;
     let [new_tables, new_figures] = ["tables", "figures"].map(|name| folder.path().join(name));
-    let evidence = report::gather(plan, store, command)?;
+    let records = report::ExperimentRecords::read(plan, store, command)?;
     let mut rebuilt = RebuiltTables::default();
-    for path in report::write(&report::ReportData::new(&evidence), &new_tables, &new_figures)? {
+    for path in report::write(&report::ReportData::new(&records), &new_tables, &new_figures)? {
         let stored = stored_path(&path, &[(&new_tables, tables), (&new_figures, figures)]);
         rebuilt.num_files += 1;
         if let Some(reason) = difference(&path, &stored)? {

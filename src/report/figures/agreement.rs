@@ -15,7 +15,7 @@ use super::svg_canvas::{
     estimate_text_width, render_figure,
 };
 use crate::report::columns::AgreementRow;
-use crate::report::evidence::Evidence;
+use crate::report::experiment_records::ExperimentRecords;
 use dtr_core::error::Result;
 
 const MAX_WIDTH: i32 = 1018;
@@ -30,7 +30,7 @@ const FALSE_DISCOVERY_RATE: f64 = 0.05;
 ///
 /// # Errors
 /// Errors of plotters.
-pub(super) fn draw(model: &str, rows: &[AgreementRow], evidence: &Evidence) -> Result<String> {
+pub(super) fn draw(model: &str, rows: &[AgreementRow], records: &ExperimentRecords) -> Result<String> {
     let matrices = AgreementMatrix::build_all(rows);
     let legend = legend();
     let positions = matrix_positions(&matrices);
@@ -41,7 +41,7 @@ pub(super) fn draw(model: &str, rows: &[AgreementRow], evidence: &Evidence) -> R
     let top = HEADING_HEIGHT + legend.height(width - 2 * MARGIN) + MARGIN;
     let captions = Captions {
         title: format!("{model}: agreement between orders of replacement"),
-        subtitle: evidence.title.clone(),
+        subtitle: records.title.clone(),
         source: format!("Data: table agreement, rows with model = {model}"),
     };
     render_figure(&captions, (width, top + bottom), |canvas| {

@@ -2,7 +2,7 @@
 
 use super::svg_canvas::Point;
 
-/// SplitPolicy a line into its dashes.
+/// Splits a line into its dashes.
 ///
 /// `dash` has alternating lengths of dashes and gaps in pixels. If it is empty, the line is returned whole.
 pub(super) fn split_into_dashes(points: &[Point], dash: &[f64]) -> Vec<Vec<Point>> {

@@ -9,7 +9,7 @@ use super::style::{LineStyle, REFERENCE_COLOUR, line_style};
 use super::svg_canvas::{
     Captions, DrawResult, HEADING_HEIGHT, MARGIN, Point, Rect, SvgCanvas, render_figure,
 };
-use crate::report::evidence::{DistilEvidence, Evidence};
+use crate::report::experiment_records::{DistilCell, ExperimentRecords};
 use dtr_core::error::Result;
 
 const LAYERS_WIDTH: i32 = 590;
@@ -30,7 +30,7 @@ struct DistillationLine {
 ///
 /// # Errors
 /// Errors of plotters.
-pub(super) fn draw(group: &FigureGroup<DistilEvidence>, evidence: &Evidence) -> Result<String> {
+pub(super) fn draw(group: &FigureGroup<DistilCell>, records: &ExperimentRecords) -> Result<String> {
     let lines: Vec<DistillationLine> =
         group.cells.iter().map(|cell| DistillationLine::new(cell, group.line_index(cell))).collect();
     let last_layer = group.cells.iter().flat_map(|cell| &cell.layers).map(|layer| layer.layer).max();
@@ -39,7 +39,7 @@ pub(super) fn draw(group: &FigureGroup<DistilEvidence>, evidence: &Evidence) -> 
     let top = HEADING_HEIGHT + legend.height(width - 2 * MARGIN) + MARGIN;
     let captions = Captions {
         title: format!("{}: error of linear twins after distillation", group.model()),
-        subtitle: group.subtitle(evidence),
+        subtitle: group.subtitle(records),
         source: format!(
             "Data: table distillation, {}; training curves are in the records of the distil cells",
             group.row_filter()
@@ -104,11 +104,11 @@ fn to_pixels(points: &[(f64, f64)], to_pixel: &impl Fn(f64, f64) -> Point) -> Ve
 }
 
 impl DistillationLine {
-    fn new(distillation: &DistilEvidence, index: usize) -> Self {
+    fn new(distillation: &DistilCell, index: usize) -> Self {
         let mut layers = distillation.layers.clone();
         layers.sort_by_key(|layer| layer.layer);
         let losses: Vec<_> =
-            layers.iter().filter_map(|layer| Some((layer.layer, layer.normalised()?))).collect();
+            layers.iter().filter_map(|layer| Some((layer.layer, layer.normalised_losses()?))).collect();
         let course = distillation.course();
         Self {
             style: line_style(index),
@@ -124,7 +124,7 @@ fn logarithms(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
     points.filter(|(_, loss)| *loss > 0.0 && loss.is_finite()).map(|(x, loss)| (x, loss.log10())).collect()
 }
 
-fn legend(group: &FigureGroup<DistilEvidence>) -> Legend<'static> {
+fn legend(group: &FigureGroup<DistilCell>) -> Legend<'static> {
     let mut legend = Legend::default();
     for (index, label) in group.line_labels().into_iter().enumerate() {
         let style = line_style(index);

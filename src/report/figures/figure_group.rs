@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::report::derived::format_axes;
-use crate::report::evidence::{DistilEvidence, Evidence, SearchEvidence};
+use crate::report::experiment_records::{DistilCell, ExperimentRecords, SearchCell};
 
 /// Maximum number of lines of a figure. A model with more lines has a figure for each setting of the axes.
 const MAX_LINES: usize = 6;
@@ -18,31 +18,31 @@ pub(super) trait FigureCell {
     fn axes(&self) -> String;
 }
 
-impl FigureCell for SearchEvidence {
+impl FigureCell for SearchCell {
     fn model(&self) -> &str {
-        &self.model
+        &self.labels.model
     }
 
     fn variant(&self) -> &str {
-        &self.variant
+        self.labels.variant.as_deref().unwrap_or_default()
     }
 
     fn axes(&self) -> String {
-        format_axes(&self.axes)
+        format_axes(&self.labels.axes)
     }
 }
 
-impl FigureCell for DistilEvidence {
+impl FigureCell for DistilCell {
     fn model(&self) -> &str {
-        &self.model
+        &self.labels.model
     }
 
     fn variant(&self) -> &str {
-        &self.variant
+        self.labels.variant.as_deref().unwrap_or_default()
     }
 
     fn axes(&self) -> String {
-        format_axes(&self.axes)
+        format_axes(&self.labels.axes)
     }
 }
 
@@ -85,8 +85,8 @@ impl<'a, T: FigureCell> FigureGroup<'a, T> {
     }
 
     /// Returns the title of the experiment and the setting that all lines share.
-    pub(super) fn subtitle(&self, evidence: &Evidence) -> String {
-        let parts = [evidence.title.as_str(), self.setting()];
+    pub(super) fn subtitle(&self, records: &ExperimentRecords) -> String {
+        let parts = [records.title.as_str(), self.setting()];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
     }
 
@@ -146,12 +146,12 @@ mod tests {
     use super::*;
     use crate::report::fixture;
 
-    fn with_budgets(budgets: &[&str]) -> Vec<DistilEvidence> {
+    fn with_budgets(budgets: &[&str]) -> Vec<DistilCell> {
         let cell = |budget: &&str| {
-            let mut cells = fixture::evidence().distillations;
+            let mut cells = fixture::records().distillations;
             cells.iter_mut().for_each(|cell| {
-                cell.model = "hub/model".to_owned();
-                cell.axes.insert("distil.token-budget".to_owned(), (*budget).to_owned());
+                cell.labels.model = "hub/model".to_owned();
+                cell.labels.axes.insert("distil.token-budget".to_owned(), (*budget).to_owned());
             });
             cells
         };

@@ -1,4 +1,4 @@
-//! The figures of a report as SVG files; the same evidence gives the same bytes.
+//! The figures of a report as SVG files; the same records give the same bytes.
 //!
 //! Each model has a figure of validation scores, of replacement orders, of their agreement, of distillation
 //! errors and of throughput. Each variant that was searched by several strategies has a figure that compares
@@ -46,23 +46,23 @@ pub(super) fn write(figures: &[(String, String)], folder: &Path) -> Result<Vec<P
 /// # Errors
 /// Errors of plotters.
 pub(super) fn draw(data: &ReportData<'_>) -> Result<Vec<(String, String)>> {
-    let evidence = data.evidence;
+    let records = data.records;
     let mut figures = Vec::new();
-    for group in group_by_figure(sorted_searches(evidence)) {
-        figures.push((group.file_name("score"), validation_score::draw(&group, evidence)?));
-        figures.push((group.file_name("order"), replacement_order::draw(&group, evidence)?));
+    for group in group_by_figure(sorted_searches(records)) {
+        figures.push((group.file_name("score"), validation_score::draw(&group, records)?));
+        figures.push((group.file_name("order"), replacement_order::draw(&group, records)?));
     }
-    figures.extend(strategies::draw(&sorted_searches(evidence), evidence)?);
+    figures.extend(strategies::draw(&sorted_searches(records), records)?);
     for rows in data.agreement.chunk_by(|one, other| one.model == other.model) {
         let model = rows[0].model.as_str();
-        figures.push((file_name(&["agreement", model]), agreement::draw(model, rows, evidence)?));
+        figures.push((file_name(&["agreement", model]), agreement::draw(model, rows, records)?));
     }
-    for group in group_by_figure(sorted_distillations(evidence)) {
-        figures.push((group.file_name("distillation"), distillation::draw(&group, evidence)?));
+    for group in group_by_figure(sorted_distillations(records)) {
+        figures.push((group.file_name("distillation"), distillation::draw(&group, records)?));
     }
-    let lines = throughput::lines(&throughput_rows(evidence));
+    let lines = throughput::lines(&throughput_rows(records));
     for group in group_by_figure(lines.iter().collect()) {
-        figures.push((group.file_name("throughput"), throughput::draw(&group, evidence)?));
+        figures.push((group.file_name("throughput"), throughput::draw(&group, records)?));
     }
     Ok(figures)
 }
@@ -70,11 +70,11 @@ pub(super) fn draw(data: &ReportData<'_>) -> Result<Vec<(String, String)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::evidence::Evidence;
+    use crate::report::experiment_records::ExperimentRecords;
     use crate::report::fixture;
 
-    fn drawn(evidence: &Evidence) -> Vec<(String, String)> {
-        draw(&ReportData::new(evidence)).unwrap()
+    fn drawn(records: &ExperimentRecords) -> Vec<(String, String)> {
+        draw(&ReportData::new(records)).unwrap()
     }
 
     /// Returns the numeric value of an attribute of an XML element.
@@ -85,14 +85,14 @@ mod tests {
 
     #[test]
     fn figures_do_not_depend_on_the_order_of_cells() {
-        let evidence = fixture::evidence();
-        assert_eq!(drawn(&evidence), drawn(&fixture::shuffled(evidence.clone())));
+        let records = fixture::records();
+        assert_eq!(drawn(&records), drawn(&fixture::shuffled(records.clone())));
     }
 
     #[test]
     fn every_kind_of_figure_is_written_for_a_model() {
         let folder = tempfile::tempdir().unwrap();
-        let paths = write(&drawn(&fixture::evidence()), folder.path()).unwrap();
+        let paths = write(&drawn(&fixture::records()), folder.path()).unwrap();
         let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
         let kinds = ["score", "order", "agreement", "distillation", "throughput"];
         assert_eq!(names, kinds.map(|kind| format!("{kind}-tiny-8.svg")));
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_figure_has_a_white_background_and_a_title() {
-        for (name, svg) in drawn(&fixture::evidence()) {
+        for (name, svg) in drawn(&fixture::records()) {
             let mut lines = svg.lines();
             assert!(lines.next().unwrap().ends_with(" role=\"img\">"), "{name}");
             assert!(lines.next().unwrap().starts_with("<title>tiny-8: "), "{name}");
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_figure_names_its_data() {
-        for (name, svg) in drawn(&fixture::evidence()) {
+        for (name, svg) in drawn(&fixture::records()) {
             assert!(svg.contains("Data: table"), "{name}");
             assert!(svg.contains("rows with model = tiny-8"), "{name}");
         }
@@ -131,6 +131,6 @@ mod tests {
 
     #[test]
     fn no_evidence_gives_no_figures() {
-        assert!(drawn(&Evidence::default()).is_empty());
+        assert!(drawn(&ExperimentRecords::default()).is_empty());
     }
 }

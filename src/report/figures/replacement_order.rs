@@ -15,7 +15,7 @@ use super::svg_canvas::{
     Captions, DrawResult, HEADING_HEIGHT, MARGIN, PLAIN_TEXT, Point, Rect, SvgCanvas, TextFormat,
     estimate_text_width, render_figure,
 };
-use crate::report::evidence::{Evidence, SearchEvidence};
+use crate::report::experiment_records::{ExperimentRecords, SearchCell};
 use dtr_core::error::Result;
 
 const MAX_WIDTH: i32 = 1018;
@@ -47,14 +47,14 @@ struct OrderLayout<'a> {
 ///
 /// # Errors
 /// Errors of plotters.
-pub(super) fn draw(group: &FigureGroup<SearchEvidence>, evidence: &Evidence) -> Result<String> {
+pub(super) fn draw(group: &FigureGroup<SearchCell>, records: &ExperimentRecords) -> Result<String> {
     let layout = OrderLayout::new(group);
     let legend = legend(layout.num_rounds);
     let width = layout.width();
     let top = HEADING_HEIGHT + legend.height(width - 2 * MARGIN) + MARGIN;
     let captions = Captions {
         title: format!("{}: round in which each layer was replaced", group.model()),
-        subtitle: group.subtitle(evidence),
+        subtitle: group.subtitle(records),
         source: format!("Data: table trajectories, accepted {}", group.row_filter()),
     };
     render_figure(&captions, (width, top + layout.height()), |canvas| {
@@ -66,7 +66,7 @@ pub(super) fn draw(group: &FigureGroup<SearchEvidence>, evidence: &Evidence) -> 
             }
             layout.draw_headings(canvas, corner, task)?;
             layout.draw_grid(canvas, corner)?;
-            for search in group.cells.iter().filter(|search| search.task == *task) {
+            for search in group.cells.iter().filter(|search| search.task() == *task) {
                 layout.draw_column(canvas, corner, group.line_index(search), search)?;
             }
         }
@@ -75,8 +75,8 @@ pub(super) fn draw(group: &FigureGroup<SearchEvidence>, evidence: &Evidence) -> 
 }
 
 impl<'a> OrderLayout<'a> {
-    fn new(group: &FigureGroup<'a, SearchEvidence>) -> Self {
-        let tasks: BTreeSet<&str> = group.cells.iter().map(|search| search.task.as_str()).collect();
+    fn new(group: &FigureGroup<'a, SearchCell>) -> Self {
+        let tasks: BTreeSet<&str> = group.cells.iter().map(|search| search.task()).collect();
         let labels = group.line_labels();
         let widest_of = |texts: &mut dyn Iterator<Item = &str>, size| {
             texts.map(|text| estimate_text_width(text, size)).max().unwrap_or(0)
@@ -87,7 +87,7 @@ impl<'a> OrderLayout<'a> {
         let cell_width = if is_vertical { CELL.0 } else { label_width.max(CELL.0) };
         let task_width = widest_of(&mut tasks.iter().copied(), PANEL_HEADING_SIZE);
         let panel_width = (labels.len() as i32 * cell_width).max(task_width) + GAP;
-        let accepted = |search: &&SearchEvidence| search.rounds.iter().filter(|round| round.accepted).count();
+        let accepted = |search: &&SearchCell| search.rounds.iter().filter(|round| round.accepted).count();
         Self {
             num_layers: group.cells.iter().map(|search| search.num_layers).max().unwrap_or(0),
             num_rounds: group.cells.iter().map(accepted).max().unwrap_or(0) as u32,
@@ -165,13 +165,7 @@ impl<'a> OrderLayout<'a> {
         Ok(())
     }
 
-    fn draw_column(
-        &self,
-        canvas: &SvgCanvas,
-        corner: Point,
-        line: usize,
-        search: &SearchEvidence,
-    ) -> DrawResult {
+    fn draw_column(&self, canvas: &SvgCanvas, corner: Point, line: usize, search: &SearchCell) -> DrawResult {
         let number = TextFormat { size: SMALL_TEXT_SIZE, anchor: HPos::Center, ..PLAIN_TEXT };
         for (layer, round) in search.rounds_by_layer() {
             let cell = self.cell(corner, line, layer);

@@ -16,7 +16,7 @@ use super::svg_canvas::{
 };
 use crate::algorithms::search::SearchStrategy;
 use crate::report::derived::format_axes;
-use crate::report::evidence::{Evidence, SearchEvidence};
+use crate::report::experiment_records::{ExperimentRecords, SearchCell};
 use dtr_core::error::Result;
 
 const AXIS: &str = "search.strategy";
@@ -27,12 +27,12 @@ const BAND_OPACITY: f64 = 0.15;
 ///
 /// # Errors
 /// Errors of plotters.
-pub(super) fn draw(searches: &[&SearchEvidence], evidence: &Evidence) -> Result<Vec<(String, String)>> {
-    let mut groups: BTreeMap<[String; 3], Vec<&SearchEvidence>> = BTreeMap::new();
+pub(super) fn draw(searches: &[&SearchCell], records: &ExperimentRecords) -> Result<Vec<(String, String)>> {
+    let mut groups: BTreeMap<[String; 3], Vec<&SearchCell>> = BTreeMap::new();
     for search in searches {
-        let mut axes = search.axes.clone();
+        let mut axes = search.labels.axes.clone();
         axes.remove(AXIS);
-        let name = [search.model.clone(), search.variant.clone(), format_axes(&axes)];
+        let name = [search.labels.model.clone(), search.variant().to_owned(), format_axes(&axes)];
         groups.entry(name).or_default().push(search);
     }
     let figures = groups.iter().map(|(name, searches)| StrategyFigure {
@@ -42,7 +42,7 @@ pub(super) fn draw(searches: &[&SearchEvidence], evidence: &Evidence) -> Result<
     });
     let drawn = figures.filter(|figure| figure.labels.len() > 1).map(|figure| {
         let [model, variant, axes] = figure.name;
-        Ok((file_name(&["strategies", model, variant, axes]), figure.draw(evidence)?))
+        Ok((file_name(&["strategies", model, variant, axes]), figure.draw(records)?))
     });
     drawn.collect()
 }
@@ -51,7 +51,7 @@ pub(super) fn draw(searches: &[&SearchEvidence], evidence: &Evidence) -> Result<
 struct StrategyFigure<'a> {
     /// Model, variant and the axes that all searches share.
     name: &'a [String; 3],
-    searches: &'a [&'a SearchEvidence],
+    searches: &'a [&'a SearchCell],
     /// Labels of the lines.
     labels: BTreeSet<String>,
 }
@@ -64,21 +64,21 @@ struct StrategyLine {
     band: Option<Vec<(f64, f64)>>,
 }
 
-fn line_labels(searches: &[&SearchEvidence]) -> BTreeSet<String> {
+fn line_labels(searches: &[&SearchCell]) -> BTreeSet<String> {
     searches.iter().map(|search| line_label(search)).collect()
 }
 
-fn line_label(search: &SearchEvidence) -> String {
-    match search.strategy {
+fn line_label(search: &SearchCell) -> String {
+    match search.job.strategy {
         SearchStrategy::Random { .. } => "random".to_owned(),
-        _ => search.axes.get(AXIS).cloned().unwrap_or_default(),
+        _ => search.labels.axes.get(AXIS).cloned().unwrap_or_default(),
     }
 }
 
 impl StrategyFigure<'_> {
-    fn draw(&self, evidence: &Evidence) -> Result<String> {
+    fn draw(&self, records: &ExperimentRecords) -> Result<String> {
         let [model, variant, axes] = self.name;
-        let tasks: BTreeSet<&str> = self.searches.iter().map(|search| search.task.as_str()).collect();
+        let tasks: BTreeSet<&str> = self.searches.iter().map(|search| search.task()).collect();
         let last =
             self.searches.iter().flat_map(|search| &search.rounds).map(|round| round.num_replaced).max();
         let panels = PanelGrid::new(tasks.len());
@@ -88,7 +88,7 @@ impl StrategyFigure<'_> {
         let setting = if axes.is_empty() { String::new() } else { format!(", {axes}") };
         let captions = Captions {
             title: format!("{model}, {variant}: validation score by strategy"),
-            subtitle: format!("{}{setting}", evidence.title),
+            subtitle: format!("{}{setting}", records.title),
             source: format!(
                 "Data: table trajectories, rows with model = {model} and variant = {variant}{setting}, \
                  by axes"
@@ -136,7 +136,7 @@ impl StrategyFigure<'_> {
 
     fn lines(&self, task: &str) -> Vec<StrategyLine> {
         let line = |(index, name): (usize, &String)| {
-            let is_of_line = |search: &&&SearchEvidence| search.task == task && line_label(search) == *name;
+            let is_of_line = |search: &&&SearchCell| search.task() == task && line_label(search) == *name;
             StrategyLine::new(
                 &self.searches.iter().copied().filter(|search| is_of_line(&search)).collect::<Vec<_>>(),
                 index,
@@ -148,11 +148,9 @@ impl StrategyFigure<'_> {
     /// Returns the reference scores, those of the base and of the thresholds, with their dashes.
     fn references(&self, task: &str) -> Vec<(f64, &'static [f64])> {
         let mut references: Vec<(f64, &'static [f64])> = Vec::new();
-        for search in self.searches.iter().filter(|search| search.task == task) {
+        for search in self.searches.iter().filter(|search| search.task() == task) {
             let threshold = search.threshold.map(|threshold| (100.0 * threshold, THRESHOLD_DASH));
-            for reference in
-                [Some((100.0 * search.base_validation, BASE_DASH)), threshold].into_iter().flatten()
-            {
+            for reference in [Some((100.0 * search.base, BASE_DASH)), threshold].into_iter().flatten() {
                 if !references.contains(&reference) {
                     references.push(reference);
                 }
@@ -181,7 +179,8 @@ impl StrategyFigure<'_> {
     /// Returns the label of a line in the legend, with the number of averaged orders.
     fn legend_label(&self, label: &str) -> String {
         let of_label = self.searches.iter().filter(|search| line_label(search) == label);
-        let settings: BTreeSet<&String> = of_label.filter_map(|search| search.axes.get(AXIS)).collect();
+        let settings: BTreeSet<&String> =
+            of_label.filter_map(|search| search.labels.axes.get(AXIS)).collect();
         match settings.len() {
             0 | 1 => label.to_owned(),
             many => format!("{label}: mean and range of {many} orders"),
@@ -190,10 +189,10 @@ impl StrategyFigure<'_> {
 }
 
 impl StrategyLine {
-    fn new(searches: &[&SearchEvidence], index: usize) -> Self {
+    fn new(searches: &[&SearchCell], index: usize) -> Self {
         let mut scores: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
         for search in searches {
-            scores.entry(0).or_default().push(100.0 * search.base_validation);
+            scores.entry(0).or_default().push(100.0 * search.base);
             for round in &search.rounds {
                 scores.entry(round.num_replaced).or_default().push(100.0 * round.score);
             }
@@ -237,12 +236,13 @@ mod tests {
     use super::*;
     use crate::report::fixture;
 
-    fn searched(strategies: &[(&str, SearchStrategy, &[f64])]) -> Vec<SearchEvidence> {
+    fn searched(strategies: &[(&str, SearchStrategy, &[f64])]) -> Vec<SearchCell> {
         let template = fixture::sized(1, 1, 4).searches.remove(0);
         let search = |(name, strategy, scores): &(&str, SearchStrategy, &[f64])| {
-            let mut search =
-                SearchEvidence { strategy: strategy.clone(), base_validation: 0.9, ..template.clone() };
-            search.axes.insert(AXIS.to_owned(), (*name).to_owned());
+            let mut search = template.clone();
+            search.cell.job.strategy = strategy.clone();
+            search.base = 0.9;
+            search.cell.labels.axes.insert(AXIS.to_owned(), (*name).to_owned());
             search.rounds = fixture::rounds(&[0, 1, 2, 3][..scores.len()]);
             search.rounds.iter_mut().zip(*scores).for_each(|(round, score)| round.score = *score);
             search
@@ -263,15 +263,15 @@ mod tests {
 
     #[test]
     fn a_single_strategy_has_no_figure() {
-        let evidence = fixture::evidence();
+        let records = fixture::records();
         let searches = searched(&[
             ("greedy", SearchStrategy::Greedy {}, &[0.9, 0.8]),
             ("uniform", SearchStrategy::Uniform {}, &[0.7, 0.6]),
         ]);
-        let figures = draw(&searches.iter().collect::<Vec<_>>(), &evidence).unwrap();
+        let figures = draw(&searches.iter().collect::<Vec<_>>(), &records).unwrap();
         assert_eq!(figures.len(), 1);
-        assert_eq!(figures[0].0, format!("strategies-tiny-8-{}.svg", searches[0].variant));
+        assert_eq!(figures[0].0, format!("strategies-tiny-8-{}.svg", searches[0].variant()));
         assert!(figures[0].1.contains("greedy") && figures[0].1.contains("uniform"));
-        assert!(draw(&[&searches[0]], &evidence).unwrap().is_empty());
+        assert!(draw(&[&searches[0]], &records).unwrap().is_empty());
     }
 }

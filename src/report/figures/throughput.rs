@@ -15,7 +15,7 @@ use super::svg_canvas::{
     render_figure,
 };
 use crate::report::columns::ThroughputRow;
-use crate::report::evidence::Evidence;
+use crate::report::experiment_records::ExperimentRecords;
 use dtr_core::error::Result;
 
 const PANEL_WIDTH: i32 = 400;
@@ -118,7 +118,7 @@ impl TimedPoint {
 ///
 /// # Errors
 /// Errors of plotters.
-pub(super) fn draw(group: &FigureGroup<ThroughputLine>, evidence: &Evidence) -> Result<String> {
+pub(super) fn draw(group: &FigureGroup<ThroughputLine>, records: &ExperimentRecords) -> Result<String> {
     let contexts: BTreeSet<u64> = group.cells.iter().flat_map(|line| line.points.keys().copied()).collect();
     let num_columns = contexts.len().min(2);
     let width = 2 * MARGIN + 2 * PANEL_WIDTH;
@@ -127,7 +127,7 @@ pub(super) fn draw(group: &FigureGroup<ThroughputLine>, evidence: &Evidence) -> 
     let height = top + contexts.len().div_ceil(num_columns) as i32 * PANEL_HEIGHT + MARGIN;
     let captions = Captions {
         title: format!("{}: decoding throughput by number of replaced layers", group.model()),
-        subtitle: group.subtitle(evidence),
+        subtitle: group.subtitle(records),
         source: format!("Data: table throughput, {}", group.row_filter()),
     };
     let points = || group.cells.iter().flat_map(|line| line.points.values()).flatten();

@@ -12,7 +12,9 @@ use super::style::{
 use super::svg_canvas::{
     Captions, DrawResult, HEADING_HEIGHT, MARGIN, Point, Rect, SvgCanvas, render_figure,
 };
-use crate::report::evidence::{ChosenEvidence, Evidence, Round, SearchEvidence};
+use crate::algorithms::search::Round;
+use crate::report::experiment_records::{ExperimentRecords, SearchCell};
+use crate::stages::search::Chosen;
 use crate::stats::wilson_interval;
 use dtr_core::error::Result;
 
@@ -20,7 +22,7 @@ const BAND_OPACITY: f64 = 0.10;
 
 /// The line of one search. Scores are in percent.
 struct ScoreLine<'a> {
-    search: &'a SearchEvidence,
+    search: &'a SearchCell,
     style: LineStyle,
     /// The base, then the winner of each round, as number of replaced layers and score.
     points: Vec<(f64, f64)>,
@@ -32,17 +34,17 @@ struct ScoreLine<'a> {
 ///
 /// # Errors
 /// Errors of plotters.
-pub(super) fn draw(group: &FigureGroup<SearchEvidence>, evidence: &Evidence) -> Result<String> {
+pub(super) fn draw(group: &FigureGroup<SearchCell>, records: &ExperimentRecords) -> Result<String> {
     let lines: Vec<ScoreLine> =
-        group.cells.iter().map(|search| ScoreLine::new(search, group.line_index(search), evidence)).collect();
-    let tasks: BTreeSet<&str> = group.cells.iter().map(|search| search.task.as_str()).collect();
+        group.cells.iter().map(|search| ScoreLine::new(search, group.line_index(search), records)).collect();
+    let tasks: BTreeSet<&str> = group.cells.iter().map(|search| search.task()).collect();
     let panels = PanelGrid::new(tasks.len());
     let width = 2 * MARGIN + panels.width();
-    let legend = legend(group, evidence.confidence);
+    let legend = legend(group, records.confidence);
     let top = HEADING_HEIGHT + legend.height(width - 2 * MARGIN) + MARGIN;
     let captions = Captions {
         title: format!("{}: validation score by number of replaced layers", group.model()),
-        subtitle: group.subtitle(evidence),
+        subtitle: group.subtitle(records),
         source: format!("Data: tables trajectories and searches, {}", group.row_filter()),
     };
     render_figure(&captions, (width, top + panels.height() + MARGIN), |canvas| {
@@ -53,7 +55,7 @@ pub(super) fn draw(group: &FigureGroup<SearchEvidence>, evidence: &Evidence) -> 
             let (x_title, y_title) =
                 panels.axis_titles(index, "number of replaced layers", "validation score (%)");
             let x_axis = Axis::integers(x_title, 0, last as u32, 7);
-            let of_task: Vec<&ScoreLine> = lines.iter().filter(|line| line.search.task == *task).collect();
+            let of_task: Vec<&ScoreLine> = lines.iter().filter(|line| line.search.task() == *task).collect();
             draw_panel(canvas, frame, task, (&x_axis, y_title), &of_task)?;
         }
         Ok(())
@@ -94,15 +96,15 @@ fn draw_panel(
 }
 
 impl<'a> ScoreLine<'a> {
-    fn new(search: &'a SearchEvidence, index: usize, evidence: &Evidence) -> Self {
+    fn new(search: &'a SearchCell, index: usize, records: &ExperimentRecords) -> Self {
         let rounds = search.sorted_rounds();
         let point = |round: &Round| (f64::from(round.num_replaced), 100.0 * round.score);
-        let base = (0.0, 100.0 * search.base_validation);
+        let base = (0.0, 100.0 * search.base);
         let points: Vec<_> = std::iter::once(base).chain(rounds.iter().map(point)).collect();
         let num_items = u64::from(search.validation_items);
         let interval = |(_, score): &(f64, f64)| {
             let num_correct = (score / 100.0 * num_items as f64).round() as u64;
-            let (low, high) = wilson_interval(num_correct, num_items, evidence.confidence);
+            let (low, high) = wilson_interval(num_correct, num_items, records.confidence);
             (100.0 * low, 100.0 * high)
         };
         let band = points.iter().map(interval).collect();
@@ -111,7 +113,7 @@ impl<'a> ScoreLine<'a> {
 
     /// Returns the reference scores, those of the base and of the threshold, with their dashes.
     fn references(&self) -> Vec<(f64, &'static [f64])> {
-        let base = (100.0 * self.search.base_validation, BASE_DASH);
+        let base = (100.0 * self.search.base, BASE_DASH);
         let threshold = self.search.threshold.map(|threshold| (100.0 * threshold, THRESHOLD_DASH));
         std::iter::once(base).chain(threshold).collect()
     }
@@ -143,7 +145,7 @@ impl<'a> ScoreLine<'a> {
     }
 
     fn draw_selected(&self, canvas: &SvgCanvas, to_pixel: &impl Fn(f64, f64) -> Point) -> DrawResult {
-        let at = |chosen: &ChosenEvidence| to_pixel(chosen.layers.len() as f64, 100.0 * chosen.validation);
+        let at = |chosen: &Chosen| to_pixel(chosen.layers.len() as f64, 100.0 * chosen.validation);
         canvas.draw_circle(at(&self.search.opt), 9, self.style.colour, 2)?;
         draw_best(canvas, at(&self.search.best), self.style)
     }
@@ -154,7 +156,7 @@ fn draw_best(canvas: &SvgCanvas, at: Point, style: LineStyle) -> DrawResult {
     canvas.draw_marker(MarkerShape::Star, at, 7.0, style.colour)
 }
 
-fn legend(group: &FigureGroup<SearchEvidence>, confidence: f64) -> Legend<'static> {
+fn legend(group: &FigureGroup<SearchCell>, confidence: f64) -> Legend<'static> {
     let mut legend = Legend::default();
     for (index, label) in group.line_labels().into_iter().enumerate() {
         let style = line_style(index);

@@ -71,21 +71,21 @@ pub(super) fn write(
 }
 
 fn page<'a>(data: &ReportData<'a>, tables: &[Table], figures: &'a [(String, String)]) -> Page<'a> {
-    let evidence = data.evidence;
-    let records = RecordLinks::new(evidence);
+    let records = data.records;
+    let links = RecordLinks::new(records);
     let (filled, empty): (Vec<_>, Vec<_>) = tables.iter().partition(|table| table.frame.height() > 0);
     Page {
         style: include_str!("page.css"),
         script: include_str!("page.js"),
-        experiment: &evidence.experiment,
-        title: &evidence.title,
-        question: evidence.question.as_deref().filter(|question| *question != evidence.title),
+        experiment: &records.experiment,
+        title: &records.title,
+        question: records.question.as_deref().filter(|question| *question != records.title),
         findings: summary::findings(data),
-        scores: score_table::score_tables(data, &records),
-        missing: summary::missing_cells(evidence),
-        provenance: provenance::provenance_facts(evidence),
-        figures: figures.iter().map(|figure| FigureView::new(figure, &evidence.experiment)).collect(),
-        tables: filled.into_iter().map(|table| TableView::new(table, &records)).collect(),
+        scores: score_table::score_tables(data, &links),
+        missing: summary::missing_cells(records),
+        provenance: provenance::provenance_facts(records),
+        figures: figures.iter().map(|figure| FigureView::new(figure, &records.experiment)).collect(),
+        tables: filled.into_iter().map(|table| TableView::new(table, &links)).collect(),
         empty_tables: empty.into_iter().map(|table| table.spec.name).collect(),
     }
 }

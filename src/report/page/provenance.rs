@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::values::group_digits;
-use crate::report::evidence::{Evidence, StageEvidence};
+use crate::report::experiment_records::{CellUsage, ExperimentRecords};
+use crate::store::{Provenance, StageName};
 
 /// A name and a value of the provenance.
 #[derive(Serialize)]
@@ -15,8 +16,8 @@ pub(super) struct Fact {
 }
 
 /// Returns the provenance of the finished cells; empty if there are none.
-pub(super) fn provenance_facts(evidence: &Evidence) -> Vec<Fact> {
-    let cells = &evidence.stages;
+pub(super) fn provenance_facts(records: &ExperimentRecords) -> Vec<Fact> {
+    let cells = &records.usages;
     if cells.is_empty() {
         return Vec::new();
     }
@@ -24,24 +25,24 @@ pub(super) fn provenance_facts(evidence: &Evidence) -> Vec<Fact> {
     vec![
         fact("Cells", stage_counts(cells)),
         fact("Resources", resources(cells)),
-        fact("Device", distinct(cells, |cell| &cell.device)),
-        fact("Machine", distinct(cells, |cell| &cell.machine)),
-        fact("Program", distinct(cells, |cell| &cell.program)),
+        fact("Device", distinct(cells, |cell| cell.record.provenance.device.clone())),
+        fact("Machine", distinct(cells, |cell| machine(&cell.record.provenance))),
+        fact("Program", distinct(cells, |cell| program(&cell.record.provenance))),
         fact("Finished", days(cells)),
-        fact("Confidence intervals", format!("Wilson, {} %", 100.0 * evidence.confidence)),
+        fact("Confidence intervals", format!("Wilson, {} %", 100.0 * records.confidence)),
     ]
 }
 
-fn stage_counts(cells: &[StageEvidence]) -> String {
-    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    cells.iter().for_each(|cell| *counts.entry(&cell.stage).or_default() += 1);
+fn stage_counts(cells: &[CellUsage]) -> String {
+    let mut counts: BTreeMap<&StageName, u64> = BTreeMap::new();
+    cells.iter().for_each(|cell| *counts.entry(&cell.record.spec.id.stage).or_default() += 1);
     counts.iter().map(|(stage, count)| format!("{count} {stage}")).collect::<Vec<_>>().join(", ")
 }
 
-fn resources(cells: &[StageEvidence]) -> String {
-    let sum = |count: fn(&StageEvidence) -> u64| group_digits(cells.iter().map(count).sum());
+fn resources(cells: &[CellUsage]) -> String {
+    let sum = |count: fn(&CellUsage) -> u64| group_digits(cells.iter().map(count).sum());
     // Sorted, since sums of floats depend on their order.
-    let mut seconds: Vec<f64> = cells.iter().map(|cell| cell.seconds).collect();
+    let mut seconds: Vec<f64> = cells.iter().map(|cell| cell.record.seconds).collect();
     seconds.sort_by(f64::total_cmp);
     format!(
         "{} seconds, {} tokens, {} scorings",
@@ -51,17 +52,37 @@ fn resources(cells: &[StageEvidence]) -> String {
     )
 }
 
-fn distinct(cells: &[StageEvidence], of: fn(&StageEvidence) -> &str) -> String {
+fn distinct(cells: &[CellUsage], of: fn(&CellUsage) -> String) -> String {
     cells.iter().map(of).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join("; ")
 }
 
 /// Returns the days (UTC) on which the first and the last cell finished.
-fn days(cells: &[StageEvidence]) -> String {
-    let day = |cell: &StageEvidence| cell.finished.chars().take("YYYY-MM-DD".len()).collect::<String>();
+fn days(cells: &[CellUsage]) -> String {
+    let day = |cell: &CellUsage| cell.record.finished.chars().take("YYYY-MM-DD".len()).collect::<String>();
     let days: BTreeSet<String> = cells.iter().map(day).collect();
     match (days.first(), days.last()) {
         (Some(first), Some(last)) if first != last => format!("{first} to {last}"),
         (Some(only), _) => only.clone(),
         _ => String::new(),
     }
+}
+
+/// Returns the program's version and build: `dtr 0.1.0 (revision 1a2b3c4, cuda)`.
+fn program(provenance: &Provenance) -> String {
+    let modified = if provenance.modified == Some(true) { ", modified" } else { "" };
+    let revision = provenance.revision.iter().map(|revision| format!("revision {revision}{modified}"));
+    let build: Vec<String> = revision.chain(provenance.features.iter().cloned()).collect();
+    match build.as_slice() {
+        [] => format!("dtr {}", provenance.version),
+        build => format!("dtr {} ({})", provenance.version, build.join(", ")),
+    }
+}
+
+/// Returns system, architecture and number of threads: `linux x86_64, 2 threads`.
+fn machine(provenance: &Provenance) -> String {
+    let threads = match provenance.threads {
+        1 => "1 thread".to_owned(),
+        count => format!("{count} threads"),
+    };
+    format!("{} {}, {threads}", provenance.host_os, provenance.host_arch)
 }

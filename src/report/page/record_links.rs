@@ -4,28 +4,26 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::RESULTS;
-use crate::report::evidence::{Evidence, TestEvidence};
-use crate::stages::{ScoreJob, Stage};
+use crate::report::experiment_records::ExperimentRecords;
 use crate::store::{CellId, ResultsFolder, StageName};
 
-/// The cells of the evidence by key. A column is displayed as links if all of its values are such keys.
+/// The cells of the records by key. A column is displayed as links if all of its values are such keys.
 pub(super) struct RecordLinks {
     stages: BTreeMap<String, StageName>,
 }
 
 impl RecordLinks {
-    /// Collects the cells of `evidence`.
-    pub(super) fn new(evidence: &Evidence) -> Self {
-        let named = |name: &str| StageName::try_from(name.to_owned()).ok();
-        let done = evidence.stages.iter().filter_map(|cell| Some((cell.key.clone(), named(&cell.stage)?)));
-        let searches = evidence.searches.iter();
-        let scored_hybrids = searches.flat_map(|search| [&search.base, &search.best.test, &search.opt.test]);
-        let scored = |test: &TestEvidence| (test.cell.clone(), ScoreJob::NAME);
-        let bases = evidence.bases.iter().map(|base| &base.test);
-        Self { stages: done.chain(scored_hybrids.chain(bases).map(scored)).collect() }
+    /// Returns links to the records of all cells in `records`.
+    pub(super) fn new(records: &ExperimentRecords) -> Self {
+        let finished = records.usages.iter().map(|usage| &usage.record.spec.id);
+        let searches = records.searches.iter();
+        let answers =
+            searches.flat_map(|search| [&search.base_answers, &search.best_answers, &search.opt_answers]);
+        let cells = finished.chain(answers.map(|answers| &answers.cell));
+        Self { stages: cells.map(|cell| (cell.key.to_string(), cell.stage.clone())).collect() }
     }
 
-    /// Returns whether a cell of the evidence has this key.
+    /// Returns whether a cell of the records has this key.
     pub(super) fn has(&self, key: &str) -> bool {
         self.stages.contains_key(key)
     }

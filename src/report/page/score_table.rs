@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::record_links::RecordLinks;
 use crate::report::columns::SearchRow;
-use crate::report::evidence::SearchEvidence;
+use crate::report::experiment_records::SearchCell;
 use crate::report::report_data::ReportData;
 use crate::report::rows::sorted_searches;
 
@@ -42,21 +42,21 @@ struct DisplayedScore {
 }
 
 /// A search and its row of the table `searches`.
-type SearchWithRow<'a> = (&'a SearchEvidence, &'a SearchRow);
+type SearchWithRow<'a> = (&'a SearchCell, &'a SearchRow);
 
 /// Returns a table for each base and setting.
-pub(super) fn score_tables(data: &ReportData<'_>, records: &RecordLinks) -> Vec<ScoreTable> {
+pub(super) fn score_tables(data: &ReportData<'_>, links: &RecordLinks) -> Vec<ScoreTable> {
     let found: Vec<SearchWithRow<'_>> =
-        sorted_searches(data.evidence).into_iter().zip(&data.searches).collect();
+        sorted_searches(data.records).into_iter().zip(&data.searches).collect();
     let sections: BTreeSet<(&str, &str)> = found.iter().map(|(_, row)| (&*row.model, &*row.axes)).collect();
     let section = |(model, axes): (&str, &str)| {
         let of_section = found.iter().filter(|(_, row)| row.model == model && row.axes == axes);
-        score_table(&of_section.collect::<Vec<_>>(), records)
+        score_table(&of_section.collect::<Vec<_>>(), links)
     };
     sections.into_iter().map(section).collect()
 }
 
-fn score_table(found: &[&SearchWithRow<'_>], records: &RecordLinks) -> ScoreTable {
+fn score_table(found: &[&SearchWithRow<'_>], links: &RecordLinks) -> ScoreTable {
     let first = found[0].1;
     let axes = if first.axes.is_empty() { String::new() } else { format!(", {}", first.axes) };
     let variants: BTreeSet<&str> = found.iter().map(|(_, row)| &*row.variant).collect();
@@ -68,10 +68,10 @@ fn score_table(found: &[&SearchWithRow<'_>], records: &RecordLinks) -> ScoreTabl
         TaskScores {
             task: task.to_owned(),
             items: of_task[0].1.items,
-            base: base_score(of_task[0], records),
+            base: base_score(of_task[0], links),
             hybrids: variants
                 .iter()
-                .map(|name| of_variant(name).map(|found| best_score(found, records)))
+                .map(|name| of_variant(name).map(|found| best_score(found, links)))
                 .collect(),
         }
     };
@@ -82,23 +82,23 @@ fn score_table(found: &[&SearchWithRow<'_>], records: &RecordLinks) -> ScoreTabl
     }
 }
 
-fn base_score((search, row): &SearchWithRow<'_>, records: &RecordLinks) -> DisplayedScore {
+fn base_score((search, row): &SearchWithRow<'_>, links: &RecordLinks) -> DisplayedScore {
     DisplayedScore {
         percent: percent(row.p_base),
         interval: interval(row.p_base_low, row.p_base_high),
         num_replaced: 0,
         matches_base: false,
-        href: records.path(&search.base.cell),
+        href: links.path(&search.base_answers.cell.key.to_string()),
     }
 }
 
-fn best_score((search, row): &SearchWithRow<'_>, records: &RecordLinks) -> DisplayedScore {
+fn best_score((search, row): &SearchWithRow<'_>, links: &RecordLinks) -> DisplayedScore {
     DisplayedScore {
         percent: percent(row.p_best),
         interval: interval(row.p_best_low, row.p_best_high),
         num_replaced: row.num_replaced,
         matches_base: row.matches_base,
-        href: records.path(&search.best.test.cell),
+        href: links.path(&search.best_answers.cell.key.to_string()),
     }
 }
 

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::values::short_key;
 use crate::report::columns::SearchRow;
-use crate::report::evidence::{DistilEvidence, Evidence, MissingCell};
+use crate::report::experiment_records::{DistilCell, ExperimentRecords, MissingCell};
 use crate::report::paired::SIGNIFICANCE;
 use crate::report::report_data::ReportData;
 use crate::report::rows::base_rows;
@@ -20,28 +19,29 @@ pub(super) struct MissingCells<'a> {
 }
 
 /// Returns the missing cells and the command that computes them; none if all cells are done.
-pub(super) fn missing_cells(evidence: &Evidence) -> Option<MissingCells<'_>> {
-    let mut cells: Vec<&MissingCell> = evidence.missing.iter().collect();
-    cells.sort_by_key(|cell| (&cell.model, &cell.variant, &cell.task, &cell.key));
+pub(super) fn missing_cells(records: &ExperimentRecords) -> Option<MissingCells<'_>> {
+    let mut cells: Vec<&MissingCell> = records.missing.iter().collect();
+    cells.sort_by_key(|cell| (&cell.labels, cell.key));
     let name = |cell: &MissingCell| {
-        let parts = [&cell.model, &cell.variant, &cell.task].map(String::as_str);
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" / ")
+        let labels = &cell.labels;
+        let parts = [Some(&labels.model), labels.variant.as_ref(), labels.task.as_ref()];
+        parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(" / ")
     };
     let cells: Vec<_> =
-        cells.into_iter().map(|cell| (name(cell), short_key(&cell.key), cell.why.as_str())).collect();
-    (!cells.is_empty()).then_some(MissingCells { command: &evidence.command, cells })
+        cells.into_iter().map(|cell| (name(cell), cell.key.short(), cell.reason.as_str())).collect();
+    (!cells.is_empty()).then_some(MissingCells { command: &records.command, cells })
 }
 
 /// Returns one sentence per finding over all searches.
 pub(super) fn findings(data: &ReportData<'_>) -> Vec<String> {
-    let (evidence, rows) = (data.evidence, &data.searches);
+    let (records, rows) = (data.records, &data.searches);
     let mut findings = Vec::new();
     if !rows.is_empty() {
         findings.push(search_counts(rows));
         findings.extend([BEST, OPT].map(|hybrid| hybrid_scores(rows, hybrid)));
     }
-    findings.extend(base_scores(evidence));
-    findings.extend(distillation_errors(&evidence.distillations));
+    findings.extend(base_scores(records));
+    findings.extend(distillation_errors(&records.distillations));
     findings.extend(shared_splits(rows));
     findings.extend(truncated_items(rows));
     findings
@@ -99,8 +99,8 @@ fn hybrid_scores(rows: &[SearchRow], hybrid: HybridColumns) -> String {
 }
 
 /// Summarises the scores of bases in sweeps without variants; none if there are no such scores.
-fn base_scores(evidence: &Evidence) -> Option<String> {
-    let scores: Vec<f64> = base_rows(evidence).iter().map(|row| 100.0 * row.p_base).collect();
+fn base_scores(records: &ExperimentRecords) -> Option<String> {
+    let scores: Vec<f64> = base_rows(records).iter().map(|row| 100.0 * row.p_base).collect();
     (!scores.is_empty()).then(|| {
         let num_scores = counted(scores.len(), "test score of a base", "test scores of bases");
         format!("{num_scores} without hybrids: {} %.", range(&scores, 1))
@@ -108,9 +108,9 @@ fn base_scores(evidence: &Evidence) -> Option<String> {
 }
 
 /// Summarises the errors of the twins; none without distillations.
-fn distillation_errors(distillations: &[DistilEvidence]) -> Option<String> {
+fn distillation_errors(distillations: &[DistilCell]) -> Option<String> {
     let (before, after): (Vec<f64>, Vec<f64>) =
-        distillations.iter().filter_map(DistilEvidence::median_normalised).unzip();
+        distillations.iter().filter_map(DistilCell::median_normalised).unzip();
     (!after.is_empty()).then(|| {
         format!(
             "The mean squared error of the twins, relative to the variance of the attention output, has a \

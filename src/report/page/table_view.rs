@@ -48,7 +48,7 @@ struct ColumnHeading {
 
 impl TableView {
     /// Builds the view, with links to `records`.
-    pub(super) fn new(table: &Table, records: &RecordLinks) -> Self {
+    pub(super) fn new(table: &Table, links: &RecordLinks) -> Self {
         let num_rows = table.frame.height();
         let is_complete = num_rows <= MAX_ROWS;
         let num_shown = if is_complete { num_rows } else { NUM_ROWS_IN_PART };
@@ -66,7 +66,7 @@ impl TableView {
         };
         for (spec, column) in table.columns.iter().zip(table.frame.columns()) {
             let (name, about) = (column.name().to_string(), spec.about());
-            let (kind, values) = displayed_values(spec, column, num_shown, records);
+            let (kind, values) = displayed_values(spec, column, num_shown, links);
             view.notes.push(ColumnNote { name: name.clone(), about, unit: spec.unit });
             if is_complete && kind != ColumnKind::Record && is_constant(&values) {
                 view.constants.extend((!values[0].text.is_empty()).then(|| (name, values[0].clone())));

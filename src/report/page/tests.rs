@@ -1,13 +1,13 @@
 use super::*;
-use crate::report::evidence::{BaseEvidence, Evidence};
+use crate::report::experiment_records::ExperimentRecords;
 use crate::report::{figures, fixture, tables};
 
 /// A key as cells have them.
 const KEY: &str = "ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76";
 
 /// Renders the page, and unescapes its slashes.
-fn html(evidence: &Evidence) -> String {
-    let data = ReportData::new(evidence);
+fn html(records: &ExperimentRecords) -> String {
+    let data = ReportData::new(records);
     let (tables, figures) = (tables::build_tables(&data).unwrap(), figures::draw(&data).unwrap());
     render(&page(&data, &tables, &figures)).unwrap().replace("&#x2f;", "/")
 }
@@ -20,28 +20,33 @@ fn section<'a>(html: &'a str, name: &str) -> &'a str {
 
 #[test]
 fn the_page_does_not_depend_on_the_order_of_cells() {
-    let evidence = fixture::evidence();
-    assert_eq!(html(&evidence), html(&fixture::shuffled(evidence.clone())));
+    let records = fixture::records();
+    assert_eq!(html(&records), html(&fixture::shuffled(records.clone())));
 }
 
 #[test]
 fn text_of_a_manifest_is_escaped() {
-    let mut evidence = fixture::evidence();
+    let mut records = fixture::records();
     let hostile = "<script>alert('&')</script>\"><img src=x>";
-    evidence.title = format!("title {hostile}");
-    evidence.question = Some(format!("question {hostile}"));
-    evidence.command = format!("command {hostile}");
-    for search in &mut evidence.searches {
-        search.model = format!("model {hostile}");
-        search.variant = format!("variant {hostile}");
-        search.task = format!("task {hostile}");
-        search.axes.insert("axis".to_owned(), hostile.to_owned());
-        search.base.items.iter_mut().for_each(|item| item.id = format!("{hostile}{}", item.id));
+    records.title = format!("title {hostile}");
+    records.question = Some(format!("question {hostile}"));
+    records.command = format!("command {hostile}");
+    for search in &mut records.searches {
+        search.cell.labels.model = format!("model {hostile}");
+        search.cell.labels.variant = Some(format!("variant {hostile}"));
+        search.cell.labels.task = Some(format!("task {hostile}"));
+        search.cell.labels.axes.insert("axis".to_owned(), hostile.to_owned());
+        search
+            .base_answers
+            .result
+            .items
+            .iter_mut()
+            .for_each(|item| item.id = format!("{hostile}{}", item.id));
     }
-    evidence.distillations.iter_mut().for_each(|cell| cell.model = hostile.to_owned());
-    evidence.stages.iter_mut().for_each(|cell| cell.device = hostile.to_owned());
-    evidence.missing.iter_mut().for_each(|cell| cell.why = hostile.to_owned());
-    let html = html(&evidence);
+    records.distillations.iter_mut().for_each(|cell| cell.labels.model = hostile.to_owned());
+    records.usages.iter_mut().for_each(|cell| cell.record.provenance.device = hostile.to_owned());
+    records.missing.iter_mut().for_each(|cell| cell.reason = hostile.to_owned());
+    let html = html(&records);
     assert_eq!(html.matches("<script").count(), 1, "only the page's own");
     assert!(!html.contains("<img"));
     assert!(html.contains("title &lt;script&gt;") && html.contains("question &lt;script&gt;"));
@@ -49,12 +54,12 @@ fn text_of_a_manifest_is_escaped() {
 
 #[test]
 fn every_table_with_rows_is_shown_with_the_description_of_each_column() {
-    let evidence = fixture::evidence();
-    let html = html(&evidence);
+    let records = fixture::records();
+    let html = html(&records);
     let (_, empty) =
         html.split_once("<p>Tables without rows in this experiment: ").expect("one table is empty");
     let empty: Vec<&str> = empty.split_once(".</p>").expect("it ends").0.split(", ").collect();
-    for table in tables::build_tables(&ReportData::new(&evidence)).unwrap() {
+    for table in tables::build_tables(&ReportData::new(&records)).unwrap() {
         if table.frame.height() == 0 {
             assert!(empty.contains(&table.spec.name), "{}", table.spec.name);
             continue;
@@ -71,21 +76,21 @@ fn every_table_with_rows_is_shown_with_the_description_of_each_column() {
 
 #[test]
 fn every_figure_is_shown() {
-    let evidence = fixture::evidence();
-    let html = html(&evidence);
-    for (name, svg) in figures::draw(&ReportData::new(&evidence)).unwrap() {
+    let records = fixture::records();
+    let html = html(&records);
+    for (name, svg) in figures::draw(&ReportData::new(&records)).unwrap() {
         assert!(html.contains(&svg) && html.contains(&format!("\"../../figures/fixture/{name}\"")), "{name}");
     }
 }
 
 #[test]
 fn keys_link_to_the_records_of_their_stage() {
-    let mut evidence = fixture::evidence();
-    evidence.searches[0].key = KEY.to_owned();
-    evidence.stages[0].key = KEY.to_owned();
+    let mut records = fixture::records();
+    records.searches[0].cell.record.spec.id.key = KEY.parse().unwrap();
+    records.usages[0].record.spec.id.key = KEY.parse().unwrap();
     let scored = KEY.replace("ea", "ae");
-    evidence.searches[0].best.test.cell = scored.clone();
-    let html = html(&evidence);
+    records.searches[0].best_answers.cell.key = scored.parse().unwrap();
+    let html = html(&records);
     let search = format!("<a href=\"../../cells-v2/search/ea/{KEY}/record.json\">ea76c94e0ba2</a>");
     for table in ["searches", "trajectories", "stages"] {
         assert!(section(&html, table).contains(&search), "{table}");
@@ -96,7 +101,7 @@ fn keys_link_to_the_records_of_their_stage() {
 
 #[test]
 fn a_long_table_shows_its_first_rows_and_the_number_of_all() {
-    let html = html(&fixture::evidence());
+    let html = html(&fixture::records());
     let items = section(&html, "items");
     assert!(items.contains("The first 100 of 4\u{202f}800 rows"), "{}", &items[..900]);
     assert_eq!(items.matches("<tr>").count(), 101);
@@ -105,7 +110,7 @@ fn a_long_table_shows_its_first_rows_and_the_number_of_all() {
 
 #[test]
 fn a_value_that_all_rows_share_is_shown_once() {
-    let html = html(&fixture::evidence());
+    let html = html(&fixture::records());
     let searches = section(&html, "searches");
     assert!(searches.contains("In every row: model&nbsp;<b>tiny-8</b>"), "{}", &searches[..900]);
     assert!(!searches.contains(">model</th>") && searches.contains(">p_base</th>"));
@@ -113,15 +118,15 @@ fn a_value_that_all_rows_share_is_shown_once() {
 
 #[test]
 fn rounded_numbers_keep_their_exact_value() {
-    let mut evidence = fixture::evidence();
-    evidence.stages[0].seconds = 1_234.567_891;
-    let html = html(&evidence);
+    let mut records = fixture::records();
+    records.usages[0].record.seconds = 1_234.567_891;
+    let html = html(&records);
     assert!(section(&html, "stages").contains("<data value=\"1234.567891\">1235</data>"));
 }
 
 #[test]
 fn missing_cells_are_listed_with_the_command_that_computes_them() {
-    let html = html(&fixture::evidence());
+    let html = html(&fixture::records());
     let findings = section(&html, "findings");
     assert!(
         findings.contains("1 cell is missing")
@@ -132,17 +137,17 @@ fn missing_cells_are_listed_with_the_command_that_computes_them() {
 
 #[test]
 fn a_page_without_results_says_so() {
-    let html = html(&Evidence::default());
+    let html = html(&ExperimentRecords::default());
     assert!(html.contains("<p>No cell is done yet.</p>") && !html.contains("<table"));
 }
 
 #[test]
 fn scores_of_bases_without_hybrids_are_summarised() {
-    let mut evidence = fixture::evidence();
-    let search = evidence.searches.remove(0);
-    let base = BaseEvidence { model: search.model, task: search.task, axes: search.axes, test: search.base };
-    let score = 100.0 * base.test.score();
-    let html = html(&Evidence { bases: vec![base], ..Evidence::default() });
+    let mut records = fixture::records();
+    let search = records.searches.remove(0);
+    let base = fixture::base_score(&search);
+    let score = 100.0 * base.score;
+    let html = html(&ExperimentRecords { bases: vec![base], ..ExperimentRecords::default() });
     let findings = section(&html, "findings");
     assert!(
         findings.contains(&format!("1 test score of a base without hybrids: {score:.1} %.")),

@@ -43,18 +43,18 @@ pub(super) fn displayed_values(
     spec: &ColumnSpec,
     column: &Column,
     num_rows: usize,
-    records: &RecordLinks,
+    links: &RecordLinks,
 ) -> (ColumnKind, Vec<DisplayedValue>) {
     let values: Vec<AnyValue<'_>> =
         (0..num_rows).map(|row| column.get(row).expect("the row is in the table")).collect();
     let decimals = num_decimals(spec, &values);
-    let displayed = values.iter().map(|value| displayed_value(value, decimals, records)).collect();
-    (column_kind(&values, records), displayed)
+    let displayed = values.iter().map(|value| displayed_value(value, decimals, links)).collect();
+    (column_kind(&values, links), displayed)
 }
 
-fn column_kind(values: &[AnyValue<'_>], records: &RecordLinks) -> ColumnKind {
+fn column_kind(values: &[AnyValue<'_>], links: &RecordLinks) -> ColumnKind {
     let present: Vec<&AnyValue<'_>> = values.iter().filter(|value| !value.is_null()).collect();
-    let is_key = |value: &AnyValue<'_>| value.get_str().is_some_and(|key| records.has(key));
+    let is_key = |value: &AnyValue<'_>| value.get_str().is_some_and(|key| links.has(key));
     if present.is_empty() {
         ColumnKind::Text
     } else if present.iter().all(|value| value.is_primitive_numeric()) {
@@ -66,7 +66,7 @@ fn column_kind(values: &[AnyValue<'_>], records: &RecordLinks) -> ColumnKind {
     }
 }
 
-fn displayed_value(value: &AnyValue<'_>, decimals: usize, records: &RecordLinks) -> DisplayedValue {
+fn displayed_value(value: &AnyValue<'_>, decimals: usize, links: &RecordLinks) -> DisplayedValue {
     let text = |text: String| DisplayedValue { text, ..DisplayedValue::default() };
     match value {
         AnyValue::Null => DisplayedValue::default(),
@@ -81,8 +81,8 @@ fn displayed_value(value: &AnyValue<'_>, decimals: usize, records: &RecordLinks)
             text(numbers.map(|number| round_to(number, 3)).collect::<Vec<_>>().join(", "))
         }
         other => match other.get_str() {
-            Some(key) if records.has(key) => {
-                DisplayedValue { text: short_key(key), value: None, href: records.path(key) }
+            Some(key) if links.has(key) => {
+                DisplayedValue { text: short_key(key), value: None, href: links.path(key) }
             }
             Some(other) => text(other.to_owned()),
             None => text(other.to_string()),

@@ -8,13 +8,13 @@ use super::sorted_searches;
 use crate::algorithms::search::SearchStrategy;
 use crate::report::columns::AgreementRow;
 use crate::report::derived::format_axes;
-use crate::report::evidence::{Evidence, SearchEvidence};
+use crate::report::experiment_records::{ExperimentRecords, SearchCell};
 use crate::stats::{benjamini_hochberg, kendall_tau_b, overlap_p_value, spearman_rho};
 use dtr_core::seed::Seed;
 
 /// The rows of `agreement`, sorted by model, what differs, what is shared, and the two.
-pub(in crate::report) fn agreement_rows(evidence: &Evidence) -> Vec<AgreementRow> {
-    let searches = sorted_searches(evidence);
+pub(in crate::report) fn agreement_rows(records: &ExperimentRecords) -> Vec<AgreementRow> {
+    let searches = sorted_searches(records);
     let pairs: Vec<Pair> = searches
         .iter()
         .enumerate()
@@ -53,8 +53,8 @@ fn adjust(
 
 /// Two searches that differ in one thing.
 struct Pair<'a> {
-    first: &'a SearchEvidence,
-    second: &'a SearchEvidence,
+    first: &'a SearchCell,
+    second: &'a SearchCell,
     between: String,
     /// What each of them is there.
     names: [String; 2],
@@ -62,21 +62,20 @@ struct Pair<'a> {
 
 impl<'a> Pair<'a> {
     /// The pair, if it differs in one thing and its orders can tell something.
-    fn of(first: &'a SearchEvidence, second: &'a SearchEvidence) -> Option<Self> {
-        if first.model != second.model || first.num_layers != second.num_layers {
+    fn of(first: &'a SearchCell, second: &'a SearchCell) -> Option<Self> {
+        if first.labels.model != second.labels.model || first.num_layers != second.num_layers {
             return None;
         }
-        let of_variant = ("variant".to_owned(), [first.variant.clone(), second.variant.clone()]);
-        let of_task = ("task".to_owned(), [first.task.clone(), second.task.clone()]);
-        let of_axes = first
-            .axes
-            .iter()
-            .filter_map(|(key, value)| Some((key.clone(), [value.clone(), second.axes.get(key)?.clone()])));
+        let of_variant = ("variant".to_owned(), [first.variant().to_owned(), second.variant().to_owned()]);
+        let of_task = ("task".to_owned(), [first.task().to_owned(), second.task().to_owned()]);
+        let of_axes = first.labels.axes.iter().filter_map(|(key, value)| {
+            Some((key.clone(), [value.clone(), second.labels.axes.get(key)?.clone()]))
+        });
         let is_different = |(_, names): &(String, [String; 2])| names[0] != names[1];
         let mut differences = [of_variant, of_task].into_iter().chain(of_axes).filter(is_different);
         let (Some((between, names)), None) = (differences.next(), differences.next()) else { return None };
-        let is_given = |search: &SearchEvidence| {
-            matches!(search.strategy, SearchStrategy::Uniform {} | SearchStrategy::Random { .. })
+        let is_given = |search: &SearchCell| {
+            matches!(search.job.strategy, SearchStrategy::Uniform {} | SearchStrategy::Random { .. })
         };
         let is_idle = between != STRATEGY && is_given(first) && is_given(second);
         (!is_idle).then_some(Self { first, second, between, names })
@@ -85,7 +84,7 @@ impl<'a> Pair<'a> {
     fn row(&self) -> AgreementRow {
         let [first, second] = [self.first, self.second];
         let [first_ranks, second_ranks] = [first, second].map(ranks);
-        let seed = Seed(0).child(&first.key).child(&second.key);
+        let seed = Seed(0).child(&first.key()).child(&second.key());
         let kendall = kendall_tau_b(&first_ranks, &second_ranks, seed.child("kendall"));
         let spearman = spearman_rho(&first_ranks, &second_ranks, seed.child("spearman"));
         let overlaps = overlaps(first, second);
@@ -93,13 +92,13 @@ impl<'a> Pair<'a> {
         let overlap = overlaps[..k as usize].last().copied().unwrap_or(0);
         let total = u64::from(first.num_layers);
         let share = |(index, overlap): (usize, &u32)| f64::from(*overlap) / (index + 1) as f64;
-        let mut shared_axes = first.axes.clone();
+        let mut shared_axes = first.labels.axes.clone();
         shared_axes.remove(&self.between);
         AgreementRow {
-            model: first.model.clone(),
+            model: first.labels.model.clone(),
             differing_setting: self.between.clone(),
-            variant: (self.between != "variant").then(|| first.variant.clone()),
-            task: (self.between != "task").then(|| first.task.clone()),
+            variant: (self.between != "variant").then(|| first.variant().to_owned()),
+            task: (self.between != "task").then(|| first.task().to_owned()),
             shared_axes: format_axes(&shared_axes),
             first: self.names[0].clone(),
             second: self.names[1].clone(),
@@ -120,8 +119,8 @@ impl<'a> Pair<'a> {
             overlap_p: overlap_p_value(overlap.into(), k.into(), k.into(), total).filter(|_| k > 0),
             overlap_q: None,
             overlap_shares: overlaps.iter().enumerate().map(share).collect(),
-            cell_key_first: first.key.clone(),
-            cell_key_second: second.key.clone(),
+            cell_key_first: first.key(),
+            cell_key_second: second.key(),
         }
     }
 }
@@ -130,7 +129,7 @@ impl<'a> Pair<'a> {
 const STRATEGY: &str = "search.strategy";
 
 /// The place of each layer in a search's order; layers that it did not replace tie behind the last.
-fn ranks(search: &SearchEvidence) -> Vec<f64> {
+fn ranks(search: &SearchCell) -> Vec<f64> {
     let rounds = search.rounds_by_layer();
     let behind = rounds.values().max().map_or(1, |last| last + 1);
     let place = |layer| f64::from(rounds.get(&layer).copied().unwrap_or(behind));
@@ -139,7 +138,7 @@ fn ranks(search: &SearchEvidence) -> Vec<f64> {
 
 /// How many layers the two searches' accepted hybrids of 1, 2, … replaced layers share, as long as both have
 /// one.
-fn overlaps(first: &SearchEvidence, second: &SearchEvidence) -> Vec<u32> {
+fn overlaps(first: &SearchCell, second: &SearchCell) -> Vec<u32> {
     let [first, second] = [first, second].map(accepted_layers);
     let shared = |(one, other): (&Vec<u32>, &Vec<u32>)| {
         one.iter().filter(|layer| other.contains(layer)).count() as u32
@@ -147,7 +146,7 @@ fn overlaps(first: &SearchEvidence, second: &SearchEvidence) -> Vec<u32> {
     first.iter().zip(&second).map(shared).collect()
 }
 
-fn accepted_layers(search: &SearchEvidence) -> Vec<Vec<u32>> {
+fn accepted_layers(search: &SearchCell) -> Vec<Vec<u32>> {
     let accepted = search.sorted_rounds().into_iter().filter(|round| round.accepted);
     accepted.map(|round| round.layers).collect()
 }
@@ -156,13 +155,14 @@ fn accepted_layers(search: &SearchEvidence) -> Vec<Vec<u32>> {
 mod tests {
     use super::*;
     use crate::report::fixture;
+    use crate::stages::{SearchJob, Stage};
 
     /// Two variants on one task, with these orders of six layers.
     fn two(first: &[u32], second: &[u32]) -> AgreementRow {
-        let mut evidence = fixture::sized(2, 1, 6);
-        evidence.searches[1].rounds = fixture::rounds(first);
-        evidence.searches[0].rounds = fixture::rounds(second);
-        let mut rows = agreement_rows(&evidence);
+        let mut records = fixture::sized(2, 1, 6);
+        records.searches[1].rounds = fixture::rounds(first);
+        records.searches[0].rounds = fixture::rounds(second);
+        let mut rows = agreement_rows(&records);
         assert_eq!(rows.len(), 1);
         rows.remove(0)
     }
@@ -208,19 +208,20 @@ mod tests {
 
     #[test]
     fn strategies_are_compared_but_not_what_is_alike_by_construction() {
-        let mut evidence = fixture::sized(1, 2, 8);
+        let mut records = fixture::sized(1, 2, 8);
         let strategies = [("greedy", SearchStrategy::Greedy {}), ("uniform", SearchStrategy::Uniform {})];
         let of = |(name, strategy): (&str, SearchStrategy)| {
-            let named = |mut search: SearchEvidence| {
-                search.axes.insert(STRATEGY.to_owned(), name.to_owned());
-                search.strategy = strategy.clone();
-                search.key = format!("{}-{name}", search.key);
+            let named = |mut search: SearchCell| {
+                search.cell.labels.axes.insert(STRATEGY.to_owned(), name.to_owned());
+                search.cell.job.strategy = strategy.clone();
+                search.cell.record.spec.id.key =
+                    fixture::cell_id(&SearchJob::NAME, &format!("{}-{name}", search.key())).key;
                 search
             };
-            evidence.searches.clone().into_iter().map(named).collect::<Vec<_>>()
+            records.searches.clone().into_iter().map(named).collect::<Vec<_>>()
         };
-        evidence.searches = strategies.into_iter().flat_map(of).collect();
-        let rows = agreement_rows(&evidence);
+        records.searches = strategies.into_iter().flat_map(of).collect();
+        let rows = agreement_rows(&records);
         let names: Vec<[&str; 3]> = rows
             .iter()
             .map(|row| [row.differing_setting.as_str(), row.first.as_str(), row.second.as_str()])

@@ -1,4 +1,4 @@
-//! From evidence to the rows of the tables, each list in its one canonical order.
+//! From records to the rows of the tables, each list in its one canonical order.
 
 mod agreement;
 mod paper_views;
@@ -7,11 +7,11 @@ mod searches;
 
 use super::columns::{BaseRow, DistillationRow, ItemRow, StageRow, TrajectoryRow, TrialRow};
 use super::derived::format_axes;
-use super::evidence::{
-    DistilEvidence, DistilledLayer, Evidence, ItemEvidence, Round, SearchEvidence, StageEvidence,
-    TestEvidence,
-};
+use super::experiment_records::{CellUsage, DistilCell, ExperimentRecords, SearchCell, TestAnswers};
 use super::paper_match;
+use crate::algorithms::distil::LayerLoss;
+use crate::algorithms::score::ItemScore;
+use crate::algorithms::search::Round;
 use crate::algorithms::search::Trial;
 use crate::stats::wilson_interval;
 pub(super) use agreement::agreement_rows;
@@ -20,15 +20,15 @@ pub(super) use published::published_rows;
 pub(super) use searches::search_rows;
 
 /// The searches, sorted by model, variant, task and axes.
-pub(super) fn sorted_searches(evidence: &Evidence) -> Vec<&SearchEvidence> {
-    let mut searches: Vec<_> = evidence.searches.iter().collect();
+pub(super) fn sorted_searches(records: &ExperimentRecords) -> Vec<&SearchCell> {
+    let mut searches: Vec<_> = records.searches.iter().collect();
     searches.sort_by(|a, b| a.name().cmp(&b.name()));
     searches
 }
 
 /// The distillations, sorted by model, variant and axes.
-pub(super) fn sorted_distillations(evidence: &Evidence) -> Vec<&DistilEvidence> {
-    let mut distillations: Vec<_> = evidence.distillations.iter().collect();
+pub(super) fn sorted_distillations(records: &ExperimentRecords) -> Vec<&DistilCell> {
+    let mut distillations: Vec<_> = records.distillations.iter().collect();
     distillations.sort_by(|a, b| a.name().cmp(&b.name()));
     distillations
 }
@@ -41,22 +41,22 @@ pub(super) fn layers_text(layers: &[u32]) -> String {
 }
 
 /// The rows of `bases`.
-pub(super) fn base_rows(evidence: &Evidence) -> Vec<BaseRow> {
-    let mut rows: Vec<BaseRow> = evidence
+pub(super) fn base_rows(records: &ExperimentRecords) -> Vec<BaseRow> {
+    let mut rows: Vec<BaseRow> = records
         .bases
         .iter()
         .map(|base| {
-            let (correct, items) = (base.test.num_correct(), base.test.num_items());
-            let (p_base_low, p_base_high) = wilson_interval(correct, items, evidence.confidence);
+            let (correct, items) = (base.num_correct, base.num_items);
+            let (p_base_low, p_base_high) = wilson_interval(correct, items, records.confidence);
             BaseRow {
-                model: base.model.clone(),
-                task: base.task.clone(),
-                axes: format_axes(&base.axes),
-                p_base: base.test.score(),
+                model: base.labels.model.clone(),
+                task: base.task().to_owned(),
+                axes: format_axes(&base.labels.axes),
+                p_base: base.score,
                 p_base_low,
                 p_base_high,
                 items,
-                cell_key: base.test.cell.clone(),
+                cell_key: base.key(),
             }
         })
         .collect();
@@ -65,22 +65,22 @@ pub(super) fn base_rows(evidence: &Evidence) -> Vec<BaseRow> {
 }
 
 /// The rows of `table2`.
-pub(super) fn stage_rows(evidence: &Evidence) -> Vec<StageRow> {
-    let row = |stage: &StageEvidence| StageRow {
-        stage: stage.stage.clone(),
-        model: stage.model.clone(),
-        variant: stage.variant.clone(),
-        task: stage.task.clone(),
-        axes: format_axes(&stage.axes),
-        seconds: stage.seconds,
-        energy: stage.joules,
+pub(super) fn stage_rows(records: &ExperimentRecords) -> Vec<StageRow> {
+    let row = |stage: &CellUsage| StageRow {
+        stage: stage.record.spec.id.stage.to_string(),
+        model: stage.labels.model.clone(),
+        variant: stage.labels.variant.clone(),
+        task: stage.labels.task.clone(),
+        axes: format_axes(&stage.labels.axes),
+        seconds: stage.record.seconds,
+        energy: stage.record.joules,
         tokens: stage.tokens,
         evaluations: stage.evaluations,
-        device: stage.device.clone(),
-        peak_memory_bytes: stage.peak_memory_bytes,
-        cell_key: stage.key.clone(),
+        device: stage.record.provenance.device.clone(),
+        peak_memory_bytes: stage.record.provenance.peak_memory_bytes,
+        cell_key: stage.key(),
     };
-    let mut rows: Vec<_> = evidence.stages.iter().map(row).collect();
+    let mut rows: Vec<_> = records.usages.iter().map(row).collect();
     rows.sort_by(|a, b| {
         let name = |row: &StageRow| {
             (row.model.clone(), row.variant.clone(), row.task.clone(), row.axes.clone(), row.stage.clone())
@@ -91,15 +91,15 @@ pub(super) fn stage_rows(evidence: &Evidence) -> Vec<StageRow> {
 }
 
 /// The rows of `trajectories`.
-pub(super) fn trajectory_rows(evidence: &Evidence) -> Vec<TrajectoryRow> {
-    let rows_of = |search: &SearchEvidence| {
+pub(super) fn trajectory_rows(records: &ExperimentRecords) -> Vec<TrajectoryRow> {
+    let rows_of = |search: &SearchCell| {
         let rounds = search.sorted_rounds();
         rounds.iter().map(|round| trajectory_row(search, round)).collect::<Vec<_>>()
     };
-    sorted_searches(evidence).into_iter().flat_map(rows_of).collect()
+    sorted_searches(records).into_iter().flat_map(rows_of).collect()
 }
 
-fn trajectory_row(search: &SearchEvidence, round: &Round) -> TrajectoryRow {
+fn trajectory_row(search: &SearchCell, round: &Round) -> TrajectoryRow {
     let (model, variant, task, axes) = owned_name(search);
     let set = paper_match::matching_layer_set(search, round);
     let of_paper = set.map(|set| set.layers());
@@ -121,13 +121,13 @@ fn trajectory_row(search: &SearchEvidence, round: &Round) -> TrajectoryRow {
         overlap_paper: of_paper.as_ref().map(|layers| shared(layers) as u32),
         overlap_by_chance: of_paper.as_ref().map(by_chance),
         score_paper: set.map(|set| set.accuracy / 100.0),
-        cell_key: search.key.clone(),
+        cell_key: search.key(),
     }
 }
 
 /// The rows of `trials`.
-pub(super) fn trial_rows(evidence: &Evidence) -> Vec<TrialRow> {
-    let rows_of = |search: &SearchEvidence| {
+pub(super) fn trial_rows(records: &ExperimentRecords) -> Vec<TrialRow> {
+    let rows_of = |search: &SearchCell| {
         let (model, variant, task, axes) = owned_name(search);
         let row = move |trial: Trial| TrialRow {
             model: model.clone(),
@@ -140,21 +140,22 @@ pub(super) fn trial_rows(evidence: &Evidence) -> Vec<TrialRow> {
             score: trial.bounds.score(),
             score_lower: trial.bounds.lower,
             score_upper: trial.bounds.upper,
-            cell_key: search.key.clone(),
+            cell_key: search.key(),
         };
         let mut trials = search.trials.clone();
         let place = |trial: &Trial| (trial.round, trial.layer, trial.layers.clone());
         trials.sort_by_cached_key(place);
         trials.into_iter().map(row).collect::<Vec<_>>()
     };
-    sorted_searches(evidence).into_iter().flat_map(rows_of).collect()
+    sorted_searches(records).into_iter().flat_map(rows_of).collect()
 }
 
 /// The rows of `items`.
-pub(super) fn item_rows(evidence: &Evidence) -> Vec<ItemRow> {
+pub(super) fn item_rows(records: &ExperimentRecords) -> Vec<ItemRow> {
     let mut rows = Vec::new();
-    for search in sorted_searches(evidence) {
-        for (system, test) in [("base", &search.base), ("best", &search.best.test), ("opt", &search.opt.test)]
+    for search in sorted_searches(records) {
+        for (system, test) in
+            [("base", &search.base_answers), ("best", &search.best_answers), ("opt", &search.opt_answers)]
         {
             rows.extend(item_rows_of(search, system, test));
         }
@@ -162,9 +163,9 @@ pub(super) fn item_rows(evidence: &Evidence) -> Vec<ItemRow> {
     rows
 }
 
-fn item_rows_of(search: &SearchEvidence, system: &str, test: &TestEvidence) -> Vec<ItemRow> {
+fn item_rows_of(search: &SearchCell, system: &str, test: &TestAnswers) -> Vec<ItemRow> {
     let (model, variant, task, axes) = owned_name(search);
-    let row = |item: &ItemEvidence| ItemRow {
+    let row = |item: &ItemScore| ItemRow {
         model: model.clone(),
         variant: variant.clone(),
         task: task.clone(),
@@ -175,7 +176,7 @@ fn item_rows_of(search: &SearchEvidence, system: &str, test: &TestEvidence) -> V
         choice: item.choice,
         correct: item.is_correct(),
         log_likelihoods: item.log_likelihoods.clone(),
-        cell_key: test.cell.clone(),
+        cell_key: test.cell.key.to_string(),
     };
     let mut rows: Vec<_> = test.items.iter().map(row).collect();
     rows.sort_by(|a, b| a.item.cmp(&b.item));
@@ -183,33 +184,33 @@ fn item_rows_of(search: &SearchEvidence, system: &str, test: &TestEvidence) -> V
 }
 
 /// The rows of `distillation`.
-pub(super) fn distillation_rows(evidence: &Evidence) -> Vec<DistillationRow> {
-    let rows_of = |distillation: &DistilEvidence| {
+pub(super) fn distillation_rows(records: &ExperimentRecords) -> Vec<DistillationRow> {
+    let rows_of = |distillation: &DistilCell| {
         let mut layers = distillation.layers.clone();
         layers.sort_by_key(|layer| layer.layer);
         let row = |layer| distillation_row(distillation, layer);
         layers.iter().map(row).collect::<Vec<_>>()
     };
-    sorted_distillations(evidence).into_iter().flat_map(rows_of).collect()
+    sorted_distillations(records).into_iter().flat_map(rows_of).collect()
 }
 
-fn distillation_row(distillation: &DistilEvidence, layer: &DistilledLayer) -> DistillationRow {
-    let normalised = layer.normalised();
+fn distillation_row(distillation: &DistilCell, layer: &LayerLoss) -> DistillationRow {
+    let normalised = layer.normalised_losses();
     DistillationRow {
-        model: distillation.model.clone(),
-        variant: distillation.variant.clone(),
-        axes: format_axes(&distillation.axes),
+        model: distillation.labels.model.clone(),
+        variant: distillation.variant().to_owned(),
+        axes: format_axes(&distillation.labels.axes),
         layer: layer.layer,
-        initial_loss: layer.initial_loss,
-        final_loss: layer.final_loss,
+        initial_loss: layer.initial,
+        final_loss: layer.r#final,
         output_variance: layer.output_variance,
         initial_normalised: normalised.map(|(before, _)| before),
         final_normalised: normalised.map(|(_, after)| after),
-        cell_key: distillation.key.clone(),
+        cell_key: distillation.key(),
     }
 }
 
-fn owned_name(search: &SearchEvidence) -> (String, String, String, String) {
+fn owned_name(search: &SearchCell) -> (String, String, String, String) {
     let (model, variant, task, axes) = search.name();
     (model.to_owned(), variant.to_owned(), task.to_owned(), axes)
 }
@@ -221,11 +222,11 @@ mod tests {
 
     #[test]
     fn a_hybrid_of_ten_layers_is_laid_beside_the_papers() {
-        let mut evidence = fixture::of_paper("Qwen2.5-1.5B");
-        evidence.searches.retain(|search| search.block == "jet" && search.task == "pubmedqa");
+        let mut records = fixture::of_paper("Qwen2.5-1.5B");
+        records.searches.retain(|search| search.block() == "jet" && search.task() == "pubmedqa");
         // The paper's greedy set for PubMedQA with three layers exchanged for 0, 1 and 2.
-        evidence.searches[0].rounds = fixture::rounds(&[26, 0, 24, 1, 22, 2, 4, 19, 21, 8, 12]);
-        let rows = trajectory_rows(&evidence);
+        records.searches[0].rounds = fixture::rounds(&[26, 0, 24, 1, 22, 2, 4, 19, 21, 8, 12]);
+        let rows = trajectory_rows(&records);
         let beside: Vec<&TrajectoryRow> = rows.iter().filter(|row| row.overlap_paper.is_some()).collect();
         assert_eq!(beside.len(), 1);
         assert_eq!((beside[0].num_replaced, beside[0].overlap_paper), (10, Some(7)));

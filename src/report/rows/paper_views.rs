@@ -138,29 +138,29 @@ fn speedup_row(search: &SearchRow, timing: Option<&ThroughputRow>) -> SpeedupRow
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::evidence::Evidence;
+    use crate::report::experiment_records::ExperimentRecords;
     use crate::report::fixture;
     use crate::report::rows::search_rows;
     use crate::report::throughput::throughput_rows;
 
     /// Two tasks by two variants; the search by `gla` on `boolq` is missing.
-    fn evidence() -> Evidence {
-        let mut evidence = fixture::sized(2, 2, 8);
-        evidence.searches.retain(|search| (&*search.variant, &*search.task) != ("gla", "boolq"));
-        for search in &mut evidence.searches {
-            let num_correct = if search.variant == "gdn" { 150 } else { 170 };
-            search.base = fixture::answers(160, 200);
-            search.best.test = fixture::answers(num_correct, 200);
+    fn records() -> ExperimentRecords {
+        let mut records = fixture::sized(2, 2, 8);
+        records.searches.retain(|search| (search.variant(), search.task()) != ("gla", "boolq"));
+        for search in &mut records.searches {
+            let num_correct = if search.variant() == "gdn" { 150 } else { 170 };
+            search.base_answers = fixture::answers(160, 200);
+            search.best_answers = fixture::answers(num_correct, 200);
             search.best.layers = vec![1, 3, 5];
-            search.opt.test = fixture::answers(120, 200);
+            search.opt_answers = fixture::answers(120, 200);
             search.opt.layers = vec![0, 1, 2, 3];
         }
-        evidence
+        records
     }
 
     #[test]
     fn table1_has_a_row_for_each_task_and_columns_for_each_base_and_variant() {
-        let (specs, frame) = table1(&search_rows(&evidence())).unwrap();
+        let (specs, frame) = table1(&search_rows(&records())).unwrap();
         let expected = [
             Column::new("task".into(), ["arc-easy", "boolq"]),
             Column::new("axes".into(), ["", ""]),
@@ -182,11 +182,11 @@ mod tests {
 
     #[test]
     fn table2_averages_the_hours_of_a_base() {
-        let mut evidence = evidence();
+        let mut records = records();
         // Four searches of half an hour, of which one takes an hour and a half here; two hours of
         // distillation each.
-        evidence.costs[0].search.seconds = 5400.0;
-        let rows = compute_hours_rows(&crate::report::cost::cost_rows(&evidence));
+        records.searches[0].cell.record.seconds = 5400.0;
+        let rows = compute_hours_rows(&crate::report::cost::cost_rows(&records));
         let expected = ComputeHoursRow {
             model: "tiny-8".to_owned(),
             axes: String::new(),
@@ -201,9 +201,9 @@ mod tests {
 
     #[test]
     fn speedup_takes_timings_of_as_many_layers_as_m_opt() {
-        let evidence = evidence();
-        let mut timings = throughput_rows(&evidence);
-        let rows = speedup_rows(&search_rows(&evidence), &timings);
+        let records = records();
+        let mut timings = throughput_rows(&records);
+        let rows = speedup_rows(&search_rows(&records), &timings);
         // Three searches at two contexts. With 4 layers replaced, decoding is 1 + 4 * context / 5120 times as
         // fast.
         assert_eq!(rows.len(), 6);
@@ -214,20 +214,20 @@ mod tests {
         assert!((row.speedup.unwrap() - 2.6).abs() < 1e-12, "{row:?}");
 
         timings.retain(|timing| timing.variant.as_deref() != Some("gdn"));
-        let rows = speedup_rows(&search_rows(&evidence), &timings);
+        let rows = speedup_rows(&search_rows(&records), &timings);
         assert_eq!(rows.len(), 4, "searches without timings keep one row");
         assert_eq!((&rows[0].device, rows[0].context, rows[0].speedup), (&None, None, None));
     }
 
     #[test]
     fn speedup_prefers_a_timing_of_exactly_the_layers_of_m_opt() {
-        let evidence = evidence();
-        let mut timings = throughput_rows(&evidence);
+        let records = records();
+        let mut timings = throughput_rows(&records);
         let mut evenly_spaced = timings.iter().find(|timing| timing.num_replaced == 4).unwrap().clone();
         evenly_spaced.layers = "1,3,5,7".to_owned();
         evenly_spaced.decode_speedup = Some(9.0);
         timings.insert(0, evenly_spaced);
-        let rows = speedup_rows(&search_rows(&evidence), &timings);
+        let rows = speedup_rows(&search_rows(&records), &timings);
         assert!(rows.iter().all(|row| row.speedup != Some(9.0)), "{rows:?}");
     }
 }

@@ -1,18 +1,18 @@
 //! The rows of the table `published`.
 
 use crate::report::columns::PublishedRow;
-use crate::report::evidence::Evidence;
+use crate::report::experiment_records::ExperimentRecords;
 use crate::report::paper_match;
 use crate::report::published::{self, PaperKey, PublishedScore};
 
 /// Returns the rows of `published` in the order of the paper; empty if the experiment has none of the paper's
 /// bases.
-pub(in crate::report) fn published_rows(evidence: &Evidence) -> Vec<PublishedRow> {
-    let mut bases = evidence.searches.iter().filter_map(|search| search.public_base.as_deref());
+pub(in crate::report) fn published_rows(records: &ExperimentRecords) -> Vec<PublishedRow> {
+    let mut bases = records.searches.iter().filter_map(|search| search.public_base());
     if !bases.any(published::has_base) {
         return Vec::new();
     }
-    let matched: Vec<String> = evidence
+    let matched: Vec<String> = records
         .searches
         .iter()
         .filter_map(paper_match::matching_score)
@@ -49,9 +49,9 @@ mod tests {
 
     #[test]
     fn a_cell_without_a_search_has_a_row() {
-        let mut evidence = fixture::of_paper("Qwen2.5-1.5B");
-        evidence.searches.retain(|search| (search.block.as_str(), search.task.as_str()) != ("gla", "boolq"));
-        let rows = published_rows(&evidence);
+        let mut records = fixture::of_paper("Qwen2.5-1.5B");
+        records.searches.retain(|search| (search.block(), search.task()) != ("gla", "boolq"));
+        let rows = published_rows(&records);
         assert_eq!(rows.len(), 162);
         let num_matched = rows.iter().filter(|row| row.searches == 1).count();
         assert_eq!(num_matched, 3 * 4 - 1);

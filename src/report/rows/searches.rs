@@ -6,17 +6,17 @@ use super::{layers_text, sorted_searches};
 use crate::data::SplitPolicy;
 use crate::report::columns::SearchRow;
 use crate::report::derived::format_axes;
-use crate::report::evidence::{Evidence, SearchEvidence, TestEvidence};
+use crate::report::experiment_records::{ExperimentRecords, SearchCell, TestAnswers};
 use crate::report::paired::Pairing;
 use crate::report::paper_match;
 use crate::stats::{benjamini_hochberg, wilson_interval};
 use dtr_core::seed::Seed;
 
 /// The rows of `table1`.
-pub(in crate::report) fn search_rows(evidence: &Evidence) -> Vec<SearchRow> {
-    let row = |search| row(search, evidence.confidence);
+pub(in crate::report) fn search_rows(records: &ExperimentRecords) -> Vec<SearchRow> {
+    let row = |search| row(search, records.confidence);
     // Each row draws its resamples from a seed of its own.
-    let mut rows: Vec<SearchRow> = sorted_searches(evidence).into_par_iter().map(row).collect();
+    let mut rows: Vec<SearchRow> = sorted_searches(records).into_par_iter().map(row).collect();
     let adjusted =
         |p_value: fn(&SearchRow) -> f64| benjamini_hochberg(&rows.iter().map(p_value).collect::<Vec<_>>());
     let q_values = adjusted(|row| row.p_value_best).into_iter().zip(adjusted(|row| row.p_value_opt));
@@ -34,9 +34,9 @@ struct Scored {
 }
 
 impl Scored {
-    fn new(test: &TestEvidence, confidence: f64) -> Self {
-        let (low, high) = wilson_interval(test.num_correct(), test.num_items(), confidence);
-        Self { score: test.score(), low, high }
+    fn new(test: &TestAnswers, confidence: f64) -> Self {
+        let (low, high) = wilson_interval(test.num_correct, test.num_items, confidence);
+        Self { score: test.score, low, high }
     }
 
     /// By how many points the score is over a published one, in percent.
@@ -51,22 +51,23 @@ impl Scored {
 }
 
 /// The row of one search; its p-values are not adjusted yet.
-fn row(search: &SearchEvidence, confidence: f64) -> SearchRow {
+fn row(search: &SearchCell, confidence: f64) -> SearchRow {
     let (best, opt) = (&search.best, &search.opt);
-    let [p_base, p_best, p_opt] =
-        [&search.base, &best.test, &opt.test].map(|test| Scored::new(test, confidence));
-    let [to_best, to_opt] = [best, opt].map(|chosen| Pairing::of(&search.base, &chosen.test));
-    let seed = Seed(0).child(&search.key);
+    let [p_base, p_best, p_opt] = [&search.base_answers, &search.best_answers, &search.opt_answers]
+        .map(|test| Scored::new(test, confidence));
+    let [to_best, to_opt] =
+        [&search.best_answers, &search.opt_answers].map(|hybrid| Pairing::of(&search.base_answers, hybrid));
+    let seed = Seed(0).child(&search.key());
     let best_interval = to_best.interval(confidence, seed.child("best"));
     let opt_interval = to_opt.interval(confidence, seed.child("opt"));
-    let fall_base = 100.0 * (search.base_validation - p_base.score);
+    let fall_base = 100.0 * (search.base - p_base.score);
     let fall_best = 100.0 * (best.validation - p_best.score);
     let (cell, optimal) = (paper_match::matching_score(search), paper_match::matching_speedup(search));
     SearchRow {
-        model: search.model.clone(),
-        variant: search.variant.clone(),
-        task: search.task.clone(),
-        axes: format_axes(&search.axes),
+        model: search.labels.model.clone(),
+        variant: search.variant().to_owned(),
+        task: search.task().to_owned(),
+        axes: format_axes(&search.labels.axes),
         p_base: p_base.score,
         p_base_low: p_base.low,
         p_base_high: p_base.high,
@@ -81,8 +82,8 @@ fn row(search: &SearchEvidence, confidence: f64) -> SearchRow {
         num_replaced_opt: opt.layers.len() as u32,
         layers_opt: layers_text(&opt.layers),
         num_layers: search.num_layers,
-        items: search.base.num_items(),
-        truncated_items: search.base.num_truncated,
+        items: search.base_answers.num_items,
+        truncated_items: search.base_answers.num_truncated,
         difference_best: to_best.difference(),
         difference_best_low: best_interval.0,
         difference_best_high: best_interval.1,
@@ -94,7 +95,7 @@ fn row(search: &SearchEvidence, confidence: f64) -> SearchRow {
         p_value_opt: to_opt.p_value(),
         q_value_opt: to_opt.p_value(),
         matches_base: p_best.score >= p_base.score,
-        validation_base: search.base_validation,
+        validation_base: search.base,
         validation_best: best.validation,
         validation_opt: opt.validation,
         validation_minus_test_base: fall_base,
@@ -116,12 +117,12 @@ fn row(search: &SearchEvidence, confidence: f64) -> SearchRow {
         opt_minus_paper: optimal.map(|cell| p_opt.minus(cell.p_opt)),
         p_opt_paper_inside: optimal.map(|cell| p_opt.holds(cell.p_opt)),
         num_replaced_opt_paper: optimal.map(|cell| cell.num_replaced),
-        cell_key: search.key.clone(),
+        cell_key: search.key(),
     }
 }
 
-fn splits(search: &SearchEvidence) -> &'static str {
-    match search.shared_split {
+fn splits(search: &SearchCell) -> &'static str {
+    match search.job.task.split_policy() {
         None => "own",
         Some(SplitPolicy::HeldOut) => "held-out",
         Some(SplitPolicy::AsPublished) => "as-published",
@@ -133,10 +134,10 @@ mod tests {
     use super::*;
     use crate::report::fixture;
 
-    fn jet_on_arc_easy(change: impl FnOnce(&mut SearchEvidence)) -> SearchRow {
-        let evidence = fixture::of_paper("Qwen2.5-1.5B");
-        let is_it = |search: &SearchEvidence| search.block == "jet" && search.task == "arc-easy";
-        let mut search = evidence.searches.into_iter().find(is_it).unwrap();
+    fn jet_on_arc_easy(change: impl FnOnce(&mut SearchCell)) -> SearchRow {
+        let records = fixture::of_paper("Qwen2.5-1.5B");
+        let is_it = |search: &SearchCell| search.block() == "jet" && search.task() == "arc-easy";
+        let mut search = records.searches.into_iter().find(is_it).unwrap();
         change(&mut search);
         row(&search, 0.95)
     }
@@ -150,8 +151,8 @@ mod tests {
     fn the_papers_scores_stand_beside_ours() {
         // The paper: 72.0 for the base, 74.7 with 2 layers replaced.
         let row = jet_on_arc_easy(|search| {
-            search.base = fixture::answers(144, 200);
-            search.best.test = fixture::answers(124, 200);
+            search.base_answers = fixture::answers(144, 200);
+            search.best_answers = fixture::answers(124, 200);
         });
         assert_eq!(row.cell_paper.as_deref(), Some("Qwen2.5-1.5B/jet/arc_easy"));
         assert_eq!((row.p_base_paper, row.num_replaced_paper), (Some(0.72), Some(2)));
@@ -164,16 +165,16 @@ mod tests {
 
     #[test]
     fn what_the_paper_lacks_is_null() {
-        let row = jet_on_arc_easy(|search| search.task = "facts".to_owned());
+        let row = jet_on_arc_easy(|search| search.cell.labels.task = Some("facts".to_owned()));
         assert_eq!((row.cell_paper, row.p_base_paper, row.p_best_paper_inside), (None, None, None));
     }
 
     #[test]
     fn what_choice_flatters_is_told_from_how_easy_the_split_is() {
         let row = jet_on_arc_easy(|search| {
-            search.base = fixture::answers(140, 200);
-            search.base_validation = 0.72;
-            search.best.test = fixture::answers(136, 200);
+            search.base_answers = fixture::answers(140, 200);
+            search.base = 0.72;
+            search.best_answers = fixture::answers(136, 200);
             search.best.validation = 0.75;
         });
         close(row.validation_minus_test_base, 2.0);
@@ -187,15 +188,15 @@ mod tests {
 
     #[test]
     fn p_values_are_adjusted_over_all_rows() {
-        let mut evidence = fixture::of_paper("Qwen2.5-1.5B");
-        evidence.searches.truncate(4);
+        let mut records = fixture::of_paper("Qwen2.5-1.5B");
+        records.searches.truncate(4);
         // Exact McNemar p-values 2^-6, 2^-5, 2^-3 and 1, which Benjamini and Hochberg multiply by 4/1, 4/2,
         // 4/3 and 1.
-        for (search, num_lost) in evidence.searches.iter_mut().zip([7, 6, 4, 0]) {
-            search.base = fixture::answers(100, 200);
-            search.best.test = fixture::answers(100 - num_lost, 200);
+        for (search, num_lost) in records.searches.iter_mut().zip([7, 6, 4, 0]) {
+            search.base_answers = fixture::answers(100, 200);
+            search.best_answers = fixture::answers(100 - num_lost, 200);
         }
-        let mut rows = search_rows(&evidence);
+        let mut rows = search_rows(&records);
         rows.sort_by(|a, b| a.p_value_best.total_cmp(&b.p_value_best));
         for (row, expected) in rows.iter().zip([0.0625, 0.0625, 1.0 / 6.0, 1.0]) {
             close(row.q_value_best, expected);

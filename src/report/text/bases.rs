@@ -1,12 +1,12 @@
 //! The table of test scores of bases that the sweep scores without searching hybrids.
 
 use super::format::format_table;
-use crate::report::evidence::Evidence;
+use crate::report::experiment_records::ExperimentRecords;
 use crate::report::rows;
 
 /// Formats a line for each base and task; empty if there are none.
-pub(super) fn bases_text(evidence: &Evidence) -> String {
-    let rows = rows::base_rows(evidence);
+pub(super) fn bases_text(records: &ExperimentRecords) -> String {
+    let rows = rows::base_rows(records);
     if rows.is_empty() {
         return String::new();
     }

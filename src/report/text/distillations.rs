@@ -1,23 +1,23 @@
 //! The table of distillation errors.
 
 use super::format::format_table;
-use crate::report::evidence::{DistilEvidence, Evidence};
+use crate::report::experiment_records::{DistilCell, ExperimentRecords};
 use crate::report::rows::sorted_distillations;
 
 /// Formats a line for each distillation; empty if there are none.
-pub(super) fn distillations_text(evidence: &Evidence) -> String {
-    if evidence.distillations.is_empty() {
+pub(super) fn distillations_text(records: &ExperimentRecords) -> String {
+    if records.distillations.is_empty() {
         return String::new();
     }
     let headings = ["distillation", "tokens", "parameters", "before", "after"];
     let mut rows = vec![headings.map(str::to_owned).to_vec()];
-    rows.extend(sorted_distillations(evidence).into_iter().map(row));
+    rows.extend(sorted_distillations(records).into_iter().map(row));
     format_table(&rows)
         + "Mean squared error / output variance, median over layers, before and after training.\n"
 }
 
-fn row(distillation: &DistilEvidence) -> Vec<String> {
-    let (model, variant, axes) = distillation.name();
+fn row(distillation: &DistilCell) -> Vec<String> {
+    let (model, variant, _, axes) = distillation.name();
     let name = [model, variant, &axes].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
     let (before, after) = match distillation.median_normalised() {
         Some((before, after)) => (format!("{before:.3}"), format!("{after:.3}")),

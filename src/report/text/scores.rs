@@ -9,18 +9,18 @@ use crate::report::report_data::ReportData;
 
 /// Formats the tables of test scores with their legend; empty if there are no searches.
 pub(super) fn scores_text(data: &ReportData<'_>) -> String {
-    let (evidence, rows) = (data.evidence, &data.searches);
+    let (records, rows) = (data.records, &data.searches);
     if rows.is_empty() {
         return String::new();
     }
     let sections: BTreeSet<(&str, &str)> = rows.iter().map(|row| (&*row.model, &*row.axes)).collect();
-    let mut text = wrap_words(&format!("{}: {}", evidence.experiment, evidence.title), "  ") + "\n";
+    let mut text = wrap_words(&format!("{}: {}", records.experiment, records.title), "  ") + "\n";
     for (model, axes) in sections {
         let of_section = rows.iter().filter(|row| row.model == model && row.axes == axes);
         text.push_str(&section(&of_section.collect::<Vec<_>>()));
         text.push('\n');
     }
-    text + &legend(rows, evidence.confidence) + &paper_comparison(rows) + &truncated_items(rows)
+    text + &legend(rows, records.confidence) + &paper_comparison(rows) + &truncated_items(rows)
 }
 
 fn section(rows: &[&SearchRow]) -> String {
@@ -121,12 +121,12 @@ mod tests {
 
     #[test]
     fn rows_with_scores_of_the_paper_are_counted() {
-        let mut evidence = fixture::of_paper("Qwen2.5-1.5B");
-        evidence.searches.truncate(2);
+        let mut records = fixture::of_paper("Qwen2.5-1.5B");
+        records.searches.truncate(2);
         // The paper: 72.0 for the base on ARC easy, 73.0 on BoolQ; 62 % of 200 items is below either.
-        evidence.searches[0].base = fixture::answers(144, 200);
-        evidence.searches[1].base = fixture::answers(124, 200);
-        let text = scores_text(&ReportData::new(&evidence));
+        records.searches[0].base_answers = fixture::answers(144, 200);
+        records.searches[1].base_answers = fixture::answers(124, 200);
+        let text = scores_text(&ReportData::new(&records));
         let text = text.replace("\n  ", " ");
         assert!(text.contains("has scores for 2 of 2 rows."), "{text}");
         assert!(

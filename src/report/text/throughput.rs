@@ -2,15 +2,15 @@
 
 use super::format::{format_table, wrap_words};
 use crate::report::columns::ThroughputRow;
-use crate::report::evidence::Evidence;
+use crate::report::experiment_records::ExperimentRecords;
 use crate::report::throughput::throughput_rows;
 
 /// Number of processors that other processes may use without a warning.
 const MAX_OTHER_CPUS: f64 = 0.1;
 
 /// Formats a table for each base and machine; empty if nothing was timed.
-pub(super) fn throughput_text(evidence: &Evidence) -> String {
-    let rows = throughput_rows(evidence);
+pub(super) fn throughput_text(records: &ExperimentRecords) -> String {
+    let rows = throughput_rows(records);
     let mut sections: Vec<(String, Vec<Vec<String>>)> = Vec::new();
     let mut shown: Vec<_> = rows.iter().filter(|row| is_shown(row, &rows)).collect();
     // Rows of one context are adjacent.

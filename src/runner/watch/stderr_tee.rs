@@ -17,10 +17,11 @@ const NUM_KEPT: usize = 4096;
 pub struct StderrTee(JoinHandle<VecDeque<u8>>);
 
 impl StderrTee {
-    /// Redirects the standard error of `worker` to a thread of this process. Returns `None` on a terminal, where the
-    /// worker draws bars and the user sees its messages.
+    /// Redirects the standard error of `worker` to a thread of this process. Returns `None` on a terminal,
+    /// where the worker draws bars and the user sees its messages.
     ///
-    /// If standard output goes to the same file, it is redirected too, since lines would change their order otherwise.
+    /// If standard output goes to the same file, it is redirected too, since lines would change their order
+    /// otherwise.
     ///
     /// # Errors
     /// Fails if the pipe or the thread cannot be created.
@@ -54,8 +55,8 @@ fn file_id(stream: &impl AsFd) -> io::Result<(u64, u64)> {
     Ok((found.dev(), found.ino()))
 }
 
-/// Copies bytes until the end of the stream, and returns the last ones. If this process's standard error is closed, the
-/// bytes are dropped, so that the worker never waits.
+/// Copies bytes until the end of the stream, and returns the last ones. If this process's standard error is
+/// closed, the bytes are dropped, so that the worker never waits.
 fn copy_to_stderr(mut reader: PipeReader) -> VecDeque<u8> {
     let (mut kept, mut bytes) = (VecDeque::new(), [0; NUM_KEPT]);
     while let Ok(count) = reader.read(&mut bytes) {

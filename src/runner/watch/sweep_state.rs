@@ -94,8 +94,9 @@ impl SweepState {
 
     /// Assigns the crash of a worker to the cells that it worked on. Returns false if it worked on none.
     ///
-    /// A cell that ran without others has crashed the worker. If several ran together, any of them may have, so each is
-    /// isolated from now on. So every crash removes a cell from the sweep or from a group, and the sweep ends.
+    /// A cell that ran without others has crashed the worker. If several ran together, any of them may have,
+    /// so each is isolated from now on. So every crash removes a cell from the sweep or from a group, and the
+    /// sweep ends.
     pub(super) fn assign_crash(&mut self, running: &RunningCells, reason: &str) -> bool {
         let is_known = running.len() == 1 || running.keys().all(|key| self.is_isolated(key));
         let crash =

@@ -31,7 +31,8 @@ struct Receiver {
 /// Runs this command in a worker, and in another worker after each crash. Returns the exit code of the last.
 ///
 /// # Errors
-/// Fails if a worker cannot be started, or if one crashes while it works on no cell: the next would crash as well.
+/// Fails if a worker cannot be started, or if one crashes while it works on no cell: the next would crash as
+/// well.
 pub fn watch() -> Result<u8> {
     let forwarder = InterruptForwarder::listen()?;
     let mut state = SweepState::default();
@@ -124,7 +125,8 @@ impl InterruptForwarder {
         let _ = receiver.socket.as_mut().map(|socket| writeln!(socket, "{STOP}"));
     }
 
-    /// Sends a new worker the state of the sweep, and all stops from now on. A Ctrl-C before it started is its first.
+    /// Sends a new worker the state of the sweep, and all stops from now on. A Ctrl-C before it started is
+    /// its first.
     fn connect(&self, mut socket: &UnixStream, state: &SweepState) -> std::io::Result<()> {
         let mut receiver = self.lock();
         receiver.socket = Some(socket.try_clone()?);

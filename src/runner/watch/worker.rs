@@ -106,7 +106,8 @@ fn receive_stops(lines: impl BufRead, stopper: &Stopper) {
     std::process::exit(i32::from(ErrorKind::Interrupted.exit_code()));
 }
 
-/// Asks Linux to end this process at once when the watcher ends. Elsewhere the end of the stream does that a little later.
+/// Asks Linux to end this process at once when the watcher ends. Elsewhere the end of the stream does that a
+/// little later.
 ///
 /// Also sets the process's name, since the program was started as `/proc/self/exe`.
 #[cfg(target_os = "linux")]

@@ -20,7 +20,8 @@ pub(super) fn layer_ranges(context: &RunContext<'_>, memory: &DistilMemory<'_>) 
     Ok(divide(num_layers, max_layers, context.devices.len()))
 }
 
-/// Divides `num_layers` into ranges of at most `max_layers`, as even as possible, the same number for each device.
+/// Divides `num_layers` into ranges of at most `max_layers`, as even as possible, the same number for each
+/// device.
 fn divide(num_layers: usize, max_layers: usize, num_devices: usize) -> Vec<LayerRange> {
     let count = num_layers.div_ceil(max_layers).next_multiple_of(num_devices).min(num_layers);
     let bound = |index: usize| index * num_layers / count;

@@ -1,6 +1,7 @@
 //! The stage `distil`: trains the linear twins of one variant.
 //!
-//! Cells with the same base, recipe and corpus form a group: one forward pass of the teacher trains the twins of all.
+//! Cells with the same base, recipe and corpus form a group: one forward pass of the teacher trains the twins
+//! of all.
 
 mod layer_ranges;
 mod trainer;
@@ -120,8 +121,8 @@ impl Stage for DistilJob {
         Usage { tokens: output.tokens, evaluations: 0 }
     }
 
-    /// A cell that fails does not stop the others of the group. Cells that another process has claimed come last: never
-    /// block while holding a claim.
+    /// A cell that fails does not stop the others of the group. Cells that another process has claimed come
+    /// last: never block while holding a claim.
     fn run(
         context: &RunContext<'_>,
         models: &mut LoadedModels,
@@ -155,7 +156,8 @@ struct ClaimedJob<'a> {
     claimed: ClaimedCell<'a>,
 }
 
-/// Claims the cells of `pending` that no other process has. If other processes have all of them, waits for one.
+/// Claims the cells of `pending` that no other process has. If other processes have all of them, waits for
+/// one.
 fn claim_free<'a>(
     context: &'a RunContext<'a>,
     pending: &[(&'a Cell, &'a DistilJob)],

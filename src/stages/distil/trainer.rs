@@ -59,7 +59,8 @@ pub(super) fn distil_claimed(
             .collect::<Result<Vec<_>>>()
     };
     let by_device = map_in_threads(0..bases.len(), train_on_device)?;
-    // Seconds are added up over the processes that took part. Energy is not, so it is known only without a resumption.
+    // Seconds are added up over the processes that took part. Energy is not, so it is known only without a
+    // resumption.
     let is_resumed = by_device.iter().flatten().any(|range| range.is_resumed);
     let joules = watch.usage().joules.filter(|_| !is_resumed);
     record_twins(jobs, join_ranges(by_device, jobs.len()), joules, completions);
@@ -139,7 +140,8 @@ impl DeviceTrainer<'_> {
         checkpoints: &[CheckpointFile],
         has_other_ranges: bool,
     ) -> Result<TrainedRange> {
-        // A student that cannot be created, for example because its checkpoint has another shape, fails alone.
+        // A student that cannot be created, for example because its checkpoint has another shape, fails
+        // alone.
         let (mut students, mut creations) = (Vec::new(), Vec::new());
         for ((name, variant), checkpoint) in self.variants.iter().zip(checkpoints) {
             let student = Student::new(name, variant, self.base, layers.clone(), self.recipe, checkpoint);

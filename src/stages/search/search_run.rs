@@ -1,5 +1,5 @@
-//! Runs a search: takes scores from the store, computes those that are missing, and scores what the search chose on the
-//! test split.
+//! Runs a search: takes scores from the store, computes those that are missing, and scores what the search
+//! chose on the test split.
 
 use std::collections::BTreeMap;
 
@@ -155,7 +155,8 @@ impl<'a> SearchRun<'a> {
         Ok(scores.values().map(CandidateScore::bounds).collect())
     }
 
-    /// Claims the candidates that were neither scored nor pruned, so that no two processes score the same one.
+    /// Claims the candidates that were neither scored nor pruned, so that no two processes score the same
+    /// one.
     ///
     /// All processes claim in the order of keys. Otherwise two processes could wait for each other.
     fn claim_unscored(

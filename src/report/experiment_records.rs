@@ -1,0 +1,249 @@
+//! The finished cells of an experiment, read from the store.
+//!
+//! A report shows these and runs nothing. The order of the lists does not matter, since every table and
+//! figure sorts its rows.
+
+use std::ops::Deref;
+
+use super::derived::format_axes;
+use crate::algorithms::distil::DistilResult;
+use crate::algorithms::score::ScoreResult;
+use crate::algorithms::throughput::{ThroughputResult, TimedRun};
+use crate::plan::Plan;
+use crate::stages::search::SearchResult;
+use crate::stages::{Cell, DistilJob, Labels, ScoreJob, SearchJob, Stage, ThroughputJob, Usage};
+use crate::store::{CellId, Key, Lookup, Record, Store};
+use dtr_core::error::Result;
+
+/// The finished cells of an experiment, and its missing ones.
+#[derive(Clone, Debug, Default)]
+pub struct ExperimentRecords {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// Title of its tables and figures.
+    pub title: String,
+    /// The question that the experiment asks, if its manifest has one.
+    pub question: Option<String>,
+    /// The command that computes the missing cells.
+    pub command: String,
+    /// Confidence level of every interval, for example 0.95.
+    pub confidence: f64,
+    /// The searches whose scores on the test split are complete.
+    pub searches: Vec<SearchCell>,
+    /// The scores of bases on test splits, of a sweep without variants.
+    pub bases: Vec<ScoreCell>,
+    /// The distillations.
+    pub distillations: Vec<DistilCell>,
+    /// The timings, on every machine.
+    pub timings: Vec<TimingCell>,
+    /// What each finished cell took.
+    pub usages: Vec<CellUsage>,
+    /// The cells without a result.
+    pub missing: Vec<MissingCell>,
+}
+
+/// A finished cell with its names and its job. It dereferences to the output of the job.
+#[derive(Clone, Debug)]
+pub struct StoredCell<J, T> {
+    /// The names of the cell.
+    pub labels: Labels,
+    /// The job that computed the output.
+    pub job: J,
+    /// The record of the output.
+    pub record: Record<T>,
+}
+
+/// A finished distillation.
+pub type DistilCell = StoredCell<DistilJob, DistilResult>;
+
+/// The score of a base.
+pub type ScoreCell = StoredCell<ScoreJob, ScoreResult>;
+
+/// What a finished cell of any stage took.
+pub type CellUsage = StoredCell<(), Usage>;
+
+/// A finished search with the answers of its three models on the test split. It dereferences to the search's
+/// result.
+#[derive(Clone, Debug)]
+pub struct SearchCell {
+    /// The search.
+    pub cell: StoredCell<SearchJob, SearchResult>,
+    /// The answers of the base.
+    pub base_answers: TestAnswers,
+    /// The answers of `M_best`.
+    pub best_answers: TestAnswers,
+    /// The answers of `M_opt`.
+    pub opt_answers: TestAnswers,
+}
+
+/// The answers of a model on a test split. They dereference to the score.
+#[derive(Clone, Debug)]
+pub struct TestAnswers {
+    /// The score cell.
+    pub cell: CellId,
+    /// The score with the answer to each item.
+    pub result: ScoreResult,
+}
+
+/// A finished timing. It dereferences to the cell.
+#[derive(Clone, Debug)]
+pub struct TimingCell {
+    /// The timing.
+    pub cell: StoredCell<ThroughputJob, ThroughputResult>,
+    /// The runs of the base at the same context and batch size on the same machine, if it was timed.
+    pub base_runs: Option<Vec<TimedRun>>,
+}
+
+/// A cell without a result.
+#[derive(Clone, Debug)]
+pub struct MissingCell {
+    /// The names of the cell.
+    pub labels: Labels,
+    /// Its key.
+    pub key: Key,
+    /// The reason why it has no result.
+    pub reason: String,
+}
+
+impl<J, T> StoredCell<J, T> {
+    /// Returns the key as text.
+    pub fn key(&self) -> String {
+        self.record.key().to_string()
+    }
+
+    /// Returns the name of the linear variant; empty for a cell without one.
+    pub fn variant(&self) -> &str {
+        self.labels.variant.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the name of the task; empty for a cell without one.
+    pub fn task(&self) -> &str {
+        self.labels.task.as_deref().unwrap_or_default()
+    }
+
+    /// Returns model, variant, task and axes, by which rows are sorted.
+    pub fn name(&self) -> (&str, &str, &str, String) {
+        (&self.labels.model, self.variant(), self.task(), format_axes(&self.labels.axes))
+    }
+}
+
+impl<J, T> Deref for StoredCell<J, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.record.outcome
+    }
+}
+
+impl Deref for SearchCell {
+    type Target = StoredCell<SearchJob, SearchResult>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.cell
+    }
+}
+
+impl SearchCell {
+    /// Returns the name by which publications know the base.
+    pub fn public_base(&self) -> Option<&str> {
+        self.job.base.public_name(&self.labels.model)
+    }
+
+    /// Returns the kind of the variant's linear block.
+    pub fn block(&self) -> &'static str {
+        self.job.variant.block.name()
+    }
+}
+
+impl Deref for TestAnswers {
+    type Target = ScoreResult;
+
+    fn deref(&self) -> &ScoreResult {
+        &self.result
+    }
+}
+
+impl Deref for TimingCell {
+    type Target = StoredCell<ThroughputJob, ThroughputResult>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.cell
+    }
+}
+
+impl ExperimentRecords {
+    /// Reads the records of the cells of `plan`. `command` is the command that computes the missing cells.
+    ///
+    /// # Errors
+    /// Fails if a record cannot be read, or is of a newer format.
+    pub fn read(plan: &Plan, store: &Store, command: &str) -> Result<Self> {
+        let mut records = Self {
+            experiment: plan.name.clone(),
+            title: plan.title.clone(),
+            question: plan.question.clone(),
+            command: command.to_owned(),
+            confidence: plan.confidence,
+            ..Self::default()
+        };
+        for cell in &plan.cells {
+            let ended = if cell.job.measures_time() { store.ended_specs(cell.stage())? } else { Vec::new() };
+            let mut reason = records.add(cell, store)?;
+            for other in cell.job.cells_on_other_machines(cell, &ended)? {
+                // A timing is missing only if no machine has done it.
+                reason = records.add(&other, store)?.and(reason);
+            }
+            let (labels, key) = (cell.labels.clone(), cell.key());
+            records.missing.extend(reason.map(|reason| MissingCell { labels, key, reason }));
+        }
+        Ok(records)
+    }
+
+    /// Adds the record of a cell. Returns the reason if its result is missing or incomplete.
+    fn add(&mut self, cell: &Cell, store: &Store) -> Result<Option<String>> {
+        let record = match cell.job.find_usage(store, cell.id())? {
+            Lookup::Done(record) => record,
+            Lookup::Failed(record) => return Ok(Some(format!("failed: {}", record.outcome))),
+            Lookup::Corrupt { reason, .. } => return Ok(Some(format!("its record is damaged: {reason}"))),
+            Lookup::Missing => return Ok(Some("not done yet".to_owned())),
+        };
+        self.usages.push(StoredCell { labels: cell.labels.clone(), job: (), record });
+        self.distillations.extend(find::<DistilJob>(cell, store)?);
+        self.bases.extend(find::<ScoreJob>(cell, store)?);
+        if let Some(timing) = find::<ThroughputJob>(cell, store)? {
+            let base = Cell::new(timing.job.of_base(), Labels::default())?;
+            let base = store.find::<ThroughputResult>(base.id())?.done();
+            let base_runs = base.map(|record| record.outcome.runs);
+            self.timings.push(TimingCell { cell: timing, base_runs });
+        }
+        let Some(search) = find::<SearchJob>(cell, store)? else { return Ok(None) };
+        match with_answers(search, store)? {
+            Some(search) => self.searches.push(search),
+            None => return Ok(Some("the score of its base or hybrids is missing".to_owned())),
+        }
+        Ok(None)
+    }
+}
+
+/// Finds the record of a cell that belongs to the stage `S`.
+fn find<S: Stage + Clone>(cell: &Cell, store: &Store) -> Result<Option<StoredCell<S, S::Output>>> {
+    let Some(job) = cell.job_of::<S>() else { return Ok(None) };
+    let record = store.find::<S::Output>(cell.id())?.done();
+    Ok(record.map(|record| StoredCell { labels: cell.labels.clone(), job: job.clone(), record }))
+}
+
+/// Adds the answers on the test split to a search. Returns `None` if one of its score cells has no result.
+fn with_answers(cell: StoredCell<SearchJob, SearchResult>, store: &Store) -> Result<Option<SearchCell>> {
+    let answers = |cell: &CellId| -> Result<Option<TestAnswers>> {
+        let record = store.find::<ScoreResult>(cell)?.done();
+        Ok(record.map(|record| TestAnswers { cell: cell.clone(), result: record.outcome }))
+    };
+    let base_answers = answers(&cell.base_test.cell)?;
+    let best_answers = answers(&cell.best.test.cell)?;
+    let opt_answers = answers(&cell.opt.test.cell)?;
+    let (Some(base_answers), Some(best_answers), Some(opt_answers)) =
+        (base_answers, best_answers, opt_answers)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(SearchCell { cell, base_answers, best_answers, opt_answers }))
+}
