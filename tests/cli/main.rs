@@ -16,6 +16,7 @@ mod concurrency;
 mod crashes;
 mod damaged_files;
 mod determinism;
+mod documentation;
 mod export;
 mod failed_cells;
 mod generate;
