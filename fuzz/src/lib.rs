@@ -87,8 +87,9 @@ pub fn read_record(bytes: &[u8]) {
     }
 }
 
-/// Reads rows of a task and documents of a corpus: JSON Lines or a JSON list, plain or compressed, as the first byte
-/// says.
+/// Reads rows of a task and documents of a corpus.
+///
+/// The first byte chooses between JSON Lines and a JSON list, plain and compressed.
 pub fn read_rows(bytes: &[u8]) {
     let (kind, bytes) = bytes.split_first().map_or((0, bytes), |(kind, rest)| (kind % 8, rest));
     let compression = ["", ".gz", ".xz", ".zst"][usize::from(kind / 2)];
@@ -130,7 +131,7 @@ fn task(file: &str) -> Task {
 
 /// Reads a safetensors file: the text of a header, before as many bytes of values as the first two bytes say.
 ///
-/// A file that is accepted must be one that the format's own library accepts, with tensors that fill the file.
+/// The format's own library must accept each accepted file, and tensors must fill it.
 pub fn read_weights(bytes: &[u8]) {
     let (num_bytes, text) = bytes.split_at(bytes.len().min(2));
     let num_bytes = num_bytes.iter().fold(0, |sum, byte| (sum << 8) | usize::from(*byte));

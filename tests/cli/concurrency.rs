@@ -1,4 +1,4 @@
-//! Several processes over one folder of results: each cell is computed once, and tables are those of one process.
+//! Several processes over one folder of results: each cell is computed once, and the tables do not change.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Damaged files of results: their cells are computed again, or the error names the file; no damage is believed.
+//! Damaged files of results: the cell is computed again, or an error names the file.
 
 use std::fs;
 use std::path::{Path, PathBuf};

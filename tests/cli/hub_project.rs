@@ -59,7 +59,7 @@ task = ["rooms"]
         self.folder.path("results")
     }
 
-    /// Creates `dtr NAME` with the manifest, the results and the cache, and nothing of the user's settings of the hub.
+    /// Creates `dtr NAME` with the manifest, results and cache, and without the user's settings of the hub.
     pub fn command(&self, name: &str) -> DtrCommand {
         let command = DtrCommand::new(name).arg(self.folder.path("hub.toml"));
         let command = command.arg("--results").arg(self.results());

@@ -1,4 +1,4 @@
-//! Sweeps that are killed or interrupted: the same command resumes, and its outputs are those of an undisturbed sweep.
+//! Killed and interrupted sweeps: the same command resumes, and the outputs do not change.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -28,8 +28,9 @@ fn trials(table: &DataFrame, column: &str) -> Vec<Trial> {
     texts.zip(numbers).map(row).collect()
 }
 
-/// Repeats the search of the paper over the recorded upper bounds: no other candidate could have won its round, not
-/// even with every item right that was not scored.
+/// Repeats the search of the paper over the recorded upper bounds.
+///
+/// No other candidate could have won its round, even with every item correct that was not scored.
 #[test]
 fn recorded_trials_imply_the_recorded_trajectory() {
     let project = Project::finished(LONG_SEARCHES);
@@ -88,7 +89,7 @@ const STRATEGIES: &str = r#"sweep.axes."search.strategy"=[{ greedy = {} }, { uni
 fn strategies_are_an_axis_and_share_their_scores() {
     let project = Project::with(EXHAUSTIVE);
 
-    // Each search evaluates the base, its candidates and three hybrids on the test split; the bound is exact here.
+    // Each search evaluates the base and its candidates, and three hybrids on the test split.
     let plan = project.plan().set(STRATEGIES).json();
     let num_evaluations = [10, 4, 4, 4, 4 + 3, 4, 4 + 6 + 4 + 1].map(|candidates| 1 + candidates + 3);
     assert_eq!(plan["to-do"]["max_evaluations"], num_evaluations.iter().sum::<i32>());
@@ -109,7 +110,7 @@ fn strategies_are_an_axis_and_share_their_scores() {
     for (layers, score) in layers.iter().zip(numbers(&rounds, "score")) {
         assert_eq!(*scores.entry(layers).or_insert(score), score, "{layers}: one mask, one score");
     }
-    // The beam scores every mask on the validation split; of the test split, each search scores the masks it chooses.
+    // The beam scores every mask on the validation split, and each search its choices on the test split.
     let chosen = ["layers", "layers_opt"].map(|column| all_texts(&searches, column)).concat();
     let tested: BTreeSet<String> = chosen.into_iter().chain([String::new()]).collect();
     assert_eq!(project.num_records("score"), 16 + tested.len());

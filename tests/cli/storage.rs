@@ -18,7 +18,7 @@ fn in_namespace(script: &str) -> Command {
     program
 }
 
-/// Runs a shell script that can mount `$DISK`, and in which `$SWEEP` and `$VERIFY` are commands over results there.
+/// Runs a shell script that can mount `$DISK`; its commands `$SWEEP` and `$VERIFY` keep their results there.
 ///
 /// Returns `None` where the system does not let this process mount anything.
 fn run_with_disk(project: &Project, script: &str) -> Option<Output> {

@@ -42,7 +42,7 @@ fn another_threshold_searches_again_over_cached_scores() {
     let num_scores = project.num_records("score");
     let summary = project.sweep().set("search.stop={ max-relative-drop = 0.01 }").json();
     assert_eq!(summary["done"], 4);
-    // At most the test scores of `M_best` and `M_opt` of the four searches are new, where the searches end elsewhere.
+    // At most the test scores of `M_best` and `M_opt` are new, in each of the four searches.
     let num_added = project.num_records("score") - num_scores;
     assert!(num_added <= 8, "a stricter threshold scored {num_added} masks anew");
 }

@@ -9,8 +9,8 @@ const ADDRESS_SPACE: u32 = 5 << 20;
 
 /// Templates over a text `s` of a million letters.
 ///
-/// The fuel limit refuses most. The last ones build values that the engine does not count, and are stopped as the
-/// process grows.
+/// The fuel limit refuses most. The last ones build values that the engine does not count, and are stopped as
+/// the process grows.
 const TEMPLATES: [&str; 42] = [
     r#"{{ "x" * 200000000 }}"#,
     r#"{{ "x" * 99999999999999999999 }}"#,

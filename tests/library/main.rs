@@ -5,14 +5,16 @@ mod temp_folder;
 #[path = "../support/tiny_model.rs"]
 mod tiny_model;
 
-mod data;
+mod corpora;
 mod distillation;
+mod file_readers;
 mod manifests;
 mod models;
 mod module_layers;
 mod mutations;
 mod parquet;
 mod refusals;
+mod tasks;
 mod unsafe_code;
 mod weights;
 

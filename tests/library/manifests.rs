@@ -1,4 +1,4 @@
-//! Every key of a manifest with every kind of wrong value, and files that are no manifests.
+//! Manifests with invalid values, unknown or missing keys, and files that are no manifests, are refused.
 
 use dtr::manifest::load;
 use toml::{Table, Value};
@@ -6,7 +6,7 @@ use toml::{Table, Value};
 use crate::refusals::Refusals;
 use crate::temp_folder::TempFolder;
 
-/// A manifest that says every key.
+/// A manifest with every key.
 const FULL: &str = r#"
 name = "full"
 question = "?"
@@ -122,18 +122,18 @@ title = "T"
 confidence = 0.95
 "#;
 
-/// Loads `text` as `main.toml`.
-fn attempt(refusals: &mut Refusals, what: &str, names: &[&str], text: impl AsRef<[u8]>) {
+/// Checks that a manifest is refused by an error that names its file and contains all of `texts`.
+fn check_manifest(refusals: &mut Refusals, case: &str, texts: &[&str], manifest: impl AsRef<[u8]>) {
     let folder = TempFolder::new();
-    let path = folder.write("main.toml", text);
-    refusals.check(what, &[&["main.toml"], names].concat(), || load(&path, &[]));
+    let path = folder.write("main.toml", manifest);
+    refusals.check(case, &[&["main.toml"], texts].concat(), || load(&path, &[]));
 }
 
-/// Values that cannot stand where `value` does: other types, and numbers beyond all bounds.
-fn wrong_values(value: &Value) -> Vec<Value> {
-    let table = || Value::Table(Table::from_iter([("stranger".to_owned(), Value::Integer(1))]));
+/// Returns values that are invalid in place of `value`: other types, and numbers out of range.
+fn invalid_values(value: &Value) -> Vec<Value> {
+    let table = || Value::Table(Table::from_iter([("unknown".to_owned(), Value::Integer(1))]));
     let list = || Value::Array(vec![Value::Array(vec![Value::Boolean(true)])]);
-    let word = || Value::String("stranger".to_owned());
+    let word = || Value::String("unknown".to_owned());
     match value {
         Value::Integer(_) => {
             vec![
@@ -161,7 +161,7 @@ fn wrong_values(value: &Value) -> Vec<Value> {
     }
 }
 
-/// The paths of all entries of `value`, those of lists by their indices.
+/// Collects the paths of all entries of `value`; a step into a list is an index.
 fn paths(value: &Value, path: &[String], found: &mut Vec<Vec<String>>) {
     let mut descend = |step: String, value: &Value| {
         let path = [path, &[step]].concat();
@@ -182,28 +182,28 @@ fn entry<'a>(value: &'a mut Value, path: &[String]) -> &'a mut Value {
     })
 }
 
-/// The last step that is a name: what a message about the entry must say.
-fn name_of(path: &[String]) -> &str {
+/// Returns the last step that is a key, which a message about the entry must contain.
+fn last_key(path: &[String]) -> &str {
     path.iter().rev().find(|step| step.parse::<usize>().is_err()).map_or("", String::as_str)
 }
 
 #[test]
-fn every_key_refuses_every_kind_of_wrong_value() {
+fn every_key_refuses_values_of_other_types_and_out_of_range() {
     let full: Value = Value::Table(FULL.parse().unwrap());
     let folder = TempFolder::new();
-    load(&folder.write("main.toml", FULL), &[]).expect("the manifest to break is good");
+    load(&folder.write("main.toml", FULL), &[]).expect("the original manifest is valid");
     let mut all = Vec::new();
     paths(&full, &[], &mut all);
     let mut refusals = Refusals::default();
     for path in &all {
         let mut manifest = full.clone();
-        let wrong = wrong_values(entry(&mut manifest, path));
-        for value in wrong {
+        let invalid = invalid_values(entry(&mut manifest, path));
+        for value in invalid {
             *entry(&mut manifest, path) = value.clone();
-            attempt(
+            check_manifest(
                 &mut refusals,
                 &format!("{path:?} = {value}"),
-                &[name_of(path)],
+                &[last_key(path)],
                 toml::to_string(&manifest).unwrap(),
             );
         }
@@ -212,7 +212,7 @@ fn every_key_refuses_every_kind_of_wrong_value() {
 }
 
 #[test]
-fn every_table_refuses_a_key_that_it_does_not_have() {
+fn every_table_refuses_an_unknown_key() {
     let full: Value = Value::Table(FULL.parse().unwrap());
     let mut all = vec![Vec::new()];
     paths(&full, &[], &mut all);
@@ -220,14 +220,19 @@ fn every_table_refuses_a_key_that_it_does_not_have() {
     for path in &all {
         let mut manifest = full.clone();
         let Value::Table(table) = entry(&mut manifest, path) else { continue };
-        table.insert("stranger".to_owned(), Value::Integer(1));
-        attempt(&mut refusals, &format!("{path:?}"), &["stranger"], toml::to_string(&manifest).unwrap());
+        table.insert("unknown".to_owned(), Value::Integer(1));
+        check_manifest(
+            &mut refusals,
+            &format!("{path:?}"),
+            &["unknown"],
+            toml::to_string(&manifest).unwrap(),
+        );
     }
     refusals.finish(30);
 }
 
 #[test]
-fn no_required_key_can_be_left_out() {
+fn every_required_key_is_asked_for() {
     let full: Value = Value::Table(FULL.parse().unwrap());
     let mut refusals = Refusals::default();
     for path in [
@@ -262,15 +267,15 @@ fn no_required_key_can_be_left_out() {
         let steps: Vec<String> = path.split('.').map(str::to_owned).collect();
         let (last, table) = steps.split_last().unwrap();
         entry(&mut manifest, table).as_table_mut().unwrap().remove(last);
-        let said = if last == "gla" && table.len() == 3 { "block" } else { last };
-        attempt(&mut refusals, path, &[said], toml::to_string(&manifest).unwrap());
+        // A block without its kind is an error of the block.
+        let key = if last == "gla" && table.len() == 3 { "block" } else { last };
+        check_manifest(&mut refusals, path, &[key], toml::to_string(&manifest).unwrap());
     }
     refusals.finish(26);
 }
 
-/// What is no manifest at all, or asks for more than a machine has: what follows `FULL` or stands alone.
 #[test]
-fn what_is_no_manifest_is_refused() {
+fn a_file_that_is_no_manifest_is_refused() {
     let mut refusals = Refusals::default();
     let texts: [(&str, Vec<u8>, &str); 14] = [
         ("not UTF-8", b"name = \"a\"\nquestion = \"\xff\xfe\"\n".to_vec(), "line 2 is not UTF-8"),
@@ -296,12 +301,18 @@ fn what_is_no_manifest_is_refused() {
         ("no end of a text", b"name = \"\"\"a\n\n".to_vec(), "cannot be read"),
         ("a carriage return", b"name = \"a\"\rquestion = \"b\"".to_vec(), "cannot be read"),
     ];
-    for (what, text, said) in texts {
-        attempt(&mut refusals, what, &[said], text);
+    for (case, text, message) in texts {
+        check_manifest(&mut refusals, case, &[message], text);
     }
+    refusals.finish(14);
+}
+
+#[test]
+fn a_setting_that_no_sweep_can_use_is_refused() {
+    let mut refusals = Refusals::default();
     let axes: String = (0..9).map(|seed| format!("\"distil.optimizer.betas\" = [{seed}]\n")).collect();
     let many = format!("{}\n", (0..200).map(|n| n.to_string()).collect::<Vec<_>>().join(", "));
-    for (what, more, said) in [
+    for (case, more, message) in [
         ("the same axis nine times", format!("[sweep.axes]\n{axes}"), "duplicate key"),
         (
             "millions of combinations",
@@ -334,15 +345,15 @@ fn what_is_no_manifest_is_refused() {
         folder.write("base.toml", base);
         let name = if more.starts_with("name") { "" } else { "name = \"a\"\n" };
         let path = folder.write("main.toml", format!("extends = [\"base.toml\"]\n{name}{more}"));
-        refusals.check(what, &["main.toml", said], || load(&path, &[]));
+        refusals.check(case, &["main.toml", message], || load(&path, &[]));
     }
-    refusals.finish(32);
+    refusals.finish(18);
 }
 
 #[test]
-fn files_that_extend_one_another_without_end_or_sense_are_refused() {
+fn a_circular_or_missing_extension_is_refused() {
     let mut refusals = Refusals::default();
-    for (what, files, said) in [
+    for (case, files, message) in [
         ("itself", &[("main.toml", "extends = [\"main.toml\"]")][..], "extends itself"),
         (
             "two in a circle",
@@ -361,7 +372,7 @@ fn files_that_extend_one_another_without_end_or_sense_are_refused() {
         for (name, text) in files {
             folder.write(name, text);
         }
-        refusals.check(what, &[said], || load(&folder.path("main.toml"), &[]));
+        refusals.check(case, &[message], || load(&folder.path("main.toml"), &[]));
     }
     let chain = TempFolder::new();
     for at in 0..500 {

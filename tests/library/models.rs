@@ -1,4 +1,4 @@
-//! Directories of models: each file missing, cut, of another kind, or with one thing in it that is wrong.
+//! Model directories with a missing, damaged or invalid file are refused by an error that names it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ fn config(model: &TinyModel) -> Value {
     serde_json::from_slice(&fs::read(model.folder.path("config.json")).unwrap()).unwrap()
 }
 
-/// Checks that reading the model and the plan's quick check of it both fail with an error that contains `texts`.
+/// Checks that a full read and the quick check of a plan both fail, with an error that contains `texts`.
 fn check_both(refusals: &mut Refusals, model: &TinyModel, case: &str, texts: &[&str]) {
     refusals.check(&format!("{case} (read)"), texts, || read(model));
     refusals.check(&format!("{case} (check)"), texts, || {
@@ -31,7 +31,7 @@ fn check_both(refusals: &mut Refusals, model: &TinyModel, case: &str, texts: &[&
 }
 
 #[test]
-fn every_number_of_a_config_refuses_what_it_cannot_be() {
+fn every_key_of_a_config_refuses_invalid_values() {
     let mut refusals = Refusals::default();
     let sizes = [
         "vocab_size",
@@ -42,7 +42,7 @@ fn every_number_of_a_config_refuses_what_it_cannot_be() {
         "num_key_value_heads",
         "head_dim",
     ];
-    let no_sizes = [
+    let invalid_sizes = [
         json!("16"),
         json!(-1),
         json!(1.5),
@@ -53,9 +53,9 @@ fn every_number_of_a_config_refuses_what_it_cannot_be() {
         json!(1_u64 << 62),
         json!(1e300),
     ];
-    let no_reals = [json!("1e-6"), json!(-1.0), json!([1]), json!({}), json!(true), json!(0)];
-    let no_flags = [json!(1), json!("true"), json!([]), json!({})];
-    let no_types = [json!("mamba"), json!(1), json!(null), json!([])];
+    let invalid_reals = [json!("1e-6"), json!(-1.0), json!([1]), json!({}), json!(true), json!(0)];
+    let invalid_flags = [json!(1), json!("true"), json!([]), json!({})];
+    let invalid_types = [json!("mamba"), json!(1), json!(null), json!([])];
     let scaling = |key: &str, value: Value| {
         let mut scaling = json!({ "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
             "original_max_position_embeddings": 64 });
@@ -76,22 +76,22 @@ fn every_number_of_a_config_refuses_what_it_cannot_be() {
         scaling("high_freq_factor", json!(0)),
         scaling("original_max_position_embeddings", json!(1e300)),
     ];
-    let (no_wish, no_activations) =
+    let (invalid_options, invalid_activations) =
         ([json!(true), json!("no"), json!(1)], [json!("gelu"), json!(1), json!([])]);
-    let (full, no_map) = ("full_attention", json!({}));
-    let no_layers = [json!(full), json!([]), json!([1, 2]), json!([full, "mamba"]), no_map];
-    let keys = sizes.iter().map(|key| (*key, &no_sizes[..])).chain([
-        ("max_position_embeddings", &no_sizes[..6]),
-        ("rms_norm_eps", &no_reals),
-        ("rope_theta", &no_reals),
-        ("tie_word_embeddings", &no_flags),
-        ("attention_bias", &no_wish),
-        ("mlp_bias", &no_wish),
-        ("use_sliding_window", &no_wish),
-        ("hidden_act", &no_activations),
-        ("model_type", &no_types),
+    let (full, empty_table) = ("full_attention", json!({}));
+    let invalid_layers = [json!(full), json!([]), json!([1, 2]), json!([full, "mamba"]), empty_table];
+    let keys = sizes.iter().map(|key| (*key, &invalid_sizes[..])).chain([
+        ("max_position_embeddings", &invalid_sizes[..6]),
+        ("rms_norm_eps", &invalid_reals),
+        ("rope_theta", &invalid_reals),
+        ("tie_word_embeddings", &invalid_flags),
+        ("attention_bias", &invalid_options),
+        ("mlp_bias", &invalid_options),
+        ("use_sliding_window", &invalid_options),
+        ("hidden_act", &invalid_activations),
+        ("model_type", &invalid_types),
         ("rope_scaling", &scalings),
-        ("layer_types", &no_layers),
+        ("layer_types", &invalid_layers),
     ]);
     for (key, values) in keys {
         for value in values {
@@ -106,7 +106,7 @@ fn every_number_of_a_config_refuses_what_it_cannot_be() {
 }
 
 #[test]
-fn a_table_of_a_hybrid_that_says_nonsense_is_refused() {
+fn an_invalid_table_of_a_hybrid_is_refused() {
     let mut refusals = Refusals::default();
     let jet = |conv: Value, reduction: Value| json!({ "block": { "jet": { "conv-size": conv, "generator-reduction": reduction } } });
     for table in [
@@ -140,7 +140,7 @@ fn a_table_of_a_hybrid_that_says_nonsense_is_refused() {
 }
 
 #[test]
-fn every_tensor_of_a_base_must_be_there_once_and_as_its_config_says() {
+fn every_tensor_must_exist_once_with_the_shape_of_the_config() {
     let mut refusals = Refusals::default();
     let mut decoder = BaseModel::read(TinyModel::new().folder.root(), &Device::flex()).unwrap().decoder;
     let mut shapes = BTreeMap::new();
@@ -153,7 +153,7 @@ fn every_tensor_of_a_base_must_be_there_once_and_as_its_config_says() {
         let mut values = vec![0.5; size];
         values[size / 2] = f32::NAN;
         let infinite = [&[f32::NEG_INFINITY][..], &vec![0.5; size - 1]].concat();
-        for (what, shape, values) in [
+        for (fault, shape, values) in [
             ("turned", turned, vec![0.5; size]),
             ("flat", vec![size, 1, 1], vec![0.5; size]),
             ("empty", vec![0], Vec::new()),
@@ -165,9 +165,9 @@ fn every_tensor_of_a_base_must_be_there_once_and_as_its_config_says() {
             tensors.insert(name, shape, values);
             let path = model.folder.path("model.safetensors");
             tensors.save(&path).unwrap();
-            refusals.check(&format!("{name} {what}"), &[&path.display().to_string(), name], || read(&model));
+            refusals.check(&format!("{name} {fault}"), &[&path.display().to_string(), name], || read(&model));
         }
-        for (what, other) in
+        for (fault, other) in
             [("missing", format!("{name}.x")), ("renamed", name.replace("model", "modle") + "_")]
         {
             let model = TinyModel::new();
@@ -178,7 +178,7 @@ fn every_tensor_of_a_base_must_be_there_once_and_as_its_config_says() {
             check_both(
                 &mut refusals,
                 &model,
-                &format!("{name} {what}"),
+                &format!("{name} {fault}"),
                 &[&path.display().to_string(), name],
             );
         }
@@ -186,18 +186,18 @@ fn every_tensor_of_a_base_must_be_there_once_and_as_its_config_says() {
     for dtype in ["I64", "U8", "BOOL", "F64", "F8_E4M3"] {
         let model = TinyModel::new();
         let mut tensors = NamedTensors::from_module(&mut decoder);
-        tensors.insert("model.stranger", vec![8], vec![0.0; 8]);
+        tensors.insert("model.unknown", vec![8], vec![0.0; 8]);
         let path = model.folder.path("model.safetensors");
         tensors.save(&path).unwrap();
-        check_both(&mut refusals, &model, "a tensor more", &[&path.display().to_string(), "model.stranger"]);
+        check_both(&mut refusals, &model, "a tensor more", &[&path.display().to_string(), "model.unknown"]);
         let shape = match dtype {
             "U8" | "BOOL" | "F8_E4M3" => "[32]",
             _ => "[4]",
         };
         let text = String::from_utf8_lossy(&fs::read(&path).unwrap()[8..]).into_owned();
-        let start = text.find("\"model.stranger\":{\"dtype\":\"F32\",\"shape\":[8]").unwrap();
-        let old = "\"model.stranger\":{\"dtype\":\"F32\",\"shape\":[8]";
-        let new = format!("\"model.stranger\":{{\"dtype\":\"{dtype}\",\"shape\":{shape}");
+        let start = text.find("\"model.unknown\":{\"dtype\":\"F32\",\"shape\":[8]").unwrap();
+        let old = "\"model.unknown\":{\"dtype\":\"F32\",\"shape\":[8]";
+        let new = format!("\"model.unknown\":{{\"dtype\":\"{dtype}\",\"shape\":{shape}");
         let mut bytes = fs::read(&path).unwrap();
         bytes.splice(8 + start..8 + start + old.len(), new.bytes());
         let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) + new.len() as u64 - old.len() as u64;
@@ -207,13 +207,13 @@ fn every_tensor_of_a_base_must_be_there_once_and_as_its_config_says() {
             &mut refusals,
             &model,
             dtype,
-            &[&path.display().to_string(), "model.stranger", "F32, BF16 and F16"],
+            &[&path.display().to_string(), "model.unknown", "F32, BF16 and F16"],
         );
     }
     refusals.finish(150);
 }
 
-/// Gives the tensor `name` another name in the header of a file.
+/// Renames a tensor in the header of a file.
 fn rename(file: &mut Vec<u8>, name: &str, other: &str) {
     let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
     let header = String::from_utf8(file[8..8 + length].to_vec()).unwrap();
@@ -223,7 +223,7 @@ fn rename(file: &mut Vec<u8>, name: &str, other: &str) {
 }
 
 #[test]
-fn a_file_that_is_missing_cut_or_something_else_is_refused() {
+fn a_missing_damaged_or_foreign_file_is_refused() {
     let mut refusals = Refusals::default();
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
         let whole = fs::read(TinyModel::new().folder.path(name)).unwrap();
@@ -241,16 +241,16 @@ fn a_file_that_is_missing_cut_or_something_else_is_refused() {
             ("an empty table", Some(b"{}".to_vec())),
             ("deeply nested", Some("{\"a\":".repeat(100_000).into_bytes())),
         ];
-        for (what, bytes) in contents {
+        for (case, bytes) in contents {
             let model = TinyModel::new();
             let path = model.folder.path(name);
             match bytes {
                 None => fs::remove_file(&path).unwrap(),
                 Some(bytes) => fs::write(&path, bytes).unwrap(),
             }
-            let said =
-                if (name, what) == ("model.safetensors", "missing") { path.parent().unwrap() } else { &path };
-            check_both(&mut refusals, &model, &format!("{name} {what}"), &[&said.display().to_string()]);
+            let named =
+                if (name, case) == ("model.safetensors", "missing") { path.parent().unwrap() } else { &path };
+            check_both(&mut refusals, &model, &format!("{name} {case}"), &[&named.display().to_string()]);
         }
         let model = TinyModel::new();
         fs::remove_file(model.folder.path(name)).unwrap();
@@ -280,10 +280,10 @@ fn a_file_that_is_missing_cut_or_something_else_is_refused() {
 }
 
 #[test]
-fn an_index_that_leads_out_of_its_folder_or_nowhere_is_refused() {
+fn a_shard_index_outside_its_folder_or_without_shards_is_refused() {
     let mut refusals = Refusals::default();
     let shard = |name: &str| json!({ "weight_map": { "a": name } });
-    for (what, index, said) in [
+    for (case, index, text) in [
         ("up", shard("../model.safetensors"), "outside its directory"),
         ("two up", shard("../../x.safetensors"), "outside its directory"),
         ("the folder above", shard(".."), "outside its directory"),
@@ -309,7 +309,7 @@ fn an_index_that_leads_out_of_its_folder_or_nowhere_is_refused() {
         fs::remove_file(model.folder.path("model.safetensors")).unwrap();
         model.folder.write("model.safetensors.index.json", index.to_string());
         let folder = model.folder.root().display().to_string();
-        check_both(&mut refusals, &model, what, &[&folder, said]);
+        check_both(&mut refusals, &model, case, &[&folder, text]);
     }
     let model = TinyModel::new();
     let weights = fs::read(model.folder.path("model.safetensors")).unwrap();
@@ -333,7 +333,7 @@ fn an_index_that_leads_out_of_its_folder_or_nowhere_is_refused() {
 }
 
 #[test]
-fn a_tokenizer_that_names_what_it_does_not_have_is_refused() {
+fn a_tokenizer_with_invalid_parts_is_refused() {
     let mut refusals = Refusals::default();
     for (from, to) in [
         // Lookup by changing files at random: a template without the id of its token.

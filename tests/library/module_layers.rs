@@ -1,135 +1,65 @@
-//! A module looks down, never up: the storeys of ARCHITECTURE.md, read from the `use` lines.
+//! Modules of the root crate name modules of their own layer and below, never above.
+//!
+//! Cargo keeps the order between crates.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each module may name, besides itself.
-const STOREYS: [(&str, &[&str]); 32] = [
-    ("error", &[]),
-    ("seed", &[]),
-    ("stats", &["error", "seed"]),
-    ("observer", GROUND),
-    ("bounded", &["error", "files"]),
-    ("saving", &[]),
-    ("sealed", GROUND),
-    ("files", GROUND),
-    ("hub", GROUND),
-    ("manifest", GROUND),
-    ("store", GROUND),
-    ("ops", GROUND),
-    ("device", &["error", "seed", "files", "sealed", "stats", "observer", "hub", "ops"]),
-    ("data", WORDS),
-    ("model", &["error", "bounded", "seed", "files", "manifest", "ops", "data"]),
-    ("optim", MATTER),
-    ("sequences", &["error", "seed", "observer", "manifest", "data", "model"]),
-    ("requests", MATTER),
-    ("plan", &["error", "seed", "files", "hub", "device", "manifest", "data", "model", "requests", "store"]),
-    ("distil", DEEDS),
-    ("score", DEEDS),
-    ("search", DEEDS),
-    ("pretrain", DEEDS),
-    ("generate", DEEDS),
-    ("throughput", DEEDS),
-    ("run", ALL_BELOW_ACCOUNT),
-    ("bench", ALL_BELOW_ACCOUNT),
-    ("report", &["error", "seed", "files", "stats", "manifest", "plan", "store"]),
-    ("export", &["error", "files", "manifest", "model", "plan", "store", "run"]),
-    ("verify", &["error", "files", "seed", "plan", "store", "run", "report"]),
-    ("cli", EVERYTHING),
-    ("main", EVERYTHING),
+use crate::root;
+
+/// The modules of the root crate, from the lowest layer to the highest.
+const LAYERS: [&[&str]; 9] = [
+    &["observer", "stats", "hub", "device", "data"],
+    &["algorithms"],
+    &["store"],
+    &["manifest"],
+    &["plan"],
+    &["runner"],
+    &["report", "export", "verify", "bench"],
+    &["cli"],
+    &["lib", "main"],
 ];
 
-const GROUND: &[&str] = &["error", "seed", "files", "sealed", "stats", "observer", "hub"];
-const WORDS: &[&str] = &["error", "bounded", "seed", "files", "hub", "manifest"];
-const MATTER: &[&str] = &["error", "seed", "files", "manifest", "ops", "data", "model"];
-const DEEDS: &[&str] = &[
-    "error",
-    "seed",
-    "files",
-    "observer",
-    "saving",
-    "sealed",
-    "manifest",
-    "ops",
-    "data",
-    "model",
-    "optim",
-    "sequences",
-    "requests",
-    "store",
-];
-const ALL_BELOW_ACCOUNT: &[&str] = &[
-    "error",
-    "seed",
-    "stats",
-    "files",
-    "sealed",
-    "observer",
-    "hub",
-    "manifest",
-    "store",
-    "device",
-    "ops",
-    "data",
-    "model",
-    "sequences",
-    "requests",
-    "plan",
-    "distil",
-    "score",
-    "search",
-    "pretrain",
-    "throughput",
-];
-const EVERYTHING: &[&str] = &[
-    "error", "files", "seed", "observer", "device", "manifest", "plan", "store", "run", "report", "export",
-    "generate", "ops", "data", "model", "cli", "bench", "verify",
-];
-
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+/// Returns the Rust files below a folder.
+pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            rust_files(&path, found);
+            files.extend(rust_files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
+            files.push(path);
         }
     }
+    files
 }
 
-/// The top module of a file under `src`.
-fn module(path: &Path, root: &Path) -> String {
-    let first = path.strip_prefix(root).unwrap().components().next().unwrap();
-    first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
+/// Returns the layer of a module, or `None` where the name is of no module.
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|modules| modules.contains(&module))
+}
+
+/// Returns the names that follow `crate::` outside of unit tests.
+fn named_modules(source: &str) -> impl Iterator<Item = &str> {
+    let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let end = |text: &str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    source.split("crate::").skip(1).map(move |text| &text[..end(text)])
 }
 
 #[test]
-fn a_module_looks_down_never_up() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let allowed: BTreeMap<&str, &[&str]> = STOREYS.into_iter().collect();
-    let mut files = Vec::new();
-    rust_files(&root, &mut files);
-    assert!(files.len() > 50, "the sources were found");
-    let mut wrong = Vec::new();
-    for path in files {
-        let own = module(&path, &root);
-        if own == "lib"
-            || path.ends_with("tests.rs")
-            || path.components().any(|part| part.as_os_str() == "tests")
-        {
-            continue;
-        }
-        let may = allowed.get(own.as_str()).unwrap_or_else(|| panic!("`{own}` has no storey"));
-        let text = fs::read_to_string(&path).unwrap();
-        // What stands in a file's own tests may look anywhere.
-        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        for named in text.split("crate::").skip(1) {
-            let name: String = named.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            if name != own && !may.contains(&name.as_str()) {
-                wrong.push(format!("{} names crate::{name}", path.strip_prefix(&root).unwrap().display()));
-            }
-        }
+fn no_module_names_one_of_a_higher_layer() {
+    let sources = root().join("src");
+    let mut violations = Vec::new();
+    for path in rust_files(&sources) {
+        let file = path.strip_prefix(&sources).unwrap();
+        let is_test = file.ends_with("tests.rs") || file.iter().any(|part| part == "tests");
+        let module = file.iter().next().unwrap().to_string_lossy();
+        let module = module.trim_end_matches(".rs");
+        let own = layer(module).unwrap_or_else(|| panic!("`{module}` is missing in `LAYERS`"));
+        let source = fs::read_to_string(&path).unwrap();
+        let is_higher = |name: &&str| layer(name).is_some_and(|layer| layer > own);
+        let higher = named_modules(&source).filter(is_higher).filter(|_| !is_test);
+        violations.extend(higher.map(|name| format!("{} names crate::{name}", file.display())));
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }

@@ -1,8 +1,8 @@
-//! Parquet: cut, forged, or of columns that are no texts.
+//! Parquet files: cut, forged, or with columns that hold no texts.
 
 use polars::prelude::{Column, DataFrame, NamedFrom, ParquetCompression, ParquetWriter, Series};
 
-use crate::data::refused;
+use crate::file_readers::check_file;
 use crate::refusals::Refusals;
 
 fn parquet(columns: Vec<Column>) -> Vec<u8> {
@@ -15,7 +15,7 @@ fn parquet(columns: Vec<Column>) -> Vec<u8> {
     bytes
 }
 
-fn good_parquet() -> Vec<u8> {
+fn valid_parquet() -> Vec<u8> {
     let words = |word: &str| (0..50).map(|at| format!("{word} {at}")).collect::<Vec<_>>();
     parquet(vec![
         Column::new("question".into(), words("q")),
@@ -27,39 +27,39 @@ fn good_parquet() -> Vec<u8> {
 #[test]
 fn parquet_that_is_cut_ragged_or_forged_is_refused() {
     let mut refusals = Refusals::default();
-    let whole = good_parquet();
+    let valid = valid_parquet();
     for length in
-        [0, 1, 4, 8, 12, whole.len() / 4, whole.len() / 2, whole.len() - 8, whole.len() - 4, whole.len() - 1]
+        [0, 1, 4, 8, 12, valid.len() / 4, valid.len() / 2, valid.len() - 8, valid.len() - 4, valid.len() - 1]
     {
-        refused(&mut refusals, "a.parquet", &whole[..length], "a.parquet");
+        check_file(&mut refusals, "a.parquet", &valid[..length], &[]);
     }
-    for length in [0_u32, 1, 7, u32::MAX, i32::MAX as u32, whole.len() as u32, whole.len() as u32 * 2] {
-        let mut forged = whole.clone();
+    for length in [0_u32, 1, 7, u32::MAX, i32::MAX as u32, valid.len() as u32, valid.len() as u32 * 2] {
+        let mut forged = valid.clone();
         let at = forged.len() - 8;
         forged[at..at + 4].copy_from_slice(&length.to_le_bytes());
-        refused(&mut refusals, "a.parquet", &forged, "a.parquet");
+        check_file(&mut refusals, "a.parquet", &forged, &[]);
     }
     for (what, bytes) in
-        [("text", &b"PAR1 and nothing of it"[..]), ("two marks", b"PAR1PAR1"), ("three", b"PAR1\0\0\0\0PAR1")]
+        [("text", &b"PAR1 and nothing else"[..]), ("two marks", b"PAR1PAR1"), ("three", b"PAR1\0\0\0\0PAR1")]
     {
-        refused(&mut refusals, "a.parquet", bytes, "a.parquet");
-        refused(&mut refusals, "a.parquet", &[bytes, what.as_bytes()].concat(), "a.parquet");
+        check_file(&mut refusals, "a.parquet", bytes, &[]);
+        check_file(&mut refusals, "a.parquet", &[bytes, what.as_bytes()].concat(), &[]);
     }
-    // A version, and a list of billions of columns; polars set 110 GB aside for such a one.
+    // A version, and a list of two billion columns, for which polars allocates 110 GB.
     let claims = [0x15, 2, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0];
     let forged = [b"PAR1", &claims[..], &(claims.len() as u32).to_le_bytes(), b"PAR1"].concat();
-    refused(&mut refusals, "a.parquet", &forged, "its footer claims 2147483647 items in 1 bytes");
-    // A page of 50 values that says it has one fewer than none; polars asked for 2^61 bytes, which ends the process.
-    let mut forged = whole.clone();
+    check_file(&mut refusals, "a.parquet", &forged, &["its footer claims 2147483647 items in 1 bytes"]);
+    // A page of 50 values whose header says -1, for which polars allocates 2^61 bytes and aborts.
+    let mut forged = valid.clone();
     let header = [0x2c, 0x15, 2 * 50];
     let at = forged.windows(3).position(|bytes| bytes == header).expect("a page has 50 values");
     forged[at + 2] = 1;
-    refused(&mut refusals, "a.parquet", &forged, "claims -1 values");
+    check_file(&mut refusals, "a.parquet", &forged, &["claims -1 values"]);
     let numbers = parquet(vec![Column::new("text".into(), [1_i64, 2])]);
-    refused(&mut refusals, "a.parquet", &numbers, "");
+    check_file(&mut refusals, "a.parquet", &numbers, &[]);
     let lists = parquet(vec![Series::new("text".into(), [Series::new("".into(), [1_i64])]).into()]);
-    refused(&mut refusals, "a.parquet", &lists, "");
-    let others = parquet(vec![Column::new("body".into(), ["t"])]);
-    refused(&mut refusals, "a.parquet", &others, "");
+    check_file(&mut refusals, "a.parquet", &lists, &[]);
+    let other_column = parquet(vec![Column::new("body".into(), ["t"])]);
+    check_file(&mut refusals, "a.parquet", &other_column, &[]);
     refusals.finish(50);
 }

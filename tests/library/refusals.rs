@@ -39,7 +39,7 @@ impl Refusals {
         }
     }
 
-    /// Asserts that all inputs were refused as they must be, and that there were at least `min_count` of them.
+    /// Asserts that all inputs were refused correctly, and that there were at least `min_count` of them.
     pub fn finish(self, min_count: usize) {
         let failures = self.failures.join("\n");
         assert!(failures.is_empty(), "{} of {}:\n{failures}", self.failures.len(), self.count);

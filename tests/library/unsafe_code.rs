@@ -1,65 +1,51 @@
-//! What the sources must not hold: `unsafe` but where it is allowed, and processes started from text. Which crates
-//! may not come in is for `deny.toml` to say.
+//! Rules about the sources: where `unsafe` is allowed, and who starts processes.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// Where `unsafe` may be allowed: the kernels, and a module that calls a GPU's driver. Everywhere else the lint
-/// `unsafe_code` of `Cargo.toml` stands.
-const UNSAFE: [&str; 2] = ["crates/dtr-kernels/src/", "crates/dtr-ops/src/"];
+use crate::module_layers::rust_files;
+use crate::root;
 
-/// Who starts processes: the one that watches a sweep, which starts its own program with its own words, a test that
-/// kills itself, and the tests of the program.
-const STARTERS: [&str; 3] = ["src/run/watch/", "src/store/claim.rs", "tests/"];
+/// The sources that start processes: the watcher starts its own program, and tests start it too.
+const PROCESSES: [&str; 3] = ["src/runner/watch/", "src/store/claim.rs", "tests/"];
 
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() && !path.ends_with("target") {
-            rust_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
-/// The sources by their names below the repository, this file left out.
-fn sources() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    for folder in ["src", "tests", "kernels", "fuzz"] {
-        rust_files(&root.join(folder), &mut files);
-    }
+/// Returns the names of the sources that contain one of `texts`, without this file.
+fn sources_with(texts: &[&str]) -> Vec<String> {
+    let folders = ["src", "crates", "tests", "fuzz/src", "fuzz/fuzz_targets"];
+    let files: Vec<_> = folders.iter().flat_map(|folder| rust_files(&root().join(folder))).collect();
     assert!(files.len() > 200, "the sources were found");
-    let named = files.into_iter().map(|path| {
-        let name = path.strip_prefix(root).unwrap().display().to_string();
-        (name, fs::read_to_string(path).unwrap())
-    });
-    named.filter(|(name, _)| name != "tests/library/unsafe_code.rs").collect()
+    let is_match = |path: &PathBuf| {
+        let source = fs::read_to_string(path).unwrap();
+        texts.iter().any(|text| source.contains(text))
+    };
+    let name = |path: PathBuf| path.strip_prefix(root()).unwrap().display().to_string();
+    let names = files.into_iter().filter(is_match).map(name);
+    names.filter(|name| name != "tests/library/unsafe_code.rs").collect()
 }
 
-/// The sources outside `allowed` that say one of `words`.
-fn strangers(words: &[&str], allowed: &[&str]) -> Vec<String> {
-    let says = |text: &str| words.iter().any(|word| text.contains(word));
-    let stranger = |(name, text): (String, String)| {
-        let is_allowed = allowed.iter().any(|start| name.starts_with(start));
-        (!is_allowed && says(&text)).then_some(name)
-    };
-    sources().into_iter().filter_map(stranger).collect()
+/// Elsewhere the lint `unsafe_code` of `Cargo.toml` holds.
+#[test]
+fn only_kernels_and_gpu_code_allow_unsafe() {
+    let folders = ["crates/dtr-kernels/src/", "crates/dtr-ops/src/"];
+    let is_allowed = |name: &String| folders.iter().any(|folder| name.starts_with(folder));
+    let allowing = sources_with(&["allow(unsafe_code", "expect(unsafe_code"]);
+    assert!(!allowing.is_empty(), "GPU code needs `unsafe`");
+    assert!(allowing.iter().all(is_allowed), "{allowing:?}");
 }
 
 #[test]
-fn unsafe_is_allowed_nowhere_but_in_kernels_and_the_gpu_module() {
-    assert!(strangers(&["allow(unsafe_code", "expect(unsafe_code"], &UNSAFE).is_empty());
-    for manifest in ["Cargo.toml", "kernels/Cargo.toml"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(manifest);
-        let manifest: toml::Table = fs::read_to_string(path).unwrap().parse().unwrap();
-        assert_eq!(manifest["lints"]["workspace"].as_bool(), Some(true), "both crates keep the lints");
+fn every_crate_keeps_the_lints_of_the_workspace() {
+    let crates = fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path());
+    for package in crates.chain([root().to_owned(), root().join("fuzz")]) {
+        let manifest = fs::read_to_string(package.join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = manifest.parse().unwrap();
+        assert_eq!(manifest["lints"]["workspace"].as_bool(), Some(true), "{}", package.display());
     }
 }
 
 #[test]
-fn no_process_is_started_but_by_tests() {
-    let starters = strangers(&["process::Command", "Command::new(", "libc::system"], &STARTERS);
-    assert!(starters.is_empty(), "{starters:?}");
+fn only_the_watcher_starts_processes() {
+    let starters = sources_with(&["process::Command", "Command::new(", "libc::system"]);
+    let is_allowed = |name: &String| PROCESSES.iter().any(|folder| name.starts_with(folder));
+    assert!(starters.iter().all(is_allowed), "{starters:?}");
 }

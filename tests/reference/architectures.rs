@@ -1,15 +1,14 @@
-//! Each served architecture against Hugging Face transformers: hidden states of every layer, logits, a
-//! decode after a prefill, and a batch with left padding.
+//! Supported architectures against Hugging Face transformers: hidden states, logits, decoding, left padding.
 
-use crate::support::{Expected, compare, fixture};
+use crate::support::{ReferenceTensors, assert_close, fixture};
 use burn::tensor::{Device, Tensor};
 use dtr_model::{BaseModel, DecoderState, Hybrid, PrefixTree};
 
-/// Largest relative root mean square error in f32.
+/// The largest relative root mean square error that is accepted in f32.
 const BOUND: f64 = 2e-4;
 
-fn ids(expected: &Expected, name: &str) -> Vec<Vec<u32>> {
-    let (shape, words) = expected.words(name);
+fn token_ids(reference: &ReferenceTensors, name: &str) -> Vec<Vec<u32>> {
+    let (shape, words) = reference.words(name);
     let ids: Vec<u32> = words.into_iter().map(u32::from_le_bytes).collect();
     ids.chunks_exact(*shape.last().unwrap()).map(<[u32]>::to_vec).collect()
 }
@@ -21,60 +20,67 @@ fn logits(hybrid: &Hybrid<'_>, hidden_btd: Tensor<3>) -> Tensor<3> {
     logits.reshape([batch, time, vocabulary])
 }
 
-fn check(name: &str) {
+/// Compares the model of a fixture with its reference.
+fn check_architecture(name: &str) {
     let folder = format!("architectures/{name}");
     let base = BaseModel::read(&fixture(&folder), &Device::flex()).unwrap();
-    let expected = Expected::read(&format!("{folder}/expected.safetensors"));
+    let reference = ReferenceTensors::read(&format!("{folder}/expected.safetensors"));
     let model = Hybrid::from_base(&base.decoder);
-    let prompt = ids(&expected, "ids");
-    let close = |what: &str, ours: Tensor<3>| {
-        compare(&format!("{name} {what}"), ours, expected.floats(what), BOUND);
+    let prompt = token_ids(&reference, "ids");
+    let check_tensor = |tensor: &str, computed: Tensor<3>| {
+        assert_close(&format!("{name} {tensor}"), computed, reference.floats(tensor), BOUND);
     };
 
     let tree = PrefixTree::new(&base.decoder, prompt.clone(), None);
     let mut hidden = tree.embed(&base.decoder);
     for layer in 0..model.num_layers() {
-        close(&format!("hidden.{layer}"), hidden.prefixes.clone());
+        check_tensor(&format!("hidden.{layer}"), hidden.prefixes.clone());
         hidden = model.run_layers(layer..layer + 1, hidden, &tree);
     }
-    close("logits", logits(&model, hidden.prefixes));
+    check_tensor("logits", logits(&model, hidden.prefixes));
 
     let mut state = DecoderState::new(model.num_layers());
     model.forward(&prompt, None, Some(&mut state));
-    let next = ids(&expected, "next_ids");
+    let next = token_ids(&reference, "next_ids");
     let steps = (0..next[0].len()).map(|at| {
         let token: Vec<Vec<u32>> = next.iter().map(|row| vec![row[at]]).collect();
         logits(&model, model.forward(&token, None, Some(&mut state)))
     });
-    close("next_logits", Tensor::cat(steps.collect(), 1));
+    check_tensor("next_logits", Tensor::cat(steps.collect(), 1));
 
-    let pads: Vec<usize> = ids(&expected, "left_pads").concat().into_iter().map(|pad| pad as usize).collect();
-    let padded = logits(&model, model.forward(&ids(&expected, "padded_ids"), Some(&pads), None));
-    let theirs = expected.floats::<3>("padded_logits");
+    let pads: Vec<usize> =
+        token_ids(&reference, "left_pads").concat().into_iter().map(|pad| pad as usize).collect();
+    let padded = logits(&model, model.forward(&token_ids(&reference, "padded_ids"), Some(&pads), None));
+    let expected = reference.floats::<3>("padded_logits");
     for (row, pad) in pads.into_iter().enumerate() {
-        // What stands at a pad means nothing.
-        let seen = |x: &Tensor<3>| x.clone().narrow(0, row, 1).narrow(1, pad, x.dims()[1] - pad);
-        compare(&format!("{name} padded_logits, row {row}"), seen(&padded), seen(&theirs), BOUND);
+        // Logits at pads are not compared.
+        let without_pads = |x: &Tensor<3>| x.clone().narrow(0, row, 1).narrow(1, pad, x.dims()[1] - pad);
+        assert_close(
+            &format!("{name} padded_logits, row {row}"),
+            without_pads(&padded),
+            without_pads(&expected),
+            BOUND,
+        );
     }
 }
 
 #[test]
-fn llama_3_1_with_a_head_of_its_own_in_shards() {
+fn llama_3_1_with_an_output_head_and_shards() {
     assert!(fixture("architectures/llama-3.1/model.safetensors.index.json").is_file());
-    check("llama-3.1");
+    check_architecture("llama-3.1");
 }
 
 #[test]
-fn llama_3_2_with_a_tied_head() {
-    check("llama-3.2");
+fn llama_3_2_with_tied_embeddings() {
+    check_architecture("llama-3.2");
 }
 
 #[test]
-fn qwen2_5_with_biases() {
-    check("qwen2.5");
+fn qwen2_5_with_biases_of_q_k_and_v() {
+    check_architecture("qwen2.5");
 }
 
 #[test]
-fn qwen3_with_query_and_key_norms_and_wide_heads() {
-    check("qwen3");
+fn qwen3_with_norms_of_q_and_k_and_wide_heads() {
+    check_architecture("qwen3");
 }

@@ -1,7 +1,6 @@
-//! The linear blocks against flash-linear-attention's recurrences: outputs, last states and gradients, of the
-//! recurrences at many lengths and of whole layers.
+//! Linear attention blocks against flash-linear-attention: outputs, final states and gradients.
 
-use crate::support::{Expected, compare, fixture};
+use crate::support::{ReferenceTensors, assert_close, fixture};
 use burn::tensor::{DType, Device, Tensor};
 use dtr_core::seed::Seed;
 use dtr_model::{
@@ -12,61 +11,68 @@ use dtr_model::{
 };
 use dtr_ops::{gated_delta_recurrence, gla};
 
+/// The largest relative error of outputs and states in f32.
 const FORWARD: f64 = 1e-5;
+/// The largest relative error of gradients, which sum over all tokens, in f32.
 const GRADIENT: f64 = 1e-4;
+/// Numbers of tokens around multiples of the chunk's size.
 const LENGTHS: [usize; 7] = [1, 15, 63, 64, 65, 130, 257];
 
-/// The first `length` tokens of `[b, t, h, k]`, as `[b, h, t, k]`.
+/// Returns the first `length` tokens of `[batch, time, heads, dim]` as `[batch, heads, time, dim]`.
 fn first(x: &Tensor<4>, length: usize) -> Tensor<4> {
     x.clone().narrow(1, 0, length).swap_dims(1, 2)
 }
 
-/// Compares a recurrence over the inputs `names`, gates of one number as `[b, t, h, 1]`.
-fn check(case: &str, names: &[&str], rule: impl Fn(Vec<Tensor<4>>, Tensor<4>) -> (Tensor<4>, Tensor<4>)) {
-    let expected = Expected::read(&format!("blocks/{case}.safetensors"));
+/// Compares a recurrence over the tensors `names`; a gate per head has the shape `[batch, time, heads, 1]`.
+fn check_recurrence(
+    case: &str,
+    names: &[&str],
+    recurrence: impl Fn(Vec<Tensor<4>>, Tensor<4>) -> (Tensor<4>, Tensor<4>),
+) {
+    let reference = ReferenceTensors::read(&format!("blocks/{case}.safetensors"));
     let read = |name: &str| -> Tensor<4> {
-        match expected.words(name).0.len() {
-            3 => expected.floats::<3>(name).unsqueeze_dim(3),
-            _ => expected.floats::<4>(name),
+        match reference.words(name).0.len() {
+            3 => reference.floats::<3>(name).unsqueeze_dim(3),
+            _ => reference.floats::<4>(name),
         }
     };
-    let (output, probe) = (expected.floats::<4>("output"), expected.floats::<4>("probe"));
-    let state_probe = expected.floats::<4>("state_probe");
+    let (output, probe) = (reference.floats::<4>("output"), reference.floats::<4>("probe"));
+    let state_probe = reference.floats::<4>("state_probe");
     for length in LENGTHS {
         let mut leaves: Vec<Tensor<4>> = names.iter().map(|name| first(&read(name), length)).collect();
-        leaves.push(expected.floats("state"));
+        leaves.push(reference.floats("state"));
         let leaves: Vec<Tensor<4>> = leaves.into_iter().map(|x| x.autodiff().require_grad()).collect();
         let (inputs, state) = (leaves[..names.len()].to_vec(), leaves[names.len()].clone());
-        let (ours, last) = rule(inputs, state);
-        let what = |part: &str| format!("{case}, {length} tokens, {part}");
-        compare(&what("output"), ours.clone().inner(), first(&output, length), FORWARD);
-        compare(
-            &what("last state"),
+        let (computed, last) = recurrence(inputs, state);
+        let label = |tensor: &str| format!("{case}, {length} tokens, {tensor}");
+        assert_close(&label("output"), computed.clone().inner(), first(&output, length), FORWARD);
+        assert_close(
+            &label("final state"),
             last.clone().inner(),
-            expected.floats(&format!("{length}.last")),
+            reference.floats(&format!("{length}.last")),
             FORWARD,
         );
-        let loss =
-            (ours * first(&probe, length).autodiff()).sum() + (last * state_probe.clone().autodiff()).sum();
+        let loss = (computed * first(&probe, length).autodiff()).sum()
+            + (last * state_probe.clone().autodiff()).sum();
         let gradients = loss.backward();
         for (name, leaf) in names.iter().chain(&["state"]).zip(&leaves) {
-            let ours = leaf.grad(&gradients).expect("everything counts");
-            let theirs = read(&format!("{length}.d_{name}"));
-            let theirs = if *name == "state" { theirs } else { theirs.swap_dims(1, 2) };
-            compare(&what(&format!("gradient of {name}")), ours, theirs, GRADIENT);
+            let computed = leaf.grad(&gradients).expect("the loss depends on every input");
+            let expected = read(&format!("{length}.d_{name}"));
+            let expected = if *name == "state" { expected } else { expected.swap_dims(1, 2) };
+            assert_close(&label(&format!("gradient of {name}")), computed, expected, GRADIENT);
         }
     }
 }
 
 fn check_gla(case: &str) {
-    check(case, &["q", "k", "v", "gk"], |inputs, state| {
+    check_recurrence(case, &["q", "k", "v", "gk"], |inputs, state| {
         let [q, k, v, gk] = inputs.try_into().expect("four inputs");
         gla(q, k, v, gk, Some(state))
     });
 }
 
 fn check_delta(case: &str) {
-    check(case, &["q", "k", "v", "beta", "g"], |inputs, state| {
+    check_recurrence(case, &["q", "k", "v", "beta", "g"], |inputs, state| {
         let [q, k, v, beta, g] = inputs.try_into().expect("five inputs");
         gated_delta_recurrence(q, k, v, beta.squeeze_dim::<3>(3), g.squeeze_dim::<3>(3), Some(state))
     });
@@ -97,7 +103,7 @@ fn gated_delta_with_correlated_keys_and_full_write_strength() {
     check_delta("delta-correlated");
 }
 
-/// A base of the layers' geometry; its own weights play no part.
+/// Returns a base with the heads of the reference layers; its weights are not used.
 fn base() -> Decoder {
     let architecture = DecoderShape {
         hidden_size: 24,
@@ -113,29 +119,29 @@ fn base() -> Decoder {
 }
 
 fn check_layer(name: &str, block: BlockConfig) {
-    let (base, expected) = (base(), Expected::read(&format!("blocks/{name}-layer.safetensors")));
+    let (base, reference) = (base(), ReferenceTensors::read(&format!("blocks/{name}-layer.safetensors")));
     let variant = Variant { block, geometry: GeometryConfig::default(), init: TwinInit::Random };
     let weights = fixture(&format!("blocks/{name}-layer-weights.safetensors"));
     let mut checkpoint = SafetensorsReader::open(&[weights], &Device::flex()).unwrap();
     let mut twin = Twins::new(&variant, &base, &mut checkpoint).unwrap().layers.remove(0);
     checkpoint.ensure_all_read().unwrap();
 
-    let (x, output) = (expected.floats::<3>("x"), expected.floats::<3>("output"));
+    let (x, output) = (reference.floats::<3>("x"), reference.floats::<3>("output"));
     let [batch, time, _] = x.dims();
     let pass = |time: usize, past: usize, pads: Option<&[usize]>| {
         ForwardContext::new(&base.config, batch, time, past, pads, &Device::flex())
     };
     let mut state = None;
-    compare(
+    assert_close(
         &format!("{name} output"),
         twin.forward(x.clone(), &pass(time, 0, None), Some(&mut state)),
         output.clone(),
         FORWARD,
     );
-    let Some(MixerState::Recurrent { state, .. }) = state else { panic!("a twin's state is recurrent") };
-    compare(&format!("{name} last state"), state, expected.floats("last"), FORWARD);
+    let Some(MixerState::Recurrent { state, .. }) = state else { panic!("the state of a twin is recurrent") };
+    assert_close(&format!("{name} final state"), state, reference.floats("last"), FORWARD);
 
-    // In three parts, the last one token by token.
+    // The same tokens in parts, the last ones one by one.
     let mut state = None;
     let mut parts = Vec::new();
     let mut past = 0;
@@ -144,23 +150,23 @@ fn check_layer(name: &str, block: BlockConfig) {
         parts.push(twin.forward(part, &pass(length, past, None), Some(&mut state)));
         past += length;
     }
-    compare(&format!("{name} in parts"), Tensor::cat(parts, 1), output.clone(), FORWARD);
+    assert_close(&format!("{name} in parts"), Tensor::cat(parts, 1), output.clone(), FORWARD);
 
-    // Behind pads that hold noise.
+    // After pads that hold noise.
     let noise = x.clone().narrow(1, 10, 7) * 3.0;
     let padded =
         twin.forward(Tensor::cat(vec![noise, x.clone()], 1), &pass(time + 7, 0, Some(&[7, 7])), None);
-    compare(&format!("{name} behind pads"), padded.narrow(1, 7, time), output, FORWARD);
+    assert_close(&format!("{name} after pads"), padded.narrow(1, 7, time), output, FORWARD);
 
     let tracked = AutodiffCopy::new(&twin, DType::F32);
     let output = tracked.0.forward(x.autodiff(), &pass(time, 0, None).autodiff(), None);
-    let loss = (output * expected.floats::<3>("probe").autodiff()).mean();
+    let loss = (output * reference.floats::<3>("probe").autodiff()).mean();
     let mut gradients = tracked.gradients(&loss).into_iter();
     twin.visit(&mut |part, _| {
-        let (_, words) = expected.words(&format!("d_{part}"));
-        let theirs: Vec<f32> = words.into_iter().map(f32::from_le_bytes).collect();
-        let theirs = Tensor::<1>::from_floats(theirs.as_slice(), &Device::flex());
-        compare(&format!("{name} gradient of {part}"), gradients.next().unwrap(), theirs, GRADIENT);
+        let (_, words) = reference.words(&format!("d_{part}"));
+        let values: Vec<f32> = words.into_iter().map(f32::from_le_bytes).collect();
+        let expected = Tensor::<1>::from_floats(values.as_slice(), &Device::flex());
+        assert_close(&format!("{name} gradient of {part}"), gradients.next().unwrap(), expected, GRADIENT);
     });
 }
 
@@ -175,6 +181,6 @@ fn a_gated_delta_net_layer() {
 }
 
 #[test]
-fn a_jet_block() {
+fn a_jet_block_layer() {
     check_layer("jet", BlockConfig::Jet(JetConfig::default()));
 }

@@ -1,5 +1,4 @@
-//! Chat templates against Hugging Face transformers: this project's own, which use what published ones do, and those
-//! of a folder that `DTR_CHATS` names.
+//! Chat templates of the fixtures, and of a folder that `DTR_CHATS` names, against Hugging Face transformers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,6 +8,7 @@ use dtr_model::ChatTemplate;
 use jiff::civil::DateTime;
 use serde_json::Value;
 
+use crate::skipped::report_skipped;
 use crate::support::{fixture, public_folder};
 
 fn read(path: &Path) -> Value {
@@ -23,23 +23,23 @@ fn tokens(model: &Value) -> BTreeMap<String, String> {
     serde_json::from_value(model["tokens"].clone()).unwrap()
 }
 
-/// What differs between our chats and those of `model`, one line each.
+/// Returns a description of each chat that differs from the one of the reference.
 fn differences(chat: &ChatTemplate, model: &Value, messages: &Value) -> Vec<String> {
     let mut differences = Vec::new();
     for case in model["chats"].as_array().unwrap() {
         let name = case["messages"].as_str().unwrap();
-        let ours = chat.render(&messages[name], case["opens_answer"].as_bool().unwrap());
-        match (&ours, case["text"].as_str()) {
-            (Ok(ours), Some(theirs)) if ours == theirs => {}
+        let computed = chat.render(&messages[name], case["opens_answer"].as_bool().unwrap());
+        match (&computed, case["text"].as_str()) {
+            (Ok(computed), Some(expected)) if computed == expected => {}
             (Err(_), None) => {}
-            _ => differences.push(format!("{name}:\n  ours   {ours:?}\n  theirs {case}")),
+            _ => differences.push(format!("{name}:\n  computed {computed:?}\n  expected {case}")),
         }
     }
     differences
 }
 
 #[test]
-fn our_own_templates_give_the_same_texts_tokens_and_refusals() {
+fn templates_of_the_fixtures_give_the_same_texts_tokens_and_errors() {
     let expected = read(&fixture("chat/expected.json"));
     for (name, model) in expected["models"].as_object().unwrap() {
         let chat = ChatTemplate::read(&fixture(&format!("chat/{name}")), now(&expected)).unwrap();
@@ -51,7 +51,7 @@ fn our_own_templates_give_the_same_texts_tokens_and_refusals() {
 }
 
 #[test]
-fn what_a_template_refuses_is_said_in_its_words() {
+fn an_error_that_a_template_raises_is_shown() {
     let expected = read(&fixture("chat/expected.json"));
     let chat = ChatTemplate::read(&fixture("chat/headers"), now(&expected)).unwrap();
     let refused = chat.render(&expected["messages"]["out of turn"], true).unwrap_err().to_string();
@@ -61,8 +61,7 @@ fn what_a_template_refuses_is_said_in_its_words() {
 #[test]
 fn templates_of_a_folder_give_the_same_texts() {
     let Some(folder) = std::env::var_os("DTR_CHATS").map(PathBuf::from) else {
-        eprintln!("skipped: DTR_CHATS names no folder that chat.py wrote to");
-        return;
+        return report_skipped("DTR_CHATS names no folder that chat.py wrote to");
     };
     let expected = read(&folder.join("expected.json"));
     let mut differing = Vec::new();
@@ -79,11 +78,11 @@ fn templates_of_a_folder_give_the_same_texts() {
 }
 
 #[test]
-fn a_base_that_was_not_taught_to_chat_is_refused() {
+fn a_tokenizer_without_a_chat_template_is_refused() {
     let Some(folder) = public_folder("tokenizers/qwen2.5") else { return };
     let config = read(&folder.join("tokenizer_config.json"));
     match config.get("chat_template") {
-        Some(_) => eprintln!("skipped: this tokenizer has a chat template"),
+        Some(_) => report_skipped("this tokenizer has a chat template"),
         None => {
             let refused = ChatTemplate::read(&folder, DateTime::default()).err().unwrap().to_string();
             assert!(refused.ends_with("has no chat template"), "{refused}");

@@ -1,5 +1,6 @@
-//! A real text with a real tokenizer, where `DTR_PUBLIC` says where they are: sequences are the same on two openings
-//! and when entered late, and what is packed is the text.
+//! A public corpus with a public tokenizer: sequences hold whole documents, and are always the same.
+//!
+//! `DTR_PUBLIC` names the folder with their files.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -14,9 +15,10 @@ use dtr_model::Tokenizer;
 use crate::support::public_folder;
 use crate::tokenizers::gpt_2;
 
-struct Aloud;
+/// Prints the messages of reading.
+struct PrintMessages;
 
-impl Observer for Aloud {
+impl Observer for PrintMessages {
     fn advance(&self, _: u64) {}
     fn message(&self, line: &str) {
         println!("{line}");
@@ -27,7 +29,7 @@ impl Observer for Aloud {
 }
 
 #[test]
-fn openstax_is_packed_the_same_way_every_time() {
+fn openstax_is_packed_into_the_same_sequences_every_time() {
     let (Some(folder), Some(tokenizer)) = (public_folder("corpus"), gpt_2()) else { return };
     let files = FileCorpus {
         paths: vec![folder.join("*.txt.xz").display().to_string()],
@@ -35,19 +37,20 @@ fn openstax_is_packed_the_same_way_every_time() {
         document: DocumentUnit::Between("<|endoftext|>".to_owned()),
         separator: "<|endoftext|>".to_owned(),
     };
-    let mut texts = BTreeSet::new();
+    let mut documents = BTreeSet::new();
     for_each_document(&files, &mut |text| {
-        texts.insert(text);
+        documents.insert(text);
         Ok(())
     })
     .unwrap();
 
-    let ours = Tokenizer::from(tokenizer.clone());
+    let fast_tokenizer = Tokenizer::from(tokenizer.clone());
     let source = CorpusSource::Files(files);
     let open = |count| {
         let start = Instant::now();
         let shape = SequenceShape { length: 2048, count };
-        let sequences = TokenSequences::new(&source, &ours, shape, Seed(1), &Aloud).unwrap();
+        let sequences =
+            TokenSequences::new(&source, &fast_tokenizer, shape, Seed(1), &PrintMessages).unwrap();
         println!("{count} sequences of 2048 tokens took {:.1} s", start.elapsed().as_secs_f64());
         sequences
     };
@@ -57,11 +60,11 @@ fn openstax_is_packed_the_same_way_every_time() {
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     assert_eq!(one_thread.install(|| open(64).batch(15, 4)).unwrap(), tokens[60..]);
 
-    let packed = tokenizer.decode(&tokens.concat(), false).unwrap();
-    let mut documents: Vec<&str> = packed.split("<|endoftext|>").collect();
-    let last = documents.pop().unwrap();
-    assert!(documents.len() > 10, "{} documents", documents.len());
-    let strange: Vec<_> = documents.iter().filter(|document| !texts.contains(**document)).collect();
-    assert!(strange.is_empty(), "not whole documents: {strange:?}");
-    assert!(texts.iter().any(|text| text.starts_with(last)), "the last is cut, not changed");
+    let text = tokenizer.decode(&tokens.concat(), false).unwrap();
+    let mut packed: Vec<&str> = text.split("<|endoftext|>").collect();
+    let last = packed.pop().unwrap();
+    assert!(packed.len() > 10, "{} documents", packed.len());
+    let altered: Vec<_> = packed.iter().filter(|document| !documents.contains(**document)).collect();
+    assert!(altered.is_empty(), "not whole documents: {altered:?}");
+    assert!(documents.iter().any(|document| document.starts_with(last)), "the last document is cut short");
 }

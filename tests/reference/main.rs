@@ -1,5 +1,10 @@
-//! This crate against other implementations. Each module compares with what the Python script of its name wrote
-//! into `tests/fixtures/`; `corpora` packs a public text with a public tokenizer.
+//! Comparisons with other implementations.
+//!
+//! Each module compares with a fixture that the Python script of the same name wrote into `tests/fixtures/`.
+//! The module `corpora` reads a public corpus with a public tokenizer.
+
+#[path = "../support/skipped.rs"]
+mod skipped;
 
 mod architectures;
 mod blocks;

@@ -1,4 +1,4 @@
-//! Tensors that a reference implementation wrote, and how far ours are from them.
+//! Fixtures that reference implementations wrote, and comparisons with them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,31 +6,35 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;
 
-/// The path of a fixture.
+use crate::skipped::report_skipped;
+
+/// Returns the path of a fixture.
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-/// A folder of public files that are not shipped, below the one that `DTR_PUBLIC` names; says so where there is none.
+/// Returns a folder of public files below the one that `DTR_PUBLIC` names.
+///
+/// Without the variable it reports the test as skipped and returns `None`.
 pub fn public_folder(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("DTR_PUBLIC").map(|public| Path::new(&public).join(name));
     if folder.is_none() {
-        eprintln!("skipped: DTR_PUBLIC names no folder with `{name}`");
+        report_skipped(&format!("DTR_PUBLIC names no folder with `{name}`"));
     }
     folder
 }
 
-/// The tensors of a file.
-pub struct Expected(Vec<u8>);
+/// The tensors of a fixture.
+pub struct ReferenceTensors(Vec<u8>);
 
-impl Expected {
+impl ReferenceTensors {
     /// Reads a fixture.
     pub fn read(name: &str) -> Self {
         let path = fixture(name);
         Self(fs::read(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display())))
     }
 
-    /// The shape of a tensor, and its elements of four bytes.
+    /// Returns the shape of a tensor and its elements, of four bytes each.
     pub fn words(&self, name: &str) -> (Vec<usize>, Vec<[u8; 4]>) {
         let tensors = SafeTensors::deserialize(&self.0).unwrap();
         let tensor = tensors.tensor(name).unwrap_or_else(|cause| panic!("{name}: {cause}"));
@@ -38,7 +42,7 @@ impl Expected {
         (tensor.shape().to_vec(), words)
     }
 
-    /// A tensor of f32.
+    /// Returns a tensor of f32.
     pub fn floats<const D: usize>(&self, name: &str) -> Tensor<D> {
         let (shape, words) = self.words(name);
         let values: Vec<f32> = words.into_iter().map(f32::from_le_bytes).collect();
@@ -47,20 +51,22 @@ impl Expected {
     }
 }
 
-/// Fails unless `ours` is `theirs` within a relative root mean square error of `bound`; says by how much
-/// they differ either way. Where theirs is zero all over, ours must be too.
-pub fn compare<const D: usize>(what: &str, ours: Tensor<D>, theirs: Tensor<D>, bound: f64) {
+/// Asserts that the relative root mean square error of `computed` against `reference` is below `bound`, and
+/// prints it.
+///
+/// Where the reference is zero everywhere, `computed` must be too.
+pub fn assert_close<const D: usize>(name: &str, computed: Tensor<D>, reference: Tensor<D>, bound: f64) {
     let values = |x: Tensor<D>| -> Vec<f32> { x.into_data().try_to_vec().unwrap() };
-    assert_eq!(ours.dims(), theirs.dims(), "{what}");
-    let (ours, theirs) = (values(ours), values(theirs));
+    assert_eq!(computed.dims(), reference.dims(), "{name}");
+    let (computed, reference) = (values(computed), values(reference));
     let (mut largest, mut errors, mut squares) = (0.0_f64, 0.0, 0.0);
-    for (ours, theirs) in ours.iter().zip(&theirs) {
-        let difference = f64::from(ours - theirs);
+    for (computed, reference) in computed.iter().zip(&reference) {
+        let difference = f64::from(computed - reference);
         largest = largest.max(difference.abs());
         errors += difference * difference;
-        squares += f64::from(*theirs) * f64::from(*theirs);
+        squares += f64::from(*reference) * f64::from(*reference);
     }
     let relative = if errors == 0.0 { 0.0 } else { (errors / squares).sqrt() };
-    println!("{what}: largest difference {largest:.1e}, relative rms {relative:.1e}");
-    assert!(relative < bound, "{what}: largest difference {largest:.1e}, relative rms {relative:.1e}");
+    println!("{name}: largest difference {largest:.1e}, relative rms {relative:.1e}");
+    assert!(relative < bound, "{name}: largest difference {largest:.1e}, relative rms {relative:.1e}");
 }

@@ -1,5 +1,4 @@
-//! Tasks whose items are rows of files, against lm-evaluation-harness: the log-likelihood of every choice, and
-//! the scores.
+//! Tasks over rows of files against lm-evaluation-harness: the log-likelihood of each choice, and the scores.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +19,8 @@ fn manifest() -> Loaded {
     load(&fixture("tasks/tasks.toml"), &[]).unwrap()
 }
 
-fn scored(task: &Task) -> ScoreResult {
+/// Scores the model of the fixtures on a task.
+fn score(task: &Task) -> ScoreResult {
     let base = BaseModel::read(&fixture("tasks/model"), &Device::flex()).unwrap();
     let (items, room) = (load_items(task, Split::Test).unwrap(), base.decoder.config.max_positions);
     let requests = ScoringRequests::new(&base.tokenizer, items, task.metric(), room).unwrap();
@@ -32,29 +32,34 @@ fn expected(file: &str, task: &str) -> Value {
     serde_json::from_str::<Value>(&text).unwrap()[task].clone()
 }
 
-fn compare(task: &str, ours: &ScoreResult, expected: &Value, metric: &str) {
-    assert_eq!(ours.score, expected[metric].as_f64().unwrap(), "{task} {metric}");
-    let theirs = expected["log-likelihoods"].as_array().unwrap();
-    assert_eq!(ours.items.len(), theirs.len());
+/// The largest difference of a log-likelihood that is accepted: texts of some hundred tokens, in f32.
+const BOUND: f64 = 1e-3;
+
+/// Compares a score exactly, and log-likelihoods within [`BOUND`].
+fn compare(task: &str, computed: &ScoreResult, expected: &Value, metric: &str) {
+    assert_eq!(computed.score, expected[metric].as_f64().unwrap(), "{task} {metric}");
+    let references = expected["log-likelihoods"].as_array().unwrap();
+    assert_eq!(computed.items.len(), references.len());
     let mut largest = 0.0_f64;
-    for (ours, theirs) in ours.items.iter().zip(theirs) {
-        let theirs: Vec<f64> = theirs.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
-        assert_eq!(ours.log_likelihoods.len(), theirs.len(), "{}", ours.id);
-        for (ours, theirs) in ours.log_likelihoods.iter().zip(theirs) {
-            largest = largest.max((ours - theirs).abs());
+    for (item, reference) in computed.items.iter().zip(references) {
+        let reference: Vec<f64> = serde_json::from_value(reference.clone()).unwrap();
+        assert_eq!(item.log_likelihoods.len(), reference.len(), "{}", item.id);
+        for (computed, reference) in item.log_likelihoods.iter().zip(reference) {
+            largest = largest.max((computed - reference).abs());
         }
     }
     println!("{task}: largest difference of a log-likelihood {largest:.1e}");
-    assert!(largest < 1e-3, "{task}: {largest:.1e}");
+    assert!(largest < BOUND, "{task}: {largest:.1e}");
 }
 
-fn check(task: &str, reference: &str, metric: &str) {
-    let ours = scored(&manifest().manifest.tasks[task]);
-    compare(task, &ours, &expected("tasks/expected.json", reference), metric);
+/// Compares a task of the fixtures' manifest with a task of the reference.
+fn check_task(task: &str, reference: &str, metric: &str) {
+    let computed = score(&manifest().manifest.tasks[task]);
+    compare(task, &computed, &expected("tasks/expected.json", reference), metric);
 }
 
-/// A task of `experiments/base/harness.toml` with the rows at `path`, all of which judge.
-fn of_the_harness(name: &str, path: &Path) -> Task {
+/// Returns a task of `experiments/base/harness.toml` over the rows at `path`, all of which are test items.
+fn harness_task(name: &str, path: &Path) -> Task {
     let folder = tempfile::tempdir().unwrap();
     let harness = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/base/harness.toml");
     let manifest = format!(
@@ -72,7 +77,7 @@ fn of_the_harness(name: &str, path: &Path) -> Task {
 }
 
 #[test]
-fn every_task_of_the_harness_as_it_defines_it() {
+fn every_harness_task_has_the_scores_of_the_harness() {
     for name in [
         "arc-easy",
         "boolq",
@@ -84,31 +89,30 @@ fn every_task_of_the_harness_as_it_defines_it() {
         "piqa",
         "winogrande",
     ] {
-        let task = of_the_harness(name, &fixture(&format!("tasks/{name}.jsonl")));
+        let task = harness_task(name, &fixture(&format!("tasks/{name}.jsonl")));
         let metric = if task.metric() == Metric::AccNorm { "acc-norm" } else { "acc" };
-        compare(name, &scored(&task), &expected("tasks/expected.json", name), metric);
+        compare(name, &score(&task), &expected("tasks/expected.json", name), metric);
     }
 }
 
-/// `experiments/base/harness.toml` on public data, where `DTR_PUBLIC` says where that is.
 #[test]
-fn public_tasks_as_the_harness_has_them() {
+fn harness_tasks_have_the_scores_of_the_harness_on_public_data() {
     let Some(data) = public_folder("data") else { return };
     let folder = tempfile::tempdir().unwrap();
     let names = ["arc-challenge", "commonsense-qa", "pubmedqa"];
     for (name, rows) in names.into_iter().zip([
-        of_choices(&data.join("arc_challenge/ARC-Challenge-Dev.jsonl")),
-        of_choices(&data.join("commonsenseqa/dev_rand_split.jsonl")),
-        of_abstracts(&data.join("pubmedqa")),
+        multiple_choice_rows(&data.join("arc_challenge/ARC-Challenge-Dev.jsonl")),
+        multiple_choice_rows(&data.join("commonsenseqa/dev_rand_split.jsonl")),
+        pubmedqa_rows(&data.join("pubmedqa")),
     ]) {
         let path = folder.path().join(format!("{name}.jsonl"));
         let expected = expected("tasks/public.json", name);
         let count = expected["log-likelihoods"].as_array().unwrap().len();
         let lines: Vec<String> = rows.into_iter().take(count).map(|row| row.to_string()).collect();
         fs::write(&path, lines.join("\n")).unwrap();
-        let task = of_the_harness(name, &path);
+        let task = harness_task(name, &path);
         let metric = if name == "arc-challenge" { "acc-norm" } else { "acc" };
-        compare(name, &scored(&task), &expected, metric);
+        compare(name, &score(&task), &expected, metric);
     }
 }
 
@@ -116,8 +120,8 @@ fn json_lines(path: &Path) -> Vec<Value> {
     fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Rows of the original files of ARC and CommonsenseQA as the datasets have them.
-fn of_choices(path: &Path) -> Vec<Value> {
+/// Returns the rows of an original file of ARC or CommonsenseQA in the layout of the hub's data sets.
+fn multiple_choice_rows(path: &Path) -> Vec<Value> {
     let row = |row: Value| {
         let column = |key: &str| -> Vec<Value> {
             let choices = row["question"]["choices"].as_array().unwrap();
@@ -132,8 +136,8 @@ fn of_choices(path: &Path) -> Vec<Value> {
     json_lines(path).into_iter().map(row).collect()
 }
 
-/// The test rows of PubMedQA, by the numbers of their articles.
-fn of_abstracts(folder: &Path) -> Vec<Value> {
+/// Returns the test rows of PubMedQA, in the order of their articles' numbers.
+fn pubmedqa_rows(folder: &Path) -> Vec<Value> {
     let read = |name: &str| -> BTreeMap<String, Value> {
         serde_json::from_str(&fs::read_to_string(folder.join(name)).unwrap()).unwrap()
     };
@@ -142,34 +146,34 @@ fn of_abstracts(folder: &Path) -> Vec<Value> {
 }
 
 #[test]
-fn choices_of_several_tokens() {
-    check("science", "science", "acc");
+fn choices_may_have_several_tokens() {
+    check_task("science", "science", "acc");
 }
 
 #[test]
-fn choices_by_their_length() {
-    check("science-by-length", "science", "acc-norm");
+fn scores_may_be_normalised_by_length() {
+    check_task("science-by-length", "science", "acc-norm");
 }
 
 #[test]
-fn letters_after_a_list_of_choices() {
-    check("sense", "sense", "acc");
+fn letters_after_a_list_multiple_choice_rows() {
+    check_task("sense", "sense", "acc");
 }
 
 #[test]
-fn words_after_an_abstract() {
-    check("medicine", "medicine", "acc");
+fn choices_may_be_words_after_an_abstract() {
+    check_task("medicine", "medicine", "acc");
 }
 
 #[test]
-fn words_after_more_than_fits() {
-    // As the harness says in its log.
-    assert_eq!(scored(&manifest().manifest.tasks["long"]).num_truncated, 3);
-    check("long", "long", "acc");
+fn a_prompt_that_is_too_long_is_truncated_on_the_left() {
+    // The harness logs the same number.
+    assert_eq!(score(&manifest().manifest.tasks["long"]).num_truncated, 3);
+    check_task("long", "long", "acc");
 }
 
-/// Copies the manifest with rows of its own into a folder, and loads the items of `science`.
-fn with_rows(rows: &str, sets: &[&str]) -> Result<usize, String> {
+/// Reads the items of the task `science` over these rows, and returns their number or the error.
+fn read_rows(rows: &str, sets: &[&str]) -> Result<usize, String> {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(fixture("tasks/tasks.toml"), folder.path().join("tasks.toml")).unwrap();
     fs::write(folder.path().join("science.jsonl"), rows).unwrap();
@@ -183,13 +187,13 @@ const ROW: &str =
     r#"{"question": "q", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "B"}"#;
 
 #[test]
-fn rows_of_parquet_are_those_of_json_lines() {
+fn parquet_rows_give_the_items_of_json_lines() {
     let set = format!("tasks.science.source.file.test={:?}", fixture("tasks/science.parquet"));
     let parquet = load(&fixture("tasks/tasks.toml"), &[set]).unwrap();
-    let found = [&manifest(), &parquet]
+    let [lines, parquet] = [&manifest(), &parquet]
         .map(|loaded| load_items(&loaded.manifest.tasks["science"], Split::Test).unwrap());
-    assert_eq!(found[0], found[1]);
-    assert_eq!(found[0].len(), 8);
+    assert_eq!(lines, parquet);
+    assert_eq!(lines.len(), 8);
 }
 
 #[test]
@@ -200,14 +204,14 @@ fn a_row_that_makes_no_item_is_named() {
         (r#"{"question": "q", "choices": {"text": ["a"], "label": ["A"]}, "answerKey": "Z"}"#, "label"),
         (r#"{"question": "q", "choices": {"text": 7, "label": ["A"]}, "answerKey": "A"}"#, "choices"),
     ] {
-        let error = with_rows(&format!("{ROW}\n{row}\n"), &[]).unwrap_err();
+        let error = read_rows(&format!("{ROW}\n{row}\n"), &[]).unwrap_err();
         assert!(error.contains(message) && error.contains("science.jsonl"), "{row}: {error}");
     }
-    assert!(with_rows("", &[]).unwrap_err().contains("has no test items"));
+    assert!(read_rows("", &[]).unwrap_err().contains("has no test items"));
 }
 
 #[test]
-fn an_undivided_file_is_cut_in_two_that_share_no_row() {
+fn a_file_without_splits_is_divided_into_splits_that_share_no_row() {
     let folder = tempfile::tempdir().unwrap();
     let row = |index: usize| ROW.replace("\"q\"", &format!("\"q{index}\""));
     let rows: Vec<String> = (0..400).map(row).collect();

@@ -1,5 +1,6 @@
-//! Tokenizers in use against Hugging Face transformers, on numbers, many scripts, emoji, code and odd spaces; where
-//! `DTR_PUBLIC` says where their files are.
+//! Published tokenizers against Hugging Face transformers, on many scripts, numbers, emoji, code and spaces.
+//!
+//! `DTR_PUBLIC` names the folder with their files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +15,7 @@ fn read(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// A byte-level BPE as `tokenizer.json` has it, of a vocabulary and its merges.
+/// Returns the `tokenizer.json` of a byte-level BPE with a vocabulary and its merges.
 fn bpe(vocabulary: &Path, merges: &Path, split: &Value, normalizer: &Value, added: &[Value]) -> Value {
     let merges = fs::read_to_string(merges).unwrap();
     let merges: Vec<&str> = merges.lines().filter(|line| !line.starts_with("#version")).collect();
@@ -39,42 +40,44 @@ fn bpe(vocabulary: &Path, merges: &Path, split: &Value, normalizer: &Value, adde
     })
 }
 
-fn check(name: &str, tokenizer: &Path) {
+/// Compares the token ids of the reference's text.
+fn check_tokenizer(name: &str, tokenizer: &Path) {
     let expected = read(&fixture("tokenizers.json"));
-    let theirs: Vec<u32> = serde_json::from_value(expected["ids"][name].clone()).unwrap();
-    let ours = Tokenizer::read(tokenizer).unwrap().encode(expected["text"].as_str().unwrap(), true).unwrap();
-    assert_eq!(ours, theirs, "{name}");
+    let ids: Vec<u32> = serde_json::from_value(expected["ids"][name].clone()).unwrap();
+    let computed =
+        Tokenizer::read(tokenizer).unwrap().encode(expected["text"].as_str().unwrap(), true).unwrap();
+    assert_eq!(computed, ids, "{name}");
 }
 
-/// Does `work` with the path of a file that holds `tokenizer`.
-fn written<T>(tokenizer: &Value, work: impl FnOnce(&Path) -> T) -> T {
+/// Calls `read` with the path of a file that holds `tokenizer`.
+fn with_file<T>(tokenizer: &Value, read: impl FnOnce(&Path) -> T) -> T {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokenizer.json");
     fs::write(&path, tokenizer.to_string()).unwrap();
-    work(&path)
+    read(&path)
 }
 
-/// The tokenizer of GPT-2, of its published files.
+/// Returns the `tokenizer.json` of GPT-2 from its published files.
 fn gpt_2_json(folder: &Path) -> Value {
     bpe(&folder.join("encoder.json"), &folder.join("vocab.bpe"), &Value::Null, &Value::Null, &[])
 }
 
-/// The tokenizer of GPT-2; says so where there is none.
+/// Returns the tokenizer of GPT-2, or reports the test as skipped.
 pub fn gpt_2() -> Option<tokenizers::Tokenizer> {
     let folder = public_folder("tokenizers/gpt2")?;
-    Some(written(&gpt_2_json(&folder), |path| tokenizers::Tokenizer::from_file(path).unwrap()))
+    Some(with_file(&gpt_2_json(&folder), |path| tokenizers::Tokenizer::from_file(path).unwrap()))
 }
 
 #[test]
 fn gpt_neox_gives_the_same_ids() {
     let Some(folder) = public_folder("tokenizers/gpt-neox") else { return };
-    check("gpt-neox", &folder.join("20B_tokenizer.json"));
+    check_tokenizer("gpt-neox", &folder.join("20B_tokenizer.json"));
 }
 
 #[test]
 fn gpt_2_gives_the_same_ids() {
     let Some(folder) = public_folder("tokenizers/gpt2") else { return };
-    written(&gpt_2_json(&folder), |path| check("gpt2", path));
+    with_file(&gpt_2_json(&folder), |path| check_tokenizer("gpt2", path));
 }
 
 #[test]
@@ -90,9 +93,9 @@ fn qwen2_5_gives_the_same_ids() {
         })
     };
     let added: Vec<Value> = ids.into_iter().map(token).collect();
-    // The model's own splitting, as its published `tokenizer.json` has it.
+    // The pattern of the model's published `tokenizer.json`.
     let split = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
     let files = (folder.join("vocab.json"), folder.join("merges.txt"));
     let tokenizer = bpe(&files.0, &files.1, &json!(split), &json!({ "type": "NFC" }), &added);
-    written(&tokenizer, |path| check("qwen2.5", path));
+    with_file(&tokenizer, |path| check_tokenizer("qwen2.5", path));
 }

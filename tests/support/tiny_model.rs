@@ -7,7 +7,7 @@ use dtr_model::{Decoder, DecoderShape, RandomParams, Tokenizer, write_base};
 
 use crate::temp_folder::TempFolder;
 
-/// A Llama-style model of two layers with random weights, as `config.json`, `tokenizer.json` and `model.safetensors`.
+/// A directory with a Llama-style model of two layers and random weights.
 pub struct TinyModel {
     pub folder: TempFolder,
 }

@@ -1,0 +1,72 @@
+//! Reads one file as rows of a task, and as documents of a corpus.
+
+use std::path::Path;
+
+use dtr::data::documents::for_each_document;
+use dtr::data::{Choices, DocumentUnit, FileCorpus, FileTask, Metric, SplitPolicy, Task, TaskSource};
+use dtr::data::{Split, load_items};
+use dtr_core::error::Result;
+
+use crate::refusals::Refusals;
+use crate::temp_folder::TempFolder;
+
+/// A row that both readers accept.
+pub const VALID_ROW: &str = "{\"question\": \"q\", \"label\": \"yes\", \"text\": \"t\"}\n";
+
+/// Creates a task over the rows of a file.
+pub fn task(path: &Path) -> FileTask {
+    FileTask {
+        validation: None,
+        test: path.display().to_string(),
+        splits: SplitPolicy::AsPublished,
+        validation_items: None,
+        test_items: None,
+        prompt: "{{ question }}".to_owned(),
+        continuation: None,
+        choices: Choices::Fixed(vec!["yes".to_owned(), "no".to_owned()]),
+        label: "label".to_owned(),
+        metric: Metric::Acc,
+    }
+}
+
+/// Reads the items of a task and returns their number.
+pub fn read_task(task: FileTask) -> Result<usize> {
+    load_items(&Task { source: TaskSource::File(task) }, Split::Test).map(|items| items.len())
+}
+
+/// Reads the rows of a file for a task whose templates use no column.
+pub fn read_rows(path: &Path) -> Result<usize> {
+    read_task(FileTask { prompt: "q".to_owned(), label: "0".to_owned(), ..task(path) })
+}
+
+/// Reads the documents of a file and returns their number.
+pub fn read_documents(path: &Path, document: DocumentUnit) -> Result<usize> {
+    let corpus = FileCorpus {
+        paths: vec![path.display().to_string()],
+        column: "text".to_owned(),
+        document,
+        separator: String::new(),
+    };
+    let mut count = 0;
+    for_each_document(&corpus, &mut |_| {
+        count += 1;
+        Ok(())
+    })?;
+    Ok(count)
+}
+
+/// Checks that both readers refuse a file with an error that contains its path and all of `texts`.
+///
+/// Tasks do not read compressed files, so only the corpus reads those.
+pub fn check_file(refusals: &mut Refusals, name: &str, bytes: &[u8], texts: &[&str]) {
+    let folder = TempFolder::new();
+    let path = folder.write(name, bytes);
+    let (file, start) = (path.display().to_string(), String::from_utf8_lossy(&bytes[..bytes.len().min(40)]));
+    let texts = [&[file.as_str()], texts].concat();
+    let is_compressed = [".gz", ".zst", ".xz"].iter().any(|extension| name.ends_with(extension));
+    if !is_compressed {
+        refusals.check(&format!("task {name} {start}"), &texts, || read_task(task(&path)));
+    }
+    let case = format!("corpus {name} {start}");
+    refusals.check(&case, &texts, || read_documents(&path, DocumentUnit::Paragraph));
+}
