@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use dtr_core::error::{Error, Result};
 
-use super::{DeviceChoice, print_json};
+use super::{DeviceArgs, print_json};
 use crate::bench::device::{self, Measurement};
 use crate::bench::search::{Savings, SearchCost};
 use crate::bench::{SearchCase, bundled_base_cases, deep_base_case};
@@ -35,7 +35,7 @@ enum Benchmark {
 #[derive(Args)]
 struct DeviceBenchmark {
     #[command(flatten)]
-    device: DeviceChoice,
+    device: DeviceArgs,
     /// Number of layers of the base.
     #[arg(long, value_name = "COUNT", default_value_t = 32)]
     layers: usize,

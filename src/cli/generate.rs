@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{DeviceChoice, print_json};
+use super::{DeviceArgs, print_json};
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::seed::Seed;
 use dtr_model::generate::{GeneratedText, GenerationConfig, StopReason, generate};
@@ -43,7 +43,7 @@ pub struct Generate {
     #[arg(long, default_value_t = 0)]
     seed: u32,
     #[command(flatten)]
-    device: DeviceChoice,
+    device: DeviceArgs,
     /// Print counts, text and the reason for its end as JSON, when all is there.
     #[arg(long)]
     json: bool,

@@ -120,7 +120,7 @@ impl Experiment {
     }
 
     /// The plan for a device of this machine.
-    fn plan_on(&self, choice: &DeviceChoice) -> Result<Plan> {
+    fn plan_on(&self, choice: &DeviceArgs) -> Result<Plan> {
         plan_on(&self.load()?, &choice.device.hardware_label())
     }
 
@@ -161,13 +161,13 @@ impl Results {
 
 /// The device that computes.
 #[derive(Args)]
-struct DeviceChoice {
+struct DeviceArgs {
     /// The device that computes: `cpu`, or `cuda:0` in a build with the feature `cuda`; several share the work as `cuda:0,1`.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: device::DeviceChoice,
 }
 
-impl DeviceChoice {
+impl DeviceArgs {
     /// Where results of this process come from.
     fn provenance(&self) -> Provenance {
         Provenance {

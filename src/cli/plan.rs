@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{DeviceChoice, Experiment, print_json};
+use super::{DeviceArgs, Experiment, print_json};
 use crate::plan::{Estimate, Reason, Status, plan_on, status};
 use crate::stages::{Cell, STAGES};
 use crate::store::StageName;
@@ -15,7 +15,7 @@ pub struct PlanCommand {
     #[command(flatten)]
     experiment: Experiment,
     #[command(flatten)]
-    device: DeviceChoice,
+    device: DeviceArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,

@@ -8,7 +8,7 @@ use dtr_core::error::{Error, Result};
 use dtr_core::files;
 
 use super::sweep::Sweep;
-use super::{DeviceChoice, Experiment, Results};
+use super::{DeviceArgs, Experiment, Results};
 
 /// Declares the files that the program carries, by their paths in the repository.
 macro_rules! bundled_files {
@@ -42,7 +42,7 @@ pub struct Quickstart {
     #[arg(default_value = "dtr-quickstart")]
     dir: PathBuf,
     #[command(flatten)]
-    device: DeviceChoice,
+    device: DeviceArgs,
 }
 
 impl Quickstart {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::{DeviceChoice, Experiment, print_json};
+use super::{DeviceArgs, Experiment, print_json};
 use crate::plan::{Status as CellStatus, status};
 use crate::stages::STAGES;
 use crate::store::StageName;
@@ -16,7 +16,7 @@ pub struct Status {
     #[command(flatten)]
     experiment: Experiment,
     #[command(flatten)]
-    device: DeviceChoice,
+    device: DeviceArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,

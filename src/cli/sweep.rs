@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{DeviceChoice, Experiment, print_json, report::write_report};
+use super::{DeviceArgs, Experiment, print_json, report::write_report};
 use crate::device::UsageMeter;
 use crate::plan::Plan;
 use crate::runner::{ProgressDisplay, RunContext, Worker, watch};
@@ -20,7 +20,7 @@ pub struct Sweep {
     #[command(flatten)]
     experiment: Experiment,
     #[command(flatten)]
-    device: DeviceChoice,
+    device: DeviceArgs,
     /// Stop after the first cell that fails; cells that run beside it finish.
     #[arg(long)]
     fail_fast: bool,
@@ -34,7 +34,7 @@ pub struct Sweep {
 
 impl Sweep {
     /// The sweep of `experiment` with every option at its default.
-    pub(super) fn new(experiment: Experiment, device: DeviceChoice) -> Self {
+    pub(super) fn new(experiment: Experiment, device: DeviceArgs) -> Self {
         Self { experiment, device, fail_fast: false, retry_failed: false, json: false }
     }
 

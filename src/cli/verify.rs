@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DeviceChoice, Experiment, Results, print_json};
+use super::{DeviceArgs, Experiment, Results, print_json};
 use crate::device::UsageMeter;
 use crate::runner::{ProgressDisplay, RunContext, Stopper, Worker};
 use crate::store::{Audit, Fault, Store};
@@ -33,7 +33,7 @@ pub struct Verify {
     #[arg(long, default_value_t = 0)]
     seed: u32,
     #[command(flatten)]
-    device: DeviceChoice,
+    device: DeviceArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -78,7 +78,7 @@ impl Verify {
 fn verify(
     experiment: &Experiment,
     store: &Store,
-    device: &DeviceChoice,
+    device: &DeviceArgs,
     sample: CellSample,
 ) -> Result<(RebuiltTables, RecomputedCells)> {
     let plan = experiment.plan_on(device)?;

@@ -1,7 +1,7 @@
 //! Items of a task whose rows are in files: templates turn each row into a prompt, its choices and a label.
 
 use super::jinja::Templates;
-use super::rows::{self, Row};
+use super::rows::{self, JsonRow};
 use super::{Choices, FileTask, Item, Split, SplitPolicy};
 use crate::hub;
 use dtr_core::error::Error;
@@ -75,7 +75,7 @@ impl TextBudget {
 }
 
 /// Assigns a row of a divided file to one of the two splits, by the row's hash.
-fn split_of_row(row: &Row) -> Split {
+fn split_of_row(row: &JsonRow) -> Split {
     let text = serde_json::to_string(row).expect("a row is plain JSON");
     match blake3::hash(text.as_bytes()).as_bytes()[0] % 2 {
         0 => Split::Validation,
@@ -90,7 +90,7 @@ struct ItemBuilder<'a> {
 }
 
 impl ItemBuilder<'_> {
-    fn build(&self, index: usize, split: Split, row: &Row) -> Result<Item, Error> {
+    fn build(&self, index: usize, split: Split, row: &JsonRow) -> Result<Item, Error> {
         let failed = |part: &str| {
             let message = format!("cannot compute its {part}");
             move |cause: minijinja::Error| Error::manifest(message).with_source(cause)
@@ -111,7 +111,7 @@ impl ItemBuilder<'_> {
         Ok(Item { id: format!("{split}/{index:05}"), prompt, prompts, choices, label })
     }
 
-    fn choices(&self, row: &Row) -> Result<Vec<String>, minijinja::Error> {
+    fn choices(&self, row: &JsonRow) -> Result<Vec<String>, minijinja::Error> {
         match &self.task.choices {
             Choices::Fixed(choices) => Ok(choices.clone()),
             Choices::Each(expression) => {
@@ -123,7 +123,7 @@ impl ItemBuilder<'_> {
 
     fn label(
         &self,
-        row: &Row,
+        row: &JsonRow,
         choices: &[String],
         failed: impl FnOnce(minijinja::Error) -> Error,
     ) -> Result<usize, Error> {

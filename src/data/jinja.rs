@@ -8,7 +8,7 @@ use minijinja::value::{Serde, ValueKind, merge_maps};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, context};
 use regex::Regex;
 
-use super::rows::Row;
+use super::rows::JsonRow;
 use dtr_core::template_limits::{self, apply_limits, charge_bytes, explain_out_of_fuel};
 
 /// The variable that holds an answer choice, in templates that are rendered once for each choice.
@@ -43,7 +43,7 @@ impl Templates {
     }
 
     /// Renders a template with the columns of `row` and, if given, an answer choice as variables.
-    pub fn render(&self, name: &str, row: &Row, choice: Option<&str>) -> Result<String, Error> {
+    pub fn render(&self, name: &str, row: &JsonRow, choice: Option<&str>) -> Result<String, Error> {
         let template = self.0.get_template(name)?;
         let row = Value::from(Serde(row));
         match choice {
@@ -54,7 +54,7 @@ impl Templates {
     }
 
     /// Evaluates an expression with the columns of `row` as variables.
-    pub fn evaluate(&self, expression: &str, row: &Row) -> Result<Value, Error> {
+    pub fn evaluate(&self, expression: &str, row: &JsonRow) -> Result<Value, Error> {
         self.0.compile_expression(expression)?.eval(Value::from(Serde(row))).map_err(explain_out_of_fuel)
     }
 }

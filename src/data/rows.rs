@@ -11,12 +11,12 @@ use super::documents::json;
 use super::documents::parquet::{guard_polars, open};
 use dtr_core::error::{Error, Result};
 
-pub(super) use json::Row;
+pub(super) use json::JsonRow;
 
 /// Reads all rows of the file at `path`.
-pub(super) fn read_rows(path: &Path) -> Result<Vec<Row>> {
+pub(super) fn read_rows(path: &Path) -> Result<Vec<JsonRow>> {
     let mut rows = Vec::new();
-    let mut push = |row: Row, _: &json::RowPosition<'_>| {
+    let mut push = |row: JsonRow, _: &json::RowPosition<'_>| {
         rows.push(row);
         Ok(())
     };
@@ -33,12 +33,12 @@ pub(super) fn read_rows(path: &Path) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn read_parquet(path: &Path) -> Result<Vec<Row>> {
+fn read_parquet(path: &Path) -> Result<Vec<JsonRow>> {
     let file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
     let (reader, _) = open(path, file)?;
     let frame = guard_polars(path, || reader.finish())?;
-    let row = |index: usize| -> Result<Row> {
-        let mut row = Row::new();
+    let row = |index: usize| -> Result<JsonRow> {
+        let mut row = JsonRow::new();
         for column in frame.columns() {
             let value = guard_polars(path, || column.get(index))?;
             let value = to_json(value.into_static()).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! Measurement of the time and the energy that a piece of work takes.
+//! UsageTimer of the time and the energy that a piece of work takes.
 
 use std::time::Instant;
 
@@ -69,19 +69,19 @@ impl UsageMeter {
     }
 
     /// Starts the measurement of a piece of work.
-    pub fn start(&self) -> Measurement<'_> {
-        Measurement { meter: self, start: Instant::now(), joules_at_start: self.joules() }
+    pub fn start(&self) -> UsageTimer<'_> {
+        UsageTimer { meter: self, start: Instant::now(), joules_at_start: self.joules() }
     }
 }
 
-/// A running measurement.
-pub struct Measurement<'a> {
+/// A running measurement of a piece of work.
+pub struct UsageTimer<'a> {
     meter: &'a UsageMeter,
     start: Instant,
     joules_at_start: Option<f64>,
 }
 
-impl Measurement<'_> {
+impl UsageTimer<'_> {
     /// Returns the usage from the start up to now.
     pub fn usage(&self) -> ResourceUsage {
         let joules = self.joules_at_start.zip(self.meter.joules()).map(|(start, now)| now - start);

@@ -6,7 +6,7 @@ use hf_hub::api::Progress;
 use hf_hub::api::sync::{ApiError, ApiRepo};
 
 use super::repo::is_relative_path;
-use super::request_error::Request;
+use super::request_error::HubRequest;
 use super::{Hub, PinnedRepo};
 use dtr_core::error::{Error, Result};
 use dtr_core::files;
@@ -73,7 +73,7 @@ impl Hub {
     ) -> Result<PathBuf> {
         let api = self.api()?;
         let repo = api.repo(pinned.handle());
-        let failed = |cause| self.request_error(Request::File(pinned, file), cause);
+        let failed = |cause| self.request_error(HubRequest::File(pinned, file), cause);
         let metadata = api.metadata(&repo.url(file)).map_err(failed)?;
         if metadata.commit_hash() != pinned.commit {
             return Err(Error::environment(format!(
@@ -146,12 +146,12 @@ impl Progress for ProgressAdapter<'_, '_> {
 }
 
 /// The reason why a cached file failed verification.
-enum Damage {
+enum FileDamage {
     Unreadable(Error),
     WrongDigest { expected: String, actual: String },
 }
 
-impl Damage {
+impl FileDamage {
     fn into_error(self, pinned: &PinnedRepo, file: &str) -> Error {
         match self {
             Self::Unreadable(error) => error,
@@ -164,12 +164,12 @@ impl Damage {
 }
 
 /// Checks a cached file's digest against the name of the blob that the file links to, and returns the digest.
-fn verify_digest(path: &Path) -> std::result::Result<Option<String>, Damage> {
-    let blob =
-        std::fs::canonicalize(path).map_err(|cause| Damage::Unreadable(Error::io("read", path, cause)))?;
+fn verify_digest(path: &Path) -> std::result::Result<Option<String>, FileDamage> {
+    let blob = std::fs::canonicalize(path)
+        .map_err(|cause| FileDamage::Unreadable(Error::io("read", path, cause)))?;
     let expected = blob.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    match super::digest::digest_like(&expected, &blob).map_err(Damage::Unreadable)? {
-        Some(actual) if actual != expected => Err(Damage::WrongDigest { expected, actual }),
+    match super::digest::digest_like(&expected, &blob).map_err(FileDamage::Unreadable)? {
+        Some(actual) if actual != expected => Err(FileDamage::WrongDigest { expected, actual }),
         digest => Ok(digest),
     }
 }

@@ -22,7 +22,7 @@ use dtr_core::error::{Error, Result};
 pub use fetch::{FetchedFile, ProgressCallback};
 pub use location::FileLocation;
 pub use repo::{PinnedRepo, Repo, RepoKind, is_repo_id, is_revision};
-use request_error::Request;
+use request_error::HubRequest;
 
 /// The default of `HF_ENDPOINT`.
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
@@ -180,7 +180,7 @@ impl Hub {
             Ok(info) => info,
             Err(cause) => {
                 let is_connection_error = request_error::is_connection_error(&cause);
-                let error = self.request_error(Request::Commit(repo), cause);
+                let error = self.request_error(HubRequest::Commit(repo), cause);
                 return if is_connection_error { Ok(Err(error)) } else { Err(error) };
             }
         };
@@ -218,7 +218,7 @@ impl Hub {
             true => files_below(&folder, &folder)?,
             false => {
                 let info = self.api()?.repo(pinned.handle()).info();
-                let info = info.map_err(|cause| self.request_error(Request::FileList(pinned), cause))?;
+                let info = info.map_err(|cause| self.request_error(HubRequest::FileList(pinned), cause))?;
                 info.siblings.into_iter().map(|sibling| sibling.rfilename).collect()
             }
         };

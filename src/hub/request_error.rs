@@ -9,7 +9,7 @@ use dtr_core::error::Error;
 
 /// A request to the hub.
 #[derive(Clone, Copy)]
-pub(super) enum Request<'a> {
+pub(super) enum HubRequest<'a> {
     /// The commit of a revision.
     Commit(&'a Repo),
     /// The names of a commit's files.
@@ -18,7 +18,7 @@ pub(super) enum Request<'a> {
     File(&'a PinnedRepo, &'a str),
 }
 
-impl Request<'_> {
+impl HubRequest<'_> {
     fn repo_id(&self) -> &str {
         match self {
             Self::Commit(repo) => &repo.id,
@@ -38,7 +38,7 @@ impl Request<'_> {
 
 impl Hub {
     /// Returns the error to show the user after `request` failed with `cause`.
-    pub(super) fn request_error(&self, request: Request<'_>, cause: ApiError) -> Error {
+    pub(super) fn request_error(&self, request: HubRequest<'_>, cause: ApiError) -> Error {
         match cause {
             ApiError::RequestError(cause) => self.http_error(request, *cause),
             ApiError::TooManyRetries(cause) => self.request_error(request, *cause),
@@ -60,7 +60,7 @@ impl Hub {
         }
     }
 
-    fn http_error(&self, request: Request<'_>, cause: ureq::Error) -> Error {
+    fn http_error(&self, request: HubRequest<'_>, cause: ureq::Error) -> Error {
         match cause {
             ureq::Error::StatusCode(code @ (401 | 403)) => self.access_denied(request, code),
             ureq::Error::StatusCode(404) => self.not_found(request),
@@ -79,7 +79,7 @@ impl Hub {
 
     /// The hub answers 401 or 403 for gated and private repositories, and without a token for missing ones
     /// too.
-    fn access_denied(&self, request: Request<'_>, code: u16) -> Error {
+    fn access_denied(&self, request: HubRequest<'_>, code: u16) -> Error {
         let error =
             Error::environment(format!("`{}` denies access to {} ({code})", self.endpoint, request.object()));
         let page = format!("{}/{}", self.endpoint, request.repo_id());
@@ -94,16 +94,16 @@ impl Hub {
         })
     }
 
-    fn not_found(&self, request: Request<'_>) -> Error {
+    fn not_found(&self, request: HubRequest<'_>) -> Error {
         let error = Error::environment(format!("`{}` does not have {}", self.endpoint, request.object()));
         error.hint(match request {
-            Request::File(..) => "check the file's name and the commit",
+            HubRequest::File(..) => "check the file's name and the commit",
             _ => "check the repository's name and the revision, and whether `HF_TOKEN` has access",
         })
     }
 }
 
-fn interrupted_download(request: Request<'_>) -> Error {
+fn interrupted_download(request: HubRequest<'_>) -> Error {
     Error::environment(format!("the download of {} broke off", request.object()))
         .hint("run the same command again to resume the download")
 }

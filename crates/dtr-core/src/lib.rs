@@ -1,7 +1,28 @@
-//! What every crate of `dtr` builds on: the error type, atomic files, checkpoints, seeds, and limits on the work that
-//! a damaged or hostile file can cause.
+//! What every crate of `dtr` builds on: the error type, atomic files, checkpoints, seeds, and limits on the
+//! work that a damaged or hostile file can cause.
 //!
 //! Nothing here knows of models or experiments.
+//!
+//! # Threat model
+//!
+//! Manifests, model directories, corpora, task files, their templates, and answers of the hub are untrusted.
+//! They may be damaged or forged. A bad file must end the program with an error that names the file. It must
+//! not crash the program, fill the memory, or write outside the program's folders. Results folders,
+//! checkpoints and caches are trusted not to be hostile, but they may be damaged.
+//!
+//! Each threat has one defence:
+//!
+//! - A library panics over a malformed file: [`error::catch_panic`] turns the panic into an error.
+//! - A header, footer or page claims a size that exceeds the file: the reader compares the claim with the
+//! file's size before it allocates memory.
+//! - A text, line or row has no end, or a small compressed file expands to one: the reader has a maximum
+//! length, as [`files::read_text_up_to`] does.
+//! - A template runs forever or makes a huge text: [`template_limits`] charges fuel.
+//! - A template engine allocates before it counts fuel: [`memory_guard`] ends the process.
+//! - A checkpoint, an artifact or a download is damaged: its reader compares digests.
+//! - A file name leaves its folder: the hub client and the reader of sharded weights refuse `..` and absolute
+//! paths.
+//! - Weights are pickles, which can run code: only safetensors are read.
 
 #![warn(missing_docs)]
 

@@ -17,7 +17,7 @@ use super::text::{MAX_DOCUMENT_BYTES, for_each_line, too_long};
 use dtr_core::error::{Error, Result};
 
 /// A row: its values by column.
-pub(in crate::data) type Row = Map<String, Value>;
+pub(in crate::data) type JsonRow = Map<String, Value>;
 
 /// The position of a row, for error messages.
 pub(in crate::data) struct RowPosition<'a> {
@@ -35,7 +35,7 @@ impl fmt::Display for RowPosition<'_> {
 }
 
 /// A callback for the rows of a file.
-type RowCallback<'a> = dyn FnMut(Row, &RowPosition<'_>) -> Result<()> + 'a;
+type RowCallback<'a> = dyn FnMut(JsonRow, &RowPosition<'_>) -> Result<()> + 'a;
 
 /// Calls `callback` with every row of a JSON Lines file.
 pub(in crate::data) fn read_lines(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Result<()> {
@@ -56,7 +56,7 @@ pub(in crate::data) fn read_lines(file: &MaybeCompressedFile, callback: &mut Row
 /// # Errors
 /// When the row lacks the column, or the column does not hold text.
 pub(super) fn text_of_column<'a>(
-    row: &'a Row,
+    row: &'a JsonRow,
     column: &str,
     position: &RowPosition<'_>,
 ) -> Result<Option<&'a str>> {
@@ -84,7 +84,7 @@ pub(in crate::data) fn read_list(file: &MaybeCompressedFile, callback: &mut RowC
     let remaining = Rc::new(Cell::new(MAX_DOCUMENT_BYTES));
     let mut failure = None;
     let mut number = 0;
-    let visitor = RowVisitor(|row: Row| {
+    let visitor = RowVisitor(|row: JsonRow| {
         number += 1;
         remaining.set(MAX_DOCUMENT_BYTES);
         let position = RowPosition { file: file.path, unit: "row", number };
@@ -130,7 +130,7 @@ impl<R: Read> Read for RowLimitedReader<R> {
 /// Deserializes the rows of a list one by one, so that the whole list is never in memory.
 struct RowVisitor<F>(F);
 
-impl<'de, F: FnMut(Row) -> std::result::Result<(), ()>> Visitor<'de> for RowVisitor<F> {
+impl<'de, F: FnMut(JsonRow) -> std::result::Result<(), ()>> Visitor<'de> for RowVisitor<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

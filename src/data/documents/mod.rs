@@ -82,7 +82,7 @@ fn read(
     max_rows: Option<usize>,
     callback: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<()> {
-    let mut on_row = |row: json::Row, position: &json::RowPosition<'_>| {
+    let mut on_row = |row: json::JsonRow, position: &json::RowPosition<'_>| {
         json::text_of_column(&row, &corpus.column, position)?.map_or(Ok(()), &mut *callback)
     };
     match FileFormat::of_path(file.path)? {

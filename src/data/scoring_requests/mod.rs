@@ -71,21 +71,8 @@ impl ScoringRequests {
                     None => encode_prompt(prompt)?.len(),
                 };
                 let tokens = tokenizer.encode(&format!("{prompt} {text}"), true)?;
-                if tokens.len() <= prompt_len || prompt_len == 0 {
-                    return Err(Error::failed(format!(
-                        "choice {choice} of item `{}` has no tokens of its own",
-                        item.id
-                    )));
-                }
                 let last = tokens.len() - 1;
-                let num_cut = last.saturating_sub(max_row_tokens);
-                if num_cut >= prompt_len {
-                    return Err(Error::failed(format!(
-                        "choice {choice} of item `{}` has {} tokens, more than the limit of {max_row_tokens}",
-                        item.id,
-                        tokens.len() - prompt_len
-                    )));
-                }
+                let num_cut = num_cut_tokens(item, choice, tokens.len(), prompt_len, max_row_tokens)?;
                 if num_cut > 0 {
                     truncated_items.insert(index);
                 }
@@ -213,6 +200,32 @@ impl ScoringRequests {
             Metric::AccNorm => log_likelihood / choice.chars().count() as f64,
         }
     }
+}
+
+/// Returns how many leading tokens a row loses to have at most `max_row_tokens`. The row holds all tokens of
+/// a prompt and its choice but the last.
+///
+/// # Errors
+/// When the choice has no tokens of its own, or the prompt would lose all its tokens.
+fn num_cut_tokens(
+    item: &Item,
+    choice: usize,
+    num_tokens: usize,
+    num_prompt_tokens: usize,
+    max_row_tokens: usize,
+) -> Result<usize> {
+    let id = &item.id;
+    if num_tokens <= num_prompt_tokens || num_prompt_tokens == 0 {
+        return Err(Error::failed(format!("choice {choice} of item `{id}` has no tokens of its own")));
+    }
+    let num_cut = (num_tokens - 1).saturating_sub(max_row_tokens);
+    if num_cut >= num_prompt_tokens {
+        return Err(Error::failed(format!(
+            "choice {choice} of item `{id}` has {} tokens, more than the limit of {max_row_tokens}",
+            num_tokens - num_prompt_tokens
+        )));
+    }
+    Ok(num_cut)
 }
 
 #[cfg(test)]

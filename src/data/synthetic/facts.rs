@@ -68,14 +68,14 @@ const RELATIONS: [Relation; 4] = [
 
 /// A fact of a language.
 #[derive(Clone, Copy)]
-pub(super) struct Fact {
+pub(super) struct LanguageFact {
     person: &'static str,
     relation: usize,
     value: &'static str,
 }
 
 /// All facts of a language: the test split, then the validation split, then the train split.
-pub(super) struct Facts(Vec<Fact>);
+pub(super) struct Facts(Vec<LanguageFact>);
 
 /// Returns all sentence templates, whose words belong to the vocabulary.
 pub(super) fn templates() -> impl Iterator<Item = &'static str> {
@@ -89,13 +89,13 @@ impl Facts {
         for (relation, definition) in RELATIONS.iter().enumerate() {
             let mut values: Vec<_> = definition.values.into_iter().cycle().take(PEOPLE.len()).collect();
             values.shuffle(&mut seed.child(&format!("facts/{relation}")).rng());
-            facts.extend(PEOPLE.into_iter().zip(values).map(|(person, value)| Fact {
+            facts.extend(PEOPLE.into_iter().zip(values).map(|(person, value)| LanguageFact {
                 person,
                 relation,
                 value,
             }));
         }
-        let hash = |fact: &Fact| {
+        let hash = |fact: &LanguageFact| {
             *blake3::hash(format!("{} {} {}", seed.0, fact.relation, fact.person).as_bytes()).as_bytes()
         };
         facts.sort_by_cached_key(hash);
@@ -103,7 +103,7 @@ impl Facts {
     }
 
     /// Returns the facts of a split. The splits are disjoint.
-    pub(super) fn in_split(&self, split: Split) -> &[Fact] {
+    pub(super) fn in_split(&self, split: Split) -> &[LanguageFact] {
         let (test, rest) = self.0.split_at(NUM_TEST);
         let (validation, train) = rest.split_at(NUM_VALIDATION);
         match split {
@@ -118,17 +118,17 @@ impl Facts {
     pub(super) fn sample_sentences(&self, rng: &mut ChaCha8Rng) -> Vec<String> {
         let num_facts = rng.random_range(3..=6);
         let first = self.0[rng.random_range(0..self.0.len())];
-        let is_related: fn(&Fact, &Fact) -> bool = match rng.random_range(0..3) {
+        let is_related: fn(&LanguageFact, &LanguageFact) -> bool = match rng.random_range(0..3) {
             0 => |fact, first| fact.person == first.person,
             1 => |fact, first| fact.relation == first.relation,
             _ => |_, _| true,
         };
-        let pool: Vec<&Fact> = self.0.iter().filter(|fact| is_related(fact, &first)).collect();
+        let pool: Vec<&LanguageFact> = self.0.iter().filter(|fact| is_related(fact, &first)).collect();
         pool.sample(rng, num_facts).map(|fact| fact.to_sentence(rng)).collect()
     }
 }
 
-impl Fact {
+impl LanguageFact {
     /// Returns the fact as a sentence without its last word, with other values of the relation as
     /// distractors.
     pub(super) fn question(&self, rng: &mut ChaCha8Rng) -> Question {
@@ -162,7 +162,7 @@ mod tests {
     fn the_splits_are_disjoint_and_hold_all_facts() {
         let facts = Facts::new(Seed(1));
         let splits = [Split::Train, Split::Validation, Split::Test].map(|split| facts.in_split(split));
-        assert_eq!(splits.map(<[Fact]>::len), [160, 160, 320]);
+        assert_eq!(splits.map(<[LanguageFact]>::len), [160, 160, 320]);
         let keys: BTreeSet<_> =
             splits.iter().flat_map(|s| s.iter().map(|f| (f.person, f.relation))).collect();
         assert_eq!(keys.len(), 640);

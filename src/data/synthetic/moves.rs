@@ -78,6 +78,21 @@ struct ObjectHistory {
     last_walk: Option<(&'static str, &'static str)>,
 }
 
+impl ObjectHistory {
+    /// Starts a history without steps.
+    fn new(object: &'static str, first_sentence: String, first_place: &'static str) -> Self {
+        Self {
+            object,
+            first_sentence,
+            first_place,
+            steps: Vec::new(),
+            final_place: first_place,
+            other_places: Vec::new(),
+            last_walk: None,
+        }
+    }
+}
+
 /// Returns all sentence templates, whose words belong to the vocabulary.
 pub(super) fn templates() -> impl Iterator<Item = &'static str> {
     [AT_FIRST, PUT, TAKE, WALK].into_iter().flatten().chain([WHERE_OBJECT, WHERE_PERSON])
@@ -139,15 +154,7 @@ fn history_of_object(
     };
     let first_place = new_place();
     let first_sentence = sentence(AT_FIRST, "", first_place);
-    let mut history = ObjectHistory {
-        object,
-        first_sentence,
-        first_place,
-        steps: Vec::new(),
-        final_place: first_place,
-        other_places: Vec::new(),
-        last_walk: None,
-    };
+    let mut history = ObjectHistory::new(object, first_sentence, first_place);
     let mut holder = None;
     for step in steps {
         let sentence = match *step {

@@ -33,7 +33,7 @@ fn requests(tokenizer: &Tokenizer) -> ScoringRequests {
     ScoringRequests::new(tokenizer, recall_items(), Metric::Acc, 128).unwrap()
 }
 
-/// A base of four layers over the closed language's words.
+/// A base of four layers over the vocabulary of the synthetic language.
 pub fn base(tokenizer: &Tokenizer) -> Decoder {
     let architecture = serde_json::json!({
         "hidden-size": 24, "intermediate-size": 40, "num-layers": 4,

@@ -51,23 +51,23 @@ pub(super) fn find_defect(file: &File, file_size: u64) -> io::Result<Option<Stri
 struct FooterWalker<'a>(&'a [u8]);
 
 /// The result of a step; the error describes the defect, to follow `its footer`.
-type Step<T> = Result<T, String>;
+type WalkResult<T> = Result<T, String>;
 
 impl FooterWalker<'_> {
-    fn read_byte(&mut self) -> Step<u8> {
+    fn read_byte(&mut self) -> WalkResult<u8> {
         let (first, rest) = self.0.split_first().ok_or("ends too early")?;
         self.0 = rest;
         Ok(*first)
     }
 
-    fn skip_bytes(&mut self, count: u64) -> Step<()> {
+    fn skip_bytes(&mut self, count: u64) -> WalkResult<()> {
         let rest = usize::try_from(count).ok().and_then(|count| self.0.get(count..));
         self.0 = rest.ok_or_else(|| format!("claims {count} bytes, and has {}", self.0.len()))?;
         Ok(())
     }
 
     /// Reads a variable-length integer, seven bits in each byte.
-    fn read_varint(&mut self) -> Step<u64> {
+    fn read_varint(&mut self) -> WalkResult<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.read_byte()?;
@@ -80,7 +80,7 @@ impl FooterWalker<'_> {
     }
 
     /// Skips a struct: fields, and a stop byte.
-    fn skip_struct(&mut self, depth: usize) -> Step<()> {
+    fn skip_struct(&mut self, depth: usize) -> WalkResult<()> {
         loop {
             let header = self.read_byte()?;
             let kind = header & 0xf;
@@ -98,7 +98,7 @@ impl FooterWalker<'_> {
     }
 
     /// Skips a value of the Thrift type `kind`.
-    fn skip_value(&mut self, kind: u8, depth: usize) -> Step<()> {
+    fn skip_value(&mut self, kind: u8, depth: usize) -> WalkResult<()> {
         if depth > MAX_DEPTH {
             return Err(format!("is nested more than {MAX_DEPTH} times"));
         }
@@ -118,7 +118,7 @@ impl FooterWalker<'_> {
         }
     }
 
-    fn skip_list(&mut self, depth: usize) -> Step<()> {
+    fn skip_list(&mut self, depth: usize) -> WalkResult<()> {
         let header = self.read_byte()?;
         let (kind, short_count) = (header & 0xf, u64::from(header >> 4));
         let count = if short_count == 15 { self.read_varint()? } else { short_count };
@@ -127,7 +127,7 @@ impl FooterWalker<'_> {
         (0..count).try_for_each(|_| self.skip_value(kind, depth + 1))
     }
 
-    fn skip_map(&mut self, depth: usize) -> Step<()> {
+    fn skip_map(&mut self, depth: usize) -> WalkResult<()> {
         let count = self.read_varint()?;
         if count == 0 {
             return Ok(());
@@ -141,7 +141,7 @@ impl FooterWalker<'_> {
     }
 
     /// Refuses a count of elements, of at least `min_bytes` each, that exceeds the remaining bytes.
-    fn check_count(&self, count: u64, min_bytes: u64) -> Step<()> {
+    fn check_count(&self, count: u64, min_bytes: u64) -> WalkResult<()> {
         match count.saturating_mul(min_bytes) <= self.0.len() as u64 {
             true => Ok(()),
             false => Err(format!("claims {count} items in {} bytes", self.0.len())),
@@ -153,7 +153,7 @@ impl FooterWalker<'_> {
 mod tests {
     use super::*;
 
-    fn walk(bytes: &[u8]) -> Step<()> {
+    fn walk(bytes: &[u8]) -> WalkResult<()> {
         FooterWalker(bytes).skip_struct(0)
     }
 
