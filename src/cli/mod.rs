@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::device;
-use crate::manifest::{Loaded, load};
+use crate::manifest::{LoadedManifest, load};
 use crate::plan::{Plan, plan as make_plan, plan_on};
 use crate::store::{Provenance, Store};
 use dtr_core::error::Result;
@@ -111,7 +111,7 @@ struct Results {
 }
 
 impl Experiment {
-    fn load(&self) -> Result<Loaded> {
+    fn load(&self) -> Result<LoadedManifest> {
         load(&self.manifest, &self.sets)
     }
 

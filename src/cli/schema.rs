@@ -1,21 +1,21 @@
-//! `dtr schema`: the JSON schema of manifests, and the columns of tables for programs and for people.
+//! `dtr schema`: writes the JSON schema of manifests and the documentation of tables, as JSON and as Markdown.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::manifest::experiment_schema;
+use crate::manifest::{experiment_schema, manifest_reference};
 use crate::report::{columns_json, columns_markdown};
 use dtr_core::error::{Error, Result};
-use dtr_core::files::{create_folder, write_bytes_atomically};
+use dtr_core::files::write_bytes_atomically;
 
-/// Write `experiment.json`, `columns.json` and `columns.md`, or check that they are current.
+/// Write the JSON schemas and the generated pages of the manual, or check that they are current.
 #[derive(Args)]
 pub struct Schema {
-    /// Directory of schemas.
-    #[arg(long, value_name = "DIR", default_value = "schemas")]
+    /// Directory that holds `schemas/` and `docs/`.
+    #[arg(long, value_name = "DIR", default_value = ".")]
     directory: PathBuf,
-    /// Write nothing; fail if a file is not what would be written.
+    /// Write nothing; fail if a file differs from the generated one.
     #[arg(long)]
     check: bool,
 }
@@ -23,25 +23,25 @@ pub struct Schema {
 impl Schema {
     pub(super) fn run(self) -> Result<u8> {
         let files = [
-            ("experiment.json", pretty(&experiment_schema())),
-            ("columns.json", pretty(&columns_json())),
-            ("columns.md", columns_markdown()),
+            ("schemas/experiment.json", to_pretty_json(experiment_schema())),
+            ("schemas/columns.json", to_pretty_json(&columns_json())),
+            ("docs/manifest.md", manifest_reference()),
+            ("docs/columns.md", columns_markdown()),
         ];
         for (name, text) in files {
             let path = self.directory.join(name);
             if !self.check {
-                create_folder(&self.directory)?;
                 write_bytes_atomically(&path, text.as_bytes())?;
                 println!("{}", path.display());
             } else if std::fs::read_to_string(&path).ok().as_deref() != Some(&text) {
                 return Err(Error::failed(format!("`{}` is not current", path.display()))
-                    .hint("`dtr schema` writes it anew"));
+                    .hint("run `dtr schema` to update it"));
             }
         }
         Ok(0)
     }
 }
 
-fn pretty(value: &serde_json::Value) -> String {
+fn to_pretty_json(value: &serde_json::Value) -> String {
     format!("{}\n", serde_json::to_string_pretty(value).expect("a schema is plain JSON"))
 }

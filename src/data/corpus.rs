@@ -22,7 +22,7 @@ pub enum CorpusSource {
     /// Documents of files.
     Files(FileCorpus),
     /// A mixture of several sources, each with a share of the tokens.
-    Mixture(Vec<WeightedSource>),
+    Mixture(#[schemars(length(min = 1))] Vec<WeightedSource>),
 }
 
 impl Default for CorpusSource {
@@ -57,7 +57,7 @@ impl Default for SyntheticCorpus {
 pub struct FileCorpus {
     /// The files (relative to the manifest, or `hf://datasets/OWNER/NAME@REVISION/PATH`). A `*` in a file
     /// name matches any characters. Matching files are read in alphabetical order.
-    #[schemars(extend("items" = { "type": "string", "format": "path" }))]
+    #[schemars(length(min = 1), extend("items" = { "type": "string", "format": "path" }))]
     pub paths: Vec<String>,
     /// The text column of JSON and Parquet files.
     #[serde(default = "default_column")]
@@ -101,5 +101,6 @@ pub struct WeightedSource {
     /// The source of the text.
     pub source: CorpusSource,
     /// The source's share of the tokens, relative to the weights of the other sources.
+    #[schemars(range(max = 1_000_000), extend("exclusiveMinimum" = 0))]
     pub weight: f64,
 }

@@ -46,9 +46,11 @@ pub struct FileTask {
     pub splits: SplitPolicy,
     /// The maximum number of validation items. The first rows are taken; all rows by default.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
     pub validation_items: Option<usize>,
     /// The maximum number of test items. The first rows are taken; all rows by default.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
     pub test_items: Option<usize>,
     /// The template of the prompt, such as `"Question: {{ question }}\nAnswer:"`. If it uses the variable
     /// `choice`, each choice gets its own prompt.
@@ -130,9 +132,11 @@ pub struct SyntheticTask {
     pub language_seed: Seed,
     /// The number of validation items, which guide the search.
     #[serde(default = "default_validation_items")]
+    #[schemars(range(min = 1, max = 10_000_000))]
     pub validation_items: usize,
     /// The number of test items, which are reported.
     #[serde(default = "default_test_items")]
+    #[schemars(range(min = 1, max = 10_000_000))]
     pub test_items: usize,
 }
 

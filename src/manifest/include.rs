@@ -1,147 +1,148 @@
-//! The layers of a manifest, lowest first: the files that it extends, the file, the `--set` strings.
+//! Reads the layers of a manifest: the files that it extends, the file itself, and the `--set` strings.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::node::{Node, Span, Value};
-use super::paths::join;
-use super::spans::Sources;
+use super::paths::resolve_path;
+use super::source_map::SourceMap;
+use super::spanned_value::{Content, Span, SpannedValue};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::read_text_up_to;
 
-/// The longest file that is read, in bytes; manifests have a few thousand.
-const LONGEST_FILE: u64 = 1 << 24;
+/// The longest file that is read, in bytes. Manifests have a few thousand bytes.
+const MAX_FILE_BYTES: u64 = 1 << 24;
 
-/// How many files may extend one another in a row; recursion stays far from the stack's end.
-const LONGEST_CHAIN: usize = 32;
+/// The longest chain of files that extend one another; recursion needs a limit.
+const MAX_CHAIN: usize = 32;
 
-/// Reads the manifest at `path`, all that it extends, and `sets` over it.
-pub(super) fn gather(path: &Path, sets: &[String]) -> Result<Sources> {
-    let mut walk = Walk::default();
-    walk.visit(path, None)?;
-    let mut sources = walk.sources;
+/// Reads the manifest at `path`, the files that it extends, and the `sets` over them.
+pub(super) fn read_layers(path: &Path, sets: &[String]) -> Result<SourceMap> {
+    let mut reader = LayerReader::default();
+    reader.read(path, None)?;
+    let mut sources = reader.sources;
     for set in sets {
-        let layer = read_set(set, &mut sources)?;
+        let layer = parse_set(set, &mut sources)?;
         sources.push(layer)?;
     }
     Ok(sources)
 }
 
-/// A file that is being read, with the bases it names still to come.
-struct Open {
-    file: PathBuf,
+/// A file whose own text has been parsed, while the files that it extends are read.
+struct OpenFile {
+    canonical_path: PathBuf,
     name: String,
 }
 
 #[derive(Default)]
-struct Walk {
-    sources: Sources,
-    open: Vec<Open>,
-    done: BTreeSet<PathBuf>,
+struct LayerReader {
+    sources: SourceMap,
+    open_files: Vec<OpenFile>,
+    seen: BTreeSet<PathBuf>,
 }
 
-impl Walk {
-    /// Reads the file at `path`, which the entry at `named` asked for, after the files it extends.
+impl LayerReader {
+    /// Reads the files that the file at `path` extends, then the file itself. `entry` is the entry of `extends` that
+    /// names the file.
     ///
-    /// A file that several others extend counts once, where it comes first: else it would undo what
-    /// the first of them says over it.
-    fn visit(&mut self, path: &Path, named: Option<&Span>) -> Result<()> {
+    /// A file that several others extend is read once, at its first place. A second reading would overwrite what the
+    /// first of the others changed.
+    fn read(&mut self, path: &Path, entry: Option<&Span>) -> Result<()> {
         let name = path.display().to_string();
-        let file = fs::canonicalize(path).map_err(|cause| self.unread(path, named, cause))?;
-        if let Some(start) = self.open.iter().position(|open| open.file == file) {
-            return Err(self.circle(start, &name, named));
+        let canonical_path = fs::canonicalize(path).map_err(|source| self.unreadable(path, entry, source))?;
+        if let Some(start) = self.open_files.iter().position(|file| file.canonical_path == canonical_path) {
+            return Err(self.cycle(start, &name, entry));
         }
-        if !self.done.insert(file.clone()) {
+        if !self.seen.insert(canonical_path.clone()) {
             return Ok(());
         }
-        if self.open.len() == LONGEST_CHAIN {
-            return Err(self.too_long(&name, named));
+        if self.open_files.len() == MAX_CHAIN {
+            return Err(self.too_long(&name, entry));
         }
-        let text = read_text_up_to(path, LONGEST_FILE).map_err(|cause| self.unread(path, named, cause))?;
+        let text =
+            read_text_up_to(path, MAX_FILE_BYTES).map_err(|source| self.unreadable(path, entry, source))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let number = self.sources.add_file(&name, text, folder);
-        let layer = self.sources.parse(number)?;
-        self.open.push(Open { file, name });
-        for (base, span) in bases(&layer, &self.sources)? {
-            self.visit(Path::new(&join(folder, base)), Some(span))?;
+        let file = self.sources.add_file(&name, text, folder);
+        let layer = self.sources.parse(file)?;
+        self.open_files.push(OpenFile { canonical_path, name });
+        for (base, span) in extended_files(&layer, &self.sources)? {
+            self.read(Path::new(&resolve_path(folder, base)), Some(span))?;
         }
-        self.open.pop();
+        self.open_files.pop();
         self.sources.push(layer)
     }
 
-    fn unread(&self, path: &Path, named: Option<&Span>, cause: std::io::Error) -> Error {
-        match named {
-            None => Error::io("read", path, cause),
+    fn unreadable(&self, path: &Path, entry: Option<&Span>, source: std::io::Error) -> Error {
+        match entry {
+            None => Error::io("read", path, source),
             Some(span) => {
-                let error = Error::manifest(format!("cannot read `{}`", path.display())).with_source(cause);
-                self.sources.underline(error, span, "named here")
+                let error = Error::manifest(format!("cannot read `{}`", path.display())).with_source(source);
+                self.sources.label_span(error, span, "named here")
             }
         }
     }
 
-    fn too_long(&self, name: &str, named: Option<&Span>) -> Error {
-        let error = Error::manifest(format!("`{name}` is extended over more than {LONGEST_CHAIN} files"))
-            .hint("name the files beside one another: `extends` takes several");
-        match named {
-            Some(span) => self.sources.underline(error, span, "one too many"),
+    fn too_long(&self, name: &str, entry: Option<&Span>) -> Error {
+        let message = format!("`{name}` is the end of a chain of more than {MAX_CHAIN} files");
+        let error = Error::manifest(message).hint("list the files in one `extends`, which takes several");
+        match entry {
+            Some(span) => self.sources.label_span(error, span, "one too many"),
             None => error,
         }
     }
 
-    fn circle(&self, start: usize, name: &str, named: Option<&Span>) -> Error {
+    fn cycle(&self, start: usize, name: &str, entry: Option<&Span>) -> Error {
         let chain: Vec<&str> =
-            self.open[start..].iter().map(|open| open.name.as_str()).chain([name]).collect();
+            self.open_files[start..].iter().map(|file| file.name.as_str()).chain([name]).collect();
         let error = Error::manifest(format!("`{name}` extends itself")).hint(chain.join(" -> "));
-        match named {
-            Some(span) => self.sources.underline(error, span, "closes the circle"),
+        match entry {
+            Some(span) => self.sources.label_span(error, span, "closes the cycle"),
             None => error,
         }
     }
 }
 
-/// The files that a layer extends, and where it says so.
-fn bases<'a>(layer: &'a Node, sources: &Sources) -> Result<Vec<(&'a str, &'a Span)>> {
-    let wrong = |node: &Node| {
+/// Returns the files that a layer extends, with the spans of their names.
+fn extended_files<'a>(layer: &'a SpannedValue, sources: &SourceMap) -> Result<Vec<(&'a str, &'a Span)>> {
+    let wrong_type = |value: &SpannedValue| {
         let error =
             Error::manifest("`extends` takes a list of file names").hint("write `extends = [\"base.toml\"]`");
-        sources.underline(error, &node.place, format!("this is {}", node.kind()))
+        sources.label_span(error, &value.span, format!("this is {}", value.kind()))
     };
-    let Some(node) = layer.find(&["extends"]) else { return Ok(Vec::new()) };
-    let Value::List(list) = &node.value else { return Err(wrong(node)) };
-    let name = |node: &'a Node| match &node.value {
-        Value::String(base) => Ok((base.as_str(), &node.place)),
-        _ => Err(wrong(node)),
+    let Some(value) = layer.find(&["extends"]) else { return Ok(Vec::new()) };
+    let Content::List(list) = &value.content else { return Err(wrong_type(value)) };
+    let file_name = |value: &'a SpannedValue| match &value.content {
+        Content::String(name) => Ok((name.as_str(), &value.span)),
+        _ => Err(wrong_type(value)),
     };
-    list.iter().map(name).collect()
+    list.iter().map(file_name).collect()
 }
 
-/// Reads `path=TOML` as a layer of its own.
-fn read_set(set: &str, sources: &mut Sources) -> Result<Node> {
+/// Parses `path=TOML` as a layer.
+fn parse_set(set: &str, sources: &mut SourceMap) -> Result<SpannedValue> {
     let file = sources.add_file("--set", set.to_owned(), Path::new(""));
-    let layer = sources.parse(file).map_err(|error| error.hint(remedy(set)))?;
+    let layer = sources.parse(file).map_err(|error| error.hint(suggest_quotes(set)))?;
     if let Some(extends) = layer.find(&["extends"]) {
         let error = Error::manifest("`--set` cannot change `extends`");
-        return Err(sources.underline(error, extends.name(), "only a file extends others"));
+        return Err(sources.label_span(error, extends.entry_span(), "only a file extends others"));
     }
-    let is_one = matches!(&layer.value, Value::Table(table) if table.len() == 1);
+    let is_one = matches!(&layer.content, Content::Table(table) if table.len() == 1);
     if !is_one || set.trim_start().starts_with('[') {
-        let whole = Span { file, range: 0..set.len() };
-        let error = Error::manifest("`--set` takes one `path=value`").hint(EXAMPLE);
-        return Err(sources.underline(error, &whole, "not of this form"));
+        let span = Span { file, range: 0..set.len() };
+        let error = Error::manifest("`--set` takes one `path=value`").hint(SET_EXAMPLE);
+        return Err(sources.label_span(error, &span, "not of this form"));
     }
     Ok(layer)
 }
 
-const EXAMPLE: &str = "for example `--set distil.batch-size=16`, or `--set 'distil.token-budget=\"1M\"'`";
+const SET_EXAMPLE: &str =
+    "write for example `--set distil.batch-size=16` or `--set 'distil.token-budget=\"1M\"'`";
 
-/// The quoting that would make a `--set` string TOML, where that is what it lacks.
-fn remedy(set: &str) -> String {
+/// Suggests the quotes that make a `--set` string TOML; gives an example where quotes do not help.
+fn suggest_quotes(set: &str) -> String {
     let quoted = set.split_once('=').map(|(key, value)| format!("{key}=\"{value}\""));
-    match quoted.filter(|quoted| Node::parse(quoted, 0).is_ok()) {
-        Some(quoted) => {
-            format!("a string is quoted, and the quotes hidden from the shell: `--set '{quoted}'`")
-        }
-        None => EXAMPLE.to_owned(),
+    match quoted.filter(|quoted| SpannedValue::parse(quoted, 0).is_ok()) {
+        Some(quoted) => format!("quote the string, and quote it again for the shell: `--set '{quoted}'`"),
+        None => SET_EXAMPLE.to_owned(),
     }
 }

@@ -1,86 +1,93 @@
-//! Reads a manifest: layers of files and `--set` strings become one checked [`Manifest`].
+//! Loads a manifest: merges its layers and checks the result.
 //!
-//! The only user of figment, which lays the layers on one another and drives serde over the result.
-//! Nothing of the environment is read.
+//! This is the only user of figment, which merges the layers and deserializes the result. Environment variables are
+//! not read.
 
 use std::path::Path;
 
 use figment::error::Kind;
-use figment::value::{Dict, Map, Value as Merged};
+use figment::value::{Dict, Map, Value as FigmentValue};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::diagnostics::Complaint;
-use super::include::gather;
-use super::node::{Node, Value, steps};
-use super::spans::Sources;
+use super::diagnostics::DeserializeError;
+use super::dotted_key::parse_dotted_key;
+use super::include::read_layers;
+use super::source_map::SourceMap;
+use super::spanned_value::{Content, SpannedValue};
 use super::{Manifest, ranges, references};
 use dtr_core::error::{Error, Result};
 
-/// A manifest and the texts that say it.
+/// A manifest and the texts from which it was loaded.
 #[derive(Clone, Debug)]
-pub struct Loaded {
-    /// What the texts say, all defaults filled in.
+pub struct LoadedManifest {
+    /// The manifest, with all defaults filled in.
     pub manifest: Manifest,
-    sources: Sources,
+    source_map: SourceMap,
 }
 
 /// Loads and checks the experiment at `path`, with `sets` of the form `path=TOML` over it.
 ///
-/// Relative paths in it come out relative to the working directory, as `path` itself is.
-pub fn load(path: &Path, sets: &[String]) -> Result<Loaded> {
-    let loaded = Loaded::resolve(gather(path, sets)?)?;
+/// Relative paths in the manifest become relative to the working directory, as `path` itself is.
+///
+/// # Errors
+/// Fails when a file cannot be read, or when the manifest is wrong; the error underlines the wrong token.
+pub fn load(path: &Path, sets: &[String]) -> Result<LoadedManifest> {
+    let loaded = LoadedManifest::merge(read_layers(path, sets)?)?;
     references::check(&loaded)?;
     Ok(loaded)
 }
 
-impl Loaded {
-    /// The texts, for errors that underline a token of them.
-    pub fn sources(&self) -> &Sources {
-        &self.sources
+impl LoadedManifest {
+    /// Returns the texts, for errors that underline a token of them.
+    pub fn source_map(&self) -> &SourceMap {
+        &self.source_map
     }
 
-    /// The manifest with further values set, each by its dotted key: a point of the sweep's axes.
+    /// Returns the manifest with further values set, each by its dotted key: a point of the sweep's axes.
     ///
-    /// Where a value stands in the sweep's list, errors underline it there.
-    pub fn with(&self, overrides: &[(String, toml::Value)]) -> Result<Manifest> {
-        let mut sources = self.sources.clone();
+    /// # Errors
+    /// Fails when a value does not fit; the error underlines the value in the list of the axis.
+    pub fn with_overrides(&self, overrides: &[(String, toml::Value)]) -> Result<Manifest> {
+        let mut sources = self.source_map.clone();
         for (key, value) in overrides {
             let layer = override_layer(key, value, &mut sources)?;
             sources.push(layer)?;
         }
-        Ok(Self::resolve(sources)?.manifest)
+        Ok(Self::merge(sources)?.manifest)
     }
 
-    fn resolve(sources: Sources) -> Result<Self> {
-        let layers = sources.layers().iter().map(Layer);
+    fn merge(source_map: SourceMap) -> Result<Self> {
+        let layers = source_map.layers().iter().map(Layer);
         let figment = layers.fold(Figment::new(), |lower, layer| lower.merge(layer));
-        let manifest =
-            figment.extract().map_err(|error| complaint(error.kind).explain(&error.path, &sources))?;
-        ranges::check(&manifest, &sources)?;
-        Ok(Self { manifest, sources })
+        let manifest = figment
+            .extract()
+            .map_err(|error| deserialize_error(error.kind).explain(&error.path, &source_map))?;
+        ranges::check(&manifest, &source_map)?;
+        Ok(Self { manifest, source_map })
     }
 }
 
-/// A layer that sets the value at `key`, with the place in the sweep's axes that asks for it.
-fn override_layer(key: &str, value: &toml::Value, sources: &mut Sources) -> Result<Node> {
-    let path = steps(key).ok_or_else(|| Error::manifest(format!("`{key}` is not a dotted key")))?;
-    if let Some(Node { key: Some(span), value: Value::List(list), .. }) =
+/// Makes the layer that sets the value at `key`, with the spans of the axis that lists the value.
+fn override_layer(key: &str, value: &toml::Value, sources: &mut SourceMap) -> Result<SpannedValue> {
+    let path =
+        parse_dotted_key(key).ok_or_else(|| Error::manifest(format!("`{key}` is not a dotted key")))?;
+    if let Some(SpannedValue { key_span: Some(span), content: Content::List(list), .. }) =
         sources.find(&["sweep", "axes", key])
-        && let Some(node) = list.iter().find(|node| is_same(&node.to_toml(), value))
+        && let Some(listed) = list.iter().find(|listed| is_same(&listed.to_toml(), value))
     {
-        return Ok(Node::nested(&path, span, node.clone()));
+        return Ok(SpannedValue::wrap(&path, span, listed.clone()));
     }
     let file = sources.add_file("override", format!("{key} = {value}"), Path::new(""));
     sources.parse(file)
 }
 
-/// Whether two values are written the same, as `nan` and `nan` are.
+/// Tells whether two values are written the same way, as two `nan` are, which are not equal.
 fn is_same(one: &toml::Value, other: &toml::Value) -> bool {
     one == other || one.to_string() == other.to_string()
 }
 
-/// One layer, as figment takes it.
-struct Layer<'a>(&'a Node);
+/// A layer as figment takes it.
+struct Layer<'a>(&'a SpannedValue);
 
 impl Provider for Layer<'_> {
     fn metadata(&self) -> Metadata {
@@ -88,29 +95,31 @@ impl Provider for Layer<'_> {
     }
 
     fn data(&self) -> figment::error::Result<Map<Profile, Dict>> {
-        let table = merged(self.0).into_dict().unwrap_or_default();
+        let table = to_figment(self.0).into_dict().unwrap_or_default();
         Ok(Profile::Default.collect(table))
     }
 }
 
-fn merged(node: &Node) -> Merged {
-    match &node.value {
-        Value::Table(table) => {
-            Merged::from(table.iter().map(|(key, node)| (key.clone(), merged(node))).collect::<Dict>())
-        }
-        Value::List(list) => Merged::from(list.iter().map(merged).collect::<Vec<_>>()),
-        Value::String(text) => Merged::from(text.as_str()),
-        Value::Integer(number) => Merged::from(*number),
-        Value::Float(number) => Merged::from(*number),
-        Value::Boolean(truth) => Merged::from(*truth),
+fn to_figment(value: &SpannedValue) -> FigmentValue {
+    match &value.content {
+        Content::Table(table) => FigmentValue::from(
+            table.iter().map(|(key, value)| (key.clone(), to_figment(value))).collect::<Dict>(),
+        ),
+        Content::List(list) => FigmentValue::from(list.iter().map(to_figment).collect::<Vec<_>>()),
+        Content::String(text) => FigmentValue::from(text.as_str()),
+        Content::Integer(number) => FigmentValue::from(*number),
+        Content::Float(number) => FigmentValue::from(*number),
+        Content::Boolean(value) => FigmentValue::from(*value),
     }
 }
 
-fn complaint(kind: Kind) -> Complaint {
+fn deserialize_error(kind: Kind) -> DeserializeError {
     match kind {
-        Kind::UnknownField(_, known) => Complaint::UnknownKey { known },
-        Kind::MissingField(key) => Complaint::MissingKey(key.into_owned()),
-        Kind::InvalidType(_, wanted) | Kind::InvalidValue(_, wanted) => Complaint::WrongValue { wanted },
-        other => Complaint::Other(other.to_string()),
+        Kind::UnknownField(_, known) => DeserializeError::UnknownKey { known },
+        Kind::MissingField(key) => DeserializeError::MissingKey(key.into_owned()),
+        Kind::InvalidType(_, wanted) | Kind::InvalidValue(_, wanted) => {
+            DeserializeError::WrongValue { wanted }
+        }
+        other => DeserializeError::Other(other.to_string()),
     }
 }

@@ -1,23 +1,25 @@
-//! The words of an experiment: what a TOML manifest can say, one file per table.
+//! The TOML manifest of an experiment: one file for each table.
 //!
-//! These types are what was typed, checked for shape only; `plan` says what it means.
-//! `deny_unknown_fields` everywhere, externally tagged enums, no `flatten`, no `untagged`: that is
-//! what lets an error underline the very token.
+//! The types hold what the user wrote, with defaults filled in; `plan` derives the work from them. The tables of
+//! algorithms are the algorithms' own configurations. So that an error can underline the exact token, every table has
+//! `deny_unknown_fields`, enums are externally tagged, and nothing is flattened or untagged.
 
 mod diagnostics;
+mod dotted_key;
 mod include;
 mod load;
 mod model;
-mod node;
 mod paths;
 mod ranges;
+mod reference;
 mod references;
 mod report;
 mod schema;
-mod shape;
-mod spans;
-mod strict;
-mod suggest;
+mod schema_tree;
+mod source_map;
+mod spanned_value;
+mod structure;
+mod suggestions;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -33,46 +35,49 @@ use dtr_model::Variant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use load::{Loaded, load};
-pub use model::{Dtype, HubModel, Model, ModelSource};
-pub use node::Span;
-pub use report::Report;
+pub use load::{LoadedManifest, load};
+pub use model::{Dtype, HubModel, ModelConfig, ModelSource};
+pub use reference::manifest_reference;
+pub use report::ReportConfig;
 pub use schema::experiment_schema;
-pub use spans::{At, Sources};
-pub use sweep::{Exclude, Sweep};
+pub use source_map::{EntryPart, SourceMap};
+pub use spanned_value::Span;
+pub use sweep::{Exclusion, SweepConfig};
 
 /// One experiment, or a base file that experiments extend.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Manifest {
-    /// Files this one builds on, relative to it; later ones win over earlier ones, this one over all.
-    /// A file that several of them build on counts once, where it comes first.
+    /// Files on which this one builds (paths relative to this file). A later file overrides an earlier one, and this file
+    /// overrides them all. A file that several others extend is read once, at its first place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extends: Vec<String>,
-    /// The experiment's name: names its tables and figures. Not part of any cell's key.
+    /// The name of the experiment and of its results files: at most 100 lower-case letters, digits, hyphens and dots.
+    /// Another name does not make `dtr sweep` compute anything again.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[a-z0-9-][a-z0-9.-]{0,99}$"))]
     pub name: Option<String>,
-    /// The question the experiment asks, in a sentence.
+    /// The question that the experiment answers, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
     /// Base models by name.
-    pub models: BTreeMap<String, Model>,
-    /// Linear variants by name.
+    pub models: BTreeMap<String, ModelConfig>,
+    /// Linear variants by name. A variant describes the block that replaces full attention.
     pub variants: BTreeMap<String, Variant>,
     /// Tasks by name.
     pub tasks: BTreeMap<String, Task>,
-    /// The text that twins are distilled on (and a base is pretrained on).
+    /// The text on which twins are distilled and bases are pretrained.
     pub corpus: Corpus,
     /// How twins are distilled.
     pub distil: DistilConfig,
-    /// How layers are chosen for replacement.
+    /// How a search chooses the layers that it replaces.
     pub search: SearchConfig,
-    /// How a base whose source is `pretrain` is trained.
+    /// How a base with the source `pretrain` is trained.
     pub pretrain: PretrainConfig,
-    /// How fast bases and hybrids are, and how that is timed; nothing is, unless it names contexts.
+    /// Which speed measurements are made. Without `contexts`, there are none.
     pub throughput: ThroughputConfig,
-    /// Which models, variants and tasks are crossed.
-    pub sweep: Sweep,
-    /// How results are presented; changes no result.
-    pub report: Report,
+    /// The combinations of models, variants and tasks that the experiment runs.
+    pub sweep: SweepConfig,
+    /// How results are presented. Nothing here changes a result.
+    pub report: ReportConfig,
 }

@@ -6,48 +6,49 @@ use serde::{Deserialize, Serialize};
 use crate::hub::{Repo, RepoKind};
 use dtr_model::DecoderShape;
 
-/// A base model.
+/// A base model, a decoder whose layers have full attention.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Model {
-    /// Where its weights come from.
+pub struct ModelConfig {
+    /// Where the weights come from.
     pub source: ModelSource,
-    /// What it is computed in, and its twins with it. A base that is trained here is computed in f32.
+    /// The number format in which the model and its twins are computed. A base with the source `pretrain` uses `f32`.
     #[serde(default, skip_serializing_if = "Dtype::is_f32")]
     pub dtype: Dtype,
 }
 
-/// What a model is computed in.
+/// A number format of weights and activations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dtype {
-    /// 32 bits, on every device.
+    /// 32-bit floating point, on every device.
     #[default]
     F32,
-    /// 16 bits with the range of 32, on a GPU: half the memory, and several times the speed. Sums, states, losses and
-    /// what learns are in f32 all the same.
+    /// bfloat16, on a GPU only. It takes half the memory and is several times faster. Sums, recurrent states, losses and
+    /// trained weights stay in 32 bits.
     Bf16,
 }
 
 impl Dtype {
-    /// Whether it is what every device computes in.
+    /// Tells whether the format is `f32`, which every device supports.
     pub fn is_f32(&self) -> bool {
         *self == Self::F32
     }
 }
 
-/// Where a base model's weights come from.
+/// Where the weights of a base model come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ModelSource {
-    /// A Hugging Face directory (path relative to the manifest): `config.json`,
-    /// `model.safetensors` or shards with an index, `tokenizer.json`.
+    /// A directory in the Hugging Face format (path relative to the manifest), with `config.json`, `tokenizer.json`, and
+    /// `model.safetensors` or its shards and their index.
     Path(#[schemars(extend("format" = "path"))] String),
-    /// A repository of the Hugging Face hub with the same files; `dtr sweep` downloads them.
+    /// A repository of the Hugging Face hub, with the same files. `dtr sweep` downloads them.
     Hub(HubModel),
-    /// Only a shape: a `config.json` (path relative to the manifest) and no weights. It can be timed, and nothing else.
+    /// A `config.json` (path relative to the manifest) without weights. `[throughput]` can measure the speed of such a
+    /// model; nothing else can be done with it.
     Shape(#[schemars(extend("format" = "path"))] String),
-    /// Trained here, on `[corpus]`, as `[pretrain]` says, with this architecture.
+    /// A model of this architecture that `dtr sweep` trains on `[corpus]` by the recipe in `[pretrain]`.
     Pretrain(DecoderShape),
 }
 
@@ -55,13 +56,13 @@ pub enum ModelSource {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct HubModel {
-    /// `OWNER/NAME`.
+    /// The name of the repository, `OWNER/NAME`.
     pub repo: String,
-    /// The commit, 40 hex digits. A branch or a tag serves too; the hub is asked then which commit it is now.
+    /// A commit of 40 hex digits, a branch or a tag. `dtr` asks the hub for the current commit of a branch or tag.
     #[serde(default = "default_revision")]
     pub revision: String,
-    /// A copy of the repository's `config.json` (path relative to the manifest), so that it can be planned
-    /// before it is downloaded; what is downloaded must say the same.
+    /// A copy of the repository's `config.json` (path relative to the manifest), with which `dtr plan` works before the
+    /// repository is downloaded. The downloaded file must be equal.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "path"))]
     pub config: Option<String>,

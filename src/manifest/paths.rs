@@ -1,29 +1,30 @@
-//! Paths that a manifest names, relative to the file that names them. Files of the hub have a URI, which is the
-//! same everywhere.
+//! Paths in a manifest, which are relative to the file that holds them. URIs of the Hugging Face hub are absolute.
 
 use std::path::{Component, Path, PathBuf};
 
 use crate::hub::FileLocation;
 
-/// `path` as seen from `folder`; a `..` takes back the folder before it, as cargo reads paths.
-pub(super) fn join(folder: &Path, path: &str) -> String {
+/// Makes `path` relative to the working directory when it is relative to `folder`.
+///
+/// A `..` removes the folder before it, as in Cargo's paths; symbolic links are not followed.
+pub(super) fn resolve_path(folder: &Path, path: &str) -> String {
     if FileLocation::is_hub_uri(path) {
         return path.to_owned();
     }
-    let mut joined = PathBuf::new();
+    let mut resolved = PathBuf::new();
     for part in folder.join(path).components() {
-        match (part, joined.components().next_back()) {
+        match (part, resolved.components().next_back()) {
             (Component::CurDir, _) => {}
             (Component::ParentDir, Some(Component::Normal(_))) => {
-                joined.pop();
+                resolved.pop();
             }
-            (part, _) => joined.push(part),
+            (part, _) => resolved.push(part),
         }
     }
-    if joined.as_os_str().is_empty() {
+    if resolved.as_os_str().is_empty() {
         return ".".to_owned();
     }
-    joined.display().to_string()
+    resolved.display().to_string()
 }
 
 #[cfg(test)]
@@ -31,8 +32,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_that_are_left_again_are_dropped() {
-        for (folder, path, joined) in [
+    fn parent_folders_are_resolved() {
+        for (folder, path, resolved) in [
             ("", "models/mini", "models/mini"),
             ("experiments/base", "../../models/mini", "models/mini"),
             ("../experiments", "../../models", "../../models"),
@@ -42,7 +43,7 @@ mod tests {
             ("experiments", "../data/*.txt", "data/*.txt"),
             ("experiments", "hf://datasets/a/b@c/d.parquet", "hf://datasets/a/b@c/d.parquet"),
         ] {
-            assert_eq!(join(Path::new(folder), path), joined);
+            assert_eq!(resolve_path(Path::new(folder), path), resolved);
         }
     }
 }

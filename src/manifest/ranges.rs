@@ -1,30 +1,32 @@
-//! Numbers out of range, and numbers that do not go together.
+//! Refuses values out of range and values that contradict each other.
 //!
-//! The upper bounds are far beyond use; they catch slips, and keep products from overflowing.
+//! The types state the range of each value in their schema, where editors and the manual read it too. The upper bounds
+//! are far beyond any use: they catch typing errors and keep products from overflowing. Rules across several values
+//! are written here.
 
-use std::ops::Bound::{self, Excluded, Included};
-use std::ops::RangeBounds;
-
-use super::node::dotted;
-use super::spans::{At, Sources};
+use super::dotted_key::format_dotted_key;
+use super::schema::experiment_schema;
+use super::source_map::{EntryPart, SourceMap};
 use super::{HubModel, Manifest, ModelSource};
 use crate::algorithms::pretrain::PretrainConfig;
-use crate::algorithms::search::{SearchStrategy, StopCriterion};
-use crate::algorithms::throughput::{Replaced, ThroughputConfig};
-use crate::data::{CorpusSource, TaskSource};
 use crate::hub;
 use dtr_core::count::Count;
 use dtr_core::error::{Error, Result};
-use dtr_model::optimizer::AdamWConfig;
-use dtr_model::{BlockConfig, DecoderShape, GeometryConfig, Variant};
+use dtr_core::ranges::{OutOfRange, find_in_value};
+use dtr_model::{Variant, check_head_counts};
 
-/// Checks all numbers of `manifest`, also those of definitions that no axis names.
-pub(super) fn check(manifest: &Manifest, sources: &Sources) -> Result<()> {
-    let check = Check { sources };
+/// Checks all values of `manifest`, also those of definitions that the sweep does not use.
+pub(super) fn check(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
+    let value = serde_json::to_value(manifest).expect("a manifest has string keys");
+    if let Some(found) = find_in_value(experiment_schema(), &value) {
+        return Err(out_of_range(&found, sources));
+    }
+    let check = ConsistencyCheck { sources };
     for (name, model) in &manifest.models {
         match &model.source {
-            ModelSource::Pretrain(shape) => {
-                check.architecture(&["models", name, "source", "pretrain"], shape)?
+            ModelSource::Pretrain(architecture) => {
+                let table = ["models", name, "source", "pretrain"];
+                check.heads(&table, architecture.num_heads, architecture.num_kv_heads)?;
             }
             ModelSource::Hub(model) => check.repository(&["models", name, "source", "hub"], model)?,
             ModelSource::Path(_) | ModelSource::Shape(_) => {}
@@ -33,289 +35,84 @@ pub(super) fn check(manifest: &Manifest, sources: &Sources) -> Result<()> {
     for (name, variant) in &manifest.variants {
         check.variant(&["variants", name], variant)?;
     }
-    for (name, task) in &manifest.tasks {
-        let (source, validation_items, test_items) = match &task.source {
-            TaskSource::Synthetic(task) => ("synthetic", task.validation_items, task.test_items),
-            TaskSource::File(file) => {
-                ("file", file.validation_items.unwrap_or(1), file.test_items.unwrap_or(1))
-            }
-        };
-        let table = ["tasks", name, "source", source];
-        check.whole(&table, "validation-items", validation_items, 10_000_000)?;
-        check.whole(&table, "test-items", test_items, 10_000_000)?;
-    }
-    check.corpus(&["corpus", "source"], &manifest.corpus.source)?;
     let (distil, pretrain) = (&manifest.distil, &manifest.pretrain);
-    check.optimizer(&["distil", "optimizer"], &distil.optimizer)?;
     check.budget("distil", distil.token_budget, distil.sequence_length, distil.batch_size)?;
-    check.optimizer(&["pretrain", "optimizer"], &pretrain.optimizer)?;
     check.budget("pretrain", pretrain.token_budget, pretrain.sequence_length, pretrain.batch_size)?;
-    check.pretrain(pretrain)?;
-    check.strategy(&manifest.search.strategy)?;
-    check.stop(&manifest.search.stop)?;
-    check.throughput(&manifest.throughput)?;
-    check.real(&["report"], "confidence", manifest.report.confidence, (Excluded(0.0), Excluded(1.0)))
+    check.micro_batches(pretrain)
 }
 
-struct Check<'a> {
-    sources: &'a Sources,
+/// The error that underlines a value out of range.
+fn out_of_range(found: &OutOfRange, sources: &SourceMap) -> Error {
+    sources.value_error(&found.path, &found.requirement).hint(found.hint.clone())
 }
 
-impl Check<'_> {
-    /// `table.key` is `value`, which must lie between 1 and `most`.
-    fn whole(&self, table: &[&str], key: &str, value: usize, most: usize) -> Result<()> {
-        match value {
-            0 => Err(self.sources.refuse(&[table, &[key]].concat(), "at least 1")),
-            _ if value > most => {
-                Err(self.sources.refuse(&[table, &[key]].concat(), &format!("at most {most}")))
-            }
-            _ => Ok(()),
-        }
-    }
+struct ConsistencyCheck<'a> {
+    sources: &'a SourceMap,
+}
 
-    /// `table.key` is `value`, which must lie in `range` and so be finite.
-    fn real(&self, table: &[&str], key: &str, value: f64, range: (Bound<f64>, Bound<f64>)) -> Result<()> {
-        if range.contains(&value) {
-            return Ok(());
-        }
-        Err(self.sources.refuse(&[table, &[key]].concat(), &words(range)))
-    }
-
-    fn corpus(&self, place: &[&str], source: &CorpusSource) -> Result<()> {
-        match source {
-            CorpusSource::Synthetic(_) => Ok(()),
-            CorpusSource::Files(files) => {
-                self.some(&[place, &["files", "paths"]].concat(), files.paths.len())
-            }
-            CorpusSource::Mixture(portions) => {
-                let place = [place, &["mixture"]].concat();
-                self.some(&place, portions.len())?;
-                portions.iter().enumerate().try_for_each(|(index, portion)| {
-                    let index = index.to_string();
-                    let place = [&place[..], &[&index]].concat();
-                    self.real(&place, "weight", portion.weight, (Excluded(0.0), Included(1e6)))?;
-                    self.corpus(&[&place[..], &["source"]].concat(), &portion.source)
-                })
-            }
-        }
-    }
-
-    /// The list at `place` has `len` entries, and must have one at least.
-    fn some(&self, place: &[&str], len: usize) -> Result<()> {
-        if len > 0 {
-            return Ok(());
-        }
-        Err(self.sources.refuse(place, "a list with something in it"))
-    }
-
-    fn architecture(&self, table: &[&str], shape: &DecoderShape) -> Result<()> {
-        self.whole(table, "hidden-size", shape.hidden_size, 1 << 17)?;
-        self.whole(table, "intermediate-size", shape.intermediate_size, 1 << 20)?;
-        self.whole(table, "num-layers", shape.num_layers, 1 << 10)?;
-        self.whole(table, "num-heads", shape.num_heads, 1 << 10)?;
-        self.whole(table, "num-kv-heads", shape.num_kv_heads, 1 << 10)?;
-        self.whole(table, "head-dim", shape.head_dim, 1 << 12)?;
-        self.heads(table, shape.num_heads, shape.num_kv_heads)?;
-        if shape.head_dim.is_multiple_of(2) {
-            return Ok(());
-        }
-        Err(self.sources.refuse(&[table, &["head-dim"]].concat(), EVEN))
-    }
-
+impl ConsistencyCheck<'_> {
     fn heads(&self, table: &[&str], num_heads: usize, num_kv_heads: usize) -> Result<()> {
-        if num_heads.is_multiple_of(num_kv_heads) {
-            return Ok(());
-        }
         let (heads, kv_heads) = ([table, &["num-heads"]].concat(), [table, &["num-kv-heads"]].concat());
-        let message = format!("{num_heads} query heads cannot share {num_kv_heads} key/value heads evenly");
-        let error = Error::manifest(message).hint("`num-heads` must be a multiple of `num-kv-heads`");
-        let latest = self.sources.latest(&[&kv_heads, &heads]);
-        Err(self.sources.point(error, latest, At::Value, "does not divide"))
+        let latest = self.sources.last_written(&[&kv_heads, &heads]);
+        check_head_counts(num_heads, num_kv_heads)
+            .map_err(|error| self.sources.label_entry(error, latest, EntryPart::Value, "does not divide"))
     }
 
     fn variant(&self, table: &[&str], variant: &Variant) -> Result<()> {
-        self.geometry(&[table, &["geometry"]].concat(), &variant.geometry)?;
-        let block = |name| [table, &["block", name]].concat();
-        match &variant.block {
-            BlockConfig::Gla(gla) => {
-                let range = (Excluded(0.0), Included(1e6));
-                self.whole(&block("gla"), "gate-low-rank-dim", gla.gate_low_rank_dim, 1 << 16)?;
-                self.real(&block("gla"), "gate-logit-normalizer", gla.gate_logit_normalizer, range)
-            }
-            BlockConfig::Gdn(gdn) if gdn.conv_size == 0 => Ok(()),
-            BlockConfig::Gdn(gdn) => self.whole(&block("gdn"), "conv-size", gdn.conv_size, 1 << 10),
-            BlockConfig::Jet(jet) => {
-                self.whole(&block("jet"), "conv-size", jet.conv_size, 1 << 10)?;
-                self.whole(&block("jet"), "generator-reduction", jet.generator_reduction, 1 << 16)
-            }
+        let table = [table, &["geometry"]].concat();
+        if variant.geometry.has_odd_rotary_width() {
+            let key = [&table[..], &["key-dim"]].concat();
+            return Err(self.sources.value_error(&key, "even, as rotary positions rotate pairs of channels"));
         }
-    }
-
-    fn geometry(&self, table: &[&str], geometry: &GeometryConfig) -> Result<()> {
-        for (key, size) in [
-            ("num-heads", geometry.num_heads),
-            ("num-kv-heads", geometry.num_kv_heads),
-            ("key-dim", geometry.key_dim),
-            ("value-dim", geometry.value_dim),
-        ] {
-            self.whole(table, key, size.unwrap_or(1), 1 << 12)?;
-        }
-        if geometry.rope && geometry.key_dim.is_some_and(|key_dim| key_dim % 2 == 1) {
-            return Err(self.sources.refuse(&[table, &["key-dim"]].concat(), EVEN));
-        }
-        match (geometry.num_heads, geometry.num_kv_heads) {
-            (Some(num_heads), Some(num_kv_heads)) => self.heads(table, num_heads, num_kv_heads),
+        match (variant.geometry.num_heads, variant.geometry.num_kv_heads) {
+            (Some(num_heads), Some(num_kv_heads)) => self.heads(&table, num_heads, num_kv_heads),
             _ => Ok(()),
         }
     }
 
-    fn optimizer(&self, table: &[&str], optimizer: &AdamWConfig) -> Result<()> {
-        self.real(table, "learning-rate", optimizer.learning_rate, (Excluded(0.0), Included(10.0)))?;
-        self.real(table, "final-fraction", optimizer.final_fraction, (Included(0.0), Included(1.0)))?;
-        self.real(table, "warmup-fraction", optimizer.warmup_fraction, (Included(0.0), Included(1.0)))?;
-        let betas = [table, &["betas"]].concat();
-        self.real(&betas, "0", optimizer.betas[0], (Included(0.0), Excluded(1.0)))?;
-        self.real(&betas, "1", optimizer.betas[1], (Included(0.0), Excluded(1.0)))?;
-        self.real(table, "epsilon", optimizer.epsilon, (Excluded(0.0), Included(1.0)))?;
-        self.real(table, "weight-decay", optimizer.weight_decay, (Included(0.0), Included(10.0)))?;
-        self.real(table, "clip", optimizer.clip, (Excluded(0.0), Included(1e6)))
-    }
-
-    /// The budget of the recipe `table` must pay for a step at least.
+    /// Checks that the token budget of the recipe `table` pays for at least one step.
     fn budget(&self, table: &str, budget: Count, sequence_length: usize, batch_size: usize) -> Result<()> {
-        self.whole(&[table], "sequence-length", sequence_length, 1 << 20)?;
-        self.whole(&[table], "batch-size", batch_size, 1 << 16)?;
-        if budget.0 > MOST_TOKENS {
-            return Err(self
-                .sources
-                .refuse(&[table, "token-budget"], &format!("at most {}", Count(MOST_TOKENS))));
-        }
-        let step = (sequence_length * batch_size) as u64;
-        if budget.0 >= step {
+        let tokens_per_step = (sequence_length * batch_size) as u64;
+        if budget.0 >= tokens_per_step {
             return Ok(());
         }
         let keys = [[table, "token-budget"], [table, "batch-size"], [table, "sequence-length"]];
-        let latest = self.sources.latest(&[&keys[0], &keys[1], &keys[2]]);
-        let message = format!("`{}` is less than one step takes", dotted(&keys[0]));
+        let latest = self.sources.last_written(&[&keys[0], &keys[1], &keys[2]]);
+        let message = format!("`{}` is smaller than one training step", format_dotted_key(&keys[0]));
         let error = Error::manifest(message).hint(format!(
-            "a step takes {batch_size} sequences of {sequence_length} tokens, so at least {step}"
+            "set `token-budget` to at least {tokens_per_step}: a step takes {batch_size} sequences of \
+             {sequence_length} tokens"
         ));
-        Err(self.sources.point(error, latest, At::Value, format!("{budget} is under {step}")))
+        let label = format!("{budget} tokens are fewer than {tokens_per_step}");
+        Err(self.sources.label_entry(error, latest, EntryPart::Value, label))
     }
 
-    fn pretrain(&self, recipe: &PretrainConfig) -> Result<()> {
-        if recipe.sequence_length < 2 {
-            return Err(self.sources.refuse(&["pretrain", "sequence-length"], "at least 2"));
-        }
-        self.whole(&["pretrain"], "micro-batch-size", recipe.micro_batch_size, 1 << 16)?;
-        let (batch, part) = (recipe.batch_size, recipe.micro_batch_size);
-        if part >= batch || batch.is_multiple_of(part) {
+    fn micro_batches(&self, recipe: &PretrainConfig) -> Result<()> {
+        let (batch_size, micro_batch_size) = (recipe.batch_size, recipe.micro_batch_size);
+        if micro_batch_size >= batch_size || batch_size.is_multiple_of(micro_batch_size) {
             return Ok(());
         }
         let keys = [["pretrain", "micro-batch-size"], ["pretrain", "batch-size"]];
-        let latest = self.sources.latest(&[&keys[0], &keys[1]]);
-        let message = format!("a batch of {batch} sequences cannot be cut into parts of {part}");
-        let error = Error::manifest(message).hint("`pretrain.micro-batch-size` must divide `batch-size`");
-        Err(self.sources.point(error, latest, At::Value, "does not divide"))
+        let latest = self.sources.last_written(&[&keys[0], &keys[1]]);
+        let message = format!(
+            "a batch of {batch_size} sequences cannot be split into micro-batches of {micro_batch_size}"
+        );
+        let error = Error::manifest(message).hint("set `micro-batch-size` to a divisor of `batch-size`");
+        Err(self.sources.label_entry(error, latest, EntryPart::Value, "does not divide"))
     }
 
-    /// The names of a repository become parts of paths and addresses.
+    /// Checks the names of a repository, which become parts of paths and URLs.
     fn repository(&self, table: &[&str], model: &HubModel) -> Result<()> {
         if !hub::is_repo_id(&model.repo) {
             return Err(self
                 .sources
-                .refuse(&[table, &["repo"]].concat(), "the `OWNER/NAME` of a repository"));
+                .value_error(&[table, &["repo"]].concat(), "the `OWNER/NAME` of a repository"));
         }
         if !hub::is_revision(&model.revision) {
-            return Err(self.sources.refuse(&[table, &["revision"]].concat(), "a commit, a branch or a tag"));
+            return Err(self
+                .sources
+                .value_error(&[table, &["revision"]].concat(), "a commit, a branch or a tag"));
         }
         Ok(())
-    }
-
-    fn throughput(&self, timed: &ThroughputConfig) -> Result<()> {
-        let table = ["throughput"];
-        self.distinct(&["throughput", "contexts"], &timed.contexts, 1 << 24)?;
-        self.some(&["throughput", "batch-sizes"], timed.batch_sizes.len())?;
-        self.distinct(&["throughput", "batch-sizes"], &timed.batch_sizes, 1 << 16)?;
-        match &timed.replaced {
-            Replaced::All {} => {}
-            Replaced::Every(step) => {
-                self.whole(&["throughput", "replaced"], "every", *step as usize, 1 << 10)?;
-            }
-            Replaced::Counts(counts) => {
-                let place = ["throughput", "replaced", "counts"];
-                self.some(&place, counts.len())?;
-                let counts: Vec<usize> = counts.iter().map(|&count| count as usize).collect();
-                self.distinct(&place, &counts, 1 << 10)?;
-            }
-        }
-        self.whole(&table, "new-tokens", timed.new_tokens, 1 << 20)?;
-        self.whole(&table, "prefill-chunk", timed.prefill_chunk, 1 << 24)?;
-        // None is a number of runs before those that count, too.
-        self.whole(&table, "warm-up", timed.warm_up.max(1), 1 << 10)?;
-        self.whole(&table, "repeats", timed.repeats, 1 << 10)
-    }
-
-    /// The numbers in the list at `place` must lie between 1 and `most`, and differ.
-    fn distinct(&self, place: &[&str], numbers: &[usize], most: usize) -> Result<()> {
-        for (index, number) in numbers.iter().enumerate() {
-            let at = index.to_string();
-            self.whole(place, &at, *number, most)?;
-            if numbers[..index].contains(number) {
-                let error = Error::manifest(format!("`{}` has {number} twice", dotted(place)));
-                return Err(self.sources.point(
-                    error,
-                    &[place, &[&at]].concat(),
-                    At::Value,
-                    "the same cells again",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn strategy(&self, strategy: &SearchStrategy) -> Result<()> {
-        match *strategy {
-            SearchStrategy::Beam { width } => {
-                self.whole(&["search", "strategy", "beam"], "width", width, 1 << 16)
-            }
-            SearchStrategy::Greedy {}
-            | SearchStrategy::Uniform {}
-            | SearchStrategy::Random { .. }
-            | SearchStrategy::LocalImportance {}
-            | SearchStrategy::Impact {} => Ok(()),
-        }
-    }
-
-    fn stop(&self, stop: &StopCriterion) -> Result<()> {
-        let table = ["search", "stop"];
-        match *stop {
-            StopCriterion::MaxRelativeDrop(drop) => {
-                self.real(&table, "max-relative-drop", drop, (Excluded(0.0), Included(1.0)))
-            }
-            StopCriterion::MinScore(score) => {
-                self.real(&table, "min-score", score, (Included(0.0), Included(1.0)))
-            }
-            StopCriterion::Never {} => Ok(()),
-        }
-    }
-}
-
-/// What rotary positions ask of a width.
-const EVEN: &str = "even, as rotary positions turn channels in pairs";
-
-/// More tokens than any model has seen.
-const MOST_TOKENS: u64 = 1_000_000_000_000_000;
-
-fn words((low, high): (Bound<f64>, Bound<f64>)) -> String {
-    let low = match low {
-        Included(low) => format!("at least {low}"),
-        Excluded(low) => format!("above {low}"),
-        Bound::Unbounded => String::new(),
-    };
-    match high {
-        Included(high) => format!("{low} and at most {high}"),
-        Excluded(high) => format!("{low} and below {high}"),
-        Bound::Unbounded => low,
     }
 }

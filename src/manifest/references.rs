@@ -1,68 +1,72 @@
-//! The experiment's name, and the names on its sweep's axes.
+//! Checks the experiment's name and everything that a sweep refers to by name.
 
-use super::load::Loaded;
-use super::node::{dotted, steps};
-use super::spans::At;
-use super::suggest::{did_you_mean, listed};
-use super::{Exclude, Manifest, ModelSource};
+use super::dotted_key::{format_dotted_key, parse_dotted_key};
+use super::load::LoadedManifest;
+use super::source_map::EntryPart;
+use super::suggestions::{did_you_mean, quote_list};
+use super::{Exclusion, Manifest, ModelSource};
 use crate::algorithms::search::StopCriterion;
 use crate::algorithms::throughput::TimedLayers;
 use dtr_core::error::{Error, Result};
 
-/// The tables that an axis may reach into; the others change no result, or are the sweep itself.
-const SWEPT: [&str; 7] = ["models", "variants", "tasks", "corpus", "distil", "search", "pretrain"];
+/// The tables whose keys can be axes. The others change no result, or are the sweep itself.
+const SWEEPABLE: [&str; 7] = ["models", "variants", "tasks", "corpus", "distil", "search", "pretrain"];
 
 /// The most combinations of the axes' values.
-const MOST_COMBINATIONS: usize = 10_000;
+const MAX_COMBINATIONS: usize = 10_000;
 
-/// The longest name of an experiment, in bytes: file systems take somewhat more.
-const LONGEST_NAME: usize = 100;
+/// The longest name of an experiment, in bytes. File systems allow somewhat more.
+const MAX_NAME_BYTES: usize = 100;
 
-/// Checks what a sweep needs and what it names.
-pub(super) fn check(loaded: &Loaded) -> Result<()> {
-    let check = Check { loaded, manifest: &loaded.manifest };
+/// Checks the name, the sweep, and the models that the sweep uses.
+pub(super) fn check(loaded: &LoadedManifest) -> Result<()> {
+    let check = ReferenceCheck { loaded, manifest: &loaded.manifest };
     let sweep = &loaded.manifest.sweep;
-    check.name()?;
-    check.named("model", &sweep.model)?;
-    check.named("variant", &sweep.variant)?;
-    check.named("task", &sweep.task)?;
-    check.few_enough()?;
-    sweep.axes.iter().try_for_each(|(key, values)| check.axis(key, values))?;
-    check.apart()?;
-    sweep.exclude.iter().enumerate().try_for_each(|(index, exclude)| check.exclude(index, exclude))?;
-    check.not_empty()?;
-    check.shapes()?;
-    check.trajectory()
+    check.check_name()?;
+    check.check_names("model", &sweep.model)?;
+    check.check_names("variant", &sweep.variant)?;
+    check.check_names("task", &sweep.task)?;
+    check.check_num_combinations()?;
+    sweep.axes.iter().try_for_each(|(key, values)| check.check_axis(key, values))?;
+    check.check_overlapping_axes()?;
+    sweep
+        .exclude
+        .iter()
+        .enumerate()
+        .try_for_each(|(index, exclude)| check.check_exclusion(index, exclude))?;
+    check.check_not_empty()?;
+    check.check_weightless_models()?;
+    check.check_trajectory()
 }
 
-struct Check<'a> {
-    loaded: &'a Loaded,
+struct ReferenceCheck<'a> {
+    loaded: &'a LoadedManifest,
     manifest: &'a Manifest,
 }
 
-impl Check<'_> {
-    fn point(&self, error: Error, path: &[&str], at: At, label: &str) -> Error {
-        self.loaded.sources().point(error, path, at, label)
+impl ReferenceCheck<'_> {
+    fn label_entry(&self, error: Error, path: &[&str], part: EntryPart, label: &str) -> Error {
+        self.loaded.source_map().label_entry(error, path, part, label)
     }
 
-    fn name(&self) -> Result<()> {
+    fn check_name(&self) -> Result<()> {
         let Some(name) = &self.manifest.name else {
             let error = Error::manifest("the experiment has no `name`")
                 .hint("write `name = \"my-experiment\"` at the top");
-            return Err(self.point(error, &["name"], At::Key, "`name` is missing"));
+            return Err(self.label_entry(error, &["name"], EntryPart::Key, "`name` is missing"));
         };
         let allowed =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-        if (1..=LONGEST_NAME).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(allowed) {
+        if (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(allowed) {
             return Ok(());
         }
         let error = Error::manifest(format!("`{name}` cannot name an experiment")).hint(
-            "names are at most 100 lower-case letters, digits, hyphens and dots, as files are named after them",
+            "use at most 100 lower-case letters, digits, hyphens and dots, since files are named after the experiment",
         );
-        Err(self.point(error, &["name"], At::Value, "not such a name"))
+        Err(self.label_entry(error, &["name"], EntryPart::Value, "not such a name"))
     }
 
-    /// The names defined for an axis.
+    /// Returns the names that are defined for an axis.
     fn defined(&self, axis: &str) -> Vec<&str> {
         match axis {
             "model" => self.manifest.models.keys().map(String::as_str).collect(),
@@ -71,8 +75,8 @@ impl Check<'_> {
         }
     }
 
-    /// The entries of `sweep.model`, `.variant` or `.task` must be defined, and differ.
-    fn named(&self, axis: &str, entries: &[String]) -> Result<()> {
+    /// Checks that the entries of `sweep.model`, `.variant` or `.task` are defined and differ.
+    fn check_names(&self, axis: &str, entries: &[String]) -> Result<()> {
         let defined = self.defined(axis);
         for (index, entry) in entries.iter().enumerate() {
             let path = ["sweep", axis, &index.to_string()];
@@ -82,71 +86,78 @@ impl Check<'_> {
                     &defined,
                     &format!("the {axis}s defined are"),
                 ));
-                return Err(self.point(error, &path, At::Value, "not defined"));
+                return Err(self.label_entry(error, &path, EntryPart::Value, "not defined"));
             }
             if entries[..index].contains(entry) {
-                return Err(self.twice(&path, entry));
+                return Err(self.repeated(&path, entry));
             }
         }
         Ok(())
     }
 
-    fn twice(&self, path: &[&str], value: &str) -> Error {
-        let error =
-            Error::manifest(format!("`{value}` is on the axis `{}` twice", dotted(&path[..path.len() - 1])));
-        self.point(error, path, At::Value, "the same cells again")
+    fn repeated(&self, path: &[&str], value: &str) -> Error {
+        let error = Error::manifest(format!(
+            "`{value}` is on the axis `{}` twice",
+            format_dotted_key(&path[..path.len() - 1])
+        ));
+        self.label_entry(error, path, EntryPart::Value, "repeated")
     }
 
-    /// An axis over a dotted key: each of its values must make a manifest.
-    fn axis(&self, key: &str, values: &[toml::Value]) -> Result<()> {
-        self.axis_key(key)?;
+    /// Checks that each value of an axis makes a valid manifest.
+    fn check_axis(&self, key: &str, values: &[toml::Value]) -> Result<()> {
+        self.check_axis_key(key)?;
         if values.is_empty() {
             let error = Error::manifest(format!("the axis `{key}` has no values"));
-            return Err(self.point(error, &["sweep", "axes", key], At::Value, "no values, so no cells"));
+            return Err(self.label_entry(error, &["sweep", "axes", key], EntryPart::Value, "no values"));
         }
         let mut points = Vec::new();
         for (index, value) in values.iter().enumerate() {
-            let point = self.loaded.with(&[(key.to_owned(), value.clone())])?;
+            let point = self.loaded.with_overrides(&[(key.to_owned(), value.clone())])?;
             if points.contains(&point) {
                 let path = ["sweep", "axes", key, &index.to_string()];
-                return Err(self.twice(&path, &value.to_string()));
+                return Err(self.repeated(&path, &value.to_string()));
             }
             points.push(point);
         }
         Ok(())
     }
 
-    /// Axes multiply, and every combination is looked at before anything runs.
-    fn few_enough(&self) -> Result<()> {
+    /// Checks that the axes have few enough combinations: each is expanded before anything runs.
+    fn check_num_combinations(&self) -> Result<()> {
         let lengths = self.manifest.sweep.axes.values().map(|values| values.len().max(1));
-        if lengths.fold(1_usize, usize::saturating_mul) <= MOST_COMBINATIONS {
+        if lengths.fold(1_usize, usize::saturating_mul) <= MAX_COMBINATIONS {
             return Ok(());
         }
-        let error = Error::manifest(format!("the axes make more than {MOST_COMBINATIONS} combinations"))
-            .hint("an experiment asks one question: leave out values, or make several of it");
-        Err(self.point(error, &["sweep", "axes"], At::Key, "too many values"))
+        let error = Error::manifest(format!("the axes make more than {MAX_COMBINATIONS} combinations"))
+            .hint("leave out values, or split the experiment into several");
+        Err(self.label_entry(error, &["sweep", "axes"], EntryPart::Key, "too many values"))
     }
 
-    /// Axes that reach into one another would undo each other's values.
-    fn apart(&self) -> Result<()> {
-        let axes: Vec<_> =
-            self.manifest.sweep.axes.keys().map(|key| (key, steps(key).unwrap_or_default())).collect();
+    /// Checks that no axis overwrites the value of another.
+    fn check_overlapping_axes(&self) -> Result<()> {
+        let axes: Vec<_> = self
+            .manifest
+            .sweep
+            .axes
+            .keys()
+            .map(|key| (key, parse_dotted_key(key).unwrap_or_default()))
+            .collect();
         for (index, (key, path)) in axes.iter().enumerate() {
             let clashes = |other: &[String]| other.starts_with(path) || path.starts_with(other);
             if let Some((other, _)) = axes[..index].iter().find(|(_, other)| clashes(other)) {
                 let error = Error::manifest(format!("the axes `{other}` and `{key}` set the same value"));
-                return Err(self.point(error, &["sweep", "axes", key], At::Key, "one too many"));
+                return Err(self.label_entry(error, &["sweep", "axes", key], EntryPart::Key, "one too many"));
             }
         }
         Ok(())
     }
 
-    fn axis_key(&self, key: &str) -> Result<()> {
+    fn check_axis_key(&self, key: &str) -> Result<()> {
         let refuse = |message: String, hint: String| {
             let error = Error::manifest(message).hint(hint);
-            Err(self.point(error, &["sweep", "axes", key], At::Key, "not an axis"))
+            Err(self.label_entry(error, &["sweep", "axes", key], EntryPart::Key, "not an axis"))
         };
-        let path = steps(key).unwrap_or_default();
+        let path = parse_dotted_key(key).unwrap_or_default();
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let axis = match path[..] {
             [axis @ ("model" | "variant" | "task")] => {
@@ -155,8 +166,8 @@ impl Check<'_> {
                     format!("write `{axis} = […]` in `[sweep]`"),
                 );
             }
-            [table, ..] if !SWEPT.contains(&table) => {
-                let hint = did_you_mean(table, &SWEPT, "an axis can be over a key of");
+            [table, ..] if !SWEEPABLE.contains(&table) => {
+                let hint = did_you_mean(table, &SWEEPABLE, "an axis can be over a key of");
                 return refuse(format!("no axis can be over `{key}`"), hint);
             }
             [] => return refuse(format!("`{key}` is not a dotted key"), EXAMPLE.to_owned()),
@@ -176,8 +187,8 @@ impl Check<'_> {
         }
     }
 
-    /// What an exclusion names must be on the axes, or it matches nothing.
-    fn exclude(&self, index: usize, exclude: &Exclude) -> Result<()> {
+    /// Checks that an exclusion matches something: each of its names is on its axis.
+    fn check_exclusion(&self, index: usize, exclude: &Exclusion) -> Result<()> {
         let sweep = &self.manifest.sweep;
         for (axis, name, entries) in [
             ("model", &exclude.model, &sweep.model),
@@ -189,45 +200,50 @@ impl Check<'_> {
             let error = Error::manifest(format!("this excludes nothing: `{name}` is not in `sweep.{axis}`"))
                 .hint(did_you_mean(name, &entries, &format!("in `sweep.{axis}` are")));
             let path = ["sweep", "exclude", &index.to_string(), axis];
-            return Err(self.point(error, &path, At::Value, "matches nothing"));
+            return Err(self.label_entry(error, &path, EntryPart::Value, "matches nothing"));
         }
         Ok(())
     }
 
-    fn not_empty(&self) -> Result<()> {
+    fn check_not_empty(&self) -> Result<()> {
         let sweep = &self.manifest.sweep;
-        let is_timed = self.manifest.throughput.is_asked();
+        let is_timed = self.manifest.throughput.is_enabled();
         for (axis, entries) in [("model", &sweep.model), ("task", &sweep.task)] {
             if entries.is_empty() && !(is_timed && axis == "task") {
                 let error = Error::manifest(format!("the sweep names no {axis}, so it has no cells"))
-                    .hint(format!("the {axis}s defined are {}", listed(&self.defined(axis))));
-                return Err(self.point(error, &["sweep", axis], At::Value, &format!("no {axis}")));
+                    .hint(format!("the {axis}s defined are {}", quote_list(&self.defined(axis))));
+                return Err(self.label_entry(
+                    error,
+                    &["sweep", axis],
+                    EntryPart::Value,
+                    &format!("no {axis}"),
+                ));
             }
         }
         let is_left = if is_timed { !sweep.systems().is_empty() } else { !sweep.combinations().is_empty() };
         if !is_left {
             let error = Error::manifest("the sweep excludes all of its cells");
-            return Err(self.point(error, &["sweep", "exclude"], At::Key, "nothing is left"));
+            return Err(self.label_entry(error, &["sweep", "exclude"], EntryPart::Key, "nothing is left"));
         }
         Ok(())
     }
 }
 
-impl Check<'_> {
-    /// A base that is only a shape has no weights to score a task with.
-    fn shapes(&self) -> Result<()> {
+impl ReferenceCheck<'_> {
+    /// Checks that every model that is scored on a task has weights.
+    fn check_weightless_models(&self) -> Result<()> {
         let sweep = &self.manifest.sweep;
         for (model, _, task) in sweep.combinations() {
             if let ModelSource::Shape(_) = &self.manifest.models[model].source {
                 let index = sweep.model.iter().position(|name| name == model).unwrap_or_default();
                 let error = Error::manifest(format!(
-                    "`{model}` is only a shape: without weights it cannot answer the task `{task}`"
+                    "`{model}` is only a shape, and a model without weights cannot be scored on the task `{task}`"
                 ))
-                .hint("a shape can be timed (`[throughput]`); keep it from tasks with `sweep.exclude`");
-                return Err(self.point(
+                .hint("time it with `[throughput]`, or exclude it from tasks with `sweep.exclude`");
+                return Err(self.label_entry(
                     error,
                     &["sweep", "model", &index.to_string()],
-                    At::Value,
+                    EntryPart::Value,
                     "no weights",
                 ));
             }
@@ -235,11 +251,11 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// A trajectory that is timed must be one of the sweep's, and go through all numbers of layers.
-    fn trajectory(&self) -> Result<()> {
+    /// Checks that the sweep has the searches whose layers are timed, and that they replace every layer.
+    fn check_trajectory(&self) -> Result<()> {
         let (throughput, sweep) = (&self.manifest.throughput, &self.manifest.sweep);
         let TimedLayers::Trajectory { task } = &throughput.layers else { return Ok(()) };
-        if !throughput.is_asked() {
+        if !throughput.is_enabled() {
             return Ok(());
         }
         let place = ["throughput", "layers", "trajectory", "task"];
@@ -252,15 +268,15 @@ impl Check<'_> {
             let error = Error::manifest(format!(
                 "the sweep has no search of `{model}` and `{variant}` for the task `{task}`"
             ))
-            .hint("name a task of `sweep.task` that is searched for each of them");
-            return Err(self.point(error, &place, At::Value, "not searched"));
+            .hint("name a task of `sweep.task` that is not excluded for this model and variant");
+            return Err(self.label_entry(error, &place, EntryPart::Value, "not searched"));
         }
         match self.manifest.search.stop {
             StopCriterion::Never {} => Ok(()),
             StopCriterion::MaxRelativeDrop(_) | StopCriterion::MinScore(_) => {
-                let error = Error::manifest("a search that stops early has no layers for every number of them")
-                    .hint("write `search.stop = { never = {} }`, or time layers that are spread evenly: `throughput.layers = { uniform = {} }`");
-                Err(self.point(error, &place, At::Value, "may end before"))
+                let error = Error::manifest("a search that stops early does not replace every number of layers")
+                    .hint("write `search.stop = { never = {} }`, or time evenly spread layers with `throughput.layers = { uniform = {} }`");
+                Err(self.label_entry(error, &place, EntryPart::Value, "may stop before the last layer"))
             }
         }
     }

@@ -1,20 +1,21 @@
-//! `[report]`: presentation only; nothing here enters a cell's key.
+//! `[report]`: how results are presented.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How results are presented; changes no result.
+/// How results are presented. Nothing here changes a result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Report {
-    /// Title of the tables and figures; where it is absent the experiment's question, or else its name.
+pub struct ReportConfig {
+    /// The title of tables and figures. Without one, they show the experiment's question, or else its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// Level of the confidence intervals, between 0 and 1.
+    /// Level of the confidence intervals.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub confidence: f64,
 }
 
-impl Default for Report {
+impl Default for ReportConfig {
     fn default() -> Self {
         Self { title: None, confidence: 0.95 }
     }

@@ -1,13 +1,21 @@
-//! The JSON schema of a manifest, made from its types; editors read it through the `#:schema` line.
+//! The JSON schema of a manifest, generated from its types.
+//!
+//! Editors read it through the `#:schema` line; the range check and the structure check read it as well.
 
-use schemars::generate::SchemaSettings;
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
 use super::Manifest;
+use dtr_core::ranges::schema_of;
 
-/// The schema (draft 2020-12), its descriptions the types' doc comments.
-pub fn experiment_schema() -> Value {
-    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Manifest>();
-    schema.insert("title".to_owned(), "Experiment".into());
-    schema.to_value()
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    let mut schema = schema_of::<Manifest>();
+    schema["title"] = "Experiment".into();
+    schema
+});
+
+/// Returns the schema (JSON Schema draft 2020-12). Its descriptions are the types' doc comments.
+pub fn experiment_schema() -> &'static Value {
+    &SCHEMA
 }

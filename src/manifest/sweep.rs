@@ -1,49 +1,49 @@
-//! `[sweep]`: what is crossed with what.
+//! `[sweep]`: the combinations of models, variants and tasks that an experiment runs.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The axes of a sweep; they multiply.
+/// The axes of a sweep. The experiment runs every combination of their values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Sweep {
-    /// Base models, by name.
+pub struct SweepConfig {
+    /// The names of base models.
     pub model: Vec<String>,
-    /// Linear variants, by name. Without any, bases are only trained and scored.
+    /// The names of linear variants. Without any, bases are trained and scored, and nothing is distilled.
     pub variant: Vec<String>,
-    /// Tasks, by name. Without any, bases and hybrids are only timed.
+    /// The names of tasks. Without any, only the speed of bases and hybrids is measured.
     pub task: Vec<String>,
-    /// Further axes: a dotted key of the manifest and the values it takes,
-    /// for example `"distil.token-budget" = ["1M", "10M"]`.
+    /// Further axes. Each is a quoted dotted key of the manifest with the values to try, for example
+    /// `"distil.token-budget" = ["1M", "10M"]`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, Vec<serde_json::Value>>")]
     pub axes: BTreeMap<String, Vec<toml::Value>>,
-    /// Combinations to leave out; an absent field matches everything.
+    /// Combinations that the experiment leaves out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub exclude: Vec<Exclude>,
+    pub exclude: Vec<Exclusion>,
 }
 
-/// A combination that a sweep leaves out.
+/// The combinations that a sweep leaves out. A key that is absent matches every name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Exclude {
-    /// The base model's name.
+pub struct Exclusion {
+    /// The name of the base model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The linear variant's name.
+    /// The name of the linear variant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
-    /// The task's name.
+    /// The name of the task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
 }
 
-impl Sweep {
-    /// The combinations of model, variant and task that are not excluded, the last axis fastest.
+impl SweepConfig {
+    /// Returns the combinations of model, variant and task that are not excluded; the task changes fastest.
     ///
-    /// Without variants there is one combination for each model and task.
+    /// Without variants, there is one combination for each model and task.
     pub fn combinations(&self) -> Vec<(&str, Option<&str>, &str)> {
         let variants: Vec<Option<&str>> = match self.variant.as_slice() {
             [] => vec![None],
@@ -61,7 +61,9 @@ impl Sweep {
         combinations
     }
 
-    /// What can be timed: each base, then the base with each variant. Exclusions that name a task leave none out.
+    /// Returns the systems whose speed can be measured: each base, and the base with each variant.
+    ///
+    /// An exclusion that names a task excludes no system.
     pub fn systems(&self) -> Vec<(&str, Option<&str>)> {
         let variants = || std::iter::once(None).chain(self.variant.iter().map(|name| Some(name.as_str())));
         let systems = self.model.iter().flat_map(|model| variants().map(|variant| (model.as_str(), variant)));
@@ -70,8 +72,8 @@ impl Sweep {
     }
 }
 
-impl Exclude {
-    /// Whether it leaves out this combination, or, without a task, the combination for every task.
+impl Exclusion {
+    /// Tells whether this combination is excluded; without a task, whether it is excluded for every task.
     fn matches(&self, model: &str, variant: Option<&str>, task: Option<&str>) -> bool {
         let fits = |wanted: &Option<String>, name| wanted.is_none() || wanted.as_deref() == name;
         fits(&self.model, Some(model)) && fits(&self.variant, variant) && fits(&self.task, task)
@@ -83,10 +85,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exclusions_leave_out_what_they_match() {
+    fn a_sweep_leaves_out_the_combinations_that_an_exclusion_matches() {
         let names = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let mut sweep = Sweep { model: names("a b"), task: names("x y"), ..Sweep::default() };
-        sweep.exclude = vec![Exclude { model: Some("a".into()), task: Some("y".into()), variant: None }];
+        let mut sweep = SweepConfig { model: names("a b"), task: names("x y"), ..SweepConfig::default() };
+        sweep.exclude = vec![Exclusion { model: Some("a".into()), task: Some("y".into()), variant: None }];
         assert_eq!(sweep.combinations(), [("a", None, "x"), ("b", None, "x"), ("b", None, "y")]);
         sweep.exclude[0].variant = Some("gla".into());
         assert_eq!(sweep.combinations().len(), 4, "without variants nothing is of the variant `gla`");

@@ -11,7 +11,7 @@ use crate::data::scoring_requests::ScoringRequests;
 use crate::data::{Split, file_of_split, load_items};
 use crate::data::{Task, TaskSource};
 use crate::hub;
-use crate::manifest::{At, HubModel, Loaded, Manifest, Model, ModelSource};
+use crate::manifest::{EntryPart, HubModel, LoadedManifest, Manifest, ModelConfig, ModelSource};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::read_text_file;
 use dtr_model::{BaseModel, DecoderConfig, Tokenizer};
@@ -20,7 +20,7 @@ use dtr_model::{BaseModel, DecoderConfig, Tokenizer};
 ///
 /// # Errors
 /// Fails if a base cannot serve a task, and points at the task in the manifest.
-pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
+pub(super) fn check(loaded: &LoadedManifest, manifest: &Manifest) -> Result<()> {
     let combinations = manifest.sweep.combinations().into_iter();
     let pairs: BTreeSet<(&str, &str)> = combinations.map(|(model, _, task)| (model, task)).collect();
     for model in &manifest.sweep.model {
@@ -50,7 +50,12 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
                         Error::manifest(format!("`{model}` cannot serve the task `{task}`: {reason}"))
                             .hint("choose another task, or exclude the pair with `sweep.exclude`");
                     let path = ["sweep", "task", &index.to_string()];
-                    return Err(loaded.sources().point(error, &path, At::Value, "not for this base"));
+                    return Err(loaded.source_map().label_entry(
+                        error,
+                        &path,
+                        EntryPart::Value,
+                        "not for this base",
+                    ));
                 }
             }
         }
@@ -62,7 +67,7 @@ pub(super) fn check(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
 }
 
 /// Returns the folder of a base whose configuration and tokenizer are on disk.
-fn folder(model: &Model) -> Result<Option<PathBuf>> {
+fn folder(model: &ModelConfig) -> Result<Option<PathBuf>> {
     let folder = match &model.source {
         ModelSource::Path(path) => return Ok(Some(PathBuf::from(path))),
         ModelSource::Hub(model) => {

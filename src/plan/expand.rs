@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::compatibility;
 use super::downloads::Downloads;
 use crate::device::{self, HardwareLabel};
-use crate::manifest::Loaded;
+use crate::manifest::LoadedManifest;
 use crate::stages::{Cell, Planner, STAGES, SweepPoint, stage_order};
 use crate::store::{Key, StageName};
 use dtr_core::error::Result;
@@ -43,7 +43,7 @@ impl Plan {
 ///
 /// # Errors
 /// Fails if a point of the sweep is invalid, or if a file of a base, corpus or task cannot be read.
-pub fn plan(loaded: &Loaded) -> Result<Plan> {
+pub fn plan(loaded: &LoadedManifest) -> Result<Plan> {
     plan_on(loaded, &device::DeviceChoice::Cpu.hardware_label())
 }
 
@@ -51,12 +51,12 @@ pub fn plan(loaded: &Loaded) -> Result<Plan> {
 ///
 /// # Errors
 /// Fails as [`plan`] does.
-pub fn plan_on(loaded: &Loaded, machine: &HardwareLabel) -> Result<Plan> {
+pub fn plan_on(loaded: &LoadedManifest, machine: &HardwareLabel) -> Result<Plan> {
     let manifest = &loaded.manifest;
     let mut downloads = Downloads::default();
     let mut planner = Planner::default();
     for values in combinations(&manifest.sweep.axes) {
-        let manifest = &loaded.with(&values)?;
+        let manifest = &loaded.with_overrides(&values)?;
         let axes = &values.into_iter().map(|(key, value)| (key, value_text(&value))).collect();
         downloads.add(manifest)?;
         compatibility::check(loaded, manifest)?;

@@ -14,7 +14,7 @@ use crate::data::{
 };
 use crate::data::{Split, file_of_split};
 use crate::hub::{self, FileLocation, PinnedRepo};
-use crate::manifest::{Model, ModelSource};
+use crate::manifest::{ModelConfig, ModelSource};
 use dtr_core::error::Result;
 use dtr_core::files::{Digest, digest_file};
 use dtr_core::seed::Seed;
@@ -39,7 +39,7 @@ impl ModelIdentity {
     ///
     /// # Errors
     /// Fails if a local file cannot be read, or if the hub does not know a revision.
-    pub fn of(model: &Model) -> Result<Option<(PathBuf, Self)>> {
+    pub fn of(model: &ModelConfig) -> Result<Option<(PathBuf, Self)>> {
         Ok(match &model.source {
             ModelSource::Path(path) => {
                 let files = BaseModel::compute_digests(Path::new(path))?;

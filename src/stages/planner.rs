@@ -11,7 +11,7 @@ use crate::algorithms::pretrain::trained_config;
 use crate::data::CorpusSource;
 use crate::data::documents::check_first_documents;
 use crate::device::HardwareLabel;
-use crate::manifest::{Loaded, Manifest, ModelSource};
+use crate::manifest::{LoadedManifest, Manifest, ModelSource};
 use crate::store::{CellId, Key, StageName};
 use dtr_core::error::{Error, Result};
 use dtr_model::DecoderConfig;
@@ -19,7 +19,7 @@ use dtr_model::DecoderConfig;
 /// A point of a sweep: one value for each axis.
 pub struct SweepPoint<'a> {
     /// The manifest as it was loaded, which knows the source of each value.
-    pub loaded: &'a Loaded,
+    pub loaded: &'a LoadedManifest,
     /// The manifest with the values of this point.
     pub manifest: &'a Manifest,
     /// The values of the axes as text, by dotted key.

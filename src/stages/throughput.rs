@@ -11,10 +11,11 @@ use super::planner::{Planner, SweepPoint};
 use super::search::SearchJob;
 use super::stage::{Completion, Stage, Usage};
 use crate::algorithms::throughput::{
-    PromptShape, Replaced, ThroughputConfig, ThroughputResult, TiledWeights, TimedLayers, measure_throughput,
+    PromptShape, ReplacedCounts, ThroughputConfig, ThroughputResult, TiledWeights, TimedLayers,
+    measure_throughput,
 };
 use crate::device::HardwareLabel;
-use crate::manifest::{At, Dtype, Manifest};
+use crate::manifest::{Dtype, EntryPart, Manifest};
 use crate::resources::{Resources, cache_bytes, twin_bytes, weight_bytes};
 use crate::runner::{ClaimOutcome, ClaimedCell, RunContext};
 use crate::store::{CellId, CellSpec, Inputs, StageName, Store};
@@ -162,7 +163,7 @@ impl Stage for ThroughputJob {
 
     fn plan(point: &SweepPoint<'_>, planner: &mut Planner) -> Result<()> {
         let recipe = &point.manifest.throughput;
-        if !recipe.is_asked() {
+        if !recipe.is_enabled() {
             return Ok(());
         }
         for (model, variant) in point.manifest.sweep.systems() {
@@ -317,7 +318,7 @@ fn systems(point: &SweepPoint<'_>, planner: &mut Planner, labels: &Labels) -> Re
         machine: point.machine.clone(),
     };
     let Some(variant) = &labels.variant else { return Ok(vec![base]) };
-    let counts = recipe.replaced.counts(num_layers);
+    let counts = recipe.replaced.for_layers(num_layers);
     if let Some(count) = counts.iter().find(|count| **count > num_layers) {
         return Err(too_many_layers(point, model, *count, num_layers));
     }
@@ -364,9 +365,9 @@ fn too_many_layers(point: &SweepPoint<'_>, model: &str, count: u32, num_layers: 
     let error =
         Error::manifest(format!("`{model}` has {num_layers} layers, so that {count} cannot be replaced"));
     let index = match &point.manifest.throughput.replaced {
-        Replaced::Counts(counts) => counts.iter().position(|one| *one == count).unwrap_or_default(),
-        Replaced::All {} | Replaced::Every(_) => 0,
+        ReplacedCounts::Counts(counts) => counts.iter().position(|one| *one == count).unwrap_or_default(),
+        ReplacedCounts::All {} | ReplacedCounts::Every(_) => 0,
     };
     let path = ["throughput", "replaced", "counts", &index.to_string()];
-    point.loaded.sources().point(error, &path, At::Value, "more than it has")
+    point.loaded.source_map().label_entry(error, &path, EntryPart::Value, "more than it has")
 }

@@ -11,11 +11,11 @@ use dtr::algorithms::score::Scorer;
 use dtr::data::scoring_requests::ScoringRequests;
 use dtr::data::{Metric, Task, TaskSource};
 use dtr::data::{Split, load_items};
-use dtr::manifest::{Loaded, load};
+use dtr::manifest::{LoadedManifest, load};
 use dtr_model::{BaseModel, Mask};
 use serde_json::{Value, json};
 
-fn manifest() -> Loaded {
+fn manifest() -> LoadedManifest {
     load(&fixture("tasks/tasks.toml"), &[]).unwrap()
 }
 

@@ -1,4 +1,4 @@
-//! Counts that read as people write them: `100M`, `64k`, `512`.
+//! Whole numbers with a decimal suffix: `100M`, `64k`, `512`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,13 +7,16 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A whole number, written as an integer or as a string with the suffix `k`, `M` or `B`.
+/// A positive whole number, written as an integer or as a string with the suffix `k`, `M` or `B`, such as `"100M"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Count(pub u64);
 
+/// The largest count that a configuration may hold; more than the tokens that any model has been trained on.
+const MAX_COUNT: u64 = 1_000_000_000_000_000;
+
 impl Count {
-    /// Parses `100M`, `1.5k`, `512`; `None` when it is no whole number that fits.
+    /// Parses `100M`, `1.5k` or `512`; returns `None` when `text` is not a whole number below 9e15.
     fn parse(text: &str) -> Option<u64> {
         let (digits, unit) = match text.as_bytes().last()? {
             b'k' => (&text[..text.len() - 1], 1e3),
@@ -30,7 +33,7 @@ impl Count {
 }
 
 impl fmt::Display for Count {
-    /// Writes the shortest form that parses back to the same number.
+    /// Writes the largest suffix that divides the number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (unit, suffix) in [(1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k")] {
             if self.0 >= unit && self.0.is_multiple_of(unit) {
@@ -76,9 +79,9 @@ impl JsonSchema for Count {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A whole number, or a string with the suffix k, M or B.",
+            "description": "A positive whole number, or a string with the suffix k, M or B, such as \"100M\".",
             "oneOf": [
-                { "type": "integer", "minimum": 0 },
+                { "type": "integer", "minimum": 1, "maximum": MAX_COUNT },
                 { "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?[kMB]?$" }
             ]
         })
@@ -90,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_read_as_people_write_them() {
+    fn a_count_with_a_suffix_is_parsed() {
         assert_eq!(Count::parse("100M"), Some(100_000_000));
         assert_eq!(Count::parse("1.5k"), Some(1_500));
         assert_eq!(Count::parse("512"), Some(512));
@@ -100,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn display_parses_back() {
+    fn a_formatted_count_parses_to_the_same_number() {
         for value in [0, 7, 1_500, 64_000, 100_000_000, 2_000_000_000] {
             assert_eq!(Count::parse(&Count(value).to_string()), Some(value));
         }

@@ -32,5 +32,6 @@ pub mod error;
 pub mod files;
 pub mod memory_guard;
 pub mod process;
+pub mod ranges;
 pub mod seed;
 pub mod template_limits;

@@ -1,19 +1,20 @@
-//! Seeds that name what they are for, so that no stage's draws depend on another's.
+//! Seeds for random numbers, derived by name so that the draws of one part of an experiment do not depend on another's.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A seed of 32 bits; every random draw of an experiment descends from one of these.
+/// A seed of 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Seed(pub u32);
+pub struct Seed(#[schemars(range(max = 4_294_967_295_u32))] pub u32);
 
 impl Seed {
-    /// The seed of a named part of this seed's work, for example `distil/gla/layer-3`.
+    /// Derives the seed of a part of the experiment from its name, for example `distil/gla/layer-3`.
     ///
-    /// Names are hashed, so adding a part never shifts the draws of another.
+    /// The name is hashed, so a new part does not change the draws of the others. Names are never changed, even where
+    /// they hold an old term: another name would change the results.
     pub fn child(self, name: &str) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("dtr seed child v1");
         hasher.update(&self.0.to_le_bytes());
@@ -22,7 +23,7 @@ impl Seed {
         Self(u32::from_le_bytes(bytes.as_bytes()[..4].try_into().expect("a digest has 32 bytes")))
     }
 
-    /// A generator whose stream is the same on every platform.
+    /// Returns a generator whose numbers are the same on every platform.
     pub fn rng(self) -> ChaCha8Rng {
         ChaCha8Rng::seed_from_u64(u64::from(self.0))
     }
@@ -33,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn children_differ_by_name_and_by_parent() {
+    fn derived_seeds_differ_by_name_and_by_parent() {
         let root = Seed(7);
         assert_ne!(root.child("a"), root.child("b"));
         assert_ne!(root.child("a"), Seed(8).child("a"));

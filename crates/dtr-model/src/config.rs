@@ -61,16 +61,22 @@ pub struct DecoderConfig {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DecoderShape {
     /// Width of the residual stream.
+    #[schemars(range(min = 1, max = 131_072))]
     pub hidden_size: usize,
     /// Width of the SwiGLU's inner layer.
+    #[schemars(range(min = 1, max = 1_048_576))]
     pub intermediate_size: usize,
     /// Number of layers.
+    #[schemars(range(min = 1, max = 1024))]
     pub num_layers: usize,
     /// Query heads.
+    #[schemars(range(min = 1, max = 1024))]
     pub num_heads: usize,
     /// Key/value heads.
+    #[schemars(range(min = 1, max = 1024))]
     pub num_kv_heads: usize,
     /// Width of a head.
+    #[schemars(range(min = 2, max = 4096), extend("multipleOf" = 2))]
     pub head_dim: usize,
     /// Path of the tokenizer, a `tokenizer.json`, relative to the manifest. The default is the tokenizer of
     /// the synthetic language.

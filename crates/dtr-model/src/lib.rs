@@ -39,7 +39,7 @@ pub use hybrid::Hybrid;
 pub use mask::Mask;
 pub use mixer::{
     AttentionStats, BlockConfig, ForwardContext, FullAttention, GdnConfig, GeometryConfig, GlaConfig,
-    JetConfig, Linear, Mixer, MixerState, TwinGeometry, TwinInit, Variant,
+    JetConfig, Linear, Mixer, MixerState, TwinGeometry, TwinInit, Variant, check_head_counts,
 };
 pub use prefix_tree::{PrefixTree, PrefixTreeStates};
 pub use shared_layers::{PartialRun, hidden_states_at};

@@ -18,18 +18,25 @@ use dtr_ops::{AdamWStep, WeightDecay, adamw_step, is_cpu, sum_of_squares};
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct AdamWConfig {
     /// Peak learning rate.
+    #[schemars(range(max = 10), extend("exclusiveMinimum" = 0))]
     pub learning_rate: f64,
     /// Learning rate at the last step, as a fraction of the peak.
+    #[schemars(range(min = 0, max = 1))]
     pub final_fraction: f64,
     /// Share of the steps in which the learning rate warms up.
+    #[schemars(range(min = 0, max = 1))]
     pub warmup_fraction: f64,
     /// Decay rates of the two moments.
+    #[schemars(extend("items" = { "type": "number", "minimum": 0, "exclusiveMaximum": 1 }))]
     pub betas: [f64; 2],
     /// Term added to the denominator.
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub epsilon: f64,
     /// Decoupled weight decay of matrices; vectors and biases are never decayed.
+    #[schemars(range(min = 0, max = 10))]
     pub weight_decay: f64,
     /// Largest global norm of a layer's gradients.
+    #[schemars(range(max = 1_000_000), extend("exclusiveMinimum" = 0))]
     pub clip: f64,
 }
 

@@ -1,4 +1,4 @@
-//! `[distil]`: how twins learn from the layers they are to replace.
+//! `[distil]`: the recipe of distillation.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,20 +9,22 @@ use dtr_model::optimizer::AdamWConfig;
 
 use crate::algorithms::training::TrainingSchedule;
 
-/// Block-wise local distillation: for each layer the twin gets the hidden states that the
-/// full-attention block gets and learns its output by mean squared error.
+/// The recipe of layer-wise distillation. The twin of a layer gets the hidden states that the layer's full attention
+/// gets, and is trained to produce the attention's output, by mean squared error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct DistilConfig {
-    /// Tokens of the corpus that every twin sees (the paper: 100M).
+    /// Number of tokens that each twin is trained on (100M in the paper). At least one step's tokens.
     pub token_budget: Count,
-    /// Tokens per sequence.
+    /// Number of tokens in a training sequence.
+    #[schemars(range(min = 1, max = 1_048_576))]
     pub sequence_length: usize,
-    /// TokenSequences per step.
+    /// Number of sequences in a training step.
+    #[schemars(range(min = 1, max = 65_536))]
     pub batch_size: usize,
-    /// The optimiser and its schedule.
+    /// The optimizer and its schedule.
     pub optimizer: AdamWConfig,
-    /// Seed of the order of the data and of the twins' fresh parameters.
+    /// Seed of the order of the data and of randomly initialized parameters.
     pub seed: Seed,
 }
 

@@ -1,4 +1,4 @@
-//! `[pretrain]`: how a base model is trained from nothing.
+//! `[pretrain]`: the recipe by which a base model is trained from scratch.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,22 +9,25 @@ use dtr_model::optimizer::AdamWConfig;
 
 use crate::algorithms::training::TrainingSchedule;
 
-/// Next-token training of a base whose source is `pretrain`.
+/// The recipe of next-token training of a base whose source is `pretrain`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct PretrainConfig {
-    /// Tokens seen in training.
+    /// Number of tokens that the model is trained on. At least one step's tokens.
     pub token_budget: Count,
-    /// Tokens per sequence.
+    /// Number of tokens in a training sequence.
+    #[schemars(range(min = 2, max = 1_048_576))]
     pub sequence_length: usize,
-    /// TokenSequences per step.
+    /// Number of sequences in a training step.
+    #[schemars(range(min = 1, max = 65_536))]
     pub batch_size: usize,
-    /// TokenSequences whose gradient is computed at once; divides `batch-size`. The processor computes
-    /// micro-batches side by side; a GPU wants one that fills it.
+    /// Number of sequences whose gradient is computed at once. It divides `batch-size`. A CPU computes several such
+    /// micro-batches in parallel; for a GPU choose a number that fills the device.
+    #[schemars(range(min = 1, max = 65_536))]
     pub micro_batch_size: usize,
-    /// The optimiser and its schedule.
+    /// The optimizer and its schedule.
     pub optimizer: AdamWConfig,
-    /// Seed of the first weights and of the order of the data.
+    /// Seed of the initial weights and of the order of the data.
     pub seed: Seed,
 }
 

@@ -54,6 +54,7 @@ pub enum SearchStrategy {
     /// candidates.
     Beam {
         /// Number of hybrids that each round keeps; a beam of width 1 finds what `greedy` finds.
+        #[schemars(range(min = 1, max = 65_536))]
         width: usize,
     },
 }
@@ -71,9 +72,9 @@ pub enum StopCriterion {
     /// Stop when the best score of a round is more than this fraction below the base's score (the paper's
     /// Table 2:
     /// 0.05).
-    MaxRelativeDrop(f64),
+    MaxRelativeDrop(#[schemars(range(max = 1), extend("exclusiveMinimum" = 0))] f64),
     /// Stop when the best score of a round is below this score.
-    MinScore(f64),
+    MinScore(#[schemars(range(min = 0, max = 1))] f64),
     /// Replace every layer.
     Never {},
 }

@@ -1,37 +1,42 @@
-//! `[throughput]`: how fast hybrids read prompts and decode, and how that is timed.
+//! `[throughput]`: which speed measurements a sweep makes.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use dtr_core::seed::Seed;
 
-/// How fast the sweep's bases and their hybrids read a prompt and decode after it, by context, batch size and
-/// number of replaced layers.
+/// Measurements of the time that bases and hybrids take to read a prompt and to decode after it, by context length,
+/// batch size and number of replaced layers.
 ///
-/// Speed depends on shapes and not on what weights say, so that the models timed have the shapes of the
-/// sweep's and random weights: nothing is distilled or downloaded for it, and a context may be longer than
-/// the base's positions.
+/// Speed depends on shapes and not on the values of weights. The measured models therefore have the shapes of the
+/// sweep's models and random weights: nothing is distilled or downloaded, and a context may be longer than the base's
+/// maximum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ThroughputConfig {
-    /// Lengths of the prompt in tokens (the paper: 512, 2048, 16384 and 65536). Without any, nothing is
-    /// timed.
+    /// Prompt lengths in tokens (512, 2048, 16384 and 65536 in the paper). Without any, nothing is measured.
+    #[schemars(inner(range(min = 1, max = 16_777_216)), extend("uniqueItems" = true))]
     pub contexts: Vec<usize>,
-    /// Numbers of prompts that are read and continued side by side.
+    /// Numbers of prompts that are processed as one batch.
+    #[schemars(length(min = 1), inner(range(min = 1, max = 65_536)), extend("uniqueItems" = true))]
     pub batch_sizes: Vec<usize>,
-    /// Numbers of replaced layers; the base, with none, is timed beside them.
-    pub replaced: Replaced,
-    /// Which layers are replaced.
+    /// Numbers of replaced layers. The base, without any, is measured in addition.
+    pub replaced: ReplacedCounts,
+    /// Which layers are replaced, for each number.
     pub layers: TimedLayers,
-    /// Tokens decoded after the prompt.
+    /// Number of tokens that are decoded after the prompt.
+    #[schemars(range(min = 1, max = 1_048_576))]
     pub new_tokens: usize,
-    /// Tokens of each prompt that are read at a time.
+    /// Number of prompt tokens that one forward pass processes.
+    #[schemars(range(min = 1, max = 16_777_216))]
     pub prefill_chunk: usize,
-    /// Runs before those that count.
+    /// Number of runs that come first and are not measured.
+    #[schemars(range(min = 0, max = 1024))]
     pub warm_up: usize,
-    /// Runs that count.
+    /// Number of measured runs.
+    #[schemars(range(min = 1, max = 1024))]
     pub repeats: usize,
-    /// Seed of the prompt and of the weights.
+    /// Seed of the prompts and of the random weights.
     pub seed: Seed,
 }
 
@@ -40,7 +45,7 @@ impl Default for ThroughputConfig {
         Self {
             contexts: Vec::new(),
             batch_sizes: vec![1],
-            replaced: Replaced::All {},
+            replaced: ReplacedCounts::All {},
             layers: TimedLayers::Uniform {},
             new_tokens: 128,
             prefill_chunk: 2048,
@@ -52,27 +57,30 @@ impl Default for ThroughputConfig {
 }
 
 impl ThroughputConfig {
-    /// Whether anything is timed.
-    pub fn is_asked(&self) -> bool {
+    /// Tells whether anything is measured.
+    pub fn is_enabled(&self) -> bool {
         !self.contexts.is_empty()
     }
 }
 
-/// Numbers of replaced layers.
+/// The numbers of replaced layers that are measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Replaced {
-    /// Every number from one layer to all.
+pub enum ReplacedCounts {
+    /// Every number from 1 to the number of layers.
     All {},
-    /// Multiples of this number, as far as the base has layers.
-    Every(u32),
-    /// These numbers.
-    Counts(Vec<u32>),
+    /// The multiples of this number, up to the number of layers.
+    Every(#[schemars(range(min = 1, max = 1024))] u32),
+    /// The listed numbers.
+    Counts(
+        #[schemars(length(min = 1), inner(range(min = 1, max = 1024)), extend("uniqueItems" = true))]
+        Vec<u32>,
+    ),
 }
 
-impl Replaced {
-    /// The numbers for a base of `num_layers` layers, ascending.
-    pub fn counts(&self, num_layers: u32) -> Vec<u32> {
+impl ReplacedCounts {
+    /// Returns the numbers for a base of `num_layers` layers, in ascending order.
+    pub fn for_layers(&self, num_layers: u32) -> Vec<u32> {
         match self {
             Self::All {} => (1..=num_layers).collect(),
             Self::Every(step) => (1..=num_layers).filter(|count| count.is_multiple_of(*step)).collect(),
@@ -85,15 +93,15 @@ impl Replaced {
     }
 }
 
-/// Which layers are replaced where so many of them are.
+/// Which layers are replaced in a measured hybrid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TimedLayers {
-    /// Layers spread evenly, as by the search strategy `uniform`.
+    /// Evenly spread layers, those of the search strategy `uniform`.
     Uniform {},
-    /// Those that a search of this sweep replaced; it must go on to the last layer.
+    /// The layers that a search of this sweep replaced. The search must go on until every layer is replaced.
     Trajectory {
-        /// The task that it was for, by name.
+        /// The name of the task of that search.
         task: String,
     },
 }
@@ -103,10 +111,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_of_replaced_layers_end_where_the_base_does() {
-        assert_eq!(Replaced::All {}.counts(3), [1, 2, 3]);
-        assert_eq!(Replaced::Every(4).counts(28), [4, 8, 12, 16, 20, 24, 28]);
-        assert_eq!(Replaced::Every(3).counts(8), [3, 6]);
-        assert_eq!(Replaced::Counts(vec![5, 1]).counts(8), [1, 5]);
+    fn numbers_of_replaced_layers_end_at_the_number_of_layers() {
+        assert_eq!(ReplacedCounts::All {}.for_layers(3), [1, 2, 3]);
+        assert_eq!(ReplacedCounts::Every(4).for_layers(28), [4, 8, 12, 16, 20, 24, 28]);
+        assert_eq!(ReplacedCounts::Every(3).for_layers(8), [3, 6]);
+        assert_eq!(ReplacedCounts::Counts(vec![5, 1]).for_layers(8), [1, 5]);
     }
 }

@@ -14,7 +14,7 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
 
-pub use config::{Replaced, ThroughputConfig, TimedLayers};
+pub use config::{ReplacedCounts, ThroughputConfig, TimedLayers};
 pub use result::{ThroughputResult, TimedRun};
 pub use tiled_weights::TiledWeights;
 

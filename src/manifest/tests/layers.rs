@@ -145,7 +145,7 @@ fn paths_start_from_the_file_that_names_them() {
 
     let at = |value: &str| {
         let overrides = [("models.mini.source.path".to_owned(), value.into())];
-        loaded.with(&overrides).expect("an axis' value").models["mini"].source.clone()
+        loaded.with_overrides(&overrides).expect("an axis' value").models["mini"].source.clone()
     };
     assert_eq!(at("other"), ModelSource::Path(inside("other")));
     assert_eq!(at("/abs/olute"), ModelSource::Path("/abs/olute".to_owned()));

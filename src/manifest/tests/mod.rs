@@ -4,6 +4,7 @@ mod arbitrary;
 mod bad;
 mod bundled;
 mod layers;
+mod ranges;
 mod rendered;
 mod sets;
 
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
 
-use super::{Loaded, load};
+use super::{LoadedManifest, load};
 use dtr_core::error::{Error, Result};
 
 /// A base file with one of each.
@@ -58,14 +59,14 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    fn load(&self, name: &str, sets: &[&str]) -> Result<Loaded> {
+    fn load(&self, name: &str, sets: &[&str]) -> Result<LoadedManifest> {
         let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
         load(&self.path(name), &sets)
     }
 }
 
 /// Loads `text` as an experiment beside [`BASE`].
-fn load_text(text: &str) -> Result<Loaded> {
+fn load_text(text: &str) -> Result<LoadedManifest> {
     Folder::of(&[("base.toml", BASE), ("main.toml", text)]).load("main.toml", &[])
 }
 

@@ -73,7 +73,7 @@ fn an_axis_value_is_laid_over_everything() {
     let loaded = load_text(&text).expect("a manifest");
     let before = loaded.manifest.clone();
     let at = |budget: &str, batch: i64| {
-        loaded.with(&[
+        loaded.with_overrides(&[
             ("distil.token-budget".to_owned(), budget.into()),
             ("distil.batch-size".to_owned(), batch.into()),
         ])
@@ -86,23 +86,23 @@ fn an_axis_value_is_laid_over_everything() {
     let error = at("many", 8).expect_err("no number");
     assert_eq!(underlined(&error), ("override".to_owned(), "\"many\"".to_owned()));
     assert_eq!(loaded.manifest, before, "overrides leave no trace");
-    assert_eq!(loaded.with(&[]).expect("no override"), before, "nor in the texts");
+    assert_eq!(loaded.with_overrides(&[]).expect("no override"), before, "nor in the texts");
 }
 
 #[test]
 fn later_checks_can_underline_what_they_speak_of() {
-    use crate::manifest::At;
+    use crate::manifest::EntryPart;
     let loaded = load_text(&format!("{HEAD}{SWEEP}")).expect("a manifest");
-    let sources = loaded.sources();
+    let sources = loaded.source_map();
     for (path, at, token) in [
-        (&["sweep", "model", "0"][..], At::Value, "\"mini\""),
-        (&["sweep", "model"], At::Key, "model"),
-        (&["sweep", "model", "7"], At::Value, "model"),
-        (&["models", "mini"], At::Key, "mini"),
-        (&["models", "mini", "source", "path"], At::Value, "\"models/mini\""),
-        (&["distil", "seed"], At::Value, ""),
+        (&["sweep", "model", "0"][..], EntryPart::Value, "\"mini\""),
+        (&["sweep", "model"], EntryPart::Key, "model"),
+        (&["sweep", "model", "7"], EntryPart::Value, "model"),
+        (&["models", "mini"], EntryPart::Key, "mini"),
+        (&["models", "mini", "source", "path"], EntryPart::Value, "\"models/mini\""),
+        (&["distil", "seed"], EntryPart::Value, ""),
     ] {
-        assert_eq!(underlined(&sources.blame(path, at, "so")).1, token, "{path:?}");
+        assert_eq!(underlined(&sources.error_at(path, at, "so")).1, token, "{path:?}");
     }
     assert!(sources.key_span(&["sweep", "model", "0"]).is_none());
     let span = sources.value_span(&["sweep", "task"]).expect("written");

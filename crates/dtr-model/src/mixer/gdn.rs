@@ -18,6 +18,7 @@ use dtr_ops::{ConvState, causal_conv_silu, silu};
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct GdnConfig {
     /// Width of the causal depthwise convolutions on q, k and v; 0 leaves them out.
+    #[schemars(range(min = 0, max = 1024))]
     pub conv_size: usize,
     /// Whether the write strength may reach 2, which allows negative eigenvalues.
     pub allow_neg_eigval: bool,

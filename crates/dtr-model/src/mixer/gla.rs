@@ -18,8 +18,10 @@ use dtr_ops::split_heads;
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct GlaConfig {
     /// Rank of the decay gate's projection.
+    #[schemars(range(min = 1, max = 65_536))]
     pub gate_low_rank_dim: usize,
     /// Divisor of the log decay.
+    #[schemars(range(max = 1_000_000), extend("exclusiveMinimum" = 0))]
     pub gate_logit_normalizer: f64,
 }
 

@@ -20,8 +20,10 @@ use dtr_ops::{dynamic_conv_silu, silu};
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct JetConfig {
     /// Width of the dynamic convolution on v.
+    #[schemars(range(min = 1, max = 1024))]
     pub conv_size: usize,
     /// The inner width of the kernel generator is the width of v divided by this.
+    #[schemars(range(min = 1, max = 65_536))]
     pub generator_reduction: usize,
 }
 

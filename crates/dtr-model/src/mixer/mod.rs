@@ -28,7 +28,7 @@ pub use gla::{GlaBlock, GlaConfig};
 pub use jet::{JetBlock, JetConfig};
 pub use linear::Linear;
 pub use mixer_state::MixerState;
-pub use variant::{BlockConfig, GeometryConfig, TwinInit, Variant};
+pub use variant::{BlockConfig, GeometryConfig, TwinInit, Variant, check_head_counts};
 
 use crate::{DecoderConfig, ParamMut, ParamSource, Parameters};
 use dtr_core::error::Result;

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use dtr_core::error::{Error, Result};
+use dtr_core::ranges::find_out_of_range;
 
 use super::{GdnConfig, GlaConfig, JetConfig};
 
@@ -27,15 +28,19 @@ pub struct Variant {
 pub struct GeometryConfig {
     /// Query heads.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4096))]
     pub num_heads: Option<usize>,
     /// Key/value heads. Query heads share them as in grouped-query attention.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4096))]
     pub num_kv_heads: Option<usize>,
     /// Key width of a head.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4096))]
     pub key_dim: Option<usize>,
     /// Value width of a head.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4096))]
     pub value_dim: Option<usize>,
     /// Whether rotary positions are applied to queries and keys.
     pub rope: bool,
@@ -99,45 +104,37 @@ impl Variant {
     /// Checks the sizes of a variant that was read from the directory of a hybrid.
     ///
     /// # Errors
-    /// Names the first size that is out of range, or two that do not divide.
+    /// Names the first size that is out of range, or two sizes that do not fit together.
     pub fn check(&self) -> Result<()> {
-        let geometry = &self.geometry;
-        let at_least_1 = |size: Option<usize>| size.unwrap_or(1);
-        let mut sizes = vec![
-            ("geometry.num-heads", at_least_1(geometry.num_heads), 1 << 12),
-            ("geometry.num-kv-heads", at_least_1(geometry.num_kv_heads), 1 << 12),
-            ("geometry.key-dim", at_least_1(geometry.key_dim), 1 << 12),
-            ("geometry.value-dim", at_least_1(geometry.value_dim), 1 << 12),
-        ];
-        match &self.block {
-            BlockConfig::Gla(gla) => {
-                sizes.push(("block.gla.gate-low-rank-dim", gla.gate_low_rank_dim, 1 << 16));
-                let normalizer = gla.gate_logit_normalizer;
-                if !(normalizer > 0.0 && normalizer <= 1e6) {
-                    let message =
-                        "`variant.block.gla.gate-logit-normalizer` must be above 0 and at most 1000000";
-                    return Err(Error::manifest(message));
-                }
-            }
-            BlockConfig::Gdn(gdn) => sizes.push(("block.gdn.conv-size", gdn.conv_size.max(1), 1 << 10)),
-            BlockConfig::Jet(jet) => {
-                sizes.push(("block.jet.conv-size", jet.conv_size, 1 << 10));
-                sizes.push(("block.jet.generator-reduction", jet.generator_reduction, 1 << 16));
-            }
+        if let Some(found) = find_out_of_range(self) {
+            let key = found.path.join(".");
+            return Err(Error::manifest(format!("`variant.{key}` must be {}", found.requirement)));
         }
-        for (key, size, max) in sizes {
-            if !(1..=max).contains(&size) {
-                return Err(Error::manifest(format!("`variant.{key}` must be at least 1 and at most {max}")));
-            }
-        }
-        if geometry.rope && geometry.key_dim.is_some_and(|key_dim| key_dim % 2 == 1) {
+        if self.geometry.has_odd_rotary_width() {
             return Err(Error::manifest("`variant.geometry.key-dim` must be even with rotary positions"));
         }
-        match (geometry.num_heads, geometry.num_kv_heads) {
-            (Some(heads), Some(kv_heads)) if !heads.is_multiple_of(kv_heads) => Err(Error::manifest(
-                format!("{heads} query heads cannot share {kv_heads} key/value heads evenly"),
-            )),
+        match (self.geometry.num_heads, self.geometry.num_kv_heads) {
+            (Some(num_heads), Some(num_kv_heads)) => check_head_counts(num_heads, num_kv_heads),
             _ => Ok(()),
         }
     }
+}
+
+impl GeometryConfig {
+    /// Tells whether rotary positions, which rotate pairs of channels, are applied to an odd key width.
+    pub fn has_odd_rotary_width(&self) -> bool {
+        self.rope && self.key_dim.is_some_and(|key_dim| key_dim % 2 == 1)
+    }
+}
+
+/// Checks that the query heads can be divided evenly among the key/value heads.
+///
+/// # Errors
+/// Fails when `num_heads` is not a multiple of `num_kv_heads`.
+pub fn check_head_counts(num_heads: usize, num_kv_heads: usize) -> Result<()> {
+    if num_heads.is_multiple_of(num_kv_heads) {
+        return Ok(());
+    }
+    let message = format!("{num_heads} query heads cannot share {num_kv_heads} key/value heads evenly");
+    Err(Error::manifest(message).hint("make `num-heads` a multiple of `num-kv-heads`"))
 }

@@ -1,0 +1,169 @@
+//! The texts of a manifest, and errors that underline a token of them.
+//!
+//! A manifest is made of layers: the files that it extends, the file itself, `--set` strings and the values of a
+//! sweep's axes. An entry is looked up in the last layer that writes it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::dotted_key::format_dotted_key;
+use super::paths::resolve_path;
+use super::schema_tree::SchemaNode;
+use super::spanned_value::{Content, Span, SpannedValue, SyntaxError};
+use super::structure;
+use dtr_core::error::{Error, Result};
+
+/// The part of an entry that an error underlines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryPart {
+    /// The key.
+    Key,
+    /// The value.
+    Value,
+}
+
+/// A text that writes a part of a manifest.
+#[derive(Debug)]
+struct SourceFile {
+    name: String,
+    text: String,
+    folder: PathBuf,
+}
+
+/// The layers of a manifest, lowest first, with the texts from which they were parsed.
+#[derive(Clone, Debug, Default)]
+pub struct SourceMap {
+    /// The experiment's own file comes first, then the files that it extends, the `--set` strings, and axis values.
+    files: Vec<Arc<SourceFile>>,
+    layers: Vec<SpannedValue>,
+}
+
+impl SourceMap {
+    /// Adds a text without parsing it. Relative paths in it start from `folder`.
+    pub(super) fn add_file(&mut self, name: &str, text: String, folder: &Path) -> usize {
+        self.files.push(Arc::new(SourceFile { name: name.to_owned(), text, folder: folder.to_owned() }));
+        self.files.len() - 1
+    }
+
+    /// Parses the text with index `file`.
+    pub(super) fn parse(&self, file: usize) -> Result<SpannedValue> {
+        SpannedValue::parse(&self.files[file].text, file).map_err(|error| self.syntax_error(file, error))
+    }
+
+    fn syntax_error(&self, file: usize, error: SyntaxError) -> Error {
+        let message = format!("`{}` cannot be read: {}", self.files[file].name, error.message);
+        self.label_span(Error::manifest(message), &Span { file, range: error.range }, "here")
+    }
+
+    /// Checks the structure of `layer` and puts it on top of the others.
+    pub(super) fn push(&mut self, mut layer: SpannedValue) -> Result<()> {
+        structure::check(&layer, self)?;
+        self.resolve_paths(&mut layer, SchemaNode::manifest());
+        for earlier in &mut self.layers {
+            SchemaNode::manifest().remove_replaced_alternatives(earlier, &layer);
+        }
+        self.layers.push(layer);
+        Ok(())
+    }
+
+    /// Makes relative paths in `value` start from the folder of the file that wrote them.
+    fn resolve_paths(&self, value: &mut SpannedValue, schema: &SchemaNode) {
+        match (&mut value.content, schema) {
+            (Content::String(path), SchemaNode::Path) => {
+                *path = resolve_path(&self.files[value.span.file].folder, path);
+            }
+            (Content::Table(table), _) => {
+                for (key, value) in table {
+                    if let Some(schema) = schema.child(key) {
+                        self.resolve_paths(value, schema);
+                    }
+                }
+            }
+            (Content::List(list), _) => {
+                for (index, value) in list.iter_mut().enumerate() {
+                    if let Some(schema) = schema.child(&index.to_string()) {
+                        self.resolve_paths(value, schema);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the layers, lowest first.
+    pub(super) fn layers(&self) -> &[SpannedValue] {
+        &self.layers
+    }
+
+    /// Finds the value at `path` in the last layer that writes it.
+    pub(super) fn find<S: AsRef<str>>(&self, path: &[S]) -> Option<&SpannedValue> {
+        self.layers.iter().rev().find_map(|layer| layer.find(path))
+    }
+
+    /// Returns the path that the last layer writes; of several in that layer, the first one of `paths`.
+    pub(super) fn last_written<'a, 'p>(&self, paths: &[&'a [&'p str]]) -> &'a [&'p str] {
+        let written = |path: &[&str]| self.layers.iter().rposition(|layer| layer.find(path).is_some());
+        paths.iter().rev().max_by_key(|path| written(path)).copied().unwrap_or_default()
+    }
+
+    /// Returns the name and the text of the file that `span` points into.
+    pub fn file(&self, span: &Span) -> (&str, &str) {
+        let file = &self.files[span.file];
+        (&file.name, &file.text)
+    }
+
+    /// Returns the text of `span`.
+    pub(super) fn token(&self, span: &Span) -> &str {
+        self.file(span).1.get(span.range.clone()).unwrap_or_default()
+    }
+
+    /// Returns the location of the key of the entry at `path`. Elements of lists have no key.
+    pub fn key_span(&self, path: &[&str]) -> Option<Span> {
+        self.find(path)?.key_span.clone()
+    }
+
+    /// Returns the location of the value at `path`.
+    pub fn value_span(&self, path: &[&str]) -> Option<Span> {
+        Some(self.find(path)?.span.clone())
+    }
+
+    /// Creates a manifest error with `message` that underlines the entry at `path`.
+    pub fn error_at<S: AsRef<str>>(&self, path: &[S], part: EntryPart, message: impl Into<String>) -> Error {
+        self.label_entry(Error::manifest(message), path, part, "here")
+    }
+
+    /// Makes `error` underline the entry at `path`, with a `label`.
+    ///
+    /// A step into a list is an index. Where no layer writes the entry, the nearest table above it is underlined, or
+    /// else the start of the experiment's own file.
+    pub fn label_entry<S: AsRef<str>>(
+        &self,
+        error: Error,
+        path: &[S],
+        part: EntryPart,
+        label: impl Into<String>,
+    ) -> Error {
+        for length in (1..=path.len()).rev() {
+            if let Some(value) = self.find(&path[..length]) {
+                let is_key = part == EntryPart::Key || length < path.len();
+                return self.label_span(error, if is_key { value.entry_span() } else { &value.span }, label);
+            }
+        }
+        match self.layers.iter().find(|layer| layer.span.file == 0) {
+            Some(root) => self.label_span(error, &root.span, label),
+            None => error,
+        }
+    }
+
+    /// Makes `error` underline `span`, with a `label`.
+    pub(super) fn label_span(&self, error: Error, span: &Span, label: impl Into<String>) -> Error {
+        let (name, text) = self.file(span);
+        error.at(name, text, span.range.clone(), label)
+    }
+
+    /// Creates the error "`PATH` must be REQUIREMENT", which underlines the value.
+    pub(super) fn value_error<S: AsRef<str>>(&self, path: &[S], requirement: &str) -> Error {
+        let error = Error::manifest(format!("`{}` must be {requirement}", format_dotted_key(path)));
+        self.label_entry(error, path, EntryPart::Value, format!("not {requirement}"))
+    }
+}

@@ -1,0 +1,125 @@
+//! Refuses structures that serde accepts although they mean something else than they say.
+//!
+//! Serde reads a struct from a list and an enum from its index. It ignores all but the first key of an enum's table,
+//! and the rest of a list that is too long.
+
+use std::collections::BTreeMap;
+
+use super::dotted_key::format_dotted_key;
+use super::schema_tree::{Alternatives, SchemaNode};
+use super::source_map::SourceMap;
+use super::spanned_value::{Content, Span, SpannedValue};
+use super::suggestions::{did_you_mean, quote_list};
+use dtr_core::error::{Error, Result};
+
+/// Checks one layer before it is merged with others.
+pub(super) fn check(layer: &SpannedValue, sources: &SourceMap) -> Result<()> {
+    StructureCheck { sources, path: Vec::new() }.visit(layer, SchemaNode::manifest())
+}
+
+struct StructureCheck<'a> {
+    sources: &'a SourceMap,
+    path: Vec<String>,
+}
+
+impl StructureCheck<'_> {
+    fn visit(&mut self, value: &SpannedValue, schema: &SchemaNode) -> Result<()> {
+        match (schema, &value.content) {
+            (SchemaNode::Table(_) | SchemaNode::Names(_), Content::Table(_)) => {
+                self.visit_children(value, schema)
+            }
+            (SchemaNode::Table(_) | SchemaNode::Names(_), _) => Err(self.wrong_kind(value, "a table")),
+            (SchemaNode::Choice(alternatives), _) => {
+                self.check_choice(value, alternatives)?;
+                self.visit_children(value, schema)
+            }
+            (SchemaNode::List(_, Some(length)), Content::List(list)) if list.len() != *length => {
+                Err(self.wrong_kind(value, &format!("a list of {length} values")))
+            }
+            _ => self.visit_children(value, schema),
+        }
+    }
+
+    fn visit_children(&mut self, value: &SpannedValue, schema: &SchemaNode) -> Result<()> {
+        match &value.content {
+            Content::Table(table) => {
+                table.iter().try_for_each(|(key, value)| self.descend(key, value, schema))
+            }
+            Content::List(list) => list
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, value)| self.descend(&index.to_string(), value, schema)),
+            _ => Ok(()),
+        }
+    }
+
+    fn descend(&mut self, key: &str, value: &SpannedValue, schema: &SchemaNode) -> Result<()> {
+        let Some(schema) = schema.child(key) else { return Ok(()) };
+        self.path.push(key.to_owned());
+        self.visit(value, schema)?;
+        self.path.pop();
+        Ok(())
+    }
+
+    /// Checks that a choice is a string, or a table of one key, that names an alternative.
+    fn check_choice(&self, value: &SpannedValue, alternatives: &Alternatives) -> Result<()> {
+        let known: Vec<&str> = alternatives.keys().map(String::as_str).collect();
+        match &value.content {
+            Content::String(name) => match alternatives.get(name) {
+                None => Err(self.unknown_alternative(name, &value.span, &known)),
+                Some(Some(node)) if matches!(node.resolve(), SchemaNode::Table(_)) => {
+                    Err(self.wrong_form(name, &value.span, &format!("{{ {name} = {{}} }}")))
+                }
+                Some(Some(_)) => Err(self.wrong_form(name, &value.span, &format!("{{ {name} = … }}"))),
+                Some(None) => Ok(()),
+            },
+            Content::Table(table) if !table.is_empty() => self.check_table(table, alternatives, &known),
+            _ => Err(self.wrong_kind(value, &format!("one of {}", quote_list(&known)))),
+        }
+    }
+
+    fn check_table(
+        &self,
+        table: &BTreeMap<String, SpannedValue>,
+        alternatives: &Alternatives,
+        known: &[&str],
+    ) -> Result<()> {
+        for (name, value) in table {
+            match alternatives.get(name) {
+                None => return Err(self.unknown_alternative(name, value.entry_span(), known)),
+                Some(None) => return Err(self.wrong_form(name, value.entry_span(), &format!("\"{name}\""))),
+                Some(Some(_)) => {}
+            }
+        }
+        let mut names: Vec<_> = table.iter().map(|(name, value)| (value.entry_span(), name)).collect();
+        names.sort_by_key(|(span, _)| span.range.start);
+        match names[..] {
+            [(_, first), (span, second), ..] => Err(self.two_alternatives(first, second, span)),
+            _ => Ok(()),
+        }
+    }
+
+    fn unknown_alternative(&self, name: &str, span: &Span, known: &[&str]) -> Error {
+        let error = Error::manifest(format!("`{}` cannot be `{name}`", format_dotted_key(&self.path)))
+            .hint(did_you_mean(name, known, "it can be"));
+        self.sources.label_span(error, span, "unknown")
+    }
+
+    fn wrong_form(&self, name: &str, span: &Span, form: &str) -> Error {
+        let key = self.path.last().map_or("", String::as_str);
+        let error = Error::manifest(format!("`{name}` is not written in this way"))
+            .hint(format!("write `{key} = {form}`"));
+        self.sources.label_span(error, span, "here")
+    }
+
+    fn two_alternatives(&self, first: &str, second: &str, span: &Span) -> Error {
+        let key = format_dotted_key(&self.path);
+        let message = format!("`{key}` cannot be both `{first}` and `{second}`");
+        self.sources.label_span(Error::manifest(message), span, "one too many")
+    }
+
+    fn wrong_kind(&self, value: &SpannedValue, wanted: &str) -> Error {
+        let error = Error::manifest(format!("`{}` must be {wanted}", format_dotted_key(&self.path)));
+        self.sources.label_span(error, &value.span, format!("this is {}", value.kind()))
+    }
+}
