@@ -5,7 +5,6 @@
 use std::fmt::Write;
 
 use super::{ExportedHybrid, SelectedHybrid};
-
 use crate::algorithms::search::{Round, SearchStrategy, StopCriterion};
 use crate::data::SplitPolicy;
 use crate::stages::{BaseSource, ModelIdentity};

@@ -75,7 +75,7 @@ mod tests {
     use crate::report::fixture;
 
     #[test]
-    fn a_hybrid_costs_its_twins_and_its_search() {
+    fn the_cost_of_a_hybrid_is_that_of_distillation_and_search() {
         let rows = cost_rows(&fixture::records());
         assert_eq!(rows.len(), 8);
         let row = &rows[0];

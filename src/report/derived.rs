@@ -7,7 +7,7 @@ use crate::algorithms::distil::{LayerCurvePoint, LayerLoss};
 use crate::algorithms::search::Round;
 use crate::stats::median;
 
-/// The further sweep axes on one line, for example `distil.token-budget=1M,seed=2`; empty when none.
+/// Formats the other sweep axes on one line, for example `distil.token-budget=1M,seed=2`.
 pub fn format_axes(axes: &BTreeMap<String, String>) -> String {
     axes.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }

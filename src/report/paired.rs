@@ -1,4 +1,4 @@
-//! Two systems on the same test items.
+//! Paired comparison of two models on the same test items.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use super::experiment_records::TestAnswers;
 use crate::stats::{mcnemar_exact, paired_bootstrap};
 use dtr_core::seed::Seed;
 
-/// Under this p-value a difference is counted as one.
+/// Significance level of the summaries.
 pub(super) const SIGNIFICANCE: f64 = 0.05;
 
-/// What two systems made of the items that both answered.
+/// Counts of the items that both models answered.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pairing {
-    /// Items that the first alone answered right.
+    /// Number of items that only the first model answers correctly.
     only_first: u64,
-    /// Items that the second alone answered right.
+    /// Number of items that only the second model answers correctly.
     only_second: u64,
     num_items: u64,
 }
 
 impl Pairing {
-    /// Pairs the answers of two systems by item.
-    pub(super) fn of(first: &TestAnswers, second: &TestAnswers) -> Self {
+    /// Pairs the answers of two models by item.
+    pub(super) fn new(first: &TestAnswers, second: &TestAnswers) -> Self {
         let answers: BTreeMap<&str, bool> =
             second.items.iter().map(|item| (item.id.as_str(), item.is_correct())).collect();
         let mut pairing = Self { only_first: 0, only_second: 0, num_items: 0 };
@@ -34,17 +34,17 @@ impl Pairing {
         pairing
     }
 
-    /// The exact McNemar p-value that the systems are equally good.
+    /// Returns the p-value of the exact McNemar test that both models are equally accurate.
     pub(super) fn p_value(&self) -> f64 {
         mcnemar_exact(self.only_first, self.only_second)
     }
 
-    /// The second's score minus the first's, in points; 0 of no items.
+    /// Returns the score of the second model minus that of the first, in percentage points; 0 without items.
     pub(super) fn difference(&self) -> f64 {
         100.0 * (self.only_second as f64 - self.only_first as f64) / self.num_items.max(1) as f64
     }
 
-    /// The paired bootstrap interval of the difference, in points.
+    /// Returns the paired bootstrap interval of the difference, in percentage points.
     pub(super) fn interval(&self, confidence: f64, seed: Seed) -> (f64, f64) {
         let (low, high) =
             paired_bootstrap(self.only_first, self.only_second, self.num_items, confidence, seed);
@@ -69,20 +69,20 @@ mod tests {
     }
 
     #[test]
-    fn only_items_on_which_the_systems_differ_count() {
+    fn only_items_with_different_answers_count() {
         let first = answers(&[("a", true), ("b", true), ("c", false), ("d", false), ("e", false)]);
         let second = answers(&[("e", true), ("d", true), ("c", true), ("b", true), ("a", true)]);
-        for pairing in [Pairing::of(&first, &second), Pairing::of(&second, &first)] {
+        for pairing in [Pairing::new(&first, &second), Pairing::new(&second, &first)] {
             assert!((pairing.p_value() - 0.25).abs() < 1e-12, "{pairing:?}");
             assert!((pairing.difference().abs() - 60.0).abs() < 1e-12, "{pairing:?}");
         }
     }
 
     #[test]
-    fn an_item_that_one_system_lacks_is_left_out() {
+    fn an_item_that_one_model_lacks_is_ignored() {
         let first = answers(&[("a", true), ("b", false)]);
         let second = answers(&[("a", true), ("c", true)]);
-        let pairing = Pairing::of(&first, &second);
+        let pairing = Pairing::new(&first, &second);
         assert_eq!((pairing.p_value(), pairing.difference(), pairing.num_items), (1.0, 0.0, 1));
     }
 }

@@ -3,7 +3,7 @@
 use super::columns::ThroughputRow;
 use super::derived::format_axes;
 use super::experiment_records::{ExperimentRecords, TimingCell};
-use super::rows::layers_text;
+use super::rows::format_layers;
 use crate::algorithms::throughput::TimedRun;
 use crate::stats::median;
 
@@ -64,7 +64,7 @@ fn row(timing: &TimingCell) -> ThroughputRow {
         context: timing.job.context as u64,
         batch_size: timing.job.batch_size as u64,
         num_replaced: timing.layers.len() as u32,
-        layers: layers_text(&timing.layers),
+        layers: format_layers(&timing.layers),
         num_layers: timing.job.config.num_layers as u32,
         decode: decode.median,
         decode_low: decode.low,

@@ -1,4 +1,4 @@
-//! The rows of `agreement`: pairs of searches that differ in one thing, and how far their orders agree.
+//! The rows of the table `agreement`: the similarity of the replacement orders of two searches.
 
 use std::collections::BTreeSet;
 
@@ -12,16 +12,18 @@ use crate::report::experiment_records::{ExperimentRecords, SearchCell};
 use crate::stats::{benjamini_hochberg, kendall_tau_b, overlap_p_value, spearman_rho};
 use dtr_core::seed::Seed;
 
-/// The rows of `agreement`, sorted by model, what differs, what is shared, and the two.
+/// Returns the rows of `agreement`, sorted by model, differing setting, shared settings and the two values.
 pub(in crate::report) fn agreement_rows(records: &ExperimentRecords) -> Vec<AgreementRow> {
     let searches = sorted_searches(records);
-    let pairs: Vec<Pair> = searches
+    let pairs: Vec<SearchPair> = searches
         .iter()
         .enumerate()
-        .flat_map(|(index, first)| searches[index + 1..].iter().filter_map(|second| Pair::of(first, second)))
+        .flat_map(|(index, first)| {
+            searches[index + 1..].iter().filter_map(|second| SearchPair::new(first, second))
+        })
         .collect();
-    // Each pair draws from a seed of its own.
-    let mut rows: Vec<AgreementRow> = pairs.par_iter().map(Pair::row).collect();
+    // Each pair resamples with its own seed, so the result does not depend on threads.
+    let mut rows: Vec<AgreementRow> = pairs.par_iter().map(SearchPair::row).collect();
     rows.sort_by(|a, b| {
         let name = |row: &AgreementRow| {
             let shared = (row.variant.clone(), row.task.clone(), row.shared_axes.clone());
@@ -29,14 +31,14 @@ pub(in crate::report) fn agreement_rows(records: &ExperimentRecords) -> Vec<Agre
         };
         name(a).cmp(&name(b))
     });
-    adjust(&mut rows, |row| row.kendall_p, |row, q| row.kendall_q = Some(q));
-    adjust(&mut rows, |row| row.spearman_p, |row, q| row.spearman_q = Some(q));
-    adjust(&mut rows, |row| row.overlap_p, |row, q| row.overlap_q = Some(q));
+    correct_p_values(&mut rows, |row| row.kendall_p, |row, q| row.kendall_q = Some(q));
+    correct_p_values(&mut rows, |row| row.spearman_p, |row, q| row.spearman_q = Some(q));
+    correct_p_values(&mut rows, |row| row.overlap_p, |row, q| row.overlap_q = Some(q));
     rows
 }
 
-/// Adjusts a p-value over all rows that compare the same.
-fn adjust(
+/// Corrects a p-value over all rows with the same differing setting.
+fn correct_p_values(
     rows: &mut [AgreementRow],
     p_value: impl Fn(&AgreementRow) -> Option<f64>,
     set: impl Fn(&mut AgreementRow, f64),
@@ -51,18 +53,18 @@ fn adjust(
     }
 }
 
-/// Two searches that differ in one thing.
-struct Pair<'a> {
+/// Two searches that differ in one setting.
+struct SearchPair<'a> {
     first: &'a SearchCell,
     second: &'a SearchCell,
-    between: String,
-    /// What each of them is there.
-    names: [String; 2],
+    differing_setting: String,
+    /// The values of that setting.
+    values: [String; 2],
 }
 
-impl<'a> Pair<'a> {
-    /// The pair, if it differs in one thing and its orders can tell something.
-    fn of(first: &'a SearchCell, second: &'a SearchCell) -> Option<Self> {
+impl<'a> SearchPair<'a> {
+    /// Returns the pair if the searches differ in one setting and at least one order depends on scores.
+    fn new(first: &'a SearchCell, second: &'a SearchCell) -> Option<Self> {
         if first.labels.model != second.labels.model || first.num_layers != second.num_layers {
             return None;
         }
@@ -71,14 +73,16 @@ impl<'a> Pair<'a> {
         let of_axes = first.labels.axes.iter().filter_map(|(key, value)| {
             Some((key.clone(), [value.clone(), second.labels.axes.get(key)?.clone()]))
         });
-        let is_different = |(_, names): &(String, [String; 2])| names[0] != names[1];
+        let is_different = |(_, values): &(String, [String; 2])| values[0] != values[1];
         let mut differences = [of_variant, of_task].into_iter().chain(of_axes).filter(is_different);
-        let (Some((between, names)), None) = (differences.next(), differences.next()) else { return None };
-        let is_given = |search: &SearchCell| {
+        let (Some((differing_setting, values)), None) = (differences.next(), differences.next()) else {
+            return None;
+        };
+        let ignores_scores = |search: &SearchCell| {
             matches!(search.job.strategy, SearchStrategy::Uniform {} | SearchStrategy::Random { .. })
         };
-        let is_idle = between != STRATEGY && is_given(first) && is_given(second);
-        (!is_idle).then_some(Self { first, second, between, names })
+        let is_trivial = differing_setting != STRATEGY && ignores_scores(first) && ignores_scores(second);
+        (!is_trivial).then_some(Self { first, second, differing_setting, values })
     }
 
     fn row(&self) -> AgreementRow {
@@ -93,15 +97,15 @@ impl<'a> Pair<'a> {
         let total = u64::from(first.num_layers);
         let share = |(index, overlap): (usize, &u32)| f64::from(*overlap) / (index + 1) as f64;
         let mut shared_axes = first.labels.axes.clone();
-        shared_axes.remove(&self.between);
+        shared_axes.remove(&self.differing_setting);
         AgreementRow {
             model: first.labels.model.clone(),
-            differing_setting: self.between.clone(),
-            variant: (self.between != "variant").then(|| first.variant().to_owned()),
-            task: (self.between != "task").then(|| first.task().to_owned()),
+            differing_setting: self.differing_setting.clone(),
+            variant: (self.differing_setting != "variant").then(|| first.variant().to_owned()),
+            task: (self.differing_setting != "task").then(|| first.task().to_owned()),
             shared_axes: format_axes(&shared_axes),
-            first: self.names[0].clone(),
-            second: self.names[1].clone(),
+            first: self.values[0].clone(),
+            second: self.values[1].clone(),
             num_layers: first.num_layers,
             num_replaced_first: first.rounds_by_layer().len() as u32,
             num_replaced_second: second.rounds_by_layer().len() as u32,
@@ -125,19 +129,20 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// The sweep axis of strategies.
+/// The sweep axis of search strategies.
 const STRATEGY: &str = "search.strategy";
 
-/// The place of each layer in a search's order; layers that it did not replace tie behind the last.
+/// Returns the rank of each layer in the order of a search. Layers that it did not replace share the last
+/// rank.
 fn ranks(search: &SearchCell) -> Vec<f64> {
     let rounds = search.rounds_by_layer();
-    let behind = rounds.values().max().map_or(1, |last| last + 1);
-    let place = |layer| f64::from(rounds.get(&layer).copied().unwrap_or(behind));
-    (0..search.num_layers).map(place).collect()
+    let last_rank = rounds.values().max().map_or(1, |last| last + 1);
+    let rank = |layer| f64::from(rounds.get(&layer).copied().unwrap_or(last_rank));
+    (0..search.num_layers).map(rank).collect()
 }
 
-/// How many layers the two searches' accepted hybrids of 1, 2, … replaced layers share, as long as both have
-/// one.
+/// Returns the number of shared layers of the accepted hybrids of 1, 2, … replaced layers, up to the shorter
+/// search.
 fn overlaps(first: &SearchCell, second: &SearchCell) -> Vec<u32> {
     let [first, second] = [first, second].map(accepted_layers);
     let shared = |(one, other): (&Vec<u32>, &Vec<u32>)| {
@@ -146,6 +151,7 @@ fn overlaps(first: &SearchCell, second: &SearchCell) -> Vec<u32> {
     first.iter().zip(&second).map(shared).collect()
 }
 
+/// Returns the layers of each accepted hybrid.
 fn accepted_layers(search: &SearchCell) -> Vec<Vec<u32>> {
     let accepted = search.sorted_rounds().into_iter().filter(|round| round.accepted);
     accepted.map(|round| round.layers).collect()
@@ -157,8 +163,8 @@ mod tests {
     use crate::report::fixture;
     use crate::stages::{SearchJob, Stage};
 
-    /// Two variants on one task, with these orders of six layers.
-    fn two(first: &[u32], second: &[u32]) -> AgreementRow {
+    /// Returns the row for two variants on one task with these orders of six layers.
+    fn compare_orders(first: &[u32], second: &[u32]) -> AgreementRow {
         let mut records = fixture::sized(2, 1, 6);
         records.searches[1].rounds = fixture::rounds(first);
         records.searches[0].rounds = fixture::rounds(second);
@@ -168,8 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn orders_that_end_early_are_compared_as_far_as_they_say_something() {
-        let row = two(&[5, 3, 4], &[5, 4]);
+    fn orders_that_end_early_are_compared_up_to_the_shorter_one() {
+        let row = compare_orders(&[5, 3, 4], &[5, 4]);
         assert_eq!((row.first.as_str(), row.second.as_str(), row.variant), ("gdn", "gla", None));
         assert_eq!((row.num_replaced_first, row.num_replaced_second), (3, 2));
         // scipy.stats.kendalltau and spearmanr of (4, 4, 4, 2, 3, 1) and (3, 3, 3, 3, 2, 1).
@@ -183,7 +189,7 @@ mod tests {
 
     #[test]
     fn complete_orders_are_compared_at_half_of_the_layers() {
-        let row = two(&[0, 1, 2, 3, 4, 5], &[5, 4, 1, 3, 2, 0]);
+        let row = compare_orders(&[0, 1, 2, 3, 4, 5], &[5, 4, 1, 3, 2, 0]);
         // {0, 1, 2} and {5, 4, 1}; by chance 9 / 6, and 1 - (3 choose 3) / (6 choose 3) for at least one.
         assert_eq!((row.overlap_k, row.overlap, row.overlap_by_chance), (3, 1, 1.5));
         assert!((row.overlap_p.unwrap() - 0.95).abs() < 1e-12);
@@ -191,23 +197,23 @@ mod tests {
     }
 
     #[test]
-    fn an_order_without_layers_agrees_with_nothing() {
-        let row = two(&[], &[1, 2]);
+    fn an_empty_order_has_no_agreement() {
+        let row = compare_orders(&[], &[1, 2]);
         assert_eq!((row.kendall_tau, row.kendall_q, row.spearman_p), (None, None, None));
         assert_eq!((row.overlap_k, row.overlap_p, row.overlap_q), (0, None, None));
     }
 
     #[test]
-    fn pairs_differ_in_one_thing() {
+    fn pairs_differ_in_one_setting() {
         let rows = agreement_rows(&fixture::sized(3, 4, 8));
-        let num_between = |what: &str| rows.iter().filter(|row| row.differing_setting == what).count();
+        let num_between = |setting: &str| rows.iter().filter(|row| row.differing_setting == setting).count();
         assert_eq!((num_between("variant"), num_between("task")), (3 * 4, 6 * 3));
         assert_eq!(rows.len(), 30);
         assert!(rows.iter().all(|row| row.variant.is_none() == (row.differing_setting == "variant")));
     }
 
     #[test]
-    fn strategies_are_compared_but_not_what_is_alike_by_construction() {
+    fn strategies_are_compared_but_not_orders_without_scores() {
         let mut records = fixture::sized(1, 2, 8);
         let strategies = [("greedy", SearchStrategy::Greedy {}), ("uniform", SearchStrategy::Uniform {})];
         let of = |(name, strategy): (&str, SearchStrategy)| {
@@ -234,7 +240,7 @@ mod tests {
                 ["task", "arc-easy", "boolq"],
             ]
         );
-        // The same order under another name: no agreement is higher.
+        // The orders are equal, which is the highest agreement.
         assert!(rows[..2].iter().all(|row| row.kendall_tau == Some(1.0) && row.shared_axes.is_empty()));
     }
 }

@@ -19,28 +19,28 @@ pub(super) use paper_views::{compute_hours_rows, speedup_rows, table1};
 pub(super) use published::published_rows;
 pub(super) use searches::search_rows;
 
-/// The searches, sorted by model, variant, task and axes.
+/// Returns the searches sorted by model, variant, task and axes.
 pub(super) fn sorted_searches(records: &ExperimentRecords) -> Vec<&SearchCell> {
     let mut searches: Vec<_> = records.searches.iter().collect();
     searches.sort_by(|a, b| a.name().cmp(&b.name()));
     searches
 }
 
-/// The distillations, sorted by model, variant and axes.
+/// Returns the distillations sorted by model, variant and axes.
 pub(super) fn sorted_distillations(records: &ExperimentRecords) -> Vec<&DistilCell> {
     let mut distillations: Vec<_> = records.distillations.iter().collect();
     distillations.sort_by(|a, b| a.name().cmp(&b.name()));
     distillations
 }
 
-/// Layers, ascending and joined by commas.
-pub(super) fn layers_text(layers: &[u32]) -> String {
+/// Formats layers in ascending order, joined by commas.
+pub(super) fn format_layers(layers: &[u32]) -> String {
     let mut layers = layers.to_vec();
     layers.sort_unstable();
     layers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// The rows of `bases`.
+/// Returns the rows of `bases`.
 pub(super) fn base_rows(records: &ExperimentRecords) -> Vec<BaseRow> {
     let mut rows: Vec<BaseRow> = records
         .bases
@@ -64,7 +64,7 @@ pub(super) fn base_rows(records: &ExperimentRecords) -> Vec<BaseRow> {
     rows
 }
 
-/// The rows of `table2`.
+/// Returns the rows of `stages`.
 pub(super) fn stage_rows(records: &ExperimentRecords) -> Vec<StageRow> {
     let row = |stage: &CellUsage| StageRow {
         stage: stage.record.spec.id.stage.to_string(),
@@ -90,7 +90,7 @@ pub(super) fn stage_rows(records: &ExperimentRecords) -> Vec<StageRow> {
     rows
 }
 
-/// The rows of `trajectories`.
+/// Returns the rows of `trajectories`.
 pub(super) fn trajectory_rows(records: &ExperimentRecords) -> Vec<TrajectoryRow> {
     let rows_of = |search: &SearchCell| {
         let rounds = search.sorted_rounds();
@@ -102,7 +102,7 @@ pub(super) fn trajectory_rows(records: &ExperimentRecords) -> Vec<TrajectoryRow>
 fn trajectory_row(search: &SearchCell, round: &Round) -> TrajectoryRow {
     let (model, variant, task, axes) = owned_name(search);
     let set = paper_match::matching_layer_set(search, round);
-    let of_paper = set.map(|set| set.layers());
+    let paper_layers = set.map(|set| set.layers());
     let shared = |of_paper: &Vec<u32>| of_paper.iter().filter(|layer| round.layers.contains(layer)).count();
     let by_chance =
         |of_paper: &Vec<u32>| (of_paper.len() * round.layers.len()) as f64 / f64::from(search.num_layers);
@@ -113,19 +113,19 @@ fn trajectory_row(search: &SearchCell, round: &Round) -> TrajectoryRow {
         axes,
         round: round.round,
         layer: round.layer,
-        layers: layers_text(&round.layers),
+        layers: format_layers(&round.layers),
         score: round.score,
         num_replaced: round.num_replaced,
         accepted: round.accepted,
-        layers_paper: of_paper.as_deref().map(layers_text),
-        overlap_paper: of_paper.as_ref().map(|layers| shared(layers) as u32),
-        overlap_by_chance: of_paper.as_ref().map(by_chance),
+        layers_paper: paper_layers.as_deref().map(format_layers),
+        overlap_paper: paper_layers.as_ref().map(|layers| shared(layers) as u32),
+        overlap_by_chance: paper_layers.as_ref().map(by_chance),
         score_paper: set.map(|set| set.accuracy / 100.0),
         cell_key: search.key(),
     }
 }
 
-/// The rows of `trials`.
+/// Returns the rows of `trials`.
 pub(super) fn trial_rows(records: &ExperimentRecords) -> Vec<TrialRow> {
     let rows_of = |search: &SearchCell| {
         let (model, variant, task, axes) = owned_name(search);
@@ -136,21 +136,21 @@ pub(super) fn trial_rows(records: &ExperimentRecords) -> Vec<TrialRow> {
             axes: axes.clone(),
             round: trial.round,
             layer: trial.layer,
-            layers: layers_text(&trial.layers),
+            layers: format_layers(&trial.layers),
             score: trial.bounds.score(),
             score_lower: trial.bounds.lower,
             score_upper: trial.bounds.upper,
             cell_key: search.key(),
         };
         let mut trials = search.trials.clone();
-        let place = |trial: &Trial| (trial.round, trial.layer, trial.layers.clone());
-        trials.sort_by_cached_key(place);
+        let sort_key = |trial: &Trial| (trial.round, trial.layer, trial.layers.clone());
+        trials.sort_by_cached_key(sort_key);
         trials.into_iter().map(row).collect::<Vec<_>>()
     };
     sorted_searches(records).into_iter().flat_map(rows_of).collect()
 }
 
-/// The rows of `items`.
+/// Returns the rows of `items`.
 pub(super) fn item_rows(records: &ExperimentRecords) -> Vec<ItemRow> {
     let mut rows = Vec::new();
     for search in sorted_searches(records) {
@@ -183,7 +183,7 @@ fn item_rows_of(search: &SearchCell, system: &str, test: &TestAnswers) -> Vec<It
     rows
 }
 
-/// The rows of `distillation`.
+/// Returns the rows of `distillation`.
 pub(super) fn distillation_rows(records: &ExperimentRecords) -> Vec<DistillationRow> {
     let rows_of = |distillation: &DistilCell| {
         let mut layers = distillation.layers.clone();
@@ -221,16 +221,16 @@ mod tests {
     use crate::report::fixture;
 
     #[test]
-    fn a_hybrid_of_ten_layers_is_laid_beside_the_papers() {
+    fn a_hybrid_of_ten_layers_is_compared_with_the_layer_set_of_the_paper() {
         let mut records = fixture::of_paper("Qwen2.5-1.5B");
         records.searches.retain(|search| search.block() == "jet" && search.task() == "pubmedqa");
-        // The paper's greedy set for PubMedQA with three layers exchanged for 0, 1 and 2.
+        // The layers of the paper's greedy set for PubMedQA, with 0, 1 and 2 in place of three of them.
         records.searches[0].rounds = fixture::rounds(&[26, 0, 24, 1, 22, 2, 4, 19, 21, 8, 12]);
         let rows = trajectory_rows(&records);
-        let beside: Vec<&TrajectoryRow> = rows.iter().filter(|row| row.overlap_paper.is_some()).collect();
-        assert_eq!(beside.len(), 1);
-        assert_eq!((beside[0].num_replaced, beside[0].overlap_paper), (10, Some(7)));
-        assert_eq!(beside[0].layers_paper.as_deref(), Some("4,8,12,19,21,22,23,24,25,26"));
-        assert_eq!(beside[0].overlap_by_chance, Some(100.0 / 28.0));
+        let compared: Vec<&TrajectoryRow> = rows.iter().filter(|row| row.overlap_paper.is_some()).collect();
+        assert_eq!(compared.len(), 1);
+        assert_eq!((compared[0].num_replaced, compared[0].overlap_paper), (10, Some(7)));
+        assert_eq!(compared[0].layers_paper.as_deref(), Some("4,8,12,19,21,22,23,24,25,26"));
+        assert_eq!(compared[0].overlap_by_chance, Some(100.0 / 28.0));
     }
 }

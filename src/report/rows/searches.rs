@@ -1,8 +1,8 @@
-//! The rows of `table1`.
+//! The rows of the table `searches`.
 
 use rayon::prelude::*;
 
-use super::{layers_text, sorted_searches};
+use super::{format_layers, sorted_searches};
 use crate::data::SplitPolicy;
 use crate::report::columns::SearchRow;
 use crate::report::derived::format_axes;
@@ -12,10 +12,10 @@ use crate::report::paper_match;
 use crate::stats::{benjamini_hochberg, wilson_interval};
 use dtr_core::seed::Seed;
 
-/// The rows of `table1`.
+/// Returns the rows of `searches`.
 pub(in crate::report) fn search_rows(records: &ExperimentRecords) -> Vec<SearchRow> {
     let row = |search| row(search, records.confidence);
-    // Each row draws its resamples from a seed of its own.
+    // Each row resamples with its own seed, so the result does not depend on threads.
     let mut rows: Vec<SearchRow> = sorted_searches(records).into_par_iter().map(row).collect();
     let adjusted =
         |p_value: fn(&SearchRow) -> f64| benjamini_hochberg(&rows.iter().map(p_value).collect::<Vec<_>>());
@@ -26,42 +26,42 @@ pub(in crate::report) fn search_rows(records: &ExperimentRecords) -> Vec<SearchR
     rows
 }
 
-/// A score with its interval.
-struct Scored {
+/// A test score and its confidence interval.
+struct ScoreInterval {
     score: f64,
     low: f64,
     high: f64,
 }
 
-impl Scored {
+impl ScoreInterval {
     fn new(test: &TestAnswers, confidence: f64) -> Self {
         let (low, high) = wilson_interval(test.num_correct, test.num_items, confidence);
         Self { score: test.score, low, high }
     }
 
-    /// By how many points the score is over a published one, in percent.
-    fn minus(&self, percent: f64) -> f64 {
+    /// Returns the difference to a published score in percent, in percentage points.
+    fn minus_percent(&self, percent: f64) -> f64 {
         100.0 * self.score - percent
     }
 
-    /// Whether a published score, in percent, lies in the interval.
-    fn holds(&self, percent: f64) -> bool {
+    /// Returns whether a published score in percent lies in the interval.
+    fn contains_percent(&self, percent: f64) -> bool {
         (self.low..=self.high).contains(&(percent / 100.0))
     }
 }
 
-/// The row of one search; its p-values are not adjusted yet.
+/// Returns the row of one search, with q-values that are not corrected yet.
 fn row(search: &SearchCell, confidence: f64) -> SearchRow {
     let (best, opt) = (&search.best, &search.opt);
     let [p_base, p_best, p_opt] = [&search.base_answers, &search.best_answers, &search.opt_answers]
-        .map(|test| Scored::new(test, confidence));
-    let [to_best, to_opt] =
-        [&search.best_answers, &search.opt_answers].map(|hybrid| Pairing::of(&search.base_answers, hybrid));
+        .map(|test| ScoreInterval::new(test, confidence));
+    let [best_pairing, opt_pairing] =
+        [&search.best_answers, &search.opt_answers].map(|hybrid| Pairing::new(&search.base_answers, hybrid));
     let seed = Seed(0).child(&search.key());
-    let best_interval = to_best.interval(confidence, seed.child("best"));
-    let opt_interval = to_opt.interval(confidence, seed.child("opt"));
-    let fall_base = 100.0 * (search.base - p_base.score);
-    let fall_best = 100.0 * (best.validation - p_best.score);
+    let best_interval = best_pairing.interval(confidence, seed.child("best"));
+    let opt_interval = opt_pairing.interval(confidence, seed.child("opt"));
+    let gap_base = 100.0 * (search.base - p_base.score);
+    let gap_best = 100.0 * (best.validation - p_best.score);
     let (cell, optimal) = (paper_match::matching_score(search), paper_match::matching_speedup(search));
     SearchRow {
         model: search.labels.model.clone(),
@@ -75,52 +75,53 @@ fn row(search: &SearchCell, confidence: f64) -> SearchRow {
         p_best_low: p_best.low,
         p_best_high: p_best.high,
         num_replaced: best.layers.len() as u32,
-        layers: layers_text(&best.layers),
+        layers: format_layers(&best.layers),
         p_opt: p_opt.score,
         p_opt_low: p_opt.low,
         p_opt_high: p_opt.high,
         num_replaced_opt: opt.layers.len() as u32,
-        layers_opt: layers_text(&opt.layers),
+        layers_opt: format_layers(&opt.layers),
         num_layers: search.num_layers,
         items: search.base_answers.num_items,
         truncated_items: search.base_answers.num_truncated,
-        difference_best: to_best.difference(),
+        difference_best: best_pairing.difference(),
         difference_best_low: best_interval.0,
         difference_best_high: best_interval.1,
-        p_value_best: to_best.p_value(),
-        q_value_best: to_best.p_value(),
-        difference_opt: to_opt.difference(),
+        p_value_best: best_pairing.p_value(),
+        q_value_best: best_pairing.p_value(),
+        difference_opt: opt_pairing.difference(),
         difference_opt_low: opt_interval.0,
         difference_opt_high: opt_interval.1,
-        p_value_opt: to_opt.p_value(),
-        q_value_opt: to_opt.p_value(),
+        p_value_opt: opt_pairing.p_value(),
+        q_value_opt: opt_pairing.p_value(),
         matches_base: p_best.score >= p_base.score,
         validation_base: search.base,
         validation_best: best.validation,
         validation_opt: opt.validation,
-        validation_minus_test_base: fall_base,
-        validation_minus_test_best: fall_best,
+        validation_minus_test_base: gap_base,
+        validation_minus_test_best: gap_best,
         validation_minus_test_opt: 100.0 * (opt.validation - p_opt.score),
-        selection_effect: fall_best - fall_base,
+        selection_effect: gap_best - gap_base,
         validation_items: search.validation_items,
         splits: splits(search).to_owned(),
         evaluations: search.evaluations,
         cell_paper: cell.map(|cell| cell.cell_name()),
         p_base_paper: cell.map(|cell| cell.p_base / 100.0),
-        base_minus_paper: cell.map(|cell| p_base.minus(cell.p_base)),
-        p_base_paper_inside: cell.map(|cell| p_base.holds(cell.p_base)),
+        base_minus_paper: cell.map(|cell| p_base.minus_percent(cell.p_base)),
+        p_base_paper_inside: cell.map(|cell| p_base.contains_percent(cell.p_base)),
         p_best_paper: cell.map(|cell| cell.p_best / 100.0),
-        best_minus_paper: cell.map(|cell| p_best.minus(cell.p_best)),
-        p_best_paper_inside: cell.map(|cell| p_best.holds(cell.p_best)),
+        best_minus_paper: cell.map(|cell| p_best.minus_percent(cell.p_best)),
+        p_best_paper_inside: cell.map(|cell| p_best.contains_percent(cell.p_best)),
         num_replaced_paper: cell.map(|cell| cell.num_replaced),
         p_opt_paper: optimal.map(|cell| cell.p_opt / 100.0),
-        opt_minus_paper: optimal.map(|cell| p_opt.minus(cell.p_opt)),
-        p_opt_paper_inside: optimal.map(|cell| p_opt.holds(cell.p_opt)),
+        opt_minus_paper: optimal.map(|cell| p_opt.minus_percent(cell.p_opt)),
+        p_opt_paper_inside: optimal.map(|cell| p_opt.contains_percent(cell.p_opt)),
         num_replaced_opt_paper: optimal.map(|cell| cell.num_replaced),
         cell_key: search.key(),
     }
 }
 
+/// Returns the value of the column `splits`.
 fn splits(search: &SearchCell) -> &'static str {
     match search.job.task.split_policy() {
         None => "own",
@@ -136,19 +137,19 @@ mod tests {
 
     fn jet_on_arc_easy(change: impl FnOnce(&mut SearchCell)) -> SearchRow {
         let records = fixture::of_paper("Qwen2.5-1.5B");
-        let is_it = |search: &SearchCell| search.block() == "jet" && search.task() == "arc-easy";
-        let mut search = records.searches.into_iter().find(is_it).unwrap();
+        let is_match = |search: &SearchCell| search.block() == "jet" && search.task() == "arc-easy";
+        let mut search = records.searches.into_iter().find(is_match).unwrap();
         change(&mut search);
         row(&search, 0.95)
     }
 
     #[track_caller]
-    fn close(ours: f64, theirs: f64) {
-        assert!((ours - theirs).abs() < 1e-9, "{ours} against {theirs}");
+    fn assert_close(value: f64, expected: f64) {
+        assert!((value - expected).abs() < 1e-9, "{value} is not {expected}");
     }
 
     #[test]
-    fn the_papers_scores_stand_beside_ours() {
+    fn scores_are_compared_with_those_of_the_paper() {
         // The paper: 72.0 for the base, 74.7 with 2 layers replaced.
         let row = jet_on_arc_easy(|search| {
             search.base_answers = fixture::answers(144, 200);
@@ -156,38 +157,38 @@ mod tests {
         });
         assert_eq!(row.cell_paper.as_deref(), Some("Qwen2.5-1.5B/jet/arc_easy"));
         assert_eq!((row.p_base_paper, row.num_replaced_paper), (Some(0.72), Some(2)));
-        close(row.base_minus_paper.unwrap(), 0.0);
-        close(row.best_minus_paper.unwrap(), -12.7);
+        assert_close(row.base_minus_paper.unwrap(), 0.0);
+        assert_close(row.best_minus_paper.unwrap(), -12.7);
         // Intervals by scipy: (0.6542, 0.7776) of 144 of 200, (0.5511, 0.6844) of 124.
         assert_eq!((row.p_base_paper_inside, row.p_best_paper_inside), (Some(true), Some(false)));
         assert_eq!((row.p_opt_paper, row.opt_minus_paper, row.p_opt_paper_inside), (None, None, None));
     }
 
     #[test]
-    fn what_the_paper_lacks_is_null() {
+    fn columns_about_the_paper_are_null_without_a_cell() {
         let row = jet_on_arc_easy(|search| search.cell.labels.task = Some("facts".to_owned()));
         assert_eq!((row.cell_paper, row.p_base_paper, row.p_best_paper_inside), (None, None, None));
     }
 
     #[test]
-    fn what_choice_flatters_is_told_from_how_easy_the_split_is() {
+    fn the_selection_effect_excludes_the_difference_between_the_splits() {
         let row = jet_on_arc_easy(|search| {
             search.base_answers = fixture::answers(140, 200);
             search.base = 0.72;
             search.best_answers = fixture::answers(136, 200);
             search.best.validation = 0.75;
         });
-        close(row.validation_minus_test_base, 2.0);
-        close(row.validation_minus_test_best, 7.0);
-        close(row.selection_effect, 5.0);
-        close(row.difference_best, -2.0);
-        // Four items that the base alone answers right: twice the chance that four coins fall alike.
-        close(row.p_value_best, 0.125);
+        assert_close(row.validation_minus_test_base, 2.0);
+        assert_close(row.validation_minus_test_best, 7.0);
+        assert_close(row.selection_effect, 5.0);
+        assert_close(row.difference_best, -2.0);
+        // Only the base answers four items correctly: p = 2 / 2^4.
+        assert_close(row.p_value_best, 0.125);
         assert!(row.difference_best_low < -2.0 && row.difference_best_high <= 0.0, "{row:?}");
     }
 
     #[test]
-    fn p_values_are_adjusted_over_all_rows() {
+    fn p_values_are_corrected_over_all_rows() {
         let mut records = fixture::of_paper("Qwen2.5-1.5B");
         records.searches.truncate(4);
         // Exact McNemar p-values 2^-6, 2^-5, 2^-3 and 1, which Benjamini and Hochberg multiply by 4/1, 4/2,
@@ -199,7 +200,7 @@ mod tests {
         let mut rows = search_rows(&records);
         rows.sort_by(|a, b| a.p_value_best.total_cmp(&b.p_value_best));
         for (row, expected) in rows.iter().zip([0.0625, 0.0625, 1.0 / 6.0, 1.0]) {
-            close(row.q_value_best, expected);
+            assert_close(row.q_value_best, expected);
         }
     }
 }

@@ -12,8 +12,7 @@ pub(super) fn distillations_text(records: &ExperimentRecords) -> String {
     let headings = ["distillation", "tokens", "parameters", "before", "after"];
     let mut rows = vec![headings.map(str::to_owned).to_vec()];
     rows.extend(sorted_distillations(records).into_iter().map(row));
-    format_table(&rows)
-        + "Mean squared error / output variance, median over layers, before and after training.\n"
+    format_table(&rows) + "Normalised error (MSE / output variance), median over layers, before and after.\n"
 }
 
 fn row(distillation: &DistilCell) -> Vec<String> {
