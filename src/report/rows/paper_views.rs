@@ -182,9 +182,8 @@ mod tests {
 
     #[test]
     fn table2_averages_the_hours_of_a_base() {
-        let mut records = records();
-        // Four searches of half an hour, of which one takes an hour and a half here; two hours of
-        // distillation each.
+        let mut records = fixture::sized(2, 2, 8);
+        // Three of the four searches take half an hour, and distillation takes two hours.
         records.searches[0].cell.record.seconds = 5400.0;
         let rows = compute_hours_rows(&crate::report::cost::cost_rows(&records));
         let expected = ComputeHoursRow {
