@@ -51,7 +51,7 @@ impl SourceMap {
     }
 
     fn syntax_error(&self, file: usize, error: SyntaxError) -> Error {
-        let message = format!("`{}` cannot be read: {}", self.files[file].name, error.message);
+        let message = format!("cannot read `{}`: {}", self.files[file].name, error.message);
         self.label_span(Error::manifest(message), &Span { file, range: error.range }, "here")
     }
 

@@ -286,7 +286,7 @@ fn a_shape_is_timed_and_answers_no_task() {
     let error = try_quickstart(&[shape, r#"sweep.model=["mini", "shape"]"#]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`shape` is only a shape: without weights it cannot answer the task `recall`"
+        "`shape` is only a shape, and a model without weights cannot be scored on the task `recall`"
     );
 }
 

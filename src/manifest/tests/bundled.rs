@@ -1,4 +1,4 @@
-//! The experiments in the repository, and their schema.
+//! The experiments of the repository, and the schema.
 
 use std::path::Path;
 
@@ -61,7 +61,7 @@ fn the_schema_describes_every_key() {
     }
 }
 
-/// Every property and every alternative below `schema` has a description.
+/// Checks that every property and every alternative in `schema` has a description.
 fn describe(place: &str, schema: &Value) {
     let properties = schema["properties"].as_object().into_iter().flatten();
     for (key, property) in properties.filter(|_| !place.ends_with('|')) {

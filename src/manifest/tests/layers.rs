@@ -1,4 +1,4 @@
-//! Which layer wins, and what each of them is blamed for.
+//! Merging of layers, and the layer that an error underlines.
 
 use super::*;
 use crate::algorithms::search::StopCriterion;
@@ -38,7 +38,7 @@ fn lists_are_replaced() {
 }
 
 #[test]
-fn another_alternative_replaces_and_the_same_one_merges() {
+fn a_choice_is_replaced_by_another_alternative_and_merged_with_the_same_one() {
     let manifest = stacked(&[(
         "main.toml",
         &format!(
@@ -54,7 +54,7 @@ fn another_alternative_replaces_and_the_same_one_merges() {
 }
 
 #[test]
-fn an_alternative_that_was_replaced_does_not_come_back() {
+fn a_replaced_alternative_does_not_come_back() {
     let folder = Folder::of(&[
         ("base.toml", BASE),
         ("path.toml", "models.new.source.path = \"x\""),
@@ -66,7 +66,7 @@ fn an_alternative_that_was_replaced_does_not_come_back() {
 }
 
 #[test]
-fn a_base_of_two_bases_counts_once() {
+fn a_file_that_two_files_extend_is_read_once() {
     let manifest = stacked(&[
         ("low.toml", "distil.seed = 1\ndistil.batch-size = 1"),
         ("left.toml", "extends = [\"low.toml\"]\ndistil.seed = 2"),
@@ -80,13 +80,13 @@ fn a_base_of_two_bases_counts_once() {
 }
 
 #[test]
-fn a_circle_is_refused_with_its_chain() {
+fn a_cycle_is_refused_with_its_chain() {
     let folder = Folder::of(&[
         ("main.toml", "extends = [\"a/one.toml\"]"),
         ("a/one.toml", "extends = [\"../two.toml\"]"),
         ("two.toml", "extends = [\"./a/one.toml\"]"),
     ]);
-    let error = folder.load("main.toml", &[]).expect_err("a circle");
+    let error = folder.load("main.toml", &[]).expect_err("a cycle");
     assert!(error.to_string().ends_with("a/one.toml` extends itself"), "{error}");
     assert_eq!(underlined(&error), ("two.toml".to_owned(), "\"./a/one.toml\"".to_owned()));
     let chain: Vec<_> = hint(&error).split(" -> ").map(|name| folder.0.path().join(name)).collect();
@@ -94,7 +94,7 @@ fn a_circle_is_refused_with_its_chain() {
 }
 
 #[test]
-fn the_layer_that_wrote_a_value_is_blamed() {
+fn an_error_underlines_the_layer_that_wrote_the_value() {
     for (base, main, name, token) in [
         ("distil.batch-size = 0", "", "low.toml", "0"),
         ("distil.batch-size = 0", "distil.batch-size = 0x0", "main.toml", "0x0"),
@@ -112,7 +112,7 @@ fn the_layer_that_wrote_a_value_is_blamed() {
 }
 
 #[test]
-fn a_path_that_may_be_absent_starts_there_too() {
+fn an_optional_path_is_relative_to_its_file() {
     let tasks = "[tasks.own.source.file]\nvalidation = \"rows/a.jsonl\"\ntest = \"rows/b.jsonl\"\n\
                  prompt = \"\"\nchoices = { fixed = [\"a\"] }\nlabel = \"0\"\n\
                  [models.m.source.hub]\nrepo = \"a/b\"\nconfig = \"shapes/b.json\"";
@@ -128,7 +128,7 @@ fn a_path_that_may_be_absent_starts_there_too() {
 }
 
 #[test]
-fn paths_start_from_the_file_that_names_them() {
+fn paths_are_relative_to_their_file() {
     let models =
         "models.mini.source.path = \"../models/mini\"\ntasks.recall.source.synthetic.kind = \"recall\"";
     let main = "extends = [\"base/models.toml\"]\nname = \"a\"\n[[corpus.source.mixture]]\nweight = 1\n\

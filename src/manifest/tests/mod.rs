@@ -1,12 +1,12 @@
-//! Manifests, good and bad, as users write them.
+//! Tests of loading manifests.
 
-mod arbitrary;
-mod bad;
 mod bundled;
+mod error_messages;
+mod error_snapshots;
 mod layers;
+mod overrides;
+mod random_manifests;
 mod ranges;
-mod rendered;
-mod sets;
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use miette::Diagnostic;
 use super::{LoadedManifest, load};
 use dtr_core::error::{Error, Result};
 
-/// A base file with one of each.
+/// A base file with models, variants and tasks.
 const BASE: &str = r#"[models.mini]
 source = { path = "models/mini" }
 [models.new.source.pretrain]
@@ -35,13 +35,13 @@ source = { synthetic = { kind = "recall" } }
 source = { synthetic = { kind = "facts" } }
 "#;
 
-/// The first lines of an experiment over [`BASE`].
+/// The first lines of an experiment that extends [`BASE`].
 const HEAD: &str = "extends = [\"base.toml\"]\nname = \"try\"\n";
 
-/// A sweep over [`BASE`].
+/// A sweep over the definitions of [`BASE`].
 const SWEEP: &str = "[sweep]\nmodel = [\"mini\"]\nvariant = [\"gla\"]\ntask = [\"recall\"]\n";
 
-/// A folder of manifests that is deleted at the end.
+/// A temporary folder of manifests.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -65,12 +65,12 @@ impl Folder {
     }
 }
 
-/// Loads `text` as an experiment beside [`BASE`].
+/// Loads `text` as an experiment next to [`BASE`].
 fn load_text(text: &str) -> Result<LoadedManifest> {
     Folder::of(&[("base.toml", BASE), ("main.toml", text)]).load("main.toml", &[])
 }
 
-/// The last part of the underlined file's name, and the underlined token.
+/// Returns the name of the underlined file and the underlined token.
 fn underlined(error: &Error) -> (String, String) {
     let label = error.labels().and_then(|mut labels| labels.next()).expect("a label");
     let contents =

@@ -1,4 +1,4 @@
-//! `--set` and the sweep's axes: values over the files.
+//! `--set` and the axes of a sweep, which override the files.
 
 use super::*;
 use crate::algorithms::search::StopCriterion;
@@ -31,25 +31,29 @@ fn a_set_overrides_one_value() {
 }
 
 #[test]
-fn a_bad_set_is_underlined_in_what_was_typed() {
-    let quoting = "a string is quoted, and the quotes hidden from the shell: `--set 'name=\"other\"'`";
-    let budget =
-        "a string is quoted, and the quotes hidden from the shell: `--set 'distil.token-budget=\"1M\"'`";
+fn an_error_in_a_set_underlines_its_token() {
+    let quoting = "quote the string, and quote it again for the shell: `--set 'name=\"other\"'`";
+    let budget = "quote the string, and quote it again for the shell: `--set 'distil.token-budget=\"1M\"'`";
     for (text, message, token, said) in [
         (
             "name=other",
-            "`--set` cannot be read: string values must be quoted, expected literal string",
+            "cannot read `--set`: string values must be quoted, expected literal string",
             "other",
             quoting,
         ),
         (
             "distil.token-budget=1M",
-            "`--set` cannot be read: string values must be quoted, expected literal string",
+            "cannot read `--set`: string values must be quoted, expected literal string",
             "1M",
             budget,
         ),
         ("distil.tokn-budget=1", "unknown key `tokn-budget`", "tokn-budget", "did you mean `token-budget`?"),
-        ("distil.batch-size=0", "`distil.batch-size` must be at least 1", "0", ""),
+        (
+            "distil.batch-size=0",
+            "`distil.batch-size` must be at least 1",
+            "0",
+            "write a whole number from 1 to 65536",
+        ),
         ("sweep.model=[\"miny\"]", "no model is called `miny`", "\"miny\"", "did you mean `mini`?"),
         ("extends=[\"x\"]", "`--set` cannot change `extends`", "extends", ""),
     ] {
@@ -66,7 +70,7 @@ fn a_bad_set_is_underlined_in_what_was_typed() {
 }
 
 #[test]
-fn an_axis_value_is_laid_over_everything() {
+fn an_axis_value_overrides_every_layer() {
     let text = format!(
         "{HEAD}{SWEEP}[sweep.axes]\n\"distil.token-budget\" = [\"1M\", \"10M\"]\n\"distil.batch-size\" = [8, 4096]\n"
     );
@@ -79,10 +83,10 @@ fn an_axis_value_is_laid_over_everything() {
         ])
     };
     assert_eq!(at("10M", 8).expect("fits").distil.token_budget, Count(10_000_000));
-    // Each value is fine alone; together they are not, and the later axis is underlined in its list.
+    // Each value is valid alone. Together they are not, and the error underlines the value of the later axis.
     let error = at("1M", 4096).expect_err("2M tokens a step");
     assert_eq!(underlined(&error), ("main.toml".to_owned(), "4096".to_owned()));
-    // A value that is on no list is shown as it was given.
+    // A value that is in no list is shown as it was given.
     let error = at("many", 8).expect_err("no number");
     assert_eq!(underlined(&error), ("override".to_owned(), "\"many\"".to_owned()));
     assert_eq!(loaded.manifest, before, "overrides leave no trace");
@@ -90,7 +94,7 @@ fn an_axis_value_is_laid_over_everything() {
 }
 
 #[test]
-fn later_checks_can_underline_what_they_speak_of() {
+fn later_checks_can_underline_an_entry() {
     use crate::manifest::EntryPart;
     let loaded = load_text(&format!("{HEAD}{SWEEP}")).expect("a manifest");
     let sources = loaded.source_map();

@@ -1,8 +1,8 @@
-//! Each mistake is named, and the very token of it underlined.
+//! An error names the mistake and underlines its token.
 
 use super::*;
 
-/// What follows `HEAD` and `SWEEP`, what is said of it, and the token underlined.
+/// Text to add to `HEAD` and `SWEEP`, the error, and the underlined token.
 const TABLES: &[(&str, &str, &str)] = &[
     // Keys.
     ("[distil]\ntokn-budget = 1", "unknown key `tokn-budget`", "tokn-budget"),
@@ -43,10 +43,10 @@ const TABLES: &[(&str, &str, &str)] = &[
     ("sweep.exclude = \"mini\"", "`sweep.exclude` takes a list, not `\"mini\"`", "\"mini\""),
     (
         "corpus.source.files.paths = []",
-        "`corpus.source.files.paths` must be a list with something in it",
+        "`corpus.source.files.paths` must be a list with at least one value",
         "[]",
     ),
-    ("corpus.source.mixture = []", "`corpus.source.mixture` must be a list with something in it", "[]"),
+    ("corpus.source.mixture = []", "`corpus.source.mixture` must be a list with at least one value", "[]"),
     (
         "corpus.source.mixture = [{ weight = 0, source = { synthetic = {} } }]",
         "`corpus.source.mixture[0].weight` must be above 0 and at most 1000000",
@@ -79,8 +79,8 @@ const TABLES: &[(&str, &str, &str)] = &[
     ),
     ("variants.gla.block = { mamba = {} }", "`variants.gla.block` cannot be `mamba`", "mamba"),
     // Numbers.
-    ("distil.token-budget = 0", "`distil.token-budget` is less than one step takes", "0"),
-    ("distil.token-budget = \"1k\"", "`distil.token-budget` is less than one step takes", "\"1k\""),
+    ("distil.token-budget = 0", "`distil.token-budget` must be at least 1", "0"),
+    ("distil.token-budget = \"1k\"", "`distil.token-budget` is smaller than one training step", "\"1k\""),
     (
         "distil.token-budget = \"many\"",
         "`distil.token-budget` takes a whole number such as 512, \"64k\", \"100M\" or \"1B\", not `\"many\"`",
@@ -93,10 +93,10 @@ const TABLES: &[(&str, &str, &str)] = &[
         "`distil.batch-size` must be at most 65536",
         "9223372036854775807",
     ),
-    ("pretrain.sequence-length = 0", "`pretrain.sequence-length` must be at least 1", "0"),
+    ("pretrain.sequence-length = 0", "`pretrain.sequence-length` must be at least 2", "0"),
     (
         "distil.sequence-length = 1048576\ndistil.batch-size = 1024",
-        "`distil.token-budget` is less than one step takes",
+        "`distil.token-budget` is smaller than one training step",
         "1024",
     ),
     (
@@ -119,9 +119,13 @@ const TABLES: &[(&str, &str, &str)] = &[
     ("search.stop = { min-score = 70 }", "`search.stop.min-score` must be at least 0 and at most 1", "70"),
     ("search.strategy = { beam = { width = 0 } }", "`search.strategy.beam.width` must be at least 1", "0"),
     ("search.strategy.beam.width = 100000", "`search.strategy.beam.width` must be at most 65536", "100000"),
-    ("throughput.contexts = [512, 512]", "`throughput.contexts` has 512 twice", "512"),
+    (
+        "throughput.contexts = [512, 512]",
+        "`throughput.contexts[1]` must be different from the values before it",
+        "512",
+    ),
     ("throughput.contexts = [0]", "`throughput.contexts[0]` must be at least 1", "0"),
-    ("throughput.batch-sizes = []", "`throughput.batch-sizes` must be a list with something in it", "[]"),
+    ("throughput.batch-sizes = []", "`throughput.batch-sizes` must be a list with at least one value", "[]"),
     ("throughput.replaced = { every = 0 }", "`throughput.replaced.every` must be at least 1", "0"),
     ("throughput.replaced = { counts = [4, 0] }", "`throughput.replaced.counts[1]` must be at least 1", "0"),
     ("throughput.replaced = \"all\"", "`all` is not written in this way", "\"all\""),
@@ -133,7 +137,7 @@ const TABLES: &[(&str, &str, &str)] = &[
     ),
     (
         "throughput.contexts = [8]\nthroughput.layers = { trajectory = { task = \"recall\" } }",
-        "a search that stops early has no layers for every number of them",
+        "a search that stops early does not replace every number of layers",
         "\"recall\"",
     ),
     ("report.confidence = 95", "`report.confidence` must be above 0 and below 1", "95"),
@@ -143,11 +147,7 @@ const TABLES: &[(&str, &str, &str)] = &[
         "3",
     ),
     ("models.new.source.pretrain.num-heads = 3", "3 query heads cannot share 2 key/value heads evenly", "3"),
-    (
-        "models.new.source.pretrain.head-dim = 7",
-        "`models.new.source.pretrain.head-dim` must be even, as rotary positions turn channels in pairs",
-        "7",
-    ),
+    ("models.new.source.pretrain.head-dim = 7", "`models.new.source.pretrain.head-dim` must be even", "7"),
     (
         "models.new.source.pretrain.num-layers = 0",
         "`models.new.source.pretrain.num-layers` must be at least 1",
@@ -160,7 +160,7 @@ const TABLES: &[(&str, &str, &str)] = &[
     ),
     (
         "variants.gla.geometry = { rope = true, key-dim = 3 }",
-        "`variants.gla.geometry.key-dim` must be even, as rotary positions turn channels in pairs",
+        "`variants.gla.geometry.key-dim` must be even, as rotary positions rotate pairs of channels",
         "3",
     ),
     (
@@ -231,11 +231,11 @@ const TABLES: &[(&str, &str, &str)] = &[
     ("[sweep.axes]\n\"distil.seed=1#\" = [1]", "`distil.seed=1#` is not a dotted key", "\"distil.seed=1#\""),
 ];
 
-/// Whole files, what is said of them, and the token underlined.
+/// Whole files, the error, and the underlined token.
 const FILES: &[(&str, &str, &str)] = &[
     ("extends = \"base.toml\"", "`extends` takes a list of file names", "\"base.toml\""),
     ("extends = [\"base.toml\", 3]", "`extends` takes a list of file names", "3"),
-    ("# no words\n", "the experiment has no `name`", ""),
+    ("# no keys\n", "the experiment has no `name`", ""),
     ("question = \"?\"", "the experiment has no `name`", ""),
     ("name = \"Table 1\"", "`Table 1` cannot name an experiment", "\"Table 1\""),
     ("name = \"\"", "`` cannot name an experiment", "\"\""),
@@ -272,7 +272,7 @@ const FILES: &[(&str, &str, &str)] = &[
 #[test]
 fn mistakes_are_named_and_underlined() {
     let tables = TABLES.iter().map(|(text, message, token)| {
-        // What starts with a key stands before headers, as TOML wants it, and one of the sweep in their place.
+        // TOML wants keys before the first header; a key of the sweep replaces the header.
         let text = match text.split_once(['.', ' ', '\n']) {
             Some(("sweep", _)) => format!("{HEAD}{text}"),
             _ if text.starts_with('[') => format!("{HEAD}{SWEEP}{text}"),
@@ -301,7 +301,7 @@ fn broken_toml_is_underlined_where_it_breaks() {
         ("a = 1\n[a.b]", "cannot extend value of type integer with a dotted key", "a"),
     ] {
         let error = load_text(text).expect_err(text);
-        assert!(error.to_string().ends_with(&format!("main.toml` cannot be read: {message}")), "{error}");
+        assert!(error.to_string().ends_with(&format!("main.toml`: {message}")), "{error}");
         assert_eq!(underlined(&error), ("main.toml".to_owned(), token.to_owned()), "{text}");
     }
 }
@@ -313,7 +313,7 @@ fn hints_say_what_to_write() {
         ("distil.token_budget = 1", "did you mean `token-budget`?"),
         ("batch-size = 1", "`batch-size` is a key of `distil`, `pretrain`"),
         ("learning-rate = 1", "`learning-rate` is a key of `distil.optimizer`, `pretrain.optimizer`"),
-        ("distil.name = 1", "`name` belongs to the top of the file, before the first `[table]`"),
+        ("distil.name = 1", "write `name` at the top of the file, before the first `[table]`"),
         ("search.depth = 1", "the keys of `search` are `strategy`, `stop`, `prune`"),
         ("search.stop = { never = { x = 1 } }", "`search.stop.never` takes no keys"),
         ("search.strategy = \"greedy\"", "write `strategy = { greedy = {} }`"),
@@ -322,7 +322,12 @@ fn hints_say_what_to_write() {
         ("variants.gla.block = { mamba = {} }", "it can be `gdn`, `gla`, `jet`"),
         ("distil.batch-size = \"8\"", "leave out the quotes: `8`"),
         ("sweep.exclude = 7", "put it in brackets: `[7]`"),
-        ("distil.token-budget = 9", "a step takes 32 sequences of 512 tokens, so at least 16384"),
+        (
+            "distil.token-budget = 9",
+            "set `token-budget` to at least 16384: a step takes 32 sequences of 512 tokens",
+        ),
+        ("distil.batch-size = 0", "write a whole number from 1 to 65536"),
+        ("distil.optimizer.clip = 0", "write a number above 0 and at most 1000000"),
     ] {
         let error = load_text(&format!("{HEAD}{text}\n")).expect_err(text);
         assert_eq!(hint(&error), said, "{text}");
@@ -330,7 +335,7 @@ fn hints_say_what_to_write() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn a_missing_file_is_named() {
     let folder = Folder::of(&[("main.toml", "extends = [\"gone.toml\"]")]);
     let error = folder.load("main.toml", &[]).expect_err("no such base");
     assert_eq!(underlined(&error), ("main.toml".to_owned(), "\"gone.toml\"".to_owned()));

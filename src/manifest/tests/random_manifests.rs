@@ -1,10 +1,10 @@
-//! Whatever is written, loading answers, and its errors can be shown.
+//! Loading random texts never panics, and every error can be formatted.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// A manifest that uses every table.
+/// Returns a manifest that uses every table.
 fn full() -> String {
     let head = "name = \"try\"\nquestion = \"?\"\n";
     let tables = "[[sweep.exclude]]\nmodel = \"mini\"\nvariant = \"gdn\"\n[sweep.axes]\n\"distil.batch-size\" = [8, 16]\n\
@@ -16,14 +16,14 @@ fn full() -> String {
     format!("{head}{BASE}{sweep}{tables}")
 }
 
-/// Loads `text`; an error must render.
+/// Loads `text`, and formats the error if there is one.
 fn attempt(text: &str, sets: &[&str]) {
     if let Err(error) = Folder::of(&[("main.toml", text)]).load("main.toml", sets) {
-        rendered::render(&error);
+        error_snapshots::render(&error);
     }
 }
 
-/// Pieces of TOML that break a manifest in ways that letters do not.
+/// Generates pieces of TOML that break the syntax or the structure of a manifest.
 fn piece() -> impl Strategy<Value = String> {
     let pieces = [
         "\n[",
@@ -72,19 +72,19 @@ fn the_full_manifest_is_valid() {
 
 proptest! {
     #[test]
-    fn any_text_is_answered(text in "\\PC{0,60}", set in "\\PC{0,20}") {
+    fn any_text_loads_or_is_refused(text in "\\PC{0,60}", set in "\\PC{0,20}") {
         attempt(&text, &[]);
         attempt(&full(), &[&set]);
     }
 
     #[test]
-    fn any_pieces_are_answered(pieces in proptest::collection::vec(piece(), 0..12)) {
+    fn any_pieces_of_toml_load_or_are_refused(pieces in proptest::collection::vec(piece(), 0..12)) {
         attempt(&pieces.concat(), &[]);
         attempt(&full(), &[&pieces.concat()]);
     }
 
     #[test]
-    fn a_broken_manifest_is_answered(cuts in proptest::collection::vec((0.0..1.0, 0_usize..6, piece()), 1..4)) {
+    fn a_broken_manifest_loads_or_is_refused(cuts in proptest::collection::vec((0.0..1.0, 0_usize..6, piece()), 1..4)) {
         let mut text = full();
         for (share, length, piece) in cuts {
             let start = text.floor_char_boundary((share * text.len() as f64) as usize);
@@ -95,7 +95,7 @@ proptest! {
     }
 
     #[test]
-    fn any_axis_is_answered(key in "[a-z.\"= ]{0,12}|(distil|models|search)[.][a-z.-]{0,12}", value in piece()) {
+    fn any_axis_loads_or_is_refused(key in "[a-z.\"= ]{0,12}|(distil|models|search)[.][a-z.-]{0,12}", value in piece()) {
         let key = key.replace('"', "\\\"");
         attempt(&format!("{}\"{key}\" = [1, {value}]\n", full().replace("\"distil.batch-size\"", "#")), &[]);
     }

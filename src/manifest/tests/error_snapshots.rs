@@ -1,10 +1,10 @@
-//! Errors as they are shown.
+//! Errors as the terminal shows them.
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use super::*;
 
-/// The error as `main` writes it to a terminal without colours.
+/// Formats the error as `main` does for a terminal without colours.
 pub(super) fn render(error: &Error) -> String {
     let handler =
         GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_wrap_lines(false);
@@ -13,7 +13,7 @@ pub(super) fn render(error: &Error) -> String {
     text
 }
 
-/// The error of a manifest in `tests/manifests`.
+/// Returns the formatted error of a manifest in `tests/manifests`.
 fn shown(name: &str, sets: &[&str]) -> String {
     let path = Path::new("tests/manifests").join(name);
     let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
@@ -51,7 +51,7 @@ fn a_set_without_quotes() {
 }
 
 #[test]
-fn a_circle_of_files() {
+fn a_cycle_of_files() {
     insta::assert_snapshot!(shown("circle.toml", &[]));
 }
 
