@@ -6,6 +6,7 @@ use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 use half::bf16;
 
 use crate::cuda_devices;
+pub use crate::testing::{CASES, Case};
 
 /// The largest relative error for each dtype. Rounding of the inputs is not part of it, since the reference
 /// has the same inputs.
@@ -69,16 +70,7 @@ pub fn for_each_dtype(check: impl Fn(&Device, DType, f64)) {
     }
 }
 
-/// How difficult the inputs of a recurrence are.
-#[derive(Clone, Copy, Debug)]
-pub enum Case {
-    Mild,
-    StrongDecay,
-    /// Keys that point in nearly one direction.
-    Correlated,
-}
-
-pub const CASES: [Case; 3] = [Case::Mild, Case::StrongDecay, Case::Correlated];
+/// Lengths of sequences around those of chunks.
 pub const TIMES: [usize; 6] = [2, 63, 64, 65, 130, 300];
 
 pub fn decays<const D: usize>(case: Case, shape: [usize; D]) -> Tensor<D> {

@@ -18,14 +18,14 @@ pub(super) fn gated_delta_recurrence(
     let (query_shape, value_width) = (q.dims(), v.dims()[3]);
     let [q, k, v, state] = [q, k, v, state].map(Tensor::into_dispatch);
     let [beta, g] = [beta, g].map(Tensor::into_dispatch);
-    unpack(apply(GatedDelta, [q, k, v, beta, g, state]), query_shape, value_width)
+    unpack(apply(CpuGatedDelta, [q, k, v, beta, g, state]), query_shape, value_width)
 }
 
 /// Outputs and last states, packed, over q, k, v, beta, g and the first states.
 #[derive(Clone, Debug)]
-struct GatedDelta;
+struct CpuGatedDelta;
 
-impl DifferentiableOp<6> for GatedDelta {
+impl DifferentiableOp<6> for CpuGatedDelta {
     type Backend = Flex;
 
     fn forward(&self, inputs: [FlexTensor; 6]) -> (FlexTensor, Vec<FlexTensor>) {

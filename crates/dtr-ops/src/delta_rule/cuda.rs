@@ -34,7 +34,7 @@ pub(super) fn gated_delta_rule(
         let state = unused_state(&q, state_shape);
         let [q, k, v] = [q, k, v].map(Tensor::into_dispatch);
         let [beta, g] = [beta, g].map(Tensor::into_dispatch);
-        return (apply(GatedDelta, [q, k, v, beta, g]), state);
+        return (apply(CudaGatedDelta, [q, k, v, beta, g]), state);
     }
     let state = state_bhkv.unwrap_or_else(|| Tensor::zeros(state_shape, (&q.device(), DType::F32)));
     let [q, k, v] = [q, k, v].map(into_cube);
@@ -45,9 +45,9 @@ pub(super) fn gated_delta_rule(
 
 /// The gated delta rule without a state, over q, k, v, beta and g.
 #[derive(Clone, Debug)]
-struct GatedDelta;
+struct CudaGatedDelta;
 
-impl DifferentiableOp<5> for GatedDelta {
+impl DifferentiableOp<5> for CudaGatedDelta {
     type Backend = Cube;
 
     fn forward(&self, tensors: [CubeTensor; 5]) -> (CubeTensor, Vec<CubeTensor>) {

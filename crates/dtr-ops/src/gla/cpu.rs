@@ -13,15 +13,15 @@ pub(super) fn gla(inputs: [Tensor<4>; 4], state_bhkv: Option<Tensor<4>>) -> (Ten
     let [q, k, v, gk] = inputs;
     let state = state_or_zeros(state_bhkv, &q, &v);
     let (query_shape, value_width) = (q.dims(), v.dims()[3]);
-    let packed = apply(Gla, [q, k, v, gk, state].map(Tensor::into_dispatch));
+    let packed = apply(CpuGla, [q, k, v, gk, state].map(Tensor::into_dispatch));
     unpack(packed, query_shape, value_width)
 }
 
 /// Outputs and last states, packed, over q, k, v, gk and the first states.
 #[derive(Clone, Debug)]
-struct Gla;
+struct CpuGla;
 
-impl DifferentiableOp<5> for Gla {
+impl DifferentiableOp<5> for CpuGla {
     type Backend = Flex;
 
     fn forward(&self, inputs: [FlexTensor; 5]) -> (FlexTensor, Vec<FlexTensor>) {

@@ -21,7 +21,7 @@ pub(super) fn gla(inputs: [Tensor<4>; 4], state_bhkv: Option<Tensor<4>>) -> (Ten
         assert!(state_bhkv.is_none(), "training starts without a state");
         let ([batch, heads, _, key], value) = (inputs[0].dims(), inputs[2].dims()[3]);
         let state = unused_state(&inputs[0], [batch, heads, key, value]);
-        return (apply(Gla, inputs.map(Tensor::into_dispatch)), state);
+        return (apply(CudaGla, inputs.map(Tensor::into_dispatch)), state);
     }
     let inputs = inputs.map(into_cube);
     let (output, state) = match state_bhkv {
@@ -36,9 +36,9 @@ pub(super) fn gla(inputs: [Tensor<4>; 4], state_bhkv: Option<Tensor<4>>) -> (Ten
 
 /// Gated linear attention without a state, over q, k, v and gk.
 #[derive(Clone, Debug)]
-struct Gla;
+struct CudaGla;
 
-impl DifferentiableOp<4> for Gla {
+impl DifferentiableOp<4> for CudaGla {
     type Backend = Cube;
 
     fn forward(&self, inputs: [CubeTensor; 4]) -> (CubeTensor, Vec<CubeTensor>) {
