@@ -1,4 +1,5 @@
-//! `dtr schema`: writes the JSON schema of manifests and the documentation of tables, as JSON and as Markdown.
+//! `dtr schema`: writes the JSON schema of manifests and the documentation of tables, as JSON and as
+//! Markdown.
 
 use std::path::PathBuf;
 

@@ -42,11 +42,11 @@ struct LayerReader {
 }
 
 impl LayerReader {
-    /// Reads the files that the file at `path` extends, then the file itself. `entry` is the entry of `extends` that
-    /// names the file.
+    /// Reads the files that the file at `path` extends, then the file itself. `entry` is the entry of
+    /// `extends` that names the file.
     ///
-    /// A file that several others extend is read once, at its first place. A second reading would overwrite what the
-    /// first of the others changed.
+    /// A file that several others extend is read once, at its first place. A second reading would overwrite
+    /// what the first of the others changed.
     fn read(&mut self, path: &Path, entry: Option<&Span>) -> Result<()> {
         let name = path.display().to_string();
         let canonical_path = fs::canonicalize(path).map_err(|source| self.unreadable(path, entry, source))?;

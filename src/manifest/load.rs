@@ -1,7 +1,7 @@
 //! Loads a manifest: merges its layers and checks the result.
 //!
-//! This is the only user of figment, which merges the layers and deserializes the result. Environment variables are
-//! not read.
+//! This is the only user of figment, which merges the layers and deserializes the result. Environment
+//! variables are not read.
 
 use std::path::Path;
 

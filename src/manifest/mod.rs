@@ -1,8 +1,8 @@
 //! The TOML manifest of an experiment: one file for each table.
 //!
-//! The types hold what the user wrote, with defaults filled in; `plan` derives the work from them. The tables of
-//! algorithms are the algorithms' own configurations. So that an error can underline the exact token, every table has
-//! `deny_unknown_fields`, enums are externally tagged, and nothing is flattened or untagged.
+//! The types hold what the user wrote, with defaults filled in; `plan` derives the work from them. The tables
+//! of algorithms are the algorithms' own configurations. So that an error can underline the exact token,
+//! every table has `deny_unknown_fields`, enums are externally tagged, and nothing is flattened or untagged.
 
 mod diagnostics;
 mod dotted_key;
@@ -48,12 +48,12 @@ pub use sweep::{Exclusion, SweepConfig};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Manifest {
-    /// Files on which this one builds (paths relative to this file). A later file overrides an earlier one, and this file
-    /// overrides them all. A file that several others extend is read once, at its first place.
+    /// Files on which this one builds (paths relative to this file). A later file overrides an earlier one,
+    /// and this file overrides them all. A file that several others extend is read once, at its first place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extends: Vec<String>,
-    /// The name of the experiment and of its results files: at most 100 lower-case letters, digits, hyphens and dots.
-    /// Another name does not make `dtr sweep` compute anything again.
+    /// The name of the experiment and of its results files: at most 100 lower-case letters, digits, hyphens
+    /// and dots. Another name does not make `dtr sweep` compute anything again.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^[a-z0-9-][a-z0-9.-]{0,99}$"))]
     pub name: Option<String>,

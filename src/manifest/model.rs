@@ -12,7 +12,8 @@ use dtr_model::DecoderShape;
 pub struct ModelConfig {
     /// Where the weights come from.
     pub source: ModelSource,
-    /// The number format in which the model and its twins are computed. A base with the source `pretrain` uses `f32`.
+    /// The number format in which the model and its twins are computed. A base with the source `pretrain`
+    /// uses `f32`.
     #[serde(default, skip_serializing_if = "Dtype::is_f32")]
     pub dtype: Dtype,
 }
@@ -24,8 +25,8 @@ pub enum Dtype {
     /// 32-bit floating point, on every device.
     #[default]
     F32,
-    /// bfloat16, on a GPU only. It takes half the memory and is several times faster. Sums, recurrent states, losses and
-    /// trained weights stay in 32 bits.
+    /// bfloat16, on a GPU only. It takes half the memory and is several times faster. Sums, recurrent states,
+    /// losses and trained weights stay in 32 bits.
     Bf16,
 }
 
@@ -40,13 +41,13 @@ impl Dtype {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ModelSource {
-    /// A directory in the Hugging Face format (path relative to the manifest), with `config.json`, `tokenizer.json`, and
-    /// `model.safetensors` or its shards and their index.
+    /// A directory in the Hugging Face format (path relative to the manifest), with `config.json`,
+    /// `tokenizer.json`, and `model.safetensors` or its shards and their index.
     Path(#[schemars(extend("format" = "path"))] String),
     /// A repository of the Hugging Face hub, with the same files. `dtr sweep` downloads them.
     Hub(HubModel),
-    /// A `config.json` (path relative to the manifest) without weights. `[throughput]` can measure the speed of such a
-    /// model; nothing else can be done with it.
+    /// A `config.json` (path relative to the manifest) without weights. `[throughput]` can measure the speed
+    /// of such a model; nothing else can be done with it.
     Shape(#[schemars(extend("format" = "path"))] String),
     /// A model of this architecture that `dtr sweep` trains on `[corpus]` by the recipe in `[pretrain]`.
     Pretrain(DecoderShape),
@@ -58,11 +59,12 @@ pub enum ModelSource {
 pub struct HubModel {
     /// The name of the repository, `OWNER/NAME`.
     pub repo: String,
-    /// A commit of 40 hex digits, a branch or a tag. `dtr` asks the hub for the current commit of a branch or tag.
+    /// A commit of 40 hex digits, a branch or a tag. `dtr` asks the hub for the current commit of a branch or
+    /// tag.
     #[serde(default = "default_revision")]
     pub revision: String,
-    /// A copy of the repository's `config.json` (path relative to the manifest), with which `dtr plan` works before the
-    /// repository is downloaded. The downloaded file must be equal.
+    /// A copy of the repository's `config.json` (path relative to the manifest), with which `dtr plan` works
+    /// before the repository is downloaded. The downloaded file must be equal.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "path"))]
     pub config: Option<String>,

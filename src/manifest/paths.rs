@@ -1,4 +1,5 @@
-//! Paths in a manifest, which are relative to the file that holds them. URIs of the Hugging Face hub are absolute.
+//! Paths in a manifest, which are relative to the file that holds them. URIs of the Hugging Face hub are
+//! absolute.
 
 use std::path::{Component, Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! Refuses values out of range and values that contradict each other.
 //!
-//! The types state the range of each value in their schema, where editors and the manual read it too. The upper bounds
-//! are far beyond any use: they catch typing errors and keep products from overflowing. Rules across several values
-//! are written here.
+//! The types state the range of each value in their schema, where editors and the manual read it too. The
+//! upper bounds are far beyond any use: they catch typing errors and keep products from overflowing. Rules
+//! across several values are written here.
 
 use super::dotted_key::format_dotted_key;
 use super::schema::experiment_schema;

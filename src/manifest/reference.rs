@@ -1,7 +1,7 @@
 //! The manifest reference of the manual, generated from the JSON schema.
 //!
-//! Each definition of the schema becomes a section, headed by the first TOML key that takes it. A table lists its keys;
-//! an enum lists the forms that can be written.
+//! Each definition of the schema becomes a section, headed by the first TOML key that takes it. A table lists
+//! its keys; an enum lists the forms that can be written.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -10,7 +10,8 @@ use serde_json::Value as Json;
 use super::schema::experiment_schema;
 use super::spanned_value::{Content, SpannedValue};
 
-/// The alternatives of a choice by name. One without a value is written as a string, the others as a table of one key.
+/// The alternatives of a choice by name. One without a value is written as a string, the others as a table of
+/// one key.
 pub(super) type Alternatives = BTreeMap<String, Option<SchemaNode>>;
 
 /// What a manifest may hold at one place.

@@ -1,7 +1,7 @@
 //! The texts of a manifest, and errors that underline a token of them.
 //!
-//! A manifest is made of layers: the files that it extends, the file itself, `--set` strings and the values of a
-//! sweep's axes. An entry is looked up in the last layer that writes it.
+//! A manifest is made of layers: the files that it extends, the file itself, `--set` strings and the values
+//! of a sweep's axes. An entry is looked up in the last layer that writes it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +33,8 @@ struct SourceFile {
 /// The layers of a manifest, lowest first, with the texts from which they were parsed.
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
-    /// The experiment's own file comes first, then the files that it extends, the `--set` strings, and axis values.
+    /// The experiment's own file comes first, then the files that it extends, the `--set` strings, and axis
+    /// values.
     files: Vec<Arc<SourceFile>>,
     layers: Vec<SpannedValue>,
 }
@@ -134,8 +135,8 @@ impl SourceMap {
 
     /// Makes `error` underline the entry at `path`, with a `label`.
     ///
-    /// A step into a list is an index. Where no layer writes the entry, the nearest table above it is underlined, or
-    /// else the start of the experiment's own file.
+    /// A step into a list is an index. Where no layer writes the entry, the nearest table above it is
+    /// underlined, or else the start of the experiment's own file.
     pub fn label_entry<S: AsRef<str>>(
         &self,
         error: Error,

@@ -1,7 +1,7 @@
 //! Checkpoint files: saved progress of unfinished work, protected by a digest.
 //!
-//! The digest covers the content and the name of the owner, so that a file which a crash or a bad disk damaged, or
-//! which belongs to other work, is detected before it is used.
+//! The digest covers the content and the name of the owner, so that a file which a crash or a bad disk
+//! damaged, or which belongs to other work, is detected before it is used.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};

@@ -7,7 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A positive whole number, written as an integer or as a string with the suffix `k`, `M` or `B`, such as `"100M"`.
+/// A positive whole number, written as an integer or as a string with the suffix `k`, `M` or `B`, such as
+/// `"100M"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Count(pub u64);

@@ -1,7 +1,8 @@
 //! Checks the numbers and lists of a configuration against the ranges in its JSON schema.
 //!
-//! The schema is the only place that states a range: editors, the manual and this check all read it there. Types state
-//! a range with `#[schemars(range(min = 1, max = 8))]`, or `extend("exclusiveMinimum" = 0)` for an open bound.
+//! The schema is the only place that states a range: editors, the manual and this check all read it there.
+//! Types state a range with `#[schemars(range(min = 1, max = 8))]`, or `extend("exclusiveMinimum" = 0)` for
+//! an open bound.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;

@@ -1,7 +1,8 @@
 //! Limits on what a Jinja template may compute.
 //!
-//! The engine's fuel pays for steps and for the bytes that they make. The functions here also charge fuel for lists
-//! that the engine prints or joins before it counts, and for the text that this workspace's own filters make.
+//! The engine's fuel pays for steps and for the bytes that they make. The functions here also charge fuel for
+//! lists that the engine prints or joins before it counts, and for the text that this workspace's own filters
+//! make.
 
 use minijinja::value::{Kwargs, StringInput, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, Value, escape_formatter, filters};
@@ -32,7 +33,8 @@ pub fn apply_limits(environment: &mut Environment<'_>) {
     environment.add_filter("string", string);
 }
 
-/// Calls a method of Python's strings, lists and dictionaries, and charges fuel for the text that the method makes.
+/// Calls a method of Python's strings, lists and dictionaries, and charges fuel for the text that the method
+/// makes.
 ///
 /// # Errors
 /// Fails when the fuel is used up, when a format is too wide, or when the method does not exist.
@@ -73,7 +75,8 @@ pub fn charge_bytes(state: &State<'_, '_>, num_bytes: usize) -> Result<(), Error
 
 /// Charges fuel for printing `value` if it is a list or a table.
 ///
-/// The engine itself charges for other values. A list may hold one long text many times, and lists of such lists.
+/// The engine itself charges for other values. A list may hold one long text many times, and lists of such
+/// lists.
 fn charge_list(state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
     match value.kind() {
         ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => charge_items(state, value, 0),

@@ -9,8 +9,8 @@ use dtr_model::optimizer::AdamWConfig;
 
 use crate::algorithms::training::TrainingSchedule;
 
-/// The recipe of layer-wise distillation. The twin of a layer gets the hidden states that the layer's full attention
-/// gets, and is trained to produce the attention's output, by mean squared error.
+/// The recipe of layer-wise distillation. The twin of a layer gets the hidden states that the layer's full
+/// attention gets, and is trained to produce the attention's output, by mean squared error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct DistilConfig {

@@ -21,8 +21,8 @@ pub struct PretrainConfig {
     /// Number of sequences in a training step.
     #[schemars(range(min = 1, max = 65_536))]
     pub batch_size: usize,
-    /// Number of sequences whose gradient is computed at once. It divides `batch-size`. A CPU computes several such
-    /// micro-batches in parallel; for a GPU choose a number that fills the device.
+    /// Number of sequences whose gradient is computed at once. It divides `batch-size`. A CPU computes
+    /// several such micro-batches in parallel; for a GPU choose a number that fills the device.
     #[schemars(range(min = 1, max = 65_536))]
     pub micro_batch_size: usize,
     /// The optimizer and its schedule.

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use dtr_core::seed::Seed;
 
-/// Measurements of the time that bases and hybrids take to read a prompt and to decode after it, by context length,
-/// batch size and number of replaced layers.
+/// Measurements of the time that bases and hybrids take to read a prompt and to decode after it, by context
+/// length, batch size and number of replaced layers.
 ///
-/// Speed depends on shapes and not on the values of weights. The measured models therefore have the shapes of the
-/// sweep's models and random weights: nothing is distilled or downloaded, and a context may be longer than the base's
-/// maximum.
+/// Speed depends on shapes and not on the values of weights. The measured models therefore have the shapes of
+/// the sweep's models and random weights: nothing is distilled or downloaded, and a context may be longer
+/// than the base's maximum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ThroughputConfig {

@@ -1,4 +1,5 @@
-//! The one error type of the workspace: a message, the place it is about, a hint, and the exit code that follows.
+//! The one error type of the workspace: a message, the place it is about, a hint, and the exit code that
+//! follows.
 
 mod excerpt;
 mod panic;
@@ -143,14 +144,15 @@ impl Error {
         self.kind
     }
 
-    /// Returns the error for another cell that failed from the same cause; sources become part of the message, and
-    /// the underlined place is left out.
+    /// Returns the error for another cell that failed from the same cause; sources become part of the
+    /// message, and the underlined place is left out.
     pub fn duplicate(&self) -> Self {
         let (hint, is_bad_input) = (self.hint.clone(), self.is_bad_input);
         Self { hint, is_bad_input, ..Self::new(self.kind, self.message_with_sources()) }
     }
 
-    /// Tells whether the disk is full or read-only, so that no result can be stored until the user mends that.
+    /// Tells whether the disk is full or read-only, so that no result can be stored until the user mends
+    /// that.
     pub fn is_storage_failure(&self) -> bool {
         let mut source = std::error::Error::source(self);
         while let Some(error) = source {

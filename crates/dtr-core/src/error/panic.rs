@@ -17,14 +17,15 @@ impl fmt::Display for PanicError {
 
 impl std::error::Error for PanicError {}
 
-/// How many calls of [`catch_panic`] are running. The count is global because a library may panic on a thread of its
-/// own.
+/// How many calls of [`catch_panic`] are running. The count is global because a library may panic on a thread
+/// of its own.
 static NUM_RUNNING: AtomicUsize = AtomicUsize::new(0);
 
-/// Runs `read` and returns its result, or the first line of the message when it panics; nothing is printed then.
+/// Runs `read` and returns its result, or the first line of the message when it panics; nothing is printed
+/// then.
 ///
-/// Use this only around third-party code that reads a file which may be damaged: a panic of this workspace is a bug
-/// and must be seen.
+/// Use this only around third-party code that reads a file which may be damaged: a panic of this workspace is
+/// a bug and must be seen.
 ///
 /// # Errors
 /// Returns the panic's message when `read` panics.

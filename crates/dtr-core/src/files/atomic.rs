@@ -13,8 +13,8 @@ const TEMPORARY_PREFIX: &str = ".dtr-tmp-";
 
 /// Writes a file such that a reader finds the old content or the new one, at any moment and after any crash.
 ///
-/// `write` fills a temporary file in the same folder, which is synced and then renamed to `path`. It reports errors
-/// that are not `io::Error` through [`io::Error::other`].
+/// `write` fills a temporary file in the same folder, which is synced and then renamed to `path`. It reports
+/// errors that are not `io::Error` through [`io::Error::other`].
 ///
 /// # Errors
 /// Fails when `write` does, or when the file cannot be created or renamed.

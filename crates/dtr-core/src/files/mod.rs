@@ -1,4 +1,5 @@
-//! Files that a crash cannot leave half written: atomic writes, content digests, and locks that end with their process.
+//! Files that a crash cannot leave half written: atomic writes, content digests, and locks that end with
+//! their process.
 //!
 //! Every error names the path, and has a hint where the user can act.
 
