@@ -46,8 +46,8 @@ mod tests {
     }
 
     #[test]
-    fn a_measurement_counts_this_process() {
+    fn busy_time_is_part_of_the_total_time() {
         let Some(times) = CpuTimes::now() else { return };
-        assert!(times.num_cpus > 0 && times.busy <= times.total && times.own <= times.busy);
+        assert!(times.num_cpus > 0 && times.busy <= times.total);
     }
 }
