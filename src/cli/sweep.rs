@@ -5,7 +5,7 @@ use clap::Args;
 use super::{DeviceArgs, Experiment, print_json, report::write_report};
 use crate::device::UsageMeter;
 use crate::plan::Plan;
-use crate::runner::{ProgressDisplay, RunContext, Worker, watch};
+use crate::runner::{ProgressDisplay, RunContext, Worker, supervise};
 use crate::scheduler::{FailurePolicy, HubDigests, Summary, UnfinishedCell, fetch, run};
 use crate::stages::ensure_computable;
 use crate::store::{CellState, Check, Provenance, Store};
@@ -41,7 +41,7 @@ impl Sweep {
     pub(super) fn run(self) -> Result<u8> {
         match Worker::connect()? {
             Some(worker) => self.work(&worker),
-            None => watch(),
+            None => supervise(),
         }
     }
 

@@ -86,7 +86,7 @@ impl<'a> ClaimedCell<'a> {
         // The work does not depend on the log, so a log that cannot be read is ignored.
         let folder = self.context.store.folder(&self.spec.id);
         let events = read_events(&folder.events()).unwrap_or_default();
-        if events.last().is_some_and(|event| !event.what.is_end()) {
+        if events.last().is_some_and(|event| !event.kind.is_end()) {
             let message = "the process before this one was killed or ran out of memory";
             self.context.progress.say(&format!("{}: {message}", self.name));
             log.append(EventKind::Message(message.to_owned()))?;

@@ -1,14 +1,14 @@
-//! What all cells of a run share.
+//! The context of a run, which all its cells share.
 
 use burn::tensor::Device;
 
 use super::progress::ProgressDisplay;
-use super::watch::Worker;
+use super::supervisor::Worker;
 use crate::device::UsageMeter;
 use crate::store::{Provenance, Store};
 use dtr_core::error::{Error, Result};
 
-/// What all cells of a run share.
+/// The context of a run, which all its cells share.
 pub struct RunContext<'a> {
     /// The store of records.
     pub store: &'a Store,
@@ -22,12 +22,12 @@ pub struct RunContext<'a> {
     pub provenance: Provenance,
     /// Bytes of memory that each device has at most, if that is known.
     pub memory_limit: Option<u64>,
-    /// The connection to the process that watches this one.
+    /// The connection to the supervisor of this process.
     pub worker: &'a Worker,
 }
 
 impl RunContext<'_> {
-    /// Returns the device that computes what cannot be divided.
+    /// Returns the device of the work that cannot be divided.
     pub fn device(&self) -> &Device {
         &self.devices[0]
     }

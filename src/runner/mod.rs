@@ -6,11 +6,11 @@ mod context;
 mod panics;
 mod progress;
 mod stop;
-mod watch;
+mod supervisor;
 
 pub use claimed_cell::{ClaimOutcome, ClaimedCell, log_crash, log_stop, record_failure};
 pub use context::RunContext;
 pub use panics::catch_panic;
 pub use progress::{ProgressDisplay, ProgressTask};
 pub use stop::Stopper;
-pub use watch::{CellEnd, Crash, SweepState, Worker, watch};
+pub use supervisor::{CellEnd, Crash, SweepState, Worker, supervise};

@@ -111,10 +111,10 @@ impl ProgressTask<'_> {
     }
 
     /// Appends an event to the logs.
-    pub fn log(&self, what: &EventKind) {
+    pub fn log(&self, kind: &EventKind) {
         for log in self.logs.lock().expect("no holder of this lock panics").iter_mut() {
             // No result depends on the log. If the disk is full, writing the record reports that.
-            let _ = log.append(what.clone());
+            let _ = log.append(kind.clone());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What happened to a sweep's cells in the workers so far, and which cell crashed a worker.
+//! The attempts of a sweep's workers at its cells so far, and the cell that crashed a worker.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::Key;
 use dtr_core::files::Digest;
 
-/// A message from a worker to the watcher.
+/// A message from a worker to the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum WorkerMessage {
@@ -35,13 +35,13 @@ pub enum CellEnd {
 /// The crash of a worker that worked on a cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Crash {
-    /// The cause, as far as the watcher knows it.
+    /// The cause, as far as the supervisor knows it.
     pub reason: String,
     /// Seconds from the start of the cell to the crash.
     pub seconds: f64,
 }
 
-/// What happened to a sweep's cells so far.
+/// The attempts at a sweep's cells so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SweepState {
     /// The digest of the planned keys.

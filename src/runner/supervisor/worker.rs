@@ -1,4 +1,4 @@
-//! The worker's connection to the process that watches it.
+//! The worker's connection to its supervisor.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
@@ -7,13 +7,13 @@ use std::os::unix::process::parent_id;
 use std::sync::{Mutex, PoisonError};
 
 use super::sweep_state::{CellEnd, SweepState, WorkerMessage};
-use super::{STOP, WATCHER};
+use super::{STOP, SUPERVISOR};
 use crate::runner::stop::{Stopper, on_interrupt};
 use crate::store::Key;
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::files::Digest;
 
-/// A process that runs the cells of a sweep. The default is one that no other process watches.
+/// A process that runs the cells of a sweep. The default has no supervisor.
 #[derive(Default)]
 pub struct Worker {
     socket: Option<Mutex<UnixStream>>,
@@ -22,27 +22,28 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Connects to the watcher. Returns `None` if this process was not started as a worker.
+    /// Connects to the supervisor. Returns `None` if this process was not started as a worker.
     ///
     /// # Errors
-    /// Fails if the watcher is dead, or is another process than the environment says.
+    /// Fails if the supervisor is dead, or is another process than the environment says.
     pub fn connect() -> Result<Option<Self>> {
-        let Some(watcher) = std::env::var_os(WATCHER) else { return Ok(None) };
-        let no_watcher = || {
-            let message = format!("the process that `{WATCHER}` names did not start this one, or has ended");
-            Error::new(ErrorKind::Interrupted, message).hint(format!("unset `{WATCHER}`"))
+        let Some(supervisor) = std::env::var_os(SUPERVISOR) else { return Ok(None) };
+        let no_supervisor = || {
+            let message =
+                format!("the process that `{SUPERVISOR}` names did not start this one, or has ended");
+            Error::new(ErrorKind::Interrupted, message).hint(format!("unset `{SUPERVISOR}`"))
         };
-        end_with_the_watcher();
-        if watcher.to_str() != Some(&parent_id().to_string()) {
-            return Err(no_watcher());
+        end_with_the_supervisor();
+        if supervisor.to_str() != Some(&parent_id().to_string()) {
+            return Err(no_supervisor());
         }
-        let input = std::io::stdin().as_fd().try_clone_to_owned().map_err(|_| no_watcher())?;
+        let input = std::io::stdin().as_fd().try_clone_to_owned().map_err(|_| no_supervisor())?;
         let socket = UnixStream::from(input);
-        let mut lines = BufReader::new(socket.try_clone().map_err(|_| no_watcher())?);
+        let mut lines = BufReader::new(socket.try_clone().map_err(|_| no_supervisor())?);
         let mut state = String::new();
-        lines.read_line(&mut state).map_err(|_| no_watcher())?;
-        let previous_attempts = serde_json::from_str(&state).map_err(|_| no_watcher())?;
-        // A terminal sends Ctrl-C to both processes. This one ignores it, because the watcher forwards it.
+        lines.read_line(&mut state).map_err(|_| no_supervisor())?;
+        let previous_attempts = serde_json::from_str(&state).map_err(|_| no_supervisor())?;
+        // A terminal sends Ctrl-C to both processes. This one ignores it, because the supervisor forwards it.
         on_interrupt(|| {})?;
         let stopper = Stopper::default();
         let flag = stopper.clone();
@@ -55,12 +56,12 @@ impl Worker {
         self.stopper.clone()
     }
 
-    /// Returns what happened to the sweep's cells in earlier workers.
+    /// Returns the attempts of earlier workers at the sweep's cells.
     pub fn previous_attempts(&self) -> &SweepState {
         &self.previous_attempts
     }
 
-    /// Tells the watcher the keys of the planned cells.
+    /// Tells the supervisor the keys of the planned cells.
     ///
     /// # Errors
     /// Fails if an earlier worker of the sweep planned other cells.
@@ -80,12 +81,12 @@ impl Worker {
         .hint("run the same command again"))
     }
 
-    /// Tells the watcher that this process starts a cell.
+    /// Tells the supervisor that this process starts a cell.
     pub fn report_start(&self, key: &Key) {
         self.send(&WorkerMessage::Started(*key));
     }
 
-    /// Tells the watcher that this process stopped working on a cell.
+    /// Tells the supervisor that this process stopped working on a cell.
     pub fn report_end(&self, key: &Key, end: CellEnd) {
         self.send(&WorkerMessage::Ended(*key, end));
     }
@@ -93,29 +94,29 @@ impl Worker {
     fn send(&self, message: &WorkerMessage) {
         let Some(socket) = &self.socket else { return };
         let text = serde_json::to_string(message).expect("keys are plain JSON");
-        // If the watcher is dead, `receive_stops` ends this process.
+        // If the supervisor is dead, `receive_stops` ends this process.
         let mut socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = socket.write_all(format!("{text}\n").as_bytes());
     }
 }
 
-/// Forwards the watcher's stops to `stopper`. Ends this process when the watcher has ended.
+/// Forwards the supervisor's stops to `stopper`. Ends this process when the supervisor has ended.
 fn receive_stops(lines: impl BufRead, stopper: &Stopper) {
     let stops = lines.lines().map_while(std::io::Result::ok).filter(|line| line == STOP);
     stops.for_each(|_| stopper.request_stop());
     std::process::exit(i32::from(ErrorKind::Interrupted.exit_code()));
 }
 
-/// Asks Linux to end this process at once when the watcher ends. Elsewhere the end of the stream does that a
-/// little later.
+/// Asks Linux to end this process at once when the supervisor ends. Elsewhere the end of the stream does that
+/// a little later.
 ///
 /// Also sets the process's name, since the program was started as `/proc/self/exe`.
 #[cfg(target_os = "linux")]
-fn end_with_the_watcher() {
+fn end_with_the_supervisor() {
     use nix::sys::{prctl, signal::Signal};
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     let _ = prctl::set_name(c"dtr");
 }
 
 #[cfg(not(target_os = "linux"))]
-fn end_with_the_watcher() {}
+fn end_with_the_supervisor() {}

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::crash_report::{CrashReport, is_user_signal, peak_memory_bytes};
 use super::stderr_tee::StderrTee;
 use super::sweep_state::{RunningCells, SweepState};
-use super::{STOP, WATCHER};
+use super::{STOP, SUPERVISOR};
 use crate::runner::stop::on_interrupt;
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::process::oom_kill_count;
@@ -33,7 +33,7 @@ struct Receiver {
 /// # Errors
 /// Fails if a worker cannot be started, or if one crashes while it works on no cell: the next would crash as
 /// well.
-pub fn watch() -> Result<u8> {
+pub fn supervise() -> Result<u8> {
     let forwarder = InterruptForwarder::listen()?;
     let mut state = SweepState::default();
     loop {
@@ -92,7 +92,7 @@ fn worker_command(socket: OwnedFd) -> Command {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| env!("CARGO_PKG_NAME").into());
     let mut command = Command::new(own_executable());
-    command.arg0(name).args(arguments).env(WATCHER, std::process::id().to_string()).stdin(socket);
+    command.arg0(name).args(arguments).env(SUPERVISOR, std::process::id().to_string()).stdin(socket);
     command
 }
 

@@ -1,4 +1,4 @@
-//! Describes why a worker crashed, as far as the watcher can know.
+//! Describes why a worker crashed, as far as the supervisor can know.
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::Signal;
@@ -26,7 +26,7 @@ pub fn peak_memory_bytes() -> Option<u64> {
     u64::try_from(usage.max_rss()).ok().filter(|amount| *amount > 0).map(|amount| amount * MAX_RSS_UNIT)
 }
 
-/// What is known about the crash of a worker.
+/// A report of a worker's crash.
 #[derive(Debug, Default)]
 pub struct CrashReport {
     /// The signal that ended the process.
