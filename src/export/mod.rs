@@ -10,7 +10,7 @@ use std::path::Path;
 pub use selector::{SearchSelector, SelectedHybrid};
 
 use crate::plan::Plan;
-use crate::stages::search::{Chosen, SearchResult};
+use crate::stages::search::{ChosenHybrid, SearchResult};
 use crate::stages::{Cell, SearchJob, base_directory, twins_file};
 use crate::store::{Lookup, Record, Store};
 use dtr_core::error::{Error, ErrorKind, Result};
@@ -22,7 +22,7 @@ struct ExportedHybrid<'a> {
     job: &'a SearchJob,
     result: &'a SearchResult,
     selected: SelectedHybrid,
-    chosen: &'a Chosen,
+    chosen: &'a ChosenHybrid,
 }
 
 /// Writes the selected hybrid to `directory` and returns its replaced layers.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::ValueEnum;
 
 use crate::plan::Plan;
-use crate::stages::search::{Chosen, SearchResult};
+use crate::stages::search::{ChosenHybrid, SearchResult};
 use crate::stages::{Cell, Labels, SearchJob};
 use dtr_core::error::{Error, Result};
 
@@ -20,7 +20,7 @@ pub enum SelectedHybrid {
 
 impl SelectedHybrid {
     /// Returns this hybrid of a search.
-    pub fn find(self, result: &SearchResult) -> &Chosen {
+    pub fn find(self, result: &SearchResult) -> &ChosenHybrid {
         match self {
             Self::Opt => &result.opt,
             Self::Best => &result.best,

@@ -112,7 +112,8 @@ impl Hub {
 
     /// Resolves a repository's revision to its current commit.
     ///
-    /// # Errors When the hub does not know the revision, or when the hub cannot be reached and the cache has
+    /// # Errors
+    /// When the hub does not know the revision, or when the hub cannot be reached and the cache has
     /// no commit for it.
     pub fn pin(&self, repo: &Repo) -> Result<PinnedRepo> {
         self.resolve_commit(repo)?.map(|commit| repo.at_commit(commit))

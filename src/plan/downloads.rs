@@ -18,7 +18,7 @@ pub struct Downloads {
 }
 
 impl Downloads {
-    /// Adds what the sweep of `manifest` reads.
+    /// Adds the files that the sweep of `manifest` reads.
     ///
     /// # Errors
     /// Fails if the hub does not know a revision.

@@ -1,4 +1,4 @@
-//! Adds up what the cells of a plan take: evaluations, tokens, downloads and memory.
+//! Adds up the resources of a plan's cells: evaluations, tokens, downloads and memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use dtr_model::BaseModel;
 /// Bytes of a parameter in a repository, where weights have 16 bits.
 const STORED_BYTES: u64 = 2;
 
-/// What the cells that are not done will take.
+/// The resources of the cells that are not done.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Estimate {
     /// Number of cells, by stage.
@@ -40,7 +40,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Estimates what the cells of `plan` for which `is_to_do` holds will take.
+    /// Estimates the resources of the cells of `plan` for which `is_to_do` holds.
     ///
     /// # Errors
     /// Fails if the configuration of a base on disk cannot be read.

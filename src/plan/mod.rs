@@ -1,7 +1,7 @@
 //! The plan of an experiment: from a manifest to the cells that it asks for, each with its key.
 //!
 //! `dtr plan` shows a plan and `dtr sweep` runs it. Planning runs nothing. [`status`] compares a plan with
-//! the store, and [`Estimate`] adds up what its cells take.
+//! the store, and [`Estimate`] adds up the resources of its cells.
 
 mod compatibility;
 mod downloads;

@@ -1,4 +1,4 @@
-//! What enters a key and what does not.
+//! Tests of keys: the settings that enter them, and those that do not.
 
 use std::path::Path;
 
@@ -168,7 +168,7 @@ fn the_published_shapes_have_the_published_numbers_of_parameters() {
     }
 }
 
-/// What is known of a corpus in every key that it enters.
+/// Fields of a corpus in every key that depends on the corpus.
 fn corpus(source: &CorpusSource) -> serde_json::Value {
     serde_json::to_value(CorpusIdentity::of(source).unwrap()).unwrap()
 }

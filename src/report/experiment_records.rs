@@ -36,7 +36,7 @@ pub struct ExperimentRecords {
     pub distillations: Vec<DistilCell>,
     /// The timings, on every machine.
     pub timings: Vec<TimingCell>,
-    /// What each finished cell took.
+    /// The usage of each finished cell.
     pub usages: Vec<CellUsage>,
     /// The cells without a result.
     pub missing: Vec<MissingCell>,
@@ -59,7 +59,7 @@ pub type DistilCell = StoredCell<DistilJob, DistilResult>;
 /// The score of a base.
 pub type ScoreCell = StoredCell<ScoreJob, ScoreResult>;
 
-/// What a finished cell of any stage took.
+/// The usage of a finished cell of any stage.
 pub type CellUsage = StoredCell<(), Usage>;
 
 /// A finished search with the answers of its three models on the test split. It dereferences to the search's

@@ -20,7 +20,7 @@ use crate::data::{Choices, CorpusSource, FileTask, Metric, SplitPolicy, Syntheti
 use crate::device::HardwareLabel;
 use crate::hub::{PinnedRepo, RepoKind};
 use crate::manifest::Dtype;
-use crate::stages::search::{Chosen, SearchResult, TestScore};
+use crate::stages::search::{ChosenHybrid, SearchResult, TestScore};
 use crate::stages::throughput::ReplacedLayers;
 use crate::stages::{
     BaseSource, CorpusIdentity, DistilJob, Labels, ModelIdentity, PretrainJob, ScoreJob, SearchJob, Stage,
@@ -325,7 +325,7 @@ fn search(variant: &str, task: &str, num_layers: u32) -> SearchCell {
         let layers: Vec<u32> = accepted[..num_replaced].iter().filter_map(|round| round.layer).collect();
         let answers = test.test(&layers);
         let score = TestScore { score: answers.score, cell: answers.cell.clone() };
-        (Chosen { validation: validation.score(&layers), test: score, layers }, answers)
+        (ChosenHybrid { validation: validation.score(&layers), test: score, layers }, answers)
     };
     let mut num_best = 0;
     for (index, round) in accepted.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Estimates of what a job takes: memory, tokens and evaluations.
+//! Estimates of a job's resources: memory, tokens and evaluations.
 
 mod evaluations;
 mod memory;
@@ -6,7 +6,7 @@ mod memory;
 pub use evaluations::max_evaluations;
 pub use memory::{DistilMemory, cache_bytes, trained_bytes, twin_bytes, weight_bytes};
 
-/// What a job takes, as far as it is known before the job runs.
+/// The resources of a job, as estimated before the job runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
     /// Maximum number of times that it scores a base or a hybrid.

@@ -18,7 +18,7 @@ use dtr_core::error::{Error, ErrorKind, Result};
 
 pub use fetch::{HubDigests, fetch};
 
-/// What a run does about cells that fail or failed.
+/// The reaction of a run to cells that fail or failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FailurePolicy {
     /// Whether the first failure ends the run.

@@ -97,7 +97,7 @@ fn a_cell_of_a_group_that_panics_fails_alone_and_its_record_has_the_location() {
     assert!(error.starts_with("panicked at src/scheduler/tests.rs:"), "{error}");
     assert!(error.ends_with("no such shape"), "{error}");
     let log = read_events(&test.store.folder(group[0].id()).events()).unwrap();
-    assert_eq!(log.last().unwrap().what, EventKind::Failed(error));
+    assert_eq!(log.last().unwrap().kind, EventKind::Failed(error));
 }
 
 #[test]

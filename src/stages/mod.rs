@@ -1,7 +1,7 @@
 //! The stages: the kinds of work whose results the store keeps, one file or folder each.
 //!
-//! A stage's file holds its specification, its inputs, how it runs, and what it takes. [`STAGES`] lists the
-//! stages in the order in which their cells run.
+//! A stage's file holds its specification, its inputs, its computation and its resources. [`STAGES`] lists
+//! the stages in the order in which their cells run.
 
 mod base;
 mod cell;

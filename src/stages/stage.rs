@@ -65,7 +65,7 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
         self.base().map_or(Ok(None), BaseSource::config)
     }
 
-    /// Returns what distinguishes the job from others with the same labels; empty if nothing does.
+    /// Returns the settings that distinguish the job from others with the same labels, or an empty string.
     fn detail(&self) -> String {
         String::new()
     }
@@ -75,11 +75,11 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
         false
     }
 
-    /// Returns what the job takes on a model of shape `config`, when it runs together with `group`, which
+    /// Returns the resources of the job on a model of shape `config`, if it runs together with `group`, which
     /// includes it.
     fn resources(&self, config: &DecoderConfig, group: &[&Self]) -> Resources;
 
-    /// Returns what a finished job took.
+    /// Returns the usage of a finished job.
     fn usage(&self, output: &Self::Output) -> Usage;
 
     /// Returns the same job on each other machine that has done such a job, if the machine is a part of the
@@ -113,7 +113,7 @@ pub enum Completion {
     ByOtherProcess,
 }
 
-/// What a finished job took.
+/// The work of a finished job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Number of tokens that went through a model.
@@ -148,7 +148,7 @@ pub trait Job: Debug + Send + Sync {
     /// See [`Stage::resources`]. `group` may hold cells of other stages, which are ignored.
     fn resources(&self, config: &DecoderConfig, group: &[&Cell]) -> Resources;
 
-    /// Finds what a finished cell of the stage took.
+    /// Finds the usage of a finished cell of the stage.
     ///
     /// # Errors
     /// Fails if the record cannot be read.

@@ -14,7 +14,7 @@ use super::folders::CellFolder;
 use super::lookup::Store;
 use super::record::{self, ParsedRecord};
 
-/// A file that differs from what was recorded.
+/// A file that differs from its record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// The file.
@@ -30,7 +30,7 @@ pub struct Audit {
     pub num_records: usize,
     /// Number of files beside them that were read.
     pub num_files: usize,
-    /// The files that differ from what was recorded.
+    /// The files that differ from their records.
     pub faults: Vec<Fault>,
 }
 

@@ -10,7 +10,7 @@ use super::cell_id::{CellId, Inputs};
 use super::folders::CellFolder;
 use super::key::key_of;
 
-/// What a cell computes, and on which inputs.
+/// A cell's specification: its stage, the stage's settings, and its inputs.
 ///
 /// `spec.json` holds it beside the record. That file is small, so `dtr plan` can compare a cell with all that
 /// ran before.

@@ -89,7 +89,7 @@ impl Claim {
     /// another cell's, or if a file cannot be written. [`Claim::fail`] can still be called then.
     pub fn finish<T: Serialize + DeserializeOwned>(&self, new: NewRecord, output: T) -> Result<Record<T>> {
         let record = self.write_record(new, Outcome::Done(output))?;
-        // The record is on disk, so the cell is done even if this fails. `dtr prune` finds what remains.
+        // The record is on disk, so the cell is done even if this fails. `dtr prune` finds the remains.
         let _ = files::remove_if_present(&self.folder.checkpoints());
         record.into_result().map_err(|_| self.refuse("its output reads back as a failure"))
     }

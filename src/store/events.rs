@@ -15,7 +15,7 @@ use dtr_core::files::Digest;
 use super::key::Key;
 use super::now;
 
-/// What happened to a cell.
+/// The kind of an event in the life of a cell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventKind {
@@ -48,8 +48,8 @@ pub struct Event {
     pub at: String,
     /// The id of the process that wrote it.
     pub process: u32,
-    /// What happened.
-    pub what: EventKind,
+    /// The kind of event.
+    pub kind: EventKind,
 }
 
 /// A line of the file.
@@ -94,8 +94,8 @@ impl Events {
     }
 
     /// Appends an event with the current time and this process's id.
-    pub fn append(&mut self, what: EventKind) -> Result<()> {
-        let event = Event { at: now(), process: std::process::id(), what };
+    pub fn append(&mut self, kind: EventKind) -> Result<()> {
+        let event = Event { at: now(), process: std::process::id(), kind };
         let line = serde_json::to_string(&Line::new(event, &self.path)).expect("an event is plain JSON");
         // A single write: a concurrent reader sees whole lines.
         let written = self.file.write_all(format!("{line}\n").as_bytes());
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     fn kinds(path: &Path) -> Vec<EventKind> {
-        read_events(path).unwrap().into_iter().map(|event| event.what).collect()
+        read_events(path).unwrap().into_iter().map(|event| event.kind).collect()
     }
 
     #[test]

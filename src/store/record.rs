@@ -113,7 +113,7 @@ pub struct Artifact {
     pub bytes: u64,
 }
 
-/// What `record.json` holds.
+/// The content of `record.json`.
 #[derive(Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "a value lives only until it is matched")]
 pub(super) enum ParsedRecord<T> {

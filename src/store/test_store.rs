@@ -26,7 +26,7 @@ pub fn cell(name: &str) -> CellId {
     spec(name).id
 }
 
-/// Returns what a worker hands in for the cell `name`.
+/// Returns the new record of the cell `name`.
 pub fn new_record(name: &str) -> NewRecord {
     NewRecord {
         spec: spec(name),

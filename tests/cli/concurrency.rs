@@ -34,7 +34,7 @@ fn check_cells_were_computed_once(project: &Project) {
         let mut counts: BTreeMap<_, [usize; 2]> = BTreeMap::new();
         for (log, event) in project.events(stage) {
             let [num_started, num_done] = counts.entry(log).or_default();
-            match event.what {
+            match event.kind {
                 EventKind::Started => *num_started += 1,
                 EventKind::Done => *num_done += 1,
                 EventKind::Scored(score) => *num_scored.entry(score.to_string()).or_insert(0) += 1,

@@ -43,7 +43,7 @@ fn a_cell_that_exhausts_the_memory_is_recorded_and_other_cells_run() {
     }
     output.stderr_contains("micro-batch-size=2048: out of memory");
     let is_logged = |kind: &EventKind| matches!(kind, EventKind::Failed(logged) if logged == error);
-    assert!(project.events("pretrain").iter().any(|(_, event)| is_logged(&event.what)));
+    assert!(project.events("pretrain").iter().any(|(_, event)| is_logged(&event.kind)));
 
     // The failure is cached, and the cell runs again only with `--retry-failed`.
     let second = sweep(&[]).json();
@@ -74,7 +74,7 @@ fn sweep_and_kill_worker(project: &Project, stage: &str) -> DtrOutput {
     let is_started = |kind: &EventKind| *kind == EventKind::Started;
     let worker = || {
         let events = project.events(stage).into_iter();
-        events.map(|(_, event)| event).find(|event| is_started(&event.what)).map(|event| event.process)
+        events.map(|(_, event)| event).find(|event| is_started(&event.kind)).map(|event| event.process)
     };
     wait_until("the start of the cell", || worker().is_some());
     let worker = worker().unwrap();

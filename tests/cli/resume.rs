@@ -21,7 +21,7 @@ type Kills = BTreeMap<&'static str, usize>;
 fn killed_stage(project: &Project) -> &'static str {
     let is_killed = |log: &Path| {
         let text = fs::read_to_string(log).unwrap();
-        !text.lines().last().is_some_and(|line| line.contains(r#""what":"done""#))
+        !text.lines().last().is_some_and(|line| line.contains(r#""kind":"done""#))
     };
     let has_killed = |stage: &str| project.cell_files(stage, "events.jsonl").iter().any(|log| is_killed(log));
     STAGES.into_iter().find(|stage| has_killed(stage)).unwrap_or("between cells")
@@ -107,7 +107,7 @@ fn ctrl_c_saves_a_checkpoint_and_the_same_command_resumes() {
         let output = sweep.finish();
         output.assert_code(130);
         output.stderr_contains("run the same command again to resume");
-        assert!(project.events(stage).iter().any(|(_, event)| event.what == EventKind::Stopped));
+        assert!(project.events(stage).iter().any(|(_, event)| event.kind == EventKind::Stopped));
     }
     project.sweep().success();
     let messages = [project.messages("pretrain"), project.messages("distil")].concat();
@@ -127,6 +127,6 @@ fn a_second_ctrl_c_ends_the_sweep_within_a_training_step() {
     sweep.interrupt();
     sweep.finish().assert_code(130);
     let events = project.events("pretrain");
-    assert!(events.iter().all(|(_, event)| event.what == EventKind::Started), "the step was not finished");
+    assert!(events.iter().all(|(_, event)| event.kind == EventKind::Started), "the step was not finished");
     assert!(project.cell_files("pretrain", "record.json").is_empty());
 }

@@ -29,5 +29,5 @@ fn a_record_holds_its_provenance() {
         assert_eq!(files[file], Digest::hash(&bytes).to_string(), "{file}");
     }
     let log = shown["log"].as_array().unwrap();
-    assert_eq!((&log[0]["what"], &log[log.len() - 1]["what"]), (&"started".into(), &"done".into()));
+    assert_eq!((&log[0]["kind"], &log[log.len() - 1]["kind"]), (&"started".into(), &"done".into()));
 }

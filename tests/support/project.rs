@@ -143,12 +143,12 @@ impl Project {
 
     /// Counts how often cells of a stage were started.
     pub fn num_started(&self, stage: &str) -> usize {
-        self.events(stage).iter().filter(|(_, event)| event.what == EventKind::Started).count()
+        self.events(stage).iter().filter(|(_, event)| event.kind == EventKind::Started).count()
     }
 
     /// Returns the messages in the logs of a stage's cells.
     pub fn messages(&self, stage: &str) -> Vec<String> {
-        let message = |(_, event): (PathBuf, Event)| match event.what {
+        let message = |(_, event): (PathBuf, Event)| match event.kind {
             EventKind::Message(message) => Some(message),
             _ => None,
         };

@@ -31,9 +31,10 @@ use crate::observer::Observer;
 /// Trains `students` of `base` on the same `sequences`, with one forward pass of the base per step.
 ///
 /// Students that resume from a later step wait for the others, and a student that fails stops training;
-/// neither changes what the other students learn.
+/// neither changes the weights of the other students.
 ///
-/// # Errors Fails if sequences cannot be read, a checkpoint cannot be written, or the user asked to stop. The
+/// # Errors
+/// Fails if sequences cannot be read, a checkpoint cannot be written, or the user asked to stop. The
 /// failure of a single student is returned by [`Student::finish`].
 pub fn distil(
     base: &Decoder,

@@ -45,7 +45,7 @@ pub fn train_step_cached(base: &Decoder, student: &mut Student, io: &LayerIo, st
     student.finish_step(losses, 0.0);
 }
 
-/// What the trainers of all layers share in one step.
+/// Values that the trainers of all layers share in one step.
 pub(super) struct StepContext<'a> {
     pub(super) base: &'a Decoder,
     /// The layers that are trained.

@@ -34,7 +34,7 @@ pub struct Student {
     failure: Option<Error>,
 }
 
-/// What a checkpoint holds beside tensors.
+/// The part of a checkpoint that is not a tensor.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct StudentProgress {
     num_steps: u64,

@@ -37,7 +37,7 @@ pub struct Trainer {
     checkpoint: CheckpointFile,
 }
 
-/// What a checkpoint holds beside tensors.
+/// The part of a checkpoint that is not a tensor.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct PretrainProgress {
     num_steps: u64,
@@ -48,8 +48,8 @@ struct PretrainProgress {
     curve: Vec<LossPoint>,
 }
 
-/// Returns the configuration of a base that is trained by `config`, and its tokenizer, which decides the size of
-/// the vocabulary. The sequence length is the maximum number of positions.
+/// Returns the configuration of a base that is trained by `config`, and its tokenizer, which decides the size
+/// of the vocabulary. The sequence length is the maximum number of positions.
 ///
 /// # Errors
 /// Fails if the tokenizer cannot be read.
@@ -96,7 +96,8 @@ impl Trainer {
 
     /// Trains to the end of the token budget.
     ///
-    /// # Errors Fails if the loss diverges, sequences cannot be read, a checkpoint cannot be written, or the
+    /// # Errors
+    /// Fails if the loss diverges, sequences cannot be read, a checkpoint cannot be written, or the
     /// user asked to stop.
     pub fn run(&mut self, sequences: &TokenSequences, observer: &dyn Observer) -> Result<()> {
         let schedule = self.config.schedule();

@@ -17,7 +17,7 @@ pub enum CandidateScore {
 }
 
 impl CandidateScore {
-    /// Returns what is known of the score.
+    /// Returns bounds of the score.
     pub fn bounds(&self) -> ScoreBounds {
         match self {
             Self::Complete(result) => ScoreBounds::exactly(result.score),
@@ -34,7 +34,7 @@ impl CandidateScore {
     }
 }
 
-/// A candidate's score and what it cost to compute.
+/// A candidate's score and the cost of computing it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoredCandidate {
     /// The score.

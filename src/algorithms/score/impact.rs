@@ -29,7 +29,8 @@ const MAX_ITEMS: usize = 512;
 
 /// Returns the impact of each layer of `base` on the items of `requests`.
 ///
-/// # Errors Fails if the items have too many different right answers for probes to learn, or if the user
+/// # Errors
+/// Fails if the items have too many different right answers for probes to learn, or if the user
 /// asked to stop.
 pub fn impacts(
     base: &Decoder,

@@ -12,7 +12,7 @@ use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::algorithms::score::ScoreBounds;
 
 /// Keeps the `width` best masks of each round, and extends each by every remaining layer. Of equal scores the
-/// lexicographically lowest mask is better. A beam of width 1 finds what the greedy search finds.
+/// lexicographically lowest mask is better. A beam of width 1 finds the same hybrids as the greedy search.
 ///
 /// The best mask of a round is its winner, and only the winner is held against the threshold: another mask of
 /// the beam may score below it and still lead to the next winner. A mask that extends two masks of the beam

@@ -10,7 +10,7 @@ use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion};
 use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::algorithms::score::ScoreBounds;
 
-/// A layer that a round tried, and what is known of the score with this layer replaced too.
+/// A layer that a round tried, and bounds of the score with this layer replaced too.
 type ScoredLayer = (u32, ScoreBounds);
 
 /// Replaces layers one by one: each round scores every remaining full-attention layer replaced and keeps the

@@ -29,7 +29,7 @@ use greedy::greedy;
 use local_importance::local_importance;
 use uniform::uniform;
 
-/// Scores candidates of one batch and returns what is known of each score, in the candidates' order.
+/// Scores candidates of one batch and returns bounds of each score, in the candidates' order.
 pub type ScoreFn<'a> = dyn FnMut(&[Candidate<'_>]) -> Result<Vec<ScoreBounds>> + 'a;
 
 /// The outcome of a search on the validation split.

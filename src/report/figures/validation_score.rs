@@ -14,7 +14,7 @@ use super::svg_canvas::{
 };
 use crate::algorithms::search::Round;
 use crate::report::experiment_records::{ExperimentRecords, SearchCell};
-use crate::stages::search::Chosen;
+use crate::stages::search::ChosenHybrid;
 use crate::stats::wilson_interval;
 use dtr_core::error::Result;
 
@@ -145,7 +145,7 @@ impl<'a> ScoreLine<'a> {
     }
 
     fn draw_selected(&self, canvas: &SvgCanvas, to_pixel: &impl Fn(f64, f64) -> Point) -> DrawResult {
-        let at = |chosen: &Chosen| to_pixel(chosen.layers.len() as f64, 100.0 * chosen.validation);
+        let at = |chosen: &ChosenHybrid| to_pixel(chosen.layers.len() as f64, 100.0 * chosen.validation);
         canvas.draw_circle(at(&self.search.opt), 9, self.style.colour, 2)?;
         draw_best(canvas, at(&self.search.best), self.style)
     }

@@ -6,7 +6,7 @@ mod search_run;
 
 use serde::Serialize;
 
-pub use result::{Chosen, SearchResult, TestScore};
+pub use result::{ChosenHybrid, SearchResult, TestScore};
 
 use super::base::{BaseSource, BaseSpec};
 use super::cell::{Cell, Labels};
@@ -38,7 +38,8 @@ pub struct SearchJob {
     pub task: Task,
     /// The identity of the validation split, as the plan found it. Its scores decide the search.
     pub validation: TaskIdentity,
-    /// The identity of the test split, as the plan found it. It scores what the search chose.
+    /// The identity of the test split, as the plan found it. The split scores the hybrids that the search
+    /// chose.
     pub test: TaskIdentity,
     /// The search strategy.
     pub strategy: SearchStrategy,

@@ -24,9 +24,9 @@ pub struct SearchResult {
     /// The best trial of each round.
     pub rounds: Vec<Round>,
     /// `M_best`: the hybrid with the highest validation score. Of several, the one with more layers replaced.
-    pub best: Chosen,
+    pub best: ChosenHybrid,
     /// `M_opt`: the last accepted hybrid, with the most layers replaced at or above the threshold.
-    pub opt: Chosen,
+    pub opt: ChosenHybrid,
     /// Score of the base on the test split.
     pub base_test: TestScore,
     /// Number of masks that were scored, including those that another search had scored before.
@@ -47,7 +47,7 @@ impl SearchResult {
 
 /// A hybrid that a search chose.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Chosen {
+pub struct ChosenHybrid {
     /// The replaced layers, ascending.
     pub layers: Vec<u32>,
     /// Score on the validation split.

@@ -1,11 +1,11 @@
-//! Runs a search: takes scores from the store, computes those that are missing, and scores what the search
-//! chose on the test split.
+//! Runs a search: takes scores from the store, computes those that are missing, and scores the chosen hybrids
+//! on the test split.
 
 use std::collections::BTreeMap;
 
 use super::SearchJob;
 use super::pruned::{PrunedCandidate, PrunedCandidates};
-use super::result::{Chosen, SearchResult, TestScore};
+use super::result::{ChosenHybrid, SearchResult, TestScore};
 use crate::algorithms::candidate::Candidate;
 use crate::algorithms::score::{
     CANDIDATES_PER_BATCH, CandidateScore, MultiDeviceScorer, ScoreBounds, ScoreResult, impacts,
@@ -73,8 +73,8 @@ pub(super) fn search(
         Ok(TestScore { score: result.score, cell })
     };
     let base_test = test_score(&Mask::none())?;
-    let mut chosen = |(mask, validation): &(Mask, f64)| -> Result<Chosen> {
-        Ok(Chosen { layers: mask.layers(), validation: *validation, test: test_score(mask)? })
+    let mut chosen = |(mask, validation): &(Mask, f64)| -> Result<ChosenHybrid> {
+        Ok(ChosenHybrid { layers: mask.layers(), validation: *validation, test: test_score(mask)? })
     };
     let (best, opt) = (chosen(&found.best)?, chosen(&found.opt)?);
     Ok(SearchResult {
@@ -107,7 +107,7 @@ struct ClaimedCandidate<'a> {
     claimed: ClaimedCell<'a>,
 }
 
-/// A running search, and what it has taken so far.
+/// A running search and its usage so far.
 struct SearchRun<'a> {
     context: &'a RunContext<'a>,
     cell: &'a Cell,
