@@ -11,7 +11,7 @@ mod load;
 mod model;
 mod paths;
 mod ranges;
-mod reference;
+mod reference_page;
 mod references;
 mod report;
 mod schema;
@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 
 pub use load::{LoadedManifest, load};
 pub use model::{Dtype, HubModel, ModelConfig, ModelSource};
-pub use reference::manifest_reference;
+pub use reference_page::manifest_reference;
 pub use report::ReportConfig;
 pub use schema::experiment_schema;
 pub use source_map::{EntryPart, SourceMap};

@@ -1,7 +1,7 @@
 //! The manifest reference of the manual, generated from the JSON schema.
 //!
-//! Each definition of the schema becomes a section, headed by the first TOML key that takes it. A table lists
-//! its keys; an enum lists the forms that can be written.
+//! Each definition of the schema becomes a section, headed by the first TOML key that takes it. The section
+//! of a table lists the keys, and the section of an enum lists the forms that can be written.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -54,7 +54,8 @@ struct Section {
 struct Reference<'a> {
     schema: &'a Value,
     sections: Vec<Section>,
-    /// The pairs of key and definition that have been visited; definitions may contain themselves.
+    /// The pairs of key and definition that have been visited. They end the recursion, because definitions
+    /// may contain themselves.
     seen: BTreeSet<(String, String)>,
 }
 
@@ -202,7 +203,7 @@ fn reference_name(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str()?.strip_prefix("#/$defs/")
 }
 
-/// Tells whether a definition is a table or an enum; numbers are described where they are used.
+/// Returns whether a definition is a table or an enum. Numbers are described where they are used.
 fn has_own_section(definition: &Value) -> bool {
     let is_number = |schema: &Value| schema["type"] == "integer" || schema["type"] == "number";
     match definition["oneOf"].as_array() {
