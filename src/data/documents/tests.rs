@@ -1,4 +1,4 @@
-//! Every form and packing gives the same documents, and every fault is named.
+//! Tests that every format and compression gives the same documents, and that errors name the defect.
 
 use std::fs;
 use std::io::Write;
@@ -13,7 +13,7 @@ use dtr_core::error::ErrorKind;
 
 const DOCUMENTS: [&str; 5] = ["one\ntwo", "drei – vier", "  ", "a \"quote\"\tand a tab", "last"];
 
-fn kept() -> Vec<&'static str> {
+fn non_blank() -> Vec<&'static str> {
     DOCUMENTS.into_iter().filter(|text| !text.trim().is_empty()).collect()
 }
 
@@ -35,7 +35,7 @@ fn documents(corpus: &FileCorpus) -> Result<Vec<String>> {
     Ok(documents)
 }
 
-/// What reading a file of these bytes comes to.
+/// Returns the documents of a file called `name` with the content `bytes`.
 fn read_as(name: &str, bytes: &[u8]) -> Result<Vec<String>> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(name), bytes).unwrap();
@@ -50,8 +50,8 @@ fn parquet_of(column: Column, row_group: usize) -> Vec<u8> {
     bytes
 }
 
-/// [`DOCUMENTS`], one of them null besides, in each form.
-fn forms() -> Vec<(&'static str, Vec<u8>)> {
+/// Returns files of every format. Each has [`DOCUMENTS`], and all but plain text also have a null document.
+fn files_of_all_formats() -> Vec<(&'static str, Vec<u8>)> {
     let texts: Vec<Option<&str>> = DOCUMENTS.into_iter().map(Some).chain([None]).collect();
     let rows: Vec<_> = texts.iter().map(|text| json!({ "number": 1, "text": text })).collect();
     let lines = rows.iter().map(|row| format!("{row}\r\n\n")).collect::<String>();
@@ -64,14 +64,15 @@ fn forms() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// The file `name` of [`forms`], packed; xz, which this crate only reads, was packed by xz-utils.
-fn packed(packing: &str, name: &str) -> Vec<u8> {
-    if packing == "xz" {
+/// Returns the compressed content of the file `name`. The xz files are fixtures, because this crate cannot
+/// write xz.
+fn compress(compression: &str, name: &str) -> Vec<u8> {
+    if compression == "xz" {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/corpus");
         return fs::read(fixtures.join(format!("{name}.xz"))).unwrap();
     }
-    let (_, bytes) = forms().into_iter().find(|(form, _)| *form == name).unwrap();
-    match packing {
+    let (_, bytes) = files_of_all_formats().into_iter().find(|(file, _)| *file == name).unwrap();
+    match compression {
         "gz" => {
             let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             writer.write_all(&bytes).unwrap();
@@ -82,50 +83,58 @@ fn packed(packing: &str, name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn every_form_and_packing_gives_the_same_documents() {
-    for (name, bytes) in forms() {
-        assert_eq!(read_as(name, &bytes).unwrap(), kept(), "{name}");
-        for packing in ["gz", "xz", "zst"] {
-            let bytes = packed(packing, name);
-            assert_eq!(read_as(&format!("{name}.{packing}"), &bytes).unwrap(), kept(), "{name} {packing}");
+fn every_format_and_compression_gives_the_same_documents() {
+    for (name, bytes) in files_of_all_formats() {
+        assert_eq!(read_as(name, &bytes).unwrap(), non_blank(), "{name}");
+        for compression in ["gz", "xz", "zst"] {
+            let bytes = compress(compression, name);
+            assert_eq!(
+                read_as(&format!("{name}.{compression}"), &bytes).unwrap(),
+                non_blank(),
+                "{name} {compression}"
+            );
         }
     }
 }
 
 #[test]
-fn a_file_packed_in_several_parts_is_read_to_its_end() {
-    for packing in ["gz", "xz", "zst"] {
-        let parts = packed(packing, "a.jsonl").repeat(2);
-        assert_eq!(read_as(&format!("a.jsonl.{packing}"), &parts).unwrap(), kept().repeat(2), "{packing}");
+fn a_file_of_several_compressed_parts_is_read_to_its_end() {
+    for compression in ["gz", "xz", "zst"] {
+        let parts = compress(compression, "a.jsonl").repeat(2);
+        assert_eq!(
+            read_as(&format!("a.jsonl.{compression}"), &parts).unwrap(),
+            non_blank().repeat(2),
+            "{compression}"
+        );
     }
 }
 
 #[test]
-fn a_damaged_or_cut_file_is_refused() {
-    for packing in ["gz", "xz", "zst"] {
-        let whole = packed(packing, "a.txt");
+fn a_damaged_or_truncated_file_is_refused() {
+    for compression in ["gz", "xz", "zst"] {
+        let whole = compress(compression, "a.txt");
         let mut flipped = whole.clone();
         flipped[whole.len() / 2] ^= 0x10;
-        for (what, bytes) in
-            [("cut", &whole[..whole.len() - 9]), ("not packed", b"plain"), ("flipped", &flipped)]
+        for (defect, bytes) in
+            [("cut", &whole[..whole.len() - 9]), ("not compressed", b"plain"), ("flipped", &flipped)]
         {
-            // A frame of zstd need not have a checksum.
-            if (packing, what) == ("zst", "flipped") {
+            // A zstd frame need not have a checksum.
+            if (compression, defect) == ("zst", "flipped") {
                 continue;
             }
-            let error = read_as(&format!("a.txt.{packing}"), bytes).expect_err(what);
-            assert_eq!(error.kind(), ErrorKind::Environment, "{packing} {what}");
-            assert!(format!("{error:?}").contains("damaged or cut off"), "{packing} {what}: {error:?}");
+            let error = read_as(&format!("a.txt.{compression}"), bytes).expect_err(defect);
+            assert_eq!(error.kind(), ErrorKind::Environment, "{compression} {defect}");
+            assert!(format!("{error:?}").contains("damaged or cut off"), "{compression} {defect}: {error:?}");
         }
     }
-    let whole = parquet_of(Column::new("text".into(), kept()), 2);
+    let whole = parquet_of(Column::new("text".into(), non_blank()), 2);
     let error = read_as("a.parquet", &whole[..whole.len() - 9]).unwrap_err();
     assert!(error.to_string().ends_with("is not a valid Parquet file"), "{error}");
 }
 
 #[test]
 fn a_column_that_is_missing_or_holds_no_text_is_named() {
-    let parquet = parquet_of(Column::new("body".into(), kept()), 2);
+    let parquet = parquet_of(Column::new("body".into(), non_blank()), 2);
     for (name, bytes) in [("a.jsonl", &b"{\"number\": 1, \"body\": \"x\"}"[..]), ("a.parquet", &parquet)] {
         let error = format!("{:?}", read_as(name, bytes).unwrap_err());
         assert!(error.contains("has no column `text`") && error.contains("`number`"), "{error}");
@@ -139,8 +148,8 @@ fn a_column_that_is_missing_or_holds_no_text_is_named() {
 }
 
 #[test]
-fn what_is_not_of_its_form_is_named_with_its_place() {
-    for (name, bytes, what) in [
+fn an_error_names_the_malformed_file_or_line() {
+    for (name, bytes, expected) in [
         ("a.txt", &b"one\n\xff\xfe\n"[..], "line 2 of"),
         ("a.jsonl", b"{\"text\": \"x\"}\n[1]\n", "line 2 of"),
         ("a.json", b"{\"text\": \"x\"}", "is not a JSON list of objects"),
@@ -150,14 +159,14 @@ fn what_is_not_of_its_form_is_named_with_its_place() {
     ] {
         let error = read_as(name, bytes).expect_err(name);
         assert_eq!(error.kind(), ErrorKind::Manifest);
-        assert!(error.to_string().contains(what), "{name}: {error}");
+        assert!(error.to_string().contains(expected), "{name}: {error}");
     }
     let error = documents(&corpus(&tempfile::tempdir().unwrap(), "a.txt")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Environment);
 }
 
 #[test]
-fn a_document_of_plain_text_is_a_paragraph_a_line_what_borders_part_or_the_file() {
+fn plain_text_is_split_into_paragraphs_lines_parts_between_separators_or_files() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.txt"), "\n\r\none\ntwo\r\n \t\n\n  three\n\n").unwrap();
     for (document, texts) in [

@@ -308,7 +308,7 @@ fn broken_toml_is_underlined_where_it_breaks() {
 
 #[test]
 fn hints_say_what_to_write() {
-    for (text, said) in [
+    for (text, expected) in [
         ("distil.tokn-budget = 1", "did you mean `token-budget`?"),
         ("distil.token_budget = 1", "did you mean `token-budget`?"),
         ("batch-size = 1", "`batch-size` is a key of `distil`, `pretrain`"),
@@ -330,7 +330,7 @@ fn hints_say_what_to_write() {
         ("distil.optimizer.clip = 0", "write a number above 0 and at most 1000000"),
     ] {
         let error = load_text(&format!("{HEAD}{text}\n")).expect_err(text);
-        assert_eq!(hint(&error), said, "{text}");
+        assert_eq!(hint(&error), expected, "{text}");
     }
 }
 

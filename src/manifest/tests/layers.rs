@@ -139,8 +139,8 @@ fn paths_are_relative_to_their_file() {
     let loaded = folder.load("main.toml", &[]).expect("a manifest");
     let inside = |name: &str| folder.path(name).display().to_string();
     assert_eq!(loaded.manifest.models["mini"].source, ModelSource::Path(inside("models/mini")));
-    let CorpusSource::Mixture(portions) = &loaded.manifest.corpus.source else { panic!("a mixture") };
-    let CorpusSource::Files(files) = &portions[0].source else { panic!("files") };
+    let CorpusSource::Mixture(sources) = &loaded.manifest.corpus.source else { panic!("a mixture") };
+    let CorpusSource::Files(files) = &sources[0].source else { panic!("files") };
     assert_eq!(files.paths, [inside("data/*.txt"), "hf://datasets/a/b@c/d.parquet".to_owned()]);
 
     let at = |value: &str| {

@@ -34,7 +34,7 @@ fn a_set_overrides_one_value() {
 fn an_error_in_a_set_underlines_its_token() {
     let quoting = "quote the string, and quote it again for the shell: `--set 'name=\"other\"'`";
     let budget = "quote the string, and quote it again for the shell: `--set 'distil.token-budget=\"1M\"'`";
-    for (text, message, token, said) in [
+    for (text, message, token, expected) in [
         (
             "name=other",
             "cannot read `--set`: string values must be quoted, expected literal string",
@@ -60,7 +60,7 @@ fn an_error_in_a_set_underlines_its_token() {
         let error = set(&[text]).expect_err(text);
         assert_eq!(error.to_string(), message, "{text}");
         assert_eq!(underlined(&error), ("--set".to_owned(), token.to_owned()), "{text}");
-        assert_eq!(hint(&error), said, "{text}");
+        assert_eq!(hint(&error), expected, "{text}");
     }
     for text in ["", "# nothing", "[distil]\nseed = 1", "name = \"a\"\nquestion = \"b\""] {
         let error = set(&[text]).expect_err(text);

@@ -79,7 +79,7 @@ fn numbers() -> Vec<Number> {
     found
 }
 
-/// The keys that the other parts of an entry need.
+/// Returns the keys that an alternative requires, as TOML.
 fn required(alternative: &str) -> &'static str {
     match alternative {
         "pretrain" => {
@@ -123,7 +123,7 @@ fn set(value: &mut toml::Value, path: &[Step], number: &toml::Value) {
     }
 }
 
-/// The error of loading a manifest with `number` at the place of `of`, if there is one.
+/// Returns the error of loading a manifest in which the entry `of` is `number`, if there is one.
 fn error_with(of: &Number, number: toml::Value) -> Option<String> {
     let mut manifest = toml::Value::Table(toml::Table::new());
     if of.path[0] == Step::Key("variants".to_owned()) {

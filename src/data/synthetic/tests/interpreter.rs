@@ -134,16 +134,16 @@ fn distractors_of_recall_and_moves_occur_in_the_passage() {
 
 #[test]
 fn the_corpus_states_every_fact_in_the_words_of_its_item() {
-    let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut stated: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for document in documents(80_000) {
         for sentence in document.split(". ") {
             if let Some((before, last)) = sentence.trim_end_matches('.').rsplit_once(' ') {
-                told.entry(before.to_owned()).or_default().insert(last.to_owned());
+                stated.entry(before.to_owned()).or_default().insert(last.to_owned());
             }
         }
     }
     for item in language().every_item().iter().filter(|item| item.id.starts_with("facts")) {
-        let values = told.get(&item.prompt).unwrap_or_else(|| panic!("never stated: {}", item.prompt));
+        let values = stated.get(&item.prompt).unwrap_or_else(|| panic!("never stated: {}", item.prompt));
         assert_eq!(values.len(), 1, "{} {values:?}", item.prompt);
         assert_answer(item, values.first().unwrap());
     }
@@ -151,14 +151,14 @@ fn the_corpus_states_every_fact_in_the_words_of_its_item() {
 
 #[test]
 fn the_corpus_never_contradicts_itself() {
-    let mut told = BTreeMap::new();
+    let mut stated = BTreeMap::new();
     for document in documents(20_000).iter().filter(|document| super::kind_of(document) == "facts") {
         for (class, person, value) in facts_of(document) {
-            let first = told.entry((class, person.clone())).or_insert_with(|| value.clone());
+            let first = stated.entry((class, person.clone())).or_insert_with(|| value.clone());
             assert_eq!(*first, value, "{person} in: {document}");
         }
     }
-    assert_eq!(told.len(), 640, "every fact is stated");
+    assert_eq!(stated.len(), 640, "every fact is stated");
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn answers_in_the_corpus_are_correct() {
                 statements = format!("{statements}{sentence} ");
                 continue;
             }
-            let (question, told) = sentence.trim_end_matches('.').rsplit_once(' ').unwrap();
+            let (question, stated) = sentence.trim_end_matches('.').rsplit_once(' ').unwrap();
             let prompt = format!("{statements}{question}");
             let answer = match kind {
                 "recall" => recall(&prompt),
@@ -180,7 +180,7 @@ fn answers_in_the_corpus_are_correct() {
                 "moves" => last_walk(&prompt),
                 _ => topic(&prompt),
             };
-            assert_eq!(answer, told, "{prompt}");
+            assert_eq!(answer, stated, "{prompt}");
             *num_answers.entry(kind).or_insert(0) += 1;
         }
     }

@@ -1,4 +1,4 @@
-//! Heuristics that do not understand the passage. Each must stay near the chance accuracy of one in four.
+//! Tests that heuristics without understanding of the passage score low. Chance is one in four.
 
 use super::super::vocabulary::{OBJECTS, PLACES};
 use super::interpreter::parse_prompt;
