@@ -1,8 +1,8 @@
-//! The question that a search puts to a scorer: the score of a hybrid, or proof that it is below a threshold.
+//! A request of a search to a scorer: score this hybrid, unless its score is below a threshold.
 
 use dtr_model::Mask;
 
-/// A hybrid whose score a search asks for.
+/// A hybrid whose score a search requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
     /// The mask that the candidate extends, or the winner of the previous round for strategies that do not
@@ -10,7 +10,7 @@ pub struct Candidate<'a> {
     pub incumbent: &'a Mask,
     /// The layers that the candidate replaces.
     pub mask: &'a Mask,
-    /// The score below which the candidate is pruned; `None` asks for the exact score.
+    /// The score below which the candidate is pruned; `None` requests the exact score.
     pub prune_below: Option<PruneBelow>,
 }
 

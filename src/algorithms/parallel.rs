@@ -31,7 +31,7 @@ pub fn map_in_threads<I: Send, T: Send>(
 /// by rayon's threads, on any other device one after the other.
 ///
 /// # Errors
-/// Fails with an error of `work`, on other devices than a CPU with the first.
+/// Fails if `work` fails for an item. On other devices than a CPU, the error is that of the first such item.
 pub fn map_on_device<I: Send, T: Send>(
     is_cpu: bool,
     items: Vec<I>,

@@ -1,5 +1,5 @@
-//! `dtr bench search`: how much work and time each optimisation of a search saves, and that none of them
-//! changes the outcome.
+//! `dtr bench search`: measures how much work and time each optimisation of a search saves, and checks that
+//! none of them changes the outcome.
 //!
 //! A search runs once per [`Savings`], without any stored scores. Work is counted in tokens times layers,
 //! which does not depend on the machine. Short searches are repeated and their median time is reported.
@@ -16,7 +16,7 @@ use crate::algorithms::search::{BatchPolicy, SearchOutcome, SearchStrategy, sear
 use crate::data::scoring_requests::ScoringRequests;
 use crate::stats::median;
 
-/// Seconds that the runs of one search take together at least.
+/// The minimum total time of the runs of one search, in seconds.
 const MIN_SECONDS: f64 = 5.0;
 
 /// The optimisations of a search; each value includes the values before it.
@@ -47,7 +47,7 @@ pub struct SearchCost {
     pub layer_tokens: u64,
     /// Median seconds of a run.
     pub seconds: f64,
-    /// The outcome; trials of pruned candidates hold bounds.
+    /// The outcome. Trials of pruned candidates hold bounds of their scores.
     #[serde(skip)]
     pub outcome: SearchOutcome,
 }

@@ -22,7 +22,7 @@ use crate::data::{Corpus, Metric, SyntheticTaskKind};
 use crate::data::{Item, Split, synthetic::SyntheticLanguage, synthetic_tokenizer};
 use crate::observer::Observer;
 
-/// Words of an item's prompt for the deep base.
+/// The number of words in the prompt of an item for the deep base.
 const WORDS_PER_PROMPT: usize = 300;
 
 /// A search to measure.
@@ -109,7 +109,8 @@ fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) 
         TokenSequences::new(&Corpus::default().source, tokenizer, sequences, config.seed, observer)?;
     distil(base, &mut students, &config, &sequences, observer)?;
     let distilled = students.remove(0).finish()?;
-    // Read back from a file as in a sweep, because matrices have another memory layout in training.
+    // The twins are read back from a file, as in a sweep, because matrices have another memory layout in
+    // training.
     let path = folder.path().join("twins.safetensors");
     distilled.write_twins(&path)?;
     let mut stored = SafetensorsReader::open(&[path], &base.device())?;

@@ -26,7 +26,8 @@ pub fn file_of_split(task: &FileTask, split: Split) -> (&str, bool) {
 /// Loads the items of one split of `task`, in the order of their rows. The train split is empty.
 ///
 /// # Errors
-/// A manifest error that names the row where a template fails, or whose label is not one of the choices.
+/// A manifest error when a template fails for a row, or when a row's label is not one of its choices. The
+/// error names the row.
 pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>, Error> {
     let max_items = match split {
         Split::Train => Some(0),
@@ -56,7 +57,7 @@ pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>, Err
     Ok(items)
 }
 
-/// The bytes that the remaining texts of a split may have.
+/// The maximum number of bytes of the split's remaining texts.
 struct TextBudget(usize);
 
 impl TextBudget {

@@ -76,8 +76,8 @@ impl fmt::Display for Split {
 /// A longer split begins with the items of a shorter one.
 ///
 /// # Errors
-/// A manifest error when the source has fewer items than the task asks for, or a row cannot be
-/// turned into an item. An environment error when a file cannot be read.
+/// A manifest error when the source has fewer items than the task asks for, or a row cannot be turned into an
+/// item. An environment error when a file cannot be read.
 pub fn load_items(task: &Task, split: Split) -> Result<Vec<Item>> {
     match &task.source {
         TaskSource::Synthetic(source) => {

@@ -56,7 +56,7 @@ fn read_parquet(path: &Path) -> Result<Vec<JsonRow>> {
     (0..frame.height()).map(row).collect()
 }
 
-/// Converts a value to JSON; returns `None` for dates, bytes and other types without a JSON form.
+/// Converts a value to JSON, or returns `None` for dates, bytes and other types without a JSON form.
 fn to_json(value: AnyValue<'static>) -> Option<Value> {
     Some(match value {
         AnyValue::Null => Value::Null,

@@ -61,7 +61,7 @@ pub struct FileTask {
     pub continuation: Option<String>,
     /// The answer choices.
     pub choices: Choices,
-    /// The expression of the correct choice: its index from 0, or its text.
+    /// The expression that gives the correct choice, as an index from 0 or as the text of the choice.
     pub label: String,
     /// How log-likelihoods select an answer.
     #[serde(default)]
@@ -76,8 +76,8 @@ pub enum SplitPolicy {
     /// items.
     #[default]
     HeldOut,
-    /// Both splits hold all rows, as published results seem to have it. A search selects on the reported
-    /// items.
+    /// Both splits hold all rows, as seems to be the case in published results. A search then selects on the
+    /// items that are reported.
     AsPublished,
 }
 
@@ -87,7 +87,7 @@ pub enum SplitPolicy {
 pub enum Choices {
     /// The same texts for every row.
     Fixed(Vec<String>),
-    /// An expression of each row's list of texts, such as `"choices.text"`.
+    /// An expression that gives the list of choices for each row, such as `"choices.text"`.
     Each(String),
 }
 
@@ -103,7 +103,7 @@ pub enum Metric {
 }
 
 impl Task {
-    /// Returns how one labelled file serves as both splits; `None` when each split has its own file or
+    /// Returns how one labelled file serves as both splits, or `None` when each split has its own file or
     /// generator.
     pub fn split_policy(&self) -> Option<SplitPolicy> {
         match &self.source {

@@ -19,8 +19,8 @@ const SPECIAL: [&str; 4] = ["<unk>", "<bos>", "<eos>", "<pad>"];
 /// Punctuation marks, each a token of its own.
 const PUNCTUATION: [&str; 3] = [".", ",", "?"];
 
-/// Returns the tokenizer of a base to be pretrained: the one of its configuration, or the synthetic
-/// language's.
+/// Returns the tokenizer that the configuration of a base to be pretrained names. The default is the
+/// tokenizer of the synthetic language.
 ///
 /// # Errors
 /// When the configured tokenizer cannot be read.

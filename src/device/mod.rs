@@ -104,8 +104,8 @@ impl DeviceChoice {
         }
     }
 
-    /// Returns the bytes of memory that this process may use on each device; `None` when the system does not
-    /// report them.
+    /// Returns the bytes of memory that this process may use on each device, or `None` when the system does
+    /// not report them.
     pub fn available_bytes(self) -> Option<u64> {
         match self {
             Self::Cpu => process::memory_limit_bytes(),
@@ -118,7 +118,7 @@ impl DeviceChoice {
         HardwareLabel { device: self.name(), threads: rayon::current_num_threads() }
     }
 
-    /// Returns the device's driver and its version, such as `NVIDIA 550.54.15`; `None` for the processor.
+    /// Returns the device's driver and its version, such as `NVIDIA 550.54.15`, or `None` for the processor.
     pub fn driver(self) -> Option<String> {
         match self {
             Self::Cpu => None,
@@ -128,8 +128,8 @@ impl DeviceChoice {
         }
     }
 
-    /// Returns whether the device computes the same bytes each time. A GPU does not: it may sum in another
-    /// order.
+    /// Returns whether the device computes the same bytes each time. A GPU may add numbers in another order
+    /// each time.
     pub fn is_deterministic(self) -> bool {
         self == Self::Cpu
     }

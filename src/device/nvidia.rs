@@ -16,7 +16,7 @@ enum DeviceId {
 }
 
 impl NvmlDevice {
-    /// Opens the device with the CUDA index `index`; returns `None` when NVML or the device is missing.
+    /// Opens the device with the CUDA index `index`, or returns `None` when NVML or the device is missing.
     pub fn open(index: usize) -> Option<Self> {
         let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
         let id = device_id(index, visible.as_deref())?;
@@ -46,7 +46,8 @@ impl NvmlDevice {
         Some(self.handle().ok()?.memory_info().ok()?.free)
     }
 
-    /// Returns the joules consumed since the driver was loaded; `None` when the device has no energy counter.
+    /// Returns the joules consumed since the driver was loaded, or `None` when the device has no energy
+    /// counter.
     pub fn joules(&self) -> Option<f64> {
         Some(self.handle().ok()?.total_energy_consumption().ok()? as f64 / 1e3)
     }

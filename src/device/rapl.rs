@@ -30,7 +30,7 @@ struct Package {
 }
 
 impl Rapl {
-    /// Opens the counters of this machine; returns `None` when they are missing or cannot be read.
+    /// Opens the counters of this machine, or returns `None` when they are missing or cannot be read.
     pub fn open() -> Option<Self> {
         let counters = Arc::new(Mutex::new(Counters::open(Path::new(POWERCAP_FOLDER))?));
         let weak = Arc::downgrade(&counters);

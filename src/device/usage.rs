@@ -1,4 +1,4 @@
-//! UsageTimer of the time and the energy that a piece of work takes.
+//! Measurement of the time and the energy that a piece of work takes.
 
 use std::time::Instant;
 
@@ -12,8 +12,8 @@ use super::rapl::Rapl;
 pub struct ResourceUsage {
     /// Device seconds: the elapsed seconds times the number of devices that the work held.
     pub seconds: f64,
-    /// Joules that the devices consumed meanwhile, with whatever else ran on them; `None` without energy
-    /// counters.
+    /// Joules that the devices consumed in this time, for this work and for other processes. `None` without
+    /// energy counters.
     pub joules: Option<f64>,
 }
 

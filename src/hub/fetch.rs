@@ -1,4 +1,4 @@
-//! Downloads of files at a pinned commit, with the digests of cached and of downloaded files checked.
+//! Downloads files at a pinned commit, and checks the digests of cached and of downloaded files.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub type ProgressCallback<'a> = dyn FnMut(u64, u64) + 'a;
 pub struct FetchedFile {
     /// The file's path in the cache.
     pub path: PathBuf,
-    /// The verified digest by which the hub names the content; `None` when the cache does not record one.
+    /// The verified digest by which the hub names the content, or `None` when the cache does not record one.
     pub digest: Option<String>,
 }
 
@@ -104,7 +104,7 @@ impl Hub {
     }
 }
 
-/// Removes a downloaded file whose length is not the one that the hub announced.
+/// Checks that a downloaded file has the length that the hub announced, and otherwise removes the file.
 fn check_length(path: &Path, expected: u64, uri: &str) -> Result<()> {
     let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     if length == expected {

@@ -113,15 +113,15 @@ impl Hub {
     /// Resolves a repository's revision to its current commit.
     ///
     /// # Errors
-    /// When the hub does not know the revision, or when the hub cannot be reached and the cache has
-    /// no commit for it.
+    /// When the hub does not know the revision, or when the hub cannot be reached and the cache has no commit
+    /// for it.
     pub fn pin(&self, repo: &Repo) -> Result<PinnedRepo> {
         self.resolve_commit(repo)?.map(|commit| repo.at_commit(commit))
     }
 
     /// Resolves a revision like [`Hub::pin`], but keeps the revision's name when the hub cannot be reached.
     ///
-    /// Such a repository is good enough for planning. Downloads of it fail.
+    /// Such a repository suffices for planning, but its files cannot be downloaded.
     ///
     /// # Errors
     /// When the hub does not know the revision.
@@ -137,7 +137,7 @@ impl Hub {
         Ok(repo.at_commit(commit))
     }
 
-    /// Returns the commit of a revision that needs no request.
+    /// Returns the commit of a revision if it is known without a request.
     fn known_commit(&self, repo: &Repo) -> Option<String> {
         match repo.is_pinned() {
             true => Some(repo.revision.clone()),
@@ -209,7 +209,7 @@ impl Hub {
 
     /// Returns the names of a commit's files, in alphabetical order.
     ///
-    /// In offline mode these are the files in the cache.
+    /// In offline mode, only the files in the cache are listed.
     ///
     /// # Errors
     /// When the hub cannot be reached, or sends a name that leaves the repository's folder.
@@ -251,7 +251,8 @@ fn not_downloaded(pinned: &PinnedRepo, file: &str) -> Error {
         .hint("run `dtr sweep`, which downloads the files of its manifest")
 }
 
-/// Returns the names of all files below `folder`, relative to `root`; empty when the folder does not exist.
+/// Returns the names of all files below `folder`, relative to `root`. A folder that does not exist has no
+/// files.
 fn files_below(folder: &Path, root: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(names) };

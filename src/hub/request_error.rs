@@ -77,8 +77,8 @@ impl Hub {
         }
     }
 
-    /// The hub answers 401 or 403 for gated and private repositories, and without a token for missing ones
-    /// too.
+    /// Returns the error for status 401 or 403. The hub sends it for gated and private repositories, and for
+    /// missing repositories if the request has no token.
     fn access_denied(&self, request: HubRequest<'_>, code: u16) -> Error {
         let error =
             Error::environment(format!("`{}` denies access to {} ({code})", self.endpoint, request.object()));

@@ -75,7 +75,7 @@ fn wrong_value(path: &[String], wanted: &str, sources: &SourceMap) -> Error {
     sources.label_entry(error, path, EntryPart::Value, format!("not {wanted}"))
 }
 
-/// Quotes a short token; describes the kind of value of any other.
+/// Quotes a short token, and describes a long one by its kind of value.
 fn quote(token: &str, value: &SpannedValue) -> String {
     match value.content {
         Content::Table(_) | Content::List(_) => value.kind().to_owned(),

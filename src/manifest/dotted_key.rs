@@ -2,7 +2,7 @@
 
 use super::spanned_value::{Content, SpannedValue};
 
-/// Splits a dotted key into its parts; returns `None` when `key` is not one.
+/// Splits a dotted key into its parts. Returns `None` when `key` is not a dotted key.
 pub(super) fn parse_dotted_key(key: &str) -> Option<Vec<String>> {
     if key.contains('\n') {
         return None;

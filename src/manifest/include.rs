@@ -138,7 +138,7 @@ fn parse_set(set: &str, sources: &mut SourceMap) -> Result<SpannedValue> {
 const SET_EXAMPLE: &str =
     "write for example `--set distil.batch-size=16` or `--set 'distil.token-budget=\"1M\"'`";
 
-/// Suggests the quotes that make a `--set` string TOML; gives an example where quotes do not help.
+/// Suggests the quotes that make a `--set` string TOML, or gives an example where quotes do not help.
 fn suggest_quotes(set: &str) -> String {
     let quoted = set.split_once('=').map(|(key, value)| format!("{key}=\"{value}\""));
     match quoted.filter(|quoted| SpannedValue::parse(quoted, 0).is_ok()) {

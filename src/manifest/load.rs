@@ -25,7 +25,7 @@ pub struct LoadedManifest {
     source_map: SourceMap,
 }
 
-/// Loads and checks the experiment at `path`, with `sets` of the form `path=TOML` over it.
+/// Loads and checks the experiment at `path`. The `sets`, of the form `path=TOML`, override its values.
 ///
 /// Relative paths in the manifest become relative to the working directory, as `path` itself is.
 ///
@@ -38,12 +38,13 @@ pub fn load(path: &Path, sets: &[String]) -> Result<LoadedManifest> {
 }
 
 impl LoadedManifest {
-    /// Returns the texts, for errors that underline a token of them.
+    /// Returns the texts, so that errors can underline a token.
     pub fn source_map(&self) -> &SourceMap {
         &self.source_map
     }
 
-    /// Returns the manifest with further values set, each by its dotted key: a point of the sweep's axes.
+    /// Returns the manifest with one value for each axis of the sweep. Each value has the dotted key of its
+    /// axis.
     ///
     /// # Errors
     /// Fails when a value does not fit; the error underlines the value in the list of the axis.
@@ -67,7 +68,7 @@ impl LoadedManifest {
     }
 }
 
-/// Makes the layer that sets the value at `key`, with the spans of the axis that lists the value.
+/// Builds the layer that sets the value at `key`, with the spans of the axis that lists the value.
 fn override_layer(key: &str, value: &toml::Value, sources: &mut SourceMap) -> Result<SpannedValue> {
     let path =
         parse_dotted_key(key).ok_or_else(|| Error::manifest(format!("`{key}` is not a dotted key")))?;
@@ -81,12 +82,12 @@ fn override_layer(key: &str, value: &toml::Value, sources: &mut SourceMap) -> Re
     sources.parse(file)
 }
 
-/// Tells whether two values are written the same way, as two `nan` are, which are not equal.
+/// Returns whether two values are written in the same way. This holds for two `nan`, which are not equal.
 fn is_same(one: &toml::Value, other: &toml::Value) -> bool {
     one == other || one.to_string() == other.to_string()
 }
 
-/// A layer as figment takes it.
+/// A layer as a figment provider.
 struct Layer<'a>(&'a SpannedValue);
 
 impl Provider for Layer<'_> {

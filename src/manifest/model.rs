@@ -31,7 +31,7 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// Tells whether the format is `f32`, which every device supports.
+    /// Returns whether the format is `f32`, which every device supports.
     pub fn is_f32(&self) -> bool {
         *self == Self::F32
     }

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::hub::FileLocation;
 
-/// Makes `path` relative to the working directory when it is relative to `folder`.
+/// Converts a `path` relative to `folder` to a path relative to the working directory.
 ///
 /// A `..` removes the folder before it, as in Cargo's paths; symbolic links are not followed.
 pub(super) fn resolve_path(folder: &Path, path: &str) -> String {

@@ -41,7 +41,7 @@ pub(super) fn check(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
     check.micro_batches(pretrain)
 }
 
-/// The error that underlines a value out of range.
+/// Returns the error that underlines a value out of range.
 fn out_of_range(found: &OutOfRange, sources: &SourceMap) -> Error {
     sources.value_error(&found.path, &found.requirement).hint(found.hint.clone())
 }
@@ -70,7 +70,7 @@ impl ConsistencyCheck<'_> {
         }
     }
 
-    /// Checks that the token budget of the recipe `table` pays for at least one step.
+    /// Checks that the token budget of the recipe `table` suffices for at least one step.
     fn budget(&self, table: &str, budget: Count, sequence_length: usize, batch_size: usize) -> Result<()> {
         let tokens_per_step = (sequence_length * batch_size) as u64;
         if budget.0 >= tokens_per_step {

@@ -9,7 +9,7 @@ use crate::algorithms::search::StopCriterion;
 use crate::algorithms::throughput::TimedLayers;
 use dtr_core::error::{Error, Result};
 
-/// The tables whose keys can be axes. The others change no result, or are the sweep itself.
+/// The tables whose keys can be axes. The other tables change no result, or are the sweep itself.
 const SWEEPABLE: [&str; 7] = ["models", "variants", "tasks", "corpus", "distil", "search", "pretrain"];
 
 /// The most combinations of the axes' values.

@@ -1,6 +1,7 @@
 //! The JSON schema of a manifest, generated from its types.
 //!
-//! Editors read it through the `#:schema` line; the range check and the structure check read it as well.
+//! Editors read the schema through the `#:schema` line of a manifest. The range check and the structure check
+//! use it too.
 
 use std::sync::LazyLock;
 

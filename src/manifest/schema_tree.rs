@@ -1,4 +1,5 @@
-//! The structure of a manifest, read from its JSON schema: where tables, lists, choices and paths stand.
+//! The structure of a manifest, read from its JSON schema: which entries are tables, lists, choices and
+//! paths.
 //!
 //! A choice is an externally tagged enum.
 
@@ -10,11 +11,11 @@ use serde_json::Value as Json;
 use super::schema::experiment_schema;
 use super::spanned_value::{Content, SpannedValue};
 
-/// The alternatives of a choice by name. One without a value is written as a string, the others as a table of
-/// one key.
+/// The alternatives of a choice by name. An alternative without a value is written as a string, any other as
+/// a table with one key.
 pub(super) type Alternatives = BTreeMap<String, Option<SchemaNode>>;
 
-/// What a manifest may hold at one place.
+/// The kind of value that an entry of a manifest may have.
 #[derive(Debug)]
 pub(super) enum SchemaNode {
     /// A table with these keys.
@@ -131,7 +132,8 @@ fn read_properties(schema: &Json) -> BTreeMap<String, SchemaNode> {
     properties.map(|(key, schema)| (key.clone(), SchemaNode::read(schema))).collect()
 }
 
-/// Reads the alternatives of an externally tagged enum; returns `None` where `schema` describes another type.
+/// Reads the alternatives of an externally tagged enum, or returns `None` where `schema` describes another
+/// type.
 fn read_alternatives(schema: &Json) -> Option<Alternatives> {
     let forms = || schema["oneOf"].as_array().into_iter().flatten();
     let tables = forms().filter(|form| form["required"].as_array().is_some_and(|keys| keys.len() == 1));

@@ -101,7 +101,7 @@ impl SourceMap {
         self.layers.iter().rev().find_map(|layer| layer.find(path))
     }
 
-    /// Returns the path that the last layer writes; of several in that layer, the first one of `paths`.
+    /// Returns the path of `paths` that the last layer writes. Of several such paths, returns the first.
     pub(super) fn last_written<'a, 'p>(&self, paths: &[&'a [&'p str]]) -> &'a [&'p str] {
         let written = |path: &[&str]| self.layers.iter().rposition(|layer| layer.find(path).is_some());
         paths.iter().rev().max_by_key(|path| written(path)).copied().unwrap_or_default()

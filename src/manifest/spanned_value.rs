@@ -1,6 +1,6 @@
-//! TOML values with the tokens that wrote them.
+//! TOML values with the locations of their tokens.
 //!
-//! One parsed text is one tree. The tree knows TOML, and nothing of what the keys mean.
+//! Each parsed text is one tree. The tree does not depend on the meaning of the keys.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,9 +23,9 @@ pub struct Span {
 /// A value and the location of its tokens.
 #[derive(Clone, Debug)]
 pub(super) struct SpannedValue {
-    /// The key of the value; elements of a list have none.
+    /// The location of the key. Elements of a list have no key.
     pub key_span: Option<Span>,
-    /// The value itself. For a table under a header, the header.
+    /// The location of the value. For a table under a header, this is the location of the header.
     pub span: Span,
     /// The content of the value.
     pub content: Content,
@@ -66,7 +66,8 @@ impl SpannedValue {
         })
     }
 
-    /// Wraps `value` into tables, so that it stands at `path`; `key` is the span of each of its keys.
+    /// Wraps `value` into nested tables, so that its path is `path`. The key of every table has the span
+    /// `key`.
     pub fn wrap(path: &[String], key: &Span, value: Self) -> Self {
         path.iter().rev().fold(value, |inner, step| {
             let inner = Self { key_span: Some(key.clone()), ..inner };
@@ -75,7 +76,7 @@ impl SpannedValue {
         })
     }
 
-    /// Returns the span that stands for the whole entry: the key, or the value where there is none.
+    /// Returns the span that stands for the whole entry: the key, or the value if there is no key.
     pub fn entry_span(&self) -> &Span {
         self.key_span.as_ref().unwrap_or(&self.span)
     }
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_knows_the_tokens_that_wrote_it() {
+    fn a_value_has_the_spans_of_its_tokens() {
         let text = "[models.\"a.b\"]\nsource = { path = 'x' } # why\n";
         let root = SpannedValue::parse(text, 3).expect("TOML");
         let path = root.find(&["models", "a.b", "source", "path"]).expect("a path");

@@ -1,7 +1,7 @@
-//! Refuses structures that serde accepts although they mean something else than they say.
+//! Refuses structures that serde accepts but reads differently than the user meant them.
 //!
-//! Serde reads a struct from a list and an enum from its index. It ignores all but the first key of an enum's
-//! table, and the rest of a list that is too long.
+//! Serde accepts a list for a struct, and an index for an enum. Serde ignores all but the first key of an
+//! enum's table, and the rest of a list that is too long.
 
 use std::collections::BTreeMap;
 

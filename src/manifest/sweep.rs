@@ -41,7 +41,7 @@ pub struct Exclusion {
 }
 
 impl SweepConfig {
-    /// Returns the combinations of model, variant and task that are not excluded; the task changes fastest.
+    /// Returns the combinations of model, variant and task that are not excluded. The task changes fastest.
     ///
     /// Without variants, there is one combination for each model and task.
     pub fn combinations(&self) -> Vec<(&str, Option<&str>, &str)> {
@@ -73,7 +73,8 @@ impl SweepConfig {
 }
 
 impl Exclusion {
-    /// Tells whether this combination is excluded; without a task, whether it is excluded for every task.
+    /// Returns whether this combination is excluded. If `task` is `None`, returns whether it is excluded for
+    /// every task.
     fn matches(&self, model: &str, variant: Option<&str>, task: Option<&str>) -> bool {
         let fits = |wanted: &Option<String>, name| wanted.is_none() || wanted.as_deref() == name;
         fits(&self.model, Some(model)) && fits(&self.variant, variant) && fits(&self.task, task)

@@ -4,7 +4,7 @@ use rand_distr::{Binomial, Distribution};
 
 use dtr_core::seed::Seed;
 
-/// Resamples of an interval.
+/// The number of resamples for an interval.
 const NUM_RESAMPLES: usize = 9_999;
 
 /// Returns the percentile interval, at `confidence`, of the second system's accuracy minus the first's.

@@ -4,7 +4,7 @@ use rand::seq::SliceRandom;
 
 use dtr_core::seed::Seed;
 
-/// Permutations drawn by a test.
+/// The number of permutations that a test draws.
 const NUM_PERMUTATIONS: usize = 999;
 
 /// The rank correlation of two rankings of the same elements.
@@ -38,7 +38,7 @@ pub fn kendall_tau_b(first: &[f64], second: &[f64], seed: Seed) -> Option<RankCo
     correlate(concordance, second, scale, seed)
 }
 
-/// Returns Spearman's rho of two rankings of the same elements; tied elements share the mean of their ranks.
+/// Returns Spearman's rho of two rankings of the same elements. Tied elements share the mean of their ranks.
 ///
 /// Returns `None` when a ranking ties all elements, or when there are fewer than two.
 pub fn spearman_rho(first: &[f64], second: &[f64], seed: Seed) -> Option<RankCorrelation> {
@@ -47,7 +47,7 @@ pub fn spearman_rho(first: &[f64], second: &[f64], seed: Seed) -> Option<RankCor
     correlate(|second| dot(&first, second), &second, scale, seed)
 }
 
-/// Returns the coefficient `statistic(second) / scale` and its p-value; shuffling `second` leaves `scale`
+/// Returns the coefficient `statistic(second) / scale` and its p-value. Shuffling `second` must leave `scale`
 /// unchanged.
 fn correlate(
     statistic: impl Fn(&[f64]) -> f64,
@@ -77,7 +77,7 @@ fn ascending_pairs(ranking: &[f64]) -> Vec<(usize, usize)> {
     (0..ranking.len()).flat_map(pairs_of).filter(|(low, high)| ranking[*low] < ranking[*high]).collect()
 }
 
-/// Returns each value's rank minus the mean rank; equal values share the mean of their ranks.
+/// Returns each value's rank minus the mean rank. Equal values share the mean of their ranks.
 fn centred_ranks(values: &[f64]) -> Vec<f64> {
     let rank = |value: &f64| {
         let num_less = values.iter().filter(|other| *other < value).count() as f64;

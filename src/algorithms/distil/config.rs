@@ -14,7 +14,7 @@ use crate::algorithms::training::TrainingSchedule;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct DistilConfig {
-    /// Number of tokens that each twin is trained on (100M in the paper). At least one step's tokens.
+    /// Number of tokens that each twin is trained on (100M in the paper). It must suffice for one step.
     pub token_budget: Count,
     /// Number of tokens in a training sequence.
     #[schemars(range(min = 1, max = 1_048_576))]

@@ -13,7 +13,7 @@ use dtr_ops::mean_squared_error;
 use super::step::StepContext;
 use crate::algorithms::training::{divergence_error, ensure_finite};
 
-/// The manifest's table of distillation, which hints name.
+/// The table of the manifest that hints refer to.
 const TABLE: &str = "distil";
 
 /// One layer's twin and its optimizer. Trainers share no state.
@@ -66,8 +66,8 @@ impl LayerTrainer {
 
     /// Does one optimizer step on the input and output of the layer's full-attention block.
     ///
-    /// Before the first step the twin's gates and scales are calibrated on them, if the variant asks for
-    /// that.
+    /// If the variant asks for calibration, the twin's gates and scales are calibrated on this input and
+    /// output before the first step.
     pub fn train_step(&mut self, context: &StepContext<'_>, io: &LayerIo) -> PendingLoss {
         let is_first = context.step == 0;
         if is_first && self.init == TwinInit::Calibrated {
@@ -88,7 +88,8 @@ impl LayerTrainer {
     /// Returns the loss of `step`.
     ///
     /// # Errors
-    /// Fails if the loss or the gradient is not finite; then the twin's parameters are not finite either.
+    /// Fails if the loss or the gradient is not finite, because then the twin's parameters are not finite
+    /// either.
     fn check_loss(
         &self,
         step: u64,

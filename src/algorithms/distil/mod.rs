@@ -34,8 +34,8 @@ use crate::observer::Observer;
 /// neither changes the weights of the other students.
 ///
 /// # Errors
-/// Fails if sequences cannot be read, a checkpoint cannot be written, or the user asked to stop. The
-/// failure of a single student is returned by [`Student::finish`].
+/// Fails if sequences cannot be read, a checkpoint cannot be written, or the user asked to stop. The failure
+/// of a single student is returned by [`Student::finish`].
 pub fn distil(
     base: &Decoder,
     students: &mut [Student],

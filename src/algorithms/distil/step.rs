@@ -45,13 +45,13 @@ pub fn train_step_cached(base: &Decoder, student: &mut Student, io: &LayerIo, st
     student.finish_step(losses, 0.0);
 }
 
-/// Values that the trainers of all layers share in one step.
+/// The data that the trainers of all layers share in one step.
 pub(super) struct StepContext<'a> {
     pub(super) base: &'a Decoder,
     /// The layers that are trained.
     layers: Range<usize>,
     pub(super) pass: ForwardContext,
-    /// The same pass for tensors that autodiff tracks.
+    /// The same context as `pass`, for tensors that autodiff tracks.
     pub(super) tracked_pass: ForwardContext,
     pub(super) step: u64,
     pub(super) num_steps: u64,

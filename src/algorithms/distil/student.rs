@@ -34,7 +34,7 @@ pub struct Student {
     failure: Option<Error>,
 }
 
-/// The part of a checkpoint that is not a tensor.
+/// The contents of a checkpoint besides tensors.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct StudentProgress {
     num_steps: u64,
@@ -50,8 +50,7 @@ struct StudentProgress {
 }
 
 impl Student {
-    /// Returns the student of `variant` for `layers` of `base`: a new one, or the one whose checkpoint
-    /// exists.
+    /// Returns the student of `variant` for `layers` of `base`, resumed from its checkpoint if there is one.
     ///
     /// # Errors
     /// Fails if the variant does not fit the base, or the checkpoint cannot be read.
@@ -168,7 +167,7 @@ impl Student {
     /// Ends the training and returns the twins.
     ///
     /// # Errors
-    /// Fails with the error that ended the training early, if one did.
+    /// Fails if an error ended the training early, and returns this error.
     pub fn finish(mut self) -> Result<DistilledTwins> {
         if let Some(error) = self.failure.take() {
             return Err(error);

@@ -13,7 +13,7 @@ use crate::algorithms::training::TrainingSchedule;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct PretrainConfig {
-    /// Number of tokens that the model is trained on. At least one step's tokens.
+    /// Number of tokens that the model is trained on. It must suffice for one step.
     pub token_budget: Count,
     /// Number of tokens in a training sequence.
     #[schemars(range(min = 2, max = 1_048_576))]

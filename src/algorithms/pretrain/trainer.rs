@@ -37,7 +37,7 @@ pub struct Trainer {
     checkpoint: CheckpointFile,
 }
 
-/// The part of a checkpoint that is not a tensor.
+/// The contents of a checkpoint besides tensors.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct PretrainProgress {
     num_steps: u64,
@@ -48,8 +48,8 @@ struct PretrainProgress {
     curve: Vec<LossPoint>,
 }
 
-/// Returns the configuration of a base that is trained by `config`, and its tokenizer, which decides the size
-/// of the vocabulary. The sequence length is the maximum number of positions.
+/// Returns the configuration and the tokenizer of a base that is trained by `config`. The tokenizer
+/// determines the size of the vocabulary. The maximum number of positions is the sequence length.
 ///
 /// # Errors
 /// Fails if the tokenizer cannot be read.
@@ -62,7 +62,7 @@ pub fn trained_config(
 }
 
 impl Trainer {
-    /// Returns the trainer of a new base, or the one whose checkpoint exists.
+    /// Returns the trainer of a new base, resumed from its checkpoint if there is one.
     ///
     /// # Errors
     /// Fails if the checkpoint cannot be read.
@@ -97,8 +97,8 @@ impl Trainer {
     /// Trains to the end of the token budget.
     ///
     /// # Errors
-    /// Fails if the loss diverges, sequences cannot be read, a checkpoint cannot be written, or the
-    /// user asked to stop.
+    /// Fails if the loss diverges, sequences cannot be read, a checkpoint cannot be written, or the user
+    /// asked to stop.
     pub fn run(&mut self, sequences: &TokenSequences, observer: &dyn Observer) -> Result<()> {
         let schedule = self.config.schedule();
         run_training(self, schedule, sequences, observer)
@@ -126,7 +126,7 @@ impl Trainer {
             .collect();
         let count = micro_batches.len() as f64;
         let loss = micro_batches.iter().map(|(loss, _)| loss).sum::<f64>() / count;
-        // Added in order, so that the sum does not depend on the number of threads.
+        // Gradients are added in order, so that the sum does not depend on the number of threads.
         let add = |sum: Vec<Tensor<1>>, other| sum.into_iter().zip(other).map(|(a, b)| a + b).collect();
         let sum = micro_batches.into_iter().map(|(_, gradient)| gradient).reduce(add);
         let mean = sum.expect("a batch has a micro-batch").into_iter().map(|part| part / count);

@@ -50,8 +50,7 @@ impl<'a> ScoreAccumulator<'a> {
         self.tokens
     }
 
-    /// Returns the bounds of the score if items are missing and `prune_below` prunes the candidate all the
-    /// same.
+    /// Returns the bounds of the score if `prune_below` prunes the candidate while items are still missing.
     pub fn pruned_bounds(&self, prune_below: &PruneBelow) -> Option<ScoreBounds> {
         let num_items = self.num_missing.len() as u64;
         let num_open = self.num_missing.iter().filter(|missing| **missing > 0).count() as u64;

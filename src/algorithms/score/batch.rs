@@ -11,7 +11,7 @@ use crate::data::scoring_requests::{PrefixGroup, ScoringRequests, TargetToken};
 
 /// Token rows of some items, and the tokens among them whose log-likelihoods are scored.
 pub(super) struct Batch {
-    /// The tokens, once, in two copies, and so on: the copies let several hybrids run in one pass.
+    /// The tokens in one copy, in two copies, and so on. The copies let several hybrids run in one pass.
     trees: Vec<PrefixTree>,
     /// Each target with the index, among all tokens, of the hidden state that predicts it.
     targets: Vec<(usize, TargetToken)>,
@@ -81,7 +81,7 @@ impl Batch {
     }
 
     /// Caches the hidden states of `hybrid` after each of its first `num_layers` layers. States that are
-    /// cached already must be those of the same layers.
+    /// already cached must be outputs of the same layers.
     pub(super) fn extend_cache(&mut self, base: &Decoder, hybrid: &Hybrid<'_>, num_layers: usize) {
         for layer in self.cached_states.len()..num_layers {
             let states = hybrid.run_layers(layer..layer + 1, self.states_before(base, layer), self.tree());
@@ -96,7 +96,7 @@ impl Batch {
         }
     }
 
-    /// Returns the hidden states before `layer`. Those after the layer before it must be cached.
+    /// Returns the hidden states before `layer`. The states after the preceding layer must be cached.
     pub(super) fn states_before(&self, base: &Decoder, layer: usize) -> PrefixTreeStates {
         match layer.checked_sub(1) {
             Some(previous) => self.cached_states[previous].clone(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::data::scoring_requests::{PrefixGroup, ScoringRequests, TargetToken};
 
-/// The overhead of one more block of suffixes, in tokens: so many padding tokens cost as much.
+/// The cost of one more block of suffixes, as a number of padding tokens.
 const BLOCK_OVERHEAD: usize = 32;
 
 /// The layout of some groups of rows. The rows of a group share a prefix; each row's other tokens are its

@@ -17,7 +17,7 @@ pub enum CandidateScore {
 }
 
 impl CandidateScore {
-    /// Returns bounds of the score.
+    /// Returns the bounds of the score, which are equal for an exact score.
     pub fn bounds(&self) -> ScoreBounds {
         match self {
             Self::Complete(result) => ScoreBounds::exactly(result.score),

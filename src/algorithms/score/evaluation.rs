@@ -1,4 +1,4 @@
-//! A candidate while it is scored, part by part of the split.
+//! The scoring of one candidate, which goes through the split part by part.
 
 use dtr_core::error::Error;
 use dtr_model::{Hybrid, PartialRun};
@@ -12,7 +12,7 @@ use crate::algorithms::candidate::Candidate;
 pub(super) struct Evaluation<'a> {
     candidate: Candidate<'a>,
     hybrid: Hybrid<'a>,
-    /// The first layer that the candidate runs itself; the incumbent's hidden states replace the layers
+    /// The first layer that the candidate runs itself. The incumbent's hidden states replace the layers
     /// before.
     pub first_layer: usize,
     scores: ScoreAccumulator<'a>,

@@ -24,14 +24,14 @@ use super::probe::{GramMatrix, accuracy};
 use crate::data::scoring_requests::ScoringRequests;
 use crate::observer::Observer;
 
-/// Items that probes are trained and tested on at most, spread evenly over the split.
+/// The maximum number of items that probes are trained and tested on. They are spread evenly over the split.
 const MAX_ITEMS: usize = 512;
 
 /// Returns the impact of each layer of `base` on the items of `requests`.
 ///
 /// # Errors
-/// Fails if the items have too many different right answers for probes to learn, or if the user
-/// asked to stop.
+/// Fails if the items have too many different right answers for probes to learn, or if the user asked to
+/// stop.
 pub fn impacts(
     base: &Decoder,
     twins: &Twins,
@@ -106,7 +106,7 @@ fn gram_matrix(one_nd: &Tensor<2>, other_nd: &Tensor<2>) -> GramMatrix {
 /// The base's hidden states at the last token of each item's prompt, layer by layer.
 struct PromptStates {
     batches: Vec<PromptBatch>,
-    /// The index of each item's prompt among those of all batches.
+    /// The index of each item's prompt among the prompts of all batches.
     indices: Vec<i32>,
 }
 

@@ -1,7 +1,7 @@
 //! Linear probes: how well hidden states separate items of different classes.
 //!
-//! A probe is a ridge regression onto the classes. It needs the inner products of the states alone, so that
-//! its cost does not depend on their width.
+//! A probe is a ridge regression onto the classes. The regression needs only inner products of states, so
+//! that its cost hardly depends on their width.
 
 /// The number of folds of the cross-validation.
 const NUM_FOLDS: usize = 5;
@@ -15,13 +15,13 @@ pub(super) struct GramMatrix(pub Vec<Vec<f64>>);
 /// Returns the fraction of items whose class is predicted correctly by probes trained on other items.
 ///
 /// `train` has the products among the states that probes are trained on. `test` has the products of the
-/// states that probes are tested on (rows) with those that they are trained on (columns).
+/// states that probes are tested on (rows) with the states that they are trained on (columns).
 pub(super) fn accuracy(classes: &[usize], train: &GramMatrix, test: &GramMatrix) -> f64 {
     let correct = (0..NUM_FOLDS).map(|fold| num_correct(fold, classes, train, test)).sum::<usize>();
     correct as f64 / classes.len() as f64
 }
 
-/// Returns how many items of `fold` a probe predicts correctly that is trained on the other folds.
+/// Trains a probe on the other folds and returns the number of items of `fold` that it predicts correctly.
 fn num_correct(fold: usize, classes: &[usize], train: &GramMatrix, test: &GramMatrix) -> usize {
     let (test_items, train_items): (Vec<usize>, Vec<usize>) =
         (0..classes.len()).partition(|item| item % NUM_FOLDS == fold);
@@ -98,7 +98,7 @@ fn subtract_row(right: &mut [Vec<f64>], row: usize, other: usize, factor: f64) {
     right[row].iter_mut().zip(subtrahend).for_each(|(value, other)| *value -= factor * other);
 }
 
-/// Returns the index of the largest score, of equal scores the first.
+/// Returns the index of the largest score. Of equal scores, the first wins.
 fn first_maximum(scores: &[f64]) -> usize {
     (0..scores.len()).fold(0, |best, class| if scores[class] > scores[best] { class } else { best })
 }

@@ -15,19 +15,20 @@ use crate::algorithms::candidate::Candidate;
 use crate::algorithms::parallel::map_on_device;
 use crate::data::scoring_requests::{PrefixGroup, ScoringRequests};
 
-/// Parts of a split; between two parts a candidate may be pruned.
+/// The number of parts of a split. A candidate may be pruned between two parts.
 const NUM_PARTS: usize = 12;
 
-/// The number of passes of a part, or a multiple, so that they can run in parallel.
+/// The number of passes of a part is a multiple of this number, so that passes can run in parallel.
 const PARALLEL_PASSES: usize = 2;
 
-/// Tokens of a pass at least, since smaller passes are mostly overhead.
+/// The minimum number of tokens of a pass, since smaller passes are mostly overhead.
 const MIN_TOKENS_PER_PASS: usize = 48;
 
-/// Tokens of a pass that runs several hybrids at most. Smaller passes leave matrix products unfilled.
+/// The maximum number of tokens of a pass that runs several hybrids. Only smaller passes gain from being
+/// merged, because their matrix products are too small to use the hardware fully.
 const MAX_SHARED_PASS_TOKENS: usize = 256;
 
-/// Bytes of hidden states that a scorer caches at most.
+/// The maximum size of the hidden states that a scorer caches, in bytes.
 pub const MAX_CACHE_BYTES: usize = 1 << 30;
 
 /// Scores hybrids of one base on one split.
@@ -57,7 +58,7 @@ impl<'a> Scorer<'a> {
     /// Returns a scorer that divides the items into parts, between which candidates may be pruned.
     ///
     /// `base_score` is the base's score on the same items. The items with the smallest margin of the right
-    /// choice come first, because on these a candidate that cannot win falls behind soonest.
+    /// choice come first, because a candidate that cannot win loses on these items soonest.
     pub fn in_parts(
         base: &'a Decoder,
         twins: Option<&'a Twins>,
@@ -188,15 +189,16 @@ impl<'a> Scorer<'a> {
         Ok(())
     }
 
-    /// Returns what [`Scorer::score_pruned`] returns for a candidate whose score is `known`: it prunes the
-    /// candidate after the same part.
+    /// Returns the same result as [`Scorer::score_pruned`], from the `known` score of a candidate and without
+    /// running the model. The candidate is pruned after the same part.
     pub fn prune_known(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
         let Some(prune_below) = &candidate.prune_below else { return CandidateScore::Complete(known) };
         let mut scores = ScoreAccumulator::new(self.requests);
         for part in &self.parts {
             let of_part = part.iter().flat_map(Batch::targets).map(|target| {
                 let sum = known.items[target.item].log_likelihoods[target.choice];
-                // A result holds the sum over a choice's tokens: it stands for the first token.
+                // A result holds only the sum over a choice's tokens, so the first token gets the sum and the
+                // others get 0.
                 let value = if target.is_first { sum } else { 0.0 };
                 TokenLogLikelihood { item: target.item, choice: target.choice, value }
             });

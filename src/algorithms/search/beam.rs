@@ -14,10 +14,10 @@ use crate::algorithms::score::ScoreBounds;
 /// Keeps the `width` best masks of each round, and extends each by every remaining layer. Of equal scores the
 /// lexicographically lowest mask is better. A beam of width 1 finds the same hybrids as the greedy search.
 ///
-/// The best mask of a round is its winner, and only the winner is held against the threshold: another mask of
-/// the beam may score below it and still lead to the next winner. A mask that extends two masks of the beam
-/// is tried once. With pruning, a candidate is pruned once it cannot enter the beam of the batches before its
-/// own, which does not change the outcome.
+/// The best mask of a round is its winner, and only the winner is compared with the threshold: another mask
+/// of the beam may score below it and still lead to the next winner. A mask that extends two masks of the
+/// beam is tried once. With pruning, a candidate is pruned once it cannot enter the beam of the batches
+/// before its own, which does not change the outcome.
 pub fn beam(
     width: usize,
     layer_order: &[u32],
@@ -53,7 +53,8 @@ pub fn beam(
     Ok(state.into_outcome())
 }
 
-/// Returns every mask of `parents` extended by each layer that it lacks, beside the mask that was extended.
+/// Returns every mask of `parents` extended by each layer that it lacks. The mask that was extended comes
+/// with each extension.
 fn extensions<'a>(parents: &'a [Mask], layers: &'a [u32]) -> impl Iterator<Item = (&'a Mask, Mask)> {
     parents.iter().flat_map(move |parent| {
         let missing = layers.iter().filter(|layer| !parent.contains(**layer));
@@ -68,13 +69,13 @@ struct Beam {
 }
 
 impl Beam {
-    /// Returns the score below which `mask` cannot enter the beam; `None` while the beam has room.
+    /// Returns the score below which `mask` cannot enter the beam, or `None` while the beam has room.
     fn prune_below(&self, mask: &Mask) -> Option<PruneBelow> {
         let (last, score) = self.best.get(self.width - 1)?;
         Some(PruneBelow { score: *score, prunes_ties: mask >= last })
     }
 
-    /// Inserts a mask if it is among the best. A pruned mask never is.
+    /// Inserts a mask if it is among the best. A pruned mask is never among the best.
     fn insert(&mut self, mask: Mask, bounds: ScoreBounds) {
         let Some(score) = bounds.score() else { return };
         let is_better =

@@ -14,8 +14,8 @@ pub struct SearchConfig {
     /// When the search stops.
     pub stop: StopCriterion,
     /// Whether a candidate is pruned as soon as it can neither win its round nor enter the beam. Pruning does
-    /// not change the outcome; of a pruned candidate only bounds of its score are known. Only `greedy` and
-    /// `beam` prune candidates.
+    /// not change the outcome, but only bounds are known of the score of a pruned candidate. Only `greedy`
+    /// and `beam` prune candidates.
     pub prune: bool,
 }
 
@@ -69,9 +69,8 @@ impl Default for SearchStrategy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum StopCriterion {
-    /// Stop when the best score of a round is more than this fraction below the base's score (the paper's
-    /// Table 2:
-    /// 0.05).
+    /// Stop when the best score of a round is more than this fraction below the base's score (0.05 in the
+    /// paper's Table 2).
     MaxRelativeDrop(#[schemars(range(max = 1), extend("exclusiveMinimum" = 0))] f64),
     /// Stop when the best score of a round is below this score.
     MinScore(#[schemars(range(min = 0, max = 1))] f64),

@@ -10,11 +10,11 @@ use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion};
 use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::algorithms::score::ScoreBounds;
 
-/// A layer that a round tried, and bounds of the score with this layer replaced too.
+/// A layer that a round tried, with the bounds of the score when this layer is replaced too.
 type ScoredLayer = (u32, ScoreBounds);
 
 /// Replaces layers one by one: each round scores every remaining full-attention layer replaced and keeps the
-/// layer with the highest score, of equal scores the lowest layer.
+/// layer with the highest score. Of equal scores, the lowest layer wins.
 ///
 /// The first round tries layers in `layer_order`, each later round by their scores in the round before.
 /// Neither the order, nor the batch size, nor pruning changes the outcome, except that trials of pruned
@@ -40,7 +40,7 @@ pub fn greedy(
     Ok(state.into_outcome())
 }
 
-/// Returns twice the middle of a score's bounds, by which the next round orders its candidates.
+/// Returns the sum of a score's bounds, by which the next round orders its candidates.
 fn sum_of_bounds((_, bounds): &ScoredLayer) -> f64 {
     bounds.lower + bounds.upper
 }
@@ -62,7 +62,7 @@ fn score_round(state: &mut SearchState<'_>, order: &[u32], policy: BatchPolicy) 
     Ok(scored)
 }
 
-/// Returns the layer with the highest exact score, of equal scores the lowest layer, and that score.
+/// Returns the layer with the highest exact score, and this score. Of equal scores, the lowest layer wins.
 fn winner(scored: &[ScoredLayer]) -> Option<(u32, f64)> {
     let exact = scored.iter().filter_map(|(layer, bounds)| Some((*layer, bounds.score()?)));
     exact.reduce(|best, one| match one.1.total_cmp(&best.1) {

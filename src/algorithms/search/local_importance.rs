@@ -8,8 +8,8 @@ use super::state::{SearchState, exact_score};
 use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion, nested_masks};
 use crate::algorithms::candidate::Candidate;
 
-/// Scores every layer replaced alone, then replaces layers one by one in descending order of these scores; of
-/// equal scores the lowest layer is first.
+/// Scores every layer replaced alone, then replaces layers one by one in descending order of these scores. Of
+/// equal scores, the lowest layer is first.
 ///
 /// The first round has the candidates of a greedy search's first round; each later round has a single
 /// candidate.

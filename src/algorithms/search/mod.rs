@@ -1,5 +1,5 @@
-//! Stage two, the search: which layers to replace, as a function of validation scores alone. One file per
-//! strategy.
+//! Stage two, the search: chooses the layers to replace, from validation scores alone. Each strategy has its
+//! own file.
 //!
 //! A search asks a [`ScoreFn`] for the scores of candidates and knows nothing of models, tasks or the store.
 //! An interrupted search is resumed by running it again with the scores that the store has kept.
@@ -29,7 +29,8 @@ use greedy::greedy;
 use local_importance::local_importance;
 use uniform::uniform;
 
-/// Scores candidates of one batch and returns bounds of each score, in the candidates' order.
+/// A function that scores the candidates of one batch. Returns the bounds of each score, in the candidates'
+/// order.
 pub type ScoreFn<'a> = dyn FnMut(&[Candidate<'_>]) -> Result<Vec<ScoreBounds>> + 'a;
 
 /// The outcome of a search on the validation split.
@@ -37,8 +38,8 @@ pub type ScoreFn<'a> = dyn FnMut(&[Candidate<'_>]) -> Result<Vec<ScoreBounds>> +
 pub struct SearchOutcome {
     /// The base's score.
     pub base: f64,
-    /// The threshold: the search ends with the first round whose best score is below. `None` if there is
-    /// none.
+    /// The threshold: the search ends with the first round whose best score is below it. `None` if the search
+    /// has no threshold.
     pub threshold: Option<f64>,
     /// Every candidate of every round.
     pub trials: Vec<Trial>,

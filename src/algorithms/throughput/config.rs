@@ -57,7 +57,7 @@ impl Default for ThroughputConfig {
 }
 
 impl ThroughputConfig {
-    /// Tells whether anything is measured.
+    /// Returns whether anything is measured.
     pub fn is_enabled(&self) -> bool {
         !self.contexts.is_empty()
     }

@@ -8,7 +8,7 @@ use dtr_core::seed::Seed;
 use dtr_model::{Initializer, ParamSource};
 use dtr_ops::preferred_dtype;
 
-/// Random numbers of a tile. A prime, so that no width of a model is a multiple of it.
+/// The number of random numbers in a tile. It is prime, so that no width of a model is a multiple of it.
 const TILE_SIZE: usize = 65_521;
 
 /// A source of parameters that are filled by repeating a tile of random numbers.

@@ -1,5 +1,5 @@
-//! When to write the next checkpoint: often enough that a kill loses little work, but rarely enough that
-//! writing takes a small share of the time.
+//! Decides when to write the next checkpoint: often enough that a kill loses little work, but rarely enough
+//! that writing takes a small share of the time.
 
 use std::time::{Duration, Instant};
 

@@ -27,7 +27,7 @@ pub trait Training {
 /// Does the remaining steps of `schedule`, and writes checkpoints from time to time.
 ///
 /// # Errors
-/// Fails with an error of `training`, or once the user asked to stop, after a last checkpoint.
+/// Fails if `training` fails, or if the user asked to stop. In the latter case a last checkpoint is written.
 pub fn run_training(
     training: &mut impl Training,
     schedule: TrainingSchedule,

@@ -9,7 +9,7 @@ use crate::data::token_sequences::SequenceShape;
 pub struct TrainingSchedule {
     /// Optimizer steps.
     pub num_steps: u64,
-    /// TokenSequences per step.
+    /// Sequences per step.
     pub batch_size: usize,
     /// Tokens per sequence.
     pub sequence_length: usize,

@@ -6,13 +6,13 @@ use dtr_model::{Decoder, DecoderState, GreedyDecoder, Hybrid, Mask, Twins, count
 use super::{DeviceBench, TIME};
 use crate::observer::Observer;
 
-/// Tokens of a single row that one prefill pass reads.
+/// The number of tokens that one prefill pass reads of each row.
 const PREFILL_CHUNK: usize = 2048;
 
-/// Tokens decoded in one run.
+/// The number of tokens decoded in one run.
 const TOKENS_PER_RUN: usize = 16;
 
-/// Tokens that a state has room for after the prompt.
+/// The number of tokens that fit in a decoder state after the prompt.
 const MAX_NEW_TOKENS: usize = 4 * TOKENS_PER_RUN;
 
 impl DeviceBench<'_> {

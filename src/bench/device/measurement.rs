@@ -19,8 +19,8 @@ pub struct OperationTime {
     pub operation: String,
     /// Median seconds of the runs.
     pub seconds: f64,
-    /// Floating-point operations, bytes read or tokens processed, as `unit` says; their rate is `amount /
-    /// seconds`.
+    /// The amount of work: floating-point operations, bytes read or tokens processed, as given by `unit`. The
+    /// rate is `amount / seconds`.
     pub amount: f64,
     /// The unit of `amount`.
     pub unit: &'static str,
@@ -31,7 +31,8 @@ pub struct OperationTime {
 pub struct OperationMemory {
     /// The operation.
     pub operation: String,
-    /// Bytes that were allocated during the operation; `None` if the device does not report its free memory.
+    /// Bytes that were allocated during the operation, or `None` if the device does not report its free
+    /// memory.
     pub allocated_bytes: Option<u64>,
     /// Bytes that the plan of a sweep predicts for the operation.
     pub predicted_bytes: u64,

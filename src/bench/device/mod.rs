@@ -47,11 +47,11 @@ pub fn measure(
     report: &Report<'_>,
 ) -> Result<()> {
     let config = DistilConfig { sequence_length: TIME, batch_size: BATCH, ..DistilConfig::default() };
-    // Read before the device is opened, because the prediction includes the memory of the driver and the
-    // kernels.
+    // The free memory is read before the device is opened, because the prediction includes the memory of the
+    // driver and the kernels.
     let free_bytes = choice.available_bytes();
     let bench = DeviceBench { device: choice.open_first()?, model: llama_8b(num_layers), config, report };
-    // In the order of `bench/pytorch`, so that both find the device at similar temperatures.
+    // The order is that of `bench/pytorch`, so that the device has a similar temperature in both.
     bench.time_matmuls()?;
     bench.time_attention()?;
     observer.check_interrupted()?;

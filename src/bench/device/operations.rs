@@ -8,10 +8,10 @@ use dtr_ops::{CausalMask, KvCache, attention, linear, preferred_dtype, run_on_de
 
 use super::{BATCH, DeviceBench, TIME};
 
-/// Matrix products of one run.
+/// The number of matrix products in one run.
 const MATMULS_PER_RUN: usize = 10;
 
-/// Calls of decode attention of one run.
+/// The number of calls of decode attention in one run.
 const DECODES_PER_RUN: usize = 50;
 
 impl DeviceBench<'_> {

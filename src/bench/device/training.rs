@@ -11,10 +11,10 @@ use crate::algorithms::distil::{Student, train_step, train_step_cached};
 use crate::manifest::Dtype;
 use crate::resources::DistilMemory;
 
-/// Forward passes of a block of one run.
+/// The number of forward passes of a block in one run.
 const FORWARDS_PER_RUN: usize = 10;
 
-/// The length of the learning-rate schedule, which no measurement reaches.
+/// The number of steps of the learning-rate schedule. No measurement runs so many steps.
 const NUM_STEPS: u64 = 1000;
 
 impl DeviceBench<'_> {

@@ -4,14 +4,15 @@ use std::fmt;
 
 use dtr_core::error::Error;
 
-/// The row or file at `position` lacks the column `column` and has the columns `existing`.
+/// Returns the error for a row or file at `position` that lacks `column`. The hint lists the `existing`
+/// columns.
 pub(super) fn missing_column(position: &dyn fmt::Display, column: &str, existing: &[&str]) -> Error {
     let existing = existing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     Error::manifest(format!("{position} has no column `{column}`"))
         .hint(format!("set `column` to the text column, one of {existing}"))
 }
 
-/// The column `column` at `position` holds a value of the type `kind`, not text.
+/// Returns the error for a value at `position` that has the type `kind` where `column` should hold text.
 pub(super) fn not_text(position: &dyn fmt::Display, column: &str, kind: &str) -> Error {
     Error::manifest(format!("{position} holds {kind} in `{column}`, not text"))
         .hint("set `column` to the text column")

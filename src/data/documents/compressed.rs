@@ -20,7 +20,7 @@ pub(super) fn extensions<'a>(path: &'a Path) -> (Option<&'a str>, Option<&'a str
     }
 }
 
-/// A file of a corpus or of a task, whose name tells whether it is compressed.
+/// A file of a corpus or of a task. The extension of its name determines whether the content is compressed.
 pub(in crate::data) struct MaybeCompressedFile<'a> {
     /// The path in the manifest.
     pub path: &'a Path,
@@ -67,11 +67,11 @@ impl<'a> MaybeCompressedFile<'a> {
         File::open(&self.local_path).map_err(|cause| Error::io("read", self.path, cause))
     }
 
-    /// Returns the error for a failed read. If the system did not raise `cause`, the decoder did, and the
-    /// file is damaged.
+    /// Returns the error for a failed read. An error that the decoder raised, and not the operating system,
+    /// means that the file is damaged.
     pub fn read_error(&self, cause: io::Error) -> Error {
         let is_damaged = self.compression.is_some() && cause.raw_os_error().is_none();
         let error = Error::io("read", self.path, cause);
-        if is_damaged { error.hint("the file is damaged or cut off: fetch it again") } else { error }
+        if is_damaged { error.hint("fetch the file again: it is damaged or cut off") } else { error }
     }
 }

@@ -10,8 +10,8 @@ use dtr_core::error::{Error, Result};
 /// Expands `paths` to a list of files, in order. The matches of a `*` are in alphabetical order.
 ///
 /// # Errors
-/// When a pattern matches no file or has a `*` in a folder's name, a folder cannot be listed, or a
-/// file is listed twice.
+/// When a pattern matches no file or has a `*` in a folder's name, a folder cannot be listed, or a file is
+/// listed twice.
 pub(super) fn expand(paths: &[String]) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for path in paths {

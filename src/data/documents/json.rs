@@ -51,7 +51,7 @@ pub(in crate::data) fn read_lines(file: &MaybeCompressedFile, callback: &mut Row
     })
 }
 
-/// Returns the text in a row's column; `None` if it is null.
+/// Returns the text in a row's column, or `None` if the value is null.
 ///
 /// # Errors
 /// When the row lacks the column, or the column does not hold text.
@@ -109,7 +109,7 @@ pub(in crate::data) fn read_list(file: &MaybeCompressedFile, callback: &mut RowC
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// A reader that fails after `remaining` bytes; every row resets the number.
+/// A reader that fails after `remaining` bytes. The caller resets `remaining` after every row.
 struct RowLimitedReader<R> {
     reader: R,
     remaining: Rc<Cell<usize>>,

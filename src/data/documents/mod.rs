@@ -29,7 +29,7 @@ pub fn list_files(corpus: &FileCorpus) -> Result<Vec<String>> {
 /// Calls `callback` with every document of `corpus`. Documents are trimmed and not empty.
 ///
 /// # Errors
-/// When a file cannot be read or is malformed, and the errors of `callback`.
+/// When a file cannot be read or is malformed, or when `callback` fails.
 pub fn for_each_document(corpus: &FileCorpus, callback: &mut dyn FnMut(String) -> Result<()>) -> Result<()> {
     let mut callback = |text: &str| match text.trim() {
         "" => Ok(()),
@@ -48,7 +48,7 @@ pub fn for_each_document(corpus: &FileCorpus, callback: &mut dyn FnMut(String) -
 /// Files on the hub that are not downloaded yet are skipped.
 ///
 /// # Errors
-/// The errors of [`for_each_document`] that show in the first documents.
+/// When [`for_each_document`] would fail at one of the first documents.
 pub fn check_first_documents(corpus: &FileCorpus) -> Result<()> {
     for file in list_files(corpus)? {
         if is_available(&file)? {
@@ -58,7 +58,8 @@ pub fn check_first_documents(corpus: &FileCorpus) -> Result<()> {
     Ok(())
 }
 
-/// A check of a file ends after this many documents or bytes of documents.
+/// The check of a file ends after this number of documents, or after [`NUM_CHECKED_BYTES`] bytes of
+/// documents.
 const NUM_CHECKED_DOCUMENTS: usize = 64;
 const NUM_CHECKED_BYTES: usize = 1 << 16;
 
@@ -75,7 +76,8 @@ fn check_file(file: &MaybeCompressedFile, corpus: &FileCorpus) -> Result<()> {
     if is_checked { Ok(()) } else { read }
 }
 
-/// Reads a file. `max_rows` limits the rows of each row group of a Parquet file.
+/// Calls `callback` with every document of a file. `max_rows` limits the rows that are read from each row
+/// group of a Parquet file.
 fn read(
     file: &MaybeCompressedFile,
     corpus: &FileCorpus,

@@ -46,7 +46,7 @@ pub(super) fn read(
     callback(&document)
 }
 
-/// The line, document or row at `position` exceeds [`MAX_DOCUMENT_BYTES`].
+/// Returns the error for a line, document or row at `position` that exceeds [`MAX_DOCUMENT_BYTES`].
 pub(super) fn too_long(position: &dyn fmt::Display) -> Error {
     Error::manifest(format!("{position} is longer than {} MiB", MAX_DOCUMENT_BYTES >> 20))
         .hint("split the text into shorter documents")

@@ -43,9 +43,8 @@ pub struct ScoringRequests {
 impl ScoringRequests {
     /// Tokenizes `items`.
     ///
-    /// A choice's tokens are the tokens of `"{prompt} {choice}"` beyond the number of tokens of the prompt
-    /// alone, as in lm-evaluation-harness. A row of more than `max_row_tokens` tokens is truncated on the
-    /// left.
+    /// If a prompt has `n` tokens, the tokens of a choice are those of `"{prompt} {choice}"` after the first
+    /// `n`, as in lm-evaluation-harness. A row of more than `max_row_tokens` tokens is truncated on the left.
     ///
     /// # Errors
     /// When a choice has no tokens of its own, or more than `max_row_tokens`.
@@ -156,8 +155,8 @@ impl ScoringRequests {
         split_into_passes(self.groups.iter(), tokens_per_pass)
     }
 
-    /// Divides the rows of some items into forward passes. `tokens_per_pass` maps their total number of
-    /// tokens to the size of a pass.
+    /// Divides the rows of some items into forward passes. `tokens_per_pass` maps the total number of tokens
+    /// of these rows to the size of a pass.
     ///
     /// A row that several items share belongs to the first of them.
     pub fn passes_of_items(
@@ -171,7 +170,7 @@ impl ScoringRequests {
         split_into_passes(selected(), tokens_per_pass(num_tokens))
     }
 
-    /// Returns the choice with the highest score by the task's metric; the first of equal choices wins.
+    /// Returns the choice with the highest score by the task's metric. Of equal choices, the first wins.
     pub fn best_choice(&self, item: &Item, log_likelihoods: &[f64]) -> u32 {
         let score = |choice: usize| self.choice_score(&item.choices[choice], log_likelihoods[choice]);
         let mut best = 0;
@@ -202,8 +201,8 @@ impl ScoringRequests {
     }
 }
 
-/// Returns how many leading tokens a row loses to have at most `max_row_tokens`. The row holds all tokens of
-/// a prompt and its choice but the last.
+/// Returns how many leading tokens a row loses to have at most `max_row_tokens`. The row holds the tokens of
+/// a prompt and its choice, without the last token.
 ///
 /// # Errors
 /// When the choice has no tokens of its own, or the prompt would lose all its tokens.
@@ -285,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_choice_is_its_space_if_that_is_a_token() {
+    fn an_empty_choice_is_scored_by_its_space_if_the_space_is_a_token() {
         let requests = requests(item("Water is", &["wet", ""]), 512).unwrap();
         assert_eq!(scored(&requests, 1), byte_tokenizer().encode(" ", false).unwrap());
         let words = Tokenizer::from(synthetic_tokenizer().unwrap());

@@ -8,8 +8,8 @@ use super::TargetToken;
 /// The minimum length of a shared prefix, in tokens. A separate pass over fewer tokens does not pay.
 const MIN_PREFIX_TOKENS: usize = 8;
 
-/// Rows of one item and their longest common prefix. The rest of a row is its suffix. A single row is all
-/// prefix.
+/// Rows of one item and their longest common prefix. The rest of a row is its suffix. The prefix of a single
+/// row is the whole row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrefixGroup {
     /// The indices of the rows.
@@ -44,8 +44,8 @@ pub(super) fn item_of_row(targets: &[TargetToken]) -> usize {
 
 /// Groups `rows`, which must be in lexicographic order.
 ///
-/// Single rows come first. Groups of a kind are ordered by the length of their prefix, so that passes need
-/// little padding.
+/// Single rows come first. Both the single rows and the other groups are ordered by the length of their
+/// prefix, so that passes need little padding.
 pub(super) fn group_rows(rows: &[Vec<u32>], targets: &[Vec<TargetToken>]) -> Vec<PrefixGroup> {
     let mut items: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (row, targets) in targets.iter().enumerate() {
@@ -81,10 +81,10 @@ fn common_prefix_len(a: &[u32], b: &[u32]) -> usize {
 
 /// Splits `groups`, in the order of [`group_rows`], into forward passes of about `tokens_per_pass` tokens.
 ///
-/// A pass does not mix single rows with groups that share a prefix. For each of the two kinds there are as
-/// many passes as its tokens need, of sizes as even as the groups allow, since threads that finish early
-/// wait. Padding of prefixes may exceed `tokens_per_pass` by up to one half; a smaller pass would leave
-/// groups over for an extra pass.
+/// A pass does not mix single rows with groups that share a prefix. Each of the two kinds gets as few passes
+/// as its tokens allow. The passes are of similar size, because threads that finish early wait for the
+/// others. With padding, a pass may have up to one and a half times `tokens_per_pass` tokens, because a lower
+/// limit could require an extra pass.
 pub(super) fn split_into_passes<'a>(
     groups: impl Iterator<Item = &'a PrefixGroup>,
     tokens_per_pass: usize,
@@ -93,7 +93,7 @@ pub(super) fn split_into_passes<'a>(
     [single, sharing].iter().flat_map(|groups| split_evenly(groups, tokens_per_pass)).collect()
 }
 
-/// Tries growing limits, from half of `tokens_per_pass` to one and a half times, until the passes are few
+/// Tries increasing limits, from half to one and a half times `tokens_per_pass`, until the passes are few
 /// enough.
 fn split_evenly<'a>(groups: &[&'a PrefixGroup], tokens_per_pass: usize) -> Vec<Vec<&'a PrefixGroup>> {
     let total: usize = groups.iter().map(|group| group.num_tokens()).sum();
@@ -102,8 +102,8 @@ fn split_evenly<'a>(groups: &[&'a PrefixGroup], tokens_per_pass: usize) -> Vec<V
     (8..24).map(split).find(are_few).unwrap_or_else(|| split(24))
 }
 
-/// Fills passes one after the other, each with the groups that fit in `limit` tokens with padding, but at
-/// least one.
+/// Fills passes one after the other. Each pass takes the groups that fit in `limit` tokens with padding, and
+/// at least one group.
 fn split_greedily<'a>(groups: &[&'a PrefixGroup], limit: usize) -> Vec<Vec<&'a PrefixGroup>> {
     let mut passes: Vec<Vec<&PrefixGroup>> = Vec::new();
     let mut num_suffix_tokens = 0;

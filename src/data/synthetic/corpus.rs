@@ -10,10 +10,10 @@ use super::{SyntheticLanguage, lists, moves, narrative, recall, topic};
 /// The maximum length of a document, in tokens.
 const MAX_DOCUMENT_TOKENS: usize = 120;
 
-/// The percentage of documents of each kind; the remaining 3 % are filler sentences.
+/// The percentage of documents of each kind. The remaining 3 % are filler sentences.
 ///
-/// Half of the documents are lists. With a tenth, models of the bundled base's size did not learn to copy
-/// within 100M tokens, and models that cannot copy did not learn the recall task.
+/// Half of the documents are lists. When a tenth were lists, models of the bundled base's size did not learn
+/// to copy within 100M tokens, and models that cannot copy did not learn the recall task.
 const RECALL_PERCENT: u32 = 18;
 const MOVES_PERCENT: u32 = 14;
 const FACTS_PERCENT: u32 = 10;

@@ -83,7 +83,7 @@ pub(super) fn templates() -> impl Iterator<Item = &'static str> {
 }
 
 impl Facts {
-    /// Generates the facts of a seed, in the order of their hashes, which assigns them to splits at random.
+    /// Generates the facts of a seed. They are sorted by their hashes, so that splits are random.
     pub(super) fn new(seed: Seed) -> Self {
         let mut facts = Vec::new();
         for (relation, definition) in RELATIONS.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Items of the tasks. Every item has a random stream of its own, and no item occurs twice.
+//! Items of the tasks. Every item has its own random number generator, and no item occurs twice.
 //!
 //! The hash of a passage assigns it to one of the splits or to the corpus. Splits and corpus therefore share
 //! no passage, for any sizes and seeds.
@@ -16,7 +16,7 @@ use dtr_core::error::{Error, Result};
 /// The number of items in the train split of the tasks with an unlimited supply of items.
 const NUM_TRAIN: usize = 1_000;
 
-/// Of every sixteen hashes, one belongs to each split and the rest belong to the corpus.
+/// The number of buckets of passage hashes: one for each split, and the rest for the corpus.
 const NUM_HASH_BUCKETS: u8 = 16;
 
 impl SyntheticLanguage {
@@ -97,7 +97,7 @@ impl SyntheticLanguage {
 /// A generator of random passages.
 pub(super) type DrawPassage = fn(&mut ChaCha8Rng, Purpose) -> Passage;
 
-/// Returns the generator of a task's passages; `None` for facts, which have no passage.
+/// Returns the generator of a task's passages, or `None` for facts, which have no passage.
 fn passage_generator(kind: SyntheticTaskKind) -> Option<DrawPassage> {
     match kind {
         SyntheticTaskKind::Recall => Some(recall::draw),
@@ -112,7 +112,7 @@ pub(super) fn is_for_corpus(passage: &Passage) -> bool {
     split_of_passage(passage).is_none()
 }
 
-/// Returns the split that a passage belongs to; `None` if it belongs to the corpus.
+/// Returns the split that a passage belongs to, or `None` if it belongs to the corpus.
 fn split_of_passage(passage: &Passage) -> Option<Split> {
     match blake3::hash(passage.statements.as_bytes()).as_bytes()[0] % NUM_HASH_BUCKETS {
         0 => Some(Split::Train),

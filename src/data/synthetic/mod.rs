@@ -29,7 +29,7 @@ use facts::Facts;
 /// The version of the generated text. A change of any word, template or random draw must raise it.
 pub const GENERATOR_VERSION: u32 = 1;
 
-/// A language with the facts that follow from its seed; generates documents and items.
+/// The synthetic language of one seed, which determines its facts. Generates documents and items.
 pub struct SyntheticLanguage {
     seed: Seed,
     facts: Facts,

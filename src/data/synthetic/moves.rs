@@ -43,8 +43,9 @@ enum Step {
 
 use Step::{Put, Take, Walk};
 
-/// The possible histories of an object, equally likely. In the first four the object is put in its final
-/// place, and in the others it is carried there. In some of them a person walks elsewhere without the object.
+/// The possible histories of an object, all equally likely. In the first four, a person puts the object in
+/// its final place. In the others, a person carries the object there. In some histories a person also walks
+/// elsewhere without the object.
 const STEP_SEQUENCES: [&[Step]; 8] = [
     &[Put(0), Put(1)],
     &[Put(0), Walk(0)],
@@ -194,8 +195,8 @@ fn draw_order(rng: &mut ChaCha8Rng, histories: &[ObjectHistory]) -> Vec<usize> {
 
 /// Returns the sentences with all first places, then the sentences of the steps in the given order.
 ///
-/// After each step, `choose_question` receives the current places of all objects and may choose an object,
-/// whose place is then asked and answered.
+/// After each step, `choose_question` receives the current places of all objects and may choose an object. If
+/// so, a question about this object's place follows, with its answer.
 fn narrate(
     histories: &[ObjectHistory],
     order: &[usize],
@@ -239,7 +240,8 @@ fn draw_questions(rng: &mut ChaCha8Rng, histories: &[ObjectHistory], purpose: Pu
     questions
 }
 
-/// Draws one other place of the object's own history, and two final or later places of other histories.
+/// Draws three distractors: another place of the object's history, and two places of other histories that are
+/// not first places.
 fn draw_distractors(rng: &mut ChaCha8Rng, histories: &[ObjectHistory], asked: usize) -> Vec<&'static str> {
     let own_place = histories[asked].other_places.choose(rng).expect("every history has two places");
     let places: Vec<&'static str> = (0..histories.len())

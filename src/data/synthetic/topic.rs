@@ -1,5 +1,5 @@
 //! The `topic` task: a passage has nouns of several topics, most of them of one topic, and a question asks
-//! for it.
+//! for this topic.
 //!
 //! Neighbouring topics share nouns, and every passage has nouns of two other topics, which are also
 //! distractors. A single keyword therefore does not reveal the answer; the number of nouns does.

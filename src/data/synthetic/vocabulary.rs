@@ -2,7 +2,7 @@
 //!
 //! The lists are the same for all seeds, so one tokenizer serves all languages.
 
-/// People: they hold and carry objects, and facts are about them.
+/// Names of people, who hold and carry objects and whom facts describe.
 pub(super) const PEOPLE: [&str; 160] = [
     "ada", "agnes", "albert", "alice", "alma", "anders", "anna", "anton", "arthur", "astrid", "august",
     "axel", "beata", "bela", "benno", "bertha", "bianca", "boris", "bridget", "bruno", "carla", "carmen",

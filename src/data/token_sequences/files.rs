@@ -1,5 +1,5 @@
 //! Packed sequences of a corpus of files: documents are concatenated, and the rest of a document that does
-//! not fit into a sequence begins the next.
+//! not fit into a sequence begins the next sequence.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +17,7 @@ pub(super) struct FileSequences {
     length: usize,
     seed: Seed,
     sample: CorpusSample,
-    /// The orders of the epochs used last: two, since a batch may cross from one epoch to the next.
+    /// The orders of the two epochs used last, because a batch may cross from one epoch to the next.
     orders: Mutex<Vec<Arc<EpochOrder>>>,
 }
 
@@ -87,10 +87,10 @@ struct EpochOrder {
 }
 
 impl EpochOrder {
-    /// Sorts the documents by their keys, on one thread.
+    /// Sorts the documents by their keys, on the calling thread.
     ///
-    /// The caller holds a lock. A thread that waited here for parallel work could take up other work that
-    /// needs the same lock.
+    /// A parallel sort could deadlock. The caller holds a lock, and while rayon waits for the sort it could
+    /// run another task on this thread that needs the same lock.
     fn new(epoch: u64, documents: &[SampledDocument], seed: Seed) -> Self {
         let mut keys: Vec<(u64, usize)> = documents
             .iter()

@@ -3,11 +3,11 @@
 //! Every prefix of the schedule gives each source its share, to within one or two sequences. The source of a
 //! sequence follows from the sequence's index alone.
 
-/// 1.0 in the fixed-point format of shares. Rounding errors of floating-point sums could count a sequence
-/// twice.
+/// The number 1 in the fixed-point format of shares. Rounding errors of floating-point shares could assign a
+/// sequence twice.
 const ONE: u128 = 1 << 32;
 
-/// For each source, its share of the sequences that the sources before it leave over.
+/// For each source, its share of the sequences that are left over by the sources before it.
 pub(super) struct MixtureSchedule(Vec<u128>);
 
 impl MixtureSchedule {

@@ -46,8 +46,8 @@ impl TokenSequences {
     /// A run with more sequences begins with the sequences of a shorter run.
     ///
     /// # Errors
-    /// An input error when files cannot be read or hold too few tokens, and [`Error::interrupted`]
-    /// when the user asks to stop.
+    /// An input error when files cannot be read or hold too few tokens, and [`Error::interrupted`] when the
+    /// user asks to stop.
     pub fn new(
         corpus: &CorpusSource,
         tokenizer: &Tokenizer,

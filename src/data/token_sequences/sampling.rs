@@ -1,10 +1,10 @@
 //! Random sampling of a corpus's documents within a token budget, in one pass.
 //!
-//! In each epoch every document has a random sort key, and an epoch is the documents in the order of these
-//! keys. The pass keeps the documents with the smallest keys of the first epoch until they fill the budget;
-//! their tokens go to a temporary file. It keeps all documents if the budget exceeds an epoch. A larger
-//! budget therefore begins with the documents of a smaller one, memory holds only a few numbers for each kept
-//! document, and the sample is uniform.
+//! In each epoch every document has a random sort key, and the epoch has the documents in the order of these
+//! keys. The pass keeps the documents with the smallest keys of the first epoch until they fill the budget,
+//! and writes their tokens to a temporary file. The pass keeps all documents if the budget exceeds an epoch.
+//! A larger budget therefore begins with the documents of a smaller one, memory holds only a few numbers for
+//! each kept document, and the sample is uniform.
 
 use std::collections::BinaryHeap;
 
@@ -80,7 +80,7 @@ impl<'a> DocumentSampler<'a> {
         if self.num_pending_bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Returns whether documents with smaller sort keys fill the budget.
+    /// Returns whether documents with keys below `sort_key` already fill the budget.
     fn is_excluded(&self, sort_key: u64) -> bool {
         self.num_kept_tokens >= self.token_budget
             && self.kept.peek().is_none_or(|last| sort_key > last.sort_key)
@@ -95,7 +95,7 @@ impl<'a> DocumentSampler<'a> {
         pending.iter().zip(tokens).try_for_each(|((index, _), tokens)| self.keep(*index, &tokens))
     }
 
-    /// Keeps a document, and drops the documents that exceed the budget now.
+    /// Keeps a document, and drops the documents that no longer fit in the budget.
     fn keep(&mut self, index: u64, tokens: &[u32]) -> Result<()> {
         let sort_key = sort_key(self.seed, 0, index);
         if self.is_excluded(sort_key) {

@@ -7,7 +7,7 @@ use dtr_core::error::Result;
 use dtr_core::seed::Seed;
 use dtr_model::Tokenizer;
 
-/// The minimum number of tokens of a generated document; bounds the number of documents in a sequence.
+/// The minimum number of tokens of a generated document, which limits the number of documents in a sequence.
 const MIN_DOCUMENT_TOKENS: usize = 8;
 
 /// An endless supply of sequences of one length.
@@ -33,7 +33,7 @@ impl SyntheticSequences {
         }
     }
 
-    /// Generates the sequence at `index`; the last document is cut short.
+    /// Generates the sequence at `index`. Its last document is truncated.
     pub fn get(&self, index: u64) -> Result<Vec<u32>> {
         let documents_per_sequence = (self.length / MIN_DOCUMENT_TOKENS + 1) as u64;
         let mut sequence = Vec::with_capacity(self.length);

@@ -58,7 +58,8 @@ pub fn answers(num_layers: u32) -> impl Strategy<Value = Vec<u16>> {
 
 const NUM_ITEMS: u32 = 16;
 
-/// Scores item by item until the score is exact or the candidate is pruned, and counts the items that were scored.
+/// Scores item by item until the score is exact or the candidate is pruned, and counts the items that were
+/// scored.
 pub fn score_items(answers: u16, prune_below: Option<PruneBelow>, num_scored: &mut u32) -> ScoreBounds {
     let mut num_correct = 0;
     for item in 0..NUM_ITEMS {

@@ -20,8 +20,8 @@ const TRAILER_BYTES: u64 = 8;
 /// The maximum depth of nested structs and lists, several times the depth of the format.
 const MAX_DEPTH: usize = 32;
 
-/// The minimum size of a struct in a list, in bytes. No struct of the footer is empty, and the smallest one
-/// holds an empty struct.
+/// The minimum size of a struct in a list, in bytes. No struct of the footer is empty. The smallest one has a
+/// single field, whose value is an empty struct.
 const MIN_STRUCT_BYTES: u64 = 3;
 
 /// Describes the first defect of the footer of `file`, which has `file_size` bytes.
@@ -47,10 +47,10 @@ pub(super) fn find_defect(file: &File, file_size: u64) -> io::Result<Option<Stri
     Ok(FooterWalker(&bytes).skip_struct(0).err().map(|defect| format!("its footer {defect}")))
 }
 
-/// Walks over a footer; holds its remaining bytes.
+/// Walks over a footer. The field holds the bytes that are still to be read.
 struct FooterWalker<'a>(&'a [u8]);
 
-/// The result of a step; the error describes the defect, to follow `its footer`.
+/// The result of a step of the walk. The text of an error continues the words `its footer`.
 type WalkResult<T> = Result<T, String>;
 
 impl FooterWalker<'_> {
@@ -79,7 +79,7 @@ impl FooterWalker<'_> {
         Err("has an integer of too many bytes".to_owned())
     }
 
-    /// Skips a struct: fields, and a stop byte.
+    /// Skips a struct: its fields and the stop byte after them.
     fn skip_struct(&mut self, depth: usize) -> WalkResult<()> {
         loop {
             let header = self.read_byte()?;
@@ -90,7 +90,7 @@ impl FooterWalker<'_> {
             if header >> 4 == 0 {
                 self.read_varint()?;
             }
-            // The type of a boolean field is its value.
+            // The type of a boolean field encodes its value.
             if !matches!(kind, 1 | 2) {
                 self.skip_value(kind, depth + 1)?;
             }
@@ -140,7 +140,7 @@ impl FooterWalker<'_> {
         })
     }
 
-    /// Refuses a count of elements, of at least `min_bytes` each, that exceeds the remaining bytes.
+    /// Fails if `count` elements of at least `min_bytes` each would exceed the remaining bytes.
     fn check_count(&self, count: u64, min_bytes: u64) -> WalkResult<()> {
         match count.saturating_mul(min_bytes) <= self.0.len() as u64 {
             true => Ok(()),

@@ -11,8 +11,8 @@ use std::os::unix::fs::FileExt;
 use polars_parquet_format::PageHeader;
 use polars_parquet_format::thrift::protocol::TCompactInputProtocol;
 
-/// The bytes read to parse a page header: enough for most headers, then enough for statistics of long
-/// strings.
+/// The numbers of bytes that are read to parse a page header. The first suffices for most headers, the second
+/// for headers with statistics of long strings.
 const HEADER_BYTES: [u64; 2] = [1 << 10, 1 << 24];
 
 /// Describes the first defect of the pages in a byte range of `file`, which has `file_size` bytes. A page may
@@ -45,8 +45,8 @@ pub(super) fn find_defect(
     Ok(None)
 }
 
-/// Reads the page header at a byte of `file` and returns it with its size in bytes; `None` if no header is
-/// there.
+/// Reads the page header at `position` of `file`. Returns the header and its size in bytes, or `None` if
+/// there is no header at `position`.
 fn read_header(file: &File, position: u64, file_size: u64) -> io::Result<Option<(PageHeader, u64)>> {
     for max_bytes in HEADER_BYTES {
         let mut bytes = vec![0; file_size.saturating_sub(position).min(max_bytes) as usize];
@@ -61,7 +61,7 @@ fn read_header(file: &File, position: u64, file_size: u64) -> io::Result<Option<
     Ok(None)
 }
 
-/// Returns the number of values that a page claims; 0 for an index page.
+/// Returns the number of values that a page claims. An index page has none.
 fn num_values(page: &PageHeader) -> i32 {
     let data = page.data_page_header.as_ref().map(|header| header.num_values);
     let data_v2 = page.data_page_header_v2.as_ref().map(|header| header.num_values);
@@ -75,8 +75,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns a page header that claims `num_bytes` and `num_values`, as Thrift writes signed integers below
-    /// 64. All encodings are the first.
+    /// Returns a page header that claims `num_bytes` and `num_values`. Both must be below 64, because Thrift
+    /// writes such integers as one byte.
     fn header(num_bytes: i8, num_values: i8) -> Vec<u8> {
         let zigzag = |number: i8| ((number << 1) ^ (number >> 7)) as u8;
         [
