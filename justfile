@@ -1,22 +1,22 @@
-# The same commands as the README's, by short names.
+# Short names of frequent commands.
 
-# Do an experiment, or what is left of it.
+# Run an experiment, or resume it.
 sweep manifest *args:
     cargo run --release -- sweep {{manifest}} {{args}}
 
-# Show an experiment's cells and why each would run.
+# Show the cells of an experiment and why each would run.
 plan manifest *args:
     cargo run --release -- plan {{manifest}} {{args}}
 
-# Write tables and figures from what is done.
+# Write tables and figures of finished cells.
 report manifest *args:
     cargo run --release -- report {{manifest}} {{args}}
 
-# Ask an experiment's tables in Python, in an environment that it sets up.
+# Run the notebook on the tables of an experiment, in a Python environment of its own.
 notebook tables="results/tables/quickstart": python
     DTR_TABLES={{tables}} .venv/bin/python notebooks/analysis.py
 
-# Look at a page in a browser and run the notebook, with what that needs (Chromium from Debian's packages).
+# Test the report page in a browser and the notebook; installs Chromium by apt-get.
 page-test: python
     command -v chromium > /dev/null || apt-get install --yes chromium
     DTR_PYTHON={{justfile_directory()}}/.venv/bin/python cargo test --release --test cli -- report_page
@@ -34,28 +34,28 @@ test *args:
 kill-test:
     cargo test --release --test cli -- --ignored --nocapture hundred_kills
 
-# Hold every CUDA kernel against f64, and recorded decoding against passes; needs an NVIDIA GPU.
+# Compare CUDA kernels with f64, and recorded decoding with forward passes; needs an NVIDIA GPU.
 gpu-test:
     cargo test --release --features cuda -p dtr -p dtr-model -p dtr-ops --lib -- --test-threads 1 cuda decoding:: gpu::
 
-# Time this crate and PyTorch (with transformers and flash-linear-attention) on one GPU, side by side.
+# Time dtr and PyTorch (with transformers and flash-linear-attention) on one GPU.
 gpu-bench python="python3":
     cargo run --release --features cuda -- bench device --device cuda:0 > target/dtr.jsonl
     {{python}} bench/pytorch/benchmark.py > target/pytorch.jsonl
     {{python}} bench/pytorch/compare.py target/dtr.jsonl target/pytorch.jsonl
 
-# Compile every CUDA kernel, for Ampere and for Hopper; needs no GPU.
+# Compile all CUDA kernels for Ampere and Hopper; needs no GPU.
 kernels: python
     .venv/bin/pip install --quiet -r tests/kernels/requirements.txt
     .venv/bin/python tests/kernels/compile.py
 
-# What CI checks besides the tests.
+# Check what CI checks besides the tests.
 check:
     cargo fmt --check
     cargo clippy --release --workspace --all-targets -- -D warnings
     cargo run --release -- schema --check
 
-# Check what dependencies bring: licences, sources, banned crates, advisories (with cargo-deny).
+# Check licences, sources and advisories of dependencies; needs cargo-deny.
 deny:
     cargo deny check
 

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dtr::store::Store;
-use dtr_core::files::Digest;
 
 use crate::dtr_command::DtrCommand;
 use crate::project::{ONE_SEARCH, Project, WITH_CHECKPOINTS, wait_until};
+use crate::records::rewrite_record;
 
 /// Damages the file at the first path; the second is the same file of another experiment.
 type Damage = fn(&Path, &Path);
@@ -141,11 +141,7 @@ fn a_record_of_a_newer_format_is_refused_and_not_changed() {
     for stage in ["pretrain", "distil", "search"] {
         let path = project.cell_files(stage, "record.json").remove(0);
         let original = fs::read_to_string(&path).unwrap();
-        let (_, body) = original.split_once("\n\"body\":").unwrap();
-        let body = body.strip_suffix("}\n").unwrap().replacen("\"format\":1", "\"format\":2", 1);
-        let digest = Digest::hash(body.as_bytes());
-        let newer = format!("{{\"digest\":\"{digest}\",\n\"body\":{body}}}\n");
-        fs::write(&path, &newer).unwrap();
+        let newer = rewrite_record(&path, "\"format\":1", "\"format\":2");
         for command in ["sweep", "plan", "status"] {
             let refused = project.command(command).exit(5);
             refused

@@ -24,6 +24,7 @@ mod hub;
 mod hub_project;
 mod hub_server;
 mod plan;
+mod records;
 mod report;
 mod report_page;
 mod resume;

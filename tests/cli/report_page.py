@@ -1,8 +1,9 @@
-"""Reads an experiment's page as people do, in Chromium: `report_page.py INDEX_HTML [SCREENSHOTS]`.
+"""Checks a report page in Chromium: `report_page.py INDEX_HTML [SCREENSHOTS]`.
 
-At the width of a desk and of a phone, light and dark: nothing is asked of the network, nothing complains, the document is
-no wider than the window, text can be told from its ground, heads sort, links to records lead to files. Exits with 77
-where there is no browser or driver. `DTR_CHROMIUM` names another browser than the one on the path.
+The checks run at the widths of a desktop and of a phone, in light and dark mode. The page requests nothing
+from the network and logs no errors. The document is no wider than the window, text has enough contrast,
+column headings sort, and links to records lead to files. The exit code is 77 where there is no browser or
+driver. `DTR_CHROMIUM` names a browser that is not on the path.
 """
 
 import os
@@ -14,15 +15,15 @@ from urllib.parse import unquote, urlparse
 
 SKIPPED = 77
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
-WINDOWS = {"desk": (1280, 900), "phone": (390, 844)}
-LEAST_CONTRAST = 4.5  # WCAG 2, level AA, text of usual size
+WINDOWS = {"desktop": (1280, 900), "phone": (390, 844)}
+MIN_CONTRAST = 4.5  # WCAG 2, level AA, text of usual size
 
-# The least contrast of any text outside of figures with the first opaque ground behind it, and where that is.
+# Returns the lowest contrast between a text outside of figures and the first opaque background behind it.
 CONTRAST = """() => {
   const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const channel = (c) => ((c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
   const luminance = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-  const ground = (element) => {
+  const background = (element) => {
     for (let at = element; at; at = at.parentElement) {
       const colour = parse(getComputedStyle(at).backgroundColor);
       if (colour.length === 3 || colour[3] === 1) return colour;
@@ -35,7 +36,7 @@ CONTRAST = """() => {
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement;
     if (!walker.currentNode.data.trim() || element.closest("svg, script, style")) continue;
-    const [a, b] = [parse(getComputedStyle(element).color), ground(element)].map(luminance);
+    const [a, b] = [parse(getComputedStyle(element).color), background(element)].map(luminance);
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     count += 1;
     if (ratio < least.ratio) least = { ratio, where: walker.currentNode.data.trim() };
@@ -43,20 +44,20 @@ CONTRAST = """() => {
   return { ...least, count };
 }"""
 
-# What a column's cells hold, exactly where the page rounds; null where a value is missing.
+# Returns the values of a column, without rounding; a missing value is null.
 COLUMN = """(table, index) => [...table.tBodies[0].rows].map((row) => {
   const exact = row.cells[index].querySelector("data");
   return (exact ? exact.value : row.cells[index].textContent.trim()) || null;
 })"""
 
 
-def skip(why):
-    print(f"skipped: {why}", file=sys.stderr)
+def skip(reason):
+    print(reason, file=sys.stderr)
     sys.exit(SKIPPED)
 
 
 def start():
-    """The driver's context manager and the browser's path."""
+    """Returns the driver's context manager and the path of the browser."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -80,18 +81,18 @@ def check_window(page, name):
 def check_contrast(page, name):
     least = page.evaluate(CONTRAST)
     assert least["count"] > 0, "text was found"
-    assert least["ratio"] >= LEAST_CONTRAST, f"{name}: `{least['where']}` has contrast {least['ratio']:.2f}"
+    assert least["ratio"] >= MIN_CONTRAST, f"{name}: `{least['where']}` has contrast {least['ratio']:.2f}"
 
 
 def ordered(values, is_number, falls):
-    """The values as a sorted column has them: those that are missing last."""
+    """Returns the values as a sorted column shows them: missing values are last."""
     present = [value for value in values if value is not None]
     present.sort(key=float if is_number else natural, reverse=falls)
     return present + [None] * (len(values) - len(present))
 
 
 def natural(text):
-    """Orders by letters, and by numbers where there are any."""
+    """Returns a sort key that compares numbers in a text as numbers."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
 
 
@@ -101,7 +102,7 @@ def check_sorting(page, table, index, by_keyboard):
     is_number = "number" in (head.get_attribute("class") or "")
     before = table.evaluate(COLUMN, index)
     if not is_number and any(", " in (value or "") for value in before):
-        return  # lists, whose order nobody reads
+        return  # the order of lists has no meaning
     for order in ["ascending", "descending", None]:
         if by_keyboard:
             head.locator("button").focus()
@@ -133,7 +134,7 @@ def check_links(page):
     records = [link for link in links if link.endswith("/record.json")]
     assert records, "rows lead to records"
     for link in set(links):
-        assert link.startswith("file://"), f"{link} leads out"
+        assert link.startswith("file://"), f"{link} leads outside"
         assert Path(unquote(urlparse(link).path)).is_file(), f"{link} leads nowhere"
     for name in page.eval_on_selector_all("a[href^='#']", "(all) => all.map((link) => link.getAttribute('href'))"):
         assert page.locator(name).count() == 1, f"{name} is one place"
@@ -149,13 +150,13 @@ def check_structure(page):
     assert len(ids) == len(set(ids)), "ids are unique"
 
 
-def read(browser, url, window, scheme, shots):
+def check_page(browser, url, window, scheme, shots):
     width, height = WINDOWS[window]
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     page = context.new_page()
-    complaints, requests = [], []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    errors, requests = [], []
+    page.on("console", lambda message: errors.append(message.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
     page.goto(url)
     name = f"{window}-{scheme}"
@@ -163,15 +164,15 @@ def read(browser, url, window, scheme, shots):
     check_contrast(page, name)
     if shots:
         page.screenshot(path=shots / f"{name}.png", full_page=True)
-    if name == "desk-light":
+    if name == "desktop-light":
         check_structure(page)
         check_links(page)
         check_all_sorting(page)
     elif scheme == "light":
         check_sorting(page, page.locator("table.sortable").first, 0, by_keyboard=False)
-    assert not complaints, f"{name}: the console says {complaints}"
+    assert not errors, f"{name}: the console has errors {errors}"
     outside = [request for request in requests if not request.startswith(("file://", "data:"))]
-    assert requests and not outside, f"{name}: asked of the network: {outside}"
+    assert requests and not outside, f"{name}: requests to the network: {outside}"
     context.close()
 
 
@@ -183,9 +184,9 @@ def main():
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for window in WINDOWS:
             for scheme in ["light", "dark"]:
-                read(browser, url, window, scheme, shots)
+                check_page(browser, url, window, scheme, shots)
         browser.close()
-    print("the page reads well at", ", ".join(f"{width} px" for width, _ in WINDOWS.values()))
+    print("the page is readable at", ", ".join(f"{width} px" for width, _ in WINDOWS.values()))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Compiles every CUDA source of `crates/dtr-ops` with NVRTC, as that crate does at run time, for Ampere and for Hopper.
-No GPU is needed.
+"""Compiles every CUDA source of `crates/dtr-ops` with NVRTC, as that crate does at run time, for Ampere and
+for Hopper. No GPU is needed.
 
     python tests/kernels/compile.py
 """

@@ -1,12 +1,7 @@
-//! Distilling is what makes a twin: on the bundled base, twins that have learnt keep most of what
-//! untrained ones lose in the same layers.
-
-use std::path::Path;
+//! Distillation on the bundled base: trained twins keep most of the accuracy that untrained ones lose.
 
 use burn::tensor::Device;
-use dtr::algorithms::distil::DistilConfig;
-use dtr::algorithms::distil::DistilResult;
-use dtr::algorithms::distil::{Student, distil};
+use dtr::algorithms::distil::{DistilConfig, DistilResult, Student, distil};
 use dtr::algorithms::score::Scorer;
 use dtr::data::scoring_requests::ScoringRequests;
 use dtr::data::token_sequences::TokenSequences;
@@ -15,13 +10,14 @@ use dtr::manifest::load;
 use dtr::observer::NullObserver;
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::count::Count;
-use dtr_model::{BaseModel, Mask, RandomParams, Twins};
-use dtr_model::{TwinInit, Variant};
+use dtr_model::{BaseModel, Mask, RandomParams, TwinInit, Twins, Variant};
+
+use crate::root;
+use crate::temp_folder::TempFolder;
 
 const TASKS: [&str; 2] = ["facts", "topic"];
 
-/// The share of the tasks' validation items that hybrids with one layer replaced answer right, on average
-/// over all layers.
+/// Returns the accuracy on validation items of hybrids with one layer replaced, on average over all layers.
 fn accuracy(base: &BaseModel, twins: &Twins, tasks: &[ScoringRequests]) -> f64 {
     let layers = 0..twins.layers.len() as u32;
     let masks: Vec<Mask> = layers.map(|layer| Mask::none().with(layer)).collect();
@@ -32,67 +28,53 @@ fn accuracy(base: &BaseModel, twins: &Twins, tasks: &[ScoringRequests]) -> f64 {
     scores.sum::<f64>() / (masks.len() * tasks.len()) as f64
 }
 
+fn final_loss(result: &DistilResult) -> f64 {
+    result.layers.iter().map(|layer| layer.r#final).sum()
+}
+
 #[test]
-fn a_distilled_twin_beats_an_untrained_one_in_the_same_layers() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let manifest = load(&root.join("experiments/quickstart.toml"), &[]).unwrap().manifest;
-    let base = BaseModel::read(&root.join("models/mini"), &Device::flex()).unwrap();
-    let recipe = DistilConfig { token_budget: Count(32_768), ..manifest.distil.clone() };
-    let source = &manifest.corpus.source;
-    let corpus = TokenSequences::new(
-        source,
-        &base.tokenizer,
-        recipe.schedule().sequences(),
-        recipe.seed,
-        &NullObserver,
-    );
-    // Copied twins show what learning is worth, and calibrated ones what their start is worth beside it.
-    let of = |init: TwinInit| {
-        let with =
-            move |(name, variant): (&String, &Variant)| (name.clone(), Variant { init, ..variant.clone() });
-        manifest.variants.iter().map(with)
-    };
-    let variants: Vec<(String, Variant)> = of(TwinInit::Copy).collect();
-    let calibrated: Vec<(String, Variant)> = of(TwinInit::Calibrated).collect();
+fn distilled_twins_beat_untrained_ones_in_the_same_layers() {
+    let manifest = load(&root().join("experiments/quickstart.toml"), &[]).unwrap().manifest;
+    let base = BaseModel::read(&root().join("models/mini"), &Device::flex()).unwrap();
+    let config = DistilConfig { token_budget: Count(32_768), ..manifest.distil.clone() };
+    let (source, shape) = (&manifest.corpus.source, config.schedule().sequences());
+    let corpus = TokenSequences::new(source, &base.tokenizer, shape, config.seed, &NullObserver).unwrap();
     let tasks = TASKS.map(|task| {
         let task = &manifest.tasks[task];
-        ScoringRequests::new(
-            &base.tokenizer,
-            load_items(task, Split::Validation).unwrap(),
-            task.metric(),
-            128,
-        )
-        .unwrap()
+        let items = load_items(task, Split::Validation).unwrap();
+        ScoringRequests::new(&base.tokenizer, items, task.metric(), 128).unwrap()
     });
 
-    let folder = tempfile::tempdir().unwrap();
-    let pupil = |(name, variant): &(String, Variant)| {
-        let checkpoint =
-            CheckpointFile::new(folder.path().join(format!("{name} {:?}", variant.init)), "test");
-        Student::new(name, variant, &base.decoder, 0..base.decoder.config.num_layers, &recipe, &checkpoint)
-            .unwrap()
+    // Copied twins are compared with untrained ones, and calibrated twins with copied ones.
+    let folder = TempFolder::new();
+    let student = |(name, variant): (&String, &Variant), init: TwinInit| {
+        let checkpoint = CheckpointFile::new(folder.path(&format!("{name} {init:?}")), "test");
+        let variant = Variant { init, ..variant.clone() };
+        let layers = 0..base.decoder.config.num_layers;
+        Student::new(name, &variant, &base.decoder, layers, &config, &checkpoint).unwrap()
     };
-    let mut pupils: Vec<Student> = variants.iter().chain(&calibrated).map(pupil).collect();
-    distil(&base.decoder, &mut pupils, &recipe, &corpus.unwrap(), &NullObserver).unwrap();
-
-    let taught = pupils.into_iter().map(|pupil| (pupil.twins(), pupil.finish().unwrap().result));
-    let taught: Vec<_> = taught.collect();
-    let (copied, calibrated) = taught.split_at(variants.len());
-    for ((name, variant), ((twins, copied), (_, calibrated))) in
-        variants.iter().zip(copied.iter().zip(calibrated))
-    {
-        let mut start = RandomParams::new(recipe.seed.child("twins"), &Device::flex());
-        let untrained = Twins::new(variant, &base.decoder, &mut start).unwrap();
-        let before = accuracy(&base, &untrained, &tasks);
-        let after = accuracy(&base, twins, &tasks);
+    let students = |init: TwinInit| {
+        let student = &student;
+        manifest.variants.iter().map(move |variant| student(variant, init))
+    };
+    let mut students: Vec<Student> = students(TwinInit::Copy).chain(students(TwinInit::Calibrated)).collect();
+    distil(&base.decoder, &mut students, &config, &corpus, &NullObserver).unwrap();
+    let trained = students.into_iter().map(|student| (student.twins(), student.finish().unwrap().result));
+    let trained: Vec<(Twins, DistilResult)> = trained.collect();
+    let (copied, calibrated) = trained.split_at(manifest.variants.len());
+    for (index, (name, variant)) in manifest.variants.iter().enumerate() {
+        let variant = Variant { init: TwinInit::Copy, ..variant.clone() };
+        let mut params = RandomParams::new(config.seed.child("twins"), &Device::flex());
+        let untrained = Twins::new(&variant, &base.decoder, &mut params).unwrap();
+        let (twins, result) = &copied[index];
+        let (before, after) = (accuracy(&base, &untrained, &tasks), accuracy(&base, twins, &tasks));
         println!("{name}: untrained {before:.3}, distilled {after:.3}");
         // About 2,000 answers each: ten points are many times their standard error.
         assert!(after > before + 0.1, "{name}: untrained {before:.3}, distilled {after:.3}");
-        for layer in &copied.layers {
+        for layer in &result.layers {
             assert!(layer.r#final < 0.5 * layer.initial, "{name}: {layer:?}");
         }
-        let loss = |result: &DistilResult| result.layers.iter().map(|layer| layer.r#final).sum::<f64>();
-        let (copied, calibrated) = (loss(copied), loss(calibrated));
+        let (copied, calibrated) = (final_loss(result), final_loss(&calibrated[index].1));
         println!("{name}: loss {copied:.4} copied, {calibrated:.4} calibrated");
         assert!(calibrated < 0.7 * copied, "{name}: {calibrated} and {copied}");
     }

@@ -1,7 +1,8 @@
-"""Small random models of each served architecture, and what Hugging Face transformers computes with them.
+"""Writes the fixtures of the supported architectures, computed by Hugging Face transformers with small
+random models.
 
-Writes tests/fixtures/architectures/NAME/: the model as transformers saves it, a tokenizer, and
-expected.safetensors with inputs, hidden states and logits in f32. Run it from anywhere; it needs no GPU.
+tests/fixtures/architectures/NAME/ gets the model as transformers saves it, a tokenizer, and
+expected.safetensors with inputs, hidden states and logits in f32. The script needs no GPU.
 """
 
 import json

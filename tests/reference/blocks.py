@@ -1,8 +1,10 @@
-"""What the linear blocks compute, by flash-linear-attention's naive recurrences on a CPU.
+"""Writes the fixtures of the linear attention blocks, computed by flash-linear-attention's naive
+recurrences on a CPU.
 
-Writes tests/fixtures/blocks/: for each recurrence and case inputs, outputs, last states and gradients at many
-lengths; for each block a whole layer with its weights, in the layout of flash-linear-attention's layers (GLA,
-Gated DeltaNet) and of Jet-Nemotron's JetBlock, with key/value heads repeated as activations.
+Each file in tests/fixtures/blocks/ holds the inputs of a recurrence, and its outputs, final states and
+gradients at many lengths; or a whole layer with its weights. Layers have the layout of
+flash-linear-attention (GLA, Gated DeltaNet) and of Jet-Nemotron's JetBlock; key and value heads are
+repeated as activations.
 """
 
 import importlib.util

@@ -1,9 +1,10 @@
-"""Chats as apply_chat_template of Hugging Face transformers renders them, at one moment in time.
+"""Writes the fixtures of chat templates, rendered by apply_chat_template of Hugging Face transformers at a
+fixed time.
 
-Reads the templates of this project's own below tests/fixtures/chat/ and writes expected.json beside them: for each
-template and list of messages the text with and without the opening of an answer, or the error that it raised, and
-the special tokens that the template can name. With a folder as argument it writes chats by the templates (*.jinja)
-there instead, to expected.json in that folder; a test compares them where DTR_CHATS names the folder.
+expected.json in tests/fixtures/chat/ holds, for each template there and each list of messages, the text
+with and without the start of an answer, or the error that the template raised, and the special tokens of
+the template's tokenizer. With a folder as argument the script renders the templates (*.jinja) there, and
+writes expected.json into that folder; a test compares them where DTR_CHATS names the folder.
 """
 
 import datetime

@@ -1,7 +1,7 @@
-"""The statistics of reports, by scipy and statsmodels.
+"""Writes the fixtures of the report's statistics, computed by scipy and statsmodels.
 
-Writes tests/fixtures/statistics.json: intervals of proportions, McNemar's test, the false discovery rate, agreement of
-orders and of sets, and the paired bootstrap. Orders that end early are as in reports: what was not replaced ties
+tests/fixtures/statistics.json holds intervals of proportions, McNemar's test, false discovery rates, rank
+correlations, overlaps of sets, and paired bootstraps. In an order that ends early, the remaining layers tie
 at the last rank.
 """
 

@@ -1,13 +1,13 @@
-"""What lm-evaluation-harness scores with a small random model on tasks whose items are rows of files.
+"""Writes the fixtures of tasks over rows of files, scored by lm-evaluation-harness with a small random model.
 
-Writes tests/fixtures/tasks/: a model with a byte-level BPE tokenizer that puts <s> before every text, rows in
-the layouts of the paper's twelve tasks written for this purpose, and expected.json with the log-likelihood of
-every choice and the scores. tests/fixtures/tasks/tasks.toml says some of them to dtr, the others are taken from the
-harness's own definitions, and from experiments/base/harness.toml.
+tests/fixtures/tasks/ gets a model with a byte-level BPE tokenizer that puts <s> before every text, rows in
+the layouts of the paper's twelve tasks, and expected.json with the scores and the log-likelihood of every
+choice. Some tasks are described by tests/fixtures/tasks/tasks.toml, and the others by the harness and by
+experiments/base/harness.toml.
 
 With a folder of public data as argument (pubmedqa/ori_pqal.json and test_ground_truth.json,
-commonsenseqa/dev_rand_split.jsonl, arc_challenge/ARC-Challenge-Dev.jsonl) it also writes public.json: the
-log-likelihoods of the first 50 items of each, and no text of theirs.
+commonsenseqa/dev_rand_split.jsonl, arc_challenge/ARC-Challenge-Dev.jsonl) the script also writes
+public.json: the log-likelihoods of the first 50 items of each task, without their texts.
 """
 
 import json

@@ -1,7 +1,8 @@
-"""Token ids of a difficult text by the tokenizers of GPT-2, GPT-NeoX and Qwen2.5 in Hugging Face transformers.
+"""Writes the fixture of tokenizers: the token ids of a difficult text by Hugging Face transformers.
 
-Takes a folder with their files (gpt2/encoder.json and vocab.bpe, gpt-neox/20B_tokenizer.json, qwen2.5/vocab.json
-and merges.txt) and writes tests/fixtures/tokenizers.json: the text and its ids.
+The argument is a folder with the files of GPT-2 (gpt2/encoder.json, gpt2/vocab.bpe), GPT-NeoX
+(gpt-neox/20B_tokenizer.json) and Qwen2.5 (qwen2.5/vocab.json, qwen2.5/merges.txt).
+tests/fixtures/tokenizers.json gets the text and its ids.
 """
 
 import json
