@@ -1,6 +1,6 @@
 //! The bodies of the fuzz targets: each takes the bytes of a file and reads it as the program does.
 //!
-//! A reader must return, whatever the bytes are. An error must render, and name the file.
+//! No input may make a reader panic or hang. An error must render and name the file.
 
 use std::cell::OnceCell;
 use std::fs;
@@ -63,11 +63,12 @@ pub fn read_manifest(bytes: &[u8]) {
     check_error(load(&write("manifest.toml", bytes), &[]), "manifest.toml");
 }
 
-/// Reads a record of the store; a record that is accepted must have the key of its path.
+/// Reads a record of the store. An accepted record must have the key of its path.
 pub fn read_record(bytes: &[u8]) {
     let key = "1bcaac96be2ad822048df098eb9c7e3ae4bf27435c121501a094c3448e90de15".parse().expect("a key");
     let cell = CellId { stage: StageName::new("score"), key };
-    // A fuzzer does not find a digest by chance, so inputs that do not begin with a brace get theirs.
+    // A fuzzer does not find a valid digest by chance, so it is added to inputs that do not begin with a
+    // brace.
     let sealed = match bytes.split_first() {
         Some((b'{', _)) | None => bytes.to_vec(),
         Some((_, body)) => {
@@ -89,7 +90,7 @@ pub fn read_record(bytes: &[u8]) {
 
 /// Reads rows of a task and documents of a corpus.
 ///
-/// The first byte chooses between JSON Lines and a JSON list, plain and compressed.
+/// The first byte selects the format (JSON Lines or a JSON list) and the compression.
 pub fn read_rows(bytes: &[u8]) {
     let (kind, bytes) = bytes.split_first().map_or((0, bytes), |(kind, rest)| (kind % 8, rest));
     let compression = ["", ".gz", ".xz", ".zst"][usize::from(kind / 2)];
@@ -102,7 +103,7 @@ pub fn read_parquet(bytes: &[u8]) {
     read_table(&write("rows.parquet", bytes));
 }
 
-/// Reads a file as rows of a task, where it is not compressed by a stream, and as documents of a corpus.
+/// Reads a file as documents of a corpus and, unless it is compressed, as rows of a task.
 fn read_table(path: &Path) {
     let file = path.display().to_string();
     let name = path.file_name().expect("a file has a name").to_string_lossy();
@@ -129,9 +130,10 @@ fn task(file: &str) -> Task {
     toml::from_str(&source).expect("a task")
 }
 
-/// Reads a safetensors file: the text of a header, before as many bytes of values as the first two bytes say.
+/// Reads a safetensors file whose header is the input after its first two bytes. These two bytes are the
+/// number of bytes of values.
 ///
-/// The format's own library must accept each accepted file, and tensors must fill it.
+/// The `safetensors` crate must accept every file that is accepted here, and the tensors must fill the file.
 pub fn read_weights(bytes: &[u8]) {
     let (num_bytes, text) = bytes.split_at(bytes.len().min(2));
     let num_bytes = num_bytes.iter().fold(0, |sum, byte| (sum << 8) | usize::from(*byte));
@@ -152,7 +154,7 @@ pub fn read_weights(bytes: &[u8]) {
     assert_eq!(end, num_bytes, "tensors fill the file");
 }
 
-/// Reads a tokenizer; one that is accepted must encode and decode a text, or fail with an error.
+/// Reads a tokenizer. An accepted tokenizer must encode and decode a text without a panic.
 pub fn read_tokenizer(bytes: &[u8]) {
     match Tokenizer::read(&write("tokenizer.json", bytes)) {
         Ok(tokenizer) => {
@@ -163,7 +165,7 @@ pub fn read_tokenizer(bytes: &[u8]) {
     }
 }
 
-/// Reads the directory of a model of which one file is replaced, as the first byte says.
+/// Reads a model directory in which one file is replaced by the input. The first byte selects the file.
 pub fn read_model(bytes: &[u8]) {
     let (kind, bytes) = bytes.split_first().map_or((0, bytes), |(kind, rest)| (*kind, rest));
     let replaced = MODEL_FILES[usize::from(kind) % MODEL_FILES.len()];
@@ -172,7 +174,7 @@ pub fn read_model(bytes: &[u8]) {
         write(&format!("model/{name}"), if name == replaced { bytes } else { &original });
     }
     let model = folder().join("model");
-    // Where the config contradicts the weights, the error may name either file.
+    // If the config contradicts the weights, the error may name either file.
     let name = model.display().to_string();
     check_error(BaseModel::read_tokenizer(&model).and_then(|_| BaseModel::check_weights(&model)), &name);
     check_error(LoadedModel::read(&model, &Device::flex()), &name);

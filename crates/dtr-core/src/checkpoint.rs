@@ -1,7 +1,7 @@
 //! Checkpoint files: saved progress of unfinished work, protected by a digest.
 //!
-//! The digest covers the content and the name of the owner, so that a file which a crash or a bad disk
-//! damaged, or which belongs to other work, is detected before it is used.
+//! A digest of the content and of the owner's name is checked before a checkpoint is used. It detects damaged
+//! files, and files that belong to another owner.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -16,7 +16,7 @@ const DOMAIN: &str = "dtr sealed file v1";
 /// Length of the header: the digest in hex and a line break.
 const HEADER_BYTES: usize = 65;
 
-/// A file that holds the progress of one owner's work, such as a cell's.
+/// A checkpoint file and its owner, the name of the work whose progress the file holds.
 #[derive(Clone, Debug)]
 pub struct CheckpointFile {
     path: PathBuf,
@@ -24,7 +24,7 @@ pub struct CheckpointFile {
 }
 
 impl CheckpointFile {
-    /// Names the checkpoint of `owner` at `path`; the file need not exist.
+    /// Describes the checkpoint of `owner` at `path`. The file need not exist.
     pub fn new(path: impl Into<PathBuf>, owner: impl Into<String>) -> Self {
         Self { path: path.into(), owner: owner.into() }
     }
@@ -48,7 +48,7 @@ impl CheckpointFile {
         })
     }
 
-    /// Reads the content; returns `None` when the file does not exist.
+    /// Reads the content. Returns `None` if the file does not exist.
     ///
     /// # Errors
     /// Fails when the file cannot be read, is damaged, or belongs to another owner.
@@ -63,13 +63,13 @@ impl CheckpointFile {
                 Ok(Some(content.to_vec()))
             }
             _ => Err(Error::environment(format!(
-                "`{}` is damaged, or belongs to other work",
+                "cannot use the checkpoint `{}`: it is damaged or belongs to other work",
                 self.path.display()
             ))),
         }
     }
 
-    /// Removes the file if it is damaged or belongs to another owner; returns whether it removed the file.
+    /// Removes the file if it is damaged or belongs to another owner. Returns whether it removed the file.
     ///
     /// # Errors
     /// Fails when the file cannot be removed.
@@ -83,7 +83,7 @@ impl CheckpointFile {
         match is_sound() {
             Ok(true) => Ok(false),
             Err(source) if source.kind() == ErrorKind::NotFound => Ok(false),
-            // A file that cannot be read is removed too; if that fails, the error is returned.
+            // A file that cannot be read is removed too. If the removal fails, its error is returned.
             Ok(false) | Err(_) => files::remove_if_present(&self.path).map(|()| true),
         }
     }
@@ -96,7 +96,7 @@ impl CheckpointFile {
 
     fn hasher(&self) -> blake3::Hasher {
         let mut hasher = blake3::Hasher::new_derive_key(DOMAIN);
-        // The length comes first, so that two pairs of owner and content never hash the same bytes.
+        // The owner's length comes first, so that no two pairs of owner and content hash the same bytes.
         hasher.update(&(self.owner.len() as u64).to_le_bytes());
         hasher.update(self.owner.as_bytes());
         hasher
@@ -139,7 +139,7 @@ mod tests {
         for damaged in flipped.chain(truncated) {
             fs::write(file.path(), &damaged).unwrap();
             let message = file.read().unwrap_err().to_string();
-            assert!(message.contains("checkpoint` is damaged"), "{message}");
+            assert!(message.contains("checkpoint`: it is damaged"), "{message}");
             assert!(file.remove_if_damaged().unwrap());
             assert_eq!(file.read().unwrap(), None);
         }

@@ -13,11 +13,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[serde(transparent)]
 pub struct Count(pub u64);
 
-/// The largest count that a configuration may hold; more than the tokens that any model has been trained on.
+/// The largest count in a configuration. No model has been trained on as many tokens.
 const MAX_COUNT: u64 = 1_000_000_000_000_000;
 
 impl Count {
-    /// Parses `100M`, `1.5k` or `512`; returns `None` when `text` is not a whole number below 9e15.
+    /// Parses `100M`, `1.5k` or `512`. Returns `None` when `text` is not a whole number below 9e15.
     fn parse(text: &str) -> Option<u64> {
         let (digits, unit) = match text.as_bytes().last()? {
             b'k' => (&text[..text.len() - 1], 1e3),

@@ -1,14 +1,14 @@
-//! What every crate of `dtr` builds on: the error type, atomic files, checkpoints, seeds, and limits on the
+//! Foundations of all crates of `dtr`: the error type, atomic files, checkpoints, seeds, and limits on the
 //! work that a damaged or hostile file can cause.
 //!
-//! Nothing here knows of models or experiments.
+//! This crate contains no code about models or experiments.
 //!
 //! # Threat model
 //!
-//! Manifests, model directories, corpora, task files, their templates, and answers of the hub are untrusted.
-//! They may be damaged or forged. A bad file must end the program with an error that names the file. It must
-//! not crash the program, fill the memory, or write outside the program's folders. Results folders,
-//! checkpoints and caches are trusted not to be hostile, but they may be damaged.
+//! Manifests, model directories, corpora, task files, their templates, and responses of the hub are
+//! untrusted. They may be damaged or forged. A bad file must end the program with an error that names the
+//! file. It must not crash the program, fill the memory, or write outside the program's folders. Results
+//! folders, checkpoints and caches are trusted not to be hostile, but they may be damaged.
 //!
 //! Each threat has one defence:
 //!
@@ -20,8 +20,8 @@
 //! - A template runs forever or makes a huge text: [`template_limits`] charges fuel.
 //! - A template engine allocates before it counts fuel: [`memory_guard`] ends the process.
 //! - A checkpoint, an artifact or a download is damaged: its reader compares digests.
-//! - A file name leaves its folder: the hub client and the reader of sharded weights refuse `..` and absolute
-//! paths.
+//! - A file name points outside its folder: the hub client and the reader of sharded weights refuse `..` and
+//! absolute paths.
 //! - Weights are pickles, which can run code: only safetensors are read.
 
 #![warn(missing_docs)]

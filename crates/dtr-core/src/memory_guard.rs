@@ -1,8 +1,8 @@
 //! Ends the process when work on untrusted input, such as a template, would fill the memory.
 //!
-//! Such work cannot be interrupted: a template engine allocates before it counts its steps. So while such
-//! work runs, a thread reads the process's memory use every 10 ms and ends the process when it has grown by
-//! more than 1 GiB.
+//! Such work cannot be interrupted: a template engine allocates before it counts its steps. While such work
+//! runs, a thread therefore reads the process's memory use every 10 ms. It ends the process if the memory use
+//! has grown by more than 1 GiB.
 
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
@@ -38,8 +38,8 @@ static RUNNING: Mutex<Running> = Mutex::new(Running { works: Vec::new(), num_sta
 /// Wakes the thread that watches the memory.
 static WORK_STARTED: Condvar = Condvar::new();
 
-/// Runs `work`. Ends the process with an error about `name` when its memory grows by more than 1 GiB
-/// meanwhile.
+/// Runs `work`. If the process's memory grows by more than 1 GiB meanwhile, ends the process with an error
+/// about `name`.
 pub fn with_memory_limit<T>(name: impl Into<String>, work: impl FnOnce() -> T) -> T {
     static SPAWN_WATCHER: Once = Once::new();
     SPAWN_WATCHER
@@ -58,7 +58,7 @@ pub fn with_memory_limit<T>(name: impl Into<String>, work: impl FnOnce() -> T) -
     result
 }
 
-/// Removes a piece of work from [`RUNNING`], also when it panics.
+/// Removes a piece of work from [`RUNNING`], even if the work panics.
 struct UnregisterOnDrop(u64);
 
 impl Drop for UnregisterOnDrop {

@@ -35,7 +35,7 @@ pub fn find_out_of_range<T: JsonSchema + Serialize>(config: &T) -> Option<OutOfR
 
 /// Finds the first part of `value` that `schema` does not allow.
 ///
-/// A `null` in place of a number counts as out of range, since JSON writes NaN and infinities so.
+/// A `null` in place of a number is out of range, since `serde_json` writes NaN and infinities as `null`.
 pub fn find_in_value(schema: &Value, value: &Value) -> Option<OutOfRange> {
     Walk { definitions: &schema["$defs"], path: Vec::new() }.visit(schema, value)
 }
@@ -71,7 +71,7 @@ impl<'a> Walk<'a> {
             return Some(found);
         }
         if let Some(alternatives) = schema["oneOf"].as_array() {
-            let alternative = alternatives.iter().find(|alternative| is_meant(alternative, value))?;
+            let alternative = alternatives.iter().find(|alternative| matches_variant(alternative, value))?;
             return self.visit(alternative, value);
         }
         if let Some(requirement) = violated(schema, value) {
@@ -115,8 +115,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Tells whether `value` is written as `alternative`, one of the forms of an enum.
-fn is_meant(alternative: &Value, value: &Value) -> bool {
+/// Tells whether `value` has the form of `alternative`, the schema of one variant of an enum.
+fn matches_variant(alternative: &Value, value: &Value) -> bool {
     match value {
         Value::Object(entries) => entries.keys().all(|key| !alternative["properties"][key].is_null()),
         Value::String(_) => has_type(alternative, "string"),
@@ -125,7 +125,8 @@ fn is_meant(alternative: &Value, value: &Value) -> bool {
     }
 }
 
-/// Returns the condition of `schema` that `value` violates; looks neither into tables nor into lists.
+/// Returns the condition of `schema` that `value` itself violates, without checking the entries of tables and
+/// lists.
 fn violated(schema: &Value, value: &Value) -> Option<String> {
     match value {
         Value::Array(items) if schema["minItems"].as_u64().is_some_and(|min| (items.len() as u64) < min) => {
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn values_outside_are_found_with_their_path_and_what_is_allowed() {
+    fn a_value_out_of_range_is_found_with_its_path_and_the_allowed_range() {
         let cases: [(fn(&mut Recipe), &str, &str, &str); 10] = [
             (|recipe| recipe.batch = 0, "batch", "at least 1", "write a whole number from 1 to 8"),
             (|recipe| recipe.batch = 9, "batch", "at most 8", "write a whole number from 1 to 8"),

@@ -1,5 +1,5 @@
-//! Seeds for random numbers, derived by name so that the draws of one part of an experiment do not depend on
-//! another's.
+//! Random seeds. Each part of an experiment derives its seed from its name, so that its random numbers do not
+//! depend on other parts.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -14,8 +14,8 @@ pub struct Seed(#[schemars(range(max = 4_294_967_295_u32))] pub u32);
 impl Seed {
     /// Derives the seed of a part of the experiment from its name, for example `distil/gla/layer-3`.
     ///
-    /// The name is hashed, so a new part does not change the draws of the others. Names are never changed,
-    /// even where they hold an old term: another name would change the results.
+    /// The name is hashed, so a new part does not change the seeds of existing parts. Names must never
+    /// change, even if they contain an outdated term: another name would change the results.
     pub fn child(self, name: &str) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("dtr seed child v1");
         hasher.update(&self.0.to_le_bytes());

@@ -1,8 +1,8 @@
 //! Limits on what a Jinja template may compute.
 //!
-//! The engine's fuel pays for steps and for the bytes that they make. The functions here also charge fuel for
-//! lists that the engine prints or joins before it counts, and for the text that this workspace's own filters
-//! make.
+//! minijinja charges fuel for steps and for the text that they write. The functions here charge fuel for the
+//! rest: for lists, which minijinja formats or joins before it charges, and for the text that the filters of
+//! this workspace write.
 
 use minijinja::value::{Kwargs, StringInput, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, Value, escape_formatter, filters};
@@ -22,7 +22,7 @@ const MAX_NESTING: usize = 64;
 /// The largest width in a format string.
 const MAX_FORMAT_WIDTH: usize = 10_000;
 
-/// Limits everything that `environment` renders.
+/// Applies the limits to all templates of `environment`.
 pub fn apply_limits(environment: &mut Environment<'_>) {
     environment.set_fuel(Some(MAX_FUEL));
     environment.set_formatter(|out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value| {
@@ -34,7 +34,7 @@ pub fn apply_limits(environment: &mut Environment<'_>) {
 }
 
 /// Calls a method of Python's strings, lists and dictionaries, and charges fuel for the text that the method
-/// makes.
+/// returns.
 ///
 /// # Errors
 /// Fails when the fuel is used up, when a format is too wide, or when the method does not exist.
@@ -52,7 +52,7 @@ pub fn call_python_method(
     minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments)
 }
 
-/// Replaces the engine's message about used-up fuel by one that names the limits.
+/// Replaces minijinja's message about exhausted fuel with a message that states the limits.
 pub fn explain_out_of_fuel(error: Error) -> Error {
     match error.kind() {
         ErrorKind::OutOfFuel => Error::new(
@@ -65,7 +65,7 @@ pub fn explain_out_of_fuel(error: Error) -> Error {
     }
 }
 
-/// Charges fuel for `num_bytes` that are about to be made.
+/// Charges fuel for `num_bytes` of text, before the text is written.
 ///
 /// # Errors
 /// Fails when the fuel is used up.
@@ -75,8 +75,8 @@ pub fn charge_bytes(state: &State<'_, '_>, num_bytes: usize) -> Result<(), Error
 
 /// Charges fuel for printing `value` if it is a list or a table.
 ///
-/// The engine itself charges for other values. A list may hold one long text many times, and lists of such
-/// lists.
+/// minijinja itself charges for other values. A list can hold one long text many times, and lists can be
+/// nested, so the formatted list can be far longer than the template.
 fn charge_list(state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
     match value.kind() {
         ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => charge_items(state, value, 0),
@@ -125,14 +125,15 @@ fn string(state: &mut State<'_, '_>, value: &Value) -> Result<Value, Error> {
     filters::string(state, value)
 }
 
-/// Refuses a format string with a very large width, since the engine makes the text before it charges for it.
+/// Refuses a format string with a very large width, since minijinja writes the text before it charges for it.
 fn check_format_width(format: &str) -> Result<(), Error> {
     let mut numbers =
         format.split(|letter: char| !letter.is_ascii_digit()).filter(|digits| !digits.is_empty());
     match numbers.find(|digits| digits.parse::<usize>().map_or(true, |width| width > MAX_FORMAT_WIDTH)) {
         None => Ok(()),
-        Some(digits) => {
-            Err(Error::new(ErrorKind::InvalidOperation, format!("`format` with a width of {digits}")))
-        }
+        Some(digits) => Err(Error::new(
+            ErrorKind::InvalidOperation,
+            format!("`format` has a width of {digits}, above {MAX_FORMAT_WIDTH}"),
+        )),
     }
 }

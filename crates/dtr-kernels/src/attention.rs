@@ -23,7 +23,7 @@ pub struct AttentionInputs<'a> {
     pub num_queries: usize,
     /// Keys of a row. The last query is at the position of the last key.
     pub num_keys: usize,
-    /// Keys of a row that the cache has room for, `s`; the kernel reads the first `num_keys` of them.
+    /// Capacity of the cache, in keys of a row, `s`. The kernel reads the first `num_keys` keys.
     pub capacity: usize,
     /// Width of a head, `k`.
     pub width: usize,
@@ -65,12 +65,12 @@ struct QueryHead<'a> {
     k: &'a [f32],
     v: &'a [f32],
     left_pad: usize,
-    /// Keys before the first query's own.
+    /// Number of keys before the key of the first query.
     num_past_keys: usize,
     width: usize,
 }
 
-/// Queries that read the keys and values together.
+/// Number of queries that share one pass over the keys and values.
 const QUERIES_PER_BLOCK: usize = 4;
 
 /// The attention of one query head.
@@ -174,7 +174,7 @@ impl QueryHead<'_> {
         first / lanes * lanes..end
     }
 
-    /// Replaces the scores of `query` by their exponentials, and returns the sum of these.
+    /// Replaces the scores of `query` with their exponentials, and returns the sum of the exponentials.
     #[inline(always)]
     fn exponentiate<S: Simd>(&self, simd: S, query: usize, keys: Range<usize>, scores: &mut [f32]) -> f32 {
         let visible = self.visible_keys(query);
@@ -196,8 +196,8 @@ impl QueryHead<'_> {
         simd.reduce_sum_f32s(total)
     }
 
-    /// Writes some columns of the outputs of `queries`: the average of the values of `keys` by the queries'
-    /// weights.
+    /// Writes a block of output columns of `queries`: the averages of the values of `keys`, weighted by
+    /// attention.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     fn average_values<S: Simd>(

@@ -1,5 +1,5 @@
-//! The states of a recurrence for its backward pass, with less memory than all of them: one state per chunk
-//! of tokens is kept, and the states within a chunk are recomputed from it.
+//! The states of a recurrence for its backward pass, with checkpoints to save memory: one state per chunk of
+//! tokens is kept, and the other states of the chunk are recomputed from it.
 
 use pulp::Simd;
 

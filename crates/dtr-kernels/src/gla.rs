@@ -67,7 +67,7 @@ impl<'a> GlaInputs<'a> {
 }
 
 impl<'a> GlaRow<'a> {
-    /// Returns the numbers of one token in an array `[t, k]`.
+    /// Returns the row of one token in an array `[t, k]`.
     #[inline(always)]
     fn at_token(&self, x: &'a [f32], token: usize) -> &'a [f32] {
         &x[token * self.shape.key_dim..(token + 1) * self.shape.key_dim]
@@ -91,7 +91,8 @@ pub fn gla_forward(inputs: GlaInputs<'_>) -> Vec<f32> {
     forward(inputs.shape, inputs.q, inputs.state, |row| inputs.row(&decays, row))
 }
 
-/// Returns the inputs' gradients, given those of the outputs `[n, t, v]` and of the final states `[n, k, v]`.
+/// Returns the gradients of the inputs. `d_output` and `d_state` are the gradients of the outputs `[n, t, v]`
+/// and of the final states `[n, k, v]`.
 pub fn gla_backward(inputs: GlaInputs<'_>, d_output: &[f32], d_state: &[f32]) -> GlaGradients {
     let RecurrenceShape { num_tokens, key_dim, value_dim, .. } = inputs.shape;
     let decays = exp_slice(inputs.g);
@@ -125,7 +126,7 @@ struct GlaRowGradients<'a> {
     k: &'a mut [f32],
     v: &'a mut [f32],
     g: &'a mut [f32],
-    /// Holds the gradient of the final state and receives that of the initial one.
+    /// The gradient of the final state on entry, of the initial state on return.
     state: &'a mut [f32],
 }
 
@@ -163,8 +164,8 @@ impl WithSimd for BackwardRow<'_> {
 }
 
 impl GlaRowGradients<'_> {
-    /// Adds the gradients of one token for some columns of the state. `d_state` is the gradient of the state
-    /// after the token, and becomes that of the state before it.
+    /// Adds the gradients of one token for a block of columns of the state. `d_state` is the gradient of the
+    /// state after the token on entry, and of the state before the token on return.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     fn add_token<S: Simd>(

@@ -5,8 +5,8 @@
 //! tokens.
 //!
 //! All arrays are contiguous, row-major f32. In shapes, `n` is the batch size times the number of heads, `t`
-//! the number of tokens, `k` the width of a key and `v` the width of a value. On one machine results are the
-//! same bits for any number of threads; machines with another SIMD width sum in another order.
+//! the number of tokens, `k` the width of a key and `v` the width of a value. On one machine, results are the
+//! same to the bit for any number of threads. Machines with another SIMD width sum in another order.
 
 mod attention;
 mod checkpoints;

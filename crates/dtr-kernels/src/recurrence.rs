@@ -68,7 +68,7 @@ struct ForwardRow<'a, R> {
     q: &'a [f32],
     /// Receives the outputs `S_tᵀ q_t / sqrt(k)`, `[t, v]`.
     output: &'a mut [f32],
-    /// Holds the initial state and receives the final one, `[k, v]`.
+    /// The initial state on entry, the final state on return, `[k, v]`.
     state: &'a mut [f32],
 }
 

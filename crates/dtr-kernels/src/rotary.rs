@@ -30,7 +30,7 @@ pub struct RotaryInputs<'a> {
 /// Rotates the halves `x₁`, `x₂` of each head and returns `(x₁ cos − x₂ sin, x₂ cos + x₁ sin)`, `[b, h, t,
 /// k]`.
 ///
-/// Products and sums are rounded apart: no multiply-add is fused.
+/// Products and sums are rounded separately: no multiply-add is fused.
 pub fn rotary_embedding(inputs: RotaryInputs<'_>) -> Vec<f32> {
     let RotaryInputs { batch, heads, time, width, .. } = inputs;
     let mut outputs = vec![0.0; batch * heads * time * width];

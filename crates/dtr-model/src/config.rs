@@ -139,7 +139,7 @@ impl DecoderConfig {
     /// Parses the text of the `config.json` at `path`.
     ///
     /// # Errors
-    /// When the text is not the configuration of a supported architecture, or a size is out of range.
+    /// Fails when the text is not the configuration of a supported architecture, or a size is out of range.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let fields: ConfigFields = serde_json::from_str(text).map_err(|cause| {
             Error::environment(format!("`{}` is not the configuration of a supported model", path.display()))
@@ -216,8 +216,8 @@ impl DecoderConfig {
         })
     }
 
-    /// Describes a value that is out of range. The limits are those of manifests; they keep products from
-    /// overflowing.
+    /// Describes a value that is out of range. The limits are the same as in manifests, and keep products
+    /// from overflowing.
     fn invalid_value(&self) -> Option<String> {
         let sizes = [
             ("vocab_size", self.vocab_size, 1 << 24),

@@ -172,21 +172,20 @@ impl Decoder {
     /// Creates a base of shape `config` with parameters from `params`, under the names of transformers.
     ///
     /// # Errors
-    /// When `params` lacks a parameter.
+    /// Fails when `params` lacks a parameter.
     pub fn new(config: &DecoderConfig, params: &mut dyn ParamSource) -> Result<Self> {
         Self::with_mixers(config, params, |_, params, name| Mixer::full(config, params, name))
     }
 
-    /// Creates a decoder whose token mixers are made by `mixer`, which gets the number and the name of a
-    /// layer.
+    /// Creates a decoder. `mixer` creates the token mixer of each layer from the layer's number and name.
     pub(super) fn with_mixers(
         config: &DecoderConfig,
         params: &mut dyn ParamSource,
         mut mixer: impl FnMut(usize, &mut dyn ParamSource, &str) -> Result<Mixer>,
     ) -> Result<Self> {
         let (vocab, width) = (config.vocab_size, config.hidden_size);
-        // Small compared with the outputs of layers: with N(0, 1), small models learnt associative recall
-        // late or not at all.
+        // The deviation is small compared with the outputs of layers: with N(0, 1), small models learnt
+        // associative recall late or not at all.
         let normal = Initializer::Normal(0.02);
         let embedding = params.matrix("model.embed_tokens.weight", [vocab, width], normal)?;
         let layers = (0..config.num_layers)

@@ -5,8 +5,8 @@ use burn::tensor::{Int, Tensor};
 use crate::{DecoderState, ForwardContext, Hybrid, token_tensor};
 use dtr_ops::{PositionCounter, RecordedStep};
 
-/// Greedy decoding of a batch. A device that counts positions itself records one step and replays it for each
-/// token.
+/// Greedy decoding of a batch. On a device with a position counter, one step is recorded and replayed for
+/// each token.
 pub struct GreedyDecoder<'a> {
     model: &'a Hybrid<'a>,
     state: DecoderState,
@@ -19,7 +19,8 @@ pub struct GreedyDecoder<'a> {
 }
 
 impl<'a> GreedyDecoder<'a> {
-    /// Continues `state` with `next`, the first token of each row after it, for at most `max_tokens` tokens.
+    /// Creates a decoder that continues `state` for at most `max_tokens` tokens. `next` is the first new
+    /// token of each row.
     pub fn new(model: &'a Hybrid<'a>, mut state: DecoderState, next: &[u32], max_tokens: usize) -> Self {
         let device = model.device();
         let counted = PositionCounter::new(state.num_past_tokens(), &device).map(|counter| {

@@ -75,7 +75,7 @@ impl<'a> Hybrid<'a> {
     }
 
     /// Returns the hidden states after the last layer, `[b, t, d]`, for the tokens `ids_bt` in `context`. It
-    /// does not count the tokens in `state`.
+    /// updates the layers' states in `state`, but not the number of past tokens.
     pub(super) fn forward_ids(
         &self,
         ids_bt: Tensor<2, Int>,
@@ -94,7 +94,8 @@ impl<'a> Hybrid<'a> {
         dtr_ops::run_on_device_thread(&self.device(), forward)
     }
 
-    /// Runs `layers` on the hidden states of `tree` before them, and returns those after them.
+    /// Runs `layers` on the tokens of `tree`. `states` are the hidden states before the first of these
+    /// layers. Returns the hidden states after the last.
     pub fn run_layers(
         &self,
         layers: Range<usize>,
@@ -110,8 +111,8 @@ impl<'a> Hybrid<'a> {
         dtr_ops::run_on_device_thread(&self.device(), run)
     }
 
-    /// Runs the token mixer of a layer on the prefixes, then on the suffixes, which continue from the states
-    /// that their prefixes leave. Returns the output of the mixer.
+    /// Runs the token mixer of a layer on the prefixes, then on the suffixes, which continue from the mixer
+    /// states after their prefixes. Returns the output of the mixer.
     pub(super) fn mix_tokens(
         &self,
         layer: usize,

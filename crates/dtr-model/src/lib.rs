@@ -4,7 +4,7 @@
 //! linear-attention block that is trained to replace the attention of one layer ([`Twins`], one per layer). A
 //! [`Hybrid`] is a base in which the layers of a [`Mask`] run their twins.
 //!
-//! Shape letters are those of [`dtr_ops`].
+//! The shape letters in names of tensors are defined in [`dtr_ops`].
 
 #![warn(missing_docs)]
 

@@ -27,7 +27,7 @@ impl Mask {
     /// ranges of equal length, and the middle layer of each range `i` is replaced, `floor((2 i + 1) L / 2
     /// r)`.
     ///
-    /// The layers of a smaller `r` are not always among those of a larger one.
+    /// The layers for a smaller `r` are not always a subset of the layers for a larger `r`.
     pub fn evenly_spaced(num_layers: u32, num_replaced: u32) -> Self {
         (0..num_replaced).map(|range| (2 * range + 1) * num_layers / (2 * num_replaced)).collect()
     }

@@ -196,7 +196,7 @@ impl AdamW {
     /// Reads the moments under `name` from a checkpoint that was written after `num_steps` steps.
     ///
     /// # Errors
-    /// When the checkpoint lacks them or they have another size.
+    /// Fails when the checkpoint lacks them or they have another size.
     pub fn restore(&mut self, checkpoint: &mut SafetensorsReader, name: &str, num_steps: u64) -> Result<()> {
         let params: &mut dyn ParamSource = checkpoint;
         let size = self.groups.iter().map(|group| group.decay.size()).sum();

@@ -1,15 +1,16 @@
-//! Running several hybrids of one base at once, so that each layer that they share runs a single time.
+//! Running several hybrids of one base at once: a layer that is the same in several hybrids runs as one
+//! batch.
 
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::{Hybrid, PrefixTree, PrefixTreeStates};
 
-/// A hybrid that runs from a layer on.
+/// A hybrid, and the layer at which its run starts.
 #[derive(Clone, Copy)]
 pub struct PartialRun<'a> {
     /// The hybrid.
     pub hybrid: &'a Hybrid<'a>,
-    /// The first layer to run; the number of layers if there is none to run.
+    /// The first layer to run. It is the number of layers if no layer has to run.
     pub first_layer: usize,
 }
 

@@ -36,7 +36,7 @@ impl Twins {
     /// Creates the twins of all layers of `base`, with parameters from `params`.
     ///
     /// # Errors
-    /// When the variant does not fit the base, or `params` lacks a parameter.
+    /// Fails when the variant does not fit the base, or `params` lacks a parameter.
     pub fn new(variant: &Variant, base: &Decoder, params: &mut dyn ParamSource) -> Result<Self> {
         let layers = (0..base.config.num_layers).map(|layer| Self::new_layer(variant, base, layer, params));
         Ok(Self { layers: layers.collect::<Result<_>>()? })
@@ -45,7 +45,7 @@ impl Twins {
     /// Creates the twin of one layer, equal to that layer of [`Twins::new`].
     ///
     /// # Errors
-    /// As [`Twins::new`].
+    /// Fails when [`Twins::new`] does.
     pub fn new_layer(
         variant: &Variant,
         base: &Decoder,

@@ -2,9 +2,9 @@
 //!
 //! An operation implements [`DifferentiableOp`] once, for the backend that its kernels run on (as PyTorch's
 //! `torch.autograd.Function`), and [`apply`] runs it. burn's `#[backend_extension]` would need a trait with
-//! every signature, an implementation for the backend and one for `Autodiff` for the same;
-//! [`Tensor::from_primitive`] and its inverse make the three unnecessary, since each kernel here belongs to
-//! one backend.
+//! every signature, an implementation for the backend, and an implementation for `Autodiff`. They are
+//! unnecessary here: each kernel belongs to one backend, so [`Tensor::from_primitive`] and its inverse
+//! suffice.
 
 use std::fmt::{Debug, Formatter};
 use std::marker::PhantomData;
@@ -48,7 +48,8 @@ pub(crate) struct BackwardPass<B: Backend, const N: usize> {
     pub needs_gradient: [bool; N],
 }
 
-/// Runs `op`, as a node of the autodiff graph if any input is on one. Inputs off the graph are constants.
+/// Runs `op`. If any input is on an autodiff graph, `op` becomes a node of that graph, and other inputs are
+/// constants.
 ///
 /// # Panics
 /// Panics if an input is not on the operation's backend.
@@ -76,11 +77,10 @@ where
     Tensor::from_primitive::<Autodiff<O::Backend>>(output)
 }
 
-/// Returns a placeholder for the state after a sequence of training, which nothing may read: NaN in every
-/// element.
+/// Returns a placeholder for the state after a training sequence: a tensor of NaN, which must not be read.
 ///
-/// Training starts each sequence without a state and continues none, so the kernels compute no last state
-/// there.
+/// In training, every sequence starts without a state and none is continued, so the kernels do not compute
+/// the last state.
 #[cfg(feature = "cuda")]
 pub(crate) fn unused_state<const D: usize, const S: usize>(like: &Tensor<D>, shape: [usize; S]) -> Tensor<S> {
     let device = like.device();
@@ -109,7 +109,7 @@ impl<O> Debug for Node<O> {
     }
 }
 
-/// What a node keeps from the forward pass for the backward pass.
+/// The data of the forward pass that a node keeps for the backward pass.
 #[derive(Clone)]
 struct NodeState<O: DifferentiableOp<N>, const N: usize> {
     op: O,

@@ -1,11 +1,11 @@
-//! Time in chunks, for the chunkwise forms of linear attention.
+//! Division of sequences into chunks, for the chunkwise forms of linear attention.
 
 use burn::tensor::Tensor;
 
 /// The longest chunk, in tokens.
 const MAX_CHUNK: usize = 64;
 
-/// How `num_tokens` tokens are cut: `count` chunks of `len` tokens, the last padded with zeros.
+/// The division of `num_tokens` tokens into `count` chunks of `len` tokens, the last padded with zeros.
 ///
 /// Padding is harmless: a token with zero key, value, log decay and write strength leaves the state
 /// unchanged.
@@ -22,7 +22,7 @@ impl Chunks {
         Self { len, count: num_tokens.div_ceil(len), num_tokens }
     }
 
-    /// `[b, h, t, k]` to `[b·h, n, c, k]`.
+    /// Reshapes `[b, h, t, k]` to `[b·h, n, c, k]`.
     pub fn split(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, heads, _, width] = x.dims();
         let missing = self.count * self.len - self.num_tokens;
@@ -50,8 +50,8 @@ pub(crate) fn cumulative_sum(x_xnck: Tensor<4>) -> Tensor<4> {
     ones.reshape([1, 1, len, len]).matmul(x_xnck)
 }
 
-/// Returns the first state of the chunkwise forms, `[b·h, 1, k, v]`: `state_bhkv`, or zeros of `like`'s
-/// device and dtype.
+/// Returns the first state of the chunkwise forms, `[b·h, 1, k, v]`: `state_bhkv`, or zeros on the device and
+/// in the dtype of `like`.
 pub(crate) fn initial_state(state_bhkv: Option<Tensor<4>>, shape: [usize; 4], like: &Tensor<4>) -> Tensor<4> {
     state_bhkv
         .map_or_else(|| Tensor::zeros(shape, (&like.device(), like.dtype())), |state| state.reshape(shape))

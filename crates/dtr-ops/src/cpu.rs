@@ -15,7 +15,7 @@ pub(crate) fn from_flex<const D: usize>(primitive: FlexTensor) -> Tensor<D> {
     Tensor::from_primitive::<Flex>(primitive)
 }
 
-/// The elements of a contiguous f32 tensor.
+/// Returns the elements of a contiguous f32 tensor.
 pub(crate) fn elements(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("tensors were made contiguous and are f32")
 }
@@ -25,7 +25,7 @@ pub(crate) fn like(elements: Vec<f32>, tensor: &FlexTensor) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(elements, tensor.shape()))
 }
 
-/// The sizes of a recurrence over queries `[b, h, t, k]` and values `[b, h, t, v]`.
+/// Returns the sizes of a recurrence over queries `[b, h, t, k]` and values `[b, h, t, v]`.
 pub(crate) fn recurrence_shape(q: &FlexTensor, v: &FlexTensor) -> RecurrenceShape {
     let (q, v) = (q.shape(), v.shape());
     RecurrenceShape { num_rows: q[0] * q[1], num_tokens: q[2], key_dim: q[3], value_dim: v[3] }
@@ -41,8 +41,8 @@ pub(crate) fn state_or_zeros(
     state_bhkv.unwrap_or_else(|| Tensor::zeros([batch, heads, key, value], &q_bhtk.device()))
 }
 
-/// Splits the packed result of a recurrence, all outputs followed by all last states, into `[b, h, t, v]` and
-/// `[b, h, k, v]`.
+/// Splits the packed result of a recurrence (all outputs, followed by all last states) into `[b, h, t, v]`
+/// and `[b, h, k, v]`.
 pub(crate) fn unpack(
     packed: Tensor<1>,
     [batch, heads, time, key]: [usize; 4],

@@ -70,8 +70,8 @@ pub fn for_each_dtype(check: impl Fn(&Device, DType, f64)) {
     }
 }
 
-/// Lengths of sequences around those of chunks.
-pub const TIMES: [usize; 6] = [2, 63, 64, 65, 130, 300];
+/// Sequence lengths just below, at and just above multiples of the chunk length.
+pub const SEQUENCE_LENGTHS: [usize; 6] = [2, 63, 64, 65, 130, 300];
 
 pub fn decays<const D: usize>(case: Case, shape: [usize; D]) -> Tensor<D> {
     match case {

@@ -12,7 +12,7 @@ pub fn preferred_dtype(device: &Device) -> DType {
     }
 }
 
-/// Whether the device is a processor, which computes the operations of several threads side by side.
+/// Returns whether the device is a processor, which runs the operations of several threads in parallel.
 pub fn is_cpu(device: &Device) -> bool {
     matches!(device.as_dispatch(), DispatchDevice::Flex(_))
 }
@@ -20,7 +20,7 @@ pub fn is_cpu(device: &Device) -> bool {
 /// Runs `work` on the thread that submits to the device: the server thread of burn on a GPU, else the calling
 /// thread.
 ///
-/// On a GPU every operation of `work` is then submitted without a hand-over between threads.
+/// On a GPU, every operation of `work` is then submitted without switching threads.
 ///
 /// # Panics
 /// Panics if `work` panics.
@@ -35,7 +35,7 @@ pub fn run_on_device_thread<R: Send>(device: &Device, work: impl FnOnce() -> R +
 
 /// Returns the CUDA devices of this machine.
 ///
-/// This is the only function that opens them: it makes burn use one stream a device, which the kernels of
+/// This is the only function that opens them: it makes burn use one stream per device, which the kernels of
 /// this crate share.
 #[cfg(feature = "cuda")]
 pub fn cuda_devices() -> Vec<Device> {
@@ -43,7 +43,8 @@ pub fn cuda_devices() -> Vec<Device> {
     Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec()
 }
 
-/// Names what the CUDA kernels need and this machine lacks: driver, NVRTC, cuBLASLt or CUDA's headers.
+/// Lists the requirements of the CUDA kernels that this machine does not meet: driver, NVRTC, cuBLASLt or
+/// CUDA's headers.
 #[cfg(feature = "cuda")]
 pub fn missing_cuda_requirements() -> Vec<String> {
     crate::cuda::missing_requirements()

@@ -1,14 +1,14 @@
-//! Moves between `[b, t, h·k]`, as projections write heads, and `[b, h, t, k]`, as attention reads them.
+//! Conversions between the layout of projections, `[b, t, h·k]`, and the layout of attention, `[b, h, t, k]`.
 
 use burn::tensor::Tensor;
 
-/// `[b, t, h·k]` to `[b, h, t, k]`.
+/// Splits `[b, t, h·k]` into heads, `[b, h, t, k]`.
 pub fn split_heads(x: Tensor<3>, heads: usize) -> Tensor<4> {
     let [batch, time, width] = x.dims();
     x.reshape([batch, time, heads, width / heads]).swap_dims(1, 2)
 }
 
-/// `[b, h, t, k]` to `[b, t, h·k]`.
+/// Merges the heads of `[b, h, t, k]`, to `[b, t, h·k]`.
 pub fn merge_heads(x: Tensor<4>) -> Tensor<3> {
     let [batch, heads, time, width] = x.dims();
     x.swap_dims(1, 2).reshape([batch, time, heads * width])

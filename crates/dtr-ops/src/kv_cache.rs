@@ -1,4 +1,4 @@
-//! The keys and values of past tokens, with room for those to come.
+//! The KV cache: keys and values of past tokens, with capacity for further tokens.
 
 use burn::tensor::Tensor;
 
@@ -14,14 +14,14 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// Returns a cache of these tokens, `[b, g, t, k]` each, without room for more.
+    /// Returns a cache of these tokens, `[b, g, t, k]` each, without further capacity.
     pub fn new(keys: Tensor<4>, values: Tensor<4>) -> Self {
         let num_tokens = keys.dims()[2];
         Self { keys, values, num_tokens }
     }
 
-    /// Appends tokens, `[b, g, t, k]` each. A full cache is copied to buffers for `capacity` tokens in all,
-    /// or for just the tokens that it then holds if they are more.
+    /// Appends tokens, `[b, g, t, k]` each. A full cache is copied to larger buffers, for `capacity` tokens
+    /// in total, or for exactly the new number of tokens if that is larger.
     #[must_use]
     pub fn append(self, keys_bgtk: Tensor<4>, values_bgtk: Tensor<4>, capacity: usize) -> Self {
         let num_tokens = self.num_tokens + keys_bgtk.dims()[2];
@@ -45,14 +45,14 @@ impl KvCache {
         Self { keys: extend(keys, keys_bgtk), values: extend(values, values_bgtk), num_tokens }
     }
 
-    /// Rotates queries and keys of the tokens `[q, k, v]` by `angles` of a position counter, and writes keys
-    /// and values into the cache from the counter's position on. Returns the queries and the cache.
+    /// Rotates the queries and keys of `[q, k, v]` by `angles` from a position counter, and writes keys and
+    /// values into the cache from the counter's position on. Returns the queries and the cache.
     ///
     /// The capacity must suffice. [`num_tokens`](Self::num_tokens) is stale afterwards, since the host does
     /// not read the counter.
     ///
     /// # Panics
-    /// Panics if the angles are of no position counter, or if another tensor shares a buffer.
+    /// Panics if `angles` do not come from a position counter, or if another tensor shares a buffer.
     #[must_use]
     pub fn rotate_and_append(self, tokens: [Tensor<4>; 3], angles: &RotaryAngles) -> (Tensor<4>, Self) {
         let Self { keys, values, num_tokens } = self;
@@ -60,7 +60,7 @@ impl KvCache {
         (queries, Self { keys, values, num_tokens })
     }
 
-    /// Returns the cache with room for at least `capacity` tokens in all.
+    /// Returns the cache with capacity for at least `capacity` tokens in total.
     #[must_use]
     pub fn with_capacity(self, capacity: usize) -> Self {
         let spare = capacity.saturating_sub(self.keys.dims()[2]);
@@ -75,24 +75,24 @@ impl KvCache {
         Self { keys: extend(self.keys), values: extend(self.values), num_tokens: self.num_tokens }
     }
 
-    /// The number of tokens in the cache.
+    /// Returns the number of tokens in the cache.
     pub fn num_tokens(&self) -> usize {
         self.num_tokens
     }
 
-    /// Bytes of the tokens in the cache, without its unused capacity.
+    /// Returns the bytes of the tokens in the cache, without its unused capacity.
     pub fn num_bytes(&self) -> u64 {
         let [batch, heads, _, width] = self.keys.dims();
         let value_width = self.values.dims()[3];
         (self.keys.dtype().size() * batch * heads * self.num_tokens * (width + value_width)) as u64
     }
 
-    /// Keys and values with the unused capacity, `[b, g, capacity, k]`.
+    /// Returns keys and values with the unused capacity, `[b, g, capacity, k]`.
     pub(crate) fn buffers(&self) -> [Tensor<4>; 2] {
         [self.keys.clone(), self.values.clone()]
     }
 
-    /// Keys and values of the tokens in the cache, `[b, g, s, k]`.
+    /// Returns keys and values of the tokens in the cache, `[b, g, s, k]`.
     pub fn tokens(&self) -> (Tensor<4>, Tensor<4>) {
         let filled = |x: &Tensor<4>| match x.dims()[2] == self.num_tokens {
             true => x.clone(),

@@ -27,7 +27,7 @@ mod embedding;
 mod gates;
 mod gla;
 mod heads;
-mod kernels;
+mod kernel_support;
 mod kv_cache;
 mod linear;
 mod logits;

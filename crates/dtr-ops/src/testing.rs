@@ -6,15 +6,15 @@ use rand::RngExt;
 
 use crate::norm::l2_norm;
 
-/// Lengths of sequences around those of chunks.
-pub const TIMES: [usize; 8] = [1, 15, 63, 64, 65, 127, 130, 257];
+/// Sequence lengths just below, at and just above multiples of the chunk length.
+pub const SEQUENCE_LENGTHS: [usize; 8] = [1, 15, 63, 64, 65, 127, 130, 257];
 
 /// How difficult the inputs of a recurrence are.
 #[derive(Clone, Copy, Debug)]
 pub enum Case {
     /// Random keys, mild decay.
     Mild,
-    /// Decay so strong that a chunk forgets by hundreds of e-folds.
+    /// Decay so strong that the state decays by hundreds of e-folds within a chunk.
     StrongDecay,
     /// Keys that point in nearly one direction, full write strength, almost no decay.
     Correlated,

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-/// The longest line that is shown whole, and the length to which a longer one is cut, in bytes.
+/// The longest line that is shown in full, in bytes. Longer lines are cut to this length.
 const MAX_LINE_BYTES: usize = 500;
 
 /// How much of a long line is shown before the underlined token, in bytes.
 const BYTES_BEFORE: usize = 100;
 
-/// Cuts every long line of `source` to the part around `span`; returns the new text and the span in it.
+/// Cuts every long line of `source` to the part around `span`. Returns the new text and the span in it.
 pub(super) fn shorten_lines(source: &str, span: Range<usize>) -> (String, Range<usize>) {
     if source.split('\n').all(|line| line.len() <= MAX_LINE_BYTES) {
         return (source.to_owned(), span);

@@ -1,5 +1,4 @@
-//! The one error type of the workspace: a message, the place it is about, a hint, and the exit code that
-//! follows.
+//! The error type of the workspace: a message, the place of the problem, a hint, and an exit code.
 
 mod excerpt;
 mod panic;
@@ -20,7 +19,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum ErrorKind {
     /// Some cells failed; their records hold the cause.
     Failed,
-    /// The command line or a manifest is wrong, or asks a model for something that it does not support.
+    /// The command line or a manifest is invalid, or requests a feature that the model does not support.
     Manifest,
     /// A report needs cells that have not been computed.
     Missing,
@@ -51,7 +50,8 @@ struct LabeledSource {
     label: String,
 }
 
-/// A failure, with the place it is about and a hint where the user can act.
+/// A failure: a message, the underlined place of the problem if it is in a text file, and a hint if the user
+/// can act.
 ///
 /// Messages are lower-case fragments without a full stop.
 pub struct Error {
@@ -144,15 +144,14 @@ impl Error {
         self.kind
     }
 
-    /// Returns the error for another cell that failed from the same cause; sources become part of the
-    /// message, and the underlined place is left out.
+    /// Returns the error for another cell that failed from the same cause. Its message includes the sources.
+    /// It underlines no place.
     pub fn duplicate(&self) -> Self {
         let (hint, is_bad_input) = (self.hint.clone(), self.is_bad_input);
         Self { hint, is_bad_input, ..Self::new(self.kind, self.message_with_sources()) }
     }
 
-    /// Tells whether the disk is full or read-only, so that no result can be stored until the user mends
-    /// that.
+    /// Tells whether the disk is full or read-only. No result can be stored until the user fixes it.
     pub fn is_storage_failure(&self) -> bool {
         let mut source = std::error::Error::source(self);
         while let Some(error) = source {

@@ -21,11 +21,11 @@ impl std::error::Error for PanicError {}
 /// of its own.
 static NUM_RUNNING: AtomicUsize = AtomicUsize::new(0);
 
-/// Runs `read` and returns its result, or the first line of the message when it panics; nothing is printed
-/// then.
+/// Runs `read` and returns its result. If `read` panics, returns the first line of the panic's message and
+/// prints nothing.
 ///
-/// Use this only around third-party code that reads a file which may be damaged: a panic of this workspace is
-/// a bug and must be seen.
+/// Use this only around third-party code that reads an untrusted file. A panic in this workspace is a bug and
+/// must stay visible.
 ///
 /// # Errors
 /// Returns the panic's message when `read` panics.

@@ -11,10 +11,11 @@ use crate::error::{Error, Result};
 /// Prefix of the names of temporary files and folders, which are renamed when they are complete.
 const TEMPORARY_PREFIX: &str = ".dtr-tmp-";
 
-/// Writes a file such that a reader finds the old content or the new one, at any moment and after any crash.
+/// Writes a file atomically: at any moment, and after any crash, readers find either the old or the new
+/// content.
 ///
-/// `write` fills a temporary file in the same folder, which is synced and then renamed to `path`. It reports
-/// errors that are not `io::Error` through [`io::Error::other`].
+/// `write` fills a temporary file in the same folder, which is then synced and renamed to `path`. Errors of
+/// other types than `io::Error` can be wrapped by [`io::Error::other`].
 ///
 /// # Errors
 /// Fails when `write` does, or when the file cannot be created or renamed.
@@ -34,7 +35,7 @@ pub fn write_bytes_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomically(path, |file| file.write_all(bytes))
 }
 
-/// Creates a folder such that it appears complete, and not at all after an error or a crash.
+/// Creates a folder atomically: after an error or a crash, there is no partly filled folder at `path`.
 ///
 /// `fill` writes into a temporary folder beside `path`, which is then renamed to `path`.
 ///
@@ -43,7 +44,7 @@ pub fn write_bytes_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn create_folder_atomically(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let is_free = !path.exists() || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
     if !is_free {
-        return Err(Error::manifest(format!("`{}` already exists", path.display()))
+        return Err(Error::manifest(format!("cannot create `{}`: it already exists", path.display()))
             .hint("name a new folder, or remove this one"));
     }
     let parent = parent_folder(path);
@@ -75,7 +76,7 @@ pub fn remove_temporary_files(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns whether `path` is called as the temporary files of this module are.
+/// Returns whether the name of `path` is that of a temporary file of this module.
 pub fn is_temporary_file(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY_PREFIX))
 }
@@ -85,7 +86,7 @@ fn write_and_rename(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
-    // The mode of an ordinary new file, which the umask narrows: other users may read results.
+    // The mode of an ordinary new file, restricted by the umask, so that other users can read results.
     let mode = Permissions::from_mode(0o666);
     let mut temporary =
         tempfile::Builder::new().prefix(TEMPORARY_PREFIX).permissions(mode).tempfile_in(folder)?;
@@ -97,7 +98,7 @@ fn write_and_rename(
 
 /// Syncs `folder`, so that renames in it survive a power failure.
 fn sync_folder(folder: &Path) {
-    // Some file systems cannot sync a folder; the rename is atomic without that.
+    // The error is ignored: some file systems cannot sync a folder, and the rename is atomic anyway.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_written_file_has_its_parent_folders_and_the_mode_of_any_file() {
+    fn writing_creates_parent_folders_and_an_ordinary_file_mode() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b/c");
         write_bytes_atomically(&path, b"text").unwrap();

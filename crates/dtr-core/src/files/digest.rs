@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// A blake3 digest; written as 64 lower-case hex digits.
+/// A blake3 digest, written as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
@@ -62,7 +62,8 @@ impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        // Upper-case digits are refused, so that a flipped bit cannot hide in the case of a letter.
+        // Upper-case digits are refused, since a flipped bit that changes the case of a letter must be
+        // detected.
         let hash = blake3::Hash::from_hex(text).ok().filter(|hash| hash.to_hex().as_str() == text);
         hash.map(Self::from)
             .ok_or_else(|| Error::manifest(format!("`{text}` is not a digest of 64 lower-case hex digits")))

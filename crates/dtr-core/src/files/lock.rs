@@ -10,20 +10,22 @@ use crate::error::{Error, Result};
 
 /// How often a lock is tried before it counts as held, and the pause between two tries.
 ///
-/// [`FileLock::is_held`] holds a lock for an instant, and so does a child process between fork and exec.
+/// A single attempt is not enough: [`FileLock::is_held`] holds the lock for an instant, and so does a child
+/// process between fork and exec.
 const NUM_ATTEMPTS: usize = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
-/// An exclusive file lock of this process; released when the value is dropped or the process ends.
+/// An exclusive file lock of this process. It is released when the value is dropped or the process ends.
 #[derive(Debug)]
 pub struct FileLock {
     _file: File,
 }
 
 impl FileLock {
-    /// Takes the lock at `path`, creating the file; returns `None` when another process holds it.
+    /// Takes the lock at `path`, creating the file. Returns `None` when another process holds it.
     ///
-    /// The file is never removed: two processes could then each lock a file of that name.
+    /// The file is never removed. Otherwise two processes could hold locks on two different files of the same
+    /// name.
     ///
     /// # Errors
     /// Fails when the file cannot be opened, or its file system has no locks.
@@ -43,7 +45,7 @@ impl FileLock {
         Ok(Self { _file: file })
     }
 
-    /// Tells whether a process holds the lock at `path`; creates nothing.
+    /// Tells whether a process holds the lock at `path`, without creating the file.
     ///
     /// # Errors
     /// Fails when the file cannot be opened, or its file system has no locks.
@@ -64,7 +66,7 @@ fn open_lock_file(path: &Path) -> Result<File> {
     file.map_err(|source| Error::io("open", path, source))
 }
 
-/// Calls `try_lock` until it takes the lock, at most [`NUM_ATTEMPTS`] times; returns whether it did.
+/// Calls `try_lock` until it succeeds, at most [`NUM_ATTEMPTS`] times. Returns whether it succeeded.
 fn try_repeatedly(path: &Path, try_lock: impl Fn() -> std::result::Result<(), TryLockError>) -> Result<bool> {
     for _ in 0..NUM_ATTEMPTS {
         match try_lock() {

@@ -1,5 +1,4 @@
-//! Files that a crash cannot leave half written: atomic writes, content digests, and locks that end with
-//! their process.
+//! Atomic writes, content digests, text files of limited length, and file locks.
 //!
 //! Every error names the path, and has a hint where the user can act.
 
@@ -50,7 +49,7 @@ pub fn remove_if_present(path: &Path) -> Result<()> {
     }
 }
 
-/// Returns the folder of `path`; `.` for a bare file name.
+/// Returns the folder of `path`, which is `.` for a bare file name.
 fn parent_folder(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

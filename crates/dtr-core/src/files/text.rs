@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// The longest text file that is read, in bytes; the longest tokenizer has a fraction of that.
+/// The longest text file that is read, in bytes. The longest known tokenizer is a fraction of this limit.
 const MAX_TEXT_BYTES: u64 = 1 << 28;
 
 /// Reads a text file of at most 256 MiB.

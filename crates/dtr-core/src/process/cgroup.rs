@@ -10,7 +10,7 @@ const LIMIT_FILES: [(&str, &str); 2] = [("", "memory.max"), ("memory", "memory.l
 
 /// Returns the lowest memory limit, in bytes, of the control groups of a process and of their ancestors.
 ///
-/// `root` is where the control groups are mounted.
+/// `root` is the mount point of the control groups.
 pub(super) fn memory_limit(groups: ProcessCGroups, root: &Path) -> Option<u64> {
     let groups: Vec<_> = groups.into_iter().collect();
     let limits = LIMIT_FILES.iter().filter_map(|(controller, file)| {

@@ -27,8 +27,8 @@ impl CpuTimes {
     pub fn other_cpus_until(&self, later: &Self) -> f64 {
         let elapsed = |ticks: fn(&Self) -> u64| ticks(later) as f64 - ticks(self) as f64;
         let other = elapsed(|times| times.busy) - elapsed(|times| times.own);
-        // The kernel corrects its counters now and then, and the two files are not read at the same moment,
-        // so the difference can fall below zero.
+        // The difference can be negative: the kernel sometimes corrects its counters, and the two files are
+        // not read at the same moment.
         (other / elapsed(|times| times.total).max(1.0) * self.num_cpus as f64).max(0.0)
     }
 }

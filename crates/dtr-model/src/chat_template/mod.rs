@@ -19,8 +19,8 @@ use dtr_core::files::read_text_file;
 use dtr_core::memory_guard::with_memory_limit;
 use dtr_core::template_limits;
 
-/// The name of the template in the environment, and of the plain chat template among several in
-/// `tokenizer_config.json`.
+/// The name of the template in the environment. If `tokenizer_config.json` has several templates, the plain
+/// chat template has this name too.
 const TEMPLATE_NAME: &str = "default";
 
 /// A model's chat template and the special tokens that it may refer to.
@@ -47,7 +47,7 @@ impl ChatTemplate {
     /// `tokenizer_config.json`. The template's function `strftime_now` formats `now`.
     ///
     /// # Errors
-    /// When the model has no chat template, or the template has a syntax error.
+    /// Fails when the model has no chat template, or the template has a syntax error.
     pub fn read(directory: &Path, now: DateTime) -> Result<Self> {
         let config = read_json(&directory.join("tokenizer_config.json"))?;
         let file = directory.join("chat_template.jinja");
@@ -70,7 +70,7 @@ impl ChatTemplate {
     /// such as `bos_token`.
     ///
     /// # Errors
-    /// When the template has a syntax error.
+    /// Fails when the template has a syntax error.
     pub fn new(template: &str, tokens: BTreeMap<String, String>, now: DateTime) -> Result<Self> {
         let mut environment = jinja::environment(now);
         environment.add_template_owned(TEMPLATE_NAME, jinja::translate(template)).map_err(|cause| {
@@ -88,7 +88,8 @@ impl ChatTemplate {
     /// text ends where the answer of the model begins.
     ///
     /// # Errors
-    /// When the template raises an error, for example because of an unknown role, or exceeds its limits.
+    /// Fails when the template raises an error, for example because of an unknown role, or exceeds its
+    /// limits.
     pub fn render(&self, messages: &Value, add_generation_prompt: bool) -> Result<String> {
         let chat = context! {
             messages => minijinja::Value::from(Serde(messages)),
@@ -124,8 +125,9 @@ fn read_json(path: &Path) -> Result<Value> {
     if !path.is_file() {
         return Ok(Value::Null);
     }
-    serde_json::from_str(&read_text_file(path)?)
-        .map_err(|cause| Error::environment(format!("`{}` is not JSON", path.display())).with_source(cause))
+    serde_json::from_str(&read_text_file(path)?).map_err(|cause| {
+        Error::environment(format!("cannot parse `{}` as JSON", path.display())).with_source(cause)
+    })
 }
 
 /// Returns the template that the value of `chat_template` holds: the text itself, or the entry named
@@ -145,7 +147,7 @@ fn plain_template(value: &Value) -> Result<Option<String>> {
     })
 }
 
-/// Returns the special tokens of `tokenizer_config.json`, overridden by those of the older
+/// Returns the special tokens of `tokenizer_config.json`, overridden by the tokens of the older
 /// `special_tokens_map.json`.
 fn special_tokens(config: &Value, map: &Value) -> BTreeMap<String, String> {
     let content = |value: &Value| value.as_str().or(value["content"].as_str()).map(str::to_owned);

@@ -14,7 +14,7 @@ const MAX_INDENT: usize = 100;
 /// The deepest nesting.
 const MAX_DEPTH: usize = 64;
 
-/// Bytes that each value is charged in addition to its text.
+/// Bytes that are charged for each value in addition to its text.
 const BYTES_PER_VALUE: usize = 64;
 
 /// Formats `value` as JSON. The arguments are those of `json.dumps`, positional or named.
@@ -155,7 +155,7 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
-    /// Starts a new line, unless all is on a single line.
+    /// Starts a new line, unless the output is on a single line.
     fn newline(&mut self) {
         if let Some(indent) = &self.indent {
             self.text.push('\n');

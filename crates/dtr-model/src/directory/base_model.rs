@@ -1,4 +1,4 @@
-//! A base as a Hugging Face directory.
+//! Reading and writing a base as a Hugging Face directory.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -49,7 +49,7 @@ impl BaseModel {
     /// Reads `config.json`, the weights and `tokenizer.json` of `directory` onto `device` in f32.
     ///
     /// # Errors
-    /// As [`LoadedModel::read`], and when `directory` holds a hybrid.
+    /// Fails when [`LoadedModel::read`] does, and when `directory` holds a hybrid.
     pub fn read(directory: &Path, device: &Device) -> Result<Self> {
         Self::read_with_dtype(directory, device, DType::F32)
     }
@@ -57,7 +57,7 @@ impl BaseModel {
     /// Reads a base as [`BaseModel::read`] does and casts its parameters to `dtype`.
     ///
     /// # Errors
-    /// As [`BaseModel::read`].
+    /// Fails when [`BaseModel::read`] does.
     pub fn read_with_dtype(directory: &Path, device: &Device, dtype: DType) -> Result<Self> {
         let model = LoadedModel::read_with_dtype(directory, device, dtype)?;
         refuse_hybrid(&model.mask, &model.decoder.config, directory)?;
@@ -67,7 +67,7 @@ impl BaseModel {
     /// Reads `config.json` of `directory`.
     ///
     /// # Errors
-    /// When it cannot be read, asks for an unsupported architecture, or describes a hybrid.
+    /// Fails when it cannot be read, asks for an unsupported architecture, or describes a hybrid.
     pub fn read_config(directory: &Path) -> Result<DecoderConfig> {
         let json = ConfigJson::read(directory)?;
         refuse_hybrid(&json.mask, &json.config, directory)?;
@@ -77,7 +77,7 @@ impl BaseModel {
     /// Compares the headers of the weight files in `directory` with its `config.json`. It reads no values.
     ///
     /// # Errors
-    /// When a tensor is missing, unknown, misshapen, repeated, or of an unsupported dtype.
+    /// Fails when a tensor is missing, unknown, misshapen, repeated, or of an unsupported dtype.
     pub fn check_weights(directory: &Path) -> Result<()> {
         let config = Self::read_config(directory)?;
         let mut weights = SafetensorsReader::open(&weight_files(directory)?, &Device::flex())?;
@@ -91,7 +91,7 @@ impl BaseModel {
     /// Reads `tokenizer.json` of `directory`.
     ///
     /// # Errors
-    /// As [`Tokenizer::read`].
+    /// Fails when [`Tokenizer::read`] does.
     pub fn read_tokenizer(directory: &Path) -> Result<Tokenizer> {
         Tokenizer::read(&directory.join("tokenizer.json"))
     }
@@ -117,7 +117,7 @@ impl BaseModel {
     /// Reads the names of the shards that the index in `directory` lists.
     ///
     /// # Errors
-    /// When the index cannot be read, or names a file that is not a safetensors file in `directory`.
+    /// Fails when the index cannot be read, or names a file that is not a safetensors file in `directory`.
     pub fn read_shard_names(directory: &Path) -> Result<Vec<String>> {
         Ok(shard_names(&directory.join(INDEX_FILE))?.into_iter().collect())
     }
@@ -125,7 +125,7 @@ impl BaseModel {
     /// Returns the digests of weights, configuration and tokenizer, by file name.
     ///
     /// # Errors
-    /// When a file is missing or cannot be read.
+    /// Fails when a file is missing or cannot be read.
     pub fn compute_digests(directory: &Path) -> Result<BTreeMap<String, Digest>> {
         let mut files = weight_files(directory)?;
         files.extend(Self::REQUIRED_FILES.map(|name| directory.join(name)));
@@ -140,7 +140,7 @@ impl BaseModel {
 /// Writes a base to `directory` in Hugging Face layout, with weights in BF16.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// Fails when a file cannot be written.
 pub fn write_base(decoder: &mut Decoder, tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
     std::fs::create_dir_all(directory).map_err(|cause| Error::io("create", directory, cause))?;
     let weights = NamedTensors::from_module(decoder).to_bf16_bytes()?;

@@ -10,7 +10,7 @@ use crate::{DecoderConfig, Mask, TwinGeometry, Variant};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::read_text_file;
 
-/// The key of the list of token mixers by layer, and two of its values; all are those of transformers.
+/// The key of the list of token mixers by layer, and two of its values, as in transformers.
 const LAYER_TYPES_KEY: &str = "layer_types";
 const FULL_ATTENTION: &str = "full_attention";
 const LINEAR_ATTENTION: &str = "linear_attention";
@@ -42,7 +42,7 @@ impl ConfigJson {
     /// Reads `config.json` of `directory`.
     ///
     /// # Errors
-    /// When it cannot be read or asks for an unsupported architecture.
+    /// Fails when it cannot be read or asks for an unsupported architecture.
     pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join("config.json");
         Self::parse(&read_text_file(&path)?, &path)
@@ -105,7 +105,7 @@ fn parse_variant(table: Option<&Value>, config: &DecoderConfig) -> std::result::
 /// layers of `mask` marked as linear attention of `variant`.
 ///
 /// # Errors
-/// When the file of the base cannot be read, or the base lacks a layer of `mask`.
+/// Fails when the file of the base cannot be read, or the base lacks a layer of `mask`.
 pub fn hybrid_config_json(base: &Path, mask: &Mask, variant: Option<&Variant>) -> Result<String> {
     let num_layers = ConfigJson::read(base)?.config.num_layers;
     if let Some(layer) = mask.layers().into_iter().find(|&layer| layer as usize >= num_layers) {

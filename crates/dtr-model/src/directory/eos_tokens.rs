@@ -14,7 +14,7 @@ const FILES: [&str; 2] = ["generation_config.json", "config.json"];
 /// `config.json`. Returns an empty list if neither names one.
 ///
 /// # Errors
-/// When a file is not JSON, or its `eos_token_id` is neither a token id nor a list of them.
+/// Fails when a file is not JSON, or its `eos_token_id` is neither a token id nor a list of them.
 pub fn read_eos_token_ids(directory: &Path) -> Result<Vec<u32>> {
     for name in FILES {
         let path = directory.join(name);

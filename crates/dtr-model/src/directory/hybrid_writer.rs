@@ -35,7 +35,7 @@ impl HybridWriter<'_> {
     /// Tensors are copied byte by byte, the base's in its dtype and the twins' in theirs.
     ///
     /// # Errors
-    /// When `directory` is not empty, a file is missing, or a replaced layer has no twin.
+    /// Fails when `directory` is not empty, a file is missing, or a replaced layer has no twin.
     pub fn write(&self, directory: &Path) -> Result<()> {
         self.write_in_shards(directory, MAX_SHARD_BYTES)
     }

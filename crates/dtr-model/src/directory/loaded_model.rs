@@ -35,8 +35,8 @@ impl LoadedModel {
     /// Reads `config.json`, the weights and `tokenizer.json` of `directory` onto `device` in f32.
     ///
     /// # Errors
-    /// When a file is missing or damaged, the architecture is unsupported, or a tensor is missing, unknown or
-    /// misshapen.
+    /// Fails when a file is missing or damaged, the architecture is unsupported, or a tensor is missing,
+    /// unknown or misshapen.
     pub fn read(directory: &Path, device: &Device) -> Result<Self> {
         Self::read_with_dtype(directory, device, DType::F32)
     }
@@ -44,7 +44,7 @@ impl LoadedModel {
     /// Reads a model as [`LoadedModel::read`] does and casts its parameters to `dtype`.
     ///
     /// # Errors
-    /// As [`LoadedModel::read`].
+    /// Fails when [`LoadedModel::read`] does.
     pub fn read_with_dtype(directory: &Path, device: &Device, dtype: DType) -> Result<Self> {
         let ConfigJson { config, mask, variant } = ConfigJson::read(directory)?;
         let mut weights = SafetensorsReader::open(&weight_files(directory)?, device)?.with_dtype(dtype);
@@ -57,7 +57,7 @@ impl LoadedModel {
         Ok(Self { decoder, tokenizer: BaseModel::read_tokenizer(directory)?, mask })
     }
 
-    /// Returns the model in the form that runs.
+    /// Returns the model as a [`Hybrid`], which runs forward passes.
     pub fn hybrid(&self) -> Hybrid<'_> {
         Hybrid::from_base(&self.decoder)
     }

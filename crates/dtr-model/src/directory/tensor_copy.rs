@@ -28,7 +28,7 @@ impl TensorSource {
     /// Lists the tensors of `file` by name.
     ///
     /// # Errors
-    /// When the file or its header cannot be read.
+    /// Fails when the file or its header cannot be read.
     pub fn list(file: &Path) -> Result<Vec<Self>> {
         let opened = File::open(file).map_err(|cause| Error::io("read", file, cause))?;
         let header = SafetensorsHeader::read(&opened, file)?;
@@ -59,7 +59,7 @@ impl TensorSource {
 /// `max_shard_bytes` of values, unless a single tensor is larger.
 ///
 /// # Errors
-/// When a tensor cannot be read or a file cannot be written.
+/// Fails when a tensor cannot be read or a file cannot be written.
 pub fn write_weights(directory: &Path, tensors: Vec<TensorSource>, max_shard_bytes: u64) -> Result<()> {
     let num_bytes: u64 = tensors.iter().map(TensorSource::num_bytes).sum();
     let mut shards = split_into_shards(tensors, max_shard_bytes);

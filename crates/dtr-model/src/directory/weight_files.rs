@@ -25,8 +25,8 @@ struct Index {
 /// Returns the paths of the weight files of `directory`, which may not exist if an index lists them.
 ///
 /// # Errors
-/// When there is neither a weight file nor an index, or the index names a file that is not a safetensors file
-/// in `directory`.
+/// Fails when there is neither a weight file nor an index, or the index names a file that is not a
+/// safetensors file in `directory`.
 pub(super) fn weight_files(directory: &Path) -> Result<Vec<PathBuf>> {
     let single = directory.join(WEIGHTS_FILE);
     let index = directory.join(INDEX_FILE);
@@ -60,7 +60,7 @@ pub(super) fn is_pickle(name: &str) -> bool {
 /// Returns the names of the shards that the file `index` lists.
 ///
 /// # Errors
-/// When `index` cannot be read, is empty, or names a file that is not a safetensors file in the same
+/// Fails when `index` cannot be read, is empty, or names a file that is not a safetensors file in the same
 /// directory.
 pub(super) fn shard_names(index: &Path) -> Result<BTreeSet<String>> {
     let parsed: Index = serde_json::from_str(&read_text_file(index)?).map_err(|cause| {

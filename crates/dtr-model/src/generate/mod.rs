@@ -67,8 +67,8 @@ pub struct GeneratedText {
 /// known.
 ///
 /// # Errors
-/// When the prompt is empty, has a token outside the vocabulary or does not fit the context, or `callback`
-/// fails.
+/// Fails when the prompt is empty, has a token outside the vocabulary or does not fit the context, or
+/// `callback` fails.
 ///
 /// ```no_run
 /// # fn main() -> dtr_core::error::Result<()> {
@@ -182,7 +182,7 @@ impl Generation<'_> {
         Ok(is_stopped)
     }
 
-    /// Adds the text that is still held back at the end.
+    /// Emits the text that is still held back at the end.
     fn finish(&mut self, count: usize, reason: StopReason) -> Result<(usize, StopReason)> {
         let rest = self.stream.finish()?;
         if self.push(&rest)? {

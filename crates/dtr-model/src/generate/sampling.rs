@@ -26,7 +26,7 @@ impl Sampler {
     /// Chooses the next token.
     ///
     /// # Errors
-    /// When a logit is NaN.
+    /// Fails when a logit is NaN.
     pub fn next(&mut self, logits: &[f32]) -> Result<u32> {
         if logits.iter().any(|logit| logit.is_nan()) {
             return Err(Error::failed("a logit of the model is not a number"));

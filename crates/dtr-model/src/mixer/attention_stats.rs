@@ -1,16 +1,16 @@
 //! Measurements of a base's attention, from which `init = "calibrated"` sets the gates and the scale of a
 //! twin.
 //!
-//! The targets for decay and write strength are those of Taylor-Calibrate. Unlike there, the output gate
-//! starts open, not near zero, and the scale of a head goes into the output projection: the norm before that
-//! projection would undo a scale of the values.
+//! The targets for decay and write strength are those of Taylor-Calibrate. Two choices differ from
+//! Taylor-Calibrate. The output gate starts open, not near zero. The scale of a head is applied to the output
+//! projection, because the norm before the projection would cancel a scale of the values.
 
 use burn::tensor::{DType, Tensor, TensorData};
 
 use super::{ForwardContext, FullAttention};
 use dtr_ops::{KvCache, attention, attention_weights, merge_heads};
 
-/// The most attention weights that are held in memory at once; further rows are not measured.
+/// The most attention weights that are held in memory at once. Rows beyond this limit are not measured.
 const MAX_WEIGHTS: usize = 1 << 25;
 
 /// Measurements of a layer's full attention on some hidden states.
@@ -47,7 +47,8 @@ impl AttentionStats {
         }
     }
 
-    /// Returns the decay rate of each head that halves a key over the head's mean distance.
+    /// Returns the decay rate of each head. At this rate, the weight of a key halves over the head's mean
+    /// distance.
     pub(super) fn decay_rates(&self) -> Vec<f64> {
         let rate = |distance: &f64| (std::f64::consts::LN_2 / distance.max(1e-6)).clamp(1e-3, 5.0);
         self.distances.iter().map(rate).collect()

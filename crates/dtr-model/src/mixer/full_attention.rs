@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::linear::Linear;
+use super::linear_projection::Linear;
 use super::projections::Projections;
 use super::{ForwardContext, GeometryConfig, MixerState, TwinGeometry};
 use crate::{DecoderConfig, Initializer, ParamMut, ParamSource, Parameters};

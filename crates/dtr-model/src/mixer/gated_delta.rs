@@ -5,7 +5,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::attention_stats::inverse_softplus;
-use super::linear::Linear;
+use super::linear_projection::Linear;
 use super::{AttentionStats, ForwardContext, TwinGeometry};
 use crate::{Initializer, ParamMut, ParamSource};
 use dtr_core::error::Result;

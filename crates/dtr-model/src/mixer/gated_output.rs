@@ -2,13 +2,13 @@
 
 use burn::tensor::Tensor;
 
-use super::linear::Linear;
+use super::linear_projection::Linear;
 use super::{AttentionStats, FullAttention, TwinGeometry};
 use crate::{Initializer, ParamMut, ParamSource};
 use dtr_core::error::Result;
 use dtr_ops::gated_rms_norm;
 
-/// The gate's input at which it passes its argument through: `SiLU(1.278) = 1`.
+/// The gate's input at which the gate is 1: `SiLU(1.278) = 1`.
 const OPEN_GATE_INPUT: f32 = 1.278_465;
 
 /// RMSNorm per head, SiLU gate and output projection.
@@ -49,8 +49,8 @@ impl GatedOutput {
         Ok(Self { g_proj, o_norm, o_proj, norm_epsilon, num_heads })
     }
 
-    /// Returns the block's output, `[b, t, d]`, for the output of its heads and the hidden states that gate
-    /// it.
+    /// Returns the block's output, `[b, t, d]`, from the output of its heads and the hidden states, which
+    /// determine the gate.
     pub(super) fn forward(&self, o_bhtv: Tensor<4>, x_btd: Tensor<3>) -> Tensor<3> {
         self.o_proj.forward(self.gated_heads(o_bhtv, x_btd))
     }

@@ -52,7 +52,7 @@ pub(super) fn identity_kernels(channels: usize, width: usize) -> Initializer {
 }
 
 impl GdnBlock {
-    /// Returns the number of parameters that other kinds of twins do not have.
+    /// Returns the number of parameters that are specific to this kind of twin.
     pub(super) fn num_specific_parameters(gdn: &GdnConfig, geometry: &TwinGeometry) -> usize {
         let channels: usize = geometry.qkv_widths().iter().sum();
         gdn.conv_size * channels + GatedDeltaRule::num_parameters(geometry)

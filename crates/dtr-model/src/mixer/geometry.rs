@@ -70,7 +70,7 @@ impl TwinGeometry {
     /// Checks that heads divide evenly, and that rotary positions have the head width of the base.
     ///
     /// # Errors
-    /// When one of the two does not hold.
+    /// Fails when one of the two does not hold.
     pub fn check(&self, base: &DecoderConfig) -> Result<()> {
         if !self.num_heads.is_multiple_of(self.num_kv_heads) {
             return Err(Error::manifest(format!(
@@ -90,7 +90,7 @@ impl TwinGeometry {
     /// Checks that the base's projections can be copied.
     ///
     /// # Errors
-    /// When a head count or a width differs from the base's.
+    /// Fails when a head count or a width differs from the base's.
     pub fn require_base_geometry(&self, base: &DecoderConfig) -> Result<()> {
         let twin = [self.num_heads, self.num_kv_heads, self.key_dim, self.value_dim];
         let required = [base.num_heads, base.num_kv_heads, base.head_dim, base.head_dim];

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attention_stats::inverse_softplus;
 use super::gated_output::GatedOutput;
-use super::linear::Linear;
+use super::linear_projection::Linear;
 use super::projections::{Projections, rotate_if_rope};
 use super::{AttentionStats, ForwardContext, FullAttention, MixerState, TwinGeometry};
 use crate::{Initializer, ParamMut, ParamSource, Parameters};
@@ -46,7 +46,7 @@ pub struct GlaBlock {
 }
 
 impl GlaBlock {
-    /// Returns the number of parameters that other kinds of twins do not have.
+    /// Returns the number of parameters that are specific to this kind of twin.
     pub(super) fn num_specific_parameters(gla: &GlaConfig, geometry: &TwinGeometry) -> usize {
         let (rank, keys) = (gla.gate_low_rank_dim, geometry.num_kv_heads * geometry.key_dim);
         rank * geometry.hidden_size + keys * rank + keys
@@ -109,7 +109,7 @@ impl GlaBlock {
     }
 
     /// Sets gates and scale from measurements of the base's attention. The decay of a key channel is the mean
-    /// of [`AttentionStats::decay_rates`] over the query heads that share it, whatever the hidden state.
+    /// of [`AttentionStats::decay_rates`] over the query heads that share it, for every hidden state.
     pub(super) fn calibrate(&mut self, stats: &AttentionStats) {
         let (group, width) = (self.geometry.heads_per_kv_head(), self.geometry.key_dim);
         let bias: Vec<f32> = stats

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::gated_delta::GatedDeltaRule;
 use super::gated_output::GatedOutput;
 use super::gdn::identity_kernels;
-use super::linear::Linear;
+use super::linear_projection::Linear;
 use super::projections::{Projections, rotate_if_rope};
 use super::{AttentionStats, ForwardContext, FullAttention, MixerState, TwinGeometry};
 use crate::{Initializer, ParamMut, ParamSource, Parameters};
@@ -55,7 +55,7 @@ fn generator_width(jet: &JetConfig, channels: usize) -> usize {
 }
 
 impl JetBlock {
-    /// Returns the number of parameters that other kinds of twins do not have.
+    /// Returns the number of parameters that are specific to this kind of twin.
     pub(super) fn num_specific_parameters(jet: &JetConfig, geometry: &TwinGeometry) -> usize {
         let channels = geometry.num_kv_heads * geometry.value_dim;
         let (inner, taps) = (generator_width(jet, channels), channels * jet.conv_size);
@@ -75,9 +75,9 @@ impl JetBlock {
         let projections = original.map(|original| &original.projections);
         Ok(Self {
             projections: Projections::new(&geometry, projections, params, name)?,
-            // The published constructor sets both layers to zero. Each one's gradient is then zero too, so
-            // that neither would ever learn. A random first layer leaves the kernels at the identity and can
-            // learn.
+            // The published constructor sets both layers to zero. The gradients of both layers are then zero
+            // too, so that neither would ever learn. With a random first layer, the kernels still start at
+            // the identity, and the second layer has a gradient.
             generator_in: Linear::new(params, &first, [inner, width], Initializer::fan_in(width))?,
             generator_out: Linear::new(params, &second, [taps, inner], Initializer::Constant(0.0))?
                 .with_bias(params, &second, identity_kernels(channels, jet.conv_size))?,

@@ -12,7 +12,7 @@ mod gdn;
 mod geometry;
 mod gla;
 mod jet;
-mod linear;
+mod linear_projection;
 mod mixer_state;
 mod projections;
 mod variant;
@@ -26,7 +26,7 @@ pub use gdn::{GdnBlock, GdnConfig};
 pub use geometry::TwinGeometry;
 pub use gla::{GlaBlock, GlaConfig};
 pub use jet::{JetBlock, JetConfig};
-pub use linear::Linear;
+pub use linear_projection::Linear;
 pub use mixer_state::MixerState;
 pub use variant::{BlockConfig, GeometryConfig, TwinInit, Variant, check_head_counts};
 
@@ -83,7 +83,7 @@ impl Mixer {
     /// norms of q and k are initialised from the base, which must have the same geometry.
     ///
     /// # Errors
-    /// When the geometry does not fit the base, or `params` lacks a parameter.
+    /// Fails when the geometry does not fit the base, or `params` lacks a parameter.
     pub(crate) fn twin(
         variant: &Variant,
         config: &DecoderConfig,
@@ -155,7 +155,8 @@ impl Mixer {
         state: Option<&mut Option<MixerState>>,
     ) -> Tensor<3> {
         let mut state = state;
-        // Taken out, so that the block has the only reference to a KV cache and can write in place.
+        // The state is taken out of `state`, so that the mixer has the only reference to a KV cache and can
+        // write in place.
         let past = state.as_deref_mut().and_then(Option::take);
         let (output, next) = match self {
             Self::Full(block) => block.forward(x_btd, context, past),

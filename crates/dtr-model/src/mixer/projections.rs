@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::linear::{Linear, copied_values};
+use super::linear_projection::{Linear, copied_values};
 use super::{ForwardContext, TwinGeometry};
 use crate::{Initializer, ParamMut, ParamSource};
 use dtr_core::error::Result;

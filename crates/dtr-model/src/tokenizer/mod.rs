@@ -35,7 +35,7 @@ impl Tokenizer {
     /// Reads a `tokenizer.json`.
     ///
     /// # Errors
-    /// When the file cannot be read or does not describe a tokenizer.
+    /// Fails when the file cannot be read or does not describe a tokenizer.
     pub fn read(path: &Path) -> Result<Self> {
         if !path.is_file() {
             return Err(Error::environment(format!(
@@ -59,7 +59,7 @@ impl Tokenizer {
     /// `add_special_tokens`.
     ///
     /// # Errors
-    /// When the tokenizer refuses the text.
+    /// Fails when the tokenizer refuses the text.
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
         let encoding = self
             .0
@@ -71,7 +71,7 @@ impl Tokenizer {
     /// Returns the text of `tokens`, without special tokens.
     ///
     /// # Errors
-    /// When the tokenizer's decoder refuses the tokens.
+    /// Fails when the tokenizer's decoder refuses the tokens.
     pub fn decode(&self, tokens: &[u32]) -> Result<String> {
         self.0.decode(tokens, true).map_err(|cause| Error::failed(format!("cannot decode tokens: {cause}")))
     }
@@ -99,7 +99,7 @@ impl Tokenizer {
     /// Returns the text of `tokenizer.json`.
     ///
     /// # Errors
-    /// When the tokenizer cannot be serialized.
+    /// Fails when the tokenizer cannot be serialized.
     pub fn to_json(&self) -> Result<String> {
         self.0
             .to_string(true)

@@ -9,7 +9,7 @@ use dtr_core::error::{Error, Result};
 /// An incremental decoder for the tokens after a prompt.
 pub struct TextStream<'a> {
     tokenizer: &'a Tokenizer,
-    /// Token ids that are still needed as context: the last decoded ones, then those that are pending.
+    /// Token ids that are still needed: the ids decoded last, as context, then the pending ids.
     ids: Vec<u32>,
     /// The text of the decoded ids.
     prefix: String,
@@ -18,10 +18,10 @@ pub struct TextStream<'a> {
 }
 
 impl<'a> TextStream<'a> {
-    /// Starts after `prompt`, whose own text is not returned.
+    /// Creates a decoder of the tokens after `prompt`. The text of `prompt` itself is not returned.
     ///
     /// # Errors
-    /// When the prompt cannot be decoded.
+    /// Fails when the prompt cannot be decoded.
     pub fn after(tokenizer: &'a Tokenizer, prompt: &[u32]) -> Result<Self> {
         let prefix = tokenizer.decode(prompt)?;
         Ok(Self { tokenizer, ids: prompt.to_vec(), prefix, prefix_len: prompt.len() })
@@ -31,7 +31,7 @@ impl<'a> TextStream<'a> {
     /// character is incomplete.
     ///
     /// # Errors
-    /// When the token changes the text of earlier tokens.
+    /// Fails when the token changes the text of earlier tokens.
     pub fn push(&mut self, token: u32) -> Result<String> {
         let tokenizer = self.tokenizer.inner();
         step_decode_stream(
@@ -49,7 +49,7 @@ impl<'a> TextStream<'a> {
     /// Returns the pending text at the end: an incomplete character becomes U+FFFD.
     ///
     /// # Errors
-    /// When the pending tokens cannot be decoded.
+    /// Fails when the pending tokens cannot be decoded.
     pub fn finish(&self) -> Result<String> {
         let text = self.tokenizer.decode(&self.ids)?;
         Ok(text.strip_prefix(&self.prefix).unwrap_or_default().to_owned())

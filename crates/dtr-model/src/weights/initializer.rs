@@ -1,4 +1,4 @@
-//! Where parameters come from: a safetensors file, or an initial distribution and a seed.
+//! Sources of parameters: a safetensors file, or an initial distribution and a seed.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
@@ -21,15 +21,15 @@ pub enum Initializer {
 }
 
 impl Initializer {
-    /// Returns a normal distribution with standard deviation `1 / sqrt(inputs)`, which keeps the scale of
-    /// what a projection reads.
+    /// Returns a normal distribution with standard deviation `1 / sqrt(inputs)`, which keeps the scale of a
+    /// projection's input.
     pub fn fan_in(inputs: usize) -> Self {
         Self::Normal((inputs as f64).powf(-0.5))
     }
 
     /// Returns a normal distribution for a projection that writes to the residual stream: its standard
-    /// deviation is that of [`Initializer::fan_in`] over `sqrt(2 · num_layers)`, so that the scale of the
-    /// stream does not grow with depth (GPT-2).
+    /// deviation is that of [`Initializer::fan_in`] divided by `sqrt(2 · num_layers)`, so that the scale of
+    /// the stream does not grow with depth (GPT-2).
     pub fn into_residual(inputs: usize, num_layers: usize) -> Self {
         Self::Normal((2.0 * (inputs * num_layers) as f64).powf(-0.5))
     }
@@ -41,7 +41,7 @@ pub trait ParamSource {
     /// Returns the parameter `name` of `shape`, row-major in f32. A file ignores `initializer`.
     ///
     /// # Errors
-    /// When a file does not hold the parameter in that shape, or its values are damaged.
+    /// Fails when a file does not hold the parameter in that shape, or its values are damaged.
     fn values(&mut self, name: &str, shape: &[usize], initializer: Initializer) -> Result<Vec<f32>>;
 
     /// Returns the device on which parameters are placed.
@@ -73,8 +73,8 @@ impl dyn ParamSource + '_ {
         Ok(place(TensorData::new(values, [size]), self.device(), self.dtype()))
     }
 
-    /// Returns the vector `name`, `[size]`, which stays in f32 whatever the dtype of other parameters. Decay
-    /// rates need this.
+    /// Returns the vector `name`, `[size]`, which stays in f32 even if other parameters are cast. Decay rates
+    /// need this.
     pub(crate) fn f32_vector(
         &mut self,
         name: &str,
@@ -92,8 +92,8 @@ fn place(values_n: TensorData, device: &Device, dtype: DType) -> Tensor<1> {
     device.memory_persistent_allocations(values_n, |values| Tensor::from_data(values, (device, dtype)))
 }
 
-/// Random parameters. Each parameter has a seed of its own, derived from its name, so that a new parameter
-/// never changes another.
+/// Random parameters. The seed of each parameter is derived from its name, so that a new parameter never
+/// changes existing parameters.
 pub struct RandomParams {
     seed: Seed,
     device: Device,

@@ -14,7 +14,7 @@ pub trait Parameters {
 pub enum ParamMut<'a> {
     /// A bias or the weight of a norm. AdamW does not decay it.
     Vector(&'a mut Tensor<1>),
-    /// A vector that stays in f32 whatever the dtype of other parameters. AdamW does not decay it.
+    /// A vector that stays in f32 even if other parameters are cast. AdamW does not decay it.
     F32Vector(&'a mut Tensor<1>),
     /// A matrix.
     Matrix(&'a mut Tensor<2>),
@@ -42,7 +42,7 @@ impl ParamMut<'_> {
         }
     }
 
-    /// Replaces the values with those of `flat`, `[n]`.
+    /// Sets the values from `flat`, `[n]`.
     pub fn set(&mut self, flat: Tensor<1>) {
         match self {
             Self::Vector(tensor) | Self::F32Vector(tensor) => **tensor = flat,
@@ -90,7 +90,8 @@ impl ParamMut<'_> {
         }
     }
 
-    /// Takes the gradient, `[n]`, out of `gradients`; zeros if the loss does not depend on the parameter.
+    /// Takes the gradient, `[n]`, out of `gradients`. It is zero if the loss does not depend on the
+    /// parameter.
     pub(super) fn take_gradient(&self, gradients: &mut Gradients) -> Tensor<1> {
         let gradient = match self {
             Self::Vector(tensor) | Self::F32Vector(tensor) => tensor.grad_remove(gradients),

@@ -15,7 +15,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use dtr_core::error::{Error, Result};
 
-/// The longest header that is read, in bytes; the limit of the `safetensors` crate.
+/// The longest header that is read, in bytes. The `safetensors` crate has the same limit.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 
 /// Bytes of the length of the header, a `u64` at the start of the file.
@@ -39,7 +39,7 @@ impl SafetensorsHeader {
     /// Reads the header of `file`, which was opened at `path`.
     ///
     /// # Errors
-    /// When the file is not a safetensors file, or its header and its length do not match.
+    /// Fails when the file is not a safetensors file, or its header and its length do not match.
     pub fn read(file: &File, path: &Path) -> Result<Self> {
         let num_bytes = file.metadata().map_err(|cause| Error::io("read", path, cause))?.len();
         Self::read_from(file, num_bytes, path)
@@ -48,7 +48,7 @@ impl SafetensorsHeader {
     /// Reads the header from `file`, the content of the file at `path`, `num_bytes` long.
     ///
     /// # Errors
-    /// As [`SafetensorsHeader::read`].
+    /// Fails when [`SafetensorsHeader::read`] does.
     pub fn read_from(mut file: impl Read, num_bytes: u64, path: &Path) -> Result<Self> {
         let io_error = |cause| Error::io("read", path, cause);
         let refuse = |problem: String| {

@@ -17,7 +17,8 @@ use super::safetensors_writer::NOTE_KEY;
 use super::{Initializer, ParamSource, SafetensorsHeader};
 use dtr_core::error::{Error, Result};
 
-/// The tensors of one or more safetensors files. Each can be taken once, and its values are read then.
+/// The tensors of one or more safetensors files. Each tensor can be taken once, and its values are read at
+/// that moment.
 pub struct SafetensorsReader {
     tensors: BTreeMap<String, StoredTensor>,
     note: Option<String>,
@@ -50,7 +51,7 @@ impl SafetensorsReader {
     /// Opens `files`, whose tensors are F32, BF16 or F16, and reads their headers.
     ///
     /// # Errors
-    /// When a file is damaged, holds another dtype, or holds a tensor that another file holds too.
+    /// Fails when a file is damaged, holds another dtype, or holds a tensor that another file holds too.
     pub fn open(files: &[PathBuf], device: &Device) -> Result<Self> {
         let mut reader = Self::without_files(origin(files), device);
         for path in files {
@@ -63,7 +64,7 @@ impl SafetensorsReader {
     /// Reads the header of `bytes`, the content of the file at `path`.
     ///
     /// # Errors
-    /// As [`SafetensorsReader::open`].
+    /// Fails when [`SafetensorsReader::open`] does.
     pub fn from_bytes(bytes: Vec<u8>, path: &Path, device: &Device) -> Result<Self> {
         let mut reader = Self::without_files(path.display().to_string(), device);
         reader.add(path, Content::Memory(bytes))?;
@@ -116,7 +117,7 @@ impl SafetensorsReader {
     /// Checks that the tensor `name` exists in `shape`, and marks it as read.
     ///
     /// # Errors
-    /// When it is missing or has another shape.
+    /// Fails when it is missing or has another shape.
     pub(crate) fn check(&mut self, name: &str, shape: &[usize]) -> Result<()> {
         self.take(name, shape).map(drop)
     }
@@ -138,7 +139,7 @@ impl SafetensorsReader {
     /// Checks that every tensor has been read.
     ///
     /// # Errors
-    /// When a tensor is left, which the model does not have.
+    /// Fails when a tensor was not read, which the model therefore does not have.
     pub fn ensure_all_read(self) -> Result<()> {
         match self.tensors.keys().next() {
             None => Ok(()),
@@ -151,7 +152,7 @@ impl SafetensorsReader {
     }
 }
 
-/// Returns the path of the only file, or else the directory of the first.
+/// Returns the path of a single file, or the directory of several files.
 fn origin(files: &[PathBuf]) -> String {
     let path = match files {
         [file] => Some(file.as_path()),

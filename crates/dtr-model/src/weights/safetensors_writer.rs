@@ -51,7 +51,7 @@ impl NamedTensors {
     /// Writes the tensors to `path` in f32, atomically.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// Fails when the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         write_bytes_atomically(path, &self.to_bytes()?)
     }
@@ -59,7 +59,7 @@ impl NamedTensors {
     /// Returns the content of a safetensors file in f32. Equal tensors give equal bytes.
     ///
     /// # Errors
-    /// When safetensors refuses the tensors.
+    /// Fails when safetensors refuses the tensors.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.serialize(Dtype::F32)
     }

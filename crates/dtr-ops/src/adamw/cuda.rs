@@ -21,7 +21,7 @@ pub(super) fn sum_of_squares(x: Tensor<1>) -> Tensor<1> {
     let partials = empty(&x, [blocks], DType::F32);
     let arguments = [pointer(&x), KernelArg::Long(count as i64), pointer(&partials)];
     let kernel = CudaKernel::for_element(&ADAMW, "sum_squares", x.dtype());
-    // SAFETY: both are alive and dense.
+    // SAFETY: both tensors are alive and dense.
     gpu_of(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(blocks, 512), &arguments);
     });
@@ -52,7 +52,7 @@ pub(super) fn step(
         vec![KernelArg::Long(count as i64)],
     ];
     let kernel = CudaKernel::for_element(&ADAMW, "adamw", gradient.dtype());
-    // SAFETY: all are alive and dense; the memory of weights and moments is not shared.
+    // SAFETY: all tensors are alive and dense; the memory of weights and moments is not shared.
     gpu_of(&gradient).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(1024), 256), &arguments.concat());
     });

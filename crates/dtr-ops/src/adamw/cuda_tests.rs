@@ -4,7 +4,7 @@ use super::{AdamWStep, WeightDecay, adamw_step, sum_of_squares};
 use crate::cuda_testing::{assert_close, cuda_device, fill_free_memory_with_nan, random, to_device};
 
 #[test]
-fn steps_are_those_of_the_portable_form() {
+fn steps_match_the_portable_form() {
     let Some(device) = cuda_device() else { return };
     // Sizes that are no multiples of a block, with decay and without, gradients of either dtype.
     for (size, rate, dtype) in

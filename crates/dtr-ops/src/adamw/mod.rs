@@ -8,7 +8,7 @@ mod cuda_tests;
 use burn::tensor::{Tensor, TensorData};
 
 #[cfg(feature = "cuda")]
-use crate::kernels::has_cuda_inference_kernels;
+use crate::kernel_support::has_cuda_inference_kernels;
 
 /// The weight decay of parameters stored end to end: a rate for each segment.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +24,7 @@ impl WeightDecay {
         self.rates.push(rate);
     }
 
-    /// The number of elements of all segments.
+    /// Returns the number of elements of all segments.
     pub fn size(&self) -> usize {
         self.ends.last().copied().unwrap_or(0)
     }
@@ -53,7 +53,7 @@ pub struct AdamWStep {
     pub learning_rate: f64,
     /// Decay rates of the first and the second moment.
     pub betas: [f64; 2],
-    /// Added to the root of the second moment.
+    /// The term that is added to the root of the second moment.
     pub epsilon: f64,
     /// The largest norm of the gradient; a longer gradient is scaled down.
     pub clip: f64,

@@ -1,5 +1,5 @@
-//! Attention on CUDA devices. With many queries each block computes a tile of queries (prefill); with few,
-//! blocks share the keys (decode).
+//! Attention on CUDA devices. With many queries, each block computes a tile of queries (prefill). With few
+//! queries, several blocks each read a part of the keys (decode).
 
 #![allow(unsafe_code)]
 
@@ -17,14 +17,14 @@ static PREFILL: CudaSource = CudaSource { name: "prefill", text: include_str!("p
 static PREFILL_SM90: CudaSource = CudaSource { name: "prefill_sm90", text: include_str!("prefill_sm90.cu") };
 static DECODE: CudaSource = CudaSource { name: "decode", text: include_str!("decode.cu") };
 
-/// The most queries that share a key/value head for which blocks share the keys.
+/// The most queries per key/value head for which the decode kernel is used.
 const MAX_DECODE_QUERIES: usize = 64;
 
 /// Computes attention of `q_bhtk` over the first `num_keys` keys of buffers `[b, g, capacity, k]`, outside of
 /// autodiff graphs. Each row sees keys from `first_keys[row]` on.
 pub(super) fn attention(tensors: [Tensor<4>; 3], num_keys: usize, first_keys: Option<&[usize]>) -> Tensor<4> {
     let tensors = tensors.map(into_cube);
-    // A row of padding alone sees its last key.
+    // A row that is only padding attends to its last key.
     let first_keys = first_keys.map(|first_keys| {
         let first_keys: Vec<i32> = first_keys.iter().map(|&key| key.min(num_keys - 1) as i32).collect();
         upload(&tensors[0], &first_keys, DType::I32)
@@ -147,8 +147,8 @@ impl AttentionProblem {
         let (keys, stages) = if self.width == 256 { (64, 1) } else { (128, 2) };
         let shared = 2048 + (stages * consumers * 64 + 4 * keys) * self.width.next_multiple_of(64) * 2;
         let jobs = self.batch * self.heads * self.num_queries.div_ceil(64 * consumers);
-        // A block that takes several jobs loads the first tiles of the next one early. Long jobs are left to
-        // the device's own scheduler, which balances them better.
+        // If a block computes several jobs, it loads the first tiles of the next job early. If jobs are long,
+        // each block computes one job, since the device's scheduler balances them better.
         let is_short = 2 * self.num_keys < 2 * 3072 + self.num_queries;
         let blocks = if is_short { jobs.min(gpu.num_multiprocessors as usize) } else { jobs };
         let launch = LaunchDims {
@@ -196,7 +196,8 @@ impl AttentionProblem {
             shared_bytes: (4 * (4 * rows * (self.width + 6) + splits.max(4) * rows)) as u32,
         };
         let partials = empty(output, [groups * splits * rows * (self.width + 6)], DType::F32);
-        // The kernel adds `added` to a length on the device: to zero, or to the counted position.
+        // The kernel reads `length`, which is zero or the position counter, and adds `added` to get the
+        // number of keys.
         let (length, added) = match &self.position {
             None => (gpu.constant_zero(), self.num_keys),
             Some(position) => (pointer(position), 1),
@@ -216,7 +217,7 @@ impl AttentionProblem {
     }
 }
 
-/// Blocks of the decode kernel that a multiprocessor holds at a time.
+/// Returns how many blocks of the decode kernel run on a multiprocessor at the same time.
 fn blocks_per_multiprocessor(width: usize, rows: usize) -> usize {
     match (width, rows) {
         (256, 8) => 1,
@@ -227,8 +228,8 @@ fn blocks_per_multiprocessor(width: usize, rows: usize) -> usize {
     }
 }
 
-/// Returns how many splits of the keys make `groups` times as many blocks fill `resident_blocks` places
-/// evenly.
+/// Returns the number of splits of the keys with which `groups · splits` blocks fill `resident_blocks` slots
+/// most evenly.
 fn num_splits(groups: usize, resident_blocks: usize, num_keys: usize) -> usize {
     let most = num_keys.div_ceil(64).clamp(1, 128);
     for splits in 1..=most {

@@ -8,7 +8,7 @@ use crate::cuda_testing::{
 use crate::kv_cache::KvCache;
 
 #[test]
-fn attention_over_caches_is_that_of_the_portable_form() {
+fn attention_over_caches_matches_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
         let cases = [
             (1, 4, 2, 1, 0, 64, false),

@@ -1,8 +1,8 @@
-// Softmax attention of one or a few new tokens over a cache, for decoding. It reads keys and values once,
-// which takes most of the time. A block computes a range of the keys of one group (split keys, as in
-// Flash-Decoding). Its warps loop over tiles of 16 keys, each with all the queries that share the group, and
-// merge their results. Blocks write maxima, sums and unscaled outputs to scratch memory, and the last block
-// of a group combines them.
+// Softmax attention of one or a few new tokens over a cache, for decoding. Reading keys and values takes most
+// of the time, so the kernel reads them once. A block computes a range of the keys of one group (split keys,
+// as in Flash-Decoding). Its warps loop over tiles of 16 keys, each with all the queries that share the
+// group, and merge their results. Blocks write maxima, sums and unscaled outputs to scratch memory, and the
+// last block of a group combines them.
 //
 // Compile with -DHEAD_DIM=<d>. Tensors: q, o [b, h, t, d] and caches k, v [b, g, capacity, d] by element
 // strides (batch, head, time). Keys are the first *length + added of the cache. The length is read on the
@@ -28,7 +28,7 @@ constexpr float LOG2_E = 1.4426950408889634f;
 
 template <typename T, int N> struct alignas(sizeof(T) * N) Vector { T x[N]; };
 
-// Reads words of 4 to 16 bytes of a cache row, which no other block will read.
+// Reads 4 to 16 bytes of a cache row with a streaming load, since no other block reads them.
 template <typename T, int N> __device__ inline Vector<T, N> read_once(const T* p) {
     if constexpr (sizeof(T) * N == 16) {
         uint4 word = __ldcs(reinterpret_cast<const uint4*>(p));
@@ -68,7 +68,7 @@ template <int ROWS> struct Record {
 __device__ inline float finite(float maximum) { return maximum == MINUS_INFINITY ? 0.f : maximum; }
 
 // bf16: S^T = K Q^T and O^T = V^T P^T by mma.m16n8k16, with operands loaded from global memory into
-// registers. A sum over d may take its terms in any order, and rows of O^T may be any d, so a lane uses its
+// registers. Sums over d may be in any order, and so may the rows of O^T. Each lane therefore uses the d of
 // 16 consecutive bytes.
 
 __device__ inline void mma(float (&c)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0,
@@ -78,7 +78,8 @@ __device__ inline void mma(float (&c)[4], unsigned a0, unsigned a1, unsigned a2,
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
-// Transposes two weights of a lane's key within the warp into two keys' weights of a lane's query.
+// Transposes weights within the warp: a lane passes two weights of its key, and gets the weights of two keys
+// for its query.
 __device__ inline unsigned pack_transposed(float low, float high) {
     __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
     unsigned transposed;
@@ -93,15 +94,15 @@ template <int EIGHTS> struct Bf16 {
     static constexpr int ROWS = 8 * EIGHTS, SHARED = 1;
     static constexpr int K_WIDE = D % 32 == 0 ? 4 : 2;                    // words of K in one load
     static constexpr int V_WIDE = D % 64 == 0 ? 4 : D % 32 == 0 ? 2 : 1;  // words of V
-    static constexpr int K_STRETCHES = D / (8 * K_WIDE), V_STRETCHES = D / (16 * V_WIDE);
+    static constexpr int K_CHUNKS = D / (8 * K_WIDE), V_CHUNKS = D / (16 * V_WIDE);
     using K = Vector<unsigned, K_WIDE>;
     using V = Vector<unsigned, V_WIDE>;
 
     const Work<bf16>& work;
     const int quad = threadIdx.x % 32 / 4, in_quad = threadIdx.x % 4;
-    K queries[EIGHTS][K_STRETCHES];
-    K keys[2][K_STRETCHES];      // keys `quad` and `quad` + 8 of the tile
-    V values[4][V_STRETCHES];    // keys 2 * `in_quad` + {0, 1, 8, 9}
+    K queries[EIGHTS][K_CHUNKS];
+    K keys[2][K_CHUNKS];      // keys `quad` and `quad` + 8 of the tile
+    V values[4][V_CHUNKS];    // keys 2 * `in_quad` + {0, 1, 8, 9}
     float out[EIGHTS][D / 16][4] = {}, maximum[EIGHTS][2], sum[EIGHTS][2] = {};
 
     template <typename Row> __device__ Bf16(const Work<bf16>& work, Row row_of, float*) : work(work) {
@@ -110,7 +111,7 @@ template <int EIGHTS> struct Bf16 {
             maximum[e][0] = maximum[e][1] = MINUS_INFINITY;
             const bf16* row = row_of(e * 8 + quad);
 #pragma unroll
-            for (int i = 0; i < K_STRETCHES; ++i)
+            for (int i = 0; i < K_CHUNKS; ++i)
                 queries[e][i] = row ? *reinterpret_cast<const K*>(row + (i * 4 + in_quad) * 2 * K_WIDE) : K{};
         }
     }
@@ -119,7 +120,7 @@ template <int EIGHTS> struct Bf16 {
         for (int half = 0; half < 2; ++half) {
             auto row = reinterpret_cast<const unsigned*>(work.k + work.clamp(tile + quad + 8 * half) * work.k_time);
 #pragma unroll
-            for (int i = 0; i < K_STRETCHES; ++i)
+            for (int i = 0; i < K_CHUNKS; ++i)
                 keys[half][i] = read_once<unsigned, K_WIDE>(row + (i * 4 + in_quad) * K_WIDE);
         }
     }
@@ -129,7 +130,7 @@ template <int EIGHTS> struct Bf16 {
             int key = tile + 2 * in_quad + j % 2 + j / 2 * 8;
             auto row = reinterpret_cast<const unsigned*>(work.v + work.clamp(key) * work.v_time);
 #pragma unroll
-            for (int i = 0; i < V_STRETCHES; ++i)
+            for (int i = 0; i < V_CHUNKS; ++i)
                 values[j][i] = read_once<unsigned, V_WIDE>(row + (i * 8 + quad) * V_WIDE);
         }
     }
@@ -141,7 +142,7 @@ template <int EIGHTS> struct Bf16 {
 #pragma unroll
             for (int e = 0; e < EIGHTS; ++e)
 #pragma unroll
-                for (int i = 0; i < K_STRETCHES; ++i)
+                for (int i = 0; i < K_CHUNKS; ++i)
 #pragma unroll
                     for (int w = 0; w < K_WIDE; w += 2)
                         mma(scores[e], keys[0][i].x[w], keys[1][i].x[w], keys[0][i].x[w + 1], keys[1][i].x[w + 1],
@@ -158,12 +159,12 @@ template <int EIGHTS> struct Bf16 {
                     if (is_masked && !work.sees(e * 8 + 2 * in_quad + i % 2, tile + quad + i / 2 * 8))
                         scores[e][i] = MINUS_INFINITY;
                 }
-                soften(scores[e], out[e], maximum[e], sum[e]);
+                apply_softmax(scores[e], out[e], maximum[e], sum[e]);
                 weights[e][0] = pack_transposed(scores[e][0], scores[e][1]);
                 weights[e][1] = pack_transposed(scores[e][2], scores[e][3]);
             }
 #pragma unroll
-            for (int i = 0; i < V_STRETCHES; ++i)
+            for (int i = 0; i < V_CHUNKS; ++i)
 #pragma unroll
                 for (int w = 0; w < V_WIDE; ++w) {
                     // Turns the words of two keys into pairs of keys: low halves for row `quad`, high halves
@@ -179,7 +180,7 @@ template <int EIGHTS> struct Bf16 {
             if (tile + STEP < work.end) load_values(tile + STEP);
         }
     }
-    __device__ static void soften(float (&scores)[4], float (&out)[D / 16][4], float (&maximum)[2], float (&sum)[2]) {
+    __device__ static void apply_softmax(float (&scores)[4], float (&out)[D / 16][4], float (&maximum)[2], float (&sum)[2]) {
         float next[2];
 #pragma unroll
         for (int j = 0; j < 2; ++j) {
@@ -204,7 +205,7 @@ template <int EIGHTS> struct Bf16 {
             sum[i % 2] += scores[i];
         }
     }
-    __device__ void leave(Record<ROWS>& record) {
+    __device__ void write_record(Record<ROWS>& record) {
 #pragma unroll
         for (int e = 0; e < EIGHTS; ++e)
 #pragma unroll
@@ -213,10 +214,10 @@ template <int EIGHTS> struct Bf16 {
 #pragma unroll
                 for (int apart = 4; apart < 32; apart *= 2) sum[e][j] += __shfl_xor_sync(~0u, sum[e][j], apart);
                 if (quad == 0) record.maxima[row] = maximum[e][j], record.sums[row] = sum[e][j];
-                // A word of V has two columns: a lane has 2 * V_WIDE consecutive ones.
+                // A word of V has two columns: a lane has 2 * V_WIDE consecutive columns.
                 constexpr int WIDE = V_WIDE == 1 ? 2 : 4;
 #pragma unroll
-                for (int i = 0; i < V_STRETCHES; ++i)
+                for (int i = 0; i < V_CHUNKS; ++i)
 #pragma unroll
                     for (int c = 0; c < 2 * V_WIDE; c += WIDE) {
                         Vector<float, WIDE> columns;
@@ -338,7 +339,7 @@ template <int N> struct F32 {
             }
         }
     }
-    __device__ void leave(Record<ROWS>& record) {
+    __device__ void write_record(Record<ROWS>& record) {
         const int within = lane / PER_KEY, column = lane % PER_KEY;
 #pragma unroll
         for (int r = 0; r < N; ++r) {
@@ -362,7 +363,7 @@ template <int N> struct F32 {
     }
 };
 
-// Shared by both dtypes.
+// Code for both dtypes.
 
 __device__ inline void store(float* p, float4 x) { *reinterpret_cast<float4*>(p) = x; }
 __device__ inline void store(bf16* p, float4 x) {
@@ -375,8 +376,8 @@ template <int ROWS> struct Totals {
 };
 
 // Combines `count` records: writes maxima and sums of the rows to `totals`, and calls `emit` with the
-// outputs, four columns at a time. `factors` is scratch for the scale of each record. Loads the outputs of
-// AT_ONCE records together.
+// outputs, four columns at a time. `factors` is scratch memory for the scale of each record. The outputs of
+// AT_ONCE records are loaded together.
 template <int ROWS, int AT_ONCE, typename Emit>
 __device__ inline void combine(const Record<ROWS>* records, int count, float (*factors)[ROWS], Totals<ROWS>& totals,
                                int rows, Emit emit) {
@@ -445,7 +446,7 @@ __device__ inline void decode(T* o, const T* q, const T* k, const T* v, const in
     };
     Core core(work, [&](int row) { return row < rows ? q + offset(row, q_batch, q_head, q_time) : nullptr; }, of_core);
     core.run(work.begin + warp * TILE);
-    core.leave(records[warp]);
+    core.write_record(records[warp]);
     __syncthreads();
 
     auto finish = [&](int row, int column, float4 out) {
@@ -458,8 +459,8 @@ __device__ inline void decode(T* o, const T* q, const T* k, const T* v, const in
     const int together = batch * gridDim.y + blockIdx.y;
     auto of_blocks = reinterpret_cast<Record<ROWS>*>(partial) + i64(together) * gridDim.x;
     auto& own = of_blocks[blockIdx.x];
-    auto leave = [&](int row, int column, float4 out) { store(&own.outs[row][column], out); };
-    combine<ROWS, WARPS>(records, WARPS, factors, totals, rows, leave);
+    auto write_output = [&](int row, int column, float4 out) { store(&own.outs[row][column], out); };
+    combine<ROWS, WARPS>(records, WARPS, factors, totals, rows, write_output);
     if (threadIdx.x < rows) {
         own.maxima[threadIdx.x] = totals.maxima[threadIdx.x];
         own.sums[threadIdx.x] = totals.sums[threadIdx.x];

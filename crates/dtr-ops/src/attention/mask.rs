@@ -1,4 +1,4 @@
-//! Which keys each query sees.
+//! Causal masks: the keys that each query may attend to.
 
 use std::sync::OnceLock;
 
@@ -14,11 +14,12 @@ pub struct CausalMask {
     num_past: usize,
     /// The first key that each row sees.
     first_keys: Option<Vec<usize>>,
-    /// The position of the only query, if the device counts it.
+    /// The position of the only query, if it is in a counter on the device.
     counter: Option<PositionCounter>,
     device: Device,
     is_autodiff: bool,
-    /// Built on first use, since it has the size of all scores: linear layers and fused kernels need none.
+    /// Built on first use, since it is as large as the attention scores, and linear layers and fused kernels
+    /// do not need it.
     hidden_keys: OnceLock<Tensor<4, Bool>>,
 }
 
@@ -37,8 +38,8 @@ impl CausalMask {
         }
     }
 
-    /// Returns the mask of one query at the position that the device has counted to, which sees every key up
-    /// to its own.
+    /// Returns the mask of one query at the position of `counter`. The query sees every key up to its own
+    /// position.
     pub fn at_counter(counter: &PositionCounter, device: &Device) -> Self {
         Self { counter: Some(counter.clone()), ..Self::new(1, 0, None, device) }
     }

@@ -23,9 +23,9 @@ pub use mask::CausalMask;
 #[cfg(feature = "cuda")]
 pub(crate) use tensor_map::TensorMap;
 
-use crate::kernels::has_cpu_inference_kernels;
+use crate::kernel_support::has_cpu_inference_kernels;
 #[cfg(feature = "cuda")]
-use crate::kernels::{has_cuda_inference_kernels, has_cuda_kernels};
+use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
 use crate::kv_cache::KvCache;
 
 /// Returns `softmax(q kᵀ / sqrt(k)) v` for `q_bhtk` over all tokens of `cache`, `[b, h, t, k]`. The last
@@ -47,14 +47,14 @@ pub fn attention(q_bhtk: Tensor<4>, cache: &KvCache, mask: &CausalMask) -> Tenso
     attention_by_scores(q_bhtk, keys, values, mask)
 }
 
-/// Whether CUDA kernels can compute attention of heads like these.
+/// Returns whether the CUDA kernels support the dtype and the head width of `x_bhtk`.
 #[cfg(feature = "cuda")]
 fn has_cuda_attention_kernels(x_bhtk: &Tensor<4>) -> bool {
     let width = x_bhtk.dims()[3];
     has_cuda_inference_kernels(x_bhtk) && width.is_multiple_of(16) && width <= 256
 }
 
-/// [`attention`] by way of the matrix of all scores: on any device, and differentiable.
+/// Computes [`attention`] by the matrix of all scores. This form is differentiable and runs on any device.
 ///
 /// The queries that share a key/value head are stacked as rows, so that no key is repeated.
 fn attention_by_scores(

@@ -1,8 +1,9 @@
-//! Causal attention one query at a time: the reference of all other forms.
+//! The reference implementation of causal attention, one query at a time. Tests compare all other forms with
+//! it.
 
 use burn::tensor::Tensor;
 
-/// `softmax(q kᵀ / sqrt(k)) v` with as many key/value heads as query heads and no past tokens.
+/// Returns `softmax(q kᵀ / sqrt(k)) v`, with as many key/value heads as query heads and no past tokens.
 pub fn attention(q: &Tensor<4>, k: &Tensor<4>, v: &Tensor<4>) -> Tensor<4> {
     let [_, _, time, width] = q.dims();
     let rows = (0..time).map(|query| {

@@ -25,7 +25,7 @@ constexpr float LOG2_E = 1.4426950408889634f;
 
 struct Strides { i64 batch, head, time; };
 
-// Which tiles of keys a block of queries needs, and which keys a query may see.
+// The range of keys that a block of queries needs, and the mask of each query.
 struct Span {
     int first, begin, end;  // keys [begin, end) hold all that a query of the block sees
     int position;           // of the block's first query
@@ -54,7 +54,8 @@ __device__ inline float rescale(float& maximum, float tile_maximum, float scale_
 
 __device__ inline unsigned shared_address(const void* p) { return static_cast<unsigned>(__cvta_generic_to_shared(p)); }
 
-// Copies 16 bytes from global to shared memory, or zeros without a source (0 times NaN would be NaN).
+// Copies 16 bytes from global to shared memory. If there is no source, writes zeros (0 times NaN would be
+// NaN).
 __device__ inline void copy16(void* target, const void* source, bool is_there) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  :: "r"(shared_address(target)), "l"(source), "r"(is_there ? 16 : 0));

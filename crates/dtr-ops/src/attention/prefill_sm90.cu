@@ -1,8 +1,8 @@
-// Causal softmax attention of many queries on Hopper (sm_90a) in bf16: what prefill_bf16 of prefill.cu
-// computes, by warpgroup products (wgmma) over tiles that the tensor memory accelerator copies. One warpgroup
-// loads tiles of K and V into a ring of buffers; the others compute 64 queries each. The products of one
-// overlap with the exponentials of another, and the scores of a tile with the sums of the previous tile (the
-// schedule of FlashAttention-3, arXiv 2407.08608).
+// Causal softmax attention of many queries on Hopper (sm_90a) in bf16. It computes the same as prefill_bf16
+// of prefill.cu, by warpgroup products (wgmma) of tiles that the tensor memory accelerator copies. One
+// warpgroup loads tiles of K and V into a ring of buffers. The other warpgroups compute 64 queries each. The
+// products of one warpgroup overlap with the exponentials of another, and the scores of a tile overlap with
+// the sums of the previous tile (the schedule of FlashAttention-3, arXiv 2407.08608).
 //
 // Compile with -DHEAD_DIM=64, 96, 128 or 256. The tensor maps (cuTensorMapEncodeTiled) have four dimensions,
 // innermost first {d, time, heads, batch}, bf16, with boxes {64, 64, 1, 1} for Q and {64, KEYS, 1, 1} for K
@@ -63,7 +63,7 @@ __device__ inline void wait(u64& barrier, int parity) {
                  " mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n @!done bra again;\n}"
                  :: "r"(shared_address(&barrier)), "r"(parity) : "memory");
 }
-// Named barriers, from 1 on: one for each consumer, for its turn to issue products.
+// Named barriers, numbered from 1: each consumer waits at its own barrier for its turn to issue products.
 __device__ inline void await_turn(int consumer) {
     asm volatile("bar.sync %0, 256;" :: "r"(1 + consumer) : "memory");
 }
@@ -89,8 +89,8 @@ __device__ inline void load(bf16* tile, const TensorMap& map, u64& barrier, int 
 // Products.
 
 // Describes shared memory to wgmma: 128-byte swizzle, groups of 8 rows 1024 bytes apart. `apart` is the
-// distance in bytes of neighbouring blocks of columns, which matters if columns are N of the product (V) and
-// not its K.
+// distance in bytes between neighbouring blocks of columns. It is used only if the columns are the N
+// dimension of the product (for V), not the K dimension.
 __device__ inline u64 descriptor(const bf16* p, int apart) {
     return (1ull << 62) | (u64(1024 >> 4) << 32) | (u64(apart >> 4) << 16) | ((shared_address(p) & 0x3ffff) >> 4);
 }
@@ -145,7 +145,8 @@ template <int M, int N> __device__ inline void pin(float (&x)[M][N]) {
     for (int i = 0; i < M; ++i) pin(x[i]);
 }
 
-// The 64 queries of a warpgroup. A thread has two of them: a row of each 8 x 8 block of the accumulators.
+// The 64 queries of a warpgroup. A thread has two of these queries: a row of each 8 x 8 block of the
+// accumulators.
 
 __device__ inline unsigned pack(float low, float high) {
     __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
@@ -191,7 +192,7 @@ struct Rows {
         }
     }
     // Turns scores into weights (not yet packed). Returns the factor for the sums so far.
-    __device__ float2 soften(float scale_log2) {
+    __device__ float2 apply_softmax(float scale_log2) {
         float factor[2];
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
@@ -249,7 +250,7 @@ struct Job {
 };
 
 // The index of the block's job in a round. Long jobs come first, so every other round is reversed.
-__device__ inline int numbered(int round) {
+__device__ inline int job_index(int round) {
     return round * gridDim.x + (round % 2 ? gridDim.x - 1 - blockIdx.x : blockIdx.x);
 }
 
@@ -277,8 +278,8 @@ prefill_sm90(bf16* o, const __grid_constant__ TensorMap q, const __grid_constant
     if (threadIdx.x < 128) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
         if (threadIdx.x > 0) return;
-        for (int round = 0; numbered(round) < jobs; ++round) {
-            const Job job(numbered(round), first, h, b, t, s);
+        for (int round = 0; job_index(round) < jobs; ++round) {
+            const Job job(job_index(round), first, h, b, t, s);
             const int group = job.head / (h / g);
             int stage = of_queries.stage;
             wait(shared.free_queries[stage], of_queries.parity ^ 1);
@@ -309,8 +310,8 @@ prefill_sm90(bf16* o, const __grid_constant__ TensorMap q, const __grid_constant
         };
         if (consumer == CONSUMERS - 1) give_turn(0);
 
-        for (int round = 0; numbered(round) < jobs; ++round) {
-            const Job job(numbered(round), first, h, b, t, s);
+        for (int round = 0; job_index(round) < jobs; ++round) {
+            const Job job(job_index(round), first, h, b, t, s);
             const int lowest_position = job.first_position + consumer * ROWS;
             bf16* queries = shared.queries[of_queries.stage][consumer];
             Rows rows;
@@ -330,7 +331,7 @@ prefill_sm90(bf16* o, const __grid_constant__ TensorMap q, const __grid_constant
             pin(rows.scores);
             release(shared.free_keys[of_keys.stage]);
             mask(0);
-            rows.soften(scale_log2);
+            rows.apply_softmax(scale_log2);
             rows.pack_weights();
 
             for (int tile = 1; tile < job.tiles; ++tile) {
@@ -349,7 +350,7 @@ prefill_sm90(bf16* o, const __grid_constant__ TensorMap q, const __grid_constant
                 pin(rows.scores);
                 release(shared.free_keys[of_keys.stage]);
                 mask(tile);
-                float2 factor = rows.soften(scale_log2);
+                float2 factor = rows.apply_softmax(scale_log2);
                 wait_products<0>();
                 pin(rows.out);
                 release(shared.free_values[before.stage]);
@@ -365,7 +366,8 @@ prefill_sm90(bf16* o, const __grid_constant__ TensorMap q, const __grid_constant
             release(shared.free_values[of_keys.stage]);
             of_keys.advance();
 
-            // Written through shared memory (of the queries, swizzled), so that whole rows are stored.
+            // The outputs go through the shared memory of the queries (swizzled), so that whole rows are
+            // stored.
             constexpr int STRIDE = BLOCKS * BLOCK, CHUNKS = D / 8;
             sync_warpgroup(consumer);
             bf16* results = queries + warp * 16 * STRIDE;

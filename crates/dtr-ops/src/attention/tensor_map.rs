@@ -12,7 +12,7 @@ use crate::cuda::{check, device_address, dims};
 #[repr(C, align(64))]
 pub(crate) struct TensorMap([u64; 16]);
 
-// SAFETY: it is plain data, of the size and alignment of the driver's own type.
+// SAFETY: the type is plain data with the size and alignment of the driver's type.
 unsafe impl DeviceRepr for TensorMap {}
 
 impl TensorMap {

@@ -12,7 +12,7 @@ fn fused(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: &CausalMask) -> Tensor<
 }
 
 #[test]
-fn every_form_computes_one_query_at_a_time_over_repeated_heads() {
+fn every_form_matches_attention_over_repeated_heads() {
     let (b, h, g, t, k) = (2, 6, 2, 13, 8);
     let q = random("q", [b, h, t, k], -2.0, 2.0);
     let keys = random("k", [b, g, t, k], -2.0, 2.0);

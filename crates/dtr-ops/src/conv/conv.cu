@@ -51,7 +51,7 @@ __device__ inline void store(bf16* to, const Vec& x) {
         make_uint2(reinterpret_cast<const unsigned&>(low), reinterpret_cast<const unsigned&>(high));
 }
 
-// The taps of a thread's channels, [channel][tap], as stored in memory; empty unless each token has its own.
+// The taps of a thread's channels, [channel][tap], as stored in memory. Empty if all tokens share their taps.
 template <bool PRESENT>
 struct RawTaps {
     Raw at[WIDTH];
@@ -172,9 +172,10 @@ __device__ inline void forward(const Real* __restrict__ x, i64 x_b, i64 x_t, con
     }
 }
 
-// A thread computes dx of its BACKWARD_SEGMENT tokens (the first thread also that of `past`), for which it
-// reads WIDTH - 1 tokens more. It computes the weights' gradients of its own tokens: for each token, or
-// summed into its row of `dweights` [batch * segments, c, WIDTH] f32, whose rows another kernel sums.
+// A thread computes dx of its BACKWARD_SEGMENT tokens, for which it reads WIDTH - 1 further tokens. The first
+// thread also computes the gradient of `past`. The gradients of the taps are computed for the thread's own
+// tokens. Dynamic taps get a gradient per token. Shared taps get the thread's sum, in its row of `dweights`
+// [batch * segments, c, WIDTH] f32, and another kernel sums the rows.
 template <bool DYNAMIC, typename DWeight>
 __device__ inline void backward(const Real* __restrict__ x, i64 x_b, i64 x_t, const Real* __restrict__ weight, i64 w_b,
                                 i64 w_t, const Real* __restrict__ past, const Real* __restrict__ dy, i64 dy_b, i64 dy_t,
@@ -197,7 +198,7 @@ __device__ inline void backward(const Real* __restrict__ x, i64 x_b, i64 x_t, co
 #pragma unroll
     for (int i = 0; i < BEFORE; ++i) window.push(widen(input(x, x_t, past, channels, start - BEFORE + i)));
 
-    const auto leave = [&](int t) {  // token t, the oldest row of the window, is complete
+    const auto store_gradient = [&](int t) {  // token t, the oldest row of the window, is complete
         if (t >= start && t < end) store(dx + t * dx_t, sums.at[0]);
         else if (t < 0 && start == 0 && dpast) store(dpast + (t + BEFORE) * channels, sums.at[0]);
     };
@@ -230,11 +231,11 @@ __device__ inline void backward(const Real* __restrict__ x, i64 x_b, i64 x_t, co
                 else if (t < end) dtaps.at[i][w] += window.at[w].at[i] * dz.at[i];
             }
         if (DYNAMIC && t < end) dtaps.store_to(dweights + t * dw_t);
-        leave(t - BEFORE);
+        store_gradient(t - BEFORE);
     });
     for (int t = beyond; t < end + BEFORE; ++t) {  // past the last token
         sums.push(Vec{});
-        leave(t - BEFORE);
+        store_gradient(t - BEFORE);
     }
     if constexpr (!DYNAMIC) dtaps.store_to(dweights);
 }

@@ -21,8 +21,8 @@ const FORWARD_SEGMENT: usize = 32;
 /// Tokens of a thread in the backward pass.
 const BACKWARD_SEGMENT: usize = 64;
 
-/// Returns `silu` of a convolution by a weight `[d, w]` or by kernels of all tokens `[b, t, d, w]`, and the
-/// state after it.
+/// Returns `silu` of a convolution, and the state after it. The taps are a weight `[d, w]` or a kernel for
+/// each token, `[b, t, d, w]`.
 ///
 /// On an autodiff graph the convolution starts without a state, and the returned state is unusable.
 pub(super) fn conv_silu<const D: usize>(
@@ -42,7 +42,7 @@ pub(super) fn conv_silu<const D: usize>(
     (from_cube(y), from_cube(next.expect("a convolution with a state has a next state")))
 }
 
-/// A convolution without a state, over `x` and taps.
+/// A convolution without a state, with the inputs `x` and taps.
 #[derive(Clone, Debug)]
 struct ConvSilu;
 
@@ -89,7 +89,7 @@ impl ConvShape {
         LaunchDims { grid, block: (128, 1), shared_bytes: 0 }
     }
 
-    /// The address of the taps and, if each token has its own, their strides.
+    /// Returns the address of the taps and, if each token has its own taps, their strides.
     fn tap_args(&self, taps: &CubeTensor) -> Vec<KernelArg> {
         let mut arguments = pointer_and_strides(taps);
         arguments.truncate(if self.is_dynamic { 3 } else { 1 });

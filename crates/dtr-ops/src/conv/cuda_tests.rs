@@ -4,7 +4,7 @@ use super::{causal_conv_silu, dynamic_conv_silu};
 use crate::cuda_testing::{assert_close, fill_free_memory_with_nan, for_each_dtype, random, to_device};
 
 #[test]
-fn outputs_and_gradients_are_those_of_the_portable_form() {
+fn outputs_and_gradients_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
         for time in [1, 3, 64, 65, 130] {
             let (batch, channels, width) = (3, 256, 4);

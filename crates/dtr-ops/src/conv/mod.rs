@@ -11,7 +11,7 @@ mod tests;
 use burn::tensor::{Tensor, activation::silu};
 
 #[cfg(feature = "cuda")]
-use crate::kernels::has_cuda_kernels;
+use crate::kernel_support::has_cuda_kernels;
 
 /// The last `width − 1` inputs of a convolution, `[b, width − 1, d]`.
 pub type ConvState = Tensor<3>;
@@ -32,8 +32,8 @@ pub fn causal_conv_silu(
     (silu(y), next)
 }
 
-/// [`causal_conv_silu`] with a kernel for each token, `kernels_btdw` (JetBlock's dynamic convolution, arXiv
-/// 2508.15884).
+/// Computes [`causal_conv_silu`] with a kernel for each token, `kernels_btdw` (JetBlock's dynamic
+/// convolution, arXiv 2508.15884).
 pub fn dynamic_conv_silu(
     x_btd: Tensor<3>,
     kernels_btdw: Tensor<4>,
@@ -47,7 +47,7 @@ pub fn dynamic_conv_silu(
     (silu(y), next)
 }
 
-/// The causal convolution alone, as a sum over its taps; the last tap is the current token's.
+/// Computes the causal convolution as a sum over its taps. The last tap multiplies the current token.
 fn causal_conv(x_btd: Tensor<3>, weight_dw: &Tensor<2>, state: Option<ConvState>) -> (Tensor<3>, ConvState) {
     let [channels, width] = weight_dw.dims();
     let time = x_btd.dims()[1];
@@ -59,7 +59,7 @@ fn causal_conv(x_btd: Tensor<3>, weight_dw: &Tensor<2>, state: Option<ConvState>
     (sum(taps), next)
 }
 
-/// [`causal_conv`] with a kernel for each token.
+/// Computes [`causal_conv`] with a kernel for each token.
 fn dynamic_conv(
     x_btd: Tensor<3>,
     kernels_btdw: &Tensor<4>,

@@ -53,21 +53,21 @@ pub(crate) fn pointer_or_null(tensor: Option<&CubeTensor>) -> KernelArg {
     tensor.map_or(KernelArg::Pointer(0), pointer)
 }
 
-/// Returns the address and the strides of all axes but the last: how kernels take a tensor with contiguous
-/// rows.
+/// Returns the kernel arguments of a tensor with contiguous rows: its address, and the strides of all axes
+/// but the last.
 pub(crate) fn pointer_and_strides(tensor: &CubeTensor) -> Vec<KernelArg> {
     let strides = tensor.meta.strides();
     let strides = strides[..strides.len() - 1].iter().map(|&stride| KernelArg::Long(stride as i64));
     std::iter::once(pointer(tensor)).chain(strides).collect()
 }
 
-/// Returns the tensor with the elements of its last axis side by side; copies only if they are not.
+/// Returns the tensor with a contiguous last axis. Copies only if the axis is not contiguous.
 pub(crate) fn with_contiguous_rows(tensor: CubeTensor) -> CubeTensor {
     let has_contiguous_rows = tensor.meta.strides().last().is_none_or(|&stride| stride == 1);
     if has_contiguous_rows { tensor } else { copy_contiguous(tensor) }
 }
 
-/// Returns the tensor in row-major order; copies only if it is in another.
+/// Returns the tensor in row-major order. Copies only if the order is different.
 pub(crate) fn contiguous(mut tensor: CubeTensor) -> CubeTensor {
     let shape = tensor.shape();
     let mut strides = vec![1; shape.num_dims()];
@@ -88,7 +88,7 @@ fn copy_contiguous(tensor: CubeTensor) -> CubeTensor {
     into_contiguous(tensor)
 }
 
-/// Returns the tensor in row-major order for a kernel to overwrite; copies if its memory is shared.
+/// Returns the tensor in row-major order, for a kernel to overwrite. Copies if its memory is shared.
 pub(crate) fn copy_if_shared(tensor: CubeTensor) -> CubeTensor {
     let tensor = contiguous(tensor);
     if tensor.can_mut() { tensor } else { tensor.copy() }

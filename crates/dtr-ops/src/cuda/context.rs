@@ -1,5 +1,4 @@
-//! A CUDA device as this crate uses it: its compiled kernels and cuBLASLt, on the stream that burn computes
-//! on.
+//! The context of a CUDA device: compiled kernels and cuBLASLt, on the stream that burn computes on.
 //!
 //! Kernels of burn and of this crate share one stream, so the device runs all work in the order of
 //! submission. Memory that burn reuses for another tensor is therefore never written too early, and no events
@@ -21,7 +20,7 @@ use super::launch::{KernelArg, Launcher};
 use super::stream::burn_stream;
 use crate::linear::CublasLt;
 
-/// Length of the buffer of zeros that kernels count in.
+/// Length of the buffer of counters, which are zero between kernels.
 const NUM_ZEROS: usize = 1 << 16;
 
 /// A CUDA device, open until the process ends.
@@ -50,7 +49,8 @@ pub(super) struct LaunchState {
     pub captured_buffers: Option<Vec<Handle>>,
 }
 
-/// A CUDA graph and the buffers that it reads and writes, which nothing else may use meanwhile.
+/// A CUDA graph and the buffers that it reads and writes. Holding the buffers prevents their reuse while the
+/// graph exists.
 pub(crate) struct CapturedGraph {
     graph: CudaGraph,
     _buffers: Vec<Handle>,
@@ -97,7 +97,8 @@ impl GpuContext {
         })
     }
 
-    /// Returns the address of `count` zeros (u32) for kernels to count in; each kernel resets them to zero.
+    /// Returns the address of `count` counters (u32), which are zero. Each kernel resets its counters to
+    /// zero.
     pub fn zeroed_counters(&self, count: usize) -> KernelArg {
         assert!(count < NUM_ZEROS, "a kernel has at most {NUM_ZEROS} counters, not {count}");
         KernelArg::Pointer(self.zeros.device_ptr(&self.stream).0)
@@ -113,14 +114,14 @@ impl GpuContext {
         check(self.context.bind_to_thread(), "be bound to a thread");
     }
 
-    /// Calls `work` with the launcher of this device, which one thread has at a time.
+    /// Calls `work` with the launcher of this device. Only one thread has the launcher at a time.
     pub fn with_launcher<T>(&self, work: impl FnOnce(&mut Launcher<'_>) -> T) -> T {
         let state = self.lock();
         self.bind_to_thread();
         work(&mut Launcher { gpu: self, state })
     }
 
-    /// Whether launches are captured into a graph instead of run.
+    /// Returns whether launches are captured into a graph instead of run.
     pub fn is_capturing(&self) -> bool {
         self.lock().captured_buffers.is_some()
     }
@@ -142,7 +143,8 @@ impl GpuContext {
         let buffers = self.lock().captured_buffers.take();
         let flags = sys::CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
         let graph = self.capture_stream.end_capture(flags);
-        // Only after the capture has ended, so that the launches of another cell are not captured.
+        // A panic is resumed only after the capture has ended, so that launches of another cell are not
+        // captured.
         if let Err(panic) = outcome {
             resume_unwind(panic);
         }

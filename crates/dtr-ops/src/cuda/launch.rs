@@ -41,7 +41,7 @@ pub(crate) struct LaunchDims {
 }
 
 impl LaunchDims {
-    /// `blocks` blocks of `threads` threads, without dynamic shared memory.
+    /// Returns the dimensions of `blocks` blocks of `threads` threads, without dynamic shared memory.
     pub fn linear(blocks: usize, threads: u32) -> Self {
         Self { grid: (blocks as u32, 1, 1), block: (threads, 1), shared_bytes: 0 }
     }
@@ -61,9 +61,9 @@ impl<'a> Launcher<'a> {
     /// Launches `kernel`.
     ///
     /// # Safety
-    /// `arguments` match the kernel's parameters in order and type. Addresses are of live tensors, as large
-    /// as the kernel reads and writes. (Whatever burn does with their memory afterwards comes later on the
-    /// same stream.)
+    /// `arguments` must match the kernel's parameters in order and type. Addresses must belong to live
+    /// tensors that are large enough for the kernel's reads and writes. burn may reuse their memory after the
+    /// call, since its later work is on the same stream.
     pub unsafe fn launch(&mut self, kernel: &CudaKernel, dims: LaunchDims, arguments: &[KernelArg]) {
         let function = self.function(kernel, dims.shared_bytes);
         let mut launch = self.stream().launch_builder(&function);
@@ -81,7 +81,7 @@ impl<'a> Launcher<'a> {
             block_dim: (dims.block.0, dims.block.1, 1),
             shared_mem_bytes: dims.shared_bytes,
         };
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         check(unsafe { launch.launch(config) }, format_args!("launch {kernel:?} with {dims:?}"));
     }
 

@@ -1,6 +1,7 @@
-//! What the CUDA forms of all operations share: devices, buffers, the compiler, launches and CUDA graphs.
+//! Infrastructure of the CUDA forms of all operations: devices, buffers, the compiler, launches and CUDA
+//! graphs.
 //!
-//! `cuda.rs` of each operation's folder calls the driver through these, with `unsafe` at each launch.
+//! The `cuda.rs` of each operation launches its kernels through this module, with `unsafe` at each launch.
 
 #![allow(unsafe_code)]
 

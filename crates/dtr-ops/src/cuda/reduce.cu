@@ -10,7 +10,7 @@ extern "C" __global__ void __launch_bounds__(1024)
     if (threadIdx.x == 0) *sum = mine * scale;
 }
 
-// to[c] = the sum over `rows` of from[row, c] in a fixed order, for partial sums that other kernels leave.
+// to[c] = the sum over `rows` of from[row, c] in a fixed order. The rows are partial sums of another kernel.
 // block 128, grid ceil(columns / 32): four threads share a column.
 extern "C" __global__ void __launch_bounds__(128) sum_rows(const float *from, float *to, int rows, int columns) {
     __shared__ float sums[4][32];

@@ -1,4 +1,4 @@
-//! Sums whose terms other kernels left, added up in a fixed order.
+//! Sums of partial sums that other kernels computed, in a fixed order.
 
 use burn::backend::TensorMetadata;
 use burn::tensor::{DType, Shape};
@@ -10,7 +10,8 @@ use super::launch::{KernelArg, LaunchDims, int_args};
 
 static REDUCE: CudaSource = CudaSource { name: "reduce", text: include_str!("reduce.cu") };
 
-/// Blocks that share the rows of a matrix when its columns are summed; each leaves a row of partial sums.
+/// The number of blocks that share the rows of a matrix when its columns are summed. Each block writes a row
+/// of partial sums.
 pub(crate) const NUM_ROW_BLOCKS: usize = 256;
 
 /// Returns the launch of a kernel with a thread for each column and block of rows.
@@ -28,7 +29,7 @@ pub(crate) fn column_sums(x: CubeTensor) -> CubeTensor {
     let sizes = [KernelArg::Long(rows as i64), KernelArg::Int(width as i32)];
     let arguments = [[&x, &partials].map(pointer), sizes].concat();
     let kernel = CudaKernel::for_element(&REDUCE, "column_sums", x.dtype());
-    // SAFETY: both are alive, dense and of these sizes.
+    // SAFETY: both tensors are alive, dense and of these sizes.
     gpu_of(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, row_block_dims(width), &arguments);
     });
@@ -41,7 +42,7 @@ pub(crate) fn sum_rows(rows: CubeTensor, shape: impl Into<Shape>) -> CubeTensor 
     let sum = empty(&rows, shape, DType::F32);
     let arguments = [vec![pointer(&rows), pointer(&sum)], int_args([count, columns])].concat();
     let kernel = CudaKernel::for_element(&REDUCE, "sum_rows", DType::F32);
-    // SAFETY: both are alive and dense; the sum has as many elements as a row.
+    // SAFETY: both tensors are alive and dense; the sum has as many elements as a row.
     gpu_of(&rows).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(columns.div_ceil(32), 128), &arguments);
     });
@@ -54,7 +55,7 @@ pub(crate) fn sum_partials(partials: &CubeTensor, scale: f32) -> CubeTensor {
     let count = partials.shape().num_elements();
     let arguments = [pointer(partials), KernelArg::Int(count as i32), KernelArg::Float(scale), pointer(&sum)];
     let kernel = CudaKernel::for_element(&REDUCE, "sum_partials", DType::F32);
-    // SAFETY: both are alive and dense.
+    // SAFETY: both tensors are alive and dense.
     gpu_of(partials).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(1, 1024), &arguments);
     });

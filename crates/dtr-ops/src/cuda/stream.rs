@@ -1,11 +1,11 @@
-//! One stream a device: burn keeps to one, and the kernels of this crate are launched on the same.
+//! One stream per device, shared by burn and the kernels of this crate.
 //!
 //! burn 0.22.1 and cubecl 0.11.3 have no function that returns the stream: `cubecl-cuda` keeps it in a
-//! private field of its server. Its only public trace is the server's `Debug` form, which [`burn_stream`]
-//! parses. An accessor would need a patched copy of `cubecl-cuda` in this repository, 4,000 lines to be
-//! merged by hand at each release, against one line of parsing that `Cargo.toml`'s exact version pin and a
-//! test protect. Synchronising two streams by events instead costs four driver calls a launch: the quick
-//! start on an H100 took 66 s so, and takes 40 s on one stream.
+//! private field of its server. The only public output that contains it is the server's `Debug` form, which
+//! [`burn_stream`] parses. The alternative, an accessor, needs a patched copy of `cubecl-cuda` in this
+//! repository: 4,000 lines to merge by hand at each release. The parser is one line, protected by the exact
+//! version pin in `Cargo.toml` and a test. Two streams that are synchronised by events cost four driver calls
+//! per launch: the quick start on an H100 takes 66 s with two streams, and 40 s with one.
 
 use std::ptr::with_exposed_provenance_mut;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use cudarc::driver::{CudaContext, CudaStream, sys::CUstream};
 /// The text before the address of the first stream in the `Debug` form of cubecl's server.
 const FIRST_STREAM: &str = "streams: [Some(StreamWrapper { stream: Stream { sys: 0x";
 
-/// Makes burn use one stream a device for all threads. Must be called before burn opens a device.
+/// Makes burn use one stream per device for all threads. Must be called before burn opens a device.
 pub(crate) fn use_single_stream() {
     set_policy(StreamPolicy::Single);
 }
 
-/// Runs `work` on the thread of burn's server for the device, where operations are submitted without a
-/// hand-over.
+/// Runs `work` on the thread of burn's server for the device, where operations are submitted without
+/// switching threads.
 ///
 /// # Panics
 /// Panics if `work` panics.
@@ -52,7 +52,8 @@ pub(super) fn burn_stream(context: &Arc<CudaContext>, index: usize) -> Arc<CudaS
         memory.unwrap_or_else(|cause| panic!("cannot allocate memory on the CUDA device: {cause:?}"));
     let server = DeviceHandle::<<CudaRuntime as Runtime>::Server>::new(device.to_id());
     let debug_form = server.submit_blocking(|server| format!("{server:?}"));
-    let debug_form = debug_form.unwrap_or_else(|cause| panic!("the CUDA device does not answer: {cause:?}"));
+    let debug_form =
+        debug_form.unwrap_or_else(|cause| panic!("cannot read the state of burn's CUDA server: {cause:?}"));
     let address = stream_address(&debug_form).expect("cubecl 0.11.3 prints the address of its stream");
     let stream: CUstream = with_exposed_provenance_mut(address);
     // SAFETY: the stream belongs to the device's primary context, as `context` is, and burn's server keeps it

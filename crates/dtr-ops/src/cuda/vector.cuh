@@ -1,6 +1,6 @@
-// What the elementwise and reducing kernels share: 16-byte loads and stores of ELEMENT (float or bf16) as
-// eight floats, and sums over a block in a fixed order. Sources that include this header are compiled once
-// for each ELEMENT.
+// Shared code of the elementwise and the reducing kernels: 16-byte loads and stores of ELEMENT (float or
+// bf16) as eight floats, and sums over a block in a fixed order. Sources that include this header are
+// compiled once for each ELEMENT.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -85,7 +85,7 @@ __device__ float warp_sum(float x) {
     return x;
 }
 
-// Over a block of up to 32 warps; every thread gets the sum.
+// Returns the sum over a block of up to 32 warps, to every thread.
 __device__ float block_sum(float x) {
     __shared__ float sums[WARP];
     x = warp_sum(x);

@@ -11,7 +11,7 @@ use crate::attention::attention_from_counter;
 use crate::cuda::{
     CapturedGraph, CudaKernel, CudaSource, GpuContext, KernelArg, LaunchDims, gpu_of, into_cube, pointer,
 };
-use crate::kernels::has_cuda_kernels;
+use crate::kernel_support::has_cuda_kernels;
 use crate::rope::{rotate_and_append, rotate_from_counter};
 
 static COUNTER: CudaSource = CudaSource { name: "counter", text: include_str!("counter.cu") };
@@ -21,13 +21,13 @@ static COUNTER: CudaSource = CudaSource { name: "counter", text: include_str!("c
 pub struct PositionCounter(Tensor<1, Int>);
 
 impl PositionCounter {
-    /// Returns a counter at `position`, or none if the device cannot count.
+    /// Returns a counter at `position`, or `None` if the device has no counters.
     pub fn new(position: usize, device: &Device) -> Option<Self> {
         let counter = Tensor::<1, Int>::from_data(TensorData::from([position as i32]), device);
         has_cuda_kernels(&Tensor::<1>::zeros([1], device)).then_some(Self(counter))
     }
 
-    /// Counts one token. All clones see the new position.
+    /// Adds 1 to the position, for all clones.
     pub fn advance(&self) {
         let position = self.position();
         let kernel = CudaKernel { source: &COUNTER, defines: String::new(), name: "advance" };
@@ -38,17 +38,18 @@ impl PositionCounter {
         });
     }
 
-    /// Rotates `x_bhtk` by cosines and sines of all positions, from this position on.
+    /// Rotates `x_bhtk` by the cosines and sines of the positions from the counter on. `tables` hold all
+    /// positions.
     ///
     /// # Panics
-    /// Panics if the width of a head is no multiple of 16.
+    /// Panics if the width of a head is not a multiple of 16.
     pub(crate) fn rotate(&self, x_bhtk: Tensor<4>, tables: [Tensor<4>; 2]) -> Tensor<4> {
         assert!(x_bhtk.dims()[3].is_multiple_of(16), "the kernel rotates heads of a multiple of 16 channels");
         rotate_from_counter(x_bhtk, tables, self.position())
     }
 
-    /// Returns `[q, k, v]`'s rotated queries, and the cache buffers with rotated keys and values written in
-    /// place from this position on.
+    /// Rotates the queries and keys of `[q, k, v]`, and writes keys and values into the cache buffers in
+    /// place, from the counter's position on. Returns the queries and the buffers.
     pub(crate) fn rotate_and_append(
         &self,
         tokens: [Tensor<4>; 3],
@@ -58,7 +59,7 @@ impl PositionCounter {
         rotate_and_append(tokens, cache, tables, self.position())
     }
 
-    /// Computes attention of `q_bhtk` over cache buffers whose last token is at this position.
+    /// Computes attention of `q_bhtk` over cache buffers whose last token is at the counter's position.
     pub(crate) fn attention(&self, q_bhtk: Tensor<4>, cache: [Tensor<4>; 2]) -> Tensor<4> {
         attention_from_counter(q_bhtk, cache, self.position())
     }
@@ -81,7 +82,7 @@ impl RecordedStep {
     /// the graph.
     ///
     /// # Panics
-    /// Panics if the device is no CUDA device, or if burn would have to copy a tensor.
+    /// Panics if the device is not a CUDA device, or if burn would have to copy a tensor.
     pub fn record(device: &Device, work: impl FnOnce()) -> Self {
         let gpu = match device.as_dispatch() {
             DispatchDevice::Cube(CubeDevice::Cuda(device)) => GpuContext::new(device.index),

@@ -1,21 +1,21 @@
-//! Builds without CUDA: no device counts positions or records steps.
+//! Builds without CUDA: no device has position counters or records steps.
 
 use std::convert::Infallible;
 
 use burn::tensor::{Device, Tensor};
 
-/// The position of the next token, counted by the device. No device of this build counts, so there are no
-/// values.
+/// The position of the next token, in device memory. No device of this build has counters, so this type has
+/// no values.
 #[derive(Clone)]
 pub struct PositionCounter(Infallible);
 
 impl PositionCounter {
-    /// Returns none: no device of this build counts.
+    /// Returns `None`: no device of this build has counters.
     pub fn new(_position: usize, _device: &Device) -> Option<Self> {
         None
     }
 
-    /// Counts one token.
+    /// Adds 1 to the position.
     pub fn advance(&self) {
         match self.0 {}
     }
@@ -38,8 +38,8 @@ impl PositionCounter {
     }
 }
 
-/// Work on fixed tensors that was recorded and can be replayed. No device of this build records, so there are
-/// no values.
+/// Work on fixed tensors that was recorded and can be replayed. No device of this build records, so this type
+/// has no values.
 pub struct RecordedStep(Infallible);
 
 impl RecordedStep {

@@ -21,7 +21,8 @@ pub(super) fn gated_delta_recurrence(
     unpack(apply(CpuGatedDelta, [q, k, v, beta, g, state]), query_shape, value_width)
 }
 
-/// Outputs and last states, packed, over q, k, v, beta, g and the first states.
+/// The operation with the inputs q, k, v, beta, g and first states. Its output packs all outputs and last
+/// states.
 #[derive(Clone, Debug)]
 struct CpuGatedDelta;
 

@@ -1,5 +1,5 @@
-//! The gated delta rule on CUDA devices, by its WY form: what each chunk needs alone, then the states one
-//! after another. The backward pass has the same two parts.
+//! The gated delta rule on CUDA devices, by its WY form. The matrices of all chunks are computed in parallel,
+//! then the states chunk by chunk. The backward pass has the same two parts.
 
 #![allow(unsafe_code)]
 
@@ -43,7 +43,7 @@ pub(super) fn gated_delta_rule(
     (from_cube(output), from_cube(state))
 }
 
-/// The gated delta rule without a state, over q, k, v, beta and g.
+/// The gated delta rule without a state, with the inputs q, k, v, beta and g.
 #[derive(Clone, Debug)]
 struct CudaGatedDelta;
 
@@ -109,8 +109,8 @@ impl DeltaShape {
         self.chunk_dims(128, rows + triangle + rows.max(triangle))
     }
 
-    /// The launch of a kernel that walks over the chunks, with this many tiles of tokens by values and of
-    /// tokens by tokens.
+    /// Returns the launch dimensions of a kernel that loops over the chunks, with `value_tiles` tiles
+    /// `[tokens, values]` and `square_tiles` tiles `[tokens, tokens]` in shared memory.
     fn scan_dims(&self, value_tiles: usize, square_tiles: usize) -> LaunchDims {
         let (c, p) = (CHUNK, |width| self.padded(width));
         let elements =
@@ -134,7 +134,7 @@ impl DeltaShape {
     }
 }
 
-/// What `delta_prepare` computes for each chunk alone.
+/// The results of `delta_prepare`, which processes every chunk independently.
 struct PreparedChunks {
     /// Decays and write strengths of the tokens, f32.
     token_scalars: CubeTensor,
@@ -142,7 +142,7 @@ struct PreparedChunks {
     output_matrices: CubeTensor,
     /// Matrices `H`, which write a chunk's values into the state.
     state_matrices: CubeTensor,
-    /// Inverses `T` of the triangles, if the updates are to be kept.
+    /// Inverses `T` of the triangular matrices, if the updates are saved for gradients.
     inverses: Option<CubeTensor>,
 }
 
@@ -197,7 +197,7 @@ fn kernel_inputs([q, k, v, beta, g]: [CubeTensor; 5]) -> [CubeTensor; 5] {
     [q, k, v, beta, g]
 }
 
-/// Returns the output and the next state from a state.
+/// Returns the output and the next state, starting from `state`.
 fn forward_from_state(tensors: [CubeTensor; 5], state: CubeTensor) -> (CubeTensor, CubeTensor) {
     let [q, k, v, beta, g] = kernel_inputs(tensors);
     let shape = DeltaShape::new(&q, &v);
@@ -243,7 +243,7 @@ fn step(shape: &DeltaShape, inputs: [&CubeTensor; 5], output: &CubeTensor, state
     });
 }
 
-/// Returns the output without a state.
+/// Returns the output, starting from a state of zeros.
 fn forward(tensors: [CubeTensor; 5]) -> CubeTensor {
     let [q, k, v, beta, g] = kernel_inputs(tensors);
     let shape = DeltaShape::new(&q, &v);
@@ -254,8 +254,8 @@ fn forward(tensors: [CubeTensor; 5]) -> CubeTensor {
     output
 }
 
-/// Walks over the chunks from zeros. Writes the outputs to `output`, and the states before the chunks and
-/// their updates to `saved`.
+/// Loops over the chunks, starting from a state of zeros. Writes the outputs to `output`, and the states
+/// before the chunks and their updates to `saved`.
 fn scan_chunks(
     shape: &DeltaShape,
     [q, k, v]: [&CubeTensor; 3],
@@ -284,8 +284,8 @@ fn scan_chunks(
     });
 }
 
-/// Returns the gradients of q, k, v, beta and g. Runs the forward pass of the chunks again: what it computes
-/// for each chunk takes more memory than the activations of the layer.
+/// Returns the gradients of q, k, v, beta and g. Recomputes the forward pass of the chunks, because its
+/// results would take more memory than the activations of the layer.
 fn backward(tensors: [CubeTensor; 5], d_output: CubeTensor) -> [CubeTensor; 5] {
     let [q, k, v, beta, g] = kernel_inputs(tensors);
     let d_output = with_contiguous_rows(d_output);

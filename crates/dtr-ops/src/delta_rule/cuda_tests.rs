@@ -2,14 +2,14 @@ use burn::tensor::{DType, Tensor};
 
 use super::gated_delta_rule;
 use crate::cuda_testing::{
-    CASES, TIMES, assert_close, decays, fill_free_memory_with_nan, for_each_dtype, keys, perturb, random,
-    relative_error, to_device,
+    CASES, SEQUENCE_LENGTHS, assert_close, decays, fill_free_memory_with_nan, for_each_dtype, keys, perturb,
+    random, relative_error, to_device,
 };
 
 #[test]
-fn outputs_and_gradients_are_those_of_the_portable_form() {
+fn outputs_and_gradients_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
-        for (case, time) in CASES.into_iter().flat_map(|case| TIMES.map(|time| (case, time))) {
+        for (case, time) in CASES.into_iter().flat_map(|case| SEQUENCE_LENGTHS.map(|time| (case, time))) {
             // With strong decay, a token's decay has a gradient of a few terms, which may cancel by chance.
             // With few tokens one such number would dominate the error.
             let batch = if time < 64 { 64 } else { 2 };

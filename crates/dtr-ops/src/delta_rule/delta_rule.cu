@@ -19,8 +19,9 @@
 // (`delta_backward_scan`, from the last chunk to the first). Since dT enters only as T^T dT T^T = D U^T, the
 // other gradients need no inverse and are again one product for each chunk (`delta_backward_chunks`).
 //
-// Multiplying by T late, as O = .. + P U, would be equivalent but for bf16: with correlated keys P and dU are
-// large, and T takes differences of them. M and H are rounded after that.
+// Multiplying by T late, as O = .. + P U, would be equivalent in exact arithmetic, but not in bf16: with
+// correlated keys P and dU are large, and T takes differences of them. M and H are rounded after these
+// differences.
 //
 // With L2NORM the kernels normalise q and k: x / sqrt(sum x^2 + 1e-6). The factors 1 / sqrt(..) are kept as
 // scalars of the tokens, so that every product is one of the raw q and k.
@@ -49,11 +50,13 @@ constexpr int CHUNK = 64;
 constexpr int WARP = 32;
 constexpr int VECTOR = 16 / sizeof(T);
 constexpr float NORM_EPSILON = 1e-6f;
-// The least beta, instead of 0, so that U / beta, which the gradient of beta needs, is finite.
+// Betas of smaller magnitude are replaced with this value, so that U / beta, a term of the gradient of beta,
+// is finite.
 constexpr float LEAST_BETA = 1e-15f;
 constexpr unsigned ALL = 0xffffffff;
 
-// A tensor [batch, head, time, width] with contiguous rows, and one without a width.
+// The parameters of a tensor [batch, head, time, width] with contiguous rows, or of a tensor [batch, head,
+// time].
 #define VIEW(type, name) type *name, long long name##_batch, long long name##_head, long long name##_time
 #define AT(name, head, time) (name + batch * name##_batch + (head) * name##_head + (time) * name##_time)
 
@@ -160,7 +163,7 @@ struct Operands<bf16> {
         unsigned x[2];
     };
 
-    // Where a thread reads the operands' first blocks, and the offsets of the others, in bytes.
+    // Where a thread reads the operands' first blocks, and the offsets of the other blocks, in bytes.
     using Place = unsigned;
 
     template <Order ORDER>
@@ -210,7 +213,7 @@ struct Operands<bf16> {
         }
     }
 
-    // Loads DEPTH x 8 elements from `depth` and `column` on; two blocks side by side if PAIR.
+    // Loads DEPTH x 8 elements from `depth` and `column` on, or two neighbouring blocks if PAIR.
     template <Order ORDER, bool PAIR>
     static __device__ void right(Right (&b)[2], Place place, int pitch, int depth, int column) {
         const unsigned at =
@@ -314,7 +317,7 @@ struct Operands<float> {
 };
 
 // sum += left[row.., 0..LENGTH] right[0..LENGTH, column..]: a warp's MT x NT blocks of 16 x 8. Only the
-// depths between `from` and `to` are read, if the others are known to be zeros.
+// depths between `from` and `to` are read, if the other depths are known to be zeros.
 template <Order A, Order B, int LENGTH, int UNROLL = 4, class E, int MT, int NT>
 __device__ __forceinline__ void multiply(float (&sum)[MT][NT][4], const E *a, int a_pitch, int row, const E *b,
                                          int b_pitch, int column, int from = 0, int to = LENGTH) {
@@ -346,7 +349,7 @@ __device__ __forceinline__ void multiply(float (&sum)[MT][NT][4], const E *a, in
     }
 }
 
-// sum += left[from..LENGTH, row..]^T right[from..LENGTH, column..], where left is of floats.
+// sum += left[from..LENGTH, row..]^T right[from..LENGTH, column..], where left holds floats.
 template <int LENGTH, class E, int MT, int NT>
 __device__ __forceinline__ void multiply_floats(float (&sum)[MT][NT][4], const float *a, int a_pitch, int row,
                                                 const E *b, int b_pitch, int column, int from) {
@@ -441,7 +444,8 @@ __device__ void clear(float (&x)[MT][NT][4]) {
 
 // Scalars of tokens.
 
-// The result of `delta_prepare`. Tokens past the end have the decay of the last token, and rows of zeros.
+// The scalars that `delta_prepare` computes for a token. Tokens past the end have the decay of the last
+// token, and rows of zeros.
 struct Token {
     float decay;  // G, the sum of g from the chunk's beginning
     float beta;
@@ -668,7 +672,7 @@ extern "C" __global__ void __launch_bounds__(128)
 
 // Forward.
 
-// Reads the rates of a chunk's tokens by at least 64 threads. Returns exp(G_last).
+// Reads the rates of a chunk's tokens, with at least 64 threads. Returns exp(G_last).
 __device__ float load_rates(Rates *rates, const Token *tokens) {
     const float last = tokens[CHUNK - 1].decay;
     if (threadIdx.x < CHUNK) rates[threadIdx.x] = Rates(tokens[threadIdx.x], last);
@@ -678,7 +682,7 @@ __device__ float load_rates(Rates *rates, const Token *tokens) {
 using TokenShare = Share<CHUNK, V, SCAN / WARP>;  // tokens x value channels
 using StateShare = Share<K, V, SCAN / WARP>;
 
-// Writes the copy of the state in T, for products.
+// Writes a copy of the state in the element type T, as an operand of products.
 __device__ void set_state(T *tile, const float (&state)[StateShare::MT][StateShare::NT][4]) {
     const StateShare share;
     if (share.active) {
@@ -708,8 +712,8 @@ __device__ void write_state(float *to, const float (&state)[StateShare::MT][Stat
     }
 }
 
-// `o` and `first` may be null, and so may both `states` (S before each chunk) and `updates` (U), which alone
-// needs T.
+// `o` and `first` may be null. `states` (S before each chunk) and `updates` (U) may both be null. T is needed
+// only for `updates`.
 extern "C" __global__ void __launch_bounds__(SCAN, 2)
     delta_forward(VIEW(const T, q), VIEW(const T, k), VIEW(const T, v), VIEW(T, o), const Token *tokens,
                   const T *mixers, const T *writers, const T *inverses, const float *first, float *last, T *states,
@@ -802,7 +806,7 @@ extern "C" __global__ void __launch_bounds__(SCAN, 2)
 
 // Backward.
 
-// Walks from the last chunk to the first. Writes D, dS' of each chunk and, for each head, dV. `last_gradient`
+// Loops from the last chunk to the first. Writes D, dS' of each chunk and, for each head, dV. `last_gradient`
 // (zeros if null) is the gradient of the last state; the gradient of the first is written to `first_gradient`
 // unless null.
 extern "C" __global__ void __launch_bounds__(SCAN, 2)

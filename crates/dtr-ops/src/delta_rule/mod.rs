@@ -17,9 +17,9 @@ use burn::tensor::{Bool, Tensor};
 
 use crate::chunks::{Chunks, cumulative_sum, initial_state, merge_chunks};
 use crate::heads::repeat_heads;
-use crate::kernels::has_cpu_kernels;
+use crate::kernel_support::has_cpu_kernels;
 #[cfg(feature = "cuda")]
-use crate::kernels::has_cuda_linear_attention_kernels;
+use crate::kernel_support::has_cuda_linear_attention_kernels;
 use crate::norm::l2_norm;
 use crate::triangular::unit_triangular_inverse;
 
@@ -71,7 +71,7 @@ pub fn gated_delta_recurrence(
     }
 }
 
-/// The chunkwise form (WY representation) of [`gated_delta_recurrence`], by matrix products.
+/// Computes [`gated_delta_recurrence`] in chunks (WY representation), by matrix products.
 fn chunk_gated_delta(
     q_bhtk: Tensor<4>,
     k_bhtk: Tensor<4>,
@@ -113,8 +113,8 @@ fn chunk_gated_delta(
     (output, state.reshape([batch, heads, key_width, value_width]))
 }
 
-/// `L[i, j] = exp(Γ[i] − Γ[j])` for `i ≥ j`, else 0, of the cumulative log decays `decay_xnc1`: `[x, n, c,
-/// c]`.
+/// Returns `L[i, j] = exp(Γ[i] − Γ[j])` for `i ≥ j`, else 0, `[x, n, c, c]`, for the cumulative log decays
+/// `Γ`, `[x, n, c, 1]`.
 ///
 /// The mask is applied to the exponent. Above the diagonal an exponent is positive and could overflow, and
 /// its gradient would be NaN even if the result were masked.
@@ -134,8 +134,8 @@ fn strictly_lower(x: Tensor<4>) -> Tensor<4> {
     x.mask_fill(mask, 0.0)
 }
 
-/// The recurrent form for one token: `q_bhk`, `k_bhk`, `v_bhv`, `beta_bh`, `g_bh` and `state_bhkv` to the
-/// output `[b, h, v]` and the next state.
+/// Computes one token by the recurrence, from `q_bhk`, `k_bhk`, `v_bhv`, `beta_bh`, `g_bh` and `state_bhkv`.
+/// Returns the output `[b, h, v]` and the next state.
 fn gated_delta_step(
     q_bhk: Tensor<3>,
     k_bhk: Tensor<3>,

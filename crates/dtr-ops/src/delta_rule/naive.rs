@@ -1,10 +1,10 @@
-//! The gated delta rule token by token, as its recurrence is written: the reference of all other forms, for
-//! values and gradients.
+//! The reference implementation of the gated delta rule: its recurrence, token by token. Tests compare the
+//! values and gradients of all other forms with it.
 
 use burn::tensor::Tensor;
 
-/// `S ← exp(g) S`, `u = β (v − Sᵀ k)`, `S ← S + k uᵀ`, `o = K^(-1/2) Sᵀ q`, for tensors of any dtype with as
-/// many key/value heads as query heads, `beta` and `g` of shape `[b, h, t, 1]`.
+/// Computes `S ← exp(g) S`, `u = β (v − Sᵀ k)`, `S ← S + k uᵀ`, `o = K^(-1/2) Sᵀ q`, for tensors of any dtype
+/// with as many key/value heads as query heads, `beta` and `g` of shape `[b, h, t, 1]`.
 pub fn gated_delta(
     q: &Tensor<4>,
     k: &Tensor<4>,

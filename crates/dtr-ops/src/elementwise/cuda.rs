@@ -20,7 +20,7 @@ pub(super) fn add(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
     let count = a.shape().num_elements();
     let arguments = [pointer(&a), pointer(&b), pointer(&sum), KernelArg::Long(count as i64)];
     let kernel = CudaKernel::for_element(&ELEMENTWISE, "add", a.dtype());
-    // SAFETY: all three are alive, dense, and of one shape and dtype.
+    // SAFETY: all three tensors are alive, dense, and of one shape and dtype.
     gpu_of(&a).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(256), 256), &arguments);
     });
@@ -35,7 +35,7 @@ pub(crate) fn add_bias<const D: usize>(x: Tensor<D>, bias: &Tensor<1>) -> Tensor
     let sizes = [KernelArg::Long(count as i64), KernelArg::Int(width as i32)];
     let arguments = [vec![pointer(&x), pointer(&bias), pointer(&sum)], sizes.to_vec()].concat();
     let kernel = CudaKernel::for_element(&ELEMENTWISE, "add_bias", x.dtype());
-    // SAFETY: all three are alive, dense and of one dtype; rows are as wide as the bias.
+    // SAFETY: all three tensors are alive, dense and of one dtype; rows are as wide as the bias.
     gpu_of(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(256), 256), &arguments);
     });
@@ -73,7 +73,7 @@ pub(super) fn silu_mul<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<
     apply(SiluMul, [gate.into_dispatch(), x.into_dispatch()])
 }
 
-/// `silu(gate) · x` over gate and x.
+/// The operation `silu(gate) · x`.
 #[derive(Clone, Debug)]
 struct SiluMul;
 
@@ -108,7 +108,7 @@ pub(crate) fn silu_mul_primitive(gate: CubeTensor, x: CubeTensor) -> CubeTensor 
         KernelArg::Int(width as i32),
     ];
     let kernel = CudaKernel::for_element(&ELEMENTWISE, "silu_mul", x.dtype());
-    // SAFETY: all three are dense, of one shape and one dtype.
+    // SAFETY: all three tensors are dense, of one shape and one dtype.
     gpu_of(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(2048), 256), &arguments);
     });
@@ -121,7 +121,7 @@ fn launch(name: &'static str, tensors: &[&CubeTensor]) {
     let mut arguments: Vec<KernelArg> = tensors.iter().copied().map(pointer).collect();
     arguments.push(KernelArg::Long(count as i64));
     let kernel = CudaKernel::for_element(&ELEMENTWISE, name, tensors[0].dtype());
-    // SAFETY: all are alive, dense and of one shape and dtype.
+    // SAFETY: all tensors are alive, dense and of one shape and dtype.
     gpu_of(tensors[0]).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(2048), 256), &arguments);
     });

@@ -7,7 +7,7 @@ use crate::cuda_testing::{
 };
 
 #[test]
-fn silu_mul_is_that_of_the_portable_form() {
+fn silu_mul_matches_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
         for [rows, width] in [[1, 64], [77, 192], [300, 4096]] {
             let (x, gate) = (random([rows, width], -4.0, 4.0), random([rows, width], -8.0, 8.0));

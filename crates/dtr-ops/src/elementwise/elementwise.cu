@@ -17,7 +17,7 @@ extern "C" __global__ void add_bias(const T* x, const T* bias, T* out, long long
 
 __device__ float sigmoid(float x) { return 1.0f / (1.0f + __expf(-x)); }
 
-// out[i] = change(x[i], other[i]) for n elements; 0 for `other` if that is null.
+// out[i] = change(x[i], other[i]) for n elements. If `other` is null, its elements are 0.
 template <class Change>
 __device__ void each(const T *x, const T *other, T *out, long long n, Change change) {
     const long long first = (blockIdx.x * 256LL + threadIdx.x) * COUNT;

@@ -13,9 +13,9 @@ use burn::tensor::{Tensor, activation};
 #[cfg(feature = "cuda")]
 pub(crate) use cuda::{add_bias, silu_mul_primitive};
 
-use crate::kernels::has_cpu_inference_kernels;
+use crate::kernel_support::has_cpu_inference_kernels;
 #[cfg(feature = "cuda")]
-use crate::kernels::{has_cuda_inference_kernels, has_cuda_kernels};
+use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
 
 /// Returns `a + b`.
 pub fn add(a_btd: Tensor<3>, b_btd: Tensor<3>) -> Tensor<3> {

@@ -12,8 +12,8 @@ use crate::cuda::{
 
 static EMBEDDING: CudaSource = CudaSource { name: "embedding", text: include_str!("embedding.cu") };
 
-/// Computes [`embedding`](super::embedding) outside of autodiff graphs. The indices must be of rows of the
-/// table.
+/// Computes [`embedding`](super::embedding) outside of autodiff graphs. Every index must be below the number
+/// of rows of the table.
 pub(super) fn embedding(table_nd: &Tensor<2>, indices_r: Tensor<1, Int>) -> Tensor<2> {
     let (table, indices) = (contiguous(into_cube(table_nd.clone())), into_cube(indices_r));
     let ([_, width], [count]) = (dims(&table), dims(&indices));
@@ -24,7 +24,7 @@ pub(super) fn embedding(table_nd: &Tensor<2>, indices_r: Tensor<1, Int>) -> Tens
     let sizes = [KernelArg::Long(count as i64), KernelArg::Int(vectors as i32)];
     let arguments = [[&table, &indices, &rows].map(pointer).to_vec(), sizes.to_vec()].concat();
     let kernel = CudaKernel { source: &EMBEDDING, defines: String::new(), name: "gather_rows" };
-    // SAFETY: all are alive and dense, and indices are of rows of the table.
+    // SAFETY: all tensors are alive and dense, and indices are of rows of the table.
     gpu_of(&table).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear((count * vectors).div_ceil(256), 256), &arguments);
     });

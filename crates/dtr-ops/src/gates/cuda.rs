@@ -15,7 +15,7 @@ use crate::cuda::{
 static GATES: CudaSource = CudaSource { name: "gates", text: include_str!("gates.cu") };
 static DELTA_GATES: CudaSource = CudaSource { name: "delta_gates", text: include_str!("delta_gates.cu") };
 
-/// The width of heads to compile kernels for that have no heads.
+/// The head width with which kernels that do not use heads are compiled.
 const ANY_WIDTH: usize = 128;
 
 fn kernel(name: &'static str, dtype: DType, value_width: usize) -> CudaKernel {
@@ -47,7 +47,7 @@ impl DifferentiableOp<1> for DecayGate {
             int_args([rows, columns]),
         ];
         let kernel = kernel("decay_gate", x.dtype(), ANY_WIDTH);
-        // SAFETY: both are alive, dense and of one shape.
+        // SAFETY: both tensors are alive, dense and of one shape.
         gpu_of(&x).with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, decay_gate_dims(rows, columns), &arguments.concat());
         });
@@ -65,7 +65,7 @@ impl DifferentiableOp<1> for DecayGate {
             int_args([rows, columns]),
         ];
         let kernel = kernel("decay_gate_backward", x.dtype(), ANY_WIDTH);
-        // SAFETY: all three are alive, dense and of one shape.
+        // SAFETY: all three tensors are alive, dense and of one shape.
         gpu_of(&x).with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, decay_gate_dims(rows, columns), &arguments.concat());
         });
@@ -92,8 +92,8 @@ pub(super) fn delta_gates(
     let sizes = [KernelArg::Float(scale as f32), KernelArg::Long(count as i64), KernelArg::Int(heads as i32)];
     let arguments = [[&a, &b, &a_log, &dt_bias, &beta, &g].map(pointer).to_vec(), sizes.to_vec()];
     let kernel = CudaKernel::for_element(&DELTA_GATES, "delta_gates", a.dtype());
-    // SAFETY: all are alive and dense; a, b, beta and g are of one shape, the others have an element for each
-    // head.
+    // SAFETY: all tensors are alive and dense; a, b, beta and g are of one shape, the others have an element
+    // for each head.
     gpu_of(&a).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(256), 256), &arguments.concat());
     });
@@ -111,7 +111,7 @@ pub(super) fn gated_rms_norm(
     apply(GatedRmsNorm { epsilon }, inputs)
 }
 
-/// A gated norm over o, gate and weight.
+/// A gated norm, with the inputs o, gate and weight.
 #[derive(Clone, Debug)]
 struct GatedRmsNorm {
     epsilon: f64,
@@ -135,7 +135,7 @@ impl DifferentiableOp<3> for GatedRmsNorm {
             int_args([batch, heads, time]),
         ];
         let kernel = kernel("gated_rms_norm", o.dtype(), value);
-        // SAFETY: all are alive, of these sizes, with contiguous rows.
+        // SAFETY: all tensors are alive, of these sizes, with contiguous rows.
         gpu.with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, LaunchDims::linear(blocks, 256), &arguments.concat());
         });

@@ -8,7 +8,7 @@ use crate::cuda_testing::{
 use crate::loss::mean_squared_error;
 
 #[test]
-fn decay_gates_output_gates_and_losses_are_those_of_the_portable_forms() {
+fn decay_gates_output_gates_and_losses_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
         for time in [1, 65] {
             let (batch, heads, value) = (2, 6, 64);

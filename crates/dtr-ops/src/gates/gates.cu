@@ -63,7 +63,7 @@ __device__ inline float sigmoid(float x) { return __fdividef(1, 1 + __expf(-x));
 constexpr int GATE_LANES = 4;
 using Channels = Vec<GATE_LANES>;
 
-// The rows of a thread in the kernels of the decay gate, of which it computes GATE_LANES channels.
+// The rows that a thread of the decay gate's kernels computes, GATE_LANES channels of each.
 struct Rows {
     int c, first, end;
 
@@ -171,7 +171,8 @@ struct Row {
     }
 };
 
-// The position of a row of batch * time * heads in o, and in y and the gate, whose heads are merged.
+// The batch, time and head of a row, which give its address in o, and in y and the gate, whose heads are
+// merged.
 struct Place {
     i64 b, t, h;
     __device__ Place(int row, int heads, int time) : b(row / heads / time), t(row / heads % time), h(row % heads) {}

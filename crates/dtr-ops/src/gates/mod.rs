@@ -11,7 +11,7 @@ use burn::tensor::{DType, Tensor};
 use crate::elementwise::silu_mul;
 use crate::heads::{merge_heads, split_heads};
 #[cfg(feature = "cuda")]
-use crate::kernels::{has_cuda_inference_kernels, has_cuda_kernels};
+use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
 use crate::linear::broadcast_row;
 use crate::norm::rms_norm;
 

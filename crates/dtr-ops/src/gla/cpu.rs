@@ -17,7 +17,7 @@ pub(super) fn gla(inputs: [Tensor<4>; 4], state_bhkv: Option<Tensor<4>>) -> (Ten
     unpack(packed, query_shape, value_width)
 }
 
-/// Outputs and last states, packed, over q, k, v, gk and the first states.
+/// The operation with the inputs q, k, v, gk and first states. Its output packs all outputs and last states.
 #[derive(Clone, Debug)]
 struct CpuGla;
 

@@ -1,5 +1,5 @@
-//! Gated linear attention on CUDA devices: the states before all chunks one after another, then the outputs
-//! (or gradients) of all chunks at once; one recurrent step for a single token.
+//! Gated linear attention on CUDA devices. The states before the chunks are computed one after another, then
+//! the outputs (or gradients) of all chunks in parallel. A single token takes one recurrent step.
 
 #![allow(unsafe_code)]
 
@@ -34,7 +34,7 @@ pub(super) fn gla(inputs: [Tensor<4>; 4], state_bhkv: Option<Tensor<4>>) -> (Ten
     (from_cube(output), from_cube(state))
 }
 
-/// Gated linear attention without a state, over q, k, v and gk.
+/// Gated linear attention without a state, with the inputs q, k, v and gk.
 #[derive(Clone, Debug)]
 struct CudaGla;
 
@@ -83,17 +83,19 @@ impl GlaShape {
         self.time.div_ceil(self.chunk)
     }
 
-    /// Bytes of a tile of bf16 elements in shared memory; f32 elements are two planes of bf16.
+    /// Returns the bytes of a tile in shared memory: one plane of bf16 for bf16 elements, two planes for f32
+    /// elements.
     fn tile_bytes(&self, rows: usize, columns: usize) -> usize {
         rows * (columns + 8) * 2 * if self.dtype == DType::F32 { 2 } else { 1 }
     }
 
-    /// Bytes of a table of f32 numbers for each token of a chunk.
+    /// Returns the bytes of a table in shared memory: `columns` f32 numbers for each token of a chunk.
     fn table_bytes(&self, columns: usize) -> usize {
         self.chunk * (columns + 8) * 4
     }
 
-    /// The launch of the kernels that walk over the chunks, for `num_states` states of each batch row.
+    /// Returns the launch dimensions of the kernels that loop over the chunks, for `num_states` states of
+    /// each batch row.
     fn scan_dims(&self, num_states: usize) -> LaunchDims {
         let (key, value) = (slice_width(self.key), slice_width(self.value));
         let shared = 2 * (self.tile_bytes(self.chunk, key) + self.tile_bytes(self.chunk, value))
@@ -107,7 +109,8 @@ impl GlaShape {
         }
     }
 
-    /// Threads of a block in which two warps share the width of a tile, if it has halves.
+    /// Returns the number of threads of a block. They are doubled if widths are multiples of 32, so that more
+    /// warps share the width of a tile.
     fn wide_block(&self) -> usize {
         let has_halves = self.key.is_multiple_of(32) && self.value.is_multiple_of(32);
         if has_halves { 8 * self.chunk } else { 4 * self.chunk }
@@ -201,7 +204,7 @@ fn chunk_outputs(
     output
 }
 
-/// Returns the output and the next state from a state, of which each head has its own.
+/// Returns the output and the next state, starting from `state`, which holds a state for each head.
 fn forward_from_state(inputs: [CubeTensor; 4], state: CubeTensor) -> (CubeTensor, CubeTensor) {
     let [q, k, v, gk] = inputs.map(with_contiguous_rows);
     let shape = GlaShape::new(&q, &v);
@@ -237,8 +240,8 @@ fn step(shape: &GlaShape, [q, k, v, gk]: [&CubeTensor; 4], state: CubeTensor) ->
     (output, state)
 }
 
-/// Returns the output, the states before all chunks and the last state, from zeros. The heads of a group
-/// share keys, values and decays, and therefore their states.
+/// Returns the output, the states before all chunks and the last state, starting from zeros. The heads of a
+/// group share keys, values and decays, and therefore their states.
 fn forward(inputs: [CubeTensor; 4]) -> [CubeTensor; 3] {
     let [q, k, v, gk] = inputs.map(with_contiguous_rows);
     let shape = GlaShape::new(&q, &v);

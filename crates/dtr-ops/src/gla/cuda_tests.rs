@@ -2,13 +2,14 @@ use burn::tensor::{DType, Tensor};
 
 use super::gla;
 use crate::cuda_testing::{
-    CASES, TIMES, assert_close, decays, fill_free_memory_with_nan, for_each_dtype, keys, random, to_device,
+    CASES, SEQUENCE_LENGTHS, assert_close, decays, fill_free_memory_with_nan, for_each_dtype, keys, random,
+    to_device,
 };
 
 #[test]
-fn outputs_and_gradients_are_those_of_the_portable_form() {
+fn outputs_and_gradients_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
-        for (case, time) in CASES.into_iter().flat_map(|case| TIMES.map(|time| (case, time))) {
+        for (case, time) in CASES.into_iter().flat_map(|case| SEQUENCE_LENGTHS.map(|time| (case, time))) {
             let (batch, heads, groups, key, value) = (2, 4, 2, 64, 128);
             let q = random([batch, heads, time, key], -1.0, 1.0);
             let k = keys(case, [batch, groups, time, key]);

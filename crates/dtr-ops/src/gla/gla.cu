@@ -11,10 +11,10 @@
 //   A_ij = K^(-1/2) sum_d q_id k_jd exp(G_id - G_jd)
 //   S  <- diag(exp(G_C)) S + (k * exp(G_C - G))^T v
 //
-// `gla_states` walks over the chunks and stores the state before each. `gla_outputs` computes the outputs of
-// all chunks at once. Backward: `gla_state_grads` walks from the last chunk, then `gla_grads` computes all
-// gradients. Heads that share k, v and gk also share a state and its gradient, unless they begin with
-// different states: the number of states is `groups` or `heads`.
+// `gla_states` loops over the chunks and stores the state before each. `gla_outputs` computes the outputs of
+// all chunks at once. Backward: `gla_state_grads` loops from the last chunk to the first, then `gla_grads`
+// computes all gradients. Heads that share k, v and gk also share a state and its gradient, unless they begin
+// with different states: the number of states is `groups` or `heads`.
 //
 // Products are bf16 on tensor cores with f32 sums. An f32 operand is stored as two bf16 planes, high + low,
 // and a product is high*high + high*low + low*high: 16 bits of the operands' mantissa, with the range of f32.
@@ -277,8 +277,8 @@ struct Table {
 };
 
 // Cumulative sums down the columns of CHUNK rows by THREADS threads, from the last row if REVERSED. Threads
-// share a column, as many as a power of two allows. Each keeps its numbers in registers, so that loads
-// overlap.
+// share a column, and their number per column is a power of two. Each thread keeps its numbers in registers,
+// so that loads overlap.
 template <typename T, int COLS, int THREADS, bool REVERSED>
 struct Scan {
     static constexpr int segments() {
@@ -291,35 +291,35 @@ struct Scan {
     T taken[ROWS];
 
     __device__ static int col() { return threadIdx.x % COLS; }
-    __device__ static bool works() { return threadIdx.x < SEGMENTS * COLS; }
+    __device__ static bool is_active() { return threadIdx.x < SEGMENTS * COLS; }
     __device__ static int row(int i) {
         const int at = threadIdx.x / COLS * ROWS + i;
         return REVERSED ? CHUNK - 1 - at : at;
     }
     // Reads read(row, column).
     template <typename Read>
-    __device__ void take(Read read) {
-        if (works())
+    __device__ void read_values(Read read) {
+        if (is_active())
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) taken[i] = read(row(i), col());
     }
     // Reads the decays of the chunk's `rows` tokens, and zeros after them.
-    __device__ void take_decays(const Gate* gk, i64 stride, int rows) {
-        take([&](int row, int col) { return row < rows ? gk[row * stride + col] : Gate(0.f); });
+    __device__ void read_decays(const Gate* gk, i64 stride, int rows) {
+        read_values([&](int row, int col) { return row < rows ? gk[row * stride + col] : Gate(0.f); });
     }
     // Calls write(row, column, sum, sum over the whole column) with the sums times `unit`. `totals` holds
     // SEGMENTS * COLS numbers. Has one barrier.
     template <typename Write>
-    __device__ void give(float* totals, float unit, Write write) {
+    __device__ void write_sums(float* totals, float unit, Write write) {
         float x[ROWS];
-        if (works()) {
+        if (is_active()) {
             x[0] = unit * to_float(taken[0]);
 #pragma unroll
             for (int i = 1; i < ROWS; ++i) x[i] = x[i - 1] + unit * to_float(taken[i]);
             totals[threadIdx.x] = x[ROWS - 1];
         }
         __syncthreads();
-        if (works()) {
+        if (is_active()) {
             float before = 0, all = 0;
 #pragma unroll
             for (int i = 0; i < SEGMENTS; ++i) {
@@ -382,8 +382,8 @@ __device__ inline void run_states(const Real* x, i64 x_h, i64 x_t, const Real* y
         });
 
     for (int step = 0; step < chunks; ++step) {
-        sums.take_decays(gk + (i64)chunk_of(step) * CHUNK * gk_t, gk_t, rows_of(step));
-        sums.give(totals, LOG2_E, [&](int row, int col, float sum, float all) {
+        sums.read_decays(gk + (i64)chunk_of(step) * CHUNK * gk_t, gk_t, rows_of(step));
+        sums.write_sums(totals, LOG2_E, [&](int row, int col, float sum, float all) {
             factors.at(row, col) = GRADIENT ? exp2_fast(sum) * rsqrtf(K) : exp2_fast(all - sum);
             if (row == 0) keep[col] = exp2_fast(all);
         });
@@ -449,8 +449,8 @@ gla_state_grads(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* d_o, i64 d
 // that the sum over channels is a matrix product. If the decay of the whole chunk is mild, one row in its
 // middle serves all pairs (`half` == CHUNK). A strong decay would overflow, so pairs are then grouped by the
 // highest bit in which i and j differ, `half`. In such a pair only the query's row has the bit, and the first
-// row of the query's half is between both, so neither exponent is positive. The diagonal, `half` == 0, has no
-// factor.
+// row of the query's half is between i and j, so neither exponent is positive. The diagonal, `half` == 0, has
+// no factor.
 constexpr float MILD = -60;  // log2 of the decay of a whole chunk
 
 struct Level {
@@ -540,9 +540,9 @@ struct Decay {
     // Computes the table of G after the loads that were started before. `totals` holds THREADS numbers.
     __device__ void sum(float* totals, const Gate* gk, i64 stride, int rows) {
         Scan<Gate, K, THREADS, false> sums;
-        sums.take_decays(gk, stride, rows);
+        sums.read_decays(gk, stride, rows);
         bool strong = false;
-        sums.give(totals, LOG2_E, [&](int row, int col, float sum, float all) {
+        sums.write_sums(totals, LOG2_E, [&](int row, int col, float sum, float all) {
             table.at(row, col) = sum;
             if (row == CHUNK / 2) reference[col] = sum;
             strong = !(all >= MILD);
@@ -725,7 +725,7 @@ gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i6
         return;
     }
 
-    // Each thread keeps the factors of its vectors of the queries, and loads these one head ahead.
+    // Each thread keeps the factors of its query vectors, and loads the query vectors one head ahead.
     constexpr int SLOTS = (CHUNK * K / VECTOR + OUTPUT_THREADS - 1) / OUTPUT_THREADS;
     float factors[SLOTS][VECTOR];
     RawVector next[SLOTS];
@@ -777,10 +777,10 @@ gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i6
 //   dgk_t = sum_(i >= t) (q_i * dq_i - k_i * dk_i) + rowsum(S_C * dS)
 //
 // with the sums over i inside the chunk and S_C = diag(exp(G_C)) S + (k * exp(G_C - G))^T v. A pair (i, j)
-// with t <= j adds the same to q * dq and to k * dk. Both are computed from the same rounded factors, so they
-// cancel up to the order of the sums. All gradients but dq are summed over the heads of the group, in their
-// order. If decays are mild, S is stored times K^(-1/2) exp(G_ref) and dS times exp(G_C - G_ref). The factors
-// exp(G - G_ref) of dq and exp(G_ref - G) of dk are then applied at the end.
+// with t <= j adds the same to q * dq and to k * dk. Both terms are computed from the same rounded factors,
+// so they cancel up to the order of the sums. All gradients but dq are summed over the heads of the group, in
+// their order. If decays are mild, S is stored times K^(-1/2) exp(G_ref) and dS times exp(G_C - G_ref). The
+// factors exp(G - G_ref) of dq and exp(G_ref - G) of dk are then applied at the end.
 //
 // grid (chunks, groups, batch)
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
@@ -980,8 +980,8 @@ gla_grads(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i64 
     if (threadIdx.x < K)
         for (int strip = 0; strip < STRIPS; ++strip) kept[threadIdx.x] += written[strip * K + threadIdx.x];
     Scan<float, K, THREADS, true> scan;
-    scan.take([&](int row, int col) { return balance.at(row, col); });
-    scan.give(totals, 1, [&](int row, int col, float sum, float) {
+    scan.read_values([&](int row, int col) { return balance.at(row, col); });
+    scan.write_sums(totals, 1, [&](int row, int col, float sum, float) {
         if (row < rows) put(dgk_to + row * dgk_t + col, sum + kept[col]);
     });
 }

@@ -16,9 +16,9 @@ use burn::tensor::Tensor;
 
 use crate::chunks::{Chunks, cumulative_sum, initial_state, merge_chunks};
 use crate::heads::repeat_heads;
-use crate::kernels::has_cpu_kernels;
+use crate::kernel_support::has_cpu_kernels;
 #[cfg(feature = "cuda")]
-use crate::kernels::has_cuda_linear_attention_kernels;
+use crate::kernel_support::has_cuda_linear_attention_kernels;
 use crate::triangular::{half_rows, merge_blocks};
 
 /// Computes gated linear attention over `q_bhtk`, `k_bgtk`, `v_bgtv` and log decays `gk_bgtk` (≤ 0), from
@@ -50,7 +50,7 @@ pub fn gla(
     }
 }
 
-/// The chunkwise form of [`gla`], by matrix products.
+/// Computes [`gla`] in chunks, by matrix products.
 fn chunk_gla(
     q_bhtk: Tensor<4>,
     k_bhtk: Tensor<4>,
@@ -83,7 +83,8 @@ fn chunk_gla(
     (output, state.reshape([batch, heads, key_width, value_width]))
 }
 
-/// `A[i, j] = Σ_d q[i,d] k[j,d] exp(G[i,d] − G[j,d])` for `i ≥ j`, else 0, of the cumulative log decays `G`.
+/// Returns `A[i, j] = Σ_d q[i,d] k[j,d] exp(G[i,d] − G[j,d])` for `i ≥ j`, else 0, for the cumulative log
+/// decays `G`.
 ///
 /// Each block below the diagonal takes the last row of its upper half as the reference of both factors. No
 /// exponent is then positive at any level, so nothing overflows however strong the decay is.
@@ -98,8 +99,8 @@ fn intra_chunk_attention(q: &Tensor<4>, k: &Tensor<4>, decay: &Tensor<4>) -> Ten
     })
 }
 
-/// The recurrent form of [`gla`] for one token: `q_bhk`, `k_bhk`, `v_bhv`, `gk_bhk` and `state_bhkv` to the
-/// output `[b, h, v]` and the next state.
+/// Computes [`gla`] of one token by the recurrence, from `q_bhk`, `k_bhk`, `v_bhv`, `gk_bhk` and
+/// `state_bhkv`. Returns the output `[b, h, v]` and the next state.
 fn gla_step(
     q_bhk: Tensor<3>,
     k_bhk: Tensor<3>,

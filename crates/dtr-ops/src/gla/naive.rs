@@ -1,10 +1,10 @@
-//! Gated linear attention token by token, as its recurrence is written: the reference of all other forms, for
-//! values and gradients.
+//! The reference implementation of gated linear attention: its recurrence, token by token. Tests compare the
+//! values and gradients of all other forms with it.
 
 use burn::tensor::Tensor;
 
-/// `S ← diag(exp(gk)) S + k vᵀ`, `o = K^(-1/2) Sᵀ q`, for tensors of any dtype with as many key/value heads
-/// as query heads.
+/// Computes `S ← diag(exp(gk)) S + k vᵀ`, `o = K^(-1/2) Sᵀ q`, for tensors of any dtype with as many
+/// key/value heads as query heads.
 pub fn gla(
     q: &Tensor<4>,
     k: &Tensor<4>,

@@ -1,16 +1,16 @@
 use burn::tensor::Tensor;
 
 use super::{chunk_gla, gla, gla_step, naive};
-use crate::testing::{Case, RecurrenceInputs, TIMES, assert_close, gradients, random, to_f32};
+use crate::testing::{Case, RecurrenceInputs, SEQUENCE_LENGTHS, assert_close, gradients, random, to_f32};
 
 type Form = fn(Tensor<4>, Tensor<4>, Tensor<4>, Tensor<4>, Option<Tensor<4>>) -> (Tensor<4>, Tensor<4>);
 
-/// On a processor `gla` is the form in one pass.
+/// The forms to test. On a processor, `gla` uses the form in one pass.
 const FORMS: [(&str, Form); 2] = [("chunks", chunk_gla), ("one pass", gla)];
 
 #[test]
-fn every_form_computes_the_recurrence() {
-    for ((form, gla), time) in FORMS.into_iter().flat_map(|form| TIMES.map(|time| (form, time))) {
+fn every_form_matches_the_recurrence() {
+    for ((form, gla), time) in FORMS.into_iter().flat_map(|form| SEQUENCE_LENGTHS.map(|time| (form, time))) {
         for case in [Case::Mild, Case::StrongDecay] {
             let x = RecurrenceInputs::new(time, case);
             let (expected, expected_state) = naive::gla(&x.q, &x.k, &x.v, &x.gk, x.state.clone());
@@ -23,7 +23,7 @@ fn every_form_computes_the_recurrence() {
 }
 
 #[test]
-fn steps_compute_the_recurrence() {
+fn steps_match_the_recurrence() {
     let x = RecurrenceInputs::new(9, Case::Mild);
     let (expected, _) = naive::gla(&x.q, &x.k, &x.v, &x.gk, x.state.clone());
     let at = |x: &Tensor<4>, time: usize| to_f32(x).narrow(2, time, 1).squeeze_dim::<3>(2);

@@ -2,9 +2,10 @@
 
 use burn::tensor::Tensor;
 
-use crate::kernels::has_cpu_inference_kernels;
+use crate::kernel_support::has_cpu_inference_kernels;
 
-/// Returns `x_rd · weight_odᵀ`, with rows of zeros added if there are too few.
+/// Returns `x_rd · weight_odᵀ`. If there are fewer than [`min_rows`] rows, adds rows of zeros for the
+/// product.
 pub(super) fn matmul(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     let ([rows, width], [out, _]) = (x_rd.dims(), weight_od.dims());
     let weight = weight_od.clone().transpose();
@@ -17,12 +18,11 @@ pub(super) fn matmul(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     }
 }
 
-/// Returns how many rows a product of `x_rd` with `out` columns needs to be summed in the same order as with
-/// many rows.
+/// Returns the least number of rows for which a product of `x_rd` with `out` columns is summed in the same
+/// order as for many rows. Returns 0 in training, where the order may differ.
 ///
-/// With fewer, `gemm` (which burn's Flex backend uses) takes other branches: one sums along vectors for one
-/// row or at most 256 outputs, one splits long sums for outputs of at most 64 by 64. Sums of training may
-/// differ.
+/// With fewer rows, `gemm` (which burn's Flex backend uses) takes other branches. One branch sums along
+/// vectors, for one row or at most 256 outputs. Another splits long sums, for outputs of at most 64 by 64.
 fn min_rows(x_rd: &Tensor<2>, out: usize) -> usize {
     let [_, width] = x_rd.dims();
     match has_cpu_inference_kernels(x_rd) {
@@ -35,7 +35,7 @@ fn min_rows(x_rd: &Tensor<2>, out: usize) -> usize {
 /// Makes `gemm` read column-major matrices in place for any number of rows. It would copy them from 48 rows
 /// on, which takes up to a tenth of the time of small passes. The sums are the same.
 pub(super) fn disable_packing() {
-    /// In units of six rows; the largest value that `gemm` accepts.
+    /// The largest threshold that `gemm` accepts, in units of six rows.
     const MAX_THRESHOLD: usize = 256;
     gemm::set_lhs_packing_threshold_single_thread(MAX_THRESHOLD);
     gemm::set_lhs_packing_threshold_multi_thread(MAX_THRESHOLD);

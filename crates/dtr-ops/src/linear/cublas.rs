@@ -55,8 +55,8 @@ pub(crate) struct CublasLt {
     plans: HashMap<MatmulSpec, MatmulPlan>,
 }
 
-// SAFETY: any thread may use the handle and the descriptors, one at a time; the lock of the device sees to
-// that.
+// SAFETY: any thread may use the handle and the descriptors, one thread at a time. The lock of the device
+// ensures this.
 unsafe impl Send for CublasLt {}
 
 impl CublasLt {
@@ -89,7 +89,7 @@ impl CublasLt {
         let (one, zero) = (1.0_f32, 0.0_f32);
         let (workspace, _guard) = self.workspace.device_ptr(stream);
         // A row-major matrix is a transposed column-major one, so cuBLASLt computes `Dᵀ = op(B)ᵀ · op(A)ᵀ`.
-        // SAFETY: the plan's descriptors are alive, the addresses are the caller's promise.
+        // SAFETY: the plan's descriptors are alive, the caller guarantees the addresses.
         let result = unsafe {
             lt::matmul(
                 handle,

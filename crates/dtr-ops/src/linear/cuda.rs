@@ -15,19 +15,19 @@ use crate::cuda::{
 };
 use crate::elementwise::silu_mul_primitive;
 
-/// The most rows of a pair of products that are computed as one; with more, a single product fills the
-/// device.
+/// The most rows for which two products are computed as one batched product. With more rows, a single product
+/// fills the device.
 const MAX_PAIRED_ROWS: usize = 512;
 
-/// burn aligns its buffers, and every view of them that is no copy, to this many bytes.
+/// burn aligns its buffers, and views of its buffers, to this many bytes.
 const ALIGNMENT: usize = 512;
 
-/// Returns `x_rd · weight_odᵀ`. More dimensions in front are a batch, in which each `x` has its own weight.
+/// Returns `x_rd · weight_odᵀ`. Leading dimensions are a batch, in which each `x` has its own weight.
 pub(crate) fn project<const D: usize>(x_rd: Tensor<D>, weight_od: Tensor<D>) -> Tensor<D> {
     apply(Project, [x_rd.into_dispatch(), weight_od.into_dispatch()])
 }
 
-/// A projection over x and weight.
+/// A projection, with the inputs x and weight.
 #[derive(Clone, Debug)]
 struct Project;
 
@@ -105,10 +105,10 @@ impl DifferentiableOp<1> for ExpandRow {
     }
 }
 
-/// Returns `op(a) · op(b)` of the last two dimensions, where `op` transposes if its flag is set. More
-/// dimensions in front are a batch.
+/// Returns `op(a) · op(b)` of the last two dimensions, where `op` transposes if its flag is set. Leading
+/// dimensions are a batch.
 fn multiply(a: CubeTensor, transpose_a: bool, b: CubeTensor, transpose_b: bool, output: DType) -> CubeTensor {
-    // cuBLASLt would read the elements of the second as those of the first.
+    // cuBLASLt would read the elements of the second factor in the dtype of the first.
     assert_eq!(a.dtype(), b.dtype(), "factors of a product are of one dtype");
     let is_single = a.shape().num_dims() == 2;
     if is_single && !transpose_a && transpose_b {
@@ -149,8 +149,8 @@ fn multiply(a: CubeTensor, transpose_a: bool, b: CubeTensor, transpose_b: bool, 
     d
 }
 
-/// Returns `x · weightᵀ` for two weights: as one batched product if they have one shape, wherever they are in
-/// memory.
+/// Returns `x · weightᵀ` for two weights. If they have one shape, this is one batched product, even if they
+/// are not adjacent in memory.
 fn project_pair(x: CubeTensor, weights: [CubeTensor; 2]) -> [CubeTensor; 2] {
     let (x, weights) = (with_contiguous_rows(x), weights.map(contiguous));
     let ([rows, inner], [columns, _]) = (dims(&x), dims(&weights[0]));

@@ -7,7 +7,7 @@ use crate::cuda_testing::{
 };
 
 #[test]
-fn products_and_gradients_are_those_of_the_portable_form() {
+fn products_and_gradients_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
         for [rows, width, out] in [[1, 64, 96], [3, 192, 200], [130, 512, 1000], [257, 4096, 256]] {
             let (x, weight) = (random([1, rows, width], -1.0, 1.0), random([out, width], -1.0, 1.0));
@@ -33,9 +33,9 @@ fn products_and_gradients_are_those_of_the_portable_form() {
     });
 }
 
-/// Few rows, as in decoding, and more rows with weights of one shape and of several.
+/// The cases have few rows, as in decoding, and more rows with weights of one shape or of several shapes.
 #[test]
-fn triple_products_and_swiglu_are_those_of_the_portable_form() {
+fn triple_products_and_swiglu_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
         let odd = [96, 37, 1];
         let cases = [

@@ -20,20 +20,21 @@ pub(crate) use cublas::CublasLt;
 pub(crate) use cuda::project;
 
 use crate::elementwise::silu_mul;
-use crate::kernels::has_cpu_kernels;
+use crate::kernel_support::has_cpu_kernels;
 #[cfg(feature = "cuda")]
-use crate::kernels::{has_cuda_inference_kernels, has_cuda_kernels};
+use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
 
 /// Returns `x · weightᵀ + bias`.
 ///
-/// On a processor, outside of autodiff graphs, the product of a token has the same bits whatever other tokens
-/// it is computed with.
+/// On a processor, outside of autodiff graphs, the result of a token does not depend on the other tokens, to
+/// the bit.
 pub fn linear(x_btd: Tensor<3>, weight_od: &Tensor<2>, bias_o: Option<&Tensor<1>>) -> Tensor<3> {
     let time = x_btd.dims()[1];
     add_bias(unflatten(matmul(flatten(x_btd), weight_od), time), bias_o)
 }
 
-/// [`linear`] by three weights, each with its bias. On a GPU one launch reads `x` for several weights.
+/// Computes [`linear`] for three weights, each with its bias. On a GPU, one launch reads `x` for several
+/// weights.
 pub fn linear_triple(x_btd: Tensor<3>, parts: [(&Tensor<2>, Option<&Tensor<1>>); 3]) -> [Tensor<3>; 3] {
     #[cfg(feature = "cuda")]
     if has_cuda_inference_kernels(&x_btd) {
@@ -59,8 +60,8 @@ pub fn swiglu(x_btd: Tensor<3>, gate_od: &Tensor<2>, up_od: &Tensor<2>) -> Tenso
     silu_mul(gate, linear(x_btd, up_od, None))
 }
 
-/// Returns `x_rd · weight_odᵀ` in f32 whatever the dtype of both, for logits that have to be told apart
-/// closely.
+/// Returns `x_rd · weight_odᵀ` in f32, for inputs of any dtype. Logits need f32, since bf16 would round close
+/// logits to equal values.
 pub fn linear_f32(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "cuda")]
     if has_cuda_inference_kernels(&x_rd) {

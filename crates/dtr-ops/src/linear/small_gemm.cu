@@ -1,6 +1,6 @@
-// Products of a few rows, as in decoding, where reading the weights takes the time: they are read once, with
-// as many loads in flight as the memory takes. Compiled for the number of ROWS, one ELEMENT (T) of rows and
-// weights, and one RESULT (R) of products; sums are f32.
+// Products of a few rows, as in decoding. Reading the weights dominates the time, so they are read once, with
+// many loads in flight. Compiled for the number of ROWS, the type ELEMENT (T) of rows and weights, and the
+// type RESULT (R) of products. Sums are f32.
 #include <cuda_bf16.h>
 
 #ifndef ROWS
@@ -21,7 +21,7 @@ constexpr int VECTOR = 16 / sizeof(T);      // elements of a load
 constexpr int STEP = WARP * VECTOR;         // elements that a warp's loads span
 constexpr int AHEAD = 8;                    // loads of a thread that are in flight together
 
-// Reads sixteen bytes that are read once.
+// Reads 16 bytes without keeping them in the L1 cache, since they are read once.
 __device__ uint4 stream(const T* at) {
     uint4 bits;
     asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"

@@ -1,5 +1,5 @@
-//! Projections of a few rows, as in decoding, where reading the weights takes the time. Several weights share
-//! one launch.
+//! Projections of a few rows, as in decoding, where reading the weights dominates the time. Several weights
+//! share one launch.
 
 #![allow(unsafe_code)]
 
@@ -14,14 +14,14 @@ use crate::cuda::{
 
 static SMALL_GEMM: CudaSource = CudaSource { name: "small_gemm", text: include_str!("small_gemm.cu") };
 
-/// The most rows of `x`; with more, cuBLASLt's tensor cores are faster.
+/// The most rows of `x`. With more rows, cuBLASLt's tensor cores are faster.
 const MAX_ROWS: usize = 4;
 
 /// Warps of a block, each of which computes one column of the output.
 const WARPS: usize = 4;
 
-/// Whether the kernels support and suit products of `rows` rows of `width` elements; they read 16 bytes at a
-/// time.
+/// Returns whether the kernels support products of `rows` rows of `width` elements, and are faster than
+/// cuBLASLt. They read 16 bytes at a time.
 pub(super) fn is_supported(rows: usize, width: usize, dtype: DType) -> bool {
     rows <= MAX_ROWS && (width * dtype.size()).is_multiple_of(16)
 }
@@ -43,8 +43,8 @@ pub(super) fn project<const N: usize>(
     let absent = [KernelArg::Pointer(0), KernelArg::Pointer(0), KernelArg::Int(0)];
     arguments.extend(std::iter::repeat_n(absent, 3 - N).flatten());
     let kernel = kernel("project", &x, output);
-    // SAFETY: all are alive and dense, weights are as wide as x and of its dtype; absent weights have no
-    // rows.
+    // SAFETY: all tensors are alive and dense, weights are as wide as x and of its dtype; absent weights have
+    // no rows.
     gpu_of(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, warp_per_column(outs.iter().sum()), &arguments);
     });
@@ -59,7 +59,7 @@ pub(super) fn swiglu(x: CubeTensor, weights: [CubeTensor; 2]) -> CubeTensor {
     let arguments =
         [vec![pointer(&x)], int_args([width]), [&gate, &up, &y].map(pointer).to_vec(), int_args([out])];
     let kernel = kernel("swiglu", &x, x.dtype());
-    // SAFETY: all are alive and dense; both weights are of one shape, as wide as x and of its dtype.
+    // SAFETY: all tensors are alive and dense; both weights are of one shape, as wide as x and of its dtype.
     gpu_of(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, warp_per_column(out), &arguments.concat());
     });

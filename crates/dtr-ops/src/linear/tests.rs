@@ -11,7 +11,7 @@ fn random(name: &str, shape: [usize; 2]) -> Tensor<2> {
 }
 
 #[test]
-fn a_row_has_the_same_product_whatever_rows_are_beside_it() {
+fn the_product_of_a_row_does_not_depend_on_other_rows() {
     const MANY: usize = 300;
     for width in [1, 3, 24, 192, 513, 1100] {
         for out in [1, 6, 64, 96, 260] {

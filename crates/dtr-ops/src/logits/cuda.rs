@@ -28,7 +28,7 @@ pub(super) fn select_log_likelihoods(
     let tensors = [&logits, &log_sums, &rows, &targets, &likelihoods].map(pointer);
     let token_arguments = [tensors.to_vec(), int_args([count, vocab])];
     let kernel = |name| CudaKernel::for_element(&LOGITS, name, logits.dtype());
-    // SAFETY: all are alive and dense; all rows and targets are within the logits.
+    // SAFETY: all tensors are alive and dense; all rows and targets are within the logits.
     gpu_of(&logits).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel("log_sums"), LaunchDims::linear(num_rows, 512), &row_arguments.concat());
         let dims = LaunchDims::linear(count.div_ceil(256), 256);
@@ -45,7 +45,7 @@ pub(super) fn argmax_into(x_rn: Tensor<2>, indices_r: Tensor<1, Int>) -> Tensor<
     let arguments =
         [pointer(&x), KernelArg::Long(columns as i64), pointer(&indices), KernelArg::Int(columns as i32)];
     let kernel = CudaKernel::for_element(&LOGITS, "argmax_rows", x.dtype());
-    // SAFETY: both are alive and dense, with an index for each row.
+    // SAFETY: both tensors are alive and dense, with an index for each row.
     gpu_of(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(rows, 512), &arguments);
     });

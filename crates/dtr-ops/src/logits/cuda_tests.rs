@@ -4,7 +4,7 @@ use super::chunked_log_likelihoods;
 use crate::cuda_testing::{assert_close, fill_free_memory_with_nan, for_each_dtype, random, to_device};
 
 #[test]
-fn log_likelihoods_are_those_of_the_portable_form() {
+fn log_likelihoods_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
         for (rows, width, vocab) in [(1, 64, 9), (5, 128, 1000), (37, 64, 30_011)] {
             let (x, head) = (random([rows, width], -1.0, 1.0), random([vocab, width], -1.0, 1.0));

@@ -10,7 +10,7 @@ __device__ float exp2_of(float x) {
 
 __device__ float no_value() { return __int_as_float(0xff800000); }  // -infinity
 
-// Of a part of a row: the greatest value, its first index, and the sum of exp(x - greatest).
+// The reduction of a part of a row: the greatest value, its first index, and the sum of exp(x - greatest).
 struct Peak {
     float value, sum;
     int index;
@@ -74,14 +74,14 @@ __device__ Peak peak_of(const T *row, int n) {
     return peak;
 }
 
-// The logarithm of the sum of exp(x) of each row, by a block each.
+// The logarithm of the sum of exp(x) of each row. Each block computes one row.
 extern "C" __global__ void __launch_bounds__(512) log_sums(const T *x, float *sums, int n) {
     const Peak peak = peak_of<true>(x + blockIdx.x * (long long)n, n);
     if (threadIdx.x == 0) sums[blockIdx.x] = peak.value + logf(peak.sum);
 }
 
-// The log-likelihood of each wanted token, by a thread each: its logit in its row minus the log sum of the
-// row.
+// The log-likelihood of each wanted token: its logit in its row minus the log sum of the row. Each thread
+// computes one token.
 extern "C" __global__ void __launch_bounds__(256)
     log_likelihoods(const T *logits, const float *sums, const int *rows, const int *targets, float *likelihoods,
                     int count, int vocab) {
@@ -89,7 +89,7 @@ extern "C" __global__ void __launch_bounds__(256)
     if (i < count) likelihoods[i] = float(logits[rows[i] * (long long)vocab + targets[i]]) - sums[rows[i]];
 }
 
-// The index of the greatest element of each row (the first of equals), by a block each.
+// The index of the greatest element of each row (the first of equals). Each block computes one row.
 extern "C" __global__ void __launch_bounds__(512) argmax_rows(const T *x, long long stride, int *indices, int n) {
     const Peak peak = peak_of<false>(x + blockIdx.x * stride, n);
     if (threadIdx.x == 0) indices[blockIdx.x] = peak.index;

@@ -10,7 +10,7 @@ mod tests;
 use burn::tensor::{DType, Int, Tensor, TensorData, activation::log_softmax};
 
 #[cfg(feature = "cuda")]
-use crate::kernels::has_cuda_inference_kernels;
+use crate::kernel_support::has_cuda_inference_kernels;
 use crate::linear::linear_f32;
 
 /// The most logits that are held at a time: 256 MiB of f32.
@@ -30,7 +30,7 @@ pub fn token_log_likelihoods(x_pd: &Tensor<2>, head_vd: &Tensor<2>, wanted: &[(u
     chunked_log_likelihoods(x_pd, head_vd, wanted, (MAX_LOGITS / head_vd.dims()[0]).max(1))
 }
 
-/// [`token_log_likelihoods`] by chunks of `rows_per_chunk` rows.
+/// Computes [`token_log_likelihoods`] in chunks of `rows_per_chunk` rows.
 fn chunked_log_likelihoods(
     x_pd: &Tensor<2>,
     head_vd: &Tensor<2>,

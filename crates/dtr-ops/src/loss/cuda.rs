@@ -23,7 +23,7 @@ pub(super) fn mean_squared_error(a: Tensor<3>, b: Tensor<3>) -> Tensor<1> {
     from_cube(squared_error(into_cube(a), into_cube(b), false).0)
 }
 
-/// The mean squared error over a and b. The gradient of a is computed with the loss, and saved.
+/// The mean squared error of a and b. The gradient of a is computed with the loss, and saved.
 #[derive(Clone, Debug)]
 struct SquaredError;
 
@@ -44,7 +44,7 @@ impl DifferentiableOp<2> for SquaredError {
     }
 }
 
-/// Returns the mean of `(a − b)²`, and its gradient with respect to `a` if wanted.
+/// Returns the mean of `(a − b)²`, and its gradient with respect to `a` if `wants_gradient`.
 fn squared_error(a: CubeTensor, b: CubeTensor, wants_gradient: bool) -> (CubeTensor, Option<CubeTensor>) {
     let [a, b] = [a, b].map(contiguous);
     let count = a.shape().num_elements();
@@ -60,7 +60,7 @@ fn squared_error(a: CubeTensor, b: CubeTensor, wants_gradient: bool) -> (CubeTen
         pointer(&partials),
     ];
     let kernel = CudaKernel::for_element(&LOSS, "squared_error", a.dtype());
-    // SAFETY: all are alive and dense; a, b and the gradient are of one shape and dtype.
+    // SAFETY: all tensors are alive and dense; a, b and the gradient are of one shape and dtype.
     gpu_of(&a).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(blocks, 512), &arguments);
     });

@@ -10,7 +10,7 @@ use crate::logits::log_likelihoods;
 /// Returns the mean of `(a − b)²` over all elements in f32, `[1]`. No gradient flows through `b`.
 pub fn mean_squared_error(a_btd: Tensor<3>, b_btd: Tensor<3>) -> Tensor<1> {
     #[cfg(feature = "cuda")]
-    if crate::kernels::has_cuda_kernels(&a_btd) {
+    if crate::kernel_support::has_cuda_kernels(&a_btd) {
         return cuda::mean_squared_error(a_btd, b_btd);
     }
     (a_btd.cast(DType::F32) - b_btd.cast(DType::F32)).square().mean()

@@ -30,7 +30,7 @@ pub(super) fn add_rms_norm(
     (from_cube(sum), from_cube(normed))
 }
 
-/// RMSNorm over x and weight.
+/// RMSNorm, with the inputs x and weight.
 #[derive(Clone, Debug)]
 struct RmsNorm {
     epsilon: f64,
@@ -60,7 +60,8 @@ fn forward(
     let normed = empty(&x, x.shape(), x.dtype());
     let width = *x.shape().last().expect("a norm is over a dimension");
     let rows = x.shape().num_elements() / width;
-    // A block has (lanes, rows) threads: a lane takes sixteen elements of a row, or more of a very wide one.
+    // A block has (lanes, rows) threads. A lane takes sixteen elements of a row, or more if the row is very
+    // wide.
     let lanes = width.div_ceil(if width > 8192 { 32 } else { 16 }).next_power_of_two();
     let rows_per_block = (256 / lanes).max(1);
     let launch = LaunchDims {
@@ -80,8 +81,8 @@ fn forward(
         }
     };
     let kernel = CudaKernel::for_element(&NORM, name, x.dtype());
-    // SAFETY: all tensors are alive, dense and of one dtype; all but the weight, which has one row, are of
-    // one shape.
+    // SAFETY: all tensors are alive, dense and of one dtype. The weight has one row, and all other tensors
+    // have one shape.
     gpu_of(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, launch, &[tensors, sizes.to_vec()].concat());
     });
@@ -104,7 +105,7 @@ fn backward(x: CubeTensor, weight: CubeTensor, d_normed: CubeTensor, epsilon: f6
     ];
     let weight_arguments = [[&x, &d_normed, &scales, &partials].map(pointer).to_vec(), sizes];
     let kernel = |name| CudaKernel::for_element(&NORM, name, x.dtype());
-    // SAFETY: all are alive, dense and of these sizes.
+    // SAFETY: all tensors are alive, dense and of these sizes.
     gpu_of(&x).with_launcher(|launcher| unsafe {
         let dims = LaunchDims::linear(rows.div_ceil(8), 256);
         launcher.launch(&kernel("rms_norm_backward"), dims, &input_arguments.concat());

@@ -13,7 +13,7 @@ fn exact_rms_norm<const D: usize>(x: Tensor<D>, weight: Tensor<D>) -> Tensor<D> 
 }
 
 #[test]
-fn norms_are_those_of_the_portable_form() {
+fn norms_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
         for [rows, width] in [[1, 64], [77, 192], [300, 4096]] {
             let (x, weight) = (random([rows, width], -4.0, 4.0), random([width], 0.5, 1.5));

@@ -10,9 +10,9 @@ mod tests;
 
 use burn::tensor::{DType, Tensor};
 
-use crate::kernels::has_cpu_inference_kernels;
+use crate::kernel_support::has_cpu_inference_kernels;
 #[cfg(feature = "cuda")]
-use crate::kernels::{has_cuda_inference_kernels, has_cuda_kernels};
+use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
 
 /// Returns `x / sqrt(mean(x²) + epsilon) · weight` over the last dimension, computed in f32 (Llama's
 /// RMSNorm).

@@ -68,8 +68,8 @@ extern "C" __global__ void __launch_bounds__(512)
     normalise<true>(x, residual, weight, sum, out, epsilon, rows, d);
 }
 
-// The gradient of the input, by a warp for each row, and the scale s = 1 / sqrt(mean(x^2) + epsilon) of each
-// row: s weight gradient - x s^3 mean(x weight gradient).
+// The gradient of the input, s weight gradient - x s^3 mean(x weight gradient), and the scale s = 1 /
+// sqrt(mean(x^2) + epsilon) of each row. Each warp computes one row.
 extern "C" __global__ void __launch_bounds__(256) rms_norm_backward(const T *x, const T *weight, const T *gradient, T *of_x,
                                                                     float *scales, float epsilon, long long rows, int d) {
     const long long row = blockIdx.x * 8LL + threadIdx.x / WARP;

@@ -1,4 +1,5 @@
-//! Rotary positions on CUDA devices, and rotated keys and values written into their cache by the same kernel.
+//! Rotary positions on CUDA devices. The same kernel can also write the rotated keys and the values into
+//! their cache.
 
 #![allow(unsafe_code)]
 
@@ -20,7 +21,7 @@ pub(super) fn rotate(x_bhtk: Tensor<4>, [cos, sin]: [Tensor<4>; 2]) -> Tensor<4>
     apply(Rotate, [x_bhtk, cos, sin].map(Tensor::into_dispatch))
 }
 
-/// A rotation over x, cosines and sines.
+/// A rotation, with the inputs x, cosines and sines.
 #[derive(Clone, Debug)]
 struct Rotate;
 
@@ -48,8 +49,8 @@ pub(crate) fn rotate_from_counter(
     from_cube(rotate_primitive(into_cube(x_bhtk), tables.map(into_cube), Some(&position)))
 }
 
-/// Returns `[q, k, v]`'s rotated queries, and the cache buffers `[b, g, capacity, k]` with rotated keys and
-/// values written in place from `position` `[1]` on.
+/// Rotates the queries and keys of `[q, k, v]`, and writes keys and values into the cache buffers
+/// `[b, g, capacity, k]` in place, from `position` `[1]` on. Returns the queries and the buffers.
 ///
 /// # Panics
 /// Panics if a cache buffer is shared with another tensor.
@@ -100,7 +101,7 @@ struct Rotation<'a> {
     tables: [CubeTensor; 2],
     /// The position of the first token, `[1]`.
     first_position: Option<&'a CubeTensor>,
-    /// The token of the cache that the first key and value are written to, `[1]`; 0 if absent.
+    /// The position in the cache to which the first key and value are written, `[1]`. It is 0 if absent.
     cache_position: Option<&'a CubeTensor>,
 }
 
@@ -134,8 +135,8 @@ impl Rotation<'_> {
             int_args([heads, groups, time, width]),
         ];
         let kernel = CudaKernel { source: &ROTARY, defines: String::new(), name };
-        // SAFETY: all tensors are alive and of these sizes, with contiguous rows; absent ones have no heads
-        // or are null.
+        // SAFETY: all tensors are alive and of these sizes, with contiguous rows; absent tensors have no
+        // heads or are null.
         gpu_of(keys.from).with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, launch, &arguments.concat());
         });

@@ -7,7 +7,7 @@ use crate::cuda_testing::{
 };
 
 #[test]
-fn rotations_are_those_of_the_portable_form() {
+fn rotations_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
         for (heads, time, width) in [(1, 1, 64), (6, 37, 32), (8, 130, 128)] {
             let x = random([2, heads, time, width], -2.0, 2.0);

@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) use cuda::{rotate_and_append, rotate_from_counter};
 
 use crate::decode::PositionCounter;
-use crate::kernels::has_cpu_inference_kernels;
+use crate::kernel_support::has_cpu_inference_kernels;
 #[cfg(feature = "cuda")]
-use crate::kernels::has_cuda_kernels;
+use crate::kernel_support::has_cuda_kernels;
 
 /// How rotary frequencies are scaled for long contexts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,8 +67,7 @@ impl Rope {
         RotaryAngles { cos, sin, counter: None }
     }
 
-    /// Returns the angles of the tokens from the position of `counter` on, for at most `capacity` tokens in
-    /// all.
+    /// Returns the angles of the tokens from the position of `counter` on, for positions below `capacity`.
     pub fn angles_from_counter(
         &self,
         counter: &PositionCounter,
@@ -97,7 +96,7 @@ impl Rope {
     /// Rotates the pairs `(x[i], x[i + k/2])` of `x_bhtk` by `angles`.
     ///
     /// # Panics
-    /// Panics if `angles` are of a [`PositionCounter`] and `x_bhtk` is on an autodiff graph.
+    /// Panics if `angles` come from a [`PositionCounter`] and `x_bhtk` is on an autodiff graph.
     pub fn apply(x_bhtk: Tensor<4>, angles: &RotaryAngles) -> Tensor<4> {
         let RotaryAngles { cos, sin, counter } = angles;
         if let Some(counter) = counter {
@@ -126,7 +125,8 @@ impl Rope {
 pub struct RotaryAngles {
     cos: Tensor<4>,
     sin: Tensor<4>,
-    /// The position of the first token, if the device counts it; the tables are then of all positions.
+    /// The position of the first token, if it is in a counter on the device. The tables then hold all
+    /// positions.
     counter: Option<PositionCounter>,
 }
 
@@ -137,11 +137,11 @@ impl RotaryAngles {
         Self { cos: cos.autodiff(), sin: sin.autodiff(), counter }
     }
 
-    /// Returns `[q, k, v]`'s rotated queries, and the buffers of a cache with rotated keys and values written
-    /// from the counter's position on.
+    /// Rotates the queries and keys of `[q, k, v]`, and writes keys and values into the buffers of a cache,
+    /// from the counter's position on. Returns the queries and the buffers.
     ///
     /// # Panics
-    /// Panics if the angles are of no [`PositionCounter`].
+    /// Panics if the angles do not come from a [`PositionCounter`].
     pub(crate) fn rotate_and_append(
         &self,
         tokens: [Tensor<4>; 3],

@@ -1,26 +1,27 @@
-//! Which tensors the kernels of this crate accept.
+//! Checks of whether the kernels support a tensor's device, dtype and widths.
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Tensor};
 
-/// Whether `dtr-kernels` can compute with `x`: f32 on a processor. `x` may be on an autodiff graph.
+/// Returns whether `dtr-kernels` can compute with `x`: f32 on a processor. `x` may be on an autodiff graph.
 pub(crate) fn has_cpu_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     matches!((inner_device(x).as_dispatch(), x.dtype()), (DispatchDevice::Flex(_), DType::F32))
 }
 
-/// Whether CUDA kernels can compute with `x`: f32 or bf16 on a CUDA device. `x` may be on an autodiff graph.
+/// Returns whether CUDA kernels can compute with `x`: f32 or bf16 on a CUDA device. `x` may be on an autodiff
+/// graph.
 #[cfg(feature = "cuda")]
 pub(crate) fn has_cuda_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     matches!((inner_device(x).as_dispatch(), x.dtype()), (DispatchDevice::Cube(_), DType::F32 | DType::BF16))
 }
 
-/// Whether CUDA kernels can compute with `x` and nothing has to be differentiated.
+/// Returns whether CUDA kernels can compute with `x` and nothing has to be differentiated.
 #[cfg(feature = "cuda")]
 pub(crate) fn has_cuda_inference_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     !x.is_autodiff() && has_cuda_kernels(x)
 }
 
-/// Whether `dtr-kernels` can compute with `x` and nothing has to be differentiated.
+/// Returns whether `dtr-kernels` can compute with `x` and nothing has to be differentiated.
 pub(crate) fn has_cpu_inference_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     !x.is_autodiff() && has_cpu_kernels(x)
 }
@@ -30,7 +31,7 @@ fn inner_device<const D: usize>(x: &Tensor<D>) -> Device {
     if device.is_autodiff() { device.inner() } else { device }
 }
 
-/// Whether the CUDA kernels of linear attention can compute with heads of these widths.
+/// Returns whether the CUDA kernels of linear attention can compute with heads of these widths.
 #[cfg(feature = "cuda")]
 pub(crate) fn has_cuda_linear_attention_kernels(q_bhtk: &Tensor<4>, v_bgtv: &Tensor<4>) -> bool {
     let (key, value) = (q_bhtk.dims()[3], v_bgtv.dims()[3]);
