@@ -10,7 +10,7 @@ pub struct Candidate<'a> {
     pub incumbent: &'a Mask,
     /// The layers that the candidate replaces.
     pub mask: &'a Mask,
-    /// The score below which the candidate is pruned; `None` requests the exact score.
+    /// The score below which the candidate is pruned. `None` requests the exact score.
     pub prune_below: Option<PruneBelow>,
 }
 

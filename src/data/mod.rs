@@ -32,8 +32,8 @@ pub struct Item {
     pub id: String,
     /// The text before the choice, without trailing space.
     pub prompt: String,
-    /// One prompt for each choice, for tasks whose choices differ in the prompt; empty if `prompt` serves all
-    /// choices.
+    /// One prompt for each choice, for tasks whose choices differ in the prompt. Empty if all choices have
+    /// the same `prompt`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prompts: Vec<String>,
     /// The answer choices, without leading space.

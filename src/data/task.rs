@@ -44,11 +44,11 @@ pub struct FileTask {
     /// How the rows of `test` serve both splits, when `validation` is absent.
     #[serde(default)]
     pub splits: SplitPolicy,
-    /// The maximum number of validation items. The first rows are taken; all rows by default.
+    /// The maximum number of validation items, taken from the first rows. The default is all rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub validation_items: Option<usize>,
-    /// The maximum number of test items. The first rows are taken; all rows by default.
+    /// The maximum number of test items, taken from the first rows. The default is all rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub test_items: Option<usize>,

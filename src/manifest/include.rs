@@ -10,10 +10,10 @@ use super::spanned_value::{Content, Span, SpannedValue};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::read_text_up_to;
 
-/// The longest file that is read, in bytes. Manifests have a few thousand bytes.
+/// The maximum size of a file, in bytes. Manifests have a few thousand bytes.
 const MAX_FILE_BYTES: u64 = 1 << 24;
 
-/// The longest chain of files that extend one another; recursion needs a limit.
+/// The maximum number of files in a chain of files that extend one another. It limits recursion.
 const MAX_CHAIN: usize = 32;
 
 /// Reads the manifest at `path`, the files that it extends, and the `sets` over them.
@@ -45,8 +45,8 @@ impl LayerReader {
     /// Reads the files that the file at `path` extends, then the file itself. `entry` is the entry of
     /// `extends` that names the file.
     ///
-    /// A file that several others extend is read once, at its first place. A second reading would overwrite
-    /// what the first of the others changed.
+    /// A file that several others extend is read once, at its first place. A second reading would override
+    /// values of the files that were read in between.
     fn read(&mut self, path: &Path, entry: Option<&Span>) -> Result<()> {
         let name = path.display().to_string();
         let canonical_path = fs::canonicalize(path).map_err(|source| self.unreadable(path, entry, source))?;

@@ -30,7 +30,7 @@ pub struct LoadedManifest {
 /// Relative paths in the manifest become relative to the working directory, as `path` itself is.
 ///
 /// # Errors
-/// Fails when a file cannot be read, or when the manifest is wrong; the error underlines the wrong token.
+/// Fails when a file cannot be read, or when the manifest is invalid. The error underlines the invalid token.
 pub fn load(path: &Path, sets: &[String]) -> Result<LoadedManifest> {
     let loaded = LoadedManifest::merge(read_layers(path, sets)?)?;
     references::check(&loaded)?;
@@ -47,7 +47,7 @@ impl LoadedManifest {
     /// axis.
     ///
     /// # Errors
-    /// Fails when a value does not fit; the error underlines the value in the list of the axis.
+    /// Fails when a value does not fit. The error underlines the value in the list of the axis.
     pub fn with_overrides(&self, overrides: &[(String, toml::Value)]) -> Result<Manifest> {
         let mut sources = self.source_map.clone();
         for (key, value) in overrides {

@@ -1,8 +1,9 @@
 //! The TOML manifest of an experiment: one file for each table.
 //!
-//! The types hold what the user wrote, with defaults filled in; `plan` derives the work from them. The tables
-//! of algorithms are the algorithms' own configurations. So that an error can underline the exact token,
-//! every table has `deny_unknown_fields`, enums are externally tagged, and nothing is flattened or untagged.
+//! The types hold the user's values, and defaults for absent keys. `plan` derives the work from them. The
+//! tables of algorithms are the algorithms' own configurations. So that an error can underline the exact
+//! token, every table has `deny_unknown_fields`, enums are externally tagged, and nothing is flattened or
+//! untagged.
 
 mod diagnostics;
 mod dotted_key;

@@ -28,7 +28,7 @@ pub(super) enum SchemaNode {
     List(Box<SchemaNode>, Option<usize>),
     /// A path, relative to the file that holds it.
     Path,
-    /// Any other value; serde checks its type.
+    /// Any other value, whose type serde checks.
     Scalar,
     /// A reference to a definition of the schema. Definitions may refer to themselves.
     Reference(String),

@@ -56,7 +56,7 @@ impl SourceMap {
         self.label_span(Error::manifest(message), &Span { file, range: error.range }, "here")
     }
 
-    /// Checks the structure of `layer` and puts it on top of the others.
+    /// Checks the structure of `layer` and adds it as the topmost layer.
     pub(super) fn push(&mut self, mut layer: SpannedValue) -> Result<()> {
         structure::check(&layer, self)?;
         self.resolve_paths(&mut layer, SchemaNode::manifest());
@@ -135,8 +135,8 @@ impl SourceMap {
 
     /// Makes `error` underline the entry at `path`, with a `label`.
     ///
-    /// A step into a list is an index. Where no layer writes the entry, the nearest table above it is
-    /// underlined, or else the start of the experiment's own file.
+    /// The key of an element of a list is its index. Where no layer writes the entry, the nearest table above
+    /// it is underlined, or else the start of the experiment's own file.
     pub fn label_entry<S: AsRef<str>>(
         &self,
         error: Error,

@@ -8,7 +8,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The deepest nesting that is read. Manifests need seven levels; recursion needs a limit.
+/// The maximum depth of nested values, which limits recursion. Manifests need seven levels.
 const MAX_DEPTH: usize = 32;
 
 /// The location of a token: a file, and the bytes of its text.
@@ -81,7 +81,7 @@ impl SpannedValue {
         self.key_span.as_ref().unwrap_or(&self.span)
     }
 
-    /// Finds the value at `path` below this one. A step into a list is an index.
+    /// Finds the value at `path` below this one. The key of an element of a list is its index.
     pub fn find<S: AsRef<str>>(&self, path: &[S]) -> Option<&Self> {
         path.iter().try_fold(self, |value, step| match &value.content {
             Content::Table(table) => table.get(step.as_ref()),
@@ -151,7 +151,7 @@ fn convert(value: &Spanned<DeValue<'_>>, file: usize, depth: usize) -> Result<Sp
         DeValue::Float(digits) => {
             digits.as_str().parse().map(Content::Float).map_err(|_| error("this is not a number"))?
         }
-        DeValue::Datetime(_) => return Err(error("a manifest holds no dates")),
+        DeValue::Datetime(_) => return Err(error("a manifest cannot contain dates")),
         DeValue::Array(list) => {
             Content::List(list.iter().map(|item| convert(item, file, depth + 1)).collect::<Result<_, _>>()?)
         }

@@ -92,10 +92,10 @@ mod tests {
         sweep.exclude = vec![Exclusion { model: Some("a".into()), task: Some("y".into()), variant: None }];
         assert_eq!(sweep.combinations(), [("a", None, "x"), ("b", None, "x"), ("b", None, "y")]);
         sweep.exclude[0].variant = Some("gla".into());
-        assert_eq!(sweep.combinations().len(), 4, "without variants nothing is of the variant `gla`");
+        assert_eq!(sweep.combinations().len(), 4, "without variants, an exclusion of `gla` matches nothing");
         sweep.variant = names("gla gdn");
         assert_eq!(sweep.combinations().len(), 7);
-        assert_eq!(sweep.systems().len(), 6, "without a task nothing is for `y`");
+        assert_eq!(sweep.systems().len(), 6, "an exclusion with a task matches no system");
         sweep.exclude[0].task = None;
         assert_eq!(
             sweep.systems(),

@@ -40,7 +40,7 @@ pub(super) struct PendingLoss {
 pub(super) struct StepLoss {
     /// Mean squared error before the step.
     pub loss: f64,
-    /// Variance of the full-attention block's output; only in the first step.
+    /// Variance of the full-attention block's output, which only the first step computes.
     pub output_variance: Option<f64>,
 }
 

@@ -1,5 +1,5 @@
-//! The layout of a batch: where the tokens of its rows are, and where the log-likelihoods of its targets are
-//! read.
+//! The layout of a batch: the positions of its rows' tokens, and of the hidden states that predict its
+//! targets.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use crate::data::scoring_requests::{PrefixGroup, ScoringRequests, TargetToken};
 /// The cost of one more block of suffixes, as a number of padding tokens.
 const BLOCK_OVERHEAD: usize = 32;
 
-/// The layout of some groups of rows. The rows of a group share a prefix; each row's other tokens are its
+/// The layout of some groups of rows. The rows of a group share a prefix. The other tokens of a row are its
 /// suffix.
 ///
 /// Prefixes that have suffixes are padded on the left, so that the suffixes follow directly. Other rows are
@@ -17,7 +17,7 @@ const BLOCK_OVERHEAD: usize = 32;
 pub(super) struct BatchLayout<'a> {
     requests: &'a ScoringRequests,
     groups: &'a [&'a PrefixGroup],
-    /// Tokens of a prefix with padding.
+    /// The number of tokens of a prefix with padding.
     prefix_length: usize,
     /// The suffixes, the longest first.
     suffixes: Vec<Suffix>,

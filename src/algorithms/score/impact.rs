@@ -1,5 +1,4 @@
-//! The paper's impact score: how much linear probes lose of a task's right answers when one layer is
-//! replaced.
+//! The paper's impact score: the loss of accuracy of linear probes when one layer is replaced.
 //!
 //! The impact of a layer is `1 - (L + C) / 2F`. `F` is the accuracy of probes that are trained and tested on
 //! the base's hidden states after the layer. `L` is the accuracy of probes that are trained and tested on the
@@ -60,18 +59,18 @@ fn answer_classes(requests: &ScoringRequests, items: &[usize]) -> Result<Vec<usi
     let answers: BTreeSet<&str> = items.iter().map(answer).collect();
     if 2 * answers.len() > items.len() {
         return Err(Error::failed(format!(
-            "cannot train probes: the right answers of the task are {} texts for {} items",
-            answers.len(),
-            items.len()
+            "cannot train probes: {} items of the task have {} different right answers",
+            items.len(),
+            answers.len()
         ))
-        .hint("`impact` needs tasks whose items share their answers; choose another `search.strategy`"));
+        .hint("choose another `search.strategy`: `impact` needs tasks whose items share their answers"));
     }
     let classes: BTreeMap<&str, usize> =
         answers.into_iter().enumerate().map(|(class, answer)| (answer, class)).collect();
     Ok(items.iter().map(|item| classes[answer(item)]).collect())
 }
 
-/// Returns the impact, given the states `[n, d]` of the base and those with the layer replaced.
+/// Returns the impact, given the states `[n, d]` of the base and the states with the layer replaced.
 fn impact(classes: &[usize], full_nd: Tensor<2>, linear_nd: Tensor<2>) -> f64 {
     let (full_nd, linear_nd) = (normalize(full_nd), normalize(linear_nd));
     // The mean is the same for all items and carries no information about the class.
@@ -81,7 +80,7 @@ fn impact(classes: &[usize], full_nd: Tensor<2>, linear_nd: Tensor<2>) -> f64 {
     let linear_linear = gram_matrix(&linear_nd, &linear_nd);
     let linear_full = gram_matrix(&linear_nd, &full_nd);
     let full_accuracy = accuracy(classes, &full_full, &full_full);
-    // States without information about the class have none to lose.
+    // If the base's states hold no information about the class, the replacement loses none.
     if full_accuracy == 0.0 {
         return 0.0;
     }
@@ -222,6 +221,6 @@ mod tests {
         let requests = ScoringRequests::new(&tokenizer, items, Metric::Acc, 128).unwrap();
         let base = base(&tokenizer);
         let error = impacts(&base, &attention(&base), &requests, &NullObserver).unwrap_err();
-        assert!(error.to_string().contains("texts for 3 items"), "{error}");
+        assert!(error.to_string().contains("3 items of the task have"), "{error}");
     }
 }

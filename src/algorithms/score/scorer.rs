@@ -198,7 +198,7 @@ impl<'a> Scorer<'a> {
             let of_part = part.iter().flat_map(Batch::targets).map(|target| {
                 let sum = known.items[target.item].log_likelihoods[target.choice];
                 // A result holds only the sum over a choice's tokens, so the first token gets the sum and the
-                // others get 0.
+                // other tokens get 0.
                 let value = if target.is_first { sum } else { 0.0 };
                 TokenLogLikelihood { item: target.item, choice: target.choice, value }
             });

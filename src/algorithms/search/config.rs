@@ -47,13 +47,13 @@ pub enum SearchStrategy {
     },
     /// Each round replaces one more layer, in descending order of the scores with that layer alone replaced.
     LocalImportance {},
-    /// Each round replaces one more layer, in ascending order of the paper's impact score: how much linear
-    /// probes lose of the right answers with that layer alone replaced.
+    /// Each round replaces one more layer, in ascending order of the paper's impact score: the loss of
+    /// accuracy of linear probes with only that layer replaced.
     Impact {},
     /// Each round extends each of the best hybrids of the previous round by every layer, and keeps the best
     /// candidates.
     Beam {
-        /// Number of hybrids that each round keeps; a beam of width 1 finds what `greedy` finds.
+        /// Number of hybrids that each round keeps. A beam of width 1 finds the same hybrids as `greedy`.
         #[schemars(range(min = 1, max = 65_536))]
         width: usize,
     },

@@ -11,7 +11,7 @@ use crate::algorithms::candidate::Candidate;
 /// Scores every layer replaced alone, then replaces layers one by one in descending order of these scores. Of
 /// equal scores, the lowest layer is first.
 ///
-/// The first round has the candidates of a greedy search's first round; each later round has a single
+/// The first round has the candidates of a greedy search's first round. Each later round has a single
 /// candidate.
 pub fn local_importance(
     num_layers: u32,

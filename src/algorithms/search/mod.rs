@@ -66,8 +66,9 @@ pub fn threshold(stop: &StopCriterion, base: f64) -> Option<f64> {
 pub struct BatchPolicy {
     /// Whether candidates are pruned once they cannot win.
     pub prune: bool,
-    /// Candidates of a batch, at least one. All have the same pruning threshold; in larger batches the
-    /// threshold is older, so that candidates are pruned later, but more of them are scored in parallel.
+    /// The number of candidates in a batch, at least one. All candidates of a batch have the same pruning
+    /// threshold. Larger batches prune candidates later, because their threshold is older, but score more
+    /// candidates in parallel.
     pub candidates_per_batch: usize,
 }
 
@@ -84,7 +85,7 @@ impl BatchPolicy {
 /// Searches by `strategy`.
 ///
 /// `layer_order` holds every layer. Greedy and beam search try the candidates of the first round in this
-/// order; `impact` replaces layers in this order; the other strategies read only its length.
+/// order. `impact` replaces layers in this order. The other strategies read only its length.
 ///
 /// # Errors
 /// Fails with the first error of `score`.

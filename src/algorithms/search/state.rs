@@ -1,7 +1,8 @@
 //! The part of a search that all strategies share: rounds with one more layer each, the threshold, `M_best`
 //! and `M_opt`.
 //!
-//! A strategy decides which masks a round tries and which of them wins; it never reads the threshold.
+//! A strategy decides which masks a round tries and which of them wins. The strategy never reads the
+//! threshold.
 
 use dtr_core::error::Result;
 use dtr_model::Mask;
@@ -17,7 +18,7 @@ pub(super) struct SearchState<'a> {
 }
 
 impl<'a> SearchState<'a> {
-    /// Scores the base.
+    /// Starts a search by scoring the base.
     pub fn start(stop: &StopCriterion, score: &'a mut ScoreFn<'a>) -> Result<Self> {
         let none = Mask::none();
         let base = exact_score(&score(&[Candidate { incumbent: &none, mask: &none, prune_below: None }])?[0]);
@@ -32,7 +33,7 @@ impl<'a> SearchState<'a> {
         Ok(Self { score, outcome })
     }
 
-    /// Returns the winner of the last round, or the base before the first.
+    /// Returns the winner of the last round, or the base before the first round.
     pub fn incumbent(&self) -> Mask {
         self.outcome.opt.0.clone()
     }
@@ -51,8 +52,8 @@ impl<'a> SearchState<'a> {
         Ok(scores)
     }
 
-    /// Ends the current round with its winner. Returns whether the winner was accepted, so that the search
-    /// goes on.
+    /// Ends the current round with its winner. Returns whether the search goes on, because the winner was
+    /// accepted.
     pub fn finish_round(&mut self, mask: Mask, score: f64) -> bool {
         let outcome = &mut self.outcome;
         if score >= outcome.best.1 {

@@ -1,7 +1,7 @@
 //! The throughput of a base or a hybrid: the time to read prompts (prefill) and to decode after them.
 //!
 //! The protocol is that of Jet-Nemotron's public script, which the paper uses. Prompts are random tokens.
-//! They are read in chunks, then tokens are decoded greedily one by one; the first runs are warm-up. The
+//! They are read in chunks, then tokens are decoded greedily one by one. The first runs are warm-up. The
 //! clock is read after the device has finished all work. Speed does not depend on the values of weights, so
 //! weights are random.
 

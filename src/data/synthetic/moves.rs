@@ -30,7 +30,7 @@ const INTERLEAVING_PROBABILITY: f64 = 0.5;
 /// The probability that a question follows a step of such a passage.
 const STEP_QUESTION_PROBABILITY: f64 = 0.4;
 
-/// A step in an object's history, by one of the at most two people who move it.
+/// A step in an object's history. The field is the index of the person who takes the step, 0 or 1.
 #[derive(Clone, Copy)]
 enum Step {
     /// The person puts the object in a new place and lets go.

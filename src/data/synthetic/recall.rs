@@ -18,7 +18,7 @@ const STATEMENTS: [&str; 4] = [
     "the {object} of {person} is {colour}.",
 ];
 
-/// Templates of questions, and the part of a holding that answers them.
+/// Templates of questions, each with the part of a holding that answers it.
 const QUESTIONS: [(&str, Part); 4] = [
     ("what does {person} have? the", Part::Object),
     ("what colour is the {object}?", Part::Colour),

@@ -2,7 +2,8 @@
 //! for this topic.
 //!
 //! Neighbouring topics share nouns, and every passage has nouns of two other topics, which are also
-//! distractors. A single keyword therefore does not reveal the answer; the number of nouns does.
+//! distractors. The answer therefore follows from the number of nouns of each topic, and not from a single
+//! keyword.
 
 use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom, index};

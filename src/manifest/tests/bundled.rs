@@ -55,20 +55,20 @@ fn the_schema_describes_every_key() {
     assert_eq!(schema["title"], "Experiment");
     assert!(schema.get("$id").is_none());
     assert_eq!(schema.to_string(), experiment_schema().to_string());
-    describe("", &schema);
+    assert_described("", &schema);
     for (name, definition) in schema["$defs"].as_object().expect("definitions") {
-        describe(name, definition);
+        assert_described(name, definition);
     }
 }
 
-/// Checks that every property and every alternative in `schema` has a description.
-fn describe(place: &str, schema: &Value) {
+/// Asserts that every property and every alternative in `schema` has a description.
+fn assert_described(place: &str, schema: &Value) {
     let properties = schema["properties"].as_object().into_iter().flatten();
     for (key, property) in properties.filter(|_| !place.ends_with('|')) {
         assert!(property["description"].is_string(), "{place}.{key}");
     }
     for alternative in schema["oneOf"].as_array().into_iter().flatten().filter(|_| place != "Count") {
         assert!(alternative["description"].is_string(), "{place}: {alternative}");
-        describe(&format!("{place}|"), alternative);
+        assert_described(&format!("{place}|"), alternative);
     }
 }

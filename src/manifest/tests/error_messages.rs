@@ -272,7 +272,7 @@ const FILES: &[(&str, &str, &str)] = &[
 #[test]
 fn mistakes_are_named_and_underlined() {
     let tables = TABLES.iter().map(|(text, message, token)| {
-        // TOML wants keys before the first header; a key of the sweep replaces the header.
+        // In TOML, top-level keys come before the first header. A key of the sweep replaces the header.
         let text = match text.split_once(['.', ' ', '\n']) {
             Some(("sweep", _)) => format!("{HEAD}{text}"),
             _ if text.starts_with('[') => format!("{HEAD}{SWEEP}{text}"),
@@ -297,7 +297,7 @@ fn broken_toml_is_underlined_where_it_breaks() {
         ("[sweep]\nmodel = [\"a\"", "unclosed array, expected `]`", ""),
         ("name = a", "string values must be quoted, expected literal string", "a"),
         ("distil.seed = 99999999999999999999", "this number is too large", "99999999999999999999"),
-        ("report.title = 2024-01-01", "a manifest holds no dates", "2024-01-01"),
+        ("report.title = 2024-01-01", "a manifest cannot contain dates", "2024-01-01"),
         ("a = 1\n[a.b]", "cannot extend value of type integer with a dotted key", "a"),
     ] {
         let error = load_text(text).expect_err(text);

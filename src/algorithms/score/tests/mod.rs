@@ -61,7 +61,7 @@ fn cached_hidden_states_change_no_bit_of_a_score() {
         let mut scorer = Scorer::new(&base, Some(&twins), &requests);
         let fresh =
             |mask: &Mask| Scorer::new(&base, Some(&twins), &requests).score(&Mask::none(), mask).unwrap();
-        // In the order of a search, whose incumbent grows, and out of order.
+        // The incumbents grow as in a search, and then come in another order.
         for incumbent in [&[][..], &[2], &[2, 0], &[2, 0, 3], &[1], &[]] {
             let incumbent: Mask = incumbent.iter().copied().collect();
             for layer in [0, 1, 2, 3, 1] {

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// The maximum size of a footer, in bytes; enough for thousands of columns and row groups.
+/// The maximum size of a footer, in bytes. It suffices for thousands of columns and row groups.
 const MAX_FOOTER_BYTES: u64 = 1 << 26;
 
 /// The last bytes of a Parquet file.
