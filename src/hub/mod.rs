@@ -27,7 +27,7 @@ use request_error::HubRequest;
 /// The default of `HF_ENDPOINT`.
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 
-/// Attempts to resume a broken download before it fails.
+/// The number of attempts to resume a broken download.
 const NUM_RETRIES: usize = 5;
 
 /// A client of one hub, with its download cache.

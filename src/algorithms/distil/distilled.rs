@@ -9,7 +9,7 @@ use super::DistilResult;
 
 /// Distilled twins of successive layers, in host memory, with the losses of their training.
 pub struct DistilledTwins {
-    /// The losses, as the record holds them.
+    /// The losses, as the cell's record stores them.
     pub result: DistilResult,
     /// Seconds of training, including those before an interruption.
     pub seconds: f64,

@@ -16,7 +16,7 @@ pub struct MultiDeviceScorer<'a> {
 impl<'a> MultiDeviceScorer<'a> {
     /// Returns scorers of hybrids of `models`, one base and its twins per device.
     ///
-    /// With the base's score on the split, the items are divided into parts as by [`Scorer::in_parts`].
+    /// If `base_score` is given, the items are divided into parts as in [`Scorer::in_parts`].
     pub fn new(
         models: impl IntoIterator<Item = (&'a Decoder, &'a Twins)>,
         requests: &'a ScoringRequests,

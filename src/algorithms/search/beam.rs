@@ -16,8 +16,8 @@ use crate::algorithms::score::ScoreBounds;
 ///
 /// The best mask of a round is its winner, and only the winner is compared with the threshold: another mask
 /// of the beam may score below it and still lead to the next winner. A mask that extends two masks of the
-/// beam is tried once. With pruning, a candidate is pruned once it cannot enter the beam of the batches
-/// before its own, which does not change the outcome.
+/// beam is tried once. With pruning, a candidate is pruned once it cannot enter the beam that the preceding
+/// batches have filled. This does not change the outcome.
 pub fn beam(
     width: usize,
     layer_order: &[u32],
@@ -53,8 +53,7 @@ pub fn beam(
     Ok(state.into_outcome())
 }
 
-/// Returns every mask of `parents` extended by each layer that it lacks. The mask that was extended comes
-/// with each extension.
+/// Returns every extension of a mask of `parents` by one layer, together with this parent.
 fn extensions<'a>(parents: &'a [Mask], layers: &'a [u32]) -> impl Iterator<Item = (&'a Mask, Mask)> {
     parents.iter().flat_map(move |parent| {
         let missing = layers.iter().filter(|layer| !parent.contains(**layer));

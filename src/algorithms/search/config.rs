@@ -36,16 +36,18 @@ impl Default for SearchConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum SearchStrategy {
-    /// Each round scores every remaining full-attention layer replaced and keeps the best candidate.
+    /// Each round scores the replacement of every remaining full-attention layer and keeps the best
+    /// candidate.
     Greedy {},
-    /// Each round replaces one more layer, spread evenly over the base, without regard to scores.
+    /// Each round replaces one layer more than the round before. The replaced layers are evenly spread over
+    /// the base, without regard to scores.
     Uniform {},
     /// Each round replaces one more layer, in a random order.
     Random {
         /// Seed of the order.
         seed: Seed,
     },
-    /// Each round replaces one more layer, in descending order of the scores with that layer alone replaced.
+    /// Each round replaces one more layer, in descending order of the scores with only that layer replaced.
     LocalImportance {},
     /// Each round replaces one more layer, in ascending order of the paper's impact score: the loss of
     /// accuracy of linear probes with only that layer replaced.

@@ -13,8 +13,8 @@ use crate::algorithms::score::ScoreBounds;
 /// A layer that a round tried, with the bounds of the score when this layer is replaced too.
 type ScoredLayer = (u32, ScoreBounds);
 
-/// Replaces layers one by one: each round scores every remaining full-attention layer replaced and keeps the
-/// layer with the highest score. Of equal scores, the lowest layer wins.
+/// Replaces layers one by one: each round scores the replacement of every remaining full-attention layer and
+/// keeps the layer with the highest score. Of equal scores, the lowest layer wins.
 ///
 /// The first round tries layers in `layer_order`, each later round by their scores in the round before.
 /// Neither the order, nor the batch size, nor pruning changes the outcome, except that trials of pruned

@@ -1,5 +1,5 @@
-//! Local importance, one of the paper's baselines: layers are ranked once, by the score of the base with that
-//! layer alone replaced.
+//! Local importance, one of the paper's baselines: layers are ranked once, by the score of the base with only
+//! that layer replaced.
 
 use dtr_core::error::Result;
 use dtr_model::Mask;
@@ -8,8 +8,8 @@ use super::state::{SearchState, exact_score};
 use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion, nested_masks};
 use crate::algorithms::candidate::Candidate;
 
-/// Scores every layer replaced alone, then replaces layers one by one in descending order of these scores. Of
-/// equal scores, the lowest layer is first.
+/// Scores the base with each single layer replaced, then replaces layers one by one in descending order of
+/// these scores. Of equal scores, the lowest layer is first.
 ///
 /// The first round has the candidates of a greedy search's first round. Each later round has a single
 /// candidate.

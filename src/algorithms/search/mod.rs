@@ -73,8 +73,8 @@ pub struct BatchPolicy {
 }
 
 impl BatchPolicy {
-    /// Splits `candidates` into batches. With pruning, the first `num_first` are a batch of their own, whose
-    /// scores set the threshold for the rest.
+    /// Splits `candidates` into batches. With pruning, the first `num_first` candidates are a separate batch,
+    /// whose scores set the threshold for the rest.
     fn batches<'a, T>(&self, candidates: &'a [T], num_first: usize) -> impl Iterator<Item = &'a [T]> {
         let num_first = if self.prune { num_first.min(candidates.len()) } else { 0 };
         let (first, rest) = candidates.split_at(num_first);

@@ -7,8 +7,8 @@ use dtr_model::Mask;
 use super::state::SearchState;
 use super::{ScoreFn, SearchOutcome, StopCriterion};
 
-/// Replaces one more layer each round, spread evenly over the base. The masks of successive rounds are not
-/// nested.
+/// Each round replaces one layer more than the round before. The replaced layers are evenly spread over the
+/// base. The masks of successive rounds are not nested.
 pub fn uniform(num_layers: u32, stop: &StopCriterion, score: &mut ScoreFn<'_>) -> Result<SearchOutcome> {
     let mut state = SearchState::start(stop, score)?;
     state.run_fixed_rounds(
