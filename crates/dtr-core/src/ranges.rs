@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[derive(Serialize, JsonSchema)]
-    #[schemars(rename_all = "kebab-case")]
+    #[serde(rename_all = "kebab-case")]
     enum Rate {
         Fixed(#[schemars(range(max = 10), extend("exclusiveMinimum" = 0))] f64),
         Never {},
