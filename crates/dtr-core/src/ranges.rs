@@ -16,7 +16,7 @@ use crate::count::Count;
 pub struct OutOfRange {
     /// The keys and list indices that lead to the value.
     pub path: Vec<String>,
-    /// The condition that the value violates, such as `at least 1`; completes the sentence "it must be …".
+    /// The condition that the value violates, such as `at least 1`. It completes the sentence "it must be …".
     pub requirement: String,
     /// The allowed values in an imperative sentence.
     pub hint: String,

@@ -17,7 +17,7 @@ pub struct AttentionInputs<'a> {
     pub batch: usize,
     /// Query heads, `h`.
     pub heads: usize,
-    /// Key/value heads, `g`; each serves `heads / kv_heads` neighbouring query heads.
+    /// Key/value heads, `g`. Each serves `heads / kv_heads` neighbouring query heads.
     pub kv_heads: usize,
     /// Queries of a row, `t`.
     pub num_queries: usize,
@@ -34,7 +34,7 @@ pub struct AttentionInputs<'a> {
     /// Values, `[b, g, s, k]`.
     pub v: &'a [f32],
     /// Number of padding keys at the beginning of each row of the batch, `[b]`, if there are any. Queries do
-    /// not attend to them; a query that is padding attends to itself alone.
+    /// not attend to padding keys, but a query that is padding attends to itself.
     pub left_pads: Option<&'a [usize]>,
 }
 
@@ -114,7 +114,7 @@ impl WithSimd for AttendHead<'_> {
     }
 }
 
-/// Returns keys `[s, k]` in blocks of [`num_lanes`] keys; a block is `k` vector pairs with a key in each
+/// Returns keys `[s, k]` in blocks of [`num_lanes`] keys. A block is `k` vector pairs with a key in each
 /// lane.
 #[inline(always)]
 fn transpose_keys<S: Simd>(simd: S, keys: &[f32], width: usize) -> Vec<VectorPair<S>> {

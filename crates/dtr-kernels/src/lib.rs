@@ -1,8 +1,8 @@
 //! SIMD kernels for the operations that a tensor library computes slowly on a CPU: the recurrences of linear
 //! attention, and the forward passes of attention, RMSNorm, rotary embeddings and gates outside of autodiff.
 //!
-//! As tensor operations a recurrence is hundreds of small matrix products; here it is one pass over the
-//! tokens.
+//! As tensor operations, a recurrence is hundreds of small matrix products. A kernel computes it in one pass
+//! over the tokens.
 //!
 //! All arrays are contiguous, row-major f32. In shapes, `n` is the batch size times the number of heads, `t`
 //! the number of tokens, `k` the width of a key and `v` the width of a value. On one machine, results are the

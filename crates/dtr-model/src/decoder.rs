@@ -13,7 +13,7 @@ use dtr_ops::rms_norm;
 #[derive(Clone)]
 pub struct Layer {
     input_norm: Tensor<1>,
-    /// Full attention in a base; the twin in a replaced layer of an exported hybrid.
+    /// Full attention in a base, or the twin in a replaced layer of an exported hybrid.
     pub(super) attention: Mixer,
     post_norm: Tensor<1>,
     gate_proj: Linear,
@@ -264,7 +264,8 @@ impl Decoder {
         dtr_ops::linear_f32(self.final_norm(x_nd), self.head())
     }
 
-    /// Returns the log-probability of each target, a row of `x_nd` and the token that follows it.
+    /// Returns the log-probability of each target. A target is the index of a row of `x_nd`, and the token
+    /// that follows that row.
     pub fn log_likelihoods(&self, x_nd: Tensor<2>, targets: &[(usize, u32)]) -> Vec<f32> {
         dtr_ops::token_log_likelihoods(&self.final_norm(x_nd), self.head(), targets)
     }

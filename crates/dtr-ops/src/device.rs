@@ -1,4 +1,4 @@
-//! Properties of devices, and how work is submitted to them.
+//! Properties of devices, and submission of work to devices.
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device};

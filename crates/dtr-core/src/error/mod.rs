@@ -14,10 +14,10 @@ pub use panic::{PanicError, catch_panic};
 /// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// The kind of failure of an [`Error`]; it decides the exit code of the process.
+/// The kind of failure of an [`Error`], which determines the exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// Some cells failed; their records hold the cause.
+    /// Some cells failed. Their records hold the cause.
     Failed,
     /// The command line or a manifest is invalid, or requests a feature that the model does not support.
     Manifest,
@@ -25,7 +25,7 @@ pub enum ErrorKind {
     Missing,
     /// The machine lacks something: a file, a device, disk space, permission.
     Environment,
-    /// The user stopped the command; the same command resumes.
+    /// The user stopped the command. Running the same command again resumes the work.
     Interrupted,
 }
 
@@ -115,7 +115,7 @@ impl Error {
         self
     }
 
-    /// Underlines `span` in the text `source` of the file `name`, with a `label` beside it.
+    /// Underlines `span` in the text `source` of the file `name`, and labels the span with `label`.
     pub fn at(mut self, name: &str, source: &str, span: Range<usize>, label: impl Into<String>) -> Self {
         let (source, span) = shorten_lines(source, span);
         self.place = Some(Box::new(LabeledSource {
@@ -128,7 +128,7 @@ impl Error {
 
     /// Marks a manifest or environment error as caused by the experiment's input, such as a corpus file.
     ///
-    /// Such an error ends the run; no cell is recorded as failed because of it.
+    /// Such an error ends the run, and no cell is recorded as failed.
     pub fn mark_bad_input(self) -> Self {
         let is_bad_input = matches!(self.kind, ErrorKind::Manifest | ErrorKind::Environment);
         Self { is_bad_input, ..self }
@@ -144,8 +144,8 @@ impl Error {
         self.kind
     }
 
-    /// Returns the error for another cell that failed from the same cause. Its message includes the sources.
-    /// It underlines no place.
+    /// Returns the error for another cell that failed from the same cause. Its message includes the sources,
+    /// and no place is underlined.
     pub fn duplicate(&self) -> Self {
         let (hint, is_bad_input) = (self.hint.clone(), self.is_bad_input);
         Self { hint, is_bad_input, ..Self::new(self.kind, self.message_with_sources()) }

@@ -37,7 +37,7 @@ pub fn create_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|source| Error::io("create", path, source))
 }
 
-/// Removes a file, or a folder with its content; succeeds when nothing is there.
+/// Removes a file, or a folder with its content. Succeeds if `path` does not exist.
 ///
 /// # Errors
 /// Fails when the system refuses.

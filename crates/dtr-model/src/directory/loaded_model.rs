@@ -27,7 +27,7 @@ pub struct LoadedModel {
     pub decoder: Decoder,
     /// The tokenizer.
     pub tokenizer: Tokenizer,
-    /// The replaced layers; none in a base.
+    /// The replaced layers. A base has none.
     pub mask: Mask,
 }
 

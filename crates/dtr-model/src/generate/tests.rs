@@ -98,7 +98,7 @@ fn a_stop_string_over_several_tokens_is_left_out() {
     let base = decoder(false, false);
     let model = Hybrid::from_base(&base);
     let whole = run(&model, &greedy(12)).text;
-    // From the middle of a word to the middle of the second word after it.
+    // The stop string reaches from the middle of a word to the middle of the second word after that word.
     let blanks: Vec<usize> = whole.match_indices(' ').map(|(at, _)| at).collect();
     let stop = &whole[blanks[4] - 1..blanks[6] + 2];
     let at = whole.find(stop).unwrap();

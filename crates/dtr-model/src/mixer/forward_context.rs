@@ -12,7 +12,7 @@ pub struct ForwardContext {
     pub(super) rope_angles: RotaryAngles,
     /// Tokens for which KV caches reserve memory; 0 if no token will follow.
     pub(crate) cache_capacity: usize,
-    /// The position of the token, if the device counts positions itself.
+    /// The position of the token, if it is in a counter on the device.
     pub(super) position: Option<PositionCounter>,
     /// The keys that each query attends to.
     pub(super) causal_mask: CausalMask,

@@ -83,7 +83,7 @@ impl GatedDeltaRule {
 
     /// Runs the rule over queries `[b, h, t, k]`, keys `[b, g, t, k]` and values `[b, g, t, v]` from `state`.
     /// Returns the output of the heads, `[b, h, t, v]`, and the next state. A single token that continues a
-    /// state takes one recurrent step; other inputs are processed in chunks.
+    /// state takes one recurrent step. Other inputs are processed in chunks.
     pub(super) fn forward(
         &self,
         x_btd: &Tensor<3>,

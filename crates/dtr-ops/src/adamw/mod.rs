@@ -55,7 +55,7 @@ pub struct AdamWStep {
     pub betas: [f64; 2],
     /// The term that is added to the root of the second moment.
     pub epsilon: f64,
-    /// The largest norm of the gradient; a longer gradient is scaled down.
+    /// The largest norm of the gradient. A longer gradient is scaled down.
     pub clip: f64,
     /// The number of steps including this one, for bias correction.
     pub steps: u64,

@@ -68,7 +68,7 @@ struct AttentionProblem {
     first_keys: Option<CubeTensor>,
     /// The number of keys, or the capacity if `position` is set.
     num_keys: usize,
-    /// The position of the last query, if the device counts it.
+    /// The position of the last query, if it is in a counter on the device.
     position: Option<CubeTensor>,
     batch: usize,
     heads: usize,

@@ -7,7 +7,7 @@
 // Compile with -DHEAD_DIM=<d>. Tensors: q, o [b, h, t, d] and caches k, v [b, g, capacity, d] by element
 // strides (batch, head, time). Keys are the first *length + added of the cache. The length is read on the
 // device, so that a CUDA graph can be replayed while the cache grows. The queries are the last t of these
-// positions. Query i sees keys from first[row] up to its own position; a query before first[row] is padding
+// positions. Query i sees keys from first[row] up to its own position. A query before first[row] is padding
 // and sees only itself.
 #include <cuda_bf16.h>
 

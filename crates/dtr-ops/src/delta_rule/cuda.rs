@@ -185,7 +185,7 @@ impl PreparedChunks {
     }
 }
 
-/// Returns the inputs as kernels take them: `beta` and `g` as `[b, h, t, 1]`.
+/// Returns the inputs in the shapes of the kernels, with `beta` and `g` as `[b, h, t, 1]`.
 fn kernel_inputs([q, k, v, beta, g]: [CubeTensor; 5]) -> [CubeTensor; 5] {
     let [q, k, v] = [q, k, v].map(with_contiguous_rows);
     let [beta, g] = [beta, g].map(|tensor| {

@@ -26,7 +26,7 @@
 // With L2NORM the kernels normalise q and k: x / sqrt(sum x^2 + 1e-6). The factors 1 / sqrt(..) are kept as
 // scalars of the tokens, so that every product is one of the raw q and k.
 //
-// Compile once for each combination of these:
+// Compile once for each combination of the following macros:
 
 #include <cuda_bf16.h>
 
@@ -116,7 +116,7 @@ __device__ __forceinline__ void vectors(F f) {
     }
 }
 
-// Starts copying rows of global memory into a tile; rows from `valid` on are zeros.
+// Starts copying rows of global memory into a tile. Rows from `valid` on are zeros.
 template <int HEIGHT, int WIDTH, int THREADS>
 __device__ __forceinline__ void fetch(T *tile, const T *from, long long stride, int valid) {
     vectors<HEIGHT, WIDTH, THREADS>([&](int, int row, int column) {
@@ -484,7 +484,7 @@ extern __shared__ __align__(16) unsigned char shared[];
 
 constexpr int F_PITCH = PITCH<float, CHUNK>;
 
-// 1 / sqrt(sum x^2 + epsilon) of 64 rows by 128 threads; eight threads read a row.
+// 1 / sqrt(sum x^2 + epsilon) of 64 rows by 128 threads. Eight threads read a row.
 __device__ void inverse_norms(float *norms, const T *tile) {
 #pragma unroll
     for (int row = threadIdx.x / 8; row < CHUNK; row += 16) {
@@ -807,8 +807,8 @@ extern "C" __global__ void __launch_bounds__(SCAN, 2)
 // Backward.
 
 // Loops from the last chunk to the first. Writes D, dS' of each chunk and, for each head, dV. `last_gradient`
-// (zeros if null) is the gradient of the last state; the gradient of the first is written to `first_gradient`
-// unless null.
+// (zeros if null) is the gradient of the last state. The gradient of the first state is written to
+// `first_gradient`, unless that is null.
 extern "C" __global__ void __launch_bounds__(SCAN, 2)
     delta_backward_scan(VIEW(const T, q), VIEW(const T, k), VIEW(const T, o_gradient), VIEW(T, v_gradient),
                         const Token *tokens, const T *mixers, const T *writers, const float *last_gradient,

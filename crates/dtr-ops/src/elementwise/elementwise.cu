@@ -45,7 +45,7 @@ extern "C" __global__ void __launch_bounds__(256) silu_backward(const T *x, cons
     });
 }
 
-// silu(gate) * up over rows of d elements; gate and up may be halves of wider rows.
+// silu(gate) * up over rows of d elements. gate and up may be halves of wider rows.
 extern "C" __global__ void __launch_bounds__(256)
     silu_mul(const T *gate, long long gate_stride, const T *up, long long up_stride, T *out, long long rows, int d) {
     const unsigned vectors = d / COUNT;

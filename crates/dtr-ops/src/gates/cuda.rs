@@ -92,8 +92,8 @@ pub(super) fn delta_gates(
     let sizes = [KernelArg::Float(scale as f32), KernelArg::Long(count as i64), KernelArg::Int(heads as i32)];
     let arguments = [[&a, &b, &a_log, &dt_bias, &beta, &g].map(pointer).to_vec(), sizes.to_vec()];
     let kernel = CudaKernel::for_element(&DELTA_GATES, "delta_gates", a.dtype());
-    // SAFETY: all tensors are alive and dense; a, b, beta and g are of one shape, the others have an element
-    // for each head.
+    // SAFETY: all tensors are alive and dense; a, b, beta and g have one shape, and the other tensors have an
+    // element for each head.
     gpu_of(&a).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(256), 256), &arguments.concat());
     });

@@ -640,7 +640,8 @@ struct Pool {
 };
 
 // Two blocks share a Hopper multiprocessor, so that one computes while the other waits: half as many warps,
-// with half of the columns each. Key widths that are no powers of two take too many registers for that.
+// with half of the columns each. Key widths that are not powers of two would need too many registers for two
+// blocks.
 constexpr int OUTPUT_COLUMNS = PLANES == 1 ? 2 : COLUMNS, OUTPUT_THREADS = STRIPS * OUTPUT_COLUMNS * 32;
 #if __CUDA_ARCH__ >= 900
 constexpr int OUTPUT_BLOCKS = (K & (K - 1)) == 0 ? 2 : 1;

@@ -63,7 +63,7 @@ impl CublasLt {
     /// Opens a handle, with the workspace size that NVIDIA recommends for the compute capability.
     pub fn new(stream: &Arc<CudaStream>, (major, _): (i32, i32)) -> Result<Self, DriverError> {
         let bytes = if major >= 9 { 32 << 20 } else { 4 << 20 };
-        // SAFETY: cuBLASLt reads nothing of the workspace before it has written it.
+        // SAFETY: cuBLASLt reads no part of the workspace that it has not written.
         let workspace = unsafe { stream.alloc::<u8>(bytes) }?;
         Ok(Self { handle: check(lt::create_handle(), "open cuBLASLt"), workspace, plans: HashMap::new() })
     }

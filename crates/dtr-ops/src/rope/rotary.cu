@@ -1,6 +1,6 @@
 // Rotary positions of q and k (RoFormer, arXiv 2104.09864; half-split pairs as in Hugging Face's Llama) and
 // the append of k and v to their caches, in one pass: rotates q [b, h, t, d] into q_out and k [b, g, t, d]
-// into k_out, and copies v [b, g, t, d] into v_out. Head widths are multiples of 16; tensors have element
+// into k_out, and copies v [b, g, t, d] into v_out. Head widths are multiples of 16. Tensors have element
 // strides (batch, head, time).
 //
 // Token i is written to time *write + i of k_out and v_out (null: 0) and to time i of q_out. The position is
@@ -20,7 +20,7 @@ __device__ inline void narrow(float& y, float x) { y = x; }
 __device__ inline void narrow(bf16& y, float x) { y = __float2bfloat16(x); }
 
 // A thread has 16 bytes of a row's first half and the 16 bytes that pair with them. Threads (grid x) loop
-// over the vectors of a row, the tokens and the heads, of q, then of k, then of v; grid y is the batch.
+// over the vectors of a row, the tokens and the heads, first of q, then of k, then of v. grid y is the batch.
 template <typename T>
 __device__ inline void rotary(const T* q, T* q_out, const T* k, T* k_out, const T* v, T* v_out, const float* cos,
                               const float* sin, const int* write, const int* angles, i64 q_batch, i64 q_head,
