@@ -51,9 +51,10 @@ pub fn describe_range(schema: &Value) -> Option<String> {
     let noun = if is_whole { format!("{even}whole number") } else { "number".to_owned() };
     let article = if noun.starts_with('e') { "an" } else { "a" };
     match (&schema["minimum"], &schema["maximum"]) {
-        (Value::Number(min), Value::Number(max)) if is_whole => {
+        (Value::Number(min), Value::Number(max)) => {
             Some(format!("{article} {noun} from {} to {}", format_bound(min), format_bound(max)))
         }
+        (Value::Number(_), _) => Some(format!("{article} {noun} of {}", describe_bounds(schema)?)),
         _ => Some(format!("{article} {noun} {}", describe_bounds(schema)?)),
     }
 }
