@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use crate::module_layers::rust_files;
 use crate::root;
 
-/// The sources that start processes: the watcher starts its own program, and tests start it too.
-const PROCESSES: [&str; 3] = ["src/runner/watch/", "src/store/claim.rs", "tests/"];
+/// The sources that start processes: the supervisor starts its own program, and tests start it too.
+const PROCESSES: [&str; 3] = ["src/runner/supervisor/", "src/store/claim.rs", "tests/"];
 
 /// Returns the names of the sources that contain one of `texts`, without this file.
 fn sources_with(texts: &[&str]) -> Vec<String> {
@@ -44,7 +44,7 @@ fn every_crate_keeps_the_lints_of_the_workspace() {
 }
 
 #[test]
-fn only_the_watcher_starts_processes() {
+fn only_the_supervisor_starts_processes() {
     let starters = sources_with(&["process::Command", "Command::new(", "libc::system"]);
     let is_allowed = |name: &String| PROCESSES.iter().any(|folder| name.starts_with(folder));
     assert!(starters.iter().all(is_allowed), "{starters:?}");
