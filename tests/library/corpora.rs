@@ -139,8 +139,14 @@ fn a_compressed_file_that_is_cut_or_not_compressed_is_refused() {
     let texts = ["damaged or cut off"];
     for name in ["a.jsonl", "a.txt", "a.json"] {
         let folder = TempFolder::new();
-        let gzip = fs::read(write_gzip(&folder, "valid.gz", VALID_ROW.as_bytes(), 100)).unwrap();
-        let zstd = zstd::encode_all(VALID_ROW.repeat(100).as_bytes(), 1).unwrap();
+        // A list of rows, or lines of rows.
+        let rows = if name == "a.json" {
+            format!("[{}]", [VALID_ROW; 100].join(","))
+        } else {
+            VALID_ROW.repeat(100)
+        };
+        let gzip = fs::read(write_gzip(&folder, "valid.gz", rows.as_bytes(), 1)).unwrap();
+        let zstd = zstd::encode_all(rows.as_bytes(), 1).unwrap();
         for (extension, valid) in [(".gz", gzip), (".zst", zstd)] {
             for bytes in [
                 &valid[..valid.len() - 3],
