@@ -108,7 +108,7 @@ fn an_invalid_file_ends_a_sweep_before_it_starts() {
             "base/model.safetensors",
             Some(&weights[..weights.len() - 1]),
             5,
-            &["base/model.safetensors", "whole"],
+            &["base/model.safetensors", "its header describes"],
         ),
         ("base/model.safetensors", Some(&[255; 64]), 5, &["base/model.safetensors", "claims"]),
         ("base/model.safetensors", Some(b""), 5, &["base/model.safetensors", "0 bytes"]),
@@ -269,5 +269,5 @@ fn invalid_models_end_a_generation_with_code_5() {
     let folder = valid_folder();
     check_refused(&folder, &["generate", "nowhere", "x"], 5, &["nowhere"]);
     folder.write("results", "a file");
-    check_refused(&folder, &["sweep", "main.toml"], 5, &["`results` is not a folder"]);
+    check_refused(&folder, &["sweep", "main.toml"], 5, &["`results` is a file, not a results folder"]);
 }

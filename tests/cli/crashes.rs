@@ -99,13 +99,13 @@ fn the_cell_of_a_killed_worker_fails_and_resumes_when_retried() {
 }
 
 #[test]
-fn of_cells_that_ran_together_each_runs_alone_before_one_is_blamed() {
+fn cells_that_ran_together_run_alone_after_a_crash() {
     let project = Project::with(WITH_CHECKPOINTS);
     let output = sweep_and_kill_worker(&project, "distil");
     output.assert_code(0);
     assert_eq!(output.json()["done"], 7);
     let stderr = output.stderr();
-    let num_alone = stderr.matches("others were at work beside it, and now it is done alone").count();
+    let num_alone = stderr.matches("other cells ran beside it, and now it runs by itself").count();
     assert_eq!(num_alone, 2, "{stderr}");
     assert_eq!(project.num_started("distil"), 4);
     assert!(project.outputs() == Project::finished(WITH_CHECKPOINTS).outputs());
@@ -128,6 +128,6 @@ fn a_worker_that_dies_between_cells_ends_the_sweep() {
         stderr = output.stderr();
         output.code() == Some(5)
     });
-    assert!(stderr.contains("the sweep was at no cell when it ended: "), "{stderr}");
+    assert!(stderr.contains("the sweep crashed while it ran no cell: "), "{stderr}");
     project.sweep().success();
 }

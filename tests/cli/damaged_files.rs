@@ -128,7 +128,7 @@ fn a_damaged_checkpoint_is_logged_and_its_cell_computed_from_the_beginning() {
         apply(&path, &path);
         project.sweep().success();
         let messages = project.messages("pretrain");
-        let damaged = format!("`{}` was damaged", path.display());
+        let damaged = format!("removed `{}`, which is damaged", path.display());
         assert!(messages.iter().any(|line| line.contains(&damaged)), "{damage}: {messages:?}");
         assert!(!messages.iter().any(|line| line.contains("resumes after")), "{damage}: {messages:?}");
         assert!(project.outputs() == Project::finished(WITH_CHECKPOINTS).outputs(), "{damage}");

@@ -227,7 +227,7 @@ fn the_experiments_of_the_paper_are_planned_offline() {
         let to_do = &plan.json()["to-do"];
         assert_eq!(to_do["cells"], json!({ "distil": num_distillations, "search": num_searches }), "{name}");
         assert_eq!(to_do["max_evaluations"], num_evaluations, "{name}");
-        assert_eq!(to_do["distil_tokens"], num_distillations * 100_000_000_u64);
+        assert_eq!(to_do["tokens"]["distil"], num_distillations * 100_000_000_u64);
         assert!(to_do["download_bytes"].as_u64().unwrap() > 8 << 30, "{to_do}");
         assert!(to_do["unknown"].as_array().unwrap().is_empty());
     }

@@ -125,5 +125,5 @@ fn strategies_are_an_axis_and_share_their_scores() {
     let export = project.command("export").arg(&hybrid).args(["--axis", "search.strategy=uniform"]);
     export.set(STRATEGIES).success();
     let card = fs::read_to_string(hybrid.join("README.md")).unwrap();
-    assert!(card.contains("spread evenly") && card.contains("| 2 | 1, 3 |"), "{card}");
+    assert!(card.contains("evenly spaced") && card.contains("| 2 | 1, 3 |"), "{card}");
 }
