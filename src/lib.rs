@@ -1,7 +1,7 @@
 //! Distill-then-Replace (arXiv 2601.11667) as declared experiments.
 //!
-//! Data goes one way: manifest -> plan -> runner -> distil, search -> store -> report. ARCHITECTURE.md
-//! names the layers; a module looks down, never up.
+//! Data flows one way: manifest -> plan -> scheduler -> stages -> store -> report. ARCHITECTURE.md lists the
+//! modules in layers. A module uses only modules of lower layers.
 
 #![warn(missing_docs)]
 

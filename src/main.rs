@@ -1,5 +1,5 @@
-//! The `dtr` program: reads the command line, does what it says, and turns what came of it into an
-//! exit code.
+//! The `dtr` program: parses the command line, runs the command, prints an error with its hint, and returns
+//! the exit code.
 
 use std::process::ExitCode;
 
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Errors hold commands and paths to copy, which wrapping would break at hyphens and slashes.
+/// Turns off the wrapping of error messages, which would break commands and paths that users copy.
 fn leave_lines_whole() {
     let hook = |_: &(dyn miette::Diagnostic + 'static)| -> Box<dyn miette::ReportHandler> {
         Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())

@@ -23,8 +23,8 @@ pub struct Bench {
 enum Benchmark {
     /// Measure how much each optimisation of a search saves.
     ///
-    /// Runs each search four times, with one optimisation more each time: none, cached hidden states, pruned
-    /// candidates, shared prompts. Fails if they do not all find the same hybrids.
+    /// Runs each search four times, each time with one more optimisation: none, cached hidden states, pruned
+    /// candidates, shared prompts. Fails if the runs find different hybrids.
     Search(SearchBenchmark),
     /// Time the operations of distillation, scoring and decoding for a base of Llama 3.1 8B's shape.
     ///
@@ -98,7 +98,7 @@ impl SearchBenchmark {
     }
 }
 
-/// Measures a search with every value of [`Savings`].
+/// Measures a search once for each value of [`Savings`].
 fn measure(case: &SearchCase, progress: &ProgressDisplay) -> Result<Vec<SearchCost>> {
     let mut costs: Vec<SearchCost> = Vec::new();
     for savings in Savings::ALL {

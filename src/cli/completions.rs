@@ -1,4 +1,4 @@
-//! `dtr completions SHELL`.
+//! `dtr completions SHELL`: prints a completion script.
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
@@ -8,7 +8,7 @@ use dtr_core::error::Result;
 /// Print a completion script for a shell.
 #[derive(Args)]
 pub struct Completions {
-    /// The shell.
+    /// Shell that the script is for.
     shell: Shell,
 }
 

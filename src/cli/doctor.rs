@@ -1,4 +1,4 @@
-//! `dtr doctor`: what this machine offers and lacks.
+//! `dtr doctor`: checks the devices, the energy meters and the results directory of this machine.
 
 use clap::Args;
 
@@ -7,7 +7,9 @@ use crate::device;
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::files::create_folder;
 
-/// Say what this machine offers and lacks. Exits with 5 when something needed is missing.
+/// Check the devices, the energy meters and the results directory of this machine.
+///
+/// Exits with 5 if something required is missing.
 #[derive(Args)]
 pub struct Doctor {
     #[command(flatten)]
@@ -17,12 +19,12 @@ pub struct Doctor {
     json: bool,
 }
 
-/// One thing looked at.
+/// The result of one check.
 #[derive(serde::Serialize)]
 struct Finding {
     what: &'static str,
     ok: bool,
-    /// Whether the default device works without it.
+    /// Whether the default device works if this check fails.
     optional: bool,
     found: String,
 }

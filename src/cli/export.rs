@@ -10,7 +10,8 @@ use dtr_core::error::Result;
 
 /// Write a hybrid that a search selected as a Hugging Face directory
 ///
-/// Reads finished cells and runs none. Names are necessary only if the sweep has several searches.
+/// Reads finished cells and runs none. The options that name a search are necessary only if the sweep has
+/// several searches.
 #[derive(Args)]
 pub struct Export {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `dtr generate DIR PROMPT`: text that goes on from a prompt.
+//! `dtr generate DIR PROMPT`: generates text from a prompt.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -13,38 +13,38 @@ use dtr_model::{ChatTemplate, LoadedModel, read_eos_token_ids};
 
 /// Continue a prompt with a base or an exported hybrid.
 ///
-/// The text goes to standard output as it comes, and why it ended to standard error.
+/// Streams the text to standard output, and prints the stop reason to standard error.
 #[derive(Args)]
 pub struct Generate {
-    /// The model's directory: a base, or a hybrid that `dtr export` wrote.
+    /// Directory of a base, or of a hybrid that `dtr export` wrote.
     directory: PathBuf,
-    /// The text to go on from; `-` reads it from standard input.
+    /// Prompt; `-` reads the prompt from standard input.
     #[arg(allow_hyphen_values = true)]
     prompt: String,
-    /// Take the prompt for a user's message and put it in the model's chat template.
+    /// Format the prompt as a user message with the model's chat template.
     #[arg(long)]
     chat: bool,
-    /// The system's message before it.
+    /// System message of the chat.
     #[arg(long, value_name = "TEXT", requires = "chat")]
     system: Option<String>,
-    /// The most tokens to generate.
+    /// Maximum number of tokens to generate.
     #[arg(long, value_name = "COUNT", default_value_t = 256)]
     max_tokens: usize,
-    /// How freely tokens are drawn; 0 takes the likeliest each time.
+    /// Sampling temperature; 0 always takes the most likely token.
     #[arg(long, value_name = "NUMBER", default_value_t = 0.0, value_parser = temperature)]
     temperature: f64,
-    /// Draw from the fewest tokens whose probabilities add up to this.
+    /// Sample from the smallest set of most likely tokens whose probabilities add up to this number.
     #[arg(long, value_name = "NUMBER", default_value_t = 1.0, value_parser = top_p)]
     top_p: f64,
-    /// End before this text; may be repeated.
+    /// Stop before this text; may be repeated.
     #[arg(long = "stop", value_name = "TEXT")]
     stops: Vec<String>,
-    /// The seed of the draws.
+    /// Seed of the sampling.
     #[arg(long, default_value_t = 0)]
     seed: u32,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Print counts, text and the reason for its end as JSON, when all is there.
+    /// Print the token counts, the text and the stop reason as JSON after the generation.
     #[arg(long)]
     json: bool,
 }
@@ -64,7 +64,7 @@ impl Generate {
         let prompt = self.text()?;
         let ends = read_eos_token_ids(&self.directory)?;
         let model = LoadedModel::read(&self.directory, &self.device.device.open_first()?)?;
-        // A chat template writes the special tokens itself.
+        // A chat template adds the special tokens itself.
         let prompt = model.tokenizer.encode(&prompt, !self.chat)?;
         let settings = GenerationConfig {
             max_tokens: self.max_tokens,
@@ -86,7 +86,7 @@ impl Generate {
         Ok(0)
     }
 
-    /// The text that the model is to go on from.
+    /// Returns the prompt as text, formatted by the chat template if `--chat` is set.
     fn text(&self) -> Result<String> {
         let prompt = match self.prompt.as_str() {
             "-" => read_input()?,
@@ -103,7 +103,7 @@ impl Generate {
     }
 }
 
-/// Standard input; the end of its last line is no part of the prompt.
+/// Reads the prompt from standard input, without the end of the last line.
 fn read_input() -> Result<String> {
     let mut text = String::new();
     let input = Path::new("standard input");
@@ -114,7 +114,7 @@ fn read_input() -> Result<String> {
     Ok(text)
 }
 
-/// Prints a piece at once. When nobody reads any more, that is the end.
+/// Prints a piece of text and flushes it. Fails as an interruption if the reader has closed standard output.
 fn print(piece: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(piece.as_bytes()).and_then(|()| out.flush()).map_err(|cause| match cause.kind() {
@@ -125,7 +125,7 @@ fn print(piece: &str) -> Result<()> {
     })
 }
 
-/// How much was generated, and why it ended.
+/// Returns a message with the number of generated tokens and the stop reason.
 fn said(generated: &GeneratedText, room: usize) -> String {
     let why = match generated.stop_reason {
         StopReason::EndOfText => "the model ended its text".to_owned(),

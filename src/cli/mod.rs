@@ -1,4 +1,5 @@
-//! The door: one file per subcommand. Standard output is data, standard error is talk.
+//! The command line, with one file for each subcommand. Results go to standard output, and messages to
+//! standard error.
 
 mod bench;
 mod completions;
@@ -33,40 +34,30 @@ pub struct Cli {
     command: Command,
 }
 
+// The help of a subcommand is the doc comment of its `Args` type. A doc comment here would replace it.
 #[derive(Subcommand)]
 enum Command {
-    /// Write the bundled base and its experiments to a folder, and run the quick start there.
     Quickstart(quickstart::Quickstart),
-    /// Do every cell of an experiment that is not done, then write tables and figures.
     Sweep(sweep::Sweep),
-    /// Show the cells of an experiment, and why each would run.
     Plan(plan::PlanCommand),
-    /// Count the cells of an experiment that are done, running, failed and missing.
     Status(status::Status),
-    /// Show one cell: its spec, inputs, result, provenance and log.
     Show(show::Show),
-    /// List, or delete, files of the results folder that no record needs.
     Prune(prune::Prune),
-    /// Write tables and figures from what is done; runs nothing.
     Report(report::Report),
-    /// Read results again, compare digests and tables, and do some cells anew.
     Verify(verify::Verify),
-    /// Write a hybrid that a search found as a Hugging Face directory; runs nothing.
     Export(export::Export),
-    /// Continue a prompt with a base or an exported hybrid.
     Generate(generate::Generate),
-    /// Write the JSON schemas of manifests and tables, or check that they are current.
     Schema(schema::Schema),
-    /// Measure what this program saves.
     Bench(bench::Bench),
-    /// Say what this machine offers and lacks.
     Doctor(doctor::Doctor),
-    /// Print a completion script for a shell.
     Completions(completions::Completions),
 }
 
 impl Cli {
-    /// Does what the command line says; the exit code of a run that is no error.
+    /// Runs the command, and returns the exit code.
+    ///
+    /// # Errors
+    /// Fails if the command fails. The kind of the error gives the exit code.
     pub fn run(self) -> Result<u8> {
         match self.command {
             Command::Quickstart(command) => command.run(),
@@ -87,10 +78,10 @@ impl Cli {
     }
 }
 
-/// An experiment and where its results lie.
+/// The arguments that select an experiment and its results directory.
 #[derive(Args)]
 struct Experiment {
-    /// The experiment's manifest, such as `experiments/quickstart.toml`.
+    /// Manifest of the experiment, such as `experiments/quickstart.toml`.
     manifest: PathBuf,
     /// Override one value of the manifest, such as `distil.token-budget="1M"`; may be repeated.
     #[arg(long = "set", value_name = "PATH=TOML")]
@@ -99,13 +90,13 @@ struct Experiment {
     results: Results,
 }
 
-/// Where results lie unless the command line says otherwise.
+/// The default of `--results`.
 const DEFAULT_RESULTS: &str = "results";
 
-/// Where results lie.
+/// The argument that selects the results directory.
 #[derive(Args)]
 struct Results {
-    /// Directory of results.
+    /// Results directory.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_RESULTS)]
     results: PathBuf,
 }
@@ -119,12 +110,12 @@ impl Experiment {
         make_plan(&self.load()?)
     }
 
-    /// The plan for a device of this machine.
+    /// Returns the plan for a device of this machine.
     fn plan_on(&self, choice: &DeviceArgs) -> Result<Plan> {
         plan_on(&self.load()?, &choice.device.hardware_label())
     }
 
-    /// The command line that does the experiment, for hints.
+    /// Returns the command line that runs the experiment, for hints.
     fn sweep_command(&self) -> String {
         let mut command = format!("dtr sweep {}", self.manifest.display());
         for set in &self.sets {
@@ -138,7 +129,7 @@ impl Experiment {
 }
 
 impl Results {
-    /// Opens the store. Reports a folder of an earlier version, which is ignored.
+    /// Opens the store. Reports a folder of an earlier version, which the store ignores.
     fn store(&self) -> Result<Store> {
         let store = Store::open(&self.results)?;
         if let Some(folder) = store.results().outdated_cells() {
@@ -159,16 +150,17 @@ impl Results {
     }
 }
 
-/// The device that computes.
+/// The argument that selects the device.
 #[derive(Args)]
 struct DeviceArgs {
-    /// The device that computes: `cpu`, or `cuda:0` in a build with the feature `cuda`; several share the work as `cuda:0,1`.
+    /// Device that computes: `cpu`, or `cuda:0` in a build with the feature `cuda`; `cuda:0,1` divides the
+    /// work between two GPUs.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: device::DeviceChoice,
 }
 
 impl DeviceArgs {
-    /// Where results of this process come from.
+    /// Returns the provenance of the results of this process.
     fn provenance(&self) -> Provenance {
         Provenance {
             driver: self.device.driver(),
@@ -178,7 +170,7 @@ impl DeviceArgs {
     }
 }
 
-/// Prints JSON for programs.
+/// Prints a value as JSON to standard output.
 fn print_json(value: &impl serde::Serialize) {
     println!("{}", serde_json::to_string_pretty(value).expect("what is printed has JSON"));
 }

@@ -1,4 +1,5 @@
-//! `dtr plan`: lists the cells of an experiment, the reason why each would run, and what they will take.
+//! `dtr plan`: lists the cells of an experiment, the reason why each would run, and an estimate of the
+//! resources.
 
 use clap::Args;
 
@@ -9,7 +10,7 @@ use crate::store::StageName;
 use dtr_core::error::Result;
 use dtr_core::files::format_bytes;
 
-/// List the cells of an experiment, the reason why each would run, and what they will take.
+/// List the cells of an experiment, the reason why each would run, and an estimate of the resources.
 #[derive(Args)]
 pub struct PlanCommand {
     #[command(flatten)]
@@ -49,7 +50,7 @@ impl PlanCommand {
     }
 }
 
-/// Prints what the cells that are not done will take.
+/// Prints the estimated resources of the cells that are not done.
 fn print_estimate(estimate: &Estimate) {
     let stages = || STAGES.iter().map(|stage| &stage.name);
     let count = |stage: &StageName| Some(format!("{} {stage}", estimate.cells.get(stage)?));

@@ -1,4 +1,4 @@
-//! `dtr quickstart`: the bundled base and its experiments, from the program itself.
+//! `dtr quickstart`: writes the base and the experiments that the program contains, and runs the quick start.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use dtr_core::files;
 use super::sweep::Sweep;
 use super::{DeviceArgs, Experiment, Results};
 
-/// Declares the files that the program carries, by their paths in the repository.
+/// Includes files in the program, by their paths in the repository.
 macro_rules! bundled_files {
     ($($path:literal),* $(,)?) => {
         [$(($path, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $path)).as_slice())),*]
     };
 }
 
-/// The base and the manifests that need nothing else, by path and content.
+/// The base and the manifests that need no other file, by path and content.
 const FILES: &[(&str, &[u8])] = &bundled_files![
     "experiments/base/models.toml",
     "experiments/base/recipe.toml",
@@ -38,7 +38,7 @@ const FILES: &[(&str, &[u8])] = &bundled_files![
 /// Files that exist are kept, so that edited manifests survive. Running the command again resumes the sweep.
 #[derive(Args)]
 pub struct Quickstart {
-    /// The folder; it is created where it is missing.
+    /// Folder to write; created if it is missing.
     #[arg(default_value = "dtr-quickstart")]
     dir: PathBuf,
     #[command(flatten)]

@@ -12,7 +12,7 @@ use dtr_core::error::{ErrorKind, Result};
 
 /// Write tables and figures from finished cells, without running any
 ///
-/// Exits with 3 if cells are missing, after writing the report of all others.
+/// Exits with 3 if cells are missing, after writing the report of the finished cells.
 #[derive(Args)]
 pub struct Report {
     #[command(flatten)]
@@ -67,7 +67,7 @@ impl WrittenReport {
 /// Reads the finished cells of a plan and writes their report.
 ///
 /// # Errors
-/// Errors of the file system, and records that cannot be read.
+/// Fails if a record cannot be read, or if a file cannot be written.
 pub(super) fn write_report(experiment: &Experiment, plan: &Plan, store: &Store) -> Result<WrittenReport> {
     let records = report::ExperimentRecords::read(plan, store, &experiment.sweep_command())?;
     let results = &experiment.results;

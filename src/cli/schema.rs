@@ -16,7 +16,7 @@ pub struct Schema {
     /// Directory that holds `schemas/` and `docs/`.
     #[arg(long, value_name = "DIR", default_value = ".")]
     directory: PathBuf,
-    /// Write nothing; fail if a file differs from the generated one.
+    /// Write nothing; fail if a file differs from the generated text.
     #[arg(long)]
     check: bool,
 }

@@ -10,7 +10,7 @@ use dtr_core::error::{Error, Result};
 /// Show one cell: its spec, inputs, result, provenance and log, as JSON.
 #[derive(Args)]
 pub struct Show {
-    /// The cell's key, or its first digits.
+    /// Key of the cell, or its first digits.
     key: String,
     #[command(flatten)]
     results: Results,

@@ -21,19 +21,19 @@ pub struct Sweep {
     experiment: Experiment,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Stop after the first cell that fails; cells that run beside it finish.
+    /// Stop after the first cell that fails; cells of the same group finish.
     #[arg(long)]
     fail_fast: bool,
-    /// Run cells again that failed before.
+    /// Run failed cells again.
     #[arg(long)]
     retry_failed: bool,
-    /// Print the summary and paths as JSON instead of Table 1.
+    /// Print the counts of cells and the paths of the report as JSON instead of the summary.
     #[arg(long)]
     json: bool,
 }
 
 impl Sweep {
-    /// The sweep of `experiment` with every option at its default.
+    /// Creates the sweep of `experiment` with every option at its default.
     pub(super) fn new(experiment: Experiment, device: DeviceArgs) -> Self {
         Self { experiment, device, fail_fast: false, retry_failed: false, json: false }
     }
@@ -48,7 +48,7 @@ impl Sweep {
     /// Runs the sweep in a worker process.
     fn work(self, worker: &Worker) -> Result<u8> {
         let mut plan = self.experiment.plan_on(&self.device)?;
-        // Measured before this process loads a model.
+        // Measure the free memory before this process loads a model.
         let memory_limit = self.device.device.available_bytes();
         let (store, devices) = (self.experiment.results.store()?, self.device.device.open_all()?);
         if !is_done(&plan, &store)? {
@@ -58,7 +58,7 @@ impl Sweep {
         let mut hub_files = HubDigests::new();
         if !plan.downloads.is_empty() && !is_done(&plan, &store)? {
             hub_files = fetch(&plan.downloads, &progress)?;
-            // The second plan checks the downloaded bases and tasks as the first checked the local ones.
+            // Plan again, because the first plan could not check files that were not downloaded.
             plan = self.experiment.plan_on(&self.device)?;
         }
         let overrides = self.experiment.sets.clone();

@@ -19,7 +19,7 @@ use dtr_core::seed::Seed;
 /// 1 and lists the differences if there are any.
 #[derive(Args)]
 pub struct Verify {
-    /// Manifest of the experiment; without it only records and their files are checked
+    /// Manifest of the experiment; without a manifest, only records and their files are checked
     manifest: Option<PathBuf>,
     /// Override one value of the manifest, as for the sweep; may be repeated
     #[arg(long = "set", value_name = "PATH=TOML", requires = "manifest")]

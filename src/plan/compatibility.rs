@@ -1,7 +1,7 @@
-//! Checks before a run that bases can serve tasks.
+//! Checks before a run that each base can be scored on its tasks.
 //!
-//! The scores of a base would mean nothing if its tokenizer does not know the words of an item, if an item
-//! does not fit in its context, or if its weights do not have the shape that its configuration says.
+//! A score means nothing if the base's tokenizer does not know the words of an item, if an item does not fit
+//! in the context, or if the weights do not have the shape in the configuration.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use dtr_core::error::{Error, Result};
 use dtr_core::files::read_text_file;
 use dtr_model::{BaseModel, DecoderConfig, Tokenizer};
 
-/// Checks that each base of a sweep can serve its tasks. Files that are not downloaded yet are skipped.
+/// Checks that each base of a sweep can be scored on its tasks. Skips files that are not downloaded yet.
 ///
 /// # Errors
-/// Fails if a base cannot serve a task, and points at the task in the manifest.
+/// Fails if a base cannot be scored on a task. The error points at the task in the manifest.
 pub(super) fn check(loaded: &LoadedManifest, manifest: &Manifest) -> Result<()> {
     let combinations = manifest.sweep.combinations().into_iter();
     let pairs: BTreeSet<(&str, &str)> = combinations.map(|(model, _, task)| (model, task)).collect();
@@ -66,7 +66,7 @@ pub(super) fn check(loaded: &LoadedManifest, manifest: &Manifest) -> Result<()> 
     Ok(())
 }
 
-/// Returns the folder of a base whose configuration and tokenizer are on disk.
+/// Returns the folder of a base, or `None` if the configuration and the tokenizer are not on disk.
 fn folder(model: &ModelConfig) -> Result<Option<PathBuf>> {
     let folder = match &model.source {
         ModelSource::Path(path) => return Ok(Some(PathBuf::from(path))),
@@ -92,7 +92,7 @@ fn is_downloaded(task: &Task, split: Split) -> Result<bool> {
     hub::is_available(file_of_split(task, split).0)
 }
 
-/// Returns the reason why a base cannot serve a split, if there is one.
+/// Returns the reason why a base cannot be scored on a split, if there is one.
 fn incompatibility(
     config: &DecoderConfig,
     tokenizer: &Tokenizer,

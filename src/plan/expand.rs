@@ -1,4 +1,4 @@
-//! Expands a manifest into cells: one point for each combination of the sweep's axes, and each cell once.
+//! Expands a manifest into cells: plans each combination of the sweep's axes, and keeps each cell once.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,13 @@ use dtr_core::error::Result;
 pub struct Plan {
     /// Name of the experiment.
     pub name: String,
-    /// Title of its tables and figures.
+    /// Title of the experiment's tables and figures.
     pub title: String,
-    /// The question that it asks, if the manifest has one.
+    /// The research question of the experiment, if the manifest has one.
     pub question: Option<String>,
-    /// Confidence level of its intervals.
+    /// Confidence level of the report's intervals.
     pub confidence: f64,
-    /// The cells, each once, by stage; a cell comes after its inputs.
+    /// The cells without duplicates, in the order of stages. A cell comes after its inputs.
     pub cells: Vec<Cell>,
     /// The models and files of the hub that the cells read.
     pub downloads: Downloads,

@@ -1,6 +1,6 @@
-//! The plan of an experiment: from a manifest to the cells that it asks for, each with its key.
+//! Plans an experiment: turns a manifest into cells, each with its key.
 //!
-//! `dtr plan` shows a plan and `dtr sweep` runs it. Planning runs nothing. [`status`] compares a plan with
+//! `dtr plan` shows a plan and `dtr sweep` runs it. Planning runs no cell. [`status`] compares a plan with
 //! the store, and [`Estimate`] adds up the resources of its cells.
 
 mod compatibility;

@@ -71,7 +71,7 @@ impl Change {
     }
 }
 
-/// Returns the status of each cell of `plan`, and the reason why it would run unless it is done.
+/// Returns the status of each cell of `plan`, and the reason why a cell that is not done would run.
 ///
 /// # Errors
 /// Fails if the store cannot be read.
@@ -110,7 +110,7 @@ fn cell_status(
     Ok((status, Some(reason)))
 }
 
-/// Compares a cell with the one that differs from it in the fewest values.
+/// Compares a cell with the ended cell that differs from it in the fewest values.
 fn compare_with_nearest(spec: &CellSpec, ended: &[CellSpec]) -> Reason {
     let own = leaves(spec);
     ended

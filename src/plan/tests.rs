@@ -11,7 +11,7 @@ use crate::stages::{
 use crate::store::Key;
 use dtr_core::seed::Seed;
 
-/// Takes the place of the quickstart's base, so that no test needs weights.
+/// A base that the sweep trains, in place of the quick start's base, so that no test needs weights.
 const TINY: &str = "models.mini.source={ pretrain = { hidden-size = 32, intermediate-size = 64, \
                     num-layers = 4, num-heads = 4, num-kv-heads = 2, head-dim = 8 } }";
 
@@ -21,7 +21,7 @@ fn try_quickstart(sets: &[&str]) -> dtr_core::error::Result<Plan> {
     plan(&load(&path, &sets)?)
 }
 
-/// The plan of the quickstart with some values overridden.
+/// Plans the quick start with some values overridden.
 fn quickstart(sets: &[&str]) -> Plan {
     try_quickstart(sets).unwrap()
 }
@@ -103,7 +103,7 @@ fn a_strategy_is_called_by_its_name_and_details_and_decides_no_twins() {
 
 #[test]
 fn an_axis_that_changes_nothing_is_refused() {
-    // A strategy without candidates to choose from drops none.
+    // A strategy without candidates to choose from prunes none.
     let dropping = "sweep.axes.\"search.prune\"=[true, false]";
     assert!(try_quickstart(&[dropping, "search.strategy={ beam = { width = 2 } }"]).is_ok());
     assert!(try_quickstart(&[dropping, "search.strategy={ uniform = {} }"]).is_err());
@@ -148,7 +148,7 @@ fn the_base_score_is_shared_by_variants() {
     assert_eq!((scores.len(), distinct.len()), (12, 4));
 }
 
-/// The counts that the models' own pages print.
+/// The expected counts are those on the models' pages.
 #[test]
 fn the_published_shapes_have_the_published_numbers_of_parameters() {
     for (name, parameters) in [
@@ -168,7 +168,7 @@ fn the_published_shapes_have_the_published_numbers_of_parameters() {
     }
 }
 
-/// Fields of a corpus in every key that depends on the corpus.
+/// Returns the identity of a corpus as JSON.
 fn corpus(source: &CorpusSource) -> serde_json::Value {
     serde_json::to_value(CorpusIdentity::of(source).unwrap()).unwrap()
 }
@@ -229,7 +229,7 @@ fn a_file_of_a_form_that_is_not_read_is_refused_before_anything_runs() {
     assert_eq!(error.to_string(), "`a.csv` has an unsupported format");
 }
 
-/// The paper's throughput, with some values overridden.
+/// Plans the paper's throughput experiment with some values overridden.
 fn throughput(sets: &[&str]) -> dtr_core::error::Result<Plan> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/throughput.toml");
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
@@ -300,7 +300,7 @@ fn a_trajectory_is_timed_as_its_own_search_found_it() {
         r#"sweep.axes."search.strategy"=[{ greedy = {} }, { uniform = {} }]"#,
     ]);
     let cells: Vec<_> = timed.cells_of(&ThroughputJob::NAME).collect();
-    // The base once, whatever the axes; three variants under two strategies.
+    // One cell for the base, and one for each of three variants with each of two strategies.
     assert_eq!(cells.len(), 1 + 3 * 2);
     assert!(cells[0].inputs().is_empty() && cells[0].labels.axes.is_empty());
     for cell in &cells[1..] {

@@ -5,7 +5,8 @@ use crate::algorithms::search::SearchStrategy;
 /// Returns the maximum number of evaluations of a search on a base of `num_layers` layers, including cached
 /// ones.
 ///
-/// That is the base and every candidate of every round, then base, `M_best` and `M_opt` on the test split.
+/// A search evaluates the base and every candidate of every round on the validation split, and then the base,
+/// `M_best` and `M_opt` on the test split.
 pub fn max_evaluations(strategy: &SearchStrategy, num_layers: u64) -> u64 {
     max_candidates(strategy, num_layers).saturating_add(1 + 3)
 }

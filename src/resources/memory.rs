@@ -12,8 +12,8 @@ const F32_BYTES: u64 = 4;
 /// Bytes of a twin's parameter between its steps: the master weight and two moments, in f32.
 const TRAINED_BYTES: u64 = 3 * F32_BYTES;
 
-/// Numbers that are held for each parameter of a twin during its step: a working copy and a gradient. Two
-/// twins have them at a time, because a step is enqueued before the step before it is done.
+/// Numbers that a GPU holds for each parameter of a twin during a training step: a working copy and a
+/// gradient. Two twins need them at a time, because each step is enqueued before the previous step ends.
 const STEP_NUMBERS: u64 = 2 * 2;
 
 /// Hidden states per token, in multiples of the model's width, that the gradient of a twin needs, including
@@ -58,7 +58,8 @@ pub struct DistilMemory<'a> {
 impl DistilMemory<'_> {
     /// Returns the bytes at the peak if all layers are trained together.
     ///
-    /// A base in bf16 runs on a GPU, where temporary tensors are included. On a processor they are not.
+    /// A base in bf16 runs on a GPU, and the estimate for a GPU includes temporary tensors. The estimate for
+    /// a processor does not.
     pub fn peak_bytes_of_all_layers(&self) -> u64 {
         match self.dtype {
             Dtype::Bf16 => self.gpu_peak_bytes(self.config.num_layers),
@@ -78,7 +79,7 @@ impl DistilMemory<'_> {
         weight_bytes(self.config, self.dtype)
     }
 
-    /// Returns how many layers can be trained together in `limit` bytes of a GPU.
+    /// Returns the number of layers that can be trained together in `limit` bytes of a GPU.
     ///
     /// # Errors
     /// Fails if a single layer does not fit.

@@ -9,14 +9,13 @@ pub use memory::{DistilMemory, cache_bytes, trained_bytes, twin_bytes, weight_by
 /// The resources of a job, as estimated before the job runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
-    /// Maximum number of times that it scores a base or a hybrid.
+    /// Maximum number of times that the job scores a base or a hybrid.
     pub evaluations: u64,
-    /// Number of tokens that it trains on or times.
+    /// Number of tokens that the job trains on or times.
     pub tokens: u64,
-    /// Bytes of the weights that it must hold at once, with the moments and gradients of those that are
-    /// trained.
+    /// Bytes of the weights that the job must hold at once, with the moments and gradients of trained
+    /// weights.
     pub weight_bytes: u64,
-    /// Bytes that it holds at its peak, without the temporary tensors of a forward pass; 0 if that is not
-    /// estimated.
+    /// Bytes that the job holds at its peak, without the temporary tensors of a forward pass; 0 if unknown.
     pub peak_bytes: u64,
 }

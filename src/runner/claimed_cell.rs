@@ -27,14 +27,14 @@ pub struct ClaimedCell<'a> {
 
 /// A claimed cell, or the output that another process computed meanwhile.
 pub enum ClaimOutcome<'a, T> {
-    /// This process has to do the work.
+    /// This process claimed the cell and has to do the work.
     Claimed(ClaimedCell<'a>),
     /// Another process has done the work.
     Done(T),
 }
 
 impl<'a> ClaimedCell<'a> {
-    /// Claims a cell, and waits for as long as another process has it. Messages call the cell `name`.
+    /// Claims a cell. Waits while another process works on the cell. `name` is the cell's name in messages.
     ///
     /// # Errors
     /// Fails if the user asks to stop, or if the store cannot be read or written.
@@ -58,9 +58,10 @@ impl<'a> ClaimedCell<'a> {
         })
     }
 
-    /// Claims a cell that no other process has and that is not done. Messages call the cell `name`.
+    /// Claims a cell that is not done and that no other process has claimed. `name` is the cell's name in
+    /// messages.
     ///
-    /// Returns the state of the cell instead if another process has it (`Missing`) or has done it (`Done`).
+    /// Returns `Missing` instead if another process works on the cell, and `Done` if the cell is done.
     ///
     /// # Errors
     /// Fails if the store cannot be read or written.
@@ -76,7 +77,7 @@ impl<'a> ClaimedCell<'a> {
         })
     }
 
-    /// Logs that this process begins the work, and reports it if the process before this one was killed.
+    /// Logs the start of the work. Reports if the previous process on this cell was killed.
     ///
     /// # Errors
     /// Fails if the log cannot be written.
@@ -130,10 +131,11 @@ impl<'a> ClaimedCell<'a> {
         self.claim.events()
     }
 
-    /// Writes the record of a cell that succeeded, and returns the output as it reads back.
+    /// Writes the record of a cell that succeeded, and returns the output as read back from the record.
     ///
-    /// `references` are the cells that the output refers to. The log is written to only if
-    /// [`ClaimedCell::begin`] was called; a score that a search computes is in the search's log.
+    /// `references` are the cells that the output refers to. Appends to the log only if
+    /// [`ClaimedCell::begin`] was called. For a score cell that a search computes, the log of the search has
+    /// an event instead.
     ///
     /// # Errors
     /// Fails if the output is not finite, or if a file cannot be written.
@@ -154,7 +156,7 @@ impl<'a> ClaimedCell<'a> {
     }
 }
 
-/// Records that a cell failed. Does nothing if another process has the cell or has done it.
+/// Records that a cell failed. Does nothing if another process has claimed the cell, or if the cell is done.
 ///
 /// # Errors
 /// Fails if a file cannot be read or written.
@@ -172,7 +174,7 @@ pub fn record_failure(
     claim.fail(new_record(context, spec, spent)?, error.to_line())
 }
 
-/// Logs the crash of the process that worked on a cell. Does nothing if another process has the cell.
+/// Logs the crash of the process that worked on a cell. Does nothing if another process has claimed the cell.
 ///
 /// # Errors
 /// Fails if the log cannot be written.
@@ -183,7 +185,7 @@ pub fn log_crash(context: &RunContext<'_>, cell: &CellId, message: String) -> Re
     log.append(EventKind::Stopped)
 }
 
-/// Logs that a process stopped before a cell was done. Does nothing if another process has the cell.
+/// Logs that a process stopped before a cell was done. Does nothing if another process has claimed the cell.
 ///
 /// # Errors
 /// Fails if the log cannot be written.

@@ -14,13 +14,13 @@ pub struct RunContext<'a> {
     pub store: &'a Store,
     /// The progress display.
     pub progress: &'a ProgressDisplay,
-    /// The devices that compute. Work that cannot be divided runs on the first.
+    /// The devices that compute. Work that cannot be divided runs on the first device.
     pub devices: Vec<Device>,
     /// The meter of the devices' energy.
     pub meter: &'a UsageMeter,
     /// The provenance of the records.
     pub provenance: Provenance,
-    /// Bytes of memory that each device has at most, if that is known.
+    /// Bytes of memory that this process may use on each device, if that is known.
     pub memory_limit: Option<u64>,
     /// The connection to the supervisor of this process.
     pub worker: &'a Worker,
@@ -32,7 +32,7 @@ impl RunContext<'_> {
         &self.devices[0]
     }
 
-    /// Checks whether to go on.
+    /// Checks that the run may continue.
     ///
     /// # Errors
     /// Fails if the user asked to stop.

@@ -1,5 +1,4 @@
-//! The services that a stage runs its cells with: claims, progress, interruption, panics and the supervising
-//! process.
+//! Services for running cells: claims, progress, interruption, panics and the supervisor process.
 
 mod claimed_cell;
 mod context;

@@ -6,14 +6,15 @@ use std::sync::{Mutex, Once, PoisonError};
 
 use dtr_core::error::{Error, Result};
 
-/// Messages and source locations of the latest panics of all threads. A cell's thread receives the panic of a
-/// thread that it waits for without its location, and looks that up here.
+/// Messages and source locations of the latest panics of all threads. A panic passes from the thread that
+/// panicked to the thread of its cell without the source location, so the cell's thread looks the location up
+/// here.
 static LATEST_PANICS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// Number of panics that are kept. Several threads may panic before one is looked up.
+/// Number of panics that are kept. Several threads may panic before a location is looked up.
 const NUM_KEPT: usize = 64;
 
-/// Runs `work`.
+/// Runs `work` and returns its result.
 ///
 /// # Errors
 /// Fails if `work`, or a thread that it waits for, panics.

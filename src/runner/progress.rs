@@ -12,7 +12,7 @@ use crate::observer::Observer;
 use crate::store::{EventKind, Events};
 use dtr_core::error::Result;
 
-/// Pause between two lines about the same work, where there are no bars.
+/// Minimum time between two lines about the same task, where there are no bars.
 const PLAIN_PAUSE: Duration = Duration::from_secs(10);
 
 /// The display of a whole run.
@@ -53,7 +53,7 @@ impl ProgressDisplay {
         self.stopper.is_stopped()
     }
 
-    /// Starts the display of work that takes `total` units, for example `tokens`.
+    /// Starts the display of a task with `total` units of work. `unit` names the unit, for example `tokens`.
     pub fn task(&self, name: &str, total: u64, unit: &'static str) -> ProgressTask<'_> {
         let bar = match &self.bars {
             Some(bars) => bars.insert_before(&self.overall, ProgressBar::new(total)),
@@ -88,7 +88,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is well-formed").progress_chars("━╸─")
 }
 
-/// The display of one piece of work.
+/// The display of one task.
 pub struct ProgressTask<'a> {
     display: &'a ProgressDisplay,
     bar: ProgressBar,
@@ -101,7 +101,7 @@ pub struct ProgressTask<'a> {
 }
 
 impl ProgressTask<'_> {
-    /// Returns the display with its lines also written to the logs of `cells`.
+    /// Also writes the messages of this task to the logs of `cells`.
     ///
     /// # Errors
     /// Fails if a log cannot be opened.

@@ -1,4 +1,5 @@
-//! Ctrl-C: the first stops after the current step, which is saved; the second stops at once.
+//! Handles Ctrl-C: the first one saves the current step and stops, and the second one ends the process at
+//! once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -18,7 +18,7 @@ use dtr_core::error::{Error, ErrorKind, Result};
 
 pub use fetch::{HubDigests, fetch};
 
-/// The reaction of a run to cells that fail or failed.
+/// How a run handles cells that fail, and cells that failed before.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FailurePolicy {
     /// Whether the first failure ends the run.
@@ -41,7 +41,7 @@ pub struct UnfinishedCell {
 /// The number of cells that a run did, and the cells that have no result.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// Number of cells that were done before, or by another process meanwhile.
+    /// Number of cells that were done before the run, or by another process during the run.
     pub cached: usize,
     /// Number of cells that this run did.
     pub done: usize,
@@ -56,8 +56,8 @@ pub struct Summary {
 /// Runs every cell of `plan` that is not done.
 ///
 /// # Errors
-/// Fails if the user interrupts, or if the store cannot be read or written. The failure of a cell is no
-/// error: it is in the cell's record and in the summary.
+/// Fails if the user interrupts, or if the store cannot be read or written. The failure of a cell is not an
+/// error of the run: the cell's record and the summary hold it.
 pub fn run(plan: &Plan, context: &RunContext<'_>, policy: FailurePolicy) -> Result<Summary> {
     context.worker.report_plan(plan.cells.iter().map(Cell::key))?;
     crashes::record_crashes(plan, context)?;
@@ -102,7 +102,7 @@ fn groups<'a>(
     groups.into_iter().flat_map(split).filter(|group| !group.is_empty()).collect()
 }
 
-/// Runs the cells of a group. Returns how each ended.
+/// A function that runs the cells of a group and returns the completion of each.
 type RunGroup<'r, 'a> = &'r mut dyn FnMut(&[&'a Cell]) -> Vec<Result<Completion>>;
 
 /// A run in progress.
@@ -126,7 +126,7 @@ impl<'a> Scheduler<'a> {
         Self { plan, context, policy, verified, done: BTreeSet::new(), summary: Summary::default() }
     }
 
-    /// Runs all groups. Groups that other processes work on come last.
+    /// Runs all groups. A group whose cells all run in other processes comes last.
     fn run_groups(&mut self, mut groups: VecDeque<Vec<&'a Cell>>, run: RunGroup<'_, 'a>) -> Result<()> {
         let mut num_deferred = 0;
         while let Some(group) = groups.pop_front() {
@@ -150,7 +150,7 @@ impl<'a> Scheduler<'a> {
         Ok(true)
     }
 
-    /// Runs the cells of a group that need it, and counts how each ended.
+    /// Runs the cells of a group that have no result, and counts each cell by how it ended.
     fn run_group(&mut self, group: &[&'a Cell], run: RunGroup<'_, 'a>) -> Result<()> {
         if self.policy.fail_fast && !self.summary.failed.is_empty() {
             self.summary.skipped += group.len();
@@ -168,13 +168,13 @@ impl<'a> Scheduler<'a> {
         let mut result = Ok(());
         for (cell, completion) in runnable.into_iter().zip(completions) {
             self.context.progress.add_done(1);
-            // An error that ends the run must not keep the other cells of the group from being counted.
+            // Count all cells of the group even if the error of one cell ends the run.
             result = result.and(self.record_end(cell, completion, seconds));
         }
         result
     }
 
-    /// Returns the cells of a group that need to run and whose weights fit in memory. Counts the others.
+    /// Returns the cells of a group that need to run and whose weights fit in memory. Counts the other cells.
     fn runnable_cells(&mut self, group: &[&'a Cell]) -> Result<Vec<&'a Cell>> {
         let mut runnable = Vec::new();
         let mut do_all_fit = true;
@@ -197,7 +197,7 @@ impl<'a> Scheduler<'a> {
         Ok(runnable)
     }
 
-    /// Returns whether a cell has to run. Counts it if it does not.
+    /// Returns whether a cell has to run. Counts a cell that does not.
     fn needs_run(&mut self, cell: &Cell) -> Result<bool> {
         let previous = self.context.worker.previous_attempts();
         let key = cell.key();
@@ -283,7 +283,7 @@ fn unfinished(cell: &Cell, reason: String) -> UnfinishedCell {
     UnfinishedCell { cell: cell.line(), key: cell.key(), reason }
 }
 
-/// Runs cells together. If that panics, runs each by itself, so that only the cell that panics fails.
+/// Runs cells together. After a panic, runs each cell by itself, so that only the cell that panics fails.
 fn run_isolating_panics<'a>(cells: &[&'a Cell], run: RunGroup<'_, 'a>) -> Vec<Result<Completion>> {
     match (cells, catch_panic(|| run(cells))) {
         (_, Ok(completions)) => completions,

@@ -1,4 +1,4 @@
-//! How cells end whose work fails, panics, does not fit in memory, or runs on several devices.
+//! Tests of cells whose work fails, panics, does not fit in memory, or runs on several devices.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -54,7 +54,7 @@ impl TestRun {
         self.plan.cells_of(&S::NAME).collect()
     }
 
-    /// The recorded error of a cell.
+    /// Returns the recorded error of a cell.
     fn error(&self, cell: &Cell) -> Option<String> {
         match self.store.find::<Value>(cell.id()).unwrap() {
             Lookup::Failed(record) => Some(record.outcome),
@@ -158,7 +158,8 @@ fn a_cell_that_does_not_fit_in_memory_fails_before_it_begins() {
     assert!(error.contains("of memory for its weights alone") && error.contains("0.0 MiB"), "{error}");
 }
 
-/// Devices divide the layers of a distillation and the candidates of a round. Here each is the processor.
+/// Devices divide the layers of a distillation and the candidates of a round. In this test each device is the
+/// processor.
 #[test]
 fn several_devices_compute_the_same_results() {
     let results = |num_devices: usize| {

@@ -16,13 +16,13 @@ use dtr_model::{BaseModel, DecoderConfig};
 pub enum BaseSource {
     /// A Hugging Face directory, which is in the hub's cache if the base is a repository.
     Directory {
-        /// The directory. A repository that is not downloaded yet has none.
+        /// The directory. If the base is a repository, the directory does not exist before the download.
         folder: PathBuf,
         /// The identity of the weights.
         identity: ModelIdentity,
         /// The floating-point type that the base computes in.
         dtype: Dtype,
-        /// A local copy of the repository's `config.json`, which tells the shape before the download.
+        /// A local copy of the repository's `config.json`, which gives the shape before the download.
         config_copy: Option<PathBuf>,
     },
     /// The artifacts of a pretrain cell.
@@ -34,7 +34,7 @@ pub enum BaseSource {
     },
 }
 
-/// A base as a part of a cell's specification. A base that is trained here is an input instead.
+/// The base in a cell's specification. A base that a pretrain cell trains is an input of the cell instead.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BaseSpec {
     /// The identity of the weights; `None` if the base is the input `base`.
@@ -45,10 +45,10 @@ pub struct BaseSpec {
 }
 
 impl BaseSource {
-    /// Returns the name by which publications know a base that a manifest calls `declared`.
+    /// Returns the name of the base in publications.
     ///
-    /// That is the repository's name without its owner, or the declared name of a local directory. A base
-    /// that is trained here has none.
+    /// The name is the repository's name without its owner, or for a local directory `declared`, the base's
+    /// name in the manifest. A base that a pretrain cell trains has no such name.
     pub fn public_name<'a>(&'a self, declared: &'a str) -> Option<&'a str> {
         match self {
             Self::Directory { identity: ModelIdentity::Hub(pinned), .. } => pinned.id.rsplit('/').next(),
@@ -88,7 +88,7 @@ impl BaseSource {
         BaseSpec { model, dtype: self.dtype() }
     }
 
-    /// Returns the base as an input of a cell; a base that is not trained here is none.
+    /// Returns the pretrain cell of the base as the input `base`. A base in a directory has no such input.
     pub(super) fn inputs(&self) -> Inputs {
         match self {
             Self::Directory { .. } => Inputs::new(),

@@ -10,7 +10,7 @@ use super::stage::{Job, Stage};
 use crate::store::{CellId, CellSpec, Inputs, Key, StageName};
 use dtr_core::error::Result;
 
-/// The names by which people call a cell. They enter no key.
+/// The names of a cell in messages and tables. No key depends on them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Labels {
     /// Name of the base model.
@@ -36,8 +36,7 @@ impl Labels {
         words.join(" ")
     }
 
-    /// Returns the labels of a cell that searches take as input: without the axes that only searches depend
-    /// on.
+    /// Returns the labels without the axes of searches, for a cell that searches take as input.
     pub fn without_search_axes(&self) -> Self {
         let mut labels = self.clone();
         labels.axes.retain(|key, _| !key.starts_with("search."));
@@ -48,9 +47,9 @@ impl Labels {
 /// A planned cell.
 #[derive(Clone, Debug)]
 pub struct Cell {
-    /// Everything that the key is a digest of.
+    /// The specification, of which the key is a digest.
     pub spec: CellSpec,
-    /// The names by which people call it.
+    /// The names of the cell in messages and tables.
     pub labels: Labels,
     /// The job that computes its result.
     pub job: Arc<dyn Job>,
@@ -81,7 +80,7 @@ impl Cell {
         &self.spec.id.stage
     }
 
-    /// Returns the cells whose results it reads, by role.
+    /// Returns the cells whose results this cell reads, by role.
     pub fn inputs(&self) -> &Inputs {
         &self.spec.inputs
     }

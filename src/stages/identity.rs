@@ -1,6 +1,6 @@
-//! Bases, corpora and tasks identified by content, as they enter the keys of cells.
+//! The identities of bases, corpora and tasks in the keys of cells.
 //!
-//! Names, paths and settings that change no result are left out.
+//! An identity depends on content only. It leaves out names, paths and settings that change no result.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -85,10 +85,10 @@ impl FileIdentity {
 pub enum CorpusIdentity {
     /// The synthetic corpus.
     Synthetic {
-        /// The digest of its seeds and of the generator's version.
+        /// The digest of the corpus's seeds and of the generator's version.
         text: String,
     },
-    /// Documents of files.
+    /// Documents in files.
     Files {
         /// The files, in the order in which they are read.
         files: Vec<FileIdentity>,
@@ -163,7 +163,7 @@ pub enum TaskIdentity {
         continuation: Option<String>,
         /// The answer choices.
         choices: Choices,
-        /// The expression of the right choice.
+        /// The expression that gives the correct choice.
         label: String,
         /// How the likeliest choice is determined.
         metric: Metric,

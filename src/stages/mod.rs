@@ -53,7 +53,7 @@ pub static STAGES: [StageEntry; 5] = [
     StageEntry::of::<ThroughputJob>(),
 ];
 
-/// Returns the place of a stage in [`STAGES`]; an unknown one comes last.
+/// Returns the position of a stage in [`STAGES`]. An unknown stage comes last.
 pub fn stage_order(name: &StageName) -> usize {
     STAGES.iter().position(|stage| stage.name == *name).unwrap_or(STAGES.len())
 }

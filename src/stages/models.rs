@@ -1,4 +1,4 @@
-//! Bases, twins and tokenized items that are loaded once, however many cells use them.
+//! Keeps bases, twins and tokenized items in memory, so that each is loaded once for all cells.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -81,7 +81,7 @@ impl LoadedModels {
     /// Returns the tokenized items of a split of a task.
     ///
     /// # Errors
-    /// Fails if a file cannot be read, or if the items differ from those that the plan found.
+    /// Fails if a file cannot be read, or if the items have changed since the plan was made.
     pub fn requests(
         &mut self,
         context: &RunContext<'_>,
@@ -107,7 +107,7 @@ impl LoadedModels {
     }
 }
 
-/// Returns the Hugging Face directory of a base, after verifying the files of one that was trained here.
+/// Returns the Hugging Face directory of a base. Verifies the files of a base that a pretrain cell trained.
 ///
 /// # Errors
 /// Fails if the base was not trained, or if a file is damaged.
@@ -123,7 +123,7 @@ pub fn base_directory(store: &Store, source: &BaseSource) -> Result<PathBuf> {
     Ok(store.folder(cell).path().to_owned())
 }
 
-/// Returns the file of a distil cell's twins, after verifying it.
+/// Verifies the file of a distil cell's twins, and returns its path.
 ///
 /// # Errors
 /// Fails if the twins were not distilled, or if the file is damaged.

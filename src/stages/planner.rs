@@ -18,7 +18,7 @@ use dtr_model::DecoderConfig;
 
 /// A point of a sweep: one value for each axis.
 pub struct SweepPoint<'a> {
-    /// The manifest as it was loaded, which knows the source of each value.
+    /// The loaded manifest, with the position of each value in its file.
     pub loaded: &'a LoadedManifest,
     /// The manifest with the values of this point.
     pub manifest: &'a Manifest,
@@ -55,7 +55,7 @@ impl Planner {
         self.cells.iter().filter(move |cell| cell.stage() == stage)
     }
 
-    /// Adds a cell that others read, unless it was added before.
+    /// Adds a cell that other cells read, unless it was added before. Returns the identity of the cell.
     pub fn add_shared(&mut self, cell: Cell) -> CellId {
         let id = cell.id().clone();
         if self.find(&id.key).is_none() {
@@ -67,7 +67,7 @@ impl Planner {
     /// Adds a cell whose result is a row of a table.
     ///
     /// # Errors
-    /// Fails if the cell was added before: two rows would be the same.
+    /// Fails if the cell was added before, because two rows of the table would be the same.
     pub fn add_result(&mut self, cell: Cell) -> Result<()> {
         if let Some(first) = self.find(&cell.key()) {
             return Err(Error::manifest(format!(
@@ -94,7 +94,7 @@ impl Planner {
         }
     }
 
-    /// Returns the identity of a corpus, after checking that its files can be read as one.
+    /// Returns the identity of a corpus. Checks the first documents of its files.
     ///
     /// # Errors
     /// Fails if a file cannot be read.
@@ -111,8 +111,8 @@ impl Planner {
     /// Returns the source of a base, and adds the cell that trains it if it is trained here.
     ///
     /// # Errors
-    /// Fails if a file cannot be read, or if a base that is trained here is to compute in another type than
-    /// f32.
+    /// Fails if a file cannot be read, or if the manifest sets a type other than f32 for a base that is
+    /// trained here.
     pub fn base(&mut self, point: &SweepPoint<'_>, model: &str) -> Result<BaseSource> {
         if let Some(source) = self.stored_base(point.manifest, model)? {
             return Ok(source);
@@ -145,7 +145,7 @@ impl Planner {
         self.cells.iter().find(|cell| cell.key() == *key)
     }
 
-    /// Returns the source of a base that is not trained here.
+    /// Returns the source of a base in a directory or on the hub, and `None` for a base that is trained here.
     fn stored_base(&mut self, manifest: &Manifest, model: &str) -> Result<Option<BaseSource>> {
         let definition = &manifest.models[model];
         let name = format!("{definition:?}");
@@ -168,7 +168,7 @@ impl Planner {
     }
 }
 
-/// Checks the beginnings of a corpus's files.
+/// Checks the first documents of a corpus's files.
 fn check_corpus(source: &CorpusSource) -> Result<()> {
     match source {
         CorpusSource::Synthetic(_) => Ok(()),

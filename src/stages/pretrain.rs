@@ -25,7 +25,7 @@ use dtr_model::{DecoderConfig, DecoderShape, write_base};
 /// The files of a pretrain cell: a Hugging Face directory.
 const BASE_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
 
-/// Training a base.
+/// The job that trains a base.
 #[derive(Clone, Debug)]
 pub struct PretrainJob {
     /// The shape that the manifest asks for.
@@ -45,7 +45,7 @@ pub struct PretrainJob {
 pub struct PretrainSpec {
     /// The shape, without the path of its tokenizer.
     pub architecture: DecoderShape,
-    /// The digest of the tokenizer; `None` for that of the synthetic language.
+    /// The digest of the tokenizer; `None` for the tokenizer of the synthetic language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<Digest>,
     /// The training recipe.

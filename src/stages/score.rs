@@ -17,7 +17,7 @@ use crate::store::{CellId, Inputs, StageName};
 use dtr_core::error::Result;
 use dtr_model::{DecoderConfig, Mask};
 
-/// Scoring a base or a hybrid on one split of a task.
+/// The job that scores a base or a hybrid on one split of a task.
 #[derive(Clone, Debug)]
 pub struct ScoreJob {
     /// The base.
@@ -28,7 +28,7 @@ pub struct ScoreJob {
     pub task: Task,
     /// The split.
     pub split: Split,
-    /// The identity of the split, as the plan found it.
+    /// The identity of the split when the plan was made.
     pub identity: TaskIdentity,
     /// The replaced layers, ascending.
     pub layers: Vec<u32>,

@@ -40,7 +40,7 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
     type Output: Serialize + DeserializeOwned;
 
     /// Values that successive cells share in memory, such as loaded models. Stages with the same type share
-    /// one value; it is dropped before a stage with another type begins.
+    /// one value. The value is dropped before a stage with another type begins.
     type Cache: Default + 'static;
 
     /// Returns everything that decides the result, apart from the inputs.
@@ -65,7 +65,8 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
         self.base().map_or(Ok(None), BaseSource::config)
     }
 
-    /// Returns the settings that distinguish the job from others with the same labels, or an empty string.
+    /// Returns the settings that distinguish the job from other jobs with the same labels, or an empty
+    /// string.
     fn detail(&self) -> String {
         String::new()
     }
@@ -75,15 +76,15 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
         false
     }
 
-    /// Returns the resources of the job on a model of shape `config`, if it runs together with `group`, which
-    /// includes it.
+    /// Returns the resources of the job on a model of shape `config`. `group` holds the jobs that run
+    /// together, including this job.
     fn resources(&self, config: &DecoderConfig, group: &[&Self]) -> Resources;
 
     /// Returns the usage of a finished job.
     fn usage(&self, output: &Self::Output) -> Usage;
 
-    /// Returns the same job on each other machine that has done such a job, if the machine is a part of the
-    /// key.
+    /// Returns this job for each other machine on which a cell of `ended` ran, if the machine is a part of
+    /// the key.
     fn on_other_machines(&self, _ended: &[CellSpec]) -> Vec<Self> {
         Vec::new()
     }
@@ -96,7 +97,7 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
         Ok(())
     }
 
-    /// Computes and records the results of cells that are grouped. Returns how each ended.
+    /// Computes and records the results of a group of cells. Returns the completion of each cell.
     fn run(
         context: &RunContext<'_>,
         cache: &mut Self::Cache,
@@ -142,7 +143,7 @@ pub trait Job: Debug + Send + Sync {
     /// See [`Stage::detail`].
     fn detail(&self) -> String;
 
-    /// See [`Stage::is_grouped_with`]. A job of another stage never is.
+    /// See [`Stage::is_grouped_with`]. Returns false for a job of another stage.
     fn is_grouped_with(&self, other: &dyn Job) -> bool;
 
     /// See [`Stage::resources`]. `group` may hold cells of other stages, which are ignored.
@@ -234,7 +235,7 @@ impl<S: Stage> Job for S {
 pub struct StageCache(Option<Box<dyn Any>>);
 
 impl StageCache {
-    /// Returns the value of type `T`. A value of another type is dropped first, so that its memory is free.
+    /// Returns the value of type `T`. Drops a value of another type first, to free its memory.
     fn of<T: Default + 'static>(&mut self) -> &mut T {
         if !self.0.as_ref().is_some_and(|value| value.is::<T>()) {
             self.0 = None;

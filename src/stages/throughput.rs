@@ -26,7 +26,7 @@ use dtr_model::{
     BlockConfig, Decoder, DecoderConfig, GeometryConfig, Hybrid, Mask, TwinInit, Twins, Variant,
 };
 
-/// Timing one base or hybrid at one context and batch size.
+/// The job that times one base or hybrid at one context and batch size.
 #[derive(Clone, Debug)]
 pub struct ThroughputJob {
     /// The shape of the base.
@@ -39,7 +39,7 @@ pub struct ThroughputJob {
     pub context: usize,
     /// Number of prompts in a batch.
     pub batch_size: usize,
-    /// How many runs are timed, and how.
+    /// The settings of the measurement.
     pub recipe: ThroughputConfig,
     /// The machine that computes.
     pub machine: HardwareLabel,
@@ -59,7 +59,7 @@ pub enum ReplacedLayers {
     },
 }
 
-/// Everything that decides a speed. It depends on the machine, and not on weights.
+/// Everything that decides a speed: shapes, settings and the machine, but no weights.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ThroughputSpec {
     /// The shape of the base.
@@ -80,7 +80,7 @@ pub struct ThroughputSpec {
     pub new_tokens: usize,
     /// Number of tokens of each prompt that a forward pass reads.
     pub prefill_chunk: usize,
-    /// Number of runs that are dropped at the beginning.
+    /// Number of warm-up runs, whose times are dropped.
     pub warm_up: usize,
     /// Number of runs that are timed.
     pub repeats: usize,
@@ -204,8 +204,7 @@ impl ThroughputJob {
         (runs * self.batch_size * (self.context + self.recipe.new_tokens)) as u64
     }
 
-    /// Returns the job that times the base at the same context and batch size, which a hybrid's speed is
-    /// compared with.
+    /// Returns the job that times the base at the same context and batch size, as the reference for a hybrid.
     pub fn of_base(&self) -> Self {
         Self { variant: None, layers: ReplacedLayers::Fixed(Vec::new()), ..self.clone() }
     }
@@ -265,7 +264,7 @@ impl ThroughputJob {
     }
 }
 
-/// The base and the twins with random weights that were timed last.
+/// The base and the twins with random weights of the job that was timed last.
 #[derive(Default)]
 pub struct RandomModels {
     base: Option<(DecoderConfig, Seed, Decoder)>,
@@ -278,14 +277,14 @@ impl RandomModels {
         let seed = job.recipe.seed;
         let is_loaded = self.base.as_ref().is_some_and(|base| base.0 == job.config && base.1 == seed);
         if !is_loaded {
-            // The last base is dropped first, since two may not fit in memory.
+            // Drop the previous base first, since two bases may not fit in memory.
             *self = Self::default();
             let mut source = TiledWeights::new(seed.child("throughput/base"), device);
             self.base = Some((job.config.clone(), seed, Decoder::new(&job.config, &mut source)?));
         }
         let (_, _, base) = self.base.as_ref().expect("the base was loaded above");
         let Some(variant) = &job.variant else { return Ok((base, None)) };
-        // Initial values do not change the speed, and only random ones allow any geometry.
+        // Initial values do not change the speed, and only random initial values allow any geometry.
         let variant = Variant { init: TwinInit::Random, ..variant.clone() };
         if self.twins.as_ref().is_none_or(|twins| twins.0 != variant) {
             self.twins = None;
@@ -299,7 +298,7 @@ impl RandomModels {
 
 /// Returns the systems to time under `labels`: the base, or a hybrid for each number of replaced layers.
 ///
-/// Their context and batch size are 0.
+/// The caller sets the context and batch size, which are 0 here.
 fn systems(point: &SweepPoint<'_>, planner: &mut Planner, labels: &Labels) -> Result<Vec<ThroughputJob>> {
     let model = &labels.model;
     let config = planner.config(point, model)?.ok_or_else(|| {
@@ -338,7 +337,7 @@ fn systems(point: &SweepPoint<'_>, planner: &mut Planner, labels: &Labels) -> Re
     Ok(counts.into_iter().map(hybrid).collect())
 }
 
-/// Returns the labels of a timed system, with only those axes that its speed depends on.
+/// Returns the labels of a timed system, with only the axes on which its speed depends.
 fn labels(
     manifest: &Manifest,
     model: &str,

@@ -1,4 +1,4 @@
-//! Reads every record and every file that a record vouches for, and lists those that are damaged.
+//! Reads every record and every file that a record names, and lists the damaged files.
 
 use std::path::PathBuf;
 

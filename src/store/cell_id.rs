@@ -16,12 +16,12 @@ use super::key::Key;
 pub struct StageName(Cow<'static, str>);
 
 impl StageName {
-    /// The name of a stage of this program.
+    /// Creates the name of a stage of this program.
     pub const fn new(name: &'static str) -> Self {
         Self(Cow::Borrowed(name))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -52,7 +52,7 @@ impl fmt::Display for StageName {
     }
 }
 
-/// A cell's stage and key, which together say where its record lies.
+/// A cell's stage and key, which together give the path of its record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CellId {
     /// The stage.

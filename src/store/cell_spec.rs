@@ -1,4 +1,4 @@
-//! The specification of a cell: everything that its key is a digest of.
+//! The specification of a cell, of which its key is a digest.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,8 +12,8 @@ use super::key::key_of;
 
 /// A cell's specification: its stage, the stage's settings, and its inputs.
 ///
-/// `spec.json` holds it beside the record. That file is small, so `dtr plan` can compare a cell with all that
-/// ran before.
+/// `spec.json` holds it beside the record. That file is small, so `dtr plan` can compare a cell with all
+/// cells that ran before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellSpec {
     /// Stage and key of the cell.
@@ -23,12 +23,12 @@ pub struct CellSpec {
     pub version: u32,
     /// The settings that decide the result.
     pub spec: Value,
-    /// The cells whose results it reads, by role.
+    /// The cells whose results this cell reads, by role.
     pub inputs: Inputs,
 }
 
 impl CellSpec {
-    /// Returns the specification, with its key computed, of a cell of stage `stage` at `version`.
+    /// Creates the specification of a cell of stage `stage` at `version`, and computes its key.
     ///
     /// # Errors
     /// Fails if `spec` holds a number that is not finite or cannot be written as JSON.
@@ -54,8 +54,8 @@ impl CellSpec {
         files::write_bytes_atomically(&folder.spec(), format!("{text}\n").as_bytes())
     }
 
-    /// Reads `spec.json` in `folder`; returns `None` if it is missing or damaged, since no result depends on
-    /// it.
+    /// Reads `spec.json` in `folder`. Returns `None` if the file is missing or damaged, since no result
+    /// depends on it.
     pub(super) fn read(folder: &CellFolder) -> Option<Self> {
         serde_json::from_str(&files::read_text_file(&folder.spec()).ok()?).ok()
     }

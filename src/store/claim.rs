@@ -25,17 +25,17 @@ use super::now;
 use super::provenance::Provenance;
 use super::record::{self, Artifact, FORMAT, Outcome, ParsedRecord, Record};
 
-/// Everything in a record but its outcome, as the process that ran the cell hands it to the store.
+/// The contents of a record except the outcome, from the process that ran the cell.
 #[derive(Clone, Debug)]
 pub struct NewRecord {
     /// The cell.
     pub spec: CellSpec,
     /// Names of the artifacts that were written.
     pub artifacts: Vec<String>,
-    /// Cells that the output refers to; without them it is incomplete.
+    /// Cells that the output refers to. The output is incomplete without them.
     pub references: Vec<CellId>,
-    /// Seconds of work. Training counts all the processes that took part, other work the process that ended
-    /// it.
+    /// Seconds of work. Training adds up the seconds of all processes that took part. Other work counts only
+    /// the process that finished the cell.
     pub seconds: f64,
     /// Energy of the device during the work, in joules, where the device reports it.
     pub joules: Option<f64>,
@@ -82,24 +82,26 @@ impl Claim {
         self.folder.events().exists()
     }
 
-    /// Writes the record of a cell that succeeded, and returns the record as it will be read from now on.
+    /// Writes the record of a cell that succeeded, and returns the record as read back.
     ///
     /// # Errors
-    /// Fails if the output is not finite or does not read back, if an artifact is missing, if `new` is
-    /// another cell's, or if a file cannot be written. [`Claim::fail`] can still be called then.
+    /// Fails if the output is not finite or does not read back, if an artifact is missing, if `new` belongs
+    /// to another cell, or if a file cannot be written. The caller can still call [`Claim::fail`] after an
+    /// error.
     pub fn finish<T: Serialize + DeserializeOwned>(&self, new: NewRecord, output: T) -> Result<Record<T>> {
         let record = self.write_record(new, Outcome::Done(output))?;
-        // The record is on disk, so the cell is done even if this fails. `dtr prune` finds the remains.
+        // The record is on disk, so the cell is done even if the removal fails. `dtr prune` can delete the
+        // checkpoints.
         let _ = files::remove_if_present(&self.folder.checkpoints());
         record.into_result().map_err(|_| self.refuse("its output reads back as a failure"))
     }
 
     /// Writes the record of a cell that failed with `error`.
     ///
-    /// The checkpoints stay, so that the work can continue once its cause is fixed.
+    /// The checkpoints stay, so that the work can continue once the cause of the failure is fixed.
     ///
     /// # Errors
-    /// Fails if `new` is another cell's, or if a file cannot be written.
+    /// Fails if `new` belongs to another cell, or if a file cannot be written.
     pub fn fail(&self, new: NewRecord, error: String) -> Result<()> {
         self.write_record(new, Outcome::<Value>::Failed { error }).map(drop)
     }
@@ -122,8 +124,8 @@ impl Claim {
 
     /// Returns the record as it reads back, and its bytes.
     ///
-    /// A JSON reader may change the last bit of a number. A process that continues and one that resumes must
-    /// compare the same scores, so both take the numbers that were read back.
+    /// A JSON reader may change the last bit of a number. A search that continues and a search that resumes
+    /// must compare the same scores, so both use the numbers that were read back.
     fn encode<T: Serialize + DeserializeOwned>(
         &self,
         new: NewRecord,
@@ -227,7 +229,7 @@ mod tests {
         assert!(!test.folder("a").checkpoints().exists());
     }
 
-    /// The test starts itself again with `RESULTS` set, and kills that process.
+    /// The test starts its own program again with `RESULTS` set, and kills that process.
     #[test]
     fn a_killed_process_leaves_no_running_state_but_its_checkpoint() {
         if let Some(results) = std::env::var_os(RESULTS) {
@@ -274,7 +276,7 @@ mod tests {
         fs::write(claim.artifact("twins").unwrap(), "weights").unwrap();
         new.spec.write(&claim.folder).unwrap();
         assert_eq!(test.find("a"), Lookup::Missing);
-        // The rename of the record cannot succeed onto a folder: nothing half-written remains.
+        // A folder at the path of the record makes the rename fail.
         fs::create_dir_all(claim.folder.record().join("in-the-way")).unwrap();
         assert!(claim.finish(new, 0.5).is_err());
     }

@@ -15,7 +15,7 @@ use dtr_core::files::Digest;
 use super::key::Key;
 use super::now;
 
-/// The kind of an event in the life of a cell.
+/// The kind of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventKind {
@@ -25,8 +25,8 @@ pub enum EventKind {
     Message(String),
     /// The search computed this score cell, which no process had computed before.
     Scored(Key),
-    /// The process stopped before the end, because the user asked or the disk was full. The next process
-    /// resumes the work.
+    /// The process stopped before the end, because the user interrupted it or the disk was full. The next
+    /// process resumes the work.
     Stopped,
     /// The cell ended with a result.
     Done,
@@ -41,18 +41,18 @@ impl EventKind {
     }
 }
 
-/// A line of the log.
+/// An event in the log of a cell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// The time in UTC, as RFC 3339.
     pub at: String,
-    /// The id of the process that wrote it.
+    /// The id of the process that wrote the event.
     pub process: u32,
     /// The kind of event.
     pub kind: EventKind,
 }
 
-/// A line of the file.
+/// A line of the log file: an event and its digest.
 #[derive(Serialize, Deserialize)]
 struct Line {
     event: Event,
@@ -65,8 +65,8 @@ impl Line {
     }
 }
 
-/// Returns the digest of an event of the log at `path`. It includes the cell's key, which the folder is named
-/// by.
+/// Returns the digest of an event of the log at `path`. The digest includes the cell's key, which is the name
+/// of the folder.
 fn check(event: &Event, path: &Path) -> Digest {
     let cell = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     Digest::hash(
@@ -97,13 +97,13 @@ impl Events {
     pub fn append(&mut self, kind: EventKind) -> Result<()> {
         let event = Event { at: now(), process: std::process::id(), kind };
         let line = serde_json::to_string(&Line::new(event, &self.path)).expect("an event is plain JSON");
-        // A single write: a concurrent reader sees whole lines.
+        // A single write, so that a concurrent reader sees only complete lines.
         let written = self.file.write_all(format!("{line}\n").as_bytes());
         written.map_err(|cause| Error::io("write", &self.path, cause))
     }
 }
 
-/// Reads the events of the log at `path`, in order. A log that does not exist has no events; a last line that
+/// Reads the events of the log at `path`, in order. A log that does not exist has no events. A last line that
 /// was cut off is skipped.
 ///
 /// # Errors

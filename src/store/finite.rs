@@ -11,7 +11,7 @@ use dtr_core::error::{Error, Result};
 /// Checks that a value holds no NaN and no infinity.
 ///
 /// # Errors
-/// Names the first field that holds one.
+/// Fails with the name of the first field that holds such a number.
 pub(super) fn ensure_finite<T: Serialize + ?Sized>(value: &T) -> Result<()> {
     value.serialize(FiniteCheck).map_err(|error| Error::failed(error.to_string()))
 }

@@ -41,7 +41,8 @@ impl ResultsFolder {
         CellFolder { path: self.stage(&cell.stage).join(&name[..2]).join(&name) }
     }
 
-    /// Returns the folder of an earlier version's cells, if it exists. This version does not read it.
+    /// Returns the folder of an earlier version's cells, if it exists. This version of the program does not
+    /// read the folder.
     pub fn outdated_cells(&self) -> Option<PathBuf> {
         Some(self.path.join(OLD_CELLS)).filter(|folder| folder.is_dir())
     }
@@ -66,7 +67,7 @@ impl ResultsFolder {
         let mut keys: Vec<Key> = Vec::new();
         let folder = self.stage(stage);
         for shard in names_in(&folder)? {
-            // A name that is not a key is a file of somebody else.
+            // Ignore a name that is not a key, since this program did not create the file.
             keys.extend(names_in(&folder.join(shard))?.iter().filter_map(|name| name.parse::<Key>().ok()));
         }
         keys.sort_unstable();
@@ -106,7 +107,7 @@ impl CellFolder {
         self.path.join(EVENTS)
     }
 
-    /// Returns the path of the file that a running process holds a lock on. It is never removed.
+    /// Returns the path of the file that a running process locks. The file is never removed.
     pub fn lock(&self) -> PathBuf {
         self.path.join(LOCK)
     }
@@ -139,7 +140,7 @@ impl CellFolder {
         Ok(self.checkpoints().join(name))
     }
 
-    /// Lists the paths in the folder without the lock.
+    /// Lists the paths in the folder, except for the lock.
     pub(super) fn contents(&self) -> Result<Vec<PathBuf>> {
         let names = names_in(&self.path)?.into_iter().filter(|name| name != LOCK);
         Ok(names.map(|name| self.path.join(name)).collect())
@@ -155,7 +156,7 @@ fn check_plain(name: &str) -> Result<()> {
     }
 }
 
-/// Lists the names in a folder, sorted. A folder that does not exist has none.
+/// Lists the names in a folder, sorted. A folder that does not exist has no names.
 fn names_in(folder: &Path) -> Result<Vec<String>> {
     let names = || -> std::io::Result<Vec<String>> {
         fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()

@@ -55,12 +55,12 @@ impl FromStr for Key {
 
 /// Returns the key of the cell of stage `stage` at `version` with the settings `spec` and these inputs.
 ///
-/// `spec` is digested as JSON with its members in name order and without those that are `null`. So moving a
-/// field, or adding an optional one, changes no key.
+/// The key digests `spec` as JSON with its members sorted by name, and without members that are `null`. So
+/// moving a field, or adding an optional one, changes no key.
 ///
 /// # Errors
-/// Fails if `spec` holds a number that is not finite, which JSON would write as `null`, or cannot be written
-/// as JSON.
+/// Fails if `spec` cannot be written as JSON, or holds a number that is not finite, which JSON would write as
+/// `null`.
 pub fn key_of<S: Serialize>(stage: &StageName, version: u32, spec: &S, inputs: &Inputs) -> Result<Key> {
     ensure_finite(spec)?;
     let spec = serde_json::to_value(spec).and_then(|spec| serde_json::to_vec(&Canonical(&spec)));
@@ -84,7 +84,7 @@ pub fn key_of<S: Serialize>(stage: &StageName, version: u32, spec: &S, inputs: &
     Ok(Key(hasher.finalize().into()))
 }
 
-/// JSON whose members are sorted by name and not `null`.
+/// JSON with its members sorted by name, and without members that are `null`.
 struct Canonical<'a>(&'a Value);
 
 impl Serialize for Canonical<'_> {
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn keys_do_not_change_between_versions_of_the_program() {
         let key = key(&json!({ "seed": 7, "name": "x" }));
-        // Agrees with the blake3 of PyPI, fed the same parts by hand.
+        // The Python package `blake3` computes the same digest from the same parts.
         assert_eq!(key.to_string(), "f59f5aac70acb8084107d345d745a00cad2daddfc9e58b792095d038b89abe66");
         assert_eq!(key.short(), key.to_string()[..12]);
         assert_eq!(key.to_string().parse::<Key>().unwrap(), key);

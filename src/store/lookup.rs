@@ -30,9 +30,9 @@ pub struct Store {
 pub enum Lookup<T> {
     /// The cell has not ended.
     Missing,
-    /// It has this output.
+    /// The cell is done, and the record holds its output.
     Done(Record<T>),
-    /// It failed with this error.
+    /// The cell failed, and the record holds its error.
     Failed(Record<String>),
     /// Its record or an artifact is damaged, so it has to run again.
     Corrupt {
@@ -77,8 +77,8 @@ impl Store {
         &self.results
     }
 
-    /// Finds the record of a cell, and compares the lengths of its artifacts. [`Store::artifact`] compares a
-    /// digest.
+    /// Finds the record of a cell, and compares the lengths of its artifacts, but not their digests.
+    /// [`Store::artifact`] compares the digest of one artifact.
     ///
     /// # Errors
     /// Fails if a file cannot be read, or if the record is of a newer format.
@@ -118,7 +118,7 @@ impl Store {
         }
     }
 
-    /// Claims a cell for this process. Returns `None` if another process has it.
+    /// Claims a cell for this process. Returns `None` if another process has claimed the cell.
     ///
     /// Call [`Store::find`] again after claiming: another process may just have finished the cell.
     ///
@@ -133,9 +133,9 @@ impl Store {
         Ok(Some(Claim::new(cell.clone(), folder, lock)))
     }
 
-    /// Claims a cell, and waits for as long as another process has it.
+    /// Claims a cell. Waits while another process works on the cell.
     ///
-    /// Calls `on_wait` with the time waited so far after each attempt. An error from it ends the wait.
+    /// Calls `on_wait` with the time waited so far after each attempt. An error from `on_wait` ends the wait.
     ///
     /// # Errors
     /// Fails as [`Store::claim`] does, and with the error of `on_wait`.
@@ -159,7 +159,7 @@ impl Store {
         FileLock::is_held(&self.folder(cell).lock())
     }
 
-    /// Returns the specifications of the cells of a stage that ended, by key.
+    /// Returns the specifications of all ended cells of a stage, in the order of keys.
     pub fn ended_specs(&self, stage: &StageName) -> Result<Vec<CellSpec>> {
         let folders = self.results.cells_of(stage)?.into_iter().map(|cell| self.folder(&cell));
         let ended = folders.filter(|folder: &CellFolder| folder.record().exists());

@@ -2,7 +2,7 @@
 //!
 //! A cell is one unit of cached work. Its [`Key`] is a digest of everything that decides its result, and of
 //! nothing else. Its [`Record`] is written once, atomically, when the cell ends. A held [`Claim`] means that
-//! a process works on the cell. The store runs nothing and knows no stage: a stage is a name here.
+//! a process works on the cell. The store runs no cell, and knows a stage only by its name.
 
 mod audit;
 mod cell_id;
@@ -32,7 +32,7 @@ pub use prune::{Leftover, LeftoverKind};
 pub use record::{Artifact, FORMAT, Outcome, Record};
 pub use state::{CellState, Check};
 
-/// The current time in UTC, to the second, as RFC 3339.
+/// Returns the current time in UTC, to the second, as RFC 3339.
 fn now() -> String {
     let second = jiff::Timestamp::now().as_second();
     jiff::Timestamp::from_second(second).expect("a second of a timestamp is one").to_string()

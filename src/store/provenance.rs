@@ -1,4 +1,4 @@
-//! The provenance of a result: program, machine and command line. No result depends on it.
+//! The provenance of a result: program, machine and command line. No result depends on the provenance.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub struct Provenance {
     pub overrides: Vec<String>,
     /// The peak memory of the process until the end of the cell, in bytes, if the system reports it.
     pub peak_memory_bytes: Option<u64>,
-    /// Digests, as the hub publishes them, of the hub's files that were verified before the run, by URI.
+    /// Digests that the hub publishes for the files that were verified before the run, by URI.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hub_files: BTreeMap<String, String>,
     /// Digests of the input cells' artifacts, by `role/name`.
@@ -62,7 +62,7 @@ impl Provenance {
             threads,
             host_os: std::env::consts::OS.to_owned(),
             host_arch: std::env::consts::ARCH.to_owned(),
-            // Lossy, since a path need not be UTF-8.
+            // Convert with losses, since a path need not be UTF-8.
             command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             overrides: Vec::new(),
             peak_memory_bytes: process::peak_resident_bytes(),

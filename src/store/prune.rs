@@ -37,7 +37,7 @@ pub enum LeftoverKind {
     Checkpoint,
     /// A damaged record, renamed when its cell was done again.
     CorruptRecord,
-    /// A file whose writing a crash interrupted.
+    /// A temporary file of a write that a crash interrupted.
     Temporary,
 }
 

@@ -22,28 +22,28 @@ pub const FORMAT: u32 = 1;
 
 /// The record of a cell that ended.
 ///
-/// A record on disk holds an [`Outcome`]. [`super::Lookup`] separates the two kinds: `Record<T>` of a cell
-/// that is done holds the stage's output, `Record<String>` of one that failed holds the error.
+/// A record on disk holds an [`Outcome`]. [`super::Lookup`] separates the two kinds: the `Record<T>` of a
+/// done cell holds the stage's output, and the `Record<String>` of a failed cell holds the error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record<T> {
     /// The format of this record; see [`FORMAT`].
     pub format: u32,
-    /// Everything that the cell's key is a digest of. A record in another cell's folder is refused.
+    /// The specification of the cell. A record in another cell's folder is refused.
     #[serde(flatten)]
     pub spec: CellSpec,
     /// Files beside this record that belong to the output, by file name.
     pub artifacts: BTreeMap<String, Artifact>,
-    /// Cells that the output refers to; without them it is incomplete.
+    /// Cells that the output refers to. The output is incomplete without them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<CellId>,
-    /// Seconds of work. Training counts all the processes that took part, other work the process that ended
-    /// it.
+    /// Seconds of work. Training adds up the seconds of all processes that took part. Other work counts only
+    /// the process that finished the cell.
     pub seconds: f64,
-    /// Energy of the device during the work, in joules, including other programs' use of it. `None` where the
-    /// device does not report it, or where another process did a part of the work and measured that itself.
+    /// Energy of the device during the work, in joules, including its use by other programs. `None` if the
+    /// device does not report its energy, or if an earlier process did a part of the work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joules: Option<f64>,
-    /// When the cell ended, in UTC as RFC 3339.
+    /// The time at which the cell ended, in UTC as RFC 3339.
     pub finished: String,
     /// The program and machine that did the work. Only the table of costs and the page read it.
     pub provenance: Provenance,
@@ -57,7 +57,7 @@ impl<T> Record<T> {
         self.spec.id.key
     }
 
-    /// Returns the record with another outcome, made from this one.
+    /// Returns the record with its outcome converted by `convert`.
     pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Record<U> {
         Record {
             format: self.format,
@@ -74,7 +74,7 @@ impl<T> Record<T> {
 }
 
 impl<T> Record<Outcome<T>> {
-    /// Returns the record with its output, or, of a cell that failed, with its error.
+    /// Returns the record with the output of a done cell, or with the error of a failed cell.
     #[expect(clippy::result_large_err, reason = "both kinds of record are of that size")]
     pub(super) fn into_result(self) -> std::result::Result<Record<T>, Record<String>> {
         let (outcome, rest) = self.separate();
@@ -121,7 +121,7 @@ pub(super) enum ParsedRecord<T> {
     Missing,
     /// A complete record of the cell.
     Valid(Record<Outcome<T>>),
-    /// The file is damaged or another cell's, for this reason.
+    /// The file is damaged or belongs to another cell, for this reason.
     Corrupt(String),
 }
 
@@ -137,7 +137,8 @@ pub(super) fn encode<T: Serialize>(record: &Record<T>) -> Result<String> {
 /// Reads the record of `cell` at `path`.
 ///
 /// # Errors
-/// Fails if the file cannot be read, or is of a newer format. Damage is no error.
+/// Fails if the file cannot be read, or is of a newer format. A damaged record is not an error, but a
+/// [`ParsedRecord::Corrupt`].
 pub(super) fn read<T: DeserializeOwned>(path: &Path, cell: &CellId) -> Result<ParsedRecord<T>> {
     match fs::read(path) {
         Ok(bytes) => parse(&bytes, path, cell),

@@ -1,4 +1,4 @@
-//! Whether the result of a cell can be used.
+//! Checks whether the result of a cell can be used.
 //!
 //! A record alone is not enough. A base or twins need their files, and a search needs the scores that it
 //! refers to.
@@ -14,9 +14,9 @@ use super::record::Record;
 /// How closely the files of a cell are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// Whether each file exists with its length.
+    /// Compares the length of each file.
     Quick,
-    /// Whether each file has its digest. This reads the files.
+    /// Compares the digest of each file, which reads the files.
     Full,
 }
 

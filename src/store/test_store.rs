@@ -1,4 +1,4 @@
-//! A small store for tests: score cells that are told apart by a name and whose output is one number.
+//! A small store for tests: score cells that are distinguished by a name and whose output is one number.
 
 use std::collections::BTreeMap;
 

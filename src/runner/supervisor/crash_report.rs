@@ -1,4 +1,4 @@
-//! Describes why a worker crashed, as far as the supervisor can know.
+//! Describes why a worker crashed, from the facts that the supervisor knows.
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::Signal;
@@ -15,7 +15,7 @@ pub const ALLOCATION_FAILED: &str = "memory allocation of ";
 const USER_SIGNALS: [Signal; 5] =
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE];
 
-/// Returns whether a user sent `signal`, so that the end of the process is no crash.
+/// Returns whether `signal` is a user's request to end the process, and not a crash.
 pub fn is_user_signal(signal: i32) -> bool {
     Signal::try_from(signal).is_ok_and(|signal| USER_SIGNALS.contains(&signal))
 }
@@ -31,11 +31,11 @@ pub fn peak_memory_bytes() -> Option<u64> {
 pub struct CrashReport {
     /// The signal that ended the process.
     pub signal: i32,
-    /// The last line that it wrote to standard error, if that is not a terminal.
+    /// The last line that the process wrote to standard error, unless standard error is a terminal.
     pub last_line: Option<String>,
     /// The highest peak memory of the workers so far, in bytes.
     pub peak_memory_bytes: Option<u64>,
-    /// Whether the out-of-memory killer acted while it ran.
+    /// Whether the out-of-memory killer acted while the process ran.
     pub was_out_of_memory: bool,
 }
 

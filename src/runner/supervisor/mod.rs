@@ -3,11 +3,11 @@
 //! A failed allocation, the kernel's out-of-memory killer and a fault in a GPU driver end a process. So the
 //! process that the user starts, the supervisor, only starts a worker process and waits for it.
 //!
-//! The two exchange lines of JSON over a pair of sockets. The worker's socket is its standard input. The
-//! supervisor first sends the attempts of earlier workers at the sweep's cells, and then `stop` whenever the
-//! user presses Ctrl-C. The worker sends which cells it starts and ends. When the worker dies, the supervisor
-//! knows the cells that it worked on and starts the next worker, which records the crash and continues. Each
-//! notices the other's death by the end of the stream.
+//! The two processes exchange lines of JSON over a pair of sockets. The worker's socket is its standard
+//! input. The supervisor first sends the attempts of earlier workers at the sweep's cells, and then `stop`
+//! whenever the user presses Ctrl-C. The worker reports each cell that it starts or ends. When the worker
+//! dies, the supervisor knows which cells were running. It starts the next worker, which records the crash
+//! and continues. Each process detects the death of the other by the end of the stream.
 
 mod crash_report;
 mod stderr_tee;

@@ -1,4 +1,5 @@
-//! Copies a worker's standard error to this process's, and keeps the end for a crash report.
+//! Copies a worker's standard error to the standard error of this process, and keeps the end for a crash
+//! report.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -10,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use super::crash_report::ALLOCATION_FAILED;
 
-/// Number of bytes that are kept.
+/// Number of bytes that are kept for the crash report.
 const NUM_KEPT: usize = 4096;
 
 /// A thread that copies a worker's standard error.
@@ -20,8 +21,8 @@ impl StderrTee {
     /// Redirects the standard error of `worker` to a thread of this process. Returns `None` on a terminal,
     /// where the worker draws bars and the user sees its messages.
     ///
-    /// If standard output goes to the same file, it is redirected too, since lines would change their order
-    /// otherwise.
+    /// Also redirects standard output if it goes to the same file as standard error, to keep the order of
+    /// lines.
     ///
     /// # Errors
     /// Fails if the pipe or the thread cannot be created.
@@ -55,8 +56,8 @@ fn file_id(stream: &impl AsFd) -> io::Result<(u64, u64)> {
     Ok((found.dev(), found.ino()))
 }
 
-/// Copies bytes until the end of the stream, and returns the last ones. If this process's standard error is
-/// closed, the bytes are dropped, so that the worker never waits.
+/// Copies bytes until the end of the stream, and returns the last bytes. If the standard error of this
+/// process is closed, drops the bytes, so that the worker never waits.
 fn copy_to_stderr(mut reader: PipeReader) -> VecDeque<u8> {
     let (mut kept, mut bytes) = (VecDeque::new(), [0; NUM_KEPT]);
     while let Ok(count) = reader.read(&mut bytes) {

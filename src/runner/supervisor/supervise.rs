@@ -1,4 +1,5 @@
-//! The process that the user started. It starts a worker process, and another one after each crash.
+//! The supervisor, the process that the user started. It starts a worker process, and a new one after each
+//! crash.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
@@ -28,11 +29,12 @@ struct Receiver {
     socket: Option<UnixStream>,
 }
 
-/// Runs this command in a worker, and in another worker after each crash. Returns the exit code of the last.
+/// Runs this command in a worker, and in a new worker after each crash. Returns the exit code of the last
+/// worker.
 ///
 /// # Errors
-/// Fails if a worker cannot be started, or if one crashes while it works on no cell: the next would crash as
-/// well.
+/// Fails if a worker cannot be started, or if a worker crashes while it works on no cell, because the next
+/// worker would crash too.
 pub fn supervise() -> Result<u8> {
     let forwarder = InterruptForwarder::listen()?;
     let mut state = SweepState::default();
@@ -87,7 +89,7 @@ fn run_worker(
     Ok((status, tee.and_then(StderrTee::last_line)))
 }
 
-/// Returns this process's command line as a worker whose standard input is `socket`.
+/// Returns the command that starts this program as a worker with `socket` as its standard input.
 fn worker_command(socket: OwnedFd) -> Command {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| env!("CARGO_PKG_NAME").into());
@@ -96,7 +98,7 @@ fn worker_command(socket: OwnedFd) -> Command {
     command
 }
 
-/// Returns the path of the running program, which also works if its file was replaced.
+/// Returns a path of the running program that stays valid if the program's file is replaced.
 fn own_executable() -> PathBuf {
     let running = PathBuf::from("/proc/self/exe");
     match running.exists() {
@@ -118,15 +120,15 @@ impl InterruptForwarder {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a stop to the current worker. A worker that is dead needs none.
+    /// Sends `stop` to the current worker. Ignores a worker that is dead.
     fn forward(&self) {
         let mut receiver = self.lock();
         receiver.is_interrupted = true;
         let _ = receiver.socket.as_mut().map(|socket| writeln!(socket, "{STOP}"));
     }
 
-    /// Sends a new worker the state of the sweep, and all stops from now on. A Ctrl-C before it started is
-    /// its first.
+    /// Sends the state of the sweep to a new worker, and makes it the receiver of stops. If the user has
+    /// already pressed Ctrl-C, also sends `stop`.
     fn connect(&self, mut socket: &UnixStream, state: &SweepState) -> std::io::Result<()> {
         let mut receiver = self.lock();
         receiver.socket = Some(socket.try_clone()?);

@@ -50,9 +50,9 @@ pub struct SweepState {
     pub done: BTreeSet<Key>,
     /// Cells that failed in this sweep, which does not try them again.
     pub failed: BTreeSet<Key>,
-    /// Cells that crashed a worker. The next worker records that.
+    /// Cells that crashed a worker. The next worker records the failures.
     pub crashed: BTreeMap<Key, Crash>,
-    /// Cells that ran together when a worker crashed. The next worker logs that.
+    /// Cells that ran together when a worker crashed. The next worker logs the crash.
     pub suspects: BTreeMap<Key, Crash>,
     /// Cells that run one at a time, because one of them crashed a worker.
     pub isolated: BTreeSet<Key>,
@@ -62,7 +62,7 @@ pub struct SweepState {
 pub(super) type RunningCells = BTreeMap<Key, Instant>;
 
 impl SweepState {
-    /// Returns whether a cell runs without others beside it.
+    /// Returns whether a cell runs by itself, outside its group.
     pub fn is_isolated(&self, key: &Key) -> bool {
         self.isolated.contains(key) || self.suspects.contains_key(key)
     }
@@ -94,9 +94,9 @@ impl SweepState {
 
     /// Assigns the crash of a worker to the cells that it worked on. Returns false if it worked on none.
     ///
-    /// A cell that ran without others has crashed the worker. If several ran together, any of them may have,
-    /// so each is isolated from now on. So every crash removes a cell from the sweep or from a group, and the
-    /// sweep ends.
+    /// If one cell ran, it crashed the worker. If several cells ran together, any of them may have crashed
+    /// the worker, so each runs by itself from now on. Every crash removes a cell from the sweep or from a
+    /// group, so the sweep ends.
     pub(super) fn assign_crash(&mut self, running: &RunningCells, reason: &str) -> bool {
         let is_known = running.len() == 1 || running.keys().all(|key| self.is_isolated(key));
         let crash =

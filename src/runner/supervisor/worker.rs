@@ -25,7 +25,8 @@ impl Worker {
     /// Connects to the supervisor. Returns `None` if this process was not started as a worker.
     ///
     /// # Errors
-    /// Fails if the supervisor is dead, or is another process than the environment says.
+    /// Fails if the supervisor is dead, or if the environment names a process that is not the parent of this
+    /// one.
     pub fn connect() -> Result<Option<Self>> {
         let Some(supervisor) = std::env::var_os(SUPERVISOR) else { return Ok(None) };
         let no_supervisor = || {
@@ -100,15 +101,16 @@ impl Worker {
     }
 }
 
-/// Forwards the supervisor's stops to `stopper`. Ends this process when the supervisor has ended.
+/// Requests a stop from `stopper` for each `stop` that the supervisor sends. Ends this process when the
+/// supervisor has ended.
 fn receive_stops(lines: impl BufRead, stopper: &Stopper) {
     let stops = lines.lines().map_while(std::io::Result::ok).filter(|line| line == STOP);
     stops.for_each(|_| stopper.request_stop());
     std::process::exit(i32::from(ErrorKind::Interrupted.exit_code()));
 }
 
-/// Asks Linux to end this process at once when the supervisor ends. Elsewhere the end of the stream does that
-/// a little later.
+/// Asks Linux to end this process at once when the supervisor ends. On other systems, the end of the stream
+/// ends this process a little later.
 ///
 /// Also sets the process's name, since the program was started as `/proc/self/exe`.
 #[cfg(target_os = "linux")]

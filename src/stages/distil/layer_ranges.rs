@@ -10,7 +10,7 @@ use dtr_ops::is_cpu;
 /// A range of successive layers that are trained together.
 pub(super) type LayerRange = Range<usize>;
 
-/// Returns a range for each device, or several if the layers of one would not fit in its memory.
+/// Returns one range for each device, or several ranges if one range does not fit in the device's memory.
 pub(super) fn layer_ranges(context: &RunContext<'_>, memory: &DistilMemory<'_>) -> Result<Vec<LayerRange>> {
     let num_layers = memory.config.num_layers;
     let max_layers = match (context.memory_limit, is_cpu(context.device())) {

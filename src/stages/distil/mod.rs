@@ -1,7 +1,7 @@
 //! The stage `distil`: trains the linear twins of one variant.
 //!
-//! Cells with the same base, recipe and corpus form a group: one forward pass of the teacher trains the twins
-//! of all.
+//! Cells with the same base, recipe and corpus form a group. One forward pass of the teacher trains the twins
+//! of all cells in a group.
 
 mod layer_ranges;
 mod trainer;
@@ -24,7 +24,7 @@ use crate::store::{CellId, CellState, Inputs, Key, StageName};
 use dtr_core::error::Result;
 use dtr_model::{DecoderConfig, Mixer, Variant};
 
-/// Distilling the twins of one variant.
+/// The job that distils the twins of one variant.
 #[derive(Clone, Debug)]
 pub struct DistilJob {
     /// The base, which is the teacher.
@@ -98,7 +98,8 @@ impl Stage for DistilJob {
         Some(&self.base)
     }
 
-    /// One forward pass of the teacher serves both.
+    /// Groups jobs with the same teacher, recipe and corpus, because one forward pass of the teacher serves
+    /// all of them.
     fn is_grouped_with(&self, other: &Self) -> bool {
         self.base == other.base && self.recipe == other.recipe && self.corpus == other.corpus
     }
@@ -121,8 +122,8 @@ impl Stage for DistilJob {
         Usage { tokens: output.tokens, evaluations: 0 }
     }
 
-    /// A cell that fails does not stop the others of the group. Cells that another process has claimed come
-    /// last: never block while holding a claim.
+    /// A cell that fails does not stop the other cells of the group. Cells that another process has claimed
+    /// come last, so that this process never waits while it holds a claim.
     fn run(
         context: &RunContext<'_>,
         models: &mut LoadedModels,
@@ -146,7 +147,7 @@ impl Stage for DistilJob {
     }
 }
 
-/// How cells ended, by key.
+/// The completion of each cell that has ended, by key.
 type Completions = BTreeMap<Key, Result<Completion>>;
 
 /// A cell of a group that this process has claimed.
@@ -156,8 +157,8 @@ struct ClaimedJob<'a> {
     claimed: ClaimedCell<'a>,
 }
 
-/// Claims the cells of `pending` that no other process has. If other processes have all of them, waits for
-/// one.
+/// Claims the cells of `pending` that no other process has claimed. If other processes have claimed all of
+/// them, waits for one.
 fn claim_free<'a>(
     context: &'a RunContext<'a>,
     pending: &[(&'a Cell, &'a DistilJob)],

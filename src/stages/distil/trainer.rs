@@ -59,15 +59,15 @@ pub(super) fn distil_claimed(
             .collect::<Result<Vec<_>>>()
     };
     let by_device = map_in_threads(0..bases.len(), train_on_device)?;
-    // Seconds are added up over the processes that took part. Energy is not, so it is known only without a
-    // resumption.
+    // The seconds include those of earlier processes, but the energy does not. So the energy of a resumed
+    // training is unknown.
     let is_resumed = by_device.iter().flatten().any(|range| range.is_resumed);
     let joules = watch.usage().joules.filter(|_| !is_resumed);
     record_twins(jobs, join_ranges(by_device, jobs.len()), joules, completions);
     Ok(())
 }
 
-/// Records the twins of each cell. The energy is divided by the cells' shares of the time.
+/// Records the twins of each cell. Each cell gets a share of the energy in proportion to its seconds.
 fn record_twins(
     jobs: &[ClaimedJob<'_>],
     trained: Vec<Result<DistilledTwins>>,
@@ -133,15 +133,15 @@ struct TrainedRange {
 }
 
 impl DeviceTrainer<'_> {
-    /// Trains the twins of `layers` for all cells. Writes a checkpoint at the end if other ranges follow.
+    /// Trains the twins of `layers` for all cells. Writes a checkpoint at the end if there are other ranges.
     fn train(
         &self,
         layers: &LayerRange,
         checkpoints: &[CheckpointFile],
         has_other_ranges: bool,
     ) -> Result<TrainedRange> {
-        // A student that cannot be created, for example because its checkpoint has another shape, fails
-        // alone.
+        // A student that cannot be created, for example because its checkpoint has another shape, does not
+        // stop the other students.
         let (mut students, mut creations) = (Vec::new(), Vec::new());
         for ((name, variant), checkpoint) in self.variants.iter().zip(checkpoints) {
             let student = Student::new(name, variant, self.base, layers.clone(), self.recipe, checkpoint);

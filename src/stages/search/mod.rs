@@ -25,7 +25,7 @@ use crate::store::{CellId, Inputs, StageName};
 use dtr_core::error::Result;
 use dtr_model::{DecoderConfig, Variant};
 
-/// Searching the hybrids of one variant for a task.
+/// The job that searches for hybrids of one variant that score well on a task.
 #[derive(Clone, Debug)]
 pub struct SearchJob {
     /// The base.
@@ -36,14 +36,13 @@ pub struct SearchJob {
     pub twins: CellId,
     /// The task.
     pub task: Task,
-    /// The identity of the validation split, as the plan found it. Its scores decide the search.
+    /// The identity of the validation split when the plan was made. Scores on this split decide the search.
     pub validation: TaskIdentity,
-    /// The identity of the test split, as the plan found it. The split scores the hybrids that the search
-    /// chose.
+    /// The identity of the test split when the plan was made. The chosen hybrids are scored on this split.
     pub test: TaskIdentity,
     /// The search strategy.
     pub strategy: SearchStrategy,
-    /// The stop rule.
+    /// The stop criterion.
     pub stop: StopCriterion,
     /// Whether to prune candidates that cannot win. False if the strategy has no candidates to choose from.
     pub prune: bool,
@@ -61,9 +60,10 @@ pub struct SearchSpec {
     pub test: TaskIdentity,
     /// The search strategy.
     pub strategy: SearchStrategy,
-    /// The stop rule.
+    /// The stop criterion.
     pub stop: StopCriterion,
-    /// Whether candidates that cannot win are pruned, so that their trials hold bounds.
+    /// Whether candidates that cannot win are pruned. The trial of a pruned candidate holds bounds of its
+    /// score.
     pub prune: bool,
 }
 

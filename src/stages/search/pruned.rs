@@ -11,7 +11,8 @@ use dtr_model::Mask;
 
 /// The candidates that a search has pruned.
 ///
-/// A pruned candidate has no score cell. So a process that resumes the search finds its bounds here.
+/// A pruned candidate has no score cell. So a process that resumes the search reads the candidate's bounds
+/// from this file.
 pub(super) struct PrunedCandidates {
     file: CheckpointFile,
     candidates: BTreeMap<String, PrunedCandidate>,
@@ -22,7 +23,7 @@ pub(super) struct PrunedCandidates {
 pub(super) struct PrunedCandidate {
     /// The bounds of its score when it was pruned.
     pub(super) bounds: ScoreBounds,
-    /// Number of tokens that went through the model until then.
+    /// Number of tokens that had gone through the model when it was pruned.
     pub(super) tokens: u64,
 }
 

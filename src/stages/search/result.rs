@@ -14,7 +14,8 @@ pub struct SearchResult {
     pub validation_items: u32,
     /// Score of the base on the validation split.
     pub base: f64,
-    /// The validation score below which the search stops; `None` if it replaces every layer.
+    /// The validation score below which the search stops; `None` if the search continues until every layer is
+    /// replaced.
     pub threshold: Option<f64>,
     /// The impact score of each layer, if the strategy uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,7 +24,8 @@ pub struct SearchResult {
     pub trials: Vec<Trial>,
     /// The best trial of each round.
     pub rounds: Vec<Round>,
-    /// `M_best`: the hybrid with the highest validation score. Of several, the one with more layers replaced.
+    /// `M_best`: the hybrid with the highest validation score. Among hybrids with equal scores, the one with
+    /// more replaced layers.
     pub best: ChosenHybrid,
     /// `M_opt`: the last accepted hybrid, with the most layers replaced at or above the threshold.
     pub opt: ChosenHybrid,
@@ -31,12 +33,12 @@ pub struct SearchResult {
     pub base_test: TestScore,
     /// Number of masks that were scored, including those that another search had scored before.
     pub evaluations: u64,
-    /// Number of tokens that went through the model in those scorings, including cached ones.
+    /// Number of tokens that went through the model in these evaluations, including cached evaluations.
     pub tokens: u64,
 }
 
 impl SearchResult {
-    /// Returns the score cells that hold the answers on the test split: of the base, of `best` and of `opt`.
+    /// Returns the score cells of the base, of `best` and of `opt` on the test split.
     pub fn score_cells(&self) -> Vec<CellId> {
         let mut cells: Vec<CellId> =
             [&self.base_test, &self.best.test, &self.opt.test].map(|test| test.cell.clone()).into();

@@ -93,14 +93,15 @@ pub(super) fn search(
     })
 }
 
-/// Returns the layers by ascending value; of equal values, the lower layer comes first.
+/// Returns the layers in ascending order of their values. Of layers with equal values, the lower one comes
+/// first.
 fn ascending(values: &[f64]) -> Vec<u32> {
     let mut layers: Vec<u32> = (0..values.len() as u32).collect();
     layers.sort_by(|one, other| values[*one as usize].total_cmp(&values[*other as usize]));
     layers
 }
 
-/// A candidate whose score this process computes.
+/// A candidate that this process has claimed and scores.
 struct ClaimedCandidate<'a> {
     index: usize,
     cell: CellId,
