@@ -49,7 +49,7 @@ kernels: python
     .venv/bin/pip install --quiet -r tests/kernels/requirements.txt
     .venv/bin/python tests/kernels/compile.py
 
-# Check what CI checks besides the tests.
+# Check the format, the lints, and the generated files.
 check:
     cargo fmt --check
     cargo clippy --release --workspace --all-targets -- -D warnings
@@ -59,10 +59,10 @@ check:
 deny:
     cargo deny check
 
-# Fuzz a reader (manifest, record, rows, parquet, weights, tokenizer, model); needs nightly Rust and cargo-fuzz.
+# Fuzz a reader: manifest, record, rows, parquet, weights, tokenizer or model; needs nightly Rust, cargo-fuzz.
 fuzz target seconds="300":
     cargo +nightly fuzz run {{target}} -s none -- -max_total_time={{seconds}}
 
-# Write the schemas of manifests and tables.
+# Write the schemas of manifests and tables, and the generated chapters of the book.
 schema:
     cargo run --release -- schema

@@ -2,11 +2,12 @@
 
     python bench/pytorch/benchmark.py --layers 32 > pytorch.jsonl
 
-Prints one JSON object per operation, with the names that `dtr bench device` uses. Operations that a library does not
-support are reported on standard error and left out.
+Prints one JSON object per operation, with the names that `dtr bench device` uses. The script leaves out
+operations that a library does not support, and reports them on standard error.
 
-No library has block-wise distillation. Its time is the sum of its parts: one forward pass of the teacher and, for every
-layer, one training step of the block (forward, mean squared error, backward, fused AdamW).
+No library has block-wise distillation. The time of a distillation step is the sum of its parts: one forward
+pass of the teacher and, for every layer, one training step of the block (forward, mean squared error,
+backward, fused AdamW).
 """
 
 import argparse

@@ -2,8 +2,9 @@
 
     python bench/pytorch/compare.py dtr.jsonl pytorch.jsonl [--flops 790e12] [--bytes 4.3e12]
 
-The first table has the seconds of dtr and of PyTorch, the speed-up of dtr, and dtr's time as a multiple of the least that
-the device's peak rates allow. The second has the memory that dtr allocated and the memory that it predicted.
+The first table has the times of dtr and of PyTorch, the speed-up of dtr, and dtr's time as a multiple of
+the least time at the device's peak rates. The second table has the memory that dtr allocated and the memory
+that it predicted.
 """
 
 import argparse

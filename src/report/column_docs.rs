@@ -17,7 +17,7 @@ pub fn columns_json() -> Value {
     json!({ "tables": tables })
 }
 
-/// Returns the list of a table's columns, each by its name and its declaration.
+/// Converts columns to JSON, given the name and the declaration of each.
 pub(super) fn columns_to_json<'a>(columns: impl Iterator<Item = (&'a str, &'a ColumnSpec)>) -> Value {
     let column = |(name, column): (&str, &ColumnSpec)| {
         json!({

@@ -13,16 +13,16 @@ pub fn format_axes(axes: &BTreeMap<String, String>) -> String {
 }
 
 impl SearchCell {
-    /// The winners of the rounds in their order.
+    /// Returns the winners of the rounds, in the order of the rounds.
     pub fn sorted_rounds(&self) -> Vec<Round> {
         let mut rounds = self.rounds.clone();
         rounds.sort_by_key(|round| round.round);
         rounds
     }
 
-    /// The accepted round from which on each layer of the last accepted hybrid was replaced in every round.
+    /// Returns the accepted round since which each layer of the last accepted hybrid stayed replaced.
     ///
-    /// Where each hybrid grows from the one before, that is the round that the layer won.
+    /// If each hybrid extends the previous one, this is the round that the layer won.
     pub fn rounds_by_layer(&self) -> BTreeMap<u32, u32> {
         let mut since = BTreeMap::new();
         for round in self.sorted_rounds().into_iter().filter(|round| round.accepted) {
@@ -34,14 +34,14 @@ impl SearchCell {
         since
     }
 
-    /// Accepted rounds of which another candidate's score may equal the winner's, so that a rule of order
-    /// chose.
+    /// Counts the accepted rounds in which another candidate may have the winner's score, so that the
+    /// tie-breaking rule selected the winner.
     ///
     /// Only strategies that score several candidates in a round have such rounds.
     pub fn num_tied_rounds(&self) -> u32 {
         let is_tied = |round: &&Round| {
             let of_round = self.trials.iter().filter(|trial| trial.round == round.round);
-            // The winner is one of them.
+            // The winner is one of these trials.
             of_round.filter(|trial| trial.bounds.upper >= round.score).count() > 1
         };
         self.rounds.iter().filter(|round| round.accepted).filter(is_tied).count() as u32
@@ -49,14 +49,15 @@ impl SearchCell {
 }
 
 impl DistilCell {
-    /// The normalised loss of the median layer before and after training; none without layers.
+    /// Returns the normalised loss of the median layer before and after training, or `None` without layers.
     pub fn median_normalised(&self) -> Option<(f64, f64)> {
         let (before, after): (Vec<_>, Vec<_>) =
             self.layers.iter().filter_map(LayerLoss::normalised_losses).unzip();
         Some((median(&before)?, median(&after)?))
     }
 
-    /// Tokens seen and the normalised training loss of the median layer, in the order of the steps.
+    /// Returns the training curve of the median layer, in the order of the steps: the number of tokens seen
+    /// and the normalised loss.
     pub fn course(&self) -> Vec<(u64, f64)> {
         let mut curve: Vec<_> = self.curve.iter().collect();
         curve.sort_by_key(|point| point.step);
@@ -70,7 +71,8 @@ impl DistilCell {
 }
 
 impl LayerLoss {
-    /// The loss before and after training as a share of the output's variance; none for a constant output.
+    /// Returns the loss before and after training as a fraction of the output's variance, or `None` for a
+    /// constant output.
     pub fn normalised_losses(&self) -> Option<(f64, f64)> {
         let varies = self.output_variance > 0.0;
         varies.then(|| (self.initial / self.output_variance, self.r#final / self.output_variance))
@@ -115,8 +117,8 @@ mod tests {
             layers: vec![layer],
             bounds: ScoreBounds { lower, upper },
         };
-        // All rounds are won with 0.5: the first clearly, the second tied, the third over one that was
-        // dropped at bounds that reach as high.
+        // The winner of every round has a score of 0.5. The first winner is clear and the second is tied. In
+        // the third round, the upper bound of a pruned candidate is as high as the winner's score.
         let trials =
             [(1, 3, 0.5, 0.5), (1, 1, 0.1, 0.4), (2, 1, 0.5, 0.5), (2, 2, 0.5, 0.5), (3, 2, 0.5, 0.5)];
         search.trials = trials.into_iter().chain([(3, 4, 0.2, 0.5)]).map(trial).collect();

@@ -1,6 +1,6 @@
 //! The finished cells of an experiment, read from the store.
 //!
-//! A report shows these and runs nothing. The order of the lists does not matter, since every table and
+//! A report shows these cells and runs none. The order of the lists does not matter, since every table and
 //! figure sorts its rows.
 
 use std::ops::Deref;

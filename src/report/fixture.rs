@@ -1,5 +1,7 @@
-//! Records that no experiment made: a simulated base whose items are won or lost by margins that each
-//! replaced layer shifts, and greedy searches over them.
+//! Simulated records for tests: a base, and greedy searches over it.
+//!
+//! Each item has a margin, and is answered correctly if the margin is positive. Each replaced layer shifts
+//! the margins of all items.
 
 use std::collections::BTreeMap;
 use std::ops::DerefMut;
@@ -52,12 +54,13 @@ const TASKS: [&str; 12] = [
 const VALIDATION_ITEMS: usize = 300;
 const TEST_ITEMS: usize = 200;
 
-/// Two variants on four tasks, eight layers; one cell is missing.
+/// Returns records of two variants on four tasks, for a base of eight layers. One cell is missing.
 pub(super) fn records() -> ExperimentRecords {
     sized(2, 4, 8)
 }
 
-/// The first `num_variants` variants on the first `num_tasks` tasks, of a model of `num_layers` layers.
+/// Returns records of the first `num_variants` variants on the first `num_tasks` tasks, for a base of
+/// `num_layers` layers.
 pub(super) fn sized(num_variants: usize, num_tasks: usize, num_layers: u32) -> ExperimentRecords {
     let variants = &VARIANTS[..num_variants];
     let pairs =
@@ -82,7 +85,7 @@ pub(super) fn sized(num_variants: usize, num_tasks: usize, num_layers: u32) -> E
     }
 }
 
-/// All variants on four tasks, of a base that publications know as `base`.
+/// Returns records of all variants on four tasks, for a base that publications call `base`.
 pub(super) fn of_paper(base: &str) -> ExperimentRecords {
     let mut records = sized(3, 4, 28);
     for search in &mut records.searches {
@@ -92,7 +95,7 @@ pub(super) fn of_paper(base: &str) -> ExperimentRecords {
     records
 }
 
-/// Answers of which the first `num_correct` are right.
+/// Returns answers, of which the first `num_correct` are correct.
 pub(super) fn answers(num_correct: usize, num_items: usize) -> TestAnswers {
     let item = |index: usize| ItemScore {
         id: format!("item-{index:04}"),
@@ -103,7 +106,7 @@ pub(super) fn answers(num_correct: usize, num_items: usize) -> TestAnswers {
     test_answers("score", (0..num_items).map(item).collect())
 }
 
-/// The answers to these items, in the score cell `name`.
+/// Returns the answers to `items`, in the score cell `name`.
 pub(super) fn test_answers(name: &str, items: Vec<ItemScore>) -> TestAnswers {
     let num_correct = items.iter().filter(|item| item.is_correct()).count() as u64;
     let num_items = items.len() as u64;
@@ -112,7 +115,7 @@ pub(super) fn test_answers(name: &str, items: Vec<ItemScore>) -> TestAnswers {
     TestAnswers { cell: cell_id(&ScoreJob::NAME, name), result }
 }
 
-/// The score of the base of a search, as a sweep without variants has it.
+/// Returns the score cell of a search's base, as in a sweep without variants.
 pub(super) fn base_score(search: &SearchCell) -> ScoreCell {
     let task = search.job.task.clone();
     let job = ScoreJob {
@@ -127,12 +130,12 @@ pub(super) fn base_score(search: &SearchCell) -> ScoreCell {
     stored(labels, job, "base", Inputs::new(), search.base_answers.result.clone())
 }
 
-/// A base that was trained here.
+/// Returns a base that the sweep trains.
 pub(super) fn trained_base() -> BaseSource {
     BaseSource::Trained { cell: cell_id(&PretrainJob::NAME, "base"), config: config(8) }
 }
 
-/// The identity of the cell `name`.
+/// Returns the identity of the cell `name`.
 pub(super) fn cell_id(stage: &StageName, name: &str) -> CellId {
     CellSpec::new(stage.clone(), 1, &name, Inputs::new()).unwrap().id
 }
@@ -172,7 +175,7 @@ fn labels(variant: &str, task: Option<&str>) -> Labels {
     }
 }
 
-/// The record of the cell `name`, which took 1.5 s on a processor.
+/// Returns the record of the cell `name`, which took 1.5 s on a processor.
 fn stored<S: Stage>(
     labels: Labels,
     job: S,
@@ -222,7 +225,7 @@ impl DerefMut for SearchCell {
     }
 }
 
-/// Rounds of a greedy search that replaced these layers in this order, all accepted.
+/// Returns the rounds of a greedy search that replaced the layers in this order. All rounds are accepted.
 pub(super) fn rounds(order: &[u32]) -> Vec<Round> {
     let round = |index: usize| Round {
         round: index as u32 + 1,
@@ -235,7 +238,7 @@ pub(super) fn rounds(order: &[u32]) -> Vec<Round> {
     (0..order.len()).map(round).collect()
 }
 
-/// The same records with every list in another order.
+/// Returns the same records with every list in another order.
 pub(super) fn shuffled(mut records: ExperimentRecords) -> ExperimentRecords {
     for search in &mut records.searches {
         search.trials.reverse();
@@ -257,13 +260,13 @@ pub(super) fn shuffled(mut records: ExperimentRecords) -> ExperimentRecords {
     records
 }
 
-/// Numbers around 0 that depend on `name` alone.
+/// Returns normally distributed numbers that depend only on `name`.
 fn noise(name: &str, count: usize) -> Vec<f64> {
     let mut rng = Seed(7).child(name).rng();
     (0..count).map(|_| StandardNormal.sample(&mut rng)).collect()
 }
 
-/// By how much each item of one split is won (positive) or lost, with a set of layers replaced.
+/// The margins of the items of a split, and the shift of the margins by each replaced layer.
 struct Split {
     base: Vec<f64>,
     shifts: Vec<Vec<f64>>,
@@ -354,7 +357,7 @@ fn search(variant: &str, task: &str, num_layers: u32) -> SearchCell {
     let inputs = Inputs::from([("twins".to_owned(), twins.clone())]);
     let name = format!("search-{variant}-{task}");
     let mut cell = stored(labels(variant, Some(task)), search_job(variant, twins), &name, inputs, result);
-    // Half an hour, on another device than the two hours of distillation.
+    // The search takes half an hour, on another device than the distillation of two hours.
     cell.record.seconds = 1800.0;
     SearchCell { cell, base_answers, best_answers, opt_answers }
 }
@@ -458,7 +461,8 @@ fn distillation(variant: &str, num_layers: u32) -> DistilCell {
     cell
 }
 
-/// A base, which belongs to the first variant, and hybrids of a variant, at two contexts.
+/// Returns timings of a base and of hybrids of a variant, at two contexts. Only the first variant has the
+/// timings of the base.
 fn timings(variant: &str, num_layers: u32) -> Vec<TimingCell> {
     let runs = |speedup: f64| {
         [1.0, 1.1, 1.2].map(|decode| TimedRun { prefill: 0.5 * decode, decode: decode / speedup }).to_vec()

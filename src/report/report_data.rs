@@ -4,7 +4,8 @@ use super::columns::{AgreementRow, SearchRow};
 use super::experiment_records::ExperimentRecords;
 use super::rows;
 
-/// ExperimentRecords, and the rows of the tables that take long to compute because they resample.
+/// The records of an experiment, and the rows of two tables that take long to compute because their tests
+/// and intervals resample.
 pub struct ReportData<'a> {
     /// The stored results of the experiment.
     pub records: &'a ExperimentRecords,

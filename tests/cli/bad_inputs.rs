@@ -186,7 +186,7 @@ fn a_corpus_with_a_fault_at_the_beginning_ends_a_sweep_before_it_starts() {
     }
 }
 
-/// A cell that reads a fault of its input has not failed itself.
+/// A fault in a cell's input is not a failure of the cell.
 #[test]
 fn a_corpus_with_a_fault_further_on_ends_the_sweep_and_fails_no_cell() {
     let long = [TEXT.repeat(5_000), "{\"text\": 7}\n".to_owned()].concat();

@@ -7,14 +7,17 @@ use dtr::store::EventKind;
 
 use crate::project::{Project, wait_until};
 
-/// Another order of variants, and another threshold: twins and most scores are those of the small manifest.
+/// Settings with another order of variants and another threshold, which share twins and most scores with the
+/// small manifest.
 const STRICTER: &[&str] =
     &[r#"name="stricter""#, r#"sweep.variant=["gdn", "gla"]"#, "search.stop={ max-relative-drop = 0.5 }"];
 
-/// The same order with another threshold: its searches ask for the same scores at the same time.
+/// Settings with another threshold and the same order, so that searches need the same scores at the same
+/// time.
 const LOOSER: &[&str] = &[r#"name="looser""#, "search.stop={ max-relative-drop = 0.6 }"];
 
-/// Sweeps with each list of settings at the same time, and returns how many cells all of them computed.
+/// Runs a sweep for each list of settings, all at the same time, and returns the total number of computed
+/// cells.
 fn sweep_together(project: &Project, experiments: &[&[&str]]) -> u64 {
     let start = |settings: &&[&str]| project.sweep().arg("--json").sets(settings).start();
     let sweeps: Vec<_> = experiments.iter().map(start).collect();
@@ -27,7 +30,7 @@ fn sweep_together(project: &Project, experiments: &[&[&str]]) -> u64 {
     sweeps.into_iter().map(finish).sum()
 }
 
-/// Checks that each cell was computed once, those of scores by searches.
+/// Checks that each cell was computed once. Searches compute the score cells.
 fn check_cells_were_computed_once(project: &Project) {
     let mut num_scored = BTreeMap::new();
     for stage in ["pretrain", "distil", "search"] {

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::dtr_command::DtrOutput;
 use crate::project::{ONE_SEARCH, Project, WITH_CHECKPOINTS, wait_until};
 
-/// An address space in KiB that suffices for a training step in micro-batches of 16, and not for one of 2048.
+/// An address space in KiB that suffices for training in micro-batches of 16, but not of 2048.
 const ADDRESS_SPACE: u32 = 1_000_000;
 
-/// Training in micro-batches of both sizes.
+/// Settings that train one base in micro-batches of each size.
 const MICRO_BATCHES: &[&str] = &[
     "pretrain.batch-size=2048",
     r#"pretrain.token-budget="131072""#,
@@ -115,7 +115,7 @@ fn cells_that_ran_together_run_alone_after_a_crash() {
 fn a_worker_that_dies_between_cells_ends_the_sweep() {
     let project = Project::finished(ONE_SEARCH).copy();
     let mut stderr = String::new();
-    // The worker has little to do, so it may end before it is killed; then the test tries again.
+    // The worker has little to do. If it ends before it is killed, the test tries again.
     wait_until("the death of a worker", || {
         let mut sweep = project.sweep().start();
         let children = format!("/proc/{0}/task/{0}/children", sweep.id());

@@ -9,7 +9,8 @@ use crate::dtr_command::DtrCommand;
 use crate::project::{ONE_SEARCH, Project, WITH_CHECKPOINTS, wait_until};
 use crate::records::rewrite_record;
 
-/// Damages the file at the first path; the second is the same file of another experiment.
+/// A function that damages the file at the first path. The second path is the same file of another
+/// experiment.
 type Damage = fn(&Path, &Path);
 
 const DAMAGES: [(&str, Damage); 5] = [
@@ -25,14 +26,14 @@ const DAMAGES: [(&str, Damage); 5] = [
     }),
     ("emptied", |path, _| fs::write(path, b"").unwrap()),
     ("of another experiment", |path, other| assert!(fs::copy(other, path).unwrap() > 0)),
-    // Permissions stop no superuser, and a folder cannot be read by anyone.
+    // A superuser ignores permissions, but no user can read a folder as a file.
     ("unreadable", |path, _| {
         fs::remove_file(path).unwrap();
         fs::create_dir(path).unwrap();
     }),
 ];
 
-/// A setting of searches that takes the base, the twins and the scores of the finished sweep.
+/// A setting of searches that reuse the base, the twins and the scores of the finished sweep.
 const STRICTER: &str = "search.stop={ max-relative-drop = 0.001 }";
 
 /// Files of cells by stage and name.
@@ -47,7 +48,8 @@ const CELL_FILES: [(&str, &str); 8] = [
     ("search", "record.json"),
 ];
 
-/// Returns the first file of a stage and name; of scores, one on the test split, which tables show.
+/// Returns the first file of a stage and name. For scores it is one of the test split, since tables show only
+/// these.
 fn cell_file(project: &Project, (stage, name): (&str, &str)) -> PathBuf {
     let is_test = |path: &PathBuf| fs::read_to_string(path).unwrap().contains(r#""split":"test""#);
     let mut files = project.cell_files(stage, name);
@@ -66,7 +68,7 @@ fn a_damaged_cell_is_computed_again_or_refused_by_name() {
             let project = finished.copy();
             let path = cell_file(&project, file);
             apply(&path, &cell_file(&other, file));
-            // A log that was truncated is as a crash may leave it.
+            // A truncated log is not a fault, since a crash may leave one.
             let is_noticed = file.1 != "events.jsonl" || !["truncated", "emptied"].contains(&damage);
             let faults = Store::open(&project.results()).unwrap().audit().unwrap().faults;
             let expected = if is_noticed { vec![&path] } else { Vec::new() };
@@ -74,7 +76,8 @@ fn a_damaged_cell_is_computed_again_or_refused_by_name() {
             match file {
                 // No sweep reads these files.
                 (_, "spec.json" | "events.jsonl") => {}
-                // The same search reads its scores for the tables, and another search reads base and twins.
+                // The same sweep reads scores for its tables. A sweep with another search reads the base and
+                // the twins.
                 ("score" | "search", _) => check_sweep(project.sweep(), &project, finished, &path, damage),
                 _ => check_sweep(project.sweep().set(STRICTER), &project, &stricter, &path, damage),
             }

@@ -1,4 +1,4 @@
-//! The documentation: links lead somewhere, chapters are in the book, and commands that are marked as run do run.
+//! The documentation: relative links have targets, the book lists every chapter, and marked commands succeed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,11 @@ use regex::Regex;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Stands on the line before a command block that the tests run.
+/// The mark on the line before a command block that the tests run.
 const RUN_MARK: &str = "<!-- run -->";
 
-/// The documents of the repository, by their paths from its root; the tutorial first, since others use its results.
+/// Returns the documents of the repository, relative to its root. The tutorial precedes the other chapters,
+/// which use its results.
 fn documents() -> Vec<PathBuf> {
     let top = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/mini/README.md"];
     let mut documents: Vec<PathBuf> = top.iter().map(PathBuf::from).collect();
@@ -29,12 +30,12 @@ fn read(document: &Path) -> String {
     fs::read_to_string(Path::new(ROOT).join(document)).unwrap()
 }
 
-/// The text of a document without its code blocks.
+/// Returns the text of a document without its code blocks.
 fn prose(text: &str) -> String {
     Regex::new(r"(?ms)^```.*?^```").unwrap().replace_all(text, "").into_owned()
 }
 
-/// The targets of the Markdown links in `text` that are no web addresses.
+/// Returns the targets of the Markdown links in `text` that are not web addresses.
 fn relative_links(text: &str) -> Vec<String> {
     let link = Regex::new(r"\]\(([^)\s]+)\)|(?m)^\[[^\]]+\]: (\S+)$").unwrap();
     let targets = link.captures_iter(text).map(|found| {
@@ -44,7 +45,7 @@ fn relative_links(text: &str) -> Vec<String> {
     targets.filter(|target| !target.starts_with("http")).collect()
 }
 
-/// The anchors that a forge and mdbook give to the headings of `text`.
+/// Returns the anchors that GitHub and mdbook give to the headings of `text`.
 fn anchors(text: &str) -> Vec<String> {
     let headings = prose(text);
     let headings = headings.lines().filter_map(|line| line.strip_prefix('#'));
@@ -89,14 +90,14 @@ fn every_chapter_is_listed_in_the_summary_of_the_book() {
     assert!(missing.is_empty(), "not in docs/SUMMARY.md: {missing:?}");
 }
 
-/// The command lines of the blocks that are marked as run, in order.
+/// Returns the command lines of the blocks that have [`RUN_MARK`], in order.
 fn marked_commands(text: &str) -> Vec<String> {
     let block = Regex::new(&format!(r"(?ms)^{RUN_MARK}\n+```sh\n(.*?)^```")).unwrap();
     let blocks = block.captures_iter(text);
     blocks.flat_map(|found| found[1].lines().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
-/// Copies what the documented commands need of a clone.
+/// Copies a folder of the repository that the documented commands need.
 fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

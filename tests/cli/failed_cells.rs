@@ -1,4 +1,4 @@
-//! Failures of cells: recorded with their cause, reported, and no obstacle to other cells.
+//! Failures of cells are recorded with their cause and reported, and the other cells run.
 
 use std::fs;
 

@@ -10,19 +10,19 @@ use sha2::Digest;
 /// The commit of every repository here.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// The size in bytes from which on a file is served from another address, by a redirect.
+/// The server redirects requests for files of at least this many bytes to another address.
 const LARGE: usize = 64 << 10;
 
 /// A fault that the server injects.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
-    /// Nothing.
+    /// No fault.
     None,
     /// The connection breaks after `after` bytes, in the next `times` answers with large files.
     Cut { times: usize, after: usize },
     /// One byte of each large file differs.
     Altered,
-    /// Large files end early, and their announced length is the shorter one.
+    /// Large files end early, and the announced length is that of the shortened file.
     Truncated,
 }
 
@@ -40,7 +40,7 @@ struct State {
     requests: usize,
 }
 
-/// A running server; it answers until the process ends.
+/// A running server, which answers until the process ends.
 pub struct HubServer {
     pub endpoint: String,
     state: Arc<Mutex<State>>,
@@ -167,7 +167,7 @@ fn respond(request: &Request, state: &mut State, endpoint: &str) -> (String, Vec
     }
 }
 
-/// The part of a URL after the repository.
+/// The part of a URL that follows the repository.
 enum Rest<'a> {
     Info(&'a str),
     File(&'a str),

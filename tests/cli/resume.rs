@@ -33,7 +33,7 @@ fn is_running(project: &Project) -> bool {
     stages.as_array().unwrap().iter().any(|stage| stage["running"] != 0)
 }
 
-/// Kills sweeps at random moments, `num_kills` in all, and resumes each to its end.
+/// Kills sweeps at random moments, `num_kills` times in all, and resumes each sweep until it is done.
 fn kill_sweeps(num_kills: usize, seed: u32) -> Kills {
     let undisturbed = Project::finished(WITH_CHECKPOINTS).outputs();
     let mut rng = Seed(seed).rng();

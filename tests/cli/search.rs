@@ -1,4 +1,4 @@
-//! Searches: their rounds follow from their trials, pruning changes no result, strategies share scores.
+//! Searches: trials imply the rounds, pruning does not change results, and strategies share scores.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -30,7 +30,7 @@ fn trials(table: &DataFrame, column: &str) -> Vec<Trial> {
 
 /// Repeats the search of the paper over the recorded upper bounds.
 ///
-/// No other candidate could have won its round, even with every item correct that was not scored.
+/// No other candidate could have won its round, even if all of its unscored items were correct.
 #[test]
 fn recorded_trials_imply_the_recorded_trajectory() {
     let project = Project::finished(LONG_SEARCHES);
@@ -110,7 +110,8 @@ fn strategies_are_an_axis_and_share_their_scores() {
     for (layers, score) in layers.iter().zip(numbers(&rounds, "score")) {
         assert_eq!(*scores.entry(layers).or_insert(score), score, "{layers}: one mask, one score");
     }
-    // The beam scores every mask on the validation split, and each search its choices on the test split.
+    // The beam scores every mask on the validation split. Each search scores its selected hybrids on the test
+    // split.
     let chosen = ["layers", "layers_opt"].map(|column| all_texts(&searches, column)).concat();
     let tested: BTreeSet<String> = chosen.into_iter().chain([String::new()]).collect();
     assert_eq!(project.num_records("score"), 16 + tested.len());
@@ -120,7 +121,7 @@ fn strategies_are_an_axis_and_share_their_scores() {
     assert_eq!((&pruned["done"], project.num_records("score")), (&2.into(), 16 + tested.len()));
     assert_eq!(all_texts(&project.table("trajectories"), "layers"), layers);
 
-    // A hybrid of one strategy is exported by the axis.
+    // The option `--axis` selects the strategy whose hybrid is exported.
     let hybrid = project.path("hybrid");
     let export = project.command("export").arg(&hybrid).args(["--axis", "search.strategy=uniform"]);
     export.set(STRATEGIES).success();

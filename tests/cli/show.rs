@@ -1,4 +1,4 @@
-//! `dtr explain`: a record with its provenance and log.
+//! `dtr show` prints a record with its provenance and log.
 
 use std::fs;
 

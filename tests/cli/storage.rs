@@ -46,7 +46,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn a_full_disk_ends_the_sweep_and_keeps_finished_cells() {
-    // After the first sweep the disk has room for some small files, and for no twins.
+    // After the first sweep the disk has room for some small files, but not for twins.
     let script = r#"
         mount -t tmpfs -o size=64m tmpfs "$DISK"
         try "$SWEEP" | head -1

@@ -1,4 +1,4 @@
-//! Templates without end or beyond memory: refused in bounded memory, whatever operation they use.
+//! Templates that run forever or need too much memory are refused in bounded memory.
 
 use crate::bad_inputs::{MANIFEST, dtr, valid_folder};
 use crate::dtr_command::DtrOutput;
@@ -74,7 +74,8 @@ fn run_limited(folder: &TempFolder, arguments: &[&str]) -> DtrOutput {
     dtr(folder, arguments).with_address_space(ADDRESS_SPACE).finish()
 }
 
-/// Returns a description of an output that is not a short refusal with code 2 that names `place`.
+/// Describes an output that is not a correct refusal, or returns `None`. A correct refusal has code 2, is
+/// short, and names `place`.
 fn failure(output: &DtrOutput, place: &str) -> Option<String> {
     let message = output.stderr();
     let is_refused = output.code() == Some(2) && message.contains(place) && message.len() < 4_000;

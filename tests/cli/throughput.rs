@@ -1,4 +1,4 @@
-//! Throughput experiments: the systems that are timed, their memory, and that each is timed once.
+//! Throughput experiments time the right systems, time each once, and report their memory.
 
 use std::collections::BTreeSet;
 
@@ -76,7 +76,7 @@ fn the_base_and_hybrids_are_timed_once_at_every_size() {
         timings.iter().map(|timing| (timing.variant.clone(), timing.layers.clone(), timing.size())).collect();
     assert_eq!((timings.len(), systems.len()), (20, 20));
     let masks: BTreeSet<&str> = timings.iter().map(|timing| timing.layers.as_str()).collect();
-    // As the strategy `uniform` replaces 4 of 8 layers.
+    // The strategy `uniform` replaces the layers 1, 3, 5 and 7 if it replaces 4 of 8.
     assert_eq!(masks.into_iter().collect::<Vec<_>>(), ["", "0,1,2,3,4,5,6,7", "1,3,5,7"]);
     timings.iter().for_each(|timing| check_timing(timing, &timings));
     // The state of GLA is a matrix for each head: 4 heads, keys and values of width 32.
@@ -90,7 +90,7 @@ fn the_base_and_hybrids_are_timed_once_at_every_size() {
     assert_eq!((&more["done"], &more["cached"]), (&10.into(), &20.into()));
 }
 
-/// Checks the memory and the speeds of a timing against definitions and against the others.
+/// Checks the memory and the speeds of a timing against their definitions and against the other timings.
 fn check_timing(timing: &Timing, timings: &[Timing]) {
     let num_full = 8 - timing.num_replaced();
     // Keys and values of 2 heads of width 32, 4 bytes a number.

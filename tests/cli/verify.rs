@@ -1,4 +1,4 @@
-//! `dtr verify`: it finds results that differ, and only those.
+//! `dtr verify` reports the results that differ, and no others.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Corpora of files: texts that are not UTF-8, damaged or endless are refused by their place.
+//! Corpora of files: texts that are damaged, endless or not UTF-8 are refused with their place.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -83,17 +83,17 @@ fn write_gzip(folder: &TempFolder, name: &str, piece: &[u8], count: usize) -> Pa
     path
 }
 
-/// The memory that this process may need while it reads: a line, row or document takes a few times 128 MiB.
+/// Maximum growth of this process's memory while it reads. A line, row or document takes a few times 128 MiB.
 const MAX_GROWTH_KIB: u64 = 900 << 10;
 
-/// Returns the most memory that this process has held so far.
+/// Returns the peak memory of this process in KiB.
 fn peak_kib() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Sparse files of 64 GiB that occupy no disk, and others that compress to a few megabytes.
+/// Some files are sparse: 64 GiB long, without disk space. The others are compressed to a few megabytes.
 #[test]
 fn an_endless_line_row_or_document_is_refused_in_bounded_memory() {
     let before = peak_kib();
@@ -106,7 +106,7 @@ fn an_endless_line_row_or_document_is_refused_in_bounded_memory() {
         let folder = TempFolder::new();
         let path = folder.write(name, start);
         if name == "a.json" {
-            // A NUL is no character of a JSON string, so this row cannot be a hole of a sparse file.
+            // A JSON string cannot contain NUL, so a sparse file cannot hold this row.
             let mut file = File::options().append(true).open(&path).unwrap();
             (0..129).for_each(|_| file.write_all(&[b'a'; 1 << 20]).unwrap());
         } else {
@@ -139,7 +139,7 @@ fn a_compressed_file_that_is_cut_or_not_compressed_is_refused() {
     let texts = ["damaged or cut off"];
     for name in ["a.jsonl", "a.txt", "a.json"] {
         let folder = TempFolder::new();
-        // A list of rows, or lines of rows.
+        // A `.json` file is a list of rows; the other files have a row on each line.
         let rows = if name == "a.json" {
             format!("[{}]", [VALID_ROW; 100].join(","))
         } else {

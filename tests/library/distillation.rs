@@ -69,7 +69,7 @@ fn distilled_twins_beat_untrained_ones_in_the_same_layers() {
         let (twins, result) = &copied[index];
         let (before, after) = (accuracy(&base, &untrained, &tasks), accuracy(&base, twins, &tasks));
         println!("{name}: untrained {before:.3}, distilled {after:.3}");
-        // About 2,000 answers each: ten points are many times their standard error.
+        // Each accuracy is over about 2,000 answers, so ten points are many standard errors.
         assert!(after > before + 0.1, "{name}: untrained {before:.3}, distilled {after:.3}");
         for layer in &result.layers {
             assert!(layer.r#final < 0.5 * layer.initial, "{name}: {layer:?}");

@@ -1,4 +1,4 @@
-//! The library without the program: what its readers refuse, and what distillation improves.
+//! Tests of the library without the program: readers refuse invalid inputs, and distillation improves twins.
 
 #[path = "../support/temp_folder.rs"]
 mod temp_folder;

@@ -267,7 +267,7 @@ fn every_required_key_is_asked_for() {
         let steps: Vec<String> = path.split('.').map(str::to_owned).collect();
         let (last, table) = steps.split_last().unwrap();
         entry(&mut manifest, table).as_table_mut().unwrap().remove(last);
-        // A block without its kind is an error of the block.
+        // If a block lacks its kind, the error names the block.
         let key = if last == "gla" && table.len() == 3 { "block" } else { last };
         check_manifest(&mut refusals, path, &[key], toml::to_string(&manifest).unwrap());
     }

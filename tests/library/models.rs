@@ -336,7 +336,7 @@ fn a_shard_index_outside_its_folder_or_without_shards_is_refused() {
 fn a_tokenizer_with_invalid_parts_is_refused() {
     let mut refusals = Refusals::default();
     for (from, to) in [
-        // Lookup by changing files at random: a template without the id of its token.
+        // A template lacks the id of its token. Random mutations found this fault.
         (
             "\"special_tokens\":{\"<bos>\":{\"id\":\"<bos>\"",
             "\"special_tokens\":{\"<boz>\":{\"id\":\"<boz>\"",

@@ -1,6 +1,6 @@
 //! Modules of the root crate name only modules above them in the table of ARCHITECTURE.md.
 //!
-//! Cargo keeps the order between crates.
+//! Cargo enforces the order of the crates.
 
 use std::fs;
 use std::path::{Path, PathBuf};

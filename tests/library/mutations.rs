@@ -1,4 +1,4 @@
-//! Valid files with some bytes changed, thousands of each kind: no reader panics, and errors name the file.
+//! Thousands of mutations of valid files of each kind: no reader panics, and errors name the file.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,4 @@
-//! Parquet files: cut, forged, or with columns that hold no texts.
+//! Parquet files that are cut or forged, or have no text columns, are refused.
 
 use polars::prelude::{Column, DataFrame, NamedFrom, ParquetCompression, ParquetWriter, Series};
 

@@ -1,14 +1,15 @@
-//! Tables of invalid inputs, each of which must be refused by an error that names the fault.
+//! Checks that each of many invalid inputs is refused by an error that names the fault.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use dtr_core::error::{Error, ErrorKind, Result};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
-/// The longest error that people still read, in bytes; a line of a manifest is shown with it.
+/// Maximum length of an error in bytes. An error may quote a line of a manifest.
 const MAX_MESSAGE_BYTES: usize = 4_000;
 
-/// Counts invalid inputs and collects wrong answers to them, so that one run shows all.
+/// Counts invalid inputs, and collects those that were not refused correctly, so that one run shows all of
+/// them.
 #[derive(Default)]
 pub struct Refusals {
     count: usize,

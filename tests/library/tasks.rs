@@ -1,4 +1,4 @@
-//! Tasks over rows of files: invalid rows, templates, labels and choices are refused by their place.
+//! Tasks over rows of files: invalid rows, templates, labels and choices are refused with their place.
 
 use dtr::data::{Choices, FileTask};
 
@@ -57,7 +57,7 @@ fn rows_that_are_not_tables_are_refused_with_their_line() {
     refusals.finish(120);
 }
 
-/// Returns a row with a label, which is an expression of JSON.
+/// Returns a row whose label is the JSON value `label`.
 fn row(label: &str) -> String {
     format!("{{\"question\": \"q\", \"label\": {label}, \"texts\": [\"a\", \"b\"]}}\n")
 }
@@ -79,7 +79,7 @@ fn a_label_that_names_no_choice_is_refused_with_its_row() {
     refusals.finish(22);
 }
 
-/// Checks that a task over a valid row is refused, with the key of its manifest that is wrong.
+/// Checks that a task with a fault is refused by an error that names the wrong key of its manifest.
 fn check_task(refusals: &mut Refusals, case: &str, key: &str, fault: impl FnOnce(&mut FileTask)) {
     let folder = TempFolder::new();
     let mut task = task(&folder.write("a.jsonl", row("0")));

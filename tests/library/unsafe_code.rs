@@ -1,4 +1,4 @@
-//! Rules about the sources: where `unsafe` is allowed, and who starts processes.
+//! Rules about the sources: which may allow `unsafe`, and which may start processes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use crate::module_layers::rust_files;
 use crate::root;
 
-/// The sources that start processes: the supervisor starts its own program, and tests start it too.
+/// The sources that start processes: the supervisor, which starts the program as a worker, and tests, among
+/// them those in `claim.rs`.
 const PROCESSES: [&str; 3] = ["src/runner/supervisor/", "src/store/claim.rs", "tests/"];
 
 /// Returns the names of the sources that contain one of `texts`, without this file.
@@ -23,7 +24,7 @@ fn sources_with(texts: &[&str]) -> Vec<String> {
     names.filter(|name| name != "tests/library/unsafe_code.rs").collect()
 }
 
-/// Elsewhere the lint `unsafe_code` of `Cargo.toml` holds.
+/// In all other sources, the lint `unsafe_code` of `Cargo.toml` forbids `unsafe`.
 #[test]
 fn only_kernels_and_gpu_code_allow_unsafe() {
     let folders = ["crates/dtr-kernels/src/", "crates/dtr-ops/src/"];

@@ -98,7 +98,7 @@ fn forged_headers_are_refused() {
     refusals.finish(80);
 }
 
-/// The files are sparse: a terabyte long, and without space on the disk.
+/// The files are sparse: they are a terabyte long and occupy no disk space.
 #[test]
 fn a_sparse_file_costs_no_memory() {
     let mut refusals = Refusals::default();

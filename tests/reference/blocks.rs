@@ -141,7 +141,7 @@ fn check_layer(name: &str, block: BlockConfig) {
     let Some(MixerState::Recurrent { state, .. }) = state else { panic!("the state of a twin is recurrent") };
     assert_close(&format!("{name} final state"), state, reference.floats("last"), FORWARD);
 
-    // The same tokens in parts, the last ones one by one.
+    // The twin reads the same tokens in parts, and the last four one by one.
     let mut state = None;
     let mut parts = Vec::new();
     let mut past = 0;
@@ -152,7 +152,7 @@ fn check_layer(name: &str, block: BlockConfig) {
     }
     assert_close(&format!("{name} in parts"), Tensor::cat(parts, 1), output.clone(), FORWARD);
 
-    // After pads that hold noise.
+    // The twin reads the same tokens after pads that hold noise.
     let noise = x.clone().narrow(1, 10, 7) * 3.0;
     let padded =
         twin.forward(Tensor::cat(vec![noise, x.clone()], 1), &pass(time + 7, 0, Some(&[7, 7])), None);

@@ -32,7 +32,7 @@ fn expected(file: &str, task: &str) -> Value {
     serde_json::from_str::<Value>(&text).unwrap()[task].clone()
 }
 
-/// The largest difference of a log-likelihood that is accepted: texts of some hundred tokens, in f32.
+/// Largest accepted difference of a log-likelihood in f32, for texts of a few hundred tokens.
 const BOUND: f64 = 1e-3;
 
 /// Compares a score exactly, and log-likelihoods within [`BOUND`].
@@ -167,7 +167,7 @@ fn choices_may_be_words_after_an_abstract() {
 
 #[test]
 fn a_prompt_that_is_too_long_is_truncated_on_the_left() {
-    // The harness logs the same number.
+    // lm-evaluation-harness logs the same number of truncated items.
     assert_eq!(score(&manifest().manifest.tasks["long"]).num_truncated, 3);
     check_task("long", "long", "acc");
 }

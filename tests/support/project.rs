@@ -24,10 +24,10 @@ pub const LONG_SEARCHES: &[&str] = &["search.stop={ max-relative-drop = 0.5 }"];
 /// The folder of cells in a folder of results.
 const CELLS: &str = "cells-v2";
 
-/// Files beside tables and figures, and tables and pages that hold times.
+/// Files that `Project::outputs` leaves out: the lock, and tables and pages that hold times.
 const NOT_COMPARED: [&str; 5] = ["stages.parquet", "table2.parquet", "cost.parquet", "index.html", ".lock"];
 
-/// How long a test waits for an event; far more than anything takes on a busy machine.
+/// How long a test waits for an event. Even on a busy machine, every event takes far less time.
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The bytes of tables and figures by file name.

@@ -2,7 +2,7 @@ use super::*;
 use crate::report::experiment_records::ExperimentRecords;
 use crate::report::{figures, fixture, tables};
 
-/// A key as cells have them.
+/// An example of the key of a cell.
 const KEY: &str = "ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76";
 
 /// Renders the page, and unescapes its slashes.

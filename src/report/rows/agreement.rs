@@ -141,8 +141,8 @@ fn ranks(search: &SearchCell) -> Vec<f64> {
     (0..search.num_layers).map(rank).collect()
 }
 
-/// Returns the number of layers that the accepted hybrids of 1, 2, … replaced layers share, up to the end of
-/// the shorter search.
+/// Returns the number of layers that the accepted hybrids of two searches share, for 1, 2, … replaced
+/// layers up to the end of the shorter search.
 fn overlaps(first: &SearchCell, second: &SearchCell) -> Vec<u32> {
     let [first, second] = [first, second].map(accepted_layers);
     let shared = |(one, other): (&Vec<u32>, &Vec<u32>)| {

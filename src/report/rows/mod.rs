@@ -1,4 +1,5 @@
-//! From records to the rows of the tables, each list in its one canonical order.
+//! Computes the rows of the tables from records. Rows are sorted, so that they do not depend on the order of
+//! the records.
 
 mod agreement;
 mod paper_views;
