@@ -31,19 +31,22 @@ mod tests;
 
 pub use chat_template::ChatTemplate;
 pub use config::{DecoderConfig, DecoderShape};
-pub use decoder::{Decoder, LayerIo, token_tensor};
+pub(crate) use decoder::token_tensor;
+pub use decoder::{Decoder, LayerIo};
 pub use decoder_state::{DecoderState, StateBytes};
 pub use directory::{BaseModel, HybridWriter, LoadedModel, read_eos_token_ids, write_base};
 pub use greedy_decoder::GreedyDecoder;
 pub use hybrid::Hybrid;
 pub use mask::Mask;
+pub(crate) use mixer::TwinGeometry;
 pub use mixer::{
     AttentionStats, BlockConfig, ForwardContext, FullAttention, GdnConfig, GeometryConfig, GlaConfig,
-    JetConfig, Linear, Mixer, MixerState, TwinGeometry, TwinInit, Variant, check_head_counts,
+    JetConfig, Mixer, MixerState, TwinInit, Variant, check_head_counts,
 };
 pub use prefix_tree::{PrefixTree, PrefixTreeStates};
 pub use shared_layers::{PartialRun, hidden_states_at};
-pub use tokenizer::{TextStream, Tokenizer};
+pub(crate) use tokenizer::TextStream;
+pub use tokenizer::Tokenizer;
 pub use twins::Twins;
 pub use weights::{
     AutodiffCopy, Initializer, NamedTensors, ParamMut, ParamSource, Parameters, RandomParams,
