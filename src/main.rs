@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             let code = error.kind().exit_code();
-            leave_lines_whole();
+            disable_line_wrapping();
             eprintln!("{:?}", miette::Report::new(error));
             ExitCode::from(code)
         }
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 }
 
 /// Turns off the wrapping of error messages, which would break commands and paths that users copy.
-fn leave_lines_whole() {
+fn disable_line_wrapping() {
     let hook = |_: &(dyn miette::Diagnostic + 'static)| -> Box<dyn miette::ReportHandler> {
         Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())
     };

@@ -10,7 +10,7 @@ use super::{DeviceArgs, print_json};
 use crate::bench::device::{self, Measurement};
 use crate::bench::search::{Savings, SearchCost};
 use crate::bench::{SearchCase, bundled_base_cases, deep_base_case};
-use crate::runner::{ProgressDisplay, Stopper};
+use crate::runner::{ProgressDisplay, StopFlag};
 
 /// Run benchmarks on this machine.
 #[derive(Args)]
@@ -65,7 +65,7 @@ impl Bench {
 
 impl DeviceBenchmark {
     fn run(self) -> Result<u8> {
-        let progress = ProgressDisplay::new(0, Stopper::listen()?);
+        let progress = ProgressDisplay::new(0, StopFlag::listen()?);
         let task = progress.task("operations", 60, "operations");
         let print =
             |line: &Measurement| println!("{}", serde_json::to_string(line).expect("it is plain JSON"));
@@ -76,7 +76,7 @@ impl DeviceBenchmark {
 
 impl SearchBenchmark {
     fn run(self) -> Result<u8> {
-        let progress = ProgressDisplay::new(0, Stopper::listen()?);
+        let progress = ProgressDisplay::new(0, StopFlag::listen()?);
         let task = progress.task("twins of the base", 31_744, "tokens");
         let mut cases = bundled_base_cases(&self.base, self.items, &task)?;
         drop(task);

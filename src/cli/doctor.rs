@@ -21,12 +21,12 @@ pub struct Doctor {
 
 /// The result of one check.
 #[derive(serde::Serialize)]
-struct Finding {
-    what: &'static str,
+struct CheckResult {
+    name: &'static str,
     ok: bool,
     /// Whether the default device works if this check fails.
     optional: bool,
-    found: String,
+    detail: String,
 }
 
 impl Doctor {
@@ -41,48 +41,51 @@ impl Doctor {
                     (false, true) => "none",
                     (false, false) => "lacks",
                 };
-                println!("{mark:<6} {:<10} {}", finding.what, finding.found);
+                println!("{mark:<6} {:<10} {}", finding.name, finding.detail);
             }
         }
         let sound = findings.iter().all(|finding| finding.ok || finding.optional);
         Ok(if sound { 0 } else { ErrorKind::Environment.exit_code() })
     }
 
-    fn writable(&self) -> Finding {
+    fn writable(&self) -> CheckResult {
         let path = &self.results.results;
         let probe = || -> Result<()> {
             create_folder(path)?;
             tempfile::tempfile_in(path).map(drop).map_err(|cause| Error::io("write in", path, cause))
         };
         match probe() {
-            Ok(()) => Finding {
-                what: "results",
+            Ok(()) => CheckResult {
+                name: "results",
                 ok: true,
                 optional: false,
-                found: format!("`{}` is writable", path.display()),
+                detail: format!("`{}` is writable", path.display()),
             },
-            Err(error) => {
-                Finding { what: "results", ok: false, optional: false, found: error.message_with_sources() }
-            }
+            Err(error) => CheckResult {
+                name: "results",
+                ok: false,
+                optional: false,
+                detail: error.message_with_sources(),
+            },
         }
     }
 }
 
-fn version() -> Finding {
-    Finding { what: "dtr", ok: true, optional: false, found: env!("CARGO_PKG_VERSION").to_owned() }
+fn version() -> CheckResult {
+    CheckResult { name: "dtr", ok: true, optional: false, detail: env!("CARGO_PKG_VERSION").to_owned() }
 }
 
-fn processor() -> Finding {
+fn processor() -> CheckResult {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Finding {
-        what: "cpu",
+    CheckResult {
+        name: "cpu",
         ok: true,
         optional: false,
-        found: format!("{}, {threads} threads", device::cpu_name()),
+        detail: format!("{}, {threads} threads", device::cpu_name()),
     }
 }
 
-fn energy() -> Finding {
+fn energy() -> CheckResult {
     let told: Vec<&str> = [
         ("the processor", device::DeviceChoice::Cpu),
         ("cuda:0", device::DeviceChoice::Cuda(device::CudaIndices::FIRST)),
@@ -92,22 +95,24 @@ fn energy() -> Finding {
     .map(|(name, _)| name)
     .collect();
     let found = match told.as_slice() {
-        [] => "no device tells what it takes".to_owned(),
-        told => format!("told by {}", told.join(" and ")),
+        [] => "no device reports its energy".to_owned(),
+        told => format!("reported by {}", told.join(" and ")),
     };
-    Finding { what: "energy", ok: !told.is_empty(), optional: true, found }
+    CheckResult { name: "energy", ok: !told.is_empty(), optional: true, found }
 }
 
-fn cuda() -> Finding {
+fn cuda() -> CheckResult {
     #[cfg(feature = "cuda")]
     if let lacking @ [_, ..] = dtr_ops::missing_cuda_requirements().as_slice() {
-        let found = format!("not found: {}", lacking.join(", "));
-        return Finding { what: "cuda", ok: false, optional: true, found };
+        let found = format!("not detail: {}", lacking.join(", "));
+        return CheckResult { name: "cuda", ok: false, optional: true, found };
     }
     match device::DeviceChoice::Cuda(device::CudaIndices::FIRST).open_first() {
-        Ok(_) => Finding { what: "cuda", ok: true, optional: true, found: "cuda:0 is there".to_owned() },
+        Ok(_) => {
+            CheckResult { name: "cuda", ok: true, optional: true, detail: "cuda:0 is available".to_owned() }
+        }
         Err(error) => {
-            Finding { what: "cuda", ok: false, optional: true, found: error.message_with_sources() }
+            CheckResult { name: "cuda", ok: false, optional: true, detail: error.message_with_sources() }
         }
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{DeviceArgs, Experiment, Results, print_json};
 use crate::device::UsageMeter;
-use crate::runner::{ProgressDisplay, RunContext, Stopper, Worker};
+use crate::runner::{ProgressDisplay, RunContext, StopFlag, Worker};
 use crate::store::{Audit, Fault, Store};
 use crate::verify::{CellSample, RebuiltTables, RecomputedCells, rebuild_tables, recompute_cells};
 use dtr_core::error::{ErrorKind, Result};
@@ -85,7 +85,7 @@ fn verify(
     let results = &experiment.results;
     let (tables, figures) = (results.tables(&plan), results.figures(&plan));
     let rebuilt = rebuild_tables(&plan, store, &experiment.sweep_command(), &tables, &figures)?;
-    let progress = ProgressDisplay::new(sample.size, Stopper::listen()?);
+    let progress = ProgressDisplay::new(sample.size, StopFlag::listen()?);
     let meter = UsageMeter::for_device(device.device);
     let context = RunContext {
         store,

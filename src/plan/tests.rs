@@ -55,7 +55,7 @@ fn a_recipe_changes_twins_and_the_searches_that_take_them() {
 }
 
 #[test]
-fn a_trained_base_is_known_by_its_tokenizers_content_and_refused_where_that_does_not_know_a_task() {
+fn a_trained_base_is_identified_by_its_tokenizer_and_refused_if_the_tokenizer_lacks_words_of_a_task() {
     let folder = tempfile::tempdir().unwrap();
     let read =
         |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
@@ -183,7 +183,7 @@ fn files(paths: &[String]) -> FileCorpus {
 }
 
 #[test]
-fn a_corpus_of_the_closed_language_is_known_by_its_seeds() {
+fn a_synthetic_corpus_is_identified_by_its_seeds() {
     let of = |language, seed| {
         corpus(&CorpusSource::Synthetic(SyntheticCorpus { language_seed: Seed(language), seed: Seed(seed) }))
     };
@@ -194,7 +194,7 @@ fn a_corpus_of_the_closed_language_is_known_by_its_seeds() {
 }
 
 #[test]
-fn a_corpus_of_files_is_known_by_content_and_on_the_hub_by_name() {
+fn a_corpus_of_files_is_identified_by_content_and_on_the_hub_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -224,7 +224,7 @@ fn a_corpus_of_files_is_known_by_content_and_on_the_hub_by_name() {
 }
 
 #[test]
-fn a_file_of_a_form_that_is_not_read_is_refused_before_anything_runs() {
+fn an_unsupported_corpus_format_is_refused_before_anything_runs() {
     let error = try_quickstart(&[r#"corpus.source.files.paths=["a.csv"]"#]).unwrap_err();
     assert_eq!(error.to_string(), "`a.csv` has an unsupported format");
 }
@@ -245,7 +245,7 @@ fn the_papers_throughput_is_planned_without_a_download() {
 }
 
 #[test]
-fn what_decides_a_speed_is_in_its_key_and_weights_are_not() {
+fn throughput_keys_depend_on_settings_and_not_on_weights() {
     let keys = |sets: &[&str]| {
         throughput(sets)
             .unwrap()
@@ -279,7 +279,7 @@ fn more_layers_than_there_are_cannot_be_replaced() {
 }
 
 #[test]
-fn a_shape_is_timed_and_answers_no_task() {
+fn a_shape_is_timed_and_cannot_be_scored() {
     let shape = r#"models.shape={ source = { shape = "experiments/base/configs/qwen3-0.6b.json" } }"#;
     let plan = throughput(&[shape, r#"sweep.model=["shape"]"#]).unwrap();
     assert_eq!(plan.cells.len(), 32);
@@ -310,7 +310,7 @@ fn a_trajectory_is_timed_as_its_own_search_found_it() {
 }
 
 #[test]
-fn what_a_base_is_computed_in_enters_all_keys_and_f32_none() {
+fn bf16_changes_all_keys_and_f32_changes_none() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/quickstart.toml");
     let keys = |sets: &[&str]| {
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();

@@ -5,7 +5,7 @@
 
 use std::ops::Deref;
 
-use super::derived::format_axes;
+use super::search_metrics::format_axes;
 use crate::algorithms::distil::DistilResult;
 use crate::algorithms::score::ScoreResult;
 use crate::algorithms::throughput::{ThroughputResult, TimedRun};

@@ -11,5 +11,5 @@ pub use claimed_cell::{ClaimOutcome, ClaimedCell, log_crash, log_stop, record_fa
 pub use context::RunContext;
 pub use panics::catch_panic;
 pub use progress::{ProgressDisplay, ProgressTask};
-pub use stop::Stopper;
+pub use stop::StopFlag;
 pub use supervisor::{CellEnd, Crash, SweepState, Worker, supervise};

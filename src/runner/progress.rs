@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::claimed_cell::ClaimedCell;
-use super::stop::Stopper;
+use super::stop::StopFlag;
 use crate::observer::Observer;
 use crate::store::{EventKind, Events};
 use dtr_core::error::Result;
@@ -19,12 +19,12 @@ const PLAIN_PAUSE: Duration = Duration::from_secs(10);
 pub struct ProgressDisplay {
     bars: Option<MultiProgress>,
     overall: ProgressBar,
-    stopper: Stopper,
+    stopper: StopFlag,
 }
 
 impl ProgressDisplay {
     /// Starts a display for `num_cells` cells, with bars if standard error is a terminal.
-    pub fn new(num_cells: usize, stopper: Stopper) -> Self {
+    pub fn new(num_cells: usize, stopper: StopFlag) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bars = terminal.then(MultiProgress::new);
         let overall = match &bars {

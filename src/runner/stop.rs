@@ -8,9 +8,9 @@ use dtr_core::error::{Error, Result};
 
 /// A flag that Ctrl-C sets.
 #[derive(Clone, Default)]
-pub struct Stopper(Arc<AtomicBool>);
+pub struct StopFlag(Arc<AtomicBool>);
 
-impl Stopper {
+impl StopFlag {
     /// Returns a flag that Ctrl-C sets from now on.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use super::*;
 use crate::device::{DeviceChoice, UsageMeter};
 use crate::manifest::load;
 use crate::plan::plan;
-use crate::runner::{ClaimOutcome, ClaimedCell, ProgressDisplay, Stopper, Worker};
+use crate::runner::{ClaimOutcome, ClaimedCell, ProgressDisplay, StopFlag, Worker};
 use crate::stages::{DistilJob, PretrainJob, Stage};
 use crate::store::{EventKind, Lookup, Provenance, read_events};
 
@@ -32,7 +32,7 @@ impl TestRun {
             plan: plan(&load(&manifest, &[]).unwrap()).unwrap(),
             store: Store::open(results.path()).unwrap(),
             results,
-            progress: ProgressDisplay::new(1, Stopper::default()),
+            progress: ProgressDisplay::new(1, StopFlag::default()),
             meter: UsageMeter::for_device(DeviceChoice::Cpu),
             worker: Worker::default(),
         }

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_stopped_before_its_record_is_missing_though_all_else_is_there() {
+    fn a_cell_without_a_record_is_missing_even_if_its_artifacts_exist() {
         let test = TestStore::new();
         let claim = test.claim("a").unwrap();
         let new = NewRecord { artifacts: vec!["twins".to_owned()], ..new_record("a") };

@@ -14,8 +14,8 @@ mod module_layers;
 mod mutations;
 mod parquet;
 mod refusals;
+mod source_rules;
 mod tasks;
-mod unsafe_code;
 mod weights;
 
 use std::path::Path;

@@ -223,7 +223,7 @@ fn rename(file: &mut Vec<u8>, name: &str, other: &str) {
 }
 
 #[test]
-fn a_missing_damaged_or_foreign_file_is_refused() {
+fn a_missing_damaged_or_mismatched_file_is_refused() {
     let mut refusals = Refusals::default();
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
         let whole = fs::read(TinyModel::new().folder.path(name)).unwrap();

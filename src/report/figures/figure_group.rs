@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::report::derived::format_axes;
 use crate::report::experiment_records::{DistilCell, ExperimentRecords, SearchCell};
+use crate::report::search_metrics::format_axes;
 
 /// Maximum number of lines of a figure. A model with more lines has a figure for each setting of the axes.
 const MAX_LINES: usize = 6;

@@ -110,7 +110,7 @@ fn base_scores(records: &ExperimentRecords) -> Option<String> {
 /// Summarises the errors of the twins; none without distillations.
 fn distillation_errors(distillations: &[DistilCell]) -> Option<String> {
     let (before, after): (Vec<f64>, Vec<f64>) =
-        distillations.iter().filter_map(DistilCell::median_normalised).unzip();
+        distillations.iter().filter_map(DistilCell::median_normalised_losses).unzip();
     (!after.is_empty()).then(|| {
         format!(
             "The mean squared error of the twins, relative to the variance of the attention output, has a \

@@ -10,7 +10,7 @@ use crate::report::tables::Table;
 const MAX_ROWS: usize = 500;
 
 /// Number of displayed rows of a longer table.
-const NUM_ROWS_IN_PART: usize = 100;
+const NUM_PREVIEW_ROWS: usize = 100;
 
 /// Data of a table for the template.
 #[derive(Serialize)]
@@ -51,7 +51,7 @@ impl TableView {
     pub(super) fn new(table: &Table, links: &RecordLinks) -> Self {
         let num_rows = table.frame.height();
         let is_complete = num_rows <= MAX_ROWS;
-        let num_shown = if is_complete { num_rows } else { NUM_ROWS_IN_PART };
+        let num_shown = if is_complete { num_rows } else { NUM_PREVIEW_ROWS };
         let mut view = Self {
             name: table.spec.name,
             about: table.spec.about(),

@@ -7,9 +7,9 @@ mod published;
 mod searches;
 
 use super::columns::{BaseRow, DistillationRow, ItemRow, StageRow, TrajectoryRow, TrialRow};
-use super::derived::format_axes;
 use super::experiment_records::{CellUsage, DistilCell, ExperimentRecords, SearchCell, TestAnswers};
 use super::paper_match;
+use super::search_metrics::format_axes;
 use crate::algorithms::distil::LayerLoss;
 use crate::algorithms::score::ItemScore;
 use crate::algorithms::search::Round;

@@ -18,7 +18,7 @@ pub(super) fn distillations_text(records: &ExperimentRecords) -> String {
 fn row(distillation: &DistilCell) -> Vec<String> {
     let (model, variant, _, axes) = distillation.name();
     let name = [model, variant, &axes].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
-    let (before, after) = match distillation.median_normalised() {
+    let (before, after) = match distillation.median_normalised_losses() {
         Some((before, after)) => (format!("{before:.3}"), format!("{after:.3}")),
         None => ("-".to_owned(), "-".to_owned()),
     };

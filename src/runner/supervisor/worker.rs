@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::sweep_state::{CellEnd, SweepState, WorkerMessage};
 use super::{STOP, SUPERVISOR};
-use crate::runner::stop::{Stopper, on_interrupt};
+use crate::runner::stop::{StopFlag, on_interrupt};
 use crate::store::Key;
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::files::Digest;
@@ -18,7 +18,7 @@ use dtr_core::files::Digest;
 pub struct Worker {
     socket: Option<Mutex<UnixStream>>,
     previous_attempts: SweepState,
-    stopper: Stopper,
+    stopper: StopFlag,
 }
 
 impl Worker {
@@ -34,7 +34,7 @@ impl Worker {
                 format!("the process that `{SUPERVISOR}` names did not start this one, or has ended");
             Error::new(ErrorKind::Interrupted, message).hint(format!("unset `{SUPERVISOR}`"))
         };
-        end_with_the_supervisor();
+        set_parent_death_signal();
         if supervisor.to_str() != Some(&parent_id().to_string()) {
             return Err(no_supervisor());
         }
@@ -46,14 +46,14 @@ impl Worker {
         let previous_attempts = serde_json::from_str(&state).map_err(|_| no_supervisor())?;
         // A terminal sends Ctrl-C to both processes. This one ignores it, because the supervisor forwards it.
         on_interrupt(|| {})?;
-        let stopper = Stopper::default();
+        let stopper = StopFlag::default();
         let flag = stopper.clone();
         std::thread::spawn(move || receive_stops(lines, &flag));
         Ok(Some(Self { socket: Some(Mutex::new(socket)), previous_attempts, stopper }))
     }
 
     /// Returns the flag that is set when the user asks to stop.
-    pub fn stopper(&self) -> Stopper {
+    pub fn stopper(&self) -> StopFlag {
         self.stopper.clone()
     }
 
@@ -103,7 +103,7 @@ impl Worker {
 
 /// Requests a stop from `stopper` for each `stop` that the supervisor sends. Ends this process when the
 /// supervisor has ended.
-fn receive_stops(lines: impl BufRead, stopper: &Stopper) {
+fn receive_stops(lines: impl BufRead, stopper: &StopFlag) {
     let stops = lines.lines().map_while(std::io::Result::ok).filter(|line| line == STOP);
     stops.for_each(|_| stopper.request_stop());
     std::process::exit(i32::from(ErrorKind::Interrupted.exit_code()));
@@ -114,11 +114,11 @@ fn receive_stops(lines: impl BufRead, stopper: &Stopper) {
 ///
 /// Also sets the process's name, since the program was started as `/proc/self/exe`.
 #[cfg(target_os = "linux")]
-fn end_with_the_supervisor() {
+fn set_parent_death_signal() {
     use nix::sys::{prctl, signal::Signal};
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     let _ = prctl::set_name(c"dtr");
 }
 
 #[cfg(not(target_os = "linux"))]
-fn end_with_the_supervisor() {}
+fn set_parent_death_signal() {}

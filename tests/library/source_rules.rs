@@ -21,7 +21,7 @@ fn sources_with(texts: &[&str]) -> Vec<String> {
     };
     let name = |path: PathBuf| path.strip_prefix(root()).unwrap().display().to_string();
     let names = files.into_iter().filter(is_match).map(name);
-    names.filter(|name| name != "tests/library/unsafe_code.rs").collect()
+    names.filter(|name| name != "tests/library/source_rules.rs").collect()
 }
 
 /// In all other sources, the lint `unsafe_code` of `Cargo.toml` forbids `unsafe`.

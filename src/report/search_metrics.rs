@@ -50,7 +50,7 @@ impl SearchCell {
 
 impl DistilCell {
     /// Returns the normalised loss of the median layer before and after training, or `None` without layers.
-    pub fn median_normalised(&self) -> Option<(f64, f64)> {
+    pub fn median_normalised_losses(&self) -> Option<(f64, f64)> {
         let (before, after): (Vec<_>, Vec<_>) =
             self.layers.iter().filter_map(LayerLoss::normalised_losses).unzip();
         Some((median(&before)?, median(&after)?))
