@@ -31,24 +31,25 @@ struct CheckResult {
 
 impl Doctor {
     pub(super) fn run(self) -> Result<u8> {
-        let findings = [version(), processor(), cuda(), energy(), self.writable()];
+        let checks =
+            [check_version(), check_processor(), check_cuda(), check_energy(), self.check_results_folder()];
         if self.json {
-            print_json(&findings);
+            print_json(&checks);
         } else {
-            for finding in &findings {
-                let mark = match (finding.ok, finding.optional) {
+            for check in &checks {
+                let mark = match (check.ok, check.optional) {
                     (true, _) => "ok",
                     (false, true) => "none",
                     (false, false) => "lacks",
                 };
-                println!("{mark:<6} {:<10} {}", finding.name, finding.detail);
+                println!("{mark:<6} {:<10} {}", check.name, check.detail);
             }
         }
-        let sound = findings.iter().all(|finding| finding.ok || finding.optional);
-        Ok(if sound { 0 } else { ErrorKind::Environment.exit_code() })
+        let is_usable = checks.iter().all(|check| check.ok || check.optional);
+        Ok(if is_usable { 0 } else { ErrorKind::Environment.exit_code() })
     }
 
-    fn writable(&self) -> CheckResult {
+    fn check_results_folder(&self) -> CheckResult {
         let path = &self.results.results;
         let probe = || -> Result<()> {
             create_folder(path)?;
@@ -71,11 +72,11 @@ impl Doctor {
     }
 }
 
-fn version() -> CheckResult {
+fn check_version() -> CheckResult {
     CheckResult { name: "dtr", ok: true, optional: false, detail: env!("CARGO_PKG_VERSION").to_owned() }
 }
 
-fn processor() -> CheckResult {
+fn check_processor() -> CheckResult {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     CheckResult {
         name: "cpu",
@@ -85,8 +86,8 @@ fn processor() -> CheckResult {
     }
 }
 
-fn energy() -> CheckResult {
-    let told: Vec<&str> = [
+fn check_energy() -> CheckResult {
+    let metered: Vec<&str> = [
         ("the processor", device::DeviceChoice::Cpu),
         ("cuda:0", device::DeviceChoice::Cuda(device::CudaIndices::FIRST)),
     ]
@@ -94,18 +95,18 @@ fn energy() -> CheckResult {
     .filter(|(_, choice)| device::UsageMeter::for_device(*choice).measures_energy())
     .map(|(name, _)| name)
     .collect();
-    let found = match told.as_slice() {
+    let detail = match metered.as_slice() {
         [] => "no device reports its energy".to_owned(),
-        told => format!("reported by {}", told.join(" and ")),
+        metered => format!("reported by {}", metered.join(" and ")),
     };
-    CheckResult { name: "energy", ok: !told.is_empty(), optional: true, found }
+    CheckResult { name: "energy", ok: !metered.is_empty(), optional: true, detail }
 }
 
-fn cuda() -> CheckResult {
+fn check_cuda() -> CheckResult {
     #[cfg(feature = "cuda")]
     if let lacking @ [_, ..] = dtr_ops::missing_cuda_requirements().as_slice() {
-        let found = format!("not detail: {}", lacking.join(", "));
-        return CheckResult { name: "cuda", ok: false, optional: true, found };
+        let detail = format!("not found: {}", lacking.join(", "));
+        return CheckResult { name: "cuda", ok: false, optional: true, detail };
     }
     match device::DeviceChoice::Cuda(device::CudaIndices::FIRST).open_first() {
         Ok(_) => {

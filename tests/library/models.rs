@@ -207,7 +207,7 @@ fn every_tensor_must_exist_once_with_the_shape_of_the_config() {
             &mut refusals,
             &model,
             dtype,
-            &[&path.display().to_string(), "model.unknown", "F32, BF16 and F16"],
+            &[&path.display().to_string(), "model.unknown", "not F32, BF16 or F16"],
         );
     }
     refusals.finish(150);
