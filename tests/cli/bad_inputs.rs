@@ -112,7 +112,7 @@ fn an_invalid_file_ends_a_sweep_before_it_starts() {
         ),
         ("base/model.safetensors", Some(&[255; 64]), 5, &["base/model.safetensors", "claims"]),
         ("base/model.safetensors", Some(b""), 5, &["base/model.safetensors", "0 bytes"]),
-        ("base/model.safetensors", None, 5, &["no weights in `base`"]),
+        ("base/model.safetensors", None, 5, &["`base` has no weights"]),
         ("base/pytorch_model.bin", Some(b"\x80\x02"), 5, &["pytorch_model.bin", "is a pickle", "convert"]),
         (
             "base/model.safetensors.index.json",
