@@ -26,6 +26,7 @@ pub struct ClaimedCell<'a> {
 }
 
 /// A claimed cell, or the output that another process computed meanwhile.
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment")]
 pub enum ClaimOutcome<'a, T> {
     /// This process claimed the cell and has to do the work.
     Claimed(ClaimedCell<'a>),

@@ -239,9 +239,12 @@ mod tests {
         assert_eq!(found(|recipe| recipe.rate = Rate::Fixed(10.0)), None);
     }
 
+    /// A change of a recipe, and the path, the limit and the hint that the change makes the check report.
+    type RangeCase = (fn(&mut Recipe), &'static str, &'static str, &'static str);
+
     #[test]
     fn a_value_out_of_range_is_found_with_its_path_and_the_allowed_range() {
-        let cases: [(fn(&mut Recipe), &str, &str, &str); 10] = [
+        let cases: [RangeCase; 10] = [
             (|recipe| recipe.batch = 0, "batch", "at least 1", "write a whole number from 1 to 8"),
             (|recipe| recipe.batch = 9, "batch", "at most 8", "write a whole number from 1 to 8"),
             (|recipe| recipe.width = Some(3), "width", "even", "write an even whole number from 2 to 8"),

@@ -145,7 +145,7 @@ impl LanguageFact {
     }
 
     /// Returns the fact as a sentence, by a random template.
-    fn to_sentence(&self, rng: &mut ChaCha8Rng) -> String {
+    fn to_sentence(self, rng: &mut ChaCha8Rng) -> String {
         let relation = &RELATIONS[self.relation];
         let template = *relation.cloze.get(rng.random_range(0..4)).unwrap_or(&relation.value_first);
         fill(template, &[("person", self.person), ("value", self.value)])

@@ -55,7 +55,7 @@ fn the_schema_describes_every_key() {
     assert_eq!(schema["title"], "Experiment");
     assert!(schema.get("$id").is_none());
     assert_eq!(schema.to_string(), experiment_schema().to_string());
-    assert_described("", &schema);
+    assert_described("", schema);
     for (name, definition) in schema["$defs"].as_object().expect("definitions") {
         assert_described(name, definition);
     }
