@@ -61,7 +61,7 @@ impl SearchCost {
 }
 
 impl SearchCase {
-    /// Runs the search with `savings`, at least once and for at least [`MIN_SECONDS`].
+    /// Runs the search with `savings`, at least once and for at least `MIN_SECONDS`.
     ///
     /// # Errors
     /// Fails if a candidate cannot be scored.
