@@ -24,8 +24,8 @@ pub struct CausalMask {
 }
 
 impl CausalMask {
-    /// Returns the mask of `num_queries` queries after `num_past` tokens. Query `i` is at position `num_past
-    /// + i`, and sees no key among the first `left_pads[row]` of its row.
+    /// Returns the mask of `num_queries` queries after `num_past` tokens. Query `i` is at position
+    /// `num_past + i`, and sees no key among the first `left_pads[row]` of its row.
     pub fn new(num_queries: usize, num_past: usize, left_pads: Option<&[usize]>, device: &Device) -> Self {
         Self {
             num_queries,
