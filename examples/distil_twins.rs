@@ -31,7 +31,7 @@ fn main() -> Result<()> {
     let sequences = TokenSequences::new(
         &CorpusSource::default(),
         &base.tokenizer,
-        config.schedule().sequences(),
+        config.schedule().sequence_shape(),
         config.seed,
         &NullObserver,
     )?;

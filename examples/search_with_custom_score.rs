@@ -43,7 +43,7 @@ fn main() -> Result<()> {
         num_equal as f64 / ids.len() as f64
     };
     let mut score = |candidates: &[Candidate<'_>]| {
-        Ok(candidates.iter().map(|candidate| ScoreBounds::exactly(agreement(candidate.mask))).collect())
+        Ok(candidates.iter().map(|candidate| ScoreBounds::exact(agreement(candidate.mask))).collect())
     };
 
     let layers: Vec<u32> = (0..base.decoder.config.num_layers as u32).collect();

@@ -78,7 +78,7 @@ pub fn read_record(bytes: &[u8]) {
     };
     let results = folder().join("results");
     let store = Store::open(&results).expect("a folder of results");
-    write(&store.folder(&cell).record().display().to_string(), &sealed);
+    write(&store.cell_folder(&cell).record_path().display().to_string(), &sealed);
     match store.find::<ScoreResult>(&cell) {
         Ok(Lookup::Corrupt { reason, .. }) => assert!(!reason.is_empty()),
         Ok(Lookup::Missing) => panic!("the record exists"),

@@ -31,7 +31,7 @@ pub fn map_in_threads<I: Send, T: Send>(
 /// by rayon's threads, on any other device one after the other.
 ///
 /// # Errors
-/// Fails if `work` fails for an item. On other devices than a CPU, the error is that of the first such item.
+/// Fails if `work` fails for an item. On a GPU, the error is that of the first item for which `work` fails.
 pub fn map_on_device<I: Send, T: Send>(
     is_cpu: bool,
     items: Vec<I>,

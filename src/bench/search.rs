@@ -98,7 +98,7 @@ impl SearchCase {
                 && candidates[0].mask.layers().is_empty()
             {
                 layer_tokens += scorer.layer_tokens();
-                scorer = Scorer::in_parts(&self.base, Some(&self.twins), &requests, base_score);
+                scorer = Scorer::with_parts(&self.base, Some(&self.twins), &requests, base_score);
             }
             Ok(scored.iter().map(|one| one.score.bounds()).collect())
         })?;

@@ -104,12 +104,12 @@ fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) 
     let layers = 0..base.config.num_layers;
     let variant = gla_variant(TwinInit::Calibrated);
     let mut students = vec![Student::new("gla", &variant, base, layers, &config, &checkpoint)?];
-    let sequences = config.schedule().sequences();
+    let sequences = config.schedule().sequence_shape();
     let sequences =
         TokenSequences::new(&Corpus::default().source, tokenizer, sequences, config.seed, observer)?;
     distil(base, &mut students, &config, &sequences, observer)?;
     let distilled = students.remove(0).finish()?;
-    // The twins are read back from a file, as in a sweep, because matrices have another memory layout in
+    // The twins are read back from a file, as in a sweep, because the memory layout of matrices differs in
     // training.
     let path = folder.path().join("twins.safetensors");
     distilled.write_twins(&path)?;

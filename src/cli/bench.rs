@@ -14,7 +14,7 @@ use crate::runner::{ProgressDisplay, StopFlag};
 
 /// Run benchmarks on this machine.
 #[derive(Args)]
-pub struct Bench {
+pub struct BenchCommand {
     #[command(subcommand)]
     benchmark: Benchmark,
 }
@@ -54,7 +54,7 @@ struct SearchBenchmark {
     json: bool,
 }
 
-impl Bench {
+impl BenchCommand {
     pub(super) fn run(self) -> Result<u8> {
         match self.benchmark {
             Benchmark::Search(benchmark) => benchmark.run(),
@@ -66,9 +66,10 @@ impl Bench {
 impl DeviceBenchmark {
     fn run(self) -> Result<u8> {
         let progress = ProgressDisplay::new(0, StopFlag::listen()?);
-        let task = progress.task("operations", 60, "operations");
-        let print =
-            |line: &Measurement| println!("{}", serde_json::to_string(line).expect("it is plain JSON"));
+        let task = progress.start_task("operations", 60, "operations");
+        let print = |line: &Measurement| {
+            println!("{}", serde_json::to_string(line).expect("a measurement is plain JSON"))
+        };
         device::measure(self.device.device, self.layers, &task, &print)?;
         Ok(0)
     }
@@ -77,13 +78,13 @@ impl DeviceBenchmark {
 impl SearchBenchmark {
     fn run(self) -> Result<u8> {
         let progress = ProgressDisplay::new(0, StopFlag::listen()?);
-        let task = progress.task("twins of the base", 31_744, "tokens");
+        let task = progress.start_task("twins of the base", 31_744, "tokens");
         let mut cases = bundled_base_cases(&self.base, self.items, &task)?;
         drop(task);
         cases.push(deep_base_case()?);
         let mut json = Vec::new();
         for case in &cases {
-            let costs = measure(case, &progress)?;
+            let costs = measure_costs(case, &progress)?;
             if self.json {
                 json.push(serde_json::json!({ "case": case.name, "runs": costs }));
             } else {
@@ -99,10 +100,10 @@ impl SearchBenchmark {
 }
 
 /// Measures a search once for each value of [`Savings`].
-fn measure(case: &SearchCase, progress: &ProgressDisplay) -> Result<Vec<SearchCost>> {
+fn measure_costs(case: &SearchCase, progress: &ProgressDisplay) -> Result<Vec<SearchCost>> {
     let mut costs: Vec<SearchCost> = Vec::new();
     for savings in Savings::ALL {
-        progress.say(&format!("{}: {}", case.name, label(savings)));
+        progress.print_line(&format!("{}: {}", case.name, label(savings)));
         let cost = case.measure(savings)?;
         if costs.first().is_some_and(|first| !first.has_same_outcome(&cost)) {
             let message =

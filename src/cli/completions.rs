@@ -7,12 +7,12 @@ use dtr_core::error::Result;
 
 /// Print a completion script for a shell.
 #[derive(Args)]
-pub struct Completions {
+pub struct CompletionsCommand {
     /// Shell that the script is for.
     shell: Shell,
 }
 
-impl Completions {
+impl CompletionsCommand {
     pub(super) fn run(self) -> Result<u8> {
         clap_complete::generate(self.shell, &mut super::Cli::command(), "dtr", &mut std::io::stdout());
         Ok(0)

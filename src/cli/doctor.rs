@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Results, print_json};
+use super::{ResultsArgs, print_json};
 use crate::device;
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::files::create_folder;
@@ -11,9 +11,9 @@ use dtr_core::files::create_folder;
 ///
 /// Exits with 5 if something required is missing.
 #[derive(Args)]
-pub struct Doctor {
+pub struct DoctorCommand {
     #[command(flatten)]
-    results: Results,
+    results: ResultsArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -24,12 +24,12 @@ pub struct Doctor {
 struct CheckResult {
     name: &'static str,
     ok: bool,
-    /// Whether the default device works if this check fails.
+    /// Whether dtr works without this part of the machine.
     optional: bool,
     detail: String,
 }
 
-impl Doctor {
+impl DoctorCommand {
     pub(super) fn run(self) -> Result<u8> {
         let checks =
             [check_version(), check_processor(), check_cuda(), check_energy(), self.check_results_folder()];
@@ -40,9 +40,9 @@ impl Doctor {
                 let mark = match (check.ok, check.optional) {
                     (true, _) => "ok",
                     (false, true) => "none",
-                    (false, false) => "lacks",
+                    (false, false) => "missing",
                 };
-                println!("{mark:<6} {:<10} {}", check.name, check.detail);
+                println!("{mark:<7} {:<10} {}", check.name, check.detail);
             }
         }
         let is_usable = checks.iter().all(|check| check.ok || check.optional);
@@ -87,25 +87,25 @@ fn check_processor() -> CheckResult {
 }
 
 fn check_energy() -> CheckResult {
-    let metered: Vec<&str> = [
+    let measured: Vec<&str> = [
         ("the processor", device::DeviceChoice::Cpu),
         ("cuda:0", device::DeviceChoice::Cuda(device::CudaIndices::FIRST)),
     ]
     .into_iter()
-    .filter(|(_, choice)| device::UsageMeter::for_device(*choice).measures_energy())
+    .filter(|(_, choice)| device::UsageMeter::for_device(*choice).has_energy_counter())
     .map(|(name, _)| name)
     .collect();
-    let detail = match metered.as_slice() {
+    let detail = match measured.as_slice() {
         [] => "no device reports its energy".to_owned(),
-        metered => format!("reported by {}", metered.join(" and ")),
+        measured => format!("reported by {}", measured.join(" and ")),
     };
-    CheckResult { name: "energy", ok: !metered.is_empty(), optional: true, detail }
+    CheckResult { name: "energy", ok: !measured.is_empty(), optional: true, detail }
 }
 
 fn check_cuda() -> CheckResult {
     #[cfg(feature = "cuda")]
-    if let lacking @ [_, ..] = dtr_ops::missing_cuda_requirements().as_slice() {
-        let detail = format!("not found: {}", lacking.join(", "));
+    if let missing @ [_, ..] = dtr_ops::missing_cuda_requirements().as_slice() {
+        let detail = format!("not found: {}", missing.join(", "));
         return CheckResult { name: "cuda", ok: false, optional: true, detail };
     }
     match device::DeviceChoice::Cuda(device::CudaIndices::FIRST).open_first() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Experiment, print_json};
+use super::{ExperimentArgs, print_json};
 use crate::export::{SearchSelector, SelectedHybrid, export};
 use dtr_core::error::Result;
 
@@ -13,9 +13,9 @@ use dtr_core::error::Result;
 /// Reads finished cells and runs none. The options that name a search are necessary only if the sweep has
 /// several searches.
 #[derive(Args)]
-pub struct Export {
+pub struct ExportCommand {
     #[command(flatten)]
-    experiment: Experiment,
+    experiment: ExperimentArgs,
     /// Directory to create
     directory: PathBuf,
     /// Name of the base in the manifest
@@ -43,7 +43,7 @@ fn parse_axis(text: &str) -> std::result::Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-impl Export {
+impl ExportCommand {
     pub(super) fn run(self) -> Result<u8> {
         let (plan, store) = (self.experiment.plan()?, self.experiment.results.store()?);
         let selector = SearchSelector {

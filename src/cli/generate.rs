@@ -15,7 +15,7 @@ use dtr_model::{ChatTemplate, LoadedModel, read_eos_token_ids};
 ///
 /// Streams the text to standard output, and prints the stop reason to standard error.
 #[derive(Args)]
-pub struct Generate {
+pub struct GenerateCommand {
     /// Directory of a base, or of a hybrid that `dtr export` wrote.
     directory: PathBuf,
     /// Prompt; `-` reads the prompt from standard input.
@@ -31,10 +31,10 @@ pub struct Generate {
     #[arg(long, value_name = "COUNT", default_value_t = 256)]
     max_tokens: usize,
     /// Sampling temperature; 0 always takes the most likely token.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0.0, value_parser = temperature)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0.0, value_parser = parse_temperature)]
     temperature: f64,
     /// Sample from the smallest set of most likely tokens whose probabilities add up to this number.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1.0, value_parser = top_p)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1.0, value_parser = parse_top_p)]
     top_p: f64,
     /// Stop before this text; may be repeated.
     #[arg(long = "stop", value_name = "TEXT")]
@@ -49,45 +49,49 @@ pub struct Generate {
     json: bool,
 }
 
-fn temperature(text: &str) -> std::result::Result<f64, String> {
+fn parse_temperature(text: &str) -> std::result::Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    (number >= 0.0 && number.is_finite()).then_some(number).ok_or("it is 0 or more".to_owned())
+    (number >= 0.0 && number.is_finite())
+        .then_some(number)
+        .ok_or("expected a number of at least 0".to_owned())
 }
 
-fn top_p(text: &str) -> std::result::Result<f64, String> {
+fn parse_top_p(text: &str) -> std::result::Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    (number > 0.0 && number <= 1.0).then_some(number).ok_or("it is above 0 and at most 1".to_owned())
+    (number > 0.0 && number <= 1.0)
+        .then_some(number)
+        .ok_or("expected a number above 0 and at most 1".to_owned())
 }
 
-impl Generate {
+impl GenerateCommand {
     pub(super) fn run(self) -> Result<u8> {
-        let prompt = self.text()?;
-        let ends = read_eos_token_ids(&self.directory)?;
+        let prompt = self.read_prompt()?;
+        let eos_token_ids = read_eos_token_ids(&self.directory)?;
         let model = LoadedModel::read(&self.directory, &self.device.device.open_first()?)?;
         // A chat template adds the special tokens itself.
         let prompt = model.tokenizer.encode(&prompt, !self.chat)?;
-        let settings = GenerationConfig {
+        let config = GenerationConfig {
             max_tokens: self.max_tokens,
             temperature: self.temperature,
             top_p: self.top_p,
             stop_strings: self.stops,
-            eos_token_ids: ends,
+            eos_token_ids,
             seed: Seed(self.seed),
         };
         let mut silent = |_: &str| Ok(());
-        let tell: &mut dyn FnMut(&str) -> Result<()> = if self.json { &mut silent } else { &mut print };
-        let generated = generate(&model.hybrid(), &model.tokenizer, &prompt, &settings, tell)?;
+        let on_text: &mut dyn FnMut(&str) -> Result<()> = if self.json { &mut silent } else { &mut print };
+        let generated = generate(&model.hybrid(), &model.tokenizer, &prompt, &config, on_text)?;
         if self.json {
             print_json(&generated);
         } else {
             print("\n")?;
-            eprintln!("{}", said(&generated, model.decoder.config.max_positions));
+            eprintln!("{}", stop_message(&generated, model.decoder.config.max_positions));
         }
         Ok(0)
     }
 
     /// Returns the prompt as text, formatted by the chat template if `--chat` is set.
-    fn text(&self) -> Result<String> {
+    fn read_prompt(&self) -> Result<String> {
         let prompt = match self.prompt.as_str() {
             "-" => read_input()?,
             text => text.to_owned(),
@@ -119,19 +123,19 @@ fn print(piece: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(piece.as_bytes()).and_then(|()| out.flush()).map_err(|cause| match cause.kind() {
         io::ErrorKind::BrokenPipe => {
-            Error::new(ErrorKind::Interrupted, "nobody reads standard output any more")
+            Error::new(ErrorKind::Interrupted, "the reader of standard output has closed it")
         }
         _ => Error::io("write", Path::new("standard output"), cause),
     })
 }
 
 /// Returns a message with the number of generated tokens and the stop reason.
-fn said(generated: &GeneratedText, room: usize) -> String {
-    let why = match generated.stop_reason {
+fn stop_message(generated: &GeneratedText, context_length: usize) -> String {
+    let reason = match generated.stop_reason {
         StopReason::EndOfText => "the model ended its text".to_owned(),
-        StopReason::StopString => "a stop string came".to_owned(),
-        StopReason::MaxTokens => "that is as many as were asked for (`--max-tokens`)".to_owned(),
-        StopReason::ContextFull => format!("the model's context of {room} tokens is full"),
+        StopReason::StopString => "the text reached a stop string".to_owned(),
+        StopReason::MaxTokens => "this is the limit `--max-tokens`".to_owned(),
+        StopReason::ContextFull => format!("the model's context of {context_length} tokens is full"),
     };
-    format!("{} tokens after a prompt of {}: {why}", generated.tokens, generated.prompt_tokens)
+    format!("{} tokens after a prompt of {}: {reason}", generated.tokens, generated.prompt_tokens)
 }

@@ -22,7 +22,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::device;
 use crate::manifest::{LoadedManifest, load};
-use crate::plan::{Plan, plan as make_plan, plan_on};
+use crate::plan::{Plan, plan as make_plan, plan_for_machine};
 use crate::store::{Provenance, Store};
 use dtr_core::error::Result;
 
@@ -37,20 +37,20 @@ pub struct Cli {
 // The help of a subcommand is the doc comment of its `Args` type. A doc comment here would replace it.
 #[derive(Subcommand)]
 enum Command {
-    Quickstart(quickstart::Quickstart),
-    Sweep(sweep::Sweep),
+    Quickstart(quickstart::QuickstartCommand),
+    Sweep(sweep::SweepCommand),
     Plan(plan::PlanCommand),
-    Status(status::Status),
-    Show(show::Show),
-    Prune(prune::Prune),
-    Report(report::Report),
-    Verify(verify::Verify),
-    Export(export::Export),
-    Generate(generate::Generate),
-    Schema(schema::Schema),
-    Bench(bench::Bench),
-    Doctor(doctor::Doctor),
-    Completions(completions::Completions),
+    Status(status::StatusCommand),
+    Show(show::ShowCommand),
+    Prune(prune::PruneCommand),
+    Report(report::ReportCommand),
+    Verify(verify::VerifyCommand),
+    Export(export::ExportCommand),
+    Generate(generate::GenerateCommand),
+    Schema(schema::SchemaCommand),
+    Bench(bench::BenchCommand),
+    Doctor(doctor::DoctorCommand),
+    Completions(completions::CompletionsCommand),
 }
 
 impl Cli {
@@ -78,16 +78,16 @@ impl Cli {
     }
 }
 
-/// The arguments that select an experiment and its results directory.
+/// The arguments that select an experiment, its settings and its results directory.
 #[derive(Args)]
-struct Experiment {
+struct ExperimentArgs {
     /// Manifest of the experiment, such as `experiments/quickstart.toml`.
     manifest: PathBuf,
     /// Override one value of the manifest, such as `distil.token-budget="1M"`; may be repeated.
     #[arg(long = "set", value_name = "PATH=TOML")]
     sets: Vec<String>,
     #[command(flatten)]
-    results: Results,
+    results: ResultsArgs,
 }
 
 /// The default of `--results`.
@@ -95,13 +95,13 @@ const DEFAULT_RESULTS: &str = "results";
 
 /// The argument that selects the results directory.
 #[derive(Args)]
-struct Results {
+struct ResultsArgs {
     /// Results directory.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_RESULTS)]
     results: PathBuf,
 }
 
-impl Experiment {
+impl ExperimentArgs {
     fn load(&self) -> Result<LoadedManifest> {
         load(&self.manifest, &self.sets)
     }
@@ -111,8 +111,8 @@ impl Experiment {
     }
 
     /// Returns the plan for a device of this machine.
-    fn plan_on(&self, choice: &DeviceArgs) -> Result<Plan> {
-        plan_on(&self.load()?, &choice.device.hardware_label())
+    fn plan_on(&self, device: &DeviceArgs) -> Result<Plan> {
+        plan_for_machine(&self.load()?, &device.device.hardware_label())
     }
 
     /// Returns the command line that runs the experiment, for hints.
@@ -128,11 +128,11 @@ impl Experiment {
     }
 }
 
-impl Results {
+impl ResultsArgs {
     /// Opens the store. Reports a folder of an earlier version, which the store ignores.
     fn store(&self) -> Result<Store> {
         let store = Store::open(&self.results)?;
-        if let Some(folder) = store.results().outdated_cells() {
+        if let Some(folder) = store.results_folder().find_outdated_cells() {
             let folder = folder.display();
             eprintln!(
                 "`{folder}` is ignored, since an earlier version wrote it; delete it to free its space"
@@ -172,5 +172,5 @@ impl DeviceArgs {
 
 /// Prints a value as JSON to standard output.
 fn print_json(value: &impl serde::Serialize) {
-    println!("{}", serde_json::to_string_pretty(value).expect("what is printed has JSON"));
+    println!("{}", serde_json::to_string_pretty(value).expect("a printed value is plain JSON"));
 }

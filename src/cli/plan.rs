@@ -3,8 +3,8 @@
 
 use clap::Args;
 
-use super::{DeviceArgs, Experiment, print_json};
-use crate::plan::{Estimate, Reason, Status, plan_on, status};
+use super::{DeviceArgs, ExperimentArgs, print_json};
+use crate::plan::{CellStatus, Estimate, RunReason, cell_statuses, plan_for_machine};
 use crate::stages::{Cell, STAGES};
 use crate::store::StageName;
 use dtr_core::error::Result;
@@ -14,7 +14,7 @@ use dtr_core::files::format_bytes;
 #[derive(Args)]
 pub struct PlanCommand {
     #[command(flatten)]
-    experiment: Experiment,
+    experiment: ExperimentArgs,
     #[command(flatten)]
     device: DeviceArgs,
     /// Print JSON.
@@ -25,12 +25,12 @@ pub struct PlanCommand {
 impl PlanCommand {
     pub(super) fn run(self) -> Result<u8> {
         let loaded = self.experiment.load()?;
-        let plan = plan_on(&loaded, &self.device.device.hardware_label())?;
+        let plan = plan_for_machine(&loaded, &self.device.device.hardware_label())?;
         let store = self.experiment.results.store()?;
-        let statuses = status(&plan, &store)?;
+        let statuses = cell_statuses(&plan, &store)?;
         let rows: Vec<_> = plan.cells.iter().zip(&statuses).collect();
         let is_to_do = |cell: &Cell| {
-            rows.iter().any(|(row, (status, _))| row.key() == cell.key() && *status != Status::Done)
+            rows.iter().any(|(row, (status, _))| row.key() == cell.key() && *status != CellStatus::Done)
         };
         let estimate = Estimate::new(&plan, is_to_do)?;
         if self.json {
@@ -40,9 +40,9 @@ impl PlanCommand {
             return Ok(0);
         }
         for (cell, (status, reason)) in &rows {
-            println!("{:<8} {}  {}", status_text(*status), cell.key().short(), cell.line());
+            println!("{:<8} {}  {}", status_text(*status), cell.key().short(), cell.to_line());
             if let Some(reason) = reason {
-                println!("         {}", reason.line());
+                println!("         {}", reason.to_line());
             }
         }
         print_estimate(&estimate);
@@ -97,16 +97,16 @@ fn group_digits(number: u64) -> String {
     parts.join(",")
 }
 
-fn status_text(status: Status) -> &'static str {
+fn status_text(status: CellStatus) -> &'static str {
     match status {
-        Status::Done => "done",
-        Status::Running => "running",
-        Status::Failed => "failed",
-        Status::Missing => "to do",
+        CellStatus::Done => "done",
+        CellStatus::Running => "running",
+        CellStatus::Failed => "failed",
+        CellStatus::Missing => "to do",
     }
 }
 
-fn json(cell: &Cell, status: Status, reason: Option<&Reason>) -> serde_json::Value {
+fn json(cell: &Cell, status: CellStatus, reason: Option<&RunReason>) -> serde_json::Value {
     serde_json::json!({
         "stage": cell.stage(),
         "key": cell.key(),

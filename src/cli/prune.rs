@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Results, print_json};
+use super::{ResultsArgs, print_json};
 use crate::store::{Leftover, LeftoverKind};
 use dtr_core::error::Result;
 use dtr_core::files::format_bytes;
@@ -13,9 +13,9 @@ use dtr_core::files::format_bytes;
 /// and the checkpoints and logs of cells without a record, from which a sweep would resume. Cells that a
 /// process works on are skipped.
 #[derive(Args)]
-pub struct Prune {
+pub struct PruneCommand {
     #[command(flatten)]
-    results: Results,
+    results: ResultsArgs,
     /// Delete the files.
     #[arg(long)]
     delete: bool,
@@ -24,10 +24,10 @@ pub struct Prune {
     json: bool,
 }
 
-impl Prune {
+impl PruneCommand {
     pub(super) fn run(self) -> Result<u8> {
         let store = self.results.store()?;
-        let leftovers = if self.delete { store.prune()? } else { store.leftovers()? };
+        let leftovers = if self.delete { store.prune()? } else { store.find_leftovers()? };
         if self.json {
             print_json(&leftovers);
             return Ok(0);

@@ -7,8 +7,8 @@ use clap::Args;
 use dtr_core::error::{Error, Result};
 use dtr_core::files;
 
-use super::sweep::Sweep;
-use super::{DeviceArgs, Experiment, Results};
+use super::sweep::SweepCommand;
+use super::{DeviceArgs, ExperimentArgs, ResultsArgs};
 
 /// Includes files in the program, by their paths in the repository.
 macro_rules! bundled_files {
@@ -37,7 +37,7 @@ const FILES: &[(&str, &[u8])] = &bundled_files![
 ///
 /// Files that exist are kept, so that edited manifests survive. Running the command again resumes the sweep.
 #[derive(Args)]
-pub struct Quickstart {
+pub struct QuickstartCommand {
     /// Folder to write; created if it is missing.
     #[arg(default_value = "dtr-quickstart")]
     dir: PathBuf,
@@ -45,12 +45,12 @@ pub struct Quickstart {
     device: DeviceArgs,
 }
 
-impl Quickstart {
+impl QuickstartCommand {
     pub(super) fn run(self) -> Result<u8> {
         unpack(&self.dir)?;
         let manifest = self.dir.join("experiments/quickstart.toml");
-        let results = Results { results: self.dir.join("results") };
-        Sweep::new(Experiment { manifest, sets: Vec::new(), results }, self.device).run()
+        let results = ResultsArgs { results: self.dir.join("results") };
+        SweepCommand::new(ExperimentArgs { manifest, sets: Vec::new(), results }, self.device).run()
     }
 }
 

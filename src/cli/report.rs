@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Experiment, print_json};
+use super::{ExperimentArgs, print_json};
 use crate::plan::Plan;
 use crate::report;
 use crate::store::Store;
@@ -14,15 +14,15 @@ use dtr_core::error::{ErrorKind, Result};
 ///
 /// Exits with 3 if cells are missing, after writing the report of the finished cells.
 #[derive(Args)]
-pub struct Report {
+pub struct ReportCommand {
     #[command(flatten)]
-    experiment: Experiment,
+    experiment: ExperimentArgs,
     /// Print the paths as JSON instead of the summary
     #[arg(long)]
     json: bool,
 }
 
-impl Report {
+impl ReportCommand {
     pub(super) fn run(self) -> Result<u8> {
         let plan = self.experiment.plan()?;
         let written = write_report(&self.experiment, &plan, &self.experiment.results.store()?)?;
@@ -68,7 +68,7 @@ impl WrittenReport {
 ///
 /// # Errors
 /// Fails if a record cannot be read, or if a file cannot be written.
-pub(super) fn write_report(experiment: &Experiment, plan: &Plan, store: &Store) -> Result<WrittenReport> {
+pub(super) fn write_report(experiment: &ExperimentArgs, plan: &Plan, store: &Store) -> Result<WrittenReport> {
     let records = report::ExperimentRecords::read(plan, store, &experiment.sweep_command())?;
     let results = &experiment.results;
     let data = report::ReportData::new(&records);

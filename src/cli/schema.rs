@@ -12,7 +12,7 @@ use dtr_core::files::write_bytes_atomically;
 
 /// Write the JSON schemas and the generated pages of the manual, or check that they are current.
 #[derive(Args)]
-pub struct Schema {
+pub struct SchemaCommand {
     /// Directory that holds `schemas/` and `docs/`.
     #[arg(long, value_name = "DIR", default_value = ".")]
     directory: PathBuf,
@@ -21,7 +21,7 @@ pub struct Schema {
     check: bool,
 }
 
-impl Schema {
+impl SchemaCommand {
     pub(super) fn run(self) -> Result<u8> {
         let files = [
             ("schemas/experiment.json", to_pretty_json(experiment_schema())),

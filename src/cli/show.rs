@@ -3,20 +3,20 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::Results;
+use super::ResultsArgs;
 use crate::store::{CellId, Lookup, Outcome, Record, Store, read_events};
 use dtr_core::error::{Error, Result};
 
 /// Show one cell: its spec, inputs, result, provenance and log, as JSON.
 #[derive(Args)]
-pub struct Show {
+pub struct ShowCommand {
     /// Key of the cell, or its first digits.
     key: String,
     #[command(flatten)]
-    results: Results,
+    results: ResultsArgs,
 }
 
-impl Show {
+impl ShowCommand {
     pub(super) fn run(self) -> Result<u8> {
         let store = self.results.store()?;
         let cell = self.resolve(&store)?;
@@ -28,8 +28,10 @@ impl Show {
                     .hint("run `dtr sweep` to compute the cell again"));
             }
             Lookup::Missing => {
-                return Err(Error::manifest(format!("{cell} has no record"))
-                    .hint(format!("read its log, `{}`", store.folder(&cell).events().display())));
+                return Err(Error::manifest(format!("{cell} has no record")).hint(format!(
+                    "read its log, `{}`",
+                    store.cell_folder(&cell).event_log_path().display()
+                )));
             }
         }
         Ok(0)
@@ -37,7 +39,7 @@ impl Show {
 
     /// Returns the cell whose key begins with the given digits.
     fn resolve(&self, store: &Store) -> Result<CellId> {
-        let mut matches = store.results().cells()?;
+        let mut matches = store.results_folder().list_cells()?;
         matches.retain(|cell| cell.key.to_string().starts_with(&self.key));
         match matches.as_slice() {
             [one] => Ok(one.clone()),
@@ -51,7 +53,7 @@ impl Show {
 
 /// Prints the record and the log beside it. A log that cannot be read is reported on standard error.
 fn print(store: &Store, record: Record<Outcome<Value>>) {
-    let events = read_events(&store.folder(&record.spec.id).events());
+    let events = read_events(&store.cell_folder(&record.spec.id).event_log_path());
     let mut shown = serde_json::to_value(record).expect("a record that was read is JSON");
     match events {
         Ok(log) => shown["log"] = serde_json::json!(log),

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::{DeviceArgs, Experiment, print_json};
-use crate::plan::{Status as CellStatus, status};
+use super::{DeviceArgs, ExperimentArgs, print_json};
+use crate::plan::{CellStatus, cell_statuses};
 use crate::stages::STAGES;
 use crate::store::StageName;
 use dtr_core::error::Result;
 
 /// Count the cells of an experiment that are done, running, failed and missing.
 #[derive(Args)]
-pub struct Status {
+pub struct StatusCommand {
     #[command(flatten)]
-    experiment: Experiment,
+    experiment: ExperimentArgs,
     #[command(flatten)]
     device: DeviceArgs,
     /// Print JSON.
@@ -22,10 +22,10 @@ pub struct Status {
     json: bool,
 }
 
-impl Status {
+impl StatusCommand {
     pub(super) fn run(self) -> Result<u8> {
         let plan = self.experiment.plan_on(&self.device)?;
-        let statuses = status(&plan, &self.experiment.results.store()?)?;
+        let statuses = cell_statuses(&plan, &self.experiment.results.store()?)?;
         let mut counts: BTreeMap<StageName, [usize; 4]> = BTreeMap::new();
         for (cell, (status, _)) in plan.cells.iter().zip(statuses) {
             counts.entry(cell.stage().clone()).or_default()[column(status)] += 1;

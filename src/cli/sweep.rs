@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use super::{DeviceArgs, Experiment, print_json, report::write_report};
+use super::{DeviceArgs, ExperimentArgs, print_json, report::write_report};
 use crate::device::UsageMeter;
 use crate::plan::Plan;
-use crate::runner::{ProgressDisplay, RunContext, Worker, supervise};
-use crate::scheduler::{FailurePolicy, HubDigests, Summary, UnfinishedCell, fetch, run};
-use crate::stages::ensure_computable;
-use crate::store::{CellState, Check, Provenance, Store};
+use crate::runner::{ProgressDisplay, RunContext, SupervisorConnection, supervise};
+use crate::scheduler::{FailurePolicy, HubDigests, RunSummary, UnfinishedCell, fetch_downloads, run_plan};
+use crate::stages::ensure_dtypes_supported;
+use crate::store::{CellState, CheckDepth, Provenance, Store};
 use dtr_core::error::{ErrorKind, Result};
 
 /// Run every cell of an experiment that is not done, then write tables and figures.
@@ -16,9 +16,9 @@ use dtr_core::error::{ErrorKind, Result};
 /// Running the command again resumes, because finished cells are cached. Ctrl-C saves the current step and
 /// stops.
 #[derive(Args)]
-pub struct Sweep {
+pub struct SweepCommand {
     #[command(flatten)]
-    experiment: Experiment,
+    experiment: ExperimentArgs,
     #[command(flatten)]
     device: DeviceArgs,
     /// Stop after the first cell that fails; cells of the same group finish.
@@ -32,32 +32,32 @@ pub struct Sweep {
     json: bool,
 }
 
-impl Sweep {
+impl SweepCommand {
     /// Creates the sweep of `experiment` with every option at its default.
-    pub(super) fn new(experiment: Experiment, device: DeviceArgs) -> Self {
+    pub(super) fn new(experiment: ExperimentArgs, device: DeviceArgs) -> Self {
         Self { experiment, device, fail_fast: false, retry_failed: false, json: false }
     }
 
     pub(super) fn run(self) -> Result<u8> {
-        match Worker::connect()? {
-            Some(worker) => self.work(&worker),
+        match SupervisorConnection::connect()? {
+            Some(supervisor) => self.run_as_worker(&supervisor),
             None => supervise(),
         }
     }
 
     /// Runs the sweep in a worker process.
-    fn work(self, worker: &Worker) -> Result<u8> {
+    fn run_as_worker(self, supervisor: &SupervisorConnection) -> Result<u8> {
         let mut plan = self.experiment.plan_on(&self.device)?;
         // Measure the free memory before this process loads a model.
         let memory_limit = self.device.device.available_bytes();
         let (store, devices) = (self.experiment.results.store()?, self.device.device.open_all()?);
         if !is_done(&plan, &store)? {
-            ensure_computable(&plan.cells, &devices[0])?;
+            ensure_dtypes_supported(&plan.cells, &devices[0])?;
         }
-        let progress = ProgressDisplay::new(plan.cells.len(), worker.stopper());
+        let progress = ProgressDisplay::new(plan.cells.len(), supervisor.stop_flag());
         let mut hub_files = HubDigests::new();
         if !plan.downloads.is_empty() && !is_done(&plan, &store)? {
-            hub_files = fetch(&plan.downloads, &progress)?;
+            hub_files = fetch_downloads(&plan.downloads, &progress)?;
             // Plan again, because the first plan could not check files that were not downloaded.
             plan = self.experiment.plan_on(&self.device)?;
         }
@@ -69,10 +69,10 @@ impl Sweep {
             meter: &UsageMeter::for_device(self.device.device),
             provenance: Provenance { hub_files, overrides, ..self.device.provenance() },
             memory_limit,
-            worker,
+            supervisor,
         };
         let policy = FailurePolicy { fail_fast: self.fail_fast, retry_failed: self.retry_failed };
-        let summary = run(&plan, &context, policy)?;
+        let summary = run_plan(&plan, &context, policy)?;
         let written = write_report(&self.experiment, &plan, &store)?;
         if self.json {
             print_json(&serde_json::json!({
@@ -91,7 +91,7 @@ impl Sweep {
     }
 }
 
-fn print_summary(summary: &Summary) {
+fn print_summary(summary: &RunSummary) {
     let cells = |count: usize| format!("{count} cell{}", if count == 1 { "" } else { "s" });
     eprintln!("{} done now, {} cached", cells(summary.done), cells(summary.cached));
     for UnfinishedCell { cell, key, reason } in &summary.failed {
@@ -111,7 +111,7 @@ fn print_summary(summary: &Summary) {
 /// Returns whether every cell of the plan has its result.
 fn is_done(plan: &Plan, store: &Store) -> Result<bool> {
     for cell in &plan.cells {
-        if store.cell_state(cell.id(), Check::Quick)? != CellState::Done {
+        if store.cell_state(cell.id(), CheckDepth::Quick)? != CellState::Done {
             return Ok(false);
         }
     }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DeviceArgs, Experiment, Results, print_json};
+use super::{DeviceArgs, ExperimentArgs, ResultsArgs, print_json};
 use crate::device::UsageMeter;
-use crate::runner::{ProgressDisplay, RunContext, StopFlag, Worker};
-use crate::store::{Audit, Fault, Store};
+use crate::runner::{ProgressDisplay, RunContext, StopFlag, SupervisorConnection};
+use crate::store::{Audit, DamagedFile, Store};
 use crate::verify::{CellSample, RebuiltTables, RecomputedCells, rebuild_tables, recompute_cells};
 use dtr_core::error::{ErrorKind, Result};
 use dtr_core::seed::Seed;
@@ -18,14 +18,14 @@ use dtr_core::seed::Seed;
 /// the experiment, and recomputes a sample of its cells in a temporary directory. Changes nothing. Exits with
 /// 1 and lists the differences if there are any.
 #[derive(Args)]
-pub struct Verify {
+pub struct VerifyCommand {
     /// Manifest of the experiment; without a manifest, only records and their files are checked
     manifest: Option<PathBuf>,
     /// Override one value of the manifest, as for the sweep; may be repeated
     #[arg(long = "set", value_name = "PATH=TOML", requires = "manifest")]
     sets: Vec<String>,
     #[command(flatten)]
-    results: Results,
+    results: ResultsArgs,
     /// Number of cells to recompute
     #[arg(long, value_name = "N", default_value_t = 2)]
     sample: usize,
@@ -39,13 +39,13 @@ pub struct Verify {
     json: bool,
 }
 
-impl Verify {
+impl VerifyCommand {
     pub(super) fn run(self) -> Result<u8> {
         let store = self.results.store()?;
         let audit = store.audit()?;
         let (mut rebuilt, mut recomputed) = (RebuiltTables::default(), RecomputedCells::default());
         if let Some(manifest) = self.manifest {
-            let experiment = Experiment { manifest, sets: self.sets, results: self.results };
+            let experiment = ExperimentArgs { manifest, sets: self.sets, results: self.results };
             let sample = CellSample { size: self.sample, seed: Seed(self.seed) };
             match verify(&experiment, &store, &self.device, sample) {
                 // Damaged files are reported even if they make the verification fail.
@@ -64,7 +64,7 @@ impl Verify {
                 "records": audit.num_records,
                 "files": audit.num_files,
                 "tables": rebuilt.num_files,
-                "recomputed": recomputed.lines,
+                "recomputed": recomputed.descriptions,
                 "incomparable": recomputed.num_incomparable,
                 "differences": faults().collect::<Vec<_>>(),
             })),
@@ -76,7 +76,7 @@ impl Verify {
 
 /// Rebuilds the tables of an experiment and recomputes a sample of its cells.
 fn verify(
-    experiment: &Experiment,
+    experiment: &ExperimentArgs,
     store: &Store,
     device: &DeviceArgs,
     sample: CellSample,
@@ -94,17 +94,22 @@ fn verify(
         meter: &meter,
         provenance: device.provenance(),
         memory_limit: None,
-        worker: &Worker::default(),
+        supervisor: &SupervisorConnection::default(),
     };
     Ok((rebuilt, recompute_cells(&plan, &context, sample)?))
 }
 
-fn print_summary(audit: &Audit, rebuilt: &RebuiltTables, recomputed: &RecomputedCells, faults: &[&Fault]) {
+fn print_summary(
+    audit: &Audit,
+    rebuilt: &RebuiltTables,
+    recomputed: &RecomputedCells,
+    faults: &[&DamagedFile],
+) {
     println!("checked     {} records and {} artifacts", audit.num_records, audit.num_files);
     println!("rebuilt     {} tables, figures and pages", rebuilt.num_files);
-    match recomputed.lines.as_slice() {
+    match recomputed.descriptions.as_slice() {
         [] => println!("recomputed  no cell"),
-        lines => println!("recomputed  {}", lines.join("; ")),
+        descriptions => println!("recomputed  {}", descriptions.join("; ")),
     }
     if recomputed.num_incomparable > 0 {
         println!(
@@ -112,7 +117,7 @@ fn print_summary(audit: &Audit, rebuilt: &RebuiltTables, recomputed: &Recomputed
             recomputed.num_incomparable
         );
     }
-    for Fault { path, reason } in faults {
+    for DamagedFile { path, reason } in faults {
         println!("difference  {}: {reason}", path.display());
     }
     println!("{}", if faults.is_empty() { "no differences" } else { "results differ" });

@@ -16,7 +16,7 @@ const CONTINUATION: &str = "continuation";
 const MAX_SPLIT_BYTES: usize = 1 << 30;
 
 /// Returns the file with the rows of `split`, and whether the file's rows are divided between two splits.
-pub fn file_of_split(task: &FileTask, split: Split) -> (&str, bool) {
+pub fn split_file(task: &FileTask, split: Split) -> (&str, bool) {
     match (&task.validation, split) {
         (Some(validation), Split::Train | Split::Validation) => (validation, false),
         (validation, _) => (&task.test, validation.is_none() && task.splits == SplitPolicy::HeldOut),
@@ -34,10 +34,10 @@ pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>, Err
         Split::Validation => task.validation_items,
         Split::Test => task.test_items,
     };
-    let (path, is_divided) = file_of_split(task, split);
+    let (path, is_divided) = split_file(task, split);
     let builder = ItemBuilder { templates: &parse_templates(task)?, task };
     let rows = rows::read_rows(&hub::local_path(path)?)?.into_iter().enumerate();
-    let rows_of_split = rows.filter(|(_, row)| !is_divided || split_of_row(row) == split);
+    let rows_of_split = rows.filter(|(_, row)| !is_divided || assign_split(row) == split);
     let mut budget = TextBudget(MAX_SPLIT_BYTES);
     let items: Vec<Item> = rows_of_split
         .take(max_items.unwrap_or(usize::MAX))
@@ -76,7 +76,7 @@ impl TextBudget {
 }
 
 /// Assigns a row of a divided file to one of the two splits, by the row's hash.
-fn split_of_row(row: &JsonRow) -> Split {
+fn assign_split(row: &JsonRow) -> Split {
     let text = serde_json::to_string(row).expect("a row is plain JSON");
     match blake3::hash(text.as_bytes()).as_bytes()[0] % 2 {
         0 => Split::Validation,

@@ -19,10 +19,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use corpus::{Corpus, CorpusSource, DocumentUnit, FileCorpus, SyntheticCorpus, WeightedSource};
-pub use file_task::file_of_split;
+pub use file_task::split_file;
 use synthetic::SyntheticLanguage;
 pub use task::{Choices, FileTask, Metric, SplitPolicy, SyntheticTask, SyntheticTaskKind, Task, TaskSource};
-pub use tokenizer::{base_tokenizer, synthetic_tokenizer};
+pub use tokenizer::{read_base_tokenizer, synthetic_tokenizer};
 
 /// A multiple-choice question. Scoring compares the likelihoods of the choices after the prompt and a space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -44,7 +44,7 @@ pub struct Item {
 
 impl Item {
     /// Returns the text before a choice.
-    pub fn prompt_of(&self, choice: usize) -> &str {
+    pub fn prompt_for_choice(&self, choice: usize) -> &str {
         self.prompts.get(choice).unwrap_or(&self.prompt)
     }
 }

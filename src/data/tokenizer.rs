@@ -24,7 +24,7 @@ const PUNCTUATION: [&str; 3] = [".", ",", "?"];
 ///
 /// # Errors
 /// When the configured tokenizer cannot be read.
-pub fn base_tokenizer(shape: &DecoderShape) -> Result<dtr_model::Tokenizer> {
+pub fn read_base_tokenizer(shape: &DecoderShape) -> Result<dtr_model::Tokenizer> {
     match &shape.tokenizer {
         Some(path) => dtr_model::Tokenizer::read(Path::new(path)),
         None => Ok(dtr_model::Tokenizer::from(synthetic_tokenizer()?)),

@@ -19,7 +19,7 @@ pub struct ResourceUsage {
 
 impl ResourceUsage {
     /// Returns a fraction of the usage, for one of several pieces of work that ran side by side.
-    pub fn share(self, fraction: f64) -> Self {
+    pub fn scale(self, fraction: f64) -> Self {
         Self { seconds: fraction * self.seconds, joules: self.joules.map(|joules| fraction * joules) }
     }
 }
@@ -64,7 +64,7 @@ impl UsageMeter {
     }
 
     /// Returns whether the devices have readable energy counters.
-    pub fn measures_energy(&self) -> bool {
+    pub fn has_energy_counter(&self) -> bool {
         self.joules().is_some()
     }
 

@@ -46,7 +46,8 @@ pub fn export(
     let mask: Mask = chosen.layers.iter().copied().collect();
     let (base, twins) = (base_directory(store, &job.base)?, twins_file(store, &job.twins)?);
     let card = model_card::model_card(&hybrid);
-    HybridWriter { base: &base, twins: (&twins, &job.variant), mask: &mask, card }.write(directory)?;
+    HybridWriter { base: &base, twins: (&twins, &job.variant), mask: &mask, model_card: card }
+        .write(directory)?;
     Ok(chosen.layers.clone())
 }
 
@@ -54,10 +55,12 @@ pub fn export(
 fn find_search_record(store: &Store, cell: &Cell, sweep_command: &str) -> Result<Record<SearchResult>> {
     match store.find(cell.id())? {
         Lookup::Done(record) => Ok(record),
-        Lookup::Failed(record) => Err(Error::failed(format!("`{}` failed: {}", cell.line(), record.outcome))
-            .hint(format!("run `dtr show {}` for details", cell.key().short()))),
+        Lookup::Failed(record) => {
+            Err(Error::failed(format!("`{}` failed: {}", cell.to_line(), record.outcome))
+                .hint(format!("run `dtr show {}` for details", cell.key().short())))
+        }
         Lookup::Missing | Lookup::Corrupt { .. } => {
-            Err(Error::new(ErrorKind::Missing, format!("`{}` is not done", cell.line()))
+            Err(Error::new(ErrorKind::Missing, format!("`{}` is not done", cell.to_line()))
                 .hint(format!("run `{sweep_command}`")))
         }
     }

@@ -39,7 +39,7 @@ fn description(hybrid: &ExportedHybrid<'_>) -> String {
     let (labels, result) = (&hybrid.cell.labels, hybrid.result);
     let variant = serde_json::to_string(&hybrid.job.variant).expect("a variant is plain JSON");
     let name = |label: &Option<String>| label.clone().unwrap_or_default();
-    let mut text = format!("# {}\n\n", labels.line());
+    let mut text = format!("# {}\n\n", labels.to_line());
     text += match hybrid.chosen.layers.as_slice() {
         [] => "The base itself: the search replaced no layer.",
         _ => "A hybrid of full and linear attention by Distill-then-Replace (arXiv 2601.11667).",

@@ -49,10 +49,11 @@ impl SearchSelector {
     /// # Errors
     /// No search or several searches have the labels. The hint lists the candidates.
     pub(super) fn find_search<'a>(&self, plan: &'a Plan) -> Result<(&'a Cell, &'a SearchJob)> {
-        let searches = || plan.cells.iter().filter_map(|cell| Some((cell, cell.job_of::<SearchJob>()?)));
+        let searches =
+            || plan.cells.iter().filter_map(|cell| Some((cell, cell.downcast_job::<SearchJob>()?)));
         let matching: Vec<_> = searches().filter(|(cell, _)| self.matches(&cell.labels)).collect();
         let lines = |cells: Vec<(&Cell, &SearchJob)>| {
-            cells.iter().map(|(cell, _)| format!("\n  {}", cell.labels.line())).collect::<String>()
+            cells.iter().map(|(cell, _)| format!("\n  {}", cell.labels.to_line())).collect::<String>()
         };
         match matching.as_slice() {
             [one] => Ok(*one),

@@ -15,26 +15,27 @@ const BLOCK_BYTES: usize = 1 << 20;
 
 /// A digest scheme of the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scheme {
+enum DigestScheme {
     /// SHA-256 of the content.
     Sha256,
     /// SHA-1 of Git's blob header and the content.
     GitBlob,
 }
 
-/// Returns the hexadecimal digest of the file at `path`, in the scheme of `name`.
+/// Returns the hexadecimal digest of the file at `path`, in the scheme of `name`, the digest by which the hub
+/// names the file.
 ///
-/// Returns `None` when `name` looks like neither scheme.
+/// Returns `None` when `name` has the form of neither scheme.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub(super) fn digest_like(name: &str, path: &Path) -> Result<Option<String>> {
-    let Some(scheme) = scheme_of(name) else { return Ok(None) };
+pub(super) fn compute_hub_digest(name: &str, path: &Path) -> Result<Option<String>> {
+    let Some(scheme) = detect_scheme(name) else { return Ok(None) };
     let digest = || -> io::Result<String> {
         let mut file = File::open(path)?;
         match scheme {
-            Scheme::Sha256 => digest_file(Sha256::new(), &mut file),
-            Scheme::GitBlob => {
+            DigestScheme::Sha256 => digest_file(Sha256::new(), &mut file),
+            DigestScheme::GitBlob => {
                 let header = format!("blob {}\0", file.metadata()?.len());
                 digest_file(Sha1::new_with_prefix(header), &mut file)
             }
@@ -43,11 +44,12 @@ pub(super) fn digest_like(name: &str, path: &Path) -> Result<Option<String>> {
     digest().map(Some).map_err(|cause| Error::io("read", path, cause))
 }
 
-fn scheme_of(name: &str) -> Option<Scheme> {
+/// Returns the scheme of a digest, which its length determines.
+fn detect_scheme(name: &str) -> Option<DigestScheme> {
     let is_hex = name.bytes().all(|byte| byte.is_ascii_hexdigit());
     match name.len() {
-        64 if is_hex => Some(Scheme::Sha256),
-        40 if is_hex => Some(Scheme::GitBlob),
+        64 if is_hex => Some(DigestScheme::Sha256),
+        40 if is_hex => Some(DigestScheme::GitBlob),
         _ => None,
     }
 }
@@ -76,7 +78,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "hello\n").unwrap();
-        let digest = |name: &str| digest_like(name, &path).unwrap();
+        let digest = |name: &str| compute_hub_digest(name, &path).unwrap();
         // `printf 'hello\n' | git hash-object --stdin`, and `sha256sum`.
         assert_eq!(digest(&"0".repeat(40)).unwrap(), "ce013625030ba8dba906f756967f9e9ca394464a");
         assert_eq!(

@@ -72,7 +72,7 @@ impl Hub {
         on_progress: &mut ProgressCallback<'_>,
     ) -> Result<PathBuf> {
         let api = self.api()?;
-        let repo = api.repo(pinned.handle());
+        let repo = api.repo(pinned.to_hf_repo());
         let failed = |cause| self.request_error(HubRequest::File(pinned, file), cause);
         let metadata = api.metadata(&repo.url(file)).map_err(failed)?;
         if metadata.commit_hash() != pinned.commit {
@@ -91,7 +91,7 @@ impl Hub {
                 pinned.uri(file)
             )));
         }
-        let part = self.cache.repo(pinned.handle()).blob_path(metadata.etag()).with_extension("part");
+        let part = self.cache.repo(pinned.to_hf_repo()).blob_path(metadata.etag()).with_extension("part");
         let path = match download(&repo, file, on_progress) {
             Err(ApiError::InvalidResume) => {
                 files::remove_if_present(&part)?;
@@ -168,7 +168,7 @@ fn verify_digest(path: &Path) -> std::result::Result<Option<String>, FileDamage>
     let blob = std::fs::canonicalize(path)
         .map_err(|cause| FileDamage::Unreadable(Error::io("read", path, cause)))?;
     let expected = blob.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    match super::digest::digest_like(&expected, &blob).map_err(FileDamage::Unreadable)? {
+    match super::digest::compute_hub_digest(&expected, &blob).map_err(FileDamage::Unreadable)? {
         Some(actual) if actual != expected => Err(FileDamage::WrongDigest { expected, actual }),
         digest => Ok(digest),
     }

@@ -163,7 +163,7 @@ impl Hub {
 
     /// Returns the commit that the cache records for a revision.
     fn cached_commit(&self, repo: &Repo) -> Result<String> {
-        let path = self.cache.path().join(repo.handle().folder_name()).join("refs").join(&repo.revision);
+        let path = self.cache.path().join(repo.to_hf_repo().folder_name()).join("refs").join(&repo.revision);
         let commit = std::fs::read_to_string(&path).map(|text| text.trim().to_owned());
         commit.ok().filter(|commit| repo::is_commit(commit)).ok_or_else(|| {
             Error::environment(format!(
@@ -177,7 +177,7 @@ impl Hub {
     /// Asks the hub for the commit of a revision and records the answer in the cache. The inner error says
     /// why the hub could not be reached.
     fn request_commit(&self, repo: &Repo) -> Result<Result<String>> {
-        let info = match self.api()?.repo(repo.handle()).info() {
+        let info = match self.api()?.repo(repo.to_hf_repo()).info() {
             Ok(info) => info,
             Err(cause) => {
                 let is_connection_error = request_error::is_connection_error(&cause);
@@ -191,14 +191,14 @@ impl Hub {
                 self.endpoint, info.sha, repo.id
             )));
         }
-        let recorded = self.cache.repo(repo.handle()).create_ref(&info.sha);
+        let recorded = self.cache.repo(repo.to_hf_repo()).create_ref(&info.sha);
         recorded.map_err(|cause| Error::io("write in", self.cache.path(), cause))?;
         Ok(Ok(info.sha))
     }
 
     /// Returns the cache folder of a commit's files (the `snapshots` folder of the Hugging Face cache).
     pub fn snapshot_folder(&self, pinned: &PinnedRepo) -> PathBuf {
-        self.cache.repo(pinned.handle()).pointer_path(&pinned.commit)
+        self.cache.repo(pinned.to_hf_repo()).pointer_path(&pinned.commit)
     }
 
     /// Returns the path of a commit's file if the cache has it.
@@ -216,9 +216,9 @@ impl Hub {
     pub fn list_files(&self, pinned: &PinnedRepo) -> Result<Vec<String>> {
         let folder = self.snapshot_folder(pinned);
         let mut names = match self.is_offline {
-            true => files_below(&folder, &folder)?,
+            true => list_files_recursively(&folder, &folder)?,
             false => {
-                let info = self.api()?.repo(pinned.handle()).info();
+                let info = self.api()?.repo(pinned.to_hf_repo()).info();
                 let info = info.map_err(|cause| self.request_error(HubRequest::FileList(pinned), cause))?;
                 info.siblings.into_iter().map(|sibling| sibling.rfilename).collect()
             }
@@ -253,13 +253,13 @@ fn not_downloaded(pinned: &PinnedRepo, file: &str) -> Error {
 
 /// Returns the names of all files below `folder`, relative to `root`. A folder that does not exist has no
 /// files.
-fn files_below(folder: &Path, root: &Path) -> Result<Vec<String>> {
+fn list_files_recursively(folder: &Path, root: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(names) };
     for entry in entries {
         let path = entry.map_err(|cause| Error::io("list", folder, cause))?.path();
         match path.is_dir() {
-            true => names.extend(files_below(&path, root)?),
+            true => names.extend(list_files_recursively(&path, root)?),
             false => names.extend(path.strip_prefix(root).map(|name| name.display().to_string()).ok()),
         }
     }

@@ -38,7 +38,7 @@ impl Repo {
     }
 
     /// Returns the repository as the `hf_hub` crate describes it.
-    pub(super) fn handle(&self) -> hf_hub::Repo {
+    pub(super) fn to_hf_repo(&self) -> hf_hub::Repo {
         let kind = match self.kind {
             RepoKind::Model => RepoType::Model,
             RepoKind::Dataset => RepoType::Dataset,
@@ -66,8 +66,8 @@ impl PinnedRepo {
         Repo { kind: self.kind, id: self.id.clone(), revision: self.commit.clone() }
     }
 
-    pub(super) fn handle(&self) -> hf_hub::Repo {
-        self.repo().handle()
+    pub(super) fn to_hf_repo(&self) -> hf_hub::Repo {
+        self.repo().to_hf_repo()
     }
 
     /// Returns the `hf://` URI of a file.

@@ -27,7 +27,7 @@ impl HubRequest<'_> {
     }
 
     /// Returns the requested object, as an error message names it.
-    fn object(&self) -> String {
+    fn describe_object(&self) -> String {
         match self {
             Self::Commit(repo) => format!("`{}` at revision `{}`", repo.id, repo.revision),
             Self::FileList(pinned) => format!("`{}` at commit `{}`", pinned.id, pinned.commit),
@@ -47,9 +47,11 @@ impl Hub {
             }
             ApiError::IoError(cause) => interrupted_download(request).with_source(cause),
             ApiError::LockAcquisition(path) => {
-                Error::environment(format!("another process is downloading {}", request.object())).hint(
-                    format!("wait until the process releases the lock `{}`, then run again", path.display()),
-                )
+                Error::environment(format!("another process is downloading {}", request.describe_object()))
+                    .hint(format!(
+                        "wait until the process releases the lock `{}`, then run again",
+                        path.display()
+                    ))
             }
             ApiError::MissingHeader(_) | ApiError::InvalidHeader(_) | ApiError::ParseIntError(_) => {
                 Error::environment(format!("`{}` does not answer like a Hugging Face hub", self.endpoint))
@@ -71,17 +73,24 @@ impl Hub {
             ureq::Error::Io(cause) if cause.kind() == ErrorKind::UnexpectedEof => {
                 interrupted_download(request).with_source(cause)
             }
-            cause => Error::environment(format!("cannot get {} from `{}`", request.object(), self.endpoint))
-                .hint("check the connection and `HF_ENDPOINT`, then run again: finished downloads are kept")
-                .with_source(cause),
+            cause => Error::environment(format!(
+                "cannot get {} from `{}`",
+                request.describe_object(),
+                self.endpoint
+            ))
+            .hint("check the connection and `HF_ENDPOINT`, then run again: finished downloads are kept")
+            .with_source(cause),
         }
     }
 
     /// Returns the error for status 401 or 403. The hub sends it for gated and private repositories, and for
     /// missing repositories if the request has no token.
     fn access_denied(&self, request: HubRequest<'_>, code: u16) -> Error {
-        let error =
-            Error::environment(format!("`{}` denies access to {} ({code})", self.endpoint, request.object()));
+        let error = Error::environment(format!(
+            "`{}` denies access to {} ({code})",
+            self.endpoint,
+            request.describe_object()
+        ));
         let page = format!("{}/{}", self.endpoint, request.repo_id());
         error.hint(match self.token {
             None => format!(
@@ -95,7 +104,8 @@ impl Hub {
     }
 
     fn not_found(&self, request: HubRequest<'_>) -> Error {
-        let error = Error::environment(format!("`{}` does not have {}", self.endpoint, request.object()));
+        let error =
+            Error::environment(format!("`{}` does not have {}", self.endpoint, request.describe_object()));
         error.hint(match request {
             HubRequest::File(..) => "check the file's name and the commit",
             _ => "check the repository's name and the revision, and whether `HF_TOKEN` has access",
@@ -104,7 +114,7 @@ impl Hub {
 }
 
 fn interrupted_download(request: HubRequest<'_>) -> Error {
-    Error::environment(format!("the download of {} broke off", request.object()))
+    Error::environment(format!("the download of {} broke off", request.describe_object()))
         .hint("run the same command again to resume the download")
 }
 

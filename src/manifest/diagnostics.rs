@@ -24,17 +24,17 @@ pub(super) enum DeserializeError {
 
 impl DeserializeError {
     /// Returns the error that underlines the entry at `path`.
-    pub fn explain(self, path: &[String], sources: &SourceMap) -> Error {
+    pub fn into_error(self, path: &[String], sources: &SourceMap) -> Error {
         match self {
-            Self::UnknownKey { known } => unknown_key(path, known, sources),
-            Self::MissingKey(key) => missing_key(path, &key, sources),
-            Self::WrongValue { wanted } => wrong_value(path, describe_type(&wanted), sources),
+            Self::UnknownKey { known } => unknown_key_error(path, known, sources),
+            Self::MissingKey(key) => missing_key_error(path, &key, sources),
+            Self::WrongValue { wanted } => wrong_value_error(path, describe_type(&wanted), sources),
             Self::Other(message) => sources.error_at(path, EntryPart::Value, message),
         }
     }
 }
 
-fn unknown_key(path: &[String], known: &[&str], sources: &SourceMap) -> Error {
+fn unknown_key_error(path: &[String], known: &[&str], sources: &SourceMap) -> Error {
     let (key, table) = path.split_last().map_or(("", path), |(key, table)| (key.as_str(), table));
     let (name, introduction) = match table {
         [] => ("a manifest".to_owned(), "the keys of a manifest are".to_owned()),
@@ -60,23 +60,25 @@ fn unknown_key(path: &[String], known: &[&str], sources: &SourceMap) -> Error {
     sources.label_entry(error, path, EntryPart::Key, format!("not a key of {name}"))
 }
 
-fn missing_key(path: &[String], key: &str, sources: &SourceMap) -> Error {
+fn missing_key_error(path: &[String], key: &str, sources: &SourceMap) -> Error {
     let error = Error::manifest(format!("`{}` has no `{key}`", format_dotted_key(path)));
     sources.label_entry(error, path, EntryPart::Key, format!("`{key}` is missing"))
 }
 
-fn wrong_value(path: &[String], wanted: &str, sources: &SourceMap) -> Error {
+fn wrong_value_error(path: &[String], wanted: &str, sources: &SourceMap) -> Error {
     let value = sources.find(path);
-    let found = value.map_or("this value".to_owned(), |value| quote(sources.token(&value.span), value));
+    let found = value.map_or("this value".to_owned(), |value| quote_token(sources.token(&value.span), value));
     let mut error = Error::manifest(format!("`{}` takes {wanted}, not {found}", format_dotted_key(path)));
-    if let Some(hint) = value.and_then(|value| correct(path, wanted, value, sources.token(&value.span))) {
+    if let Some(hint) =
+        value.and_then(|value| suggest_correction(path, wanted, value, sources.token(&value.span)))
+    {
         error = error.hint(hint);
     }
     sources.label_entry(error, path, EntryPart::Value, format!("not {wanted}"))
 }
 
 /// Quotes a short token, and describes a long one by its kind of value.
-fn quote(token: &str, value: &SpannedValue) -> String {
+fn quote_token(token: &str, value: &SpannedValue) -> String {
     match value.content {
         Content::Table(_) | Content::List(_) => value.kind().to_owned(),
         _ if token.len() > MAX_QUOTED_BYTES || token.contains(['\n', '`']) => value.kind().to_owned(),
@@ -85,7 +87,7 @@ fn quote(token: &str, value: &SpannedValue) -> String {
 }
 
 /// Suggests a correction for some frequent mistakes.
-fn correct(path: &[String], wanted: &str, value: &SpannedValue, token: &str) -> Option<String> {
+fn suggest_correction(path: &[String], wanted: &str, value: &SpannedValue, token: &str) -> Option<String> {
     match &value.content {
         Content::Table(_) if path.len() == 3 && path[..2] == ["sweep", "axes"] => Some(
             "quote the dotted key of an axis, as in `\"distil.token-budget\" = [\"1M\", \"10M\"]`".to_owned(),

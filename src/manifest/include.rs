@@ -14,7 +14,7 @@ use dtr_core::files::read_text_up_to;
 const MAX_FILE_BYTES: u64 = 1 << 24;
 
 /// The maximum number of files in a chain of files that extend one another. It limits recursion.
-const MAX_CHAIN: usize = 32;
+const MAX_CHAIN_FILES: usize = 32;
 
 /// Reads the manifest at `path`, the files that it extends, and the `sets` over them.
 pub(super) fn read_layers(path: &Path, sets: &[String]) -> Result<SourceMap> {
@@ -23,7 +23,7 @@ pub(super) fn read_layers(path: &Path, sets: &[String]) -> Result<SourceMap> {
     let mut sources = reader.sources;
     for set in sets {
         let layer = parse_set(set, &mut sources)?;
-        sources.push(layer)?;
+        sources.push_layer(layer)?;
     }
     Ok(sources)
 }
@@ -49,18 +49,19 @@ impl LayerReader {
     /// values of the files that were read in between.
     fn read(&mut self, path: &Path, entry: Option<&Span>) -> Result<()> {
         let name = path.display().to_string();
-        let canonical_path = fs::canonicalize(path).map_err(|source| self.unreadable(path, entry, source))?;
+        let canonical_path =
+            fs::canonicalize(path).map_err(|source| self.unreadable_error(path, entry, source))?;
         if let Some(start) = self.open_files.iter().position(|file| file.canonical_path == canonical_path) {
-            return Err(self.cycle(start, &name, entry));
+            return Err(self.cycle_error(start, &name, entry));
         }
         if !self.seen.insert(canonical_path.clone()) {
             return Ok(());
         }
-        if self.open_files.len() == MAX_CHAIN {
-            return Err(self.too_long(&name, entry));
+        if self.open_files.len() == MAX_CHAIN_FILES {
+            return Err(self.chain_too_long_error(&name, entry));
         }
-        let text =
-            read_text_up_to(path, MAX_FILE_BYTES).map_err(|source| self.unreadable(path, entry, source))?;
+        let text = read_text_up_to(path, MAX_FILE_BYTES)
+            .map_err(|source| self.unreadable_error(path, entry, source))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let file = self.sources.add_file(&name, text, folder);
         let layer = self.sources.parse(file)?;
@@ -69,10 +70,10 @@ impl LayerReader {
             self.read(Path::new(&resolve_path(folder, base)), Some(span))?;
         }
         self.open_files.pop();
-        self.sources.push(layer)
+        self.sources.push_layer(layer)
     }
 
-    fn unreadable(&self, path: &Path, entry: Option<&Span>, source: std::io::Error) -> Error {
+    fn unreadable_error(&self, path: &Path, entry: Option<&Span>, source: std::io::Error) -> Error {
         match entry {
             None => Error::io("read", path, source),
             Some(span) => {
@@ -82,8 +83,8 @@ impl LayerReader {
         }
     }
 
-    fn too_long(&self, name: &str, entry: Option<&Span>) -> Error {
-        let message = format!("`{name}` is the end of a chain of more than {MAX_CHAIN} files");
+    fn chain_too_long_error(&self, name: &str, entry: Option<&Span>) -> Error {
+        let message = format!("`{name}` is the end of a chain of more than {MAX_CHAIN_FILES} files");
         let error = Error::manifest(message).hint("list the files in one `extends`, which takes several");
         match entry {
             Some(span) => self.sources.label_span(error, span, "one too many"),
@@ -91,7 +92,7 @@ impl LayerReader {
         }
     }
 
-    fn cycle(&self, start: usize, name: &str, entry: Option<&Span>) -> Error {
+    fn cycle_error(&self, start: usize, name: &str, entry: Option<&Span>) -> Error {
         let chain: Vec<&str> =
             self.open_files[start..].iter().map(|file| file.name.as_str()).chain([name]).collect();
         let error = Error::manifest(format!("`{name}` extends itself")).hint(chain.join(" -> "));

@@ -52,7 +52,7 @@ impl LoadedManifest {
         let mut sources = self.source_map.clone();
         for (key, value) in overrides {
             let layer = override_layer(key, value, &mut sources)?;
-            sources.push(layer)?;
+            sources.push_layer(layer)?;
         }
         Ok(Self::merge(sources)?.manifest)
     }
@@ -62,7 +62,7 @@ impl LoadedManifest {
         let figment = layers.fold(Figment::new(), |lower, layer| lower.merge(layer));
         let manifest = figment
             .extract()
-            .map_err(|error| deserialize_error(error.kind).explain(&error.path, &source_map))?;
+            .map_err(|error| deserialize_error(error.kind).into_error(&error.path, &source_map))?;
         ranges::check(&manifest, &source_map)?;
         Ok(Self { manifest, source_map })
     }

@@ -75,7 +75,7 @@ pub struct Manifest {
     pub search: SearchConfig,
     /// How a base with the source `pretrain` is trained.
     pub pretrain: PretrainConfig,
-    /// Which speed measurements are made. Without `contexts`, there are none.
+    /// The measurements of speed. Without `contexts`, no speed is measured.
     pub throughput: ThroughputConfig,
     /// The combinations of models, variants and tasks that the experiment runs.
     pub sweep: SweepConfig,

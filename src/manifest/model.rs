@@ -10,7 +10,7 @@ use dtr_model::DecoderShape;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Where the weights come from.
+    /// The source of the weights.
     pub source: ModelSource,
     /// The number format in which the model and its twins are computed. A base with the source `pretrain`
     /// uses `f32`.
@@ -37,7 +37,7 @@ impl Dtype {
     }
 }
 
-/// Where the weights of a base model come from.
+/// The source of a base model's weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ModelSource {
@@ -46,8 +46,8 @@ pub enum ModelSource {
     Path(#[schemars(extend("format" = "path"))] String),
     /// A repository of the Hugging Face hub, with the same files. `dtr sweep` downloads them.
     Hub(HubModel),
-    /// A `config.json` (path relative to the manifest) without weights. `[throughput]` can measure the speed
-    /// of such a model; nothing else can be done with it.
+    /// A `config.json` (path relative to the manifest) without weights. Only `[throughput]` can use such a
+    /// model, to measure its speed.
     Shape(#[schemars(extend("format" = "path"))] String),
     /// A model of this architecture that `dtr sweep` trains on `[corpus]` by the recipe in `[pretrain]`.
     Pretrain(DecoderShape),

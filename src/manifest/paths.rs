@@ -7,7 +7,7 @@ use crate::hub::FileLocation;
 
 /// Converts a `path` relative to `folder` to a path relative to the working directory.
 ///
-/// A `..` removes the folder before it, as in Cargo's paths; symbolic links are not followed.
+/// A `..` removes the folder before it, as in Cargo's paths. Symbolic links are not followed.
 pub(super) fn resolve_path(folder: &Path, path: &str) -> String {
     if FileLocation::is_hub_uri(path) {
         return path.to_owned();

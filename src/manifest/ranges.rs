@@ -12,37 +12,42 @@ use crate::algorithms::pretrain::PretrainConfig;
 use crate::hub;
 use dtr_core::count::Count;
 use dtr_core::error::{Error, Result};
-use dtr_core::ranges::{OutOfRange, find_in_value};
+use dtr_core::ranges::{OutOfRange, find_out_of_range_value};
 use dtr_model::{Variant, check_head_counts};
 
 /// Checks all values of `manifest`, also those of definitions that the sweep does not use.
 pub(super) fn check(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
     let value = serde_json::to_value(manifest).expect("a manifest has string keys");
-    if let Some(found) = find_in_value(experiment_schema(), &value) {
-        return Err(out_of_range(&found, sources));
+    if let Some(found) = find_out_of_range_value(experiment_schema(), &value) {
+        return Err(out_of_range_error(&found, sources));
     }
     let check = ConsistencyCheck { sources };
     for (name, model) in &manifest.models {
         match &model.source {
             ModelSource::Pretrain(architecture) => {
                 let table = ["models", name, "source", "pretrain"];
-                check.heads(&table, architecture.num_heads, architecture.num_kv_heads)?;
+                check.check_heads(&table, architecture.num_heads, architecture.num_kv_heads)?;
             }
-            ModelSource::Hub(model) => check.repository(&["models", name, "source", "hub"], model)?,
+            ModelSource::Hub(model) => check.check_repository(&["models", name, "source", "hub"], model)?,
             ModelSource::Path(_) | ModelSource::Shape(_) => {}
         }
     }
     for (name, variant) in &manifest.variants {
-        check.variant(&["variants", name], variant)?;
+        check.check_variant(&["variants", name], variant)?;
     }
     let (distil, pretrain) = (&manifest.distil, &manifest.pretrain);
-    check.budget("distil", distil.token_budget, distil.sequence_length, distil.batch_size)?;
-    check.budget("pretrain", pretrain.token_budget, pretrain.sequence_length, pretrain.batch_size)?;
-    check.micro_batches(pretrain)
+    check.check_token_budget("distil", distil.token_budget, distil.sequence_length, distil.batch_size)?;
+    check.check_token_budget(
+        "pretrain",
+        pretrain.token_budget,
+        pretrain.sequence_length,
+        pretrain.batch_size,
+    )?;
+    check.check_micro_batches(pretrain)
 }
 
 /// Returns the error that underlines a value out of range.
-fn out_of_range(found: &OutOfRange, sources: &SourceMap) -> Error {
+fn out_of_range_error(found: &OutOfRange, sources: &SourceMap) -> Error {
     sources.value_error(&found.path, &found.requirement).hint(found.hint.clone())
 }
 
@@ -51,27 +56,33 @@ struct ConsistencyCheck<'a> {
 }
 
 impl ConsistencyCheck<'_> {
-    fn heads(&self, table: &[&str], num_heads: usize, num_kv_heads: usize) -> Result<()> {
+    fn check_heads(&self, table: &[&str], num_heads: usize, num_kv_heads: usize) -> Result<()> {
         let (heads, kv_heads) = ([table, &["num-heads"]].concat(), [table, &["num-kv-heads"]].concat());
         let latest = self.sources.last_written(&[&kv_heads, &heads]);
         check_head_counts(num_heads, num_kv_heads)
             .map_err(|error| self.sources.label_entry(error, latest, EntryPart::Value, "does not divide"))
     }
 
-    fn variant(&self, table: &[&str], variant: &Variant) -> Result<()> {
+    fn check_variant(&self, table: &[&str], variant: &Variant) -> Result<()> {
         let table = [table, &["geometry"]].concat();
         if variant.geometry.has_odd_rotary_width() {
             let key = [&table[..], &["key-dim"]].concat();
             return Err(self.sources.value_error(&key, "even, as rotary positions rotate pairs of channels"));
         }
         match (variant.geometry.num_heads, variant.geometry.num_kv_heads) {
-            (Some(num_heads), Some(num_kv_heads)) => self.heads(&table, num_heads, num_kv_heads),
+            (Some(num_heads), Some(num_kv_heads)) => self.check_heads(&table, num_heads, num_kv_heads),
             _ => Ok(()),
         }
     }
 
     /// Checks that the token budget of the recipe `table` suffices for at least one step.
-    fn budget(&self, table: &str, budget: Count, sequence_length: usize, batch_size: usize) -> Result<()> {
+    fn check_token_budget(
+        &self,
+        table: &str,
+        budget: Count,
+        sequence_length: usize,
+        batch_size: usize,
+    ) -> Result<()> {
         let tokens_per_step = (sequence_length * batch_size) as u64;
         if budget.0 >= tokens_per_step {
             return Ok(());
@@ -87,7 +98,7 @@ impl ConsistencyCheck<'_> {
         Err(self.sources.label_entry(error, latest, EntryPart::Value, label))
     }
 
-    fn micro_batches(&self, recipe: &PretrainConfig) -> Result<()> {
+    fn check_micro_batches(&self, recipe: &PretrainConfig) -> Result<()> {
         let (batch_size, micro_batch_size) = (recipe.batch_size, recipe.micro_batch_size);
         if micro_batch_size >= batch_size || batch_size.is_multiple_of(micro_batch_size) {
             return Ok(());
@@ -102,7 +113,7 @@ impl ConsistencyCheck<'_> {
     }
 
     /// Checks the names of a repository, which become parts of paths and URLs.
-    fn repository(&self, table: &[&str], model: &HubModel) -> Result<()> {
+    fn check_repository(&self, table: &[&str], model: &HubModel) -> Result<()> {
         if !hub::is_repo_id(&model.repo) {
             return Err(self
                 .sources

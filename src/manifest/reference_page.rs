@@ -9,6 +9,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 
 use super::schema::experiment_schema;
+use dtr_core::markdown::wrap_markdown;
 use dtr_core::ranges::describe_range;
 
 const INTRODUCTION: &str = "\
@@ -23,10 +24,10 @@ Editors that know JSON Schema complete and check keys when the first line of the
 A key is set on the command line with `--set`, for example `--set distil.batch-size=16`.
 ";
 
-/// Returns the manifest reference as Markdown.
+/// Returns the manifest reference as Markdown, with its prose wrapped.
 pub fn manifest_reference() -> String {
     let schema = experiment_schema();
-    let mut reference = Reference { schema, sections: Vec::new(), seen: BTreeSet::new() };
+    let mut reference = Reference { schema, sections: Vec::new(), visited: BTreeSet::new() };
     reference.collect("", schema);
     let mut text = INTRODUCTION.to_owned();
     text.push_str("\n## Top level\n");
@@ -43,7 +44,7 @@ pub fn manifest_reference() -> String {
             None => reference.write_table(&mut text, definition),
         }
     }
-    text
+    wrap_markdown(&text)
 }
 
 /// A definition of the schema and the TOML keys that take it.
@@ -57,7 +58,7 @@ struct Reference<'a> {
     sections: Vec<Section>,
     /// The pairs of key and definition that have been visited. They end the recursion, because definitions
     /// may contain themselves.
-    seen: BTreeSet<(String, String)>,
+    visited: BTreeSet<(String, String)>,
 }
 
 impl<'a> Reference<'a> {
@@ -91,7 +92,7 @@ impl<'a> Reference<'a> {
         let is_inside_itself = self.sections.iter().any(|section| {
             section.name == name && section.keys.iter().any(|other| key.starts_with(&format!("{other}.")))
         });
-        if is_inside_itself || !self.seen.insert((key.to_owned(), name.to_owned())) {
+        if is_inside_itself || !self.visited.insert((key.to_owned(), name.to_owned())) {
             return;
         }
         match self.sections.iter_mut().find(|section| section.name == name) {
@@ -235,7 +236,7 @@ fn description(schema: &Value) -> &str {
     schema["description"].as_str().unwrap_or_default()
 }
 
-/// Returns the description as paragraphs, each on one line.
+/// Returns the description as paragraphs, each on one line. [`wrap_markdown`] wraps the lines.
 fn paragraphs(schema: &Value) -> String {
     description(schema).split("\n\n").map(|part| part.replace('\n', " ")).collect::<Vec<_>>().join("\n\n")
 }

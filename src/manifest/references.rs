@@ -12,10 +12,10 @@ use dtr_core::error::{Error, Result};
 /// The tables whose keys can be axes. The other tables change no result, or are the sweep itself.
 const SWEEPABLE: [&str; 7] = ["models", "variants", "tasks", "corpus", "distil", "search", "pretrain"];
 
-/// The most combinations of the axes' values.
+/// Maximum number of combinations of the axes' values.
 const MAX_COMBINATIONS: usize = 10_000;
 
-/// The longest name of an experiment, in bytes. File systems allow somewhat more.
+/// Maximum length of an experiment's name, in bytes. File systems allow somewhat more.
 const MAX_NAME_BYTES: usize = 100;
 
 /// Checks the name, the sweep, and the models that the sweep uses.
@@ -67,7 +67,7 @@ impl ReferenceCheck<'_> {
     }
 
     /// Returns the names that are defined for an axis.
-    fn defined(&self, axis: &str) -> Vec<&str> {
+    fn defined_names(&self, axis: &str) -> Vec<&str> {
         match axis {
             "model" => self.manifest.models.keys().map(String::as_str).collect(),
             "variant" => self.manifest.variants.keys().map(String::as_str).collect(),
@@ -77,7 +77,7 @@ impl ReferenceCheck<'_> {
 
     /// Checks that the entries of `sweep.model`, `.variant` or `.task` are defined and differ.
     fn check_names(&self, axis: &str, entries: &[String]) -> Result<()> {
-        let defined = self.defined(axis);
+        let defined = self.defined_names(axis);
         for (index, entry) in entries.iter().enumerate() {
             let path = ["sweep", axis, &index.to_string()];
             if !defined.contains(&entry.as_str()) {
@@ -89,13 +89,13 @@ impl ReferenceCheck<'_> {
                 return Err(self.label_entry(error, &path, EntryPart::Value, "not defined"));
             }
             if entries[..index].contains(entry) {
-                return Err(self.repeated(&path, entry));
+                return Err(self.repeated_value_error(&path, entry));
             }
         }
         Ok(())
     }
 
-    fn repeated(&self, path: &[&str], value: &str) -> Error {
+    fn repeated_value_error(&self, path: &[&str], value: &str) -> Error {
         let error = Error::manifest(format!(
             "`{value}` is on the axis `{}` twice",
             format_dotted_key(&path[..path.len() - 1])
@@ -115,7 +115,7 @@ impl ReferenceCheck<'_> {
             let point = self.loaded.with_overrides(&[(key.to_owned(), value.clone())])?;
             if points.contains(&point) {
                 let path = ["sweep", "axes", key, &index.to_string()];
-                return Err(self.repeated(&path, &value.to_string()));
+                return Err(self.repeated_value_error(&path, &value.to_string()));
             }
             points.push(point);
         }
@@ -170,20 +170,20 @@ impl ReferenceCheck<'_> {
                 let hint = did_you_mean(table, &SWEEPABLE, "an axis can be over a key of");
                 return refuse(format!("no axis can be over `{key}`"), hint);
             }
-            [] => return refuse(format!("`{key}` is not a dotted key"), EXAMPLE.to_owned()),
+            [] => return refuse(format!("`{key}` is not a dotted key"), AXIS_EXAMPLE.to_owned()),
             ["models", ..] => "model",
             ["variants", ..] => "variant",
             ["tasks", ..] => "task",
             _ => return Ok(()),
         };
-        let defined = self.defined(axis);
+        let defined = self.defined_names(axis);
         match path[1..] {
             [name, _, ..] if defined.contains(&name) => Ok(()),
             [name, ..] => refuse(
                 format!("no {axis} is called `{name}`"),
                 did_you_mean(name, &defined, &format!("the {axis}s defined are")),
             ),
-            [] => refuse(format!("no axis can be over all of `{key}`"), EXAMPLE.to_owned()),
+            [] => refuse(format!("no axis can be over all of `{key}`"), AXIS_EXAMPLE.to_owned()),
         }
     }
 
@@ -211,7 +211,7 @@ impl ReferenceCheck<'_> {
         for (axis, entries) in [("model", &sweep.model), ("task", &sweep.task)] {
             if entries.is_empty() && !(is_timed && axis == "task") {
                 let error = Error::manifest(format!("the sweep names no {axis}, so it has no cells"))
-                    .hint(format!("the {axis}s defined are {}", quote_list(&self.defined(axis))));
+                    .hint(format!("the {axis}s defined are {}", quote_list(&self.defined_names(axis))));
                 return Err(self.label_entry(
                     error,
                     &["sweep", axis],
@@ -220,7 +220,8 @@ impl ReferenceCheck<'_> {
                 ));
             }
         }
-        let is_left = if is_timed { !sweep.systems().is_empty() } else { !sweep.combinations().is_empty() };
+        let is_left =
+            if is_timed { !sweep.model_variant_pairs().is_empty() } else { !sweep.combinations().is_empty() };
         if !is_left {
             let error = Error::manifest("the sweep excludes all of its cells");
             return Err(self.label_entry(error, &["sweep", "exclude"], EntryPart::Key, "nothing is left"));
@@ -263,7 +264,7 @@ impl ReferenceCheck<'_> {
         let lacks = |(model, variant): &(&str, Option<&str>)| {
             variant.is_some() && !searched.contains(&(*model, *variant, task.as_str()))
         };
-        if let Some((model, variant)) = sweep.systems().into_iter().find(lacks) {
+        if let Some((model, variant)) = sweep.model_variant_pairs().into_iter().find(lacks) {
             let variant = variant.unwrap_or_default();
             let error = Error::manifest(format!(
                 "the sweep has no search of `{model}` and `{variant}` for the task `{task}`"
@@ -282,4 +283,4 @@ impl ReferenceCheck<'_> {
     }
 }
 
-const EXAMPLE: &str = "write for example `\"distil.token-budget\" = [\"1M\", \"10M\"]`";
+const AXIS_EXAMPLE: &str = "write for example `\"distil.token-budget\" = [\"1M\", \"10M\"]`";

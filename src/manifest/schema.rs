@@ -8,10 +8,10 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::Manifest;
-use dtr_core::ranges::schema_of;
+use dtr_core::ranges::generate_schema;
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    let mut schema = schema_of::<Manifest>();
+    let mut schema = generate_schema::<Manifest>();
     schema["title"] = "Experiment".into();
     schema
 });

@@ -21,7 +21,7 @@ pub(super) enum SchemaNode {
     /// A table with these keys.
     Table(BTreeMap<String, SchemaNode>),
     /// A table whose keys are names that the user chooses.
-    Names(Box<SchemaNode>),
+    Map(Box<SchemaNode>),
     /// One of several alternatives.
     Choice(Alternatives),
     /// A list, of a fixed length where the schema states one.
@@ -61,7 +61,7 @@ impl SchemaNode {
         let first_type = types.iter().chain([&schema["type"]]).find_map(Json::as_str);
         match first_type {
             Some("object") if schema["additionalProperties"].is_object() => {
-                Self::Names(Box::new(Self::read(&schema["additionalProperties"])))
+                Self::Map(Box::new(Self::read(&schema["additionalProperties"])))
             }
             Some("object") => Self::Table(read_properties(schema)),
             Some("array") => {
@@ -85,7 +85,7 @@ impl SchemaNode {
     pub fn child(&self, key: &str) -> Option<&Self> {
         let child = match self.resolve() {
             Self::Table(keys) => keys.get(key),
-            Self::Names(node) => Some(&**node),
+            Self::Map(node) => Some(&**node),
             Self::Choice(alternatives) => alternatives.get(key)?.as_ref(),
             Self::List(node, _) => key.parse::<usize>().is_ok().then_some(&**node),
             Self::Path | Self::Scalar | Self::Reference(_) => None,

@@ -57,7 +57,7 @@ impl SourceMap {
     }
 
     /// Checks the structure of `layer` and adds it as the topmost layer.
-    pub(super) fn push(&mut self, mut layer: SpannedValue) -> Result<()> {
+    pub(super) fn push_layer(&mut self, mut layer: SpannedValue) -> Result<()> {
         structure::check(&layer, self)?;
         self.resolve_paths(&mut layer, SchemaNode::manifest());
         for earlier in &mut self.layers {
@@ -159,7 +159,7 @@ impl SourceMap {
     /// Makes `error` underline `span`, with a `label`.
     pub(super) fn label_span(&self, error: Error, span: &Span, label: impl Into<String>) -> Error {
         let (name, text) = self.file(span);
-        error.at(name, text, span.range.clone(), label)
+        error.with_span(name, text, span.range.clone(), label)
     }
 
     /// Creates the error "`PATH` must be REQUIREMENT", which underlines the value.

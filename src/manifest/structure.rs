@@ -25,16 +25,16 @@ struct StructureCheck<'a> {
 impl StructureCheck<'_> {
     fn visit(&mut self, value: &SpannedValue, schema: &SchemaNode) -> Result<()> {
         match (schema, &value.content) {
-            (SchemaNode::Table(_) | SchemaNode::Names(_), Content::Table(_)) => {
+            (SchemaNode::Table(_) | SchemaNode::Map(_), Content::Table(_)) => {
                 self.visit_children(value, schema)
             }
-            (SchemaNode::Table(_) | SchemaNode::Names(_), _) => Err(self.wrong_kind(value, "a table")),
+            (SchemaNode::Table(_) | SchemaNode::Map(_), _) => Err(self.wrong_kind_error(value, "a table")),
             (SchemaNode::Choice(alternatives), _) => {
                 self.check_choice(value, alternatives)?;
                 self.visit_children(value, schema)
             }
             (SchemaNode::List(_, Some(length)), Content::List(list)) if list.len() != *length => {
-                Err(self.wrong_kind(value, &format!("a list of {length} values")))
+                Err(self.wrong_kind_error(value, &format!("a list of {length} values")))
             }
             _ => self.visit_children(value, schema),
         }
@@ -66,15 +66,15 @@ impl StructureCheck<'_> {
         let known: Vec<&str> = alternatives.keys().map(String::as_str).collect();
         match &value.content {
             Content::String(name) => match alternatives.get(name) {
-                None => Err(self.unknown_alternative(name, &value.span, &known)),
+                None => Err(self.unknown_alternative_error(name, &value.span, &known)),
                 Some(Some(node)) if matches!(node.resolve(), SchemaNode::Table(_)) => {
-                    Err(self.wrong_form(name, &value.span, &format!("{{ {name} = {{}} }}")))
+                    Err(self.wrong_form_error(name, &value.span, &format!("{{ {name} = {{}} }}")))
                 }
-                Some(Some(_)) => Err(self.wrong_form(name, &value.span, &format!("{{ {name} = … }}"))),
+                Some(Some(_)) => Err(self.wrong_form_error(name, &value.span, &format!("{{ {name} = … }}"))),
                 Some(None) => Ok(()),
             },
             Content::Table(table) if !table.is_empty() => self.check_table(table, alternatives, &known),
-            _ => Err(self.wrong_kind(value, &format!("one of {}", quote_list(&known)))),
+            _ => Err(self.wrong_kind_error(value, &format!("one of {}", quote_list(&known)))),
         }
     }
 
@@ -86,39 +86,41 @@ impl StructureCheck<'_> {
     ) -> Result<()> {
         for (name, value) in table {
             match alternatives.get(name) {
-                None => return Err(self.unknown_alternative(name, value.entry_span(), known)),
-                Some(None) => return Err(self.wrong_form(name, value.entry_span(), &format!("\"{name}\""))),
+                None => return Err(self.unknown_alternative_error(name, value.entry_span(), known)),
+                Some(None) => {
+                    return Err(self.wrong_form_error(name, value.entry_span(), &format!("\"{name}\"")));
+                }
                 Some(Some(_)) => {}
             }
         }
         let mut names: Vec<_> = table.iter().map(|(name, value)| (value.entry_span(), name)).collect();
         names.sort_by_key(|(span, _)| span.range.start);
         match names[..] {
-            [(_, first), (span, second), ..] => Err(self.two_alternatives(first, second, span)),
+            [(_, first), (span, second), ..] => Err(self.two_alternatives_error(first, second, span)),
             _ => Ok(()),
         }
     }
 
-    fn unknown_alternative(&self, name: &str, span: &Span, known: &[&str]) -> Error {
+    fn unknown_alternative_error(&self, name: &str, span: &Span, known: &[&str]) -> Error {
         let error = Error::manifest(format!("`{}` cannot be `{name}`", format_dotted_key(&self.path)))
             .hint(did_you_mean(name, known, "it can be"));
         self.sources.label_span(error, span, "unknown")
     }
 
-    fn wrong_form(&self, name: &str, span: &Span, form: &str) -> Error {
+    fn wrong_form_error(&self, name: &str, span: &Span, form: &str) -> Error {
         let key = self.path.last().map_or("", String::as_str);
         let error = Error::manifest(format!("`{name}` is not written in this way"))
             .hint(format!("write `{key} = {form}`"));
         self.sources.label_span(error, span, "here")
     }
 
-    fn two_alternatives(&self, first: &str, second: &str, span: &Span) -> Error {
+    fn two_alternatives_error(&self, first: &str, second: &str, span: &Span) -> Error {
         let key = format_dotted_key(&self.path);
         let message = format!("`{key}` cannot be both `{first}` and `{second}`");
         self.sources.label_span(Error::manifest(message), span, "one too many")
     }
 
-    fn wrong_kind(&self, value: &SpannedValue, wanted: &str) -> Error {
+    fn wrong_kind_error(&self, value: &SpannedValue, wanted: &str) -> Error {
         let error = Error::manifest(format!("`{}` must be {wanted}", format_dotted_key(&self.path)));
         self.sources.label_span(error, &value.span, format!("this is {}", value.kind()))
     }

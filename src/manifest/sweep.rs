@@ -61,14 +61,15 @@ impl SweepConfig {
         combinations
     }
 
-    /// Returns the systems whose speed can be measured: each base, and the base with each variant.
+    /// Returns the pairs of model and variant whose speed can be measured: each base, and the base with each
+    /// variant.
     ///
-    /// An exclusion that names a task excludes no system.
-    pub fn systems(&self) -> Vec<(&str, Option<&str>)> {
+    /// An exclusion that names a task excludes no pair.
+    pub fn model_variant_pairs(&self) -> Vec<(&str, Option<&str>)> {
         let variants = || std::iter::once(None).chain(self.variant.iter().map(|name| Some(name.as_str())));
-        let systems = self.model.iter().flat_map(|model| variants().map(|variant| (model.as_str(), variant)));
+        let pairs = self.model.iter().flat_map(|model| variants().map(|variant| (model.as_str(), variant)));
         let excluded = |(model, variant)| self.exclude.iter().any(|one| one.matches(model, variant, None));
-        systems.filter(|system| !excluded(*system)).collect()
+        pairs.filter(|pair| !excluded(*pair)).collect()
     }
 }
 
@@ -95,10 +96,10 @@ mod tests {
         assert_eq!(sweep.combinations().len(), 4, "without variants, an exclusion of `gla` matches nothing");
         sweep.variant = names("gla gdn");
         assert_eq!(sweep.combinations().len(), 7);
-        assert_eq!(sweep.systems().len(), 6, "an exclusion with a task matches no system");
+        assert_eq!(sweep.model_variant_pairs().len(), 6, "an exclusion with a task matches no pair");
         sweep.exclude[0].task = None;
         assert_eq!(
-            sweep.systems(),
+            sweep.model_variant_pairs(),
             [("a", None), ("a", Some("gdn")), ("b", None), ("b", Some("gla")), ("b", Some("gdn"))]
         );
     }

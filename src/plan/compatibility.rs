@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::algorithms::pretrain::trained_config;
+use crate::algorithms::pretrain::base_config_and_tokenizer;
 use crate::data::scoring_requests::ScoringRequests;
-use crate::data::{Split, file_of_split, load_items};
+use crate::data::{Split, load_items, split_file};
 use crate::data::{Task, TaskSource};
 use crate::hub;
 use crate::manifest::{EntryPart, HubModel, LoadedManifest, Manifest, ModelConfig, ModelSource};
@@ -30,7 +30,9 @@ pub(super) fn check(loaded: &LoadedManifest, manifest: &Manifest) -> Result<()> 
         let folder = folder(&manifest.models[model])?;
         let (config, tokenizer) = match (&folder, &manifest.models[model].source) {
             (Some(folder), _) => (BaseModel::read_config(folder)?, BaseModel::read_tokenizer(folder)?),
-            (None, ModelSource::Pretrain(architecture)) => trained_config(architecture, &manifest.pretrain)?,
+            (None, ModelSource::Pretrain(architecture)) => {
+                base_config_and_tokenizer(architecture, &manifest.pretrain)?
+            }
             (None, _) => continue,
         };
         for (index, task) in manifest.sweep.task.iter().enumerate() {
@@ -47,7 +49,7 @@ pub(super) fn check(loaded: &LoadedManifest, manifest: &Manifest) -> Result<()> 
                     ScoringRequests::new(&tokenizer, items, definition.metric(), config.max_positions);
                 if let Some(reason) = incompatibility(&config, &tokenizer, requests) {
                     let error =
-                        Error::manifest(format!("`{model}` cannot serve the task `{task}`: {reason}"))
+                        Error::manifest(format!("`{model}` cannot be scored on the task `{task}`: {reason}"))
                             .hint("choose another task, or exclude the pair with `sweep.exclude`");
                     let path = ["sweep", "task", &index.to_string()];
                     return Err(loaded.source_map().label_entry(
@@ -89,7 +91,7 @@ fn folder(model: &ModelConfig) -> Result<Option<PathBuf>> {
 /// Returns whether the rows of a split are on disk.
 fn is_downloaded(task: &Task, split: Split) -> Result<bool> {
     let TaskSource::File(task) = &task.source else { return Ok(true) };
-    hub::is_available(file_of_split(task, split).0)
+    hub::is_available(split_file(task, split).0)
 }
 
 /// Returns the reason why a base cannot be scored on a split, if there is one.
@@ -150,7 +152,7 @@ mod tests {
     fn a_task_whose_choices_do_not_fit_in_the_context_is_refused() {
         let text =
             refused("config.json", "\"max_position_embeddings\": 128", "\"max_position_embeddings\": 0");
-        assert!(text.contains("`mini` cannot serve the task `recall`: choice 0 of item"), "{text}");
+        assert!(text.contains("`mini` cannot be scored on the task `recall`: choice 0 of item"), "{text}");
     }
 
     #[test]

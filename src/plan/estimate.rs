@@ -101,7 +101,7 @@ impl Estimate {
 ///
 /// # Errors
 /// Fails if they do not fit, or if the configuration of a base cannot be read.
-pub fn ensure_memory(cell: &Cell, limit: u64) -> Result<()> {
+pub fn ensure_weights_fit(cell: &Cell, limit: u64) -> Result<()> {
     let Some(config) = cell.job.config()? else { return Ok(()) };
     match cell.job.resources(&config, &[cell]).weight_bytes {
         bytes if bytes <= limit => Ok(()),

@@ -44,14 +44,14 @@ impl Plan {
 /// # Errors
 /// Fails if a point of the sweep is invalid, or if a file of a base, corpus or task cannot be read.
 pub fn plan(loaded: &LoadedManifest) -> Result<Plan> {
-    plan_on(loaded, &device::DeviceChoice::Cpu.hardware_label())
+    plan_for_machine(loaded, &device::DeviceChoice::Cpu.hardware_label())
 }
 
 /// Plans a loaded manifest for `machine`. Only cells that measure time depend on the machine.
 ///
 /// # Errors
 /// Fails as [`plan`] does.
-pub fn plan_on(loaded: &LoadedManifest, machine: &HardwareLabel) -> Result<Plan> {
+pub fn plan_for_machine(loaded: &LoadedManifest, machine: &HardwareLabel) -> Result<Plan> {
     let manifest = &loaded.manifest;
     let mut downloads = Downloads::default();
     let mut planner = Planner::default();

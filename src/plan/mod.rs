@@ -1,18 +1,18 @@
 //! Plans an experiment: turns a manifest into cells, each with its key.
 //!
-//! `dtr plan` shows a plan and `dtr sweep` runs it. Planning runs no cell. [`status`] compares a plan with
-//! the store, and [`Estimate`] adds up the resources of its cells.
+//! `dtr plan` shows a plan and `dtr sweep` runs it. Planning runs no cell. [`cell_statuses`] compares a plan
+//! with the store, and [`Estimate`] adds up the resources of its cells.
 
 mod compatibility;
 mod downloads;
 mod estimate;
 mod expand;
-mod reason;
+mod status;
 
 #[cfg(test)]
 mod tests;
 
 pub use downloads::Downloads;
-pub use estimate::{Estimate, ensure_memory};
-pub use expand::{Plan, plan, plan_on};
-pub use reason::{Change, Reason, Status, status};
+pub use estimate::{Estimate, ensure_weights_fit};
+pub use expand::{Plan, plan, plan_for_machine};
+pub use status::{CellStatus, RunReason, SpecChange, cell_statuses};

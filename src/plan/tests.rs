@@ -74,7 +74,7 @@ fn a_trained_base_is_identified_by_its_tokenizer_and_refused_if_the_tokenizer_la
     let refused = with("few.json", &few.to_string());
     let why = refused.unwrap_err().to_string();
     assert!(
-        why.contains("`mini` cannot serve the task `recall`: its tokenizer does not know all words"),
+        why.contains("`mini` cannot be scored on the task `recall`: its tokenizer does not know all words"),
         "{why}"
     );
 }
@@ -133,7 +133,7 @@ fn the_base_score_is_shared_by_variants() {
     let scores: Vec<_> = plan
         .cells
         .iter()
-        .filter_map(Cell::job_of::<SearchJob>)
+        .filter_map(Cell::downcast_job::<SearchJob>)
         .map(|job| ScoreJob {
             base: job.base.clone(),
             twins: Some(job.twins.clone()),
@@ -170,7 +170,7 @@ fn the_published_shapes_have_the_published_numbers_of_parameters() {
 
 /// Returns the identity of a corpus as JSON.
 fn corpus(source: &CorpusSource) -> serde_json::Value {
-    serde_json::to_value(CorpusIdentity::of(source).unwrap()).unwrap()
+    serde_json::to_value(CorpusIdentity::compute(source).unwrap()).unwrap()
 }
 
 fn files(paths: &[String]) -> FileCorpus {
@@ -268,7 +268,7 @@ fn throughput_keys_depend_on_settings_and_not_on_weights() {
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/throughput.toml");
     let machine = crate::device::HardwareLabel { device: "another".to_owned(), threads: 1 };
-    let elsewhere = plan_on(&load(&path, &[]).unwrap(), &machine).unwrap();
+    let elsewhere = plan_for_machine(&load(&path, &[]).unwrap(), &machine).unwrap();
     assert!(elsewhere.cells.iter().all(|cell| !plain.contains(&cell.key())));
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::columns::TABLES;
 use super::schema::{ColumnSpec, TableSpec};
+use dtr_core::markdown::wrap_markdown;
 
 /// Returns the reference as JSON, for `schemas/columns.json`.
 pub fn columns_json() -> Value {
@@ -31,10 +32,10 @@ pub(super) fn columns_to_json<'a>(columns: impl Iterator<Item = (&'a str, &'a Co
     columns.map(column).collect()
 }
 
-/// Returns the reference as Markdown.
+/// Returns the reference as Markdown, with its prose wrapped.
 pub fn columns_markdown() -> String {
     let tables: Vec<String> = TABLES.iter().map(table_markdown).collect();
-    format!("# Tables and their columns\n\n{}", tables.join("\n"))
+    wrap_markdown(&format!("# Tables and their columns\n\n{}", tables.join("\n")))
 }
 
 fn table_markdown(table: &TableSpec) -> String {

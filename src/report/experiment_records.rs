@@ -11,11 +11,11 @@ use crate::algorithms::score::ScoreResult;
 use crate::algorithms::throughput::{ThroughputResult, TimedRun};
 use crate::plan::Plan;
 use crate::stages::search::SearchResult;
-use crate::stages::{Cell, DistilJob, Labels, ScoreJob, SearchJob, Stage, ThroughputJob, Usage};
+use crate::stages::{Cell, DistilJob, Labels, ScoreJob, SearchJob, Stage, ThroughputJob, WorkCounts};
 use crate::store::{CellId, Key, Lookup, Record, Store};
 use dtr_core::error::Result;
 
-/// The finished cells of an experiment, and its missing ones.
+/// The finished cells and the missing cells of an experiment.
 #[derive(Clone, Debug, Default)]
 pub struct ExperimentRecords {
     /// Name of the experiment.
@@ -42,10 +42,10 @@ pub struct ExperimentRecords {
     pub missing: Vec<MissingCell>,
 }
 
-/// A finished cell with its names and its job. It dereferences to the output of the job.
+/// A finished cell with its labels and its job. It dereferences to the output of the job.
 #[derive(Clone, Debug)]
 pub struct StoredCell<J, T> {
-    /// The names of the cell.
+    /// The labels of the cell.
     pub labels: Labels,
     /// The job that computed the output.
     pub job: J,
@@ -60,7 +60,7 @@ pub type DistilCell = StoredCell<DistilJob, DistilResult>;
 pub type ScoreCell = StoredCell<ScoreJob, ScoreResult>;
 
 /// The usage of a finished cell of any stage.
-pub type CellUsage = StoredCell<(), Usage>;
+pub type CellUsage = StoredCell<(), WorkCounts>;
 
 /// A finished search with the answers of its three models on the test split. It dereferences to the search's
 /// result.
@@ -97,11 +97,11 @@ pub struct TimingCell {
 /// A cell without a result.
 #[derive(Clone, Debug)]
 pub struct MissingCell {
-    /// The names of the cell.
+    /// The labels of the cell.
     pub labels: Labels,
-    /// Its key.
+    /// The key of the cell.
     pub key: Key,
-    /// The reason why it has no result.
+    /// The reason why the cell has no result.
     pub reason: String,
 }
 
@@ -121,8 +121,8 @@ impl<J, T> StoredCell<J, T> {
         self.labels.task.as_deref().unwrap_or_default()
     }
 
-    /// Returns model, variant, task and axes, by which rows are sorted.
-    pub fn name(&self) -> (&str, &str, &str, String) {
+    /// Returns model, variant, task and axes. Rows of tables are sorted by this key.
+    pub fn sort_key(&self) -> (&str, &str, &str, String) {
         (&self.labels.model, self.variant(), self.task(), format_axes(&self.labels.axes))
     }
 }
@@ -144,13 +144,13 @@ impl Deref for SearchCell {
 }
 
 impl SearchCell {
-    /// Returns the name by which publications know the base.
-    pub fn public_base(&self) -> Option<&str> {
+    /// Returns the name of the base in publications.
+    pub fn public_base_name(&self) -> Option<&str> {
         self.job.base.public_name(&self.labels.model)
     }
 
-    /// Returns the kind of the variant's linear block.
-    pub fn block(&self) -> &'static str {
+    /// Returns the name of the variant's kind of linear block, such as `gla`.
+    pub fn block_name(&self) -> &'static str {
         self.job.variant.block.name()
     }
 }
@@ -186,7 +186,8 @@ impl ExperimentRecords {
             ..Self::default()
         };
         for cell in &plan.cells {
-            let ended = if cell.job.measures_time() { store.ended_specs(cell.stage())? } else { Vec::new() };
+            let ended =
+                if cell.job.measures_time() { store.recorded_specs(cell.stage())? } else { Vec::new() };
             let mut reason = records.add(cell, store)?;
             for other in cell.job.cells_on_other_machines(cell, &ended)? {
                 // A timing is missing only if no machine has done it.
@@ -200,22 +201,22 @@ impl ExperimentRecords {
 
     /// Adds the record of a cell. Returns the reason if its result is missing or incomplete.
     fn add(&mut self, cell: &Cell, store: &Store) -> Result<Option<String>> {
-        let record = match cell.job.find_usage(store, cell.id())? {
+        let record = match cell.job.find_work_counts(store, cell.id())? {
             Lookup::Done(record) => record,
             Lookup::Failed(record) => return Ok(Some(format!("failed: {}", record.outcome))),
             Lookup::Corrupt { reason, .. } => return Ok(Some(format!("its record is damaged: {reason}"))),
             Lookup::Missing => return Ok(Some("not done yet".to_owned())),
         };
         self.usages.push(StoredCell { labels: cell.labels.clone(), job: (), record });
-        self.distillations.extend(find::<DistilJob>(cell, store)?);
-        self.bases.extend(find::<ScoreJob>(cell, store)?);
-        if let Some(timing) = find::<ThroughputJob>(cell, store)? {
-            let base = Cell::new(timing.job.of_base(), Labels::default())?;
+        self.distillations.extend(find_record::<DistilJob>(cell, store)?);
+        self.bases.extend(find_record::<ScoreJob>(cell, store)?);
+        if let Some(timing) = find_record::<ThroughputJob>(cell, store)? {
+            let base = Cell::new(timing.job.to_base_job(), Labels::default())?;
             let base = store.find::<ThroughputResult>(base.id())?.done();
             let base_runs = base.map(|record| record.outcome.runs);
             self.timings.push(TimingCell { cell: timing, base_runs });
         }
-        let Some(search) = find::<SearchJob>(cell, store)? else { return Ok(None) };
+        let Some(search) = find_record::<SearchJob>(cell, store)? else { return Ok(None) };
         match with_answers(search, store)? {
             Some(search) => self.searches.push(search),
             None => return Ok(Some("the score of its base or hybrids is missing".to_owned())),
@@ -225,8 +226,8 @@ impl ExperimentRecords {
 }
 
 /// Finds the record of a cell that belongs to the stage `S`.
-fn find<S: Stage + Clone>(cell: &Cell, store: &Store) -> Result<Option<StoredCell<S, S::Output>>> {
-    let Some(job) = cell.job_of::<S>() else { return Ok(None) };
+fn find_record<S: Stage + Clone>(cell: &Cell, store: &Store) -> Result<Option<StoredCell<S, S::Output>>> {
+    let Some(job) = cell.downcast_job::<S>() else { return Ok(None) };
     let record = store.find::<S::Output>(cell.id())?.done();
     Ok(record.map(|record| StoredCell { labels: cell.labels.clone(), job: job.clone(), record }))
 }

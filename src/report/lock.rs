@@ -1,6 +1,6 @@
-//! The lock by which only one process writes a report into a folder.
+//! The lock of a folder of tables. Only the process that holds the lock writes a report into the folder.
 //!
-//! The holder may delete temporary files of a killed process, and files of two reports do not mix.
+//! Files of two reports do not mix, and the holder may delete the temporary files of a killed process.
 
 use std::path::Path;
 

@@ -11,7 +11,7 @@ pub(super) const SIGNIFICANCE: f64 = 0.05;
 
 /// Counts of the items that both models answered.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Pairing {
+pub(super) struct PairedCounts {
     /// Number of items that only the first model answers correctly.
     only_first: u64,
     /// Number of items that only the second model answers correctly.
@@ -19,19 +19,19 @@ pub(super) struct Pairing {
     num_items: u64,
 }
 
-impl Pairing {
+impl PairedCounts {
     /// Pairs the answers of two models by item.
     pub(super) fn new(first: &TestAnswers, second: &TestAnswers) -> Self {
         let answers: BTreeMap<&str, bool> =
             second.items.iter().map(|item| (item.id.as_str(), item.is_correct())).collect();
-        let mut pairing = Self { only_first: 0, only_second: 0, num_items: 0 };
+        let mut counts = Self { only_first: 0, only_second: 0, num_items: 0 };
         for item in &first.items {
             let Some(second) = answers.get(item.id.as_str()) else { continue };
-            pairing.num_items += 1;
-            pairing.only_first += u64::from(item.is_correct() && !second);
-            pairing.only_second += u64::from(!item.is_correct() && *second);
+            counts.num_items += 1;
+            counts.only_first += u64::from(item.is_correct() && !second);
+            counts.only_second += u64::from(!item.is_correct() && *second);
         }
-        pairing
+        counts
     }
 
     /// Returns the p-value of the exact McNemar test that both models are equally accurate.
@@ -72,9 +72,9 @@ mod tests {
     fn only_items_with_different_answers_count() {
         let first = answers(&[("a", true), ("b", true), ("c", false), ("d", false), ("e", false)]);
         let second = answers(&[("e", true), ("d", true), ("c", true), ("b", true), ("a", true)]);
-        for pairing in [Pairing::new(&first, &second), Pairing::new(&second, &first)] {
-            assert!((pairing.p_value() - 0.25).abs() < 1e-12, "{pairing:?}");
-            assert!((pairing.difference().abs() - 60.0).abs() < 1e-12, "{pairing:?}");
+        for counts in [PairedCounts::new(&first, &second), PairedCounts::new(&second, &first)] {
+            assert!((counts.p_value() - 0.25).abs() < 1e-12, "{counts:?}");
+            assert!((counts.difference().abs() - 60.0).abs() < 1e-12, "{counts:?}");
         }
     }
 
@@ -82,7 +82,7 @@ mod tests {
     fn an_item_that_one_model_lacks_is_ignored() {
         let first = answers(&[("a", true), ("b", false)]);
         let second = answers(&[("a", true), ("c", true)]);
-        let pairing = Pairing::new(&first, &second);
-        assert_eq!((pairing.p_value(), pairing.difference(), pairing.num_items), (1.0, 0.0, 1));
+        let counts = PairedCounts::new(&first, &second);
+        assert_eq!((counts.p_value(), counts.difference(), counts.num_items), (1.0, 0.0, 1));
     }
 }

@@ -6,9 +6,9 @@ use crate::algorithms::search::Round;
 use crate::algorithms::search::{SearchStrategy, StopCriterion};
 
 /// Relative drop of the validation score at which the searches of the paper's Table 2 stop.
-const PAPER_DROP: f64 = 0.05;
+const PAPER_MAX_RELATIVE_DROP: f64 = 0.05;
 /// Number of replaced layers of the hybrids in the paper's Table 4.
-const PAPER_BUDGET: usize = 10;
+const PAPER_NUM_REPLACED: usize = 10;
 
 /// Returns the cell of Table 1 for a greedy search.
 pub(super) fn matching_score(search: &SearchCell) -> Option<&'static PublishedScore> {
@@ -17,13 +17,14 @@ pub(super) fn matching_score(search: &SearchCell) -> Option<&'static PublishedSc
 
 /// Returns the cell of Table 2 for a greedy search with the stop rule of the paper.
 pub(super) fn matching_speedup(search: &SearchCell) -> Option<&'static PublishedSpeedup> {
-    let is_comparable = is_greedy(search) && search.job.stop == StopCriterion::MaxRelativeDrop(PAPER_DROP);
+    let is_comparable =
+        is_greedy(search) && search.job.stop == StopCriterion::MaxRelativeDrop(PAPER_MAX_RELATIVE_DROP);
     is_comparable.then(|| published::find_speedup(paper_key(search)?)).flatten()
 }
 
 /// Returns the row of Table 3 for a greedy search.
 pub(super) fn matching_cost(search: &SearchCell) -> Option<&'static PublishedCost> {
-    is_greedy(search).then(|| published::find_cost(search.public_base()?)).flatten()
+    is_greedy(search).then(|| published::find_cost(search.public_base_name()?)).flatten()
 }
 
 /// Returns the layer set of Table 4 for the winner of a round, if strategy and number of layers are those of
@@ -34,7 +35,7 @@ pub(super) fn matching_layer_set(search: &SearchCell, round: &Round) -> Option<&
         SearchStrategy::Impact {} => "impact",
         _ => return None,
     };
-    let is_comparable = round.layers.len() == PAPER_BUDGET;
+    let is_comparable = round.layers.len() == PAPER_NUM_REPLACED;
     is_comparable.then(|| published::find_layer_set(paper_key(search)?, strategy)).flatten()
 }
 
@@ -43,7 +44,7 @@ fn is_greedy(search: &SearchCell) -> bool {
 }
 
 fn paper_key(search: &SearchCell) -> Option<PaperKey<'_>> {
-    Some(PaperKey { base: search.public_base()?, block: search.block(), task: search.task() })
+    Some(PaperKey { base: search.public_base_name()?, block: search.block_name(), task: search.task() })
 }
 
 #[cfg(test)]
@@ -86,7 +87,7 @@ mod tests {
         let files = ModelIdentity::Files { files: Default::default() };
         let local = directory(files);
         assert_eq!(local.public_name("qwen2.5-1.5b"), Some("qwen2.5-1.5b"));
-        let mut search = fixture::of_paper("Qwen2.5-1.5B").searches.remove(0);
+        let mut search = fixture::records_of_hub_base("Qwen2.5-1.5B").searches.remove(0);
         assert!(matching_score(&search).is_some());
         search.cell.job.base = fixture::trained_base();
         assert!(matching_score(&search).is_none());
@@ -94,8 +95,8 @@ mod tests {
 
     #[test]
     fn only_searches_with_the_settings_of_the_paper_match() {
-        let searches = fixture::of_paper("llama-3.2-3b-instruct").searches;
-        let mut search = searches.into_iter().find(|search| search.block() == "jet").unwrap();
+        let searches = fixture::records_of_hub_base("llama-3.2-3b-instruct").searches;
+        let mut search = searches.into_iter().find(|search| search.block_name() == "jet").unwrap();
         assert_eq!(matching_speedup(&search).map(|cell| cell.num_replaced), Some(11));
         search.cell.job.stop = StopCriterion::Never {};
         assert!(matching_speedup(&search).is_none() && matching_score(&search).is_some());

@@ -50,19 +50,19 @@ pub trait Row: Sized {
     const TABLE: TableSpec;
 
     /// Converts rows to columns, in the order of the declaration.
-    fn columns(rows: &[Self]) -> Vec<Column>;
+    fn to_columns(rows: &[Self]) -> Vec<Column>;
 
     /// Converts rows to a data frame.
     ///
     /// # Errors
     /// Errors of polars.
-    fn frame(rows: &[Self]) -> PolarsResult<DataFrame> {
-        DataFrame::new(rows.len(), Self::columns(rows))
+    fn to_data_frame(rows: &[Self]) -> PolarsResult<DataFrame> {
+        DataFrame::new(rows.len(), Self::to_columns(rows))
     }
 }
 
 /// A type of values of a column.
-pub(super) trait Value: Sized {
+pub(super) trait ColumnValue: Sized {
     /// Name of the column's data type in polars.
     const DTYPE: &'static str;
     /// Whether the column may contain nulls.
@@ -76,7 +76,7 @@ pub(super) trait Value: Sized {
 
 macro_rules! scalar_values {
     ($($kind:ty => $dtype:literal),+ $(,)?) => {$(
-        impl Value for $kind {
+        impl ColumnValue for $kind {
             const DTYPE: &'static str = $dtype;
 
             fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
@@ -84,7 +84,7 @@ macro_rules! scalar_values {
             }
         }
 
-        impl Value for Option<$kind> {
+        impl ColumnValue for Option<$kind> {
             const DTYPE: &'static str = $dtype;
             const NULLABLE: bool = true;
 
@@ -103,7 +103,7 @@ scalar_values! {
     f64 => "Float64",
 }
 
-impl Value for Vec<f64> {
+impl ColumnValue for Vec<f64> {
     const DTYPE: &'static str = "List(Float64)";
 
     fn column<'a>(name: &str, values: impl Iterator<Item = &'a Self>) -> Column {
@@ -147,16 +147,16 @@ macro_rules! tables {
                     columns: &[$(
                         ColumnSpec {
                             name: stringify!($field),
-                            dtype: <$kind as Value>::DTYPE,
-                            nullable: <$kind as Value>::NULLABLE,
+                            dtype: <$kind as ColumnValue>::DTYPE,
+                            nullable: <$kind as ColumnValue>::NULLABLE,
                             unit: $unit,
                             about: concat!($($sentence),+),
                         },
                     )+],
                 };
 
-                fn columns(rows: &[Self]) -> Vec<Column> {
-                    vec![$( Value::column(stringify!($field), rows.iter().map(|row| &row.$field)) ),+]
+                fn to_columns(rows: &[Self]) -> Vec<Column> {
+                    vec![$( ColumnValue::column(stringify!($field), rows.iter().map(|row| &row.$field)) ),+]
                 }
             }
         )+

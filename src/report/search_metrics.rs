@@ -58,7 +58,7 @@ impl DistilCell {
 
     /// Returns the training curve of the median layer, in the order of the steps: the number of tokens seen
     /// and the normalised loss.
-    pub fn course(&self) -> Vec<(u64, f64)> {
+    pub fn median_curve(&self) -> Vec<(u64, f64)> {
         let mut curve: Vec<_> = self.curve.iter().collect();
         curve.sort_by_key(|point| point.step);
         let median_of = |point: &LayerCurvePoint| {

@@ -31,7 +31,7 @@ pub(super) struct Table {
 
 impl Table {
     fn from_rows<R: Row>(rows: &[R]) -> Result<Self> {
-        let frame = R::frame(rows).map_err(|cause| build_error(&R::TABLE).with_source(cause))?;
+        let frame = R::to_data_frame(rows).map_err(|cause| build_error(&R::TABLE).with_source(cause))?;
         Ok(Self { spec: R::TABLE, columns: R::TABLE.columns.to_vec(), frame })
     }
 
@@ -49,7 +49,7 @@ pub(super) fn build_tables(data: &ReportData<'_>) -> Result<Vec<Table>> {
     let records = data.records;
     let (costs, timings) = (cost_rows(records), throughput_rows(records));
     let (columns, frame) =
-        rows::table1(&data.searches).map_err(|cause| build_error(&TABLE1).with_source(cause))?;
+        rows::build_table1(&data.searches).map_err(|cause| build_error(&TABLE1).with_source(cause))?;
     Ok(vec![
         Table::from_rows(&data.searches)?,
         Table { spec: TABLE1, columns, frame },
@@ -133,7 +133,7 @@ mod tests {
 
     fn check_reads_back<R: Row>(folder: &Path, rows: &[R]) {
         let frame = read(&folder.join(format!("{}.parquet", R::TABLE.name)));
-        assert!(frame.equals_missing(&R::frame(rows).unwrap()), "{}", R::TABLE.name);
+        assert!(frame.equals_missing(&R::to_data_frame(rows).unwrap()), "{}", R::TABLE.name);
     }
 
     #[test]

@@ -8,37 +8,39 @@ use crate::algorithms::search::SearchStrategy;
 /// A search evaluates the base and every candidate of every round on the validation split, and then the base,
 /// `M_best` and `M_opt` on the test split.
 pub fn max_evaluations(strategy: &SearchStrategy, num_layers: u64) -> u64 {
-    max_candidates(strategy, num_layers).saturating_add(1 + 3)
+    max_scored_masks(strategy, num_layers).saturating_add(1 + 3)
 }
 
-fn max_candidates(strategy: &SearchStrategy, num_layers: u64) -> u64 {
+/// Returns the maximum number of masks that a search scores on the validation split, without the base.
+fn max_scored_masks(strategy: &SearchStrategy, num_layers: u64) -> u64 {
     match *strategy {
-        SearchStrategy::Greedy {} => beam(1, num_layers),
+        SearchStrategy::Greedy {} => beam_search_masks(1, num_layers),
         SearchStrategy::Uniform {} | SearchStrategy::Random { .. } | SearchStrategy::Impact {} => num_layers,
         // Each layer by itself, then one mask for each further number of layers.
         SearchStrategy::LocalImportance {} => num_layers + num_layers.saturating_sub(1),
-        SearchStrategy::Beam { width } => beam(width as u64, num_layers),
+        SearchStrategy::Beam { width } => beam_search_masks(width as u64, num_layers),
     }
 }
 
-/// Returns the number of masks that a beam search scores. A round extends each mask of the beam by each layer
-/// that it lacks, and scores a mask once.
-fn beam(width: u64, num_layers: u64) -> u64 {
-    let (mut kept, mut all) = (1, 0_u64);
+/// Returns the number of masks that a beam search scores.
+///
+/// A round adds to each mask of the beam each layer that is not yet in the mask. Two masks of the beam may
+/// give the same new mask, which is scored once.
+fn beam_search_masks(width: u64, num_layers: u64) -> u64 {
+    let (mut num_new_masks, mut total) = (1, 0_u64);
     for num_replaced in 1..=num_layers {
-        let children = width.min(kept) * (num_layers - num_replaced + 1);
-        kept = children.min(subsets(num_layers, num_replaced));
-        all = all.saturating_add(kept);
+        let num_extensions = width.min(num_new_masks) * (num_layers - num_replaced + 1);
+        num_new_masks = num_extensions.min(binomial(num_layers, num_replaced));
+        total = total.saturating_add(num_new_masks);
     }
-    all
+    total
 }
 
-/// Returns the number of subsets of `size` out of `total` elements, at most `u64::MAX`.
-fn subsets(total: u64, size: u64) -> u64 {
-    let size = size.min(total - size);
-    let grown =
-        (1..=size).try_fold(1_u64, |count, place| Some(count.checked_mul(total - size + place)? / place));
-    grown.unwrap_or(u64::MAX)
+/// Returns the binomial coefficient `n` over `k`, at most `u64::MAX`.
+fn binomial(n: u64, k: u64) -> u64 {
+    let k = k.min(n - k);
+    let coefficient = (1..=k).try_fold(1_u64, |product, i| Some(product.checked_mul(n - k + i)? / i));
+    coefficient.unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -47,17 +49,17 @@ mod tests {
 
     #[test]
     fn the_published_counts_of_a_greedy_search() {
-        let greedy = |num_layers| max_candidates(&SearchStrategy::Greedy {}, num_layers);
+        let greedy = |num_layers| max_scored_masks(&SearchStrategy::Greedy {}, num_layers);
         assert_eq!((greedy(28), greedy(32)), (406, 528));
     }
 
     #[test]
     fn a_wider_beam_scores_more_masks_up_to_all() {
-        let of = |width, num_layers| max_candidates(&SearchStrategy::Beam { width }, num_layers);
-        assert_eq!(of(1, 28), 406);
-        assert_eq!(of(2, 4), 4 + 6 + 4 + 1);
-        assert_eq!(of(3, 28), 28 + 3 * (2..=27).sum::<u64>() + 1);
-        assert_eq!(of(65536, 10), (1 << 10) - 1);
-        assert!(of(65536, 1024) < u64::MAX);
+        let masks = |width, num_layers| max_scored_masks(&SearchStrategy::Beam { width }, num_layers);
+        assert_eq!(masks(1, 28), 406);
+        assert_eq!(masks(2, 4), 4 + 6 + 4 + 1);
+        assert_eq!(masks(3, 28), 28 + 3 * (2..=27).sum::<u64>() + 1);
+        assert_eq!(masks(65536, 10), (1 << 10) - 1);
+        assert!(masks(65536, 1024) < u64::MAX);
     }
 }

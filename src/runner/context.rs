@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 
 use super::progress::ProgressDisplay;
-use super::supervisor::Worker;
+use super::supervisor::SupervisorConnection;
 use crate::device::UsageMeter;
 use crate::store::{Provenance, Store};
 use dtr_core::error::{Error, Result};
@@ -23,7 +23,7 @@ pub struct RunContext<'a> {
     /// Bytes of memory that this process may use on each device, if that is known.
     pub memory_limit: Option<u64>,
     /// The connection to the supervisor of this process.
-    pub worker: &'a Worker,
+    pub supervisor: &'a SupervisorConnection,
 }
 
 impl RunContext<'_> {
@@ -36,8 +36,8 @@ impl RunContext<'_> {
     ///
     /// # Errors
     /// Fails if the user asked to stop.
-    pub fn check_interrupt(&self) -> Result<()> {
-        match self.progress.is_stopped() {
+    pub fn check_interrupted(&self) -> Result<()> {
+        match self.progress.is_interrupted() {
             true => Err(Error::interrupted()),
             false => Ok(()),
         }

@@ -18,7 +18,7 @@ const NUM_KEPT: usize = 64;
 ///
 /// # Errors
 /// Fails if `work`, or a thread that it waits for, panics.
-pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T> {
+pub fn catch_cell_panic<T>(work: impl FnOnce() -> T) -> Result<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(install_hook);
     panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
@@ -57,14 +57,14 @@ mod tests {
 
     #[test]
     fn a_panic_of_this_thread_or_of_another_becomes_an_error_with_message_and_location() {
-        assert_eq!(catch_panic(|| 1).unwrap(), 1);
-        let here = catch_panic(|| panic!("no {}", "room")).unwrap_err().to_string();
+        assert_eq!(catch_cell_panic(|| 1).unwrap(), 1);
+        let here = catch_cell_panic(|| panic!("no {}", "room")).unwrap_err().to_string();
         assert!(
             here.starts_with("panicked at src/runner/panics.rs:") && here.ends_with(": no room"),
             "{here}"
         );
         let there =
-            catch_panic(|| (0..64).into_par_iter().for_each(|n| assert!(n < 63, "at {n}"))).unwrap_err();
+            catch_cell_panic(|| (0..64).into_par_iter().for_each(|n| assert!(n < 63, "at {n}"))).unwrap_err();
         assert!(there.to_string().ends_with(": at 63"), "{there:?}");
     }
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::claimed_cell::ClaimedCell;
+use super::running_cell::RunningCell;
 use super::stop::StopFlag;
 use crate::observer::Observer;
-use crate::store::{EventKind, Events};
+use crate::store::{EventKind, EventLog};
 use dtr_core::error::Result;
 
 /// Minimum time between two lines about the same task, where there are no bars.
@@ -19,12 +19,12 @@ const PLAIN_PAUSE: Duration = Duration::from_secs(10);
 pub struct ProgressDisplay {
     bars: Option<MultiProgress>,
     overall: ProgressBar,
-    stopper: StopFlag,
+    stop_flag: StopFlag,
 }
 
 impl ProgressDisplay {
     /// Starts a display for `num_cells` cells, with bars if standard error is a terminal.
-    pub fn new(num_cells: usize, stopper: StopFlag) -> Self {
+    pub fn new(num_cells: usize, stop_flag: StopFlag) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bars = terminal.then(MultiProgress::new);
         let overall = match &bars {
@@ -32,11 +32,11 @@ impl ProgressDisplay {
             None => ProgressBar::hidden(),
         };
         overall.set_style(style("{bar:24} {pos}/{len} cells  {elapsed}"));
-        Self { bars, overall, stopper }
+        Self { bars, overall, stop_flag }
     }
 
     /// Prints a line above the bars.
-    pub fn say(&self, line: &str) {
+    pub fn print_line(&self, line: &str) {
         match &self.bars {
             Some(bars) => bars.suspend(|| eprintln!("{line}")),
             None => eprintln!("{line}"),
@@ -44,17 +44,17 @@ impl ProgressDisplay {
     }
 
     /// Counts `count` cells as done.
-    pub fn add_done(&self, count: usize) {
+    pub fn add_done_cells(&self, count: usize) {
         self.overall.inc(count as u64);
     }
 
     /// Returns whether the user asked to stop.
-    pub fn is_stopped(&self) -> bool {
-        self.stopper.is_stopped()
+    pub fn is_interrupted(&self) -> bool {
+        self.stop_flag.is_set()
     }
 
     /// Starts the display of a task with `total` units of work. `unit` names the unit, for example `tokens`.
-    pub fn task(&self, name: &str, total: u64, unit: &'static str) -> ProgressTask<'_> {
+    pub fn start_task(&self, name: &str, total: u64, unit: &'static str) -> ProgressTask<'_> {
         let bar = match &self.bars {
             Some(bars) => bars.insert_before(&self.overall, ProgressBar::new(total)),
             None => ProgressBar::hidden(),
@@ -97,7 +97,7 @@ pub struct ProgressTask<'a> {
     total: u64,
     /// Time of the last line, and the units done so far.
     printed: Mutex<(Instant, u64)>,
-    logs: Mutex<Vec<Events>>,
+    logs: Mutex<Vec<EventLog>>,
 }
 
 impl ProgressTask<'_> {
@@ -105,13 +105,16 @@ impl ProgressTask<'_> {
     ///
     /// # Errors
     /// Fails if a log cannot be opened.
-    pub fn with_logs<'c>(mut self, cells: impl IntoIterator<Item = &'c ClaimedCell<'c>>) -> Result<Self> {
-        self.logs = Mutex::new(cells.into_iter().map(ClaimedCell::events).collect::<Result<_>>()?);
+    pub fn with_event_logs<'c>(
+        mut self,
+        cells: impl IntoIterator<Item = &'c RunningCell<'c>>,
+    ) -> Result<Self> {
+        self.logs = Mutex::new(cells.into_iter().map(RunningCell::open_event_log).collect::<Result<_>>()?);
         Ok(self)
     }
 
     /// Appends an event to the logs.
-    pub fn log(&self, kind: &EventKind) {
+    pub fn log_event(&self, kind: &EventKind) {
         for log in self.logs.lock().expect("no holder of this lock panics").iter_mut() {
             // No result depends on the log. If the disk is full, writing the record reports that.
             let _ = log.append(kind.clone());
@@ -134,12 +137,12 @@ impl Observer for ProgressTask<'_> {
     }
 
     fn message(&self, text: &str) {
-        self.display.say(&format!("{}: {text}", self.name));
-        self.log(&EventKind::Message(text.to_owned()));
+        self.display.print_line(&format!("{}: {text}", self.name));
+        self.log_event(&EventKind::Message(text.to_owned()));
     }
 
     fn is_interrupted(&self) -> bool {
-        self.display.is_stopped()
+        self.display.is_interrupted()
     }
 }
 

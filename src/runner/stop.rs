@@ -16,10 +16,10 @@ impl StopFlag {
     /// # Errors
     /// Fails if the handler cannot be installed.
     pub fn listen() -> Result<Self> {
-        let stopper = Self::default();
-        let flag = stopper.clone();
+        let stop_flag = Self::default();
+        let flag = stop_flag.clone();
         on_interrupt(move || flag.request_stop())?;
-        Ok(stopper)
+        Ok(stop_flag)
     }
 
     /// Sets the flag. Ends the process if the flag is set already.
@@ -30,7 +30,7 @@ impl StopFlag {
     }
 
     /// Returns whether the user asked to stop.
-    pub fn is_stopped(&self) -> bool {
+    pub fn is_set(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }

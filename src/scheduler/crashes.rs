@@ -11,20 +11,20 @@ use dtr_core::error::{Error, Result};
 /// # Errors
 /// Fails if the store cannot be read or written.
 pub(super) fn record_crashes(plan: &Plan, context: &RunContext<'_>) -> Result<()> {
-    let previous = context.worker.previous_attempts();
+    let previous = context.supervisor.previous_attempts();
     for cell in &plan.cells {
         let key = cell.key();
         if let Some(Crash { reason, seconds }) = previous.crashed.get(&key) {
-            context.progress.say(&format!("failed  {}: {reason}", cell.line()));
+            context.progress.print_line(&format!("failed  {}: {reason}", cell.to_line()));
             let spent = ResourceUsage { seconds: *seconds, joules: None };
             record_failure(context, &cell.spec, spent, &Error::failed(reason.clone()))?;
-            context.worker.report_end(&key, CellEnd::Failed);
+            context.supervisor.report_end(&key, CellEnd::Failed);
         }
         if let Some(Crash { reason, .. }) = previous.suspects.get(&key) {
             let message = format!("{reason}; other cells ran beside it, and now it runs by itself");
-            context.progress.say(&format!("{}: {message}", cell.line()));
+            context.progress.print_line(&format!("{}: {message}", cell.to_line()));
             log_crash(context, cell.id(), message)?;
-            context.worker.report_end(&key, CellEnd::Released);
+            context.supervisor.report_end(&key, CellEnd::Released);
         }
     }
     Ok(())

@@ -17,7 +17,7 @@ pub type HubDigests = BTreeMap<String, String>;
 ///
 /// # Errors
 /// Fails if the hub cannot be reached, if a file is damaged, or if a base lacks weights or a tokenizer.
-pub fn fetch(downloads: &Downloads, progress: &ProgressDisplay) -> Result<HubDigests> {
+pub fn fetch_downloads(downloads: &Downloads, progress: &ProgressDisplay) -> Result<HubDigests> {
     let mut digests = HubDigests::new();
     for (named, file) in &downloads.files {
         fetch_file(&hub::default_hub().pin(&named.repo())?, file, progress, &mut digests)?;
@@ -32,7 +32,7 @@ fn fetch_model(pinned: &PinnedRepo, progress: &ProgressDisplay, digests: &mut Hu
     let folder = hub::default_hub().snapshot_folder(pinned);
     let names = match BaseModel::has_all_files(&folder) {
         // A complete folder needs no list from the hub.
-        true => file_names(&folder),
+        true => list_file_names(&folder),
         false => hub::default_hub().list_files(pinned)?,
     };
     let has = |name: &str| names.iter().any(|known| known == name);
@@ -63,7 +63,7 @@ fn fetch_model(pinned: &PinnedRepo, progress: &ProgressDisplay, digests: &mut Hu
     }
 }
 
-fn file_names(folder: &std::path::Path) -> Vec<String> {
+fn list_file_names(folder: &std::path::Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
@@ -74,7 +74,7 @@ fn fetch_file(
     progress: &ProgressDisplay,
     digests: &mut HubDigests,
 ) -> Result<()> {
-    if progress.is_stopped() {
+    if progress.is_interrupted() {
         return Err(Error::interrupted());
     }
     let name = format!("{} {file}", pinned.id);
@@ -82,7 +82,7 @@ fn fetch_file(
     let mut task = None;
     let mut num_reported = 0;
     let fetched = hub::default_hub().fetch_file(pinned, file, &mut |there, total| {
-        let task = task.get_or_insert_with(|| progress.task(&name, total, "bytes"));
+        let task = task.get_or_insert_with(|| progress.start_task(&name, total, "bytes"));
         if there > num_reported {
             task.advance(there - num_reported);
             num_reported = there;

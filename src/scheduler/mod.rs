@@ -10,13 +10,13 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::device::ResourceUsage;
-use crate::plan::{Plan, ensure_memory};
-use crate::runner::{CellEnd, RunContext, catch_panic, log_stop, record_failure};
-use crate::stages::{Cell, Completion, STAGES, StageCache};
-use crate::store::{CellId, CellState, Check, Key, Store};
+use crate::plan::{Plan, ensure_weights_fit};
+use crate::runner::{CellEnd, RunContext, catch_cell_panic, log_stop, record_failure};
+use crate::stages::{Cell, CompletedBy, STAGES, StageCache};
+use crate::store::{CellId, CellState, CheckDepth, Key, Store};
 use dtr_core::error::{Error, ErrorKind, Result};
 
-pub use fetch::{HubDigests, fetch};
+pub use fetch::{HubDigests, fetch_downloads};
 
 /// How a run handles cells that fail, and cells that failed before.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,7 +40,7 @@ pub struct UnfinishedCell {
 
 /// The number of cells that a run did, and the cells that have no result.
 #[derive(Debug, Default)]
-pub struct Summary {
+pub struct RunSummary {
     /// Number of cells that were done before the run, or by another process during the run.
     pub cached: usize,
     /// Number of cells that this run did.
@@ -58,14 +58,14 @@ pub struct Summary {
 /// # Errors
 /// Fails if the user interrupts, or if the store cannot be read or written. The failure of a cell is not an
 /// error of the run: the cell's record and the summary hold it.
-pub fn run(plan: &Plan, context: &RunContext<'_>, policy: FailurePolicy) -> Result<Summary> {
-    context.worker.report_plan(plan.cells.iter().map(Cell::key))?;
+pub fn run_plan(plan: &Plan, context: &RunContext<'_>, policy: FailurePolicy) -> Result<RunSummary> {
+    context.supervisor.report_plan(plan.cells.iter().map(Cell::key))?;
     crashes::record_crashes(plan, context)?;
     let mut scheduler = Scheduler::new(plan, context, policy, inputs_of_pending(plan, context.store)?);
     let mut cache = StageCache::default();
-    let previous = context.worker.previous_attempts();
+    let previous = context.supervisor.previous_attempts();
     for stage in &STAGES {
-        let groups = groups(plan.cells_of(&stage.name), |cell| previous.is_isolated(&cell.key()));
+        let groups = group_cells(plan.cells_of(&stage.name), |cell| previous.is_isolated(&cell.key()));
         scheduler.run_groups(groups, &mut |cells| cells[0].job.run(context, &mut cache, cells))?;
     }
     context.progress.finish();
@@ -76,7 +76,7 @@ pub fn run(plan: &Plan, context: &RunContext<'_>, policy: FailurePolicy) -> Resu
 fn inputs_of_pending(plan: &Plan, store: &Store) -> Result<BTreeSet<Key>> {
     let mut inputs = BTreeSet::new();
     for cell in &plan.cells {
-        if store.cell_state(cell.id(), Check::Quick)? != CellState::Done {
+        if store.cell_state(cell.id(), CheckDepth::Quick)? != CellState::Done {
             inputs.extend(cell.inputs().values().map(|input| input.key));
         }
     }
@@ -84,7 +84,7 @@ fn inputs_of_pending(plan: &Plan, store: &Store) -> Result<BTreeSet<Key>> {
 }
 
 /// Divides cells into groups that run together. An isolated cell runs by itself, after its group.
-fn groups<'a>(
+fn group_cells<'a>(
     cells: impl Iterator<Item = &'a Cell>,
     is_isolated: impl Fn(&Cell) -> bool,
 ) -> VecDeque<Vec<&'a Cell>> {
@@ -103,7 +103,7 @@ fn groups<'a>(
 }
 
 /// A function that runs the cells of a group and returns the completion of each.
-type RunGroup<'r, 'a> = &'r mut dyn FnMut(&[&'a Cell]) -> Vec<Result<Completion>>;
+type RunGroup<'r, 'a> = &'r mut dyn FnMut(&[&'a Cell]) -> Vec<Result<CompletedBy>>;
 
 /// A run in progress.
 struct Scheduler<'a> {
@@ -113,7 +113,7 @@ struct Scheduler<'a> {
     /// Cells whose files are verified, because a cell that is not done reads them.
     verified: BTreeSet<Key>,
     done: BTreeSet<Key>,
-    summary: Summary,
+    summary: RunSummary,
 }
 
 impl<'a> Scheduler<'a> {
@@ -123,7 +123,7 @@ impl<'a> Scheduler<'a> {
         policy: FailurePolicy,
         verified: BTreeSet<Key>,
     ) -> Self {
-        Self { plan, context, policy, verified, done: BTreeSet::new(), summary: Summary::default() }
+        Self { plan, context, policy, verified, done: BTreeSet::new(), summary: RunSummary::default() }
     }
 
     /// Runs all groups. A group whose cells all run in other processes comes last.
@@ -156,9 +156,9 @@ impl<'a> Scheduler<'a> {
             self.summary.skipped += group.len();
             return Ok(());
         }
-        self.context.check_interrupt()?;
+        self.context.check_interrupted()?;
         let runnable = self.runnable_cells(group)?;
-        self.context.progress.add_done(group.len() - runnable.len());
+        self.context.progress.add_done_cells(group.len() - runnable.len());
         if runnable.is_empty() {
             return Ok(());
         }
@@ -167,7 +167,7 @@ impl<'a> Scheduler<'a> {
         let seconds = start.elapsed().as_secs_f64() / runnable.len() as f64;
         let mut result = Ok(());
         for (cell, completion) in runnable.into_iter().zip(completions) {
-            self.context.progress.add_done(1);
+            self.context.progress.add_done_cells(1);
             // Count all cells of the group even if the error of one cell ends the run.
             result = result.and(self.record_end(cell, completion, seconds));
         }
@@ -182,7 +182,7 @@ impl<'a> Scheduler<'a> {
             if !self.needs_run(cell)? {
                 continue;
             }
-            match self.context.memory_limit.map_or(Ok(()), |limit| ensure_memory(cell, limit)) {
+            match self.context.memory_limit.map_or(Ok(()), |limit| ensure_weights_fit(cell, limit)) {
                 Ok(()) => runnable.push(*cell),
                 Err(error) => {
                     do_all_fit = false;
@@ -199,9 +199,9 @@ impl<'a> Scheduler<'a> {
 
     /// Returns whether a cell has to run. Counts a cell that does not.
     fn needs_run(&mut self, cell: &Cell) -> Result<bool> {
-        let previous = self.context.worker.previous_attempts();
+        let previous = self.context.supervisor.previous_attempts();
         let key = cell.key();
-        let check = if self.verified.contains(&key) { Check::Full } else { Check::Quick };
+        let check = if self.verified.contains(&key) { CheckDepth::Full } else { CheckDepth::Quick };
         match self.context.store.cell_state(cell.id(), check)? {
             CellState::Done => {
                 self.done.insert(key);
@@ -217,7 +217,7 @@ impl<'a> Scheduler<'a> {
                 return Ok(false);
             }
             CellState::Damaged(reason) => {
-                self.context.progress.say(&format!("{}: {reason}; it runs again", cell.line()));
+                self.context.progress.print_line(&format!("{}: {reason}; it runs again", cell.to_line()));
             }
             CellState::Failed(_) | CellState::Missing => {}
         }
@@ -238,32 +238,32 @@ impl<'a> Scheduler<'a> {
     /// # Errors
     /// Fails if the run cannot continue: after an interruption, if the disk is full, or if input data is
     /// invalid.
-    fn record_end(&mut self, cell: &Cell, completion: Result<Completion>, seconds: f64) -> Result<()> {
-        let (worker, key) = (self.context.worker, cell.key());
+    fn record_end(&mut self, cell: &Cell, completion: Result<CompletedBy>, seconds: f64) -> Result<()> {
+        let (supervisor, key) = (self.context.supervisor, cell.key());
         match completion {
             Ok(completion) => {
                 self.done.insert(key);
                 let end = match completion {
-                    Completion::ByThisProcess => CellEnd::Done,
-                    Completion::ByOtherProcess => CellEnd::Released,
+                    CompletedBy::ThisProcess => CellEnd::Done,
+                    CompletedBy::OtherProcess => CellEnd::Released,
                 };
                 match end {
                     CellEnd::Done => self.summary.done += 1,
                     _ => self.summary.cached += 1,
                 }
-                worker.report_end(&key, end);
-                self.context.progress.say(&format!("done  {}", cell.line()));
+                supervisor.report_end(&key, end);
+                self.context.progress.print_line(&format!("done  {}", cell.to_line()));
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 log_stop(self.context, cell.id())?;
-                worker.report_end(&key, CellEnd::Released);
+                supervisor.report_end(&key, CellEnd::Released);
                 Err(error)
             }
             Err(error) if error.is_storage_failure() || error.is_bad_input() => {
                 // The disk may be full, so that the log cannot be written either.
                 let _ = log_stop(self.context, cell.id());
-                worker.report_end(&key, CellEnd::Released);
+                supervisor.report_end(&key, CellEnd::Released);
                 Err(error)
             }
             Err(error) => self.record_failed(cell, &error, seconds),
@@ -271,21 +271,21 @@ impl<'a> Scheduler<'a> {
     }
 
     fn record_failed(&mut self, cell: &Cell, error: &Error, seconds: f64) -> Result<()> {
-        self.context.progress.say(&format!("failed  {}: {}", cell.line(), error.to_line()));
+        self.context.progress.print_line(&format!("failed  {}: {}", cell.to_line(), error.to_line()));
         record_failure(self.context, &cell.spec, ResourceUsage { seconds, joules: None }, error)?;
         self.summary.failed.push(unfinished(cell, error.to_line()));
-        self.context.worker.report_end(&cell.key(), CellEnd::Failed);
+        self.context.supervisor.report_end(&cell.key(), CellEnd::Failed);
         Ok(())
     }
 }
 
 fn unfinished(cell: &Cell, reason: String) -> UnfinishedCell {
-    UnfinishedCell { cell: cell.line(), key: cell.key(), reason }
+    UnfinishedCell { cell: cell.to_line(), key: cell.key(), reason }
 }
 
 /// Runs cells together. After a panic, runs each cell by itself, so that only the cell that panics fails.
-fn run_isolating_panics<'a>(cells: &[&'a Cell], run: RunGroup<'_, 'a>) -> Vec<Result<Completion>> {
-    match (cells, catch_panic(|| run(cells))) {
+fn run_isolating_panics<'a>(cells: &[&'a Cell], run: RunGroup<'_, 'a>) -> Vec<Result<CompletedBy>> {
+    match (cells, catch_cell_panic(|| run(cells))) {
         (_, Ok(completions)) => completions,
         ([_], Err(error)) => vec![Err(error)],
         (_, Err(_)) => cells.iter().flat_map(|cell| run_isolating_panics(&[*cell], run)).collect(),

@@ -10,7 +10,7 @@ use super::*;
 use crate::device::{DeviceChoice, UsageMeter};
 use crate::manifest::load;
 use crate::plan::plan;
-use crate::runner::{ClaimOutcome, ClaimedCell, ProgressDisplay, StopFlag, Worker};
+use crate::runner::{ClaimOutcome, ProgressDisplay, RunningCell, StopFlag, SupervisorConnection};
 use crate::stages::{DistilJob, PretrainJob, Stage};
 use crate::store::{EventKind, Lookup, Provenance, read_events};
 
@@ -21,7 +21,7 @@ struct TestRun {
     store: Store,
     progress: ProgressDisplay,
     meter: UsageMeter,
-    worker: Worker,
+    supervisor: SupervisorConnection,
 }
 
 impl TestRun {
@@ -34,7 +34,7 @@ impl TestRun {
             results,
             progress: ProgressDisplay::new(1, StopFlag::default()),
             meter: UsageMeter::for_device(DeviceChoice::Cpu),
-            worker: Worker::default(),
+            supervisor: SupervisorConnection::default(),
         }
     }
 
@@ -46,7 +46,7 @@ impl TestRun {
             meter: &self.meter,
             provenance: Provenance::of_this_process("cpu", 1),
             memory_limit: None,
-            worker: &self.worker,
+            supervisor: &self.supervisor,
         }
     }
 
@@ -68,14 +68,14 @@ fn scheduler<'a>(plan: &'a Plan, context: &'a RunContext<'a>, policy: FailurePol
 }
 
 /// Records a result without any work.
-fn succeed(context: &RunContext<'_>, cell: &Cell) -> Result<Completion> {
-    let claimed = match ClaimedCell::claim_wait::<Value>(context, &cell.spec, cell.line())? {
+fn succeed(context: &RunContext<'_>, cell: &Cell) -> Result<CompletedBy> {
+    let claimed = match RunningCell::claim_blocking::<Value>(context, &cell.spec, cell.to_line())? {
         ClaimOutcome::Claimed(claimed) => claimed,
-        ClaimOutcome::Done(_) => return Ok(Completion::ByOtherProcess),
+        ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
     };
     let spent = ResourceUsage { seconds: 1.0, joules: None };
     claimed.finish(spent, &[], Vec::new(), Value::from("result"))?;
-    Ok(Completion::ByThisProcess)
+    Ok(CompletedBy::ThisProcess)
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_cell_of_a_group_that_panics_fails_alone_and_its_record_has_the_location() {
     let error = test.error(group[0]).unwrap();
     assert!(error.starts_with("panicked at src/scheduler/tests.rs:"), "{error}");
     assert!(error.ends_with("no such shape"), "{error}");
-    let log = read_events(&test.store.folder(group[0].id()).events()).unwrap();
+    let log = read_events(&test.store.cell_folder(group[0].id()).event_log_path()).unwrap();
     assert_eq!(log.last().unwrap().kind, EventKind::Failed(error));
 }
 
@@ -104,7 +104,7 @@ fn a_cell_of_a_group_that_panics_fails_alone_and_its_record_has_the_location() {
 fn a_failed_cell_runs_again_only_on_request_and_blocks_the_cells_that_read_it() {
     let test = TestRun::new();
     let (base, twins) = (test.cells_of::<PretrainJob>()[0], test.cells_of::<DistilJob>()[0]);
-    let sweep = |policy, outcome: fn(&RunContext<'_>, &Cell) -> Result<Completion>| {
+    let sweep = |policy, outcome: fn(&RunContext<'_>, &Cell) -> Result<CompletedBy>| {
         let context = test.context();
         let mut scheduler = scheduler(&test.plan, &context, policy);
         let mut num_runs = 0;
@@ -116,12 +116,12 @@ fn a_failed_cell_runs_again_only_on_request_and_blocks_the_cells_that_read_it() 
                 })
                 .unwrap();
         }
-        let Summary { done, failed, blocked, skipped, .. } = scheduler.summary;
+        let RunSummary { done, failed, blocked, skipped, .. } = scheduler.summary;
         (num_runs, done, failed.len(), blocked.len(), skipped)
     };
-    let fails: fn(&RunContext<'_>, &Cell) -> Result<Completion> =
+    let fails: fn(&RunContext<'_>, &Cell) -> Result<CompletedBy> =
         |_, _| Err(Error::failed("no luck").hint("try again"));
-    let never: fn(&RunContext<'_>, &Cell) -> Result<Completion> = |_, _| unreachable!("it must not run");
+    let never: fn(&RunContext<'_>, &Cell) -> Result<CompletedBy> = |_, _| unreachable!("it must not run");
     let policy = FailurePolicy::default();
     assert_eq!(sweep(policy, fails), (1, 0, 1, 1, 0));
     assert_eq!(test.error(base).unwrap(), "no luck (hint: try again)");
@@ -142,7 +142,7 @@ fn a_full_disk_ends_the_run_and_is_no_failure_of_a_cell() {
     let line = result.unwrap_err().to_line();
     assert!(line.contains("cannot write `there`") && line.contains("free disk space"), "{line}");
     assert!(test.error(base).is_none());
-    assert!(!test.store.folder(base.id()).record().exists());
+    assert!(!test.store.cell_folder(base.id()).record_path().exists());
     drop(test.results);
 }
 
@@ -166,11 +166,11 @@ fn several_devices_compute_the_same_results() {
         let test = TestRun::new();
         let devices = vec![Device::flex(); num_devices];
         let context = RunContext { devices, ..test.context() };
-        let summary = run(&test.plan, &context, FailurePolicy::default()).unwrap();
+        let summary = run_plan(&test.plan, &context, FailurePolicy::default()).unwrap();
         assert!(summary.failed.is_empty() && summary.done == test.plan.cells.len(), "{summary:?}");
         let result = |cell: &Cell| match test.store.find::<Value>(cell.id()).unwrap() {
             Lookup::Done(record) => (record.artifacts, record.outcome),
-            _ => panic!("{} was not done", cell.line()),
+            _ => panic!("{} was not done", cell.to_line()),
         };
         test.plan.cells.iter().map(result).collect::<Vec<_>>()
     };

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::identity::ModelIdentity;
 use crate::manifest::Dtype;
-use crate::store::{CellId, Inputs};
+use crate::store::{CellId, CellInputs};
 use dtr_core::error::Result;
 use dtr_core::files::read_text_file;
 use dtr_model::{BaseModel, DecoderConfig};
@@ -89,10 +89,10 @@ impl BaseSource {
     }
 
     /// Returns the pretrain cell of the base as the input `base`. A base in a directory has no such input.
-    pub(super) fn inputs(&self) -> Inputs {
+    pub(super) fn inputs(&self) -> CellInputs {
         match self {
-            Self::Directory { .. } => Inputs::new(),
-            Self::Trained { cell, .. } => Inputs::from([("base".to_owned(), cell.clone())]),
+            Self::Directory { .. } => CellInputs::new(),
+            Self::Trained { cell, .. } => CellInputs::from([("base".to_owned(), cell.clone())]),
         }
     }
 

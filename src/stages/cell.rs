@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::base::BaseSource;
 use super::stage::{Job, Stage};
-use crate::store::{CellId, CellSpec, Inputs, Key, StageName};
+use crate::store::{CellId, CellInputs, CellSpec, Key, StageName};
 use dtr_core::error::Result;
 
 /// The names of a cell in messages and tables. No key depends on them.
@@ -28,7 +28,7 @@ pub struct Labels {
 
 impl Labels {
     /// Returns `model variant task key=value …` on one line.
-    pub fn line(&self) -> String {
+    pub fn to_line(&self) -> String {
         let mut words = vec![self.model.clone()];
         words.extend(self.variant.clone());
         words.extend(self.task.clone());
@@ -81,12 +81,12 @@ impl Cell {
     }
 
     /// Returns the cells whose results this cell reads, by role.
-    pub fn inputs(&self) -> &Inputs {
+    pub fn inputs(&self) -> &CellInputs {
         &self.spec.inputs
     }
 
     /// Returns the job, if the cell belongs to the stage `S`.
-    pub fn job_of<S: Stage>(&self) -> Option<&S> {
+    pub fn downcast_job<S: Stage>(&self) -> Option<&S> {
         self.job.as_any().downcast_ref()
     }
 
@@ -96,8 +96,8 @@ impl Cell {
     }
 
     /// Returns `stage model variant task …` on one line.
-    pub fn line(&self) -> String {
-        let parts = [self.stage().to_string(), self.labels.line(), self.job.detail()];
+    pub fn to_line(&self) -> String {
+        let parts = [self.stage().to_string(), self.labels.to_line(), self.job.distinguishing_settings()];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     }
 }

@@ -12,7 +12,7 @@ use crate::data::synthetic::{GENERATOR_VERSION, SyntheticLanguage};
 use crate::data::{
     Choices, CorpusSource, DocumentUnit, Metric, SyntheticTaskKind, Task, TaskSource, WeightedSource,
 };
-use crate::data::{Split, file_of_split};
+use crate::data::{Split, split_file};
 use crate::hub::{self, FileLocation, PinnedRepo};
 use crate::manifest::{ModelConfig, ModelSource};
 use dtr_core::error::Result;
@@ -26,7 +26,7 @@ use dtr_model::BaseModel;
 pub enum ModelIdentity {
     /// A directory.
     Files {
-        /// Digests of the files that decide what the base computes.
+        /// Digests of the files that decide the outputs of the base.
         files: BTreeMap<String, Digest>,
     },
     /// A repository of the hub at a commit, which fixes the content of its files.
@@ -34,12 +34,12 @@ pub enum ModelIdentity {
 }
 
 impl ModelIdentity {
-    /// Returns the identity of a model, and the folder in which its files are or will be. Returns `None` for
+    /// Computes the identity of a model, and the folder in which its files are or will be. Returns `None` for
     /// a model that is trained here and for one without weights.
     ///
     /// # Errors
     /// Fails if a local file cannot be read, or if the hub does not know a revision.
-    pub fn of(model: &ModelConfig) -> Result<Option<(PathBuf, Self)>> {
+    pub fn compute(model: &ModelConfig) -> Result<Option<(PathBuf, Self)>> {
         Ok(match &model.source {
             ModelSource::Path(path) => {
                 let files = BaseModel::compute_digests(Path::new(path))?;
@@ -65,11 +65,11 @@ pub enum FileIdentity {
 }
 
 impl FileIdentity {
-    /// Returns the identity of the file at a path or a `hf://` URI. Downloads nothing.
+    /// Computes the identity of the file at a path or a `hf://` URI. Downloads nothing.
     ///
     /// # Errors
     /// Fails if a local file cannot be read, or if the hub does not know a revision.
-    pub fn of(path: &str) -> Result<Self> {
+    pub fn compute(path: &str) -> Result<Self> {
         Ok(match FileLocation::parse(path)? {
             FileLocation::Local(path) => Self::Digest(digest_file(&path)?),
             FileLocation::Hub(repo, file) => {
@@ -107,11 +107,11 @@ pub enum CorpusIdentity {
 }
 
 impl CorpusIdentity {
-    /// Returns the identity of a corpus.
+    /// Computes the identity of a corpus.
     ///
     /// # Errors
     /// Fails if a local file cannot be read, or if the hub does not know a revision.
-    pub fn of(source: &CorpusSource) -> Result<Self> {
+    pub fn compute(source: &CorpusSource) -> Result<Self> {
         Ok(match source {
             CorpusSource::Synthetic(corpus) => Self::Synthetic {
                 text: SyntheticLanguage::new(corpus.language_seed).corpus_digest(corpus.seed),
@@ -119,15 +119,16 @@ impl CorpusIdentity {
             CorpusSource::Files(corpus) => Self::Files {
                 files: documents::list_files(corpus)?
                     .iter()
-                    .map(|file| FileIdentity::of(file))
+                    .map(|file| FileIdentity::compute(file))
                     .collect::<Result<_>>()?,
                 column: corpus.column.clone(),
                 document: corpus.document.clone(),
                 separator: corpus.separator.clone(),
             },
             CorpusSource::Mixture(portions) => {
-                let of = |portion: &WeightedSource| Ok((portion.weight, Self::of(&portion.source)?));
-                Self::Mixture { mixture: portions.iter().map(of).collect::<Result<_>>()? }
+                let identity =
+                    |portion: &WeightedSource| Ok((portion.weight, Self::compute(&portion.source)?));
+                Self::Mixture { mixture: portions.iter().map(identity).collect::<Result<_>>()? }
             }
         })
     }
@@ -175,11 +176,11 @@ pub enum TaskIdentity {
 }
 
 impl TaskIdentity {
-    /// Returns the identity of a split of a task.
+    /// Computes the identity of a split of a task.
     ///
     /// # Errors
     /// Fails if a local file cannot be read, or if the hub does not know a revision.
-    pub fn of(task: &Task, split: Split) -> Result<Self> {
+    pub fn compute(task: &Task, split: Split) -> Result<Self> {
         Ok(match &task.source {
             TaskSource::Synthetic(source) => Self::Synthetic {
                 kind: source.kind,
@@ -192,9 +193,9 @@ impl TaskIdentity {
                 },
             },
             TaskSource::File(source) => {
-                let (path, is_cut) = file_of_split(source, split);
+                let (path, is_cut) = split_file(source, split);
                 Self::File {
-                    rows: FileIdentity::of(path)?,
+                    rows: FileIdentity::compute(path)?,
                     is_cut,
                     prompt: source.prompt.clone(),
                     continuation: source.continuation.clone(),

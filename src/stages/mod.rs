@@ -19,12 +19,12 @@ pub use base::{BaseSource, BaseSpec};
 pub use cell::{Cell, Labels};
 pub use distil::DistilJob;
 pub use identity::{CorpusIdentity, FileIdentity, ModelIdentity, TaskIdentity};
-pub use models::{LoadedModels, base_directory, ensure_computable, twins_file};
+pub use models::{LoadedModels, base_directory, ensure_dtypes_supported, twins_file};
 pub use planner::{Planner, SweepPoint};
 pub use pretrain::PretrainJob;
 pub use score::ScoreJob;
 pub use search::SearchJob;
-pub use stage::{Completion, Job, Stage, StageCache, Usage};
+pub use stage::{CompletedBy, Job, Stage, StageCache, WorkCounts};
 pub use throughput::ThroughputJob;
 
 use crate::store::StageName;
@@ -39,18 +39,18 @@ pub struct StageEntry {
 }
 
 impl StageEntry {
-    const fn of<S: Stage>() -> Self {
+    const fn for_stage<S: Stage>() -> Self {
         Self { name: S::NAME, plan: S::plan }
     }
 }
 
 /// Every stage, in the order in which their cells run.
 pub static STAGES: [StageEntry; 5] = [
-    StageEntry::of::<PretrainJob>(),
-    StageEntry::of::<DistilJob>(),
-    StageEntry::of::<ScoreJob>(),
-    StageEntry::of::<SearchJob>(),
-    StageEntry::of::<ThroughputJob>(),
+    StageEntry::for_stage::<PretrainJob>(),
+    StageEntry::for_stage::<DistilJob>(),
+    StageEntry::for_stage::<ScoreJob>(),
+    StageEntry::for_stage::<SearchJob>(),
+    StageEntry::for_stage::<ThroughputJob>(),
 ];
 
 /// Returns the position of a stage in [`STAGES`]. An unknown stage comes last.

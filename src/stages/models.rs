@@ -34,11 +34,15 @@ pub struct LoadedModels {
 }
 
 impl LoadedModels {
-    /// Returns a base with its tokenizer, on each device of `context`.
+    /// Loads a base with its tokenizer on each device of `context`.
     ///
     /// # Errors
     /// Fails if a file is missing or damaged.
-    pub fn replicas(&mut self, context: &RunContext<'_>, source: &BaseSource) -> Result<Rc<Vec<BaseModel>>> {
+    pub fn load_replicas(
+        &mut self,
+        context: &RunContext<'_>,
+        source: &BaseSource,
+    ) -> Result<Rc<Vec<BaseModel>>> {
         let key = source.cache_key();
         if let Some(replicas) = self.bases.get(&key) {
             return Ok(replicas.clone());
@@ -50,11 +54,11 @@ impl LoadedModels {
         Ok(replicas)
     }
 
-    /// Returns the twins of a distil cell, on each device of `context`.
+    /// Loads the twins of a distil cell on each device of `context`.
     ///
     /// # Errors
     /// Fails if a file is missing or damaged.
-    pub fn twins(
+    pub fn load_twins(
         &mut self,
         context: &RunContext<'_>,
         source: &BaseSource,
@@ -65,7 +69,7 @@ impl LoadedModels {
             return Ok(twins.clone());
         }
         let path = twins_file(context.store, cell)?;
-        let replicas = self.replicas(context, source)?;
+        let replicas = self.load_replicas(context, source)?;
         let load = |base: &BaseModel| {
             let mut checkpoint =
                 SafetensorsReader::open(std::slice::from_ref(&path), &base.decoder.device())?;
@@ -78,11 +82,11 @@ impl LoadedModels {
         Ok(twins)
     }
 
-    /// Returns the tokenized items of a split of a task.
+    /// Loads the tokenized items of a split of a task.
     ///
     /// # Errors
     /// Fails if a file cannot be read, or if the items have changed since the plan was made.
-    pub fn requests(
+    pub fn load_requests(
         &mut self,
         context: &RunContext<'_>,
         source: &BaseSource,
@@ -95,10 +99,10 @@ impl LoadedModels {
         if let Some(requests) = self.requests.get(&key) {
             return Ok(requests.clone());
         }
-        let base = &self.replicas(context, source)?[0];
+        let base = &self.load_replicas(context, source)?[0];
         let (items, max_positions) = (load_items(task, split)?, base.decoder.config.max_positions);
         let requests = Rc::new(ScoringRequests::new(&base.tokenizer, items, task.metric(), max_positions)?);
-        if TaskIdentity::of(task, split)? != *identity {
+        if TaskIdentity::compute(task, split)? != *identity {
             return Err(Error::failed(format!("the {split} items of the task changed after the run began"))
                 .hint("run the same command again"));
         }
@@ -116,11 +120,11 @@ pub fn base_directory(store: &Store, source: &BaseSource) -> Result<PathBuf> {
         BaseSource::Directory { folder, .. } => return Ok(folder.clone()),
         BaseSource::Trained { cell, .. } => cell,
     };
-    let record = find_done::<PretrainJob>(store, cell)?;
+    let record = find_done_record::<PretrainJob>(store, cell)?;
     for name in record.artifacts.keys() {
-        store.artifact(&record, name)?;
+        store.verify_artifact(&record, name)?;
     }
-    Ok(store.folder(cell).path().to_owned())
+    Ok(store.cell_folder(cell).path().to_owned())
 }
 
 /// Verifies the file of a distil cell's twins, and returns its path.
@@ -128,14 +132,14 @@ pub fn base_directory(store: &Store, source: &BaseSource) -> Result<PathBuf> {
 /// # Errors
 /// Fails if the twins were not distilled, or if the file is damaged.
 pub fn twins_file(store: &Store, cell: &CellId) -> Result<PathBuf> {
-    store.artifact(&find_done::<DistilJob>(store, cell)?, TWINS)
+    store.verify_artifact(&find_done_record::<DistilJob>(store, cell)?, TWINS)
 }
 
 /// Returns the record of an input cell.
 ///
 /// # Errors
 /// Fails if the cell is not done.
-pub(super) fn find_done<S: Stage>(store: &Store, cell: &CellId) -> Result<Record<S::Output>> {
+pub(super) fn find_done_record<S: Stage>(store: &Store, cell: &CellId) -> Result<Record<S::Output>> {
     let record = store.find::<S::Output>(cell)?.done();
     record.ok_or_else(|| Error::failed(format!("{cell} is not done")))
 }
@@ -152,7 +156,7 @@ fn tensor_dtype(source: &BaseSource) -> DType {
 ///
 /// # Errors
 /// Fails if a base asks for bf16 on a processor.
-pub fn ensure_computable(cells: &[Cell], device: &Device) -> Result<()> {
+pub fn ensure_dtypes_supported(cells: &[Cell], device: &Device) -> Result<()> {
     let needs_gpu = cells.iter().any(|cell| cell.base().is_some_and(|base| !base.dtype().is_f32()));
     match needs_gpu && is_cpu(device) {
         true => Err(Error::environment("`dtype = \"bf16\"` needs a GPU: a processor computes in f32")

@@ -7,7 +7,7 @@ use super::base::{BaseSource, read_config};
 use super::cell::{Cell, Labels};
 use super::identity::{CorpusIdentity, ModelIdentity};
 use super::pretrain::{self, PretrainJob};
-use crate::algorithms::pretrain::trained_config;
+use crate::algorithms::pretrain::base_config_and_tokenizer;
 use crate::data::CorpusSource;
 use crate::data::documents::check_first_documents;
 use crate::device::HardwareLabel;
@@ -56,7 +56,7 @@ impl Planner {
     }
 
     /// Adds a cell that other cells read, unless it was added before. Returns the identity of the cell.
-    pub fn add_shared(&mut self, cell: Cell) -> CellId {
+    pub fn add_input_cell(&mut self, cell: Cell) -> CellId {
         let id = cell.id().clone();
         if self.find(&id.key).is_none() {
             self.cells.push(cell);
@@ -68,12 +68,12 @@ impl Planner {
     ///
     /// # Errors
     /// Fails if the cell was added before, because two rows of the table would be the same.
-    pub fn add_result(&mut self, cell: Cell) -> Result<()> {
+    pub fn add_result_cell(&mut self, cell: Cell) -> Result<()> {
         if let Some(first) = self.find(&cell.key()) {
             return Err(Error::manifest(format!(
                 "two cells of the sweep are the same work: `{}` and `{}`",
-                first.labels.line(),
-                cell.labels.line()
+                first.labels.to_line(),
+                cell.labels.to_line()
             ))
             .hint("remove one of two names for the same definition, or an axis that changes nothing"));
         }
@@ -86,11 +86,11 @@ impl Planner {
     ///
     /// # Errors
     /// Fails if the cell was added before with another base or variant.
-    pub fn add_result_once(&mut self, cell: Cell) -> Result<()> {
+    pub fn add_result_cell_once(&mut self, cell: Cell) -> Result<()> {
         let names = |labels: &Labels| (labels.model.clone(), labels.variant.clone());
         match self.find(&cell.key()) {
             Some(first) if names(&first.labels) == names(&cell.labels) => Ok(()),
-            _ => self.add_result(cell),
+            _ => self.add_result_cell(cell),
         }
     }
 
@@ -98,11 +98,11 @@ impl Planner {
     ///
     /// # Errors
     /// Fails if a file cannot be read.
-    pub fn corpus(&mut self, source: &CorpusSource) -> Result<CorpusIdentity> {
+    pub fn identify_corpus(&mut self, source: &CorpusSource) -> Result<CorpusIdentity> {
         if let Some((_, identity)) = self.corpora.iter().find(|(known, _)| known == source) {
             return Ok(identity.clone());
         }
-        let identity = CorpusIdentity::of(source)?;
+        let identity = CorpusIdentity::compute(source)?;
         check_corpus(source)?;
         self.corpora.push((source.clone(), identity.clone()));
         Ok(identity)
@@ -113,26 +113,27 @@ impl Planner {
     /// # Errors
     /// Fails if a file cannot be read, or if the manifest sets a type other than f32 for a base that is
     /// trained here.
-    pub fn base(&mut self, point: &SweepPoint<'_>, model: &str) -> Result<BaseSource> {
+    pub fn plan_base(&mut self, point: &SweepPoint<'_>, model: &str) -> Result<BaseSource> {
         if let Some(source) = self.stored_base(point.manifest, model)? {
             return Ok(source);
         }
         let labels = point.labels(model).without_search_axes();
-        let cell = pretrain::cell(point, self, model, labels)?;
-        let job = cell.job_of::<PretrainJob>().expect("a pretrain cell has a pretrain job");
+        let cell = pretrain::plan_base_cell(point, self, model, labels)?;
+        let job = cell.downcast_job::<PretrainJob>().expect("a pretrain cell has a pretrain job");
         let config = job.config.clone();
-        Ok(BaseSource::Trained { cell: self.add_shared(cell), config })
+        Ok(BaseSource::Trained { cell: self.add_input_cell(cell), config })
     }
 
     /// Returns the shape of a model, or `None` if only the hub has it.
     ///
     /// # Errors
     /// Fails if a configuration on disk cannot be read.
-    pub fn config(&mut self, point: &SweepPoint<'_>, model: &str) -> Result<Option<DecoderConfig>> {
+    pub fn model_config(&mut self, point: &SweepPoint<'_>, model: &str) -> Result<Option<DecoderConfig>> {
         match &point.manifest.models[model].source {
             ModelSource::Shape(path) => read_config(Path::new(path)).map(Some),
             ModelSource::Pretrain(architecture) => {
-                trained_config(architecture, &point.manifest.pretrain).map(|(config, _)| Some(config))
+                base_config_and_tokenizer(architecture, &point.manifest.pretrain)
+                    .map(|(config, _)| Some(config))
             }
             ModelSource::Path(_) | ModelSource::Hub(_) => match self.stored_base(point.manifest, model)? {
                 Some(base) => base.config(),
@@ -157,7 +158,7 @@ impl Planner {
             _ => None,
         };
         let dtype = definition.dtype;
-        let source = ModelIdentity::of(definition)?.map(|(folder, identity)| BaseSource::Directory {
+        let source = ModelIdentity::compute(definition)?.map(|(folder, identity)| BaseSource::Directory {
             folder,
             identity,
             dtype,

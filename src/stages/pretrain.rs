@@ -8,19 +8,19 @@ use super::cell::{Cell, Labels};
 use super::identity::CorpusIdentity;
 use super::models::LoadedModels;
 use super::planner::{Planner, SweepPoint};
-use super::stage::{Completion, Stage, Usage};
-use crate::algorithms::pretrain::{PretrainConfig, PretrainResult, Trainer, trained_config};
+use super::stage::{CompletedBy, Stage, WorkCounts};
+use crate::algorithms::pretrain::{PretrainConfig, PretrainResult, Trainer, base_config_and_tokenizer};
 use crate::data::CorpusSource;
 use crate::data::token_sequences::TokenSequences;
 use crate::device::ResourceUsage;
 use crate::manifest::ModelSource;
 use crate::observer::Observer;
 use crate::resources::{Resources, trained_bytes};
-use crate::runner::{ClaimOutcome, ClaimedCell, RunContext};
-use crate::store::{Inputs, StageName};
+use crate::runner::{ClaimOutcome, RunContext, RunningCell};
+use crate::store::{CellInputs, StageName};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{Digest, digest_file};
-use dtr_model::{DecoderConfig, DecoderShape, write_base};
+use dtr_model::{DecoderConfig, DecoderShape, write_base_model};
 
 /// The files of a pretrain cell: a Hugging Face directory.
 const BASE_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
@@ -55,7 +55,7 @@ pub struct PretrainSpec {
 }
 
 /// Returns the cell that trains the base `model`.
-pub(super) fn cell(
+pub(super) fn plan_base_cell(
     point: &SweepPoint<'_>,
     planner: &mut Planner,
     model: &str,
@@ -72,10 +72,10 @@ pub(super) fn cell(
     let (corpus, recipe) = (&point.manifest.corpus.source, &point.manifest.pretrain);
     let job = PretrainJob {
         architecture: architecture.clone(),
-        config: trained_config(architecture, recipe)?.0,
+        config: base_config_and_tokenizer(architecture, recipe)?.0,
         recipe: recipe.clone(),
         corpus: corpus.clone(),
-        corpus_identity: planner.corpus(corpus)?,
+        corpus_identity: planner.identify_corpus(corpus)?,
     };
     Cell::new(job, labels)
 }
@@ -97,8 +97,8 @@ impl Stage for PretrainJob {
         })
     }
 
-    fn inputs(&self) -> Inputs {
-        Inputs::new()
+    fn inputs(&self) -> CellInputs {
+        CellInputs::new()
     }
 
     fn config(&self) -> Result<Option<DecoderConfig>> {
@@ -110,29 +110,30 @@ impl Stage for PretrainJob {
         Resources { tokens: self.recipe.token_budget.0, weight_bytes: bytes, ..Resources::default() }
     }
 
-    fn usage(&self, output: &PretrainResult) -> Usage {
-        Usage { tokens: output.tokens, evaluations: 0 }
+    fn count_work(&self, output: &PretrainResult) -> WorkCounts {
+        WorkCounts { tokens: output.tokens, evaluations: 0 }
     }
 
     fn run(
         context: &RunContext<'_>,
         _models: &mut LoadedModels,
         group: &[(&Cell, &Self)],
-    ) -> Vec<Result<Completion>> {
+    ) -> Vec<Result<CompletedBy>> {
         group.iter().map(|(cell, job)| job.run_one(context, cell)).collect()
     }
 }
 
 impl PretrainJob {
-    fn run_one(&self, context: &RunContext<'_>, cell: &Cell) -> Result<Completion> {
-        let claimed = match ClaimedCell::claim_wait::<PretrainResult>(context, &cell.spec, cell.line())? {
-            ClaimOutcome::Claimed(claimed) => claimed,
-            ClaimOutcome::Done(_) => return Ok(Completion::ByOtherProcess),
-        };
-        claimed.begin()?;
+    fn run_one(&self, context: &RunContext<'_>, cell: &Cell) -> Result<CompletedBy> {
+        let claimed =
+            match RunningCell::claim_blocking::<PretrainResult>(context, &cell.spec, cell.to_line())? {
+                ClaimOutcome::Claimed(claimed) => claimed,
+                ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
+            };
+        claimed.log_start()?;
         let (result, spent) = self.train(context, cell, &claimed)?;
         claimed.finish(spent, &BASE_FILES, Vec::new(), result)?;
-        Ok(Completion::ByThisProcess)
+        Ok(CompletedBy::ThisProcess)
     }
 
     /// Trains the base and writes its files. The energy is known only if no earlier process did a part of the
@@ -141,12 +142,12 @@ impl PretrainJob {
         &self,
         context: &RunContext<'_>,
         cell: &Cell,
-        claimed: &ClaimedCell<'_>,
+        claimed: &RunningCell<'_>,
     ) -> Result<(PretrainResult, ResourceUsage)> {
-        let (config, tokenizer) = trained_config(&self.architecture, &self.recipe)?;
-        let task = context.progress.task(&cell.line(), self.recipe.token_budget.0, "tokens");
-        let task = task.with_logs([claimed])?;
-        let sequences = self.recipe.schedule().sequences();
+        let (config, tokenizer) = base_config_and_tokenizer(&self.architecture, &self.recipe)?;
+        let task = context.progress.start_task(&cell.to_line(), self.recipe.token_budget.0, "tokens");
+        let task = task.with_event_logs([claimed])?;
+        let sequences = self.recipe.schedule().sequence_shape();
         let sequences = TokenSequences::new(&self.corpus, &tokenizer, sequences, self.recipe.seed, &task)?;
         let checkpoint = claimed.checkpoint("base.safetensors")?;
         let mut trainer = Trainer::new(&config, &self.recipe, &checkpoint, context.device())?;
@@ -159,7 +160,7 @@ impl PretrainJob {
         let joules = watch.usage().joules.filter(|_| !is_resumed);
         let spent = ResourceUsage { seconds: trainer.seconds(), joules };
         let (result, mut decoder) = trainer.finish();
-        write_base(&mut decoder, &tokenizer, claimed.dir())?;
+        write_base_model(&mut decoder, &tokenizer, claimed.folder_path())?;
         Ok((result, spent))
     }
 }

@@ -7,13 +7,13 @@ use super::cell::{Cell, Labels};
 use super::identity::TaskIdentity;
 use super::models::LoadedModels;
 use super::planner::{Planner, SweepPoint};
-use super::stage::{Completion, Stage, Usage};
+use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::score::{ScoreResult, Scorer};
 use crate::data::Split;
 use crate::data::Task;
 use crate::resources::{Resources, weight_bytes};
-use crate::runner::{ClaimOutcome, ClaimedCell, RunContext};
-use crate::store::{CellId, Inputs, StageName};
+use crate::runner::{ClaimOutcome, RunContext, RunningCell};
+use crate::store::{CellId, CellInputs, StageName};
 use dtr_core::error::Result;
 use dtr_model::{DecoderConfig, Mask};
 
@@ -59,7 +59,7 @@ impl Stage for ScoreJob {
     }
 
     /// Twins are an input only if a layer is replaced, so all variants share the score of their base.
-    fn inputs(&self) -> Inputs {
+    fn inputs(&self) -> CellInputs {
         let mut inputs = self.base.inputs();
         if !self.layers.is_empty() {
             inputs.extend(self.twins.clone().map(|twins| ("twins".to_owned(), twins)));
@@ -76,8 +76,8 @@ impl Stage for ScoreJob {
         Resources { evaluations: 1, weight_bytes, ..Resources::default() }
     }
 
-    fn usage(&self, output: &ScoreResult) -> Usage {
-        Usage { tokens: output.tokens, evaluations: 1 }
+    fn count_work(&self, output: &ScoreResult) -> WorkCounts {
+        WorkCounts { tokens: output.tokens, evaluations: 1 }
     }
 
     /// A sweep without variants scores bases. A search makes its own score cells as it runs.
@@ -86,12 +86,12 @@ impl Stage for ScoreJob {
             if variant.is_some() {
                 continue;
             }
-            let base = planner.base(point, model)?;
+            let base = planner.plan_base(point, model)?;
             let labels = Labels { task: Some(task.to_owned()), ..point.labels(model) };
             let task = point.manifest.tasks[task].clone();
-            let identity = TaskIdentity::of(&task, Split::Test)?;
+            let identity = TaskIdentity::compute(&task, Split::Test)?;
             let job = Self { base, twins: None, task, split: Split::Test, identity, layers: Vec::new() };
-            planner.add_result(Cell::new(job, labels)?)?;
+            planner.add_result_cell(Cell::new(job, labels)?)?;
         }
         Ok(())
     }
@@ -100,7 +100,7 @@ impl Stage for ScoreJob {
         context: &RunContext<'_>,
         models: &mut LoadedModels,
         group: &[(&Cell, &Self)],
-    ) -> Vec<Result<Completion>> {
+    ) -> Vec<Result<CompletedBy>> {
         group.iter().map(|(cell, job)| job.run_one(context, models, cell)).collect()
     }
 }
@@ -111,17 +111,17 @@ impl ScoreJob {
         context: &RunContext<'_>,
         models: &mut LoadedModels,
         cell: &Cell,
-    ) -> Result<Completion> {
-        let claimed = match ClaimedCell::claim_wait::<ScoreResult>(context, &cell.spec, cell.line())? {
+    ) -> Result<CompletedBy> {
+        let claimed = match RunningCell::claim_blocking::<ScoreResult>(context, &cell.spec, cell.to_line())? {
             ClaimOutcome::Claimed(claimed) => claimed,
-            ClaimOutcome::Done(_) => return Ok(Completion::ByOtherProcess),
+            ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
         };
-        claimed.begin()?;
+        claimed.log_start()?;
         let watch = context.meter.start();
-        let base = &models.replicas(context, &self.base)?[0];
-        let requests = models.requests(context, &self.base, &self.task, self.split, &self.identity)?;
-        let result = Scorer::new(&base.decoder, None, &requests).score(&Mask::none(), &Mask::none())?;
+        let base = &models.load_replicas(context, &self.base)?[0];
+        let requests = models.load_requests(context, &self.base, &self.task, self.split, &self.identity)?;
+        let result = Scorer::new(&base.decoder, None, &requests).score(&Mask::empty(), &Mask::empty())?;
         claimed.finish(watch.usage(), &[], Vec::new(), result)?;
-        Ok(Completion::ByThisProcess)
+        Ok(CompletedBy::ThisProcess)
     }
 }

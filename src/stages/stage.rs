@@ -11,7 +11,7 @@ use super::cell::Cell;
 use super::planner::{Planner, SweepPoint};
 use crate::resources::Resources;
 use crate::runner::RunContext;
-use crate::store::{CellId, CellSpec, Inputs, Lookup, StageName, Store};
+use crate::store::{CellId, CellInputs, CellSpec, Lookup, StageName, Store};
 use dtr_core::error::Result;
 use dtr_model::DecoderConfig;
 
@@ -50,7 +50,7 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
     fn spec(&self) -> Result<Self::Spec>;
 
     /// Returns the cells whose results the job reads, by role.
-    fn inputs(&self) -> Inputs;
+    fn inputs(&self) -> CellInputs;
 
     /// Returns the base whose weights the job reads, if there is one.
     fn base(&self) -> Option<&BaseSource> {
@@ -67,7 +67,7 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
 
     /// Returns the settings that distinguish the job from other jobs with the same labels, or an empty
     /// string.
-    fn detail(&self) -> String {
+    fn distinguishing_settings(&self) -> String {
         String::new()
     }
 
@@ -80,12 +80,12 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
     /// together, including this job.
     fn resources(&self, config: &DecoderConfig, group: &[&Self]) -> Resources;
 
-    /// Returns the usage of a finished job.
-    fn usage(&self, output: &Self::Output) -> Usage;
+    /// Counts the work of a finished job.
+    fn count_work(&self, output: &Self::Output) -> WorkCounts;
 
-    /// Returns this job for each other machine on which a cell of `ended` ran, if the machine is a part of
+    /// Returns this job for each other machine on which a cell of `recorded` ran, if the machine is a part of
     /// the key.
-    fn on_other_machines(&self, _ended: &[CellSpec]) -> Vec<Self> {
+    fn jobs_on_other_machines(&self, _recorded: &[CellSpec]) -> Vec<Self> {
         Vec::new()
     }
 
@@ -102,21 +102,21 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
         context: &RunContext<'_>,
         cache: &mut Self::Cache,
         group: &[(&Cell, &Self)],
-    ) -> Vec<Result<Completion>>;
+    ) -> Vec<Result<CompletedBy>>;
 }
 
 /// The process that computed a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completion {
+pub enum CompletedBy {
     /// This process.
-    ByThisProcess,
+    ThisProcess,
     /// Another process, while this one waited.
-    ByOtherProcess,
+    OtherProcess,
 }
 
-/// The work of a finished job.
+/// The tokens and evaluations of a finished job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct WorkCounts {
     /// Number of tokens that went through a model.
     pub tokens: u64,
     /// Number of times that a base or a hybrid was scored.
@@ -140,8 +140,8 @@ pub trait Job: Debug + Send + Sync {
     /// Fails if a configuration on disk cannot be read.
     fn config(&self) -> Result<Option<DecoderConfig>>;
 
-    /// See [`Stage::detail`].
-    fn detail(&self) -> String;
+    /// See [`Stage::distinguishing_settings`].
+    fn distinguishing_settings(&self) -> String;
 
     /// See [`Stage::is_grouped_with`]. Returns false for a job of another stage.
     fn is_grouped_with(&self, other: &dyn Job) -> bool;
@@ -149,17 +149,17 @@ pub trait Job: Debug + Send + Sync {
     /// See [`Stage::resources`]. `group` may hold cells of other stages, which are ignored.
     fn resources(&self, config: &DecoderConfig, group: &[&Cell]) -> Resources;
 
-    /// Finds the usage of a finished cell of the stage.
+    /// Finds the work counts of a finished cell of the stage.
     ///
     /// # Errors
     /// Fails if the record cannot be read.
-    fn find_usage(&self, store: &Store, cell: &CellId) -> Result<Lookup<Usage>>;
+    fn find_work_counts(&self, store: &Store, cell: &CellId) -> Result<Lookup<WorkCounts>>;
 
-    /// See [`Stage::on_other_machines`].
+    /// See [`Stage::jobs_on_other_machines`].
     ///
     /// # Errors
     /// Fails if a specification cannot be made.
-    fn cells_on_other_machines(&self, cell: &Cell, ended: &[CellSpec]) -> Result<Vec<Cell>>;
+    fn cells_on_other_machines(&self, cell: &Cell, recorded: &[CellSpec]) -> Result<Vec<Cell>>;
 
     /// See [`Stage::run`].
     fn run(
@@ -167,7 +167,7 @@ pub trait Job: Debug + Send + Sync {
         context: &RunContext<'_>,
         cache: &mut StageCache,
         cells: &[&Cell],
-    ) -> Vec<Result<Completion>>;
+    ) -> Vec<Result<CompletedBy>>;
 }
 
 impl<S: Stage> Job for S {
@@ -187,8 +187,8 @@ impl<S: Stage> Job for S {
         Stage::config(self)
     }
 
-    fn detail(&self) -> String {
-        Stage::detail(self)
+    fn distinguishing_settings(&self) -> String {
+        Stage::distinguishing_settings(self)
     }
 
     fn is_grouped_with(&self, other: &dyn Job) -> bool {
@@ -196,7 +196,7 @@ impl<S: Stage> Job for S {
     }
 
     fn resources(&self, config: &DecoderConfig, group: &[&Cell]) -> Resources {
-        let others = group.iter().filter_map(|cell| cell.job_of::<S>());
+        let others = group.iter().filter_map(|cell| cell.downcast_job::<S>());
         let group: Vec<&S> = others.filter(|other| Stage::is_grouped_with(self, other)).collect();
         match group.as_slice() {
             [] => Stage::resources(self, config, &[self]),
@@ -204,17 +204,17 @@ impl<S: Stage> Job for S {
         }
     }
 
-    fn find_usage(&self, store: &Store, cell: &CellId) -> Result<Lookup<Usage>> {
+    fn find_work_counts(&self, store: &Store, cell: &CellId) -> Result<Lookup<WorkCounts>> {
         Ok(match store.find::<S::Output>(cell)? {
-            Lookup::Done(record) => Lookup::Done(record.map(|output| self.usage(&output))),
+            Lookup::Done(record) => Lookup::Done(record.map(|output| self.count_work(&output))),
             Lookup::Failed(record) => Lookup::Failed(record),
             Lookup::Corrupt { path, reason } => Lookup::Corrupt { path, reason },
             Lookup::Missing => Lookup::Missing,
         })
     }
 
-    fn cells_on_other_machines(&self, cell: &Cell, ended: &[CellSpec]) -> Result<Vec<Cell>> {
-        let others = self.on_other_machines(ended).into_iter();
+    fn cells_on_other_machines(&self, cell: &Cell, recorded: &[CellSpec]) -> Result<Vec<Cell>> {
+        let others = self.jobs_on_other_machines(recorded).into_iter();
         others.map(|job| Cell::new(job, cell.labels.clone())).collect()
     }
 
@@ -223,10 +223,12 @@ impl<S: Stage> Job for S {
         context: &RunContext<'_>,
         cache: &mut StageCache,
         cells: &[&Cell],
-    ) -> Vec<Result<Completion>> {
-        let group: Vec<(&Cell, &S)> =
-            cells.iter().map(|cell| (*cell, cell.job_of::<S>().expect("a group is of one stage"))).collect();
-        S::run(context, cache.of::<S::Cache>(), &group)
+    ) -> Vec<Result<CompletedBy>> {
+        let group: Vec<(&Cell, &S)> = cells
+            .iter()
+            .map(|cell| (*cell, cell.downcast_job::<S>().expect("a group is of one stage")))
+            .collect();
+        S::run(context, cache.get_or_default::<S::Cache>(), &group)
     }
 }
 
@@ -236,7 +238,7 @@ pub struct StageCache(Option<Box<dyn Any>>);
 
 impl StageCache {
     /// Returns the value of type `T`. Drops a value of another type first, to free its memory.
-    fn of<T: Default + 'static>(&mut self) -> &mut T {
+    fn get_or_default<T: Default + 'static>(&mut self) -> &mut T {
         if !self.0.as_ref().is_some_and(|value| value.is::<T>()) {
             self.0 = None;
         }

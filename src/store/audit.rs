@@ -7,16 +7,16 @@ use serde_json::Value;
 
 use dtr_core::error::Result;
 
+use super::Store;
 use super::cell_id::CellId;
 use super::cell_spec::CellSpec;
-use super::events::read_events;
+use super::event_log::read_events;
 use super::folders::CellFolder;
-use super::lookup::Store;
 use super::record::{self, ParsedRecord};
 
 /// A file that differs from its record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Fault {
+pub struct DamagedFile {
     /// The file.
     pub path: PathBuf,
     /// The difference.
@@ -31,7 +31,7 @@ pub struct Audit {
     /// Number of files beside them that were read.
     pub num_files: usize,
     /// The files that differ from their records.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<DamagedFile>,
 }
 
 impl Store {
@@ -41,9 +41,9 @@ impl Store {
     /// Fails if a folder cannot be listed. A file that cannot be read is a fault.
     pub fn audit(&self) -> Result<Audit> {
         let mut audit = Audit::default();
-        for cell in self.results().cells()? {
-            let folder = self.folder(&cell);
-            if folder.record().exists() {
+        for cell in self.results_folder().list_cells()? {
+            let folder = self.cell_folder(&cell);
+            if folder.record_path().exists() {
                 self.audit_cell(&cell, &folder, &mut audit);
             }
         }
@@ -52,24 +52,24 @@ impl Store {
 
     fn audit_cell(&self, cell: &CellId, folder: &CellFolder, audit: &mut Audit) {
         audit.num_records += 1;
-        let mut add_fault = |path: PathBuf, reason: String| audit.faults.push(Fault { path, reason });
-        let record = match record::read::<Value>(&folder.record(), cell) {
+        let mut add_fault = |path: PathBuf, reason: String| audit.faults.push(DamagedFile { path, reason });
+        let record = match record::read::<Value>(&folder.record_path(), cell) {
             Ok(ParsedRecord::Valid(record)) => record,
-            Ok(ParsedRecord::Corrupt(reason)) => return add_fault(folder.record(), reason),
-            Ok(ParsedRecord::Missing) => return add_fault(folder.record(), "it is missing".to_owned()),
-            Err(error) => return add_fault(folder.record(), error.to_line()),
+            Ok(ParsedRecord::Corrupt(reason)) => return add_fault(folder.record_path(), reason),
+            Ok(ParsedRecord::Missing) => return add_fault(folder.record_path(), "it is missing".to_owned()),
+            Err(error) => return add_fault(folder.record_path(), error.to_line()),
         };
         if !record.spec.key_matches().is_ok_and(|matches| matches) {
-            add_fault(folder.record(), "its key is not the digest of its spec and inputs".to_owned());
+            add_fault(folder.record_path(), "its key is not the digest of its spec and inputs".to_owned());
         }
         if CellSpec::read(folder).is_none_or(|written| written != record.spec) {
-            add_fault(folder.spec(), "it differs from the spec in the record beside it".to_owned());
+            add_fault(folder.spec_path(), "it differs from the spec in the record beside it".to_owned());
         }
-        if let Err(error) = read_events(&folder.events()) {
-            add_fault(folder.events(), error.to_line());
+        if let Err(error) = read_events(&folder.event_log_path()) {
+            add_fault(folder.event_log_path(), error.to_line());
         }
         for name in record.artifacts.keys() {
-            if let Err(error) = self.artifact(&record, name) {
+            if let Err(error) = self.verify_artifact(&record, name) {
                 add_fault(folder.path().join(name), error.message_with_sources());
             }
         }
@@ -81,23 +81,24 @@ impl Store {
 mod tests {
     use std::fs;
 
-    use super::super::claim::NewRecord;
-    use super::super::events::EventKind;
+    use super::super::event_log::EventKind;
+    use super::super::record_writer::NewRecord;
     use super::super::test_store::{TestStore, new_record};
 
     #[test]
     fn every_damaged_file_is_listed_and_an_undamaged_store_has_none() {
         let test = TestStore::new();
         let claim = test.claim("a").unwrap();
-        claim.events().unwrap().append(EventKind::Started).unwrap();
-        fs::write(claim.artifact("twins").unwrap(), "weights").unwrap();
+        claim.open_event_log().unwrap().append(EventKind::Started).unwrap();
+        fs::write(claim.artifact_path("twins").unwrap(), "weights").unwrap();
         let new = NewRecord { artifacts: vec!["twins".to_owned()], ..new_record("a") };
         claim.finish(new, 0.5).unwrap();
         test.fail("b", "no luck");
         let audit = test.store.audit().unwrap();
         assert_eq!((audit.num_records, audit.num_files, audit.faults.len()), (2, 5, 0));
         let folder = test.folder("a");
-        let files = [folder.record(), folder.spec(), folder.events(), folder.path().join("twins")];
+        let files =
+            [folder.record_path(), folder.spec_path(), folder.event_log_path(), folder.path().join("twins")];
         for path in files {
             let whole = fs::read(&path).unwrap();
             for damaged in [

@@ -69,7 +69,7 @@ impl fmt::Display for CellId {
 }
 
 /// The cells whose results a cell reads, by role: `base`, `twins` or `search`.
-pub type Inputs = BTreeMap<String, CellId>;
+pub type CellInputs = BTreeMap<String, CellId>;
 
 #[cfg(test)]
 mod tests {

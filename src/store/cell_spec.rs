@@ -6,9 +6,9 @@ use serde_json::Value;
 use dtr_core::error::Result;
 use dtr_core::files;
 
-use super::cell_id::{CellId, Inputs};
+use super::cell_id::{CellId, CellInputs};
 use super::folders::CellFolder;
-use super::key::key_of;
+use super::key::compute_key;
 
 /// A cell's specification: its stage, the stage's settings, and its inputs.
 ///
@@ -24,7 +24,7 @@ pub struct CellSpec {
     /// The settings that decide the result.
     pub spec: Value,
     /// The cells whose results this cell reads, by role.
-    pub inputs: Inputs,
+    pub inputs: CellInputs,
 }
 
 impl CellSpec {
@@ -36,27 +36,27 @@ impl CellSpec {
         stage: super::StageName,
         version: u32,
         spec: &S,
-        inputs: Inputs,
+        inputs: CellInputs,
     ) -> Result<Self> {
-        let key = key_of(&stage, version, spec, &inputs)?;
+        let key = compute_key(&stage, version, spec, &inputs)?;
         let spec = serde_json::to_value(spec).expect("a spec that has a key has JSON");
         Ok(Self { id: CellId { stage, key }, version, spec, inputs })
     }
 
     /// Returns whether the key is the digest of the other fields.
     pub(super) fn key_matches(&self) -> Result<bool> {
-        Ok(key_of(&self.id.stage, self.version, &self.spec, &self.inputs)? == self.id.key)
+        Ok(compute_key(&self.id.stage, self.version, &self.spec, &self.inputs)? == self.id.key)
     }
 
     /// Writes `spec.json` into `folder`.
     pub(super) fn write(&self, folder: &CellFolder) -> Result<()> {
         let text = serde_json::to_string_pretty(self).expect("a cell's spec holds only JSON and strings");
-        files::write_bytes_atomically(&folder.spec(), format!("{text}\n").as_bytes())
+        files::write_bytes_atomically(&folder.spec_path(), format!("{text}\n").as_bytes())
     }
 
     /// Reads `spec.json` in `folder`. Returns `None` if the file is missing or damaged, since no result
     /// depends on it.
     pub(super) fn read(folder: &CellFolder) -> Option<Self> {
-        serde_json::from_str(&files::read_text_file(&folder.spec()).ok()?).ok()
+        serde_json::from_str(&files::read_text_file(&folder.spec_path()).ok()?).ok()
     }
 }

@@ -1,53 +1,28 @@
-//! Exclusive access to a cell, and the writing of its record.
-//!
-//! The order of the writes makes a crash harmless: first artifacts, then `spec.json`, then the record by an
-//! atomic rename, and last the removal of checkpoints. A process that is killed at any moment leaves either
-//! no record or a complete one, and its checkpoints for the next process.
+//! Exclusive access to a cell.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use dtr_core::checkpoint::CheckpointFile;
-use dtr_core::error::{Error, Result};
+use dtr_core::error::Result;
 use dtr_core::files::{self, FileLock};
 
+use super::Store;
 use super::cell_id::CellId;
-use super::cell_spec::CellSpec;
-use super::events::Events;
-use super::finite::ensure_finite;
+use super::event_log::EventLog;
 use super::folders::CellFolder;
-use super::now;
-use super::provenance::Provenance;
-use super::record::{self, Artifact, FORMAT, Outcome, ParsedRecord, Record};
+use super::record;
 
-/// The contents of a record except the outcome, from the process that ran the cell.
-#[derive(Clone, Debug)]
-pub struct NewRecord {
-    /// The cell.
-    pub spec: CellSpec,
-    /// Names of the artifacts that were written.
-    pub artifacts: Vec<String>,
-    /// Cells that the output refers to. The output is incomplete without them.
-    pub references: Vec<CellId>,
-    /// Seconds of work. Training adds up the seconds of all processes that took part. Other work counts only
-    /// the process that finished the cell.
-    pub seconds: f64,
-    /// Energy of the device during the work, in joules, where the device reports it.
-    pub joules: Option<f64>,
-    /// The program and machine that did the work.
-    pub provenance: Provenance,
-}
+/// Pause between two attempts of [`Store::claim_blocking`].
+const WAIT_PAUSE: Duration = Duration::from_millis(200);
 
 /// The exclusive right to work on a cell. It ends when the value is dropped or the process dies.
 #[derive(Debug)]
 pub struct Claim {
-    id: CellId,
-    folder: CellFolder,
+    pub(super) id: CellId,
+    pub(super) folder: CellFolder,
     _lock: FileLock,
 }
 
@@ -57,135 +32,84 @@ impl Claim {
     }
 
     /// Returns the cell's folder.
-    pub fn dir(&self) -> &Path {
+    pub fn folder_path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Returns the path at which to write an artifact. [`NewRecord::artifacts`] must name it too.
-    pub fn artifact(&self, name: &str) -> Result<PathBuf> {
-        self.folder.artifact(name)
+    /// Returns the path at which to write an artifact. [`super::NewRecord::artifacts`] must name it too.
+    pub fn artifact_path(&self, name: &str) -> Result<PathBuf> {
+        self.folder.artifact_path(name)
     }
 
     /// Returns a checkpoint to read or write. [`Claim::finish`] removes all checkpoints of the cell.
     pub fn checkpoint(&self, name: &str) -> Result<CheckpointFile> {
-        files::create_folder(&self.folder.checkpoints())?;
-        Ok(CheckpointFile::new(self.folder.checkpoint(name)?, self.id.key.to_string()))
+        files::create_folder(&self.folder.checkpoint_folder())?;
+        Ok(CheckpointFile::new(self.folder.checkpoint_path(name)?, self.id.key.to_string()))
     }
 
     /// Opens the cell's log for appending.
-    pub fn events(&self) -> Result<Events> {
-        Events::open(&self.folder.events())
+    pub fn open_event_log(&self) -> Result<EventLog> {
+        EventLog::open(&self.folder.event_log_path())
     }
 
     /// Returns whether the cell has a log.
-    pub fn has_events(&self) -> bool {
-        self.folder.events().exists()
+    pub fn has_event_log(&self) -> bool {
+        self.folder.event_log_path().exists()
     }
+}
 
-    /// Writes the record of a cell that succeeded, and returns the record as read back.
+impl Store {
+    /// Claims a cell for this process. Returns `None` if another process has claimed the cell.
+    ///
+    /// Call [`Store::find`] again after claiming: another process may just have finished the cell.
     ///
     /// # Errors
-    /// Fails if the output is not finite or does not read back, if an artifact is missing, if `new` belongs
-    /// to another cell, or if a file cannot be written. The caller can still call [`Claim::fail`] after an
-    /// error.
-    pub fn finish<T: Serialize + DeserializeOwned>(&self, new: NewRecord, output: T) -> Result<Record<T>> {
-        let record = self.write_record(new, Outcome::Done(output))?;
-        // The record is on disk, so the cell is done even if the removal fails. `dtr prune` can delete the
-        // checkpoints.
-        let _ = files::remove_if_present(&self.folder.checkpoints());
-        record.into_result().map_err(|_| self.refuse("its output reads back as a failure"))
+    /// Fails if the folder cannot be written, or if the cell's record is of a newer format, which this
+    /// program could not replace.
+    pub fn try_claim(&self, cell: &CellId) -> Result<Option<Claim>> {
+        let folder = self.cell_folder(cell);
+        record::read::<IgnoredAny>(&folder.record_path(), cell)?;
+        let Some(lock) = FileLock::try_acquire(&folder.lock_path())? else { return Ok(None) };
+        files::remove_temporary_files(folder.path())?;
+        Ok(Some(Claim::new(cell.clone(), folder, lock)))
     }
 
-    /// Writes the record of a cell that failed with `error`.
+    /// Claims a cell. Waits while another process works on the cell.
     ///
-    /// The checkpoints stay, so that the work can continue once the cause of the failure is fixed.
+    /// Calls `on_wait` with the time waited so far after each attempt. An error from `on_wait` ends the wait.
     ///
     /// # Errors
-    /// Fails if `new` belongs to another cell, or if a file cannot be written.
-    pub fn fail(&self, new: NewRecord, error: String) -> Result<()> {
-        self.write_record(new, Outcome::<Value>::Failed { error }).map(drop)
-    }
-
-    fn write_record<T: Serialize + DeserializeOwned>(
+    /// Fails as [`Store::try_claim`] does, and with the error of `on_wait`.
+    pub fn claim_blocking(
         &self,
-        new: NewRecord,
-        outcome: Outcome<T>,
-    ) -> Result<Record<Outcome<T>>> {
-        if new.spec.id != self.id || !new.spec.key_matches()? {
-            return Err(self.refuse("the spec and inputs are those of another cell"));
-        }
-        let spec = new.spec.clone();
-        let (record, bytes) = self.encode(new, outcome)?;
-        spec.write(&self.folder)?;
-        self.set_aside_corrupt::<T>()?;
-        files::write_bytes_atomically(&self.folder.record(), bytes.as_bytes())?;
-        Ok(record)
-    }
-
-    /// Returns the record as it reads back, and its bytes.
-    ///
-    /// A JSON reader may change the last bit of a number. A search that continues and a search that resumes
-    /// must compare the same scores, so both use the numbers that were read back.
-    fn encode<T: Serialize + DeserializeOwned>(
-        &self,
-        new: NewRecord,
-        outcome: Outcome<T>,
-    ) -> Result<(Record<Outcome<T>>, String)> {
-        ensure_finite(&outcome)?;
-        ensure_finite(&(new.seconds, new.joules))?;
-        let record = Record {
-            format: FORMAT,
-            spec: new.spec,
-            artifacts: self.digest_artifacts(&new.artifacts)?,
-            references: new.references,
-            seconds: new.seconds,
-            joules: new.joules,
-            finished: now(),
-            provenance: new.provenance,
-            outcome,
-        };
-        let bytes = record::encode(&record)?;
-        match record::parse(bytes.as_bytes(), &self.folder.record(), &self.id)? {
-            ParsedRecord::Valid(record) => Ok((record, bytes)),
-            ParsedRecord::Corrupt(reason) => Err(self.refuse(&reason)),
-            ParsedRecord::Missing => unreachable!("`parse` was given bytes"),
-        }
-    }
-
-    fn digest_artifacts(&self, names: &[String]) -> Result<BTreeMap<String, Artifact>> {
-        let artifact = |name: &String| {
-            let path = self.folder.artifact(name)?;
-            // The artifact must be on disk before the record that holds its digest.
-            let synced = File::open(&path).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
-            let bytes = synced.map_err(|cause| Error::io("sync", &path, cause))?.len();
-            Ok((name.clone(), Artifact { digest: files::digest_file(&path)?, bytes }))
-        };
-        names.iter().map(artifact).collect()
-    }
-
-    fn set_aside_corrupt<T: DeserializeOwned>(&self) -> Result<()> {
-        let path = self.folder.record();
-        match record::read::<T>(&path, &self.id)? {
-            ParsedRecord::Corrupt(_) => {
-                fs::rename(&path, self.folder.corrupt()).map_err(|cause| Error::io("rename", &path, cause))
+        cell: &CellId,
+        mut on_wait: impl FnMut(Duration) -> Result<()>,
+    ) -> Result<Claim> {
+        let start = Instant::now();
+        loop {
+            if let Some(claim) = self.try_claim(cell)? {
+                return Ok(claim);
             }
-            ParsedRecord::Missing | ParsedRecord::Valid(_) => Ok(()),
+            on_wait(start.elapsed())?;
+            std::thread::sleep(WAIT_PAUSE);
         }
     }
 
-    fn refuse(&self, reason: &str) -> Error {
-        Error::failed(format!("cannot record {}: {reason}", self.id))
+    /// Returns whether a process, possibly this one, works on a cell.
+    pub fn is_running(&self, cell: &CellId) -> Result<bool> {
+        FileLock::is_held(&self.cell_folder(cell).lock_path())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::process::{Command, Stdio};
-    use std::time::{Duration, Instant};
 
     use super::super::lookup::Lookup;
     use super::super::test_store::{TestStore, cell, new_record};
     use super::*;
+    use dtr_core::error::Error;
 
     const RESULTS: &str = "DTR_TEST_CLAIM_RESULTS";
 
@@ -206,12 +130,12 @@ mod tests {
         let test = TestStore::new();
         let mut held = test.claim("a");
         let stop = |_| Err(Error::failed("stopped"));
-        assert_eq!(test.store.claim_wait(&cell("a"), stop).unwrap_err().to_string(), "stopped");
+        assert_eq!(test.store.claim_blocking(&cell("a"), stop).unwrap_err().to_string(), "stopped");
         let release = |_| {
             held = None;
             Ok(())
         };
-        test.store.claim_wait(&cell("a"), release).unwrap();
+        test.store.claim_blocking(&cell("a"), release).unwrap();
     }
 
     #[test]
@@ -219,14 +143,14 @@ mod tests {
         let test = TestStore::new();
         let claim = test.claim("a").unwrap();
         claim.checkpoint("step-10").unwrap().write(b"half").unwrap();
-        fs::write(claim.dir().join(".dtr-tmp-x"), "torn").unwrap();
+        fs::write(claim.folder_path().join(".dtr-tmp-x"), "torn").unwrap();
         drop(claim);
         assert_eq!(test.find("a"), Lookup::Missing);
         let claim = test.claim("a").unwrap();
         assert_eq!(claim.checkpoint("step-10").unwrap().read().unwrap().unwrap(), b"half");
-        assert!(!claim.dir().join(".dtr-tmp-x").exists());
+        assert!(!claim.folder_path().join(".dtr-tmp-x").exists());
         claim.finish(new_record("a"), 0.5).unwrap();
-        assert!(!test.folder("a").checkpoints().exists());
+        assert!(!test.folder("a").checkpoint_folder().exists());
     }
 
     /// The test starts its own program again with `RESULTS` set, and kills that process.
@@ -246,7 +170,7 @@ mod tests {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let checkpoint = test.folder("a").checkpoint("step-10").unwrap();
+        let checkpoint = test.folder("a").checkpoint_path("step-10").unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
         while !checkpoint.exists() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
@@ -263,73 +187,8 @@ mod tests {
 
     fn claim_and_hang(results: &Path) {
         let store = super::super::Store::open(results).unwrap();
-        let claim = store.claim(&cell("a")).unwrap().unwrap();
+        let claim = store.try_claim(&cell("a")).unwrap().unwrap();
         claim.checkpoint("step-10").unwrap().write(b"half").unwrap();
         std::thread::sleep(Duration::from_secs(120));
-    }
-
-    #[test]
-    fn a_cell_without_a_record_is_missing_even_if_its_artifacts_exist() {
-        let test = TestStore::new();
-        let claim = test.claim("a").unwrap();
-        let new = NewRecord { artifacts: vec!["twins".to_owned()], ..new_record("a") };
-        fs::write(claim.artifact("twins").unwrap(), "weights").unwrap();
-        new.spec.write(&claim.folder).unwrap();
-        assert_eq!(test.find("a"), Lookup::Missing);
-        // A folder at the path of the record makes the rename fail.
-        fs::create_dir_all(claim.folder.record().join("in-the-way")).unwrap();
-        assert!(claim.finish(new, 0.5).is_err());
-    }
-
-    #[test]
-    fn a_failed_cell_keeps_its_checkpoint_and_can_be_done_again() {
-        let test = TestStore::new();
-        let claim = test.claim("a").unwrap();
-        let checkpoint = claim.checkpoint("step-10").unwrap();
-        checkpoint.write(b"half").unwrap();
-        claim.fail(new_record("a"), "disk full".to_owned()).unwrap();
-        assert!(checkpoint.path().exists());
-        let record = claim.finish(new_record("a"), 0.5).unwrap();
-        assert!(!checkpoint.path().exists());
-        assert_eq!(test.find("a"), Lookup::Done(record));
-    }
-
-    #[test]
-    fn a_result_that_is_not_finite_is_refused_and_the_cell_can_still_fail() {
-        let test = TestStore::new();
-        let claim = test.claim("a").unwrap();
-        assert!(claim.finish(new_record("a"), f64::NAN).is_err());
-        assert_eq!(test.find("a"), Lookup::Missing);
-        claim.fail(new_record("a"), "diverged".to_owned()).unwrap();
-        assert!(matches!(test.find("a"), Lookup::Failed(_)));
-    }
-
-    #[test]
-    fn a_result_just_finished_has_the_very_numbers_that_are_found_later() {
-        let test = TestStore::new();
-        let numbers: Vec<f64> = (1..400).map(|n| f64::from(n) / 1221.0 * f64::from(n).exp()).collect();
-        let record = test.claim("a").unwrap().finish(new_record("a"), numbers).unwrap();
-        assert_eq!(test.store.find::<Vec<f64>>(&cell("a")).unwrap(), Lookup::Done(record));
-    }
-
-    #[test]
-    fn a_spec_of_another_cell_and_a_missing_artifact_are_refused() {
-        let test = TestStore::new();
-        let claim = test.claim("a").unwrap();
-        assert!(claim.finish(new_record("b"), 0.5).is_err());
-        let without = NewRecord { artifacts: vec!["twins".to_owned()], ..new_record("a") };
-        assert!(claim.finish(without, 0.5).unwrap_err().to_string().contains("twins"));
-        assert_eq!(test.find("a"), Lookup::Missing);
-    }
-
-    #[test]
-    fn a_corrupt_record_is_renamed_when_the_cell_is_done_again() {
-        let test = TestStore::new();
-        test.finish("a", 0.5);
-        let folder = test.folder("a");
-        fs::write(folder.record(), "{\"digest\":\"").unwrap();
-        let record = test.finish("a", 0.75);
-        assert_eq!(test.find("a"), Lookup::Done(record));
-        assert_eq!(fs::read_to_string(folder.corrupt()).unwrap(), "{\"digest\":\"");
     }
 }

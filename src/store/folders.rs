@@ -36,36 +36,36 @@ impl ResultsFolder {
     }
 
     /// Returns the folder of a cell, which need not exist.
-    pub fn cell(&self, cell: &CellId) -> CellFolder {
+    pub fn cell_folder(&self, cell: &CellId) -> CellFolder {
         let name = cell.key.to_string();
-        CellFolder { path: self.stage(&cell.stage).join(&name[..2]).join(&name) }
+        CellFolder { path: self.stage_folder(&cell.stage).join(&name[..2]).join(&name) }
     }
 
     /// Returns the folder of an earlier version's cells, if it exists. This version of the program does not
     /// read the folder.
-    pub fn outdated_cells(&self) -> Option<PathBuf> {
+    pub fn find_outdated_cells(&self) -> Option<PathBuf> {
         Some(self.path.join(OLD_CELLS)).filter(|folder| folder.is_dir())
     }
 
-    fn stage(&self, stage: &StageName) -> PathBuf {
+    fn stage_folder(&self, stage: &StageName) -> PathBuf {
         self.path.join(CELLS).join(stage.as_str())
     }
 
     /// Lists the cells of all stages that have a folder, by stage and key.
-    pub fn cells(&self) -> Result<Vec<CellId>> {
+    pub fn list_cells(&self) -> Result<Vec<CellId>> {
         let mut cells = Vec::new();
         for name in names_in(&self.path.join(CELLS))? {
             if let Ok(stage) = StageName::try_from(name) {
-                cells.extend(self.cells_of(&stage)?);
+                cells.extend(self.list_cells_of(&stage)?);
             }
         }
         Ok(cells)
     }
 
     /// Lists the cells of `stage` that have a folder, by key.
-    pub fn cells_of(&self, stage: &StageName) -> Result<Vec<CellId>> {
+    pub fn list_cells_of(&self, stage: &StageName) -> Result<Vec<CellId>> {
         let mut keys: Vec<Key> = Vec::new();
-        let folder = self.stage(stage);
+        let folder = self.stage_folder(stage);
         for shard in names_in(&folder)? {
             // Ignore a name that is not a key, since this program did not create the file.
             keys.extend(names_in(&folder.join(shard))?.iter().filter_map(|name| name.parse::<Key>().ok()));
@@ -88,32 +88,32 @@ impl CellFolder {
     }
 
     /// Returns the path of the record, which exists once the cell has ended.
-    pub fn record(&self) -> PathBuf {
+    pub fn record_path(&self) -> PathBuf {
         self.path.join(RECORD)
     }
 
     /// Returns the path to which a damaged record is renamed when its cell is done again.
-    pub fn corrupt(&self) -> PathBuf {
+    pub fn corrupt_record_path(&self) -> PathBuf {
         self.path.join(CORRUPT)
     }
 
     /// Returns the path of the cell's specification, which `dtr plan` compares with others.
-    pub fn spec(&self) -> PathBuf {
+    pub fn spec_path(&self) -> PathBuf {
         self.path.join(SPEC)
     }
 
     /// Returns the path of the log.
-    pub fn events(&self) -> PathBuf {
+    pub fn event_log_path(&self) -> PathBuf {
         self.path.join(EVENTS)
     }
 
     /// Returns the path of the file that a running process locks. The file is never removed.
-    pub fn lock(&self) -> PathBuf {
+    pub fn lock_path(&self) -> PathBuf {
         self.path.join(LOCK)
     }
 
     /// Returns the folder of checkpoints, which is removed once the cell is done.
-    pub fn checkpoints(&self) -> PathBuf {
+    pub fn checkpoint_folder(&self) -> PathBuf {
         self.path.join(CHECKPOINTS)
     }
 
@@ -121,7 +121,7 @@ impl CellFolder {
     ///
     /// # Errors
     /// Fails if `name` leads out of the folder or is the name of a file of the store.
-    pub fn artifact(&self, name: &str) -> Result<PathBuf> {
+    pub fn artifact_path(&self, name: &str) -> Result<PathBuf> {
         check_plain(name)?;
         match RESERVED.contains(&name) {
             true => Err(Error::failed(format!(
@@ -135,13 +135,13 @@ impl CellFolder {
     ///
     /// # Errors
     /// Fails if `name` leads out of the folder.
-    pub fn checkpoint(&self, name: &str) -> Result<PathBuf> {
+    pub fn checkpoint_path(&self, name: &str) -> Result<PathBuf> {
         check_plain(name)?;
-        Ok(self.checkpoints().join(name))
+        Ok(self.checkpoint_folder().join(name))
     }
 
     /// Lists the paths in the folder, except for the lock.
-    pub(super) fn contents(&self) -> Result<Vec<PathBuf>> {
+    pub(super) fn list_contents(&self) -> Result<Vec<PathBuf>> {
         let names = names_in(&self.path)?.into_iter().filter(|name| name != LOCK);
         Ok(names.map(|name| self.path.join(name)).collect())
     }
@@ -182,35 +182,38 @@ mod tests {
     #[test]
     fn a_cell_lies_under_its_stage_and_the_first_digits_of_its_key() {
         let cell = test_store::cell("cell");
-        let folder = ResultsFolder::new(Path::new("results")).cell(&cell);
+        let folder = ResultsFolder::new(Path::new("results")).cell_folder(&cell);
         let key = cell.key.to_string();
         let expected = format!("results/cells-v2/score/{}/{key}/record.json", &key[..2]);
-        assert_eq!(folder.record(), Path::new(&expected));
+        assert_eq!(folder.record_path(), Path::new(&expected));
     }
 
     #[test]
     fn cells_are_listed_by_key_and_other_files_are_ignored() {
         let results = tempfile::tempdir().unwrap();
         let folder = ResultsFolder::new(results.path());
-        assert!(folder.cells_of(&SCORE).unwrap().is_empty());
+        assert!(folder.list_cells_of(&SCORE).unwrap().is_empty());
         let mut cells = ["a", "b", "c"].map(test_store::cell);
         for cell in &cells {
-            files::create_folder(folder.cell(cell).path()).unwrap();
+            files::create_folder(folder.cell_folder(cell).path()).unwrap();
         }
         fs::write(results.path().join("cells-v2/score/notes.txt"), "mine").unwrap();
         files::create_folder(&results.path().join("cells-v2/score/ab/other")).unwrap();
         files::create_folder(&results.path().join("cells-v2/Not A Stage")).unwrap();
         cells.sort();
-        assert_eq!(folder.cells_of(&SCORE).unwrap(), cells);
-        assert_eq!(folder.cells().unwrap(), cells);
+        assert_eq!(folder.list_cells_of(&SCORE).unwrap(), cells);
+        assert_eq!(folder.list_cells().unwrap(), cells);
     }
 
     #[test]
     fn an_artifact_stays_in_its_folder_and_replaces_no_file_of_the_store() {
-        let folder = ResultsFolder::new(Path::new("results")).cell(&test_store::cell("cell"));
+        let folder = ResultsFolder::new(Path::new("results")).cell_folder(&test_store::cell("cell"));
         for name in ["", ".", "..", "../x", "a/b", "a/", "/etc/x", "record.json", "lock"] {
-            assert!(folder.artifact(name).is_err(), "{name}");
+            assert!(folder.artifact_path(name).is_err(), "{name}");
         }
-        assert_eq!(folder.artifact("twins.safetensors").unwrap(), folder.path().join("twins.safetensors"));
+        assert_eq!(
+            folder.artifact_path("twins.safetensors").unwrap(),
+            folder.path().join("twins.safetensors")
+        );
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::Digest;
 
-use super::cell_id::{Inputs, StageName};
+use super::cell_id::{CellInputs, StageName};
 use super::finite::ensure_finite;
 
 /// The blake3 context of cell keys. Changing it changes every key.
@@ -19,7 +19,7 @@ const DOMAIN: &str = "dtr cell v1";
 /// Digits of a key in messages: enough to distinguish the cells of any results folder.
 const NUM_SHORT_DIGITS: usize = 12;
 
-/// The key of a cell, made by [`key_of`] and written as 64 hex digits.
+/// The key of a cell, made by [`compute_key`] and written as 64 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key(Digest);
@@ -61,9 +61,14 @@ impl FromStr for Key {
 /// # Errors
 /// Fails if `spec` cannot be written as JSON, or holds a number that is not finite, which JSON would write as
 /// `null`.
-pub fn key_of<S: Serialize>(stage: &StageName, version: u32, spec: &S, inputs: &Inputs) -> Result<Key> {
+pub fn compute_key<S: Serialize>(
+    stage: &StageName,
+    version: u32,
+    spec: &S,
+    inputs: &CellInputs,
+) -> Result<Key> {
     ensure_finite(spec)?;
-    let spec = serde_json::to_value(spec).and_then(|spec| serde_json::to_vec(&Canonical(&spec)));
+    let spec = serde_json::to_value(spec).and_then(|spec| serde_json::to_vec(&CanonicalJson(&spec)));
     let spec = spec.map_err(|cause| {
         Error::failed(format!("cannot write the spec of a {stage} cell as JSON")).with_source(cause)
     })?;
@@ -85,17 +90,18 @@ pub fn key_of<S: Serialize>(stage: &StageName, version: u32, spec: &S, inputs: &
 }
 
 /// JSON with its members sorted by name, and without members that are `null`.
-struct Canonical<'a>(&'a Value);
+struct CanonicalJson<'a>(&'a Value);
 
-impl Serialize for Canonical<'_> {
+impl Serialize for CanonicalJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         match self.0 {
             Value::Object(members) => {
                 let present = members.iter().filter(|(_, value)| !value.is_null());
-                let sorted: BTreeMap<_, _> = present.map(|(name, value)| (name, Canonical(value))).collect();
+                let sorted: BTreeMap<_, _> =
+                    present.map(|(name, value)| (name, CanonicalJson(value))).collect();
                 serializer.collect_map(sorted)
             }
-            Value::Array(items) => serializer.collect_seq(items.iter().map(Canonical)),
+            Value::Array(items) => serializer.collect_seq(items.iter().map(CanonicalJson)),
             scalar => scalar.serialize(serializer),
         }
     }
@@ -110,13 +116,13 @@ mod tests {
 
     const DISTIL: StageName = StageName::new("distil");
 
-    fn inputs(role: &str, stage: &'static str, content: &str) -> Inputs {
+    fn inputs(role: &str, stage: &'static str, content: &str) -> CellInputs {
         let key = Key(Digest::hash(content.as_bytes()));
-        Inputs::from([(role.to_owned(), CellId { stage: StageName::new(stage), key })])
+        CellInputs::from([(role.to_owned(), CellId { stage: StageName::new(stage), key })])
     }
 
     fn key(spec: &impl Serialize) -> Key {
-        key_of(&DISTIL, 1, spec, &inputs("base", "pretrain", "weights")).unwrap()
+        compute_key(&DISTIL, 1, spec, &inputs("base", "pretrain", "weights")).unwrap()
     }
 
     #[test]
@@ -138,15 +144,15 @@ mod tests {
         let spec = json!({ "variant": "gla", "rate": 0.5 });
         let mut keys = vec![
             key(&spec),
-            key_of(&StageName::new("score"), 1, &spec, &inputs("base", "pretrain", "weights")).unwrap(),
-            key_of(&DISTIL, 2, &spec, &inputs("base", "pretrain", "weights")).unwrap(),
+            compute_key(&StageName::new("score"), 1, &spec, &inputs("base", "pretrain", "weights")).unwrap(),
+            compute_key(&DISTIL, 2, &spec, &inputs("base", "pretrain", "weights")).unwrap(),
             key(&json!({ "variant": "gdn", "rate": 0.5 })),
             key(&json!({ "variant": "gla", "rate": 0.25 })),
             key(&json!({ "variety": "gla", "rate": 0.5 })),
-            key_of(&DISTIL, 1, &spec, &inputs("teacher", "pretrain", "weights")).unwrap(),
-            key_of(&DISTIL, 1, &spec, &inputs("base", "distil", "weights")).unwrap(),
-            key_of(&DISTIL, 1, &spec, &inputs("base", "pretrain", "other weights")).unwrap(),
-            key_of(&DISTIL, 1, &spec, &Inputs::new()).unwrap(),
+            compute_key(&DISTIL, 1, &spec, &inputs("teacher", "pretrain", "weights")).unwrap(),
+            compute_key(&DISTIL, 1, &spec, &inputs("base", "distil", "weights")).unwrap(),
+            compute_key(&DISTIL, 1, &spec, &inputs("base", "pretrain", "other weights")).unwrap(),
+            compute_key(&DISTIL, 1, &spec, &CellInputs::new()).unwrap(),
         ];
         let num_keys = keys.len();
         keys.sort();
@@ -156,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_number_that_is_not_finite_has_no_key() {
-        let refused = key_of(&DISTIL, 1, &BTreeMap::from([("rate", f64::NAN)]), &Inputs::new());
+        let refused = compute_key(&DISTIL, 1, &BTreeMap::from([("rate", f64::NAN)]), &CellInputs::new());
         assert_eq!(refused.unwrap_err().to_string(), "`rate` is not a finite number");
     }
 

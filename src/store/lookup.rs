@@ -1,29 +1,19 @@
-//! Finds the records of cells, and claims the cells that have none.
+//! Finds the records of cells.
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 
 use dtr_core::error::{Error, Result};
-use dtr_core::files::{self, FileLock};
+use dtr_core::files;
 
+use super::Store;
 use super::cell_id::{CellId, StageName};
 use super::cell_spec::CellSpec;
-use super::claim::Claim;
-use super::folders::{CellFolder, ResultsFolder};
+use super::folders::CellFolder;
 use super::record::{self, ParsedRecord, Record};
-
-/// Pause between two attempts of [`Store::claim_wait`].
-const WAIT_PAUSE: Duration = Duration::from_millis(200);
-
-/// The records of a results folder.
-#[derive(Clone, Debug)]
-pub struct Store {
-    results: ResultsFolder,
-}
 
 /// The record of a cell, or the reason why there is none.
 #[derive(Debug, PartialEq)]
@@ -54,37 +44,14 @@ impl<T> Lookup<T> {
 }
 
 impl Store {
-    /// Opens the store in the folder `results`. Creates nothing.
-    ///
-    /// # Errors
-    /// Fails if `results` is a file.
-    pub fn open(results: &Path) -> Result<Self> {
-        match results.is_dir() || !results.exists() {
-            true => Ok(Self { results: ResultsFolder::new(results) }),
-            false => {
-                Err(Error::environment(format!("`{}` is a file, not a results folder", results.display())))
-            }
-        }
-    }
-
-    /// Returns the folder of a cell, which need not exist.
-    pub fn folder(&self, cell: &CellId) -> CellFolder {
-        self.results.cell(cell)
-    }
-
-    /// Returns the results folder.
-    pub fn results(&self) -> &ResultsFolder {
-        &self.results
-    }
-
     /// Finds the record of a cell, and compares the lengths of its artifacts, but not their digests.
-    /// [`Store::artifact`] compares the digest of one artifact.
+    /// [`Store::verify_artifact`] compares the digest of one artifact.
     ///
     /// # Errors
     /// Fails if a file cannot be read, or if the record is of a newer format.
     pub fn find<T: DeserializeOwned>(&self, cell: &CellId) -> Result<Lookup<T>> {
-        let folder = self.folder(cell);
-        let path = folder.record();
+        let folder = self.cell_folder(cell);
+        let path = folder.record_path();
         let record = match record::read(&path, cell)? {
             ParsedRecord::Missing => return Ok(Lookup::Missing),
             ParsedRecord::Corrupt(reason) => return Ok(Lookup::Corrupt { path, reason }),
@@ -103,12 +70,12 @@ impl Store {
     ///
     /// # Errors
     /// Fails if the record has no such artifact, or if the file is damaged or cannot be read.
-    pub fn artifact<T>(&self, record: &Record<T>, name: &str) -> Result<PathBuf> {
+    pub fn verify_artifact<T>(&self, record: &Record<T>, name: &str) -> Result<PathBuf> {
         let cell = &record.spec.id;
         let Some(expected) = record.artifacts.get(name) else {
             return Err(Error::failed(format!("{cell} has no artifact `{name}`")));
         };
-        let path = self.folder(cell).artifact(name)?;
+        let path = self.cell_folder(cell).artifact_path(name)?;
         match files::digest_file(&path)? == expected.digest {
             true => Ok(path),
             false => {
@@ -118,59 +85,18 @@ impl Store {
         }
     }
 
-    /// Claims a cell for this process. Returns `None` if another process has claimed the cell.
-    ///
-    /// Call [`Store::find`] again after claiming: another process may just have finished the cell.
-    ///
-    /// # Errors
-    /// Fails if the folder cannot be written, or if the cell's record is of a newer format, which this
-    /// program could not replace.
-    pub fn claim(&self, cell: &CellId) -> Result<Option<Claim>> {
-        let folder = self.folder(cell);
-        record::read::<IgnoredAny>(&folder.record(), cell)?;
-        let Some(lock) = FileLock::try_acquire(&folder.lock())? else { return Ok(None) };
-        files::remove_temporary_files(folder.path())?;
-        Ok(Some(Claim::new(cell.clone(), folder, lock)))
-    }
-
-    /// Claims a cell. Waits while another process works on the cell.
-    ///
-    /// Calls `on_wait` with the time waited so far after each attempt. An error from `on_wait` ends the wait.
-    ///
-    /// # Errors
-    /// Fails as [`Store::claim`] does, and with the error of `on_wait`.
-    pub fn claim_wait(
-        &self,
-        cell: &CellId,
-        mut on_wait: impl FnMut(Duration) -> Result<()>,
-    ) -> Result<Claim> {
-        let start = Instant::now();
-        loop {
-            if let Some(claim) = self.claim(cell)? {
-                return Ok(claim);
-            }
-            on_wait(start.elapsed())?;
-            std::thread::sleep(WAIT_PAUSE);
-        }
-    }
-
-    /// Returns whether a process, possibly this one, works on a cell.
-    pub fn is_running(&self, cell: &CellId) -> Result<bool> {
-        FileLock::is_held(&self.folder(cell).lock())
-    }
-
-    /// Returns the specifications of all ended cells of a stage, in the order of keys.
-    pub fn ended_specs(&self, stage: &StageName) -> Result<Vec<CellSpec>> {
-        let folders = self.results.cells_of(stage)?.into_iter().map(|cell| self.folder(&cell));
-        let ended = folders.filter(|folder: &CellFolder| folder.record().exists());
-        Ok(ended.filter_map(|folder| CellSpec::read(&folder)).collect())
+    /// Returns the specifications of all cells of a stage that have a record, in the order of keys.
+    pub fn recorded_specs(&self, stage: &StageName) -> Result<Vec<CellSpec>> {
+        let folders = self.results.list_cells_of(stage)?.into_iter().map(|cell| self.cell_folder(&cell));
+        let recorded = folders.filter(|folder: &CellFolder| folder.record_path().exists());
+        Ok(recorded.filter_map(|folder| CellSpec::read(&folder)).collect())
     }
 }
 
 /// Returns the first artifact of a record that is missing or has another length, and the difference.
 fn find_damaged_artifact<T>(folder: &CellFolder, record: &Record<T>) -> Result<Option<(PathBuf, String)>> {
     for (name, artifact) in &record.artifacts {
-        let path = folder.artifact(name)?;
+        let path = folder.artifact_path(name)?;
         match fs::metadata(&path) {
             Ok(found) if found.is_file() && found.len() == artifact.bytes => {}
             Ok(found) if found.is_file() => {
@@ -189,8 +115,10 @@ fn find_damaged_artifact<T>(folder: &CellFolder, record: &Record<T>) -> Result<O
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::checksum;
-    use super::super::claim::NewRecord;
+    use super::super::record_writer::NewRecord;
     use super::super::test_store::{SCORE, TestStore, cell, new_record};
     use super::*;
 
@@ -202,10 +130,10 @@ mod tests {
         assert_eq!(test.find("b"), Lookup::Missing);
         test.fail("b", "out of memory");
         assert!(matches!(test.find("b"), Lookup::Failed(record) if record.outcome == "out of memory"));
-        let ended: Vec<CellId> =
-            test.store.ended_specs(&SCORE).unwrap().into_iter().map(|spec| spec.id).collect();
-        assert_eq!(ended.len(), 2);
-        assert!(ended.contains(&cell("a")));
+        let recorded: Vec<CellId> =
+            test.store.recorded_specs(&SCORE).unwrap().into_iter().map(|spec| spec.id).collect();
+        assert_eq!(recorded.len(), 2);
+        assert!(recorded.contains(&cell("a")));
     }
 
     #[test]
@@ -215,7 +143,7 @@ mod tests {
         let store = Store::open(&results).unwrap();
         assert_eq!(store.find::<f64>(&cell("a")).unwrap(), Lookup::Missing);
         assert!(!store.is_running(&cell("a")).unwrap());
-        assert!(store.ended_specs(&SCORE).unwrap().is_empty());
+        assert!(store.recorded_specs(&SCORE).unwrap().is_empty());
         assert!(!results.exists());
     }
 
@@ -231,7 +159,7 @@ mod tests {
     fn every_flipped_bit_of_a_record_is_noticed() {
         let test = TestStore::new();
         test.finish("a", 0.75);
-        let path = test.folder("a").record();
+        let path = test.folder("a").record_path();
         let whole = fs::read(&path).unwrap();
         for bit in 0..whole.len() * 8 {
             let mut damaged = whole.clone();
@@ -247,23 +175,23 @@ mod tests {
         test.finish("a", 0.75);
         let other = test.folder("b");
         fs::create_dir_all(other.path()).unwrap();
-        fs::copy(test.folder("a").record(), other.record()).unwrap();
+        fs::copy(test.folder("a").record_path(), other.record_path()).unwrap();
         let Lookup::Corrupt { path, reason } = test.find("b") else {
             panic!("another cell's record is used")
         };
-        assert_eq!(path, other.record());
+        assert_eq!(path, other.record_path());
         assert!(reason.contains(&cell("a").to_string()));
     }
 
     #[test]
     fn a_record_of_a_newer_format_is_refused_and_not_changed() {
         let test = TestStore::new();
-        let path = test.folder("a").record();
+        let path = test.folder("a").record_path();
         let newer = checksum::add_checksum("{\"format\":2,\"rest\":\"unknown\"}");
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, &newer).unwrap();
         assert!(test.store.find::<f64>(&cell("a")).is_err());
-        assert!(test.store.claim(&cell("a")).is_err());
+        assert!(test.store.try_claim(&cell("a")).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), newer);
     }
 
@@ -271,15 +199,15 @@ mod tests {
     fn an_artifact_is_returned_until_a_bit_of_it_flips() {
         let test = TestStore::new();
         let claim = test.claim("a").unwrap();
-        fs::write(claim.artifact("twins").unwrap(), b"weights").unwrap();
+        fs::write(claim.artifact_path("twins").unwrap(), b"weights").unwrap();
         let new = NewRecord { artifacts: vec!["twins".to_owned()], ..new_record("a") };
         let record = claim.finish(new, 0.75).unwrap();
         assert_eq!(record.artifacts["twins"].bytes, 7);
-        let path = test.store.artifact(&record, "twins").unwrap();
-        assert!(test.store.artifact(&record, "other").is_err());
+        let path = test.store.verify_artifact(&record, "twins").unwrap();
+        assert!(test.store.verify_artifact(&record, "other").is_err());
         assert_eq!(test.find("a"), Lookup::Done(record.clone()));
         fs::write(&path, b"weighty").unwrap();
-        let refused = test.store.artifact(&record, "twins").unwrap_err();
+        let refused = test.store.verify_artifact(&record, "twins").unwrap_err();
         assert!(refused.to_string().contains(&path.display().to_string()));
         let damages: [fn(&Path); 3] = [
             |path| fs::write(path, b"weight").unwrap(),

@@ -7,9 +7,10 @@
 mod audit;
 mod cell_id;
 mod cell_spec;
+mod cell_state;
 mod checksum;
 mod claim;
-mod events;
+mod event_log;
 mod finite;
 mod folders;
 mod key;
@@ -17,20 +18,56 @@ mod lookup;
 mod provenance;
 mod prune;
 mod record;
-mod state;
+mod record_writer;
 
-pub use audit::{Audit, Fault};
-pub use cell_id::{CellId, Inputs, StageName};
+pub use audit::{Audit, DamagedFile};
+pub use cell_id::{CellId, CellInputs, StageName};
 pub use cell_spec::CellSpec;
-pub use claim::{Claim, NewRecord};
-pub use events::{Event, EventKind, Events, read_events};
+pub use cell_state::{CellState, CheckDepth};
+pub use claim::Claim;
+pub use event_log::{Event, EventKind, EventLog, read_events};
 pub use folders::{CellFolder, ResultsFolder};
-pub use key::{Key, key_of};
-pub use lookup::{Lookup, Store};
+pub use key::{Key, compute_key};
+pub use lookup::Lookup;
 pub use provenance::Provenance;
 pub use prune::{Leftover, LeftoverKind};
-pub use record::{Artifact, FORMAT, Outcome, Record};
-pub use state::{CellState, Check};
+pub use record::{Artifact, Outcome, RECORD_FORMAT, Record};
+pub use record_writer::NewRecord;
+
+use std::path::Path;
+
+use dtr_core::error::{Error, Result};
+
+/// The records of a results folder.
+#[derive(Clone, Debug)]
+pub struct Store {
+    results: ResultsFolder,
+}
+
+impl Store {
+    /// Opens the store in the folder `results`. Creates nothing.
+    ///
+    /// # Errors
+    /// Fails if `results` is a file.
+    pub fn open(results: &Path) -> Result<Self> {
+        match results.is_dir() || !results.exists() {
+            true => Ok(Self { results: ResultsFolder::new(results) }),
+            false => {
+                Err(Error::environment(format!("`{}` is a file, not a results folder", results.display())))
+            }
+        }
+    }
+
+    /// Returns the folder of a cell, which need not exist.
+    pub fn cell_folder(&self, cell: &CellId) -> CellFolder {
+        self.results.cell_folder(cell)
+    }
+
+    /// Returns the results folder.
+    pub fn results_folder(&self) -> &ResultsFolder {
+        &self.results
+    }
+}
 
 /// Returns the current time in UTC, to the second, as RFC 3339.
 fn now() -> String {

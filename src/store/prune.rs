@@ -9,9 +9,9 @@ use serde::de::IgnoredAny;
 use dtr_core::error::Result;
 use dtr_core::files::{self, FileLock};
 
+use super::Store;
 use super::cell_id::CellId;
 use super::folders::CellFolder;
-use super::lookup::Store;
 use super::record::{self, Outcome, ParsedRecord};
 
 /// A file or folder that no record needs, of a cell that no process works on.
@@ -46,11 +46,11 @@ impl Store {
     ///
     /// # Errors
     /// Fails if a folder cannot be listed, or if a record is of a newer format.
-    pub fn leftovers(&self) -> Result<Vec<Leftover>> {
+    pub fn find_leftovers(&self) -> Result<Vec<Leftover>> {
         let mut leftovers = Vec::new();
-        for cell in self.results().cells()? {
-            let folder = self.folder(&cell);
-            if !FileLock::is_held(&folder.lock())? {
+        for cell in self.results_folder().list_cells()? {
+            let folder = self.cell_folder(&cell);
+            if !FileLock::is_held(&folder.lock_path())? {
                 leftovers.extend(leftovers_of(&cell, &folder)?);
             }
         }
@@ -60,17 +60,17 @@ impl Store {
     /// Deletes the files that no record needs, and returns them. Skips cells that a process works on.
     ///
     /// # Errors
-    /// Fails as [`Store::leftovers`] does, and if a file cannot be deleted.
+    /// Fails as [`Store::find_leftovers`] does, and if a file cannot be deleted.
     pub fn prune(&self) -> Result<Vec<Leftover>> {
         let mut deleted = Vec::new();
-        for cell in self.results().cells()? {
-            let folder = self.folder(&cell);
+        for cell in self.results_folder().list_cells()? {
+            let folder = self.cell_folder(&cell);
             if leftovers_of(&cell, &folder)?.is_empty() {
                 continue;
             }
             // Another process may have claimed or finished the cell meanwhile, so its files are listed under
             // the lock.
-            let Some(_lock) = FileLock::try_acquire(&folder.lock())? else { continue };
+            let Some(_lock) = FileLock::try_acquire(&folder.lock_path())? else { continue };
             for leftover in leftovers_of(&cell, &folder)? {
                 files::remove_if_present(&leftover.path)?;
                 deleted.push(leftover);
@@ -81,22 +81,22 @@ impl Store {
 }
 
 fn leftovers_of(cell: &CellId, folder: &CellFolder) -> Result<Vec<Leftover>> {
-    let (has_record, is_done) = match record::read::<IgnoredAny>(&folder.record(), cell)? {
+    let (has_record, is_done) = match record::read::<IgnoredAny>(&folder.record_path(), cell)? {
         ParsedRecord::Missing => (false, false),
         ParsedRecord::Corrupt(_) => (true, false),
         ParsedRecord::Valid(record) => (true, matches!(record.outcome, Outcome::Done(_))),
     };
     let kind = |path: &Path| match path {
         path if files::is_temporary_file(path) => Some(LeftoverKind::Temporary),
-        path if *path == folder.corrupt() => Some(LeftoverKind::CorruptRecord),
+        path if *path == folder.corrupt_record_path() => Some(LeftoverKind::CorruptRecord),
         _ if !has_record => Some(LeftoverKind::Unfinished),
-        path if is_done && *path == folder.checkpoints() => Some(LeftoverKind::Checkpoint),
+        path if is_done && *path == folder.checkpoint_folder() => Some(LeftoverKind::Checkpoint),
         _ => None,
     };
     let leftover = |path: PathBuf| {
         Some(Leftover { cell: cell.clone(), kind: kind(&path)?, bytes: size_of(&path), path })
     };
-    Ok(folder.contents()?.into_iter().filter_map(leftover).collect())
+    Ok(folder.list_contents()?.into_iter().filter_map(leftover).collect())
 }
 
 /// Returns the size of a file, or of all files in a folder. A file that cannot be read counts as empty.
@@ -122,12 +122,12 @@ mod tests {
         let unfinished = test.claim("unfinished").unwrap();
         fs::write(unfinished.checkpoint("step-1").unwrap().path(), "half").unwrap();
         drop(unfinished);
-        let path = test.folder("unfinished").checkpoints();
+        let path = test.folder("unfinished").checkpoint_folder();
         let kind = LeftoverKind::Unfinished;
         let expected = [Leftover { cell: cell("unfinished"), kind, path, bytes: 4 }];
-        assert_eq!(test.store.leftovers().unwrap(), expected);
+        assert_eq!(test.store.find_leftovers().unwrap(), expected);
         assert_eq!(test.store.prune().unwrap(), expected);
-        assert!(test.store.leftovers().unwrap().is_empty());
+        assert!(test.store.find_leftovers().unwrap().is_empty());
         assert!(matches!(test.find("done"), Lookup::Done(_)));
         assert!(running.checkpoint("step-1").unwrap().path().exists());
         assert!(test.claim("unfinished").is_some());
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(deleted.len(), 1);
         assert_eq!(
             (deleted[0].kind, &deleted[0].path),
-            (LeftoverKind::Checkpoint, &test.folder("done").checkpoints())
+            (LeftoverKind::Checkpoint, &test.folder("done").checkpoint_folder())
         );
     }
 
@@ -154,10 +154,10 @@ mod tests {
         let test = TestStore::new();
         test.finish("a", 0.5);
         let folder = test.folder("a");
-        fs::write(folder.corrupt(), "{").unwrap();
+        fs::write(folder.corrupt_record_path(), "{").unwrap();
         fs::write(folder.path().join(".dtr-tmp-x"), "torn").unwrap();
         let kinds: Vec<LeftoverKind> = test.store.prune().unwrap().iter().map(|file| file.kind).collect();
         assert_eq!(kinds, [LeftoverKind::Temporary, LeftoverKind::CorruptRecord]);
-        assert!(matches!(test.find("a"), Lookup::Done(_)) && folder.spec().exists());
+        assert!(matches!(test.find("a"), Lookup::Done(_)) && folder.spec_path().exists());
     }
 }

@@ -18,7 +18,7 @@ use super::key::Key;
 use super::provenance::Provenance;
 
 /// The format of the records that this program writes, and the newest that it reads.
-pub const FORMAT: u32 = 1;
+pub const RECORD_FORMAT: u32 = 1;
 
 /// The record of a cell that ended.
 ///
@@ -26,7 +26,7 @@ pub const FORMAT: u32 = 1;
 /// done cell holds the stage's output, and the `Record<String>` of a failed cell holds the error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record<T> {
-    /// The format of this record; see [`FORMAT`].
+    /// The format of this record; see [`RECORD_FORMAT`].
     pub format: u32,
     /// The specification of the cell. A record in another cell's folder is refused.
     #[serde(flatten)]
@@ -161,7 +161,7 @@ pub(super) fn parse<T: DeserializeOwned>(
         Err(reason) => return Ok(ParsedRecord::Corrupt(reason)),
     };
     if let Ok(Versioned { format }) = serde_json::from_str(body)
-        && format > FORMAT
+        && format > RECORD_FORMAT
     {
         return Err(newer_format(path, format));
     }
@@ -182,7 +182,7 @@ struct Versioned {
 
 fn newer_format(path: &Path, format: u32) -> Error {
     let message =
-        format!("`{}` has record format {format}, and this dtr reads up to {FORMAT}", path.display());
+        format!("`{}` has record format {format}, and this dtr reads up to {RECORD_FORMAT}", path.display());
     Error::environment(message).hint("use the newer dtr that wrote it, or another results folder")
 }
 

@@ -5,20 +5,22 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::cell_id::{CellId, Inputs, StageName};
+use super::Store;
+use super::cell_id::{CellId, CellInputs, StageName};
 use super::cell_spec::CellSpec;
-use super::claim::{Claim, NewRecord};
+use super::claim::Claim;
 use super::folders::CellFolder;
-use super::lookup::{Lookup, Store};
+use super::lookup::Lookup;
 use super::provenance::Provenance;
-use super::record::{FORMAT, Record};
+use super::record::{RECORD_FORMAT, Record};
+use super::record_writer::NewRecord;
 
 /// The stage of all cells of a test store.
 pub const SCORE: StageName = StageName::new("score");
 
 /// Returns the specification of the cell `name`.
 pub fn spec(name: &str) -> CellSpec {
-    CellSpec::new(SCORE, 1, &json!({ "name": name }), Inputs::new()).unwrap()
+    CellSpec::new(SCORE, 1, &json!({ "name": name }), CellInputs::new()).unwrap()
 }
 
 /// Returns the identity of the cell `name`.
@@ -41,8 +43,8 @@ pub fn new_record(name: &str) -> NewRecord {
 /// Returns a record with `outcome` that no store holds.
 pub fn record<T>(outcome: T) -> Record<T> {
     Record {
-        format: FORMAT,
-        spec: CellSpec { inputs: Inputs::from([("base".to_owned(), cell("base"))]), ..spec("cell") },
+        format: RECORD_FORMAT,
+        spec: CellSpec { inputs: CellInputs::from([("base".to_owned(), cell("base"))]), ..spec("cell") },
         artifacts: BTreeMap::new(),
         references: vec![cell("referred")],
         seconds: 1.5,
@@ -67,7 +69,7 @@ impl TestStore {
     }
 
     pub fn folder(&self, name: &str) -> CellFolder {
-        self.store.folder(&cell(name))
+        self.store.cell_folder(&cell(name))
     }
 
     pub fn find(&self, name: &str) -> Lookup<f64> {
@@ -75,7 +77,7 @@ impl TestStore {
     }
 
     pub fn claim(&self, name: &str) -> Option<Claim> {
-        self.store.claim(&cell(name)).unwrap()
+        self.store.try_claim(&cell(name)).unwrap()
     }
 
     pub fn is_running(&self, name: &str) -> bool {

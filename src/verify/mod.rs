@@ -12,7 +12,7 @@ pub use recompute::{CellSample, RecomputedCells, recompute_cells};
 
 use crate::plan::Plan;
 use crate::report;
-use crate::store::{Fault, Store};
+use crate::store::{DamagedFile, Store};
 use dtr_core::error::{Error, Result};
 
 /// Result of rebuilding the tables, figures and the page.
@@ -21,7 +21,7 @@ pub struct RebuiltTables {
     /// Number of rebuilt files.
     pub num_files: usize,
     /// Stored files that differ.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<DamagedFile>,
 }
 
 /// Rebuilds tables, figures and the page from records and compares them, byte for byte, with those in the
@@ -46,7 +46,7 @@ pub fn rebuild_tables(
         let stored = stored_path(&path, &[(&new_tables, tables), (&new_figures, figures)]);
         rebuilt.num_files += 1;
         if let Some(reason) = difference(&path, &stored)? {
-            rebuilt.faults.push(Fault { path: stored, reason });
+            rebuilt.faults.push(DamagedFile { path: stored, reason });
         }
     }
     Ok(rebuilt)
@@ -58,7 +58,7 @@ fn stored_path(path: &Path, folders: &[(&PathBuf, &Path)]) -> PathBuf {
     folders.iter().find_map(stored).expect("a report writes into its two folders")
 }
 
-/// Describes how a stored file differs from the rebuilt one; none if it does not.
+/// Describes how a stored file differs from the rebuilt one. Returns `None` if it does not differ.
 fn difference(new: &Path, stored: &Path) -> Result<Option<String>> {
     let read = |path: &Path| fs::read(path).map_err(|cause| Error::io("read", path, cause));
     let new = read(new)?;

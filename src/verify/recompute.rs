@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::temporary_folder;
 use crate::plan::Plan;
 use crate::runner::RunContext;
-use crate::scheduler::{FailurePolicy, run};
+use crate::scheduler::{FailurePolicy, run_plan};
 use crate::stages::Cell;
-use crate::store::{CellState, Check, Fault, Key, Record, Store};
+use crate::store::{CellState, CheckDepth, DamagedFile, Key, Record, Store};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::create_folder;
 use dtr_core::seed::Seed;
@@ -28,12 +28,12 @@ pub struct CellSample {
 #[derive(Clone, Debug, Default)]
 pub struct RecomputedCells {
     /// Descriptions of the recomputed cells.
-    pub lines: Vec<String>,
+    pub descriptions: Vec<String>,
     /// Number of finished cells that cannot be compared: cells of another or a non-deterministic device, and
     /// timings.
     pub num_incomparable: usize,
     /// Records that differ.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<DamagedFile>,
 }
 
 /// Recomputes a sample of the finished cells of a plan in a temporary store.
@@ -44,7 +44,7 @@ pub fn recompute_cells(plan: &Plan, context: &RunContext<'_>, sample: CellSample
     let mut recomputed = RecomputedCells::default();
     let mut chosen = Vec::new();
     for cell in &plan.cells {
-        match find_done(context.store, cell)? {
+        match find_result(context.store, cell)? {
             Some(record) if is_comparable(cell, &record, context) => chosen.push((cell, record)),
             Some(_) => recomputed.num_incomparable += 1,
             None => {}
@@ -52,22 +52,22 @@ pub fn recompute_cells(plan: &Plan, context: &RunContext<'_>, sample: CellSample
     }
     chosen.sort_by_key(|(cell, _)| (sample.seed.child(&cell.key().to_string()).0, cell.key()));
     for (cell, record) in chosen.into_iter().take(sample.size) {
-        context.check_interrupt()?;
-        recomputed.lines.push(cell.line());
+        context.check_interrupted()?;
+        recomputed.descriptions.push(cell.to_line());
         if let Some(reason) = find_difference(plan, context, cell, &record)? {
-            let path = context.store.folder(cell.id()).record();
-            recomputed.faults.push(Fault { path, reason });
+            let path = context.store.cell_folder(cell.id()).record_path();
+            recomputed.faults.push(DamagedFile { path, reason });
         }
     }
     Ok(recomputed)
 }
 
-/// Returns the record of a finished cell; none if it is missing, failed or damaged.
-fn find_done(store: &Store, cell: &Cell) -> Result<Option<Record<Value>>> {
+/// Returns the record of a finished cell, or `None` if the record is missing, failed or damaged.
+fn find_result(store: &Store, cell: &Cell) -> Result<Option<Record<Value>>> {
     Ok(store.find(cell.id())?.done())
 }
 
-/// Returns whether this device is deterministic and the same as that of the record. Timings are never
+/// Returns whether this device is deterministic and equal to the device of the record. Timings are never
 /// comparable.
 fn is_comparable(cell: &Cell, record: &Record<Value>, context: &RunContext<'_>) -> bool {
     let (stored, here) = (&record.provenance, &context.provenance);
@@ -77,7 +77,7 @@ fn is_comparable(cell: &Cell, record: &Record<Value>, context: &RunContext<'_>) 
         && stored.host_arch == here.host_arch
 }
 
-/// Recomputes a cell and describes how it differs from its record; none if it does not.
+/// Recomputes a cell and describes how it differs from its record. Returns `None` if it does not differ.
 fn find_difference(
     plan: &Plan,
     context: &RunContext<'_>,
@@ -89,8 +89,11 @@ fn find_difference(
     let mut needed = BTreeSet::new();
     collect_inputs(plan, cell, &mut needed);
     for input in plan.cells.iter().filter(|cell| needed.contains(&cell.key())) {
-        if context.store.cell_state(input.id(), Check::Full)? != CellState::Done {
-            return Ok(Some(format!("cannot recompute: the input `{}` is missing or damaged", input.line())));
+        if context.store.cell_state(input.id(), CheckDepth::Full)? != CellState::Done {
+            return Ok(Some(format!(
+                "cannot recompute: the input `{}` is missing or damaged",
+                input.to_line()
+            )));
         }
         copy_cell(context.store, &store, input)?;
     }
@@ -98,12 +101,12 @@ fn find_difference(
     let cells = plan.cells.iter().filter(|cell| needed.contains(&cell.key())).cloned().collect();
     let (provenance, devices) = (context.provenance.clone(), context.devices.clone());
     let temporary_context = RunContext { store: &store, provenance, devices, ..*context };
-    let summary = run(&Plan { cells, ..plan.clone() }, &temporary_context, FailurePolicy::default())?;
+    let summary = run_plan(&Plan { cells, ..plan.clone() }, &temporary_context, FailurePolicy::default())?;
     if let Some(failed) = summary.failed.first() {
         return Ok(Some(format!("recomputing fails: {}", failed.reason)));
     }
-    let new = find_done(&store, cell)?
-        .ok_or_else(|| Error::failed(format!("`{}` has no record after recomputing", cell.line())))?;
+    let new = find_result(&store, cell)?
+        .ok_or_else(|| Error::failed(format!("`{}` has no record after recomputing", cell.to_line())))?;
     Ok(compare(record, &new))
 }
 
@@ -119,11 +122,12 @@ fn collect_inputs(plan: &Plan, cell: &Cell, needed: &mut BTreeSet<Key>) {
 ///
 /// Files are hard-linked if possible, which is safe since files of a store are never modified in place.
 fn copy_cell(from: &Store, to: &Store, cell: &Cell) -> Result<()> {
-    let [source, target] = [from, to].map(|store| store.folder(cell.id()));
+    let [source, target] = [from, to].map(|store| store.cell_folder(cell.id()));
     create_folder(target.path())?;
-    let Some(record) = find_done(from, cell)? else { return Ok(()) };
-    let artifacts = record.artifacts.keys().map(|name| Ok((source.artifact(name)?, target.artifact(name)?)));
-    for pair in artifacts.chain([Ok((source.record(), target.record()))]) {
+    let Some(record) = find_result(from, cell)? else { return Ok(()) };
+    let artifacts =
+        record.artifacts.keys().map(|name| Ok((source.artifact_path(name)?, target.artifact_path(name)?)));
+    for pair in artifacts.chain([Ok((source.record_path(), target.record_path()))]) {
         let (source, target) = pair?;
         if fs::hard_link(&source, &target).is_err() {
             fs::copy(&source, &target).map_err(|cause| Error::io("copy", &source, cause))?;
@@ -132,7 +136,7 @@ fn copy_cell(from: &Store, to: &Store, cell: &Cell) -> Result<()> {
     Ok(())
 }
 
-/// Describes the difference of two records; none if their artifacts and outcomes are equal.
+/// Describes the difference of two records. Returns `None` if their artifacts and outcomes are equal.
 fn compare(stored: &Record<Value>, new: &Record<Value>) -> Option<String> {
     let files = stored.artifacts.iter().filter(|(name, artifact)| new.artifacts.get(*name) != Some(artifact));
     let files: Vec<&str> = files.map(|(name, _)| name.as_str()).collect();

@@ -9,12 +9,12 @@ use crate::project::{Project, wait_until};
 
 /// Settings with another order of variants and another threshold, which share twins and most scores with the
 /// small manifest.
-const STRICTER: &[&str] =
+const STRICTER_STOP: &[&str] =
     &[r#"name="stricter""#, r#"sweep.variant=["gdn", "gla"]"#, "search.stop={ max-relative-drop = 0.5 }"];
 
 /// Settings with another threshold and the same order, so that searches need the same scores at the same
 /// time.
-const LOOSER: &[&str] = &[r#"name="looser""#, "search.stop={ max-relative-drop = 0.6 }"];
+const LOOSER_STOP: &[&str] = &[r#"name="looser""#, "search.stop={ max-relative-drop = 0.6 }"];
 
 /// Runs a sweep for each list of settings, all at the same time, and returns the total number of computed
 /// cells.
@@ -53,9 +53,9 @@ fn check_cells_were_computed_once(project: &Project) {
 #[test]
 fn several_processes_compute_every_cell_once_and_write_the_same_tables() {
     let (serial, concurrent) = (Project::finished(&[]).copy(), Project::new());
-    serial.sweep().sets(STRICTER).success();
-    serial.sweep().sets(LOOSER).success();
-    let num_done = sweep_together(&concurrent, &[&[], STRICTER, &[], LOOSER]);
+    serial.sweep().sets(STRICTER_STOP).success();
+    serial.sweep().sets(LOOSER_STOP).success();
+    let num_done = sweep_together(&concurrent, &[&[], STRICTER_STOP, &[], LOOSER_STOP]);
     // One base, two distillations, and three searches for each of two tasks and variants.
     assert_eq!(num_done, 1 + 2 + 3 * 4);
     check_cells_were_computed_once(&concurrent);

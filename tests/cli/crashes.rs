@@ -19,13 +19,14 @@ const MICRO_BATCHES: &[&str] = &[
     r#"sweep.axes."pretrain.micro-batch-size"=[2048, 16]"#,
 ];
 
-fn num(summary: &Value, list: &str) -> usize {
+/// Returns the length of a list in the summary of a sweep.
+fn list_length(summary: &Value, list: &str) -> usize {
     summary[list].as_array().unwrap().len()
 }
 
 #[test]
 fn a_cell_that_exhausts_the_memory_is_recorded_and_other_cells_run() {
-    let project = Project::with(&[ONE_SEARCH, MICRO_BATCHES].concat());
+    let project = Project::with_settings(&[ONE_SEARCH, MICRO_BATCHES].concat());
     let sweep = |options: &[&str]| {
         let sweep = project.sweep().arg("--json").args(options).env("RAYON_NUM_THREADS", "2");
         sweep.with_address_space(ADDRESS_SPACE).exit(1)
@@ -33,7 +34,7 @@ fn a_cell_that_exhausts_the_memory_is_recorded_and_other_cells_run() {
     let output = sweep(&[]);
     let first = output.json();
     assert_eq!((&first["done"], &first["cached"]), (&json!(3), &json!(0)), "{output:?}");
-    assert_eq!((num(&first, "failed"), num(&first, "blocked")), (1, 2), "{first}");
+    assert_eq!((list_length(&first, "failed"), list_length(&first, "blocked")), (1, 2), "{first}");
     assert_eq!(first["failed"][0]["cell"], "pretrain tiny pretrain.micro-batch-size=2048");
     let error = first["failed"][0]["reason"].as_str().unwrap();
     for part in
@@ -58,7 +59,7 @@ fn a_cell_that_exhausts_the_memory_is_recorded_and_other_cells_run() {
 
 #[test]
 fn a_cell_that_cannot_fit_in_memory_fails_before_it_starts() {
-    let project = Project::with(ONE_SEARCH);
+    let project = Project::with_settings(ONE_SEARCH);
     let huge = r#"models.wide.source.pretrain={ hidden-size=65536, intermediate-size=262144, num-layers=128, num-heads=64, num-kv-heads=64, head-dim=1024 }"#;
     let sweep = project.sweep().arg("--json").set(r#"sweep.model=["wide", "tiny"]"#).set(huge);
     let summary = sweep.exit(1).json();
@@ -85,11 +86,11 @@ fn sweep_and_kill_worker(project: &Project, stage: &str) -> DtrOutput {
 
 #[test]
 fn the_cell_of_a_killed_worker_fails_and_resumes_when_retried() {
-    let project = Project::with(WITH_CHECKPOINTS);
+    let project = Project::with_settings(WITH_CHECKPOINTS);
     let output = sweep_and_kill_worker(&project, "pretrain");
     output.assert_code(1);
     let summary = output.json();
-    assert_eq!((&summary["done"], num(&summary, "blocked")), (&json!(0), 6), "{summary}");
+    assert_eq!((&summary["done"], list_length(&summary, "blocked")), (&json!(0), 6), "{summary}");
     let error = summary["failed"][0]["reason"].as_str().unwrap();
     let causes = ["killed by a user, or by the system", "out of memory: the system"];
     assert!(causes.iter().any(|cause| error.starts_with(cause)), "{error}");
@@ -100,7 +101,7 @@ fn the_cell_of_a_killed_worker_fails_and_resumes_when_retried() {
 
 #[test]
 fn cells_that_ran_together_run_alone_after_a_crash() {
-    let project = Project::with(WITH_CHECKPOINTS);
+    let project = Project::with_settings(WITH_CHECKPOINTS);
     let output = sweep_and_kill_worker(&project, "distil");
     output.assert_code(0);
     assert_eq!(output.json()["done"], 7);

@@ -7,7 +7,7 @@ use dtr::store::Store;
 
 use crate::dtr_command::DtrCommand;
 use crate::project::{ONE_SEARCH, Project, WITH_CHECKPOINTS, wait_until};
-use crate::records::rewrite_record;
+use crate::rewrite_record::rewrite_record;
 
 /// A function that damages the file at the first path. The second path is the same file of another
 /// experiment.
@@ -34,7 +34,7 @@ const DAMAGES: [(&str, Damage); 5] = [
 ];
 
 /// A setting of searches that reuse the base, the twins and the scores of the finished sweep.
-const STRICTER: &str = "search.stop={ max-relative-drop = 0.001 }";
+const STRICTER_STOP: &str = "search.stop={ max-relative-drop = 0.001 }";
 
 /// Files of cells by stage and name.
 const CELL_FILES: [(&str, &str); 8] = [
@@ -48,8 +48,8 @@ const CELL_FILES: [(&str, &str); 8] = [
     ("search", "record.json"),
 ];
 
-/// Returns the first file of a stage and name. For scores it is one of the test split, since tables show only
-/// these.
+/// Returns the first file of this stage and name. A file of the stage `score` is of the test split, because
+/// tables show only scores of this split.
 fn cell_file(project: &Project, (stage, name): (&str, &str)) -> PathBuf {
     let is_test = |path: &PathBuf| fs::read_to_string(path).unwrap().contains(r#""split":"test""#);
     let mut files = project.cell_files(stage, name);
@@ -60,8 +60,8 @@ fn cell_file(project: &Project, (stage, name): (&str, &str)) -> PathBuf {
 #[test]
 fn a_damaged_cell_is_computed_again_or_refused_by_name() {
     let finished = Project::finished(ONE_SEARCH);
-    let [stricter, other] = [(); 2].map(|()| Project::with(ONE_SEARCH));
-    stricter.sweep().set(STRICTER).success();
+    let [stricter, other] = [(); 2].map(|()| Project::with_settings(ONE_SEARCH));
+    stricter.sweep().set(STRICTER_STOP).success();
     other.sweep().set("distil.seed=1").set("pretrain.seed=1").success();
     for file in CELL_FILES {
         for (damage, apply) in DAMAGES {
@@ -79,7 +79,7 @@ fn a_damaged_cell_is_computed_again_or_refused_by_name() {
                 // The same sweep reads scores for its tables. A sweep with another search reads the base and
                 // the twins.
                 ("score" | "search", _) => check_sweep(project.sweep(), &project, finished, &path, damage),
-                _ => check_sweep(project.sweep().set(STRICTER), &project, &stricter, &path, damage),
+                _ => check_sweep(project.sweep().set(STRICTER_STOP), &project, &stricter, &path, damage),
             }
         }
     }
@@ -122,7 +122,7 @@ fn a_damaged_table_is_reported_and_written_again() {
 #[test]
 fn a_damaged_checkpoint_is_logged_and_its_cell_computed_from_the_beginning() {
     for (damage, apply) in &DAMAGES[..2] {
-        let project = Project::with(WITH_CHECKPOINTS);
+        let project = Project::with_settings(WITH_CHECKPOINTS);
         let checkpoints = || project.cell_files("pretrain", "checkpoint/base.safetensors");
         let sweep = project.sweep().start();
         wait_until("a checkpoint", || !checkpoints().is_empty());

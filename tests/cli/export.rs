@@ -16,7 +16,7 @@ fn generate(directory: &Path) -> Value {
 
 #[test]
 fn the_hybrid_of_a_search_is_exported_and_runs() {
-    let project = Project::with(&[r#"sweep.task=["recall"]"#]);
+    let project = Project::with_settings(&[r#"sweep.task=["recall"]"#]);
     let (hybrid, base) = (project.path("hybrids/linear"), project.path("hybrids/base"));
     let never = "search.stop={ never = {} }";
     let export = |directory: &Path, stop: &str| project.command("export").arg(directory).set(stop);

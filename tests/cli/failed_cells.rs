@@ -7,13 +7,14 @@ use serde_json::Value;
 use crate::project::{ONE_SEARCH, Project};
 
 /// Two learning rates: one at which training diverges, and one at which it learns.
-const RATES: &str = r#"sweep.axes."distil.optimizer.learning-rate"=[10, 2e-3]"#;
+const LEARNING_RATES: &str = r#"sweep.axes."distil.optimizer.learning-rate"=[10, 2e-3]"#;
 
 fn project() -> Project {
-    Project::with(&[ONE_SEARCH, &[RATES]].concat())
+    Project::with_settings(&[ONE_SEARCH, &[LEARNING_RATES]].concat())
 }
 
-fn num(summary: &Value, list: &str) -> usize {
+/// Returns the length of a list in the summary of a sweep.
+fn list_length(summary: &Value, list: &str) -> usize {
     summary[list].as_array().unwrap().len()
 }
 
@@ -21,7 +22,11 @@ fn num(summary: &Value, list: &str) -> usize {
 fn a_divergence_is_recorded_with_layer_and_variant_and_other_cells_run() {
     let project = project();
     let first = project.sweep().arg("--json").exit(1).json();
-    assert_eq!((&first["done"], num(&first, "failed"), num(&first, "blocked")), (&3.into(), 1, 1), "{first}");
+    assert_eq!(
+        (&first["done"], list_length(&first, "failed"), list_length(&first, "blocked")),
+        (&3.into(), 1, 1),
+        "{first}"
+    );
     let error = first["failed"][0]["reason"].as_str().unwrap();
     for part in ["of `gla` in layer ", " at step ", "hint: lower `distil.optimizer.learning-rate`"] {
         assert!(error.contains(part), "{error}");
@@ -33,7 +38,7 @@ fn a_divergence_is_recorded_with_layer_and_variant_and_other_cells_run() {
     assert_eq!(num_failures(), 1);
     assert!(!folder.join("twins.safetensors").exists(), "diverged twins are not kept");
 
-    // A failed cell runs again only with `--retry-failed`; then it fails at the same step.
+    // A failed cell runs again only with `--retry-failed`, and fails at the same step.
     let second = project.sweep().arg("--json").exit(1).json();
     assert_eq!((&second["done"], &second["failed"]), (&0.into(), &first["failed"]));
     assert_eq!(num_failures(), 1);
@@ -49,12 +54,12 @@ fn a_divergence_is_recorded_with_layer_and_variant_and_other_cells_run() {
 fn fail_fast_ends_the_sweep_at_the_first_failure() {
     let project = project();
     let first = project.sweep().args(["--json", "--fail-fast"]).exit(1).json();
-    // The base is done; the twins at the other rate, and both searches, are left.
+    // The base is done. The twins of the other learning rate and both searches are not.
     assert_eq!(
-        (&first["done"], num(&first, "failed"), &first["skipped"]),
+        (&first["done"], list_length(&first, "failed"), &first["skipped"]),
         (&1.into(), 1, &3.into()),
         "{first}"
     );
     let rest = project.sweep().arg("--json").exit(1).json();
-    assert_eq!((&rest["done"], num(&rest, "failed")), (&2.into(), 1), "{rest}");
+    assert_eq!((&rest["done"], list_length(&rest, "failed")), (&2.into(), 1), "{rest}");
 }

@@ -17,7 +17,7 @@ fn generate(prompt: &str) -> DtrCommand {
 }
 
 /// Prompts, and the continuations that transformers 5.17 generates greedily in f32.
-const REFERENCE: [(&str, &str); 3] = [
+const TRANSFORMERS_TEXTS: [(&str, &str); 3] = [
     (
         "the lamp is in the",
         " stable. the mirror lies in the workshop. the flute lies in the courtyard. the box is in the bathroom. dora leaves the \
@@ -40,7 +40,7 @@ const REFERENCE: [(&str, &str); 3] = [
 
 #[test]
 fn greedy_text_equals_that_of_transformers() {
-    for (prompt, continuation) in REFERENCE {
+    for (prompt, continuation) in TRANSFORMERS_TEXTS {
         let output = generate(prompt).args(["--max-tokens", "60"]).success();
         assert_eq!(output.stdout(), format!("{continuation}\n"));
         let stderr = output.stderr();

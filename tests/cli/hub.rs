@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::dtr_command::DtrCommand;
 use crate::hub_project::{HubProject, ROWS, documents, repositories};
-use crate::hub_server::{COMMIT, Fault};
+use crate::hub_server::{COMMIT, InjectedFault};
 use crate::project::repository;
 use crate::temp_folder::TempFolder;
 
@@ -80,36 +80,36 @@ fn a_corpus_of_the_hub_gives_the_twins_of_the_same_corpus_on_disk() {
 #[test]
 fn a_download_resumes_where_the_connection_broke() {
     let project = HubProject::new();
-    project.server.set_fault(Fault::Cut { times: 2, after: 1_000_000 });
+    project.server.set_fault(InjectedFault::Disconnect { times: 2, after_bytes: 1_000_000 });
     project.sweep().success();
-    assert_eq!(project.server.take_starts(), [0, 1_000_000, 2_000_000]);
+    assert_eq!(project.server.take_range_starts(), [0, 1_000_000, 2_000_000]);
     assert_eq!(fs::read(project.weights()).unwrap(), repositories()["lab/mini"]["model.safetensors"]);
 }
 
 #[test]
 fn a_partial_download_is_not_used_and_the_next_sweep_resumes_it() {
     let project = HubProject::new();
-    project.server.set_fault(Fault::Cut { times: usize::MAX, after: 1000 });
+    project.server.set_fault(InjectedFault::Disconnect { times: usize::MAX, after_bytes: 1000 });
     let message = project.failing_sweep();
     assert!(message.contains("model.safetensors` broke off"), "{message}");
     assert!(message.contains("resume the download"), "{message}");
     assert!(!project.weights().exists());
-    project.server.take_starts();
-    project.server.set_fault(Fault::None);
+    project.server.take_range_starts();
+    project.server.set_fault(InjectedFault::None);
     project.sweep().success();
-    let starts = project.server.take_starts();
+    let starts = project.server.take_range_starts();
     assert!(starts.len() == 1 && starts[0] >= 1000, "{starts:?}");
 }
 
 #[test]
 fn an_altered_or_shortened_download_is_refused_and_not_kept() {
-    for fault in [Fault::Altered, Fault::Truncated] {
+    for fault in [InjectedFault::AlteredByte, InjectedFault::Truncated] {
         let project = HubProject::new();
         project.server.set_fault(fault);
         let message = project.failing_sweep();
         assert!(message.contains("model.safetensors` is damaged"), "{fault:?}: {message}");
         assert!(!project.weights().exists());
-        project.server.set_fault(Fault::None);
+        project.server.set_fault(InjectedFault::None);
         project.sweep().success();
     }
 }
@@ -141,7 +141,7 @@ fn pickles_and_shards_outside_the_repository_are_refused() {
         let model = repositories.get_mut("lab/mini").unwrap();
         model.remove("model.safetensors");
         model.insert(name.to_owned(), bytes.as_bytes().to_vec());
-        let project = HubProject::serving(repositories);
+        let project = HubProject::with_repositories(repositories);
         let message = project.failing_sweep();
         assert!(message.contains(text), "{message}");
         assert!(!project.results().exists(), "no cell was started");

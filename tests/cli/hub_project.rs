@@ -17,7 +17,7 @@ use crate::temp_folder::TempFolder;
 /// The rows of the hub, at a branch.
 pub const ROWS: &str = "hf://datasets/lab/rows@main/data/rows.jsonl";
 
-/// A manifest over repositories of a hub, the hub, and a cache of its own.
+/// A manifest over repositories of a local hub, the server of the hub, and an empty cache.
 pub struct HubProject {
     pub folder: TempFolder,
     pub server: HubServer,
@@ -25,10 +25,10 @@ pub struct HubProject {
 
 impl HubProject {
     pub fn new() -> Self {
-        Self::serving(repositories())
+        Self::with_repositories(repositories())
     }
 
-    pub fn serving(repositories: Repositories) -> Self {
+    pub fn with_repositories(repositories: Repositories) -> Self {
         let project = Self { folder: TempFolder::new(), server: HubServer::start(repositories) };
         project.write_manifest("main", ROWS);
         project
@@ -74,7 +74,7 @@ task = ["rooms"]
         self.command("sweep")
     }
 
-    /// Runs a sweep that must fail for want of something of the machine, and returns its message on one line.
+    /// Runs a sweep that must end with exit code 5, and returns its message on one line.
     pub fn failing_sweep(&self) -> String {
         self.sweep().exit(5).message()
     }

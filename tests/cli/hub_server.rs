@@ -10,18 +10,18 @@ use sha2::Digest;
 /// The commit of every repository here.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// The server redirects requests for files of at least this many bytes to another address.
-const LARGE: usize = 64 << 10;
+/// Size of a large file. The server redirects requests for such files to another address.
+const MIN_LARGE_FILE_BYTES: usize = 64 << 10;
 
 /// A fault that the server injects.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fault {
+pub enum InjectedFault {
     /// No fault.
     None,
-    /// The connection breaks after `after` bytes, in the next `times` answers with large files.
-    Cut { times: usize, after: usize },
+    /// The connection breaks after `after_bytes` bytes, in the next `times` answers with large files.
+    Disconnect { times: usize, after_bytes: usize },
     /// One byte of each large file differs.
-    Altered,
+    AlteredByte,
     /// Large files end early, and the announced length is that of the shortened file.
     Truncated,
 }
@@ -30,38 +30,38 @@ pub enum Fault {
 pub type Repositories = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
 
 #[derive(Default)]
-struct State {
+struct ServerState {
     repositories: Repositories,
     /// A repository, and the token that it requires.
     gated: Option<(String, String)>,
-    fault: Option<Fault>,
+    fault: Option<InjectedFault>,
     /// The first bytes of the ranges that clients requested of large files, in order.
-    starts: Vec<usize>,
-    requests: usize,
+    range_starts: Vec<usize>,
+    num_requests: usize,
 }
 
 /// A running server, which answers until the process ends.
 pub struct HubServer {
     pub endpoint: String,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ServerState>>,
 }
 
 impl HubServer {
     pub fn start(repositories: Repositories) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(Mutex::new(State { repositories, ..State::default() }));
-        let (shared, own) = (state.clone(), endpoint.clone());
+        let state = Arc::new(Mutex::new(ServerState { repositories, ..ServerState::default() }));
+        let (server_state, server_endpoint) = (state.clone(), endpoint.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (state, endpoint) = (shared.clone(), own.clone());
-                std::thread::spawn(move || answer(stream, &state, &endpoint));
+                let (state, endpoint) = (server_state.clone(), server_endpoint.clone());
+                std::thread::spawn(move || handle_connection(stream, &state, &endpoint));
             }
         });
         Self { endpoint, state }
     }
 
-    pub fn set_fault(&self, fault: Fault) {
+    pub fn set_fault(&self, fault: InjectedFault) {
         self.state.lock().unwrap().fault = Some(fault);
     }
 
@@ -71,13 +71,13 @@ impl HubServer {
 
     /// Returns the first bytes of the ranges that clients requested of large files since the last call.
     ///
-    /// Ranges with an end, by which clients ask for the size, are left out.
-    pub fn take_starts(&self) -> Vec<usize> {
-        std::mem::take(&mut self.state.lock().unwrap().starts)
+    /// Ranges with an end are left out, because clients request them to find the size of a file.
+    pub fn take_range_starts(&self) -> Vec<usize> {
+        std::mem::take(&mut self.state.lock().unwrap().range_starts)
     }
 
     pub fn num_requests(&self) -> usize {
-        self.state.lock().unwrap().requests
+        self.state.lock().unwrap().num_requests
     }
 }
 
@@ -90,7 +90,7 @@ struct Request {
     range: Option<(usize, Option<usize>)>,
 }
 
-fn read(stream: &TcpStream) -> Option<Request> {
+fn read_request(stream: &TcpStream) -> Option<Request> {
     let mut lines = BufReader::new(stream).lines();
     let first = lines.next()?.ok()?;
     let mut words = first.split(' ');
@@ -111,8 +111,8 @@ fn read(stream: &TcpStream) -> Option<Request> {
     Some(request)
 }
 
-fn answer(mut stream: TcpStream, state: &Mutex<State>, endpoint: &str) {
-    let Some(request) = read(&stream) else { return };
+fn handle_connection(mut stream: TcpStream, state: &Mutex<ServerState>, endpoint: &str) {
+    let Some(request) = read_request(&stream) else { return };
     let (head, body, sent) = respond(&request, &mut state.lock().unwrap(), endpoint);
     // The client may have closed the connection.
     let _ = stream.write_all(
@@ -124,20 +124,22 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, endpoint: &str) {
 }
 
 /// Returns status and headers, the body, and the number of its bytes to send.
-fn respond(request: &Request, state: &mut State, endpoint: &str) -> (String, Vec<u8>, usize) {
-    state.requests += 1;
+fn respond(request: &Request, state: &mut ServerState, endpoint: &str) -> (String, Vec<u8>, usize) {
+    state.num_requests += 1;
     let plain = |status: &str| (format!("HTTP/1.1 {status}"), Vec::new(), 0);
     if let Some(digest) = request.path.strip_prefix("/large/") {
-        return large(request, state, digest);
+        return respond_with_large_file(request, state, digest);
     }
-    let (repo, rest) = match request.path.strip_prefix("/api/") {
+    let (repo, resource) = match request.path.strip_prefix("/api/") {
         Some(path) => match path.split_once("/revision/") {
-            Some((repo, revision)) => (repo.trim_start_matches("models/").to_owned(), Rest::Info(revision)),
-            None => return plain("404 Not Lookup"),
+            Some((repo, revision)) => {
+                (repo.trim_start_matches("models/").to_owned(), Resource::Commit(revision))
+            }
+            None => return plain("404 Not Found"),
         },
         None => match request.path[1..].split_once("/resolve/") {
-            Some((repo, rest)) => (repo.to_owned(), Rest::File(rest)),
-            None => return plain("404 Not Lookup"),
+            Some((repo, file_path)) => (repo.to_owned(), Resource::File(file_path)),
+            None => return plain("404 Not Found"),
         },
     };
     if let Some((gated, token)) = &state.gated
@@ -146,9 +148,9 @@ fn respond(request: &Request, state: &mut State, endpoint: &str) -> (String, Vec
     {
         return plain(if request.token.is_some() { "403 Forbidden" } else { "401 Unauthorized" });
     }
-    let Some(files) = state.repositories.get(&repo) else { return plain("404 Not Lookup") };
-    match rest {
-        Rest::Info(revision) if is_known(revision) => {
+    let Some(files) = state.repositories.get(&repo) else { return plain("404 Not Found") };
+    match resource {
+        Resource::Commit(revision) if is_known_revision(revision) => {
             let siblings: Vec<_> =
                 files.keys().map(|name| serde_json::json!({ "rfilename": name })).collect();
             let body = serde_json::json!({ "id": repo, "sha": COMMIT, "siblings": siblings })
@@ -157,73 +159,80 @@ fn respond(request: &Request, state: &mut State, endpoint: &str) -> (String, Vec
             let sent = body.len();
             ("HTTP/1.1 200 OK\r\nContent-Type: application/json".to_owned(), body, sent)
         }
-        Rest::Info(_) => plain("404 Not Lookup"),
-        Rest::File(rest) => match rest.split_once('/') {
-            Some((revision, name)) if is_known(revision) && files.contains_key(name) => {
-                file(request, &files[name], endpoint)
+        Resource::Commit(_) => plain("404 Not Found"),
+        Resource::File(file_path) => match file_path.split_once('/') {
+            Some((revision, name)) if is_known_revision(revision) && files.contains_key(name) => {
+                respond_with_file(request, &files[name], endpoint)
             }
-            _ => plain("404 Not Lookup"),
+            _ => plain("404 Not Found"),
         },
     }
 }
 
-/// The part of a URL that follows the repository.
-enum Rest<'a> {
-    Info(&'a str),
+/// A resource of a repository in a URL: the commit of a revision, or a file at a revision.
+enum Resource<'a> {
+    Commit(&'a str),
     File(&'a str),
 }
 
-fn is_known(revision: &str) -> bool {
+fn is_known_revision(revision: &str) -> bool {
     revision == "main" || revision == COMMIT
 }
 
-fn file(request: &Request, bytes: &[u8], endpoint: &str) -> (String, Vec<u8>, usize) {
-    if bytes.len() >= LARGE {
+fn respond_with_file(request: &Request, bytes: &[u8], endpoint: &str) -> (String, Vec<u8>, usize) {
+    if bytes.len() >= MIN_LARGE_FILE_BYTES {
         let digest = hex(&sha2::Sha256::digest(bytes));
         // The redirect leads to another host, as on the hub.
         let endpoint = endpoint.replace("127.0.0.1", "localhost");
         let head = format!(
-            "HTTP/1.1 302 Lookup\r\nLocation: {endpoint}/large/{digest}\r\nX-Repo-Commit: {COMMIT}\r\nX-Linked-Etag: \"{digest}\"\r\nX-Linked-Size: {}",
+            "HTTP/1.1 302 Found\r\nLocation: {endpoint}/large/{digest}\r\nX-Repo-Commit: {COMMIT}\r\nX-Linked-Etag: \"{digest}\"\r\nX-Linked-Size: {}",
             bytes.len()
         );
         return (head, Vec::new(), 0);
     }
-    let mut named = format!("blob {}\0", bytes.len()).into_bytes();
-    named.extend(bytes);
-    let more = format!("X-Repo-Commit: {COMMIT}\r\nETag: \"{}\"", hex(&sha1::Sha1::digest(&named)));
-    let (head, body) = part(request, bytes, &more);
+    let mut blob = format!("blob {}\0", bytes.len()).into_bytes();
+    blob.extend(bytes);
+    let headers = format!("X-Repo-Commit: {COMMIT}\r\nETag: \"{}\"", hex(&sha1::Sha1::digest(&blob)));
+    let (head, body) = requested_range(request, bytes, &headers);
     let sent = body.len();
     (head, body, sent)
 }
 
-fn large(request: &Request, state: &mut State, digest: &str) -> (String, Vec<u8>, usize) {
+fn respond_with_large_file(
+    request: &Request,
+    state: &mut ServerState,
+    digest: &str,
+) -> (String, Vec<u8>, usize) {
     let all = state.repositories.values().flat_map(BTreeMap::values);
     let mut bytes = all.clone().find(|bytes| hex(&sha2::Sha256::digest(bytes)) == digest).unwrap().clone();
     match state.fault {
-        Some(Fault::Altered) => bytes[LARGE / 2] ^= 1,
-        Some(Fault::Truncated) => bytes.truncate(LARGE / 2),
+        Some(InjectedFault::AlteredByte) => bytes[MIN_LARGE_FILE_BYTES / 2] ^= 1,
+        Some(InjectedFault::Truncated) => bytes.truncate(MIN_LARGE_FILE_BYTES / 2),
         _ => {}
     }
-    let (head, body) = part(request, &bytes, "Accept-Ranges: bytes");
+    let (head, body) = requested_range(request, &bytes, "Accept-Ranges: bytes");
     let mut sent = body.len();
     if let Some((start, None)) = request.range {
-        state.starts.push(start);
-        if let Some(Fault::Cut { times: times @ 1.., after }) = &mut state.fault {
-            (*times, sent) = (*times - 1, sent.min(*after));
+        state.range_starts.push(start);
+        if let Some(InjectedFault::Disconnect { times: times @ 1.., after_bytes }) = &mut state.fault {
+            (*times, sent) = (*times - 1, sent.min(*after_bytes));
         }
     }
     (head, body, sent)
 }
 
 /// Returns the requested range of `bytes` as a 206 answer, or all of them.
-fn part(request: &Request, bytes: &[u8], more: &str) -> (String, Vec<u8>) {
+fn requested_range(request: &Request, bytes: &[u8], headers: &str) -> (String, Vec<u8>) {
     let Some((first, last)) = request.range else {
-        return (format!("HTTP/1.1 200 OK\r\n{more}"), bytes.to_vec());
+        return (format!("HTTP/1.1 200 OK\r\n{headers}"), bytes.to_vec());
     };
     let end = last.map_or(bytes.len(), |last| (last + 1).min(bytes.len()));
     let first = first.min(end);
     let range = format!("bytes {first}-{}/{}", end.max(1) - 1, bytes.len());
-    (format!("HTTP/1.1 206 Partial Content\r\nContent-Range: {range}\r\n{more}"), bytes[first..end].to_vec())
+    (
+        format!("HTTP/1.1 206 Partial Content\r\nContent-Range: {range}\r\n{headers}"),
+        bytes[first..end].to_vec(),
+    )
 }
 
 fn hex(bytes: &[u8]) -> String {

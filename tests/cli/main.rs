@@ -1,4 +1,4 @@
-//! The program as people run it: each module tests one feature.
+//! Tests of the program `dtr`. Each module tests one feature.
 
 #[path = "../support/dtr_command.rs"]
 mod dtr_command;
@@ -24,15 +24,15 @@ mod hub;
 mod hub_project;
 mod hub_server;
 mod plan;
-mod records;
 mod report;
 mod report_page;
 mod resume;
+mod rewrite_record;
 mod search;
 mod show;
 mod storage;
 mod sweep;
-mod tables;
+mod table_columns;
 mod templates;
 mod throughput;
 mod verify;

@@ -1,4 +1,4 @@
-//! `dtr plan`: which cells would run, and why.
+//! `dtr plan` lists the cells that would run, with reasons.
 
 use crate::project::Project;
 

@@ -12,10 +12,10 @@ use rand::RngExt;
 use crate::project::{Project, WITH_CHECKPOINTS, wait_until};
 
 /// The stages whose cells are killed.
-const STAGES: [&str; 3] = ["pretrain", "distil", "search"];
+const KILLED_STAGES: [&str; 3] = ["pretrain", "distil", "search"];
 
 /// The number of kills by the stage of the running cell.
-type Kills = BTreeMap<&'static str, usize>;
+type KillCounts = BTreeMap<&'static str, usize>;
 
 /// Returns the stage of the cell that was running when the sweep was killed.
 fn killed_stage(project: &Project) -> &'static str {
@@ -24,7 +24,7 @@ fn killed_stage(project: &Project) -> &'static str {
         !text.lines().last().is_some_and(|line| line.contains(r#""kind":"done""#))
     };
     let has_killed = |stage: &str| project.cell_files(stage, "events.jsonl").iter().any(|log| is_killed(log));
-    STAGES.into_iter().find(|stage| has_killed(stage)).unwrap_or("between cells")
+    KILLED_STAGES.into_iter().find(|stage| has_killed(stage)).unwrap_or("between cells")
 }
 
 /// Returns whether a process holds the claim of a cell.
@@ -33,13 +33,13 @@ fn is_running(project: &Project) -> bool {
     stages.as_array().unwrap().iter().any(|stage| stage["running"] != 0)
 }
 
-/// Kills sweeps at random moments, `num_kills` times in all, and resumes each sweep until it is done.
-fn kill_sweeps(num_kills: usize, seed: u32) -> Kills {
-    let undisturbed = Project::finished(WITH_CHECKPOINTS).outputs();
+/// KillCounts sweeps at random moments, `num_kills` times in all, and resumes each sweep until it is done.
+fn kill_sweeps(num_kills: usize, seed: u32) -> KillCounts {
+    let expected = Project::finished(WITH_CHECKPOINTS).outputs();
     let mut rng = Seed(seed).rng();
-    let mut kills = Kills::new();
+    let mut kills = KillCounts::new();
     while kills.values().sum::<usize>() < num_kills {
-        let project = Project::with(WITH_CHECKPOINTS);
+        let project = Project::with_settings(WITH_CHECKPOINTS);
         while kills.values().sum::<usize>() < num_kills {
             let mut sweep = project.sweep().start();
             let moment = Instant::now() + Duration::from_millis(rng.random_range(20..2500));
@@ -54,7 +54,7 @@ fn kill_sweeps(num_kills: usize, seed: u32) -> Kills {
             wait_until("the release of the killed sweep's claims", || !is_running(&project));
         }
         project.sweep().success();
-        assert!(project.outputs() == undisturbed, "tables and figures are the same bytes");
+        assert!(project.outputs() == expected, "tables and figures are the same bytes");
         let is_temporary = |path: &Path| path.to_string_lossy().contains(".dtr-tmp-");
         assert!(project.files("").iter().all(|path| !is_temporary(path)));
     }
@@ -70,7 +70,7 @@ fn a_sweep_that_is_killed_at_random_moments_ends_with_the_same_outputs() {
 #[ignore = "takes minutes; run it with `just kill-test`"]
 fn a_hundred_kills_change_no_output() {
     let kills = kill_sweeps(100, 1);
-    assert!(STAGES.iter().all(|stage| kills.contains_key(stage)), "{kills:?}");
+    assert!(KILLED_STAGES.iter().all(|stage| kills.contains_key(stage)), "{kills:?}");
 }
 
 fn is_in_checkpoint(path: &Path) -> bool {
@@ -79,7 +79,7 @@ fn is_in_checkpoint(path: &Path) -> bool {
 
 #[test]
 fn a_killed_cell_resumes_from_its_checkpoint() {
-    let project = Project::with(WITH_CHECKPOINTS);
+    let project = Project::with_settings(WITH_CHECKPOINTS);
     for (stage, checkpoint) in [("pretrain", "base.safetensors"), ("distil", "twins.safetensors")] {
         let sweep = project.sweep().start();
         let files = || project.cell_files(stage, checkpoint);
@@ -98,7 +98,7 @@ fn a_killed_cell_resumes_from_its_checkpoint() {
 
 #[test]
 fn ctrl_c_saves_a_checkpoint_and_the_same_command_resumes() {
-    let project = Project::with(WITH_CHECKPOINTS);
+    let project = Project::with_settings(WITH_CHECKPOINTS);
     for stage in ["pretrain", "distil"] {
         let sweep = project.sweep().start();
         wait_until("the start of the cell", || project.num_started(stage) > 0);
@@ -119,7 +119,8 @@ fn ctrl_c_saves_a_checkpoint_and_the_same_command_resumes() {
 #[test]
 fn a_second_ctrl_c_ends_the_sweep_within_a_training_step() {
     // A step takes many seconds.
-    let project = Project::with(&["pretrain.batch-size=16384", r#"pretrain.token-budget="1048576""#]);
+    let project =
+        Project::with_settings(&["pretrain.batch-size=16384", r#"pretrain.token-budget="1048576""#]);
     let sweep = project.sweep().start();
     wait_until("the start of the cell", || project.num_started("pretrain") > 0);
     sweep.interrupt();

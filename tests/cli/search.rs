@@ -6,7 +6,7 @@ use std::fs;
 use polars::prelude::DataFrame;
 
 use crate::project::{LONG_SEARCHES, Project};
-use crate::tables::{all_texts, counts, numbers};
+use crate::table_columns::{all_texts, counts, numbers};
 
 /// A row of the tables `trials` and `trajectories`.
 #[derive(Debug, PartialEq)]
@@ -51,7 +51,8 @@ fn recorded_trials_imply_the_recorded_trajectory() {
 #[test]
 fn a_search_that_prunes_candidates_finds_what_an_exhaustive_one_finds() {
     let stop = "search.stop={ never = {} }";
-    let (pruned, exhaustive) = (Project::with(&[stop]), Project::with(&[stop, "search.prune=false"]));
+    let (pruned, exhaustive) =
+        (Project::with_settings(&[stop]), Project::with_settings(&[stop, "search.prune=false"]));
     pruned.sweep().success();
     exhaustive.sweep().success();
     let trajectory = |project: &Project| trials(&project.table("trajectories"), "score");
@@ -74,7 +75,7 @@ fn a_search_that_prunes_candidates_finds_what_an_exhaustive_one_finds() {
 }
 
 /// One variant and one task, without pruning and to the last layer.
-const EXHAUSTIVE: &[&str] = &[
+const NO_PRUNING: &[&str] = &[
     r#"sweep.variant=["gdn"]"#,
     "search.stop={ never = {} }",
     r#"sweep.task=["topic"]"#,
@@ -82,18 +83,18 @@ const EXHAUSTIVE: &[&str] = &[
 ];
 
 /// Search strategies as an axis: greedy, the baselines of the paper, and a beam.
-const STRATEGIES: &str = r#"sweep.axes."search.strategy"=[{ greedy = {} }, { uniform = {} },
+const STRATEGY_AXIS: &str = r#"sweep.axes."search.strategy"=[{ greedy = {} }, { uniform = {} },
     { random = { seed = 0 } }, { random = { seed = 1 } }, { local-importance = {} }, { impact = {} }, { beam = { width = 6 } }]"#;
 
 #[test]
 fn strategies_are_an_axis_and_share_their_scores() {
-    let project = Project::with(EXHAUSTIVE);
+    let project = Project::with_settings(NO_PRUNING);
 
     // Each search evaluates the base and its candidates, and three hybrids on the test split.
-    let plan = project.plan().set(STRATEGIES).json();
+    let plan = project.plan().set(STRATEGY_AXIS).json();
     let num_evaluations = [10, 4, 4, 4, 4 + 3, 4, 4 + 6 + 4 + 1].map(|candidates| 1 + candidates + 3);
     assert_eq!(plan["to-do"]["max_evaluations"], num_evaluations.iter().sum::<i32>());
-    project.sweep().set(STRATEGIES).success();
+    project.sweep().set(STRATEGY_AXIS).success();
     let searches = project.table("searches");
     let names =
         ["beam:width=6", "greedy", "impact", "local-importance", "random:seed=0", "random:seed=1", "uniform"];
@@ -117,14 +118,14 @@ fn strategies_are_an_axis_and_share_their_scores() {
     assert_eq!(project.num_records("score"), 16 + tested.len());
 
     // With pruning, greedy and beam search again, over cached scores or bounds.
-    let pruned = project.sweep().set(STRATEGIES).set("search.prune=true").json();
+    let pruned = project.sweep().set(STRATEGY_AXIS).set("search.prune=true").json();
     assert_eq!((&pruned["done"], project.num_records("score")), (&2.into(), 16 + tested.len()));
     assert_eq!(all_texts(&project.table("trajectories"), "layers"), layers);
 
     // The option `--axis` selects the strategy whose hybrid is exported.
     let hybrid = project.path("hybrid");
     let export = project.command("export").arg(&hybrid).args(["--axis", "search.strategy=uniform"]);
-    export.set(STRATEGIES).success();
+    export.set(STRATEGY_AXIS).success();
     let card = fs::read_to_string(hybrid.join("README.md")).unwrap();
     assert!(card.contains("evenly spaced") && card.contains("| 2 | 1, 3 |"), "{card}");
 }

@@ -1,6 +1,6 @@
-//! Full and read-only disks: errors say what to do, and finished cells are kept.
+//! Full and read-only disks: errors have a hint, and finished cells are kept.
 //!
-//! The disks are in memory, mounted in a namespace that ends with the test.
+//! The disks are in memory. They are mounted in a namespace that ends with the test.
 
 use std::process::{Command, Output};
 
@@ -8,7 +8,7 @@ use crate::project::{ONE_SEARCH, Project, repository};
 use crate::skipped::report_skipped;
 
 /// A shell function that runs a command and prints its exit code and standard error.
-const TRY: &str = r#"try() {
+const TRY_FUNCTION: &str = r#"try() {
     code=0; eval "$1" > /dev/null 2> "$DISK.stderr" || code=$?; echo "code $code"; cat "$DISK.stderr"
 }"#;
 
@@ -18,9 +18,9 @@ fn in_namespace(script: &str) -> Command {
     program
 }
 
-/// Runs a shell script that can mount `$DISK`; its commands `$SWEEP` and `$VERIFY` keep their results there.
+/// Runs a shell script that can mount `$DISK`. The results of its commands `$SWEEP` and `$VERIFY` are there.
 ///
-/// Returns `None` where the system does not let this process mount anything.
+/// Returns `None` if this process may not mount a disk.
 fn run_with_disk(project: &Project, script: &str) -> Option<Output> {
     let disk = project.results();
     std::fs::create_dir_all(&disk).unwrap();
@@ -35,7 +35,7 @@ fn run_with_disk(project: &Project, script: &str) -> Option<Output> {
         let program = env!("CARGO_BIN_EXE_dtr");
         format!("'{program}' {name} '{}' --results \"$DISK\"{settings}", manifest.display())
     };
-    let mut program = in_namespace(&format!("{TRY}\n{script}\n"));
+    let mut program = in_namespace(&format!("{TRY_FUNCTION}\n{script}\n"));
     program.env("DISK", &disk).env("SWEEP", command("sweep")).env("VERIFY", command("verify"));
     Some(program.output().unwrap())
 }

@@ -1,4 +1,4 @@
-//! `dtr sweep`: what it prints, and that nothing is computed twice.
+//! `dtr sweep` prints a summary and computes nothing twice.
 
 use crate::project::Project;
 

@@ -4,13 +4,13 @@ use crate::bad_inputs::{MANIFEST, dtr, valid_folder};
 use crate::dtr_command::DtrOutput;
 use crate::temp_folder::TempFolder;
 
-/// The address space in KiB within which a template is refused; a plan itself needs little.
+/// The address space in KiB of a program that must refuse a template. A plan of another task needs little.
 const ADDRESS_SPACE: u32 = 5 << 20;
 
 /// Templates over a text `s` of a million letters.
 ///
-/// The fuel limit refuses most. The last ones build values that the engine does not count, and are stopped as
-/// the process grows.
+/// The fuel limit stops most of them. The last ones build values that the engine does not count. The limit of
+/// the growth of the process stops these.
 const TEMPLATES: [&str; 42] = [
     r#"{{ "x" * 200000000 }}"#,
     r#"{{ "x" * 99999999999999999999 }}"#,
@@ -74,9 +74,9 @@ fn run_limited(folder: &TempFolder, arguments: &[&str]) -> DtrOutput {
     dtr(folder, arguments).with_address_space(ADDRESS_SPACE).finish()
 }
 
-/// Describes an output that is not a correct refusal, or returns `None`. A correct refusal has code 2, is
+/// Returns a description of the output if it is not a correct refusal. A correct refusal has exit code 2, is
 /// short, and names `place`.
-fn failure(output: &DtrOutput, place: &str) -> Option<String> {
+fn check_refusal(output: &DtrOutput, place: &str) -> Option<String> {
     let message = output.stderr();
     let is_refused = output.code() == Some(2) && message.contains(place) && message.len() < 4_000;
     let start: String = message.chars().take(500).collect();
@@ -90,7 +90,9 @@ fn task_templates_are_refused_before_they_exhaust_the_memory() {
         let folder = valid_folder();
         write_prompt(&folder, &with_text(template));
         let output = run_limited(&folder, &["plan", "main.toml"]);
-        failures.extend(failure(&output, "row 1 of `rows.jsonl`").map(|why| format!("{template}: {why}")));
+        failures.extend(
+            check_refusal(&output, "row 1 of `rows.jsonl`").map(|reason| format!("{template}: {reason}")),
+        );
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
@@ -101,7 +103,7 @@ fn texts_that_are_small_one_by_one_are_refused_together() {
     write_prompt(&folder, "{{ 'x' * 50000000 }}");
     folder.write("rows.jsonl", "{\"said\": \"the lamp\", \"room\": 0}\n".repeat(100));
     let output = run_limited(&folder, &["plan", "main.toml"]);
-    assert_eq!(failure(&output, "the split's texts are longer than 1.0 GiB"), None);
+    assert_eq!(check_refusal(&output, "the split's texts are longer than 1.0 GiB"), None);
 }
 
 #[test]
@@ -123,7 +125,9 @@ fn chat_templates_are_refused_before_they_exhaust_the_memory() {
     for template in json_templates.into_iter().chain(task_templates) {
         folder.write("base/chat_template.jinja", with_text(template));
         let output = run_limited(&folder, &["generate", "base", "hello", "--chat", "--max-tokens", "1"]);
-        failures.extend(failure(&output, "the chat template").map(|why| format!("{template}: {why}")));
+        failures.extend(
+            check_refusal(&output, "the chat template").map(|reason| format!("{template}: {reason}")),
+        );
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::project::Project;
-use crate::tables::{all_texts, counts, numbers, texts};
+use crate::table_columns::{all_texts, counts, numbers, texts};
 
-/// Few tokens and runs of the bundled base, since these tests do not read the speeds.
-const SMALL: &[&str] = &[
+/// Settings with few tokens and few runs, because these tests do not check the speeds themselves.
+const FEW_TOKENS: &[&str] = &[
     "throughput.contexts=[16, 200]",
     "throughput.batch-sizes=[1, 3]",
     "throughput.new-tokens=3",
@@ -16,7 +16,7 @@ const SMALL: &[&str] = &[
 ];
 
 fn project() -> Project {
-    Project::of("experiments/throughput-mini.toml", SMALL)
+    Project::from_manifest("experiments/throughput-mini.toml", FEW_TOKENS)
 }
 
 /// A row of the table `throughput`.
@@ -113,8 +113,8 @@ fn check_timing(timing: &Timing, timings: &[Timing]) {
 
 #[test]
 fn another_number_of_threads_is_another_machine() {
-    let settings = [SMALL, &["sweep.variant=[]", "throughput.batch-sizes=[1]"]].concat();
-    let project = Project::of("experiments/throughput-mini.toml", &settings);
+    let settings = [FEW_TOKENS, &["sweep.variant=[]", "throughput.batch-sizes=[1]"]].concat();
+    let project = Project::from_manifest("experiments/throughput-mini.toml", &settings);
     let num_done =
         |num_threads: &str| project.sweep().env("RAYON_NUM_THREADS", num_threads).json()["done"].clone();
     assert_eq!([num_done("1"), num_done("2"), num_done("1")], [2, 2, 0]);
@@ -134,7 +134,7 @@ fn a_plan_shows_the_systems_to_time_and_their_memory() {
 
 #[test]
 fn the_hybrids_of_a_search_are_timed() {
-    let project = Project::with(&[
+    let project = Project::with_settings(&[
         "throughput.contexts=[8]",
         r#"throughput.layers={ trajectory = { task = "facts" } }"#,
         "throughput.replaced={ every = 2 }",

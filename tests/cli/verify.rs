@@ -1,4 +1,4 @@
-//! `dtr verify` reports the results that differ, and no others.
+//! `dtr verify` reports exactly the results that differ.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::dtr_command::DtrCommand;
 use crate::project::{ONE_SEARCH, Project};
-use crate::records::rewrite_record;
+use crate::rewrite_record::rewrite_record;
 
 fn verify(project: &Project, sample: &str) -> DtrCommand {
     project.command("verify").args(["--json", "--sample", sample])

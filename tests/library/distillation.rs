@@ -20,10 +20,10 @@ const TASKS: [&str; 2] = ["facts", "topic"];
 /// Returns the accuracy on validation items of hybrids with one layer replaced, on average over all layers.
 fn accuracy(base: &BaseModel, twins: &Twins, tasks: &[ScoringRequests]) -> f64 {
     let layers = 0..twins.layers.len() as u32;
-    let masks: Vec<Mask> = layers.map(|layer| Mask::none().with(layer)).collect();
+    let masks: Vec<Mask> = layers.map(|layer| Mask::empty().with_layer(layer)).collect();
     let scores = tasks.iter().flat_map(|requests| {
         let mut scorer = Scorer::new(&base.decoder, Some(twins), requests);
-        masks.iter().map(move |mask| scorer.score(&Mask::none(), mask).unwrap().score)
+        masks.iter().map(move |mask| scorer.score(&Mask::empty(), mask).unwrap().score)
     });
     scores.sum::<f64>() / (masks.len() * tasks.len()) as f64
 }
@@ -37,7 +37,7 @@ fn distilled_twins_beat_untrained_ones_in_the_same_layers() {
     let manifest = load(&root().join("experiments/quickstart.toml"), &[]).unwrap().manifest;
     let base = BaseModel::read(&root().join("models/mini"), &Device::flex()).unwrap();
     let config = DistilConfig { token_budget: Count(32_768), ..manifest.distil.clone() };
-    let (source, shape) = (&manifest.corpus.source, config.schedule().sequences());
+    let (source, shape) = (&manifest.corpus.source, config.schedule().sequence_shape());
     let corpus = TokenSequences::new(source, &base.tokenizer, shape, config.seed, &NullObserver).unwrap();
     let tasks = TASKS.map(|task| {
         let task = &manifest.tasks[task];

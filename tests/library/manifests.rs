@@ -7,7 +7,7 @@ use crate::refusals::Refusals;
 use crate::temp_folder::TempFolder;
 
 /// A manifest with every key.
-const FULL: &str = r#"
+const FULL_MANIFEST: &str = r#"
 name = "full"
 question = "?"
 [models.mini]
@@ -162,11 +162,11 @@ fn invalid_values(value: &Value) -> Vec<Value> {
 }
 
 /// Collects the paths of all entries of `value`; a step into a list is an index.
-fn paths(value: &Value, path: &[String], found: &mut Vec<Vec<String>>) {
+fn entry_paths(value: &Value, path: &[String], found: &mut Vec<Vec<String>>) {
     let mut descend = |step: String, value: &Value| {
         let path = [path, &[step]].concat();
         found.push(path.clone());
-        paths(value, &path, found);
+        entry_paths(value, &path, found);
     };
     match value {
         Value::Table(table) => table.iter().for_each(|(key, value)| descend(key.clone(), value)),
@@ -175,7 +175,7 @@ fn paths(value: &Value, path: &[String], found: &mut Vec<Vec<String>>) {
     }
 }
 
-fn entry<'a>(value: &'a mut Value, path: &[String]) -> &'a mut Value {
+fn entry_mut<'a>(value: &'a mut Value, path: &[String]) -> &'a mut Value {
     path.iter().fold(value, |value, step| match value {
         Value::Array(list) => &mut list[step.parse::<usize>().unwrap()],
         value => &mut value[step.as_str()],
@@ -189,17 +189,17 @@ fn last_key(path: &[String]) -> &str {
 
 #[test]
 fn every_key_refuses_values_of_other_types_and_out_of_range() {
-    let full: Value = Value::Table(FULL.parse().unwrap());
+    let full: Value = Value::Table(FULL_MANIFEST.parse().unwrap());
     let folder = TempFolder::new();
-    load(&folder.write("main.toml", FULL), &[]).expect("the original manifest is valid");
+    load(&folder.write("main.toml", FULL_MANIFEST), &[]).expect("the original manifest is valid");
     let mut all = Vec::new();
-    paths(&full, &[], &mut all);
+    entry_paths(&full, &[], &mut all);
     let mut refusals = Refusals::default();
     for path in &all {
         let mut manifest = full.clone();
-        let invalid = invalid_values(entry(&mut manifest, path));
+        let invalid = invalid_values(entry_mut(&mut manifest, path));
         for value in invalid {
-            *entry(&mut manifest, path) = value.clone();
+            *entry_mut(&mut manifest, path) = value.clone();
             check_manifest(
                 &mut refusals,
                 &format!("{path:?} = {value}"),
@@ -213,13 +213,13 @@ fn every_key_refuses_values_of_other_types_and_out_of_range() {
 
 #[test]
 fn every_table_refuses_an_unknown_key() {
-    let full: Value = Value::Table(FULL.parse().unwrap());
+    let full: Value = Value::Table(FULL_MANIFEST.parse().unwrap());
     let mut all = vec![Vec::new()];
-    paths(&full, &[], &mut all);
+    entry_paths(&full, &[], &mut all);
     let mut refusals = Refusals::default();
     for path in &all {
         let mut manifest = full.clone();
-        let Value::Table(table) = entry(&mut manifest, path) else { continue };
+        let Value::Table(table) = entry_mut(&mut manifest, path) else { continue };
         table.insert("unknown".to_owned(), Value::Integer(1));
         check_manifest(
             &mut refusals,
@@ -233,7 +233,7 @@ fn every_table_refuses_an_unknown_key() {
 
 #[test]
 fn every_required_key_is_asked_for() {
-    let full: Value = Value::Table(FULL.parse().unwrap());
+    let full: Value = Value::Table(FULL_MANIFEST.parse().unwrap());
     let mut refusals = Refusals::default();
     for path in [
         "name",
@@ -266,7 +266,7 @@ fn every_required_key_is_asked_for() {
         let mut manifest = full.clone();
         let steps: Vec<String> = path.split('.').map(str::to_owned).collect();
         let (last, table) = steps.split_last().unwrap();
-        entry(&mut manifest, table).as_table_mut().unwrap().remove(last);
+        entry_mut(&mut manifest, table).as_table_mut().unwrap().remove(last);
         // If a block lacks its kind, the error names the block.
         let key = if last == "gla" && table.len() == 3 { "block" } else { last };
         check_manifest(&mut refusals, path, &[key], toml::to_string(&manifest).unwrap());
@@ -337,7 +337,7 @@ fn a_setting_that_no_sweep_can_use_is_refused() {
         ("no budget", "distil.token-budget = \"\"".to_owned(), "token-budget"),
     ] {
         let folder = TempFolder::new();
-        let base = FULL.split("[sweep.axes]").next().unwrap().replace("name = \"full\"", "");
+        let base = FULL_MANIFEST.split("[sweep.axes]").next().unwrap().replace("name = \"full\"", "");
         folder.write("base.toml", base);
         let name = if more.starts_with("name") { "" } else { "name = \"a\"\n" };
         let path = folder.write("main.toml", format!("extends = [\"base.toml\"]\n{name}{more}"));

@@ -21,8 +21,8 @@ use crate::root;
 use crate::temp_folder::TempFolder;
 use crate::tiny_model::TinyModel;
 
-/// Bytes that break a parser more often than random ones do.
-const PIECES: [&[u8]; 24] = [
+/// Bytes that break a parser more often than random bytes do.
+const DISRUPTIVE_BYTES: [&[u8]; 24] = [
     b"\"",
     b"{",
     b"}",
@@ -59,7 +59,10 @@ fn mutate(valid: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
             0 if at < bytes.len() => bytes[at] ^= 1 << rng.random_range(0..8),
             1 if at < bytes.len() => bytes[at] = rng.random(),
             2 => drop(bytes.drain(at..end)),
-            3 => drop(bytes.splice(at..end, PIECES[rng.random_range(0..PIECES.len())].iter().copied())),
+            3 => drop(bytes.splice(
+                at..end,
+                DISRUPTIVE_BYTES[rng.random_range(0..DISRUPTIVE_BYTES.len())].iter().copied(),
+            )),
             4 => bytes.truncate(at),
             _ => {
                 let piece = bytes[at..end].to_vec();
@@ -72,7 +75,7 @@ fn mutate(valid: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
 }
 
 /// Returns the factor by which `DTR_MUTATIONS` multiplies the number of mutations.
-fn factor() -> u64 {
+fn mutation_factor() -> u64 {
     std::env::var("DTR_MUTATIONS").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1)
 }
 
@@ -80,7 +83,7 @@ fn factor() -> u64 {
 ///
 /// Asserts that `read` never panics, that each error contains `text`, and that one mutation in twenty is
 /// refused.
-fn check_mutations_of_start(
+fn check_prefix_mutations(
     path: &Path,
     valid: &[u8],
     len: usize,
@@ -92,7 +95,7 @@ fn check_mutations_of_start(
     fs::write(path, valid).unwrap();
     read().expect("the original file is valid");
     let mut num_refused = 0;
-    let count = count * factor();
+    let count = count * mutation_factor();
     for seed in 0..count {
         let start = mutate(&valid[..len], &mut ChaCha8Rng::seed_from_u64(seed));
         fs::write(path, [&start, &valid[len..]].concat()).unwrap();
@@ -110,7 +113,7 @@ fn check_mutations_of_start(
 
 /// Reads `count` mutations of a whole file.
 fn check_mutations(path: &Path, valid: &[u8], count: u64, text: &str, read: impl Fn() -> Result<()>) {
-    check_mutations_of_start(path, valid, valid.len(), count, text, read);
+    check_prefix_mutations(path, valid, valid.len(), count, text, read);
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn no_header_of_weights_makes_its_reader_panic() {
     // Only the header is changed: any bytes are valid values.
     let header_len = 8 + u64::from_le_bytes(valid[..8].try_into().unwrap()) as usize;
     let name = path.display().to_string();
-    check_mutations_of_start(&path, &valid, header_len, 3_000, &name, || {
+    check_prefix_mutations(&path, &valid, header_len, 3_000, &name, || {
         BaseModel::check_weights(model.folder.root())?;
         SafetensorsReader::open(std::slice::from_ref(&path), &Device::flex()).map(drop)
     });
@@ -192,7 +195,7 @@ fn no_compressed_corpus_makes_its_reader_panic() {
 }
 
 /// Returns the bytes of a record with this body and its digest.
-fn seal(body: &[u8]) -> Vec<u8> {
+fn record_bytes(body: &[u8]) -> Vec<u8> {
     let digest = Digest::hash(body);
     [format!("{{\"digest\":\"{digest}\",\n\"body\":").as_bytes(), body, b"}\n"].concat()
 }
@@ -203,18 +206,18 @@ fn no_record_makes_its_reader_panic() {
     let store = Store::open(folder.root()).unwrap();
     let key = "1bcaac96be2ad822048df098eb9c7e3ae4bf27435c121501a094c3448e90de15".parse().unwrap();
     let cell = CellId { stage: StageName::new("score"), key };
-    let path = store.folder(&cell).record();
+    let path = store.cell_folder(&cell).record_path();
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     // The body lacks an outcome, so that no mutation of it is a record.
     let body = format!(
         "{{\"format\":1,\"stage\":\"score\",\"key\":\"{key}\",\"version\":1,\"spec\":{{}},\"inputs\":{{}}}}"
     );
-    for seed in 0..3_000 * factor() {
+    for seed in 0..3_000 * mutation_factor() {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         // Half of the records are damaged; half have the digest of a changed body.
         let bytes = match seed % 2 {
-            0 => mutate(&seal(body.as_bytes()), &mut rng),
-            _ => seal(&mutate(body.as_bytes(), &mut rng)),
+            0 => mutate(&record_bytes(body.as_bytes()), &mut rng),
+            _ => record_bytes(&mutate(body.as_bytes(), &mut rng)),
         };
         fs::write(&path, &bytes).unwrap();
         match catch_unwind(AssertUnwindSafe(|| store.find::<ScoreResult>(&cell))) {

@@ -1,4 +1,4 @@
-//! Rules about the sources: which may allow `unsafe`, and which may start processes.
+//! Rules for source files: only some may allow `unsafe`, and only some may start processes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use crate::module_layers::rust_files;
 use crate::root;
 
-/// The sources that start processes: the supervisor, which starts the program as a worker, and tests, among
-/// them those in `claim.rs`.
-const PROCESSES: [&str; 3] = ["src/runner/supervisor/", "src/store/claim.rs", "tests/"];
+/// The sources that may start processes: the supervisor, which starts the worker, and tests, among them the
+/// unit tests of `claim.rs`.
+const MAY_START_PROCESSES: [&str; 3] = ["src/runner/supervisor/", "src/store/claim.rs", "tests/"];
 
 /// Returns the names of the sources that contain one of `texts`, without this file.
-fn sources_with(texts: &[&str]) -> Vec<String> {
+fn sources_that_contain(texts: &[&str]) -> Vec<String> {
     let folders = ["src", "crates", "tests", "fuzz/src", "fuzz/fuzz_targets"];
     let files: Vec<_> = folders.iter().flat_map(|folder| rust_files(&root().join(folder))).collect();
     assert!(files.len() > 200, "the sources were found");
@@ -29,7 +29,7 @@ fn sources_with(texts: &[&str]) -> Vec<String> {
 fn only_kernels_and_gpu_code_allow_unsafe() {
     let folders = ["crates/dtr-kernels/src/", "crates/dtr-ops/src/"];
     let is_allowed = |name: &String| folders.iter().any(|folder| name.starts_with(folder));
-    let allowing = sources_with(&["allow(unsafe_code", "expect(unsafe_code"]);
+    let allowing = sources_that_contain(&["allow(unsafe_code", "expect(unsafe_code"]);
     assert!(!allowing.is_empty(), "GPU code needs `unsafe`");
     assert!(allowing.iter().all(is_allowed), "{allowing:?}");
 }
@@ -46,7 +46,7 @@ fn every_crate_keeps_the_lints_of_the_workspace() {
 
 #[test]
 fn only_the_supervisor_starts_processes() {
-    let starters = sources_with(&["process::Command", "Command::new(", "libc::system"]);
-    let is_allowed = |name: &String| PROCESSES.iter().any(|folder| name.starts_with(folder));
+    let starters = sources_that_contain(&["process::Command", "Command::new(", "libc::system"]);
+    let is_allowed = |name: &String| MAY_START_PROCESSES.iter().any(|folder| name.starts_with(folder));
     assert!(starters.iter().all(is_allowed), "{starters:?}");
 }

@@ -8,7 +8,7 @@ use crate::refusals::Refusals;
 use crate::tiny_model::TinyModel;
 
 /// Returns a file with the header `text` and `num_bytes` zeros as values.
-fn file(text: impl AsRef<[u8]>, num_bytes: usize) -> Vec<u8> {
+fn safetensors_bytes(text: impl AsRef<[u8]>, num_bytes: usize) -> Vec<u8> {
     let text = text.as_ref();
     let mut file = (text.len() as u64).to_le_bytes().to_vec();
     file.extend(text);
@@ -36,56 +36,96 @@ fn forged_headers_are_refused() {
         ("text", b"hello, this is no file of tensors".to_vec(), "claims"),
         ("a pickle by that name", b"\x80\x02}q\x00(X\x06\x00\x00\x00weightq\x01".to_vec(), "claims"),
         ("a zip by that name", b"PK\x03\x04\0\0\0\0\0\0\0\0".to_vec(), "claims"),
-        ("not UTF-8", file(b"{\"\xff\":1}", 0), "header cannot be read"),
-        ("a list", file("[]", 0), "header cannot be read"),
-        ("a number", file("1", 0), "header cannot be read"),
-        ("a cut header", file("{\"a\":", 0), "header cannot be read"),
-        ("more after it", file("{} {}", 0), "header cannot be read"),
-        ("deeply nested", file("{\"a\":".repeat(100_000), 0), "header cannot be read"),
-        ("deep lists", file(format!("{{\"a\":{}", "[".repeat(1_000_000)), 0), "header cannot be read"),
-        ("a tensor that is a number", file("{\"a\":1}", 0), "header cannot be read"),
-        ("a tensor without a dtype", file("{\"a\":{\"shape\":[],\"data_offsets\":[0,4]}}", 4), "dtype"),
-        ("a tensor without a shape", file("{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4), "shape"),
-        ("a tensor without a place", file("{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4), "data_offsets"),
-        ("an unknown dtype", file(header("PICKLE", "1", "0", "4"), 4), "PICKLE"),
-        ("a negative size", file(header("F32", "-1", "0", "4"), 4), "header cannot be read"),
-        ("a broken size", file(header("F32", "1.5", "0", "4"), 4), "header cannot be read"),
-        ("a size of 2^64", file(header("F32", "18446744073709551616", "0", "4"), 4), "header cannot be read"),
+        ("not UTF-8", safetensors_bytes(b"{\"\xff\":1}", 0), "header cannot be read"),
+        ("a list", safetensors_bytes("[]", 0), "header cannot be read"),
+        ("a number", safetensors_bytes("1", 0), "header cannot be read"),
+        ("a cut header", safetensors_bytes("{\"a\":", 0), "header cannot be read"),
+        ("more after it", safetensors_bytes("{} {}", 0), "header cannot be read"),
+        ("deeply nested", safetensors_bytes("{\"a\":".repeat(100_000), 0), "header cannot be read"),
+        (
+            "deep lists",
+            safetensors_bytes(format!("{{\"a\":{}", "[".repeat(1_000_000)), 0),
+            "header cannot be read",
+        ),
+        ("a tensor that is a number", safetensors_bytes("{\"a\":1}", 0), "header cannot be read"),
+        (
+            "a tensor without a dtype",
+            safetensors_bytes("{\"a\":{\"shape\":[],\"data_offsets\":[0,4]}}", 4),
+            "dtype",
+        ),
+        (
+            "a tensor without a shape",
+            safetensors_bytes("{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4),
+            "shape",
+        ),
+        (
+            "a tensor without a place",
+            safetensors_bytes("{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4),
+            "data_offsets",
+        ),
+        ("an unknown dtype", safetensors_bytes(header("PICKLE", "1", "0", "4"), 4), "PICKLE"),
+        ("a negative size", safetensors_bytes(header("F32", "-1", "0", "4"), 4), "header cannot be read"),
+        ("a broken size", safetensors_bytes(header("F32", "1.5", "0", "4"), 4), "header cannot be read"),
+        (
+            "a size of 2^64",
+            safetensors_bytes(header("F32", "18446744073709551616", "0", "4"), 4),
+            "header cannot be read",
+        ),
         (
             "sizes beyond numbers",
-            file(header("F32", "4294967296,4294967296", "0", "0"), 0),
+            safetensors_bytes(header("F32", "4294967296,4294967296", "0", "0"), 0),
             "`a` has the bytes",
         ),
-        ("bits beyond numbers", file(header("F32", "2305843009213693952", "0", "0"), 0), "`a` has the bytes"),
-        ("a negative place", file(header("F32", "1", "-4", "0"), 4), "header cannot be read"),
-        ("an end before its start", file(header("F32", "1", "0", "-4"), 4), "header cannot be read"),
-        ("a place backwards", file(header("F32", "1", "4", "0"), 4), "`a` starts at byte 4"),
-        ("an end beyond the file", file(header("F32", "4", "0", "16"), 4), "describes 16 bytes"),
+        (
+            "bits beyond numbers",
+            safetensors_bytes(header("F32", "2305843009213693952", "0", "0"), 0),
+            "`a` has the bytes",
+        ),
+        ("a negative place", safetensors_bytes(header("F32", "1", "-4", "0"), 4), "header cannot be read"),
+        (
+            "an end before its start",
+            safetensors_bytes(header("F32", "1", "0", "-4"), 4),
+            "header cannot be read",
+        ),
+        ("a place backwards", safetensors_bytes(header("F32", "1", "4", "0"), 4), "`a` starts at byte 4"),
+        ("an end beyond the file", safetensors_bytes(header("F32", "4", "0", "16"), 4), "describes 16 bytes"),
         (
             "an end at 2^63",
-            file(header("U8", "9223372036854775808", "0", "9223372036854775808"), 4),
+            safetensors_bytes(header("U8", "9223372036854775808", "0", "9223372036854775808"), 4),
             "`a` has the bytes",
         ),
-        ("a start after a hole", file(header("F32", "1", "4", "8"), 8), "`a` starts at byte 4 instead of 0"),
-        ("bytes that nothing names", file(header("F32", "1", "0", "4"), 8), "describes 4 bytes"),
-        ("fewer bytes than the shape", file(header("F32", "2", "0", "4"), 4), "do not fit F32 of shape [2]"),
-        ("more bytes than the shape", file(header("F32", "1", "0", "8"), 8), "do not fit"),
+        (
+            "a start after a hole",
+            safetensors_bytes(header("F32", "1", "4", "8"), 8),
+            "`a` starts at byte 4 instead of 0",
+        ),
+        ("bytes that nothing names", safetensors_bytes(header("F32", "1", "0", "4"), 8), "describes 4 bytes"),
+        (
+            "fewer bytes than the shape",
+            safetensors_bytes(header("F32", "2", "0", "4"), 4),
+            "do not fit F32 of shape [2]",
+        ),
+        ("more bytes than the shape", safetensors_bytes(header("F32", "1", "0", "8"), 8), "do not fit"),
         (
             "two tensors in one place",
-            file(two(r#""b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#), 8),
+            safetensors_bytes(two(r#""b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#), 8),
             "starts at byte 0",
         ),
         (
             "two that overlap",
-            file(two(r#""b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}"#), 12),
+            safetensors_bytes(two(r#""b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}"#), 12),
             "`b` starts at byte 4",
         ),
         (
             "one name twice",
-            file(two(r#""a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}"#), 16),
+            safetensors_bytes(two(r#""a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}"#), 16),
             "`a` is defined twice",
         ),
-        ("notes that are no texts", file(r#"{"__metadata__":{"a":[1]}}"#, 0), "header cannot be read"),
+        (
+            "notes that are no texts",
+            safetensors_bytes(r#"{"__metadata__":{"a":[1]}}"#, 0),
+            "header cannot be read",
+        ),
     ];
     for (case, bytes, text) in files {
         let model = TinyModel::new();

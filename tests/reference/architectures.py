@@ -34,7 +34,7 @@ SHAPE = dict(
     max_position_embeddings=256,
     attn_implementation="eager",
 )
-# The published scaling, over a context so short that it matters to these prompts.
+# The published scaling, with a context so short that the scaling changes the logits of these prompts.
 LLAMA3 = dict(
     rope_type="llama3",
     rope_theta=500_000.0,
@@ -72,7 +72,7 @@ MODELS = {
 
 
 def randomise(model):
-    """Weights large enough that every part of the model matters, rounded to what is stored."""
+    """Sets random weights that are so large that every part of the model changes the logits."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -88,7 +88,7 @@ def randomise(model):
 
 
 @torch.no_grad()
-def expected(model):
+def expected_tensors(model):
     generator = torch.Generator().manual_seed(11)
     ids = torch.randint(0, VOCABULARY, (2, 96), generator=generator)
     next_ids = torch.randint(0, VOCABULARY, (2, 5), generator=generator)
@@ -97,7 +97,7 @@ def expected(model):
     cache = DynamicCache(config=model.config)
     whole = model(ids, past_key_values=cache, use_cache=True, output_hidden_states=True)
     tensors["logits"] = whole.logits
-    # The last of transformers' hidden states is normed; those before are what layers leave.
+    # The last hidden state of transformers is normalised. The others are the outputs of layers.
     for layer, hidden in enumerate(whole.hidden_states[:-1]):
         tensors[f"hidden.{layer}"] = hidden
     steps = [model(next_ids[:, i : i + 1], past_key_values=cache, use_cache=True).logits for i in range(5)]
@@ -128,9 +128,9 @@ def main():
         (folder / "generation_config.json").unlink(missing_ok=True)
         tokenizer = Tokenizer(WordLevel({str(i): i for i in range(VOCABULARY)}, unk_token="0"))
         tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
-        # Read back: the weights as stored, and rotary frequencies that no cast has rounded.
+        # The stored weights are read again, because the cast rounded the rotary frequencies of `model`.
         stored = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
-        save_file(expected(stored), folder / "expected.safetensors")
+        save_file(expected_tensors(stored), folder / "expected.safetensors")
         size = sum(file.stat().st_size for file in folder.iterdir())
         files = sorted(file.name for file in folder.iterdir())
         print(name, json.dumps(files), f"{size / 1024:.0f} KiB")

@@ -5,10 +5,10 @@ use burn::tensor::{Device, Tensor};
 use dtr_model::{BaseModel, DecoderState, Hybrid, PrefixTree};
 
 /// The largest relative root mean square error that is accepted in f32.
-const BOUND: f64 = 2e-4;
+const MAX_RELATIVE_ERROR: f64 = 2e-4;
 
 fn token_ids(reference: &ReferenceTensors, name: &str) -> Vec<Vec<u32>> {
-    let (shape, words) = reference.words(name);
+    let (shape, words) = reference.elements(name);
     let ids: Vec<u32> = words.into_iter().map(u32::from_le_bytes).collect();
     ids.chunks_exact(*shape.last().unwrap()).map(<[u32]>::to_vec).collect()
 }
@@ -28,7 +28,12 @@ fn check_architecture(name: &str) {
     let model = Hybrid::from_base(&base.decoder);
     let prompt = token_ids(&reference, "ids");
     let check_tensor = |tensor: &str, computed: Tensor<3>| {
-        assert_close(&format!("{name} {tensor}"), computed, reference.floats(tensor), BOUND);
+        assert_close(
+            &format!("{name} {tensor}"),
+            computed,
+            reference.float_tensor(tensor),
+            MAX_RELATIVE_ERROR,
+        );
     };
 
     let tree = PrefixTree::new(&base.decoder, prompt.clone(), None);
@@ -51,7 +56,7 @@ fn check_architecture(name: &str) {
     let pads: Vec<usize> =
         token_ids(&reference, "left_pads").concat().into_iter().map(|pad| pad as usize).collect();
     let padded = logits(&model, model.forward(&token_ids(&reference, "padded_ids"), Some(&pads), None));
-    let expected = reference.floats::<3>("padded_logits");
+    let expected = reference.float_tensor::<3>("padded_logits");
     for (row, pad) in pads.into_iter().enumerate() {
         // Logits at pads are not compared.
         let without_pads = |x: &Tensor<3>| x.clone().narrow(0, row, 1).narrow(1, pad, x.dims()[1] - pad);
@@ -59,7 +64,7 @@ fn check_architecture(name: &str) {
             &format!("{name} padded_logits, row {row}"),
             without_pads(&padded),
             without_pads(&expected),
-            BOUND,
+            MAX_RELATIVE_ERROR,
         );
     }
 }

@@ -19,8 +19,8 @@ LENGTHS = [1, 15, 63, 64, 65, 130, 257]
 HEADS, KEY, VALUE = 2, 6, 8
 
 
-def naive(module, name):
-    """A function of fla/ops by its file alone: importing the package needs a GPU's compiler."""
+def load_naive_function(module, name):
+    """Loads a function of fla/ops from its file, because importing the package needs a GPU's compiler."""
     root = Path(importlib.util.find_spec("fla").submodule_search_locations[0])
     spec = importlib.util.spec_from_file_location(name, root / "ops" / module / "naive.py")
     loaded = importlib.util.module_from_spec(spec)
@@ -28,8 +28,8 @@ def naive(module, name):
     return getattr(loaded, name)
 
 
-recurrent_gla = naive("gla", "naive_recurrent_gla")
-recurrent_delta = naive("gated_delta_rule", "naive_recurrent_gated_delta_rule")
+recurrent_gla = load_naive_function("gla", "naive_recurrent_gla")
+recurrent_delta = load_naive_function("gated_delta_rule", "naive_recurrent_gated_delta_rule")
 
 
 def l2_norm(x):
@@ -85,7 +85,7 @@ def recurrence_case(rule, case):
 
 # Whole layers: 4 query heads of 8 over 2 key/value heads, width 24, without rotary positions.
 WIDTH, QUERY_HEADS, KV_HEADS, HEAD = 24, 4, 2, 8
-SHARED = QUERY_HEADS // KV_HEADS
+GROUP_SIZE = QUERY_HEADS // KV_HEADS
 PROJECTIONS = {
     "q_proj.weight": (QUERY_HEADS * HEAD, WIDTH),
     "k_proj.weight": (KV_HEADS * HEAD, WIDTH),
@@ -100,7 +100,7 @@ GATES = {
     "A_log": (QUERY_HEADS,),
     "dt_bias": (QUERY_HEADS,),
 }
-GENERATOR = KV_HEADS * HEAD // 8
+GENERATOR_WIDTH = KV_HEADS * HEAD // 8
 PARAMETERS = {
     "gla": PROJECTIONS
     | {
@@ -118,19 +118,19 @@ PARAMETERS = {
     "jet": PROJECTIONS
     | GATES
     | {
-        "dynamic_conv1d.w1.weight": (GENERATOR, WIDTH),
-        "dynamic_conv1d.w2.weight": (KV_HEADS * HEAD * 4, GENERATOR),
+        "dynamic_conv1d.w1.weight": (GENERATOR_WIDTH, WIDTH),
+        "dynamic_conv1d.w2.weight": (KV_HEADS * HEAD * 4, GENERATOR_WIDTH),
         "dynamic_conv1d.w2.bias": (KV_HEADS * HEAD * 4,),
     },
 }
 
 
-def heads(x, count):
+def split_heads(x, count):
     return x.unflatten(-1, (count, -1))
 
 
-def repeat(x):
-    return x.repeat_interleave(SHARED, dim=2)
+def repeat_kv_heads(x):
+    return x.repeat_interleave(GROUP_SIZE, dim=2)
 
 
 def short_conv(x, weight):
@@ -148,7 +148,7 @@ def dynamic_conv(x, kernels):
 
 def readout(output, x, p):
     normed = output * torch.rsqrt(output.square().mean(-1, keepdim=True) + 1e-6) * p["o_norm.weight"]
-    gated = normed * F.silu(heads(x @ p["g_proj.weight"].T, QUERY_HEADS))
+    gated = normed * F.silu(split_heads(x @ p["g_proj.weight"].T, QUERY_HEADS))
     return gated.flatten(2) @ p["o_proj.weight"].T
 
 
@@ -161,10 +161,10 @@ def delta_gates(x, p):
 def gla_layer(x, p):
     decay = F.logsigmoid(x @ p["gk_proj.0.weight"].T @ p["gk_proj.1.weight"].T + p["gk_proj.1.bias"]) / 16
     output, last = gla(
-        heads(x @ p["q_proj.weight"].T, QUERY_HEADS),
-        repeat(heads(x @ p["k_proj.weight"].T, KV_HEADS)),
-        repeat(heads(x @ p["v_proj.weight"].T, KV_HEADS)),
-        repeat(heads(decay, KV_HEADS)),
+        split_heads(x @ p["q_proj.weight"].T, QUERY_HEADS),
+        repeat_kv_heads(split_heads(x @ p["k_proj.weight"].T, KV_HEADS)),
+        repeat_kv_heads(split_heads(x @ p["v_proj.weight"].T, KV_HEADS)),
+        repeat_kv_heads(split_heads(decay, KV_HEADS)),
         None,
     )
     return readout(output, x, p), last
@@ -185,9 +185,9 @@ def jet_layer(x, p):
 
 def delta_layer(q, k, v, x, p):
     output, last = delta(
-        l2_norm(heads(q, QUERY_HEADS)),
-        repeat(l2_norm(heads(k, KV_HEADS))),
-        repeat(heads(v, KV_HEADS)),
+        l2_norm(split_heads(q, QUERY_HEADS)),
+        repeat_kv_heads(l2_norm(split_heads(k, KV_HEADS))),
+        repeat_kv_heads(split_heads(v, KV_HEADS)),
         *delta_gates(x, p),
         None,
     )

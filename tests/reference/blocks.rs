@@ -12,14 +12,14 @@ use dtr_model::{
 use dtr_ops::{gated_delta_recurrence, gla};
 
 /// The largest relative error of outputs and states in f32.
-const FORWARD: f64 = 1e-5;
+const MAX_FORWARD_ERROR: f64 = 1e-5;
 /// The largest relative error of gradients, which sum over all tokens, in f32.
-const GRADIENT: f64 = 1e-4;
+const MAX_GRADIENT_ERROR: f64 = 1e-4;
 /// Numbers of tokens around multiples of the chunk's size.
-const LENGTHS: [usize; 7] = [1, 15, 63, 64, 65, 130, 257];
+const SEQUENCE_LENGTHS: [usize; 7] = [1, 15, 63, 64, 65, 130, 257];
 
 /// Returns the first `length` tokens of `[batch, time, heads, dim]` as `[batch, heads, time, dim]`.
-fn first(x: &Tensor<4>, length: usize) -> Tensor<4> {
+fn first_tokens(x: &Tensor<4>, length: usize) -> Tensor<4> {
     x.clone().narrow(1, 0, length).swap_dims(1, 2)
 }
 
@@ -31,35 +31,40 @@ fn check_recurrence(
 ) {
     let reference = ReferenceTensors::read(&format!("blocks/{case}.safetensors"));
     let read = |name: &str| -> Tensor<4> {
-        match reference.words(name).0.len() {
-            3 => reference.floats::<3>(name).unsqueeze_dim(3),
-            _ => reference.floats::<4>(name),
+        match reference.elements(name).0.len() {
+            3 => reference.float_tensor::<3>(name).unsqueeze_dim(3),
+            _ => reference.float_tensor::<4>(name),
         }
     };
-    let (output, probe) = (reference.floats::<4>("output"), reference.floats::<4>("probe"));
-    let state_probe = reference.floats::<4>("state_probe");
-    for length in LENGTHS {
-        let mut leaves: Vec<Tensor<4>> = names.iter().map(|name| first(&read(name), length)).collect();
-        leaves.push(reference.floats("state"));
+    let (output, probe) = (reference.float_tensor::<4>("output"), reference.float_tensor::<4>("probe"));
+    let state_probe = reference.float_tensor::<4>("state_probe");
+    for length in SEQUENCE_LENGTHS {
+        let mut leaves: Vec<Tensor<4>> = names.iter().map(|name| first_tokens(&read(name), length)).collect();
+        leaves.push(reference.float_tensor("state"));
         let leaves: Vec<Tensor<4>> = leaves.into_iter().map(|x| x.autodiff().require_grad()).collect();
         let (inputs, state) = (leaves[..names.len()].to_vec(), leaves[names.len()].clone());
         let (computed, last) = recurrence(inputs, state);
         let label = |tensor: &str| format!("{case}, {length} tokens, {tensor}");
-        assert_close(&label("output"), computed.clone().inner(), first(&output, length), FORWARD);
+        assert_close(
+            &label("output"),
+            computed.clone().inner(),
+            first_tokens(&output, length),
+            MAX_FORWARD_ERROR,
+        );
         assert_close(
             &label("final state"),
             last.clone().inner(),
-            reference.floats(&format!("{length}.last")),
-            FORWARD,
+            reference.float_tensor(&format!("{length}.last")),
+            MAX_FORWARD_ERROR,
         );
-        let loss = (computed * first(&probe, length).autodiff()).sum()
+        let loss = (computed * first_tokens(&probe, length).autodiff()).sum()
             + (last * state_probe.clone().autodiff()).sum();
         let gradients = loss.backward();
         for (name, leaf) in names.iter().chain(&["state"]).zip(&leaves) {
             let computed = leaf.grad(&gradients).expect("the loss depends on every input");
             let expected = read(&format!("{length}.d_{name}"));
             let expected = if *name == "state" { expected } else { expected.swap_dims(1, 2) };
-            assert_close(&label(&format!("gradient of {name}")), computed, expected, GRADIENT);
+            assert_close(&label(&format!("gradient of {name}")), computed, expected, MAX_GRADIENT_ERROR);
         }
     }
 }
@@ -126,7 +131,7 @@ fn check_layer(name: &str, block: BlockConfig) {
     let mut twin = Twins::new(&variant, &base, &mut checkpoint).unwrap().layers.remove(0);
     checkpoint.ensure_all_read().unwrap();
 
-    let (x, output) = (reference.floats::<3>("x"), reference.floats::<3>("output"));
+    let (x, output) = (reference.float_tensor::<3>("x"), reference.float_tensor::<3>("output"));
     let [batch, time, _] = x.dims();
     let pass = |time: usize, past: usize, pads: Option<&[usize]>| {
         ForwardContext::new(&base.config, batch, time, past, pads, &Device::flex())
@@ -136,10 +141,10 @@ fn check_layer(name: &str, block: BlockConfig) {
         &format!("{name} output"),
         twin.forward(x.clone(), &pass(time, 0, None), Some(&mut state)),
         output.clone(),
-        FORWARD,
+        MAX_FORWARD_ERROR,
     );
     let Some(MixerState::Recurrent { state, .. }) = state else { panic!("the state of a twin is recurrent") };
-    assert_close(&format!("{name} final state"), state, reference.floats("last"), FORWARD);
+    assert_close(&format!("{name} final state"), state, reference.float_tensor("last"), MAX_FORWARD_ERROR);
 
     // The twin reads the same tokens in parts, and the last four one by one.
     let mut state = None;
@@ -150,23 +155,28 @@ fn check_layer(name: &str, block: BlockConfig) {
         parts.push(twin.forward(part, &pass(length, past, None), Some(&mut state)));
         past += length;
     }
-    assert_close(&format!("{name} in parts"), Tensor::cat(parts, 1), output.clone(), FORWARD);
+    assert_close(&format!("{name} in parts"), Tensor::cat(parts, 1), output.clone(), MAX_FORWARD_ERROR);
 
     // The twin reads the same tokens after pads that hold noise.
     let noise = x.clone().narrow(1, 10, 7) * 3.0;
     let padded =
         twin.forward(Tensor::cat(vec![noise, x.clone()], 1), &pass(time + 7, 0, Some(&[7, 7])), None);
-    assert_close(&format!("{name} after pads"), padded.narrow(1, 7, time), output, FORWARD);
+    assert_close(&format!("{name} after pads"), padded.narrow(1, 7, time), output, MAX_FORWARD_ERROR);
 
     let tracked = AutodiffCopy::new(&twin, DType::F32);
     let output = tracked.0.forward(x.autodiff(), &pass(time, 0, None).autodiff(), None);
-    let loss = (output * reference.floats::<3>("probe").autodiff()).mean();
+    let loss = (output * reference.float_tensor::<3>("probe").autodiff()).mean();
     let mut gradients = tracked.gradients(&loss).into_iter();
     twin.visit(&mut |part, _| {
-        let (_, words) = reference.words(&format!("d_{part}"));
+        let (_, words) = reference.elements(&format!("d_{part}"));
         let values: Vec<f32> = words.into_iter().map(f32::from_le_bytes).collect();
         let expected = Tensor::<1>::from_floats(values.as_slice(), &Device::flex());
-        assert_close(&format!("{name} gradient of {part}"), gradients.next().unwrap(), expected, GRADIENT);
+        assert_close(
+            &format!("{name} gradient of {part}"),
+            gradients.next().unwrap(),
+            expected,
+            MAX_GRADIENT_ERROR,
+        );
     });
 }
 

@@ -55,21 +55,21 @@ MESSAGES = {
 }
 
 
-class Stopped(datetime.datetime):
+class FixedClock(datetime.datetime):
     @classmethod
     def now(cls, tz=None):
         return NOW
 
 
-def tokenizer_of(folder):
-    """The tokenizer of a folder with a template and no vocabulary."""
+def load_tokenizer(folder):
+    """Loads the tokenizer of a folder that has a chat template and no vocabulary."""
     with tempfile.TemporaryDirectory() as place:
         shutil.copytree(folder, place, dirs_exist_ok=True)
         Tokenizer(WordLevel({"a": 0}, unk_token="a")).save(f"{place}/tokenizer.json")
         return PreTrainedTokenizerFast.from_pretrained(place)
 
 
-def case(tokenizer, name, messages, opens_answer):
+def render_chat(tokenizer, name, messages, opens_answer):
     result = {"messages": name, "opens_answer": opens_answer}
     try:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=opens_answer)
@@ -78,15 +78,15 @@ def case(tokenizer, name, messages, opens_answer):
         return result | {"error": str(error)}
 
 
-def chats(tokenizer):
+def render_chats(tokenizer):
     return [
-        case(tokenizer, name, messages, opens_answer)
+        render_chat(tokenizer, name, messages, opens_answer)
         for name, messages in MESSAGES.items()
         for opens_answer in (False, True)
     ]
 
 
-def write(folder, models):
+def write_expected(folder, models):
     whole = {"now": NOW.isoformat(), "messages": MESSAGES, "models": models}
     text = json.dumps(whole, ensure_ascii=False, indent=1)
     (folder / "expected.json").write_text(text + "\n", encoding="utf-8")
@@ -95,24 +95,24 @@ def write(folder, models):
         print(f"{name}: {len(model['chats']) - failed} texts, {failed} errors")
 
 
-def own():
+def write_own_fixtures():
     models = {}
     for folder in sorted(path for path in FIXTURES.iterdir() if path.is_dir()):
-        tokenizer = tokenizer_of(folder)
-        models[folder.name] = {"tokens": tokenizer.special_tokens_map, "chats": chats(tokenizer)}
-    write(FIXTURES, models)
+        tokenizer = load_tokenizer(folder)
+        models[folder.name] = {"tokens": tokenizer.special_tokens_map, "chats": render_chats(tokenizer)}
+    write_expected(FIXTURES, models)
 
 
-def others(folder):
+def write_other_fixtures(folder):
     models = {}
     for path in sorted(folder.glob("*.jinja")):
         tokens = {"bos_token": "<s>", "eos_token": "</s>"}
         tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"a": 0}, unk_token="a")), **tokens)
         tokenizer.chat_template = path.read_text(encoding="utf-8")
-        models[path.stem] = {"tokens": tokens, "chats": chats(tokenizer)}
-    write(folder, models)
+        models[path.stem] = {"tokens": tokens, "chats": render_chats(tokenizer)}
+    write_expected(folder, models)
 
 
 if __name__ == "__main__":
-    chat_template_utils.datetime = Stopped
-    others(Path(sys.argv[1])) if len(sys.argv) > 1 else own()
+    chat_template_utils.datetime = FixedClock
+    write_other_fixtures(Path(sys.argv[1])) if len(sys.argv) > 1 else write_own_fixtures()

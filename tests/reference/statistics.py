@@ -16,7 +16,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "statistics.json"
-# The sets of 10 of 28 layers that arXiv 2601.11667 v2 prints in its Table 4: a public example of sets to compare.
+# The sets of 10 of 28 layers in Table 4 of arXiv 2601.11667 v2.
 LAYER_SETS = {
     "pubmedqa": [4, 8, 12, 19, 21, 22, 23, 24, 25, 26],
     "commonsense_qa": [2, 3, 6, 10, 14, 19, 23, 24, 25, 26],
@@ -51,8 +51,8 @@ def false_discovery():
     return [{"p": list(map(float, family)), "q": adjust(family)} for family in families]
 
 
-def ranking(num_layers, order):
-    """The rank of each layer: its place in the order, and one past the last for all that are not in it."""
+def ranks_of_layers(num_layers, order):
+    """Returns the rank of each layer in the order. Layers outside the order share the last rank."""
     ranks = [float(len(order) + 1)] * num_layers
     for place, layer in enumerate(order):
         ranks[layer] = float(place + 1)
@@ -62,21 +62,21 @@ def ranking(num_layers, order):
 def orders():
     generator = np.random.default_rng(2)
     cases = [
-        (ranking(4, [3, 2, 1, 0]), ranking(4, [3, 2, 1, 0])),
-        (ranking(4, [3, 2, 1, 0]), ranking(4, [0, 1, 2, 3])),
-        (ranking(6, [5, 3, 4]), ranking(6, [5, 4])),
-        (ranking(6, [0]), ranking(6, [0, 1, 2, 3, 4, 5])),
+        (ranks_of_layers(4, [3, 2, 1, 0]), ranks_of_layers(4, [3, 2, 1, 0])),
+        (ranks_of_layers(4, [3, 2, 1, 0]), ranks_of_layers(4, [0, 1, 2, 3])),
+        (ranks_of_layers(6, [5, 3, 4]), ranks_of_layers(6, [5, 4])),
+        (ranks_of_layers(6, [0]), ranks_of_layers(6, [0, 1, 2, 3, 4, 5])),
         ([1.0, 1.0, 2.0, 3.0, 3.0, 3.0, 7.0], [2.0, 1.0, 1.0, 5.0, 4.0, 5.0, 5.0]),
     ]
     for num_layers, first, second in [(8, 7, 5), (16, 16, 16), (28, 28, 28), (28, 10, 4), (32, 13, 12)]:
         cases.append((
-            ranking(num_layers, generator.permutation(num_layers)[:first]),
-            ranking(num_layers, generator.permutation(num_layers)[:second]),
+            ranks_of_layers(num_layers, generator.permutation(num_layers)[:first]),
+            ranks_of_layers(num_layers, generator.permutation(num_layers)[:second]),
         ))
-    # One that follows the other with some noise.
+    # Two orders that differ by some noise.
     order = generator.permutation(28)
     noisy = order[np.argsort(np.arange(28) + generator.normal(0, 6, 28))]
-    cases.append((ranking(28, order), ranking(28, noisy[:15])))
+    cases.append((ranks_of_layers(28, order), ranks_of_layers(28, noisy[:15])))
     rows = []
     for first, second in cases:
         tau = lambda other: stats.kendalltau(first, other).statistic
@@ -86,14 +86,14 @@ def orders():
             "second": second,
             "tau": float(tau(second)),
             "rho": float(rho(second)),
-            "tau_p": chance(tau, second),
-            "rho_p": chance(rho, second),
+            "tau_p": permutation_p_value(tau, second),
+            "rho_p": permutation_p_value(rho, second),
         })
     return rows
 
 
-def chance(measure, ranks):
-    """The share of orders that agree at least as much: all of them where they are few, else 20,000."""
+def permutation_p_value(measure, ranks):
+    """Returns the share of permutations that agree at least as much, over all or over 20,000 permutations."""
     found = measure(ranks) - 1e-9
     if len(ranks) <= 6:
         values = [measure(list(other)) for other in permutations(ranks)]

@@ -93,8 +93,8 @@ HARNESS = {
         {"question": "Which is hot?", "choices": {"text": ["fire", "ice", "snow"], "label": ["1", "2", "3"]}, "answerKey": "1"},
     ],
 }
-# The harness's own definitions, by its names where they differ.
-NAMES = {
+# Paths of tasks in the harness, if they differ from the names here.
+HARNESS_NAMES = {
     "boolq": "super_glue/boolq/default",
     "winogrande": "winogrande/default",
     "mmlu-econometrics": "mmlu/default/mmlu_econometrics",
@@ -126,7 +126,7 @@ def rows():
     return {"science": science, "sense": sense, "medicine": medicine, "long": long}
 
 
-# As the harness has them in arc_easy, commonsense_qa and pubmedqa.
+# The prompts of the harness's tasks arc_easy, commonsense_qa and pubmedqa.
 TASKS = {
     "science": {
         "doc_to_text": "Question: {{question}}\nAnswer:",
@@ -148,7 +148,7 @@ TASKS = {
 TASKS["long"] = TASKS["medicine"]
 
 
-PUBLIC = 50
+NUM_PUBLIC_ROWS = 50
 
 
 def public_rows(data):
@@ -167,9 +167,9 @@ def public_rows(data):
     test = json.loads((data / "pubmedqa/test_ground_truth.json").read_text(encoding="utf-8"))
     keys = ["QUESTION", "CONTEXTS", "final_decision"]
     return {
-        "arc-challenge": [of_choices(row) for row in lines("arc_challenge/ARC-Challenge-Dev.jsonl")[:PUBLIC]],
-        "commonsense-qa": [of_choices(row) for row in lines("commonsenseqa/dev_rand_split.jsonl")[:PUBLIC]],
-        "pubmedqa": [{key: labelled[pmid][key] for key in keys} for pmid in sorted(test)[:PUBLIC]],
+        "arc-challenge": [of_choices(row) for row in lines("arc_challenge/ARC-Challenge-Dev.jsonl")[:NUM_PUBLIC_ROWS]],
+        "commonsense-qa": [of_choices(row) for row in lines("commonsenseqa/dev_rand_split.jsonl")[:NUM_PUBLIC_ROWS]],
+        "pubmedqa": [{key: labelled[pmid][key] for key in keys} for pmid in sorted(test)[:NUM_PUBLIC_ROWS]],
     }
 
 
@@ -190,9 +190,9 @@ def write_rows(table, path):
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def own_task(name):
-    """The harness's own definition of a task, whatever it is made of."""
-    path = Path(lm_eval.__file__).parent / "tasks" / f"{NAMES.get(name, f'{name}/{name}')}.yaml"
+def load_harness_task(name):
+    """Loads the harness's own definition of a task."""
+    path = Path(lm_eval.__file__).parent / "tasks" / f"{HARNESS_NAMES.get(name, f'{name}/{name}')}.yaml"
     config = load_yaml(path)
     for key in ["dataset_name", "training_split", "validation_split", "fewshot_split", "fewshot_config", "tag"]:
         config.pop(key, None)
@@ -253,7 +253,7 @@ def main():
     expected = {name: scores(harness, name, task, FOLDER / f"{name}.jsonl") for name, task in TASKS.items()}
     for name, table in HARNESS.items():
         write_rows(table, FOLDER / f"{name}.jsonl")
-        expected[name] = scores(harness, name, own_task(name), FOLDER / f"{name}.jsonl")
+        expected[name] = scores(harness, name, load_harness_task(name), FOLDER / f"{name}.jsonl")
     (FOLDER / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
     if len(sys.argv) > 1:
         as_ours = {"arc-challenge": "science", "commonsense-qa": "sense", "pubmedqa": "medicine"}

@@ -24,7 +24,7 @@ fn score(task: &Task) -> ScoreResult {
     let base = BaseModel::read(&fixture("tasks/model"), &Device::flex()).unwrap();
     let (items, room) = (load_items(task, Split::Test).unwrap(), base.decoder.config.max_positions);
     let requests = ScoringRequests::new(&base.tokenizer, items, task.metric(), room).unwrap();
-    Scorer::new(&base.decoder, None, &requests).score(&Mask::none(), &Mask::none()).unwrap()
+    Scorer::new(&base.decoder, None, &requests).score(&Mask::empty(), &Mask::empty()).unwrap()
 }
 
 fn expected(file: &str, task: &str) -> Value {
@@ -33,9 +33,9 @@ fn expected(file: &str, task: &str) -> Value {
 }
 
 /// Largest accepted difference of a log-likelihood in f32, for texts of a few hundred tokens.
-const BOUND: f64 = 1e-3;
+const MAX_DIFFERENCE: f64 = 1e-3;
 
-/// Compares a score exactly, and log-likelihoods within [`BOUND`].
+/// Compares a score exactly, and log-likelihoods within [`MAX_DIFFERENCE`].
 fn compare(task: &str, computed: &ScoreResult, expected: &Value, metric: &str) {
     assert_eq!(computed.score, expected[metric].as_f64().unwrap(), "{task} {metric}");
     let references = expected["log-likelihoods"].as_array().unwrap();
@@ -49,7 +49,7 @@ fn compare(task: &str, computed: &ScoreResult, expected: &Value, metric: &str) {
         }
     }
     println!("{task}: largest difference of a log-likelihood {largest:.1e}");
-    assert!(largest < BOUND, "{task}: {largest:.1e}");
+    assert!(largest < MAX_DIFFERENCE, "{task}: {largest:.1e}");
 }
 
 /// Compares a task of the fixtures' manifest with a task of the reference.

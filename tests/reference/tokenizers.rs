@@ -16,7 +16,7 @@ fn read(path: &Path) -> Value {
 }
 
 /// Returns the `tokenizer.json` of a byte-level BPE with a vocabulary and its merges.
-fn bpe(vocabulary: &Path, merges: &Path, split: &Value, normalizer: &Value, added: &[Value]) -> Value {
+fn bpe_json(vocabulary: &Path, merges: &Path, split: &Value, normalizer: &Value, added: &[Value]) -> Value {
     let merges = fs::read_to_string(merges).unwrap();
     let merges: Vec<&str> = merges.lines().filter(|line| !line.starts_with("#version")).collect();
     let bytes = |use_regex: bool| {
@@ -50,7 +50,7 @@ fn check_tokenizer(name: &str, tokenizer: &Path) {
 }
 
 /// Calls `read` with the path of a file that holds `tokenizer`.
-fn with_file<T>(tokenizer: &Value, read: impl FnOnce(&Path) -> T) -> T {
+fn with_tokenizer_file<T>(tokenizer: &Value, read: impl FnOnce(&Path) -> T) -> T {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokenizer.json");
     fs::write(&path, tokenizer.to_string()).unwrap();
@@ -59,13 +59,13 @@ fn with_file<T>(tokenizer: &Value, read: impl FnOnce(&Path) -> T) -> T {
 
 /// Returns the `tokenizer.json` of GPT-2 from its published files.
 fn gpt_2_json(folder: &Path) -> Value {
-    bpe(&folder.join("encoder.json"), &folder.join("vocab.bpe"), &Value::Null, &Value::Null, &[])
+    bpe_json(&folder.join("encoder.json"), &folder.join("vocab.bpe"), &Value::Null, &Value::Null, &[])
 }
 
 /// Returns the tokenizer of GPT-2, or reports the test as skipped.
 pub fn gpt_2() -> Option<tokenizers::Tokenizer> {
     let folder = public_folder("tokenizers/gpt2")?;
-    Some(with_file(&gpt_2_json(&folder), |path| tokenizers::Tokenizer::from_file(path).unwrap()))
+    Some(with_tokenizer_file(&gpt_2_json(&folder), |path| tokenizers::Tokenizer::from_file(path).unwrap()))
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn gpt_neox_gives_the_same_ids() {
 #[test]
 fn gpt_2_gives_the_same_ids() {
     let Some(folder) = public_folder("tokenizers/gpt2") else { return };
-    with_file(&gpt_2_json(&folder), |path| check_tokenizer("gpt2", path));
+    with_tokenizer_file(&gpt_2_json(&folder), |path| check_tokenizer("gpt2", path));
 }
 
 #[test]
@@ -96,6 +96,6 @@ fn qwen2_5_gives_the_same_ids() {
     // The pattern of the model's published `tokenizer.json`.
     let split = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
     let files = (folder.join("vocab.json"), folder.join("merges.txt"));
-    let tokenizer = bpe(&files.0, &files.1, &json!(split), &json!({ "type": "NFC" }), &added);
-    with_file(&tokenizer, |path| check_tokenizer("qwen2.5", path));
+    let tokenizer = bpe_json(&files.0, &files.1, &json!(split), &json!({ "type": "NFC" }), &added);
+    with_tokenizer_file(&tokenizer, |path| check_tokenizer("qwen2.5", path));
 }

@@ -108,7 +108,7 @@ impl DtrCommand {
         output
     }
 
-    /// Runs the command with `--json`, which must end with exit code 0, and returns what it prints.
+    /// Runs the command with `--json`, asserts exit code 0, and returns the JSON output.
     pub fn json(self) -> Value {
         self.arg("--json").success().json()
     }

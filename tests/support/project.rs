@@ -25,10 +25,12 @@ pub const LONG_SEARCHES: &[&str] = &["search.stop={ max-relative-drop = 0.5 }"];
 const CELLS: &str = "cells-v2";
 
 /// Files that `Project::outputs` leaves out: the lock, and tables and pages that hold times.
+///
+/// `throughput.parquet` and `speedup.parquet` are compared, because no compared experiment times its models.
 const NOT_COMPARED: [&str; 5] = ["stages.parquet", "table2.parquet", "cost.parquet", "index.html", ".lock"];
 
-/// How long a test waits for an event. Even on a busy machine, every event takes far less time.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// Maximum time that a test waits for an event. Even on a busy machine, every event takes far less time.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// The bytes of tables and figures by file name.
 pub type Outputs = BTreeMap<String, Vec<u8>>;
@@ -45,26 +47,26 @@ impl Project {
     ///
     /// A sweep takes seconds.
     pub fn new() -> Self {
-        Self::with(&[])
+        Self::with_settings(&[])
     }
 
     /// Creates a project of the small manifest whose commands have `--set` for each of `settings`.
-    pub fn with(settings: &[&str]) -> Self {
-        Self::of("tests/manifests/small.toml", settings)
+    pub fn with_settings(settings: &[&str]) -> Self {
+        Self::from_manifest("tests/manifests/small.toml", settings)
     }
 
     /// Creates a project of a manifest, by its path in the repository.
-    pub fn of(manifest: &str, settings: &[&str]) -> Self {
+    pub fn from_manifest(manifest: &str, settings: &[&str]) -> Self {
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         Self { manifest: repository().join(manifest), settings, folder: TempFolder::new() }
     }
 
     /// Returns a project of the small manifest whose sweep is done.
     ///
-    /// All tests that ask for the same settings share it, so they must only read.
+    /// Tests with the same settings share the project, so they must only read it.
     pub fn finished(settings: &[&str]) -> &'static Self {
         static PROJECTS: Mutex<BTreeMap<Vec<String>, &OnceLock<Project>>> = Mutex::new(BTreeMap::new());
-        let project = Self::with(settings);
+        let project = Self::with_settings(settings);
         let mut projects = PROJECTS.lock().unwrap();
         let shared = *projects.entry(project.settings.clone()).or_insert_with(|| Box::leak(Box::default()));
         drop(projects);
@@ -116,7 +118,7 @@ impl Project {
         files
     }
 
-    /// Returns the files of this name in the cells of a stage, or of all stages where `stage` is empty.
+    /// Returns the files of this name in the cells of a stage, or of all stages if `stage` is empty.
     pub fn cell_files(&self, stage: &str, name: &str) -> Vec<PathBuf> {
         let files = self.files(&format!("{CELLS}/{stage}"));
         files.into_iter().filter(|path| path.ends_with(name)).collect()
@@ -195,7 +197,7 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Returns the files below a folder, in any order, and none where there is no folder.
+/// Returns the files below a folder in any order. A missing folder has no files.
 pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {
@@ -205,9 +207,9 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Waits until `condition` holds, as long as a busy machine may take.
+/// Waits until `condition` holds, for at most [`EVENT_TIMEOUT`].
 pub fn wait_until(event: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + EVENT_TIMEOUT;
     while !condition() {
         assert!(Instant::now() < deadline, "{event} did not happen");
         std::thread::sleep(Duration::from_millis(10));

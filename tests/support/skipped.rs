@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::{Write, stderr};
 
-/// Reports that the running test is skipped, past the test runner, which hides what passing tests print.
+/// Reports on standard error that the running test is skipped.
 ///
-/// The report also goes to the file that `DTR_SKIPPED_TESTS` names, whose lines CI counts.
+/// The line bypasses the test runner, which hides the output of passing tests. The function also appends the
+/// line to the file that `DTR_SKIPPED_TESTS` names. CI counts the lines of that file.
 pub fn report_skipped(reason: &str) {
     let thread = std::thread::current();
     let line = format!("SKIPPED {}: {reason}\n", thread.name().unwrap_or("a test"));
-    // Best effort: a report that cannot be written fails no test.
+    // A report that cannot be written does not fail the test.
     let _ = stderr().write_all(line.as_bytes());
     if let Some(path) = std::env::var_os("DTR_SKIPPED_TESTS") {
         let _ = File::options()

@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use dtr::data::synthetic_tokenizer;
 use dtr_core::seed::Seed;
-use dtr_model::{Decoder, DecoderShape, RandomParams, Tokenizer, write_base};
+use dtr_model::{Decoder, DecoderShape, RandomParams, Tokenizer, write_base_model};
 
 use crate::temp_folder::TempFolder;
 
@@ -27,7 +27,7 @@ impl TinyModel {
         let config = architecture.llama_config(tokenizer.vocab_size(), 64);
         let mut decoder = Decoder::new(&config, &mut RandomParams::new(Seed(1), &Device::flex())).unwrap();
         let folder = TempFolder::new();
-        write_base(&mut decoder, &tokenizer, folder.root()).unwrap();
+        write_base_model(&mut decoder, &tokenizer, folder.root()).unwrap();
         Self { folder }
     }
 }

@@ -83,7 +83,7 @@ impl JsonSchema for Count {
             "description": "A positive whole number, or a string with the suffix k, M or B, such as \"100M\".",
             "oneOf": [
                 { "type": "integer", "minimum": 1, "maximum": MAX_COUNT },
-                { "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?[kMB]?$" }
+                { "type": "string", "pattern": "^0*([1-9][0-9]*(\\.[0-9]+)?|0\\.0*[1-9][0-9]*)[kMB]?$" }
             ]
         })
     }

@@ -30,6 +30,7 @@ pub mod checkpoint;
 pub mod count;
 pub mod error;
 pub mod files;
+pub mod markdown;
 pub mod memory_guard;
 pub mod process;
 pub mod ranges;

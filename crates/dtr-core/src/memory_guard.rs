@@ -19,7 +19,7 @@ const MAX_GROWTH_BYTES: u64 = 1 << 30;
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A piece of guarded work that is running.
-struct Work {
+struct GuardedWork {
     id: u64,
     name: String,
     /// Memory use of the process at the first reading, in bytes.
@@ -28,12 +28,12 @@ struct Work {
 
 /// The running pieces of work, and the number of pieces that were ever started.
 #[derive(Default)]
-struct Running {
-    works: Vec<Work>,
+struct RunningWork {
+    pieces: Vec<GuardedWork>,
     num_started: u64,
 }
 
-static RUNNING: Mutex<Running> = Mutex::new(Running { works: Vec::new(), num_started: 0 });
+static RUNNING: Mutex<RunningWork> = Mutex::new(RunningWork { pieces: Vec::new(), num_started: 0 });
 
 /// Wakes the thread that watches the memory.
 static WORK_STARTED: Condvar = Condvar::new();
@@ -48,7 +48,7 @@ pub fn with_memory_limit<T>(name: impl Into<String>, work: impl FnOnce() -> T) -
         let mut running = lock_running();
         running.num_started += 1;
         let id = running.num_started;
-        running.works.push(Work { id, name: name.into(), bytes_at_start: None });
+        running.pieces.push(GuardedWork { id, name: name.into(), bytes_at_start: None });
         id
     };
     WORK_STARTED.notify_one();
@@ -63,22 +63,22 @@ struct UnregisterOnDrop(u64);
 
 impl Drop for UnregisterOnDrop {
     fn drop(&mut self) {
-        lock_running().works.retain(|work| work.id != self.0);
+        lock_running().pieces.retain(|work| work.id != self.0);
     }
 }
 
-fn lock_running() -> MutexGuard<'static, Running> {
+fn lock_running() -> MutexGuard<'static, RunningWork> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn watch_memory() {
     loop {
         let mut running = WORK_STARTED
-            .wait_while(lock_running(), |running| running.works.is_empty())
+            .wait_while(lock_running(), |running| running.pieces.is_empty())
             .unwrap_or_else(PoisonError::into_inner);
         // Without Linux's `/proc` there is no limit.
         let Some(bytes) = process::resident_bytes() else { return };
-        for work in &mut running.works {
+        for work in &mut running.pieces {
             if bytes > *work.bytes_at_start.get_or_insert(bytes) + MAX_GROWTH_BYTES {
                 exit_over_limit(&work.name);
             }

@@ -23,21 +23,21 @@ pub struct OutOfRange {
 }
 
 /// Generates the schema of a type (JSON Schema draft 2020-12).
-pub fn schema_of<T: JsonSchema>() -> Value {
+pub fn generate_schema<T: JsonSchema>() -> Value {
     SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
 }
 
 /// Finds the first value in `config` that its schema does not allow.
 pub fn find_out_of_range<T: JsonSchema + Serialize>(config: &T) -> Option<OutOfRange> {
     let value = serde_json::to_value(config).ok()?;
-    find_in_value(&schema_of::<T>(), &value)
+    find_out_of_range_value(&generate_schema::<T>(), &value)
 }
 
 /// Finds the first part of `value` that `schema` does not allow.
 ///
 /// A `null` in place of a number is out of range, since `serde_json` writes NaN and infinities as `null`.
-pub fn find_in_value(schema: &Value, value: &Value) -> Option<OutOfRange> {
-    Walk { definitions: &schema["$defs"], path: Vec::new() }.visit(schema, value)
+pub fn find_out_of_range_value(schema: &Value, value: &Value) -> Option<OutOfRange> {
+    SchemaWalk { definitions: &schema["$defs"], path: Vec::new() }.visit(schema, value)
 }
 
 /// Describes the values that the schema of a number or a list allows, such as `a whole number from 1 to 8`.
@@ -59,12 +59,12 @@ pub fn describe_range(schema: &Value) -> Option<String> {
     }
 }
 
-struct Walk<'a> {
+struct SchemaWalk<'a> {
     definitions: &'a Value,
     path: Vec<String>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> SchemaWalk<'a> {
     fn visit(&mut self, schema: &'a Value, value: &Value) -> Option<OutOfRange> {
         if let Some(name) = schema["$ref"].as_str().and_then(|link| link.strip_prefix("#/$defs/"))
             && let Some(found) = self.visit(&self.definitions[name], value)
@@ -75,7 +75,7 @@ impl<'a> Walk<'a> {
             let alternative = alternatives.iter().find(|alternative| matches_variant(alternative, value))?;
             return self.visit(alternative, value);
         }
-        if let Some(requirement) = violated(schema, value) {
+        if let Some(requirement) = violated_condition(schema, value) {
             return Some(self.out_of_range(schema, requirement));
         }
         match value {
@@ -86,7 +86,7 @@ impl<'a> Walk<'a> {
             }),
             Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
                 self.descend(index.to_string(), &schema["items"], item)
-                    .or_else(|| self.repeated(schema, &items[..index], item))
+                    .or_else(|| self.find_repeated(schema, &items[..index], item))
             }),
             _ => None,
         }
@@ -99,7 +99,7 @@ impl<'a> Walk<'a> {
         found
     }
 
-    fn repeated(&self, schema: &Value, earlier: &[Value], item: &Value) -> Option<OutOfRange> {
+    fn find_repeated(&self, schema: &Value, earlier: &[Value], item: &Value) -> Option<OutOfRange> {
         if schema["uniqueItems"] != true || !earlier.contains(item) {
             return None;
         }
@@ -128,7 +128,7 @@ fn matches_variant(alternative: &Value, value: &Value) -> bool {
 
 /// Returns the condition of `schema` that `value` itself violates, without checking the entries of tables and
 /// lists.
-fn violated(schema: &Value, value: &Value) -> Option<String> {
+fn violated_condition(schema: &Value, value: &Value) -> Option<String> {
     match value {
         Value::Array(items) if schema["minItems"].as_u64().is_some_and(|min| (items.len() as u64) < min) => {
             describe_range(schema)

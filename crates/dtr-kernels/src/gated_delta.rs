@@ -83,7 +83,7 @@ impl<'a> DeltaRow<'a> {
     /// Returns a block of columns of the prediction error `v − S'ᵀ k` of one token, for the `state` before
     /// the token.
     #[inline(always)]
-    fn error<S: Simd>(
+    fn prediction_error<S: Simd>(
         &self,
         simd: S,
         columns: ColumnBlock,
@@ -101,7 +101,7 @@ impl<'a> DeltaRow<'a> {
 impl UpdateRule for DeltaRow<'_> {
     #[inline(always)]
     fn update<S: Simd>(&self, simd: S, columns: ColumnBlock, token: usize, state: &mut [VectorPair<S>]) {
-        let u = scale(simd, self.beta[token], self.error(simd, columns, token, state));
+        let u = scale(simd, self.beta[token], self.prediction_error(simd, columns, token, state));
         for (k, state) in self.at_token(self.k, token).iter().zip(state) {
             *state = add_scaled(simd, scale(simd, self.decay[token], *state), *k, u);
         }
@@ -209,7 +209,7 @@ impl DeltaRowGradients<'_> {
         let (q, k) = (&row.q[channels.clone()], &row.k[channels.clone()]);
         let (d_q, d_k) = (&mut self.q[channels.clone()], &mut self.k[channels]);
         let (beta, decay) = (row.beta[token], row.decay[token]);
-        let error = row.error(simd, columns, token, before);
+        let error = row.prediction_error(simd, columns, token, before);
         let mut d_u = zeros(simd);
         for (index, d_state) in d_state.iter_mut().enumerate() {
             d_q[index] += dot(simd, after[index], d_output);

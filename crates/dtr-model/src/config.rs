@@ -9,6 +9,16 @@ use serde_json::Value;
 use dtr_core::error::{Error, Result};
 use dtr_ops::RopeScaling;
 
+/// The largest sizes of a decoder, in manifests and in `config.json`. They keep products of sizes from
+/// overflowing.
+const MAX_VOCAB_SIZE: usize = 1 << 24;
+const MAX_HIDDEN_SIZE: usize = 1 << 17;
+const MAX_INTERMEDIATE_SIZE: usize = 1 << 20;
+const MAX_LAYERS: usize = 1 << 10;
+const MAX_HEADS: usize = 1 << 10;
+const MAX_HEAD_DIM: usize = 1 << 12;
+const MAX_POSITIONS: usize = 1 << 30;
+
 /// The supported architectures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -61,22 +71,22 @@ pub struct DecoderConfig {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DecoderShape {
     /// Width of the residual stream.
-    #[schemars(range(min = 1, max = 131_072))]
+    #[schemars(range(min = 1, max = MAX_HIDDEN_SIZE))]
     pub hidden_size: usize,
     /// Width of the SwiGLU's inner layer.
-    #[schemars(range(min = 1, max = 1_048_576))]
+    #[schemars(range(min = 1, max = MAX_INTERMEDIATE_SIZE))]
     pub intermediate_size: usize,
     /// Number of layers.
-    #[schemars(range(min = 1, max = 1024))]
+    #[schemars(range(min = 1, max = MAX_LAYERS))]
     pub num_layers: usize,
     /// Query heads.
-    #[schemars(range(min = 1, max = 1024))]
+    #[schemars(range(min = 1, max = MAX_HEADS))]
     pub num_heads: usize,
     /// Key/value heads.
-    #[schemars(range(min = 1, max = 1024))]
+    #[schemars(range(min = 1, max = MAX_HEADS))]
     pub num_kv_heads: usize,
     /// Width of a head.
-    #[schemars(range(min = 2, max = 4096), extend("multipleOf" = 2))]
+    #[schemars(range(min = 2, max = MAX_HEAD_DIM), extend("multipleOf" = 2))]
     pub head_dim: usize,
     /// Path of the tokenizer, a `tokenizer.json`, relative to the manifest. The default is the tokenizer of
     /// the synthetic language.
@@ -216,17 +226,16 @@ impl DecoderConfig {
         })
     }
 
-    /// Describes a value that is out of range. The limits are the same as in manifests, and keep products
-    /// from overflowing.
+    /// Describes the first value that is out of range.
     fn invalid_value(&self) -> Option<String> {
         let sizes = [
-            ("vocab_size", self.vocab_size, 1 << 24),
-            ("hidden_size", self.hidden_size, 1 << 17),
-            ("intermediate_size", self.intermediate_size, 1 << 20),
-            ("num_hidden_layers", self.num_layers, 1 << 10),
-            ("num_attention_heads", self.num_heads, 1 << 10),
-            ("num_key_value_heads", self.num_kv_heads, 1 << 10),
-            ("head_dim", self.head_dim, 1 << 12),
+            ("vocab_size", self.vocab_size, MAX_VOCAB_SIZE),
+            ("hidden_size", self.hidden_size, MAX_HIDDEN_SIZE),
+            ("intermediate_size", self.intermediate_size, MAX_INTERMEDIATE_SIZE),
+            ("num_hidden_layers", self.num_layers, MAX_LAYERS),
+            ("num_attention_heads", self.num_heads, MAX_HEADS),
+            ("num_key_value_heads", self.num_kv_heads, MAX_HEADS),
+            ("head_dim", self.head_dim, MAX_HEAD_DIM),
         ];
         if let Some((name, size, max)) = sizes.into_iter().find(|(_, size, max)| !(1..=*max).contains(size)) {
             return Some(format!("has {size} as `{name}`, which must be from 1 to {max}"));
@@ -250,9 +259,6 @@ impl DecoderConfig {
         is_odd.then(|| format!("has {} as `head_dim`, which must be even", self.head_dim))
     }
 }
-
-/// The largest `max_position_embeddings`, far beyond any model's.
-const MAX_POSITIONS: usize = 1 << 30;
 
 impl ConfigFields {
     /// Names a feature that the model needs and this crate does not support.

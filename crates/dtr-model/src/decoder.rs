@@ -111,7 +111,7 @@ impl Layer {
             down_proj: project(
                 "down_proj",
                 [width, inner],
-                Initializer::into_residual(inner, config.num_layers),
+                Initializer::residual_output(inner, config.num_layers),
             )?,
         })
     }
@@ -174,7 +174,7 @@ impl Decoder {
     /// # Errors
     /// Fails when `params` lacks a parameter.
     pub fn new(config: &DecoderConfig, params: &mut dyn ParamSource) -> Result<Self> {
-        Self::with_mixers(config, params, |_, params, name| Mixer::full(config, params, name))
+        Self::with_mixers(config, params, |_, params, name| Mixer::new_full_attention(config, params, name))
     }
 
     /// Creates a decoder. `mixer` creates the token mixer of each layer from the layer's number and name.

@@ -134,7 +134,8 @@ mod tests {
             for variant in variants() {
                 let twins = Twins::new(&variant, &base, &mut RandomParams::new(Seed(5), device)).unwrap();
                 let twins = twins.to_dtype(dtype);
-                let [decoded, recomputed] = decode(&Hybrid::new(&base, &twins, &Mask::none().with(1)), 12);
+                let [decoded, recomputed] =
+                    decode(&Hybrid::new(&base, &twins, &Mask::empty().with_layer(1)), 12);
                 assert_eq!(decoded, recomputed, "{variant:?} in {dtype:?}");
             }
         }

@@ -34,7 +34,7 @@ pub use config::{DecoderConfig, DecoderShape};
 pub(crate) use decoder::token_tensor;
 pub use decoder::{Decoder, LayerIo};
 pub use decoder_state::{DecoderState, StateBytes};
-pub use directory::{BaseModel, HybridWriter, LoadedModel, read_eos_token_ids, write_base};
+pub use directory::{BaseModel, HybridWriter, LoadedModel, read_eos_token_ids, write_base_model};
 pub use greedy_decoder::GreedyDecoder;
 pub use hybrid::Hybrid;
 pub use mask::Mask;
@@ -45,7 +45,7 @@ pub use mixer::{
 };
 pub use prefix_tree::{PrefixTree, PrefixTreeStates};
 pub use shared_layers::{PartialRun, hidden_states_at};
-pub(crate) use tokenizer::TextStream;
+pub(crate) use tokenizer::Detokenizer;
 pub use tokenizer::Tokenizer;
 pub use twins::Twins;
 pub use weights::{

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use dtr_model::Mask;
 ///
-/// let mask = Mask::none().with(4).with(1);
+/// let mask = Mask::empty().with_layer(4).with_layer(1);
 /// assert_eq!(mask.layers(), [1, 4]);
 /// assert!(mask.contains(4));
 /// ```
@@ -19,7 +19,7 @@ pub struct Mask(BTreeSet<u32>);
 
 impl Mask {
     /// Returns the mask of the base, in which no layer is replaced.
-    pub fn none() -> Self {
+    pub fn empty() -> Self {
         Self::default()
     }
 
@@ -33,7 +33,7 @@ impl Mask {
     }
 
     /// Returns this mask with `layer` replaced too.
-    pub fn with(&self, layer: u32) -> Self {
+    pub fn with_layer(&self, layer: u32) -> Self {
         let mut layers = self.0.clone();
         layers.insert(layer);
         Self(layers)

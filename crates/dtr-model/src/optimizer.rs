@@ -1,4 +1,4 @@
-//! AdamW over the parameters of a module, with f32 moments and clipping by the norm of the whole gradient.
+//! AdamW over the parameters of a module, with f32 moments and clipping by the norm of the module's gradient.
 //!
 //! On a processor all parameters are concatenated, so that a step is a dozen operations however many there
 //! are. On a GPU a step is one kernel, and each parameter is updated separately.
@@ -13,7 +13,7 @@ use crate::{Initializer, NamedTensors, ParamMut, ParamSource, Parameters, Safete
 use dtr_core::error::Result;
 use dtr_ops::{AdamWStep, WeightDecay, adamw_step, is_cpu, sum_of_squares};
 
-/// AdamW with f32 moments, linear warm-up, cosine decay, and clipping by the global norm.
+/// AdamW with f32 moments, linear warm-up, cosine decay, and clipping by the norm of the gradient.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct AdamWConfig {
@@ -35,7 +35,8 @@ pub struct AdamWConfig {
     /// Decoupled weight decay of matrices; vectors and biases are never decayed.
     #[schemars(range(min = 0, max = 10))]
     pub weight_decay: f64,
-    /// Largest global norm of a layer's gradients.
+    /// Maximum norm of the gradient. A distillation clips the gradient of each layer's twin by itself, and
+    /// pretraining clips the gradient of the whole model.
     #[schemars(range(max = 1_000_000), extend("exclusiveMinimum" = 0))]
     pub clip: f64,
 }

@@ -24,7 +24,7 @@ fn for_each_model(check: impl Fn(&str, &Hybrid<'_>)) {
             let twins = twins(&variant, &base);
             let all: Mask = (0..3).collect();
             check(&format!("{variant:?}"), &Hybrid::new(&base, &twins, &all));
-            check(&format!("middle {variant:?}"), &Hybrid::new(&base, &twins, &Mask::none().with(1)));
+            check(&format!("middle {variant:?}"), &Hybrid::new(&base, &twins, &Mask::empty().with_layer(1)));
         }
     }
 }
@@ -109,7 +109,7 @@ fn a_written_base_reads_back_with_bf16_weights() {
     let folder = tempfile::tempdir().unwrap();
     let mut base = decoder(false, false);
     let tokenizer = crate::testing::tokenizer();
-    write_base(&mut base, &tokenizer, folder.path()).unwrap();
+    write_base_model(&mut base, &tokenizer, folder.path()).unwrap();
     let read = BaseModel::read(folder.path(), &Device::flex()).unwrap();
     assert_eq!(read.decoder.config, base.config);
     let error = difference(
@@ -174,8 +174,8 @@ fn the_jet_generator_can_learn() {
     let mut names = Vec::new();
     twin.clone().visit(&mut |name, _| names.push(name.to_owned()));
     let gradients = tracked.gradients(&loss);
-    let size = |wanted: &str| {
-        let at = names.iter().position(|name| name == wanted).unwrap();
+    let size = |expected: &str| {
+        let at = names.iter().position(|name| name == expected).unwrap();
         gradients[at].clone().abs().max().into_scalar::<f32>()
     };
     assert!(size("dynamic_conv1d.w2.weight") > 0.0, "the second layer gets a gradient");

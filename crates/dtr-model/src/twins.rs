@@ -20,7 +20,7 @@ use dtr_core::error::Result;
 ///     init: TwinInit::Copy,
 /// };
 /// let twins = Twins::new(&variant, &base, &mut RandomParams::new(Seed(1), &Device::flex()))?;
-/// let hybrid = Hybrid::new(&base, &twins, &Mask::none().with(2));
+/// let hybrid = Hybrid::new(&base, &twins, &Mask::empty().with_layer(2));
 /// let hidden = hybrid.forward(&[vec![7, 8, 9]], None, None);
 /// assert_eq!(hidden.dims(), [1, 3, base.config.hidden_size]);
 /// # Ok(())
@@ -52,7 +52,7 @@ impl Twins {
         layer: usize,
         params: &mut dyn ParamSource,
     ) -> Result<Mixer> {
-        Mixer::twin(variant, &base.config, base.attention(layer), params, &Self::layer_name(layer))
+        Mixer::new_twin(variant, &base.config, base.attention(layer), params, &Self::layer_name(layer))
     }
 
     /// Casts the parameters to `dtype`.

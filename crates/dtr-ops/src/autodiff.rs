@@ -82,7 +82,10 @@ where
 /// In training, every sequence starts without a state and none is continued, so the kernels do not compute
 /// the last state.
 #[cfg(feature = "cuda")]
-pub(crate) fn unused_state<const D: usize, const S: usize>(like: &Tensor<D>, shape: [usize; S]) -> Tensor<S> {
+pub(crate) fn placeholder_state<const D: usize, const S: usize>(
+    like: &Tensor<D>,
+    shape: [usize; S],
+) -> Tensor<S> {
     let device = like.device();
     let device = if device.is_autodiff() { device.inner() } else { device };
     Tensor::<S>::full([1; S], f32::NAN, (&device, burn::tensor::DType::F32)).expand(shape)

@@ -21,7 +21,7 @@ pub(crate) fn elements(tensor: &FlexTensor) -> &[f32] {
 }
 
 /// Returns a tensor of `tensor`'s shape with these elements.
-pub(crate) fn like(elements: Vec<f32>, tensor: &FlexTensor) -> FlexTensor {
+pub(crate) fn tensor_like(elements: Vec<f32>, tensor: &FlexTensor) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(elements, tensor.shape()))
 }
 

@@ -49,10 +49,10 @@ pub fn relative_error<const D: usize>(found: &Tensor<D>, truth: &Tensor<D>) -> f
     norm(&mut found.iter().zip(&truth).map(|(a, b)| a - b)) / norm(&mut truth.iter().copied())
 }
 
-pub fn assert_close<const D: usize>(what: &str, found: &Tensor<D>, truth: &Tensor<D>, bound: f64) {
-    assert_eq!(found.dims(), truth.dims(), "{what}");
+pub fn assert_close<const D: usize>(label: &str, found: &Tensor<D>, truth: &Tensor<D>, bound: f64) {
+    assert_eq!(found.dims(), truth.dims(), "{label}");
     let error = relative_error(found, truth);
-    assert!(error < bound, "{what}: relative error {error:.2e}, bound {bound:.0e}");
+    assert!(error < bound, "{label}: relative error {error:.2e}, bound {bound:.0e}");
 }
 
 /// Returns the same numbers with relative errors as large as those of rounding to `dtype`.
@@ -108,7 +108,7 @@ pub fn random_f32(shape: [usize; 4]) -> Tensor<4> {
 /// processor.
 pub fn assert_gradients_close<const N: usize>(
     bound: f64,
-    what: &str,
+    label: &str,
     device: &Device,
     inputs: [Tensor<4>; N],
     run: impl Fn([Tensor<4>; N], &Device) -> Tensor<4>,
@@ -127,8 +127,8 @@ pub fn assert_gradients_close<const N: usize>(
     fill_free_memory_with_nan(device);
     let there = |x: &Tensor<4>| to_device(device, DType::F32, x);
     let (found, of_found, _) = all(&run, inputs.each_ref().map(there), device, Some(there(&seed)));
-    assert_close(what, &found, &truth, bound);
+    assert_close(label, &found, &truth, bound);
     for (index, (found, truth)) in of_found.iter().zip(&of_truth).enumerate() {
-        assert_close(&format!("{what}: gradient {index}"), found, truth, bound);
+        assert_close(&format!("{label}: gradient {index}"), found, truth, bound);
     }
 }

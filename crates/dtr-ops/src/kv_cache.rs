@@ -31,7 +31,7 @@ impl KvCache {
             let values = write(self.values, values_bgtk, self.num_tokens);
             return Self { keys, values, num_tokens };
         }
-        let (keys, values) = self.tokens();
+        let (keys, values) = self.keys_and_values();
         let extend = |old: Tensor<4>, new: Tensor<4>| {
             let [batch, heads, _, width] = new.dims();
             let spare = capacity.saturating_sub(num_tokens);
@@ -93,7 +93,7 @@ impl KvCache {
     }
 
     /// Returns keys and values of the tokens in the cache, `[b, g, s, k]`.
-    pub fn tokens(&self) -> (Tensor<4>, Tensor<4>) {
+    pub fn keys_and_values(&self) -> (Tensor<4>, Tensor<4>) {
         let filled = |x: &Tensor<4>| match x.dims()[2] == self.num_tokens {
             true => x.clone(),
             false => x.clone().narrow(2, 0, self.num_tokens),
@@ -131,8 +131,12 @@ mod tests {
             let cache = cached(capacity);
             assert_eq!(cache.num_tokens(), 9);
             assert_eq!(cache.buffers()[0].dims()[2], capacity.max(9));
-            assert_eq!(values(cache.tokens().0), values(Tensor::cat(all.clone(), 2)), "{capacity}");
-            assert_eq!(values(cache.tokens().1), values(cached(0).tokens().1), "{capacity}");
+            assert_eq!(values(cache.keys_and_values().0), values(Tensor::cat(all.clone(), 2)), "{capacity}");
+            assert_eq!(
+                values(cache.keys_and_values().1),
+                values(cached(0).keys_and_values().1),
+                "{capacity}"
+            );
         }
     }
 }

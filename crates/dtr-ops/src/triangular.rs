@@ -14,7 +14,7 @@ pub(crate) fn merge_blocks(diagonal: Tensor<3>, below: impl Fn(usize, &Tensor<4>
     let mut half = 1;
     while half < size {
         let under = below(half, &blocks);
-        blocks = join(every_second(blocks.clone(), 0), under, every_second(blocks, 1));
+        blocks = join_blocks(select_every_second(blocks.clone(), 0), under, select_every_second(blocks, 1));
         half *= 2;
     }
     blocks
@@ -29,8 +29,8 @@ pub(crate) fn unit_triangular_inverse(n_mncc: &Tensor<4>) -> Tensor<4> {
     let [outer, chunks, size, _] = n_mncc.dims();
     let ones = Tensor::<3>::ones([outer, chunks, size], (&n_mncc.device(), n_mncc.dtype()));
     merge_blocks(ones, |half, inverses| {
-        let upper = every_second(inverses.clone(), 0);
-        let lower = every_second(inverses.clone(), 1);
+        let upper = select_every_second(inverses.clone(), 0);
+        let lower = select_every_second(inverses.clone(), 1);
         lower.matmul(blocks_below(n_mncc, half)).matmul(upper).neg()
     })
 }
@@ -40,7 +40,7 @@ pub(crate) fn unit_triangular_inverse(n_mncc: &Tensor<4>) -> Tensor<4> {
 pub(crate) fn half_rows(x_mnck: &Tensor<4>, half: usize) -> (Tensor<4>, Tensor<4>) {
     let [outer, chunks, size, width] = x_mnck.dims();
     let blocks = x_mnck.clone().reshape([outer, chunks * size / half, half, width]);
-    (every_second(blocks.clone(), 0), every_second(blocks, 1))
+    (select_every_second(blocks.clone(), 0), select_every_second(blocks, 1))
 }
 
 /// Returns the blocks of `[m, n, c, c]` matrices under the first and left of the second of each pair of
@@ -62,7 +62,7 @@ fn blocks_below(matrix: &Tensor<4>, half: usize) -> Tensor<4> {
 }
 
 /// Takes every second block of `[m, n, r, c]` along `n`, from `offset` on: `[m, n/2, r, c]`.
-fn every_second(blocks: Tensor<4>, offset: usize) -> Tensor<4> {
+fn select_every_second(blocks: Tensor<4>, offset: usize) -> Tensor<4> {
     let [outer, count, rows, columns] = blocks.dims();
     blocks.reshape([outer, count / 2, 2, rows, columns]).narrow(2, offset, 1).reshape([
         outer,
@@ -73,7 +73,7 @@ fn every_second(blocks: Tensor<4>, offset: usize) -> Tensor<4> {
 }
 
 /// Returns `[[upper, 0], [below, lower]]` for square blocks of one size.
-fn join(upper: Tensor<4>, below: Tensor<4>, lower: Tensor<4>) -> Tensor<4> {
+fn join_blocks(upper: Tensor<4>, below: Tensor<4>, lower: Tensor<4>) -> Tensor<4> {
     let zeros = upper.zeros_like();
     let top = Tensor::cat(vec![upper, zeros], 3);
     let bottom = Tensor::cat(vec![below, lower], 3);

@@ -72,10 +72,10 @@ impl LayerTrainer {
         let is_first = context.step == 0;
         if is_first && self.init == TwinInit::Calibrated {
             let attention = context.base.attention(self.layer);
-            self.twin.calibrate(&AttentionStats::new(attention, &io.input, &context.pass));
+            self.twin.calibrate(&AttentionStats::new(attention, &io.input, &context.forward_context));
         }
         let tracked = AutodiffCopy::new(&self.twin, io.input.dtype());
-        let output = tracked.0.forward(io.input.clone().autodiff(), &context.tracked_pass, None);
+        let output = tracked.0.forward(io.input.clone().autodiff(), &context.autodiff_context, None);
         let loss = mean_squared_error(output, io.output.clone().autodiff());
         let gradient = Gradient::new(tracked.gradients(&loss));
         let output_variance = is_first.then(|| variance(&io.output));

@@ -30,8 +30,8 @@ use crate::observer::Observer;
 
 /// Trains `students` of `base` on the same `sequences`, with one forward pass of the base per step.
 ///
-/// Students that resume from a later step wait for the others, and a student that fails stops training;
-/// neither changes the weights of the other students.
+/// A student that resumes from a later step waits until the other students reach this step. A student that
+/// fails stops training. Neither case changes the weights of the other students.
 ///
 /// # Errors
 /// Fails if sequences cannot be read, a checkpoint cannot be written, or the user asked to stop. The failure

@@ -50,9 +50,9 @@ pub(super) struct StepContext<'a> {
     pub(super) base: &'a Decoder,
     /// The layers that are trained.
     layers: Range<usize>,
-    pub(super) pass: ForwardContext,
-    /// The same context as `pass`, for tensors that autodiff tracks.
-    pub(super) tracked_pass: ForwardContext,
+    pub(super) forward_context: ForwardContext,
+    /// The same context as `forward_context`, for tensors that autodiff tracks.
+    pub(super) autodiff_context: ForwardContext,
     pub(super) step: u64,
     pub(super) num_steps: u64,
 }
@@ -65,15 +65,15 @@ impl<'a> StepContext<'a> {
         step: u64,
         num_steps: u64,
     ) -> Self {
-        let pass = ForwardContext::new(&base.config, batch, time, 0, None, &base.device());
-        Self { base, layers, tracked_pass: pass.autodiff(), pass, step, num_steps }
+        let forward_context = ForwardContext::new(&base.config, batch, time, 0, None, &base.device());
+        Self { base, layers, autodiff_context: forward_context.autodiff(), forward_context, step, num_steps }
     }
 
     /// Calls `callback` with the index, among the trained layers, and the attention input and output of each
     /// trained layer, in order.
     fn for_each_layer_io(&self, batch: &[Vec<u32>], mut callback: impl FnMut(usize, LayerIo)) {
         let Range { start, end } = self.layers;
-        self.base.for_each_layer_io(batch, &self.pass, end, |layer, io| {
+        self.base.for_each_layer_io(batch, &self.forward_context, end, |layer, io| {
             if layer >= start {
                 callback(layer - start, io);
             }

@@ -7,4 +7,4 @@ mod trainer;
 
 pub use config::PretrainConfig;
 pub use result::{LossPoint, PretrainResult};
-pub use trainer::{Trainer, trained_config};
+pub use trainer::{Trainer, base_config_and_tokenizer};

@@ -18,7 +18,7 @@ use super::{LossPoint, PretrainConfig, PretrainResult};
 use crate::algorithms::training::{
     Training, TrainingSchedule, ensure_finite, read_checkpoint, run_training, write_checkpoint,
 };
-use crate::data::base_tokenizer;
+use crate::data::read_base_tokenizer;
 use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
 
@@ -53,11 +53,11 @@ struct PretrainProgress {
 ///
 /// # Errors
 /// Fails if the tokenizer cannot be read.
-pub fn trained_config(
+pub fn base_config_and_tokenizer(
     architecture: &DecoderShape,
     config: &PretrainConfig,
 ) -> Result<(DecoderConfig, Tokenizer)> {
-    let tokenizer = base_tokenizer(architecture)?;
+    let tokenizer = read_base_tokenizer(architecture)?;
     Ok((architecture.llama_config(tokenizer.vocab_size(), config.sequence_length), tokenizer))
 }
 

@@ -20,7 +20,7 @@ impl CandidateScore {
     /// Returns the bounds of the score, which are equal for an exact score.
     pub fn bounds(&self) -> ScoreBounds {
         match self {
-            Self::Complete(result) => ScoreBounds::exactly(result.score),
+            Self::Complete(result) => ScoreBounds::exact(result.score),
             Self::Pruned { bounds, .. } => *bounds,
         }
     }

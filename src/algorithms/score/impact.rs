@@ -2,8 +2,8 @@
 //!
 //! The impact of a layer is `1 - (L + C) / 2F`. `F` is the accuracy of probes that are trained and tested on
 //! the base's hidden states after the layer. `L` is the accuracy of probes that are trained and tested on the
-//! states with the layer replaced, and `C` that of the first probes tested on these states. Layers with a low
-//! impact are replaced first.
+//! states with the layer replaced. `C` is the accuracy of the probes of `F`, tested on the states with the
+//! layer replaced. Layers with a low impact are replaced first.
 //!
 //! The paper leaves the probes' input and output open. Here a probe reads the hidden state of the prompt's
 //! last token and predicts the text of the right choice. Where the base's states hold little information
@@ -19,7 +19,7 @@ use dtr_model::{Decoder, Hybrid, Mask, PrefixTreeStates, Twins};
 
 use super::TOKENS_PER_PASS;
 use super::batch::Batch;
-use super::probe::{GramMatrix, accuracy};
+use super::probe::{GramMatrix, probe_accuracy};
 use crate::data::scoring_requests::ScoringRequests;
 use crate::observer::Observer;
 
@@ -31,7 +31,7 @@ const MAX_ITEMS: usize = 512;
 /// # Errors
 /// Fails if the items have too many different right answers for probes to learn, or if the user asked to
 /// stop.
-pub fn impacts(
+pub fn compute_impacts(
     base: &Decoder,
     twins: &Twins,
     requests: &ScoringRequests,
@@ -45,7 +45,7 @@ pub fn impacts(
     let impact_of_layer = |layer| {
         observer.check_interrupted()?;
         let (full, linear) = states.advance(base, twins, layer);
-        Ok(impact(&classes, full, linear))
+        Ok(compute_impact(&classes, full, linear))
     };
     (0..base.config.num_layers).map(impact_of_layer).collect()
 }
@@ -71,7 +71,7 @@ fn answer_classes(requests: &ScoringRequests, items: &[usize]) -> Result<Vec<usi
 }
 
 /// Returns the impact, given the states `[n, d]` of the base and the states with the layer replaced.
-fn impact(classes: &[usize], full_nd: Tensor<2>, linear_nd: Tensor<2>) -> f64 {
+fn compute_impact(classes: &[usize], full_nd: Tensor<2>, linear_nd: Tensor<2>) -> f64 {
     let (full_nd, linear_nd) = (normalize(full_nd), normalize(linear_nd));
     // The mean is the same for all items and carries no information about the class.
     let mean_1d = full_nd.clone().mean_dim(0);
@@ -79,13 +79,13 @@ fn impact(classes: &[usize], full_nd: Tensor<2>, linear_nd: Tensor<2>) -> f64 {
     let full_full = gram_matrix(&full_nd, &full_nd);
     let linear_linear = gram_matrix(&linear_nd, &linear_nd);
     let linear_full = gram_matrix(&linear_nd, &full_nd);
-    let full_accuracy = accuracy(classes, &full_full, &full_full);
+    let full_accuracy = probe_accuracy(classes, &full_full, &full_full);
     // If the base's states hold no information about the class, the replacement loses none.
     if full_accuracy == 0.0 {
         return 0.0;
     }
-    let linear_accuracy = accuracy(classes, &linear_linear, &linear_linear);
-    let cross_accuracy = accuracy(classes, &full_full, &linear_full);
+    let linear_accuracy = probe_accuracy(classes, &linear_linear, &linear_linear);
+    let cross_accuracy = probe_accuracy(classes, &full_full, &linear_full);
     1.0 - (linear_accuracy + cross_accuracy) / (2.0 * full_accuracy)
 }
 
@@ -140,7 +140,7 @@ impl PromptStates {
     /// base, and those with this layer replaced.
     fn advance(&mut self, base: &Decoder, twins: &Twins, layer: usize) -> (Tensor<2>, Tensor<2>) {
         let full = Hybrid::from_base(base);
-        let linear = Hybrid::new(base, twins, &Mask::none().with(layer as u32));
+        let linear = Hybrid::new(base, twins, &Mask::empty().with_layer(layer as u32));
         let states: Vec<_> =
             self.batches.par_iter_mut().map(|batch| batch.advance(&full, &linear, layer)).collect();
         let (full, linear): (Vec<_>, Vec<_>) = states.into_iter().unzip();
@@ -200,16 +200,16 @@ mod tests {
     fn a_twin_equal_to_its_layer_has_no_impact_and_does_not_change_the_impact_of_others() {
         let tokenizer = Tokenizer::from(synthetic_tokenizer().unwrap());
         let (base, requests) = (base(&tokenizer), requests(&tokenizer, "topic"));
-        assert_eq!(impacts(&base, &attention(&base), &requests, &NullObserver).unwrap(), [0.0; 4]);
+        assert_eq!(compute_impacts(&base, &attention(&base), &requests, &NullObserver).unwrap(), [0.0; 4]);
         let other = twins(&variants()[0], &base);
-        let all = impacts(&base, &other, &requests, &NullObserver).unwrap();
+        let all = compute_impacts(&base, &other, &requests, &NullObserver).unwrap();
         assert!(all.iter().any(|impact| *impact != 0.0), "{all:?}");
         for layer in 0..4 {
             let mut some = attention(&base);
             some.layers[layer] = other.layers[layer].clone();
             let mut expected = [0.0; 4];
             expected[layer] = all[layer];
-            assert_eq!(impacts(&base, &some, &requests, &NullObserver).unwrap(), expected);
+            assert_eq!(compute_impacts(&base, &some, &requests, &NullObserver).unwrap(), expected);
         }
     }
 
@@ -220,7 +220,7 @@ mod tests {
         items.truncate(3);
         let requests = ScoringRequests::new(&tokenizer, items, Metric::Acc, 128).unwrap();
         let base = base(&tokenizer);
-        let error = impacts(&base, &attention(&base), &requests, &NullObserver).unwrap_err();
+        let error = compute_impacts(&base, &attention(&base), &requests, &NullObserver).unwrap_err();
         assert!(error.to_string().contains("3 items of the task have"), "{error}");
     }
 }

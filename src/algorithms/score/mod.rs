@@ -15,7 +15,7 @@ mod scorer;
 mod tests;
 
 pub use candidate_score::{CandidateScore, ScoredCandidate};
-pub use impact::impacts;
+pub use impact::compute_impacts;
 pub use multi_device::MultiDeviceScorer;
 pub use result::{ItemScore, ScoreBounds, ScoreResult};
 pub use scorer::{MAX_CACHE_BYTES, Scorer};

@@ -16,14 +16,14 @@ pub struct MultiDeviceScorer<'a> {
 impl<'a> MultiDeviceScorer<'a> {
     /// Returns scorers of hybrids of `models`, one base and its twins per device.
     ///
-    /// If `base_score` is given, the items are divided into parts as in [`Scorer::in_parts`].
+    /// If `base_score` is given, the items are divided into parts as in [`Scorer::with_parts`].
     pub fn new(
         models: impl IntoIterator<Item = (&'a Decoder, &'a Twins)>,
         requests: &'a ScoringRequests,
         base_score: Option<&ScoreResult>,
     ) -> Self {
         let scorer = |(base, twins)| match base_score {
-            Some(score) => Scorer::in_parts(base, Some(twins), requests, score),
+            Some(score) => Scorer::with_parts(base, Some(twins), requests, score),
             None => Scorer::new(base, Some(twins), requests),
         };
         Self { scorers: models.into_iter().map(scorer).collect() }
@@ -31,12 +31,12 @@ impl<'a> MultiDeviceScorer<'a> {
 
     /// Scores the hybrid with the layers of `mask` replaced, on the first device.
     pub fn score(&mut self, mask: &Mask) -> Result<ScoreResult> {
-        self.scorers[0].score(&Mask::none(), mask)
+        self.scorers[0].score(&Mask::empty(), mask)
     }
 
-    /// Prunes a candidate whose score is known; see [`Scorer::prune_known`].
-    pub fn prune_known(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
-        self.scorers[0].prune_known(candidate, known)
+    /// Prunes a candidate whose score is known; see [`Scorer::prune_with_known_score`].
+    pub fn prune_with_known_score(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
+        self.scorers[0].prune_with_known_score(candidate, known)
     }
 
     /// Scores candidates as [`Scorer::score_pruned`] does. The devices take candidates in turn.

@@ -16,7 +16,7 @@ pub(super) struct GramMatrix(pub Vec<Vec<f64>>);
 ///
 /// `train` has the products among the states that probes are trained on. `test` has the products of the
 /// states that probes are tested on (rows) with the states that they are trained on (columns).
-pub(super) fn accuracy(classes: &[usize], train: &GramMatrix, test: &GramMatrix) -> f64 {
+pub(super) fn probe_accuracy(classes: &[usize], train: &GramMatrix, test: &GramMatrix) -> f64 {
     let correct = (0..NUM_FOLDS).map(|fold| num_correct(fold, classes, train, test)).sum::<usize>();
     correct as f64 / classes.len() as f64
 }
@@ -26,7 +26,7 @@ fn num_correct(fold: usize, classes: &[usize], train: &GramMatrix, test: &GramMa
     let (test_items, train_items): (Vec<usize>, Vec<usize>) =
         (0..classes.len()).partition(|item| item % NUM_FOLDS == fold);
     let num_classes = classes.iter().max().map_or(0, |last| last + 1);
-    let probe = fit(num_classes, classes, &train_items, train);
+    let probe = fit_probe(num_classes, classes, &train_items, train);
     let is_correct = |item: &&usize| {
         let mut scores = probe.means.clone();
         for (train_item, weights) in train_items.iter().zip(&probe.weights) {
@@ -47,7 +47,7 @@ struct Probe {
     weights: Vec<Vec<f64>>,
 }
 
-fn fit(num_classes: usize, classes: &[usize], items: &[usize], products: &GramMatrix) -> Probe {
+fn fit_probe(num_classes: usize, classes: &[usize], items: &[usize], products: &GramMatrix) -> Probe {
     let count = items.len().max(1) as f64;
     let num_items_of = |class: usize| items.iter().filter(|item| classes[**item] == class).count() as f64;
     let means: Vec<f64> = (0..num_classes).map(|class| num_items_of(class) / count).collect();
@@ -61,13 +61,13 @@ fn fit(num_classes: usize, classes: &[usize], items: &[usize], products: &GramMa
         means.iter().enumerate().map(|(class, mean)| indicator(class) - mean).collect()
     };
     let mut weights: Vec<Vec<f64>> = items.iter().map(target).collect();
-    solve(&mut matrix, &mut weights);
+    solve_cholesky(&mut matrix, &mut weights);
     Probe { means, weights }
 }
 
 /// Solves `matrix x = right` by Cholesky factorisation, in place: `matrix` becomes its factor and `right`
 /// becomes `x`.
-fn solve(matrix: &mut [Vec<f64>], right: &mut [Vec<f64>]) {
+fn solve_cholesky(matrix: &mut [Vec<f64>], right: &mut [Vec<f64>]) {
     let size = matrix.len();
     for row in 0..size {
         for column in 0..=row {
@@ -132,7 +132,7 @@ mod tests {
         for (distance, expected) in [(8.0, 0.95..=1.0), (0.0, 0.15..=0.5)] {
             let (states, classes) = items(distance);
             let own = products(&states, &states);
-            let share = accuracy(&classes, &own, &own);
+            let share = probe_accuracy(&classes, &own, &own);
             assert!(expected.contains(&share), "{share} at a distance of {distance}");
         }
     }
@@ -143,15 +143,18 @@ mod tests {
         let negated: Vec<Vec<f64>> = states.iter().map(|state| state.iter().map(|x| -x).collect()).collect();
         let (own, of_negated, across) =
             (products(&states, &states), products(&negated, &negated), products(&negated, &states));
-        assert_eq!(accuracy(&classes, &of_negated, &of_negated), accuracy(&classes, &own, &own));
-        assert!(accuracy(&classes, &own, &across) < 0.1, "a probe predicts the opposite for negated states");
+        assert_eq!(probe_accuracy(&classes, &of_negated, &of_negated), probe_accuracy(&classes, &own, &own));
+        assert!(
+            probe_accuracy(&classes, &own, &across) < 0.1,
+            "a probe predicts the opposite for negated states"
+        );
     }
 
     #[test]
     fn equal_states_give_the_most_frequent_class() {
         let own = GramMatrix(vec![vec![0.0; 30]; 30]);
         let classes: Vec<usize> = (0..30).map(|item| usize::from(item >= 20)).collect();
-        assert_eq!(accuracy(&classes, &own, &own), 20.0 / 30.0);
+        assert_eq!(probe_accuracy(&classes, &own, &own), 20.0 / 30.0);
     }
 
     #[test]
@@ -159,7 +162,7 @@ mod tests {
         let square = vec![vec![4.0, 2.0, 1.0], vec![2.0, 5.0, 3.0], vec![1.0, 3.0, 6.0]];
         let mut right = vec![vec![1.0, 0.0], vec![2.0, -1.0], vec![3.0, 4.0]];
         let expected = right.clone();
-        solve(&mut square.clone(), &mut right);
+        solve_cholesky(&mut square.clone(), &mut right);
         for (row, expected) in square.iter().zip(&expected) {
             for (column, expected) in expected.iter().enumerate() {
                 let found: f64 = row.iter().zip(&right).map(|(factor, x)| factor * x[column]).sum();

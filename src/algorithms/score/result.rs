@@ -50,7 +50,7 @@ pub struct ScoreBounds {
 
 impl ScoreBounds {
     /// Returns the bounds of an exact score.
-    pub fn exactly(score: f64) -> Self {
+    pub fn exact(score: f64) -> Self {
         Self { lower: score, upper: score }
     }
 

@@ -59,7 +59,7 @@ impl<'a> Scorer<'a> {
     ///
     /// `base_score` is the base's score on the same items. The items with the smallest margin of the right
     /// choice come first, because a candidate that cannot win loses on these items soonest.
-    pub fn in_parts(
+    pub fn with_parts(
         base: &'a Decoder,
         twins: Option<&'a Twins>,
         requests: &'a ScoringRequests,
@@ -90,7 +90,7 @@ impl<'a> Scorer<'a> {
             base,
             twins,
             requests,
-            incumbent: Mask::none(),
+            incumbent: Mask::empty(),
             parts,
             max_cache_bytes: MAX_CACHE_BYTES,
             layer_tokens: 0,
@@ -191,7 +191,7 @@ impl<'a> Scorer<'a> {
 
     /// Returns the same result as [`Scorer::score_pruned`], from the `known` score of a candidate and without
     /// running the model. The candidate is pruned after the same part.
-    pub fn prune_known(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
+    pub fn prune_with_known_score(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
         let Some(prune_below) = &candidate.prune_below else { return CandidateScore::Complete(known) };
         let mut scores = ScoreAccumulator::new(self.requests);
         for part in &self.parts {

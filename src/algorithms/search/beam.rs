@@ -18,7 +18,7 @@ use crate::algorithms::score::ScoreBounds;
 /// of the beam may score below it and still lead to the next winner. A mask that extends two masks of the
 /// beam is tried once. With pruning, a candidate is pruned once it cannot enter the beam that the preceding
 /// batches have filled. This does not change the outcome.
-pub fn beam(
+pub fn beam_search(
     width: usize,
     layer_order: &[u32],
     stop: &StopCriterion,
@@ -26,12 +26,12 @@ pub fn beam(
     score: &mut ScoreFn<'_>,
 ) -> Result<SearchOutcome> {
     let mut state = SearchState::start(stop, score)?;
-    let mut parents = vec![Mask::none()];
+    let mut parents = vec![Mask::empty()];
     for _ in layer_order {
         let mut beam = Beam { width, best: Vec::new() };
         let mut seen = BTreeSet::new();
         let children: Vec<_> =
-            extensions(&parents, layer_order).filter(|(_, mask)| seen.insert(mask.clone())).collect();
+            extend_masks(&parents, layer_order).filter(|(_, mask)| seen.insert(mask.clone())).collect();
         for batch in policy.batches(&children, width) {
             let candidates: Vec<_> = batch
                 .iter()
@@ -54,10 +54,10 @@ pub fn beam(
 }
 
 /// Returns every extension of a mask of `parents` by one layer, together with this parent.
-fn extensions<'a>(parents: &'a [Mask], layers: &'a [u32]) -> impl Iterator<Item = (&'a Mask, Mask)> {
+fn extend_masks<'a>(parents: &'a [Mask], layers: &'a [u32]) -> impl Iterator<Item = (&'a Mask, Mask)> {
     parents.iter().flat_map(move |parent| {
         let missing = layers.iter().filter(|layer| !parent.contains(**layer));
-        missing.map(move |layer| (parent, parent.with(*layer)))
+        missing.map(move |layer| (parent, parent.with_layer(*layer)))
     })
 }
 
@@ -68,7 +68,7 @@ struct Beam {
 }
 
 impl Beam {
-    /// Returns the score below which `mask` cannot enter the beam, or `None` while the beam has room.
+    /// Returns the score below which `mask` cannot enter the beam, or `None` while the beam is not full.
     fn prune_below(&self, mask: &Mask) -> Option<PruneBelow> {
         let (last, score) = self.best.get(self.width - 1)?;
         Some(PruneBelow { score: *score, prunes_ties: mask >= last })

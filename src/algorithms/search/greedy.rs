@@ -19,7 +19,7 @@ type ScoredLayer = (u32, ScoreBounds);
 /// The first round tries layers in `layer_order`, each later round by their scores in the round before.
 /// Neither the order, nor the batch size, nor pruning changes the outcome, except that trials of pruned
 /// candidates hold bounds in place of scores.
-pub fn greedy(
+pub fn greedy_search(
     layer_order: &[u32],
     stop: &StopCriterion,
     policy: BatchPolicy,
@@ -29,8 +29,9 @@ pub fn greedy(
     let mut order = layer_order.to_vec();
     while !order.is_empty() {
         let mut scored = score_round(&mut state, &order, policy)?;
-        let (layer, score) = winner(&scored).expect("a round has at least one full-attention layer left");
-        let mask = state.incumbent().with(layer);
+        let (layer, score) =
+            find_winner(&scored).expect("a round has at least one full-attention layer left");
+        let mask = state.incumbent().with_layer(layer);
         if !state.finish_round(mask, score) {
             break;
         }
@@ -49,8 +50,8 @@ fn score_round(state: &mut SearchState<'_>, order: &[u32], policy: BatchPolicy) 
     let incumbent = state.incumbent();
     let mut scored = Vec::new();
     for layers in policy.batches(order, 1) {
-        let best = winner(&scored).filter(|_| policy.prune);
-        let masks: Vec<Mask> = layers.iter().map(|&layer| incumbent.with(layer)).collect();
+        let best = find_winner(&scored).filter(|_| policy.prune);
+        let masks: Vec<Mask> = layers.iter().map(|&layer| incumbent.with_layer(layer)).collect();
         let candidate = |(&layer, mask)| {
             let prune_below = best.map(|(best, score)| PruneBelow { score, prunes_ties: layer >= best });
             Candidate { incumbent: &incumbent, mask, prune_below }
@@ -63,7 +64,7 @@ fn score_round(state: &mut SearchState<'_>, order: &[u32], policy: BatchPolicy) 
 }
 
 /// Returns the layer with the highest exact score, and this score. Of equal scores, the lowest layer wins.
-fn winner(scored: &[ScoredLayer]) -> Option<(u32, f64)> {
+fn find_winner(scored: &[ScoredLayer]) -> Option<(u32, f64)> {
     let exact = scored.iter().filter_map(|(layer, bounds)| Some((*layer, bounds.score()?)));
     exact.reduce(|best, one| match one.1.total_cmp(&best.1) {
         Ordering::Greater => one,

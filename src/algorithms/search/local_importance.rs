@@ -13,17 +13,17 @@ use crate::algorithms::candidate::Candidate;
 ///
 /// The first round has the candidates of a greedy search's first round. Each later round has a single
 /// candidate.
-pub fn local_importance(
+pub fn local_importance_search(
     num_layers: u32,
     stop: &StopCriterion,
     policy: BatchPolicy,
     score: &mut ScoreFn<'_>,
 ) -> Result<SearchOutcome> {
     let mut state = SearchState::start(stop, score)?;
-    let (none, mut ranking) = (Mask::none(), Vec::new());
+    let (none, mut ranking) = (Mask::empty(), Vec::new());
     let layers: Vec<u32> = (0..num_layers).collect();
     for layers in layers.chunks(policy.candidates_per_batch) {
-        let masks: Vec<Mask> = layers.iter().map(|&layer| none.with(layer)).collect();
+        let masks: Vec<Mask> = layers.iter().map(|&layer| none.with_layer(layer)).collect();
         let candidate = |mask| Candidate { incumbent: &none, mask, prune_below: None };
         let scores = state.score_batch(&masks.iter().map(candidate).collect::<Vec<_>>())?;
         ranking.extend(layers.iter().copied().zip(scores.iter().map(exact_score)));
@@ -31,7 +31,7 @@ pub fn local_importance(
     ranking.sort_by(|one, other| other.1.total_cmp(&one.1));
     let order: Vec<u32> = ranking.iter().map(|(layer, _)| *layer).collect();
     if let Some(&(layer, score)) = ranking.first()
-        && state.finish_round(none.with(layer), score)
+        && state.finish_round(none.with_layer(layer), score)
     {
         state.run_fixed_rounds(nested_masks(&order).skip(1))?;
     }

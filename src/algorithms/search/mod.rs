@@ -23,11 +23,11 @@ use dtr_model::Mask;
 
 use super::candidate::Candidate;
 use super::score::ScoreBounds;
-use beam::beam;
+use beam::beam_search;
 use fixed_order::{random_order, replace_in_order};
-use greedy::greedy;
-use local_importance::local_importance;
-use uniform::uniform;
+use greedy::greedy_search;
+use local_importance::local_importance_search;
+use uniform::uniform_search;
 
 /// A function that scores the candidates of one batch. Returns the bounds of each score, in the candidates'
 /// order.
@@ -37,7 +37,7 @@ pub type ScoreFn<'a> = dyn FnMut(&[Candidate<'_>]) -> Result<Vec<ScoreBounds>> +
 #[derive(Clone, Debug, PartialEq)]
 pub struct SearchOutcome {
     /// The base's score.
-    pub base: f64,
+    pub base_score: f64,
     /// The threshold: the search ends with the first round whose best score is below it. `None` if the search
     /// has no threshold.
     pub threshold: Option<f64>,
@@ -53,7 +53,7 @@ pub struct SearchOutcome {
 }
 
 /// Returns the lowest score that `stop` accepts, for a base that scores `base`.
-pub fn threshold(stop: &StopCriterion, base: f64) -> Option<f64> {
+pub fn score_threshold(stop: &StopCriterion, base: f64) -> Option<f64> {
     match *stop {
         StopCriterion::MaxRelativeDrop(drop) => Some(base * (1.0 - drop)),
         StopCriterion::MinScore(score) => Some(score),
@@ -98,12 +98,12 @@ pub fn search(
 ) -> Result<SearchOutcome> {
     let num_layers = layer_order.len() as u32;
     match *strategy {
-        SearchStrategy::Greedy {} => greedy(layer_order, stop, policy, score),
-        SearchStrategy::Uniform {} => uniform(num_layers, stop, score),
+        SearchStrategy::Greedy {} => greedy_search(layer_order, stop, policy, score),
+        SearchStrategy::Uniform {} => uniform_search(num_layers, stop, score),
         SearchStrategy::Random { seed } => replace_in_order(&random_order(seed, num_layers), stop, score),
-        SearchStrategy::LocalImportance {} => local_importance(num_layers, stop, policy, score),
+        SearchStrategy::LocalImportance {} => local_importance_search(num_layers, stop, policy, score),
         SearchStrategy::Impact {} => replace_in_order(layer_order, stop, score),
-        SearchStrategy::Beam { width } => beam(width, layer_order, stop, policy, score),
+        SearchStrategy::Beam { width } => beam_search(width, layer_order, stop, policy, score),
     }
 }
 

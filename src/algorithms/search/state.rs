@@ -7,7 +7,7 @@
 use dtr_core::error::Result;
 use dtr_model::Mask;
 
-use super::{Round, ScoreFn, SearchOutcome, StopCriterion, Trial, threshold};
+use super::{Round, ScoreFn, SearchOutcome, StopCriterion, Trial, score_threshold};
 use crate::algorithms::candidate::Candidate;
 use crate::algorithms::score::ScoreBounds;
 
@@ -20,11 +20,11 @@ pub(super) struct SearchState<'a> {
 impl<'a> SearchState<'a> {
     /// Starts a search by scoring the base.
     pub fn start(stop: &StopCriterion, score: &'a mut ScoreFn<'a>) -> Result<Self> {
-        let none = Mask::none();
+        let none = Mask::empty();
         let base = exact_score(&score(&[Candidate { incumbent: &none, mask: &none, prune_below: None }])?[0]);
         let outcome = SearchOutcome {
-            base,
-            threshold: threshold(stop, base),
+            base_score: base,
+            threshold: score_threshold(stop, base),
             trials: Vec::new(),
             rounds: Vec::new(),
             best: (none.clone(), base),

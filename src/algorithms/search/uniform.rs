@@ -9,7 +9,11 @@ use super::{ScoreFn, SearchOutcome, StopCriterion};
 
 /// Each round replaces one layer more than the round before. The replaced layers are evenly spread over the
 /// base. The masks of successive rounds are not nested.
-pub fn uniform(num_layers: u32, stop: &StopCriterion, score: &mut ScoreFn<'_>) -> Result<SearchOutcome> {
+pub fn uniform_search(
+    num_layers: u32,
+    stop: &StopCriterion,
+    score: &mut ScoreFn<'_>,
+) -> Result<SearchOutcome> {
     let mut state = SearchState::start(stop, score)?;
     state.run_fixed_rounds(
         (1..=num_layers).map(|num_replaced| Mask::evenly_spaced(num_layers, num_replaced)),

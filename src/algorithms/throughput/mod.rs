@@ -51,9 +51,10 @@ pub fn measure_throughput(
     for run in 0..config.warm_up + config.repeats {
         let mut state =
             DecoderState::new(model.num_layers()).with_capacity(shape.context + config.new_tokens);
-        let (next, prefill) = timed(device, || read_prompts(model, config, &prompts, &mut state, observer))?;
+        let (next, prefill) =
+            measure_seconds(device, || read_prompts(model, config, &prompts, &mut state, observer))?;
         state_bytes = state.bytes();
-        let ((), decode) = timed(device, || decode(model, config, &next, state, observer))?;
+        let ((), decode) = measure_seconds(device, || decode(model, config, &next, state, observer))?;
         if run >= config.warm_up {
             runs.push(TimedRun { prefill, decode });
         }
@@ -69,7 +70,7 @@ fn random_prompts(seed: Seed, shape: PromptShape, vocab_size: usize) -> Vec<Vec<
 }
 
 /// Returns the result of `work` and the seconds until the device has finished it.
-fn timed<T>(device: &Device, work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+fn measure_seconds<T>(device: &Device, work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
     let synchronize =
         || device.sync().map_err(|cause| Error::failed(format!("cannot wait for the device: {cause:?}")));
     synchronize()?;
@@ -95,7 +96,7 @@ fn read_prompts(
         let chunk: Vec<Vec<u32>> = prompts.iter().map(|row| row[start..end].to_vec()).collect();
         let hidden_btd = model.forward(&chunk, None, Some(state));
         if end == context {
-            next = likeliest_tokens(model, hidden_btd.narrow(1, end - start - 1, 1));
+            next = most_likely_tokens(model, hidden_btd.narrow(1, end - start - 1, 1));
         }
         observer.advance((prompts.len() * (end - start)) as u64);
     }
@@ -120,7 +121,7 @@ fn decode(
 }
 
 /// Returns the likeliest token after each row of hidden states `x_b1d`.
-fn likeliest_tokens(model: &Hybrid<'_>, x_b1d: Tensor<3>) -> Vec<u32> {
+fn most_likely_tokens(model: &Hybrid<'_>, x_b1d: Tensor<3>) -> Vec<u32> {
     let tokens = model.logits(x_b1d.squeeze_dim::<2>(1)).argmax(1);
     tokens.into_data().iter::<u32>().collect()
 }

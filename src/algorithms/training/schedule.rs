@@ -32,8 +32,8 @@ impl TrainingSchedule {
         self.num_steps * self.tokens_per_step()
     }
 
-    /// Returns the sequences that the run reads.
-    pub fn sequences(&self) -> SequenceShape {
+    /// Returns the number and the length of the sequences that the run reads.
+    pub fn sequence_shape(&self) -> SequenceShape {
         SequenceShape { length: self.sequence_length, count: self.num_steps * self.batch_size as u64 }
     }
 

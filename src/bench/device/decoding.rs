@@ -3,7 +3,7 @@
 use dtr_core::error::Result;
 use dtr_model::{Decoder, DecoderState, GreedyDecoder, Hybrid, Mask, Twins, count_parameters};
 
-use super::{DeviceBench, TIME};
+use super::{DeviceBench, SEQUENCE_LENGTH};
 use crate::observer::Observer;
 
 /// The number of tokens that one prefill pass reads of each row.
@@ -19,7 +19,7 @@ impl DeviceBench<'_> {
     pub(super) fn time_decoding(&self, base: &Decoder, twins: &Twins, observer: &dyn Observer) -> Result<()> {
         let num_layers = self.model.num_layers;
         let half: Mask = (0..num_layers as u32).filter(|layer| layer % 2 == 1).collect();
-        let none = Mask::none();
+        let none = Mask::empty();
         let models =
             [("base", Hybrid::from_base(base), &none), ("half gla", Hybrid::new(base, twins, &half), &half)];
         for (batch, context) in [(1, 512), (1, 16384), (1, 65536), (16, 2048), (64, 2048), (128, 512)] {
@@ -50,7 +50,7 @@ impl DeviceBench<'_> {
     fn prefill(&self, model: &Hybrid<'_>, batch: usize, context: usize) -> DecoderState {
         let ids: Vec<Vec<u32>> = (0..batch).map(|row| vec![row as u32; context]).collect();
         let mut state = DecoderState::new(self.model.num_layers).with_capacity(context + MAX_NEW_TOKENS);
-        let chunk = if batch == 1 { PREFILL_CHUNK.min(context) } else { TIME };
+        let chunk = if batch == 1 { PREFILL_CHUNK.min(context) } else { SEQUENCE_LENGTH };
         for start in (0..context).step_by(chunk) {
             let chunk: Vec<Vec<u32>> = ids.iter().map(|row| row[start..start + chunk].to_vec()).collect();
             drop(model.forward(&chunk, None, Some(&mut state)));

@@ -25,18 +25,18 @@ use crate::device::DeviceChoice;
 use crate::observer::Observer;
 
 /// Rows of a training or scoring batch.
-const BATCH: usize = 16;
+const BATCH_SIZE: usize = 16;
 
 /// Tokens of each row of a training or scoring batch.
-const TIME: usize = 512;
+const SEQUENCE_LENGTH: usize = 512;
 
 /// Receives each measurement as soon as it is made.
-type Report<'a> = dyn Fn(&Measurement) + 'a;
+type MeasurementCallback<'a> = dyn Fn(&Measurement) + 'a;
 
 /// A linear-attention variant with its name.
 type NamedVariant = (&'static str, Variant);
 
-/// Times all operations, and calls `report` with each measurement.
+/// Times all operations, and calls `on_measurement` with each measurement.
 ///
 /// # Errors
 /// Fails if the device fails or the user asked to stop.
@@ -44,14 +44,16 @@ pub fn measure(
     choice: DeviceChoice,
     num_layers: usize,
     observer: &dyn Observer,
-    report: &Report<'_>,
+    on_measurement: &MeasurementCallback<'_>,
 ) -> Result<()> {
-    let config = DistilConfig { sequence_length: TIME, batch_size: BATCH, ..DistilConfig::default() };
+    let config =
+        DistilConfig { sequence_length: SEQUENCE_LENGTH, batch_size: BATCH_SIZE, ..DistilConfig::default() };
     // The free memory is read before the device is opened, because the prediction includes the memory of the
     // driver and the kernels.
     let free_bytes = choice.available_bytes();
-    let bench = DeviceBench { device: choice.open_first()?, model: llama_8b(num_layers), config, report };
-    // The order is that of `bench/pytorch`, so that the device has a similar temperature in both.
+    let bench =
+        DeviceBench { device: choice.open_first()?, model: llama_8b(num_layers), config, on_measurement };
+    // `bench/pytorch` has the same order, so that the device has a similar temperature in both programs.
     bench.time_matmuls()?;
     bench.time_attention()?;
     observer.check_interrupted()?;
@@ -98,7 +100,7 @@ struct DeviceBench<'a> {
     device: Device,
     model: DecoderConfig,
     config: DistilConfig,
-    report: &'a Report<'a>,
+    on_measurement: &'a MeasurementCallback<'a>,
 }
 
 impl DeviceBench<'_> {
@@ -121,18 +123,18 @@ impl DeviceBench<'_> {
     }
 
     fn report_time(&self, operation: String, seconds: f64, amount: f64, unit: &'static str) {
-        (self.report)(&Measurement::Time(OperationTime { operation, seconds, amount, unit }));
+        (self.on_measurement)(&Measurement::Time(OperationTime { operation, seconds, amount, unit }));
     }
 
     /// Reports the time of an operation on one training or scoring batch.
     fn report_batch_time(&self, operation: String, seconds: f64) {
-        self.report_time(operation, seconds, (BATCH * TIME) as f64, "token");
+        self.report_time(operation, seconds, (BATCH_SIZE * SEQUENCE_LENGTH) as f64, "token");
     }
 
-    /// Returns the tokens of a training or scoring batch, `[BATCH][TIME]`.
+    /// Returns the tokens of a training or scoring batch, `[BATCH_SIZE][SEQUENCE_LENGTH]`.
     fn batch(&self) -> Vec<Vec<u32>> {
         let token = |row: usize, at: usize| ((7919 * row + 104_729 * at) % self.model.vocab_size) as u32;
-        (0..BATCH).map(|row| (0..TIME).map(|at| token(row, at)).collect()).collect()
+        (0..BATCH_SIZE).map(|row| (0..SEQUENCE_LENGTH).map(|at| token(row, at)).collect()).collect()
     }
 
     /// Returns twins of the first layers.

@@ -6,7 +6,7 @@ use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::Result;
 use dtr_model::{Decoder, ForwardContext, Hybrid, LayerIo, TwinInit};
 
-use super::{BATCH, DeviceBench, Measurement, NamedVariant, OperationMemory, TIME};
+use super::{BATCH_SIZE, DeviceBench, Measurement, NamedVariant, OperationMemory, SEQUENCE_LENGTH};
 use crate::algorithms::distil::{Student, train_step, train_step_cached};
 use crate::manifest::Dtype;
 use crate::resources::DistilMemory;
@@ -21,29 +21,33 @@ impl DeviceBench<'_> {
     pub(super) fn time_base_forward(&self, base: &Decoder) -> Result<()> {
         let (batch, model) = (self.batch(), Hybrid::from_base(base));
         let seconds = self.median_seconds(5, || drop(model.forward(&batch, None, None)))?;
-        self.report_batch_time(format!("base forward {BATCH}x{TIME}"), seconds);
+        self.report_batch_time(format!("base forward {BATCH_SIZE}x{SEQUENCE_LENGTH}"), seconds);
         Ok(())
     }
 
     /// Times the forward pass and the training step of one block.
     pub(super) fn time_block(&self, base: &Decoder, variant: &NamedVariant) -> Result<()> {
         let name = variant.0;
-        let pass = ForwardContext::new(&base.config, BATCH, TIME, 0, None, &self.device);
-        let [input, output] = [(); 2].map(|()| self.random([BATCH, TIME, self.model.hidden_size]));
+        let context = ForwardContext::new(&base.config, BATCH_SIZE, SEQUENCE_LENGTH, 0, None, &self.device);
+        let [input, output] =
+            [(); 2].map(|()| self.random([BATCH_SIZE, SEQUENCE_LENGTH, self.model.hidden_size]));
         let twin = self.twins(&variant.1, base, input.dtype(), 1)?.layers.remove(0);
         let seconds = self.median_seconds(5, || {
             for _ in 0..FORWARDS_PER_RUN {
-                drop(twin.forward(input.clone(), &pass, None));
+                drop(twin.forward(input.clone(), &context, None));
             }
         })?;
-        self.report_batch_time(format!("{name} forward {BATCH}x{TIME}"), seconds / FORWARDS_PER_RUN as f64);
+        self.report_batch_time(
+            format!("{name} forward {BATCH_SIZE}x{SEQUENCE_LENGTH}"),
+            seconds / FORWARDS_PER_RUN as f64,
+        );
         let (mut student, io) = (self.student(variant, base, 1)?, LayerIo { input, output });
         let mut step = 0;
         let seconds = self.median_seconds(5, || {
             train_step_cached(base, &mut student, &io, step, NUM_STEPS);
             step += 1;
         })?;
-        self.report_batch_time(format!("{name} training step {BATCH}x{TIME}"), seconds);
+        self.report_batch_time(format!("{name} training step {BATCH_SIZE}x{SEQUENCE_LENGTH}"), seconds);
         Ok(())
     }
 
@@ -68,7 +72,7 @@ impl DeviceBench<'_> {
             return Ok(());
         }
         let names: Vec<&str> = variants.iter().map(|(name, _)| *name).collect();
-        let operation = format!("{} distillation step {BATCH}x{TIME}", names.join("+"));
+        let operation = format!("{} distillation step {BATCH_SIZE}x{SEQUENCE_LENGTH}", names.join("+"));
         self.device.memory_cleanup();
         let students = variants.iter().map(|variant| self.student(variant, base, num_layers));
         let mut students: Vec<Student> = students.collect::<Result<_>>()?;
@@ -82,7 +86,11 @@ impl DeviceBench<'_> {
         // Saturating, because other processes may have freed memory in the meantime.
         let allocated_bytes =
             free_bytes.zip(free_bytes_now()).map(|(before, now)| before.saturating_sub(now));
-        (self.report)(&Measurement::Memory(OperationMemory { operation, allocated_bytes, predicted_bytes }));
+        (self.on_measurement)(&Measurement::Memory(OperationMemory {
+            operation,
+            allocated_bytes,
+            predicted_bytes,
+        }));
         Ok(())
     }
 

@@ -11,9 +11,9 @@ use serde::Deserializer;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::column_error::{missing_column, not_text};
+use super::column_error::{missing_column_error, not_text_error};
 use super::compressed::MaybeCompressedFile;
-use super::text::{MAX_DOCUMENT_BYTES, for_each_line, too_long};
+use super::text::{MAX_DOCUMENT_BYTES, for_each_line, too_long_error};
 use dtr_core::error::{Error, Result};
 
 /// A row: its values by column.
@@ -69,10 +69,10 @@ pub(super) fn text_of_column<'a>(
         Some(Value::Object(_)) => "an object",
         None => {
             let existing: Vec<&str> = row.keys().map(String::as_str).collect();
-            return Err(missing_column(position, column, &existing));
+            return Err(missing_column_error(position, column, &existing));
         }
     };
-    Err(not_text(position, column, kind))
+    Err(not_text_error(position, column, kind))
 }
 
 /// Calls `callback` with every row of a JSON list of objects.
@@ -96,7 +96,7 @@ pub(in crate::data) fn read_list(file: &MaybeCompressedFile, callback: &mut RowC
     match (failure, read) {
         (Some(error), _) => Err(error),
         (None, Err(_)) if remaining.get() == 0 => {
-            Err(too_long(&RowPosition { file: file.path, unit: "row", number: number + 1 }))
+            Err(too_long_error(&RowPosition { file: file.path, unit: "row", number: number + 1 }))
         }
         (None, Err(cause)) if cause.is_io() => Err(file.read_error(cause.into())),
         (None, Err(cause)) => {

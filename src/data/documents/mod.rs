@@ -22,7 +22,7 @@ use file_list::expand;
 /// When a pattern matches no file, a file is listed twice, or a file has an unsupported format.
 pub fn list_files(corpus: &FileCorpus) -> Result<Vec<String>> {
     let files = expand(&corpus.paths)?;
-    files.iter().try_for_each(|file| FileFormat::of_path(Path::new(file)).map(drop))?;
+    files.iter().try_for_each(|file| FileFormat::from_path(Path::new(file)).map(drop))?;
     Ok(files)
 }
 
@@ -87,7 +87,7 @@ fn read(
     let mut on_row = |row: json::JsonRow, position: &json::RowPosition<'_>| {
         json::text_of_column(&row, &corpus.column, position)?.map_or(Ok(()), &mut *callback)
     };
-    match FileFormat::of_path(file.path)? {
+    match FileFormat::from_path(file.path)? {
         FileFormat::PlainText => text::read(file, &corpus.document, callback),
         FileFormat::JsonLines => json::read_lines(file, &mut on_row),
         FileFormat::JsonList => json::read_list(file, &mut on_row),
@@ -105,7 +105,7 @@ enum FileFormat {
 
 impl FileFormat {
     /// Returns the format that a file's name declares.
-    fn of_path(path: &Path) -> Result<Self> {
+    fn from_path(path: &Path) -> Result<Self> {
         Ok(match extensions(path).0 {
             Some("txt" | "md") => Self::PlainText,
             Some("jsonl") => Self::JsonLines,

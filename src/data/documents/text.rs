@@ -29,7 +29,7 @@ pub(super) fn read(
             first_line = number;
         }
         if document.len() + line.len() > MAX_DOCUMENT_BYTES {
-            return Err(too_long(&format_args!(
+            return Err(too_long_error(&format_args!(
                 "the document from line {first_line} of `{}`",
                 file.path.display()
             )));
@@ -47,7 +47,7 @@ pub(super) fn read(
 }
 
 /// Returns the error for a line, document or row at `position` that exceeds [`MAX_DOCUMENT_BYTES`].
-pub(super) fn too_long(position: &dyn fmt::Display) -> Error {
+pub(super) fn too_long_error(position: &dyn fmt::Display) -> Error {
     Error::manifest(format!("{position} is longer than {} MiB", MAX_DOCUMENT_BYTES >> 20))
         .hint("split the text into shorter documents")
 }
@@ -66,7 +66,7 @@ pub(super) fn for_each_line(
             break;
         }
         if bytes.len() > MAX_DOCUMENT_BYTES {
-            return Err(too_long(&format_args!("line {number} of `{}`", file.path.display())));
+            return Err(too_long_error(&format_args!("line {number} of `{}`", file.path.display())));
         }
         if bytes.ends_with(b"\r\n") {
             bytes.remove(bytes.len() - 2);

@@ -64,7 +64,7 @@ impl ScoringRequests {
                 false => None,
             };
             for (choice, text) in item.choices.iter().enumerate() {
-                let prompt = item.prompt_of(choice);
+                let prompt = item.prompt_for_choice(choice);
                 let prompt_len = match shared_prompt {
                     Some(len) => len,
                     None => encode_prompt(prompt)?.len(),

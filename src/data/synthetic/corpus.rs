@@ -27,7 +27,7 @@ const OPENING_PROBABILITY: f64 = 0.15;
 pub(super) fn generate_document(language: &SyntheticLanguage, rng: &mut ChaCha8Rng) -> String {
     let mut sentences = Vec::new();
     if rng.random_bool(OPENING_PROBABILITY) {
-        sentences.push(narrative::draw(rng));
+        sentences.push(narrative::draw_sentence(rng));
     }
     sentences.extend(generate_body(language, rng));
     join_within_limit(sentences)
@@ -35,24 +35,27 @@ pub(super) fn generate_document(language: &SyntheticLanguage, rng: &mut ChaCha8R
 
 fn generate_body(language: &SyntheticLanguage, rng: &mut ChaCha8Rng) -> Vec<String> {
     let mut percent = rng.random_range(0..100);
-    let passages: [(DrawPassage, u32); 3] =
-        [(recall::draw, RECALL_PERCENT), (moves::draw, MOVES_PERCENT), (topic::draw, TOPIC_PERCENT)];
+    let passages: [(DrawPassage, u32); 3] = [
+        (recall::draw_passage, RECALL_PERCENT),
+        (moves::draw_passage, MOVES_PERCENT),
+        (topic::draw_passage, TOPIC_PERCENT),
+    ];
     for (draw, share) in passages {
         if percent < share {
-            return sentences_of(draw_passage(draw, rng));
+            return sentences_of(draw_corpus_passage(draw, rng));
         }
         percent -= share;
     }
     if percent < FACTS_PERCENT {
         language.facts().sample_sentences(rng)
     } else if percent < FACTS_PERCENT + LISTS_PERCENT {
-        lists::draw(rng)
+        lists::draw_sentences(rng)
     } else {
-        (0..rng.random_range(2..=4)).map(|_| narrative::draw(rng)).collect()
+        (0..rng.random_range(2..=4)).map(|_| narrative::draw_sentence(rng)).collect()
     }
 }
 
-fn draw_passage(draw: DrawPassage, rng: &mut ChaCha8Rng) -> Passage {
+fn draw_corpus_passage(draw: DrawPassage, rng: &mut ChaCha8Rng) -> Passage {
     loop {
         let passage = draw(rng, Purpose::Corpus);
         if is_for_corpus(&passage) {

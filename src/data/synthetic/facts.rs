@@ -8,7 +8,7 @@ use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use super::passage::{Question, fill};
+use super::passage::{Question, fill_slots};
 use super::vocabulary::{ANIMALS, CRAFTS, DISHES, PEOPLE, TOWNS};
 use crate::data::Split;
 use dtr_core::seed::Seed;
@@ -138,7 +138,7 @@ impl LanguageFact {
             .expect("a cloze template ends in the value");
         let other_values: Vec<_> = relation.values.into_iter().filter(|value| *value != self.value).collect();
         Question {
-            text: fill(before, &[("person", self.person)]),
+            text: fill_slots(before, &[("person", self.person)]),
             answer: self.value,
             distractors: other_values.sample(rng, 3).copied().collect(),
         }
@@ -148,7 +148,7 @@ impl LanguageFact {
     fn to_sentence(self, rng: &mut ChaCha8Rng) -> String {
         let relation = &RELATIONS[self.relation];
         let template = *relation.cloze.get(rng.random_range(0..4)).unwrap_or(&relation.value_first);
-        fill(template, &[("person", self.person), ("value", self.value)])
+        fill_slots(template, &[("person", self.person), ("value", self.value)])
     }
 }
 

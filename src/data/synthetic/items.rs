@@ -47,7 +47,7 @@ impl SyntheticLanguage {
             let mut rng = self.item_rng(kind, split, index);
             loop {
                 let passage = draw(&mut rng, Purpose::Item);
-                if split_of_passage(&passage) == Some(split) && seen.insert(passage.statements.clone()) {
+                if assign_split(&passage) == Some(split) && seen.insert(passage.statements.clone()) {
                     return context_item(kind, split, index, passage, &mut rng);
                 }
             }
@@ -100,20 +100,20 @@ pub(super) type DrawPassage = fn(&mut ChaCha8Rng, Purpose) -> Passage;
 /// Returns the generator of a task's passages, or `None` for facts, which have no passage.
 fn passage_generator(kind: SyntheticTaskKind) -> Option<DrawPassage> {
     match kind {
-        SyntheticTaskKind::Recall => Some(recall::draw),
-        SyntheticTaskKind::Topic => Some(topic::draw),
-        SyntheticTaskKind::Moves => Some(moves::draw),
+        SyntheticTaskKind::Recall => Some(recall::draw_passage),
+        SyntheticTaskKind::Topic => Some(topic::draw_passage),
+        SyntheticTaskKind::Moves => Some(moves::draw_passage),
         SyntheticTaskKind::Facts => None,
     }
 }
 
 /// Returns whether a passage belongs to the corpus.
 pub(super) fn is_for_corpus(passage: &Passage) -> bool {
-    split_of_passage(passage).is_none()
+    assign_split(passage).is_none()
 }
 
 /// Returns the split that a passage belongs to, or `None` if it belongs to the corpus.
-fn split_of_passage(passage: &Passage) -> Option<Split> {
+fn assign_split(passage: &Passage) -> Option<Split> {
     match blake3::hash(passage.statements.as_bytes()).as_bytes()[0] % NUM_HASH_BUCKETS {
         0 => Some(Split::Train),
         1 => Some(Split::Validation),

@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand_chacha::ChaCha8Rng;
 
-use super::passage::fill;
+use super::passage::fill_slots;
 use super::vocabulary::{COLOURS, OBJECTS, PEOPLE, PLACES, UNIQUE_NOUNS};
 
 /// Templates of the list and of its repetition.
@@ -24,7 +24,7 @@ pub(super) fn templates() -> impl Iterator<Item = &'static str> {
 }
 
 /// Generates a random list of nouns or of people, and its repetition.
-pub(super) fn draw(rng: &mut ChaCha8Rng) -> Vec<String> {
+pub(super) fn draw_sentences(rng: &mut ChaCha8Rng) -> Vec<String> {
     let pools: [Vec<&str>; 2] =
         [[&OBJECTS[..], &COLOURS, &PLACES, UNIQUE_NOUNS.as_flattened()].concat(), PEOPLE.to_vec()];
     let length = rng.random_range(4..=40);
@@ -33,5 +33,7 @@ pub(super) fn draw(rng: &mut ChaCha8Rng) -> Vec<String> {
     let list = words.join(" ");
     let people = PEOPLE.into_iter().sample(rng, 2);
     let slots = [("person", people[0]), ("friend", people[1]), ("list", list.as_str())];
-    SENTENCE_PAIRS[rng.random_range(0..SENTENCE_PAIRS.len())].map(|template| fill(template, &slots)).to_vec()
+    SENTENCE_PAIRS[rng.random_range(0..SENTENCE_PAIRS.len())]
+        .map(|template| fill_slots(template, &slots))
+        .to_vec()
 }

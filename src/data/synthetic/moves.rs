@@ -9,10 +9,10 @@ use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use super::passage::{Passage, Purpose, Question, fill, num_tokens};
+use super::passage::{Passage, Purpose, Question, fill_slots, num_tokens};
 use super::vocabulary::{OBJECTS, PEOPLE, PLACES};
 
-const AT_FIRST: [&str; 2] = ["the {object} is in the {place}.", "the {object} lies in the {place}."];
+const INITIAL_PLACE: [&str; 2] = ["the {object} is in the {place}.", "the {object} lies in the {place}."];
 const PUT: [&str; 2] =
     ["{person} puts the {object} in the {place}.", "{person} leaves the {object} in the {place}."];
 const TAKE: [&str; 2] = ["{person} takes the {object}.", "{person} lifts the {object}."];
@@ -96,11 +96,11 @@ impl ObjectHistory {
 
 /// Returns all sentence templates, whose words belong to the vocabulary.
 pub(super) fn templates() -> impl Iterator<Item = &'static str> {
-    [AT_FIRST, PUT, TAKE, WALK].into_iter().flatten().chain([WHERE_OBJECT, WHERE_PERSON])
+    [INITIAL_PLACE, PUT, TAKE, WALK].into_iter().flatten().chain([WHERE_OBJECT, WHERE_PERSON])
 }
 
 /// Generates a random passage in which several objects move, with questions about their places.
-pub(super) fn draw(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
+pub(super) fn draw_passage(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
     loop {
         let (num_objects, max_tokens) = match purpose {
             Purpose::Item => (rng.random_range(3..=4), MAX_ITEM_TOKENS),
@@ -151,10 +151,10 @@ fn history_of_object(
     let mut new_place = || places.pop().expect("there are enough places for all histories");
     let mut sentence = |templates: [&str; 2], person, place| {
         let template = templates[rng.random_range(0..2)];
-        fill(template, &[("person", person), ("object", object), ("place", place)])
+        fill_slots(template, &[("person", person), ("object", object), ("place", place)])
     };
     let first_place = new_place();
-    let first_sentence = sentence(AT_FIRST, "", first_place);
+    let first_sentence = sentence(INITIAL_PLACE, "", first_place);
     let mut history = ObjectHistory::new(object, first_sentence, first_place);
     let mut holder = None;
     for step in steps {
@@ -211,7 +211,7 @@ fn narrate(
         places[index] = step.place;
         sentences.push(step.sentence.clone());
         if let Some(asked) = choose_question(&places) {
-            let question = fill(WHERE_OBJECT, &[("object", histories[asked].object)]);
+            let question = fill_slots(WHERE_OBJECT, &[("object", histories[asked].object)]);
             sentences.push(format!("{question} {}.", places[asked]));
         }
     }
@@ -223,7 +223,7 @@ fn narrate(
 fn draw_questions(rng: &mut ChaCha8Rng, histories: &[ObjectHistory], purpose: Purpose) -> Vec<Question> {
     let mut questions: Vec<Question> = (0..histories.len())
         .map(|asked| Question {
-            text: fill(WHERE_OBJECT, &[("object", histories[asked].object)]),
+            text: fill_slots(WHERE_OBJECT, &[("object", histories[asked].object)]),
             answer: histories[asked].final_place,
             distractors: draw_distractors(rng, histories, asked),
         })
@@ -231,7 +231,7 @@ fn draw_questions(rng: &mut ChaCha8Rng, histories: &[ObjectHistory], purpose: Pu
     if purpose == Purpose::Corpus {
         let walks = histories.iter().filter_map(|history| history.last_walk);
         questions.extend(walks.map(|(person, place)| Question {
-            text: fill(WHERE_PERSON, &[("person", person)]),
+            text: fill_slots(WHERE_PERSON, &[("person", person)]),
             answer: place,
             distractors: Vec::new(),
         }));

@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::passage::fill;
+use super::passage::fill_slots;
 use super::vocabulary::{PEOPLE, TOWNS};
 
 const SENTENCES: [&str; 12] = [
@@ -27,10 +27,10 @@ pub(super) fn templates() -> impl Iterator<Item = &'static str> {
 }
 
 /// Generates a random sentence.
-pub(super) fn draw(rng: &mut ChaCha8Rng) -> String {
+pub(super) fn draw_sentence(rng: &mut ChaCha8Rng) -> String {
     let person = rng.random_range(0..PEOPLE.len());
     let friend = (person + rng.random_range(1..PEOPLE.len())) % PEOPLE.len();
     let town = TOWNS[rng.random_range(0..TOWNS.len())];
     let template = SENTENCES[rng.random_range(0..SENTENCES.len())];
-    fill(template, &[("person", PEOPLE[person]), ("friend", PEOPLE[friend]), ("town", town)])
+    fill_slots(template, &[("person", PEOPLE[person]), ("friend", PEOPLE[friend]), ("town", town)])
 }

@@ -38,7 +38,7 @@ pub(super) enum Purpose {
 }
 
 /// Replaces each `{name}` of `template` by its value in `slots`.
-pub(super) fn fill(template: &str, slots: &[(&str, &str)]) -> String {
+pub(super) fn fill_slots(template: &str, slots: &[(&str, &str)]) -> String {
     let mut text = String::with_capacity(template.len() + 16);
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
@@ -72,8 +72,8 @@ mod tests {
     #[test]
     fn all_slots_are_filled() {
         let slots = [("person", "anna"), ("object", "lamp")];
-        assert_eq!(fill("{person} takes the {object}.", &slots), "anna takes the lamp.");
-        assert_eq!(fill("no slot.", &slots), "no slot.");
+        assert_eq!(fill_slots("{person} takes the {object}.", &slots), "anna takes the lamp.");
+        assert_eq!(fill_slots("no slot.", &slots), "no slot.");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use super::passage::{Passage, Purpose, Question, fill};
+use super::passage::{Passage, Purpose, Question, fill_slots};
 use super::vocabulary::{COLOURS, OBJECTS, PEOPLE};
 
 const STATEMENTS: [&str; 4] = [
@@ -52,7 +52,7 @@ impl Holding {
 
     fn fill(self, template: &str) -> String {
         let slots = [("person", self.person), ("colour", self.colour), ("object", self.object)];
-        fill(template, &slots)
+        fill_slots(template, &slots)
     }
 }
 
@@ -66,7 +66,7 @@ const NUM_CORPUS_QUESTIONS: usize = 12;
 
 /// Generates a random passage of several holdings, with questions about some of them. A corpus passage
 /// repeats some of the holdings in other words and another order.
-pub(super) fn draw(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
+pub(super) fn draw_passage(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
     let (num_holdings, num_questions) = match purpose {
         Purpose::Item => (rng.random_range(6..=9), 1),
         Purpose::Corpus => (rng.random_range(2..=9), NUM_CORPUS_QUESTIONS),

@@ -9,7 +9,7 @@ use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
 
-use super::passage::{Passage, Purpose, Question, fill};
+use super::passage::{Passage, Purpose, Question, fill_slots};
 use super::vocabulary::{PEOPLE, SHARED_NOUNS, TOPICS, UNIQUE_NOUNS};
 
 const SENTENCES: [&str; 6] = [
@@ -32,13 +32,13 @@ pub(super) fn templates() -> impl Iterator<Item = &'static str> {
 }
 
 /// Returns the nouns of a topic: its unique nouns, and the nouns that it shares with its two neighbours.
-fn nouns_of(topic: usize) -> Vec<&'static str> {
+fn topic_nouns(topic: usize) -> Vec<&'static str> {
     let before = (topic + TOPICS.len() - 1) % TOPICS.len();
     [&UNIQUE_NOUNS[topic][..], &SHARED_NOUNS[topic], &SHARED_NOUNS[before]].concat()
 }
 
 /// Generates a random passage about one topic, with the question for it.
-pub(super) fn draw(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
+pub(super) fn draw_passage(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
     loop {
         let num_sentences = match purpose {
             Purpose::Item => rng.random_range(5..=7),
@@ -58,8 +58,8 @@ pub(super) fn draw(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
 /// Draws nouns: more than half from the first topic, and the rest from the second and the third.
 fn draw_nouns(rng: &mut ChaCha8Rng, topics: [usize; 4], count: usize) -> Vec<&'static str> {
     let num_right = count / 2 + 1;
-    let mut found: Vec<&str> = nouns_of(topics[0]).sample(rng, num_right).copied().collect();
-    let noise: Vec<&str> = [nouns_of(topics[1]), nouns_of(topics[2])]
+    let mut found: Vec<&str> = topic_nouns(topics[0]).sample(rng, num_right).copied().collect();
+    let noise: Vec<&str> = [topic_nouns(topics[1]), topic_nouns(topics[2])]
         .concat()
         .into_iter()
         .filter(|noun| !found.contains(noun))
@@ -71,8 +71,8 @@ fn draw_nouns(rng: &mut ChaCha8Rng, topics: [usize; 4], count: usize) -> Vec<&'s
 /// Returns whether `topic` has at least [`MIN_MARGIN`] more of the nouns than any other topic.
 fn is_majority_topic(topic: usize, nouns: &[&str]) -> bool {
     let votes = |topic| {
-        let nouns_of_topic = nouns_of(topic);
-        nouns.iter().filter(|noun| nouns_of_topic.contains(noun)).count()
+        let own_nouns = topic_nouns(topic);
+        nouns.iter().filter(|noun| own_nouns.contains(noun)).count()
     };
     let others = (0..TOPICS.len()).filter(|other| *other != topic);
     votes(topic) >= MIN_MARGIN + others.map(votes).max().unwrap_or(0)
@@ -85,7 +85,7 @@ fn to_sentences(rng: &mut ChaCha8Rng, nouns: &[&str]) -> Vec<String> {
         .map(|pair| {
             let person = PEOPLE[rng.random_range(0..PEOPLE.len())];
             let template = SENTENCES[rng.random_range(0..SENTENCES.len())];
-            fill(template, &[("person", person), ("one", pair[0]), ("other", pair[1])])
+            fill_slots(template, &[("person", person), ("one", pair[0]), ("other", pair[1])])
         })
         .collect()
 }

@@ -83,7 +83,7 @@ struct EpochOrder {
     /// Indices of the sampled documents.
     documents: Vec<usize>,
     /// The end of each document, in tokens from the start of the epoch.
-    ends: Vec<u64>,
+    document_ends: Vec<u64>,
 }
 
 impl EpochOrder {
@@ -100,19 +100,19 @@ impl EpochOrder {
         keys.sort_unstable();
         let sorted = keys.iter().map(|&(_, index)| index).collect();
         let mut end = 0;
-        let mut ends = Vec::with_capacity(documents.len());
+        let mut document_ends = Vec::with_capacity(documents.len());
         for (_, index) in keys {
             end += documents[index].len;
-            ends.push(end);
+            document_ends.push(end);
         }
-        Self { epoch, documents: sorted, ends }
+        Self { epoch, documents: sorted, document_ends }
     }
 
     /// Returns the document that holds the token at `position` of the epoch, and the token's offset in the
     /// document.
     fn locate(&self, position: u64) -> (usize, u64) {
-        let rank = self.ends.partition_point(|&end| end <= position);
-        let start = if rank == 0 { 0 } else { self.ends[rank - 1] };
+        let rank = self.document_ends.partition_point(|&end| end <= position);
+        let start = if rank == 0 { 0 } else { self.document_ends[rank - 1] };
         (self.documents[rank], position - start)
     }
 }

@@ -5,7 +5,7 @@
 
 /// The number 1 in the fixed-point format of shares. Rounding errors of floating-point shares could assign a
 /// sequence twice.
-const ONE: u128 = 1 << 32;
+const FIXED_POINT_ONE: u128 = 1 << 32;
 
 /// For each source, its share of the sequences that are left over by the sources before it.
 pub(super) struct MixtureSchedule(Vec<u128>);
@@ -15,7 +15,9 @@ impl MixtureSchedule {
     pub fn new(weights: impl Iterator<Item = f64>) -> Self {
         let weights: Vec<f64> = weights.collect();
         let share = |index: usize| weights[index] / weights[index..].iter().sum::<f64>();
-        Self((0..weights.len()).map(|index| (share(index) * ONE as f64).round() as u128).collect())
+        Self(
+            (0..weights.len()).map(|index| (share(index) * FIXED_POINT_ONE as f64).round() as u128).collect(),
+        )
     }
 
     /// Returns how many of the first `count` sequences come from each source.
@@ -46,7 +48,7 @@ impl MixtureSchedule {
 /// Returns how many of the first `count` sequences a share takes. The number grows by 0 or 1 with each
 /// sequence.
 fn count_taken(share: u128, count: u64) -> u64 {
-    ((u128::from(count) * share + ONE / 2) / ONE) as u64
+    ((u128::from(count) * share + FIXED_POINT_ONE / 2) / FIXED_POINT_ONE) as u64
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub(super) struct SampledDocument {
 
 /// Returns the random sort key of a document in an epoch.
 pub(super) fn sort_key(seed: Seed, epoch: u64, index: u64) -> u64 {
-    // Results depend on this context string, in which older versions called a sort key a lot.
+    // Results depend on this string, so it keeps `lot`, an old name of the sort key.
     let mut hasher = blake3::Hasher::new_derive_key("dtr document lot v1");
     hasher.update(&seed.0.to_le_bytes()).update(&epoch.to_le_bytes()).update(&index.to_le_bytes());
     u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("a digest has 32 bytes"))

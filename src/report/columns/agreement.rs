@@ -2,7 +2,7 @@
 
 use polars::prelude::Column;
 
-use crate::report::schema::{ColumnSpec, Row, TableSpec, Value, tables};
+use crate::report::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
 
 tables! {
     /// One row per pair of searches of the same base that differ in one setting: how similar their orders of

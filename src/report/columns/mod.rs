@@ -11,7 +11,7 @@ mod searches;
 
 use polars::prelude::Column;
 
-use super::schema::{ColumnSpec, Row, TableSpec, Value, tables};
+use super::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
 pub use agreement::AgreementRow;
 pub(super) use paper_views::{BASE_SCORE, HYBRID_LAYERS, HYBRID_SCORE, TABLE1};
 pub use paper_views::{ComputeHoursRow, SpeedupRow};

@@ -2,7 +2,7 @@
 
 use polars::prelude::Column;
 
-use crate::report::schema::{ColumnSpec, Row, TableSpec, Value, tables};
+use crate::report::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
 
 const TASK: ColumnSpec = ColumnSpec {
     name: "task",

@@ -2,7 +2,7 @@
 
 use polars::prelude::Column;
 
-use crate::report::schema::{ColumnSpec, Row, TableSpec, Value, tables};
+use crate::report::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
 
 tables! {
     /// One row per cell of the paper's Table 1 (arXiv 2601.11667 v2), including cells that this experiment

@@ -20,9 +20,9 @@ use dtr_core::error::Result;
 
 const MAX_WIDTH: i32 = 1018;
 const MIN_WIDTH: i32 = 640;
-const CELL: (i32, i32) = (48, 22);
-const PANEL_TOP: i32 = 26;
-const GAP: i32 = 26;
+const CELL_SIZE: (i32, i32) = (48, 22);
+const MATRIX_HEADING_HEIGHT: i32 = 26;
+const MATRIX_GAP: i32 = 26;
 /// False discovery rate of the marked pairs.
 const FALSE_DISCOVERY_RATE: f64 = 0.05;
 
@@ -57,8 +57,8 @@ pub(super) fn draw(model: &str, rows: &[AgreementRow], records: &ExperimentRecor
 struct AgreementMatrix<'a> {
     heading: String,
     /// The values of the differing setting, with data of the searches.
-    names: Vec<MatrixLabel<'a>>,
-    /// The pairs, by the indices of their searches in `names` in ascending order.
+    labels: Vec<MatrixLabel<'a>>,
+    /// The pairs, by the indices of their searches in `labels` in ascending order.
     pairs: BTreeMap<(usize, usize), &'a AgreementRow>,
 }
 
@@ -89,9 +89,9 @@ impl<'a> AgreementMatrix<'a> {
                 name(row.second.as_str(), row.num_replaced_second, row.num_tied_second),
             ]
         };
-        let names: BTreeSet<MatrixLabel> = rows.iter().flat_map(both).collect();
-        let names: Vec<MatrixLabel> = names.into_iter().collect();
-        let index = |name: &str| names.iter().position(|named| named.name == name).unwrap_or_default();
+        let labels: BTreeSet<MatrixLabel> = rows.iter().flat_map(both).collect();
+        let labels: Vec<MatrixLabel> = labels.into_iter().collect();
+        let index = |name: &str| labels.iter().position(|label| label.name == name).unwrap_or_default();
         let pairs = rows
             .iter()
             .map(|row| {
@@ -99,11 +99,12 @@ impl<'a> AgreementMatrix<'a> {
                 ((one.min(other), one.max(other)), row)
             })
             .collect();
-        Self { heading: heading(&rows[0]), names, pairs }
+        Self { heading: heading(&rows[0]), labels, pairs }
     }
 
     fn label_width(&self) -> i32 {
-        self.names.iter().map(|named| estimate_text_width(named.name, SMALL_TEXT_SIZE)).max().unwrap_or(0) + 8
+        self.labels.iter().map(|label| estimate_text_width(label.name, SMALL_TEXT_SIZE)).max().unwrap_or(0)
+            + 8
     }
 
     /// Returns the height of the labels above the cells. Labels that are wider than a cell are drawn
@@ -113,24 +114,24 @@ impl<'a> AgreementMatrix<'a> {
     }
 
     fn is_vertical(&self) -> bool {
-        self.label_width() > CELL.0 + 6
+        self.label_width() > CELL_SIZE.0 + 6
     }
 
     fn width(&self) -> i32 {
-        let cells = self.label_width() + self.names.len() as i32 * CELL.0;
-        cells.max(estimate_text_width(&self.heading, PANEL_HEADING_SIZE)) + GAP
+        let cells = self.label_width() + self.labels.len() as i32 * CELL_SIZE.0;
+        cells.max(estimate_text_width(&self.heading, PANEL_HEADING_SIZE)) + MATRIX_GAP
     }
 
     fn height(&self) -> i32 {
-        PANEL_TOP + self.label_height() + self.names.len() as i32 * CELL.1 + GAP
+        MATRIX_HEADING_HEIGHT + self.label_height() + self.labels.len() as i32 * CELL_SIZE.1 + MATRIX_GAP
     }
 
     fn draw(&self, canvas: &SvgCanvas, (x, y): Point) -> DrawResult {
         let bold = TextFormat { size: PANEL_HEADING_SIZE, is_bold: true, ..PLAIN_TEXT };
-        canvas.draw_text(&self.heading, (x, y + PANEL_TOP / 2), bold)?;
-        let corner = (x + self.label_width(), y + PANEL_TOP + self.label_height());
-        self.draw_names(canvas, corner)?;
-        for (index, named) in self.names.iter().enumerate() {
+        canvas.draw_text(&self.heading, (x, y + MATRIX_HEADING_HEIGHT / 2), bold)?;
+        let corner = (x + self.label_width(), y + MATRIX_HEADING_HEIGHT + self.label_height());
+        self.draw_labels(canvas, corner)?;
+        for (index, label) in self.labels.iter().enumerate() {
             let frame = cell(corner, index, index);
             canvas.fill_rect(frame.inset(1), GRID_COLOUR)?;
             let faint = TextFormat {
@@ -139,9 +140,9 @@ impl<'a> AgreementMatrix<'a> {
                 colour: FAINT_TEXT_COLOUR,
                 ..PLAIN_TEXT
             };
-            let text = match named.num_tied {
-                0 => named.num_replaced.to_string(),
-                num_tied => format!("{} ({num_tied})", named.num_replaced),
+            let text = match label.num_tied {
+                0 => label.num_replaced.to_string(),
+                num_tied => format!("{} ({num_tied})", label.num_replaced),
             };
             canvas.draw_text(&text, frame.center(), faint)?;
         }
@@ -151,11 +152,11 @@ impl<'a> AgreementMatrix<'a> {
         })
     }
 
-    fn draw_names(&self, canvas: &SvgCanvas, corner: Point) -> DrawResult {
+    fn draw_labels(&self, canvas: &SvgCanvas, corner: Point) -> DrawResult {
         let right = TextFormat { size: SMALL_TEXT_SIZE, anchor: HPos::Right, ..PLAIN_TEXT };
         let upright = TextFormat { size: SMALL_TEXT_SIZE, is_vertical: true, ..PLAIN_TEXT };
         let centred = TextFormat { size: SMALL_TEXT_SIZE, anchor: HPos::Center, ..PLAIN_TEXT };
-        for (index, MatrixLabel { name, .. }) in self.names.iter().enumerate() {
+        for (index, MatrixLabel { name, .. }) in self.labels.iter().enumerate() {
             let (x, y) = cell(corner, index, index).center();
             canvas.draw_text(name, (corner.0 - 6, y), right)?;
             match self.is_vertical() {
@@ -196,8 +197,8 @@ fn matrix_positions(matrices: &[AgreementMatrix]) -> Vec<Point> {
 }
 
 fn cell(corner: Point, column: usize, row: usize) -> Rect {
-    let (x, y) = (corner.0 + column as i32 * CELL.0, corner.1 + row as i32 * CELL.1);
-    Rect { x, y, width: CELL.0, height: CELL.1 }
+    let (x, y) = (corner.0 + column as i32 * CELL_SIZE.0, corner.1 + row as i32 * CELL_SIZE.1);
+    Rect { x, y, width: CELL_SIZE.0, height: CELL_SIZE.1 }
 }
 
 fn draw_tau(canvas: &SvgCanvas, frame: Rect, row: &AgreementRow) -> DrawResult {

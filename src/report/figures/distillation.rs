@@ -13,7 +13,7 @@ use crate::report::experiment_records::{DistilCell, ExperimentRecords};
 use dtr_core::error::Result;
 
 const LAYERS_WIDTH: i32 = 590;
-const COURSE_WIDTH: i32 = 400;
+const CURVE_WIDTH: i32 = 400;
 const PANEL_HEIGHT: i32 = 370;
 const BEFORE_DASH: &[f64] = &[4.0, 3.0];
 
@@ -23,7 +23,7 @@ struct DistillationLine {
     before: Vec<(f64, f64)>,
     after: Vec<(f64, f64)>,
     /// Millions of tokens and the median loss over layers.
-    course: Vec<(f64, f64)>,
+    median_curve: Vec<(f64, f64)>,
 }
 
 /// Draws the figure of a model.
@@ -34,7 +34,7 @@ pub(super) fn draw(group: &FigureGroup<DistilCell>, records: &ExperimentRecords)
     let lines: Vec<DistillationLine> =
         group.cells.iter().map(|cell| DistillationLine::new(cell, group.line_index(cell))).collect();
     let last_layer = group.cells.iter().flat_map(|cell| &cell.layers).map(|layer| layer.layer).max();
-    let width = 2 * MARGIN + LAYERS_WIDTH + COURSE_WIDTH;
+    let width = 2 * MARGIN + LAYERS_WIDTH + CURVE_WIDTH;
     let legend = legend(group);
     let top = HEADING_HEIGHT + legend.height(width - 2 * MARGIN) + MARGIN;
     let captions = Captions {
@@ -48,13 +48,18 @@ pub(super) fn draw(group: &FigureGroup<DistilCell>, records: &ExperimentRecords)
     render_figure(&captions, (width, top + PANEL_HEIGHT + MARGIN), |canvas| {
         legend.draw(canvas, (MARGIN, HEADING_HEIGHT), width - 2 * MARGIN)?;
         let frame = Rect { x: MARGIN, y: top, width: LAYERS_WIDTH, height: PANEL_HEIGHT };
-        draw_layers(canvas, frame, last_layer.unwrap_or(0), &lines)?;
-        let frame = Rect { x: MARGIN + LAYERS_WIDTH, width: COURSE_WIDTH, ..frame };
-        draw_course(canvas, frame, &lines)
+        draw_layer_losses(canvas, frame, last_layer.unwrap_or(0), &lines)?;
+        let frame = Rect { x: MARGIN + LAYERS_WIDTH, width: CURVE_WIDTH, ..frame };
+        draw_median_curves(canvas, frame, &lines)
     })
 }
 
-fn draw_layers(canvas: &SvgCanvas, frame: Rect, last_layer: u32, lines: &[DistillationLine]) -> DrawResult {
+fn draw_layer_losses(
+    canvas: &SvgCanvas,
+    frame: Rect,
+    last_layer: u32,
+    lines: &[DistillationLine],
+) -> DrawResult {
     let losses: Vec<f64> =
         lines.iter().flat_map(|line| line.before.iter().chain(&line.after)).map(|p| p.1).collect();
     let x = Axis::integers("layer (0 is next to the input)", 0, last_layer, 14);
@@ -73,8 +78,8 @@ fn draw_layers(canvas: &SvgCanvas, frame: Rect, last_layer: u32, lines: &[Distil
     Ok(())
 }
 
-fn draw_course(canvas: &SvgCanvas, frame: Rect, lines: &[DistillationLine]) -> DrawResult {
-    let points = || lines.iter().flat_map(|line| &line.course);
+fn draw_median_curves(canvas: &SvgCanvas, frame: Rect, lines: &[DistillationLine]) -> DrawResult {
+    let points = || lines.iter().flat_map(|line| &line.median_curve);
     let tokens: Vec<f64> = points().map(|point| point.0).chain([0.0]).collect();
     let losses: Vec<f64> = points().map(|point| point.1).collect();
     let x = Axis::linear("training tokens (millions)", &tokens, 6);
@@ -82,7 +87,7 @@ fn draw_course(canvas: &SvgCanvas, frame: Rect, lines: &[DistillationLine]) -> D
     let to_pixel = draw_axes(canvas, frame, "median over layers, during training", (&x, &y))?;
     draw_variance_line(canvas, (&x, &y), &to_pixel)?;
     lines.iter().try_for_each(|line| {
-        canvas.draw_line(&to_pixels(&line.course, &to_pixel), line.style.colour, 2, line.style.dash)
+        canvas.draw_line(&to_pixels(&line.median_curve, &to_pixel), line.style.colour, 2, line.style.dash)
     })
 }
 
@@ -109,12 +114,12 @@ impl DistillationLine {
         layers.sort_by_key(|layer| layer.layer);
         let losses: Vec<_> =
             layers.iter().filter_map(|layer| Some((layer.layer, layer.normalised_losses()?))).collect();
-        let course = distillation.course();
+        let median_curve = distillation.median_curve();
         Self {
             style: line_style(index),
             before: logarithms(losses.iter().map(|(layer, (before, _))| (f64::from(*layer), *before))),
             after: logarithms(losses.iter().map(|(layer, (_, after))| (f64::from(*layer), *after))),
-            course: logarithms(course.iter().map(|(tokens, loss)| (*tokens as f64 / 1e6, *loss))),
+            median_curve: logarithms(median_curve.iter().map(|(tokens, loss)| (*tokens as f64 / 1e6, *loss))),
         }
     }
 }

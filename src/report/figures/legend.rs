@@ -8,7 +8,7 @@ const ROW_HEIGHT: i32 = 20;
 /// Width of the sample of an entry in pixels.
 const SAMPLE_WIDTH: i32 = 40;
 /// Gap between entries in pixels.
-const GAP: i32 = 22;
+const ENTRY_GAP: i32 = 22;
 
 /// Draws the sample of an entry, given its centre and half of its width.
 type DrawSample<'a> = Box<dyn Fn(&SvgCanvas, Point, i32) -> DrawResult + 'a>;
@@ -53,7 +53,7 @@ impl<'a> Legend<'a> {
                 (x, y) = (0, y + ROW_HEIGHT);
             }
             let position = (x, y);
-            x += needed + GAP;
+            x += needed + ENTRY_GAP;
             position
         };
         self.entries.iter().map(position).collect()

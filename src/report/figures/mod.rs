@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn text_lies_inside_a_figure_of_twelve_panels() {
-        for (name, svg) in drawn(&fixture::sized(3, 12, 28)) {
+        for (name, svg) in drawn(&fixture::records_of_size(3, 12, 28)) {
             let root = svg.lines().next().unwrap();
             let (width, height) = (attribute(root, "width"), attribute(root, "height"));
             for element in svg.lines().filter(|line| line.starts_with("<text")) {

@@ -10,10 +10,10 @@ use super::style::{GRID_COLOUR, PANEL_HEADING_SIZE, SMALL_TEXT_SIZE, TEXT_SIZE};
 use super::svg_canvas::{DrawResult, PLAIN_TEXT, Point, Rect, SvgCanvas, TextFormat};
 
 /// Space around the plot area for labels and the heading, in pixels.
-const LEFT: i32 = 58;
-const BOTTOM: i32 = 44;
-const TOP: i32 = 26;
-const RIGHT: i32 = 10;
+const LEFT_MARGIN: i32 = 58;
+const BOTTOM_MARGIN: i32 = 44;
+const TOP_MARGIN: i32 = 26;
+const RIGHT_MARGIN: i32 = 10;
 
 const PANEL_WIDTH: i32 = 330;
 const PANEL_HEIGHT: i32 = 256;
@@ -89,13 +89,13 @@ pub(super) fn draw_axes<'s>(
     (x, y): (&Axis, &Axis),
 ) -> DrawResult<impl Fn(f64, f64) -> Point + use<'s>> {
     let bold = TextFormat { size: PANEL_HEADING_SIZE, is_bold: true, ..PLAIN_TEXT };
-    canvas.draw_text(heading, (frame.x + LEFT, frame.y + TOP / 2), bold)?;
+    canvas.draw_text(heading, (frame.x + LEFT_MARGIN, frame.y + TOP_MARGIN / 2), bold)?;
     let area = canvas.sub_area(frame);
     let mut chart = ChartBuilder::on(&area)
-        .margin_top(TOP)
-        .margin_right(RIGHT)
-        .x_label_area_size(BOTTOM)
-        .y_label_area_size(LEFT)
+        .margin_top(TOP_MARGIN)
+        .margin_right(RIGHT_MARGIN)
+        .x_label_area_size(BOTTOM_MARGIN)
+        .y_label_area_size(LEFT_MARGIN)
         .build_cartesian_2d(
             TickedRange { low: x.low, high: x.high, ticks: x.ticks.clone() },
             TickedRange { low: y.low, high: y.high, ticks: y.ticks.clone() },

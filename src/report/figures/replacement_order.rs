@@ -21,15 +21,15 @@ use dtr_core::error::Result;
 const MAX_WIDTH: i32 = 1018;
 const MIN_WIDTH: i32 = 560;
 /// Minimum width and height of a cell in pixels.
-const CELL: (i32, i32) = (32, 17);
+const CELL_SIZE: (i32, i32) = (32, 17);
 /// Maximum width of a cell that is widened to fit its label, in pixels.
 const MAX_CELL_WIDTH: i32 = 64;
 /// Width of the layer numbers left of the panels, in pixels.
-const LEFT: i32 = 46;
+const LAYER_LABEL_WIDTH: i32 = 46;
 /// Gap between panels in pixels.
-const GAP: i32 = 22;
+const PANEL_GAP: i32 = 22;
 /// Height of the heading of a panel in pixels.
-const PANEL_TOP: i32 = 24;
+const PANEL_HEADING_HEIGHT: i32 = 24;
 
 /// Sizes and positions of the parts of the figure.
 struct OrderLayout<'a> {
@@ -84,24 +84,25 @@ impl<'a> OrderLayout<'a> {
         let label_width = widest_of(&mut labels.iter().map(String::as_str), SMALL_TEXT_SIZE) + 8;
         // Labels that are wider than a column are drawn vertically.
         let is_vertical = label_width > MAX_CELL_WIDTH;
-        let cell_width = if is_vertical { CELL.0 } else { label_width.max(CELL.0) };
+        let cell_width = if is_vertical { CELL_SIZE.0 } else { label_width.max(CELL_SIZE.0) };
         let task_width = widest_of(&mut tasks.iter().copied(), PANEL_HEADING_SIZE);
-        let panel_width = (labels.len() as i32 * cell_width).max(task_width) + GAP;
+        let panel_width = (labels.len() as i32 * cell_width).max(task_width) + PANEL_GAP;
         let accepted = |search: &&SearchCell| search.rounds.iter().filter(|round| round.accepted).count();
         Self {
             num_layers: group.cells.iter().map(|search| search.num_layers).max().unwrap_or(0),
             num_rounds: group.cells.iter().map(accepted).max().unwrap_or(0) as u32,
             cell_width,
-            label_height: if is_vertical { label_width } else { CELL.1 },
+            label_height: if is_vertical { label_width } else { CELL_SIZE.1 },
             panel_width,
-            panels_per_row: (((MAX_WIDTH - LEFT) / panel_width).max(1) as usize).min(tasks.len()),
+            panels_per_row: (((MAX_WIDTH - LAYER_LABEL_WIDTH) / panel_width).max(1) as usize)
+                .min(tasks.len()),
             tasks: tasks.into_iter().collect(),
             labels,
         }
     }
 
     fn width(&self) -> i32 {
-        (2 * MARGIN + LEFT + self.panels_per_row as i32 * self.panel_width).max(MIN_WIDTH)
+        (2 * MARGIN + LAYER_LABEL_WIDTH + self.panels_per_row as i32 * self.panel_width).max(MIN_WIDTH)
     }
 
     fn height(&self) -> i32 {
@@ -109,19 +110,19 @@ impl<'a> OrderLayout<'a> {
     }
 
     fn row_height(&self) -> i32 {
-        PANEL_TOP + self.label_height + self.num_layers as i32 * CELL.1 + GAP
+        PANEL_HEADING_HEIGHT + self.label_height + self.num_layers as i32 * CELL_SIZE.1 + PANEL_GAP
     }
 
     /// Returns the upper left corner of the cells of a panel.
     fn corner(&self, index: usize, top: i32) -> Point {
         let (column, row) = ((index % self.panels_per_row) as i32, (index / self.panels_per_row) as i32);
-        let x = MARGIN + LEFT + column * self.panel_width;
-        (x, top + row * self.row_height() + PANEL_TOP + self.label_height)
+        let x = MARGIN + LAYER_LABEL_WIDTH + column * self.panel_width;
+        (x, top + row * self.row_height() + PANEL_HEADING_HEIGHT + self.label_height)
     }
 
     fn cell(&self, corner: Point, line: usize, layer: u32) -> Rect {
-        let (x, y) = (corner.0 + line as i32 * self.cell_width, corner.1 + layer as i32 * CELL.1);
-        Rect { x, y, width: self.cell_width, height: CELL.1 }
+        let (x, y) = (corner.0 + line as i32 * self.cell_width, corner.1 + layer as i32 * CELL_SIZE.1);
+        Rect { x, y, width: self.cell_width, height: CELL_SIZE.1 }
     }
 
     fn draw_layer_numbers(&self, canvas: &SvgCanvas, corner: Point) -> DrawResult {
@@ -131,14 +132,14 @@ impl<'a> OrderLayout<'a> {
             canvas.draw_text(&layer.to_string(), (corner.0 - 6, y), number)?;
         }
         let title = TextFormat { is_vertical: true, anchor: HPos::Center, ..PLAIN_TEXT };
-        let middle = corner.1 + self.num_layers as i32 * CELL.1 / 2;
-        canvas.draw_text("layer (0 is next to the input)", (corner.0 - LEFT + 8, middle), title)
+        let middle = corner.1 + self.num_layers as i32 * CELL_SIZE.1 / 2;
+        canvas.draw_text("layer (0 is next to the input)", (corner.0 - LAYER_LABEL_WIDTH + 8, middle), title)
     }
 
     fn draw_headings(&self, canvas: &SvgCanvas, corner: Point, task: &str) -> DrawResult {
         let bold = TextFormat { size: PANEL_HEADING_SIZE, is_bold: true, ..PLAIN_TEXT };
-        canvas.draw_text(task, (corner.0, corner.1 - self.label_height - PANEL_TOP / 2), bold)?;
-        let is_vertical = self.label_height > CELL.1;
+        canvas.draw_text(task, (corner.0, corner.1 - self.label_height - PANEL_HEADING_HEIGHT / 2), bold)?;
+        let is_vertical = self.label_height > CELL_SIZE.1;
         for (line, label) in self.labels.iter().enumerate() {
             let x = self.cell(corner, line, 0).center().0;
             if is_vertical {
@@ -146,20 +147,21 @@ impl<'a> OrderLayout<'a> {
                 canvas.draw_text(label, (x, corner.1 - 4), upright)?;
             } else {
                 let centred = TextFormat { size: SMALL_TEXT_SIZE, anchor: HPos::Center, ..PLAIN_TEXT };
-                canvas.draw_text(label, (x, corner.1 - CELL.1 / 2), centred)?;
+                canvas.draw_text(label, (x, corner.1 - CELL_SIZE.1 / 2), centred)?;
             }
         }
         Ok(())
     }
 
     fn draw_grid(&self, canvas: &SvgCanvas, (x, y): Point) -> DrawResult {
-        let (width, height) = (self.labels.len() as i32 * self.cell_width, self.num_layers as i32 * CELL.1);
+        let (width, height) =
+            (self.labels.len() as i32 * self.cell_width, self.num_layers as i32 * CELL_SIZE.1);
         for line in 0..=self.labels.len() as i32 {
             let x = x + line * self.cell_width;
             canvas.draw_line(&[(x, y), (x, y + height)], GRID_COLOUR, 1, &[])?;
         }
         for layer in 0..=self.num_layers as i32 {
-            let y = y + layer * CELL.1;
+            let y = y + layer * CELL_SIZE.1;
             canvas.draw_line(&[(x, y), (x + width, y)], GRID_COLOUR, 1, &[])?;
         }
         Ok(())

@@ -19,7 +19,7 @@ use crate::report::experiment_records::{ExperimentRecords, SearchCell};
 use crate::report::search_metrics::format_axes;
 use dtr_core::error::Result;
 
-const AXIS: &str = "search.strategy";
+const STRATEGY_AXIS: &str = "search.strategy";
 const BAND_OPACITY: f64 = 0.15;
 
 /// Draws a figure for each base, variant and setting with several strategies, and returns file names and
@@ -31,7 +31,7 @@ pub(super) fn draw(searches: &[&SearchCell], records: &ExperimentRecords) -> Res
     let mut groups: BTreeMap<[String; 3], Vec<&SearchCell>> = BTreeMap::new();
     for search in searches {
         let mut axes = search.labels.axes.clone();
-        axes.remove(AXIS);
+        axes.remove(STRATEGY_AXIS);
         let name = [search.labels.model.clone(), search.variant().to_owned(), format_axes(&axes)];
         groups.entry(name).or_default().push(search);
     }
@@ -71,7 +71,7 @@ fn line_labels(searches: &[&SearchCell]) -> BTreeSet<String> {
 fn line_label(search: &SearchCell) -> String {
     match search.job.strategy {
         SearchStrategy::Random { .. } => "random".to_owned(),
-        _ => search.labels.axes.get(AXIS).cloned().unwrap_or_default(),
+        _ => search.labels.axes.get(STRATEGY_AXIS).cloned().unwrap_or_default(),
     }
 }
 
@@ -180,7 +180,7 @@ impl StrategyFigure<'_> {
     fn legend_label(&self, label: &str) -> String {
         let of_label = self.searches.iter().filter(|search| line_label(search) == label);
         let settings: BTreeSet<&String> =
-            of_label.filter_map(|search| search.labels.axes.get(AXIS)).collect();
+            of_label.filter_map(|search| search.labels.axes.get(STRATEGY_AXIS)).collect();
         match settings.len() {
             0 | 1 => label.to_owned(),
             many => format!("{label}: mean and range of {many} orders"),
@@ -237,12 +237,12 @@ mod tests {
     use crate::report::fixture;
 
     fn searched(strategies: &[(&str, SearchStrategy, &[f64])]) -> Vec<SearchCell> {
-        let template = fixture::sized(1, 1, 4).searches.remove(0);
+        let template = fixture::records_of_size(1, 1, 4).searches.remove(0);
         let search = |(name, strategy, scores): &(&str, SearchStrategy, &[f64])| {
             let mut search = template.clone();
             search.cell.job.strategy = strategy.clone();
             search.base = 0.9;
-            search.cell.labels.axes.insert(AXIS.to_owned(), (*name).to_owned());
+            search.cell.labels.axes.insert(STRATEGY_AXIS.to_owned(), (*name).to_owned());
             search.rounds = fixture::rounds(&[0, 1, 2, 3][..scores.len()]);
             search.rounds.iter_mut().zip(*scores).for_each(|(round, score)| round.score = *score);
             search

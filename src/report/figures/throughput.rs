@@ -21,21 +21,21 @@ use dtr_core::error::Result;
 const PANEL_WIDTH: i32 = 400;
 const PANEL_HEIGHT: i32 = 280;
 
-/// Maximum number of points of a line that are labelled with their speed-up; the last point always is.
+/// Maximum number of labelled points of a line. The label is the speed-up. The last point always has a label.
 const MAX_LABELS: usize = 4;
 
-/// Timings of the hybrids of one variant on one machine, after that of the base.
+/// Timings of the base and of the hybrids of one variant, on one machine.
 pub(super) struct ThroughputLine {
     model: String,
     variant: String,
     /// Axes, task, batch size and machine, as far as lines of a variant differ in them.
     setting: String,
     /// Points by context length, in ascending order of replaced layers.
-    points: BTreeMap<u64, Vec<TimedPoint>>,
+    points: BTreeMap<u64, Vec<ThroughputPoint>>,
 }
 
-/// A point of a line: a timing.
-struct TimedPoint {
+/// A point of a line: the timing of the base or of a hybrid.
+struct ThroughputPoint {
     num_replaced: u32,
     median: f64,
     low: f64,
@@ -81,7 +81,7 @@ pub(super) fn lines(rows: &[ThroughputRow]) -> Vec<ThroughputLine> {
             points: BTreeMap::new(),
         });
         let points = line.points.entry(row.context).or_insert_with(|| base_points(row, rows));
-        points.push(TimedPoint::of(row));
+        points.push(ThroughputPoint::from_row(row));
     }
     lines.into_values().collect()
 }
@@ -91,7 +91,7 @@ fn machine(row: &ThroughputRow) -> String {
 }
 
 /// Returns the point of the base at the setting of a hybrid; empty if the base was not timed.
-fn base_points(hybrid: &ThroughputRow, rows: &[ThroughputRow]) -> Vec<TimedPoint> {
+fn base_points(hybrid: &ThroughputRow, rows: &[ThroughputRow]) -> Vec<ThroughputPoint> {
     let is_base = |row: &&ThroughputRow| {
         let setting = |row: &ThroughputRow| (row.context, row.batch_size, row.threads);
         let name = |row: &ThroughputRow| (row.model.clone(), row.device.clone());
@@ -99,11 +99,11 @@ fn base_points(hybrid: &ThroughputRow, rows: &[ThroughputRow]) -> Vec<TimedPoint
         let is_base_of_axes = row.variant.is_none() && hybrid.axes.contains(&row.axes);
         is_base_of_axes && setting(row) == setting(hybrid) && name(row) == name(hybrid)
     };
-    rows.iter().filter(is_base).take(1).map(TimedPoint::of).collect()
+    rows.iter().filter(is_base).take(1).map(ThroughputPoint::from_row).collect()
 }
 
-impl TimedPoint {
-    fn of(row: &ThroughputRow) -> Self {
+impl ThroughputPoint {
+    fn from_row(row: &ThroughputRow) -> Self {
         Self {
             num_replaced: row.num_replaced,
             median: row.decode,
@@ -172,11 +172,11 @@ fn draw_panel(
 fn draw_line(
     canvas: &SvgCanvas,
     index: usize,
-    points: &[TimedPoint],
+    points: &[ThroughputPoint],
     to_pixel: &impl Fn(f64, f64) -> Point,
 ) -> DrawResult {
     let style = line_style(index);
-    let at = |point: &TimedPoint, rate: f64| to_pixel(f64::from(point.num_replaced), rate);
+    let at = |point: &ThroughputPoint, rate: f64| to_pixel(f64::from(point.num_replaced), rate);
     let medians: Vec<Point> = points.iter().map(|point| at(point, point.median)).collect();
     canvas.draw_line(&medians, style.colour, 2, style.dash)?;
     for (point, median) in points.iter().zip(medians) {
@@ -192,13 +192,13 @@ type SpeedupLabel = (Point, String, usize);
 /// Returns labels for evenly spaced points of a line, including the last one.
 fn speedup_labels(
     index: usize,
-    points: &[TimedPoint],
+    points: &[ThroughputPoint],
     to_pixel: &impl Fn(f64, f64) -> Point,
 ) -> Vec<SpeedupLabel> {
     let step = points.len().div_ceil(MAX_LABELS).max(1);
     // Pairs of a point and the point before it.
     let pairs = points.windows(2).filter(|pair| pair[1].num_replaced > 0);
-    let label = |pair: &[TimedPoint]| {
+    let label = |pair: &[ThroughputPoint]| {
         let (before, point) = (&pair[0], &pair[1]);
         let (x, y) = to_pixel(f64::from(point.num_replaced), point.median);
         // Labels lie on the side of the point where the line is not.

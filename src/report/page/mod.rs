@@ -19,7 +19,7 @@ use minijinja::{Environment, Value};
 use serde::Serialize;
 
 use self::figure_view::FigureView;
-use self::provenance::Fact;
+use self::provenance::ProvenanceEntry;
 use self::record_links::RecordLinks;
 use self::score_table::ScoreTable;
 use self::summary::MissingCells;
@@ -49,7 +49,7 @@ struct Page<'a> {
     findings: Vec<String>,
     scores: Vec<ScoreTable>,
     missing: Option<MissingCells<'a>>,
-    provenance: Vec<Fact>,
+    provenance: Vec<ProvenanceEntry>,
     figures: Vec<FigureView<'a>>,
     tables: Vec<TableView>,
     empty_tables: Vec<&'static str>,
@@ -83,7 +83,7 @@ fn page<'a>(data: &ReportData<'a>, tables: &[Table], figures: &'a [(String, Stri
         findings: summary::findings(data),
         scores: score_table::score_tables(data, &links),
         missing: summary::missing_cells(records),
-        provenance: provenance::provenance_facts(records),
+        provenance: provenance::provenance_entries(records),
         figures: figures.iter().map(|figure| FigureView::new(figure, &records.experiment)).collect(),
         tables: filled.into_iter().map(|table| TableView::new(table, &links)).collect(),
         empty_tables: empty.into_iter().map(|table| table.spec.name).collect(),

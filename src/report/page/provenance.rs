@@ -8,28 +8,28 @@ use super::values::group_digits;
 use crate::report::experiment_records::{CellUsage, ExperimentRecords};
 use crate::store::{Provenance, StageName};
 
-/// A name and a value of the provenance.
+/// A named value of the provenance.
 #[derive(Serialize)]
-pub(super) struct Fact {
+pub(super) struct ProvenanceEntry {
     name: &'static str,
     value: String,
 }
 
 /// Returns the provenance of the finished cells; empty if there are none.
-pub(super) fn provenance_facts(records: &ExperimentRecords) -> Vec<Fact> {
+pub(super) fn provenance_entries(records: &ExperimentRecords) -> Vec<ProvenanceEntry> {
     let cells = &records.usages;
     if cells.is_empty() {
         return Vec::new();
     }
-    let fact = |name, value| Fact { name, value };
+    let entry = |name, value| ProvenanceEntry { name, value };
     vec![
-        fact("Cells", stage_counts(cells)),
-        fact("Resources", resources(cells)),
-        fact("Device", distinct(cells, |cell| cell.record.provenance.device.clone())),
-        fact("Machine", distinct(cells, |cell| machine(&cell.record.provenance))),
-        fact("Program", distinct(cells, |cell| program(&cell.record.provenance))),
-        fact("Finished", days(cells)),
-        fact("Confidence intervals", format!("Wilson, {} %", 100.0 * records.confidence)),
+        entry("Cells", stage_counts(cells)),
+        entry("Resources", resources(cells)),
+        entry("Device", join_distinct(cells, |cell| cell.record.provenance.device.clone())),
+        entry("Machine", join_distinct(cells, |cell| machine(&cell.record.provenance))),
+        entry("Program", join_distinct(cells, |cell| program(&cell.record.provenance))),
+        entry("Finished", finish_dates(cells)),
+        entry("Confidence intervals", format!("Wilson, {} %", 100.0 * records.confidence)),
     ]
 }
 
@@ -52,15 +52,16 @@ fn resources(cells: &[CellUsage]) -> String {
     )
 }
 
-fn distinct(cells: &[CellUsage], of: fn(&CellUsage) -> String) -> String {
-    cells.iter().map(of).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join("; ")
+/// Returns the distinct values of the cells in alphabetical order, joined by semicolons.
+fn join_distinct(cells: &[CellUsage], value: fn(&CellUsage) -> String) -> String {
+    cells.iter().map(value).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join("; ")
 }
 
 /// Returns the days (UTC) on which the first and the last cell finished.
-fn days(cells: &[CellUsage]) -> String {
-    let day = |cell: &CellUsage| cell.record.finished.chars().take("YYYY-MM-DD".len()).collect::<String>();
-    let days: BTreeSet<String> = cells.iter().map(day).collect();
-    match (days.first(), days.last()) {
+fn finish_dates(cells: &[CellUsage]) -> String {
+    let date = |cell: &CellUsage| cell.record.finished.chars().take("YYYY-MM-DD".len()).collect::<String>();
+    let dates: BTreeSet<String> = cells.iter().map(date).collect();
+    match (dates.first(), dates.last()) {
         (Some(first), Some(last)) if first != last => format!("{first} to {last}"),
         (Some(only), _) => only.clone(),
         _ => String::new(),

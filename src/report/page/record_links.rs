@@ -7,7 +7,7 @@ use super::RESULTS;
 use crate::report::experiment_records::ExperimentRecords;
 use crate::store::{CellId, ResultsFolder, StageName};
 
-/// The cells of the records by key. A column is displayed as links if all of its values are such keys.
+/// The stages of the cells by key. A column is displayed as links if each of its values is one of these keys.
 pub(super) struct RecordLinks {
     stages: BTreeMap<String, StageName>,
 }
@@ -24,15 +24,15 @@ impl RecordLinks {
     }
 
     /// Returns whether a cell of the records has this key.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(super) fn has_key(&self, key: &str) -> bool {
         self.stages.contains_key(key)
     }
 
     /// Returns the path of the record of a cell, relative to the page.
-    pub(super) fn path(&self, key: &str) -> Option<String> {
+    pub(super) fn record_path(&self, key: &str) -> Option<String> {
         let stage = self.stages.get(key)?.clone();
         let cell = CellId { stage, key: key.parse().ok()? };
-        let record = ResultsFolder::new(Path::new(RESULTS)).cell(&cell).record();
+        let record = ResultsFolder::new(Path::new(RESULTS)).cell_folder(&cell).record_path();
         Some(record.to_string_lossy().into_owned())
     }
 }

@@ -88,7 +88,7 @@ fn base_score((search, row): &SearchWithRow<'_>, links: &RecordLinks) -> Display
         interval: interval(row.p_base_low, row.p_base_high),
         num_replaced: 0,
         matches_base: false,
-        href: links.path(&search.base_answers.cell.key.to_string()),
+        href: links.record_path(&search.base_answers.cell.key.to_string()),
     }
 }
 
@@ -98,7 +98,7 @@ fn best_score((search, row): &SearchWithRow<'_>, links: &RecordLinks) -> Display
         interval: interval(row.p_best_low, row.p_best_high),
         num_replaced: row.num_replaced,
         matches_base: row.matches_base,
-        href: links.path(&search.best_answers.cell.key.to_string()),
+        href: links.record_path(&search.best_answers.cell.key.to_string()),
     }
 }
 

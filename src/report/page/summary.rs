@@ -51,10 +51,10 @@ fn search_counts(rows: &[SearchRow]) -> String {
     let count = |of: fn(&SearchRow) -> &String| rows.iter().map(of).collect::<BTreeSet<_>>().len();
     format!(
         "{} over {}, {} and {}.",
-        counted(rows.len(), "finished search", "finished searches"),
-        counted(count(|row| &row.model), "base", "bases"),
-        counted(count(|row| &row.variant), "linear variant", "linear variants"),
-        counted(count(|row| &row.task), "task", "tasks"),
+        pluralize(rows.len(), "finished search", "finished searches"),
+        pluralize(count(|row| &row.model), "base", "bases"),
+        pluralize(count(|row| &row.variant), "linear variant", "linear variants"),
+        pluralize(count(|row| &row.task), "task", "tasks"),
     )
 }
 
@@ -94,7 +94,7 @@ fn hybrid_scores(rows: &[SearchRow], hybrid: HybridColumns) -> String {
          McNemar test on the same items, without correction for multiple comparisons).",
         hybrid.name,
         percent_range(&percentages),
-        counted(rows.len(), "search", "searches"),
+        pluralize(rows.len(), "search", "searches"),
     )
 }
 
@@ -102,7 +102,7 @@ fn hybrid_scores(rows: &[SearchRow], hybrid: HybridColumns) -> String {
 fn base_scores(records: &ExperimentRecords) -> Option<String> {
     let scores: Vec<f64> = base_rows(records).iter().map(|row| 100.0 * row.p_base).collect();
     (!scores.is_empty()).then(|| {
-        let num_scores = counted(scores.len(), "test score of a base", "test scores of bases");
+        let num_scores = pluralize(scores.len(), "test score of a base", "test scores of bases");
         format!("{num_scores} without hybrids: {} %.", range(&scores, 1))
     })
 }
@@ -160,6 +160,6 @@ fn percent_range(percentages: &[f64]) -> String {
 }
 
 /// Formats a count with its noun.
-fn counted(count: usize, one: &str, many: &str) -> String {
+fn pluralize(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }

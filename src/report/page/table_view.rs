@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::record_links::RecordLinks;
-use super::values::{ColumnKind, DisplayedValue, displayed_values};
+use super::values::{ColumnKind, DisplayedValue, display_values};
 use crate::report::tables::Table;
 
 /// Maximum number of rows of a table that the page shows completely.
@@ -66,7 +66,7 @@ impl TableView {
         };
         for (spec, column) in table.columns.iter().zip(table.frame.columns()) {
             let (name, about) = (column.name().to_string(), spec.about());
-            let (kind, values) = displayed_values(spec, column, num_shown, links);
+            let (kind, values) = display_values(spec, column, num_shown, links);
             view.notes.push(ColumnNote { name: name.clone(), about, unit: spec.unit });
             if is_complete && kind != ColumnKind::Record && is_constant(&values) {
                 view.constants.extend((!values[0].text.is_empty()).then(|| (name, values[0].clone())));

@@ -39,7 +39,7 @@ pub(super) enum ColumnKind {
 }
 
 /// Returns the kind of a column and its first `num_rows` values.
-pub(super) fn displayed_values(
+pub(super) fn display_values(
     spec: &ColumnSpec,
     column: &Column,
     num_rows: usize,
@@ -48,13 +48,13 @@ pub(super) fn displayed_values(
     let values: Vec<AnyValue<'_>> =
         (0..num_rows).map(|row| column.get(row).expect("the row is in the table")).collect();
     let decimals = num_decimals(spec, &values);
-    let displayed = values.iter().map(|value| displayed_value(value, decimals, links)).collect();
+    let displayed = values.iter().map(|value| display_value(value, decimals, links)).collect();
     (column_kind(&values, links), displayed)
 }
 
 fn column_kind(values: &[AnyValue<'_>], links: &RecordLinks) -> ColumnKind {
     let present: Vec<&AnyValue<'_>> = values.iter().filter(|value| !value.is_null()).collect();
-    let is_key = |value: &AnyValue<'_>| value.get_str().is_some_and(|key| links.has(key));
+    let is_key = |value: &AnyValue<'_>| value.get_str().is_some_and(|key| links.has_key(key));
     if present.is_empty() {
         ColumnKind::Text
     } else if present.iter().all(|value| value.is_primitive_numeric()) {
@@ -66,7 +66,7 @@ fn column_kind(values: &[AnyValue<'_>], links: &RecordLinks) -> ColumnKind {
     }
 }
 
-fn displayed_value(value: &AnyValue<'_>, decimals: usize, links: &RecordLinks) -> DisplayedValue {
+fn display_value(value: &AnyValue<'_>, decimals: usize, links: &RecordLinks) -> DisplayedValue {
     let text = |text: String| DisplayedValue { text, ..DisplayedValue::default() };
     match value {
         AnyValue::Null => DisplayedValue::default(),
@@ -74,15 +74,15 @@ fn displayed_value(value: &AnyValue<'_>, decimals: usize, links: &RecordLinks) -
         AnyValue::Float64(number) => {
             DisplayedValue { text: round_to(*number, decimals), value: Some(number.to_string()), href: None }
         }
-        AnyValue::UInt32(number) => displayed_count(u64::from(*number)),
-        AnyValue::UInt64(number) => displayed_count(*number),
+        AnyValue::UInt32(number) => display_count(u64::from(*number)),
+        AnyValue::UInt64(number) => display_count(*number),
         AnyValue::List(list) => {
             let numbers = list.iter().map(|value| value.try_extract::<f64>().unwrap_or(f64::NAN));
             text(numbers.map(|number| round_to(number, 3)).collect::<Vec<_>>().join(", "))
         }
         other => match other.get_str() {
-            Some(key) if links.has(key) => {
-                DisplayedValue { text: short_key(key), value: None, href: links.path(key) }
+            Some(key) if links.has_key(key) => {
+                DisplayedValue { text: short_key(key), value: None, href: links.record_path(key) }
             }
             Some(other) => text(other.to_owned()),
             None => text(other.to_string()),
@@ -95,7 +95,7 @@ pub(super) fn short_key(key: &str) -> String {
     key.chars().take(NUM_KEY_DIGITS).collect()
 }
 
-fn displayed_count(number: u64) -> DisplayedValue {
+fn display_count(number: u64) -> DisplayedValue {
     let text = group_digits(number);
     let value = (text.len() != number.to_string().len()).then(|| number.to_string());
     DisplayedValue { text, value, href: None }

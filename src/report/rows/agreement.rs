@@ -81,7 +81,8 @@ impl<'a> SearchPair<'a> {
         let ignores_scores = |search: &SearchCell| {
             matches!(search.job.strategy, SearchStrategy::Uniform {} | SearchStrategy::Random { .. })
         };
-        let is_trivial = differing_setting != STRATEGY && ignores_scores(first) && ignores_scores(second);
+        let is_trivial =
+            differing_setting != STRATEGY_AXIS && ignores_scores(first) && ignores_scores(second);
         (!is_trivial).then_some(Self { first, second, differing_setting, values })
     }
 
@@ -130,7 +131,7 @@ impl<'a> SearchPair<'a> {
 }
 
 /// The sweep axis of search strategies.
-const STRATEGY: &str = "search.strategy";
+const STRATEGY_AXIS: &str = "search.strategy";
 
 /// Returns the rank of each layer in the order of a search. Layers that it did not replace share the last
 /// rank.
@@ -165,7 +166,7 @@ mod tests {
 
     /// Returns the row for two variants on one task with these orders of six layers.
     fn compare_orders(first: &[u32], second: &[u32]) -> AgreementRow {
-        let mut records = fixture::sized(2, 1, 6);
+        let mut records = fixture::records_of_size(2, 1, 6);
         records.searches[1].rounds = fixture::rounds(first);
         records.searches[0].rounds = fixture::rounds(second);
         let mut rows = agreement_rows(&records);
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn pairs_differ_in_one_setting() {
-        let rows = agreement_rows(&fixture::sized(3, 4, 8));
+        let rows = agreement_rows(&fixture::records_of_size(3, 4, 8));
         let num_between = |setting: &str| rows.iter().filter(|row| row.differing_setting == setting).count();
         assert_eq!((num_between("variant"), num_between("task")), (3 * 4, 6 * 3));
         assert_eq!(rows.len(), 30);
@@ -214,11 +215,11 @@ mod tests {
 
     #[test]
     fn strategies_are_compared_but_not_orders_without_scores() {
-        let mut records = fixture::sized(1, 2, 8);
+        let mut records = fixture::records_of_size(1, 2, 8);
         let strategies = [("greedy", SearchStrategy::Greedy {}), ("uniform", SearchStrategy::Uniform {})];
         let of = |(name, strategy): (&str, SearchStrategy)| {
             let named = |mut search: SearchCell| {
-                search.cell.labels.axes.insert(STRATEGY.to_owned(), name.to_owned());
+                search.cell.labels.axes.insert(STRATEGY_AXIS.to_owned(), name.to_owned());
                 search.cell.job.strategy = strategy.clone();
                 search.cell.record.spec.id.key =
                     fixture::cell_id(&SearchJob::NAME, &format!("{}-{name}", search.key())).key;

@@ -16,21 +16,21 @@ use crate::algorithms::search::Round;
 use crate::algorithms::search::Trial;
 use crate::stats::wilson_interval;
 pub(super) use agreement::agreement_rows;
-pub(super) use paper_views::{compute_hours_rows, speedup_rows, table1};
+pub(super) use paper_views::{build_table1, compute_hours_rows, speedup_rows};
 pub(super) use published::published_rows;
 pub(super) use searches::search_rows;
 
 /// Returns the searches sorted by model, variant, task and axes.
 pub(super) fn sorted_searches(records: &ExperimentRecords) -> Vec<&SearchCell> {
     let mut searches: Vec<_> = records.searches.iter().collect();
-    searches.sort_by(|a, b| a.name().cmp(&b.name()));
+    searches.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     searches
 }
 
 /// Returns the distillations sorted by model, variant and axes.
 pub(super) fn sorted_distillations(records: &ExperimentRecords) -> Vec<&DistilCell> {
     let mut distillations: Vec<_> = records.distillations.iter().collect();
-    distillations.sort_by(|a, b| a.name().cmp(&b.name()));
+    distillations.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     distillations
 }
 
@@ -101,7 +101,7 @@ pub(super) fn trajectory_rows(records: &ExperimentRecords) -> Vec<TrajectoryRow>
 }
 
 fn trajectory_row(search: &SearchCell, round: &Round) -> TrajectoryRow {
-    let (model, variant, task, axes) = owned_name(search);
+    let (model, variant, task, axes) = owned_labels(search);
     let set = paper_match::matching_layer_set(search, round);
     let paper_layers = set.map(|set| set.layers());
     let shared = |of_paper: &Vec<u32>| of_paper.iter().filter(|layer| round.layers.contains(layer)).count();
@@ -129,7 +129,7 @@ fn trajectory_row(search: &SearchCell, round: &Round) -> TrajectoryRow {
 /// Returns the rows of `trials`.
 pub(super) fn trial_rows(records: &ExperimentRecords) -> Vec<TrialRow> {
     let rows_of = |search: &SearchCell| {
-        let (model, variant, task, axes) = owned_name(search);
+        let (model, variant, task, axes) = owned_labels(search);
         let row = move |trial: Trial| TrialRow {
             model: model.clone(),
             variant: variant.clone(),
@@ -165,7 +165,7 @@ pub(super) fn item_rows(records: &ExperimentRecords) -> Vec<ItemRow> {
 }
 
 fn item_rows_of(search: &SearchCell, system: &str, test: &TestAnswers) -> Vec<ItemRow> {
-    let (model, variant, task, axes) = owned_name(search);
+    let (model, variant, task, axes) = owned_labels(search);
     let row = |item: &ItemScore| ItemRow {
         model: model.clone(),
         variant: variant.clone(),
@@ -211,8 +211,8 @@ fn distillation_row(distillation: &DistilCell, layer: &LayerLoss) -> Distillatio
     }
 }
 
-fn owned_name(search: &SearchCell) -> (String, String, String, String) {
-    let (model, variant, task, axes) = search.name();
+fn owned_labels(search: &SearchCell) -> (String, String, String, String) {
+    let (model, variant, task, axes) = search.sort_key();
     (model.to_owned(), variant.to_owned(), task.to_owned(), axes)
 }
 
@@ -223,8 +223,8 @@ mod tests {
 
     #[test]
     fn a_hybrid_of_ten_layers_is_compared_with_the_layer_set_of_the_paper() {
-        let mut records = fixture::of_paper("Qwen2.5-1.5B");
-        records.searches.retain(|search| search.block() == "jet" && search.task() == "pubmedqa");
+        let mut records = fixture::records_of_hub_base("Qwen2.5-1.5B");
+        records.searches.retain(|search| search.block_name() == "jet" && search.task() == "pubmedqa");
         // The layers of the paper's greedy set for PubMedQA, with 0, 1 and 2 in place of three of them.
         records.searches[0].rounds = fixture::rounds(&[26, 0, 24, 1, 22, 2, 4, 19, 21, 8, 12]);
         let rows = trajectory_rows(&records);

@@ -14,7 +14,7 @@ use crate::report::schema::ColumnSpec;
 ///
 /// # Errors
 /// Two columns have the same name.
-pub(in crate::report) fn table1(searches: &[SearchRow]) -> PolarsResult<(Vec<ColumnSpec>, DataFrame)> {
+pub(in crate::report) fn build_table1(searches: &[SearchRow]) -> PolarsResult<(Vec<ColumnSpec>, DataFrame)> {
     let tasks: BTreeSet<(&str, &str)> = searches.iter().map(|row| (&*row.axes, &*row.task)).collect();
     let systems: BTreeSet<(&str, &str)> = searches.iter().map(|row| (&*row.model, &*row.variant)).collect();
     let models: BTreeSet<&str> = systems.iter().map(|(model, _)| *model).collect();
@@ -109,8 +109,8 @@ fn timings_of_opt<'a>(search: &SearchRow, timings: &'a [ThroughputRow]) -> Vec<&
     by_setting.into_values().collect()
 }
 
-/// Returns whether each value of `axes` is also one of `all_axes`; speed depends on few of the axes of a
-/// search.
+/// Returns whether `all_axes` has each value of `axes`. A timing has fewer axes than a search, because speed
+/// depends on few of them.
 fn is_part_of(axes: &str, all_axes: &str) -> bool {
     axes.is_empty() || axes.split(',').all(|axis| all_axes.split(',').any(|known| known == axis))
 }
@@ -145,7 +145,7 @@ mod tests {
 
     /// Two tasks by two variants; the search by `gla` on `boolq` is missing.
     fn records() -> ExperimentRecords {
-        let mut records = fixture::sized(2, 2, 8);
+        let mut records = fixture::records_of_size(2, 2, 8);
         records.searches.retain(|search| (search.variant(), search.task()) != ("gla", "boolq"));
         for search in &mut records.searches {
             let num_correct = if search.variant() == "gdn" { 150 } else { 170 };
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn table1_has_a_row_for_each_task_and_columns_for_each_base_and_variant() {
-        let (specs, frame) = table1(&search_rows(&records())).unwrap();
+        let (specs, frame) = build_table1(&search_rows(&records())).unwrap();
         let expected = [
             Column::new("task".into(), ["arc-easy", "boolq"]),
             Column::new("axes".into(), ["", ""]),
@@ -176,13 +176,13 @@ mod tests {
 
     #[test]
     fn table1_without_searches_has_no_rows() {
-        let (_, frame) = table1(&[]).unwrap();
+        let (_, frame) = build_table1(&[]).unwrap();
         assert_eq!(frame.shape(), (0, 2));
     }
 
     #[test]
     fn table2_averages_the_hours_of_a_base() {
-        let mut records = fixture::sized(2, 2, 8);
+        let mut records = fixture::records_of_size(2, 2, 8);
         // Three of the four searches take half an hour, and distillation takes two hours.
         records.searches[0].cell.record.seconds = 5400.0;
         let rows = compute_hours_rows(&crate::report::cost::cost_rows(&records));

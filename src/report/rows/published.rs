@@ -8,7 +8,7 @@ use crate::report::published::{self, PaperKey, PublishedScore};
 /// Returns the rows of `published` in the order of the paper; empty if the experiment has none of the paper's
 /// bases.
 pub(in crate::report) fn published_rows(records: &ExperimentRecords) -> Vec<PublishedRow> {
-    let mut bases = records.searches.iter().filter_map(|search| search.public_base());
+    let mut bases = records.searches.iter().filter_map(|search| search.public_base_name());
     if !bases.any(published::has_base) {
         return Vec::new();
     }
@@ -49,8 +49,8 @@ mod tests {
 
     #[test]
     fn a_cell_without_a_search_has_a_row() {
-        let mut records = fixture::of_paper("Qwen2.5-1.5B");
-        records.searches.retain(|search| (search.block(), search.task()) != ("gla", "boolq"));
+        let mut records = fixture::records_of_hub_base("Qwen2.5-1.5B");
+        records.searches.retain(|search| (search.block_name(), search.task()) != ("gla", "boolq"));
         let rows = published_rows(&records);
         assert_eq!(rows.len(), 162);
         let num_matched = rows.iter().filter(|row| row.searches == 1).count();
@@ -65,6 +65,6 @@ mod tests {
 
     #[test]
     fn an_experiment_on_other_bases_has_no_rows() {
-        assert_eq!(published_rows(&fixture::of_paper("mini")), []);
+        assert_eq!(published_rows(&fixture::records_of_hub_base("mini")), []);
     }
 }

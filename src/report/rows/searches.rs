@@ -6,7 +6,7 @@ use super::{format_layers, sorted_searches};
 use crate::data::SplitPolicy;
 use crate::report::columns::SearchRow;
 use crate::report::experiment_records::{ExperimentRecords, SearchCell, TestAnswers};
-use crate::report::paired::Pairing;
+use crate::report::paired::PairedCounts;
 use crate::report::paper_match;
 use crate::report::search_metrics::format_axes;
 use crate::stats::{benjamini_hochberg, wilson_interval};
@@ -55,11 +55,11 @@ fn row(search: &SearchCell, confidence: f64) -> SearchRow {
     let (best, opt) = (&search.best, &search.opt);
     let [p_base, p_best, p_opt] = [&search.base_answers, &search.best_answers, &search.opt_answers]
         .map(|test| ScoreInterval::new(test, confidence));
-    let [best_pairing, opt_pairing] =
-        [&search.best_answers, &search.opt_answers].map(|hybrid| Pairing::new(&search.base_answers, hybrid));
+    let [best_counts, opt_counts] = [&search.best_answers, &search.opt_answers]
+        .map(|hybrid| PairedCounts::new(&search.base_answers, hybrid));
     let seed = Seed(0).child(&search.key());
-    let best_interval = best_pairing.interval(confidence, seed.child("best"));
-    let opt_interval = opt_pairing.interval(confidence, seed.child("opt"));
+    let best_interval = best_counts.interval(confidence, seed.child("best"));
+    let opt_interval = opt_counts.interval(confidence, seed.child("opt"));
     let gap_base = 100.0 * (search.base - p_base.score);
     let gap_best = 100.0 * (best.validation - p_best.score);
     let (cell, optimal) = (paper_match::matching_score(search), paper_match::matching_speedup(search));
@@ -84,16 +84,16 @@ fn row(search: &SearchCell, confidence: f64) -> SearchRow {
         num_layers: search.num_layers,
         items: search.base_answers.num_items,
         truncated_items: search.base_answers.num_truncated,
-        difference_best: best_pairing.difference(),
+        difference_best: best_counts.difference(),
         difference_best_low: best_interval.0,
         difference_best_high: best_interval.1,
-        p_value_best: best_pairing.p_value(),
-        q_value_best: best_pairing.p_value(),
-        difference_opt: opt_pairing.difference(),
+        p_value_best: best_counts.p_value(),
+        q_value_best: best_counts.p_value(),
+        difference_opt: opt_counts.difference(),
         difference_opt_low: opt_interval.0,
         difference_opt_high: opt_interval.1,
-        p_value_opt: opt_pairing.p_value(),
-        q_value_opt: opt_pairing.p_value(),
+        p_value_opt: opt_counts.p_value(),
+        q_value_opt: opt_counts.p_value(),
         matches_base: p_best.score >= p_base.score,
         validation_base: search.base,
         validation_best: best.validation,
@@ -136,8 +136,8 @@ mod tests {
     use crate::report::fixture;
 
     fn jet_on_arc_easy(change: impl FnOnce(&mut SearchCell)) -> SearchRow {
-        let records = fixture::of_paper("Qwen2.5-1.5B");
-        let is_match = |search: &SearchCell| search.block() == "jet" && search.task() == "arc-easy";
+        let records = fixture::records_of_hub_base("Qwen2.5-1.5B");
+        let is_match = |search: &SearchCell| search.block_name() == "jet" && search.task() == "arc-easy";
         let mut search = records.searches.into_iter().find(is_match).unwrap();
         change(&mut search);
         row(&search, 0.95)
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn p_values_are_corrected_over_all_rows() {
-        let mut records = fixture::of_paper("Qwen2.5-1.5B");
+        let mut records = fixture::records_of_hub_base("Qwen2.5-1.5B");
         records.searches.truncate(4);
         // Exact McNemar p-values 2^-6, 2^-5, 2^-3 and 1, which Benjamini and Hochberg multiply by 4/1, 4/2,
         // 4/3 and 1.

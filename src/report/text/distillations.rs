@@ -16,7 +16,7 @@ pub(super) fn distillations_text(records: &ExperimentRecords) -> String {
 }
 
 fn row(distillation: &DistilCell) -> Vec<String> {
-    let (model, variant, _, axes) = distillation.name();
+    let (model, variant, _, axes) = distillation.sort_key();
     let name = [model, variant, &axes].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
     let (before, after) = match distillation.median_normalised_losses() {
         Some((before, after)) => (format!("{before:.3}"), format!("{after:.3}")),

@@ -3,7 +3,7 @@
 /// Maximum length of a line in characters.
 pub(super) const TERMINAL_WIDTH: usize = 80;
 /// Gap between columns.
-const GAP: &str = "  ";
+const COLUMN_GAP: &str = "  ";
 
 /// Formats rows of text as a table. The first row is the heading. The first column is left-aligned, all
 /// others are right-aligned. Columns that do not fit [`TERMINAL_WIDTH`] continue in another block, which
@@ -28,9 +28,9 @@ fn width_of(rows: &[Vec<String>], column: usize) -> usize {
 /// Returns the first column and as many columns from `next` on as fit, at least one.
 fn columns_that_fit(widths: &[usize], next: usize) -> Vec<usize> {
     let mut shown = vec![0, next];
-    let mut taken = widths[0] + GAP.len() + widths[next];
+    let mut taken = widths[0] + COLUMN_GAP.len() + widths[next];
     for (column, width) in widths.iter().enumerate().skip(next + 1) {
-        taken += GAP.len() + width;
+        taken += COLUMN_GAP.len() + width;
         if taken > TERMINAL_WIDTH {
             break;
         }
@@ -50,7 +50,7 @@ fn line(row: &[String], widths: &[usize], shown: &[usize]) -> String {
         let (text, width) = (&row[*column], widths[*column]);
         if *column == 0 { format!("{text:<width$}") } else { format!("{text:>width$}") }
     };
-    let text = shown.iter().map(cell).collect::<Vec<_>>().join(GAP);
+    let text = shown.iter().map(cell).collect::<Vec<_>>().join(COLUMN_GAP);
     format!("{}\n", text.trim_end())
 }
 

@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn text_fits_eighty_columns() {
-        let mut records = fixture::sized(3, 6, 12);
+        let mut records = fixture::records_of_size(3, 6, 12);
         records.searches[0].cell.labels.axes.insert("distil.token-budget".to_owned(), "100M".to_owned());
         let text = text_of(&records);
         assert!(text.lines().all(|line| line.chars().count() <= format::TERMINAL_WIDTH), "{text}");

@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn rows_with_scores_of_the_paper_are_counted() {
-        let mut records = fixture::of_paper("Qwen2.5-1.5B");
+        let mut records = fixture::records_of_hub_base("Qwen2.5-1.5B");
         records.searches.truncate(2);
         // The paper: 72.0 for the base on ARC easy, 73.0 on BoolQ; 62 % of 200 items is below either.
         records.searches[0].base_answers = fixture::answers(144, 200);
@@ -133,6 +133,6 @@ mod tests {
             text.contains("the paper's score of the base in 1 rows and that of the hybrid in "),
             "{text}"
         );
-        assert!(!scores_text(&ReportData::new(&fixture::of_paper("mini"))).contains("The paper"));
+        assert!(!scores_text(&ReportData::new(&fixture::records_of_hub_base("mini"))).contains("The paper"));
     }
 }

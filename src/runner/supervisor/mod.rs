@@ -1,4 +1,4 @@
-//! Runs a sweep in a child process, so that a crash which no process can catch ends a cell and not the sweep.
+//! Runs a sweep in a child process, so that a crash ends a cell and not the sweep.
 //!
 //! A failed allocation, the kernel's out-of-memory killer and a fault in a GPU driver end a process. So the
 //! process that the user starts, the supervisor, only starts a worker process and waits for it.
@@ -9,15 +9,15 @@
 //! dies, the supervisor knows which cells were running. It starts the next worker, which records the crash
 //! and continues. Each process detects the death of the other by the end of the stream.
 
+mod connection;
 mod crash_report;
+mod previous_attempts;
 mod stderr_tee;
 mod supervise;
-mod sweep_state;
-mod worker;
 
+pub use connection::SupervisorConnection;
+pub use previous_attempts::{CellEnd, Crash, PreviousAttempts};
 pub use supervise::supervise;
-pub use sweep_state::{CellEnd, Crash, SweepState};
-pub use worker::Worker;
 
 /// The environment variable that holds the supervisor's process id in a worker.
 const SUPERVISOR: &str = "DTR_SUPERVISOR";

@@ -10,8 +10,8 @@ use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::crash_report::{CrashReport, is_user_signal, peak_memory_bytes};
+use super::previous_attempts::{CellStartTimes, PreviousAttempts};
 use super::stderr_tee::StderrTee;
-use super::sweep_state::{RunningCells, SweepState};
 use super::{STOP, SUPERVISOR};
 use crate::runner::stop::on_interrupt;
 use dtr_core::error::{Error, ErrorKind, Result};
@@ -19,10 +19,11 @@ use dtr_core::process::oom_kill_count;
 
 /// Forwards Ctrl-C to the current worker.
 #[derive(Clone, Default)]
-struct InterruptForwarder(Arc<Mutex<Receiver>>);
+struct InterruptForwarder(Arc<Mutex<WorkerSocket>>);
 
+/// The socket to the current worker.
 #[derive(Default)]
-struct Receiver {
+struct WorkerSocket {
     /// Whether the user has pressed Ctrl-C.
     is_interrupted: bool,
     /// The socket of the current worker.
@@ -37,11 +38,11 @@ struct Receiver {
 /// worker would crash too.
 pub fn supervise() -> Result<u8> {
     let forwarder = InterruptForwarder::listen()?;
-    let mut state = SweepState::default();
+    let mut attempts = PreviousAttempts::default();
     loop {
-        let mut running = RunningCells::new();
+        let mut running = CellStartTimes::new();
         let num_kills_before = oom_kill_count();
-        let (status, last_line) = run_worker(&mut state, &mut running, &forwarder)?;
+        let (status, last_line) = run_worker(&mut attempts, &mut running, &forwarder)?;
         if let Some(code) = status.code() {
             return Ok(u8::try_from(code).unwrap_or(ErrorKind::Failed.exit_code()));
         }
@@ -56,7 +57,7 @@ pub fn supervise() -> Result<u8> {
         let was_out_of_memory = num_kills.is_some_and(|(before, now)| now > before);
         let peak_memory_bytes = peak_memory_bytes();
         let reason = CrashReport { signal, last_line, peak_memory_bytes, was_out_of_memory }.describe();
-        if !state.assign_crash(&running, &reason) {
+        if !attempts.assign_crash(&running, &reason) {
             return Err(Error::environment(format!("the sweep crashed while it ran no cell: {reason}"))
                 .hint("check that memory is free, and run the same command again"));
         }
@@ -65,8 +66,8 @@ pub fn supervise() -> Result<u8> {
 
 /// Runs one worker to its end. Returns its exit status, and its last line on standard error.
 fn run_worker(
-    state: &mut SweepState,
-    running: &mut RunningCells,
+    attempts: &mut PreviousAttempts,
+    running: &mut CellStartTimes,
     forwarder: &InterruptForwarder,
 ) -> Result<(ExitStatus, Option<String>)> {
     let failure = |cause| Error::environment("cannot start a worker process").with_source(cause);
@@ -76,12 +77,12 @@ fn run_worker(
     let mut worker = command.spawn().map_err(failure)?;
     // The command holds the worker's ends of pipe and socket, which must close when the worker ends.
     drop(command);
-    forwarder.connect(&socket, state).map_err(failure)?;
+    forwarder.connect(&socket, attempts).map_err(failure)?;
     for line in BufReader::new(&socket).lines() {
         let Ok(message) = line.map(|line| serde_json::from_str(&line)) else { break };
         // A crash may cut off the last line.
         if let Ok(message) = message {
-            state.apply(message, running);
+            attempts.apply_message(message, running);
         }
     }
     forwarder.lock().socket = None;
@@ -116,26 +117,26 @@ impl InterruptForwarder {
         Ok(forwarder)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Receiver> {
+    fn lock(&self) -> MutexGuard<'_, WorkerSocket> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends `stop` to the current worker. Ignores a worker that is dead.
     fn forward(&self) {
-        let mut receiver = self.lock();
-        receiver.is_interrupted = true;
-        let _ = receiver.socket.as_mut().map(|socket| writeln!(socket, "{STOP}"));
+        let mut worker = self.lock();
+        worker.is_interrupted = true;
+        let _ = worker.socket.as_mut().map(|socket| writeln!(socket, "{STOP}"));
     }
 
-    /// Sends the state of the sweep to a new worker, and makes it the receiver of stops. If the user has
-    /// already pressed Ctrl-C, also sends `stop`.
-    fn connect(&self, mut socket: &UnixStream, state: &SweepState) -> std::io::Result<()> {
-        let mut receiver = self.lock();
-        receiver.socket = Some(socket.try_clone()?);
-        let stop = if receiver.is_interrupted { STOP } else { "" };
-        let state = serde_json::to_string(state).expect("a sweep's state is plain JSON");
+    /// Sends the previous attempts to a new worker, which receives `stop` from now on. If the user has already
+    /// pressed Ctrl-C, sends `stop` at once.
+    fn connect(&self, mut socket: &UnixStream, attempts: &PreviousAttempts) -> std::io::Result<()> {
+        let mut worker = self.lock();
+        worker.socket = Some(socket.try_clone()?);
+        let stop = if worker.is_interrupted { STOP } else { "" };
+        let attempts = serde_json::to_string(attempts).expect("attempts are plain JSON");
         // Writing to a worker that died fails, and its exit status reports the crash.
-        let _ = writeln!(socket, "{state}\n{stop}");
+        let _ = writeln!(socket, "{attempts}\n{stop}");
         Ok(())
     }
 }

@@ -15,12 +15,12 @@ use super::cell::Cell;
 use super::identity::CorpusIdentity;
 use super::models::LoadedModels;
 use super::planner::{Planner, SweepPoint};
-use super::stage::{Completion, Stage, Usage};
+use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::distil::{DistilConfig, DistilResult};
 use crate::data::CorpusSource;
 use crate::resources::{DistilMemory, Resources, trained_bytes, weight_bytes};
-use crate::runner::{ClaimOutcome, ClaimedCell, RunContext};
-use crate::store::{CellId, CellState, Inputs, Key, StageName};
+use crate::runner::{ClaimOutcome, RunContext, RunningCell};
+use crate::store::{CellId, CellInputs, CellState, Key, StageName};
 use dtr_core::error::Result;
 use dtr_model::{DecoderConfig, Mixer, Variant};
 
@@ -60,18 +60,18 @@ pub(super) fn plan_twins(
     model: &str,
     variant: &str,
 ) -> Result<(BaseSource, CellId)> {
-    let base = planner.base(point, model)?;
+    let base = planner.plan_base(point, model)?;
     let corpus = &point.manifest.corpus.source;
     let job = DistilJob {
         base: base.clone(),
         variant: point.manifest.variants[variant].clone(),
         recipe: point.manifest.distil.clone(),
         corpus: corpus.clone(),
-        corpus_identity: planner.corpus(corpus)?,
+        corpus_identity: planner.identify_corpus(corpus)?,
     };
     let mut labels = point.labels(model).without_search_axes();
     labels.variant = Some(variant.to_owned());
-    Ok((base, planner.add_shared(Cell::new(job, labels)?)))
+    Ok((base, planner.add_input_cell(Cell::new(job, labels)?)))
 }
 
 impl Stage for DistilJob {
@@ -90,7 +90,7 @@ impl Stage for DistilJob {
         })
     }
 
-    fn inputs(&self) -> Inputs {
+    fn inputs(&self) -> CellInputs {
         self.base.inputs()
     }
 
@@ -118,8 +118,8 @@ impl Stage for DistilJob {
         }
     }
 
-    fn usage(&self, output: &DistilResult) -> Usage {
-        Usage { tokens: output.tokens, evaluations: 0 }
+    fn count_work(&self, output: &DistilResult) -> WorkCounts {
+        WorkCounts { tokens: output.tokens, evaluations: 0 }
     }
 
     /// A cell that fails does not stop the other cells of the group. Cells that another process has claimed
@@ -128,49 +128,48 @@ impl Stage for DistilJob {
         context: &RunContext<'_>,
         models: &mut LoadedModels,
         group: &[(&Cell, &Self)],
-    ) -> Vec<Result<Completion>> {
-        let mut completions = Completions::new();
+    ) -> Vec<Result<CompletedBy>> {
+        let mut results = CellResults::new();
         let mut pending = group.to_vec();
         while !pending.is_empty() {
-            let ended = claim_free(context, &pending, &mut completions)
-                .and_then(|claimed| trainer::distil_claimed(context, models, &claimed, &mut completions));
-            pending.retain(|(cell, _)| !completions.contains_key(&cell.key()));
+            let ended = claim_available(context, &pending, &mut results)
+                .and_then(|claimed| trainer::distil_claimed(context, models, &claimed, &mut results));
+            pending.retain(|(cell, _)| !results.contains_key(&cell.key()));
             if let Err(error) = ended {
                 let copies = pending.drain(1..).map(|(cell, _)| (cell.key(), Err(error.duplicate())));
-                completions.extend(copies);
-                completions.extend(pending.pop().map(|(cell, _)| (cell.key(), Err(error))));
+                results.extend(copies);
+                results.extend(pending.pop().map(|(cell, _)| (cell.key(), Err(error))));
             }
         }
-        let completion =
-            |(cell, _): &(&Cell, &Self)| completions.remove(&cell.key()).expect("none is pending");
-        group.iter().map(completion).collect()
+        let result = |(cell, _): &(&Cell, &Self)| results.remove(&cell.key()).expect("none is pending");
+        group.iter().map(result).collect()
     }
 }
 
-/// The completion of each cell that has ended, by key.
-type Completions = BTreeMap<Key, Result<Completion>>;
+/// The result of each cell of a group that has ended, by key.
+type CellResults = BTreeMap<Key, Result<CompletedBy>>;
 
 /// A cell of a group that this process has claimed.
 struct ClaimedJob<'a> {
     cell: &'a Cell,
     job: &'a DistilJob,
-    claimed: ClaimedCell<'a>,
+    claimed: RunningCell<'a>,
 }
 
 /// Claims the cells of `pending` that no other process has claimed. If other processes have claimed all of
 /// them, waits for one.
-fn claim_free<'a>(
+fn claim_available<'a>(
     context: &'a RunContext<'a>,
     pending: &[(&'a Cell, &'a DistilJob)],
-    completions: &mut Completions,
+    results: &mut CellResults,
 ) -> Result<Vec<ClaimedJob<'a>>> {
     let mut jobs = Vec::new();
     let mut is_any_done = false;
     for &(cell, job) in pending {
-        match ClaimedCell::try_claim(context, &cell.spec, cell.line())? {
+        match RunningCell::try_claim(context, &cell.spec, cell.to_line())? {
             Ok(claimed) => jobs.push(ClaimedJob { cell, job, claimed }),
             Err(CellState::Done) => {
-                completions.insert(cell.key(), Ok(Completion::ByOtherProcess));
+                results.insert(cell.key(), Ok(CompletedBy::OtherProcess));
                 is_any_done = true;
             }
             Err(_) => {}
@@ -178,10 +177,10 @@ fn claim_free<'a>(
     }
     if jobs.is_empty() && !is_any_done {
         let (cell, job) = pending[0];
-        match ClaimedCell::claim_wait::<DistilResult>(context, &cell.spec, cell.line())? {
+        match RunningCell::claim_blocking::<DistilResult>(context, &cell.spec, cell.to_line())? {
             ClaimOutcome::Claimed(claimed) => jobs.push(ClaimedJob { cell, job, claimed }),
             ClaimOutcome::Done(_) => {
-                completions.insert(cell.key(), Ok(Completion::ByOtherProcess));
+                results.insert(cell.key(), Ok(CompletedBy::OtherProcess));
             }
         }
     }

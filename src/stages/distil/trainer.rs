@@ -1,7 +1,7 @@
 //! Trains the twins of a group of cells on all devices, and records them.
 
 use super::layer_ranges::{LayerRange, layer_ranges};
-use super::{ClaimedJob, Completions};
+use super::{CellResults, ClaimedJob};
 use crate::algorithms::distil::{self, DistilConfig, DistilledTwins, Student};
 use crate::algorithms::parallel::map_in_threads;
 use crate::data::token_sequences::TokenSequences;
@@ -10,7 +10,7 @@ use crate::observer::Observer;
 use crate::resources::DistilMemory;
 use crate::runner::{ProgressTask, RunContext};
 use crate::stages::models::{LoadedModels, TWINS};
-use crate::stages::stage::Completion;
+use crate::stages::stage::CompletedBy;
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::Result;
 use dtr_model::{Decoder, Variant};
@@ -20,11 +20,11 @@ pub(super) fn distil_claimed(
     context: &RunContext<'_>,
     models: &mut LoadedModels,
     jobs: &[ClaimedJob<'_>],
-    completions: &mut Completions,
+    results: &mut CellResults,
 ) -> Result<()> {
     let Some(first) = jobs.first() else { return Ok(()) };
-    jobs.iter().try_for_each(|job| job.claimed.begin())?;
-    let replicas = models.replicas(context, &first.job.base)?;
+    jobs.iter().try_for_each(|job| job.claimed.log_start())?;
+    let replicas = models.load_replicas(context, &first.job.base)?;
     let (base, recipe) = (&replicas[0], &first.job.recipe);
     let ranges = layer_ranges(
         context,
@@ -43,7 +43,7 @@ pub(super) fn distil_claimed(
             "trains the layers in {passes} groups, since all do not fit in memory at once"
         ));
     }
-    let sequences = recipe.schedule().sequences();
+    let sequences = recipe.schedule().sequence_shape();
     let sequences = TokenSequences::new(&first.job.corpus, &base.tokenizer, sequences, recipe.seed, &task)?;
     let watch = context.meter.start();
     let variants: Vec<(&str, &Variant)> =
@@ -63,7 +63,7 @@ pub(super) fn distil_claimed(
     // training is unknown.
     let is_resumed = by_device.iter().flatten().any(|range| range.is_resumed);
     let joules = watch.usage().joules.filter(|_| !is_resumed);
-    record_twins(jobs, join_ranges(by_device, jobs.len()), joules, completions);
+    record_twins(jobs, join_ranges(by_device, jobs.len()), joules, results);
     Ok(())
 }
 
@@ -72,18 +72,18 @@ fn record_twins(
     jobs: &[ClaimedJob<'_>],
     trained: Vec<Result<DistilledTwins>>,
     joules: Option<f64>,
-    completions: &mut Completions,
+    results: &mut CellResults,
 ) {
     let total_seconds: f64 = trained.iter().flatten().map(|twins| twins.seconds).sum();
     for (job, twins) in jobs.iter().zip(trained) {
         let completion = twins.and_then(|twins| {
             let share = twins.seconds / total_seconds.max(f64::MIN_POSITIVE);
             let spent = ResourceUsage { seconds: twins.seconds, joules: joules.map(|joules| share * joules) };
-            twins.write_twins(&job.claimed.artifact(TWINS)?)?;
+            twins.write_twins(&job.claimed.artifact_path(TWINS)?)?;
             job.claimed.finish(spent, &[TWINS], Vec::new(), twins.result)?;
-            Ok(Completion::ByThisProcess)
+            Ok(CompletedBy::ThisProcess)
         });
-        completions.insert(job.cell.key(), completion);
+        results.insert(job.cell.key(), completion);
     }
 }
 
@@ -108,7 +108,10 @@ fn progress_task<'a>(
     let variants: Vec<&str> = jobs.iter().map(variant_name).collect();
     let name = format!("distil {} {}", jobs[0].cell.labels.model, variants.join("+"));
     let num_tokens = recipe.schedule().num_tokens() * num_ranges as u64;
-    context.progress.task(&name, num_tokens, "tokens").with_logs(jobs.iter().map(|job| &job.claimed))
+    context
+        .progress
+        .start_task(&name, num_tokens, "tokens")
+        .with_event_logs(jobs.iter().map(|job| &job.claimed))
 }
 
 fn variant_name<'a>(job: &ClaimedJob<'a>) -> &'a str {

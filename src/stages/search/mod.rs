@@ -14,14 +14,14 @@ use super::distil;
 use super::identity::TaskIdentity;
 use super::models::LoadedModels;
 use super::planner::{Planner, SweepPoint};
-use super::stage::{Completion, Stage, Usage};
+use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::score::MAX_CACHE_BYTES;
 use crate::algorithms::search::{SearchStrategy, StopCriterion};
 use crate::data::Split;
 use crate::data::Task;
 use crate::resources::{Resources, max_evaluations, twin_bytes, weight_bytes};
-use crate::runner::{ClaimOutcome, ClaimedCell, RunContext};
-use crate::store::{CellId, Inputs, StageName};
+use crate::runner::{ClaimOutcome, RunContext, RunningCell};
+use crate::store::{CellId, CellInputs, StageName};
 use dtr_core::error::Result;
 use dtr_model::{DecoderConfig, Variant};
 
@@ -85,7 +85,7 @@ impl Stage for SearchJob {
         })
     }
 
-    fn inputs(&self) -> Inputs {
+    fn inputs(&self) -> CellInputs {
         let mut inputs = self.base.inputs();
         inputs.insert("twins".to_owned(), self.twins.clone());
         inputs
@@ -108,8 +108,8 @@ impl Stage for SearchJob {
         }
     }
 
-    fn usage(&self, output: &SearchResult) -> Usage {
-        Usage { tokens: output.tokens, evaluations: output.evaluations }
+    fn count_work(&self, output: &SearchResult) -> WorkCounts {
+        WorkCounts { tokens: output.tokens, evaluations: output.evaluations }
     }
 
     fn plan(point: &SweepPoint<'_>, planner: &mut Planner) -> Result<()> {
@@ -118,7 +118,7 @@ impl Stage for SearchJob {
             let (base, twins) = distil::plan_twins(point, planner, model, variant)?;
             let (variant, task) = (Some(variant.to_owned()), Some(task.to_owned()));
             let labels = Labels { variant, task, ..point.labels(model) };
-            planner.add_result(Cell::new(Self::new(point, base, twins, &labels)?, labels)?)?;
+            planner.add_result_cell(Cell::new(Self::new(point, base, twins, &labels)?, labels)?)?;
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Stage for SearchJob {
         context: &RunContext<'_>,
         models: &mut LoadedModels,
         group: &[(&Cell, &Self)],
-    ) -> Vec<Result<Completion>> {
+    ) -> Vec<Result<CompletedBy>> {
         group.iter().map(|(cell, job)| job.run_one(context, models, cell)).collect()
     }
 }
@@ -142,8 +142,8 @@ impl SearchJob {
             base,
             variant: manifest.variants[variant].clone(),
             twins,
-            validation: TaskIdentity::of(task, Split::Validation)?,
-            test: TaskIdentity::of(task, Split::Test)?,
+            validation: TaskIdentity::compute(task, Split::Validation)?,
+            test: TaskIdentity::compute(task, Split::Test)?,
             task: task.clone(),
             strategy: manifest.search.strategy.clone(),
             stop: manifest.search.stop.clone(),
@@ -156,16 +156,17 @@ impl SearchJob {
         context: &RunContext<'_>,
         models: &mut LoadedModels,
         cell: &Cell,
-    ) -> Result<Completion> {
-        let claimed = match ClaimedCell::claim_wait::<SearchResult>(context, &cell.spec, cell.line())? {
+    ) -> Result<CompletedBy> {
+        let claimed = match RunningCell::claim_blocking::<SearchResult>(context, &cell.spec, cell.to_line())?
+        {
             ClaimOutcome::Claimed(claimed) => claimed,
-            ClaimOutcome::Done(_) => return Ok(Completion::ByOtherProcess),
+            ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
         };
-        claimed.begin()?;
+        claimed.log_start()?;
         let watch = context.meter.start();
         let result = search_run::search(context, models, cell, self, &claimed)?;
         let references = result.score_cells();
         claimed.finish(watch.usage(), &[], references, result)?;
-        Ok(Completion::ByThisProcess)
+        Ok(CompletedBy::ThisProcess)
     }
 }

@@ -8,17 +8,17 @@ use super::pruned::{PrunedCandidate, PrunedCandidates};
 use super::result::{ChosenHybrid, SearchResult, TestScore};
 use crate::algorithms::candidate::Candidate;
 use crate::algorithms::score::{
-    CANDIDATES_PER_BATCH, CandidateScore, MultiDeviceScorer, ScoreBounds, ScoreResult, impacts,
+    CANDIDATES_PER_BATCH, CandidateScore, MultiDeviceScorer, ScoreBounds, ScoreResult, compute_impacts,
 };
 use crate::algorithms::search::{self, BatchPolicy, SearchStrategy};
 use crate::data::Split;
 use crate::device::ResourceUsage;
 use crate::observer::Observer;
 use crate::resources::max_evaluations;
-use crate::runner::{ClaimOutcome, ClaimedCell, ProgressTask, RunContext};
+use crate::runner::{ClaimOutcome, ProgressTask, RunContext, RunningCell};
 use crate::stages::cell::Cell;
 use crate::stages::distil::DistilJob;
-use crate::stages::models::{LoadedModels, find_done};
+use crate::stages::models::{LoadedModels, find_done_record};
 use crate::stages::score::ScoreJob;
 use crate::store::{CellId, EventKind};
 use dtr_core::error::Result;
@@ -30,24 +30,26 @@ pub(super) fn search(
     models: &mut LoadedModels,
     cell: &Cell,
     job: &SearchJob,
-    claimed: &ClaimedCell<'_>,
+    claimed: &RunningCell<'_>,
 ) -> Result<SearchResult> {
-    let replicas = models.replicas(context, &job.base)?;
-    let twins = models.twins(context, &job.base, &job.variant, &job.twins)?;
+    let replicas = models.load_replicas(context, &job.base)?;
+    let twins = models.load_twins(context, &job.base, &job.variant, &job.twins)?;
     let base = &replicas[0];
-    let mut items = |split, identity| models.requests(context, &job.base, &job.task, split, identity);
+    let mut items = |split, identity| models.load_requests(context, &job.base, &job.task, split, identity);
     let (validation, test) = (items(Split::Validation, &job.validation)?, items(Split::Test, &job.test)?);
     let num_layers = base.decoder.config.num_layers as u32;
     let max_evaluations = max_evaluations(&job.strategy, u64::from(num_layers));
-    let task = context.progress.task(&cell.line(), max_evaluations, "evaluations at most");
-    let task = task.with_logs([claimed])?;
+    let task = context.progress.start_task(&cell.to_line(), max_evaluations, "evaluations at most");
+    let task = task.with_event_logs([claimed])?;
     let impacts = match job.strategy {
-        SearchStrategy::Impact {} => Some(impacts(&base.decoder, &twins[0], &validation, &task)?),
+        SearchStrategy::Impact {} => Some(compute_impacts(&base.decoder, &twins[0], &validation, &task)?),
         _ => None,
     };
     let order = match &impacts {
         Some(impacts) => ascending(impacts),
-        None if job.prune => find_done::<DistilJob>(context.store, &job.twins)?.outcome.layers_by_loss(),
+        None if job.prune => {
+            find_done_record::<DistilJob>(context.store, &job.twins)?.outcome.layers_by_loss()
+        }
         None => (0..num_layers).collect(),
     };
     let pruned = PrunedCandidates::read(claimed.checkpoint("pruned.json")?)?;
@@ -65,14 +67,14 @@ pub(super) fn search(
         if job.prune {
             scorer = MultiDeviceScorer::new(hybrids(), &validation, Some(&of_base));
         }
-        Ok(vec![ScoreBounds::exactly(of_base.score)])
+        Ok(vec![ScoreBounds::exact(of_base.score)])
     })?;
     let mut test_scorer = MultiDeviceScorer::new(hybrids().take(1), &test, None);
     let mut test_score = |mask: &Mask| -> Result<TestScore> {
         let (result, cell) = run.score_fully(&mut test_scorer, Split::Test, mask)?;
         Ok(TestScore { score: result.score, cell })
     };
-    let base_test = test_score(&Mask::none())?;
+    let base_test = test_score(&Mask::empty())?;
     let mut chosen = |(mask, validation): &(Mask, f64)| -> Result<ChosenHybrid> {
         Ok(ChosenHybrid { layers: mask.layers(), validation: *validation, test: test_score(mask)? })
     };
@@ -80,7 +82,7 @@ pub(super) fn search(
     Ok(SearchResult {
         num_layers,
         validation_items: validation.items().len() as u32,
-        base: found.base,
+        base: found.base_score,
         threshold: found.threshold,
         impacts,
         trials: found.trials,
@@ -105,10 +107,10 @@ fn ascending(values: &[f64]) -> Vec<u32> {
 struct ClaimedCandidate<'a> {
     index: usize,
     cell: CellId,
-    claimed: ClaimedCell<'a>,
+    claimed: RunningCell<'a>,
 }
 
-/// A running search and its usage so far.
+/// A running search, and its evaluations and tokens so far.
 struct SearchRun<'a> {
     context: &'a RunContext<'a>,
     cell: &'a Cell,
@@ -130,16 +132,18 @@ impl<'a> SearchRun<'a> {
         let cell = self.score_cell(split, mask)?;
         let result = match self.find_score(&cell)? {
             Some(result) => result,
-            None => match ClaimedCell::claim_wait::<ScoreResult>(self.context, &cell.spec, cell.line())? {
-                ClaimOutcome::Done(result) => result,
-                ClaimOutcome::Claimed(claimed) => {
-                    let watch = self.context.meter.start();
-                    let result = scorer.score(mask)?;
-                    self.record_score(cell.id(), &claimed, watch.usage(), result)?
+            None => {
+                match RunningCell::claim_blocking::<ScoreResult>(self.context, &cell.spec, cell.to_line())? {
+                    ClaimOutcome::Done(result) => result,
+                    ClaimOutcome::Claimed(claimed) => {
+                        let watch = self.context.meter.start();
+                        let result = scorer.score(mask)?;
+                        self.record_score(cell.id(), &claimed, watch.usage(), result)?
+                    }
                 }
-            },
+            }
         };
-        self.count(result.tokens);
+        self.count_evaluation(result.tokens);
         Ok((result, cell.id().clone()))
     }
 
@@ -151,8 +155,8 @@ impl<'a> SearchRun<'a> {
     ) -> Result<Vec<ScoreBounds>> {
         let mut scores = BTreeMap::new();
         let claimed = self.claim_unscored(scorer, candidates, &mut scores)?;
-        self.compute(scorer, candidates, &claimed, &mut scores)?;
-        scores.values().for_each(|score: &CandidateScore| self.count(score.tokens()));
+        self.score_claimed(scorer, candidates, &claimed, &mut scores)?;
+        scores.values().for_each(|score: &CandidateScore| self.count_evaluation(score.tokens()));
         Ok(scores.values().map(CandidateScore::bounds).collect())
     }
 
@@ -170,7 +174,7 @@ impl<'a> SearchRun<'a> {
         for (index, candidate) in candidates.iter().enumerate() {
             let cell = self.score_cell(Split::Validation, candidate.mask)?;
             let score = match (self.find_score(&cell)?, self.pruned.get(candidate.mask)) {
-                (Some(result), _) => scorer.prune_known(candidate, result),
+                (Some(result), _) => scorer.prune_with_known_score(candidate, result),
                 (None, Some(pruned)) => {
                     CandidateScore::Pruned { bounds: pruned.bounds, tokens: pruned.tokens }
                 }
@@ -184,9 +188,9 @@ impl<'a> SearchRun<'a> {
         unscored.sort_by_key(|(_, cell)| cell.key());
         let mut claimed_candidates = Vec::new();
         for (index, cell) in unscored {
-            match ClaimedCell::claim_wait::<ScoreResult>(self.context, &cell.spec, cell.line())? {
+            match RunningCell::claim_blocking::<ScoreResult>(self.context, &cell.spec, cell.to_line())? {
                 ClaimOutcome::Done(result) => {
-                    scores.insert(index, scorer.prune_known(&candidates[index], result));
+                    scores.insert(index, scorer.prune_with_known_score(&candidates[index], result));
                 }
                 ClaimOutcome::Claimed(claimed) => {
                     claimed_candidates.push(ClaimedCandidate { index, cell: cell.id().clone(), claimed });
@@ -198,7 +202,7 @@ impl<'a> SearchRun<'a> {
     }
 
     /// Scores the claimed candidates, and records the scores that are exact.
-    fn compute(
+    fn score_claimed(
         &mut self,
         scorer: &mut MultiDeviceScorer<'_>,
         candidates: &[Candidate<'_>],
@@ -210,7 +214,7 @@ impl<'a> SearchRun<'a> {
         let scored = scorer.score_pruned(&to_score)?;
         let (spent, total_work) = (watch.usage(), scored.iter().map(|one| one.layer_tokens).sum::<u64>());
         for (ClaimedCandidate { index, cell, claimed }, one) in claimed.iter().zip(scored) {
-            let spent = spent.share(one.layer_tokens as f64 / total_work as f64);
+            let spent = spent.scale(one.layer_tokens as f64 / total_work as f64);
             let score = match one.score {
                 CandidateScore::Complete(result) => {
                     CandidateScore::Complete(self.record_score(cell, claimed, spent, result)?)
@@ -233,16 +237,16 @@ impl<'a> SearchRun<'a> {
     fn record_score(
         &self,
         cell: &CellId,
-        claimed: &ClaimedCell<'_>,
+        claimed: &RunningCell<'_>,
         spent: ResourceUsage,
         result: ScoreResult,
     ) -> Result<ScoreResult> {
         let result = claimed.finish(spent, &[], Vec::new(), result)?;
-        self.task.log(&EventKind::Scored(cell.key));
+        self.task.log_event(&EventKind::Scored(cell.key));
         Ok(result)
     }
 
-    fn count(&mut self, tokens: u64) {
+    fn count_evaluation(&mut self, tokens: u64) {
         self.evaluations += 1;
         self.tokens += tokens;
         self.task.advance(1);

@@ -116,7 +116,13 @@ impl Error {
     }
 
     /// Underlines `span` in the text `source` of the file `name`, and labels the span with `label`.
-    pub fn at(mut self, name: &str, source: &str, span: Range<usize>, label: impl Into<String>) -> Self {
+    pub fn with_span(
+        mut self,
+        name: &str,
+        source: &str,
+        span: Range<usize>,
+        label: impl Into<String>,
+    ) -> Self {
         let (source, span) = shorten_lines(source, span);
         self.place = Some(Box::new(LabeledSource {
             source: miette::NamedSource::new(name, source),

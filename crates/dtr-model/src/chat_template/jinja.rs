@@ -19,7 +19,7 @@ static GENERATION_TAG: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Translates a template for minijinja: the tags `generation` become `with` blocks, which have a scope too,
 /// and line endings become line feeds, as in Jinja.
-pub(super) fn translate(template: &str) -> String {
+pub(super) fn translate_template(template: &str) -> String {
     let lines = template.replace("\r\n", "\n").replace('\r', "\n");
     GENERATION_TAG.replace_all(&lines, "{%$1 ${2}with $3%}").into_owned()
 }
@@ -29,7 +29,7 @@ const MAX_BYTES_PER_FORMAT_BYTE: usize = 255;
 
 /// Creates an environment with trimmed blocks, Python's methods, `tojson`, and the functions that
 /// transformers adds: `raise_exception` and `strftime_now`.
-pub(super) fn environment(now: DateTime) -> Environment<'static> {
+pub(super) fn create_environment(now: DateTime) -> Environment<'static> {
     let mut environment = Environment::new();
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.expect("the default delimiters are valid"));

@@ -53,7 +53,7 @@ impl ChatTemplate {
         let file = directory.join("chat_template.jinja");
         let template = match file.is_file() {
             true => Some(read_text_file(&file)?),
-            false => plain_template(&config["chat_template"])?,
+            false => select_default_template(&config["chat_template"])?,
         };
         let template = template.ok_or_else(|| {
             Error::manifest(format!("the model in `{}` has no chat template", directory.display()))
@@ -72,10 +72,10 @@ impl ChatTemplate {
     /// # Errors
     /// Fails when the template has a syntax error.
     pub fn new(template: &str, tokens: BTreeMap<String, String>, now: DateTime) -> Result<Self> {
-        let mut environment = jinja::environment(now);
-        environment.add_template_owned(TEMPLATE_NAME, jinja::translate(template)).map_err(|cause| {
-            Error::environment(format!("cannot parse the chat template: {}", describe(&cause)))
-        })?;
+        let mut environment = jinja::create_environment(now);
+        environment.add_template_owned(TEMPLATE_NAME, jinja::translate_template(template)).map_err(
+            |cause| Error::environment(format!("cannot parse the chat template: {}", describe_error(&cause))),
+        )?;
         Ok(Self { environment, tokens })
     }
 
@@ -104,7 +104,7 @@ impl ChatTemplate {
                 let cause = template_limits::explain_out_of_fuel(cause);
                 Error::manifest(format!(
                     "cannot render the messages by the chat template: {}",
-                    describe(&cause)
+                    describe_error(&cause)
                 ))
             },
         )
@@ -112,7 +112,7 @@ impl ChatTemplate {
 }
 
 /// Returns the message and the line of a template's error.
-fn describe(error: &minijinja::Error) -> String {
+fn describe_error(error: &minijinja::Error) -> String {
     let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     match error.line() {
         Some(line) => format!("{detail} (line {line})"),
@@ -132,7 +132,7 @@ fn read_json(path: &Path) -> Result<Value> {
 
 /// Returns the template that the value of `chat_template` holds: the text itself, or the entry named
 /// `default` of a list.
-fn plain_template(value: &Value) -> Result<Option<String>> {
+fn select_default_template(value: &Value) -> Result<Option<String>> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let Some(templates) = value.as_array() else { return Ok(text(value)) };
     let found = templates

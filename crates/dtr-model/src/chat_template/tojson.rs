@@ -34,7 +34,7 @@ pub(super) fn tojson(
     let (item_separator, key_separator) = parse_separators(&argument(2)?, indent.is_some())?;
     let (is_ascii, is_sorted) = (argument(0)?.is_true(), argument(3)?.is_true());
     named.assert_all_used()?;
-    let mut writer = Writer {
+    let mut writer = JsonWriter {
         state,
         text: String::new(),
         num_charged: 0,
@@ -45,7 +45,7 @@ pub(super) fn tojson(
         is_ascii,
         is_sorted,
     };
-    writer.value(value)?;
+    writer.write_value(value)?;
     Ok(writer.text)
 }
 
@@ -54,12 +54,12 @@ fn parse_indent(value: &Value) -> Result<Option<String>, Error> {
     match (value.as_str(), value.as_i64()) {
         _ if value.is_none() => Ok(None),
         (Some(text), _) if text.len() <= MAX_INDENT => Ok(Some(text.to_owned())),
-        (Some(text), _) => Err(refuse(format!("`indent` of `tojson` has {} bytes", text.len()))),
+        (Some(text), _) => Err(invalid_argument(format!("`indent` of `tojson` has {} bytes", text.len()))),
         (_, Some(count)) if count > MAX_INDENT as i64 => {
-            Err(refuse(format!("`indent` of `tojson` is {count}")))
+            Err(invalid_argument(format!("`indent` of `tojson` is {count}")))
         }
         (_, Some(count)) => Ok(Some(" ".repeat(count.max(0) as usize))),
-        _ => Err(refuse(format!("`indent` of `tojson` is {value}"))),
+        _ => Err(invalid_argument(format!("`indent` of `tojson` is {value}"))),
     }
 }
 
@@ -73,15 +73,15 @@ fn parse_separators(value: &Value, is_indented: bool) -> Result<(String, String)
         Some([item_separator, key_separator]) => {
             Ok(((*item_separator).to_owned(), (*key_separator).to_owned()))
         }
-        _ => Err(refuse(format!("`separators` of `tojson` is {value}, not two strings"))),
+        _ => Err(invalid_argument(format!("`separators` of `tojson` is {value}, not two strings"))),
     }
 }
 
-fn refuse(message: String) -> Error {
+fn invalid_argument(message: String) -> Error {
     Error::new(ErrorKind::BadSerialization, message)
 }
 
-struct Writer<'a, 'b> {
+struct JsonWriter<'a, 'b> {
     state: &'a State<'b, 'b>,
     text: String,
     /// Bytes of the text that have been charged.
@@ -94,8 +94,8 @@ struct Writer<'a, 'b> {
     is_sorted: bool,
 }
 
-impl Writer<'_, '_> {
-    fn value(&mut self, value: &Value) -> Result<(), Error> {
+impl JsonWriter<'_, '_> {
+    fn write_value(&mut self, value: &Value) -> Result<(), Error> {
         let parts = value.len().unwrap_or_default().saturating_mul(BYTES_PER_VALUE);
         charge_bytes(
             self.state,
@@ -103,40 +103,42 @@ impl Writer<'_, '_> {
         )?;
         self.num_charged = self.text.len();
         match value.kind() {
-            ValueKind::String => self.string(value.as_str().expect("a string has text")),
+            ValueKind::String => self.write_string(value.as_str().expect("a string has text")),
             ValueKind::Seq | ValueKind::Iterable => {
                 let items: Vec<Value> = value.try_iter()?.collect();
-                self.group(['[', ']'], &items, |writer, item| writer.value(item))?;
+                self.write_group(['[', ']'], &items, |writer, item| writer.write_value(item))?;
             }
             ValueKind::Map => {
                 let mut keys: Vec<Value> = value.try_iter()?.collect();
                 if self.is_sorted {
                     keys.sort();
                 }
-                self.group(['{', '}'], &keys, |writer, key| writer.member(value, key))?;
+                self.write_group(['{', '}'], &keys, |writer, key| writer.write_member(value, key))?;
             }
-            _ => self.text += &scalar(value)?,
+            _ => self.text += &format_scalar(value)?,
         }
         Ok(())
     }
 
-    fn member(&mut self, map: &Value, key: &Value) -> Result<(), Error> {
+    fn write_member(&mut self, map: &Value, key: &Value) -> Result<(), Error> {
         match key.as_str() {
-            Some(name) => self.string(name),
-            None => self.text += &format!("\"{}\"", scalar(key)?),
+            Some(name) => self.write_string(name),
+            None => self.text += &format!("\"{}\"", format_scalar(key)?),
         }
         self.text += &self.key_separator;
-        self.value(&map.get_item(key)?)
+        self.write_value(&map.get_item(key)?)
     }
 
-    fn group(
+    fn write_group(
         &mut self,
         [open, close]: [char; 2],
         items: &[Value],
         mut write: impl FnMut(&mut Self, &Value) -> Result<(), Error>,
     ) -> Result<(), Error> {
         if self.depth == MAX_DEPTH {
-            return Err(refuse(format!("the value of `tojson` is nested more than {MAX_DEPTH} levels deep")));
+            return Err(invalid_argument(format!(
+                "the value of `tojson` is nested more than {MAX_DEPTH} levels deep"
+            )));
         }
         self.text.push(open);
         self.depth += 1;
@@ -144,26 +146,26 @@ impl Writer<'_, '_> {
             if at > 0 {
                 self.text += &self.item_separator;
             }
-            self.newline();
+            self.write_newline();
             write(self, item)?;
         }
         self.depth -= 1;
         if !items.is_empty() {
-            self.newline();
+            self.write_newline();
         }
         self.text.push(close);
         Ok(())
     }
 
     /// Starts a new line, unless the output is on a single line.
-    fn newline(&mut self) {
+    fn write_newline(&mut self) {
         if let Some(indent) = &self.indent {
             self.text.push('\n');
             self.text += &indent.repeat(self.depth);
         }
     }
 
-    fn string(&mut self, text: &str) {
+    fn write_string(&mut self, text: &str) {
         self.text.push('"');
         for letter in text.chars() {
             match letter {
@@ -174,15 +176,15 @@ impl Writer<'_, '_> {
                 '\t' => self.text += "\\t",
                 '\u{8}' => self.text += "\\b",
                 '\u{c}' => self.text += "\\f",
-                '\0'..' ' => self.escape(letter),
-                '\u{7f}'.. if self.is_ascii => self.escape(letter),
+                '\0'..' ' => self.write_escape(letter),
+                '\u{7f}'.. if self.is_ascii => self.write_escape(letter),
                 plain => self.text.push(plain),
             }
         }
         self.text.push('"');
     }
 
-    fn escape(&mut self, letter: char) {
+    fn write_escape(&mut self, letter: char) {
         for unit in letter.encode_utf16(&mut [0; 2]) {
             self.text += &format!("\\u{unit:04x}");
         }
@@ -190,19 +192,19 @@ impl Writer<'_, '_> {
 }
 
 /// Formats a value that is neither a string nor a collection.
-fn scalar(value: &Value) -> Result<String, Error> {
+fn format_scalar(value: &Value) -> Result<String, Error> {
     match value.kind() {
         ValueKind::None => Ok("null".to_owned()),
         ValueKind::Bool => Ok(value.is_true().to_string()),
         ValueKind::Number if value.is_integer() => Ok(value.to_string()),
-        ValueKind::Number => Ok(float(f64::try_from(value.clone())?)),
-        kind => Err(refuse(format!("a value of kind {kind} cannot be written as JSON"))),
+        ValueKind::Number => Ok(format_float(f64::try_from(value.clone())?)),
+        kind => Err(invalid_argument(format!("a value of kind {kind} cannot be written as JSON"))),
     }
 }
 
 /// Formats a float as Python does: with the fewest digits that round-trip, and with an exponent if it is
 /// below 1e-4 or at least 1e16.
-fn float(value: f64) -> String {
+fn format_float(value: f64) -> String {
     if !value.is_finite() {
         return value.to_string().replace("inf", "Infinity");
     }

@@ -141,7 +141,7 @@ impl BaseModel {
 ///
 /// # Errors
 /// Fails when a file cannot be written.
-pub fn write_base(decoder: &mut Decoder, tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
+pub fn write_base_model(decoder: &mut Decoder, tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
     std::fs::create_dir_all(directory).map_err(|cause| Error::io("create", directory, cause))?;
     let weights = NamedTensors::from_module(decoder).to_bf16_bytes()?;
     write_bytes_atomically(&directory.join(WEIGHTS_FILE), &weights)?;

@@ -53,7 +53,7 @@ impl ConfigJson {
         let refuse = |problem: String| Error::environment(format!("`{}` {problem}", path.display()));
         let fields: Map<String, Value> = serde_json::from_str(text).expect("the text was parsed above");
         let mask = match fields.get(LAYER_TYPES_KEY) {
-            None | Some(Value::Null) => Mask::none(),
+            None | Some(Value::Null) => Mask::empty(),
             Some(types) => parse_layer_types(types, config.num_layers).map_err(refuse)?,
         };
         let variant = match mask.num_replaced() {
@@ -70,11 +70,11 @@ fn parse_layer_types(types: &Value, num_layers: usize) -> std::result::Result<Ma
         .as_array()
         .filter(|types| types.len() == num_layers)
         .ok_or_else(|| format!("does not list {num_layers} layers in `{LAYER_TYPES_KEY}`"))?;
-    let mut mask = Mask::none();
+    let mut mask = Mask::empty();
     for (layer, layer_type) in types.iter().enumerate() {
         match layer_type.as_str() {
             Some(FULL_ATTENTION) => {}
-            Some(LINEAR_ATTENTION) => mask = mask.with(layer as u32),
+            Some(LINEAR_ATTENTION) => mask = mask.with_layer(layer as u32),
             _ => return Err(format!("has the unsupported type {layer_type} in layer {layer}")),
         }
     }

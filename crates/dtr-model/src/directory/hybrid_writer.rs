@@ -26,13 +26,13 @@ pub struct HybridWriter<'a> {
     /// The replaced layers.
     pub mask: &'a Mask,
     /// The model card, which becomes `README.md`.
-    pub card: String,
+    pub model_card: String,
 }
 
 impl HybridWriter<'_> {
     /// Writes the hybrid to `directory`, atomically: `directory` is complete or does not exist.
     ///
-    /// Tensors are copied byte by byte, the base's in its dtype and the twins' in theirs.
+    /// Tensors are copied byte by byte, so each keeps its dtype.
     ///
     /// # Errors
     /// Fails when `directory` is not empty, a file is missing, or a replaced layer has no twin.
@@ -50,7 +50,7 @@ impl HybridWriter<'_> {
                 self.copy_file(name, folder)?;
             }
             write_bytes_atomically(&folder.join("config.json"), config.as_bytes())?;
-            write_bytes_atomically(&folder.join("README.md"), self.card.as_bytes())
+            write_bytes_atomically(&folder.join("README.md"), self.model_card.as_bytes())
         })
     }
 

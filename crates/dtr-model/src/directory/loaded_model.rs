@@ -50,8 +50,10 @@ impl LoadedModel {
         let mut weights = SafetensorsReader::open(&weight_files(directory)?, device)?.with_dtype(dtype);
         ignore_tied_head(&mut weights, &config);
         let decoder = Decoder::with_mixers(&config, &mut weights, |layer, params, name| match &variant {
-            Some(variant) if mask.contains(layer as u32) => Mixer::linear(variant, &config, params, name),
-            _ => Mixer::full(&config, params, name),
+            Some(variant) if mask.contains(layer as u32) => {
+                Mixer::new_linear_block(variant, &config, params, name)
+            }
+            _ => Mixer::new_full_attention(&config, params, name),
         })?;
         weights.ensure_all_read()?;
         Ok(Self { decoder, tokenizer: BaseModel::read_tokenizer(directory)?, mask })

@@ -16,7 +16,7 @@ mod weight_files;
 #[cfg(test)]
 mod tests;
 
-pub use base_model::{BaseModel, write_base};
+pub use base_model::{BaseModel, write_base_model};
 use config_json::ConfigJson;
 pub use eos_tokens::read_eos_token_ids;
 pub use hybrid_writer::HybridWriter;

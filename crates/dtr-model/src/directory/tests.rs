@@ -47,7 +47,8 @@ fn export(
     let mut twins = twins(variant, decoder);
     NamedTensors::from_module(&mut twins).save(&file).unwrap();
     let mask = replaced.iter().copied().collect();
-    let writer = HybridWriter { base, twins: (&file, variant), mask: &mask, card: "a card\n".to_owned() };
+    let writer =
+        HybridWriter { base, twins: (&file, variant), mask: &mask, model_card: "a card\n".to_owned() };
     writer.write_in_shards(&folder.join("hybrid"), max_shard_bytes).unwrap();
     (folder, twins)
 }
@@ -98,7 +99,8 @@ fn a_base_in_f32_keeps_its_bits_and_its_config() {
     write_qwen3_base(folder.path());
     check(folder.path(), &variants()[3], &[1], u64::MAX);
     let text =
-        config_json::hybrid_config_json(folder.path(), &Mask::none().with(1), Some(&variants()[3])).unwrap();
+        config_json::hybrid_config_json(folder.path(), &Mask::empty().with_layer(1), Some(&variants()[3]))
+            .unwrap();
     let config: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(config["initializer_range"], json!(0.02));
     assert_eq!(config["model_type"], "qwen3");
@@ -165,9 +167,10 @@ fn incomplete_or_unsupported_layer_types_are_refused() {
 fn a_directory_with_files_in_it_is_not_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("notes"), "mine").unwrap();
-    let mask = Mask::none();
+    let mask = Mask::empty();
     let (base, variant) = (mini(), &variants()[0]);
-    let writer = HybridWriter { base: &base, twins: (&base, variant), mask: &mask, card: String::new() };
+    let writer =
+        HybridWriter { base: &base, twins: (&base, variant), mask: &mask, model_card: String::new() };
     assert!(writer.write(folder.path()).unwrap_err().to_string().ends_with("already exists"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }

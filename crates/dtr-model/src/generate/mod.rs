@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use self::sampling::Sampler;
 use self::stop_strings::StopStrings;
-use crate::{DecoderState, Hybrid, TextStream, Tokenizer};
+use crate::{DecoderState, Detokenizer, Hybrid, Tokenizer};
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
 
@@ -104,7 +104,7 @@ pub fn generate(
 ) -> Result<GeneratedText> {
     check_prompt(model, prompt)?;
     let mut generation = Generation {
-        stream: TextStream::after(tokenizer, prompt)?,
+        detokenizer: Detokenizer::new(tokenizer, prompt)?,
         stop_strings: StopStrings::new(&config.stop_strings),
         text: String::new(),
         callback,
@@ -138,7 +138,7 @@ fn check_prompt(model: &Hybrid<'_>, prompt: &[u32]) -> Result<()> {
 
 /// A text that is being generated.
 struct Generation<'a> {
-    stream: TextStream<'a>,
+    detokenizer: Detokenizer<'a>,
     stop_strings: StopStrings,
     text: String,
     callback: &'a mut dyn FnMut(&str) -> Result<()>,
@@ -157,11 +157,11 @@ impl Generation<'_> {
         let mut sampler = Sampler::new(config);
         let mut logits = prefill(model, prompt, &mut state);
         for count in 1..=config.max_tokens {
-            let token = sampler.next(&logits)?;
+            let token = sampler.choose_token(&logits)?;
             if config.eos_token_ids.contains(&token) {
                 return self.finish(count, StopReason::EndOfText);
             }
-            let text = self.stream.push(token)?;
+            let text = self.detokenizer.push(token)?;
             if self.push(&text)? {
                 return Ok((count, StopReason::StopString));
             }
@@ -184,7 +184,7 @@ impl Generation<'_> {
 
     /// Emits the text that is still held back at the end.
     fn finish(&mut self, count: usize, reason: StopReason) -> Result<(usize, StopReason)> {
-        let rest = self.stream.finish()?;
+        let rest = self.detokenizer.finish()?;
         if self.push(&rest)? {
             return Ok((count, StopReason::StopString));
         }

@@ -27,12 +27,12 @@ impl Sampler {
     ///
     /// # Errors
     /// Fails when a logit is NaN.
-    pub fn next(&mut self, logits: &[f32]) -> Result<u32> {
+    pub fn choose_token(&mut self, logits: &[f32]) -> Result<u32> {
         if logits.iter().any(|logit| logit.is_nan()) {
             return Err(Error::failed("a logit of the model is not a number"));
         }
         if self.temperature == 0.0 {
-            return Ok(most_likely(logits));
+            return Ok(most_likely_token(logits));
         }
         let kept = nucleus(probabilities(logits, self.temperature), self.top_p);
         let total: f64 = kept.iter().map(|(_, probability)| probability).sum();
@@ -46,14 +46,14 @@ impl Sampler {
 }
 
 /// Returns the token with the highest logit, the first one in case of a tie.
-pub fn most_likely(logits: &[f32]) -> u32 {
+pub fn most_likely_token(logits: &[f32]) -> u32 {
     let better = |best: usize, at: usize| if logits[at] > logits[best] { at } else { best };
     (0..logits.len()).fold(0, better) as u32
 }
 
 /// Returns each token and its probability at `temperature`.
 fn probabilities(logits: &[f32], temperature: f64) -> Vec<(u32, f64)> {
-    let highest = f64::from(logits[most_likely(logits) as usize]);
+    let highest = f64::from(logits[most_likely_token(logits) as usize]);
     let weights: Vec<f64> =
         logits.iter().map(|&logit| ((f64::from(logit) - highest) / temperature).exp()).collect();
     let total: f64 = weights.iter().sum();
@@ -135,7 +135,7 @@ mod tests {
             let mut sampler = sampler(temperature, top_p, 7);
             let mut counts = [0.0_f64; 3];
             for _ in 0..20_000 {
-                counts[sampler.next(&logits).unwrap() as usize] += 1.0 / 20_000.0;
+                counts[sampler.choose_token(&logits).unwrap() as usize] += 1.0 / 20_000.0;
             }
             for (count, expected) in counts.iter().zip(expected) {
                 // Over four standard errors.
@@ -146,8 +146,8 @@ mod tests {
 
     #[test]
     fn temperature_0_takes_the_first_most_likely_token() {
-        assert_eq!(sampler(0.0, 1.0, 1).next(&[0.0, 2.0, 2.0, -1.0]).unwrap(), 1);
-        assert_eq!(sampler(1e-300, 1.0, 1).next(&[0.0, 2.0, 1.0]).unwrap(), 1);
-        assert!(sampler(0.0, 1.0, 1).next(&[0.0, f32::NAN]).is_err());
+        assert_eq!(sampler(0.0, 1.0, 1).choose_token(&[0.0, 2.0, 2.0, -1.0]).unwrap(), 1);
+        assert_eq!(sampler(1e-300, 1.0, 1).choose_token(&[0.0, 2.0, 1.0]).unwrap(), 1);
+        assert!(sampler(0.0, 1.0, 1).choose_token(&[0.0, f32::NAN]).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Generation from the state equals recomputing the whole text, and every stop condition ends the text.
 
-use super::sampling::most_likely;
+use super::sampling::most_likely_token;
 use super::*;
 use crate::testing::{decoder, twins, variants};
 
@@ -42,7 +42,7 @@ fn recomputed(model: &Hybrid<'_>, count: usize) -> Vec<u32> {
     let mut row = PROMPT.to_vec();
     for _ in 0..count {
         let logits = forward(model, &row, &mut DecoderState::new(model.num_layers()));
-        row.push(most_likely(&logits));
+        row.push(most_likely_token(&logits));
     }
     row.split_off(PROMPT.len())
 }
@@ -50,8 +50,8 @@ fn recomputed(model: &Hybrid<'_>, count: usize) -> Vec<u32> {
 /// Returns the text of tokens after the prompt.
 fn text(tokens: &[u32]) -> String {
     let tokenizer = tokenizer();
-    let mut stream = TextStream::after(&tokenizer, &PROMPT).unwrap();
-    tokens.iter().map(|&token| stream.push(token).unwrap()).collect()
+    let mut detokenizer = Detokenizer::new(&tokenizer, &PROMPT).unwrap();
+    tokens.iter().map(|&token| detokenizer.push(token).unwrap()).collect()
 }
 
 #[test]

@@ -23,7 +23,7 @@ impl FullAttention {
     pub(super) fn new(config: &DecoderConfig, params: &mut dyn ParamSource, name: &str) -> Result<Self> {
         let geometry = TwinGeometry::new(&GeometryConfig::default(), config);
         let (width, heads) = (config.hidden_size, config.num_heads * config.head_dim);
-        let initializer = Initializer::into_residual(heads, config.num_layers);
+        let initializer = Initializer::residual_output(heads, config.num_layers);
         Ok(Self {
             projections: Projections::new(&geometry, None, params, name)?,
             o_proj: Linear::new(params, &format!("{name}.o_proj"), [width, heads], initializer)?,

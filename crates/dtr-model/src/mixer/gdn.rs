@@ -91,12 +91,12 @@ impl GdnBlock {
         context: &ForwardContext,
         past: Option<MixerState>,
     ) -> (Tensor<3>, MixerState) {
-        let (heads, state) = self.heads(&x_btd, context, past);
+        let (heads, state) = self.run_recurrence(&x_btd, context, past);
         (self.output.forward(heads, x_btd), state)
     }
 
     /// Returns the output of the recurrence by head, `[b, h, t, v]`, and the next state.
-    fn heads(
+    fn run_recurrence(
         &self,
         x_btd: &Tensor<3>,
         context: &ForwardContext,
@@ -117,7 +117,7 @@ impl GdnBlock {
     pub(super) fn calibrate(&mut self, stats: &AttentionStats) {
         self.delta_rule.calibrate(stats);
         self.output.open_gate(stats);
-        let (heads, _) = self.heads(&stats.x_btd, &stats.context, None);
+        let (heads, _) = self.run_recurrence(&stats.x_btd, &stats.context, None);
         self.output.fit_scale(heads, stats);
     }
 

@@ -83,12 +83,12 @@ impl GlaBlock {
         context: &ForwardContext,
         past: Option<MixerState>,
     ) -> (Tensor<3>, MixerState) {
-        let (heads, state) = self.heads(&x_btd, context, past);
+        let (heads, state) = self.run_recurrence(&x_btd, context, past);
         (self.output.forward(heads, x_btd), state)
     }
 
     /// Returns the output of the recurrence by head, `[b, h, t, v]`, and the next state.
-    fn heads(
+    fn run_recurrence(
         &self,
         x_btd: &Tensor<3>,
         context: &ForwardContext,
@@ -123,7 +123,7 @@ impl GlaBlock {
         self.gate_up.weight = self.gate_up.weight.zeros_like();
         self.gate_up.bias = Some(Tensor::from_data(bias.as_slice(), &device));
         self.output.open_gate(stats);
-        let (heads, _) = self.heads(&stats.x_btd, &stats.context, None);
+        let (heads, _) = self.run_recurrence(&stats.x_btd, &stats.context, None);
         self.output.fit_scale(heads, stats);
     }
 }

@@ -51,7 +51,7 @@ impl MixerState {
     pub(crate) fn select_rows(&self, rows_b: &Tensor<1, Int>) -> Self {
         match self {
             Self::Cache(cache) => {
-                let (keys, values) = cache.tokens();
+                let (keys, values) = cache.keys_and_values();
                 let [keys, values] = [keys, values].map(|x| x.select(0, rows_b.clone()));
                 Self::Cache(KvCache::new(keys, values))
             }

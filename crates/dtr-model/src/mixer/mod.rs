@@ -55,7 +55,7 @@ pub enum Mixer {
 
 impl Mixer {
     /// Creates the full attention of the base's layer `layer_name`.
-    pub(crate) fn full(
+    pub(crate) fn new_full_attention(
         config: &DecoderConfig,
         params: &mut dyn ParamSource,
         layer_name: &str,
@@ -65,7 +65,7 @@ impl Mixer {
     }
 
     /// Creates the linear block of the hybrid's layer `layer_name`.
-    pub(crate) fn linear(
+    pub(crate) fn new_linear_block(
         variant: &Variant,
         config: &DecoderConfig,
         params: &mut dyn ParamSource,
@@ -74,7 +74,7 @@ impl Mixer {
         let geometry = TwinGeometry::new(&variant.geometry, config);
         geometry.check(config)?;
         let name = format!("{layer_name}.{LINEAR_ATTENTION_PREFIX}");
-        Self::linear_block(&variant.block, geometry, None, params, &name)
+        Self::new_block(&variant.block, geometry, None, params, &name)
     }
 
     /// Creates a twin of the attention `base`, with parameters from `params` under `name`.
@@ -84,7 +84,7 @@ impl Mixer {
     ///
     /// # Errors
     /// Fails when the geometry does not fit the base, or `params` lacks a parameter.
-    pub(crate) fn twin(
+    pub(crate) fn new_twin(
         variant: &Variant,
         config: &DecoderConfig,
         base: &FullAttention,
@@ -100,10 +100,10 @@ impl Mixer {
             }
             TwinInit::Random => None,
         };
-        Self::linear_block(&variant.block, geometry, original, params, name)
+        Self::new_block(&variant.block, geometry, original, params, name)
     }
 
-    fn linear_block(
+    fn new_block(
         block: &BlockConfig,
         geometry: TwinGeometry,
         original: Option<&FullAttention>,

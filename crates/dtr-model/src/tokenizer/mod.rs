@@ -1,6 +1,6 @@
 //! A model's tokenizer, and incremental decoding.
 
-mod text_stream;
+mod detokenizer;
 
 use std::path::Path;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use tokenizers::ModelWrapper;
 use dtr_core::error::{Error, Result, catch_panic};
 use dtr_core::files::read_text_file;
 
-pub use text_stream::TextStream;
+pub use detokenizer::Detokenizer;
 
 /// A text that is encoded once to find broken tokenizers. Its words need not be in the vocabulary.
 const PROBE: &str = "a b";

@@ -30,7 +30,7 @@ impl Initializer {
     /// Returns a normal distribution for a projection that writes to the residual stream: its standard
     /// deviation is that of [`Initializer::fan_in`] divided by `sqrt(2 · num_layers)`, so that the scale of
     /// the stream does not grow with depth (GPT-2).
-    pub fn into_residual(inputs: usize, num_layers: usize) -> Self {
+    pub fn residual_output(inputs: usize, num_layers: usize) -> Self {
         Self::Normal((2.0 * (inputs * num_layers) as f64).powf(-0.5))
     }
 }

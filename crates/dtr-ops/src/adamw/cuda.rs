@@ -7,7 +7,7 @@ use burn::tensor::{DType, Tensor};
 
 use super::AdamWStep;
 use crate::cuda::{
-    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, copy_if_shared, empty, from_cube, gpu_of,
+    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, copy_if_shared, empty, from_cube, gpu_context,
     into_cube, pointer, sum_partials,
 };
 
@@ -22,7 +22,7 @@ pub(super) fn sum_of_squares(x: Tensor<1>) -> Tensor<1> {
     let arguments = [pointer(&x), KernelArg::Long(count as i64), pointer(&partials)];
     let kernel = CudaKernel::for_element(&ADAMW, "sum_squares", x.dtype());
     // SAFETY: both tensors are alive and dense.
-    gpu_of(&x).with_launcher(|launcher| unsafe {
+    gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(blocks, 512), &arguments);
     });
     from_cube(sum_partials(&partials, 1.0))
@@ -53,7 +53,7 @@ pub(super) fn step(
     ];
     let kernel = CudaKernel::for_element(&ADAMW, "adamw", gradient.dtype());
     // SAFETY: all tensors are alive and dense; the memory of weights and moments is not shared.
-    gpu_of(&gradient).with_launcher(|launcher| unsafe {
+    gpu_context(&gradient).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(1024), 256), &arguments.concat());
     });
     state.map(from_cube)

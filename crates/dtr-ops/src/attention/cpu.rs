@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use dtr_kernels::{AttentionInputs, attention_forward};
 
-use crate::cpu::{elements, from_flex, into_flex, like};
+use crate::cpu::{elements, from_flex, into_flex, tensor_like};
 
 /// Computes attention of `q_bhtk` over the first `num_keys` keys of buffers `[b, g, capacity, k]`, outside of
 /// autodiff graphs. Each row sees keys from `first_keys[row]` on.
@@ -27,5 +27,5 @@ pub(super) fn attention(
         v: elements(&v),
         left_pads: first_keys,
     });
-    from_flex(like(outputs, &q))
+    from_flex(tensor_like(outputs, &q))
 }

@@ -10,7 +10,8 @@ use burn_cubecl::tensor::CubeTensor;
 use super::TensorMap;
 use crate::cuda::{
     CudaKernel, CudaSource, GpuContext, KernelArg, LaunchDims, dims, empty, empty_time_major, from_cube,
-    gpu_of, int_args, into_cube, pointer, pointer_and_strides, pointer_or_null, upload, with_contiguous_rows,
+    gpu_context, int_args, into_cube, pointer, pointer_and_strides, pointer_or_null, upload,
+    with_contiguous_rows,
 };
 
 static PREFILL: CudaSource = CudaSource { name: "prefill", text: include_str!("prefill.cu") };
@@ -32,7 +33,7 @@ pub(super) fn attention(tensors: [Tensor<4>; 3], num_keys: usize, first_keys: Op
     let problem = AttentionProblem::new(tensors, first_keys, num_keys, None);
     let AttentionProblem { heads, groups, num_queries, width, .. } = problem;
     let output = problem.empty_output();
-    let gpu = gpu_of(&output);
+    let gpu = gpu_context(&output);
     let has_hopper_kernel =
         gpu.capability == (9, 0) && problem.q.dtype() == DType::BF16 && matches!(width, 64 | 96 | 128 | 256);
     if heads / groups * num_queries <= MAX_DECODE_QUERIES {
@@ -55,7 +56,7 @@ pub(crate) fn attention_from_counter(
     let tensors = [q_bhtk, k_bgsk, v_bgsk].map(into_cube);
     let problem = AttentionProblem::new(tensors, None, capacity, Some(position));
     let output = problem.empty_output();
-    problem.decode(gpu_of(&output), &output);
+    problem.decode(gpu_context(&output), &output);
     from_cube(output)
 }
 

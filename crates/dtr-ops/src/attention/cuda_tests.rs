@@ -31,19 +31,19 @@ fn attention_over_caches_matches_the_portable_form() {
             fill_free_memory_with_nan(device);
             let place = |x: &Tensor<4>| to_device(device, dtype, x);
             // A cache with unused capacity after the last key, which kernels must not read.
-            let room = if past == 0 { 0 } else { keys + 37 };
+            let capacity = if past == 0 { 0 } else { keys + 37 };
             let first = |x: &Tensor<4>, count| place(&x.clone().narrow(2, 0, count));
             let cache = match past {
                 0 => KvCache::new(place(&k), place(&v)),
                 past => KvCache::new(first(&k, past), first(&v, past)).append(
                     place(&k.clone().narrow(2, past, time)),
                     place(&v.clone().narrow(2, past, time)),
-                    room,
+                    capacity,
                 ),
             };
             let found = attention(place(&q), &cache, &mask(device));
-            let what = format!("attention {batch} {heads}/{groups} {time} after {past} {width} {dtype:?}");
-            assert_close(&what, &found, &truth, bound);
+            let label = format!("attention {batch} {heads}/{groups} {time} after {past} {width} {dtype:?}");
+            assert_close(&label, &found, &truth, bound);
         }
     });
 }
@@ -57,7 +57,7 @@ fn training_computes_in_true_f32() {
             let mask = CausalMask::new(time, 0, None, device).autodiff();
             attention(q, &KvCache::new(k, v), &mask)
         };
-        let what = format!("attention {batch} {heads}/{groups} {time} {width}");
-        assert_gradients_close(F32_BOUND, &what, &device, inputs, run, run);
+        let label = format!("attention {batch} {heads}/{groups} {time} {width}");
+        assert_gradients_close(F32_BOUND, &label, &device, inputs, run, run);
     }
 }

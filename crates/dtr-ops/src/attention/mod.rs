@@ -43,7 +43,7 @@ pub fn attention(q_bhtk: Tensor<4>, cache: &KvCache, mask: &CausalMask) -> Tenso
     if [&q_bhtk, &keys, &values].into_iter().all(has_cuda_attention_kernels) {
         return cuda::attention([q_bhtk, keys, values], num_keys, first_keys);
     }
-    let (keys, values) = cache.tokens();
+    let (keys, values) = cache.keys_and_values();
     attention_by_scores(q_bhtk, keys, values, mask)
 }
 

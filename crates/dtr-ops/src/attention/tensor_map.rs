@@ -5,7 +5,7 @@
 use burn_cubecl::tensor::CubeTensor;
 use cudarc::driver::{DeviceRepr, sys};
 
-use crate::cuda::{check, device_address, dims};
+use crate::cuda::{device_address, dims, expect_success};
 
 /// The descriptor of a bf16 tensor `[b, h, t, k]`, as the driver encodes it.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ impl TensorMap {
                 sys::CUtensorMapFloatOOBfill::CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE,
             )
         };
-        check(result.result(), "describe a tensor");
+        expect_success(result.result(), "describe a tensor");
         map
     }
 }

@@ -7,9 +7,9 @@ use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
 use super::ConvState;
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply, unused_state};
+use crate::autodiff::{BackwardPass, DifferentiableOp, apply, placeholder_state};
 use crate::cuda::{
-    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, dims, empty, from_cube, gpu_of, int_args,
+    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, dims, empty, from_cube, gpu_context, int_args,
     into_cube, pointer_and_strides, pointer_or_null, sum_rows, with_contiguous_rows,
 };
 
@@ -34,7 +34,7 @@ pub(super) fn conv_silu<const D: usize>(
     let state_shape = [batch, width - 1, channels];
     if x_btd.is_autodiff() || taps.is_autodiff() {
         assert!(state.is_none(), "training starts without a state");
-        let next = unused_state(&x_btd, state_shape);
+        let next = placeholder_state(&x_btd, state_shape);
         return (apply(ConvSilu, [x_btd.into_dispatch(), taps.into_dispatch()]), next);
     }
     let state = state.unwrap_or_else(|| Tensor::zeros(state_shape, (&x_btd.device(), x_btd.dtype())));
@@ -123,7 +123,7 @@ fn forward(x: CubeTensor, taps: CubeTensor, state: Option<CubeTensor>) -> (CubeT
     let kernel = shape.kernel("conv_forward", "dynamic_conv_forward");
     // SAFETY: all tensors are alive, of the sizes that the kernel is compiled for and called with, with
     // contiguous rows.
-    gpu_of(&x).with_launcher(|launcher| unsafe {
+    gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, shape.launch_dims(FORWARD_SEGMENT), &arguments.concat());
     });
     (y, next)
@@ -152,7 +152,7 @@ fn backward(x: CubeTensor, taps: CubeTensor, d_y: CubeTensor) -> [CubeTensor; 2]
     ];
     let kernel = shape.kernel("conv_backward", "dynamic_conv_backward");
     // SAFETY: as in `forward`.
-    gpu_of(&x).with_launcher(|launcher| unsafe {
+    gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, shape.launch_dims(BACKWARD_SEGMENT), &arguments.concat());
     });
     [d_x, if is_dynamic { d_taps } else { sum_rows(d_taps, [channels, width]) }]

@@ -36,20 +36,20 @@ fn outputs_and_gradients_match_the_portable_form() {
                 to_device(device, dtype, &kernels),
             );
             let found = learn(x_.clone(), weight_.clone(), kernels_.clone(), to_device(device, dtype, &seed));
-            let what = format!("{time} {dtype:?}");
-            assert_close(&format!("convolution {what}"), &found.0, &truth.0, bound);
-            assert_close(&format!("dynamic convolution {what}"), &found.1, &truth.1, bound);
-            assert_close(&format!("convolutions' input {what}"), &found.2, &truth.2, bound);
-            assert_close(&format!("convolution's weight {what}"), &found.3, &truth.3, bound);
-            assert_close(&format!("convolution's kernels {what}"), &found.4, &truth.4, bound);
+            let label = format!("{time} {dtype:?}");
+            assert_close(&format!("convolution {label}"), &found.0, &truth.0, bound);
+            assert_close(&format!("dynamic convolution {label}"), &found.1, &truth.1, bound);
+            assert_close(&format!("convolutions' input {label}"), &found.2, &truth.2, bound);
+            assert_close(&format!("convolution's weight {label}"), &found.3, &truth.3, bound);
+            assert_close(&format!("convolution's kernels {label}"), &found.4, &truth.4, bound);
             let truth = causal_conv_silu(x.clone(), &weight, Some(past.clone()));
             fill_free_memory_with_nan(device);
             let found = causal_conv_silu(x_.clone(), &weight_, Some(to_device(device, dtype, &past)));
-            assert_close(&format!("convolution after a past {what}"), &found.0, &truth.0, bound);
-            assert_close(&format!("convolution's past {what}"), &found.1, &truth.1, bound);
+            assert_close(&format!("convolution after a past {label}"), &found.0, &truth.0, bound);
+            assert_close(&format!("convolution's past {label}"), &found.1, &truth.1, bound);
             let truth = dynamic_conv_silu(x, kernels, Some(past.clone()));
             let found = dynamic_conv_silu(x_, kernels_, Some(to_device(device, dtype, &past)));
-            assert_close(&format!("dynamic convolution after a past {what}"), &found.0, &truth.0, bound);
+            assert_close(&format!("dynamic convolution after a past {label}"), &found.0, &truth.0, bound);
         }
     });
 }

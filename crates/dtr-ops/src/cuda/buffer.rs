@@ -30,7 +30,7 @@ where
 }
 
 /// Returns the device that holds `tensor`.
-pub(crate) fn gpu_of(tensor: &CubeTensor) -> &'static GpuContext {
+pub(crate) fn gpu_context(tensor: &CubeTensor) -> &'static GpuContext {
     match &tensor.device {
         CubeDevice::Cuda(device) => GpuContext::new(device.index),
         other => unreachable!("CUDA kernels compute on CUDA devices, not on {other:?}"),
@@ -84,7 +84,7 @@ pub(crate) fn contiguous(mut tensor: CubeTensor) -> CubeTensor {
 }
 
 fn copy_contiguous(tensor: CubeTensor) -> CubeTensor {
-    assert!(!gpu_of(&tensor).is_capturing(), "copies by burn cannot be captured into a CUDA graph");
+    assert!(!gpu_context(&tensor).is_capturing(), "copies by burn cannot be captured into a CUDA graph");
     into_contiguous(tensor)
 }
 
@@ -121,7 +121,7 @@ pub(crate) fn dims<const D: usize>(tensor: &CubeTensor) -> [usize; D] {
 pub(crate) fn empty(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
     let shape = shape.into();
     let handle = like.client.empty(shape.num_elements() * dtype.size());
-    gpu_of(like).retain_if_capturing(&handle);
+    gpu_context(like).retain_if_capturing(&handle);
     CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, dtype)
 }
 

@@ -61,7 +61,7 @@ pub(crate) struct CapturedGraph {
 /// # Panics
 /// Panics if the call failed: burn's operations return no errors.
 #[track_caller]
-pub(crate) fn check<T, E: Display>(result: Result<T, E>, action: impl Display) -> T {
+pub(crate) fn expect_success<T, E: Display>(result: Result<T, E>, action: impl Display) -> T {
     result.unwrap_or_else(|cause| panic!("the CUDA device failed to {action}: {cause}"))
 }
 
@@ -70,7 +70,9 @@ impl GpuContext {
     pub fn new(index: usize) -> &'static Self {
         static CONTEXTS: LazyLock<Mutex<HashMap<usize, &'static GpuContext>>> = LazyLock::new(Mutex::default);
         let mut contexts = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
-        contexts.entry(index).or_insert_with(|| Box::leak(Box::new(check(Self::open(index), "open"))))
+        contexts
+            .entry(index)
+            .or_insert_with(|| Box::leak(Box::new(expect_success(Self::open(index), "open"))))
     }
 
     fn open(index: usize) -> Result<Self, DriverError> {
@@ -111,7 +113,7 @@ impl GpuContext {
 
     /// Makes this device's context current on the calling thread.
     pub fn bind_to_thread(&self) {
-        check(self.context.bind_to_thread(), "be bound to a thread");
+        expect_success(self.context.bind_to_thread(), "be bound to a thread");
     }
 
     /// Calls `work` with the launcher of this device. Only one thread has the launcher at a time.
@@ -137,7 +139,7 @@ impl GpuContext {
     pub fn capture(&self, work: impl FnOnce()) -> CapturedGraph {
         self.bind_to_thread();
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        check(self.capture_stream.begin_capture(mode), "begin to capture");
+        expect_success(self.capture_stream.begin_capture(mode), "begin to capture");
         self.lock().captured_buffers = Some(Vec::new());
         let outcome = catch_unwind(AssertUnwindSafe(work));
         let buffers = self.lock().captured_buffers.take();
@@ -148,7 +150,7 @@ impl GpuContext {
         if let Err(panic) = outcome {
             resume_unwind(panic);
         }
-        let graph = check(graph, "end a capture");
+        let graph = expect_success(graph, "end a capture");
         CapturedGraph { graph: graph.expect("something was captured"), _buffers: buffers.unwrap_or_default() }
     }
 
@@ -157,7 +159,7 @@ impl GpuContext {
         self.bind_to_thread();
         let (graph, stream) = (captured.graph.cu_graph_exec(), self.stream.cu_stream());
         // SAFETY: graph and stream are alive, and of one context.
-        check(unsafe { result::graph::launch(graph, stream) }, "replay a captured graph");
+        expect_success(unsafe { result::graph::launch(graph, stream) }, "replay a captured graph");
     }
 
     pub(super) fn load_module(&self, image: cudarc::nvrtc::Ptx) -> Result<Arc<CudaModule>, DriverError> {

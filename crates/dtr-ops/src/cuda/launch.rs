@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard};
 use cudarc::driver::{CudaFunction, CudaModule, CudaStream, LaunchConfig, PushKernelArg, sys};
 
 use super::compile::{CudaKernel, compile};
-use super::context::{GpuContext, LaunchState, check};
+use super::context::{GpuContext, LaunchState, expect_success};
 use crate::attention::TensorMap;
 use crate::linear::CublasLt;
 
@@ -82,14 +82,14 @@ impl<'a> Launcher<'a> {
             shared_mem_bytes: dims.shared_bytes,
         };
         // SAFETY: guaranteed by the caller.
-        check(unsafe { launch.launch(config) }, format_args!("launch {kernel:?} with {dims:?}"));
+        expect_success(unsafe { launch.launch(config) }, format_args!("launch {kernel:?} with {dims:?}"));
     }
 
     /// Returns the compiled kernel, allowed to use `shared_bytes` of dynamic shared memory.
     fn function(&mut self, kernel: &CudaKernel, shared_bytes: u32) -> CudaFunction {
         if !self.state.functions.contains_key(kernel) {
             let module = self.module(kernel);
-            let function = check(module.load_function(kernel.name), format_args!("find {kernel:?}"));
+            let function = expect_success(module.load_function(kernel.name), format_args!("find {kernel:?}"));
             self.state.functions.insert(kernel.clone(), (function, DEFAULT_SHARED_BYTES));
         }
         let (function, allowed) = self.state.functions.get_mut(kernel).expect("it was inserted");
@@ -98,7 +98,7 @@ impl<'a> Launcher<'a> {
         if shared_bytes > *allowed {
             let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             let result = function.set_attribute(attribute, shared_bytes as i32);
-            check(result, format_args!("give {kernel:?} {shared_bytes} bytes of shared memory"));
+            expect_success(result, format_args!("give {kernel:?} {shared_bytes} bytes of shared memory"));
             *allowed = shared_bytes;
         }
         function.clone()
@@ -108,7 +108,7 @@ impl<'a> Launcher<'a> {
         let gpu = self.gpu;
         let load = || {
             let image = compile(kernel, gpu.capability).unwrap_or_else(|error| panic!("{}", error.to_line()));
-            check(gpu.load_module(image), format_args!("load {kernel:?}"))
+            expect_success(gpu.load_module(image), format_args!("load {kernel:?}"))
         };
         let key = (kernel.source.name, kernel.defines.clone());
         self.state.modules.entry(key).or_insert_with(load).clone()

@@ -4,7 +4,7 @@ use burn::backend::TensorMetadata;
 use burn::tensor::{DType, Shape};
 use burn_cubecl::tensor::CubeTensor;
 
-use super::buffer::{contiguous, dims, empty, gpu_of, pointer};
+use super::buffer::{contiguous, dims, empty, gpu_context, pointer};
 use super::compile::{CudaKernel, CudaSource};
 use super::launch::{KernelArg, LaunchDims, int_args};
 
@@ -30,7 +30,7 @@ pub(crate) fn column_sums(x: CubeTensor) -> CubeTensor {
     let arguments = [[&x, &partials].map(pointer), sizes].concat();
     let kernel = CudaKernel::for_element(&REDUCE, "column_sums", x.dtype());
     // SAFETY: both tensors are alive, dense and of these sizes.
-    gpu_of(&x).with_launcher(|launcher| unsafe {
+    gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, row_block_dims(width), &arguments);
     });
     sum_rows(partials, [width])
@@ -43,7 +43,7 @@ pub(crate) fn sum_rows(rows: CubeTensor, shape: impl Into<Shape>) -> CubeTensor 
     let arguments = [vec![pointer(&rows), pointer(&sum)], int_args([count, columns])].concat();
     let kernel = CudaKernel::for_element(&REDUCE, "sum_rows", DType::F32);
     // SAFETY: both tensors are alive and dense; the sum has as many elements as a row.
-    gpu_of(&rows).with_launcher(|launcher| unsafe {
+    gpu_context(&rows).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(columns.div_ceil(32), 128), &arguments);
     });
     sum
@@ -56,7 +56,7 @@ pub(crate) fn sum_partials(partials: &CubeTensor, scale: f32) -> CubeTensor {
     let arguments = [pointer(partials), KernelArg::Int(count as i32), KernelArg::Float(scale), pointer(&sum)];
     let kernel = CudaKernel::for_element(&REDUCE, "sum_partials", DType::F32);
     // SAFETY: both tensors are alive and dense.
-    gpu_of(partials).with_launcher(|launcher| unsafe {
+    gpu_context(partials).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(1, 1024), &arguments);
     });
     sum

@@ -38,7 +38,7 @@ __device__ Packed<E> bits_at(const E *at) {
     return *reinterpret_cast<const Packed<E> *>(at);
 }
 
-__device__ Eight eight_of(const Packed<bf16> &bits) {
+__device__ Eight unpack_floats(const Packed<bf16> &bits) {
     const unsigned words[4] = {bits.words.x, bits.words.y, bits.words.z, bits.words.w};
     Eight eight;
 #pragma unroll
@@ -49,20 +49,20 @@ __device__ Eight eight_of(const Packed<bf16> &bits) {
     return eight;
 }
 
-__device__ Eight eight_of(const Packed<float> &bits) {
+__device__ Eight unpack_floats(const Packed<float> &bits) {
     return Eight{{bits.low.x, bits.low.y, bits.low.z, bits.low.w, bits.high.x, bits.high.y, bits.high.z, bits.high.w}};
 }
 
-__device__ unsigned two_of(float x, float y) {
+__device__ unsigned pack_pair(float x, float y) {
     const __nv_bfloat162 two = __floats2bfloat162_rn(x, y);
     return *reinterpret_cast<const unsigned *>(&two);
 }
 
 template <class E>
-__device__ Packed<E> bits_of(const Eight &eight) {
+__device__ Packed<E> pack_floats(const Eight &eight) {
     const float *const x = eight.x;
     if constexpr (sizeof(E) == 2) {
-        return {make_uint4(two_of(x[0], x[1]), two_of(x[2], x[3]), two_of(x[4], x[5]), two_of(x[6], x[7]))};
+        return {make_uint4(pack_pair(x[0], x[1]), pack_pair(x[2], x[3]), pack_pair(x[4], x[5]), pack_pair(x[6], x[7]))};
     } else {
         return {make_float4(x[0], x[1], x[2], x[3]), make_float4(x[4], x[5], x[6], x[7])};
     }
@@ -70,11 +70,11 @@ __device__ Packed<E> bits_of(const Eight &eight) {
 
 template <class E>
 __device__ Eight load(const E *at) {
-    return eight_of(bits_at(at));
+    return unpack_floats(bits_at(at));
 }
 template <class E>
 __device__ void store(E *at, const Eight &eight) {
-    *reinterpret_cast<Packed<E> *>(at) = bits_of<E>(eight);
+    *reinterpret_cast<Packed<E> *>(at) = pack_floats<E>(eight);
 }
 
 __device__ bool aligned(const void *at) { return reinterpret_cast<unsigned long long>(at) % 16 == 0; }

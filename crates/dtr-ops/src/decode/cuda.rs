@@ -9,7 +9,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 use crate::attention::attention_from_counter;
 use crate::cuda::{
-    CapturedGraph, CudaKernel, CudaSource, GpuContext, KernelArg, LaunchDims, gpu_of, into_cube, pointer,
+    CapturedGraph, CudaKernel, CudaSource, GpuContext, KernelArg, LaunchDims, gpu_context, into_cube, pointer,
 };
 use crate::kernel_support::has_cuda_kernels;
 use crate::rope::{rotate_and_append, rotate_from_counter};
@@ -33,7 +33,7 @@ impl PositionCounter {
         let kernel = CudaKernel { source: &COUNTER, defines: String::new(), name: "advance" };
         let arguments = [pointer(&position), KernelArg::Int(1)];
         // SAFETY: the counter is alive.
-        gpu_of(&position).with_launcher(|launcher| unsafe {
+        gpu_context(&position).with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, LaunchDims::linear(1, 1), &arguments);
         });
     }

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use dtr_kernels::{DeltaInputs, delta_backward, delta_forward};
 
 use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
-use crate::cpu::{elements, like, packed_tensor, recurrence_shape, state_or_zeros, unpack};
+use crate::cpu::{elements, packed_tensor, recurrence_shape, state_or_zeros, tensor_like, unpack};
 
 /// Computes [`gated_delta_recurrence`](super::gated_delta_recurrence).
 pub(super) fn gated_delta_recurrence(
@@ -41,8 +41,15 @@ impl DifferentiableOp<6> for CpuGatedDelta {
         let kernel_inputs = kernel_inputs(&inputs);
         let (d_output, d_state) = elements(&output_gradient).split_at(elements(v).len());
         let d = delta_backward(kernel_inputs, d_output, d_state);
-        [like(d.q, q), like(d.k, k), like(d.v, v), like(d.beta, beta), like(d.g, g), like(d.state, state)]
-            .map(Some)
+        [
+            tensor_like(d.q, q),
+            tensor_like(d.k, k),
+            tensor_like(d.v, v),
+            tensor_like(d.beta, beta),
+            tensor_like(d.g, g),
+            tensor_like(d.state, state),
+        ]
+        .map(Some)
     }
 }
 

@@ -7,10 +7,10 @@ use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply, unused_state};
+use crate::autodiff::{BackwardPass, DifferentiableOp, apply, placeholder_state};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, copy_if_shared, cuda_type, dims, empty, empty_time_major,
-    from_cube, gpu_of, int_args, into_cube, pointer, pointer_and_strides, pointer_or_null,
+    from_cube, gpu_context, int_args, into_cube, pointer, pointer_and_strides, pointer_or_null,
     with_contiguous_rows, with_layout,
 };
 
@@ -31,7 +31,7 @@ pub(super) fn gated_delta_rule(
     let state_shape = [batch, heads, key, value];
     if [&q, &k, &v].into_iter().any(Tensor::is_autodiff) || beta.is_autodiff() || g.is_autodiff() {
         assert!(state_bhkv.is_none(), "training starts without a state");
-        let state = unused_state(&q, state_shape);
+        let state = placeholder_state(&q, state_shape);
         let [q, k, v] = [q, k, v].map(Tensor::into_dispatch);
         let [beta, g] = [beta, g].map(Tensor::into_dispatch);
         return (apply(CudaGatedDelta, [q, k, v, beta, g]), state);
@@ -168,7 +168,7 @@ impl PreparedChunks {
         ];
         // SAFETY: all tensors are alive, of the sizes that the kernel is compiled for and called with, with
         // contiguous rows.
-        gpu_of(q).with_launcher(|launcher| unsafe {
+        gpu_context(q).with_launcher(|launcher| unsafe {
             launcher.launch(&shape.kernel("delta_prepare"), shape.prepare_dims(), &arguments.concat());
         });
         prepared
@@ -220,7 +220,7 @@ fn forward_from_state(tensors: [CubeTensor; 5], state: CubeTensor) -> (CubeTenso
     ];
     // SAFETY: as in `PreparedChunks::new`; the state's memory is not shared, and is read before it is
     // written.
-    gpu_of(&q).with_launcher(|launcher| unsafe {
+    gpu_context(&q).with_launcher(|launcher| unsafe {
         launcher.launch(&shape.kernel("delta_forward"), shape.scan_dims(1, 1), &arguments.concat());
     });
     (output, state)
@@ -238,7 +238,7 @@ fn step(shape: &DeltaShape, inputs: [&CubeTensor; 5], output: &CubeTensor, state
         shape.size_args()[1..].to_vec(),
     ];
     // SAFETY: as in `PreparedChunks::new`; the state's memory is not shared.
-    gpu_of(output).with_launcher(|launcher| unsafe {
+    gpu_context(output).with_launcher(|launcher| unsafe {
         launcher.launch(&shape.kernel("delta_step"), launch, &arguments.concat());
     });
 }
@@ -278,7 +278,7 @@ fn scan_chunks(
     ];
     let square_tiles = if saved.is_some() { 2 } else { 1 };
     // SAFETY: as in `PreparedChunks::new`.
-    gpu_of(q).with_launcher(|launcher| unsafe {
+    gpu_context(q).with_launcher(|launcher| unsafe {
         let dims = shape.scan_dims(1, square_tiles);
         launcher.launch(&shape.kernel("delta_forward"), dims, &arguments.concat());
     });
@@ -323,7 +323,7 @@ fn backward(tensors: [CubeTensor; 5], d_output: CubeTensor) -> [CubeTensor; 5] {
         int_args([value]),
     ];
     // SAFETY: as in `PreparedChunks::new`.
-    gpu_of(&q).with_launcher(|launcher| unsafe {
+    gpu_context(&q).with_launcher(|launcher| unsafe {
         let kernel = shape.kernel("delta_backward_scan");
         launcher.launch(&kernel, shape.scan_dims(3, 1), &scan_arguments.concat());
         let kernel = shape.kernel("delta_backward_chunks");
@@ -348,7 +348,7 @@ fn sum_over_group(shape: &DeltaShape, by_head: CubeTensor) -> CubeTensor {
     let arguments =
         [vec![pointer(&by_head)], pointer_and_strides(&sum), int_args([heads / groups, time, width])];
     // SAFETY: as in `PreparedChunks::new`; the input is dense.
-    gpu_of(&sum).with_launcher(|launcher| unsafe {
+    gpu_context(&sum).with_launcher(|launcher| unsafe {
         launcher.launch(&shape.kernel("delta_group_sum"), launch, &arguments.concat());
     });
     sum

@@ -37,17 +37,17 @@ fn outputs_and_gradients_match_the_portable_form() {
             let place = |x: &Tensor<4>| to_device(device, dtype, x);
             let gates = || [&beta, &g].map(|x| to_device(device, DType::F32, x));
             let found = learn([&q, &k, &v, &seed].map(place), gates());
-            let what = format!("{time} {case:?} {dtype:?}");
-            assert_close(&format!("delta {what}"), &found.0, &truth.0, bound);
+            let label = format!("{time} {case:?} {dtype:?}");
+            assert_close(&format!("delta {label}"), &found.0, &truth.0, bound);
             for (index, name) in ["q", "k", "v"].iter().enumerate() {
                 let (found, truth, perturbed) = (&found.1[index], &truth.1[index], &perturbed.1[index]);
                 let bound = bound.max(3.0 * relative_error(perturbed, truth));
-                assert_close(&format!("delta's {name} {what}"), found, truth, bound);
+                assert_close(&format!("delta's {name} {label}"), found, truth, bound);
             }
             for (index, name) in ["beta", "g"].iter().enumerate() {
                 let (found, truth, perturbed) = (&found.2[index], &truth.2[index], &perturbed.2[index]);
                 let bound = bound.max(3.0 * relative_error(perturbed, truth));
-                assert_close(&format!("delta's {name} {what}"), found, truth, bound);
+                assert_close(&format!("delta's {name} {label}"), found, truth, bound);
             }
             let state = random([batch, heads, key, value], -1.0, 1.0);
             let (o, last) = gated_delta_rule(
@@ -58,8 +58,8 @@ fn outputs_and_gradients_match_the_portable_form() {
             fill_free_memory_with_nan(device);
             let state_ = to_device(device, DType::F32, &state);
             let (o_, last_) = gated_delta_rule([&q, &k, &v].map(place), gates(), Some(state_));
-            assert_close(&format!("delta from a state {what}"), &o_, &o, bound);
-            assert_close(&format!("delta's state {what}"), &last_, &last, bound);
+            assert_close(&format!("delta from a state {label}"), &o_, &o, bound);
+            assert_close(&format!("delta's state {label}"), &last_, &last, bound);
         }
     });
 }

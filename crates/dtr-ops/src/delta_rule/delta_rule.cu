@@ -63,7 +63,7 @@ constexpr unsigned ALL = 0xffffffff;
 __device__ constexpr int least(int a, int b) { return a < b ? a : b; }
 __device__ constexpr int most(int a, int b) { return a > b ? a : b; }
 
-__device__ float exp_of(float x) {
+__device__ float fast_exp(float x) {
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x * 1.4426950408889634f));
     return y;
@@ -85,7 +85,7 @@ __device__ void set_pair(float *at, float x, float y) { *reinterpret_cast<float2
 __device__ uint4 vector_at(const T *at) { return *reinterpret_cast<const uint4 *>(at); }
 
 // The dot product of two vectors of 16 bytes.
-__device__ float dot_of(const uint4 &a, const uint4 &b) {
+__device__ float dot_product(const uint4 &a, const uint4 &b) {
     float sum = 0.0f;
 #pragma unroll
     for (int i = 0; i < VECTOR; i += 2) {
@@ -200,7 +200,7 @@ struct Operands<bf16> {
     }
 
     // Loads the transpose of floats from `tile` on, as a sum of two terms.
-    static __device__ void left_of(Left &big, Left &small, const float *tile, int pitch) {
+    static __device__ void load_transposed_split(Left &big, Left &small, const float *tile, int pitch) {
         const float *const at = tile + threadIdx.x % 4 * 2 * pitch + threadIdx.x % WARP / 4;
 #pragma unroll
         for (int i = 0; i < 4; i++) {
@@ -362,7 +362,7 @@ __device__ __forceinline__ void multiply_floats(float (&sum)[MT][NT][4], const f
         for (int depth = from; depth < LENGTH; depth += O::DEPTH) {
             typename O::Left big[MT], small[MT];
 #pragma unroll
-            for (int m = 0; m < MT; m++) O::left_of(big[m], small[m], a + depth * a_pitch + row + m * 16, a_pitch);
+            for (int m = 0; m < MT; m++) O::load_transposed_split(big[m], small[m], a + depth * a_pitch + row + m * 16, a_pitch);
 #pragma unroll
             for (int n = 0; n < NT; n++) {
                 typename O::Right right[2];
@@ -462,11 +462,11 @@ struct Rates {
 
     Rates() = default;
     __device__ Rates(Token token, float last) {
-        const float grown = exp_of(token.decay);
+        const float grown = fast_exp(token.decay);
         recall = -token.beta * grown * token.key;
         beta = token.beta;
         read = grown * token.query;
-        write = exp_of(last - token.decay) * token.key;
+        write = fast_exp(last - token.decay) * token.key;
     }
 };
 
@@ -491,7 +491,7 @@ __device__ void inverse_norms(float *norms, const T *tile) {
         float sum = 0.0f;
         for (int column = threadIdx.x % 8 * VECTOR; column < K; column += 8 * VECTOR) {
             const uint4 vector = vector_at(tile + row * K_PITCH + column);
-            sum += dot_of(vector, vector);
+            sum += dot_product(vector, vector);
         }
 #pragma unroll
         for (int lanes = 4; lanes; lanes /= 2) sum += __shfl_xor_sync(ALL, sum, lanes);
@@ -616,7 +616,7 @@ extern "C" __global__ void __launch_bounds__(128)
             for (int i = 0; i < 2; i++) {
                 const int other = column + i;
                 // The mask is applied to the exponent: above the diagonal it could overflow.
-                float ratio = row >= other ? exp_of(decays[row] - decays[other]) : 0.0f;
+                float ratio = row >= other ? fast_exp(decays[row] - decays[other]) : 0.0f;
                 if constexpr (L2NORM) ratio *= keys[other];
                 qk[m][c][e + i] *= ratio * to_p;
                 overlap[i] = kk[m][c][e + i] * ratio * to_n;
@@ -651,7 +651,7 @@ extern "C" __global__ void __launch_bounds__(128)
     for (int i = thread * VECTOR; i < CHUNK * CHUNK; i += 128 * VECTOR) {
         const int row = i / CHUNK;
         float *const from = inverse + row * F_PITCH + i % CHUNK;
-        const float write = exp_of(last - decays[row]) * (L2NORM ? keys[row] : 1.0f);
+        const float write = fast_exp(last - decays[row]) * (L2NORM ? keys[row] : 1.0f);
         uint4 vector;
 #pragma unroll
         for (int j = 0; j < VECTOR; j += 2) {
@@ -676,7 +676,7 @@ extern "C" __global__ void __launch_bounds__(128)
 __device__ float load_rates(Rates *rates, const Token *tokens) {
     const float last = tokens[CHUNK - 1].decay;
     if (threadIdx.x < CHUNK) rates[threadIdx.x] = Rates(tokens[threadIdx.x], last);
-    return exp_of(last);
+    return fast_exp(last);
 }
 
 using TokenShare = Share<CHUNK, V, SCAN / WARP>;  // tokens x value channels
@@ -990,7 +990,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
             for (int i = 0; i < ROW_PASSES; i++) {
                 const int row = i * ROWS_AT_ONCE + thread / LANES;
                 const int at = row * V_PITCH + thread % LANES * VECTOR;
-                if (row < CHUNK) update_dot[i] += dot_of(vector_at(r_tile + at), vector_at(u_tile + at));
+                if (row < CHUNK) update_dot[i] += dot_product(vector_at(r_tile + at), vector_at(u_tile + at));
             }
         }
 #pragma unroll
@@ -1005,7 +1005,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
 #pragma unroll
             for (int i = 0; i < 2; i++) {
                 const Token other = chunk_tokens[column + i];
-                const float ratio = row > column + i ? exp_of(token.decay - other.decay) * other.key : 0.0f;
+                const float ratio = row > column + i ? fast_exp(token.decay - other.decay) * other.key : 0.0f;
                 to_w[i] = w[m][n][e + i] * ratio * token.query;
                 to_x[i] = -x[m][n][e + i] * ratio * token.beta * token.key;
                 if (row == column + i) diagonal[row] = w[m][n][e + i] * token.query * token.key;
@@ -1101,7 +1101,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
         });
         const T *const u_tile = next_stage(3, channel), *const z_tile = u_tile + PLACE;
         vectors<K, V, THREADS>(
-            [&](int i, int row, int column) { kept += dot_of(state[i], vector_at(z_tile + row * V_PITCH + column)); });
+            [&](int i, int row, int column) { kept += dot_product(state[i], vector_at(z_tile + row * V_PITCH + column)); });
         if (!share.active) continue;
         multiply<ROWS, COLUMNS, V, 2>(db, u_tile, V_PITCH, share.row, z_tile, V_PITCH, share.column);
     }
@@ -1123,7 +1123,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
                                           CHUNK);
         key_dots(b_dots, db);
     }
-    kept *= exp_of(end);
+    kept *= fast_exp(end);
 #pragma unroll
     for (int lanes = WARP / 2; lanes; lanes /= 2) kept += __shfl_xor_sync(ALL, kept, lanes);
     if (thread % WARP == 0) passed_on[thread / WARP] = kept;
@@ -1262,7 +1262,7 @@ extern "C" __global__ void __launch_bounds__(STEP, 6)
         }
     }
     __syncthreads();
-    const float decay = exp_of(g[batch * g_batch + head * g_head]),
+    const float decay = fast_exp(g[batch * g_batch + head * g_head]),
                 strength = beta[batch * beta_batch + head * beta_head];
     const T *const values = v + batch * v_batch + group * v_head + blockIdx.x * W + channel;
     float u[4], out[4];

@@ -8,7 +8,8 @@ use burn_cubecl::tensor::CubeTensor;
 
 use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
 use crate::cuda::{
-    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, empty, from_cube, gpu_of, into_cube, pointer,
+    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, empty, from_cube, gpu_context, into_cube,
+    pointer,
 };
 
 static ELEMENTWISE: CudaSource = CudaSource { name: "elementwise", text: include_str!("elementwise.cu") };
@@ -21,7 +22,7 @@ pub(super) fn add(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
     let arguments = [pointer(&a), pointer(&b), pointer(&sum), KernelArg::Long(count as i64)];
     let kernel = CudaKernel::for_element(&ELEMENTWISE, "add", a.dtype());
     // SAFETY: all three tensors are alive, dense, and of one shape and dtype.
-    gpu_of(&a).with_launcher(|launcher| unsafe {
+    gpu_context(&a).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(256), 256), &arguments);
     });
     from_cube(sum)
@@ -36,7 +37,7 @@ pub(crate) fn add_bias<const D: usize>(x: Tensor<D>, bias: &Tensor<1>) -> Tensor
     let arguments = [vec![pointer(&x), pointer(&bias), pointer(&sum)], sizes.to_vec()].concat();
     let kernel = CudaKernel::for_element(&ELEMENTWISE, "add_bias", x.dtype());
     // SAFETY: all three tensors are alive, dense and of one dtype; rows are as wide as the bias.
-    gpu_of(&x).with_launcher(|launcher| unsafe {
+    gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(256), 256), &arguments);
     });
     from_cube(sum)
@@ -109,7 +110,7 @@ pub(crate) fn silu_mul_primitive(gate: CubeTensor, x: CubeTensor) -> CubeTensor 
     ];
     let kernel = CudaKernel::for_element(&ELEMENTWISE, "silu_mul", x.dtype());
     // SAFETY: all three tensors are dense, of one shape and one dtype.
-    gpu_of(&x).with_launcher(|launcher| unsafe {
+    gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(2048), 256), &arguments);
     });
     y
@@ -122,7 +123,7 @@ fn launch(name: &'static str, tensors: &[&CubeTensor]) {
     arguments.push(KernelArg::Long(count as i64));
     let kernel = CudaKernel::for_element(&ELEMENTWISE, name, tensors[0].dtype());
     // SAFETY: all tensors are alive, dense and of one shape and dtype.
-    gpu_of(tensors[0]).with_launcher(|launcher| unsafe {
+    gpu_context(tensors[0]).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(2048), 256), &arguments);
     });
 }

@@ -6,8 +6,8 @@ use burn::backend::TensorMetadata;
 use burn::tensor::{Int, Tensor};
 
 use crate::cuda::{
-    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, dims, empty, from_cube, gpu_of, into_cube,
-    pointer,
+    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, dims, empty, from_cube, gpu_context,
+    into_cube, pointer,
 };
 
 static EMBEDDING: CudaSource = CudaSource { name: "embedding", text: include_str!("embedding.cu") };
@@ -25,7 +25,7 @@ pub(super) fn embedding(table_nd: &Tensor<2>, indices_r: Tensor<1, Int>) -> Tens
     let arguments = [[&table, &indices, &rows].map(pointer).to_vec(), sizes.to_vec()].concat();
     let kernel = CudaKernel { source: &EMBEDDING, defines: String::new(), name: "gather_rows" };
     // SAFETY: all tensors are alive and dense, and indices are of rows of the table.
-    gpu_of(&table).with_launcher(|launcher| unsafe {
+    gpu_context(&table).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear((count * vectors).div_ceil(256), 256), &arguments);
     });
     from_cube(rows)

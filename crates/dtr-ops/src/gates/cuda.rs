@@ -9,7 +9,7 @@ use burn_cubecl::tensor::CubeTensor;
 use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, dims, empty, empty_time_major, from_cube,
-    gpu_of, int_args, into_cube, pointer, pointer_and_strides, sum_rows, with_contiguous_rows,
+    gpu_context, int_args, into_cube, pointer, pointer_and_strides, sum_rows, with_contiguous_rows,
 };
 
 static GATES: CudaSource = CudaSource { name: "gates", text: include_str!("gates.cu") };
@@ -48,7 +48,7 @@ impl DifferentiableOp<1> for DecayGate {
         ];
         let kernel = kernel("decay_gate", x.dtype(), ANY_WIDTH);
         // SAFETY: both tensors are alive, dense and of one shape.
-        gpu_of(&x).with_launcher(|launcher| unsafe {
+        gpu_context(&x).with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, decay_gate_dims(rows, columns), &arguments.concat());
         });
         (gate, Vec::new())
@@ -66,7 +66,7 @@ impl DifferentiableOp<1> for DecayGate {
         ];
         let kernel = kernel("decay_gate_backward", x.dtype(), ANY_WIDTH);
         // SAFETY: all three tensors are alive, dense and of one shape.
-        gpu_of(&x).with_launcher(|launcher| unsafe {
+        gpu_context(&x).with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, decay_gate_dims(rows, columns), &arguments.concat());
         });
         [Some(d_x)]
@@ -94,7 +94,7 @@ pub(super) fn delta_gates(
     let kernel = CudaKernel::for_element(&DELTA_GATES, "delta_gates", a.dtype());
     // SAFETY: all tensors are alive and dense; a, b, beta and g have one shape, and the other tensors have an
     // element for each head.
-    gpu_of(&a).with_launcher(|launcher| unsafe {
+    gpu_context(&a).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(256), 256), &arguments.concat());
     });
     [beta, g].map(from_cube)
@@ -124,7 +124,7 @@ impl DifferentiableOp<3> for GatedRmsNorm {
         let [o, gate, weight] = inputs.map(with_contiguous_rows);
         let [batch, heads, time, value] = dims(&o);
         let y = empty(&o, [batch, time, heads * value], o.dtype());
-        let gpu = gpu_of(&o);
+        let gpu = gpu_context(&o);
         let blocks = (batch * heads * time).div_ceil(8).min(6 * gpu.num_multiprocessors as usize);
         let arguments = [
             pointer_and_strides(&o),
@@ -148,7 +148,7 @@ impl DifferentiableOp<3> for GatedRmsNorm {
         let [batch, heads, time, value] = dims(&o);
         let d_o = empty_time_major(&o, [batch, heads, time, value], o.dtype());
         let d_gate = empty(&o, [batch, time, heads * value], o.dtype());
-        let gpu = gpu_of(&o);
+        let gpu = gpu_context(&o);
         let blocks = (batch * heads * time).div_ceil(8).min(4 * gpu.num_multiprocessors as usize);
         let partials = empty(&o, [blocks, value], DType::F32);
         let arguments = [

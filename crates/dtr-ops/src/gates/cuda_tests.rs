@@ -40,12 +40,12 @@ fn decay_gates_output_gates_and_losses_match_the_portable_form() {
                 to_device(device, dtype, &weight),
                 place(&target),
             );
-            let what = format!("{time} {dtype:?}");
-            assert_close(&format!("gated norm {what}"), &found.0, &truth.0, bound);
-            assert_close(&format!("loss {what}"), &found.1, &truth.1, bound);
-            assert_close(&format!("gated norm's heads {what}"), &found.2, &truth.2, bound);
-            assert_close(&format!("gated norm's gate {what}"), &found.3, &truth.3, bound);
-            assert_close(&format!("gated norm's weight {what}"), &found.4, &truth.4, bound);
+            let label = format!("{time} {dtype:?}");
+            assert_close(&format!("gated norm {label}"), &found.0, &truth.0, bound);
+            assert_close(&format!("loss {label}"), &found.1, &truth.1, bound);
+            assert_close(&format!("gated norm's heads {label}"), &found.2, &truth.2, bound);
+            assert_close(&format!("gated norm's gate {label}"), &found.3, &truth.3, bound);
+            assert_close(&format!("gated norm's weight {label}"), &found.4, &truth.4, bound);
             let learn = |x: Tensor<3>| {
                 let x = x.autodiff().require_grad();
                 let y = decay_gate(x.clone(), 16.0);
@@ -55,8 +55,8 @@ fn decay_gates_output_gates_and_losses_match_the_portable_form() {
             let truth = learn(gate.clone());
             fill_free_memory_with_nan(device);
             let found = learn(place(&gate));
-            assert_close(&format!("decay gate {what}"), &found.0, &truth.0, bound);
-            assert_close(&format!("decay gate's input {what}"), &found.1, &truth.1, bound);
+            assert_close(&format!("decay gate {label}"), &found.0, &truth.0, bound);
+            assert_close(&format!("decay gate's input {label}"), &found.1, &truth.1, bound);
         }
     });
 }

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use dtr_kernels::{GlaInputs, gla_backward, gla_forward};
 
 use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
-use crate::cpu::{elements, like, packed_tensor, recurrence_shape, state_or_zeros, unpack};
+use crate::cpu::{elements, packed_tensor, recurrence_shape, state_or_zeros, tensor_like, unpack};
 
 /// Computes [`gla`](super::gla) over `[q, k, v, gk]` with as many key/value heads as query heads.
 pub(super) fn gla(inputs: [Tensor<4>; 4], state_bhkv: Option<Tensor<4>>) -> (Tensor<4>, Tensor<4>) {
@@ -36,7 +36,14 @@ impl DifferentiableOp<5> for CpuGla {
         let kernel_inputs = kernel_inputs(&inputs);
         let (d_output, d_state) = elements(&output_gradient).split_at(elements(v).len());
         let d = gla_backward(kernel_inputs, d_output, d_state);
-        [like(d.q, q), like(d.k, k), like(d.v, v), like(d.g, gk), like(d.state, state)].map(Some)
+        [
+            tensor_like(d.q, q),
+            tensor_like(d.k, k),
+            tensor_like(d.v, v),
+            tensor_like(d.g, gk),
+            tensor_like(d.state, state),
+        ]
+        .map(Some)
     }
 }
 

@@ -7,10 +7,10 @@ use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::autodiff::{BackwardPass, DifferentiableOp, apply, unused_state};
+use crate::autodiff::{BackwardPass, DifferentiableOp, apply, placeholder_state};
 use crate::cuda::{
     CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, copy_if_shared, dims, empty, empty_time_major,
-    from_cube, gpu_of, int_args, into_cube, pointer, pointer_and_strides, with_contiguous_rows,
+    from_cube, gpu_context, int_args, into_cube, pointer, pointer_and_strides, with_contiguous_rows,
 };
 
 static GLA: CudaSource = CudaSource { name: "gla", text: include_str!("gla.cu") };
@@ -20,7 +20,7 @@ pub(super) fn gla(inputs: [Tensor<4>; 4], state_bhkv: Option<Tensor<4>>) -> (Ten
     if inputs.iter().any(Tensor::is_autodiff) {
         assert!(state_bhkv.is_none(), "training starts without a state");
         let ([batch, heads, _, key], value) = (inputs[0].dims(), inputs[2].dims()[3]);
-        let state = unused_state(&inputs[0], [batch, heads, key, value]);
+        let state = placeholder_state(&inputs[0], [batch, heads, key, value]);
         return (apply(CudaGla, inputs.map(Tensor::into_dispatch)), state);
     }
     let inputs = inputs.map(into_cube);
@@ -172,7 +172,7 @@ fn chunk_states(
     ];
     // SAFETY: all tensors are alive, of the sizes that the kernel is compiled for and called with, with
     // contiguous rows.
-    gpu_of(k).with_launcher(|launcher| unsafe {
+    gpu_context(k).with_launcher(|launcher| unsafe {
         launcher.launch(&shape.kernel("gla_states"), shape.scan_dims(num_states), &arguments.concat());
     });
     (states, last)
@@ -198,7 +198,7 @@ fn chunk_outputs(
         int_args([heads, time]),
     ];
     // SAFETY: as in `chunk_states`, which made `states` from the same tensors.
-    gpu_of(q).with_launcher(|launcher| unsafe {
+    gpu_context(q).with_launcher(|launcher| unsafe {
         launcher.launch(&shape.kernel("gla_outputs"), shape.output_dims(), &arguments.concat());
     });
     output
@@ -234,7 +234,7 @@ fn step(shape: &GlaShape, [q, k, v, gk]: [&CubeTensor; 4], state: CubeTensor) ->
         int_args([heads, groups]),
     ];
     // SAFETY: as in `chunk_states`; the state's memory is not shared.
-    gpu_of(q).with_launcher(|launcher| unsafe {
+    gpu_context(q).with_launcher(|launcher| unsafe {
         launcher.launch(&shape.kernel("gla_step"), launch, &arguments.concat());
     });
     (output, state)
@@ -283,7 +283,7 @@ fn backward(inputs: [CubeTensor; 4], states: CubeTensor, d_output: CubeTensor) -
         int_args([heads, time]),
     ];
     // SAFETY: as in `chunk_states`.
-    gpu_of(&q).with_launcher(|launcher| unsafe {
+    gpu_context(&q).with_launcher(|launcher| unsafe {
         let kernel = shape.kernel("gla_state_grads");
         launcher.launch(&kernel, shape.scan_dims(groups), &state_arguments.concat());
         launcher.launch(&shape.kernel("gla_grads"), shape.gradient_dims(), &input_arguments.concat());

@@ -28,18 +28,18 @@ fn outputs_and_gradients_match_the_portable_form() {
             let place = |x: &Tensor<4>| to_device(device, dtype, x);
             let gk_ = to_device(device, DType::F32, &gk);
             let found = learn([place(&q), place(&k), place(&v), gk_.clone(), place(&seed)]);
-            let what = format!("{time} {case:?} {dtype:?}");
-            assert_close(&format!("gla {what}"), &found.0, &truth.0, bound);
+            let label = format!("{time} {case:?} {dtype:?}");
+            assert_close(&format!("gla {label}"), &found.0, &truth.0, bound);
             for (name, (found, truth)) in ["q", "k", "v", "gk"].iter().zip(found.1.iter().zip(&truth.1)) {
-                assert_close(&format!("gla's {name} {what}"), found, truth, bound);
+                assert_close(&format!("gla's {name} {label}"), found, truth, bound);
             }
             let state = random([batch, heads, key, value], -1.0, 1.0);
             let (o, last) = gla(q.clone(), k.clone(), v.clone(), gk.clone(), Some(state.clone()));
             fill_free_memory_with_nan(device);
             let state_ = to_device(device, DType::F32, &state);
             let (o_, last_) = gla(place(&q), place(&k), place(&v), gk_, Some(state_));
-            assert_close(&format!("gla from a state {what}"), &o_, &o, bound);
-            assert_close(&format!("gla's state {what}"), &last_, &last, bound);
+            assert_close(&format!("gla from a state {label}"), &o_, &o, bound);
+            assert_close(&format!("gla's state {label}"), &last_, &last, bound);
         }
     });
 }

@@ -468,12 +468,12 @@ struct Level {
         return last() ? (all() ? query >= key : query == key) : query > key && ((query ^ key) & -half) == half;
     }
     // The range [x, y) of keys of 16 queries from `row` on, and of queries of 16 keys; may be empty.
-    __device__ int2 keys_of(int row) const {
+    __device__ int2 key_range(int row) const {
         if (all()) return make_int2(0, row + 16);
         if (half < 16) return make_int2(row, row + 16);
         return row & half ? make_int2(row & -2 * half, (row & -2 * half) + half) : make_int2(0, 0);
     }
-    __device__ int2 queries_of(int row) const {
+    __device__ int2 query_range(int row) const {
         if (all()) return make_int2(row, CHUNK);
         if (half < 16) return make_int2(row, row + 16);
         return row & half ? make_int2(0, 0) : make_int2((row & -2 * half) + half, (row & -2 * half) + 2 * half);
@@ -603,7 +603,7 @@ __device__ inline void scale_state(STile state, Factor factor) {
 // it is the only level, writes zeros for the other pairs.
 template <int N>
 __device__ inline void attend(CTile a, Level level, KTile queries, KTile keys, int m0, int c0) {
-    const int2 range = level.keys_of(m0);
+    const int2 range = level.key_range(m0);
     if (range.x >= c0 + 8 * N || range.y <= c0) return;
     float products[N][4];
     clear(products);
@@ -879,14 +879,14 @@ gla_grads(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i64 
                 __syncthreads();
                 attend<CN>(attention, level, scaled_queries, scaled_keys, m0, c0);
                 clear(sums);
-                int2 range = level.keys_of(m0);
+                int2 range = level.key_range(m0);
                 multiply<false, true>(sums, dattention, m0, scaled_keys, k0, range.x, range.y);
                 balance_with(scaled_queries, 1);
                 each_number<KN>(m0, k0, [&](int n, int i, int row, int col) {
                     dqueries[n][i] += sums[n][i] * level.query_factor(decay.table, row, col);
                 });
                 clear(sums);
-                range = level.queries_of(m0);
+                range = level.query_range(m0);
                 multiply<true, true>(sums, dattention, m0, scaled_queries, k0, range.x, range.y);
                 balance_with(scaled_keys, -1);
                 each_number<KN>(m0, k0, [&](int n, int i, int row, int col) {

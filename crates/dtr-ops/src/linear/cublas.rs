@@ -10,7 +10,7 @@ use burn::tensor::DType;
 use cudarc::cublaslt::{result as lt, sys};
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DriverError};
 
-use crate::cuda::check;
+use crate::cuda::expect_success;
 
 /// Row-major products `D = op(A) · op(B)`, where `op` transposes if its flag is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,7 +65,11 @@ impl CublasLt {
         let bytes = if major >= 9 { 32 << 20 } else { 4 << 20 };
         // SAFETY: cuBLASLt reads no part of the workspace that it has not written.
         let workspace = unsafe { stream.alloc::<u8>(bytes) }?;
-        Ok(Self { handle: check(lt::create_handle(), "open cuBLASLt"), workspace, plans: HashMap::new() })
+        Ok(Self {
+            handle: expect_success(lt::create_handle(), "open cuBLASLt"),
+            workspace,
+            plans: HashMap::new(),
+        })
     }
 
     /// Submits the products to `stream`.
@@ -84,7 +88,7 @@ impl CublasLt {
         let (handle, bytes) = (self.handle, self.workspace.len());
         let plan = self.plans.entry(spec).or_insert_with(|| MatmulPlan::new(handle, spec, bytes));
         if spec.count > 1 {
-            check(set_batch(plan.b, spec.count, batch_stride_b), "set the batch of a product");
+            expect_success(set_batch(plan.b, spec.count, batch_stride_b), "set the batch of a product");
         }
         let (one, zero) = (1.0_f32, 0.0_f32);
         let (workspace, _guard) = self.workspace.device_ptr(stream);
@@ -110,13 +114,16 @@ impl CublasLt {
                 stream.cu_stream().cast(),
             )
         };
-        check(result, format_args!("multiply matrices ({spec:?})"));
+        expect_success(result, format_args!("multiply matrices ({spec:?})"));
     }
 }
 
 impl MatmulPlan {
     fn new(handle: sys::cublasLtHandle_t, spec: MatmulSpec, workspace: usize) -> Self {
-        check(Self::try_new(handle, spec, workspace), format_args!("plan a product of matrices ({spec:?})"))
+        expect_success(
+            Self::try_new(handle, spec, workspace),
+            format_args!("plan a product of matrices ({spec:?})"),
+        )
     }
 
     fn try_new(

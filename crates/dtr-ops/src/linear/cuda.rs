@@ -11,7 +11,8 @@ use super::cublas::MatmulSpec;
 use super::small_gemm;
 use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
 use crate::cuda::{
-    column_sums, contiguous, device_address, dims, empty, from_cube, gpu_of, into_cube, with_contiguous_rows,
+    column_sums, contiguous, device_address, dims, empty, from_cube, gpu_context, into_cube,
+    with_contiguous_rows,
 };
 use crate::elementwise::silu_mul_primitive;
 
@@ -140,7 +141,7 @@ fn multiply(a: CubeTensor, transpose_a: bool, b: CubeTensor, transpose_b: bool, 
         output,
     };
     let addresses = [&a, &b, &d].map(device_address);
-    gpu_of(&a).with_launcher(|launcher| {
+    gpu_context(&a).with_launcher(|launcher| {
         let (cublaslt, stream) = launcher.cublaslt();
         // SAFETY: the three tensors are alive and of the spec's shapes, strides and dtypes; burn aligns them
         // (`ALIGNMENT`).
@@ -179,7 +180,7 @@ fn project_pair(x: CubeTensor, weights: [CubeTensor; 2]) -> [CubeTensor; 2] {
     let batch_stride_b = addresses[0].abs_diff(addresses[1]) / dtype.size() as u64;
     let lower = addresses[0].min(addresses[1]);
     let addresses = [device_address(&x), lower, device_address(&products)];
-    gpu_of(&x).with_launcher(|launcher| {
+    gpu_context(&x).with_launcher(|launcher| {
         let (cublaslt, stream) = launcher.cublaslt();
         // SAFETY: as in `multiply`; the second weight begins `batch_stride_b` elements after the first.
         unsafe { cublaslt.multiply(stream, spec, addresses, batch_stride_b as i64) };

@@ -25,10 +25,10 @@ fn products_and_gradients_match_the_portable_form() {
                 to_device(device, dtype, &weight),
                 to_device(device, dtype, &seed),
             );
-            let what = format!("{rows} x {width} x {out} {dtype:?}");
-            assert_close(&format!("product {what}"), &found.0, &truth.0, bound);
-            assert_close(&format!("product's input {what}"), &found.1, &truth.1, bound);
-            assert_close(&format!("product's weight {what}"), &found.2, &truth.2, bound);
+            let label = format!("{rows} x {width} x {out} {dtype:?}");
+            assert_close(&format!("product {label}"), &found.0, &truth.0, bound);
+            assert_close(&format!("product's input {label}"), &found.1, &truth.1, bound);
+            assert_close(&format!("product's weight {label}"), &found.2, &truth.2, bound);
         }
     });
 }
@@ -66,12 +66,12 @@ fn triple_products_and_swiglu_match_the_portable_form() {
                 to_device(device, dtype, &up),
             );
             let found = run(x, weights.each_ref().map(|weight| to_device(device, dtype, weight)), bias, up);
-            let what = format!("{batch} x {time} x {width} x {outs:?} {dtype:?}");
+            let label = format!("{batch} x {time} x {width} x {outs:?} {dtype:?}");
             for (index, (found, truth)) in found.0.iter().zip(&truth.0).enumerate() {
-                assert_close(&format!("product {index} of three {what}"), found, truth, bound);
+                assert_close(&format!("product {index} of three {label}"), found, truth, bound);
             }
-            assert_close(&format!("gated product {what}"), &found.1, &truth.1, bound);
-            assert_close(&format!("exact product {what}"), &found.2, &truth.2, bound);
+            assert_close(&format!("gated product {label}"), &found.1, &truth.1, bound);
+            assert_close(&format!("exact product {label}"), &found.2, &truth.2, bound);
         }
     });
 }

@@ -34,7 +34,7 @@ struct Numbers {
     float x[VECTOR];
 };
 
-__device__ Numbers numbers_of(const uint4& bits) {
+__device__ Numbers unpack_numbers(const uint4& bits) {
     const unsigned words[4] = {bits.x, bits.y, bits.z, bits.w};
     Numbers numbers;
 #pragma unroll
@@ -54,10 +54,10 @@ struct Sums {
     float of[ROWS] = {};
 
     __device__ void add(const uint4& weight, const T* x, int width, int at) {
-        const Numbers w = numbers_of(weight);
+        const Numbers w = unpack_numbers(weight);
 #pragma unroll
         for (int row = 0; row < ROWS; row++) {
-            const Numbers y = numbers_of(*reinterpret_cast<const uint4*>(x + (long long)row * width + at));
+            const Numbers y = unpack_numbers(*reinterpret_cast<const uint4*>(x + (long long)row * width + at));
 #pragma unroll
             for (int i = 0; i < VECTOR; i++) of[row] = fmaf(w.x[i], y.x[i], of[row]);
         }

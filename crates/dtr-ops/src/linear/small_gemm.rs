@@ -8,7 +8,7 @@ use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 
 use crate::cuda::{
-    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, cuda_type, dims, empty, gpu_of, int_args,
+    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, cuda_type, dims, empty, gpu_context, int_args,
     pointer,
 };
 
@@ -45,7 +45,7 @@ pub(super) fn project<const N: usize>(
     let kernel = kernel("project", &x, output);
     // SAFETY: all tensors are alive and dense, weights are as wide as x and of its dtype; absent weights have
     // no rows.
-    gpu_of(&x).with_launcher(|launcher| unsafe {
+    gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, warp_per_column(outs.iter().sum()), &arguments);
     });
     products
@@ -60,7 +60,7 @@ pub(super) fn swiglu(x: CubeTensor, weights: [CubeTensor; 2]) -> CubeTensor {
         [vec![pointer(&x)], int_args([width]), [&gate, &up, &y].map(pointer).to_vec(), int_args([out])];
     let kernel = kernel("swiglu", &x, x.dtype());
     // SAFETY: all tensors are alive and dense; both weights are of one shape, as wide as x and of its dtype.
-    gpu_of(&x).with_launcher(|launcher| unsafe {
+    gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, warp_per_column(out), &arguments.concat());
     });
     y

@@ -6,7 +6,7 @@ use burn::backend::TensorMetadata;
 use burn::tensor::{DType, Int, Tensor};
 
 use crate::cuda::{
-    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, dims, empty, from_cube, gpu_of, int_args,
+    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, dims, empty, from_cube, gpu_context, int_args,
     into_cube, pointer,
 };
 
@@ -29,7 +29,7 @@ pub(super) fn select_log_likelihoods(
     let token_arguments = [tensors.to_vec(), int_args([count, vocab])];
     let kernel = |name| CudaKernel::for_element(&LOGITS, name, logits.dtype());
     // SAFETY: all tensors are alive and dense; all rows and targets are within the logits.
-    gpu_of(&logits).with_launcher(|launcher| unsafe {
+    gpu_context(&logits).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel("log_sums"), LaunchDims::linear(num_rows, 512), &row_arguments.concat());
         let dims = LaunchDims::linear(count.div_ceil(256), 256);
         launcher.launch(&kernel("log_likelihoods"), dims, &token_arguments.concat());
@@ -46,7 +46,7 @@ pub(super) fn argmax_into(x_rn: Tensor<2>, indices_r: Tensor<1, Int>) -> Tensor<
         [pointer(&x), KernelArg::Long(columns as i64), pointer(&indices), KernelArg::Int(columns as i32)];
     let kernel = CudaKernel::for_element(&LOGITS, "argmax_rows", x.dtype());
     // SAFETY: both tensors are alive and dense, with an index for each row.
-    gpu_of(&x).with_launcher(|launcher| unsafe {
+    gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(rows, 512), &arguments);
     });
     from_cube(indices)

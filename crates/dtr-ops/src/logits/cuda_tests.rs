@@ -8,12 +8,12 @@ fn log_likelihoods_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
         for (rows, width, vocab) in [(1, 64, 9), (5, 128, 1000), (37, 64, 30_011)] {
             let (x, head) = (random([rows, width], -1.0, 1.0), random([vocab, width], -1.0, 1.0));
-            let wanted: Vec<(usize, u32)> =
+            let targets: Vec<(usize, u32)> =
                 (0..3 * rows).map(|at| (at % rows, (7919 * at % vocab) as u32)).collect();
             let truth = burn::tensor::activation::log_softmax(x.clone().matmul(head.clone().transpose()), 1);
             let truth: Vec<f64> = truth.into_data().iter::<f64>().collect();
             let truth: Vec<f64> =
-                wanted.iter().map(|&(row, token)| truth[row * vocab + token as usize]).collect();
+                targets.iter().map(|&(row, token)| truth[row * vocab + token as usize]).collect();
             fill_free_memory_with_nan(device);
             let (x_, head_) = (to_device(device, dtype, &x), to_device(device, dtype, &head));
             let values = |numbers: Vec<f64>| {
@@ -23,12 +23,12 @@ fn log_likelihoods_match_the_portable_form() {
             let truth = values(truth);
             // One chunk, and two of which the second is smaller.
             for at_once in [rows, rows.div_ceil(2)] {
-                let found = chunked_log_likelihoods(&x_, &head_, &wanted, at_once);
+                let found = chunked_log_likelihoods(&x_, &head_, &targets, at_once);
                 let found = values(found.into_iter().map(f64::from).collect());
                 assert_close(&format!("likelihoods {rows} of {vocab} {dtype:?}"), &found, &truth, bound);
             }
             let with_nan = to_device(device, dtype, &x.mul_scalar(f64::NAN));
-            let found = chunked_log_likelihoods(&with_nan, &head_, &wanted, rows);
+            let found = chunked_log_likelihoods(&with_nan, &head_, &targets, rows);
             assert!(found.iter().all(|value| value.is_nan()), "NaN never passes");
         }
     });

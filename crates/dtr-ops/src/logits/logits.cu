@@ -3,7 +3,7 @@
 
 constexpr float LOG2_E = 1.4426950408889634f;
 
-__device__ float exp2_of(float x) {
+__device__ float fast_exp2(float x) {
     asm("ex2.approx.ftz.f32 %0, %0;" : "+f"(x));
     return x;
 }
@@ -34,7 +34,7 @@ struct Peak {
 
 // Returns the peak of a row of n elements to thread 0 of a block of 512. The sum is computed only with SUM.
 template <bool SUM>
-__device__ Peak peak_of(const T *row, int n) {
+__device__ Peak find_peak(const T *row, int n) {
     Peak peak{no_value(), 0.0f, 0x7fffffff};
     auto raise = [&](float to) {
         if (SUM) peak.sum *= __expf(peak.value - to);
@@ -55,7 +55,7 @@ __device__ Peak peak_of(const T *row, int n) {
         if (SUM && peak.value > no_value()) {
             const float shift = -peak.value * LOG2_E;
 #pragma unroll
-            for (int j = 0; j < COUNT; j++) peak.sum += exp2_of(fmaf(eight.x[j], LOG2_E, shift));
+            for (int j = 0; j < COUNT; j++) peak.sum += fast_exp2(fmaf(eight.x[j], LOG2_E, shift));
         }
     }
     for (int i = whole + threadIdx.x; i < n; i += 512) {
@@ -76,11 +76,11 @@ __device__ Peak peak_of(const T *row, int n) {
 
 // The logarithm of the sum of exp(x) of each row. Each block computes one row.
 extern "C" __global__ void __launch_bounds__(512) log_sums(const T *x, float *sums, int n) {
-    const Peak peak = peak_of<true>(x + blockIdx.x * (long long)n, n);
+    const Peak peak = find_peak<true>(x + blockIdx.x * (long long)n, n);
     if (threadIdx.x == 0) sums[blockIdx.x] = peak.value + logf(peak.sum);
 }
 
-// The log-likelihood of each wanted token: its logit in its row minus the log sum of the row. Each thread
+// The log-likelihood of each target token: its logit in its row minus the log sum of the row. Each thread
 // computes one token.
 extern "C" __global__ void __launch_bounds__(256)
     log_likelihoods(const T *logits, const float *sums, const int *rows, const int *targets, float *likelihoods,
@@ -91,6 +91,6 @@ extern "C" __global__ void __launch_bounds__(256)
 
 // The index of the greatest element of each row (the first of equals). Each block computes one row.
 extern "C" __global__ void __launch_bounds__(512) argmax_rows(const T *x, long long stride, int *indices, int n) {
-    const Peak peak = peak_of<false>(x + blockIdx.x * stride, n);
+    const Peak peak = find_peak<false>(x + blockIdx.x * stride, n);
     if (threadIdx.x == 0) indices[blockIdx.x] = peak.index;
 }

@@ -22,32 +22,32 @@ pub(crate) fn log_likelihoods(logits_nv: Tensor<2>, targets_n: Tensor<1, Int>) -
     log_softmax(logits_nv.cast(DType::F32), 1).gather(1, targets_n.reshape([rows, 1])).reshape([rows])
 }
 
-/// Returns the log-likelihoods of tokens under the logits `x_pd · head_vdᵀ`. Each of `wanted` is a row of
+/// Returns the log-likelihoods of tokens under the logits `x_pd · head_vdᵀ`. Each of `targets` is a row of
 /// `x_pd` and a token.
 ///
 /// The logits of many rows are computed in chunks, to bound the memory that they take.
-pub fn token_log_likelihoods(x_pd: &Tensor<2>, head_vd: &Tensor<2>, wanted: &[(usize, u32)]) -> Vec<f32> {
-    chunked_log_likelihoods(x_pd, head_vd, wanted, (MAX_LOGITS / head_vd.dims()[0]).max(1))
+pub fn token_log_likelihoods(x_pd: &Tensor<2>, head_vd: &Tensor<2>, targets: &[(usize, u32)]) -> Vec<f32> {
+    chunked_log_likelihoods(x_pd, head_vd, targets, (MAX_LOGITS / head_vd.dims()[0]).max(1))
 }
 
 /// Computes [`token_log_likelihoods`] in chunks of `rows_per_chunk` rows.
 fn chunked_log_likelihoods(
     x_pd: &Tensor<2>,
     head_vd: &Tensor<2>,
-    wanted: &[(usize, u32)],
+    targets: &[(usize, u32)],
     rows_per_chunk: usize,
 ) -> Vec<f32> {
     let (num_rows, device) = (x_pd.dims()[0], x_pd.device());
-    let mut values = vec![f32::NAN; wanted.len()];
+    let mut values = vec![f32::NAN; targets.len()];
     for start in (0..num_rows).step_by(rows_per_chunk) {
         let rows = start..num_rows.min(start + rows_per_chunk);
         let in_chunk: Vec<usize> =
-            (0..wanted.len()).filter(|&index| rows.contains(&wanted[index].0)).collect();
+            (0..targets.len()).filter(|&index| rows.contains(&targets[index].0)).collect();
         if in_chunk.is_empty() {
             continue;
         }
         let indices = |index_of: &dyn Fn((usize, u32)) -> usize| {
-            let indices: Vec<i32> = in_chunk.iter().map(|&index| index_of(wanted[index]) as i32).collect();
+            let indices: Vec<i32> = in_chunk.iter().map(|&index| index_of(targets[index]) as i32).collect();
             Tensor::<1, Int>::from_data(TensorData::new(indices, [in_chunk.len()]), (&device, DType::I32))
         };
         let logits = linear_f32(x_pd.clone().narrow(0, start, rows.len()), head_vd);

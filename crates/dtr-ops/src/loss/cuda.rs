@@ -9,8 +9,8 @@ use burn_cubecl::tensor::CubeTensor;
 
 use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
 use crate::cuda::{
-    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, empty, from_cube, gpu_of, into_cube, pointer,
-    pointer_or_null, sum_partials,
+    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, empty, from_cube, gpu_context, into_cube,
+    pointer, pointer_or_null, sum_partials,
 };
 
 static LOSS: CudaSource = CudaSource { name: "loss", text: include_str!("loss.cu") };
@@ -61,7 +61,7 @@ fn squared_error(a: CubeTensor, b: CubeTensor, wants_gradient: bool) -> (CubeTen
     ];
     let kernel = CudaKernel::for_element(&LOSS, "squared_error", a.dtype());
     // SAFETY: all tensors are alive and dense; a, b and the gradient are of one shape and dtype.
-    gpu_of(&a).with_launcher(|launcher| unsafe {
+    gpu_context(&a).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(blocks, 512), &arguments);
     });
     (sum_partials(&partials, 1.0 / count as f32), gradient)

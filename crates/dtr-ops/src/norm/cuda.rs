@@ -8,7 +8,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
 use crate::cuda::{
-    CudaKernel, CudaSource, KernelArg, LaunchDims, NUM_ROW_BLOCKS, contiguous, empty, from_cube, gpu_of,
+    CudaKernel, CudaSource, KernelArg, LaunchDims, NUM_ROW_BLOCKS, contiguous, empty, from_cube, gpu_context,
     into_cube, pointer, row_block_dims, sum_rows,
 };
 
@@ -83,7 +83,7 @@ fn forward(
     let kernel = CudaKernel::for_element(&NORM, name, x.dtype());
     // SAFETY: all tensors are alive, dense and of one dtype. The weight has one row, and all other tensors
     // have one shape.
-    gpu_of(&x).with_launcher(|launcher| unsafe {
+    gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, launch, &[tensors, sizes.to_vec()].concat());
     });
     (sum.map_or(x, |(sum, _)| sum), normed)
@@ -106,7 +106,7 @@ fn backward(x: CubeTensor, weight: CubeTensor, d_normed: CubeTensor, epsilon: f6
     let weight_arguments = [[&x, &d_normed, &scales, &partials].map(pointer).to_vec(), sizes];
     let kernel = |name| CudaKernel::for_element(&NORM, name, x.dtype());
     // SAFETY: all tensors are alive, dense and of these sizes.
-    gpu_of(&x).with_launcher(|launcher| unsafe {
+    gpu_context(&x).with_launcher(|launcher| unsafe {
         let dims = LaunchDims::linear(rows.div_ceil(8), 256);
         launcher.launch(&kernel("rms_norm_backward"), dims, &input_arguments.concat());
         launcher.launch(&kernel("rms_norm_weight"), row_block_dims(width), &weight_arguments.concat());

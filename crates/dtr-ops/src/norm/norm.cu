@@ -21,14 +21,14 @@ __device__ void normalise(const T *x, const T *residual, const T *weight, T *sum
     for (int part = 0; part < PARTS; part++) {
         const int column = (lane + part * lanes) * COUNT;
         if (column >= mine) break;
-        Eight eight = eight_of(values[part]);
+        Eight eight = unpack_floats(values[part]);
         if constexpr (ADD) {
             const Eight other = load(residual + row * d + column);
 #pragma unroll
             for (int j = 0; j < COUNT; j++) eight.x[j] += other.x[j];
-            values[part] = bits_of<T>(eight);
+            values[part] = pack_floats<T>(eight);
             *reinterpret_cast<Bits *>(sum + row * d + column) = values[part];
-            eight = eight_of(values[part]);
+            eight = unpack_floats(values[part]);
         }
 #pragma unroll
         for (int j = 0; j < COUNT; j++) squares += eight.x[j] * eight.x[j];
@@ -49,7 +49,7 @@ __device__ void normalise(const T *x, const T *residual, const T *weight, T *sum
         const int column = (lane + part * lanes) * COUNT;
         if (column >= mine) break;
         const Eight factor = load(weight + column);
-        Eight eight = eight_of(values[part]);
+        Eight eight = unpack_floats(values[part]);
 #pragma unroll
         for (int j = 0; j < COUNT; j++) eight.x[j] *= scale * factor.x[j];
         store(out + row * d + column, eight);

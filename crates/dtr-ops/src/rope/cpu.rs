@@ -5,7 +5,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use dtr_kernels::RotaryInputs;
 
-use crate::cpu::{elements, from_flex, into_flex, like};
+use crate::cpu::{elements, from_flex, into_flex, tensor_like};
 
 /// Rotates `x_bhtk` outside of autodiff graphs by cosines and sines `[b or 1, 1, t, k/2]`.
 pub(super) fn rotate(x_bhtk: Tensor<4>, tables: [Tensor<4>; 2]) -> Tensor<4> {
@@ -22,7 +22,7 @@ pub(super) fn rotate(x_bhtk: Tensor<4>, tables: [Tensor<4>; 2]) -> Tensor<4> {
         cos: elements(&cos),
         sin: elements(&sin),
     });
-    from_flex(like(outputs, &x))
+    from_flex(tensor_like(outputs, &x))
 }
 
 /// Returns a tensor `[b, h, t, k]` with contiguous rows, and the strides of the other axes. The layout of

@@ -10,7 +10,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
 use crate::cuda::{
-    CudaKernel, CudaSource, KernelArg, LaunchDims, dims, empty_time_major, from_cube, gpu_of, int_args,
+    CudaKernel, CudaSource, KernelArg, LaunchDims, dims, empty_time_major, from_cube, gpu_context, int_args,
     into_cube, pointer, pointer_and_strides, pointer_or_null, with_contiguous_rows,
 };
 
@@ -137,7 +137,7 @@ impl Rotation<'_> {
         let kernel = CudaKernel { source: &ROTARY, defines: String::new(), name };
         // SAFETY: all tensors are alive and of these sizes, with contiguous rows; absent tensors have no
         // heads or are null.
-        gpu_of(keys.from).with_launcher(|launcher| unsafe {
+        gpu_context(keys.from).with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, launch, &arguments.concat());
         });
     }

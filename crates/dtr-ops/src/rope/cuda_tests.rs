@@ -31,7 +31,7 @@ fn training_computes_in_true_f32() {
             Rope::apply(q, &angles.autodiff())
         };
         let inputs = [random_f32([batch, heads, time, width])];
-        let what = format!("rotation {batch} {heads} {time} {width}");
-        assert_gradients_close(F32_BOUND, &what, &device, inputs, rotate, rotate);
+        let label = format!("rotation {batch} {heads} {time} {width}");
+        assert_gradients_close(F32_BOUND, &label, &device, inputs, rotate, rotate);
     }
 }

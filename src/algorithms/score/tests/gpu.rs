@@ -22,7 +22,7 @@ fn log_likelihoods_are_close_to_the_cpu_and_reproducible() {
         for layers in [&[][..], &[0], &[2, 5]] {
             let mask: Mask = layers.iter().copied().collect();
             let score = |base: &Base, twins: &Twins| {
-                let scored = Scorer::new(&base.decoder, Some(twins), &requests).score(&Mask::none(), &mask);
+                let scored = Scorer::new(&base.decoder, Some(twins), &requests).score(&Mask::empty(), &mask);
                 let items = scored.unwrap().items.into_iter();
                 items.flat_map(|item| item.log_likelihoods).collect::<Vec<f64>>()
             };

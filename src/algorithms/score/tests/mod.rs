@@ -60,16 +60,16 @@ fn cached_hidden_states_change_no_bit_of_a_score() {
         let twins = twins(&variant, &base);
         let mut scorer = Scorer::new(&base, Some(&twins), &requests);
         let fresh =
-            |mask: &Mask| Scorer::new(&base, Some(&twins), &requests).score(&Mask::none(), mask).unwrap();
+            |mask: &Mask| Scorer::new(&base, Some(&twins), &requests).score(&Mask::empty(), mask).unwrap();
         // The incumbents grow as in a search, and then come in another order.
         for incumbent in [&[][..], &[2], &[2, 0], &[2, 0, 3], &[1], &[]] {
             let incumbent: Mask = incumbent.iter().copied().collect();
             for layer in [0, 1, 2, 3, 1] {
-                let mask = incumbent.with(layer);
+                let mask = incumbent.with_layer(layer);
                 assert_eq!(scorer.score(&incumbent, &mask).unwrap(), fresh(&mask), "{incumbent:?} {mask:?}");
             }
         }
-        assert_ne!(fresh(&Mask::none()), fresh(&Mask::none().with(0)), "a twin changes likelihoods");
+        assert_ne!(fresh(&Mask::empty()), fresh(&Mask::empty().with_layer(0)), "a twin changes likelihoods");
     }
 }
 
@@ -92,9 +92,9 @@ fn the_size_and_the_order_of_batches_change_no_bit_of_a_score() {
     {
         let twins = twins(variant, base);
         let score = |tokens: usize, requests: &ScoringRequests| {
-            let mask = Mask::none().with(1).with(2);
+            let mask = Mask::empty().with_layer(1).with_layer(2);
             let mut scorer = Scorer::from_passes(vec![requests.passes(tokens)], base, Some(&twins), requests);
-            let mut items = scorer.score(&Mask::none(), &mask).unwrap().items;
+            let mut items = scorer.score(&Mask::empty(), &mask).unwrap().items;
             items.sort_by(|one, other| one.id.cmp(&other.id));
             items
         };
@@ -111,21 +111,21 @@ fn the_size_and_the_order_of_batches_change_no_bit_of_a_score() {
 /// candidate that is not pruned is the score without a threshold.
 #[test]
 fn a_candidate_that_cannot_win_is_pruned_with_bounds_of_its_score() {
-    let none = Mask::none();
+    let none = Mask::empty();
     let mut num_pruned = 0;
     for (variant, base, requests) in cases() {
         let twins = twins(&variant, &base);
         let own = Scorer::new(&base, Some(&twins), &requests).score(&none, &none).unwrap();
         for layer in 0..4 {
-            let mask = none.with(layer);
-            let mut scorer = Scorer::in_parts(&base, Some(&twins), &requests, &own);
+            let mask = none.with_layer(layer);
+            let mut scorer = Scorer::with_parts(&base, Some(&twins), &requests, &own);
             let whole = scorer.score(&none, &mask).unwrap();
             assert_eq!(whole.num_items, requests.items().len() as u64);
             for least in [0.2, 0.3, 0.5, 0.9] {
                 let prune_below = Some(PruneBelow { score: least, prunes_ties: false });
                 let candidate = Candidate { incumbent: &none, mask: &mask, prune_below };
                 let scored = scorer.score_pruned(&[candidate]).unwrap().remove(0).score;
-                assert_eq!(scorer.prune_known(&candidate, whole.clone()), scored);
+                assert_eq!(scorer.prune_with_known_score(&candidate, whole.clone()), scored);
                 match scored {
                     CandidateScore::Complete(result) => assert_eq!(result, whole),
                     CandidateScore::Pruned { bounds, tokens } => {
@@ -145,9 +145,9 @@ fn a_candidate_that_cannot_win_is_pruned_with_bounds_of_its_score() {
 fn candidates_of_one_batch_are_scored_as_one_by_one() {
     for (variant, base, requests) in cases() {
         let twins = twins(&variant, &base);
-        let own = Scorer::new(&base, Some(&twins), &requests).score(&Mask::none(), &Mask::none()).unwrap();
-        let incumbents = [Mask::none(), Mask::none().with(2)];
-        let masks = incumbents.each_ref().map(|incumbent| [0, 1, 3].map(|layer| incumbent.with(layer)));
+        let own = Scorer::new(&base, Some(&twins), &requests).score(&Mask::empty(), &Mask::empty()).unwrap();
+        let incumbents = [Mask::empty(), Mask::empty().with_layer(2)];
+        let masks = incumbents.each_ref().map(|incumbent| [0, 1, 3].map(|layer| incumbent.with_layer(layer)));
         let pairs =
             incumbents.iter().zip(&masks).flat_map(|(one, masks)| masks.iter().map(move |mask| (one, mask)));
         let candidates: Vec<Candidate<'_>> = pairs
@@ -157,11 +157,11 @@ fn candidates_of_one_batch_are_scored_as_one_by_one() {
                 Candidate { incumbent, mask, prune_below }
             })
             .collect();
-        let mut scorer = Scorer::in_parts(&base, Some(&twins), &requests, &own);
+        let mut scorer = Scorer::with_parts(&base, Some(&twins), &requests, &own);
         let together = scorer.score_pruned(&candidates).unwrap();
         assert!(together.iter().any(|one| matches!(one.score, CandidateScore::Pruned { .. })));
         for (candidate, scored) in candidates.iter().zip(together) {
-            let mut alone = Scorer::in_parts(&base, Some(&twins), &requests, &own);
+            let mut alone = Scorer::with_parts(&base, Some(&twins), &requests, &own);
             assert_eq!(alone.score_pruned(&[*candidate]).unwrap(), [scored], "{:?}", candidate.mask);
         }
     }
@@ -172,7 +172,7 @@ fn candidates_of_one_batch_are_scored_as_one_by_one() {
 fn hybrids_of_one_pass_have_the_log_likelihoods_of_passes_of_their_own() {
     for (variant, base, requests) in cases() {
         let twins = twins(&variant, &base);
-        let incumbent = Hybrid::new(&base, &twins, &Mask::none().with(1));
+        let incumbent = Hybrid::new(&base, &twins, &Mask::empty().with_layer(1));
         let hybrids = [&[0, 1][..], &[1, 2], &[1, 2, 3], &[1, 3], &[1]]
             .map(|layers| Hybrid::new(&base, &twins, &layers.iter().copied().collect()));
         let firsts = [0, 2, 2, 3, 4];

@@ -109,12 +109,12 @@ fn sharing_prefixes_changes_no_bit_of_a_score() {
     let base = base(&tokenizer);
     for variant in variants() {
         let twins = twins(&variant, &base);
-        for mask in [Mask::none(), (0..4).collect(), Mask::none().with(1).with(2)] {
+        for mask in [Mask::empty(), (0..4).collect(), Mask::empty().with_layer(1).with_layer(2)] {
             let expected = plain(&Hybrid::new(&base, &twins, &mask), &requests);
             for tokens in [1, 300, 4096] {
                 let mut scorer =
                     Scorer::from_passes(vec![requests.passes(tokens)], &base, Some(&twins), &requests);
-                let scored = scorer.score(&Mask::none(), &mask).unwrap().items;
+                let scored = scorer.score(&Mask::empty(), &mask).unwrap().items;
                 for (score, expected) in scored.iter().zip(&expected) {
                     assert_eq!(
                         score.log_likelihoods, *expected,
@@ -133,7 +133,7 @@ fn a_shared_prefix_is_computed_once() {
     let base = base(&tokenizer);
     // One group per pass, so that only suffixes are padded.
     let mut scorer = Scorer::from_passes(vec![requests.passes(1)], &base, None, &requests);
-    let tokens = scorer.score(&Mask::none(), &Mask::none()).unwrap().tokens as usize;
+    let tokens = scorer.score(&Mask::empty(), &Mask::empty()).unwrap().tokens as usize;
     let rows: usize = requests.rows().iter().map(Vec::len).sum();
     assert!(requests.num_tokens() * 4 < rows * 3, "{} of {rows}", requests.num_tokens());
     assert!((requests.num_tokens()..requests.num_tokens() * 11 / 10).contains(&tokens), "{tokens}");

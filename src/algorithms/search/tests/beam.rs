@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{NEVER, UNPRUNED, answers, by_table, exact, index, one_by_one, policy, score_items, table};
-use crate::algorithms::search::beam::beam;
-use crate::algorithms::search::{BatchPolicy, SearchOutcome, StopCriterion, greedy};
+use crate::algorithms::search::beam::beam_search;
+use crate::algorithms::search::{BatchPolicy, SearchOutcome, StopCriterion, greedy_search};
 use dtr_model::Mask;
 
 const LAYERS: [u32; 5] = [0, 1, 2, 3, 4];
@@ -36,14 +36,14 @@ proptest! {
         first in Just(LAYERS.to_vec()).prop_shuffle(),
     ) {
         let stop = StopCriterion::MaxRelativeDrop(drop);
-        let narrow = beam(1, &first, &stop, UNPRUNED, &mut by_table(&scores)).unwrap();
-        let plain = greedy(&first, &stop, UNPRUNED, &mut by_table(&scores)).unwrap();
+        let narrow = beam_search(1, &first, &stop, UNPRUNED, &mut by_table(&scores)).unwrap();
+        let plain = greedy_search(&first, &stop, UNPRUNED, &mut by_table(&scores)).unwrap();
         prop_assert_eq!(sorted(narrow), sorted(plain));
     }
 
     #[test]
     fn a_beam_as_wide_as_all_masks_finds_the_best_mask_of_every_size(scores in table(5)) {
-        let found = beam(10, &LAYERS, &NEVER, UNPRUNED, &mut by_table(&scores)).unwrap();
+        let found = beam_search(10, &LAYERS, &NEVER, UNPRUNED, &mut by_table(&scores)).unwrap();
         let winners: Vec<Vec<u32>> = found.rounds.iter().map(|round| round.layers.clone()).collect();
         let best: Vec<Vec<u32>> = (1..=5).map(|size| best_of_all(size, &scores).layers()).collect();
         prop_assert_eq!(winners, best);
@@ -53,7 +53,7 @@ proptest! {
     #[test]
     fn a_mask_is_scored_once_and_extends_a_mask_of_the_beam(scores in table(5), width in 1..5usize) {
         let mut scored = BTreeMap::new();
-        let found = beam(width, &LAYERS, &NEVER, UNPRUNED, &mut one_by_one(|candidate| {
+        let found = beam_search(width, &LAYERS, &NEVER, UNPRUNED, &mut one_by_one(|candidate| {
             *scored.entry(candidate.mask.clone()).or_insert(0) += 1;
             let (mask, incumbent) = (candidate.mask, candidate.incumbent);
             assert!(mask.num_replaced() == 0 || mask.single_added_layer(incumbent).is_some());
@@ -80,7 +80,7 @@ proptest! {
         let search = |first: &[u32], policy: BatchPolicy| {
             let mut num_scored = 0;
             let stop = StopCriterion::MaxRelativeDrop(drop);
-            let found = beam(width, first, &stop, policy, &mut one_by_one(|candidate| {
+            let found = beam_search(width, first, &stop, policy, &mut one_by_one(|candidate| {
                 Ok(score_items(answers[index(candidate.mask)], candidate.prune_below, &mut num_scored))
             }));
             (sorted(found.unwrap()), num_scored)
@@ -107,7 +107,7 @@ fn a_mask_that_loses_its_round_can_lead_to_a_later_winner() {
         [1] | [2] => 0.8,
         _ => 0.1,
     };
-    let found = beam(
+    let found = beam_search(
         2,
         &[0, 1, 2],
         &StopCriterion::MaxRelativeDrop(0.15),
@@ -118,7 +118,7 @@ fn a_mask_that_loses_its_round_can_lead_to_a_later_winner() {
     let winners: Vec<_> = found.rounds.iter().map(|round| (round.layer, round.layers.as_slice())).collect();
     assert_eq!(winners, [(Some(0), &[0][..]), (None, &[1, 2]), (Some(0), &[0, 1, 2])]);
     assert_eq!(found.opt.0.layers(), [1, 2], "layer 1 alone is below the threshold, but is extended");
-    let plain = greedy(
+    let plain = greedy_search(
         &[0, 1, 2],
         &StopCriterion::MaxRelativeDrop(0.15),
         UNPRUNED,
@@ -129,7 +129,7 @@ fn a_mask_that_loses_its_round_can_lead_to_a_later_winner() {
 
 #[test]
 fn the_lexicographically_lowest_mask_wins_a_tie() {
-    let found = beam(3, &[2, 0, 3, 1], &NEVER, UNPRUNED, &mut one_by_one(|_| exact(0.5))).unwrap();
+    let found = beam_search(3, &[2, 0, 3, 1], &NEVER, UNPRUNED, &mut one_by_one(|_| exact(0.5))).unwrap();
     let winners: Vec<_> = found.rounds.iter().map(|round| round.layers.clone()).collect();
     assert_eq!(winners, [vec![0], vec![0, 1], vec![0, 1, 2], vec![0, 1, 2, 3]]);
 }

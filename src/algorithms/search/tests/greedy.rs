@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{NEVER, UNPRUNED, answers, by_table, exact, index, one_by_one, policy, score_items, table};
-use crate::algorithms::search::{BatchPolicy, StopCriterion, Trial, greedy};
+use crate::algorithms::search::{BatchPolicy, StopCriterion, Trial, greedy_search};
 use dtr_core::error::Error;
 
 /// Algorithm 1 of the paper, over masks as bit sets. Returns `M_best` and `M_opt`.
@@ -43,7 +43,7 @@ proptest! {
         policy in policy(false),
     ) {
         let stop = StopCriterion::MaxRelativeDrop(drop);
-        let found = greedy(&[3, 1, 0, 4, 2], &stop, policy, &mut by_table(&scores)).unwrap();
+        let found = greedy_search(&[3, 1, 0, 4, 2], &stop, policy, &mut by_table(&scores)).unwrap();
         let p_min = scores[0] * (1.0 - drop);
         let (best, opt) = algorithm_1(5, p_min, &scores);
         prop_assert_eq!(index(&found.best.0), best);
@@ -53,7 +53,7 @@ proptest! {
     #[test]
     fn a_search_that_never_stops_replaces_every_layer_in_some_order(scores in table(5)) {
         let mut scored = BTreeMap::new();
-        let found = greedy(&[0, 1, 2, 3, 4], &NEVER, UNPRUNED, &mut one_by_one(|candidate| {
+        let found = greedy_search(&[0, 1, 2, 3, 4], &NEVER, UNPRUNED, &mut one_by_one(|candidate| {
             *scored.entry(candidate.mask.clone()).or_insert(0) += 1;
             exact(scores[index(candidate.mask)])
         })).unwrap();
@@ -74,7 +74,7 @@ proptest! {
         let search = |first: &[u32], policy: BatchPolicy| {
             let mut num_scored = 0;
             let stop = StopCriterion::MaxRelativeDrop(drop);
-            let found = greedy(first, &stop, policy, &mut one_by_one(|candidate| {
+            let found = greedy_search(first, &stop, policy, &mut one_by_one(|candidate| {
                 Ok(score_items(answers[index(candidate.mask)], candidate.prune_below, &mut num_scored))
             }));
             (found.unwrap(), num_scored)
@@ -100,21 +100,21 @@ proptest! {
 
 #[test]
 fn the_lowest_layer_wins_a_tie() {
-    let found = greedy(&[2, 0, 3, 1], &NEVER, UNPRUNED, &mut one_by_one(|_| exact(0.5))).unwrap();
+    let found = greedy_search(&[2, 0, 3, 1], &NEVER, UNPRUNED, &mut one_by_one(|_| exact(0.5))).unwrap();
     let order: Vec<u32> = found.rounds.iter().filter_map(|round| round.layer).collect();
     assert_eq!(order, [0, 1, 2, 3]);
 }
 
 #[test]
 fn of_equal_scores_the_hybrid_with_more_linear_layers_is_best() {
-    let found = greedy(&[0, 1, 2], &NEVER, UNPRUNED, &mut one_by_one(|_| exact(0.5))).unwrap();
+    let found = greedy_search(&[0, 1, 2], &NEVER, UNPRUNED, &mut one_by_one(|_| exact(0.5))).unwrap();
     assert_eq!(found.best.0.num_replaced(), 3);
 }
 
 #[test]
 fn the_round_that_ends_the_search_is_recorded_as_rejected() {
     let scores = [0.8, 0.79, 0.3];
-    let found = greedy(
+    let found = greedy_search(
         &[0, 1, 2],
         &StopCriterion::MaxRelativeDrop(0.05),
         UNPRUNED,
@@ -128,7 +128,7 @@ fn the_round_that_ends_the_search_is_recorded_as_rejected() {
 
 #[test]
 fn an_error_while_scoring_ends_the_search() {
-    let result = greedy(
+    let result = greedy_search(
         &[0, 1, 2],
         &NEVER,
         UNPRUNED,

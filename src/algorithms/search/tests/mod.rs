@@ -26,7 +26,7 @@ pub fn table(num_layers: u32) -> impl Strategy<Value = Vec<f64>> {
 
 /// Returns an exact score, as a scorer does.
 pub fn exact(score: f64) -> Result<ScoreBounds> {
-    Ok(ScoreBounds::exactly(score))
+    Ok(ScoreBounds::exact(score))
 }
 
 /// Scores the candidates of a batch one after the other.
@@ -72,5 +72,5 @@ pub fn score_items(answers: u16, prune_below: Option<PruneBelow>, num_scored: &m
         *num_scored += 1;
         num_correct += u32::from(answers >> item & 1);
     }
-    ScoreBounds::exactly(f64::from(num_correct) / f64::from(NUM_ITEMS))
+    ScoreBounds::exact(f64::from(num_correct) / f64::from(NUM_ITEMS))
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use polars::prelude::{FileMetadata, FileMetadataRef, ParquetReader, PolarsResult, SerReader, polars_err};
 
-use super::column_error::{missing_column, not_text};
+use super::column_error::{missing_column_error, not_text_error};
 use super::compressed::MaybeCompressedFile;
 use dtr_core::error::{Error, Result, catch_panic};
 
@@ -38,7 +38,7 @@ pub(super) fn read(
     let name = format!("`{}`", file.path.display());
     if !schema.contains(column) {
         let existing: Vec<&str> = schema.iter_names().map(|name| &**name).collect();
-        return Err(missing_column(&name, column, &existing));
+        return Err(missing_column_error(&name, column, &existing));
     }
     let mut first_row = 0;
     for group in &metadata.row_groups {
@@ -50,7 +50,7 @@ pub(super) fn read(
         let values = guard_polars(file.path, || {
             Ok(reader.finish()?.column(column)?.as_materialized_series().clone())
         })?;
-        let texts = values.str().map_err(|_| not_text(&name, column, &values.dtype().to_string()))?;
+        let texts = values.str().map_err(|_| not_text_error(&name, column, &values.dtype().to_string()))?;
         texts.iter().flatten().try_for_each(&mut *callback)?;
         first_row += group.num_rows();
     }

@@ -7,13 +7,14 @@ use serde_json::Value;
 
 use dtr_core::error::Result;
 
+use super::Store;
 use super::cell_id::CellId;
-use super::lookup::{Lookup, Store};
+use super::lookup::Lookup;
 use super::record::Record;
 
-/// How closely the files of a cell are checked.
+/// How thoroughly the files of a cell are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
+pub enum CheckDepth {
     /// Compares the length of each file.
     Quick,
     /// Compares the digest of each file, which reads the files.
@@ -38,14 +39,14 @@ impl Store {
     ///
     /// # Errors
     /// Fails if a file cannot be read, or if a record is of a newer format.
-    pub fn cell_state(&self, cell: &CellId, check: Check) -> Result<CellState> {
+    pub fn cell_state(&self, cell: &CellId, depth: CheckDepth) -> Result<CellState> {
         Ok(match self.find::<Value>(cell)? {
             Lookup::Missing => CellState::Missing,
             Lookup::Failed(record) => CellState::Failed(record.outcome),
             Lookup::Corrupt { path, reason } => {
                 CellState::Damaged(format!("`{}` is damaged: {reason}", path.display()))
             }
-            Lookup::Done(record) => match self.damage(&record, check)? {
+            Lookup::Done(record) => match self.damage(&record, depth)? {
                 Some(reason) => CellState::Damaged(reason),
                 None => CellState::Done,
             },
@@ -53,20 +54,22 @@ impl Store {
     }
 
     /// Returns the reason why the result of a valid record cannot be used, if there is one.
-    fn damage(&self, record: &Record<Value>, check: Check) -> Result<Option<String>> {
+    fn damage(&self, record: &Record<Value>, depth: CheckDepth) -> Result<Option<String>> {
         for cell in &record.references {
             if !matches!(self.find::<Value>(cell)?, Lookup::Done(_)) {
                 return Ok(Some(format!("its record refers to {cell}, which is missing or damaged")));
             }
         }
-        let mut names = record.artifacts.keys().filter(|_| check == Check::Full);
-        Ok(names.find_map(|name| self.artifact(record, name).err()).map(|error| error.message_with_sources()))
+        let mut names = record.artifacts.keys().filter(|_| depth == CheckDepth::Full);
+        Ok(names
+            .find_map(|name| self.verify_artifact(record, name).err())
+            .map(|error| error.message_with_sources()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::claim::NewRecord;
+    use super::super::record_writer::NewRecord;
     use super::super::test_store::{TestStore, cell, new_record};
     use super::*;
 
@@ -75,7 +78,7 @@ mod tests {
         let test = TestStore::new();
         let new = NewRecord { references: vec![cell("score")], ..new_record("search") };
         test.claim("search").unwrap().finish(new, 0.5).unwrap();
-        let state = || test.store.cell_state(&cell("search"), Check::Quick).unwrap();
+        let state = || test.store.cell_state(&cell("search"), CheckDepth::Quick).unwrap();
         assert!(matches!(state(), CellState::Damaged(reason) if reason.contains("refers to score cell")));
         test.finish("score", 0.25);
         assert_eq!(state(), CellState::Done);

@@ -6,22 +6,22 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
 use std::sync::{Mutex, PoisonError};
 
-use super::sweep_state::{CellEnd, SweepState, WorkerMessage};
+use super::previous_attempts::{CellEnd, PreviousAttempts, WorkerMessage};
 use super::{STOP, SUPERVISOR};
 use crate::runner::stop::{StopFlag, on_interrupt};
 use crate::store::Key;
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::files::Digest;
 
-/// A process that runs the cells of a sweep. The default has no supervisor.
+/// The connection of a worker process to its supervisor. The default has no supervisor.
 #[derive(Default)]
-pub struct Worker {
+pub struct SupervisorConnection {
     socket: Option<Mutex<UnixStream>>,
-    previous_attempts: SweepState,
-    stopper: StopFlag,
+    previous_attempts: PreviousAttempts,
+    stop_flag: StopFlag,
 }
 
-impl Worker {
+impl SupervisorConnection {
     /// Connects to the supervisor. Returns `None` if this process was not started as a worker.
     ///
     /// # Errors
@@ -41,24 +41,24 @@ impl Worker {
         let input = std::io::stdin().as_fd().try_clone_to_owned().map_err(|_| no_supervisor())?;
         let socket = UnixStream::from(input);
         let mut lines = BufReader::new(socket.try_clone().map_err(|_| no_supervisor())?);
-        let mut state = String::new();
-        lines.read_line(&mut state).map_err(|_| no_supervisor())?;
-        let previous_attempts = serde_json::from_str(&state).map_err(|_| no_supervisor())?;
-        // A terminal sends Ctrl-C to both processes. This one ignores it, because the supervisor forwards it.
+        let mut attempts = String::new();
+        lines.read_line(&mut attempts).map_err(|_| no_supervisor())?;
+        let previous_attempts = serde_json::from_str(&attempts).map_err(|_| no_supervisor())?;
+        // A terminal sends Ctrl-C to both processes. The worker ignores it, because the supervisor forwards it.
         on_interrupt(|| {})?;
-        let stopper = StopFlag::default();
-        let flag = stopper.clone();
+        let stop_flag = StopFlag::default();
+        let flag = stop_flag.clone();
         std::thread::spawn(move || receive_stops(lines, &flag));
-        Ok(Some(Self { socket: Some(Mutex::new(socket)), previous_attempts, stopper }))
+        Ok(Some(Self { socket: Some(Mutex::new(socket)), previous_attempts, stop_flag }))
     }
 
     /// Returns the flag that is set when the user asks to stop.
-    pub fn stopper(&self) -> StopFlag {
-        self.stopper.clone()
+    pub fn stop_flag(&self) -> StopFlag {
+        self.stop_flag.clone()
     }
 
     /// Returns the attempts of earlier workers at the sweep's cells.
-    pub fn previous_attempts(&self) -> &SweepState {
+    pub fn previous_attempts(&self) -> &PreviousAttempts {
         &self.previous_attempts
     }
 
@@ -101,11 +101,11 @@ impl Worker {
     }
 }
 
-/// Requests a stop from `stopper` for each `stop` that the supervisor sends. Ends this process when the
+/// Requests a stop from `stop_flag` for each `stop` that the supervisor sends. Ends this process when the
 /// supervisor has ended.
-fn receive_stops(lines: impl BufRead, stopper: &StopFlag) {
+fn receive_stops(lines: impl BufRead, stop_flag: &StopFlag) {
     let stops = lines.lines().map_while(std::io::Result::ok).filter(|line| line == STOP);
-    stops.for_each(|_| stopper.request_stop());
+    stops.for_each(|_| stop_flag.request_stop());
     std::process::exit(i32::from(ErrorKind::Interrupted.exit_code()));
 }
 

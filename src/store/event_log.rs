@@ -76,12 +76,12 @@ fn check(event: &Event, path: &Path) -> Digest {
 
 /// An open log. Its writer holds the cell's claim, so no other process writes to it.
 #[derive(Debug)]
-pub struct Events {
+pub struct EventLog {
     path: PathBuf,
     file: File,
 }
 
-impl Events {
+impl EventLog {
     /// Opens the log at `path` for appending, and removes a last line that a crash cut off.
     pub fn open(path: &Path) -> Result<Self> {
         let open = || -> std::io::Result<File> {
@@ -144,12 +144,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
         assert!(kinds(&path).is_empty());
-        Events::open(&path).unwrap().append(EventKind::Started).unwrap();
+        EventLog::open(&path).unwrap().append(EventKind::Started).unwrap();
         let whole = fs::read(&path).unwrap();
         fs::write(&path, [&whole[..], &whole[..whole.len() / 2]].concat()).unwrap();
         assert_eq!(kinds(&path), [EventKind::Started]);
         let said = EventKind::Message("line\nand line".to_owned());
-        Events::open(&path).unwrap().append(said.clone()).unwrap();
+        EventLog::open(&path).unwrap().append(said.clone()).unwrap();
         assert_eq!(kinds(&path), [EventKind::Started, said]);
     }
 
@@ -158,8 +158,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [path, other] = ["a", "b"].map(|cell| folder.path().join(cell).join("events.jsonl"));
         [&path, &other].iter().for_each(|path| fs::create_dir(path.parent().unwrap()).unwrap());
-        Events::open(&path).unwrap().append(EventKind::Started).unwrap();
-        Events::open(&path).unwrap().append(EventKind::Message("loss 1.5".to_owned())).unwrap();
+        EventLog::open(&path).unwrap().append(EventKind::Started).unwrap();
+        EventLog::open(&path).unwrap().append(EventKind::Message("loss 1.5".to_owned())).unwrap();
         let whole = fs::read_to_string(&path).unwrap();
         fs::write(&other, &whole).unwrap();
         assert!(read_events(&other).unwrap_err().to_string().contains("line 1 of"));

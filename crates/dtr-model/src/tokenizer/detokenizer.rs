@@ -6,8 +6,8 @@ use tokenizers::tokenizer::step_decode_stream;
 use super::Tokenizer;
 use dtr_core::error::{Error, Result};
 
-/// An incremental decoder for the tokens after a prompt.
-pub struct TextStream<'a> {
+/// Decodes the tokens after a prompt one by one.
+pub struct Detokenizer<'a> {
     tokenizer: &'a Tokenizer,
     /// Token ids that are still needed: the ids decoded last, as context, then the pending ids.
     ids: Vec<u32>,
@@ -17,12 +17,12 @@ pub struct TextStream<'a> {
     prefix_len: usize,
 }
 
-impl<'a> TextStream<'a> {
-    /// Creates a decoder of the tokens after `prompt`. The text of `prompt` itself is not returned.
+impl<'a> Detokenizer<'a> {
+    /// Creates a detokenizer for the tokens after `prompt`. The text of `prompt` itself is not returned.
     ///
     /// # Errors
     /// Fails when the prompt cannot be decoded.
-    pub fn after(tokenizer: &'a Tokenizer, prompt: &[u32]) -> Result<Self> {
+    pub fn new(tokenizer: &'a Tokenizer, prompt: &[u32]) -> Result<Self> {
         let prefix = tokenizer.decode(prompt)?;
         Ok(Self { tokenizer, ids: prompt.to_vec(), prefix, prefix_len: prompt.len() })
     }
@@ -80,22 +80,22 @@ mod tests {
     fn a_character_of_several_tokens_is_returned_once() {
         let tokenizer = byte_tokenizer();
         let ids = tokenizer.encode("naïve 水 🙂", false).unwrap();
-        let mut stream = TextStream::after(&tokenizer, &tokenizer.encode("so ", false).unwrap()).unwrap();
-        let pieces: Vec<String> = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
+        let mut detokenizer = Detokenizer::new(&tokenizer, &tokenizer.encode("so ", false).unwrap()).unwrap();
+        let pieces: Vec<String> = ids.iter().map(|&id| detokenizer.push(id).unwrap()).collect();
         assert_eq!(pieces.concat(), "naïve 水 🙂");
         assert_eq!(pieces[2..4], ["", "ï"]);
         assert_eq!(pieces[pieces.len() - 4..], ["", "", "", "🙂"]);
-        assert_eq!(stream.finish().unwrap(), "");
+        assert_eq!(detokenizer.finish().unwrap(), "");
     }
 
     #[test]
     fn an_incomplete_character_at_the_end_is_returned() {
         let tokenizer = byte_tokenizer();
         let ids = tokenizer.encode("ab水", false).unwrap();
-        let mut stream = TextStream::after(&tokenizer, &ids[..1]).unwrap();
-        assert_eq!(stream.push(ids[1]).unwrap(), "b");
-        assert_eq!(stream.push(ids[2]).unwrap(), "");
-        assert_eq!(stream.finish().unwrap(), "\u{fffd}");
+        let mut detokenizer = Detokenizer::new(&tokenizer, &ids[..1]).unwrap();
+        assert_eq!(detokenizer.push(ids[1]).unwrap(), "b");
+        assert_eq!(detokenizer.push(ids[2]).unwrap(), "");
+        assert_eq!(detokenizer.finish().unwrap(), "\u{fffd}");
     }
 
     #[test]
@@ -103,10 +103,10 @@ mod tests {
         let tokenizer = byte_tokenizer();
         for prompt in ["ab\u{fffd}", "", "ab"] {
             let ids = tokenizer.encode(prompt, false).unwrap();
-            let mut stream = TextStream::after(&tokenizer, &ids).unwrap();
-            assert_eq!(stream.finish().unwrap(), "", "{prompt}");
-            assert_eq!(stream.push(tokenizer.encode("c", false).unwrap()[0]).unwrap(), "c", "{prompt}");
-            assert_eq!(stream.finish().unwrap(), "", "{prompt}");
+            let mut detokenizer = Detokenizer::new(&tokenizer, &ids).unwrap();
+            assert_eq!(detokenizer.finish().unwrap(), "", "{prompt}");
+            assert_eq!(detokenizer.push(tokenizer.encode("c", false).unwrap()[0]).unwrap(), "c", "{prompt}");
+            assert_eq!(detokenizer.finish().unwrap(), "", "{prompt}");
         }
     }
 
@@ -114,8 +114,8 @@ mod tests {
     fn words_keep_the_space_before_them() {
         let tokenizer = crate::testing::tokenizer();
         let ids = tokenizer.encode("where is the lamp? in the kitchen.", true).unwrap();
-        let mut stream = TextStream::after(&tokenizer, &ids[..5]).unwrap();
-        let text: String = ids[5..].iter().map(|&id| stream.push(id).unwrap()).collect();
+        let mut detokenizer = Detokenizer::new(&tokenizer, &ids[..5]).unwrap();
+        let text: String = ids[5..].iter().map(|&id| detokenizer.push(id).unwrap()).collect();
         assert_eq!(text, "? in the kitchen.");
     }
 }

@@ -43,7 +43,7 @@ pub struct Crash {
 
 /// The attempts at a sweep's cells so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct SweepState {
+pub struct PreviousAttempts {
     /// The digest of the planned keys.
     pub plan: Option<Digest>,
     /// Cells that this sweep has done.
@@ -59,9 +59,9 @@ pub struct SweepState {
 }
 
 /// The cells that a worker works on, with the time at which each started.
-pub(super) type RunningCells = BTreeMap<Key, Instant>;
+pub(super) type CellStartTimes = BTreeMap<Key, Instant>;
 
-impl SweepState {
+impl PreviousAttempts {
     /// Returns whether a cell runs by itself, outside its group.
     pub fn is_isolated(&self, key: &Key) -> bool {
         self.isolated.contains(key) || self.suspects.contains_key(key)
@@ -73,7 +73,7 @@ impl SweepState {
     }
 
     /// Applies a worker's message.
-    pub(super) fn apply(&mut self, message: WorkerMessage, running: &mut RunningCells) {
+    pub(super) fn apply_message(&mut self, message: WorkerMessage, running: &mut CellStartTimes) {
         match message {
             WorkerMessage::Planned(digest) => self.plan = Some(digest),
             WorkerMessage::Started(key) => drop(running.insert(key, Instant::now())),
@@ -97,7 +97,7 @@ impl SweepState {
     /// If one cell ran, it crashed the worker. If several cells ran together, any of them may have crashed
     /// the worker, so each runs by itself from now on. Every crash removes a cell from the sweep or from a
     /// group, so the sweep ends.
-    pub(super) fn assign_crash(&mut self, running: &RunningCells, reason: &str) -> bool {
+    pub(super) fn assign_crash(&mut self, running: &CellStartTimes, reason: &str) -> bool {
         let is_known = running.len() == 1 || running.keys().all(|key| self.is_isolated(key));
         let crash =
             |start: &Instant| Crash { reason: reason.to_owned(), seconds: start.elapsed().as_secs_f64() };
@@ -118,54 +118,64 @@ mod tests {
         Digest::hash(name.as_bytes()).to_string().parse().unwrap()
     }
 
-    fn start(state: &mut SweepState, names: &[&str]) -> RunningCells {
-        let mut running = RunningCells::new();
-        names.iter().for_each(|name| state.apply(WorkerMessage::Started(key(name)), &mut running));
+    fn start(attempts: &mut PreviousAttempts, names: &[&str]) -> CellStartTimes {
+        let mut running = CellStartTimes::new();
+        names.iter().for_each(|name| attempts.apply_message(WorkerMessage::Started(key(name)), &mut running));
         running
     }
 
     #[test]
     fn a_crash_is_assigned_to_the_only_running_cell_until_it_is_recorded() {
-        let mut state = SweepState::default();
-        let mut running = start(&mut state, &["a", "b"]);
-        state.apply(WorkerMessage::Ended(key("b"), CellEnd::Done), &mut running);
-        assert!(state.assign_crash(&running, "killed"));
-        assert_eq!(state.crashed.keys().collect::<Vec<_>>(), [&key("a")]);
-        assert!(state.has_failed(&key("a")) && !state.has_failed(&key("b")));
-        state.apply(WorkerMessage::Ended(key("a"), CellEnd::Failed), &mut RunningCells::new());
-        assert!(state.crashed.is_empty() && state.has_failed(&key("a")));
-        assert!(state.done.contains(&key("b")));
+        let mut attempts = PreviousAttempts::default();
+        let mut running = start(&mut attempts, &["a", "b"]);
+        attempts.apply_message(WorkerMessage::Ended(key("b"), CellEnd::Done), &mut running);
+        assert!(attempts.assign_crash(&running, "killed"));
+        assert_eq!(attempts.crashed.keys().collect::<Vec<_>>(), [&key("a")]);
+        assert!(attempts.has_failed(&key("a")) && !attempts.has_failed(&key("b")));
+        attempts.apply_message(WorkerMessage::Ended(key("a"), CellEnd::Failed), &mut CellStartTimes::new());
+        assert!(attempts.crashed.is_empty() && attempts.has_failed(&key("a")));
+        assert!(attempts.done.contains(&key("b")));
     }
 
     #[test]
     fn cells_that_crashed_together_are_isolated_and_the_next_crash_is_one_cells() {
-        let mut state = SweepState::default();
-        let together = start(&mut state, &["a", "b"]);
-        assert!(state.assign_crash(&together, "killed"));
-        assert!(state.crashed.is_empty() && state.is_isolated(&key("a")) && state.is_isolated(&key("b")));
+        let mut attempts = PreviousAttempts::default();
+        let together = start(&mut attempts, &["a", "b"]);
+        assert!(attempts.assign_crash(&together, "killed"));
+        assert!(
+            attempts.crashed.is_empty() && attempts.is_isolated(&key("a")) && attempts.is_isolated(&key("b"))
+        );
         for name in ["a", "b"] {
-            state.apply(WorkerMessage::Ended(key(name), CellEnd::Released), &mut RunningCells::new());
+            attempts.apply_message(
+                WorkerMessage::Ended(key(name), CellEnd::Released),
+                &mut CellStartTimes::new(),
+            );
         }
-        assert!(state.suspects.is_empty() && state.is_isolated(&key("a")) && !state.has_failed(&key("a")));
+        assert!(
+            attempts.suspects.is_empty()
+                && attempts.is_isolated(&key("a"))
+                && !attempts.has_failed(&key("a"))
+        );
         // A second crash of the same two must not isolate them for ever.
-        assert!(state.assign_crash(&together, "killed"));
-        assert_eq!(state.crashed.len(), 2);
+        assert!(attempts.assign_crash(&together, "killed"));
+        assert_eq!(attempts.crashed.len(), 2);
     }
 
     #[test]
     fn a_crash_without_running_cells_is_assigned_to_none() {
-        let mut state = SweepState::default();
-        assert!(!state.assign_crash(&RunningCells::new(), "killed"));
-        assert_eq!(state, SweepState::default());
+        let mut attempts = PreviousAttempts::default();
+        assert!(!attempts.assign_crash(&CellStartTimes::new(), "killed"));
+        assert_eq!(attempts, PreviousAttempts::default());
     }
 
     #[test]
     fn a_state_is_sent_as_one_line_and_read_back() {
-        let mut state = SweepState { plan: Some(Digest::hash(b"keys")), ..SweepState::default() };
-        let running = start(&mut state, &["a"]);
-        state.assign_crash(&running, "killed\nin the night");
-        let line = serde_json::to_string(&state).unwrap();
+        let mut attempts =
+            PreviousAttempts { plan: Some(Digest::hash(b"keys")), ..PreviousAttempts::default() };
+        let running = start(&mut attempts, &["a"]);
+        attempts.assign_crash(&running, "killed\nin the night");
+        let line = serde_json::to_string(&attempts).unwrap();
         assert!(!line.contains('\n'));
-        assert_eq!(serde_json::from_str::<SweepState>(&line).unwrap(), state);
+        assert_eq!(serde_json::from_str::<PreviousAttempts>(&line).unwrap(), attempts);
     }
 }

@@ -10,14 +10,15 @@ use serde_json::Value;
 use super::context::RunContext;
 use crate::device::ResourceUsage;
 use crate::store::{
-    CellId, CellSpec, CellState, Check, Claim, EventKind, Events, Lookup, NewRecord, Provenance, read_events,
+    CellId, CellSpec, CellState, CheckDepth, Claim, EventKind, EventLog, Lookup, NewRecord, Provenance,
+    read_events,
 };
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::Digest;
 
-/// A cell that this process has claimed.
-pub struct ClaimedCell<'a> {
+/// A cell that this process has claimed and runs: its log, its checkpoints and its record.
+pub struct RunningCell<'a> {
     context: &'a RunContext<'a>,
     spec: CellSpec,
     /// The cell's name in messages.
@@ -29,30 +30,30 @@ pub struct ClaimedCell<'a> {
 #[expect(clippy::large_enum_variant, reason = "it lives for a moment")]
 pub enum ClaimOutcome<'a, T> {
     /// This process claimed the cell and has to do the work.
-    Claimed(ClaimedCell<'a>),
+    Claimed(RunningCell<'a>),
     /// Another process has done the work.
     Done(T),
 }
 
-impl<'a> ClaimedCell<'a> {
+impl<'a> RunningCell<'a> {
     /// Claims a cell. Waits while another process works on the cell. `name` is the cell's name in messages.
     ///
     /// # Errors
     /// Fails if the user asks to stop, or if the store cannot be read or written.
-    pub fn claim_wait<T: DeserializeOwned>(
+    pub fn claim_blocking<T: DeserializeOwned>(
         context: &'a RunContext<'a>,
         spec: &CellSpec,
         name: String,
     ) -> Result<ClaimOutcome<'a, T>> {
         let mut is_reported = false;
-        let claim = context.store.claim_wait(&spec.id, |waited| {
+        let claim = context.store.claim_blocking(&spec.id, |waited| {
             if !is_reported && waited.as_secs() >= 1 {
-                context.progress.say(&format!("{name}: waiting for another process that works on it"));
+                context.progress.print_line(&format!("{name}: waiting for another process that works on it"));
                 is_reported = true;
             }
-            context.check_interrupt()
+            context.check_interrupted()
         })?;
-        let state = context.store.cell_state(&spec.id, Check::Full)?;
+        let state = context.store.cell_state(&spec.id, CheckDepth::Full)?;
         Ok(match (state, context.store.find::<T>(&spec.id)?) {
             (CellState::Done, Lookup::Done(record)) => ClaimOutcome::Done(record.outcome),
             _ => ClaimOutcome::Claimed(Self { context, spec: spec.clone(), name, claim }),
@@ -71,8 +72,8 @@ impl<'a> ClaimedCell<'a> {
         spec: &CellSpec,
         name: String,
     ) -> Result<std::result::Result<Self, CellState>> {
-        let Some(claim) = context.store.claim(&spec.id)? else { return Ok(Err(CellState::Missing)) };
-        Ok(match context.store.cell_state(&spec.id, Check::Full)? {
+        let Some(claim) = context.store.try_claim(&spec.id)? else { return Ok(Err(CellState::Missing)) };
+        Ok(match context.store.cell_state(&spec.id, CheckDepth::Full)? {
             CellState::Done => Err(CellState::Done),
             _ => Ok(Self { context, spec: spec.clone(), name, claim }),
         })
@@ -82,15 +83,15 @@ impl<'a> ClaimedCell<'a> {
     ///
     /// # Errors
     /// Fails if the log cannot be written.
-    pub fn begin(&self) -> Result<()> {
-        self.context.worker.report_start(&self.spec.id.key);
-        let mut log = self.claim.events()?;
+    pub fn log_start(&self) -> Result<()> {
+        self.context.supervisor.report_start(&self.spec.id.key);
+        let mut log = self.claim.open_event_log()?;
         // The work does not depend on the log, so a log that cannot be read is ignored.
-        let folder = self.context.store.folder(&self.spec.id);
-        let events = read_events(&folder.events()).unwrap_or_default();
+        let folder = self.context.store.cell_folder(&self.spec.id);
+        let events = read_events(&folder.event_log_path()).unwrap_or_default();
         if events.last().is_some_and(|event| !event.kind.is_end()) {
             let message = "the process before this one was killed or ran out of memory";
-            self.context.progress.say(&format!("{}: {message}", self.name));
+            self.context.progress.print_line(&format!("{}: {message}", self.name));
             log.append(EventKind::Message(message.to_owned()))?;
         }
         log.append(EventKind::Started)
@@ -105,38 +106,38 @@ impl<'a> ClaimedCell<'a> {
         if checkpoint.remove_if_damaged()? {
             let path = checkpoint.path().display();
             let message = format!("removed `{path}`, which is damaged; its work starts from the beginning");
-            self.context.progress.say(&format!("{}: {message}", self.name));
-            self.claim.events()?.append(EventKind::Message(message))?;
+            self.context.progress.print_line(&format!("{}: {message}", self.name));
+            self.claim.open_event_log()?.append(EventKind::Message(message))?;
         }
         Ok(checkpoint)
     }
 
     /// Returns the cell's folder.
-    pub fn dir(&self) -> &Path {
-        self.claim.dir()
+    pub fn folder_path(&self) -> &Path {
+        self.claim.folder_path()
     }
 
     /// Returns the path at which to write an artifact.
     ///
     /// # Errors
     /// Fails if the store has a file of that name.
-    pub fn artifact(&self, name: &str) -> Result<PathBuf> {
-        self.claim.artifact(name)
+    pub fn artifact_path(&self, name: &str) -> Result<PathBuf> {
+        self.claim.artifact_path(name)
     }
 
     /// Opens the cell's log.
     ///
     /// # Errors
     /// Fails if the log cannot be opened.
-    pub fn events(&self) -> Result<Events> {
-        self.claim.events()
+    pub fn open_event_log(&self) -> Result<EventLog> {
+        self.claim.open_event_log()
     }
 
     /// Writes the record of a cell that succeeded, and returns the output as read back from the record.
     ///
     /// `references` are the cells that the output refers to. Appends to the log only if
-    /// [`ClaimedCell::begin`] was called. For a score cell that a search computes, the log of the search has
-    /// an event instead.
+    /// [`RunningCell::log_start`] was called. For a score cell that a search computes, the log of the search
+    /// has an event instead.
     ///
     /// # Errors
     /// Fails if the output is not finite, or if a file cannot be written.
@@ -150,8 +151,8 @@ impl<'a> ClaimedCell<'a> {
         let artifacts = artifacts.iter().map(|&name| name.to_owned()).collect();
         let new = NewRecord { artifacts, references, ..new_record(self.context, &self.spec, spent)? };
         let record = self.claim.finish(new, output)?;
-        if self.claim.has_events() {
-            self.claim.events()?.append(EventKind::Done)?;
+        if self.claim.has_event_log() {
+            self.claim.open_event_log()?.append(EventKind::Done)?;
         }
         Ok(record.outcome)
     }
@@ -167,11 +168,11 @@ pub fn record_failure(
     spent: ResourceUsage,
     error: &Error,
 ) -> Result<()> {
-    let Some(claim) = context.store.claim(&spec.id)? else { return Ok(()) };
-    if context.store.cell_state(&spec.id, Check::Full)? == CellState::Done {
+    let Some(claim) = context.store.try_claim(&spec.id)? else { return Ok(()) };
+    if context.store.cell_state(&spec.id, CheckDepth::Full)? == CellState::Done {
         return Ok(());
     }
-    claim.events()?.append(EventKind::Failed(error.to_line()))?;
+    claim.open_event_log()?.append(EventKind::Failed(error.to_line()))?;
     claim.fail(new_record(context, spec, spent)?, error.to_line())
 }
 
@@ -180,8 +181,8 @@ pub fn record_failure(
 /// # Errors
 /// Fails if the log cannot be written.
 pub fn log_crash(context: &RunContext<'_>, cell: &CellId, message: String) -> Result<()> {
-    let Some(claim) = context.store.claim(cell)? else { return Ok(()) };
-    let mut log = claim.events()?;
+    let Some(claim) = context.store.try_claim(cell)? else { return Ok(()) };
+    let mut log = claim.open_event_log()?;
     log.append(EventKind::Message(message))?;
     log.append(EventKind::Stopped)
 }
@@ -191,8 +192,8 @@ pub fn log_crash(context: &RunContext<'_>, cell: &CellId, message: String) -> Re
 /// # Errors
 /// Fails if the log cannot be written.
 pub fn log_stop(context: &RunContext<'_>, cell: &CellId) -> Result<()> {
-    match context.store.claim(cell)? {
-        Some(claim) => claim.events()?.append(EventKind::Stopped),
+    match context.store.try_claim(cell)? {
+        Some(claim) => claim.open_event_log()?.append(EventKind::Stopped),
         None => Ok(()),
     }
 }

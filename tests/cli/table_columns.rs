@@ -1,4 +1,4 @@
-//! Columns of tables as vectors.
+//! Reads columns of tables as vectors.
 
 use polars::prelude::DataFrame;
 

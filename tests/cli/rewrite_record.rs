@@ -1,4 +1,4 @@
-//! Changes of stored records.
+//! Changes a stored record and its digest.
 
 use std::fs;
 use std::path::Path;

@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use super::expand::Plan;
 use crate::stages::Cell;
-use crate::store::{CellSpec, CellState, Check, Key, Store};
+use crate::store::{CellSpec, CellState, CheckDepth, Key, Store};
 use dtr_core::error::Result;
 
 /// The status of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Status {
+pub enum CellStatus {
     /// It has a result.
     Done,
     /// A process works on it.
@@ -26,7 +26,7 @@ pub enum Status {
 
 /// A value that differs between two specifications.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Change {
+pub struct SpecChange {
     /// The dotted path of the value in the specification.
     pub path: String,
     /// The earlier value; `None` if there was none.
@@ -38,11 +38,11 @@ pub struct Change {
 /// The reason why a cell would run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Reason {
+pub enum RunReason {
     /// No cell of the stage has run.
     New,
     /// The most similar cell that ran differs in these values.
-    Changed(Vec<Change>),
+    Changed(Vec<SpecChange>),
     /// Its input of this role is not done.
     InputRuns(String),
     /// It failed with this error.
@@ -51,12 +51,12 @@ pub enum Reason {
     Damaged(String),
 }
 
-impl Reason {
+impl RunReason {
     /// Returns the reason as one line.
-    pub fn line(&self) -> String {
+    pub fn to_line(&self) -> String {
         match self {
             Self::New => "never done".to_owned(),
-            Self::Changed(changes) => changes.iter().map(Change::line).collect::<Vec<_>>().join("; "),
+            Self::Changed(changes) => changes.iter().map(SpecChange::to_line).collect::<Vec<_>>().join("; "),
             Self::InputRuns(role) => format!("waits for its {role}"),
             Self::Failed(error) => format!("failed before, and runs again with `--retry-failed`: {error}"),
             Self::Damaged(reason) => reason.clone(),
@@ -64,8 +64,8 @@ impl Reason {
     }
 }
 
-impl Change {
-    fn line(&self) -> String {
+impl SpecChange {
+    fn to_line(&self) -> String {
         let show = |value: &Option<Value>| value.as_ref().map_or("absent".to_owned(), Value::to_string);
         format!("{}: {} -> {}", self.path, show(&self.before), show(&self.after))
     }
@@ -75,80 +75,80 @@ impl Change {
 ///
 /// # Errors
 /// Fails if the store cannot be read.
-pub fn status(plan: &Plan, store: &Store) -> Result<Vec<(Status, Option<Reason>)>> {
-    let mut known: BTreeMap<Key, Status> = BTreeMap::new();
+pub fn cell_statuses(plan: &Plan, store: &Store) -> Result<Vec<(CellStatus, Option<RunReason>)>> {
+    let mut statuses: BTreeMap<Key, CellStatus> = BTreeMap::new();
     let mut all = Vec::with_capacity(plan.cells.len());
     for cell in &plan.cells {
-        let (status, reason) = cell_status(cell, store, &known)?;
-        known.insert(cell.key(), status);
+        let (status, reason) = find_cell_status(cell, store, &statuses)?;
+        statuses.insert(cell.key(), status);
         all.push((status, reason));
     }
     Ok(all)
 }
 
-fn cell_status(
+fn find_cell_status(
     cell: &Cell,
     store: &Store,
-    known: &BTreeMap<Key, Status>,
-) -> Result<(Status, Option<Reason>)> {
-    let (status, reason) = match store.cell_state(cell.id(), Check::Quick)? {
-        CellState::Done => return Ok((Status::Done, None)),
-        CellState::Failed(error) => (Status::Failed, Some(Reason::Failed(error))),
-        CellState::Damaged(reason) => (Status::Missing, Some(Reason::Damaged(reason))),
-        CellState::Missing => (Status::Missing, None),
+    statuses: &BTreeMap<Key, CellStatus>,
+) -> Result<(CellStatus, Option<RunReason>)> {
+    let (status, reason) = match store.cell_state(cell.id(), CheckDepth::Quick)? {
+        CellState::Done => return Ok((CellStatus::Done, None)),
+        CellState::Failed(error) => (CellStatus::Failed, Some(RunReason::Failed(error))),
+        CellState::Damaged(reason) => (CellStatus::Missing, Some(RunReason::Damaged(reason))),
+        CellState::Missing => (CellStatus::Missing, None),
     };
     if store.is_running(cell.id())? {
-        return Ok((Status::Running, reason));
+        return Ok((CellStatus::Running, reason));
     }
-    let is_pending = |key: &Key| known.get(key).is_some_and(|status| *status != Status::Done);
+    let is_pending = |key: &Key| statuses.get(key).is_some_and(|status| *status != CellStatus::Done);
     let pending_input = cell.inputs().iter().find(|(_, input)| is_pending(&input.key));
     let reason = match (reason, pending_input) {
         (Some(reason), _) => reason,
-        (None, Some((role, _))) => Reason::InputRuns(role.clone()),
-        (None, None) => compare_with_nearest(&cell.spec, &store.ended_specs(cell.stage())?),
+        (None, Some((role, _))) => RunReason::InputRuns(role.clone()),
+        (None, None) => compare_with_nearest(&cell.spec, &store.recorded_specs(cell.stage())?),
     };
     Ok((status, Some(reason)))
 }
 
-/// Compares a cell with the ended cell that differs from it in the fewest values.
-fn compare_with_nearest(spec: &CellSpec, ended: &[CellSpec]) -> Reason {
-    let own = leaves(spec);
-    ended
+/// Compares a cell with the recorded cell that differs from it in the fewest values.
+fn compare_with_nearest(spec: &CellSpec, recorded: &[CellSpec]) -> RunReason {
+    let own = flatten_spec(spec);
+    recorded
         .iter()
-        .map(|other| changes(&leaves(other), &own))
+        .map(|other| compare_values(&flatten_spec(other), &own))
         .min_by_key(Vec::len)
-        .map_or(Reason::New, Reason::Changed)
+        .map_or(RunReason::New, RunReason::Changed)
 }
 
 /// Returns every value of a specification and its inputs, by dotted path.
-fn leaves(spec: &CellSpec) -> BTreeMap<String, Value> {
-    let mut leaves = BTreeMap::new();
-    collect_leaves(&spec.spec, String::new(), &mut leaves);
+fn flatten_spec(spec: &CellSpec) -> BTreeMap<String, Value> {
+    let mut values = BTreeMap::new();
+    flatten_value(&spec.spec, String::new(), &mut values);
     let inputs = spec.inputs.iter();
-    leaves.extend(inputs.map(|(role, input)| (format!("input {role}"), Value::from(input.key.short()))));
-    leaves
+    values.extend(inputs.map(|(role, input)| (format!("input {role}"), Value::from(input.key.short()))));
+    values
 }
 
-fn collect_leaves(value: &Value, path: String, leaves: &mut BTreeMap<String, Value>) {
+fn flatten_value(value: &Value, path: String, values: &mut BTreeMap<String, Value>) {
     match value {
         Value::Object(members) if !members.is_empty() => {
             for (name, value) in members {
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                collect_leaves(value, path, leaves);
+                flatten_value(value, path, values);
             }
         }
         Value::Null => {}
         value => {
-            leaves.insert(path, value.clone());
+            values.insert(path, value.clone());
         }
     }
 }
 
-fn changes(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> Vec<Change> {
+fn compare_values(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> Vec<SpecChange> {
     let mut paths: Vec<&String> = before.keys().chain(after.keys()).collect();
     paths.sort();
     paths.dedup();
-    let change = |path: &String| Change {
+    let change = |path: &String| SpecChange {
         path: path.clone(),
         before: before.get(path).cloned(),
         after: after.get(path).cloned(),

@@ -1,30 +1,29 @@
 //! The stage `throughput`: times prefill and decoding of a base or a hybrid with random weights.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod plan;
+mod random_models;
 
-use burn::tensor::Device;
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Cell, Labels};
-use super::models::find_done;
+pub use random_models::RandomModels;
+
+use super::cell::Cell;
+use super::models::find_done_record;
 use super::planner::{Planner, SweepPoint};
 use super::search::SearchJob;
-use super::stage::{Completion, Stage, Usage};
-use crate::algorithms::throughput::{
-    PromptShape, ReplacedCounts, ThroughputConfig, ThroughputResult, TiledWeights, TimedLayers,
-    measure_throughput,
-};
+use super::stage::{CompletedBy, Stage, WorkCounts};
+use crate::algorithms::throughput::{PromptShape, ThroughputConfig, ThroughputResult, measure_throughput};
 use crate::device::HardwareLabel;
-use crate::manifest::{Dtype, EntryPart, Manifest};
+use crate::manifest::Dtype;
 use crate::resources::{Resources, cache_bytes, twin_bytes, weight_bytes};
-use crate::runner::{ClaimOutcome, ClaimedCell, RunContext};
-use crate::store::{CellId, CellSpec, Inputs, StageName, Store};
+use crate::runner::{ClaimOutcome, RunContext, RunningCell};
+use crate::store::{CellId, CellInputs, CellSpec, StageName, Store};
 use dtr_core::error::{Error, Result};
 use dtr_core::process::CpuTimes;
 use dtr_core::seed::Seed;
-use dtr_model::{
-    BlockConfig, Decoder, DecoderConfig, GeometryConfig, Hybrid, Mask, TwinInit, Twins, Variant,
-};
+use dtr_model::{BlockConfig, DecoderConfig, GeometryConfig, Hybrid, Mask, Variant};
 
 /// The job that times one base or hybrid at one context and batch size.
 #[derive(Clone, Debug)]
@@ -120,11 +119,11 @@ impl Stage for ThroughputJob {
         })
     }
 
-    fn inputs(&self) -> Inputs {
+    fn inputs(&self) -> CellInputs {
         match &self.layers {
-            ReplacedLayers::Fixed(_) => Inputs::new(),
+            ReplacedLayers::Fixed(_) => CellInputs::new(),
             ReplacedLayers::FromSearch { search, .. } => {
-                Inputs::from([("search".to_owned(), search.clone())])
+                CellInputs::from([("search".to_owned(), search.clone())])
             }
         }
     }
@@ -133,7 +132,7 @@ impl Stage for ThroughputJob {
         Ok(Some(self.config.clone()))
     }
 
-    fn detail(&self) -> String {
+    fn distinguishing_settings(&self) -> String {
         format!("replaced={} context={} batch-size={}", self.num_replaced(), self.context, self.batch_size)
     }
 
@@ -150,41 +149,26 @@ impl Stage for ThroughputJob {
         }
     }
 
-    fn usage(&self, _output: &ThroughputResult) -> Usage {
-        Usage { tokens: self.num_tokens(), evaluations: 0 }
+    fn count_work(&self, _output: &ThroughputResult) -> WorkCounts {
+        WorkCounts { tokens: self.num_tokens(), evaluations: 0 }
     }
 
-    fn on_other_machines(&self, ended: &[CellSpec]) -> Vec<Self> {
+    fn jobs_on_other_machines(&self, recorded: &[CellSpec]) -> Vec<Self> {
         let machine = |cell: &CellSpec| HardwareLabel::deserialize(&cell.spec["machine"]).ok();
         let machines: BTreeSet<HardwareLabel> =
-            ended.iter().filter_map(machine).filter(|machine| *machine != self.machine).collect();
+            recorded.iter().filter_map(machine).filter(|machine| *machine != self.machine).collect();
         machines.into_iter().map(|machine| Self { machine, ..self.clone() }).collect()
     }
 
     fn plan(point: &SweepPoint<'_>, planner: &mut Planner) -> Result<()> {
-        let recipe = &point.manifest.throughput;
-        if !recipe.is_enabled() {
-            return Ok(());
-        }
-        for (model, variant) in point.manifest.sweep.systems() {
-            let labels = labels(point.manifest, model, variant, point.axes);
-            for system in systems(point, planner, &labels)? {
-                for &context in &recipe.contexts {
-                    for &batch_size in &recipe.batch_sizes {
-                        let job = Self { context, batch_size, ..system.clone() };
-                        planner.add_result_once(Cell::new(job, labels.clone())?)?;
-                    }
-                }
-            }
-        }
-        Ok(())
+        plan::plan_timings(point, planner)
     }
 
     fn run(
         context: &RunContext<'_>,
         models: &mut RandomModels,
         group: &[(&Cell, &Self)],
-    ) -> Vec<Result<Completion>> {
+    ) -> Vec<Result<CompletedBy>> {
         group.iter().map(|(cell, job)| job.run_one(context, models, cell)).collect()
     }
 }
@@ -205,7 +189,7 @@ impl ThroughputJob {
     }
 
     /// Returns the job that times the base at the same context and batch size, as the reference for a hybrid.
-    pub fn of_base(&self) -> Self {
+    pub fn to_base_job(&self) -> Self {
         Self { variant: None, layers: ReplacedLayers::Fixed(Vec::new()), ..self.clone() }
     }
 
@@ -214,16 +198,17 @@ impl ThroughputJob {
         context: &RunContext<'_>,
         models: &mut RandomModels,
         cell: &Cell,
-    ) -> Result<Completion> {
-        let claimed = match ClaimedCell::claim_wait::<ThroughputResult>(context, &cell.spec, cell.line())? {
-            ClaimOutcome::Claimed(claimed) => claimed,
-            ClaimOutcome::Done(_) => return Ok(Completion::ByOtherProcess),
-        };
-        claimed.begin()?;
+    ) -> Result<CompletedBy> {
+        let claimed =
+            match RunningCell::claim_blocking::<ThroughputResult>(context, &cell.spec, cell.to_line())? {
+                ClaimOutcome::Claimed(claimed) => claimed,
+                ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
+            };
+        claimed.log_start()?;
         let watch = context.meter.start();
         let result = self.measure(context, models, cell)?;
         claimed.finish(watch.usage(), &[], Vec::new(), result)?;
-        Ok(Completion::ByThisProcess)
+        Ok(CompletedBy::ThisProcess)
     }
 
     fn measure(
@@ -238,7 +223,7 @@ impl ThroughputJob {
             Some(twins) => Hybrid::new(base, twins, &mask),
             None => Hybrid::from_base(base),
         };
-        let task = context.progress.task(&cell.line(), self.num_tokens(), "tokens");
+        let task = context.progress.start_task(&cell.to_line(), self.num_tokens(), "tokens");
         let shape = PromptShape { context: self.context, batch_size: self.batch_size };
         let load_before = CpuTimes::now();
         let (bytes, runs) = measure_throughput(&model, &self.recipe, shape, context.device(), &task)?;
@@ -257,116 +242,9 @@ impl ThroughputJob {
             ReplacedLayers::Fixed(layers) => return Ok(layers.clone()),
             ReplacedLayers::FromSearch { num_replaced, search } => (*num_replaced, search),
         };
-        let result = find_done::<SearchJob>(store, search)?.outcome;
+        let result = find_done_record::<SearchJob>(store, search)?.outcome;
         let round = result.rounds.into_iter().find(|round| round.num_replaced == num_replaced);
         let missing = || Error::failed(format!("{search} has no hybrid with {num_replaced} layers replaced"));
         Ok(round.ok_or_else(missing)?.layers)
     }
-}
-
-/// The base and the twins with random weights of the job that was timed last.
-#[derive(Default)]
-pub struct RandomModels {
-    base: Option<(DecoderConfig, Seed, Decoder)>,
-    twins: Option<(Variant, Twins)>,
-}
-
-impl RandomModels {
-    /// Returns a base of the job's shape, and twins for it if layers are replaced.
-    fn load(&mut self, job: &ThroughputJob, device: &Device) -> Result<(&Decoder, Option<&Twins>)> {
-        let seed = job.recipe.seed;
-        let is_loaded = self.base.as_ref().is_some_and(|base| base.0 == job.config && base.1 == seed);
-        if !is_loaded {
-            // Drop the previous base first, since two bases may not fit in memory.
-            *self = Self::default();
-            let mut source = TiledWeights::new(seed.child("throughput/base"), device);
-            self.base = Some((job.config.clone(), seed, Decoder::new(&job.config, &mut source)?));
-        }
-        let (_, _, base) = self.base.as_ref().expect("the base was loaded above");
-        let Some(variant) = &job.variant else { return Ok((base, None)) };
-        // Initial values do not change the speed, and only random initial values allow any geometry.
-        let variant = Variant { init: TwinInit::Random, ..variant.clone() };
-        if self.twins.as_ref().is_none_or(|twins| twins.0 != variant) {
-            self.twins = None;
-            let mut source = TiledWeights::new(seed.child("throughput/twins"), device);
-            let twins = Twins::new(&variant, base, &mut source)?;
-            self.twins = Some((variant, twins));
-        }
-        Ok((base, self.twins.as_ref().map(|(_, twins)| twins)))
-    }
-}
-
-/// Returns the systems to time under `labels`: the base, or a hybrid for each number of replaced layers.
-///
-/// The caller sets the context and batch size, which are 0 here.
-fn systems(point: &SweepPoint<'_>, planner: &mut Planner, labels: &Labels) -> Result<Vec<ThroughputJob>> {
-    let model = &labels.model;
-    let config = planner.config(point, model)?.ok_or_else(|| {
-        Error::manifest(format!("`{model}` cannot be timed before its shape is known"))
-            .hint("set `config` beside `repo`")
-    })?;
-    let recipe = &point.manifest.throughput;
-    let num_layers = config.num_layers as u32;
-    let base = ThroughputJob {
-        config,
-        variant: None,
-        layers: ReplacedLayers::Fixed(Vec::new()),
-        context: 0,
-        batch_size: 0,
-        recipe: recipe.clone(),
-        machine: point.machine.clone(),
-    };
-    let Some(variant) = &labels.variant else { return Ok(vec![base]) };
-    let counts = recipe.replaced.for_layers(num_layers);
-    if let Some(count) = counts.iter().find(|count| **count > num_layers) {
-        return Err(too_many_layers(point, model, *count, num_layers));
-    }
-    let search = labels.task.as_ref().and_then(|_| {
-        let searched = Labels { axes: point.axes.clone(), ..labels.clone() };
-        let cell = planner.cells_of(&SearchJob::NAME).find(|cell| cell.labels == searched);
-        cell.map(|cell| cell.id().clone())
-    });
-    let hybrid = |num_replaced| ThroughputJob {
-        variant: Some(point.manifest.variants[variant].clone()),
-        layers: match &search {
-            None => ReplacedLayers::Fixed(Mask::evenly_spaced(num_layers, num_replaced).layers()),
-            Some(search) => ReplacedLayers::FromSearch { num_replaced, search: search.clone() },
-        },
-        ..base.clone()
-    };
-    Ok(counts.into_iter().map(hybrid).collect())
-}
-
-/// Returns the labels of a timed system, with only the axes on which its speed depends.
-fn labels(
-    manifest: &Manifest,
-    model: &str,
-    variant: Option<&str>,
-    axes: &BTreeMap<String, String>,
-) -> Labels {
-    let task = match &manifest.throughput.layers {
-        TimedLayers::Trajectory { task } if variant.is_some() => Some(task.clone()),
-        _ => None,
-    };
-    let decides_speed = |key: &str| {
-        task.is_some() || key.starts_with("models.") || (variant.is_some() && key.starts_with("variants."))
-    };
-    let axes = axes.iter().filter(|(key, _)| decides_speed(key));
-    Labels {
-        model: model.to_owned(),
-        variant: variant.map(str::to_owned),
-        axes: axes.map(|(key, value)| (key.clone(), value.clone())).collect(),
-        task,
-    }
-}
-
-fn too_many_layers(point: &SweepPoint<'_>, model: &str, count: u32, num_layers: u32) -> Error {
-    let error =
-        Error::manifest(format!("`{model}` has {num_layers} layers, so that {count} cannot be replaced"));
-    let index = match &point.manifest.throughput.replaced {
-        ReplacedCounts::Counts(counts) => counts.iter().position(|one| *one == count).unwrap_or_default(),
-        ReplacedCounts::All {} | ReplacedCounts::Every(_) => 0,
-    };
-    let path = ["throughput", "replaced", "counts", &index.to_string()];
-    point.loaded.source_map().label_entry(error, &path, EntryPart::Value, "more than it has")
 }

@@ -1,0 +1,114 @@
+//! Plans the timings that a point of a sweep asks for.
+
+use std::collections::BTreeMap;
+
+use super::{ReplacedLayers, ThroughputJob};
+use crate::algorithms::throughput::{ReplacedCounts, TimedLayers};
+use crate::manifest::{EntryPart, Manifest};
+use crate::stages::cell::{Cell, Labels};
+use crate::stages::planner::{Planner, SweepPoint};
+use crate::stages::search::SearchJob;
+use crate::stages::stage::Stage;
+use dtr_core::error::{Error, Result};
+use dtr_model::Mask;
+
+/// Adds a cell for each model, context and batch size to time.
+pub(super) fn plan_timings(point: &SweepPoint<'_>, planner: &mut Planner) -> Result<()> {
+    let recipe = &point.manifest.throughput;
+    if !recipe.is_enabled() {
+        return Ok(());
+    }
+    for (model, variant) in point.manifest.sweep.model_variant_pairs() {
+        let labels = timing_labels(point.manifest, model, variant, point.axes);
+        for job in jobs_of_labels(point, planner, &labels)? {
+            for &context in &recipe.contexts {
+                for &batch_size in &recipe.batch_sizes {
+                    let job = ThroughputJob { context, batch_size, ..job.clone() };
+                    planner.add_result_cell_once(Cell::new(job, labels.clone())?)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns a job for each model to time under `labels`: the base, or a hybrid for each number of replaced
+/// layers.
+///
+/// The caller sets the context and batch size, which are 0 here.
+fn jobs_of_labels(
+    point: &SweepPoint<'_>,
+    planner: &mut Planner,
+    labels: &Labels,
+) -> Result<Vec<ThroughputJob>> {
+    let model = &labels.model;
+    let config = planner.model_config(point, model)?.ok_or_else(|| {
+        Error::manifest(format!("`{model}` cannot be timed before its shape is known"))
+            .hint("set `config` beside `repo`")
+    })?;
+    let recipe = &point.manifest.throughput;
+    let num_layers = config.num_layers as u32;
+    let base = ThroughputJob {
+        config,
+        variant: None,
+        layers: ReplacedLayers::Fixed(Vec::new()),
+        context: 0,
+        batch_size: 0,
+        recipe: recipe.clone(),
+        machine: point.machine.clone(),
+    };
+    let Some(variant) = &labels.variant else { return Ok(vec![base]) };
+    let counts = recipe.replaced.for_layers(num_layers);
+    if let Some(count) = counts.iter().find(|count| **count > num_layers) {
+        return Err(too_many_layers_error(point, model, *count, num_layers));
+    }
+    let search = labels.task.as_ref().and_then(|_| {
+        let search_labels = Labels { axes: point.axes.clone(), ..labels.clone() };
+        let cell = planner.cells_of(&SearchJob::NAME).find(|cell| cell.labels == search_labels);
+        cell.map(|cell| cell.id().clone())
+    });
+    let hybrid = |num_replaced| ThroughputJob {
+        variant: Some(point.manifest.variants[variant].clone()),
+        layers: match &search {
+            None => ReplacedLayers::Fixed(Mask::evenly_spaced(num_layers, num_replaced).layers()),
+            Some(search) => ReplacedLayers::FromSearch { num_replaced, search: search.clone() },
+        },
+        ..base.clone()
+    };
+    Ok(counts.into_iter().map(hybrid).collect())
+}
+
+/// Returns the labels of a timed base or hybrid, with only the axes on which its speed depends.
+fn timing_labels(
+    manifest: &Manifest,
+    model: &str,
+    variant: Option<&str>,
+    axes: &BTreeMap<String, String>,
+) -> Labels {
+    let task = match &manifest.throughput.layers {
+        TimedLayers::Trajectory { task } if variant.is_some() => Some(task.clone()),
+        _ => None,
+    };
+    let decides_speed = |key: &str| {
+        task.is_some() || key.starts_with("models.") || (variant.is_some() && key.starts_with("variants."))
+    };
+    let axes = axes.iter().filter(|(key, _)| decides_speed(key));
+    Labels {
+        model: model.to_owned(),
+        variant: variant.map(str::to_owned),
+        axes: axes.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        task,
+    }
+}
+
+/// Returns the error for a request to replace `count` layers of `model`, which has `num_layers`.
+fn too_many_layers_error(point: &SweepPoint<'_>, model: &str, count: u32, num_layers: u32) -> Error {
+    let error =
+        Error::manifest(format!("`{model}` has {num_layers} layers, so that {count} cannot be replaced"));
+    let index = match &point.manifest.throughput.replaced {
+        ReplacedCounts::Counts(counts) => counts.iter().position(|one| *one == count).unwrap_or_default(),
+        ReplacedCounts::All {} | ReplacedCounts::Every(_) => 0,
+    };
+    let path = ["throughput", "replaced", "counts", &index.to_string()];
+    point.loaded.source_map().label_entry(error, &path, EntryPart::Value, "more than it has")
+}

@@ -1,0 +1,45 @@
+//! Models with random weights, which the stage `throughput` times.
+
+use burn::tensor::Device;
+
+use super::ThroughputJob;
+use crate::algorithms::throughput::TiledWeights;
+use dtr_core::error::Result;
+use dtr_core::seed::Seed;
+use dtr_model::{Decoder, DecoderConfig, TwinInit, Twins, Variant};
+
+/// The base and the twins with random weights of the job that was timed last.
+#[derive(Default)]
+pub struct RandomModels {
+    base: Option<(DecoderConfig, Seed, Decoder)>,
+    twins: Option<(Variant, Twins)>,
+}
+
+impl RandomModels {
+    /// Returns a base of the job's shape, and twins for it if layers are replaced.
+    pub(super) fn load(
+        &mut self,
+        job: &ThroughputJob,
+        device: &Device,
+    ) -> Result<(&Decoder, Option<&Twins>)> {
+        let seed = job.recipe.seed;
+        let is_loaded = self.base.as_ref().is_some_and(|base| base.0 == job.config && base.1 == seed);
+        if !is_loaded {
+            // Drop the previous base first, since two bases may not fit in memory.
+            *self = Self::default();
+            let mut source = TiledWeights::new(seed.child("throughput/base"), device);
+            self.base = Some((job.config.clone(), seed, Decoder::new(&job.config, &mut source)?));
+        }
+        let (_, _, base) = self.base.as_ref().expect("the base was loaded above");
+        let Some(variant) = &job.variant else { return Ok((base, None)) };
+        // Initial values do not change the speed, and only random initial values allow any geometry.
+        let variant = Variant { init: TwinInit::Random, ..variant.clone() };
+        if self.twins.as_ref().is_none_or(|twins| twins.0 != variant) {
+            self.twins = None;
+            let mut source = TiledWeights::new(seed.child("throughput/twins"), device);
+            let twins = Twins::new(&variant, base, &mut source)?;
+            self.twins = Some((variant, twins));
+        }
+        Ok((base, self.twins.as_ref().map(|(_, twins)| twins)))
+    }
+}
