@@ -1,6 +1,6 @@
 //! Estimates of the memory that models take on a device.
 
-use crate::algorithms::distil::DistilConfig;
+use crate::algorithms::distil::{DistilConfig, layers_per_stack};
 use crate::manifest::Dtype;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::format_bytes;
@@ -12,8 +12,8 @@ const F32_BYTES: u64 = 4;
 /// Bytes of a twin's parameter between its steps: the master weight and two moments, in f32.
 const TRAINED_BYTES: u64 = 3 * F32_BYTES;
 
-/// Numbers that a GPU holds for each parameter of a twin during a training step: a working copy and a
-/// gradient. Two twins need them at a time, because each step is enqueued before the previous step ends.
+/// Numbers that a GPU holds for each parameter of a stack of twins during a training step: a working copy and
+/// a gradient. Two stacks need them at a time, because each step is enqueued before the previous step ends.
 const STEP_NUMBERS: u64 = 2 * 2;
 
 /// Hidden states per token, in multiples of the model's width, that the gradient of a twin needs, including
@@ -68,10 +68,10 @@ impl DistilMemory<'_> {
     }
 
     /// Returns the bytes at the peak on a GPU while `num_layers` layers are trained together. A GPU holds the
-    /// inputs and outputs of one layer at a time, which are included in the states of a step.
+    /// inputs and outputs of one stack of layers at a time, which are included in the states of a step.
     pub fn gpu_peak_bytes(&self, num_layers: usize) -> u64 {
         let between_steps = num_layers as u64 * TRAINED_BYTES * self.twin_parameters().sum::<u64>();
-        self.base_bytes() + between_steps + self.step_bytes()
+        self.base_bytes() + between_steps + self.step_bytes(num_layers)
     }
 
     /// Returns the bytes of the base.
@@ -109,11 +109,15 @@ impl DistilMemory<'_> {
         self.variants.iter().map(|variant| Mixer::num_twin_parameters(variant, self.config))
     }
 
-    /// Returns the bytes that the step of a twin takes on a GPU.
-    fn step_bytes(&self) -> u64 {
+    /// Returns the bytes that the step of a stack of twins takes on a GPU, if `num_layers` layers are trained.
+    fn step_bytes(&self, num_layers: usize) -> u64 {
+        let hidden_size = self.config.hidden_size;
+        let max_stack = layers_per_stack(self.batch_tokens() as usize, hidden_size);
+        let stack = num_layers.div_ceil(num_layers.div_ceil(max_stack)) as u64;
         let number = number_bytes(self.dtype);
-        let states = STEP_STATES * self.batch_tokens() * self.config.hidden_size as u64 * number;
-        GPU_OVERHEAD_BYTES + STEP_NUMBERS * number * self.twin_parameters().max().unwrap_or(0) + states
+        let states = STEP_STATES * self.batch_tokens() * hidden_size as u64 * number;
+        let parameters = STEP_NUMBERS * number * self.twin_parameters().max().unwrap_or(0);
+        GPU_OVERHEAD_BYTES + stack * (parameters + states)
     }
 
     fn batch_tokens(&self) -> u64 {
@@ -180,6 +184,40 @@ mod tests {
             let memory = DistilMemory { config: &config, dtype: Dtype::Bf16, variants, recipe: &recipe };
             let ratio = memory.gpu_peak_bytes(num_layers) as f64 / GB / measured;
             assert!((1.0..1.07).contains(&ratio), "{num_layers} layers, {measured} GB: {ratio:.3}");
+        }
+    }
+
+    /// Measured by `dtr bench device --shape …` on an H200, for batches of 32 x 512 tokens: SmolLM2 135M,
+    /// Qwen2.5 0.5B and Qwen2.5 1.5B.
+    #[test]
+    fn the_estimate_for_stacked_layers_is_above_what_was_measured() {
+        let variants = variants();
+        let recipe = DistilConfig { sequence_length: 512, batch_size: 32, ..DistilConfig::default() };
+        let measured = [
+            ([576, 1536, 30, 9, 3, 64], 49_152, 9.67),
+            ([896, 4864, 24, 14, 2, 64], 151_936, 11.84),
+            ([1536, 8960, 28, 12, 2, 128], 151_936, 24.49),
+        ];
+        for (shape, vocab_size, measured) in measured {
+            let [hidden_size, intermediate_size, num_layers, num_heads, num_kv_heads, head_dim] = shape;
+            let shape = DecoderShape {
+                hidden_size,
+                intermediate_size,
+                num_layers,
+                num_heads,
+                num_kv_heads,
+                head_dim,
+                tokenizer: None,
+            };
+            let config = DecoderConfig { tied_head: true, ..shape.llama_config(vocab_size, 131_072) };
+            let memory = DistilMemory {
+                config: &config,
+                dtype: Dtype::Bf16,
+                variants: variants.iter().collect(),
+                recipe: &recipe,
+            };
+            let ratio = memory.gpu_peak_bytes(num_layers) as f64 / GB / measured;
+            assert!((1.0..1.35).contains(&ratio), "{hidden_size}: {ratio:.3}");
         }
     }
 

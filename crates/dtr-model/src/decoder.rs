@@ -29,6 +29,17 @@ pub struct LayerIo {
     pub output: Tensor<3>,
 }
 
+impl LayerIo {
+    /// Returns the inputs and outputs of several layers, one layer after another in the batch.
+    pub fn stack(mut layers: Vec<Self>) -> Self {
+        if layers.len() == 1 {
+            return layers.remove(0);
+        }
+        let (inputs, outputs): (Vec<_>, Vec<_>) = layers.into_iter().map(|io| (io.input, io.output)).unzip();
+        Self { input: dtr_ops::concat_batches(inputs), output: dtr_ops::concat_batches(outputs) }
+    }
+}
+
 /// The residual stream between two layers, `[b, t, d]`. The last addition is deferred, so that it can be
 /// fused with the next norm.
 pub(super) struct ResidualStream {

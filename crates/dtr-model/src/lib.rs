@@ -50,5 +50,5 @@ pub use tokenizer::Tokenizer;
 pub use twins::Twins;
 pub use weights::{
     AutodiffCopy, Initializer, NamedTensors, ParamMut, ParamSource, Parameters, RandomParams,
-    SafetensorsReader, count_parameters, to_dtype,
+    SafetensorsReader, count_parameters, stack_layers, to_dtype, unstack_layers,
 };

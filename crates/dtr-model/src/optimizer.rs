@@ -107,6 +107,7 @@ struct ParamGroup {
 /// The gradient of a module, grouped as AdamW updates its parameters, and its norm.
 pub struct Gradient {
     groups: Vec<Tensor<1>>,
+    /// The norm, `[1]`, or the norm of each layer of a stack, `[layers]`.
     norm: Tensor<1>,
 }
 
@@ -124,11 +125,22 @@ impl Gradient {
     /// [`group_for_update`] returned.
     pub fn new(rows: Vec<Tensor<1>>) -> Self {
         let groups = group_for_update(rows);
-        let squares = groups.iter().map(|group| sum_of_squares(group.clone())).collect();
+        let squares = groups.iter().map(|group| sum_of_squares(group.clone(), 1)).collect();
         Self { groups, norm: Tensor::cat(squares, 0).sum().sqrt() }
     }
 
-    /// Returns the norm, `[1]`, on the device.
+    /// Creates the gradient of a stack of `layers` layers, each of which is clipped by its own norm, from one
+    /// row for each parameter.
+    pub fn stacked(rows: Vec<Tensor<1>>, layers: usize) -> Self {
+        if layers == 1 {
+            return Self::new(rows);
+        }
+        let squares = rows.iter().map(|row| sum_of_squares(row.clone(), layers)).collect();
+        let norm = Tensor::stack::<2>(squares, 0).sum_dim(0).squeeze_dim::<1>(0).sqrt();
+        Self { groups: rows, norm }
+    }
+
+    /// Returns the norm, `[1]`, or the norm of each layer of a stack, on the device.
     pub fn norm(&self) -> Tensor<1> {
         self.norm.clone()
     }
@@ -183,30 +195,47 @@ impl AdamW {
         }
     }
 
-    /// Adds the moments to `tensors` under `name`.
-    pub fn store(&self, tensors: &mut NamedTensors, name: &str) {
+    /// Adds the moments of each layer of a stack, or of the only layer, to `tensors` under the layer's name.
+    pub fn store(&self, tensors: &mut NamedTensors, names: &[String]) {
         for (index, moment) in MOMENT_NAMES.iter().enumerate() {
             let read = |group: &ParamGroup| -> Vec<f32> {
                 group.moments[index].to_data().try_to_vec().expect("moments are f32")
             };
-            let values: Vec<f32> = self.groups.iter().flat_map(read).collect();
-            tensors.insert(&format!("{name}.{moment}"), vec![values.len()], values);
+            let groups: Vec<Vec<f32>> = self.groups.iter().map(read).collect();
+            for (layer, name) in names.iter().enumerate() {
+                let of_layer = |group: &Vec<f32>| {
+                    let size = group.len() / names.len();
+                    group[layer * size..(layer + 1) * size].to_vec()
+                };
+                let values: Vec<f32> = groups.iter().flat_map(of_layer).collect();
+                tensors.insert(&format!("{name}.{moment}"), vec![values.len()], values);
+            }
         }
     }
 
-    /// Reads the moments under `name` from a checkpoint that was written after `num_steps` steps.
+    /// Reads the moments of each layer under the layer's name from a checkpoint that was written after
+    /// `num_steps` steps.
     ///
     /// # Errors
     /// Fails when the checkpoint lacks them or they have another size.
-    pub fn restore(&mut self, checkpoint: &mut SafetensorsReader, name: &str, num_steps: u64) -> Result<()> {
+    pub fn restore(
+        &mut self,
+        checkpoint: &mut SafetensorsReader,
+        names: &[String],
+        num_steps: u64,
+    ) -> Result<()> {
         let params: &mut dyn ParamSource = checkpoint;
-        let size = self.groups.iter().map(|group| group.decay.size()).sum();
+        let size = self.groups.iter().map(|group| group.decay.size() / names.len()).sum();
         for (index, moment) in MOMENT_NAMES.iter().enumerate() {
-            let all = params.vector(&format!("{name}.{moment}"), size, Initializer::Constant(0.0))?;
+            let mut read =
+                |name| params.vector(&format!("{name}.{moment}"), size, Initializer::Constant(0.0));
+            let layers = names.iter().map(&mut read).collect::<Result<Vec<_>>>()?;
             let mut start = 0;
             for group in &mut self.groups {
-                group.moments[index] = all.clone().narrow(0, start, group.decay.size());
-                start += group.decay.size();
+                let group_size = group.decay.size() / names.len();
+                let parts = layers.iter().map(|layer| layer.clone().narrow(0, start, group_size));
+                group.moments[index] = Tensor::cat(parts.collect(), 0);
+                start += group_size;
             }
         }
         self.num_steps = num_steps;

@@ -55,22 +55,23 @@ impl PrefixTree {
             self.left_pads.as_ref().map(|pads| prefixes.iter().map(|&prefix| pads[prefix]).collect());
         let context =
             ForwardContext::new(&base.config, ids.len(), ids[0].len(), past, pads.as_deref(), &device);
-        let indices: Vec<i32> = prefixes.iter().map(|&prefix| prefix as i32).collect();
-        let prefixes_b = Tensor::from_data(TensorData::new(indices, [prefixes.len()]), &device);
-        self.suffixes.push(SuffixGroup { rows: TokenRows { ids, context }, prefixes, prefixes_b });
+        self.suffixes.push(SuffixGroup::new(TokenRows { ids, context }, prefixes));
         self
     }
 
     /// Returns a tree that holds `times` copies of this one: the prefixes of all copies, one copy after the
     /// other, and likewise the suffixes of each group.
-    pub fn repeat(&self, base: &Decoder, times: usize) -> Self {
+    pub fn repeat(&self, times: usize) -> Self {
         let num_prefixes = self.prefixes.ids.len();
-        let pads = self.left_pads.as_ref().map(|pads| pads.repeat(times));
-        let prefixes = Self::new(base, self.prefixes.repeat(times), pads);
-        self.suffixes.iter().fold(prefixes, |tree, group| {
+        let repeat = |group: &SuffixGroup| {
             let shifted = |copy| group.prefixes.iter().map(move |prefix| copy * num_prefixes + prefix);
-            tree.with_suffixes(base, group.rows.repeat(times), (0..times).flat_map(shifted).collect())
-        })
+            SuffixGroup::new(group.rows.repeat(times), (0..times).flat_map(shifted).collect())
+        };
+        Self {
+            prefixes: self.prefixes.repeat(times),
+            suffixes: self.suffixes.iter().map(repeat).collect(),
+            left_pads: self.left_pads.as_ref().map(|pads| pads.repeat(times)),
+        }
     }
 
     /// Returns the index of a token in copy `copy` of a tree that holds `times` copies, from its index in
@@ -104,9 +105,19 @@ impl PrefixTree {
     }
 }
 
+impl SuffixGroup {
+    /// Creates a group of `rows`, each of which continues its prefix among `prefixes`.
+    fn new(rows: TokenRows, prefixes: Vec<usize>) -> Self {
+        let indices: Vec<i32> = prefixes.iter().map(|&prefix| prefix as i32).collect();
+        let prefixes_b = Tensor::from_data(TensorData::new(indices, [prefixes.len()]), rows.context.device());
+        Self { rows, prefixes, prefixes_b }
+    }
+}
+
 impl TokenRows {
-    fn repeat(&self, times: usize) -> Vec<Vec<u32>> {
-        std::iter::repeat_n(&self.ids, times).flatten().cloned().collect()
+    fn repeat(&self, times: usize) -> Self {
+        let ids = std::iter::repeat_n(&self.ids, times).flatten().cloned().collect();
+        Self { ids, context: self.context.repeat(times) }
     }
 
     fn time(&self) -> usize {

@@ -7,6 +7,9 @@
 //! reference that tests compare every form with. The public function picks the form from the device and the
 //! dtype of its input.
 //!
+//! Operations with parameters can compute several layers of one shape at once, a stack of layers: the batch
+//! holds the rows of each layer, one layer after another, and each parameter holds the values of each layer.
+//!
 //! Names of tensors end in their shape, such as `q_bhtk`: `b` batch, `t` time, `s` key positions (past and
 //! present), `h` query heads, `g` key/value heads (groups), `k` key width, `v` value width, `d` model width,
 //! `c` chunk length, `n` chunks, `x` batch times heads.
@@ -38,6 +41,8 @@ mod triangular;
 
 #[cfg(all(test, feature = "cuda"))]
 mod cuda_testing;
+#[cfg(all(test, feature = "cuda"))]
+mod stacked_cuda_tests;
 #[cfg(test)]
 mod testing;
 
@@ -49,13 +54,13 @@ pub use delta_rule::{gated_delta_recurrence, gated_delta_rule};
 #[cfg(feature = "cuda")]
 pub use device::{cuda_devices, missing_cuda_requirements};
 pub use device::{is_cpu, preferred_dtype, run_on_device_thread};
-pub use elementwise::{add, silu};
+pub use elementwise::{add, concat_batches, silu};
 pub use embedding::embedding;
 pub use gates::{decay_gate, delta_gates, gated_rms_norm};
 pub use gla::gla;
 pub use heads::{merge_heads, split_heads};
 pub use kv_cache::KvCache;
-pub use linear::{linear, linear_f32, linear_triple, swiglu, to_column_major};
+pub use linear::{linear, linear_f32, linear_triple, stacked_linear, swiglu, to_column_major};
 pub use logits::{argmax_into, token_log_likelihoods};
 pub use loss::{cross_entropy, mean_squared_error};
 pub use norm::{add_rms_norm, rms_norm};

@@ -8,8 +8,9 @@
 
 mod config;
 mod distilled;
-mod layer_trainer;
 mod result;
+mod stack_trainer;
+mod stacks;
 mod step;
 mod student;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 pub use config::DistilConfig;
 pub use distilled::DistilledTwins;
 pub use result::{DistilResult, LayerCurvePoint, LayerLoss};
+pub use stacks::layers_per_stack;
 pub use step::{train_step, train_step_cached};
 pub use student::Student;
 

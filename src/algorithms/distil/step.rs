@@ -10,7 +10,7 @@ use dtr_model::{Decoder, ForwardContext, LayerIo};
 use dtr_ops::{is_cpu, run_on_device_thread};
 
 use super::Student;
-use super::layer_trainer::{LayerTrainer, PendingLoss, StepLoss, read_losses};
+use super::stack_trainer::{PendingLosses, StackTrainer, StepLoss, read_losses};
 
 /// Trains every student whose next step is `step` on `batch`, with one forward pass of the base up to the
 /// last layer that is trained.
@@ -24,7 +24,7 @@ pub fn train_step(base: &Decoder, students: &mut [Student], batch: &[Vec<u32>], 
     let context = StepContext::new(base, layers, [batch.len(), batch[0].len()], step, num_steps);
     let losses = match is_cpu(&base.device()) {
         true => context.train_in_parallel(batch, &mut active),
-        false => run_on_device_thread(&base.device(), || context.train_layer_by_layer(batch, &mut active)),
+        false => run_on_device_thread(&base.device(), || context.train_stack_by_stack(batch, &mut active)),
     };
     let seconds = start.elapsed().as_secs_f64() / active.len() as f64;
     for (student, losses) in active.into_iter().zip(losses) {
@@ -32,10 +32,11 @@ pub fn train_step(base: &Decoder, students: &mut [Student], batch: &[Vec<u32>], 
     }
 }
 
-/// Trains a student's first twin on given inputs and outputs of its layer, without a forward pass of the
-/// base.
+/// Trains a student's first stack of twins on given inputs and outputs of its layers, one layer after another,
+/// without a forward pass of the base.
 pub fn train_step_cached(base: &Decoder, student: &mut Student, io: &LayerIo, step: u64, num_steps: u64) {
-    let [batch, time, _] = io.input.dims();
+    let [rows, time, _] = io.input.dims();
+    let batch = rows / student.trainers()[0].layers.len();
     let context = StepContext::new(base, student.layers(), [batch, time], step, num_steps);
     let losses = run_on_device_thread(&base.device(), || {
         let trainer = &mut student.trainers()[0];
@@ -81,7 +82,7 @@ impl<'a> StepContext<'a> {
     }
 
     /// Computes the inputs and outputs of all layers, then trains all twins in parallel on the threads of the
-    /// CPU.
+    /// CPU, where each twin is a stack of its own.
     fn train_in_parallel(
         &self,
         batch: &[Vec<u32>],
@@ -89,7 +90,7 @@ impl<'a> StepContext<'a> {
     ) -> Vec<Vec<Result<StepLoss>>> {
         let mut layer_ios = Vec::with_capacity(self.layers.len());
         self.for_each_layer_io(batch, |_, io| layer_ios.push(io));
-        let train = |(trainer, io): (&mut LayerTrainer, &LayerIo)| {
+        let train = |(trainer, io): (&mut StackTrainer, &LayerIo)| {
             let loss = trainer.train_step(self, io);
             read_losses(vec![(trainer, loss)], self.step).remove(0)
         };
@@ -99,19 +100,27 @@ impl<'a> StepContext<'a> {
         students.par_iter_mut().map(train_all).collect()
     }
 
-    /// Trains the twins of each layer as soon as the base has run it, so that the device holds the input and
-    /// output of one layer at a time. Losses are read after all work is enqueued, so that the device never
-    /// idles.
-    fn train_layer_by_layer(
+    /// Trains the twins of each stack of layers as soon as the base has run its layers, so that the device
+    /// holds the inputs and outputs of one stack at a time. Losses are read after all work is enqueued, so
+    /// that the device never idles.
+    fn train_stack_by_stack(
         &self,
         batch: &[Vec<u32>],
         students: &mut [&mut Student],
     ) -> Vec<Vec<Result<StepLoss>>> {
-        let mut pending: Vec<Vec<PendingLoss>> = students.iter().map(|_| Vec::new()).collect();
-        self.for_each_layer_io(batch, |index, io| {
-            for (student, pending) in students.iter_mut().zip(&mut pending) {
-                pending.push(student.trainers()[index].train_step(self, &io));
+        let mut pending: Vec<Vec<PendingLosses>> = students.iter().map(|_| Vec::new()).collect();
+        let mut layer_ios = Vec::new();
+        let mut stack = 0;
+        self.for_each_layer_io(batch, |_, io| {
+            layer_ios.push(io);
+            if layer_ios.len() < students[0].trainers()[stack].layers.len() {
+                return;
             }
+            let io = LayerIo::stack(std::mem::take(&mut layer_ios));
+            for (student, pending) in students.iter_mut().zip(&mut pending) {
+                pending.push(student.trainers()[stack].train_step(self, &io));
+            }
+            stack += 1;
         });
         let trainers = students.iter_mut().flat_map(|student| &*student.trainers());
         let pending = trainers.zip(pending.into_iter().flatten()).collect();

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use dtr_core::checkpoint::CheckpointFile;
@@ -11,8 +10,10 @@ use dtr_model::{
     Decoder, Mixer, NamedTensors, ParamMut, Parameters, RandomParams, TwinInit, Twins, Variant,
     count_parameters,
 };
+use dtr_ops::is_cpu;
 
-use super::layer_trainer::{LayerTrainer, StepLoss};
+use super::stack_trainer::{StackTrainer, StepLoss, layer_divergence_error};
+use super::stacks::{layers_per_stack, stacks};
 use super::{DistilConfig, DistilResult, DistilledTwins, LayerCurvePoint, LayerLoss};
 use crate::algorithms::training::{read_checkpoint, write_checkpoint};
 
@@ -27,7 +28,7 @@ const DIVERGENCE_FACTOR: f64 = 1e3;
 
 /// The twins of one variant for successive layers of a base, in training.
 pub struct Student {
-    trainers: Vec<LayerTrainer>,
+    trainers: Vec<StackTrainer>,
     progress: StudentProgress,
     config: DistilConfig,
     checkpoint: CheckpointFile,
@@ -62,13 +63,11 @@ impl Student {
         config: &DistilConfig,
         checkpoint: &CheckpointFile,
     ) -> Result<Self> {
-        let device = base.device();
-        let mut random = RandomParams::new(config.seed.child("twins"), &device);
+        let mut random = RandomParams::new(config.seed.child("twins"), &base.device());
         let twins = layers.clone().map(|layer| Twins::new_layer(variant, base, layer, &mut random));
         let twins = twins.collect::<Result<_>>()?;
-        let mut student =
-            Self::from_twins(name, twins, layers.start, variant.init, config, checkpoint, &device);
-        student.resume(variant, base, &device)?;
+        let mut student = Self::from_twins(name, twins, layers.start, variant.init, config, checkpoint, base);
+        student.resume(variant, base)?;
         Ok(student)
     }
 
@@ -80,11 +79,23 @@ impl Student {
         init: TwinInit,
         config: &DistilConfig,
         checkpoint: &CheckpointFile,
-        device: &Device,
+        base: &Decoder,
     ) -> Self {
-        let trainer = |(layer, twin)| LayerTrainer::new(layer, name, init, twin, &config.optimizer, device);
+        let max_layers = match is_cpu(&base.device()) {
+            true => 1,
+            false => {
+                let batch_tokens = config.batch_size * config.sequence_length;
+                layers_per_stack(batch_tokens, base.config.hidden_size)
+            }
+        };
+        let layers = first_layer..first_layer + twins.len();
+        let mut twins = twins.into_iter();
+        let trainer = |layers: Range<usize>| {
+            let stack = twins.by_ref().take(layers.len()).collect();
+            StackTrainer::new(layers.start, name, init, stack, &config.optimizer, base)
+        };
         Self {
-            trainers: (first_layer..).zip(twins).map(trainer).collect(),
+            trainers: stacks(layers, max_layers).into_iter().map(trainer).collect(),
             progress: StudentProgress::default(),
             config: config.clone(),
             checkpoint: checkpoint.clone(),
@@ -94,8 +105,9 @@ impl Student {
 
     /// Returns the layers whose twins are trained.
     pub(super) fn layers(&self) -> Range<usize> {
-        let first = self.trainers.first().map_or(0, |trainer| trainer.layer);
-        first..first + self.trainers.len()
+        let first = self.trainers.first().map_or(0, |trainer| trainer.layers.start);
+        let last = self.trainers.last().map_or(0, |trainer| trainer.layers.end);
+        first..last
     }
 
     /// Returns the variant's name.
@@ -114,7 +126,7 @@ impl Student {
     }
 
     /// Returns the trainers, in the order of their layers.
-    pub(super) fn trainers(&mut self) -> &mut [LayerTrainer] {
+    pub(super) fn trainers(&mut self) -> &mut [StackTrainer] {
         &mut self.trainers
     }
 
@@ -155,10 +167,10 @@ impl Student {
         let StudentProgress { num_steps, initial, output_variance, .. } = &self.progress;
         let references =
             initial.iter().zip(output_variance).map(|(initial, variance)| initial.max(*variance));
-        for ((trainer, loss), reference) in self.trainers.iter().zip(losses).zip(references) {
+        for ((layer, loss), reference) in self.layers().zip(losses).zip(references) {
             let bound = DIVERGENCE_FACTOR * reference;
             if bound > 0.0 && loss.loss > bound {
-                return Err(trainer.divergence_error(loss.loss, bound, *num_steps));
+                return Err(layer_divergence_error(self.name(), layer, loss.loss, bound, *num_steps));
             }
         }
         Ok(())
@@ -175,8 +187,9 @@ impl Student {
         let StudentProgress { num_steps, initial, recent, output_variance, curve, .. } = &self.progress;
         let mean_recent =
             |layer: usize| recent.iter().map(|losses| losses[layer]).sum::<f64>() / recent.len() as f64;
+        let first_layer = self.layers().start;
         let layer_loss = |layer: usize| LayerLoss {
-            layer: self.trainers[layer].layer as u32,
+            layer: (first_layer + layer) as u32,
             initial: initial[layer],
             r#final: mean_recent(layer),
             output_variance: output_variance[layer],
@@ -186,18 +199,18 @@ impl Student {
             steps: *num_steps,
             layers: (0..initial.len()).map(layer_loss).collect(),
             curve: curve.clone(),
-            num_parameters: self.trainers.iter_mut().map(|one| count_parameters(&mut one.twin)).sum(),
+            num_parameters: self.trainers.iter_mut().map(|one| count_parameters(&mut one.stack)).sum(),
         };
         Ok(DistilledTwins { result, tensors: self.tensors(), seconds: self.progress.seconds })
     }
 
     /// Returns a copy of the twins.
     pub fn twins(&self) -> Twins {
-        Twins { layers: self.trainers.iter().map(|trainer| trainer.twin.clone()).collect() }
+        Twins { layers: self.trainers.iter().flat_map(StackTrainer::twins).collect() }
     }
 
     fn tensors(&self) -> NamedTensors {
-        let twins = self.trainers.iter().map(|trainer| (trainer.layer, trainer.twin.clone()));
+        let twins = self.layers().zip(self.twins().layers);
         NamedTensors::from_module(&mut NumberedTwins(twins.collect()))
     }
 
@@ -217,11 +230,9 @@ impl Student {
     }
 
     /// Resumes from the checkpoint, if it exists.
-    fn resume(&mut self, variant: &Variant, base: &Decoder, device: &Device) -> Result<()> {
-        let Some((mut checkpoint, progress)) = read_checkpoint::<StudentProgress>(&self.checkpoint, device)?
-        else {
-            return Ok(());
-        };
+    fn resume(&mut self, variant: &Variant, base: &Decoder) -> Result<()> {
+        let saved = read_checkpoint::<StudentProgress>(&self.checkpoint, &base.device())?;
+        let Some((mut checkpoint, progress)) = saved else { return Ok(()) };
         for trainer in &mut self.trainers {
             trainer.restore(variant, base, &mut checkpoint, progress.num_steps)?;
         }

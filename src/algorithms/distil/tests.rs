@@ -47,7 +47,7 @@ fn train(
         vec![Student::new("gla", &variants()[0], &base, layers, &config, &checkpoint).unwrap()];
     for step in 0..NUM_STEPS {
         if step == changed_step {
-            students[0].trainers()[1].twin.visit(&mut |name, mut param: ParamMut<'_>| {
+            students[0].trainers()[1].stack.visit(&mut |name, mut param: ParamMut<'_>| {
                 let changed = change(name, param.flat());
                 param.set(changed);
             });

@@ -28,6 +28,9 @@ const CURVE_POINTS: u64 = 200;
 /// Points of the loss curve between two messages.
 const POINTS_PER_MESSAGE: usize = 10;
 
+/// The name of the optimizer's moments in a checkpoint.
+const MOMENTS_NAME: &str = "adamw";
+
 /// A base in training.
 pub struct Trainer {
     decoder: Decoder,
@@ -78,7 +81,7 @@ impl Trainer {
         if let Some((mut stored, stored_progress)) = read_checkpoint(checkpoint, device)? {
             progress = stored_progress;
             decoder = Decoder::new(model, &mut stored)?;
-            optimizer.restore(&mut stored, "adamw", progress.num_steps)?;
+            optimizer.restore(&mut stored, &[MOMENTS_NAME.to_owned()], progress.num_steps)?;
             stored.ensure_all_read()?;
         }
         Ok(Self { decoder, optimizer, progress, config: config.clone(), checkpoint: checkpoint.clone() })
@@ -173,7 +176,7 @@ impl Training for Trainer {
 
     fn save(&mut self) -> Result<()> {
         let mut tensors = NamedTensors::from_module(&mut self.decoder);
-        self.optimizer.store(&mut tensors, "adamw");
+        self.optimizer.store(&mut tensors, &[MOMENTS_NAME.to_owned()]);
         write_checkpoint(&self.checkpoint, tensors, &self.progress)
     }
 }

@@ -71,6 +71,22 @@ impl ForwardContext {
         }
     }
 
+    /// Returns the device of the tensors.
+    pub(crate) fn device(&self) -> &Device {
+        self.causal_mask.device()
+    }
+
+    /// Returns the context of `times` copies of the rows, one copy after another.
+    pub(crate) fn repeat(&self, times: usize) -> Self {
+        Self {
+            rope_angles: self.rope_angles.repeat(times),
+            cache_capacity: self.cache_capacity,
+            position: self.position.clone(),
+            causal_mask: self.causal_mask.repeat(times),
+            is_token_bt1: self.is_token_bt1.as_ref().map(|rows| Tensor::cat(vec![rows.clone(); times], 0)),
+        }
+    }
+
     /// Returns the same context for tensors on an autodiff graph.
     pub fn autodiff(&self) -> Self {
         Self {

@@ -5,13 +5,15 @@ use burn::tensor::{DType, Tensor};
 use crate::{Initializer, ParamMut, ParamSource};
 use dtr_core::error::Result;
 
-/// A linear projection, `y = x Wᵀ + b`.
+/// A linear projection, `y = x Wᵀ + b`, of one layer or of a stack of layers.
 #[derive(Clone)]
 pub struct Linear {
-    /// The weight, `[out, in]`.
+    /// The weight, `[out, in]`, or `[layers·out, in]` for a stack of layers.
     pub(crate) weight: Tensor<2>,
-    /// The bias, `[out]`.
+    /// The bias, `[out]`, or `[layers·out]` for a stack of layers.
     pub(crate) bias: Option<Tensor<1>>,
+    /// The width of an output.
+    outputs: usize,
 }
 
 impl Linear {
@@ -23,7 +25,7 @@ impl Linear {
         initializer: Initializer,
     ) -> Result<Self> {
         let weight = params.matrix(&format!("{name}.weight"), shape, initializer)?;
-        Ok(Self { weight: dtr_ops::to_column_major(weight), bias: None })
+        Ok(Self { weight: dtr_ops::to_column_major(weight), bias: None, outputs: shape[0] })
     }
 
     /// Adds a bias.
@@ -33,8 +35,7 @@ impl Linear {
         name: &str,
         initializer: Initializer,
     ) -> Result<Self> {
-        let out = self.weight.dims()[0];
-        self.bias = Some(params.vector(&format!("{name}.bias"), out, initializer)?);
+        self.bias = Some(params.vector(&format!("{name}.bias"), self.outputs, initializer)?);
         Ok(self)
     }
 
@@ -58,7 +59,15 @@ impl Linear {
 
     /// Projects `x_btd`, `[b, t, in]`, to `[b, t, out]`.
     pub(crate) fn forward(&self, x_btd: Tensor<3>) -> Tensor<3> {
-        dtr_ops::linear(x_btd, &self.weight, self.bias.as_ref())
+        match self.num_layers() {
+            1 => dtr_ops::linear(x_btd, &self.weight, self.bias.as_ref()),
+            layers => dtr_ops::stacked_linear(x_btd, &self.weight, self.bias.as_ref(), layers),
+        }
+    }
+
+    /// Returns the number of layers in the stack.
+    pub(super) fn num_layers(&self) -> usize {
+        self.weight.dims()[0] / self.outputs
     }
 
     /// Visits the parameters as `name.weight` and `name.bias`.

@@ -66,6 +66,9 @@ impl Projections {
     /// Projects `x_btd` to queries `[b, t, h·k]`, keys `[b, t, g·k]` and values `[b, t, g·v]`.
     pub(super) fn forward(&self, x_btd: Tensor<3>) -> [Tensor<3>; 3] {
         let projections = [&self.q_proj, &self.k_proj, &self.v_proj];
+        if self.q_proj.num_layers() > 1 {
+            return projections.map(|part| part.forward(x_btd.clone()));
+        }
         dtr_ops::linear_triple(x_btd, projections.map(|part| (&part.weight, part.bias.as_ref())))
     }
 

@@ -8,6 +8,7 @@ mod parameters;
 mod safetensors_header;
 mod safetensors_reader;
 mod safetensors_writer;
+mod stacking;
 
 pub use autodiff::AutodiffCopy;
 pub(crate) use base_tensors::base_tensors;
@@ -16,3 +17,4 @@ pub use parameters::{ParamMut, Parameters, count_parameters, to_dtype};
 pub(crate) use safetensors_header::SafetensorsHeader;
 pub use safetensors_reader::SafetensorsReader;
 pub use safetensors_writer::NamedTensors;
+pub use stacking::{stack_layers, unstack_layers};

@@ -1,8 +1,9 @@
 // AdamW, and the sum of squares for its clipping.
 #include "vector.cuh"
 
-// A partial sum of squares for each block.
+// A partial sum of squares for each block. grid (any, layers), n elements a layer.
 extern "C" __global__ void __launch_bounds__(512) sum_squares(const T *x, long long n, float *partials) {
+    x += blockIdx.y * n;
     const long long thread = blockIdx.x * 512LL + threadIdx.x, threads = gridDim.x * 512LL;
     const long long whole = aligned(x) ? n / COUNT * COUNT : 0;
     float sum = 0.0f;
@@ -14,7 +15,7 @@ extern "C" __global__ void __launch_bounds__(512) sum_squares(const T *x, long l
     }
     for (long long i = whole + thread; i < n; i += threads) sum += float(x[i]) * float(x[i]);
     sum = block_sum(sum);
-    if (threadIdx.x == 0) partials[blockIdx.x] = sum;
+    if (threadIdx.x == 0) partials[blockIdx.y * gridDim.x + blockIdx.x] = sum;
 }
 
 struct Adam {
@@ -29,13 +30,16 @@ struct Adam {
     }
 };
 
-// One step. The gradient, whose norm is the root of `squares`, is scaled to a norm of at most `max_norm`.
+// One step over n elements of each layer. The layer's gradient, whose norm is the root of squares[layer], is scaled
+// to a norm of at most `max_norm`. grid (ceil(n / 1024), layers)
 extern "C" __global__ void __launch_bounds__(256)
     adamw(const T *gradient, float *weights, float *first, float *second, const float *squares, float max_norm,
           float decay, float learning_rate, float beta_first, float beta_second, float epsilon, float correct_first,
           float correct_second, long long n) {
     const Adam adam{learning_rate, beta_first, beta_second, epsilon, correct_first, correct_second};
-    const float clip = fminf(1.0f, max_norm / (sqrtf(*squares) + 1e-6f));
+    const float clip = fminf(1.0f, max_norm / (sqrtf(squares[blockIdx.y]) + 1e-6f));
+    const long long before = blockIdx.y * n;
+    gradient += before, weights += before, first += before, second += before;
     const long long i = (blockIdx.x * 256LL + threadIdx.x) * 4;
     const bool whole =
         i + 4 <= n && aligned(weights) && aligned(first) && aligned(second) && aligned(gradient);

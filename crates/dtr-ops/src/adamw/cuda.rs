@@ -14,22 +14,27 @@ use crate::cuda::{
 static ADAMW: CudaSource = CudaSource { name: "adamw", text: include_str!("adamw.cu") };
 
 /// Computes [`sum_of_squares`](super::sum_of_squares), summing the blocks' partial sums in their order.
-pub(super) fn sum_of_squares(x: Tensor<1>) -> Tensor<1> {
+pub(super) fn sum_of_squares(x: Tensor<1>, layers: usize) -> Tensor<1> {
     let x = contiguous(into_cube(x));
-    let count = x.shape().num_elements();
-    let blocks = count.div_ceil(16384).clamp(1, 1056);
-    let partials = empty(&x, [blocks], DType::F32);
+    let count = x.shape().num_elements() / layers;
+    let blocks = count.div_ceil(16384).clamp(1, 1056_usize.div_ceil(layers));
+    let partials = empty(&x, [layers * blocks], DType::F32);
     let arguments = [pointer(&x), KernelArg::Long(count as i64), pointer(&partials)];
     let kernel = CudaKernel::for_element(&ADAMW, "sum_squares", x.dtype());
     // SAFETY: both tensors are alive and dense.
     gpu_context(&x).with_launcher(|launcher| unsafe {
-        launcher.launch(&kernel, LaunchDims::linear(blocks, 512), &arguments);
+        launcher.launch(&kernel, layer_dims(blocks, layers, 512), &arguments);
     });
-    from_cube(sum_partials(&partials, 1.0))
+    from_cube(sum_partials(&partials, layers, 1.0))
+}
+
+/// Returns the launch of `blocks` blocks for each layer.
+fn layer_dims(blocks: usize, layers: usize, threads: u32) -> LaunchDims {
+    LaunchDims { grid: (blocks as u32, layers as u32, 1), block: (threads, 1), shared_bytes: 0 }
 }
 
 /// Returns weights, first and second moments (f32) after a step along a gradient of any dtype. `squares`
-/// `[1]` is the sum of squares of all gradients that are clipped together.
+/// `[layers]` holds each layer's sum of squares of all gradients that are clipped together.
 pub(super) fn step(
     state: [Tensor<1>; 3],
     gradient: Tensor<1>,
@@ -38,8 +43,9 @@ pub(super) fn step(
     step: &AdamWStep,
 ) -> [Tensor<1>; 3] {
     let state = state.map(|tensor| copy_if_shared(into_cube(tensor)));
-    let (gradient, squares) = (contiguous(into_cube(gradient)), into_cube(squares));
-    let count = gradient.shape().num_elements();
+    let [gradient, squares] = [gradient, squares].map(|tensor| contiguous(into_cube(tensor)));
+    let layers = squares.shape().num_elements();
+    let count = gradient.shape().num_elements() / layers;
     let [beta_first, beta_second] = step.betas;
     let bias_correction = |beta: f64| 1.0 / (1.0 - beta.powf(step.steps as f64));
     let float = |number: f64| KernelArg::Float(number as f32);
@@ -54,7 +60,7 @@ pub(super) fn step(
     let kernel = CudaKernel::for_element(&ADAMW, "adamw", gradient.dtype());
     // SAFETY: all tensors are alive and dense; the memory of weights and moments is not shared.
     gpu_context(&gradient).with_launcher(|launcher| unsafe {
-        launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(1024), 256), &arguments.concat());
+        launcher.launch(&kernel, layer_dims(count.div_ceil(1024), layers, 256), &arguments.concat());
     });
     state.map(from_cube)
 }

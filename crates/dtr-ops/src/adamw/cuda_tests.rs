@@ -7,9 +7,15 @@ use crate::cuda_testing::{assert_close, cuda_device, fill_free_memory_with_nan, 
 fn steps_match_the_portable_form() {
     let Some(device) = cuda_device() else { return };
     // Sizes that are no multiples of a block, with decay and without, gradients of either dtype.
-    for (size, rate, dtype) in
-        [(3000, 0.1, DType::F32), (77, 0.0, DType::F32), (1025, 0.1, DType::BF16), (4096, 0.1, DType::BF16)]
-    {
+    // One layer and stacks of layers.
+    let cases = [
+        (3000, 0.1, DType::F32, 1),
+        (77, 0.0, DType::F32, 7),
+        (1025, 0.1, DType::BF16, 1),
+        (1025, 0.1, DType::BF16, 5),
+        (4096, 0.1, DType::BF16, 4),
+    ];
+    for (size, rate, dtype, layers) in cases {
         let mut decay = WeightDecay::default();
         decay.push(size, rate);
         let weights = random([size], -1.0, 1.0);
@@ -22,7 +28,7 @@ fn steps_match_the_portable_form() {
             let gradient = random([size], -scale, scale);
             let step = AdamWStep { learning_rate: 1e-2, betas: [0.9, 0.95], epsilon: 1e-8, clip: 1.0, steps };
             let next = |state: [Tensor<1>; 3], gradient: Tensor<1>| {
-                let norm = sum_of_squares(gradient.clone()).sqrt();
+                let norm = sum_of_squares(gradient.clone(), layers).sqrt();
                 (norm.clone(), adamw_step(state, gradient, norm, &decay, &step))
             };
             fill_free_memory_with_nan(&device);

@@ -61,17 +61,23 @@ pub struct AdamWStep {
     pub steps: u64,
 }
 
-/// Returns the sum of the squares of all elements, `[1]`.
-pub fn sum_of_squares(x_n: Tensor<1>) -> Tensor<1> {
+/// Returns the sum of the squares of the elements of each of `layers` stacked layers, `[layers]`.
+pub fn sum_of_squares(x_n: Tensor<1>, layers: usize) -> Tensor<1> {
     #[cfg(feature = "cuda")]
     if has_cuda_inference_kernels(&x_n) {
-        return cuda::sum_of_squares(x_n);
+        return cuda::sum_of_squares(x_n, layers);
     }
-    x_n.square().sum()
+    match layers {
+        1 => x_n.square().sum(),
+        _ => {
+            let count = x_n.dims()[0] / layers;
+            x_n.square().reshape([layers, count]).sum_dim(1).squeeze_dim(1)
+        }
+    }
 }
 
-/// Returns weights, first and second moments after a step along `gradient`. `norm` `[1]` is the norm of all
-/// gradients that are clipped together.
+/// Returns weights, first and second moments after a step along `gradient`. `norm` is the norm of all
+/// gradients that are clipped together: `[1]`, or one for each of the layers that a parameter is stacked of.
 pub fn adamw_step(
     [weights, first, second]: [Tensor<1>; 3],
     gradient: Tensor<1>,
@@ -85,7 +91,14 @@ pub fn adamw_step(
     }
     let [beta_first, beta_second] = step.betas;
     // The clipping factor is computed on the device, so that the host does not wait for the norm.
-    let gradient = gradient * (norm + 1e-6).recip().mul_scalar(step.clip).clamp_max(1.0);
+    let scale = (norm + 1e-6).recip().mul_scalar(step.clip).clamp_max(1.0);
+    let gradient = match (gradient.dims(), scale.dims()) {
+        (_, [1]) => gradient * scale,
+        ([size], [layers]) => {
+            let gradient = gradient.reshape([layers, size / layers]);
+            (gradient * scale.reshape([layers, 1])).reshape([size])
+        }
+    };
     let first = first * beta_first + gradient.clone() * (1.0 - beta_first);
     let second = second * beta_second + gradient.square() * (1.0 - beta_second);
     let bias_correction = |beta: f64| 1.0 / (1.0 - beta.powf(step.steps as f64));

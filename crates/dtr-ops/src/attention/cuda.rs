@@ -4,13 +4,13 @@
 #![allow(unsafe_code)]
 
 use burn::backend::TensorMetadata;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Int, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
 use super::TensorMap;
 use crate::cuda::{
-    CudaKernel, CudaSource, GpuContext, KernelArg, LaunchDims, dims, empty, empty_time_major, from_cube,
-    gpu_context, int_args, into_cube, pointer, pointer_and_strides, pointer_or_null, upload,
+    CudaKernel, CudaSource, GpuContext, KernelArg, LaunchDims, contiguous, dims, empty, empty_time_major,
+    from_cube, gpu_context, int_args, into_cube, pointer, pointer_and_strides, pointer_or_null,
     with_contiguous_rows,
 };
 
@@ -22,14 +22,14 @@ static DECODE: CudaSource = CudaSource { name: "decode", text: include_str!("dec
 const MAX_DECODE_QUERIES: usize = 64;
 
 /// Computes attention of `q_bhtk` over the first `num_keys` keys of buffers `[b, g, capacity, k]`, outside of
-/// autodiff graphs. Each row sees keys from `first_keys[row]` on.
-pub(super) fn attention(tensors: [Tensor<4>; 3], num_keys: usize, first_keys: Option<&[usize]>) -> Tensor<4> {
+/// autodiff graphs. Each row sees keys from `first_keys_b[row]` on.
+pub(super) fn attention(
+    tensors: [Tensor<4>; 3],
+    num_keys: usize,
+    first_keys_b: Option<Tensor<1, Int>>,
+) -> Tensor<4> {
     let tensors = tensors.map(into_cube);
-    // A row that is only padding attends to its last key.
-    let first_keys = first_keys.map(|first_keys| {
-        let first_keys: Vec<i32> = first_keys.iter().map(|&key| key.min(num_keys - 1) as i32).collect();
-        upload(&tensors[0], &first_keys, DType::I32)
-    });
+    let first_keys = first_keys_b.map(|first_keys| contiguous(into_cube(first_keys)));
     let problem = AttentionProblem::new(tensors, first_keys, num_keys, None);
     let AttentionProblem { heads, groups, num_queries, width, .. } = problem;
     let output = problem.empty_output();

@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 
 use burn::tensor::{Bool, Device, Tensor, TensorData};
+#[cfg(feature = "cuda")]
+use burn::tensor::{DType, Int};
 
 use crate::decode::PositionCounter;
 
@@ -21,6 +23,9 @@ pub struct CausalMask {
     /// Built on first use, since it is as large as the attention scores, and linear layers and fused kernels
     /// do not need it.
     hidden_keys: OnceLock<Tensor<4, Bool>>,
+    /// `first_keys` on the device, `[b]`, uploaded on first use.
+    #[cfg(feature = "cuda")]
+    first_keys_b: OnceLock<Tensor<1, Int>>,
 }
 
 impl CausalMask {
@@ -35,7 +40,16 @@ impl CausalMask {
             device: device.clone(),
             is_autodiff: false,
             hidden_keys: OnceLock::new(),
+            #[cfg(feature = "cuda")]
+            first_keys_b: OnceLock::new(),
         }
+    }
+
+    /// Returns the mask of `times` copies of the rows, one copy after another.
+    #[must_use]
+    pub fn repeat(&self, times: usize) -> Self {
+        let first_keys = self.first_keys.as_ref().map(|first_keys| first_keys.repeat(times));
+        Self { first_keys, ..Self::new(self.num_queries, self.num_past, None, &self.device) }
     }
 
     /// Returns the mask of one query at the position of `counter`. The query sees every key up to its own
@@ -49,12 +63,30 @@ impl CausalMask {
         Self { is_autodiff: true, hidden_keys: OnceLock::new(), ..self.clone() }
     }
 
+    /// Returns the device of the mask's tensors.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     pub(super) fn counter(&self) -> Option<&PositionCounter> {
         self.counter.as_ref()
     }
 
     pub(super) fn first_keys(&self) -> Option<&[usize]> {
         self.first_keys.as_deref()
+    }
+
+    /// Returns the first key that each row sees, `[b]`, on the device. A row that is only padding sees its last
+    /// key.
+    #[cfg(feature = "cuda")]
+    pub(super) fn first_keys_on_device(&self) -> Option<Tensor<1, Int>> {
+        let first_keys = self.first_keys.as_ref()?;
+        let upload = || {
+            let last = self.num_past + self.num_queries - 1;
+            let keys: Vec<i32> = first_keys.iter().map(|&key| key.min(last) as i32).collect();
+            Tensor::from_data(TensorData::new(keys, [first_keys.len()]), (&self.device, DType::I32))
+        };
+        Some(self.first_keys_b.get_or_init(upload).clone())
     }
 
     /// Returns a tensor `[b or 1, 1, t, s]` that is true for hidden keys, or none if every query sees every

@@ -41,7 +41,7 @@ pub fn attention(q_bhtk: Tensor<4>, cache: &KvCache, mask: &CausalMask) -> Tenso
     }
     #[cfg(feature = "cuda")]
     if [&q_bhtk, &keys, &values].into_iter().all(has_cuda_attention_kernels) {
-        return cuda::attention([q_bhtk, keys, values], num_keys, first_keys);
+        return cuda::attention([q_bhtk, keys, values], num_keys, mask.first_keys_on_device());
     }
     let (keys, values) = cache.keys_and_values();
     attention_by_scores(q_bhtk, keys, values, mask)

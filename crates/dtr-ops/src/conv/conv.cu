@@ -240,9 +240,12 @@ __device__ inline void backward(const Real* __restrict__ x, i64 x_b, i64 x_t, co
     if constexpr (!DYNAMIC) dtaps.store_to(dweights);
 }
 
+// The batch is that of a stack of layers, each with its weight and `layer_batch` rows.
 // grid (ceil(c / (4 block)), ceil(time / FORWARD_SEGMENT or BACKWARD_SEGMENT), batch)
 extern "C" __global__ void conv_forward(const Real* x, i64 x_b, i64 x_t, const Real* weight, const Real* past,
-                                        Real* next_past, Real* y, i64 y_b, i64 y_t, int channels, int time, int silu) {
+                                        Real* next_past, Real* y, i64 y_b, i64 y_t, int channels, int time, int silu,
+                                        int layer_batch) {
+    weight += (i64)(blockIdx.z / layer_batch) * channels * WIDTH;
     forward<false>(x, x_b, x_t, weight, 0, 0, past, next_past, y, y_b, y_t, channels, time, silu);
 }
 
@@ -254,7 +257,9 @@ extern "C" __global__ void dynamic_conv_forward(const Real* x, i64 x_b, i64 x_t,
 
 extern "C" __global__ void conv_backward(const Real* x, i64 x_b, i64 x_t, const Real* weight, const Real* past,
                                          const Real* dy, i64 dy_b, i64 dy_t, Real* dx, i64 dx_b, i64 dx_t,
-                                         float* dweights, Real* dpast, int channels, int time, int silu) {
+                                         float* dweights, Real* dpast, int channels, int time, int silu,
+                                         int layer_batch) {
+    weight += (i64)(blockIdx.z / layer_batch) * channels * WIDTH;
     backward<false>(x, x_b, x_t, weight, 0, 0, past, dy, dy_b, dy_t, dx, dx_b, dx_t, dweights, 0, 0, dpast, channels,
                     time, silu);
 }

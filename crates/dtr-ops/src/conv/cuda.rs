@@ -67,6 +67,8 @@ struct ConvShape {
     width: usize,
     dtype: DType,
     is_dynamic: bool,
+    /// The number of layers that have weights.
+    layers: usize,
 }
 
 impl ConvShape {
@@ -74,7 +76,9 @@ impl ConvShape {
         let [batch, time, channels] = dims(x);
         let shape = taps.shape();
         let width = *shape.last().expect("taps have a width");
-        Self { batch, time, channels, width, dtype: x.dtype(), is_dynamic: shape.num_dims() == 4 }
+        let is_dynamic = shape.num_dims() == 4;
+        let layers = if is_dynamic { 1 } else { shape[0] / channels };
+        Self { batch, time, channels, width, dtype: x.dtype(), is_dynamic, layers }
     }
 
     fn kernel(&self, static_name: &'static str, dynamic_name: &'static str) -> CudaKernel {
@@ -97,8 +101,10 @@ impl ConvShape {
     }
 
     fn size_args(&self) -> Vec<KernelArg> {
-        // The last argument makes the kernels apply SiLU.
-        int_args([self.channels, self.time, 1])
+        // The third argument makes the kernels apply SiLU.
+        let mut arguments = int_args([self.channels, self.time, 1, self.batch / self.layers]);
+        arguments.truncate(if self.is_dynamic { 3 } else { 4 });
+        arguments
     }
 }
 
@@ -133,7 +139,7 @@ fn forward(x: CubeTensor, taps: CubeTensor, state: Option<CubeTensor>) -> (CubeT
 fn backward(x: CubeTensor, taps: CubeTensor, d_y: CubeTensor) -> [CubeTensor; 2] {
     let (x, taps, d_y) = (with_contiguous_rows(x), contiguous(taps), with_contiguous_rows(d_y));
     let shape = ConvShape::new(&x, &taps);
-    let ConvShape { batch, time, channels, width, dtype, is_dynamic } = shape;
+    let ConvShape { batch, time, channels, width, dtype, is_dynamic, layers } = shape;
     let d_x = empty(&x, [batch, time, channels], dtype);
     let d_taps = match is_dynamic {
         true => empty(&x, [batch, time, channels, width], dtype),
@@ -155,5 +161,5 @@ fn backward(x: CubeTensor, taps: CubeTensor, d_y: CubeTensor) -> [CubeTensor; 2]
     gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, shape.launch_dims(BACKWARD_SEGMENT), &arguments.concat());
     });
-    [d_x, if is_dynamic { d_taps } else { sum_rows(d_taps, [channels, width]) }]
+    [d_x, if is_dynamic { d_taps } else { sum_rows(d_taps, layers, [layers * channels, width]) }]
 }

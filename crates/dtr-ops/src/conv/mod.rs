@@ -10,6 +10,8 @@ mod tests;
 
 use burn::tensor::{Tensor, activation::silu};
 
+use crate::linear::broadcast_row;
+
 #[cfg(feature = "cuda")]
 use crate::kernel_support::has_cuda_kernels;
 
@@ -18,7 +20,7 @@ pub type ConvState = Tensor<3>;
 
 /// Returns `silu` of the causal convolution of `x_btd` with `weight_dw`, and the state after it: `y[t, d] =
 /// silu(Σ_w weight[d, w] · x[t − W + 1 + w, d])`. Without a state the inputs before the first token are
-/// zeros.
+/// zeros. `x_btd` may be of a stack of layers, with a weight for each layer, `[l·d, w]`.
 pub fn causal_conv_silu(
     x_btd: Tensor<3>,
     weight_dw: &Tensor<2>,
@@ -49,12 +51,13 @@ pub fn dynamic_conv_silu(
 
 /// Computes the causal convolution as a sum over its taps. The last tap multiplies the current token.
 fn causal_conv(x_btd: Tensor<3>, weight_dw: &Tensor<2>, state: Option<ConvState>) -> (Tensor<3>, ConvState) {
-    let [channels, width] = weight_dw.dims();
+    let width = weight_dw.dims()[1];
     let time = x_btd.dims()[1];
     let (extended, next) = prepend_state(x_btd, width, state);
     let taps = (0..width).map(|tap| {
-        let weight = weight_dw.clone().narrow(1, tap, 1).reshape([1, 1, channels]);
-        extended.clone().narrow(1, tap, time) * weight
+        let inputs = extended.clone().narrow(1, tap, time);
+        let weight = broadcast_row(&weight_dw.clone().narrow(1, tap, 1).squeeze_dim(1), &inputs);
+        inputs * weight
     });
     (sum(taps), next)
 }

@@ -104,13 +104,6 @@ pub(crate) fn with_layout<const D: usize>(
     tensor
 }
 
-/// Copies numbers from the host to `like`'s device.
-pub(crate) fn upload<N: bytemuck::NoUninit>(like: &CubeTensor, numbers: &[N], dtype: DType) -> CubeTensor {
-    let handle = like.client.create_from_slice(bytemuck::cast_slice(numbers));
-    let shape = Shape::from([numbers.len()]);
-    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, dtype)
-}
-
 /// Returns the lengths of a tensor's axes.
 pub(crate) fn dims<const D: usize>(tensor: &CubeTensor) -> [usize; D] {
     let shape = tensor.shape();

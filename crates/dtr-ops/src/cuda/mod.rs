@@ -14,10 +14,10 @@ mod stream;
 
 pub(crate) use buffer::{
     contiguous, copy_if_shared, device_address, dims, empty, empty_time_major, from_cube, gpu_context,
-    into_cube, pointer, pointer_and_strides, pointer_or_null, upload, with_contiguous_rows, with_layout,
+    into_cube, pointer, pointer_and_strides, pointer_or_null, with_contiguous_rows, with_layout,
 };
 pub(crate) use compile::{CudaKernel, CudaSource, cuda_type, missing_requirements};
 pub(crate) use context::{CapturedGraph, GpuContext, expect_success};
 pub(crate) use launch::{KernelArg, LaunchDims, int_args};
-pub(crate) use reduce::{NUM_ROW_BLOCKS, column_sums, row_block_dims, sum_partials, sum_rows};
+pub(crate) use reduce::{column_sums, num_row_blocks, row_block_dims, sum_partials, sum_rows};
 pub(crate) use stream::{run_on_server_thread, use_single_stream};

@@ -1,19 +1,22 @@
-// Sums of partial sums and of columns, in a fixed order.
+// Sums of partial sums and of columns, in a fixed order. Each kernel sums several shares of its input, one for each
+// layer of a stack.
 #include "vector.cuh"
 
-// sum = scale times the sum of `count` partial sums, by one block.
+// sum[layer] = scale times the sum of `count` partial sums. Each block sums a layer's.
 extern "C" __global__ void __launch_bounds__(1024)
     sum_partials(const float *partials, int count, float scale, float *sum) {
+    partials += (long long)blockIdx.x * count;
     float mine = 0.0f;
     for (int i = threadIdx.x; i < count; i += 1024) mine += partials[i];
     mine = block_sum(mine);
-    if (threadIdx.x == 0) *sum = mine * scale;
+    if (threadIdx.x == 0) sum[blockIdx.x] = mine * scale;
 }
 
-// to[c] = the sum over `rows` of from[row, c] in a fixed order. The rows are partial sums of another kernel.
-// block 128, grid ceil(columns / 32): four threads share a column.
+// to[layer, c] = the sum over `rows` of from[layer, row, c] in a fixed order. The rows are partial sums of another
+// kernel. block 128, grid (ceil(columns / 32), layers): four threads share a column.
 extern "C" __global__ void __launch_bounds__(128) sum_rows(const float *from, float *to, int rows, int columns) {
     __shared__ float sums[4][32];
+    from += (long long)blockIdx.y * rows * columns, to += (long long)blockIdx.y * columns;
     const int c = blockIdx.x * 32 + threadIdx.x % 32, part = threadIdx.x / 32;
     float sum = 0;
     if (c < columns)
@@ -25,13 +28,14 @@ extern "C" __global__ void __launch_bounds__(128) sum_rows(const float *from, fl
         to[c] = sums[0][threadIdx.x] + sums[1][threadIdx.x] + sums[2][threadIdx.x] + sums[3][threadIdx.x];
 }
 
-// The sums of columns: a row of `partials` for each of gridDim.y blocks of rows.
+// The sums of columns: a row of `partials` for each of gridDim.y blocks of rows of each of gridDim.z layers.
 extern "C" __global__ void __launch_bounds__(128) column_sums(const T *x, float *partials, long long rows, int d) {
     const int c = blockIdx.x * 128 + threadIdx.x;
     if (c >= d) return;
+    x += blockIdx.z * rows * d;
     const long long each = (rows + gridDim.y - 1) / gridDim.y, first = blockIdx.y * each;
     float sum = 0.0f;
 #pragma unroll 4
     for (long long row = first; row < min(rows, first + each); row++) sum += float(x[row * d + c]);
-    partials[(long long)blockIdx.y * d + c] = sum;
+    partials[((long long)blockIdx.z * gridDim.y + blockIdx.y) * d + c] = sum;
 }

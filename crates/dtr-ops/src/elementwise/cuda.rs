@@ -8,8 +8,8 @@ use burn_cubecl::tensor::CubeTensor;
 
 use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
 use crate::cuda::{
-    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, empty, from_cube, gpu_context, into_cube,
-    pointer,
+    CudaKernel, CudaSource, KernelArg, LaunchDims, column_sums, contiguous, device_address, empty, from_cube,
+    gpu_context, int_args, into_cube, pointer,
 };
 
 static ELEMENTWISE: CudaSource = CudaSource { name: "elementwise", text: include_str!("elementwise.cu") };
@@ -28,19 +28,63 @@ pub(super) fn add(a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
     from_cube(sum)
 }
 
-/// Adds `bias` `[n]` to each row of `x` `[.., n]`, outside of autodiff graphs.
+/// Adds `bias` `[n]`, or `[layers·n]` for a stack of layers, to each row of `x` `[.., n]`.
 pub(crate) fn add_bias<const D: usize>(x: Tensor<D>, bias: &Tensor<1>) -> Tensor<D> {
-    let (x, bias) = (contiguous(into_cube(x)), contiguous(into_cube(bias.clone())));
-    let sum = empty(&x, x.shape(), x.dtype());
-    let (count, width) = (x.shape().num_elements(), bias.shape().num_elements());
-    let sizes = [KernelArg::Long(count as i64), KernelArg::Int(width as i32)];
-    let arguments = [vec![pointer(&x), pointer(&bias), pointer(&sum)], sizes.to_vec()].concat();
-    let kernel = CudaKernel::for_element(&ELEMENTWISE, "add_bias", x.dtype());
-    // SAFETY: all three tensors are alive, dense and of one dtype; rows are as wide as the bias.
-    gpu_context(&x).with_launcher(|launcher| unsafe {
-        launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(256), 256), &arguments);
+    apply(AddBias, [x.into_dispatch(), bias.clone().into_dispatch()])
+}
+
+/// The sum of rows and a bias, with the inputs x and bias.
+#[derive(Clone, Debug)]
+struct AddBias;
+
+impl DifferentiableOp<2> for AddBias {
+    type Backend = Cube;
+
+    fn forward(&self, inputs: [CubeTensor; 2]) -> (CubeTensor, Vec<CubeTensor>) {
+        let [x, bias] = inputs.map(contiguous);
+        let sum = empty(&x, x.shape(), x.dtype());
+        let (count, width) = (x.shape().num_elements(), *x.shape().last().expect("x has rows"));
+        let layer_rows = count / bias.shape().num_elements();
+        let arguments = [
+            [&x, &bias, &sum].map(pointer).to_vec(),
+            vec![KernelArg::Long(count as i64)],
+            int_args([layer_rows, width]),
+        ];
+        let kernel = CudaKernel::for_element(&ELEMENTWISE, "add_bias", x.dtype());
+        // SAFETY: all three tensors are alive, dense and of one dtype; each layer has a bias as wide as a row.
+        gpu_context(&x).with_launcher(|launcher| unsafe {
+            launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(2048), 256), &arguments.concat());
+        });
+        (sum, Vec::new())
+    }
+
+    /// The gradient of the bias is in f32.
+    fn backward(&self, pass: BackwardPass<Cube, 2>) -> [Option<CubeTensor>; 2] {
+        let ([_, bias], d_sum) = (pass.inputs, pass.output_gradient);
+        let layers = bias.shape().num_elements() / *d_sum.shape().last().expect("a sum has rows");
+        let d_bias = pass.needs_gradient[1].then(|| column_sums(d_sum.clone(), layers));
+        [Some(d_sum), d_bias]
+    }
+}
+
+/// Concatenates tensors of one shape in dense memory, outside of autodiff graphs.
+pub(super) fn concat_batches(parts: Vec<Tensor<3>>) -> Tensor<3> {
+    let [batch, time, width] = parts[0].dims();
+    let parts: Vec<CubeTensor> = parts.into_iter().map(|part| contiguous(into_cube(part))).collect();
+    let whole = empty(&parts[0], [parts.len() * batch, time, width], parts[0].dtype());
+    let (count, address) = (batch * time * width, device_address(&whole));
+    let kernel = CudaKernel::for_element(&ELEMENTWISE, "copy", whole.dtype());
+    gpu_context(&whole).with_launcher(|launcher| {
+        for (index, part) in parts.iter().enumerate() {
+            let offset = index * count * whole.dtype().size();
+            let to = KernelArg::Pointer(address + offset as u64);
+            let arguments = [pointer(part), to, KernelArg::Long(count as i64)];
+            // SAFETY: both tensors are alive and dense, and the offset is that of the part, at a multiple of 16
+            // bytes.
+            unsafe { launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(2048), 256), &arguments) };
+        }
     });
-    from_cube(sum)
+    from_cube(whole)
 }
 
 /// Computes [`silu`](super::silu).

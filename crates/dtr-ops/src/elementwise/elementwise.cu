@@ -9,10 +9,25 @@ extern "C" __global__ void add(const T* a, const T* b, T* out, long long count) 
     if (i < count) out[i] = T(float(a[i]) + float(b[i]));
 }
 
-// out = x + bias, where rows of x are as wide as the bias
-extern "C" __global__ void add_bias(const T* x, const T* bias, T* out, long long count, int width) {
-    const long long i = thread();
-    if (i < count) out[i] = T(float(x[i]) + float(bias[i % width]));
+// out = x + bias, where rows of x are `width` wide, and each layer of a stack has a bias for `layer_rows` rows. A thread
+// computes COUNT neighbouring elements.
+extern "C" __global__ void __launch_bounds__(256)
+    add_bias(const T *x, const T *bias, T *out, long long count, unsigned layer_rows, unsigned width) {
+    const long long first = (blockIdx.x * 256LL + threadIdx.x) * COUNT;
+    if (first >= count) return;
+    const unsigned row = first / width, column = first - (long long)row * width;
+    if (width % COUNT == 0) {
+        Eight eight = load(x + first);
+        const Eight added = load(bias + (long long)(row / layer_rows) * width + column);
+#pragma unroll
+        for (int j = 0; j < COUNT; j++) eight.x[j] += added.x[j];
+        store(out + first, eight);
+        return;
+    }
+    for (long long i = first; i < min(count, first + COUNT); i++) {
+        const unsigned at = i / width;
+        out[i] = T(float(x[i]) + float(bias[(long long)(at / layer_rows) * width + i % width]));
+    }
 }
 
 __device__ float sigmoid(float x) { return 1.0f / (1.0f + __expf(-x)); }
@@ -75,4 +90,9 @@ extern "C" __global__ void __launch_bounds__(256)
     }
     store(of_gate + i, g);
     store(of_up + i, u);
+}
+
+// out = x
+extern "C" __global__ void __launch_bounds__(256) copy(const T *x, T *out, long long n) {
+    each(x, nullptr, out, n, [](float x, float) { return x; });
 }

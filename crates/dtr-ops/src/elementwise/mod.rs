@@ -26,6 +26,18 @@ pub fn add(a_btd: Tensor<3>, b_btd: Tensor<3>) -> Tensor<3> {
     a_btd + b_btd
 }
 
+/// Concatenates tensors of one shape, `[b, t, d]`, along the batch.
+///
+/// On a GPU the result is dense. burn's concatenation may leave gaps between rows, so that each kernel would
+/// first copy it.
+pub fn concat_batches(parts: Vec<Tensor<3>>) -> Tensor<3> {
+    #[cfg(feature = "cuda")]
+    if parts.iter().all(has_cuda_inference_kernels) && parts[0].shape().num_elements().is_multiple_of(8) {
+        return cuda::concat_batches(parts);
+    }
+    Tensor::cat(parts, 0)
+}
+
 /// Returns `silu(x) = x · sigmoid(x)`.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(feature = "cuda")]

@@ -20,7 +20,7 @@ fn decay_gates_output_gates_and_losses_match_the_portable_form() {
                 let (o, gate) = (o.autodiff().require_grad(), gate.autodiff().require_grad());
                 let weight = weight.autodiff().require_grad();
                 let y = gated_rms_norm(o.clone(), Some(gate.clone()), &weight, 1e-5);
-                let loss = mean_squared_error(y.clone(), target.autodiff());
+                let loss = mean_squared_error(y.clone(), target.autodiff(), 1);
                 let gradients = loss.backward();
                 let of_gate = gate.grad(&gradients).unwrap();
                 (

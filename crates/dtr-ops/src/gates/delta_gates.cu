@@ -1,21 +1,73 @@
 // Gates of the gated delta rule for a and b [rows, heads]: write strengths beta = scale sigmoid(b) and log
-// decays g = -exp(a_log) softplus(a + dt_bias). Compiled once for each ELEMENT.
+// decays g = -exp(a_log) softplus(a + dt_bias), and their gradients. The rows are those of a stack of layers, each
+// with an a_log and a dt_bias for its rows. Compiled once for each ELEMENT.
 #include <cuda_bf16.h>
 
 #ifndef ELEMENT
 #define ELEMENT __nv_bfloat16
 #endif
 using T = ELEMENT;
+using i64 = long long;
 
-__device__ inline long long thread() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
+constexpr int THREADS = 256;
 
-extern "C" __global__ void delta_gates(const T* a, const T* b, const float* a_log, const float* dt_bias, float* beta,
-                                       float* g, float scale, long long count, int heads) {
-    const long long i = thread();
+__device__ inline float sigmoid(float x) { return 1 / (1 + expf(-x)); }
+
+// log(1 + e^x) without overflow: max(x, 0) + log(1 + e^-|x|)
+__device__ inline float softplus(float x) { return fmaxf(x, 0) + log1pf(expf(-fabsf(x))); }
+
+extern "C" __global__ void __launch_bounds__(THREADS) write_strengths(const T* b, float* beta, float scale, i64 count) {
+    const i64 i = blockIdx.x * (i64)THREADS + threadIdx.x;
+    if (i < count) beta[i] = scale * sigmoid(float(b[i]));
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+    write_strengths_backward(const T* b, const float* dbeta, T* db, float scale, i64 count) {
+    const i64 i = blockIdx.x * (i64)THREADS + threadIdx.x;
     if (i >= count) return;
-    const int head = i % heads;
-    const float step = float(a[i]) + dt_bias[head];
-    beta[i] = scale / (1 + expf(-float(b[i])));
-    // softplus without overflow: log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)
-    g[i] = -expf(a_log[head]) * (fmaxf(step, 0) + log1pf(expf(-fabsf(step))));
+    const float s = sigmoid(float(b[i]));
+    db[i] = T(dbeta[i] * scale * s * (1 - s));
+}
+
+// `layer_count` elements belong to a layer.
+extern "C" __global__ void __launch_bounds__(THREADS)
+    log_decays(const T* a, const float* a_log, const float* dt_bias, float* g, i64 count, i64 layer_count, int heads) {
+    const i64 i = blockIdx.x * (i64)THREADS + threadIdx.x;
+    if (i >= count) return;
+    const i64 head = i / layer_count * heads + i % heads;
+    g[i] = -expf(a_log[head]) * softplus(float(a[i]) + dt_bias[head]);
+}
+
+// The gradients of a and, as a row of partial sums for each block, of a_log and dt_bias. A thread sums the elements of
+// one head in every `row_stride`-th row. grid (any, layers), heads <= THREADS
+extern "C" __global__ void __launch_bounds__(THREADS)
+    log_decays_backward(const T* a, const float* a_log, const float* dt_bias, const float* dg, T* da, float* da_log,
+                        float* ddt_bias, i64 layer_rows, int heads) {
+    __shared__ float sums[2][THREADS];
+    const int row_stride = THREADS / heads, head = threadIdx.x % heads, offset = threadIdx.x / heads;
+    const i64 layer = blockIdx.y, start = layer * layer_rows;
+    float sum_a_log = 0, sum_dt_bias = 0;
+    if (offset < row_stride) {
+        const float rate = -expf(a_log[layer * heads + head]), bias = dt_bias[layer * heads + head];
+        for (i64 row = blockIdx.x * (i64)row_stride + offset; row < layer_rows; row += (i64)gridDim.x * row_stride) {
+            const i64 i = (start + row) * heads + head;
+            const float step = float(a[i]) + bias, gradient = dg[i] * rate;
+            const float of_a = gradient * sigmoid(step);
+            da[i] = T(of_a);
+            sum_dt_bias += of_a;
+            sum_a_log += gradient * softplus(step);
+        }
+    }
+    sums[0][threadIdx.x] = sum_a_log;
+    sums[1][threadIdx.x] = sum_dt_bias;
+    __syncthreads();
+    if (threadIdx.x >= heads) return;
+    sum_a_log = sum_dt_bias = 0;
+    for (int i = threadIdx.x; i < row_stride * heads; i += heads) {
+        sum_a_log += sums[0][i];
+        sum_dt_bias += sums[1][i];
+    }
+    const i64 to = (layer * gridDim.x + blockIdx.x) * heads + threadIdx.x;
+    da_log[to] = sum_a_log;
+    ddt_bias[to] = sum_dt_bias;
 }

@@ -58,65 +58,43 @@ __device__ inline void store(bf16* to, const Vec<N>& x) {
 }
 __device__ inline float sigmoid(float x) { return __fdividef(1, 1 + __expf(-x)); }
 
-// Decay gate.
+// Decay gate, over n elements. A thread computes GATE_LANES neighbouring elements.
 
 constexpr int GATE_LANES = 4;
 using Channels = Vec<GATE_LANES>;
 
-// The rows that a thread of the decay gate's kernels computes, GATE_LANES channels of each.
-struct Rows {
-    int c, first, end;
+// gk = log_sigmoid(x) / normalizer = -log(1 + exp(-x)) / normalizer
+__device__ inline float log_decay(float x, float factor) {
+    return (fminf(x, 0) - log1pf(__expf(-fabsf(x)))) * factor;
+}
 
-    __device__ Rows(int rows, int columns) {
-        const int each = (rows + gridDim.y - 1) / gridDim.y;
-        c = (blockIdx.x * blockDim.x + threadIdx.x) * GATE_LANES;
-        first = c < columns ? blockIdx.y * each : rows;
-        end = min(rows, first + each);
-    }
-};
-
-// gk = log_sigmoid(x + bias) / normalizer = -log(1 + exp(-(x + bias))) / normalizer
-// grid (ceil(columns / (4 * block)), any)
-extern "C" __global__ void decay_gate(const Real* __restrict__ x, i64 x_row, const Real* __restrict__ bias,
-                                      float* __restrict__ gk, float normalizer, int rows, int columns) {
-    const Rows mine(rows, columns);
-    if (mine.first >= mine.end) return;
-    const Channels shift = bias ? load<GATE_LANES>(bias + mine.c) : Channels{};
+extern "C" __global__ void decay_gate(const Real* __restrict__ x, float* __restrict__ gk, float normalizer, i64 n) {
+    const i64 first = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * GATE_LANES;
     const float factor = 1 / normalizer;
-#pragma unroll 4
-    for (int row = mine.first; row < mine.end; ++row) {
-        Channels z = load<GATE_LANES>(x + row * x_row + mine.c);
+    if (first + GATE_LANES <= n) {
+        Channels z = load<GATE_LANES>(x + first);
 #pragma unroll
-        for (int i = 0; i < GATE_LANES; ++i) {
-            const float a = z.at[i] + shift.at[i];
-            z.at[i] = (fminf(a, 0) - log1pf(__expf(-fabsf(a)))) * factor;
-        }
-        store(gk + (i64)row * columns + mine.c, z);
+        for (int i = 0; i < GATE_LANES; ++i) z.at[i] = log_decay(z.at[i], factor);
+        store(gk + first, z);
+    } else {
+        for (i64 i = first; i < n; ++i) gk[i] = log_decay(float(x[i]), factor);
     }
 }
 
-// dx = dgk * sigmoid(-(x + bias)) / normalizer, and its sums over the rows of each block to `dbias`
-// [gridDim.y, columns], unless null.
-extern "C" __global__ void decay_gate_backward(const Real* __restrict__ x, i64 x_row, const Real* __restrict__ bias,
-                                               const float* __restrict__ dgk, Real* __restrict__ dx, i64 dx_row,
-                                               float* __restrict__ dbias, float normalizer, int rows, int columns) {
-    const Rows mine(rows, columns);
-    if (mine.c >= columns) return;
-    const Channels shift = bias ? load<GATE_LANES>(bias + mine.c) : Channels{};
+// dx = dgk * sigmoid(-x) / normalizer
+extern "C" __global__ void decay_gate_backward(const Real* __restrict__ x, const float* __restrict__ dgk,
+                                               Real* __restrict__ dx, float normalizer, i64 n) {
+    const i64 first = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * GATE_LANES;
     const float factor = 1 / normalizer;
-    Channels sum = {};
-#pragma unroll 4
-    for (int row = mine.first; row < mine.end; ++row) {
-        const Channels z = load<GATE_LANES>(x + row * x_row + mine.c);
-        Channels d = load<GATE_LANES>(dgk + (i64)row * columns + mine.c);
+    if (first + GATE_LANES <= n) {
+        const Channels z = load<GATE_LANES>(x + first);
+        Channels d = load<GATE_LANES>(dgk + first);
 #pragma unroll
-        for (int i = 0; i < GATE_LANES; ++i) {
-            d.at[i] *= sigmoid(-(z.at[i] + shift.at[i])) * factor;
-            sum.at[i] += d.at[i];
-        }
-        store(dx + row * dx_row + mine.c, d);
+        for (int i = 0; i < GATE_LANES; ++i) d.at[i] *= sigmoid(-z.at[i]) * factor;
+        store(dx + first, d);
+    } else {
+        for (i64 i = first; i < n; ++i) dx[i] = Real(dgk[i] * sigmoid(-float(x[i])) * factor);
     }
-    if (dbias) store(dbias + (i64)blockIdx.y * columns + mine.c, sum);
 }
 
 // Gated norm.
@@ -179,14 +157,16 @@ struct Place {
 };
 
 // y = o / sqrt(mean(o^2) + epsilon) * weight * silu(gate), without the last factor if `gate` is null.
-// block 256, any grid: warps loop over the rows.
+// The rows are those of a stack of gridDim.y layers, each with its weight.
+// block 256, grid (any, layers): warps loop over a layer's rows.
 extern "C" __global__ void __launch_bounds__(NORM_THREADS, ROW_LANES * LANES == V ? 6 : 5)
 gated_rms_norm(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, const Real* __restrict__ gate, i64 gate_b, i64 gate_t,
         const Real* __restrict__ weight, Real* __restrict__ y, i64 y_b, i64 y_t, float epsilon,
         int batch, int heads, int time) {
     const int lane = threadIdx.x % ROW_LANES;
-    const int count = batch * heads * time;
-    for (int first = blockIdx.x * ROWS_AT_ONCE; first < count; first += gridDim.x * ROWS_AT_ONCE) {
+    const int layer_rows = batch / gridDim.y * heads * time, start = blockIdx.y * layer_rows, count = start + layer_rows;
+    weight += blockIdx.y * V;
+    for (int first = start + blockIdx.x * ROWS_AT_ONCE; first < count; first += gridDim.x * ROWS_AT_ONCE) {
         const int row = first + threadIdx.x / ROW_LANES;
         const bool real = row < count;
         const Place at(real ? row : first, heads, time);
@@ -204,7 +184,7 @@ gated_rms_norm(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, const Real
 }
 
 // With n = o * norm and m = weight * silu(gate) * dy: do = norm * (m - n * mean(n * m)). The gradients of the
-// weight are summed over the rows of each block to `dweight` [gridDim.x, V].
+// weight are summed over the rows of each block to `dweight` [layers, gridDim.x, V].
 extern "C" __global__ void __launch_bounds__(NORM_THREADS, BACKWARD_BLOCKS)
 gated_rms_norm_backward(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, const Real* __restrict__ gate, i64 gate_b,
                  i64 gate_t, const Real* __restrict__ weight, const Real* __restrict__ dy, i64 dy_b, i64 dy_t,
@@ -212,9 +192,10 @@ gated_rms_norm_backward(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, c
                  i64 dgate_t, float* __restrict__ dweight, float epsilon, int batch, int heads, int time) {
     __shared__ __align__(16) float sums[ROWS_AT_ONCE][V];
     const int lane = threadIdx.x % ROW_LANES;
-    const int count = batch * heads * time;
+    const int layer_rows = batch / gridDim.y * heads * time, start = blockIdx.y * layer_rows, count = start + layer_rows;
+    weight += blockIdx.y * V;
     Row dweights = {};
-    for (int first = blockIdx.x * ROWS_AT_ONCE; first < count; first += gridDim.x * ROWS_AT_ONCE) {
+    for (int first = start + blockIdx.x * ROWS_AT_ONCE; first < count; first += gridDim.x * ROWS_AT_ONCE) {
         const int row = first + threadIdx.x / ROW_LANES;
         const bool real = row < count;
         const Place at(real ? row : first, heads, time);
@@ -244,6 +225,6 @@ gated_rms_norm_backward(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, c
     for (int col = threadIdx.x; col < V; col += NORM_THREADS) {
         float sum = 0;
         for (int row = 0; row < ROWS_AT_ONCE; ++row) sum += sums[row][col];
-        dweight[(i64)blockIdx.x * V + col] = sum;
+        dweight[((i64)blockIdx.y * gridDim.x + blockIdx.x) * V + col] = sum;
     }
 }

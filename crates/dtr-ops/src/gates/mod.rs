@@ -4,6 +4,8 @@
 mod cuda;
 #[cfg(all(test, feature = "cuda"))]
 mod cuda_tests;
+#[cfg(feature = "cuda")]
+mod delta_cuda;
 
 use burn::tensor::activation::{log_sigmoid, sigmoid, softplus};
 use burn::tensor::{DType, Tensor};
@@ -11,7 +13,7 @@ use burn::tensor::{DType, Tensor};
 use crate::elementwise::silu_mul;
 use crate::heads::{merge_heads, split_heads};
 #[cfg(feature = "cuda")]
-use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
+use crate::kernel_support::has_cuda_kernels;
 use crate::linear::broadcast_row;
 use crate::norm::rms_norm;
 
@@ -25,15 +27,16 @@ pub fn decay_gate(x_btd: Tensor<3>, normalizer: f64) -> Tensor<3> {
 }
 
 /// Returns the gates of the gated delta rule, `[b, t, h]` each in f32: write strengths `scale · sigmoid(b)`
-/// and log decays `−exp(a_log) · softplus(a + dt_bias)`.
+/// and log decays `−exp(a_log) · softplus(a + dt_bias)`. The inputs may be of a stack of layers, with the
+/// parameters of each layer.
 pub fn delta_gates(
     [a_bth, b_bth]: [Tensor<3>; 2],
     [a_log, dt_bias]: [&Tensor<1>; 2],
     scale: f64,
 ) -> [Tensor<3>; 2] {
     #[cfg(feature = "cuda")]
-    if has_cuda_inference_kernels(&a_bth) && has_cuda_inference_kernels(a_log) {
-        return cuda::delta_gates([a_bth, b_bth], [a_log, dt_bias], scale);
+    if has_cuda_kernels(&a_bth) && a_bth.dims()[2] <= delta_cuda::MAX_HEADS {
+        return delta_cuda::delta_gates([a_bth, b_bth], [a_log, dt_bias], scale);
     }
     let row = |x: &Tensor<1>| broadcast_row(x, &a_bth);
     let strength = sigmoid(b_bth.cast(DType::F32)).mul_scalar(scale);
@@ -42,7 +45,8 @@ pub fn delta_gates(
 }
 
 /// Returns the RMSNorm of each head of `o_bhtv`, times `silu(gate)` if there is a gate `[b, t, h·v]`, with
-/// the heads merged: `[b, t, h·v]` (flash-linear-attention's `FusedRMSNormGated`).
+/// the heads merged: `[b, t, h·v]` (flash-linear-attention's `FusedRMSNormGated`). The inputs may be of a stack
+/// of layers, with a weight for each layer.
 pub fn gated_rms_norm(
     o_bhtv: Tensor<4>,
     gate_btd: Option<Tensor<3>>,

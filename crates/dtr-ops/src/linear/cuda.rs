@@ -79,30 +79,37 @@ pub(super) fn swiglu(x_rd: Tensor<2>, gate_od: &Tensor<2>, up_od: &Tensor<2>) ->
     from_cube(silu_mul_primitive(gate, up))
 }
 
-/// Expands a row `[n]` to `[b, t, n]`.
-pub(super) fn expand_row(row: Tensor<1>, [batch, time]: [usize; 2]) -> Tensor<3> {
-    apply(ExpandRow { batch, time }, [row.into_dispatch()])
+/// Expands a row `[n]`, or the rows of a stack of layers, `[layers·n]`, to `shape`, `[b, t, n]`.
+pub(super) fn expand_row(row: Tensor<1>, shape: [usize; 3]) -> Tensor<3> {
+    apply(ExpandRow { shape }, [row.into_dispatch()])
 }
 
 /// The expansion of a row to all tokens.
 #[derive(Clone, Debug)]
 struct ExpandRow {
-    batch: usize,
-    time: usize,
+    shape: [usize; 3],
 }
 
 impl DifferentiableOp<1> for ExpandRow {
     type Backend = Cube;
 
     fn forward(&self, [row]: [CubeTensor; 1]) -> (CubeTensor, Vec<CubeTensor>) {
-        let width = row.shape()[0];
-        let row = Cube::float_reshape(row, [1, 1, width].into());
-        (Cube::float_expand(row, [self.batch, self.time, width].into()), Vec::new())
+        let ([batch, time, width], layers) = (self.shape, self.layers(&row));
+        let rows = Cube::float_reshape(row, [layers, 1, 1, width].into());
+        let rows = Cube::float_expand(rows, [layers, batch / layers, time, width].into());
+        (Cube::float_reshape(rows, self.shape.into()), Vec::new())
     }
 
     /// The gradient is in f32.
     fn backward(&self, pass: BackwardPass<Cube, 1>) -> [Option<CubeTensor>; 1] {
-        [Some(column_sums(pass.output_gradient))]
+        let layers = self.layers(&pass.inputs[0]);
+        [Some(column_sums(pass.output_gradient, layers))]
+    }
+}
+
+impl ExpandRow {
+    fn layers(&self, row: &CubeTensor) -> usize {
+        row.shape().num_elements() / self.shape[2]
     }
 }
 

@@ -33,6 +33,21 @@ pub fn linear(x_btd: Tensor<3>, weight_od: &Tensor<2>, bias_o: Option<&Tensor<1>
     add_bias(unflatten(matmul(flatten(x_btd), weight_od), time), bias_o)
 }
 
+/// Computes [`linear`] for a stack of `layers` layers at once. The batch holds the rows of each layer in turn,
+/// and so do the weight, `[layers·o, d]`, and the bias, `[layers·o]`.
+pub fn stacked_linear(
+    x_btd: Tensor<3>,
+    weight_od: &Tensor<2>,
+    bias_o: Option<&Tensor<1>>,
+    layers: usize,
+) -> Tensor<3> {
+    let ([batch, time, width], [outputs, _]) = (x_btd.dims(), weight_od.dims());
+    let x_lrd = x_btd.reshape([layers, batch / layers * time, width]);
+    let weight_lod = weight_od.clone().reshape([layers, outputs / layers, width]);
+    let y_lro = batched_matmul(x_lrd, weight_lod);
+    add_bias(y_lro.reshape([batch, time, outputs / layers]), bias_o)
+}
+
 /// Computes [`linear`] for three weights, each with its bias. On a GPU, one launch reads `x` for several
 /// weights.
 pub fn linear_triple(x_btd: Tensor<3>, parts: [(&Tensor<2>, Option<&Tensor<1>>); 3]) -> [Tensor<3>; 3] {
@@ -81,18 +96,33 @@ pub fn to_column_major(weight: Tensor<2>) -> Tensor<2> {
     weight.transpose().reshape([inputs * out]).reshape([inputs, out]).transpose()
 }
 
-/// Returns `row` as a tensor that broadcasts to the tokens of `x_btd`.
+/// Returns `row`, or the rows of a stack of layers, as a tensor that broadcasts to the tokens of `x_btd`.
 ///
 /// On a GPU and an autodiff graph it is expanded, since burn sums the gradient of a broadcast over tokens
 /// slowly.
 pub(crate) fn broadcast_row(row: &Tensor<1>, x_btd: &Tensor<3>) -> Tensor<3> {
+    let shape = x_btd.dims();
     #[cfg(feature = "cuda")]
     if row.is_autodiff() && has_cuda_kernels(row) {
-        let [batch, time, _] = x_btd.dims();
-        return cuda::expand_row(row.clone(), [batch, time]);
+        return cuda::expand_row(row.clone(), shape);
     }
-    let _ = x_btd;
-    row.clone().unsqueeze::<3>()
+    let [batch, time, width] = shape;
+    match row.dims()[0] / width {
+        1 => row.clone().unsqueeze::<3>(),
+        layers => {
+            let rows = row.clone().reshape([layers, 1, 1, width]);
+            rows.expand([layers, batch / layers, time, width]).reshape(shape)
+        }
+    }
+}
+
+/// Returns the products `x · weightᵀ` of a batch.
+fn batched_matmul(x_lrd: Tensor<3>, weight_lod: Tensor<3>) -> Tensor<3> {
+    #[cfg(feature = "cuda")]
+    if has_cuda_kernels(&x_lrd) {
+        return cuda::project(x_lrd, weight_lod);
+    }
+    x_lrd.matmul(weight_lod.transpose())
 }
 
 /// Returns `x_rd · weight_odᵀ`.
@@ -107,7 +137,7 @@ fn matmul(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
 fn add_bias(y_btd: Tensor<3>, bias: Option<&Tensor<1>>) -> Tensor<3> {
     match bias {
         #[cfg(feature = "cuda")]
-        Some(bias) if has_cuda_inference_kernels(&y_btd) => crate::elementwise::add_bias(y_btd, bias),
+        Some(bias) if has_cuda_kernels(&y_btd) => crate::elementwise::add_bias(y_btd, bias),
         Some(bias) => {
             let bias = broadcast_row(bias, &y_btd);
             y_btd + bias

@@ -38,26 +38,29 @@ fn chunked_log_likelihoods(
     rows_per_chunk: usize,
 ) -> Vec<f32> {
     let (num_rows, device) = (x_pd.dims()[0], x_pd.device());
-    let mut values = vec![f32::NAN; targets.len()];
-    for start in (0..num_rows).step_by(rows_per_chunk) {
-        let rows = start..num_rows.min(start + rows_per_chunk);
-        let in_chunk: Vec<usize> =
-            (0..targets.len()).filter(|&index| rows.contains(&targets[index].0)).collect();
-        if in_chunk.is_empty() {
-            continue;
-        }
+    let mut order: Vec<usize> = (0..targets.len()).collect();
+    order.sort_by_key(|&index| targets[index].0);
+    // The results are read once all chunks are enqueued, so that a GPU never idles.
+    let chunks = order.chunk_by(|&a, &b| targets[a].0 / rows_per_chunk == targets[b].0 / rows_per_chunk);
+    let found = chunks.map(|in_chunk| {
+        let start = targets[in_chunk[0]].0 / rows_per_chunk * rows_per_chunk;
         let indices = |index_of: &dyn Fn((usize, u32)) -> usize| {
             let indices: Vec<i32> = in_chunk.iter().map(|&index| index_of(targets[index]) as i32).collect();
             Tensor::<1, Int>::from_data(TensorData::new(indices, [in_chunk.len()]), (&device, DType::I32))
         };
-        let logits = linear_f32(x_pd.clone().narrow(0, start, rows.len()), head_vd);
-        let found = select_log_likelihoods(
+        let rows = rows_per_chunk.min(num_rows - start);
+        let logits = linear_f32(x_pd.clone().narrow(0, start, rows), head_vd);
+        select_log_likelihoods(
             logits,
             indices(&|(row, _)| row - start),
             indices(&|(_, token)| token as usize),
-        );
-        let found: Vec<f32> = found.into_data().try_to_vec().expect("log-likelihoods are f32");
-        for (index, value) in in_chunk.into_iter().zip(found) {
+        )
+    });
+    let found: Vec<Tensor<1>> = found.collect();
+    let mut values = vec![f32::NAN; targets.len()];
+    if !found.is_empty() {
+        let found = Tensor::cat(found, 0).into_data().try_to_vec::<f32>().expect("log-likelihoods are f32");
+        for (index, value) in order.into_iter().zip(found) {
             values[index] = value;
         }
     }

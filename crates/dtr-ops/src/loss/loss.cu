@@ -1,12 +1,12 @@
-// The squared error and its gradient.
+// The squared error of each layer of a stack, and its gradient. grid (any, layers), n elements a layer.
 #include "vector.cuh"
 
-// A partial sum of (a - b)^2 for each block, and gradient = factor (a - b) unless `gradient` is null. The
-// gradient of the mean has the factor 2 / n.
+// A partial sum of (a - b)^2 for each block.
 extern "C" __global__ void __launch_bounds__(512)
-    squared_error(const T *a, const T *b, T *gradient, float factor, long long n, float *partials) {
+    squared_error(const T *a, const T *b, long long n, float *partials) {
+    a += blockIdx.y * n, b += blockIdx.y * n;
     const long long thread = blockIdx.x * 512LL + threadIdx.x, threads = gridDim.x * 512LL;
-    const long long whole = aligned(a) && aligned(b) && aligned(gradient) ? n / COUNT * COUNT : 0;
+    const long long whole = aligned(a) && aligned(b) ? n / COUNT * COUNT : 0;
     float sum = 0.0f;
 #pragma unroll 2
     for (long long i = thread * COUNT; i < whole; i += threads * COUNT) {
@@ -16,15 +16,30 @@ extern "C" __global__ void __launch_bounds__(512)
         for (int j = 0; j < COUNT; j++) {
             x.x[j] -= y.x[j];
             sum += x.x[j] * x.x[j];
-            x.x[j] *= factor;
         }
-        if (gradient) store(gradient + i, x);
     }
     for (long long i = whole + thread; i < n; i += threads) {
         const float difference = float(a[i]) - float(b[i]);
         sum += difference * difference;
-        if (gradient) gradient[i] = T(factor * difference);
     }
     sum = block_sum(sum);
-    if (threadIdx.x == 0) partials[blockIdx.x] = sum;
+    if (threadIdx.x == 0) partials[blockIdx.y * gridDim.x + blockIdx.x] = sum;
+}
+
+// gradient = factor of_loss[layer] (a - b). The mean has the factor 2 / n.
+extern "C" __global__ void __launch_bounds__(512) squared_error_backward(const T *a, const T *b, const float *of_loss,
+                                                                         T *gradient, float factor, long long n) {
+    a += blockIdx.y * n, b += blockIdx.y * n, gradient += blockIdx.y * n;
+    factor *= of_loss[blockIdx.y];
+    const long long thread = blockIdx.x * 512LL + threadIdx.x, threads = gridDim.x * 512LL;
+    const long long whole = aligned(a) && aligned(b) && aligned(gradient) ? n / COUNT * COUNT : 0;
+#pragma unroll 2
+    for (long long i = thread * COUNT; i < whole; i += threads * COUNT) {
+        Eight x = load(a + i);
+        const Eight y = load(b + i);
+#pragma unroll
+        for (int j = 0; j < COUNT; j++) x.x[j] = factor * (x.x[j] - y.x[j]);
+        store(gradient + i, x);
+    }
+    for (long long i = whole + thread; i < n; i += threads) gradient[i] = T(factor * (float(a[i]) - float(b[i])));
 }

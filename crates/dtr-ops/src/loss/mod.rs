@@ -7,13 +7,21 @@ use burn::tensor::{DType, Int, Tensor};
 
 use crate::logits::log_likelihoods;
 
-/// Returns the mean of `(a − b)²` over all elements in f32, `[1]`. No gradient flows through `b`.
-pub fn mean_squared_error(a_btd: Tensor<3>, b_btd: Tensor<3>) -> Tensor<1> {
+/// Returns the mean of `(a − b)²` over all elements of each of `layers` stacked layers, in f32, `[layers]`. No
+/// gradient flows through `b`.
+pub fn mean_squared_error(a_btd: Tensor<3>, b_btd: Tensor<3>, layers: usize) -> Tensor<1> {
     #[cfg(feature = "cuda")]
     if crate::kernel_support::has_cuda_kernels(&a_btd) {
-        return cuda::mean_squared_error(a_btd, b_btd);
+        return cuda::mean_squared_error(a_btd, b_btd, layers);
     }
-    (a_btd.cast(DType::F32) - b_btd.cast(DType::F32)).square().mean()
+    let squares = (a_btd.cast(DType::F32) - b_btd.cast(DType::F32)).square();
+    match layers {
+        1 => squares.mean(),
+        _ => {
+            let count = squares.shape().num_elements() / layers;
+            squares.reshape([layers, count]).mean_dim(1).squeeze_dim(1)
+        }
+    }
 }
 
 /// Returns the mean negative log-likelihood of the tokens `targets_n` under `logits_nv`, `[1]`.

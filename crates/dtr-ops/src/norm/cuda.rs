@@ -8,8 +8,8 @@ use burn_cubecl::tensor::CubeTensor;
 
 use crate::autodiff::{BackwardPass, DifferentiableOp, apply};
 use crate::cuda::{
-    CudaKernel, CudaSource, KernelArg, LaunchDims, NUM_ROW_BLOCKS, contiguous, empty, from_cube, gpu_context,
-    into_cube, pointer, row_block_dims, sum_rows,
+    CudaKernel, CudaSource, KernelArg, LaunchDims, contiguous, empty, from_cube, gpu_context, into_cube,
+    num_row_blocks, pointer, row_block_dims, sum_rows,
 };
 
 static NORM: CudaSource = CudaSource { name: "norm", text: include_str!("norm.cu") };
@@ -69,8 +69,13 @@ fn forward(
         block: (lanes as u32, rows_per_block as u32),
         shared_bytes: 0,
     };
-    let sizes =
-        [KernelArg::Float(epsilon as f32), KernelArg::Long(rows as i64), KernelArg::Int(width as i32)];
+    let layers = weight.shape().num_elements() / width;
+    let sizes = [
+        KernelArg::Float(epsilon as f32),
+        KernelArg::Long(rows as i64),
+        KernelArg::Long((rows / layers) as i64),
+        KernelArg::Int(width as i32),
+    ];
     // The residual is returned too, so that its memory lives until the launch.
     let (name, sum, tensors) = match residual {
         None => ("rms_norm", None, [&x, &weight, &normed].map(pointer).to_vec()),
@@ -81,8 +86,8 @@ fn forward(
         }
     };
     let kernel = CudaKernel::for_element(&NORM, name, x.dtype());
-    // SAFETY: all tensors are alive, dense and of one dtype. The weight has one row, and all other tensors
-    // have one shape.
+    // SAFETY: all tensors are alive, dense and of one dtype. The weight has a row for each layer, and all
+    // other tensors have one shape.
     gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, launch, &[tensors, sizes.to_vec()].concat());
     });
@@ -96,20 +101,22 @@ fn backward(x: CubeTensor, weight: CubeTensor, d_normed: CubeTensor, epsilon: f6
     let rows = x.shape().num_elements() / width;
     let d_x = empty(&x, x.shape(), x.dtype());
     let scales = empty(&x, [rows], DType::F32);
-    let partials = empty(&x, [NUM_ROW_BLOCKS, width], DType::F32);
-    let sizes = vec![KernelArg::Long(rows as i64), KernelArg::Int(width as i32)];
+    let layers = weight.shape().num_elements() / width;
+    let partials = empty(&x, [layers * num_row_blocks(layers), width], DType::F32);
+    let layer_sizes = vec![KernelArg::Long((rows / layers) as i64), KernelArg::Int(width as i32)];
     let input_arguments = [
         [&x, &weight, &d_normed, &d_x, &scales].map(pointer).to_vec(),
-        vec![KernelArg::Float(epsilon as f32)],
-        sizes.clone(),
+        vec![KernelArg::Float(epsilon as f32), KernelArg::Long(rows as i64)],
+        layer_sizes.clone(),
     ];
-    let weight_arguments = [[&x, &d_normed, &scales, &partials].map(pointer).to_vec(), sizes];
+    let weight_arguments = [[&x, &d_normed, &scales, &partials].map(pointer).to_vec(), layer_sizes];
     let kernel = |name| CudaKernel::for_element(&NORM, name, x.dtype());
     // SAFETY: all tensors are alive, dense and of these sizes.
     gpu_context(&x).with_launcher(|launcher| unsafe {
         let dims = LaunchDims::linear(rows.div_ceil(8), 256);
         launcher.launch(&kernel("rms_norm_backward"), dims, &input_arguments.concat());
-        launcher.launch(&kernel("rms_norm_weight"), row_block_dims(width), &weight_arguments.concat());
+        let dims = row_block_dims(width, layers);
+        launcher.launch(&kernel("rms_norm_weight"), dims, &weight_arguments.concat());
     });
-    [d_x, sum_rows(partials, [width])]
+    [d_x, sum_rows(partials, layers, [layers * width])]
 }

@@ -15,7 +15,7 @@ use crate::kernel_support::has_cpu_inference_kernels;
 use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
 
 /// Returns `x / sqrt(mean(x²) + epsilon) · weight` over the last dimension, computed in f32 (Llama's
-/// RMSNorm).
+/// RMSNorm). `x` may be of a stack of layers, with a weight for each layer.
 pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) -> Tensor<D> {
     if has_cpu_inference_kernels(&x) && has_cpu_inference_kernels(weight) {
         return cpu::rms_norm(x, weight, epsilon);
@@ -24,10 +24,20 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) 
     if has_cuda_kernels(&x) && x.dtype() == weight.dtype() {
         return cuda::rms_norm(x, weight, epsilon);
     }
-    let dtype = x.dtype();
+    let (dtype, x_dims) = (x.dtype(), x.dims());
     let x = x.cast(DType::F32);
     let scale = x.clone().square().mean_dim(D - 1).add_scalar(epsilon).sqrt().recip();
-    (x * scale).cast(dtype) * weight.clone().unsqueeze::<D>()
+    (x * scale).cast(dtype) * broadcast_weight(weight, &x_dims)
+}
+
+/// Returns `weight` as a tensor that broadcasts to rows of shape `dims`.
+fn broadcast_weight<const D: usize>(weight: &Tensor<1>, dims: &[usize; D]) -> Tensor<D> {
+    let (width, layers) = (dims[D - 1], weight.dims()[0] / dims[D - 1]);
+    if layers == 1 {
+        return weight.clone().unsqueeze::<D>();
+    }
+    let layer_rows = dims.iter().product::<usize>() / width / layers;
+    weight.clone().reshape([layers, 1, width]).expand([layers, layer_rows, width]).reshape(*dims)
 }
 
 /// Returns `x + residual`, and its [`rms_norm`].

@@ -1,14 +1,20 @@
 // RMSNorm, forward and backward.
 #include "vector.cuh"
 
+// Each of the layers of a stack has a weight for `layer_rows` of the rows.
+__device__ inline const T *weight_of(const T *weight, long long row, long long layer_rows, int d) {
+    return weight + (unsigned)row / (unsigned)layer_rows * (long long)d;
+}
+
 // Normalises rows of d elements. A block has (lanes of a row, rows) threads, a thread up to PARTS times eight
 // elements.
 constexpr int PARTS = 8;
 
 template <bool ADD>
 __device__ void normalise(const T *x, const T *residual, const T *weight, T *sum, T *out, float epsilon, long long rows,
-                          int d) {
+                          long long layer_rows, int d) {
     const long long row = blockIdx.x * (long long)blockDim.y + threadIdx.y;
+    weight = weight_of(weight, row, layer_rows, d);
     const int lane = threadIdx.x, lanes = blockDim.x, mine = row < rows ? d : 0;
     Bits values[PARTS];
     float squares = 0.0f;
@@ -58,24 +64,27 @@ __device__ void normalise(const T *x, const T *residual, const T *weight, T *sum
 
 // x / sqrt(mean x^2 + epsilon) * weight
 extern "C" __global__ void __launch_bounds__(512)
-    rms_norm(const T *x, const T *weight, T *out, float epsilon, long long rows, int d) {
-    normalise<false>(x, nullptr, weight, nullptr, out, epsilon, rows, d);
+    rms_norm(const T *x, const T *weight, T *out, float epsilon, long long rows, long long layer_rows, int d) {
+    normalise<false>(x, nullptr, weight, nullptr, out, epsilon, rows, layer_rows, d);
 }
 
 // sum = x + residual and its norm. `sum` may alias x or residual.
 extern "C" __global__ void __launch_bounds__(512)
-    add_rms_norm(const T *x, const T *residual, const T *weight, T *sum, T *out, float epsilon, long long rows, int d) {
-    normalise<true>(x, residual, weight, sum, out, epsilon, rows, d);
+    add_rms_norm(const T *x, const T *residual, const T *weight, T *sum, T *out, float epsilon, long long rows,
+                 long long layer_rows, int d) {
+    normalise<true>(x, residual, weight, sum, out, epsilon, rows, layer_rows, d);
 }
 
 // The gradient of the input, s weight gradient - x s^3 mean(x weight gradient), and the scale s = 1 /
 // sqrt(mean(x^2) + epsilon) of each row. Each warp computes one row.
 extern "C" __global__ void __launch_bounds__(256) rms_norm_backward(const T *x, const T *weight, const T *gradient, T *of_x,
-                                                                    float *scales, float epsilon, long long rows, int d) {
+                                                                    float *scales, float epsilon, long long rows,
+                                                                    long long layer_rows, int d) {
     const long long row = blockIdx.x * 8LL + threadIdx.x / WARP;
     if (row >= rows) return;
     const int lane = threadIdx.x % WARP;
     x += row * d, gradient += row * d, of_x += row * d;
+    weight = weight_of(weight, row, layer_rows, d);
     float squares = 0.0f, product = 0.0f;
     for (int c = lane; c < d; c += WARP) {
         const float at = float(x[c]);
@@ -89,15 +98,16 @@ extern "C" __global__ void __launch_bounds__(256) rms_norm_backward(const T *x, 
     if (lane == 0) scales[row] = scale;
 }
 
-// The gradient of the weight: a row of `partials` for each of gridDim.y blocks of rows.
+// The gradient of each layer's weight: a row of `partials` for each of gridDim.y blocks of the layer's rows.
 extern "C" __global__ void __launch_bounds__(128)
-    rms_norm_weight(const T *x, const T *gradient, const float *scales, float *partials, long long rows, int d) {
+    rms_norm_weight(const T *x, const T *gradient, const float *scales, float *partials, long long layer_rows, int d) {
     const int c = blockIdx.x * 128 + threadIdx.x;
     if (c >= d) return;
-    const long long each = (rows + gridDim.y - 1) / gridDim.y, first = blockIdx.y * each;
+    x += blockIdx.z * layer_rows * d, gradient += blockIdx.z * layer_rows * d, scales += blockIdx.z * layer_rows;
+    const long long each = (layer_rows + gridDim.y - 1) / gridDim.y, first = blockIdx.y * each;
     float sum = 0.0f;
 #pragma unroll 4
-    for (long long row = first; row < min(rows, first + each); row++)
+    for (long long row = first; row < min(layer_rows, first + each); row++)
         sum += float(x[row * d + c]) * float(gradient[row * d + c]) * scales[row];
-    partials[(long long)blockIdx.y * d + c] = sum;
+    partials[((long long)blockIdx.z * gridDim.y + blockIdx.y) * d + c] = sum;
 }

@@ -131,6 +131,16 @@ pub struct RotaryAngles {
 }
 
 impl RotaryAngles {
+    /// Returns the angles of `times` copies of the rows, one copy after another.
+    #[must_use]
+    pub fn repeat(&self, times: usize) -> Self {
+        let repeat = |table: &Tensor<4>| match table.dims()[0] {
+            1 => table.clone(),
+            _ => Tensor::cat(vec![table.clone(); times], 0),
+        };
+        Self { cos: repeat(&self.cos), sin: repeat(&self.sin), counter: self.counter.clone() }
+    }
+
     /// Returns the angles for tensors on an autodiff graph.
     pub fn autodiff(&self) -> Self {
         let Self { cos, sin, counter } = self.clone();

@@ -1,0 +1,44 @@
+//! The number of layers that one training step computes together.
+
+use std::ops::Range;
+
+/// The most numbers in the input of a stack of layers, which bounds the memory of a step.
+const MAX_STACK_NUMBERS: usize = 1 << 28;
+
+/// A layer with this many numbers in its input fills a GPU alone.
+const FILLING_NUMBERS: usize = 1 << 25;
+
+/// Returns the number of layers that a GPU trains together, for batches of `batch_tokens` tokens and a base of
+/// `hidden_size`. Small layers do not fill a GPU alone.
+pub fn layers_per_stack(batch_tokens: usize, hidden_size: usize) -> usize {
+    match batch_tokens * hidden_size {
+        numbers if numbers >= FILLING_NUMBERS => 1,
+        numbers => MAX_STACK_NUMBERS / numbers.max(1),
+    }
+}
+
+/// Divides `layers` into successive stacks of at most `max_layers`, as even as possible.
+pub(super) fn stacks(layers: Range<usize>, max_layers: usize) -> Vec<Range<usize>> {
+    let count = layers.len().div_ceil(max_layers);
+    let bound = |index: usize| layers.start + index * layers.len() / count;
+    (0..count).map(|index| bound(index)..bound(index + 1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_divided_into_even_stacks() {
+        assert_eq!(stacks(0..30, 28), [0..15, 15..30]);
+        assert_eq!(stacks(4..9, 2), [4..5, 5..7, 7..9]);
+        assert_eq!(stacks(2..4, 1), [2..3, 3..4]);
+    }
+
+    #[test]
+    fn only_layers_that_do_not_fill_a_gpu_are_stacked() {
+        assert_eq!(layers_per_stack(32 * 512, 576), 28);
+        assert_eq!(layers_per_stack(32 * 512, 1536), 10);
+        assert_eq!(layers_per_stack(16 * 512, 4096), 1);
+    }
+}
