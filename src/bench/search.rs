@@ -11,7 +11,7 @@ use serde::Serialize;
 use dtr_core::error::Result;
 
 use super::search_case::SearchCase;
-use crate::algorithms::score::{CANDIDATES_PER_BATCH, CandidateScore, ScoredCandidate, Scorer};
+use crate::algorithms::score::{CandidateScore, ScoredCandidate, Scorer, candidates_per_batch};
 use crate::algorithms::search::{BatchPolicy, SearchOutcome, SearchStrategy, search};
 use crate::data::scoring_requests::ScoringRequests;
 use crate::stats::median;
@@ -82,7 +82,7 @@ impl SearchCase {
         let prune = savings >= Savings::Pruning;
         let policy = BatchPolicy {
             prune,
-            candidates_per_batch: if savings >= Savings::Prompts { CANDIDATES_PER_BATCH } else { 1 },
+            candidates_per_batch: if savings >= Savings::Prompts { candidates_per_batch(true, 1) } else { 1 },
         };
         let mut scorer = Scorer::new(&self.base, Some(&self.twins), &requests);
         if savings < Savings::HiddenStates {

@@ -24,9 +24,15 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Lays out the rows of `groups`.
-    pub(super) fn new(base: &Decoder, requests: &ScoringRequests, groups: &[&PrefixGroup]) -> Self {
-        let layout = BatchLayout::new(requests, groups);
+    /// Lays out the rows of `groups`. One more block of suffixes costs as much as `block_overhead` padding
+    /// tokens.
+    pub(super) fn new(
+        base: &Decoder,
+        requests: &ScoringRequests,
+        groups: &[&PrefixGroup],
+        block_overhead: usize,
+    ) -> Self {
+        let layout = BatchLayout::new(requests, groups, block_overhead);
         let prefixes = PrefixTree::new(base, layout.prefixes(), layout.left_pads());
         let tree = layout
             .suffix_blocks()
@@ -90,9 +96,9 @@ impl Batch {
     }
 
     /// Prepares the token rows for passes of up to `num_hybrids` hybrids.
-    pub(super) fn prepare_copies(&mut self, base: &Decoder, num_hybrids: usize) {
+    pub(super) fn prepare_copies(&mut self, num_hybrids: usize) {
         for times in self.trees.len() + 1..=num_hybrids {
-            self.trees.push(self.tree().repeat(base, times));
+            self.trees.push(self.tree().repeat(times));
         }
     }
 

@@ -6,9 +6,6 @@ use std::collections::BTreeMap;
 
 use crate::data::scoring_requests::{PrefixGroup, ScoringRequests, TargetToken};
 
-/// The cost of one more block of suffixes, as a number of padding tokens.
-const BLOCK_OVERHEAD: usize = 32;
-
 /// The layout of some groups of rows. The rows of a group share a prefix. The other tokens of a row are its
 /// suffix.
 ///
@@ -21,6 +18,8 @@ pub(super) struct BatchLayout<'a> {
     prefix_length: usize,
     /// The suffixes, the longest first.
     suffixes: Vec<Suffix>,
+    /// The cost of one more block of suffixes, as a number of padding tokens.
+    block_overhead: usize,
 }
 
 /// Suffixes that are padded to one length.
@@ -40,7 +39,7 @@ struct Suffix {
 
 impl<'a> BatchLayout<'a> {
     /// Lays out `groups`: either all have one row, or all have several.
-    pub fn new(requests: &'a ScoringRequests, groups: &'a [&'a PrefixGroup]) -> Self {
+    pub fn new(requests: &'a ScoringRequests, groups: &'a [&'a PrefixGroup], block_overhead: usize) -> Self {
         let prefix_length = groups.iter().map(|group| group.num_prefix_tokens).max().unwrap_or(0);
         let mut suffixes = Vec::new();
         for (prefix, group) in groups.iter().enumerate() {
@@ -50,7 +49,7 @@ impl<'a> BatchLayout<'a> {
             suffixes.extend(lengths.map(|(row, length)| Suffix { row, prefix, length }));
         }
         suffixes.sort_by_key(|suffix| Reverse(suffix.length));
-        Self { requests, groups, prefix_length, suffixes }
+        Self { requests, groups, prefix_length, suffixes, block_overhead }
     }
 
     /// Returns the tokens of each prefix, padded to one length.
@@ -82,7 +81,7 @@ impl<'a> BatchLayout<'a> {
     fn split_suffixes(&self) -> Vec<&[Suffix]> {
         let lengths: Vec<usize> = self.suffixes.iter().map(|suffix| suffix.length).collect();
         let mut rest = &self.suffixes[..];
-        let sizes = block_sizes(&lengths).into_iter();
+        let sizes = block_sizes(&lengths, self.block_overhead).into_iter();
         sizes.map(|size| rest.split_off(..size).expect("the sizes add up to all suffixes")).collect()
     }
 
@@ -134,11 +133,11 @@ impl<'a> BatchLayout<'a> {
 
 /// Splits descending `lengths` into blocks with the least padding and overhead, and returns the blocks'
 /// sizes.
-fn block_sizes(lengths: &[usize]) -> Vec<usize> {
+fn block_sizes(lengths: &[usize], overhead: usize) -> Vec<usize> {
     // `best[n]` is the least cost of the first `n` suffixes, and the size of the last block at that cost.
     let mut best = vec![(0, 0)];
     for end in 1..=lengths.len() {
-        let cost = |start: usize| best[start].0 + (end - start) * lengths[start] + BLOCK_OVERHEAD;
+        let cost = |start: usize| best[start].0 + (end - start) * lengths[start] + overhead;
         let start = (0..end).min_by_key(|&start| cost(start)).expect("`end` is at least 1");
         best.push((cost(start), end - start));
     }
@@ -158,10 +157,11 @@ mod tests {
 
     #[test]
     fn suffixes_are_split_where_padding_costs_more_than_another_block() {
-        assert_eq!(block_sizes(&[]), [0; 0]);
-        assert_eq!(block_sizes(&[5]), [1]);
-        assert_eq!(block_sizes(&[5, 4, 4, 1]), [4]);
-        assert_eq!(block_sizes(&[40, 4, 4, 1]), [1, 3]);
-        assert_eq!(block_sizes(&[[9; 20], [3; 20]].concat()), [20, 20]);
+        assert_eq!(block_sizes(&[], 32), [0; 0]);
+        assert_eq!(block_sizes(&[5], 32), [1]);
+        assert_eq!(block_sizes(&[5, 4, 4, 1], 32), [4]);
+        assert_eq!(block_sizes(&[40, 4, 4, 1], 32), [1, 3]);
+        assert_eq!(block_sizes(&[[9; 20], [3; 20]].concat(), 32), [20, 20]);
+        assert_eq!(block_sizes(&[[9; 20], [3; 20]].concat(), 2048), [40]);
     }
 }

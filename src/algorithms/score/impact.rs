@@ -17,8 +17,8 @@ use rayon::prelude::*;
 use dtr_core::error::{Error, Result};
 use dtr_model::{Decoder, Hybrid, Mask, PrefixTreeStates, Twins};
 
-use super::TOKENS_PER_PASS;
 use super::batch::Batch;
+use super::pass_limits::PassLimits;
 use super::probe::{GramMatrix, probe_accuracy};
 use crate::data::scoring_requests::ScoringRequests;
 use crate::observer::Observer;
@@ -121,8 +121,9 @@ impl PromptStates {
     fn new(base: &Decoder, requests: &ScoringRequests, items: &[usize]) -> Self {
         let probed: BTreeSet<usize> = items.iter().copied().collect();
         let (mut batches, mut index_of_item) = (Vec::new(), BTreeMap::new());
-        for groups in requests.passes(TOKENS_PER_PASS) {
-            let batch = Batch::new(base, requests, &groups);
+        let limits = PassLimits::new(base);
+        for groups in requests.passes(limits.pass_tokens) {
+            let batch = Batch::new(base, requests, &groups, limits.block_overhead);
             let mut last_tokens = Vec::new();
             for (item, index) in last_prompt_tokens(&batch).filter(|(item, _)| probed.contains(item)) {
                 index_of_item.insert(item, index_of_item.len() as i32);

@@ -8,6 +8,7 @@ mod candidate_score;
 mod evaluation;
 mod impact;
 mod multi_device;
+mod pass_limits;
 mod probe;
 mod result;
 mod scorer;
@@ -17,12 +18,6 @@ mod tests;
 pub use candidate_score::{CandidateScore, ScoredCandidate};
 pub use impact::compute_impacts;
 pub use multi_device::MultiDeviceScorer;
+pub use pass_limits::{candidates_per_batch, max_cache_bytes};
 pub use result::{ItemScore, ScoreBounds, ScoreResult};
-pub use scorer::{MAX_CACHE_BYTES, Scorer};
-
-/// Tokens of one forward pass, which bound its memory.
-const TOKENS_PER_PASS: usize = 2048;
-
-/// The number of candidates that a search asks for at once, so that a thread that has finished one candidate
-/// can go on with the next.
-pub const CANDIDATES_PER_BATCH: usize = 4;
+pub use scorer::Scorer;

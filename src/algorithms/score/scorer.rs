@@ -10,26 +10,11 @@ use dtr_ops::{is_cpu, run_on_device_thread};
 use super::accumulator::{ScoreAccumulator, TokenLogLikelihood};
 use super::batch::Batch;
 use super::evaluation::Evaluation;
-use super::{CandidateScore, ScoreResult, ScoredCandidate, TOKENS_PER_PASS};
+use super::pass_limits::PassLimits;
+use super::{CandidateScore, ScoreResult, ScoredCandidate};
 use crate::algorithms::candidate::Candidate;
 use crate::algorithms::parallel::map_on_device;
 use crate::data::scoring_requests::{PrefixGroup, ScoringRequests};
-
-/// The number of parts of a split. A candidate may be pruned between two parts.
-const NUM_PARTS: usize = 12;
-
-/// The number of passes of a part is a multiple of this number, so that passes can run in parallel.
-const PARALLEL_PASSES: usize = 2;
-
-/// The minimum number of tokens of a pass, since smaller passes are mostly overhead.
-const MIN_TOKENS_PER_PASS: usize = 48;
-
-/// The maximum number of tokens of a pass that runs several hybrids. Only smaller passes gain from being
-/// merged, because their matrix products are too small to use the hardware fully.
-const MAX_SHARED_PASS_TOKENS: usize = 256;
-
-/// The maximum size of the hidden states that a scorer caches, in bytes.
-pub const MAX_CACHE_BYTES: usize = 1 << 30;
 
 /// Scores hybrids of one base on one split.
 ///
@@ -44,14 +29,14 @@ pub struct Scorer<'a> {
     /// The hybrid whose hidden states are cached.
     incumbent: Mask,
     parts: Vec<Vec<Batch>>,
-    max_cache_bytes: usize,
+    limits: PassLimits,
     layer_tokens: u64,
 }
 
 impl<'a> Scorer<'a> {
     /// Returns a scorer of hybrids of `base` and `twins` on the items of `requests`, as a single part.
     pub fn new(base: &'a Decoder, twins: Option<&'a Twins>, requests: &'a ScoringRequests) -> Self {
-        let passes = requests.passes(tokens_per_pass(requests.num_tokens()));
+        let passes = requests.passes(PassLimits::new(base).tokens_per_pass(requests.num_tokens()));
         Self::from_passes(vec![passes], base, twins, requests)
     }
 
@@ -68,9 +53,11 @@ impl<'a> Scorer<'a> {
         let margin = |item: &usize| requests.margin(*item, &base_score.items[*item].log_likelihoods);
         let mut items: Vec<usize> = (0..base_score.items.len()).collect();
         items.sort_by(|one, other| margin(one).total_cmp(&margin(other)));
-        let parts = items.chunks(items.len().div_ceil(NUM_PARTS)).map(|items| {
+        let limits = PassLimits::new(base);
+        let items_per_part = limits.items_per_part(items.len(), requests.num_tokens());
+        let parts = items.chunks(items_per_part).map(|items| {
             let items: BTreeSet<usize> = items.iter().copied().collect();
-            requests.passes_of_items(&items, tokens_per_pass)
+            requests.passes_of_items(&items, |num_tokens| limits.tokens_per_pass(num_tokens))
         });
         // A part is empty if all rows of its items belong to items of other parts.
         let parts = parts.filter(|passes: &Vec<_>| !passes.is_empty());
@@ -84,23 +71,16 @@ impl<'a> Scorer<'a> {
         twins: Option<&'a Twins>,
         requests: &'a ScoringRequests,
     ) -> Self {
-        let batch = |groups: Vec<&PrefixGroup>| Batch::new(base, requests, &groups);
+        let limits = PassLimits::new(base);
+        let batch = |groups: Vec<&PrefixGroup>| Batch::new(base, requests, &groups, limits.block_overhead);
         let parts = parts.into_iter().map(|passes| passes.into_iter().map(batch).collect()).collect();
-        Self {
-            base,
-            twins,
-            requests,
-            incumbent: Mask::empty(),
-            parts,
-            max_cache_bytes: MAX_CACHE_BYTES,
-            layer_tokens: 0,
-        }
+        Self { base, twins, requests, incumbent: Mask::empty(), parts, limits, layer_tokens: 0 }
     }
 
     /// Disables the cache, so that every hybrid runs through all layers.
     #[must_use]
     pub fn without_cache(self) -> Self {
-        Self { max_cache_bytes: 0, ..self }
+        Self { limits: PassLimits { max_cache_bytes: 0, ..self.limits }, ..self }
     }
 
     /// Returns the work so far, in tokens times layers.
@@ -158,15 +138,14 @@ impl<'a> Scorer<'a> {
         evaluations.sort_by_key(|evaluation| evaluation.first_layer);
         let is_cpu = is_cpu(&base.device());
         let num_batches = batches.len();
-        let per_pass = |batch: &Batch| match is_cpu {
-            true => hybrids_per_pass(evaluations.len(), num_batches, batch.num_tokens()),
-            // On a GPU the bits of a score depend on the size of the pass.
-            false => 1,
+        let (limits, num_threads) = (self.limits, if is_cpu { rayon::current_num_threads() } else { 1 });
+        let per_pass = |batch: &Batch| {
+            limits.hybrids_per_pass(evaluations.len(), num_batches, batch.num_tokens(), num_threads)
         };
         let mut run = || -> Result<Vec<Vec<Vec<TokenLogLikelihood>>>> {
             map_on_device(is_cpu, batches.iter_mut().collect(), |batch: &mut &mut Batch| {
                 batch.extend_cache(base, &incumbent, num_cached);
-                batch.prepare_copies(base, per_pass(batch));
+                batch.prepare_copies(per_pass(batch));
                 Ok(())
             })?;
             let passes = batches
@@ -239,20 +218,7 @@ impl<'a> Scorer<'a> {
     /// Returns the number of layers whose outputs fit in the cache.
     fn max_cached_layers(&self) -> usize {
         let tokens: usize = self.parts.iter().flatten().map(Batch::num_tokens).sum();
-        self.max_cache_bytes / (tokens * self.base.config.hidden_size * size_of::<f32>()).max(1)
+        let number_bytes = self.base.dtype().size();
+        self.limits.max_cache_bytes / (tokens * self.base.config.hidden_size * number_bytes).max(1)
     }
-}
-
-/// Returns the tokens of each pass over `num_tokens` tokens, such that threads can share the passes evenly.
-fn tokens_per_pass(num_tokens: usize) -> usize {
-    let num_passes = num_tokens.div_ceil(TOKENS_PER_PASS).max(1).next_multiple_of(PARALLEL_PASSES);
-    num_tokens.div_ceil(num_passes).max(MIN_TOKENS_PER_PASS)
-}
-
-/// Returns how many of `num_hybrids` hybrids run through a batch of `num_tokens` tokens in one pass: as many
-/// as a pass may hold, but few enough that every thread has work, and about the same number in each pass.
-fn hybrids_per_pass(num_hybrids: usize, num_batches: usize, num_tokens: usize) -> usize {
-    let per_thread = num_hybrids * num_batches / rayon::current_num_threads();
-    let most = (MAX_SHARED_PASS_TOKENS / num_tokens).min(per_thread).max(1);
-    num_hybrids.div_ceil(num_hybrids.div_ceil(most))
 }

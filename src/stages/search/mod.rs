@@ -15,10 +15,11 @@ use super::identity::TaskIdentity;
 use super::models::LoadedModels;
 use super::planner::{Planner, SweepPoint};
 use super::stage::{CompletedBy, Stage, WorkCounts};
-use crate::algorithms::score::MAX_CACHE_BYTES;
+use crate::algorithms::score::max_cache_bytes;
 use crate::algorithms::search::{SearchStrategy, StopCriterion};
 use crate::data::Split;
 use crate::data::Task;
+use crate::manifest::Dtype;
 use crate::resources::{Resources, max_evaluations, twin_bytes, weight_bytes};
 use crate::runner::{ClaimOutcome, RunContext, RunningCell};
 use crate::store::{CellId, CellInputs, StageName};
@@ -99,11 +100,11 @@ impl Stage for SearchJob {
         let dtype = self.base.dtype();
         let base_bytes = weight_bytes(config, dtype);
         // Twins are f32 on disk, and are converted when they are loaded.
-        let peak_twin_bytes = twin_bytes(config, &self.variant, crate::manifest::Dtype::F32);
+        let peak_twin_bytes = twin_bytes(config, &self.variant, Dtype::F32);
         Resources {
             evaluations: max_evaluations(&self.strategy, config.num_layers as u64),
             weight_bytes: base_bytes + twin_bytes(config, &self.variant, dtype),
-            peak_bytes: base_bytes + peak_twin_bytes + MAX_CACHE_BYTES as u64,
+            peak_bytes: base_bytes + peak_twin_bytes + max_cache_bytes(dtype == Dtype::F32) as u64,
             ..Resources::default()
         }
     }

@@ -8,7 +8,7 @@ use super::pruned::{PrunedCandidate, PrunedCandidates};
 use super::result::{ChosenHybrid, SearchResult, TestScore};
 use crate::algorithms::candidate::Candidate;
 use crate::algorithms::score::{
-    CANDIDATES_PER_BATCH, CandidateScore, MultiDeviceScorer, ScoreBounds, ScoreResult, compute_impacts,
+    CandidateScore, MultiDeviceScorer, ScoreBounds, ScoreResult, candidates_per_batch, compute_impacts,
 };
 use crate::algorithms::search::{self, BatchPolicy, SearchStrategy};
 use crate::data::Split;
@@ -23,6 +23,7 @@ use crate::stages::score::ScoreJob;
 use crate::store::{CellId, EventKind};
 use dtr_core::error::Result;
 use dtr_model::Mask;
+use dtr_ops::is_cpu;
 
 /// Searches on the validation split, and scores the base, `M_best` and `M_opt` on the test split.
 pub(super) fn search(
@@ -57,7 +58,7 @@ pub(super) fn search(
 
     let hybrids = || replicas.iter().map(|base| &base.decoder).zip(twins.iter());
     let mut scorer = MultiDeviceScorer::new(hybrids(), &validation, None);
-    let candidates_per_batch = CANDIDATES_PER_BATCH.max(replicas.len());
+    let candidates_per_batch = candidates_per_batch(is_cpu(context.device()), replicas.len());
     let policy = BatchPolicy { prune: job.prune, candidates_per_batch };
     let found = search::search(&job.strategy, &order, &job.stop, policy, &mut |candidates| {
         if !candidates[0].mask.layers().is_empty() {

@@ -1,6 +1,7 @@
 //! Tests that a GPU's scores are close to the CPU's, and the same to the bit in each run.
 
 use super::*;
+use dtr_model::Twins;
 use dtr_ops::cuda_devices;
 
 /// The largest difference between a log-likelihood on a GPU and on the CPU, for a base in f32.
@@ -13,15 +14,15 @@ fn log_likelihoods_are_close_to_the_cpu_and_reproducible() {
         return;
     };
     let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini");
-    let read = |device: &Device| Base::read(&mini, device).unwrap();
+    let read = |device: &Device| BaseModel::read(&mini, device).unwrap();
     let (here, there) = (read(&Device::flex()), read(&device));
     let requests = ScoringRequests::new(&here.tokenizer, recall_items(), Metric::Acc, 128).unwrap();
     for variant in variants() {
-        let twins_of = |base: &Base| twins(&variant, &base.decoder);
+        let twins_of = |base: &BaseModel| twins(&variant, &base.decoder);
         let (twins_here, twins_there) = (twins_of(&here), twins_of(&there));
         for layers in [&[][..], &[0], &[2, 5]] {
             let mask: Mask = layers.iter().copied().collect();
-            let score = |base: &Base, twins: &Twins| {
+            let score = |base: &BaseModel, twins: &Twins| {
                 let scored = Scorer::new(&base.decoder, Some(twins), &requests).score(&Mask::empty(), &mask);
                 let items = scored.unwrap().items.into_iter();
                 items.flat_map(|item| item.log_likelihoods).collect::<Vec<f64>>()
@@ -30,6 +31,38 @@ fn log_likelihoods_are_close_to_the_cpu_and_reproducible() {
             let most = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(most <= TOLERANCE, "{variant:?} {layers:?}: {most}");
             assert_eq!(ours, score(&there, &twins_there), "{variant:?} {layers:?}");
+        }
+    }
+}
+
+#[test]
+fn candidates_that_share_a_pass_have_the_log_likelihoods_of_the_cpu() {
+    let Some(device) = cuda_devices().into_iter().next() else {
+        eprintln!("SKIPPED: there is no CUDA device");
+        return;
+    };
+    let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini");
+    let read = |device: &Device| BaseModel::read(&mini, device).unwrap();
+    let (here, there) = (read(&Device::flex()), read(&device));
+    let requests = ScoringRequests::new(&here.tokenizer, recall_items(), Metric::Acc, 128).unwrap();
+    let incumbent = Mask::empty().with_layer(3);
+    let masks: Vec<Mask> = [0, 1, 4, 5, 7].map(|layer| incumbent.with_layer(layer)).into();
+    let candidates: Vec<Candidate<'_>> =
+        masks.iter().map(|mask| Candidate { incumbent: &incumbent, mask, prune_below: None }).collect();
+    for variant in variants() {
+        let score = |base: &BaseModel| -> Vec<Vec<f64>> {
+            let twins = twins(&variant, &base.decoder);
+            let mut scorer = Scorer::new(&base.decoder, Some(&twins), &requests);
+            let scored = scorer.score_pruned(&candidates).unwrap().into_iter();
+            let items = |one: ScoredCandidate| match one.score {
+                CandidateScore::Complete(result) => result.items,
+                CandidateScore::Pruned { .. } => panic!("a candidate without a threshold is never pruned"),
+            };
+            scored.map(|one| items(one).into_iter().flat_map(|item| item.log_likelihoods).collect()).collect()
+        };
+        for ((ours, theirs), mask) in score(&there).iter().zip(score(&here)).zip(&masks) {
+            let most = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(most <= TOLERANCE, "{variant:?} {mask:?}: {most}");
         }
     }
 }

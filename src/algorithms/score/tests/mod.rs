@@ -182,9 +182,9 @@ fn hybrids_of_one_pass_have_the_log_likelihoods_of_passes_of_their_own() {
             .map(|(hybrid, first_layer)| PartialRun { hybrid, first_layer })
             .collect();
         for groups in requests.passes(120) {
-            let mut batch = Batch::new(&base, &requests, &groups);
+            let mut batch = Batch::new(&base, &requests, &groups, 32);
             batch.extend_cache(&base, &incumbent, 4);
-            batch.prepare_copies(&base, siblings.len());
+            batch.prepare_copies(siblings.len());
             let answers = |siblings: &[PartialRun<'_>]| -> Vec<Vec<TokenLogLikelihood>> {
                 batch.log_likelihoods(&base, &requests, siblings).into_iter().collect::<Result<_>>().unwrap()
             };

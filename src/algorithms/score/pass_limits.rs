@@ -1,0 +1,106 @@
+//! The sizes of the passes in which hybrids are scored, which depend on the device.
+
+use dtr_model::Decoder;
+use dtr_ops::is_cpu;
+
+/// The sizes of the passes of a scorer.
+///
+/// A processor is used fully by small passes, which waste the least work when a candidate is pruned. A GPU is
+/// used fully only by large passes, because each operation has a fixed cost for its launch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PassLimits {
+    /// The maximum number of parts of a split. A candidate may be pruned between two parts.
+    pub max_parts: usize,
+    /// The minimum number of tokens of a part.
+    pub min_part_tokens: usize,
+    /// The maximum number of tokens of a pass with one hybrid, which bounds its memory.
+    pub pass_tokens: usize,
+    /// The minimum number of tokens of a pass.
+    pub min_pass_tokens: usize,
+    /// The number of passes of a part is a multiple of this number, so that threads can share the passes.
+    pub parallel_passes: usize,
+    /// The maximum number of tokens of a pass with several hybrids.
+    pub shared_pass_tokens: usize,
+    /// The cost of one more block of suffixes, as a number of padding tokens.
+    pub block_overhead: usize,
+    /// The maximum size of the hidden states that a scorer caches, in bytes.
+    pub max_cache_bytes: usize,
+}
+
+/// The maximum size of the hidden states that a scorer caches on a processor, in bytes.
+const MAX_CPU_CACHE_BYTES: usize = 1 << 30;
+
+/// The maximum size of the hidden states that a scorer caches on a GPU, in bytes.
+const MAX_GPU_CACHE_BYTES: usize = 1 << 32;
+
+/// Returns the maximum size of the hidden states that a scorer caches, in bytes.
+pub fn max_cache_bytes(is_cpu: bool) -> usize {
+    if is_cpu { MAX_CPU_CACHE_BYTES } else { MAX_GPU_CACHE_BYTES }
+}
+
+/// Returns the number of candidates that a search asks for at once. On a processor, a thread that has finished
+/// one candidate goes on with the next. On GPUs, the candidates of a device share passes.
+pub fn candidates_per_batch(is_cpu: bool, num_devices: usize) -> usize {
+    if is_cpu { num_devices.max(4) } else { 8 * num_devices }
+}
+
+impl PassLimits {
+    /// Returns the limits on the device of `base`.
+    pub fn new(base: &Decoder) -> Self {
+        let is_cpu = is_cpu(&base.device());
+        match is_cpu {
+            true => Self {
+                max_parts: 12,
+                min_part_tokens: 0,
+                pass_tokens: 2048,
+                min_pass_tokens: 48,
+                parallel_passes: 2,
+                // Larger passes do not gain from being merged.
+                shared_pass_tokens: 256,
+                block_overhead: 32,
+                max_cache_bytes: max_cache_bytes(is_cpu),
+            },
+            false => Self {
+                max_parts: 12,
+                min_part_tokens: 4096,
+                pass_tokens: 32_768,
+                min_pass_tokens: 0,
+                parallel_passes: 1,
+                shared_pass_tokens: 65_536,
+                block_overhead: 2048,
+                max_cache_bytes: max_cache_bytes(is_cpu),
+            },
+        }
+    }
+
+    /// Returns the number of items of each part of a split with `num_items` items and `num_tokens` tokens.
+    pub fn items_per_part(&self, num_items: usize, num_tokens: usize) -> usize {
+        let max_parts = match self.min_part_tokens {
+            0 => self.max_parts,
+            tokens => (num_tokens / tokens).clamp(1, self.max_parts),
+        };
+        num_items.div_ceil(max_parts)
+    }
+
+    /// Returns the tokens of each pass over `num_tokens` tokens, such that threads can share the passes
+    /// evenly.
+    pub fn tokens_per_pass(&self, num_tokens: usize) -> usize {
+        let num_passes = num_tokens.div_ceil(self.pass_tokens).max(1).next_multiple_of(self.parallel_passes);
+        num_tokens.div_ceil(num_passes).max(self.min_pass_tokens)
+    }
+
+    /// Returns how many of `num_hybrids` hybrids run through a batch of `num_tokens` tokens in one pass: as
+    /// many as a pass may hold, but few enough that each of `num_threads` threads has work, and about the same
+    /// number in each pass.
+    pub fn hybrids_per_pass(
+        &self,
+        num_hybrids: usize,
+        num_batches: usize,
+        num_tokens: usize,
+        num_threads: usize,
+    ) -> usize {
+        let per_thread = num_hybrids * num_batches / num_threads;
+        let most = (self.shared_pass_tokens / num_tokens).min(per_thread).max(1);
+        num_hybrids.div_ceil(num_hybrids.div_ceil(most))
+    }
+}
