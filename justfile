@@ -38,10 +38,10 @@ kill-test:
 gpu-test:
     cargo test --release --features cuda -p dtr -p dtr-model -p dtr-ops --lib -- --test-threads 1 cuda greedy_decoder:: gpu::
 
-# Time dtr and PyTorch (with transformers and flash-linear-attention) on one GPU.
-gpu-bench python="python3":
-    cargo run --release --features cuda -- bench device --device cuda:0 > target/dtr.jsonl
-    {{python}} bench/pytorch/benchmark.py > target/pytorch.jsonl
+# Time dtr and PyTorch (with transformers and flash-linear-attention) on one GPU, for a base of this shape.
+gpu-bench shape="llama-3.1-8b" python="python3":
+    cargo run --release --features cuda -- bench device --device cuda:0 --shape {{shape}} > target/dtr.jsonl
+    {{python}} bench/pytorch/benchmark.py --shape {{shape}} > target/pytorch.jsonl
     {{python}} bench/pytorch/compare.py target/dtr.jsonl target/pytorch.jsonl
 
 # Compile all CUDA kernels for Ampere and Hopper; needs no GPU.

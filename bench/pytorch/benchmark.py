@@ -1,6 +1,6 @@
 """Times the operations of `dtr bench device` in PyTorch, transformers and flash-linear-attention.
 
-    python bench/pytorch/benchmark.py --layers 32 > pytorch.jsonl
+    python bench/pytorch/benchmark.py --shape smollm2-135m > pytorch.jsonl
 
 Prints one JSON object per operation, with the names that `dtr bench device` uses. The script leaves out
 operations that a library does not support, and reports them on standard error.
@@ -8,6 +8,9 @@ operations that a library does not support, and reports them on standard error.
 No library has block-wise distillation. The time of a distillation step is the sum of its parts: one forward
 pass of the teacher and, for every layer, one training step of the block (forward, mean squared error,
 backward, fused AdamW).
+
+Forward passes and training steps are timed eagerly and as CUDA graphs, and decoding with a dynamic cache and with
+a static cache under `torch.compile`. The faster time is reported.
 """
 
 import argparse
@@ -20,10 +23,27 @@ import torch
 import torch.nn.functional as F
 import transformers
 
-# The shapes of `src/bench/device`: a training batch, and the dimensions of Llama 3.1 8B.
-BATCH, TIME = 16, 512
-HIDDEN, INTERMEDIATE, HEADS, KV_HEADS, HEAD_DIM, VOCAB = 4096, 14336, 32, 8, 128, 128256
 DTYPE, DEVICE = torch.bfloat16, "cuda"
+TIME = 512
+
+# The shapes of `src/bench/device`: layers, width, inner width, heads, key/value heads, head width, vocabulary,
+# rows of a batch, and (rows, context) of decoding.
+SMALL_DECODING = [(1, 512), (16, 512), (128, 512)]
+SHAPES = {
+    "smollm2-135m": (30, 576, 1536, 9, 3, 64, 49152, 32, SMALL_DECODING),
+    "qwen2.5-0.5b": (24, 896, 4864, 14, 2, 64, 151936, 32, SMALL_DECODING),
+    "qwen2.5-1.5b": (28, 1536, 8960, 12, 2, 128, 151936, 32, SMALL_DECODING),
+    "llama-3.1-8b": (
+        32, 4096, 14336, 32, 8, 128, 128256, 16,
+        [(1, 512), (1, 16384), (1, 65536), (16, 2048), (64, 2048), (128, 512)],
+    ),
+}
+
+
+def select_shape(name, layers):
+    global LAYERS, HIDDEN, INTERMEDIATE, HEADS, KV_HEADS, HEAD_DIM, VOCAB, BATCH, DECODING
+    LAYERS, HIDDEN, INTERMEDIATE, HEADS, KV_HEADS, HEAD_DIM, VOCAB, BATCH, DECODING = SHAPES[name]
+    LAYERS = layers or LAYERS
 
 
 def median_seconds(repeats, run):
@@ -50,6 +70,27 @@ def try_run(operation, function):
     except Exception as error:  # noqa: BLE001: a library may raise anything
         print(f"{operation}: {type(error).__name__}: {str(error)[:200]}", file=sys.stderr, flush=True)
         return None
+
+
+def record_graph(run):
+    """Returns a function that replays `run` as a CUDA graph."""
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            run()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    return graph.replay
+
+
+def fastest_seconds(operation, repeats, run):
+    """Returns the lower of the times of `run` eagerly and as a CUDA graph, or None if neither runs."""
+    eager = try_run(operation, lambda: median_seconds(repeats, run))
+    graphed = try_run(f"{operation} as a CUDA graph", lambda: median_seconds(repeats, record_graph(run)))
+    print(f"{operation}: eager {eager}, graph {graphed}", file=sys.stderr, flush=True)
+    return min(filter(None, [eager, graphed]), default=None)
 
 
 def random(*shape):
@@ -105,10 +146,11 @@ def time_fastest_attention(operation, batch, queries, keys, repeats):
         report(operation, best / repeats)
 
 
-def llama(layers):
+def decoder():
     config = transformers.LlamaConfig(
-        hidden_size=HIDDEN, intermediate_size=INTERMEDIATE, num_hidden_layers=layers, num_attention_heads=HEADS,
-        num_key_value_heads=KV_HEADS, vocab_size=VOCAB, max_position_embeddings=131072, tie_word_embeddings=False,
+        hidden_size=HIDDEN, intermediate_size=INTERMEDIATE, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
+        num_key_value_heads=KV_HEADS, head_dim=HEAD_DIM, vocab_size=VOCAB, max_position_embeddings=131072,
+        tie_word_embeddings=HIDDEN < 4096,
     )
     config._attn_implementation = "sdpa"
     with torch.device(DEVICE):
@@ -118,7 +160,7 @@ def llama(layers):
     return model
 
 
-def time_linear_attention(teacher_seconds, layers):
+def time_linear_attention(teacher_seconds):
     """Times the blocks of flash-linear-attention, given the seconds of the teacher's forward pass."""
     from fla.layers import GatedDeltaNet, GatedLinearAttention
 
@@ -142,7 +184,7 @@ def time_linear_attention(teacher_seconds, layers):
         seconds = try_run(f"{name} forward", lambda: median_seconds(5, forward))
         if seconds:
             report(f"{name} forward {BATCH}x{TIME}", seconds / 10)
-        optimizer = torch.optim.AdamW(block.parameters(), fused=True)
+        optimizer = torch.optim.AdamW(block.parameters(), fused=True, capturable=True)
 
         def train_step():
             optimizer.zero_grad(set_to_none=True)
@@ -150,14 +192,14 @@ def time_linear_attention(teacher_seconds, layers):
             torch.nn.utils.clip_grad_norm_(block.parameters(), 1.0, foreach=True)
             optimizer.step()
 
-        seconds = try_run(f"{name} training step", lambda: median_seconds(5, train_step))
+        seconds = fastest_seconds(f"{name} training step", 5, train_step)
         if seconds:
             report(f"{name} training step {BATCH}x{TIME}", seconds)
-            report(f"{name} distillation step {BATCH}x{TIME}", teacher_seconds + layers * seconds)
+            report(f"{name} distillation step {BATCH}x{TIME}", teacher_seconds + LAYERS * seconds)
 
 
 def time_decoding(model):
-    for batch, context in [(1, 512), (1, 16384), (1, 65536), (16, 2048), (64, 2048), (128, 512)]:
+    for batch, context in DECODING:
         chunk = min(context, 2048) if batch == 1 else 512
 
         def run():
@@ -174,30 +216,59 @@ def time_decoding(model):
 
                 return median_seconds(8, step)
 
-        seconds = try_run(f"decode {batch}x{context}", run)
+        eager = try_run(f"decode {batch}x{context}", run)
+        compiled = try_run(f"compiled decode {batch}x{context}", lambda: compiled_decoding(model, batch, context))
+        print(f"decode {batch}x{context}: eager {eager}, compiled {compiled}", file=sys.stderr, flush=True)
+        seconds = min(filter(None, [eager, compiled]), default=None)
         if seconds:
             report(f"decode base {batch}x{context}", seconds)
+
+
+def compiled_decoding(model, batch, context):
+    """Returns the seconds of a step with a static cache, compiled with `reduce-overhead`."""
+    torch._dynamo.reset()
+    cache = transformers.StaticCache(config=model.config, max_cache_len=context + 64)
+    with torch.no_grad():
+        prompt = torch.ones(batch, context, dtype=torch.long, device=DEVICE)
+        model(prompt, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        token = torch.ones(batch, 1, dtype=torch.long, device=DEVICE)
+        position = torch.tensor([context], device=DEVICE)
+
+        def step(token, position):
+            logits = model(
+                token, past_key_values=cache, use_cache=True, cache_position=position,
+                position_ids=position[None].expand(batch, 1),
+            ).logits
+            return logits[:, -1].argmax(-1)
+
+        compiled = torch.compile(step, mode="reduce-overhead", fullgraph=False)
+        for _ in range(4):
+            compiled(token, position)
+        return median_seconds(8, lambda: compiled(token, position))
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--layers", type=int, default=32, help="number of decoder layers")
-    layers = parser.parse_args().layers
+    parser.add_argument("--shape", choices=SHAPES, default="llama-3.1-8b", help="shape of the base")
+    parser.add_argument("--layers", type=int, help="number of layers, if not that of the shape")
+    arguments = parser.parse_args()
+    select_shape(arguments.shape, arguments.layers)
     versions = [f"torch {torch.__version__}", f"transformers {transformers.__version__}"]
     fla = try_run("flash-linear-attention", lambda: __import__("fla"))
     versions += [f"fla {fla.__version__}"] if fla else []
     print(", ".join([*versions, torch.cuda.get_device_name()]), file=sys.stderr)
-    time_matmuls()
-    time_attention()
-    model = llama(layers)
+    if arguments.shape == "llama-3.1-8b":
+        time_matmuls()
+        time_attention()
+    model = decoder()
     ids = torch.randint(0, VOCAB, (BATCH, TIME), device=DEVICE)
     with torch.no_grad():
-        seconds = median_seconds(5, lambda: model.model(ids, use_cache=False))
+        seconds = fastest_seconds("base forward", 5, lambda: model.model(ids, use_cache=False))
     report(f"base forward {BATCH}x{TIME}", seconds)
     if fla:
-        time_linear_attention(seconds, layers)
+        time_linear_attention(seconds)
     time_decoding(model)
 
 

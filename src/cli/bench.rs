@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use dtr_core::error::{Error, Result};
 
 use super::{DeviceArgs, print_json};
-use crate::bench::device::{self, Measurement};
+use crate::bench::device::{self, BenchShape, Measurement};
 use crate::bench::search::{Savings, SearchCost};
 use crate::bench::{SearchCase, bundled_base_cases, deep_base_case};
 use crate::runner::{ProgressDisplay, StopFlag};
@@ -26,7 +26,7 @@ enum Benchmark {
     /// Runs each search four times, each time with one more optimisation: none, cached hidden states, pruned
     /// candidates, shared prompts. Fails if the runs find different hybrids.
     Search(SearchBenchmark),
-    /// Time the operations of distillation, scoring and decoding for a base of Llama 3.1 8B's shape.
+    /// Time the operations of distillation, scoring and decoding for a base of a published shape.
     ///
     /// Prints one JSON object per operation. `bench/pytorch` times the same operations in PyTorch.
     Device(DeviceBenchmark),
@@ -36,9 +36,12 @@ enum Benchmark {
 struct DeviceBenchmark {
     #[command(flatten)]
     device: DeviceArgs,
-    /// Number of layers of the base.
-    #[arg(long, value_name = "COUNT", default_value_t = 32)]
-    layers: usize,
+    /// Shape of the base, whose weights are random.
+    #[arg(long, value_enum, default_value = "llama-3.1-8b")]
+    shape: BenchShape,
+    /// Number of layers, if not that of the shape.
+    #[arg(long, value_name = "COUNT")]
+    layers: Option<usize>,
 }
 
 #[derive(Args)]
@@ -70,7 +73,7 @@ impl DeviceBenchmark {
         let print = |line: &Measurement| {
             println!("{}", serde_json::to_string(line).expect("a measurement is plain JSON"))
         };
-        device::measure(self.device.device, self.layers, &task, &print)?;
+        device::measure(self.device.device, self.shape, self.layers, &task, &print)?;
         Ok(0)
     }
 }

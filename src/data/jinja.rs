@@ -66,8 +66,8 @@ fn call_method(
     name: &str,
     arguments: &[Value],
 ) -> Result<Value, Error> {
-    if let (ValueKind::Seq, "index", [wanted]) = (value.kind(), name, arguments) {
-        let index = value.try_iter()?.position(|element| element == *wanted);
+    if let (ValueKind::Seq, "index", [targets]) = (value.kind(), name, arguments) {
+        let index = value.try_iter()?.position(|element| element == *targets);
         let missing = || Error::new(ErrorKind::InvalidOperation, "`index` cannot find the value in the list");
         return index.map(Value::from).ok_or_else(missing);
     }

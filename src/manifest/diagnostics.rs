@@ -17,7 +17,7 @@ pub(super) enum DeserializeError {
     /// The table at the path lacks this key.
     MissingKey(String),
     /// The value at the path has the wrong type or form.
-    WrongValue { wanted: String },
+    WrongValue { targets: String },
     /// Any other error, as serde words it.
     Other(String),
 }
@@ -28,7 +28,7 @@ impl DeserializeError {
         match self {
             Self::UnknownKey { known } => unknown_key_error(path, known, sources),
             Self::MissingKey(key) => missing_key_error(path, &key, sources),
-            Self::WrongValue { wanted } => wrong_value_error(path, describe_type(&wanted), sources),
+            Self::WrongValue { targets } => wrong_value_error(path, describe_type(&targets), sources),
             Self::Other(message) => sources.error_at(path, EntryPart::Value, message),
         }
     }
@@ -65,16 +65,16 @@ fn missing_key_error(path: &[String], key: &str, sources: &SourceMap) -> Error {
     sources.label_entry(error, path, EntryPart::Key, format!("`{key}` is missing"))
 }
 
-fn wrong_value_error(path: &[String], wanted: &str, sources: &SourceMap) -> Error {
+fn wrong_value_error(path: &[String], targets: &str, sources: &SourceMap) -> Error {
     let value = sources.find(path);
     let found = value.map_or("this value".to_owned(), |value| quote_token(sources.token(&value.span), value));
-    let mut error = Error::manifest(format!("`{}` takes {wanted}, not {found}", format_dotted_key(path)));
+    let mut error = Error::manifest(format!("`{}` takes {targets}, not {found}", format_dotted_key(path)));
     if let Some(hint) =
-        value.and_then(|value| suggest_correction(path, wanted, value, sources.token(&value.span)))
+        value.and_then(|value| suggest_correction(path, targets, value, sources.token(&value.span)))
     {
         error = error.hint(hint);
     }
-    sources.label_entry(error, path, EntryPart::Value, format!("not {wanted}"))
+    sources.label_entry(error, path, EntryPart::Value, format!("not {targets}"))
 }
 
 /// Quotes a short token, and describes a long one by its kind of value.
@@ -87,26 +87,26 @@ fn quote_token(token: &str, value: &SpannedValue) -> String {
 }
 
 /// Suggests a correction for some frequent mistakes.
-fn suggest_correction(path: &[String], wanted: &str, value: &SpannedValue, token: &str) -> Option<String> {
+fn suggest_correction(path: &[String], targets: &str, value: &SpannedValue, token: &str) -> Option<String> {
     match &value.content {
         Content::Table(_) if path.len() == 3 && path[..2] == ["sweep", "axes"] => Some(
             "quote the dotted key of an axis, as in `\"distil.token-budget\" = [\"1M\", \"10M\"]`".to_owned(),
         ),
-        Content::String(text) if wanted.contains("number") && text.parse::<f64>().is_ok() => {
+        Content::String(text) if targets.contains("number") && text.parse::<f64>().is_ok() => {
             Some(format!("leave out the quotes: `{text}`"))
         }
-        Content::String(text) if wanted == "a boolean" && ["true", "false"].contains(&text.as_str()) => {
+        Content::String(text) if targets == "a boolean" && ["true", "false"].contains(&text.as_str()) => {
             Some(format!("leave out the quotes: `{text}`"))
         }
         Content::Table(_) | Content::List(_) => None,
-        _ if wanted == "a list" && !token.contains('\n') => Some(format!("put it in brackets: `[{token}]`")),
+        _ if targets == "a list" && !token.contains('\n') => Some(format!("put it in brackets: `[{token}]`")),
         _ => None,
     }
 }
 
 /// Translates serde's name of a type.
-fn describe_type(wanted: &str) -> &str {
-    match wanted {
+fn describe_type(targets: &str) -> &str {
+    match targets {
         "usize" | "u64" => "a whole number",
         "u32" => "a whole number from 0 to 4294967295",
         "f64" => "a number",

@@ -118,8 +118,8 @@ fn deserialize_error(kind: Kind) -> DeserializeError {
     match kind {
         Kind::UnknownField(_, known) => DeserializeError::UnknownKey { known },
         Kind::MissingField(key) => DeserializeError::MissingKey(key.into_owned()),
-        Kind::InvalidType(_, wanted) | Kind::InvalidValue(_, wanted) => {
-            DeserializeError::WrongValue { wanted }
+        Kind::InvalidType(_, targets) | Kind::InvalidValue(_, targets) => {
+            DeserializeError::WrongValue { targets }
         }
         other => DeserializeError::Other(other.to_string()),
     }

@@ -120,8 +120,8 @@ impl StructureCheck<'_> {
         self.sources.label_span(Error::manifest(message), span, "one too many")
     }
 
-    fn wrong_kind_error(&self, value: &SpannedValue, wanted: &str) -> Error {
-        let error = Error::manifest(format!("`{}` must be {wanted}", format_dotted_key(&self.path)));
+    fn wrong_kind_error(&self, value: &SpannedValue, targets: &str) -> Error {
+        let error = Error::manifest(format!("`{}` must be {targets}", format_dotted_key(&self.path)));
         self.sources.label_span(error, &value.span, format!("this is {}", value.kind()))
     }
 }

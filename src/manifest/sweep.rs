@@ -77,7 +77,7 @@ impl Exclusion {
     /// Returns whether this combination is excluded. If `task` is `None`, returns whether it is excluded for
     /// every task.
     fn matches(&self, model: &str, variant: Option<&str>, task: Option<&str>) -> bool {
-        let fits = |wanted: &Option<String>, name| wanted.is_none() || wanted.as_deref() == name;
+        let fits = |targets: &Option<String>, name| targets.is_none() || targets.as_deref() == name;
         fits(&self.model, Some(model)) && fits(&self.variant, variant) && fits(&self.task, task)
     }
 }

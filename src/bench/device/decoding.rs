@@ -16,13 +16,19 @@ const TOKENS_PER_RUN: usize = 16;
 const MAX_NEW_TOKENS: usize = 4 * TOKENS_PER_RUN;
 
 impl DeviceBench<'_> {
-    pub(super) fn time_decoding(&self, base: &Decoder, twins: &Twins, observer: &dyn Observer) -> Result<()> {
+    pub(super) fn time_decoding(
+        &self,
+        base: &Decoder,
+        twins: &Twins,
+        cases: &[(usize, usize)],
+        observer: &dyn Observer,
+    ) -> Result<()> {
         let num_layers = self.model.num_layers;
         let half: Mask = (0..num_layers as u32).filter(|layer| layer % 2 == 1).collect();
         let none = Mask::empty();
         let models =
             [("base", Hybrid::from_base(base), &none), ("half gla", Hybrid::new(base, twins, &half), &half)];
-        for (batch, context) in [(1, 512), (1, 16384), (1, 65536), (16, 2048), (64, 2048), (128, 512)] {
+        for &(batch, context) in cases {
             for (name, model, mask) in &models {
                 observer.check_interrupted()?;
                 let state = self.prefill(model, batch, context);

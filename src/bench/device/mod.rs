@@ -1,9 +1,10 @@
 //! `dtr bench device`: the time of the operations of distillation, scoring and decoding on one device, for a
-//! base of Llama 3.1 8B's shape with random weights. `bench/pytorch` times the same operations in PyTorch.
+//! base of a published shape with random weights. `bench/pytorch` times the same operations in PyTorch.
 
 mod decoding;
 mod measurement;
 mod operations;
+mod shape;
 mod training;
 
 use std::time::Instant;
@@ -13,19 +14,17 @@ use burn::tensor::{DType, Device};
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
 use dtr_model::{
-    BlockConfig, Decoder, DecoderConfig, DecoderShape, GdnConfig, GeometryConfig, GlaConfig, JetConfig,
-    TwinInit, Twins, Variant,
+    BlockConfig, Decoder, DecoderConfig, GdnConfig, GeometryConfig, GlaConfig, JetConfig, TwinInit, Twins,
+    Variant,
 };
 
 pub use measurement::{Measurement, OperationMemory, OperationTime};
+pub use shape::BenchShape;
 
 use crate::algorithms::distil::DistilConfig;
 use crate::algorithms::throughput::TiledWeights;
 use crate::device::DeviceChoice;
 use crate::observer::Observer;
-
-/// Rows of a training or scoring batch.
-const BATCH_SIZE: usize = 16;
 
 /// Tokens of each row of a training or scoring batch.
 const SEQUENCE_LENGTH: usize = 512;
@@ -42,20 +41,33 @@ type NamedVariant = (&'static str, Variant);
 /// Fails if the device fails or the user asked to stop.
 pub fn measure(
     choice: DeviceChoice,
-    num_layers: usize,
+    shape: BenchShape,
+    num_layers: Option<usize>,
     observer: &dyn Observer,
     on_measurement: &MeasurementCallback<'_>,
 ) -> Result<()> {
-    let config =
-        DistilConfig { sequence_length: SEQUENCE_LENGTH, batch_size: BATCH_SIZE, ..DistilConfig::default() };
+    let model = shape.config(num_layers);
+    let num_layers = model.num_layers;
+    let config = DistilConfig {
+        sequence_length: SEQUENCE_LENGTH,
+        batch_size: shape.batch(),
+        ..DistilConfig::default()
+    };
     // The free memory is read before the device is opened, because the prediction includes the memory of the
     // driver and the kernels.
     let free_bytes = choice.available_bytes();
-    let bench =
-        DeviceBench { device: choice.open_first()?, model: llama_8b(num_layers), config, on_measurement };
-    // `bench/pytorch` has the same order, so that the device has a similar temperature in both programs.
-    bench.time_matmuls()?;
-    bench.time_attention()?;
+    let bench = DeviceBench {
+        device: choice.open_first()?,
+        model,
+        batch_size: shape.batch(),
+        config,
+        on_measurement,
+    };
+    // The order is that of `bench/pytorch`, so that the device has a similar temperature in both.
+    if shape == BenchShape::Llama31_8B {
+        bench.time_matmuls()?;
+        bench.time_attention()?;
+    }
     observer.check_interrupted()?;
     let base = Decoder::new(&bench.model, &mut TiledWeights::new(Seed(1), &bench.device))?;
     bench.time_base_forward(&base)?;
@@ -69,21 +81,7 @@ pub fn measure(
     }
     bench.device.memory_cleanup();
     let twins = bench.twins(&gla.1, &base, base.dtype(), num_layers)?;
-    bench.time_decoding(&base, &twins, observer)
-}
-
-/// Returns the shape of Llama 3.1 8B, with `num_layers` layers.
-fn llama_8b(num_layers: usize) -> DecoderConfig {
-    let architecture = DecoderShape {
-        hidden_size: 4096,
-        intermediate_size: 14336,
-        num_layers,
-        num_heads: 32,
-        num_kv_heads: 8,
-        head_dim: 128,
-        tokenizer: None,
-    };
-    architecture.llama_config(128_256, 131_072)
+    bench.time_decoding(&base, &twins, shape.decoding_cases(), observer)
 }
 
 fn variants() -> [NamedVariant; 3] {
@@ -99,6 +97,8 @@ fn variants() -> [NamedVariant; 3] {
 struct DeviceBench<'a> {
     device: Device,
     model: DecoderConfig,
+    /// Rows of a training or scoring batch.
+    batch_size: usize,
     config: DistilConfig,
     on_measurement: &'a MeasurementCallback<'a>,
 }
@@ -128,13 +128,13 @@ impl DeviceBench<'_> {
 
     /// Reports the time of an operation on one training or scoring batch.
     fn report_batch_time(&self, operation: String, seconds: f64) {
-        self.report_time(operation, seconds, (BATCH_SIZE * SEQUENCE_LENGTH) as f64, "token");
+        self.report_time(operation, seconds, (self.batch_size * SEQUENCE_LENGTH) as f64, "token");
     }
 
-    /// Returns the tokens of a training or scoring batch, `[BATCH_SIZE][SEQUENCE_LENGTH]`.
+    /// Returns the tokens of a training or scoring batch, `[b][SEQUENCE_LENGTH]`.
     fn batch(&self) -> Vec<Vec<u32>> {
         let token = |row: usize, at: usize| ((7919 * row + 104_729 * at) % self.model.vocab_size) as u32;
-        (0..BATCH_SIZE).map(|row| (0..SEQUENCE_LENGTH).map(|at| token(row, at)).collect()).collect()
+        (0..self.batch_size).map(|row| (0..SEQUENCE_LENGTH).map(|at| token(row, at)).collect()).collect()
     }
 
     /// Returns twins of the first layers.

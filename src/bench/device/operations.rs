@@ -6,7 +6,7 @@ use dtr_core::error::Result;
 use dtr_model::DecoderConfig;
 use dtr_ops::{CausalMask, KvCache, attention, linear, preferred_dtype, run_on_device_thread};
 
-use super::{BATCH_SIZE, DeviceBench, SEQUENCE_LENGTH};
+use super::{DeviceBench, SEQUENCE_LENGTH};
 
 /// The number of matrix products in one run.
 const MATMULS_PER_RUN: usize = 10;
@@ -21,7 +21,7 @@ impl DeviceBench<'_> {
     }
 
     pub(super) fn time_matmuls(&self) -> Result<()> {
-        let rows = BATCH_SIZE * SEQUENCE_LENGTH;
+        let rows = self.batch_size * SEQUENCE_LENGTH;
         for [inputs, outputs] in [[4096, 4096], [4096, 1024], [4096, 14336], [14336, 4096]] {
             let (x, weight) = (self.random([1, rows, inputs]), self.random([outputs, inputs]));
             // All calls of a run are enqueued together, as a forward pass does.

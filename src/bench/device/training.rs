@@ -6,7 +6,7 @@ use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::Result;
 use dtr_model::{Decoder, ForwardContext, Hybrid, LayerIo, TwinInit};
 
-use super::{BATCH_SIZE, DeviceBench, Measurement, NamedVariant, OperationMemory, SEQUENCE_LENGTH};
+use super::{DeviceBench, Measurement, NamedVariant, OperationMemory, SEQUENCE_LENGTH};
 use crate::algorithms::distil::{Student, train_step, train_step_cached};
 use crate::manifest::Dtype;
 use crate::resources::DistilMemory;
@@ -19,18 +19,18 @@ const NUM_STEPS: u64 = 1000;
 
 impl DeviceBench<'_> {
     pub(super) fn time_base_forward(&self, base: &Decoder) -> Result<()> {
-        let (batch, model) = (self.batch(), Hybrid::from_base(base));
+        let (batch, model, batch_size) = (self.batch(), Hybrid::from_base(base), self.batch_size);
         let seconds = self.median_seconds(5, || drop(model.forward(&batch, None, None)))?;
-        self.report_batch_time(format!("base forward {BATCH_SIZE}x{SEQUENCE_LENGTH}"), seconds);
+        self.report_batch_time(format!("base forward {batch_size}x{SEQUENCE_LENGTH}"), seconds);
         Ok(())
     }
 
     /// Times the forward pass and the training step of one block.
     pub(super) fn time_block(&self, base: &Decoder, variant: &NamedVariant) -> Result<()> {
-        let name = variant.0;
-        let context = ForwardContext::new(&base.config, BATCH_SIZE, SEQUENCE_LENGTH, 0, None, &self.device);
+        let (name, batch_size) = (variant.0, self.batch_size);
+        let context = ForwardContext::new(&base.config, batch_size, SEQUENCE_LENGTH, 0, None, &self.device);
         let [input, output] =
-            [(); 2].map(|()| self.random([BATCH_SIZE, SEQUENCE_LENGTH, self.model.hidden_size]));
+            [(); 2].map(|()| self.random([batch_size, SEQUENCE_LENGTH, self.model.hidden_size]));
         let twin = self.twins(&variant.1, base, input.dtype(), 1)?.layers.remove(0);
         let seconds = self.median_seconds(5, || {
             for _ in 0..FORWARDS_PER_RUN {
@@ -38,7 +38,7 @@ impl DeviceBench<'_> {
             }
         })?;
         self.report_batch_time(
-            format!("{name} forward {BATCH_SIZE}x{SEQUENCE_LENGTH}"),
+            format!("{name} forward {batch_size}x{SEQUENCE_LENGTH}"),
             seconds / FORWARDS_PER_RUN as f64,
         );
         let (mut student, io) = (self.student(variant, base, 1)?, LayerIo { input, output });
@@ -47,7 +47,7 @@ impl DeviceBench<'_> {
             train_step_cached(base, &mut student, &io, step, NUM_STEPS);
             step += 1;
         })?;
-        self.report_batch_time(format!("{name} training step {BATCH_SIZE}x{SEQUENCE_LENGTH}"), seconds);
+        self.report_batch_time(format!("{name} training step {batch_size}x{SEQUENCE_LENGTH}"), seconds);
         Ok(())
     }
 
@@ -72,7 +72,8 @@ impl DeviceBench<'_> {
             return Ok(());
         }
         let names: Vec<&str> = variants.iter().map(|(name, _)| *name).collect();
-        let operation = format!("{} distillation step {BATCH_SIZE}x{SEQUENCE_LENGTH}", names.join("+"));
+        let operation =
+            format!("{} distillation step {}x{SEQUENCE_LENGTH}", names.join("+"), self.batch_size);
         self.device.memory_cleanup();
         let students = variants.iter().map(|variant| self.student(variant, base, num_layers));
         let mut students: Vec<Student> = students.collect::<Result<_>>()?;
@@ -98,14 +99,6 @@ impl DeviceBench<'_> {
         // No checkpoint is ever written there.
         let checkpoint = CheckpointFile::new(std::env::temp_dir().join("dtr-bench"), "bench");
         let twins = self.twins(&variant.1, base, DType::F32, num_layers)?;
-        Ok(Student::from_twins(
-            variant.0,
-            twins.layers,
-            0,
-            TwinInit::Random,
-            &self.config,
-            &checkpoint,
-            &self.device,
-        ))
+        Ok(Student::from_twins(variant.0, twins.layers, 0, TwinInit::Random, &self.config, &checkpoint, base))
     }
 }
