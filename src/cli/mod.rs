@@ -16,13 +16,14 @@ mod status;
 mod sweep;
 mod verify;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::device;
 use crate::manifest::{LoadedManifest, load};
-use crate::plan::{Plan, plan as make_plan, plan_for_machine};
+use crate::plan::{Plan, WorkerOptions, plan as make_plan, plan_for_machine};
 use crate::store::{Provenance, Store};
 use dtr_core::error::Result;
 
@@ -167,6 +168,20 @@ impl DeviceArgs {
             repeatable: Some(self.device.is_deterministic()),
             ..Provenance::of_this_process(self.device.name(), rayon::current_num_threads())
         }
+    }
+}
+
+/// The argument that sets the number of worker processes.
+#[derive(Args, Default)]
+struct WorkersArgs {
+    /// Worker processes that run scores and searches side by side [default: 1].
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+}
+
+impl WorkersArgs {
+    fn options(&self, device: &DeviceArgs) -> WorkerOptions {
+        WorkerOptions { device: device.device, requested: self.workers }
     }
 }
 

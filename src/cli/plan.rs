@@ -3,8 +3,10 @@
 
 use clap::Args;
 
-use super::{DeviceArgs, ExperimentArgs, print_json};
-use crate::plan::{CellStatus, Estimate, RunReason, cell_statuses, plan_for_machine};
+use super::{DeviceArgs, ExperimentArgs, WorkersArgs, print_json};
+use crate::plan::{
+    CellStatus, Estimate, RunReason, WorkerPlan, can_run_in_parallel, cell_statuses, plan_for_machine,
+};
 use crate::stages::{Cell, STAGES};
 use crate::store::StageName;
 use dtr_core::error::Result;
@@ -17,6 +19,8 @@ pub struct PlanCommand {
     experiment: ExperimentArgs,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    workers: WorkersArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -33,10 +37,11 @@ impl PlanCommand {
             rows.iter().any(|(row, (status, _))| row.key() == cell.key() && *status != CellStatus::Done)
         };
         let estimate = Estimate::new(&plan, is_to_do)?;
+        let workers = self.plan_workers(plan.cells.iter().filter(|cell| is_to_do(cell)).collect())?;
         if self.json {
             let cells: Vec<_> =
                 rows.iter().map(|(cell, (status, reason))| json(cell, *status, reason.as_ref())).collect();
-            print_json(&serde_json::json!({ "cells": cells, "to-do": estimate }));
+            print_json(&serde_json::json!({ "cells": cells, "to-do": estimate, "workers": workers }));
             return Ok(0);
         }
         for (cell, (status, reason)) in &rows {
@@ -46,7 +51,18 @@ impl PlanCommand {
             }
         }
         print_estimate(&estimate);
+        workers.iter().for_each(print_workers);
         Ok(0)
+    }
+
+    /// Returns the workers that would run the cells of `to_do` side by side; `None` if there are no such cells.
+    fn plan_workers(&self, mut to_do: Vec<&Cell>) -> Result<Option<WorkerPlan>> {
+        to_do.retain(|cell| can_run_in_parallel(cell.stage()));
+        if to_do.is_empty() {
+            return Ok(None);
+        }
+        let memory_limit = self.device.device.available_bytes();
+        WorkerPlan::new(&to_do, self.workers.options(&self.device), memory_limit).map(Some)
     }
 }
 
@@ -83,6 +99,14 @@ fn print_estimate(estimate: &Estimate) {
     for model in &estimate.unknown {
         println!("unknown      {model}: its shape, before the download (set `config` beside its `repo`)");
     }
+}
+
+/// Prints the number of workers and the memory of each.
+fn print_workers(workers: &WorkerPlan) {
+    let mut parts = vec![workers.count.to_string()];
+    parts.extend(workers.peak_bytes.map(|bytes| format!("each of about {}", format_bytes(bytes))));
+    parts.extend(workers.memory_limit.map(|bytes| format!("{} free for each", format_bytes(bytes))));
+    println!("workers      {}", parts.join(", "));
 }
 
 /// Returns a number with a comma after each group of three digits.

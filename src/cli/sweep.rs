@@ -2,11 +2,14 @@
 
 use clap::Args;
 
-use super::{DeviceArgs, ExperimentArgs, print_json, report::write_report};
+use super::{DeviceArgs, ExperimentArgs, WorkersArgs, print_json, report::write_report};
 use crate::device::UsageMeter;
 use crate::plan::Plan;
-use crate::runner::{ProgressDisplay, RunContext, SupervisorConnection, supervise};
-use crate::scheduler::{FailurePolicy, HubDigests, RunSummary, UnfinishedCell, fetch_downloads, run_plan};
+use crate::runner::{ProgressDisplay, RunContext, SupervisorConnection, WorkerRole, supervise};
+use crate::scheduler::{
+    FailurePolicy, HubDigests, RunSummary, UnfinishedCell, fetch_downloads, run_granted_cells, run_plan,
+    run_plan_or_divide,
+};
 use crate::stages::ensure_dtypes_supported;
 use crate::store::{CellState, CheckDepth, Provenance, Store};
 use dtr_core::error::{ErrorKind, Result};
@@ -21,6 +24,8 @@ pub struct SweepCommand {
     experiment: ExperimentArgs,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    workers: WorkersArgs,
     /// Stop after the first cell that fails; cells of the same group finish.
     #[arg(long)]
     fail_fast: bool,
@@ -35,26 +40,36 @@ pub struct SweepCommand {
 impl SweepCommand {
     /// Creates the sweep of `experiment` with every option at its default.
     pub(super) fn new(experiment: ExperimentArgs, device: DeviceArgs) -> Self {
-        Self { experiment, device, fail_fast: false, retry_failed: false, json: false }
+        let workers = WorkersArgs::default();
+        Self { experiment, device, workers, fail_fast: false, retry_failed: false, json: false }
     }
 
     pub(super) fn run(self) -> Result<u8> {
         match SupervisorConnection::connect()? {
-            Some(supervisor) => self.run_as_worker(&supervisor),
+            Some(supervisor) => match (self.run_as_worker(&supervisor), supervisor.role()) {
+                // The supervisor reports an interruption once for all parallel workers.
+                (Err(error), WorkerRole::Parallel { .. }) if error.kind() == ErrorKind::Interrupted => {
+                    Ok(error.kind().exit_code())
+                }
+                (result, _) => result,
+            },
             None => supervise(),
         }
     }
 
     /// Runs the sweep in a worker process.
-    fn run_as_worker(self, supervisor: &SupervisorConnection) -> Result<u8> {
+    fn run_as_worker(&self, supervisor: &SupervisorConnection) -> Result<u8> {
         let mut plan = self.experiment.plan_on(&self.device)?;
-        // Measure the free memory before this process loads a model.
-        let memory_limit = self.device.device.available_bytes();
+        let memory_limit = match supervisor.role() {
+            WorkerRole::Parallel { memory_limit, .. } => memory_limit,
+            // Measure the free memory before this process loads a model.
+            WorkerRole::First | WorkerRole::Last => self.device.device.available_bytes(),
+        };
         let (store, devices) = (self.experiment.results.store()?, self.device.device.open_all()?);
         if !is_done(&plan, &store)? {
             ensure_dtypes_supported(&plan.cells, &devices[0])?;
         }
-        let progress = ProgressDisplay::new(plan.cells.len(), supervisor.stop_flag());
+        let progress = ProgressDisplay::for_worker(plan.cells.len(), supervisor);
         let mut hub_files = HubDigests::new();
         if !plan.downloads.is_empty() && !is_done(&plan, &store)? {
             hub_files = fetch_downloads(&plan.downloads, &progress)?;
@@ -71,9 +86,27 @@ impl SweepCommand {
             memory_limit,
             supervisor,
         };
+        match self.run_cells(&plan, &context)? {
+            Some(summary) => self.report(&plan, &store, &summary),
+            None => Ok(0),
+        }
+    }
+
+    /// Runs the cells of this worker. Returns `None` if another worker writes the report.
+    fn run_cells(&self, plan: &Plan, context: &RunContext<'_>) -> Result<Option<RunSummary>> {
         let policy = FailurePolicy { fail_fast: self.fail_fast, retry_failed: self.retry_failed };
-        let summary = run_plan(&plan, &context, policy)?;
-        let written = write_report(&self.experiment, &plan, &store)?;
+        match context.supervisor.role() {
+            WorkerRole::First => {
+                run_plan_or_divide(plan, context, policy, self.workers.options(&self.device))
+            }
+            WorkerRole::Parallel { .. } => run_granted_cells(plan, context, policy).map(|()| None),
+            WorkerRole::Last => run_plan(plan, context, policy).map(Some),
+        }
+    }
+
+    /// Writes the report, prints the summary, and returns the exit code.
+    fn report(&self, plan: &Plan, store: &Store, summary: &RunSummary) -> Result<u8> {
+        let written = write_report(&self.experiment, plan, store)?;
         if self.json {
             print_json(&serde_json::json!({
                 "cached": summary.cached,
@@ -85,7 +118,7 @@ impl SweepCommand {
             }));
         } else {
             written.print();
-            print_summary(&summary);
+            print_summary(summary);
         }
         Ok(if summary.failed.is_empty() { 0 } else { ErrorKind::Failed.exit_code() })
     }

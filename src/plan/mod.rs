@@ -8,6 +8,7 @@ mod downloads;
 mod estimate;
 mod expand;
 mod status;
+mod workers;
 
 #[cfg(test)]
 mod tests;
@@ -16,3 +17,4 @@ pub use downloads::Downloads;
 pub use estimate::{Estimate, ensure_weights_fit};
 pub use expand::{Plan, plan, plan_for_machine};
 pub use status::{CellStatus, RunReason, SpecChange, cell_statuses};
+pub use workers::{WorkerOptions, WorkerPlan, can_run_in_parallel};

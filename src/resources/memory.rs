@@ -21,7 +21,7 @@ const STEP_NUMBERS: u64 = 2 * 2;
 const STEP_STATES: u64 = 32;
 
 /// Bytes that a GPU's driver, kernels and matrix products hold.
-const GPU_OVERHEAD_BYTES: u64 = 1 << 29;
+pub const GPU_OVERHEAD_BYTES: u64 = 1 << 29;
 
 /// Returns the bytes of a base's weights.
 pub fn weight_bytes(config: &DecoderConfig, dtype: Dtype) -> u64 {

@@ -3,6 +3,7 @@
 mod context;
 mod panics;
 mod progress;
+mod remote_task;
 mod running_cell;
 mod stop;
 mod supervisor;
@@ -12,4 +13,6 @@ pub use panics::catch_cell_panic;
 pub use progress::{ProgressDisplay, ProgressTask};
 pub use running_cell::{ClaimOutcome, RunningCell, log_crash, log_stop, record_failure};
 pub use stop::StopFlag;
-pub use supervisor::{CellEnd, Crash, PreviousAttempts, SupervisorConnection, supervise};
+pub use supervisor::{
+    CellEnd, Crash, Division, PreviousAttempts, SupervisorConnection, WorkerRole, supervise,
+};

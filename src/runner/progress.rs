@@ -1,13 +1,15 @@
 //! The progress display on standard error: bars on a terminal, lines elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::remote_task::RemoteTask;
 use super::running_cell::RunningCell;
 use super::stop::StopFlag;
+use super::supervisor::{MessageSender, ProgressMessage, SupervisorConnection, WorkerMessage, WorkerRole};
 use crate::observer::Observer;
 use crate::store::{EventKind, EventLog};
 use dtr_core::error::Result;
@@ -20,6 +22,8 @@ pub struct ProgressDisplay {
     bars: Option<MultiProgress>,
     overall: ProgressBar,
     stop_flag: StopFlag,
+    /// Sends the progress to the supervisor, if that draws it.
+    sender: Option<MessageSender>,
 }
 
 impl ProgressDisplay {
@@ -32,7 +36,32 @@ impl ProgressDisplay {
             None => ProgressBar::hidden(),
         };
         overall.set_style(style("{bar:24} {pos}/{len} cells  {elapsed}"));
-        Self { bars, overall, stop_flag }
+        Self { bars, overall, stop_flag, sender: None }
+    }
+
+    /// Starts the display of a worker. Of several workers, the supervisor draws the bars.
+    pub fn for_worker(num_cells: usize, supervisor: &SupervisorConnection) -> Self {
+        let display = Self::new(num_cells, supervisor.stop_flag());
+        match supervisor.role() {
+            WorkerRole::Parallel { sends_progress: true, .. } => {
+                Self { sender: Some(supervisor.sender().clone()), ..display }
+            }
+            _ => display,
+        }
+    }
+
+    /// Returns whether the display has bars.
+    pub(super) fn has_bars(&self) -> bool {
+        self.bars.is_some()
+    }
+
+    /// Writes complete lines above the bars. Ignores that standard error may be closed.
+    pub(super) fn write_to_stderr(&self, lines: &[u8]) {
+        let write = || drop(std::io::stderr().write_all(lines));
+        match &self.bars {
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        }
     }
 
     /// Prints a line above the bars.
@@ -46,6 +75,9 @@ impl ProgressDisplay {
     /// Counts `count` cells as done.
     pub fn add_done_cells(&self, count: usize) {
         self.overall.inc(count as u64);
+        if let Some(sender) = &self.sender {
+            sender.send(&WorkerMessage::Progress(ProgressMessage::CellsEnded(count)));
+        }
     }
 
     /// Returns whether the user asked to stop.
@@ -55,6 +87,22 @@ impl ProgressDisplay {
 
     /// Starts the display of a task with `total` units of work. `unit` names the unit, for example `tokens`.
     pub fn start_task(&self, name: &str, total: u64, unit: &'static str) -> ProgressTask<'_> {
+        let bar = self.add_bar(name, total, unit);
+        let remote = self.sender.as_ref().map(|sender| RemoteTask::start(sender, name, total, unit));
+        ProgressTask {
+            display: self,
+            bar,
+            remote,
+            name: name.to_owned(),
+            unit,
+            total,
+            printed: Mutex::new((Instant::now(), 0)),
+            logs: Mutex::default(),
+        }
+    }
+
+    /// Adds the bar of a task. The bar is hidden if the display has no bars.
+    pub(super) fn add_bar(&self, name: &str, total: u64, unit: &str) -> ProgressBar {
         let bar = match &self.bars {
             Some(bars) => bars.insert_before(&self.overall, ProgressBar::new(total)),
             None => ProgressBar::hidden(),
@@ -67,15 +115,7 @@ impl ProgressDisplay {
         if self.bars.is_some() {
             bar.enable_steady_tick(Duration::from_millis(250));
         }
-        ProgressTask {
-            display: self,
-            bar,
-            name: name.to_owned(),
-            unit,
-            total,
-            printed: Mutex::new((Instant::now(), 0)),
-            logs: Mutex::default(),
-        }
+        bar
     }
 
     /// Removes the bars.
@@ -92,6 +132,8 @@ fn style(template: &str) -> ProgressStyle {
 pub struct ProgressTask<'a> {
     display: &'a ProgressDisplay,
     bar: ProgressBar,
+    /// The task's progress as the supervisor draws it.
+    remote: Option<RemoteTask>,
     name: String,
     unit: &'static str,
     total: u64,
@@ -125,7 +167,10 @@ impl ProgressTask<'_> {
 impl Observer for ProgressTask<'_> {
     fn advance(&self, amount: u64) {
         self.bar.inc(amount);
-        if self.display.bars.is_some() {
+        if let Some(remote) = &self.remote {
+            remote.advance(amount);
+        }
+        if self.display.bars.is_some() || self.remote.is_some() {
             return;
         }
         let mut printed = self.printed.lock().expect("no holder of this lock panics");

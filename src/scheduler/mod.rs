@@ -3,20 +3,22 @@
 
 mod crashes;
 mod fetch;
+mod parallel;
+mod summary;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
-
-use serde::Serialize;
 
 use crate::device::ResourceUsage;
 use crate::plan::{Plan, ensure_weights_fit};
 use crate::runner::{CellEnd, RunContext, catch_cell_panic, log_stop, record_failure};
 use crate::stages::{Cell, CompletedBy, STAGES, StageCache};
-use crate::store::{CellId, CellState, CheckDepth, Key, Store};
+use crate::store::{CellId, CellState, CheckDepth, Key, StageName, Store};
 use dtr_core::error::{Error, ErrorKind, Result};
 
 pub use fetch::{HubDigests, fetch_downloads};
+pub use parallel::{run_granted_cells, run_plan_or_divide};
+pub use summary::{RunSummary, UnfinishedCell};
 
 /// How a run handles cells that fail, and cells that failed before.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,47 +29,15 @@ pub struct FailurePolicy {
     pub retry_failed: bool,
 }
 
-/// A cell that has no result after a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct UnfinishedCell {
-    /// Stage and names of the cell.
-    pub cell: String,
-    /// Its key.
-    pub key: Key,
-    /// The reason why it has no result.
-    pub reason: String,
-}
-
-/// The number of cells that a run did, and the cells that have no result.
-#[derive(Debug, Default)]
-pub struct RunSummary {
-    /// Number of cells that were done before the run, or by another process during the run.
-    pub cached: usize,
-    /// Number of cells that this run did.
-    pub done: usize,
-    /// Cells that failed, in this run or before.
-    pub failed: Vec<UnfinishedCell>,
-    /// Cells whose input failed.
-    pub blocked: Vec<UnfinishedCell>,
-    /// Number of cells that did not run because an earlier failure ended the run.
-    pub skipped: usize,
-}
-
 /// Runs every cell of `plan` that is not done.
 ///
 /// # Errors
 /// Fails if the user interrupts, or if the store cannot be read or written. The failure of a cell is not an
 /// error of the run: the cell's record and the summary hold it.
 pub fn run_plan(plan: &Plan, context: &RunContext<'_>, policy: FailurePolicy) -> Result<RunSummary> {
-    context.supervisor.report_plan(plan.cells.iter().map(Cell::key))?;
-    crashes::record_crashes(plan, context)?;
-    let mut scheduler = Scheduler::new(plan, context, policy, inputs_of_pending(plan, context.store)?);
+    let mut scheduler = Scheduler::start(plan, context, policy)?;
     let mut cache = StageCache::default();
-    let previous = context.supervisor.previous_attempts();
-    for stage in &STAGES {
-        let groups = group_cells(plan.cells_of(&stage.name), |cell| previous.is_isolated(&cell.key()));
-        scheduler.run_groups(groups, &mut |cells| cells[0].job.run(context, &mut cache, cells))?;
-    }
+    STAGES.iter().try_for_each(|stage| scheduler.run_stage(&stage.name, &mut cache))?;
     context.progress.finish();
     Ok(scheduler.summary)
 }
@@ -117,6 +87,13 @@ struct Scheduler<'a> {
 }
 
 impl<'a> Scheduler<'a> {
+    /// Records the crashes of earlier workers, and starts a run.
+    fn start(plan: &'a Plan, context: &'a RunContext<'a>, policy: FailurePolicy) -> Result<Self> {
+        context.supervisor.report_plan(plan.cells.iter().map(Cell::key))?;
+        crashes::record_crashes(plan, context)?;
+        Ok(Self::new(plan, context, policy, inputs_of_pending(plan, context.store)?))
+    }
+
     fn new(
         plan: &'a Plan,
         context: &'a RunContext<'a>,
@@ -124,6 +101,14 @@ impl<'a> Scheduler<'a> {
         verified: BTreeSet<Key>,
     ) -> Self {
         Self { plan, context, policy, verified, done: BTreeSet::new(), summary: RunSummary::default() }
+    }
+
+    /// Runs the cells of a stage.
+    fn run_stage(&mut self, stage: &StageName, cache: &mut StageCache) -> Result<()> {
+        let (plan, context) = (self.plan, self.context);
+        let previous = context.supervisor.previous_attempts();
+        let groups = group_cells(plan.cells_of(stage), |cell| previous.is_isolated(&cell.key()));
+        self.run_groups(groups, &mut |cells| cells[0].job.run(context, cache, cells))
     }
 
     /// Runs all groups. A group whose cells all run in other processes comes last.
@@ -153,11 +138,12 @@ impl<'a> Scheduler<'a> {
     /// Runs the cells of a group that have no result, and counts each cell by how it ended.
     fn run_group(&mut self, group: &[&'a Cell], run: RunGroup<'_, 'a>) -> Result<()> {
         if self.policy.fail_fast && !self.summary.failed.is_empty() {
-            self.summary.skipped += group.len();
+            self.skip(group);
             return Ok(());
         }
         self.context.check_interrupted()?;
-        let runnable = self.runnable_cells(group)?;
+        let group = self.granted_cells(group);
+        let runnable = self.runnable_cells(&group)?;
         self.context.progress.add_done_cells(group.len() - runnable.len());
         if runnable.is_empty() {
             return Ok(());
@@ -172,6 +158,21 @@ impl<'a> Scheduler<'a> {
             result = result.and(self.record_end(cell, completion, seconds));
         }
         result
+    }
+
+    /// Counts the cells of a group that follow the failure that ends the run. An earlier worker of this sweep
+    /// may have done some of them.
+    fn skip(&mut self, group: &[&Cell]) {
+        let previous = self.context.supervisor.previous_attempts();
+        let num_done = group.iter().filter(|cell| previous.done.contains(&cell.key())).count();
+        self.summary.done += num_done;
+        self.summary.skipped += group.len() - num_done;
+    }
+
+    /// Returns the cells of a group that no other worker of this sweep runs.
+    fn granted_cells(&self, group: &[&'a Cell]) -> Vec<&'a Cell> {
+        let granted = self.context.supervisor.request_cells(group.iter().map(|cell| cell.key()).collect());
+        group.iter().copied().filter(|cell| granted.contains(&cell.key())).collect()
     }
 
     /// Returns the cells of a group that need to run and whose weights fit in memory. Counts the other cells.
@@ -213,7 +214,7 @@ impl<'a> Scheduler<'a> {
                 return Ok(false);
             }
             CellState::Failed(error) if !self.policy.retry_failed || previous.has_failed(&key) => {
-                self.summary.failed.push(unfinished(cell, error));
+                self.summary.failed.push(UnfinishedCell::new(cell, error));
                 return Ok(false);
             }
             CellState::Damaged(reason) => {
@@ -221,16 +222,17 @@ impl<'a> Scheduler<'a> {
             }
             CellState::Failed(_) | CellState::Missing => {}
         }
-        let is_unavailable =
+        let Some((role, input)) = self.missing_input(cell) else { return Ok(true) };
+        let reason = format!("its {role}, {input}, has no result");
+        self.summary.blocked.push(UnfinishedCell::new(cell, reason));
+        Ok(false)
+    }
+
+    /// Returns the role and the id of an input that has no result.
+    fn missing_input<'c>(&self, cell: &'c Cell) -> Option<(&'c String, &'c CellId)> {
+        let is_missing =
             |input: &CellId| self.plan.cell(&input.key).is_some() && !self.done.contains(&input.key);
-        match cell.inputs().iter().find(|(_, input)| is_unavailable(input)) {
-            Some((role, input)) => {
-                let reason = format!("its {role}, {input}, has no result");
-                self.summary.blocked.push(unfinished(cell, reason));
-                Ok(false)
-            }
-            None => Ok(true),
-        }
+        cell.inputs().iter().find(|(_, input)| is_missing(input))
     }
 
     /// Counts how a cell ended, and records a failure.
@@ -273,14 +275,10 @@ impl<'a> Scheduler<'a> {
     fn record_failed(&mut self, cell: &Cell, error: &Error, seconds: f64) -> Result<()> {
         self.context.progress.print_line(&format!("failed  {}: {}", cell.to_line(), error.to_line()));
         record_failure(self.context, &cell.spec, ResourceUsage { seconds, joules: None }, error)?;
-        self.summary.failed.push(unfinished(cell, error.to_line()));
+        self.summary.failed.push(UnfinishedCell::new(cell, error.to_line()));
         self.context.supervisor.report_end(&cell.key(), CellEnd::Failed);
         Ok(())
     }
-}
-
-fn unfinished(cell: &Cell, reason: String) -> UnfinishedCell {
-    UnfinishedCell { cell: cell.to_line(), key: cell.key(), reason }
 }
 
 /// Runs cells together. After a panic, runs each cell by itself, so that only the cell that panics fails.

@@ -31,7 +31,7 @@ fn sweep_together(project: &Project, experiments: &[&[&str]]) -> u64 {
 }
 
 /// Checks that each cell was computed once. Searches compute the score cells.
-fn check_cells_were_computed_once(project: &Project) {
+pub fn check_cells_were_computed_once(project: &Project) {
     let mut num_scored = BTreeMap::new();
     for stage in ["pretrain", "distil", "search"] {
         let mut counts: BTreeMap<_, [usize; 2]> = BTreeMap::new();

@@ -36,3 +36,4 @@ mod table_columns;
 mod templates;
 mod throughput;
 mod verify;
+mod workers;

@@ -1,12 +1,14 @@
 //! The worker's connection to its supervisor.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::parent_id;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
-use super::previous_attempts::{CellEnd, PreviousAttempts, WorkerMessage};
+use super::messages::{Assignment, Division, MessageSender, WorkerMessage, WorkerRole};
+use super::previous_attempts::{CellEnd, PreviousAttempts};
 use super::{STOP, SUPERVISOR};
 use crate::runner::stop::{StopFlag, on_interrupt};
 use crate::store::Key;
@@ -16,7 +18,10 @@ use dtr_core::files::Digest;
 /// The connection of a worker process to its supervisor. The default has no supervisor.
 #[derive(Default)]
 pub struct SupervisorConnection {
-    socket: Option<Mutex<UnixStream>>,
+    sender: MessageSender,
+    /// The keys of the cells that the supervisor grants.
+    grants: Option<Mutex<Receiver<Vec<Key>>>>,
+    role: WorkerRole,
     previous_attempts: PreviousAttempts,
     stop_flag: StopFlag,
 }
@@ -41,15 +46,28 @@ impl SupervisorConnection {
         let input = std::io::stdin().as_fd().try_clone_to_owned().map_err(|_| no_supervisor())?;
         let socket = UnixStream::from(input);
         let mut lines = BufReader::new(socket.try_clone().map_err(|_| no_supervisor())?);
-        let mut attempts = String::new();
-        lines.read_line(&mut attempts).map_err(|_| no_supervisor())?;
-        let previous_attempts = serde_json::from_str(&attempts).map_err(|_| no_supervisor())?;
+        let mut assignment = String::new();
+        lines.read_line(&mut assignment).map_err(|_| no_supervisor())?;
+        let Assignment { role, previous_attempts } =
+            serde_json::from_str(&assignment).map_err(|_| no_supervisor())?;
         // A terminal sends Ctrl-C to both processes. The worker ignores it, because the supervisor forwards it.
         on_interrupt(|| {})?;
         let stop_flag = StopFlag::default();
         let flag = stop_flag.clone();
-        std::thread::spawn(move || receive_stops(lines, &flag));
-        Ok(Some(Self { socket: Some(Mutex::new(socket)), previous_attempts, stop_flag }))
+        let (grant_sender, grants) = channel();
+        std::thread::spawn(move || receive_lines(lines, &flag, &grant_sender));
+        let (sender, grants) = (MessageSender::new(socket), Some(Mutex::new(grants)));
+        Ok(Some(Self { sender, grants, role, previous_attempts, stop_flag }))
+    }
+
+    /// Returns the part of the sweep that this process does.
+    pub fn role(&self) -> WorkerRole {
+        self.role
+    }
+
+    /// Returns the sender of messages to the supervisor.
+    pub(in crate::runner) fn sender(&self) -> &MessageSender {
+        &self.sender
     }
 
     /// Returns the flag that is set when the user asks to stop.
@@ -92,20 +110,37 @@ impl SupervisorConnection {
         self.send(&WorkerMessage::Ended(*key, end));
     }
 
+    /// Tells the supervisor to divide the cells that can run side by side among several workers.
+    pub fn report_division(&self, division: Division) {
+        self.send(&WorkerMessage::Divided(division));
+    }
+
+    /// Returns which of the cells `keys` this process may run. Beside other workers, the supervisor grants each
+    /// cell once.
+    pub fn request_cells(&self, keys: Vec<Key>) -> Vec<Key> {
+        let (WorkerRole::Parallel { .. }, Some(grants)) = (self.role, &self.grants) else { return keys };
+        let grants = grants.lock().unwrap_or_else(PoisonError::into_inner);
+        self.send(&WorkerMessage::Requested(keys));
+        // If the supervisor is dead, `receive_lines` ends this process.
+        grants.recv().unwrap_or_default()
+    }
+
     fn send(&self, message: &WorkerMessage) {
-        let Some(socket) = &self.socket else { return };
-        let text = serde_json::to_string(message).expect("keys are plain JSON");
-        // If the supervisor is dead, `receive_stops` ends this process.
-        let mut socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = socket.write_all(format!("{text}\n").as_bytes());
+        self.sender.send(message);
     }
 }
 
-/// Requests a stop from `stop_flag` for each `stop` that the supervisor sends. Ends this process when the
-/// supervisor has ended.
-fn receive_stops(lines: impl BufRead, stop_flag: &StopFlag) {
-    let stops = lines.lines().map_while(std::io::Result::ok).filter(|line| line == STOP);
-    stops.for_each(|_| stop_flag.request_stop());
+/// Requests a stop from `stop_flag` for each `stop` that the supervisor sends, and passes on the keys of granted
+/// cells. Ends this process when the supervisor has ended.
+fn receive_lines(lines: impl BufRead, stop_flag: &StopFlag, grants: &Sender<Vec<Key>>) {
+    for line in lines.lines().map_while(std::io::Result::ok) {
+        match serde_json::from_str(&line) {
+            _ if line == STOP => stop_flag.request_stop(),
+            Ok(keys) => drop(grants.send(keys)),
+            // The line after the assignment is empty unless the user has already asked to stop.
+            Err(_) => {}
+        }
+    }
     std::process::exit(i32::from(ErrorKind::Interrupted.exit_code()));
 }
 

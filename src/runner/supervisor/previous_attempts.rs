@@ -5,20 +5,9 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::messages::WorkerMessage;
 use crate::store::Key;
 use dtr_core::files::Digest;
-
-/// A message from a worker to the supervisor.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum WorkerMessage {
-    /// The worker planned cells whose keys have this digest.
-    Planned(Digest),
-    /// It started this cell.
-    Started(Key),
-    /// It stopped working on this cell.
-    Ended(Key, CellEnd),
-}
 
 /// How a worker stopped working on a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +61,25 @@ impl PreviousAttempts {
         self.failed.contains(key) || self.crashed.contains_key(key)
     }
 
-    /// Applies a worker's message.
+    /// Returns whether a cell failed in this sweep, or crashed a worker.
+    pub(super) fn has_failures(&self) -> bool {
+        !self.failed.is_empty() || !self.crashed.is_empty()
+    }
+
+    /// Returns whether this sweep does not try a cell again.
+    pub(super) fn has_ended(&self, key: &Key) -> bool {
+        self.done.contains(key) || self.has_failed(key)
+    }
+
+    /// Returns the attempts for one of several workers, which alone records the crashes so far.
+    pub(super) fn hand_over(&mut self) -> Self {
+        let attempts = self.clone();
+        self.failed.extend(std::mem::take(&mut self.crashed).into_keys());
+        self.isolated.extend(std::mem::take(&mut self.suspects).into_keys());
+        attempts
+    }
+
+    /// Applies a worker's message about cells.
     pub(super) fn apply_message(&mut self, message: WorkerMessage, running: &mut CellStartTimes) {
         match message {
             WorkerMessage::Planned(digest) => self.plan = Some(digest),
@@ -89,6 +96,7 @@ impl PreviousAttempts {
                     CellEnd::Released => {}
                 }
             }
+            WorkerMessage::Divided(_) | WorkerMessage::Requested(_) | WorkerMessage::Progress(_) => {}
         }
     }
 
@@ -159,6 +167,16 @@ mod tests {
         // A second crash of the same two must not isolate them for ever.
         assert!(attempts.assign_crash(&together, "killed"));
         assert_eq!(attempts.crashed.len(), 2);
+    }
+
+    #[test]
+    fn crashes_are_handed_over_to_one_worker() {
+        let mut attempts = PreviousAttempts::default();
+        let running = start(&mut attempts, &["a"]);
+        attempts.assign_crash(&running, "killed");
+        let (first, second) = (attempts.hand_over(), attempts.hand_over());
+        assert_eq!((first.crashed.len(), second.crashed.len()), (1, 0));
+        assert!([first, second, attempts].iter().all(|attempts| attempts.has_failed(&key("a"))));
     }
 
     #[test]

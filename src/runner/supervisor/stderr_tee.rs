@@ -3,13 +3,15 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, IsTerminal, PipeReader, Read, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, PipeReader, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use super::crash_report::ALLOCATION_FAILED;
+use crate::runner::progress::ProgressDisplay;
 
 /// Number of bytes that are kept for the crash report.
 const NUM_KEPT: usize = 4096;
@@ -35,7 +37,22 @@ impl StderrTee {
             worker.stdout(writer.try_clone()?);
         }
         worker.stderr(writer);
-        Ok(Some(Self(thread::Builder::new().name("tee".to_owned()).spawn(move || copy_to_stderr(reader))?)))
+        Self::spawn(move || copy_to_stderr(reader)).map(Some)
+    }
+
+    /// Redirects the standard error of `worker`, one of several, to a thread of this process, which copies
+    /// whole lines above the bars of `display`.
+    ///
+    /// # Errors
+    /// Fails if the pipe or the thread cannot be created.
+    pub fn attach_lines(worker: &mut Command, display: Arc<ProgressDisplay>) -> io::Result<Self> {
+        let (reader, writer) = io::pipe()?;
+        worker.stderr(writer);
+        Self::spawn(move || copy_lines(reader, &display))
+    }
+
+    fn spawn(copy: impl FnOnce() -> VecDeque<u8> + Send + 'static) -> io::Result<Self> {
+        Ok(Self(thread::Builder::new().name("tee".to_owned()).spawn(copy)?))
     }
 
     /// Waits for the end of the stream, and returns its last line.
@@ -65,8 +82,26 @@ fn copy_to_stderr(mut reader: PipeReader) -> VecDeque<u8> {
             break;
         }
         let _ = io::stderr().write_all(&bytes[..count]);
-        kept.extend(&bytes[..count]);
-        kept.drain(..kept.len().saturating_sub(NUM_KEPT));
+        keep_last(&mut kept, &bytes[..count]);
     }
     kept
+}
+
+/// Copies lines until the end of the stream, and returns the last bytes. Ends a line that a crash cut off.
+fn copy_lines(reader: PipeReader, display: &ProgressDisplay) -> VecDeque<u8> {
+    let (mut kept, mut line, mut reader) = (VecDeque::new(), Vec::new(), BufReader::new(reader));
+    while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+        if !line.ends_with(b"\n") {
+            line.push(b'\n');
+        }
+        display.write_to_stderr(&line);
+        keep_last(&mut kept, &line);
+        line.clear();
+    }
+    kept
+}
+
+fn keep_last(kept: &mut VecDeque<u8>, bytes: &[u8]) {
+    kept.extend(bytes);
+    kept.drain(..kept.len().saturating_sub(NUM_KEPT));
 }

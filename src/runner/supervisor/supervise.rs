@@ -1,7 +1,7 @@
-//! The supervisor, the process that the user started. It starts a worker process, and a new one after each
+//! The supervisor, the process that the user started. It starts worker processes, and a new one after each
 //! crash.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -9,85 +9,165 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::SUPERVISOR;
 use super::crash_report::{CrashReport, is_user_signal, peak_memory_bytes};
+use super::interrupts::InterruptForwarder;
+use super::messages::{Assignment, WorkerMessage, WorkerRole};
+use super::parallel::run_parallel;
 use super::previous_attempts::{CellStartTimes, PreviousAttempts};
 use super::stderr_tee::StderrTee;
-use super::{STOP, SUPERVISOR};
-use crate::runner::stop::on_interrupt;
+use super::sweep_state::SweepState;
+use super::worker_bars::WorkerBars;
+use crate::runner::progress::ProgressDisplay;
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::process::oom_kill_count;
 
-/// Forwards Ctrl-C to the current worker.
-#[derive(Clone, Default)]
-struct InterruptForwarder(Arc<Mutex<WorkerSocket>>);
-
-/// The socket to the current worker.
-#[derive(Default)]
-struct WorkerSocket {
-    /// Whether the user has pressed Ctrl-C.
-    is_interrupted: bool,
-    /// The socket of the current worker.
-    socket: Option<UnixStream>,
-}
-
-/// Runs this command in a worker, and in a new worker after each crash. Returns the exit code of the last
+/// Runs this command in workers, and in a new worker after each crash. Returns the exit code of the last
 /// worker.
 ///
 /// # Errors
 /// Fails if a worker cannot be started, or if a worker crashes while it works on no cell, because the next
 /// worker would crash too.
 pub fn supervise() -> Result<u8> {
-    let forwarder = InterruptForwarder::listen()?;
-    let mut attempts = PreviousAttempts::default();
-    loop {
-        let mut running = CellStartTimes::new();
-        let num_kills_before = oom_kill_count();
-        let (status, last_line) = run_worker(&mut attempts, &mut running, &forwarder)?;
-        if let Some(code) = status.code() {
-            return Ok(u8::try_from(code).unwrap_or(ErrorKind::Failed.exit_code()));
-        }
-        let signal = status.signal().unwrap_or_default();
-        if is_user_signal(signal) {
-            return Err(Error::new(
-                ErrorKind::Interrupted,
-                "interrupted; run the same command again to resume",
-            ));
-        }
-        let num_kills = num_kills_before.zip(oom_kill_count());
-        let was_out_of_memory = num_kills.is_some_and(|(before, now)| now > before);
-        let peak_memory_bytes = peak_memory_bytes();
-        let reason = CrashReport { signal, last_line, peak_memory_bytes, was_out_of_memory }.describe();
-        if !attempts.assign_crash(&running, &reason) {
-            return Err(Error::environment(format!("the sweep crashed while it ran no cell: {reason}"))
-                .hint("check that memory is free, and run the same command again"));
+    let supervisor = Supervisor { forwarder: InterruptForwarder::listen()?, state: Mutex::default() };
+    let run_alone = |role| supervisor.run_to_end(&Worker { number: 0, role, display: None });
+    let code = run_alone(WorkerRole::First)?;
+    let division = supervisor.state().division.clone();
+    match division.filter(|_| code == 0) {
+        None => Ok(code),
+        Some(division) => match run_parallel(&supervisor, &division)? {
+            0 => run_alone(WorkerRole::Last),
+            code => Ok(code),
+        },
+    }
+}
+
+/// The supervisor of a sweep.
+pub(super) struct Supervisor {
+    forwarder: InterruptForwarder,
+    state: Mutex<SweepState>,
+}
+
+/// A worker, which a new process continues after each crash.
+pub(super) struct Worker {
+    /// Its number among the workers that run side by side.
+    pub(super) number: usize,
+    /// The part of the sweep that it does.
+    pub(super) role: WorkerRole,
+    /// The display of its messages and its progress; `None` if it displays them itself.
+    pub(super) display: Option<Arc<ProgressDisplay>>,
+}
+
+impl Worker {
+    /// Redirects the standard error of the process that `command` starts. On a terminal, a worker without
+    /// others writes to it.
+    fn redirect_stderr(&self, command: &mut Command) -> std::io::Result<Option<StderrTee>> {
+        match &self.display {
+            Some(display) => StderrTee::attach_lines(command, Arc::clone(display)).map(Some),
+            None => StderrTee::attach(command),
         }
     }
 }
 
-/// Runs one worker to its end. Returns its exit status, and its last line on standard error.
-fn run_worker(
-    attempts: &mut PreviousAttempts,
-    running: &mut CellStartTimes,
-    forwarder: &InterruptForwarder,
-) -> Result<(ExitStatus, Option<String>)> {
-    let failure = |cause| Error::environment("cannot start a worker process").with_source(cause);
-    let (socket, worker_socket) = UnixStream::pair().map_err(failure)?;
-    let mut command = worker_command(worker_socket.into());
-    let tee = StderrTee::attach(&mut command).map_err(failure)?;
-    let mut worker = command.spawn().map_err(failure)?;
-    // The command holds the worker's ends of pipe and socket, which must close when the worker ends.
-    drop(command);
-    forwarder.connect(&socket, attempts).map_err(failure)?;
-    for line in BufReader::new(&socket).lines() {
-        let Ok(message) = line.map(|line| serde_json::from_str(&line)) else { break };
-        // A crash may cut off the last line.
-        if let Ok(message) = message {
-            attempts.apply_message(message, running);
+impl Supervisor {
+    fn state(&self) -> MutexGuard<'_, SweepState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops the current workers.
+    pub(super) fn stop_all(&self) {
+        self.forwarder.stop_all();
+    }
+
+    /// Runs a worker, and a new process after each crash. Returns the exit code of the last process.
+    ///
+    /// # Errors
+    /// Fails as [`supervise`] does.
+    pub(super) fn run_to_end(&self, worker: &Worker) -> Result<u8> {
+        loop {
+            let mut running = CellStartTimes::new();
+            let num_kills_before = oom_kill_count();
+            let (status, last_line) = self.run_process(worker, &mut running)?;
+            if let Some(code) = status.code() {
+                return Ok(u8::try_from(code).unwrap_or(ErrorKind::Failed.exit_code()));
+            }
+            let signal = status.signal().unwrap_or_default();
+            if is_user_signal(signal) {
+                return Err(Error::new(
+                    ErrorKind::Interrupted,
+                    "interrupted; run the same command again to resume",
+                ));
+            }
+            let num_kills = num_kills_before.zip(oom_kill_count());
+            let was_out_of_memory = num_kills.is_some_and(|(before, now)| now > before);
+            let peak_memory_bytes = peak_memory_bytes();
+            let reason = CrashReport { signal, last_line, peak_memory_bytes, was_out_of_memory }.describe();
+            if !self.state().assign_crash(worker.number, &running, &reason) {
+                return Err(Error::environment(format!("the sweep crashed while it ran no cell: {reason}"))
+                    .hint("check that memory is free, and run the same command again"));
+            }
         }
     }
-    forwarder.lock().socket = None;
-    let status = worker.wait().map_err(failure)?;
-    Ok((status, tee.and_then(StderrTee::last_line)))
+
+    /// Runs one process of a worker to its end. Returns its exit status, and its last line on standard error.
+    fn run_process(
+        &self,
+        worker: &Worker,
+        running: &mut CellStartTimes,
+    ) -> Result<(ExitStatus, Option<String>)> {
+        let failure = |cause| Error::environment("cannot start a worker process").with_source(cause);
+        let (socket, worker_socket) = UnixStream::pair().map_err(failure)?;
+        let mut command = worker_command(worker_socket.into());
+        let tee = worker.redirect_stderr(&mut command).map_err(failure)?;
+        let mut process = command.spawn().map_err(failure)?;
+        // The command holds the worker's ends of pipe and socket, which must close when the worker ends.
+        drop(command);
+        let assignment =
+            Assignment { role: worker.role, previous_attempts: self.previous_attempts(worker.role) };
+        self.forwarder.connect(worker.number, &socket, &assignment).map_err(failure)?;
+        let mut bars = worker.display.clone().map(WorkerBars::new);
+        for line in BufReader::new(&socket).lines() {
+            let Ok(message) = line.map(|line| serde_json::from_str(&line)) else { break };
+            // A crash may cut off the last line.
+            if let Ok(message) = message {
+                self.handle(worker.number, message, running, bars.as_mut());
+            }
+        }
+        self.forwarder.disconnect(worker.number);
+        let status = process.wait().map_err(failure)?;
+        Ok((status, tee.and_then(StderrTee::last_line)))
+    }
+
+    /// Returns the attempts so far. Of several workers, one records the crashes.
+    fn previous_attempts(&self, role: WorkerRole) -> PreviousAttempts {
+        match role {
+            WorkerRole::Parallel { .. } => self.state().attempts.hand_over(),
+            WorkerRole::First | WorkerRole::Last => self.state().attempts.clone(),
+        }
+    }
+
+    fn handle(
+        &self,
+        worker: usize,
+        message: WorkerMessage,
+        running: &mut CellStartTimes,
+        bars: Option<&mut WorkerBars>,
+    ) {
+        match message {
+            WorkerMessage::Divided(division) => self.state().division = Some(division),
+            WorkerMessage::Requested(keys) => {
+                let granted = self.state().grant(worker, keys);
+                let line = serde_json::to_string(&granted).expect("keys are plain JSON");
+                self.forwarder.send(worker, &line);
+            }
+            WorkerMessage::Progress(progress) => {
+                if let Some(bars) = bars {
+                    bars.apply(progress);
+                }
+            }
+            message => self.state().attempts.apply_message(message, running),
+        }
+    }
 }
 
 /// Returns the command that starts this program as a worker with `socket` as its standard input.
@@ -105,38 +185,5 @@ fn own_executable() -> PathBuf {
     match running.exists() {
         true => running,
         false => std::env::current_exe().unwrap_or(running),
-    }
-}
-
-impl InterruptForwarder {
-    /// Handles Ctrl-C from now on.
-    fn listen() -> Result<Self> {
-        let forwarder = Self::default();
-        let handler = forwarder.clone();
-        on_interrupt(move || handler.forward())?;
-        Ok(forwarder)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, WorkerSocket> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends `stop` to the current worker. Ignores a worker that is dead.
-    fn forward(&self) {
-        let mut worker = self.lock();
-        worker.is_interrupted = true;
-        let _ = worker.socket.as_mut().map(|socket| writeln!(socket, "{STOP}"));
-    }
-
-    /// Sends the previous attempts to a new worker, which receives `stop` from now on. If the user has already
-    /// pressed Ctrl-C, sends `stop` at once.
-    fn connect(&self, mut socket: &UnixStream, attempts: &PreviousAttempts) -> std::io::Result<()> {
-        let mut worker = self.lock();
-        worker.socket = Some(socket.try_clone()?);
-        let stop = if worker.is_interrupted { STOP } else { "" };
-        let attempts = serde_json::to_string(attempts).expect("attempts are plain JSON");
-        // Writing to a worker that died fails, and its exit status reports the crash.
-        let _ = writeln!(socket, "{attempts}\n{stop}");
-        Ok(())
     }
 }

@@ -1,0 +1,139 @@
+//! The number of workers that run scores and searches side by side, and the memory of each.
+
+use std::num::NonZeroUsize;
+
+use serde::Serialize;
+
+use crate::device::DeviceChoice;
+use crate::resources::GPU_OVERHEAD_BYTES;
+use crate::stages::{Cell, ScoreJob, SearchJob, Stage};
+use crate::store::StageName;
+use dtr_core::error::Result;
+
+/// The device of a sweep, and the number of workers that the user asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerOptions {
+    /// The device on which all workers compute.
+    pub device: DeviceChoice,
+    /// The number of workers; `None` for one.
+    pub requested: Option<NonZeroUsize>,
+}
+
+impl WorkerOptions {
+    /// Returns whether the user asked for several workers.
+    pub fn allow_several(self) -> bool {
+        self.requested.is_some_and(|count| count.get() > 1)
+    }
+}
+
+/// The number of workers that run cells side by side, and the memory of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct WorkerPlan {
+    /// Number of workers.
+    pub count: usize,
+    /// Bytes of memory that each worker may use on each device; `None` if the system does not report them.
+    pub memory_limit: Option<u64>,
+    /// Estimated bytes of a worker at its peak; `None` if the shape of a base is unknown.
+    pub peak_bytes: Option<u64>,
+}
+
+/// The memory of a cell that runs beside others.
+#[derive(Clone, Copy, Debug)]
+struct CellMemory {
+    weight_bytes: u64,
+    peak_bytes: u64,
+}
+
+impl WorkerPlan {
+    /// Plans the workers for `cells`, which can run side by side, in `memory_limit` bytes of each device.
+    ///
+    /// There are at most as many workers as cells, and as fit in the memory with their weights.
+    ///
+    /// # Errors
+    /// Fails if the configuration of a base cannot be read.
+    pub fn new(cells: &[&Cell], options: WorkerOptions, memory_limit: Option<u64>) -> Result<Self> {
+        let memories = cells.iter().map(|cell| cell_memory(cell, options.device)).collect::<Result<_>>()?;
+        let memories: Option<Vec<CellMemory>> = memories;
+        let requested = options.requested.map_or(1, NonZeroUsize::get);
+        let count = worker_count(requested, cells.len(), memories.as_deref(), memory_limit);
+        Ok(Self {
+            count,
+            memory_limit: memory_limit.map(|bytes| bytes / count as u64),
+            peak_bytes: memories.and_then(|all| all.iter().map(|memory| memory.peak_bytes).max()),
+        })
+    }
+}
+
+/// Returns whether the cells of a stage can run beside one another. A training and a timing have the device
+/// for themselves.
+pub fn can_run_in_parallel(stage: &StageName) -> bool {
+    [ScoreJob::NAME, SearchJob::NAME].contains(stage)
+}
+
+/// Returns the memory of a cell, or `None` if the shape of its base is unknown.
+fn cell_memory(cell: &Cell, device: DeviceChoice) -> Result<Option<CellMemory>> {
+    let Some(config) = cell.job.config()? else { return Ok(None) };
+    let resources = cell.job.resources(&config, &[cell]);
+    let overhead = if device == DeviceChoice::Cpu { 0 } else { GPU_OVERHEAD_BYTES };
+    let peak_bytes = resources.peak_bytes.max(resources.weight_bytes) + overhead;
+    Ok(Some(CellMemory { weight_bytes: resources.weight_bytes, peak_bytes }))
+}
+
+/// Returns the number of workers whose weights fit in memory, at most one for each cell.
+fn worker_count(
+    requested: usize,
+    num_cells: usize,
+    memories: Option<&[CellMemory]>,
+    limit: Option<u64>,
+) -> usize {
+    let num_fitting = match (memories, limit) {
+        (Some(memories), Some(limit)) => count_fitting(memories, limit),
+        _ => usize::MAX,
+    };
+    requested.min(num_cells).min(num_fitting).max(1)
+}
+
+/// Returns how often the largest cell fits in `limit` bytes. Leaves out cells whose weights do not fit at all,
+/// because they fail before they start.
+fn count_fitting(memories: &[CellMemory], limit: u64) -> usize {
+    let runnable = memories.iter().map(|memory| memory.weight_bytes).filter(|bytes| *bytes <= limit);
+    let largest = runnable.max().unwrap_or(0);
+    limit.checked_div(largest).map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn memories(gib: &[(u64, u64)]) -> Vec<CellMemory> {
+        let memory =
+            |(weights, peak): &(u64, u64)| CellMemory { weight_bytes: weights * GIB, peak_bytes: peak * GIB };
+        gib.iter().map(memory).collect()
+    }
+
+    #[test]
+    fn there_is_one_worker_without_a_request() {
+        let allow_several = |requested| {
+            let requested = NonZeroUsize::new(requested);
+            WorkerOptions { device: "cuda:0".parse().unwrap(), requested }.allow_several()
+        };
+        assert!(!allow_several(0) && !allow_several(1) && allow_several(2));
+    }
+
+    #[test]
+    fn a_request_is_limited_by_weights_and_cells() {
+        let small = memories(&[(1, 2), (1, 3)]);
+        let count = |num_cells, gib| worker_count(8, num_cells, Some(&small), Some(gib * GIB));
+        assert_eq!([count(12, 100), count(3, 100), count(12, 5), count(0, 100)], [8, 3, 5, 1]);
+        assert_eq!(worker_count(8, 12, None, None), 8);
+    }
+
+    #[test]
+    fn a_cell_that_does_not_fit_at_all_does_not_count() {
+        let mixed = memories(&[(1, 2), (200, 250)]);
+        assert_eq!(default_count(12, Some(&mixed), Some(100 * GIB)), 4);
+        assert_eq!(worker_count(8, 12, Some(&mixed), Some(100 * GIB)), 8);
+    }
+}

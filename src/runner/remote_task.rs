@@ -1,0 +1,47 @@
+//! A task whose progress the supervisor draws.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::supervisor::{MessageSender, ProgressMessage, WorkerMessage};
+
+/// Minimum time between two messages about the same task.
+const MESSAGE_PAUSE: Duration = Duration::from_millis(200);
+
+/// A task whose progress the supervisor draws.
+pub(super) struct RemoteTask {
+    sender: MessageSender,
+    task: u64,
+    /// Time of the last message, and the units done since then.
+    unsent: Mutex<(Instant, u64)>,
+}
+
+impl RemoteTask {
+    /// Tells the supervisor that a task begins.
+    pub(super) fn start(sender: &MessageSender, name: &str, total: u64, unit: &str) -> Self {
+        static NUM_TASKS: AtomicU64 = AtomicU64::new(0);
+        let task = NUM_TASKS.fetch_add(1, Ordering::Relaxed);
+        let (name, unit) = (name.to_owned(), unit.to_owned());
+        let message = ProgressMessage::TaskStarted { task, name, total, unit };
+        sender.send(&WorkerMessage::Progress(message));
+        Self { sender: sender.clone(), task, unsent: Mutex::new((Instant::now(), 0)) }
+    }
+
+    /// Counts units of work, and tells the supervisor from time to time.
+    pub(super) fn advance(&self, amount: u64) {
+        let mut unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        unsent.1 += amount;
+        if unsent.0.elapsed() >= MESSAGE_PAUSE {
+            let amount = std::mem::take(&mut unsent.1);
+            self.sender.send(&WorkerMessage::Progress(ProgressMessage::TaskAdvanced(self.task, amount)));
+            unsent.0 = Instant::now();
+        }
+    }
+}
+
+impl Drop for RemoteTask {
+    fn drop(&mut self) {
+        self.sender.send(&WorkerMessage::Progress(ProgressMessage::TaskEnded(self.task)));
+    }
+}

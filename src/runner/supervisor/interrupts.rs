@@ -1,0 +1,88 @@
+//! Forwards Ctrl-C to the workers.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::STOP;
+use super::messages::Assignment;
+use crate::runner::stop::on_interrupt;
+use dtr_core::error::Result;
+
+/// Forwards Ctrl-C to the current workers.
+#[derive(Clone, Default)]
+pub(super) struct InterruptForwarder(Arc<Mutex<WorkerSockets>>);
+
+/// The sockets to the current workers.
+#[derive(Default)]
+struct WorkerSockets {
+    /// Whether the workers have to stop.
+    is_stopping: bool,
+    /// The socket of each current worker, by its number.
+    sockets: BTreeMap<usize, UnixStream>,
+}
+
+impl WorkerSockets {
+    /// Sends `stop` to the current workers. Ignores workers that are dead.
+    fn stop_all(&mut self) {
+        self.is_stopping = true;
+        self.sockets.values_mut().for_each(|socket| write_line(socket, STOP));
+    }
+}
+
+impl InterruptForwarder {
+    /// Handles Ctrl-C from now on.
+    pub(super) fn listen() -> Result<Self> {
+        let forwarder = Self::default();
+        let handler = forwarder.clone();
+        on_interrupt(move || handler.lock().stop_all())?;
+        Ok(forwarder)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, WorkerSockets> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops the current workers, unless they have to stop already.
+    pub(super) fn stop_all(&self) {
+        let mut workers = self.lock();
+        if !workers.is_stopping {
+            workers.stop_all();
+        }
+    }
+
+    /// Sends its assignment to a new worker, which receives `stop` from now on. If the workers have to stop,
+    /// sends `stop` at once.
+    pub(super) fn connect(
+        &self,
+        worker: usize,
+        socket: &UnixStream,
+        assignment: &Assignment,
+    ) -> std::io::Result<()> {
+        let mut workers = self.lock();
+        let mut socket = socket.try_clone()?;
+        let stop = if workers.is_stopping { STOP } else { "" };
+        let assignment = serde_json::to_string(assignment).expect("assignments are plain JSON");
+        write_line(&mut socket, &format!("{assignment}\n{stop}"));
+        workers.sockets.insert(worker, socket);
+        Ok(())
+    }
+
+    /// Sends a line to a current worker.
+    pub(super) fn send(&self, worker: usize, line: &str) {
+        if let Some(socket) = self.lock().sockets.get_mut(&worker) {
+            write_line(socket, line);
+        }
+    }
+
+    /// Closes the socket of a worker that has ended.
+    pub(super) fn disconnect(&self, worker: usize) {
+        self.lock().sockets.remove(&worker);
+    }
+}
+
+/// Writes a line. Writing to a worker that died fails, and its exit status reports the crash.
+fn write_line(socket: &mut UnixStream, line: &str) {
+    let _ = socket.write_all(format!("{line}\n").as_bytes());
+}

@@ -1,0 +1,72 @@
+//! Runs several workers side by side.
+
+use std::sync::Arc;
+use std::thread;
+
+use super::messages::{Division, WorkerRole};
+use super::supervise::{Supervisor, Worker};
+use crate::runner::progress::ProgressDisplay;
+use crate::runner::stop::StopFlag;
+use dtr_core::error::{Error, ErrorKind, Result};
+
+/// Runs the workers of a division to their end. Returns the exit code of a worker that failed, or 0.
+///
+/// If one worker fails, the others stop as after Ctrl-C. A cell that fails is no failure of its worker.
+///
+/// # Errors
+/// Fails if the user interrupts, and as one worker does.
+pub(super) fn run_parallel(supervisor: &Supervisor, division: &Division) -> Result<u8> {
+    let display = Arc::new(ProgressDisplay::new(division.num_cells, StopFlag::default()));
+    display.add_done_cells(division.num_ended_cells);
+    let role =
+        WorkerRole::Parallel { memory_limit: division.memory_limit, sends_progress: display.has_bars() };
+    let run = |number| {
+        let result = supervisor.run_to_end(&Worker { number, role, display: Some(Arc::clone(&display)) });
+        if !matches!(result, Ok(0)) {
+            supervisor.stop_all();
+        }
+        result
+    };
+    let results = thread::scope(|scope| {
+        let run = &run;
+        let workers: Vec<_> =
+            (0..division.num_workers).map(|number| scope.spawn(move || run(number))).collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().expect("the thread only waits for a process"))
+            .collect()
+    });
+    display.finish();
+    combine(results)
+}
+
+/// Returns the first result that is neither a success nor an interruption, which may be a consequence. Parallel
+/// workers do not print that they were interrupted, so that the message appears once.
+fn combine(results: Vec<Result<u8>>) -> Result<u8> {
+    let is_interrupted = |result: &Result<u8>| match result {
+        Ok(code) => *code == ErrorKind::Interrupted.exit_code(),
+        Err(error) => error.kind() == ErrorKind::Interrupted,
+    };
+    let was_interrupted = results.iter().any(is_interrupted);
+    let is_failure = |result: &Result<u8>| !matches!(result, Ok(0)) && !is_interrupted(result);
+    match results.into_iter().find(is_failure) {
+        Some(failure) => failure,
+        None if was_interrupted => Err(Error::interrupted()),
+        None => Ok(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_counts_before_the_interruptions_that_follow_it() {
+        assert_eq!(combine(vec![Ok(0), Ok(0)]).unwrap(), 0);
+        assert_eq!(combine(vec![Ok(130), Ok(0), Ok(5)]).unwrap(), 5);
+        let failed = combine(vec![Ok(130), Err(Error::environment("full")), Ok(2)]).unwrap_err();
+        assert_eq!(failed.to_string(), "full");
+        let interrupted = combine(vec![Ok(0), Ok(130), Err(Error::interrupted())]).unwrap_err();
+        assert_eq!(interrupted.kind(), ErrorKind::Interrupted);
+    }
+}

@@ -1,0 +1,87 @@
+//! The state of a sweep that the supervisor and all its workers share.
+
+use std::collections::BTreeMap;
+
+use super::messages::Division;
+use super::previous_attempts::{CellStartTimes, PreviousAttempts};
+use crate::store::Key;
+
+/// The state of a sweep.
+#[derive(Debug, Default)]
+pub(super) struct SweepState {
+    /// The attempts at the sweep's cells so far.
+    pub(super) attempts: PreviousAttempts,
+    /// The division of the cells among several workers, once a worker divided them.
+    pub(super) division: Option<Division>,
+    /// The worker to which each cell was granted.
+    granted: BTreeMap<Key, usize>,
+}
+
+impl SweepState {
+    /// Grants to `worker` the cells that were granted to no worker yet. Grants none after the first failure
+    /// of a sweep that ends there.
+    pub(super) fn grant(&mut self, worker: usize, mut keys: Vec<Key>) -> Vec<Key> {
+        let fails_fast = self.division.as_ref().is_some_and(|division| division.fail_fast);
+        if fails_fast && self.attempts.has_failures() {
+            return Vec::new();
+        }
+        keys.retain(|key| !self.granted.contains_key(key));
+        self.granted.extend(keys.iter().map(|key| (*key, worker)));
+        keys
+    }
+
+    /// Assigns the crash of `worker` to the cells that it worked on, and takes back the cells that it was
+    /// granted and that can still run. Returns false if it worked on none.
+    pub(super) fn assign_crash(&mut self, worker: usize, running: &CellStartTimes, reason: &str) -> bool {
+        let is_assigned = self.attempts.assign_crash(running, reason);
+        let attempts = &self.attempts;
+        self.granted.retain(|key, holder| *holder != worker || attempts.has_ended(key));
+        is_assigned
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use dtr_core::files::Digest;
+
+    fn keys(names: &[&str]) -> Vec<Key> {
+        let key = |name: &&str| Digest::hash(name.as_bytes()).to_string().parse().unwrap();
+        names.iter().map(key).collect()
+    }
+
+    fn division(fail_fast: bool) -> Division {
+        Division { num_workers: 2, memory_limit: None, num_cells: 3, num_ended_cells: 0, fail_fast }
+    }
+
+    #[test]
+    fn a_cell_is_granted_once() {
+        let mut state = SweepState::default();
+        assert_eq!(state.grant(0, keys(&["a"])), keys(&["a"]));
+        assert_eq!(state.grant(1, keys(&["a", "b"])), keys(&["b"]));
+        assert_eq!(state.grant(0, keys(&["a", "b"])), []);
+    }
+
+    #[test]
+    fn a_crash_takes_back_the_cells_that_can_still_run() {
+        let mut state = SweepState::default();
+        state.grant(0, keys(&["crashed", "waiting"]));
+        state.grant(1, keys(&["beside"]));
+        let running = CellStartTimes::from([(keys(&["crashed"])[0], Instant::now())]);
+        assert!(state.assign_crash(0, &running, "killed"));
+        assert_eq!(state.grant(1, keys(&["crashed", "waiting", "beside"])), keys(&["waiting"]));
+        assert!(!state.assign_crash(1, &CellStartTimes::new(), "killed"));
+    }
+
+    #[test]
+    fn no_cell_is_granted_after_the_first_failure_if_that_ends_the_sweep() {
+        for fail_fast in [false, true] {
+            let mut state = SweepState { division: Some(division(fail_fast)), ..SweepState::default() };
+            assert_eq!(state.grant(0, keys(&["a"])).len(), 1);
+            state.attempts.failed.extend(keys(&["a"]));
+            assert_eq!(state.grant(1, keys(&["b"])).is_empty(), fail_fast);
+        }
+    }
+}
