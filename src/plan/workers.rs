@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_cell_that_does_not_fit_at_all_does_not_count() {
         let mixed = memories(&[(1, 2), (200, 250)]);
-        assert_eq!(default_count(12, Some(&mixed), Some(100 * GIB)), 4);
+        assert_eq!(worker_count(4, 12, Some(&mixed), Some(100 * GIB)), 4);
         assert_eq!(worker_count(8, 12, Some(&mixed), Some(100 * GIB)), 8);
     }
 }
