@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     print!("{prompt}");
     let mut print = |text: &str| {
         print!("{text}");
-        // Shows each token at once; a closed standard output does not matter here.
+        // Show each token at once. The error of a closed standard output is ignored here.
         let _ = std::io::stdout().flush();
         Ok(())
     };

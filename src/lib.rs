@@ -1,4 +1,4 @@
-//! Distill-then-Replace (arXiv 2601.11667) as declared experiments.
+//! Runs experiments with Distill-then-Replace (arXiv 2601.11667). A manifest declares each experiment.
 //!
 //! Data flows one way: manifest -> plan -> scheduler -> stages -> store -> report. ARCHITECTURE.md lists the
 //! modules in layers. A module uses only modules of lower layers.

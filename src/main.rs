@@ -1,5 +1,5 @@
-//! The `dtr` program: parses the command line, runs the command, prints an error with its hint, and returns
-//! the exit code.
+//! The `dtr` program. Parses the command line, runs the command, and returns the exit code. If the command
+//! fails, prints the error and its hint.
 
 use std::process::ExitCode;
 
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Turns off the wrapping of error messages, which would break commands and paths that users copy.
+/// Turns off line wrapping in error messages. Wrapped lines would break commands and paths that users copy.
 fn disable_line_wrapping() {
     let hook = |_: &(dyn miette::Diagnostic + 'static)| -> Box<dyn miette::ReportHandler> {
         Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())

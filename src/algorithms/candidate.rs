@@ -1,12 +1,13 @@
-//! A request of a search to a scorer: score this hybrid, unless its score is below a threshold.
+//! A search's request to a scorer: score this hybrid, but stop as soon as its score cannot reach a threshold.
 
 use dtr_model::Mask;
 
 /// A hybrid whose score a search requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    /// The mask that the candidate extends, or the winner of the previous round for strategies that do not
-    /// extend masks. Candidates with the same incumbent share the hidden states of its first layers.
+    /// The mask that this candidate was derived from: the one it extends or, if the strategy does not extend
+    /// masks, the previous round's winner. Candidates with the same incumbent share the hidden states of its
+    /// first layers.
     pub incumbent: &'a Mask,
     /// The layers that the candidate replaces.
     pub mask: &'a Mask,
@@ -14,7 +15,8 @@ pub struct Candidate<'a> {
     pub prune_below: Option<PruneBelow>,
 }
 
-/// The score below which a candidate is pruned, since it can neither win its round nor enter the beam.
+/// The score below which a candidate is pruned. Such a candidate can neither win its round nor enter the
+/// beam.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PruneBelow {
     /// The best score of the round so far, or the lowest score in the beam.

@@ -1,4 +1,4 @@
-//! Parallel maps: a thread per device, or the threads of the processor.
+//! Parallel maps, with one thread per device or with the threads of the CPU.
 
 use std::panic::resume_unwind;
 use std::thread;

@@ -1,8 +1,9 @@
-//! `dtr bench search`: measures how much work and time each optimisation of a search saves, and checks that
-//! none of them changes the outcome.
+//! `dtr bench search`: measures how much work and time each optimisation of a search saves. Checks that no
+//! optimisation changes the outcome.
 //!
-//! A search runs once per [`Savings`], without any stored scores. Work is counted in tokens times layers,
-//! which does not depend on the machine. Short searches are repeated and their median time is reported.
+//! A search is measured for each value of [`Savings`], without any stored scores. Work is counted in tokens
+//! times layers, so it does not depend on the machine. A short search is run several times, and its median
+//! time is reported.
 
 use std::time::Instant;
 
@@ -19,17 +20,18 @@ use crate::stats::median;
 /// The minimum total time of the runs of one search, in seconds.
 const MIN_SECONDS: f64 = 5.0;
 
-/// The optimisations of a search; each value includes the values before it.
+/// The optimisations of a search. Each value includes the optimisations of the values before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Savings {
-    /// No optimisation: every candidate runs through all layers, once per choice of each item.
+    /// No optimisation. The model runs through all layers for every candidate and for every choice of every
+    /// item.
     None,
-    /// Candidates start from the cached hidden states of their incumbent.
+    /// The run of a candidate starts from the cached hidden states of its incumbent.
     HiddenStates,
     /// Candidates that cannot win are pruned.
     Pruning,
-    /// The choices of an item share its prompt, and candidates are scored in batches.
+    /// The prompt of an item is computed once for all its choices, and candidates are scored in batches.
     Prompts,
 }
 
@@ -47,7 +49,7 @@ pub struct SearchCost {
     pub layer_tokens: u64,
     /// Median seconds of a run.
     pub seconds: f64,
-    /// The outcome. Trials of pruned candidates hold bounds of their scores.
+    /// The outcome. For a pruned candidate, it holds bounds of the score.
     #[serde(skip)]
     pub outcome: SearchOutcome,
 }
@@ -61,7 +63,8 @@ impl SearchCost {
 }
 
 impl SearchCase {
-    /// Runs the search with `savings`, at least once and for at least `MIN_SECONDS`.
+    /// Runs the search with `savings` until the runs have taken `MIN_SECONDS` in total. Runs it at least
+    /// once.
     ///
     /// # Errors
     /// Fails if a candidate cannot be scored.
@@ -98,7 +101,7 @@ impl SearchCase {
                 && candidates[0].mask.layers().is_empty()
             {
                 layer_tokens += scorer.layer_tokens();
-                scorer = Scorer::with_parts(&self.base, Some(&self.twins), &requests, base_score);
+                scorer = Scorer::with_pruning_parts(&self.base, Some(&self.twins), &requests, base_score);
             }
             Ok(scored.iter().map(|one| one.score.bounds()).collect())
         })?;

@@ -1,5 +1,5 @@
-//! The searches of `dtr bench search`: searches of the bundled base for its tasks, and a search of a deep
-//! base with random weights on long items.
+//! The searches of `dtr bench search`. They replace layers of the bundled base on each of its tasks, and
+//! layers of a deep base with random weights on long items.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ use crate::data::{Corpus, Metric, SyntheticTaskKind};
 use crate::data::{Item, Split, synthetic::SyntheticLanguage, synthetic_tokenizer};
 use crate::observer::Observer;
 
-/// The number of words in the prompt of an item for the deep base.
+/// The approximate number of words in the prompt of an item for the deep base.
 const WORDS_PER_PROMPT: usize = 300;
 
 /// A search to measure.
@@ -35,13 +35,13 @@ pub struct SearchCase {
     pub twins: Twins,
     /// The base's tokenizer.
     pub tokenizer: Tokenizer,
-    /// The items that candidates are scored on.
+    /// The items on which candidates are scored.
     pub items: Vec<Item>,
     /// The metric that decides which choice of an item is the answer.
     pub metric: Metric,
-    /// The layers in the order in which the first round tries them.
+    /// The layers that the search may replace, in the order in which the first round tries them.
     pub layer_order: Vec<u32>,
-    /// When the search stops.
+    /// The criterion by which the search stops.
     pub stop: StopCriterion,
 }
 
@@ -52,8 +52,8 @@ impl SearchCase {
     }
 }
 
-/// Returns the searches of a base of the synthetic language for each of its tasks, with `num_items` items per
-/// task and twins that are distilled on 32,000 tokens.
+/// Returns one search for each task of the synthetic language. `directory` holds a base of that language.
+/// Each task has `num_items` items. The twins are distilled on 32,000 tokens.
 ///
 /// # Errors
 /// Fails if the base in `directory` cannot be read.
@@ -90,7 +90,8 @@ fn gla_variant(init: TwinInit) -> Variant {
     Variant { block: BlockConfig::Gla(GlaConfig::default()), geometry: GeometryConfig::default(), init }
 }
 
-/// Distils twins for a short time. Returns them and the layers in the order of their losses.
+/// Distils twins for a short time. Returns the twins, and the layers in ascending order of their twins'
+/// losses.
 fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) -> Result<(Twins, Vec<u32>)> {
     let config = DistilConfig {
         token_budget: Count(32_000),
@@ -109,7 +110,7 @@ fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) 
         TokenSequences::new(&Corpus::default().source, tokenizer, sequences, config.seed, observer)?;
     distil(base, &mut students, &config, &sequences, observer)?;
     let distilled = students.remove(0).finish()?;
-    // The twins are read back from a file, as in a sweep, because the memory layout of matrices differs in
+    // Read the twins back from a file, as a sweep does, because matrices have another memory layout in
     // training.
     let path = folder.path().join("twins.safetensors");
     distilled.write_twins(&path)?;
@@ -117,9 +118,9 @@ fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) 
     Ok((Twins::new(&variant, base, &mut stored)?, distilled.result.layers_by_loss()))
 }
 
-/// Returns the search over every fourth layer of a base of 28 layers with random weights. It has 24 items
-/// with a prompt of some three hundred words and three choices of one word, as in PubMedQA. Over all layers a
-/// search without optimisations would take hours.
+/// Returns a search with a base of 28 layers and random weights. It has 24 items. As in PubMedQA, the prompt
+/// of an item has some three hundred words, and its three choices have one word each. The search may replace
+/// every fourth layer. With all layers, a search without optimisations would take hours.
 ///
 /// # Errors
 /// Fails if the tokenizer of the synthetic language cannot be built.

@@ -108,7 +108,7 @@ fn check_cuda() -> CheckResult {
         let detail = format!("not found: {}", missing.join(", "));
         return CheckResult { name: "cuda", ok: false, optional: true, detail };
     }
-    match device::DeviceChoice::Cuda(device::CudaIndices::FIRST).open_first() {
+    match device::DeviceChoice::Cuda(device::CudaIndices::FIRST).open_all_return_first() {
         Ok(_) => {
             CheckResult { name: "cuda", ok: true, optional: true, detail: "cuda:0 is available".to_owned() }
         }

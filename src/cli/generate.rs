@@ -67,8 +67,8 @@ impl GenerateCommand {
     pub(super) fn run(self) -> Result<u8> {
         let prompt = self.read_prompt()?;
         let eos_token_ids = read_eos_token_ids(&self.directory)?;
-        let model = LoadedModel::read(&self.directory, &self.device.device.open_first()?)?;
-        // A chat template adds the special tokens itself.
+        let model = LoadedModel::read(&self.directory, &self.device.device.open_all_return_first()?)?;
+        // A chat template adds the special tokens, so the tokenizer must not add them again.
         let prompt = model.tokenizer.encode(&prompt, !self.chat)?;
         let config = GenerationConfig {
             max_tokens: self.max_tokens,
@@ -90,7 +90,7 @@ impl GenerateCommand {
         Ok(0)
     }
 
-    /// Returns the prompt as text, formatted by the chat template if `--chat` is set.
+    /// Returns the prompt as text. If `--chat` is set, formats it with the chat template.
     fn read_prompt(&self) -> Result<String> {
         let prompt = match self.prompt.as_str() {
             "-" => read_input()?,
@@ -107,7 +107,7 @@ impl GenerateCommand {
     }
 }
 
-/// Reads the prompt from standard input, without the end of the last line.
+/// Reads the prompt from standard input. Drops the line break at the end.
 fn read_input() -> Result<String> {
     let mut text = String::new();
     let input = Path::new("standard input");
@@ -118,7 +118,8 @@ fn read_input() -> Result<String> {
     Ok(text)
 }
 
-/// Prints a piece of text and flushes it. Fails as an interruption if the reader has closed standard output.
+/// Prints a piece of text and flushes it. If the reader has closed standard output, fails with
+/// [`ErrorKind::Interrupted`].
 fn print(piece: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(piece.as_bytes()).and_then(|()| out.flush()).map_err(|cause| match cause.kind() {

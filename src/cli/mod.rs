@@ -1,5 +1,5 @@
-//! The command line, with one file for each subcommand. Results go to standard output, and messages to
-//! standard error.
+//! The command line. Each subcommand has its own file here. Commands print results to standard output, and
+//! messages to standard error.
 
 mod bench;
 mod completions;
@@ -58,7 +58,7 @@ impl Cli {
     /// Runs the command, and returns the exit code.
     ///
     /// # Errors
-    /// Fails if the command fails. The kind of the error gives the exit code.
+    /// Fails if the command fails. The kind of the error determines the exit code.
     pub fn run(self) -> Result<u8> {
         match self.command {
             Command::Quickstart(command) => command.run(),
@@ -130,7 +130,8 @@ impl ExperimentArgs {
 }
 
 impl ResultsArgs {
-    /// Opens the store. Reports a folder of an earlier version, which the store ignores.
+    /// Opens the store. If an earlier version of the program left a folder of cells, reports that the store
+    /// ignores it.
     fn store(&self) -> Result<Store> {
         let store = Store::open(&self.results)?;
         if let Some(folder) = store.results_folder().find_outdated_cells() {

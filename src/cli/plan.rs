@@ -1,4 +1,4 @@
-//! `dtr plan`: lists the cells of an experiment, the reason why each would run, and an estimate of the
+//! `dtr plan`: lists the cells of an experiment, the reason why each cell would run, and an estimate of the
 //! resources.
 
 use clap::Args;
@@ -55,7 +55,8 @@ impl PlanCommand {
         Ok(0)
     }
 
-    /// Returns the workers that would run the cells of `to_do` side by side; `None` if there are no such cells.
+    /// Returns the workers that would run cells of `to_do` side by side. Returns `None` if no cell can run in
+    /// parallel.
     fn plan_workers(&self, mut to_do: Vec<&Cell>) -> Result<Option<WorkerPlan>> {
         to_do.retain(|cell| can_run_in_parallel(cell.stage()));
         if to_do.is_empty() {

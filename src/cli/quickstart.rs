@@ -1,4 +1,4 @@
-//! `dtr quickstart`: writes the base and the experiments that the program contains, and runs the quick start.
+//! `dtr quickstart`: writes the bundled base and experiments to a folder, and runs the quick start there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use dtr_core::files;
 use super::sweep::SweepCommand;
 use super::{DeviceArgs, ExperimentArgs, ResultsArgs};
 
-/// Includes files in the program, by their paths in the repository.
+/// Includes files in the program. Gives each file's path in the repository and its content.
 macro_rules! bundled_files {
     ($($path:literal),* $(,)?) => {
         [$(($path, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $path)).as_slice())),*]
     };
 }
 
-/// The base and the manifests that need no other file, by path and content.
+/// The bundled files by path and content: the base, and the manifests that need no other files.
 const FILES: &[(&str, &[u8])] = &bundled_files![
     "experiments/base/models.toml",
     "experiments/base/recipe.toml",
@@ -54,7 +54,7 @@ impl QuickstartCommand {
     }
 }
 
-/// Writes the bundled files that `dir` lacks.
+/// Writes those bundled files that do not exist in `dir`.
 fn unpack(dir: &Path) -> Result<()> {
     for (path, content) in FILES {
         let path = dir.join(path);

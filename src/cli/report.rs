@@ -1,4 +1,4 @@
-//! `dtr report`: writes tables, figures and the page of an experiment from stored records.
+//! `dtr report`: writes the tables, the figures and the page of an experiment from stored records.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `dtr show KEY`: the record and the log of one cell.
+//! `dtr show KEY`: prints the record and the log of one cell.
 
 use clap::Args;
 use serde_json::Value;
@@ -37,7 +37,7 @@ impl ShowCommand {
         Ok(0)
     }
 
-    /// Returns the cell whose key begins with the given digits.
+    /// Returns the cell whose key begins with the given digits. Fails unless there is exactly one.
     fn resolve(&self, store: &Store) -> Result<CellId> {
         let mut matches = store.results_folder().list_cells()?;
         matches.retain(|cell| cell.key.to_string().starts_with(&self.key));
@@ -51,7 +51,8 @@ impl ShowCommand {
     }
 }
 
-/// Prints the record and the log beside it. A log that cannot be read is reported on standard error.
+/// Prints the record and the log of its cell as JSON. If the log cannot be read, reports that on standard
+/// error.
 fn print(store: &Store, record: Record<Outcome<Value>>) {
     let events = read_events(&store.cell_folder(&record.spec.id).event_log_path());
     let mut shown = serde_json::to_value(record).expect("a record that was read is JSON");

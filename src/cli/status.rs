@@ -47,7 +47,7 @@ impl StatusCommand {
     }
 }
 
-/// Returns the counts in the order in which stages run.
+/// Returns the counts of each stage, in the order in which stages run.
 fn in_order(counts: &BTreeMap<StageName, [usize; 4]>) -> impl Iterator<Item = (&StageName, &[usize; 4])> {
     STAGES.iter().filter_map(|stage| Some((&stage.name, counts.get(&stage.name)?)))
 }

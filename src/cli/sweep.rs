@@ -47,7 +47,7 @@ impl SweepCommand {
     pub(super) fn run(self) -> Result<u8> {
         match SupervisorConnection::connect()? {
             Some(supervisor) => match (self.run_as_worker(&supervisor), supervisor.role()) {
-                // The supervisor reports an interruption once for all parallel workers.
+                // The supervisor reports the interruption of all parallel workers once.
                 (Err(error), WorkerRole::Parallel { .. }) if error.kind() == ErrorKind::Interrupted => {
                     Ok(error.kind().exit_code())
                 }
@@ -73,7 +73,7 @@ impl SweepCommand {
         let mut hub_files = HubDigests::new();
         if !plan.downloads.is_empty() && !is_done(&plan, &store)? {
             hub_files = fetch_downloads(&plan.downloads, &progress)?;
-            // Plan again, because the first plan could not check files that were not downloaded.
+            // Plan again, because the first plan could not check files that were not downloaded yet.
             plan = self.experiment.plan_on(&self.device)?;
         }
         let overrides = self.experiment.sets.clone();

@@ -1,4 +1,4 @@
-//! `dtr verify`: checks stored results by their digests, by rebuilding tables and by recomputing cells.
+//! `dtr verify`: checks stored results. Compares digests, rebuilds tables and recomputes cells.
 
 use std::path::PathBuf;
 
@@ -48,7 +48,7 @@ impl VerifyCommand {
             let experiment = ExperimentArgs { manifest, sets: self.sets, results: self.results };
             let sample = CellSample { size: self.sample, seed: Seed(self.seed) };
             match verify(&experiment, &store, &self.device, sample) {
-                // Damaged files are reported even if they make the verification fail.
+                // Report the damaged files even if the verification fails because of them.
                 Err(error) if error.kind() != ErrorKind::Interrupted && !audit.faults.is_empty() => {
                     eprintln!("cannot rebuild the tables: {}", error.to_line());
                 }

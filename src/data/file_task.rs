@@ -36,7 +36,7 @@ pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>, Err
     };
     let (path, is_divided) = split_file(task, split);
     let builder = ItemBuilder { templates: &parse_templates(task)?, task };
-    let rows = rows::read_rows(&hub::local_path(path)?)?.into_iter().enumerate();
+    let rows = rows::read_rows(&hub::local_or_cached_path(path)?)?.into_iter().enumerate();
     let rows_of_split = rows.filter(|(_, row)| !is_divided || assign_split(row) == split);
     let mut budget = TextBudget(MAX_SPLIT_BYTES);
     let items: Vec<Item> = rows_of_split

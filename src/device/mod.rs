@@ -20,7 +20,7 @@ pub use usage::{ResourceUsage, UsageMeter, UsageTimer};
 /// The devices that the user chose: `cpu`, `cuda:0`, or several as `cuda:0,1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The processor.
+    /// The CPU.
     Cpu,
     /// CUDA devices of one kind.
     Cuda(CudaIndices),
@@ -56,7 +56,7 @@ impl CudaIndices {
 pub struct HardwareLabel {
     /// The device's description, such as `cuda (NVIDIA H100 80GB HBM3)`.
     pub device: String,
-    /// The number of processor threads that compute.
+    /// The number of CPU threads that compute.
     pub threads: usize,
 }
 
@@ -92,7 +92,7 @@ impl DeviceChoice {
     ///
     /// # Errors
     /// When this build or this machine lacks one of the devices.
-    pub fn open_first(self) -> Result<Device> {
+    pub fn open_all_return_first(self) -> Result<Device> {
         Ok(self.open_all()?.remove(0))
     }
 
@@ -104,8 +104,8 @@ impl DeviceChoice {
         }
     }
 
-    /// Returns the bytes of memory that this process may use on each device, or `None` when the system does
-    /// not report them.
+    /// Returns how many bytes of memory this process may use on each device. If the devices differ, returns
+    /// the lowest number. Returns `None` when the system does not report it.
     pub fn available_bytes(self) -> Option<u64> {
         match self {
             Self::Cpu => process::memory_limit_bytes(),
@@ -118,7 +118,7 @@ impl DeviceChoice {
         HardwareLabel { device: self.name(), threads: rayon::current_num_threads() }
     }
 
-    /// Returns the device's driver and its version, such as `NVIDIA 550.54.15`, or `None` for the processor.
+    /// Returns the device's driver and its version, such as `NVIDIA 550.54.15`, or `None` for the CPU.
     pub fn driver(self) -> Option<String> {
         match self {
             Self::Cpu => None,
@@ -128,8 +128,8 @@ impl DeviceChoice {
         }
     }
 
-    /// Returns whether the device computes the same bytes each time. A GPU may add numbers in another order
-    /// each time.
+    /// Returns whether the same work gives the same bytes each time. A GPU may add numbers in another order
+    /// each time, which changes the rounding.
     pub fn is_deterministic(self) -> bool {
         self == Self::Cpu
     }
@@ -147,7 +147,7 @@ impl DeviceChoice {
     }
 }
 
-/// Returns the processor's model name, or its architecture where the system does not report the name.
+/// Returns the CPU's model name, or its architecture where the system does not report the name.
 pub fn cpu_name() -> String {
     process::cpu_model_name().unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }

@@ -53,8 +53,8 @@ impl NvmlDevice {
     }
 }
 
-/// Converts a CUDA device index to NVML's identifier. NVML numbers all devices of the machine, CUDA only
-/// those that `CUDA_VISIBLE_DEVICES` (`visible`) lists.
+/// Converts a CUDA device index to NVML's identifier. NVML numbers all devices of the machine. CUDA numbers
+/// only those that `CUDA_VISIBLE_DEVICES` (`visible`) lists.
 fn device_id(index: usize, visible: Option<&str>) -> Option<DeviceId> {
     let Some(visible) = visible.filter(|visible| !visible.is_empty()) else {
         return Some(DeviceId::Index(index as u32));

@@ -9,8 +9,8 @@ use std::time::Duration;
 /// The folder with one folder for each processor package, such as `intel-rapl:0`.
 const POWERCAP_FOLDER: &str = "/sys/class/powercap";
 
-/// The interval between readings. A counter wraps around after some minutes at full load, and two readings
-/// must not be a whole round apart.
+/// The interval between readings. At full load, a counter wraps around after some minutes. Readings must be
+/// more frequent than that, because a reading can detect only one wrap-around.
 const READ_INTERVAL: Duration = Duration::from_secs(20);
 
 /// A meter of the energy of all processor packages.

@@ -1,6 +1,7 @@
-//! Export of a hybrid that a search selected, as a Hugging Face directory with a model card.
+//! Exports a hybrid that a search selected. The hybrid is written as a Hugging Face directory with a model
+//! card.
 //!
-//! Exporting reads finished cells and runs none.
+//! An export reads finished cells and does not run any.
 
 mod model_card;
 mod selector;
@@ -16,7 +17,7 @@ use crate::store::{Lookup, Record, Store};
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_model::{HybridWriter, Mask};
 
-/// A finished search and the hybrid that is exported.
+/// A finished search, and the one of its hybrids that is exported.
 struct ExportedHybrid<'a> {
     cell: &'a Cell,
     job: &'a SearchJob,
@@ -25,12 +26,13 @@ struct ExportedHybrid<'a> {
     chosen: &'a ChosenHybrid,
 }
 
-/// Writes the selected hybrid to `directory` and returns its replaced layers.
+/// Writes the selected hybrid to `directory`. Returns the layers that the hybrid replaces.
 ///
-/// `sweep_command` is the command for the hint if the search is not done.
+/// If the search is not done, the error's hint names `sweep_command`.
 ///
 /// # Errors
-/// The selector matches no search or several, the search is not done, or files are missing or damaged.
+/// Fails if the selector matches no search or several, if the search is not done, or if files are missing or
+/// damaged.
 pub fn export(
     plan: &Plan,
     store: &Store,
@@ -51,7 +53,7 @@ pub fn export(
     Ok(chosen.layers.clone())
 }
 
-/// Returns the record of a finished search.
+/// Returns the record of a search. If the search is not done, fails with a hint that names `sweep_command`.
 fn find_search_record(store: &Store, cell: &Cell, sweep_command: &str) -> Result<Record<SearchResult>> {
     match store.find(cell.id())? {
         Lookup::Done(record) => Ok(record),

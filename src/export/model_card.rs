@@ -1,6 +1,6 @@
 //! The model card of an exported hybrid: its layers, scores, search, provenance and usage.
 //!
-//! A card has no dates and no paths, so that the same records give the same bytes.
+//! A card contains neither dates nor paths, so that the same records give the same bytes.
 
 use std::fmt::Write;
 
@@ -121,7 +121,7 @@ fn trajectory(hybrid: &ExportedHybrid<'_>) -> String {
     text
 }
 
-/// Describes the search strategy and the rows of the table.
+/// Describes the search strategy, and which hybrids the table of rounds shows.
 fn strategy_description(strategy: &SearchStrategy) -> String {
     match strategy {
         SearchStrategy::Greedy {} => "Each round tried to replace each remaining layer. The table shows the best one.".to_owned(),
@@ -149,7 +149,8 @@ fn strategy_description(strategy: &SearchStrategy) -> String {
     }
 }
 
-/// Describes the result of a round.
+/// Describes the result of a round: its hybrid led to the exported one, was accepted but did not, or ended
+/// the search.
 fn round_status(hybrid: &ExportedHybrid<'_>, round: &Round) -> &'static str {
     let chosen = &hybrid.chosen.layers;
     match (round.accepted, round.layers.iter().all(|layer| chosen.contains(layer))) {

@@ -1,4 +1,4 @@
-//! Selection of one search of a sweep by its labels, and of one of its two hybrids.
+//! Selects a search of a sweep by its labels, and one of the two hybrids that the search chose.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub enum SelectedHybrid {
 }
 
 impl SelectedHybrid {
-    /// Returns this hybrid of a search.
+    /// Returns the selected hybrid of a search's result.
     pub fn find(self, result: &SearchResult) -> &ChosenHybrid {
         match self {
             Self::Opt => &result.opt,
@@ -28,7 +28,8 @@ impl SelectedHybrid {
     }
 }
 
-/// Labels of a search, as far as they are given, and the hybrid to export.
+/// The labels by which a search is selected, and the hybrid to export. A search can have any value of a label
+/// that is `None`.
 #[derive(Clone, Debug)]
 pub struct SearchSelector {
     /// Name of the base.
@@ -37,17 +38,18 @@ pub struct SearchSelector {
     pub variant: Option<String>,
     /// Name of the task.
     pub task: Option<String>,
-    /// Values of the other sweep axes, by dotted key.
+    /// Values of other sweep axes, by dotted key. A search can have any value of an axis that is missing
+    /// here.
     pub axes: BTreeMap<String, String>,
     /// Hybrid to export.
     pub hybrid: SelectedHybrid,
 }
 
 impl SearchSelector {
-    /// Finds the only search of `plan` that has the given labels.
+    /// Finds the search of `plan` that has the given labels. There must be exactly one.
     ///
     /// # Errors
-    /// No search or several searches have the labels. The hint lists the candidates.
+    /// Fails if no search or several searches have the labels. The hint then lists searches to choose from.
     pub(super) fn find_search<'a>(&self, plan: &'a Plan) -> Result<(&'a Cell, &'a SearchJob)> {
         let searches =
             || plan.cells.iter().filter_map(|cell| Some((cell, cell.downcast_job::<SearchJob>()?)));

@@ -22,8 +22,8 @@ enum DigestScheme {
     GitBlob,
 }
 
-/// Returns the hexadecimal digest of the file at `path`, in the scheme of `name`, the digest by which the hub
-/// names the file.
+/// Returns the hexadecimal digest of the file at `path`. `name` is the digest by which the hub names the
+/// file. It determines the digest scheme.
 ///
 /// Returns `None` when `name` has the form of neither scheme.
 ///
@@ -44,7 +44,7 @@ pub(super) fn compute_hub_digest(name: &str, path: &Path) -> Result<Option<Strin
     digest().map(Some).map_err(|cause| Error::io("read", path, cause))
 }
 
-/// Returns the scheme of a digest, which its length determines.
+/// Returns the scheme of a digest. The length of the digest determines it.
 fn detect_scheme(name: &str) -> Option<DigestScheme> {
     let is_hex = name.bytes().all(|byte| byte.is_ascii_hexdigit());
     match name.len() {

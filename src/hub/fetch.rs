@@ -85,9 +85,9 @@ impl Hub {
         // The cache uses the etag as a file name.
         if !is_relative_path(metadata.etag()) || metadata.etag().contains('/') {
             return Err(Error::environment(format!(
-                "`{}` sent the etag `{}` for `{}`, which is not a valid file name",
-                self.endpoint,
+                "the etag `{}` that `{}` sent for `{}` is not a valid file name",
                 metadata.etag(),
+                self.endpoint,
                 pinned.uri(file)
             )));
         }

@@ -29,7 +29,7 @@ impl FileLocation {
     /// The default revision is `main`. A `/` in a revision is written `%2F`.
     ///
     /// # Errors
-    /// When a URI lacks one of its parts.
+    /// When a URI lacks a part or has an invalid part.
     pub fn parse(path: &str) -> Result<Self> {
         let Some(rest) = path.strip_prefix(SCHEME) else { return Ok(Self::Local(path.into())) };
         let (kind, rest) = match rest.strip_prefix("datasets/") {

@@ -48,11 +48,12 @@ pub fn default_hub() -> &'static Hub {
     HUB.get_or_init(Hub::from_environment)
 }
 
-/// Returns the local path of a file given as a path or a `hf://` URI.
+/// Returns the path on this machine of a file that is given as a path or a `hf://` URI. The path for a URI
+/// lies in the download cache.
 ///
 /// # Errors
 /// When a URI is malformed, its revision cannot be pinned, or its file is not in the cache.
-pub fn local_path(path: &str) -> Result<PathBuf> {
+pub fn local_or_cached_path(path: &str) -> Result<PathBuf> {
     match FileLocation::parse(path)? {
         FileLocation::Local(path) => Ok(path),
         FileLocation::Hub(repo, file) => {
@@ -63,7 +64,7 @@ pub fn local_path(path: &str) -> Result<PathBuf> {
     }
 }
 
-/// Returns whether a file given as a path or a `hf://` URI needs no download.
+/// Returns whether a file that is given as a path or a `hf://` URI needs no download.
 ///
 /// # Errors
 /// When a URI is malformed, or the hub does not know its revision.
@@ -121,7 +122,8 @@ impl Hub {
 
     /// Resolves a revision like [`Hub::pin`], but keeps the revision's name when the hub cannot be reached.
     ///
-    /// Such a repository suffices for planning, but its files cannot be downloaded.
+    /// A repository with a name in place of a commit suffices for planning, but its files cannot be
+    /// downloaded.
     ///
     /// # Errors
     /// When the hub does not know the revision.
@@ -145,7 +147,8 @@ impl Hub {
         }
     }
 
-    /// Returns the commit of a revision. The inner error says why the hub could not be reached.
+    /// Returns the commit of a revision. The inner error says why the hub could not be reached. All other
+    /// failures are outer errors.
     fn resolve_commit(&self, repo: &Repo) -> Result<Result<String>> {
         if let Some(commit) = self.known_commit(repo) {
             return Ok(Ok(commit));
@@ -175,7 +178,7 @@ impl Hub {
     }
 
     /// Asks the hub for the commit of a revision and records the answer in the cache. The inner error says
-    /// why the hub could not be reached.
+    /// why the hub could not be reached. All other failures are outer errors.
     fn request_commit(&self, repo: &Repo) -> Result<Result<String>> {
         let info = match self.api()?.repo(repo.to_hf_repo()).info() {
             Ok(info) => info,
@@ -187,7 +190,7 @@ impl Hub {
         };
         if !repo::is_commit(&info.sha) {
             return Err(Error::environment(format!(
-                "`{}` sent `{}` as a commit of `{}`, which is not a commit hash",
+                "`{0}` named `{1}` as the current commit of `{2}`, but `{1}` is not a commit hash",
                 self.endpoint, info.sha, repo.id
             )));
         }

@@ -83,8 +83,8 @@ impl Hub {
         }
     }
 
-    /// Returns the error for status 401 or 403. The hub sends it for gated and private repositories, and for
-    /// missing repositories if the request has no token.
+    /// Returns the error for status 401 or 403. The hub sends these codes for gated and private repositories,
+    /// and for missing repositories if the request has no token.
     fn access_denied(&self, request: HubRequest<'_>, code: u16) -> Error {
         let error = Error::environment(format!(
             "`{}` denies access to {} ({code})",

@@ -8,7 +8,8 @@ use crate::hub::{self, FileLocation, PinnedRepo};
 use crate::manifest::{Manifest, ModelSource};
 use dtr_core::error::Result;
 
-/// The models and files of the hub that an experiment reads, each at a commit.
+/// The models and files of the hub that an experiment reads. Each names a commit, unless
+/// the hub cannot be reached.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Downloads {
     /// Repositories of bases.
@@ -60,7 +61,7 @@ impl Downloads {
         Ok(())
     }
 
-    /// Returns whether nothing comes from the hub.
+    /// Returns whether the experiment reads nothing from the hub.
     pub fn is_empty(&self) -> bool {
         self.models.is_empty() && self.files.is_empty()
     }

@@ -13,7 +13,7 @@ use dtr_core::error::{Error, Result};
 use dtr_core::files::format_bytes;
 use dtr_model::BaseModel;
 
-/// Bytes of a parameter in a repository, where weights have 16 bits.
+/// Bytes of a parameter in a repository. The weights there are assumed to have 16 bits.
 const STORED_BYTES: u64 = 2;
 
 /// The resources of the cells that are not done.
@@ -21,27 +21,27 @@ const STORED_BYTES: u64 = 2;
 pub struct Estimate {
     /// Number of cells, by stage.
     pub cells: BTreeMap<StageName, usize>,
-    /// Number of times that a base or a hybrid is scored, if every search replaces every layer and no score
-    /// is cached.
+    /// Maximum number of times that a base or a hybrid is scored. It is reached if every search replaces
+    /// every layer and no score is cached.
     pub max_evaluations: u64,
-    /// Number of tokens that are trained on or timed, by stage. One forward pass of a teacher trains all its
-    /// variants.
+    /// Number of tokens for training or timing, by stage. The tokens of a distillation are counted for each
+    /// variant, although one forward pass of the teacher serves all variants.
     pub tokens: BTreeMap<StageName, u64>,
-    /// Bytes of weights to download, if they have 16 bits.
+    /// Bytes of weights to download, on the assumption that the weights have 16 bits.
     pub download_bytes: u64,
     /// Number of data files to download. Only the hub knows their sizes.
     pub download_files: usize,
-    /// Peak memory in bytes by base and stage, without the temporary tensors of a forward pass.
+    /// Peak memory in bytes, by base and stage. The temporary tensors of a forward pass are left out.
     pub memory: BTreeMap<String, BTreeMap<StageName, u64>>,
-    /// Repositories whose commit is unknown because the hub cannot be reached. Keys change once the commit is
-    /// known.
+    /// Repositories whose commit is unknown because the hub cannot be reached. The keys of cells that read
+    /// them change once the commit is known.
     pub unpinned: BTreeSet<String>,
     /// Bases whose shape is unknown before they are downloaded.
     pub unknown: BTreeSet<String>,
 }
 
 impl Estimate {
-    /// Estimates the resources of the cells of `plan` for which `is_to_do` returns true.
+    /// Estimates the resources of those cells of `plan` for which `is_to_do` returns true.
     ///
     /// # Errors
     /// Fails if the configuration of a base on disk cannot be read.

@@ -1,4 +1,5 @@
-//! Expands a manifest into cells: plans each combination of the sweep's axes, and keeps each cell once.
+//! Expands a manifest into cells. Plans each combination of values of the sweep's axes, and removes duplicate
+//! cells.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ pub struct Plan {
     pub name: String,
     /// Title of the experiment's tables and figures.
     pub title: String,
-    /// The research question of the experiment, if the manifest has one.
+    /// The research question of the experiment. `None` if the manifest has no question.
     pub question: Option<String>,
     /// Confidence level of the report's intervals.
     pub confidence: f64,
@@ -28,18 +29,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Returns the cell with this key.
+    /// Returns the cell with this key, or `None` if the plan has no such cell.
     pub fn cell(&self, key: &Key) -> Option<&Cell> {
         self.cells.iter().find(|cell| cell.key() == *key)
     }
 
-    /// Returns the cells of a stage, in order.
+    /// Returns the cells of a stage, in the order of the plan.
     pub fn cells_of(&self, stage: &StageName) -> impl Iterator<Item = &Cell> {
         self.cells.iter().filter(move |cell| cell.stage() == stage)
     }
 }
 
-/// Plans a loaded manifest for the processor of this machine.
+/// Plans a loaded manifest for this machine, with the processor as its device.
 ///
 /// # Errors
 /// Fails if a point of the sweep is invalid, or if a file of a base, corpus or task cannot be read.
@@ -47,7 +48,7 @@ pub fn plan(loaded: &LoadedManifest) -> Result<Plan> {
     plan_for_machine(loaded, &device::DeviceChoice::Cpu.hardware_label())
 }
 
-/// Plans a loaded manifest for `machine`. Only cells that measure time depend on the machine.
+/// Plans a loaded manifest for `machine`. Only the keys of cells that measure time depend on the machine.
 ///
 /// # Errors
 /// Fails as [`plan`] does.
@@ -78,7 +79,7 @@ pub fn plan_for_machine(loaded: &LoadedManifest, machine: &HardwareLabel) -> Res
     })
 }
 
-/// Returns every combination of one value for each axis. Without axes there is one empty combination.
+/// Returns all combinations that have one value for each axis. Without axes, returns one empty combination.
 fn combinations(axes: &BTreeMap<String, Vec<toml::Value>>) -> Vec<Vec<(String, toml::Value)>> {
     let mut all = vec![Vec::new()];
     for (key, values) in axes {
@@ -96,7 +97,7 @@ fn combinations(axes: &BTreeMap<String, Vec<toml::Value>>) -> Vec<Vec<(String, t
     all
 }
 
-/// Returns a value as a label: a string without quotes, `random:seed=0` for `{ random = { seed = 0 } }`.
+/// Returns a value as a label. A string has no quotes. `{ random = { seed = 0 } }` becomes `random:seed=0`.
 fn value_text(value: &toml::Value) -> String {
     match value {
         toml::Value::String(text) => text.clone(),
@@ -105,7 +106,8 @@ fn value_text(value: &toml::Value) -> String {
     }
 }
 
-/// Returns a member of a table as a label: `key=value`, or `key:member …` if its value is a table.
+/// Returns a member of a table as a label: `key=value`. If the value is a table, returns `key:` and its
+/// members.
 fn member_text((key, value): (&String, &toml::Value)) -> String {
     let toml::Value::Table(table) = value else { return format!("{key}={}", value_text(value)) };
     let members: Vec<String> = table.iter().map(member_text).collect();

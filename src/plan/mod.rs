@@ -1,7 +1,7 @@
-//! Plans an experiment: turns a manifest into cells, each with its key.
+//! Plans an experiment: turns a manifest into cells. Each cell has a key.
 //!
-//! `dtr plan` shows a plan and `dtr sweep` runs it. Planning runs no cell. [`cell_statuses`] compares a plan
-//! with the store, and [`Estimate`] adds up the resources of its cells.
+//! `dtr plan` shows a plan, and `dtr sweep` runs the plan's cells. Planning runs no cell. [`cell_statuses`]
+//! compares a plan with the store, and [`Estimate`] adds up the resources of its cells.
 
 mod compatibility;
 mod downloads;

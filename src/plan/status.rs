@@ -1,4 +1,4 @@
-//! The status of each cell of a plan, and the reason why it would run.
+//! The status of each cell of a plan, and the reason why the cell would run.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ use dtr_core::error::Result;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CellStatus {
-    /// It has a result.
+    /// The cell has a result.
     Done,
-    /// A process works on it.
+    /// A process works on the cell.
     Running,
-    /// It failed. `dtr sweep --retry-failed` runs it again.
+    /// The cell failed. `dtr sweep --retry-failed` runs it again.
     Failed,
-    /// It has no result.
+    /// The cell has no result, or its result is damaged.
     Missing,
 }
 
@@ -29,9 +29,9 @@ pub enum CellStatus {
 pub struct SpecChange {
     /// The dotted path of the value in the specification.
     pub path: String,
-    /// The earlier value; `None` if there was none.
+    /// The value in the earlier specification. `None` if it has no such value.
     pub before: Option<Value>,
-    /// The new value; `None` if there is none.
+    /// The value in the new specification. `None` if it has no such value.
     pub after: Option<Value>,
 }
 
@@ -39,15 +39,15 @@ pub struct SpecChange {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunReason {
-    /// No cell of the stage has run.
+    /// No cell of the same stage has been recorded.
     New,
-    /// The most similar cell that ran differs in these values.
+    /// The most similar recorded cell of the stage differs in these values.
     Changed(Vec<SpecChange>),
-    /// Its input of this role is not done.
+    /// The cell's input of this role is not done.
     InputRuns(String),
-    /// It failed with this error.
+    /// The cell failed with this error.
     Failed(String),
-    /// Its result is damaged, for this reason.
+    /// The cell's result is damaged. The text says in which way.
     Damaged(String),
 }
 
@@ -71,7 +71,8 @@ impl SpecChange {
     }
 }
 
-/// Returns the status of each cell of `plan`, and the reason why a cell that is not done would run.
+/// Returns the status of each cell of `plan`. For a cell that is not done, also returns the reason why it
+/// would run.
 ///
 /// # Errors
 /// Fails if the store cannot be read.
@@ -120,7 +121,7 @@ fn compare_with_nearest(spec: &CellSpec, recorded: &[CellSpec]) -> RunReason {
         .map_or(RunReason::New, RunReason::Changed)
 }
 
-/// Returns every value of a specification and its inputs, by dotted path.
+/// Returns all values of a specification by dotted path. The key of each input is also a value.
 fn flatten_spec(spec: &CellSpec) -> BTreeMap<String, Value> {
     let mut values = BTreeMap::new();
     flatten_value(&spec.spec, String::new(), &mut values);

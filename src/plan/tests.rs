@@ -1,4 +1,4 @@
-//! Tests of keys: the settings that enter them, and those that do not.
+//! Tests of keys: which settings change them, and which do not.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::stages::{
 use crate::store::Key;
 use dtr_core::seed::Seed;
 
-/// A base that the sweep trains, in place of the quick start's base, so that no test needs weights.
+/// Replaces the quick start's base by one that the sweep trains, so that no test needs weights.
 const TINY: &str = "models.mini.source={ pretrain = { hidden-size = 32, intermediate-size = 64, \
                     num-layers = 4, num-heads = 4, num-kv-heads = 2, head-dim = 8 } }";
 
@@ -103,11 +103,11 @@ fn a_strategy_is_called_by_its_name_and_details_and_decides_no_twins() {
 
 #[test]
 fn an_axis_that_changes_nothing_is_refused() {
-    // A strategy without candidates to choose from prunes none.
+    // A strategy with one candidate per round does not prune, so `prune` changes nothing.
     let dropping = "sweep.axes.\"search.prune\"=[true, false]";
     assert!(try_quickstart(&[dropping, "search.strategy={ beam = { width = 2 } }"]).is_ok());
     assert!(try_quickstart(&[dropping, "search.strategy={ uniform = {} }"]).is_err());
-    // Without variants nothing is distilled, so a recipe of distillation decides no cell.
+    // Without variants nothing is distilled, so the distillation recipe changes no key.
     let axis = r#"sweep.axes."distil.token-budget"=["64k", "128k"]"#;
     let error = try_quickstart(&["sweep.variant=[]", axis]).unwrap_err();
     assert_eq!(
@@ -148,7 +148,7 @@ fn the_base_score_is_shared_by_variants() {
     assert_eq!((scores.len(), distinct.len()), (12, 4));
 }
 
-/// The expected counts are those on the models' pages.
+/// The expected counts are those on the models' pages of the Hugging Face hub.
 #[test]
 fn the_published_shapes_have_the_published_numbers_of_parameters() {
     for (name, parameters) in [
@@ -239,7 +239,7 @@ fn throughput(sets: &[&str]) -> dtr_core::error::Result<Plan> {
 #[test]
 fn the_papers_throughput_is_planned_without_a_download() {
     let plan = throughput(&[]).unwrap();
-    // The base and 4, 8, … 28 replaced layers, at four contexts.
+    // The base and the hybrids with 4, 8, … 28 replaced layers are timed at four contexts.
     assert_eq!((plan.cells.len(), plan.cells_of(&ThroughputJob::NAME).count()), (32, 32));
     assert!(plan.downloads.is_empty());
 }
@@ -275,7 +275,7 @@ fn throughput_keys_depend_on_settings_and_not_on_weights() {
 #[test]
 fn more_layers_than_there_are_cannot_be_replaced() {
     let error = throughput(&["throughput.replaced={ counts = [10, 29] }"]).unwrap_err();
-    assert_eq!(error.to_string(), "`llama-3.2-3b-instruct` has 28 layers, so that 29 cannot be replaced");
+    assert_eq!(error.to_string(), "`llama-3.2-3b-instruct` has 28 layers, so 29 cannot be replaced");
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn a_trajectory_is_timed_as_its_own_search_found_it() {
         r#"sweep.axes."search.strategy"=[{ greedy = {} }, { uniform = {} }]"#,
     ]);
     let cells: Vec<_> = timed.cells_of(&ThroughputJob::NAME).collect();
-    // One cell for the base, and one for each of three variants with each of two strategies.
+    // There is one cell for the base, and one for each combination of three variants and two strategies.
     assert_eq!(cells.len(), 1 + 3 * 2);
     assert!(cells[0].inputs().is_empty() && cells[0].labels.axes.is_empty());
     for cell in &cells[1..] {

@@ -1,4 +1,4 @@
-//! The number of workers that run scores and searches side by side, and the memory of each.
+//! Plans the workers that run score and search cells side by side: their number, and the memory of each.
 
 use std::num::NonZeroUsize;
 
@@ -15,13 +15,13 @@ use dtr_core::error::Result;
 pub struct WorkerOptions {
     /// The device on which all workers compute.
     pub device: DeviceChoice,
-    /// The number of workers; `None` for one.
+    /// The number of workers that the user asked for. `None` means one.
     pub requested: Option<NonZeroUsize>,
 }
 
 impl WorkerOptions {
     /// Returns whether the user asked for several workers.
-    pub fn allow_several(self) -> bool {
+    pub fn requests_several(self) -> bool {
         self.requested.is_some_and(|count| count.get() > 1)
     }
 }
@@ -31,13 +31,14 @@ impl WorkerOptions {
 pub struct WorkerPlan {
     /// Number of workers.
     pub count: usize,
-    /// Bytes of memory that each worker may use on each device; `None` if the system does not report them.
+    /// Bytes of memory that each worker may use on each device. `None` if the system does not report its
+    /// memory.
     pub memory_limit: Option<u64>,
-    /// Estimated bytes of a worker at its peak; `None` if the shape of a base is unknown.
+    /// Estimated peak memory of a worker in bytes. `None` if the shape of a base is unknown.
     pub peak_bytes: Option<u64>,
 }
 
-/// The memory of a cell that runs beside others.
+/// The estimated memory of a cell that runs beside other cells.
 #[derive(Clone, Copy, Debug)]
 struct CellMemory {
     weight_bytes: u64,
@@ -45,9 +46,11 @@ struct CellMemory {
 }
 
 impl WorkerPlan {
-    /// Plans the workers for `cells`, which can run side by side, in `memory_limit` bytes of each device.
+    /// Plans the workers for `cells`, which can run side by side. The workers share `memory_limit` bytes on
+    /// each device.
     ///
-    /// There are at most as many workers as cells, and as fit in the memory with their weights.
+    /// The count is at most the number of cells, and at most the number of workers whose weights fit in
+    /// memory.
     ///
     /// # Errors
     /// Fails if the configuration of a base cannot be read.
@@ -64,8 +67,8 @@ impl WorkerPlan {
     }
 }
 
-/// Returns whether the cells of a stage can run beside one another. A training and a timing have the device
-/// for themselves.
+/// Returns whether the cells of a stage can run beside one another. Trainings and timings cannot, because
+/// each needs the whole device.
 pub fn can_run_in_parallel(stage: &StageName) -> bool {
     [ScoreJob::NAME, SearchJob::NAME].contains(stage)
 }
@@ -79,7 +82,8 @@ fn cell_memory(cell: &Cell, device: DeviceChoice) -> Result<Option<CellMemory>> 
     Ok(Some(CellMemory { weight_bytes: resources.weight_bytes, peak_bytes }))
 }
 
-/// Returns the number of workers whose weights fit in memory, at most one for each cell.
+/// Returns the number of workers: the requested number, limited to the number of cells and to the number of
+/// workers whose weights fit in memory. It is at least one.
 fn worker_count(
     requested: usize,
     num_cells: usize,
@@ -93,8 +97,8 @@ fn worker_count(
     requested.min(num_cells).min(num_fitting).max(1)
 }
 
-/// Returns how often the largest cell fits in `limit` bytes. Leaves out cells whose weights do not fit at all,
-/// because they fail before they start.
+/// Returns how often the weights of the largest cell fit in `limit` bytes. Cells whose weights do not fit
+/// even once are left out, because they fail before they start.
 fn count_fitting(memories: &[CellMemory], limit: u64) -> usize {
     let runnable = memories.iter().map(|memory| memory.weight_bytes).filter(|bytes| *bytes <= limit);
     let largest = runnable.max().unwrap_or(0);
@@ -115,11 +119,11 @@ mod tests {
 
     #[test]
     fn there_is_one_worker_without_a_request() {
-        let allow_several = |requested| {
+        let requests_several = |requested| {
             let requested = NonZeroUsize::new(requested);
-            WorkerOptions { device: "cuda:0".parse().unwrap(), requested }.allow_several()
+            WorkerOptions { device: "cuda:0".parse().unwrap(), requested }.requests_several()
         };
-        assert!(!allow_several(0) && !allow_several(1) && allow_several(2));
+        assert!(!requests_several(0) && !requests_several(1) && requests_several(2));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub fn columns_json() -> Value {
     json!({ "tables": tables })
 }
 
-/// Converts columns to JSON, given the name and the declaration of each.
+/// Converts columns to JSON. `columns` gives the name and the declaration of each column.
 pub(super) fn columns_to_json<'a>(columns: impl Iterator<Item = (&'a str, &'a ColumnSpec)>) -> Value {
     let column = |(name, column): (&str, &ColumnSpec)| {
         json!({
@@ -32,7 +32,7 @@ pub(super) fn columns_to_json<'a>(columns: impl Iterator<Item = (&'a str, &'a Co
     columns.map(column).collect()
 }
 
-/// Returns the reference as Markdown, with its prose wrapped.
+/// Returns the reference as Markdown. The lines of its prose are wrapped.
 pub fn columns_markdown() -> String {
     let tables: Vec<String> = TABLES.iter().map(table_markdown).collect();
     wrap_markdown(&format!("# Tables and their columns\n\n{}", tables.join("\n")))

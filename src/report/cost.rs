@@ -6,7 +6,7 @@ use super::paper_match;
 use super::search_metrics::format_axes;
 use crate::store::{Key, Record};
 
-/// Returns the rows of the table `cost`: a row for each search whose twins have a record.
+/// Returns the rows of the table `cost`: one for each search whose distillation has a record.
 pub(super) fn cost_rows(records: &ExperimentRecords) -> Vec<CostRow> {
     let rows = records.searches.iter().filter_map(|search| {
         let distillation = find_twins(search, records)?;
@@ -22,7 +22,7 @@ pub(super) fn cost_rows(records: &ExperimentRecords) -> Vec<CostRow> {
     rows
 }
 
-/// Returns the key of the input of a search with this role.
+/// Returns the key of the input `role` of a search.
 fn input_key(search: &SearchCell, role: &str) -> Option<Key> {
     search.record.spec.inputs.get(role).map(|input| input.key)
 }

@@ -1,7 +1,7 @@
 //! The finished cells of an experiment, read from the store.
 //!
-//! A report shows these cells and runs none. The order of the lists does not matter, since every table and
-//! figure sorts its rows.
+//! A report shows these cells, and does not run any. The order of the lists does not matter, because every
+//! table and figure sorts its rows.
 
 use std::ops::Deref;
 
@@ -20,7 +20,7 @@ use dtr_core::error::Result;
 pub struct ExperimentRecords {
     /// Name of the experiment.
     pub experiment: String,
-    /// Title of its tables and figures.
+    /// Title of the experiment's tables and figures.
     pub title: String,
     /// The question that the experiment asks, if its manifest has one.
     pub question: Option<String>,
@@ -28,21 +28,21 @@ pub struct ExperimentRecords {
     pub command: String,
     /// Confidence level of every interval, for example 0.95.
     pub confidence: f64,
-    /// The searches whose scores on the test split are complete.
+    /// The finished searches. Searches that lack a score on the test split are left out.
     pub searches: Vec<SearchCell>,
-    /// The scores of bases on test splits, of a sweep without variants.
+    /// The scores of bases on test splits, if the sweep has no variants.
     pub bases: Vec<ScoreCell>,
-    /// The distillations.
+    /// The finished distillations.
     pub distillations: Vec<DistilCell>,
-    /// The timings, on every machine.
+    /// The finished timings of this and of other machines.
     pub timings: Vec<TimingCell>,
-    /// The usage of each finished cell.
+    /// The tokens and evaluations of each finished cell, with its record.
     pub usages: Vec<CellUsage>,
     /// The cells without a result.
     pub missing: Vec<MissingCell>,
 }
 
-/// A finished cell with its labels and its job. It dereferences to the output of the job.
+/// A finished cell with its labels and its job. Dereferences to the output of the job.
 #[derive(Clone, Debug)]
 pub struct StoredCell<J, T> {
     /// The labels of the cell.
@@ -59,14 +59,14 @@ pub type DistilCell = StoredCell<DistilJob, DistilResult>;
 /// The score of a base.
 pub type ScoreCell = StoredCell<ScoreJob, ScoreResult>;
 
-/// The usage of a finished cell of any stage.
+/// The tokens and evaluations of a finished cell of any stage.
 pub type CellUsage = StoredCell<(), WorkCounts>;
 
-/// A finished search with the answers of its three models on the test split. It dereferences to the search's
-/// result.
+/// A finished search. Also has the answers on the test split of its base, of `M_best` and of `M_opt`.
+/// Dereferences to the cell of the search.
 #[derive(Clone, Debug)]
 pub struct SearchCell {
-    /// The search.
+    /// The cell of the search.
     pub cell: StoredCell<SearchJob, SearchResult>,
     /// The answers of the base.
     pub base_answers: TestAnswers,
@@ -76,21 +76,22 @@ pub struct SearchCell {
     pub opt_answers: TestAnswers,
 }
 
-/// The answers of a model on a test split. They dereference to the score.
+/// The answers of a model on a test split. Dereferences to the score.
 #[derive(Clone, Debug)]
 pub struct TestAnswers {
     /// The score cell.
     pub cell: CellId,
-    /// The score with the answer to each item.
+    /// The score, and the answer to each item.
     pub result: ScoreResult,
 }
 
-/// A finished timing. It dereferences to the cell.
+/// A finished timing. Dereferences to the cell of the timing.
 #[derive(Clone, Debug)]
 pub struct TimingCell {
-    /// The timing.
+    /// The cell of the timing.
     pub cell: StoredCell<ThroughputJob, ThroughputResult>,
-    /// The runs of the base at the same context and batch size on the same machine, if it was timed.
+    /// The timed runs of the base on the same machine, with the same context and batch size. `None` if the
+    /// base was not timed like this.
     pub base_runs: Option<Vec<TimedRun>>,
 }
 
@@ -111,17 +112,17 @@ impl<J, T> StoredCell<J, T> {
         self.record.key().to_string()
     }
 
-    /// Returns the name of the linear variant; empty for a cell without one.
+    /// Returns the name of the linear variant. Empty for a cell without a variant.
     pub fn variant(&self) -> &str {
         self.labels.variant.as_deref().unwrap_or_default()
     }
 
-    /// Returns the name of the task; empty for a cell without one.
+    /// Returns the name of the task. Empty for a cell without a task.
     pub fn task(&self) -> &str {
         self.labels.task.as_deref().unwrap_or_default()
     }
 
-    /// Returns model, variant, task and axes. Rows of tables are sorted by this key.
+    /// Returns model, variant, task and axes. The rows of a table are sorted by this tuple.
     pub fn sort_key(&self) -> (&str, &str, &str, String) {
         (&self.labels.model, self.variant(), self.task(), format_axes(&self.labels.axes))
     }
@@ -149,7 +150,7 @@ impl SearchCell {
         self.job.base.public_name(&self.labels.model)
     }
 
-    /// Returns the name of the variant's kind of linear block, such as `gla`.
+    /// Returns the name of the kind of linear block that the variant has, such as `gla`.
     pub fn block_name(&self) -> &'static str {
         self.job.variant.block.name()
     }
@@ -175,7 +176,7 @@ impl ExperimentRecords {
     /// Reads the records of the cells of `plan`. `command` is the command that computes the missing cells.
     ///
     /// # Errors
-    /// Fails if a record cannot be read, or is of a newer format.
+    /// Fails if a record cannot be read, or if a newer version of the program wrote it.
     pub fn read(plan: &Plan, store: &Store, command: &str) -> Result<Self> {
         let mut records = Self {
             experiment: plan.name.clone(),
@@ -190,7 +191,7 @@ impl ExperimentRecords {
                 if cell.job.measures_time() { store.recorded_specs(cell.stage())? } else { Vec::new() };
             let mut reason = records.add(cell, store)?;
             for other in cell.job.cells_on_other_machines(cell, &ended)? {
-                // A timing is missing only if no machine has done it.
+                // A timing counts as missing only if no machine has finished it.
                 reason = records.add(&other, store)?.and(reason);
             }
             let (labels, key) = (cell.labels.clone(), cell.key());
@@ -199,7 +200,7 @@ impl ExperimentRecords {
         Ok(records)
     }
 
-    /// Adds the record of a cell. Returns the reason if its result is missing or incomplete.
+    /// Adds the record of a cell. If its result is missing or incomplete, returns the reason.
     fn add(&mut self, cell: &Cell, store: &Store) -> Result<Option<String>> {
         let record = match cell.job.find_work_counts(store, cell.id())? {
             Lookup::Done(record) => record,
@@ -225,14 +226,14 @@ impl ExperimentRecords {
     }
 }
 
-/// Finds the record of a cell that belongs to the stage `S`.
+/// Finds the record of a cell. Returns `None` if the cell does not belong to the stage `S` or is not done.
 fn find_record<S: Stage + Clone>(cell: &Cell, store: &Store) -> Result<Option<StoredCell<S, S::Output>>> {
     let Some(job) = cell.downcast_job::<S>() else { return Ok(None) };
     let record = store.find::<S::Output>(cell.id())?.done();
     Ok(record.map(|record| StoredCell { labels: cell.labels.clone(), job: job.clone(), record }))
 }
 
-/// Adds the answers on the test split to a search. Returns `None` if one of its score cells has no result.
+/// Adds the answers on the test split to a search. Returns `None` if one of the score cells has no result.
 fn with_answers(cell: StoredCell<SearchJob, SearchResult>, store: &Store) -> Result<Option<SearchCell>> {
     let answers = |cell: &CellId| -> Result<Option<TestAnswers>> {
         let record = store.find::<ScoreResult>(cell)?.done();

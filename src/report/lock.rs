@@ -1,19 +1,20 @@
 //! The lock of a folder of tables. Only the process that holds the lock writes a report into the folder.
 //!
-//! Files of two reports do not mix, and the holder may delete the temporary files of a killed process.
+//! So the folder never mixes files of two reports. The holder may delete temporary files, because only a
+//! killed process can have left them.
 
 use std::path::Path;
 
 use dtr_core::error::Result;
 use dtr_core::files::{FileLock, create_folder, remove_temporary_files};
 
-/// Name of the lock file, beside the tables.
+/// Name of the lock file in the folder of the tables.
 const LOCK_FILE: &str = ".lock";
 
-/// Deletes temporary files in `tables` and `figures`, then calls `write`, both under the lock.
+/// Takes the lock, deletes temporary files in `tables` and `figures`, and then calls `write`.
 ///
 /// # Errors
-/// Errors of the file system and of `write`.
+/// Fails if the lock cannot be taken, if a temporary file cannot be deleted, or if `write` fails.
 pub(super) fn with_report_lock<T>(
     tables: &Path,
     figures: &Path,

@@ -1,7 +1,7 @@
 //! Reports of an experiment's stored results: Parquet tables, SVG figures, an HTML page and a summary for the
 //! terminal.
 //!
-//! A report reads the store and runs nothing. The same results give the same bytes.
+//! A report reads the store and runs no cell. The same results give files with the same bytes.
 
 mod column_docs;
 mod columns;
@@ -41,10 +41,10 @@ pub use text::summary_text;
 
 use dtr_core::error::Result;
 
-/// Writes every table and figure and the page that shows them, and returns the paths of the files.
+/// Writes every table, every figure, and the page that shows them. Returns the paths of the files.
 ///
 /// # Errors
-/// Errors of the file system.
+/// Fails if a file cannot be written, or if a figure cannot be drawn.
 pub fn write(data: &ReportData<'_>, tables_dir: &Path, figures_dir: &Path) -> Result<Vec<PathBuf>> {
     let (tables, figures) = (tables::build_tables(data)?, figures::draw(data)?);
     lock::with_report_lock(tables_dir, figures_dir, || {

@@ -6,7 +6,7 @@ use super::experiment_records::TestAnswers;
 use crate::stats::{mcnemar_exact, paired_bootstrap};
 use dtr_core::seed::Seed;
 
-/// Significance level of the summaries.
+/// A summary calls a difference significant if its p-value is below this level.
 pub(super) const SIGNIFICANCE: f64 = 0.05;
 
 /// Counts of the items that both models answered.
@@ -20,7 +20,7 @@ pub(super) struct PairedCounts {
 }
 
 impl PairedCounts {
-    /// Pairs the answers of two models by item.
+    /// Counts the pairs of answers that two models gave to the same item.
     pub(super) fn new(first: &TestAnswers, second: &TestAnswers) -> Self {
         let answers: BTreeMap<&str, bool> =
             second.items.iter().map(|item| (item.id.as_str(), item.is_correct())).collect();
@@ -34,12 +34,14 @@ impl PairedCounts {
         counts
     }
 
-    /// Returns the p-value of the exact McNemar test that both models are equally accurate.
+    /// Returns the p-value of the exact McNemar test. Its null hypothesis is that both models are equally
+    /// accurate.
     pub(super) fn p_value(&self) -> f64 {
         mcnemar_exact(self.only_first, self.only_second)
     }
 
-    /// Returns the score of the second model minus that of the first, in percentage points; 0 without items.
+    /// Returns the score of the second model minus that of the first, in percentage points. 0 if there are no
+    /// items.
     pub(super) fn difference(&self) -> f64 {
         100.0 * (self.only_second as f64 - self.only_first as f64) / self.num_items.max(1) as f64
     }

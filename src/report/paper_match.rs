@@ -5,30 +5,31 @@ use super::published::{self, PaperKey, PublishedCost, PublishedLayerSet, Publish
 use crate::algorithms::search::Round;
 use crate::algorithms::search::{SearchStrategy, StopCriterion};
 
-/// Relative drop of the validation score at which the searches of the paper's Table 2 stop.
+/// Maximum relative drop of the validation score in the searches of the paper's Table 2.
 const PAPER_MAX_RELATIVE_DROP: f64 = 0.05;
 /// Number of replaced layers of the hybrids in the paper's Table 4.
 const PAPER_NUM_REPLACED: usize = 10;
 
-/// Returns the cell of Table 1 for a greedy search.
+/// Returns the cell of Table 1 that corresponds to a search. Only greedy searches have one.
 pub(super) fn matching_score(search: &SearchCell) -> Option<&'static PublishedScore> {
     is_greedy(search).then(|| published::find_score(paper_key(search)?)).flatten()
 }
 
-/// Returns the cell of Table 2 for a greedy search with the stop rule of the paper.
+/// Returns the cell of Table 2 that corresponds to a search. Only greedy searches with the paper's stop rule
+/// have one.
 pub(super) fn matching_speedup(search: &SearchCell) -> Option<&'static PublishedSpeedup> {
     let is_comparable =
         is_greedy(search) && search.job.stop == StopCriterion::MaxRelativeDrop(PAPER_MAX_RELATIVE_DROP);
     is_comparable.then(|| published::find_speedup(paper_key(search)?)).flatten()
 }
 
-/// Returns the row of Table 3 for a greedy search.
+/// Returns the row of Table 3 that corresponds to a search. Only greedy searches have one.
 pub(super) fn matching_cost(search: &SearchCell) -> Option<&'static PublishedCost> {
     is_greedy(search).then(|| published::find_cost(search.public_base_name()?)).flatten()
 }
 
-/// Returns the layer set of Table 4 for the winner of a round, if strategy and number of layers are those of
-/// the paper.
+/// Returns the layer set of Table 4 that corresponds to the winner of a round. Returns `None` if the paper
+/// has no layer set for the strategy and the number of layers.
 pub(super) fn matching_layer_set(search: &SearchCell, round: &Round) -> Option<&'static PublishedLayerSet> {
     let strategy = match search.job.strategy {
         SearchStrategy::Greedy {} => "greedy",

@@ -1,11 +1,11 @@
-//! The data of a report, computed once for tables, figures, page and text.
+//! The data of a report. They are computed once, and used by the tables, the figures, the page and the text.
 
 use super::columns::{AgreementRow, SearchRow};
 use super::experiment_records::ExperimentRecords;
 use super::rows;
 
-/// The records of an experiment, and the rows of two tables that take long to compute because their tests
-/// and intervals resample.
+/// The records of an experiment, and the rows of two tables. These rows are kept because they take long to
+/// compute: their tests and intervals resample.
 pub struct ReportData<'a> {
     /// The stored results of the experiment.
     pub records: &'a ExperimentRecords,

@@ -1,5 +1,5 @@
-//! The macro that declares a table as a struct: the fields are the columns, and the doc comments are the
-//! documentation of the table and of its columns.
+//! The macro that declares a table as a struct. The fields of the struct are the columns. Its doc comments
+//! document the table and the columns.
 //!
 //! Each column is described once, in `columns/`. Data frames, the metadata of Parquet files and the column
 //! reference are generated from that description.
@@ -9,7 +9,7 @@ use polars::prelude::*;
 /// Declaration of a table: its name, its description and its columns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TableSpec {
-    /// Name of the table, and of its file without the extension.
+    /// Name of the table. Its file has the same name with an extension.
     pub name: &'static str,
     pub(super) about: &'static str,
     /// The columns, in the order of the file.
@@ -25,13 +25,13 @@ pub struct ColumnSpec {
     pub dtype: &'static str,
     /// Whether the column may contain nulls.
     pub nullable: bool,
-    /// Unit; empty for names, indices and booleans.
+    /// Unit of the values. Empty for names, indices and booleans.
     pub unit: &'static str,
     pub(super) about: &'static str,
 }
 
 impl TableSpec {
-    /// Returns the description of the table, which starts with the meaning of a row.
+    /// Returns the description of the table. It starts with the meaning of a row.
     pub fn about(&self) -> &'static str {
         self.about.trim()
     }
@@ -49,19 +49,19 @@ pub trait Row: Sized {
     /// Declaration of the table.
     const TABLE: TableSpec;
 
-    /// Converts rows to columns, in the order of the declaration.
+    /// Converts rows to columns. The columns are in the order of the declaration.
     fn to_columns(rows: &[Self]) -> Vec<Column>;
 
     /// Converts rows to a data frame.
     ///
     /// # Errors
-    /// Errors of polars.
+    /// Fails if polars cannot build the data frame.
     fn to_data_frame(rows: &[Self]) -> PolarsResult<DataFrame> {
         DataFrame::new(rows.len(), Self::to_columns(rows))
     }
 }
 
-/// A type of values of a column.
+/// A type that the values of a column can have.
 pub(super) trait ColumnValue: Sized {
     /// Name of the column's data type in polars.
     const DTYPE: &'static str;
@@ -124,8 +124,8 @@ impl ColumnValue for Vec<f64> {
 
 /// Declares tables as `name: RowStruct { column: type => "unit", ... }`.
 ///
-/// The doc comments of a table and of its columns become their descriptions in files and in the column
-/// reference.
+/// The doc comments of a table and of its columns become descriptions in the metadata of files and in the
+/// column reference.
 macro_rules! tables {
     ($(
         $(#[doc = $about:literal])+

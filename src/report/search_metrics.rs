@@ -7,7 +7,7 @@ use crate::algorithms::distil::{LayerCurvePoint, LayerLoss};
 use crate::algorithms::search::Round;
 use crate::stats::median;
 
-/// Formats the other sweep axes on one line, for example `distil.token-budget=1M,seed=2`.
+/// Formats the values of sweep axes on one line, for example `distil.token-budget=1M,seed=2`.
 pub fn format_axes(axes: &BTreeMap<String, String>) -> String {
     axes.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
@@ -20,9 +20,10 @@ impl SearchCell {
         rounds
     }
 
-    /// Returns the accepted round since which each layer of the last accepted hybrid stayed replaced.
+    /// Returns for each layer that the last accepted hybrid replaces the round since which it stayed
+    /// replaced.
     ///
-    /// If each hybrid extends the previous one, this is the round that the layer won.
+    /// If each hybrid extends the previous one, this is the round in which the search chose the layer.
     pub fn rounds_by_layer(&self) -> BTreeMap<u32, u32> {
         let mut since = BTreeMap::new();
         for round in self.sorted_rounds().into_iter().filter(|round| round.accepted) {
@@ -34,8 +35,8 @@ impl SearchCell {
         since
     }
 
-    /// Counts the accepted rounds in which another candidate may have the winner's score, so that the
-    /// tie-breaking rule selected the winner.
+    /// Counts the accepted rounds in which another candidate has, or may have, the winner's score. In these
+    /// rounds the tie-breaking rule may have selected the winner.
     ///
     /// Only strategies that score several candidates in a round have such rounds.
     pub fn num_tied_rounds(&self) -> u32 {
@@ -49,15 +50,16 @@ impl SearchCell {
 }
 
 impl DistilCell {
-    /// Returns the normalised loss of the median layer before and after training, or `None` without layers.
+    /// Returns the median normalised loss over layers, before and after training. Returns `None` if no layer
+    /// has a normalised loss.
     pub fn median_normalised_losses(&self) -> Option<(f64, f64)> {
         let (before, after): (Vec<_>, Vec<_>) =
             self.layers.iter().filter_map(LayerLoss::normalised_losses).unzip();
         Some((median(&before)?, median(&after)?))
     }
 
-    /// Returns the training curve of the median layer, in the order of the steps: the number of tokens seen
-    /// and the normalised loss.
+    /// Returns the training curve: for each recorded step, the number of tokens seen and the median
+    /// normalised loss over layers.
     pub fn median_curve(&self) -> Vec<(u64, f64)> {
         let mut curve: Vec<_> = self.curve.iter().collect();
         curve.sort_by_key(|point| point.step);
@@ -71,8 +73,8 @@ impl DistilCell {
 }
 
 impl LayerLoss {
-    /// Returns the loss before and after training as a fraction of the output's variance, or `None` for a
-    /// constant output.
+    /// Returns the loss before and after training, each divided by the variance of the attention output.
+    /// Returns `None` if the output is constant.
     pub fn normalised_losses(&self) -> Option<(f64, f64)> {
         let varies = self.output_variance > 0.0;
         varies.then(|| (self.initial / self.output_variance, self.r#final / self.output_variance))
@@ -117,8 +119,9 @@ mod tests {
             layers: vec![layer],
             bounds: ScoreBounds { lower, upper },
         };
-        // The winner of every round has a score of 0.5. The first winner is clear and the second is tied. In
-        // the third round, the upper bound of a pruned candidate is as high as the winner's score.
+        // The winner of every round has a score of 0.5. In the first round all other scores are lower. In the
+        // second round another candidate has the same score. In the third round, the upper bound of a pruned
+        // candidate is as high as the winner's score.
         let trials =
             [(1, 3, 0.5, 0.5), (1, 1, 0.1, 0.4), (2, 1, 0.5, 0.5), (2, 2, 0.5, 0.5), (3, 2, 0.5, 0.5)];
         search.trials = trials.into_iter().chain([(3, 4, 0.2, 0.5)]).map(trial).collect();

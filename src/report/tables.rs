@@ -1,7 +1,7 @@
-//! Writes the tables as Parquet files; the same records give the same bytes.
+//! Writes the tables as Parquet files. The same records give files with the same bytes.
 //!
-//! The metadata of each file documents the table: `dtr:table` is its name, `dtr:about` its description, and
-//! `dtr:columns` a JSON list of its columns with type, unit and description.
+//! The metadata of each file documents the table. `dtr:table` is its name, and `dtr:about` its description.
+//! `dtr:columns` is a JSON list of its columns with type, unit and description.
 
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,7 @@ impl Table {
 /// Builds every table, including tables without rows.
 ///
 /// # Errors
-/// A table has two columns of the same name.
+/// Fails if a table has two columns of the same name.
 pub(super) fn build_tables(data: &ReportData<'_>) -> Result<Vec<Table>> {
     let records = data.records;
     let (costs, timings) = (cost_rows(records), throughput_rows(records));
@@ -71,7 +71,7 @@ pub(super) fn build_tables(data: &ReportData<'_>) -> Result<Vec<Table>> {
 /// Writes the tables into `folder` and returns the paths of the files.
 ///
 /// # Errors
-/// Errors of the file system.
+/// Fails if a file cannot be written.
 pub(super) fn write(tables: &[Table], folder: &Path) -> Result<Vec<PathBuf>> {
     let write_table = |table: &Table| {
         let path = folder.join(table.file_name());
@@ -168,7 +168,8 @@ mod tests {
                 assert_eq!(table.spec, *declared_table);
                 let found = frame.columns().iter().map(|column| (column.name().as_str(), column.dtype()));
                 for ((name, dtype), declared) in found.zip(&table.columns) {
-                    // The columns of `table1` after the first two have the names of bases and variants.
+                    // The names of the columns of `table1`, except for the first two, contain the names of
+                    // bases and variants.
                     assert!(name == declared.name || declared.name.contains('{'), "{name}");
                     assert!(declared_table.columns.contains(declared));
                     assert_eq!(format!("{dtype:?}"), declared.dtype, "{}.{name}", table.spec.name);

@@ -7,7 +7,7 @@ use super::search_metrics::format_axes;
 use crate::algorithms::throughput::TimedRun;
 use crate::stats::median;
 
-/// Throughput over the runs of a timing, in tokens per second.
+/// Statistics of the throughput over the runs of a timing, in tokens per second.
 #[derive(Clone, Copy)]
 struct Rate {
     median: f64,
@@ -16,7 +16,7 @@ struct Rate {
 }
 
 impl Rate {
-    /// Computes the rates of runs that each processed `tokens` in some number of `seconds`.
+    /// Computes the statistics. Each run processed `tokens` tokens. `seconds` gives the duration of each run.
     fn new(tokens: u64, seconds: impl Iterator<Item = f64>) -> Self {
         let rates: Vec<f64> = seconds.map(|seconds| tokens as f64 / seconds.max(f64::MIN_POSITIVE)).collect();
         Self {
@@ -93,7 +93,7 @@ mod tests {
         let rows = throughput_rows(&fixture::records());
         let base = rows.iter().find(|row| row.variant.is_none() && row.context == 512).unwrap();
         assert_eq!((base.decode_speedup, base.num_replaced, base.layers.as_str()), (Some(1.0), 0, ""));
-        // Runs of 1.0, 1.1 and 1.2 seconds for 2 prompts with 16 new tokens each.
+        // The runs took 1.0, 1.1 and 1.2 seconds for 2 prompts with 16 new tokens each.
         assert_eq!((base.decode, base.decode_low, base.decode_high), (32.0 / 1.1, 32.0 / 1.2, 32.0));
         let hybrid = rows.iter().find(|row| row.num_replaced == 4 && row.context == 512).unwrap();
         assert!((hybrid.decode_speedup.unwrap() - 1.4).abs() < 1e-12);

@@ -2,11 +2,12 @@
 
 use crate::algorithms::search::SearchStrategy;
 
-/// Returns the maximum number of evaluations of a search on a base of `num_layers` layers, including cached
-/// ones.
+/// Returns the maximum number of evaluations of a search on a base of `num_layers` layers, including
+/// evaluations whose scores are cached.
 ///
-/// A search evaluates the base and every candidate of every round on the validation split, and then the base,
-/// `M_best` and `M_opt` on the test split.
+/// A search evaluates the base and every candidate of every round on the validation split, and then the base
+/// and the hybrids `M_best` and `M_opt` of its [`SearchOutcome`](crate::algorithms::search::SearchOutcome) on
+/// the test split.
 pub fn max_evaluations(strategy: &SearchStrategy, num_layers: u64) -> u64 {
     max_scored_masks(strategy, num_layers).saturating_add(1 + 3)
 }
@@ -24,8 +25,8 @@ fn max_scored_masks(strategy: &SearchStrategy, num_layers: u64) -> u64 {
 
 /// Returns the number of masks that a beam search scores.
 ///
-/// A round adds to each mask of the beam each layer that is not yet in the mask. Two masks of the beam may
-/// give the same new mask, which is scored once.
+/// A round extends each mask of the beam by each layer that the mask lacks. Two masks of the beam may give
+/// the same new mask, which is scored once.
 fn beam_search_masks(width: u64, num_layers: u64) -> u64 {
     let (mut num_new_masks, mut total) = (1, 0_u64);
     for num_replaced in 1..=num_layers {
@@ -36,7 +37,7 @@ fn beam_search_masks(width: u64, num_layers: u64) -> u64 {
     total
 }
 
-/// Returns the binomial coefficient `n` over `k`, at most `u64::MAX`.
+/// Returns the binomial coefficient `n` over `k`, or `u64::MAX` if the computation overflows.
 fn binomial(n: u64, k: u64) -> u64 {
     let k = k.min(n - k);
     let coefficient = (1..=k).try_fold(1_u64, |product, i| Some(product.checked_mul(n - k + i)? / i));

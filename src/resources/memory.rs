@@ -9,36 +9,39 @@ use dtr_model::{DecoderConfig, Mixer, Variant};
 /// Bytes of an f32.
 const F32_BYTES: u64 = 4;
 
-/// Bytes of a twin's parameter between its steps: the master weight and two moments, in f32.
+/// Bytes of each parameter of a twin between training steps: the master weight and two moments, in f32.
 const TRAINED_BYTES: u64 = 3 * F32_BYTES;
 
 /// Numbers that a GPU holds for each parameter of a stack of twins during a training step: a working copy and
-/// a gradient. Two stacks need them at a time, because each step is enqueued before the previous step ends.
+/// a gradient. The GPU holds them for two stacks at a time, because the step of a stack is enqueued before
+/// the step of the previous stack ends.
 const STEP_NUMBERS: u64 = 2 * 2;
 
-/// Hidden states per token, in multiples of the model's width, that the gradient of a twin needs, including
-/// the teacher's.
+/// The number of hidden states, each of the model's width, that a GPU holds per token while it computes the
+/// gradient of a twin. They include the hidden states of the base.
 const STEP_STATES: u64 = 32;
 
 /// Bytes that a GPU's driver, kernels and matrix products hold.
 pub const GPU_OVERHEAD_BYTES: u64 = 1 << 29;
 
-/// Returns the bytes of a base's weights.
+/// Returns the size of a base's weights in bytes.
 pub fn weight_bytes(config: &DecoderConfig, dtype: Dtype) -> u64 {
     number_bytes(dtype) * config.num_parameters()
 }
 
-/// Returns the bytes of the twins of all layers.
+/// Returns the size of the twins of all layers in bytes.
 pub fn twin_bytes(config: &DecoderConfig, variant: &Variant, dtype: Dtype) -> u64 {
     number_bytes(dtype) * config.num_layers as u64 * Mixer::num_twin_parameters(variant, config)
 }
 
-/// Returns the bytes of parameters that are trained: weight, two moments and gradient, in f32.
+/// Returns how many bytes training holds for `num_parameters` parameters: weights, two moments and gradients,
+/// in f32.
 pub fn trained_bytes(num_parameters: u64) -> u64 {
     4 * F32_BYTES * num_parameters
 }
 
-/// Returns the bytes of the keys and values of `num_layers` layers at `num_positions` positions, in f32.
+/// Returns the size in bytes of the keys and values of `num_layers` layers at `num_positions` positions, in
+/// f32.
 pub fn cache_bytes(config: &DecoderConfig, num_layers: usize, num_positions: usize) -> u64 {
     F32_BYTES * (2 * num_layers * config.num_kv_heads * config.head_dim * num_positions) as u64
 }
@@ -56,10 +59,10 @@ pub struct DistilMemory<'a> {
 }
 
 impl DistilMemory<'_> {
-    /// Returns the bytes at the peak if all layers are trained together.
+    /// Returns the peak memory in bytes if all layers are trained together.
     ///
-    /// A base in bf16 runs on a GPU, and the estimate for a GPU includes temporary tensors. The estimate for
-    /// a processor does not.
+    /// The estimate assumes a GPU for a base in bf16, and a CPU for a base in f32. The estimate for a GPU
+    /// includes temporary tensors. The estimate for a CPU does not.
     pub fn peak_bytes_of_all_layers(&self) -> u64 {
         match self.dtype {
             Dtype::Bf16 => self.gpu_peak_bytes(self.config.num_layers),
@@ -67,14 +70,14 @@ impl DistilMemory<'_> {
         }
     }
 
-    /// Returns the bytes at the peak on a GPU while `num_layers` layers are trained together. A GPU holds the
-    /// inputs and outputs of one stack of layers at a time, which are included in the states of a step.
+    /// Returns the peak memory of a GPU in bytes while `num_layers` layers are trained together. The GPU
+    /// holds the inputs and outputs of one stack of layers at a time. `STEP_STATES` includes these.
     pub fn gpu_peak_bytes(&self, num_layers: usize) -> u64 {
         let between_steps = num_layers as u64 * TRAINED_BYTES * self.twin_parameters().sum::<u64>();
         self.base_bytes() + between_steps + self.step_bytes(num_layers)
     }
 
-    /// Returns the bytes of the base.
+    /// Returns the size of the base's weights in bytes.
     pub fn base_bytes(&self) -> u64 {
         weight_bytes(self.config, self.dtype)
     }
@@ -95,8 +98,8 @@ impl DistilMemory<'_> {
         })
     }
 
-    /// Returns the bytes on a processor: the base, the twins with moments and gradients, and the inputs and
-    /// outputs of all layers for a batch.
+    /// Returns the memory on a CPU in bytes: the base, the twins with moments and gradients, and the inputs
+    /// and outputs of all layers for a batch.
     fn cpu_bytes(&self) -> u64 {
         let num_layers = self.config.num_layers;
         let twins = trained_bytes(num_layers as u64 * self.twin_parameters().sum::<u64>());
@@ -104,12 +107,12 @@ impl DistilMemory<'_> {
         self.base_bytes() + twins + states
     }
 
-    /// Returns the parameters of one layer's twin, for each variant.
+    /// Returns the number of parameters of one layer's twin, for each variant.
     fn twin_parameters(&self) -> impl Iterator<Item = u64> {
         self.variants.iter().map(|variant| Mixer::num_twin_parameters(variant, self.config))
     }
 
-    /// Returns the bytes that the step of a stack of twins takes on a GPU, if `num_layers` layers are trained.
+    /// Returns how many bytes the step of a stack of twins takes on a GPU if `num_layers` layers are trained.
     fn step_bytes(&self, num_layers: usize) -> u64 {
         let hidden_size = self.config.hidden_size;
         let max_stack = layers_per_stack(self.batch_tokens() as usize, hidden_size);

@@ -103,7 +103,7 @@ impl<'a> RunningCell<'a> {
     /// Fails if the checkpoint cannot be read or removed.
     pub fn checkpoint(&self, name: &str) -> Result<CheckpointFile> {
         let checkpoint = self.claim.checkpoint(name)?;
-        if checkpoint.remove_if_damaged()? {
+        if checkpoint.remove_if_unusable()? {
             let path = checkpoint.path().display();
             let message = format!("removed `{path}`, which is damaged; its work starts from the beginning");
             self.context.progress.print_line(&format!("{}: {message}", self.name));

@@ -5,8 +5,8 @@ use crate::plan::Plan;
 use crate::runner::{CellEnd, Crash, RunContext, log_crash, record_failure};
 use dtr_core::error::{Error, Result};
 
-/// Records a failure for each cell that crashed a worker, and logs the crash for each cell that may have
-/// crashed one.
+/// Records a failure for each cell that crashed an earlier worker. If several cells ran when a worker
+/// crashed, only logs the crash for each of them, because any may have caused it.
 ///
 /// # Errors
 /// Fails if the store cannot be read or written.

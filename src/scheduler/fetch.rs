@@ -1,5 +1,4 @@
-//! Downloads the models and files that an experiment reads from the hub, and verifies them, before any cell
-//! runs.
+//! Before any cell runs, downloads and verifies the models and files that an experiment reads from the hub.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +9,10 @@ use crate::runner::ProgressDisplay;
 use dtr_core::error::{Error, Result};
 use dtr_model::BaseModel;
 
-/// The digests of the fetched files as the hub publishes them, by URI.
+/// The digest that the hub publishes for each fetched file, by URI.
 pub type HubDigests = BTreeMap<String, String>;
 
-/// Downloads the models and files that are not in the cache, and compares the digest of each file.
+/// Downloads the models and files that are not in the cache. Compares each downloaded file with its digest.
 ///
 /// # Errors
 /// Fails if the hub cannot be reached, if a file is damaged, or if a base lacks weights or a tokenizer.
@@ -31,7 +30,7 @@ pub fn fetch_downloads(downloads: &Downloads, progress: &ProgressDisplay) -> Res
 fn fetch_model(pinned: &PinnedRepo, progress: &ProgressDisplay, digests: &mut HubDigests) -> Result<()> {
     let folder = hub::default_hub().snapshot_folder(pinned);
     let names = match BaseModel::has_all_files(&folder) {
-        // A complete folder needs no list from the hub.
+        // If the folder is complete, its files are listed without asking the hub.
         true => list_file_names(&folder),
         false => hub::default_hub().list_files(pinned)?,
     };
@@ -78,7 +77,7 @@ fn fetch_file(
         return Err(Error::interrupted());
     }
     let name = format!("{} {file}", pinned.id);
-    // The total is known once the download begins.
+    // The task starts when the download begins, because the total size is unknown before.
     let mut task = None;
     let mut num_reported = 0;
     let fetched = hub::default_hub().fetch_file(pinned, file, &mut |there, total| {

@@ -1,5 +1,5 @@
-//! Runs the cells of a plan in order, records failures, and continues with the cells that do not depend on
-//! them.
+//! Runs the cells of a plan in order. If a cell fails, records the failure and continues with the cells that
+//! do not depend on the failed cell.
 
 mod crashes;
 mod fetch;
@@ -20,20 +20,21 @@ pub use fetch::{HubDigests, fetch_downloads};
 pub use parallel::{run_granted_cells, run_plan_or_divide};
 pub use summary::{RunSummary, UnfinishedCell};
 
-/// How a run handles cells that fail, and cells that failed before.
+/// How a run handles cells that fail, and cells that failed in an earlier run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FailurePolicy {
     /// Whether the first failure ends the run.
     pub fail_fast: bool,
-    /// Whether cells that failed before run again.
+    /// Whether cells that failed in an earlier run are run again.
     pub retry_failed: bool,
 }
 
 /// Runs every cell of `plan` that is not done.
 ///
 /// # Errors
-/// Fails if the user interrupts, or if the store cannot be read or written. The failure of a cell is not an
-/// error of the run: the cell's record and the summary hold it.
+/// Fails if the user interrupts, if the store cannot be read or written, or if input data is invalid. If a
+/// cell fails for another reason, the run does not fail. The cell's record and the summary then hold the
+/// error.
 pub fn run_plan(plan: &Plan, context: &RunContext<'_>, policy: FailurePolicy) -> Result<RunSummary> {
     let mut scheduler = Scheduler::start(plan, context, policy)?;
     let mut cache = StageCache::default();
@@ -42,7 +43,8 @@ pub fn run_plan(plan: &Plan, context: &RunContext<'_>, policy: FailurePolicy) ->
     Ok(scheduler.summary)
 }
 
-/// Returns the inputs of the cells that are not done. Their files are verified before they are read.
+/// Returns the inputs of the cells that are not done. The run reads the files of these inputs, so it must
+/// verify them.
 fn inputs_of_pending(plan: &Plan, store: &Store) -> Result<BTreeSet<Key>> {
     let mut inputs = BTreeSet::new();
     for cell in &plan.cells {
@@ -53,7 +55,8 @@ fn inputs_of_pending(plan: &Plan, store: &Store) -> Result<BTreeSet<Key>> {
     Ok(inputs)
 }
 
-/// Divides cells into groups that run together. An isolated cell runs by itself, after its group.
+/// Divides cells into groups whose cells run together. An isolated cell is a group by itself, after the group
+/// to which it would belong.
 fn group_cells<'a>(
     cells: impl Iterator<Item = &'a Cell>,
     is_isolated: impl Fn(&Cell) -> bool,
@@ -72,7 +75,8 @@ fn group_cells<'a>(
     groups.into_iter().flat_map(split).filter(|group| !group.is_empty()).collect()
 }
 
-/// A function that runs the cells of a group and returns the completion of each.
+/// A function that runs the cells of a group. For each cell, it returns the process that computed it, or an
+/// error.
 type RunGroup<'r, 'a> = &'r mut dyn FnMut(&[&'a Cell]) -> Vec<Result<CompletedBy>>;
 
 /// A run in progress.
@@ -80,8 +84,9 @@ struct Scheduler<'a> {
     plan: &'a Plan,
     context: &'a RunContext<'a>,
     policy: FailurePolicy,
-    /// Cells whose files are verified, because a cell that is not done reads them.
+    /// Keys of the cells whose files are verified, because a cell that is not done reads the files.
     verified: BTreeSet<Key>,
+    /// Keys of the cells that are known to have a result.
     done: BTreeSet<Key>,
     summary: RunSummary,
 }
@@ -111,7 +116,7 @@ impl<'a> Scheduler<'a> {
         self.run_groups(groups, &mut |cells| cells[0].job.run(context, cache, cells))
     }
 
-    /// Runs all groups. A group whose cells all run in other processes comes last.
+    /// Runs all groups. Postpones a group if other processes run all of its cells.
     fn run_groups(&mut self, mut groups: VecDeque<Vec<&'a Cell>>, run: RunGroup<'_, 'a>) -> Result<()> {
         let mut num_deferred = 0;
         while let Some(group) = groups.pop_front() {
@@ -135,7 +140,7 @@ impl<'a> Scheduler<'a> {
         Ok(true)
     }
 
-    /// Runs the cells of a group that have no result, and counts each cell by how it ended.
+    /// Runs the cells of a group that have no result. Counts each cell of the group in the summary.
     fn run_group(&mut self, group: &[&'a Cell], run: RunGroup<'_, 'a>) -> Result<()> {
         if self.policy.fail_fast && !self.summary.failed.is_empty() {
             self.skip(group);
@@ -160,8 +165,8 @@ impl<'a> Scheduler<'a> {
         result
     }
 
-    /// Counts the cells of a group that follow the failure that ends the run. An earlier worker of this sweep
-    /// may have done some of them.
+    /// Counts a group's cells as skipped, because an earlier failure ended the run. Cells that an earlier
+    /// worker of this sweep has done count as done.
     fn skip(&mut self, group: &[&Cell]) {
         let previous = self.context.supervisor.previous_attempts();
         let num_done = group.iter().filter(|cell| previous.done.contains(&cell.key())).count();
@@ -169,13 +174,14 @@ impl<'a> Scheduler<'a> {
         self.summary.skipped += group.len() - num_done;
     }
 
-    /// Returns the cells of a group that no other worker of this sweep runs.
+    /// Returns the cells of a group that the supervisor grants to this worker, because no other worker runs
+    /// them.
     fn granted_cells(&self, group: &[&'a Cell]) -> Vec<&'a Cell> {
         let granted = self.context.supervisor.request_cells(group.iter().map(|cell| cell.key()).collect());
         group.iter().copied().filter(|cell| granted.contains(&cell.key())).collect()
     }
 
-    /// Returns the cells of a group that need to run and whose weights fit in memory. Counts the other cells.
+    /// Returns the cells of a group that have to run and whose weights fit in memory. Counts the other cells.
     fn runnable_cells(&mut self, group: &[&'a Cell]) -> Result<Vec<&'a Cell>> {
         let mut runnable = Vec::new();
         let mut do_all_fit = true;
@@ -198,7 +204,7 @@ impl<'a> Scheduler<'a> {
         Ok(runnable)
     }
 
-    /// Returns whether a cell has to run. Counts a cell that does not.
+    /// Returns whether a cell has to run. If not, counts the cell in the summary.
     fn needs_run(&mut self, cell: &Cell) -> Result<bool> {
         let previous = self.context.supervisor.previous_attempts();
         let key = cell.key();
@@ -206,7 +212,7 @@ impl<'a> Scheduler<'a> {
         match self.context.store.cell_state(cell.id(), check)? {
             CellState::Done => {
                 self.done.insert(key);
-                // An earlier worker of this sweep may have done it.
+                // Cells that an earlier worker of this sweep has done are not cached: the sweep did them.
                 match previous.done.contains(&key) {
                     true => self.summary.done += 1,
                     false => self.summary.cached += 1,
@@ -228,14 +234,15 @@ impl<'a> Scheduler<'a> {
         Ok(false)
     }
 
-    /// Returns the role and the id of an input that has no result.
+    /// Returns the role and the id of an input of the plan that has no result. Returns `None` if all have
+    /// results.
     fn missing_input<'c>(&self, cell: &'c Cell) -> Option<(&'c String, &'c CellId)> {
         let is_missing =
             |input: &CellId| self.plan.cell(&input.key).is_some() && !self.done.contains(&input.key);
         cell.inputs().iter().find(|(_, input)| is_missing(input))
     }
 
-    /// Counts how a cell ended, and records a failure.
+    /// Counts a cell that ended. If the cell failed, records the failure.
     ///
     /// # Errors
     /// Fails if the run cannot continue: after an interruption, if the disk is full, or if input data is
@@ -263,7 +270,7 @@ impl<'a> Scheduler<'a> {
                 Err(error)
             }
             Err(error) if error.is_storage_failure() || error.is_bad_input() => {
-                // The disk may be full, so that the log cannot be written either.
+                // Ignore an error of the log: if the disk is full, the log cannot be written either.
                 let _ = log_stop(self.context, cell.id());
                 supervisor.report_end(&key, CellEnd::Released);
                 Err(error)
@@ -281,7 +288,7 @@ impl<'a> Scheduler<'a> {
     }
 }
 
-/// Runs cells together. After a panic, runs each cell by itself, so that only the cell that panics fails.
+/// Runs cells together. After a panic, runs each cell by itself, so that only a cell that panics fails.
 fn run_isolating_panics<'a>(cells: &[&'a Cell], run: RunGroup<'_, 'a>) -> Vec<Result<CompletedBy>> {
     match (cells, catch_cell_panic(|| run(cells))) {
         (_, Ok(completions)) => completions,

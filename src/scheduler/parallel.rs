@@ -1,4 +1,4 @@
-//! Runs scores and searches in several workers side by side.
+//! Runs score and search cells in several workers side by side.
 
 use super::{FailurePolicy, RunSummary, Scheduler};
 use crate::plan::{Plan, WorkerOptions, WorkerPlan, can_run_in_parallel};
@@ -8,9 +8,10 @@ use crate::store::{CellState, CheckDepth};
 use dtr_core::error::Result;
 use dtr_core::files::format_bytes;
 
-/// Runs every cell of `plan` that is not done, up to the cells that can run in parallel. If several workers
-/// should run these, tells the supervisor and returns `None`. Otherwise runs them too, and the cells that
-/// follow.
+/// Runs the cells of `plan` that are not done, as the first worker of a sweep.
+///
+/// Stops before the cells that can run in parallel if several workers should run these. In this case it tells
+/// the supervisor and returns `None`. Otherwise it runs all cells.
 ///
 /// # Errors
 /// Fails as [`run_plan`](super::run_plan) does.
@@ -22,7 +23,7 @@ pub fn run_plan_or_divide(
 ) -> Result<Option<RunSummary>> {
     let mut scheduler = Scheduler::start(plan, context, policy)?;
     let mut cache = StageCache::default();
-    let mut may_divide = options.allow_several();
+    let mut may_divide = options.requests_several();
     for stage in &STAGES {
         if may_divide && can_run_in_parallel(&stage.name) {
             may_divide = false;
@@ -38,8 +39,8 @@ pub fn run_plan_or_divide(
     Ok(Some(scheduler.summary))
 }
 
-/// Runs the cells of `plan` that can run in parallel and that the supervisor grants to this worker. The last
-/// worker counts the cells.
+/// Runs the cells of `plan` that can run in parallel and that the supervisor grants to this worker. Returns
+/// no summary, because the last worker of the sweep makes it.
 ///
 /// # Errors
 /// Fails as [`run_plan`](super::run_plan) does.
@@ -57,7 +58,8 @@ fn first_parallel_stage() -> usize {
 }
 
 impl<'a> Scheduler<'a> {
-    /// Returns the division of the cells that can run in parallel, if several workers should run them.
+    /// Returns how the cells that can run in parallel are divided among several workers. Returns `None` if
+    /// one worker should run them.
     fn plan_division(&self, options: WorkerOptions) -> Result<Option<Division>> {
         if self.policy.fail_fast && !self.summary.failed.is_empty() {
             return Ok(None);
@@ -85,7 +87,7 @@ impl<'a> Scheduler<'a> {
         }))
     }
 
-    /// Returns the cells that can run in parallel, are not done, and whose inputs are done.
+    /// Returns the cells that can run in parallel and have to run, and whose inputs are done.
     fn pending_parallel_cells(&self) -> Result<Vec<&'a Cell>> {
         let previous = self.context.supervisor.previous_attempts();
         let mut pending = Vec::new();
@@ -102,8 +104,8 @@ impl<'a> Scheduler<'a> {
         Ok(pending)
     }
 
-    /// Finds the cells that are done and that cells in parallel may read. The first worker has verified their
-    /// files.
+    /// Finds the done cells that parallel cells may read. Does not verify the files of these cells, because
+    /// the first worker has done so.
     fn find_done_inputs(&mut self) -> Result<()> {
         for cell in self.plan.cells.iter().filter(|cell| !can_run_in_parallel(cell.stage())) {
             if self.context.store.cell_state(cell.id(), CheckDepth::Quick)? == CellState::Done {

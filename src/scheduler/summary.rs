@@ -1,4 +1,4 @@
-//! What a run did, and what it left without a result.
+//! The summary of a run: the cells that it did, and the cells that it left without a result.
 
 use serde::Serialize;
 
@@ -8,11 +8,11 @@ use crate::store::Key;
 /// A cell that has no result after a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnfinishedCell {
-    /// Stage and names of the cell.
+    /// Stage and labels of the cell.
     pub cell: String,
-    /// Its key.
+    /// The cell's key.
     pub key: Key,
-    /// The reason why it has no result.
+    /// The reason why the cell has no result.
     pub reason: String,
 }
 
@@ -26,13 +26,13 @@ impl UnfinishedCell {
 /// The number of cells that a run did, and the cells that have no result.
 #[derive(Debug, Default)]
 pub struct RunSummary {
-    /// Number of cells that were done before the run, or by another process during the run.
+    /// Number of cells that were done before the run, or that another process did during the run.
     pub cached: usize,
     /// Number of cells that this run did.
     pub done: usize,
-    /// Cells that failed, in this run or before.
+    /// Cells that failed in this run, or that failed in an earlier run and were not run again.
     pub failed: Vec<UnfinishedCell>,
-    /// Cells whose input failed.
+    /// Cells that did not run because an input has no result.
     pub blocked: Vec<UnfinishedCell>,
     /// Number of cells that did not run because an earlier failure ended the run.
     pub skipped: usize,

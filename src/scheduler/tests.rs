@@ -158,8 +158,8 @@ fn a_cell_that_does_not_fit_in_memory_fails_before_it_begins() {
     assert!(error.contains("of memory for its weights alone") && error.contains("0.0 MiB"), "{error}");
 }
 
-/// Devices divide the layers of a distillation and the candidates of a round. In this test each device is the
-/// processor.
+/// Several devices divide the layers of a distillation and the candidates of a search round among themselves.
+/// In this test each device is the processor.
 #[test]
 fn several_devices_compute_the_same_results() {
     let results = |num_devices: usize| {

@@ -16,28 +16,33 @@ use dtr_model::{BaseModel, DecoderConfig};
 pub enum BaseSource {
     /// A Hugging Face directory, which is in the hub's cache if the base is a repository.
     Directory {
-        /// The directory. If the base is a repository, the directory does not exist before the download.
+        /// The path of the directory. If the base is a repository, the directory exists only after the
+        /// download.
         folder: PathBuf,
         /// The identity of the weights.
         identity: ModelIdentity,
         /// The floating-point type that the base computes in.
         dtype: Dtype,
-        /// A local copy of the repository's `config.json`, which gives the shape before the download.
+        /// A local copy of the repository's `config.json`. It gives the shape before the download.
         config_copy: Option<PathBuf>,
     },
-    /// The artifacts of a pretrain cell.
+    /// A base that a pretrain cell trains. Its files are the cell's artifacts.
     Trained {
-        /// The cell.
+        /// The pretrain cell.
         cell: CellId,
-        /// The shape.
+        /// The shape of the base.
         config: DecoderConfig,
     },
 }
 
-/// The base in a cell's specification. A base that a pretrain cell trains is an input of the cell instead.
+/// The base in a cell's specification.
+///
+/// If a pretrain cell trains the base, the specification does not name it; the pretrain cell is listed among
+/// the cell's inputs instead.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BaseSpec {
-    /// The identity of the weights; `None` if the base is the input `base`.
+    /// The identity of the weights. `None` if a pretrain cell trains the base, which is then the cell's input
+    /// named `base`.
     pub model: Option<ModelIdentity>,
     /// The floating-point type that the base computes in.
     #[serde(skip_serializing_if = "Dtype::is_f32")]
@@ -45,10 +50,10 @@ pub struct BaseSpec {
 }
 
 impl BaseSource {
-    /// Returns the name of the base in publications.
+    /// Returns the name by which publications call the base, or `None` if a pretrain cell trains the base.
     ///
-    /// The name is the repository's name without its owner, or for a local directory `declared`, the base's
-    /// name in the manifest. A base that a pretrain cell trains has no such name.
+    /// A repository's name is returned without its owner. For a local directory, the name is `declared`: the
+    /// name of the base in the manifest.
     pub fn public_name<'a>(&'a self, declared: &'a str) -> Option<&'a str> {
         match self {
             Self::Directory { identity: ModelIdentity::Hub(pinned), .. } => pinned.id.rsplit('/').next(),
@@ -65,7 +70,7 @@ impl BaseSource {
         }
     }
 
-    /// Returns the shape, or `None` if only the hub has it.
+    /// Returns the shape, or `None` if its configuration was not downloaded yet.
     ///
     /// # Errors
     /// Fails if a configuration on disk cannot be read.
@@ -79,7 +84,7 @@ impl BaseSource {
         }
     }
 
-    /// Returns the base as a part of a specification.
+    /// Returns the base as it appears in a cell's specification.
     pub(super) fn spec(&self) -> BaseSpec {
         let model = match self {
             Self::Directory { identity, .. } => Some(identity.clone()),
@@ -88,7 +93,8 @@ impl BaseSource {
         BaseSpec { model, dtype: self.dtype() }
     }
 
-    /// Returns the pretrain cell of the base as the input `base`. A base in a directory has no such input.
+    /// Returns the inputs of a cell that reads the base. If a pretrain cell trains the base, that cell is the
+    /// input `base`. Otherwise there are no inputs.
     pub(super) fn inputs(&self) -> CellInputs {
         match self {
             Self::Directory { .. } => CellInputs::new(),
@@ -96,7 +102,7 @@ impl BaseSource {
         }
     }
 
-    /// Returns a text that distinguishes the weights and their type.
+    /// Returns a text that differs for bases with other weights or another floating-point type.
     pub(super) fn cache_key(&self) -> String {
         let spec = serde_json::to_string(&self.spec()).expect("an identity is plain JSON");
         match self {
@@ -109,7 +115,7 @@ impl BaseSource {
 /// Reads the configuration in the file at `path`.
 ///
 /// # Errors
-/// Fails if the file cannot be read or describes no supported shape.
+/// Fails if the file cannot be read, or if the configuration's shape is not supported.
 pub(super) fn read_config(path: &Path) -> Result<DecoderConfig> {
     DecoderConfig::parse(&read_text_file(path)?, path)
 }

@@ -10,7 +10,7 @@ use super::stage::{Job, Stage};
 use crate::store::{CellId, CellInputs, CellSpec, Key, StageName};
 use dtr_core::error::Result;
 
-/// The names of a cell in messages and tables. No key depends on them.
+/// The names of a cell in messages and tables. Keys do not depend on them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Labels {
     /// Name of the base model.
@@ -36,7 +36,7 @@ impl Labels {
         words.join(" ")
     }
 
-    /// Returns the labels without the axes of searches, for a cell that searches take as input.
+    /// Returns the labels without the axes `search.*`, for a cell that is an input of searches.
     pub fn without_search_axes(&self) -> Self {
         let mut labels = self.clone();
         labels.axes.retain(|key, _| !key.starts_with("search."));
@@ -47,11 +47,11 @@ impl Labels {
 /// A planned cell.
 #[derive(Clone, Debug)]
 pub struct Cell {
-    /// The specification, of which the key is a digest.
+    /// The specification. The cell's key is its digest.
     pub spec: CellSpec,
     /// The names of the cell in messages and tables.
     pub labels: Labels,
-    /// The job that computes its result.
+    /// The job that computes the cell's result.
     pub job: Arc<dyn Job>,
 }
 
@@ -85,7 +85,7 @@ impl Cell {
         &self.spec.inputs
     }
 
-    /// Returns the job, if the cell belongs to the stage `S`.
+    /// Returns the job, or `None` if the cell does not belong to the stage `S`.
     pub fn downcast_job<S: Stage>(&self) -> Option<&S> {
         self.job.as_any().downcast_ref()
     }

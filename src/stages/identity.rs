@@ -1,6 +1,6 @@
-//! The identities of bases, corpora and tasks in the keys of cells.
+//! The identities of bases, corpora and tasks. The key of a cell depends on these identities.
 //!
-//! An identity depends on content only. It leaves out names, paths and settings that change no result.
+//! An identity depends on content only. It leaves out names, paths and settings that do not change results.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,16 +26,16 @@ use dtr_model::BaseModel;
 pub enum ModelIdentity {
     /// A directory.
     Files {
-        /// Digests of the files that decide the outputs of the base.
+        /// Digests of the files on which the outputs of the base depend.
         files: BTreeMap<String, Digest>,
     },
-    /// A repository of the hub at a commit, which fixes the content of its files.
+    /// A repository of the hub at a commit. The commit fixes the content of the files.
     Hub(PinnedRepo),
 }
 
 impl ModelIdentity {
-    /// Computes the identity of a model, and the folder in which its files are or will be. Returns `None` for
-    /// a model that is trained here and for one without weights.
+    /// Computes the identity of a model. Also returns the folder that holds the model's files, or that will
+    /// hold them after the download. Returns `None` for a model that is trained here or that has no weights.
     ///
     /// # Errors
     /// Fails if a local file cannot be read, or if the hub does not know a revision.
@@ -94,14 +94,14 @@ pub enum CorpusIdentity {
         files: Vec<FileIdentity>,
         /// The column that holds the text.
         column: String,
-        /// The part of a plain-text file that is a document.
+        /// The unit of a plain-text file that makes one document.
         document: DocumentUnit,
         /// The text that follows each document.
         separator: String,
     },
-    /// Several sources in order.
+    /// Several weighted sources.
     Mixture {
-        /// The weight and the identity of each source.
+        /// The weight and the identity of each source, in the manifest's order.
         mixture: Vec<(f64, CorpusIdentity)>,
     },
 }
@@ -153,20 +153,20 @@ pub enum TaskIdentity {
     },
     /// Items made from the rows of a file.
     File {
-        /// The file.
+        /// The identity of the file.
         rows: FileIdentity,
         /// Whether the rows are divided into a validation and a test half.
         is_cut: bool,
         /// The template of the prompt.
         prompt: String,
-        /// The template of the scored continuation, if that is not the choice itself.
+        /// The template of the continuation that is scored. `None` if the choice itself is scored.
         #[serde(skip_serializing_if = "Option::is_none")]
         continuation: Option<String>,
         /// The answer choices.
         choices: Choices,
         /// The expression that gives the correct choice.
         label: String,
-        /// How the likeliest choice is determined.
+        /// The metric, which defines the likeliest choice.
         metric: Metric,
         /// The split.
         split: Split,

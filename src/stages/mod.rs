@@ -1,4 +1,5 @@
-//! The stages: the kinds of work whose results the store keeps, one file or folder each.
+//! The stages: the kinds of work whose results the store keeps. Each stage has its own source file or folder
+//! here.
 //!
 //! A stage's file holds its specification, its inputs, its computation and its resources. [`STAGES`] lists
 //! the stages in the order in which their cells run.
@@ -32,7 +33,7 @@ use dtr_core::error::Result;
 
 /// A registered stage.
 pub struct StageEntry {
-    /// Its name.
+    /// The stage's name.
     pub name: StageName,
     /// Adds the cells that a point of the sweep asks for; see [`Stage::plan`].
     pub plan: fn(&SweepPoint<'_>, &mut Planner) -> Result<()>,

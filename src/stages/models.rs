@@ -85,7 +85,7 @@ impl LoadedModels {
     /// Loads the tokenized items of a split of a task.
     ///
     /// # Errors
-    /// Fails if a file cannot be read, or if the items have changed since the plan was made.
+    /// Fails if a file cannot be read, or if the items differ from `identity`, which the plan computed.
     pub fn load_requests(
         &mut self,
         context: &RunContext<'_>,
@@ -111,7 +111,7 @@ impl LoadedModels {
     }
 }
 
-/// Returns the Hugging Face directory of a base. Verifies the files of a base that a pretrain cell trained.
+/// Returns the Hugging Face directory of a base. If a pretrain cell trained the base, verifies the files.
 ///
 /// # Errors
 /// Fails if the base was not trained, or if a file is damaged.

@@ -1,4 +1,4 @@
-//! Collects the cells of an experiment, each once.
+//! Collects the cells of an experiment, without duplicates.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,13 @@ use dtr_model::DecoderConfig;
 
 /// A point of a sweep: one value for each axis.
 pub struct SweepPoint<'a> {
-    /// The loaded manifest, with the position of each value in its file.
+    /// The loaded manifest, which knows the position of each value in its file.
     pub loaded: &'a LoadedManifest,
     /// The manifest with the values of this point.
     pub manifest: &'a Manifest,
     /// The values of the axes as text, by dotted key.
     pub axes: &'a BTreeMap<String, String>,
-    /// The machine that the plan is for.
+    /// The machine for which the plan is made.
     pub machine: &'a HardwareLabel,
 }
 
@@ -35,11 +35,12 @@ impl SweepPoint<'_> {
     }
 }
 
-/// The cells that were planned so far, and the identities of bases and corpora, each computed once.
+/// The cells that were planned so far. Also keeps the identities of bases and corpora, so that each is
+/// computed only once.
 #[derive(Default)]
 pub struct Planner {
     cells: Vec<Cell>,
-    /// Bases that are not trained here, by their definition.
+    /// The source of each base by its definition, or `None` for a base that is trained here.
     bases: BTreeMap<String, Option<BaseSource>>,
     corpora: Vec<(CorpusSource, CorpusIdentity)>,
 }
@@ -55,7 +56,8 @@ impl Planner {
         self.cells.iter().filter(move |cell| cell.stage() == stage)
     }
 
-    /// Adds a cell that other cells read, unless it was added before. Returns the identity of the cell.
+    /// Adds a cell whose result other cells read, unless the cell was added before. Returns the cell's
+    /// identity.
     pub fn add_input_cell(&mut self, cell: Cell) -> CellId {
         let id = cell.id().clone();
         if self.find(&id.key).is_none() {
@@ -97,7 +99,7 @@ impl Planner {
     /// Returns the identity of a corpus. Checks the first documents of its files.
     ///
     /// # Errors
-    /// Fails if a file cannot be read.
+    /// Fails if a file cannot be read, or if a first document is not valid.
     pub fn identify_corpus(&mut self, source: &CorpusSource) -> Result<CorpusIdentity> {
         if let Some((_, identity)) = self.corpora.iter().find(|(known, _)| known == source) {
             return Ok(identity.clone());
@@ -108,7 +110,7 @@ impl Planner {
         Ok(identity)
     }
 
-    /// Returns the source of a base, and adds the cell that trains it if it is trained here.
+    /// Returns the source of a base. If the base is trained here, adds the cell that trains it.
     ///
     /// # Errors
     /// Fails if a file cannot be read, or if the manifest sets a type other than f32 for a base that is
@@ -124,7 +126,7 @@ impl Planner {
         Ok(BaseSource::Trained { cell: self.add_input_cell(cell), config })
     }
 
-    /// Returns the shape of a model, or `None` if only the hub has it.
+    /// Returns the shape of a model, or `None` if its configuration was not downloaded yet.
     ///
     /// # Errors
     /// Fails if a configuration on disk cannot be read.
@@ -146,7 +148,8 @@ impl Planner {
         self.cells.iter().find(|cell| cell.key() == *key)
     }
 
-    /// Returns the source of a base in a directory or on the hub, and `None` for a base that is trained here.
+    /// Returns the source of a base that is in a directory or on the hub. Returns `None` for a base that is
+    /// trained here.
     fn stored_base(&mut self, manifest: &Manifest, model: &str) -> Result<Option<BaseSource>> {
         let definition = &manifest.models[model];
         let name = format!("{definition:?}");

@@ -28,9 +28,9 @@ const BASE_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.js
 /// The job that trains a base.
 #[derive(Clone, Debug)]
 pub struct PretrainJob {
-    /// The shape that the manifest asks for.
+    /// The shape as the manifest gives it.
     pub architecture: DecoderShape,
-    /// The shape with the size of the tokenizer's vocabulary.
+    /// The complete shape, with the vocabulary size of the tokenizer.
     pub config: DecoderConfig,
     /// The training recipe.
     pub recipe: PretrainConfig,
@@ -40,12 +40,12 @@ pub struct PretrainJob {
     pub corpus_identity: CorpusIdentity,
 }
 
-/// Everything that decides a pretrained base.
+/// Everything that a pretrained base depends on. It determines the cell's key.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PretrainSpec {
     /// The shape, without the path of its tokenizer.
     pub architecture: DecoderShape,
-    /// The digest of the tokenizer; `None` for the tokenizer of the synthetic language.
+    /// The digest of the tokenizer's file. `None` for the tokenizer of the synthetic language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<Digest>,
     /// The training recipe.
@@ -136,8 +136,8 @@ impl PretrainJob {
         Ok(CompletedBy::ThisProcess)
     }
 
-    /// Trains the base and writes its files. The energy is known only if no earlier process did a part of the
-    /// work.
+    /// Trains the base and writes its files. The energy is unknown if an earlier process did a part of the
+    /// training.
     fn train(
         &self,
         context: &RunContext<'_>,

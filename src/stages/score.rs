@@ -1,4 +1,4 @@
-//! The stage `score`: scores a base, or a hybrid with a set of layers replaced, on one split of a task.
+//! The stage `score`: scores a base or a hybrid on one split of a task.
 
 use serde::Serialize;
 
@@ -22,7 +22,7 @@ use dtr_model::{DecoderConfig, Mask};
 pub struct ScoreJob {
     /// The base.
     pub base: BaseSource,
-    /// The distil cell of the twins; `None` if no layer is replaced.
+    /// The distil cell of the twins. `None` if no layer is replaced.
     pub twins: Option<CellId>,
     /// The task.
     pub task: Task,
@@ -34,15 +34,15 @@ pub struct ScoreJob {
     pub layers: Vec<u32>,
 }
 
-/// Everything that decides a score.
+/// Everything that a score depends on. It determines the cell's key.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ScoreSpec {
     /// The base.
     #[serde(flatten)]
     pub base: BaseSpec,
-    /// The split of the task.
+    /// The identity of the split.
     pub task: TaskIdentity,
-    /// The replaced layers, ascending. Their twins are the input `twins`.
+    /// The replaced layers, ascending. Their twins come from the distil cell that is the input `twins`.
     pub layers: Vec<u32>,
 }
 
@@ -58,7 +58,8 @@ impl Stage for ScoreJob {
         Ok(ScoreSpec { base: self.base.spec(), task, layers })
     }
 
-    /// Twins are an input only if a layer is replaced, so all variants share the score of their base.
+    /// Twins are an input only if a layer is replaced. So the score of a base has one cell, which all
+    /// variants share.
     fn inputs(&self) -> CellInputs {
         let mut inputs = self.base.inputs();
         if !self.layers.is_empty() {
@@ -80,7 +81,8 @@ impl Stage for ScoreJob {
         WorkCounts { tokens: output.tokens, evaluations: 1 }
     }
 
-    /// A sweep without variants scores bases. A search makes its own score cells as it runs.
+    /// Plans a cell for each base and task of a sweep without variants. All other score cells are made by
+    /// searches while they run.
     fn plan(point: &SweepPoint<'_>, planner: &mut Planner) -> Result<()> {
         for (model, variant, task) in point.manifest.sweep.combinations() {
             if variant.is_some() {

@@ -19,31 +19,31 @@ use dtr_model::DecoderConfig;
 ///
 /// A new stage is a file with an implementation of this trait, and a line in [`super::STAGES`].
 pub trait Stage: Debug + Send + Sync + Sized + 'static {
-    /// The name, as in folders, records and keys.
+    /// The name of the stage in folders, records and keys.
     const NAME: StageName;
 
-    /// The version of the algorithm, a part of every key.
+    /// The version of the algorithm. It is a part of the key of each cell.
     ///
-    /// Increase it when the same specification gives another result: after a bug fix, another order of
-    /// operations, or a new default that the specification does not name. Changes of speed or messages keep
-    /// the version, except for `throughput`, whose result is speed. The keys of cells that read this stage's
-    /// results change with it.
+    /// Increase the version when the same specification gives another result: after a bug fix, another order
+    /// of operations, or a new default that the specification does not name. The keys of cells that read this
+    /// stage's results then change too. Keep the version if only the speed or messages change, except in
+    /// `throughput`, whose results are speeds.
     const VERSION: u32;
 
     /// Whether the result is a measurement of time, which differs from run to run.
     const MEASURES_TIME: bool = false;
 
-    /// Everything that decides the result, apart from the inputs.
+    /// Everything that the result depends on, apart from the inputs.
     type Spec: Serialize;
 
-    /// The result, as a record holds it.
+    /// The result, as the store records it.
     type Output: Serialize + DeserializeOwned;
 
     /// Values that successive cells share in memory, such as loaded models. Stages with the same type share
     /// one value. The value is dropped before a stage with another type begins.
     type Cache: Default + 'static;
 
-    /// Returns everything that decides the result, apart from the inputs.
+    /// Returns everything that the result depends on, apart from the inputs.
     ///
     /// # Errors
     /// Fails if a file that is identified by its content cannot be read.
@@ -57,7 +57,7 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
         None
     }
 
-    /// Returns the shape of the model, or `None` if only the hub has it.
+    /// Returns the shape of the model, or `None` if its configuration was not downloaded yet.
     ///
     /// # Errors
     /// Fails if a configuration on disk cannot be read.
@@ -71,33 +71,34 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
         String::new()
     }
 
-    /// Returns whether one run can do both jobs.
+    /// Returns whether one call of [`run`](Self::run) can do both jobs together.
     fn is_grouped_with(&self, _other: &Self) -> bool {
         false
     }
 
-    /// Returns the resources of the job on a model of shape `config`. `group` holds the jobs that run
-    /// together, including this job.
+    /// Returns the resources that the job needs on a model of shape `config`. `group` holds the jobs that run
+    /// together with this job, and this job itself.
     fn resources(&self, config: &DecoderConfig, group: &[&Self]) -> Resources;
 
     /// Counts the work of a finished job.
     fn count_work(&self, output: &Self::Output) -> WorkCounts;
 
-    /// Returns this job for each other machine on which a cell of `recorded` ran, if the machine is a part of
-    /// the key.
+    /// Returns a copy of this job for each other machine on which a cell of `recorded` ran. If the key does
+    /// not depend on the machine, returns none.
     fn jobs_on_other_machines(&self, _recorded: &[CellSpec]) -> Vec<Self> {
         Vec::new()
     }
 
-    /// Adds the cells that a point of the sweep asks for, and the cells that they read.
+    /// Adds the cells that a point of the sweep asks for, and the input cells of these cells.
     ///
     /// # Errors
-    /// Fails if the manifest asks for something impossible, or if a file cannot be read.
+    /// Fails if the manifest asks for an impossible cell, or if a file cannot be read.
     fn plan(_point: &SweepPoint<'_>, _planner: &mut Planner) -> Result<()> {
         Ok(())
     }
 
-    /// Computes and records the results of a group of cells. Returns the completion of each cell.
+    /// Computes and records the results of a group of cells. Returns for each cell the process that computed
+    /// it, or an error.
     fn run(
         context: &RunContext<'_>,
         cache: &mut Self::Cache,
@@ -125,7 +126,7 @@ pub struct WorkCounts {
 
 /// A [`Stage`] whose type is erased, so that a plan can hold jobs of all stages.
 pub trait Job: Debug + Send + Sync {
-    /// Returns the job for a downcast.
+    /// Returns the job as [`Any`], which can be downcast to the type of its stage.
     fn as_any(&self) -> &dyn Any;
 
     /// See [`Stage::MEASURES_TIME`].
@@ -149,7 +150,7 @@ pub trait Job: Debug + Send + Sync {
     /// See [`Stage::resources`]. `group` may hold cells of other stages, which are ignored.
     fn resources(&self, config: &DecoderConfig, group: &[&Cell]) -> Resources;
 
-    /// Finds the work counts of a finished cell of the stage.
+    /// Reads the record of a cell of this stage, and counts the work of a finished cell.
     ///
     /// # Errors
     /// Fails if the record cannot be read.

@@ -7,7 +7,8 @@ use dtr_core::seed::Seed;
 /// The number of resamples for an interval.
 const NUM_RESAMPLES: usize = 9_999;
 
-/// Returns the percentile interval, at `confidence`, of the second system's accuracy minus the first's.
+/// Returns the percentile confidence interval, at the level `confidence`, for the second system's accuracy
+/// minus the first system's.
 ///
 /// Of `num_items` items, the first system alone answered `only_first` correctly, and the second alone
 /// `only_second`. Each resample draws items with replacement and keeps each item's pair of answers together

@@ -2,8 +2,9 @@
 
 use statrs::distribution::{DiscreteCDF, Hypergeometric};
 
-/// Returns the probability that two random subsets, of `first` and `second` elements of the same `total`
-/// elements, have at least `shared` elements in common: the upper tail of the hypergeometric distribution.
+/// Returns the probability that two random subsets of the same `total` elements have at least `shared`
+/// elements in common. The subsets have `first` and `second` elements. The probability is the upper tail of
+/// the hypergeometric distribution.
 ///
 /// Returns `None` when `first` or `second` exceeds `total`.
 pub fn overlap_p_value(shared: u64, first: u64, second: u64, total: u64) -> Option<f64> {

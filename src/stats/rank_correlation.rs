@@ -64,7 +64,8 @@ fn correlate(
     let mut num_as_high = 0;
     for _ in 0..NUM_PERMUTATIONS {
         shuffled.shuffle(&mut rng);
-        // Sums of the same terms in another order differ in their last digits.
+        // The tolerance is needed because sums of the same terms in another order differ in their last
+        // digits.
         num_as_high += u32::from(statistic(&shuffled) >= observed - 1e-9);
     }
     let p_value = f64::from(1 + num_as_high) / (1 + NUM_PERMUTATIONS) as f64;

@@ -28,7 +28,7 @@ pub struct DamagedFile {
 pub struct Audit {
     /// Number of records that were read.
     pub num_records: usize,
-    /// Number of files beside them that were read.
+    /// Number of files beside the records that were read.
     pub num_files: usize,
     /// The files that differ from their records.
     pub faults: Vec<DamagedFile>,

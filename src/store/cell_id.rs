@@ -30,7 +30,8 @@ impl StageName {
 impl TryFrom<String> for StageName {
     type Error = Error;
 
-    /// Accepts lower-case letters and hyphens only: a name that is read from a file becomes a part of a path.
+    /// Accepts lower-case letters and hyphens only, because a name that is read from a file becomes a part of
+    /// a path.
     fn try_from(name: String) -> Result<Self> {
         let is_plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '-');
         match is_plain {

@@ -1,4 +1,4 @@
-//! The specification of a cell, of which its key is a digest.
+//! The specification of a cell. The cell's key is a digest of the specification.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,8 +12,8 @@ use super::key::compute_key;
 
 /// A cell's specification: its stage, the stage's settings, and its inputs.
 ///
-/// `spec.json` holds it beside the record. That file is small, so `dtr plan` can compare a cell with all
-/// cells that ran before.
+/// It is stored in `spec.json` beside the record. This file is small, so that `dtr plan` can quickly compare
+/// a cell with all cells that ran before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellSpec {
     /// Stage and key of the cell.

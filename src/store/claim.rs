@@ -36,7 +36,8 @@ impl Claim {
         self.folder.path()
     }
 
-    /// Returns the path at which to write an artifact. [`super::NewRecord::artifacts`] must name it too.
+    /// Returns the path at which to write an artifact. [`super::NewRecord::artifacts`] must name the artifact
+    /// too.
     pub fn artifact_path(&self, name: &str) -> Result<PathBuf> {
         self.folder.artifact_path(name)
     }
@@ -64,8 +65,8 @@ impl Store {
     /// Call [`Store::find`] again after claiming: another process may just have finished the cell.
     ///
     /// # Errors
-    /// Fails if the folder cannot be written, or if the cell's record is of a newer format, which this
-    /// program could not replace.
+    /// Fails if the folder cannot be written, or if the cell's record is of a newer format, because this
+    /// program must not replace such a record.
     pub fn try_claim(&self, cell: &CellId) -> Result<Option<Claim>> {
         let folder = self.cell_folder(cell);
         record::read::<IgnoredAny>(&folder.record_path(), cell)?;
@@ -76,7 +77,8 @@ impl Store {
 
     /// Claims a cell. Waits while another process works on the cell.
     ///
-    /// Calls `on_wait` with the time waited so far after each attempt. An error from `on_wait` ends the wait.
+    /// After each attempt that finds the cell claimed, calls `on_wait` with the time waited so far. An error
+    /// from `on_wait` ends the wait.
     ///
     /// # Errors
     /// Fails as [`Store::try_claim`] does, and with the error of `on_wait`.

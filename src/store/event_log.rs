@@ -1,7 +1,7 @@
 //! The log of a cell: one line of JSON for each event.
 //!
 //! Each line holds a digest of its event and of the cell's key. A line that a crash cut off is dropped. Logs
-//! are for people: no result depends on one.
+//! are for people: no result depends on a log.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -97,7 +97,7 @@ impl EventLog {
     pub fn append(&mut self, kind: EventKind) -> Result<()> {
         let event = Event { at: now(), process: std::process::id(), kind };
         let line = serde_json::to_string(&Line::new(event, &self.path)).expect("an event is plain JSON");
-        // A single write, so that a concurrent reader sees only complete lines.
+        // The line is passed to a single write, so that a concurrent reader sees only complete lines.
         let written = self.file.write_all(format!("{line}\n").as_bytes());
         written.map_err(|cause| Error::io("write", &self.path, cause))
     }

@@ -51,7 +51,7 @@ impl ResultsFolder {
         self.path.join(CELLS).join(stage.as_str())
     }
 
-    /// Lists the cells of all stages that have a folder, by stage and key.
+    /// Lists all cells that have a folder, sorted by stage and key.
     pub fn list_cells(&self) -> Result<Vec<CellId>> {
         let mut cells = Vec::new();
         for name in names_in(&self.path.join(CELLS))? {
@@ -62,7 +62,7 @@ impl ResultsFolder {
         Ok(cells)
     }
 
-    /// Lists the cells of `stage` that have a folder, by key.
+    /// Lists the cells of `stage` that have a folder, sorted by key.
     pub fn list_cells_of(&self, stage: &StageName) -> Result<Vec<CellId>> {
         let mut keys: Vec<Key> = Vec::new();
         let folder = self.stage_folder(stage);

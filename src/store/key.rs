@@ -53,10 +53,11 @@ impl FromStr for Key {
     }
 }
 
-/// Returns the key of the cell of stage `stage` at `version` with the settings `spec` and these inputs.
+/// Returns the key of a cell, given its stage, the version of the stage's algorithm, its settings `spec` and
+/// its inputs.
 ///
 /// The key digests `spec` as JSON with its members sorted by name, and without members that are `null`. So
-/// moving a field, or adding an optional one, changes no key.
+/// moving a field, or adding an optional field that is absent, changes no key.
 ///
 /// # Errors
 /// Fails if `spec` cannot be written as JSON, or holds a number that is not finite, which JSON would write as
@@ -166,7 +167,8 @@ mod tests {
         assert_eq!(refused.unwrap_err().to_string(), "`rate` is not a finite number");
     }
 
-    /// Fails when keys change by accident, which would recompute everyone's results.
+    /// This test fails when keys change by accident. With changed keys, every user's results would be
+    /// computed again.
     #[test]
     fn keys_do_not_change_between_versions_of_the_program() {
         let key = key(&json!({ "seed": 7, "name": "x" }));

@@ -44,8 +44,8 @@ impl<T> Lookup<T> {
 }
 
 impl Store {
-    /// Finds the record of a cell, and compares the lengths of its artifacts, but not their digests.
-    /// [`Store::verify_artifact`] compares the digest of one artifact.
+    /// Finds the record of a cell, and compares the lengths of its artifacts with the record, but not their
+    /// digests. [`Store::verify_artifact`] compares the digest of one artifact.
     ///
     /// # Errors
     /// Fails if a file cannot be read, or if the record is of a newer format.

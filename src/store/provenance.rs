@@ -12,7 +12,7 @@ use dtr_core::process;
 pub struct Provenance {
     /// The version of the program.
     pub version: String,
-    /// The git revision of its source, if the build knew it (from git or `DTR_REVISION`).
+    /// The git revision of the program's source, if the build knew it (from git or `DTR_REVISION`).
     pub revision: Option<String>,
     /// Whether the source differed from that revision, if the build knew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,11 +27,11 @@ pub struct Provenance {
     /// Whether the device computes the same bytes again for the same cell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeatable: Option<bool>,
-    /// Number of threads of the processor.
+    /// Number of CPU threads.
     pub threads: usize,
     /// The operating system.
     pub host_os: String,
-    /// The processor's architecture.
+    /// The CPU's architecture.
     pub host_arch: String,
     /// The command line.
     pub command: Vec<String>,

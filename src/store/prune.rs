@@ -14,12 +14,12 @@ use super::cell_id::CellId;
 use super::folders::CellFolder;
 use super::record::{self, Outcome, ParsedRecord};
 
-/// A file or folder that no record needs, of a cell that no process works on.
+/// A file or folder that no record needs. It belongs to a cell that no process works on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Leftover {
     /// The cell.
     pub cell: CellId,
-    /// The reason why it can be deleted.
+    /// The reason why the file or folder can be deleted.
     pub kind: LeftoverKind,
     /// The file or folder.
     pub path: PathBuf,

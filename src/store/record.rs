@@ -125,7 +125,7 @@ pub(super) enum ParsedRecord<T> {
     Corrupt(String),
 }
 
-/// Returns the bytes of a record's file.
+/// Returns the content of a record's file.
 pub(super) fn encode<T: Serialize>(record: &Record<T>) -> Result<String> {
     let body = serde_json::to_string(record);
     let body = body.map_err(|cause| {

@@ -1,8 +1,8 @@
 //! Writes the record of a claimed cell.
 //!
 //! The order of the writes makes a crash harmless: first artifacts, then `spec.json`, then the record by an
-//! atomic rename, and last the removal of checkpoints. A process that is killed at any moment leaves either
-//! no record or a complete one, and its checkpoints for the next process.
+//! atomic rename, and last the removal of checkpoints. A process that is killed at any moment leaves either a
+//! complete record, or no record but its checkpoints, from which the next process resumes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -83,8 +83,8 @@ impl Claim {
 
     /// Returns the record as it reads back, and its bytes.
     ///
-    /// A JSON reader may change the last bit of a number. A search that continues and a search that resumes
-    /// must compare the same scores, so both use the numbers that were read back.
+    /// A JSON reader may change the last bit of a number. A search that runs through and one that resumes
+    /// from its records must see the same scores, so the caller gets the numbers as read back.
     fn encode<T: Serialize + DeserializeOwned>(
         &self,
         new: NewRecord,

@@ -40,7 +40,7 @@ pub fn new_record(name: &str) -> NewRecord {
     }
 }
 
-/// Returns a record with `outcome` that no store holds.
+/// Returns a record that holds `outcome`. The record is in no store.
 pub fn record<T>(outcome: T) -> Record<T> {
     Record {
         format: RECORD_FORMAT,

@@ -1,5 +1,5 @@
-//! Verification of stored results: tables are rebuilt from records and cells are recomputed, and both are
-//! compared with the stored files.
+//! Verifies stored results. Rebuilds tables from records, recomputes cells, and compares both with the stored
+//! files.
 //!
 //! Verification does not change the results folder.
 
@@ -15,22 +15,22 @@ use crate::report;
 use crate::store::{DamagedFile, Store};
 use dtr_core::error::{Error, Result};
 
-/// Result of rebuilding the tables, figures and the page.
+/// Result of rebuilding the tables, the figures and the page of an experiment.
 #[derive(Clone, Debug, Default)]
 pub struct RebuiltTables {
     /// Number of rebuilt files.
     pub num_files: usize,
-    /// Stored files that differ.
+    /// Stored files that are missing or differ from the rebuilt files.
     pub faults: Vec<DamagedFile>,
 }
 
-/// Rebuilds tables, figures and the page from records and compares them, byte for byte, with those in the
+/// Rebuilds tables, figures and the page from records. Compares them byte for byte with the files in the
 /// folders `tables` and `figures`.
 ///
-/// `command` computes missing cells and is part of the page.
+/// `command` is the command that computes missing cells. The page contains it.
 ///
 /// # Errors
-/// Errors of the file system, and records that cannot be read.
+/// Fails if a record cannot be read, or if a temporary file cannot be written.
 pub fn rebuild_tables(
     plan: &Plan,
     store: &Store,
@@ -58,7 +58,7 @@ fn stored_path(path: &Path, folders: &[(&PathBuf, &Path)]) -> PathBuf {
     folders.iter().find_map(stored).expect("a report writes into its two folders")
 }
 
-/// Describes how a stored file differs from the rebuilt one. Returns `None` if it does not differ.
+/// Describes how a stored file differs from the rebuilt one. Returns `None` if both are equal.
 fn difference(new: &Path, stored: &Path) -> Result<Option<String>> {
     let read = |path: &Path| fs::read(path).map_err(|cause| Error::io("read", path, cause));
     let new = read(new)?;

@@ -1,4 +1,5 @@
-//! Recomputes a sample of finished cells in a temporary results folder and compares their records.
+//! Recomputes a sample of finished cells in a temporary results folder. Compares the new records with the
+//! stored ones.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,17 +30,17 @@ pub struct CellSample {
 pub struct RecomputedCells {
     /// Descriptions of the recomputed cells.
     pub descriptions: Vec<String>,
-    /// Number of finished cells that cannot be compared: cells of another or a non-deterministic device, and
-    /// timings.
+    /// Number of finished cells that cannot be compared. These are timings, cells that another device
+    /// computed, and all cells if this device is not deterministic.
     pub num_incomparable: usize,
-    /// Records that differ.
+    /// Records that differ from the recomputed ones, or that could not be recomputed.
     pub faults: Vec<DamagedFile>,
 }
 
 /// Recomputes a sample of the finished cells of a plan in a temporary store.
 ///
 /// # Errors
-/// Errors of the file system, and the user's interruption.
+/// Fails if a file cannot be read or written, or if the user interrupts.
 pub fn recompute_cells(plan: &Plan, context: &RunContext<'_>, sample: CellSample) -> Result<RecomputedCells> {
     let mut recomputed = RecomputedCells::default();
     let mut chosen = Vec::new();
@@ -67,8 +68,8 @@ fn find_result(store: &Store, cell: &Cell) -> Result<Option<Record<Value>>> {
     Ok(store.find(cell.id())?.done())
 }
 
-/// Returns whether this device is deterministic and equal to the device of the record. Timings are never
-/// comparable.
+/// Returns whether recomputing a cell should give the same record: this device is deterministic, it is the
+/// device that computed the record, and the cell is not a timing.
 fn is_comparable(cell: &Cell, record: &Record<Value>, context: &RunContext<'_>) -> bool {
     let (stored, here) = (&record.provenance, &context.provenance);
     !cell.job.measures_time()
@@ -77,7 +78,8 @@ fn is_comparable(cell: &Cell, record: &Record<Value>, context: &RunContext<'_>) 
         && stored.host_arch == here.host_arch
 }
 
-/// Recomputes a cell and describes how it differs from its record. Returns `None` if it does not differ.
+/// Recomputes a cell. Describes how the new result differs from the record, or returns `None` if both are
+/// equal.
 fn find_difference(
     plan: &Plan,
     context: &RunContext<'_>,
@@ -120,7 +122,7 @@ fn collect_inputs(plan: &Plan, cell: &Cell, needed: &mut BTreeSet<Key>) {
 
 /// Copies the record and the artifacts of a cell to another store.
 ///
-/// Files are hard-linked if possible, which is safe since files of a store are never modified in place.
+/// Files are hard-linked if possible. This is safe, because a store never modifies a file in place.
 fn copy_cell(from: &Store, to: &Store, cell: &Cell) -> Result<()> {
     let [source, target] = [from, to].map(|store| store.cell_folder(cell.id()));
     create_folder(target.path())?;
@@ -136,7 +138,7 @@ fn copy_cell(from: &Store, to: &Store, cell: &Cell) -> Result<()> {
     Ok(())
 }
 
-/// Describes the difference of two records. Returns `None` if their artifacts and outcomes are equal.
+/// Describes how two records of a cell differ. Returns `None` if their artifacts and outcomes are equal.
 fn compare(stored: &Record<Value>, new: &Record<Value>) -> Option<String> {
     let files = stored.artifacts.iter().filter(|(name, artifact)| new.artifacts.get(*name) != Some(artifact));
     let files: Vec<&str> = files.map(|(name, _)| name.as_str()).collect();

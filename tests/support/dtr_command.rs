@@ -1,4 +1,4 @@
-//! A builder for commands of the program, and their outputs.
+//! A builder for commands of the program, and the outputs of these commands.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// A command of `dtr` that has not run yet.
+/// A `dtr` command that has not been started yet.
 pub struct DtrCommand {
     command: Command,
     stdin: Option<Vec<u8>>,
@@ -37,7 +37,7 @@ impl DtrCommand {
         self.args(["--set", assignment])
     }
 
-    /// Adds `--set` before each of `assignments`.
+    /// Adds each of `assignments` with a `--set` before it.
     pub fn sets(self, assignments: &[&str]) -> Self {
         assignments.iter().fold(self, |command, assignment| command.set(assignment))
     }
@@ -91,17 +91,17 @@ impl DtrCommand {
         RunningDtr { child, description }
     }
 
-    /// Runs the command to its end, however it ends.
+    /// Runs the command to its end. Any exit code is allowed.
     pub fn finish(self) -> DtrOutput {
         self.start().finish()
     }
 
-    /// Runs the command, which must end with exit code 0.
+    /// Runs the command to its end. Asserts that its exit code is 0.
     pub fn success(self) -> DtrOutput {
         self.exit(0)
     }
 
-    /// Runs the command, which must end with this exit code.
+    /// Runs the command to its end. Asserts that its exit code is `code`.
     pub fn exit(self, code: i32) -> DtrOutput {
         let output = self.finish();
         output.assert_code(code);
@@ -114,7 +114,7 @@ impl DtrCommand {
     }
 }
 
-/// A command of `dtr` that runs.
+/// A `dtr` command that is running.
 pub struct RunningDtr {
     child: Child,
     description: String,
@@ -135,7 +135,7 @@ impl RunningDtr {
         self.child.wait().unwrap();
     }
 
-    /// Sends the signal that Ctrl-C sends.
+    /// Sends the program the signal that Ctrl-C would send.
     pub fn interrupt(&self) {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
     }
@@ -170,13 +170,13 @@ impl DtrOutput {
         String::from_utf8_lossy(&self.output.stderr).into_owned()
     }
 
-    /// Returns standard error on one line, without the frames and line breaks of messages.
+    /// Returns standard error as one line. Removes the frames and line breaks of error messages.
     pub fn message(&self) -> String {
         let text = self.stderr().replace(['│', '×', '\n'], " ").replace("help:", "hint:");
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
-    /// Parses standard output.
+    /// Parses standard output as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.output.stdout)

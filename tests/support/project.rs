@@ -1,4 +1,4 @@
-//! A project for tests that run the program: a manifest, a folder of results, and commands over them.
+//! A project for tests that run the program: a manifest, a folder of results, and commands that use both.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,7 +15,8 @@ use crate::temp_folder::TempFolder;
 /// Settings for sweeps with one variant and one task.
 pub const ONE_SEARCH: &[&str] = &[r#"sweep.variant=["gla"]"#, r#"sweep.task=["recall"]"#];
 
-/// Settings for sweeps that train and distil for seconds, so that they write checkpoints.
+/// Settings for sweeps whose training and distillation take seconds, which is long enough to write
+/// checkpoints.
 pub const WITH_CHECKPOINTS: &[&str] = &[r#"pretrain.token-budget="48k""#, r#"distil.token-budget="32k""#];
 
 /// Settings for sweeps whose searches replace several layers.
@@ -24,12 +25,13 @@ pub const LONG_SEARCHES: &[&str] = &["search.stop={ max-relative-drop = 0.5 }"];
 /// The folder of cells in a folder of results.
 const CELLS: &str = "cells-v2";
 
-/// Files that `Project::outputs` leaves out: the lock, and tables and pages that hold times.
+/// Files that `Project::outputs` leaves out: the lock, and tables and pages that contain times.
 ///
-/// `throughput.parquet` and `speedup.parquet` are compared, because no compared experiment times its models.
+/// `throughput.parquet` and `speedup.parquet` are not left out, because the tests compare only experiments
+/// without timings.
 const NOT_COMPARED: [&str; 5] = ["stages.parquet", "table2.parquet", "cost.parquet", "index.html", ".lock"];
 
-/// Maximum time that a test waits for an event. Even on a busy machine, every event takes far less time.
+/// Maximum time that a test waits for an event. Even on a busy machine, every event comes much sooner.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// The bytes of tables and figures by file name.
@@ -50,18 +52,18 @@ impl Project {
         Self::with_settings(&[])
     }
 
-    /// Creates a project of the small manifest whose commands have `--set` for each of `settings`.
+    /// Creates a project of the small manifest. All of its commands override each of `settings` by `--set`.
     pub fn with_settings(settings: &[&str]) -> Self {
         Self::from_manifest("tests/manifests/small.toml", settings)
     }
 
-    /// Creates a project of a manifest, by its path in the repository.
+    /// Creates a project of a manifest. `manifest` is its path in the repository.
     pub fn from_manifest(manifest: &str, settings: &[&str]) -> Self {
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         Self { manifest: repository().join(manifest), settings, folder: TempFolder::new() }
     }
 
-    /// Returns a project of the small manifest whose sweep is done.
+    /// Returns a project of the small manifest. Its sweep is done.
     ///
     /// Tests with the same settings share the project, so they must only read it.
     pub fn finished(settings: &[&str]) -> &'static Self {
@@ -88,7 +90,7 @@ impl Project {
         copy
     }
 
-    /// Returns a path in the project's folder.
+    /// Returns the path of `name` in the project's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path(name)
     }
@@ -111,14 +113,15 @@ impl Project {
         self.command("plan")
     }
 
-    /// Returns the files below a folder of the results, in order.
+    /// Returns the files below a folder of the results, sorted by path.
     pub fn files(&self, folder: &str) -> Vec<PathBuf> {
         let mut files = files_below(&self.results().join(folder));
         files.sort();
         files
     }
 
-    /// Returns the files of this name in the cells of a stage, or of all stages if `stage` is empty.
+    /// Returns the files called `name` in the cells of a stage. If `stage` is empty, searches the cells of
+    /// all stages.
     pub fn cell_files(&self, stage: &str, name: &str) -> Vec<PathBuf> {
         let files = self.files(&format!("{CELLS}/{stage}"));
         files.into_iter().filter(|path| path.ends_with(name)).collect()
@@ -133,7 +136,7 @@ impl Project {
         self.cell_files(stage, "record.json").len()
     }
 
-    /// Returns the events in the logs of a stage's cells, each with the path of its log.
+    /// Returns the events in the logs of a stage's cells. Each event comes with the path of its log.
     pub fn events(&self, stage: &str) -> Vec<(PathBuf, Event)> {
         let logs = self.cell_files(stage, "events.jsonl").into_iter();
         let events = |log: PathBuf| {
@@ -173,7 +176,7 @@ impl Project {
         fs::read(self.results().join("tables/small/index.html")).unwrap()
     }
 
-    /// Reads all tables and figures of an experiment that hold no times.
+    /// Reads all tables and figures of an experiment, except those in `NOT_COMPARED`.
     pub fn outputs_of(&self, experiment: &str) -> Outputs {
         let folders = [format!("tables/{experiment}"), format!("figures/{experiment}")];
         let named = |path: PathBuf| {
@@ -186,7 +189,7 @@ impl Project {
         outputs
     }
 
-    /// Reads all tables and figures of the small experiment that hold no times.
+    /// Reads all tables and figures of the small experiment, except those in `NOT_COMPARED`.
     pub fn outputs(&self) -> Outputs {
         self.outputs_of("small")
     }
@@ -207,7 +210,7 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Waits until `condition` holds, for at most [`EVENT_TIMEOUT`].
+/// Waits until `condition` returns true. Panics if that takes longer than [`EVENT_TIMEOUT`].
 pub fn wait_until(event: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + EVENT_TIMEOUT;
     while !condition() {

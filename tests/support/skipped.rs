@@ -1,4 +1,4 @@
-//! Reports of tests that need something this machine lacks.
+//! Reports tests that are skipped because this machine lacks something that they need.
 
 use std::fs::File;
 use std::io::{Write, stderr};
@@ -10,7 +10,7 @@ use std::io::{Write, stderr};
 pub fn report_skipped(reason: &str) {
     let thread = std::thread::current();
     let line = format!("SKIPPED {}: {reason}\n", thread.name().unwrap_or("a test"));
-    // A report that cannot be written does not fail the test.
+    // If the report cannot be written, the test does not fail.
     let _ = stderr().write_all(line.as_bytes());
     if let Some(path) = std::env::var_os("DTR_SKIPPED_TESTS") {
         let _ = File::options()

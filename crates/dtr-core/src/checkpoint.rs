@@ -1,7 +1,8 @@
 //! Checkpoint files: saved progress of unfinished work, protected by a digest.
 //!
-//! A digest of the content and of the owner's name is checked before a checkpoint is used. It detects damaged
-//! files, and files that belong to another owner.
+//! A checkpoint belongs to an owner: the name of the work whose progress it holds. The digest covers the
+//! owner's name and the content, and is checked before the checkpoint is used. It detects damaged files, and
+//! checkpoints of other work.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -16,7 +17,7 @@ const DOMAIN: &str = "dtr sealed file v1";
 /// Length of the header: the digest in hex and a line break.
 const HEADER_BYTES: usize = 65;
 
-/// A checkpoint file and its owner, the name of the work whose progress the file holds.
+/// The path of a checkpoint file, and its owner: the name of the work whose progress the file holds.
 #[derive(Clone, Debug)]
 pub struct CheckpointFile {
     path: PathBuf,
@@ -34,7 +35,7 @@ impl CheckpointFile {
         &self.path
     }
 
-    /// Writes `content` atomically.
+    /// Writes `content` and its digest atomically.
     ///
     /// # Errors
     /// Fails when the file cannot be written.
@@ -69,11 +70,12 @@ impl CheckpointFile {
         }
     }
 
-    /// Removes the file if it is damaged or belongs to another owner. Returns whether it removed the file.
+    /// Removes the file if it cannot be read, is damaged, or belongs to another owner. Returns whether the
+    /// file was removed.
     ///
     /// # Errors
     /// Fails when the file cannot be removed.
-    pub fn remove_if_damaged(&self) -> Result<bool> {
+    pub fn remove_if_unusable(&self) -> Result<bool> {
         let is_sound = || -> io::Result<bool> {
             let mut file = File::open(&self.path)?;
             let mut header = [0; HEADER_BYTES];
@@ -83,7 +85,7 @@ impl CheckpointFile {
         match is_sound() {
             Ok(true) => Ok(false),
             Err(source) if source.kind() == ErrorKind::NotFound => Ok(false),
-            // A file that cannot be read is removed too. If the removal fails, its error is returned.
+            // A file that cannot be read is removed too. If the removal fails, the caller gets its error.
             Ok(false) | Err(_) => files::remove_if_present(&self.path).map(|()| true),
         }
     }
@@ -116,11 +118,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = checkpoint_in(&folder);
         assert_eq!(file.read().unwrap(), None);
-        assert!(!file.remove_if_damaged().unwrap());
+        assert!(!file.remove_if_unusable().unwrap());
         for content in [&b"weights"[..], b""] {
             file.write(content).unwrap();
             assert_eq!(file.read().unwrap().as_deref(), Some(content));
-            assert!(!file.remove_if_damaged().unwrap());
+            assert!(!file.remove_if_unusable().unwrap());
         }
     }
 
@@ -140,7 +142,7 @@ mod tests {
             fs::write(file.path(), &damaged).unwrap();
             let message = file.read().unwrap_err().to_string();
             assert!(message.contains("checkpoint`: it is damaged"), "{message}");
-            assert!(file.remove_if_damaged().unwrap());
+            assert!(file.remove_if_unusable().unwrap());
             assert_eq!(file.read().unwrap(), None);
         }
     }
@@ -151,6 +153,6 @@ mod tests {
         let file = checkpoint_in(&folder);
         CheckpointFile::new(file.path(), "cell b").write(b"weights").unwrap();
         assert!(file.read().is_err());
-        assert!(file.remove_if_damaged().unwrap());
+        assert!(file.remove_if_unusable().unwrap());
     }
 }

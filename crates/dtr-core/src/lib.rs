@@ -15,10 +15,10 @@
 //! - A library panics over a malformed file: [`error::catch_panic`] turns the panic into an error.
 //! - A header, footer or page claims a size that exceeds the file: the reader compares the claim with the
 //!   file's size before it allocates memory.
-//! - A text, line or row has no end, or a small compressed file expands to one: the reader has a maximum
+//! - A text, line or row has no end, or a small compressed file expands to one: the reader stops at a maximum
 //!   length, as [`files::read_text_up_to`] does.
-//! - A template runs forever or makes a huge text: [`template_limits`] charges fuel.
-//! - A template engine allocates before it counts fuel: [`memory_guard`] ends the process.
+//! - A template runs forever or makes a huge text: [`template_limits`] gives it a limited amount of fuel.
+//! - A template engine allocates much memory before it charges fuel: [`memory_guard`] ends the process.
 //! - A checkpoint, an artifact or a download is damaged: its reader compares digests.
 //! - A file name points outside its folder: the hub client and the reader of sharded weights refuse `..` and
 //!   absolute paths.

@@ -1,8 +1,8 @@
 //! Ends the process when work on untrusted input, such as a template, would fill the memory.
 //!
 //! Such work cannot be interrupted: a template engine allocates before it counts its steps. While such work
-//! runs, a thread therefore reads the process's memory use every 10 ms. It ends the process if the memory use
-//! has grown by more than 1 GiB.
+//! runs, a thread therefore reads the process's memory use every 10 ms. The thread ends the process if the
+//! memory use has grown by more than 1 GiB since its first reading.
 
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
@@ -38,8 +38,8 @@ static RUNNING: Mutex<RunningWork> = Mutex::new(RunningWork { pieces: Vec::new()
 /// Wakes the thread that watches the memory.
 static WORK_STARTED: Condvar = Condvar::new();
 
-/// Runs `work`. If the process's memory grows by more than 1 GiB meanwhile, ends the process with an error
-/// about `name`.
+/// Runs `work`. If the process's memory use grows by more than 1 GiB meanwhile, ends the process with the
+/// error that `name` takes too much memory.
 pub fn with_memory_limit<T>(name: impl Into<String>, work: impl FnOnce() -> T) -> T {
     static SPAWN_WATCHER: Once = Once::new();
     SPAWN_WATCHER

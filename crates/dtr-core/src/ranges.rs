@@ -1,8 +1,8 @@
 //! Checks the numbers and lists of a configuration against the ranges in its JSON schema.
 //!
-//! The schema is the only place that states a range: editors, the manual and this check all read it there.
-//! Types state a range with `#[schemars(range(min = 1, max = 8))]`, or `extend("exclusiveMinimum" = 0)` for
-//! an open bound.
+//! The schema is the only place that states a range. Editors, the manual and this check read the range from
+//! it. Types state a range with `#[schemars(range(min = 1, max = 8))]`, or with
+//! `extend("exclusiveMinimum" = 0)` for an open bound.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -18,7 +18,7 @@ pub struct OutOfRange {
     pub path: Vec<String>,
     /// The condition that the value violates, such as `at least 1`. It completes the sentence "it must be …".
     pub requirement: String,
-    /// The allowed values in an imperative sentence.
+    /// The instruction to write an allowed value, such as `write a whole number from 1 to 8`.
     pub hint: String,
 }
 
@@ -126,8 +126,7 @@ fn matches_variant(alternative: &Value, value: &Value) -> bool {
     }
 }
 
-/// Returns the condition of `schema` that `value` itself violates, without checking the entries of tables and
-/// lists.
+/// Returns the condition of `schema` that `value` violates. Does not check the entries of tables and lists.
 fn violated_condition(schema: &Value, value: &Value) -> Option<String> {
     match value {
         Value::Array(items) if schema["minItems"].as_u64().is_some_and(|min| (items.len() as u64) < min) => {
@@ -239,7 +238,8 @@ mod tests {
         assert_eq!(found(|recipe| recipe.rate = Rate::Fixed(10.0)), None);
     }
 
-    /// A change of a recipe, and the path, the limit and the hint that the change makes the check report.
+    /// A change that makes a recipe invalid, and the path, the requirement and the hint that the check must
+    /// report.
     type RangeCase = (fn(&mut Recipe), &'static str, &'static str, &'static str);
 
     #[test]

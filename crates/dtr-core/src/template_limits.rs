@@ -1,8 +1,8 @@
-//! Limits on what a Jinja template may compute.
+//! Limits on the work of a Jinja template.
 //!
-//! minijinja charges fuel for steps and for the text that they write. The functions here charge fuel for the
-//! rest: for lists, which minijinja formats or joins before it charges, and for the text that the filters of
-//! this workspace write.
+//! A template has a limited amount of fuel and fails when the fuel is used up. minijinja charges fuel for
+//! each step and for the text that the step writes. This module also charges for lists, because minijinja
+//! formats or joins a list before it charges, and for the text that this workspace's own filters write.
 
 use minijinja::value::{Kwargs, StringInput, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, Value, escape_formatter, filters};
@@ -10,7 +10,7 @@ use minijinja::{Environment, Error, ErrorKind, Output, State, Value, escape_form
 /// The most units of fuel that the rendering of one text may consume. A step costs one unit.
 const MAX_FUEL: u64 = 10_000_000;
 
-/// The number of bytes that one unit of fuel pays for.
+/// The number of bytes of text that one unit of fuel pays for.
 const BYTES_PER_FUEL: u64 = 64;
 
 /// Fuel that each item of a printed list costs.
@@ -33,11 +33,11 @@ pub fn apply_limits(environment: &mut Environment<'_>) {
     environment.add_filter("string", string);
 }
 
-/// Calls a method of Python's strings, lists and dictionaries, and charges fuel for the text that the method
-/// returns.
+/// Calls the method that strings, lists or dictionaries have in Python under this name. Before `join`,
+/// charges fuel for the list that is joined. Before `format`, checks the widths in the format string.
 ///
 /// # Errors
-/// Fails when the fuel is used up, when a format is too wide, or when the method does not exist.
+/// Fails when the fuel is used up, when a format is too wide, or when the method does not exist or fails.
 pub fn call_python_method(
     state: &mut State<'_, '_>,
     value: &Value,
@@ -73,7 +73,7 @@ pub fn charge_bytes(state: &State<'_, '_>, num_bytes: usize) -> Result<(), Error
     state.consume_fuel(num_bytes as u64 / BYTES_PER_FUEL)
 }
 
-/// Charges fuel for printing `value` if it is a list or a table.
+/// Charges fuel for printing `value`, if `value` is a list or a table.
 ///
 /// minijinja itself charges for other values. A list can hold one long text many times, and lists can be
 /// nested, so the formatted list can be far longer than the template.
@@ -107,7 +107,7 @@ fn charge_item(state: &State<'_, '_>, item: &Value, depth: usize) -> Result<(), 
     }
 }
 
-/// The filter `join`.
+/// The filter `join`. Charges fuel for the list before it is joined.
 fn join(
     state: &mut State<'_, '_>,
     value: &Value,
@@ -119,13 +119,14 @@ fn join(
     filters::join(state, value, joiner, attribute, names)
 }
 
-/// The filter `string`.
+/// The filter `string`. Charges fuel for a list before it is formatted.
 fn string(state: &mut State<'_, '_>, value: &Value) -> Result<Value, Error> {
     charge_list(state, value)?;
     filters::string(state, value)
 }
 
-/// Refuses a format string with a very large width, since minijinja writes the text before it charges for it.
+/// Refuses a format string with a very large width, since minijinja writes the padded text before it charges
+/// fuel.
 fn check_format_width(format: &str) -> Result<(), Error> {
     let mut numbers =
         format.split(|letter: char| !letter.is_ascii_digit()).filter(|digits| !digits.is_empty());

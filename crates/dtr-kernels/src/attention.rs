@@ -23,7 +23,8 @@ pub struct AttentionInputs<'a> {
     pub num_queries: usize,
     /// Keys of a row. The last query is at the position of the last key.
     pub num_keys: usize,
-    /// Capacity of the cache, in keys of a row, `s`. The kernel reads the first `num_keys` keys.
+    /// Capacity of the cache, `s`: each row has memory for this many keys. The kernel reads the first
+    /// `num_keys` keys.
     pub capacity: usize,
     /// Width of a head, `k`.
     pub width: usize,
@@ -33,12 +34,13 @@ pub struct AttentionInputs<'a> {
     pub k: &'a [f32],
     /// Values, `[b, g, s, k]`.
     pub v: &'a [f32],
-    /// Number of padding keys at the beginning of each row of the batch, `[b]`, if there are any. Queries do
-    /// not attend to padding keys, but a query that is padding attends to itself.
+    /// Number of padding tokens at the beginning of each row of the batch, `[b]`. `None` means no padding.
+    /// Queries do not attend to padding keys, except that the query of a padding token attends to its own
+    /// key.
     pub left_pads: Option<&'a [usize]>,
 }
 
-/// Returns the outputs, `[b, h, t, k]`.
+/// Computes attention. Returns the outputs, `[b, h, t, k]`.
 pub fn attention_forward(inputs: AttentionInputs<'_>) -> Vec<f32> {
     let AttentionInputs { batch, heads, kv_heads, num_queries, num_keys, capacity, width, .. } = inputs;
     let mut outputs = vec![0.0; batch * heads * num_queries * width];
@@ -114,8 +116,8 @@ impl WithSimd for AttendHead<'_> {
     }
 }
 
-/// Returns keys `[s, k]` in blocks of [`num_lanes`] keys. A block is `k` vector pairs with a key in each
-/// lane.
+/// Returns keys `[s, k]` in blocks of [`num_lanes`] keys. A block holds one vector pair per channel. Lane `i`
+/// of each pair belongs to key `i` of the block.
 #[inline(always)]
 fn transpose_keys<S: Simd>(simd: S, keys: &[f32], width: usize) -> Vec<VectorPair<S>> {
     let mut transposed = Vec::with_capacity((keys.len() / width).div_ceil(num_lanes::<S>()) * width);
@@ -140,8 +142,8 @@ impl QueryHead<'_> {
         self.left_pad.min(last)..last + 1
     }
 
-    /// Writes the scores of neighbouring `queries`. Returns the keys that at least one of them attends to,
-    /// extended to the beginning of a block of keys.
+    /// Writes the scores of `queries`, which are neighbours. Returns the range of keys that at least one of
+    /// the queries attends to, with its start rounded down to the beginning of a block of keys.
     #[inline(always)]
     fn score<S: Simd>(
         &self,
@@ -155,7 +157,7 @@ impl QueryHead<'_> {
         let (first, end) = (self.visible_keys(queries.start).start, self.visible_keys(queries.end - 1).end);
         let mut q = [&self.q[..0]; QUERIES_PER_BLOCK];
         for (index, q) in q.iter_mut().enumerate() {
-            // An incomplete block repeats its last query.
+            // If there are fewer queries than a block holds, the last query is repeated.
             let query = (queries.start + index).min(queries.end - 1);
             *q = &self.q[query * width..(query + 1) * width];
         }
@@ -196,8 +198,8 @@ impl QueryHead<'_> {
         simd.reduce_sum_f32s(total)
     }
 
-    /// Writes a block of output columns of `queries`: the averages of the values of `keys`, weighted by
-    /// attention.
+    /// Writes one block of output columns of `queries`. An output is the average of the values of `keys`,
+    /// weighted by attention.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     fn average_values<S: Simd>(

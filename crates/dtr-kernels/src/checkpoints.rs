@@ -1,5 +1,5 @@
-//! The states of a recurrence for its backward pass, with checkpoints to save memory: one state per chunk of
-//! tokens is kept, and the other states of the chunk are recomputed from it.
+//! The states of a recurrence for its backward pass. To save memory, only the state before each chunk of
+//! tokens is kept. The other states of a chunk are recomputed from it.
 
 use pulp::Simd;
 
@@ -7,13 +7,13 @@ use crate::columns::ColumnBlock;
 use crate::recurrence::UpdateRule;
 use crate::vectors::{VectorPair, zeros};
 
-/// Tokens of a chunk.
+/// The number of tokens of a chunk.
 pub(crate) const CHUNK: usize = 32;
 
-/// A block of columns of the states that a backward pass reads.
+/// The states that a backward pass reads, for one block of their columns.
 pub(crate) struct StateCheckpoints<S: Simd> {
     columns: ColumnBlock,
-    /// Rows of a state.
+    /// The number of rows of a state.
     state_rows: usize,
     /// The state before the first token of each chunk.
     checkpoints: Vec<VectorPair<S>>,
@@ -35,7 +35,7 @@ impl<S: Simd> StateCheckpoints<S> {
         let mut state = columns.load_rows(simd, initial);
         let state_rows = state.len();
         let mut checkpoints = Vec::with_capacity(num_tokens.div_ceil(CHUNK) * state_rows);
-        // The last chunk is computed by `recompute_chunk`.
+        // The loop ends before the last chunk, whose states `recompute_chunk` computes.
         let end = num_tokens.saturating_sub(1) / CHUNK * CHUNK;
         for token in 0..=end {
             if token % CHUNK == 0 {
@@ -49,7 +49,8 @@ impl<S: Simd> StateCheckpoints<S> {
         Self { columns, state_rows, checkpoints, chunk_states }
     }
 
-    /// Computes the states of the chunk of tokens `first..end`; `first` is a multiple of [`CHUNK`].
+    /// Computes the states of the chunk `first..end` of tokens from its checkpoint. `first` is a multiple of
+    /// [`CHUNK`].
     #[inline(always)]
     pub(crate) fn recompute_chunk(&mut self, simd: S, first: usize, end: usize, rule: &impl UpdateRule) {
         let size = self.state_rows;

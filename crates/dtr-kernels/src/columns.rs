@@ -4,7 +4,7 @@ use pulp::Simd;
 
 use crate::vectors::{VectorPair, load, num_lanes, store, zeros};
 
-/// At most [`num_lanes`] neighbouring columns of matrices of one width.
+/// Up to [`num_lanes`] neighbouring columns. Applies to any matrix with `matrix_width` columns.
 #[derive(Clone, Copy)]
 pub(crate) struct ColumnBlock {
     first: usize,

@@ -1,5 +1,5 @@
 //! The gated delta rule (arXiv 2412.06464): `S' = exp(g) S`, `u = β (v − S'ᵀ k)`, `S = S' + k uᵀ`,
-//! `o = Sᵀ q / sqrt(K)`.
+//! `o = Sᵀ q / sqrt(K)`. `S` is the state, `S'` the decayed state and `K` the key width.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -74,13 +74,13 @@ impl<'a> DeltaInputs<'a> {
 }
 
 impl<'a> DeltaRow<'a> {
-    /// Returns the row of one token in an array `[t, k]`.
+    /// Returns the vector of one token in an array `[t, k]`.
     #[inline(always)]
     fn at_token(&self, x: &'a [f32], token: usize) -> &'a [f32] {
         &x[token * self.shape.key_dim..(token + 1) * self.shape.key_dim]
     }
 
-    /// Returns a block of columns of the prediction error `v − S'ᵀ k` of one token, for the `state` before
+    /// Returns a block of columns of one token's prediction error `v − S'ᵀ k`. `state` is the state before
     /// the token.
     #[inline(always)]
     fn prediction_error<S: Simd>(
@@ -108,14 +108,15 @@ impl UpdateRule for DeltaRow<'_> {
     }
 }
 
-/// Returns the outputs, `[n, t, v]`, followed by the states after the last token, `[n, k, v]`.
+/// Computes the recurrence. Returns the outputs, `[n, t, v]`, followed by the states after the last token,
+/// `[n, k, v]`.
 pub fn delta_forward(inputs: DeltaInputs<'_>) -> Vec<f32> {
     let decays = exp_slice(inputs.g);
     forward(inputs.shape, inputs.q, inputs.state, |row| inputs.row(&decays, row))
 }
 
-/// Returns the gradients of the inputs. `d_output` and `d_state` are the gradients of the outputs `[n, t, v]`
-/// and of the final states `[n, k, v]`.
+/// Returns the gradients with respect to the inputs. `d_output` and `d_state` are the gradients with respect
+/// to the outputs, `[n, t, v]`, and the final states, `[n, k, v]`.
 pub fn delta_backward(inputs: DeltaInputs<'_>, d_output: &[f32], d_state: &[f32]) -> DeltaGradients {
     let RecurrenceShape { num_tokens, key_dim, value_dim, .. } = inputs.shape;
     let decays = exp_slice(inputs.g);
@@ -152,7 +153,7 @@ struct DeltaRowGradients<'a> {
     v: &'a mut [f32],
     beta: &'a mut [f32],
     g: &'a mut [f32],
-    /// The gradient of the final state on entry, of the initial state on return.
+    /// On entry the gradient of the final state, on return the gradient of the initial state.
     state: &'a mut [f32],
 }
 
@@ -190,8 +191,8 @@ impl WithSimd for BackwardRow<'_> {
 }
 
 impl DeltaRowGradients<'_> {
-    /// Adds the gradients of one token for a block of columns of the state. `d_state` is the gradient of the
-    /// state after the token on entry, and of the state before the token on return.
+    /// Adds the contribution of a block of state columns to the gradients of one token. `d_state` is on entry
+    /// the gradient of the state after the token, and on return the gradient of the state before the token.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     fn add_token<S: Simd>(

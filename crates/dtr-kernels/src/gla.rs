@@ -1,4 +1,5 @@
-//! Gated linear attention (arXiv 2312.06635): `S ← diag(exp(g)) S + k vᵀ`, `o = Sᵀ q / sqrt(K)`.
+//! Gated linear attention (arXiv 2312.06635): `S ← diag(exp(g)) S + k vᵀ`, `o = Sᵀ q / sqrt(K)`. `S` is the
+//! state and `K` the key width.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -67,7 +68,7 @@ impl<'a> GlaInputs<'a> {
 }
 
 impl<'a> GlaRow<'a> {
-    /// Returns the row of one token in an array `[t, k]`.
+    /// Returns the vector of one token in an array `[t, k]`.
     #[inline(always)]
     fn at_token(&self, x: &'a [f32], token: usize) -> &'a [f32] {
         &x[token * self.shape.key_dim..(token + 1) * self.shape.key_dim]
@@ -85,14 +86,15 @@ impl UpdateRule for GlaRow<'_> {
     }
 }
 
-/// Returns the outputs, `[n, t, v]`, followed by the states after the last token, `[n, k, v]`.
+/// Computes the recurrence. Returns the outputs, `[n, t, v]`, followed by the states after the last token,
+/// `[n, k, v]`.
 pub fn gla_forward(inputs: GlaInputs<'_>) -> Vec<f32> {
     let decays = exp_slice(inputs.g);
     forward(inputs.shape, inputs.q, inputs.state, |row| inputs.row(&decays, row))
 }
 
-/// Returns the gradients of the inputs. `d_output` and `d_state` are the gradients of the outputs `[n, t, v]`
-/// and of the final states `[n, k, v]`.
+/// Returns the gradients with respect to the inputs. `d_output` and `d_state` are the gradients with respect
+/// to the outputs, `[n, t, v]`, and the final states, `[n, k, v]`.
 pub fn gla_backward(inputs: GlaInputs<'_>, d_output: &[f32], d_state: &[f32]) -> GlaGradients {
     let RecurrenceShape { num_tokens, key_dim, value_dim, .. } = inputs.shape;
     let decays = exp_slice(inputs.g);
@@ -126,7 +128,7 @@ struct GlaRowGradients<'a> {
     k: &'a mut [f32],
     v: &'a mut [f32],
     g: &'a mut [f32],
-    /// The gradient of the final state on entry, of the initial state on return.
+    /// On entry the gradient of the final state, on return the gradient of the initial state.
     state: &'a mut [f32],
 }
 
@@ -164,8 +166,8 @@ impl WithSimd for BackwardRow<'_> {
 }
 
 impl GlaRowGradients<'_> {
-    /// Adds the gradients of one token for a block of columns of the state. `d_state` is the gradient of the
-    /// state after the token on entry, and of the state before the token on return.
+    /// Adds the contribution of a block of state columns to the gradients of one token. `d_state` is on entry
+    /// the gradient of the state after the token, and on return the gradient of the state before the token.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     fn add_token<S: Simd>(

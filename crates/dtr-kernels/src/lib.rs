@@ -1,12 +1,13 @@
 //! SIMD kernels for the operations that a tensor library computes slowly on a CPU: the recurrences of linear
-//! attention, and the forward passes of attention, RMSNorm, rotary embeddings and gates outside of autodiff.
+//! attention with their gradients, and the forward passes of attention, RMSNorm, rotary embeddings and gates.
 //!
-//! As tensor operations, a recurrence is hundreds of small matrix products. A kernel computes it in one pass
-//! over the tokens.
+//! Written as tensor operations, a recurrence takes hundreds of small matrix products. A kernel computes the
+//! recurrence in one pass over the tokens.
 //!
-//! All arrays are contiguous, row-major f32. In shapes, `n` is the batch size times the number of heads, `t`
-//! the number of tokens, `k` the width of a key and `v` the width of a value. On one machine, results are the
-//! same to the bit for any number of threads. Machines with another SIMD width sum in another order.
+//! All arrays are contiguous, row-major f32, unless their strides are given. In shapes, `n` is the batch size
+//! times the number of heads, `t` the number of tokens, `k` the width of a key and `v` the width of a value.
+//! On one machine, results are the same to the bit for any number of threads. Machines with another SIMD
+//! width add in another order, so the last bits of their results may differ.
 
 mod attention;
 mod checkpoints;

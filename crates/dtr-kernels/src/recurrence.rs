@@ -9,7 +9,7 @@ use crate::vectors::{VectorPair, add_scaled, num_lanes, zeros};
 /// Sizes of a recurrence's arrays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecurrenceShape {
-    /// Batch size times heads, `n`.
+    /// Number of rows, `n`: batch size times heads. A row is one head of one sequence.
     pub num_rows: usize,
     /// Tokens, `t`.
     pub num_tokens: usize,
@@ -28,11 +28,12 @@ impl RecurrenceShape {
 
 /// A rule that updates a row's state token by token.
 pub(crate) trait UpdateRule: Copy {
-    /// Updates `columns` of the state, `[k]` vector pairs, by the token at index `token`.
+    /// Updates a block of columns of the state by the token at index `token`. `state` holds the columns as
+    /// `k` vector pairs.
     fn update<S: Simd>(&self, simd: S, columns: ColumnBlock, token: usize, state: &mut [VectorPair<S>]);
 }
 
-/// Applies the rule of each row (`rule(row)`) to its tokens.
+/// Runs the recurrence of each row, whose update rule is `rule(row)`.
 ///
 /// Takes queries `[n, t, k]` and initial states `[n, k, v]`. Returns the outputs `S_tᵀ q_t / sqrt(k)`,
 /// `[n, t, v]`, followed by the final states, `[n, k, v]`.
@@ -68,7 +69,7 @@ struct ForwardRow<'a, R> {
     q: &'a [f32],
     /// Receives the outputs `S_tᵀ q_t / sqrt(k)`, `[t, v]`.
     output: &'a mut [f32],
-    /// The initial state on entry, the final state on return, `[k, v]`.
+    /// On entry the initial state, on return the final state, `[k, v]`.
     state: &'a mut [f32],
 }
 

@@ -1,4 +1,4 @@
-//! Rotary position embeddings (arXiv 2104.09864), forward only: one pass that also makes the heads
+//! The forward pass of rotary position embeddings (arXiv 2104.09864). The input may be strided; the output is
 //! contiguous.
 
 use pulp::{Arch, Simd, WithSimd};
@@ -17,7 +17,8 @@ pub struct RotaryInputs<'a> {
     pub time: usize,
     /// Width of a head, `k`, an even number.
     pub width: usize,
-    /// Queries or keys, `[b, h, t, k]` by `strides`; the `k` numbers of a head are contiguous.
+    /// Queries or keys of shape `[b, h, t, k]`. `strides` gives the strides of the first three dimensions;
+    /// the last is contiguous.
     pub x: &'a [f32],
     /// Distances in `x` between neighbouring rows, heads and tokens.
     pub strides: [usize; 3],
@@ -27,8 +28,8 @@ pub struct RotaryInputs<'a> {
     pub sin: &'a [f32],
 }
 
-/// Rotates the halves `x₁`, `x₂` of each head and returns `(x₁ cos − x₂ sin, x₂ cos + x₁ sin)`, `[b, h, t,
-/// k]`.
+/// Rotates each head, whose halves are `x₁` and `x₂`. Returns `(x₁ cos − x₂ sin, x₂ cos + x₁ sin)`, of shape
+/// `[b, h, t, k]`.
 ///
 /// Products and sums are rounded separately: no multiply-add is fused.
 pub fn rotary_embedding(inputs: RotaryInputs<'_>) -> Vec<f32> {

@@ -69,7 +69,7 @@ fn case(is_delta: bool, time: usize, key: usize, value: usize, decay: f32) -> Ca
     let gates = if is_delta { tokens } else { tokens * key };
     let arrays = [
         noise(1, tokens * key),
-        // About as long as normalised keys: with longer keys the delta rule diverges.
+        // These keys are about as long as normalised keys. With longer keys the delta rule diverges.
         noise(2, tokens * key).into_iter().map(|x| x * (3.0 / key as f32).sqrt()).collect(),
         noise(3, tokens * value),
         noise(4, gates).into_iter().map(|x| -decay * x.abs()).collect(),

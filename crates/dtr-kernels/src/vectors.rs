@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-/// Two SIMD vectors of neighbouring numbers. Lanes past the end of a slice are zero.
+/// Two SIMD vectors that together hold neighbouring numbers. Lanes after the last number of a slice are zero.
 pub(crate) type VectorPair<S> = [<S as Simd>::f32s; 2];
 
 /// Returns how many numbers a [`VectorPair`] holds.

@@ -30,7 +30,7 @@ pub struct LayerIo {
 }
 
 impl LayerIo {
-    /// Returns the inputs and outputs of several layers, one layer after another in the batch.
+    /// Joins the inputs and outputs of several layers along the batch dimension, one layer after another.
     pub fn stack(mut layers: Vec<Self>) -> Self {
         if layers.len() == 1 {
             return layers.remove(0);
@@ -95,7 +95,7 @@ pub struct Decoder {
     /// The layers.
     pub(super) layers: Vec<Layer>,
     norm: Tensor<1>,
-    /// The weight of the output head; `None` if it is the embedding.
+    /// The weight of the output head. `None` if the head shares the embedding's weight.
     head: Option<Tensor<2>>,
 }
 
@@ -155,8 +155,8 @@ impl Layer {
         (x, LayerIo { input, output })
     }
 
-    /// Runs the second half of the layer, which treats tokens independently: adds the mixer's output to the
-    /// hidden states `x_btd` and applies the SwiGLU.
+    /// Runs the second half of the layer: adds the mixer's output `output_btd` to the hidden states `x_btd`,
+    /// then applies the norm and the SwiGLU. This half treats every token independently.
     pub(super) fn feed_forward(
         &self,
         x_btd: Tensor<3>,
@@ -180,7 +180,8 @@ impl Layer {
 }
 
 impl Decoder {
-    /// Creates a base of shape `config` with parameters from `params`, under the names of transformers.
+    /// Creates a base of shape `config`. Its parameters come from `params`, under the names that transformers
+    /// uses.
     ///
     /// # Errors
     /// Fails when `params` lacks a parameter.
@@ -195,8 +196,8 @@ impl Decoder {
         mut mixer: impl FnMut(usize, &mut dyn ParamSource, &str) -> Result<Mixer>,
     ) -> Result<Self> {
         let (vocab, width) = (config.vocab_size, config.hidden_size);
-        // The deviation is small compared with the outputs of layers: with N(0, 1), small models learnt
-        // associative recall late or not at all.
+        // This standard deviation is small compared with the outputs of layers. With a deviation of 1, small
+        // models learnt associative recall late or not at all.
         let normal = Initializer::Normal(0.02);
         let embedding = params.matrix("model.embed_tokens.weight", [vocab, width], normal)?;
         let layers = (0..config.num_layers)
@@ -248,8 +249,8 @@ impl Decoder {
         ])
     }
 
-    /// Runs the first `num_layers` layers on token rows of one length and calls `callback` with the number of
-    /// each layer and the input and output of its attention, in order.
+    /// Runs the first `num_layers` layers on the token rows `ids`, which have one length. Calls `callback`
+    /// for each of these layers in order, with the layer's number and the input and output of its attention.
     pub fn for_each_layer_io(
         &self,
         ids: &[Vec<u32>],
@@ -275,8 +276,8 @@ impl Decoder {
         dtr_ops::linear_f32(self.final_norm(x_nd), self.head())
     }
 
-    /// Returns the log-probability of each target. A target is the index of a row of `x_nd`, and the token
-    /// that follows that row.
+    /// Returns the log-probability of each target. A target is a pair: the index of a row of `x_nd`, and the
+    /// token that follows the token of this row.
     pub fn log_likelihoods(&self, x_nd: Tensor<2>, targets: &[(usize, u32)]) -> Vec<f32> {
         dtr_ops::token_log_likelihoods(&self.final_norm(x_nd), self.head(), targets)
     }
@@ -303,7 +304,7 @@ impl Parameters for Decoder {
     }
 }
 
-/// Returns rows of token ids of one length as a tensor `[b, t]`.
+/// Returns token rows of one length as a tensor `[b, t]`.
 pub fn token_tensor(ids: &[Vec<u32>], device: &Device) -> Tensor<2, Int> {
     let (batch, time) = (ids.len(), ids[0].len());
     let flat: Vec<i32> = ids.iter().flatten().map(|&id| id as i32).collect();

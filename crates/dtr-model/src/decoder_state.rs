@@ -46,7 +46,7 @@ impl DecoderState {
         self.capacity
     }
 
-    /// Returns the bytes of all layers' states on their device.
+    /// Returns how many bytes the states of all layers take on their device.
     pub fn bytes(&self) -> StateBytes {
         let mut bytes = StateBytes::default();
         for state in self.layers.iter().flatten() {
@@ -59,7 +59,7 @@ impl DecoderState {
     }
 }
 
-/// The bytes of all layers' states on their device.
+/// The number of bytes that the states of all layers take on their device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StateBytes {
     /// KV caches.

@@ -1,4 +1,4 @@
-//! Greedy decoding, one token after another, of rows with a common length.
+//! Greedy decoding of token rows of one length, one token at a time.
 
 use burn::tensor::{Int, Tensor};
 
@@ -12,7 +12,8 @@ pub struct GreedyDecoder<'a> {
     state: DecoderState,
     /// The most likely next token of each row, `[b]`.
     next_b: Tensor<1, Int>,
-    /// The device's position counter and the context that reads it, on a device that has one.
+    /// The device's position counter and the context that reads it. `None` on a device without such a
+    /// counter.
     counted: Option<(PositionCounter, ForwardContext)>,
     replay: Option<RecordedStep>,
     num_steps: usize,
@@ -49,7 +50,8 @@ impl<'a> GreedyDecoder<'a> {
             *next_b = choose_next(model, context, state, next_b.clone());
             counter.advance();
         };
-        // The first step is not recorded: it compiles kernels and tunes them, which a recording cannot hold.
+        // The first step is not recorded: it compiles and tunes kernels, and a recording cannot contain this
+        // work.
         match (*num_steps, &replay) {
             (1, _) => run(),
             (_, Some(replay)) => replay.replay(),
@@ -57,13 +59,14 @@ impl<'a> GreedyDecoder<'a> {
         }
     }
 
-    /// Returns the chosen token of each row, on which the model has not run yet.
+    /// Returns the newest token of each row. The model has not run on these tokens yet.
     pub fn next_tokens(&self) -> Vec<u32> {
         self.next_b.to_data().iter::<u32>().collect()
     }
 }
 
-/// Returns the most likely token after `next_b` of each row, `[b]`, in the memory of `next_b`.
+/// Runs the model on `next_b`, one token of each row. Returns the most likely token after it, `[b]`, in the
+/// memory of `next_b`.
 fn choose_next(
     model: &Hybrid<'_>,
     context: &ForwardContext,

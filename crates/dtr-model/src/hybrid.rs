@@ -31,7 +31,7 @@ impl<'a> Hybrid<'a> {
         hybrid
     }
 
-    /// Returns whether `layer` has the same token mixer in `other`.
+    /// Returns whether this hybrid and `other` run the same token mixer in `layer`.
     pub(super) fn has_same_mixer(&self, layer: usize, other: &Self) -> bool {
         std::ptr::eq(self.mixers[layer], other.mixers[layer])
     }
@@ -53,8 +53,8 @@ impl<'a> Hybrid<'a> {
 
     /// Returns the hidden states after the last layer, `[b, t, d]`, for token rows of one length.
     ///
-    /// With a `state`, the tokens continue it and it is updated. `left_pads` counts the padding tokens at the
-    /// beginning of each row, over all passes.
+    /// With a `state`, the tokens continue from this state, and the pass updates it. `left_pads` counts the
+    /// padding tokens at the beginning of each row, over all passes.
     pub fn forward(
         &self,
         ids: &[Vec<u32>],
@@ -74,8 +74,8 @@ impl<'a> Hybrid<'a> {
         x
     }
 
-    /// Returns the hidden states after the last layer, `[b, t, d]`, for the tokens `ids_bt` in `context`. It
-    /// updates the layers' states in `state`, but not the number of past tokens.
+    /// Returns the hidden states after the last layer, `[b, t, d]`, for the tokens `ids_bt` in `context`.
+    /// Updates the layers' states in `state`, but not the number of past tokens.
     pub(super) fn forward_ids(
         &self,
         ids_bt: Tensor<2, Int>,
@@ -95,7 +95,7 @@ impl<'a> Hybrid<'a> {
     }
 
     /// Runs `layers` on the tokens of `tree`. `states` are the hidden states before the first of these
-    /// layers. Returns the hidden states after the last.
+    /// layers. Returns the hidden states after the last of them.
     pub fn run_layers(
         &self,
         layers: Range<usize>,

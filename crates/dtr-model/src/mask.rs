@@ -23,9 +23,9 @@ impl Mask {
         Self::default()
     }
 
-    /// Returns `r = num_replaced` evenly spaced layers of `L = num_layers`: the layers are divided into `r`
-    /// ranges of equal length, and the middle layer of each range `i` is replaced, `floor((2 i + 1) L / 2
-    /// r)`.
+    /// Returns the mask of `r = num_replaced` evenly spaced layers out of `L = num_layers`. The layers are
+    /// divided into `r` ranges of equal length, and the middle layer of each range is replaced. In range `i`,
+    /// counted from 0, this is the layer `floor((2 i + 1) L / (2 r))`.
     ///
     /// The layers for a smaller `r` are not always a subset of the layers for a larger `r`.
     pub fn evenly_spaced(num_layers: u32, num_replaced: u32) -> Self {
@@ -44,13 +44,13 @@ impl Mask {
         self.0.contains(&layer)
     }
 
-    /// Returns the first layer that only one of the two masks replaces, or `None` if they are equal.
+    /// Returns the first layer that only one of the two masks replaces, or `None` if the masks are equal.
     pub fn first_difference(&self, other: &Self) -> Option<u32> {
         self.0.symmetric_difference(&other.0).next().copied()
     }
 
-    /// Returns the layer that this mask adds to `other`, or `None` unless it adds exactly one layer and
-    /// removes none.
+    /// If this mask consists of `other` and exactly one more layer, returns that layer. Otherwise returns
+    /// `None`.
     pub fn single_added_layer(&self, other: &Self) -> Option<u32> {
         let mut added = self.0.difference(&other.0);
         let layer = added.next().copied()?;

@@ -1,7 +1,7 @@
 //! AdamW over the parameters of a module, with f32 moments and clipping by the norm of the module's gradient.
 //!
-//! On a processor all parameters are concatenated, so that a step is a dozen operations however many there
-//! are. On a GPU a step is one kernel, and each parameter is updated separately.
+//! On a CPU, all parameters are concatenated into one vector, so that a step takes a dozen operations
+//! regardless of the number of parameters. On a GPU, each parameter is updated by a kernel of its own.
 
 use std::mem::replace;
 
@@ -56,8 +56,8 @@ impl Default for AdamWConfig {
 }
 
 impl AdamWConfig {
-    /// Returns the learning rate of `step`, counted from 0, of `num_steps` steps: a linear warm-up to the
-    /// peak, then a cosine decay to `final_fraction` of the peak.
+    /// Returns the learning rate of `step`, counted from 0, in a training of `num_steps` steps. The rate
+    /// rises linearly to the peak, then decays along a cosine to `final_fraction` of the peak.
     pub fn learning_rate_at(&self, step: u64, num_steps: u64) -> f64 {
         let warmup = (self.warmup_fraction * num_steps as f64).round();
         let at = step as f64 + 1.0;
@@ -104,15 +104,15 @@ struct ParamGroup {
     decay: WeightDecay,
 }
 
-/// The gradient of a module, grouped as AdamW updates its parameters, and its norm.
+/// The gradient of a module, in the groups of [`group_for_update`], and its norm.
 pub struct Gradient {
     groups: Vec<Tensor<1>>,
     /// The norm, `[1]`, or the norm of each layer of a stack, `[layers]`.
     norm: Tensor<1>,
 }
 
-/// Groups values of parameters, `[n]` each, as AdamW updates the parameters: concatenated on a processor,
-/// separate on a GPU.
+/// Groups vectors, one of shape `[n]` for each parameter, into the vectors that AdamW updates. On a CPU it
+/// concatenates them; on a GPU it leaves them separate.
 pub fn group_for_update(rows: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
     match rows.first().is_some_and(|row| is_cpu(&row.device())) {
         true => vec![Tensor::cat(rows, 0)],
@@ -121,7 +121,7 @@ pub fn group_for_update(rows: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
 }
 
 impl Gradient {
-    /// Creates a gradient from one row for each parameter, in visiting order, or from rows that
+    /// Creates a gradient from vectors: one for each parameter in visiting order, or those that
     /// [`group_for_update`] returned.
     pub fn new(rows: Vec<Tensor<1>>) -> Self {
         let groups = group_for_update(rows);
@@ -129,8 +129,8 @@ impl Gradient {
         Self { groups, norm: Tensor::cat(squares, 0).sum().sqrt() }
     }
 
-    /// Creates the gradient of a stack of `layers` layers, each of which is clipped by its own norm, from one
-    /// row for each parameter.
+    /// Creates the gradient of a stack of `layers` layers from one vector for each parameter. The gradient of
+    /// each layer is clipped by its own norm.
     pub fn stacked(rows: Vec<Tensor<1>>, layers: usize) -> Self {
         if layers == 1 {
             return Self::new(rows);
@@ -195,7 +195,8 @@ impl AdamW {
         }
     }
 
-    /// Adds the moments of each layer of a stack, or of the only layer, to `tensors` under the layer's name.
+    /// Adds the moments to `tensors`. `names` holds one name for each layer of a stack, or a single name for
+    /// a module that is not a stack. The moments of a layer are stored under its name.
     pub fn store(&self, tensors: &mut NamedTensors, names: &[String]) {
         for (index, moment) in MOMENT_NAMES.iter().enumerate() {
             let read = |group: &ParamGroup| -> Vec<f32> {
@@ -213,11 +214,11 @@ impl AdamW {
         }
     }
 
-    /// Reads the moments of each layer under the layer's name from a checkpoint that was written after
-    /// `num_steps` steps.
+    /// Reads the moments that [`AdamW::store`] added to a checkpoint after `num_steps` steps, under the same
+    /// `names`.
     ///
     /// # Errors
-    /// Fails when the checkpoint lacks them or they have another size.
+    /// Fails when the checkpoint lacks a moment or holds it in another size.
     pub fn restore(
         &mut self,
         checkpoint: &mut SafetensorsReader,

@@ -1,6 +1,6 @@
 //! Batches of token rows with common prefixes, such as the choices of a question.
 //!
-//! Each layer runs a prefix once. Each suffix then continues from a copy of the state that its prefix leaves.
+//! Each layer runs a prefix once. Each suffix then continues from a copy of the state after its prefix.
 
 use std::ops::Range;
 
@@ -59,8 +59,8 @@ impl PrefixTree {
         self
     }
 
-    /// Returns a tree that holds `times` copies of this one: the prefixes of all copies, one copy after the
-    /// other, and likewise the suffixes of each group.
+    /// Returns a tree that holds `times` copies of this one. The prefixes of the copies follow one another,
+    /// and so do the suffixes within each group.
     pub fn repeat(&self, times: usize) -> Self {
         let num_prefixes = self.prefixes.ids.len();
         let repeat = |group: &SuffixGroup| {
@@ -74,9 +74,8 @@ impl PrefixTree {
         }
     }
 
-    /// Returns the index of a token in copy `copy` of a tree that holds `times` copies, from its index in
-    /// this tree. Indices count the tokens of prefixes, then of suffixes, as [`PrefixTreeStates::flatten`]
-    /// orders them.
+    /// Converts the index of a token in this tree to the index of the same token in copy number `copy` of a
+    /// tree that holds `times` copies. Indices are positions in the order of [`PrefixTreeStates::flatten`].
     pub(super) fn index_in_copy(&self, index: usize, copy: usize, times: usize) -> usize {
         let parts = std::iter::once(&self.prefixes).chain(self.suffixes.iter().map(|group| &group.rows));
         let mut start = 0;
@@ -106,7 +105,7 @@ impl PrefixTree {
 }
 
 impl SuffixGroup {
-    /// Creates a group of `rows`, each of which continues its prefix among `prefixes`.
+    /// Creates a group of suffixes. Row `i` of `rows` continues the prefix whose index is `prefixes[i]`.
     fn new(rows: TokenRows, prefixes: Vec<usize>) -> Self {
         let indices: Vec<i32> = prefixes.iter().map(|&prefix| prefix as i32).collect();
         let prefixes_b = Tensor::from_data(TensorData::new(indices, [prefixes.len()]), rows.context.device());
@@ -141,7 +140,8 @@ impl PrefixTreeStates {
         Self { prefixes: Tensor::cat(copies.into_iter().map(|copy| copy.prefixes).collect(), 0), suffixes }
     }
 
-    /// Returns the states of some of `num_copies` copies.
+    /// Returns the states of the copies in the range `copies`. `num_copies` is the number of copies in
+    /// `self`.
     pub(super) fn select_copies(&self, copies: Range<usize>, num_copies: usize) -> Self {
         if copies.len() == num_copies {
             return self.clone();

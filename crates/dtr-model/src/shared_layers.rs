@@ -14,11 +14,12 @@ pub struct PartialRun<'a> {
     pub first_layer: usize,
 }
 
-/// Returns the hidden states after the last layer at the tokens `positions`, for each of `runs`: `[n, d]`,
-/// one run after the other. The last MLP runs at these tokens only.
+/// Runs all of `runs`. Returns the hidden states after the last layer at the tokens `positions`, for one run
+/// after the other, `[n, d]`. The last MLP runs at these tokens only.
 ///
-/// The runs are ordered by their first layers. `states_before` returns the hidden states before a layer.
-/// `trees[i]` holds `i + 1` copies of `trees[0]`, and `positions` are indices into the tokens of `trees[0]`.
+/// The runs are ordered by their first layers. `states_before(layer)` returns the hidden states of `trees[0]`
+/// before `layer`, from which every run that starts at `layer` continues. `trees[i]` holds `i + 1` copies of
+/// `trees[0]`, and `positions` are indices into the tokens of `trees[0]`.
 pub fn hidden_states_at(
     runs: &[PartialRun<'_>],
     trees: &[PrefixTree],

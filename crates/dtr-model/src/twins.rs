@@ -42,7 +42,7 @@ impl Twins {
         Ok(Self { layers: layers.collect::<Result<_>>()? })
     }
 
-    /// Creates the twin of one layer, equal to that layer of [`Twins::new`].
+    /// Creates the twin of one layer. It equals the twin that [`Twins::new`] creates for this layer.
     ///
     /// # Errors
     /// Fails when [`Twins::new`] does.

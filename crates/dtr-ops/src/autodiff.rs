@@ -1,10 +1,10 @@
 //! Operations with their own gradients, as nodes of burn's autodiff graph.
 //!
-//! An operation implements [`DifferentiableOp`] once, for the backend that its kernels run on (as PyTorch's
-//! `torch.autograd.Function`), and [`apply`] runs it. burn's `#[backend_extension]` would need a trait with
-//! every signature, an implementation for the backend, and an implementation for `Autodiff`. They are
-//! unnecessary here: each kernel belongs to one backend, so [`Tensor::from_primitive`] and its inverse
-//! suffice.
+//! An operation implements [`DifferentiableOp`] once, for the backend that its kernels run on, as a subclass
+//! of PyTorch's `torch.autograd.Function` does. [`apply`] runs the operation. burn's `#[backend_extension]`
+//! would need a trait with every signature, an implementation for the backend, and an implementation for
+//! `Autodiff`. All three are unnecessary here: each kernel belongs to one backend, so
+//! [`Tensor::from_primitive`] and its inverse suffice.
 
 use std::fmt::{Debug, Formatter};
 use std::marker::PhantomData;
@@ -30,7 +30,7 @@ pub(crate) trait DifferentiableOp<const N: usize>: Clone + Debug + Send + 'stati
         inputs: [FloatTensor<Self::Backend>; N],
     ) -> (FloatTensor<Self::Backend>, Vec<FloatTensor<Self::Backend>>);
 
-    /// Returns the gradient of each input; `None` for inputs that need none.
+    /// Returns the gradient of each input, or `None` for an input that needs no gradient.
     fn backward(&self, pass: BackwardPass<Self::Backend, N>) -> [Option<FloatTensor<Self::Backend>>; N];
 }
 
@@ -48,8 +48,8 @@ pub(crate) struct BackwardPass<B: Backend, const N: usize> {
     pub needs_gradient: [bool; N],
 }
 
-/// Runs `op`. If any input is on an autodiff graph, `op` becomes a node of that graph, and other inputs are
-/// constants.
+/// Runs `op`. If any input is on an autodiff graph, `op` becomes a node of that graph, and inputs outside of
+/// the graph count as constants.
 ///
 /// # Panics
 /// Panics if an input is not on the operation's backend.
@@ -103,7 +103,7 @@ where
     tensor.unwrap_or_else(|cause| panic!("an input of an operation is on another backend: {cause}")).float()
 }
 
-/// An operation on the autodiff graph.
+/// The node of the operation `O` on the autodiff graph.
 struct Node<O>(PhantomData<O>);
 
 impl<O> Debug for Node<O> {

@@ -5,7 +5,8 @@ use burn::tensor::Tensor;
 /// The longest chunk, in tokens.
 const MAX_CHUNK: usize = 64;
 
-/// The division of `num_tokens` tokens into `count` chunks of `len` tokens, the last padded with zeros.
+/// The division of `num_tokens` tokens into `count` chunks of `len` tokens. The last chunk is padded with
+/// zeros.
 ///
 /// Padding is harmless: a token with zero key, value, log decay and write strength leaves the state
 /// unchanged.
@@ -43,15 +44,16 @@ pub(crate) fn merge_chunks(outputs: Vec<Tensor<4>>, [batch, heads, time, width]:
     all.reshape([batch, heads, count * len, width]).narrow(2, 0, time)
 }
 
-/// Returns the inclusive cumulative sums over the tokens of each chunk, as a product with a triangle of ones.
+/// Returns the inclusive cumulative sums over the tokens of each chunk, by a product with a lower-triangular
+/// matrix of ones.
 pub(crate) fn cumulative_sum(x_xnck: Tensor<4>) -> Tensor<4> {
     let len = x_xnck.dims()[2];
     let ones = Tensor::<2>::ones([len, len], (&x_xnck.device(), x_xnck.dtype())).tril(0);
     ones.reshape([1, 1, len, len]).matmul(x_xnck)
 }
 
-/// Returns the first state of the chunkwise forms, `[b·h, 1, k, v]`: `state_bhkv`, or zeros on the device and
-/// in the dtype of `like`.
+/// Returns the state with which a chunkwise form begins, `[b·h, 1, k, v]`: `state_bhkv`, or zeros on the
+/// device and in the dtype of `like`.
 pub(crate) fn initial_state(state_bhkv: Option<Tensor<4>>, shape: [usize; 4], like: &Tensor<4>) -> Tensor<4> {
     state_bhkv
         .map_or_else(|| Tensor::zeros(shape, (&like.device(), like.dtype())), |state| state.reshape(shape))

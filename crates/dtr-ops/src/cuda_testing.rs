@@ -1,6 +1,6 @@
-//! Helpers of the tests on CUDA devices. They compare every kernel with the portable form of its operation in
-//! f64, on random numbers that differ from run to run, over memory that held NaN before. Without a CUDA
-//! device they print that they are skipped.
+//! Helpers of the tests on CUDA devices. The tests compare every kernel with the portable form of its
+//! operation in f64, on random numbers that differ from run to run. Before a kernel runs, the memory for its
+//! results holds NaN. Without a CUDA device, the tests print that they are skipped.
 
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 use half::bf16;
@@ -8,8 +8,8 @@ use half::bf16;
 use crate::cuda_devices;
 pub use crate::testing::{CASES, Case};
 
-/// The largest relative error for each dtype. Rounding of the inputs is not part of it, since the reference
-/// has the same inputs.
+/// The largest relative error for each dtype. It does not include the rounding of the inputs, since the
+/// reference gets the same rounded inputs.
 pub const BOUNDS: [(DType, f64); 2] = [(DType::F32, 1e-3), (DType::BF16, 1e-2)];
 
 pub fn cuda_device() -> Option<Device> {
@@ -29,7 +29,7 @@ pub fn fill_free_memory_with_nan(device: &Device) {
     device.sync().unwrap();
 }
 
-/// Returns random f64 numbers on the processor that bf16 represents exactly.
+/// Returns random f64 numbers that bf16 represents exactly, on the processor.
 pub fn random<const D: usize>(shape: [usize; D], low: f64, high: f64) -> Tensor<D> {
     let x = Tensor::<D>::random(shape, Distribution::Uniform(low, high), &Device::flex());
     let values: Vec<f32> = x.into_data().try_to_vec().unwrap();
@@ -41,7 +41,7 @@ pub fn to_device<const D: usize>(device: &Device, dtype: DType, x: &Tensor<D>) -
     Tensor::from_data(x.to_data(), (device, dtype))
 }
 
-/// Returns `‖found − expected‖ / ‖expected‖`; NaN if either tensor holds NaN.
+/// Returns `‖found − expected‖ / ‖expected‖`. The result is NaN if either tensor holds NaN.
 pub fn relative_error<const D: usize>(found: &Tensor<D>, truth: &Tensor<D>) -> f64 {
     let numbers = |x: &Tensor<D>| -> Vec<f64> { x.to_data().iter::<f64>().collect() };
     let (found, truth) = (numbers(found), numbers(truth));
@@ -55,7 +55,8 @@ pub fn assert_close<const D: usize>(label: &str, found: &Tensor<D>, truth: &Tens
     assert!(error < bound, "{label}: relative error {error:.2e}, bound {bound:.0e}");
 }
 
-/// Returns the same numbers with relative errors as large as those of rounding to `dtype`.
+/// Multiplies each number by a random factor. The relative errors are as large as those of rounding to
+/// `dtype`.
 pub fn perturb<const D: usize>(x: &Tensor<D>, dtype: DType) -> Tensor<D> {
     let half = if dtype == DType::BF16 { 2.0_f64.powi(-9) } else { 2.0_f64.powi(-25) };
     let factors = Distribution::Uniform(1.0 - half, 1.0 + half);
@@ -95,8 +96,8 @@ pub fn keys(case: Case, shape: [usize; 4]) -> Tensor<4> {
     }
 }
 
-/// The largest relative error of f32 operations in training. True f32 stays far below it, TF32 exceeds it
-/// thirty times.
+/// The largest relative error of f32 operations in training. True f32 stays far below this bound, and TF32
+/// exceeds it thirty times.
 pub const F32_BOUND: f64 = 1e-5;
 
 /// Returns random numbers that ten bits of mantissa (TF32) cannot represent.

@@ -12,7 +12,7 @@ pub fn preferred_dtype(device: &Device) -> DType {
     }
 }
 
-/// Returns whether the device is a processor, which runs the operations of several threads in parallel.
+/// Returns whether the device is a processor. A processor runs the operations of several threads in parallel.
 pub fn is_cpu(device: &Device) -> bool {
     matches!(device.as_dispatch(), DispatchDevice::Flex(_))
 }
@@ -35,8 +35,8 @@ pub fn run_on_device_thread<R: Send>(device: &Device, work: impl FnOnce() -> R +
 
 /// Returns the CUDA devices of this machine.
 ///
-/// This is the only function that opens them: it makes burn use one stream per device, which the kernels of
-/// this crate share.
+/// Open CUDA devices by this function only. It makes burn use one stream per device, and the kernels of this
+/// crate use the same stream.
 #[cfg(feature = "cuda")]
 pub fn cuda_devices() -> Vec<Device> {
     crate::cuda::use_single_stream();

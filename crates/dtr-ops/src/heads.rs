@@ -14,8 +14,8 @@ pub fn merge_heads(x: Tensor<4>) -> Tensor<3> {
     x.swap_dims(1, 2).reshape([batch, time, heads * width])
 }
 
-/// Repeats each head `times` times, `[b, g, t, k]` to `[b, g·times, t, k]`, in the order of grouped-query
-/// attention: head `g` serves query heads `g·times .. (g+1)·times`.
+/// Repeats each head `times` times in a row, from `[b, g, t, k]` to `[b, g·times, t, k]`. As in grouped-query
+/// attention, head `i` serves query heads `i·times .. (i+1)·times`.
 pub(crate) fn repeat_heads(x: Tensor<4>, times: usize) -> Tensor<4> {
     if times == 1 {
         return x;

@@ -1,4 +1,4 @@
-//! Checks of whether the kernels support a tensor's device, dtype and widths.
+//! Checks whether the kernels support a tensor's device, dtype and widths.
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Tensor};
@@ -15,13 +15,13 @@ pub(crate) fn has_cuda_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     matches!((inner_device(x).as_dispatch(), x.dtype()), (DispatchDevice::Cube(_), DType::F32 | DType::BF16))
 }
 
-/// Returns whether CUDA kernels can compute with `x` and nothing has to be differentiated.
+/// Returns whether CUDA kernels can compute with `x`, and `x` is on no autodiff graph.
 #[cfg(feature = "cuda")]
 pub(crate) fn has_cuda_inference_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     !x.is_autodiff() && has_cuda_kernels(x)
 }
 
-/// Returns whether `dtr-kernels` can compute with `x` and nothing has to be differentiated.
+/// Returns whether `dtr-kernels` can compute with `x`, and `x` is on no autodiff graph.
 pub(crate) fn has_cpu_inference_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     !x.is_autodiff() && has_cpu_kernels(x)
 }
@@ -31,7 +31,8 @@ fn inner_device<const D: usize>(x: &Tensor<D>) -> Device {
     if device.is_autodiff() { device.inner() } else { device }
 }
 
-/// Returns whether the CUDA kernels of linear attention can compute with heads of these widths.
+/// Returns whether the CUDA kernels of linear attention support the device, the dtype and the head widths of
+/// these tensors.
 #[cfg(feature = "cuda")]
 pub(crate) fn has_cuda_linear_attention_kernels(q_bhtk: &Tensor<4>, v_bgtv: &Tensor<4>) -> bool {
     let (key, value) = (q_bhtk.dims()[3], v_bgtv.dims()[3]);

@@ -14,14 +14,14 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// Returns a cache of these tokens, `[b, g, t, k]` each, without further capacity.
+    /// Returns a cache of these tokens, `[b, g, t, k]` each, without capacity for more.
     pub fn new(keys: Tensor<4>, values: Tensor<4>) -> Self {
         let num_tokens = keys.dims()[2];
         Self { keys, values, num_tokens }
     }
 
-    /// Appends tokens, `[b, g, t, k]` each. A full cache is copied to larger buffers, for `capacity` tokens
-    /// in total, or for exactly the new number of tokens if that is larger.
+    /// Appends tokens, `[b, g, t, k]` each. If the buffers are too small, they are copied to larger buffers,
+    /// for `capacity` tokens in total, or for exactly the new number of tokens if that is larger.
     #[must_use]
     pub fn append(self, keys_bgtk: Tensor<4>, values_bgtk: Tensor<4>, capacity: usize) -> Self {
         let num_tokens = self.num_tokens + keys_bgtk.dims()[2];
@@ -45,11 +45,11 @@ impl KvCache {
         Self { keys: extend(keys, keys_bgtk), values: extend(values, values_bgtk), num_tokens }
     }
 
-    /// Rotates the queries and keys of `[q, k, v]` by `angles` from a position counter, and writes keys and
-    /// values into the cache from the counter's position on. Returns the queries and the cache.
+    /// Rotates the queries and keys of `[q, k, v]` by `angles`. Writes the rotated keys and the values into
+    /// the cache, from the position of the angles' counter on. Returns the rotated queries and the cache.
     ///
-    /// The capacity must suffice. [`num_tokens`](Self::num_tokens) is stale afterwards, since the host does
-    /// not read the counter.
+    /// The cache must have capacity for the new tokens. [`num_tokens`](Self::num_tokens) is stale afterwards,
+    /// since the host does not read the counter.
     ///
     /// # Panics
     /// Panics if `angles` do not come from a position counter, or if another tensor shares a buffer.
@@ -80,7 +80,7 @@ impl KvCache {
         self.num_tokens
     }
 
-    /// Returns the bytes of the tokens in the cache, without its unused capacity.
+    /// Returns the bytes that the tokens in the cache take. Unused capacity does not count.
     pub fn num_bytes(&self) -> u64 {
         let [batch, heads, _, width] = self.keys.dims();
         let value_width = self.values.dims()[3];

@@ -7,8 +7,9 @@
 //! reference that tests compare every form with. The public function picks the form from the device and the
 //! dtype of its input.
 //!
-//! Operations with parameters can compute several layers of one shape at once, a stack of layers: the batch
-//! holds the rows of each layer, one layer after another, and each parameter holds the values of each layer.
+//! Operations with parameters can compute several layers of one shape at once: a stack of layers. The batch
+//! then holds the rows of each layer, one layer after another, and each parameter holds the values of each
+//! layer in the same order.
 //!
 //! Names of tensors end in their shape, such as `q_bhtk`: `b` batch, `t` time, `s` key positions (past and
 //! present), `h` query heads, `g` key/value heads (groups), `k` key width, `v` value width, `d` model width,

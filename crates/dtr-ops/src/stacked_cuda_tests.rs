@@ -22,7 +22,7 @@ fn share<const D: usize>(x: &Tensor<D>, index: usize, layers: usize, dimension: 
 }
 
 /// Concatenates the outputs of `run` for each layer. The first input holds rows, `[1, l·b, t, d]` or
-/// `[l·b, h, t, v]`. `dimensions` are the dimensions in which the inputs are stacked.
+/// `[l·b, h, t, v]`. `dimensions` holds, for each input, the dimension along which its layers are stacked.
 fn by_layer<const N: usize>(
     layers: usize,
     inputs: &[Tensor<4>; N],

@@ -14,7 +14,7 @@ pub const SEQUENCE_LENGTHS: [usize; 8] = [1, 15, 63, 64, 65, 127, 130, 257];
 pub enum Case {
     /// Random keys, mild decay.
     Mild,
-    /// Decay so strong that the state decays by hundreds of e-folds within a chunk.
+    /// Decay so strong that the state shrinks by a factor of more than `e^100` within a chunk.
     StrongDecay,
     /// Keys that point in nearly one direction, full write strength, almost no decay.
     Correlated,
@@ -68,7 +68,8 @@ pub fn to_f32<const D: usize>(x: &Tensor<D>) -> Tensor<D> {
     x.clone().cast(DType::F32)
 }
 
-/// Returns `‖a − b‖ / ‖b‖` over all elements; NaN fails every comparison.
+/// Returns `‖a − b‖ / ‖b‖` over all elements. If a tensor holds NaN, the result is NaN and fails every
+/// comparison.
 fn relative_error<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> f64 {
     let values = |x: &Tensor<D>| -> Vec<f64> {
         let x = if x.is_autodiff() { x.clone().inner() } else { x.clone() };

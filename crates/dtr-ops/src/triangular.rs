@@ -5,9 +5,9 @@ use burn::tensor::Tensor;
 /// Builds lower-triangular matrices `[m, n, c, c]` from their diagonals `[m, n, c]` and a function that
 /// returns the blocks below the diagonal at each level.
 ///
-/// `below(half, merged)` returns, for every pair of diagonal blocks of size `half`, the block left of the
-/// second and under the first, `[m, n·c/(2·half), half, half]`. `merged` holds the diagonal blocks made so
-/// far, `[m, n·c/half, half, half]`.
+/// `below(half, merged)` returns, for every pair of diagonal blocks of size `half`, the block that is below
+/// the first and left of the second, `[m, n·c/(2·half), half, half]`. `merged` holds the diagonal blocks made
+/// so far, `[m, n·c/half, half, half]`.
 pub(crate) fn merge_blocks(diagonal: Tensor<3>, below: impl Fn(usize, &Tensor<4>) -> Tensor<4>) -> Tensor<4> {
     let [outer, chunks, size] = diagonal.dims();
     let mut blocks = diagonal.reshape([outer, chunks * size, 1, 1]);
@@ -20,8 +20,9 @@ pub(crate) fn merge_blocks(diagonal: Tensor<3>, below: impl Fn(usize, &Tensor<4>
     blocks
 }
 
-/// Returns `(I + N)⁻¹` of strictly lower-triangular `n_mncc`, by merging inverses of diagonal blocks:
-/// `[[A, 0], [-D·L·A, D]]`.
+/// Returns `(I + N)⁻¹` for the strictly lower-triangular matrices `N` in `n_mncc`. The inverses `A` and `D`
+/// of neighbouring diagonal blocks are merged to `[[A, 0], [-D·L·A, D]]`, where `L` is the block below the
+/// first.
 ///
 /// This is as accurate as a triangular solve even for correlated keys, where the doubling product
 /// `(I - N)(I + N²)…` loses all digits.
@@ -43,8 +44,8 @@ pub(crate) fn half_rows(x_mnck: &Tensor<4>, half: usize) -> (Tensor<4>, Tensor<4
     (select_every_second(blocks.clone(), 0), select_every_second(blocks, 1))
 }
 
-/// Returns the blocks of `[m, n, c, c]` matrices under the first and left of the second of each pair of
-/// diagonal blocks of size `half`: `[m, n·c/(2·half), half, half]`.
+/// For each pair of diagonal blocks of size `half` in matrices `[m, n, c, c]`, returns the block that is
+/// below the first and left of the second: `[m, n·c/(2·half), half, half]`.
 fn blocks_below(matrix: &Tensor<4>, half: usize) -> Tensor<4> {
     let [outer, chunks, size, _] = matrix.dims();
     let pairs = size / (2 * half);

@@ -17,7 +17,7 @@ pub struct DistilledTwins {
 }
 
 impl DistilledTwins {
-    /// Appends the twins of the layers that follow, which were trained on the same tokens.
+    /// Appends `next`, the twins of the layers that follow. They must have been trained on the same tokens.
     #[must_use]
     pub fn append_layers(mut self, next: Self) -> Self {
         let (result, other) = (&mut self.result, next.result);

@@ -1,10 +1,10 @@
 //! Stage one, block-wise distillation: for every layer a linear-attention twin learns to reproduce the
 //! layer's full-attention block.
 //!
-//! A twin gets the normalised hidden states that the full-attention block gets, and learns its output by mean
-//! squared error. Only twins are trained. The hidden states are those of the base (teacher forcing), so that
-//! one forward pass of the base serves all layers and all variants, and the twins are independent of one
-//! another.
+//! A twin gets the normalised hidden states that the full-attention block gets, and learns the block's output
+//! by mean squared error. Only twins are trained. The hidden states are those of the base (teacher forcing),
+//! so that one forward pass of the base serves all layers and all variants, and the twins are independent of
+//! one another.
 
 mod config;
 mod distilled;

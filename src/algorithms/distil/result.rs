@@ -40,7 +40,7 @@ pub struct LayerLoss {
 }
 
 impl LayerLoss {
-    /// Returns the initial loss divided by the output's variance, which makes layers comparable.
+    /// Returns the initial loss divided by the output's variance. The division makes layers comparable.
     pub fn initial_normalised(&self) -> f64 {
         self.normalised(self.initial)
     }

@@ -15,11 +15,12 @@ use dtr_ops::mean_squared_error;
 use super::step::StepContext;
 use crate::algorithms::training::{divergence_error, ensure_finite};
 
-/// The table of the manifest that hints refer to.
+/// The table of the manifest that the hints of errors name.
 const TABLE: &str = "distil";
 
-/// The twins of successive layers, which one step trains together, and their optimizer. Each twin has its own
-/// loss, and its gradient is clipped by its own norm, so that the twins learn as if each was trained alone.
+/// The twins of successive layers, and their optimizer. One step trains all of these twins. Each twin has its
+/// own loss, and its gradient is clipped by its own norm, so that the twins learn as if each was trained
+/// alone.
 pub(super) struct StackTrainer {
     pub(super) layers: Range<usize>,
     /// The variant's name, for errors.
@@ -37,7 +38,7 @@ pub(super) struct PendingLosses {
     losses: Tensor<1>,
     /// Norm of each layer's gradient, `[layers]`.
     gradient_norms: Tensor<1>,
-    /// Variance of each full-attention block's output, which only the first step computes.
+    /// Variance of each full-attention block's output. Only the first step computes it.
     output_variances: Option<Vec<f64>>,
 }
 
@@ -45,12 +46,12 @@ pub(super) struct PendingLosses {
 pub(super) struct StepLoss {
     /// Mean squared error before the step.
     pub loss: f64,
-    /// Variance of the full-attention block's output, which only the first step computes.
+    /// Variance of the full-attention block's output. Only the first step computes it.
     pub output_variance: Option<f64>,
 }
 
 impl StackTrainer {
-    /// Returns the trainer of new twins of the layers from `first_layer` on.
+    /// Creates a trainer of `twins`, which belong to `first_layer` and the layers after it.
     pub fn new(
         first_layer: usize,
         variant: &str,
@@ -75,11 +76,11 @@ impl StackTrainer {
         unstack_layers(&self.stack, self.layers.len())
     }
 
-    /// Does one optimizer step on the inputs and outputs of the layers' full-attention blocks, which `io`
-    /// holds one after another.
+    /// Does one optimizer step. `io` holds the inputs and outputs of the layers' full-attention blocks, one
+    /// layer after another.
     ///
-    /// If the variant asks for calibration, the twins' gates and scales are calibrated on these inputs and
-    /// outputs before the first step.
+    /// If the variant asks for calibration, the first step begins by calibrating the twins' gates and scales
+    /// on these inputs and outputs.
     pub fn train_step(&mut self, context: &StepContext<'_>, io: &LayerIo) -> PendingLosses {
         let is_first = context.step == 0;
         if is_first && self.init == TwinInit::Calibrated {
@@ -142,7 +143,8 @@ impl StackTrainer {
         self.optimizer.store(tensors, &self.moments_names());
     }
 
-    /// Replaces twins and moments by those of a checkpoint after `num_steps` steps.
+    /// Replaces the twins and the moments with those of `checkpoint`, which was written after `num_steps`
+    /// steps.
     pub fn restore(
         &mut self,
         variant: &Variant,
@@ -160,7 +162,7 @@ impl StackTrainer {
     }
 }
 
-/// Returns the error of a loss of `variant` in `layer` that exceeds `bound`.
+/// Returns the error for a loss of `variant` in `layer` that exceeds `bound`.
 pub(super) fn layer_divergence_error(variant: &str, layer: usize, loss: f64, bound: f64, step: u64) -> Error {
     let predicate = format!("is {loss:.3e}, beyond {bound:.3e}: it diverges");
     divergence_error(format_args!("the loss of `{variant}` in layer {layer}"), &predicate, step, TABLE)
@@ -187,7 +189,8 @@ pub(super) fn read_losses(pending: Vec<(&StackTrainer, PendingLosses)>, step: u6
     losses
 }
 
-/// Returns the rows of the layer at `index` of a stack of `num_layers` layers.
+/// Returns one layer's rows of a batch that holds the rows of a whole stack of `num_layers` layers. `index`
+/// counts the layers of the stack from 0.
 fn layer_rows(x_btd: &Tensor<3>, index: usize, num_layers: usize) -> Tensor<3> {
     let batch = x_btd.dims()[0] / num_layers;
     x_btd.clone().narrow(0, index * batch, batch)

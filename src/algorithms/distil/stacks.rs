@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-/// The most numbers in the input of a stack of layers, which bounds the memory of a step.
+/// The largest number of elements in the input of a stack of layers. This limit bounds the memory of a step.
 const MAX_STACK_NUMBERS: usize = 1 << 28;
 
-/// A layer with this many numbers in its input fills a GPU alone.
+/// A layer with this many elements in its input fills a GPU alone.
 const FILLING_NUMBERS: usize = 1 << 25;
 
-/// Returns the number of layers that a GPU trains together, for batches of `batch_tokens` tokens and a base of
+/// Returns the number of layers that a GPU trains together for batches of `batch_tokens` tokens and a base of
 /// `hidden_size`. Small layers do not fill a GPU alone.
 pub fn layers_per_stack(batch_tokens: usize, hidden_size: usize) -> usize {
     match batch_tokens * hidden_size {
@@ -17,7 +17,8 @@ pub fn layers_per_stack(batch_tokens: usize, hidden_size: usize) -> usize {
     }
 }
 
-/// Divides `layers` into successive stacks of at most `max_layers`, as even as possible.
+/// Divides `layers` into successive stacks of at most `max_layers` layers. The sizes are as equal as
+/// possible.
 pub(super) fn stacks(layers: Range<usize>, max_layers: usize) -> Vec<Range<usize>> {
     let count = layers.len().div_ceil(max_layers);
     let bound = |index: usize| layers.start + index * layers.len() / count;

@@ -32,8 +32,8 @@ pub fn train_step(base: &Decoder, students: &mut [Student], batch: &[Vec<u32>], 
     }
 }
 
-/// Trains a student's first stack of twins on given inputs and outputs of its layers, one layer after another,
-/// without a forward pass of the base.
+/// Trains a student's first stack of twins without a forward pass of the base. `io` holds the inputs and
+/// outputs of the stack's layers, one layer after another.
 pub fn train_step_cached(base: &Decoder, student: &mut Student, io: &LayerIo, step: u64, num_steps: u64) {
     let [rows, time, _] = io.input.dims();
     let batch = rows / student.trainers()[0].layers.len();
@@ -70,8 +70,8 @@ impl<'a> StepContext<'a> {
         Self { base, layers, autodiff_context: forward_context.autodiff(), forward_context, step, num_steps }
     }
 
-    /// Calls `callback` with the index, among the trained layers, and the attention input and output of each
-    /// trained layer, in order.
+    /// Calls `callback` for each trained layer in order, with the layer's index among the trained layers and
+    /// the input and output of its attention.
     fn for_each_layer_io(&self, batch: &[Vec<u32>], mut callback: impl FnMut(usize, LayerIo)) {
         let Range { start, end } = self.layers;
         self.base.for_each_layer_io(batch, &self.forward_context, end, |layer, io| {
@@ -82,7 +82,7 @@ impl<'a> StepContext<'a> {
     }
 
     /// Computes the inputs and outputs of all layers, then trains all twins in parallel on the threads of the
-    /// CPU, where each twin is a stack of its own.
+    /// CPU. On a CPU, each twin is a stack of its own.
     fn train_in_parallel(
         &self,
         batch: &[Vec<u32>],
@@ -100,9 +100,9 @@ impl<'a> StepContext<'a> {
         students.par_iter_mut().map(train_all).collect()
     }
 
-    /// Trains the twins of each stack of layers as soon as the base has run its layers, so that the device
-    /// holds the inputs and outputs of one stack at a time. Losses are read after all work is enqueued, so
-    /// that the device never idles.
+    /// Trains the twins of each stack of layers as soon as the base has run the layers of this stack, so that
+    /// the device holds the inputs and outputs of one stack at a time. Losses are read after all work is
+    /// enqueued, so that the device never idles.
     fn train_stack_by_stack(
         &self,
         batch: &[Vec<u32>],

@@ -17,10 +17,10 @@ use super::stacks::{layers_per_stack, stacks};
 use super::{DistilConfig, DistilResult, DistilledTwins, LayerCurvePoint, LayerLoss};
 use crate::algorithms::training::{read_checkpoint, write_checkpoint};
 
-/// Points of a loss curve, besides the first and the last.
+/// The number of points of a loss curve, besides the first and the last.
 const CURVE_POINTS: u64 = 64;
 
-/// Steps over which the final loss is averaged.
+/// The number of last steps over which the final loss is averaged.
 const FINAL_STEPS: usize = 8;
 
 /// A loss has diverged when it exceeds both the initial loss and the output's variance by this factor.
@@ -43,7 +43,8 @@ struct StudentProgress {
     seconds: f64,
     /// Each layer's loss before the first step.
     initial: Vec<f64>,
-    /// Each layer's loss in the last steps, `[step][layer]`: their mean is less noisy than a single loss.
+    /// Each layer's losses in the last steps, `[step][layer]`. A layer's final loss is their mean, which is
+    /// less noisy than a single loss.
     recent: Vec<Vec<f64>>,
     /// Variance of each layer's attention output in the first batch.
     output_variance: Vec<f64>,
@@ -71,7 +72,7 @@ impl Student {
         Ok(student)
     }
 
-    /// Returns a new student with given twins, of the layers from `first_layer` on.
+    /// Creates a student at step 0 from given `twins`, which belong to `first_layer` and the layers after it.
     pub fn from_twins(
         name: &str,
         twins: Vec<Mixer>,
@@ -179,7 +180,7 @@ impl Student {
     /// Ends the training and returns the twins.
     ///
     /// # Errors
-    /// Fails if an error ended the training early, and returns this error.
+    /// Returns the error that ended the training early, if there was one.
     pub fn finish(mut self) -> Result<DistilledTwins> {
         if let Some(error) = self.failure.take() {
             return Err(error);
@@ -241,7 +242,7 @@ impl Student {
     }
 }
 
-/// Twins with the numbers of their layers, which name their tensors.
+/// Twins with the numbers of their layers. The names of their tensors contain these numbers.
 struct NumberedTwins(Vec<(usize, Mixer)>);
 
 impl Parameters for NumberedTwins {

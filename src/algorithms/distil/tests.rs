@@ -70,7 +70,7 @@ fn a_loss_that_is_not_finite_is_an_error_that_names_variant_layer_and_step() {
     assert_eq!(error, expected);
 }
 
-/// After the last step no later loss would show the overflow.
+/// No step follows the last one, so only the norm of the gradient shows the overflow.
 #[test]
 fn a_gradient_that_overflows_in_the_last_step_is_an_error() {
     let huge = |name: &str, values: Tensor<1>| if name.contains("o_proj") { values * 1e14 } else { values };

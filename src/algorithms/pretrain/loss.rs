@@ -6,7 +6,7 @@ use dtr_model::optimizer::group_for_update;
 use dtr_model::{AutodiffCopy, Decoder, Hybrid};
 use dtr_ops::cross_entropy;
 
-/// Returns the mean loss over the tokens of `rows`, and its gradient in the layout that AdamW takes.
+/// Returns the mean loss over the tokens of `rows`, and its gradient, in the groups of [`group_for_update`].
 pub(super) fn loss_and_gradient(decoder: &Decoder, rows: &[Vec<u32>]) -> (f64, Vec<Tensor<1>>) {
     let tracked = AutodiffCopy::new(decoder, DType::F32);
     let loss = next_token_loss(&tracked.0, rows);

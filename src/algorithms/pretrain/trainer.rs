@@ -22,10 +22,10 @@ use crate::data::read_base_tokenizer;
 use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
 
-/// Points of the loss curve.
+/// The number of points of the loss curve.
 const CURVE_POINTS: u64 = 200;
 
-/// Points of the loss curve between two messages.
+/// The number of points of the loss curve from one message to the next.
 const POINTS_PER_MESSAGE: usize = 10;
 
 /// The name of the optimizer's moments in a checkpoint.

@@ -1,4 +1,4 @@
-//! Log-likelihoods of a split's items, added up as the parts of the split are scored.
+//! Log-likelihoods of a split's items, added up while the split is scored part by part.
 
 use super::{ItemScore, ScoreBounds, ScoreResult};
 use crate::algorithms::candidate::PruneBelow;
@@ -36,7 +36,7 @@ impl<'a> ScoreAccumulator<'a> {
         }
     }
 
-    /// Adds log-likelihoods that took `tokens` tokens to compute.
+    /// Adds log-likelihoods. Their computation took `tokens` tokens.
     pub fn add(&mut self, scored: impl Iterator<Item = TokenLogLikelihood>, tokens: u64) {
         for TokenLogLikelihood { item, choice, value } in scored {
             self.log_likelihoods[item][choice] += value;
@@ -50,7 +50,7 @@ impl<'a> ScoreAccumulator<'a> {
         self.tokens
     }
 
-    /// Returns the bounds of the score if `prune_below` prunes the candidate while items are still missing.
+    /// If `prune_below` prunes the candidate before all items are scored, returns the bounds of its score.
     pub fn pruned_bounds(&self, prune_below: &PruneBelow) -> Option<ScoreBounds> {
         let num_items = self.num_missing.len() as u64;
         let num_open = self.num_missing.iter().filter(|missing| **missing > 0).count() as u64;
@@ -72,7 +72,7 @@ impl<'a> ScoreAccumulator<'a> {
         })
     }
 
-    /// Returns the score once no item is missing.
+    /// Returns the score. All items must have been scored.
     pub fn result(&self) -> ScoreResult {
         let items: Vec<ItemScore> = self.complete_items().collect();
         assert_eq!(items.len(), self.num_missing.len(), "the parts of a split hold every item");

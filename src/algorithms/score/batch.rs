@@ -11,15 +11,16 @@ use crate::data::scoring_requests::{PrefixGroup, ScoringRequests, TargetToken};
 
 /// Token rows of some items, and the tokens among them whose log-likelihoods are scored.
 pub(super) struct Batch {
-    /// The tokens in one copy, in two copies, and so on. The copies let several hybrids run in one pass.
+    /// `trees[i]` holds `i + 1` copies of the token rows. The copies let several hybrids run in one pass.
     trees: Vec<PrefixTree>,
-    /// Each target with the index, among all tokens, of the hidden state that predicts it.
+    /// Each target with the index of the hidden state that predicts it. Indices count all tokens of the
+    /// batch.
     targets: Vec<(usize, TargetToken)>,
-    /// The indices of `targets`, sorted and without duplicates: the choices of an item share the last token
-    /// of the prompt.
+    /// The indices of `targets`, sorted and without duplicates. Duplicates occur because the choices of an
+    /// item share the last token of the prompt.
     indices: Vec<usize>,
     num_unpadded_tokens: u64,
-    /// The hidden states after each of the first layers.
+    /// The hidden states after each of the first layers, from layer 0 on.
     cached_states: Vec<PrefixTreeStates>,
 }
 
@@ -60,7 +61,7 @@ impl Batch {
         &self.targets
     }
 
-    /// Returns the number of tokens without padding, which does not depend on how rows are batched.
+    /// Returns the number of tokens without padding. This number does not depend on how rows are batched.
     pub(super) fn num_unpadded_tokens(&self) -> u64 {
         self.num_unpadded_tokens
     }
@@ -87,7 +88,7 @@ impl Batch {
     }
 
     /// Caches the hidden states of `hybrid` after each of its first `num_layers` layers. States that are
-    /// already cached must be outputs of the same layers.
+    /// already cached must have been computed by the same layers.
     pub(super) fn extend_cache(&mut self, base: &Decoder, hybrid: &Hybrid<'_>, num_layers: usize) {
         for layer in self.cached_states.len()..num_layers {
             let states = hybrid.run_layers(layer..layer + 1, self.states_before(base, layer), self.tree());

@@ -38,7 +38,7 @@ struct Suffix {
 }
 
 impl<'a> BatchLayout<'a> {
-    /// Lays out `groups`: either all have one row, or all have several.
+    /// Lays out `groups`. Either every group has one row, or every group has several.
     pub fn new(requests: &'a ScoringRequests, groups: &'a [&'a PrefixGroup], block_overhead: usize) -> Self {
         let prefix_length = groups.iter().map(|group| group.num_prefix_tokens).max().unwrap_or(0);
         let mut suffixes = Vec::new();
@@ -131,8 +131,8 @@ impl<'a> BatchLayout<'a> {
     }
 }
 
-/// Splits descending `lengths` into blocks with the least padding and overhead, and returns the blocks'
-/// sizes.
+/// Splits suffixes, whose `lengths` are in descending order, into blocks such that padding and overhead cost
+/// least. Returns the number of suffixes in each block.
 fn block_sizes(lengths: &[usize], overhead: usize) -> Vec<usize> {
     // `best[n]` is the least cost of the first `n` suffixes, and the size of the last block at that cost.
     let mut best = vec![(0, 0)];

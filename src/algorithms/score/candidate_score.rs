@@ -17,7 +17,7 @@ pub enum CandidateScore {
 }
 
 impl CandidateScore {
-    /// Returns the bounds of the score, which are equal for an exact score.
+    /// Returns the bounds of the score. Both bounds equal the score if it is exact.
     pub fn bounds(&self) -> ScoreBounds {
         match self {
             Self::Complete(result) => ScoreBounds::exact(result.score),

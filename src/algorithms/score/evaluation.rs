@@ -1,4 +1,4 @@
-//! The scoring of one candidate, which goes through the split part by part.
+//! The evaluation of one candidate on a split, part by part.
 
 use dtr_core::error::Error;
 use dtr_model::{Hybrid, PartialRun};
@@ -12,17 +12,17 @@ use crate::algorithms::candidate::Candidate;
 pub(super) struct Evaluation<'a> {
     candidate: Candidate<'a>,
     hybrid: Hybrid<'a>,
-    /// The first layer that the candidate runs itself. The incumbent's hidden states replace the layers
-    /// before.
+    /// The first layer that the candidate runs itself. Earlier layers are not run: the run starts from the
+    /// incumbent's cached hidden states.
     pub first_layer: usize,
     scores: ScoreAccumulator<'a>,
-    /// The bounds of the score once the candidate was pruned.
+    /// The bounds of the score, if the candidate was pruned.
     pruned: Option<ScoreBounds>,
     layer_tokens: u64,
 }
 
 impl<'a> Evaluation<'a> {
-    /// Starts the evaluation of `candidate`, which is `hybrid` from `first_layer` on.
+    /// Starts the evaluation of `candidate`. `hybrid` is its model, which is run from `first_layer` on.
     pub fn new(
         candidate: Candidate<'a>,
         hybrid: Hybrid<'a>,
@@ -47,7 +47,8 @@ impl<'a> Evaluation<'a> {
         tokens * (self.hybrid.num_layers() - self.first_layer) as u64
     }
 
-    /// Adds the log-likelihoods of all items of `batches`, and prunes the candidate if its threshold allows.
+    /// Adds the log-likelihoods of all items of `batches`, and prunes the candidate if its score cannot reach
+    /// its threshold any more.
     pub fn add(&mut self, scored: impl Iterator<Item = TokenLogLikelihood>, batches: &[&mut Batch]) {
         let padded: u64 = batches.iter().map(|batch| batch.num_tokens() as u64).sum();
         self.layer_tokens += self.layer_tokens(padded);
@@ -65,7 +66,7 @@ impl<'a> Evaluation<'a> {
         ScoredCandidate { score, layer_tokens: self.layer_tokens }
     }
 
-    /// Wraps an error of this candidate in one that names its replaced layers.
+    /// Wraps an error of this candidate in an error that names the candidate's replaced layers.
     pub fn wrap_error(&self, error: Error) -> Error {
         let layers = self.candidate.mask.layers();
         Error::failed(format!("cannot score the hybrid with layers {layers:?} replaced")).with_source(error)

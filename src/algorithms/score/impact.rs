@@ -50,7 +50,7 @@ pub fn compute_impacts(
     (0..base.config.num_layers).map(impact_of_layer).collect()
 }
 
-/// Returns the class of each item: items whose right choices have the same text are of one class.
+/// Returns the class of each item. Two items are of the same class if their right choices have the same text.
 fn answer_classes(requests: &ScoringRequests, items: &[usize]) -> Result<Vec<usize>> {
     let answer = |item: &usize| {
         let item = &requests.items()[*item];
@@ -137,8 +137,8 @@ impl PromptStates {
         Self { batches, indices: items.iter().map(|item| index_of_item[item]).collect() }
     }
 
-    /// Runs the next layer and returns the states after it, `[n, d]` in the order of the items: those of the
-    /// base, and those with this layer replaced.
+    /// Runs the next layer twice: with full attention, and with its twin. Returns both results at the last
+    /// tokens of the prompts, `[n, d]` each, in the order of the items.
     fn advance(&mut self, base: &Decoder, twins: &Twins, layer: usize) -> (Tensor<2>, Tensor<2>) {
         let full = Hybrid::from_base(base);
         let linear = Hybrid::new(base, twins, &Mask::empty().with_layer(layer as u32));

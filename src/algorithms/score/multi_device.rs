@@ -1,4 +1,4 @@
-//! Scorers of one split on several devices, which divide the candidates of a round among themselves.
+//! Scorers of one split, one per device. They divide the candidates of a round among themselves.
 
 use dtr_core::error::Result;
 use dtr_model::{Decoder, Mask, Twins};
@@ -14,16 +14,16 @@ pub struct MultiDeviceScorer<'a> {
 }
 
 impl<'a> MultiDeviceScorer<'a> {
-    /// Returns scorers of hybrids of `models`, one base and its twins per device.
+    /// Creates one scorer for each of `models`. A model is a base and its twins, all on one device.
     ///
-    /// If `base_score` is given, the items are divided into parts as in [`Scorer::with_parts`].
+    /// If `base_score` is given, the items are divided into parts as in [`Scorer::with_pruning_parts`].
     pub fn new(
         models: impl IntoIterator<Item = (&'a Decoder, &'a Twins)>,
         requests: &'a ScoringRequests,
         base_score: Option<&ScoreResult>,
     ) -> Self {
         let scorer = |(base, twins)| match base_score {
-            Some(score) => Scorer::with_parts(base, Some(twins), requests, score),
+            Some(score) => Scorer::with_pruning_parts(base, Some(twins), requests, score),
             None => Scorer::new(base, Some(twins), requests),
         };
         Self { scorers: models.into_iter().map(scorer).collect() }

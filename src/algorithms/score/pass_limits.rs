@@ -1,19 +1,20 @@
-//! The sizes of the passes in which hybrids are scored, which depend on the device.
+//! The sizes of the passes in which hybrids are scored. They depend on the device.
 
 use dtr_model::Decoder;
 use dtr_ops::is_cpu;
 
 /// The sizes of the passes of a scorer.
 ///
-/// A processor is used fully by small passes, which waste the least work when a candidate is pruned. A GPU is
-/// used fully only by large passes, because each operation has a fixed cost for its launch.
+/// On a CPU, small passes suffice to keep all threads busy, and they waste the least work when a candidate is
+/// pruned. On a GPU, only large passes keep the device busy, because the launch of each operation has a fixed
+/// cost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PassLimits {
     /// The maximum number of parts of a split. A candidate may be pruned between two parts.
     pub max_parts: usize,
     /// The minimum number of tokens of a part.
     pub min_part_tokens: usize,
-    /// The maximum number of tokens of a pass with one hybrid, which bounds its memory.
+    /// The maximum number of tokens of a pass with one hybrid. This limit bounds the memory of the pass.
     pub pass_tokens: usize,
     /// The minimum number of tokens of a pass.
     pub min_pass_tokens: usize,
@@ -27,7 +28,7 @@ pub(super) struct PassLimits {
     pub max_cache_bytes: usize,
 }
 
-/// The maximum size of the hidden states that a scorer caches on a processor, in bytes.
+/// The maximum size of the hidden states that a scorer caches on a CPU, in bytes.
 const MAX_CPU_CACHE_BYTES: usize = 1 << 30;
 
 /// The maximum size of the hidden states that a scorer caches on a GPU, in bytes.
@@ -38,8 +39,9 @@ pub fn max_cache_bytes(is_cpu: bool) -> usize {
     if is_cpu { MAX_CPU_CACHE_BYTES } else { MAX_GPU_CACHE_BYTES }
 }
 
-/// Returns the number of candidates that a search asks for at once. On a processor, a thread that has finished
-/// one candidate goes on with the next. On GPUs, the candidates of a device share passes.
+/// Returns the number of candidates that a search requests at once. On a CPU, requesting several keeps all
+/// threads busy: a thread that has finished one candidate goes on with the next. On GPUs, the candidates of a
+/// device share passes.
 pub fn candidates_per_batch(is_cpu: bool, num_devices: usize) -> usize {
     if is_cpu { num_devices.max(4) } else { 8 * num_devices }
 }
@@ -82,16 +84,16 @@ impl PassLimits {
         num_items.div_ceil(max_parts)
     }
 
-    /// Returns the tokens of each pass over `num_tokens` tokens, such that threads can share the passes
-    /// evenly.
+    /// Returns the number of tokens of each pass when `num_tokens` tokens are divided into passes such that
+    /// threads can share the passes evenly.
     pub fn tokens_per_pass(&self, num_tokens: usize) -> usize {
         let num_passes = num_tokens.div_ceil(self.pass_tokens).max(1).next_multiple_of(self.parallel_passes);
         num_tokens.div_ceil(num_passes).max(self.min_pass_tokens)
     }
 
-    /// Returns how many of `num_hybrids` hybrids run through a batch of `num_tokens` tokens in one pass: as
-    /// many as a pass may hold, but few enough that each of `num_threads` threads has work, and about the same
-    /// number in each pass.
+    /// Returns how many of `num_hybrids` hybrids run through a batch of `num_tokens` tokens in one pass. A
+    /// pass takes as many hybrids as its size allows, but few enough that each of `num_threads` threads has
+    /// work. All passes take about the same number.
     pub fn hybrids_per_pass(
         &self,
         num_hybrids: usize,

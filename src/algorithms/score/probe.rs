@@ -14,8 +14,8 @@ pub(super) struct GramMatrix(pub Vec<Vec<f64>>);
 
 /// Returns the fraction of items whose class is predicted correctly by probes trained on other items.
 ///
-/// `train` has the products among the states that probes are trained on. `test` has the products of the
-/// states that probes are tested on (rows) with the states that they are trained on (columns).
+/// `train` holds the products of the training states with one another. `test` holds the products of the test
+/// states (rows) with the training states (columns).
 pub(super) fn probe_accuracy(classes: &[usize], train: &GramMatrix, test: &GramMatrix) -> f64 {
     let correct = (0..NUM_FOLDS).map(|fold| num_correct(fold, classes, train, test)).sum::<usize>();
     correct as f64 / classes.len() as f64
@@ -38,8 +38,8 @@ fn num_correct(fold: usize, classes: &[usize], train: &GramMatrix, test: &GramMa
     test_items.iter().filter(is_correct).count()
 }
 
-/// A trained probe. The score of a class is its mean plus the weights times the products with the training
-/// items.
+/// A trained probe. The score that it gives a class is the class's mean plus a sum over the training items:
+/// the inner product of the tested state and the item's state, times the item's weight.
 struct Probe {
     /// The frequency of each class among the training items.
     means: Vec<f64>,
@@ -54,7 +54,7 @@ fn fit_probe(num_classes: usize, classes: &[usize], items: &[usize], products: &
     let ridge = RIDGE * items.iter().map(|&item| products.0[item][item]).sum::<f64>() / count;
     let row = |&one: &usize| items.iter().map(|&other| products.0[one][other]).collect();
     let mut matrix: Vec<Vec<f64>> = items.iter().map(row).collect();
-    // At least epsilon, so that the matrix can be factorised even if all states are zero.
+    // The ridge is at least epsilon, so that the matrix can be factorised even if all states are zero.
     (0..items.len()).for_each(|index| matrix[index][index] += ridge.max(f64::EPSILON));
     let target = |item: &usize| {
         let indicator = |class: usize| if classes[*item] == class { 1.0 } else { 0.0 };

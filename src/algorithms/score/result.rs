@@ -15,7 +15,7 @@ pub struct ScoreResult {
     pub num_truncated: u64,
     /// Tokens that were scored. A prompt that several choices of an item share counts once.
     pub tokens: u64,
-    /// The answer to each item, in the split's order; paired tests compare these.
+    /// The answer to each item, in the split's order. Paired tests compare these answers.
     pub items: Vec<ItemScore>,
 }
 

@@ -18,10 +18,10 @@ use crate::data::scoring_requests::{PrefixGroup, ScoringRequests};
 
 /// Scores hybrids of one base on one split.
 ///
-/// Candidates with the same incumbent share its hidden states before the first layer in which they differ:
-/// the scorer caches these states and runs each candidate from that layer on. The operations and their
-/// operands are the same as without the cache, so that scores are the same to the bit. Prompts that several
-/// choices of an item share are computed once.
+/// Before the first layer in which a candidate differs from its incumbent, its hidden states are the
+/// incumbent's. The scorer caches these states and runs each candidate from that layer on. The operations and
+/// their operands are the same as without the cache, so that scores are the same to the bit. If several
+/// choices of an item have the same prompt, the prompt is computed once.
 pub struct Scorer<'a> {
     base: &'a Decoder,
     twins: Option<&'a Twins>,
@@ -34,17 +34,19 @@ pub struct Scorer<'a> {
 }
 
 impl<'a> Scorer<'a> {
-    /// Returns a scorer of hybrids of `base` and `twins` on the items of `requests`, as a single part.
+    /// Creates a scorer of the hybrids of `base` and `twins` on the items of `requests`. All items form a
+    /// single part, so that no candidate is pruned.
     pub fn new(base: &'a Decoder, twins: Option<&'a Twins>, requests: &'a ScoringRequests) -> Self {
         let passes = requests.passes(PassLimits::new(base).tokens_per_pass(requests.num_tokens()));
         Self::from_passes(vec![passes], base, twins, requests)
     }
 
-    /// Returns a scorer that divides the items into parts, between which candidates may be pruned.
+    /// Creates a scorer that divides the items into parts. It may prune a candidate after each part.
     ///
-    /// `base_score` is the base's score on the same items. The items with the smallest margin of the right
-    /// choice come first, because a candidate that cannot win loses on these items soonest.
-    pub fn with_parts(
+    /// `base_score` is the base's score on the same items. Items come in ascending order of margin: the
+    /// base's score of the correct choice minus its best other score. A losing candidate probably fails the
+    /// first items, so it is pruned early.
+    pub fn with_pruning_parts(
         base: &'a Decoder,
         twins: Option<&'a Twins>,
         requests: &'a ScoringRequests,
@@ -59,7 +61,8 @@ impl<'a> Scorer<'a> {
             let items: BTreeSet<usize> = items.iter().copied().collect();
             requests.passes_of_items(&items, |num_tokens| limits.tokens_per_pass(num_tokens))
         });
-        // A part is empty if all rows of its items belong to items of other parts.
+        // A row that several items share belongs to the first of them. A part is empty if none of its items'
+        // rows belongs to it.
         let parts = parts.filter(|passes: &Vec<_>| !passes.is_empty());
         Self::from_passes(parts.collect(), base, twins, requests)
     }
@@ -100,7 +103,8 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    /// Scores candidates in parallel, and prunes each as soon as its threshold allows.
+    /// Scores candidates in parallel. Prunes each candidate as soon as its score cannot reach its threshold
+    /// any more.
     ///
     /// # Errors
     /// Fails if a log-likelihood is not finite.
@@ -134,7 +138,8 @@ impl<'a> Scorer<'a> {
         self.layer_tokens += batches.iter().map(|batch| batch.layer_tokens_to_cache(num_cached)).sum::<u64>();
         self.layer_tokens += evaluations.iter().map(|one| one.layer_tokens(tokens)).sum::<u64>();
 
-        // Hybrids that start at neighbouring layers share most of a pass.
+        // Hybrids are sorted by first layer, because those that start at neighbouring layers share most of a
+        // pass.
         evaluations.sort_by_key(|evaluation| evaluation.first_layer);
         let is_cpu = is_cpu(&base.device());
         let num_batches = batches.len();
@@ -158,7 +163,8 @@ impl<'a> Scorer<'a> {
             })
         };
         let scores = if is_cpu { run()? } else { run_on_device_thread(&base.device(), run)? };
-        // One entry per batch and evaluation, the evaluations of the first batch first.
+        // There is one entry per batch and evaluation. The entries of the first batch come first, one per
+        // evaluation.
         let scores: Vec<Vec<TokenLogLikelihood>> = scores.into_iter().flatten().collect();
         let num_evaluations = evaluations.len();
         for (index, evaluation) in evaluations.iter_mut().enumerate() {
@@ -168,8 +174,8 @@ impl<'a> Scorer<'a> {
         Ok(())
     }
 
-    /// Returns the same result as [`Scorer::score_pruned`], from the `known` score of a candidate and without
-    /// running the model. The candidate is pruned after the same part.
+    /// Returns the result that [`Scorer::score_pruned`] has for `candidate`, but derives it from the
+    /// candidate's `known` score without running the model. The candidate is pruned after the same part.
     pub fn prune_with_known_score(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
         let Some(prune_below) = &candidate.prune_below else { return CandidateScore::Complete(known) };
         let mut scores = ScoreAccumulator::new(self.requests);
@@ -189,7 +195,8 @@ impl<'a> Scorer<'a> {
         CandidateScore::Complete(known)
     }
 
-    /// Removes the cached hidden states that `incumbent` does not share with the previous incumbent.
+    /// Makes `incumbent` the hybrid whose hidden states are cached. Removes the cached states that it does
+    /// not share with the previous incumbent.
     fn set_incumbent(&mut self, incumbent: &Mask) {
         if let Some(layer) = self.incumbent.first_difference(incumbent) {
             self.parts.iter_mut().flatten().for_each(|batch| batch.truncate_cache(layer as usize));

@@ -11,13 +11,14 @@ use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion};
 use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::algorithms::score::ScoreBounds;
 
-/// Keeps the `width` best masks of each round, and extends each by every remaining layer. Of equal scores the
-/// lexicographically lowest mask is better. A beam of width 1 finds the same hybrids as the greedy search.
+/// Keeps the `width` best masks of each round, and extends each by every remaining layer. Among masks with
+/// equal scores, the lexicographically lowest is the best. A beam of width 1 finds the same hybrids as the
+/// greedy search.
 ///
 /// The best mask of a round is its winner, and only the winner is compared with the threshold: another mask
-/// of the beam may score below it and still lead to the next winner. A mask that extends two masks of the
-/// beam is tried once. With pruning, a candidate is pruned once it cannot enter the beam that the preceding
-/// batches have filled. This does not change the outcome.
+/// of the beam may score below the threshold and still lead to the next winner. A mask that extends two masks
+/// of the beam is tried once. With pruning, a candidate is pruned once it cannot enter the beam that the
+/// preceding batches have filled. This does not change the outcome.
 pub fn beam_search(
     width: usize,
     layer_order: &[u32],
@@ -53,7 +54,7 @@ pub fn beam_search(
     Ok(state.into_outcome())
 }
 
-/// Returns every extension of a mask of `parents` by one layer, together with this parent.
+/// Returns every mask that extends one of `parents` by one layer, together with this parent.
 fn extend_masks<'a>(parents: &'a [Mask], layers: &'a [u32]) -> impl Iterator<Item = (&'a Mask, Mask)> {
     parents.iter().flat_map(move |parent| {
         let missing = layers.iter().filter(|layer| !parent.contains(**layer));

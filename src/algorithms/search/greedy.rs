@@ -16,9 +16,9 @@ type ScoredLayer = (u32, ScoreBounds);
 /// Replaces layers one by one: each round scores the replacement of every remaining full-attention layer and
 /// keeps the layer with the highest score. Of equal scores, the lowest layer wins.
 ///
-/// The first round tries layers in `layer_order`, each later round by their scores in the round before.
-/// Neither the order, nor the batch size, nor pruning changes the outcome, except that trials of pruned
-/// candidates hold bounds in place of scores.
+/// The first round tries layers in `layer_order`. Each later round tries them in descending order of their
+/// scores in the round before. Neither the order, nor the batch size, nor pruning changes the outcome, except
+/// that trials of pruned candidates hold bounds in place of scores.
 pub fn greedy_search(
     layer_order: &[u32],
     stop: &StopCriterion,
@@ -41,7 +41,7 @@ pub fn greedy_search(
     Ok(state.into_outcome())
 }
 
-/// Returns the sum of a score's bounds, by which the next round orders its candidates.
+/// Returns the sum of a score's bounds. The next round tries candidates in descending order of this sum.
 fn sum_of_bounds((_, bounds): &ScoredLayer) -> f64 {
     bounds.lower + bounds.upper
 }

@@ -38,21 +38,22 @@ pub type ScoreFn<'a> = dyn FnMut(&[Candidate<'_>]) -> Result<Vec<ScoreBounds>> +
 pub struct SearchOutcome {
     /// The base's score.
     pub base_score: f64,
-    /// The threshold: the search ends with the first round whose best score is below it. `None` if the search
-    /// has no threshold.
+    /// The threshold: the search ends with the first round whose best score is below this threshold. `None`
+    /// if the search has no threshold.
     pub threshold: Option<f64>,
     /// Every candidate of every round.
     pub trials: Vec<Trial>,
     /// The best candidate of every round, including the rejected one that ended the search.
     pub rounds: Vec<Round>,
-    /// `M_best`: the hybrid with the highest score and that score. Of equal scores the later hybrid, which
-    /// has more linear layers.
+    /// `M_best`: the hybrid with the highest score, and this score. If several hybrids have this score,
+    /// `M_best` is the one of the latest round, which replaces the most layers.
     pub best: (Mask, f64),
     /// `M_opt`: the last accepted hybrid and its score.
     pub opt: (Mask, f64),
 }
 
-/// Returns the lowest score that `stop` accepts, for a base that scores `base`.
+/// Returns the lowest score that `stop` accepts, for a base that scores `base`, or `None` if it accepts every
+/// score.
 pub fn score_threshold(stop: &StopCriterion, base: f64) -> Option<f64> {
     match *stop {
         StopCriterion::MaxRelativeDrop(drop) => Some(base * (1.0 - drop)),

@@ -32,6 +32,6 @@ pub struct Round {
     pub score: f64,
     /// The number of layers that the winner replaces.
     pub num_replaced: u32,
-    /// Whether the winner was accepted. The search ends with the first round that is not.
+    /// Whether the winner was accepted. The search ends with the first round whose winner is not accepted.
     pub accepted: bool,
 }

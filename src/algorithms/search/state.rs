@@ -1,5 +1,5 @@
-//! The part of a search that all strategies share: rounds with one more layer each, the threshold, `M_best`
-//! and `M_opt`.
+//! The part of a search that all strategies share: rounds with one more layer each, the threshold, and the
+//! hybrids `M_best` and `M_opt` of [`SearchOutcome`].
 //!
 //! A strategy decides which masks a round tries and which of them wins. The strategy never reads the
 //! threshold.
@@ -52,8 +52,8 @@ impl<'a> SearchState<'a> {
         Ok(scores)
     }
 
-    /// Ends the current round with its winner. Returns whether the search goes on, because the winner was
-    /// accepted.
+    /// Ends the current round with its winner, `mask`. Returns whether the winner was accepted, so that the
+    /// search goes on.
     pub fn finish_round(&mut self, mask: Mask, score: f64) -> bool {
         let outcome = &mut self.outcome;
         if score >= outcome.best.1 {
@@ -74,7 +74,8 @@ impl<'a> SearchState<'a> {
         accepted
     }
 
-    /// Runs one round per mask, with that mask as its only candidate, until a round is rejected.
+    /// Runs one round per mask, with that mask as its only candidate, until the winner of a round is
+    /// rejected.
     pub fn run_fixed_rounds(&mut self, masks: impl IntoIterator<Item = Mask>) -> Result<()> {
         for mask in masks {
             let incumbent = self.incumbent();

@@ -33,8 +33,8 @@ pub struct PromptShape {
     pub batch_size: usize,
 }
 
-/// Times `model`. Returns the bytes of its state after the prompt, and the seconds of each run after the
-/// warm-up.
+/// Times `model`. Returns the size of its state after the prompt in bytes, and the seconds of each run after
+/// the warm-up.
 ///
 /// # Errors
 /// Fails if the device fails or the user asked to stop.

@@ -8,7 +8,8 @@ use dtr_core::seed::Seed;
 use dtr_model::{Initializer, ParamSource};
 use dtr_ops::preferred_dtype;
 
-/// The number of random numbers in a tile. It is prime, so that no width of a model is a multiple of it.
+/// The number of random numbers in a tile. It is prime, so that the rows of a weight start at different
+/// places of the tile.
 const TILE_SIZE: usize = 65_521;
 
 /// A source of parameters that are filled by repeating a tile of random numbers.
@@ -61,7 +62,7 @@ impl ParamSource for TiledWeights {
     }
 }
 
-/// Repeats `tile` to `size` numbers.
+/// Repeats `tile` until there are `size` numbers.
 fn repeat(tile: &[f32], size: usize) -> Vec<f32> {
     let mut numbers = tile.repeat(size.div_ceil(tile.len()));
     numbers.truncate(size);

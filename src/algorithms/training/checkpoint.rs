@@ -1,4 +1,5 @@
-//! Checkpoints of a training run: tensors, and its progress as a JSON note beside them.
+//! Checkpoints of a training run. A checkpoint holds tensors, and the run's progress as a JSON note in the
+//! same file.
 
 use burn::tensor::Device;
 use serde::Serialize;
@@ -11,7 +12,7 @@ use dtr_model::{NamedTensors, SafetensorsReader};
 /// Writes `tensors` and `progress` to `file`.
 ///
 /// # Errors
-/// Fails if a tensor is not finite or the file cannot be written.
+/// Fails if safetensors refuses the tensors, or if the file cannot be written.
 pub fn write_checkpoint(
     file: &CheckpointFile,
     mut tensors: NamedTensors,

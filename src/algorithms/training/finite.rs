@@ -17,7 +17,7 @@ pub fn ensure_finite(subject: Arguments<'_>, value: f64, step: u64, table: &str)
     }
 }
 
-/// Returns the error of a training run that diverges. Its message is "`subject` `predicate` at step `step`".
+/// Returns the error for a training run that diverges. Its message is "`subject` `predicate` at step `step`".
 pub fn divergence_error(subject: Arguments<'_>, predicate: &str, step: u64, table: &str) -> Error {
     Error::failed(format!("{subject} {predicate} at step {step}"))
         .hint(format!("lower `{table}.optimizer.learning-rate`"))

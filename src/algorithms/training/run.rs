@@ -6,7 +6,7 @@ use super::{CheckpointTimer, TrainingSchedule};
 use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
 
-/// A model, or several, that [`run_training`] trains.
+/// One or several models that [`run_training`] trains.
 pub trait Training {
     /// Returns the number of optimizer steps done so far.
     fn num_steps_done(&self) -> u64;

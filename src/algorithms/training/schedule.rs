@@ -22,12 +22,12 @@ impl TrainingSchedule {
         Self { num_steps, batch_size, sequence_length }
     }
 
-    /// Returns the tokens of one step.
+    /// Returns the number of tokens in one step.
     pub fn tokens_per_step(&self) -> u64 {
         (self.batch_size * self.sequence_length) as u64
     }
 
-    /// Returns the tokens of all steps.
+    /// Returns the number of tokens in all steps.
     pub fn num_tokens(&self) -> u64 {
         self.num_steps * self.tokens_per_step()
     }

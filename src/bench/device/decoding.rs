@@ -1,4 +1,4 @@
-//! Times of decoding, for the base and for a hybrid with every other layer replaced.
+//! Times the decoding of the base, and of a hybrid with every other layer replaced.
 
 use dtr_core::error::Result;
 use dtr_model::{Decoder, DecoderState, GreedyDecoder, Hybrid, Mask, Twins, count_parameters};
@@ -6,13 +6,13 @@ use dtr_model::{Decoder, DecoderState, GreedyDecoder, Hybrid, Mask, Twins, count
 use super::{DeviceBench, SEQUENCE_LENGTH};
 use crate::observer::Observer;
 
-/// The number of tokens that one prefill pass reads of each row.
+/// The number of tokens of the prompt that one forward pass of the prefill reads, if there is one prompt.
 const PREFILL_CHUNK: usize = 2048;
 
 /// The number of tokens decoded in one run.
 const TOKENS_PER_RUN: usize = 16;
 
-/// The number of tokens that fit in a decoder state after the prompt.
+/// The number of tokens after the prompt for which a decoder state has space.
 const MAX_NEW_TOKENS: usize = 4 * TOKENS_PER_RUN;
 
 impl DeviceBench<'_> {
@@ -34,7 +34,7 @@ impl DeviceBench<'_> {
                 let state = self.prefill(model, batch, context);
                 let state_bytes = state.bytes();
                 let mut decoding = GreedyDecoder::new(model, state, &vec![1; batch], MAX_NEW_TOKENS);
-                // The first steps may record the step for replay.
+                // Do not time the first steps, because they may record a step that later steps replay.
                 decoding.step();
                 decoding.step();
                 let seconds = self.median_seconds(1, || {
@@ -42,7 +42,8 @@ impl DeviceBench<'_> {
                         decoding.step();
                     }
                 })?;
-                // A step reads the weights and the cache, and reads and writes the recurrent states.
+                // A step reads the weights and the cache. It reads and writes the recurrent states, so their
+                // bytes count twice.
                 let bytes = self.weight_bytes(base, twins, mask)
                     + (state_bytes.cache + 2 * state_bytes.recurrent) as f64;
                 let operation = format!("decode {name} {batch}x{context}");
@@ -64,7 +65,8 @@ impl DeviceBench<'_> {
         state
     }
 
-    /// Returns the bytes of the weights that a step of the hybrid with `mask` reads: all but the embedding.
+    /// Returns the bytes of weights that a decoding step of the hybrid with `mask` reads: all weights except
+    /// the embedding.
     fn weight_bytes(&self, base: &Decoder, twins: &Twins, mask: &Mask) -> f64 {
         let difference = |layer: usize| {
             let twin = count_parameters(&mut twins.layers[layer].clone()) as f64;

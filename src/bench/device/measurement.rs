@@ -15,12 +15,12 @@ pub enum Measurement {
 /// The time of an operation.
 #[derive(Clone, Debug, Serialize)]
 pub struct OperationTime {
-    /// The operation, by the name that `bench/pytorch` uses too.
+    /// The name of the operation. `bench/pytorch` uses the same names.
     pub operation: String,
-    /// Median seconds of the runs.
+    /// Median over the runs, in seconds.
     pub seconds: f64,
-    /// The amount of work: floating-point operations, bytes read or tokens processed, as given by `unit`. The
-    /// rate is `amount / seconds`.
+    /// The amount of work. `unit` says whether it counts floating-point operations, bytes or tokens. The rate
+    /// is `amount / seconds`.
     pub amount: f64,
     /// The unit of `amount`.
     pub unit: &'static str,
@@ -31,8 +31,8 @@ pub struct OperationTime {
 pub struct OperationMemory {
     /// The operation.
     pub operation: String,
-    /// Bytes that were allocated during the operation, or `None` if the device does not report its free
-    /// memory.
+    /// Bytes that the program had allocated after the operation. `None` if the device does not report its
+    /// free memory.
     pub allocated_bytes: Option<u64>,
     /// Bytes that the plan of a sweep predicts for the operation.
     pub predicted_bytes: u64,

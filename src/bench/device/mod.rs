@@ -1,5 +1,5 @@
-//! `dtr bench device`: the time of the operations of distillation, scoring and decoding on one device, for a
-//! base of a published shape with random weights. `bench/pytorch` times the same operations in PyTorch.
+//! `dtr bench device`: times the operations of distillation, scoring and decoding on one device. The base has
+//! a published shape and random weights. `bench/pytorch` times the same operations in PyTorch.
 
 mod decoding;
 mod measurement;
@@ -26,7 +26,7 @@ use crate::algorithms::throughput::TiledWeights;
 use crate::device::DeviceChoice;
 use crate::observer::Observer;
 
-/// Tokens of each row of a training or scoring batch.
+/// Number of tokens in each row of a training or scoring batch.
 const SEQUENCE_LENGTH: usize = 512;
 
 /// Receives each measurement as soon as it is made.
@@ -53,17 +53,18 @@ pub fn measure(
         batch_size: shape.batch(),
         ..DistilConfig::default()
     };
-    // The free memory is read before the device is opened, because the prediction includes the memory of the
-    // driver and the kernels.
+    // Read the free memory before the device is opened. The predicted memory includes that of the driver and
+    // the kernels, so the measured memory must include it too.
     let free_bytes = choice.available_bytes();
     let bench = DeviceBench {
-        device: choice.open_first()?,
+        device: choice.open_all_return_first()?,
         model,
         batch_size: shape.batch(),
         config,
         on_measurement,
     };
-    // The order is that of `bench/pytorch`, so that the device has a similar temperature in both.
+    // The operations run in the order of `bench/pytorch`, so that the device has similar temperatures in
+    // both.
     if shape == BenchShape::Llama31_8B {
         bench.time_matmuls()?;
         bench.time_attention()?;
@@ -97,7 +98,7 @@ fn variants() -> [NamedVariant; 3] {
 struct DeviceBench<'a> {
     device: Device,
     model: DecoderConfig,
-    /// Rows of a training or scoring batch.
+    /// Number of rows in a training or scoring batch.
     batch_size: usize,
     config: DistilConfig,
     on_measurement: &'a MeasurementCallback<'a>,
@@ -131,13 +132,13 @@ impl DeviceBench<'_> {
         self.report_time(operation, seconds, (self.batch_size * SEQUENCE_LENGTH) as f64, "token");
     }
 
-    /// Returns the tokens of a training or scoring batch, `[b][SEQUENCE_LENGTH]`.
+    /// Returns the tokens of a training or scoring batch: `batch_size` rows of `SEQUENCE_LENGTH` tokens.
     fn batch(&self) -> Vec<Vec<u32>> {
         let token = |row: usize, at: usize| ((7919 * row + 104_729 * at) % self.model.vocab_size) as u32;
         (0..self.batch_size).map(|row| (0..SEQUENCE_LENGTH).map(|at| token(row, at)).collect()).collect()
     }
 
-    /// Returns twins of the first layers.
+    /// Returns twins of the first `num_layers` layers.
     fn twins(&self, variant: &Variant, base: &Decoder, dtype: DType, num_layers: usize) -> Result<Twins> {
         let mut weights = TiledWeights::new(Seed(2), &self.device).to_dtype(dtype);
         let layers = (0..num_layers).map(|layer| Twins::new_layer(variant, base, layer, &mut weights));

@@ -1,4 +1,4 @@
-//! Times of matrix products and of attention.
+//! Times matrix products and attention.
 
 use burn::tensor::{Distribution, Tensor};
 
@@ -24,7 +24,7 @@ impl DeviceBench<'_> {
         let rows = self.batch_size * SEQUENCE_LENGTH;
         for [inputs, outputs] in [[4096, 4096], [4096, 1024], [4096, 14336], [14336, 4096]] {
             let (x, weight) = (self.random([1, rows, inputs]), self.random([outputs, inputs]));
-            // All calls of a run are enqueued together, as a forward pass does.
+            // A run enqueues all its calls before it synchronises, as a forward pass does.
             let seconds = |work: &(dyn Fn() + Sync)| -> Result<f64> {
                 let run = || run_on_device_thread(&self.device, || (0..MATMULS_PER_RUN).for_each(|_| work()));
                 Ok(self.median_seconds(5, run)? / MATMULS_PER_RUN as f64)

@@ -22,7 +22,7 @@ pub enum BenchShape {
 }
 
 impl BenchShape {
-    /// Returns the configuration of the base, with another number of layers if `num_layers` is given.
+    /// Returns the configuration of the base. `num_layers` replaces the published number of layers.
     pub(super) fn config(self, num_layers: Option<usize>) -> DecoderConfig {
         let [layers, hidden_size, intermediate_size, num_heads, num_kv_heads, head_dim, vocab_size] =
             match self {
@@ -47,12 +47,12 @@ impl BenchShape {
         }
     }
 
-    /// Returns the rows of a training or scoring batch.
+    /// Returns the number of rows in a training or scoring batch.
     pub(super) fn batch(self) -> usize {
         if self == Self::Llama31_8B { 16 } else { 32 }
     }
 
-    /// Returns the batch sizes and context lengths of decoding.
+    /// Returns the pairs of batch size and context length at which decoding is timed.
     pub(super) fn decoding_cases(self) -> &'static [(usize, usize)] {
         match self {
             Self::Llama31_8B => &[(1, 512), (1, 16384), (1, 65536), (16, 2048), (64, 2048), (128, 512)],

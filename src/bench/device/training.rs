@@ -1,4 +1,4 @@
-//! Times of the forward pass of the base, of linear-attention blocks and of distillation.
+//! Times the forward pass of the base, linear-attention blocks, and distillation steps.
 
 use burn::tensor::DType;
 
@@ -14,7 +14,7 @@ use crate::resources::DistilMemory;
 /// The number of forward passes of a block in one run.
 const FORWARDS_PER_RUN: usize = 10;
 
-/// The number of steps of the learning-rate schedule. No measurement runs so many steps.
+/// The number of steps of the learning-rate schedule. Measurements run fewer steps.
 const NUM_STEPS: u64 = 1000;
 
 impl DeviceBench<'_> {
@@ -25,7 +25,7 @@ impl DeviceBench<'_> {
         Ok(())
     }
 
-    /// Times the forward pass and the training step of one block.
+    /// Times the forward pass and the training step of one linear-attention block.
     pub(super) fn time_block(&self, base: &Decoder, variant: &NamedVariant) -> Result<()> {
         let (name, batch_size) = (variant.0, self.batch_size);
         let context = ForwardContext::new(&base.config, batch_size, SEQUENCE_LENGTH, 0, None, &self.device);
@@ -51,8 +51,8 @@ impl DeviceBench<'_> {
         Ok(())
     }
 
-    /// Measures the time and the memory of a distillation step of all layers for `variants`, unless the
-    /// predicted memory exceeds `free_bytes`.
+    /// Measures the time and the memory of a distillation step that trains twins of all layers for
+    /// `variants`. Measures nothing if the predicted memory exceeds `free_bytes`.
     pub(super) fn measure_distillation(
         &self,
         base: &Decoder,
@@ -84,7 +84,7 @@ impl DeviceBench<'_> {
         })?;
         drop(students);
         self.report_batch_time(operation.clone(), seconds);
-        // Saturating, because other processes may have freed memory in the meantime.
+        // The difference is at least 0, even if other processes have freed memory in the meantime.
         let allocated_bytes =
             free_bytes.zip(free_bytes_now()).map(|(before, now)| before.saturating_sub(now));
         (self.on_measurement)(&Measurement::Memory(OperationMemory {
@@ -96,7 +96,7 @@ impl DeviceBench<'_> {
     }
 
     fn student(&self, variant: &NamedVariant, base: &Decoder, num_layers: usize) -> Result<Student> {
-        // No checkpoint is ever written there.
+        // A student needs the path of a checkpoint, but the benchmark never writes the checkpoint.
         let checkpoint = CheckpointFile::new(std::env::temp_dir().join("dtr-bench"), "bench");
         let twins = self.twins(&variant.1, base, DType::F32, num_layers)?;
         Ok(Student::from_twins(variant.0, twins.layers, 0, TwinInit::Random, &self.config, &checkpoint, base))

@@ -11,7 +11,7 @@ mod text;
 use std::path::Path;
 
 use super::FileCorpus;
-use crate::hub::{is_available, local_path};
+use crate::hub::{is_available, local_or_cached_path};
 use compressed::{MaybeCompressedFile, extensions};
 use dtr_core::error::{Error, Result};
 use file_list::expand;
@@ -36,7 +36,7 @@ pub fn for_each_document(corpus: &FileCorpus, callback: &mut dyn FnMut(String) -
         text => callback(text.to_owned()),
     };
     for file in list_files(corpus)? {
-        let file = MaybeCompressedFile::new(Path::new(&file), local_path(&file)?);
+        let file = MaybeCompressedFile::new(Path::new(&file), local_or_cached_path(&file)?);
         read(&file, corpus, None, &mut callback)?;
     }
     Ok(())
@@ -52,7 +52,7 @@ pub fn for_each_document(corpus: &FileCorpus, callback: &mut dyn FnMut(String) -
 pub fn check_first_documents(corpus: &FileCorpus) -> Result<()> {
     for file in list_files(corpus)? {
         if is_available(&file)? {
-            check_file(&MaybeCompressedFile::new(Path::new(&file), local_path(&file)?), corpus)?;
+            check_file(&MaybeCompressedFile::new(Path::new(&file), local_or_cached_path(&file)?), corpus)?;
         }
     }
     Ok(())

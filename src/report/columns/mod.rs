@@ -1,5 +1,5 @@
-//! Declarations of all tables of a report: every column with its type, its unit and a sentence that documents
-//! it.
+//! Declarations of all tables of a report. Every column has a type, a unit and a sentence that documents the
+//! column.
 //!
 //! The Parquet files and their metadata, `schemas/columns.json` and the column reference are generated from
 //! these declarations.

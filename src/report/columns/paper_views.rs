@@ -20,7 +20,7 @@ const AXES: ColumnSpec = ColumnSpec {
     about: "Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other axis.",
 };
 
-/// A column for each base of `table1`.
+/// Template for the columns of `table1` that exist once per base.
 pub(in crate::report) const BASE_SCORE: ColumnSpec = ColumnSpec {
     name: "base[{model}]",
     dtype: "Float64",
@@ -29,7 +29,7 @@ pub(in crate::report) const BASE_SCORE: ColumnSpec = ColumnSpec {
     about: "Test score of the base `{model}`, from 0 to 100; null if no search of this base on this task is done.",
 };
 
-/// A column for each base and variant of `table1`.
+/// Template for the columns of `table1` that exist once per base and variant: the score of M_best.
 pub(in crate::report) const HYBRID_SCORE: ColumnSpec = ColumnSpec {
     name: "score[{model}/{variant}]",
     dtype: "Float64",
@@ -39,7 +39,7 @@ pub(in crate::report) const HYBRID_SCORE: ColumnSpec = ColumnSpec {
             null if the search is not done.",
 };
 
-/// The column of `table1` beside [`HYBRID_SCORE`].
+/// Template for the columns of `table1` beside those of [`HYBRID_SCORE`]: the replaced layers of M_best.
 pub(in crate::report) const HYBRID_LAYERS: ColumnSpec = ColumnSpec {
     name: "layers[{model}/{variant}]",
     dtype: "UInt32",
@@ -48,8 +48,8 @@ pub(in crate::report) const HYBRID_LAYERS: ColumnSpec = ColumnSpec {
     about: "Number of layers that this M_best replaces with linear twins; null if the search is not done.",
 };
 
-/// The table `table1`. The columns with braces in their names are templates, which a file has once per base
-/// or once per base and variant.
+/// The table `table1`. A column with braces in its name is a template. A file has one column per base for it,
+/// or one per base and variant.
 pub(in crate::report) const TABLE1: TableSpec = TableSpec {
     name: "table1",
     about: "One row per task, in the layout of the paper's Table 1: the test score of each base, and for \

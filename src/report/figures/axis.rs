@@ -3,7 +3,7 @@
 /// An axis of a panel.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
-    /// Title with unit; empty if a neighbouring panel has the title.
+    /// Title with unit. Empty if a neighbouring panel shows the title of a shared axis.
     pub(super) title: String,
     /// Lower end of the range.
     pub(super) low: f64,
@@ -15,7 +15,8 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// Returns a linear axis that includes `values` with padding, and has about `num_ticks` round labels.
+    /// Returns a linear axis that includes `values` with padding. It has about `num_ticks` labels at round
+    /// numbers.
     pub(super) fn linear(title: &str, values: &[f64], num_ticks: usize) -> Self {
         let (low, high) = range(values);
         let padding = 0.05 * (high - low).max(1e-9);
@@ -27,12 +28,13 @@ impl Axis {
         Self::new(title, f64::from(first) - 0.5, f64::from(last) + 0.5, num_ticks, 1.0)
     }
 
-    /// Returns a logarithmic axis. Its range and its ticks are decimal logarithms, as are the given values.
+    /// Returns a logarithmic axis that includes `exponents`. The exponents, the range and the ticks are
+    /// decimal logarithms.
     pub(super) fn logarithmic(title: &str, exponents: &[f64]) -> Self {
         let (low, high) = range(exponents);
         let padding = 0.05 * (high - low).max(0.2);
         let (low, high) = (low - padding, high + padding);
-        // Short axes are also labelled at 2 and 5 times each power of ten.
+        // An axis over few powers of ten is also labelled at 2 and 5 times each power of ten.
         let factors: &[f64] = if high - low > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
         let powers = (low.floor() as i32)..=(high.ceil() as i32);
         let values = powers.flat_map(|power| factors.iter().map(move |factor| (*factor, power)));
@@ -74,7 +76,7 @@ fn round_step(step: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// Formats `factor` times ten to the `power`, with an exponent only if the number is very small or large.
+/// Formats `factor` times ten to the `power`. Uses an exponent only if the number is very small or large.
 fn decimal(factor: f64, power: i32) -> String {
     match power {
         -4..0 => format!("{:.*}", power.unsigned_abs() as usize, factor * 10_f64.powi(power)),

@@ -4,7 +4,7 @@ use super::svg_canvas::Point;
 
 /// Splits a line into its dashes.
 ///
-/// `dash` has alternating lengths of dashes and gaps in pixels. If it is empty, the line is returned whole.
+/// `dash` has the lengths of dashes and gaps in pixels, alternately. If it is empty, returns the whole line.
 pub(super) fn split_into_dashes(points: &[Point], dash: &[f64]) -> Vec<Vec<Point>> {
     if dash.is_empty() {
         return vec![points.to_vec()];
@@ -21,7 +21,7 @@ pub(super) fn split_into_dashes(points: &[Point], dash: &[f64]) -> Vec<Vec<Point
         while length - done > remaining {
             done += remaining;
             current.push(interpolate(from, to, done / length));
-            // The point ends a dash, or ends a gap and begins the next dash.
+            // The point ends a dash, or it ends a gap and begins the next dash.
             if phase % 2 == 0 {
                 dashes.push(std::mem::take(&mut current));
             }
@@ -37,7 +37,7 @@ pub(super) fn split_into_dashes(points: &[Point], dash: &[f64]) -> Vec<Vec<Point
     dashes
 }
 
-/// Returns the point at the fraction `share` of the way.
+/// Returns the point at the fraction `share` of the way between two points.
 fn interpolate(from: Point, to: Point, share: f64) -> Point {
     let mix = |from: i32, to: i32| (f64::from(from) + f64::from(to - from) * share).round() as i32;
     (mix(from.0, to.0), mix(from.1, to.1))

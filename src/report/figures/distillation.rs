@@ -1,10 +1,10 @@
-//! The figure `distillation-<model>.svg`: the error of the twins of each layer, and the error during
-//! training.
+//! The figure `distillation-<model>.svg`. One panel shows the error of the twin of each layer, the other the
+//! median error during training.
 
 use super::axis::Axis;
 use super::figure_group::FigureGroup;
 use super::legend::Legend;
-use super::panel::draw_axes;
+use super::panel::draw_panel_frame;
 use super::style::{LineStyle, REFERENCE_COLOUR, line_style};
 use super::svg_canvas::{
     Captions, DrawResult, HEADING_HEIGHT, MARGIN, Point, Rect, SvgCanvas, render_figure,
@@ -22,14 +22,14 @@ struct DistillationLine {
     style: LineStyle,
     before: Vec<(f64, f64)>,
     after: Vec<(f64, f64)>,
-    /// Millions of tokens and the median loss over layers.
+    /// Training curve: millions of tokens, and the median loss over layers.
     median_curve: Vec<(f64, f64)>,
 }
 
 /// Draws the figure of a model.
 ///
 /// # Errors
-/// Errors of plotters.
+/// Fails if plotters cannot draw.
 pub(super) fn draw(group: &FigureGroup<DistilCell>, records: &ExperimentRecords) -> Result<String> {
     let lines: Vec<DistillationLine> =
         group.cells.iter().map(|cell| DistillationLine::new(cell, group.line_index(cell))).collect();
@@ -64,7 +64,7 @@ fn draw_layer_losses(
         lines.iter().flat_map(|line| line.before.iter().chain(&line.after)).map(|p| p.1).collect();
     let x = Axis::integers("layer (0 is next to the input)", 0, last_layer, 14);
     let y = Axis::logarithmic("mean squared error / output variance", &losses);
-    let to_pixel = draw_axes(canvas, frame, "each layer, before and after training", (&x, &y))?;
+    let to_pixel = draw_panel_frame(canvas, frame, "each layer, before and after training", (&x, &y))?;
     draw_variance_line(canvas, (&x, &y), &to_pixel)?;
     for line in lines {
         let colour = line.style.colour;
@@ -84,14 +84,14 @@ fn draw_median_curves(canvas: &SvgCanvas, frame: Rect, lines: &[DistillationLine
     let losses: Vec<f64> = points().map(|point| point.1).collect();
     let x = Axis::linear("training tokens (millions)", &tokens, 6);
     let y = Axis::logarithmic("", &losses);
-    let to_pixel = draw_axes(canvas, frame, "median over layers, during training", (&x, &y))?;
+    let to_pixel = draw_panel_frame(canvas, frame, "median over layers, during training", (&x, &y))?;
     draw_variance_line(canvas, (&x, &y), &to_pixel)?;
     lines.iter().try_for_each(|line| {
         canvas.draw_line(&to_pixels(&line.median_curve, &to_pixel), line.style.colour, 2, line.style.dash)
     })
 }
 
-/// Draws the line at an error equal to the output variance, if the axis includes it.
+/// Draws the line where the error is equal to the output variance, if the axis includes this error.
 fn draw_variance_line(
     canvas: &SvgCanvas,
     (x, y): (&Axis, &Axis),

@@ -1,14 +1,15 @@
-//! Grouping of cells into figures: the cells of one model, and the line of each cell.
+//! Groups cells into figures. A figure shows cells of one model. Each cell belongs to one of its lines.
 
 use std::collections::BTreeSet;
 
 use crate::report::experiment_records::{DistilCell, ExperimentRecords, SearchCell};
 use crate::report::search_metrics::format_axes;
 
-/// Maximum number of lines of a figure. A model with more lines has a figure for each setting of the axes.
+/// Maximum number of lines of a figure. If a model has more lines, each setting of the axes gets its own
+/// figure.
 const MAX_LINES: usize = 6;
 
-/// A cell that a figure shows on a line.
+/// A cell that a figure shows. Variant and axes determine the line to which it belongs.
 pub(super) trait FigureCell {
     /// Name of the base model.
     fn model(&self) -> &str;
@@ -46,7 +47,7 @@ impl FigureCell for DistilCell {
     }
 }
 
-/// The cells of one figure, at least one.
+/// The cells of one figure. There is at least one.
 pub(super) struct FigureGroup<'a, T> {
     /// The cells, sorted.
     pub(super) cells: Vec<&'a T>,
@@ -56,7 +57,8 @@ pub(super) struct FigureGroup<'a, T> {
     is_split: bool,
 }
 
-/// Groups cells by figure: by model, and by setting of the axes if a figure would have too many lines.
+/// Groups cells by model. If the figure of a model would have too many lines, also groups them by the setting
+/// of the axes.
 pub(super) fn group_by_figure<T: FigureCell>(cells: Vec<&T>) -> Vec<FigureGroup<'_, T>> {
     let models: BTreeSet<&str> = cells.iter().map(|cell| cell.model()).collect();
     let cells_of_model = |model: &str| cells.iter().copied().filter(|cell| cell.model() == model).collect();
@@ -84,25 +86,26 @@ impl<'a, T: FigureCell> FigureGroup<'a, T> {
         self.cells[0].model()
     }
 
-    /// Returns the title of the experiment and the setting that all lines share.
+    /// Returns the title of the experiment, and the values of the axes if all lines share them.
     pub(super) fn subtitle(&self, records: &ExperimentRecords) -> String {
         let parts = [records.title.as_str(), self.setting()];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
     }
 
-    /// Returns the axes that all lines share; empty if lines differ in them.
+    /// Returns the values of the axes if all lines share them. Otherwise returns an empty string.
     fn setting(&self) -> &str {
         let setting = &self.lines[0].1;
         if self.lines.iter().all(|line| line.1 == *setting) { setting } else { "" }
     }
 
-    /// Describes the rows of a table that the figure shows.
+    /// Describes which rows of a table the figure shows.
     pub(super) fn row_filter(&self) -> String {
         let setting = if self.is_split { format!(" and axes = {}", self.setting()) } else { String::new() };
         format!("rows with model = {}{setting}", self.model())
     }
 
-    /// Returns the label of each line: its variant, its axes or both, as far as lines differ in them.
+    /// Returns the label of each line: its variant, its axes, or both. It leaves out the one that all lines
+    /// share.
     pub(super) fn line_labels(&self) -> Vec<String> {
         let is_one_setting = self.lines.iter().all(|line| line.1 == self.lines[0].1);
         let is_one_variant = self.lines.iter().all(|line| line.0 == self.lines[0].0);
@@ -130,7 +133,7 @@ impl<'a, T: FigureCell> FigureGroup<'a, T> {
     }
 }
 
-/// Returns the name of an SVG file: the parts that are not empty, joined by hyphens.
+/// Returns the name of an SVG file. Parts that are not empty are joined by hyphens.
 pub(super) fn file_name(parts: &[&str]) -> String {
     let parts: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.=,".contains(c);

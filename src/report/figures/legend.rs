@@ -1,4 +1,4 @@
-//! The legend of a figure: entries side by side, in as many rows as necessary.
+//! The legend of a figure. Its entries are side by side, in as many rows as necessary.
 
 use super::style::TEXT_SIZE;
 use super::svg_canvas::{DrawResult, PLAIN_TEXT, Point, SvgCanvas, estimate_text_width};
@@ -10,7 +10,7 @@ const SAMPLE_WIDTH: i32 = 40;
 /// Gap between entries in pixels.
 const ENTRY_GAP: i32 = 22;
 
-/// Draws the sample of an entry, given its centre and half of its width.
+/// Draws the sample of an entry. Its arguments are the canvas, the sample's centre and half of its width.
 type DrawSample<'a> = Box<dyn Fn(&SvgCanvas, Point, i32) -> DrawResult + 'a>;
 
 /// A legend.

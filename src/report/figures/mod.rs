@@ -1,15 +1,15 @@
-//! The figures of a report as SVG files; the same records give the same bytes.
+//! The figures of a report as SVG files. The same records give files with the same bytes.
 //!
-//! Each model has a figure of validation scores, of replacement orders, of their agreement, of distillation
-//! errors and of throughput. Each variant that was searched by several strategies has a figure that compares
-//! them.
+//! Each model has five kinds of figures: validation scores, replacement orders, the agreement of these
+//! orders, distillation errors, and throughput. If several strategies searched with a variant, a further
+//! figure compares these strategies.
 
-mod agreement;
 mod axis;
 mod dashes;
 mod distillation;
 mod figure_group;
 mod legend;
+mod order_agreement;
 mod panel;
 mod replacement_order;
 mod strategies;
@@ -27,10 +27,10 @@ use dtr_core::error::Result;
 use dtr_core::files::write_bytes_atomically;
 use figure_group::{file_name, group_by_figure};
 
-/// Writes figures into `folder` and returns the paths of the files.
+/// Writes figures into `folder`. Returns the paths of the files.
 ///
 /// # Errors
-/// Errors of the file system.
+/// Fails if a file cannot be written.
 pub(super) fn write(figures: &[(String, String)], folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for (name, svg) in figures {
@@ -41,10 +41,10 @@ pub(super) fn write(figures: &[(String, String)], folder: &Path) -> Result<Vec<P
     Ok(paths)
 }
 
-/// Draws every figure and returns its file name and its SVG.
+/// Draws all figures. Returns the file name and the SVG of each.
 ///
 /// # Errors
-/// Errors of plotters.
+/// Fails if plotters cannot draw.
 pub(super) fn draw(data: &ReportData<'_>) -> Result<Vec<(String, String)>> {
     let records = data.records;
     let mut figures = Vec::new();
@@ -55,7 +55,7 @@ pub(super) fn draw(data: &ReportData<'_>) -> Result<Vec<(String, String)>> {
     figures.extend(strategies::draw(&sorted_searches(records), records)?);
     for rows in data.agreement.chunk_by(|one, other| one.model == other.model) {
         let model = rows[0].model.as_str();
-        figures.push((file_name(&["agreement", model]), agreement::draw(model, rows, records)?));
+        figures.push((file_name(&["agreement", model]), order_agreement::draw(model, rows, records)?));
     }
     for group in group_by_figure(sorted_distillations(records)) {
         figures.push((group.file_name("distillation"), distillation::draw(&group, records)?));

@@ -26,12 +26,12 @@ pub(super) struct PanelGrid {
 }
 
 impl PanelGrid {
-    /// Arranges panels in rows of three, and four panels in rows of two.
+    /// Arranges four panels in two rows of two, and other numbers of panels in rows of three.
     pub(super) fn new(num_panels: usize) -> Self {
         Self { num_panels, num_columns: if num_panels == 4 { 2 } else { num_panels.min(3) } }
     }
 
-    /// Returns the width in pixels, at least that of two panels so that title and legend fit.
+    /// Returns the width in pixels. It is at least that of two panels, so that title and legend fit.
     pub(super) fn width(self) -> i32 {
         self.num_columns.max(2) as i32 * PANEL_WIDTH
     }
@@ -41,14 +41,15 @@ impl PanelGrid {
         self.num_panels.div_ceil(self.num_columns) as i32 * PANEL_HEIGHT
     }
 
-    /// Returns the rectangle of a panel, if the upper left corner of the arrangement is `corner`.
+    /// Returns the rectangle of a panel. `corner` is the upper left corner of the arrangement.
     pub(super) fn panel_rect(self, index: usize, corner: Point) -> Rect {
         let (column, row) = ((index % self.num_columns) as i32, (index / self.num_columns) as i32);
         let (x, y) = (corner.0 + column * PANEL_WIDTH, corner.1 + row * PANEL_HEIGHT);
         Rect { x, y, width: PANEL_WIDTH, height: PANEL_HEIGHT }
     }
 
-    /// Returns the titles of the axes of a panel. Only panels at the left and at the bottom have titles.
+    /// Returns the axis titles of a panel. Only panels at the bottom have the title `x`, and only panels at
+    /// the left have the title `y`.
     pub(super) fn axis_titles<'t>(self, index: usize, x: &'t str, y: &'t str) -> (&'t str, &'t str) {
         let is_lowest = index + self.num_columns >= self.num_panels;
         let is_first = index.is_multiple_of(self.num_columns);
@@ -81,8 +82,8 @@ impl Ranged for TickedRange {
     }
 }
 
-/// Draws the heading and the axes of a panel, and returns the function that maps values to pixels.
-pub(super) fn draw_axes<'s>(
+/// Draws the heading and the axes of a panel. Returns a function that maps values to pixels.
+pub(super) fn draw_panel_frame<'s>(
     canvas: &SvgCanvas<'s>,
     frame: Rect,
     heading: &str,

@@ -1,5 +1,5 @@
-//! The figure `order-<model>.svg`: the round in which each layer was replaced, with a panel per task and a
-//! column per variant.
+//! The figure `order-<model>.svg`: the round in which each layer was replaced. It has a panel per task. A
+//! panel has a column per line, which is a variant or a setting of the axes.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ const MAX_WIDTH: i32 = 1018;
 const MIN_WIDTH: i32 = 560;
 /// Minimum width and height of a cell in pixels.
 const CELL_SIZE: (i32, i32) = (32, 17);
-/// Maximum width of a cell that is widened to fit its label, in pixels.
+/// A cell is widened to fit its label, up to this width in pixels.
 const MAX_CELL_WIDTH: i32 = 64;
 /// Width of the layer numbers left of the panels, in pixels.
 const LAYER_LABEL_WIDTH: i32 = 46;
@@ -46,7 +46,7 @@ struct OrderLayout<'a> {
 /// Draws the figure of a model.
 ///
 /// # Errors
-/// Errors of plotters.
+/// Fails if plotters cannot draw.
 pub(super) fn draw(group: &FigureGroup<SearchCell>, records: &ExperimentRecords) -> Result<String> {
     let layout = OrderLayout::new(group);
     let legend = legend(layout.num_rounds);
@@ -82,7 +82,7 @@ impl<'a> OrderLayout<'a> {
             texts.map(|text| estimate_text_width(text, size)).max().unwrap_or(0)
         };
         let label_width = widest_of(&mut labels.iter().map(String::as_str), SMALL_TEXT_SIZE) + 8;
-        // Labels that are wider than a column are drawn vertically.
+        // If a label is wider than a column, the labels are drawn vertically.
         let is_vertical = label_width > MAX_CELL_WIDTH;
         let cell_width = if is_vertical { CELL_SIZE.0 } else { label_width.max(CELL_SIZE.0) };
         let task_width = widest_of(&mut tasks.iter().copied(), PANEL_HEADING_SIZE);

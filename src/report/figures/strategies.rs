@@ -1,15 +1,15 @@
-//! The figure `strategies-<model>-<variant>.svg`: validation score by number of replaced layers, with a line
-//! per search strategy and a panel per task.
+//! The figure `strategies-<model>-<variant>.svg`: validation score by number of replaced layers. It has a
+//! panel per task, and in each panel a line per search strategy.
 //!
-//! Random orders of several seeds share one line: their mean, with a band from the lowest to the highest
-//! score.
+//! Random orders of several seeds share one line, which shows the mean of their scores. A band around the
+//! line reaches from the lowest to the highest score.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::axis::Axis;
 use super::figure_group::file_name;
 use super::legend::Legend;
-use super::panel::{PanelGrid, draw_axes};
+use super::panel::{PanelGrid, draw_panel_frame};
 use super::style::{BASE_DASH, LineStyle, REFERENCE_COLOUR, THRESHOLD_DASH, line_style};
 use super::svg_canvas::{
     Captions, DrawResult, HEADING_HEIGHT, MARGIN, Point, Rect, SvgCanvas, render_figure,
@@ -22,11 +22,11 @@ use dtr_core::error::Result;
 const STRATEGY_AXIS: &str = "search.strategy";
 const BAND_OPACITY: f64 = 0.15;
 
-/// Draws a figure for each base, variant and setting with several strategies, and returns file names and
-/// SVGs.
+/// Draws a figure for each combination of base, variant and other axes that several strategies searched.
+/// Returns file names and SVGs.
 ///
 /// # Errors
-/// Errors of plotters.
+/// Fails if plotters cannot draw.
 pub(super) fn draw(searches: &[&SearchCell], records: &ExperimentRecords) -> Result<Vec<(String, String)>> {
     let mut groups: BTreeMap<[String; 3], Vec<&SearchCell>> = BTreeMap::new();
     for search in searches {
@@ -49,18 +49,18 @@ pub(super) fn draw(searches: &[&SearchCell], records: &ExperimentRecords) -> Res
 
 /// The searches of one figure.
 struct StrategyFigure<'a> {
-    /// Model, variant and the axes that all searches share.
+    /// The model, the variant and the other axes that all searches share.
     name: &'a [String; 3],
     searches: &'a [&'a SearchCell],
     /// Labels of the lines.
     labels: BTreeSet<String>,
 }
 
-/// The line of one strategy on one task: numbers of replaced layers and scores in percent.
+/// The line of one strategy on one task. Its points are numbers of replaced layers and scores in percent.
 struct StrategyLine {
     style: LineStyle,
     mean: Vec<(f64, f64)>,
-    /// Lowest and highest score at each point, if the line averages several searches.
+    /// Lowest and highest score at each point. `None` if the line shows a single search.
     band: Option<Vec<(f64, f64)>>,
 }
 
@@ -121,7 +121,7 @@ impl StrategyFigure<'_> {
         let seen: Vec<f64> =
             scores.chain(ends).chain(references.iter().map(|reference| reference.0)).collect();
         let y = Axis::linear(y_title, &seen, 5);
-        let to_pixel = draw_axes(canvas, frame, task, (x, &y))?;
+        let to_pixel = draw_panel_frame(canvas, frame, task, (x, &y))?;
         for (score, dash) in references {
             canvas.draw_line(
                 &[to_pixel(x.low, score), to_pixel(x.high, score)],
@@ -145,7 +145,8 @@ impl StrategyFigure<'_> {
         self.labels.iter().enumerate().map(line).collect()
     }
 
-    /// Returns the reference scores, those of the base and of the thresholds, with their dashes.
+    /// Returns the scores at which reference lines are drawn, with the dashes of the lines: the score of the
+    /// base, and the thresholds.
     fn references(&self, task: &str) -> Vec<(f64, &'static [f64])> {
         let mut references: Vec<(f64, &'static [f64])> = Vec::new();
         for search in self.searches.iter().filter(|search| search.task() == task) {
@@ -176,7 +177,8 @@ impl StrategyFigure<'_> {
         legend
     }
 
-    /// Returns the label of a line in the legend, with the number of averaged orders.
+    /// Returns the label of a line in the legend. If the line averages several orders, the label has their
+    /// number.
     fn legend_label(&self, label: &str) -> String {
         let of_label = self.searches.iter().filter(|search| line_label(search) == label);
         let settings: BTreeSet<&String> =
@@ -197,7 +199,7 @@ impl StrategyLine {
                 scores.entry(round.num_replaced).or_default().push(100.0 * round.score);
             }
         }
-        // The mean covers numbers of replaced layers that every search reached.
+        // Keep only the numbers of replaced layers that every search reached.
         scores.retain(|_, scores| scores.len() == searches.len());
         let mean = |(count, scores): (&u32, &Vec<f64>)| {
             (f64::from(*count), scores.iter().sum::<f64>() / scores.len() as f64)
@@ -223,7 +225,7 @@ impl StrategyLine {
     fn draw(&self, canvas: &SvgCanvas, to_pixel: &impl Fn(f64, f64) -> Point) -> DrawResult {
         let pixels: Vec<Point> = self.mean.iter().map(|(x, y)| to_pixel(*x, *y)).collect();
         canvas.draw_line(&pixels, self.style.colour, 2, self.style.dash)?;
-        // The base has no marker, since all strategies share it.
+        // The point of the base has no marker, because all strategies share it.
         pixels
             .iter()
             .skip(1)

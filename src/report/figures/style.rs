@@ -1,7 +1,7 @@
 //! Colours, markers and dashes of figures.
 //!
-//! Lines differ in colour, marker and dash, so that they can be told apart without colour vision and in grey
-//! print.
+//! Lines differ in colour, marker and dash. So readers can distinguish them in grey print and without colour
+//! vision.
 
 use plotters::style::RGBColor;
 
@@ -22,7 +22,8 @@ pub(super) const PANEL_HEADING_SIZE: f64 = 13.0;
 pub(super) const TEXT_SIZE: f64 = 12.0;
 pub(super) const SMALL_TEXT_SIZE: f64 = 11.0;
 
-/// Dashes of the lines at the score of the base and at the threshold: lengths of dashes and gaps in pixels.
+/// Dashes of the reference lines at the score of the base and at the threshold: the lengths of dashes and
+/// gaps in pixels, alternately.
 pub(super) const BASE_DASH: &[f64] = &[7.0, 4.0];
 pub(super) const THRESHOLD_DASH: &[f64] = &[2.0, 3.0];
 
@@ -64,7 +65,7 @@ pub(super) enum MarkerShape {
 pub(super) struct LineStyle {
     /// Colour of the line.
     pub(super) colour: RGBColor,
-    /// Lengths of dashes and gaps in pixels; empty for a solid line.
+    /// Lengths of dashes and gaps in pixels, alternately. Empty for a solid line.
     pub(super) dash: &'static [f64],
     /// Shape of the data points.
     pub(super) marker: MarkerShape,
@@ -79,7 +80,7 @@ pub(super) fn line_style(index: usize) -> LineStyle {
     }
 }
 
-/// Returns a colour of one hue for an ordered value, from dark (0) to light (1).
+/// Returns the colour of a value from 0 (dark) to 1 (light). All colours have one hue.
 pub(super) fn sequential_colour(share: f64) -> RGBColor {
     const STOPS: [(f64, f64, f64); 3] = [(8.0, 48.0, 107.0), (74.0, 144.0, 196.0), (222.0, 235.0, 247.0)];
     let position = share.clamp(0.0, 1.0) * (STOPS.len() - 1) as f64;
@@ -89,8 +90,8 @@ pub(super) fn sequential_colour(share: f64) -> RGBColor {
     RGBColor(mix(low.0, high.0), mix(low.1, high.1), mix(low.2, high.2))
 }
 
-/// Returns the colour of a value from -1 (orange) over 0 (near white) to 1 (blue), distinct for colour-blind
-/// readers.
+/// Returns the colour of a value from -1 (orange) over 0 (near white) to 1 (blue). Colour-blind readers can
+/// distinguish these colours.
 pub(super) fn diverging_colour(value: f64) -> RGBColor {
     let (middle, end) = (RGBColor(247, 247, 247), if value < 0.0 { COLOURS[1] } else { COLOURS[0] });
     let share = value.abs().min(1.0);
@@ -100,18 +101,18 @@ pub(super) fn diverging_colour(value: f64) -> RGBColor {
     RGBColor(mix(middle.0, end.0), mix(middle.1, end.1), mix(middle.2, end.2))
 }
 
-/// Returns the text colour that is legible on the diverging colour of `value`.
+/// Returns the text colour that is legible on the background [`diverging_colour`] of `value`.
 pub(super) fn text_colour_on_diverging(value: f64) -> RGBColor {
     if value.abs() > 0.65 { RGBColor(255, 255, 255) } else { TEXT_COLOUR }
 }
 
-/// Returns the text colour that is legible on the sequential colour of `share`.
+/// Returns the text colour that is legible on the background [`sequential_colour`] of `share`.
 pub(super) fn text_colour_on_sequential(share: f64) -> RGBColor {
     if share < 0.6 { RGBColor(255, 255, 255) } else { TEXT_COLOUR }
 }
 
 impl MarkerShape {
-    /// Returns the corners of the shape around (0, 0), in units of its radius; empty for a disc.
+    /// Returns the corners of the shape around (0, 0), in units of the shape's radius. Empty for a disc.
     pub(super) fn corners(self) -> Vec<(f64, f64)> {
         match self {
             Self::Disc => Vec::new(),

@@ -1,6 +1,7 @@
 //! Drawing of SVG figures: lines, markers, text and captions.
 //!
-//! Adds dashed lines, markers other than circles, and a title to the SVG backend of plotters.
+//! The SVG backend of plotters has neither dashed lines, nor markers other than circles, nor a title for
+//! screen readers. This module adds them.
 
 use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
@@ -13,7 +14,7 @@ use super::dashes::split_into_dashes;
 use super::style::{FAINT_TEXT_COLOUR, HEADING_SIZE, MarkerShape, SMALL_TEXT_SIZE, TEXT_COLOUR, TEXT_SIZE};
 use dtr_core::error::{Error, Result};
 
-/// A point in pixels from the left and from the top.
+/// A point: its distances in pixels from the left and from the top of the figure.
 pub(super) type Point = (i32, i32);
 
 /// Result of a drawing operation.
@@ -48,7 +49,7 @@ pub(super) struct TextFormat {
     pub(super) is_bold: bool,
     /// Whether the text runs upwards.
     pub(super) is_vertical: bool,
-    /// Part of the text that lies at the given point.
+    /// The part of the text that is placed at the given point: its left end, centre or right end.
     pub(super) anchor: HPos,
 }
 
@@ -65,7 +66,7 @@ pub(super) const PLAIN_TEXT: TextFormat = TextFormat {
 pub(super) const MARGIN: i32 = 14;
 /// Height of the title and subtitle, in pixels.
 pub(super) const HEADING_HEIGHT: i32 = 62;
-/// Height of the line below a figure that names its data, in pixels.
+/// Height in pixels of the line below a figure that names the figure's data.
 const SOURCE_HEIGHT: i32 = 18;
 
 /// Texts above and below a figure.
@@ -74,16 +75,16 @@ pub(super) struct Captions {
     pub(super) title: String,
     /// Subtitle: the title of the experiment.
     pub(super) subtitle: String,
-    /// Table and rows that hold the data.
+    /// The table and rows that hold the data of the figure.
     pub(super) source: String,
 }
 
-/// Draws a figure with its captions and returns its SVG.
+/// Draws a figure with its captions. Returns the SVG.
 ///
 /// The background is white, so that the figure is legible on a dark page.
 ///
 /// # Errors
-/// Errors of plotters.
+/// Fails if plotters cannot draw.
 pub(super) fn render_figure(
     captions: &Captions,
     (width, height): (i32, i32),
@@ -107,7 +108,7 @@ pub(super) fn render_figure(
 }
 
 impl<'a> SvgCanvas<'a> {
-    /// Returns a part of the figure, for charts of plotters.
+    /// Returns the part of the figure in `frame`, for a chart drawn by plotters.
     pub(super) fn sub_area(&self, frame: Rect) -> DrawingArea<SVGBackend<'a>, Shift> {
         self.root.clone().shrink((frame.x, frame.y), (frame.width, frame.height))
     }
@@ -124,8 +125,8 @@ impl<'a> SvgCanvas<'a> {
         self.draw_text(&truncate_text(source, SMALL_TEXT_SIZE, width), at, faint)
     }
 
-    /// Draws a line through `points`. `dash` has alternating lengths of dashes and gaps in pixels; an empty
-    /// list means a solid line.
+    /// Draws a line through `points`. `dash` has the lengths of dashes and gaps in pixels, alternately. If it
+    /// is empty, the line is solid.
     pub(super) fn draw_line(
         &self,
         points: &[Point],
@@ -152,7 +153,7 @@ impl<'a> SvgCanvas<'a> {
 
     /// Draws the border of a rectangle.
     pub(super) fn draw_border(&self, frame: Rect, colour: RGBColor, width: u32) -> DrawResult {
-        // The first side is drawn twice, so that the last corner is joined too.
+        // The line passes the first side twice, so that the corner where it begins is joined like the others.
         let sides = frame.outline().into_iter().cycle().take(6);
         self.draw_line(&sides.collect::<Vec<_>>(), colour, width, &[])
     }
@@ -219,7 +220,7 @@ impl Rect {
         (self.x + self.width / 2, self.y + self.height / 2)
     }
 
-    /// Returns the rectangle that is smaller by `by` pixels at each side.
+    /// Returns a rectangle whose sides lie `by` pixels further inside.
     pub(super) fn inset(self, by: i32) -> Self {
         Self { x: self.x + by, y: self.y + by, width: self.width - 2 * by, height: self.height - 2 * by }
     }
@@ -236,7 +237,7 @@ impl TextFormat {
     pub(super) fn to_style(self) -> TextStyle<'static> {
         let weight = if self.is_bold { FontStyle::Bold } else { FontStyle::Normal };
         let turn = if self.is_vertical { FontTransform::Rotate270 } else { FontTransform::None };
-        // The backend converts a font size to pixels by dividing by 1.24.
+        // The backend divides a font size by 1.24 to convert it to pixels.
         let font = FontDesc::from(("sans-serif", self.size * 1.24, weight)).transform(turn);
         TextStyle { font, color: self.colour.to_backend_color(), pos: Pos::new(self.anchor, VPos::Center) }
     }
@@ -247,7 +248,7 @@ pub(super) fn estimate_text_width(text: &str, size: f64) -> i32 {
     (text.chars().count() as f64 * size * 0.6).ceil() as i32
 }
 
-/// Truncates text to a width in pixels, with an ellipsis at the end.
+/// Truncates text that is wider than `width` pixels. Truncated text ends with an ellipsis.
 pub(super) fn truncate_text(text: &str, size: f64, width: i32) -> String {
     if estimate_text_width(text, size) <= width {
         return text.to_owned();
@@ -256,7 +257,7 @@ pub(super) fn truncate_text(text: &str, size: f64, width: i32) -> String {
     text.chars().take(num_chars.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Returns the corners of a marker; empty for a disc.
+/// Returns the corners of a marker. Empty for a disc.
 fn marker_polygon(shape: MarkerShape, (x, y): Point, radius: f64) -> Vec<Point> {
     let corner = |(dx, dy): (f64, f64)| (x + (dx * radius).round() as i32, y + (dy * radius).round() as i32);
     shape.corners().into_iter().map(corner).collect()

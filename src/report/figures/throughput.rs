@@ -1,4 +1,4 @@
-//! The figure `throughput-<model>.svg`: decoding throughput by number of replaced layers, with a panel per
+//! The figure `throughput-<model>.svg`: decoding throughput by number of replaced layers. It has a panel per
 //! context length.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +8,7 @@ use plotters::style::text_anchor::HPos;
 use super::axis::Axis;
 use super::figure_group::{FigureCell, FigureGroup};
 use super::legend::Legend;
-use super::panel::draw_axes;
+use super::panel::draw_panel_frame;
 use super::style::{SMALL_TEXT_SIZE, line_style};
 use super::svg_canvas::{
     Captions, DrawResult, HEADING_HEIGHT, MARGIN, PLAIN_TEXT, Point, Rect, SvgCanvas, TextFormat,
@@ -21,16 +21,17 @@ use dtr_core::error::Result;
 const PANEL_WIDTH: i32 = 400;
 const PANEL_HEIGHT: i32 = 280;
 
-/// Maximum number of labelled points of a line. The label is the speed-up. The last point always has a label.
+/// Maximum number of points of a line that have a label. The label is the speed-up. The last point always has
+/// one.
 const MAX_LABELS: usize = 4;
 
-/// Timings of the base and of the hybrids of one variant, on one machine.
+/// A line: timings of the base and of the hybrids of one variant, on one machine.
 pub(super) struct ThroughputLine {
     model: String,
     variant: String,
-    /// Axes, task, batch size and machine, as far as lines of a variant differ in them.
+    /// Axes and task of the timings. Also the batch size and the machine, if several of them were timed.
     setting: String,
-    /// Points by context length, in ascending order of replaced layers.
+    /// The points for each context length, in ascending order of the number of replaced layers.
     points: BTreeMap<u64, Vec<ThroughputPoint>>,
 }
 
@@ -90,12 +91,13 @@ fn machine(row: &ThroughputRow) -> String {
     format!("{}, {} threads", row.device, row.threads)
 }
 
-/// Returns the point of the base at the setting of a hybrid; empty if the base was not timed.
+/// Returns the point of the base for the context, batch size and machine of a hybrid. Empty if the base was
+/// not timed there.
 fn base_points(hybrid: &ThroughputRow, rows: &[ThroughputRow]) -> Vec<ThroughputPoint> {
     let is_base = |row: &&ThroughputRow| {
         let setting = |row: &ThroughputRow| (row.context, row.batch_size, row.threads);
         let name = |row: &ThroughputRow| (row.model.clone(), row.device.clone());
-        // A base has only the axes that change its shape, which are adjacent in the axes of a hybrid.
+        // The axes of a base are those that change its shape. They are adjacent in the axes of a hybrid.
         let is_base_of_axes = row.variant.is_none() && hybrid.axes.contains(&row.axes);
         is_base_of_axes && setting(row) == setting(hybrid) && name(row) == name(hybrid)
     };
@@ -117,7 +119,7 @@ impl ThroughputPoint {
 /// Draws the figure of a model.
 ///
 /// # Errors
-/// Errors of plotters.
+/// Fails if plotters cannot draw.
 pub(super) fn draw(group: &FigureGroup<ThroughputLine>, records: &ExperimentRecords) -> Result<String> {
     let contexts: BTreeSet<u64> = group.cells.iter().flat_map(|line| line.points.keys().copied()).collect();
     let num_columns = contexts.len().min(2);
@@ -159,9 +161,9 @@ fn draw_panel(
         || group.cells.iter().filter_map(|line| Some((group.line_index(line), line.points.get(&context)?)));
     let seen: Vec<f64> =
         lines().flat_map(|(_, points)| points).flat_map(|point| [point.low, point.high]).collect();
-    // The axis starts at 0, so that heights are proportional to throughput.
+    // The axis starts at 0, so that the height of a point is proportional to the throughput.
     let y = Axis::linear(y_title, &[&seen[..], &[0.0]].concat(), 5);
-    let to_pixel = draw_axes(canvas, frame, &format!("context length {context} tokens"), (x, &y))?;
+    let to_pixel = draw_panel_frame(canvas, frame, &format!("context length {context} tokens"), (x, &y))?;
     for (index, points) in lines() {
         draw_line(canvas, index, points, &to_pixel)?;
     }
@@ -186,22 +188,23 @@ fn draw_line(
     Ok(())
 }
 
-/// A label beside a point: its right end, its text, and the index of its line.
+/// The label of a point: the right end of the text, the text, and the index of the line.
 type SpeedupLabel = (Point, String, usize);
 
-/// Returns labels for evenly spaced points of a line, including the last one.
+/// Returns labels for evenly spaced points of a line. The last point is always one of these points.
 fn speedup_labels(
     index: usize,
     points: &[ThroughputPoint],
     to_pixel: &impl Fn(f64, f64) -> Point,
 ) -> Vec<SpeedupLabel> {
     let step = points.len().div_ceil(MAX_LABELS).max(1);
-    // Pairs of a point and the point before it.
+    // Each pair holds a point and the point before it.
     let pairs = points.windows(2).filter(|pair| pair[1].num_replaced > 0);
     let label = |pair: &[ThroughputPoint]| {
         let (before, point) = (&pair[0], &pair[1]);
         let (x, y) = to_pixel(f64::from(point.num_replaced), point.median);
-        // Labels lie on the side of the point where the line is not.
+        // If the line falls towards the point, the label is below the point, otherwise above. So it avoids
+        // the line.
         let y = if point.median < before.median { y + SMALL_TEXT_SIZE as i32 + 3 } else { y - 5 };
         Some(((x - 7, y), format!("{:.2}x", point.speedup?), index))
     };

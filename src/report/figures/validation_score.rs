@@ -1,11 +1,11 @@
-//! The figure `score-<model>.svg`: validation score by number of replaced layers, with a panel per task.
+//! The figure `score-<model>.svg`: validation score by number of replaced layers. It has a panel per task.
 
 use std::collections::BTreeSet;
 
 use super::axis::Axis;
 use super::figure_group::FigureGroup;
 use super::legend::Legend;
-use super::panel::{PanelGrid, draw_axes};
+use super::panel::{PanelGrid, draw_panel_frame};
 use super::style::{
     BASE_DASH, LineStyle, MarkerShape, REFERENCE_COLOUR, TEXT_COLOUR, THRESHOLD_DASH, line_style,
 };
@@ -24,7 +24,7 @@ const BAND_OPACITY: f64 = 0.10;
 struct ScoreLine<'a> {
     search: &'a SearchCell,
     style: LineStyle,
-    /// The base, then the winner of each round, as number of replaced layers and score.
+    /// Number of replaced layers and score, first of the base, then of the winner of each round.
     points: Vec<(f64, f64)>,
     /// The Wilson interval of each point.
     band: Vec<(f64, f64)>,
@@ -33,7 +33,7 @@ struct ScoreLine<'a> {
 /// Draws the figure of a model.
 ///
 /// # Errors
-/// Errors of plotters.
+/// Fails if plotters cannot draw.
 pub(super) fn draw(group: &FigureGroup<SearchCell>, records: &ExperimentRecords) -> Result<String> {
     let lines: Vec<ScoreLine> =
         group.cells.iter().map(|search| ScoreLine::new(search, group.line_index(search), records)).collect();
@@ -73,13 +73,13 @@ fn draw_panel(
     let seen: Vec<f64> = lines.iter().flat_map(|line| line.axis_values()).collect();
     let y = Axis::linear(y_title, &seen, 5);
     let num_items = lines[0].search.validation_items;
-    let to_pixel = draw_axes(canvas, frame, &format!("{task} ({num_items} items)"), (x, &y))?;
+    let to_pixel = draw_panel_frame(canvas, frame, &format!("{task} ({num_items} items)"), (x, &y))?;
     for line in lines {
         line.draw_band(canvas, &to_pixel)?;
     }
     let mut drawn = Vec::new();
     for reference in references {
-        // Searches of one base have the same reference lines, which are drawn once.
+        // Searches of one base can have the same reference lines. Draw each line once.
         if !drawn.contains(&reference) {
             let ends = [to_pixel(x.low, reference.0), to_pixel(x.high, reference.0)];
             canvas.draw_line(&ends, REFERENCE_COLOUR, 1, reference.1)?;
@@ -111,7 +111,8 @@ impl<'a> ScoreLine<'a> {
         Self { search, style: line_style(index), points, band }
     }
 
-    /// Returns the reference scores, those of the base and of the threshold, with their dashes.
+    /// Returns the scores at which reference lines are drawn, with the dashes of the lines: the score of the
+    /// base, and the threshold.
     fn references(&self) -> Vec<(f64, &'static [f64])> {
         let base = (100.0 * self.search.base, BASE_DASH);
         let threshold = self.search.threshold.map(|threshold| (100.0 * threshold, THRESHOLD_DASH));
@@ -133,7 +134,7 @@ impl<'a> ScoreLine<'a> {
     fn draw(&self, canvas: &SvgCanvas, to_pixel: &impl Fn(f64, f64) -> Point) -> DrawResult {
         let pixels: Vec<Point> = self.points.iter().map(|(x, y)| to_pixel(*x, *y)).collect();
         canvas.draw_line(&pixels, self.style.colour, 2, self.style.dash)?;
-        // The base has no marker, since all variants share it.
+        // The point of the base has no marker, because all variants share it.
         for (at, round) in pixels[1..].iter().zip(self.search.sorted_rounds()) {
             if round.accepted {
                 canvas.draw_marker(self.style.marker, *at, 3.0, self.style.colour)?;

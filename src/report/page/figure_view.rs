@@ -11,7 +11,7 @@ pub(super) struct FigureView<'a> {
     pub(super) name: &'a str,
     /// Path of the SVG file, relative to the page.
     pub(super) href: String,
-    /// The SVG, in which all text is escaped.
+    /// The SVG. Its text is escaped already.
     pub(super) svg: &'a str,
 }
 

@@ -29,13 +29,13 @@ use super::tables::Table;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::write_bytes_atomically;
 
-/// Name of the file, beside the tables.
+/// Name of the page's file, in the folder of the tables.
 const FILE_NAME: &str = "index.html";
 
-/// Path of the results folder relative to the page in `tables/EXPERIMENT`.
+/// Path of the results folder relative to the page, which is in the folder `tables/EXPERIMENT`.
 const RESULTS: &str = "../..";
 
-/// Name of the template; its extension enables HTML escaping.
+/// Name of the template. Its extension makes the template engine escape HTML.
 const TEMPLATE: &str = "page.html";
 
 /// Data for the template.
@@ -55,10 +55,10 @@ struct Page<'a> {
     empty_tables: Vec<&'static str>,
 }
 
-/// Writes the page into `folder`, beside the tables, and returns its path.
+/// Writes the page into `folder`, which also holds the tables. Returns the path of the page.
 ///
 /// # Errors
-/// Errors of the template engine and of the file system.
+/// Fails if the page cannot be rendered, or if the file cannot be written.
 pub(super) fn write(
     data: &ReportData<'_>,
     tables: &[Table],

@@ -15,7 +15,7 @@ pub(super) struct ProvenanceEntry {
     value: String,
 }
 
-/// Returns the provenance of the finished cells; empty if there are none.
+/// Returns the provenance of the finished cells. Empty if no cell is finished.
 pub(super) fn provenance_entries(records: &ExperimentRecords) -> Vec<ProvenanceEntry> {
     let cells = &records.usages;
     if cells.is_empty() {
@@ -41,7 +41,7 @@ fn stage_counts(cells: &[CellUsage]) -> String {
 
 fn resources(cells: &[CellUsage]) -> String {
     let sum = |count: fn(&CellUsage) -> u64| group_digits(cells.iter().map(count).sum());
-    // Sorted, since sums of floats depend on their order.
+    // The cells are sorted, because a sum of floats depends on the order.
     let mut seconds: Vec<f64> = cells.iter().map(|cell| cell.record.seconds).collect();
     seconds.sort_by(f64::total_cmp);
     format!(
@@ -68,7 +68,7 @@ fn finish_dates(cells: &[CellUsage]) -> String {
     }
 }
 
-/// Returns the program's version and build: `dtr 0.1.0 (revision 1a2b3c4, cuda)`.
+/// Returns the program's version and build, for example `dtr 0.1.0 (revision 1a2b3c4, cuda)`.
 fn program(provenance: &Provenance) -> String {
     let modified = if provenance.modified == Some(true) { ", modified" } else { "" };
     let revision = provenance.revision.iter().map(|revision| format!("revision {revision}{modified}"));
@@ -79,7 +79,7 @@ fn program(provenance: &Provenance) -> String {
     }
 }
 
-/// Returns system, architecture and number of threads: `linux x86_64, 2 threads`.
+/// Returns system, architecture and number of threads, for example `linux x86_64, 2 threads`.
 fn machine(provenance: &Provenance) -> String {
     let threads = match provenance.threads {
         1 => "1 thread".to_owned(),

@@ -7,7 +7,8 @@ use super::RESULTS;
 use crate::report::experiment_records::ExperimentRecords;
 use crate::store::{CellId, ResultsFolder, StageName};
 
-/// The stages of the cells by key. A column is displayed as links if each of its values is one of these keys.
+/// The stage of each cell by the cell's key. The page displays a column as links if each value in the column
+/// is one of these keys.
 pub(super) struct RecordLinks {
     stages: BTreeMap<String, StageName>,
 }

@@ -1,4 +1,4 @@
-//! The tables of test scores on the page, in the layout of the paper's Table 1, with links to records.
+//! The tables of test scores on the page. They have the layout of the paper's Table 1, and link to records.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ struct TaskScores {
     task: String,
     items: u64,
     base: DisplayedScore,
-    /// Scores of the hybrids by variant; none if the search is not done.
+    /// The score of each variant's hybrid, in the order of `variants`. `None` if the search is not done.
     hybrids: Vec<Option<DisplayedScore>>,
 }
 
@@ -34,7 +34,7 @@ struct DisplayedScore {
     percent: String,
     /// Confidence interval in percent.
     interval: String,
-    /// Number of layers that the hybrid replaces.
+    /// Number of layers that the hybrid replaces. 0 for a base.
     num_replaced: u32,
     /// Whether the score is at least that of the base.
     matches_base: bool,
@@ -44,7 +44,7 @@ struct DisplayedScore {
 /// A search and its row of the table `searches`.
 type SearchWithRow<'a> = (&'a SearchCell, &'a SearchRow);
 
-/// Returns a table for each base and setting.
+/// Returns a table for each base and each setting of the other sweep axes.
 pub(super) fn score_tables(data: &ReportData<'_>, links: &RecordLinks) -> Vec<ScoreTable> {
     let found: Vec<SearchWithRow<'_>> =
         sorted_searches(data.records).into_iter().zip(&data.searches).collect();

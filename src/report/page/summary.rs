@@ -18,7 +18,7 @@ pub(super) struct MissingCells<'a> {
     cells: Vec<(String, String, &'a str)>,
 }
 
-/// Returns the missing cells and the command that computes them; none if all cells are done.
+/// Returns the missing cells and the command that computes them, or `None` if all cells are done.
 pub(super) fn missing_cells(records: &ExperimentRecords) -> Option<MissingCells<'_>> {
     let mut cells: Vec<&MissingCell> = records.missing.iter().collect();
     cells.sort_by_key(|cell| (&cell.labels, cell.key));
@@ -32,7 +32,7 @@ pub(super) fn missing_cells(records: &ExperimentRecords) -> Option<MissingCells<
     (!cells.is_empty()).then_some(MissingCells { command: &records.command, cells })
 }
 
-/// Returns one sentence per finding over all searches.
+/// Returns the findings over all searches, as texts of one or a few sentences.
 pub(super) fn findings(data: &ReportData<'_>) -> Vec<String> {
     let (records, rows) = (data.records, &data.searches);
     let mut findings = Vec::new();
@@ -58,7 +58,7 @@ fn search_counts(rows: &[SearchRow]) -> String {
     )
 }
 
-/// The columns of `searches` about one of the two hybrids.
+/// The columns of the table `searches` for one of the two chosen hybrids, `M_best` or `M_opt`.
 #[derive(Clone, Copy)]
 struct HybridColumns {
     name: &'static str,
@@ -98,7 +98,7 @@ fn hybrid_scores(rows: &[SearchRow], hybrid: HybridColumns) -> String {
     )
 }
 
-/// Summarises the scores of bases in sweeps without variants; none if there are no such scores.
+/// Summarises the scores of bases in a sweep without variants. Returns `None` if there are no such scores.
 fn base_scores(records: &ExperimentRecords) -> Option<String> {
     let scores: Vec<f64> = base_rows(records).iter().map(|row| 100.0 * row.p_base).collect();
     (!scores.is_empty()).then(|| {
@@ -107,7 +107,7 @@ fn base_scores(records: &ExperimentRecords) -> Option<String> {
     })
 }
 
-/// Summarises the errors of the twins; none without distillations.
+/// Summarises the errors of the twins. Returns `None` if there are no distillations.
 fn distillation_errors(distillations: &[DistilCell]) -> Option<String> {
     let (before, after): (Vec<f64>, Vec<f64>) =
         distillations.iter().filter_map(DistilCell::median_normalised_losses).unzip();
@@ -121,7 +121,7 @@ fn distillation_errors(distillations: &[DistilCell]) -> Option<String> {
     })
 }
 
-/// Lists the tasks whose validation items are also the test items; none if there are none.
+/// Lists the tasks whose validation items are also the test items. Returns `None` if there are no such tasks.
 fn shared_splits(rows: &[SearchRow]) -> Option<String> {
     let tasks: BTreeSet<&str> =
         rows.iter().filter(|row| row.splits == "as-published").map(|row| &*row.task).collect();
@@ -131,7 +131,7 @@ fn shared_splits(rows: &[SearchRow]) -> Option<String> {
     })
 }
 
-/// Lists the tasks with truncated test items; none if there are none.
+/// Lists the tasks with truncated test items. Returns `None` if there are no such tasks.
 fn truncated_items(rows: &[SearchRow]) -> Option<String> {
     let cut: BTreeSet<String> = rows
         .iter()

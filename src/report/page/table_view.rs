@@ -6,10 +6,10 @@ use super::record_links::RecordLinks;
 use super::values::{ColumnKind, DisplayedValue, display_values};
 use crate::report::tables::Table;
 
-/// Maximum number of rows of a table that the page shows completely.
+/// The page shows all rows of a table with at most this many rows.
 const MAX_ROWS: usize = 500;
 
-/// Number of displayed rows of a longer table.
+/// Number of rows that the page shows of a table with more than [`MAX_ROWS`] rows.
 const NUM_PREVIEW_ROWS: usize = 100;
 
 /// Data of a table for the template.
@@ -23,7 +23,8 @@ pub(super) struct TableView {
     is_complete: bool,
     /// Descriptions of all columns.
     notes: Vec<ColumnNote>,
-    /// Names and values of the columns with one value in all rows, without those that are empty.
+    /// Name and value of each column that has the same value in all rows. Columns without values are left
+    /// out.
     constants: Vec<(String, DisplayedValue)>,
     /// Columns whose values differ between rows.
     columns: Vec<ColumnHeading>,
@@ -47,7 +48,7 @@ struct ColumnHeading {
 }
 
 impl TableView {
-    /// Builds the view, with links to `records`.
+    /// Builds the view of `table`. Keys of cells link to records.
     pub(super) fn new(table: &Table, links: &RecordLinks) -> Self {
         let num_rows = table.frame.height();
         let is_complete = num_rows <= MAX_ROWS;
@@ -79,7 +80,7 @@ impl TableView {
     }
 }
 
-/// Returns whether several rows have the same value.
+/// Returns whether there are several rows, and all have the same value.
 fn is_constant(values: &[DisplayedValue]) -> bool {
     values.len() > 1 && values.iter().all(|value| *value == values[0])
 }

@@ -1,4 +1,5 @@
-//! Formatting of the values of a column for the page: rounded for display, exact for sorting.
+//! Formatting of the values of a column for the page. Values are rounded for display, and kept exact for
+//! sorting.
 
 use polars::prelude::{AnyValue, Column};
 use serde::Serialize;
@@ -9,36 +10,36 @@ use crate::report::schema::ColumnSpec;
 /// Number of decimals of fractions and probabilities in every table.
 const NUM_FRACTION_DECIMALS: usize = 4;
 
-/// Number of digits of the largest number of any other column.
+/// In a column of other numbers, the number of digits of its largest number.
 const NUM_DIGITS: i32 = 4;
 
-/// Number of digits of a key on the page, as in messages of the program.
+/// Number of digits that the page shows of a key. Messages of the program show as many.
 const NUM_KEY_DIGITS: usize = 12;
 
 /// A formatted value.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct DisplayedValue {
-    /// The displayed text; empty for null.
+    /// The displayed text. Empty for null.
     pub(super) text: String,
-    /// The exact number, if `text` is rounded or grouped.
+    /// The exact number, if `text` is rounded or has groups of digits.
     pub(super) value: Option<String>,
     /// Path of the record, if the value is the key of a cell.
     pub(super) href: Option<String>,
 }
 
-/// Kind of the values of a column, which determines alignment and order.
+/// Kind of the values of a column. It determines how the column is aligned and sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ColumnKind {
     /// Numbers, right-aligned and sorted by value.
     Number,
-    /// Keys of cells, which link to records.
+    /// Keys of cells. Each key links to the cell's record.
     Record,
     /// Any other values, sorted alphabetically.
     Text,
 }
 
-/// Returns the kind of a column and its first `num_rows` values.
+/// Returns the kind of a column, and its first `num_rows` values as they are displayed.
 pub(super) fn display_values(
     spec: &ColumnSpec,
     column: &Column,
@@ -125,7 +126,7 @@ fn round_to(number: f64, decimals: usize) -> String {
     format!("{number:.decimals$}").replace('-', "\u{2212}")
 }
 
-/// Returns the number of decimals of a column, the same for all rows so that decimal points align.
+/// Returns the number of decimals of a column. All rows have the same number, so that decimal points align.
 fn num_decimals(spec: &ColumnSpec, values: &[AnyValue<'_>]) -> usize {
     if matches!(spec.unit, "fraction" | "probability") {
         return NUM_FRACTION_DECIMALS;

@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// A cell of Table 1: the scores of a base and of its `M_best`, in percent.
+/// A cell of Table 1: the scores in percent of a base and of its `M_best`, the hybrid with the highest
+/// validation score.
 #[derive(Clone, Debug, Deserialize)]
 pub struct PublishedScore {
     /// Name of the base on the Hugging Face hub, without its owner.
@@ -23,7 +24,8 @@ pub struct PublishedScore {
     pub num_replaced: u32,
 }
 
-/// A cell of Table 2: the scores of a base and of its `M_opt`, in percent, and the speed-up.
+/// A cell of Table 2: the scores in percent of a base and of its `M_opt`, the last hybrid that the search
+/// accepted, and the speed-up of `M_opt`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct PublishedSpeedup {
     /// Name of the base on the Hugging Face hub, without its owner.
@@ -36,7 +38,7 @@ pub struct PublishedSpeedup {
     pub p_base: f64,
     /// Test score of `M_opt`.
     pub p_opt: f64,
-    /// Drop of the score, in percent of the score of the base.
+    /// Drop of the score below that of the base, in percent of the base's score.
     pub drop_percent: f64,
     /// Number of layers that `M_opt` replaces.
     pub num_replaced: u32,
@@ -46,7 +48,7 @@ pub struct PublishedSpeedup {
     pub speedup_ctx2048: f64,
 }
 
-/// A row of Table 3: the hours that PubMedQA takes.
+/// A row of Table 3: the hours that distillation and search take for the task PubMedQA.
 #[derive(Clone, Debug, Deserialize)]
 pub struct PublishedCost {
     /// Name of the base on the Hugging Face hub, without its owner.
@@ -55,9 +57,9 @@ pub struct PublishedCost {
     pub gpu: String,
     /// Hours of distillation on 100M tokens.
     pub bld_hours: f64,
-    /// Hours of a greedy search of all layers on 500 validation items.
+    /// Hours of a greedy search over all layers on 500 validation items.
     pub greedy_hours: f64,
-    /// Sum of both.
+    /// Sum of the hours of distillation and search.
     pub total_hours: f64,
 }
 
@@ -73,7 +75,7 @@ pub struct PublishedLayerSet {
     /// `greedy` or `impact`.
     pub strategy: String,
     layers_0based: String,
-    /// Score in percent; the paper does not state the split.
+    /// Score in percent. The paper does not state on which split.
     pub accuracy: f64,
 }
 

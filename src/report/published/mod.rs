@@ -1,6 +1,7 @@
 //! The published numbers of the paper (arXiv 2601.11667 v2), for comparison with an experiment.
 //!
-//! The numbers are in the CSV files of this folder, whose `README.md` names the table of each file.
+//! The numbers are in the CSV files of this folder. The folder's `README.md` names the paper's table for each
+//! file.
 
 mod csv_rows;
 
@@ -37,12 +38,13 @@ pub fn find_score(key: PaperKey) -> Option<&'static PublishedScore> {
     SCORES.iter().find(|score| key.matches(&score.base_model, &score.variant, &score.task))
 }
 
-/// Finds a cell of the paper's Table 2, whose searches stop at a relative drop of 5 % on validation.
+/// Finds a cell of the paper's Table 2. Its searches stop when the validation score drops by more than 5 %
+/// relative to the base.
 pub fn find_speedup(key: PaperKey) -> Option<&'static PublishedSpeedup> {
     SPEEDUPS.iter().find(|speedup| key.matches(&speedup.base_model, &speedup.variant, &speedup.task))
 }
 
-/// Finds the row of a base in the paper's Table 3, which has the hours of distillation and search.
+/// Finds the row of a base in the paper's Table 3: the hours of distillation and search.
 pub fn find_cost(base: &str) -> Option<&'static PublishedCost> {
     COSTS.iter().find(|cost| cost.base_model.eq_ignore_ascii_case(base))
 }
@@ -53,7 +55,7 @@ pub fn find_layer_set(key: PaperKey, strategy: &str) -> Option<&'static Publishe
     LAYER_SETS.iter().filter(is_there).find(|set| set.strategy == strategy)
 }
 
-/// Returns whether the paper's tables have the base.
+/// Returns whether the paper has results for the base.
 pub fn has_base(base: &str) -> bool {
     find_cost(base).is_some()
 }
@@ -83,7 +85,8 @@ mod tests {
 
     #[test]
     fn totals_agree_with_the_text_of_the_paper() {
-        // Its text counts 132 of 162 cells that match or exceed the base, and prints each base's total hours.
+        // The paper's text says that 132 of 162 cells match or exceed the base, and gives the total hours of
+        // each base.
         let num_matching = scores().iter().filter(|score| score.p_best >= score.p_base).count();
         assert_eq!(num_matching, 132);
         for cost in COSTS.iter() {

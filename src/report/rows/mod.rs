@@ -1,7 +1,7 @@
 //! Computes the rows of the tables from records. Rows are sorted, so that they do not depend on the order of
 //! the records.
 
-mod agreement;
+mod order_agreement;
 mod paper_views;
 mod published;
 mod searches;
@@ -15,7 +15,7 @@ use crate::algorithms::score::ItemScore;
 use crate::algorithms::search::Round;
 use crate::algorithms::search::Trial;
 use crate::stats::wilson_interval;
-pub(super) use agreement::agreement_rows;
+pub(super) use order_agreement::agreement_rows;
 pub(super) use paper_views::{build_table1, compute_hours_rows, speedup_rows};
 pub(super) use published::published_rows;
 pub(super) use searches::search_rows;
@@ -41,7 +41,7 @@ pub(super) fn format_layers(layers: &[u32]) -> String {
     layers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// Returns the rows of `bases`.
+/// Returns the rows of the table `bases`.
 pub(super) fn base_rows(records: &ExperimentRecords) -> Vec<BaseRow> {
     let mut rows: Vec<BaseRow> = records
         .bases
@@ -65,7 +65,7 @@ pub(super) fn base_rows(records: &ExperimentRecords) -> Vec<BaseRow> {
     rows
 }
 
-/// Returns the rows of `stages`.
+/// Returns the rows of the table `stages`.
 pub(super) fn stage_rows(records: &ExperimentRecords) -> Vec<StageRow> {
     let row = |stage: &CellUsage| StageRow {
         stage: stage.record.spec.id.stage.to_string(),
@@ -91,7 +91,7 @@ pub(super) fn stage_rows(records: &ExperimentRecords) -> Vec<StageRow> {
     rows
 }
 
-/// Returns the rows of `trajectories`.
+/// Returns the rows of the table `trajectories`.
 pub(super) fn trajectory_rows(records: &ExperimentRecords) -> Vec<TrajectoryRow> {
     let rows_of = |search: &SearchCell| {
         let rounds = search.sorted_rounds();
@@ -126,7 +126,7 @@ fn trajectory_row(search: &SearchCell, round: &Round) -> TrajectoryRow {
     }
 }
 
-/// Returns the rows of `trials`.
+/// Returns the rows of the table `trials`.
 pub(super) fn trial_rows(records: &ExperimentRecords) -> Vec<TrialRow> {
     let rows_of = |search: &SearchCell| {
         let (model, variant, task, axes) = owned_labels(search);
@@ -151,7 +151,7 @@ pub(super) fn trial_rows(records: &ExperimentRecords) -> Vec<TrialRow> {
     sorted_searches(records).into_iter().flat_map(rows_of).collect()
 }
 
-/// Returns the rows of `items`.
+/// Returns the rows of the table `items`.
 pub(super) fn item_rows(records: &ExperimentRecords) -> Vec<ItemRow> {
     let mut rows = Vec::new();
     for search in sorted_searches(records) {
@@ -184,7 +184,7 @@ fn item_rows_of(search: &SearchCell, system: &str, test: &TestAnswers) -> Vec<It
     rows
 }
 
-/// Returns the rows of `distillation`.
+/// Returns the rows of the table `distillation`.
 pub(super) fn distillation_rows(records: &ExperimentRecords) -> Vec<DistillationRow> {
     let rows_of = |distillation: &DistilCell| {
         let mut layers = distillation.layers.clone();
@@ -225,7 +225,7 @@ mod tests {
     fn a_hybrid_of_ten_layers_is_compared_with_the_layer_set_of_the_paper() {
         let mut records = fixture::records_of_hub_base("Qwen2.5-1.5B");
         records.searches.retain(|search| search.block_name() == "jet" && search.task() == "pubmedqa");
-        // The layers of the paper's greedy set for PubMedQA, with 0, 1 and 2 in place of three of them.
+        // The layers of the paper's greedy set for PubMedQA, except that 0, 1 and 2 replace three of them.
         records.searches[0].rounds = fixture::rounds(&[26, 0, 24, 1, 22, 2, 4, 19, 21, 8, 12]);
         let rows = trajectory_rows(&records);
         let compared: Vec<&TrajectoryRow> = rows.iter().filter(|row| row.overlap_paper.is_some()).collect();

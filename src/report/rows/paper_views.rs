@@ -10,10 +10,10 @@ use crate::report::columns::{
 };
 use crate::report::schema::ColumnSpec;
 
-/// Builds the table `table1` with the declaration of each of its columns.
+/// Builds the table `table1`. Also returns the declarations of its columns.
 ///
 /// # Errors
-/// Two columns have the same name.
+/// Fails if two columns have the same name.
 pub(in crate::report) fn build_table1(searches: &[SearchRow]) -> PolarsResult<(Vec<ColumnSpec>, DataFrame)> {
     let tasks: BTreeSet<(&str, &str)> = searches.iter().map(|row| (&*row.axes, &*row.task)).collect();
     let systems: BTreeSet<(&str, &str)> = searches.iter().map(|row| (&*row.model, &*row.variant)).collect();
@@ -46,12 +46,12 @@ pub(in crate::report) fn build_table1(searches: &[SearchRow]) -> PolarsResult<(V
     Ok((specs, DataFrame::new(tasks.len(), columns)?))
 }
 
-/// Returns the name of a template column for one base and variant.
+/// Returns the name of the column that a template gives for one base and variant.
 fn column_name(template: ColumnSpec, model: &str, variant: &str) -> String {
     template.name.replace("{model}", model).replace("{variant}", variant)
 }
 
-/// Returns the rows of `table2`: averages over the rows of `cost`.
+/// Returns the rows of the table `table2`: averages over the rows of the table `cost`.
 pub(in crate::report) fn compute_hours_rows(costs: &[CostRow]) -> Vec<ComputeHoursRow> {
     let mut groups: BTreeMap<(&str, &str, &str), Vec<&CostRow>> = BTreeMap::new();
     for cost in costs {
@@ -76,8 +76,8 @@ pub(in crate::report) fn compute_hours_rows(costs: &[CostRow]) -> Vec<ComputeHou
     groups.into_iter().map(row).collect()
 }
 
-/// Returns the rows of `speedup`: each search with the timings that have as many replaced layers as its
-/// M_opt.
+/// Returns the rows of the table `speedup`: each search joined with the timings of hybrids that replace as
+/// many layers as M_opt, the last hybrid that the search accepted.
 pub(in crate::report) fn speedup_rows(searches: &[SearchRow], timings: &[ThroughputRow]) -> Vec<SpeedupRow> {
     let rows_of = |search: &SearchRow| {
         let timings = timings_of_opt(search, timings);
@@ -89,8 +89,8 @@ pub(in crate::report) fn speedup_rows(searches: &[SearchRow], timings: &[Through
     searches.iter().flat_map(rows_of).collect()
 }
 
-/// Returns one timing for each device, context and batch size, preferring a timing of exactly the layers of
-/// M_opt.
+/// Returns the timings of hybrids that replace as many layers as M_opt: one for each device, context and
+/// batch size. Prefers a timing of exactly the layers that M_opt replaces.
 fn timings_of_opt<'a>(search: &SearchRow, timings: &'a [ThroughputRow]) -> Vec<&'a ThroughputRow> {
     let is_of_opt = |timing: &&ThroughputRow| {
         timing.model == search.model
@@ -109,8 +109,8 @@ fn timings_of_opt<'a>(search: &SearchRow, timings: &'a [ThroughputRow]) -> Vec<&
     by_setting.into_values().collect()
 }
 
-/// Returns whether `all_axes` has each value of `axes`. A timing has fewer axes than a search, because speed
-/// depends on few of them.
+/// Returns whether `all_axes` contains each `key=value` of `axes`. A timing has fewer axes than a search,
+/// because speed depends on few axes.
 fn is_part_of(axes: &str, all_axes: &str) -> bool {
     axes.is_empty() || axes.split(',').all(|axis| all_axes.split(',').any(|known| known == axis))
 }
@@ -143,7 +143,8 @@ mod tests {
     use crate::report::rows::search_rows;
     use crate::report::throughput::throughput_rows;
 
-    /// Two tasks by two variants; the search by `gla` on `boolq` is missing.
+    /// Records of two tasks with two variants each. The search with the variant `gla` on the task `boolq` is
+    /// missing.
     fn records() -> ExperimentRecords {
         let mut records = fixture::records_of_size(2, 2, 8);
         records.searches.retain(|search| (search.variant(), search.task()) != ("gla", "boolq"));
@@ -203,8 +204,8 @@ mod tests {
         let records = records();
         let mut timings = throughput_rows(&records);
         let rows = speedup_rows(&search_rows(&records), &timings);
-        // Three searches at two contexts. With 4 layers replaced, decoding is 1 + 4 * context / 5120 times as
-        // fast.
+        // There are three searches and two contexts. A hybrid with 4 replaced layers decodes
+        // 1 + 4 * context / 5120 times as fast as the base.
         assert_eq!(rows.len(), 6);
         let row = &rows[1];
         assert_eq!((&*row.variant, &*row.task, row.context), ("gdn", "arc-easy", Some(2048)));

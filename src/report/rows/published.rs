@@ -5,8 +5,8 @@ use crate::report::experiment_records::ExperimentRecords;
 use crate::report::paper_match;
 use crate::report::published::{self, PaperKey, PublishedScore};
 
-/// Returns the rows of `published` in the order of the paper; empty if the experiment has none of the paper's
-/// bases.
+/// Returns the rows of the table `published`, in the order of the paper. Returns no rows if the experiment
+/// has none of the paper's bases.
 pub(in crate::report) fn published_rows(records: &ExperimentRecords) -> Vec<PublishedRow> {
     let mut bases = records.searches.iter().filter_map(|search| search.public_base_name());
     if !bases.any(published::has_base) {
@@ -21,7 +21,8 @@ pub(in crate::report) fn published_rows(records: &ExperimentRecords) -> Vec<Publ
     published::scores().iter().map(|score| row(score, &matched)).collect()
 }
 
-/// Returns the row of a cell, given the names of the cells of all searches.
+/// Returns the row of a cell of the paper's Table 1. `matched` holds for each search the name of its cell in
+/// that table.
 fn row(score: &PublishedScore, matched: &[String]) -> PublishedRow {
     let key = PaperKey { base: &score.base_model, block: &score.variant, task: &score.task };
     let speedup = published::find_speedup(key);

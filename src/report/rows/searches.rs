@@ -12,10 +12,10 @@ use crate::report::search_metrics::format_axes;
 use crate::stats::{benjamini_hochberg, wilson_interval};
 use dtr_core::seed::Seed;
 
-/// Returns the rows of `searches`.
+/// Returns the rows of the table `searches`.
 pub(in crate::report) fn search_rows(records: &ExperimentRecords) -> Vec<SearchRow> {
     let row = |search| row(search, records.confidence);
-    // Each row resamples with its own seed, so the result does not depend on threads.
+    // Each row resamples with its own seed, so the result does not depend on the order in which threads run.
     let mut rows: Vec<SearchRow> = sorted_searches(records).into_par_iter().map(row).collect();
     let adjusted =
         |p_value: fn(&SearchRow) -> f64| benjamini_hochberg(&rows.iter().map(p_value).collect::<Vec<_>>());
@@ -39,18 +39,19 @@ impl ScoreInterval {
         Self { score: test.score, low, high }
     }
 
-    /// Returns the difference to a published score in percent, in percentage points.
+    /// Returns this score minus a published score, in percentage points. The published score is in percent.
     fn minus_percent(&self, percent: f64) -> f64 {
         100.0 * self.score - percent
     }
 
-    /// Returns whether a published score in percent lies in the interval.
+    /// Returns whether the interval contains a published score. The published score is in percent.
     fn contains_percent(&self, percent: f64) -> bool {
         (self.low..=self.high).contains(&(percent / 100.0))
     }
 }
 
-/// Returns the row of one search, with q-values that are not corrected yet.
+/// Returns the row of one search. Its q-values are still equal to the p-values, because
+/// the caller corrects them over all rows.
 fn row(search: &SearchCell, confidence: f64) -> SearchRow {
     let (best, opt) = (&search.best, &search.opt);
     let [p_base, p_best, p_opt] = [&search.base_answers, &search.best_answers, &search.opt_answers]
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn scores_are_compared_with_those_of_the_paper() {
-        // The paper: 72.0 for the base, 74.7 with 2 layers replaced.
+        // The paper's scores are 72.0 for the base and 74.7 for the hybrid with 2 replaced layers.
         let row = jet_on_arc_easy(|search| {
             search.base_answers = fixture::answers(144, 200);
             search.best_answers = fixture::answers(124, 200);
@@ -159,7 +160,7 @@ mod tests {
         assert_eq!((row.p_base_paper, row.num_replaced_paper), (Some(0.72), Some(2)));
         assert_close(row.base_minus_paper.unwrap(), 0.0);
         assert_close(row.best_minus_paper.unwrap(), -12.7);
-        // Intervals by scipy: (0.6542, 0.7776) of 144 of 200, (0.5511, 0.6844) of 124.
+        // scipy gives the intervals (0.6542, 0.7776) for 144 of 200 and (0.5511, 0.6844) for 124 of 200.
         assert_eq!((row.p_base_paper_inside, row.p_best_paper_inside), (Some(true), Some(false)));
         assert_eq!((row.p_opt_paper, row.opt_minus_paper, row.p_opt_paper_inside), (None, None, None));
     }
@@ -182,7 +183,7 @@ mod tests {
         assert_close(row.validation_minus_test_best, 7.0);
         assert_close(row.selection_effect, 5.0);
         assert_close(row.difference_best, -2.0);
-        // Only the base answers four items correctly: p = 2 / 2^4.
+        // Four items are answered correctly by the base but not by the hybrid, so p = 2 / 2^4.
         assert_close(row.p_value_best, 0.125);
         assert!(row.difference_best_low < -2.0 && row.difference_best_high <= 0.0, "{row:?}");
     }
@@ -191,8 +192,8 @@ mod tests {
     fn p_values_are_corrected_over_all_rows() {
         let mut records = fixture::records_of_hub_base("Qwen2.5-1.5B");
         records.searches.truncate(4);
-        // Exact McNemar p-values 2^-6, 2^-5, 2^-3 and 1, which Benjamini and Hochberg multiply by 4/1, 4/2,
-        // 4/3 and 1.
+        // The exact McNemar p-values are 2^-6, 2^-5, 2^-3 and 1. The Benjamini-Hochberg correction multiplies
+        // them by 4/1, 4/2, 4/3 and 1.
         for (search, num_lost) in records.searches.iter_mut().zip([7, 6, 4, 0]) {
             search.base_answers = fixture::answers(100, 200);
             search.best_answers = fixture::answers(100 - num_lost, 200);

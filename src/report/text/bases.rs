@@ -1,10 +1,10 @@
-//! The table of test scores of bases that the sweep scores without searching hybrids.
+//! The table of test scores in a sweep without variants, which scores bases but searches no hybrids.
 
 use super::format::format_table;
 use crate::report::experiment_records::ExperimentRecords;
 use crate::report::rows;
 
-/// Formats a line for each base and task; empty if there are none.
+/// Formats a line for each base and task. Empty if there are no such scores.
 pub(super) fn bases_text(records: &ExperimentRecords) -> String {
     let rows = rows::base_rows(records);
     if rows.is_empty() {

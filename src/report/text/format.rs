@@ -6,8 +6,8 @@ pub(super) const TERMINAL_WIDTH: usize = 80;
 const COLUMN_GAP: &str = "  ";
 
 /// Formats rows of text as a table. The first row is the heading. The first column is left-aligned, all
-/// others are right-aligned. Columns that do not fit [`TERMINAL_WIDTH`] continue in another block, which
-/// repeats the first column.
+/// others are right-aligned. Columns that do not fit in [`TERMINAL_WIDTH`] continue in another block below.
+/// Each block repeats the first column.
 pub(super) fn format_table(rows: &[Vec<String>]) -> String {
     let num_columns = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..num_columns).map(|column| width_of(rows, column)).collect();
@@ -25,7 +25,8 @@ fn width_of(rows: &[Vec<String>], column: usize) -> usize {
     rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
 }
 
-/// Returns the first column and as many columns from `next` on as fit, at least one.
+/// Returns the first column, and the columns from `next` on that fit beside it. Returns at least one of
+/// these.
 fn columns_that_fit(widths: &[usize], next: usize) -> Vec<usize> {
     let mut shown = vec![0, next];
     let mut taken = widths[0] + COLUMN_GAP.len() + widths[next];

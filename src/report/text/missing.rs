@@ -3,7 +3,7 @@
 use super::format::wrap_words;
 use crate::report::experiment_records::{ExperimentRecords, MissingCell};
 
-/// Formats a line for each missing cell, and a hint; empty if all cells are done.
+/// Formats a line for each missing cell, and a hint. Empty if all cells are done.
 pub(super) fn missing_text(records: &ExperimentRecords) -> String {
     if records.missing.is_empty() {
         return String::new();

@@ -9,7 +9,7 @@ mod throughput;
 
 use super::report_data::ReportData;
 
-/// Formats test scores, distillation errors, throughput and missing cells as text with lines of at most 80
+/// Formats test scores, distillation errors, throughput and missing cells as text. Its lines have at most 80
 /// characters.
 pub fn summary_text(data: &ReportData<'_>) -> String {
     let records = data.records;

@@ -1,19 +1,20 @@
-//! The table of throughput: each base, and for each variant the hybrids with the most replaced layers.
+//! The table of throughput. It has each base, and for each variant the timed hybrids with the most replaced
+//! layers.
 
 use super::format::{format_table, wrap_words};
 use crate::report::columns::ThroughputRow;
 use crate::report::experiment_records::ExperimentRecords;
 use crate::report::throughput::throughput_rows;
 
-/// Number of processors that other processes may use without a warning.
+/// A warning is printed if other processes used more processors than this during a timing.
 const MAX_OTHER_CPUS: f64 = 0.1;
 
-/// Formats a table for each base and machine; empty if nothing was timed.
+/// Formats a table for each base and machine. Empty if there are no timings.
 pub(super) fn throughput_text(records: &ExperimentRecords) -> String {
     let rows = throughput_rows(records);
     let mut sections: Vec<(String, Vec<Vec<String>>)> = Vec::new();
     let mut shown: Vec<_> = rows.iter().filter(|row| is_shown(row, &rows)).collect();
-    // Rows of one context are adjacent.
+    // Sort the rows so that rows with the same context are adjacent.
     shown.sort_by_cached_key(|row| (heading(row), row.context, row.batch_size));
     for row in shown {
         let heading = heading(row);
@@ -31,7 +32,7 @@ pub(super) fn throughput_text(records: &ExperimentRecords) -> String {
         + &load_warning(&rows)
 }
 
-/// Warns about timings during which other processes were busy; empty if there are none.
+/// Warns about timings during which other processes were busy. Empty if there are no such timings.
 fn load_warning(rows: &[ThroughputRow]) -> String {
     let is_loaded = |row: &&ThroughputRow| row.other_cpus.is_some_and(|cpus| cpus > MAX_OTHER_CPUS);
     let loads = rows.iter().filter(is_loaded).filter_map(|row| row.other_cpus);
@@ -40,13 +41,15 @@ fn load_warning(rows: &[ThroughputRow]) -> String {
         return String::new();
     }
     let warning = format!(
-        "Other processes used up to {most:.1} processors during {count} of {} timings, which may be too slow.",
+        "During {count} of {} timings, other processes were busy (at most {most:.1} processors). The speeds \
+         measured then may be too low.",
         rows.len()
     );
     wrap_words(&warning, "  ")
 }
 
-/// Returns whether a row is of a base, or of a hybrid with the most replaced layers of its variant.
+/// Returns whether the table shows a row: a base, or a hybrid that replaces the most layers among the hybrids
+/// of its variant.
 fn is_shown(row: &ThroughputRow, rows: &[ThroughputRow]) -> bool {
     let name =
         |row: &ThroughputRow| (row.model.clone(), row.axes.clone(), row.variant.clone(), row.task.clone());

@@ -1,4 +1,4 @@
-//! Divides the layers of a base into ranges that are trained one after another, or on several devices.
+//! Divides the layers of a base into ranges. Each device trains its ranges one after another.
 
 use std::ops::Range;
 
@@ -10,7 +10,8 @@ use dtr_ops::is_cpu;
 /// A range of successive layers that are trained together.
 pub(super) type LayerRange = Range<usize>;
 
-/// Returns one range for each device, or several ranges if one range does not fit in the device's memory.
+/// Returns one range of layers per device. If a range would not fit in the device's memory, returns several
+/// smaller ranges per device.
 pub(super) fn layer_ranges(context: &RunContext<'_>, memory: &DistilMemory<'_>) -> Result<Vec<LayerRange>> {
     let num_layers = memory.config.num_layers;
     let max_layers = match (context.memory_limit, is_cpu(context.device())) {
@@ -20,8 +21,8 @@ pub(super) fn layer_ranges(context: &RunContext<'_>, memory: &DistilMemory<'_>) 
     Ok(divide(num_layers, max_layers, context.devices.len()))
 }
 
-/// Divides `num_layers` into ranges of at most `max_layers`, as even as possible, the same number for each
-/// device.
+/// Divides `num_layers` into ranges of at most `max_layers`, as even as possible. Each device gets the same
+/// number of ranges, unless there are too few layers.
 fn divide(num_layers: usize, max_layers: usize, num_devices: usize) -> Vec<LayerRange> {
     let count = num_layers.div_ceil(max_layers).next_multiple_of(num_devices).min(num_layers);
     let bound = |index: usize| index * num_layers / count;

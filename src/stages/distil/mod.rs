@@ -1,7 +1,7 @@
 //! The stage `distil`: trains the linear twins of one variant.
 //!
-//! Cells with the same base, recipe and corpus form a group. One forward pass of the teacher trains the twins
-//! of all cells in a group.
+//! Cells with the same base, recipe and corpus form a group. The base is the teacher. Each of its forward
+//! passes serves the twins of all cells in the group.
 
 mod layer_ranges;
 mod trainer;
@@ -39,7 +39,7 @@ pub struct DistilJob {
     pub corpus_identity: CorpusIdentity,
 }
 
-/// Everything that decides a base's twins of one variant.
+/// Everything that the trained twins of one base and one variant depend on. It determines the cell's key.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DistilSpec {
     /// The base.
@@ -53,7 +53,8 @@ pub struct DistilSpec {
     pub corpus: CorpusIdentity,
 }
 
-/// Adds the cell that distils the twins of `variant` for the base `model`. Returns the base and the cell.
+/// Adds the cell that distils the twins of `variant` for the base `model`. Returns the base and the cell's
+/// identity.
 pub(super) fn plan_twins(
     point: &SweepPoint<'_>,
     planner: &mut Planner,
@@ -108,7 +109,7 @@ impl Stage for DistilJob {
         let dtype = self.base.dtype();
         let variants = group.iter().map(|job| &job.variant).collect();
         let memory = DistilMemory { config, dtype, variants, recipe: &self.recipe };
-        // Layers can be trained one after another, so a single twin must fit.
+        // Layers can be trained one after another, so memory for one twin is enough.
         let twin = Mixer::num_twin_parameters(&self.variant, config);
         Resources {
             tokens: self.recipe.token_budget.0,
@@ -122,8 +123,8 @@ impl Stage for DistilJob {
         WorkCounts { tokens: output.tokens, evaluations: 0 }
     }
 
-    /// A cell that fails does not stop the other cells of the group. Cells that another process has claimed
-    /// come last, so that this process never waits while it holds a claim.
+    /// If a cell fails, the other cells of the group still run. Cells that another process has claimed come
+    /// last, so that this process never waits while it holds a claim.
     fn run(
         context: &RunContext<'_>,
         models: &mut LoadedModels,
@@ -146,7 +147,7 @@ impl Stage for DistilJob {
     }
 }
 
-/// The result of each cell of a group that has ended, by key.
+/// The results of those cells of a group that have ended, by key.
 type CellResults = BTreeMap<Key, Result<CompletedBy>>;
 
 /// A cell of a group that this process has claimed.
@@ -157,7 +158,7 @@ struct ClaimedJob<'a> {
 }
 
 /// Claims the cells of `pending` that no other process has claimed. If other processes have claimed all of
-/// them, waits for one.
+/// them, waits for the first cell.
 fn claim_available<'a>(
     context: &'a RunContext<'a>,
     pending: &[(&'a Cell, &'a DistilJob)],

@@ -1,4 +1,4 @@
-//! Trains the twins of a group of cells on all devices, and records them.
+//! Trains the twins of a group of cells on all devices, and records these twins.
 
 use super::layer_ranges::{LayerRange, layer_ranges};
 use super::{CellResults, ClaimedJob};
@@ -15,7 +15,7 @@ use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::Result;
 use dtr_model::{Decoder, Variant};
 
-/// Trains and records the twins of claimed cells, which share base, recipe and corpus.
+/// Trains and records the twins of claimed cells. The cells have the same base, recipe and corpus.
 pub(super) fn distil_claimed(
     context: &RunContext<'_>,
     models: &mut LoadedModels,
@@ -49,7 +49,7 @@ pub(super) fn distil_claimed(
     let variants: Vec<(&str, &Variant)> =
         jobs.iter().map(|job| (variant_name(job), &job.job.variant)).collect();
     let (bases, variants) = (replicas.as_slice(), variants.as_slice());
-    // Device `d` of `n` trains the ranges d, d + n, d + 2n and so on.
+    // With `n` devices, device `d` trains the ranges d, d + n, d + 2n and so on.
     let train_on_device = |device: usize| {
         let base = &bases[device].decoder;
         let trainer = DeviceTrainer { base, variants, recipe, task: &task, sequences: &sequences };
@@ -59,15 +59,15 @@ pub(super) fn distil_claimed(
             .collect::<Result<Vec<_>>>()
     };
     let by_device = map_in_threads(0..bases.len(), train_on_device)?;
-    // The seconds include those of earlier processes, but the energy does not. So the energy of a resumed
-    // training is unknown.
+    // The seconds include those of earlier processes, but the energy covers only this process. So the energy
+    // of a resumed training is unknown.
     let is_resumed = by_device.iter().flatten().any(|range| range.is_resumed);
     let joules = watch.usage().joules.filter(|_| !is_resumed);
     record_twins(jobs, join_ranges(by_device, jobs.len()), joules, results);
     Ok(())
 }
 
-/// Records the twins of each cell. Each cell gets a share of the energy in proportion to its seconds.
+/// Records the twins of each cell. Divides the energy among the cells in proportion to their seconds.
 fn record_twins(
     jobs: &[ClaimedJob<'_>],
     trained: Vec<Result<DistilledTwins>>,
@@ -87,7 +87,7 @@ fn record_twins(
     }
 }
 
-/// Returns the checkpoints of each range, one for each cell.
+/// Returns for each range one checkpoint per cell.
 fn checkpoints(jobs: &[ClaimedJob<'_>], ranges: &[LayerRange]) -> Result<Vec<Vec<CheckpointFile>>> {
     let of_range = |layers: &LayerRange| {
         let name = match ranges.len() {
@@ -128,23 +128,24 @@ struct DeviceTrainer<'a> {
     sequences: &'a TokenSequences,
 }
 
-/// The twins of a range of layers, for each cell.
+/// The twins of a range of layers.
 struct TrainedRange {
+    /// The twins of each cell.
     twins: Vec<Result<DistilledTwins>>,
-    /// Whether the training of a cell resumed from a checkpoint.
+    /// Whether the training of any cell resumed from a checkpoint.
     is_resumed: bool,
 }
 
 impl DeviceTrainer<'_> {
-    /// Trains the twins of `layers` for all cells. Writes a checkpoint at the end if there are other ranges.
+    /// Trains the twins of `layers` for all cells. If there are other ranges, writes a checkpoint at the end.
     fn train(
         &self,
         layers: &LayerRange,
         checkpoints: &[CheckpointFile],
         has_other_ranges: bool,
     ) -> Result<TrainedRange> {
-        // A student that cannot be created, for example because its checkpoint has another shape, does not
-        // stop the other students.
+        // If a student cannot be created, for example because its checkpoint has another shape, the other
+        // students still train.
         let (mut students, mut creations) = (Vec::new(), Vec::new());
         for ((name, variant), checkpoint) in self.variants.iter().zip(checkpoints) {
             let student = Student::new(name, variant, self.base, layers.clone(), self.recipe, checkpoint);
@@ -170,7 +171,7 @@ impl DeviceTrainer<'_> {
     }
 }
 
-/// Joins the twins of each cell over all ranges. `by_device` holds the ranges that each device trained.
+/// Joins each cell's twins from all ranges. `by_device` holds the ranges that each device trained.
 fn join_ranges(by_device: Vec<Vec<TrainedRange>>, num_cells: usize) -> Vec<Result<DistilledTwins>> {
     let num_devices = by_device.len();
     let mut devices: Vec<_> = by_device.into_iter().map(Vec::into_iter).collect();

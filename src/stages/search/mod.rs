@@ -45,11 +45,12 @@ pub struct SearchJob {
     pub strategy: SearchStrategy,
     /// The stop criterion.
     pub stop: StopCriterion,
-    /// Whether to prune candidates that cannot win. False if the strategy has no candidates to choose from.
+    /// Whether to prune candidates that cannot win. False if the strategy does not choose among several
+    /// candidates.
     pub prune: bool,
 }
 
-/// Everything that decides a search.
+/// Everything that the result of a search depends on. It determines the cell's key.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SearchSpec {
     /// The base.
@@ -63,8 +64,8 @@ pub struct SearchSpec {
     pub strategy: SearchStrategy,
     /// The stop criterion.
     pub stop: StopCriterion,
-    /// Whether candidates that cannot win are pruned. The trial of a pruned candidate holds bounds of its
-    /// score.
+    /// Whether candidates that cannot win are pruned. It is in the key, because the record of a pruned
+    /// candidate holds only bounds of its score.
     pub prune: bool,
 }
 
@@ -99,7 +100,7 @@ impl Stage for SearchJob {
     fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> Resources {
         let dtype = self.base.dtype();
         let base_bytes = weight_bytes(config, dtype);
-        // Twins are f32 on disk, and are converted when they are loaded.
+        // Twins are f32 on disk. They are in memory as f32 before they are converted to the type of the base.
         let peak_twin_bytes = twin_bytes(config, &self.variant, Dtype::F32);
         Resources {
             evaluations: max_evaluations(&self.strategy, config.num_layers as u64),

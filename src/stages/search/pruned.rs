@@ -1,4 +1,4 @@
-//! The candidates that a search has pruned, kept on disk until it ends.
+//! The candidates that a search has pruned. They are kept on disk until the search ends.
 
 use std::collections::BTreeMap;
 
@@ -21,14 +21,14 @@ pub(super) struct PrunedCandidates {
 /// A candidate that was pruned.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(super) struct PrunedCandidate {
-    /// The bounds of its score when it was pruned.
+    /// The bounds of the candidate's score when it was pruned.
     pub(super) bounds: ScoreBounds,
-    /// Number of tokens that had gone through the model when it was pruned.
+    /// Number of tokens that had gone through the model when the candidate was pruned.
     pub(super) tokens: u64,
 }
 
 impl PrunedCandidates {
-    /// Reads the candidates in `file`, which need not exist.
+    /// Reads the candidates in `file`. If the file does not exist, there are none.
     ///
     /// # Errors
     /// Fails if the file cannot be read or is damaged.
@@ -41,7 +41,7 @@ impl PrunedCandidates {
         Ok(Self { file, candidates })
     }
 
-    /// Returns the candidate with this mask, if it was pruned.
+    /// Returns the pruned candidate with this mask, or `None` if it was not pruned.
     pub(super) fn get(&self, mask: &Mask) -> Option<PrunedCandidate> {
         self.candidates.get(&mask_name(mask)).copied()
     }

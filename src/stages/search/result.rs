@@ -14,8 +14,8 @@ pub struct SearchResult {
     pub validation_items: u32,
     /// Score of the base on the validation split.
     pub base: f64,
-    /// The validation score below which the search stops; `None` if the search continues until every layer is
-    /// replaced.
+    /// The search stops when the validation score falls below this threshold. `None` if the search continues
+    /// until every layer is replaced.
     pub threshold: Option<f64>,
     /// The impact score of each layer, if the strategy uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -24,16 +24,18 @@ pub struct SearchResult {
     pub trials: Vec<Trial>,
     /// The best trial of each round.
     pub rounds: Vec<Round>,
-    /// `M_best`: the hybrid with the highest validation score. Among hybrids with equal scores, the one with
-    /// more replaced layers.
+    /// The hybrid with the highest validation score, which the paper calls `M_best`. Among hybrids with equal
+    /// scores, the one with the most replaced layers.
     pub best: ChosenHybrid,
-    /// `M_opt`: the last accepted hybrid, with the most layers replaced at or above the threshold.
+    /// The last hybrid that the search accepted, which the paper calls `M_opt`. Of the hybrids at or above
+    /// the threshold, it replaces the most layers.
     pub opt: ChosenHybrid,
     /// Score of the base on the test split.
     pub base_test: TestScore,
-    /// Number of masks that were scored, including those that another search had scored before.
+    /// Number of masks that the search needed scores for, including masks that another search had scored.
     pub evaluations: u64,
-    /// Number of tokens that went through the model in these evaluations, including cached evaluations.
+    /// Number of tokens that went through the model to compute these scores, in this search or an earlier
+    /// one.
     pub tokens: u64,
 }
 

@@ -25,7 +25,8 @@ use dtr_core::error::Result;
 use dtr_model::Mask;
 use dtr_ops::is_cpu;
 
-/// Searches on the validation split, and scores the base, `M_best` and `M_opt` on the test split.
+/// Searches on the validation split. Then scores the base and the chosen hybrids (`M_best` and `M_opt`) on
+/// the test split.
 pub(super) fn search(
     context: &RunContext<'_>,
     models: &mut LoadedModels,
@@ -96,22 +97,23 @@ pub(super) fn search(
     })
 }
 
-/// Returns the layers in ascending order of their values. Of layers with equal values, the lower one comes
-/// first.
+/// Returns the layers in ascending order of their values. Layers with equal values are in ascending order of
+/// their index.
 fn ascending(values: &[f64]) -> Vec<u32> {
     let mut layers: Vec<u32> = (0..values.len() as u32).collect();
     layers.sort_by(|one, other| values[*one as usize].total_cmp(&values[*other as usize]));
     layers
 }
 
-/// A candidate that this process has claimed and scores.
+/// A candidate that this process has claimed in order to score it.
 struct ClaimedCandidate<'a> {
+    /// Its index among the candidates of the request.
     index: usize,
     cell: CellId,
     claimed: RunningCell<'a>,
 }
 
-/// A running search, and its evaluations and tokens so far.
+/// A running search. Counts its evaluations and tokens.
 struct SearchRun<'a> {
     context: &'a RunContext<'a>,
     cell: &'a Cell,
@@ -123,7 +125,7 @@ struct SearchRun<'a> {
 }
 
 impl<'a> SearchRun<'a> {
-    /// Returns the exact score of a mask, and the cell that holds it.
+    /// Returns the exact score of a mask, and the cell that holds the score.
     fn score_fully(
         &mut self,
         scorer: &mut MultiDeviceScorer<'_>,
@@ -161,8 +163,8 @@ impl<'a> SearchRun<'a> {
         Ok(scores.values().map(CandidateScore::bounds).collect())
     }
 
-    /// Claims the candidates that were neither scored nor pruned, so that no two processes score the same
-    /// one.
+    /// Claims the candidates that were neither scored nor pruned, so that no candidate is scored by two
+    /// processes. Adds the scores of the other candidates to `scores`.
     ///
     /// All processes claim in the order of keys. Otherwise two processes could wait for each other.
     fn claim_unscored(
@@ -230,7 +232,7 @@ impl<'a> SearchRun<'a> {
         Ok(())
     }
 
-    /// Returns the score of a cell, if the cell is done.
+    /// Returns the score of a cell, or `None` if the cell is not done.
     fn find_score(&self, cell: &Cell) -> Result<Option<ScoreResult>> {
         Ok(self.context.store.find::<ScoreResult>(cell.id())?.done().map(|record| record.outcome))
     }

@@ -1,4 +1,4 @@
-//! The stage `throughput`: times prefill and decoding of a base or a hybrid with random weights.
+//! The stage `throughput`: times the prefill and the decoding of a base or hybrid that has random weights.
 
 mod plan;
 mod random_models;
@@ -30,7 +30,7 @@ use dtr_model::{BlockConfig, DecoderConfig, GeometryConfig, Hybrid, Mask, Varian
 pub struct ThroughputJob {
     /// The shape of the base.
     pub config: DecoderConfig,
-    /// The shape of the twins; `None` for a base.
+    /// The shape of the twins. `None` if the base is timed.
     pub variant: Option<Variant>,
     /// The replaced layers.
     pub layers: ReplacedLayers,
@@ -49,27 +49,28 @@ pub struct ThroughputJob {
 pub enum ReplacedLayers {
     /// These layers, ascending.
     Fixed(Vec<u32>),
-    /// The layers of a search's hybrid.
+    /// The layers of the hybrid that a search chose for this number of replaced layers.
     FromSearch {
         /// The number of replaced layers.
         num_replaced: u32,
-        /// The search.
+        /// The search cell.
         search: CellId,
     },
 }
 
-/// Everything that decides a speed: shapes, settings and the machine, but no weights.
+/// Everything that a speed depends on: shapes, settings and the machine. It determines the cell's key.
+/// Weights are left out, because they are random.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ThroughputSpec {
     /// The shape of the base.
     pub shape: DecoderConfig,
-    /// The kind of linear block; `None` for a base.
+    /// The kind of linear block. `None` for a base.
     pub block: Option<BlockConfig>,
-    /// The heads and widths of the linear block.
+    /// The heads and widths of the linear block. `None` for a base.
     pub geometry: Option<GeometryConfig>,
     /// Number of replaced layers.
     pub num_replaced: u32,
-    /// The replaced layers, ascending; `None` if the input `search` has chosen them.
+    /// The replaced layers, ascending. `None` if the search cell that is the input `search` chooses them.
     pub layers: Option<Vec<u32>>,
     /// Number of tokens of a prompt.
     pub context: usize,
@@ -77,9 +78,9 @@ pub struct ThroughputSpec {
     pub batch_size: usize,
     /// Number of tokens decoded after a prompt.
     pub new_tokens: usize,
-    /// Number of tokens of each prompt that a forward pass reads.
+    /// Number of tokens of each prompt that one forward pass of the prefill reads.
     pub prefill_chunk: usize,
-    /// Number of warm-up runs, whose times are dropped.
+    /// Number of warm-up runs, whose times are discarded.
     pub warm_up: usize,
     /// Number of runs that are timed.
     pub repeats: usize,
@@ -188,7 +189,8 @@ impl ThroughputJob {
         (runs * self.batch_size * (self.context + self.recipe.new_tokens)) as u64
     }
 
-    /// Returns the job that times the base at the same context and batch size, as the reference for a hybrid.
+    /// Returns the job that times the base at the same context and batch size. Its speed is the reference for
+    /// this job's hybrid.
     pub fn to_base_job(&self) -> Self {
         Self { variant: None, layers: ReplacedLayers::Fixed(Vec::new()), ..self.clone() }
     }

@@ -32,10 +32,10 @@ pub(super) fn plan_timings(point: &SweepPoint<'_>, planner: &mut Planner) -> Res
     Ok(())
 }
 
-/// Returns a job for each model to time under `labels`: the base, or a hybrid for each number of replaced
-/// layers.
+/// Returns a job for each model to time under `labels`. Without a variant, that is the base. With a variant,
+/// it is one hybrid per number of replaced layers.
 ///
-/// The caller sets the context and batch size, which are 0 here.
+/// The context and batch size of these jobs are 0. The caller sets them.
 fn jobs_of_labels(
     point: &SweepPoint<'_>,
     planner: &mut Planner,
@@ -78,7 +78,7 @@ fn jobs_of_labels(
     Ok(counts.into_iter().map(hybrid).collect())
 }
 
-/// Returns the labels of a timed base or hybrid, with only the axes on which its speed depends.
+/// Returns the labels of a timed base or hybrid. They include only the axes on which its speed depends.
 fn timing_labels(
     manifest: &Manifest,
     model: &str,
@@ -103,8 +103,7 @@ fn timing_labels(
 
 /// Returns the error for a request to replace `count` layers of `model`, which has `num_layers`.
 fn too_many_layers_error(point: &SweepPoint<'_>, model: &str, count: u32, num_layers: u32) -> Error {
-    let error =
-        Error::manifest(format!("`{model}` has {num_layers} layers, so that {count} cannot be replaced"));
+    let error = Error::manifest(format!("`{model}` has {num_layers} layers, so {count} cannot be replaced"));
     let index = match &point.manifest.throughput.replaced {
         ReplacedCounts::Counts(counts) => counts.iter().position(|one| *one == count).unwrap_or_default(),
         ReplacedCounts::All {} | ReplacedCounts::Every(_) => 0,

@@ -1,4 +1,4 @@
-//! Models with random weights, which the stage `throughput` times.
+//! The models that the stage `throughput` times. Their weights are random.
 
 use burn::tensor::Device;
 
@@ -8,7 +8,7 @@ use dtr_core::error::Result;
 use dtr_core::seed::Seed;
 use dtr_model::{Decoder, DecoderConfig, TwinInit, Twins, Variant};
 
-/// The base and the twins with random weights of the job that was timed last.
+/// The base and the twins of the job that was timed last. Their weights are random.
 #[derive(Default)]
 pub struct RandomModels {
     base: Option<(DecoderConfig, Seed, Decoder)>,
@@ -16,7 +16,7 @@ pub struct RandomModels {
 }
 
 impl RandomModels {
-    /// Returns a base of the job's shape, and twins for it if layers are replaced.
+    /// Returns a base of the job's shape. If the job has a variant, also returns twins of that variant.
     pub(super) fn load(
         &mut self,
         job: &ThroughputJob,
@@ -32,7 +32,8 @@ impl RandomModels {
         }
         let (_, _, base) = self.base.as_ref().expect("the base was loaded above");
         let Some(variant) = &job.variant else { return Ok((base, None)) };
-        // Initial values do not change the speed, and only random initial values allow any geometry.
+        // Initial values do not change the speed. Random ones are used, because the others do not support
+        // every geometry.
         let variant = Variant { init: TwinInit::Random, ..variant.clone() };
         if self.twins.as_ref().is_none_or(|twins| twins.0 != variant) {
             self.twins = None;

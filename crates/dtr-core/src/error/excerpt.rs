@@ -1,14 +1,15 @@
-//! Shortens the long lines of a text that an error underlines.
+//! Shortens the long lines of a text in which an error underlines a span.
 
 use std::ops::Range;
 
 /// The longest line that is shown in full, in bytes. Longer lines are cut to this length.
 const MAX_LINE_BYTES: usize = 500;
 
-/// How much of a long line is shown before the underlined token, in bytes.
+/// The most bytes of a long line that are shown before the underlined span.
 const BYTES_BEFORE: usize = 100;
 
-/// Cuts every long line of `source` to the part around `span`. Returns the new text and the span in it.
+/// Shortens the long lines of `source`: the line of `span` to the part around `span`, other lines to their
+/// first part. Returns the new text, and the position of the span in the new text.
 pub(super) fn shorten_lines(source: &str, span: Range<usize>) -> (String, Range<usize>) {
     if source.split('\n').all(|line| line.len() <= MAX_LINE_BYTES) {
         return (source.to_owned(), span);

@@ -14,7 +14,7 @@ pub use panic::{PanicError, catch_panic};
 /// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// The kind of failure of an [`Error`], which determines the exit code of the process.
+/// The kind of failure. It determines the exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
     /// Some cells failed. Their records hold the cause.
@@ -50,8 +50,8 @@ struct LabeledSource {
     label: String,
 }
 
-/// A failure: a message, the underlined place of the problem if it is in a text file, and a hint if the user
-/// can act.
+/// An error for the user: a message, a hint if the user can act, and an underlined span if the problem is in
+/// a text file.
 ///
 /// Messages are lower-case fragments without a full stop.
 pub struct Error {
@@ -132,15 +132,16 @@ impl Error {
         self
     }
 
-    /// Marks a manifest or environment error as caused by the experiment's input, such as a corpus file.
+    /// Marks the error as caused by the experiment's input, such as a corpus file. Only manifest and
+    /// environment errors are marked.
     ///
-    /// Such an error ends the run, and no cell is recorded as failed.
+    /// A marked error ends the run, and no cell is recorded as failed.
     pub fn mark_bad_input(self) -> Self {
         let is_bad_input = matches!(self.kind, ErrorKind::Manifest | ErrorKind::Environment);
         Self { is_bad_input, ..self }
     }
 
-    /// Tells whether the experiment's input caused the error.
+    /// Tells whether [`mark_bad_input`](Self::mark_bad_input) marked the error.
     pub fn is_bad_input(&self) -> bool {
         self.is_bad_input
     }
@@ -150,14 +151,15 @@ impl Error {
         self.kind
     }
 
-    /// Returns the error for another cell that failed from the same cause. Its message includes the sources,
-    /// and no place is underlined.
+    /// Returns a copy of the error for another cell that failed from the same cause. The message of the copy
+    /// includes the messages of the sources. The copy underlines no span.
     pub fn duplicate(&self) -> Self {
         let (hint, is_bad_input) = (self.hint.clone(), self.is_bad_input);
         Self { hint, is_bad_input, ..Self::new(self.kind, self.message_with_sources()) }
     }
 
-    /// Tells whether the disk is full or read-only. No result can be stored until the user fixes it.
+    /// Tells whether a full or read-only disk caused the error. No result can be stored until the user fixes
+    /// the disk.
     pub fn is_storage_failure(&self) -> bool {
         let mut source = std::error::Error::source(self);
         while let Some(error) = source {

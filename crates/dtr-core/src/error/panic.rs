@@ -1,4 +1,4 @@
-//! Turns panics of third-party libraries over damaged files into errors.
+//! Turns a panic of a third-party library over a damaged file into an error.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -17,12 +17,12 @@ impl fmt::Display for PanicError {
 
 impl std::error::Error for PanicError {}
 
-/// How many calls of [`catch_panic`] are running. The count is global because a library may panic on a thread
-/// of its own.
+/// The number of calls of [`catch_panic`] that are running. All threads share the number, because a library
+/// may panic on a thread of its own.
 static NUM_RUNNING: AtomicUsize = AtomicUsize::new(0);
 
-/// Runs `read` and returns its result. If `read` panics, returns the first line of the panic's message and
-/// prints nothing.
+/// Runs `read` and returns its result. A panic of `read` prints nothing, and becomes an error that holds the
+/// first line of its message.
 ///
 /// Use this only around third-party code that reads an untrusted file. A panic in this workspace is a bug and
 /// must stay visible.

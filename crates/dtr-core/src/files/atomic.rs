@@ -14,8 +14,8 @@ const TEMPORARY_PREFIX: &str = ".dtr-tmp-";
 /// Writes a file atomically: at any moment, and after any crash, readers find either the old or the new
 /// content.
 ///
-/// `write` fills a temporary file in the same folder, which is then synced and renamed to `path`. Errors of
-/// other types than `io::Error` can be wrapped by [`io::Error::other`].
+/// `write` fills a temporary file in the folder of `path`. The file is then synced and renamed to `path`.
+/// `write` can wrap errors of other types by [`io::Error::other`].
 ///
 /// # Errors
 /// Fails when `write` does, or when the file cannot be created or renamed.
@@ -37,7 +37,7 @@ pub fn write_bytes_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Creates a folder atomically: after an error or a crash, there is no partly filled folder at `path`.
 ///
-/// `fill` writes into a temporary folder beside `path`, which is then renamed to `path`.
+/// `fill` writes into a temporary folder beside `path`. The folder is then renamed to `path`.
 ///
 /// # Errors
 /// Fails when `path` exists and is not an empty folder, or when `fill` fails.
@@ -76,7 +76,7 @@ pub fn remove_temporary_files(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns whether the name of `path` is that of a temporary file of this module.
+/// Returns whether `path` has the name of a temporary file or folder of this module.
 pub fn is_temporary_file(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY_PREFIX))
 }

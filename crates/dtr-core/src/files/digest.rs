@@ -27,7 +27,7 @@ impl Digest {
     }
 }
 
-/// Hashes the content of a file, read as a stream.
+/// Hashes the content of a file, without loading the whole file into memory.
 ///
 /// # Errors
 /// Fails when the file cannot be read.
@@ -62,8 +62,8 @@ impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        // Upper-case digits are refused, since a flipped bit that changes the case of a letter must be
-        // detected.
+        // Upper-case digits are refused. Otherwise a flipped bit that changes the case of a letter would not
+        // be detected.
         let hash = blake3::Hash::from_hex(text).ok().filter(|hash| hash.to_hex().as_str() == text);
         hash.map(Self::from)
             .ok_or_else(|| Error::manifest(format!("`{text}` is not a digest of 64 lower-case hex digits")))

@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::{create_folder, parent_folder};
 use crate::error::{Error, Result};
 
-/// How often a lock is tried before it counts as held, and the pause between two tries.
+/// The number of attempts to take a lock before the lock counts as held. [`RETRY_PAUSE`] is the pause after
+/// each failed attempt.
 ///
-/// A single attempt is not enough: [`FileLock::is_held`] holds the lock for an instant, and so does a child
-/// process between fork and exec.
+/// A single attempt is not enough: [`FileLock::is_held`] holds the lock for an instant, and a child process
+/// holds it between fork and exec.
 const NUM_ATTEMPTS: usize = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
@@ -55,7 +56,8 @@ impl FileLock {
             Err(source) if source.kind() == ErrorKind::NotFound => return Ok(false),
             Err(source) => return Err(Error::io("open", path, source)),
         };
-        // A shared lock, so that two callers of this function do not see each other as the owner.
+        // The attempt is for a shared lock. With exclusive locks, each of two callers would take the other
+        // for the owner.
         Ok(!try_repeatedly(path, || file.try_lock_shared())?)
     }
 }

@@ -17,7 +17,7 @@ pub fn read_text_file(path: &Path) -> Result<String> {
     read_text_up_to(path, MAX_TEXT_BYTES).map_err(|source| Error::io("read", path, source))
 }
 
-/// Reads a text file of at most `max_bytes`, so that a file of any length cannot fill the memory.
+/// Reads a text file of at most `max_bytes` bytes. The limit keeps a longer file from filling the memory.
 ///
 /// # Errors
 /// Fails when the file cannot be read, is longer, or is not UTF-8.

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use procfs::ProcessCGroups;
 
-/// The controller and the file of the memory limit, in version 2 and in version 1.
+/// For version 2 and for version 1: the controller, and the file that holds the memory limit. Version 2 has
+/// no controller in its paths.
 const LIMIT_FILES: [(&str, &str); 2] = [("", "memory.max"), ("memory", "memory.limit_in_bytes")];
 
-/// Returns the lowest memory limit, in bytes, of the control groups of a process and of their ancestors.
+/// Returns the lowest memory limit, in bytes, among the control groups of a process and their ancestors.
 ///
 /// `root` is the mount point of the control groups.
 pub(super) fn memory_limit(groups: ProcessCGroups, root: &Path) -> Option<u64> {

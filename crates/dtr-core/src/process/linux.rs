@@ -7,7 +7,7 @@ use procfs::{CpuInfo, CpuTime, Current, CurrentSI, KernelStats, Meminfo};
 
 use super::{CpuTimes, cgroup};
 
-/// The root of the mounted control group file systems.
+/// The folder in which control group file systems are mounted.
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
 /// Returns the bytes of memory that this process holds (its resident set).
@@ -26,7 +26,7 @@ fn status() -> Option<Status> {
 
 /// Returns the bytes of memory and swap that this process may use if nothing else runs.
 ///
-/// The memory is that of the machine, or the limit of the process's control groups if that is lower.
+/// The memory is that of the machine or the limit of the process's control groups, whichever is lower.
 pub fn memory_limit_bytes() -> Option<u64> {
     let machine = Meminfo::current().ok()?;
     let groups = Process::myself().and_then(|process| process.cgroups()).ok();
@@ -56,7 +56,7 @@ pub(super) fn cpu_times() -> Option<CpuTimes> {
     })
 }
 
-/// Guest time is left out: the kernel counts it in user time already.
+/// Returns the busy time. Guest time is not added, since the kernel includes it in the user time.
 fn busy_ticks(time: &CpuTime) -> u64 {
     let interrupts = time.irq.unwrap_or(0) + time.softirq.unwrap_or(0);
     time.user + time.nice + time.system + interrupts + time.steal.unwrap_or(0)

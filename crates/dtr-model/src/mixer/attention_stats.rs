@@ -10,7 +10,8 @@ use burn::tensor::{DType, Tensor, TensorData};
 use super::{ForwardContext, FullAttention};
 use dtr_ops::{KvCache, attention, attention_weights, merge_heads};
 
-/// The most attention weights that are held in memory at once. Rows beyond this limit are not measured.
+/// The largest number of attention weights that are held in memory at once. Rows beyond this limit are not
+/// measured.
 const MAX_WEIGHTS: usize = 1 << 25;
 
 /// Measurements of a layer's full attention on some hidden states.
@@ -28,7 +29,7 @@ pub struct AttentionStats {
 }
 
 impl AttentionStats {
-    /// Measures `base` on the first rows of `x_btd`, as many as memory allows, in f32.
+    /// Measures `base` in f32 on the first rows of `x_btd`. `MAX_WEIGHTS` limits the number of rows.
     pub fn new(base: &FullAttention, x_btd: &Tensor<3>, context: &ForwardContext) -> Self {
         let [batch, time, _] = x_btd.dims();
         let [_, heads, _, _] = base.project_and_rotate(x_btd.clone().narrow(0, 0, 1), context)[0].dims();
@@ -54,13 +55,14 @@ impl AttentionStats {
         self.distances.iter().map(rate).collect()
     }
 
-    /// Returns the write strength of each head, which is higher for a lower entropy.
+    /// Returns the write strength of each head. A head with a lower entropy gets a higher write strength.
     pub(super) fn write_strengths(&self) -> Vec<f64> {
         self.entropies.iter().map(|entropy| 0.3 + 0.4 * (1.0 - entropy.clamp(0.0, 1.0))).collect()
     }
 
-    /// Returns the weight, `[values, d]`, of a projection that maps hidden states to about `values`. Each row
-    /// is the multiple of the mean hidden state that fits best, by least squares.
+    /// Returns the weight, `[values, d]`, of a projection that maps every hidden state to nearly the same
+    /// outputs, `values`. Each row is a multiple of the mean hidden state. Its factor is fitted by least
+    /// squares.
     pub(super) fn constant_projection(&self, values: &[f32]) -> Tensor<2> {
         let [batch, time, width] = self.x_btd.dims();
         let x_nd = self.x_btd.clone().reshape([batch * time, width]);
@@ -88,14 +90,16 @@ impl AttentionStats {
     }
 }
 
-/// Returns the distance `t - s` of each query and key, `[1, 1, t, s]`.
+/// Returns the distance in tokens from each key back to each query, `[1, 1, t, s]`. It is 0 for keys after
+/// the query.
 fn key_distances(time: usize, weights: &Tensor<4>) -> Tensor<4> {
     let values = (0..time).flat_map(|query| (0..time).map(move |key| query.saturating_sub(key) as f32));
     let values: Vec<f32> = values.collect();
     Tensor::from_data(TensorData::new(values, [1, 1, time, time]), &weights.device())
 }
 
-/// Returns `-w ln w / ln(number of keys)` of each weight. The first query is left out: it has a single key.
+/// Returns `-w ln w / ln(n)` for each weight `w`, where `n` is the number of keys that its query attends to.
+/// Leaves out the first query: it has a single key, and `ln(1)` is 0.
 fn entropy_terms(weights_bhts: Tensor<4>) -> Tensor<4> {
     let [_, _, time, _] = weights_bhts.dims();
     if time < 2 {
@@ -158,7 +162,7 @@ mod tests {
         let rows = stats.constant_projection(&[1.0, -2.0]);
         let projected = stats.x_btd.clone().reshape([3 * TIME, 32]).matmul(rows.transpose());
         let mean: Vec<f32> = projected.mean_dim(0).into_data().try_to_vec().unwrap();
-        // Below 1: the spread of the hidden states shrinks the least-squares fit.
+        // The mean is below 1, because the spread of the hidden states shrinks the least-squares fit.
         assert!((0.8..=1.0).contains(&mean[0]) && (mean[1] + 2.0 * mean[0]).abs() < 1e-4, "{mean:?}");
     }
 

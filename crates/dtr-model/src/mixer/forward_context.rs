@@ -1,28 +1,28 @@
-//! Positions, masks and padding of one forward pass, which all layers share.
+//! Positions, masks and padding of one forward pass. All layers share them.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::DecoderConfig;
 use dtr_ops::{CausalMask, PositionCounter, Rope, RotaryAngles};
 
-/// Positions, masks and padding of one forward pass, which all layers share.
+/// Positions, masks and padding of one forward pass. All layers share them.
 #[derive(Clone)]
 pub struct ForwardContext {
     /// The rotary angles of the tokens' positions.
     pub(super) rope_angles: RotaryAngles,
-    /// Tokens for which KV caches reserve memory; 0 if no token will follow.
+    /// The number of tokens for which KV caches reserve memory. It is 0 if no token will follow.
     pub(crate) cache_capacity: usize,
-    /// The position of the token, if it is in a counter on the device.
+    /// The counter on the device that holds the token's position. `None` if the host knows the positions.
     pub(super) position: Option<PositionCounter>,
     /// The keys that each query attends to.
     pub(super) causal_mask: CausalMask,
-    /// 1 for tokens and 0 for left padding, `[b, t, 1]`; absent without padding.
+    /// 1 for tokens and 0 for left padding, `[b, t, 1]`. `None` without padding.
     is_token_bt1: Option<Tensor<3>>,
 }
 
 impl ForwardContext {
-    /// Creates the context of `time` tokens in each of `batch` rows after `past` tokens of earlier passes.
-    /// `left_pads` counts the padding tokens at the beginning of each row, over all passes.
+    /// Creates the context of a pass over `batch` rows of `time` tokens each, which follow `past` tokens of
+    /// earlier passes. `left_pads` counts the padding tokens at the beginning of each row, over all passes.
     pub fn new(
         config: &DecoderConfig,
         batch: usize,
@@ -76,7 +76,8 @@ impl ForwardContext {
         self.causal_mask.device()
     }
 
-    /// Returns the context of `times` copies of the rows, one copy after another.
+    /// Returns the context of a batch that holds all rows `times` times, one copy of the whole batch after
+    /// another.
     pub(crate) fn repeat(&self, times: usize) -> Self {
         Self {
             rope_angles: self.rope_angles.repeat(times),

@@ -26,8 +26,8 @@ pub struct GatedDeltaRule {
     beta_scale: f64,
 }
 
-/// Samples `log U(0, 16)`, as flash-linear-attention does. The lower bound is above 0, where the logarithm is
-/// infinite.
+/// Samples `log U(0, 16)`, as flash-linear-attention does. The lower bound is 0.001 instead, because the
+/// logarithm of 0 is infinite.
 fn sample_a_log(rng: &mut ChaCha8Rng) -> f32 {
     rng.random_range(1e-3_f32..16.0).ln()
 }
@@ -64,8 +64,8 @@ impl GatedDeltaRule {
         Ok(Self { a_proj, b_proj, a_log, dt_bias, beta_scale })
     }
 
-    /// Sets the decay and the write strength of each head from `stats`. The decay starts independent of the
-    /// hidden state.
+    /// Sets the decay and the write strength of each head from `stats`. At first, the decay does not depend
+    /// on the hidden state.
     pub(super) fn calibrate(&mut self, stats: &AttentionStats) {
         let device = stats.x_btd.device();
         let step: Vec<f32> = stats.decay_rates().iter().map(|&rate| inverse_softplus(rate) as f32).collect();

@@ -14,19 +14,19 @@ const OPEN_GATE_INPUT: f32 = 1.278_465;
 /// RMSNorm per head, SiLU gate and output projection.
 #[derive(Clone)]
 pub struct GatedOutput {
-    /// The gate's projection, `[h·v, d]`.
+    /// The gate's projection, `[h·v, d]`. `None` without an output gate.
     g_proj: Option<Linear>,
     /// The weight of the norm, shared by the heads, `[v]`.
     o_norm: Tensor<1>,
-    /// `[d, h·v]`.
+    /// The output projection, `[d, h·v]`.
     o_proj: Linear,
     norm_epsilon: f64,
     num_heads: usize,
 }
 
 impl GatedOutput {
-    /// Creates the output side of a twin. The output projection is copied from `original`, or random without
-    /// one.
+    /// Creates the output side of a twin. The output projection is copied from `original`, or drawn at random
+    /// if it is `None`.
     pub(super) fn new(
         geometry: &TwinGeometry,
         original: Option<&FullAttention>,
@@ -49,13 +49,13 @@ impl GatedOutput {
         Ok(Self { g_proj, o_norm, o_proj, norm_epsilon, num_heads })
     }
 
-    /// Returns the block's output, `[b, t, d]`, from the output of its heads and the hidden states, which
-    /// determine the gate.
+    /// Returns the block's output, `[b, t, d]`, from its heads' output `o_bhtv` and its input `x_btd`. The
+    /// input determines the gate.
     pub(super) fn forward(&self, o_bhtv: Tensor<4>, x_btd: Tensor<3>) -> Tensor<3> {
         self.o_proj.forward(self.gated_heads(o_bhtv, x_btd))
     }
 
-    /// Returns the heads before the output projection, `[b, t, h·v]`.
+    /// Returns the normalised and gated output of the heads, before the output projection, `[b, t, h·v]`.
     fn gated_heads(&self, o_bhtv: Tensor<4>, x_btd: Tensor<3>) -> Tensor<3> {
         let gate = self.g_proj.as_ref().map(|gate| gate.forward(x_btd));
         gated_rms_norm(o_bhtv, gate, &self.o_norm, self.norm_epsilon)
@@ -68,8 +68,8 @@ impl GatedOutput {
         }
     }
 
-    /// Scales each head's columns of the output projection such that its output fits the base's head best, by
-    /// least squares.
+    /// Scales each head's columns of the output projection by the factor that brings the head's output
+    /// closest to the output of the base's head, by least squares.
     pub(super) fn fit_scale(&mut self, o_bhtv: Tensor<4>, stats: &AttentionStats) {
         let heads = self.gated_heads(o_bhtv, stats.x_btd.clone());
         let scale = stats.least_squares_scale(heads, self.num_heads);

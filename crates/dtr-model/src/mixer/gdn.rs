@@ -35,7 +35,7 @@ impl Default for GdnConfig {
 #[derive(Clone)]
 pub struct GdnBlock {
     projections: Projections,
-    /// Depthwise kernels on q, k and v, `[channels, w]` each; `None` without convolutions.
+    /// Depthwise kernels on q, k and v, `[channels, w]` each. `None` without convolutions.
     convs: Option<[Tensor<2>; 3]>,
     delta_rule: GatedDeltaRule,
     output: GatedOutput,
@@ -52,7 +52,7 @@ pub(super) fn identity_kernels(channels: usize, width: usize) -> Initializer {
 }
 
 impl GdnBlock {
-    /// Returns the number of parameters that are specific to this kind of twin.
+    /// Returns the number of parameters besides those that every kind of twin has.
     pub(super) fn num_specific_parameters(gdn: &GdnConfig, geometry: &TwinGeometry) -> usize {
         let channels: usize = geometry.qkv_widths().iter().sum();
         gdn.conv_size * channels + GatedDeltaRule::num_parameters(geometry)

@@ -25,7 +25,7 @@ pub struct TwinGeometry {
     pub qkv_bias: bool,
     /// Whether q and k are normalised per head, as in the base.
     pub qk_norm: bool,
-    /// Epsilon of the RMSNorms, the base's own.
+    /// Epsilon of the RMSNorms, the same as in the base.
     pub norm_epsilon: f64,
 }
 
@@ -67,10 +67,11 @@ impl TwinGeometry {
             + if self.qk_norm { 2 * self.key_dim } else { 0 }
     }
 
-    /// Checks that heads divide evenly, and that rotary positions have the head width of the base.
+    /// Checks that the query heads divide evenly among the key/value heads, and that a twin with rotary
+    /// positions has the base's head width.
     ///
     /// # Errors
-    /// Fails when one of the two does not hold.
+    /// Fails when one of these conditions does not hold.
     pub fn check(&self, base: &DecoderConfig) -> Result<()> {
         if !self.num_heads.is_multiple_of(self.num_kv_heads) {
             return Err(Error::manifest(format!(

@@ -31,8 +31,8 @@ impl Default for GlaConfig {
     }
 }
 
-/// A GLA twin. In addition to q, k, v and o it has the low-rank decay gate (`d·r + r·g·k + g·k` parameters),
-/// the output gate (`d·h·v`) and the norm (`v`).
+/// A GLA twin. In addition to q, k, v and o it has the low-rank decay gate (`d·r + r·g·k + g·k` parameters,
+/// where `r` is the gate's rank), the output gate (`d·h·v`) and the norm (`v`).
 #[derive(Clone)]
 pub struct GlaBlock {
     projections: Projections,
@@ -46,7 +46,7 @@ pub struct GlaBlock {
 }
 
 impl GlaBlock {
-    /// Returns the number of parameters that are specific to this kind of twin.
+    /// Returns the number of parameters besides those that every kind of twin has.
     pub(super) fn num_specific_parameters(gla: &GlaConfig, geometry: &TwinGeometry) -> usize {
         let (rank, keys) = (gla.gate_low_rank_dim, geometry.num_kv_heads * geometry.key_dim);
         rank * geometry.hidden_size + keys * rank + keys
@@ -108,8 +108,9 @@ impl GlaBlock {
         (output, MixerState::Recurrent { state, convs: Vec::new() })
     }
 
-    /// Sets gates and scale from measurements of the base's attention. The decay of a key channel is the mean
-    /// of [`AttentionStats::decay_rates`] over the query heads that share it, for every hidden state.
+    /// Sets gates and scale from measurements of the base's attention. For every hidden state, the decay of a
+    /// key channel is then the mean of [`AttentionStats::decay_rates`] over the query heads that share this
+    /// channel.
     pub(super) fn calibrate(&mut self, stats: &AttentionStats) {
         let (group, width) = (self.geometry.heads_per_kv_head(), self.geometry.key_dim);
         let bias: Vec<f32> = stats

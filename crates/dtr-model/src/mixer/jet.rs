@@ -1,5 +1,5 @@
 //! JetBlock (Jet-Nemotron, arXiv 2508.15884): Gated DeltaNet without convolutions on q and k, and with a
-//! dynamic convolution on v, whose kernels are generated from the hidden state.
+//! dynamic convolution on v. The kernels of this convolution are generated from the hidden state.
 
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
@@ -34,7 +34,8 @@ impl Default for JetConfig {
 }
 
 /// A JetBlock twin. In addition to q, k, v and o it has the kernel generator (`d·r + r·g·v·w + g·v·w`
-/// parameters), the gates (`2·d·h + 2·h`), the output gate (`d·h·v`) and the norm (`v`).
+/// parameters), the gates (`2·d·h + 2·h`), the output gate (`d·h·v`) and the norm (`v`). `r` is the inner
+/// width of the generator, and `w` is the width of the convolution.
 #[derive(Clone)]
 pub struct JetBlock {
     projections: Projections,
@@ -55,7 +56,7 @@ fn generator_width(jet: &JetConfig, channels: usize) -> usize {
 }
 
 impl JetBlock {
-    /// Returns the number of parameters that are specific to this kind of twin.
+    /// Returns the number of parameters besides those that every kind of twin has.
     pub(super) fn num_specific_parameters(jet: &JetConfig, geometry: &TwinGeometry) -> usize {
         let channels = geometry.num_kv_heads * geometry.value_dim;
         let (inner, taps) = (generator_width(jet, channels), channels * jet.conv_size);

@@ -39,7 +39,8 @@ impl Linear {
         Ok(self)
     }
 
-    /// Creates a projection whose initial values are copied from `original`, or random without one.
+    /// Creates a projection whose initial values are copied from `original`, or drawn at random if it is
+    /// `None`.
     pub(super) fn copy_of(
         original: Option<&Self>,
         has_bias: bool,

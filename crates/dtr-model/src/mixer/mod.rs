@@ -15,7 +15,7 @@ mod jet;
 mod linear_projection;
 mod mixer_state;
 mod projections;
-mod variant;
+mod twin_variant;
 
 use burn::tensor::Tensor;
 
@@ -28,7 +28,7 @@ pub use gla::{GlaBlock, GlaConfig};
 pub use jet::{JetBlock, JetConfig};
 pub use linear_projection::Linear;
 pub use mixer_state::MixerState;
-pub use variant::{BlockConfig, GeometryConfig, TwinInit, Variant, check_head_counts};
+pub use twin_variant::{BlockConfig, GeometryConfig, TwinInit, Variant, check_head_counts};
 
 use crate::{DecoderConfig, ParamMut, ParamSource, Parameters};
 use dtr_core::error::Result;
@@ -147,7 +147,8 @@ impl Mixer {
         }
     }
 
-    /// Mixes the tokens of `x_btd`, `[b, t, d]`. With a `state`, the tokens continue it and it is updated.
+    /// Mixes the tokens of `x_btd`, `[b, t, d]`. With a `state`, the tokens continue from this state, and the
+    /// pass updates it.
     pub fn forward(
         &self,
         x_btd: Tensor<3>,

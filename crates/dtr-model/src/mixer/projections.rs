@@ -27,7 +27,8 @@ pub struct Projections {
 }
 
 impl Projections {
-    /// Creates projections whose initial values are copied from `original`, or random without one.
+    /// Creates projections whose initial values are copied from `original`, or drawn at random if it is
+    /// `None`.
     pub(super) fn new(
         geometry: &TwinGeometry,
         original: Option<&Self>,

@@ -21,8 +21,8 @@ pub enum Initializer {
 }
 
 impl Initializer {
-    /// Returns a normal distribution with standard deviation `1 / sqrt(inputs)`, which keeps the scale of a
-    /// projection's input.
+    /// Returns a normal distribution with standard deviation `1 / sqrt(inputs)`. With it, the outputs of a
+    /// projection have the scale of its inputs.
     pub fn fan_in(inputs: usize) -> Self {
         Self::Normal((inputs as f64).powf(-0.5))
     }
@@ -41,7 +41,8 @@ pub trait ParamSource {
     /// Returns the parameter `name` of `shape`, row-major in f32. A file ignores `initializer`.
     ///
     /// # Errors
-    /// Fails when a file does not hold the parameter in that shape, or its values are damaged.
+    /// Fails when a file cannot be read, lacks the parameter, or holds it in another shape or with a value
+    /// that is not finite.
     fn values(&mut self, name: &str, shape: &[usize], initializer: Initializer) -> Result<Vec<f32>>;
 
     /// Returns the device on which parameters are placed.
@@ -63,7 +64,7 @@ impl dyn ParamSource + '_ {
     ) -> Result<Tensor<2>> {
         let values = self.values(name, &shape, initializer)?;
         let size = values.len();
-        // Placed as a vector first: a device may pad the rows of a matrix.
+        // A device may pad the rows of a matrix, so the values are placed as a vector first.
         Ok(place(TensorData::new(values, [size]), self.device(), self.dtype()).reshape(shape))
     }
 
@@ -92,8 +93,8 @@ fn place(values_n: TensorData, device: &Device, dtype: DType) -> Tensor<1> {
     device.memory_persistent_allocations(values_n, |values| Tensor::from_data(values, (device, dtype)))
 }
 
-/// Random parameters. The seed of each parameter is derived from its name, so that a new parameter never
-/// changes existing parameters.
+/// Random parameters. The seed of each parameter is derived from its name, so that a new parameter does not
+/// change the values of the others.
 pub struct RandomParams {
     seed: Seed,
     device: Device,

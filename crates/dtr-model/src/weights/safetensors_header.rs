@@ -18,10 +18,10 @@ use dtr_core::error::{Error, Result};
 /// The longest header that is read, in bytes. The `safetensors` crate has the same limit.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 
-/// Bytes of the length of the header, a `u64` at the start of the file.
+/// The size of the `u64` at the start of the file that holds the header's length, in bytes.
 const PREFIX_BYTES: u64 = 8;
 
-/// The key of the header's entry for texts.
+/// The key of the header's metadata, a table of texts.
 const METADATA_KEY: &str = "__metadata__";
 
 /// The header of a safetensors file.
@@ -45,7 +45,7 @@ impl SafetensorsHeader {
         Self::read_from(file, num_bytes, path)
     }
 
-    /// Reads the header from `file`, the content of the file at `path`, `num_bytes` long.
+    /// Reads the header from `file`, which yields the `num_bytes` bytes of the file at `path`.
     ///
     /// # Errors
     /// Fails when [`SafetensorsHeader::read`] does.
@@ -99,7 +99,7 @@ impl SafetensorsHeader {
     }
 }
 
-/// Returns the bytes of a tensor's values, or `None` if the number is not whole or overflows.
+/// Returns how many bytes a tensor's values take, or `None` if this number is not whole or overflows.
 fn num_value_bytes(info: &TensorInfo) -> Option<usize> {
     let elements = info.shape.iter().copied().try_fold(1, usize::checked_mul)?;
     let bits = elements.checked_mul(info.dtype.bitsize())?;

@@ -139,7 +139,7 @@ impl SafetensorsReader {
     /// Checks that every tensor has been read.
     ///
     /// # Errors
-    /// Fails when a tensor was not read, which the model therefore does not have.
+    /// Fails when a tensor was not read. The model then has no such parameter.
     pub fn ensure_all_read(self) -> Result<()> {
         match self.tensors.keys().next() {
             None => Ok(()),

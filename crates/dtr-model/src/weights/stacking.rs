@@ -1,4 +1,4 @@
-//! Stacks of layers: modules of one shape as one module, which computes all of them at once.
+//! Joins layers of the same shape into one module that computes them all at once, and splits it again.
 
 use burn::tensor::Tensor;
 
@@ -32,7 +32,7 @@ pub fn stack_layers<M: Parameters + Clone>(layers: &mut [M]) -> M {
     stack
 }
 
-/// Returns the `count` layers that [`stack_layers`] made `stack` of.
+/// Splits a `stack` made by [`stack_layers`] into its `count` layers.
 pub fn unstack_layers<M: Parameters + Clone>(stack: &M, count: usize) -> Vec<M> {
     let layer = |index: usize| {
         let mut layer = stack.clone();
@@ -49,7 +49,7 @@ pub fn unstack_layers<M: Parameters + Clone>(stack: &M, count: usize) -> Vec<M> 
 }
 
 impl ParamMut<'_> {
-    /// Sets the values from `flat`, `[n]`, which may hold another number of rows than before.
+    /// Sets the values from `flat`, `[n]`. The number of rows may change.
     fn set_rows(&mut self, flat: Tensor<1>) {
         match self {
             Self::Vector(tensor) | Self::F32Vector(tensor) => **tensor = flat,

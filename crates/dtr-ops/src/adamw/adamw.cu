@@ -1,7 +1,7 @@
 // AdamW, and the sum of squares for its clipping.
 #include "vector.cuh"
 
-// A partial sum of squares for each block. grid (any, layers), n elements a layer.
+// Writes each block's partial sum of squares to `partials`. Grid (any, layers). Each layer has n elements.
 extern "C" __global__ void __launch_bounds__(512) sum_squares(const T *x, long long n, float *partials) {
     x += blockIdx.y * n;
     const long long thread = blockIdx.x * 512LL + threadIdx.x, threads = gridDim.x * 512LL;
@@ -30,8 +30,9 @@ struct Adam {
     }
 };
 
-// One step over n elements of each layer. The layer's gradient, whose norm is the root of squares[layer], is scaled
-// to a norm of at most `max_norm`. grid (ceil(n / 1024), layers)
+// One step over the n elements of each layer. squares[layer] is the squared norm of all gradients that are
+// clipped together with the layer's. The layer's gradient is multiplied by the factor that scales this norm
+// to at most `max_norm`. Grid (ceil(n / 1024), layers).
 extern "C" __global__ void __launch_bounds__(256)
     adamw(const T *gradient, float *weights, float *first, float *second, const float *squares, float max_norm,
           float decay, float learning_rate, float beta_first, float beta_second, float epsilon, float correct_first,

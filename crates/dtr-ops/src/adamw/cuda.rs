@@ -13,7 +13,8 @@ use crate::cuda::{
 
 static ADAMW: CudaSource = CudaSource { name: "adamw", text: include_str!("adamw.cu") };
 
-/// Computes [`sum_of_squares`](super::sum_of_squares), summing the blocks' partial sums in their order.
+/// Computes [`sum_of_squares`](super::sum_of_squares). The partial sums of the blocks are added in a fixed
+/// order.
 pub(super) fn sum_of_squares(x: Tensor<1>, layers: usize) -> Tensor<1> {
     let x = contiguous(into_cube(x));
     let count = x.shape().num_elements() / layers;
@@ -33,8 +34,9 @@ fn layer_dims(blocks: usize, layers: usize, threads: u32) -> LaunchDims {
     LaunchDims { grid: (blocks as u32, layers as u32, 1), block: (threads, 1), shared_bytes: 0 }
 }
 
-/// Returns weights, first and second moments (f32) after a step along a gradient of any dtype. `squares`
-/// `[layers]` holds each layer's sum of squares of all gradients that are clipped together.
+/// Returns weights, first moments and second moments (f32) after a step along a gradient of any dtype.
+/// `squares`, of shape `[layers]`, holds for each layer the squared norm of all gradients that are clipped
+/// together with it.
 pub(super) fn step(
     state: [Tensor<1>; 3],
     gradient: Tensor<1>,

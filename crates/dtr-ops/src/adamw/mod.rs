@@ -10,7 +10,8 @@ use burn::tensor::{Tensor, TensorData};
 #[cfg(feature = "cuda")]
 use crate::kernel_support::has_cuda_inference_kernels;
 
-/// The weight decay of parameters stored end to end: a rate for each segment.
+/// The weight decay of parameters that are stored end to end in one tensor: a rate for each segment of the
+/// tensor.
 #[derive(Clone, Debug, Default)]
 pub struct WeightDecay {
     ends: Vec<usize>,
@@ -76,8 +77,9 @@ pub fn sum_of_squares(x_n: Tensor<1>, layers: usize) -> Tensor<1> {
     }
 }
 
-/// Returns weights, first and second moments after a step along `gradient`. `norm` is the norm of all
-/// gradients that are clipped together: `[1]`, or one for each of the layers that a parameter is stacked of.
+/// Returns weights, first moments and second moments after a step along `gradient`. `norm` is the norm of all
+/// gradients that are clipped together. It has one element, or one per layer if the parameter is a stack of
+/// layers.
 pub fn adamw_step(
     [weights, first, second]: [Tensor<1>; 3],
     gradient: Tensor<1>,

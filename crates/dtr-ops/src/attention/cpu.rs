@@ -6,7 +6,7 @@ use dtr_kernels::{AttentionInputs, attention_forward};
 use crate::cpu::{elements, from_flex, into_flex, tensor_like};
 
 /// Computes attention of `q_bhtk` over the first `num_keys` keys of buffers `[b, g, capacity, k]`, outside of
-/// autodiff graphs. Each row sees keys from `first_keys[row]` on.
+/// autodiff graphs. The queries of batch row `row` see keys from `first_keys[row]` on.
 pub(super) fn attention(
     [q_bhtk, k_bgsk, v_bgsk]: [Tensor<4>; 3],
     num_keys: usize,

@@ -22,7 +22,7 @@ static DECODE: CudaSource = CudaSource { name: "decode", text: include_str!("dec
 const MAX_DECODE_QUERIES: usize = 64;
 
 /// Computes attention of `q_bhtk` over the first `num_keys` keys of buffers `[b, g, capacity, k]`, outside of
-/// autodiff graphs. Each row sees keys from `first_keys_b[row]` on.
+/// autodiff graphs. The queries of batch row `row` see keys from `first_keys_b[row]` on.
 pub(super) fn attention(
     tensors: [Tensor<4>; 3],
     num_keys: usize,
@@ -46,7 +46,8 @@ pub(super) fn attention(
     from_cube(output)
 }
 
-/// Computes attention of `q_bhtk` over cache buffers whose last token is at `position` `[1]`.
+/// Computes attention of `q_bhtk` over cache buffers. Their last token is at `position`, a tensor of one
+/// element.
 pub(crate) fn attention_from_counter(
     q_bhtk: Tensor<4>,
     [k_bgsk, v_bgsk]: [Tensor<4>; 2],
@@ -60,7 +61,7 @@ pub(crate) fn attention_from_counter(
     from_cube(output)
 }
 
-/// Queries `[b, h, t, k]` over the first `num_keys` keys of buffers `[b, g, capacity, k]`.
+/// The attention of queries `[b, h, t, k]` over the first `num_keys` keys of buffers `[b, g, capacity, k]`.
 struct AttentionProblem {
     q: CubeTensor,
     k: CubeTensor,
@@ -136,8 +137,8 @@ impl AttentionProblem {
             self.size_args(),
             vec![self.scale_arg()],
         ];
-        // SAFETY: all tensors are alive and of these sizes, with contiguous rows; no key after the last is
-        // read.
+        // SAFETY: all tensors are alive and of these sizes, with contiguous rows. The kernel reads no key
+        // after the first `num_keys`.
         gpu.with_launcher(|launcher| unsafe {
             launcher.launch(&self.kernel(&PREFILL, name), launch, &arguments.concat());
         });
@@ -148,8 +149,9 @@ impl AttentionProblem {
         let (keys, stages) = if self.width == 256 { (64, 1) } else { (128, 2) };
         let shared = 2048 + (stages * consumers * 64 + 4 * keys) * self.width.next_multiple_of(64) * 2;
         let jobs = self.batch * self.heads * self.num_queries.div_ceil(64 * consumers);
-        // If a block computes several jobs, it loads the first tiles of the next job early. If jobs are long,
-        // each block computes one job, since the device's scheduler balances them better.
+        // A job is a tile of queries of one head. Short jobs share a block, which loads the first tiles of
+        // its next job early. Long jobs have a block each, since the device's scheduler then balances the
+        // work better.
         let is_short = 2 * self.num_keys < 2 * 3072 + self.num_queries;
         let blocks = if is_short { jobs.min(gpu.num_multiprocessors as usize) } else { jobs };
         let launch = LaunchDims {
@@ -157,7 +159,7 @@ impl AttentionProblem {
             block: (128 * (consumers as u32 + 1), 1),
             shared_bytes: shared as u32,
         };
-        // The driver encodes a tensor map in the context of the thread's device.
+        // The driver encodes a tensor map in the context that is current on this thread.
         gpu.bind_to_thread();
         let maps = [
             TensorMap::new(&self.q, self.num_queries, 64),
@@ -197,8 +199,7 @@ impl AttentionProblem {
             shared_bytes: (4 * (4 * rows * (self.width + 6) + splits.max(4) * rows)) as u32,
         };
         let partials = empty(output, [groups * splits * rows * (self.width + 6)], DType::F32);
-        // The kernel reads `length`, which is zero or the position counter, and adds `added` to get the
-        // number of keys.
+        // The number of keys is `*length + added`. `length` points to a zero or to the position counter.
         let (length, added) = match &self.position {
             None => (gpu.constant_zero(), self.num_keys),
             Some(position) => (pointer(position), 1),
@@ -229,8 +230,8 @@ fn blocks_per_multiprocessor(width: usize, rows: usize) -> usize {
     }
 }
 
-/// Returns the number of splits of the keys with which `groups · splits` blocks fill `resident_blocks` slots
-/// most evenly.
+/// Returns into how many splits the keys of a group are divided. The device runs `groups · splits` blocks in
+/// waves of `resident_blocks` blocks, and the number is chosen so that the last wave is nearly full.
 fn num_splits(groups: usize, resident_blocks: usize, num_keys: usize) -> usize {
     let most = num_keys.div_ceil(64).clamp(1, 128);
     for splits in 1..=most {

@@ -1,14 +1,14 @@
 // Softmax attention of one or a few new tokens over a cache, for decoding. Reading keys and values takes most
 // of the time, so the kernel reads them once. A block computes a range of the keys of one group (split keys,
-// as in Flash-Decoding). Its warps loop over tiles of 16 keys, each with all the queries that share the
-// group, and merge their results. Blocks write maxima, sums and unscaled outputs to scratch memory, and the
-// last block of a group combines them.
+// as in Flash-Decoding). Each warp of the block loops over tiles of 16 keys, and computes all queries that
+// share the group. The warps then merge their results. Blocks write maxima, sums and unscaled outputs to
+// scratch memory, and the last block of a group combines them.
 //
 // Compile with -DHEAD_DIM=<d>. Tensors: q, o [b, h, t, d] and caches k, v [b, g, capacity, d] by element
-// strides (batch, head, time). Keys are the first *length + added of the cache. The length is read on the
-// device, so that a CUDA graph can be replayed while the cache grows. The queries are the last t of these
-// positions. Query i sees keys from first[row] up to its own position. A query before first[row] is padding
-// and sees only itself.
+// strides (batch, head, time). The kernel uses the first *length + added tokens of the cache. It reads
+// `length` on the device, so that a CUDA graph can be replayed while the cache grows. The queries are at the
+// last t of these positions. A query sees keys from first[row] up to its own position. A query before
+// first[row] is padding and sees only itself.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM
@@ -68,8 +68,8 @@ template <int ROWS> struct Record {
 __device__ inline float finite(float maximum) { return maximum == MINUS_INFINITY ? 0.f : maximum; }
 
 // bf16: S^T = K Q^T and O^T = V^T P^T by mma.m16n8k16, with operands loaded from global memory into
-// registers. Sums over d may be in any order, and so may the rows of O^T. Each lane therefore uses the d of
-// 16 consecutive bytes.
+// registers. The channels d may be summed in any order, and the rows of O^T may have any order. Each lane
+// therefore takes the channels that 16 consecutive bytes hold.
 
 __device__ inline void mma(float (&c)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0,
                            unsigned b1) {
@@ -88,7 +88,7 @@ __device__ inline unsigned pack_transposed(float low, float high) {
     return transposed;
 }
 
-// A warp with EIGHTS times eight queries.
+// The bf16 computation of one warp, for 8 * EIGHTS queries.
 template <int EIGHTS> struct Bf16 {
     using T = bf16;
     static constexpr int ROWS = 8 * EIGHTS, SHARED = 1;
@@ -375,9 +375,9 @@ template <int ROWS> struct Totals {
     float maxima[ROWS], sums[ROWS];
 };
 
-// Combines `count` records: writes maxima and sums of the rows to `totals`, and calls `emit` with the
-// outputs, four columns at a time. `factors` is scratch memory for the scale of each record. The outputs of
-// AT_ONCE records are loaded together.
+// Combines `count` records: writes the rows' maxima and sums to `totals`, and calls `emit` with the outputs,
+// four columns at a time. `factors` is scratch memory for the scale of each record. The outputs of AT_ONCE
+// records are loaded together.
 template <int ROWS, int AT_ONCE, typename Emit>
 __device__ inline void combine(const Record<ROWS>* records, int count, float (*factors)[ROWS], Totals<ROWS>& totals,
                                int rows, Emit emit) {
@@ -467,7 +467,7 @@ __device__ inline void decode(T* o, const T* q, const T* k, const T* v, const in
     }
     __threadfence();
     __syncthreads();
-    // Counts to active - 1 and wraps to 0, ready for the next launch.
+    // The last of the active blocks resets the counter to 0 for the next launch.
     if (threadIdx.x == 0) is_last = atomicInc(finished + together, active - 1) == active - 1;
     __syncthreads();
     if (!is_last) return;

@@ -8,20 +8,19 @@ use burn::tensor::{DType, Int};
 
 use crate::decode::PositionCounter;
 
-/// A causal mask: each query sees the keys up to its own position, without the padding on the left of its
-/// row.
+/// A causal mask: each query sees the keys up to its own position, except the padding at the left of its row.
 #[derive(Clone)]
 pub struct CausalMask {
     num_queries: usize,
     num_past: usize,
     /// The first key that each row sees.
     first_keys: Option<Vec<usize>>,
-    /// The position of the only query, if it is in a counter on the device.
+    /// The position of the only query, if a counter on the device holds the position.
     counter: Option<PositionCounter>,
     device: Device,
     is_autodiff: bool,
-    /// Built on first use, since it is as large as the attention scores, and linear layers and fused kernels
-    /// do not need it.
+    /// The mask as a tensor. It is built on first use: it is as large as the attention scores, and neither
+    /// linear attention nor fused kernels need it.
     hidden_keys: OnceLock<Tensor<4, Bool>>,
     /// `first_keys` on the device, `[b]`, uploaded on first use.
     #[cfg(feature = "cuda")]
@@ -89,7 +88,7 @@ impl CausalMask {
         Some(self.first_keys_b.get_or_init(upload).clone())
     }
 
-    /// Returns a tensor `[b or 1, 1, t, s]` that is true for hidden keys, or none if every query sees every
+    /// Returns a tensor `[b or 1, 1, t, s]` that is true for hidden keys, or `None` if every query sees every
     /// key.
     pub(super) fn hidden_keys(&self) -> Option<&Tensor<4, Bool>> {
         let sees_all = self.num_queries == 1 && self.first_keys.is_none();
@@ -104,7 +103,7 @@ impl CausalMask {
             let first = self.first_keys.as_ref().map_or(0, |first_keys| first_keys[row]);
             for query in 0..self.num_queries {
                 let last = self.num_past + query;
-                // The query of a padding token sees itself: softmax over no key would divide by zero.
+                // The query of a padding token sees its own key: a softmax over no keys would divide by zero.
                 hidden.extend((0..num_keys).map(|key| key > last || (key < first && key != last)));
             }
         }

@@ -28,8 +28,9 @@ use crate::kernel_support::has_cpu_inference_kernels;
 use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
 use crate::kv_cache::KvCache;
 
-/// Returns `softmax(q kᵀ / sqrt(k)) v` for `q_bhtk` over all tokens of `cache`, `[b, h, t, k]`. The last
-/// query is at the last token.
+/// Computes attention of `q_bhtk` over the keys `k` and values `v` of all tokens of `cache`. Returns
+/// `softmax(q kᵀ / sqrt(width)) v`, of shape `[b, h, t, k]`. The last query is at the position of the last
+/// token.
 pub fn attention(q_bhtk: Tensor<4>, cache: &KvCache, mask: &CausalMask) -> Tensor<4> {
     let [keys, values] = cache.buffers();
     if let Some(counter) = mask.counter() {
@@ -54,9 +55,9 @@ fn has_cuda_attention_kernels(x_bhtk: &Tensor<4>) -> bool {
     has_cuda_inference_kernels(x_bhtk) && width.is_multiple_of(16) && width <= 256
 }
 
-/// Computes [`attention`] by the matrix of all scores. This form is differentiable and runs on any device.
+/// Computes [`attention`] with the matrix of all scores. This form is differentiable and runs on any device.
 ///
-/// The queries that share a key/value head are stacked as rows, so that no key is repeated.
+/// The queries that share a key/value head are stacked as rows of one matrix, so that keys are not repeated.
 fn attention_by_scores(
     q_bhtk: Tensor<4>,
     k_bgsk: Tensor<4>,
@@ -70,7 +71,7 @@ fn attention_by_scores(
     matmul_transposed(weights, v_bgsk.transpose()).reshape([batch, heads, time, width])
 }
 
-/// Returns the attention weights `softmax(q kᵀ / sqrt(k))` of `q_bhtk` over `k_bgsk`, `[b, h, t, s]`.
+/// Returns the attention weights `softmax(q kᵀ / sqrt(width))` of `q_bhtk` over `k_bgsk`, `[b, h, t, s]`.
 pub fn attention_weights(q_bhtk: Tensor<4>, k_bgsk: Tensor<4>, mask: &CausalMask) -> Tensor<4> {
     let [batch, heads, time, width] = q_bhtk.dims();
     let [_, groups, num_keys, _] = k_bgsk.dims();
@@ -84,9 +85,9 @@ pub fn attention_weights(q_bhtk: Tensor<4>, k_bgsk: Tensor<4>, mask: &CausalMask
     softmax(visible, 3)
 }
 
-/// Returns `a · bᵀ` of the last two dimensions.
+/// Returns the matrix products `a · bᵀ` over the last two dimensions.
 fn matmul_transposed(a_bgrk: Tensor<4>, b_bgck: Tensor<4>) -> Tensor<4> {
-    // On a GPU burn multiplies f32 by tensor cores in TF32, with ten bits of mantissa.
+    // On a GPU, burn would multiply f32 matrices in TF32, which has only ten bits of mantissa.
     #[cfg(feature = "cuda")]
     if has_cuda_kernels(&a_bgrk) && a_bgrk.dtype() == DType::F32 {
         return crate::linear::project(a_bgrk, b_bgck);

@@ -3,7 +3,7 @@
 
 use burn::tensor::Tensor;
 
-/// Returns `softmax(q kᵀ / sqrt(k)) v`, with as many key/value heads as query heads and no past tokens.
+/// Returns `softmax(q kᵀ / sqrt(width)) v`, with as many key/value heads as query heads and no past tokens.
 pub fn attention(q: &Tensor<4>, k: &Tensor<4>, v: &Tensor<4>) -> Tensor<4> {
     let [_, _, time, width] = q.dims();
     let rows = (0..time).map(|query| {

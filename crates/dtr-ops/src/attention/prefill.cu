@@ -41,8 +41,9 @@ struct Span {
     __device__ bool is_masked(int key, int keys) const { return key + keys - 1 > position || key < first; }
 };
 
-// Merges the maximum of a tile into the running maximum of a row. Weights of the tile are 2^(score *
-// scale_log2 - offset). Returns the factor for the sums so far.
+// Merges the maximum of a tile into the running maximum of a row. Sets `offset`, with which the weights of
+// the tile are 2^(score * scale_log2 - offset). Returns the factor by which the sums so far must be
+// multiplied.
 __device__ inline float rescale(float& maximum, float tile_maximum, float scale_log2, float& offset) {
     float next = fmaxf(maximum, tile_maximum);
     // Until a row has seen a key, its maximum is -inf, and -inf - -inf would be NaN.
@@ -54,8 +55,8 @@ __device__ inline float rescale(float& maximum, float tile_maximum, float scale_
 
 __device__ inline unsigned shared_address(const void* p) { return static_cast<unsigned>(__cvta_generic_to_shared(p)); }
 
-// Copies 16 bytes from global to shared memory. If there is no source, writes zeros (0 times NaN would be
-// NaN).
+// Copies 16 bytes from global to shared memory. If there is no source, writes zeros, because a weight of 0
+// times NaN would be NaN.
 __device__ inline void copy16(void* target, const void* source, bool is_there) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  :: "r"(shared_address(target)), "l"(source), "r"(is_there ? 16 : 0));
@@ -129,7 +130,7 @@ prefill_bf16(bf16* o, const bf16* q, const bf16* k, const bf16* v, const int* fi
     k += row * k_batch + group * k_head;
     v += row * v_batch + group * v_head;
 
-    // Element i of an accumulator is of row quad + 8 * (i / 2).
+    // Element i of an accumulator belongs to row quad + 8 * (i / 2).
     float out[SIXTEENS][D / 8][4] = {}, maximum[SIXTEENS][2], sum[SIXTEENS][2] = {};
 #pragma unroll
     for (int m = 0; m < SIXTEENS; ++m) maximum[m][0] = maximum[m][1] = MINUS_INFINITY;

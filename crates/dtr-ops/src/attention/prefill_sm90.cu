@@ -4,10 +4,10 @@
 // products of one warpgroup overlap with the exponentials of another, and the scores of a tile overlap with
 // the sums of the previous tile (the schedule of FlashAttention-3, arXiv 2407.08608).
 //
-// Compile with -DHEAD_DIM=64, 96, 128 or 256. The tensor maps (cuTensorMapEncodeTiled) have four dimensions,
-// innermost first {d, time, heads, batch}, bf16, with boxes {64, 64, 1, 1} for Q and {64, KEYS, 1, 1} for K
-// and V, 128-byte swizzle, and zeros out of bounds: rows of a tile after the last key must be zeros, since 0
-// times NaN would be NaN.
+// Compile with -DHEAD_DIM=64, 96, 128 or 256. The tensor maps (cuTensorMapEncodeTiled) describe bf16 tensors
+// of four dimensions, innermost first: {d, time, heads, batch}. Their boxes are {64, 64, 1, 1} for Q and
+// {64, KEYS, 1, 1} for K and V, with 128-byte swizzle. Elements out of bounds must read as zeros: a tile may
+// have rows after the last key, and 0 times NaN would be NaN.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM
@@ -106,7 +106,8 @@ __device__ inline u64 descriptor(const bf16* p, int apart) {
 #define NAMES_48 NAMES_32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
 #define NAMES_64 NAMES_48 ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 
-// scores (64 x N) (+)= Q (64 x 16) K^T (16 x N); A.. are the operand numbers after the accumulators.
+// scores (64 x N) = Q (64 x 16) K^T (16 x N), plus the old scores if `adds`. A, B and ADDS are operand
+// numbers.
 #define SCORES(N, REGISTERS, NAMES, A, B, ADDS)                                                                  \
     __device__ inline void multiply(float (&scores)[N / 2], u64 queries, u64 keys, int adds) {                   \
         asm volatile("{\n .reg .pred adds;\n setp.ne.b32 adds, %" #ADDS ", 0;\n"                                 \
@@ -117,7 +118,7 @@ __device__ inline u64 descriptor(const bf16* p, int apart) {
 SCORES(64, REGISTERS_32, NAMES_32, 32, 33, 34)
 SCORES(128, REGISTERS_64, NAMES_64, 64, 65, 66)
 
-// out (64 x N) (+)= weights (64 x 16) V (16 x N)
+// out (64 x N) = weights (64 x 16) V (16 x N), plus the old `out` if `adds`. A to ADDS are operand numbers.
 #define SUMS(N, REGISTERS, NAMES, A, B, C, E, VALUES, ADDS)                                                      \
     __device__ inline void multiply(float (&out)[N / 2], const unsigned* weights, u64 values, int adds) {        \
         asm volatile("{\n .reg .pred adds;\n setp.ne.b32 adds, %" #ADDS ", 0;\n"                                 \
@@ -135,7 +136,7 @@ __device__ inline void commit() { asm volatile("wgmma.commit_group.sync.aligned;
 template <int N> __device__ inline void wait_products() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(N) : "memory");
 }
-// Keeps the compiler from moving register uses across the wait for products that write them.
+// Keeps the compiler from moving uses of these registers across the wait for the products that write them.
 template <int N> __device__ inline void pin(float (&x)[N]) {
 #pragma unroll
     for (int i = 0; i < N; ++i) asm volatile("" : "+f"(x[i]) :: "memory");
@@ -191,7 +192,8 @@ struct Rows {
             if (!is_seen) scores[i] = MINUS_INFINITY;
         }
     }
-    // Turns scores into weights (not yet packed). Returns the factor for the sums so far.
+    // Turns scores into weights (not yet packed). Returns the factors by which the sums so far must be
+    // multiplied.
     __device__ float2 apply_softmax(float scale_log2) {
         float factor[2];
 #pragma unroll
@@ -236,7 +238,7 @@ template <int N> struct Ring {
     }
 };
 
-// The queries of a block: of one head and batch row, longest rows first.
+// A tile of queries of one head and one batch row. Jobs with the most keys have the lowest indices.
 struct Job {
     int head, row, first_query, first_position, first_key, last, tiles;  // tiles of keys from `last` down
 
@@ -249,7 +251,8 @@ struct Job {
     }
 };
 
-// The index of the block's job in a round. Long jobs come first, so every other round is reversed.
+// The index of the block's job in a round. Long jobs come first. Every other round is reversed, so that all
+// blocks get about the same work.
 __device__ inline int job_index(int round) {
     return round * gridDim.x + (round % 2 ? gridDim.x - 1 - blockIdx.x : blockIdx.x);
 }

@@ -16,8 +16,8 @@ pub(crate) struct TensorMap([u64; 16]);
 unsafe impl DeviceRepr for TensorMap {}
 
 impl TensorMap {
-    /// Describes the first `num_tokens` tokens of `tensor`, copied in boxes of `rows` tokens by 64 channels.
-    /// Elements outside read as zeros.
+    /// Describes the first `num_tokens` tokens of `tensor`. The accelerator copies boxes of `rows` tokens by
+    /// 64 channels, in which elements outside of these tokens are zeros.
     pub(super) fn new(tensor: &CubeTensor, num_tokens: usize, rows: u32) -> Self {
         let [batch, heads, _, width] = dims(tensor);
         let lengths = [width, num_tokens, heads, batch].map(|length| length as u64);

@@ -131,7 +131,7 @@ __device__ inline void each_token(int start, int end, Get get, Use use) {
     for (; t < end; ++t) use(t, get(t));
 }
 
-// `next_past` may alias `past` if `time` is at most FORWARD_SEGMENT.
+// The forward pass. `next_past` may alias `past` if `time` is at most FORWARD_SEGMENT.
 template <bool DYNAMIC>
 __device__ inline void forward(const Real* __restrict__ x, i64 x_b, i64 x_t, const Real* __restrict__ weight, i64 w_b,
                                i64 w_t, const Real* past, Real* next_past, Real* __restrict__ y, i64 y_b, i64 y_t,
@@ -240,8 +240,8 @@ __device__ inline void backward(const Real* __restrict__ x, i64 x_b, i64 x_t, co
     if constexpr (!DYNAMIC) dtaps.store_to(dweights);
 }
 
-// The batch is that of a stack of layers, each with its weight and `layer_batch` rows.
-// grid (ceil(c / (4 block)), ceil(time / FORWARD_SEGMENT or BACKWARD_SEGMENT), batch)
+// The batch holds a stack of layers. Each layer has `layer_batch` rows and its own weight.
+// Grid (ceil(c / (4 block)), ceil(time / FORWARD_SEGMENT or BACKWARD_SEGMENT), batch).
 extern "C" __global__ void conv_forward(const Real* x, i64 x_b, i64 x_t, const Real* weight, const Real* past,
                                         Real* next_past, Real* y, i64 y_b, i64 y_t, int channels, int time, int silu,
                                         int layer_batch) {

@@ -15,16 +15,16 @@ use crate::cuda::{
 
 static CONV: CudaSource = CudaSource { name: "conv", text: include_str!("conv.cu") };
 
-/// Tokens of a thread in the forward pass.
+/// The number of tokens that a thread computes in the forward pass.
 const FORWARD_SEGMENT: usize = 32;
 
-/// Tokens of a thread in the backward pass.
+/// The number of tokens that a thread computes in the backward pass.
 const BACKWARD_SEGMENT: usize = 64;
 
-/// Returns `silu` of a convolution, and the state after it. The taps are a weight `[d, w]` or a kernel for
-/// each token, `[b, t, d, w]`.
+/// Convolves `x_btd` with `taps` and applies SiLU. Returns the output, and the state after the last token.
+/// The taps are a weight `[d, w]`, or a kernel for each token, `[b, t, d, w]`.
 ///
-/// On an autodiff graph the convolution starts without a state, and the returned state is unusable.
+/// On an autodiff graph the convolution starts without a state, and the returned state must not be read.
 pub(super) fn conv_silu<const D: usize>(
     x_btd: Tensor<3>,
     taps: Tensor<D>,
@@ -42,7 +42,7 @@ pub(super) fn conv_silu<const D: usize>(
     (from_cube(y), from_cube(next.expect("a convolution with a state has a next state")))
 }
 
-/// A convolution without a state, with the inputs `x` and taps.
+/// A convolution that starts without a state. Its inputs are `x` and the taps.
 #[derive(Clone, Debug)]
 struct ConvSilu;
 
@@ -67,7 +67,7 @@ struct ConvShape {
     width: usize,
     dtype: DType,
     is_dynamic: bool,
-    /// The number of layers that have weights.
+    /// The number of stacked layers that have a weight each. It is 1 if each token has its own taps.
     layers: usize,
 }
 
@@ -114,7 +114,7 @@ fn forward(x: CubeTensor, taps: CubeTensor, state: Option<CubeTensor>) -> (CubeT
     let shape = ConvShape::new(&x, &taps);
     let ConvShape { batch, time, channels, width, dtype, .. } = shape;
     let y = empty(&x, [batch, time, channels], dtype);
-    // The next state after one token may overwrite the state.
+    // With one token, the kernel may overwrite the state with the next state.
     let next = match state.as_ref() {
         Some(state) if time == 1 && state.can_mut() => Some(state.clone()),
         state => state.map(|state| empty(state, [batch, width - 1, channels], dtype)),
@@ -143,7 +143,7 @@ fn backward(x: CubeTensor, taps: CubeTensor, d_y: CubeTensor) -> [CubeTensor; 2]
     let d_x = empty(&x, [batch, time, channels], dtype);
     let d_taps = match is_dynamic {
         true => empty(&x, [batch, time, channels, width], dtype),
-        // The partial sum of each block.
+        // The partial sums of each segment of tokens.
         false => empty(&x, [batch * time.div_ceil(BACKWARD_SEGMENT), channels * width], DType::F32),
     };
     let arguments = [

@@ -1,5 +1,5 @@
-//! Short causal depthwise convolutions followed by SiLU, with one kernel for all tokens or one for each
-//! token, and the state that decoding carries.
+//! Short causal depthwise convolutions followed by SiLU. Either all tokens share a kernel, or each token has
+//! its own. Decoding carries a state from step to step.
 
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -18,9 +18,11 @@ use crate::kernel_support::has_cuda_kernels;
 /// The last `width − 1` inputs of a convolution, `[b, width − 1, d]`.
 pub type ConvState = Tensor<3>;
 
-/// Returns `silu` of the causal convolution of `x_btd` with `weight_dw`, and the state after it: `y[t, d] =
-/// silu(Σ_w weight[d, w] · x[t − W + 1 + w, d])`. Without a state the inputs before the first token are
-/// zeros. `x_btd` may be of a stack of layers, with a weight for each layer, `[l·d, w]`.
+/// Computes the causal convolution of `x_btd` with `weight_dw`, followed by SiLU:
+/// `y[t, d] = silu(Σ_w weight[d, w] · x[t − W + 1 + w, d])`, where `W` is the width of the kernel. Returns
+/// `y`, and the state after the last token. Without a state, the inputs before the first token are zeros.
+///
+/// For a stack of layers, the weight is `[l·d, w]` and holds the weight of each layer.
 pub fn causal_conv_silu(
     x_btd: Tensor<3>,
     weight_dw: &Tensor<2>,

@@ -1,4 +1,5 @@
-//! burn's tensors on CUDA devices as addresses and strides for kernels, and new tensors for kernels to write.
+//! Turns burn's tensors on CUDA devices into addresses and strides for kernels, and allocates tensors for
+//! kernels to write.
 
 use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::kind::Basic;
@@ -29,7 +30,7 @@ where
     Tensor::from_primitive::<Cube>(primitive)
 }
 
-/// Returns the device that holds `tensor`.
+/// Returns the context of the device that holds `tensor`.
 pub(crate) fn gpu_context(tensor: &CubeTensor) -> &'static GpuContext {
     match &tensor.device {
         CubeDevice::Cuda(device) => GpuContext::new(device.index),
@@ -118,8 +119,8 @@ pub(crate) fn empty(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) ->
     CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, dtype)
 }
 
-/// Returns an uninitialised tensor `[b, h, t, w]` in the memory order `[b, t, h, w]`, whose heads merge
-/// without a copy.
+/// Returns an uninitialised tensor `[b, h, t, w]` in the memory order `[b, t, h, w]`. In this order, heads
+/// can be merged without a copy.
 pub(crate) fn empty_time_major(like: &CubeTensor, [b, h, t, w]: [usize; 4], dtype: DType) -> CubeTensor {
     let mut tensor = empty(like, [b, t, h, w], dtype);
     tensor.meta.swap(1, 2);

@@ -1,4 +1,4 @@
-//! Compiles CUDA C++ by NVRTC when a kernel is first used, and caches the machine code on disk.
+//! Compiles CUDA C++ with NVRTC when a kernel is first used, and caches the machine code on disk.
 
 use std::ffi::{CStr, CString};
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use cudarc::nvrtc::{Ptx, result as nvrtc, sys};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{create_folder, write_bytes_atomically};
 
-/// The header that sources may include, by its name.
+/// The name and the text of the header that sources may include.
 const HEADER: (&CStr, &str) = (c"vector.cuh", include_str!("vector.cuh"));
 
 /// The oldest version of the driver's API that is supported: CUDA 12.5.
@@ -119,8 +119,8 @@ fn cuda_headers() -> Result<PathBuf> {
     })
 }
 
-/// Returns the cache file of the machine code. Its name has a digest of the source, the options and NVRTC's
-/// version.
+/// Returns the cache file of the machine code. Its name contains a digest of the source, the options and
+/// NVRTC's version.
 fn cache_path(source: &CudaSource, options: &[&str]) -> Option<PathBuf> {
     let caches = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)

@@ -1,8 +1,8 @@
 //! The context of a CUDA device: compiled kernels and cuBLASLt, on the stream that burn computes on.
 //!
 //! Kernels of burn and of this crate share one stream, so the device runs all work in the order of
-//! submission. Memory that burn reuses for another tensor is therefore never written too early, and no events
-//! are needed.
+//! submission. When burn reuses memory for another tensor, earlier kernels have therefore finished with the
+//! memory, and no CUDA events are needed to synchronise.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -20,7 +20,7 @@ use super::launch::{KernelArg, Launcher};
 use super::stream::burn_stream;
 use crate::linear::CublasLt;
 
-/// Length of the buffer of counters, which are zero between kernels.
+/// The number of counters in the buffer `zeros`. All counters are zero between two kernels.
 const NUM_ZEROS: usize = 1 << 16;
 
 /// A CUDA device, open until the process ends.
@@ -38,19 +38,19 @@ pub(crate) struct GpuContext {
     state: Mutex<LaunchState>,
 }
 
-/// The state that launches change, used by one thread at a time.
+/// The state that launches change. Only one thread uses it at a time.
 pub(super) struct LaunchState {
     /// Compiled modules by source name and definitions.
     pub modules: HashMap<(&'static str, String), Arc<CudaModule>>,
     /// Functions, each with the bytes of dynamic shared memory that it may use.
     pub functions: HashMap<CudaKernel, (CudaFunction, u32)>,
     pub cublaslt: CublasLt,
-    /// Buffers of the work that is being captured; `None` outside a capture.
+    /// The buffers of the work that is being captured. `None` outside of a capture.
     pub captured_buffers: Option<Vec<Handle>>,
 }
 
-/// A CUDA graph and the buffers that it reads and writes. Holding the buffers prevents their reuse while the
-/// graph exists.
+/// A CUDA graph, and the buffers that the graph reads and writes. Holding the buffers prevents their reuse
+/// while the graph exists.
 pub(crate) struct CapturedGraph {
     graph: CudaGraph,
     _buffers: Vec<Handle>,
@@ -59,14 +59,14 @@ pub(crate) struct CapturedGraph {
 /// Unwraps the result of a call to the driver.
 ///
 /// # Panics
-/// Panics if the call failed: burn's operations return no errors.
+/// Panics if the call failed. An operation of burn cannot return an error.
 #[track_caller]
 pub(crate) fn expect_success<T, E: Display>(result: Result<T, E>, action: impl Display) -> T {
     result.unwrap_or_else(|cause| panic!("the CUDA device failed to {action}: {cause}"))
 }
 
 impl GpuContext {
-    /// Returns the device with this index. The first call opens it.
+    /// Returns the context of the device with this index. The first call opens the device.
     pub fn new(index: usize) -> &'static Self {
         static CONTEXTS: LazyLock<Mutex<HashMap<usize, &'static GpuContext>>> = LazyLock::new(Mutex::default);
         let mut contexts = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +77,8 @@ impl GpuContext {
 
     fn open(index: usize) -> Result<Self, DriverError> {
         let context = CudaContext::new(index)?;
-        // SAFETY: all work goes to one stream, in its order; events of single buffers would break captures.
+        // SAFETY: without event tracking, cudarc does not order streams; here all work runs in order on one
+        // stream. Tracking is off because events of single buffers break graph captures.
         unsafe { context.disable_event_tracking() };
         let stream = burn_stream(&context, index);
         let multiprocessors = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
@@ -99,8 +100,8 @@ impl GpuContext {
         })
     }
 
-    /// Returns the address of `count` counters (u32), which are zero. Each kernel resets its counters to
-    /// zero.
+    /// Returns the address of `count` counters (u32), all of which are zero. A kernel must reset the counters
+    /// that it uses to zero.
     pub fn zeroed_counters(&self, count: usize) -> KernelArg {
         assert!(count < NUM_ZEROS, "a kernel has at most {NUM_ZEROS} counters, not {count}");
         KernelArg::Pointer(self.zeros.device_ptr(&self.stream).0)
@@ -128,7 +129,7 @@ impl GpuContext {
         self.lock().captured_buffers.is_some()
     }
 
-    /// Keeps the buffer of a new tensor alive for the graph, if a capture is under way.
+    /// Keeps the buffer of a new tensor alive as long as the graph, if a capture is under way.
     pub fn retain_if_capturing(&self, buffer: &Handle) {
         if let Some(buffers) = &mut self.lock().captured_buffers {
             buffers.push(buffer.clone());
@@ -145,8 +146,8 @@ impl GpuContext {
         let buffers = self.lock().captured_buffers.take();
         let flags = sys::CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
         let graph = self.capture_stream.end_capture(flags);
-        // A panic is resumed only after the capture has ended, so that launches of another cell are not
-        // captured.
+        // A panic is resumed only after the capture has ended. Otherwise the launches of a later cell would
+        // be captured too.
         if let Err(panic) = outcome {
             resume_unwind(panic);
         }
@@ -158,7 +159,7 @@ impl GpuContext {
     pub fn replay(&self, captured: &CapturedGraph) {
         self.bind_to_thread();
         let (graph, stream) = (captured.graph.cu_graph_exec(), self.stream.cu_stream());
-        // SAFETY: graph and stream are alive, and of one context.
+        // SAFETY: graph and stream are alive, and belong to one context.
         expect_success(unsafe { result::graph::launch(graph, stream) }, "replay a captured graph");
     }
 

@@ -9,13 +9,13 @@ use super::context::{GpuContext, LaunchState, expect_success};
 use crate::attention::TensorMap;
 use crate::linear::CublasLt;
 
-/// Bytes of dynamic shared memory that every kernel may use without asking.
+/// Bytes of dynamic shared memory that a kernel may use unless the driver is told to allow more.
 const DEFAULT_SHARED_BYTES: u32 = 48 << 10;
 
 /// An argument of a kernel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum KernelArg {
-    /// An address on the device; 0 for null.
+    /// An address on the device. The address 0 is null.
     Pointer(u64),
     Long(i64),
     Int(i32),
@@ -32,9 +32,9 @@ pub(crate) fn int_args<const N: usize>(numbers: [usize; N]) -> Vec<KernelArg> {
 /// The dimensions of a launch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LaunchDims {
-    /// Blocks.
+    /// The number of blocks in each dimension.
     pub grid: (u32, u32, u32),
-    /// Threads of a block.
+    /// The number of threads of a block in each dimension.
     pub block: (u32, u32),
     /// Bytes of dynamic shared memory.
     pub shared_bytes: u32,
@@ -60,10 +60,9 @@ impl<'a> Launcher<'a> {
 
     /// Launches `kernel`.
     ///
-    /// # Safety
     /// `arguments` must match the kernel's parameters in order and type. Addresses must belong to live
-    /// tensors that are large enough for the kernel's reads and writes. burn may reuse their memory after the
-    /// call, since its later work is on the same stream.
+    /// tensors that are large enough for the kernel's reads and writes. After the call, burn may reuse the
+    /// memory of these tensors, since its later work is on the same stream.
     pub unsafe fn launch(&mut self, kernel: &CudaKernel, dims: LaunchDims, arguments: &[KernelArg]) {
         let function = self.function(kernel, dims.shared_bytes);
         let mut launch = self.stream().launch_builder(&function);
@@ -93,8 +92,8 @@ impl<'a> Launcher<'a> {
             self.state.functions.insert(kernel.clone(), (function, DEFAULT_SHARED_BYTES));
         }
         let (function, allowed) = self.state.functions.get_mut(kernel).expect("it was inserted");
-        // Launches of one kernel differ: the delta rule's forward pass uses more when it saves tensors for
-        // gradients.
+        // Launches of one kernel need different amounts of shared memory: the delta rule's forward pass needs
+        // more when it saves tensors for gradients.
         if shared_bytes > *allowed {
             let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             let result = function.set_attribute(attribute, shared_bytes as i32);

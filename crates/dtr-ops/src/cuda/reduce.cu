@@ -2,7 +2,7 @@
 // layer of a stack.
 #include "vector.cuh"
 
-// sum[layer] = scale times the sum of `count` partial sums. Each block sums a layer's.
+// sum[layer] = scale times the sum of the layer's `count` partial sums. Each block computes one layer.
 extern "C" __global__ void __launch_bounds__(1024)
     sum_partials(const float *partials, int count, float scale, float *sum) {
     partials += (long long)blockIdx.x * count;
@@ -12,8 +12,8 @@ extern "C" __global__ void __launch_bounds__(1024)
     if (threadIdx.x == 0) sum[blockIdx.x] = mine * scale;
 }
 
-// to[layer, c] = the sum over `rows` of from[layer, row, c] in a fixed order. The rows are partial sums of another
-// kernel. block 128, grid (ceil(columns / 32), layers): four threads share a column.
+// to[layer, c] = the sum over `rows` of from[layer, row, c] in a fixed order. The rows are partial sums of
+// another kernel. Block 128, grid (ceil(columns / 32), layers): four threads share a column.
 extern "C" __global__ void __launch_bounds__(128) sum_rows(const float *from, float *to, int rows, int columns) {
     __shared__ float sums[4][32];
     from += (long long)blockIdx.y * rows * columns, to += (long long)blockIdx.y * columns;
@@ -28,7 +28,8 @@ extern "C" __global__ void __launch_bounds__(128) sum_rows(const float *from, fl
         to[c] = sums[0][threadIdx.x] + sums[1][threadIdx.x] + sums[2][threadIdx.x] + sums[3][threadIdx.x];
 }
 
-// The sums of columns: a row of `partials` for each of gridDim.y blocks of rows of each of gridDim.z layers.
+// Sums the columns of each block of rows. Each of gridDim.z layers has gridDim.y blocks of rows, and each
+// block of rows yields one row of `partials`.
 extern "C" __global__ void __launch_bounds__(128) column_sums(const T *x, float *partials, long long rows, int d) {
     const int c = blockIdx.x * 128 + threadIdx.x;
     if (c >= d) return;

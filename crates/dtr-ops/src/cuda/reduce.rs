@@ -10,21 +10,20 @@ use super::launch::{KernelArg, LaunchDims, int_args};
 
 static REDUCE: CudaSource = CudaSource { name: "reduce", text: include_str!("reduce.cu") };
 
-/// Returns the number of blocks that share the rows of each of `layers` matrices when their columns are
-/// summed. Each block writes a row of partial sums.
+/// Returns into how many blocks the rows of a matrix are divided when the columns of `layers` matrices are
+/// summed in one launch. Each block of rows yields one row of partial sums.
 pub(crate) fn num_row_blocks(layers: usize) -> usize {
     256_usize.div_ceil(layers).max(16)
 }
 
-/// Returns the launch of a kernel with a thread for each column and block of rows of each of `layers`
-/// matrices.
+/// Returns the launch dimensions for `layers` matrices: one thread for each column of each block of rows.
 pub(crate) fn row_block_dims(columns: usize, layers: usize) -> LaunchDims {
     let grid = (columns.div_ceil(128) as u32, num_row_blocks(layers) as u32, layers as u32);
     LaunchDims { grid, block: (128, 1), shared_bytes: 0 }
 }
 
-/// Returns the sums of the columns of `x` `[.., n]` in f32, `[layers·n]`: each of `layers` equal shares of
-/// the rows is summed separately.
+/// Divides the rows of `x`, `[.., n]`, into `layers` equal shares, and sums the columns of each share.
+/// Returns the sums in f32, `[layers·n]`.
 pub(crate) fn column_sums(x: CubeTensor, layers: usize) -> CubeTensor {
     let x = contiguous(x);
     let width = *x.shape().last().expect("a matrix has columns");
@@ -40,8 +39,8 @@ pub(crate) fn column_sums(x: CubeTensor, layers: usize) -> CubeTensor {
     sum_rows(partials, layers, [layers * width])
 }
 
-/// Returns the sum of the rows of each of `layers` matrices of partial sums (f32), which follow one another
-/// in `rows`, as a tensor of `shape`.
+/// Sums the rows of each of `layers` matrices of f32 partial sums. The matrices follow one another in `rows`.
+/// Returns the sums as a tensor of `shape`.
 pub(crate) fn sum_rows(rows: CubeTensor, layers: usize, shape: impl Into<Shape>) -> CubeTensor {
     let [count, columns] = dims(&rows);
     let sum = empty(&rows, shape, DType::F32);
@@ -55,7 +54,8 @@ pub(crate) fn sum_rows(rows: CubeTensor, layers: usize, shape: impl Into<Shape>)
     sum
 }
 
-/// Returns the sum of each of `layers` equal shares of `partials` (f32) times `scale`, `[layers]`.
+/// Divides `partials` (f32) into `layers` equal shares. Returns the sum of each share times `scale`,
+/// `[layers]`.
 pub(crate) fn sum_partials(partials: &CubeTensor, layers: usize, scale: f32) -> CubeTensor {
     let sum = empty(partials, [layers], DType::F32);
     let count = partials.shape().num_elements() / layers;

@@ -1,11 +1,11 @@
 //! One stream per device, shared by burn and the kernels of this crate.
 //!
 //! burn 0.22.1 and cubecl 0.11.3 have no function that returns the stream: `cubecl-cuda` keeps it in a
-//! private field of its server. The only public output that contains it is the server's `Debug` form, which
-//! [`burn_stream`] parses. The alternative, an accessor, needs a patched copy of `cubecl-cuda` in this
+//! private field of its server. The only public output that contains the stream is the server's `Debug` form,
+//! which [`burn_stream`] parses. The alternative, an accessor, needs a patched copy of `cubecl-cuda` in this
 //! repository: 4,000 lines to merge by hand at each release. The parser is one line, protected by the exact
-//! version pin in `Cargo.toml` and a test. Two streams that are synchronised by events cost four driver calls
-//! per launch: the quick start on an H100 takes 66 s with two streams, and 40 s with one.
+//! version pin in `Cargo.toml` and a test. A second stream, synchronised with burn's by events, would cost
+//! four driver calls per launch: the quick start on an H100 takes 66 s with two streams, and 40 s with one.
 
 use std::ptr::with_exposed_provenance_mut;
 use std::sync::Arc;
@@ -56,8 +56,9 @@ pub(super) fn burn_stream(context: &Arc<CudaContext>, index: usize) -> Arc<CudaS
         debug_form.unwrap_or_else(|cause| panic!("cannot read the state of burn's CUDA server: {cause:?}"));
     let address = stream_address(&debug_form).expect("cubecl 0.11.3 prints the address of its stream");
     let stream: CUstream = with_exposed_provenance_mut(address);
-    // SAFETY: the stream belongs to the device's primary context, as `context` is, and burn's server keeps it
-    // until the process ends. Work is in order because burn uses no other stream (`use_single_stream`).
+    // SAFETY: the stream belongs to the device's primary context, which is `context`. burn's server keeps the
+    // stream until the process ends. Work is in order because burn uses no other stream
+    // (`use_single_stream`).
     unsafe { context.wrap_borrowed_stream(stream) }
 }
 

@@ -38,8 +38,8 @@ impl PositionCounter {
         });
     }
 
-    /// Rotates `x_bhtk` by the cosines and sines of the positions from the counter on. `tables` hold all
-    /// positions.
+    /// Rotates the tokens of `x_bhtk`, the first of which is at the counter's position. `tables` hold the
+    /// cosines and sines of all positions.
     ///
     /// # Panics
     /// Panics if the width of a head is not a multiple of 16.
@@ -48,8 +48,8 @@ impl PositionCounter {
         rotate_from_counter(x_bhtk, tables, self.position())
     }
 
-    /// Rotates the queries and keys of `[q, k, v]`, and writes keys and values into the cache buffers in
-    /// place, from the counter's position on. Returns the queries and the buffers.
+    /// Rotates the queries and keys of `[q, k, v]`. Writes the rotated keys and the values into the cache
+    /// buffers in place, from the counter's position on. Returns the rotated queries and the buffers.
     pub(crate) fn rotate_and_append(
         &self,
         tokens: [Tensor<4>; 3],

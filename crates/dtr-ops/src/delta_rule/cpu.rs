@@ -21,8 +21,8 @@ pub(super) fn gated_delta_recurrence(
     unpack(apply(CpuGatedDelta, [q, k, v, beta, g, state]), query_shape, value_width)
 }
 
-/// The operation with the inputs q, k, v, beta, g and first states. Its output packs all outputs and last
-/// states.
+/// The operation. Its inputs are q, k, v, beta, g and the first states. Its output is one vector: all
+/// outputs, followed by all last states.
 #[derive(Clone, Debug)]
 struct CpuGatedDelta;
 

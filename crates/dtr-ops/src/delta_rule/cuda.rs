@@ -1,5 +1,6 @@
-//! The gated delta rule on CUDA devices, by its WY form. The matrices of all chunks are computed in parallel,
-//! then the states chunk by chunk. The backward pass has the same two parts.
+//! The gated delta rule on CUDA devices, in its WY form. The matrices of all chunks are computed in parallel,
+//! then the states chunk by chunk. The backward pass repeats both parts, loops over the chunks in reverse,
+//! and computes the gradients of all chunks in parallel.
 
 #![allow(unsafe_code)]
 
@@ -43,7 +44,7 @@ pub(super) fn gated_delta_rule(
     (from_cube(output), from_cube(state))
 }
 
-/// The gated delta rule without a state, with the inputs q, k, v, beta and g.
+/// The gated delta rule, starting without a state. Its inputs are q, k, v, beta and g.
 #[derive(Clone, Debug)]
 struct CudaGatedDelta;
 
@@ -59,7 +60,7 @@ impl DifferentiableOp<5> for CudaGatedDelta {
     }
 }
 
-/// The sizes of a problem.
+/// The sizes of the tensors, and the share of a block.
 #[derive(Clone, Copy)]
 struct DeltaShape {
     batch: usize,
@@ -69,7 +70,7 @@ struct DeltaShape {
     key: usize,
     value: usize,
     dtype: DType,
-    /// Value channels of a block.
+    /// The number of value channels that a block computes.
     slice: usize,
 }
 
@@ -93,7 +94,7 @@ impl DeltaShape {
         self.time.div_ceil(CHUNK)
     }
 
-    /// The length of a row in shared memory, padded against bank conflicts.
+    /// Returns the length of a row in shared memory, padded against bank conflicts.
     fn padded(&self, width: usize) -> usize {
         width + 16 / self.dtype.size()
     }
@@ -134,15 +135,16 @@ impl DeltaShape {
     }
 }
 
-/// The results of `delta_prepare`, which processes every chunk independently.
+/// The results of `delta_prepare`, which processes every chunk independently. `delta_rule.cu` defines the
+/// matrices.
 struct PreparedChunks {
-    /// Decays and write strengths of the tokens, f32.
+    /// Decay, write strength and normalisation factors of each token, f32.
     token_scalars: CubeTensor,
-    /// Matrices `M`, which turn a chunk's values into its outputs.
+    /// The matrix `M` of each chunk. It turns the chunk's residuals `R` into outputs.
     output_matrices: CubeTensor,
-    /// Matrices `H`, which write a chunk's values into the state.
+    /// The matrix `H` of each chunk. It writes the chunk's residuals `R` into the state.
     state_matrices: CubeTensor,
-    /// Inverses `T` of the triangular matrices, if the updates are saved for gradients.
+    /// The matrix `T` of each chunk, if the updates `U = T R` are saved for the gradients.
     inverses: Option<CubeTensor>,
 }
 
@@ -197,7 +199,7 @@ fn kernel_inputs([q, k, v, beta, g]: [CubeTensor; 5]) -> [CubeTensor; 5] {
     [q, k, v, beta, g]
 }
 
-/// Returns the output and the next state, starting from `state`.
+/// Computes all tokens, starting from `state`. Returns the output and the state after the last token.
 fn forward_from_state(tensors: [CubeTensor; 5], state: CubeTensor) -> (CubeTensor, CubeTensor) {
     let [q, k, v, beta, g] = kernel_inputs(tensors);
     let shape = DeltaShape::new(&q, &v);
@@ -254,8 +256,8 @@ fn forward(tensors: [CubeTensor; 5]) -> CubeTensor {
     output
 }
 
-/// Loops over the chunks, starting from a state of zeros. Writes the outputs to `output`, and the states
-/// before the chunks and their updates to `saved`.
+/// Loops over the chunks, starting from a state of zeros. Writes the outputs to `output`. Writes the state
+/// before each chunk and the updates `U` of each chunk to `saved`.
 fn scan_chunks(
     shape: &DeltaShape,
     [q, k, v]: [&CubeTensor; 3],
@@ -298,7 +300,8 @@ fn backward(tensors: [CubeTensor; 5], d_output: CubeTensor) -> [CubeTensor; 5] {
     scan_chunks(&shape, [&q, &k, &v], &prepared, None, Some([&states, &updates]));
 
     let d_q = empty_time_major(&q, [batch, heads, time, key], dtype);
-    // The gradients of keys and values by query head. If heads share keys and values, they are summed below.
+    // The gradients of keys and values for each query head. If query heads share keys and values, their
+    // gradients are summed below.
     let by_head = |width: usize| match groups == heads {
         true => empty_time_major(&q, [batch, heads, time, width], dtype),
         false => empty(&q, [batch, heads, time, width], dtype),

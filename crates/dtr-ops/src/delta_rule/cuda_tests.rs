@@ -10,8 +10,8 @@ use crate::cuda_testing::{
 fn outputs_and_gradients_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
         for (case, time) in CASES.into_iter().flat_map(|case| SEQUENCE_LENGTHS.map(|time| (case, time))) {
-            // With strong decay, a token's decay has a gradient of a few terms, which may cancel by chance.
-            // With few tokens one such number would dominate the error.
+            // With strong decay, the gradient of a token's decay is the sum of a few terms, which may cancel
+            // by chance. With few tokens, one such gradient would dominate the error.
             let batch = if time < 64 { 64 } else { 2 };
             let (heads, groups, key, value) = (4, 2, 64, 128);
             let q = random([batch, heads, time, key], -1.0, 1.0);
@@ -28,9 +28,9 @@ fn outputs_and_gradients_match_the_portable_form() {
                 (o.inner(), of_leaves, gates.map(|gate| gate.grad(&gradients).unwrap()))
             };
             let truth = learn([&q, &k, &v, &seed].map(Tensor::clone), [beta.clone(), g.clone()]);
-            // With correlated keys the gradients of the decays cancel, and rounding the inputs changes the
-            // reference itself by more than the bound. The bound is then the effect of three roundings:
-            // inputs, saved chunks, states.
+            // With correlated keys, the terms of the decays' gradients cancel, and rounding the inputs
+            // changes the reference itself by more than the bound. The bound is then the effect of three
+            // roundings: of the inputs, of the saved chunks and of the states.
             let [q_, k_, v_] = [&q, &k, &v].map(|x| perturb(x, dtype));
             let perturbed = learn([q_, k_, v_, seed.clone()], [beta.clone(), g.clone()]);
             fill_free_memory_with_nan(device);

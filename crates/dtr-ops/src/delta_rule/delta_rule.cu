@@ -19,8 +19,8 @@
 // (`delta_backward_scan`, from the last chunk to the first). Since dT enters only as T^T dT T^T = D U^T, the
 // other gradients need no inverse and are again one product for each chunk (`delta_backward_chunks`).
 //
-// Multiplying by T late, as O = .. + P U, would be equivalent in exact arithmetic, but not in bf16: with
-// correlated keys P and dU are large, and T takes differences of them. M and H are rounded after these
+// In exact arithmetic, T could also be applied last, as O = .. + P U. In bf16 that loses accuracy: with
+// correlated keys, P and dU are large, and T takes differences of them. M and H are rounded only after these
 // differences.
 //
 // With L2NORM the kernels normalise q and k: x / sqrt(sum x^2 + 1e-6). The factors 1 / sqrt(..) are kept as
@@ -250,8 +250,8 @@ struct Operands<bf16> {
     }
 };
 
-// 3xTF32: a number is split into its upper 11 bits and the rest, which tensor cores can take. The product of
-// the two rests is left out (2^-20).
+// 3xTF32: a number is split into its upper 11 bits and the rest, both of which tensor cores can take. The
+// product of two rests, about 2^-20 of the result, is left out.
 template <>
 struct Operands<float> {
     static constexpr int DEPTH = 8;
@@ -316,8 +316,8 @@ struct Operands<float> {
     }
 };
 
-// sum += left[row.., 0..LENGTH] right[0..LENGTH, column..]: a warp's MT x NT blocks of 16 x 8. Only the
-// depths between `from` and `to` are read, if the other depths are known to be zeros.
+// sum += left[row.., 0..LENGTH] right[0..LENGTH, column..]: a warp's MT x NT blocks of 16 x 8. Depths outside
+// of [from, to) are not read, and must be known to be zeros.
 template <Order A, Order B, int LENGTH, int UNROLL = 4, class E, int MT, int NT>
 __device__ __forceinline__ void multiply(float (&sum)[MT][NT][4], const E *a, int a_pitch, int row, const E *b,
                                          int b_pitch, int column, int from = 0, int to = LENGTH) {
@@ -422,8 +422,8 @@ struct Share {
     __device__ int pair_column(int n) const { return column + n * 8 + int(threadIdx.x) % 4 * 2; }
 };
 
-// Writes the pairs of a row that a thread holds: elements half * 2 and the next of each block, blocks 8
-// apart.
+// Writes the pairs of a row that a thread holds: elements half * 2 and half * 2 + 1 of each block. The blocks
+// are 8 columns apart.
 template <int NT>
 __device__ __forceinline__ void set_row(T *at, const float (&x)[NT][4], int half, float factor = 1.0f) {
 #pragma unroll
@@ -453,7 +453,7 @@ struct Token {
     float key;    // factor of k: norm
 };
 
-// Factors of the rows of raw products.
+// The factors with which a token's rows of the products of raw q and k are multiplied.
 struct Rates {
     float recall;  // -beta exp(G): of K S in R
     float beta;
@@ -499,10 +499,11 @@ __device__ void inverse_norms(float *norms, const T *tile) {
     }
 }
 
-// Inverts I + N, N strictly lower triangular, into `inverse`, which holds zeros; 4 warps. Diagonal blocks of
-// 16 are inverted by forward substitution, then merged twice: [[A, 0], [L, D]]^-1 = [[A^-1, 0], [-D^-1 L
-// A^-1, D^-1]]. That is as accurate as a triangular solve, whereas the product (I - N)(I + N^2)(I + N^4)..
-// loses all digits for correlated keys. Overwrites the upper half of N.
+// Writes the inverse of I + N to `inverse`, which holds zeros on entry, by 4 warps. N is strictly lower
+// triangular. Diagonal blocks of 16 are inverted by forward substitution, then merged twice:
+// [[A, 0], [L, D]]^-1 = [[A^-1, 0], [-D^-1 L A^-1, D^-1]]. That is as accurate as a triangular solve, whereas
+// the product (I - N)(I + N^2)(I + N^4).. loses all digits for correlated keys. Overwrites the upper half of
+// N.
 __device__ void invert(float *inverse, float *n) {
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     if (lane < 16) {
@@ -672,7 +673,7 @@ extern "C" __global__ void __launch_bounds__(128)
 
 // Forward.
 
-// Reads the rates of a chunk's tokens, with at least 64 threads. Returns exp(G_last).
+// Computes the rates of a chunk's tokens, by at least 64 threads. Returns exp(G_last).
 __device__ float load_rates(Rates *rates, const Token *tokens) {
     const float last = tokens[CHUNK - 1].decay;
     if (threadIdx.x < CHUNK) rates[threadIdx.x] = Rates(tokens[threadIdx.x], last);
@@ -914,12 +915,13 @@ __device__ void add_across(float (&sums)[PARTS][CHUNK]) {
 //     dbeta = D.U / beta        dG = Q.dQ + K.A - K.B - K.E
 //     and for the last token dG also has exp(G_last) S.dS' + sum K.E
 //
-// (dot products of rows). W and X are rounded once and used on both sides, so terms of dG that cancel do so
-// exactly. Terms that cancel in dg, the sums of dG from a token to the end, are left out: part of K.E, and
-// the diagonal of W, which no decay enters. The diagonal is added to dQ and B at the end.
+// X.Y is the dot product of each row of X with the same row of Y. W and X are rounded once and used on both
+// sides, so terms of dG that cancel do so exactly. dg is the sum of dG from a token to the end. Terms that
+// cancel in dg are left out: part of K.E, and the diagonal of W, which no decay enters. The diagonal is added
+// to dQ and B at the end.
 //
-// The kernel makes four passes over the value channels, for W and X, dQ, A and B. Registers then suffice for
-// two blocks on a multiprocessor. The next slice of a pass is loaded while one is multiplied.
+// The kernel makes four passes over the value channels: for W and X, for dQ, for A and for B. Registers then
+// suffice for two blocks on a multiprocessor. The next slice of a pass is loaded while one is multiplied.
 extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
     delta_backward_chunks(VIEW(const T, q), VIEW(const T, k), VIEW(const T, o_gradient), VIEW(T, q_gradient),
                           VIEW(T, k_gradient), VIEW(float, beta_gradient), VIEW(float, g_gradient), const Token *tokens,
@@ -1137,8 +1139,8 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
         *AT(beta_gradient, head, start + thread) = update_dots[thread] / chunk_tokens[thread].beta;
     }
     if (thread < WARP) {
-        // g changes G of its own and all later tokens, so its gradient is a sum from the end, with the
-        // state's share.
+        // A token's g changes G of that token and of all later tokens. Its gradient is therefore the sum of
+        // dG from the token to the end, plus the state's share.
         auto own = [&](int row) { return q_dots[0][row] + a_dots[0][row] - b_dots[0][row]; };
         const float first = own(thread * 2), second = own(thread * 2 + 1);
         const float first_passed = e_dots[0][thread * 2], second_passed = e_dots[0][thread * 2 + 1];
@@ -1176,7 +1178,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
     }
 }
 
-// Sums the gradients of the heads of each group; `per_head` [batch, groups, ratio, time, width] is
+// Sums the gradients of the heads of each group. `per_head` [batch, groups, ratio, time, width] is
 // contiguous.
 extern "C" __global__ void __launch_bounds__(256)
     delta_group_sum(const T *per_head, VIEW(T, sum), int ratio, int time, int width) {

@@ -1,5 +1,5 @@
-//! The gated delta rule (Gated DeltaNet, arXiv 2412.06464):
-//! `S ← exp(g) S`, `u = β (v − Sᵀ k)`, `S ← S + k uᵀ`, `o = K^(-1/2) Sᵀ q`.
+//! The gated delta rule (Gated DeltaNet, arXiv 2412.06464): `S ← exp(g) S`, `u = β (v − Sᵀ k)`,
+//! `S ← S + k uᵀ`, `o = K^(-1/2) Sᵀ q`. `S` is the state and `K` the key width.
 //!
 //! The recurrence diverges unless keys are l2-normalised and `β ≤ 2`.
 
@@ -23,12 +23,13 @@ use crate::kernel_support::has_cuda_linear_attention_kernels;
 use crate::norm::l2_norm;
 use crate::triangular::unit_triangular_inverse;
 
-/// Computes the gated delta rule over queries `q_bhtk` and keys `k_bgtk`, which are l2-normalised here,
-/// values `v_bgtv`, write strengths `beta_bht` and log decays `g_bht` (≤ 0), from `state_bhkv` (zeros if
-/// none). Query head `i` uses key/value head `i / (h / g)`.
+/// Computes the gated delta rule, starting from `state_bhkv` (zeros if none). `q_bhtk` and `k_bgtk` are
+/// l2-normalised by this function. `beta_bht` holds the write strengths, `g_bht` the log decays (≤ 0). Query
+/// head `i` uses key/value head `i / (h / g)`, where `h` and `g` are the numbers of query and key/value
+/// heads.
 ///
-/// Returns the output `[b, h, t, v]` and the state after it `[b, h, k, v]`. On an autodiff graph on a CUDA
-/// device, where no state may be given, the returned state is unusable.
+/// Returns the output, `[b, h, t, v]`, and the state after the last token, `[b, h, k, v]`. On an autodiff
+/// graph on a CUDA device, no state may be given, and the returned state must not be read.
 pub fn gated_delta_rule(
     [q_bhtk, k_bgtk, v_bgtv]: [Tensor<4>; 3],
     [beta_bht, g_bht]: [Tensor<3>; 2],
@@ -52,10 +53,10 @@ pub fn gated_delta_rule(
     }
 }
 
-/// The recurrence of [`gated_delta_rule`] over `q_bhtk` and `k_bhtk` that are l2-normalised already, with as
-/// many key/value heads as query heads.
+/// Computes the recurrence of [`gated_delta_rule`] for queries and keys that are already l2-normalised, with
+/// as many key/value heads as query heads.
 ///
-/// Returns the output `[b, h, t, v]` and the state after it `[b, h, k, v]`.
+/// Returns the output, `[b, h, t, v]`, and the state after the last token, `[b, h, k, v]`.
 pub fn gated_delta_recurrence(
     q_bhtk: Tensor<4>,
     k_bhtk: Tensor<4>,

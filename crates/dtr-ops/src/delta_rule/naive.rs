@@ -3,8 +3,8 @@
 
 use burn::tensor::Tensor;
 
-/// Computes `S ← exp(g) S`, `u = β (v − Sᵀ k)`, `S ← S + k uᵀ`, `o = K^(-1/2) Sᵀ q`, for tensors of any dtype
-/// with as many key/value heads as query heads, `beta` and `g` of shape `[b, h, t, 1]`.
+/// Computes `S ← exp(g) S`, `u = β (v − Sᵀ k)`, `S ← S + k uᵀ`, `o = K^(-1/2) Sᵀ q`, for tensors of any
+/// dtype. There are as many key/value heads as query heads. `beta` and `g` have the shape `[b, h, t, 1]`.
 pub fn gated_delta(
     q: &Tensor<4>,
     k: &Tensor<4>,

@@ -33,7 +33,7 @@ pub(crate) fn add_bias<const D: usize>(x: Tensor<D>, bias: &Tensor<1>) -> Tensor
     apply(AddBias, [x.into_dispatch(), bias.clone().into_dispatch()])
 }
 
-/// The sum of rows and a bias, with the inputs x and bias.
+/// The sum of a bias and each row of x. Its inputs are x and the bias.
 #[derive(Clone, Debug)]
 struct AddBias;
 
@@ -79,8 +79,8 @@ pub(super) fn concat_batches(parts: Vec<Tensor<3>>) -> Tensor<3> {
             let offset = index * count * whole.dtype().size();
             let to = KernelArg::Pointer(address + offset as u64);
             let arguments = [pointer(part), to, KernelArg::Long(count as i64)];
-            // SAFETY: both tensors are alive and dense, and the offset is that of the part, at a multiple of 16
-            // bytes.
+            // SAFETY: both tensors are alive and dense, and the offset is the beginning of the part, a
+            // multiple of 16 bytes.
             unsafe { launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(2048), 256), &arguments) };
         }
     });

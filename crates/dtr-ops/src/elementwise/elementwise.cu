@@ -9,8 +9,8 @@ extern "C" __global__ void add(const T* a, const T* b, T* out, long long count) 
     if (i < count) out[i] = T(float(a[i]) + float(b[i]));
 }
 
-// out = x + bias, where rows of x are `width` wide, and each layer of a stack has a bias for `layer_rows` rows. A thread
-// computes COUNT neighbouring elements.
+// out = x + bias. Rows of x are `width` wide. Each layer of a stack has `layer_rows` rows and its own bias. A
+// thread computes COUNT neighbouring elements.
 extern "C" __global__ void __launch_bounds__(256)
     add_bias(const T *x, const T *bias, T *out, long long count, unsigned layer_rows, unsigned width) {
     const long long first = (blockIdx.x * 256LL + threadIdx.x) * COUNT;

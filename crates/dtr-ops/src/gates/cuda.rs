@@ -14,7 +14,7 @@ use crate::cuda::{
 
 static GATES: CudaSource = CudaSource { name: "gates", text: include_str!("gates.cu") };
 
-/// The head width with which kernels that do not use heads are compiled.
+/// The head width for which kernels without heads are compiled. Any width would do.
 const ANY_WIDTH: usize = 128;
 
 fn kernel(name: &'static str, dtype: DType, value_width: usize) -> CudaKernel {
@@ -51,7 +51,7 @@ impl DifferentiableOp<1> for DecayGate {
 }
 
 impl DecayGate {
-    /// Launches a kernel over dense tensors of one shape, the first of which decides the dtype.
+    /// Launches a kernel over dense tensors of one shape. The dtype of the first tensor selects the kernel.
     fn launch(&self, name: &'static str, tensors: &[&CubeTensor]) {
         let x = tensors[0];
         let count = x.shape().num_elements();
@@ -76,7 +76,7 @@ pub(super) fn gated_rms_norm(
     apply(GatedRmsNorm { epsilon }, inputs)
 }
 
-/// A gated norm, with the inputs o, gate and weight.
+/// A gated norm. Its inputs are o, gate and weight.
 #[derive(Clone, Debug)]
 struct GatedRmsNorm {
     epsilon: f64,
@@ -135,8 +135,9 @@ impl DifferentiableOp<3> for GatedRmsNorm {
     }
 }
 
-/// Returns the number of layers whose weights, each of `width` elements, are in `weight`, and the launch in
-/// which at most `max_blocks` blocks share `rows` rows of a stack of these layers.
+/// Returns the number of stacked layers and the launch dimensions. `weight` holds `width` elements for each
+/// layer. The `rows` rows of the stack are shared by at most `max_blocks` blocks, rounded up to a multiple of
+/// the number of layers.
 fn layer_dims(weight: &CubeTensor, rows: usize, width: usize, max_blocks: u32) -> (usize, LaunchDims) {
     let layers = weight.shape().num_elements() / width;
     let blocks = (rows / layers).div_ceil(8).min((max_blocks as usize).div_ceil(layers));

@@ -30,7 +30,7 @@ pub(super) fn delta_gates(
     [apply(WriteStrengths { scale }, [b_bth.into_dispatch()]), apply(LogDecays, [a, a_log, dt_bias])]
 }
 
-/// Write strengths, with the input b.
+/// Write strengths. The input is b.
 #[derive(Clone, Debug)]
 struct WriteStrengths {
     scale: f64,
@@ -55,7 +55,7 @@ impl DifferentiableOp<1> for WriteStrengths {
 }
 
 impl WriteStrengths {
-    /// Launches a kernel over dense tensors of one shape, the first of which decides the dtype.
+    /// Launches a kernel over dense tensors of one shape. The dtype of the first tensor selects the kernel.
     fn launch(&self, name: &'static str, tensors: &[&CubeTensor]) {
         let b = tensors[0];
         let count = b.shape().num_elements();
@@ -70,7 +70,7 @@ impl WriteStrengths {
     }
 }
 
-/// Log decays, with the inputs a, A_log and dt_bias.
+/// Log decays. The inputs are a, A_log and dt_bias.
 #[derive(Clone, Debug)]
 struct LogDecays;
 
@@ -89,8 +89,8 @@ impl DifferentiableOp<3> for LogDecays {
             vec![KernelArg::Int(heads as i32)],
         ];
         let kernel = CudaKernel::for_element(&DELTA_GATES, "log_decays", a.dtype());
-        // SAFETY: all tensors are alive and dense; a and g have one shape, and the other tensors have an
-        // element for each head of each layer.
+        // SAFETY: all tensors are alive and dense. a and g have one shape. The other tensors have an element
+        // for each head of each layer.
         gpu_context(&a).with_launcher(|launcher| unsafe {
             let dims = LaunchDims::linear(count.div_ceil(THREADS), THREADS as u32);
             launcher.launch(&kernel, dims, &arguments.concat());
@@ -124,7 +124,7 @@ impl DifferentiableOp<3> for LogDecays {
     }
 }
 
-/// Returns the number of layers of a stack and of heads of each layer.
+/// Returns the number of stacked layers, and the number of heads of each layer.
 fn layers_and_heads(a: &CubeTensor, a_log: &CubeTensor) -> (usize, usize) {
     let heads = *a.shape().last().expect("a has a gate for each head");
     (a_log.shape().num_elements() / heads, heads)

@@ -1,6 +1,6 @@
 // Gates of the gated delta rule for a and b [rows, heads]: write strengths beta = scale sigmoid(b) and log
-// decays g = -exp(a_log) softplus(a + dt_bias), and their gradients. The rows are those of a stack of layers, each
-// with an a_log and a dt_bias for its rows. Compiled once for each ELEMENT.
+// decays g = -exp(a_log) softplus(a + dt_bias), and their gradients. The rows belong to a stack of layers,
+// each with its own a_log and dt_bias. Compiled once for each ELEMENT.
 #include <cuda_bf16.h>
 
 #ifndef ELEMENT
@@ -29,7 +29,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     db[i] = T(dbeta[i] * scale * s * (1 - s));
 }
 
-// `layer_count` elements belong to a layer.
+// Log decays. Each layer has `layer_count` elements.
 extern "C" __global__ void __launch_bounds__(THREADS)
     log_decays(const T* a, const float* a_log, const float* dt_bias, float* g, i64 count, i64 layer_count, int heads) {
     const i64 i = blockIdx.x * (i64)THREADS + threadIdx.x;
@@ -38,8 +38,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     g[i] = -expf(a_log[head]) * softplus(float(a[i]) + dt_bias[head]);
 }
 
-// The gradients of a and, as a row of partial sums for each block, of a_log and dt_bias. A thread sums the elements of
-// one head in every `row_stride`-th row. grid (any, layers), heads <= THREADS
+// Writes the gradient of a, and for each block a row of partial sums of the gradients of a_log and dt_bias. A
+// thread sums the elements of one head in every `row_stride`-th row. Grid (any, layers), heads <= THREADS.
 extern "C" __global__ void __launch_bounds__(THREADS)
     log_decays_backward(const T* a, const float* a_log, const float* dt_bias, const float* dg, T* da, float* da_log,
                         float* ddt_bias, i64 layer_rows, int heads) {

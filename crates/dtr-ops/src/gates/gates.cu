@@ -149,8 +149,8 @@ struct Row {
     }
 };
 
-// The batch, time and head of a row, which give its address in o, and in y and the gate, whose heads are
-// merged.
+// The batch row, time and head of a row of the norm. With them, kernels compute the row's address in o, y and
+// the gate. The heads of y and of the gate are merged.
 struct Place {
     i64 b, t, h;
     __device__ Place(int row, int heads, int time) : b(row / heads / time), t(row / heads % time), h(row % heads) {}
@@ -183,8 +183,8 @@ gated_rms_norm(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, const Real
     }
 }
 
-// With n = o * norm and m = weight * silu(gate) * dy: do = norm * (m - n * mean(n * m)). The gradients of the
-// weight are summed over the rows of each block to `dweight` [layers, gridDim.x, V].
+// With n = o * norm and m = weight * silu(gate) * dy: do = norm * (m - n * mean(n * m)). Each block sums its
+// rows' gradients of the weight, and writes the sum to `dweight` [layers, gridDim.x, V].
 extern "C" __global__ void __launch_bounds__(NORM_THREADS, BACKWARD_BLOCKS)
 gated_rms_norm_backward(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, const Real* __restrict__ gate, i64 gate_b,
                  i64 gate_t, const Real* __restrict__ weight, const Real* __restrict__ dy, i64 dy_b, i64 dy_t,

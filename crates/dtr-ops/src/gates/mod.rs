@@ -26,9 +26,9 @@ pub fn decay_gate(x_btd: Tensor<3>, normalizer: f64) -> Tensor<3> {
     log_sigmoid(x_btd.cast(DType::F32)).div_scalar(normalizer)
 }
 
-/// Returns the gates of the gated delta rule, `[b, t, h]` each in f32: write strengths `scale · sigmoid(b)`
-/// and log decays `−exp(a_log) · softplus(a + dt_bias)`. The inputs may be of a stack of layers, with the
-/// parameters of each layer.
+/// Returns the two gates of the gated delta rule, `[b, t, h]` each, in f32: the write strengths
+/// `scale · sigmoid(b)` and the log decays `−exp(a_log) · softplus(a + dt_bias)`. For a stack of layers,
+/// `a_log` and `dt_bias` hold the parameters of each layer.
 pub fn delta_gates(
     [a_bth, b_bth]: [Tensor<3>; 2],
     [a_log, dt_bias]: [&Tensor<1>; 2],
@@ -44,9 +44,9 @@ pub fn delta_gates(
     [strength, step * row(a_log).exp().neg()]
 }
 
-/// Returns the RMSNorm of each head of `o_bhtv`, times `silu(gate)` if there is a gate `[b, t, h·v]`, with
-/// the heads merged: `[b, t, h·v]` (flash-linear-attention's `FusedRMSNormGated`). The inputs may be of a stack
-/// of layers, with a weight for each layer.
+/// Returns the RMSNorm of each head of `o_bhtv`, with the heads merged: `[b, t, h·v]`. If there is a gate,
+/// `[b, t, h·v]`, the result is multiplied by `silu(gate)` (flash-linear-attention's `FusedRMSNormGated`).
+/// For a stack of layers, `weight` holds the weight of each layer.
 pub fn gated_rms_norm(
     o_bhtv: Tensor<4>,
     gate_btd: Option<Tensor<3>>,

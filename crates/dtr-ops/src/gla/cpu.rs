@@ -17,7 +17,8 @@ pub(super) fn gla(inputs: [Tensor<4>; 4], state_bhkv: Option<Tensor<4>>) -> (Ten
     unpack(packed, query_shape, value_width)
 }
 
-/// The operation with the inputs q, k, v, gk and first states. Its output packs all outputs and last states.
+/// The operation. Its inputs are q, k, v, gk and the first states. Its output is one vector: all outputs,
+/// followed by all last states.
 #[derive(Clone, Debug)]
 struct CpuGla;
 

@@ -34,7 +34,7 @@ pub(super) fn gla(inputs: [Tensor<4>; 4], state_bhkv: Option<Tensor<4>>) -> (Ten
     (from_cube(output), from_cube(state))
 }
 
-/// Gated linear attention without a state, with the inputs q, k, v and gk.
+/// Gated linear attention, starting without a state. Its inputs are q, k, v and gk.
 #[derive(Clone, Debug)]
 struct CudaGla;
 
@@ -52,7 +52,7 @@ impl DifferentiableOp<4> for CudaGla {
     }
 }
 
-/// The sizes of a problem.
+/// The sizes of the tensors, and the length of a chunk.
 #[derive(Clone, Copy)]
 struct GlaShape {
     batch: usize,
@@ -62,7 +62,7 @@ struct GlaShape {
     key: usize,
     value: usize,
     dtype: DType,
-    /// Tokens of a chunk.
+    /// The number of tokens of a chunk.
     chunk: usize,
 }
 
@@ -83,8 +83,8 @@ impl GlaShape {
         self.time.div_ceil(self.chunk)
     }
 
-    /// Returns the bytes of a tile in shared memory: one plane of bf16 for bf16 elements, two planes for f32
-    /// elements.
+    /// Returns the bytes of a tile in shared memory. bf16 elements take one bf16 each; an f32 element is
+    /// stored as two bf16, a high and a low part.
     fn tile_bytes(&self, rows: usize, columns: usize) -> usize {
         rows * (columns + 8) * 2 * if self.dtype == DType::F32 { 2 } else { 1 }
     }
@@ -109,8 +109,8 @@ impl GlaShape {
         }
     }
 
-    /// Returns the number of threads of a block. They are doubled if widths are multiples of 32, so that more
-    /// warps share the width of a tile.
+    /// Returns the number of threads of a block: 4 per token of a chunk, or 8 if the key and value widths are
+    /// multiples of 32. With 8, twice as many warps divide a tile's width among them.
     fn wide_block(&self) -> usize {
         let has_halves = self.key.is_multiple_of(32) && self.value.is_multiple_of(32);
         if has_halves { 8 * self.chunk } else { 4 * self.chunk }
@@ -153,7 +153,7 @@ fn slice_width(width: usize) -> usize {
         .expect("widths of heads are multiples of 16")
 }
 
-/// Returns the states before all chunks `[b, num_states, chunks, k, v]` and the last states `[b, h, k, v]`.
+/// Returns the state before each chunk, `[b, num_states, chunks, k, v]`, and the last states, `[b, h, k, v]`.
 fn chunk_states(
     shape: &GlaShape,
     num_states: usize,
@@ -204,7 +204,7 @@ fn chunk_outputs(
     output
 }
 
-/// Returns the output and the next state, starting from `state`, which holds a state for each head.
+/// Returns the output and the next state, starting from `state`, which holds one state per head.
 fn forward_from_state(inputs: [CubeTensor; 4], state: CubeTensor) -> (CubeTensor, CubeTensor) {
     let [q, k, v, gk] = inputs.map(with_contiguous_rows);
     let shape = GlaShape::new(&q, &v);
@@ -249,7 +249,7 @@ fn forward(inputs: [CubeTensor; 4]) -> [CubeTensor; 3] {
     [chunk_outputs(&shape, shape.groups, &q, [&k, &v, &gk], &states), states, last]
 }
 
-/// Returns the gradients of q, k, v and gk from the states that [`forward`] made.
+/// Returns the gradients of q, k, v and gk. `states` are those that [`forward`] returned.
 fn backward(inputs: [CubeTensor; 4], states: CubeTensor, d_output: CubeTensor) -> [CubeTensor; 4] {
     let [q, k, v, gk] = inputs.map(with_contiguous_rows);
     let (states, d_output) = (contiguous(states), with_contiguous_rows(d_output));

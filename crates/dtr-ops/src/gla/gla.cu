@@ -11,10 +11,10 @@
 //   A_ij = K^(-1/2) sum_d q_id k_jd exp(G_id - G_jd)
 //   S  <- diag(exp(G_C)) S + (k * exp(G_C - G))^T v
 //
-// `gla_states` loops over the chunks and stores the state before each. `gla_outputs` computes the outputs of
-// all chunks at once. Backward: `gla_state_grads` loops from the last chunk to the first, then `gla_grads`
-// computes all gradients. Heads that share k, v and gk also share a state and its gradient, unless they begin
-// with different states: the number of states is `groups` or `heads`.
+// `gla_states` loops over the chunks and stores the state before each chunk. `gla_outputs` computes the
+// outputs of all chunks at once. Backward: `gla_state_grads` loops from the last chunk to the first, then
+// `gla_grads` computes all gradients. Heads that share k, v and gk also share a state and its gradient,
+// unless they begin with different states. The number of states is therefore `groups` or `heads`.
 //
 // Products are bf16 on tensor cores with f32 sums. An f32 operand is stored as two bf16 planes, high + low,
 // and a product is high*high + high*low + low*high: 16 bits of the operands' mantissa, with the range of f32.
@@ -196,8 +196,10 @@ __device__ inline void mma(float (&c)[4], const unsigned (&a)[4], unsigned b0, u
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// A warp's 16 x 8N tile of a product, at row m0 and column n0, summed over the inner indices [k0, k1). A is
-// stored as [m][k], or as [k][m] if A_TURNED; B as [n][k], or as [k][n] if B_TURNED.
+// Computes a warp's 16 x 8N tile of a product, at row m0 and column n0, as sums over the inner indices from
+// k0
+// to k1 - 1. A is stored as [m][k], or as [k][m] if A_TURNED. B is stored as [n][k], or as [k][n] if
+// B_TURNED.
 template <bool A_TURNED, bool B_TURNED, int N, int AR, int AC, int BR, int BC>
 __device__ inline void multiply(float (&c)[N][4], Tile<AR, AC> a, int m0, Tile<BR, BC> b, int n0, int k0, int k1) {
     const int lane = threadIdx.x % 32;
@@ -244,8 +246,8 @@ __device__ inline void clear(float (&c)[N][4]) {
     for (int n = 0; n < N; ++n) c[n][0] = c[n][1] = c[n][2] = c[n][3] = 0;
 }
 
-// Calls f(row, column, c0, c1) for the pairs of neighbours that this thread holds of a warp's tile at (m0,
-// n0).
+// Calls f(row, column, c0, c1) for each pair of neighbouring elements that this thread holds. The elements
+// belong to a warp's tile at (m0, n0).
 template <int N, typename F>
 __device__ inline void each_pair(float (&c)[N][4], int m0, int n0, F f) {
     const int lane = threadIdx.x % 32;
@@ -276,9 +278,9 @@ struct Table {
     }
 };
 
-// Cumulative sums down the columns of CHUNK rows by THREADS threads, from the last row if REVERSED. Threads
-// share a column, and their number per column is a power of two. Each thread keeps its numbers in registers,
-// so that loads overlap.
+// Computes cumulative sums down the columns of CHUNK rows by THREADS threads, from the last row if REVERSED.
+// The number of threads that share a column is a power of two. Each thread keeps its numbers in registers, so
+// that loads overlap.
 template <typename T, int COLS, int THREADS, bool REVERSED>
 struct Scan {
     static constexpr int segments() {
@@ -296,7 +298,7 @@ struct Scan {
         const int at = threadIdx.x / COLS * ROWS + i;
         return REVERSED ? CHUNK - 1 - at : at;
     }
-    // Reads read(row, column).
+    // Takes the numbers from read(row, column).
     template <typename Read>
     __device__ void read_values(Read read) {
         if (is_active())
@@ -307,8 +309,8 @@ struct Scan {
     __device__ void read_decays(const Gate* gk, i64 stride, int rows) {
         read_values([&](int row, int col) { return row < rows ? gk[row * stride + col] : Gate(0.f); });
     }
-    // Calls write(row, column, sum, sum over the whole column) with the sums times `unit`. `totals` holds
-    // SEGMENTS * COLS numbers. Has one barrier.
+    // Calls write(row, column, sum, total), where `total` is the sum of the whole column. Both sums are
+    // multiplied by `unit`. `totals` holds SEGMENTS * COLS numbers. Has one barrier.
     template <typename Write>
     __device__ void write_sums(float* totals, float unit, Write write) {
         float x[ROWS];
@@ -340,8 +342,8 @@ constexpr int K_SLICE = slice(K), V_SLICE = slice(V), STATE_THREADS = 2 * K_SLIC
 
 // The recurrence over the chunks: S <- diag(exp(G_C)) S + sum over sources of (x * exp(G_C - G))^T y. For
 // gradients, backwards in time: dS <- diag(exp(G_C)) dS + K^(-1/2) sum over heads of (q * exp(G))^T do.
-// Stores the state before each chunk in `states`. `first` is the sum of `first_copies` states (zeros if
-// null), `last` is written `last_copies` times.
+// Stores the state before each chunk in `states`. The first state is the sum of the `first_copies` states at
+// `first` (zeros if null). The last state is written to `last`, `last_copies` times.
 template <bool GRADIENT>
 __device__ inline void run_states(const Real* x, i64 x_h, i64 x_t, const Real* y, i64 y_h, i64 y_t, int sources,
                                   const Gate* gk, i64 gk_t, const float* first, int first_copies, Real* states,
@@ -467,7 +469,8 @@ struct Level {
     __device__ bool holds(int query, int key) const {
         return last() ? (all() ? query >= key : query == key) : query > key && ((query ^ key) & -half) == half;
     }
-    // The range [x, y) of keys of 16 queries from `row` on, and of queries of 16 keys; may be empty.
+    // Returns the range [x, y) of the keys that pair with the 16 queries from `row` on. `query_range` returns
+    // the range of the queries that pair with 16 keys. Ranges may be empty.
     __device__ int2 key_range(int row) const {
         if (all()) return make_int2(0, row + 16);
         if (half < 16) return make_int2(row, row + 16);
@@ -529,15 +532,16 @@ __device__ inline void scale_rows(Tile<ROWS, COLS> to, Get get, Factor factor) {
     }
 }
 
-// The decays of a chunk for the whole block of THREADS: `table` is G if they are strong, and exp(G - G_ref)
-// with `reference` G_ref if they are mild.
+// The decays of a chunk, for a block of THREADS threads. If they are strong, `table` is G. If they are mild,
+// `table` is exp(G - G_ref) and `reference` is G_ref.
 template <int THREADS>
 struct Decay {
     Table<K> table;
     float* reference;
     bool mild;
 
-    // Computes the table of G after the loads that were started before. `totals` holds THREADS numbers.
+    // Computes the table of G, and waits for the loads that were started before. `totals` holds THREADS
+    // numbers.
     __device__ void sum(float* totals, const Gate* gk, i64 stride, int rows) {
         Scan<Gate, K, THREADS, false> sums;
         sums.read_decays(gk, stride, rows);
@@ -550,7 +554,7 @@ struct Decay {
         asm volatile("cp.async.wait_all;" ::: "memory");
         mild = !__syncthreads_or(strong);
     }
-    // Computes the table of mild decays from that of G, and the scaled keys.
+    // Replaces the table of G with that of mild decays, and scales the keys.
     template <typename Key>
     __device__ void scale_keys(KTile scaled_keys, Key key) {
         scale_rows<THREADS>(scaled_keys, key, [&](float (&x)[VECTOR], int row, int col) {
@@ -569,8 +573,8 @@ struct Decay {
     __device__ auto factors() const {
         return [=](float (&x)[VECTOR], int row, int col) { table.get_vector(x, row, col); };
     }
-    // The factors of strong decays, for `scale_rows`: of a level's queries or keys, from the chunk's start or
-    // to its end.
+    // The factors of strong decays, for `scale_rows`: for the queries or the keys of a level, from the
+    // chunk's start, or to the chunk's end.
     template <typename Exponent>
     __device__ auto powers(Exponent exponent) const {
         return [=](float (&x)[VECTOR], int row, int col) {
@@ -599,8 +603,8 @@ __device__ inline void scale_state(STile state, Factor factor) {
                         });
 }
 
-// Writes the pairs of `level` among the products of queries and keys into a warp's tile of A at (m0, c0). If
-// it is the only level, writes zeros for the other pairs.
+// Multiplies queries and keys, and writes the products of the pairs of `level` into a warp's tile of A at
+// (m0, c0). If `level` is the only level, writes zeros for the other pairs.
 template <int N>
 __device__ inline void attend(CTile a, Level level, KTile queries, KTile keys, int m0, int c0) {
     const int2 range = level.key_range(m0);
@@ -639,9 +643,9 @@ struct Pool {
     }
 };
 
-// Two blocks share a Hopper multiprocessor, so that one computes while the other waits: half as many warps,
-// with half of the columns each. Key widths that are not powers of two would need too many registers for two
-// blocks.
+// Two blocks share a Hopper multiprocessor, so that one computes while the other waits. Each block therefore
+// has half as many warps, each of which computes half of the columns. Key widths that are not powers of two
+// would need too many registers for two blocks.
 constexpr int OUTPUT_COLUMNS = PLANES == 1 ? 2 : COLUMNS, OUTPUT_THREADS = STRIPS * OUTPUT_COLUMNS * 32;
 #if __CUDA_ARCH__ >= 900
 constexpr int OUTPUT_BLOCKS = (K & (K - 1)) == 0 ? 2 : 1;
@@ -780,8 +784,8 @@ gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i6
 // with the sums over i inside the chunk and S_C = diag(exp(G_C)) S + (k * exp(G_C - G))^T v. A pair (i, j)
 // with t <= j adds the same to q * dq and to k * dk. Both terms are computed from the same rounded factors,
 // so they cancel up to the order of the sums. All gradients but dq are summed over the heads of the group, in
-// their order. If decays are mild, S is stored times K^(-1/2) exp(G_ref) and dS times exp(G_C - G_ref). The
-// factors exp(G - G_ref) of dq and exp(G_ref - G) of dk are then applied at the end.
+// the order of the heads. If decays are mild, S is stored times K^(-1/2) exp(G_ref) and dS times exp(G_C -
+// G_ref). The factors exp(G - G_ref) of dq and exp(G_ref - G) of dk are then applied at the end.
 //
 // grid (chunks, groups, batch)
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
@@ -989,7 +993,7 @@ gla_grads(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i64 
 
 // One token.
 
-// A block reads and writes STEP_COLS columns of a state once for all its heads, four columns by each thread.
+// A block reads and writes STEP_COLS columns of a state once for all its heads. Each thread has four columns.
 constexpr int STEP_COLS = V % 32 == 0 ? 32 : 16, STEP_THREADS = 128, STEP_LANES = STEP_COLS / 4;
 constexpr int STEP_HEADS = 4;  // at a time
 constexpr int STEP_ROWS = STEP_THREADS / STEP_LANES, STEP_PASSES = (K + STEP_ROWS - 1) / STEP_ROWS;

@@ -1,6 +1,7 @@
 //! Gated linear attention (arXiv 2312.06635): linear attention with a decay for each key channel.
 //!
-//! `S ← diag(exp(gk)) S + k vᵀ`, `o = K^(-1/2) Sᵀ q`: the output sees the updated state.
+//! `S ← diag(exp(gk)) S + k vᵀ`, `o = K^(-1/2) Sᵀ q`, where `S` is the state and `K` the key width. A token's
+//! output is computed from the state that the token has updated.
 
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -21,11 +22,12 @@ use crate::kernel_support::has_cpu_kernels;
 use crate::kernel_support::has_cuda_linear_attention_kernels;
 use crate::triangular::{half_rows, merge_blocks};
 
-/// Computes gated linear attention over `q_bhtk`, `k_bgtk`, `v_bgtv` and log decays `gk_bgtk` (≤ 0), from
-/// `state_bhkv` (zeros if none). Query head `i` uses key/value head `i / (h / g)`.
+/// Computes gated linear attention over `q_bhtk`, `k_bgtk`, `v_bgtv` and log decays `gk_bgtk` (≤ 0), starting
+/// from `state_bhkv` (zeros if none). Query head `i` uses key/value head `i / (h / g)`, where `h` and `g` are
+/// the numbers of query and key/value heads.
 ///
-/// Returns the output `[b, h, t, v]` and the state after it `[b, h, k, v]`. On an autodiff graph on a CUDA
-/// device, where no state may be given, the returned state is unusable.
+/// Returns the output, `[b, h, t, v]`, and the state after the last token, `[b, h, k, v]`. On an autodiff
+/// graph on a CUDA device, no state may be given, and the returned state must not be read.
 pub fn gla(
     q_bhtk: Tensor<4>,
     k_bgtk: Tensor<4>,
@@ -86,8 +88,9 @@ fn chunk_gla(
 /// Returns `A[i, j] = Σ_d q[i,d] k[j,d] exp(G[i,d] − G[j,d])` for `i ≥ j`, else 0, for the cumulative log
 /// decays `G`.
 ///
-/// Each block below the diagonal takes the last row of its upper half as the reference of both factors. No
-/// exponent is then positive at any level, so nothing overflows however strong the decay is.
+/// The exponential is the product of a factor for the query and a factor for the key, both relative to a
+/// reference row. For each block below the diagonal, the reference is the last of the block's key rows.
+/// Neither exponent is then positive, so nothing overflows however strong the decay is.
 fn intra_chunk_attention(q: &Tensor<4>, k: &Tensor<4>, decay: &Tensor<4>) -> Tensor<4> {
     let diagonal = (q.clone() * k.clone()).sum_dim(3).squeeze_dim::<3>(3);
     merge_blocks(diagonal, |half, _| {

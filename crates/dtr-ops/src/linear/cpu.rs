@@ -1,10 +1,10 @@
-//! Matrix products on processors whose sums do not depend on the number of rows.
+//! Matrix products on processors. The result of a row does not depend on the number of rows.
 
 use burn::tensor::Tensor;
 
 use crate::kernel_support::has_cpu_inference_kernels;
 
-/// Returns `x_rd · weight_odᵀ`. If there are fewer than [`min_rows`] rows, adds rows of zeros for the
+/// Returns `x_rd · weight_odᵀ`. If `x_rd` has fewer than [`min_rows`] rows, rows of zeros are added for the
 /// product.
 pub(super) fn matmul(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     let ([rows, width], [out, _]) = (x_rd.dims(), weight_od.dims());
@@ -18,11 +18,12 @@ pub(super) fn matmul(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     }
 }
 
-/// Returns the least number of rows for which a product of `x_rd` with `out` columns is summed in the same
-/// order as for many rows. Returns 0 in training, where the order may differ.
+/// Returns the least number of rows with which `gemm` sums a product of `x_rd` with `out` columns in the same
+/// order as with many rows. Returns 0 in training, where the order may differ.
 ///
-/// With fewer rows, `gemm` (which burn's Flex backend uses) takes other branches. One branch sums along
-/// vectors, for one row or at most 256 outputs. Another splits long sums, for outputs of at most 64 by 64.
+/// burn's Flex backend multiplies with the crate `gemm`. With fewer rows, `gemm` takes other branches. One
+/// branch, for one row or at most 256 output elements, sums along vectors. Another, for outputs of at most 64
+/// by 64 elements, splits long sums.
 fn min_rows(x_rd: &Tensor<2>, out: usize) -> usize {
     let [_, width] = x_rd.dims();
     match has_cpu_inference_kernels(x_rd) {
@@ -32,8 +33,8 @@ fn min_rows(x_rd: &Tensor<2>, out: usize) -> usize {
     }
 }
 
-/// Makes `gemm` read column-major matrices in place for any number of rows. It would copy them from 48 rows
-/// on, which takes up to a tenth of the time of small passes. The sums are the same.
+/// Makes `gemm` read column-major matrices in place for any number of rows. By default, `gemm` copies them
+/// from 48 rows on, which takes up to a tenth of the time of small passes. The sums are the same either way.
 pub(super) fn disable_packing() {
     /// The largest threshold that `gemm` accepts, in units of six rows.
     const MAX_THRESHOLD: usize = 256;

@@ -12,18 +12,19 @@ use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DriverError};
 
 use crate::cuda::expect_success;
 
-/// Row-major products `D = op(A) · op(B)`, where `op` transposes if its flag is set.
+/// Row-major products `D = op(A) · op(B)`, where `op` transposes a matrix if the matrix's flag is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct MatmulSpec {
-    /// Number of products. The matrices `A` and `D` follow one another without gaps.
+    /// The number of products. Their matrices `A` follow one another without gaps, and so do their matrices
+    /// `D`.
     pub count: usize,
     /// Whether all products have the same `A`.
     pub shares_a: bool,
-    /// Rows of `D`.
+    /// The number of rows of `D`.
     pub rows: usize,
-    /// Columns of `D`.
+    /// The number of columns of `D`.
     pub columns: usize,
-    /// Terms of each sum.
+    /// The number of terms of each sum.
     pub inner: usize,
     /// Whether `A` is stored as `[inner, rows]`.
     pub transpose_a: bool,
@@ -76,8 +77,8 @@ impl CublasLt {
     ///
     /// # Safety
     /// `a`, `b` and `d` are addresses of matrices of the spec's shapes, strides (`D` without gaps) and
-    /// dtypes, at multiples of 256. Of several products, each `B` begins `batch_stride_b` elements after the
-    /// one before.
+    /// dtypes, at multiples of 256. If there are several products, each `B` begins `batch_stride_b` elements
+    /// after the previous one.
     pub(super) unsafe fn multiply(
         &mut self,
         stream: &CudaStream,
@@ -163,7 +164,7 @@ fn create_operation(
     transpose_a: bool,
     transpose_b: bool,
 ) -> Result<sys::cublasLtMatmulDesc_t, lt::CublasError> {
-    // Products of f32 are computed in f32: TF32 has only ten bits of mantissa.
+    // Products of f32 are computed in f32, not in TF32, which has only ten bits of mantissa.
     let operation =
         lt::create_matmul_desc(sys::cublasComputeType_t::CUBLAS_COMPUTE_32F, sys::cudaDataType::CUDA_R_32F)?;
     let transposes = [

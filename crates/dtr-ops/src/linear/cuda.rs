@@ -28,7 +28,7 @@ pub(crate) fn project<const D: usize>(x_rd: Tensor<D>, weight_od: Tensor<D>) -> 
     apply(Project, [x_rd.into_dispatch(), weight_od.into_dispatch()])
 }
 
-/// A projection, with the inputs x and weight.
+/// A projection. Its inputs are x and the weight.
 #[derive(Clone, Debug)]
 struct Project;
 
@@ -157,8 +157,8 @@ fn multiply(a: CubeTensor, transpose_a: bool, b: CubeTensor, transpose_b: bool, 
     d
 }
 
-/// Returns `x · weightᵀ` for two weights. If they have one shape, this is one batched product, even if they
-/// are not adjacent in memory.
+/// Returns `x · weightᵀ` for two weights. If the weights have one shape and `x` has at most
+/// [`MAX_PAIRED_ROWS`] rows, one batched product computes both. The weights need not be adjacent in memory.
 fn project_pair(x: CubeTensor, weights: [CubeTensor; 2]) -> [CubeTensor; 2] {
     let (x, weights) = (with_contiguous_rows(x), weights.map(contiguous));
     let ([rows, inner], [columns, _]) = (dims(&x), dims(&weights[0]));
@@ -199,7 +199,7 @@ fn project_pair(x: CubeTensor, weights: [CubeTensor; 2]) -> [CubeTensor; 2] {
     })
 }
 
-/// Returns rows and columns of `op(tensor)`.
+/// Returns the numbers of rows and columns of `tensor`, or of its transpose if `is_transposed`.
 fn matrix_dims(tensor: &CubeTensor, is_transposed: bool) -> [usize; 2] {
     let shape = tensor.shape();
     let [rows, columns] = shape.last_chunk().expect("a factor is a matrix");

@@ -1,4 +1,4 @@
-//! Linear projections by weights as Hugging Face stores them, `[out, in]`.
+//! Linear projections. Weights have the shape `[out, in]`, as in Hugging Face's checkpoints.
 
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -26,15 +26,15 @@ use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
 
 /// Returns `x · weightᵀ + bias`.
 ///
-/// On a processor, outside of autodiff graphs, the result of a token does not depend on the other tokens, to
-/// the bit.
+/// On a processor, outside of autodiff graphs, the result of a token is bitwise independent of the other
+/// tokens.
 pub fn linear(x_btd: Tensor<3>, weight_od: &Tensor<2>, bias_o: Option<&Tensor<1>>) -> Tensor<3> {
     let time = x_btd.dims()[1];
     add_bias(unflatten(matmul(flatten(x_btd), weight_od), time), bias_o)
 }
 
-/// Computes [`linear`] for a stack of `layers` layers at once. The batch holds the rows of each layer in turn,
-/// and so do the weight, `[layers·o, d]`, and the bias, `[layers·o]`.
+/// Computes [`linear`] for a stack of `layers` layers at once. The batch, the weight, `[layers·o, d]`, and
+/// the bias, `[layers·o]`, hold the rows of each layer, one layer after another.
 pub fn stacked_linear(
     x_btd: Tensor<3>,
     weight_od: &Tensor<2>,
@@ -85,8 +85,8 @@ pub fn linear_f32(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     matmul(x_rd, weight_od).cast(DType::F32)
 }
 
-/// Returns the same matrix with each column contiguous, which products with few rows read faster. Only
-/// processors need it.
+/// Returns the same matrix with contiguous columns. Products with few rows read this layout faster. If the
+/// matrix is not f32 on a processor, returns it unchanged.
 pub fn to_column_major(weight: Tensor<2>) -> Tensor<2> {
     if !has_cpu_kernels(&weight) {
         return weight;
@@ -98,8 +98,8 @@ pub fn to_column_major(weight: Tensor<2>) -> Tensor<2> {
 
 /// Returns `row`, or the rows of a stack of layers, as a tensor that broadcasts to the tokens of `x_btd`.
 ///
-/// On a GPU and an autodiff graph it is expanded, since burn sums the gradient of a broadcast over tokens
-/// slowly.
+/// A row on an autodiff graph on a GPU is expanded to the shape of `x_btd`, since burn would sum the gradient
+/// of a broadcast over the tokens slowly.
 pub(crate) fn broadcast_row(row: &Tensor<1>, x_btd: &Tensor<3>) -> Tensor<3> {
     let shape = x_btd.dims();
     #[cfg(feature = "cuda")]

@@ -122,7 +122,8 @@ extern "C" __global__ void __launch_bounds__(WARP* WARPS)
         for (int row = 0; row < ROWS; row++) y[(long long)row * out + column] = R(sums[0].of[row]);
 }
 
-// y = silu(x gateᵀ) · (x upᵀ) for x [ROWS, width] and weights [out, width]. Both products are rounded before.
+// y = silu(x gateᵀ) · (x upᵀ) for x [ROWS, width] and weights [out, width]. Both products are rounded to T
+// first.
 extern "C" __global__ void __launch_bounds__(WARP* WARPS)
     swiglu(const T* x, int width, const T* __restrict__ gate, const T* __restrict__ up, T* y, int out) {
     const int column = warp();

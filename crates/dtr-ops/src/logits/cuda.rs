@@ -12,8 +12,8 @@ use crate::cuda::{
 
 static LOGITS: CudaSource = CudaSource { name: "logits", text: include_str!("logits.cu") };
 
-/// Computes the log-likelihood of each of `targets` under the row `rows` of `logits`, outside of autodiff
-/// graphs.
+/// Computes the log-likelihood of each token of `targets_n` under its row of `logits_pv`, outside of autodiff
+/// graphs. `rows_n` holds the index of each target's row.
 pub(super) fn select_log_likelihoods(
     logits_pv: Tensor<2>,
     rows_n: Tensor<1, Int>,
@@ -37,8 +37,8 @@ pub(super) fn select_log_likelihoods(
     from_cube(likelihoods)
 }
 
-/// Writes the column of the largest element of each row (the first of equals) into `indices`, even if other
-/// tensors share its memory.
+/// Writes the column of the largest element of each row (the first of equals) into `indices_r`. Writes in
+/// place, even if other tensors share the memory of `indices_r`.
 pub(super) fn argmax_into(x_rn: Tensor<2>, indices_r: Tensor<1, Int>) -> Tensor<1, Int> {
     let (x, indices) = (contiguous(into_cube(x_rn)), into_cube(indices_r));
     let [rows, columns] = dims(&x);

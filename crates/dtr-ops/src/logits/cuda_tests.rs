@@ -21,7 +21,7 @@ fn log_likelihoods_match_the_portable_form() {
                 Tensor::<1>::from_data(TensorData::new(numbers, shape), (&Device::flex(), DType::F64))
             };
             let truth = values(truth);
-            // One chunk, and two of which the second is smaller.
+            // All rows in one chunk, then in two chunks of which the second may be smaller.
             for at_once in [rows, rows.div_ceil(2)] {
                 let found = chunked_log_likelihoods(&x_, &head_, &targets, at_once);
                 let found = values(found.into_iter().map(f64::from).collect());

@@ -32,7 +32,7 @@ struct Peak {
     }
 };
 
-// Returns the peak of a row of n elements to thread 0 of a block of 512. The sum is computed only with SUM.
+// Returns the peak of a row of n elements to thread 0 of a block of 512. Computes the sum only if SUM.
 template <bool SUM>
 __device__ Peak find_peak(const T *row, int n) {
     Peak peak{no_value(), 0.0f, 0x7fffffff};

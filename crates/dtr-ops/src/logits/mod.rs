@@ -16,14 +16,14 @@ use crate::linear::linear_f32;
 /// The most logits that are held at a time: 256 MiB of f32.
 const MAX_LOGITS: usize = 1 << 26;
 
-/// Returns the log-likelihood of each of `targets_n` under its row of `logits_nv`, `[n]`.
+/// Returns the log-likelihood of each token of `targets_n` under its row of `logits_nv`, `[n]`.
 pub(crate) fn log_likelihoods(logits_nv: Tensor<2>, targets_n: Tensor<1, Int>) -> Tensor<1> {
     let rows = logits_nv.dims()[0];
     log_softmax(logits_nv.cast(DType::F32), 1).gather(1, targets_n.reshape([rows, 1])).reshape([rows])
 }
 
-/// Returns the log-likelihoods of tokens under the logits `x_pd · head_vdᵀ`. Each of `targets` is a row of
-/// `x_pd` and a token.
+/// Returns the log-likelihoods of tokens under the logits `x_pd · head_vdᵀ`. Each of `targets` is the index
+/// of a row of `x_pd`, and a token.
 ///
 /// The logits of many rows are computed in chunks, to bound the memory that they take.
 pub fn token_log_likelihoods(x_pd: &Tensor<2>, head_vd: &Tensor<2>, targets: &[(usize, u32)]) -> Vec<f32> {
@@ -40,7 +40,7 @@ fn chunked_log_likelihoods(
     let (num_rows, device) = (x_pd.dims()[0], x_pd.device());
     let mut order: Vec<usize> = (0..targets.len()).collect();
     order.sort_by_key(|&index| targets[index].0);
-    // The results are read once all chunks are enqueued, so that a GPU never idles.
+    // The results are read only after all chunks are enqueued, so that a GPU never idles.
     let chunks = order.chunk_by(|&a, &b| targets[a].0 / rows_per_chunk == targets[b].0 / rows_per_chunk);
     let found = chunks.map(|in_chunk| {
         let start = targets[in_chunk[0]].0 / rows_per_chunk * rows_per_chunk;
@@ -67,7 +67,8 @@ fn chunked_log_likelihoods(
     values
 }
 
-/// Returns the log-likelihood of each of `targets_n` under the row `rows_n` of `logits_pv`, `[n]`.
+/// Returns the log-likelihood of each token of `targets_n` under its row of `logits_pv`, `[n]`. `rows_n`
+/// holds the index of each target's row.
 fn select_log_likelihoods(
     logits_pv: Tensor<2>,
     rows_n: Tensor<1, Int>,
@@ -82,8 +83,8 @@ fn select_log_likelihoods(
     log_softmax(logits_pv.cast(DType::F32), 1).reshape([rows * vocab]).select(0, flat_indices)
 }
 
-/// Returns the column of the largest element of each row, `[r]`. CUDA devices overwrite `indices_r` with the
-/// result, so that a recorded step can feed its own output.
+/// Returns the column of the largest element of each row, `[r]`. On CUDA devices, the result overwrites
+/// `indices_r`, so that a recorded step can use its own output as its next input.
 pub fn argmax_into(x_rn: Tensor<2>, indices_r: Tensor<1, Int>) -> Tensor<1, Int> {
     #[cfg(feature = "cuda")]
     if has_cuda_inference_kernels(&x_rn) {

@@ -18,7 +18,7 @@ pub(super) fn mean_squared_error(a: Tensor<3>, b: Tensor<3>, layers: usize) -> T
     apply(SquaredError { layers }, [a.into_dispatch(), b.into_dispatch()])
 }
 
-/// The mean squared error of a and b in each layer.
+/// The mean squared error of each layer. Its inputs are a and b.
 #[derive(Clone, Debug)]
 struct SquaredError {
     layers: usize,

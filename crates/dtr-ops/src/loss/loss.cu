@@ -1,7 +1,8 @@
-// The squared error of each layer of a stack, and its gradient. grid (any, layers), n elements a layer.
+// The squared error of each layer of a stack, and its gradient. Grid (any, layers). Each layer has n
+// elements.
 #include "vector.cuh"
 
-// A partial sum of (a - b)^2 for each block.
+// Writes each block's partial sum of (a - b)^2 to `partials`.
 extern "C" __global__ void __launch_bounds__(512)
     squared_error(const T *a, const T *b, long long n, float *partials) {
     a += blockIdx.y * n, b += blockIdx.y * n;
@@ -26,7 +27,7 @@ extern "C" __global__ void __launch_bounds__(512)
     if (threadIdx.x == 0) partials[blockIdx.y * gridDim.x + blockIdx.x] = sum;
 }
 
-// gradient = factor of_loss[layer] (a - b). The mean has the factor 2 / n.
+// gradient = factor * of_loss[layer] * (a - b), where `factor` is 2 / n for the mean.
 extern "C" __global__ void __launch_bounds__(512) squared_error_backward(const T *a, const T *b, const float *of_loss,
                                                                          T *gradient, float factor, long long n) {
     a += blockIdx.y * n, b += blockIdx.y * n, gradient += blockIdx.y * n;

@@ -7,8 +7,8 @@ use burn::tensor::{DType, Int, Tensor};
 
 use crate::logits::log_likelihoods;
 
-/// Returns the mean of `(a − b)²` over all elements of each of `layers` stacked layers, in f32, `[layers]`. No
-/// gradient flows through `b`.
+/// Returns the mean of `(a − b)²` over the elements of each of `layers` stacked layers, in f32, `[layers]`.
+/// No gradient flows through `b_btd`.
 pub fn mean_squared_error(a_btd: Tensor<3>, b_btd: Tensor<3>, layers: usize) -> Tensor<1> {
     #[cfg(feature = "cuda")]
     if crate::kernel_support::has_cuda_kernels(&a_btd) {

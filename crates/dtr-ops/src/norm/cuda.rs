@@ -30,7 +30,7 @@ pub(super) fn add_rms_norm(
     (from_cube(sum), from_cube(normed))
 }
 
-/// RMSNorm, with the inputs x and weight.
+/// RMSNorm. Its inputs are x and the weight.
 #[derive(Clone, Debug)]
 struct RmsNorm {
     epsilon: f64,
@@ -49,7 +49,7 @@ impl DifferentiableOp<2> for RmsNorm {
     }
 }
 
-/// Returns `x`, or `x + residual`, and its norm.
+/// Returns the sum `x + residual`, or `x` if there is no residual, and the norm of the returned sum.
 fn forward(
     x: CubeTensor,
     residual: Option<CubeTensor>,
@@ -76,7 +76,7 @@ fn forward(
         KernelArg::Long((rows / layers) as i64),
         KernelArg::Int(width as i32),
     ];
-    // The residual is returned too, so that its memory lives until the launch.
+    // `sum` also holds the residual, so that the residual's memory is not freed before the launch.
     let (name, sum, tensors) = match residual {
         None => ("rms_norm", None, [&x, &weight, &normed].map(pointer).to_vec()),
         Some(residual) => {
@@ -94,7 +94,7 @@ fn forward(
     (sum.map_or(x, |(sum, _)| sum), normed)
 }
 
-/// Returns the gradients of x and of the weight, the latter in f32.
+/// Returns the gradients of x and of the weight. The gradient of the weight is in f32.
 fn backward(x: CubeTensor, weight: CubeTensor, d_normed: CubeTensor, epsilon: f64) -> [CubeTensor; 2] {
     let [x, weight, d_normed] = [x, weight, d_normed].map(contiguous);
     let width = *x.shape().last().expect("a norm is over a dimension");

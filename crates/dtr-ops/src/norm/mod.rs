@@ -15,7 +15,7 @@ use crate::kernel_support::has_cpu_inference_kernels;
 use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
 
 /// Returns `x / sqrt(mean(x²) + epsilon) · weight` over the last dimension, computed in f32 (Llama's
-/// RMSNorm). `x` may be of a stack of layers, with a weight for each layer.
+/// RMSNorm). For a stack of layers, `weight` holds the weight of each layer.
 pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) -> Tensor<D> {
     if has_cpu_inference_kernels(&x) && has_cpu_inference_kernels(weight) {
         return cpu::rms_norm(x, weight, epsilon);
@@ -40,7 +40,7 @@ fn broadcast_weight<const D: usize>(weight: &Tensor<1>, dims: &[usize; D]) -> Te
     weight.clone().reshape([layers, 1, width]).expand([layers, layer_rows, width]).reshape(*dims)
 }
 
-/// Returns `x + residual`, and its [`rms_norm`].
+/// Returns `x + residual`, and the [`rms_norm`] of this sum.
 pub fn add_rms_norm(
     x_btd: Tensor<3>,
     residual_btd: Tensor<3>,
@@ -55,8 +55,8 @@ pub fn add_rms_norm(
     (sum.clone(), rms_norm(sum, weight, epsilon))
 }
 
-/// Returns `x / sqrt(Σx² + 1e-6)` over the last dimension; the epsilon is inside the root, as in
-/// flash-linear-attention.
+/// Returns `x / sqrt(Σx² + 1e-6)` over the last dimension. As in flash-linear-attention, the epsilon is
+/// inside the root.
 pub(crate) fn l2_norm<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let scale = x.clone().square().sum_dim(D - 1).add_scalar(1e-6).sqrt().recip();
     x * scale

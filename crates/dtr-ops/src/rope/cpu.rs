@@ -25,8 +25,8 @@ pub(super) fn rotate(x_bhtk: Tensor<4>, tables: [Tensor<4>; 2]) -> Tensor<4> {
     from_flex(tensor_like(outputs, &x))
 }
 
-/// Returns a tensor `[b, h, t, k]` with contiguous rows, and the strides of the other axes. The layout of
-/// projections, `[b, t, h·k]`, is not copied.
+/// Returns a tensor `[b, h, t, k]` with contiguous rows, and the strides of the other axes. A tensor in the
+/// layout of projections, `[b, t, h·k]`, is not copied.
 fn with_contiguous_rows(x: FlexTensor) -> (FlexTensor, [usize; 3]) {
     let has_contiguous_rows = x.layout().has_positive_strides() && x.layout().strides()[3] == 1;
     let x = if has_contiguous_rows { x } else { x.to_contiguous() };

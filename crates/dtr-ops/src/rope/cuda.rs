@@ -1,5 +1,5 @@
-//! Rotary positions on CUDA devices. The same kernel can also write the rotated keys and the values into
-//! their cache.
+//! Rotary positions on CUDA devices. The kernel that rotates keys can also write them, and the values, into
+//! the KV cache.
 
 #![allow(unsafe_code)]
 
@@ -21,7 +21,7 @@ pub(super) fn rotate(x_bhtk: Tensor<4>, [cos, sin]: [Tensor<4>; 2]) -> Tensor<4>
     apply(Rotate, [x_bhtk, cos, sin].map(Tensor::into_dispatch))
 }
 
-/// A rotation, with the inputs x, cosines and sines.
+/// A rotation. Its inputs are x, the cosines and the sines.
 #[derive(Clone, Debug)]
 struct Rotate;
 
@@ -40,7 +40,8 @@ impl DifferentiableOp<3> for Rotate {
     }
 }
 
-/// Rotates `x_bhtk` by tables of all positions, from `position` `[1]` on.
+/// Rotates the tokens of `x_bhtk`, the first of which is at `position`, a tensor of one element. `tables`
+/// hold the cosines and sines of all positions.
 pub(crate) fn rotate_from_counter(
     x_bhtk: Tensor<4>,
     tables: [Tensor<4>; 2],
@@ -49,8 +50,9 @@ pub(crate) fn rotate_from_counter(
     from_cube(rotate_primitive(into_cube(x_bhtk), tables.map(into_cube), Some(&position)))
 }
 
-/// Rotates the queries and keys of `[q, k, v]`, and writes keys and values into the cache buffers
-/// `[b, g, capacity, k]` in place, from `position` `[1]` on. Returns the queries and the buffers.
+/// Rotates the queries and keys of `[q, k, v]`. Writes the rotated keys and the values into the cache
+/// buffers, `[b, g, capacity, k]`, in place, from `position` (one element) on. Returns the rotated queries
+/// and the buffers.
 ///
 /// # Panics
 /// Panics if a cache buffer is shared with another tensor.
@@ -99,9 +101,9 @@ struct Rotation<'a> {
     values: Option<TokenCopy<'a>>,
     /// Cosines and sines, f32: of the tokens, or of all positions if `first_position` is set.
     tables: [CubeTensor; 2],
-    /// The position of the first token, `[1]`.
+    /// The position of the first token, `[1]`, if a counter on the device holds it.
     first_position: Option<&'a CubeTensor>,
-    /// The position in the cache to which the first key and value are written, `[1]`. It is 0 if absent.
+    /// The position in the cache to which the first key and value are written, `[1]`. `None` means 0.
     cache_position: Option<&'a CubeTensor>,
 }
 
@@ -135,8 +137,8 @@ impl Rotation<'_> {
             int_args([heads, groups, time, width]),
         ];
         let kernel = CudaKernel { source: &ROTARY, defines: String::new(), name };
-        // SAFETY: all tensors are alive and of these sizes, with contiguous rows; absent tensors have no
-        // heads or are null.
+        // SAFETY: all tensors are alive and of these sizes, with contiguous rows. For absent tensors, the
+        // address is null or the number of heads is 0.
         gpu_context(keys.from).with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, launch, &arguments.concat());
         });

@@ -25,7 +25,8 @@ use crate::kernel_support::has_cuda_kernels;
 pub enum RopeScaling {
     /// No scaling.
     None,
-    /// Llama 3.1's scaling: low frequencies are divided by `factor`, with a smooth transition to high ones.
+    /// Llama 3.1's scaling: low frequencies are divided by `factor`, high frequencies are unchanged, and
+    /// frequencies between them are interpolated.
     Llama3 {
         /// Divisor of the low frequencies.
         factor: f64,
@@ -41,7 +42,7 @@ pub enum RopeScaling {
 /// Rotary frequencies of a head.
 #[derive(Clone, Debug)]
 pub struct Rope {
-    /// Radians per position of each pair, `[k / 2]`.
+    /// Radians per position of each rotated pair, `[k / 2]`.
     frequencies: Vec<f64>,
 }
 
@@ -61,13 +62,14 @@ impl Rope {
         self.frequencies[index]
     }
 
-    /// Returns the angles of tokens at `positions`, a list for each row of the batch.
+    /// Returns the angles of tokens. `positions` holds a list of positions for each row of the batch.
     pub fn angles(&self, positions: &[Vec<usize>], device: &Device) -> RotaryAngles {
         let (cos, sin) = self.tables(positions, device);
         RotaryAngles { cos, sin, counter: None }
     }
 
-    /// Returns the angles of the tokens from the position of `counter` on, for positions below `capacity`.
+    /// Returns the angles of tokens from the position of `counter` on. All positions must be below
+    /// `capacity`.
     pub fn angles_from_counter(
         &self,
         counter: &PositionCounter,
@@ -125,7 +127,7 @@ impl Rope {
 pub struct RotaryAngles {
     cos: Tensor<4>,
     sin: Tensor<4>,
-    /// The position of the first token, if it is in a counter on the device. The tables then hold all
+    /// The position of the first token, if a counter on the device holds it. The tables then hold all
     /// positions.
     counter: Option<PositionCounter>,
 }
@@ -147,8 +149,8 @@ impl RotaryAngles {
         Self { cos: cos.autodiff(), sin: sin.autodiff(), counter }
     }
 
-    /// Rotates the queries and keys of `[q, k, v]`, and writes keys and values into the buffers of a cache,
-    /// from the counter's position on. Returns the queries and the buffers.
+    /// Rotates the queries and keys of `[q, k, v]`. Writes the rotated keys and the values into the buffers
+    /// of a cache, from the counter's position on. Returns the rotated queries and the buffers.
     ///
     /// # Panics
     /// Panics if the angles do not come from a [`PositionCounter`].

@@ -3,10 +3,10 @@
 // into k_out, and copies v [b, g, t, d] into v_out. Head widths are multiples of 16. Tensors have element
 // strides (batch, head, time).
 //
-// Token i is written to time *write + i of k_out and v_out (null: 0) and to time i of q_out. The position is
-// read on the device, so that a CUDA graph can append to a cache. The angles of token i are row *angles + i
-// (null: 0) of the f32 tables cos and sin [b or 1, .., d / 2]. Without tables q and k are copied. Outputs may
-// alias the inputs.
+// Token i is written to time i of q_out, and to time *write + i of k_out and v_out. Its angles are row
+// *angles + i of the f32 tables cos and sin [b or 1, .., d / 2]. A null `write` or `angles` counts as a
+// pointer to 0. Both are read on the device, so that a CUDA graph can append to a cache. Without tables, q
+// and k are copied. Outputs may alias the inputs.
 #include <cuda_bf16.h>
 
 using bf16 = __nv_bfloat16;

@@ -4,7 +4,8 @@ use super::*;
 use dtr_model::Twins;
 use dtr_ops::cuda_devices;
 
-/// The largest difference between a log-likelihood on a GPU and on the CPU, for a base in f32.
+/// The largest difference that is allowed between a log-likelihood on a GPU and on the CPU, for a base in
+/// f32.
 const TOLERANCE: f64 = 1e-3;
 
 #[test]

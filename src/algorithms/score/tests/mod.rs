@@ -107,8 +107,8 @@ fn the_size_and_the_order_of_batches_change_no_bit_of_a_score() {
     }
 }
 
-/// A candidate is pruned after the same part whether its score is computed or known, and the score of a
-/// candidate that is not pruned is the score without a threshold.
+/// A candidate is pruned after the same part whether its score is computed or known. If a candidate is not
+/// pruned, its score is the same as without a threshold.
 #[test]
 fn a_candidate_that_cannot_win_is_pruned_with_bounds_of_its_score() {
     let none = Mask::empty();
@@ -118,7 +118,7 @@ fn a_candidate_that_cannot_win_is_pruned_with_bounds_of_its_score() {
         let own = Scorer::new(&base, Some(&twins), &requests).score(&none, &none).unwrap();
         for layer in 0..4 {
             let mask = none.with_layer(layer);
-            let mut scorer = Scorer::with_parts(&base, Some(&twins), &requests, &own);
+            let mut scorer = Scorer::with_pruning_parts(&base, Some(&twins), &requests, &own);
             let whole = scorer.score(&none, &mask).unwrap();
             assert_eq!(whole.num_items, requests.items().len() as u64);
             for least in [0.2, 0.3, 0.5, 0.9] {
@@ -157,11 +157,11 @@ fn candidates_of_one_batch_are_scored_as_one_by_one() {
                 Candidate { incumbent, mask, prune_below }
             })
             .collect();
-        let mut scorer = Scorer::with_parts(&base, Some(&twins), &requests, &own);
+        let mut scorer = Scorer::with_pruning_parts(&base, Some(&twins), &requests, &own);
         let together = scorer.score_pruned(&candidates).unwrap();
         assert!(together.iter().any(|one| matches!(one.score, CandidateScore::Pruned { .. })));
         for (candidate, scored) in candidates.iter().zip(together) {
-            let mut alone = Scorer::with_parts(&base, Some(&twins), &requests, &own);
+            let mut alone = Scorer::with_pruning_parts(&base, Some(&twins), &requests, &own);
             assert_eq!(alone.score_pruned(&[*candidate]).unwrap(), [scored], "{:?}", candidate.mask);
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::data::scoring_requests::PrefixGroup;
 
-/// The most tokens of a row. Some rows of [`items_that_share`] are longer and are truncated.
+/// The maximum number of tokens of a row. Some rows of [`items_that_share`] are longer and are truncated.
 const MAX_ROW_TOKENS: usize = 96;
 
 /// A choice so long that other choices are not padded to its length.

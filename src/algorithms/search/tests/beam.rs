@@ -17,7 +17,8 @@ fn sorted(mut found: SearchOutcome) -> SearchOutcome {
     found
 }
 
-/// Returns the best of all masks with `num_replaced` layers, of equal scores the lexicographically lowest.
+/// Returns the best of all masks with `num_replaced` layers. If scores are equal, the lexicographically
+/// lowest mask is the best.
 fn best_of_all(num_replaced: u32, scores: &[f64]) -> Mask {
     let all =
         (0..scores.len()).map(|bits| LAYERS.into_iter().filter(|layer| bits >> layer & 1 == 1).collect());
@@ -100,7 +101,7 @@ proptest! {
 
 #[test]
 fn a_mask_that_loses_its_round_can_lead_to_a_later_winner() {
-    // Layer 0 alone is best, but every extension of it is bad; layers 1 and 2 together lose nothing.
+    // Layer 0 alone is best, but every extension of it is bad. Layers 1 and 2 together lose nothing.
     let score = |mask: &Mask| match mask.layers().as_slice() {
         [] | [1, 2] => 1.0,
         [0] => 0.9,

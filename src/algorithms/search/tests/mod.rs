@@ -51,7 +51,7 @@ pub fn index(mask: &Mask) -> usize {
     mask.layers().iter().map(|layer| 1 << layer).sum()
 }
 
-/// Tables of the items that each mask answers correctly, a bit per item.
+/// Tables with one entry per mask: the items that the mask answers correctly, one bit per item.
 pub fn answers(num_layers: u32) -> impl Strategy<Value = Vec<u16>> {
     proptest::collection::vec(any::<u16>(), 1 << num_layers)
 }

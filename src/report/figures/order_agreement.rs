@@ -1,5 +1,5 @@
-//! The figure `agreement-<model>.svg`: the similarity of replacement orders, with a matrix per group of
-//! comparable searches.
+//! The figure `agreement-<model>.svg`: the similarity of the orders in which searches replaced layers. A
+//! matrix compares searches that differ only in one setting.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,13 +23,13 @@ const MIN_WIDTH: i32 = 640;
 const CELL_SIZE: (i32, i32) = (48, 22);
 const MATRIX_HEADING_HEIGHT: i32 = 26;
 const MATRIX_GAP: i32 = 26;
-/// False discovery rate of the marked pairs.
+/// Pairs of searches with a q-value below this false discovery rate are marked.
 const FALSE_DISCOVERY_RATE: f64 = 0.05;
 
 /// Draws the figure of one model from its rows of the table `agreement`.
 ///
 /// # Errors
-/// Errors of plotters.
+/// Fails if plotters cannot draw.
 pub(super) fn draw(model: &str, rows: &[AgreementRow], records: &ExperimentRecords) -> Result<String> {
     let matrices = AgreementMatrix::build_all(rows);
     let legend = legend();
@@ -53,12 +53,13 @@ pub(super) fn draw(model: &str, rows: &[AgreementRow], records: &ExperimentRecor
     })
 }
 
-/// The pairs of searches that differ in one setting and agree in all others.
+/// The pairs of searches that differ in one given setting and agree in all others.
 struct AgreementMatrix<'a> {
     heading: String,
-    /// The values of the differing setting, with data of the searches.
+    /// One label per search: its value of the differing setting, and its counts of replaced layers and tied
+    /// rounds.
     labels: Vec<MatrixLabel<'a>>,
-    /// The pairs, by the indices of their searches in `labels` in ascending order.
+    /// The row of each pair. A key is two indices into `labels`, the smaller first.
     pairs: BTreeMap<(usize, usize), &'a AgreementRow>,
 }
 
@@ -73,7 +74,8 @@ struct MatrixLabel<'a> {
 }
 
 impl<'a> AgreementMatrix<'a> {
-    /// Builds a matrix for each differing setting and each combination of the shared settings.
+    /// Builds a matrix for each differing setting and each combination of the settings that the searches
+    /// share.
     fn build_all(rows: &'a [AgreementRow]) -> Vec<Self> {
         let shared = |row: &AgreementRow| {
             (row.differing_setting.clone(), row.variant.clone(), row.task.clone(), row.shared_axes.clone())
@@ -107,8 +109,8 @@ impl<'a> AgreementMatrix<'a> {
             + 8
     }
 
-    /// Returns the height of the labels above the cells. Labels that are wider than a cell are drawn
-    /// vertically.
+    /// Returns the height of the labels above the cells. If a label is wider than a cell, the labels are
+    /// drawn vertically.
     fn label_height(&self) -> i32 {
         if self.is_vertical() { self.label_width() } else { 18 }
     }
@@ -168,7 +170,8 @@ impl<'a> AgreementMatrix<'a> {
     }
 }
 
-/// Returns the heading of a matrix: the setting that it compares and the settings that its searches share.
+/// Returns the heading of a matrix: the setting in which its searches differ, and the settings that they
+/// share.
 fn heading(row: &AgreementRow) -> String {
     let compared = match row.differing_setting.as_str() {
         "variant" => "variants".to_owned(),
@@ -181,7 +184,7 @@ fn heading(row: &AgreementRow) -> String {
     [Some(compared), task, variant, axes].into_iter().flatten().collect()
 }
 
-/// Returns the position of each matrix: side by side, in as many rows as necessary.
+/// Returns the position of each matrix. Matrices are side by side, in as many rows as necessary.
 fn matrix_positions(matrices: &[AgreementMatrix]) -> Vec<Point> {
     let (mut x, mut y, mut height) = (0, 0, 0);
     let mut positions = Vec::with_capacity(matrices.len());

@@ -12,7 +12,9 @@ use crate::report::search_metrics::format_axes;
 use crate::stats::{benjamini_hochberg, kendall_tau_b, overlap_p_value, spearman_rho};
 use dtr_core::seed::Seed;
 
-/// Returns the rows of `agreement`, sorted by model, differing setting, shared settings and the two values.
+/// Returns the rows of the table `agreement`: one for each pair of searches that differ in exactly one
+/// setting. They are sorted by model, differing setting, shared settings and the values of the differing
+/// setting.
 pub(in crate::report) fn agreement_rows(records: &ExperimentRecords) -> Vec<AgreementRow> {
     let searches = sorted_searches(records);
     let pairs: Vec<SearchPair> = searches
@@ -22,7 +24,7 @@ pub(in crate::report) fn agreement_rows(records: &ExperimentRecords) -> Vec<Agre
             searches[index + 1..].iter().filter_map(|second| SearchPair::new(first, second))
         })
         .collect();
-    // Each pair resamples with its own seed, so the result does not depend on threads.
+    // Each pair resamples with its own seed, so the result does not depend on the order in which threads run.
     let mut rows: Vec<AgreementRow> = pairs.par_iter().map(SearchPair::row).collect();
     rows.sort_by(|a, b| {
         let name = |row: &AgreementRow| {
@@ -37,7 +39,8 @@ pub(in crate::report) fn agreement_rows(records: &ExperimentRecords) -> Vec<Agre
     rows
 }
 
-/// Corrects a p-value over all rows with the same differing setting.
+/// Corrects one of the p-values for multiple comparisons. All rows with the same differing setting are
+/// corrected together.
 fn correct_p_values(
     rows: &mut [AgreementRow],
     p_value: impl Fn(&AgreementRow) -> Option<f64>,
@@ -53,17 +56,18 @@ fn correct_p_values(
     }
 }
 
-/// Two searches that differ in one setting.
+/// Two searches that differ in exactly one setting.
 struct SearchPair<'a> {
     first: &'a SearchCell,
     second: &'a SearchCell,
     differing_setting: String,
-    /// The values of that setting.
+    /// The values of the differing setting in the two searches.
     values: [String; 2],
 }
 
 impl<'a> SearchPair<'a> {
-    /// Returns the pair if the searches differ in one setting and at least one order depends on scores.
+    /// Returns the pair if the searches differ in exactly one setting. Skips two orders that both ignore
+    /// scores, unless the strategy is the setting that differs.
     fn new(first: &'a SearchCell, second: &'a SearchCell) -> Option<Self> {
         if first.labels.model != second.labels.model || first.num_layers != second.num_layers {
             return None;
@@ -130,11 +134,11 @@ impl<'a> SearchPair<'a> {
     }
 }
 
-/// The sweep axis of search strategies.
+/// The key of the sweep axis that sets the search strategy.
 const STRATEGY_AXIS: &str = "search.strategy";
 
-/// Returns the rank of each layer in the order of a search. Layers that it did not replace share the last
-/// rank.
+/// Returns the rank of each layer in the order in which a search replaced layers. The layers that the search
+/// did not replace share the last rank.
 fn ranks(search: &SearchCell) -> Vec<f64> {
     let rounds = search.rounds_by_layer();
     let last_rank = rounds.values().max().map_or(1, |last| last + 1);
@@ -142,8 +146,8 @@ fn ranks(search: &SearchCell) -> Vec<f64> {
     (0..search.num_layers).map(rank).collect()
 }
 
-/// Returns the number of layers that the accepted hybrids of two searches share, for 1, 2, … replaced
-/// layers up to the end of the shorter search.
+/// For n = 1, 2, …, counts the layers that both searches replace in their n-th accepted hybrids. Stops where
+/// the shorter search ends.
 fn overlaps(first: &SearchCell, second: &SearchCell) -> Vec<u32> {
     let [first, second] = [first, second].map(accepted_layers);
     let shared = |(one, other): (&Vec<u32>, &Vec<u32>)| {
@@ -152,7 +156,7 @@ fn overlaps(first: &SearchCell, second: &SearchCell) -> Vec<u32> {
     first.iter().zip(&second).map(shared).collect()
 }
 
-/// Returns the layers of each accepted hybrid.
+/// Returns the replaced layers of each hybrid that a search accepted, in the order of the rounds.
 fn accepted_layers(search: &SearchCell) -> Vec<Vec<u32>> {
     let accepted = search.sorted_rounds().into_iter().filter(|round| round.accepted);
     accepted.map(|round| round.layers).collect()
@@ -164,7 +168,8 @@ mod tests {
     use crate::report::fixture;
     use crate::stages::{SearchJob, Stage};
 
-    /// Returns the row for two variants on one task with these orders of six layers.
+    /// Returns the row for two searches with different variants, on a base of six layers. They replace layers
+    /// in the orders `first` and `second`.
     fn compare_orders(first: &[u32], second: &[u32]) -> AgreementRow {
         let mut records = fixture::records_of_size(2, 1, 6);
         records.searches[1].rounds = fixture::rounds(first);
@@ -179,10 +184,12 @@ mod tests {
         let row = compare_orders(&[5, 3, 4], &[5, 4]);
         assert_eq!((row.first.as_str(), row.second.as_str(), row.variant), ("gdn", "gla", None));
         assert_eq!((row.num_replaced_first, row.num_replaced_second), (3, 2));
-        // scipy.stats.kendalltau and spearmanr of (4, 4, 4, 2, 3, 1) and (3, 3, 3, 3, 2, 1).
+        // The values of scipy.stats.kendalltau and spearmanr for the ranks (4, 4, 4, 2, 3, 1)
+        // and (3, 3, 3, 3, 2, 1).
         assert!((row.kendall_tau.unwrap() - 0.6735753140545634).abs() < 1e-12);
         assert!((row.spearman_rho.unwrap() - 0.7184212081070996).abs() < 1e-12);
-        // {5, 3} and {5, 4}: one in common, and 1 - (4 choose 2) / (6 choose 2) by chance.
+        // {5, 3} and {5, 4} share one layer. By chance, the probability of at least one is
+        // 1 - (4 choose 2) / (6 choose 2).
         assert_eq!((row.overlap_k, row.overlap, row.overlap_shares), (2, 1, vec![1.0, 0.5]));
         assert!((row.overlap_by_chance - 4.0 / 6.0).abs() < 1e-12);
         assert!((row.overlap_p.unwrap() - 0.6).abs() < 1e-12);
@@ -191,7 +198,8 @@ mod tests {
     #[test]
     fn complete_orders_are_compared_at_half_of_the_layers() {
         let row = compare_orders(&[0, 1, 2, 3, 4, 5], &[5, 4, 1, 3, 2, 0]);
-        // {0, 1, 2} and {5, 4, 1}; by chance 9 / 6, and 1 - (3 choose 3) / (6 choose 3) for at least one.
+        // {0, 1, 2} and {5, 4, 1} share one layer. By chance, the expected number is 9 / 6, and the
+        // probability of at least one is 1 - (3 choose 3) / (6 choose 3).
         assert_eq!((row.overlap_k, row.overlap, row.overlap_by_chance), (3, 1, 1.5));
         assert!((row.overlap_p.unwrap() - 0.95).abs() < 1e-12);
         assert_eq!((row.overlap_shares.len(), row.overlap_shares[5]), (6, 1.0));
@@ -241,7 +249,7 @@ mod tests {
                 ["task", "arc-easy", "boolq"],
             ]
         );
-        // The orders are equal, which is the highest agreement.
+        // The orders are equal, so the agreement is the highest possible.
         assert!(rows[..2].iter().all(|row| row.kendall_tau == Some(1.0) && row.shared_axes.is_empty()));
     }
 }
