@@ -103,13 +103,11 @@ pub fn read_parquet(bytes: &[u8]) {
     read_table(&write("rows.parquet", bytes));
 }
 
-/// Reads a file as documents of a corpus and, unless it is compressed, as rows of a task.
+/// Reads a file as documents of a corpus and as rows of a task.
 fn read_table(path: &Path) {
     let file = path.display().to_string();
     let name = path.file_name().expect("a file has a name").to_string_lossy();
-    if ["jsonl", "json", "parquet"].iter().any(|format| name.ends_with(format)) {
-        check_error(load_items(&task(&file), Split::Test), &name);
-    }
+    check_error(load_items(&task(&file), Split::Test), &name);
     for column in ["text", "question"] {
         let corpus = FileCorpus {
             paths: vec![file.clone()],
@@ -121,10 +119,11 @@ fn read_table(path: &Path) {
     }
 }
 
-/// Returns a task over the rows of `file` whose templates use no column.
+/// Returns a task over the rows of `file` whose templates use no column. All columns decide to which split a
+/// row belongs.
 fn task(file: &str) -> Task {
     let source = format!(
-        "source = {{ file = {{ test = {file:?}, splits = \"as-published\", prompt = \"q\", label = \"0\", \
+        "source = {{ file = {{ test = {file:?}, prompt = \"q\", label = \"0\", \
          choices = {{ fixed = [\"a\", \"b\"] }} }} }}"
     );
     toml::from_str(&source).expect("a task")

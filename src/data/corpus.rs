@@ -47,8 +47,8 @@ impl Default for SyntheticCorpus {
     }
 }
 
-/// Documents of files: plain text (`.txt`, `.md`), JSON Lines (`.jsonl`), a JSON list (`.json`) or Parquet
-/// (`.parquet`), each optionally compressed (`.gz`, `.xz`, `.zst`).
+/// Documents of files: plain text (`.txt`, `.md`), JSON Lines or a JSON list (`.jsonl`, `.ndjson`, `.json`) or
+/// Parquet (`.parquet`), each optionally compressed (`.gz`, `.xz`, `.zst`).
 ///
 /// An epoch holds every document once, in a random order that depends on the recipe's seed. Leading and
 /// trailing whitespace of a document is removed, and empty documents are skipped.

@@ -3,80 +3,119 @@
 //! As in Python, a template keeps its trailing newline, a missing column is an error, and Python's string,
 //! list and dictionary methods exist. `re.sub` and `re.findall` are available as filters.
 
+use std::collections::BTreeSet;
+
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Serde, ValueKind, merge_maps};
-use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, context};
+use minijinja::value::merge_maps;
+use minijinja::{Environment, Error as TemplateError, ErrorKind, State, UndefinedBehavior, Value, context};
 use regex::Regex;
 
-use super::rows::JsonRow;
-use dtr_core::template_limits::{self, apply_limits, charge_bytes, explain_out_of_fuel};
+use super::rows::Row;
+use dtr_core::error::{Error, Result};
+use dtr_core::jinja::{self, charge_bytes, explain_out_of_fuel};
 
 /// The variable that holds an answer choice, in templates that are rendered once for each choice.
 const CHOICE: &str = "choice";
 
-/// A set of named templates, and an evaluator of expressions.
-pub(super) struct Templates(Environment<'static>);
+/// The variable that holds the value of an expression, in the template that evaluates the expression.
+const RESULT: &str = "expression_result";
+
+type TemplateResult<T> = std::result::Result<T, TemplateError>;
+
+/// A set of named templates and expressions.
+pub(super) struct Templates {
+    environment: Environment<'static>,
+    /// The names in the code of all templates.
+    names: BTreeSet<String>,
+}
 
 impl Templates {
     /// Creates an empty set.
     pub fn new() -> Self {
-        let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
-        environment.set_syntax(syntax.expect("the delimiters are Jinja's own"));
-        apply_limits(&mut environment);
+        let mut environment = jinja::create_environment(syntax.expect("the delimiters are Jinja's own"));
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_unknown_method_callback(call_method);
         environment.add_filter("regex_replace", regex_replace);
         environment.add_filter("regex_findall", regex_findall);
-        Self(environment)
+        Self { environment, names: BTreeSet::new() }
     }
 
     /// Parses `text` and adds it under `name`.
-    pub fn add(&mut self, name: &'static str, text: &str) -> Result<(), Error> {
-        self.0.add_template_owned(name, text.to_owned())
+    pub fn add(&mut self, name: &'static str, text: &str) -> Result<()> {
+        self.names.extend(jinja::code_names(text));
+        self.environment.add_template_owned(name, jinja::translate_template(text)).map_err(|cause| {
+            Error::manifest(format!("the task's `{name}` is not a valid template")).with_source(cause)
+        })
+    }
+
+    /// Parses an expression and adds it under `name`.
+    pub fn add_expression(&mut self, name: &'static str, expression: &str) -> Result<()> {
+        self.add(name, &format!("{{% set {RESULT} = ({expression}) %}}{{{{ {RESULT} }}}}"))
+    }
+
+    /// Parses an expression whose value is a list and adds it under `name`. [`Templates::evaluate`] returns
+    /// the texts of the list's elements.
+    pub fn add_list_expression(&mut self, name: &'static str, expression: &str) -> Result<()> {
+        self.add(name, &format!("{{% set {RESULT} = ({expression})|map('string')|list %}}"))
+    }
+
+    /// Returns all names in the code of the templates. The columns that the templates use are among them.
+    pub fn names(&self) -> &BTreeSet<String> {
+        &self.names
     }
 
     /// Returns whether a template uses the variable `choice`.
     pub fn uses_choice(&self, name: &str) -> bool {
-        let template = self.0.get_template(name);
-        template.is_ok_and(|template| template.undeclared_variables(false).contains(CHOICE))
+        self.undeclared_variables(name).contains(CHOICE)
     }
 
     /// Renders a template with the columns of `row` and, if given, an answer choice as variables.
-    pub fn render(&self, name: &str, row: &JsonRow, choice: Option<&str>) -> Result<String, Error> {
-        let template = self.0.get_template(name)?;
-        let row = Value::from(Serde(row));
-        match choice {
-            None => template.render(row),
-            Some(choice) => template.render(merge_maps([context! { choice }, row])),
+    pub fn render(&self, name: &str, row: &Row, choice: Option<&str>) -> Result<String> {
+        let variables = match choice {
+            None => row.values.clone(),
+            Some(choice) => merge_maps([context! { choice }, row.values.clone()]),
+        };
+        let rendered = self.environment.get_template(name).and_then(|template| template.render(variables));
+        rendered.map_err(|error| self.explain(name, row, error))
+    }
+
+    /// Evaluates an expression with the columns of `row` as variables. Returns the value and its text.
+    pub fn evaluate(&self, name: &str, row: &Row) -> Result<(Value, String)> {
+        let template = self.environment.get_template(name);
+        let captured = template.and_then(|template| template.render_captured(row.values.clone()));
+        let captured = captured.map_err(|error| self.explain(name, row, error))?;
+        let value = captured.state().lookup(RESULT).unwrap_or_default();
+        Ok((value, captured.into_output()))
+    }
+
+    fn undeclared_variables(&self, name: &str) -> BTreeSet<String> {
+        let template = self.environment.get_template(name);
+        template
+            .map(|template| template.undeclared_variables(false).into_iter().collect())
+            .unwrap_or_default()
+    }
+
+    /// Returns the error of a template for `row`. It names the first column that the row lacks, if there is one.
+    fn explain(&self, name: &str, row: &Row, error: TemplateError) -> Error {
+        let failed = Error::manifest(format!("cannot compute its {name}"));
+        if error.kind() == ErrorKind::UndefinedError {
+            let is_missing = |variable: &String| variable != CHOICE && !row.columns.contains(variable);
+            let functions: BTreeSet<&str> = self.environment.globals().map(|(name, _)| name).collect();
+            let missing = self.undeclared_variables(name).into_iter().filter(is_missing);
+            if let Some(column) = missing.into_iter().find(|variable| !functions.contains(variable.as_str()))
+            {
+                let existing: Vec<String> = row.columns.iter().map(|name| format!("`{name}`")).collect();
+                let message = format!("the row has no column `{column}`, only {}", existing.join(", "));
+                return failed.with_source(Error::manifest(message));
+            }
         }
-        .map_err(explain_out_of_fuel)
-    }
-
-    /// Evaluates an expression with the columns of `row` as variables.
-    pub fn evaluate(&self, expression: &str, row: &JsonRow) -> Result<Value, Error> {
-        self.0.compile_expression(expression)?.eval(Value::from(Serde(row))).map_err(explain_out_of_fuel)
+        failed.with_source(explain_out_of_fuel(error))
     }
 }
 
-/// Calls a Python method, or `list.index`, which the engine's collection of Python methods lacks.
-fn call_method(
-    state: &mut State<'_, '_>,
-    value: &Value,
-    name: &str,
-    arguments: &[Value],
-) -> Result<Value, Error> {
-    if let (ValueKind::Seq, "index", [targets]) = (value.kind(), name, arguments) {
-        let index = value.try_iter()?.position(|element| element == *targets);
-        let missing = || Error::new(ErrorKind::InvalidOperation, "`index` cannot find the value in the list");
-        return index.map(Value::from).ok_or_else(missing);
-    }
-    template_limits::call_python_method(state, value, name, arguments)
-}
-
-fn compile_regex(pattern: &str) -> Result<Regex, Error> {
+fn compile_regex(pattern: &str) -> TemplateResult<Regex> {
     Regex::new(pattern).map_err(|cause| {
-        Error::new(ErrorKind::InvalidOperation, format!("`{pattern}` is not a regular expression"))
+        TemplateError::new(ErrorKind::InvalidOperation, format!("`{pattern}` is not a regular expression"))
             .with_source(cause)
     })
 }
@@ -87,7 +126,7 @@ fn regex_replace(
     text: &str,
     pattern: &str,
     replacement: &str,
-) -> Result<String, Error> {
+) -> TemplateResult<String> {
     let regex = compile_regex(pattern)?;
     let num_matches = regex.find_iter(text).count();
     charge_bytes(state, num_matches.saturating_mul(replacement.len()))?;
@@ -95,7 +134,7 @@ fn regex_replace(
 }
 
 /// Returns all matches of `pattern` in `text`.
-fn regex_findall(state: &mut State<'_, '_>, text: &str, pattern: &str) -> Result<Vec<String>, Error> {
+fn regex_findall(state: &mut State<'_, '_>, text: &str, pattern: &str) -> TemplateResult<Vec<String>> {
     let regex = compile_regex(pattern)?;
     let matches = regex.find_iter(text).map(|found| {
         charge_bytes(state, size_of::<String>() + found.len())?;

@@ -5,6 +5,7 @@ mod corpus;
 pub mod documents;
 mod file_task;
 mod jinja;
+mod python_time;
 mod rows;
 pub mod scoring_requests;
 pub mod synthetic;

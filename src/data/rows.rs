@@ -1,80 +1,95 @@
-//! Rows of a task's file, each a JSON object keyed by column: JSON Lines, a JSON list of objects, or Parquet.
+//! Rows of a task's file, with the values that Python would have: JSON Lines, a JSON list of objects, or
+//! Parquet.
 
-use std::fs::File;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
-use polars::prelude::{AnyValue, SerReader};
-use serde_json::{Map, Value};
+use minijinja::Value;
 
+use super::documents::FileFormat;
 use super::documents::compressed::MaybeCompressedFile;
 use super::documents::json;
-use super::documents::parquet::{guard_polars, open};
+use super::documents::parquet::ParquetFile;
+use crate::hub::local_or_cached_path;
 use dtr_core::error::{Error, Result};
 
-pub(super) use json::JsonRow;
+/// A row of a file.
+pub(super) struct Row {
+    /// The values by column. Of a Parquet file, these are the columns that [`Columns`] asks for.
+    pub values: Value,
+    /// The names of all columns.
+    pub columns: Arc<[String]>,
+}
 
-/// Reads all rows of the file at `path`.
-pub(super) fn read_rows(path: &Path) -> Result<Vec<JsonRow>> {
-    let mut rows = Vec::new();
-    let mut push = |row: JsonRow, _: &json::RowPosition<'_>| {
-        rows.push(row);
-        Ok(())
-    };
-    let file = MaybeCompressedFile::new(path, path.to_owned());
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("jsonl") => json::read_lines(&file, &mut push)?,
-        Some("json") => json::read_list(&file, &mut push)?,
-        Some("parquet") => return read_parquet(path),
-        _ => {
-            return Err(Error::manifest(format!("`{}` has an unsupported format", path.display()))
-                .hint("use `.jsonl` (one object on each line), `.json` (a list of objects) or `.parquet`"));
+impl Row {
+    /// Returns the row as JSON, which identifies it among the rows of its file.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(&self.values)
+            .map_err(|cause| Error::manifest("cannot write the row as JSON").with_source(cause))
+    }
+}
+
+/// The columns of a Parquet file that are read.
+pub(super) struct Columns {
+    /// Columns that are read whatever their type is.
+    pub names: BTreeSet<String>,
+    /// Whether all columns are read whose values have a form in JSON.
+    pub includes_json: bool,
+}
+
+/// A callback for the index of a row and the row, which may stop the reading.
+type RowCallback<'a> = dyn FnMut(usize, Row) -> Result<ControlFlow<()>> + 'a;
+
+/// Calls `callback` with the rows of the file at `path`, a local path or the URI of a file on the hub.
+///
+/// # Errors
+/// When the file cannot be read or is malformed, or when `callback` fails.
+pub(super) fn for_each_row(path: &str, columns: &Columns, callback: &mut RowCallback<'_>) -> Result<()> {
+    let file = MaybeCompressedFile::new(Path::new(path), local_or_cached_path(path)?);
+    match FileFormat::from_path(file.path)? {
+        FileFormat::Json => read_json(&file, callback),
+        FileFormat::Parquet => read_parquet(&file, columns, callback),
+        FileFormat::PlainText => {
+            Err(Error::manifest(format!("`{path}` is plain text, and a task needs rows"))
+                .hint("use `.jsonl` (one object on each line), `.json` (a list of objects) or `.parquet`"))
         }
     }
-    Ok(rows)
 }
 
-fn read_parquet(path: &Path) -> Result<Vec<JsonRow>> {
-    let file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
-    let (reader, _) = open(path, file)?;
-    let frame = guard_polars(path, || reader.finish())?;
-    let row = |index: usize| -> Result<JsonRow> {
-        let mut row = JsonRow::new();
-        for column in frame.columns() {
-            let value = guard_polars(path, || column.get(index))?;
-            let value = to_json(value.into_static()).ok_or_else(|| {
-                let (name, dtype) = (column.name(), column.dtype());
-                Error::manifest(format!(
-                    "`{}` has the type {dtype} in `{name}`, which tasks do not support",
-                    path.display()
-                ))
-                .hint("remove the column, or convert it to text, numbers, lists or structs of these")
-            })?;
-            row.insert(column.name().to_string(), value);
-        }
-        Ok(row)
-    };
-    (0..frame.height()).map(row).collect()
-}
-
-/// Converts a value to JSON, or returns `None` for dates, bytes and other types without a JSON form.
-fn to_json(value: AnyValue<'static>) -> Option<Value> {
-    Some(match value {
-        AnyValue::Null => Value::Null,
-        AnyValue::Boolean(truth) => Value::Bool(truth),
-        AnyValue::StringOwned(text) => Value::String(text.to_string()),
-        AnyValue::List(list) => {
-            list.iter().map(|element| to_json(element.into_static())).collect::<Option<Vec<_>>>()?.into()
-        }
-        AnyValue::StructOwned(parts) => {
-            let (values, fields) = *parts;
-            let pairs = fields.into_iter().zip(values);
-            pairs
-                .map(|(field, value)| Some((field.name.to_string(), to_json(value)?)))
-                .collect::<Option<Map<_, _>>>()?
-                .into()
-        }
-        AnyValue::Float32(_) | AnyValue::Float64(_) => Value::from(value.extract::<f64>()?),
-        number if number.is_integer() => Value::from(number.extract::<i64>()?),
-        _ => return None,
+fn read_json(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Result<()> {
+    let mut index = 0;
+    json::for_each_row(file, &mut |row, _| {
+        let columns = row.keys().cloned().collect();
+        index += 1;
+        callback(index - 1, Row { values: Value::from_pairs(row), columns })
     })
+}
+
+fn read_parquet(file: &MaybeCompressedFile, columns: &Columns, callback: &mut RowCallback<'_>) -> Result<()> {
+    let parquet = ParquetFile::open(file.path, file.open_seekable()?)?;
+    let names: Arc<[String]> = parquet.columns().map(str::to_owned).collect();
+    let is_wanted = |name: &&String| {
+        columns.names.contains(*name) || columns.includes_json && parquet.has_json_form(name)
+    };
+    let wanted: Vec<&String> = names.iter().filter(is_wanted).collect();
+    let mut index = 0;
+    for group in 0..parquet.num_groups() {
+        let read = wanted.iter().map(|name| parquet.read_column(group, name, usize::MAX));
+        let values = read.collect::<Result<Vec<_>>>()?;
+        let mut values: Vec<_> = values.iter().map(|values| values.iter()).collect();
+        for _ in 0..parquet.num_rows(group) {
+            let row = wanted
+                .iter()
+                .zip(&mut values)
+                .filter_map(|(name, values)| Some((name.as_str(), values.next()?)));
+            let row = Row { values: Value::from_pairs(row), columns: Arc::clone(&names) };
+            if callback(index, row)?.is_break() {
+                return Ok(());
+            }
+            index += 1;
+        }
+    }
+    Ok(())
 }

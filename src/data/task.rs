@@ -23,12 +23,12 @@ pub enum TaskSource {
     File(FileTask),
 }
 
-/// A task whose items are rows of files: JSON Lines (`.jsonl`), a JSON list (`.json`) or Parquet
-/// (`.parquet`).
+/// A task whose items are rows of files: JSON Lines or a JSON list (`.jsonl`, `.ndjson`, `.json`) or Parquet
+/// (`.parquet`), each optionally compressed (`.gz`, `.xz`, `.zst`).
 ///
 /// Templates and expressions use Jinja with Python's methods of strings, lists and dictionaries, and with the
 /// filters `regex_replace(PATTERN, TEXT)` and `regex_findall(PATTERN)`. Their variables are the columns of a
-/// row. A score compares the likelihoods of the choices after the prompt and a space.
+/// row, and values become the text that Python prints. A score compares the likelihoods of the choices after the prompt and a space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FileTask {

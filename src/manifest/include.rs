@@ -62,6 +62,8 @@ impl LayerReader {
         }
         let text = read_text_up_to(path, MAX_FILE_BYTES)
             .map_err(|source| self.unreadable_error(path, entry, source))?;
+        // Editors and Git write line ends of either kind, and TOML keeps them in multi-line strings.
+        let text = text.replace("\r\n", "\n");
         let folder = path.parent().unwrap_or(Path::new(""));
         let file = self.sources.add_file(&name, text, folder);
         let layer = self.sources.parse(file)?;

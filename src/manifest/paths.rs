@@ -7,7 +7,8 @@ use crate::hub::FileLocation;
 
 /// Converts a `path` relative to `folder` to a path relative to the working directory.
 ///
-/// A `..` removes the folder before it, as in Cargo's paths. Symbolic links are not followed.
+/// The result names the file that the system opens: a `..` removes the folder before it, unless that folder is
+/// a symbolic link or does not exist.
 pub(super) fn resolve_path(folder: &Path, path: &str) -> String {
     if FileLocation::is_hub_uri(path) {
         return path.to_owned();
@@ -16,7 +17,8 @@ pub(super) fn resolve_path(folder: &Path, path: &str) -> String {
     for part in folder.join(path).components() {
         match (part, resolved.components().next_back()) {
             (Component::CurDir, _) => {}
-            (Component::ParentDir, Some(Component::Normal(_))) => {
+            (Component::ParentDir, Some(Component::RootDir)) => {}
+            (Component::ParentDir, Some(Component::Normal(_))) if is_plain_folder(&resolved) => {
                 resolved.pop();
             }
             (part, _) => resolved.push(part),
@@ -28,23 +30,52 @@ pub(super) fn resolve_path(folder: &Path, path: &str) -> String {
     resolved.display().to_string()
 }
 
+fn is_plain_folder(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn parent_folders_are_resolved() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("experiments/base")).unwrap();
+        for (folder, path, resolved) in [
+            ("experiments/base", "../../models/mini", "models/mini"),
+            ("experiments", "..", ""),
+            ("experiments", "../data/*.txt", "data/*.txt"),
+            ("experiments", "./a.toml", "experiments/a.toml"),
+            ("absent", "../a.toml", "absent/../a.toml"),
+        ] {
+            assert_eq!(Path::new(&resolve_path(&root.join(folder), path)), root.join(resolved));
+        }
         for (folder, path, resolved) in [
             ("", "models/mini", "models/mini"),
-            ("experiments/base", "../../models/mini", "models/mini"),
-            ("../experiments", "../../models", "../../models"),
-            ("experiments", "/models/./mini", "/models/mini"),
-            ("experiments", "..", "."),
+            ("../experiments", "/models/./mini", "/models/mini"),
+            ("..", "../../models", "../../../models"),
+            ("", ".", "."),
+            ("/", "../models", "/models"),
             ("", "./a.toml", "a.toml"),
-            ("experiments", "../data/*.txt", "data/*.txt"),
             ("experiments", "hf://datasets/a/b@c/d.parquet", "hf://datasets/a/b@c/d.parquet"),
         ] {
             assert_eq!(resolve_path(Path::new(folder), path), resolved);
         }
+    }
+
+    #[test]
+    fn a_parent_of_a_symbolic_link_is_the_parent_of_its_target() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("far/away/experiments")).unwrap();
+        std::fs::write(root.join("far/away/rows.jsonl"), "").unwrap();
+        std::os::unix::fs::symlink("far/away/experiments", root.join("link")).unwrap();
+        let resolved = resolve_path(&root.join("link"), "../rows.jsonl");
+        let opened = std::fs::canonicalize(&resolved).unwrap();
+        assert_eq!(opened, root.join("far/away/rows.jsonl"));
+        let inner = resolve_path(&root.join("link"), "./../experiments/../rows.jsonl");
+        assert_eq!(std::fs::canonicalize(inner).unwrap(), root.join("far/away/rows.jsonl"));
     }
 }

@@ -1,9 +1,11 @@
 //! Parquet files that are cut or forged, or have no text columns, are refused.
 
+use dtr::data::FileTask;
 use polars::prelude::{Column, DataFrame, NamedFrom, ParquetCompression, ParquetWriter, Series};
 
-use crate::file_readers::check_file;
+use crate::file_readers::{check_file, read_task, task};
 use crate::refusals::Refusals;
+use crate::temp_folder::TempFolder;
 
 fn parquet(columns: Vec<Column>) -> Vec<u8> {
     let mut frame = DataFrame::new_infer_height(columns).unwrap();
@@ -49,11 +51,12 @@ fn parquet_that_is_cut_ragged_or_forged_is_refused() {
     let claims = [0x15, 2, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0];
     let forged = [b"PAR1", &claims[..], &(claims.len() as u32).to_le_bytes(), b"PAR1"].concat();
     check_file(&mut refusals, "a.parquet", &forged, &["its footer claims 2147483647 items in 1 bytes"]);
-    // A page of 50 values whose header says -1, for which polars allocates 2^61 bytes and aborts.
+    // Pages of 50 values whose headers say -1, for which polars allocates 2^61 bytes and aborts.
     let mut forged = valid.clone();
     let header = [0x2c, 0x15, 2 * 50];
-    let at = forged.windows(3).position(|bytes| bytes == header).expect("a page has 50 values");
-    forged[at + 2] = 1;
+    let pages: Vec<_> = (0..forged.len() - 2).filter(|at| forged[*at..at + 3] == header).collect();
+    assert!(pages.len() >= 3, "each column has a page of 50 values");
+    pages.into_iter().for_each(|at| forged[at + 2] = 1);
     check_file(&mut refusals, "a.parquet", &forged, &["claims -1 values"]);
     let numbers = parquet(vec![Column::new("text".into(), [1_i64, 2])]);
     check_file(&mut refusals, "a.parquet", &numbers, &[]);
@@ -62,4 +65,19 @@ fn parquet_that_is_cut_ragged_or_forged_is_refused() {
     let other_column = parquet(vec![Column::new("body".into(), ["t"])]);
     check_file(&mut refusals, "a.parquet", &other_column, &[]);
     refusals.finish(50);
+}
+
+#[test]
+fn a_column_that_no_template_names_does_not_matter() {
+    let valid = valid_parquet();
+    let header = [0x2c, 0x15, 2 * 50];
+    let mut forged = valid.clone();
+    let at = (0..forged.len() - 2).find(|at| forged[*at..at + 3] == header).expect("a page has 50 values");
+    forged[at + 2] = 1;
+    let folder = TempFolder::new();
+    let task = task(&folder.write("a.parquet", forged));
+    let error = read_task(FileTask { label: "label".to_owned(), ..task.clone() }).unwrap_err();
+    assert!(error.message_with_sources().contains("column `question`, row group 0"), "{error:?}");
+    let other = FileTask { prompt: "{{ text }}".to_owned(), label: "label".to_owned(), ..task };
+    assert_eq!(read_task(other).unwrap(), 50);
 }

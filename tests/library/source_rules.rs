@@ -46,7 +46,8 @@ fn every_crate_keeps_the_lints_of_the_workspace() {
 
 #[test]
 fn only_the_supervisor_starts_processes() {
-    let starters = sources_that_contain(&["process::Command", " Command::new(", "(Command::new(", "libc::system"]);
+    let starters =
+        sources_that_contain(&["process::Command", " Command::new(", "(Command::new(", "libc::system"]);
     let is_allowed = |name: &String| MAY_START_PROCESSES.iter().any(|folder| name.starts_with(folder));
     assert!(starters.iter().all(is_allowed), "{starters:?}");
 }

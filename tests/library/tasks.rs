@@ -1,9 +1,14 @@
 //! Tasks over rows of files: invalid rows, templates, labels and choices are refused with their place.
 
-use dtr::data::{Choices, FileTask};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use dtr::data::{Choices, FileTask, Item, Split, SplitPolicy, Task, TaskSource, load_items};
 
 use crate::file_readers::{VALID_ROW, check_file, read_task, task};
 use crate::refusals::Refusals;
+use crate::root;
 use crate::temp_folder::TempFolder;
 
 #[test]
@@ -140,4 +145,118 @@ fn a_file_without_rows_is_named() {
         refusals.check("no rows", &[&path.display().to_string()], || read_task(task(&path)));
     }
     refusals.finish(3);
+}
+
+#[test]
+fn a_row_that_lacks_a_column_is_refused_with_the_row_and_the_column() {
+    let mut refusals = Refusals::default();
+    let rows = "{\"q\": \"x\", \"c\": [\"a\"], \"a\": 0}\n{\"x\": 1}\n";
+    for (template, column) in [("prompt", "q"), ("choices", "c"), ("label", "a"), ("continuation", "d")] {
+        let folder = TempFolder::new();
+        let path = folder.write("a.jsonl", rows);
+        let mut task = FileTask {
+            prompt: "p".to_owned(),
+            label: "0".to_owned(),
+            choices: Choices::Fixed(vec!["a".to_owned(), "b".to_owned()]),
+            ..task(&path)
+        };
+        match template {
+            "prompt" => task.prompt = "{{ q }}".to_owned(),
+            "choices" => task.choices = Choices::Each("c".to_owned()),
+            "label" => task.label = "a".to_owned(),
+            _ => {
+                task.continuation =
+                    Some("{{ choice if x is defined else '' }}{{ d if x is defined }}".to_owned())
+            }
+        }
+        let message = format!("the row has no column `{column}`, only `x`");
+        refusals.check(template, &["row 2 of", "a.jsonl", template, &message], || read_task(task));
+    }
+    refusals.finish(4);
+}
+
+/// Returns the items of the test split.
+fn items(task: FileTask) -> Vec<Item> {
+    load_items(&Task { source: TaskSource::File(task) }, Split::Test).unwrap()
+}
+
+/// Returns a task over a file in the layout of `science.jsonl`.
+fn science(path: &Path, splits: SplitPolicy) -> FileTask {
+    FileTask {
+        prompt: "{{ question }}".to_owned(),
+        choices: Choices::Each("choices.text".to_owned()),
+        label: "0".to_owned(),
+        splits,
+        ..task(path)
+    }
+}
+
+#[test]
+fn compressed_rows_are_read() {
+    let folder = TempFolder::new();
+    let fixtures = root().join("tests/fixtures/tasks");
+    let expected = items(science(&fixtures.join("science.jsonl"), SplitPolicy::AsPublished));
+    assert_eq!(expected.len(), 8);
+    for name in ["science.jsonl", "science.parquet"] {
+        let bytes = fs::read(fixtures.join(name)).unwrap();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&bytes).unwrap();
+        for (extension, bytes) in
+            [("gz", gzip.finish().unwrap()), ("zst", zstd::encode_all(&bytes[..], 1).unwrap())]
+        {
+            let path = folder.write(&format!("{name}.{extension}"), bytes);
+            assert_eq!(items(science(&path, SplitPolicy::AsPublished)), expected, "{name}.{extension}");
+        }
+    }
+}
+
+#[test]
+fn only_the_first_rows_are_read_if_only_they_are_wanted() {
+    let folder = TempFolder::new();
+    for (name, rows) in [
+        ("a.jsonl", row("0").repeat(2) + "not a row"),
+        ("a.json", format!("[{}, {}, not a row", row("0"), row("0"))),
+    ] {
+        let path = folder.write(name, rows);
+        let task = FileTask { test_items: Some(2), ..science(&path, SplitPolicy::AsPublished) };
+        let task = FileTask { choices: Choices::Each("texts".to_owned()), ..task };
+        assert_eq!(items(task).len(), 2, "{name}");
+    }
+}
+
+#[test]
+fn the_halves_of_a_file_are_those_of_its_rows_as_json() {
+    let fixtures = root().join("tests/fixtures/tasks");
+    let lines = fs::read_to_string(fixtures.join("science.jsonl")).unwrap();
+    // The rule of earlier versions, whose keys stay valid.
+    let is_test = |line: &str| {
+        let row: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+        blake3::hash(serde_json::to_string(&row).unwrap().as_bytes()).as_bytes()[0] % 2 == 1
+    };
+    let expected: Vec<String> = lines
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| is_test(line))
+        .map(|(index, _)| format!("test/{index:05}"))
+        .collect();
+    assert!((1..8).contains(&expected.len()), "{expected:?}");
+    for name in ["science.jsonl", "science.parquet"] {
+        let items = items(science(&fixtures.join(name), SplitPolicy::HeldOut));
+        assert!(items.iter().map(|item| &item.id).eq(&expected), "{name}: {items:?}");
+    }
+    // Numbers in every form.
+    let folder = TempFolder::new();
+    let numbers =
+        "{\"n\": [1, -2, 1e-5, 1E+16, 0.1, 3.0, 18446744073709551615], \"o\": {\"z\": null, \"a\": true}";
+    let rows: Vec<String> =
+        (0..64).map(|at| format!("{numbers}, \"texts\": [\"a\"], \"at\": {at}.50}}")).collect();
+    let path = folder.write("a.jsonl", rows.join("\n"));
+    let task = FileTask {
+        choices: Choices::Each("texts".to_owned()),
+        prompt: "p".to_owned(),
+        ..science(&path, SplitPolicy::HeldOut)
+    };
+    let indices =
+        rows.iter().enumerate().filter(|(_, row)| is_test(row)).map(|(at, _)| format!("test/{at:05}"));
+    assert_eq!(items(task).into_iter().map(|item| item.id).collect::<Vec<_>>(), indices.collect::<Vec<_>>());
 }

@@ -14,3 +14,4 @@ mod statistics;
 mod support;
 mod tasks;
 mod tokenizers;
+mod values;

@@ -17,7 +17,7 @@
 //!   file's size before it allocates memory.
 //! - A text, line or row has no end, or a small compressed file expands to one: the reader stops at a maximum
 //!   length, as [`files::read_text_up_to`] does.
-//! - A template runs forever or makes a huge text: [`template_limits`] gives it a limited amount of fuel.
+//! - A template runs forever or makes a huge text: [`jinja`] gives it a limited amount of fuel.
 //! - A template engine allocates much memory before it charges fuel: [`memory_guard`] ends the process.
 //! - A checkpoint, an artifact or a download is damaged: its reader compares digests.
 //! - A file name points outside its folder: the hub client and the reader of sharded weights refuse `..` and
@@ -30,9 +30,9 @@ pub mod checkpoint;
 pub mod count;
 pub mod error;
 pub mod files;
+pub mod jinja;
 pub mod markdown;
 pub mod memory_guard;
 pub mod process;
 pub mod ranges;
 pub mod seed;
-pub mod template_limits;

@@ -1,23 +1,23 @@
-//! Rows of JSON files: JSON Lines with an object on each line, or one list of objects. Only one row at a time
-//! is in memory, and a row has at most [`MAX_DOCUMENT_BYTES`].
+//! Rows of JSON files: JSON Lines with an object on each line, or one list of objects. The content decides
+//! which of the two a file is. Only one row at a time is in memory, and a row has at most
+//! [`MAX_DOCUMENT_BYTES`].
 
 use std::cell::Cell;
 use std::fmt;
 use std::io::{self, BufRead, Read};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::rc::Rc;
 
+use minijinja::value::ValueKind;
 use serde::Deserializer;
 use serde::de::{Error as _, SeqAccess, Visitor};
-use serde_json::{Map, Value};
 
 use super::column_error::{missing_column_error, not_text_error};
-use super::compressed::MaybeCompressedFile;
+use super::compressed::{MaybeCompressedFile, extensions};
 use super::text::{MAX_DOCUMENT_BYTES, for_each_line, too_long_error};
 use dtr_core::error::{Error, Result};
-
-/// A row: its values by column.
-pub(in crate::data) type JsonRow = Map<String, Value>;
+use dtr_core::jinja::{JsonObject, RawObject, parse_object};
 
 /// The position of a row, for error messages.
 pub(in crate::data) struct RowPosition<'a> {
@@ -34,21 +34,58 @@ impl fmt::Display for RowPosition<'_> {
     }
 }
 
-/// A callback for the rows of a file.
-type RowCallback<'a> = dyn FnMut(JsonRow, &RowPosition<'_>) -> Result<()> + 'a;
+/// A callback for the rows of a file, which may stop the reading.
+type RowCallback<'a> = dyn FnMut(JsonObject, &RowPosition<'_>) -> Result<ControlFlow<()>> + 'a;
 
-/// Calls `callback` with every row of a JSON Lines file.
-pub(in crate::data) fn read_lines(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Result<()> {
+/// Calls `callback` with the rows of a JSON file.
+pub(in crate::data) fn for_each_row(
+    file: &MaybeCompressedFile,
+    callback: &mut RowCallback<'_>,
+) -> Result<()> {
+    match is_list(file)? {
+        true => read_list(file, callback),
+        false => read_lines(file, callback),
+    }
+}
+
+/// Returns whether a file begins with a list. The name of an empty file decides.
+fn is_list(file: &MaybeCompressedFile) -> Result<bool> {
+    let mut reader = open_after_mark(file)?;
+    loop {
+        let bytes = reader.fill_buf().map_err(|cause| file.read_error(cause))?;
+        let num_bytes = bytes.len();
+        match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(first) => return Ok(*first == b'['),
+            None if num_bytes == 0 => return Ok(extensions(file.path).0 == Some("json")),
+            None => reader.consume(num_bytes),
+        }
+    }
+}
+
+/// Opens a file and skips its byte order mark.
+fn open_after_mark(file: &MaybeCompressedFile) -> Result<Box<dyn BufRead>> {
+    let mut reader = file.open()?;
+    if reader.fill_buf().map_err(|cause| file.read_error(cause))?.starts_with(BYTE_ORDER_MARK) {
+        reader.consume(BYTE_ORDER_MARK.len());
+    }
+    Ok(reader)
+}
+
+fn read_lines(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Result<()> {
     for_each_line(file, |line, number| {
         if line.trim().is_empty() {
-            return Ok(());
+            return Ok(ControlFlow::Continue(()));
         }
         let position = RowPosition { file: file.path, unit: "line", number };
-        let row = serde_json::from_str(line).map_err(|cause| {
-            Error::manifest(format!("{position} is not a JSON object")).with_source(cause)
-        })?;
-        callback(row, &position)
+        let row = serde_json::from_str::<RawObject>(line).and_then(parse_object);
+        callback(row.map_err(|cause| not_an_object(&position, cause))?, &position)
     })
+}
+
+fn not_an_object(position: &RowPosition<'_>, cause: serde_json::Error) -> Error {
+    Error::manifest(format!("{position} is not a JSON object"))
+        .with_source(cause)
+        .hint("write one object on each line, or one list of objects")
 }
 
 /// Returns the text in a row's column, or `None` if the value is null.
@@ -56,45 +93,49 @@ pub(in crate::data) fn read_lines(file: &MaybeCompressedFile, callback: &mut Row
 /// # Errors
 /// When the row lacks the column, or the column does not hold text.
 pub(super) fn text_of_column<'a>(
-    row: &'a JsonRow,
+    row: &'a JsonObject,
     column: &str,
     position: &RowPosition<'_>,
 ) -> Result<Option<&'a str>> {
-    let kind = match row.get(column) {
-        Some(Value::String(text)) => return Ok(Some(text)),
-        Some(Value::Null) => return Ok(None),
-        Some(Value::Bool(_)) => "a boolean",
-        Some(Value::Number(_)) => "a number",
-        Some(Value::Array(_)) => "a list",
-        Some(Value::Object(_)) => "an object",
-        None => {
-            let existing: Vec<&str> = row.keys().map(String::as_str).collect();
-            return Err(missing_column_error(position, column, &existing));
-        }
+    let Some(value) = row.get(column) else {
+        let existing: Vec<&str> = row.keys().map(String::as_str).collect();
+        return Err(missing_column_error(position, column, &existing));
+    };
+    let kind = match value.kind() {
+        ValueKind::String => return Ok(value.as_str()),
+        ValueKind::None => return Ok(None),
+        ValueKind::Bool => "a boolean",
+        ValueKind::Seq => "a list",
+        ValueKind::Map => "an object",
+        _ => "a number",
     };
     Err(not_text_error(position, column, kind))
 }
 
-/// Calls `callback` with every row of a JSON list of objects.
-pub(in crate::data) fn read_list(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Result<()> {
-    let mut reader = file.open()?;
-    if reader.fill_buf().map_err(|cause| file.read_error(cause))?.starts_with(BYTE_ORDER_MARK) {
-        reader.consume(BYTE_ORDER_MARK.len());
-    }
+/// Calls `callback` with the rows of a JSON list of objects.
+fn read_list(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Result<()> {
+    let reader = open_after_mark(file)?;
     let remaining = Rc::new(Cell::new(MAX_DOCUMENT_BYTES));
-    let mut failure = None;
+    let mut outcome = None;
     let mut number = 0;
-    let visitor = RowVisitor(|row: JsonRow| {
+    let visitor = RowVisitor(|row| {
         number += 1;
         remaining.set(MAX_DOCUMENT_BYTES);
         let position = RowPosition { file: file.path, unit: "row", number };
-        callback(row, &position).map_err(|error| failure = Some(error))
+        let row = parse_object(row).map_err(|cause| not_an_object(&position, cause));
+        let next = row.and_then(|row| callback(row, &position));
+        if matches!(next, Ok(ControlFlow::Continue(()))) {
+            return Ok(());
+        }
+        outcome = Some(next.map(drop));
+        // An error is the only way to stop the parser.
+        Err(())
     });
     let mut json =
         serde_json::Deserializer::from_reader(RowLimitedReader { reader, remaining: remaining.clone() });
     let read = json.deserialize_seq(visitor).and_then(|()| json.end());
-    match (failure, read) {
-        (Some(error), _) => Err(error),
+    match (outcome, read) {
+        (Some(outcome), _) => outcome,
         (None, Err(_)) if remaining.get() == 0 => {
             Err(too_long_error(&RowPosition { file: file.path, unit: "row", number: number + 1 }))
         }
@@ -130,7 +171,7 @@ impl<R: Read> Read for RowLimitedReader<R> {
 /// Deserializes the rows of a list one by one, so that the whole list is never in memory.
 struct RowVisitor<F>(F);
 
-impl<'de, F: FnMut(JsonRow) -> std::result::Result<(), ()>> Visitor<'de> for RowVisitor<F> {
+impl<'de, F: FnMut(RawObject) -> std::result::Result<(), ()>> Visitor<'de> for RowVisitor<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

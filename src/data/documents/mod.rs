@@ -8,6 +8,7 @@ pub(super) mod json;
 pub(super) mod parquet;
 mod text;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::FileCorpus;
@@ -84,32 +85,32 @@ fn read(
     max_rows: Option<usize>,
     callback: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<()> {
-    let mut on_row = |row: json::JsonRow, position: &json::RowPosition<'_>| {
-        json::text_of_column(&row, &corpus.column, position)?.map_or(Ok(()), &mut *callback)
-    };
     match FileFormat::from_path(file.path)? {
         FileFormat::PlainText => text::read(file, &corpus.document, callback),
-        FileFormat::JsonLines => json::read_lines(file, &mut on_row),
-        FileFormat::JsonList => json::read_list(file, &mut on_row),
+        FileFormat::Json => json::for_each_row(file, &mut |row, position| {
+            if let Some(text) = json::text_of_column(&row, &corpus.column, position)? {
+                callback(text)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        }),
         FileFormat::Parquet => parquet::read(file, &corpus.column, max_rows, callback),
     }
 }
 
 /// The format of a file's uncompressed content.
-enum FileFormat {
+pub(super) enum FileFormat {
     PlainText,
-    JsonLines,
-    JsonList,
+    /// JSON Lines, or a list of objects.
+    Json,
     Parquet,
 }
 
 impl FileFormat {
     /// Returns the format that a file's name declares.
-    fn from_path(path: &Path) -> Result<Self> {
+    pub(super) fn from_path(path: &Path) -> Result<Self> {
         Ok(match extensions(path).0 {
             Some("txt" | "md") => Self::PlainText,
-            Some("jsonl") => Self::JsonLines,
-            Some("json") => Self::JsonList,
+            Some("jsonl" | "ndjson" | "json") => Self::Json,
             Some("parquet") => Self::Parquet,
             _ => {
                 return Err(Error::manifest(format!("`{}` has an unsupported format", path.display())).hint(

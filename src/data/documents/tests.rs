@@ -152,7 +152,8 @@ fn an_error_names_the_malformed_file_or_line() {
     for (name, bytes, expected) in [
         ("a.txt", &b"one\n\xff\xfe\n"[..], "line 2 of"),
         ("a.jsonl", b"{\"text\": \"x\"}\n[1]\n", "line 2 of"),
-        ("a.json", b"{\"text\": \"x\"}", "is not a JSON list of objects"),
+        ("a.json", b"", "is not a JSON list of objects"),
+        ("a.json", b"{\n\"text\": \"x\"}", "line 1 of"),
         ("a.json", b"[{\"text\": \"x\"}] more", "is not a JSON list of objects"),
         ("a.csv", b"text\nx", "has an unsupported format"),
         ("a.gz", b"x", "has an unsupported format"),
@@ -163,6 +164,19 @@ fn an_error_names_the_malformed_file_or_line() {
     }
     let error = documents(&corpus(&tempfile::tempdir().unwrap(), "a.txt")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Environment);
+}
+
+#[test]
+fn the_content_of_a_json_file_decides_between_lines_and_a_list() {
+    let (lines, list) = ("{\"text\": \"x\"}\n{\"text\": \"y\"}\n", "[{\"text\": \"x\"},\n{\"text\": \"y\"}]");
+    for name in ["a.json", "a.jsonl", "a.ndjson"] {
+        for text in [lines, list] {
+            for start in ["", "\u{feff}", "\n ", "\u{feff}\r\n"] {
+                let text = format!("{start}{text}");
+                assert_eq!(read_as(name, text.as_bytes()).unwrap(), ["x", "y"], "{name}: {text}");
+            }
+        }
+    }
 }
 
 #[test]

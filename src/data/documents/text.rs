@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{BufRead, Read};
+use std::ops::ControlFlow;
 
 use super::compressed::MaybeCompressedFile;
 use crate::data::DocumentUnit;
@@ -41,7 +42,7 @@ pub(super) fn read(
             callback(&document)?;
             document.clear();
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     callback(&document)
 }
@@ -52,10 +53,11 @@ pub(super) fn too_long_error(position: &dyn fmt::Display) -> Error {
         .hint("split the text into shorter documents")
 }
 
-/// Calls `callback` with every line of `file` and its number, from 1. Lines end with a plain line feed.
+/// Calls `callback` with the lines of `file` and their numbers, from 1, until it stops the reading. Lines end
+/// with a plain line feed.
 pub(super) fn for_each_line(
     file: &MaybeCompressedFile,
-    mut callback: impl FnMut(&str, usize) -> Result<()>,
+    mut callback: impl FnMut(&str, usize) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     let mut reader = file.open()?;
     let mut bytes = Vec::new();
@@ -77,7 +79,9 @@ pub(super) fn for_each_line(
                 .hint("convert the file, for example with `iconv -t UTF-8`")
         })?;
         let line = if number == 1 { line.trim_start_matches('\u{feff}') } else { line };
-        callback(line, number)?;
+        if callback(line, number)?.is_break() {
+            break;
+        }
     }
     Ok(())
 }

@@ -151,3 +151,44 @@ fn paths_are_relative_to_their_file() {
     assert_eq!(at("/abs/olute"), ModelSource::Path("/abs/olute".to_owned()));
     assert_eq!(at("elsewhere"), ModelSource::Path("elsewhere".to_owned()), "from the working directory");
 }
+
+#[test]
+fn line_ends_do_not_change_a_manifest() {
+    let task = "[tasks.own.source.file]\ntest = \"rows.jsonl\"\nchoices = { fixed = [\"a\"] }\nlabel = \"0\"\n\
+                prompt = \"\"\"one\ntwo \\\n  three\"\"\"\ncontinuation = \'\'\'\nfour\nfive\'\'\'\n";
+    let load = |end: &str| {
+        let text = format!("{HEAD}{task}{SWEEP}").replace('\n', end);
+        let files = [("base.toml", BASE.replace('\n', end)), ("main.toml", text)];
+        let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let folder = Folder::of(&files);
+        let mut manifest = folder.load("main.toml", &[]).expect("a manifest").manifest;
+        manifest.models.clear();
+        let TaskSource::File(task) = &mut manifest.tasks.get_mut("own").expect("a task").source else {
+            panic!()
+        };
+        task.test.clear();
+        manifest
+    };
+    let manifest = load("\n");
+    let TaskSource::File(task) = &manifest.tasks["own"].source else { panic!("a task of files") };
+    assert_eq!((task.prompt.as_str(), task.continuation.as_deref()), ("one\ntwo three", Some("four\nfive")));
+    assert_eq!(load("\r\n"), manifest);
+}
+
+#[test]
+fn a_manifest_in_a_linked_folder_means_the_same_from_everywhere() {
+    let folder = Folder::of(&[
+        ("far/away/experiments/base.toml", &BASE.replace("models/mini", "../models/mini")),
+        ("far/away/experiments/main.toml", &format!("{HEAD}{SWEEP}")),
+        ("far/away/models/mini/config.json", "{}"),
+        ("models/mini/config.json", "another base"),
+    ]);
+    std::os::unix::fs::symlink("far/away/experiments", folder.path("link")).expect("a link");
+    let base = |manifest: &str| {
+        let manifest = load(&folder.path(manifest), &[]).expect("a manifest").manifest;
+        let ModelSource::Path(path) = &manifest.models["mini"].source else { panic!("a directory") };
+        std::fs::canonicalize(path).expect("a base")
+    };
+    assert_eq!(base("link/main.toml"), base("far/away/experiments/main.toml"));
+    assert_eq!(base("link/../experiments/main.toml"), base("link/main.toml"));
+}

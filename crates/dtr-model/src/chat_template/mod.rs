@@ -4,7 +4,6 @@
 //! text, character by character.
 
 mod jinja;
-mod tojson;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,8 +15,8 @@ use serde_json::Value;
 
 use dtr_core::error::{Error, Result};
 use dtr_core::files::read_text_file;
+use dtr_core::jinja::explain_out_of_fuel;
 use dtr_core::memory_guard::with_memory_limit;
-use dtr_core::template_limits;
 
 /// The name of the template in the environment. If `tokenizer_config.json` has several templates, the plain
 /// chat template has this name too.
@@ -101,7 +100,7 @@ impl ChatTemplate {
         let template = self.environment.get_template(TEMPLATE_NAME).expect("`new` added the template");
         with_memory_limit("the chat template", || template.render(context! { ..chat, ..tokens })).map_err(
             |cause| {
-                let cause = template_limits::explain_out_of_fuel(cause);
+                let cause = explain_out_of_fuel(cause);
                 Error::manifest(format!(
                     "cannot render the messages by the chat template: {}",
                     describe_error(&cause)

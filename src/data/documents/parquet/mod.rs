@@ -1,4 +1,4 @@
-//! Documents in a column of a Parquet file. Only one row group at a time is in memory.
+//! Columns of Parquet files, of any type. Only the wanted columns of one row group at a time are in memory.
 //!
 //! Polars allocates memory for as many values as a file claims to hold, and panics over some malformed files.
 //! Before polars reads a file, [`footer`] and [`pages`] check these claims against the file's size;
@@ -6,16 +6,33 @@
 
 mod footer;
 mod pages;
+mod types;
+mod values;
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::Cursor;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use polars::prelude::{FileMetadata, FileMetadataRef, ParquetReader, PolarsResult, SerReader, polars_err};
+use minijinja::Value;
+use minijinja::value::ValueKind;
+use polars::prelude::{FileMetadata, PolarsResult, polars_ensure, polars_err};
+use polars_arrow::array::Array;
+use polars_arrow::datatypes::{ArrowSchema, Field};
+use polars_buffer::Buffer;
+use polars_parquet::parquet::schema::types::PrimitiveType;
+use polars_parquet::read::schema::parquet_to_arrow_schema;
+use polars_parquet::read::{
+    BasicDecompressor, ColumnChunkMetadata, Filter, PageReader, RowGroupMetadata, column_iter_to_arrays,
+    infer_schema, read_metadata,
+};
 
 use super::column_error::{missing_column_error, not_text_error};
 use super::compressed::MaybeCompressedFile;
 use dtr_core::error::{Error, Result, catch_panic};
+use types::{complete_type, has_json_form, storage_of};
+use values::value_at;
 
 /// The maximum number of rows of a row group, and of values of a column in it. Writers make row groups of
 /// about a million rows.
@@ -31,54 +48,156 @@ pub(super) fn read(
     max_rows: Option<usize>,
     callback: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<()> {
-    let disk_file = file.open_seekable()?;
-    let clone_file = || disk_file.try_clone().map_err(|cause| file.read_error(cause));
-    let (mut reader, metadata) = open(file.path, clone_file()?)?;
-    let schema = guard_polars(file.path, || reader.schema())?;
+    let parquet = ParquetFile::open(file.path, file.open_seekable()?)?;
     let name = format!("`{}`", file.path.display());
-    if !schema.contains(column) {
-        let existing: Vec<&str> = schema.iter_names().map(|name| &**name).collect();
-        return Err(missing_column_error(&name, column, &existing));
+    let columns: Vec<&str> = parquet.columns().collect();
+    if !columns.contains(&column) {
+        return Err(missing_column_error(&name, column, &columns));
     }
-    let mut first_row = 0;
-    for group in &metadata.row_groups {
-        let num_rows = group.num_rows().min(max_rows.unwrap_or(usize::MAX));
-        let mut reader = ParquetReader::new(clone_file()?)
-            .with_columns(Some(vec![column.to_owned()]))
-            .with_slice(Some((first_row, num_rows)));
-        reader.set_metadata(metadata.clone());
-        let values = guard_polars(file.path, || {
-            Ok(reader.finish()?.column(column)?.as_materialized_series().clone())
-        })?;
-        let texts = values.str().map_err(|_| not_text_error(&name, column, &values.dtype().to_string()))?;
-        texts.iter().flatten().try_for_each(&mut *callback)?;
-        first_row += group.num_rows();
+    for group in 0..parquet.num_groups() {
+        for value in parquet.read_column(group, column, max_rows.unwrap_or(usize::MAX))?.iter() {
+            match value.kind() {
+                ValueKind::String => callback(value.as_str().unwrap_or_default())?,
+                ValueKind::None => {}
+                _ => return Err(not_text_error(&name, column, &parquet.type_name(column))),
+            }
+        }
     }
     Ok(())
 }
 
-/// Opens a Parquet file and checks its metadata against the file's size.
-///
-/// `path` is the file's name for error messages.
-pub(in crate::data) fn open(path: &Path, file: File) -> Result<(ParquetReader<File>, FileMetadataRef)> {
-    let read_error = |cause| Error::io("read", path, cause);
-    let file_size = file.metadata().map_err(read_error)?.len();
-    let footer_defect = footer::find_defect(&file, file_size).map_err(read_error)?;
-    guard_polars(path, || {
-        if let Some(defect) = footer_defect {
-            return Err(polars_err!(ComputeError: "{defect}"));
+/// An open Parquet file whose metadata agrees with the file's size.
+pub(in crate::data) struct ParquetFile<'a> {
+    /// The file's name for error messages.
+    path: &'a Path,
+    file: File,
+    size: u64,
+    metadata: FileMetadata,
+    schema: ArrowSchema,
+}
+
+impl<'a> ParquetFile<'a> {
+    /// Opens a file and checks its metadata.
+    pub fn open(path: &'a Path, file: File) -> Result<Self> {
+        let read_error = |cause| Error::io("read", path, cause);
+        let size = file.metadata().map_err(read_error)?.len();
+        let footer_defect = footer::find_defect(&file, size).map_err(read_error)?;
+        let (metadata, schema) = guard_polars(path, || {
+            if let Some(defect) = footer_defect {
+                return Err(polars_err!(ComputeError: "{defect}"));
+            }
+            let metadata = read_metadata(&mut &file)?;
+            if let Some(defect) = find_metadata_defect(&metadata, size) {
+                return Err(polars_err!(ComputeError: "{defect}"));
+            }
+            let schema = read_schema(&metadata);
+            Ok((metadata, schema))
+        })?;
+        Ok(Self { path, file, size, metadata, schema })
+    }
+
+    /// Returns the names of the columns.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.schema.iter_names().map(|name| name.as_str())
+    }
+
+    /// Returns whether all values of a column have a form in JSON.
+    pub fn has_json_form(&self, column: &str) -> bool {
+        self.schema.get(column).is_some_and(|field| has_json_form(&field.dtype))
+    }
+
+    fn type_name(&self, column: &str) -> String {
+        self.schema.get(column).map(|field| format!("{:?}", field.dtype)).unwrap_or_default()
+    }
+
+    /// Returns the number of row groups.
+    pub fn num_groups(&self) -> usize {
+        self.metadata.row_groups.len()
+    }
+
+    /// Returns the number of rows of a row group.
+    pub fn num_rows(&self, group: usize) -> usize {
+        self.metadata.row_groups[group].num_rows()
+    }
+
+    /// Reads the first `max_rows` values of a column of a row group.
+    ///
+    /// # Errors
+    /// When the file does not have the column, or the column's pages are malformed or of an unsupported type.
+    pub fn read_column(&self, group: usize, column: &str, max_rows: usize) -> Result<ColumnValues> {
+        let num_rows = self.num_rows(group).min(max_rows);
+        guard_polars(self.path, || {
+            let field = self.schema.try_get(column)?.clone();
+            let group_metadata = &self.metadata.row_groups[group];
+            let arrays = self.read_arrays(group_metadata, &field, num_rows).map_err(|cause| {
+                let place = format!("column `{column}`, row group {group}");
+                cause.context(place.into())
+            })?;
+            let length: usize = arrays.iter().map(|array| array.len()).sum();
+            polars_ensure!(length == num_rows, ComputeError: "column `{column}` has {length} rows of {num_rows}");
+            Ok(ColumnValues { field, arrays })
+        })
+    }
+
+    fn read_arrays(
+        &self,
+        group: &RowGroupMetadata,
+        field: &Field,
+        num_rows: usize,
+    ) -> PolarsResult<Vec<Box<dyn Array>>> {
+        let chunks = group.columns_under_root_iter(&field.name);
+        let chunks: Vec<&ColumnChunkMetadata> = chunks.into_iter().flatten().collect();
+        let storage = field.clone().with_dtype(storage_of(&field.dtype));
+        let mut pages = Vec::new();
+        for chunk in &chunks {
+            if let Some(defect) =
+                pages::find_defect(&self.file, chunk.byte_range(), self.size, MAX_GROUP_ROWS as i32)?
+            {
+                return Err(polars_err!(ComputeError: "{defect}"));
+            }
+            let range = chunk.byte_range();
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            self.file.read_exact_at(&mut bytes, range.start)?;
+            let reader = PageReader::new(Cursor::new(Buffer::from(bytes)), chunk, Vec::new(), usize::MAX);
+            pages.push(BasicDecompressor::new(reader, Vec::new()));
         }
-        let mut reader = ParquetReader::new(file.try_clone()?);
-        let metadata = reader.get_metadata()?.clone();
-        let defect = match find_metadata_defect(&metadata, file_size) {
-            None => find_page_defect(&metadata, &file, file_size)?,
-            defect => defect,
-        };
-        match defect {
-            None => Ok((reader, metadata)),
-            Some(defect) => Err(polars_err!(ComputeError: "{defect}")),
-        }
-    })
+        let types = chunks.iter().map(|chunk| &chunk.descriptor().descriptor.primitive_type).collect();
+        Ok(column_iter_to_arrays(pages, types, storage, Some(Filter::new_limited(num_rows)))?.0)
+    }
+}
+
+/// Returns the types of a file's columns.
+fn read_schema(metadata: &FileMetadata) -> ArrowSchema {
+    // The schema of Arrow can hold types that polars does not know.
+    let inferred = infer_schema(metadata);
+    let mut schema = inferred.unwrap_or_else(|_| parquet_to_arrow_schema(metadata.schema().fields()));
+    let mut leaves: BTreeMap<&str, Vec<&PrimitiveType>> = BTreeMap::new();
+    for column in metadata.schema().columns() {
+        let root = column.path_in_schema.first().map(|name| name.as_str()).unwrap_or_default();
+        leaves.entry(root).or_default().push(&column.descriptor.primitive_type);
+    }
+    for field in schema.iter_values_mut() {
+        let stored = leaves.remove(field.name.as_str()).unwrap_or_default();
+        field.dtype = complete_type(&field.dtype, &mut stored.into_iter());
+    }
+    schema
+}
+
+/// The values of a column of a row group.
+pub(in crate::data) struct ColumnValues {
+    field: Field,
+    arrays: Vec<Box<dyn Array>>,
+}
+
+impl ColumnValues {
+    /// Returns the values, as Python would have them. A value of a type without a counterpart in Python is an
+    /// error that a template raises when it uses the value.
+    pub fn iter(&self) -> impl Iterator<Item = Value> {
+        self.arrays.iter().flat_map(move |array| {
+            (0..array.len())
+                .map(move |row| value_at(&self.field.name, array.as_ref(), &self.field.dtype, row))
+        })
+    }
 }
 
 /// Describes the first contradiction between a file's metadata and the file's size, if there is one.
@@ -107,24 +226,9 @@ fn find_metadata_defect(metadata: &FileMetadata, file_size: u64) -> Option<Strin
         .then(|| format!("the file claims {} rows, and its row groups claim {num_rows}", metadata.num_rows))
 }
 
-/// Describes the first page whose header contradicts the file's size, if there is one. The byte ranges of all
-/// columns must lie inside the file.
-fn find_page_defect(metadata: &FileMetadata, file: &File, file_size: u64) -> io::Result<Option<String>> {
-    for (index, group) in metadata.row_groups.iter().enumerate() {
-        for column in group.parquet_columns() {
-            let range = column.byte_range();
-            if let Some(defect) = pages::find_defect(file, range, file_size, MAX_GROUP_ROWS as i32)? {
-                let name = &column.descriptor().base_type.get_field_info().name;
-                return Ok(Some(format!("column `{name}`, row group {index}: {defect}")));
-            }
-        }
-    }
-    Ok(None)
-}
-
 /// Runs `read`, a call of polars on the file at `path`, and turns its errors and panics into errors of this
 /// crate.
-pub(in crate::data) fn guard_polars<T>(path: &Path, read: impl FnOnce() -> PolarsResult<T>) -> Result<T> {
+fn guard_polars<T>(path: &Path, read: impl FnOnce() -> PolarsResult<T>) -> Result<T> {
     let invalid = || Error::environment(format!("`{}` is not a valid Parquet file", path.display()));
     match catch_panic(read) {
         Ok(read) => read.map_err(|cause| invalid().with_source(cause)),

@@ -1,9 +1,11 @@
-//! The filter `tojson` of transformers: Python's `json.dumps` with `ensure_ascii=False` as the default.
+//! The filter `tojson`: Python's `json.dumps`, with the defaults of transformers or of Jinja.
 
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use dtr_core::template_limits::charge_bytes;
+use super::limits::charge_bytes;
+use super::object::{NumberText, PythonObject};
+use super::text::float_repr;
 
 /// The names of the arguments after the value, in order.
 const ARGUMENTS: [&str; 4] = ["ensure_ascii", "indent", "separators", "sort_keys"];
@@ -17,8 +19,12 @@ const MAX_DEPTH: usize = 64;
 /// Bytes that are charged for each value in addition to its text.
 const BYTES_PER_VALUE: usize = 64;
 
-/// Formats `value` as JSON. The arguments are those of `json.dumps`, positional or named.
-pub(super) fn tojson(
+/// The filter of chat templates, as transformers defines it: `json.dumps` with `ensure_ascii=False` as the
+/// default. The arguments are those of `json.dumps`, positional or named.
+///
+/// # Errors
+/// Fails when an argument or the value is not valid, or when the fuel is used up.
+pub fn tojson(
     state: &mut State<'_, '_>,
     value: &Value,
     positional: Rest<Value>,
@@ -34,19 +40,29 @@ pub(super) fn tojson(
     let (item_separator, key_separator) = parse_separators(&argument(2)?, indent.is_some())?;
     let (is_ascii, is_sorted) = (argument(0)?.is_true(), argument(3)?.is_true());
     named.assert_all_used()?;
-    let mut writer = JsonWriter {
-        state,
-        text: String::new(),
-        num_charged: 0,
-        depth: 0,
-        indent,
-        item_separator,
-        key_separator,
-        is_ascii,
-        is_sorted,
-    };
-    writer.write_value(value)?;
-    Ok(writer.text)
+    let writer =
+        JsonWriter { indent, item_separator, key_separator, is_ascii, is_sorted, ..JsonWriter::new(state) };
+    writer.write(value)
+}
+
+/// The filter of Jinja: keys are sorted, all text is ASCII, and the characters that HTML reserves are escaped.
+pub(super) fn tojson_for_html(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    indent: Option<Value>,
+    named: Kwargs,
+) -> Result<String, Error> {
+    let indent = indent.map_or_else(|| named.get::<Option<Value>>("indent"), |indent| Ok(Some(indent)))?;
+    named.assert_all_used()?;
+    let indent = parse_indent(&indent.unwrap_or(Value::from(())))?;
+    let (item_separator, key_separator) = parse_separators(&Value::from(()), indent.is_some())?;
+    let (is_ascii, is_sorted) = (true, true);
+    let writer =
+        JsonWriter { indent, item_separator, key_separator, is_ascii, is_sorted, ..JsonWriter::new(state) };
+    let text = writer.write(value)?;
+    charge_bytes(state, text.len().saturating_mul("\\u003c".len()))?;
+    let escapes = [("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("'", "\\u0027")];
+    Ok(escapes.into_iter().fold(text, |text, (letter, escape)| text.replace(letter, escape)))
 }
 
 /// Returns the indent of a level, or `None` for a single line.
@@ -81,8 +97,8 @@ fn invalid_argument(message: String) -> Error {
     Error::new(ErrorKind::BadSerialization, message)
 }
 
-struct JsonWriter<'a, 'b> {
-    state: &'a State<'b, 'b>,
+struct JsonWriter<'a, 'b, 'c> {
+    state: &'a State<'b, 'c>,
     text: String,
     /// Bytes of the text that have been charged.
     num_charged: usize,
@@ -94,7 +110,26 @@ struct JsonWriter<'a, 'b> {
     is_sorted: bool,
 }
 
-impl JsonWriter<'_, '_> {
+impl<'a, 'b, 'c> JsonWriter<'a, 'b, 'c> {
+    fn new(state: &'a State<'b, 'c>) -> Self {
+        Self {
+            state,
+            text: String::new(),
+            num_charged: 0,
+            depth: 0,
+            indent: None,
+            item_separator: String::new(),
+            key_separator: String::new(),
+            is_ascii: false,
+            is_sorted: false,
+        }
+    }
+
+    fn write(mut self, value: &Value) -> Result<String, Error> {
+        self.write_value(value)?;
+        Ok(self.text)
+    }
+
     fn write_value(&mut self, value: &Value) -> Result<(), Error> {
         let parts = value.len().unwrap_or_default().saturating_mul(BYTES_PER_VALUE);
         charge_bytes(
@@ -198,21 +233,18 @@ fn format_scalar(value: &Value) -> Result<String, Error> {
         ValueKind::Bool => Ok(value.is_true().to_string()),
         ValueKind::Number if value.is_integer() => Ok(value.to_string()),
         ValueKind::Number => Ok(format_float(f64::try_from(value.clone())?)),
-        kind => Err(invalid_argument(format!("a value of kind {kind} cannot be written as JSON"))),
+        kind => match value.downcast_object_ref::<PythonObject>() {
+            Some(object) if object.number == Some(NumberText::Integer) => Ok(object.text.clone()),
+            _ => Err(invalid_argument(format!("a value of kind {kind} cannot be written as JSON"))),
+        },
     }
 }
 
-/// Formats a float as Python does: with the fewest digits that round-trip, and with an exponent if it is
-/// below 1e-4 or at least 1e16.
+/// Formats a float as `json.dumps` does.
 fn format_float(value: f64) -> String {
-    if !value.is_finite() {
-        return value.to_string().replace("inf", "Infinity");
-    }
-    let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').expect("the format has an exponent");
-    let exponent: i32 = exponent.parse().expect("an exponent is a number");
-    match exponent {
-        -4..16 => format!("{value:?}"),
-        _ => format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs()),
+    match value {
+        value if value.is_nan() => "NaN".to_owned(),
+        value if value.is_infinite() => value.to_string().replace("inf", "Infinity"),
+        value => float_repr(value),
     }
 }

@@ -1,0 +1,70 @@
+//! Jinja templates whose text equals Python's: minijinja with the limits of [`limits`], and with Python's
+//! rules wherever a value becomes text.
+//!
+//! minijinja writes floats, bytes and some characters of strings by its own rules. Text comes from values in
+//! three places, and each one is directed to [`python_str`]:
+//!
+//! - printed values: by the environment's formatter;
+//! - filters and methods: by the replacements in [`filters`] and [`methods`];
+//! - the operator `~`: by [`translate_template`].
+
+mod filters;
+mod format;
+mod json;
+mod limits;
+mod methods;
+mod numbers;
+mod object;
+mod source;
+mod text;
+mod tojson;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::ValueKind;
+use minijinja::{AutoEscape, Environment, Output, State, Value};
+
+pub use json::{JsonObject, RawObject, parse_object, parse_value};
+pub use limits::{charge_bytes, explain_out_of_fuel};
+pub use object::{NumberText, PythonObject};
+pub use source::{code_names, translate_template};
+pub use text::{python_repr, python_str};
+pub use tojson::tojson;
+
+/// Creates an environment with Python's text, filters and methods, and with the limits of a template.
+///
+/// Templates must be translated by [`translate_template`] before they are added.
+pub fn create_environment(syntax: SyntaxConfig) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_syntax(syntax);
+    limits::set_fuel(&mut environment);
+    // The operator `~` calls the formatter only where escaping is on. The formatter escapes nothing.
+    environment.set_auto_escape_callback(|_| AutoEscape::Custom("none".into()));
+    environment.set_formatter(|out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value| {
+        limits::charge_list(state, value)?;
+        Ok(out.write_str(&python_str(value)?)?)
+    });
+    environment.set_unknown_method_callback(methods::call_method);
+    filters::add_filters(&mut environment);
+    add_tests(&mut environment);
+    environment
+}
+
+/// Adds the tests that differ between Python and minijinja: `none` is not iterable, strings and mappings are
+/// sequences, booleans are numbers, and integers have any size.
+fn add_tests(environment: &mut Environment<'_>) {
+    use ValueKind::{Bool, Map, Number, Seq, String, Undefined};
+    environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
+    environment.add_test("sequence", |value: &Value| matches!(value.kind(), Seq | String | Map | Undefined));
+    let number_of = |value: &Value| value.downcast_object_ref::<PythonObject>()?.number;
+    environment.add_test("number", move |value: &Value| {
+        matches!(value.kind(), Number | Bool) || number_of(value).is_some()
+    });
+    for name in ["integer", "int"] {
+        environment.add_test(name, move |value: &Value| {
+            value.is_integer() || number_of(value) == Some(NumberText::Integer)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

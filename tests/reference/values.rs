@@ -1,0 +1,135 @@
+//! Values as text against Jinja in the environments of lm-evaluation-harness and of transformers, and columns
+//! of Parquet files against pyarrow.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use dtr::data::{Choices, FileTask, Metric, Split, SplitPolicy, Task, TaskSource, load_items};
+use dtr_core::error::Result;
+use dtr_model::ChatTemplate;
+use serde_json::Value;
+
+use crate::support::fixture;
+
+fn read(name: &str) -> Value {
+    serde_json::from_str(&fs::read_to_string(fixture(name)).unwrap()).unwrap()
+}
+
+fn strings(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
+}
+
+/// Returns the prompts of a task over the rows of a file.
+fn prompts(rows: &Path, prompt: &str) -> Result<Vec<String>> {
+    let task = FileTask {
+        validation: None,
+        test: rows.display().to_string(),
+        splits: SplitPolicy::AsPublished,
+        validation_items: None,
+        test_items: None,
+        prompt: prompt.to_owned(),
+        continuation: None,
+        choices: Choices::Fixed(vec!["a".to_owned(), "b".to_owned()]),
+        label: "0".to_owned(),
+        metric: Metric::Acc,
+    };
+    let items = load_items(&Task { source: TaskSource::File(task) }, Split::Test)?;
+    Ok(items.into_iter().map(|item| item.prompt).collect())
+}
+
+/// Templates that are refused for some values of which Jinja makes text.
+const REFUSED_TEMPLATES: [&str; 4] =
+    ["{{ v|pprint }}", "{{ v|abs }}", "{{ '{:,}'.format(v) }}", "{{ '{:.3f}'.format(v) }}"];
+
+/// Returns whether a template may be refused for a value, or is not compared. Integers of more than 128 bits can
+/// be printed, but not computed with; and minus is not defined for booleans.
+fn may_differ(template: &str, value: &str) -> bool {
+    let is_huge = is_integer(value) && value.len() > 38 || value.contains("e100") || value.contains("e308");
+    REFUSED_TEMPLATES.contains(&template) || is_huge || template.contains("**") || template == "{{ -v }}"
+}
+
+/// Compares the text of each template for each value. `render` is `None` for a value that cannot be passed.
+///
+/// Where Jinja gives a text, the computed text is the same, or the template is refused.
+fn check(environment: &str, render: impl Fn(&str, usize, &str) -> Option<Result<String>>) {
+    let expected = read("values/json.json");
+    let (values, templates) = (strings(&expected["values"]), strings(&expected["templates"]));
+    let (mut differing, mut num_refused, mut num_accepted, mut count) = (Vec::new(), 0, 0, 0);
+    for (template, texts) in templates.iter().zip(strings(&expected[environment])) {
+        let texts: Vec<Option<String>> = serde_json::from_str(texts).unwrap();
+        for (index, value) in values.iter().enumerate() {
+            let Some(computed) = render(template, index, value) else { continue };
+            count += 1;
+            let place = format!("{template} of {value}");
+            match (computed, texts[index].as_deref()) {
+                (Ok(text), Some(expected)) if text == expected => {}
+                // Numbers are compared with objects by their kind.
+                (Ok(_), Some(_)) if *template == "{{ v > 1 }}" && may_differ(template, value) => {}
+                (Ok(text), Some(expected)) => differing.push(format!("{place}: {text:?}, not {expected:?}")),
+                (Err(_), Some(_)) if may_differ(template, value) => num_refused += 1,
+                (Err(error), Some(expected)) => {
+                    differing.push(format!("{place}: {}, not {expected:?}", error.message_with_sources()));
+                }
+                (Ok(_), None) => num_accepted += 1,
+                (Err(_), None) => {}
+            }
+        }
+    }
+    println!(
+        "{environment}: {count} texts, {num_refused} refused, {num_accepted} where Jinja raises an error"
+    );
+    assert!(count > 3_000 && num_refused < 200 && num_accepted < 80);
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+#[test]
+fn values_in_task_templates_become_the_text_of_jinja() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |index: usize| folder.path().join(format!("{index}.jsonl"));
+    for (index, value) in strings(&read("values/json.json")["values"]).iter().enumerate() {
+        fs::write(file(index), format!("{{\"v\": {value}}}\n")).unwrap();
+    }
+    check("harness", |template, index, _| {
+        Some(prompts(&file(index), template).map(|prompts| prompts[0].clone()))
+    });
+}
+
+#[test]
+fn values_in_chat_templates_become_the_text_of_jinja() {
+    let now = "2026-03-05T09:07:01".parse().unwrap();
+    check("transformers", |template, _, value| {
+        let parsed: Value = serde_json::from_str(value).unwrap();
+        let is_exact =
+            !value.contains("1234567890") && (parsed.is_i64() || parsed.is_u64() || !is_integer(value));
+        let template = format!("{{% set v = messages %}}{template}");
+        let chat = is_exact.then(|| ChatTemplate::new(&template, BTreeMap::new(), now))?;
+        Some(chat.and_then(|chat| chat.render(&parsed, false)))
+    });
+}
+
+fn is_integer(json: &str) -> bool {
+    json.strip_prefix('-').unwrap_or(json).bytes().all(|digit| digit.is_ascii_digit())
+}
+
+#[test]
+fn columns_of_every_parquet_type_have_the_text_of_python() {
+    let expected = read("values/parquet.json");
+    let mut differing = Vec::new();
+    for name in ["types.parquet", "types-without-arrow.parquet"] {
+        let rows = fixture(&format!("values/{name}"));
+        for (column, texts) in expected[name].as_object().unwrap() {
+            let texts: [Vec<String>; 2] = serde_json::from_str(texts.as_str().unwrap()).unwrap();
+            let templates = [format!("{{{{ {column} }}}}"), format!("{{{{ [{column}] }}}}")];
+            for (template, expected) in templates.iter().zip(texts) {
+                match prompts(&rows, template) {
+                    Ok(computed) if computed == expected => {}
+                    computed => {
+                        differing.push(format!("{name} {template}: {computed:?}, not {expected:?}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
