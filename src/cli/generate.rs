@@ -9,7 +9,7 @@ use super::{DeviceArgs, print_json};
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::seed::Seed;
 use dtr_model::generate::{GeneratedText, GenerationConfig, StopReason, generate};
-use dtr_model::{ChatTemplate, LoadedModel, read_eos_token_ids};
+use dtr_model::{ChatTemplate, LoadedModel, read_eos_token_ids, unused_tensors_note};
 
 /// Continue a prompt with a base or an exported hybrid.
 ///
@@ -68,8 +68,14 @@ impl GenerateCommand {
         let prompt = self.read_prompt()?;
         let eos_token_ids = read_eos_token_ids(&self.directory)?;
         let model = LoadedModel::read(&self.directory, &self.device.device.open_all_return_first()?)?;
-        // A chat template adds the special tokens, so the tokenizer must not add them again.
-        let prompt = model.tokenizer.encode(&prompt, !self.chat)?;
+        if let Some(note) = unused_tensors_note(&self.directory, &model.unused_tensors) {
+            eprintln!("{note}");
+        }
+        let prompt = match self.chat {
+            // A chat template adds the special tokens itself.
+            true => model.tokenizer.encode(&prompt, false)?,
+            false => model.tokenizer.encode_prompt(&prompt)?,
+        };
         let config = GenerationConfig {
             max_tokens: self.max_tokens,
             temperature: self.temperature,

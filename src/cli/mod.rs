@@ -190,3 +190,10 @@ impl WorkersArgs {
 fn print_json(value: &impl serde::Serialize) {
     println!("{}", serde_json::to_string_pretty(value).expect("a printed value is plain JSON"));
 }
+
+/// Prints the notes of a plan to standard error.
+fn print_notes(plan: &Plan) {
+    for note in &plan.notes {
+        eprintln!("{note}");
+    }
+}

@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-use super::{DeviceArgs, ExperimentArgs, WorkersArgs, print_json};
+use super::{DeviceArgs, ExperimentArgs, WorkersArgs, print_json, print_notes};
 use crate::plan::{
     CellStatus, Estimate, RunReason, WorkerPlan, can_run_in_parallel, cell_statuses, plan_for_machine,
 };
@@ -30,6 +30,7 @@ impl PlanCommand {
     pub(super) fn run(self) -> Result<u8> {
         let loaded = self.experiment.load()?;
         let plan = plan_for_machine(&loaded, &self.device.device.hardware_label())?;
+        print_notes(&plan);
         let store = self.experiment.results.store()?;
         let statuses = cell_statuses(&plan, &store)?;
         let rows: Vec<_> = plan.cells.iter().zip(&statuses).collect();

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{DeviceArgs, ExperimentArgs, WorkersArgs, print_json, report::write_report};
+use super::{DeviceArgs, ExperimentArgs, WorkersArgs, print_json, print_notes, report::write_report};
 use crate::device::UsageMeter;
 use crate::plan::Plan;
 use crate::runner::{ProgressDisplay, RunContext, SupervisorConnection, WorkerRole, supervise};
@@ -75,6 +75,9 @@ impl SweepCommand {
             hub_files = fetch_downloads(&plan.downloads, &progress)?;
             // Plan again, because the first plan could not check files that were not downloaded yet.
             plan = self.experiment.plan_on(&self.device)?;
+        }
+        if matches!(supervisor.role(), WorkerRole::First) {
+            print_notes(&plan);
         }
         let overrides = self.experiment.sets.clone();
         let context = RunContext {

@@ -168,7 +168,7 @@ fn cell_keys(hybrid: &ExportedHybrid<'_>) -> String {
     };
     match &hybrid.job.base {
         BaseSource::Trained { cell, .. } => row("base", cell.key.to_string()),
-        BaseSource::Directory { identity: ModelIdentity::Files { files }, .. } => {
+        BaseSource::Directory { identity: ModelIdentity::Files { files, .. }, .. } => {
             for (file, digest) in files {
                 row(&format!("`{file}` of the base, blake3"), digest.to_string());
             }

@@ -14,13 +14,16 @@ use crate::hub;
 use crate::manifest::{EntryPart, HubModel, LoadedManifest, Manifest, ModelConfig, ModelSource};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::read_text_file;
-use dtr_model::{BaseModel, DecoderConfig, Tokenizer};
+use dtr_model::{BaseModel, DecoderConfig, Tokenizer, unused_tensors_note};
 
 /// Checks that each base of a sweep can be scored on its tasks. Skips files that are not downloaded yet.
 ///
+/// Returns notes about files that are read in part only.
+///
 /// # Errors
 /// Fails if a base cannot be scored on a task. The error points at the task in the manifest.
-pub(super) fn check(loaded: &LoadedManifest, manifest: &Manifest) -> Result<()> {
+pub(super) fn check(loaded: &LoadedManifest, manifest: &Manifest) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
     let combinations = manifest.sweep.combinations().into_iter();
     let pairs: BTreeSet<(&str, &str)> = combinations.map(|(model, _, task)| (model, task)).collect();
     for model in &manifest.sweep.model {
@@ -62,10 +65,10 @@ pub(super) fn check(loaded: &LoadedManifest, manifest: &Manifest) -> Result<()> 
             }
         }
         if let Some(folder) = folder.filter(|folder| BaseModel::has_all_files(folder)) {
-            BaseModel::check_weights(&folder)?;
+            notes.extend(unused_tensors_note(&folder, &BaseModel::check_weights(&folder)?));
         }
     }
-    Ok(())
+    Ok(notes)
 }
 
 /// Returns the folder of a base, or `None` if the configuration and the tokenizer are not on disk.

@@ -1,7 +1,7 @@
 //! Expands a manifest into cells. Plans each combination of values of the sweep's axes, and removes duplicate
 //! cells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::compatibility;
 use super::downloads::Downloads;
@@ -26,6 +26,8 @@ pub struct Plan {
     pub cells: Vec<Cell>,
     /// The models and files of the hub that the cells read.
     pub downloads: Downloads,
+    /// Remarks on the files of bases, for the user.
+    pub notes: BTreeSet<String>,
 }
 
 impl Plan {
@@ -55,12 +57,13 @@ pub fn plan(loaded: &LoadedManifest) -> Result<Plan> {
 pub fn plan_for_machine(loaded: &LoadedManifest, machine: &HardwareLabel) -> Result<Plan> {
     let manifest = &loaded.manifest;
     let mut downloads = Downloads::default();
+    let mut notes = BTreeSet::new();
     let mut planner = Planner::default();
     for values in combinations(&manifest.sweep.axes) {
         let manifest = &loaded.with_overrides(&values)?;
         let axes = &values.into_iter().map(|(key, value)| (key, value_text(&value))).collect();
         downloads.add(manifest)?;
-        compatibility::check(loaded, manifest)?;
+        notes.extend(compatibility::check(loaded, manifest)?);
         let point = SweepPoint { loaded, manifest, axes, machine };
         for stage in &STAGES {
             (stage.plan)(&point, &mut planner)?;
@@ -76,6 +79,7 @@ pub fn plan_for_machine(loaded: &LoadedManifest, machine: &HardwareLabel) -> Res
         confidence: manifest.report.confidence,
         cells,
         downloads,
+        notes,
     })
 }
 

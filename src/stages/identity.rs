@@ -3,7 +3,7 @@
 //! An identity depends on content only. It leaves out names, paths and settings that do not change results.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -28,6 +28,9 @@ pub enum ModelIdentity {
     Files {
         /// Digests of the files on which the outputs of the base depend.
         files: BTreeMap<String, Digest>,
+        /// The version of the reading of these files, if versions of dtr read them differently.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reading: Option<u32>,
     },
     /// A repository of the hub at a commit. The commit fixes the content of the files.
     Hub(PinnedRepo),
@@ -42,8 +45,10 @@ impl ModelIdentity {
     pub fn compute(model: &ModelConfig) -> Result<Option<(PathBuf, Self)>> {
         Ok(match &model.source {
             ModelSource::Path(path) => {
-                let files = BaseModel::compute_digests(Path::new(path))?;
-                Some((PathBuf::from(path), Self::Files { files }))
+                let folder = PathBuf::from(path);
+                let files = BaseModel::compute_digests(&folder)?;
+                let reading = BaseModel::reading(&folder)?;
+                Some((folder, Self::Files { files, reading }))
             }
             ModelSource::Hub(model) => {
                 let pinned = hub::default_hub().pin_if_reachable(&model.into())?;

@@ -87,3 +87,20 @@ fn a_chat_needs_a_template_and_renders_it() {
     let chat = chat.args(["--system", "the lamp is in the study."]).json();
     assert_eq!(chat, generate("the lamp is in the study. the lamp? where is").json());
 }
+
+/// The continuation that transformers 5.17 generates from the stored head.
+#[test]
+fn a_stored_head_is_used_although_the_config_ties_it() {
+    let model = TempFolder::new();
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        std::fs::copy(bundled_base().join(name), model.path(name)).unwrap();
+    }
+    let config = std::fs::read_to_string(model.path("config.json")).unwrap();
+    let tied = config.replace("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
+    assert_ne!(config, tied);
+    model.write("config.json", tied);
+    let prompt = "the lamp is in the study. the mirror is in the garden. where is the lamp? in the";
+    let output =
+        DtrCommand::new("generate").arg(model.root()).arg(prompt).args(["--max-tokens", "6"]).success();
+    assert_eq!(output.stdout(), " study. moritz puts the lamp\n");
+}

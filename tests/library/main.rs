@@ -9,6 +9,7 @@ mod corpora;
 mod distillation;
 mod file_readers;
 mod manifests;
+mod model_files;
 mod models;
 mod module_layers;
 mod mutations;

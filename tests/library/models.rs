@@ -26,7 +26,7 @@ fn check_both(refusals: &mut Refusals, model: &TinyModel, case: &str, texts: &[&
     refusals.check(&format!("{case} (read)"), texts, || read(model));
     refusals.check(&format!("{case} (check)"), texts, || {
         BaseModel::read_tokenizer(model.folder.root())?;
-        BaseModel::check_weights(model.folder.root())
+        BaseModel::check_weights(model.folder.root()).map(drop)
     });
 }
 
@@ -87,7 +87,6 @@ fn every_key_of_a_config_refuses_invalid_values() {
         ("tie_word_embeddings", &invalid_flags),
         ("attention_bias", &invalid_options),
         ("mlp_bias", &invalid_options),
-        ("use_sliding_window", &invalid_options),
         ("hidden_act", &invalid_activations),
         ("model_type", &invalid_types),
         ("rope_scaling", &scalings),
@@ -183,34 +182,52 @@ fn every_tensor_must_exist_once_with_the_shape_of_the_config() {
             );
         }
     }
-    for dtype in ["I64", "U8", "BOOL", "F64", "F8_E4M3"] {
+    for (dtype, shape) in
+        [("I64", "[2]"), ("U8", "[16]"), ("BOOL", "[16]"), ("F64", "[2]"), ("F8_E4M3", "[16]")]
+    {
         let model = TinyModel::new();
-        let mut tensors = NamedTensors::from_module(&mut decoder);
-        tensors.insert("model.unknown", vec![8], vec![0.0; 8]);
         let path = model.folder.path("model.safetensors");
+        let mut tensors = NamedTensors::from_module(&mut decoder);
+        // As many bytes as two numbers of eight bytes.
+        let name = "model.layers.0.self_attn.k_proj.weight";
+        assert_eq!(shapes[name], [4, 16]);
+        tensors.insert(name, vec![4], vec![0.5; 4]);
         tensors.save(&path).unwrap();
-        check_both(&mut refusals, &model, "a tensor more", &[&path.display().to_string(), "model.unknown"]);
-        let shape = match dtype {
-            "U8" | "BOOL" | "F8_E4M3" => "[32]",
-            _ => "[4]",
-        };
-        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()[8..]).into_owned();
-        let start = text.find("\"model.unknown\":{\"dtype\":\"F32\",\"shape\":[8]").unwrap();
-        let old = "\"model.unknown\":{\"dtype\":\"F32\",\"shape\":[8]";
-        let new = format!("\"model.unknown\":{{\"dtype\":\"{dtype}\",\"shape\":{shape}");
-        let mut bytes = fs::read(&path).unwrap();
-        bytes.splice(8 + start..8 + start + old.len(), new.bytes());
-        let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) + new.len() as u64 - old.len() as u64;
-        bytes[..8].copy_from_slice(&length.to_le_bytes());
-        fs::write(&path, bytes).unwrap();
-        check_both(
-            &mut refusals,
-            &model,
-            dtype,
-            &[&path.display().to_string(), "model.unknown", "not F32, BF16 or F16"],
-        );
+        let header = format!("\"{name}\":{{\"dtype\":\"{dtype}\",\"shape\":{shape}");
+        replace_in_header(&path, &format!("\"{name}\":{{\"dtype\":\"F32\",\"shape\":[4]"), &header);
+        let texts = [&path.display().to_string(), name, "not F32, BF16 or F16"];
+        check_both(&mut refusals, &model, dtype, &texts);
     }
     refusals.finish(150);
+}
+
+/// Replaces a text in the header of a file of tensors.
+fn replace_in_header(path: &Path, from: &str, to: &str) {
+    let mut bytes = fs::read(path).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header = String::from_utf8(bytes[8..8 + length].to_vec()).unwrap();
+    assert!(header.contains(from), "{from}: {header}");
+    let header = header.replace(from, to);
+    bytes.splice(8..8 + length, header.bytes());
+    bytes[..8].copy_from_slice(&(header.len() as u64).to_le_bytes());
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn tensors_that_the_model_does_not_have_are_named_and_ignored() {
+    let model = TinyModel::new();
+    let path = model.folder.path("model.safetensors");
+    let mut decoder = BaseModel::read(model.folder.root(), &Device::flex()).unwrap().decoder;
+    let mut tensors = NamedTensors::from_module(&mut decoder);
+    tensors.insert("v_head.summary.weight", vec![8], vec![0.0; 8]);
+    // Llama 2 stores rotary frequencies.
+    tensors.insert("model.layers.0.self_attn.rotary_emb.inv_freq", vec![2], vec![1.0, 0.5]);
+    tensors.save(&path).unwrap();
+    let old = "\"v_head.summary.weight\":{\"dtype\":\"F32\",\"shape\":[8]";
+    replace_in_header(&path, old, "\"v_head.summary.weight\":{\"dtype\":\"I64\",\"shape\":[4]");
+    let names = ["v_head.summary.weight"];
+    assert_eq!(BaseModel::check_weights(model.folder.root()).unwrap(), names);
+    assert_eq!(LoadedModel::read(model.folder.root(), &Device::flex()).unwrap().unused_tensors, names);
 }
 
 /// Renames a tensor in the header of a file.

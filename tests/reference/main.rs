@@ -9,6 +9,7 @@ mod skipped;
 mod architectures;
 mod blocks;
 mod chat;
+mod configs;
 mod corpora;
 mod statistics;
 mod support;

@@ -34,7 +34,9 @@ pub use config::{DecoderConfig, DecoderShape};
 pub(crate) use decoder::token_tensor;
 pub use decoder::{Decoder, LayerIo};
 pub use decoder_state::{DecoderState, StateBytes};
-pub use directory::{BaseModel, HybridWriter, LoadedModel, read_eos_token_ids, write_base_model};
+pub use directory::{
+    BaseModel, HybridWriter, LoadedModel, read_eos_token_ids, unused_tensors_note, write_base_model,
+};
 pub use greedy_decoder::GreedyDecoder;
 pub use hybrid::Hybrid;
 pub use mask::Mask;

@@ -1,10 +1,12 @@
 //! Log-likelihood requests of a task's items: the token rows that a model must process, and the tokens of
 //! each row whose log-likelihoods score the choices (the `loglikelihood` requests of lm-evaluation-harness).
 
+mod encoded_prompt;
 mod prefix_groups;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use encoded_prompt::EncodedPrompt;
 pub use prefix_groups::PrefixGroup;
 use prefix_groups::{group_rows, item_of_row, one_row_groups, split_into_passes};
 
@@ -45,9 +47,10 @@ impl ScoringRequests {
     ///
     /// If a prompt has `n` tokens, the tokens of a choice are those of `"{prompt} {choice}"` after the first
     /// `n`, as in lm-evaluation-harness. A row of more than `max_row_tokens` tokens is truncated on the left.
+    /// A choice without a prompt follows the tokenizer's prefix token.
     ///
     /// # Errors
-    /// When a choice has no tokens of its own, or more than `max_row_tokens`.
+    /// When a prompt or a choice has no tokens of its own, or a choice has more than `max_row_tokens`.
     pub fn new(
         tokenizer: &Tokenizer,
         items: Vec<Item>,
@@ -57,19 +60,11 @@ impl ScoringRequests {
         let mut truncated_items = BTreeSet::new();
         let mut rows: BTreeMap<Vec<u32>, Vec<TargetToken>> = BTreeMap::new();
         for (index, item) in items.iter().enumerate() {
-            // Trailing space of a prompt belongs to the choice, as in lm-evaluation-harness.
-            let encode_prompt = |prompt: &str| tokenizer.encode(prompt.trim_end(), true);
-            let shared_prompt = match item.prompts.is_empty() {
-                true => Some(encode_prompt(&item.prompt)?.len()),
-                false => None,
-            };
-            for (choice, text) in item.choices.iter().enumerate() {
-                let prompt = item.prompt_for_choice(choice);
-                let prompt_len = match shared_prompt {
-                    Some(len) => len,
-                    None => encode_prompt(prompt)?.len(),
-                };
-                let tokens = tokenizer.encode(&format!("{prompt} {text}"), true)?;
+            let mut prompt = EncodedPrompt::default();
+            for choice in 0..item.choices.len() {
+                prompt = prompt.or_encode(tokenizer, item.prompt_for_choice(choice))?;
+                let tokens = prompt.encode_choice(tokenizer, item, choice)?;
+                let prompt_len = prompt.num_tokens;
                 let last = tokens.len() - 1;
                 let num_cut = num_cut_tokens(item, choice, tokens.len(), prompt_len, max_row_tokens)?;
                 if num_cut > 0 {
@@ -205,7 +200,7 @@ impl ScoringRequests {
 /// a prompt and its choice, without the last token.
 ///
 /// # Errors
-/// When the choice has no tokens of its own, or the prompt would lose all its tokens.
+/// When the prompt or the choice has no tokens of its own, or the prompt would lose all its tokens.
 fn num_cut_tokens(
     item: &Item,
     choice: usize,
@@ -214,7 +209,10 @@ fn num_cut_tokens(
     max_row_tokens: usize,
 ) -> Result<usize> {
     let id = &item.id;
-    if num_tokens <= num_prompt_tokens || num_prompt_tokens == 0 {
+    if num_prompt_tokens == 0 {
+        return Err(Error::failed(format!("the prompt of item `{id}` has no tokens")));
+    }
+    if num_tokens <= num_prompt_tokens {
         return Err(Error::failed(format!("choice {choice} of item `{id}` has no tokens of its own")));
     }
     let num_cut = (num_tokens - 1).saturating_sub(max_row_tokens);
@@ -290,6 +288,44 @@ mod tests {
         let words = Tokenizer::from(synthetic_tokenizer().unwrap());
         let none = ScoringRequests::new(&words, vec![item("where is the lamp?", &[""])], Metric::Acc, 128);
         assert!(none.err().unwrap().to_string().contains("choice 0 of item `one` has no tokens of its own"));
+    }
+
+    #[test]
+    fn a_choice_without_a_prompt_follows_the_prefix_token() {
+        let cat = byte_tokenizer().encode(" a cat", false).unwrap();
+        let empty = requests(item("", &["a cat"]), 512).unwrap();
+        assert_eq!(empty.rows(), [[&[0][..], &cat[..cat.len() - 1]].concat()]);
+        assert_eq!(scored(&empty, 0), cat);
+        // A blank prompt is not empty: in lm-evaluation-harness 0.4.12 its blanks belong to the choice.
+        let blank = byte_tokenizer().encode("  a cat", false).unwrap();
+        assert_eq!(scored(&requests(item(" ", &["a cat"]), 512).unwrap(), 0), blank);
+    }
+
+    #[test]
+    fn a_tokenizer_without_a_start_token_scores_empty_prompts_after_its_end_token() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(root.join("tests/fixtures/tasks/model/tokenizer.json")).unwrap();
+        let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
+        file["post_processor"] = serde_json::Value::Null;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), file.to_string()).unwrap();
+        let requests = |prompt: &str| {
+            let tokenizer = Tokenizer::read_directory(folder.path()).unwrap();
+            ScoringRequests::new(&tokenizer, vec![item(prompt, &["a cat"])], Metric::Acc, 512)
+        };
+        let refused = |prompt: &str| requests(prompt).err().unwrap().to_string();
+        assert!(refused("").contains("neither `bos_token` nor `eos_token`"), "{}", refused(""));
+        assert_eq!(refused("  "), "the prompt of item `one` has no tokens");
+        std::fs::write(folder.path().join("tokenizer_config.json"), r#"{ "eos_token": "<s>" }"#).unwrap();
+        let cat = byte_tokenizer().encode(" a cat", false).unwrap();
+        assert_eq!(requests("").unwrap().rows(), [[&[0][..], &cat[..cat.len() - 1]].concat()]);
+        assert_eq!(refused("  "), "the prompt of item `one` has no tokens");
+    }
+
+    #[test]
+    fn the_start_token_of_a_rendered_prompt_is_not_doubled() {
+        let rendered = requests(item("<s>Water is", &["wet"]), 512).unwrap();
+        assert_eq!(rendered.rows(), requests(item("Water is", &["wet"]), 512).unwrap().rows());
     }
 
     #[test]

@@ -6,10 +6,13 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device};
 
+use super::model_weights::open_model_weights;
+use super::reading::reading;
 use super::weight_files::{INDEX_FILE, WEIGHTS_FILE, is_pickle, shard_names, weight_files};
 use super::{ConfigJson, LoadedModel};
+use crate::tokenizer::prefix_token::{NAME_FILES, is_decided_by_names};
 use crate::weights::base_tensors;
-use crate::{Decoder, DecoderConfig, Mask, NamedTensors, SafetensorsReader, Tokenizer};
+use crate::{Decoder, DecoderConfig, Mask, NamedTensors, Tokenizer};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{Digest, digest_file, write_bytes_atomically};
 
@@ -74,26 +77,28 @@ impl BaseModel {
         Ok(json.config)
     }
 
-    /// Compares the headers of the weight files in `directory` with its `config.json`. It reads no values.
+    /// Compares the headers of the weight files in `directory` with its `config.json`. It reads no values,
+    /// except those of an output head that may equal the embedding.
+    ///
+    /// Returns the names of the tensors that the model does not have. They are ignored, as in transformers.
     ///
     /// # Errors
-    /// Fails when a tensor is missing, unknown, misshapen, repeated, or of an unsupported dtype.
-    pub fn check_weights(directory: &Path) -> Result<()> {
-        let config = Self::read_config(directory)?;
-        let mut weights = SafetensorsReader::open(&weight_files(directory)?, &Device::flex())?;
-        ignore_tied_head(&mut weights, &config);
+    /// Fails when a tensor is missing, misshapen, repeated, or of an unsupported dtype.
+    pub fn check_weights(directory: &Path) -> Result<Vec<String>> {
+        let mut config = Self::read_config(directory)?;
+        let mut weights = open_model_weights(directory, &mut config, &Device::flex())?;
         for (name, shape) in base_tensors(&config) {
             weights.check(&name, &shape)?;
         }
-        weights.ensure_all_read()
+        Ok(weights.unread_names())
     }
 
-    /// Reads `tokenizer.json` of `directory`.
+    /// Reads the tokenizer of `directory`.
     ///
     /// # Errors
-    /// Fails when [`Tokenizer::read`] does.
+    /// Fails when [`Tokenizer::read_directory`] does.
     pub fn read_tokenizer(directory: &Path) -> Result<Tokenizer> {
-        Tokenizer::read(&directory.join("tokenizer.json"))
+        Tokenizer::read_directory(directory)
     }
 
     /// Returns whether `directory` has all files of a base.
@@ -122,13 +127,26 @@ impl BaseModel {
         Ok(shard_names(&directory.join(INDEX_FILE))?.into_iter().collect())
     }
 
-    /// Returns the digests of weights, configuration and tokenizer, by file name.
+    /// Returns the version of the reading of `directory`, or `None` if every version of dtr reads it alike.
+    ///
+    /// # Errors
+    /// Fails when a file cannot be read, or its configuration is refused.
+    pub fn reading(directory: &Path) -> Result<Option<u32>> {
+        reading(directory)
+    }
+
+    /// Returns the digests of weights, configuration and tokenizer, by file name. The files that name special
+    /// tokens are among them only if they decide a score.
     ///
     /// # Errors
     /// Fails when a file is missing or cannot be read.
     pub fn compute_digests(directory: &Path) -> Result<BTreeMap<String, Digest>> {
         let mut files = weight_files(directory)?;
         files.extend(Self::REQUIRED_FILES.map(|name| directory.join(name)));
+        if is_decided_by_names(directory)? {
+            let names = NAME_FILES.map(|name| directory.join(name));
+            files.extend(names.into_iter().filter(|file| file.is_file()));
+        }
         let digest = |file: &std::path::PathBuf| {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Ok((name, digest_file(file)?))
@@ -148,13 +166,6 @@ pub fn write_base_model(decoder: &mut Decoder, tokenizer: &Tokenizer, directory:
     let config = serde_json::to_string_pretty(&decoder.config.to_json()).expect("a config is plain JSON");
     write_bytes_atomically(&directory.join("config.json"), format!("{config}\n").as_bytes())?;
     write_bytes_atomically(&directory.join("tokenizer.json"), tokenizer.to_json()?.as_bytes())
-}
-
-/// Ignores a stored output head if the model uses its embedding as the head: some files hold both.
-pub(super) fn ignore_tied_head(weights: &mut SafetensorsReader, config: &DecoderConfig) {
-    if config.tied_head {
-        weights.ignore("lm_head.weight");
-    }
 }
 
 /// Refuses a hybrid: a twin learns from the full attention of its layer, which a hybrid may lack.

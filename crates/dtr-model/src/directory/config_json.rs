@@ -6,14 +6,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::config::attention_pattern::{FULL_ATTENTION, LINEAR_ATTENTION};
 use crate::{DecoderConfig, Mask, TwinGeometry, Variant};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::read_text_file;
 
-/// The key of the list of token mixers by layer, and two of its values, as in transformers.
+/// The key of the list of token mixers by layer, as in transformers.
 const LAYER_TYPES_KEY: &str = "layer_types";
-const FULL_ATTENTION: &str = "full_attention";
-const LINEAR_ATTENTION: &str = "linear_attention";
 
 /// The key of [`HybridTable`].
 const HYBRID_KEY: &str = "dtr";
@@ -52,10 +51,7 @@ impl ConfigJson {
         let config = DecoderConfig::parse(text, path)?;
         let refuse = |problem: String| Error::environment(format!("`{}` {problem}", path.display()));
         let fields: Map<String, Value> = serde_json::from_str(text).expect("the text was parsed above");
-        let mask = match fields.get(LAYER_TYPES_KEY) {
-            None | Some(Value::Null) => Mask::empty(),
-            Some(types) => parse_layer_types(types, config.num_layers).map_err(refuse)?,
-        };
+        let mask = linear_layers(fields.get(LAYER_TYPES_KEY));
         let variant = match mask.num_replaced() {
             0 => None,
             _ => Some(parse_variant(fields.get(HYBRID_KEY), &config).map_err(refuse)?),
@@ -64,21 +60,11 @@ impl ConfigJson {
     }
 }
 
-/// Returns the layers with linear attention, or a problem of `config.json` as a verb phrase.
-fn parse_layer_types(types: &Value, num_layers: usize) -> std::result::Result<Mask, String> {
-    let types = types
-        .as_array()
-        .filter(|types| types.len() == num_layers)
-        .ok_or_else(|| format!("does not list {num_layers} layers in `{LAYER_TYPES_KEY}`"))?;
-    let mut mask = Mask::empty();
-    for (layer, layer_type) in types.iter().enumerate() {
-        match layer_type.as_str() {
-            Some(FULL_ATTENTION) => {}
-            Some(LINEAR_ATTENTION) => mask = mask.with_layer(layer as u32),
-            _ => return Err(format!("has the unsupported type {layer_type} in layer {layer}")),
-        }
-    }
-    Ok(mask)
+/// Returns the layers with linear attention in a list that [`DecoderConfig::parse`] checked.
+fn linear_layers(types: Option<&Value>) -> Mask {
+    let types = types.and_then(Value::as_array).into_iter().flatten();
+    let linear = types.enumerate().filter(|(_, layer_type)| *layer_type == LINEAR_ATTENTION);
+    linear.map(|(layer, _)| layer as u32).collect()
 }
 
 /// Returns the variant of the twins, or a problem of `config.json` as a verb phrase.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::BaseModel;
 use super::config_json::hybrid_config_json;
+use super::model_weights::{is_rotary_buffer, model_tensor_name};
 use super::tensor_copy::{TensorSource, write_weights};
 use super::weight_files::weight_files;
 use crate::mixer::{FULL_ATTENTION_PREFIX, LINEAR_ATTENTION_PREFIX};
@@ -71,6 +72,10 @@ impl HybridWriter<'_> {
         for file in weight_files(self.base)? {
             tensors.extend(TensorSource::list(&file)?);
         }
+        for tensor in &mut tensors {
+            tensor.name = model_tensor_name(std::mem::take(&mut tensor.name));
+        }
+        tensors.retain(|tensor| !is_rotary_buffer(&tensor.name));
         for layer in self.mask.layers() {
             let replaced = format!("model.layers.{layer}.{FULL_ATTENTION_PREFIX}.");
             tensors.retain(|tensor| !tensor.name.starts_with(&replaced));

@@ -4,10 +4,9 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device};
 
-use super::base_model::ignore_tied_head;
-use super::weight_files::weight_files;
+use super::model_weights::open_model_weights;
 use super::{BaseModel, ConfigJson};
-use crate::{Decoder, Hybrid, Mask, Mixer, SafetensorsReader, Tokenizer};
+use crate::{Decoder, Hybrid, Mask, Mixer, Tokenizer};
 use dtr_core::error::Result;
 
 /// A base or a hybrid that was read from a Hugging Face directory.
@@ -29,14 +28,16 @@ pub struct LoadedModel {
     pub tokenizer: Tokenizer,
     /// The replaced layers. A base has none.
     pub mask: Mask,
+    /// Tensors of the files that the model does not have. They are ignored, as in transformers.
+    pub unused_tensors: Vec<String>,
 }
 
 impl LoadedModel {
     /// Reads `config.json`, the weights and `tokenizer.json` of `directory` onto `device` in f32.
     ///
     /// # Errors
-    /// Fails when a file is missing or damaged, the architecture is unsupported, or a tensor is missing,
-    /// unknown or misshapen.
+    /// Fails when a file is missing or damaged, the architecture is unsupported, or a tensor is missing or
+    /// misshapen.
     pub fn read(directory: &Path, device: &Device) -> Result<Self> {
         Self::read_with_dtype(directory, device, DType::F32)
     }
@@ -46,17 +47,16 @@ impl LoadedModel {
     /// # Errors
     /// Fails when [`LoadedModel::read`] does.
     pub fn read_with_dtype(directory: &Path, device: &Device, dtype: DType) -> Result<Self> {
-        let ConfigJson { config, mask, variant } = ConfigJson::read(directory)?;
-        let mut weights = SafetensorsReader::open(&weight_files(directory)?, device)?.with_dtype(dtype);
-        ignore_tied_head(&mut weights, &config);
+        let ConfigJson { mut config, mask, variant } = ConfigJson::read(directory)?;
+        let mut weights = open_model_weights(directory, &mut config, device)?.with_dtype(dtype);
         let decoder = Decoder::with_mixers(&config, &mut weights, |layer, params, name| match &variant {
             Some(variant) if mask.contains(layer as u32) => {
                 Mixer::new_linear_block(variant, &config, params, name)
             }
             _ => Mixer::new_full_attention(&config, params, name),
         })?;
-        weights.ensure_all_read()?;
-        Ok(Self { decoder, tokenizer: BaseModel::read_tokenizer(directory)?, mask })
+        let unused_tensors = weights.unread_names();
+        Ok(Self { decoder, tokenizer: BaseModel::read_tokenizer(directory)?, mask, unused_tensors })
     }
 
     /// Returns the model as a [`Hybrid`], which runs forward passes.

@@ -10,6 +10,8 @@ mod config_json;
 mod eos_tokens;
 mod hybrid_writer;
 mod loaded_model;
+mod model_weights;
+mod reading;
 mod tensor_copy;
 mod weight_files;
 
@@ -21,3 +23,4 @@ use config_json::ConfigJson;
 pub use eos_tokens::read_eos_token_ids;
 pub use hybrid_writer::HybridWriter;
 pub use loaded_model::LoadedModel;
+pub use model_weights::unused_tensors_note;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::Variant;
 use crate::testing::{decoder, twins, variants};
-use crate::{Decoder, DecoderState, Hybrid, Mask, NamedTensors, Twins};
+use crate::{Decoder, DecoderState, Hybrid, Mask, NamedTensors, ParamMut, Parameters, Twins};
 use dtr_core::error::Result;
 
 fn mini() -> PathBuf {
@@ -112,6 +112,28 @@ fn a_base_in_f32_keeps_its_bits_and_its_config() {
 }
 
 #[test]
+fn a_base_without_prefixes_and_with_a_head_of_its_own_is_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    write_qwen3_base(folder.path());
+    let mut tensors = NamedTensors::default();
+    decoder(false, true).visit(&mut |name, param: ParamMut<'_>| {
+        let values = param.flat().into_data().try_to_vec().unwrap();
+        tensors.insert(name.trim_start_matches("model."), param.shape(), values);
+    });
+    tensors.insert("layers.1.self_attn.rotary_emb.inv_freq", vec![4], vec![1.0; 4]);
+    tensors.save(&folder.path().join("model.safetensors")).unwrap();
+    let path = folder.path().join("config.json");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, config.replace("\"tie_word_embeddings\":false", "\"tie_word_embeddings\":true"))
+        .unwrap();
+    assert!(BaseModel::read_config(folder.path()).unwrap().tied_head);
+    assert_eq!(BaseModel::reading(folder.path()).unwrap(), Some(2));
+    check(folder.path(), &variants()[0], &[1], u64::MAX);
+    let base = read(folder.path());
+    assert!(logit_bits(&base.hybrid()) == logit_bits(&Hybrid::from_base(&decoder(false, true))));
+}
+
+#[test]
 fn an_export_without_replaced_layers_is_the_base() {
     let base_decoder = BaseModel::read(&mini(), &Device::flex()).unwrap().decoder;
     let (folder, _) = export(&mini(), &base_decoder, &variants()[0], &[], u64::MAX);
@@ -153,7 +175,18 @@ fn incomplete_or_unsupported_layer_types_are_refused() {
     assert!(read_with_changed_config(|config| config["layer_types"] = Value::Null).is_ok());
     assert!(refused(json!(["full_attention"])).contains("does not list 3 layers"));
     let sliding = json!(["full_attention", "sliding_attention", "full_attention"]);
-    assert!(refused(sliding).contains("\"sliding_attention\" in layer 1"));
+    assert!(refused(sliding.clone()).contains("has sliding layers and no window"));
+    assert!(refused(json!(["full_attention", "mamba", "mamba"])).contains("\"mamba\" in layer 1"));
+    let read_with_window = |window: u32| {
+        read_with_changed_config(|config| {
+            config["layer_types"] = sliding.clone();
+            config["use_sliding_window"] = json!(true);
+            config["sliding_window"] = json!(window);
+        })
+    };
+    // The context has 256 tokens.
+    assert!(read_with_window(256).is_ok());
+    assert!(read_with_window(255).unwrap_err().to_string().contains("sliding-window attention"));
     let linear = json!(["full_attention", "linear_attention", "full_attention"]);
     assert!(refused(linear.clone()).contains("no table `dtr`"));
     let newer = read_with_changed_config(|config| {

@@ -103,6 +103,7 @@ pub fn generate(
     callback: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<GeneratedText> {
     check_prompt(model, prompt)?;
+    check_cache_window(model, prompt.len() + config.max_tokens)?;
     let mut generation = Generation {
         detokenizer: Detokenizer::new(tokenizer, prompt)?,
         stop_strings: StopStrings::new(&config.stop_strings),
@@ -133,6 +134,18 @@ fn check_prompt(model: &Hybrid<'_>, prompt: &[u32]) -> Result<()> {
             "the tokenizer returned token {token}, and the model's vocabulary has {vocabulary} tokens"
         ))
         .hint("use the tokenizer of this model")),
+    }
+}
+
+/// Checks that the cache of the model holds all tokens: dtr does not drop tokens from it.
+fn check_cache_window(model: &Hybrid<'_>, num_tokens: usize) -> Result<()> {
+    let config = model.config();
+    match config.cache_window {
+        Some(window) if num_tokens.min(config.max_positions) > window => Err(Error::manifest(format!(
+            "{num_tokens} tokens exceed the cache of {window} tokens that the model's `config.json` asks for"
+        ))
+        .hint("shorten the prompt, or ask for fewer tokens")),
+        _ => Ok(()),
     }
 }
 

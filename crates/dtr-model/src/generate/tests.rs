@@ -127,6 +127,15 @@ fn a_full_context_ends_the_text() {
 }
 
 #[test]
+fn a_text_that_exceeds_the_window_of_the_cache_is_refused() {
+    let mut base = decoder(false, false);
+    base.config.cache_window = Some(PROMPT.len() + 5);
+    assert_eq!(run(&Hybrid::from_base(&base), &greedy(5)).tokens, 5);
+    let longer = generate(&Hybrid::from_base(&base), &tokenizer(), &PROMPT, &greedy(6), &mut |_| Ok(()));
+    assert!(longer.unwrap_err().to_string().contains("exceed the cache of 14 tokens"));
+}
+
+#[test]
 fn invalid_prompts_are_refused() {
     let mut base = decoder(false, false);
     base.config.max_positions = 6;

@@ -1,10 +1,13 @@
 //! Incremental decoding: a character may consist of several tokens, and the text of a token can depend on the
 //! tokens before it.
-
-use tokenizers::tokenizer::step_decode_stream;
+//!
+//! Bytes that are not valid UTF-8 become U+FFFD, as when transformers decodes all tokens at once.
 
 use super::Tokenizer;
-use dtr_core::error::{Error, Result};
+use dtr_core::error::Result;
+
+/// The text of bytes that are not valid UTF-8, or are not complete yet.
+const REPLACEMENT: char = '\u{fffd}';
 
 /// Decodes the tokens after a prompt one by one.
 pub struct Detokenizer<'a> {
@@ -31,28 +34,40 @@ impl<'a> Detokenizer<'a> {
     /// character is incomplete.
     ///
     /// # Errors
-    /// Fails when the token changes the text of earlier tokens.
+    /// Fails when the tokenizer's decoder refuses the tokens.
     pub fn push(&mut self, token: u32) -> Result<String> {
-        let tokenizer = self.tokenizer.inner();
-        step_decode_stream(
-            tokenizer,
-            vec![token],
-            true,
-            &mut self.ids,
-            &mut self.prefix,
-            &mut self.prefix_len,
-        )
-        .map(Option::unwrap_or_default)
-        .map_err(|cause| Error::failed(format!("cannot decode token {token}: {cause}")))
+        self.ids.push(token);
+        let text = self.tokenizer.decode(&self.ids)?;
+        if text == self.prefix || text.ends_with(REPLACEMENT) || self.tokenizer.is_byte(token) {
+            return Ok(String::new());
+        }
+        let piece = self.new_text(&text).to_owned();
+        self.ids.drain(..self.prefix_len);
+        self.prefix_len = self.ids.len();
+        self.prefix = self.tokenizer.decode(&self.ids)?;
+        Ok(piece)
     }
 
     /// Returns the pending text at the end: an incomplete character becomes U+FFFD.
     ///
     /// # Errors
-    /// Fails when the pending tokens cannot be decoded.
+    /// Fails when the tokenizer's decoder refuses the tokens.
     pub fn finish(&self) -> Result<String> {
         let text = self.tokenizer.decode(&self.ids)?;
-        Ok(text.strip_prefix(&self.prefix).unwrap_or_default().to_owned())
+        Ok(self.new_text(&text).to_owned())
+    }
+
+    /// Returns the part of `text` after the prefix. If a token changed the text of earlier tokens, the part
+    /// begins at the first character that changed.
+    fn new_text<'t>(&self, text: &'t str) -> &'t str {
+        let mut start = 0;
+        for (new, old) in text.chars().zip(self.prefix.chars()) {
+            if new != old {
+                break;
+            }
+            start += new.len_utf8();
+        }
+        &text[start..]
     }
 }
 
@@ -61,6 +76,8 @@ mod tests {
     use tokenizers::decoders::byte_level::ByteLevel;
     use tokenizers::models::bpe::{BpeBuilder, Vocab};
     use tokenizers::pre_tokenizers::byte_level::ByteLevel as Bytes;
+
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -108,6 +125,57 @@ mod tests {
             assert_eq!(detokenizer.push(tokenizer.encode("c", false).unwrap()[0]).unwrap(), "c", "{prompt}");
             assert_eq!(detokenizer.finish().unwrap(), "", "{prompt}");
         }
+    }
+
+    /// Returns a tokenizer of words and single bytes, as SentencePiece models with byte fallback have.
+    fn byte_fallback_tokenizer() -> Tokenizer {
+        let words =
+            ["<unk>", "<bos>", "▁old", "▁study", "<0xF0>", "<0x9F>", "<0x98>", "<0x80>", "<0xC3>", "<0xA9>"];
+        let words: serde_json::Map<_, _> =
+            words.iter().map(ToString::to_string).zip((0..).map(Value::from)).collect();
+        let bos = json!({ "id": 1, "content": "<bos>", "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true });
+        let decoders = json!([
+            { "type": "Replace", "pattern": { "String": "▁" }, "content": " " },
+            { "type": "ByteFallback" },
+            { "type": "Fuse" },
+            { "type": "Strip", "content": " ", "start": 1, "stop": 0 },
+        ]);
+        let tokenizer = json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [bos], "normalizer": null,
+            "pre_tokenizer": null, "post_processor": null,
+            "decoder": { "type": "Sequence", "decoders": decoders },
+            "model": { "type": "WordLevel", "vocab": words, "unk_token": "<unk>" },
+        });
+        Tokenizer::from(tokenizer.to_string().parse::<tokenizers::Tokenizer>().unwrap())
+    }
+
+    /// The texts are those of `tokenizer.decode(prompt + ids)` after `tokenizer.decode(prompt)` in transformers
+    /// 5.17.
+    #[test]
+    fn bytes_that_are_not_utf_8_become_replacement_characters() {
+        let tokenizer = byte_fallback_tokenizer();
+        let (old, study, grin, e_acute) = (2, 3, [4, 5, 6, 7], [8, 9]);
+        let check = |prompt: &[u32], ids: &[u32], expected: &str| {
+            let mut stream = Detokenizer::new(&tokenizer, prompt).unwrap();
+            let mut text: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
+            text += &stream.finish().unwrap();
+            assert_eq!(text, expected, "{ids:?} after {prompt:?}");
+        };
+        for prompt in [&[1_u32][..], &[1, study], &[1, study, 4], &[1, study, 4, 4]] {
+            let space = if prompt.len() == 1 { "" } else { " " };
+            check(prompt, &[old, 4, 4, old], &format!("{space}old\u{fffd}\u{fffd} old"));
+            check(prompt, &[old, 4], &format!("{space}old\u{fffd}"));
+        }
+        check(&[1, study], &[4, 4, old], "\u{fffd}\u{fffd} old");
+        check(&[1, study, 4], &[4, old], "\u{fffd} old");
+        check(&[1, study], &[&grin[..], &[old]].concat(), "😀 old");
+        check(&[1, study], &[&e_acute[..], &grin].concat(), "é😀");
+        check(&[1, study], &[&e_acute[..], &[4, old, old]].concat(), "\u{fffd}\u{fffd}\u{fffd} old old");
+        // The last token of the prompt is the first byte of the character.
+        check(&[1, study, 8], &[9, old], "é old");
+        // A token that the tokenizer does not have.
+        check(&[1, study], &[old, 999, old], " old old");
     }
 
     #[test]

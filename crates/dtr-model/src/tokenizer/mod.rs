@@ -1,21 +1,28 @@
 //! A model's tokenizer, and incremental decoding.
 
 mod detokenizer;
+pub(crate) mod prefix_token;
+mod settings;
 
 use std::path::Path;
 use std::str::FromStr;
 
 use tokenizers::ModelWrapper;
 
+use self::prefix_token::PrefixToken;
 use dtr_core::error::{Error, Result, catch_panic};
 use dtr_core::files::read_text_file;
 
 pub use detokenizer::Detokenizer;
+pub(crate) use settings::TokenizerSettings;
 
 /// A text that is encoded once to find broken tokenizers. Its words need not be in the vocabulary.
 const PROBE: &str = "a b";
 
 /// A Hugging Face tokenizer.
+///
+/// A `tokenizer.json` may hold the truncation and the padding of the program that saved it. Both are off
+/// here, as they are whenever transformers encodes a text.
 ///
 /// ```
 /// # fn main() -> dtr_core::error::Result<()> {
@@ -29,7 +36,10 @@ const PROBE: &str = "a b";
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Tokenizer(tokenizers::Tokenizer);
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    prefix: Option<PrefixToken>,
+}
 
 impl Tokenizer {
     /// Reads a `tokenizer.json`.
@@ -51,8 +61,21 @@ impl Tokenizer {
             tokenizer
         });
         read.unwrap_or_else(|panicked| Err(Box::new(panicked)))
-            .map(Self)
+            .map(Self::from)
             .map_err(|cause| Error::environment(format!("`{}` is not a tokenizer: {cause}", path.display())))
+    }
+
+    /// Reads the tokenizer of the model in `directory`: `tokenizer.json`, and the names of its special tokens
+    /// in `tokenizer_config.json` and `special_tokens_map.json`.
+    ///
+    /// # Errors
+    /// Fails when [`Tokenizer::read`] does, or when a file with names is not JSON.
+    pub fn read_directory(directory: &Path) -> Result<Self> {
+        let tokenizer = Self::read(&directory.join("tokenizer.json"))?;
+        match prefix_token::read(directory, &tokenizer.inner)? {
+            Some(prefix) => Ok(Self { prefix, ..tokenizer }),
+            None => Ok(tokenizer),
+        }
     }
 
     /// Returns the token ids of `text`, with the special tokens that the tokenizer adds (such as `<bos>`) if
@@ -62,10 +85,28 @@ impl Tokenizer {
     /// Fails when the tokenizer refuses the text.
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
         let encoding = self
-            .0
+            .inner
             .encode_fast(text, add_special_tokens)
             .map_err(|cause| Error::failed(format!("cannot tokenize a text: {cause}")))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Returns the token ids of `text` with special tokens, unless `text` already begins with the text of the
+    /// [`Tokenizer::prefix_token`], as a text from a chat template does.
+    ///
+    /// lm-evaluation-harness encodes prompts in this way.
+    ///
+    /// # Errors
+    /// Fails when the tokenizer refuses the text.
+    pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
+        let has_prefix = self.prefix.as_ref().is_some_and(|prefix| text.starts_with(&prefix.text));
+        self.encode(text, !has_prefix)
+    }
+
+    /// Returns the token after which lm-evaluation-harness scores a text without a prompt: the beginning of a
+    /// text (BOS), or else its end (EOS). Returns `None` if the tokenizer's files name neither.
+    pub fn prefix_token(&self) -> Option<u32> {
+        self.prefix.as_ref().map(|prefix| prefix.token)
     }
 
     /// Returns the text of `tokens`, without special tokens.
@@ -73,27 +114,38 @@ impl Tokenizer {
     /// # Errors
     /// Fails when the tokenizer's decoder refuses the tokens.
     pub fn decode(&self, tokens: &[u32]) -> Result<String> {
-        self.0.decode(tokens, true).map_err(|cause| Error::failed(format!("cannot decode tokens: {cause}")))
+        self.inner
+            .decode(tokens, true)
+            .map_err(|cause| Error::failed(format!("cannot decode tokens: {cause}")))
     }
 
+    #[cfg(test)]
     pub(crate) fn inner(&self) -> &tokenizers::Tokenizer {
-        &self.0
+        &self.inner
+    }
+
+    /// Returns whether a token is a single byte, such as `<0xE6>`. Bytes in sequence decode to text only if
+    /// all of them together are valid UTF-8.
+    pub(crate) fn is_byte(&self, token: u32) -> bool {
+        let is_name_of_byte =
+            |name: String| name.len() == 6 && name.starts_with("<0x") && name.ends_with('>');
+        self.inner.id_to_token(token).is_some_and(is_name_of_byte)
     }
 
     /// Returns the token for unknown text, or `None` if the tokenizer has none.
     pub fn unknown_token(&self) -> Option<u32> {
-        let token = match self.0.get_model() {
+        let token = match self.inner.get_model() {
             ModelWrapper::WordLevel(model) => Some(model.unk_token.as_str()),
             ModelWrapper::WordPiece(model) => Some(model.unk_token.as_str()),
             ModelWrapper::BPE(model) => model.unk_token.as_deref(),
             ModelWrapper::Unigram(_) => None,
         };
-        token.and_then(|token| self.0.token_to_id(token))
+        token.and_then(|token| self.inner.token_to_id(token))
     }
 
     /// Returns the number of tokens, including added tokens.
     pub fn vocab_size(&self) -> usize {
-        self.0.get_vocab_size(true)
+        self.inner.get_vocab_size(true)
     }
 
     /// Returns the text of `tokenizer.json`.
@@ -101,14 +153,41 @@ impl Tokenizer {
     /// # Errors
     /// Fails when the tokenizer cannot be serialized.
     pub fn to_json(&self) -> Result<String> {
-        self.0
+        self.inner
             .to_string(true)
             .map_err(|cause| Error::environment(format!("cannot serialize the tokenizer: {cause}")))
     }
 }
 
 impl From<tokenizers::Tokenizer> for Tokenizer {
-    fn from(tokenizer: tokenizers::Tokenizer) -> Self {
-        Self(tokenizer)
+    fn from(mut tokenizer: tokenizers::Tokenizer) -> Self {
+        tokenizer.with_truncation(None).expect("truncation can always be switched off");
+        tokenizer.with_padding(None);
+        let prefix = PrefixToken::added_by(&tokenizer);
+        Self { inner: tokenizer, prefix }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokenizers::{PaddingParams, PaddingStrategy, TruncationParams};
+
+    use super::*;
+
+    #[test]
+    fn saved_truncation_and_padding_are_switched_off() {
+        let text = "the lamp is in the study. where is the lamp?";
+        let plain = crate::testing::tokenizer();
+        let mut saved = plain.inner.clone();
+        saved.with_truncation(Some(TruncationParams { max_length: 4, ..Default::default() })).unwrap();
+        let strategy = PaddingStrategy::Fixed(64);
+        saved.with_padding(Some(PaddingParams { strategy, ..Default::default() }));
+        assert_eq!(saved.encode(text, true).unwrap().len(), 64);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        saved.save(&path, false).unwrap();
+        let read = Tokenizer::read(&path).unwrap();
+        assert_eq!(read.encode(text, true).unwrap(), plain.encode(text, true).unwrap());
+        assert_eq!(read.to_json().unwrap(), plain.to_json().unwrap());
     }
 }

@@ -1,4 +1,4 @@
-//! Reading parameters from safetensors files. A missing, unknown or misshapen tensor is an error.
+//! Reading parameters from safetensors files. A missing or misshapen tensor is an error.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -48,10 +48,10 @@ enum Content {
 }
 
 impl SafetensorsReader {
-    /// Opens `files`, whose tensors are F32, BF16 or F16, and reads their headers.
+    /// Opens `files` and reads their headers.
     ///
     /// # Errors
-    /// Fails when a file is damaged, holds another dtype, or holds a tensor that another file holds too.
+    /// Fails when a file is damaged, or holds a tensor that another file holds too.
     pub fn open(files: &[PathBuf], device: &Device) -> Result<Self> {
         let mut reader = Self::without_files(origin(files), device);
         for path in files {
@@ -91,10 +91,6 @@ impl SafetensorsReader {
             Error::environment(format!("cannot read weights from `{}`: {problem}", path.display()))
         };
         for (name, info) in header.tensors {
-            if !matches!(info.dtype, Dtype::F32 | Dtype::BF16 | Dtype::F16) {
-                let problem = format!("the dtype of `{name}` is {:?}, not F32, BF16 or F16", info.dtype);
-                return Err(refuse(problem));
-            }
             if self.tensors.contains_key(&name) {
                 return Err(refuse(format!("another file holds `{name}` too")));
             }
@@ -104,9 +100,46 @@ impl SafetensorsReader {
         Ok(())
     }
 
-    /// Drops the tensor `name`, if there is one, so that [`SafetensorsReader::ensure_all_read`] ignores it.
-    pub(crate) fn ignore(&mut self, name: &str) {
-        self.tensors.remove(name);
+    /// Renames every tensor by `rename`.
+    ///
+    /// # Errors
+    /// Fails when two tensors get one name.
+    pub(crate) fn with_names(self, rename: impl Fn(String) -> String) -> Result<Self> {
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in self.tensors {
+            let name = rename(name);
+            if tensors.contains_key(&name) {
+                return Err(Error::environment(format!("`{}` holds the tensor `{name}` twice", self.origin)));
+            }
+            tensors.insert(name, tensor);
+        }
+        Ok(Self { tensors, ..self })
+    }
+
+    /// Renames a tensor, if there is one.
+    pub(crate) fn rename(&mut self, from: &str, to: &str) {
+        if let Some(tensor) = self.tensors.remove(from) {
+            self.tensors.insert(to.to_owned(), tensor);
+        }
+    }
+
+    /// Drops the tensors whose names fulfil a condition.
+    pub(crate) fn ignore_if(&mut self, is_ignored: impl Fn(&str) -> bool) {
+        self.tensors.retain(|name, _| !is_ignored(name));
+    }
+
+    /// Returns whether there is a tensor `name` that was not read yet.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// Returns whether two tensors have one shape and the same values.
+    ///
+    /// # Errors
+    /// Fails when a tensor is missing, cannot be read, or has an unsupported dtype.
+    pub(crate) fn are_equal(&self, a: &str, b: &str) -> Result<bool> {
+        let (a, b) = (self.find(a)?, self.find(b)?);
+        Ok(a.info.shape == b.info.shape && a.values()? == b.values()?)
     }
 
     /// Returns the text that [`NamedTensors::set_note`](crate::NamedTensors::set_note) stored in the file.
@@ -123,17 +156,35 @@ impl SafetensorsReader {
     }
 
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<StoredTensor> {
-        let Some(tensor) = self.tensors.remove(name) else {
+        let found = self.find(name)?;
+        if found.info.shape != shape {
+            return Err(Error::environment(format!(
+                "the shape of `{name}` in `{}` is {:?}, not {shape:?}",
+                found.file.path.display(),
+                found.info.shape
+            )));
+        }
+        Ok(self.tensors.remove(name).expect("the tensor was found above"))
+    }
+
+    /// Returns a tensor of a supported dtype.
+    fn find(&self, name: &str) -> Result<&StoredTensor> {
+        let Some(tensor) = self.tensors.get(name) else {
             return Err(Error::environment(format!("`{}` has no tensor `{name}`", self.origin)));
         };
-        if tensor.info.shape == shape {
-            return Ok(tensor);
+        if !matches!(tensor.info.dtype, Dtype::F32 | Dtype::BF16 | Dtype::F16) {
+            return Err(Error::environment(format!(
+                "cannot read weights from `{}`: the dtype of `{name}` is {:?}, not F32, BF16 or F16",
+                tensor.file.path.display(),
+                tensor.info.dtype
+            )));
         }
-        Err(Error::environment(format!(
-            "the shape of `{name}` in `{}` is {:?}, not {shape:?}",
-            tensor.file.path.display(),
-            tensor.info.shape
-        )))
+        Ok(tensor)
+    }
+
+    /// Returns the names of the tensors that were not read.
+    pub(crate) fn unread_names(&self) -> Vec<String> {
+        self.tensors.keys().cloned().collect()
     }
 
     /// Checks that every tensor has been read.
@@ -165,7 +216,7 @@ impl ParamSource for SafetensorsReader {
     fn values(&mut self, name: &str, shape: &[usize], _: Initializer) -> Result<Vec<f32>> {
         let tensor = self.take(name, shape)?;
         let path = &tensor.file.path;
-        let values = tensor.read().map_err(|cause| Error::io("read", path, cause))?;
+        let values = tensor.values()?;
         if values.iter().all(|value| value.is_finite()) {
             return Ok(values);
         }
@@ -183,6 +234,11 @@ impl ParamSource for SafetensorsReader {
 }
 
 impl StoredTensor {
+    /// Returns the values in f32.
+    fn values(&self) -> Result<Vec<f32>> {
+        self.read().map_err(|cause| Error::io("read", &self.file.path, cause))
+    }
+
     fn read(&self) -> io::Result<Vec<f32>> {
         let (start, stop) = self.info.data_offsets;
         match &self.file.content {

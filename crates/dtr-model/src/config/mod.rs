@@ -1,11 +1,23 @@
 //! The shape of a decoder, and the `config.json` of Llama, Qwen2 and Qwen3 that describes it.
+//!
+//! [`keys`] is the table of the keys of `config.json`.
+
+pub(crate) mod attention_pattern;
+mod fields;
+mod keys;
+mod rope;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use self::attention_pattern::check_layers;
+use self::fields::ConfigFields;
+use self::rope::read_rope;
 use dtr_core::error::{Error, Result};
 use dtr_ops::RopeScaling;
 
@@ -64,6 +76,9 @@ pub struct DecoderConfig {
     pub qk_norm: bool,
     /// The longest sequence that the model supports, in tokens.
     pub max_positions: usize,
+    /// The most tokens in the cache during generation, if fewer than `max_positions`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_window: Option<usize>,
 }
 
 /// The shape of a Llama decoder that is to be trained from random weights.
@@ -115,73 +130,58 @@ impl DecoderShape {
             qkv_bias: false,
             qk_norm: false,
             max_positions,
+            cache_window: None,
         }
     }
 }
 
-/// The fields of `config.json` that affect the computation. Other fields are ignored.
-#[derive(Deserialize)]
-struct ConfigFields {
-    model_type: ModelType,
-    vocab_size: usize,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: Option<usize>,
-    head_dim: Option<usize>,
-    rms_norm_eps: f64,
-    rope_theta: Option<f64>,
-    rope_scaling: Option<Value>,
-    rope_parameters: Option<Value>,
-    #[serde(default)]
-    tie_word_embeddings: bool,
-    attention_bias: Option<bool>,
-    #[serde(default)]
-    mlp_bias: bool,
-    #[serde(default)]
-    use_sliding_window: bool,
-    hidden_act: Option<String>,
-    max_position_embeddings: usize,
-}
-
 impl DecoderConfig {
-    /// Parses the text of the `config.json` at `path`.
+    /// Parses the text of the `config.json` at `path`, as transformers 5.17 reads it.
     ///
     /// # Errors
     /// Fails when the text is not the configuration of a supported architecture, or a size is out of range.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
-        let fields: ConfigFields = serde_json::from_str(text).map_err(|cause| {
-            Error::environment(format!("`{}` is not the configuration of a supported model", path.display()))
+        let fields: Map<String, Value> = serde_json::from_str(text).map_err(|cause| {
+            Error::environment(format!("`{}` is not the configuration of a model", path.display()))
                 .with_source(cause)
                 .hint("name a Llama, Qwen2 or Qwen3 model")
         })?;
-        let refuse = |problem: String| Error::environment(format!("`{}` {problem}", path.display()));
-        if let Some(feature) = fields.unsupported_feature() {
-            return Err(refuse(format!("asks for {feature}, which is not supported")));
-        }
-        let rope = fields.rope_parameters.as_ref().or(fields.rope_scaling.as_ref());
-        let theta = rope.and_then(|value| value["rope_theta"].as_f64()).or(fields.rope_theta);
+        Self::from_fields(&fields).map_err(|problem| {
+            let error = Error::environment(format!("`{}` {problem}", path.display()));
+            match hint(&fields) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        })
+    }
+
+    /// Reads the fields of `config.json`. An error is a verb phrase.
+    fn from_fields(fields: &Map<String, Value>) -> std::result::Result<Self, String> {
+        let fields = ConfigFields::new(fields)?;
+        let (num_layers, max_positions) =
+            (fields.size("num_hidden_layers")?, fields.size("max_position_embeddings")?);
+        let (rope_theta, rope_scaling) = read_rope(&fields, max_positions)?;
         let config = Self {
             model_type: fields.model_type,
-            vocab_size: fields.vocab_size,
-            hidden_size: fields.hidden_size,
-            intermediate_size: fields.intermediate_size,
-            num_layers: fields.num_hidden_layers,
-            num_heads: fields.num_attention_heads,
-            num_kv_heads: fields.num_key_value_heads.unwrap_or(fields.num_attention_heads),
-            head_dim: fields.head_dim.unwrap_or(fields.hidden_size / fields.num_attention_heads.max(1)),
-            norm_epsilon: fields.rms_norm_eps,
-            rope_theta: theta.unwrap_or(10_000.0),
-            rope_scaling: rope.map_or(Ok(RopeScaling::None), parse_rope_scaling).map_err(refuse)?,
-            tied_head: fields.tie_word_embeddings,
+            vocab_size: fields.size("vocab_size")?,
+            hidden_size: fields.size("hidden_size")?,
+            intermediate_size: fields.size("intermediate_size")?,
+            num_layers,
+            num_heads: fields.size("num_attention_heads")?,
+            num_kv_heads: fields.size("num_key_value_heads")?,
+            head_dim: fields.size("head_dim")?,
+            norm_epsilon: fields.number("rms_norm_eps")?,
+            rope_theta,
+            rope_scaling,
+            tied_head: fields.flag("tie_word_embeddings")?,
             qkv_bias: fields.model_type == ModelType::Qwen2,
             qk_norm: fields.model_type == ModelType::Qwen3,
-            max_positions: fields.max_position_embeddings,
+            max_positions,
+            cache_window: check_layers(&fields, num_layers, max_positions)?,
         };
         match config.invalid_value() {
             None => Ok(config),
-            Some(problem) => Err(refuse(problem)),
+            Some(problem) => Err(problem),
         }
     }
 
@@ -246,10 +246,8 @@ impl DecoderConfig {
                 "has {positions} as `max_position_embeddings`, which must be at most {MAX_POSITIONS}"
             ));
         }
-        for (name, number) in [("rms_norm_eps", self.norm_epsilon), ("rope_theta", self.rope_theta)] {
-            if !(number.is_finite() && number > 0.0) {
-                return Some(format!("has {number} as `{name}`, which must be above 0"));
-            }
+        if !(self.norm_epsilon.is_finite() && self.norm_epsilon >= 0.0) {
+            return Some(format!("has {} as `rms_norm_eps`, which must not be below 0", self.norm_epsilon));
         }
         if !self.num_heads.is_multiple_of(self.num_kv_heads) {
             let (heads, kv_heads) = (self.num_heads, self.num_kv_heads);
@@ -260,52 +258,14 @@ impl DecoderConfig {
     }
 }
 
-impl ConfigFields {
-    /// Names a feature that the model needs and this crate does not support.
-    fn unsupported_feature(&self) -> Option<String> {
-        if self.use_sliding_window {
-            return Some("sliding-window attention".to_owned());
-        }
-        if self.mlp_bias {
-            return Some("biases in the MLP".to_owned());
-        }
-        if self.attention_bias == Some(true) {
-            return Some("`attention_bias`".to_owned());
-        }
-        let other = self.hidden_act.as_deref().filter(|activation| *activation != "silu")?;
-        Some(format!("the activation `{other}`"))
+/// Returns what the user can do about fields that are refused.
+fn hint(fields: &Map<String, Value>) -> Option<&'static str> {
+    match fields.get("model_type").and_then(Value::as_str) {
+        Some("llama" | "qwen2" | "qwen3") => {}
+        _ => return Some("name a Llama, Qwen2 or Qwen3 model"),
     }
-}
-
-/// Parses `rope_scaling` or `rope_parameters` of `config.json`. An error is a verb phrase.
-fn parse_rope_scaling(value: &Value) -> std::result::Result<RopeScaling, String> {
-    if value.is_null() {
-        return Ok(RopeScaling::None);
-    }
-    if !value.is_object() {
-        return Err(format!("has {value} as rope scaling, which must be a table"));
-    }
-    let number = |key: &str| match value[key].as_f64() {
-        Some(number) if number > 0.0 && number <= MAX_POSITIONS as f64 => Ok(number),
-        Some(number) => Err(format!("has {number} as `{key}` of its rope scaling, which must be above 0")),
-        None => Err(format!("lacks the number `{key}` in its rope scaling")),
-    };
-    let scaling = match value["rope_type"].as_str().or(value["type"].as_str()) {
-        None | Some("default") => return Ok(RopeScaling::None),
-        Some("llama3") => RopeScaling::Llama3 {
-            factor: number("factor")?,
-            low_freq_factor: number("low_freq_factor")?,
-            high_freq_factor: number("high_freq_factor")?,
-            original_max_position: number("original_max_position_embeddings")? as usize,
-        },
-        Some(other) => {
-            return Err(format!(
-                "asks for the rope scaling `{other}`; only `default` and `llama3` are supported"
-            ));
-        }
-    };
-    match number("low_freq_factor")? < number("high_freq_factor")? {
-        true => Ok(scaling),
-        false => Err("has a `low_freq_factor` that is not below `high_freq_factor`".to_owned()),
-    }
+    let is_quantized = fields.get("quantization_config").is_some_and(Value::is_object);
+    is_quantized.then_some(
+        "name a copy of the model that is not quantised; if these weights are not, remove `quantization_config`",
+    )
 }

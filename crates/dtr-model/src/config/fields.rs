@@ -1,0 +1,113 @@
+//! Reading the fields of `config.json` by the rules of [`KEYS`](super::keys::KEYS). An error is a verb phrase.
+
+use serde_json::{Map, Value};
+
+use super::ModelType;
+use super::keys::{Allowed, Fallback, KEYS, Rule};
+
+/// The result of reading a field.
+pub(super) type FieldResult<T> = std::result::Result<T, String>;
+
+/// The fields of `config.json`, for one architecture.
+pub(super) struct ConfigFields<'a> {
+    fields: &'a Map<String, Value>,
+    pub model_type: ModelType,
+}
+
+impl<'a> ConfigFields<'a> {
+    /// Checks the fields that are served with some values only.
+    pub fn new(fields: &'a Map<String, Value>) -> FieldResult<Self> {
+        let model_type = match fields.get("model_type") {
+            Some(Value::String(name)) => match name.as_str() {
+                "llama" => ModelType::Llama,
+                "qwen2" => ModelType::Qwen2,
+                "qwen3" => ModelType::Qwen3,
+                _ => return Err(format!("describes a model of type `{name}`, which is not supported")),
+            },
+            _ => return Err("does not name its architecture in `model_type`".to_owned()),
+        };
+        let this = Self { fields, model_type };
+        KEYS.iter().try_for_each(|key| match (key.rule(model_type), fields.get(key.name)) {
+            (Rule::Only { allowed, feature }, Some(value)) => {
+                check_allowed(key.name, value, allowed, feature)
+            }
+            _ => Ok(()),
+        })?;
+        Ok(this)
+    }
+
+    /// Returns a field, which may be `null`.
+    pub fn get(&self, key: &str) -> Option<&'a Value> {
+        debug_assert!(KEYS.iter().any(|row| row.name == key), "`{key}` has no row in the table of keys");
+        self.fields.get(key)
+    }
+
+    /// Returns a size.
+    pub fn size(&self, key: &str) -> FieldResult<usize> {
+        let Rule::Size { absent, null } = self.rule(key) else { unreachable!("`{key}` is a size") };
+        let fallback = match self.get(key) {
+            None => absent,
+            Some(Value::Null) => null,
+            Some(value) => return whole_number(key, value),
+        };
+        match fallback {
+            Fallback::Size(size) => Ok(size),
+            Fallback::NumHeads => self.size("num_attention_heads"),
+            Fallback::HeadWidth => Ok(self.size("hidden_size")? / self.size("num_attention_heads")?.max(1)),
+            Fallback::Refused => Err(format!("has `null` as `{key}`, which must be a whole number")),
+        }
+    }
+
+    /// Returns a number with a decimal point.
+    pub fn number(&self, key: &str) -> FieldResult<f64> {
+        let Rule::Number(absent) = self.rule(key) else { unreachable!("`{key}` is a number") };
+        match self.get(key) {
+            None => Ok(absent),
+            Some(Value::Number(number)) if number.is_f64() => Ok(number.as_f64().unwrap_or(f64::NAN)),
+            Some(value) => Err(format!("has {value} as `{key}`, which must be a number such as {absent:e}")),
+        }
+    }
+
+    /// Returns a flag.
+    pub fn flag(&self, key: &str) -> FieldResult<bool> {
+        match self.get(key) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(value) => Err(format!("has {value} as `{key}`, which must be true or false")),
+        }
+    }
+
+    fn rule(&self, key: &str) -> Rule {
+        let row = KEYS.iter().find(|row| row.name == key);
+        row.expect("every key that is read has a row").rule(self.model_type)
+    }
+}
+
+/// Returns the whole number in a field.
+pub(super) fn whole_number(key: &str, value: &Value) -> FieldResult<usize> {
+    let number = value.as_u64().and_then(|number| usize::try_from(number).ok());
+    number.ok_or_else(|| format!("has {value} as `{key}`, which must be a whole number"))
+}
+
+/// Checks a field that is served with some values only.
+fn check_allowed(key: &str, value: &Value, allowed: &[Allowed], feature: &str) -> FieldResult<()> {
+    let is_served = allowed.iter().any(|allowed| match allowed {
+        Allowed::Null => value.is_null(),
+        Allowed::False => *value == false,
+        Allowed::True => *value == true,
+        Allowed::Zero => value.as_u64() == Some(0),
+        Allowed::EmptyTable => value.as_object().is_some_and(Map::is_empty),
+        Allowed::Text(text) => value == text,
+        Allowed::UnusedQuantization => is_unused_quantization(value),
+    });
+    match is_served {
+        true => Ok(()),
+        false => Err(format!("asks for {feature}, which is not supported: `{key}` is {value}")),
+    }
+}
+
+/// Returns whether a table of bitsandbytes quantises nothing.
+fn is_unused_quantization(value: &Value) -> bool {
+    let is_off = |key: &str| matches!(value.get(key), None | Some(Value::Null | Value::Bool(false)));
+    value["quant_method"] == "bitsandbytes" && is_off("load_in_8bit") && is_off("load_in_4bit")
+}

@@ -1,0 +1,179 @@
+//! The token after which a text without a prompt is scored, and with which rendered prompts begin.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{PROBE, TokenizerSettings};
+use dtr_core::error::{Error, Result};
+use dtr_core::files::read_text_file;
+
+/// The prefix token of lm-evaluation-harness.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct PrefixToken {
+    pub token: u32,
+    /// The text of the token alone.
+    pub text: String,
+}
+
+impl PrefixToken {
+    /// Returns the special token that a tokenizer puts before every text.
+    pub fn added_by(tokenizer: &tokenizers::Tokenizer) -> Option<Self> {
+        let ids = |add_special_tokens| {
+            let encoding = tokenizer.encode_fast(PROBE, add_special_tokens).ok()?;
+            Some(encoding.get_ids().to_vec())
+        };
+        let (with_special, plain) = (ids(true)?, ids(false)?);
+        let begins_with_text = plain.is_empty() || with_special.starts_with(&plain);
+        if begins_with_text { None } else { Self::new(tokenizer, with_special[0]) }
+    }
+
+    fn new(tokenizer: &tokenizers::Tokenizer, token: u32) -> Option<Self> {
+        tokenizer.decode(&[token], false).ok().map(|text| Self { token, text })
+    }
+}
+
+/// The files that name special tokens.
+pub(crate) const NAME_FILES: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
+
+/// Reads the prefix token of the model in `directory`: its `bos_token`, or else its `eos_token`.
+///
+/// Returns `None` if the directory has no file that names special tokens, and `Some(None)` if its files name
+/// neither token.
+///
+/// # Errors
+/// Fails when a file is not JSON.
+pub(super) fn read(
+    directory: &Path,
+    tokenizer: &tokenizers::Tokenizer,
+) -> Result<Option<Option<PrefixToken>>> {
+    let Some(names) = SpecialTokenNames::read(directory)? else { return Ok(None) };
+    let token = |name: &str| names.get(name).and_then(|text| tokenizer.token_to_id(text));
+    let token = token("bos_token").or_else(|| token("eos_token"));
+    Ok(Some(token.and_then(|token| PrefixToken::new(tokenizer, token))))
+}
+
+/// Returns whether the names of special tokens decide the prefix token of the model in `directory`. They do
+/// not if `tokenizer.json` puts the token before every text, or `config.json` has it as its end of text.
+///
+/// # Errors
+/// Fails when a file is not JSON.
+pub(crate) fn is_decided_by_names(directory: &Path) -> Result<bool> {
+    let Some(names) = SpecialTokenNames::read(directory)? else { return Ok(false) };
+    let Some(prefix) = names.get("bos_token").or_else(|| names.get("eos_token")) else { return Ok(true) };
+    let tokenizer = TokenizerSettings::read(directory)?;
+    let config = read_json(&directory.join("config.json"))?;
+    let first = &tokenizer.post_processor["single"][0]["SpecialToken"]["id"];
+    let mut added = tokenizer.added_tokens.iter();
+    let token = added.find(|token| token["content"] == prefix).map(|token| &token["id"]);
+    let end = &config["eos_token_id"];
+    let end = end.as_array().and_then(|ends| ends.first()).unwrap_or(end);
+    Ok(first != prefix && token != Some(end))
+}
+
+/// The files that name the special tokens of a model.
+struct SpecialTokenNames {
+    config: Value,
+    map: Value,
+}
+
+impl SpecialTokenNames {
+    /// Returns `None` if the directory has neither file.
+    fn read(directory: &Path) -> Result<Option<Self>> {
+        let config = read_json(&directory.join(NAME_FILES[0]))?;
+        // transformers reads the older file only without `added_tokens_decoder`, and prefers it then.
+        let map = match config.get("added_tokens_decoder") {
+            Some(_) => Value::Null,
+            None => read_json(&directory.join(NAME_FILES[1]))?,
+        };
+        Ok((!config.is_null() || !map.is_null()).then_some(Self { config, map }))
+    }
+
+    /// Returns the text of the special token `name`.
+    fn get(&self, name: &str) -> Option<&str> {
+        match self.map.get(name).or(self.config.get(name)) {
+            Some(value) => value.as_str().or(value["content"].as_str()),
+            None => default_of_class(self.config["tokenizer_class"].as_str()?, name),
+        }
+    }
+}
+
+/// Returns the special token that a class of transformers has if its file does not name one.
+fn default_of_class(class: &str, name: &str) -> Option<&'static str> {
+    match (class.trim_end_matches("Fast"), name) {
+        ("LlamaTokenizer", "bos_token") => Some("<s>"),
+        ("LlamaTokenizer", "eos_token") => Some("</s>"),
+        ("Qwen2Tokenizer", "eos_token") => Some("<|endoftext|>"),
+        _ => None,
+    }
+}
+
+/// Reads a JSON file. Returns `null` if the file does not exist.
+fn read_json(path: &Path) -> Result<Value> {
+    if !path.is_file() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(&read_text_file(path)?).map_err(|cause| {
+        Error::environment(format!("cannot parse `{}` as JSON", path.display())).with_source(cause)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(files: &[(&str, &str)]) -> Option<Option<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let prefix = read(folder.path(), crate::testing::tokenizer().inner()).unwrap();
+        prefix.map(|prefix| prefix.map(|prefix| prefix.text))
+    }
+
+    #[test]
+    fn the_files_of_a_model_name_its_prefix_token() {
+        let config = |text: &str| prefix(&[("tokenizer_config.json", text)]);
+        let some = |text: &str| Some(Some(text.to_owned()));
+        assert_eq!(prefix(&[]), None);
+        assert_eq!(config(r#"{ "bos_token": "<bos>", "eos_token": "<eos>" }"#), some("<bos>"));
+        assert_eq!(config(r#"{ "bos_token": null, "eos_token": { "content": "<eos>" } }"#), some("<eos>"));
+        assert_eq!(config(r#"{ "bos_token": "<none>", "eos_token": "<eos>" }"#), some("<eos>"));
+        assert_eq!(config("{}"), Some(None));
+        let map = ("special_tokens_map.json", r#"{ "bos_token": "<pad>" }"#);
+        let with_map = |text| prefix(&[("tokenizer_config.json", text), map]);
+        assert_eq!(with_map(r#"{ "bos_token": "<bos>" }"#), some("<pad>"));
+        assert_eq!(with_map(r#"{ "bos_token": "<bos>", "added_tokens_decoder": {} }"#), some("<bos>"));
+    }
+
+    #[test]
+    fn names_decide_a_prefix_token_that_neither_the_template_nor_the_config_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |name: &str, text: &str, expected: bool| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+            assert_eq!(is_decided_by_names(folder.path()).unwrap(), expected, "{name}: {text}");
+        };
+        check("tokenizer.json", &crate::testing::tokenizer().to_json().unwrap(), false);
+        check("tokenizer_config.json", r#"{ "bos_token": "<bos>" }"#, false);
+        check("tokenizer_config.json", r#"{ "bos_token": "<pad>" }"#, true);
+        check("config.json", r#"{ "eos_token_id": [3, 2] }"#, false);
+        check("tokenizer_config.json", r#"{ "eos_token": "<eos>" }"#, true);
+        check("tokenizer_config.json", "{}", true);
+    }
+
+    #[test]
+    fn a_template_that_begins_with_a_token_gives_the_prefix_token() {
+        let tokenizer = crate::testing::tokenizer();
+        let expected = PrefixToken { token: 1, text: "<bos>".to_owned() };
+        assert_eq!(PrefixToken::added_by(tokenizer.inner()), Some(expected));
+    }
+
+    #[test]
+    fn the_prefix_token_is_not_added_to_a_prompt_that_begins_with_it() {
+        let tokenizer = crate::testing::tokenizer();
+        let ids = tokenizer.encode("where is", true).unwrap();
+        assert_eq!(tokenizer.encode_prompt("where is").unwrap(), ids);
+        assert_eq!(tokenizer.encode_prompt("<bos>where is").unwrap(), ids);
+        assert_eq!(tokenizer.encode_prompt("<eos>where is").unwrap()[..2], [1, 2]);
+    }
+}
