@@ -12,6 +12,14 @@ pub trait Observer: Sync {
     /// Reports a message for the user, such as the result of a search round.
     fn message(&self, text: &str);
 
+    /// Reports that a checkpoint is about to be written.
+    ///
+    /// # Errors
+    /// Fails if the observer cannot write what it keeps beside the checkpoint.
+    fn before_checkpoint(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Returns whether the user asked to stop.
     fn is_interrupted(&self) -> bool;
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "cuda")]
 use nvidia::NvmlDevice;
-pub use usage::{ResourceUsage, UsageMeter, UsageTimer};
+pub use usage::{MeterReading, ResourceUsage, UsageMeter, UsageTimer};
 
 /// The devices that the user chose: `cpu`, `cuda:0`, or several as `cuda:0,1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

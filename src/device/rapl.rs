@@ -32,7 +32,12 @@ struct Package {
 impl Rapl {
     /// Opens the counters of this machine, or returns `None` when they are missing or cannot be read.
     pub fn open() -> Option<Self> {
-        let counters = Arc::new(Mutex::new(Counters::open(Path::new(POWERCAP_FOLDER))?));
+        Self::open_in(Path::new(POWERCAP_FOLDER))
+    }
+
+    /// Opens the counters below `folder`.
+    pub(super) fn open_in(folder: &Path) -> Option<Self> {
+        let counters = Arc::new(Mutex::new(Counters::open(folder)?));
         let weak = Arc::downgrade(&counters);
         std::thread::spawn(move || {
             while let Some(counters) = weak.upgrade() {

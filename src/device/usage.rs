@@ -1,6 +1,9 @@
 //! Measurement of the time and the energy that a piece of work takes.
 
+use std::ops::Add;
 use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
 
 use super::DeviceChoice;
 #[cfg(feature = "cuda")]
@@ -8,7 +11,7 @@ use super::nvidia::NvmlDevice;
 use super::rapl::Rapl;
 
 /// The time and the energy of a piece of work.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResourceUsage {
     /// Device seconds: the elapsed seconds times the number of devices that the work held.
     pub seconds: f64,
@@ -18,9 +21,22 @@ pub struct ResourceUsage {
 }
 
 impl ResourceUsage {
+    /// No time and no energy.
+    pub const NONE: Self = Self { seconds: 0.0, joules: Some(0.0) };
+
     /// Returns a fraction of the usage, for one of several pieces of work that ran side by side.
     pub fn scale(self, fraction: f64) -> Self {
         Self { seconds: fraction * self.seconds, joules: self.joules.map(|joules| fraction * joules) }
+    }
+}
+
+impl Add for ResourceUsage {
+    type Output = Self;
+
+    /// Adds the usage of another stretch of work. The energy of the sum is known only if both are known.
+    fn add(self, other: Self) -> Self {
+        let joules = self.joules.zip(other.joules).map(|(one, other)| one + other);
+        Self { seconds: self.seconds + other.seconds, joules }
     }
 }
 
@@ -53,6 +69,13 @@ impl UsageMeter {
         Self { energy, num_devices: choice.num_devices() }
     }
 
+    /// Creates a meter of one processor whose energy counters are below `folder`.
+    #[cfg(test)]
+    pub(crate) fn of_processor_in(folder: &std::path::Path) -> Self {
+        let counters = Rapl::open_in(folder).expect("the folder has counters");
+        Self { energy: EnergyCounter::Processor(counters), num_devices: 1 }
+    }
+
     /// Returns the joules consumed since a fixed moment in the past.
     fn joules(&self) -> Option<f64> {
         match &self.energy {
@@ -68,23 +91,59 @@ impl UsageMeter {
         self.joules().is_some()
     }
 
+    /// Returns the device seconds in `seconds` of elapsed time.
+    pub fn device_seconds(&self, seconds: f64) -> f64 {
+        seconds * self.num_devices as f64
+    }
+
+    /// Reads the clock and the energy counters.
+    pub fn read(&self) -> MeterReading {
+        MeterReading { time: Instant::now(), joules: self.joules() }
+    }
+
+    /// Returns the usage from one reading to a later one.
+    pub fn usage_between(&self, start: MeterReading, end: MeterReading) -> ResourceUsage {
+        let seconds = self.device_seconds((end.time - start.time).as_secs_f64());
+        let joules = start.joules.zip(end.joules).map(|(start, end)| end - start);
+        ResourceUsage { seconds, joules }
+    }
+
     /// Starts the measurement of a piece of work.
     pub fn start(&self) -> UsageTimer<'_> {
-        UsageTimer { meter: self, start: Instant::now(), joules_at_start: self.joules() }
+        UsageTimer { meter: self, start: self.read() }
     }
+}
+
+/// The time and the energy counters at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct MeterReading {
+    time: Instant,
+    joules: Option<f64>,
 }
 
 /// A running measurement of a piece of work.
 pub struct UsageTimer<'a> {
     meter: &'a UsageMeter,
-    start: Instant,
-    joules_at_start: Option<f64>,
+    start: MeterReading,
 }
 
 impl UsageTimer<'_> {
     /// Returns the usage from the start up to now.
     pub fn usage(&self) -> ResourceUsage {
-        let joules = self.joules_at_start.zip(self.meter.joules()).map(|(start, now)| now - start);
-        ResourceUsage { seconds: self.start.elapsed().as_secs_f64() * self.meter.num_devices as f64, joules }
+        self.meter.usage_between(self.start, self.meter.read())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_energy_of_a_sum_is_unknown_if_that_of_a_part_is() {
+        let [known, unknown] = [Some(2.0), None].map(|joules| ResourceUsage { seconds: 1.5, joules });
+        assert_eq!(ResourceUsage::NONE + known, known);
+        assert_eq!(known + known, ResourceUsage { seconds: 3.0, joules: Some(4.0) });
+        assert_eq!(known + unknown, ResourceUsage { seconds: 3.0, joules: None });
+        assert_eq!(ResourceUsage::NONE + unknown, unknown);
     }
 }

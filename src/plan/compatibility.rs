@@ -3,9 +3,11 @@
 //! A score means nothing if the base's tokenizer does not know the words of an item, if an item does not fit
 //! in the context, or if the weights do not have the shape in the configuration.
 
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::compatibility_cache::{BaseDigests, CompatibilityCache};
 use crate::algorithms::pretrain::base_config_and_tokenizer;
 use crate::data::scoring_requests::ScoringRequests;
 use crate::data::{Split, load_items, split_file};
@@ -13,16 +15,21 @@ use crate::data::{Task, TaskSource};
 use crate::hub;
 use crate::manifest::{EntryPart, HubModel, LoadedManifest, Manifest, ModelConfig, ModelSource};
 use dtr_core::error::{Error, Result};
-use dtr_core::files::read_text_file;
+use dtr_core::files::{Digest, digest_file, read_text_file};
 use dtr_model::{BaseModel, DecoderConfig, Tokenizer, unused_tensors_note};
 
-/// Checks that each base of a sweep can be scored on its tasks. Skips files that are not downloaded yet.
+/// Checks that each base of a sweep can be scored on its tasks. Skips files that are not downloaded yet, and
+/// checks that `cache` remembers.
 ///
 /// Returns notes about files that are read in part only.
 ///
 /// # Errors
 /// Fails if a base cannot be scored on a task. The error points at the task in the manifest.
-pub(super) fn check(loaded: &LoadedManifest, manifest: &Manifest) -> Result<Vec<String>> {
+pub(super) fn check(
+    loaded: &LoadedManifest,
+    manifest: &Manifest,
+    cache: &CompatibilityCache,
+) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let combinations = manifest.sweep.combinations().into_iter();
     let pairs: BTreeSet<(&str, &str)> = combinations.map(|(model, _, task)| (model, task)).collect();
@@ -30,45 +37,112 @@ pub(super) fn check(loaded: &LoadedManifest, manifest: &Manifest) -> Result<Vec<
         if !pairs.iter().any(|(one, _)| one == model) {
             continue;
         }
-        let folder = folder(&manifest.models[model])?;
-        let (config, tokenizer) = match (&folder, &manifest.models[model].source) {
-            (Some(folder), _) => (BaseModel::read_config(folder)?, BaseModel::read_tokenizer(folder)?),
-            (None, ModelSource::Pretrain(architecture)) => {
-                base_config_and_tokenizer(architecture, &manifest.pretrain)?
-            }
-            (None, _) => continue,
-        };
+        let Some(base) = CheckedBase::open(manifest, model)? else { continue };
         for (index, task) in manifest.sweep.task.iter().enumerate() {
             if !pairs.contains(&(model, task)) {
                 continue;
             }
-            let definition = &manifest.tasks[task];
-            for split in [Split::Validation, Split::Test] {
-                if !is_downloaded(definition, split)? {
-                    continue;
-                }
-                let items = load_items(definition, split)?;
-                let requests =
-                    ScoringRequests::new(&tokenizer, items, definition.metric(), config.max_positions);
-                if let Some(reason) = incompatibility(&config, &tokenizer, requests) {
-                    let error =
-                        Error::manifest(format!("`{model}` cannot be scored on the task `{task}`: {reason}"))
-                            .hint("choose another task, or exclude the pair with `sweep.exclude`");
-                    let path = ["sweep", "task", &index.to_string()];
-                    return Err(loaded.source_map().label_entry(
-                        error,
-                        &path,
-                        EntryPart::Value,
-                        "not for this base",
-                    ));
-                }
+            if let Some(reason) = base.incompatibility(&manifest.tasks[task], cache)? {
+                let error =
+                    Error::manifest(format!("`{model}` cannot be scored on the task `{task}`: {reason}"))
+                        .hint("choose another task, or exclude the pair with `sweep.exclude`");
+                let path = ["sweep", "task", &index.to_string()];
+                let source_map = loaded.source_map();
+                return Err(source_map.label_entry(error, &path, EntryPart::Value, "not for this base"));
             }
         }
-        if let Some(folder) = folder.filter(|folder| BaseModel::has_all_files(folder)) {
-            notes.extend(unused_tensors_note(&folder, &BaseModel::check_weights(&folder)?));
-        }
+        notes.extend(base.check_files()?);
     }
     Ok(notes)
+}
+
+/// A base whose tokenizer is read when a check needs it.
+struct CheckedBase {
+    /// The folder of a base that is not trained here.
+    folder: Option<PathBuf>,
+    config: DecoderConfig,
+    tokenizer: OnceCell<Tokenizer>,
+    /// Whether a check was remembered, which the base's tokenizer has passed.
+    is_remembered: Cell<bool>,
+}
+
+impl CheckedBase {
+    /// Opens a base. Returns `None` if it is not on disk.
+    fn open(manifest: &Manifest, model: &str) -> Result<Option<Self>> {
+        let definition = &manifest.models[model];
+        let folder = folder(definition)?;
+        let (config, tokenizer) = match (&folder, &definition.source) {
+            (Some(folder), _) => (BaseModel::read_config(folder)?, OnceCell::new()),
+            (None, ModelSource::Pretrain(architecture)) => {
+                let (config, tokenizer) = base_config_and_tokenizer(architecture, &manifest.pretrain)?;
+                (config, OnceCell::from(tokenizer))
+            }
+            (None, _) => return Ok(None),
+        };
+        Ok(Some(Self { folder, config, tokenizer, is_remembered: Cell::new(false) }))
+    }
+
+    /// Returns the reason why the base cannot be scored on a task, if there is one.
+    fn incompatibility(&self, task: &Task, cache: &CompatibilityCache) -> Result<Option<String>> {
+        for split in [Split::Validation, Split::Test] {
+            if !is_downloaded(task, split)? {
+                continue;
+            }
+            // An error of the key is one of the check too, which explains it better.
+            let key = || self.digests().and_then(|base| cache.key(&base, task, split)).ok();
+            let key_before = key();
+            if key_before.is_some_and(|key| cache.contains(key)) {
+                self.is_remembered.set(true);
+                continue;
+            }
+            let (tokenizer, items) = (self.tokenizer()?, load_items(task, split)?);
+            let requests = ScoringRequests::new(tokenizer, items, task.metric(), self.config.max_positions);
+            if let Some(reason) = incompatibility(&self.config, tokenizer, requests) {
+                return Ok(Some(reason));
+            }
+            // A file that changed meanwhile was checked, but its key was not.
+            if let Some(key) = key().filter(|key| key_before == Some(*key)) {
+                cache.insert(key);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Checks the weights of a base on disk, and its tokenizer if no check has used it. Returns a note if the
+    /// base does not use all tensors.
+    fn check_files(&self) -> Result<Option<String>> {
+        if !self.is_remembered.get() {
+            self.tokenizer()?;
+        }
+        match self.folder.as_ref().filter(|folder| BaseModel::has_all_files(folder)) {
+            Some(folder) => Ok(unused_tensors_note(folder, &BaseModel::check_weights(folder)?)),
+            None => Ok(None),
+        }
+    }
+
+    fn tokenizer(&self) -> Result<&Tokenizer> {
+        if let (None, Some(folder)) = (self.tokenizer.get(), &self.folder) {
+            let _ = self.tokenizer.set(BaseModel::read_tokenizer(folder)?);
+        }
+        Ok(self.tokenizer.get().expect("a base without a folder has a tokenizer"))
+    }
+
+    /// Returns the digests of the files that the checks read, except for those of weights.
+    fn digests(&self) -> Result<BaseDigests> {
+        let Some(folder) = &self.folder else {
+            let texts =
+                [("config", self.config.to_json().to_string()), ("tokenizer", self.tokenizer()?.to_json()?)];
+            return Ok(texts
+                .map(|(name, text)| (name.to_owned(), Some(Digest::hash(text.as_bytes()))))
+                .into());
+        };
+        let digest = |name: &str| {
+            let path = folder.join(name);
+            let digest = path.exists().then(|| digest_file(&path)).transpose()?;
+            Ok((name.to_owned(), digest))
+        };
+        BaseModel::REQUIRED_FILES.into_iter().chain(BaseModel::OPTIONAL_FILES).map(digest).collect()
+    }
 }
 
 /// Returns the folder of a base, or `None` if the configuration and the tokenizer are not on disk.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compatibility;
+use super::compatibility_cache::CompatibilityCache;
 use super::downloads::Downloads;
 use crate::device::{self, HardwareLabel};
 use crate::manifest::LoadedManifest;
@@ -59,11 +60,12 @@ pub fn plan_for_machine(loaded: &LoadedManifest, machine: &HardwareLabel) -> Res
     let mut downloads = Downloads::default();
     let mut notes = BTreeSet::new();
     let mut planner = Planner::default();
+    let cache = CompatibilityCache::of_user();
     for values in combinations(&manifest.sweep.axes) {
         let manifest = &loaded.with_overrides(&values)?;
         let axes = &values.into_iter().map(|(key, value)| (key, value_text(&value))).collect();
         downloads.add(manifest)?;
-        notes.extend(compatibility::check(loaded, manifest)?);
+        notes.extend(compatibility::check(loaded, manifest, &cache)?);
         let point = SweepPoint { loaded, manifest, axes, machine };
         for stage in &STAGES {
             (stage.plan)(&point, &mut planner)?;

@@ -4,6 +4,7 @@
 //! compares a plan with the store, and [`Estimate`] adds up the resources of its cells.
 
 mod compatibility;
+mod compatibility_cache;
 mod downloads;
 mod estimate;
 mod expand;

@@ -5,8 +5,10 @@ mod panics;
 mod progress;
 mod remote_task;
 mod running_cell;
+mod saved_usage;
 mod stop;
 mod supervisor;
+mod usage_recorder;
 
 pub use context::RunContext;
 pub use panics::catch_cell_panic;
@@ -16,3 +18,4 @@ pub use stop::StopFlag;
 pub use supervisor::{
     CellEnd, Crash, Division, PreviousAttempts, SupervisorConnection, WorkerRole, supervise,
 };
+pub use usage_recorder::UsageRecorder;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::remote_task::RemoteTask;
-use super::running_cell::RunningCell;
 use super::stop::StopFlag;
 use super::supervisor::{MessageSender, ProgressMessage, SupervisorConnection, WorkerMessage, WorkerRole};
+use super::usage_recorder::UsageRecorder;
 use crate::observer::Observer;
 use crate::store::{EventKind, EventLog};
 use dtr_core::error::Result;
@@ -97,6 +97,7 @@ impl ProgressDisplay {
             unit,
             total,
             printed: Mutex::new((Instant::now(), 0)),
+            recorder: None,
             logs: Mutex::default(),
         }
     }
@@ -139,19 +140,19 @@ pub struct ProgressTask<'a> {
     total: u64,
     /// Time of the last line, and the units done so far.
     printed: Mutex<(Instant, u64)>,
+    recorder: Option<&'a UsageRecorder<'a>>,
     logs: Mutex<Vec<EventLog>>,
 }
 
-impl ProgressTask<'_> {
-    /// Also writes the messages of this task to the logs of `cells`.
+impl<'a> ProgressTask<'a> {
+    /// Also writes the messages of this task to the logs of the cells of `recorder`, and saves their usage
+    /// before each checkpoint.
     ///
     /// # Errors
     /// Fails if a log cannot be opened.
-    pub fn with_event_logs<'c>(
-        mut self,
-        cells: impl IntoIterator<Item = &'c RunningCell<'c>>,
-    ) -> Result<Self> {
-        self.logs = Mutex::new(cells.into_iter().map(RunningCell::open_event_log).collect::<Result<_>>()?);
+    pub fn with_recorder(mut self, recorder: &'a UsageRecorder<'a>) -> Result<Self> {
+        self.logs = Mutex::new(recorder.logs()?);
+        self.recorder = Some(recorder);
         Ok(self)
     }
 
@@ -184,6 +185,10 @@ impl Observer for ProgressTask<'_> {
     fn message(&self, text: &str) {
         self.display.print_line(&format!("{}: {text}", self.name));
         self.log_event(&EventKind::Message(text.to_owned()));
+    }
+
+    fn before_checkpoint(&self) -> Result<()> {
+        self.recorder.map_or(Ok(()), UsageRecorder::save_if_due)
     }
 
     fn is_interrupted(&self) -> bool {

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::context::RunContext;
+use super::saved_usage::SavedUsage;
 use crate::device::ResourceUsage;
 use crate::store::{
     CellId, CellSpec, CellState, CheckDepth, Claim, EventKind, EventLog, Lookup, NewRecord, Provenance,
@@ -24,6 +25,8 @@ pub struct RunningCell<'a> {
     /// The cell's name in messages.
     name: String,
     claim: Claim,
+    /// The usage of the processes that worked on the cell before this one; `None` if this one is the first.
+    earlier: Option<ResourceUsage>,
 }
 
 /// A claimed cell, or the output that another process computed meanwhile.
@@ -56,7 +59,7 @@ impl<'a> RunningCell<'a> {
         let state = context.store.cell_state(&spec.id, CheckDepth::Full)?;
         Ok(match (state, context.store.find::<T>(&spec.id)?) {
             (CellState::Done, Lookup::Done(record)) => ClaimOutcome::Done(record.outcome),
-            _ => ClaimOutcome::Claimed(Self { context, spec: spec.clone(), name, claim }),
+            _ => ClaimOutcome::Claimed(Self::new(context, spec, name, claim)?),
         })
     }
 
@@ -75,15 +78,43 @@ impl<'a> RunningCell<'a> {
         let Some(claim) = context.store.try_claim(&spec.id)? else { return Ok(Err(CellState::Missing)) };
         Ok(match context.store.cell_state(&spec.id, CheckDepth::Full)? {
             CellState::Done => Err(CellState::Done),
-            _ => Ok(Self { context, spec: spec.clone(), name, claim }),
+            _ => Ok(Self::new(context, spec, name, claim)?),
         })
+    }
+
+    fn new(context: &'a RunContext<'a>, spec: &CellSpec, name: String, claim: Claim) -> Result<Self> {
+        let mut claimed = Self { context, spec: spec.clone(), name, claim, earlier: None };
+        let saved = SavedUsage::read(&claimed.checkpoint(SavedUsage::FILE)?)?;
+        claimed.earlier = saved.map(SavedUsage::total);
+        Ok(claimed)
+    }
+
+    /// Sets the usage of an earlier result of the cell, whose work this process takes up again. A process
+    /// that took it up before and was interrupted has already counted this usage.
+    pub fn set_earlier_usage(&mut self, usage: ResourceUsage) {
+        self.earlier = self.earlier.or(Some(usage));
+    }
+
+    /// Returns the context of the run.
+    pub(super) fn context(&self) -> &'a RunContext<'a> {
+        self.context
+    }
+
+    /// Writes the usage of this process so far, beside that of earlier processes.
+    pub(super) fn save_usage(&self, spent: ResourceUsage) -> Result<()> {
+        let usage = SavedUsage { earlier: self.earlier(), last_process: spent };
+        usage.write(&self.checkpoint(SavedUsage::FILE)?)
+    }
+
+    fn earlier(&self) -> ResourceUsage {
+        self.earlier.unwrap_or(ResourceUsage::NONE)
     }
 
     /// Logs the start of the work. Reports if the previous process on this cell was killed.
     ///
     /// # Errors
     /// Fails if the log cannot be written.
-    pub fn log_start(&self) -> Result<()> {
+    pub(super) fn log_start(&self) -> Result<()> {
         self.context.supervisor.report_start(&self.spec.id.key);
         let mut log = self.claim.open_event_log()?;
         // The work does not depend on the log, so a log that cannot be read is ignored.
@@ -135,9 +166,9 @@ impl<'a> RunningCell<'a> {
 
     /// Writes the record of a cell that succeeded, and returns the output as read back from the record.
     ///
-    /// `references` are the cells that the output refers to. Appends to the log only if
-    /// [`RunningCell::log_start`] was called. For a score cell that a search computes, the log of the search
-    /// has an event instead.
+    /// `spent` is the usage of this process, to which the usage of earlier processes is added. `references`
+    /// are the cells that the output refers to. Appends to the log only if the start was logged. For a score
+    /// cell that a search computes, the log of the search has an event instead.
     ///
     /// # Errors
     /// Fails if the output is not finite, or if a file cannot be written.
@@ -149,7 +180,8 @@ impl<'a> RunningCell<'a> {
         output: T,
     ) -> Result<T> {
         let artifacts = artifacts.iter().map(|&name| name.to_owned()).collect();
-        let new = NewRecord { artifacts, references, ..new_record(self.context, &self.spec, spent)? };
+        let usage = self.earlier() + spent;
+        let new = NewRecord { artifacts, references, ..new_record(self.context, &self.spec, usage)? };
         let record = self.claim.finish(new, output)?;
         if self.claim.has_event_log() {
             self.claim.open_event_log()?.append(EventKind::Done)?;
@@ -160,20 +192,26 @@ impl<'a> RunningCell<'a> {
 
 /// Records that a cell failed. Does nothing if another process has claimed the cell, or if the cell is done.
 ///
+/// `crashed_after` is the time from the start of the cell to the crash of its process, in seconds, if the
+/// process crashed.
+///
 /// # Errors
 /// Fails if a file cannot be read or written.
 pub fn record_failure(
     context: &RunContext<'_>,
     spec: &CellSpec,
-    spent: ResourceUsage,
+    crashed_after: Option<f64>,
     error: &Error,
 ) -> Result<()> {
     let Some(claim) = context.store.try_claim(&spec.id)? else { return Ok(()) };
     if context.store.cell_state(&spec.id, CheckDepth::Full)? == CellState::Done {
         return Ok(());
     }
+    let saved = SavedUsage::read(&claim.checkpoint(SavedUsage::FILE)?).ok().flatten().unwrap_or_default();
+    let crashed_after = crashed_after.map(|seconds| context.meter.device_seconds(seconds));
+    let usage = crashed_after.map_or(saved, |seconds| saved.extended_to(seconds)).total();
     claim.open_event_log()?.append(EventKind::Failed(error.to_line()))?;
-    claim.fail(new_record(context, spec, spent)?, error.to_line())
+    claim.fail(new_record(context, spec, usage)?, error.to_line())
 }
 
 /// Logs the crash of the process that worked on a cell. Does nothing if another process has claimed the cell.

@@ -1,6 +1,5 @@
 //! Records the crashes of earlier workers of a sweep.
 
-use crate::device::ResourceUsage;
 use crate::plan::Plan;
 use crate::runner::{CellEnd, Crash, RunContext, log_crash, record_failure};
 use dtr_core::error::{Error, Result};
@@ -16,8 +15,7 @@ pub(super) fn record_crashes(plan: &Plan, context: &RunContext<'_>) -> Result<()
         let key = cell.key();
         if let Some(Crash { reason, seconds }) = previous.crashed.get(&key) {
             context.progress.print_line(&format!("failed  {}: {reason}", cell.to_line()));
-            let spent = ResourceUsage { seconds: *seconds, joules: None };
-            record_failure(context, &cell.spec, spent, &Error::failed(reason.clone()))?;
+            record_failure(context, &cell.spec, Some(*seconds), &Error::failed(reason.clone()))?;
             context.supervisor.report_end(&key, CellEnd::Failed);
         }
         if let Some(Crash { reason, .. }) = previous.suspects.get(&key) {

@@ -7,9 +7,7 @@ mod parallel;
 mod summary;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::time::Instant;
 
-use crate::device::ResourceUsage;
 use crate::plan::{Plan, ensure_weights_fit};
 use crate::runner::{CellEnd, RunContext, catch_cell_panic, log_stop, record_failure};
 use crate::stages::{Cell, CompletedBy, STAGES, StageCache};
@@ -153,14 +151,12 @@ impl<'a> Scheduler<'a> {
         if runnable.is_empty() {
             return Ok(());
         }
-        let start = Instant::now();
         let completions = run_isolating_panics(&runnable, run);
-        let seconds = start.elapsed().as_secs_f64() / runnable.len() as f64;
         let mut result = Ok(());
         for (cell, completion) in runnable.into_iter().zip(completions) {
             self.context.progress.add_done_cells(1);
             // Count all cells of the group even if the error of one cell ends the run.
-            result = result.and(self.record_end(cell, completion, seconds));
+            result = result.and(self.record_end(cell, completion));
         }
         result
     }
@@ -193,7 +189,7 @@ impl<'a> Scheduler<'a> {
                 Ok(()) => runnable.push(*cell),
                 Err(error) => {
                     do_all_fit = false;
-                    self.record_end(cell, Err(error), 0.0)?;
+                    self.record_end(cell, Err(error))?;
                 }
             }
         }
@@ -247,7 +243,7 @@ impl<'a> Scheduler<'a> {
     /// # Errors
     /// Fails if the run cannot continue: after an interruption, if the disk is full, or if input data is
     /// invalid.
-    fn record_end(&mut self, cell: &Cell, completion: Result<CompletedBy>, seconds: f64) -> Result<()> {
+    fn record_end(&mut self, cell: &Cell, completion: Result<CompletedBy>) -> Result<()> {
         let (supervisor, key) = (self.context.supervisor, cell.key());
         match completion {
             Ok(completion) => {
@@ -275,13 +271,13 @@ impl<'a> Scheduler<'a> {
                 supervisor.report_end(&key, CellEnd::Released);
                 Err(error)
             }
-            Err(error) => self.record_failed(cell, &error, seconds),
+            Err(error) => self.record_failed(cell, &error),
         }
     }
 
-    fn record_failed(&mut self, cell: &Cell, error: &Error, seconds: f64) -> Result<()> {
+    fn record_failed(&mut self, cell: &Cell, error: &Error) -> Result<()> {
         self.context.progress.print_line(&format!("failed  {}: {}", cell.to_line(), error.to_line()));
-        record_failure(self.context, &cell.spec, ResourceUsage { seconds, joules: None }, error)?;
+        record_failure(self.context, &cell.spec, None, error)?;
         self.summary.failed.push(UnfinishedCell::new(cell, error.to_line()));
         self.context.supervisor.report_end(&cell.key(), CellEnd::Failed);
         Ok(())

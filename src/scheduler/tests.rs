@@ -7,10 +7,12 @@ use burn::tensor::Device;
 use serde_json::Value;
 
 use super::*;
-use crate::device::{DeviceChoice, UsageMeter};
+use crate::device::{DeviceChoice, ResourceUsage, UsageMeter};
 use crate::manifest::load;
 use crate::plan::plan;
-use crate::runner::{ClaimOutcome, ProgressDisplay, RunningCell, StopFlag, SupervisorConnection};
+use crate::runner::{
+    ClaimOutcome, ProgressDisplay, RunningCell, StopFlag, SupervisorConnection, UsageRecorder,
+};
 use crate::stages::{DistilJob, PretrainJob, Stage};
 use crate::store::{EventKind, Lookup, Provenance, read_events};
 
@@ -158,8 +160,79 @@ fn a_cell_that_does_not_fit_in_memory_fails_before_it_begins() {
     assert!(error.contains("of memory for its weights alone") && error.contains("0.0 MiB"), "{error}");
 }
 
-/// Several devices divide the layers of a distillation and the candidates of a search round among themselves.
-/// In this test each device is the processor.
+/// The energy counter of a processor package, in a folder like that of Linux.
+struct FakeCounter(tempfile::TempDir);
+
+impl FakeCounter {
+    fn new() -> Self {
+        let counter = Self(tempfile::tempdir().unwrap());
+        std::fs::create_dir(counter.0.path().join("intel-rapl:0")).unwrap();
+        std::fs::write(counter.0.path().join("intel-rapl:0/max_energy_range_uj"), "1000000000\n").unwrap();
+        counter.set_joules(0);
+        counter
+    }
+
+    fn set_joules(&self, joules: u64) {
+        let path = self.0.path().join("intel-rapl:0/energy_uj");
+        std::fs::write(path, format!("{}\n", joules * 1_000_000)).unwrap();
+    }
+}
+
+fn claim<'a>(context: &'a RunContext<'a>, cell: &Cell) -> RunningCell<'a> {
+    match RunningCell::claim_blocking::<Value>(context, &cell.spec, cell.to_line()).unwrap() {
+        ClaimOutcome::Claimed(claimed) => claimed,
+        ClaimOutcome::Done(_) => panic!("{} is done", cell.to_line()),
+    }
+}
+
+/// Each attempt stands for a process of its own.
+#[test]
+fn the_cost_of_cells_is_divided_equally_and_added_up_over_every_attempt() {
+    let counter = FakeCounter::new();
+    let test = TestRun { meter: UsageMeter::of_processor_in(counter.0.path()), ..TestRun::new() };
+    let context = test.context();
+    let [one, other] = test.cells_of::<DistilJob>()[..2] else { panic!("the manifest has two variants") };
+    let record = |cell: &Cell| match test.store.find::<Value>(cell.id()).unwrap() {
+        Lookup::Done(record) => (record.seconds, record.joules),
+        Lookup::Failed(record) => (record.seconds, record.joules),
+        _ => panic!("{} has no record", cell.to_line()),
+    };
+    let attempt = |cells: &[&Cell], joules: u64, do_finish: bool| {
+        let claimed: Vec<_> = cells.iter().map(|cell| claim(&context, cell)).collect();
+        let watch = context.meter.start();
+        let recorder = UsageRecorder::begin(claimed.iter().collect()).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let seconds = watch.usage().seconds / cells.len() as f64;
+        counter.set_joules(joules);
+        if do_finish {
+            recorder.finish(0, &[], Vec::new(), Value::from("twins")).unwrap();
+        }
+        seconds
+    };
+    let mut seconds = attempt(&[one, other], 10, false) + attempt(&[one], 16, false);
+    record_failure(&context, &one.spec, None, &Error::failed("no luck")).unwrap();
+    assert_eq!(record(one).1, Some(5.0 + 6.0));
+    seconds += attempt(&[one], 20, true);
+    assert_eq!(record(one).1, Some(5.0 + 6.0 + 4.0));
+    assert!(record(one).0 >= seconds, "{} of {seconds}", record(one).0);
+    attempt(&[other], 21, true);
+    assert_eq!(record(other).1, Some(5.0 + 1.0));
+}
+
+#[test]
+fn the_time_of_a_crashed_cell_lasts_until_the_crash_and_its_energy_is_unknown() {
+    let test = TestRun::new();
+    let context = test.context();
+    let base = test.cells_of::<PretrainJob>()[0];
+    record_failure(&context, &base.spec, Some(7.5), &Error::failed("killed")).unwrap();
+    let Lookup::Failed(record) = test.store.find::<Value>(base.id()).unwrap() else {
+        panic!("it has no record")
+    };
+    assert_eq!((record.seconds, record.joules), (7.5, None));
+}
+
+/// Devices divide the layers of a distillation and the candidates of a round. In this test each device is the
+/// processor.
 #[test]
 fn several_devices_compute_the_same_results() {
     let results = |num_devices: usize| {

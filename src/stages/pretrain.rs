@@ -12,11 +12,10 @@ use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::pretrain::{PretrainConfig, PretrainResult, Trainer, base_config_and_tokenizer};
 use crate::data::CorpusSource;
 use crate::data::token_sequences::TokenSequences;
-use crate::device::ResourceUsage;
 use crate::manifest::ModelSource;
 use crate::observer::Observer;
 use crate::resources::{Resources, trained_bytes};
-use crate::runner::{ClaimOutcome, RunContext, RunningCell};
+use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellInputs, StageName};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{Digest, digest_file};
@@ -130,37 +129,33 @@ impl PretrainJob {
                 ClaimOutcome::Claimed(claimed) => claimed,
                 ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
             };
-        claimed.log_start()?;
-        let (result, spent) = self.train(context, cell, &claimed)?;
-        claimed.finish(spent, &BASE_FILES, Vec::new(), result)?;
+        let recorder = UsageRecorder::begin(vec![&claimed])?;
+        let result = self.train(context, cell, &claimed, &recorder)?;
+        recorder.finish(0, &BASE_FILES, Vec::new(), result)?;
         Ok(CompletedBy::ThisProcess)
     }
 
-    /// Trains the base and writes its files. The energy is unknown if an earlier process did a part of the
-    /// training.
+    /// Trains the base and writes its files.
     fn train(
         &self,
         context: &RunContext<'_>,
         cell: &Cell,
         claimed: &RunningCell<'_>,
-    ) -> Result<(PretrainResult, ResourceUsage)> {
+        recorder: &UsageRecorder<'_>,
+    ) -> Result<PretrainResult> {
         let (config, tokenizer) = base_config_and_tokenizer(&self.architecture, &self.recipe)?;
         let task = context.progress.start_task(&cell.to_line(), self.recipe.token_budget.0, "tokens");
-        let task = task.with_event_logs([claimed])?;
+        let task = task.with_recorder(recorder)?;
         let sequences = self.recipe.schedule().sequence_shape();
         let sequences = TokenSequences::new(&self.corpus, &tokenizer, sequences, self.recipe.seed, &task)?;
         let checkpoint = claimed.checkpoint("base.safetensors")?;
         let mut trainer = Trainer::new(&config, &self.recipe, &checkpoint, context.device())?;
-        let is_resumed = trainer.num_steps_done() > 0;
-        if is_resumed {
+        if trainer.num_steps_done() > 0 {
             task.message(&format!("resumes after step {}", trainer.num_steps_done()));
         }
-        let watch = context.meter.start();
         trainer.run(&sequences, &task)?;
-        let joules = watch.usage().joules.filter(|_| !is_resumed);
-        let spent = ResourceUsage { seconds: trainer.seconds(), joules };
         let (result, mut decoder) = trainer.finish();
         write_base_model(&mut decoder, &tokenizer, claimed.folder_path())?;
-        Ok((result, spent))
+        Ok(result)
     }
 }

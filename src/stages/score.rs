@@ -12,7 +12,7 @@ use crate::algorithms::score::{ScoreResult, Scorer};
 use crate::data::Split;
 use crate::data::Task;
 use crate::resources::{Resources, weight_bytes};
-use crate::runner::{ClaimOutcome, RunContext, RunningCell};
+use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellId, CellInputs, StageName};
 use dtr_core::error::Result;
 use dtr_model::{DecoderConfig, Mask};
@@ -118,12 +118,11 @@ impl ScoreJob {
             ClaimOutcome::Claimed(claimed) => claimed,
             ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
         };
-        claimed.log_start()?;
-        let watch = context.meter.start();
+        let recorder = UsageRecorder::begin(vec![&claimed])?;
         let base = &models.load_replicas(context, &self.base)?[0];
         let requests = models.load_requests(context, &self.base, &self.task, self.split, &self.identity)?;
         let result = Scorer::new(&base.decoder, None, &requests).score(&Mask::empty(), &Mask::empty())?;
-        claimed.finish(watch.usage(), &[], Vec::new(), result)?;
+        recorder.finish(0, &[], Vec::new(), result)?;
         Ok(CompletedBy::ThisProcess)
     }
 }

@@ -44,7 +44,6 @@ impl Claim {
 
     /// Returns a checkpoint to read or write. [`Claim::finish`] removes all checkpoints of the cell.
     pub fn checkpoint(&self, name: &str) -> Result<CheckpointFile> {
-        files::create_folder(&self.folder.checkpoint_folder())?;
         Ok(CheckpointFile::new(self.folder.checkpoint_path(name)?, self.id.key.to_string()))
     }
 

@@ -13,7 +13,7 @@ use dtr_core::error::{Error, Result};
 use dtr_core::files::Digest;
 
 use super::key::Key;
-use super::now;
+use super::now_in_milliseconds;
 
 /// The kind of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ impl EventKind {
 /// An event in the log of a cell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// The time in UTC, as RFC 3339.
+    /// The time in UTC, to the millisecond, as RFC 3339.
     pub at: String,
     /// The id of the process that wrote the event.
     pub process: u32,
@@ -95,7 +95,7 @@ impl EventLog {
 
     /// Appends an event with the current time and this process's id.
     pub fn append(&mut self, kind: EventKind) -> Result<()> {
-        let event = Event { at: now(), process: std::process::id(), kind };
+        let event = Event { at: now_in_milliseconds(), process: std::process::id(), kind };
         let line = serde_json::to_string(&Line::new(event, &self.path)).expect("an event is plain JSON");
         // The line is passed to a single write, so that a concurrent reader sees only complete lines.
         let written = self.file.write_all(format!("{line}\n").as_bytes());

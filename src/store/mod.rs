@@ -75,5 +75,10 @@ fn now() -> String {
     jiff::Timestamp::from_second(second).expect("a second of a timestamp is one").to_string()
 }
 
+/// Returns the current time in UTC, to the millisecond, as RFC 3339.
+fn now_in_milliseconds() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
+}
+
 #[cfg(test)]
 mod test_store;

@@ -120,11 +120,12 @@ mod tests {
         let running = test.claim("running").unwrap();
         running.checkpoint("step-1").unwrap().write(b"half").unwrap();
         let unfinished = test.claim("unfinished").unwrap();
-        fs::write(unfinished.checkpoint("step-1").unwrap().path(), "half").unwrap();
+        unfinished.checkpoint("step-1").unwrap().write(b"half").unwrap();
         drop(unfinished);
         let path = test.folder("unfinished").checkpoint_folder();
         let kind = LeftoverKind::Unfinished;
-        let expected = [Leftover { cell: cell("unfinished"), kind, path, bytes: 4 }];
+        // The digest before the content has 65 bytes.
+        let expected = [Leftover { cell: cell("unfinished"), kind, path, bytes: 65 + 4 }];
         assert_eq!(test.store.find_leftovers().unwrap(), expected);
         assert_eq!(test.store.prune().unwrap(), expected);
         assert!(test.store.find_leftovers().unwrap().is_empty());
@@ -139,7 +140,7 @@ mod tests {
         test.finish("done", 0.5);
         test.fail("failed", "disk full");
         for name in ["done", "failed"] {
-            test.claim(name).unwrap().checkpoint("step-1").unwrap();
+            test.claim(name).unwrap().checkpoint("step-1").unwrap().write(b"half").unwrap();
         }
         let deleted = test.store.prune().unwrap();
         assert_eq!(deleted.len(), 1);

@@ -36,11 +36,12 @@ pub struct Record<T> {
     /// Cells that the output refers to. The output is incomplete without them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<CellId>,
-    /// Seconds of work. Training adds up the seconds of all processes that took part. Other work counts only
-    /// the process that finished the cell.
+    /// Device seconds of work: elapsed seconds times the number of devices, over every process that worked on
+    /// the cell. Cells that were computed together have equal shares of the time. Of a process that was
+    /// killed, the time up to its last checkpoint or score counts.
     pub seconds: f64,
-    /// Energy of the device during the work, in joules, including its use by other programs. `None` if the
-    /// device does not report its energy, or if an earlier process did a part of the work.
+    /// Energy of the devices during these seconds, in joules, including their use by other programs. `None`
+    /// if a device does not report its energy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joules: Option<f64>,
     /// The time at which the cell ended, in UTC as RFC 3339.

@@ -31,10 +31,9 @@ pub struct NewRecord {
     pub artifacts: Vec<String>,
     /// Cells that the output refers to. The output is incomplete without them.
     pub references: Vec<CellId>,
-    /// Seconds of work. Training adds up the seconds of all processes that took part. Other work counts only
-    /// the process that finished the cell.
+    /// Device seconds of work; see [`Record::seconds`].
     pub seconds: f64,
-    /// Energy of the device during the work, in joules, where the device reports it.
+    /// Energy of the devices during the work, in joules; see [`Record::joules`].
     pub joules: Option<f64>,
     /// The program and machine that did the work.
     pub provenance: Provenance,

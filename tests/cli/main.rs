@@ -13,6 +13,7 @@ mod tiny_model;
 
 mod bad_inputs;
 mod concurrency;
+mod costs;
 mod crashes;
 mod damaged_files;
 mod determinism;

@@ -11,8 +11,6 @@ use super::DistilResult;
 pub struct DistilledTwins {
     /// The losses, as the cell's record stores them.
     pub result: DistilResult,
-    /// Seconds of training, including those before an interruption.
-    pub seconds: f64,
     pub(super) tensors: NamedTensors,
 }
 
@@ -26,7 +24,6 @@ impl DistilledTwins {
         for (point, other) in result.curve.iter_mut().zip(other.curve) {
             point.losses.extend(other.losses);
         }
-        self.seconds += next.seconds;
         self.tensors.extend(next.tensors);
         self
     }

@@ -1,7 +1,6 @@
 //! One training step of all students of a base.
 
 use std::ops::Range;
-use std::time::Instant;
 
 use rayon::prelude::*;
 
@@ -17,7 +16,6 @@ use super::stack_trainer::{PendingLosses, StackTrainer, StepLoss, read_losses};
 ///
 /// All students train the same layers. `num_steps` is the length of the learning-rate schedule.
 pub fn train_step(base: &Decoder, students: &mut [Student], batch: &[Vec<u32>], step: u64, num_steps: u64) {
-    let start = Instant::now();
     let mut active: Vec<&mut Student> =
         students.iter_mut().filter(|student| student.is_active(step)).collect();
     let Some(layers) = active.first().map(|student| student.layers()) else { return };
@@ -26,9 +24,8 @@ pub fn train_step(base: &Decoder, students: &mut [Student], batch: &[Vec<u32>], 
         true => context.train_in_parallel(batch, &mut active),
         false => run_on_device_thread(&base.device(), || context.train_stack_by_stack(batch, &mut active)),
     };
-    let seconds = start.elapsed().as_secs_f64() / active.len() as f64;
     for (student, losses) in active.into_iter().zip(losses) {
-        student.finish_step(losses, seconds);
+        student.finish_step(losses);
     }
 }
 
@@ -43,7 +40,7 @@ pub fn train_step_cached(base: &Decoder, student: &mut Student, io: &LayerIo, st
         let loss = trainer.train_step(&context, io);
         read_losses(vec![(trainer, loss)], step)
     });
-    student.finish_step(losses, 0.0);
+    student.finish_step(losses);
 }
 
 /// The data that the trainers of all layers share in one step.

@@ -39,8 +39,6 @@ pub struct Student {
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct StudentProgress {
     num_steps: u64,
-    /// Seconds of training. Students that share a step have equal shares of its time.
-    seconds: f64,
     /// Each layer's loss before the first step.
     initial: Vec<f64>,
     /// Each layer's losses in the last steps, `[step][layer]`. A layer's final loss is their mean, which is
@@ -132,18 +130,18 @@ impl Student {
     }
 
     /// Records the losses of a step, or the first failure among them.
-    pub(super) fn finish_step(&mut self, losses: Vec<Result<StepLoss>>, seconds: f64) {
+    pub(super) fn finish_step(&mut self, losses: Vec<Result<StepLoss>>) {
         let recorded = losses
             .into_iter()
             .collect::<Result<Vec<StepLoss>>>()
             .and_then(|losses| self.ensure_converging(&losses).map(|()| losses));
         match recorded {
-            Ok(losses) => self.record_losses(&losses, seconds),
+            Ok(losses) => self.record_losses(&losses),
             Err(error) => self.failure = Some(error),
         }
     }
 
-    fn record_losses(&mut self, losses: &[StepLoss], seconds: f64) {
+    fn record_losses(&mut self, losses: &[StepLoss]) {
         let schedule = self.config.schedule();
         let progress = &mut self.progress;
         let values: Vec<f64> = losses.iter().map(|loss| loss.loss).collect();
@@ -152,7 +150,6 @@ impl Student {
             progress.output_variance = losses.iter().filter_map(|loss| loss.output_variance).collect();
         }
         progress.num_steps += 1;
-        progress.seconds += seconds;
         let step = progress.num_steps;
         if step == 1 || schedule.is_curve_point(step, CURVE_POINTS) {
             let tokens = step * schedule.tokens_per_step();
@@ -202,7 +199,7 @@ impl Student {
             curve: curve.clone(),
             num_parameters: self.trainers.iter_mut().map(|one| count_parameters(&mut one.stack)).sum(),
         };
-        Ok(DistilledTwins { result, tensors: self.tensors(), seconds: self.progress.seconds })
+        Ok(DistilledTwins { result, tensors: self.tensors() })
     }
 
     /// Returns a copy of the twins.

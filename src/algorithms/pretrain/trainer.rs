@@ -1,7 +1,5 @@
 //! The trainer of a base.
 
-use std::time::Instant;
-
 use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -44,8 +42,6 @@ pub struct Trainer {
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct PretrainProgress {
     num_steps: u64,
-    /// Seconds of training.
-    seconds: f64,
     /// Sum and number of the losses since the last point of the curve.
     pending: (f64, u64),
     curve: Vec<LossPoint>,
@@ -90,11 +86,6 @@ impl Trainer {
     /// Returns the number of optimizer steps done so far.
     pub fn num_steps_done(&self) -> u64 {
         self.progress.num_steps
-    }
-
-    /// Returns the seconds of training so far, including those before an interruption.
-    pub fn seconds(&self) -> f64 {
-        self.progress.seconds
     }
 
     /// Trains to the end of the token budget.
@@ -165,11 +156,9 @@ impl Training for Trainer {
     }
 
     fn train_step(&mut self, step: u64, sequences: &TokenSequences, observer: &dyn Observer) -> Result<()> {
-        let start = Instant::now();
         let schedule = self.config.schedule();
         let batch = sequences.batch(step, schedule.batch_size)?;
         let loss = self.optimize(&batch, schedule)?;
-        self.progress.seconds += start.elapsed().as_secs_f64();
         self.record_loss(loss, schedule, observer);
         Ok(())
     }

@@ -40,7 +40,10 @@ pub fn run_training(
     for step in first..schedule.num_steps {
         training.train_step(step, sequences, observer)?;
         observer.advance(schedule.tokens_per_step());
-        timer.save_if_due(observer.is_interrupted(), || training.save())?;
+        timer.save_if_due(observer.is_interrupted(), || {
+            observer.before_checkpoint()?;
+            training.save()
+        })?;
         observer.check_interrupted()?;
     }
     Ok(())

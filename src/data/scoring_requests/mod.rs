@@ -1,17 +1,20 @@
 //! Log-likelihood requests of a task's items: the token rows that a model must process, and the tokens of
 //! each row whose log-likelihoods score the choices (the `loglikelihood` requests of lm-evaluation-harness).
 
+mod encode;
 mod encoded_prompt;
 mod prefix_groups;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use encoded_prompt::EncodedPrompt;
+use encode::{EncodedChoice, encode_item};
 pub use prefix_groups::PrefixGroup;
 use prefix_groups::{group_rows, item_of_row, one_row_groups, split_into_passes};
 
+use rayon::prelude::*;
+
 use super::{Item, Metric};
-use dtr_core::error::{Error, Result};
+use dtr_core::error::Result;
 use dtr_model::Tokenizer;
 
 /// A token whose log-likelihood is requested, given the first `position + 1` tokens of a row.
@@ -43,7 +46,7 @@ pub struct ScoringRequests {
 }
 
 impl ScoringRequests {
-    /// Tokenizes `items`.
+    /// Tokenizes `items`, on all threads.
     ///
     /// If a prompt has `n` tokens, the tokens of a choice are those of `"{prompt} {choice}"` after the first
     /// `n`, as in lm-evaluation-harness. A row of more than `max_row_tokens` tokens is truncated on the left.
@@ -57,27 +60,16 @@ impl ScoringRequests {
         metric: Metric,
         max_row_tokens: usize,
     ) -> Result<Self> {
+        let encode = |(index, item)| encode_item(tokenizer, index, item, max_row_tokens);
+        let encoded: Vec<Result<Vec<EncodedChoice>>> = items.par_iter().enumerate().map(encode).collect();
         let mut truncated_items = BTreeSet::new();
         let mut rows: BTreeMap<Vec<u32>, Vec<TargetToken>> = BTreeMap::new();
-        for (index, item) in items.iter().enumerate() {
-            let mut prompt = EncodedPrompt::default();
-            for choice in 0..item.choices.len() {
-                prompt = prompt.or_encode(tokenizer, item.prompt_for_choice(choice))?;
-                let tokens = prompt.encode_choice(tokenizer, item, choice)?;
-                let prompt_len = prompt.num_tokens;
-                let last = tokens.len() - 1;
-                let num_cut = num_cut_tokens(item, choice, tokens.len(), prompt_len, max_row_tokens)?;
-                if num_cut > 0 {
+        for (index, choices) in encoded.into_iter().enumerate() {
+            for EncodedChoice { row, targets, is_truncated } in choices? {
+                if is_truncated {
                     truncated_items.insert(index);
                 }
-                let targets = rows.entry(tokens[num_cut..last].to_vec()).or_default();
-                targets.extend((prompt_len..=last).map(|at| TargetToken {
-                    position: at - 1 - num_cut,
-                    token: tokens[at],
-                    item: index,
-                    choice,
-                    is_first: at == prompt_len,
-                }));
+                rows.entry(row).or_default().extend(targets);
             }
         }
         let (rows, targets): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
@@ -194,35 +186,6 @@ impl ScoringRequests {
             Metric::AccNorm => log_likelihood / choice.chars().count() as f64,
         }
     }
-}
-
-/// Returns how many leading tokens a row loses to have at most `max_row_tokens`. The row holds the tokens of
-/// a prompt and its choice, without the last token.
-///
-/// # Errors
-/// When the prompt or the choice has no tokens of its own, or the prompt would lose all its tokens.
-fn num_cut_tokens(
-    item: &Item,
-    choice: usize,
-    num_tokens: usize,
-    num_prompt_tokens: usize,
-    max_row_tokens: usize,
-) -> Result<usize> {
-    let id = &item.id;
-    if num_prompt_tokens == 0 {
-        return Err(Error::failed(format!("the prompt of item `{id}` has no tokens")));
-    }
-    if num_tokens <= num_prompt_tokens {
-        return Err(Error::failed(format!("choice {choice} of item `{id}` has no tokens of its own")));
-    }
-    let num_cut = (num_tokens - 1).saturating_sub(max_row_tokens);
-    if num_cut >= num_prompt_tokens {
-        return Err(Error::failed(format!(
-            "choice {choice} of item `{id}` has {} tokens, more than the limit of {max_row_tokens}",
-            num_tokens - num_prompt_tokens
-        )));
-    }
-    Ok(num_cut)
 }
 
 #[cfg(test)]

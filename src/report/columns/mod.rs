@@ -59,8 +59,11 @@ tables! {
         cell_key: String => "",
     }
 
-    /// One row per cell: the resources that a stage of the experiment used. Times, energy and memory differ
-    /// from run to run.
+    /// One row per cell: the resources that a stage of the experiment used. Time and energy are those of
+    /// every process that worked on the cell; of a process that was killed, they end with its last checkpoint
+    /// or score. Variants that were distilled together have equal shares. A search includes the scores that
+    /// it computed, but not those that it read from the cache. Times, energy and memory differ from run to
+    /// run.
     stages: StageRow {
         /// Name of the stage: `pretrain`, `distil`, `score`, `search` or `throughput`.
         stage: String => "",
@@ -73,9 +76,10 @@ tables! {
         /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
         /// axis.
         axes: String => "",
-        /// Wall-clock time of the stage.
+        /// Device time of the stage: wall-clock time multiplied by the number of devices, summed over every
+        /// process that worked on the cell.
         seconds: f64 => "seconds",
-        /// Energy that the device consumed during the stage, including other processes on it; null if the
+        /// Energy that the devices consumed during `seconds`, including other processes on them; null if a
         /// device does not report energy.
         energy: Option<f64> => "joules",
         /// Number of tokens that the stage passed through a model.
@@ -105,13 +109,13 @@ tables! {
         axes: String => "",
         /// Name of the device that distilled and searched; two names joined by ` + ` if they differ.
         device: String => "",
-        /// Wall-clock time of training the base; null if the experiment does not train it.
+        /// Device time of training the base (`seconds` in `stages`); null if the experiment does not train
+        /// it.
         pretrain_hours: Option<f64> => "hours",
-        /// Wall-clock time of distilling the twins; variants that were distilled together have equal or
-        /// proportional shares of it.
+        /// Device time of distilling the twins (`seconds` in `stages`).
         distil_hours: f64 => "hours",
-        /// Wall-clock time of the search and of the test scores of its hybrids, in the process that finished
-        /// the search; scores that were read from the cache take none.
+        /// Device time of the search and of the test scores of its hybrids (`seconds` in `stages`); scores
+        /// that were read from the cache take none.
         search_hours: f64 => "hours",
         /// Sum of `distil_hours` and `search_hours`.
         total_hours: f64 => "hours",
@@ -124,10 +128,10 @@ tables! {
         search_tokens: u64 => "tokens",
         /// Number of hybrids that the search scored, including scores that were read from the cache.
         evaluations: u64 => "scorings",
-        /// Energy that the device consumed during the distillation, including other processes on it; null if
-        /// the device does not report energy or if the distillation was interrupted.
+        /// Energy that the devices consumed during the distillation, including other processes on them; null
+        /// if a device does not report energy.
         distil_energy: Option<f64> => "joules",
-        /// Energy that the device consumed during the search, including other processes on it; null if the
+        /// Energy that the devices consumed during the search, including other processes on them; null if a
         /// device does not report energy.
         search_energy: Option<f64> => "joules",
         /// Time of distillation in the paper (arXiv 2601.11667 v2, Table 3) for this base, on 100M tokens and
@@ -209,12 +213,13 @@ tables! {
         cell_key: String => "",
     }
 
-    /// One row per test item and model of each search, for tests that pair models by item.
+    /// One row per test item and model of each search, for tests that pair models by item. A sweep without
+    /// variants has the rows of its bases.
     items: ItemRow {
         /// Name of the base model in the manifest.
         model: String => "",
-        /// Name of the linear variant in the manifest.
-        variant: String => "",
+        /// Name of the linear variant in the manifest; null in a sweep without variants.
+        variant: Option<String> => "",
         /// Name of the task in the manifest.
         task: String => "",
         /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other

@@ -59,7 +59,7 @@ pub(in crate::report) const TABLE1: TableSpec = TableSpec {
 };
 
 tables! {
-    /// One row per base and device, in the layout of the paper's Table 3: the average wall-clock time of one
+    /// One row per base and device, in the layout of the paper's Table 3: the average device time of one
     /// search and of the distillation that it needs. The table `cost` has one row per search. Times differ
     /// from run to run.
     table2: ComputeHoursRow {

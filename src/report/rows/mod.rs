@@ -7,14 +7,16 @@ mod published;
 mod searches;
 
 use super::columns::{BaseRow, DistillationRow, ItemRow, StageRow, TrajectoryRow, TrialRow};
-use super::experiment_records::{CellUsage, DistilCell, ExperimentRecords, SearchCell, TestAnswers};
+use super::experiment_records::{CellUsage, DistilCell, ExperimentRecords, ScoreCell, SearchCell};
 use super::paper_match;
 use super::search_metrics::format_axes;
 use crate::algorithms::distil::LayerLoss;
-use crate::algorithms::score::ItemScore;
+use crate::algorithms::score::{ItemScore, ScoreResult};
 use crate::algorithms::search::Round;
 use crate::algorithms::search::Trial;
+use crate::stages::Labels;
 use crate::stats::wilson_interval;
+use crate::store::CellId;
 pub(super) use order_agreement::agreement_rows;
 pub(super) use paper_views::{build_table1, compute_hours_rows, speedup_rows};
 pub(super) use published::published_rows;
@@ -41,28 +43,30 @@ pub(super) fn format_layers(layers: &[u32]) -> String {
     layers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
+/// Returns the scores of bases sorted by model, task and axes.
+fn sorted_bases(records: &ExperimentRecords) -> Vec<&ScoreCell> {
+    let mut bases: Vec<_> = records.bases.iter().collect();
+    bases.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+    bases
+}
+
 /// Returns the rows of the table `bases`.
 pub(super) fn base_rows(records: &ExperimentRecords) -> Vec<BaseRow> {
-    let mut rows: Vec<BaseRow> = records
-        .bases
-        .iter()
-        .map(|base| {
-            let (correct, items) = (base.num_correct, base.num_items);
-            let (p_base_low, p_base_high) = wilson_interval(correct, items, records.confidence);
-            BaseRow {
-                model: base.labels.model.clone(),
-                task: base.task().to_owned(),
-                axes: format_axes(&base.labels.axes),
-                p_base: base.score,
-                p_base_low,
-                p_base_high,
-                items,
-                cell_key: base.key(),
-            }
-        })
-        .collect();
-    rows.sort_by(|a, b| (&a.model, &a.task, &a.axes).cmp(&(&b.model, &b.task, &b.axes)));
-    rows
+    let row = |base: &ScoreCell| {
+        let (correct, items) = (base.num_correct, base.num_items);
+        let (p_base_low, p_base_high) = wilson_interval(correct, items, records.confidence);
+        BaseRow {
+            model: base.labels.model.clone(),
+            task: base.task().to_owned(),
+            axes: format_axes(&base.labels.axes),
+            p_base: base.score,
+            p_base_low,
+            p_base_high,
+            items,
+            cell_key: base.key(),
+        }
+    };
+    sorted_bases(records).into_iter().map(row).collect()
 }
 
 /// Returns the rows of the table `stages`.
@@ -151,35 +155,38 @@ pub(super) fn trial_rows(records: &ExperimentRecords) -> Vec<TrialRow> {
     sorted_searches(records).into_iter().flat_map(rows_of).collect()
 }
 
-/// Returns the rows of the table `items`.
+/// Returns the rows of the table `items`: those of searches, and then those of bases that were scored without a
+/// search.
 pub(super) fn item_rows(records: &ExperimentRecords) -> Vec<ItemRow> {
     let mut rows = Vec::new();
     for search in sorted_searches(records) {
         for (system, test) in
             [("base", &search.base_answers), ("best", &search.best_answers), ("opt", &search.opt_answers)]
         {
-            rows.extend(item_rows_of(search, system, test));
+            rows.extend(item_rows_of(&search.labels, system, test, &test.cell));
         }
+    }
+    for base in sorted_bases(records) {
+        rows.extend(item_rows_of(&base.labels, "base", base, &base.record.spec.id));
     }
     rows
 }
 
-fn item_rows_of(search: &SearchCell, system: &str, test: &TestAnswers) -> Vec<ItemRow> {
-    let (model, variant, task, axes) = owned_labels(search);
+fn item_rows_of(labels: &Labels, system: &str, score: &ScoreResult, cell: &CellId) -> Vec<ItemRow> {
     let row = |item: &ItemScore| ItemRow {
-        model: model.clone(),
-        variant: variant.clone(),
-        task: task.clone(),
-        axes: axes.clone(),
+        model: labels.model.clone(),
+        variant: labels.variant.clone(),
+        task: labels.task.clone().unwrap_or_default(),
+        axes: format_axes(&labels.axes),
         system: system.to_owned(),
         item: item.id.clone(),
         label: item.label,
         choice: item.choice,
         correct: item.is_correct(),
         log_likelihoods: item.log_likelihoods.clone(),
-        cell_key: test.cell.key.to_string(),
+        cell_key: cell.key.to_string(),
     };
-    let mut rows: Vec<_> = test.items.iter().map(row).collect();
+    let mut rows: Vec<_> = score.items.iter().map(row).collect();
     rows.sort_by(|a, b| a.item.cmp(&b.item));
     rows
 }

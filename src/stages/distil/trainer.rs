@@ -5,10 +5,9 @@ use super::{CellResults, ClaimedJob};
 use crate::algorithms::distil::{self, DistilConfig, DistilledTwins, Student};
 use crate::algorithms::parallel::map_in_threads;
 use crate::data::token_sequences::TokenSequences;
-use crate::device::ResourceUsage;
 use crate::observer::Observer;
 use crate::resources::DistilMemory;
-use crate::runner::{ProgressTask, RunContext};
+use crate::runner::{ProgressTask, RunContext, UsageRecorder};
 use crate::stages::models::{LoadedModels, TWINS};
 use crate::stages::stage::CompletedBy;
 use dtr_core::checkpoint::CheckpointFile;
@@ -23,7 +22,7 @@ pub(super) fn distil_claimed(
     results: &mut CellResults,
 ) -> Result<()> {
     let Some(first) = jobs.first() else { return Ok(()) };
-    jobs.iter().try_for_each(|job| job.claimed.log_start())?;
+    let recorder = UsageRecorder::begin(jobs.iter().map(|job| &job.claimed).collect())?;
     let replicas = models.load_replicas(context, &first.job.base)?;
     let (base, recipe) = (&replicas[0], &first.job.recipe);
     let ranges = layer_ranges(
@@ -36,7 +35,7 @@ pub(super) fn distil_claimed(
         },
     )?;
     let checkpoints = checkpoints(jobs, &ranges)?;
-    let task = progress_task(context, jobs, ranges.len())?;
+    let task = progress_task(context, jobs, ranges.len()).with_recorder(&recorder)?;
     if ranges.len() > replicas.len() {
         let passes = ranges.len().div_ceil(replicas.len());
         task.message(&format!(
@@ -45,7 +44,6 @@ pub(super) fn distil_claimed(
     }
     let sequences = recipe.schedule().sequence_shape();
     let sequences = TokenSequences::new(&first.job.corpus, &base.tokenizer, sequences, recipe.seed, &task)?;
-    let watch = context.meter.start();
     let variants: Vec<(&str, &Variant)> =
         jobs.iter().map(|job| (variant_name(job), &job.job.variant)).collect();
     let (bases, variants) = (replicas.as_slice(), variants.as_slice());
@@ -59,28 +57,21 @@ pub(super) fn distil_claimed(
             .collect::<Result<Vec<_>>>()
     };
     let by_device = map_in_threads(0..bases.len(), train_on_device)?;
-    // The seconds include those of earlier processes, but the energy covers only this process. So the energy
-    // of a resumed training is unknown.
-    let is_resumed = by_device.iter().flatten().any(|range| range.is_resumed);
-    let joules = watch.usage().joules.filter(|_| !is_resumed);
-    record_twins(jobs, join_ranges(by_device, jobs.len()), joules, results);
+    record_twins(jobs, join_ranges(by_device, jobs.len()), &recorder, results);
     Ok(())
 }
 
-/// Records the twins of each cell. Divides the energy among the cells in proportion to their seconds.
+/// Records the twins of each cell.
 fn record_twins(
     jobs: &[ClaimedJob<'_>],
     trained: Vec<Result<DistilledTwins>>,
-    joules: Option<f64>,
+    recorder: &UsageRecorder<'_>,
     results: &mut CellResults,
 ) {
-    let total_seconds: f64 = trained.iter().flatten().map(|twins| twins.seconds).sum();
-    for (job, twins) in jobs.iter().zip(trained) {
+    for (index, (job, twins)) in jobs.iter().zip(trained).enumerate() {
         let completion = twins.and_then(|twins| {
-            let share = twins.seconds / total_seconds.max(f64::MIN_POSITIVE);
-            let spent = ResourceUsage { seconds: twins.seconds, joules: joules.map(|joules| share * joules) };
             twins.write_twins(&job.claimed.artifact_path(TWINS)?)?;
-            job.claimed.finish(spent, &[TWINS], Vec::new(), twins.result)?;
+            recorder.finish(index, &[TWINS], Vec::new(), twins.result)?;
             Ok(CompletedBy::ThisProcess)
         });
         results.insert(job.cell.key(), completion);
@@ -103,15 +94,12 @@ fn progress_task<'a>(
     context: &'a RunContext<'_>,
     jobs: &[ClaimedJob<'_>],
     num_ranges: usize,
-) -> Result<ProgressTask<'a>> {
+) -> ProgressTask<'a> {
     let recipe = &jobs[0].job.recipe;
     let variants: Vec<&str> = jobs.iter().map(variant_name).collect();
     let name = format!("distil {} {}", jobs[0].cell.labels.model, variants.join("+"));
     let num_tokens = recipe.schedule().num_tokens() * num_ranges as u64;
-    context
-        .progress
-        .start_task(&name, num_tokens, "tokens")
-        .with_event_logs(jobs.iter().map(|job| &job.claimed))
+    context.progress.start_task(&name, num_tokens, "tokens")
 }
 
 fn variant_name<'a>(job: &ClaimedJob<'a>) -> &'a str {
@@ -128,13 +116,8 @@ struct DeviceTrainer<'a> {
     sequences: &'a TokenSequences,
 }
 
-/// The twins of a range of layers.
-struct TrainedRange {
-    /// The twins of each cell.
-    twins: Vec<Result<DistilledTwins>>,
-    /// Whether the training of any cell resumed from a checkpoint.
-    is_resumed: bool,
-}
+/// The twins of a range of layers, for each cell.
+type TrainedRange = Vec<Result<DistilledTwins>>;
 
 impl DeviceTrainer<'_> {
     /// Trains the twins of `layers` for all cells. If there are other ranges, writes a checkpoint at the end.
@@ -158,16 +141,16 @@ impl DeviceTrainer<'_> {
                 student.num_steps_done()
             ));
         }
-        let is_resumed = students.iter().any(|student| student.num_steps_done() > 0);
         distil::distil(self.base, &mut students, self.recipe, self.sequences, self.task)?;
         if has_other_ranges {
+            self.task.before_checkpoint()?;
             students.iter().try_for_each(Student::save)?;
         }
         let mut students = students.into_iter();
         let finish = |creation: Result<()>| {
             creation.and_then(|()| students.next().expect("each creation added a student").finish())
         };
-        Ok(TrainedRange { twins: creations.into_iter().map(finish).collect(), is_resumed })
+        Ok(creations.into_iter().map(finish).collect())
     }
 }
 
@@ -178,7 +161,7 @@ fn join_ranges(by_device: Vec<Vec<TrainedRange>>, num_cells: usize) -> Vec<Resul
     let in_order = (0..).map_while(|index| devices[index % num_devices].next());
     let mut cells: Vec<Option<Result<DistilledTwins>>> = (0..num_cells).map(|_| None).collect();
     for range in in_order {
-        for (cell, next) in cells.iter_mut().zip(range.twins) {
+        for (cell, next) in cells.iter_mut().zip(range) {
             *cell = Some(match cell.take() {
                 None => next,
                 Some(before) => before.and_then(|before| Ok(before.append_layers(next?))),

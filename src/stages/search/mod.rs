@@ -19,10 +19,11 @@ use crate::algorithms::score::max_cache_bytes;
 use crate::algorithms::search::{SearchStrategy, StopCriterion};
 use crate::data::Split;
 use crate::data::Task;
+use crate::device::ResourceUsage;
 use crate::manifest::Dtype;
 use crate::resources::{Resources, max_evaluations, twin_bytes, weight_bytes};
-use crate::runner::{ClaimOutcome, RunContext, RunningCell};
-use crate::store::{CellId, CellInputs, StageName};
+use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
+use crate::store::{CellId, CellInputs, Record, StageName};
 use dtr_core::error::Result;
 use dtr_model::{DecoderConfig, Variant};
 
@@ -159,16 +160,19 @@ impl SearchJob {
         models: &mut LoadedModels,
         cell: &Cell,
     ) -> Result<CompletedBy> {
-        let claimed = match RunningCell::claim_blocking::<SearchResult>(context, &cell.spec, cell.to_line())?
-        {
-            ClaimOutcome::Claimed(claimed) => claimed,
-            ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
-        };
-        claimed.log_start()?;
-        let watch = context.meter.start();
-        let result = search_run::search(context, models, cell, self, &claimed)?;
+        let mut claimed =
+            match RunningCell::claim_blocking::<SearchResult>(context, &cell.spec, cell.to_line())? {
+                ClaimOutcome::Claimed(claimed) => claimed,
+                ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
+            };
+        // A result that refers to a missing score is computed again, mostly from the scores that are left.
+        if let Some(Record { seconds, joules, .. }) = context.store.find::<SearchResult>(cell.id())?.done() {
+            claimed.set_earlier_usage(ResourceUsage { seconds, joules });
+        }
+        let recorder = UsageRecorder::begin(vec![&claimed])?;
+        let result = search_run::search(context, models, cell, self, &claimed, &recorder)?;
         let references = result.score_cells();
-        claimed.finish(watch.usage(), &[], references, result)?;
+        recorder.finish(0, &[], references, result)?;
         Ok(CompletedBy::ThisProcess)
     }
 }

@@ -15,7 +15,7 @@ use crate::data::Split;
 use crate::device::ResourceUsage;
 use crate::observer::Observer;
 use crate::resources::max_evaluations;
-use crate::runner::{ClaimOutcome, ProgressTask, RunContext, RunningCell};
+use crate::runner::{ClaimOutcome, ProgressTask, RunContext, RunningCell, UsageRecorder};
 use crate::stages::cell::Cell;
 use crate::stages::distil::DistilJob;
 use crate::stages::models::{LoadedModels, find_done_record};
@@ -33,6 +33,7 @@ pub(super) fn search(
     cell: &Cell,
     job: &SearchJob,
     claimed: &RunningCell<'_>,
+    recorder: &UsageRecorder<'_>,
 ) -> Result<SearchResult> {
     let replicas = models.load_replicas(context, &job.base)?;
     let twins = models.load_twins(context, &job.base, &job.variant, &job.twins)?;
@@ -42,7 +43,7 @@ pub(super) fn search(
     let num_layers = base.decoder.config.num_layers as u32;
     let max_evaluations = max_evaluations(&job.strategy, u64::from(num_layers));
     let task = context.progress.start_task(&cell.to_line(), max_evaluations, "evaluations at most");
-    let task = task.with_event_logs([claimed])?;
+    let task = task.with_recorder(recorder)?;
     let impacts = match job.strategy {
         SearchStrategy::Impact {} => Some(compute_impacts(&base.decoder, &twins[0], &validation, &task)?),
         _ => None,
@@ -141,7 +142,9 @@ impl<'a> SearchRun<'a> {
                     ClaimOutcome::Claimed(claimed) => {
                         let watch = self.context.meter.start();
                         let result = scorer.score(mask)?;
-                        self.record_score(cell.id(), &claimed, watch.usage(), result)?
+                        let spent = watch.usage();
+                        self.task.before_checkpoint()?;
+                        self.record_score(cell.id(), &claimed, spent, result)?
                     }
                 }
             }
@@ -216,6 +219,7 @@ impl<'a> SearchRun<'a> {
         let to_score: Vec<Candidate<'_>> = claimed.iter().map(|one| candidates[one.index]).collect();
         let scored = scorer.score_pruned(&to_score)?;
         let (spent, total_work) = (watch.usage(), scored.iter().map(|one| one.layer_tokens).sum::<u64>());
+        self.task.before_checkpoint()?;
         for (ClaimedCandidate { index, cell, claimed }, one) in claimed.iter().zip(scored) {
             let spent = spent.scale(one.layer_tokens as f64 / total_work as f64);
             let score = match one.score {

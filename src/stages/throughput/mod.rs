@@ -18,7 +18,7 @@ use crate::algorithms::throughput::{PromptShape, ThroughputConfig, ThroughputRes
 use crate::device::HardwareLabel;
 use crate::manifest::Dtype;
 use crate::resources::{Resources, cache_bytes, twin_bytes, weight_bytes};
-use crate::runner::{ClaimOutcome, RunContext, RunningCell};
+use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellId, CellInputs, CellSpec, StageName, Store};
 use dtr_core::error::{Error, Result};
 use dtr_core::process::CpuTimes;
@@ -206,10 +206,9 @@ impl ThroughputJob {
                 ClaimOutcome::Claimed(claimed) => claimed,
                 ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
             };
-        claimed.log_start()?;
-        let watch = context.meter.start();
+        let recorder = UsageRecorder::begin(vec![&claimed])?;
         let result = self.measure(context, models, cell)?;
-        claimed.finish(watch.usage(), &[], Vec::new(), result)?;
+        recorder.finish(0, &[], Vec::new(), result)?;
         Ok(CompletedBy::ThisProcess)
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -27,14 +27,26 @@ impl Digest {
     }
 }
 
-/// Hashes the content of a file, without loading the whole file into memory.
+/// The bytes of a large file that all threads hash together.
+const PART_BYTES: usize = 1 << 24;
+
+/// Hashes the content of a file, read as a stream. All threads hash a large file.
 ///
 /// # Errors
 /// Fails when the file cannot be read.
 pub fn digest_file(path: &Path) -> Result<Digest> {
     let digest = || -> io::Result<Digest> {
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(File::open(path)?)?;
+        let mut file = File::open(path)?;
+        if file.metadata()?.len() < PART_BYTES as u64 {
+            hasher.update_reader(file)?;
+            return Ok(hasher.finalize().into());
+        }
+        let mut part = Vec::with_capacity(PART_BYTES);
+        while file.by_ref().take(PART_BYTES as u64).read_to_end(&mut part)? > 0 {
+            hasher.update_rayon(&part);
+            part.clear();
+        }
         Ok(hasher.finalize().into())
     };
     digest().map_err(|source| Error::io("read", path, source))
@@ -94,6 +106,11 @@ mod tests {
         let path = folder.path().join("data");
         std::fs::write(&path, b"data").unwrap();
         assert_eq!(digest_file(&path).unwrap(), Digest::hash(b"data"));
+        for num_bytes in [PART_BYTES, 2 * PART_BYTES + 5] {
+            let data: Vec<u8> = (0..num_bytes).map(|index| (index % 251) as u8).collect();
+            std::fs::write(&path, &data).unwrap();
+            assert_eq!(digest_file(&path).unwrap(), Digest::hash(&data));
+        }
     }
 
     #[test]

@@ -1,0 +1,76 @@
+//! Tokenizes the choices of an item.
+
+use super::TargetToken;
+use super::encoded_prompt::EncodedPrompt;
+use crate::data::Item;
+use dtr_core::error::{Error, Result};
+use dtr_model::Tokenizer;
+
+/// The row of one choice, and its targets.
+pub(super) struct EncodedChoice {
+    pub row: Vec<u32>,
+    pub targets: Vec<TargetToken>,
+    pub is_truncated: bool,
+}
+
+/// Tokenizes the choices of the item with this index.
+///
+/// # Errors
+/// When a choice has no tokens of its own, or more than `max_row_tokens`.
+pub(super) fn encode_item(
+    tokenizer: &Tokenizer,
+    index: usize,
+    item: &Item,
+    max_row_tokens: usize,
+) -> Result<Vec<EncodedChoice>> {
+    let mut prompt = EncodedPrompt::default();
+    let mut encoded = Vec::with_capacity(item.choices.len());
+    for choice in 0..item.choices.len() {
+        prompt = prompt.or_encode(tokenizer, item.prompt_for_choice(choice))?;
+        let tokens = prompt.encode_choice(tokenizer, item, choice)?;
+        let (prompt_len, last) = (prompt.num_tokens, tokens.len() - 1);
+        let num_cut = num_cut_tokens(item, choice, tokens.len(), prompt_len, max_row_tokens)?;
+        let target = |at: usize| TargetToken {
+            position: at - 1 - num_cut,
+            token: tokens[at],
+            item: index,
+            choice,
+            is_first: at == prompt_len,
+        };
+        encoded.push(EncodedChoice {
+            row: tokens[num_cut..last].to_vec(),
+            targets: (prompt_len..=last).map(target).collect(),
+            is_truncated: num_cut > 0,
+        });
+    }
+    Ok(encoded)
+}
+
+/// Returns how many leading tokens a row loses to have at most `max_row_tokens`. The row holds the tokens of
+/// a prompt and its choice, without the last token.
+///
+/// # Errors
+/// When the prompt or the choice has no tokens of its own, or the prompt would lose all its tokens.
+fn num_cut_tokens(
+    item: &Item,
+    choice: usize,
+    num_tokens: usize,
+    num_prompt_tokens: usize,
+    max_row_tokens: usize,
+) -> Result<usize> {
+    let id = &item.id;
+    if num_prompt_tokens == 0 {
+        return Err(Error::failed(format!("the prompt of item `{id}` has no tokens")));
+    }
+    if num_tokens <= num_prompt_tokens {
+        return Err(Error::failed(format!("choice {choice} of item `{id}` has no tokens of its own")));
+    }
+    let num_cut = (num_tokens - 1).saturating_sub(max_row_tokens);
+    if num_cut >= num_prompt_tokens {
+        return Err(Error::failed(format!(
+            "choice {choice} of item `{id}` has {} tokens, more than the limit of {max_row_tokens}",
+            num_tokens - num_prompt_tokens
+        )));
+    }
+    Ok(num_cut)
+}

@@ -1,0 +1,185 @@
+//! Remembers on which splits each base can be scored, so that their items are not tokenized by every command.
+//!
+//! An entry is an empty file in the user's cache folder. Its name is a digest of everything that the check
+//! reads: the files of the base, the file of rows, the templates, and the program itself. So an entry cannot
+//! be out of date, and the folder can be deleted at any time. Only successful checks are remembered.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::data::{Split, Task, TaskSource, split_file};
+use crate::hub;
+use crate::stages::TaskIdentity;
+use dtr_core::error::{Error, Result};
+use dtr_core::files::{Digest, digest_file};
+
+/// The digests of a base's files by name, without the weights. The digest of a file that is absent is `None`.
+pub(super) type BaseDigests = BTreeMap<String, Option<Digest>>;
+
+/// Everything that decides whether a base can be scored on a split.
+#[derive(Serialize)]
+struct CheckInputs<'a> {
+    base: &'a BaseDigests,
+    task: TaskIdentity,
+    /// The rows of a task in a file. The name of the file tells its format.
+    rows: Option<(String, Digest)>,
+    /// The digest of the program, which holds the code of the check.
+    program: Option<Digest>,
+}
+
+/// The key of an entry.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct CheckKey {
+    digest: Digest,
+    /// Whether the entry is kept on disk. Items of the synthetic language are made and checked quickly.
+    is_kept: bool,
+}
+
+/// The checks that succeeded, in this process and in earlier ones.
+pub(super) struct CompatibilityCache {
+    /// The folder of entries; `None` if the user has no cache folder.
+    folder: Option<PathBuf>,
+    known: RefCell<BTreeSet<Digest>>,
+    program: OnceCell<Option<Digest>>,
+}
+
+impl CompatibilityCache {
+    /// Opens the cache in the user's cache folder. Creates nothing.
+    pub(super) fn of_user() -> Self {
+        let variable = env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
+        let home = || Some(env::home_dir()?.join(".cache"));
+        Self::in_folder(variable.or_else(home).map(|folder| folder.join("dtr/compatibility")))
+    }
+
+    fn in_folder(folder: Option<PathBuf>) -> Self {
+        Self { folder, known: RefCell::default(), program: OnceCell::new() }
+    }
+
+    /// Returns the key of the check of a base on one split of a task.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read.
+    pub(super) fn key(&self, base: &BaseDigests, task: &Task, split: Split) -> Result<CheckKey> {
+        let is_kept = matches!(task.source, TaskSource::File(_));
+        let inputs = CheckInputs {
+            base,
+            task: TaskIdentity::compute(task, split)?,
+            rows: rows_of(task, split)?,
+            program: if is_kept { self.program_digest()? } else { None },
+        };
+        let text = serde_json::to_string(&inputs)
+            .map_err(|cause| Error::failed("cannot name the inputs of a check").with_source(cause))?;
+        Ok(CheckKey { digest: Digest::hash(text.as_bytes()), is_kept })
+    }
+
+    /// Returns whether the check succeeded before.
+    pub(super) fn contains(&self, key: CheckKey) -> bool {
+        let is_on_disk = || self.path(key).is_some_and(|path| path.is_file());
+        self.known.borrow().contains(&key.digest) || is_on_disk()
+    }
+
+    /// Remembers that the check succeeded. A cache folder that cannot be written costs time in the next
+    /// process, so it is no error.
+    pub(super) fn insert(&self, key: CheckKey) {
+        self.known.borrow_mut().insert(key.digest);
+        if let Some(path) = self.path(key)
+            && path.parent().is_some_and(|folder| fs::create_dir_all(folder).is_ok())
+        {
+            let _ = File::create(path);
+        }
+    }
+
+    fn path(&self, key: CheckKey) -> Option<PathBuf> {
+        self.folder.as_ref().filter(|_| key.is_kept).map(|folder| folder.join(key.digest.to_string()))
+    }
+
+    /// Returns the digest of the running program.
+    fn program_digest(&self) -> Result<Option<Digest>> {
+        if self.program.get().is_none() {
+            let running = Path::new("/proc/self/exe");
+            let path = match running.exists() {
+                true => running.to_owned(),
+                false => env::current_exe().map_err(|cause| Error::io("find", running, cause))?,
+            };
+            let _ = self.program.set(Some(digest_file(&path)?));
+        }
+        Ok(self.program.get().copied().flatten())
+    }
+}
+
+/// Returns the name and the digest of the file with the rows of a split.
+fn rows_of(task: &Task, split: Split) -> Result<Option<(String, Digest)>> {
+    let TaskSource::File(source) = &task.source else { return Ok(None) };
+    let path = hub::local_or_cached_path(split_file(source, split).0)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Some((name, digest_file(&path)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(file: &Path, prompt: &str) -> Task {
+        let text = format!(
+            "source.file = {{ test = {file:?}, prompt = {prompt:?}, choices.fixed = [\"a\"], label = \"0\" }}"
+        );
+        toml::from_str(&text).unwrap()
+    }
+
+    fn base(tokenizer: &str) -> BaseDigests {
+        BaseDigests::from([
+            ("tokenizer.json".to_owned(), Some(Digest::hash(tokenizer.as_bytes()))),
+            ("tokenizer_config.json".to_owned(), None),
+        ])
+    }
+
+    #[test]
+    fn a_key_depends_on_the_base_the_rows_the_templates_and_the_split() {
+        let folder = tempfile::tempdir().unwrap();
+        let [lines, list] = ["rows.jsonl", "rows.json"].map(|name| folder.path().join(name));
+        [&lines, &list].iter().for_each(|path| fs::write(path, "[]").unwrap());
+        let cache = CompatibilityCache::in_folder(None);
+        let key = |base: &BaseDigests, file: &Path, prompt: &str, split| {
+            cache.key(base, &task(file, prompt), split).unwrap().digest
+        };
+        let first = key(&base("one"), &lines, "{{ q }}", Split::Test);
+        assert_eq!(first, key(&base("one"), &lines, "{{ q }}", Split::Test));
+        let mut with_config = base("one");
+        with_config.insert("tokenizer_config.json".to_owned(), Some(Digest::hash(b"{}")));
+        let mut keys = vec![
+            first,
+            key(&base("other"), &lines, "{{ q }}", Split::Test),
+            key(&with_config, &lines, "{{ q }}", Split::Test),
+            key(&base("one"), &list, "{{ q }}", Split::Test),
+            key(&base("one"), &lines, "{{ q }} ", Split::Test),
+            key(&base("one"), &lines, "{{ q }}", Split::Validation),
+        ];
+        fs::write(&lines, "[] ").unwrap();
+        keys.push(key(&base("one"), &lines, "{{ q }}", Split::Test));
+        let num_keys = keys.len();
+        assert_eq!(keys.into_iter().collect::<BTreeSet<_>>().len(), num_keys);
+    }
+
+    #[test]
+    fn a_later_process_finds_the_entries_of_tasks_in_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = folder.path().join("rows.jsonl");
+        fs::write(&rows, "{}").unwrap();
+        let open = || CompatibilityCache::in_folder(Some(folder.path().join("a/cache")));
+        let synthetic: Task = toml::from_str("source.synthetic = { kind = \"recall\" }").unwrap();
+        for (task, is_kept) in [(task(&rows, "{{ q }}"), true), (synthetic, false)] {
+            let (cache, base) = (open(), base("one"));
+            let key = cache.key(&base, &task, Split::Test).unwrap();
+            assert!(!cache.contains(key));
+            cache.insert(key);
+            assert!(cache.contains(key));
+            let later = open();
+            assert_eq!(later.contains(later.key(&base, &task, Split::Test).unwrap()), is_kept);
+        }
+    }
+}

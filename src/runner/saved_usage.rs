@@ -1,0 +1,88 @@
+//! The time and the energy that a cell without a record has cost so far, in a file among its checkpoints.
+
+use serde::{Deserialize, Serialize};
+
+use crate::device::ResourceUsage;
+use dtr_core::checkpoint::CheckpointFile;
+use dtr_core::error::{Error, Result};
+
+/// The usage of the processes that worked on a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct SavedUsage {
+    /// The usage of all processes but the last.
+    pub(super) earlier: ResourceUsage,
+    /// The usage of the last process, up to the moment when it wrote the file.
+    pub(super) last_process: ResourceUsage,
+}
+
+impl Default for SavedUsage {
+    fn default() -> Self {
+        Self { earlier: ResourceUsage::NONE, last_process: ResourceUsage::NONE }
+    }
+}
+
+impl SavedUsage {
+    /// The name of the checkpoint.
+    pub(super) const FILE: &str = "usage.json";
+
+    /// Reads the usage in `file`. Returns `None` if the file does not exist.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read or is damaged.
+    pub(super) fn read(file: &CheckpointFile) -> Result<Option<Self>> {
+        let Some(bytes) = file.read()? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|cause| {
+            let message = format!("cannot read the usage in `{}`", file.path().display());
+            Error::environment(message).with_source(cause)
+        })
+    }
+
+    /// Writes the usage to `file`.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be written.
+    pub(super) fn write(self, file: &CheckpointFile) -> Result<()> {
+        file.write(serde_json::to_string(&self).expect("a usage is plain JSON").as_bytes())
+    }
+
+    /// Returns the usage of all processes.
+    pub(super) fn total(self) -> ResourceUsage {
+        self.earlier + self.last_process
+    }
+
+    /// Returns the usage if the last process worked for `seconds`, and crashed after it wrote the file. Its
+    /// energy is unknown then.
+    pub(super) fn extended_to(self, seconds: f64) -> Self {
+        match self.last_process.seconds < seconds {
+            true => Self { last_process: ResourceUsage { seconds, joules: None }, ..self },
+            false => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(seconds: f64, joules: f64) -> ResourceUsage {
+        ResourceUsage { seconds, joules: Some(joules) }
+    }
+
+    #[test]
+    fn usage_reads_back_and_a_file_that_is_missing_holds_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = CheckpointFile::new(folder.path().join("a/usage.json"), "cell");
+        assert_eq!(SavedUsage::read(&file).unwrap(), None);
+        let saved = SavedUsage { earlier: usage(1.5, 3.0), last_process: usage(0.1, 0.2) };
+        saved.write(&file).unwrap();
+        assert_eq!(SavedUsage::read(&file).unwrap(), Some(saved));
+        assert_eq!(saved.total(), usage(1.6, 3.2));
+    }
+
+    #[test]
+    fn the_time_of_a_process_that_crashed_lasts_until_the_crash() {
+        let saved = SavedUsage { earlier: usage(10.0, 1.0), last_process: usage(2.0, 1.0) };
+        assert_eq!(saved.extended_to(5.0).total(), ResourceUsage { seconds: 15.0, joules: None });
+        assert_eq!(saved.extended_to(1.0).total(), usage(12.0, 2.0));
+    }
+}
