@@ -1,11 +1,11 @@
-//! Jinja templates whose text equals Python's: minijinja with the limits of [`limits`], and with Python's
+//! Jinja templates whose text equals Python's: minijinja with the limits of `limits`, and with Python's
 //! rules wherever a value becomes text.
 //!
 //! minijinja writes floats, bytes and some characters of strings by its own rules. Text comes from values in
 //! three places, and each one is directed to [`python_str`]:
 //!
 //! - printed values: by the environment's formatter;
-//! - filters and methods: by the replacements in [`filters`] and [`methods`];
+//! - filters and methods: by the replacements in `filters` and `methods`;
 //! - the operator `~`: by [`translate_template`].
 
 mod filters;
