@@ -38,8 +38,9 @@ pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>, Err
         Split::Test => task.test_items.unwrap_or(usize::MAX),
     };
     let (path, is_divided) = split_file(task, split);
-    let builder = ItemBuilder { templates: &parse_templates(task)?, task };
-    let columns = Columns { names: builder.templates.names().clone(), includes_json: is_divided };
+    let templates = parse_templates(task)?;
+    let columns = Columns { names: templates.names().clone(), includes_json: is_divided };
+    let builder = ItemBuilder { has_prompt_per_choice: templates.uses_choice(PROMPT), templates, task };
     let mut budget = TextBudget(MAX_SPLIT_BYTES);
     let mut items = Vec::new();
     for_each_row(path, &columns, &mut |index, row| {
@@ -88,7 +89,9 @@ fn assign_split(row: &Row) -> Result<Split, Error> {
 
 /// Builds items from rows.
 struct ItemBuilder<'a> {
-    templates: &'a Templates,
+    templates: Templates,
+    /// Whether the prompt uses the variable `choice`.
+    has_prompt_per_choice: bool,
     task: &'a FileTask,
 }
 
@@ -98,7 +101,7 @@ impl ItemBuilder<'_> {
         let render_for_each_choice = |template: &str| -> Result<Vec<String>, Error> {
             choices.iter().map(|choice| self.templates.render(template, row, Some(choice))).collect()
         };
-        let (prompt, prompts) = match self.templates.uses_choice(PROMPT) {
+        let (prompt, prompts) = match self.has_prompt_per_choice {
             true => (String::new(), render_for_each_choice(PROMPT)?),
             false => (self.templates.render(PROMPT, row, None)?, Vec::new()),
         };
