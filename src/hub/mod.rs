@@ -19,6 +19,7 @@ use hf_hub::Cache;
 use hf_hub::api::sync::{Api, ApiBuilder};
 
 use dtr_core::error::{Error, Result};
+use dtr_core::files::user_cache_folder;
 pub use fetch::{FetchedFile, ProgressCallback};
 pub use location::FileLocation;
 pub use repo::{PinnedRepo, Repo, RepoKind, is_repo_id, is_revision};
@@ -94,11 +95,9 @@ impl Hub {
 
     fn from_environment() -> Self {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        let user_cache = || variable("XDG_CACHE_HOME").map(PathBuf::from);
-        let user_home = || std::env::home_dir().unwrap_or_default().join(".cache");
         let home = variable("HF_HOME")
             .map(PathBuf::from)
-            .unwrap_or_else(|| user_cache().unwrap_or_else(user_home).join("huggingface"));
+            .unwrap_or_else(|| user_cache_folder().unwrap_or_default().join("huggingface"));
         let folder = variable("HF_HUB_CACHE").map(PathBuf::from).unwrap_or_else(|| home.join("hub"));
         let token_file = variable("HF_TOKEN_PATH").map(PathBuf::from).unwrap_or_else(|| home.join("token"));
         let stored_token = || std::fs::read_to_string(token_file).ok();

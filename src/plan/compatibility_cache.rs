@@ -6,9 +6,8 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -16,7 +15,8 @@ use crate::data::{Split, Task, TaskSource, split_file};
 use crate::hub;
 use crate::stages::TaskIdentity;
 use dtr_core::error::{Error, Result};
-use dtr_core::files::{Digest, digest_file};
+use dtr_core::files::{Digest, digest_file, user_cache_folder};
+use dtr_core::process::running_program;
 
 /// The digests of a base's files by name, without the weights. The digest of a file that is absent is `None`.
 pub(super) type BaseDigests = BTreeMap<String, Option<Digest>>;
@@ -51,9 +51,7 @@ pub(super) struct CompatibilityCache {
 impl CompatibilityCache {
     /// Opens the cache in the user's cache folder. Creates nothing.
     pub(super) fn of_user() -> Self {
-        let variable = env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
-        let home = || Some(env::home_dir()?.join(".cache"));
-        Self::in_folder(variable.or_else(home).map(|folder| folder.join("dtr/compatibility")))
+        Self::in_folder(user_cache_folder().map(|folder| folder.join("dtr/compatibility")))
     }
 
     fn in_folder(folder: Option<PathBuf>) -> Self {
@@ -101,12 +99,7 @@ impl CompatibilityCache {
     /// Returns the digest of the running program.
     fn program_digest(&self) -> Result<Option<Digest>> {
         if self.program.get().is_none() {
-            let running = Path::new("/proc/self/exe");
-            let path = match running.exists() {
-                true => running.to_owned(),
-                false => env::current_exe().map_err(|cause| Error::io("find", running, cause))?,
-            };
-            let _ = self.program.set(Some(digest_file(&path)?));
+            let _ = self.program.set(Some(digest_file(&running_program())?));
         }
         Ok(self.program.get().copied().flatten())
     }
@@ -122,6 +115,8 @@ fn rows_of(task: &Task, split: Split) -> Result<Option<(String, Digest)>> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn task(file: &Path, prompt: &str) -> Task {

@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,7 +19,7 @@ use super::sweep_state::SweepState;
 use super::worker_bars::WorkerBars;
 use crate::runner::progress::ProgressDisplay;
 use dtr_core::error::{Error, ErrorKind, Result};
-use dtr_core::process::oom_kill_count;
+use dtr_core::process::{oom_kill_count, running_program};
 
 /// Runs this command in workers, and in a new worker after each crash. Returns the exit code of the last
 /// worker.
@@ -174,16 +173,7 @@ impl Supervisor {
 fn worker_command(socket: OwnedFd) -> Command {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| env!("CARGO_PKG_NAME").into());
-    let mut command = Command::new(own_executable());
+    let mut command = Command::new(running_program());
     command.arg0(name).args(arguments).env(SUPERVISOR, std::process::id().to_string()).stdin(socket);
     command
-}
-
-/// Returns a path of the running program that stays valid if the program's file is replaced.
-fn own_executable() -> PathBuf {
-    let running = PathBuf::from("/proc/self/exe");
-    match running.exists() {
-        true => running,
-        false => std::env::current_exe().unwrap_or(running),
-    }
 }

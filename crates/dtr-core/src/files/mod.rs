@@ -9,7 +9,7 @@ mod text;
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -20,6 +20,13 @@ pub use atomic::{
 pub use digest::{Digest, digest_file};
 pub use lock::FileLock;
 pub use text::{read_text_file, read_text_up_to};
+
+/// Returns the folder of the user's caches: `XDG_CACHE_HOME`, or else `.cache` in the user's home. Returns
+/// `None` if the user has no home.
+pub fn user_cache_folder() -> Option<PathBuf> {
+    let variable = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable.or_else(|| Some(std::env::home_dir()?.join(".cache")))
+}
 
 /// Formats a number of bytes in MiB or GiB.
 pub fn format_bytes(bytes: u64) -> String {

@@ -11,6 +11,8 @@ mod linux;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 
+use std::path::PathBuf;
+
 pub use cpu_times::CpuTimes;
 #[cfg(target_os = "linux")]
 pub use linux::{cpu_model_name, memory_limit_bytes, oom_kill_count, peak_resident_bytes, resident_bytes};
@@ -18,3 +20,12 @@ pub use linux::{cpu_model_name, memory_limit_bytes, oom_kill_count, peak_residen
 pub use unsupported::{
     cpu_model_name, memory_limit_bytes, oom_kill_count, peak_resident_bytes, resident_bytes,
 };
+
+/// Returns a path of the running program. On Linux, the path stays valid if the program's file is replaced.
+pub fn running_program() -> PathBuf {
+    let running = PathBuf::from("/proc/self/exe");
+    match running.exists() {
+        true => running,
+        false => std::env::current_exe().unwrap_or(running),
+    }
+}

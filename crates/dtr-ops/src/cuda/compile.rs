@@ -8,7 +8,7 @@ use burn::tensor::DType;
 use cudarc::driver::sys as driver;
 use cudarc::nvrtc::{Ptx, result as nvrtc, sys};
 use dtr_core::error::{Error, Result};
-use dtr_core::files::{create_folder, write_bytes_atomically};
+use dtr_core::files::{create_folder, user_cache_folder, write_bytes_atomically};
 
 /// The name and the text of the header that sources may include.
 const HEADER: (&CStr, &str) = (c"vector.cuh", include_str!("vector.cuh"));
@@ -122,9 +122,7 @@ fn cuda_headers() -> Result<PathBuf> {
 /// Returns the cache file of the machine code. Its name contains a digest of the source, the options and
 /// NVRTC's version.
 fn cache_path(source: &CudaSource, options: &[&str]) -> Option<PathBuf> {
-    let caches = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))?;
+    let caches = user_cache_folder()?;
     let (mut major, mut minor) = (0, 0);
     // SAFETY: both numbers outlive the call.
     unsafe { sys::nvrtcVersion(&raw mut major, &raw mut minor) };
