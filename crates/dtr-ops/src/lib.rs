@@ -38,6 +38,7 @@ mod logits;
 mod loss;
 mod norm;
 mod rope;
+mod stack;
 mod triangular;
 
 #[cfg(all(test, feature = "cuda"))]

@@ -23,6 +23,7 @@ use crate::elementwise::silu_mul;
 use crate::kernel_support::has_cpu_kernels;
 #[cfg(feature = "cuda")]
 use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
+use crate::stack::broadcast_layers;
 
 /// Returns `x · weightᵀ + bias`.
 ///
@@ -101,19 +102,11 @@ pub fn to_column_major(weight: Tensor<2>) -> Tensor<2> {
 /// A row on an autodiff graph on a GPU is expanded to the shape of `x_btd`, since burn would sum the gradient
 /// of a broadcast over the tokens slowly.
 pub(crate) fn broadcast_row(row: &Tensor<1>, x_btd: &Tensor<3>) -> Tensor<3> {
-    let shape = x_btd.dims();
     #[cfg(feature = "cuda")]
     if row.is_autodiff() && has_cuda_kernels(row) {
-        return cuda::expand_row(row.clone(), shape);
+        return cuda::expand_row(row.clone(), x_btd.dims());
     }
-    let [batch, time, width] = shape;
-    match row.dims()[0] / width {
-        1 => row.clone().unsqueeze::<3>(),
-        layers => {
-            let rows = row.clone().reshape([layers, 1, 1, width]);
-            rows.expand([layers, batch / layers, time, width]).reshape(shape)
-        }
-    }
+    broadcast_layers(row, x_btd.dims())
 }
 
 /// Returns the products `x · weightᵀ` of a batch.

@@ -13,6 +13,7 @@ use burn::tensor::{DType, Tensor};
 use crate::kernel_support::has_cpu_inference_kernels;
 #[cfg(feature = "cuda")]
 use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
+use crate::stack::broadcast_layers;
 
 /// Returns `x / sqrt(mean(x²) + epsilon) · weight` over the last dimension, computed in f32 (Llama's
 /// RMSNorm). For a stack of layers, `weight` holds the weight of each layer.
@@ -27,17 +28,7 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) 
     let (dtype, x_dims) = (x.dtype(), x.dims());
     let x = x.cast(DType::F32);
     let scale = x.clone().square().mean_dim(D - 1).add_scalar(epsilon).sqrt().recip();
-    (x * scale).cast(dtype) * broadcast_weight(weight, &x_dims)
-}
-
-/// Returns `weight` as a tensor that broadcasts to rows of shape `dims`.
-fn broadcast_weight<const D: usize>(weight: &Tensor<1>, dims: &[usize; D]) -> Tensor<D> {
-    let (width, layers) = (dims[D - 1], weight.dims()[0] / dims[D - 1]);
-    if layers == 1 {
-        return weight.clone().unsqueeze::<D>();
-    }
-    let layer_rows = dims.iter().product::<usize>() / width / layers;
-    weight.clone().reshape([layers, 1, width]).expand([layers, layer_rows, width]).reshape(*dims)
+    (x * scale).cast(dtype) * broadcast_layers(weight, x_dims)
 }
 
 /// Returns `x + residual`, and the [`rms_norm`] of this sum.

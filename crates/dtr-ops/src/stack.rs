@@ -1,0 +1,15 @@
+//! Parameters of a stack of layers.
+
+use burn::tensor::Tensor;
+
+/// Returns `row`, which has `dims[D - 1]` elements for each layer of a stack, as a tensor that broadcasts to
+/// rows of shape `dims`. The first dimension of `dims` holds the rows of each layer, one layer after another.
+pub(crate) fn broadcast_layers<const D: usize>(row: &Tensor<1>, dims: [usize; D]) -> Tensor<D> {
+    let width = dims[D - 1];
+    let layers = row.dims()[0] / width;
+    if layers == 1 {
+        return row.clone().unsqueeze::<D>();
+    }
+    let layer_rows = dims.iter().product::<usize>() / width / layers;
+    row.clone().reshape([layers, 1, width]).expand([layers, layer_rows, width]).reshape(dims)
+}
