@@ -1,6 +1,6 @@
 //! Estimates of the memory that models take on a device.
 
-use crate::algorithms::distil::{DistilConfig, layers_per_stack};
+use crate::algorithms::distil::{DistilConfig, largest_stack};
 use crate::manifest::Dtype;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::format_bytes;
@@ -115,8 +115,7 @@ impl DistilMemory<'_> {
     /// Returns how many bytes the step of a stack of twins takes on a GPU if `num_layers` layers are trained.
     fn step_bytes(&self, num_layers: usize) -> u64 {
         let hidden_size = self.config.hidden_size;
-        let max_stack = layers_per_stack(self.batch_tokens() as usize, hidden_size);
-        let stack = num_layers.div_ceil(num_layers.div_ceil(max_stack)) as u64;
+        let stack = largest_stack(num_layers, self.batch_tokens() as usize, hidden_size) as u64;
         let number = number_bytes(self.dtype);
         let states = STEP_STATES * self.batch_tokens() * hidden_size as u64 * number;
         let parameters = STEP_NUMBERS * number * self.twin_parameters().max().unwrap_or(0);

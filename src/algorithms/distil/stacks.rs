@@ -3,18 +3,24 @@
 use std::ops::Range;
 
 /// The largest number of elements in the input of a stack of layers. This limit bounds the memory of a step.
-const MAX_STACK_NUMBERS: usize = 1 << 28;
+const MAX_STACK_ELEMENTS: usize = 1 << 28;
 
 /// A layer with this many elements in its input fills a GPU alone.
-const FILLING_NUMBERS: usize = 1 << 25;
+const FILLING_ELEMENTS: usize = 1 << 25;
 
 /// Returns the number of layers that a GPU trains together for batches of `batch_tokens` tokens and a base of
 /// `hidden_size`. Small layers do not fill a GPU alone.
-pub fn layers_per_stack(batch_tokens: usize, hidden_size: usize) -> usize {
+pub(super) fn layers_per_stack(batch_tokens: usize, hidden_size: usize) -> usize {
     match batch_tokens * hidden_size {
-        numbers if numbers >= FILLING_NUMBERS => 1,
-        numbers => MAX_STACK_NUMBERS / numbers.max(1),
+        elements if elements >= FILLING_ELEMENTS => 1,
+        elements => MAX_STACK_ELEMENTS / elements.max(1),
     }
+}
+
+/// Returns the number of layers of the largest stack when a GPU trains `num_layers` layers.
+pub fn largest_stack(num_layers: usize, batch_tokens: usize, hidden_size: usize) -> usize {
+    let stacks = stacks(0..num_layers, layers_per_stack(batch_tokens, hidden_size));
+    stacks.iter().map(Range::len).max().unwrap_or(0)
 }
 
 /// Divides `layers` into successive stacks of at most `max_layers` layers. The sizes are as equal as
@@ -34,6 +40,7 @@ mod tests {
         assert_eq!(stacks(0..30, 28), [0..15, 15..30]);
         assert_eq!(stacks(4..9, 2), [4..5, 5..7, 7..9]);
         assert_eq!(stacks(2..4, 1), [2..3, 3..4]);
+        assert_eq!(largest_stack(31, 32 * 512, 576), 16);
     }
 
     #[test]

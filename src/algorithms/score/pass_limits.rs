@@ -20,6 +20,8 @@ pub(super) struct PassLimits {
     pub min_pass_tokens: usize,
     /// The number of passes of a part is a multiple of this number, so that threads can share the passes.
     pub parallel_passes: usize,
+    /// The number of threads that run passes.
+    pub num_threads: usize,
     /// The maximum number of tokens of a pass with several hybrids.
     pub shared_pass_tokens: usize,
     /// The cost of one more block of suffixes, as a number of padding tokens.
@@ -53,10 +55,11 @@ impl PassLimits {
         match is_cpu {
             true => Self {
                 max_parts: 12,
-                min_part_tokens: 0,
+                min_part_tokens: 1,
                 pass_tokens: 2048,
                 min_pass_tokens: 48,
                 parallel_passes: 2,
+                num_threads: rayon::current_num_threads(),
                 // Larger passes do not gain from being merged.
                 shared_pass_tokens: 256,
                 block_overhead: 32,
@@ -68,6 +71,7 @@ impl PassLimits {
                 pass_tokens: 32_768,
                 min_pass_tokens: 0,
                 parallel_passes: 1,
+                num_threads: 1,
                 shared_pass_tokens: 65_536,
                 block_overhead: 2048,
                 max_cache_bytes: max_cache_bytes(is_cpu),
@@ -77,11 +81,7 @@ impl PassLimits {
 
     /// Returns the number of items of each part of a split with `num_items` items and `num_tokens` tokens.
     pub fn items_per_part(&self, num_items: usize, num_tokens: usize) -> usize {
-        let max_parts = match self.min_part_tokens {
-            0 => self.max_parts,
-            tokens => (num_tokens / tokens).clamp(1, self.max_parts),
-        };
-        num_items.div_ceil(max_parts)
+        num_items.div_ceil((num_tokens / self.min_part_tokens).clamp(1, self.max_parts))
     }
 
     /// Returns the number of tokens of each pass when `num_tokens` tokens are divided into passes such that
@@ -92,16 +92,10 @@ impl PassLimits {
     }
 
     /// Returns how many of `num_hybrids` hybrids run through a batch of `num_tokens` tokens in one pass. A
-    /// pass takes as many hybrids as its size allows, but few enough that each of `num_threads` threads has
-    /// work. All passes take about the same number.
-    pub fn hybrids_per_pass(
-        &self,
-        num_hybrids: usize,
-        num_batches: usize,
-        num_tokens: usize,
-        num_threads: usize,
-    ) -> usize {
-        let per_thread = num_hybrids * num_batches / num_threads;
+    /// pass takes as many hybrids as its size allows, but few enough that each thread has work. All passes
+    /// take about the same number.
+    pub fn hybrids_per_pass(&self, num_hybrids: usize, num_batches: usize, num_tokens: usize) -> usize {
+        let per_thread = num_hybrids * num_batches / self.num_threads;
         let most = (self.shared_pass_tokens / num_tokens).min(per_thread).max(1);
         num_hybrids.div_ceil(num_hybrids.div_ceil(most))
     }

@@ -143,10 +143,9 @@ impl<'a> Scorer<'a> {
         evaluations.sort_by_key(|evaluation| evaluation.first_layer);
         let is_cpu = is_cpu(&base.device());
         let num_batches = batches.len();
-        let (limits, num_threads) = (self.limits, if is_cpu { rayon::current_num_threads() } else { 1 });
-        let per_pass = |batch: &Batch| {
-            limits.hybrids_per_pass(evaluations.len(), num_batches, batch.num_tokens(), num_threads)
-        };
+        let limits = self.limits;
+        let per_pass =
+            |batch: &Batch| limits.hybrids_per_pass(evaluations.len(), num_batches, batch.num_tokens());
         let mut run = || -> Result<Vec<Vec<Vec<TokenLogLikelihood>>>> {
             map_on_device(is_cpu, batches.iter_mut().collect(), |batch: &mut &mut Batch| {
                 batch.extend_cache(base, &incumbent, num_cached);

@@ -8,15 +8,24 @@ use dtr_ops::cuda_devices;
 /// f32.
 const TOLERANCE: f64 = 1e-3;
 
-#[test]
-fn log_likelihoods_are_close_to_the_cpu_and_reproducible() {
+/// Returns the bundled base on the CPU and on a GPU, if there is one.
+fn bundled_bases() -> Option<[BaseModel; 2]> {
     let Some(device) = cuda_devices().into_iter().next() else {
         eprintln!("SKIPPED: there is no CUDA device");
-        return;
+        return None;
     };
     let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini");
-    let read = |device: &Device| BaseModel::read(&mini, device).unwrap();
-    let (here, there) = (read(&Device::flex()), read(&device));
+    Some([Device::flex(), device].map(|device| BaseModel::read(&mini, &device).unwrap()))
+}
+
+/// Returns the largest difference between two log-likelihoods at the same place.
+fn largest_difference(ours: &[f64], theirs: &[f64]) -> f64 {
+    ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn log_likelihoods_are_close_to_the_cpu_and_reproducible() {
+    let Some([here, there]) = bundled_bases() else { return };
     let requests = ScoringRequests::new(&here.tokenizer, recall_items(), Metric::Acc, 128).unwrap();
     for variant in variants() {
         let twins_of = |base: &BaseModel| twins(&variant, &base.decoder);
@@ -29,7 +38,7 @@ fn log_likelihoods_are_close_to_the_cpu_and_reproducible() {
                 items.flat_map(|item| item.log_likelihoods).collect::<Vec<f64>>()
             };
             let (ours, theirs) = (score(&there, &twins_there), score(&here, &twins_here));
-            let most = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            let most = largest_difference(&ours, &theirs);
             assert!(most <= TOLERANCE, "{variant:?} {layers:?}: {most}");
             assert_eq!(ours, score(&there, &twins_there), "{variant:?} {layers:?}");
         }
@@ -38,13 +47,7 @@ fn log_likelihoods_are_close_to_the_cpu_and_reproducible() {
 
 #[test]
 fn candidates_that_share_a_pass_have_the_log_likelihoods_of_the_cpu() {
-    let Some(device) = cuda_devices().into_iter().next() else {
-        eprintln!("SKIPPED: there is no CUDA device");
-        return;
-    };
-    let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini");
-    let read = |device: &Device| BaseModel::read(&mini, device).unwrap();
-    let (here, there) = (read(&Device::flex()), read(&device));
+    let Some([here, there]) = bundled_bases() else { return };
     let requests = ScoringRequests::new(&here.tokenizer, recall_items(), Metric::Acc, 128).unwrap();
     let incumbent = Mask::empty().with_layer(3);
     let masks: Vec<Mask> = [0, 1, 4, 5, 7].map(|layer| incumbent.with_layer(layer)).into();
@@ -62,7 +65,7 @@ fn candidates_that_share_a_pass_have_the_log_likelihoods_of_the_cpu() {
             scored.map(|one| items(one).into_iter().flat_map(|item| item.log_likelihoods).collect()).collect()
         };
         for ((ours, theirs), mask) in score(&there).iter().zip(score(&here)).zip(&masks) {
-            let most = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            let most = largest_difference(ours, &theirs);
             assert!(most <= TOLERANCE, "{variant:?} {mask:?}: {most}");
         }
     }
