@@ -1,4 +1,4 @@
-//! Distils GLA twins of the bundled base for a few steps and prints the loss of each layer.
+//! Distils GLA twins of the bundled base model for a few steps and prints the loss of each layer.
 //!
 //! `cargo run --release --example distil_twins`
 
@@ -36,7 +36,7 @@ fn main() -> Result<()> {
         &NullObserver,
     )?;
 
-    // After an interruption, a long training would resume from this checkpoint.
+    // A training that was interrupted resumes from this checkpoint.
     let checkpoint = CheckpointFile::new(std::env::temp_dir().join("dtr-example.checkpoint"), "example");
     let layers = 0..base.decoder.config.num_layers;
     let student = Student::new("gla", &variant, &base.decoder, layers, &config, &checkpoint)?;

@@ -1,4 +1,4 @@
-//! Continues a text with a base or an exported hybrid.
+//! Continues a prompt with a base model or an exported hybrid.
 //!
 //! `cargo run --release --example load_and_generate [DIRECTORY [PROMPT]]`
 
@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     print!("{prompt}");
     let mut print = |text: &str| {
         print!("{text}");
-        // Show each token at once. The error of a closed standard output is ignored here.
+        // Show each token at once. Errors are ignored, for example of a closed standard output.
         let _ = std::io::stdout().flush();
         Ok(())
     };

@@ -1,4 +1,5 @@
-//! Searches for layers of the bundled base whose replacement keeps most of the base's predictions.
+//! Searches for the layers of the bundled base model that can be replaced while most of the base's
+//! predictions stay the same.
 //!
 //! `cargo run --release --example search_with_custom_score`
 
@@ -35,7 +36,7 @@ fn main() -> Result<()> {
     };
     let twins = Twins::new(&variant, &base.decoder, &mut RandomParams::new(Seed(1), &device))?;
 
-    // The score of a hybrid is the share of positions at which it predicts the same next token as the base.
+    // The score of a hybrid is the fraction of positions at which it predicts the base's next token.
     let expected = predictions(&Hybrid::from_base(&base.decoder), &ids);
     let agreement = |mask: &Mask| {
         let predicted = predictions(&Hybrid::new(&base.decoder, &twins, mask), &ids);

@@ -1,7 +1,7 @@
 //! Runs experiments with Distill-then-Replace (arXiv 2601.11667). A manifest declares each experiment.
 //!
 //! Data flows one way: manifest -> plan -> scheduler -> stages -> store -> report. ARCHITECTURE.md lists the
-//! modules in layers. A module uses only modules of lower layers.
+//! modules. A module uses only modules above it in that list.
 
 #![warn(missing_docs)]
 

@@ -12,10 +12,11 @@ pub trait Observer: Sync {
     /// Reports a message for the user, such as the result of a search round.
     fn message(&self, text: &str);
 
-    /// Reports that a checkpoint is about to be written.
+    /// Reports that a checkpoint is about to be written. The observer can save its own data first, such as
+    /// the resource usage so far.
     ///
     /// # Errors
-    /// Fails if the observer cannot write what it keeps beside the checkpoint.
+    /// Fails if the observer cannot save its data.
     fn before_checkpoint(&self) -> Result<()> {
         Ok(())
     }
@@ -23,10 +24,10 @@ pub trait Observer: Sync {
     /// Returns whether the user asked to stop.
     fn is_interrupted(&self) -> bool;
 
-    /// Returns an error if the user asked to stop. Work calls this where stopping loses nothing.
+    /// Returns an error if the user asked to stop. Work calls this only where a stop loses no progress.
     ///
     /// # Errors
-    /// [`Error::interrupted`] after the user asked to stop.
+    /// Fails with [`Error::interrupted`] if the user asked to stop.
     fn check_interrupted(&self) -> Result<()> {
         if self.is_interrupted() { Err(Error::interrupted()) } else { Ok(()) }
     }

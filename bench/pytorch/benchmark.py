@@ -2,15 +2,15 @@
 
     python bench/pytorch/benchmark.py --shape smollm2-135m > pytorch.jsonl
 
-Prints one JSON object per operation, with the names that `dtr bench device` uses. The script leaves out
-operations that a library does not support, and reports them on standard error.
+The script prints one JSON object per operation, with the operation names of `dtr bench device`. It leaves
+out operations that a library does not support, and reports them on standard error.
 
-No library has block-wise distillation. The time of a distillation step is the sum of its parts: one forward
-pass of the teacher and, for every layer, one training step of the block (forward, mean squared error,
-backward, fused AdamW).
+None of these libraries offers block-wise distillation. The time of a distillation step is therefore a sum:
+one forward pass of the teacher and, for every layer, one training step of the layer's block (forward, mean
+squared error, backward, gradient clipping, fused AdamW).
 
-Forward passes and training steps are timed eagerly and as CUDA graphs, and decoding with a dynamic cache and with
-a static cache under `torch.compile`. The faster time is reported.
+The base model's forward pass and the training steps are timed both eagerly and as CUDA graphs. Decoding is
+timed both with a dynamic cache and with a static cache under `torch.compile`. The faster time is reported.
 """
 
 import argparse
@@ -26,8 +26,9 @@ import transformers
 DTYPE, DEVICE = torch.bfloat16, "cuda"
 TIME = 512
 
-# The shapes of `src/bench/device`: layers, width, inner width, heads, key/value heads, head width, vocabulary,
-# rows of a batch, and (rows, context) of decoding.
+# The model shapes of `src/bench/device`. A shape holds the number of layers, hidden size, MLP size, query
+# heads, key/value heads, head size, vocabulary size, batch rows, and the (batch rows, context tokens) of
+# decoding.
 SMALL_DECODING = [(1, 512), (16, 512), (128, 512)]
 SHAPES = {
     "smollm2-135m": (30, 576, 1536, 9, 3, 64, 49152, 32, SMALL_DECODING),
@@ -47,7 +48,7 @@ def select_shape(name, layers):
 
 
 def median_seconds(repeats, run):
-    """Returns the median seconds of `repeats` runs after two warm-up runs."""
+    """Returns the median time of `repeats` runs, in seconds, after two warm-up runs."""
     seconds = []
     for index in range(repeats + 2):
         torch.cuda.synchronize()
@@ -86,7 +87,7 @@ def record_graph(run):
 
 
 def fastest_seconds(operation, repeats, run):
-    """Returns the lower of the times of `run` eagerly and as a CUDA graph, or None if neither runs."""
+    """Times `run` eagerly and as a CUDA graph. Returns the shorter time, or None if both fail."""
     eager = try_run(operation, lambda: median_seconds(repeats, run))
     graphed = try_run(f"{operation} as a CUDA graph", lambda: median_seconds(repeats, record_graph(run)))
     print(f"{operation}: eager {eager}, graph {graphed}", file=sys.stderr, flush=True)
@@ -127,7 +128,7 @@ def time_attention():
 
 
 def time_fastest_attention(operation, batch, queries, keys, repeats):
-    """Reports the time of PyTorch's fastest attention backend."""
+    """Reports the time of the faster of two attention backends of PyTorch: cuDNN and FlashAttention."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     q = random(batch, HEADS, queries, HEAD_DIM)
@@ -146,7 +147,7 @@ def time_fastest_attention(operation, batch, queries, keys, repeats):
         report(operation, best / repeats)
 
 
-def decoder():
+def create_decoder():
     config = transformers.LlamaConfig(
         hidden_size=HIDDEN, intermediate_size=INTERMEDIATE, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
         num_key_value_heads=KV_HEADS, head_dim=HEAD_DIM, vocab_size=VOCAB, max_position_embeddings=131072,
@@ -161,7 +162,7 @@ def decoder():
 
 
 def time_linear_attention(teacher_seconds):
-    """Times the blocks of flash-linear-attention, given the seconds of the teacher's forward pass."""
+    """Times GLA and Gated DeltaNet layers. `teacher_seconds` is the time of the teacher's forward pass."""
     from fla.layers import GatedDeltaNet, GatedLinearAttention
 
     make_block = {
@@ -217,15 +218,15 @@ def time_decoding(model):
                 return median_seconds(8, step)
 
         eager = try_run(f"decode {batch}x{context}", run)
-        compiled = try_run(f"compiled decode {batch}x{context}", lambda: compiled_decoding(model, batch, context))
+        compiled = try_run(f"compiled decode {batch}x{context}", lambda: compiled_seconds(model, batch, context))
         print(f"decode {batch}x{context}: eager {eager}, compiled {compiled}", file=sys.stderr, flush=True)
         seconds = min(filter(None, [eager, compiled]), default=None)
         if seconds:
             report(f"decode base {batch}x{context}", seconds)
 
 
-def compiled_decoding(model, batch, context):
-    """Returns the seconds of a step with a static cache, compiled with `reduce-overhead`."""
+def compiled_seconds(model, batch, context):
+    """Returns the seconds of one decoding step with a static cache, compiled in mode `reduce-overhead`."""
     torch._dynamo.reset()
     cache = transformers.StaticCache(config=model.config, max_cache_len=context + 64)
     with torch.no_grad():
@@ -251,8 +252,8 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--shape", choices=SHAPES, default="llama-3.1-8b", help="shape of the base")
-    parser.add_argument("--layers", type=int, help="number of layers, if not that of the shape")
+    parser.add_argument("--shape", choices=SHAPES, default="llama-3.1-8b", help="shape of the base model")
+    parser.add_argument("--layers", type=int, help="number of layers (default: that of the shape)")
     arguments = parser.parse_args()
     select_shape(arguments.shape, arguments.layers)
     versions = [f"torch {torch.__version__}", f"transformers {transformers.__version__}"]
@@ -262,7 +263,7 @@ def main():
     if arguments.shape == "llama-3.1-8b":
         time_matmuls()
         time_attention()
-    model = decoder()
+    model = create_decoder()
     ids = torch.randint(0, VOCAB, (BATCH, TIME), device=DEVICE)
     with torch.no_grad():
         seconds = fastest_seconds("base forward", 5, lambda: model.model(ids, use_cache=False))
@@ -272,6 +273,6 @@ def main():
     time_decoding(model)
 
 
-# The compile workers of PyTorch import this module again.
+# PyTorch's compile workers import this module, and must not run it.
 if __name__ == "__main__":
     main()

@@ -1,10 +1,11 @@
-"""Compares `dtr bench device` with `benchmark.py`, operation by operation.
+"""Compares the output of `dtr bench device` with that of `benchmark.py`, operation by operation.
 
     python bench/pytorch/compare.py dtr.jsonl pytorch.jsonl [--flops 790e12] [--bytes 4.3e12]
 
-The first table has the times of dtr and of PyTorch, the speed-up of dtr, and dtr's time as a multiple of
-the least time at the device's peak rates. The second table has the memory that dtr allocated and the memory
-that it predicted.
+The first table has the times of dtr and of PyTorch, and the speed-up of dtr. Its last column is dtr's time as
+a multiple of the shortest time that the device's peak rates allow. For operations without a peak rate, the
+last column is tokens per second. The second table has the memory that dtr allocated and the memory that dtr
+predicted.
 """
 
 import argparse

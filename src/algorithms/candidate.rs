@@ -1,13 +1,12 @@
-//! A search's request to a scorer: score this hybrid, but stop as soon as its score cannot reach a threshold.
+//! The candidates that a search asks a scorer to score, and the threshold below which scoring stops early.
 
 use dtr_model::Mask;
 
 /// A hybrid whose score a search requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    /// The mask that this candidate was derived from: the one it extends or, if the strategy does not extend
-    /// masks, the previous round's winner. Candidates with the same incumbent share the hidden states of its
-    /// first layers.
+    /// The mask that the candidate extends. If the search strategy does not extend masks, this is the winner
+    /// of the previous round. Candidates with the same incumbent share the hidden states of its first layers.
     pub incumbent: &'a Mask,
     /// The layers that the candidate replaces.
     pub mask: &'a Mask,
@@ -15,8 +14,8 @@ pub struct Candidate<'a> {
     pub prune_below: Option<PruneBelow>,
 }
 
-/// The score below which a candidate is pruned. Such a candidate can neither win its round nor enter the
-/// beam.
+/// The score below which a candidate is pruned: its scoring stops early, because it can neither win its round
+/// nor enter the beam.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PruneBelow {
     /// The best score of the round so far, or the lowest score in the beam.
@@ -26,7 +25,7 @@ pub struct PruneBelow {
 }
 
 impl PruneBelow {
-    /// Returns whether a candidate whose score is at most `upper` is pruned.
+    /// Returns whether to prune a candidate whose score is at most `upper`.
     pub fn prunes(&self, upper: f64) -> bool {
         upper < self.score || (upper == self.score && self.prunes_ties)
     }

@@ -1,4 +1,5 @@
-//! The algorithms: distillation of twins, scores of hybrids, search, pretraining of bases, and throughput.
+//! The algorithms: distillation of twins, scoring of hybrids, search, pretraining of base models, and
+//! throughput measurement.
 
 pub mod candidate;
 pub mod distil;

@@ -1,4 +1,4 @@
-//! Parallel maps, with one thread per device or with the threads of the CPU.
+//! Parallel maps, with one thread per item or with rayon's threads.
 
 use std::panic::resume_unwind;
 use std::thread;
@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use dtr_core::error::Result;
 
-/// Applies `work` to every item, with a thread per item, and returns the results in the items' order. A
-/// single item is processed on the calling thread.
+/// Applies `work` to each item in a thread of its own. Returns the results in the items' order. A single item
+/// is processed on the calling thread.
 ///
 /// # Errors
 /// Fails with the first error in the items' order, after all threads have ended.
@@ -27,11 +27,11 @@ pub fn map_in_threads<I: Send, T: Send>(
     })
 }
 
-/// Applies `work` to every item and returns the results in the items' order. On a CPU the items are processed
-/// by rayon's threads, on any other device one after the other.
+/// Applies `work` to each item. Returns the results in the items' order. On a CPU, rayon's threads process
+/// the items in parallel. On any other device, the items are processed one after another.
 ///
 /// # Errors
-/// Fails if `work` fails for an item. On a GPU, the error is that of the first item for which `work` fails.
+/// Fails if `work` fails for an item. On a GPU, returns the error of the first such item.
 pub fn map_on_device<I: Send, T: Send>(
     is_cpu: bool,
     items: Vec<I>,

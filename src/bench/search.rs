@@ -1,9 +1,9 @@
-//! `dtr bench search`: measures how much work and time each optimisation of a search saves. Checks that no
-//! optimisation changes the outcome.
+//! `dtr bench search`: measures how much work and time each optimisation of a search saves. It also checks
+//! that no optimisation changes the outcome.
 //!
-//! A search is measured for each value of [`Savings`], without any stored scores. Work is counted in tokens
-//! times layers, so it does not depend on the machine. A short search is run several times, and its median
-//! time is reported.
+//! A search is measured for each value of [`Savings`], and uses no stored scores. Work is counted in tokens
+//! times layers, so it does not depend on the machine. A short search runs several times, and its median time
+//! is reported.
 
 use std::time::Instant;
 
@@ -20,18 +20,18 @@ use crate::stats::median;
 /// The minimum total time of the runs of one search, in seconds.
 const MIN_SECONDS: f64 = 5.0;
 
-/// The optimisations of a search. Each value includes the optimisations of the values before it.
+/// The optimisations that a search uses. Each value includes the optimisations of the values before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Savings {
     /// No optimisation. The model runs through all layers for every candidate and for every choice of every
     /// item.
     None,
-    /// The run of a candidate starts from the cached hidden states of its incumbent.
+    /// The forward passes of a candidate start from the cached hidden states of its incumbent.
     HiddenStates,
     /// Candidates that cannot win are pruned.
     Pruning,
-    /// The prompt of an item is computed once for all its choices, and candidates are scored in batches.
+    /// The choices of an item share one forward pass over its prompt, and candidates are scored in batches.
     Prompts,
 }
 
@@ -49,13 +49,13 @@ pub struct SearchCost {
     pub layer_tokens: u64,
     /// Median seconds of a run.
     pub seconds: f64,
-    /// The outcome. For a pruned candidate, it holds bounds of the score.
+    /// The outcome of the search. A pruned candidate has bounds in place of a score.
     #[serde(skip)]
     pub outcome: SearchOutcome,
 }
 
 impl SearchCost {
-    /// Returns whether both searches found the same hybrids.
+    /// Returns whether both searches found the same hybrids with the same scores.
     pub fn has_same_outcome(&self, other: &Self) -> bool {
         let (one, other) = (&self.outcome, &other.outcome);
         one.rounds == other.rounds && one.best == other.best && one.opt == other.opt
@@ -63,8 +63,8 @@ impl SearchCost {
 }
 
 impl SearchCase {
-    /// Runs the search with `savings` until the runs have taken `MIN_SECONDS` in total. Runs it at least
-    /// once.
+    /// Measures the search with the optimisations `savings`. Runs it at least once, and again until the runs
+    /// have taken `MIN_SECONDS` in total.
     ///
     /// # Errors
     /// Fails if a candidate cannot be scored.

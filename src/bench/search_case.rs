@@ -1,5 +1,5 @@
-//! The searches of `dtr bench search`. They replace layers of the bundled base on each of its tasks, and
-//! layers of a deep base with random weights on long items.
+//! The searches of `dtr bench search`: one search over the bundled base for each of its tasks, and one search
+//! over a deep base with random weights and long items.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ use crate::observer::Observer;
 /// The approximate number of words in the prompt of an item for the deep base.
 const WORDS_PER_PROMPT: usize = 300;
 
-/// A search to measure.
+/// A search that the benchmark measures.
 pub struct SearchCase {
     /// The name of the search in the output.
     pub name: String,
@@ -37,7 +37,7 @@ pub struct SearchCase {
     pub tokenizer: Tokenizer,
     /// The items on which candidates are scored.
     pub items: Vec<Item>,
-    /// The metric that decides which choice of an item is the answer.
+    /// The metric that selects the model's answer among the choices of an item.
     pub metric: Metric,
     /// The layers that the search may replace, in the order in which the first round tries them.
     pub layer_order: Vec<u32>,
@@ -46,14 +46,14 @@ pub struct SearchCase {
 }
 
 impl SearchCase {
-    /// Returns the largest number of tokens of a row.
+    /// Returns the maximum number of tokens of a row.
     pub(super) fn max_row_tokens(&self) -> usize {
         self.base.config.max_positions
     }
 }
 
-/// Returns one search for each task of the synthetic language. `directory` holds a base of that language.
-/// Each task has `num_items` items. The twins are distilled on 32,000 tokens.
+/// Returns one search for each task of the synthetic language. `directory` holds a base that was pretrained
+/// on this language. Each task has `num_items` items. The twins are distilled on 32,000 tokens.
 ///
 /// # Errors
 /// Fails if the base in `directory` cannot be read.
@@ -90,8 +90,7 @@ fn gla_variant(init: TwinInit) -> Variant {
     Variant { block: BlockConfig::Gla(GlaConfig::default()), geometry: GeometryConfig::default(), init }
 }
 
-/// Distils twins for a short time. Returns the twins, and the layers in ascending order of their twins'
-/// losses.
+/// Distils twins on few tokens. Returns the twins, and the layers in ascending order of their twins' losses.
 fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) -> Result<(Twins, Vec<u32>)> {
     let config = DistilConfig {
         token_budget: Count(32_000),
@@ -110,7 +109,7 @@ fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) 
         TokenSequences::new(&Corpus::default().source, tokenizer, sequences, config.seed, observer)?;
     distil(base, &mut students, &config, &sequences, observer)?;
     let distilled = students.remove(0).finish()?;
-    // Read the twins back from a file, as a sweep does, because matrices have another memory layout in
+    // Read the twins back from a file, as a sweep does, because matrices have another memory layout during
     // training.
     let path = folder.path().join("twins.safetensors");
     distilled.write_twins(&path)?;
@@ -118,9 +117,9 @@ fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) 
     Ok((Twins::new(&variant, base, &mut stored)?, distilled.result.layers_by_loss()))
 }
 
-/// Returns a search with a base of 28 layers and random weights. It has 24 items. As in PubMedQA, the prompt
-/// of an item has some three hundred words, and its three choices have one word each. The search may replace
-/// every fourth layer. With all layers, a search without optimisations would take hours.
+/// Returns a search over a base of 28 layers and random weights. It has 24 items. As in PubMedQA, the prompt
+/// of an item has about 300 words, and its three choices have one word each. The search may replace only
+/// every fourth layer. Over all layers, a search without optimisations would take hours.
 ///
 /// # Errors
 /// Fails if the tokenizer of the synthetic language cannot be built.

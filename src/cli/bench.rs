@@ -23,12 +23,13 @@ pub struct BenchCommand {
 enum Benchmark {
     /// Measure how much each optimisation of a search saves.
     ///
-    /// Runs each search four times, each time with one more optimisation: none, cached hidden states, pruned
-    /// candidates, shared prompts. Fails if the runs find different hybrids.
+    /// Measures each search without optimisations, and then with one optimisation more each time: cached
+    /// hidden states, pruned candidates, shared prompts. Fails if an optimisation changes the outcome of a
+    /// search.
     Search(SearchBenchmark),
-    /// Time the operations of distillation, scoring and decoding for a base of a published shape.
+    /// Time the operations of distillation, scoring and decoding for a base with a published shape.
     ///
-    /// Prints one JSON object per operation. `bench/pytorch` times the same operations in PyTorch.
+    /// Prints one JSON object for each measurement. `bench/pytorch` times the same operations in PyTorch.
     Device(DeviceBenchmark),
 }
 
@@ -36,17 +37,17 @@ enum Benchmark {
 struct DeviceBenchmark {
     #[command(flatten)]
     device: DeviceArgs,
-    /// Shape of the base, whose weights are random.
+    /// Shape of the base. Its weights are random.
     #[arg(long, value_enum, default_value = "llama-3.1-8b")]
     shape: BenchShape,
-    /// Number of layers, if not that of the shape.
+    /// Number of layers of the base. The default is the number of the published shape.
     #[arg(long, value_name = "COUNT")]
     layers: Option<usize>,
 }
 
 #[derive(Args)]
 struct SearchBenchmark {
-    /// Directory of a base of the synthetic language.
+    /// Directory of a base that was pretrained on the synthetic language.
     #[arg(long, value_name = "DIR", default_value = "models/mini")]
     base: PathBuf,
     /// Number of items of each task.
@@ -102,15 +103,13 @@ impl SearchBenchmark {
     }
 }
 
-/// Measures a search once for each value of [`Savings`].
 fn measure_costs(case: &SearchCase, progress: &ProgressDisplay) -> Result<Vec<SearchCost>> {
     let mut costs: Vec<SearchCost> = Vec::new();
     for savings in Savings::ALL {
         progress.print_line(&format!("{}: {}", case.name, label(savings)));
         let cost = case.measure(savings)?;
         if costs.first().is_some_and(|first| !first.has_same_outcome(&cost)) {
-            let message =
-                format!("the search of `{}` has another outcome with {}", case.name, label(savings));
+            let message = format!("the search `{}` has another outcome with `{}`", case.name, label(savings));
             return Err(Error::failed(message));
         }
         costs.push(cost);

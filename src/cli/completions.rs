@@ -1,4 +1,4 @@
-//! `dtr completions SHELL`: prints a completion script.
+//! `dtr completions SHELL`: prints a completion script for a shell.
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;

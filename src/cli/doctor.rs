@@ -9,7 +9,7 @@ use dtr_core::files::create_folder;
 
 /// Check the devices, the energy meters and the results directory of this machine.
 ///
-/// Exits with 5 if something required is missing.
+/// Exits with code 5 if a required part is missing.
 #[derive(Args)]
 pub struct DoctorCommand {
     #[command(flatten)]
@@ -19,12 +19,11 @@ pub struct DoctorCommand {
     json: bool,
 }
 
-/// The result of one check.
 #[derive(serde::Serialize)]
 struct CheckResult {
     name: &'static str,
     ok: bool,
-    /// Whether dtr works without this part of the machine.
+    /// Whether dtr works without the part of the machine that is checked.
     optional: bool,
     detail: String,
 }

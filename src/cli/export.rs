@@ -1,4 +1,4 @@
-//! `dtr export`: writes a hybrid that a search selected as a Hugging Face directory.
+//! `dtr export`: writes a hybrid of a finished search to a directory in the Hugging Face format.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,10 @@ use super::{ExperimentArgs, print_json};
 use crate::export::{SearchSelector, SelectedHybrid, export};
 use dtr_core::error::Result;
 
-/// Write a hybrid that a search selected as a Hugging Face directory
+/// Write a hybrid of a finished search to a directory in the Hugging Face format
 ///
-/// Reads finished cells and runs none. The options that name a search are necessary only if the sweep has
-/// several searches.
+/// Reads finished cells and runs none. `--model`, `--variant`, `--task` and `--axis` select the search. They
+/// are necessary only if the sweep has several searches.
 #[derive(Args)]
 pub struct ExportCommand {
     #[command(flatten)]
@@ -30,7 +30,7 @@ pub struct ExportCommand {
     /// Value of another sweep axis, such as `distil.token-budget=64k`; may be repeated
     #[arg(long = "axis", value_name = "KEY=VALUE", value_parser = parse_axis)]
     axes: Vec<(String, String)>,
-    /// Hybrid to export: the one with the most replaced layers, or the one with the highest validation score
+    /// Which of the two hybrids of the search to export
     #[arg(long, value_enum, default_value_t = SelectedHybrid::Opt)]
     which: SelectedHybrid,
     /// Print JSON

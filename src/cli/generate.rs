@@ -30,16 +30,16 @@ pub struct GenerateCommand {
     /// Maximum number of tokens to generate.
     #[arg(long, value_name = "COUNT", default_value_t = 256)]
     max_tokens: usize,
-    /// Sampling temperature; 0 always takes the most likely token.
+    /// Sampling temperature; 0 always selects the most likely token.
     #[arg(long, value_name = "NUMBER", default_value_t = 0.0, value_parser = parse_temperature)]
     temperature: f64,
-    /// Sample from the smallest set of most likely tokens whose probabilities add up to this number.
+    /// Sample from the smallest set of most likely tokens whose total probability is at least this number.
     #[arg(long, value_name = "NUMBER", default_value_t = 1.0, value_parser = parse_top_p)]
     top_p: f64,
-    /// Stop before this text; may be repeated.
+    /// Stop string: generation ends before this text; may be repeated.
     #[arg(long = "stop", value_name = "TEXT")]
     stops: Vec<String>,
-    /// Seed of the sampling.
+    /// Seed of the random sampling.
     #[arg(long, default_value_t = 0)]
     seed: u32,
     #[command(flatten)]
@@ -113,7 +113,7 @@ impl GenerateCommand {
     }
 }
 
-/// Reads the prompt from standard input. Drops the line break at the end.
+/// Reads the prompt from standard input, without a line break at the end.
 fn read_input() -> Result<String> {
     let mut text = String::new();
     let input = Path::new("standard input");
@@ -136,7 +136,6 @@ fn print(piece: &str) -> Result<()> {
     })
 }
 
-/// Returns a message with the number of generated tokens and the stop reason.
 fn stop_message(generated: &GeneratedText, context_length: usize) -> String {
     let reason = match generated.stop_reason {
         StopReason::EndOfText => "the model ended its text".to_owned(),

@@ -27,7 +27,7 @@ use crate::plan::{Plan, WorkerOptions, plan as make_plan, plan_for_machine};
 use crate::store::{Provenance, Store};
 use dtr_core::error::Result;
 
-/// Distill-then-Replace: task-guided hybrids of full and linear attention, as declared experiments.
+/// Distill-then-Replace: build and score task-guided hybrids of full and linear attention.
 #[derive(Parser)]
 #[command(version, about, propagate_version = true)]
 pub struct Cli {
@@ -35,7 +35,7 @@ pub struct Cli {
     command: Command,
 }
 
-// The help of a subcommand is the doc comment of its `Args` type. A doc comment here would replace it.
+// The doc comment of a subcommand's `Args` type is its help. A doc comment here would replace that help.
 #[derive(Subcommand)]
 enum Command {
     Quickstart(quickstart::QuickstartCommand),
@@ -91,7 +91,6 @@ struct ExperimentArgs {
     results: ResultsArgs,
 }
 
-/// The default of `--results`.
 const DEFAULT_RESULTS: &str = "results";
 
 /// The argument that selects the results directory.
@@ -111,12 +110,11 @@ impl ExperimentArgs {
         make_plan(&self.load()?)
     }
 
-    /// Returns the plan for a device of this machine.
     fn plan_on(&self, device: &DeviceArgs) -> Result<Plan> {
         plan_for_machine(&self.load()?, &device.device.hardware_label())
     }
 
-    /// Returns the command line that runs the experiment, for hints.
+    /// Returns the command line that runs the experiment. Hints show it to the user.
     fn sweep_command(&self) -> String {
         let mut command = format!("dtr sweep {}", self.manifest.display());
         for set in &self.sets {
@@ -130,14 +128,14 @@ impl ExperimentArgs {
 }
 
 impl ResultsArgs {
-    /// Opens the store. If an earlier version of the program left a folder of cells, reports that the store
-    /// ignores it.
+    /// Opens the store. If an earlier version of the program wrote cells to the results folder, tells the
+    /// user that they are ignored.
     fn store(&self) -> Result<Store> {
         let store = Store::open(&self.results)?;
         if let Some(folder) = store.results_folder().find_outdated_cells() {
             let folder = folder.display();
             eprintln!(
-                "`{folder}` is ignored, since an earlier version wrote it; delete it to free its space"
+                "`{folder}` is ignored, because an earlier version wrote it; delete it to free its space"
             );
         }
         Ok(store)
@@ -155,14 +153,13 @@ impl ResultsArgs {
 /// The argument that selects the device.
 #[derive(Args)]
 struct DeviceArgs {
-    /// Device that computes: `cpu`, or `cuda:0` in a build with the feature `cuda`; `cuda:0,1` divides the
-    /// work between two GPUs.
+    /// Device that computes: `cpu`, or `cuda:0` in a build with the feature `cuda`. With `cuda:0,1`, two GPUs
+    /// divide the work.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: device::DeviceChoice,
 }
 
 impl DeviceArgs {
-    /// Returns the provenance of the results of this process.
     fn provenance(&self) -> Provenance {
         Provenance {
             driver: self.device.driver(),
@@ -175,7 +172,7 @@ impl DeviceArgs {
 /// The argument that sets the number of worker processes.
 #[derive(Args, Default)]
 struct WorkersArgs {
-    /// Worker processes that run scores and searches side by side [default: 1].
+    /// Number of worker processes that run score and search cells in parallel [default: 1].
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
 }
@@ -186,12 +183,10 @@ impl WorkersArgs {
     }
 }
 
-/// Prints a value as JSON to standard output.
 fn print_json(value: &impl serde::Serialize) {
     println!("{}", serde_json::to_string_pretty(value).expect("a printed value is plain JSON"));
 }
 
-/// Prints the notes of a plan to standard error.
 fn print_notes(plan: &Plan) {
     for note in &plan.notes {
         eprintln!("{note}");

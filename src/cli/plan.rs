@@ -1,5 +1,5 @@
 //! `dtr plan`: lists the cells of an experiment, the reason why each cell would run, and an estimate of the
-//! resources.
+//! resources that the cells need.
 
 use clap::Args;
 
@@ -12,7 +12,7 @@ use crate::store::StageName;
 use dtr_core::error::Result;
 use dtr_core::files::format_bytes;
 
-/// List the cells of an experiment, the reason why each would run, and an estimate of the resources.
+/// List the cells of an experiment, the reason why each cell would run, and an estimate of the resources.
 #[derive(Args)]
 pub struct PlanCommand {
     #[command(flatten)]
@@ -56,8 +56,8 @@ impl PlanCommand {
         Ok(0)
     }
 
-    /// Returns the workers that would run cells of `to_do` side by side. Returns `None` if no cell can run in
-    /// parallel.
+    /// Returns the number of workers that would run the cells of `to_do` in parallel, and their memory.
+    /// Returns `None` if no cell can run in parallel.
     fn plan_workers(&self, mut to_do: Vec<&Cell>) -> Result<Option<WorkerPlan>> {
         to_do.retain(|cell| can_run_in_parallel(cell.stage()));
         if to_do.is_empty() {
@@ -68,7 +68,6 @@ impl PlanCommand {
     }
 }
 
-/// Prints the estimated resources of the cells that are not done.
 fn print_estimate(estimate: &Estimate) {
     let stages = || STAGES.iter().map(|stage| &stage.name);
     let count = |stage: &StageName| Some(format!("{} {stage}", estimate.cells.get(stage)?));
@@ -103,7 +102,6 @@ fn print_estimate(estimate: &Estimate) {
     }
 }
 
-/// Prints the number of workers and the memory of each.
 fn print_workers(workers: &WorkerPlan) {
     let mut parts = vec![workers.count.to_string()];
     parts.extend(workers.peak_bytes.map(|bytes| format!("each of about {}", format_bytes(bytes))));

@@ -9,9 +9,9 @@ use dtr_core::files::format_bytes;
 
 /// List the files of the results folder that no record needs, or delete them.
 ///
-/// These are checkpoints of finished cells, damaged records, temporary files of processes that were killed,
-/// and the checkpoints and logs of cells without a record, from which a sweep would resume. Cells that a
-/// process works on are skipped.
+/// These are checkpoints of finished cells, damaged records, and temporary files of processes that were
+/// killed. The checkpoints and logs of unfinished cells are listed too; without its checkpoint, such a cell
+/// starts again from the beginning. Cells that a process works on are skipped.
 #[derive(Args)]
 pub struct PruneCommand {
     #[command(flatten)]

@@ -1,4 +1,5 @@
-//! `dtr quickstart`: writes the bundled base and experiments to a folder, and runs the quick start there.
+//! `dtr quickstart`: writes the bundled base and its experiments to a folder, and runs the quick-start
+//! experiment there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,14 +11,14 @@ use dtr_core::files;
 use super::sweep::SweepCommand;
 use super::{DeviceArgs, ExperimentArgs, ResultsArgs};
 
-/// Includes files in the program. Gives each file's path in the repository and its content.
+/// Embeds files in the program, as an array of pairs of a path in the repository and the file's content.
 macro_rules! bundled_files {
     ($($path:literal),* $(,)?) => {
         [$(($path, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $path)).as_slice())),*]
     };
 }
 
-/// The bundled files by path and content: the base, and the manifests that need no other files.
+/// The paths and contents of the bundled files: the base, and the experiments that need no other files.
 const FILES: &[(&str, &[u8])] = &bundled_files![
     "experiments/base/models.toml",
     "experiments/base/recipe.toml",
@@ -33,12 +34,13 @@ const FILES: &[(&str, &[u8])] = &bundled_files![
     "schemas/experiment.json",
 ];
 
-/// Write the bundled base and its experiments to a folder, and run the quick start there.
+/// Write the bundled base and its experiments to a folder, and run the quick-start experiment there.
 ///
-/// Files that exist are kept, so that edited manifests survive. Running the command again resumes the sweep.
+/// Files that exist are not overwritten, so edited manifests are kept. Running the command again resumes the
+/// sweep.
 #[derive(Args)]
 pub struct QuickstartCommand {
-    /// Folder to write; created if it is missing.
+    /// Folder to write to; created if it is missing.
     #[arg(default_value = "dtr-quickstart")]
     dir: PathBuf,
     #[command(flatten)]
@@ -54,7 +56,7 @@ impl QuickstartCommand {
     }
 }
 
-/// Writes those bundled files that do not exist in `dir`.
+/// Writes the bundled files that do not exist in `dir` yet.
 fn unpack(dir: &Path) -> Result<()> {
     for (path, content) in FILES {
         let path = dir.join(path);

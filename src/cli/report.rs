@@ -1,4 +1,4 @@
-//! `dtr report`: writes the tables, the figures and the page of an experiment from stored records.
+//! `dtr report`: writes the tables, the figures and the HTML page of an experiment from stored records.
 
 use std::path::PathBuf;
 
@@ -10,9 +10,9 @@ use crate::report;
 use crate::store::Store;
 use dtr_core::error::{ErrorKind, Result};
 
-/// Write tables and figures from finished cells, without running any
+/// Write tables and figures from finished cells, without running cells
 ///
-/// Exits with 3 if cells are missing, after writing the report of the finished cells.
+/// If cells are missing, writes the report of the finished cells and exits with code 3.
 #[derive(Args)]
 pub struct ReportCommand {
     #[command(flatten)]
@@ -54,7 +54,6 @@ pub(super) struct WrittenReport {
 }
 
 impl WrittenReport {
-    /// Prints the summary and the paths.
     pub fn print(&self) {
         println!("{}", self.summary.trim_end());
         println!();

@@ -1,5 +1,5 @@
-//! `dtr schema`: writes the JSON schema of manifests and the documentation of tables, as JSON and as
-//! Markdown.
+//! `dtr schema`: writes the JSON schema of manifests, the descriptions of table columns, and the pages of the
+//! manual that are generated from them.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use dtr_core::files::write_bytes_atomically;
 /// Write the JSON schemas and the generated pages of the manual, or check that they are current.
 #[derive(Args)]
 pub struct SchemaCommand {
-    /// Directory that holds `schemas/` and `docs/`.
+    /// Directory with the folders `schemas/` and `docs/`.
     #[arg(long, value_name = "DIR", default_value = ".")]
     directory: PathBuf,
     /// Write nothing; fail if a file differs from the generated text.

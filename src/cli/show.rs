@@ -10,7 +10,7 @@ use dtr_core::error::{Error, Result};
 /// Show one cell: its spec, inputs, result, provenance and log, as JSON.
 #[derive(Args)]
 pub struct ShowCommand {
-    /// Key of the cell, or its first digits.
+    /// Key of the cell, or the first digits of the key.
     key: String,
     #[command(flatten)]
     results: ResultsArgs,
@@ -37,7 +37,7 @@ impl ShowCommand {
         Ok(0)
     }
 
-    /// Returns the cell whose key begins with the given digits. Fails unless there is exactly one.
+    /// Returns the cell whose key begins with the given digits. Fails if there is none or more than one.
     fn resolve(&self, store: &Store) -> Result<CellId> {
         let mut matches = store.results_folder().list_cells()?;
         matches.retain(|cell| cell.key.to_string().starts_with(&self.key));
@@ -45,8 +45,10 @@ impl ShowCommand {
             [one] => Ok(one.clone()),
             [] => Err(Error::manifest(format!("no cell's key begins with `{}`", self.key))
                 .hint("run `dtr plan MANIFEST` to list keys")),
-            many => Err(Error::manifest(format!("{} cells' keys begin with `{}`", many.len(), self.key))
-                .hint("give more digits")),
+            many => {
+                Err(Error::manifest(format!("the keys of {} cells begin with `{}`", many.len(), self.key))
+                    .hint("give more digits"))
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::stages::STAGES;
 use crate::store::StageName;
 use dtr_core::error::Result;
 
-/// Count the cells of an experiment that are done, running, failed and missing.
+/// Count the cells of each stage that are done, running, failed and missing.
 #[derive(Args)]
 pub struct StatusCommand {
     #[command(flatten)]

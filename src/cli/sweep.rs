@@ -1,4 +1,4 @@
-//! `dtr sweep`: runs an experiment.
+//! `dtr sweep`: runs the cells of an experiment and writes its report.
 
 use clap::Args;
 
@@ -16,8 +16,8 @@ use dtr_core::error::{ErrorKind, Result};
 
 /// Run every cell of an experiment that is not done, then write tables and figures.
 ///
-/// Running the command again resumes, because finished cells are cached. Ctrl-C saves the current step and
-/// stops.
+/// Running the command again resumes the sweep, because finished cells are cached. Ctrl-C saves the current
+/// step and stops the sweep.
 #[derive(Args)]
 pub struct SweepCommand {
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub struct SweepCommand {
     device: DeviceArgs,
     #[command(flatten)]
     workers: WorkersArgs,
-    /// Stop after the first cell that fails; cells of the same group finish.
+    /// Stop after the first cell that fails. Cells that run together with it still finish.
     #[arg(long)]
     fail_fast: bool,
     /// Run failed cells again.
@@ -47,7 +47,7 @@ impl SweepCommand {
     pub(super) fn run(self) -> Result<u8> {
         match SupervisorConnection::connect()? {
             Some(supervisor) => match (self.run_as_worker(&supervisor), supervisor.role()) {
-                // The supervisor reports the interruption of all parallel workers once.
+                // The supervisor reports an interruption once, for all parallel workers.
                 (Err(error), WorkerRole::Parallel { .. }) if error.kind() == ErrorKind::Interrupted => {
                     Ok(error.kind().exit_code())
                 }
@@ -95,7 +95,7 @@ impl SweepCommand {
         }
     }
 
-    /// Runs the cells of this worker. Returns `None` if another worker writes the report.
+    /// Runs the cells of this worker. Returns `None` if another worker will write the report.
     fn run_cells(&self, plan: &Plan, context: &RunContext<'_>) -> Result<Option<RunSummary>> {
         let policy = FailurePolicy { fail_fast: self.fail_fast, retry_failed: self.retry_failed };
         match context.supervisor.role() {

@@ -14,14 +14,14 @@ use dtr_core::seed::Seed;
 
 /// Check stored results: compare digests, rebuild tables and recompute a sample of cells
 ///
-/// Reads every record of the results directory and its files. With a manifest, also rebuilds the tables of
-/// the experiment, and recomputes a sample of its cells in a temporary directory. Changes nothing. Exits with
-/// 1 and lists the differences if there are any.
+/// Reads every record of the results directory and the files of each record. With a manifest, also rebuilds
+/// the tables of the experiment, and recomputes a sample of its cells in a temporary directory. Changes
+/// nothing. If results differ, lists the differences and exits with code 1.
 #[derive(Args)]
 pub struct VerifyCommand {
     /// Manifest of the experiment; without a manifest, only records and their files are checked
     manifest: Option<PathBuf>,
-    /// Override one value of the manifest, as for the sweep; may be repeated
+    /// Override one value of the manifest, as in the sweep's command; may be repeated
     #[arg(long = "set", value_name = "PATH=TOML", requires = "manifest")]
     sets: Vec<String>,
     #[command(flatten)]

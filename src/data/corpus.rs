@@ -19,7 +19,7 @@ pub struct Corpus {
 pub enum CorpusSource {
     /// Generated text of the bundled synthetic language.
     Synthetic(SyntheticCorpus),
-    /// Documents of files.
+    /// Documents from files.
     Files(FileCorpus),
     /// A mixture of several sources, each with a share of the tokens.
     Mixture(#[schemars(length(min = 1))] Vec<WeightedSource>),
@@ -47,26 +47,26 @@ impl Default for SyntheticCorpus {
     }
 }
 
-/// Documents of files: plain text (`.txt`, `.md`), JSON Lines or a JSON list (`.jsonl`, `.ndjson`, `.json`) or
-/// Parquet (`.parquet`), each optionally compressed (`.gz`, `.xz`, `.zst`).
+/// Documents from files: plain text (`.txt`, `.md`), JSON Lines or a JSON list (`.jsonl`, `.ndjson`,
+/// `.json`), or Parquet (`.parquet`). Each file may be compressed (`.gz`, `.xz`, `.zst`).
 ///
-/// An epoch holds every document once, in a random order that depends on the recipe's seed. Leading and
-/// trailing whitespace of a document is removed, and empty documents are skipped.
+/// An epoch holds every document once, in a random order that depends on the seed of the training run.
+/// Leading and trailing whitespace of a document is removed, and empty documents are skipped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FileCorpus {
-    /// The files (relative to the manifest, or `hf://datasets/OWNER/NAME@REVISION/PATH`). A `*` in a file
-    /// name matches any characters. Matching files are read in alphabetical order.
+    /// The files, as paths relative to the manifest or as `hf://datasets/OWNER/NAME@REVISION/PATH`. A `*` in
+    /// a file name matches any number of characters. Matching files are read in alphabetical order.
     #[schemars(length(min = 1), extend("items" = { "type": "string", "format": "path" }))]
     pub paths: Vec<String>,
     /// The text column of JSON and Parquet files.
     #[serde(default = "default_column")]
     pub column: String,
-    /// The unit of plain text that is one document.
+    /// The part of a plain text file that is one document.
     #[serde(default)]
     pub document: DocumentUnit,
-    /// The text appended to every document: an empty line by default, or a special token such as
-    /// `<|endoftext|>`.
+    /// The text that is appended to every document, such as the special token `<|endoftext|>`. The default is
+    /// an empty line.
     #[serde(default = "default_separator")]
     pub separator: String,
 }
@@ -79,7 +79,7 @@ fn default_separator() -> String {
     "\n\n".to_owned()
 }
 
-/// The unit of plain text that is one document.
+/// The part of a plain text file that is one document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum DocumentUnit {
@@ -90,7 +90,7 @@ pub enum DocumentUnit {
     Line,
     /// The text between separator lines, such as `"<|endoftext|>"`.
     Between(String),
-    /// A file of at most 128 MiB.
+    /// A whole file, of at most 128 MiB.
     File,
 }
 

@@ -1,4 +1,5 @@
-//! Items of a task whose rows are in files: templates turn each row into a prompt, its choices and a label.
+//! Loads the items of a task whose rows are in files. Templates turn each row into a prompt, its choices and
+//! a label.
 
 use std::ops::ControlFlow;
 
@@ -15,7 +16,7 @@ const CONTINUATION: &str = "continuation";
 const CHOICES: &str = "choices";
 const LABEL: &str = "label";
 
-/// The maximum total size, in bytes, of the texts of one split.
+/// The maximum total size of the texts of one split, in bytes.
 const MAX_SPLIT_BYTES: usize = 1 << 30;
 
 /// Returns the file with the rows of `split`, and whether the file's rows are divided between two splits.
@@ -29,8 +30,8 @@ pub fn split_file(task: &FileTask, split: Split) -> (&str, bool) {
 /// Loads the items of one split of `task`, in the order of their rows. The train split is empty.
 ///
 /// # Errors
-/// A manifest error when a template fails for a row, or when a row's label is not one of its choices. The
-/// error names the row.
+/// Fails if the file cannot be read or has no items of the split. Fails with an error that names the row if a
+/// template fails for a row, or if the row's label is not one of its choices.
 pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>, Error> {
     let max_items = match split {
         Split::Train => return Ok(Vec::new()),
@@ -61,7 +62,7 @@ pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>, Err
     Ok(items)
 }
 
-/// The maximum number of bytes of the split's remaining texts.
+/// The number of bytes that the remaining texts of a split may have.
 struct TextBudget(usize);
 
 impl TextBudget {
@@ -79,7 +80,7 @@ impl TextBudget {
     }
 }
 
-/// Assigns a row of a divided file to one of the two splits, by the row's hash.
+/// Returns the split of a row, if a file's rows are divided between two splits. The row's hash decides.
 fn assign_split(row: &Row) -> Result<Split, Error> {
     Ok(match blake3::hash(row.to_json()?.as_bytes()).as_bytes()[0] % 2 {
         0 => Split::Validation,
@@ -87,7 +88,6 @@ fn assign_split(row: &Row) -> Result<Split, Error> {
     })
 }
 
-/// Builds items from rows.
 struct ItemBuilder<'a> {
     templates: Templates,
     /// Whether the prompt uses the variable `choice`.

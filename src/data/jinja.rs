@@ -1,7 +1,8 @@
 //! Jinja templates and expressions over the rows of a task's files, with Python's semantics.
 //!
-//! As in Python, a template keeps its trailing newline, a missing column is an error, and Python's string,
-//! list and dictionary methods exist. `re.sub` and `re.findall` are available as filters.
+//! As in Python, a template keeps its trailing newline, and a missing column is an error. Templates may use
+//! Python's string, list and dictionary methods. Python's `re.sub` and `re.findall` are available as the
+//! filters `regex_replace` and `regex_findall`.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +15,11 @@ use super::rows::Row;
 use dtr_core::error::{Error, Result};
 use dtr_core::jinja::{self, charge_bytes, explain_out_of_fuel};
 
-/// The variable that holds an answer choice, in templates that are rendered once for each choice.
+/// The variable that holds an answer choice. Templates that use it are rendered once for each choice.
 const CHOICE: &str = "choice";
 
-/// The variable that holds the value of an expression, in the template that evaluates the expression.
+/// The variable that holds the value of an expression. A template evaluates the expression and sets this
+/// variable.
 const RESULT: &str = "expression_result";
 
 type TemplateResult<T> = std::result::Result<T, TemplateError>;
@@ -25,12 +27,11 @@ type TemplateResult<T> = std::result::Result<T, TemplateError>;
 /// A set of named templates and expressions.
 pub(super) struct Templates {
     environment: Environment<'static>,
-    /// The names in the code of all templates.
+    /// All identifiers in the code of the templates.
     names: BTreeSet<String>,
 }
 
 impl Templates {
-    /// Creates an empty set.
     pub fn new() -> Self {
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
         let mut environment = jinja::create_environment(syntax.expect("the delimiters are Jinja's own"));
@@ -59,7 +60,8 @@ impl Templates {
         self.add(name, &format!("{{% set {RESULT} = ({expression})|map('string')|list %}}"))
     }
 
-    /// Returns all names in the code of the templates. The columns that the templates use are among them.
+    /// Returns all identifiers in the code of the templates. The columns that the templates use are among
+    /// them.
     pub fn names(&self) -> &BTreeSet<String> {
         &self.names
     }
@@ -95,7 +97,8 @@ impl Templates {
             .unwrap_or_default()
     }
 
-    /// Returns the error of a template for `row`. It names the first column that the row lacks, if there is one.
+    /// Returns the error for a template that failed for `row`. If the template uses a column that the row
+    /// lacks, the error names the column.
     fn explain(&self, name: &str, row: &Row, error: TemplateError) -> Error {
         let failed = Error::manifest(format!("cannot compute its {name}"));
         if error.kind() == ErrorKind::UndefinedError {
@@ -120,7 +123,7 @@ fn compile_regex(pattern: &str) -> TemplateResult<Regex> {
     })
 }
 
-/// Replaces every match of `pattern` in `text` by the literal text `replacement`.
+/// Replaces every match of `pattern` in `text` with the literal text `replacement`.
 fn regex_replace(
     state: &mut State<'_, '_>,
     text: &str,

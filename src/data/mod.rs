@@ -1,5 +1,5 @@
-//! The data of an experiment: items of multiple-choice tasks, documents of corpora, and both as token
-//! sequences.
+//! The data of an experiment: items of multiple-choice tasks, documents of corpora, and the token sequences
+//! that are made from both.
 
 mod corpus;
 pub mod documents;
@@ -33,8 +33,8 @@ pub struct Item {
     pub id: String,
     /// The text before the choice, without trailing space.
     pub prompt: String,
-    /// One prompt for each choice, for tasks whose choices differ in the prompt. Empty if all choices have
-    /// the same `prompt`.
+    /// The prompt of each choice, for tasks whose choices have different prompts. Empty if all choices share
+    /// `prompt`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prompts: Vec<String>,
     /// The answer choices, without leading space.
@@ -50,7 +50,7 @@ impl Item {
     }
 }
 
-/// The splits of a task, which have no item in common.
+/// The splits of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Split {
@@ -58,7 +58,7 @@ pub enum Split {
     Train,
     /// Items that guide a search.
     Validation,
-    /// Items that the reported scores are computed on.
+    /// Items on which reported scores are computed.
     Test,
 }
 
@@ -74,11 +74,11 @@ impl fmt::Display for Split {
 
 /// Loads or generates the items of one split of `task`, always in the same order.
 ///
-/// A longer split begins with the items of a shorter one.
+/// If a task asks for more items, its split begins with the same items.
 ///
 /// # Errors
-/// A manifest error when the source has fewer items than the task asks for, or a row cannot be turned into an
-/// item. An environment error when a file cannot be read.
+/// Fails with a manifest error if a synthetic task asks for more items than exist, or if a row cannot be
+/// turned into an item. Fails with an environment error if a file cannot be read.
 pub fn load_items(task: &Task, split: Split) -> Result<Vec<Item>> {
     match &task.source {
         TaskSource::Synthetic(source) => {

@@ -1,5 +1,5 @@
-//! Dates and times as Python's `datetime` prints them. Values with nanoseconds are those of pandas, to which
-//! pyarrow converts them.
+//! Dates and times as Python's `datetime` prints them. Like pyarrow, this module converts values that count
+//! nanoseconds to types of pandas.
 
 use jiff::civil::{self, DateTime};
 use jiff::tz::{Offset, TimeZone};
@@ -13,7 +13,7 @@ const NANOSECONDS_PER_DAY: i128 = 86_400 * NANOSECONDS_PER_SECOND;
 /// Midnight of 1 January 1970.
 const EPOCH: DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
 
-/// Returns the local time that lies `nanoseconds` after the epoch, or `None` outside of Python's years.
+/// Returns the time that is `nanoseconds` after the epoch, or `None` if its year is not from 1 to 9999.
 fn after_epoch(nanoseconds: i128) -> Option<DateTime> {
     let whole = nanoseconds.div_euclid(NANOSECONDS_PER_SECOND);
     let rest = nanoseconds.rem_euclid(NANOSECONDS_PER_SECOND);
@@ -22,7 +22,7 @@ fn after_epoch(nanoseconds: i128) -> Option<DateTime> {
     (1..=9999).contains(&time.year()).then_some(time)
 }
 
-/// Returns the `datetime.date` of a number of days since 1970.
+/// Returns the `datetime.date` that is `days` days after the epoch.
 pub(super) fn date(days: i64) -> Option<PythonObject> {
     let date = after_epoch(i128::from(days) * NANOSECONDS_PER_DAY)?.date();
     let (year, month, day) = (date.year(), date.month(), date.day());
@@ -31,8 +31,8 @@ pub(super) fn date(days: i64) -> Option<PythonObject> {
     Some(PythonObject { attributes, ..PythonObject::new(date.to_string(), repr) })
 }
 
-/// Returns the `datetime.datetime` of `count` units of `unit` nanoseconds since 1970, in a time zone if there
-/// is one. For nanoseconds, returns the `Timestamp` of pandas.
+/// Returns the `datetime.datetime` that is `count` times `unit` nanoseconds after the epoch, in the time zone
+/// `zone` if it is given. If `unit` is 1, returns the `Timestamp` of pandas.
 pub(super) fn datetime(count: i64, unit: i64, zone: Option<&str>) -> Option<PythonObject> {
     let nanoseconds = i128::from(count) * i128::from(unit);
     let zone = match zone.filter(|name| !name.is_empty()) {
@@ -57,17 +57,18 @@ pub(super) fn datetime(count: i64, unit: i64, zone: Option<&str>) -> Option<Pyth
     Some(PythonObject { attributes, ..PythonObject::new(text, repr) })
 }
 
-/// A time zone at one moment.
+/// A time zone and its offset at one moment.
 struct Zone {
     name: String,
-    /// Seconds ahead of UTC.
+    /// The offset from UTC, in seconds. It is positive to the east.
     offset: i64,
     /// Python's `repr` of the zone.
     repr: String,
 }
 
 impl Zone {
-    /// Returns the zone of a name such as `Europe/Berlin` or `+07:30`, or `None` if it is not known.
+    /// Returns the zone `name`, such as `Europe/Berlin` or `+07:30`, at a moment given in `nanoseconds` after
+    /// the epoch. Returns `None` if the name is unknown.
     fn at(name: &str, nanoseconds: i128) -> Option<Self> {
         if let Some(offset) = fixed_offset(name).filter(|offset| *offset != 0) {
             let repr =
@@ -83,7 +84,8 @@ impl Zone {
         Some(Self { name: name.to_owned(), offset: offset.seconds().into(), repr })
     }
 
-    /// Returns the offset as hours and minutes with `separator` between them, and the seconds if there are any.
+    /// Returns the offset as hours and minutes, with `separator` between them. Adds the seconds if they are
+    /// not 0.
     fn offset_text(&self, separator: &str) -> String {
         let sign = if self.offset < 0 { '-' } else { '+' };
         let [hours, minutes, seconds] =
@@ -93,14 +95,14 @@ impl Zone {
     }
 }
 
-/// Returns the seconds of an offset such as `-07:30`.
+/// Parses an offset such as `-07:30` and returns it in seconds.
 fn fixed_offset(name: &str) -> Option<i64> {
     let sign = if name.starts_with('-') { -1 } else { 1 };
     let (hours, minutes) = name.strip_prefix(['+', '-'])?.split_once(':')?;
     Some(sign * (hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60))
 }
 
-/// Returns the `datetime.time` of `count` units of `unit` nanoseconds since midnight.
+/// Returns the `datetime.time` that is `count` times `unit` nanoseconds after midnight.
 pub(super) fn time(count: i64, unit: i64) -> Option<PythonObject> {
     let nanoseconds = count.checked_mul(unit)?;
     let is_valid = (0..NANOSECONDS_PER_DAY).contains(&i128::from(nanoseconds)) && nanoseconds % 1000 == 0;
@@ -111,7 +113,7 @@ pub(super) fn time(count: i64, unit: i64) -> Option<PythonObject> {
     Some(PythonObject { attributes, ..PythonObject::new(clock(time), repr) })
 }
 
-/// Returns the `datetime.timedelta` of `count` units of `unit` nanoseconds. For nanoseconds, returns the
+/// Returns the `datetime.timedelta` of `count` times `unit` nanoseconds. If `unit` is 1, returns the
 /// `Timedelta` of pandas.
 pub(super) fn timedelta(count: i64, unit: i64) -> Option<PythonObject> {
     let nanoseconds = i128::from(count) * i128::from(unit);
@@ -134,8 +136,8 @@ pub(super) fn timedelta(count: i64, unit: i64) -> Option<PythonObject> {
     Some(PythonObject { is_true: nanoseconds != 0, ..PythonObject::new(text, repr) })
 }
 
-/// Returns a time of the day: with six decimal places if it has microseconds, and with nine if it has
-/// nanoseconds.
+/// Formats a time of day. The seconds have six decimal places if they are not whole, and nine if six do not
+/// suffice.
 fn clock(time: civil::Time) -> String {
     let whole = time.strftime("%H:%M:%S");
     match time.subsec_nanosecond() {
@@ -158,7 +160,7 @@ fn clock_attributes(time: civil::Time) -> [(&'static str, i64); 4] {
     ]
 }
 
-/// Joins `parts`, without the zeros at their end. At least `min_length` parts stay.
+/// Joins `parts` with commas, without trailing zeros. Keeps at least `min_length` parts.
 fn without_trailing_zeros(parts: &[i64], min_length: usize) -> String {
     let length = parts.iter().rposition(|part| *part != 0).map_or(0, |last| last + 1).max(min_length);
     parts[..length].iter().map(i64::to_string).collect::<Vec<_>>().join(", ")

@@ -1,5 +1,5 @@
-//! Rows of a task's file, with the values that Python would have: JSON Lines, a JSON list of objects, or
-//! Parquet.
+//! A reader of the rows of a task's file: JSON Lines, a JSON list of objects, or Parquet. Templates print the
+//! values as Python does.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -15,9 +15,9 @@ use super::documents::parquet::ParquetFile;
 use crate::hub::local_or_cached_path;
 use dtr_core::error::{Error, Result};
 
-/// A row of a file.
+/// A row of a task's file.
 pub(super) struct Row {
-    /// The values by column. Of a Parquet file, these are the columns that [`Columns`] asks for.
+    /// The values by column. For a Parquet file, it holds only the columns that [`Columns`] selects.
     pub values: Value,
     /// The names of all columns.
     pub columns: Arc<[String]>,
@@ -31,21 +31,22 @@ impl Row {
     }
 }
 
-/// The columns of a Parquet file that are read.
+/// A selection of the columns of a Parquet file.
 pub(super) struct Columns {
-    /// Columns that are read whatever their type is.
+    /// Names of columns that are read, whatever their types are.
     pub names: BTreeSet<String>,
-    /// Whether all columns are read whose values have a form in JSON.
+    /// Whether all columns whose values JSON can represent are read too.
     pub includes_json: bool,
 }
 
-/// A callback for the index of a row and the row, which may stop the reading.
+/// A callback that receives each row and its index. It may stop the reading.
 type RowCallback<'a> = dyn FnMut(usize, Row) -> Result<ControlFlow<()>> + 'a;
 
-/// Calls `callback` with the rows of the file at `path`, a local path or the URI of a file on the hub.
+/// Calls `callback` with every row of the file at `path`, which is a local path or the URI of a file on the
+/// Hugging Face hub.
 ///
 /// # Errors
-/// When the file cannot be read or is malformed, or when `callback` fails.
+/// Fails if the file cannot be read or is malformed, or if `callback` fails.
 pub(super) fn for_each_row(path: &str, columns: &Columns, callback: &mut RowCallback<'_>) -> Result<()> {
     let file = MaybeCompressedFile::new(Path::new(path), local_or_cached_path(path)?);
     match FileFormat::from_path(file.path)? {

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use dtr_core::seed::Seed;
 
-/// A multiple-choice task. Its validation split guides searches, and its test split is reported.
+/// A multiple-choice task. Scores on its validation split guide searches, and scores on its test split are
+/// reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Task {
@@ -23,25 +24,26 @@ pub enum TaskSource {
     File(FileTask),
 }
 
-/// A task whose items are rows of files: JSON Lines or a JSON list (`.jsonl`, `.ndjson`, `.json`) or Parquet
-/// (`.parquet`), each optionally compressed (`.gz`, `.xz`, `.zst`).
+/// A task whose items are rows of files: JSON Lines or a JSON list (`.jsonl`, `.ndjson`, `.json`), or Parquet
+/// (`.parquet`). Each file may be compressed (`.gz`, `.xz`, `.zst`).
 ///
 /// Templates and expressions use Jinja with Python's methods of strings, lists and dictionaries, and with the
 /// filters `regex_replace(PATTERN, TEXT)` and `regex_findall(PATTERN)`. Their variables are the columns of a
-/// row, and values become the text that Python prints. A score compares the likelihoods of the choices after the prompt and a space.
+/// row. Values become the same text as in Python. Scoring compares the likelihoods of the choices after the
+/// prompt and a space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FileTask {
-    /// The file of validation rows (relative to the manifest, or `hf://datasets/…`). Without it, `splits`
-    /// decides which rows of `test` are validation rows.
+    /// The file of validation rows, as a path relative to the manifest or as `hf://datasets/…`. Without this
+    /// file, `splits` decides which rows of `test` are validation rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "path"))]
     pub validation: Option<String>,
-    /// The file of test rows (relative to the manifest, or
-    /// `hf://datasets/OWNER/NAME@REVISION/FILE` for a file on the Hugging Face hub).
+    /// The file of test rows, as a path relative to the manifest or, for a file on the Hugging Face hub, as
+    /// `hf://datasets/OWNER/NAME@REVISION/FILE`.
     #[schemars(extend("format" = "path"))]
     pub test: String,
-    /// How the rows of `test` serve both splits, when `validation` is absent.
+    /// Which rows of `test` each split gets, if `validation` is absent.
     #[serde(default)]
     pub splits: SplitPolicy,
     /// The maximum number of validation items, taken from the first rows. The default is all rows.
@@ -55,8 +57,8 @@ pub struct FileTask {
     /// The template of the prompt, such as `"Question: {{ question }}\nAnswer:"`. If it uses the variable
     /// `choice`, each choice gets its own prompt.
     pub prompt: String,
-    /// The template of the scored text, for tasks whose choices differ in the prompt. The choice itself is
-    /// scored by default.
+    /// The template of the scored text, for tasks in which each choice has its own prompt. By default, the
+    /// choice itself is scored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub continuation: Option<String>,
     /// The answer choices.
@@ -68,16 +70,15 @@ pub struct FileTask {
     pub metric: Metric,
 }
 
-/// How a single labelled file serves as validation and as test split.
+/// Which rows of a single file the validation split and the test split get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SplitPolicy {
-    /// Each row belongs to one of the two splits, by a hash of the row. A search never sees the reported
-    /// items.
+    /// A hash of each row assigns the row to one of the two splits. A search never sees the reported items.
     #[default]
     HeldOut,
-    /// Both splits hold all rows, as seems to be the case in published results. A search then selects on the
-    /// items that are reported.
+    /// Both splits hold all rows, as seems to be the case in published results. A search then selects hybrids
+    /// by their scores on the reported items.
     AsPublished,
 }
 
@@ -98,13 +99,13 @@ pub enum Metric {
     /// The answer is the choice with the highest log-likelihood.
     #[default]
     Acc,
-    /// The answer is the choice with the highest log-likelihood divided by its number of characters.
+    /// The answer is the choice with the highest log-likelihood divided by the choice's number of characters.
     AccNorm,
 }
 
 impl Task {
-    /// Returns how one labelled file serves as both splits, or `None` when each split has its own file or
-    /// generator.
+    /// Returns which rows of the task's single file each split gets. Returns `None` if each split has its own
+    /// file, or if the items are generated.
     pub fn split_policy(&self) -> Option<SplitPolicy> {
         match &self.source {
             TaskSource::File(file) if file.validation.is_none() => Some(file.splits),
@@ -127,14 +128,15 @@ impl Task {
 pub struct SyntheticTask {
     /// The kind of question.
     pub kind: SyntheticTaskKind,
-    /// The seed of the language's facts. It must be the seed of the corpus that the base was trained on.
+    /// The seed of the language's facts. It must equal the `language-seed` of the corpus on which the base
+    /// was trained.
     #[serde(default = "default_language_seed")]
     pub language_seed: Seed,
-    /// The number of validation items, which guide the search.
+    /// The number of validation items, whose scores guide searches.
     #[serde(default = "default_validation_items")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub validation_items: usize,
-    /// The number of test items, which are reported.
+    /// The number of test items, whose scores are reported.
     #[serde(default = "default_test_items")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub test_items: usize,
@@ -156,9 +158,9 @@ fn default_test_items() -> usize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SyntheticTaskKind {
-    /// Recall of a pair from the context, among distractors.
+    /// Who holds which object of which colour, as stated in a passage.
     Recall,
-    /// Facts of the training corpus, asked without context.
+    /// A fact of the training corpus, without any passage.
     Facts,
     /// The topic of a passage.
     Topic,

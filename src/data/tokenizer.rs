@@ -1,4 +1,4 @@
-//! The tokenizer of the synthetic language, with one token for each word. It is saved as an ordinary
+//! The tokenizer of the synthetic language, which has one token for each word. It can be saved as an ordinary
 //! `tokenizer.json`.
 
 use std::path::Path;
@@ -13,17 +13,17 @@ use tokenizers::{AddedToken, Tokenizer};
 use super::synthetic;
 use dtr_core::error::{Error, Result};
 
-/// Special tokens. Their ids are their indices.
+/// Special tokens. The id of a token is its index in this array.
 const SPECIAL: [&str; 4] = ["<unk>", "<bos>", "<eos>", "<pad>"];
 
 /// Punctuation marks, each a token of its own.
 const PUNCTUATION: [&str; 3] = [".", ",", "?"];
 
-/// Returns the tokenizer that the configuration of a base to be pretrained names. The default is the
-/// tokenizer of the synthetic language.
+/// Returns the tokenizer for a base that is pretrained with the configuration `shape`. If `shape` names no
+/// tokenizer, returns the tokenizer of the synthetic language.
 ///
 /// # Errors
-/// When the configured tokenizer cannot be read.
+/// Fails if the configured tokenizer cannot be read.
 pub fn read_base_tokenizer(shape: &DecoderShape) -> Result<dtr_model::Tokenizer> {
     match &shape.tokenizer {
         Some(path) => dtr_model::Tokenizer::read(Path::new(path)),
@@ -37,7 +37,7 @@ pub fn read_base_tokenizer(shape: &DecoderShape) -> Result<dtr_model::Tokenizer>
 /// order. Encoding with special tokens begins with `<bos>`. Decoding restores the text exactly.
 ///
 /// # Errors
-/// When the `tokenizers` crate rejects the configuration, which would be a bug.
+/// Fails if the `tokenizers` crate rejects the configuration, which would be a bug.
 pub fn synthetic_tokenizer() -> Result<Tokenizer> {
     build()
         .map_err(|cause| Error::failed(format!("cannot build the synthetic language's tokenizer: {cause}")))

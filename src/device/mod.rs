@@ -1,4 +1,4 @@
-//! Devices that compute: their choice on the command line, their description in records, and meters of the
+//! The devices that compute: how the command line chooses them, how records describe them, and meters of the
 //! time and the energy that work takes on them.
 
 #[cfg(feature = "cuda")]
@@ -22,7 +22,7 @@ pub use usage::{MeterReading, ResourceUsage, UsageMeter, UsageTimer};
 pub enum DeviceChoice {
     /// The CPU.
     Cpu,
-    /// CUDA devices of one kind.
+    /// One or several CUDA devices.
     Cuda(CudaIndices),
 }
 
@@ -39,7 +39,6 @@ impl CudaIndices {
         (0..64).filter(move |index| self.0 >> index & 1 == 1)
     }
 
-    /// Returns the lowest index.
     fn first(self) -> usize {
         self.0.trailing_zeros() as usize
     }
@@ -51,7 +50,7 @@ impl CudaIndices {
     }
 }
 
-/// The hardware that the speed of work depends on, as benchmarks record it.
+/// The hardware that decides how fast work runs. Throughput measurements record it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HardwareLabel {
     /// The device's description, such as `cuda (NVIDIA H100 80GB HBM3)`.
@@ -77,10 +76,10 @@ impl FromStr for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// Opens all chosen devices. Work that cannot be shared between devices runs on the first of them.
+    /// Opens all chosen devices. Work that several devices cannot share runs on the first device.
     ///
     /// # Errors
-    /// When this build or this machine lacks one of the devices.
+    /// Fails if this build or this machine does not support one of the devices.
     pub fn open_all(self) -> Result<Vec<Device>> {
         match self {
             Self::Cpu => Ok(vec![Device::flex()]),
@@ -91,7 +90,7 @@ impl DeviceChoice {
     /// Opens all chosen devices and returns the first.
     ///
     /// # Errors
-    /// When this build or this machine lacks one of the devices.
+    /// Fails if this build or this machine does not support one of the devices.
     pub fn open_all_return_first(self) -> Result<Device> {
         Ok(self.open_all()?.remove(0))
     }
@@ -105,7 +104,7 @@ impl DeviceChoice {
     }
 
     /// Returns how many bytes of memory this process may use on each device. If the devices differ, returns
-    /// the lowest number. Returns `None` when the system does not report it.
+    /// the lowest number. Returns `None` if the system does not report the number.
     pub fn available_bytes(self) -> Option<u64> {
         match self {
             Self::Cpu => process::memory_limit_bytes(),
@@ -113,7 +112,7 @@ impl DeviceChoice {
         }
     }
 
-    /// Returns the label under which benchmarks record this hardware.
+    /// Returns the label of this hardware for throughput measurements.
     pub fn hardware_label(self) -> HardwareLabel {
         HardwareLabel { device: self.name(), threads: rayon::current_num_threads() }
     }
@@ -128,8 +127,8 @@ impl DeviceChoice {
         }
     }
 
-    /// Returns whether the same work gives the same bytes each time. A GPU may add numbers in another order
-    /// each time, which changes the rounding.
+    /// Returns whether the same work gives the same bytes each time. A GPU may add numbers in a different
+    /// order each time, which changes rounding errors.
     pub fn is_deterministic(self) -> bool {
         self == Self::Cpu
     }

@@ -1,4 +1,4 @@
-//! NVIDIA devices as the management library (NVML) describes them: name, driver, free memory and energy.
+//! What NVIDIA's management library (NVML) reports about a device: name, driver, free memory and energy.
 
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
@@ -9,14 +9,13 @@ pub struct NvmlDevice {
     id: DeviceId,
 }
 
-/// How NVML identifies a device.
 enum DeviceId {
     Index(u32),
     Uuid(String),
 }
 
 impl NvmlDevice {
-    /// Opens the device with the CUDA index `index`, or returns `None` when NVML or the device is missing.
+    /// Opens the device with the CUDA index `index`. Returns `None` if NVML or the device is missing.
     pub fn open(index: usize) -> Option<Self> {
         let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
         let id = device_id(index, visible.as_deref())?;
@@ -41,12 +40,12 @@ impl NvmlDevice {
         self.library.sys_driver_version().ok()
     }
 
-    /// Returns the unallocated bytes of memory.
+    /// Returns the number of bytes of free memory.
     pub fn free_bytes(&self) -> Option<u64> {
         Some(self.handle().ok()?.memory_info().ok()?.free)
     }
 
-    /// Returns the joules consumed since the driver was loaded, or `None` when the device has no energy
+    /// Returns the joules consumed since the driver was loaded, or `None` if the device has no energy
     /// counter.
     pub fn joules(&self) -> Option<f64> {
         Some(self.handle().ok()?.total_energy_consumption().ok()? as f64 / 1e3)
@@ -54,7 +53,7 @@ impl NvmlDevice {
 }
 
 /// Converts a CUDA device index to NVML's identifier. NVML numbers all devices of the machine. CUDA numbers
-/// only those that `CUDA_VISIBLE_DEVICES` (`visible`) lists.
+/// only the devices in `visible`, the value of `CUDA_VISIBLE_DEVICES`.
 fn device_id(index: usize, visible: Option<&str>) -> Option<DeviceId> {
     let Some(visible) = visible.filter(|visible| !visible.is_empty()) else {
         return Some(DeviceId::Index(index as u32));

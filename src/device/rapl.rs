@@ -1,16 +1,16 @@
-//! Energy counters of processors: the RAPL interface in Linux's `/sys/class/powercap`. Most systems let only
-//! root read the counters.
+//! Energy counters of processors: the RAPL interface in Linux's `/sys/class/powercap`. On most systems, only
+//! root may read the counters.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The folder with one folder for each processor package, such as `intel-rapl:0`.
+/// The folder that has a subfolder for each processor package, such as `intel-rapl:0`.
 const POWERCAP_FOLDER: &str = "/sys/class/powercap";
 
-/// The interval between readings. At full load, a counter wraps around after some minutes. Readings must be
-/// more frequent than that, because a reading can detect only one wrap-around.
+/// The interval between readings. At full load, a counter wraps around after some minutes. The interval must
+/// be shorter, because a reading can detect only one wrap-around.
 const READ_INTERVAL: Duration = Duration::from_secs(20);
 
 /// A meter of the energy of all processor packages.
@@ -30,12 +30,12 @@ struct Package {
 }
 
 impl Rapl {
-    /// Opens the counters of this machine, or returns `None` when they are missing or cannot be read.
+    /// Opens the counters of this machine. Returns `None` if they are missing or cannot be read.
     pub fn open() -> Option<Self> {
         Self::open_in(Path::new(POWERCAP_FOLDER))
     }
 
-    /// Opens the counters below `folder`.
+    /// Opens the counters below `folder`, and starts a thread that reads them regularly.
     pub(super) fn open_in(folder: &Path) -> Option<Self> {
         let counters = Arc::new(Mutex::new(Counters::open(folder)?));
         let weak = Arc::downgrade(&counters);

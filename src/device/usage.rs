@@ -15,8 +15,8 @@ use super::rapl::Rapl;
 pub struct ResourceUsage {
     /// Device seconds: the elapsed seconds times the number of devices that the work held.
     pub seconds: f64,
-    /// Joules that the devices consumed in this time, for this work and for other processes. `None` without
-    /// energy counters.
+    /// Joules that the devices consumed in this time, other processes included. `None` if the energy counters
+    /// cannot be read.
     pub joules: Option<f64>,
 }
 
@@ -24,7 +24,7 @@ impl ResourceUsage {
     /// No time and no energy.
     pub const NONE: Self = Self { seconds: 0.0, joules: Some(0.0) };
 
-    /// Returns a fraction of the usage, for one of several pieces of work that ran side by side.
+    /// Returns a fraction of the usage: the part of one piece of work, if several ran in parallel.
     pub fn scale(self, fraction: f64) -> Self {
         Self { seconds: fraction * self.seconds, joules: self.joules.map(|joules| fraction * joules) }
     }
@@ -33,7 +33,8 @@ impl ResourceUsage {
 impl Add for ResourceUsage {
     type Output = Self;
 
-    /// Adds the usage of another stretch of work. The energy of the sum is known only if both are known.
+    /// Adds the usage of another piece of work. The energy of the sum is known only if both energies are
+    /// known.
     fn add(self, other: Self) -> Self {
         let joules = self.joules.zip(other.joules).map(|(one, other)| one + other);
         Self { seconds: self.seconds + other.seconds, joules }
@@ -54,7 +55,8 @@ enum EnergyCounter {
 }
 
 impl UsageMeter {
-    /// Creates a meter for the chosen devices. Without readable energy counters it measures time only.
+    /// Creates a meter for the chosen devices. If their energy counters cannot be read, it measures only
+    /// time.
     pub fn for_device(choice: DeviceChoice) -> Self {
         let energy = match choice {
             DeviceChoice::Cpu => Rapl::open().map_or(EnergyCounter::None, EnergyCounter::Processor),
@@ -101,7 +103,7 @@ impl UsageMeter {
         MeterReading { time: Instant::now(), joules: self.joules() }
     }
 
-    /// Returns the usage from one reading to a later one.
+    /// Returns the usage between two readings.
     pub fn usage_between(&self, start: MeterReading, end: MeterReading) -> ResourceUsage {
         let seconds = self.device_seconds((end.time - start.time).as_secs_f64());
         let joules = start.joules.zip(end.joules).map(|(start, end)| end - start);
@@ -114,7 +116,7 @@ impl UsageMeter {
     }
 }
 
-/// The time and the energy counters at a moment.
+/// A reading of the clock and the energy counters.
 #[derive(Clone, Copy, Debug)]
 pub struct MeterReading {
     time: Instant,
@@ -128,7 +130,7 @@ pub struct UsageTimer<'a> {
 }
 
 impl UsageTimer<'_> {
-    /// Returns the usage from the start up to now.
+    /// Returns the usage since the start.
     pub fn usage(&self) -> ResourceUsage {
         self.meter.usage_between(self.start, self.meter.read())
     }

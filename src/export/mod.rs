@@ -1,7 +1,6 @@
-//! Exports a hybrid that a search selected. The hybrid is written as a Hugging Face directory with a model
-//! card.
+//! Exports a hybrid that a search selected, as a Hugging Face directory with a model card.
 //!
-//! An export reads finished cells and does not run any.
+//! An export reads stored results. It does not start the search.
 
 mod model_card;
 mod selector;
@@ -17,7 +16,7 @@ use crate::store::{Lookup, Record, Store};
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_model::{HybridWriter, Mask};
 
-/// A finished search, and the one of its hybrids that is exported.
+/// A finished search, and the hybrid of it that is exported.
 struct ExportedHybrid<'a> {
     cell: &'a Cell,
     job: &'a SearchJob,
@@ -28,7 +27,7 @@ struct ExportedHybrid<'a> {
 
 /// Writes the selected hybrid to `directory`. Returns the layers that the hybrid replaces.
 ///
-/// If the search is not done, the error's hint names `sweep_command`.
+/// If the search is not done, the error's hint tells the user to run `sweep_command`.
 ///
 /// # Errors
 /// Fails if the selector matches no search or several, if the search is not done, or if files are missing or
@@ -53,7 +52,7 @@ pub fn export(
     Ok(chosen.layers.clone())
 }
 
-/// Returns the record of a search. If the search is not done, fails with a hint that names `sweep_command`.
+/// Returns the record of a search. If the search is not done, the error's hint names `sweep_command`.
 fn find_search_record(store: &Store, cell: &Cell, sweep_command: &str) -> Result<Record<SearchResult>> {
     match store.find(cell.id())? {
         Lookup::Done(record) => Ok(record),

@@ -1,6 +1,6 @@
 //! The model card of an exported hybrid: its layers, scores, search, provenance and usage.
 //!
-//! A card contains neither dates nor paths, so that the same records give the same bytes.
+//! A card contains no dates and no paths, so that the same search always gives the same card.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use crate::algorithms::search::{Round, SearchStrategy, StopCriterion};
 use crate::data::SplitPolicy;
 use crate::stages::{BaseSource, ModelIdentity};
 
-/// Returns the card as Markdown with a YAML header for the Hugging Face hub.
+/// Returns the model card as Markdown with a YAML header for the Hugging Face hub.
 pub(super) fn model_card(hybrid: &ExportedHybrid<'_>) -> String {
     let mut text = String::from(
         "---\nlibrary_name: dtr\ntags: [hybrid, linear-attention, distill-then-replace]\n---\n\n",
@@ -22,12 +22,10 @@ pub(super) fn model_card(hybrid: &ExportedHybrid<'_>) -> String {
     text + "\n"
 }
 
-/// Formats a fraction as a percentage.
 fn percent(score: f64) -> String {
     format!("{:.1} %", 100.0 * score)
 }
 
-/// Formats a list of layers.
 fn layer_list(layers: &[u32]) -> String {
     match layers {
         [] => "none".to_owned(),
@@ -74,7 +72,7 @@ fn selected_as(selected: SelectedHybrid) -> &'static str {
 fn stop_rule(hybrid: &ExportedHybrid<'_>) -> String {
     let rule = match &hybrid.job.stop {
         StopCriterion::MaxRelativeDrop(drop) => {
-            format!("a validation score of at most {} below that of the base, relative to it", percent(*drop))
+            format!("a validation score at most {} below the base's, relative to the base's", percent(*drop))
         }
         StopCriterion::MinScore(score) => format!("a validation score of at least {}", percent(*score)),
         StopCriterion::Never {} => "none: all layers are replaced".to_owned(),
@@ -121,13 +119,13 @@ fn trajectory(hybrid: &ExportedHybrid<'_>) -> String {
     text
 }
 
-/// Describes the search strategy, and which hybrids the table of rounds shows.
+/// Describes the search strategy and the rows of the table of rounds.
 fn strategy_description(strategy: &SearchStrategy) -> String {
     match strategy {
         SearchStrategy::Greedy {} => "Each round tried to replace each remaining layer. The table shows the best one.".to_owned(),
         SearchStrategy::Uniform {} => {
-            "Each round replaced one more layer, with the replaced layers evenly spaced. The table shows all \
-             of them if they do not extend those of the previous round."
+            "Each round replaced one more layer, with the replaced layers evenly spaced. Where a round does \
+             not only add a layer to those of the round before, the table lists all replaced layers."
                 .to_owned()
         }
         SearchStrategy::Random { seed } => {
@@ -143,14 +141,14 @@ fn strategy_description(strategy: &SearchStrategy) -> String {
         }
         SearchStrategy::Beam { width } => format!(
             "Each round tried each remaining layer for each of the {width} best hybrids of the previous \
-             round. The table shows the best one, with all of its layers if it does not extend the row \
-             above."
+             round. The table shows the best hybrid of each round. Where it does not extend the hybrid of \
+             the row above, the table lists all its replaced layers."
         ),
     }
 }
 
-/// Describes the result of a round: its hybrid led to the exported one, was accepted but did not, or ended
-/// the search.
+/// Returns the status of a round: whether the exported hybrid replaces all layers of the round's hybrid. If
+/// not, whether the search accepted the round's hybrid.
 fn round_status(hybrid: &ExportedHybrid<'_>, round: &Round) -> &'static str {
     let chosen = &hybrid.chosen.layers;
     match (round.accepted, round.layers.iter().all(|layer| chosen.contains(layer))) {

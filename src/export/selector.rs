@@ -1,4 +1,4 @@
-//! Selects a search of a sweep by its labels, and one of the two hybrids that the search chose.
+//! Selects a search of a sweep by its labels, and one of the two hybrids in the search's result.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::stages::search::{ChosenHybrid, SearchResult};
 use crate::stages::{Cell, Labels, SearchJob};
 use dtr_core::error::{Error, Result};
 
-/// One of the two hybrids that a search selects.
+/// Names one of the two hybrids in the result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SelectedHybrid {
     /// `M_opt`: the last accepted hybrid, with the most replaced layers
@@ -19,7 +19,7 @@ pub enum SelectedHybrid {
 }
 
 impl SelectedHybrid {
-    /// Returns the selected hybrid of a search's result.
+    /// Returns this hybrid of a search's result.
     pub fn find(self, result: &SearchResult) -> &ChosenHybrid {
         match self {
             Self::Opt => &result.opt,
@@ -28,8 +28,8 @@ impl SelectedHybrid {
     }
 }
 
-/// The labels by which a search is selected, and the hybrid to export. A search can have any value of a label
-/// that is `None`.
+/// The labels that select a search, and the hybrid of that search to export. A label that is `None` matches
+/// every search.
 #[derive(Clone, Debug)]
 pub struct SearchSelector {
     /// Name of the base.
@@ -38,18 +38,18 @@ pub struct SearchSelector {
     pub variant: Option<String>,
     /// Name of the task.
     pub task: Option<String>,
-    /// Values of other sweep axes, by dotted key. A search can have any value of an axis that is missing
-    /// here.
+    /// Values of the further sweep axes, by the dotted manifest key of the axis. An axis that is absent here
+    /// matches every value.
     pub axes: BTreeMap<String, String>,
     /// Hybrid to export.
     pub hybrid: SelectedHybrid,
 }
 
 impl SearchSelector {
-    /// Finds the search of `plan` that has the given labels. There must be exactly one.
+    /// Returns the search of `plan` that the labels match.
     ///
     /// # Errors
-    /// Fails if no search or several searches have the labels. The hint then lists searches to choose from.
+    /// Fails if the labels match no search or several searches. The hint lists searches to choose from.
     pub(super) fn find_search<'a>(&self, plan: &'a Plan) -> Result<(&'a Cell, &'a SearchJob)> {
         let searches =
             || plan.cells.iter().filter_map(|cell| Some((cell, cell.downcast_job::<SearchJob>()?)));

@@ -1,4 +1,4 @@
-//! Digests by which the hub names file contents: SHA-256 for large files, Git object ids for all other files.
+//! The digests that the hub gives for its files: SHA-256 for large files, Git object ids for all others.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -22,15 +22,15 @@ enum DigestScheme {
     GitBlob,
 }
 
-/// Returns the hexadecimal digest of the file at `path`. `name` is the digest by which the hub names the
-/// file. It determines the digest scheme.
+/// Returns the hexadecimal digest of the file at `path`, computed by the scheme of `hub_digest`.
 ///
-/// Returns `None` when `name` has the form of neither scheme.
+/// `hub_digest` is the digest that the hub gives for the file. Returns `None` when it has the form of neither
+/// scheme.
 ///
 /// # Errors
-/// When the file cannot be read.
-pub(super) fn compute_hub_digest(name: &str, path: &Path) -> Result<Option<String>> {
-    let Some(scheme) = detect_scheme(name) else { return Ok(None) };
+/// Fails when the file cannot be read.
+pub(super) fn compute_hub_digest(hub_digest: &str, path: &Path) -> Result<Option<String>> {
+    let Some(scheme) = detect_scheme(hub_digest) else { return Ok(None) };
     let digest = || -> io::Result<String> {
         let mut file = File::open(path)?;
         match scheme {
@@ -44,10 +44,10 @@ pub(super) fn compute_hub_digest(name: &str, path: &Path) -> Result<Option<Strin
     digest().map(Some).map_err(|cause| Error::io("read", path, cause))
 }
 
-/// Returns the scheme of a digest. The length of the digest determines it.
-fn detect_scheme(name: &str) -> Option<DigestScheme> {
-    let is_hex = name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match name.len() {
+/// Returns the scheme of a digest, which follows from the digest's length.
+fn detect_scheme(hub_digest: &str) -> Option<DigestScheme> {
+    let is_hex = hub_digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match hub_digest.len() {
         64 if is_hex => Some(DigestScheme::Sha256),
         40 if is_hex => Some(DigestScheme::GitBlob),
         _ => None,

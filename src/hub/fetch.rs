@@ -1,4 +1,4 @@
-//! Downloads files at a pinned commit, and checks the digests of cached and of downloaded files.
+//! Downloads files at a pinned commit, and verifies the digests of cached and downloaded files.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use dtr_core::files;
 
 /// A callback for the progress of a download: bytes received so far, and bytes in total.
 ///
-/// The first number falls when the download resumes after a broken connection.
+/// The first number can decrease when the download resumes after a broken connection.
 pub type ProgressCallback<'a> = dyn FnMut(u64, u64) + 'a;
 
 /// A complete file in the local cache.
@@ -21,18 +21,18 @@ pub type ProgressCallback<'a> = dyn FnMut(u64, u64) + 'a;
 pub struct FetchedFile {
     /// The file's path in the cache.
     pub path: PathBuf,
-    /// The verified digest by which the hub names the content, or `None` when the cache does not record one.
+    /// The verified digest of the content, or `None` when the cache does not record a digest.
     pub digest: Option<String>,
 }
 
 impl Hub {
     /// Returns a file of a commit from the cache, downloading the file first if the cache lacks it.
     ///
-    /// The digest is verified in both cases. A download that broke off resumes where it stopped, in this
-    /// process or the next. `on_progress` is called during downloads only.
+    /// The digest is verified in both cases. An interrupted download resumes where it stopped, also in a
+    /// later process. `on_progress` is called during downloads only.
     ///
     /// # Errors
-    /// When the file cannot be downloaded, or its digest differs from the digest by which the hub names it.
+    /// Fails when the file cannot be downloaded, or when its digest differs from the one that the hub gives.
     pub fn fetch_file(
         &self,
         pinned: &PinnedRepo,
@@ -104,7 +104,7 @@ impl Hub {
     }
 }
 
-/// Checks that a downloaded file has the length that the hub announced, and otherwise removes the file.
+/// Checks that a downloaded file has the length that the hub announced. If not, removes the file and fails.
 fn check_length(path: &Path, expected: u64, uri: &str) -> Result<()> {
     let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     if length == expected {
@@ -163,7 +163,9 @@ impl FileDamage {
     }
 }
 
-/// Checks a cached file's digest against the name of the blob that the file links to, and returns the digest.
+/// Verifies the digest of a cached file and returns it.
+///
+/// The cache stores the content as a blob, to which the file links. The hub's digest is the name of the blob.
 fn verify_digest(path: &Path) -> std::result::Result<Option<String>, FileDamage> {
     let blob = std::fs::canonicalize(path)
         .map_err(|cause| FileDamage::Unreadable(Error::io("read", path, cause)))?;

@@ -1,5 +1,4 @@
-//! Locations of data files: local paths, and `hf://datasets/OWNER/NAME@REVISION/FILE` URIs of the Hugging
-//! Face hub.
+//! Locations of files: local paths, and `hf://` URIs of files on the Hugging Face hub.
 
 use std::path::PathBuf;
 
@@ -14,7 +13,7 @@ const SCHEME: &str = "hf://";
 pub enum FileLocation {
     /// A path on this machine.
     Local(PathBuf),
-    /// A file of a repository on the hub.
+    /// A file of a repository on the hub: the repository, and the file's path in it.
     Hub(Repo, String),
 }
 
@@ -29,7 +28,7 @@ impl FileLocation {
     /// The default revision is `main`. A `/` in a revision is written `%2F`.
     ///
     /// # Errors
-    /// When a URI lacks a part or has an invalid part.
+    /// Fails when a URI lacks a part or has an invalid part.
     pub fn parse(path: &str) -> Result<Self> {
         let Some(rest) = path.strip_prefix(SCHEME) else { return Ok(Self::Local(path.into())) };
         let (kind, rest) = match rest.strip_prefix("datasets/") {

@@ -49,11 +49,11 @@ pub fn default_hub() -> &'static Hub {
     HUB.get_or_init(Hub::from_environment)
 }
 
-/// Returns the path on this machine of a file that is given as a path or a `hf://` URI. The path for a URI
-/// lies in the download cache.
+/// Returns the local path of a file. `path` is a local path, or the `hf://` URI of a file in the download
+/// cache.
 ///
 /// # Errors
-/// When a URI is malformed, its revision cannot be pinned, or its file is not in the cache.
+/// Fails when a URI is malformed, its revision cannot be pinned, or its file is not in the cache.
 pub fn local_or_cached_path(path: &str) -> Result<PathBuf> {
     match FileLocation::parse(path)? {
         FileLocation::Local(path) => Ok(path),
@@ -65,10 +65,11 @@ pub fn local_or_cached_path(path: &str) -> Result<PathBuf> {
     }
 }
 
-/// Returns whether a file that is given as a path or a `hf://` URI needs no download.
+/// Returns whether a file can be read without a download. `path` is a local path or a `hf://` URI. The result
+/// is true for every local path.
 ///
 /// # Errors
-/// When a URI is malformed, or the hub does not know its revision.
+/// Fails when a URI is malformed, or when the hub does not know its revision.
 pub fn is_available(path: &str) -> Result<bool> {
     Ok(match FileLocation::parse(path)? {
         FileLocation::Local(_) => true,
@@ -113,19 +114,19 @@ impl Hub {
     /// Resolves a repository's revision to its current commit.
     ///
     /// # Errors
-    /// When the hub does not know the revision, or when the hub cannot be reached and the cache has no commit
-    /// for it.
+    /// Fails when the hub does not know the revision, or when the commit is not known and the hub cannot be
+    /// reached.
     pub fn pin(&self, repo: &Repo) -> Result<PinnedRepo> {
         self.resolve_commit(repo)?.map(|commit| repo.at_commit(commit))
     }
 
     /// Resolves a revision like [`Hub::pin`], but keeps the revision's name when the hub cannot be reached.
     ///
-    /// A repository with a name in place of a commit suffices for planning, but its files cannot be
-    /// downloaded.
+    /// The result then has the name of a branch or tag in place of a commit. This suffices for planning, but
+    /// not for downloads.
     ///
     /// # Errors
-    /// When the hub does not know the revision.
+    /// Fails when the hub does not know the revision.
     pub fn pin_if_reachable(&self, repo: &Repo) -> Result<PinnedRepo> {
         let is_unreachable = self.is_unreachable.load(Ordering::Relaxed);
         let commit = match is_unreachable && self.known_commit(repo).is_none() {
@@ -146,8 +147,8 @@ impl Hub {
         }
     }
 
-    /// Returns the commit of a revision. The inner error says why the hub could not be reached. All other
-    /// failures are outer errors.
+    /// Returns the commit of a revision. The inner error means that the hub cannot be reached and the commit
+    /// is not known. All other failures are outer errors.
     fn resolve_commit(&self, repo: &Repo) -> Result<Result<String>> {
         if let Some(commit) = self.known_commit(repo) {
             return Ok(Ok(commit));
@@ -176,8 +177,8 @@ impl Hub {
         })
     }
 
-    /// Asks the hub for the commit of a revision and records the answer in the cache. The inner error says
-    /// why the hub could not be reached. All other failures are outer errors.
+    /// Asks the hub for the commit of a revision and records the answer in the cache. The inner error means
+    /// that the hub cannot be reached. All other failures are outer errors.
     fn request_commit(&self, repo: &Repo) -> Result<Result<String>> {
         let info = match self.api()?.repo(repo.to_hf_repo()).info() {
             Ok(info) => info,
@@ -214,7 +215,7 @@ impl Hub {
     /// In offline mode, only the files in the cache are listed.
     ///
     /// # Errors
-    /// When the hub cannot be reached, or sends a name that leaves the repository's folder.
+    /// Fails when the hub cannot be reached, or when it sends a name that leads outside of the repository.
     pub fn list_files(&self, pinned: &PinnedRepo) -> Result<Vec<String>> {
         let folder = self.snapshot_folder(pinned);
         let mut names = match self.is_offline {
@@ -253,8 +254,7 @@ fn not_downloaded(pinned: &PinnedRepo, file: &str) -> Error {
         .hint("run `dtr sweep`, which downloads the files of its manifest")
 }
 
-/// Returns the names of all files below `folder`, relative to `root`. A folder that does not exist has no
-/// files.
+/// Returns the paths of all files below `folder`, relative to `root`. A missing `folder` has no files.
 fn list_files_recursively(folder: &Path, root: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(names) };

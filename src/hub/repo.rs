@@ -37,7 +37,7 @@ impl Repo {
         PinnedRepo { kind: self.kind, id: self.id.clone(), commit }
     }
 
-    /// Returns the repository as the `hf_hub` crate describes it.
+    /// Converts to the repository type of the `hf_hub` crate.
     pub(super) fn to_hf_repo(&self) -> hf_hub::Repo {
         let kind = match self.kind {
             RepoKind::Model => RepoType::Model,
@@ -56,7 +56,7 @@ pub struct PinnedRepo {
     pub id: String,
     /// The commit, 40 hexadecimal digits.
     ///
-    /// A plan made while the hub is unreachable holds the name of the revision here.
+    /// In a plan that was made while the hub was unreachable, this can be the name of a branch or tag.
     pub commit: String,
 }
 
@@ -97,7 +97,7 @@ pub fn is_revision(text: &str) -> bool {
     is_relative_path(text) && text.bytes().all(is_valid)
 }
 
-/// Returns whether a `/`-separated name stays inside the folder that it is joined to.
+/// Returns whether `name`, a path with `/` separators, stays inside the folder to which it is joined.
 pub(super) fn is_relative_path(name: &str) -> bool {
     let is_valid = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']);
     name.split('/').all(is_valid)

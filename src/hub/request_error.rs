@@ -7,7 +7,6 @@ use hf_hub::api::sync::ApiError;
 use super::{Hub, PinnedRepo, Repo};
 use dtr_core::error::Error;
 
-/// A request to the hub.
 #[derive(Clone, Copy)]
 pub(super) enum HubRequest<'a> {
     /// The commit of a revision.
@@ -26,7 +25,7 @@ impl HubRequest<'_> {
         }
     }
 
-    /// Returns the requested object, as an error message names it.
+    /// Returns the words of an error message for the requested object.
     fn describe_object(&self) -> String {
         match self {
             Self::Commit(repo) => format!("`{}` at revision `{}`", repo.id, repo.revision),

@@ -1,4 +1,4 @@
-//! Turns serde's errors about a manifest into errors that underline the token and suggest a correction.
+//! Turns serde's errors about a manifest into errors that underline the faulty token and suggest a fix.
 
 use super::dotted_key::format_dotted_key;
 use super::schema_tree::SchemaNode;
@@ -7,17 +7,17 @@ use super::spanned_value::{Content, SpannedValue};
 use super::suggestions::{closest_name, quote_list};
 use dtr_core::error::Error;
 
-/// The longest token that a message repeats, in bytes.
+/// The maximum length of a token that a message quotes, in bytes.
 const MAX_QUOTED_BYTES: usize = 32;
 
-/// A deserialization error at some path of a manifest.
+/// A deserialization error. The path of the manifest key where it occurred is passed to `into_error`.
 pub(super) enum DeserializeError {
     /// The last key of the path is not one of the `known` keys.
     UnknownKey { known: &'static [&'static str] },
     /// The table at the path lacks this key.
     MissingKey(String),
     /// The value at the path has the wrong type or form.
-    WrongValue { targets: String },
+    WrongValue { expected: String },
     /// Any other error, as serde words it.
     Other(String),
 }
@@ -28,7 +28,7 @@ impl DeserializeError {
         match self {
             Self::UnknownKey { known } => unknown_key_error(path, known, sources),
             Self::MissingKey(key) => missing_key_error(path, &key, sources),
-            Self::WrongValue { targets } => wrong_value_error(path, describe_type(&targets), sources),
+            Self::WrongValue { expected } => wrong_value_error(path, describe_type(&expected), sources),
             Self::Other(message) => sources.error_at(path, EntryPart::Value, message),
         }
     }
@@ -65,19 +65,19 @@ fn missing_key_error(path: &[String], key: &str, sources: &SourceMap) -> Error {
     sources.label_entry(error, path, EntryPart::Key, format!("`{key}` is missing"))
 }
 
-fn wrong_value_error(path: &[String], targets: &str, sources: &SourceMap) -> Error {
+fn wrong_value_error(path: &[String], expected: &str, sources: &SourceMap) -> Error {
     let value = sources.find(path);
     let found = value.map_or("this value".to_owned(), |value| quote_token(sources.token(&value.span), value));
-    let mut error = Error::manifest(format!("`{}` takes {targets}, not {found}", format_dotted_key(path)));
+    let mut error = Error::manifest(format!("`{}` takes {expected}, not {found}", format_dotted_key(path)));
     if let Some(hint) =
-        value.and_then(|value| suggest_correction(path, targets, value, sources.token(&value.span)))
+        value.and_then(|value| suggest_correction(path, expected, value, sources.token(&value.span)))
     {
         error = error.hint(hint);
     }
-    sources.label_entry(error, path, EntryPart::Value, format!("not {targets}"))
+    sources.label_entry(error, path, EntryPart::Value, format!("not {expected}"))
 }
 
-/// Quotes a short token, and describes a long one by its kind of value.
+/// Returns a short token in backticks. For a longer token, returns the kind of its value, such as `a string`.
 fn quote_token(token: &str, value: &SpannedValue) -> String {
     match value.content {
         Content::Table(_) | Content::List(_) => value.kind().to_owned(),
@@ -86,27 +86,29 @@ fn quote_token(token: &str, value: &SpannedValue) -> String {
     }
 }
 
-/// Suggests a correction for some frequent mistakes.
-fn suggest_correction(path: &[String], targets: &str, value: &SpannedValue, token: &str) -> Option<String> {
+/// Returns a hint for a few frequent mistakes.
+fn suggest_correction(path: &[String], expected: &str, value: &SpannedValue, token: &str) -> Option<String> {
     match &value.content {
         Content::Table(_) if path.len() == 3 && path[..2] == ["sweep", "axes"] => Some(
             "quote the dotted key of an axis, as in `\"distil.token-budget\" = [\"1M\", \"10M\"]`".to_owned(),
         ),
-        Content::String(text) if targets.contains("number") && text.parse::<f64>().is_ok() => {
+        Content::String(text) if expected.contains("number") && text.parse::<f64>().is_ok() => {
             Some(format!("leave out the quotes: `{text}`"))
         }
-        Content::String(text) if targets == "a boolean" && ["true", "false"].contains(&text.as_str()) => {
+        Content::String(text) if expected == "a boolean" && ["true", "false"].contains(&text.as_str()) => {
             Some(format!("leave out the quotes: `{text}`"))
         }
         Content::Table(_) | Content::List(_) => None,
-        _ if targets == "a list" && !token.contains('\n') => Some(format!("put it in brackets: `[{token}]`")),
+        _ if expected == "a list" && !token.contains('\n') => {
+            Some(format!("put it in brackets: `[{token}]`"))
+        }
         _ => None,
     }
 }
 
-/// Translates serde's name of a type.
-fn describe_type(targets: &str) -> &str {
-    match targets {
+/// Translates serde's name of a type into the words of an error message.
+fn describe_type(expected: &str) -> &str {
+    match expected {
         "usize" | "u64" => "a whole number",
         "u32" => "a whole number from 0 to 4294967295",
         "f64" => "a number",

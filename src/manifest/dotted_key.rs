@@ -19,7 +19,8 @@ pub(super) fn parse_dotted_key(key: &str) -> Option<Vec<String>> {
     (value.span.range == (line.len() - 1..line.len())).then_some(parts)
 }
 
-/// Writes `path` as a dotted key, quoting the parts that need it, with list indices in brackets.
+/// Formats `path` as a dotted key. Quotes the parts that TOML requires to be quoted, and writes list indices
+/// in brackets.
 pub(super) fn format_dotted_key<S: AsRef<str>>(path: &[S]) -> String {
     let mut text = String::new();
     for part in path.iter().map(AsRef::as_ref) {

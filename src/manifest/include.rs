@@ -10,13 +10,14 @@ use super::spanned_value::{Content, Span, SpannedValue};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::read_text_up_to;
 
-/// The maximum size of a file, in bytes. Manifests have a few thousand bytes.
+/// The maximum size of a manifest file, in bytes. Real manifests have a few thousand bytes.
 const MAX_FILE_BYTES: u64 = 1 << 24;
 
 /// The maximum number of files in a chain of files that extend one another. It limits recursion.
 const MAX_CHAIN_FILES: usize = 32;
 
-/// Reads the manifest at `path`, the files that it extends, and the `sets` over them.
+/// Reads the files that the manifest at `path` extends, the manifest itself, and the `--set` strings `sets`.
+/// Each layer overrides the layers before it.
 pub(super) fn read_layers(path: &Path, sets: &[String]) -> Result<SourceMap> {
     let mut reader = LayerReader::default();
     reader.read(path, None)?;
@@ -28,7 +29,7 @@ pub(super) fn read_layers(path: &Path, sets: &[String]) -> Result<SourceMap> {
     Ok(sources)
 }
 
-/// A file whose own text has been parsed, while the files that it extends are read.
+/// A file that has been parsed, but whose extended files are still being read.
 struct OpenFile {
     canonical_path: PathBuf,
     name: String,
@@ -45,8 +46,8 @@ impl LayerReader {
     /// Reads the files that the file at `path` extends, then the file itself. `entry` is the entry of
     /// `extends` that names the file.
     ///
-    /// A file that several others extend is read once, at its first place. A second reading would override
-    /// values of the files that were read in between.
+    /// A file that several files extend is read only the first time. If it were read again, its values would
+    /// override those of the files that were read in between.
     fn read(&mut self, path: &Path, entry: Option<&Span>) -> Result<()> {
         let name = path.display().to_string();
         let canonical_path =
@@ -62,7 +63,7 @@ impl LayerReader {
         }
         let text = read_text_up_to(path, MAX_FILE_BYTES)
             .map_err(|source| self.unreadable_error(path, entry, source))?;
-        // Editors and Git write line ends of either kind, and TOML keeps them in multi-line strings.
+        // Use `\n` for all line ends. Editors and Git can change them, and multi-line strings contain them.
         let text = text.replace("\r\n", "\n");
         let folder = path.parent().unwrap_or(Path::new(""));
         let file = self.sources.add_file(&name, text, folder);
@@ -86,7 +87,7 @@ impl LayerReader {
     }
 
     fn chain_too_long_error(&self, name: &str, entry: Option<&Span>) -> Error {
-        let message = format!("`{name}` is the end of a chain of more than {MAX_CHAIN_FILES} files");
+        let message = format!("`{name}` makes the chain of `extends` longer than {MAX_CHAIN_FILES} files");
         let error = Error::manifest(message).hint("list the files in one `extends`, which takes several");
         match entry {
             Some(span) => self.sources.label_span(error, span, "one too many"),
@@ -121,7 +122,7 @@ fn extended_files<'a>(layer: &'a SpannedValue, sources: &SourceMap) -> Result<Ve
     list.iter().map(file_name).collect()
 }
 
-/// Parses `path=TOML` as a layer.
+/// Parses a `--set` string, `path=TOML`, as a layer.
 fn parse_set(set: &str, sources: &mut SourceMap) -> Result<SpannedValue> {
     let file = sources.add_file("--set", set.to_owned(), Path::new(""));
     let layer = sources.parse(file).map_err(|error| error.hint(suggest_quotes(set)))?;
@@ -141,7 +142,8 @@ fn parse_set(set: &str, sources: &mut SourceMap) -> Result<SpannedValue> {
 const SET_EXAMPLE: &str =
     "write for example `--set distil.batch-size=16` or `--set 'distil.token-budget=\"1M\"'`";
 
-/// Suggests the quotes that make a `--set` string TOML, or gives an example where quotes do not help.
+/// Returns a hint for a `--set` string that is not TOML. If quotes around the value make it TOML, the hint
+/// shows the string with quotes, and otherwise an example.
 fn suggest_quotes(set: &str) -> String {
     let quoted = set.split_once('=').map(|(key, value)| format!("{key}=\"{value}\""));
     match quoted.filter(|quoted| SpannedValue::parse(quoted, 0).is_ok()) {

@@ -1,6 +1,6 @@
 //! Loads a manifest: merges its layers and checks the result.
 //!
-//! This is the only user of figment, which merges the layers and deserializes the result. Environment
+//! The crate figment merges the layers and deserializes the result. Only this file uses figment. Environment
 //! variables are not read.
 
 use std::path::Path;
@@ -25,9 +25,11 @@ pub struct LoadedManifest {
     source_map: SourceMap,
 }
 
-/// Loads and checks the experiment at `path`. The `sets`, of the form `path=TOML`, override its values.
+/// Loads and checks the manifest at `path`. `sets` are `--set` strings of the form `KEY=VALUE`. They override
+/// values of the manifest.
 ///
-/// Relative paths in the manifest become relative to the working directory, as `path` itself is.
+/// Relative paths in a manifest file start from the file's folder. In the loaded manifest, they start from
+/// the working directory.
 ///
 /// # Errors
 /// Fails when a file cannot be read, or when the manifest is invalid. The error underlines the invalid token.
@@ -38,16 +40,16 @@ pub fn load(path: &Path, sets: &[String]) -> Result<LoadedManifest> {
 }
 
 impl LoadedManifest {
-    /// Returns the texts, so that errors can underline a token.
+    /// Returns the texts of the manifest, in which errors underline a token.
     pub fn source_map(&self) -> &SourceMap {
         &self.source_map
     }
 
-    /// Returns the manifest with one value for each axis of the sweep. Each value has the dotted key of its
-    /// axis.
+    /// Returns the manifest with some values overridden. Each override is the dotted key of a sweep axis and
+    /// one of the values of that axis.
     ///
     /// # Errors
-    /// Fails when a value does not fit. The error underlines the value in the list of the axis.
+    /// Fails when a value makes the manifest invalid. The error underlines the value in the list of the axis.
     pub fn with_overrides(&self, overrides: &[(String, toml::Value)]) -> Result<Manifest> {
         let mut sources = self.source_map.clone();
         for (key, value) in overrides {
@@ -68,7 +70,7 @@ impl LoadedManifest {
     }
 }
 
-/// Builds the layer that sets the value at `key`, with the spans of the axis that lists the value.
+/// Builds a layer that sets `key` to `value`. If an axis lists the value, its spans point into that list.
 fn override_layer(key: &str, value: &toml::Value, sources: &mut SourceMap) -> Result<SpannedValue> {
     let path =
         parse_dotted_key(key).ok_or_else(|| Error::manifest(format!("`{key}` is not a dotted key")))?;
@@ -82,12 +84,12 @@ fn override_layer(key: &str, value: &toml::Value, sources: &mut SourceMap) -> Re
     sources.parse(file)
 }
 
-/// Returns whether two values are written in the same way. This holds for two `nan`, which are not equal.
+/// Returns whether two values are equal. Unlike `==`, this returns true for two `nan`.
 fn is_same(one: &toml::Value, other: &toml::Value) -> bool {
     one == other || one.to_string() == other.to_string()
 }
 
-/// A layer as a figment provider.
+/// A layer of the manifest as a data source for figment.
 struct Layer<'a>(&'a SpannedValue);
 
 impl Provider for Layer<'_> {
@@ -118,8 +120,8 @@ fn deserialize_error(kind: Kind) -> DeserializeError {
     match kind {
         Kind::UnknownField(_, known) => DeserializeError::UnknownKey { known },
         Kind::MissingField(key) => DeserializeError::MissingKey(key.into_owned()),
-        Kind::InvalidType(_, targets) | Kind::InvalidValue(_, targets) => {
-            DeserializeError::WrongValue { targets }
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
+            DeserializeError::WrongValue { expected }
         }
         other => DeserializeError::Other(other.to_string()),
     }

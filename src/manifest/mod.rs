@@ -1,9 +1,10 @@
-//! The TOML manifest of an experiment: one file for each table.
+//! The TOML manifest of an experiment: its types, how it is loaded, and how it is checked.
 //!
-//! The types hold the user's values, and defaults for absent keys. `plan` derives the work from them. The
-//! tables of algorithms are the algorithms' own configurations. So that an error can underline the exact
-//! token, every table has `deny_unknown_fields`, enums are externally tagged, and nothing is flattened or
-//! untagged.
+//! The types hold the user's values, and defaults for absent keys. The module `plan` derives the work from
+//! them. Tables such as `[distil]` are configuration types of `algorithms`.
+//!
+//! Every table has `deny_unknown_fields`, enums are externally tagged, and nothing is flattened or untagged.
+//! Otherwise serde's errors would not tell which token of the manifest is wrong.
 
 mod diagnostics;
 mod dotted_key;
@@ -49,12 +50,12 @@ pub use sweep::{Exclusion, SweepConfig};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Manifest {
-    /// Files on which this one builds (paths relative to this file). A later file overrides an earlier one,
-    /// and this file overrides them all. A file that several others extend is read once, at its first place.
+    /// Files that this file extends (paths relative to this file). A later file overrides an earlier one, and
+    /// this file overrides them all. A file that several files extend is read only the first time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub extends: Vec<String>,
     /// The name of the experiment and of its results files: at most 100 lower-case letters, digits, hyphens
-    /// and dots. Another name does not make `dtr sweep` compute anything again.
+    /// and dots. If the name changes, stored results stay valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^[a-z0-9-][a-z0-9.-]{0,99}$"))]
     pub name: Option<String>,
@@ -75,7 +76,7 @@ pub struct Manifest {
     pub search: SearchConfig,
     /// How a base with the source `pretrain` is trained.
     pub pretrain: PretrainConfig,
-    /// The measurements of speed. Without `contexts`, no speed is measured.
+    /// How the speed of bases and hybrids is measured. Without `contexts`, no speed is measured.
     pub throughput: ThroughputConfig,
     /// The combinations of models, variants and tasks that the experiment runs.
     pub sweep: SweepConfig,

@@ -25,8 +25,8 @@ pub enum Dtype {
     /// 32-bit floating point, on every device.
     #[default]
     F32,
-    /// bfloat16, on a GPU only. It takes half the memory and is several times faster. Sums, recurrent states,
-    /// losses and trained weights stay in 32 bits.
+    /// bfloat16, on a GPU only. It takes half the memory of `f32` and is several times faster. Sums,
+    /// recurrent states, losses and trained weights stay in 32 bits.
     Bf16,
 }
 
@@ -46,8 +46,8 @@ pub enum ModelSource {
     Path(#[schemars(extend("format" = "path"))] String),
     /// A repository of the Hugging Face hub, with the same files. `dtr sweep` downloads them.
     Hub(HubModel),
-    /// A `config.json` (path relative to the manifest) without weights. Only `[throughput]` can use such a
-    /// model, to measure its speed.
+    /// A `config.json` (path relative to the manifest) without weights. `[throughput]` can measure the speed
+    /// of such a model, but the model cannot be scored.
     Shape(#[schemars(extend("format" = "path"))] String),
     /// A model of this architecture that `dtr sweep` trains on `[corpus]` by the recipe in `[pretrain]`.
     Pretrain(DecoderShape),
@@ -63,8 +63,8 @@ pub struct HubModel {
     /// tag.
     #[serde(default = "default_revision")]
     pub revision: String,
-    /// A copy of the repository's `config.json` (path relative to the manifest), with which `dtr plan` works
-    /// before the repository is downloaded. The downloaded file must be equal.
+    /// A copy of the repository's `config.json` (path relative to the manifest). `dtr plan` reads the copy
+    /// before the repository is downloaded. The downloaded file must have the same configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "path"))]
     pub config: Option<String>,

@@ -1,14 +1,14 @@
-//! Paths in a manifest, which are relative to the file that holds them. URIs of the Hugging Face hub are
-//! absolute.
+//! Paths in a manifest. They are relative to the manifest file that contains them.
 
 use std::path::{Component, Path, PathBuf};
 
 use crate::hub::FileLocation;
 
-/// Converts a `path` relative to `folder` to a path relative to the working directory.
+/// Converts a `path` relative to `folder` to a path relative to the working directory. Leaves `hf://` URIs
+/// as they are.
 ///
-/// The result names the file that the system opens: a `..` removes the folder before it, unless that folder is
-/// a symbolic link or does not exist.
+/// A `..` removes the folder before it. If that folder is a symbolic link or does not exist, both stay in the
+/// path, because the path without them could lead to another file.
 pub(super) fn resolve_path(folder: &Path, path: &str) -> String {
     if FileLocation::is_hub_uri(path) {
         return path.to_owned();

@@ -1,8 +1,8 @@
 //! Refuses values out of range and values that contradict each other.
 //!
-//! The types state the range of each value in their schema, where editors and the manual read it too. The
-//! upper bounds are far beyond any use: they catch typing errors and keep products from overflowing. Rules
-//! across several values are written here.
+//! The ranges of single values come from the JSON schema, which editors and the manual use too. The upper
+//! bounds are far above all useful values. They catch typing errors and keep products from overflowing. This
+//! file adds the rules that relate several values.
 
 use super::dotted_key::format_dotted_key;
 use super::schema::experiment_schema;
@@ -15,7 +15,7 @@ use dtr_core::error::{Error, Result};
 use dtr_core::ranges::{OutOfRange, find_out_of_range_value};
 use dtr_model::{Variant, check_head_counts};
 
-/// Checks all values of `manifest`, also those of definitions that the sweep does not use.
+/// Checks all values of `manifest`, including the definitions that the sweep does not use.
 pub(super) fn check(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
     let value = serde_json::to_value(manifest).expect("a manifest has string keys");
     if let Some(found) = find_out_of_range_value(experiment_schema(), &value) {
@@ -46,7 +46,6 @@ pub(super) fn check(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
     check.check_micro_batches(pretrain)
 }
 
-/// Returns the error that underlines a value out of range.
 fn out_of_range_error(found: &OutOfRange, sources: &SourceMap) -> Error {
     sources.value_error(&found.path, &found.requirement).hint(found.hint.clone())
 }
@@ -75,7 +74,7 @@ impl ConsistencyCheck<'_> {
         }
     }
 
-    /// Checks that the token budget of the recipe `table` suffices for at least one step.
+    /// Checks that the token budget in `table` (`distil` or `pretrain`) suffices for at least one step.
     fn check_token_budget(
         &self,
         table: &str,

@@ -1,7 +1,8 @@
 //! The manifest reference of the manual, generated from the JSON schema.
 //!
-//! Each definition of the schema becomes a section, headed by the first TOML key that takes it. The section
-//! of a table lists the keys, and the section of an enum lists the forms that can be written.
+//! Each definition of a table or an enum in the schema becomes a section. Its heading is the first TOML key
+//! with that type of value. The section of a table lists its keys. The section of an enum lists the forms in
+//! which a user can write it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -47,7 +48,7 @@ pub fn manifest_reference() -> String {
     wrap_markdown(&text)
 }
 
-/// A definition of the schema and the TOML keys that take it.
+/// A definition of the schema, and the TOML keys whose values it describes.
 struct Section {
     name: String,
     keys: Vec<String>,
@@ -56,8 +57,8 @@ struct Section {
 struct Reference<'a> {
     schema: &'a Value,
     sections: Vec<Section>,
-    /// The pairs of key and definition that have been visited. They end the recursion, because definitions
-    /// may contain themselves.
+    /// The visited pairs of key and definition. A pair is visited once, so the recursion ends even if a
+    /// definition contains itself.
     visited: BTreeSet<(String, String)>,
 }
 
@@ -66,7 +67,7 @@ impl<'a> Reference<'a> {
         &self.schema["$defs"][name]
     }
 
-    /// Collects the definitions below `schema`, which is the value of `key`, in the order of the manifest.
+    /// Collects the definitions below `schema`, which describes the value of `key`, in the order of the keys.
     fn collect(&mut self, key: &str, schema: &'a Value) {
         if let Some(name) = reference_name(schema) {
             if has_own_section(self.definition(name)) {
@@ -104,7 +105,6 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// Writes the keys of a table.
     fn write_table(&self, text: &mut String, schema: &Value) {
         if properties(schema).next().is_none() {
             return;
@@ -116,7 +116,7 @@ impl<'a> Reference<'a> {
             let default = match &property["default"] {
                 _ if is_required => "required".to_owned(),
                 Value::Null => String::new(),
-                // The defaults of another table are in its own section.
+                // The value is a table with a section of its own, which lists the defaults.
                 Value::Object(_) if !self.is_enum(property) => String::new(),
                 value => format!("`{}`", to_toml(value)),
             };
@@ -133,7 +133,6 @@ impl<'a> Reference<'a> {
         reference_name(schema).is_some_and(|name| self.definition(name)["oneOf"].is_array())
     }
 
-    /// Writes the forms of an enum.
     fn write_forms(&self, text: &mut String, forms: &[Value]) {
         text.push_str("\n| write | value | description |\n| --- | --- | --- |\n");
         for form in forms {
@@ -165,7 +164,7 @@ impl<'a> Reference<'a> {
         let _ = writeln!(text, "| `{written}` | {} | {description} |", values.join(" "));
     }
 
-    /// Describes the value that a key takes, with a link where a section describes it.
+    /// Describes the values that a key accepts. If they have a section of their own, returns a link to it.
     fn describe_value(&self, schema: &Value) -> String {
         if let Some(name) = reference_name(schema) {
             return match self.sections.iter().find(|section| section.name == name) {
@@ -211,7 +210,8 @@ fn reference_name(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str()?.strip_prefix("#/$defs/")
 }
 
-/// Returns whether a definition is a table or an enum. Numbers are described where they are used.
+/// Returns whether a definition gets a section, as tables and enums do. The type of a number is described in
+/// the row of each key that has it.
 fn has_own_section(definition: &Value) -> bool {
     let is_number = |schema: &Value| schema["type"] == "integer" || schema["type"] == "number";
     match definition["oneOf"].as_array() {
@@ -241,12 +241,11 @@ fn paragraphs(schema: &Value) -> String {
     description(schema).split("\n\n").map(|part| part.replace('\n', " ")).collect::<Vec<_>>().join("\n\n")
 }
 
-/// Returns the description as the cell of a table.
+/// Returns the description on one line, for a table cell.
 fn one_line(schema: &Value) -> String {
     description(schema).replace("\n\n", " ").replace('\n', " ").replace('|', "\\|")
 }
 
-/// Writes a default value as TOML.
 fn to_toml(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("[{}]", items.iter().map(to_toml).collect::<Vec<_>>().join(", ")),

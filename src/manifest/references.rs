@@ -9,13 +9,14 @@ use crate::algorithms::search::StopCriterion;
 use crate::algorithms::throughput::TimedLayers;
 use dtr_core::error::{Error, Result};
 
-/// The tables whose keys can be axes. The other tables change no result, or are the sweep itself.
+/// The tables whose keys can be axes of a sweep.
 const SWEEPABLE: [&str; 7] = ["models", "variants", "tasks", "corpus", "distil", "search", "pretrain"];
 
-/// Maximum number of combinations of the axes' values.
+/// Maximum number of combinations of values of `sweep.axes`.
 const MAX_COMBINATIONS: usize = 10_000;
 
-/// Maximum length of an experiment's name, in bytes. File systems allow somewhat more.
+/// Maximum length of an experiment's name, in bytes. Names of files contain it, and file systems limit their
+/// length.
 const MAX_NAME_BYTES: usize = 100;
 
 /// Checks the name, the sweep, and the models that the sweep uses.
@@ -103,7 +104,7 @@ impl ReferenceCheck<'_> {
         self.label_entry(error, path, EntryPart::Value, "repeated")
     }
 
-    /// Checks that each value of an axis makes a valid manifest.
+    /// Checks that each value of an axis gives a valid manifest, and that no two values give the same one.
     fn check_axis(&self, key: &str, values: &[toml::Value]) -> Result<()> {
         self.check_axis_key(key)?;
         if values.is_empty() {
@@ -122,7 +123,7 @@ impl ReferenceCheck<'_> {
         Ok(())
     }
 
-    /// Checks that the axes have few enough combinations: each is expanded before anything runs.
+    /// Checks that the axes do not have too many combinations. All of them are expanded before any cell runs.
     fn check_num_combinations(&self) -> Result<()> {
         let lengths = self.manifest.sweep.axes.values().map(|values| values.len().max(1));
         if lengths.fold(1_usize, usize::saturating_mul) <= MAX_COMBINATIONS {
@@ -187,7 +188,7 @@ impl ReferenceCheck<'_> {
         }
     }
 
-    /// Checks that an exclusion matches something: each of its names is on its axis.
+    /// Checks that each name in an exclusion is on its axis. Otherwise the exclusion would match nothing.
     fn check_exclusion(&self, index: usize, exclude: &Exclusion) -> Result<()> {
         let sweep = &self.manifest.sweep;
         for (axis, name, entries) in [
@@ -231,7 +232,7 @@ impl ReferenceCheck<'_> {
 }
 
 impl ReferenceCheck<'_> {
-    /// Checks that every model that is scored on a task has weights.
+    /// Checks that no model without weights is scored on a task.
     fn check_weightless_models(&self) -> Result<()> {
         let sweep = &self.manifest.sweep;
         for (model, _, task) in sweep.combinations() {
@@ -252,7 +253,8 @@ impl ReferenceCheck<'_> {
         Ok(())
     }
 
-    /// Checks that the sweep has the searches whose layers are timed, and that they replace every layer.
+    /// If `[throughput]` times the layers that searches replaced, checks that the sweep runs these searches
+    /// and that they replace every layer.
     fn check_trajectory(&self) -> Result<()> {
         let (throughput, sweep) = (&self.manifest.throughput, &self.manifest.sweep);
         let TimedLayers::Trajectory { task } = &throughput.layers else { return Ok(()) };

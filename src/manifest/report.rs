@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ReportConfig {
-    /// The title of tables and figures. Without one, they show the experiment's question, or else its name.
+    /// The title of tables and figures. The default is the experiment's question, or its name if it has no
+    /// question.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// Level of the confidence intervals.
+    /// The level of the confidence intervals, for example 0.95.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub confidence: f64,
 }

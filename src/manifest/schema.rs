@@ -1,6 +1,6 @@
 //! The JSON schema of a manifest, generated from its types.
 //!
-//! Editors read the schema through the `#:schema` line of a manifest. The range check and the structure check
+//! Editors find the schema through the `#:schema` line of a manifest. The checks in `ranges` and `structure`
 //! use it too.
 
 use std::sync::LazyLock;

@@ -11,8 +11,8 @@ use serde_json::Value as Json;
 use super::schema::experiment_schema;
 use super::spanned_value::{Content, SpannedValue};
 
-/// The alternatives of a choice by name. An alternative without a value is written as a string, any other as
-/// a table with one key.
+/// The alternatives of a choice by name. In TOML, an alternative without a value (`None`) is a string. An
+/// alternative with a value is a table with one key.
 pub(super) type Alternatives = BTreeMap<String, Option<SchemaNode>>;
 
 /// The kind of value that an entry of a manifest may have.
@@ -24,9 +24,9 @@ pub(super) enum SchemaNode {
     Map(Box<SchemaNode>),
     /// One of several alternatives.
     Choice(Alternatives),
-    /// A list, of a fixed length where the schema states one.
+    /// A list: the kind of its items, and its length if the schema fixes the length.
     List(Box<SchemaNode>, Option<usize>),
-    /// A path, relative to the file that holds it.
+    /// A path, relative to the manifest file that contains it.
     Path,
     /// Any other value, whose type serde checks.
     Scalar,
@@ -36,7 +36,7 @@ pub(super) enum SchemaNode {
 
 static MANIFEST: LazyLock<SchemaNode> = LazyLock::new(|| SchemaNode::read(experiment_schema()));
 
-/// The definitions of the schema by their reference.
+/// The definitions of the schema by the `$ref` that refers to them.
 static DEFINITIONS: LazyLock<BTreeMap<String, SchemaNode>> = LazyLock::new(|| {
     let schema = experiment_schema();
     let definitions = schema["$defs"].as_object().into_iter().flatten();
@@ -81,7 +81,7 @@ impl SchemaNode {
         }
     }
 
-    /// Returns the node of the entry under `key`, which is an index for a list.
+    /// Returns the node of the entry under `key`. For a list, `key` is an index.
     pub fn child(&self, key: &str) -> Option<&Self> {
         let child = match self.resolve() {
             Self::Table(keys) => keys.get(key),
@@ -93,7 +93,7 @@ impl SchemaNode {
         child.map(Self::resolve)
     }
 
-    /// Returns the tables with a key called `key`, as dotted keys of at most two parts.
+    /// Returns the dotted keys of the tables that have a key called `key`. Looks at two levels of tables.
     pub fn tables_with_key(&self, key: &str) -> Vec<String> {
         let Self::Table(tables) = self else { return Vec::new() };
         let has_key = |node: &Self| matches!(node.resolve(), Self::Table(keys) if keys.contains_key(key));
@@ -109,9 +109,10 @@ impl SchemaNode {
         found
     }
 
-    /// Removes from `earlier` the alternatives of choices for which `later` chooses another one.
+    /// Compares each choice in the layer `earlier` with the same choice in the layer `later`. If they name
+    /// different alternatives, removes the alternative from `earlier`.
     ///
-    /// Layers are merged table by table, so a choice would otherwise hold two alternatives.
+    /// Layers are merged key by key, so the merged choice would otherwise have two alternatives.
     pub fn remove_replaced_alternatives(&self, earlier: &mut SpannedValue, later: &SpannedValue) {
         let (Content::Table(old), Content::Table(new)) = (&mut earlier.content, &later.content) else {
             return;
@@ -132,8 +133,7 @@ fn read_properties(schema: &Json) -> BTreeMap<String, SchemaNode> {
     properties.map(|(key, schema)| (key.clone(), SchemaNode::read(schema))).collect()
 }
 
-/// Reads the alternatives of an externally tagged enum, or returns `None` where `schema` describes another
-/// type.
+/// Reads the alternatives of an externally tagged enum. Returns `None` if `schema` describes another type.
 fn read_alternatives(schema: &Json) -> Option<Alternatives> {
     let forms = || schema["oneOf"].as_array().into_iter().flatten();
     let tables = forms().filter(|form| form["required"].as_array().is_some_and(|keys| keys.len() == 1));

@@ -1,7 +1,7 @@
-//! The texts of a manifest, and errors that underline a token of them.
+//! The texts of a manifest, and errors that underline a token in them.
 //!
 //! A manifest is made of layers: the files that it extends, the file itself, `--set` strings and the values
-//! of a sweep's axes. An entry is looked up in the last layer that writes it.
+//! of a sweep's axes. An entry is looked up in the last layer that sets it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub enum EntryPart {
     Value,
 }
 
-/// A text that writes a part of a manifest.
+/// The text of one layer: a file, a `--set` string or the value of an axis.
 #[derive(Debug)]
 struct SourceFile {
     name: String,
@@ -30,7 +30,8 @@ struct SourceFile {
     folder: PathBuf,
 }
 
-/// The layers of a manifest, lowest first, with the texts from which they were parsed.
+/// The layers of a manifest, with the texts from which they were parsed. A later layer overrides an earlier
+/// one.
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
     /// The experiment's own file comes first, then the files that it extends, the `--set` strings, and axis
@@ -40,7 +41,7 @@ pub struct SourceMap {
 }
 
 impl SourceMap {
-    /// Adds a text without parsing it. Relative paths in it start from `folder`.
+    /// Adds a text without parsing it, and returns its index. Relative paths in the text start from `folder`.
     pub(super) fn add_file(&mut self, name: &str, text: String, folder: &Path) -> usize {
         self.files.push(Arc::new(SourceFile { name: name.to_owned(), text, folder: folder.to_owned() }));
         self.files.len() - 1
@@ -67,7 +68,7 @@ impl SourceMap {
         Ok(())
     }
 
-    /// Makes relative paths in `value` start from the folder of the file that wrote them.
+    /// Resolves the relative paths in `value` against the folder of the file that contains them.
     fn resolve_paths(&self, value: &mut SpannedValue, schema: &SchemaNode) {
         match (&mut value.content, schema) {
             (Content::String(path), SchemaNode::Path) => {
@@ -91,17 +92,18 @@ impl SourceMap {
         }
     }
 
-    /// Returns the layers, lowest first.
+    /// Returns the layers. A later layer overrides an earlier one.
     pub(super) fn layers(&self) -> &[SpannedValue] {
         &self.layers
     }
 
-    /// Finds the value at `path` in the last layer that writes it.
+    /// Finds the value at `path` in the last layer that sets it.
     pub(super) fn find<S: AsRef<str>>(&self, path: &[S]) -> Option<&SpannedValue> {
         self.layers.iter().rev().find_map(|layer| layer.find(path))
     }
 
-    /// Returns the path of `paths` that the last layer writes. Of several such paths, returns the first.
+    /// Returns the path in `paths` whose entry is set by the latest layer. If that layer sets several of
+    /// these entries, returns the first path.
     pub(super) fn last_written<'a, 'p>(&self, paths: &[&'a [&'p str]]) -> &'a [&'p str] {
         let written = |path: &[&str]| self.layers.iter().rposition(|layer| layer.find(path).is_some());
         paths.iter().rev().max_by_key(|path| written(path)).copied().unwrap_or_default()
@@ -113,7 +115,7 @@ impl SourceMap {
         (&file.name, &file.text)
     }
 
-    /// Returns the text of `span`.
+    /// Returns the token at `span`.
     pub(super) fn token(&self, span: &Span) -> &str {
         self.file(span).1.get(span.range.clone()).unwrap_or_default()
     }
@@ -135,8 +137,8 @@ impl SourceMap {
 
     /// Makes `error` underline the entry at `path`, with a `label`.
     ///
-    /// The key of an element of a list is its index. Where no layer writes the entry, the nearest table above
-    /// it is underlined, or else the start of the experiment's own file.
+    /// In `path`, the key of a list element is its index. If no layer sets the entry, the error underlines
+    /// the nearest table above the entry, or else the start of the experiment's own file.
     pub fn label_entry<S: AsRef<str>>(
         &self,
         error: Error,

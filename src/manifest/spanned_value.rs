@@ -1,6 +1,6 @@
 //! TOML values with the locations of their tokens.
 //!
-//! Each parsed text is one tree. The tree does not depend on the meaning of the keys.
+//! Each parsed text is one tree of values. Parsing does not depend on the schema of a manifest.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,15 +8,15 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The maximum depth of nested values, which limits recursion. Manifests need seven levels.
+/// The maximum depth of nested values, which limits recursion. Real manifests have up to seven levels.
 const MAX_DEPTH: usize = 32;
 
-/// The location of a token: a file, and the bytes of its text.
+/// The location of a token: a file, and a range of bytes in the file's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
     /// The index of the file in the [`SourceMap`](super::SourceMap).
     pub(super) file: usize,
-    /// The bytes of the file's text.
+    /// The range of bytes in the file's text.
     pub range: Range<usize>,
 }
 
@@ -27,11 +27,10 @@ pub(super) struct SpannedValue {
     pub key_span: Option<Span>,
     /// The location of the value. For a table under a header, this is the location of the header.
     pub span: Span,
-    /// The content of the value.
     pub content: Content,
 }
 
-/// The content of a value. No key of a manifest takes TOML's dates, so they are left out.
+/// The content of a value. TOML dates have no variant, because no key of a manifest takes a date.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     Table(BTreeMap<String, SpannedValue>),
@@ -42,7 +41,6 @@ pub(super) enum Content {
     Boolean(bool),
 }
 
-/// A syntax error in a text.
 #[derive(Debug)]
 pub(super) struct SyntaxError {
     pub message: String,
@@ -66,8 +64,7 @@ impl SpannedValue {
         })
     }
 
-    /// Wraps `value` into nested tables, so that its path is `path`. The key of every table has the span
-    /// `key`.
+    /// Wraps `value` into nested tables, so that its path is `path`. All keys of the path get the span `key`.
     pub fn wrap(path: &[String], key: &Span, value: Self) -> Self {
         path.iter().rev().fold(value, |inner, step| {
             let inner = Self { key_span: Some(key.clone()), ..inner };
@@ -81,7 +78,7 @@ impl SpannedValue {
         self.key_span.as_ref().unwrap_or(&self.span)
     }
 
-    /// Finds the value at `path` below this one. The key of an element of a list is its index.
+    /// Finds the value at `path` below this one. In `path`, the key of a list element is its index.
     pub fn find<S: AsRef<str>>(&self, path: &[S]) -> Option<&Self> {
         path.iter().try_fold(self, |value, step| match &value.content {
             Content::Table(table) => table.get(step.as_ref()),
@@ -90,7 +87,7 @@ impl SpannedValue {
         })
     }
 
-    /// Returns the kind of value with its article, for messages.
+    /// Returns the kind of value for error messages, such as `a table`.
     pub fn kind(&self) -> &'static str {
         match self.content {
             Content::Table(_) => "a table",
@@ -102,7 +99,6 @@ impl SpannedValue {
         }
     }
 
-    /// Converts the tree to a plain TOML value.
     pub fn to_toml(&self) -> toml::Value {
         match &self.content {
             Content::Table(table) => {
@@ -117,7 +113,7 @@ impl SpannedValue {
     }
 }
 
-/// Moves `range` inside `text`, onto the boundaries of characters.
+/// Clamps `range` to the length of `text`, and extends it to character boundaries.
 fn clamp_to_chars(text: &str, range: Range<usize>) -> Range<usize> {
     let start = text.floor_char_boundary(range.start);
     start..text.ceil_char_boundary(range.end).max(start)

@@ -1,7 +1,7 @@
-//! Refuses structures that serde accepts but reads differently than the user meant them.
+//! Refuses values that serde would accept but would not read as the user meant them.
 //!
-//! Serde accepts a list for a struct, and an index for an enum. Serde ignores all but the first key of an
-//! enum's table, and the rest of a list that is too long.
+//! Serde accepts a list for a struct, and an index for an enum. In the table of an enum, it ignores all keys
+//! but the first. In a list that is too long, it ignores the surplus values.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::spanned_value::{Content, Span, SpannedValue};
 use super::suggestions::{did_you_mean, quote_list};
 use dtr_core::error::{Error, Result};
 
-/// Checks one layer before it is merged with others.
+/// Checks one layer of the manifest before the layers are merged.
 pub(super) fn check(layer: &SpannedValue, sources: &SourceMap) -> Result<()> {
     StructureCheck { sources, path: Vec::new() }.visit(layer, SchemaNode::manifest())
 }
@@ -61,7 +61,7 @@ impl StructureCheck<'_> {
         Ok(())
     }
 
-    /// Checks that a choice is a string, or a table of one key, that names an alternative.
+    /// Checks that the value of a choice names exactly one alternative, as a string or as the key of a table.
     fn check_choice(&self, value: &SpannedValue, alternatives: &Alternatives) -> Result<()> {
         let known: Vec<&str> = alternatives.keys().map(String::as_str).collect();
         match &value.content {
@@ -120,8 +120,8 @@ impl StructureCheck<'_> {
         self.sources.label_span(Error::manifest(message), span, "one too many")
     }
 
-    fn wrong_kind_error(&self, value: &SpannedValue, targets: &str) -> Error {
-        let error = Error::manifest(format!("`{}` must be {targets}", format_dotted_key(&self.path)));
+    fn wrong_kind_error(&self, value: &SpannedValue, expected: &str) -> Error {
+        let error = Error::manifest(format!("`{}` must be {expected}", format_dotted_key(&self.path)));
         self.sources.label_span(error, &value.span, format!("this is {}", value.kind()))
     }
 }

@@ -1,6 +1,6 @@
 //! Suggestions for misspelled names.
 
-/// Returns the name in `known` that `name` most likely misspells, if one is similar enough.
+/// Returns the name in `known` that is most similar to `name`, if it is similar enough to be meant.
 pub(super) fn closest_name<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let normalize = |name: &str| name.to_lowercase().replace(['_', ' '], "-");
     let distance = |other: &str| strsim::damerau_levenshtein(&normalize(name), &normalize(other));

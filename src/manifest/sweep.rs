@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 pub struct SweepConfig {
     /// The names of base models.
     pub model: Vec<String>,
-    /// The names of linear variants. Without any, bases are trained and scored, and nothing is distilled.
+    /// The names of linear variants. If the list is empty, bases are trained and scored, and nothing is
+    /// distilled.
     pub variant: Vec<String>,
-    /// The names of tasks. Without any, only the speed of bases and hybrids is measured.
+    /// The names of tasks. If the list is empty, only the speed of bases and hybrids is measured.
     pub task: Vec<String>,
-    /// Further axes. Each is a quoted dotted key of the manifest with the values to try, for example
-    /// `"distil.token-budget" = ["1M", "10M"]`.
+    /// Further axes. Each axis is a quoted dotted key of the manifest and the list of values to try, for
+    /// example `"distil.token-budget" = ["1M", "10M"]`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, Vec<serde_json::Value>>")]
     pub axes: BTreeMap<String, Vec<toml::Value>>,
@@ -61,8 +62,8 @@ impl SweepConfig {
         combinations
     }
 
-    /// Returns the pairs of model and variant whose speed can be measured: each base, and the base with each
-    /// variant.
+    /// Returns the pairs of model and variant whose speed can be measured: each base alone, and each base
+    /// with each variant.
     ///
     /// An exclusion that names a task excludes no pair.
     pub fn model_variant_pairs(&self) -> Vec<(&str, Option<&str>)> {
@@ -77,7 +78,7 @@ impl Exclusion {
     /// Returns whether this combination is excluded. If `task` is `None`, returns whether it is excluded for
     /// every task.
     fn matches(&self, model: &str, variant: Option<&str>, task: Option<&str>) -> bool {
-        let fits = |targets: &Option<String>, name| targets.is_none() || targets.as_deref() == name;
+        let fits = |pattern: &Option<String>, name| pattern.is_none() || pattern.as_deref() == name;
         fits(&self.model, Some(model)) && fits(&self.variant, variant) && fits(&self.task, task)
     }
 }

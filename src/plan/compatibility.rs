@@ -1,7 +1,7 @@
-//! Checks before a run that each base can be scored on its tasks.
+//! Checks before a sweep runs that each base can be scored on its tasks.
 //!
-//! A score means nothing if the base's tokenizer does not know the words of an item, if an item does not fit
-//! in the context, or if the weights do not have the shape in the configuration.
+//! A score would be meaningless if the base's tokenizer did not know the words of an item, if an item did not
+//! fit in the context, or if the weights did not have the shape in the configuration.
 
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeSet;
@@ -19,12 +19,12 @@ use dtr_core::files::{Digest, digest_file, read_text_file};
 use dtr_model::{BaseModel, DecoderConfig, Tokenizer, unused_tensors_note};
 
 /// Checks that each base of a sweep can be scored on its tasks. Skips files that are not downloaded yet, and
-/// checks that `cache` remembers.
+/// splits that passed before according to `cache`.
 ///
-/// Returns notes about files that are read in part only.
+/// Returns notes for the user about weight files with unused tensors.
 ///
 /// # Errors
-/// Fails if a base cannot be scored on a task. The error points at the task in the manifest.
+/// Fails if a base cannot be scored on a task. The error underlines the task in the manifest.
 pub(super) fn check(
     loaded: &LoadedManifest,
     manifest: &Manifest,
@@ -56,14 +56,14 @@ pub(super) fn check(
     Ok(notes)
 }
 
-/// A base whose tokenizer is read when a check needs it.
+/// A base to check. Its tokenizer is read only when a check needs it.
 struct CheckedBase {
-    /// The folder of a base that is not trained here.
+    /// The folder of the base. `None` if the sweep trains the base.
     folder: Option<PathBuf>,
     config: DecoderConfig,
     tokenizer: OnceCell<Tokenizer>,
-    /// Whether a check was remembered, which the base's tokenizer has passed.
-    is_remembered: Cell<bool>,
+    /// Whether the cache has a successful check with this tokenizer, which is therefore valid.
+    has_cached_check: Cell<bool>,
 }
 
 impl CheckedBase {
@@ -79,7 +79,7 @@ impl CheckedBase {
             }
             (None, _) => return Ok(None),
         };
-        Ok(Some(Self { folder, config, tokenizer, is_remembered: Cell::new(false) }))
+        Ok(Some(Self { folder, config, tokenizer, has_cached_check: Cell::new(false) }))
     }
 
     /// Returns the reason why the base cannot be scored on a task, if there is one.
@@ -88,11 +88,11 @@ impl CheckedBase {
             if !is_downloaded(task, split)? {
                 continue;
             }
-            // An error of the key is one of the check too, which explains it better.
+            // If the key cannot be computed, the check below fails too, with a better error.
             let key = || self.digests().and_then(|base| cache.key(&base, task, split)).ok();
             let key_before = key();
             if key_before.is_some_and(|key| cache.contains(key)) {
-                self.is_remembered.set(true);
+                self.has_cached_check.set(true);
                 continue;
             }
             let (tokenizer, items) = (self.tokenizer()?, load_items(task, split)?);
@@ -100,7 +100,7 @@ impl CheckedBase {
             if let Some(reason) = incompatibility(&self.config, tokenizer, requests) {
                 return Ok(Some(reason));
             }
-            // A file that changed meanwhile was checked, but its key was not.
+            // Cache the check only if its key is the same as before. Otherwise a file changed meanwhile.
             if let Some(key) = key().filter(|key| key_before == Some(*key)) {
                 cache.insert(key);
             }
@@ -108,10 +108,10 @@ impl CheckedBase {
         Ok(None)
     }
 
-    /// Checks the weights of a base on disk, and its tokenizer if no check has used it. Returns a note if the
-    /// base does not use all tensors.
+    /// Checks the weights of a base on disk. Also reads its tokenizer, unless the cache shows that the
+    /// tokenizer is valid. Returns a note if the base does not use all tensors.
     fn check_files(&self) -> Result<Option<String>> {
-        if !self.is_remembered.get() {
+        if !self.has_cached_check.get() {
             self.tokenizer()?;
         }
         match self.folder.as_ref().filter(|folder| BaseModel::has_all_files(folder)) {
@@ -127,7 +127,7 @@ impl CheckedBase {
         Ok(self.tokenizer.get().expect("a base without a folder has a tokenizer"))
     }
 
-    /// Returns the digests of the files that the checks read, except for those of weights.
+    /// Returns the digests of the base's files on which the cached checks depend. Weights are not among them.
     fn digests(&self) -> Result<BaseDigests> {
         let Some(folder) = &self.folder else {
             let texts =
@@ -145,7 +145,8 @@ impl CheckedBase {
     }
 }
 
-/// Returns the folder of a base, or `None` if the configuration and the tokenizer are not on disk.
+/// Returns the folder of a base. Returns `None` if the sweep trains the base, or if its configuration and
+/// tokenizer are not downloaded.
 fn folder(model: &ModelConfig) -> Result<Option<PathBuf>> {
     let folder = match &model.source {
         ModelSource::Path(path) => return Ok(Some(PathBuf::from(path))),
@@ -165,13 +166,13 @@ fn folder(model: &ModelConfig) -> Result<Option<PathBuf>> {
     Ok(is_downloaded.then_some(folder))
 }
 
-/// Returns whether the rows of a split are on disk.
+/// Returns whether the data file of a split is on disk. Synthetic tasks need no file.
 fn is_downloaded(task: &Task, split: Split) -> Result<bool> {
     let TaskSource::File(task) = &task.source else { return Ok(true) };
     hub::is_available(split_file(task, split).0)
 }
 
-/// Returns the reason why a base cannot be scored on a split, if there is one.
+/// Returns the reason why a base cannot be scored on a split with these requests, if there is one.
 fn incompatibility(
     config: &DecoderConfig,
     tokenizer: &Tokenizer,

@@ -1,8 +1,8 @@
-//! Remembers on which splits each base can be scored, so that their items are not tokenized by every command.
+//! A cache of successful compatibility checks, so that not every command tokenizes all items again.
 //!
 //! An entry is an empty file in the user's cache folder. Its name is a digest of everything that the check
-//! reads: the files of the base, the file of rows, the templates, and the program itself. So an entry cannot
-//! be out of date, and the folder can be deleted at any time. Only successful checks are remembered.
+//! reads: the files of the base, the data file of the task, the templates, and the program itself. So an
+//! entry cannot be out of date, and the folder can be deleted at any time.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,30 +26,32 @@ pub(super) type BaseDigests = BTreeMap<String, Option<Digest>>;
 struct CheckInputs<'a> {
     base: &'a BaseDigests,
     task: TaskIdentity,
-    /// The rows of a task in a file. The name of the file tells its format.
+    /// The name and the digest of the task's data file. `None` for a synthetic task. The name decides the
+    /// format in which the file is read.
     rows: Option<(String, Digest)>,
     /// The digest of the program, which holds the code of the check.
     program: Option<Digest>,
 }
 
-/// The key of an entry.
+/// The key of an entry of the cache.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct CheckKey {
     digest: Digest,
-    /// Whether the entry is kept on disk. Items of the synthetic language are made and checked quickly.
+    /// Whether the entry is kept on disk. Entries of synthetic tasks are not, because their items are
+    /// generated and checked quickly.
     is_kept: bool,
 }
 
 /// The checks that succeeded, in this process and in earlier ones.
 pub(super) struct CompatibilityCache {
-    /// The folder of entries; `None` if the user has no cache folder.
+    /// The folder of entries. `None` if the user has no cache folder.
     folder: Option<PathBuf>,
     known: RefCell<BTreeSet<Digest>>,
     program: OnceCell<Option<Digest>>,
 }
 
 impl CompatibilityCache {
-    /// Opens the cache in the user's cache folder. Creates nothing.
+    /// Opens the cache in the user's cache folder. Does not create the folder.
     pub(super) fn of_user() -> Self {
         Self::in_folder(user_cache_folder().map(|folder| folder.join("dtr/compatibility")))
     }
@@ -58,7 +60,7 @@ impl CompatibilityCache {
         Self { folder, known: RefCell::default(), program: OnceCell::new() }
     }
 
-    /// Returns the key of the check of a base on one split of a task.
+    /// Returns the key for the check of a base on one split of a task.
     ///
     /// # Errors
     /// Fails if a file cannot be read.
@@ -71,7 +73,7 @@ impl CompatibilityCache {
             program: if is_kept { self.program_digest()? } else { None },
         };
         let text = serde_json::to_string(&inputs)
-            .map_err(|cause| Error::failed("cannot name the inputs of a check").with_source(cause))?;
+            .map_err(|cause| Error::failed("cannot serialize the inputs of a check").with_source(cause))?;
         Ok(CheckKey { digest: Digest::hash(text.as_bytes()), is_kept })
     }
 
@@ -81,8 +83,8 @@ impl CompatibilityCache {
         self.known.borrow().contains(&key.digest) || is_on_disk()
     }
 
-    /// Remembers that the check succeeded. A cache folder that cannot be written costs time in the next
-    /// process, so it is no error.
+    /// Records that the check succeeded. If the cache folder cannot be written, the next process repeats the
+    /// check.
     pub(super) fn insert(&self, key: CheckKey) {
         self.known.borrow_mut().insert(key.digest);
         if let Some(path) = self.path(key)
@@ -96,7 +98,6 @@ impl CompatibilityCache {
         self.folder.as_ref().filter(|_| key.is_kept).map(|folder| folder.join(key.digest.to_string()))
     }
 
-    /// Returns the digest of the running program.
     fn program_digest(&self) -> Result<Option<Digest>> {
         if self.program.get().is_none() {
             let _ = self.program.set(Some(digest_file(&running_program())?));
@@ -105,7 +106,7 @@ impl CompatibilityCache {
     }
 }
 
-/// Returns the name and the digest of the file with the rows of a split.
+/// Returns the name and the digest of a split's data file. Returns `None` for a synthetic task.
 fn rows_of(task: &Task, split: Split) -> Result<Option<(String, Digest)>> {
     let TaskSource::File(source) = &task.source else { return Ok(None) };
     let path = hub::local_or_cached_path(split_file(source, split).0)?;

@@ -1,4 +1,4 @@
-//! The models and files of the hub that an experiment reads.
+//! Lists the models and data files that an experiment reads from the Hugging Face hub.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use crate::hub::{self, FileLocation, PinnedRepo};
 use crate::manifest::{Manifest, ModelSource};
 use dtr_core::error::Result;
 
-/// The models and files of the hub that an experiment reads. Each names a commit, unless
-/// the hub cannot be reached.
+/// The models and data files that an experiment reads from the hub. Each is pinned to a commit, unless the
+/// hub cannot be reached.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Downloads {
     /// Repositories of bases.

@@ -13,7 +13,7 @@ use dtr_core::error::{Error, Result};
 use dtr_core::files::format_bytes;
 use dtr_model::BaseModel;
 
-/// Bytes of a parameter in a repository. The weights there are assumed to have 16 bits.
+/// Bytes of one parameter in a repository of the hub, on the assumption that weights there have 16 bits.
 const STORED_BYTES: u64 = 2;
 
 /// The resources of the cells that are not done.
@@ -21,17 +21,17 @@ const STORED_BYTES: u64 = 2;
 pub struct Estimate {
     /// Number of cells, by stage.
     pub cells: BTreeMap<StageName, usize>,
-    /// Maximum number of times that a base or a hybrid is scored. It is reached if every search replaces
-    /// every layer and no score is cached.
+    /// Maximum number of times that a base or a hybrid is scored. This number is reached if every search
+    /// replaces every layer and no score is cached.
     pub max_evaluations: u64,
-    /// Number of tokens for training or timing, by stage. The tokens of a distillation are counted for each
-    /// variant, although one forward pass of the teacher serves all variants.
+    /// Number of tokens for training or timing, by stage. The tokens of a distillation are counted once for
+    /// each variant, although one forward pass of the teacher serves all variants.
     pub tokens: BTreeMap<StageName, u64>,
     /// Bytes of weights to download, on the assumption that the weights have 16 bits.
     pub download_bytes: u64,
     /// Number of data files to download. Only the hub knows their sizes.
     pub download_files: usize,
-    /// Peak memory in bytes, by base and stage. The temporary tensors of a forward pass are left out.
+    /// Peak memory in bytes, by base and stage, without the temporary tensors of a forward pass.
     pub memory: BTreeMap<String, BTreeMap<StageName, u64>>,
     /// Repositories whose commit is unknown because the hub cannot be reached. The keys of cells that read
     /// them change once the commit is known.
@@ -100,7 +100,7 @@ impl Estimate {
 /// Checks that the weights of a cell fit in `limit` bytes.
 ///
 /// # Errors
-/// Fails if they do not fit, or if the configuration of a base cannot be read.
+/// Fails if the weights do not fit, or if the configuration of a base cannot be read.
 pub fn ensure_weights_fit(cell: &Cell, limit: u64) -> Result<()> {
     let Some(config) = cell.job.config()? else { return Ok(()) };
     match cell.job.resources(&config, &[cell]).weight_bytes {

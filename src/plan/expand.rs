@@ -1,5 +1,4 @@
-//! Expands a manifest into cells. Plans each combination of values of the sweep's axes, and removes duplicate
-//! cells.
+//! Expands a manifest into cells, for each combination of values of the sweep's axes, without duplicates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,9 +24,9 @@ pub struct Plan {
     pub confidence: f64,
     /// The cells without duplicates, in the order of stages. A cell comes after its inputs.
     pub cells: Vec<Cell>,
-    /// The models and files of the hub that the cells read.
+    /// The models and data files that the cells read from the hub.
     pub downloads: Downloads,
-    /// Remarks on the files of bases, for the user.
+    /// Notes for the user about the files of bases, such as unused tensors.
     pub notes: BTreeSet<String>,
 }
 
@@ -43,10 +42,10 @@ impl Plan {
     }
 }
 
-/// Plans a loaded manifest for this machine, with the processor as its device.
+/// Plans a loaded manifest for the CPU of this machine.
 ///
 /// # Errors
-/// Fails if a point of the sweep is invalid, or if a file of a base, corpus or task cannot be read.
+/// Fails if a combination of axis values is invalid, or if a file of a base, corpus or task cannot be read.
 pub fn plan(loaded: &LoadedManifest) -> Result<Plan> {
     plan_for_machine(loaded, &device::DeviceChoice::Cpu.hardware_label())
 }
@@ -103,7 +102,7 @@ fn combinations(axes: &BTreeMap<String, Vec<toml::Value>>) -> Vec<Vec<(String, t
     all
 }
 
-/// Returns a value as a label. A string has no quotes. `{ random = { seed = 0 } }` becomes `random:seed=0`.
+/// Formats a value as a label. A string has no quotes. `{ random = { seed = 0 } }` becomes `random:seed=0`.
 fn value_text(value: &toml::Value) -> String {
     match value {
         toml::Value::String(text) => text.clone(),
@@ -112,8 +111,7 @@ fn value_text(value: &toml::Value) -> String {
     }
 }
 
-/// Returns a member of a table as a label: `key=value`. If the value is a table, returns `key:` and its
-/// members.
+/// Formats an entry of a table as `key=value`. If the value is a table, returns `key:` and its entries.
 fn member_text((key, value): (&String, &toml::Value)) -> String {
     let toml::Value::Table(table) = value else { return format!("{key}={}", value_text(value)) };
     let members: Vec<String> = table.iter().map(member_text).collect();

@@ -43,11 +43,12 @@ pub enum RunReason {
     New,
     /// The most similar recorded cell of the stage differs in these values.
     Changed(Vec<SpecChange>),
-    /// The cell's input of this role is not done.
+    /// The cell reads the result of another cell, which is not done. The text is the role of that input, such
+    /// as `twins`.
     InputRuns(String),
     /// The cell failed with this error.
     Failed(String),
-    /// The cell's result is damaged. The text says in which way.
+    /// The cell's result is damaged in this way.
     Damaged(String),
 }
 

@@ -1,4 +1,4 @@
-//! Tests of keys: which settings change them, and which do not.
+//! Tests of plans: which settings change the keys of cells, which do not, and which are refused.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ fn keys<S: Stage>(plan: &Plan) -> Vec<Key> {
 }
 
 #[test]
-fn names_and_presentation_enter_no_key() {
+fn names_and_presentation_do_not_change_keys() {
     let plain = quickstart(&[]);
     for set in [r#"name="other""#, r#"question="why?""#, "report.confidence=0.9", r#"report.title="T""#] {
         let changed = quickstart(&[set]);
@@ -40,14 +40,14 @@ fn names_and_presentation_enter_no_key() {
 }
 
 #[test]
-fn a_threshold_changes_searches_and_no_twins() {
+fn a_stop_criterion_changes_the_keys_of_searches_but_not_of_twins() {
     let (plain, changed) = (quickstart(&[]), quickstart(&["search.stop={ never = {} }"]));
     assert_eq!(keys::<DistilJob>(&plain), keys::<DistilJob>(&changed));
     assert!(keys::<SearchJob>(&plain).iter().all(|key| !keys::<SearchJob>(&changed).contains(key)));
 }
 
 #[test]
-fn a_recipe_changes_twins_and_the_searches_that_take_them() {
+fn a_distillation_seed_changes_the_keys_of_twins_and_of_their_searches() {
     let changed = quickstart(&["distil.seed=9"]);
     let twins_and_searches =
         quickstart(&[]).cells.into_iter().filter(|cell| *cell.stage() != PretrainJob::NAME);
@@ -80,7 +80,7 @@ fn a_trained_base_is_identified_by_its_tokenizer_and_refused_if_the_tokenizer_la
 }
 
 #[test]
-fn axes_multiply_and_name_their_cells() {
+fn axes_multiply_cells_and_label_them() {
     let plan = quickstart(&[r#"sweep.axes."distil.token-budget"=["64k", "128k"]"#]);
     assert_eq!(plan.cells_of(&DistilJob::NAME).count(), 6);
     assert_eq!(plan.cells_of(&SearchJob::NAME).count(), 24);
@@ -89,7 +89,7 @@ fn axes_multiply_and_name_their_cells() {
 }
 
 #[test]
-fn a_strategy_is_called_by_its_name_and_details_and_decides_no_twins() {
+fn a_strategy_labels_its_searches_and_does_not_change_twins() {
     let strategies = "[{ greedy = {} }, { random = { seed = 7 } }, { beam = { width = 2 } }]";
     let plan =
         quickstart(&[&format!(r#"sweep.axes."search.strategy"={strategies}"#), r#"sweep.task=["facts"]"#]);
@@ -104,10 +104,10 @@ fn a_strategy_is_called_by_its_name_and_details_and_decides_no_twins() {
 #[test]
 fn an_axis_that_changes_nothing_is_refused() {
     // A strategy with one candidate per round does not prune, so `prune` changes nothing.
-    let dropping = "sweep.axes.\"search.prune\"=[true, false]";
-    assert!(try_quickstart(&[dropping, "search.strategy={ beam = { width = 2 } }"]).is_ok());
-    assert!(try_quickstart(&[dropping, "search.strategy={ uniform = {} }"]).is_err());
-    // Without variants nothing is distilled, so the distillation recipe changes no key.
+    let pruning = "sweep.axes.\"search.prune\"=[true, false]";
+    assert!(try_quickstart(&[pruning, "search.strategy={ beam = { width = 2 } }"]).is_ok());
+    assert!(try_quickstart(&[pruning, "search.strategy={ uniform = {} }"]).is_err());
+    // Without variants, nothing is distilled, so the settings of distillation change no key.
     let axis = r#"sweep.axes."distil.token-budget"=["64k", "128k"]"#;
     let error = try_quickstart(&["sweep.variant=[]", axis]).unwrap_err();
     assert_eq!(
@@ -148,7 +148,7 @@ fn the_base_score_is_shared_by_variants() {
     assert_eq!((scores.len(), distinct.len()), (12, 4));
 }
 
-/// The expected counts are those on the models' pages of the Hugging Face hub.
+/// The expected counts are from the models' pages on the Hugging Face hub.
 #[test]
 fn the_published_shapes_have_the_published_numbers_of_parameters() {
     for (name, parameters) in [
@@ -291,7 +291,7 @@ fn a_shape_is_timed_and_cannot_be_scored() {
 }
 
 #[test]
-fn a_trajectory_is_timed_as_its_own_search_found_it() {
+fn a_timing_of_a_trajectory_reads_the_search_with_the_same_labels() {
     let timed = quickstart(&[
         "throughput.contexts=[8]",
         r#"throughput.layers={ trajectory = { task = "topic" } }"#,

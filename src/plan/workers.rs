@@ -1,4 +1,4 @@
-//! Plans the workers that run score and search cells side by side: their number, and the memory of each.
+//! Plans the workers that run score cells and search cells in parallel: their number, and the memory of each.
 
 use std::num::NonZeroUsize;
 
@@ -26,7 +26,7 @@ impl WorkerOptions {
     }
 }
 
-/// The number of workers that run cells side by side, and the memory of each.
+/// The number of workers that run cells in parallel, and the memory of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct WorkerPlan {
     /// Number of workers.
@@ -38,7 +38,7 @@ pub struct WorkerPlan {
     pub peak_bytes: Option<u64>,
 }
 
-/// The estimated memory of a cell that runs beside other cells.
+/// The estimated memory of a cell.
 #[derive(Clone, Copy, Debug)]
 struct CellMemory {
     weight_bytes: u64,
@@ -46,7 +46,7 @@ struct CellMemory {
 }
 
 impl WorkerPlan {
-    /// Plans the workers for `cells`, which can run side by side. The workers share `memory_limit` bytes on
+    /// Plans the workers for `cells`, which can run in parallel. The workers share `memory_limit` bytes on
     /// each device.
     ///
     /// The count is at most the number of cells, and at most the number of workers whose weights fit in
@@ -67,8 +67,8 @@ impl WorkerPlan {
     }
 }
 
-/// Returns whether the cells of a stage can run beside one another. Trainings and timings cannot, because
-/// each needs the whole device.
+/// Returns whether the cells of a stage can run in parallel. Trainings and timings cannot, because each needs
+/// the whole device.
 pub fn can_run_in_parallel(stage: &StageName) -> bool {
     [ScoreJob::NAME, SearchJob::NAME].contains(stage)
 }
@@ -97,8 +97,8 @@ fn worker_count(
     requested.min(num_cells).min(num_fitting).max(1)
 }
 
-/// Returns how often the weights of the largest cell fit in `limit` bytes. Cells whose weights do not fit
-/// even once are left out, because they fail before they start.
+/// Returns how many workers fit in `limit` bytes if each holds the weights of the largest cell. Ignores cells
+/// whose weights alone exceed `limit`, because these cells fail before they start.
 fn count_fitting(memories: &[CellMemory], limit: u64) -> usize {
     let runnable = memories.iter().map(|memory| memory.weight_bytes).filter(|bytes| *bytes <= limit);
     let largest = runnable.max().unwrap_or(0);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_that_does_not_fit_at_all_does_not_count() {
+    fn a_cell_whose_weights_do_not_fit_is_ignored() {
         let mixed = memories(&[(1, 2), (200, 250)]);
         assert_eq!(worker_count(4, 12, Some(&mixed), Some(100 * GIB)), 4);
         assert_eq!(worker_count(8, 12, Some(&mixed), Some(100 * GIB)), 8);

@@ -32,7 +32,7 @@ pub(super) fn columns_to_json<'a>(columns: impl Iterator<Item = (&'a str, &'a Co
     columns.map(column).collect()
 }
 
-/// Returns the reference as Markdown. The lines of its prose are wrapped.
+/// Returns the reference as Markdown with wrapped lines.
 pub fn columns_markdown() -> String {
     let tables: Vec<String> = TABLES.iter().map(table_markdown).collect();
     wrap_markdown(&format!("# Tables and their columns\n\n{}", tables.join("\n")))

@@ -1,7 +1,6 @@
-//! The finished cells of an experiment, read from the store.
+//! The finished cells of an experiment, read from the store. A report is made from them and runs no cells.
 //!
-//! A report shows these cells, and does not run any. The order of the lists does not matter, because every
-//! table and figure sorts its rows.
+//! The order of the lists does not matter, because every table and figure sorts its rows.
 
 use std::ops::Deref;
 
@@ -28,7 +27,7 @@ pub struct ExperimentRecords {
     pub command: String,
     /// Confidence level of every interval, for example 0.95.
     pub confidence: f64,
-    /// The finished searches. Searches that lack a score on the test split are left out.
+    /// The finished searches, except for those that lack a score on the test split.
     pub searches: Vec<SearchCell>,
     /// The scores of bases on test splits, if the sweep has no variants.
     pub bases: Vec<ScoreCell>,
@@ -59,10 +58,10 @@ pub type DistilCell = StoredCell<DistilJob, DistilResult>;
 /// The score of a base.
 pub type ScoreCell = StoredCell<ScoreJob, ScoreResult>;
 
-/// The tokens and evaluations of a finished cell of any stage.
+/// The tokens and evaluations of a finished cell of any stage, with its time and energy in the record.
 pub type CellUsage = StoredCell<(), WorkCounts>;
 
-/// A finished search. Also has the answers on the test split of its base, of `M_best` and of `M_opt`.
+/// A finished search, with the answers of its base, of `M_best` and of `M_opt` on the test split.
 /// Dereferences to the cell of the search.
 #[derive(Clone, Debug)]
 pub struct SearchCell {
@@ -145,12 +144,12 @@ impl Deref for SearchCell {
 }
 
 impl SearchCell {
-    /// Returns the name of the base in publications.
+    /// Returns the name by which publications call the base, or `None` if the sweep trained the base.
     pub fn public_base_name(&self) -> Option<&str> {
         self.job.base.public_name(&self.labels.model)
     }
 
-    /// Returns the name of the kind of linear block that the variant has, such as `gla`.
+    /// Returns the kind of linear block of the variant, such as `gla`.
     pub fn block_name(&self) -> &'static str {
         self.job.variant.block.name()
     }
@@ -200,7 +199,7 @@ impl ExperimentRecords {
         Ok(records)
     }
 
-    /// Adds the record of a cell. If its result is missing or incomplete, returns the reason.
+    /// Adds the record of a cell. If the cell's result is missing or incomplete, returns the reason.
     fn add(&mut self, cell: &Cell, store: &Store) -> Result<Option<String>> {
         let record = match cell.job.find_work_counts(store, cell.id())? {
             Lookup::Done(record) => record,
@@ -233,7 +232,7 @@ fn find_record<S: Stage + Clone>(cell: &Cell, store: &Store) -> Result<Option<St
     Ok(record.map(|record| StoredCell { labels: cell.labels.clone(), job: job.clone(), record }))
 }
 
-/// Adds the answers on the test split to a search. Returns `None` if one of the score cells has no result.
+/// Reads the answers on the test split for a search. Returns `None` if one of the score cells has no result.
 fn with_answers(cell: StoredCell<SearchJob, SearchResult>, store: &Store) -> Result<Option<SearchCell>> {
     let answers = |cell: &CellId| -> Result<Option<TestAnswers>> {
         let record = store.find::<ScoreResult>(cell)?.done();

@@ -1,14 +1,13 @@
 //! The lock of a folder of tables. Only the process that holds the lock writes a report into the folder.
 //!
-//! So the folder never mixes files of two reports. The holder may delete temporary files, because only a
-//! killed process can have left them.
+//! The folder therefore never mixes files of two reports. The holder of the lock may delete temporary files,
+//! because only a killed process can have left them.
 
 use std::path::Path;
 
 use dtr_core::error::Result;
 use dtr_core::files::{FileLock, create_folder, remove_temporary_files};
 
-/// Name of the lock file in the folder of the tables.
 const LOCK_FILE: &str = ".lock";
 
 /// Takes the lock, deletes temporary files in `tables` and `figures`, and then calls `write`.

@@ -1,7 +1,7 @@
 //! Reports of an experiment's stored results: Parquet tables, SVG figures, an HTML page and a summary for the
 //! terminal.
 //!
-//! A report reads the store and runs no cell. The same results give files with the same bytes.
+//! A report reads the store and runs no cell. Equal results give byte-identical files.
 
 mod column_docs;
 mod columns;
@@ -41,7 +41,7 @@ pub use text::summary_text;
 
 use dtr_core::error::Result;
 
-/// Writes every table, every figure, and the page that shows them. Returns the paths of the files.
+/// Writes every table, every figure and the HTML page that shows them. Returns the paths of the files.
 ///
 /// # Errors
 /// Fails if a file cannot be written, or if a figure cannot be drawn.

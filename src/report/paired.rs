@@ -6,7 +6,7 @@ use super::experiment_records::TestAnswers;
 use crate::stats::{mcnemar_exact, paired_bootstrap};
 use dtr_core::seed::Seed;
 
-/// A summary calls a difference significant if its p-value is below this level.
+/// The significance level. A difference with a lower p-value counts as significant in summaries.
 pub(super) const SIGNIFICANCE: f64 = 0.05;
 
 /// Counts of the items that both models answered.
@@ -20,7 +20,7 @@ pub(super) struct PairedCounts {
 }
 
 impl PairedCounts {
-    /// Counts the pairs of answers that two models gave to the same item.
+    /// Compares the answers of two models item by item. Ignores items that only one model answered.
     pub(super) fn new(first: &TestAnswers, second: &TestAnswers) -> Self {
         let answers: BTreeMap<&str, bool> =
             second.items.iter().map(|item| (item.id.as_str(), item.is_correct())).collect();
@@ -40,13 +40,13 @@ impl PairedCounts {
         mcnemar_exact(self.only_first, self.only_second)
     }
 
-    /// Returns the score of the second model minus that of the first, in percentage points. 0 if there are no
-    /// items.
+    /// Returns the score of the second model minus that of the first, in percentage points. Returns 0 if
+    /// there are no items.
     pub(super) fn difference(&self) -> f64 {
         100.0 * (self.only_second as f64 - self.only_first as f64) / self.num_items.max(1) as f64
     }
 
-    /// Returns the paired bootstrap interval of the difference, in percentage points.
+    /// Returns the confidence interval of [`Self::difference`] by a paired bootstrap, in percentage points.
     pub(super) fn interval(&self, confidence: f64, seed: Seed) -> (f64, f64) {
         let (low, high) =
             paired_bootstrap(self.only_first, self.only_second, self.num_items, confidence, seed);

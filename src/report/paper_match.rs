@@ -1,4 +1,4 @@
-//! Matches searches with the corresponding cells of the paper's tables.
+//! Finds the cell of a table in the paper that corresponds to a search.
 
 use super::experiment_records::SearchCell;
 use super::published::{self, PaperKey, PublishedCost, PublishedLayerSet, PublishedScore, PublishedSpeedup};
@@ -10,26 +10,28 @@ const PAPER_MAX_RELATIVE_DROP: f64 = 0.05;
 /// Number of replaced layers of the hybrids in the paper's Table 4.
 const PAPER_NUM_REPLACED: usize = 10;
 
-/// Returns the cell of Table 1 that corresponds to a search. Only greedy searches have one.
+/// Returns the cell of the paper's Table 1 that corresponds to a search. Returns `None` for a search that is
+/// not greedy, because the table has only greedy searches.
 pub(super) fn matching_score(search: &SearchCell) -> Option<&'static PublishedScore> {
     is_greedy(search).then(|| published::find_score(paper_key(search)?)).flatten()
 }
 
-/// Returns the cell of Table 2 that corresponds to a search. Only greedy searches with the paper's stop rule
-/// have one.
+/// Returns the cell of the paper's Table 2 that corresponds to a search. Returns `None` for a search that is
+/// not greedy or that has another stop criterion than the paper.
 pub(super) fn matching_speedup(search: &SearchCell) -> Option<&'static PublishedSpeedup> {
     let is_comparable =
         is_greedy(search) && search.job.stop == StopCriterion::MaxRelativeDrop(PAPER_MAX_RELATIVE_DROP);
     is_comparable.then(|| published::find_speedup(paper_key(search)?)).flatten()
 }
 
-/// Returns the row of Table 3 that corresponds to a search. Only greedy searches have one.
+/// Returns the row of the paper's Table 3 that corresponds to a search. Returns `None` for a search that is
+/// not greedy.
 pub(super) fn matching_cost(search: &SearchCell) -> Option<&'static PublishedCost> {
     is_greedy(search).then(|| published::find_cost(search.public_base_name()?)).flatten()
 }
 
-/// Returns the layer set of Table 4 that corresponds to the winner of a round. Returns `None` if the paper
-/// has no layer set for the strategy and the number of layers.
+/// Returns the layer set of the paper's Table 4 that corresponds to the winner of a round. Returns
+/// `None` if the paper has no layer set for this strategy and number of replaced layers.
 pub(super) fn matching_layer_set(search: &SearchCell, round: &Round) -> Option<&'static PublishedLayerSet> {
     let strategy = match search.job.strategy {
         SearchStrategy::Greedy {} => "greedy",

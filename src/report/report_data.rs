@@ -1,11 +1,11 @@
-//! The data of a report. They are computed once, and used by the tables, the figures, the page and the text.
+//! The data of a report. Tables, figures, the HTML page and the terminal text share them.
 
 use super::columns::{AgreementRow, SearchRow};
 use super::experiment_records::ExperimentRecords;
 use super::rows;
 
-/// The records of an experiment, and the rows of two tables. These rows are kept because they take long to
-/// compute: their tests and intervals resample.
+/// The records of an experiment, and the rows of two tables. The rows are computed once, because their
+/// significance tests and confidence intervals need many random resamples.
 pub struct ReportData<'a> {
     /// The stored results of the experiment.
     pub records: &'a ExperimentRecords,

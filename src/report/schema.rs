@@ -1,15 +1,15 @@
-//! The macro that declares a table as a struct. The fields of the struct are the columns. Its doc comments
-//! document the table and the columns.
+//! The macro `tables!`, which declares each table as a struct. The fields of the struct are the columns. The
+//! doc comments of the struct and of its fields describe the table and its columns.
 //!
-//! Each column is described once, in `columns/`. Data frames, the metadata of Parquet files and the column
-//! reference are generated from that description.
+//! Each column is declared once, in `columns/`. Data frames, the metadata of Parquet files and the column
+//! reference are generated from that declaration.
 
 use polars::prelude::*;
 
 /// Declaration of a table: its name, its description and its columns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TableSpec {
-    /// Name of the table. Its file has the same name with an extension.
+    /// Name of the table, and of its file without the extension.
     pub name: &'static str,
     pub(super) about: &'static str,
     /// The columns, in the order of the file.
@@ -31,7 +31,7 @@ pub struct ColumnSpec {
 }
 
 impl TableSpec {
-    /// Returns the description of the table. It starts with the meaning of a row.
+    /// Returns the description of the table. The description starts with the meaning of a row.
     pub fn about(&self) -> &'static str {
         self.about.trim()
     }
@@ -44,7 +44,7 @@ impl ColumnSpec {
     }
 }
 
-/// A row of a declared table.
+/// A row of a table that the macro `tables!` declares.
 pub trait Row: Sized {
     /// Declaration of the table.
     const TABLE: TableSpec;
@@ -61,7 +61,7 @@ pub trait Row: Sized {
     }
 }
 
-/// A type that the values of a column can have.
+/// A Rust type that the values of a column can have.
 pub(super) trait ColumnValue: Sized {
     /// Name of the column's data type in polars.
     const DTYPE: &'static str;
@@ -124,8 +124,8 @@ impl ColumnValue for Vec<f64> {
 
 /// Declares tables as `name: RowStruct { column: type => "unit", ... }`.
 ///
-/// The doc comments of a table and of its columns become descriptions in the metadata of files and in the
-/// column reference.
+/// The doc comments of a table and of its columns become their descriptions in the metadata of Parquet files
+/// and in the column reference.
 macro_rules! tables {
     ($(
         $(#[doc = $about:literal])+

@@ -1,4 +1,5 @@
-//! Values that several tables and figures derive from records: the order of layers, and normalised losses.
+//! Values that several tables and figures compute from records: the order in which a search replaces layers,
+//! and normalised losses.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ impl SearchCell {
         rounds
     }
 
-    /// Returns for each layer that the last accepted hybrid replaces the round since which it stayed
+    /// Maps each replaced layer of the last accepted hybrid to the round since which the layer stayed
     /// replaced.
     ///
     /// If each hybrid extends the previous one, this is the round in which the search chose the layer.
@@ -37,8 +38,6 @@ impl SearchCell {
 
     /// Counts the accepted rounds in which another candidate has, or may have, the winner's score. In these
     /// rounds the tie-breaking rule may have selected the winner.
-    ///
-    /// Only strategies that score several candidates in a round have such rounds.
     pub fn num_tied_rounds(&self) -> u32 {
         let is_tied = |round: &&Round| {
             let of_round = self.trials.iter().filter(|trial| trial.round == round.round);
@@ -50,16 +49,16 @@ impl SearchCell {
 }
 
 impl DistilCell {
-    /// Returns the median normalised loss over layers, before and after training. Returns `None` if no layer
-    /// has a normalised loss.
+    /// Returns the median over layers of the normalised loss, before and after training. Returns `None` if no
+    /// layer has a normalised loss.
     pub fn median_normalised_losses(&self) -> Option<(f64, f64)> {
         let (before, after): (Vec<_>, Vec<_>) =
             self.layers.iter().filter_map(LayerLoss::normalised_losses).unzip();
         Some((median(&before)?, median(&after)?))
     }
 
-    /// Returns the training curve: for each recorded step, the number of tokens seen and the median
-    /// normalised loss over layers.
+    /// Returns the training curve: for each recorded step, the number of tokens trained on so far, and the
+    /// median over layers of the normalised loss.
     pub fn median_curve(&self) -> Vec<(u64, f64)> {
         let mut curve: Vec<_> = self.curve.iter().collect();
         curve.sort_by_key(|point| point.step);
@@ -74,7 +73,7 @@ impl DistilCell {
 
 impl LayerLoss {
     /// Returns the loss before and after training, each divided by the variance of the attention output.
-    /// Returns `None` if the output is constant.
+    /// Returns `None` if that variance is 0.
     pub fn normalised_losses(&self) -> Option<(f64, f64)> {
         let varies = self.output_variance > 0.0;
         varies.then(|| (self.initial / self.output_variance, self.r#final / self.output_variance))

@@ -1,7 +1,7 @@
-//! Writes the tables as Parquet files. The same records give files with the same bytes.
+//! Writes the tables as Parquet files. Equal records give byte-identical files.
 //!
-//! The metadata of each file documents the table. `dtr:table` is its name, and `dtr:about` its description.
-//! `dtr:columns` is a JSON list of its columns with type, unit and description.
+//! The metadata of each file documents the table. `dtr:table` is the name of the table, and `dtr:about` its
+//! description. `dtr:columns` is a JSON list of the columns with type, unit and description.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ pub(super) struct Table {
     pub(super) spec: TableSpec,
     /// Declaration of each column of `frame`.
     pub(super) columns: Vec<ColumnSpec>,
-    /// The rows, sorted.
+    /// The sorted rows.
     pub(super) frame: DataFrame,
 }
 

@@ -7,7 +7,7 @@ use super::search_metrics::format_axes;
 use crate::algorithms::throughput::TimedRun;
 use crate::stats::median;
 
-/// Statistics of the throughput over the runs of a timing, in tokens per second.
+/// The median, lowest and highest throughput of the runs of a timing, in tokens per second.
 #[derive(Clone, Copy)]
 struct Rate {
     median: f64,
@@ -16,7 +16,8 @@ struct Rate {
 }
 
 impl Rate {
-    /// Computes the statistics. Each run processed `tokens` tokens. `seconds` gives the duration of each run.
+    /// Computes the statistics of runs that each processed `tokens` tokens. `seconds` has the duration of
+    /// each run.
     fn new(tokens: u64, seconds: impl Iterator<Item = f64>) -> Self {
         let rates: Vec<f64> = seconds.map(|seconds| tokens as f64 / seconds.max(f64::MIN_POSITIVE)).collect();
         Self {
@@ -27,7 +28,7 @@ impl Rate {
     }
 }
 
-/// Returns the timings sorted by base, axes, device, threads, variant, task, context, batch size and number
+/// Returns the timings, sorted by base, axes, device, threads, variant, task, context, batch size and number
 /// of replaced layers.
 pub(super) fn sorted_timings(records: &ExperimentRecords) -> Vec<&TimingCell> {
     let mut timings: Vec<_> = records.timings.iter().collect();

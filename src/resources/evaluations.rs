@@ -1,13 +1,13 @@
-//! The number of evaluations of a search that replaces every layer.
+//! The maximum number of evaluations of a search. An evaluation scores one base or hybrid on one split.
 
 use crate::algorithms::search::SearchStrategy;
 
 /// Returns the maximum number of evaluations of a search on a base of `num_layers` layers, including
 /// evaluations whose scores are cached.
 ///
-/// A search evaluates the base and every candidate of every round on the validation split, and then the base
-/// and the hybrids `M_best` and `M_opt` of its [`SearchOutcome`](crate::algorithms::search::SearchOutcome) on
-/// the test split.
+/// A search evaluates the base and every candidate of every round on the validation split. Then it evaluates
+/// the base and the hybrids `M_best` and `M_opt` on the test split. The two hybrids are those of its
+/// [`SearchOutcome`](crate::algorithms::search::SearchOutcome).
 pub fn max_evaluations(strategy: &SearchStrategy, num_layers: u64) -> u64 {
     max_scored_masks(strategy, num_layers).saturating_add(1 + 3)
 }
@@ -17,16 +17,16 @@ fn max_scored_masks(strategy: &SearchStrategy, num_layers: u64) -> u64 {
     match *strategy {
         SearchStrategy::Greedy {} => beam_search_masks(1, num_layers),
         SearchStrategy::Uniform {} | SearchStrategy::Random { .. } | SearchStrategy::Impact {} => num_layers,
-        // Each layer by itself, then one mask for each further number of layers.
+        // The search scores each single layer, and then one mask for each larger number of layers.
         SearchStrategy::LocalImportance {} => num_layers + num_layers.saturating_sub(1),
         SearchStrategy::Beam { width } => beam_search_masks(width as u64, num_layers),
     }
 }
 
-/// Returns the number of masks that a beam search scores.
+/// Returns the maximum number of masks that a beam search scores.
 ///
-/// A round extends each mask of the beam by each layer that the mask lacks. Two masks of the beam may give
-/// the same new mask, which is scored once.
+/// A round extends each mask of the beam by each layer that the mask does not replace yet. Two masks of the
+/// beam may give the same new mask. The search scores that mask once.
 fn beam_search_masks(width: u64, num_layers: u64) -> u64 {
     let (mut num_new_masks, mut total) = (1, 0_u64);
     for num_replaced in 1..=num_layers {

@@ -6,22 +6,21 @@ use dtr_core::error::{Error, Result};
 use dtr_core::files::format_bytes;
 use dtr_model::{DecoderConfig, Mixer, Variant};
 
-/// Bytes of an f32.
 const F32_BYTES: u64 = 4;
 
-/// Bytes of each parameter of a twin between training steps: the master weight and two moments, in f32.
-const TRAINED_BYTES: u64 = 3 * F32_BYTES;
+/// Bytes per parameter of a twin between training steps: the master weight and the two moments, in f32.
+const BYTES_BETWEEN_STEPS: u64 = 3 * F32_BYTES;
 
-/// Numbers that a GPU holds for each parameter of a stack of twins during a training step: a working copy and
-/// a gradient. The GPU holds them for two stacks at a time, because the step of a stack is enqueued before
-/// the step of the previous stack ends.
+/// Number of values per parameter of a stack of twins that a GPU holds during a training step. These values
+/// are a working copy and a gradient, for two stacks. The GPU holds two stacks at a time, because the step of
+/// a stack is enqueued before the step of the previous stack ends.
 const STEP_NUMBERS: u64 = 2 * 2;
 
-/// The number of hidden states, each of the model's width, that a GPU holds per token while it computes the
-/// gradient of a twin. They include the hidden states of the base.
+/// Number of hidden states per token that a GPU holds while it computes the gradient of a twin. They include
+/// the hidden states of the base. Each hidden state has the model's width.
 const STEP_STATES: u64 = 32;
 
-/// Bytes that a GPU's driver, kernels and matrix products hold.
+/// Bytes of GPU memory that the driver, the kernels and the matrix products take.
 pub const GPU_OVERHEAD_BYTES: u64 = 1 << 29;
 
 /// Returns the size of a base's weights in bytes.
@@ -34,7 +33,7 @@ pub fn twin_bytes(config: &DecoderConfig, variant: &Variant, dtype: Dtype) -> u6
     number_bytes(dtype) * config.num_layers as u64 * Mixer::num_twin_parameters(variant, config)
 }
 
-/// Returns how many bytes training holds for `num_parameters` parameters: weights, two moments and gradients,
+/// Returns the bytes that training holds for `num_parameters` parameters: weights, two moments and gradients,
 /// in f32.
 pub fn trained_bytes(num_parameters: u64) -> u64 {
     4 * F32_BYTES * num_parameters
@@ -46,13 +45,13 @@ pub fn cache_bytes(config: &DecoderConfig, num_layers: usize, num_positions: usi
     F32_BYTES * (2 * num_layers * config.num_kv_heads * config.head_dim * num_positions) as u64
 }
 
-/// The memory of distilling several variants together.
+/// Estimates the memory that distilling several variants together takes.
 pub struct DistilMemory<'a> {
     /// The shape of the base.
     pub config: &'a DecoderConfig,
     /// The floating-point type that the base computes in.
     pub dtype: Dtype,
-    /// The variants.
+    /// The variants of the twins.
     pub variants: Vec<&'a Variant>,
     /// The training recipe.
     pub recipe: &'a DistilConfig,
@@ -70,10 +69,11 @@ impl DistilMemory<'_> {
         }
     }
 
-    /// Returns the peak memory of a GPU in bytes while `num_layers` layers are trained together. The GPU
-    /// holds the inputs and outputs of one stack of layers at a time. `STEP_STATES` includes these.
+    /// Returns the peak memory of a GPU in bytes while `num_layers` layers are trained together. The estimate
+    /// includes the inputs and outputs of one stack of layers, because the GPU holds those of one stack at a
+    /// time.
     pub fn gpu_peak_bytes(&self, num_layers: usize) -> u64 {
-        let between_steps = num_layers as u64 * TRAINED_BYTES * self.twin_parameters().sum::<u64>();
+        let between_steps = num_layers as u64 * BYTES_BETWEEN_STEPS * self.twin_parameters().sum::<u64>();
         self.base_bytes() + between_steps + self.step_bytes(num_layers)
     }
 
@@ -82,7 +82,7 @@ impl DistilMemory<'_> {
         weight_bytes(self.config, self.dtype)
     }
 
-    /// Returns the number of layers that can be trained together in `limit` bytes of a GPU.
+    /// Returns the maximum number of layers that can be trained together in `limit` bytes of a GPU's memory.
     ///
     /// # Errors
     /// Fails if a single layer does not fit.
@@ -98,8 +98,8 @@ impl DistilMemory<'_> {
         })
     }
 
-    /// Returns the memory on a CPU in bytes: the base, the twins with moments and gradients, and the inputs
-    /// and outputs of all layers for a batch.
+    /// Returns the bytes that a CPU holds: the base, the twins with moments and gradients, and the inputs and
+    /// outputs of all layers for a batch.
     fn cpu_bytes(&self) -> u64 {
         let num_layers = self.config.num_layers;
         let twins = trained_bytes(num_layers as u64 * self.twin_parameters().sum::<u64>());
@@ -112,7 +112,8 @@ impl DistilMemory<'_> {
         self.variants.iter().map(|variant| Mixer::num_twin_parameters(variant, self.config))
     }
 
-    /// Returns how many bytes the step of a stack of twins takes on a GPU if `num_layers` layers are trained.
+    /// Returns the bytes that one training step of a stack of twins takes on a GPU, if `num_layers` layers
+    /// are trained together.
     fn step_bytes(&self, num_layers: usize) -> u64 {
         let hidden_size = self.config.hidden_size;
         let stack = largest_stack(num_layers, self.batch_tokens() as usize, hidden_size) as u64;
@@ -127,7 +128,7 @@ impl DistilMemory<'_> {
     }
 }
 
-/// Returns the bytes of a number of type `dtype`.
+/// Returns the size of a number of type `dtype` in bytes.
 fn number_bytes(dtype: Dtype) -> u64 {
     match dtype {
         Dtype::F32 => F32_BYTES,
@@ -164,8 +165,8 @@ mod tests {
         .map(|block| Variant { block, geometry: GeometryConfig::default(), init: TwinInit::Random })
     }
 
-    /// Measured by `dtr bench device` with NVIDIA's management library: 32 layers on an H200, fewer on an
-    /// H100.
+    /// `dtr bench device` measured these values with NVIDIA's management library (NVML). The values for 32
+    /// layers are from an H200, and those for fewer layers from an H100.
     #[test]
     fn the_estimate_is_at_most_seven_percent_above_what_was_measured() {
         let variants = variants();
@@ -189,8 +190,8 @@ mod tests {
         }
     }
 
-    /// Measured by `dtr bench device --shape …` on an H200, for batches of 32 x 512 tokens: SmolLM2 135M,
-    /// Qwen2.5 0.5B and Qwen2.5 1.5B.
+    /// `dtr bench device --shape …` measured these values on an H200, for batches of 32 x 512 tokens. The
+    /// models are SmolLM2 135M, Qwen2.5 0.5B and Qwen2.5 1.5B.
     #[test]
     fn the_estimate_for_stacked_layers_is_above_what_was_measured() {
         let variants = variants();

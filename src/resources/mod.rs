@@ -11,11 +11,11 @@ pub use memory::{DistilMemory, GPU_OVERHEAD_BYTES, cache_bytes, trained_bytes, t
 pub struct Resources {
     /// Maximum number of times that the job scores a base or a hybrid.
     pub evaluations: u64,
-    /// Number of tokens that the job trains on, or processes in timed runs.
+    /// Number of tokens that the job trains on, or that it processes in timed runs.
     pub tokens: u64,
-    /// Bytes of the weights that the job must hold at once, with the moments and gradients of trained
-    /// weights.
+    /// Bytes of the weights that the job must hold at the same time, including the moments and gradients of
+    /// trained weights.
     pub weight_bytes: u64,
-    /// Bytes that the job holds at its peak, without the temporary tensors of a forward pass. 0 if unknown.
+    /// Peak memory of the job in bytes, without the temporary tensors of a forward pass. 0 if unknown.
     pub peak_bytes: u64,
 }

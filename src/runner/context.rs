@@ -1,4 +1,4 @@
-//! The context of a run, which all its cells share.
+//! The context that all cells of a run share.
 
 use burn::tensor::Device;
 
@@ -8,34 +8,34 @@ use crate::device::UsageMeter;
 use crate::store::{Provenance, Store};
 use dtr_core::error::{Error, Result};
 
-/// The context of a run, which all its cells share.
+/// The context that all cells of a run share: store, devices, progress and supervisor.
 pub struct RunContext<'a> {
     /// The store of records.
     pub store: &'a Store,
     /// The progress display.
     pub progress: &'a ProgressDisplay,
-    /// The devices that compute. Work that cannot be divided runs on the first device.
+    /// The devices that compute. Work that cannot be divided among devices runs on the first one.
     pub devices: Vec<Device>,
-    /// The meter of the devices' energy.
+    /// The meter of time and energy.
     pub meter: &'a UsageMeter,
-    /// The provenance of the records.
+    /// The provenance of the records that the run writes.
     pub provenance: Provenance,
     /// Bytes of memory that this process may use on each device, if that is known.
     pub memory_limit: Option<u64>,
-    /// The connection to the supervisor of this process.
+    /// The connection to the supervisor process.
     pub supervisor: &'a SupervisorConnection,
 }
 
 impl RunContext<'_> {
-    /// Returns the device of the work that cannot be divided.
+    /// Returns the device for work that cannot be divided among devices.
     pub fn device(&self) -> &Device {
         &self.devices[0]
     }
 
-    /// Checks that the run may continue.
+    /// Checks that the user has not asked to stop.
     ///
     /// # Errors
-    /// Fails if the user asked to stop.
+    /// Fails if the user has asked to stop.
     pub fn check_interrupted(&self) -> Result<()> {
         match self.progress.is_interrupted() {
             true => Err(Error::interrupted()),

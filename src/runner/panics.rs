@@ -1,4 +1,4 @@
-//! Turns a panic into an error with its source location, so that a bug ends a cell and not the sweep.
+//! Turns a panic into an error that has the panic's source location. So a bug ends a cell and not the sweep.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -6,13 +6,12 @@ use std::sync::{Mutex, Once, PoisonError};
 
 use dtr_core::error::{Error, Result};
 
-/// Messages and source locations of the latest panics of all threads. A panic passes from the thread that
-/// panicked to the thread of its cell without the source location, so the cell's thread looks the location up
-/// here.
+/// Messages and source locations of the latest panics of all threads. The payload of a panic reaches the
+/// thread of the cell without the source location. That thread finds the location here, by the message.
 static LATEST_PANICS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// Number of panics that are kept. Several threads may panic before a location is looked up.
-const NUM_KEPT: usize = 64;
+/// Number of panics in [`LATEST_PANICS`]. Several threads may panic before one of them looks up a location.
+const MAX_PANICS: usize = 64;
 
 /// Runs `work` and returns its result.
 ///
@@ -42,7 +41,7 @@ fn install_hook() {
         let message = info.payload_as_str().unwrap_or("no message").to_owned();
         let mut panics = LATEST_PANICS.lock().unwrap_or_else(PoisonError::into_inner);
         panics.push((message, place));
-        let surplus = panics.len().saturating_sub(NUM_KEPT);
+        let surplus = panics.len().saturating_sub(MAX_PANICS);
         panics.drain(..surplus);
         drop(panics);
         before(info);

@@ -1,4 +1,4 @@
-//! The progress display on standard error: bars on a terminal, lines elsewhere.
+//! The progress display on standard error. It draws bars on a terminal, and prints lines elsewhere.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
@@ -14,15 +14,15 @@ use crate::observer::Observer;
 use crate::store::{EventKind, EventLog};
 use dtr_core::error::Result;
 
-/// Minimum time between two lines about the same task, where there are no bars.
-const PLAIN_PAUSE: Duration = Duration::from_secs(10);
+/// Minimum time between two lines about the same task, if the display has no bars.
+const MIN_LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The display of a whole run.
+/// The progress display of a run.
 pub struct ProgressDisplay {
     bars: Option<MultiProgress>,
     overall: ProgressBar,
     stop_flag: StopFlag,
-    /// Sends the progress to the supervisor, if that draws it.
+    /// Sends the progress to the supervisor, if the supervisor draws the bars.
     sender: Option<MessageSender>,
 }
 
@@ -39,7 +39,8 @@ impl ProgressDisplay {
         Self { bars, overall, stop_flag, sender: None }
     }
 
-    /// Starts the display of a worker. Of several workers, the supervisor draws the bars.
+    /// Starts the display of a worker process. If several workers run, the supervisor draws the bars of all
+    /// of them.
     pub fn for_worker(num_cells: usize, supervisor: &SupervisorConnection) -> Self {
         let display = Self::new(num_cells, supervisor.stop_flag());
         match supervisor.role() {
@@ -55,7 +56,7 @@ impl ProgressDisplay {
         self.bars.is_some()
     }
 
-    /// Writes complete lines above the bars. Ignores that standard error may be closed.
+    /// Writes complete lines above the bars. Ignores write errors, because standard error may be closed.
     pub(super) fn write_to_stderr(&self, lines: &[u8]) {
         let write = || drop(std::io::stderr().write_all(lines));
         match &self.bars {
@@ -72,7 +73,7 @@ impl ProgressDisplay {
         }
     }
 
-    /// Counts `count` cells as done.
+    /// Adds `count` to the number of done cells.
     pub fn add_done_cells(&self, count: usize) {
         self.overall.inc(count as u64);
         if let Some(sender) = &self.sender {
@@ -80,7 +81,7 @@ impl ProgressDisplay {
         }
     }
 
-    /// Returns whether the user asked to stop.
+    /// Returns whether the user has asked to stop.
     pub fn is_interrupted(&self) -> bool {
         self.stop_flag.is_set()
     }
@@ -102,7 +103,7 @@ impl ProgressDisplay {
         }
     }
 
-    /// Adds the bar of a task. The bar is hidden if the display has no bars.
+    /// Adds the bar of a task. On a display without bars, this bar is hidden.
     pub(super) fn add_bar(&self, name: &str, total: u64, unit: &str) -> ProgressBar {
         let bar = match &self.bars {
             Some(bars) => bars.insert_before(&self.overall, ProgressBar::new(total)),
@@ -119,7 +120,7 @@ impl ProgressDisplay {
         bar
     }
 
-    /// Removes the bars.
+    /// Removes the bar that counts the cells.
     pub fn finish(&self) {
         self.overall.finish_and_clear();
     }
@@ -129,24 +130,24 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is well-formed").progress_chars("━╸─")
 }
 
-/// The display of one task.
+/// The progress display of one task.
 pub struct ProgressTask<'a> {
     display: &'a ProgressDisplay,
     bar: ProgressBar,
-    /// The task's progress as the supervisor draws it.
+    /// Sends the task's progress to the supervisor, if the supervisor draws the bars.
     remote: Option<RemoteTask>,
     name: String,
     unit: &'static str,
     total: u64,
-    /// Time of the last line, and the units done so far.
+    /// Time of the last printed line, and number of units done so far.
     printed: Mutex<(Instant, u64)>,
     recorder: Option<&'a UsageRecorder<'a>>,
     logs: Mutex<Vec<EventLog>>,
 }
 
 impl<'a> ProgressTask<'a> {
-    /// Also writes the messages of this task to the logs of the cells of `recorder`, and saves their usage
-    /// before each checkpoint.
+    /// Makes this task write its messages to the logs of the cells of `recorder`. The task then also saves
+    /// the usage of these cells before checkpoints.
     ///
     /// # Errors
     /// Fails if a log cannot be opened.
@@ -159,7 +160,8 @@ impl<'a> ProgressTask<'a> {
     /// Appends an event to the logs.
     pub fn log_event(&self, kind: &EventKind) {
         for log in self.logs.lock().expect("no holder of this lock panics").iter_mut() {
-            // No result depends on the log. If the disk is full, writing the record reports that.
+            // Ignore an error, because no result depends on the log. If the disk is full, writing the record
+            // fails too.
             let _ = log.append(kind.clone());
         }
     }
@@ -176,7 +178,7 @@ impl Observer for ProgressTask<'_> {
         }
         let mut printed = self.printed.lock().expect("no holder of this lock panics");
         printed.1 += amount;
-        if printed.0.elapsed() >= PLAIN_PAUSE {
+        if printed.0.elapsed() >= MIN_LINE_INTERVAL {
             printed.0 = Instant::now();
             eprintln!("{}: {} of {} {}", self.name, printed.1, self.total, self.unit);
         }

@@ -1,4 +1,4 @@
-//! A task whose progress the supervisor draws.
+//! Sends the progress of a task to the supervisor, which draws it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use super::supervisor::{MessageSender, ProgressMessage, WorkerMessage};
 
 /// Minimum time between two messages about the same task.
-const MESSAGE_PAUSE: Duration = Duration::from_millis(200);
+const MIN_MESSAGE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A task whose progress the supervisor draws.
+/// A task of this worker whose progress the supervisor draws.
 pub(super) struct RemoteTask {
     sender: MessageSender,
     task: u64,
-    /// Time of the last message, and the units done since then.
+    /// Time of the last message, and number of units done since then.
     unsent: Mutex<(Instant, u64)>,
 }
 
@@ -28,11 +28,11 @@ impl RemoteTask {
         Self { sender: sender.clone(), task, unsent: Mutex::new((Instant::now(), 0)) }
     }
 
-    /// Counts units of work, and tells the supervisor from time to time.
+    /// Adds `amount` units of work. Sends the units to the supervisor if the last message is old enough.
     pub(super) fn advance(&self, amount: u64) {
         let mut unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
         unsent.1 += amount;
-        if unsent.0.elapsed() >= MESSAGE_PAUSE {
+        if unsent.0.elapsed() >= MIN_MESSAGE_INTERVAL {
             let amount = std::mem::take(&mut unsent.1);
             self.sender.send(&WorkerMessage::Progress(ProgressMessage::TaskAdvanced(self.task, amount)));
             unsent.0 = Instant::now();

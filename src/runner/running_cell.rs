@@ -1,4 +1,4 @@
-//! A cell that this process works on: its log, its checkpoints and its record.
+//! A cell that this process runs. It gives access to the cell's log, checkpoints and record.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,23 +18,23 @@ use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::Digest;
 
-/// A cell that this process has claimed and runs: its log, its checkpoints and its record.
+/// A cell that this process has claimed and runs.
 pub struct RunningCell<'a> {
     context: &'a RunContext<'a>,
     spec: CellSpec,
     /// The cell's name in messages.
     name: String,
     claim: Claim,
-    /// The usage of the processes that worked on the cell before this one; `None` if this one is the first.
+    /// The usage of the processes that worked on the cell before this process. `None` if there were none.
     earlier: Option<ResourceUsage>,
 }
 
-/// A claimed cell, or the output that another process computed meanwhile.
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment")]
+/// The result of waiting for a claim: a claimed cell, or the output that another process computed meanwhile.
+#[expect(clippy::large_enum_variant, reason = "the value is short-lived")]
 pub enum ClaimOutcome<'a, T> {
-    /// This process claimed the cell and has to do the work.
+    /// This process has claimed the cell and must do the work.
     Claimed(RunningCell<'a>),
-    /// Another process has done the work.
+    /// Another process has done the work and recorded this output.
     Done(T),
 }
 
@@ -66,7 +66,8 @@ impl<'a> RunningCell<'a> {
     /// Claims a cell that is not done and that no other process has claimed. `name` is the cell's name in
     /// messages.
     ///
-    /// Returns `Missing` instead if another process works on the cell, and `Done` if the cell is done.
+    /// Returns `Err(CellState::Missing)` if another process works on the cell, and `Err(CellState::Done)` if
+    /// the cell is done.
     ///
     /// # Errors
     /// Fails if the store cannot be read or written.
@@ -89,8 +90,10 @@ impl<'a> RunningCell<'a> {
         Ok(claimed)
     }
 
-    /// Sets the usage of an earlier result of the cell, whose work this process takes up again. A process
-    /// that took it up before and was interrupted has already counted this usage.
+    /// Adds the usage of an earlier result of the cell, because this process continues that work.
+    ///
+    /// Does nothing if usage is already saved for the cell. The process that saved it had continued the same
+    /// work, and had included the usage of the earlier result.
     pub fn set_earlier_usage(&mut self, usage: ResourceUsage) {
         self.earlier = self.earlier.or(Some(usage));
     }
@@ -100,7 +103,7 @@ impl<'a> RunningCell<'a> {
         self.context
     }
 
-    /// Writes the usage of this process so far, beside that of earlier processes.
+    /// Saves the usage of this process so far together with the usage of earlier processes.
     pub(super) fn save_usage(&self, spent: ResourceUsage) -> Result<()> {
         let usage = SavedUsage { earlier: self.earlier(), last_process: spent };
         usage.write(&self.checkpoint(SavedUsage::FILE)?)
@@ -110,14 +113,14 @@ impl<'a> RunningCell<'a> {
         self.earlier.unwrap_or(ResourceUsage::NONE)
     }
 
-    /// Logs the start of the work. Reports if the previous process on this cell was killed.
+    /// Logs the start of the work. Prints and logs a message if the previous process on this cell was killed.
     ///
     /// # Errors
     /// Fails if the log cannot be written.
     pub(super) fn log_start(&self) -> Result<()> {
         self.context.supervisor.report_start(&self.spec.id.key);
         let mut log = self.claim.open_event_log()?;
-        // The work does not depend on the log, so a log that cannot be read is ignored.
+        // Ignore a log that cannot be read, because the work does not depend on it.
         let folder = self.context.store.cell_folder(&self.spec.id);
         let events = read_events(&folder.event_log_path()).unwrap_or_default();
         if events.last().is_some_and(|event| !event.kind.is_end()) {
@@ -128,7 +131,7 @@ impl<'a> RunningCell<'a> {
         log.append(EventKind::Started)
     }
 
-    /// Returns the checkpoint `name`. Removes it first if it is damaged.
+    /// Returns the checkpoint `name`. Deletes the checkpoint's file first if it is damaged.
     ///
     /// # Errors
     /// Fails if the checkpoint cannot be read or removed.
@@ -166,12 +169,15 @@ impl<'a> RunningCell<'a> {
 
     /// Writes the record of a cell that succeeded, and returns the output as read back from the record.
     ///
-    /// `spent` is the usage of this process, to which the usage of earlier processes is added. `references`
-    /// are the cells that the output refers to. Appends to the log only if the start was logged. For a score
-    /// cell that a search computes, the log of the search has an event instead.
+    /// `spent` is the usage of this process. The record has the sum of this usage and that of earlier
+    /// processes. `artifacts` are the names of the files that the cell has written. `references` are the
+    /// cells that the output refers to.
+    ///
+    /// Logs the end of the work only if its start was logged. A search that computes a score cell logs the
+    /// score in its own log instead.
     ///
     /// # Errors
-    /// Fails if the output is not finite, or if a file cannot be written.
+    /// Fails if a number in the output is not finite, or if a file cannot be written.
     pub fn finish<T: Serialize + DeserializeOwned>(
         &self,
         spent: ResourceUsage,
@@ -192,8 +198,8 @@ impl<'a> RunningCell<'a> {
 
 /// Records that a cell failed. Does nothing if another process has claimed the cell, or if the cell is done.
 ///
-/// `crashed_after` is the time from the start of the cell to the crash of its process, in seconds, if the
-/// process crashed.
+/// If the cell's process crashed, `crashed_after` is the time from the start of the cell to the crash, in
+/// seconds.
 ///
 /// # Errors
 /// Fails if a file cannot be read or written.
@@ -225,7 +231,8 @@ pub fn log_crash(context: &RunContext<'_>, cell: &CellId, message: String) -> Re
     log.append(EventKind::Stopped)
 }
 
-/// Logs that a process stopped before a cell was done. Does nothing if another process has claimed the cell.
+/// Logs that this process stopped before a cell was done. Does nothing if another process has claimed the
+/// cell.
 ///
 /// # Errors
 /// Fails if the log cannot be written.
@@ -244,7 +251,7 @@ fn new_record(context: &RunContext<'_>, spec: &CellSpec, spent: ResourceUsage) -
     Ok(NewRecord { spec: spec.clone(), artifacts, references, seconds, joules, provenance })
 }
 
-/// Returns the recorded digests of the input cells' artifacts, by `role/name`.
+/// Returns the recorded digests of the input cells' artifacts. The keys are `role/name`.
 fn input_files(context: &RunContext<'_>, spec: &CellSpec) -> Result<BTreeMap<String, Digest>> {
     let mut files = BTreeMap::new();
     for (role, input) in &spec.inputs {

@@ -1,4 +1,5 @@
-//! The time and the energy that a cell without a record has cost so far, in a file among its checkpoints.
+//! Saves the time and the energy that processes have spent on a cell without a record. The file is one of the
+//! cell's checkpoints.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +7,7 @@ use crate::device::ResourceUsage;
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
 
-/// The usage of the processes that worked on a cell.
+/// The usage of all processes that have worked on a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct SavedUsage {
     /// The usage of all processes but the last.
@@ -22,7 +23,7 @@ impl Default for SavedUsage {
 }
 
 impl SavedUsage {
-    /// The name of the checkpoint.
+    /// The name of the checkpoint that holds the usage.
     pub(super) const FILE: &str = "usage.json";
 
     /// Reads the usage in `file`. Returns `None` if the file does not exist.
@@ -50,8 +51,8 @@ impl SavedUsage {
         self.earlier + self.last_process
     }
 
-    /// Returns the usage if the last process worked for `seconds`, and crashed after it wrote the file. Its
-    /// energy is unknown then.
+    /// Returns the usage after the last process crashed, if that process worked for `seconds` in total. The
+    /// energy of that process becomes unknown, unless the file already includes all of its time.
     pub(super) fn extended_to(self, seconds: f64) -> Self {
         match self.last_process.seconds < seconds {
             true => Self { last_process: ResourceUsage { seconds, joules: None }, ..self },

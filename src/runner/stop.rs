@@ -1,5 +1,5 @@
-//! Handles Ctrl-C: the first one saves the current step and stops, and the second one ends the process at
-//! once.
+//! Handles Ctrl-C. After the first Ctrl-C, the running work saves its progress and stops. The second Ctrl-C
+//! ends the process at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,13 +29,13 @@ impl StopFlag {
         }
     }
 
-    /// Returns whether the user asked to stop.
+    /// Returns whether the user has asked to stop.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-/// Calls `handler` at each Ctrl-C, instead of ending the process.
+/// Installs `handler`, which then runs at each Ctrl-C. Ctrl-C no longer ends the process by itself.
 ///
 /// # Errors
 /// Fails if the handler cannot be installed.

@@ -11,13 +11,13 @@ use crate::device::{MeterReading, ResourceUsage, UsageMeter};
 use crate::store::{CellId, EventLog};
 use dtr_core::error::Result;
 
-/// The shortest time between two writes of the usage, so that many short scores do not wait for the disk.
+/// Minimum time between two writes of the usage. Without it, many short scores would wait for the disk.
 const MIN_SAVE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Measures the time and the energy that this process spends on cells that it computes together.
 ///
-/// The cells have equal shares. The usage of each cell so far is on disk, so a process that resumes the cell
-/// adds to it. If the work ends early, the usage up to this moment is saved when the recorder is dropped.
+/// The usage is divided equally among the cells. The recorder saves the usage of each cell, so that a process
+/// that resumes the cell can add to it. If the work ends early, dropping the recorder saves the usage.
 pub struct UsageRecorder<'a> {
     cells: Vec<&'a RunningCell<'a>>,
     meter: &'a UsageMeter,
@@ -25,17 +25,17 @@ pub struct UsageRecorder<'a> {
 }
 
 struct State {
-    /// The reading up to which the usage is divided among the cells.
+    /// The latest meter reading whose usage has been divided among the cells.
     divided_until: MeterReading,
-    /// The usage of this process by each cell.
+    /// The usage of this process for each cell.
     spent: Vec<ResourceUsage>,
-    /// Whether each cell has its record.
+    /// Whether the record of each cell has been written.
     is_finished: Vec<bool>,
     last_save: Instant,
 }
 
 impl<'a> UsageRecorder<'a> {
-    /// Starts the work on `cells`, and logs the start.
+    /// Starts to measure the work on `cells`, and logs the start of the work.
     ///
     /// # Errors
     /// Fails if a log cannot be written.
@@ -51,8 +51,8 @@ impl<'a> UsageRecorder<'a> {
         Ok(Self { cells, meter, state: Mutex::new(state) })
     }
 
-    /// Writes the usage so far, unless it was written a moment ago. Call this before writing a checkpoint or
-    /// a score, so that the usage on disk includes the work in it.
+    /// Saves the usage so far, unless it was saved a moment ago. Call this before you write a checkpoint or a
+    /// score, so that the saved usage includes the work for it.
     ///
     /// # Errors
     /// Fails if a file cannot be written.
@@ -64,10 +64,10 @@ impl<'a> UsageRecorder<'a> {
         self.save(&mut state)
     }
 
-    /// Writes the record of the cell with this index, as [`RunningCell::finish`] does.
+    /// Writes the record of the cell with the index `cell`, as [`RunningCell::finish`] does.
     ///
     /// # Errors
-    /// Fails if the output is not finite, or if a file cannot be written.
+    /// Fails if a number in the output is not finite, or if a file cannot be written.
     pub fn finish<T: Serialize + DeserializeOwned>(
         &self,
         cell: usize,
@@ -119,8 +119,8 @@ impl<'a> UsageRecorder<'a> {
 }
 
 impl Drop for UsageRecorder<'_> {
-    /// Saves the usage of the cells without a record. Their work has failed or was interrupted, and its error
-    /// matters more than an error of this write.
+    /// Saves the usage of the cells without a record. Ignores an error, because the error that ended the work
+    /// of these cells matters more.
     fn drop(&mut self) {
         let mut state = self.lock();
         let _ = self.save(&mut state);

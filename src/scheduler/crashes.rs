@@ -4,8 +4,8 @@ use crate::plan::Plan;
 use crate::runner::{CellEnd, Crash, RunContext, log_crash, record_failure};
 use dtr_core::error::{Error, Result};
 
-/// Records a failure for each cell that crashed an earlier worker. If several cells ran when a worker
-/// crashed, only logs the crash for each of them, because any may have caused it.
+/// Records a failure for each cell that crashed an earlier worker. If several cells were running when a
+/// worker crashed, only logs the crash for each of them, because any of them may have caused it.
 ///
 /// # Errors
 /// Fails if the store cannot be read or written.

@@ -1,4 +1,5 @@
-//! Before any cell runs, downloads and verifies the models and files that an experiment reads from the hub.
+//! Downloads the models and files that an experiment reads from the hub, and verifies them. This happens
+//! before any cell runs.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +10,11 @@ use crate::runner::ProgressDisplay;
 use dtr_core::error::{Error, Result};
 use dtr_model::BaseModel;
 
-/// The digest that the hub publishes for each fetched file, by URI.
+/// The digests that the hub publishes for the fetched files, by URI of the file.
 pub type HubDigests = BTreeMap<String, String>;
 
-/// Downloads the models and files that are not in the cache. Compares each downloaded file with its digest.
+/// Downloads the models and files that are not in the cache. Compares each downloaded file with the hub's
+/// digest.
 ///
 /// # Errors
 /// Fails if the hub cannot be reached, if a file is damaged, or if a base lacks weights or a tokenizer.
@@ -77,14 +79,14 @@ fn fetch_file(
         return Err(Error::interrupted());
     }
     let name = format!("{} {file}", pinned.id);
-    // The task starts when the download begins, because the total size is unknown before.
+    // The task starts once the download begins, because the total size is unknown before that.
     let mut task = None;
     let mut num_reported = 0;
-    let fetched = hub::default_hub().fetch_file(pinned, file, &mut |there, total| {
+    let fetched = hub::default_hub().fetch_file(pinned, file, &mut |received, total| {
         let task = task.get_or_insert_with(|| progress.start_task(&name, total, "bytes"));
-        if there > num_reported {
-            task.advance(there - num_reported);
-            num_reported = there;
+        if received > num_reported {
+            task.advance(received - num_reported);
+            num_reported = received;
         }
     })?;
     drop(task);

@@ -1,5 +1,5 @@
-//! Runs the cells of a plan in order. If a cell fails, records the failure and continues with the cells that
-//! do not depend on the failed cell.
+//! Runs the cells of a plan in order. After a cell fails, the scheduler records the failure, and continues
+//! with the cells that do not depend on the failed cell.
 
 mod crashes;
 mod fetch;
@@ -30,8 +30,8 @@ pub struct FailurePolicy {
 /// Runs every cell of `plan` that is not done.
 ///
 /// # Errors
-/// Fails if the user interrupts, if the store cannot be read or written, or if input data is invalid. If a
-/// cell fails for another reason, the run does not fail. The cell's record and the summary then hold the
+/// Fails if the user interrupts the run, if the store cannot be read or written, or if input data is invalid.
+/// If a cell fails for another reason, the run continues. The cell's record and the summary then hold the
 /// error.
 pub fn run_plan(plan: &Plan, context: &RunContext<'_>, policy: FailurePolicy) -> Result<RunSummary> {
     let mut scheduler = Scheduler::start(plan, context, policy)?;
@@ -41,8 +41,8 @@ pub fn run_plan(plan: &Plan, context: &RunContext<'_>, policy: FailurePolicy) ->
     Ok(scheduler.summary)
 }
 
-/// Returns the inputs of the cells that are not done. The run reads the files of these inputs, so it must
-/// verify them.
+/// Returns the keys of the input cells of those cells that are not done. The run reads the files of these
+/// inputs, so it must verify the files.
 fn inputs_of_pending(plan: &Plan, store: &Store) -> Result<BTreeSet<Key>> {
     let mut inputs = BTreeSet::new();
     for cell in &plan.cells {
@@ -53,8 +53,8 @@ fn inputs_of_pending(plan: &Plan, store: &Store) -> Result<BTreeSet<Key>> {
     Ok(inputs)
 }
 
-/// Divides cells into groups whose cells run together. An isolated cell is a group by itself, after the group
-/// to which it would belong.
+/// Divides cells into groups. The cells of a group run together. An isolated cell is a group of its own,
+/// after the group to which it would otherwise belong.
 fn group_cells<'a>(
     cells: impl Iterator<Item = &'a Cell>,
     is_isolated: impl Fn(&Cell) -> bool,
@@ -82,9 +82,9 @@ struct Scheduler<'a> {
     plan: &'a Plan,
     context: &'a RunContext<'a>,
     policy: FailurePolicy,
-    /// Keys of the cells whose files are verified, because a cell that is not done reads the files.
+    /// Keys of the cells whose files must be verified, because cells that are not done read these files.
     verified: BTreeSet<Key>,
-    /// Keys of the cells that are known to have a result.
+    /// Keys of the cells that are known to be done.
     done: BTreeSet<Key>,
     summary: RunSummary,
 }
@@ -106,7 +106,6 @@ impl<'a> Scheduler<'a> {
         Self { plan, context, policy, verified, done: BTreeSet::new(), summary: RunSummary::default() }
     }
 
-    /// Runs the cells of a stage.
     fn run_stage(&mut self, stage: &StageName, cache: &mut StageCache) -> Result<()> {
         let (plan, context) = (self.plan, self.context);
         let previous = context.supervisor.previous_attempts();
@@ -114,7 +113,7 @@ impl<'a> Scheduler<'a> {
         self.run_groups(groups, &mut |cells| cells[0].job.run(context, cache, cells))
     }
 
-    /// Runs all groups. Postpones a group if other processes run all of its cells.
+    /// Runs all groups. Postpones a group while other processes run all of its cells.
     fn run_groups(&mut self, mut groups: VecDeque<Vec<&'a Cell>>, run: RunGroup<'_, 'a>) -> Result<()> {
         let mut num_deferred = 0;
         while let Some(group) = groups.pop_front() {
@@ -138,7 +137,7 @@ impl<'a> Scheduler<'a> {
         Ok(true)
     }
 
-    /// Runs the cells of a group that have no result. Counts each cell of the group in the summary.
+    /// Runs the cells of a group that are not done. Counts each cell of the group in the summary.
     fn run_group(&mut self, group: &[&'a Cell], run: RunGroup<'_, 'a>) -> Result<()> {
         if self.policy.fail_fast && !self.summary.failed.is_empty() {
             self.skip(group);
@@ -170,14 +169,15 @@ impl<'a> Scheduler<'a> {
         self.summary.skipped += group.len() - num_done;
     }
 
-    /// Returns the cells of a group that the supervisor grants to this worker, because no other worker runs
-    /// them.
+    /// Returns the cells of a group that the supervisor grants to this worker. No other worker runs these
+    /// cells.
     fn granted_cells(&self, group: &[&'a Cell]) -> Vec<&'a Cell> {
         let granted = self.context.supervisor.request_cells(group.iter().map(|cell| cell.key()).collect());
         group.iter().copied().filter(|cell| granted.contains(&cell.key())).collect()
     }
 
-    /// Returns the cells of a group that have to run and whose weights fit in memory. Counts the other cells.
+    /// Returns the cells of a group that must run and whose weights fit in memory. Counts the other cells in
+    /// the summary.
     fn runnable_cells(&mut self, group: &[&'a Cell]) -> Result<Vec<&'a Cell>> {
         let mut runnable = Vec::new();
         let mut do_all_fit = true;
@@ -200,7 +200,7 @@ impl<'a> Scheduler<'a> {
         Ok(runnable)
     }
 
-    /// Returns whether a cell has to run. If not, counts the cell in the summary.
+    /// Returns whether a cell must run. If it need not run, counts the cell in the summary.
     fn needs_run(&mut self, cell: &Cell) -> Result<bool> {
         let previous = self.context.supervisor.previous_attempts();
         let key = cell.key();
@@ -208,7 +208,7 @@ impl<'a> Scheduler<'a> {
         match self.context.store.cell_state(cell.id(), check)? {
             CellState::Done => {
                 self.done.insert(key);
-                // Cells that an earlier worker of this sweep has done are not cached: the sweep did them.
+                // Cells that an earlier worker of this sweep has done count as done, not as cached.
                 match previous.done.contains(&key) {
                     true => self.summary.done += 1,
                     false => self.summary.cached += 1,
@@ -230,8 +230,8 @@ impl<'a> Scheduler<'a> {
         Ok(false)
     }
 
-    /// Returns the role and the id of an input of the plan that has no result. Returns `None` if all have
-    /// results.
+    /// Returns the role and the id of an input of `cell` that is a cell of the plan and is not done. Returns
+    /// `None` if there is no such input.
     fn missing_input<'c>(&self, cell: &'c Cell) -> Option<(&'c String, &'c CellId)> {
         let is_missing =
             |input: &CellId| self.plan.cell(&input.key).is_some() && !self.done.contains(&input.key);
@@ -266,7 +266,7 @@ impl<'a> Scheduler<'a> {
                 Err(error)
             }
             Err(error) if error.is_storage_failure() || error.is_bad_input() => {
-                // Ignore an error of the log: if the disk is full, the log cannot be written either.
+                // Ignore an error of the log. If the disk is full, the log cannot be written either.
                 let _ = log_stop(self.context, cell.id());
                 supervisor.report_end(&key, CellEnd::Released);
                 Err(error)
@@ -284,7 +284,7 @@ impl<'a> Scheduler<'a> {
     }
 }
 
-/// Runs cells together. After a panic, runs each cell by itself, so that only a cell that panics fails.
+/// Runs cells together. After a panic, runs each cell separately, so that only a cell that panics fails.
 fn run_isolating_panics<'a>(cells: &[&'a Cell], run: RunGroup<'_, 'a>) -> Vec<Result<CompletedBy>> {
     match (cells, catch_cell_panic(|| run(cells))) {
         (_, Ok(completions)) => completions,

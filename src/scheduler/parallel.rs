@@ -1,4 +1,4 @@
-//! Runs score and search cells in several workers side by side.
+//! Runs score and search cells in several workers at the same time.
 
 use super::{FailurePolicy, RunSummary, Scheduler};
 use crate::plan::{Plan, WorkerOptions, WorkerPlan, can_run_in_parallel};
@@ -10,8 +10,8 @@ use dtr_core::files::format_bytes;
 
 /// Runs the cells of `plan` that are not done, as the first worker of a sweep.
 ///
-/// Stops before the cells that can run in parallel if several workers should run these. In this case it tells
-/// the supervisor and returns `None`. Otherwise it runs all cells.
+/// If several workers should run the cells that can run in parallel, stops before these cells, reports the
+/// division to the supervisor, and returns `None`. Otherwise runs all cells.
 ///
 /// # Errors
 /// Fails as [`run_plan`](super::run_plan) does.
@@ -40,7 +40,7 @@ pub fn run_plan_or_divide(
 }
 
 /// Runs the cells of `plan` that can run in parallel and that the supervisor grants to this worker. Returns
-/// no summary, because the last worker of the sweep makes it.
+/// no summary, because the last worker of the sweep creates the summary.
 ///
 /// # Errors
 /// Fails as [`run_plan`](super::run_plan) does.
@@ -58,8 +58,8 @@ fn first_parallel_stage() -> usize {
 }
 
 impl<'a> Scheduler<'a> {
-    /// Returns how the cells that can run in parallel are divided among several workers. Returns `None` if
-    /// one worker should run them.
+    /// Plans how to divide the cells that can run in parallel among several workers. Returns `None` if one
+    /// worker should run them.
     fn plan_division(&self, options: WorkerOptions) -> Result<Option<Division>> {
         if self.policy.fail_fast && !self.summary.failed.is_empty() {
             return Ok(None);
@@ -87,7 +87,7 @@ impl<'a> Scheduler<'a> {
         }))
     }
 
-    /// Returns the cells that can run in parallel and have to run, and whose inputs are done.
+    /// Returns the cells that can run in parallel, that must run, and whose inputs are done.
     fn pending_parallel_cells(&self) -> Result<Vec<&'a Cell>> {
         let previous = self.context.supervisor.previous_attempts();
         let mut pending = Vec::new();
@@ -104,8 +104,8 @@ impl<'a> Scheduler<'a> {
         Ok(pending)
     }
 
-    /// Finds the done cells that parallel cells may read. Does not verify the files of these cells, because
-    /// the first worker has done so.
+    /// Adds the done cells that parallel cells may read to `done`. Does not verify their files, because the
+    /// first worker has verified them.
     fn find_done_inputs(&mut self) -> Result<()> {
         for cell in self.plan.cells.iter().filter(|cell| !can_run_in_parallel(cell.stage())) {
             if self.context.store.cell_state(cell.id(), CheckDepth::Quick)? == CellState::Done {

@@ -1,4 +1,4 @@
-//! The summary of a run: the cells that it did, and the cells that it left without a result.
+//! The summary of a run: the number of cells that it ran, and the cells that have no result after it.
 
 use serde::Serialize;
 
@@ -17,18 +17,18 @@ pub struct UnfinishedCell {
 }
 
 impl UnfinishedCell {
-    /// Creates the entry of `cell`, which has no result for `reason`.
+    /// Creates the entry for `cell`. `reason` says why the cell has no result.
     pub(super) fn new(cell: &Cell, reason: String) -> Self {
         Self { cell: cell.to_line(), key: cell.key(), reason }
     }
 }
 
-/// The number of cells that a run did, and the cells that have no result.
+/// The number of cells that a run computed, and the cells that have no result after the run.
 #[derive(Debug, Default)]
 pub struct RunSummary {
-    /// Number of cells that were done before the run, or that another process did during the run.
+    /// Number of cells that were done before the run, or that another process computed during the run.
     pub cached: usize,
-    /// Number of cells that this run did.
+    /// Number of cells that this run computed.
     pub done: usize,
     /// Cells that failed in this run, or that failed in an earlier run and were not run again.
     pub failed: Vec<UnfinishedCell>,

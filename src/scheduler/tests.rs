@@ -56,8 +56,7 @@ impl TestRun {
         self.plan.cells_of(&S::NAME).collect()
     }
 
-    /// Returns the recorded error of a cell.
-    fn error(&self, cell: &Cell) -> Option<String> {
+    fn recorded_error(&self, cell: &Cell) -> Option<String> {
         match self.store.find::<Value>(cell.id()).unwrap() {
             Lookup::Failed(record) => Some(record.outcome),
             _ => None,
@@ -69,7 +68,7 @@ fn scheduler<'a>(plan: &'a Plan, context: &'a RunContext<'a>, policy: FailurePol
     Scheduler::new(plan, context, policy, BTreeSet::new())
 }
 
-/// Records a result without any work.
+/// Records a result without computing one.
 fn succeed(context: &RunContext<'_>, cell: &Cell) -> Result<CompletedBy> {
     let claimed = match RunningCell::claim_blocking::<Value>(context, &cell.spec, cell.to_line())? {
         ClaimOutcome::Claimed(claimed) => claimed,
@@ -95,7 +94,7 @@ fn a_cell_of_a_group_that_panics_fails_alone_and_its_record_has_the_location() {
         })
         .unwrap();
     assert_eq!((scheduler.summary.done, scheduler.summary.failed.len()), (group.len() - 1, 1));
-    let error = test.error(group[0]).unwrap();
+    let error = test.recorded_error(group[0]).unwrap();
     assert!(error.starts_with("panicked at src/scheduler/tests.rs:"), "{error}");
     assert!(error.ends_with("no such shape"), "{error}");
     let log = read_events(&test.store.cell_folder(group[0].id()).event_log_path()).unwrap();
@@ -126,7 +125,7 @@ fn a_failed_cell_runs_again_only_on_request_and_blocks_the_cells_that_read_it() 
     let never: fn(&RunContext<'_>, &Cell) -> Result<CompletedBy> = |_, _| unreachable!("it must not run");
     let policy = FailurePolicy::default();
     assert_eq!(sweep(policy, fails), (1, 0, 1, 1, 0));
-    assert_eq!(test.error(base).unwrap(), "no luck (hint: try again)");
+    assert_eq!(test.recorded_error(base).unwrap(), "no luck (hint: try again)");
     assert_eq!(sweep(policy, never), (0, 0, 1, 1, 0));
     assert_eq!(sweep(FailurePolicy { fail_fast: true, ..policy }, never), (0, 0, 1, 0, 1));
     assert_eq!(sweep(FailurePolicy { retry_failed: true, ..policy }, succeed), (2, 2, 0, 0, 0));
@@ -143,7 +142,7 @@ fn a_full_disk_ends_the_run_and_is_no_failure_of_a_cell() {
         .run_group(&[base], &mut |_| vec![Err(full())]);
     let line = result.unwrap_err().to_line();
     assert!(line.contains("cannot write `there`") && line.contains("free disk space"), "{line}");
-    assert!(test.error(base).is_none());
+    assert!(test.recorded_error(base).is_none());
     assert!(!test.store.cell_folder(base.id()).record_path().exists());
     drop(test.results);
 }
@@ -156,11 +155,11 @@ fn a_cell_that_does_not_fit_in_memory_fails_before_it_begins() {
     let mut scheduler = scheduler(&test.plan, &context, FailurePolicy::default());
     scheduler.run_group(&[base], &mut |_| unreachable!("it must not begin")).unwrap();
     assert_eq!(scheduler.summary.failed.len(), 1);
-    let error = test.error(base).unwrap();
+    let error = test.recorded_error(base).unwrap();
     assert!(error.contains("of memory for its weights alone") && error.contains("0.0 MiB"), "{error}");
 }
 
-/// The energy counter of a processor package, in a folder like that of Linux.
+/// A simulated energy counter of a processor package. Its files have the layout of Linux's `powercap` folder.
 struct FakeCounter(tempfile::TempDir);
 
 impl FakeCounter {
@@ -185,7 +184,7 @@ fn claim<'a>(context: &'a RunContext<'a>, cell: &Cell) -> RunningCell<'a> {
     }
 }
 
-/// Each attempt stands for a process of its own.
+/// In this test, each attempt plays the role of a separate process.
 #[test]
 fn the_cost_of_cells_is_divided_equally_and_added_up_over_every_attempt() {
     let counter = FakeCounter::new();
@@ -231,8 +230,8 @@ fn the_time_of_a_crashed_cell_lasts_until_the_crash_and_its_energy_is_unknown() 
     assert_eq!((record.seconds, record.joules), (7.5, None));
 }
 
-/// Devices divide the layers of a distillation and the candidates of a round. In this test each device is the
-/// processor.
+/// Several devices divide the layers of a distillation and the candidates of a round. In this test, each
+/// device is the processor.
 #[test]
 fn several_devices_compute_the_same_results() {
     let results = |num_devices: usize| {

@@ -1,4 +1,4 @@
-//! The source of a base model: a directory of weights, or a cell that trains one.
+//! The source of a base model: a directory with its weights, or a cell that trains it.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use dtr_model::{BaseModel, DecoderConfig};
 /// The source of a base model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BaseSource {
-    /// A Hugging Face directory, which is in the hub's cache if the base is a repository.
+    /// A Hugging Face directory. If the base is a repository of the hub, the directory is in the hub's cache.
     Directory {
         /// The path of the directory. If the base is a repository, the directory exists only after the
         /// download.
@@ -37,12 +37,12 @@ pub enum BaseSource {
 
 /// The base in a cell's specification.
 ///
-/// If a pretrain cell trains the base, the specification does not name it; the pretrain cell is listed among
-/// the cell's inputs instead.
+/// If a pretrain cell trains the base, the specification does not identify the weights. Instead, the pretrain
+/// cell is an input of the cell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BaseSpec {
-    /// The identity of the weights. `None` if a pretrain cell trains the base, which is then the cell's input
-    /// named `base`.
+    /// The identity of the weights. `None` if a pretrain cell trains the base. The pretrain cell is then the
+    /// input `base` of the cell.
     pub model: Option<ModelIdentity>,
     /// The floating-point type that the base computes in.
     #[serde(skip_serializing_if = "Dtype::is_f32")]
@@ -70,7 +70,7 @@ impl BaseSource {
         }
     }
 
-    /// Returns the shape, or `None` if its configuration was not downloaded yet.
+    /// Returns the shape of the base, or `None` if its configuration has not been downloaded yet.
     ///
     /// # Errors
     /// Fails if a configuration on disk cannot be read.
@@ -102,7 +102,8 @@ impl BaseSource {
         }
     }
 
-    /// Returns a text that differs for bases with other weights or another floating-point type.
+    /// Returns a key for a cache of loaded bases. Bases with different weights or floating-point types have
+    /// different keys.
     pub(super) fn cache_key(&self) -> String {
         let spec = serde_json::to_string(&self.spec()).expect("an identity is plain JSON");
         match self {
@@ -115,7 +116,7 @@ impl BaseSource {
 /// Reads the configuration in the file at `path`.
 ///
 /// # Errors
-/// Fails if the file cannot be read, or if the configuration's shape is not supported.
+/// Fails if the file cannot be read, or if dtr does not support the shape in it.
 pub(super) fn read_config(path: &Path) -> Result<DecoderConfig> {
     DecoderConfig::parse(&read_text_file(path)?, path)
 }

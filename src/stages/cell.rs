@@ -1,4 +1,4 @@
-//! A planned cell: its specification, its names, and the job that computes its result.
+//! A planned cell: its specification, its labels, and the job that computes its result.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::stage::{Job, Stage};
 use crate::store::{CellId, CellInputs, CellSpec, Key, StageName};
 use dtr_core::error::Result;
 
-/// The names of a cell in messages and tables. Keys do not depend on them.
+/// The labels of a cell in messages and tables. The cell's key does not depend on its labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Labels {
     /// Name of the base model.
@@ -21,7 +21,7 @@ pub struct Labels {
     /// Name of the task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    /// Values of the sweep's further axes, by dotted key.
+    /// Values of the other sweep axes, by each axis's dotted key in the manifest.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub axes: BTreeMap<String, String>,
 }
@@ -47,19 +47,20 @@ impl Labels {
 /// A planned cell.
 #[derive(Clone, Debug)]
 pub struct Cell {
-    /// The specification. The cell's key is its digest.
+    /// The specification. Its digest is the cell's key.
     pub spec: CellSpec,
-    /// The names of the cell in messages and tables.
+    /// The labels of the cell in messages and tables.
     pub labels: Labels,
     /// The job that computes the cell's result.
     pub job: Arc<dyn Job>,
 }
 
 impl Cell {
-    /// Returns the cell of a job.
+    /// Creates the cell of a job.
     ///
     /// # Errors
-    /// Fails if a file that the specification names cannot be read, or if a number in it is not finite.
+    /// Fails if a file that the specification names cannot be read, or if a number in the specification is
+    /// not finite.
     pub fn new<S: Stage>(job: S, labels: Labels) -> Result<Self> {
         let spec = CellSpec::new(S::NAME, S::VERSION, &job.spec()?, job.inputs())?;
         Ok(Self { spec, labels, job: Arc::new(job) })

@@ -1,6 +1,7 @@
-//! The identities of bases, corpora and tasks. The key of a cell depends on these identities.
+//! The identities of bases, corpora and tasks. They are part of the specifications from which the keys of
+//! cells are computed.
 //!
-//! An identity depends on content only. It leaves out names, paths and settings that do not change results.
+//! An identity depends only on content. It leaves out names, paths, and settings that do not change results.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,25 +21,27 @@ use dtr_core::files::{Digest, digest_file};
 use dtr_core::seed::Seed;
 use dtr_model::BaseModel;
 
-/// The identity of a base that is not trained here.
+/// The identity of a base that no pretrain cell trains.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(untagged)]
 pub enum ModelIdentity {
-    /// A directory.
+    /// A base in a local directory.
     Files {
-        /// Digests of the files on which the outputs of the base depend.
+        /// The digests of the files on which the outputs of the base depend, by file name.
         files: BTreeMap<String, Digest>,
-        /// The version of the reading of these files, if versions of dtr read them differently.
+        /// The version of the way in which dtr reads these files. `None` if every version of dtr reads them
+        /// in the same way.
         #[serde(skip_serializing_if = "Option::is_none")]
         reading: Option<u32>,
     },
-    /// A repository of the hub at a commit. The commit fixes the content of the files.
+    /// A base in a repository of the hub, at a commit. The commit determines the content of the files.
     Hub(PinnedRepo),
 }
 
 impl ModelIdentity {
-    /// Computes the identity of a model. Also returns the folder that holds the model's files, or that will
-    /// hold them after the download. Returns `None` for a model that is trained here or that has no weights.
+    /// Computes the identity of a model. Also returns the folder of the model's files. The files of a model
+    /// on the hub exist there only after the download. Returns `None` for a model that a pretrain cell trains
+    /// or that has no weights.
     ///
     /// # Errors
     /// Fails if a local file cannot be read, or if the hub does not know a revision.
@@ -63,9 +66,9 @@ impl ModelIdentity {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum FileIdentity {
-    /// The digest of a file on this machine.
+    /// The digest of a local file.
     Digest(Digest),
-    /// The URI of a file of the hub at a commit.
+    /// The URI of a file on the hub, at a commit.
     Uri(String),
 }
 
@@ -99,14 +102,14 @@ pub enum CorpusIdentity {
         files: Vec<FileIdentity>,
         /// The column that holds the text.
         column: String,
-        /// The unit of a plain-text file that makes one document.
+        /// The unit of a plain-text file that is one document.
         document: DocumentUnit,
         /// The text that follows each document.
         separator: String,
     },
     /// Several weighted sources.
     Mixture {
-        /// The weight and the identity of each source, in the manifest's order.
+        /// The weight and the identity of each source, in the order of the manifest.
         mixture: Vec<(f64, CorpusIdentity)>,
     },
 }
@@ -147,7 +150,7 @@ pub enum TaskIdentity {
     Synthetic {
         /// The kind of question.
         kind: SyntheticTaskKind,
-        /// The seed of the facts.
+        /// The seed of the synthetic language. It determines the facts that the items ask for.
         language_seed: Seed,
         /// The version of the generator.
         version: u32,
@@ -156,22 +159,22 @@ pub enum TaskIdentity {
         /// Number of items.
         num_items: usize,
     },
-    /// Items made from the rows of a file.
+    /// Items that templates make from the rows of a file.
     File {
         /// The identity of the file.
         rows: FileIdentity,
-        /// Whether the rows are divided into a validation and a test half.
+        /// Whether the rows of the file are divided into a validation half and a test half.
         is_cut: bool,
         /// The template of the prompt.
         prompt: String,
-        /// The template of the continuation that is scored. `None` if the choice itself is scored.
+        /// The template of the scored continuation. `None` if the choice itself is the continuation.
         #[serde(skip_serializing_if = "Option::is_none")]
         continuation: Option<String>,
         /// The answer choices.
         choices: Choices,
         /// The expression that gives the correct choice.
         label: String,
-        /// The metric, which defines the likeliest choice.
+        /// The metric, which determines the choice that counts as the model's answer.
         metric: Metric,
         /// The split.
         split: Split,

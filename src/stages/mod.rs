@@ -1,8 +1,7 @@
-//! The stages: the kinds of work whose results the store keeps. Each stage has its own source file or folder
-//! here.
+//! The stages. A stage is a kind of work whose results the store keeps.
 //!
-//! A stage's file holds its specification, its inputs, its computation and its resources. [`STAGES`] lists
-//! the stages in the order in which their cells run.
+//! Each stage has its own file or folder here, which holds its specification, its inputs, its computation and
+//! its resources. [`STAGES`] lists the stages in the order in which their cells run.
 
 mod base;
 mod cell;
@@ -31,11 +30,11 @@ pub use throughput::ThroughputJob;
 use crate::store::StageName;
 use dtr_core::error::Result;
 
-/// A registered stage.
+/// An entry of [`STAGES`].
 pub struct StageEntry {
     /// The stage's name.
     pub name: StageName,
-    /// Adds the cells that a point of the sweep asks for; see [`Stage::plan`].
+    /// Adds the cells that a point of the sweep asks for. This is [`Stage::plan`].
     pub plan: fn(&SweepPoint<'_>, &mut Planner) -> Result<()>,
 }
 
@@ -45,7 +44,7 @@ impl StageEntry {
     }
 }
 
-/// Every stage, in the order in which their cells run.
+/// All stages, in the order in which their cells run.
 pub static STAGES: [StageEntry; 5] = [
     StageEntry::for_stage::<PretrainJob>(),
     StageEntry::for_stage::<DistilJob>(),
@@ -54,7 +53,7 @@ pub static STAGES: [StageEntry; 5] = [
     StageEntry::for_stage::<ThroughputJob>(),
 ];
 
-/// Returns the position of a stage in [`STAGES`]. An unknown stage comes last.
+/// Returns the position of a stage in [`STAGES`]. An unknown stage has the position after the last stage.
 pub fn stage_order(name: &StageName) -> usize {
     STAGES.iter().position(|stage| stage.name == *name).unwrap_or(STAGES.len())
 }

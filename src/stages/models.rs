@@ -1,4 +1,4 @@
-//! Keeps bases, twins and tokenized items in memory, so that each is loaded once for all cells.
+//! Keeps bases, twins and tokenized items in memory, so that successive cells share them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,10 +22,10 @@ use dtr_core::error::{Error, Result};
 use dtr_model::{BaseModel, SafetensorsReader, Twins, Variant};
 use dtr_ops::is_cpu;
 
-/// The artifact that holds the twins of a distil cell.
+/// Name of the artifact that holds the twins of a distil cell.
 pub(super) const TWINS: &str = "twins.safetensors";
 
-/// The models and items that were loaded so far.
+/// The bases, twins and tokenized items that have been loaded so far.
 #[derive(Default)]
 pub struct LoadedModels {
     bases: BTreeMap<String, Rc<Vec<BaseModel>>>,
@@ -34,7 +34,7 @@ pub struct LoadedModels {
 }
 
 impl LoadedModels {
-    /// Loads a base with its tokenizer on each device of `context`.
+    /// Returns a copy of a base with its tokenizer on each device of `context`. Loads the base if necessary.
     ///
     /// # Errors
     /// Fails if a file is missing or damaged.
@@ -54,7 +54,8 @@ impl LoadedModels {
         Ok(replicas)
     }
 
-    /// Loads the twins of a distil cell on each device of `context`.
+    /// Returns a copy of the twins of a distil cell on each device of `context`. Loads the twins if
+    /// necessary.
     ///
     /// # Errors
     /// Fails if a file is missing or damaged.
@@ -82,10 +83,10 @@ impl LoadedModels {
         Ok(twins)
     }
 
-    /// Loads the tokenized items of a split of a task.
+    /// Returns the tokenized items of a split of a task. Loads the items if necessary.
     ///
     /// # Errors
-    /// Fails if a file cannot be read, or if the items differ from `identity`, which the plan computed.
+    /// Fails if a file cannot be read, or if the items have changed since the plan computed `identity`.
     pub fn load_requests(
         &mut self,
         context: &RunContext<'_>,
@@ -111,10 +112,10 @@ impl LoadedModels {
     }
 }
 
-/// Returns the Hugging Face directory of a base. If a pretrain cell trained the base, verifies the files.
+/// Returns the Hugging Face directory of a base. If a pretrain cell trains the base, verifies its files.
 ///
 /// # Errors
-/// Fails if the base was not trained, or if a file is damaged.
+/// Fails if the pretrain cell is not done, or if a file of it is damaged.
 pub fn base_directory(store: &Store, source: &BaseSource) -> Result<PathBuf> {
     let cell = match source {
         BaseSource::Directory { folder, .. } => return Ok(folder.clone()),
@@ -127,15 +128,15 @@ pub fn base_directory(store: &Store, source: &BaseSource) -> Result<PathBuf> {
     Ok(store.cell_folder(cell).path().to_owned())
 }
 
-/// Verifies the file of a distil cell's twins, and returns its path.
+/// Verifies the file that holds the twins of a distil cell, and returns its path.
 ///
 /// # Errors
-/// Fails if the twins were not distilled, or if the file is damaged.
+/// Fails if the distil cell is not done, or if the file is damaged.
 pub fn twins_file(store: &Store, cell: &CellId) -> Result<PathBuf> {
     store.verify_artifact(&find_done_record::<DistilJob>(store, cell)?, TWINS)
 }
 
-/// Returns the record of an input cell.
+/// Returns the record of a done cell.
 ///
 /// # Errors
 /// Fails if the cell is not done.
@@ -152,10 +153,10 @@ fn tensor_dtype(source: &BaseSource) -> DType {
     }
 }
 
-/// Checks that `device` can compute in the types that the bases of `cells` ask for.
+/// Checks that `device` can compute in the floating-point types of the bases of `cells`.
 ///
 /// # Errors
-/// Fails if a base asks for bf16 on a processor.
+/// Fails if the type of a base is bf16 and `device` is a processor.
 pub fn ensure_dtypes_supported(cells: &[Cell], device: &Device) -> Result<()> {
     let needs_gpu = cells.iter().any(|cell| cell.base().is_some_and(|base| !base.dtype().is_f32()));
     match needs_gpu && is_cpu(device) {

@@ -1,4 +1,4 @@
-//! Collects the cells of an experiment, without duplicates.
+//! Collects the cells of an experiment's plan, without duplicates.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,29 +18,29 @@ use dtr_model::DecoderConfig;
 
 /// A point of a sweep: one value for each axis.
 pub struct SweepPoint<'a> {
-    /// The loaded manifest, which knows the position of each value in its file.
+    /// The loaded manifest, with the position of each value in the manifest's file.
     pub loaded: &'a LoadedManifest,
     /// The manifest with the values of this point.
     pub manifest: &'a Manifest,
-    /// The values of the axes as text, by dotted key.
+    /// The values of the axes as text, by each axis's dotted key in the manifest.
     pub axes: &'a BTreeMap<String, String>,
-    /// The machine for which the plan is made.
+    /// The hardware that the plan is made for.
     pub machine: &'a HardwareLabel,
 }
 
 impl SweepPoint<'_> {
-    /// Returns the labels of a base's cells at this point.
+    /// Returns the labels of the cells of a base at this point.
     pub fn labels(&self, model: &str) -> Labels {
         Labels { model: model.to_owned(), axes: self.axes.clone(), ..Labels::default() }
     }
 }
 
-/// The cells that were planned so far. Also keeps the identities of bases and corpora, so that each is
-/// computed only once.
+/// The cells that have been planned so far. The planner also keeps the identities of bases and corpora, so
+/// that each is computed only once.
 #[derive(Default)]
 pub struct Planner {
     cells: Vec<Cell>,
-    /// The source of each base by its definition, or `None` for a base that is trained here.
+    /// The source of each base, by the text of its definition. `None` for a base that a pretrain cell trains.
     bases: BTreeMap<String, Option<BaseSource>>,
     corpora: Vec<(CorpusSource, CorpusIdentity)>,
 }
@@ -51,13 +51,13 @@ impl Planner {
         self.cells
     }
 
-    /// Returns the cells of a stage that were added so far.
+    /// Returns the cells of a stage that have been added so far.
     pub fn cells_of(&self, stage: &StageName) -> impl Iterator<Item = &Cell> {
         self.cells.iter().filter(move |cell| cell.stage() == stage)
     }
 
-    /// Adds a cell whose result other cells read, unless the cell was added before. Returns the cell's
-    /// identity.
+    /// Adds a cell whose result other cells read, unless the cell was added before. Returns the id of the
+    /// cell.
     pub fn add_input_cell(&mut self, cell: Cell) -> CellId {
         let id = cell.id().clone();
         if self.find(&id.key).is_none() {
@@ -66,10 +66,10 @@ impl Planner {
         id
     }
 
-    /// Adds a cell whose result is a row of a table.
+    /// Adds a cell whose result becomes a row of a table.
     ///
     /// # Errors
-    /// Fails if the cell was added before, because two rows of the table would be the same.
+    /// Fails if the cell was added before, because the table would have two equal rows.
     pub fn add_result_cell(&mut self, cell: Cell) -> Result<()> {
         if let Some(first) = self.find(&cell.key()) {
             return Err(Error::manifest(format!(
@@ -83,8 +83,8 @@ impl Planner {
         Ok(())
     }
 
-    /// Adds a cell whose result is a row of a table, unless it was added before with the same base and
-    /// variant.
+    /// Adds a cell whose result becomes a row of a table. Does nothing if the cell was added before with the
+    /// same base and variant.
     ///
     /// # Errors
     /// Fails if the cell was added before with another base or variant.
@@ -96,10 +96,10 @@ impl Planner {
         }
     }
 
-    /// Returns the identity of a corpus. Checks the first documents of its files.
+    /// Returns the identity of a corpus. Also checks the first documents of its files.
     ///
     /// # Errors
-    /// Fails if a file cannot be read, or if a first document is not valid.
+    /// Fails if a file cannot be read, or if the first documents of a file are not valid.
     pub fn identify_corpus(&mut self, source: &CorpusSource) -> Result<CorpusIdentity> {
         if let Some((_, identity)) = self.corpora.iter().find(|(known, _)| known == source) {
             return Ok(identity.clone());
@@ -110,11 +110,11 @@ impl Planner {
         Ok(identity)
     }
 
-    /// Returns the source of a base. If the base is trained here, adds the cell that trains it.
+    /// Returns the source of a base. If the manifest asks to pretrain the base, adds the pretrain cell.
     ///
     /// # Errors
-    /// Fails if a file cannot be read, or if the manifest sets a type other than f32 for a base that is
-    /// trained here.
+    /// Fails if a file cannot be read, or if the manifest sets a type other than f32 for a base that a
+    /// pretrain cell trains.
     pub fn plan_base(&mut self, point: &SweepPoint<'_>, model: &str) -> Result<BaseSource> {
         if let Some(source) = self.stored_base(point.manifest, model)? {
             return Ok(source);
@@ -126,7 +126,7 @@ impl Planner {
         Ok(BaseSource::Trained { cell: self.add_input_cell(cell), config })
     }
 
-    /// Returns the shape of a model, or `None` if its configuration was not downloaded yet.
+    /// Returns the shape of a model, or `None` if its configuration has not been downloaded yet.
     ///
     /// # Errors
     /// Fails if a configuration on disk cannot be read.
@@ -148,8 +148,8 @@ impl Planner {
         self.cells.iter().find(|cell| cell.key() == *key)
     }
 
-    /// Returns the source of a base that is in a directory or on the hub. Returns `None` for a base that is
-    /// trained here.
+    /// Returns the source of a base that is in a directory or on the hub. Returns `None` for a base that a
+    /// pretrain cell trains, and for a model without weights.
     fn stored_base(&mut self, manifest: &Manifest, model: &str) -> Result<Option<BaseSource>> {
         let definition = &manifest.models[model];
         let name = format!("{definition:?}");

@@ -21,25 +21,25 @@ use dtr_core::error::{Error, Result};
 use dtr_core::files::{Digest, digest_file};
 use dtr_model::{DecoderConfig, DecoderShape, write_base_model};
 
-/// The files of a pretrain cell: a Hugging Face directory.
+/// Names of the artifacts of a pretrain cell. They are the files of a Hugging Face directory.
 const BASE_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
 
 /// The job that trains a base.
 #[derive(Clone, Debug)]
 pub struct PretrainJob {
-    /// The shape as the manifest gives it.
+    /// The shape as the manifest declares it.
     pub architecture: DecoderShape,
-    /// The complete shape, with the vocabulary size of the tokenizer.
+    /// The complete shape, including the vocabulary size of the tokenizer.
     pub config: DecoderConfig,
     /// The training recipe.
     pub recipe: PretrainConfig,
-    /// The corpus.
+    /// The training corpus.
     pub corpus: CorpusSource,
     /// The identity of the corpus.
     pub corpus_identity: CorpusIdentity,
 }
 
-/// Everything that a pretrained base depends on. It determines the cell's key.
+/// Everything that a pretrained base depends on. All fields are part of the cell's key.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PretrainSpec {
     /// The shape, without the path of its tokenizer.
@@ -49,7 +49,7 @@ pub struct PretrainSpec {
     pub tokenizer: Option<Digest>,
     /// The training recipe.
     pub recipe: PretrainConfig,
-    /// The corpus.
+    /// The identity of the training corpus.
     pub corpus: CorpusIdentity,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn plan_base_cell(
 ) -> Result<Cell> {
     let definition = &point.manifest.models[model];
     let ModelSource::Pretrain(architecture) = &definition.source else {
-        unreachable!("a base that is not trained here has an identity")
+        unreachable!("only a base without stored weights is pretrained")
     };
     if !definition.dtype.is_f32() {
         let message = format!("`models.{model}` is trained here, which is computed in f32");

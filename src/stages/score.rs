@@ -20,7 +20,7 @@ use dtr_model::{DecoderConfig, Mask};
 /// The job that scores a base or a hybrid on one split of a task.
 #[derive(Clone, Debug)]
 pub struct ScoreJob {
-    /// The base.
+    /// The source of the base.
     pub base: BaseSource,
     /// The distil cell of the twins. `None` if no layer is replaced.
     pub twins: Option<CellId>,
@@ -28,13 +28,14 @@ pub struct ScoreJob {
     pub task: Task,
     /// The split.
     pub split: Split,
-    /// The identity of the split when the plan was made.
+    /// The identity of the split at the time of the plan.
     pub identity: TaskIdentity,
     /// The replaced layers, ascending.
     pub layers: Vec<u32>,
 }
 
-/// Everything that a score depends on. It determines the cell's key.
+/// Everything that a score depends on, apart from the cell's inputs. All fields are part of the cell's
+/// key.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ScoreSpec {
     /// The base.
@@ -42,7 +43,7 @@ pub struct ScoreSpec {
     pub base: BaseSpec,
     /// The identity of the split.
     pub task: TaskIdentity,
-    /// The replaced layers, ascending. Their twins come from the distil cell that is the input `twins`.
+    /// The replaced layers, ascending. The distil cell that is the input `twins` holds their twins.
     pub layers: Vec<u32>,
 }
 
@@ -58,8 +59,8 @@ impl Stage for ScoreJob {
         Ok(ScoreSpec { base: self.base.spec(), task, layers })
     }
 
-    /// Twins are an input only if a layer is replaced. So the score of a base has one cell, which all
-    /// variants share.
+    /// The twins are an input only if a layer is replaced. So all variants share the cell that scores the
+    /// base.
     fn inputs(&self) -> CellInputs {
         let mut inputs = self.base.inputs();
         if !self.layers.is_empty() {
@@ -81,8 +82,8 @@ impl Stage for ScoreJob {
         WorkCounts { tokens: output.tokens, evaluations: 1 }
     }
 
-    /// Plans a cell for each base and task of a sweep without variants. All other score cells are made by
-    /// searches while they run.
+    /// Plans a cell for each base and task of a sweep without variants. Searches create all other score cells
+    /// while they run.
     fn plan(point: &SweepPoint<'_>, planner: &mut Planner) -> Result<()> {
         for (model, variant, task) in point.manifest.sweep.combinations() {
             if variant.is_some() {

@@ -1,4 +1,4 @@
-//! The trait of a stage: everything that the planner, the scheduler and the report know about a kind of work.
+//! The trait [`Stage`], through which the planner, the scheduler and the report use every kind of work.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -15,19 +15,19 @@ use crate::store::{CellId, CellInputs, CellSpec, Lookup, StageName, Store};
 use dtr_core::error::Result;
 use dtr_model::DecoderConfig;
 
-/// A kind of work whose results the store keeps. A value is one job of that kind.
+/// A kind of work whose results the store keeps. A type is a stage, and a value of the type is one job.
 ///
-/// A new stage is a file with an implementation of this trait, and a line in [`super::STAGES`].
+/// To add a stage, implement this trait in a new file, and add a line to [`super::STAGES`].
 pub trait Stage: Debug + Send + Sync + Sized + 'static {
     /// The name of the stage in folders, records and keys.
     const NAME: StageName;
 
-    /// The version of the algorithm. It is a part of the key of each cell.
+    /// The version of the algorithm. It is part of the key of each cell.
     ///
-    /// Increase the version when the same specification gives another result: after a bug fix, another order
-    /// of operations, or a new default that the specification does not name. The keys of cells that read this
-    /// stage's results then change too. Keep the version if only the speed or messages change, except in
-    /// `throughput`, whose results are speeds.
+    /// Increase the version when the same specification gives another result. Examples are a bug fix, another
+    /// order of operations, and a new default that is not in the specification. The keys of cells that read
+    /// this stage's results then change too. Keep the version if only messages or the speed change. In
+    /// `throughput`, increase it for a change of speed too, because its results are speeds.
     const VERSION: u32;
 
     /// Whether the result is a measurement of time, which differs from run to run.
@@ -36,17 +36,17 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
     /// Everything that the result depends on, apart from the inputs.
     type Spec: Serialize;
 
-    /// The result, as the store records it.
+    /// The type of the result, as the store records it.
     type Output: Serialize + DeserializeOwned;
 
-    /// Values that successive cells share in memory, such as loaded models. Stages with the same type share
-    /// one value. The value is dropped before a stage with another type begins.
+    /// The type of a value that successive cells share in memory, such as loaded models. Stages with the same
+    /// type share one value. The value is dropped before a stage with another type begins.
     type Cache: Default + 'static;
 
     /// Returns everything that the result depends on, apart from the inputs.
     ///
     /// # Errors
-    /// Fails if a file that is identified by its content cannot be read.
+    /// Fails if a file whose content is part of the specification cannot be read.
     fn spec(&self) -> Result<Self::Spec>;
 
     /// Returns the cells whose results the job reads, by role.
@@ -57,7 +57,7 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
         None
     }
 
-    /// Returns the shape of the model, or `None` if its configuration was not downloaded yet.
+    /// Returns the shape of the model, or `None` if its configuration has not been downloaded yet.
     ///
     /// # Errors
     /// Fails if a configuration on disk cannot be read.
@@ -71,20 +71,20 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
         String::new()
     }
 
-    /// Returns whether one call of [`run`](Self::run) can do both jobs together.
+    /// Returns whether one call of [`run`](Self::run) should do both jobs together.
     fn is_grouped_with(&self, _other: &Self) -> bool {
         false
     }
 
-    /// Returns the resources that the job needs on a model of shape `config`. `group` holds the jobs that run
-    /// together with this job, and this job itself.
+    /// Returns the resources that the job needs for a model of shape `config`. `group` holds this job and the
+    /// jobs that run together with it.
     fn resources(&self, config: &DecoderConfig, group: &[&Self]) -> Resources;
 
     /// Counts the work of a finished job.
     fn count_work(&self, output: &Self::Output) -> WorkCounts;
 
-    /// Returns a copy of this job for each other machine on which a cell of `recorded` ran. If the key does
-    /// not depend on the machine, returns none.
+    /// Returns a copy of this job for each other machine on which a cell of `recorded` ran. Returns no copies
+    /// if the key does not depend on the machine.
     fn jobs_on_other_machines(&self, _recorded: &[CellSpec]) -> Vec<Self> {
         Vec::new()
     }
@@ -97,7 +97,7 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
         Ok(())
     }
 
-    /// Computes and records the results of a group of cells. Returns for each cell the process that computed
+    /// Computes and records the results of a group of cells. For each cell, returns which process completed
     /// it, or an error.
     fn run(
         context: &RunContext<'_>,
@@ -106,7 +106,7 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
     ) -> Vec<Result<CompletedBy>>;
 }
 
-/// The process that computed a result.
+/// Which process computed and recorded a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompletedBy {
     /// This process.
@@ -115,7 +115,7 @@ pub enum CompletedBy {
     OtherProcess,
 }
 
-/// The tokens and evaluations of a finished job.
+/// The number of tokens and evaluations of a finished job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkCounts {
     /// Number of tokens that went through a model.
@@ -124,9 +124,10 @@ pub struct WorkCounts {
     pub evaluations: u64,
 }
 
-/// A [`Stage`] whose type is erased, so that a plan can hold jobs of all stages.
+/// A job of any stage. This trait erases the type of the [`Stage`], so that a plan can hold jobs of all
+/// stages.
 pub trait Job: Debug + Send + Sync {
-    /// Returns the job as [`Any`], which can be downcast to the type of its stage.
+    /// Returns the job as [`Any`]. It can be downcast to the type of its stage.
     fn as_any(&self) -> &dyn Any;
 
     /// See [`Stage::MEASURES_TIME`].
@@ -147,19 +148,20 @@ pub trait Job: Debug + Send + Sync {
     /// See [`Stage::is_grouped_with`]. Returns false for a job of another stage.
     fn is_grouped_with(&self, other: &dyn Job) -> bool;
 
-    /// See [`Stage::resources`]. `group` may hold cells of other stages, which are ignored.
+    /// See [`Stage::resources`]. `group` may also hold cells that do not run together with this job. They are
+    /// ignored.
     fn resources(&self, config: &DecoderConfig, group: &[&Cell]) -> Resources;
 
-    /// Reads the record of a cell of this stage, and counts the work of a finished cell.
+    /// Reads the record of a cell of this stage, and counts the work if the cell is done.
     ///
     /// # Errors
     /// Fails if the record cannot be read.
     fn find_work_counts(&self, store: &Store, cell: &CellId) -> Result<Lookup<WorkCounts>>;
 
-    /// See [`Stage::jobs_on_other_machines`].
+    /// Returns the cells of the jobs that [`Stage::jobs_on_other_machines`] returns.
     ///
     /// # Errors
-    /// Fails if a specification cannot be made.
+    /// Fails if the specification of a job cannot be created.
     fn cells_on_other_machines(&self, cell: &Cell, recorded: &[CellSpec]) -> Result<Vec<Cell>>;
 
     /// See [`Stage::run`].

@@ -4,17 +4,17 @@ use rand_distr::{Binomial, Distribution};
 
 use dtr_core::seed::Seed;
 
-/// The number of resamples for an interval.
 const NUM_RESAMPLES: usize = 9_999;
 
 /// Returns the percentile confidence interval, at the level `confidence`, for the second system's accuracy
 /// minus the first system's.
 ///
-/// Of `num_items` items, the first system alone answered `only_first` correctly, and the second alone
-/// `only_second`. Each resample draws items with replacement and keeps each item's pair of answers together
-/// (Efron and Tibshirani 1993). Only the counts of `only_first` and `only_second` items in a resample matter.
-/// They are multinomial, so two binomial draws give them without drawing items. Without items the interval is
-/// (-1, 1).
+/// `only_first` is the number of items that only the first system answered correctly. `only_second` is the
+/// number for the second system. Each resample draws items with replacement and keeps each item's pair of
+/// answers together (Efron and Tibshirani 1993). The difference depends only on how many items of these two
+/// kinds a resample holds. These counts are multinomial, so two binomial draws replace the drawing of items.
+///
+/// If `num_items` is 0, the interval is (-1, 1).
 pub fn paired_bootstrap(
     only_first: u64,
     only_second: u64,

@@ -1,12 +1,12 @@
-//! McNemar's exact test of whether two systems that answered the same items differ.
+//! McNemar's exact test of whether two systems have different accuracies on the same items.
 
 use statrs::distribution::{Binomial, DiscreteCDF};
 
 /// Returns the two-sided exact p-value of the hypothesis that two systems are equally accurate.
 ///
-/// The first system alone answered `only_first` items correctly, and the second alone `only_second`. Under
-/// the hypothesis each of these items is a fair coin toss, so the p-value is twice the binomial tail, capped
-/// at 1.
+/// `only_first` is the number of items that only the first system answered correctly. `only_second` is the
+/// number for the second system. Under the hypothesis each of these items is a fair coin toss, so the p-value
+/// is twice the binomial tail, capped at 1.
 pub fn mcnemar_exact(only_first: u64, only_second: u64) -> f64 {
     let coins = Binomial::new(0.5, only_first + only_second).expect("one half is a probability");
     (2.0 * coins.cdf(only_first.min(only_second))).min(1.0)

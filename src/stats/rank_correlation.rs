@@ -4,7 +4,6 @@ use rand::seq::SliceRandom;
 
 use dtr_core::seed::Seed;
 
-/// The number of permutations that a test draws.
 const NUM_PERMUTATIONS: usize = 999;
 
 /// The rank correlation of two rankings of the same elements.
@@ -22,7 +21,7 @@ pub struct RankCorrelation {
 
 /// Returns Kendall's tau-b, which corrects for ties, of two rankings of the same elements.
 ///
-/// Returns `None` when a ranking ties all elements, or when there are fewer than two.
+/// Returns `None` if a ranking ties all elements, or if there are fewer than two elements.
 pub fn kendall_tau_b(first: &[f64], second: &[f64], seed: Seed) -> Option<RankCorrelation> {
     let pairs = ascending_pairs(first);
     let scale = (pairs.len() as f64 * ascending_pairs(second).len() as f64).sqrt();
@@ -40,15 +39,15 @@ pub fn kendall_tau_b(first: &[f64], second: &[f64], seed: Seed) -> Option<RankCo
 
 /// Returns Spearman's rho of two rankings of the same elements. Tied elements share the mean of their ranks.
 ///
-/// Returns `None` when a ranking ties all elements, or when there are fewer than two.
+/// Returns `None` if a ranking ties all elements, or if there are fewer than two elements.
 pub fn spearman_rho(first: &[f64], second: &[f64], seed: Seed) -> Option<RankCorrelation> {
     let (first, second) = (centred_ranks(first), centred_ranks(second));
     let scale = (dot(&first, &first) * dot(&second, &second)).sqrt();
     correlate(|second| dot(&first, second), &second, scale, seed)
 }
 
-/// Returns the coefficient `statistic(second) / scale` and its p-value. Shuffling `second` must leave `scale`
-/// unchanged.
+/// Returns the coefficient `statistic(second) / scale` and its p-value. The order of `second` must not change
+/// `scale`.
 fn correlate(
     statistic: impl Fn(&[f64]) -> f64,
     second: &[f64],
@@ -64,15 +63,14 @@ fn correlate(
     let mut num_as_high = 0;
     for _ in 0..NUM_PERMUTATIONS {
         shuffled.shuffle(&mut rng);
-        // The tolerance is needed because sums of the same terms in another order differ in their last
-        // digits.
+        // Sums of the same terms in another order differ in their last digits, so a tolerance is needed.
         num_as_high += u32::from(statistic(&shuffled) >= observed - 1e-9);
     }
     let p_value = f64::from(1 + num_as_high) / (1 + NUM_PERMUTATIONS) as f64;
     Some(RankCorrelation { coefficient: observed / scale, p_value })
 }
 
-/// Returns every pair of elements that a ranking does not tie, as indices, the lower-ranked element first.
+/// Returns the indices of every pair of elements that a ranking does not tie, with the lower one first.
 fn ascending_pairs(ranking: &[f64]) -> Vec<(usize, usize)> {
     let pairs_of = |low: usize| (0..ranking.len()).map(move |high| (low, high));
     (0..ranking.len()).flat_map(pairs_of).filter(|(low, high)| ranking[*low] < ranking[*high]).collect()

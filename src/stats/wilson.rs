@@ -2,10 +2,10 @@
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
-/// Returns the Wilson score interval of `correct` out of `total` at `confidence` (0.95, say).
+/// Returns the Wilson score interval of `correct` out of `total`, at a level `confidence` such as 0.95.
 ///
-/// Unlike the normal approximation (estimate ± z · standard error), this interval stays inside 0..1 and does
-/// not collapse at 0 % and 100 %. Without items the interval is (0, 1).
+/// Unlike the normal approximation (estimate ± z · standard error), this interval stays inside 0..1, and its
+/// width at 0 % and 100 % is not zero. If `total` is 0, the interval is (0, 1).
 pub fn wilson_interval(correct: u64, total: u64, confidence: f64) -> (f64, f64) {
     if total == 0 {
         return (0.0, 1.0);
@@ -16,7 +16,7 @@ pub fn wilson_interval(correct: u64, total: u64, confidence: f64) -> (f64, f64) 
     let shrink = 1.0 + z * z / total_f;
     let centre = (share + z * z / (2.0 * total_f)) / shrink;
     let half = z / shrink * (share * (1.0 - share) / total_f + z * z / (4.0 * total_f * total_f)).sqrt();
-    // At 0 % and 100 % the bounds are exactly 0 and 1, where rounding would leave 1e-17.
+    // The lower bound at 0 % is 0, and the upper bound at 100 % is 1. Rounding could change them slightly.
     let low = if correct == 0 { 0.0 } else { (centre - half).max(0.0) };
     let high = if correct == total { 1.0 } else { (centre + half).min(1.0) };
     (low, high)

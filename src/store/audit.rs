@@ -1,4 +1,4 @@
-//! Reads every record and every file that a record names, and lists the damaged files.
+//! Reads every record and the files that belong to it, and lists the damaged files.
 
 use std::path::PathBuf;
 
@@ -14,12 +14,12 @@ use super::event_log::read_events;
 use super::folders::CellFolder;
 use super::record::{self, ParsedRecord};
 
-/// A file that differs from its record.
+/// A stored file that is missing or damaged, or that differs from the expected content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DamagedFile {
     /// The file.
     pub path: PathBuf,
-    /// The difference.
+    /// The description of the damage.
     pub reason: String,
 }
 
@@ -28,17 +28,17 @@ pub struct DamagedFile {
 pub struct Audit {
     /// Number of records that were read.
     pub num_records: usize,
-    /// Number of files beside the records that were read.
+    /// Number of other files that were read: specifications, logs and artifacts.
     pub num_files: usize,
-    /// The files that differ from their records.
+    /// The files that are missing or damaged.
     pub faults: Vec<DamagedFile>,
 }
 
 impl Store {
-    /// Reads every record of the store and all files beside it. Changes nothing.
+    /// Reads every record of the store and the files that belong to it. Changes nothing.
     ///
     /// # Errors
-    /// Fails if a folder cannot be listed. A file that cannot be read is a fault.
+    /// Fails if a folder cannot be listed. If a file cannot be read, [`Audit::faults`] lists it.
     pub fn audit(&self) -> Result<Audit> {
         let mut audit = Audit::default();
         for cell in self.results_folder().list_cells()? {

@@ -10,13 +10,13 @@ use dtr_core::error::{Error, Result};
 
 use super::key::Key;
 
-/// The name of a stage, such as `distil`: a part of keys, of records and of paths.
+/// The name of a stage, such as `distil`. Keys, records and paths contain it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StageName(Cow<'static, str>);
 
 impl StageName {
-    /// Creates the name of a stage of this program.
+    /// Creates the name of one of this program's stages. Does not check the name.
     pub const fn new(name: &'static str) -> Self {
         Self(Cow::Borrowed(name))
     }
@@ -63,13 +63,13 @@ pub struct CellId {
 }
 
 impl fmt::Display for CellId {
-    /// Writes `distil cell 1bcaac96be2a`.
+    /// Writes a text such as `distil cell 1bcaac96be2a`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} cell {}", self.stage, self.key.short())
     }
 }
 
-/// The cells whose results a cell reads, by role: `base`, `twins` or `search`.
+/// The cells whose results a cell reads, by their role: `base`, `twins` or `search`.
 pub type CellInputs = BTreeMap<String, CellId>;
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::key::compute_key;
 /// a cell with all cells that ran before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellSpec {
-    /// Stage and key of the cell.
+    /// The stage and the key of the cell.
     #[serde(flatten)]
     pub id: CellId,
     /// The version of the stage's algorithm.
@@ -31,7 +31,7 @@ impl CellSpec {
     /// Creates the specification of a cell of stage `stage` at `version`, and computes its key.
     ///
     /// # Errors
-    /// Fails if `spec` holds a number that is not finite or cannot be written as JSON.
+    /// Fails if `spec` cannot be written as JSON, or holds a number that is not finite.
     pub fn new<S: Serialize>(
         stage: super::StageName,
         version: u32,
@@ -54,8 +54,8 @@ impl CellSpec {
         files::write_bytes_atomically(&folder.spec_path(), format!("{text}\n").as_bytes())
     }
 
-    /// Reads `spec.json` in `folder`. Returns `None` if the file is missing or damaged, since no result
-    /// depends on it.
+    /// Reads `spec.json` in `folder`. Returns `None` if the file is missing or damaged. No result depends on
+    /// the file.
     pub(super) fn read(folder: &CellFolder) -> Option<Self> {
         serde_json::from_str(&files::read_text_file(&folder.spec_path()).ok()?).ok()
     }

@@ -1,7 +1,7 @@
 //! Checks whether the result of a cell can be used.
 //!
-//! A record alone is not enough. A base or twins need their files, and a search needs the scores that it
-//! refers to.
+//! A valid record alone is not enough. The result of a training also needs its artifacts, and the result of a
+//! search also needs the score cells that its record refers to.
 
 use serde_json::Value;
 
@@ -15,22 +15,22 @@ use super::record::Record;
 /// How thoroughly the files of a cell are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckDepth {
-    /// Compares the length of each file.
+    /// Compares only the length of each file.
     Quick,
-    /// Compares the digest of each file, which reads the files.
+    /// Compares the length and the digest of each file. This reads the whole file.
     Full,
 }
 
 /// The state of a cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CellState {
-    /// It has a result.
+    /// The cell has a result.
     Done,
-    /// It failed with this error.
+    /// The cell failed with this error.
     Failed(String),
-    /// It ended, but its record or a file is damaged or missing, for this reason.
+    /// The cell ended, but a file or cell that its result needs is damaged or missing. Holds the reason.
     Damaged(String),
-    /// It has no record.
+    /// The cell has no record.
     Missing,
 }
 

@@ -10,16 +10,16 @@ const BEFORE_DIGEST: &str = "{\"digest\":\"";
 const BEFORE_BODY: &str = "\",\n\"body\":";
 const AFTER_BODY: &str = "}\n";
 
-/// Returns `body` with its digest in front.
+/// Returns the content of a record's file: `body`, with its digest in front.
 pub(super) fn add_checksum(body: &str) -> String {
     let digest = Digest::hash(body.as_bytes());
     format!("{BEFORE_DIGEST}{digest}{BEFORE_BODY}{body}{AFTER_BODY}")
 }
 
-/// Returns the body of a text that [`add_checksum`] made.
+/// Checks the digest of a text that [`add_checksum`] made, and returns the body.
 ///
 /// # Errors
-/// Returns the reason if the text is cut off, is not a record, or differs from its digest.
+/// Returns the reason if the text is cut off or is not a record, or if the digest does not match the body.
 pub(super) fn verify_checksum(bytes: &[u8]) -> Result<&str, String> {
     let (digest, body) = split(bytes).ok_or("it is cut off or is not a record")?;
     let actual = Digest::hash(body.as_bytes()).to_string();

@@ -18,7 +18,7 @@ use super::record;
 /// Pause between two attempts of [`Store::claim_blocking`].
 const WAIT_PAUSE: Duration = Duration::from_millis(200);
 
-/// The exclusive right to work on a cell. It ends when the value is dropped or the process dies.
+/// The exclusive right to work on a cell. The right ends when the claim is dropped or the process dies.
 #[derive(Debug)]
 pub struct Claim {
     pub(super) id: CellId,
@@ -42,7 +42,7 @@ impl Claim {
         self.folder.artifact_path(name)
     }
 
-    /// Returns a checkpoint to read or write. [`Claim::finish`] removes all checkpoints of the cell.
+    /// Returns the checkpoint `name` of the cell. [`Claim::finish`] removes all checkpoints.
     pub fn checkpoint(&self, name: &str) -> Result<CheckpointFile> {
         Ok(CheckpointFile::new(self.folder.checkpoint_path(name)?, self.id.key.to_string()))
     }
@@ -61,7 +61,7 @@ impl Claim {
 impl Store {
     /// Claims a cell for this process. Returns `None` if another process has claimed the cell.
     ///
-    /// Call [`Store::find`] again after claiming: another process may just have finished the cell.
+    /// Call [`Store::find`] again after claiming, because another process may just have finished the cell.
     ///
     /// # Errors
     /// Fails if the folder cannot be written, or if the cell's record is of a newer format, because this
@@ -112,6 +112,7 @@ mod tests {
     use super::*;
     use dtr_core::error::Error;
 
+    /// The environment variable that names the results folder to the process that a test kills.
     const RESULTS: &str = "DTR_TEST_CLAIM_RESULTS";
 
     #[test]
@@ -154,7 +155,7 @@ mod tests {
         assert!(!test.folder("a").checkpoint_folder().exists());
     }
 
-    /// The test starts its own program again with `RESULTS` set, and kills that process.
+    /// The test starts its own executable again, with the variable [`RESULTS`] set, and kills that process.
     #[test]
     fn a_killed_process_leaves_no_running_state_but_its_checkpoint() {
         if let Some(results) = std::env::var_os(RESULTS) {

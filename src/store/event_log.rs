@@ -1,7 +1,7 @@
 //! The log of a cell: one line of JSON for each event.
 //!
-//! Each line holds a digest of its event and of the cell's key. A line that a crash cut off is dropped. Logs
-//! are for people: no result depends on a log.
+//! Each line holds an event, and a digest of the event and of the cell's key. A line that a crash cut off is
+//! dropped. Logs are for people: no result depends on a log.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -35,7 +35,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// Returns whether the process that wrote this event stopped working on the cell.
+    /// Returns whether a process stops working on the cell after it writes this event.
     pub fn is_end(&self) -> bool {
         matches!(self, Self::Stopped | Self::Done | Self::Failed(_))
     }
@@ -61,20 +61,20 @@ struct Line {
 
 impl Line {
     fn new(event: Event, path: &Path) -> Self {
-        Self { check: check(&event, path), event }
+        Self { check: digest_event(&event, path), event }
     }
 }
 
 /// Returns the digest of an event of the log at `path`. The digest includes the cell's key, which is the name
-/// of the folder.
-fn check(event: &Event, path: &Path) -> Digest {
+/// of the log's folder.
+fn digest_event(event: &Event, path: &Path) -> Digest {
     let cell = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     Digest::hash(
         format!("{cell}\n{}", serde_json::to_string(event).expect("an event is plain JSON")).as_bytes(),
     )
 }
 
-/// An open log. Its writer holds the cell's claim, so no other process writes to it.
+/// A log that is open for appending. Only the process that holds the cell's claim writes to the log.
 #[derive(Debug)]
 pub struct EventLog {
     path: PathBuf,
@@ -97,7 +97,7 @@ impl EventLog {
     pub fn append(&mut self, kind: EventKind) -> Result<()> {
         let event = Event { at: now_in_milliseconds(), process: std::process::id(), kind };
         let line = serde_json::to_string(&Line::new(event, &self.path)).expect("an event is plain JSON");
-        // The line is passed to a single write, so that a concurrent reader sees only complete lines.
+        // A single write passes the whole line, so that a concurrent reader sees only complete lines.
         let written = self.file.write_all(format!("{line}\n").as_bytes());
         written.map_err(|cause| Error::io("write", &self.path, cause))
     }
@@ -107,7 +107,7 @@ impl EventLog {
 /// was cut off is skipped.
 ///
 /// # Errors
-/// Fails if the file cannot be read, or if a line is damaged or of another cell.
+/// Fails if the file cannot be read, or if a line is damaged or belongs to another cell.
 pub fn read_events(path: &Path) -> Result<Vec<Event>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -116,10 +116,10 @@ pub fn read_events(path: &Path) -> Result<Vec<Event>> {
     };
     let lines = whole_lines(&bytes).split_inclusive(|byte| *byte == b'\n').enumerate();
     let event = |(index, line)| match serde_json::from_slice::<Line>(line) {
-        Ok(Line { event, check: sum }) if sum == check(&event, path) => Ok(event),
+        Ok(Line { event, check: sum }) if sum == digest_event(&event, path) => Ok(event),
         _ => {
             let place = format!("line {} of `{}`", index + 1, path.display());
-            Err(Error::environment(format!("{place} is damaged or of another cell")))
+            Err(Error::environment(format!("{place} is damaged or belongs to another cell")))
         }
     };
     lines.map(event).collect()

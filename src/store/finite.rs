@@ -1,5 +1,5 @@
-//! Rejects NaN and infinities before they are written: JSON has no such numbers, and serde_json would write
-//! `null`.
+//! Rejects NaN and infinities before they are written as JSON. JSON has no such numbers, and serde_json would
+//! write `null`.
 
 use std::fmt;
 
@@ -49,7 +49,7 @@ fn check_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(key: &K, value: &V)
     })
 }
 
-/// Returns a map's key as JSON would show it.
+/// Returns the text of a map's key in JSON.
 fn key_text<K: Serialize + ?Sized>(key: &K) -> Option<String> {
     match serde_json::to_value(key).ok()? {
         Value::String(text) => Some(text),
@@ -76,14 +76,14 @@ impl ser::Error for InvalidValue {
     }
 }
 
-/// Methods for values without floating-point numbers.
+/// Defines methods that accept every value, for types that hold no floating-point number.
 macro_rules! accept {
     ($($method:ident($($kind:ty),*))*) => {
         $(fn $method(self, $(_: $kind),*) -> Checked { Ok(()) })*
     };
 }
 
-/// Methods that begin a compound value, whose parts the same serializer checks.
+/// Defines methods that begin a compound value. The same serializer then checks its parts.
 macro_rules! enter {
     ($($method:ident($($kind:ty),*) -> $compound:ident)*) => {
         $(
@@ -142,7 +142,7 @@ impl Serializer for FiniteCheck {
     }
 }
 
-/// Compound values whose parts have no names.
+/// Implements the traits of compound values whose parts have no names.
 macro_rules! check_parts {
     ($($compound:ident: $($method:ident),*;)*) => {
         $(impl ser::$compound for FiniteCheck {
@@ -154,7 +154,7 @@ macro_rules! check_parts {
     };
 }
 
-/// Compound values whose parts are fields.
+/// Implements the traits of compound values whose parts are named fields.
 macro_rules! check_fields {
     ($($compound:ident)*) => {
         $(impl ser::$compound for FiniteCheck {

@@ -1,4 +1,5 @@
-//! The paths of the results folder: `results/cells-v2/<stage>/<first two digits>/<key>/`.
+//! The paths in the results folder. The folder of a cell is
+//! `results/cells-v2/<stage>/<first two digits of the key>/<key>/`.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,7 +10,7 @@ use dtr_core::error::{Error, Result};
 use super::cell_id::{CellId, StageName};
 use super::key::Key;
 
-/// The folder of all cells. Its name holds the version of the layout below it.
+/// The folder of all cells. Its name holds the version of the folder layout.
 const CELLS: &str = "cells-v2";
 
 /// The folder in which earlier versions of this program kept cells.
@@ -41,8 +42,8 @@ impl ResultsFolder {
         CellFolder { path: self.stage_folder(&cell.stage).join(&name[..2]).join(&name) }
     }
 
-    /// Returns the folder of an earlier version's cells, if it exists. This version of the program does not
-    /// read the folder.
+    /// Returns the folder in which an earlier version of this program kept cells, if the folder exists. This
+    /// version does not read it.
     pub fn find_outdated_cells(&self) -> Option<PathBuf> {
         Some(self.path.join(OLD_CELLS)).filter(|folder| folder.is_dir())
     }
@@ -67,7 +68,7 @@ impl ResultsFolder {
         let mut keys: Vec<Key> = Vec::new();
         let folder = self.stage_folder(stage);
         for shard in names_in(&folder)? {
-            // Ignore a name that is not a key, since this program did not create the file.
+            // Ignore names that are not keys. This program did not create such files.
             keys.extend(names_in(&folder.join(shard))?.iter().filter_map(|name| name.parse::<Key>().ok()));
         }
         keys.sort_unstable();
@@ -92,12 +93,12 @@ impl CellFolder {
         self.path.join(RECORD)
     }
 
-    /// Returns the path to which a damaged record is renamed when its cell is done again.
+    /// Returns the path to which a damaged record is renamed when its cell is computed again.
     pub fn corrupt_record_path(&self) -> PathBuf {
         self.path.join(CORRUPT)
     }
 
-    /// Returns the path of the cell's specification, which `dtr plan` compares with others.
+    /// Returns the path of the cell's specification.
     pub fn spec_path(&self) -> PathBuf {
         self.path.join(SPEC)
     }
@@ -120,9 +121,9 @@ impl CellFolder {
     /// Returns the path of an artifact.
     ///
     /// # Errors
-    /// Fails if `name` leads out of the folder or is the name of a file of the store.
+    /// Fails if `name` leads out of the folder, or if the store uses the name for one of its own files.
     pub fn artifact_path(&self, name: &str) -> Result<PathBuf> {
-        check_plain(name)?;
+        check_file_name(name)?;
         match RESERVED.contains(&name) {
             true => Err(Error::failed(format!(
                 "an artifact cannot be called `{name}`: the store has a file of that name"
@@ -136,19 +137,19 @@ impl CellFolder {
     /// # Errors
     /// Fails if `name` leads out of the folder.
     pub fn checkpoint_path(&self, name: &str) -> Result<PathBuf> {
-        check_plain(name)?;
+        check_file_name(name)?;
         Ok(self.checkpoint_folder().join(name))
     }
 
-    /// Lists the paths in the folder, except for the lock.
+    /// Lists the paths of the files and folders in this folder, without the lock.
     pub(super) fn list_contents(&self) -> Result<Vec<PathBuf>> {
         let names = names_in(&self.path)?.into_iter().filter(|name| name != LOCK);
         Ok(names.map(|name| self.path.join(name)).collect())
     }
 }
 
-/// Refuses names that lead out of a cell's folder.
-fn check_plain(name: &str) -> Result<()> {
+/// Checks that `name` does not lead out of a cell's folder.
+fn check_file_name(name: &str) -> Result<()> {
     let mut components = Path::new(name).components();
     match (components.next(), components.next()) {
         (Some(Component::Normal(only)), None) if only == name => Ok(()),

@@ -16,7 +16,7 @@ use super::finite::ensure_finite;
 /// The blake3 context of cell keys. Changing it changes every key.
 const DOMAIN: &str = "dtr cell v1";
 
-/// Digits of a key in messages: enough to distinguish the cells of any results folder.
+/// Number of digits of a key in messages. They suffice to distinguish the cells of a results folder.
 const NUM_SHORT_DIGITS: usize = 12;
 
 /// The key of a cell, made by [`compute_key`] and written as 64 hex digits.
@@ -57,7 +57,7 @@ impl FromStr for Key {
 /// its inputs.
 ///
 /// The key digests `spec` as JSON with its members sorted by name, and without members that are `null`. So
-/// moving a field, or adding an optional field that is absent, changes no key.
+/// neither reordering the fields nor adding an optional field that is absent changes a key.
 ///
 /// # Errors
 /// Fails if `spec` cannot be written as JSON, or holds a number that is not finite, which JSON would write as
@@ -74,7 +74,7 @@ pub fn compute_key<S: Serialize>(
         Error::failed(format!("cannot write the spec of a {stage} cell as JSON")).with_source(cause)
     })?;
     let mut hasher = blake3::Hasher::new_derive_key(DOMAIN);
-    // Each part follows its length, so that no two lists of parts have the same bytes.
+    // The length before each part ensures that different lists of parts have different bytes.
     let mut part = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
@@ -90,7 +90,7 @@ pub fn compute_key<S: Serialize>(
     Ok(Key(hasher.finalize().into()))
 }
 
-/// JSON with its members sorted by name, and without members that are `null`.
+/// A JSON value that is serialized with its members sorted by name, and without members that are `null`.
 struct CanonicalJson<'a>(&'a Value);
 
 impl Serialize for CanonicalJson<'_> {
@@ -167,8 +167,7 @@ mod tests {
         assert_eq!(refused.unwrap_err().to_string(), "`rate` is not a finite number");
     }
 
-    /// This test fails when keys change by accident. With changed keys, every user's results would be
-    /// computed again.
+    /// If keys changed by accident, every user's results would be computed again.
     #[test]
     fn keys_do_not_change_between_versions_of_the_program() {
         let key = key(&json!({ "seed": 7, "name": "x" }));

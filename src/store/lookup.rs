@@ -15,26 +15,26 @@ use super::cell_spec::CellSpec;
 use super::folders::CellFolder;
 use super::record::{self, ParsedRecord, Record};
 
-/// The record of a cell, or the reason why there is none.
+/// The result of looking up the record of a cell.
 #[derive(Debug, PartialEq)]
 pub enum Lookup<T> {
-    /// The cell has not ended.
+    /// The cell has no record, because it has not ended.
     Missing,
     /// The cell is done, and the record holds its output.
     Done(Record<T>),
     /// The cell failed, and the record holds its error.
     Failed(Record<String>),
-    /// Its record or an artifact is damaged, so it has to run again.
+    /// The cell's record or an artifact is damaged, so the cell has to run again.
     Corrupt {
         /// The damaged file.
         path: PathBuf,
-        /// The damage.
+        /// The description of the damage.
         reason: String,
     },
 }
 
 impl<T> Lookup<T> {
-    /// Returns the record of a cell that is done.
+    /// Returns the record if the cell is done.
     pub fn done(self) -> Option<Record<T>> {
         match self {
             Self::Done(record) => Some(record),
@@ -44,8 +44,8 @@ impl<T> Lookup<T> {
 }
 
 impl Store {
-    /// Finds the record of a cell, and compares the lengths of its artifacts with the record, but not their
-    /// digests. [`Store::verify_artifact`] compares the digest of one artifact.
+    /// Finds the record of a cell, and compares the lengths of its artifacts with the record.
+    /// [`Store::verify_artifact`] also compares the digest of an artifact.
     ///
     /// # Errors
     /// Fails if a file cannot be read, or if the record is of a newer format.
@@ -66,7 +66,7 @@ impl Store {
         })
     }
 
-    /// Returns the path of a record's artifact, after comparing its digest.
+    /// Compares an artifact with the digest in its record, and returns its path.
     ///
     /// # Errors
     /// Fails if the record has no such artifact, or if the file is damaged or cannot be read.
@@ -79,13 +79,13 @@ impl Store {
         match files::digest_file(&path)? == expected.digest {
             true => Ok(path),
             false => {
-                Err(Error::environment(format!("`{}` is not the file that was recorded", path.display()))
-                    .hint("run `dtr sweep` to make it again"))
+                Err(Error::environment(format!("`{}` does not have its recorded digest", path.display()))
+                    .hint("run `dtr sweep` to compute it again"))
             }
         }
     }
 
-    /// Returns the specifications of all cells of a stage that have a record, in the order of keys.
+    /// Returns the specifications of all cells of a stage that have a record, sorted by key.
     pub fn recorded_specs(&self, stage: &StageName) -> Result<Vec<CellSpec>> {
         let folders = self.results.list_cells_of(stage)?.into_iter().map(|cell| self.cell_folder(&cell));
         let recorded = folders.filter(|folder: &CellFolder| folder.record_path().exists());
@@ -93,7 +93,7 @@ impl Store {
     }
 }
 
-/// Returns the first artifact of a record that is missing or has another length, and the difference.
+/// Returns the path of the first artifact that is missing or has the wrong length, and what is wrong.
 fn find_damaged_artifact<T>(folder: &CellFolder, record: &Record<T>) -> Result<Option<(PathBuf, String)>> {
     for (name, artifact) in &record.artifacts {
         let path = folder.artifact_path(name)?;

@@ -1,8 +1,8 @@
 //! The results folder: which cells are done, their records, and the locks of the cells that run.
 //!
 //! A cell is one unit of cached work. Its [`Key`] is a digest of everything that decides its result, and of
-//! nothing else. Its [`Record`] is written once, atomically, when the cell ends. A held [`Claim`] means that
-//! a process works on the cell. The store runs no cell, and knows a stage only by its name.
+//! nothing else. Its [`Record`] is written once, atomically, when the cell ends. A process holds a [`Claim`]
+//! while it works on a cell. The store runs no cell, and knows a stage only by its name.
 
 mod audit;
 mod cell_id;
@@ -38,7 +38,7 @@ use std::path::Path;
 
 use dtr_core::error::{Error, Result};
 
-/// The records of a results folder.
+/// The store of the cells in a results folder.
 #[derive(Clone, Debug)]
 pub struct Store {
     results: ResultsFolder,
@@ -72,7 +72,7 @@ impl Store {
 /// Returns the current time in UTC, to the second, as RFC 3339.
 fn now() -> String {
     let second = jiff::Timestamp::now().as_second();
-    jiff::Timestamp::from_second(second).expect("a second of a timestamp is one").to_string()
+    jiff::Timestamp::from_second(second).expect("a timestamp rounded to a second is a timestamp").to_string()
 }
 
 /// Returns the current time in UTC, to the millisecond, as RFC 3339.

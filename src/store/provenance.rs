@@ -14,7 +14,7 @@ pub struct Provenance {
     pub version: String,
     /// The git revision of the program's source, if the build knew it (from git or `DTR_REVISION`).
     pub revision: Option<String>,
-    /// Whether the source differed from that revision, if the build knew.
+    /// Whether the source differed from that revision, if the build knew that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<bool>,
     /// The Cargo features of the build.
@@ -24,7 +24,7 @@ pub struct Provenance {
     /// The version of the device's driver, if it reports one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
-    /// Whether the device computes the same bytes again for the same cell.
+    /// Whether the device computes the same bytes each time that it runs a cell, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeatable: Option<bool>,
     /// Number of CPU threads.
@@ -40,7 +40,8 @@ pub struct Provenance {
     pub overrides: Vec<String>,
     /// The peak memory of the process until the end of the cell, in bytes, if the system reports it.
     pub peak_memory_bytes: Option<u64>,
-    /// Digests that the hub publishes for the files that were verified before the run, by URI.
+    /// Digests that the Hugging Face hub publishes for the files of the plan, by URI. The files were verified
+    /// before the run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hub_files: BTreeMap<String, String>,
     /// Digests of the input cells' artifacts, by `role/name`.
@@ -62,7 +63,7 @@ impl Provenance {
             threads,
             host_os: std::env::consts::OS.to_owned(),
             host_arch: std::env::consts::ARCH.to_owned(),
-            // Convert with losses, since a path need not be UTF-8.
+            // A path need not be UTF-8, so invalid characters are replaced.
             command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             overrides: Vec::new(),
             peak_memory_bytes: process::peak_resident_bytes(),
@@ -77,7 +78,6 @@ impl Provenance {
     }
 }
 
-/// Returns the Cargo features of the build.
 fn features() -> Vec<String> {
     let all = [("cuda", cfg!(feature = "cuda"))];
     all.into_iter().filter(|(_, is_built_in)| *is_built_in).map(|(name, _)| name.to_owned()).collect()

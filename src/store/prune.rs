@@ -23,19 +23,19 @@ pub struct Leftover {
     pub kind: LeftoverKind,
     /// The file or folder.
     pub path: PathBuf,
-    /// Its size.
+    /// The size of the file, or of all files in the folder.
     pub bytes: u64,
 }
 
-/// The reason why a file can be deleted.
+/// The reason why a file or folder can be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LeftoverKind {
-    /// The cell has no record. A sweep would resume from its checkpoints.
+    /// A file of a cell without a record, such as a checkpoint from which a sweep would resume.
     Unfinished,
     /// A checkpoint of a cell that is done.
     Checkpoint,
-    /// A damaged record, renamed when its cell was done again.
+    /// A damaged record, which was renamed when its cell was computed again.
     CorruptRecord,
     /// A temporary file of a write that a crash interrupted.
     Temporary,
@@ -68,8 +68,8 @@ impl Store {
             if leftovers_of(&cell, &folder)?.is_empty() {
                 continue;
             }
-            // Another process may have claimed or finished the cell meanwhile, so its files are listed under
-            // the lock.
+            // Another process may have claimed or finished the cell meanwhile, so its files are listed again
+            // under the lock.
             let Some(_lock) = FileLock::try_acquire(&folder.lock_path())? else { continue };
             for leftover in leftovers_of(&cell, &folder)? {
                 files::remove_if_present(&leftover.path)?;
@@ -124,7 +124,7 @@ mod tests {
         drop(unfinished);
         let path = test.folder("unfinished").checkpoint_folder();
         let kind = LeftoverKind::Unfinished;
-        // The digest before the content has 65 bytes.
+        // A checkpoint has a digest of 65 bytes before its content.
         let expected = [Leftover { cell: cell("unfinished"), kind, path, bytes: 65 + 4 }];
         assert_eq!(test.store.find_leftovers().unwrap(), expected);
         assert_eq!(test.store.prune().unwrap(), expected);

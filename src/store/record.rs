@@ -1,4 +1,4 @@
-//! The record of a cell that ended: its file format, and how it is read back.
+//! The record of a cell that ended, and the format of its file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ use super::checksum;
 use super::key::Key;
 use super::provenance::Provenance;
 
-/// The format of the records that this program writes, and the newest that it reads.
+/// The format of the records that this program writes, and the newest format that it reads.
 pub const RECORD_FORMAT: u32 = 1;
 
 /// The record of a cell that ended.
@@ -26,7 +26,7 @@ pub const RECORD_FORMAT: u32 = 1;
 /// done cell holds the stage's output, and the `Record<String>` of a failed cell holds the error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record<T> {
-    /// The format of this record; see [`RECORD_FORMAT`].
+    /// The format of this record. [`RECORD_FORMAT`] is the newest format.
     pub format: u32,
     /// The specification of the cell. A record in another cell's folder is refused.
     #[serde(flatten)]
@@ -36,19 +36,19 @@ pub struct Record<T> {
     /// Cells that the output refers to. The output is incomplete without them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<CellId>,
-    /// Device seconds of work: elapsed seconds times the number of devices, over every process that worked on
-    /// the cell. Cells that were computed together have equal shares of the time. Of a process that was
-    /// killed, the time up to its last checkpoint or score counts.
+    /// Device seconds of work: elapsed seconds times the number of devices, summed over all processes that
+    /// worked on the cell. Cells that were computed together share the time equally. The time of a killed
+    /// process counts up to its last checkpoint or score.
     pub seconds: f64,
-    /// Energy of the devices during these seconds, in joules, including their use by other programs. `None`
-    /// if a device does not report its energy.
+    /// Energy that the devices used during these seconds, in joules. It includes the use by other programs.
+    /// `None` if a device does not report its energy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joules: Option<f64>,
     /// The time at which the cell ended, in UTC as RFC 3339.
     pub finished: String,
-    /// The program and machine that did the work. Only the table of costs and the page read it.
+    /// The program and machine that did the work. Only the table of costs and the report page read it.
     pub provenance: Provenance,
-    /// The output or the error. It is the last field, so that the head of the file shows everything else.
+    /// The output or the error. This field is the last one, because it can be long.
     pub outcome: T,
 }
 
@@ -75,7 +75,7 @@ impl<T> Record<T> {
 }
 
 impl<T> Record<Outcome<T>> {
-    /// Returns the record with the output of a done cell, or with the error of a failed cell.
+    /// Returns `Ok` with the output of a done cell, or `Err` with the error of a failed cell.
     #[expect(clippy::result_large_err, reason = "both kinds of record are of that size")]
     pub(super) fn into_result(self) -> std::result::Result<Record<T>, Record<String>> {
         let (outcome, rest) = self.separate();
@@ -96,9 +96,9 @@ impl<T> Record<Outcome<T>> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome<T> {
-    /// It succeeded with this output.
+    /// The cell succeeded with this output.
     Done(T),
-    /// It failed.
+    /// The cell failed.
     Failed {
         /// The error and its causes, on one line.
         error: String,
@@ -118,15 +118,15 @@ pub struct Artifact {
 #[derive(Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "a value lives only until it is matched")]
 pub(super) enum ParsedRecord<T> {
-    /// There is no such file.
+    /// The file does not exist.
     Missing,
-    /// A complete record of the cell.
+    /// The file holds a complete record of the cell.
     Valid(Record<Outcome<T>>),
     /// The file is damaged or belongs to another cell, for this reason.
     Corrupt(String),
 }
 
-/// Returns the content of a record's file.
+/// Returns the content of the file of a record.
 pub(super) fn encode<T: Serialize>(record: &Record<T>) -> Result<String> {
     let body = serde_json::to_string(record);
     let body = body.map_err(|cause| {
@@ -138,7 +138,7 @@ pub(super) fn encode<T: Serialize>(record: &Record<T>) -> Result<String> {
 /// Reads the record of `cell` at `path`.
 ///
 /// # Errors
-/// Fails if the file cannot be read, or is of a newer format. A damaged record is not an error, but a
+/// Fails if the file cannot be read, or is of a newer format. For a damaged record, the function returns
 /// [`ParsedRecord::Corrupt`].
 pub(super) fn read<T: DeserializeOwned>(path: &Path, cell: &CellId) -> Result<ParsedRecord<T>> {
     match fs::read(path) {
@@ -148,7 +148,7 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path, cell: &CellId) -> Result<Pa
     }
 }
 
-/// Parses the bytes of the file at `path`.
+/// Parses the bytes of the record at `path`.
 ///
 /// # Errors
 /// Fails if the record is of a newer format.
@@ -183,7 +183,7 @@ struct Versioned {
 
 fn newer_format(path: &Path, format: u32) -> Error {
     let message =
-        format!("`{}` has record format {format}, and this dtr reads up to {RECORD_FORMAT}", path.display());
+        format!("`{}` has record format {format}, but this dtr reads up to {RECORD_FORMAT}", path.display());
     Error::environment(message).hint("use the newer dtr that wrote it, or another results folder")
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The order of the writes makes a crash harmless: first artifacts, then `spec.json`, then the record by an
 //! atomic rename, and last the removal of checkpoints. A process that is killed at any moment leaves either a
-//! complete record, or no record but its checkpoints, from which the next process resumes.
+//! complete record, or checkpoints from which the next process resumes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -22,7 +22,7 @@ use super::now;
 use super::provenance::Provenance;
 use super::record::{self, Artifact, Outcome, ParsedRecord, RECORD_FORMAT, Record};
 
-/// The contents of a record except the outcome, from the process that ran the cell.
+/// The contents of a new record except its outcome. The process that ran the cell provides them.
 #[derive(Clone, Debug)]
 pub struct NewRecord {
     /// The cell.
@@ -43,9 +43,9 @@ impl Claim {
     /// Writes the record of a cell that succeeded, and returns the record as read back.
     ///
     /// # Errors
-    /// Fails if the output is not finite or does not read back, if an artifact is missing, if `new` belongs
-    /// to another cell, or if a file cannot be written. The caller can still call [`Claim::fail`] after an
-    /// error.
+    /// Fails if the output holds a number that is not finite, if it cannot be read back, if an artifact is
+    /// missing, if `new` belongs to another cell, or if a file cannot be written. The caller can still call
+    /// [`Claim::fail`] after an error.
     pub fn finish<T: Serialize + DeserializeOwned>(&self, new: NewRecord, output: T) -> Result<Record<T>> {
         let record = self.write_record(new, Outcome::Done(output))?;
         // The record is on disk, so the cell is done even if the removal fails. `dtr prune` can delete the
@@ -70,20 +70,20 @@ impl Claim {
         outcome: Outcome<T>,
     ) -> Result<Record<Outcome<T>>> {
         if new.spec.id != self.id || !new.spec.key_matches()? {
-            return Err(self.refuse("the spec and inputs are those of another cell"));
+            return Err(self.refuse("the spec and inputs belong to another cell"));
         }
         let spec = new.spec.clone();
         let (record, bytes) = self.encode(new, outcome)?;
         spec.write(&self.folder)?;
-        self.set_aside_corrupt::<T>()?;
+        self.rename_corrupt_record::<T>()?;
         files::write_bytes_atomically(&self.folder.record_path(), bytes.as_bytes())?;
         Ok(record)
     }
 
-    /// Returns the record as it reads back, and its bytes.
+    /// Returns the new record as read back from its JSON, and the JSON text.
     ///
-    /// A JSON reader may change the last bit of a number. A search that runs through and one that resumes
-    /// from its records must see the same scores, so the caller gets the numbers as read back.
+    /// A JSON reader may change the last bit of a number. A search must see the same scores whether it
+    /// computes them or reads their records, so the caller always gets the numbers as read back.
     fn encode<T: Serialize + DeserializeOwned>(
         &self,
         new: NewRecord,
@@ -113,7 +113,7 @@ impl Claim {
     fn digest_artifacts(&self, names: &[String]) -> Result<BTreeMap<String, Artifact>> {
         let artifact = |name: &String| {
             let path = self.folder.artifact_path(name)?;
-            // The artifact must be on disk before the record that holds its digest.
+            // The artifact must be on disk before the record, which holds its digest.
             let synced = File::open(&path).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
             let bytes = synced.map_err(|cause| Error::io("sync", &path, cause))?.len();
             Ok((name.clone(), Artifact { digest: files::digest_file(&path)?, bytes }))
@@ -121,7 +121,8 @@ impl Claim {
         names.iter().map(artifact).collect()
     }
 
-    fn set_aside_corrupt<T: DeserializeOwned>(&self) -> Result<()> {
+    /// Renames the existing record of the cell if it is damaged.
+    fn rename_corrupt_record<T: DeserializeOwned>(&self) -> Result<()> {
         let path = self.folder.record_path();
         match record::read::<T>(&path, &self.id)? {
             ParsedRecord::Corrupt(_) => fs::rename(&path, self.folder.corrupt_record_path())

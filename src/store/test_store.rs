@@ -1,4 +1,4 @@
-//! A small store for tests: score cells that are distinguished by a name and whose output is one number.
+//! A small store for tests. Each of its cells is a score cell with a name, and its output is one number.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub fn cell(name: &str) -> CellId {
     spec(name).id
 }
 
-/// Returns the new record of the cell `name`.
+/// Returns the contents of a new record of the cell `name`.
 pub fn new_record(name: &str) -> NewRecord {
     NewRecord {
         spec: spec(name),

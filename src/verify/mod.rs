@@ -1,4 +1,4 @@
-//! Verifies stored results. Rebuilds tables from records, recomputes cells, and compares both with the stored
+//! Verifies stored results: rebuilds tables from records, recomputes cells, and compares both with the stored
 //! files.
 //!
 //! Verification does not change the results folder.
@@ -15,7 +15,7 @@ use crate::report;
 use crate::store::{DamagedFile, Store};
 use dtr_core::error::{Error, Result};
 
-/// Result of rebuilding the tables, the figures and the page of an experiment.
+/// The result of rebuilding the tables, the figures and the report page of an experiment.
 #[derive(Clone, Debug, Default)]
 pub struct RebuiltTables {
     /// Number of rebuilt files.
@@ -24,10 +24,10 @@ pub struct RebuiltTables {
     pub faults: Vec<DamagedFile>,
 }
 
-/// Rebuilds tables, figures and the page from records. Compares them byte for byte with the files in the
-/// folders `tables` and `figures`.
+/// Rebuilds tables, figures and the report page from records. Compares them byte for byte with the stored
+/// files in the folders `tables` and `figures`.
 ///
-/// `command` is the command that computes missing cells. The page contains it.
+/// `command` is the command line that computes missing cells. The report page contains it.
 ///
 /// # Errors
 /// Fails if a record cannot be read, or if a temporary file cannot be written.
@@ -52,24 +52,23 @@ pub fn rebuild_tables(
     Ok(rebuilt)
 }
 
-/// Returns the path of the stored file that corresponds to a rebuilt one.
+/// Returns the path of the stored file that corresponds to a rebuilt file.
 fn stored_path(path: &Path, folders: &[(&PathBuf, &Path)]) -> PathBuf {
     let stored = |(new, old): &(&PathBuf, &Path)| Some(old.join(path.strip_prefix(new).ok()?));
     folders.iter().find_map(stored).expect("a report writes into its two folders")
 }
 
-/// Describes how a stored file differs from the rebuilt one. Returns `None` if both are equal.
+/// Describes how a stored file differs from the rebuilt file. Returns `None` if both are equal.
 fn difference(new: &Path, stored: &Path) -> Result<Option<String>> {
     let read = |path: &Path| fs::read(path).map_err(|cause| Error::io("read", path, cause));
     let new = read(new)?;
     Ok(match read(stored) {
         Ok(stored) if stored == new => None,
-        Ok(_) => Some("differs from the file that the records give".to_owned()),
+        Ok(_) => Some("it differs from the file that is rebuilt from the records".to_owned()),
         Err(error) => Some(error.message_with_sources()),
     })
 }
 
-/// Creates a temporary folder.
 fn temporary_folder() -> Result<tempfile::TempDir> {
     tempfile::tempdir().map_err(|cause| Error::io("write in", &std::env::temp_dir(), cause))
 }

@@ -16,7 +16,7 @@ use dtr_core::error::{Error, Result};
 use dtr_core::files::create_folder;
 use dtr_core::seed::Seed;
 
-/// Selection of the cells that are recomputed.
+/// The size and the seed of the random sample of cells that are recomputed.
 #[derive(Clone, Copy, Debug)]
 pub struct CellSample {
     /// Maximum number of cells.
@@ -25,7 +25,7 @@ pub struct CellSample {
     pub seed: Seed,
 }
 
-/// Result of recomputing cells.
+/// The result of recomputing cells.
 #[derive(Clone, Debug, Default)]
 pub struct RecomputedCells {
     /// Descriptions of the recomputed cells.
@@ -33,7 +33,7 @@ pub struct RecomputedCells {
     /// Number of finished cells that cannot be compared. These are timings, cells that another device
     /// computed, and all cells if this device is not deterministic.
     pub num_incomparable: usize,
-    /// Records that differ from the recomputed ones, or that could not be recomputed.
+    /// Records whose cells gave another result, or could not be recomputed.
     pub faults: Vec<DamagedFile>,
 }
 
@@ -68,8 +68,8 @@ fn find_result(store: &Store, cell: &Cell) -> Result<Option<Record<Value>>> {
     Ok(store.find(cell.id())?.done())
 }
 
-/// Returns whether recomputing a cell should give the same record: this device is deterministic, it is the
-/// device that computed the record, and the cell is not a timing.
+/// Returns whether recomputing a cell should give the same result. That holds if this device is deterministic
+/// and computed the record, and if the cell is not a timing.
 fn is_comparable(cell: &Cell, record: &Record<Value>, context: &RunContext<'_>) -> bool {
     let (stored, here) = (&record.provenance, &context.provenance);
     !cell.job.measures_time()
@@ -112,7 +112,7 @@ fn find_difference(
     Ok(compare(record, &new))
 }
 
-/// Adds the keys of all direct and indirect inputs of a cell.
+/// Adds the keys of all direct and indirect inputs of a cell to `needed`.
 fn collect_inputs(plan: &Plan, cell: &Cell, needed: &mut BTreeSet<Key>) {
     for input in cell.inputs().values().filter_map(|input| plan.cell(&input.key)) {
         needed.insert(input.key());

@@ -16,7 +16,7 @@ pub fn dtr(folder: &TempFolder, arguments: &[&str]) -> DtrCommand {
     command.env("HF_HOME", folder.path("home")).env("HF_HUB_OFFLINE", "1")
 }
 
-/// Checks that a command ends with `code` and a message that contains all of `texts`, and creates no file.
+/// Checks that a command ends with `code` and creates no file. Its message must contain all of `texts`.
 fn check_refused(folder: &TempFolder, arguments: &[&str], code: i32, texts: &[&str]) {
     let before = names(folder.root());
     let output = dtr(folder, arguments).exit(code);
@@ -35,7 +35,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A manifest over a base in `base` and rows in `rows.jsonl`.
+/// A manifest with a base in the folder `base` and a task over the rows of `rows.jsonl`.
 pub const MANIFEST: &str = r#"name = "a"
 [models.base]
 source = { path = "base" }
@@ -52,7 +52,7 @@ task = ["own"]
 
 const ROWS: &str = "{\"said\": \"the lamp is in the kitchen.\", \"room\": 0}\n";
 
-/// A file to replace, its new content or `None` to remove it, the exit code, and texts of the message.
+/// The name of a file, its new content (`None` removes the file), the exit code, and texts of the message.
 type BadFile<'a> = (&'a str, Option<&'a [u8]>, i32, &'a [&'a str]);
 
 /// Creates a folder with a valid manifest, its base and its rows.
@@ -147,7 +147,6 @@ fn write_distillation(folder: &TempFolder, file: &str) {
 
 const TEXT: &str = "{\"text\": \"the lamp is in the kitchen.\"}\n";
 
-/// Compresses `bytes` by gzip.
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut compressed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     compressed.write_all(bytes).unwrap();

@@ -1,4 +1,4 @@
-//! Several processes over one folder of results: each cell is computed once, and the tables do not change.
+//! Several processes share a results folder. Each cell is computed once, and the tables do not change.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,13 +7,13 @@ use dtr::store::EventKind;
 
 use crate::project::{Project, wait_until};
 
-/// Settings with another order of variants and another threshold, which share twins and most scores with the
-/// small manifest.
+/// Settings with another order of variants and another threshold. Their sweep shares twins and most scores
+/// with a sweep of the small manifest.
 const STRICTER_STOP: &[&str] =
     &[r#"name="stricter""#, r#"sweep.variant=["gdn", "gla"]"#, "search.stop={ max-relative-drop = 0.5 }"];
 
-/// Settings with another threshold and the same order, so that searches need the same scores at the same
-/// time.
+/// Settings with another threshold and the order of the small manifest, so that the searches of both sweeps
+/// need the same scores at the same time.
 const LOOSER_STOP: &[&str] = &[r#"name="looser""#, "search.stop={ max-relative-drop = 0.6 }"];
 
 /// Runs a sweep for each list of settings, all at the same time, and returns the total number of computed
@@ -30,7 +30,7 @@ fn sweep_together(project: &Project, experiments: &[&[&str]]) -> u64 {
     sweeps.into_iter().map(finish).sum()
 }
 
-/// Checks that each cell was computed once. Searches compute the score cells.
+/// Checks that each cell was computed once. The logs of searches name the computed score cells.
 pub fn check_cells_were_computed_once(project: &Project) {
     let mut num_scored = BTreeMap::new();
     for stage in ["pretrain", "distil", "search"] {
@@ -56,7 +56,7 @@ fn several_processes_compute_every_cell_once_and_write_the_same_tables() {
     serial.sweep().sets(STRICTER_STOP).success();
     serial.sweep().sets(LOOSER_STOP).success();
     let num_done = sweep_together(&concurrent, &[&[], STRICTER_STOP, &[], LOOSER_STOP]);
-    // One base, two distillations, and three searches for each of two tasks and variants.
+    // One base, two distillations, and three experiments that each search for two tasks and two variants.
     assert_eq!(num_done, 1 + 2 + 3 * 4);
     check_cells_were_computed_once(&concurrent);
 

@@ -1,7 +1,7 @@
 //! The cost of a cell that was killed or interrupted is the sum over every process that worked on it.
 //!
-//! No test asserts how long work takes. Each compares a record with the usage that an ended process left on
-//! disk, and with the times in the cell's log.
+//! No test asserts how long work takes. Each test compares a record with the times in the cell's log, and
+//! with the usage (seconds and joules) that an earlier process saved on disk.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::project::{LONG_SEARCHES, ONE_SEARCH, Project, WITH_CHECKPOINTS, wait_until};
 use crate::table_columns::{all_texts, numbers};
 
-/// A search of a base with 8 layers, whose scores take long enough that it is killed between two of them.
+/// Settings of a search whose scores take so long that a test can kill the search between two of them.
 const SLOW_SEARCH: &[&str] = &[
     "models.tiny.source.pretrain.num-layers=8",
     "tasks.recall.source.synthetic.validation-items=512",
@@ -24,10 +24,10 @@ const SLOW_SEARCH: &[&str] = &[
 /// Length of the digest before the content of a checkpoint.
 const CHECKPOINT_HEADER: usize = 65;
 
-/// The time by which a log may differ from the clock of a record, in seconds: its times are in milliseconds.
+/// Maximum rounding error of a difference of times in a log, in seconds. The log rounds to milliseconds.
 const ROUNDING: f64 = 0.005;
 
-/// Returns the seconds that all processes spent on the unfinished cells of a stage, as saved on disk.
+/// Returns the seconds that processes have spent on the unfinished cells of a stage, as saved on disk.
 fn saved_seconds(project: &Project, stage: &str) -> f64 {
     let seconds = |path: &Path| {
         let usage: Value = serde_json::from_slice(&fs::read(path).unwrap()[CHECKPOINT_HEADER..]).unwrap();
@@ -75,8 +75,8 @@ fn a_killed_search_costs_the_time_of_both_processes_in_every_table() {
     sweep.kill();
     let killed = events(&project, "search");
     let saved = saved_seconds(&project, "search");
-    // A batch has four scores. The usage was saved before the last batch was recorded, unless it had been
-    // saved a tenth of a second before that.
+    // A search records scores in batches of four. Before it records a batch, it saves its usage, unless the
+    // last save was less than a tenth of a second ago.
     let known = killed.iter().filter(is_score).rev().nth(4).unwrap();
     assert!(saved >= seconds_between(&killed[0], known) - 0.1 - ROUNDING, "{saved}: {killed:?}");
 
@@ -117,7 +117,7 @@ fn a_killed_distillation_costs_the_time_of_both_processes() {
     assert!(saved > 0.0 && seconds >= saved + last - ROUNDING, "{seconds}, {saved}, {last}");
 }
 
-/// Starts a sweep, interrupts it during a cell of `stage`, and returns the seconds that it left on disk.
+/// Starts a sweep, interrupts it during a cell of `stage`, and returns the seconds that it saved on disk.
 fn interrupt(project: &Project, stage: &str) -> f64 {
     let sweep = project.sweep().start();
     wait_until("the start of the cell", || project.num_started(stage) > 0);

@@ -1,4 +1,4 @@
-//! Crashes of the worker process: the cell that caused one is recorded as failed, and the sweep goes on.
+//! A cell that crashes the worker process is recorded as failed, and the sweep goes on with other cells.
 
 use std::fs;
 
@@ -12,14 +12,13 @@ use crate::project::{ONE_SEARCH, Project, WITH_CHECKPOINTS, wait_until};
 /// An address space in KiB that suffices for training in micro-batches of 16, but not of 2048.
 const ADDRESS_SPACE: u32 = 1_000_000;
 
-/// Settings that train one base in micro-batches of each size.
+/// Settings that train a base in micro-batches of 2048, and another one in micro-batches of 16.
 const MICRO_BATCHES: &[&str] = &[
     "pretrain.batch-size=2048",
     r#"pretrain.token-budget="131072""#,
     r#"sweep.axes."pretrain.micro-batch-size"=[2048, 16]"#,
 ];
 
-/// Returns the length of a list in the summary of a sweep.
 fn list_length(summary: &Value, list: &str) -> usize {
     summary[list].as_array().unwrap().len()
 }

@@ -1,4 +1,4 @@
-//! Damaged files of results: the cell is computed again, or an error names the file.
+//! If a file in the results folder is damaged, its cell is computed again, or an error names the file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,10 +33,10 @@ const DAMAGES: [(&str, Damage); 5] = [
     }),
 ];
 
-/// A setting of searches that reuse the base, the twins and the scores of the finished sweep.
+/// A setting whose searches reuse the base, the twins and the scores of the finished sweep.
 const STRICTER_STOP: &str = "search.stop={ max-relative-drop = 0.001 }";
 
-/// Files of cells by stage and name.
+/// The stages and names of the files that the test damages.
 const CELL_FILES: [(&str, &str); 8] = [
     ("pretrain", "record.json"),
     ("pretrain", "model.safetensors"),
@@ -48,8 +48,8 @@ const CELL_FILES: [(&str, &str); 8] = [
     ("search", "record.json"),
 ];
 
-/// Returns the first file of this stage and name. A file of the stage `score` is of the test split, because
-/// tables show only scores of this split.
+/// Returns the first file of this stage and name. For the stage `score`, returns a file of the test split,
+/// because tables show only scores of this split.
 fn cell_file(project: &Project, (stage, name): (&str, &str)) -> PathBuf {
     let is_test = |path: &PathBuf| fs::read_to_string(path).unwrap().contains(r#""split":"test""#);
     let mut files = project.cell_files(stage, name);
@@ -76,8 +76,8 @@ fn a_damaged_cell_is_computed_again_or_refused_by_name() {
             match file {
                 // No sweep reads these files.
                 (_, "spec.json" | "events.jsonl") => {}
-                // The same sweep reads scores for its tables. A sweep with another search reads the base and
-                // the twins.
+                // The same sweep reads scores and searches for its tables. Only a sweep with other searches
+                // reads the base and the twins.
                 ("score" | "search", _) => check_sweep(project.sweep(), &project, finished, &path, damage),
                 _ => check_sweep(project.sweep().set(STRICTER_STOP), &project, &stricter, &path, damage),
             }
@@ -85,7 +85,8 @@ fn a_damaged_cell_is_computed_again_or_refused_by_name() {
     }
 }
 
-/// Checks that a sweep over a damaged file writes the expected outputs, or cannot read the file and names it.
+/// Checks that a sweep over a damaged file writes the expected outputs. If the file is unreadable, the sweep
+/// may fail instead, with a message that names the file.
 fn check_sweep(sweep: DtrCommand, project: &Project, expected: &Project, path: &Path, damage: &str) {
     let output = sweep.finish();
     let stderr = output.stderr();

@@ -97,7 +97,6 @@ fn marked_commands(text: &str) -> Vec<String> {
     blocks.flat_map(|found| found[1].lines().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
-/// Copies a folder of the repository that the documented commands need.
 fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -127,8 +126,8 @@ fn every_command_that_the_documentation_marks_as_run_succeeds() {
             // No command of the documentation may need the network.
             shell.env("HF_HUB_OFFLINE", "1").env("HF_HOME", clone.path().join("hub"));
             let output = shell.output().unwrap();
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{}: `{line}` failed:\n{said}", document.display());
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{}: `{line}` failed:\n{stderr}", document.display());
             num_run += 1;
         }
     }

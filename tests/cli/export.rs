@@ -1,4 +1,4 @@
-//! `dtr export`: a hybrid as a Hugging Face directory that `dtr generate` runs.
+//! `dtr export` writes a hybrid as a Hugging Face model directory, which `dtr generate` can run.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use crate::dtr_command::DtrCommand;
 use crate::project::Project;
 
-/// Generates text with an exported hybrid.
 fn generate(directory: &Path) -> Value {
     let sampling = ["--max-tokens", "20", "--temperature", "0.8", "--seed", "4"];
     DtrCommand::new("generate").arg(directory).arg("the lamp is in the").args(sampling).json()
@@ -40,7 +39,7 @@ fn the_hybrid_of_a_search_is_exported_and_runs() {
     export(&base, unreachable).args(of_gdn).success().stderr_contains("this is the base");
     assert_ne!(generate(&base), generate(&hybrid));
 
-    // A hybrid cannot be the base of another sweep, and an exported base can.
+    // An exported hybrid cannot be the base of another sweep, but an exported base can.
     let source = |directory: &Path| format!("models.tiny.source={{ path = {directory:?} }}");
     let refused = project.plan().set(&source(&hybrid)).exit(2);
     refused.stderr_contains("holds a hybrid, not a base: 4 of its 4");

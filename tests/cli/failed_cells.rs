@@ -13,7 +13,6 @@ fn project() -> Project {
     Project::with_settings(&[ONE_SEARCH, &[LEARNING_RATES]].concat())
 }
 
-/// Returns the length of a list in the summary of a sweep.
 fn list_length(summary: &Value, list: &str) -> usize {
     summary[list].as_array().unwrap().len()
 }

@@ -88,7 +88,7 @@ fn a_chat_needs_a_template_and_renders_it() {
     assert_eq!(chat, generate("the lamp is in the study. the lamp? where is").json());
 }
 
-/// The continuation that transformers 5.17 generates from the stored head.
+/// The expected text is the continuation that transformers 5.17 generates with the stored output head.
 #[test]
 fn a_stored_head_is_used_although_the_config_ties_it() {
     let model = TempFolder::new();

@@ -182,7 +182,7 @@ fn without_a_connection_pinned_revisions_are_planned_and_cached_files_are_used()
     let disconnected = |command: &str, offline: &str| {
         project.command(command).env("HF_ENDPOINT", "http://127.0.0.1:9").env("HF_HUB_OFFLINE", offline)
     };
-    // An unpinned revision is planned under its name, and a sweep needs its commit.
+    // A plan accepts the name of a branch, but a sweep must first find the branch's commit.
     for (offline, text) in [("1", "has no commit for `main`"), ("0", "cannot get `lab/rows`")] {
         disconnected("plan", offline).success();
         let message = disconnected("sweep", offline).finish().message();

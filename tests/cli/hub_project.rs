@@ -1,4 +1,4 @@
-//! A project whose base and rows lie in repositories of a local hub.
+//! A project whose base and task rows are in repositories of a local server for the Hugging Face hub.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,10 +14,10 @@ use crate::hub_server::{COMMIT, HubServer, Repositories};
 use crate::project::{files_below, repository};
 use crate::temp_folder::TempFolder;
 
-/// The rows of the hub, at a branch.
+/// The URI of the task rows on the hub, at the branch `main`.
 pub const ROWS: &str = "hf://datasets/lab/rows@main/data/rows.jsonl";
 
-/// A manifest over repositories of a local hub, the server of the hub, and an empty cache.
+/// A folder with a manifest and an empty cache, and the hub server with the repositories of the manifest.
 pub struct HubProject {
     pub folder: TempFolder,
     pub server: HubServer,
@@ -34,7 +34,7 @@ impl HubProject {
         project
     }
 
-    /// Writes a manifest that scores the base of the hub at `revision` on the rows at `rows`.
+    /// Writes a manifest that scores the hub's base at `revision` on the rows at the path or URI `rows`.
     pub fn write_manifest(&self, revision: &str, rows: &str) {
         let text = format!(
             r#"name = "hub"
@@ -59,7 +59,8 @@ task = ["rooms"]
         self.folder.path("results")
     }
 
-    /// Creates `dtr NAME` with the manifest, results and cache, and without the user's settings of the hub.
+    /// Creates the command `dtr NAME` with the manifest, the results folder and the cache. Removes the user's
+    /// settings of the hub from its environment.
     pub fn command(&self, name: &str) -> DtrCommand {
         let command = DtrCommand::new(name).arg(self.folder.path("hub.toml"));
         let command = command.arg("--results").arg(self.results());
@@ -79,7 +80,7 @@ task = ["rooms"]
         self.sweep().exit(5).message()
     }
 
-    /// Returns the folder of the base in the cache.
+    /// Returns the folder of the base's repository in the cache.
     pub fn cache(&self) -> PathBuf {
         self.folder.path("home/hub/models--lab--mini")
     }
@@ -89,7 +90,7 @@ task = ["rooms"]
         self.cache().join("snapshots").join(COMMIT).join("model.safetensors")
     }
 
-    /// Returns the files of this name below the results.
+    /// Returns the files called `name` below the results folder.
     pub fn result_files(&self, name: &str) -> Vec<PathBuf> {
         files_below(&self.results()).into_iter().filter(|path| path.ends_with(name)).collect()
     }
@@ -98,12 +99,12 @@ task = ["rooms"]
     pub fn record(&self) -> Value {
         let records = self.result_files("record.json");
         assert_eq!(records.len(), 1);
-        let sealed: Value = serde_json::from_slice(&fs::read(&records[0]).unwrap()).unwrap();
-        sealed["body"].clone()
+        let file: Value = serde_json::from_slice(&fs::read(&records[0]).unwrap()).unwrap();
+        file["body"].clone()
     }
 }
 
-/// Returns the repositories of the hub: a base, rows of a task, and documents of a corpus.
+/// Returns the repositories of the hub: a base, the rows of a task, and the documents of a corpus.
 pub fn repositories() -> Repositories {
     let base = repository().join("models/mini");
     let file = |name: &str| (name.to_owned(), fs::read(base.join(name)).unwrap());

@@ -7,22 +7,20 @@ use std::sync::{Arc, Mutex};
 
 use sha2::Digest;
 
-/// The commit of every repository here.
+/// The commit of every repository on this server.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// Size of a large file. The server redirects requests for such files to another address.
+/// Minimum size of a large file. The server redirects requests for large files to another address.
 const MIN_LARGE_FILE_BYTES: usize = 64 << 10;
 
-/// A fault that the server injects.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum InjectedFault {
-    /// No fault.
     None,
-    /// The connection breaks after `after_bytes` bytes, in the next `times` answers with large files.
+    /// In the next `times` answers with a large file, the connection breaks after `after_bytes` bytes.
     Disconnect { times: usize, after_bytes: usize },
     /// One byte of each large file differs.
     AlteredByte,
-    /// Large files end early, and the announced length is that of the shortened file.
+    /// Large files are shortened. The header `Content-Length` has the shortened length.
     Truncated,
 }
 
@@ -35,7 +33,7 @@ struct ServerState {
     /// A repository, and the token that it requires.
     gated: Option<(String, String)>,
     fault: Option<InjectedFault>,
-    /// The first bytes of the ranges that clients requested of large files, in order.
+    /// The start of each byte range that clients requested from large files, in order.
     range_starts: Vec<usize>,
     num_requests: usize,
 }
@@ -69,9 +67,9 @@ impl HubServer {
         self.state.lock().unwrap().gated = Some((repo.to_owned(), token.to_owned()));
     }
 
-    /// Returns the first bytes of the ranges that clients requested of large files since the last call.
+    /// Returns the start of each byte range that clients requested from large files since the last call.
     ///
-    /// Ranges with an end are left out, because clients request them to find the size of a file.
+    /// Ranges with an end are left out, because clients request them only to find the size of a file.
     pub fn take_range_starts(&self) -> Vec<usize> {
         std::mem::take(&mut self.state.lock().unwrap().range_starts)
     }
@@ -86,7 +84,7 @@ struct Request {
     head_only: bool,
     path: String,
     token: Option<String>,
-    /// The first byte that the client wants, and the last one if it names one.
+    /// The first byte that the client wants, and the last byte if the request names one.
     range: Option<(usize, Option<usize>)>,
 }
 
@@ -123,7 +121,7 @@ fn handle_connection(mut stream: TcpStream, state: &Mutex<ServerState>, endpoint
     }
 }
 
-/// Returns status and headers, the body, and the number of its bytes to send.
+/// Returns the status line with headers, the body, and the number of bytes of the body to send.
 fn respond(request: &Request, state: &mut ServerState, endpoint: &str) -> (String, Vec<u8>, usize) {
     state.num_requests += 1;
     let plain = |status: &str| (format!("HTTP/1.1 {status}"), Vec::new(), 0);

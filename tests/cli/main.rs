@@ -1,4 +1,4 @@
-//! Tests of the program `dtr`. Each module tests one feature.
+//! Tests of the program `dtr`. Most modules test one feature, and the others are helpers.
 
 #[path = "../support/dtr_command.rs"]
 mod dtr_command;

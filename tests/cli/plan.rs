@@ -37,7 +37,7 @@ fn a_plan_remembers_that_a_base_can_be_scored_until_a_file_changes() {
     assert_eq!(num_entries(), 2, "only success is remembered");
     folder.write("base/config.json", config);
     plan().success();
-    // A folder that cannot be written costs time alone.
+    // If the cache folder cannot be written, the plan only takes longer.
     folder.write("file", "");
     plan().env("XDG_CACHE_HOME", folder.path("file")).success();
 }

@@ -1,9 +1,11 @@
 """Checks a report page in Chromium: `report_page.py INDEX_HTML [SCREENSHOTS]`.
 
-The checks run at the widths of a desktop and of a phone, in light and dark mode. The page requests nothing
-from the network and logs no errors. The document is no wider than the window, text has enough contrast,
-column headings sort, and links to records lead to files. The exit code is 77 where there is no browser or
-driver. `DTR_CHROMIUM` names a browser that is not on the path.
+The script opens the page at the widths of a desktop and of a phone, in light and dark mode. It checks that
+the page requests nothing from the network and logs no errors, that the document is no wider than the
+window, that text has enough contrast, that column headings sort, and that links to records lead to files.
+
+The exit code is 77 if there is no browser or no driver. `DTR_CHROMIUM` can name a browser that is not on the
+path.
 """
 
 import os
@@ -18,7 +20,8 @@ BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 WINDOWS = {"desktop": (1280, 900), "phone": (390, 844)}
 MIN_CONTRAST = 4.5  # WCAG 2, level AA, text of usual size
 
-# Returns the lowest contrast between a text outside of figures and the first opaque background behind it.
+# A JavaScript function. Returns the lowest contrast of a text outside of figures with the first opaque
+# background behind it.
 CONTRAST = """() => {
   const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const channel = (c) => ((c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
@@ -44,7 +47,7 @@ CONTRAST = """() => {
   return { ...least, count };
 }"""
 
-# Returns the values of a column, without rounding; a missing value is null.
+# A JavaScript function. Returns the values of a column without rounding. A missing value is null.
 COLUMN = """(table, index) => [...table.tBodies[0].rows].map((row) => {
   const exact = row.cells[index].querySelector("data");
   return (exact ? exact.value : row.cells[index].textContent.trim()) || null;
@@ -56,8 +59,8 @@ def skip(reason):
     sys.exit(SKIPPED)
 
 
-def start():
-    """Returns the driver's context manager and the path of the browser."""
+def find_browser():
+    """Returns the driver's context manager and the path of the browser. Ends the script if one is missing."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -84,10 +87,10 @@ def check_contrast(page, name):
     assert least["ratio"] >= MIN_CONTRAST, f"{name}: `{least['where']}` has contrast {least['ratio']:.2f}"
 
 
-def ordered(values, is_number, falls):
-    """Returns the values as a sorted column shows them: missing values are last."""
+def ordered(values, is_number, descending):
+    """Returns the values in the order of a sorted column. Missing values are last."""
     present = [value for value in values if value is not None]
-    present.sort(key=float if is_number else natural, reverse=falls)
+    present.sort(key=float if is_number else natural, reverse=descending)
     return present + [None] * (len(values) - len(present))
 
 
@@ -179,7 +182,7 @@ def check_page(browser, url, window, scheme, shots):
 def main():
     url = Path(sys.argv[1]).resolve().as_uri()
     shots = Path(sys.argv[2]) if len(sys.argv) > 2 else None
-    sync_playwright, chromium = start()
+    sync_playwright, chromium = find_browser()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for window in WINDOWS:

@@ -1,6 +1,7 @@
 //! The report page in a browser, and the tables in a Python notebook.
 //!
-//! The tests need Python with pinned packages, and Chromium; without them they report that they are skipped.
+//! The tests need Chromium, and Python with pinned packages. If something is missing, a test reports that
+//! it is skipped.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -8,10 +9,10 @@ use std::process::{Command, Output};
 use crate::project::{Project, repository};
 use crate::skipped::report_skipped;
 
-/// The exit code of `report_page.py` where there is no browser.
+/// The exit code of `report_page.py` if there is no browser.
 const NO_BROWSER: i32 = 77;
 
-/// A Python script that prints the requirements of a file that its Python does not meet.
+/// A Python script that prints which requirements in a file are not met by the Python that runs it.
 const CHECK_REQUIREMENTS: &str = r#"
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -25,7 +26,7 @@ for line in open(sys.argv[1]):
         print(f"{name} {wanted} (found {found})", end=" ")
 "#;
 
-/// A title with markup, which the page must show as text, and searches of several rounds.
+/// Settings with markup in the title, which the page must show as text, and with searches of several rounds.
 const SETTINGS: &[&str] = &[
     r#"report.title="<b>Small</b> & <script>throw new Error('it ran')</script>""#,
     "search.stop={ max-relative-drop = 0.5 }",

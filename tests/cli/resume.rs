@@ -11,13 +11,13 @@ use rand::RngExt;
 
 use crate::project::{Project, WITH_CHECKPOINTS, wait_until};
 
-/// The stages whose cells are killed.
+/// The stages in which a sweep can be killed.
 const KILLED_STAGES: [&str; 3] = ["pretrain", "distil", "search"];
 
-/// The number of kills by the stage of the running cell.
+/// The number of kills, by the stage of the cell that was running.
 type KillCounts = BTreeMap<&'static str, usize>;
 
-/// Returns the stage of the cell that was running when the sweep was killed.
+/// Returns the stage of the cell that was running when the sweep was killed, or `between cells`.
 fn killed_stage(project: &Project) -> &'static str {
     let is_killed = |log: &Path| {
         let text = fs::read_to_string(log).unwrap();
@@ -27,13 +27,13 @@ fn killed_stage(project: &Project) -> &'static str {
     KILLED_STAGES.into_iter().find(|stage| has_killed(stage)).unwrap_or("between cells")
 }
 
-/// Returns whether a process holds the claim of a cell.
+/// Returns whether a process works on a cell of the project.
 fn is_running(project: &Project) -> bool {
     let stages = project.command("status").json();
     stages.as_array().unwrap().iter().any(|stage| stage["running"] != 0)
 }
 
-/// KillCounts sweeps at random moments, `num_kills` times in all, and resumes each sweep until it is done.
+/// Kills sweeps at random moments, `num_kills` times in all. Resumes each sweep until it is done.
 fn kill_sweeps(num_kills: usize, seed: u32) -> KillCounts {
     let expected = Project::finished(WITH_CHECKPOINTS).outputs();
     let mut rng = Seed(seed).rng();

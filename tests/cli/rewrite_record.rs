@@ -1,4 +1,4 @@
-//! Changes a stored record and its digest.
+//! Changes a stored record, and its digest accordingly.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Searches: trials imply the rounds, pruning does not change results, and strategies share scores.
+//! Searches: the recorded trials imply the chosen layers, pruning does not change results, and strategies
+//! share scores.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +16,7 @@ struct Trial {
     task: String,
     round: u64,
     layer: u64,
-    /// The value of one column.
+    /// The value in the column that a test compares.
     value: f64,
 }
 
@@ -28,9 +29,10 @@ fn trials(table: &DataFrame, column: &str) -> Vec<Trial> {
     texts.zip(numbers).map(row).collect()
 }
 
-/// Repeats the search of the paper over the recorded upper bounds.
+/// Checks that in each round the chosen layer has the highest upper bound.
 ///
-/// No other candidate could have won its round, even if all of its unscored items were correct.
+/// The upper bound of a candidate is its score if all of its unscored items were correct. So no other
+/// candidate could have won the round.
 #[test]
 fn recorded_trials_imply_the_recorded_trajectory() {
     let project = Project::finished(LONG_SEARCHES);
@@ -74,7 +76,7 @@ fn a_search_that_prunes_candidates_finds_what_an_exhaustive_one_finds() {
     }
 }
 
-/// One variant and one task, without pruning and to the last layer.
+/// Settings with one variant and one task, whose searches do not prune and replace every layer.
 const NO_PRUNING: &[&str] = &[
     r#"sweep.variant=["gdn"]"#,
     "search.stop={ never = {} }",
@@ -117,7 +119,7 @@ fn strategies_are_an_axis_and_share_their_scores() {
     let tested: BTreeSet<String> = chosen.into_iter().chain([String::new()]).collect();
     assert_eq!(project.num_records("score"), 16 + tested.len());
 
-    // With pruning, greedy and beam search again, over cached scores or bounds.
+    // With pruning, only the greedy search and the beam search run again. They need no new scores.
     let pruned = project.sweep().set(STRATEGY_AXIS).set("search.prune=true").json();
     assert_eq!((&pruned["done"], project.num_records("score")), (&2.into(), 16 + tested.len()));
     assert_eq!(all_texts(&project.table("trajectories"), "layers"), layers);

@@ -18,7 +18,8 @@ fn in_namespace(script: &str) -> Command {
     program
 }
 
-/// Runs a shell script that can mount `$DISK`. The results of its commands `$SWEEP` and `$VERIFY` are there.
+/// Runs a shell script that can mount a disk at `$DISK`. Its commands `$SWEEP` and `$VERIFY` use `$DISK` as
+/// the results folder.
 ///
 /// Returns `None` if this process may not mount a disk.
 fn run_with_disk(project: &Project, script: &str) -> Option<Output> {

@@ -42,7 +42,7 @@ fn another_threshold_searches_again_over_cached_scores() {
     let num_scores = project.num_records("score");
     let summary = project.sweep().set("search.stop={ max-relative-drop = 0.01 }").json();
     assert_eq!(summary["done"], 4);
-    // At most the test scores of `M_best` and `M_opt` are new, in each of the four searches.
+    // In each of the four searches, at most the test scores of the hybrids `M_best` and `M_opt` are new.
     let num_added = project.num_records("score") - num_scores;
     assert!(num_added <= 8, "a stricter threshold scored {num_added} masks anew");
 }
@@ -52,7 +52,8 @@ fn another_task_reuses_the_twins() {
     let project = Project::finished(&[]);
     let plan = project.plan().set(r#"sweep.task=["recall", "facts", "topic"]"#).json();
     assert_eq!(plan["to-do"]["cells"], serde_json::json!({ "search": 2 }));
-    // The base, four rounds and three test scores, for each of the two variants.
+    // For each of the two variants: the base, the candidates of four rounds, and three test scores. The first
+    // round has four candidates, and each later round has one less.
     assert_eq!(plan["to-do"]["max_evaluations"], 2 * (1 + 4 + 3 + 2 + 1 + 3));
 }
 

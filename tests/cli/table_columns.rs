@@ -2,23 +2,23 @@
 
 use polars::prelude::DataFrame;
 
-/// Returns the texts of a column; a missing one is `None`.
+/// Returns the texts of a column. A missing text is `None`.
 pub fn texts(table: &DataFrame, column: &str) -> Vec<Option<String>> {
     let texts = table.column(column).unwrap().str().unwrap().iter();
     texts.map(|text| text.map(str::to_owned)).collect()
 }
 
-/// Returns the texts of a column in which none is missing.
+/// Returns the texts of a column. Panics if one is missing.
 pub fn all_texts(table: &DataFrame, column: &str) -> Vec<String> {
     texts(table, column).into_iter().map(Option::unwrap).collect()
 }
 
-/// Returns the numbers of a column in which none is missing.
+/// Returns the numbers of a column. Panics if one is missing.
 pub fn numbers(table: &DataFrame, column: &str) -> Vec<f64> {
     table.column(column).unwrap().f64().unwrap().iter().map(Option::unwrap).collect()
 }
 
-/// Returns the counts of a column in which none is missing.
+/// Returns the counts of a column. Panics if one is missing.
 pub fn counts(table: &DataFrame, column: &str) -> Vec<u64> {
     let counts = table.column(column).unwrap().cast(&polars::prelude::DataType::UInt64).unwrap();
     counts.u64().unwrap().iter().map(Option::unwrap).collect()

@@ -4,13 +4,13 @@ use crate::bad_inputs::{MANIFEST, dtr, valid_folder};
 use crate::dtr_command::DtrOutput;
 use crate::temp_folder::TempFolder;
 
-/// The address space in KiB of a program that must refuse a template. A plan of another task needs little.
+/// The address space, in KiB, in which the program must be able to refuse a template.
 const ADDRESS_SPACE: u32 = 5 << 20;
 
 /// Templates over a text `s` of a million letters.
 ///
-/// The fuel limit stops most of them. The last ones build values that the engine does not count. The limit of
-/// the growth of the process stops these.
+/// The fuel limit of the template engine stops most of them. The last templates build values that the engine
+/// does not count. The limit on the memory growth of the process stops these.
 const TEMPLATES: [&str; 42] = [
     r#"{{ "x" * 200000000 }}"#,
     r#"{{ "x" * 99999999999999999999 }}"#,
@@ -64,7 +64,6 @@ fn with_text(template: &str) -> String {
     format!("{{% set s = 'x' * 1000000 %}}{template}")
 }
 
-/// Writes the manifest with another prompt.
 fn write_prompt(folder: &TempFolder, prompt: &str) {
     let prompt = prompt.replace('"', "'").replace('\n', "\\n");
     folder.write("main.toml", MANIFEST.replace(PROMPT, &prompt));
@@ -120,7 +119,7 @@ fn chat_templates_are_refused_before_they_exhaust_the_memory() {
     ];
     let folder = valid_folder();
     let mut failures = Vec::new();
-    // Some templates of tasks, to which the same limits apply.
+    // The limits also apply to templates of tasks, so some of these are tried as well.
     let task_templates = TEMPLATES.into_iter().filter(|template| !template.contains("regex")).step_by(5);
     for template in json_templates.into_iter().chain(task_templates) {
         folder.write("base/chat_template.jinja", with_text(template));

@@ -28,7 +28,7 @@ struct Timing {
     layers: String,
     /// Decoded tokens a second: lower bound, median, upper bound.
     decode: [f64; 3],
-    /// Read tokens a second: lower bound, median, upper bound.
+    /// Prompt tokens a second: lower bound, median, upper bound.
     prefill: [f64; 3],
     speedup: f64,
     cache_bytes: u64,
@@ -79,7 +79,8 @@ fn the_base_and_hybrids_are_timed_once_at_every_size() {
     // The strategy `uniform` replaces the layers 1, 3, 5 and 7 if it replaces 4 of 8.
     assert_eq!(masks.into_iter().collect::<Vec<_>>(), ["", "0,1,2,3,4,5,6,7", "1,3,5,7"]);
     timings.iter().for_each(|timing| check_timing(timing, &timings));
-    // The state of GLA is a matrix for each head: 4 heads, keys and values of width 32.
+    // The state of GLA is a 32 x 32 matrix of 4-byte numbers for each of 4 heads in each of 4 replaced
+    // layers.
     let is_gla = |timing: &&Timing| timing.variant.as_deref() == Some("gla") && timing.batch_size == 1;
     assert_eq!(timings.iter().find(is_gla).unwrap().state_bytes, 4 * 4 * 32 * 32 * 4);
     assert!(project.results().join("figures/throughput-mini/throughput-mini.svg").is_file());
@@ -93,7 +94,7 @@ fn the_base_and_hybrids_are_timed_once_at_every_size() {
 /// Checks the memory and the speeds of a timing against their definitions and against the other timings.
 fn check_timing(timing: &Timing, timings: &[Timing]) {
     let num_full = 8 - timing.num_replaced();
-    // Keys and values of 2 heads of width 32, 4 bytes a number.
+    // The cache holds the keys and values of 2 heads of width 32, with 4 bytes a number.
     let cache_bytes = 2 * num_full * 2 * 32 * timing.context * timing.batch_size * 4;
     assert_eq!(timing.cache_bytes, cache_bytes, "{timing:?}");
     for [low, median, high] in [timing.decode, timing.prefill] {
@@ -125,7 +126,8 @@ fn another_number_of_threads_is_another_machine() {
 #[test]
 fn a_plan_shows_the_systems_to_time_and_their_memory() {
     let plan = project().plan().success();
-    // 4 runs of 4 sizes: 1 and 3 prompts of 16 and of 200 tokens and 3 more; five systems.
+    // Five systems have 4 runs (1 warm-up and 3 timed runs) at each size. A run processes 1 or 3 prompts.
+    // A prompt has 16 or 200 tokens, and 3 new tokens follow it.
     let num_tokens = 5 * 4 * 4 * (19 + 203);
     plan.stdout_contains("throughput mini jet replaced=8 context=200 batch-size=3")
         .stdout_contains(&format!("throughput   {},{} tokens", num_tokens / 1000, num_tokens % 1000))
@@ -142,7 +144,8 @@ fn the_hybrids_of_a_search_are_timed() {
         "throughput.new-tokens=2",
         "search.stop={ never = {} }",
     ]);
-    // A base, two distillations, four searches; timings of the base and of two hybrids of each variant.
+    // A base, two distillations, four searches, a timing of the base, and timings of two hybrids of each
+    // variant.
     assert_eq!(project.sweep().json()["done"], 1 + 2 + 4 + 1 + 4);
     let systems = |table: &str| -> Vec<(Option<String>, Option<String>, String)> {
         let table = project.table(table);

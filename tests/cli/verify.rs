@@ -42,7 +42,7 @@ fn without_a_manifest_records_and_files_are_verified() {
     assert_eq!(summary["tables"], 0);
 }
 
-/// The record's digests are valid, and one of its numbers is invented.
+/// The forged record has a valid digest, but one of its numbers is changed.
 #[test]
 fn a_forged_result_is_found_by_computing_it_again() {
     let project = Project::finished(ONE_SEARCH).copy();

@@ -10,7 +10,7 @@ use crate::concurrency::check_cells_were_computed_once;
 use crate::dtr_command::{DtrCommand, DtrOutput, RunningDtr};
 use crate::project::{Project, wait_until};
 
-/// Settings whose four searches run for seconds, so that a test can kill one.
+/// Settings whose four searches run for seconds, so that a test can kill the process of a search.
 const SLOW_SEARCHES: &[&str] = &[
     "search.stop={ max-relative-drop = 0.5 }",
     r#"tasks.recall.source={ synthetic = { kind = "recall", validation-items = 400, test-items = 32 } }"#,
@@ -21,13 +21,14 @@ fn sweep_in_two(project: &Project) -> DtrCommand {
     project.sweep().args(["--workers", "2"])
 }
 
-/// Returns the processes that have started searches and run.
+/// Returns the ids of the processes that have started a search.
 fn searching_processes(project: &Project) -> BTreeSet<u32> {
     let events = project.events("search").into_iter().map(|(_, event)| event);
     events.filter(|event| event.kind == EventKind::Started).map(|event| event.process).collect()
 }
 
-/// Starts a sweep with two workers, and returns it with the processes of both once both search.
+/// Starts a sweep with two workers, and waits until each worker has started a search. Returns the sweep and
+/// the ids of the workers.
 fn start_searches(project: &Project) -> (RunningDtr, BTreeSet<u32>) {
     let mut sweep = sweep_in_two(project).arg("--json").start();
     let has_two = || searching_processes(project).len() == 2;

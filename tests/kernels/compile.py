@@ -1,5 +1,6 @@
-"""Compiles every CUDA source of `crates/dtr-ops` with NVRTC, as that crate does at run time, for Ampere and
-for Hopper. No GPU is needed.
+"""Compiles every CUDA source of `crates/dtr-ops` for Ampere and for Hopper. No GPU is needed.
+
+The compiler is NVRTC, which the crate also uses at run time.
 
     python tests/kernels/compile.py
 """
@@ -15,7 +16,7 @@ SOURCES = Path(__file__).parents[2] / "crates/dtr-ops/src"
 BOTH = ["sm_80", "sm_90a"]
 ELEMENTS = ["-DELEMENT=float", "-DELEMENT=__nv_bfloat16"]
 
-# The macros that each source is compiled with: `cuda.rs` beside it defines the same.
+# The macros with which each source is compiled. The file `cuda.rs` beside a source defines the same macros.
 DEFINES = {
     "adamw": ELEMENTS,
     "conv": ["-DCONV_WIDTH=4", "-DCONV_WIDTH=4 -DREAL_F32"],
@@ -43,7 +44,7 @@ DEFINES = {
 
 
 def cuda_headers():
-    """Returns the folder of CUDA's headers among Python's packages."""
+    """Returns the folder of the CUDA headers in the installed Python packages."""
     for root in find_spec("nvidia").submodule_search_locations:
         for found in Path(root).glob("*/include/cuda_bf16.h"):
             return found.parent
@@ -54,7 +55,7 @@ INCLUDES = [cuda_headers(), SOURCES / "cuda"]
 
 
 def compile_source(path, defines, architecture):
-    """Returns the compiler's log if it fails."""
+    """Compiles a source. Returns the compiler's log if that fails, and None otherwise."""
     options = [f"--gpu-architecture={architecture}", "--std=c++17", "-default-device"]
     options += [f"--include-path={folder}" for folder in INCLUDES]
     options = [option.encode() for option in options + defines.split()]

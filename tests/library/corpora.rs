@@ -1,4 +1,4 @@
-//! Corpora of files: texts that are damaged, endless or not UTF-8 are refused with their place.
+//! Corpora of files: texts that are damaged, endless or not UTF-8 are refused, and errors name file and line.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -83,7 +83,8 @@ fn write_gzip(folder: &TempFolder, name: &str, piece: &[u8], count: usize) -> Pa
     path
 }
 
-/// Maximum growth of this process's memory while it reads. A line, row or document takes a few times 128 MiB.
+/// Maximum growth of this process's memory while it reads. The longest allowed line, row or document has
+/// 128 MiB and needs a few times as much memory.
 const MAX_GROWTH_KIB: u64 = 900 << 10;
 
 /// Returns the peak memory of this process in KiB.
@@ -93,7 +94,7 @@ fn peak_kib() -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Some files are sparse: 64 GiB long, without disk space. The others are compressed to a few megabytes.
+/// Some of the files are sparse: they are 64 GiB long and occupy almost no disk space. Others are compressed.
 #[test]
 fn an_endless_line_row_or_document_is_refused_in_bounded_memory() {
     let before = peak_kib();

@@ -17,7 +17,7 @@ use crate::temp_folder::TempFolder;
 
 const TASKS: [&str; 2] = ["facts", "topic"];
 
-/// Returns the accuracy on validation items of hybrids with one layer replaced, on average over all layers.
+/// Returns the mean validation accuracy of the hybrids that replace one layer, over all layers and tasks.
 fn accuracy(base: &BaseModel, twins: &Twins, tasks: &[ScoringRequests]) -> f64 {
     let layers = 0..twins.layers.len() as u32;
     let masks: Vec<Mask> = layers.map(|layer| Mask::empty().with_layer(layer)).collect();
@@ -45,7 +45,8 @@ fn distilled_twins_beat_untrained_ones_in_the_same_layers() {
         ScoringRequests::new(&base.tokenizer, items, task.metric(), 128).unwrap()
     });
 
-    // Copied twins are compared with untrained ones, and calibrated twins with copied ones.
+    // The test compares twins trained from the initial values `Copy` with untrained twins, and twins trained
+    // from `Calibrated` with twins trained from `Copy`.
     let folder = TempFolder::new();
     let student = |(name, variant): (&String, &Variant), init: TwinInit| {
         let checkpoint = CheckpointFile::new(folder.path(&format!("{name} {init:?}")), "test");
@@ -69,7 +70,7 @@ fn distilled_twins_beat_untrained_ones_in_the_same_layers() {
         let (twins, result) = &copied[index];
         let (before, after) = (accuracy(&base, &untrained, &tasks), accuracy(&base, twins, &tasks));
         println!("{name}: untrained {before:.3}, distilled {after:.3}");
-        // Each accuracy is over about 2,000 answers, so ten points are many standard errors.
+        // Each accuracy is over about 2,000 answers, so ten percentage points are many standard errors.
         assert!(after > before + 0.1, "{name}: untrained {before:.3}, distilled {after:.3}");
         for layer in &result.layers {
             assert!(layer.r#final < 0.5 * layer.initial, "{name}: {layer:?}");

@@ -1,4 +1,4 @@
-//! Reads one file as rows of a task, and as documents of a corpus.
+//! Functions that read a file as rows of a task or as documents of a corpus.
 
 use std::path::Path;
 
@@ -34,8 +34,8 @@ pub fn read_task(task: FileTask) -> Result<usize> {
     load_items(&Task { source: TaskSource::File(task) }, Split::Test).map(|items| items.len())
 }
 
-/// Reads the rows of a file for a task whose templates use no column. All columns decide to which split a row
-/// belongs.
+/// Reads the rows of a file for a task whose templates use no column. Returns the number of test items. The
+/// split of a row depends on all of its columns.
 pub fn read_rows(path: &Path) -> Result<usize> {
     let splits = SplitPolicy::HeldOut;
     read_task(FileTask { prompt: "q".to_owned(), label: "0".to_owned(), splits, ..task(path) })
@@ -57,8 +57,8 @@ pub fn read_documents(path: &Path, document: DocumentUnit) -> Result<usize> {
     Ok(count)
 }
 
-/// Checks that both readers refuse a file with an error that contains its path and all of `texts`. Tasks do not
-/// read plain text.
+/// Checks that the readers of tasks and of corpora refuse a file. Their errors must contain its path and all
+/// of `texts`. A `.txt` file is read only as a corpus, because tasks do not read plain text.
 pub fn check_file(refusals: &mut Refusals, name: &str, bytes: &[u8], texts: &[&str]) {
     let folder = TempFolder::new();
     let path = folder.write(name, bytes);

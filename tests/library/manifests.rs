@@ -1,4 +1,4 @@
-//! Manifests with invalid values, unknown or missing keys, and files that are no manifests, are refused.
+//! Manifests with invalid values, unknown keys or missing keys are refused, and so are files of other kinds.
 
 use dtr::manifest::load;
 use toml::{Table, Value};
@@ -6,7 +6,7 @@ use toml::{Table, Value};
 use crate::refusals::Refusals;
 use crate::temp_folder::TempFolder;
 
-/// A manifest with every key.
+/// A manifest that uses every key.
 const FULL_MANIFEST: &str = r#"
 name = "full"
 question = "?"
@@ -161,7 +161,7 @@ fn invalid_values(value: &Value) -> Vec<Value> {
     }
 }
 
-/// Collects the paths of all entries of `value`; a step into a list is an index.
+/// Adds the paths of all entries of `value` to `found`. A path consists of table keys and list indices.
 fn entry_paths(value: &Value, path: &[String], found: &mut Vec<Vec<String>>) {
     let mut descend = |step: String, value: &Value| {
         let path = [path, &[step]].concat();
@@ -182,7 +182,7 @@ fn entry_mut<'a>(value: &'a mut Value, path: &[String]) -> &'a mut Value {
     })
 }
 
-/// Returns the last step that is a key, which a message about the entry must contain.
+/// Returns the last key of a path. An error about the entry must contain this key.
 fn last_key(path: &[String]) -> &str {
     path.iter().rev().find(|step| step.parse::<usize>().is_err()).map_or("", String::as_str)
 }
@@ -267,7 +267,7 @@ fn every_required_key_is_asked_for() {
         let steps: Vec<String> = path.split('.').map(str::to_owned).collect();
         let (last, table) = steps.split_last().unwrap();
         entry_mut(&mut manifest, table).as_table_mut().unwrap().remove(last);
-        // If a block lacks its kind, the error names the block.
+        // If `variants.gla.block` does not name a kind of block, the error names the key `block`.
         let key = if last == "gla" && table.len() == 3 { "block" } else { last };
         check_manifest(&mut refusals, path, &[key], toml::to_string(&manifest).unwrap());
     }

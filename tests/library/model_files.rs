@@ -1,8 +1,7 @@
-//! Models with files as people have them are scored as transformers 5.17 and lm-evaluation-harness 0.4.12 score
-//! them.
+//! Unusual but valid model files give the scores of transformers 5.17 and lm-evaluation-harness 0.4.12.
 //!
-//! The log-likelihoods are those of `LlamaForCausalLM` in f32 for the tokens that the harness's
-//! `_encode_pair` gives.
+//! The expected log-likelihoods are those of `LlamaForCausalLM` in f32, for the tokens that `_encode_pair` of
+//! the harness returns.
 
 use std::fs;
 
@@ -21,13 +20,13 @@ use crate::temp_folder::TempFolder;
 const PROMPT: &str = "the lamp is in the study. the mirror is in the garden. where is the lamp? in the";
 const CHOICES: [&str; 2] = ["study of the old town", "study of the garden"];
 
-/// The log-likelihoods of the choices after the prompt.
+/// The expected log-likelihoods of [`CHOICES`] after [`PROMPT`].
 const PLAIN: [f64; 2] = [-63.298_862_4, -55.015_816_7];
 
-/// The same with the embedding as output head.
+/// The expected log-likelihoods if the embedding is also the output head.
 const TIED: [f64; 2] = [-37.110_470_3, -31.986_697_7];
 
-/// A copy of the bundled base.
+/// Returns a copy of the bundled base.
 fn mini() -> TempFolder {
     let folder = TempFolder::new();
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
@@ -93,7 +92,7 @@ fn an_empty_prompt_is_scored_after_the_prefix_token() {
     assert_scores("after <bos> again", &score(&folder, "", choices), [-12.320_673_6, -43.932_251_0]);
 }
 
-/// Writes the weights of the bundled base after `change`, which gets their names and values.
+/// Rewrites the weights of a model. The closure `change` gets the name, shape and bytes of each tensor.
 fn change_weights(folder: &TempFolder, change: impl FnOnce(&mut Vec<(String, Vec<usize>, Vec<u8>)>)) {
     let bytes = fs::read(folder.path("model.safetensors")).unwrap();
     let stored = SafeTensors::deserialize(&bytes).unwrap();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::refusals::Refusals;
 use crate::tiny_model::TinyModel;
 
-/// Reads the whole model, as a generation does.
+/// Reads the whole model, as `dtr generate` does.
 pub fn read(model: &TinyModel) -> Result<()> {
     LoadedModel::read(model.folder.root(), &Device::flex()).map(drop)
 }
@@ -21,7 +21,7 @@ fn config(model: &TinyModel) -> Value {
     serde_json::from_slice(&fs::read(model.folder.path("config.json")).unwrap()).unwrap()
 }
 
-/// Checks that a full read and the quick check of a plan both fail, with an error that contains `texts`.
+/// Checks that a full read and the quick check of `dtr plan` both fail with an error that contains `texts`.
 fn check_both(refusals: &mut Refusals, model: &TinyModel, case: &str, texts: &[&str]) {
     refusals.check(&format!("{case} (read)"), texts, || read(model));
     refusals.check(&format!("{case} (check)"), texts, || {
@@ -188,7 +188,7 @@ fn every_tensor_must_exist_once_with_the_shape_of_the_config() {
         let model = TinyModel::new();
         let path = model.folder.path("model.safetensors");
         let mut tensors = NamedTensors::from_module(&mut decoder);
-        // As many bytes as two numbers of eight bytes.
+        // Four F32 numbers have as many bytes as 2 numbers of eight bytes, or 16 numbers of one byte.
         let name = "model.layers.0.self_attn.k_proj.weight";
         assert_eq!(shapes[name], [4, 16]);
         tensors.insert(name, vec![4], vec![0.5; 4]);
@@ -201,7 +201,7 @@ fn every_tensor_must_exist_once_with_the_shape_of_the_config() {
     refusals.finish(150);
 }
 
-/// Replaces a text in the header of a file of tensors.
+/// Replaces a text in the header of a safetensors file.
 fn replace_in_header(path: &Path, from: &str, to: &str) {
     let mut bytes = fs::read(path).unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -220,7 +220,7 @@ fn tensors_that_the_model_does_not_have_are_named_and_ignored() {
     let mut decoder = BaseModel::read(model.folder.root(), &Device::flex()).unwrap().decoder;
     let mut tensors = NamedTensors::from_module(&mut decoder);
     tensors.insert("v_head.summary.weight", vec![8], vec![0.0; 8]);
-    // Llama 2 stores rotary frequencies.
+    // Files of Llama 2 contain rotary frequencies. They are ignored without a warning.
     tensors.insert("model.layers.0.self_attn.rotary_emb.inv_freq", vec![2], vec![1.0, 0.5]);
     tensors.save(&path).unwrap();
     let old = "\"v_head.summary.weight\":{\"dtype\":\"F32\",\"shape\":[8]";
@@ -230,7 +230,7 @@ fn tensors_that_the_model_does_not_have_are_named_and_ignored() {
     assert_eq!(LoadedModel::read(model.folder.root(), &Device::flex()).unwrap().unused_tensors, names);
 }
 
-/// Renames a tensor in the header of a file.
+/// Renames a tensor in the header of a safetensors file.
 fn rename(file: &mut Vec<u8>, name: &str, other: &str) {
     let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
     let header = String::from_utf8(file[8..8 + length].to_vec()).unwrap();
@@ -353,7 +353,7 @@ fn a_shard_index_outside_its_folder_or_without_shards_is_refused() {
 fn a_tokenizer_with_invalid_parts_is_refused() {
     let mut refusals = Refusals::default();
     for (from, to) in [
-        // A template lacks the id of its token. Random mutations found this fault.
+        // The template of the post-processor names a token without an id.
         (
             "\"special_tokens\":{\"<bos>\":{\"id\":\"<bos>\"",
             "\"special_tokens\":{\"<boz>\":{\"id\":\"<boz>\"",

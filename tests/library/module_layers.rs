@@ -16,7 +16,6 @@ fn documented_modules() -> Vec<String> {
     cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
 }
 
-/// Returns the Rust files below a folder.
 pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -30,7 +29,7 @@ pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Returns the names that follow `crate::` outside of unit tests.
+/// Returns the module names that follow `crate::` in a source file, outside of unit tests.
 fn named_modules(source: &str) -> impl Iterator<Item = &str> {
     let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let end = |text: &str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());

@@ -1,4 +1,4 @@
-//! Thousands of mutations of valid files of each kind: no reader panics, and errors name the file.
+//! Thousands of random mutations of valid files of each kind: no reader panics, and errors name the file.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,7 +49,7 @@ const DISRUPTIVE_BYTES: [&[u8]; 24] = [
     b"\x80\x80\x80\x80",
 ];
 
-/// Returns `valid` with one to four changes.
+/// Returns `valid` with one to four random changes.
 fn mutate(valid: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
     let mut bytes = valid.to_vec();
     for _ in 0..rng.random_range(1..=4) {
@@ -79,10 +79,11 @@ fn mutation_factor() -> u64 {
     std::env::var("DTR_MUTATIONS").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1)
 }
 
-/// Reads `count` mutations of the first `len` bytes of a valid file, each written to `path`.
+/// Mutates the first `len` bytes of a valid file `count` times. Writes each result to `path`, and calls
+/// `read`.
 ///
-/// Asserts that `read` never panics, that each error contains `text`, and that one mutation in twenty is
-/// refused.
+/// Asserts that `read` never panics, that each error contains `text`, and that `read` refuses more than one
+/// mutation in twenty.
 fn check_prefix_mutations(
     path: &Path,
     valid: &[u8],
@@ -111,7 +112,7 @@ fn check_prefix_mutations(
     assert!(num_refused > count / 20, "only {num_refused} of {count} were refused");
 }
 
-/// Reads `count` mutations of a whole file.
+/// Calls [`check_prefix_mutations`] with mutations of the whole file.
 fn check_mutations(path: &Path, valid: &[u8], count: u64, text: &str, read: impl Fn() -> Result<()>) {
     check_prefix_mutations(path, valid, valid.len(), count, text, read);
 }
@@ -121,7 +122,7 @@ fn no_manifest_makes_its_reader_panic() {
     let folder = TempFolder::new();
     let small = fs::read_to_string(root().join("tests/manifests/small.toml")).unwrap();
     let variants = fs::read_to_string(root().join("experiments/base/variants.toml")).unwrap();
-    // The tables of the small manifest, without the files that it extends.
+    // Only the tables of the small manifest, without its key `extends`.
     let tables = &small[small.find('[').unwrap()..];
     let tables = &tables[tables.find("\n[").unwrap()..];
     let valid = format!("name = \"a\"\n{tables}\n{variants}");
@@ -134,7 +135,7 @@ fn no_header_of_weights_makes_its_reader_panic() {
     let model = TinyModel::new();
     let path = model.folder.path("model.safetensors");
     let valid = fs::read(&path).unwrap();
-    // Only the header is changed: any bytes are valid values.
+    // Only the header is mutated, because any bytes after it are valid values.
     let header_len = 8 + u64::from_le_bytes(valid[..8].try_into().unwrap()) as usize;
     let name = path.display().to_string();
     check_prefix_mutations(&path, &valid, header_len, 3_000, &name, || {
@@ -160,7 +161,7 @@ fn no_tokenizer_makes_its_reader_panic() {
     let valid = fs::read(root().join("tests/fixtures/tasks/model/tokenizer.json")).unwrap();
     check_mutations(&path, &valid, 300, "tokenizer.json", || {
         let tokenizer = Tokenizer::read(&path)?;
-        // A tokenizer that is accepted may fail to encode a text, and must not panic.
+        // A tokenizer that is accepted may fail to encode a text, but must not panic.
         let _ = tokenizer.encode("some text, é\n", true).and_then(|tokens| tokenizer.decode(&tokens));
         Ok(())
     });
@@ -208,13 +209,13 @@ fn no_record_makes_its_reader_panic() {
     let cell = CellId { stage: StageName::new("score"), key };
     let path = store.cell_folder(&cell).record_path();
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    // The body lacks an outcome, so that no mutation of it is a record.
+    // The body lacks an outcome, so that no mutation of it is a valid record.
     let body = format!(
         "{{\"format\":1,\"stage\":\"score\",\"key\":\"{key}\",\"version\":1,\"spec\":{{}},\"inputs\":{{}}}}"
     );
     for seed in 0..3_000 * mutation_factor() {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        // Half of the records are damaged; half have the digest of a changed body.
+        // Half of the files are mutated anywhere. The other files have a mutated body and its correct digest.
         let bytes = match seed % 2 {
             0 => mutate(&record_bytes(body.as_bytes()), &mut rng),
             _ => record_bytes(&mutate(body.as_bytes(), &mut rng)),

@@ -47,11 +47,11 @@ fn parquet_that_is_cut_ragged_or_forged_is_refused() {
         check_file(&mut refusals, "a.parquet", bytes, &[]);
         check_file(&mut refusals, "a.parquet", &[bytes, what.as_bytes()].concat(), &[]);
     }
-    // A version, and a list of two billion columns, for which polars allocates 110 GB.
+    // A footer that claims a list of two billion columns, for which polars would allocate 110 GB.
     let claims = [0x15, 2, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0];
     let forged = [b"PAR1", &claims[..], &(claims.len() as u32).to_le_bytes(), b"PAR1"].concat();
     check_file(&mut refusals, "a.parquet", &forged, &["its footer claims 2147483647 items in 1 bytes"]);
-    // Pages of 50 values whose headers say -1, for which polars allocates 2^61 bytes and aborts.
+    // Pages of 50 values whose headers claim -1 values. For them polars would allocate 2^61 bytes and abort.
     let mut forged = valid.clone();
     let header = [0x2c, 0x15, 2 * 50];
     let pages: Vec<_> = (0..forged.len() - 2).filter(|at| forged[*at..at + 3] == header).collect();

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use crate::module_layers::rust_files;
 use crate::root;
 
-/// The sources that may start processes: the supervisor, which starts the worker, and tests, among them the
-/// unit tests of `claim.rs`.
+/// The sources that may start processes: the supervisor, which starts workers, and tests. `claim.rs` is here
+/// because of its unit tests.
 const MAY_START_PROCESSES: [&str; 3] = ["src/runner/supervisor/", "src/store/claim.rs", "tests/"];
 
-/// Returns the names of the sources that contain one of `texts`, without this file.
+/// Returns the paths of the source files that contain one of `texts`, except for this file.
 fn sources_that_contain(texts: &[&str]) -> Vec<String> {
     let folders = ["src", "crates", "tests", "fuzz/src", "fuzz/fuzz_targets"];
     let files: Vec<_> = folders.iter().flat_map(|folder| rust_files(&root().join(folder))).collect();

@@ -1,4 +1,4 @@
-//! Tasks over rows of files: invalid rows, templates, labels and choices are refused with their place.
+//! Tasks over rows of files: invalid rows, templates, labels and choices are refused, and errors name them.
 
 use std::fs;
 use std::io::Write;
@@ -84,7 +84,7 @@ fn a_label_that_names_no_choice_is_refused_with_its_row() {
     refusals.finish(22);
 }
 
-/// Checks that a task with a fault is refused by an error that names the wrong key of its manifest.
+/// Checks that a task with a fault is refused. The error must name `key`, the manifest key with the fault.
 fn check_task(refusals: &mut Refusals, case: &str, key: &str, fault: impl FnOnce(&mut FileTask)) {
     let folder = TempFolder::new();
     let mut task = task(&folder.write("a.jsonl", row("0")));
@@ -175,7 +175,7 @@ fn a_row_that_lacks_a_column_is_refused_with_the_row_and_the_column() {
     refusals.finish(4);
 }
 
-/// Returns the items of the test split.
+/// Returns the items of a task's test split.
 fn items(task: FileTask) -> Vec<Item> {
     load_items(&Task { source: TaskSource::File(task) }, Split::Test).unwrap()
 }
@@ -225,10 +225,10 @@ fn only_the_first_rows_are_read_if_only_they_are_wanted() {
 }
 
 #[test]
-fn the_halves_of_a_file_are_those_of_its_rows_as_json() {
+fn the_json_text_of_a_row_decides_its_split() {
     let fixtures = root().join("tests/fixtures/tasks");
     let lines = fs::read_to_string(fixtures.join("science.jsonl")).unwrap();
-    // The rule of earlier versions, whose keys stay valid.
+    // The rule must stay the same, so that the cell keys of earlier versions stay valid.
     let is_test = |line: &str| {
         let row: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
         blake3::hash(serde_json::to_string(&row).unwrap().as_bytes()).as_bytes()[0] % 2 == 1
@@ -244,7 +244,7 @@ fn the_halves_of_a_file_are_those_of_its_rows_as_json() {
         let items = items(science(&fixtures.join(name), SplitPolicy::HeldOut));
         assert!(items.iter().map(|item| &item.id).eq(&expected), "{name}: {items:?}");
     }
-    // Numbers in every form.
+    // Rows with numbers in every form.
     let folder = TempFolder::new();
     let numbers =
         "{\"n\": [1, -2, 1e-5, 1E+16, 0.1, 3.0, 18446744073709551615], \"o\": {\"z\": null, \"a\": true}";

@@ -1,4 +1,4 @@
-//! Forged headers of safetensors files are refused, and cost no memory.
+//! Forged headers of safetensors files are refused, and nothing is allocated for the sizes that they claim.
 
 use std::fs::File;
 
@@ -7,7 +7,7 @@ use dtr_model::BaseModel;
 use crate::refusals::Refusals;
 use crate::tiny_model::TinyModel;
 
-/// Returns a file with the header `text` and `num_bytes` zeros as values.
+/// Returns the bytes of a file with the header `text` and `num_bytes` zeros as values.
 fn safetensors_bytes(text: impl AsRef<[u8]>, num_bytes: usize) -> Vec<u8> {
     let text = text.as_ref();
     let mut file = (text.len() as u64).to_le_bytes().to_vec();
@@ -16,7 +16,7 @@ fn safetensors_bytes(text: impl AsRef<[u8]>, num_bytes: usize) -> Vec<u8> {
     file
 }
 
-/// Returns a header of one tensor.
+/// Returns a header that describes one tensor, called `a`.
 fn header(dtype: &str, shape: &str, start: &str, stop: &str) -> String {
     format!(r#"{{"a":{{"dtype":"{dtype}","shape":[{shape}],"data_offsets":[{start},{stop}]}}}}"#)
 }

@@ -1,8 +1,8 @@
 """Writes the fixtures of the supported architectures, computed by Hugging Face transformers with small
 random models.
 
-tests/fixtures/architectures/NAME/ gets the model as transformers saves it, a tokenizer, and
-expected.safetensors with inputs, hidden states and logits in f32. The script needs no GPU.
+The folder tests/fixtures/architectures/NAME/ gets the model as transformers saves it, a tokenizer, and the
+file expected.safetensors with inputs, hidden states and logits in f32. The script needs no GPU.
 """
 
 import json
@@ -34,7 +34,7 @@ SHAPE = dict(
     max_position_embeddings=256,
     attn_implementation="eager",
 )
-# The published scaling, with a context so short that the scaling changes the logits of these prompts.
+# The published RoPE scaling, but with a context so short that it changes the logits of these prompts.
 LLAMA3 = dict(
     rope_type="llama3",
     rope_theta=500_000.0,
@@ -72,7 +72,7 @@ MODELS = {
 
 
 def randomise(model):
-    """Sets random weights that are so large that every part of the model changes the logits."""
+    """Sets random weights, large enough that every part of the model changes the logits."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -97,7 +97,7 @@ def expected_tensors(model):
     cache = DynamicCache(config=model.config)
     whole = model(ids, past_key_values=cache, use_cache=True, output_hidden_states=True)
     tensors["logits"] = whole.logits
-    # The last hidden state of transformers is normalised. The others are the outputs of layers.
+    # The last hidden state of transformers is normalised, so it is left out. The others are inputs of layers.
     for layer, hidden in enumerate(whole.hidden_states[:-1]):
         tensors[f"hidden.{layer}"] = hidden
     steps = [model(next_ids[:, i : i + 1], past_key_values=cache, use_cache=True).logits for i in range(5)]

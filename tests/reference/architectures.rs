@@ -4,7 +4,7 @@ use crate::support::{ReferenceTensors, assert_close, fixture};
 use burn::tensor::{Device, Tensor};
 use dtr_model::{BaseModel, DecoderState, Hybrid, PrefixTree};
 
-/// The largest relative root mean square error that is accepted in f32.
+/// The largest accepted relative root mean square error, in f32.
 const MAX_RELATIVE_ERROR: f64 = 2e-4;
 
 fn token_ids(reference: &ReferenceTensors, name: &str) -> Vec<Vec<u32>> {
@@ -20,7 +20,7 @@ fn logits(hybrid: &Hybrid<'_>, hidden_btd: Tensor<3>) -> Tensor<3> {
     logits.reshape([batch, time, vocabulary])
 }
 
-/// Compares the model of a fixture with its reference.
+/// Compares the model of a fixture with the tensors that transformers computed.
 fn check_architecture(name: &str) {
     let folder = format!("architectures/{name}");
     let base = BaseModel::read(&fixture(&folder), &Device::flex()).unwrap();

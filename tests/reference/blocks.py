@@ -1,10 +1,11 @@
 """Writes the fixtures of the linear attention blocks, computed by flash-linear-attention's naive
 recurrences on a CPU.
 
-Each file in tests/fixtures/blocks/ holds the inputs of a recurrence, and its outputs, final states and
-gradients at many lengths; or a whole layer with its weights. Layers have the layout of
-flash-linear-attention (GLA, Gated DeltaNet) and of Jet-Nemotron's JetBlock; key and value heads are
-repeated as activations.
+The folder tests/fixtures/blocks/ gets two kinds of fixtures. The first kind is a recurrence: its inputs and
+outputs, and its final states and gradients at several lengths. The second kind is a whole layer: its
+weights, inputs, outputs, final state and gradients. GLA and Gated DeltaNet layers have the layout of
+flash-linear-attention, and JetBlock layers that of Jet-Nemotron. To match the number of query heads, the
+activations of key and value heads are repeated, not their weights.
 """
 
 import importlib.util
@@ -20,7 +21,7 @@ HEADS, KEY, VALUE = 2, 6, 8
 
 
 def load_naive_function(module, name):
-    """Loads a function of fla/ops from its file, because importing the package needs a GPU's compiler."""
+    """Loads a function of fla/ops from its file, because importing the package needs Triton."""
     root = Path(importlib.util.find_spec("fla").submodule_search_locations[0])
     spec = importlib.util.spec_from_file_location(name, root / "ops" / module / "naive.py")
     loaded = importlib.util.module_from_spec(spec)
@@ -83,7 +84,7 @@ def recurrence_case(rule, case):
     return tensors
 
 
-# Whole layers: 4 query heads of 8 over 2 key/value heads, width 24, without rotary positions.
+# Whole layers of width 24 have 4 query heads and 2 key/value heads of width 8, without rotary positions.
 WIDTH, QUERY_HEADS, KV_HEADS, HEAD = 24, 4, 2, 8
 GROUP_SIZE = QUERY_HEADS // KV_HEADS
 PROJECTIONS = {
@@ -140,7 +141,7 @@ def short_conv(x, weight):
 
 
 def dynamic_conv(x, kernels):
-    """y[t, d] = sum over taps w of kernels[t, d, w] x[t - W + 1 + w, d]."""
+    """Returns y[t, d] = sum over w of kernels[t, d, w] x[t - W + 1 + w, d], where W is the kernel width."""
     width = kernels.shape[-1]
     windows = F.pad(x, (0, 0, width - 1, 0)).unfold(1, width, 1)
     return (windows * kernels).sum(-1)

@@ -15,7 +15,7 @@ use dtr_ops::{gated_delta_recurrence, gla};
 const MAX_FORWARD_ERROR: f64 = 1e-5;
 /// The largest relative error of gradients, which sum over all tokens, in f32.
 const MAX_GRADIENT_ERROR: f64 = 1e-4;
-/// Numbers of tokens around multiples of the chunk's size.
+/// Sequence lengths around multiples of the chunk size.
 const SEQUENCE_LENGTHS: [usize; 7] = [1, 15, 63, 64, 65, 130, 257];
 
 /// Returns the first `length` tokens of `[batch, time, heads, dim]` as `[batch, heads, time, dim]`.
@@ -23,7 +23,8 @@ fn first_tokens(x: &Tensor<4>, length: usize) -> Tensor<4> {
     x.clone().narrow(1, 0, length).swap_dims(1, 2)
 }
 
-/// Compares a recurrence over the tensors `names`; a gate per head has the shape `[batch, time, heads, 1]`.
+/// Compares a recurrence and its gradients with a fixture. `names` are the inputs of the recurrence. An input
+/// with one value per head is passed with the shape `[batch, heads, time, 1]`.
 fn check_recurrence(
     case: &str,
     names: &[&str],
@@ -108,7 +109,7 @@ fn gated_delta_with_correlated_keys_and_full_write_strength() {
     check_delta("delta-correlated");
 }
 
-/// Returns a base with the heads of the reference layers; its weights are not used.
+/// Returns a base with the head geometry of the reference layers. Its weights are not used.
 fn base() -> Decoder {
     let architecture = DecoderShape {
         hidden_size: 24,
@@ -146,7 +147,7 @@ fn check_layer(name: &str, block: BlockConfig) {
     let Some(MixerState::Recurrent { state, .. }) = state else { panic!("the state of a twin is recurrent") };
     assert_close(&format!("{name} final state"), state, reference.float_tensor("last"), MAX_FORWARD_ERROR);
 
-    // The twin reads the same tokens in parts, and the last four one by one.
+    // The twin reads the same tokens in parts. The last four parts have one token each.
     let mut state = None;
     let mut parts = Vec::new();
     let mut past = 0;
@@ -157,7 +158,7 @@ fn check_layer(name: &str, block: BlockConfig) {
     }
     assert_close(&format!("{name} in parts"), Tensor::cat(parts, 1), output.clone(), MAX_FORWARD_ERROR);
 
-    // The twin reads the same tokens after pads that hold noise.
+    // The twin reads the same tokens after left padding that holds noise.
     let noise = x.clone().narrow(1, 10, 7) * 3.0;
     let padded =
         twin.forward(Tensor::cat(vec![noise, x.clone()], 1), &pass(time + 7, 0, Some(&[7, 7])), None);

@@ -1,10 +1,12 @@
 """Writes the fixtures of chat templates, rendered by apply_chat_template of Hugging Face transformers at a
 fixed time.
 
-expected.json in tests/fixtures/chat/ holds, for each template there and each list of messages, the text
-with and without the start of an answer, or the error that the template raised, and the special tokens of
-the template's tokenizer. With a folder as argument the script renders the templates (*.jinja) there, and
-writes expected.json into that folder; a test compares them where DTR_CHATS names the folder.
+The script renders each template in tests/fixtures/chat/ with each list of messages, with and without the
+start of an answer. The file expected.json there gets each text, or the error that the template raised, and
+the special tokens of each template's tokenizer.
+
+If a folder is given as argument, the script renders the templates (*.jinja) in this folder instead, and
+writes expected.json into it. A test compares these texts if DTR_CHATS names the folder.
 """
 
 import datetime
@@ -62,7 +64,7 @@ class FixedClock(datetime.datetime):
 
 
 def load_tokenizer(folder):
-    """Loads the tokenizer of a folder that has a chat template and no vocabulary."""
+    """Loads the tokenizer of a folder that has a chat template but no vocabulary."""
     with tempfile.TemporaryDirectory() as place:
         shutil.copytree(folder, place, dirs_exist_ok=True)
         Tokenizer(WordLevel({"a": 0}, unk_token="a")).save(f"{place}/tokenizer.json")
@@ -95,7 +97,7 @@ def write_expected(folder, models):
         print(f"{name}: {len(model['chats']) - failed} texts, {failed} errors")
 
 
-def write_own_fixtures():
+def write_repository_fixtures():
     models = {}
     for folder in sorted(path for path in FIXTURES.iterdir() if path.is_dir()):
         tokenizer = load_tokenizer(folder)
@@ -103,7 +105,7 @@ def write_own_fixtures():
     write_expected(FIXTURES, models)
 
 
-def write_other_fixtures(folder):
+def write_folder_fixtures(folder):
     models = {}
     for path in sorted(folder.glob("*.jinja")):
         tokens = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -115,4 +117,4 @@ def write_other_fixtures(folder):
 
 if __name__ == "__main__":
     chat_template_utils.datetime = FixedClock
-    write_other_fixtures(Path(sys.argv[1])) if len(sys.argv) > 1 else write_own_fixtures()
+    write_folder_fixtures(Path(sys.argv[1])) if len(sys.argv) > 1 else write_repository_fixtures()

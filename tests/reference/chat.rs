@@ -1,4 +1,5 @@
-//! Chat templates of the fixtures, and of a folder that `DTR_CHATS` names, against Hugging Face transformers.
+//! Compares rendered chat templates with Hugging Face transformers. The templates are in the fixtures, and in
+//! the folder that `DTR_CHATS` names.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,7 +24,7 @@ fn tokens(model: &Value) -> BTreeMap<String, String> {
     serde_json::from_value(model["tokens"].clone()).unwrap()
 }
 
-/// Returns a description of each chat that differs from the one of the reference.
+/// Returns a description of each chat whose text differs from that of transformers.
 fn differences(chat: &ChatTemplate, model: &Value, messages: &Value) -> Vec<String> {
     let mut differences = Vec::new();
     for case in model["chats"].as_array().unwrap() {
@@ -61,7 +62,7 @@ fn an_error_that_a_template_raises_is_shown() {
 #[test]
 fn templates_of_a_folder_give_the_same_texts() {
     let Some(folder) = std::env::var_os("DTR_CHATS").map(PathBuf::from) else {
-        return report_skipped("DTR_CHATS names no folder that chat.py wrote to");
+        return report_skipped("DTR_CHATS does not name a folder that chat.py wrote to");
     };
     let expected = read(&folder.join("expected.json"));
     let mut differing = Vec::new();

@@ -1,8 +1,9 @@
-"""Writes the fixture of configurations: what Hugging Face transformers makes of each key of `config.json`.
+"""Writes the fixture of configurations: how Hugging Face transformers interprets each key of `config.json`.
 
-tests/fixtures/configs.json gets, for each change to a plain configuration and each architecture, whether the
-model computes the same logits and generates the same tokens as the plain one, the values in effect, or the
-error. The script needs no GPU and no tokenizer.
+The file tests/fixtures/configs.json gets an entry for each change to a plain configuration and each
+architecture. The entry says whether the changed model computes the same logits and generates the same tokens
+as the plain model, and which values are in effect. If transformers refuses the configuration, the entry holds
+the error. The script needs no GPU and no tokenizer.
 """
 
 import json
@@ -183,7 +184,7 @@ def compute(model):
 
 
 def values(config):
-    """The values in effect; a Qwen2 has no `head_dim` of its own."""
+    """Returns the values in effect. A Qwen2 config has no `head_dim`, so it is computed."""
     rope = config.rope_parameters
     return {
         "num_layers": config.num_hidden_layers,

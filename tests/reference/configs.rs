@@ -1,4 +1,4 @@
-//! Each key of `config.json` means what it means to Hugging Face transformers.
+//! Each key of `config.json` has the same meaning as in Hugging Face transformers.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn parse(fields: &Map<String, Value>) -> Result<DecoderConfig> {
     DecoderConfig::parse(&json!(fields).to_string(), Path::new("config.json"))
 }
 
-/// Returns the fields of a configuration after `changes` to the plain one.
+/// Returns the fields of the plain configuration after `changes`.
 fn changed(plain: &Value, changes: &Value, model_type: &str) -> Map<String, Value> {
     let mut fields = plain.as_object().unwrap().clone();
     fields.insert("model_type".to_owned(), json!(model_type));
@@ -26,14 +26,14 @@ fn changed(plain: &Value, changes: &Value, model_type: &str) -> Map<String, Valu
     fields
 }
 
-/// Returns whether two configurations compute the same, as far as both contexts reach.
+/// Returns whether two configurations give the same logits for prompts that fit into both contexts.
 fn compute_the_same(a: &DecoderConfig, b: &DecoderConfig) -> bool {
     let without_context =
         |config: &DecoderConfig| DecoderConfig { max_positions: 0, cache_window: None, ..config.clone() };
     without_context(a) == without_context(b)
 }
 
-/// Returns the values of a configuration under the names of the fixture.
+/// Returns the values of a configuration, with the names that the fixture uses.
 fn values(config: &DecoderConfig) -> Value {
     json!({
         "num_layers": config.num_layers,
@@ -46,34 +46,35 @@ fn values(config: &DecoderConfig) -> Value {
     })
 }
 
-/// Describes how a configuration differs from the outcome in transformers, if it does.
+/// Describes how a configuration differs from the outcome in transformers. Returns `None` if it does not.
 fn difference(parsed: &Result<DecoderConfig>, outcome: &Value, plain: &DecoderConfig) -> Option<String> {
     let (same_logits, same_tokens) = (&outcome["same_logits"], &outcome["same_tokens"]);
     let config = match parsed {
-        // A model that transformers refuses may be served as the plain one, as with `null` for a flag.
+        // If transformers refuses a change, such as `null` for a flag, dtr may ignore the change.
         Ok(config) if outcome["error"].is_string() => {
-            return (!compute_the_same(config, plain)).then(|| "is served, and fails there".to_owned());
+            return (!compute_the_same(config, plain)).then(|| "transformers refuses the change".to_owned());
         }
         Ok(config) => config,
         Err(_) if *same_logits != true => return None,
-        Err(error) => return Some(format!("is refused, and computes the same there: {error}")),
+        Err(error) => return Some(format!("transformers ignores the change: {error}")),
     };
     if compute_the_same(config, plain) != (*same_logits == true) {
-        return Some(format!("computes the same: {same_logits} there"));
+        return Some(format!("same logits as the plain config in transformers: {same_logits}"));
     }
     if *same_logits == true && (*same_tokens == true) != config.cache_window.is_none() {
-        return Some(format!("generates the same: {same_tokens} there, window {:?}", config.cache_window));
+        return Some(format!("same tokens in transformers: {same_tokens}, window {:?}", config.cache_window));
     }
     let (ours, there) = (values(config), &outcome["values"]);
     let differs = |(key, value): &(&String, &Value)| there[key.as_str()] != **value;
     if let Some((key, value)) = ours.as_object().unwrap().iter().find(differs) {
-        return Some(format!("has {value} as {key}, and {} there", there[key.as_str()]));
+        return Some(format!("has {value} as {key}, not {}", there[key.as_str()]));
     }
     let theta = there["rope_theta"].as_f64().unwrap();
-    (theta != config.rope_theta).then(|| format!("has the base {}, and {theta} there", config.rope_theta))
+    (theta != config.rope_theta).then(|| format!("has RoPE base {}, not {theta}", config.rope_theta))
 }
 
-/// The fixture holds about 120 changes, each to a Llama, a Qwen2 and a Qwen3, as transformers 5.17 reads them.
+/// The fixture holds about 120 changes to a Llama, a Qwen2 and a Qwen3 config, with their outcomes in
+/// transformers 5.17.
 #[test]
 fn every_key_of_a_config_means_what_it_means_to_transformers() {
     let text = fs::read_to_string(fixture("configs.json")).unwrap();

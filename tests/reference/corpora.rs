@@ -1,6 +1,6 @@
-//! A public corpus with a public tokenizer: sequences hold whole documents, and are always the same.
+//! Token sequences of a public corpus hold whole documents, and are the same every time.
 //!
-//! `DTR_PUBLIC` names the folder with their files.
+//! `DTR_PUBLIC` names the folder with the files of the corpus and of a public tokenizer.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use dtr_model::Tokenizer;
 use crate::support::public_folder;
 use crate::tokenizers::gpt_2;
 
-/// Prints the messages of reading.
+/// An observer that prints each message.
 struct PrintMessages;
 
 impl Observer for PrintMessages {

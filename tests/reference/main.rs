@@ -1,7 +1,7 @@
 //! Comparisons with other implementations.
 //!
-//! Each module compares with a fixture that the Python script of the same name wrote into `tests/fixtures/`.
-//! The module `corpora` reads a public corpus with a public tokenizer.
+//! Each module compares results with a fixture in `tests/fixtures/`, which the Python script of the same name
+//! wrote. The module `corpora` has no fixture. It reads a public corpus with a public tokenizer.
 
 #[path = "../support/skipped.rs"]
 mod skipped;

@@ -1,8 +1,8 @@
 """Writes the fixtures of the report's statistics, computed by scipy and statsmodels.
 
-tests/fixtures/statistics.json holds intervals of proportions, McNemar's test, false discovery rates, rank
-correlations, overlaps of sets, and paired bootstraps. In an order that ends early, the remaining layers tie
-at the last rank.
+The file tests/fixtures/statistics.json gets intervals of proportions, McNemar's test, false discovery rates,
+rank correlations of layer orders, overlaps of sets, and paired bootstraps. If an order does not contain all
+layers, the missing layers share the last rank.
 """
 
 import json
@@ -73,7 +73,7 @@ def orders():
             ranks_of_layers(num_layers, generator.permutation(num_layers)[:first]),
             ranks_of_layers(num_layers, generator.permutation(num_layers)[:second]),
         ))
-    # Two orders that differ by some noise.
+    # Two orders that differ by random noise.
     order = generator.permutation(28)
     noisy = order[np.argsort(np.arange(28) + generator.normal(0, 6, 28))]
     cases.append((ranks_of_layers(28, order), ranks_of_layers(28, noisy[:15])))
@@ -93,7 +93,10 @@ def orders():
 
 
 def permutation_p_value(measure, ranks):
-    """Returns the share of permutations that agree at least as much, over all or over 20,000 permutations."""
+    """Returns the share of permutations whose measure is at least that of `ranks`.
+
+    Uses all permutations of at most 6 ranks, and 20,000 random permutations of more ranks.
+    """
     found = measure(ranks) - 1e-9
     if len(ranks) <= 6:
         values = [measure(list(other)) for other in permutations(ranks)]

@@ -1,4 +1,4 @@
-//! Statistics of the report against scipy and statsmodels.
+//! Compares the statistics of the report with scipy and statsmodels.
 
 use std::fs;
 
@@ -80,8 +80,7 @@ fn false_discovery_rates_are_those_of_statsmodels() {
 fn rank_correlations_are_those_of_scipy() {
     let check = |name: &str, computed: RankCorrelation, (coefficient, p_value): (f64, f64)| {
         check(name, computed.coefficient, coefficient, 1e-12);
-        // The p-value is a fraction of 1,000 shuffled orders. The bound is four standard errors plus one
-        // order.
+        // The p-value is a fraction of 1,000 orders. The bound is four standard errors plus one order.
         let bound = 4.0 * (p_value * (1.0 - p_value) / 1000.0).sqrt() + 0.001;
         check(&format!("{name}, p"), computed.p_value, p_value, bound);
     };

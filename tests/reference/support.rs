@@ -1,4 +1,4 @@
-//! Fixtures that reference implementations wrote, and comparisons with them.
+//! Functions that read fixtures of reference implementations and compare tensors with them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,18 +8,17 @@ use safetensors::SafeTensors;
 
 use crate::skipped::report_skipped;
 
-/// Returns the path of a fixture.
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-/// Returns a folder of public files below the one that `DTR_PUBLIC` names.
+/// Returns the folder `name` in the folder of public files that `DTR_PUBLIC` names.
 ///
-/// Without the variable it reports the test as skipped and returns `None`.
+/// If the variable is not set, reports the test as skipped and returns `None`.
 pub fn public_folder(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("DTR_PUBLIC").map(|public| Path::new(&public).join(name));
     if folder.is_none() {
-        report_skipped(&format!("DTR_PUBLIC names no folder with `{name}`"));
+        report_skipped(&format!("DTR_PUBLIC does not name a folder with `{name}`"));
     }
     folder
 }
@@ -28,13 +27,12 @@ pub fn public_folder(name: &str) -> Option<PathBuf> {
 pub struct ReferenceTensors(Vec<u8>);
 
 impl ReferenceTensors {
-    /// Reads a fixture.
     pub fn read(name: &str) -> Self {
         let path = fixture(name);
         Self(fs::read(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display())))
     }
 
-    /// Returns the shape of a tensor and its elements, of four bytes each.
+    /// Returns the shape of a tensor and the bytes of its elements. Each element has four bytes.
     pub fn elements(&self, name: &str) -> (Vec<usize>, Vec<[u8; 4]>) {
         let tensors = SafeTensors::deserialize(&self.0).unwrap();
         let tensor = tensors.tensor(name).unwrap_or_else(|cause| panic!("{name}: {cause}"));
@@ -42,7 +40,6 @@ impl ReferenceTensors {
         (tensor.shape().to_vec(), words)
     }
 
-    /// Returns a tensor of f32.
     pub fn float_tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
         let (shape, words) = self.elements(name);
         let values: Vec<f32> = words.into_iter().map(f32::from_le_bytes).collect();
@@ -51,10 +48,10 @@ impl ReferenceTensors {
     }
 }
 
-/// Asserts that the relative root mean square error of `computed` against `reference` is below `bound`, and
-/// prints it.
+/// Asserts that the relative root mean square error of `computed` against `reference` is below `bound`.
+/// Prints the error.
 ///
-/// Where the reference is zero everywhere, `computed` must be too.
+/// If the reference is zero everywhere, `computed` must be zero everywhere too.
 pub fn assert_close<const D: usize>(name: &str, computed: Tensor<D>, reference: Tensor<D>, bound: f64) {
     let values = |x: Tensor<D>| -> Vec<f32> { x.into_data().try_to_vec().unwrap() };
     assert_eq!(computed.dims(), reference.dims(), "{name}");

@@ -1,13 +1,14 @@
 """Writes the fixtures of tasks over rows of files, scored by lm-evaluation-harness with a small random model.
 
-tests/fixtures/tasks/ gets a model with a byte-level BPE tokenizer that puts <s> before every text, rows in
-the layouts of the paper's twelve tasks, and expected.json with the scores and the log-likelihood of every
-choice. Some tasks are described by tests/fixtures/tasks/tasks.toml, and the others by the harness and by
-experiments/base/harness.toml.
+The folder tests/fixtures/tasks/ gets a model, rows in the layouts of the paper's twelve tasks, and the file
+expected.json with the scores and the log-likelihood of every choice. The model has a byte-level BPE tokenizer
+that puts <s> before every text. The dictionary TASKS defines the tasks of tests/fixtures/tasks/tasks.toml for
+the harness. The other tasks are the harness's own, and experiments/base/harness.toml defines them for dtr.
 
-With a folder of public data as argument (pubmedqa/ori_pqal.json and test_ground_truth.json,
-commonsenseqa/dev_rand_split.jsonl, arc_challenge/ARC-Challenge-Dev.jsonl) the script also writes
-public.json: the log-likelihoods of the first 50 items of each task, without their texts.
+The optional argument is a folder of public data, with the files pubmedqa/ori_pqal.json,
+pubmedqa/test_ground_truth.json, commonsenseqa/dev_rand_split.jsonl and
+arc_challenge/ARC-Challenge-Dev.jsonl. With this argument, the script also writes public.json: the
+log-likelihoods of the first 50 items of each task, without their texts.
 """
 
 import json
@@ -93,7 +94,7 @@ HARNESS = {
         {"question": "Which is hot?", "choices": {"text": ["fire", "ice", "snow"], "label": ["1", "2", "3"]}, "answerKey": "1"},
     ],
 }
-# Paths of tasks in the harness, if they differ from the names here.
+# The paths of tasks in the harness that differ from the names used here.
 HARNESS_NAMES = {
     "boolq": "super_glue/boolq/default",
     "winogrande": "winogrande/default",
@@ -126,7 +127,7 @@ def rows():
     return {"science": science, "sense": sense, "medicine": medicine, "long": long}
 
 
-# The prompts of the harness's tasks arc_easy, commonsense_qa and pubmedqa.
+# The prompts are those of the harness's tasks arc_easy, commonsense_qa and pubmedqa.
 TASKS = {
     "science": {
         "doc_to_text": "Question: {{question}}\nAnswer:",

@@ -1,4 +1,4 @@
-//! Tasks over rows of files against lm-evaluation-harness: the log-likelihood of each choice, and the scores.
+//! Compares tasks over rows of files with lm-evaluation-harness: log-likelihoods of choices, and scores.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,11 +19,10 @@ fn manifest() -> LoadedManifest {
     load(&fixture("tasks/tasks.toml"), &[]).unwrap()
 }
 
-/// Scores the model of the fixtures on a task.
 fn score(task: &Task) -> ScoreResult {
     let base = BaseModel::read(&fixture("tasks/model"), &Device::flex()).unwrap();
-    let (items, room) = (load_items(task, Split::Test).unwrap(), base.decoder.config.max_positions);
-    let requests = ScoringRequests::new(&base.tokenizer, items, task.metric(), room).unwrap();
+    let (items, context) = (load_items(task, Split::Test).unwrap(), base.decoder.config.max_positions);
+    let requests = ScoringRequests::new(&base.tokenizer, items, task.metric(), context).unwrap();
     Scorer::new(&base.decoder, None, &requests).score(&Mask::empty(), &Mask::empty()).unwrap()
 }
 
@@ -52,13 +51,13 @@ fn compare(task: &str, computed: &ScoreResult, expected: &Value, metric: &str) {
     assert!(largest < MAX_DIFFERENCE, "{task}: {largest:.1e}");
 }
 
-/// Compares a task of the fixtures' manifest with a task of the reference.
+/// Compares the scores of a task in `tasks.toml` with those of the task `reference` of the harness.
 fn check_task(task: &str, reference: &str, metric: &str) {
     let computed = score(&manifest().manifest.tasks[task]);
     compare(task, &computed, &expected("tasks/expected.json", reference), metric);
 }
 
-/// Returns a task of `experiments/base/harness.toml` over the rows at `path`, all of which are test items.
+/// Returns a task of `experiments/base/harness.toml` over the rows at `path`. All rows are test items.
 fn harness_task(name: &str, path: &Path) -> Task {
     let folder = tempfile::tempdir().unwrap();
     let harness = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/base/harness.toml");
@@ -71,7 +70,7 @@ fn harness_task(name: &str, path: &Path) -> Task {
     let set = format!("tasks.{name}.source.file.test={path:?}");
     let loaded = load(&folder.path().join("harness.toml"), &[set]).unwrap();
     let mut task = loaded.manifest.tasks[name].clone();
-    let TaskSource::File(file) = &mut task.source else { panic!("a task of files") };
+    let TaskSource::File(file) = &mut task.source else { panic!("a task over files") };
     file.validation.get_or_insert_default();
     task
 }
@@ -120,7 +119,7 @@ fn json_lines(path: &Path) -> Vec<Value> {
     fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Returns the rows of an original file of ARC or CommonsenseQA in the layout of the hub's data sets.
+/// Returns the rows of a published file of ARC or CommonsenseQA in the layout of their data sets on the hub.
 fn multiple_choice_rows(path: &Path) -> Vec<Value> {
     let row = |row: Value| {
         let column = |key: &str| -> Vec<Value> {
@@ -136,7 +135,7 @@ fn multiple_choice_rows(path: &Path) -> Vec<Value> {
     json_lines(path).into_iter().map(row).collect()
 }
 
-/// Returns the test rows of PubMedQA, in the order of their articles' numbers.
+/// Returns the test rows of PubMedQA, sorted by the ids of their articles.
 fn pubmedqa_rows(folder: &Path) -> Vec<Value> {
     let read = |name: &str| -> BTreeMap<String, Value> {
         serde_json::from_str(&fs::read_to_string(folder.join(name)).unwrap()).unwrap()
@@ -156,7 +155,7 @@ fn scores_may_be_normalised_by_length() {
 }
 
 #[test]
-fn letters_after_a_list_multiple_choice_rows() {
+fn choices_may_be_letters_after_a_list_of_answers() {
     check_task("sense", "sense", "acc");
 }
 

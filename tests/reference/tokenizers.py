@@ -1,8 +1,8 @@
-"""Writes the fixture of tokenizers: the token ids of a difficult text by Hugging Face transformers.
+"""Writes the fixture of tokenizers: the token ids that Hugging Face transformers gives to a difficult text.
 
 The argument is a folder with the files of GPT-2 (gpt2/encoder.json, gpt2/vocab.bpe), GPT-NeoX
 (gpt-neox/20B_tokenizer.json) and Qwen2.5 (qwen2.5/vocab.json, qwen2.5/merges.txt).
-tests/fixtures/tokenizers.json gets the text and its ids.
+The file tests/fixtures/tokenizers.json gets the text and its ids.
 """
 
 import json

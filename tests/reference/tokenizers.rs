@@ -1,6 +1,7 @@
-//! Published tokenizers against Hugging Face transformers, on many scripts, numbers, emoji, code and spaces.
+//! Compares published tokenizers with Hugging Face transformers on a text with many scripts, numbers, emoji,
+//! code and spaces.
 //!
-//! `DTR_PUBLIC` names the folder with their files.
+//! `DTR_PUBLIC` names the folder with the files of the tokenizers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +16,7 @@ fn read(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Returns the `tokenizer.json` of a byte-level BPE with a vocabulary and its merges.
+/// Returns the `tokenizer.json` of a byte-level BPE tokenizer, from its files `vocabulary` and `merges`.
 fn bpe_json(vocabulary: &Path, merges: &Path, split: &Value, normalizer: &Value, added: &[Value]) -> Value {
     let merges = fs::read_to_string(merges).unwrap();
     let merges: Vec<&str> = merges.lines().filter(|line| !line.starts_with("#version")).collect();
@@ -40,7 +41,7 @@ fn bpe_json(vocabulary: &Path, merges: &Path, split: &Value, normalizer: &Value,
     })
 }
 
-/// Compares the token ids of the reference's text.
+/// Compares the token ids of the fixture's text with those of transformers.
 fn check_tokenizer(name: &str, tokenizer: &Path) {
     let expected = read(&fixture("tokenizers.json"));
     let ids: Vec<u32> = serde_json::from_value(expected["ids"][name].clone()).unwrap();

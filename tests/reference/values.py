@@ -1,10 +1,13 @@
-"""Writes the fixtures of values as text: what Jinja prints of them in the environments of lm-evaluation-harness
-and of transformers, and what pyarrow reads from every type of a Parquet column.
+"""Writes the fixtures of values as text. The first fixture is the text that Jinja gives to JSON values, in the
+environments of lm-evaluation-harness and of transformers. The second fixture is Python's text of the values
+that pyarrow reads from Parquet columns of every type.
 
-tests/fixtures/values/json.json holds values as JSON, templates, and for each template a JSON list of its texts
-for the values, with null where Jinja raises an error. types.parquet has a column of every type,
-types-without-arrow.parquet has the same columns without Arrow's schema, as other writers store them, and
-parquet.json has a JSON list for each column: the texts of its values, alone and in a list.
+The folder tests/fixtures/values/ gets these files:
+- json.json holds values as JSON, templates, and for each template a JSON list with its text for each value.
+  The list has null where Jinja raises an error.
+- types.parquet has a column of every type. types-without-arrow.parquet has the same columns without Arrow's
+  schema, which not every program writes.
+- parquet.json has a JSON list for each column: the texts of its values, alone and in a list.
 """
 
 import datetime as dt
@@ -15,7 +18,7 @@ from pathlib import Path
 
 import jinja2
 import numpy as np
-import pandas  # noqa: F401, values with nanoseconds are those of pandas
+import pandas  # noqa: F401, pyarrow returns values with nanoseconds as pandas objects
 import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers.utils.chat_template_utils import _compile_jinja_template
@@ -189,7 +192,7 @@ def json_fixture():
     harness = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     parsed = [json.loads(value) for value in VALUES]
     environments = {"harness": harness.from_string, "transformers": _compile_jinja_template}
-    # A line for each template and environment, which is a list as JSON.
+    # For each environment and template: one line, which is a JSON list of the texts of all values.
     texts = {
         name: [json.dumps([rendered(compiled(template), value) for value in parsed]) for template in TEMPLATES]
         for name, compiled in environments.items()

@@ -1,5 +1,5 @@
-//! Values as text against Jinja in the environments of lm-evaluation-harness and of transformers, and columns
-//! of Parquet files against pyarrow.
+//! Compares the text of values with Jinja, in the environments of lm-evaluation-harness and of transformers.
+//! Compares the text of columns of Parquet files with Python and pyarrow.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,20 +38,21 @@ fn prompts(rows: &Path, prompt: &str) -> Result<Vec<String>> {
     Ok(items.into_iter().map(|item| item.prompt).collect())
 }
 
-/// Templates that are refused for some values of which Jinja makes text.
+/// Templates that dtr refuses for some values, although Jinja renders them.
 const REFUSED_TEMPLATES: [&str; 4] =
     ["{{ v|pprint }}", "{{ v|abs }}", "{{ '{:,}'.format(v) }}", "{{ '{:.3f}'.format(v) }}"];
 
-/// Returns whether a template may be refused for a value, or is not compared. Integers of more than 128 bits can
-/// be printed, but not computed with; and minus is not defined for booleans.
+/// Returns whether dtr may differ from Jinja for a template and a value. dtr can print integers of more than
+/// 128 bits, but cannot compute with them. It does not define minus for booleans.
 fn may_differ(template: &str, value: &str) -> bool {
     let is_huge = is_integer(value) && value.len() > 38 || value.contains("e100") || value.contains("e308");
     REFUSED_TEMPLATES.contains(&template) || is_huge || template.contains("**") || template == "{{ -v }}"
 }
 
-/// Compares the text of each template for each value. `render` is `None` for a value that cannot be passed.
+/// Compares the text of each template for each value. `render` returns `None` if a value cannot be passed.
 ///
-/// Where Jinja gives a text, the computed text is the same, or the template is refused.
+/// If Jinja renders a text, dtr must render the same text. It may refuse the template where [`may_differ`]
+/// allows that.
 fn check(environment: &str, render: impl Fn(&str, usize, &str) -> Option<Result<String>>) {
     let expected = read("values/json.json");
     let (values, templates) = (strings(&expected["values"]), strings(&expected["templates"]));
@@ -64,7 +65,7 @@ fn check(environment: &str, render: impl Fn(&str, usize, &str) -> Option<Result<
             let place = format!("{template} of {value}");
             match (computed, texts[index].as_deref()) {
                 (Ok(text), Some(expected)) if text == expected => {}
-                // Numbers are compared with objects by their kind.
+                // A huge integer is an object, and the engine orders numbers and objects by their kind.
                 (Ok(_), Some(_)) if *template == "{{ v > 1 }}" && may_differ(template, value) => {}
                 (Ok(text), Some(expected)) => differing.push(format!("{place}: {text:?}, not {expected:?}")),
                 (Err(_), Some(_)) if may_differ(template, value) => num_refused += 1,

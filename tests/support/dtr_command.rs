@@ -1,4 +1,4 @@
-//! A builder for commands of the program, and the outputs of these commands.
+//! A builder that runs commands of the program `dtr`, and the outputs of these commands.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -15,7 +15,7 @@ pub struct DtrCommand {
 }
 
 impl DtrCommand {
-    /// Creates `dtr NAME`.
+    /// Creates the command `dtr NAME`.
     pub fn new(name: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dtr"));
         command.arg(name);
@@ -37,7 +37,7 @@ impl DtrCommand {
         self.args(["--set", assignment])
     }
 
-    /// Adds each of `assignments` with a `--set` before it.
+    /// Adds `--set KEY=VALUE` for each of `assignments`.
     pub fn sets(self, assignments: &[&str]) -> Self {
         assignments.iter().fold(self, |command, assignment| command.set(assignment))
     }
@@ -140,7 +140,6 @@ impl RunningDtr {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
     }
 
-    /// Waits for the end of the program.
     pub fn finish(self) -> DtrOutput {
         DtrOutput { output: self.child.wait_with_output().unwrap(), description: self.description }
     }
@@ -170,7 +169,7 @@ impl DtrOutput {
         String::from_utf8_lossy(&self.output.stderr).into_owned()
     }
 
-    /// Returns standard error as one line. Removes the frames and line breaks of error messages.
+    /// Returns standard error on one line, without the frames of error messages.
     pub fn message(&self) -> String {
         let text = self.stderr().replace(['│', '×', '\n'], " ").replace("help:", "hint:");
         text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -188,7 +187,6 @@ impl DtrOutput {
         assert_eq!(self.code(), Some(code), "{}\n{}\n{}", self.description, self.stdout(), self.stderr());
     }
 
-    /// Asserts that standard output contains `text`.
     #[track_caller]
     pub fn stdout_contains(self, text: &str) -> Self {
         let stdout = self.stdout();
@@ -196,7 +194,6 @@ impl DtrOutput {
         self
     }
 
-    /// Asserts that standard error contains `text`.
     #[track_caller]
     pub fn stderr_contains(self, text: &str) -> Self {
         let stderr = self.stderr();

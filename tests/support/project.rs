@@ -1,4 +1,4 @@
-//! A project for tests that run the program: a manifest, a folder of results, and commands that use both.
+//! A project for tests that run the program: a manifest, a results folder, and commands that use both.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -22,13 +22,13 @@ pub const WITH_CHECKPOINTS: &[&str] = &[r#"pretrain.token-budget="48k""#, r#"dis
 /// Settings for sweeps whose searches replace several layers.
 pub const LONG_SEARCHES: &[&str] = &["search.stop={ max-relative-drop = 0.5 }"];
 
-/// The folder of cells in a folder of results.
+/// The folder of cells in a results folder.
 const CELLS: &str = "cells-v2";
 
 /// Files that `Project::outputs` leaves out: the lock, and tables and pages that contain times.
 ///
-/// `throughput.parquet` and `speedup.parquet` are not left out, because the tests compare only experiments
-/// without timings.
+/// The tests compare only experiments without timings, so `throughput.parquet` and `speedup.parquet` are not
+/// in this list.
 const NOT_COMPARED: [&str; 5] = ["stages.parquet", "table2.parquet", "cost.parquet", "index.html", ".lock"];
 
 /// Maximum time that a test waits for an event. Even on a busy machine, every event comes much sooner.
@@ -52,18 +52,18 @@ impl Project {
         Self::with_settings(&[])
     }
 
-    /// Creates a project of the small manifest. All of its commands override each of `settings` by `--set`.
+    /// Creates a project of the small manifest. All of its commands get `--set` for each of `settings`.
     pub fn with_settings(settings: &[&str]) -> Self {
         Self::from_manifest("tests/manifests/small.toml", settings)
     }
 
-    /// Creates a project of a manifest. `manifest` is its path in the repository.
+    /// Creates a project of the manifest at the path `manifest` in the repository.
     pub fn from_manifest(manifest: &str, settings: &[&str]) -> Self {
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         Self { manifest: repository().join(manifest), settings, folder: TempFolder::new() }
     }
 
-    /// Returns a project of the small manifest. Its sweep is done.
+    /// Returns a project of the small manifest whose sweep is done.
     ///
     /// Tests with the same settings share the project, so they must only read it.
     pub fn finished(settings: &[&str]) -> &'static Self {
@@ -99,7 +99,7 @@ impl Project {
         self.path("results")
     }
 
-    /// Creates `dtr NAME` with the manifest, the settings and the folder of results.
+    /// Creates the command `dtr NAME` with the manifest, the settings and the results folder.
     pub fn command(&self, name: &str) -> DtrCommand {
         let command = DtrCommand::new(name).arg(&self.manifest).arg("--results").arg(self.results());
         self.settings.iter().fold(command, |command, setting| command.set(setting))
@@ -113,7 +113,7 @@ impl Project {
         self.command("plan")
     }
 
-    /// Returns the files below a folder of the results, sorted by path.
+    /// Returns the files below a folder in the results folder, sorted by path.
     pub fn files(&self, folder: &str) -> Vec<PathBuf> {
         let mut files = files_below(&self.results().join(folder));
         files.sort();
@@ -127,7 +127,6 @@ impl Project {
         files.into_iter().filter(|path| path.ends_with(name)).collect()
     }
 
-    /// Returns the folder of a cell.
     pub fn cell_folder(&self, stage: &str, key: &str) -> PathBuf {
         self.results().join(CELLS).join(stage).join(&key[..2]).join(key)
     }
@@ -160,7 +159,6 @@ impl Project {
         self.events(stage).into_iter().filter_map(message).collect()
     }
 
-    /// Reads a table of an experiment.
     pub fn table_of(&self, experiment: &str, table: &str) -> DataFrame {
         let path = self.results().join(format!("tables/{experiment}/{table}.parquet"));
         ParquetReader::new(File::open(path).unwrap()).finish().unwrap()

@@ -1,4 +1,4 @@
-//! Whole numbers with a decimal suffix: `100M`, `64k`, `512`.
+//! Whole numbers with an optional decimal suffix: `100M`, `64k`, `512`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[serde(transparent)]
 pub struct Count(pub u64);
 
-/// The largest count in a configuration. No model has been trained on as many tokens.
+/// The largest count that a configuration may hold. It exceeds the training tokens of every known model.
 const MAX_COUNT: u64 = 1_000_000_000_000_000;
 
 impl Count {
@@ -34,7 +34,7 @@ impl Count {
 }
 
 impl fmt::Display for Count {
-    /// Writes the largest suffix that divides the number.
+    /// Writes the number with the largest suffix whose unit divides it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (unit, suffix) in [(1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k")] {
             if self.0 >= unit && self.0.is_multiple_of(unit) {

@@ -1,11 +1,11 @@
-//! Line breaks in generated Markdown.
+//! Wraps long lines of generated Markdown.
 
 /// The maximum number of characters of a line.
 const MAX_COLUMNS: usize = 110;
 
 /// Wraps the prose of a Markdown text at 110 columns.
 ///
-/// Keeps the rows of tables, headings and HTML comments on one line. Breaks no line inside inline code.
+/// Table rows, headings and HTML comments stay on one line. Inline code is never broken.
 pub fn wrap_markdown(text: &str) -> String {
     let mut wrapped: String = text.lines().map(|line| wrap_line(line) + "\n").collect();
     if !text.ends_with('\n') {
@@ -54,8 +54,8 @@ fn split_words(line: &str) -> Vec<String> {
     words
 }
 
-/// Returns whether a line that begins with `word` would be a heading, an item of a list, a quotation or a row
-/// of a table.
+/// Returns whether Markdown reads a line that begins with `word` as a heading, a list item, a quotation or a
+/// table row.
 fn starts_block(word: &str) -> bool {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     matches!(word, "-" | "+" | "*")

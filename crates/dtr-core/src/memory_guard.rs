@@ -1,8 +1,8 @@
-//! Ends the process when work on untrusted input, such as a template, would fill the memory.
+//! Ends the process when work on untrusted input, such as a template, would exhaust the memory.
 //!
-//! Such work cannot be interrupted: a template engine allocates before it counts its steps. While such work
-//! runs, a thread therefore reads the process's memory use every 10 ms. The thread ends the process if the
-//! memory use has grown by more than 1 GiB since its first reading.
+//! Such work cannot be interrupted: a template engine may allocate much memory before it counts a step.
+//! Therefore, a thread reads the process's memory use every 10 ms while the work runs. The thread ends the
+//! process if the memory use has grown by more than 1 GiB since the first reading.
 
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
@@ -15,7 +15,7 @@ use crate::process;
 /// The most memory that the process may gain while guarded work runs, in bytes.
 const MAX_GROWTH_BYTES: u64 = 1 << 30;
 
-/// Pause between two readings of the memory use.
+/// The pause between two readings of the memory use.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A piece of guarded work that is running.
@@ -38,8 +38,8 @@ static RUNNING: Mutex<RunningWork> = Mutex::new(RunningWork { pieces: Vec::new()
 /// Wakes the thread that watches the memory.
 static WORK_STARTED: Condvar = Condvar::new();
 
-/// Runs `work`. If the process's memory use grows by more than 1 GiB meanwhile, ends the process with the
-/// error that `name` takes too much memory.
+/// Runs `work` and returns its result. If the process's memory use grows by more than 1 GiB meanwhile, the
+/// process ends with an error that says that `name` takes too much memory.
 pub fn with_memory_limit<T>(name: impl Into<String>, work: impl FnOnce() -> T) -> T {
     static SPAWN_WATCHER: Once = Once::new();
     SPAWN_WATCHER
@@ -76,7 +76,7 @@ fn watch_memory() {
         let mut running = WORK_STARTED
             .wait_while(lock_running(), |running| running.pieces.is_empty())
             .unwrap_or_else(PoisonError::into_inner);
-        // Without Linux's `/proc` there is no limit.
+        // Systems without `/proc` have no memory limit.
         let Some(bytes) = process::resident_bytes() else { return };
         for work in &mut running.pieces {
             if bytes > *work.bytes_at_start.get_or_insert(bytes) + MAX_GROWTH_BYTES {

@@ -1,8 +1,8 @@
 //! Checks the numbers and lists of a configuration against the ranges in its JSON schema.
 //!
 //! The schema is the only place that states a range. Editors, the manual and this check read the range from
-//! it. Types state a range with `#[schemars(range(min = 1, max = 8))]`, or with
-//! `extend("exclusiveMinimum" = 0)` for an open bound.
+//! the schema. A Rust type states a range in the attribute `#[schemars(range(min = 1, max = 8))]`, or with
+//! `extend("exclusiveMinimum" = 0)` for a bound that is itself excluded.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -18,11 +18,11 @@ pub struct OutOfRange {
     pub path: Vec<String>,
     /// The condition that the value violates, such as `at least 1`. It completes the sentence "it must be …".
     pub requirement: String,
-    /// The instruction to write an allowed value, such as `write a whole number from 1 to 8`.
+    /// The instruction that corrects the value, such as `write a whole number from 1 to 8`.
     pub hint: String,
 }
 
-/// Generates the schema of a type (JSON Schema draft 2020-12).
+/// Generates the JSON schema (draft 2020-12) of a type.
 pub fn generate_schema<T: JsonSchema>() -> Value {
     SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
 }
@@ -126,7 +126,7 @@ fn matches_variant(alternative: &Value, value: &Value) -> bool {
     }
 }
 
-/// Returns the condition of `schema` that `value` violates. Does not check the entries of tables and lists.
+/// Returns the condition of `schema` that `value` violates. Does not check values inside a table or a list.
 fn violated_condition(schema: &Value, value: &Value) -> Option<String> {
     match value {
         Value::Array(items) if schema["minItems"].as_u64().is_some_and(|min| (items.len() as u64) < min) => {

@@ -1,12 +1,12 @@
-//! Random seeds. Each part of an experiment derives its seed from its name, so that its random numbers do not
-//! depend on other parts.
+//! Random seeds. The seed of a part of an experiment is derived from the part's name, so that the random
+//! numbers of one part do not depend on the other parts.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A seed of 32 bits.
+/// A random seed of 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Seed(#[schemars(range(max = 4_294_967_295_u32))] pub u32);

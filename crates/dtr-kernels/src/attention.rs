@@ -1,5 +1,5 @@
-//! Causal softmax attention, forward only: `softmax(q Kᵀ / sqrt(k)) V` for a few queries at a time, without a
-//! matrix of all scores.
+//! The forward pass of causal softmax attention, `softmax(q Kᵀ / sqrt(k)) V`, where `k` is the width of a
+//! head. The kernel takes a few queries at a time and never stores the matrix of all scores.
 
 use std::ops::Range;
 
@@ -13,15 +13,15 @@ use crate::vectors::{VectorPair, add_scaled, load, num_lanes, scale, store, zero
 /// Inputs of [`attention_forward`].
 #[derive(Clone, Copy)]
 pub struct AttentionInputs<'a> {
-    /// Rows of the batch, `b`.
+    /// Number of rows of the batch, `b`.
     pub batch: usize,
-    /// Query heads, `h`.
+    /// Number of query heads, `h`.
     pub heads: usize,
-    /// Key/value heads, `g`. Each serves `heads / kv_heads` neighbouring query heads.
+    /// Number of key/value heads, `g`. Each one belongs to `heads / kv_heads` neighbouring query heads.
     pub kv_heads: usize,
-    /// Queries of a row, `t`.
+    /// Number of queries of a row, `t`.
     pub num_queries: usize,
-    /// Keys of a row. The last query is at the position of the last key.
+    /// Number of keys of a row. The last query is at the position of the last key.
     pub num_keys: usize,
     /// Capacity of the cache, `s`: each row has memory for this many keys. The kernel reads the first
     /// `num_keys` keys.
@@ -75,7 +75,6 @@ struct QueryHead<'a> {
 /// Number of queries that share one pass over the keys and values.
 const QUERIES_PER_BLOCK: usize = 4;
 
-/// The attention of one query head.
 struct AttendHead<'a> {
     head: QueryHead<'a>,
     output: &'a mut [f32],
@@ -116,8 +115,8 @@ impl WithSimd for AttendHead<'_> {
     }
 }
 
-/// Returns keys `[s, k]` in blocks of [`num_lanes`] keys. A block holds one vector pair per channel. Lane `i`
-/// of each pair belongs to key `i` of the block.
+/// Returns the keys, `[num_keys, k]`, in blocks of [`num_lanes`] keys. A block holds one vector pair per
+/// channel. Lane `i` of each pair belongs to key `i` of the block.
 #[inline(always)]
 fn transpose_keys<S: Simd>(simd: S, keys: &[f32], width: usize) -> Vec<VectorPair<S>> {
     let mut transposed = Vec::with_capacity((keys.len() / width).div_ceil(num_lanes::<S>()) * width);
@@ -142,8 +141,8 @@ impl QueryHead<'_> {
         self.left_pad.min(last)..last + 1
     }
 
-    /// Writes the scores of `queries`, which are neighbours. Returns the range of keys that at least one of
-    /// the queries attends to, with its start rounded down to the beginning of a block of keys.
+    /// Writes the scores of the consecutive queries `queries`. Returns the range of keys that at least one of
+    /// the queries attends to. The start of the range is rounded down to the beginning of a block of keys.
     #[inline(always)]
     fn score<S: Simd>(
         &self,
@@ -176,7 +175,8 @@ impl QueryHead<'_> {
         first / lanes * lanes..end
     }
 
-    /// Replaces the scores of `query` with their exponentials, and returns the sum of the exponentials.
+    /// Replaces the scores of `query` with their exponentials, relative to the highest score. Keys that the
+    /// query does not attend to get 0. Returns the sum of the exponentials.
     #[inline(always)]
     fn exponentiate<S: Simd>(&self, simd: S, query: usize, keys: Range<usize>, scores: &mut [f32]) -> f32 {
         let visible = self.visible_keys(query);
@@ -198,8 +198,8 @@ impl QueryHead<'_> {
         simd.reduce_sum_f32s(total)
     }
 
-    /// Writes one block of output columns of `queries`. An output is the average of the values of `keys`,
-    /// weighted by attention.
+    /// Writes one block of columns of the outputs of `queries`. An output is the average of the values of
+    /// `keys`, weighted by attention.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     fn average_values<S: Simd>(

@@ -1,5 +1,5 @@
-//! The states of a recurrence for its backward pass. To save memory, only the state before each chunk of
-//! tokens is kept. The other states of a chunk are recomputed from it.
+//! The states of a recurrence that its backward pass needs. To save memory, only the state before each chunk
+//! of tokens is kept. The other states of the chunk are recomputed from that state.
 
 use pulp::Simd;
 
@@ -35,7 +35,7 @@ impl<S: Simd> StateCheckpoints<S> {
         let mut state = columns.load_rows(simd, initial);
         let state_rows = state.len();
         let mut checkpoints = Vec::with_capacity(num_tokens.div_ceil(CHUNK) * state_rows);
-        // The loop ends before the last chunk, whose states `recompute_chunk` computes.
+        // The loop stops before the last chunk, because `recompute_chunk` computes the states of that chunk.
         let end = num_tokens.saturating_sub(1) / CHUNK * CHUNK;
         for token in 0..=end {
             if token % CHUNK == 0 {

@@ -4,7 +4,7 @@ use pulp::Simd;
 
 use crate::vectors::{VectorPair, load, num_lanes, store, zeros};
 
-/// Up to [`num_lanes`] neighbouring columns. Applies to any matrix with `matrix_width` columns.
+/// A block of up to [`num_lanes`] neighbouring columns, for any matrix with `matrix_width` columns.
 #[derive(Clone, Copy)]
 pub(crate) struct ColumnBlock {
     first: usize,
@@ -19,21 +19,18 @@ impl ColumnBlock {
         Self { first, num_columns: num_lanes::<S>().min(matrix_width - first), matrix_width }
     }
 
-    /// Loads the columns of one row of `matrix`.
     #[inline(always)]
     pub(crate) fn load_row<S: Simd>(self, simd: S, matrix: &[f32], row: usize) -> VectorPair<S> {
         let start = row * self.matrix_width + self.first;
         load(simd, &matrix[start..start + self.num_columns])
     }
 
-    /// Stores the columns of one row of `matrix`.
     #[inline(always)]
     pub(crate) fn store_row<S: Simd>(self, simd: S, matrix: &mut [f32], row: usize, values: VectorPair<S>) {
         let start = row * self.matrix_width + self.first;
         store(simd, &mut matrix[start..start + self.num_columns], values);
     }
 
-    /// Loads the columns of every row of `matrix`.
     #[inline(always)]
     pub(crate) fn load_rows<S: Simd>(self, simd: S, matrix: &[f32]) -> Vec<VectorPair<S>> {
         let mut rows = vec![zeros(simd); matrix.len() / self.matrix_width];
@@ -43,7 +40,6 @@ impl ColumnBlock {
         rows
     }
 
-    /// Stores the columns of every row of `matrix`.
     #[inline(always)]
     pub(crate) fn store_rows<S: Simd>(self, simd: S, matrix: &mut [f32], rows: &[VectorPair<S>]) {
         for (row, values) in rows.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! The gated delta rule (arXiv 2412.06464): `S' = exp(g) S`, `u = β (v − S'ᵀ k)`, `S = S' + k uᵀ`,
-//! `o = Sᵀ q / sqrt(K)`. `S` is the state, `S'` the decayed state and `K` the key width.
+//! `o = Sᵀ q / sqrt(K)`. `S` is the state, `S'` the decayed state, `β` the write strength, `u` the vector
+//! that is written to the state, and `K` the key width.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -10,7 +11,7 @@ use crate::exp::exp_slice;
 use crate::recurrence::{RecurrenceShape, UpdateRule, forward};
 use crate::vectors::{VectorPair, add_product, add_scaled, dot, num_lanes, scale, zeros};
 
-/// Inputs of the recurrence.
+/// Inputs of the gated delta rule. [`RecurrenceShape`] defines the letters of the shapes.
 #[derive(Clone, Copy)]
 pub struct DeltaInputs<'a> {
     /// Sizes of the arrays.
@@ -29,7 +30,7 @@ pub struct DeltaInputs<'a> {
     pub state: &'a [f32],
 }
 
-/// Gradients with respect to the inputs, in the inputs' shapes.
+/// Gradients with respect to the inputs. Each gradient has the shape of its input.
 pub struct DeltaGradients {
     /// Gradient with respect to the queries.
     pub q: Vec<f32>,
@@ -45,7 +46,7 @@ pub struct DeltaGradients {
     pub state: Vec<f32>,
 }
 
-/// Inputs of one row, with decays in place of their logarithms.
+/// Inputs of one row (one head of one sequence), with decays in place of their logarithms.
 #[derive(Clone, Copy)]
 struct DeltaRow<'a> {
     shape: RecurrenceShape,
@@ -108,15 +109,15 @@ impl UpdateRule for DeltaRow<'_> {
     }
 }
 
-/// Computes the recurrence. Returns the outputs, `[n, t, v]`, followed by the states after the last token,
-/// `[n, k, v]`.
+/// Computes the gated delta rule. Returns the outputs, `[n, t, v]`, followed by the states after the last
+/// token, `[n, k, v]`.
 pub fn delta_forward(inputs: DeltaInputs<'_>) -> Vec<f32> {
     let decays = exp_slice(inputs.g);
     forward(inputs.shape, inputs.q, inputs.state, |row| inputs.row(&decays, row))
 }
 
-/// Returns the gradients with respect to the inputs. `d_output` and `d_state` are the gradients with respect
-/// to the outputs, `[n, t, v]`, and the final states, `[n, k, v]`.
+/// Returns the gradients with respect to the inputs. `d_output` is the gradient with respect to the outputs,
+/// `[n, t, v]`, and `d_state` the gradient with respect to the final states, `[n, k, v]`.
 pub fn delta_backward(inputs: DeltaInputs<'_>, d_output: &[f32], d_state: &[f32]) -> DeltaGradients {
     let RecurrenceShape { num_tokens, key_dim, value_dim, .. } = inputs.shape;
     let decays = exp_slice(inputs.g);
@@ -146,18 +147,16 @@ pub fn delta_backward(inputs: DeltaInputs<'_>, d_output: &[f32], d_state: &[f32]
     gradients
 }
 
-/// Gradients of one row.
 struct DeltaRowGradients<'a> {
     q: &'a mut [f32],
     k: &'a mut [f32],
     v: &'a mut [f32],
     beta: &'a mut [f32],
     g: &'a mut [f32],
-    /// On entry the gradient of the final state, on return the gradient of the initial state.
+    /// Holds the gradient of the final state before the backward pass, and of the initial state after it.
     state: &'a mut [f32],
 }
 
-/// The backward pass of one row.
 struct BackwardRow<'a> {
     row: DeltaRow<'a>,
     d_output: &'a [f32],
@@ -191,8 +190,8 @@ impl WithSimd for BackwardRow<'_> {
 }
 
 impl DeltaRowGradients<'_> {
-    /// Adds the contribution of a block of state columns to the gradients of one token. `d_state` is on entry
-    /// the gradient of the state after the token, and on return the gradient of the state before the token.
+    /// Adds the contribution of a block of state columns to the gradients of one token. Replaces `d_state`,
+    /// the gradient of the state after the token, with the gradient of the state before the token.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     fn add_token<S: Simd>(

@@ -10,7 +10,7 @@ use crate::exp::exp_slice;
 use crate::recurrence::{RecurrenceShape, UpdateRule, forward};
 use crate::vectors::{VectorPair, add_scaled, dot, num_lanes, scale, zeros};
 
-/// Inputs of the recurrence.
+/// Inputs of gated linear attention. [`RecurrenceShape`] defines the letters of the shapes.
 #[derive(Clone, Copy)]
 pub struct GlaInputs<'a> {
     /// Sizes of the arrays.
@@ -27,7 +27,7 @@ pub struct GlaInputs<'a> {
     pub state: &'a [f32],
 }
 
-/// Gradients with respect to the inputs, in the inputs' shapes.
+/// Gradients with respect to the inputs. Each gradient has the shape of its input.
 pub struct GlaGradients {
     /// Gradient with respect to the queries.
     pub q: Vec<f32>,
@@ -41,7 +41,7 @@ pub struct GlaGradients {
     pub state: Vec<f32>,
 }
 
-/// Inputs of one row, with decays in place of their logarithms.
+/// Inputs of one row (one head of one sequence), with decays in place of their logarithms.
 #[derive(Clone, Copy)]
 struct GlaRow<'a> {
     shape: RecurrenceShape,
@@ -86,15 +86,15 @@ impl UpdateRule for GlaRow<'_> {
     }
 }
 
-/// Computes the recurrence. Returns the outputs, `[n, t, v]`, followed by the states after the last token,
-/// `[n, k, v]`.
+/// Computes gated linear attention. Returns the outputs, `[n, t, v]`, followed by the states after the last
+/// token, `[n, k, v]`.
 pub fn gla_forward(inputs: GlaInputs<'_>) -> Vec<f32> {
     let decays = exp_slice(inputs.g);
     forward(inputs.shape, inputs.q, inputs.state, |row| inputs.row(&decays, row))
 }
 
-/// Returns the gradients with respect to the inputs. `d_output` and `d_state` are the gradients with respect
-/// to the outputs, `[n, t, v]`, and the final states, `[n, k, v]`.
+/// Returns the gradients with respect to the inputs. `d_output` is the gradient with respect to the outputs,
+/// `[n, t, v]`, and `d_state` the gradient with respect to the final states, `[n, k, v]`.
 pub fn gla_backward(inputs: GlaInputs<'_>, d_output: &[f32], d_state: &[f32]) -> GlaGradients {
     let RecurrenceShape { num_tokens, key_dim, value_dim, .. } = inputs.shape;
     let decays = exp_slice(inputs.g);
@@ -122,17 +122,15 @@ pub fn gla_backward(inputs: GlaInputs<'_>, d_output: &[f32], d_state: &[f32]) ->
     gradients
 }
 
-/// Gradients of one row.
 struct GlaRowGradients<'a> {
     q: &'a mut [f32],
     k: &'a mut [f32],
     v: &'a mut [f32],
     g: &'a mut [f32],
-    /// On entry the gradient of the final state, on return the gradient of the initial state.
+    /// Holds the gradient of the final state before the backward pass, and of the initial state after it.
     state: &'a mut [f32],
 }
 
-/// The backward pass of one row.
 struct BackwardRow<'a> {
     row: GlaRow<'a>,
     d_output: &'a [f32],
@@ -166,8 +164,8 @@ impl WithSimd for BackwardRow<'_> {
 }
 
 impl GlaRowGradients<'_> {
-    /// Adds the contribution of a block of state columns to the gradients of one token. `d_state` is on entry
-    /// the gradient of the state after the token, and on return the gradient of the state before the token.
+    /// Adds the contribution of a block of state columns to the gradients of one token. Replaces `d_state`,
+    /// the gradient of the state after the token, with the gradient of the state before the token.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     fn add_token<S: Simd>(

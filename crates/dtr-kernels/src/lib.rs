@@ -6,8 +6,10 @@
 //!
 //! All arrays are contiguous, row-major f32, unless their strides are given. In shapes, `n` is the batch size
 //! times the number of heads, `t` the number of tokens, `k` the width of a key and `v` the width of a value.
-//! On one machine, results are the same to the bit for any number of threads. Machines with another SIMD
-//! width add in another order, so the last bits of their results may differ.
+//! Other letters are defined where they are used.
+//!
+//! On one machine, results are bit-identical for any number of threads. A machine with a different SIMD width
+//! adds numbers in a different order, so the last bits of its results may differ.
 
 mod attention;
 mod checkpoints;

@@ -1,4 +1,4 @@
-//! The forward pass of a linear-attention recurrence, for any rule that updates its state.
+//! The forward pass of a linear-attention recurrence, for any rule that updates the state.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -11,7 +11,7 @@ use crate::vectors::{VectorPair, add_scaled, num_lanes, zeros};
 pub struct RecurrenceShape {
     /// Number of rows, `n`: batch size times heads. A row is one head of one sequence.
     pub num_rows: usize,
-    /// Tokens, `t`.
+    /// Number of tokens, `t`.
     pub num_tokens: usize,
     /// Width of a key, `k`.
     pub key_dim: usize,
@@ -28,15 +28,15 @@ impl RecurrenceShape {
 
 /// A rule that updates a row's state token by token.
 pub(crate) trait UpdateRule: Copy {
-    /// Updates a block of columns of the state by the token at index `token`. `state` holds the columns as
-    /// `k` vector pairs.
+    /// Updates a block of the state's columns with the token at index `token`. `state` holds these columns,
+    /// as one vector pair for each of the state's `k` rows.
     fn update<S: Simd>(&self, simd: S, columns: ColumnBlock, token: usize, state: &mut [VectorPair<S>]);
 }
 
-/// Runs the recurrence of each row, whose update rule is `rule(row)`.
+/// Runs the recurrence of every row. `rule(row)` is the update rule of a row.
 ///
 /// Takes queries `[n, t, k]` and initial states `[n, k, v]`. Returns the outputs `S_tᵀ q_t / sqrt(k)`,
-/// `[n, t, v]`, followed by the final states, `[n, k, v]`.
+/// `[n, t, v]`, followed by the final states, `[n, k, v]`. `S_t` is the state after token `t`.
 pub(crate) fn forward<R: UpdateRule>(
     shape: RecurrenceShape,
     q: &[f32],
@@ -61,7 +61,6 @@ pub(crate) fn forward<R: UpdateRule>(
     packed
 }
 
-/// The forward pass of one row.
 struct ForwardRow<'a, R> {
     shape: RecurrenceShape,
     rule: R,
@@ -69,7 +68,7 @@ struct ForwardRow<'a, R> {
     q: &'a [f32],
     /// Receives the outputs `S_tᵀ q_t / sqrt(k)`, `[t, v]`.
     output: &'a mut [f32],
-    /// On entry the initial state, on return the final state, `[k, v]`.
+    /// The state, `[k, v]`. The forward pass replaces the initial state with the final state.
     state: &'a mut [f32],
 }
 

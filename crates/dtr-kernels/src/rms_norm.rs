@@ -1,11 +1,12 @@
-//! RMSNorm (arXiv 1910.07467), forward only, in one pass.
+//! The forward pass of RMSNorm (arXiv 1910.07467).
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::ELEMENTS_PER_CHUNK;
 
-/// Returns `x / sqrt(mean(x²) + epsilon) · weight` of each row of `x`, `[n, d]`, for a weight `[d]`.
+/// Returns `x / sqrt(mean(x²) + epsilon) · weight` of each row of `x`. `x` is a matrix `[n, d]`, and `weight`
+/// a vector `[d]`.
 pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
     let mut outputs = vec![0.0; x.len()];
     let chunk = (ELEMENTS_PER_CHUNK / weight.len()).max(1) * weight.len();
@@ -15,7 +16,6 @@ pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
     outputs
 }
 
-/// The norm of a chunk of rows.
 struct RmsNorm<'a> {
     outputs: &'a mut [f32],
     x: &'a [f32],

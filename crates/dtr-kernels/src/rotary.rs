@@ -1,4 +1,4 @@
-//! The forward pass of rotary position embeddings (arXiv 2104.09864). The input may be strided; the output is
+//! The forward pass of rotary position embeddings (arXiv 2104.09864). The input may be strided. The output is
 //! contiguous.
 
 use pulp::{Arch, Simd, WithSimd};
@@ -9,27 +9,27 @@ use crate::ELEMENTS_PER_CHUNK;
 /// Inputs of [`rotary_embedding`].
 #[derive(Clone, Copy)]
 pub struct RotaryInputs<'a> {
-    /// Rows of the batch, `b`.
+    /// Number of rows of the batch, `b`.
     pub batch: usize,
-    /// Heads, `h`.
+    /// Number of heads, `h`.
     pub heads: usize,
-    /// Tokens of a row, `t`.
+    /// Number of tokens of a row, `t`.
     pub time: usize,
     /// Width of a head, `k`, an even number.
     pub width: usize,
-    /// Queries or keys of shape `[b, h, t, k]`. `strides` gives the strides of the first three dimensions;
-    /// the last is contiguous.
+    /// Queries or keys of shape `[b, h, t, k]`. `strides` gives the strides of the first three dimensions.
+    /// The last dimension is contiguous.
     pub x: &'a [f32],
-    /// Distances in `x` between neighbouring rows, heads and tokens.
+    /// Distances in `x` between neighbouring rows, heads and tokens, in elements.
     pub strides: [usize; 3],
-    /// Cosines, `[b, t, k/2]`, or `[1, t, k/2]` for all rows.
+    /// Cosines of the rotation angles, `[b, t, k/2]`, or `[1, t, k/2]` if all rows share them.
     pub cos: &'a [f32],
-    /// Sines, in the shape of the cosines.
+    /// Sines of the rotation angles, in the shape of the cosines.
     pub sin: &'a [f32],
 }
 
-/// Rotates each head, whose halves are `x₁` and `x₂`. Returns `(x₁ cos − x₂ sin, x₂ cos + x₁ sin)`, of shape
-/// `[b, h, t, k]`.
+/// Rotates the vector of each head. The vector's halves `x₁` and `x₂` become `x₁ cos − x₂ sin` and
+/// `x₂ cos + x₁ sin`. Returns an array `[b, h, t, k]`.
 ///
 /// Products and sums are rounded separately: no multiply-add is fused.
 pub fn rotary_embedding(inputs: RotaryInputs<'_>) -> Vec<f32> {
@@ -41,10 +41,9 @@ pub fn rotary_embedding(inputs: RotaryInputs<'_>) -> Vec<f32> {
     outputs
 }
 
-/// The rotation of one head of one row.
 struct RotateHead<'a> {
     inputs: RotaryInputs<'a>,
-    /// Index among the heads of all rows.
+    /// The index of the head among the heads of all rows.
     head: usize,
     outputs: &'a mut [f32],
 }

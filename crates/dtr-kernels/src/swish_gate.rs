@@ -1,4 +1,4 @@
-//! The gate `silu(gate) · x`, forward only, in one pass.
+//! The forward pass of the gate `silu(gate) · x`. SiLU is also called Swish.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -19,7 +19,6 @@ pub fn swish_gate(gate: &[f32], x: &[f32]) -> Vec<f32> {
     outputs
 }
 
-/// The gate of one chunk of elements.
 struct SwishGate<'a> {
     outputs: &'a mut [f32],
     gate: &'a [f32],

@@ -15,11 +15,11 @@ fn noise(seed: u64, count: usize) -> Vec<f32> {
         .collect()
 }
 
-fn wide(x: &[f32]) -> Vec<f64> {
+fn f64s(x: &[f32]) -> Vec<f64> {
     x.iter().map(|x| f64::from(*x)).collect()
 }
 
-/// The inputs `q`, `k`, `v`, `g`, `beta` and `state`.
+/// The arrays `q`, `k`, `v`, `g`, `beta` and `state` of a recurrence, in this order.
 type Arrays = [Vec<f64>; 6];
 
 /// Returns the weighted sum of all outputs and final states, computed by the recurrence's definition.
@@ -69,7 +69,7 @@ fn case(is_delta: bool, time: usize, key: usize, value: usize, decay: f32) -> Ca
     let gates = if is_delta { tokens } else { tokens * key };
     let arrays = [
         noise(1, tokens * key),
-        // These keys are about as long as normalised keys. With longer keys the delta rule diverges.
+        // The keys have a norm of about 1. With a larger norm, the delta rule diverges.
         noise(2, tokens * key).into_iter().map(|x| x * (3.0 / key as f32).sqrt()).collect(),
         noise(3, tokens * value),
         noise(4, gates).into_iter().map(|x| -decay * x.abs()).collect(),
@@ -94,7 +94,7 @@ impl Case {
         DeltaInputs { shape: self.shape, q, k, v, beta, g, state }
     }
 
-    /// Returns the gradients in the order of `arrays`.
+    /// Returns the gradients in the order of `arrays`. For GLA, the gradient of `beta` is empty.
     fn backward(&self, is_delta: bool) -> [Vec<f32>; 6] {
         let split = self.shape.num_rows * self.shape.num_tokens * self.shape.value_dim;
         let (d_output, d_state) = self.weights.split_at(split);
@@ -108,6 +108,7 @@ impl Case {
     }
 }
 
+/// The number of tokens, the key width, the value width, and the largest magnitude of the log decays.
 const CASES: [(usize, usize, usize, f32); 5] =
     [(1, 3, 5, 0.1), (31, 16, 16, 0.5), (33, 8, 24, 3.0), (70, 17, 33, 0.05), (64, 4, 4, 20.0)];
 
@@ -116,10 +117,10 @@ fn the_forward_pass_computes_the_recurrence() {
     for is_delta in [false, true] {
         for (time, key, value, decay) in CASES {
             let case = case(is_delta, time, key, value, decay);
-            let arrays = case.arrays.each_ref().map(|x| wide(x));
-            let expected = loss(case.shape, is_delta, &arrays, &wide(&case.weights));
+            let arrays = case.arrays.each_ref().map(|x| f64s(x));
+            let expected = loss(case.shape, is_delta, &arrays, &f64s(&case.weights));
             let found: f64 =
-                wide(&case.forward(is_delta)).iter().zip(&case.weights).map(|(x, w)| x * f64::from(*w)).sum();
+                f64s(&case.forward(is_delta)).iter().zip(&case.weights).map(|(x, w)| x * f64::from(*w)).sum();
             assert!((found - expected).abs() < 1e-5 * expected.abs().max(10.0), "{found} {expected}");
         }
     }
@@ -131,17 +132,17 @@ fn the_backward_pass_computes_the_gradient_of_the_recurrence() {
         for (time, key, value, decay) in CASES {
             let case = case(is_delta, time, key, value, decay);
             let gradients = case.backward(is_delta);
-            let arrays = case.arrays.each_ref().map(|x| wide(x));
-            let weights = wide(&case.weights);
+            let arrays = case.arrays.each_ref().map(|x| f64s(x));
+            let weights = f64s(&case.weights);
             for (array, gradient) in gradients.iter().enumerate() {
                 let scale = gradient.iter().map(|x| x.abs()).fold(1e-3, f32::max);
                 for at in (0..gradient.len()).step_by(gradient.len() / 13 + 1) {
-                    let slope = |step: f64| {
+                    let loss_at = |step: f64| {
                         let mut moved = arrays.clone();
                         moved[array][at] += step;
                         loss(case.shape, is_delta, &moved, &weights)
                     };
-                    let expected = (slope(1e-5) - slope(-1e-5)) / 2e-5;
+                    let expected = (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5;
                     let error = (f64::from(gradient[at]) - expected).abs();
                     assert!(
                         error < 2e-4 * f64::from(scale),
@@ -263,7 +264,7 @@ fn rotations_match_their_definition_for_any_strides() {
         let (batch, heads, time, half) = (2, 3, 5, width / 2);
         let x = noise(1, batch * heads * time * width);
         let (cos, sin) = (noise(2, rows_of_tables * time * half), noise(3, rows_of_tables * time * half));
-        // The layout of a projection's output, `[b, t, h, k]`, and `[b, h, t, k]`.
+        // The strides of two layouts: `[b, t, h, k]`, as a projection returns it, and `[b, h, t, k]`.
         for strides in
             [[time * heads * width, width, heads * width], [heads * time * width, time * width, width]]
         {

@@ -2,7 +2,8 @@
 
 use pulp::Simd;
 
-/// Two SIMD vectors that together hold neighbouring numbers. Lanes after the last number of a slice are zero.
+/// Two SIMD vectors that together hold neighbouring numbers. After a shorter slice is loaded, the last
+/// lanes are zero.
 pub(crate) type VectorPair<S> = [<S as Simd>::f32s; 2];
 
 /// Returns how many numbers a [`VectorPair`] holds.
@@ -11,13 +12,12 @@ pub(crate) fn num_lanes<S: Simd>() -> usize {
     2 * S::F32_LANES
 }
 
-/// Returns a pair of zero vectors.
 #[inline(always)]
 pub(crate) fn zeros<S: Simd>(simd: S) -> VectorPair<S> {
     [simd.splat_f32s(0.0); 2]
 }
 
-/// Loads at most [`num_lanes`] numbers.
+/// Loads a slice of at most [`num_lanes`] numbers.
 #[inline(always)]
 pub(crate) fn load<S: Simd>(simd: S, x: &[f32]) -> VectorPair<S> {
     let (first, second) = x.split_at(x.len().min(S::F32_LANES));

@@ -21,7 +21,7 @@ pub struct Layer {
     down_proj: Linear,
 }
 
-/// The input and the output of a layer's attention block, on which its twin is trained.
+/// The input and the output of a layer's attention block. The twin of the layer is trained on them.
 pub struct LayerIo {
     /// Normalised hidden states, `[b, t, d]`.
     pub input: Tensor<3>,
@@ -40,8 +40,8 @@ impl LayerIo {
     }
 }
 
-/// The residual stream between two layers, `[b, t, d]`. The last addition is deferred, so that it can be
-/// fused with the next norm.
+/// The residual stream between two layers, `[b, t, d]`: the sum of `x` and `pending`. The addition is
+/// deferred, so that it can be fused with the next norm.
 pub(super) struct ResidualStream {
     x: Tensor<3>,
     pending: Option<Tensor<3>>,
@@ -54,7 +54,6 @@ impl From<Tensor<3>> for ResidualStream {
 }
 
 impl ResidualStream {
-    /// Returns the hidden states.
     pub(super) fn into_hidden_states(self) -> Tensor<3> {
         match self.pending {
             Some(pending) => dtr_ops::add(self.x, pending),
@@ -62,7 +61,7 @@ impl ResidualStream {
         }
     }
 
-    /// Returns the hidden states, and their RMSNorm.
+    /// Returns the hidden states, and the hidden states after an RMSNorm.
     fn into_normed(self, weight: &Tensor<1>, epsilon: f64) -> (Tensor<3>, Tensor<3>) {
         match self.pending {
             Some(pending) => dtr_ops::add_rms_norm(self.x, pending, weight, epsilon),
@@ -92,7 +91,6 @@ pub struct Decoder {
     /// The decoder's shape.
     pub config: DecoderConfig,
     embedding: Tensor<2>,
-    /// The layers.
     pub(super) layers: Vec<Layer>,
     norm: Tensor<1>,
     /// The weight of the output head. `None` if the head shares the embedding's weight.
@@ -189,7 +187,7 @@ impl Decoder {
         Self::with_mixers(config, params, |_, params, name| Mixer::new_full_attention(config, params, name))
     }
 
-    /// Creates a decoder. `mixer` creates the token mixer of each layer from the layer's number and name.
+    /// Creates a decoder. `mixer` creates the token mixer of each layer from the layer's index and name.
     pub(super) fn with_mixers(
         config: &DecoderConfig,
         params: &mut dyn ParamSource,
@@ -249,8 +247,9 @@ impl Decoder {
         ])
     }
 
-    /// Runs the first `num_layers` layers on the token rows `ids`, which have one length. Calls `callback`
-    /// for each of these layers in order, with the layer's number and the input and output of its attention.
+    /// Runs the first `num_layers` layers on the token rows `ids`, which have equal lengths. Calls `callback`
+    /// for each of these layers in order, with the layer's index and the input and output of the layer's
+    /// attention.
     pub fn for_each_layer_io(
         &self,
         ids: &[Vec<u32>],
@@ -262,7 +261,7 @@ impl Decoder {
         let mut residual = ResidualStream::from(self.embed(token_tensor(ids, &self.device())));
         for (index, layer) in self.layers[..num_layers].iter().enumerate() {
             let (x, io) = layer.mix_tokens(&layer.attention, residual, context, epsilon, None);
-            // Skips the last MLP: its output is unused.
+            // The last MLP is skipped, because its output is unused.
             residual = match index + 1 < num_layers {
                 true => layer.feed_forward(x, io.output.clone(), epsilon),
                 false => x.into(),
@@ -276,8 +275,8 @@ impl Decoder {
         dtr_ops::linear_f32(self.final_norm(x_nd), self.head())
     }
 
-    /// Returns the log-probability of each target. A target is a pair: the index of a row of `x_nd`, and the
-    /// token that follows the token of this row.
+    /// Returns the log-probability of each target. A target is a pair of the index of a row of `x_nd`, and
+    /// the token that follows the token of this row. `x_nd` holds hidden states after the last layer.
     pub fn log_likelihoods(&self, x_nd: Tensor<2>, targets: &[(usize, u32)]) -> Vec<f32> {
         dtr_ops::token_log_likelihoods(&self.final_norm(x_nd), self.head(), targets)
     }
@@ -304,7 +303,7 @@ impl Parameters for Decoder {
     }
 }
 
-/// Returns token rows of one length as a tensor `[b, t]`.
+/// Returns token rows of equal lengths as a tensor `[b, t]`.
 pub fn token_tensor(ids: &[Vec<u32>], device: &Device) -> Tensor<2, Int> {
     let (batch, time) = (ids.len(), ids[0].len());
     let flat: Vec<i32> = ids.iter().flatten().map(|&id| id as i32).collect();

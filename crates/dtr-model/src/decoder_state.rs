@@ -2,7 +2,7 @@
 
 use super::mixer::MixerState;
 
-/// The state of every layer: a KV cache for full attention, a recurrent state for a linear block.
+/// The state of every layer: a KV cache for full attention, and a recurrent state for linear attention.
 #[derive(Clone, Default)]
 pub struct DecoderState {
     pub(super) layers: Vec<Option<MixerState>>,
@@ -32,7 +32,6 @@ impl DecoderState {
         self.capacity
     }
 
-    /// Counts `num_tokens` tokens that have been processed.
     pub(super) fn advance(&mut self, num_tokens: usize) {
         self.num_past_tokens += num_tokens;
     }

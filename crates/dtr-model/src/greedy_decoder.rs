@@ -1,19 +1,18 @@
-//! Greedy decoding of token rows of one length, one token at a time.
+//! Greedy decoding of token rows of equal lengths, one token at a time.
 
 use burn::tensor::{Int, Tensor};
 
 use crate::{DecoderState, ForwardContext, Hybrid, token_tensor};
 use dtr_ops::{PositionCounter, RecordedStep};
 
-/// Greedy decoding of a batch. On a device with a position counter, one step is recorded and replayed for
-/// each token.
+/// A greedy decoder of a batch. On CUDA, a counter in device memory holds the position, so that one step can
+/// be recorded as a graph and replayed for each token.
 pub struct GreedyDecoder<'a> {
     model: &'a Hybrid<'a>,
     state: DecoderState,
     /// The most likely next token of each row, `[b]`.
     next_b: Tensor<1, Int>,
-    /// The device's position counter and the context that reads it. `None` on a device without such a
-    /// counter.
+    /// The position counter and the context that reads it. `None` on a device without position counters.
     counted: Option<(PositionCounter, ForwardContext)>,
     replay: Option<RecordedStep>,
     num_steps: usize,
@@ -50,8 +49,8 @@ impl<'a> GreedyDecoder<'a> {
             *next_b = choose_next(model, context, state, next_b.clone());
             counter.advance();
         };
-        // The first step is not recorded: it compiles and tunes kernels, and a recording cannot contain this
-        // work.
+        // The first step is not recorded, because it compiles and tunes kernels. A recording cannot contain
+        // such work.
         match (*num_steps, &replay) {
             (1, _) => run(),
             (_, Some(replay)) => replay.replay(),
@@ -65,8 +64,8 @@ impl<'a> GreedyDecoder<'a> {
     }
 }
 
-/// Runs the model on `next_b`, one token of each row. Returns the most likely token after it, `[b]`, in the
-/// memory of `next_b`.
+/// Runs the model on `next_b`, one token of each row. Returns the most likely next token of each row, `[b]`.
+/// The result takes the memory of `next_b`.
 fn choose_next(
     model: &Hybrid<'_>,
     context: &ForwardContext,
@@ -87,7 +86,7 @@ mod tests {
     use crate::{Decoder, DecoderConfig, DecoderShape, Mask, RandomParams, Twins, to_dtype};
     use dtr_core::seed::Seed;
 
-    /// Decodes `num_tokens` tokens by [`GreedyDecoder`] and by separate forward passes.
+    /// Decodes `num_tokens` tokens in two ways: by [`GreedyDecoder`], and by separate forward passes.
     fn decode(model: &Hybrid<'_>, num_tokens: usize) -> [Vec<Vec<u32>>; 2] {
         let prompt: Vec<Vec<u32>> =
             (0..3).map(|row| (0..21).map(|at| (7 * row + at) % 90).collect()).collect();

@@ -17,12 +17,12 @@ pub struct Hybrid<'a> {
 }
 
 impl<'a> Hybrid<'a> {
-    /// Wraps a base without replaced layers.
+    /// Creates a hybrid without replaced layers.
     pub fn from_base(base: &'a Decoder) -> Self {
         Self { base, mixers: base.layers.iter().map(|layer| &layer.attention).collect() }
     }
 
-    /// Replaces the layers of `mask` in `base` by their `twins`.
+    /// Creates a hybrid of `base` in which `twins` replace the attention of the layers of `mask`.
     pub fn new(base: &'a Decoder, twins: &'a Twins, mask: &Mask) -> Self {
         let mut hybrid = Self::from_base(base);
         for layer in mask.layers() {
@@ -46,12 +46,12 @@ impl<'a> Hybrid<'a> {
         self.base.device()
     }
 
-    /// Returns the shape of the base.
+    /// Returns the configuration of the base.
     pub fn config(&self) -> &DecoderConfig {
         &self.base.config
     }
 
-    /// Returns the hidden states after the last layer, `[b, t, d]`, for token rows of one length.
+    /// Returns the hidden states after the last layer, `[b, t, d]`, for token rows of equal lengths.
     ///
     /// With a `state`, the tokens continue from this state, and the pass updates it. `left_pads` counts the
     /// padding tokens at the beginning of each row, over all passes.
@@ -95,7 +95,7 @@ impl<'a> Hybrid<'a> {
     }
 
     /// Runs `layers` on the tokens of `tree`. `states` are the hidden states before the first of these
-    /// layers. Returns the hidden states after the last of them.
+    /// layers. Returns the hidden states after the last of these layers.
     pub fn run_layers(
         &self,
         layers: Range<usize>,
@@ -111,8 +111,8 @@ impl<'a> Hybrid<'a> {
         dtr_ops::run_on_device_thread(&self.device(), run)
     }
 
-    /// Runs the token mixer of a layer on the prefixes, then on the suffixes, which continue from the mixer
-    /// states after their prefixes. Returns the output of the mixer.
+    /// Runs the token mixer of a layer on the prefixes, and then on the suffixes. A suffix continues from the
+    /// mixer's state after its prefix. Returns the output of the mixer.
     pub(super) fn mix_tokens(
         &self,
         layer: usize,

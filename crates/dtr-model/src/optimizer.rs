@@ -1,7 +1,7 @@
-//! AdamW over the parameters of a module, with f32 moments and clipping by the norm of the module's gradient.
+//! AdamW over the parameters of a module, with f32 moments and clipping by the norm of the gradient.
 //!
 //! On a CPU, all parameters are concatenated into one vector, so that a step takes a dozen operations
-//! regardless of the number of parameters. On a GPU, each parameter is updated by a kernel of its own.
+//! regardless of the number of parameters. On a GPU, one kernel launch updates each parameter.
 
 use std::mem::replace;
 
@@ -13,7 +13,7 @@ use crate::{Initializer, NamedTensors, ParamMut, ParamSource, Parameters, Safete
 use dtr_core::error::Result;
 use dtr_ops::{AdamWStep, WeightDecay, adamw_step, is_cpu, sum_of_squares};
 
-/// AdamW with f32 moments, linear warm-up, cosine decay, and clipping by the norm of the gradient.
+/// Settings of AdamW with f32 moments, linear warm-up, cosine decay, and clipping by the gradient's norm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct AdamWConfig {
@@ -23,20 +23,20 @@ pub struct AdamWConfig {
     /// Learning rate at the last step, as a fraction of the peak.
     #[schemars(range(min = 0, max = 1))]
     pub final_fraction: f64,
-    /// Share of the steps in which the learning rate warms up.
+    /// Fraction of the steps during which the learning rate warms up.
     #[schemars(range(min = 0, max = 1))]
     pub warmup_fraction: f64,
-    /// Decay rates of the two moments.
+    /// Decay rates of the first and the second moment.
     #[schemars(extend("items" = { "type": "number", "minimum": 0, "exclusiveMaximum": 1 }))]
     pub betas: [f64; 2],
-    /// Term added to the denominator.
+    /// Term added to the denominator of the update.
     #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub epsilon: f64,
-    /// Decoupled weight decay of matrices; vectors and biases are never decayed.
+    /// Decoupled weight decay of matrices. Biases and other vectors are not decayed.
     #[schemars(range(min = 0, max = 10))]
     pub weight_decay: f64,
-    /// Maximum norm of the gradient. A distillation clips the gradient of each layer's twin by itself, and
-    /// pretraining clips the gradient of the whole model.
+    /// Maximum norm of the gradient. Distillation clips the gradient of each twin separately, and pretraining
+    /// clips the gradient of the whole model.
     #[schemars(range(max = 1_000_000), extend("exclusiveMinimum" = 0))]
     pub clip: f64,
 }
@@ -56,8 +56,8 @@ impl Default for AdamWConfig {
 }
 
 impl AdamWConfig {
-    /// Returns the learning rate of `step`, counted from 0, in a training of `num_steps` steps. The rate
-    /// rises linearly to the peak, then decays along a cosine to `final_fraction` of the peak.
+    /// Returns the learning rate of step `step` of `num_steps`, counted from 0. The rate rises linearly to
+    /// the peak, then decays along a cosine to `final_fraction` of the peak.
     pub fn learning_rate_at(&self, step: u64, num_steps: u64) -> f64 {
         let warmup = (self.warmup_fraction * num_steps as f64).round();
         let at = step as f64 + 1.0;
@@ -70,7 +70,7 @@ impl AdamWConfig {
     }
 }
 
-/// The state of AdamW for one module.
+/// The AdamW optimizer of one module, with its moments.
 ///
 /// ```
 /// use burn::tensor::{DType, Device};
@@ -95,24 +95,25 @@ pub struct AdamW {
     num_steps: u64,
 }
 
-/// The state of parameters that are updated together: all parameters, or one.
+/// The optimizer state of the parameters that are updated together: all parameters on a CPU, or a single
+/// parameter on a GPU.
 #[derive(Clone)]
 struct ParamGroup {
     /// The first and the second moment, `[n]` each.
     moments: [Tensor<1>; 2],
-    /// The weight decay of each parameter, 0 for vectors.
+    /// The weight decay of each parameter. It is 0 for vectors.
     decay: WeightDecay,
 }
 
-/// The gradient of a module, in the groups of [`group_for_update`], and its norm.
+/// The gradient of a module, grouped by [`group_for_update`], and its norm.
 pub struct Gradient {
     groups: Vec<Tensor<1>>,
     /// The norm, `[1]`, or the norm of each layer of a stack, `[layers]`.
     norm: Tensor<1>,
 }
 
-/// Groups vectors, one of shape `[n]` for each parameter, into the vectors that AdamW updates. On a CPU it
-/// concatenates them; on a GPU it leaves them separate.
+/// Converts vectors, one of shape `[n]` for each parameter, to the vectors that AdamW updates. On a CPU, the
+/// vectors are concatenated. On a GPU, they stay separate.
 pub fn group_for_update(rows: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
     match rows.first().is_some_and(|row| is_cpu(&row.device())) {
         true => vec![Tensor::cat(rows, 0)],
@@ -121,7 +122,7 @@ pub fn group_for_update(rows: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
 }
 
 impl Gradient {
-    /// Creates a gradient from vectors: one for each parameter in visiting order, or those that
+    /// Creates a gradient from one vector for each parameter, in visiting order, or from the vectors that
     /// [`group_for_update`] returned.
     pub fn new(rows: Vec<Tensor<1>>) -> Self {
         let groups = group_for_update(rows);
@@ -140,7 +141,7 @@ impl Gradient {
         Self { groups: rows, norm }
     }
 
-    /// Returns the norm, `[1]`, or the norm of each layer of a stack, on the device.
+    /// Returns the norm on the device: `[1]`, or `[layers]` for a stack of layers.
     pub fn norm(&self) -> Tensor<1> {
         self.norm.clone()
     }
@@ -152,7 +153,7 @@ impl Gradient {
 }
 
 impl AdamW {
-    /// Creates the state for `module`, with moments of zero.
+    /// Creates an optimizer for `module`. All moments start at zero.
     pub fn new(config: &AdamWConfig, module: &mut impl Parameters, device: &Device) -> Self {
         let mut decays: Vec<WeightDecay> = Vec::new();
         let is_concatenated = is_cpu(device);
@@ -170,7 +171,7 @@ impl AdamW {
         Self { config: config.clone(), groups, num_steps: 0 }
     }
 
-    /// Clips `gradient` and updates the parameters of `module` by one step.
+    /// Clips `gradient`, and updates the parameters of `module` by one step.
     pub fn update(&mut self, module: &mut impl Parameters, gradient: Gradient, learning_rate: f64) {
         self.num_steps += 1;
         let step = AdamWStep {
@@ -195,8 +196,8 @@ impl AdamW {
         }
     }
 
-    /// Adds the moments to `tensors`. `names` holds one name for each layer of a stack, or a single name for
-    /// a module that is not a stack. The moments of a layer are stored under its name.
+    /// Adds the moments to `tensors`. If the module is a stack of layers, `names` holds one name for each
+    /// layer, and the moments of a layer are stored under its name. Otherwise, `names` holds a single name.
     pub fn store(&self, tensors: &mut NamedTensors, names: &[String]) {
         for (index, moment) in MOMENT_NAMES.iter().enumerate() {
             let read = |group: &ParamGroup| -> Vec<f32> {
@@ -218,7 +219,7 @@ impl AdamW {
     /// `names`.
     ///
     /// # Errors
-    /// Fails when the checkpoint lacks a moment or holds it in another size.
+    /// Fails when the checkpoint lacks a moment, or a moment has another size.
     pub fn restore(
         &mut self,
         checkpoint: &mut SafetensorsReader,
@@ -244,11 +245,10 @@ impl AdamW {
     }
 }
 
-/// The names of the moments in checkpoints.
 const MOMENT_NAMES: [&str; 2] = ["first", "second"];
 
 impl ParamGroup {
-    /// Returns the weights after a step.
+    /// Updates the moments, and returns the weights after the step.
     fn update(
         &mut self,
         weights: Tensor<1>,
@@ -256,8 +256,8 @@ impl ParamGroup {
         norm: &Tensor<1>,
         step: &AdamWStep,
     ) -> Tensor<1> {
-        // The moments are moved out, so that the operation has the only reference to them and writes in
-        // place.
+        // The moments are moved out of `self`, so that the operation has the only reference to them and can
+        // write in place.
         let placeholders = [(); 2].map(|()| Tensor::empty([0], &weights.device()));
         let [first, second] = replace(&mut self.moments, placeholders);
         let [weights, first, second] =
@@ -274,7 +274,7 @@ fn concat_parameters(module: &mut impl Parameters) -> Tensor<1> {
     Tensor::cat(rows, 0)
 }
 
-/// Sets all parameters from their concatenation.
+/// Sets all parameters from their concatenation `flat`, `[n]`.
 fn set_parameters(module: &mut impl Parameters, flat: Tensor<1>) {
     let mut start = 0;
     module.visit(&mut |_, mut param| {

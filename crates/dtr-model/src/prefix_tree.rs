@@ -1,4 +1,4 @@
-//! Batches of token rows with common prefixes, such as the choices of a question.
+//! Batches of token rows with common prefixes, such as a question with its choices as suffixes.
 //!
 //! Each layer runs a prefix once. Each suffix then continues from a copy of the state after its prefix.
 
@@ -8,25 +8,26 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::{Decoder, ForwardContext, token_tensor};
 
-/// Prefixes of one length, and groups of suffixes that continue them. All suffixes of a group have one
-/// length.
+/// Prefixes of equal length, and groups of suffixes that continue these prefixes. The suffixes of a group
+/// have equal lengths.
 pub struct PrefixTree {
     pub(super) prefixes: TokenRows,
     pub(super) suffixes: Vec<SuffixGroup>,
     left_pads: Option<Vec<usize>>,
 }
 
-/// Token rows of one length.
+/// Token rows of equal length.
 pub(super) struct TokenRows {
     ids: Vec<Vec<u32>>,
     pub(super) context: ForwardContext,
 }
 
-/// Suffixes of one length.
+/// Suffixes of equal length.
 pub(super) struct SuffixGroup {
     pub(super) rows: TokenRows,
+    /// The index of each row's prefix.
     prefixes: Vec<usize>,
-    /// The index of each row's prefix, `[b]`.
+    /// The same indices on the device, `[b]`.
     pub(super) prefixes_b: Tensor<1, Int>,
 }
 
@@ -40,8 +41,8 @@ pub struct PrefixTreeStates {
 }
 
 impl PrefixTree {
-    /// Creates a tree of prefixes without suffixes. The first `left_pads[row]` tokens of each row are
-    /// padding.
+    /// Creates a tree of the prefixes `ids`, without suffixes. The first `left_pads[row]` tokens of each row
+    /// are padding.
     pub fn new(base: &Decoder, ids: Vec<Vec<u32>>, left_pads: Option<Vec<usize>>) -> Self {
         let (batch, time) = (ids.len(), ids[0].len());
         let context = ForwardContext::new(&base.config, batch, time, 0, left_pads.as_deref(), &base.device());
@@ -59,8 +60,8 @@ impl PrefixTree {
         self
     }
 
-    /// Returns a tree that holds `times` copies of this one. The prefixes of the copies follow one another,
-    /// and so do the suffixes within each group.
+    /// Returns a tree that holds `times` copies of this tree. The prefixes of all copies form one batch, one
+    /// copy after another. The same holds for each group of suffixes.
     pub fn repeat(&self, times: usize) -> Self {
         let num_prefixes = self.prefixes.ids.len();
         let repeat = |group: &SuffixGroup| {
@@ -74,8 +75,8 @@ impl PrefixTree {
         }
     }
 
-    /// Converts the index of a token in this tree to the index of the same token in copy number `copy` of a
-    /// tree that holds `times` copies. Indices are positions in the order of [`PrefixTreeStates::flatten`].
+    /// Converts the index of a token in this tree to its index in a tree of `times` copies, for the token in
+    /// copy number `copy`. Tokens are counted in the order of [`PrefixTreeStates::flatten`].
     pub(super) fn index_in_copy(&self, index: usize, copy: usize, times: usize) -> usize {
         let parts = std::iter::once(&self.prefixes).chain(self.suffixes.iter().map(|group| &group.rows));
         let mut start = 0;
@@ -105,7 +106,7 @@ impl PrefixTree {
 }
 
 impl SuffixGroup {
-    /// Creates a group of suffixes. Row `i` of `rows` continues the prefix whose index is `prefixes[i]`.
+    /// Row `i` of `rows` continues the prefix with the index `prefixes[i]`.
     fn new(rows: TokenRows, prefixes: Vec<usize>) -> Self {
         let indices: Vec<i32> = prefixes.iter().map(|&prefix| prefix as i32).collect();
         let prefixes_b = Tensor::from_data(TensorData::new(indices, [prefixes.len()]), rows.context.device());
@@ -129,7 +130,7 @@ impl TokenRows {
 }
 
 impl PrefixTreeStates {
-    /// Concatenates the states of copies, as [`PrefixTree::repeat`] orders them.
+    /// Concatenates the states of several copies in the order of [`PrefixTree::repeat`].
     pub(super) fn concat(mut copies: Vec<Self>) -> Self {
         if copies.len() == 1 {
             return copies.remove(0);
@@ -153,7 +154,8 @@ impl PrefixTreeStates {
         Self { prefixes: select(&self.prefixes), suffixes: self.suffixes.iter().map(select).collect() }
     }
 
-    /// Returns the hidden states of all tokens, `[n, d]`: prefixes, then each group of suffixes, row by row.
+    /// Returns the hidden states of all tokens, `[n, d]`: first the prefixes row by row, then each group of
+    /// suffixes row by row.
     pub fn flatten(self) -> Tensor<2> {
         let flatten = |x_btd: Tensor<3>| {
             let [batch, time, width] = x_btd.dims();

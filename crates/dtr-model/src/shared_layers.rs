@@ -1,5 +1,4 @@
-//! Running several hybrids of one base at once: a layer that is the same in several hybrids runs as one
-//! batch.
+//! Runs several hybrids of one base at once. A layer that several hybrids have in common runs as one batch.
 
 use burn::tensor::{Int, Tensor, TensorData};
 
@@ -10,16 +9,16 @@ use crate::{Hybrid, PrefixTree, PrefixTreeStates};
 pub struct PartialRun<'a> {
     /// The hybrid.
     pub hybrid: &'a Hybrid<'a>,
-    /// The first layer to run. It is the number of layers if no layer has to run.
+    /// The first layer to run, or the number of layers if no layer has to run.
     pub first_layer: usize,
 }
 
-/// Runs all of `runs`. Returns the hidden states after the last layer at the tokens `positions`, for one run
-/// after the other, `[n, d]`. The last MLP runs at these tokens only.
+/// Computes all `runs` on the tokens of `trees[0]`. Returns the hidden states after the last layer at the
+/// token indices `positions`, `[n, d]`, one run after another. The last layer's MLP runs at these tokens
+/// only.
 ///
-/// The runs are ordered by their first layers. `states_before(layer)` returns the hidden states of `trees[0]`
-/// before `layer`, from which every run that starts at `layer` continues. `trees[i]` holds `i + 1` copies of
-/// `trees[0]`, and `positions` are indices into the tokens of `trees[0]`.
+/// The runs must be sorted by their first layers. A run that starts at `layer` continues from the hidden
+/// states `states_before(layer)` of `trees[0]`. `trees[i]` must hold `i + 1` copies of `trees[0]`.
 pub fn hidden_states_at(
     runs: &[PartialRun<'_>],
     trees: &[PrefixTree],
@@ -30,7 +29,7 @@ pub fn hidden_states_at(
     dtr_ops::run_on_device_thread(&device, || RunBatch { runs, trees, positions }.run(states_before))
 }
 
-/// Several runs whose rows are concatenated.
+/// Several runs that are computed as one batch.
 struct RunBatch<'a> {
     runs: &'a [PartialRun<'a>],
     trees: &'a [PrefixTree],
@@ -63,8 +62,8 @@ impl RunBatch<'_> {
         Tensor::cat(outputs, 0)
     }
 
-    /// Runs the token mixers of the first `num_active` runs. Consecutive runs with the same mixer share a
-    /// call.
+    /// Runs the token mixers of `layer` for the first `num_active` runs. Consecutive runs with the same mixer
+    /// share a call.
     fn mix_tokens(&self, layer: usize, states: &PrefixTreeStates, num_active: usize) -> PrefixTreeStates {
         let mut start = 0;
         let same_mixer = self.runs[..num_active].chunk_by(|a, b| a.hybrid.has_same_mixer(layer, b.hybrid));

@@ -29,7 +29,7 @@ pub fn decoder(qkv_bias: bool, qk_norm: bool) -> Decoder {
         .expect("random parameters fit every shape")
 }
 
-/// Returns one variant of each kind of block with default settings, and two with other settings.
+/// Returns one variant of each kind of block with default settings, and two variants with other settings.
 pub fn variants() -> Vec<Variant> {
     let variant =
         |block: BlockConfig| Variant { block, geometry: GeometryConfig::default(), init: TwinInit::Copy };
@@ -51,7 +51,7 @@ pub fn twins(variant: &Variant, base: &Decoder) -> Twins {
         .expect("random parameters fit every shape")
 }
 
-/// Returns the tokenizer of the bundled base.
+/// Returns the tokenizer of the bundled base model.
 pub fn tokenizer() -> Tokenizer {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini/tokenizer.json");
     Tokenizer::read(&path).expect("the bundled tokenizer is valid")

@@ -1,5 +1,4 @@
-//! Tests of every mixer inside a decoder: incremental passes equal one pass, padding and other rows have no
-//! effect, and files read back unchanged.
+//! Tests of every mixer inside a decoder, and of the files of its weights.
 
 use burn::tensor::{DType, Device, Tensor};
 
@@ -14,8 +13,8 @@ fn difference(a: &Tensor<3>, b: &Tensor<3>) -> f32 {
     (a.clone() - b.clone()).abs().max().into_scalar()
 }
 
-/// Calls `check` with bases, hybrids of each variant with all layers replaced, and hybrids with one layer
-/// replaced.
+/// Calls `check` with bases, and for each variant with a hybrid whose layers are all replaced and a hybrid in
+/// which one layer is replaced.
 fn for_each_model(check: impl Fn(&str, &Hybrid<'_>)) {
     for (bias, norm) in [(false, false), (true, false), (false, true)] {
         let base = decoder(bias, norm);
@@ -99,7 +98,7 @@ fn a_kv_cache_grows_and_a_recurrent_state_does_not() {
     let linear = Hybrid::new(&base, &twins, &(0..3).collect());
     assert_eq!(bytes(&linear, 10), bytes(&linear, 100));
     assert_eq!(bytes(&linear, 10).cache, 0);
-    // Keys and values of 3 layers, 2 heads of width 8, 4 bytes each.
+    // The cache holds keys and values for 3 layers and 2 heads of width 8, with 4 bytes for each element.
     let cache = |time: u64| StateBytes { cache: 2 * 3 * 2 * 8 * 4 * time, recurrent: 0 };
     assert_eq!([10, 100].map(|time| bytes(&Hybrid::from_base(&base), time)), [cache(10), cache(100)]);
 }

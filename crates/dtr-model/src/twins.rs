@@ -33,7 +33,7 @@ pub struct Twins {
 }
 
 impl Twins {
-    /// Creates the twins of all layers of `base`, with parameters from `params`.
+    /// Creates the twins of all layers of `base`. Their parameters come from `params`.
     ///
     /// # Errors
     /// Fails when the variant does not fit the base, or `params` lacks a parameter.
@@ -61,7 +61,7 @@ impl Twins {
         to_dtype(self, dtype)
     }
 
-    /// Returns the prefix of a twin's parameters in files.
+    /// Returns the prefix of the names of a twin's parameters in files.
     pub fn layer_name(layer: usize) -> String {
         format!("layers.{layer}")
     }

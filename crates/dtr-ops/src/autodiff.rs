@@ -1,10 +1,11 @@
 //! Operations with their own gradients, as nodes of burn's autodiff graph.
 //!
-//! An operation implements [`DifferentiableOp`] once, for the backend that its kernels run on, as a subclass
-//! of PyTorch's `torch.autograd.Function` does. [`apply`] runs the operation. burn's `#[backend_extension]`
-//! would need a trait with every signature, an implementation for the backend, and an implementation for
-//! `Autodiff`. All three are unnecessary here: each kernel belongs to one backend, so
-//! [`Tensor::from_primitive`] and its inverse suffice.
+//! [`DifferentiableOp`] corresponds to PyTorch's `torch.autograd.Function`. An operation implements it once,
+//! for the backend that its kernels run on, and [`apply`] runs the operation.
+//!
+//! burn's own mechanism, `#[backend_extension]`, needs a trait with every signature, an implementation for
+//! the backend, and an implementation for `Autodiff`. None of them is needed here, because each kernel
+//! belongs to one backend: [`Tensor::from_primitive`] and its inverse suffice.
 
 use std::fmt::{Debug, Formatter};
 use std::marker::PhantomData;
@@ -19,12 +20,13 @@ use burn::backend::{
 };
 use burn::tensor::Tensor;
 
-/// An operation over `N` float tensors that computes its own gradients.
+/// An operation on `N` float tensors that computes its own gradients.
 pub(crate) trait DifferentiableOp<const N: usize>: Clone + Debug + Send + 'static {
-    /// The backend whose tensors the operation computes with.
+    /// The backend that the operation's kernels run on.
     type Backend: Backend;
 
-    /// Returns the output, and the tensors that [`backward`](Self::backward) needs besides the inputs.
+    /// Returns the output, and the tensors to save for [`backward`](Self::backward) in addition to the
+    /// inputs.
     fn forward(
         &self,
         inputs: [FloatTensor<Self::Backend>; N],
@@ -34,7 +36,7 @@ pub(crate) trait DifferentiableOp<const N: usize>: Clone + Debug + Send + 'stati
     fn backward(&self, pass: BackwardPass<Self::Backend, N>) -> [Option<FloatTensor<Self::Backend>>; N];
 }
 
-/// The inputs of a backward pass.
+/// The arguments of [`DifferentiableOp::backward`].
 pub(crate) struct BackwardPass<B: Backend, const N: usize> {
     /// The inputs of the forward pass.
     pub inputs: [FloatTensor<B>; N],
@@ -43,7 +45,7 @@ pub(crate) struct BackwardPass<B: Backend, const N: usize> {
     pub saved: Vec<FloatTensor<B>>,
     /// The gradient of the output.
     pub output_gradient: FloatTensor<B>,
-    /// Which inputs need a gradient.
+    /// Whether each input needs a gradient.
     #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "only operations on CUDA skip gradients"))]
     pub needs_gradient: [bool; N],
 }
@@ -78,9 +80,7 @@ where
 }
 
 /// Returns a placeholder for the state after a training sequence: a tensor of NaN, which must not be read.
-///
-/// In training, every sequence starts without a state and none is continued, so the kernels do not compute
-/// the last state.
+/// The CUDA kernels do not compute this state, because training never continues a sequence.
 #[cfg(feature = "cuda")]
 pub(crate) fn placeholder_state<const D: usize, const S: usize>(
     like: &Tensor<D>,

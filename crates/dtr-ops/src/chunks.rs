@@ -17,13 +17,13 @@ pub(crate) struct Chunks {
 }
 
 impl Chunks {
-    /// Chooses a power of two as the chunk length, at most 64.
+    /// Divides `num_tokens` tokens into chunks. The chunk length is a power of two, at most 64.
     pub fn new(num_tokens: usize) -> Self {
         let len = num_tokens.next_power_of_two().min(MAX_CHUNK);
         Self { len, count: num_tokens.div_ceil(len), num_tokens }
     }
 
-    /// Reshapes `[b, h, t, k]` to `[b·h, n, c, k]`.
+    /// Reshapes `[b, h, t, k]` to `[b·h, n, c, k]`, and pads the last chunk with zeros.
     pub fn split(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, heads, _, width] = x.dims();
         let missing = self.count * self.len - self.num_tokens;
@@ -37,23 +37,23 @@ impl Chunks {
     }
 }
 
-/// Joins chunk outputs `[b·h, 1, c, v]` to `[b, h, t, v]` and drops the padding.
+/// Joins the outputs of chunks, `[b·h, 1, c, v]` each, to `[b, h, t, v]`, and drops the padding.
 pub(crate) fn merge_chunks(outputs: Vec<Tensor<4>>, [batch, heads, time, width]: [usize; 4]) -> Tensor<4> {
     let all = Tensor::cat(outputs, 1);
     let [_, count, len, _] = all.dims();
     all.reshape([batch, heads, count * len, width]).narrow(2, 0, time)
 }
 
-/// Returns the inclusive cumulative sums over the tokens of each chunk, by a product with a lower-triangular
-/// matrix of ones.
+/// Returns the inclusive cumulative sums over the tokens of each chunk. They are computed as a product with a
+/// lower-triangular matrix of ones.
 pub(crate) fn cumulative_sum(x_xnck: Tensor<4>) -> Tensor<4> {
     let len = x_xnck.dims()[2];
     let ones = Tensor::<2>::ones([len, len], (&x_xnck.device(), x_xnck.dtype())).tril(0);
     ones.reshape([1, 1, len, len]).matmul(x_xnck)
 }
 
-/// Returns the state with which a chunkwise form begins, `[b·h, 1, k, v]`: `state_bhkv`, or zeros on the
-/// device and in the dtype of `like`.
+/// Returns the state before the first chunk, of shape `shape`, `[b·h, 1, k, v]`. It is `state_bhkv`, or zeros
+/// on the device and in the dtype of `like`.
 pub(crate) fn initial_state(state_bhkv: Option<Tensor<4>>, shape: [usize; 4], like: &Tensor<4>) -> Tensor<4> {
     state_bhkv
         .map_or_else(|| Tensor::zeros(shape, (&like.device(), like.dtype())), |state| state.reshape(shape))

@@ -1,16 +1,16 @@
-//! Conversions between burn's tensors and the slices that `dtr-kernels` computes with.
+//! Conversions between burn's tensors on CPUs and the slices that the kernels of `dtr-kernels` take.
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{Tensor, TensorData};
 use dtr_kernels::RecurrenceShape;
 
-/// Returns the primitive of a tensor that is on a processor and on no autodiff graph.
+/// Returns the primitive of a tensor that is on a CPU and on no autodiff graph.
 pub(crate) fn into_flex<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-    tensor.try_into_primitive::<Flex>().expect("kernels of processors compute with tensors of processors")
+    tensor.try_into_primitive::<Flex>().expect("CPU kernels compute with tensors on CPUs")
 }
 
-/// Returns the tensor of a primitive.
+/// Returns the tensor that holds a primitive.
 pub(crate) fn from_flex<const D: usize>(primitive: FlexTensor) -> Tensor<D> {
     Tensor::from_primitive::<Flex>(primitive)
 }
@@ -20,7 +20,7 @@ pub(crate) fn elements(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("tensors were made contiguous and are f32")
 }
 
-/// Returns a tensor of `tensor`'s shape with these elements.
+/// Returns a tensor with the shape of `tensor` and the elements `elements`.
 pub(crate) fn tensor_like(elements: Vec<f32>, tensor: &FlexTensor) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(elements, tensor.shape()))
 }
@@ -41,8 +41,8 @@ pub(crate) fn state_or_zeros(
     state_bhkv.unwrap_or_else(|| Tensor::zeros([batch, heads, key, value], &q_bhtk.device()))
 }
 
-/// Splits the packed result of a recurrence (all outputs, followed by all last states) into `[b, h, t, v]`
-/// and `[b, h, k, v]`.
+/// Splits the packed result of a recurrence, which holds all outputs and then all last states. Returns the
+/// outputs, `[b, h, t, v]`, and the states, `[b, h, k, v]`.
 pub(crate) fn unpack(
     packed: Tensor<1>,
     [batch, heads, time, key]: [usize; 4],

@@ -1,6 +1,6 @@
-//! Helpers of the tests on CUDA devices. The tests compare every kernel with the portable form of its
-//! operation in f64, on random numbers that differ from run to run. Before a kernel runs, the memory for its
-//! results holds NaN. Without a CUDA device, the tests print that they are skipped.
+//! Helpers for tests on CUDA devices. The tests compare every kernel with the portable form of its operation
+//! in f64, on random numbers that differ from run to run. Before a kernel runs, the memory for its results is
+//! filled with NaN. Without a CUDA device, the tests are skipped and print a message.
 
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 use half::bf16;
@@ -8,10 +8,11 @@ use half::bf16;
 use crate::cuda_devices;
 pub use crate::testing::{CASES, Case};
 
-/// The largest relative error for each dtype. It does not include the rounding of the inputs, since the
-/// reference gets the same rounded inputs.
+/// The largest allowed relative error for each dtype. It does not include the rounding of the inputs, since
+/// the reference gets the same rounded inputs.
 pub const BOUNDS: [(DType, f64); 2] = [(DType::F32, 1e-3), (DType::BF16, 1e-2)];
 
+/// Returns the first CUDA device. Prints a message if there is none.
 pub fn cuda_device() -> Option<Device> {
     let device = cuda_devices().into_iter().next();
     if device.is_none() {
@@ -20,7 +21,7 @@ pub fn cuda_device() -> Option<Device> {
     device
 }
 
-/// Fills free memory, which the next tensors get, with NaN.
+/// Fills free memory with NaN. The next tensors are allocated in this memory.
 pub fn fill_free_memory_with_nan(device: &Device) {
     let sizes = (8..25).map(|power| 1_usize << power);
     let filled: Vec<Tensor<1>> =
@@ -29,7 +30,7 @@ pub fn fill_free_memory_with_nan(device: &Device) {
     device.sync().unwrap();
 }
 
-/// Returns random f64 numbers that bf16 represents exactly, on the processor.
+/// Returns random f64 numbers that bf16 represents exactly, as a tensor on the CPU.
 pub fn random<const D: usize>(shape: [usize; D], low: f64, high: f64) -> Tensor<D> {
     let x = Tensor::<D>::random(shape, Distribution::Uniform(low, high), &Device::flex());
     let values: Vec<f32> = x.into_data().try_to_vec().unwrap();
@@ -41,7 +42,7 @@ pub fn to_device<const D: usize>(device: &Device, dtype: DType, x: &Tensor<D>) -
     Tensor::from_data(x.to_data(), (device, dtype))
 }
 
-/// Returns `‖found − expected‖ / ‖expected‖`. The result is NaN if either tensor holds NaN.
+/// Returns `‖found − truth‖ / ‖truth‖`. The result is NaN if either tensor holds NaN.
 pub fn relative_error<const D: usize>(found: &Tensor<D>, truth: &Tensor<D>) -> f64 {
     let numbers = |x: &Tensor<D>| -> Vec<f64> { x.to_data().iter::<f64>().collect() };
     let (found, truth) = (numbers(found), numbers(truth));
@@ -55,8 +56,8 @@ pub fn assert_close<const D: usize>(label: &str, found: &Tensor<D>, truth: &Tens
     assert!(error < bound, "{label}: relative error {error:.2e}, bound {bound:.0e}");
 }
 
-/// Multiplies each number by a random factor. The relative errors are as large as those of rounding to
-/// `dtype`.
+/// Multiplies each number by a random factor close to 1. The relative changes are as large as the errors of
+/// rounding to `dtype`.
 pub fn perturb<const D: usize>(x: &Tensor<D>, dtype: DType) -> Tensor<D> {
     let half = if dtype == DType::BF16 { 2.0_f64.powi(-9) } else { 2.0_f64.powi(-25) };
     let factors = Distribution::Uniform(1.0 - half, 1.0 + half);
@@ -71,9 +72,10 @@ pub fn for_each_dtype(check: impl Fn(&Device, DType, f64)) {
     }
 }
 
-/// Sequence lengths just below, at and just above multiples of the chunk length.
+/// Sequence lengths below, at and above multiples of the chunk length, 64.
 pub const SEQUENCE_LENGTHS: [usize; 6] = [2, 63, 64, 65, 130, 300];
 
+/// Returns random log decays for a test case.
 pub fn decays<const D: usize>(case: Case, shape: [usize; D]) -> Tensor<D> {
     match case {
         Case::Mild => random(shape, -0.2, 0.0),
@@ -82,6 +84,7 @@ pub fn decays<const D: usize>(case: Case, shape: [usize; D]) -> Tensor<D> {
     }
 }
 
+/// Returns random keys for a test case.
 pub fn keys(case: Case, shape: [usize; 4]) -> Tensor<4> {
     let noise = random(shape, -1.0, 1.0);
     match case {
@@ -96,8 +99,8 @@ pub fn keys(case: Case, shape: [usize; 4]) -> Tensor<4> {
     }
 }
 
-/// The largest relative error of f32 operations in training. True f32 stays far below this bound, and TF32
-/// exceeds it thirty times.
+/// The largest allowed relative error of f32 operations in training. True f32 stays far below this bound, and
+/// TF32 exceeds it thirtyfold.
 pub const F32_BOUND: f64 = 1e-5;
 
 /// Returns random numbers that ten bits of mantissa (TF32) cannot represent.
@@ -105,8 +108,7 @@ pub fn random_f32(shape: [usize; 4]) -> Tensor<4> {
     random(shape, -2.0, 2.0) * 0.77
 }
 
-/// Asserts that `run` in f32 on the device has the output and the gradients of `exact` in f64 on the
-/// processor.
+/// Asserts that `run`, in f32 on `device`, has the same output and gradients as `exact`, in f64 on the CPU.
 pub fn assert_gradients_close<const N: usize>(
     bound: f64,
     label: &str,

@@ -1,4 +1,4 @@
-//! Properties of devices, and submission of work to devices.
+//! Properties of devices, the list of CUDA devices, and the thread that submits work to a device.
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device};
@@ -12,15 +12,14 @@ pub fn preferred_dtype(device: &Device) -> DType {
     }
 }
 
-/// Returns whether the device is a processor. A processor runs the operations of several threads in parallel.
+/// Returns whether the device is a processor. On a processor, unlike on a GPU, operations of several threads
+/// run in parallel.
 pub fn is_cpu(device: &Device) -> bool {
     matches!(device.as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// Runs `work` on the thread that submits to the device: the server thread of burn on a GPU, else the calling
-/// thread.
-///
-/// On a GPU, every operation of `work` is then submitted without switching threads.
+/// Runs `work` on the thread that submits operations to the device, so that no operation of `work` switches
+/// threads. On a GPU, this is burn's server thread. On a processor, it is the calling thread.
 ///
 /// # Panics
 /// Panics if `work` panics.
@@ -35,8 +34,8 @@ pub fn run_on_device_thread<R: Send>(device: &Device, work: impl FnOnce() -> R +
 
 /// Returns the CUDA devices of this machine.
 ///
-/// Open CUDA devices by this function only. It makes burn use one stream per device, and the kernels of this
-/// crate use the same stream.
+/// Open CUDA devices with this function only. It makes burn use one stream per device, and the kernels of
+/// this crate use the same stream.
 #[cfg(feature = "cuda")]
 pub fn cuda_devices() -> Vec<Device> {
     crate::cuda::use_single_stream();

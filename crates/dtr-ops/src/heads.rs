@@ -8,14 +8,14 @@ pub fn split_heads(x: Tensor<3>, heads: usize) -> Tensor<4> {
     x.reshape([batch, time, heads, width / heads]).swap_dims(1, 2)
 }
 
-/// Merges the heads of `[b, h, t, k]`, to `[b, t, h·k]`.
+/// Merges the heads of `[b, h, t, k]` into `[b, t, h·k]`.
 pub fn merge_heads(x: Tensor<4>) -> Tensor<3> {
     let [batch, heads, time, width] = x.dims();
     x.swap_dims(1, 2).reshape([batch, time, heads * width])
 }
 
-/// Repeats each head `times` times in a row, from `[b, g, t, k]` to `[b, g·times, t, k]`. As in grouped-query
-/// attention, head `i` serves query heads `i·times .. (i+1)·times`.
+/// Repeats each head `times` times in a row, from `[b, g, t, k]` to `[b, g·times, t, k]`. In grouped-query
+/// attention, query heads `i·times .. (i+1)·times` use key/value head `i`.
 pub(crate) fn repeat_heads(x: Tensor<4>, times: usize) -> Tensor<4> {
     if times == 1 {
         return x;

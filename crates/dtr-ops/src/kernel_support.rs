@@ -3,25 +3,26 @@
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Tensor};
 
-/// Returns whether `dtr-kernels` can compute with `x`: f32 on a processor. `x` may be on an autodiff graph.
+/// Returns whether the kernels of `dtr-kernels` support `x`: f32 on a processor. `x` may be on an autodiff
+/// graph.
 pub(crate) fn has_cpu_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     matches!((inner_device(x).as_dispatch(), x.dtype()), (DispatchDevice::Flex(_), DType::F32))
 }
 
-/// Returns whether CUDA kernels can compute with `x`: f32 or bf16 on a CUDA device. `x` may be on an autodiff
+/// Returns whether the CUDA kernels support `x`: f32 or bf16 on a CUDA device. `x` may be on an autodiff
 /// graph.
 #[cfg(feature = "cuda")]
 pub(crate) fn has_cuda_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     matches!((inner_device(x).as_dispatch(), x.dtype()), (DispatchDevice::Cube(_), DType::F32 | DType::BF16))
 }
 
-/// Returns whether CUDA kernels can compute with `x`, and `x` is on no autodiff graph.
+/// Returns whether the CUDA kernels support `x`, and `x` is not on an autodiff graph.
 #[cfg(feature = "cuda")]
 pub(crate) fn has_cuda_inference_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     !x.is_autodiff() && has_cuda_kernels(x)
 }
 
-/// Returns whether `dtr-kernels` can compute with `x`, and `x` is on no autodiff graph.
+/// Returns whether the kernels of `dtr-kernels` support `x`, and `x` is not on an autodiff graph.
 pub(crate) fn has_cpu_inference_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     !x.is_autodiff() && has_cpu_kernels(x)
 }

@@ -4,8 +4,8 @@ use burn::tensor::Tensor;
 
 use crate::rope::RotaryAngles;
 
-/// Keys and values of full attention: buffers `[b, g, capacity, k]`, of which the first `num_tokens` tokens
-/// are filled.
+/// The keys and values of the past tokens of a full-attention layer. They are stored in two buffers,
+/// `[b, g, capacity, k]`, of which the first `num_tokens` tokens are filled.
 #[derive(Clone)]
 pub struct KvCache {
     keys: Tensor<4>,
@@ -14,14 +14,15 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// Returns a cache of these tokens, `[b, g, t, k]` each, without capacity for more.
+    /// Returns a cache of these keys and values, `[b, g, t, k]` each, without capacity for further tokens.
     pub fn new(keys: Tensor<4>, values: Tensor<4>) -> Self {
         let num_tokens = keys.dims()[2];
         Self { keys, values, num_tokens }
     }
 
-    /// Appends tokens, `[b, g, t, k]` each. If the buffers are too small, they are copied to larger buffers,
-    /// for `capacity` tokens in total, or for exactly the new number of tokens if that is larger.
+    /// Appends the keys and values of tokens, `[b, g, t, k]` each. If the buffers are too small, copies them
+    /// to larger buffers. The new buffers have space for `capacity` tokens in total, or for exactly the new
+    /// number of tokens if that is larger.
     #[must_use]
     pub fn append(self, keys_bgtk: Tensor<4>, values_bgtk: Tensor<4>, capacity: usize) -> Self {
         let num_tokens = self.num_tokens + keys_bgtk.dims()[2];
@@ -49,7 +50,7 @@ impl KvCache {
     /// the cache, from the position of the angles' counter on. Returns the rotated queries and the cache.
     ///
     /// The cache must have capacity for the new tokens. [`num_tokens`](Self::num_tokens) is stale afterwards,
-    /// since the host does not read the counter.
+    /// since the counter is on the device and the host does not read it.
     ///
     /// # Panics
     /// Panics if `angles` do not come from a position counter, or if another tensor shares a buffer.
@@ -80,19 +81,19 @@ impl KvCache {
         self.num_tokens
     }
 
-    /// Returns the bytes that the tokens in the cache take. Unused capacity does not count.
+    /// Returns the number of bytes that the tokens in the cache take, without the unused capacity.
     pub fn num_bytes(&self) -> u64 {
         let [batch, heads, _, width] = self.keys.dims();
         let value_width = self.values.dims()[3];
         (self.keys.dtype().size() * batch * heads * self.num_tokens * (width + value_width)) as u64
     }
 
-    /// Returns keys and values with the unused capacity, `[b, g, capacity, k]`.
+    /// Returns the buffers of keys and values with their unused capacity, `[b, g, capacity, k]` each.
     pub(crate) fn buffers(&self) -> [Tensor<4>; 2] {
         [self.keys.clone(), self.values.clone()]
     }
 
-    /// Returns keys and values of the tokens in the cache, `[b, g, s, k]`.
+    /// Returns the keys and the values of the tokens in the cache, `[b, g, s, k]` each.
     pub fn keys_and_values(&self) -> (Tensor<4>, Tensor<4>) {
         let filled = |x: &Tensor<4>| match x.dims()[2] == self.num_tokens {
             true => x.clone(),

@@ -4,16 +4,18 @@
 //! Each operation has a folder. `mod.rs` holds the public function and its portable form in burn's tensor
 //! operations. `cpu.rs` and `cuda.rs` hold faster forms, with their gradients, for f32 on a processor
 //! (`dtr-kernels`) and for f32 and bf16 on CUDA devices (the folder's `.cu` files). `naive.rs` holds the slow
-//! reference that tests compare every form with. The public function picks the form from the device and the
+//! reference that tests compare every form with. The public function picks the form by the device and the
 //! dtype of its input.
 //!
-//! Operations with parameters can compute several layers of one shape at once: a stack of layers. The batch
-//! then holds the rows of each layer, one layer after another, and each parameter holds the values of each
-//! layer in the same order.
+//! Operations with parameters can compute several layers of one shape at once. Such layers are called a
+//! stack. The batch then holds the rows of all layers, one layer after another, and each parameter holds the
+//! values of all layers in the same order.
 //!
 //! Names of tensors end in their shape, such as `q_bhtk`: `b` batch, `t` time, `s` key positions (past and
 //! present), `h` query heads, `g` key/value heads (groups), `k` key width, `v` value width, `d` model width,
-//! `c` chunk length, `n` chunks, `x` batch times heads.
+//! `l` layers of a stack, `r` rows, `o` outputs of a projection. In chunkwise forms, `m` or `x` is batch
+//! times heads, `n` the number of chunks, and `c` the chunk length. In logits, `v` is the vocabulary, `p`
+//! positions, and `n` targets. In an embedding table, `n` is the number of rows.
 
 mod adamw;
 mod attention;

@@ -1,9 +1,10 @@
-//! Parameters of a stack of layers.
+//! Broadcasting of the parameters of a stack of layers.
 
 use burn::tensor::Tensor;
 
-/// Returns `row`, which has `dims[D - 1]` elements for each layer of a stack, as a tensor that broadcasts to
-/// rows of shape `dims`. The first dimension of `dims` holds the rows of each layer, one layer after another.
+/// Returns `row` as a tensor that broadcasts to a tensor of shape `dims`. `row` has `dims[D - 1]` elements
+/// for each layer of a stack. The first dimension of `dims` holds the rows of all layers, one layer after
+/// another.
 pub(crate) fn broadcast_layers<const D: usize>(row: &Tensor<1>, dims: [usize; D]) -> Tensor<D> {
     let width = dims[D - 1];
     let layers = row.dims()[0] / width;

@@ -1,5 +1,5 @@
-//! Tests of stacks of layers on CUDA devices: an operation on a stack has the outputs and the gradients of the
-//! operation on each layer, in f64.
+//! Tests of stacks of layers on CUDA devices. An operation on a stack must have the same outputs and
+//! gradients as the operation on each layer, computed in f64.
 
 use burn::tensor::{DType, Device, Tensor, activation::sigmoid, activation::softplus};
 
@@ -9,20 +9,21 @@ use crate::{
     stacked_linear,
 };
 
-/// Layers, rows of each layer and tokens of each row.
+/// The number of layers, of rows of each layer, and of tokens of each row.
 const STACKS: [[usize; 3]; 4] = [[3, 1, 1], [5, 2, 7], [3, 3, 65], [30, 2, 130]];
 
-/// The bound for operations with fast approximations of exponentials.
+/// The bound on relative errors for operations with fast approximations of exponentials.
 const GATE_BOUND: f64 = 1e-3;
 
-/// Returns the share of the layer at `index` of a stack of `layers` layers, along `dimension`.
-fn share<const D: usize>(x: &Tensor<D>, index: usize, layers: usize, dimension: usize) -> Tensor<D> {
+/// Returns the part of `x` that belongs to layer `index` of a stack of `layers` layers. The layers are
+/// stacked along `dimension`.
+fn layer_part<const D: usize>(x: &Tensor<D>, index: usize, layers: usize, dimension: usize) -> Tensor<D> {
     let size = x.dims()[dimension] / layers;
     x.clone().narrow(dimension, index * size, size)
 }
 
-/// Concatenates the outputs of `run` for each layer. The first input holds rows, `[1, l·b, t, d]` or
-/// `[l·b, h, t, v]`. `dimensions` holds, for each input, the dimension along which its layers are stacked.
+/// Calls `run` for each layer and concatenates the outputs. `dimensions` holds, for each input, the dimension
+/// along which its layers are stacked.
 fn by_layer<const N: usize>(
     layers: usize,
     inputs: &[Tensor<4>; N],
@@ -30,7 +31,7 @@ fn by_layer<const N: usize>(
     run: impl Fn([Tensor<4>; N]) -> Tensor<4>,
 ) -> Tensor<4> {
     let outputs = (0..layers).map(|index| {
-        run(std::array::from_fn(|input| share(&inputs[input], index, layers, dimensions[input])))
+        run(std::array::from_fn(|input| layer_part(&inputs[input], index, layers, dimensions[input])))
     });
     Tensor::cat(outputs.collect(), 1)
 }

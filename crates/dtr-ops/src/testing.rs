@@ -9,12 +9,12 @@ use crate::norm::l2_norm;
 /// Sequence lengths just below, at and just above multiples of the chunk length.
 pub const SEQUENCE_LENGTHS: [usize; 8] = [1, 15, 63, 64, 65, 127, 130, 257];
 
-/// How difficult the inputs of a recurrence are.
+/// The kind of random inputs of a recurrence. Some kinds are numerically difficult.
 #[derive(Clone, Copy, Debug)]
 pub enum Case {
     /// Random keys, mild decay.
     Mild,
-    /// Decay so strong that the state shrinks by a factor of more than `e^100` within a chunk.
+    /// Decay so strong that it shrinks a state by a factor of more than `e^100` within a chunk.
     StrongDecay,
     /// Keys that point in nearly one direction, full write strength, almost no decay.
     Correlated,
@@ -22,19 +22,19 @@ pub enum Case {
 
 pub const CASES: [Case; 3] = [Case::Mild, Case::StrongDecay, Case::Correlated];
 
-/// Returns uniformly distributed f64 numbers on the processor.
+/// Returns uniformly distributed f64 numbers on the processor. The numbers depend only on the arguments.
 pub fn random<const D: usize>(name: &str, shape: [usize; D], low: f64, high: f64) -> Tensor<D> {
     let mut rng = Seed(11).child(name).rng();
     let values: Vec<f64> = (0..shape.iter().product()).map(|_| rng.random_range(low..high)).collect();
     Tensor::from_data(TensorData::new(values, shape), (&Device::flex(), DType::F64))
 }
 
-/// The inputs of a recurrence in f64.
+/// The inputs of a linear-attention recurrence, in f64.
 pub struct RecurrenceInputs {
     pub q: Tensor<4>,
     pub k: Tensor<4>,
     pub v: Tensor<4>,
-    /// Log decays of each key channel.
+    /// Log decays of each key channel, `[b, h, t, k]`.
     pub gk: Tensor<4>,
     /// Log decays of each head, `[b, h, t, 1]`.
     pub g: Tensor<4>,

@@ -1,13 +1,14 @@
 //! Lower-triangular matrices built by merging diagonal blocks, for the chunkwise forms of linear attention.
+//! In shapes, `m` is batch times heads, `n` the number of chunks, and `c` the chunk length.
 
 use burn::tensor::Tensor;
 
 /// Builds lower-triangular matrices `[m, n, c, c]` from their diagonals `[m, n, c]` and a function that
 /// returns the blocks below the diagonal at each level.
 ///
-/// `below(half, merged)` returns, for every pair of diagonal blocks of size `half`, the block that is below
-/// the first and left of the second, `[m, n·c/(2·half), half, half]`. `merged` holds the diagonal blocks made
-/// so far, `[m, n·c/half, half, half]`.
+/// `merged` holds the diagonal blocks of size `half` that have been built so far, `[m, n·c/half, half,
+/// half]`. For each pair of neighbouring blocks, `below(half, merged)` returns the block that is below the
+/// first and left of the second, `[m, n·c/(2·half), half, half]`.
 pub(crate) fn merge_blocks(diagonal: Tensor<3>, below: impl Fn(usize, &Tensor<4>) -> Tensor<4>) -> Tensor<4> {
     let [outer, chunks, size] = diagonal.dims();
     let mut blocks = diagonal.reshape([outer, chunks * size, 1, 1]);
@@ -21,8 +22,8 @@ pub(crate) fn merge_blocks(diagonal: Tensor<3>, below: impl Fn(usize, &Tensor<4>
 }
 
 /// Returns `(I + N)⁻¹` for the strictly lower-triangular matrices `N` in `n_mncc`. The inverses `A` and `D`
-/// of neighbouring diagonal blocks are merged to `[[A, 0], [-D·L·A, D]]`, where `L` is the block below the
-/// first.
+/// of neighbouring diagonal blocks are merged to `[[A, 0], [-D·L·A, D]]`, where `L` is the block of `N` below
+/// the first diagonal block.
 ///
 /// This is as accurate as a triangular solve even for correlated keys, where the doubling product
 /// `(I - N)(I + N²)…` loses all digits.
@@ -36,8 +37,8 @@ pub(crate) fn unit_triangular_inverse(n_mncc: &Tensor<4>) -> Tensor<4> {
     })
 }
 
-/// Returns the upper and the lower half of each run of `2·half` rows of `x_mnck`: `[m, n·c/(2·half), half,
-/// k]` each.
+/// Splits `x_mnck` into runs of `2·half` rows. Returns the upper halves and the lower halves of the runs,
+/// `[m, n·c/(2·half), half, k]` each.
 pub(crate) fn half_rows(x_mnck: &Tensor<4>, half: usize) -> (Tensor<4>, Tensor<4>) {
     let [outer, chunks, size, width] = x_mnck.dims();
     let blocks = x_mnck.clone().reshape([outer, chunks * size / half, half, width]);
@@ -62,7 +63,7 @@ fn blocks_below(matrix: &Tensor<4>, half: usize) -> Tensor<4> {
     Tensor::<5>::cat(blocks, 2).reshape([outer, chunks * pairs, half, half])
 }
 
-/// Takes every second block of `[m, n, r, c]` along `n`, from `offset` on: `[m, n/2, r, c]`.
+/// Returns every second block of `[m, count, rows, columns]`, from the block `offset` on.
 fn select_every_second(blocks: Tensor<4>, offset: usize) -> Tensor<4> {
     let [outer, count, rows, columns] = blocks.dims();
     blocks.reshape([outer, count / 2, 2, rows, columns]).narrow(2, offset, 1).reshape([

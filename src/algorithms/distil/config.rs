@@ -1,4 +1,4 @@
-//! `[distil]`: the recipe of distillation.
+//! The manifest's table `[distil]`: the hyperparameters of distillation.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,12 +9,13 @@ use dtr_model::optimizer::AdamWConfig;
 
 use crate::algorithms::training::TrainingSchedule;
 
-/// The recipe of layer-wise distillation. The twin of a layer gets the hidden states that the layer's full
-/// attention gets, and is trained to produce the attention's output, by mean squared error.
+/// The hyperparameters of layer-wise distillation. The twin of a layer gets the same hidden states as the
+/// layer's full attention. It is trained by mean squared error to produce the attention's output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct DistilConfig {
-    /// Number of tokens that each twin is trained on (100M in the paper). It must suffice for one step.
+    /// Number of tokens that each twin is trained on (100M in the paper). It must suffice for at least one
+    /// step.
     pub token_budget: Count,
     /// Number of tokens in a training sequence.
     #[schemars(range(min = 1, max = 1_048_576))]
@@ -41,7 +42,7 @@ impl Default for DistilConfig {
 }
 
 impl DistilConfig {
-    /// Returns the optimizer steps of the distillation.
+    /// Returns the number and the batch shape of the optimizer steps.
     pub fn schedule(&self) -> TrainingSchedule {
         TrainingSchedule::new(self.token_budget, self.batch_size, self.sequence_length)
     }

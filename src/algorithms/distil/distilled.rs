@@ -1,4 +1,4 @@
-//! The twins that a distillation has trained.
+//! The twins that a distillation has trained, and their losses.
 
 use std::path::Path;
 
@@ -9,13 +9,13 @@ use super::DistilResult;
 
 /// Distilled twins of successive layers, in host memory, with the losses of their training.
 pub struct DistilledTwins {
-    /// The losses, as the cell's record stores them.
+    /// The losses, in the form in which the cell's record stores them.
     pub result: DistilResult,
     pub(super) tensors: NamedTensors,
 }
 
 impl DistilledTwins {
-    /// Appends `next`, the twins of the layers that follow. They must have been trained on the same tokens.
+    /// Appends `next`, the twins of the layers that follow. Both must have been trained on the same tokens.
     #[must_use]
     pub fn append_layers(mut self, next: Self) -> Self {
         let (result, other) = (&mut self.result, next.result);

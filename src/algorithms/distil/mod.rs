@@ -1,10 +1,10 @@
-//! Stage one, block-wise distillation: for every layer a linear-attention twin learns to reproduce the
-//! layer's full-attention block.
+//! Stage one of Distill-then-Replace: block-wise distillation. For each layer, a linear-attention twin learns
+//! to reproduce the output of the layer's full-attention block.
 //!
-//! A twin gets the normalised hidden states that the full-attention block gets, and learns the block's output
-//! by mean squared error. Only twins are trained. The hidden states are those of the base (teacher forcing),
-//! so that one forward pass of the base serves all layers and all variants, and the twins are independent of
-//! one another.
+//! A twin gets the same normalised hidden states as the full-attention block, and learns the block's output
+//! by mean squared error. Only twins are trained. The hidden states always come from the base (teacher
+//! forcing). One forward pass of the base therefore serves all layers and all variants, and the twins do not
+//! depend on one another.
 
 mod config;
 mod distilled;
@@ -32,12 +32,12 @@ use crate::observer::Observer;
 
 /// Trains `students` of `base` on the same `sequences`, with one forward pass of the base per step.
 ///
-/// A student that resumes from a later step waits until the other students reach this step. A student that
-/// fails stops training. Neither case changes the weights of the other students.
+/// A student that resumes from a later step waits until the other students reach this step. If a student
+/// fails, only this student stops training. Neither case changes the weights of the other students.
 ///
 /// # Errors
-/// Fails if sequences cannot be read, a checkpoint cannot be written, or the user asked to stop. The failure
-/// of a single student is returned by [`Student::finish`].
+/// Fails if sequences cannot be read, a checkpoint cannot be written, or the user asked to stop.
+/// [`Student::finish`] returns the failure of a single student.
 pub fn distil(
     base: &Decoder,
     students: &mut [Student],

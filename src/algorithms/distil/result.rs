@@ -2,14 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The losses of the twins of one variant. The twins' weights are an artifact of the cell.
+/// The losses of the twins of one variant. The twins' weights are stored separately, as an artifact of the
+/// cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DistilResult {
-    /// Tokens that every twin was trained on.
+    /// The number of tokens that each twin was trained on.
     pub tokens: u64,
-    /// Optimizer steps of every twin.
+    /// The number of optimizer steps of each twin.
     pub steps: u64,
-    /// Parameters of all twins.
+    /// The number of parameters of all twins together.
     pub num_parameters: u64,
     /// The loss of each layer's twin, in layer order.
     pub layers: Vec<LayerLoss>,
@@ -26,7 +27,7 @@ impl DistilResult {
     }
 }
 
-/// The loss of a layer's twin: mean squared error to the output of the layer's full-attention block.
+/// The loss of a layer's twin: the mean squared error to the output of the layer's full-attention block.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerLoss {
     /// The layer, counted from 0.
@@ -35,7 +36,7 @@ pub struct LayerLoss {
     pub initial: f64,
     /// The mean loss of the last steps.
     pub r#final: f64,
-    /// Variance of the block's output, which is the loss of a twin that always returns the mean.
+    /// The variance of the block's output. It is the loss of a twin that always returns the mean output.
     pub output_variance: f64,
 }
 
@@ -46,13 +47,13 @@ impl LayerLoss {
     }
 
     /// Returns the final loss divided by the output's variance: 0 for a perfect twin, 1 for a twin that
-    /// always returns the mean.
+    /// always returns the mean output.
     pub fn final_normalised(&self) -> f64 {
         self.normalised(self.r#final)
     }
 
     fn normalised(&self, loss: f64) -> f64 {
-        // The variance of a constant output is 0, and the quotient must be a number even then.
+        // The variance of a constant output is 0. The quotient must not be NaN then.
         loss / self.output_variance.max(f64::MIN_POSITIVE)
     }
 }
@@ -60,9 +61,9 @@ impl LayerLoss {
 /// A point of the loss curve.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerCurvePoint {
-    /// Optimizer steps done so far.
+    /// The number of optimizer steps done so far.
     pub step: u64,
-    /// Tokens trained on so far.
+    /// The number of tokens that each twin was trained on so far.
     pub tokens: u64,
     /// The loss of each layer's twin, in layer order.
     pub losses: Vec<f64>,

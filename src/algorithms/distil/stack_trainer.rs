@@ -15,18 +15,18 @@ use dtr_ops::mean_squared_error;
 use super::step::StepContext;
 use crate::algorithms::training::{divergence_error, ensure_finite};
 
-/// The table of the manifest that the hints of errors name.
+/// The table of the manifest that error hints refer to.
 const TABLE: &str = "distil";
 
-/// The twins of successive layers, and their optimizer. One step trains all of these twins. Each twin has its
-/// own loss, and its gradient is clipped by its own norm, so that the twins learn as if each was trained
-/// alone.
+/// The twins of a stack of successive layers, and their optimizer. One step trains all of these twins. Each
+/// twin has its own loss, and its gradient is clipped by its own norm. The twins therefore learn as if each
+/// were trained alone.
 pub(super) struct StackTrainer {
     pub(super) layers: Range<usize>,
-    /// The variant's name, for errors.
+    /// The variant's name, for error messages.
     pub(super) variant: String,
     init: TwinInit,
-    /// The twins of all layers as one module; see [`stack_layers`].
+    /// The twins of all layers, combined into one module by [`stack_layers`].
     pub(super) stack: Mixer,
     optimizer: AdamW,
     optimizer_config: AdamWConfig,
@@ -34,19 +34,19 @@ pub(super) struct StackTrainer {
 
 /// The losses of a step, which the device may still be computing.
 pub(super) struct PendingLosses {
-    /// Mean squared error of each layer before the step, `[layers]`.
+    /// The mean squared error of each layer before the step, `[layers]`.
     losses: Tensor<1>,
-    /// Norm of each layer's gradient, `[layers]`.
+    /// The norm of each layer's gradient, `[layers]`.
     gradient_norms: Tensor<1>,
-    /// Variance of each full-attention block's output. Only the first step computes it.
+    /// The variance of each full-attention block's output. Only the first step computes it.
     output_variances: Option<Vec<f64>>,
 }
 
 /// The loss of one layer in a step.
 pub(super) struct StepLoss {
-    /// Mean squared error before the step.
+    /// The mean squared error before the step.
     pub loss: f64,
-    /// Variance of the full-attention block's output. Only the first step computes it.
+    /// The variance of the full-attention block's output. Only the first step computes it.
     pub output_variance: Option<f64>,
 }
 
@@ -79,8 +79,8 @@ impl StackTrainer {
     /// Does one optimizer step. `io` holds the inputs and outputs of the layers' full-attention blocks, one
     /// layer after another.
     ///
-    /// If the variant asks for calibration, the first step begins by calibrating the twins' gates and scales
-    /// on these inputs and outputs.
+    /// If the variant's `init` is `Calibrated`, the first step begins with the calibration of the twins'
+    /// gates and scales on these inputs.
     pub fn train_step(&mut self, context: &StepContext<'_>, io: &LayerIo) -> PendingLosses {
         let is_first = context.step == 0;
         if is_first && self.init == TwinInit::Calibrated {
@@ -117,7 +117,7 @@ impl StackTrainer {
     /// Returns the loss of `layer` in `step`.
     ///
     /// # Errors
-    /// Fails if the loss or the gradient is not finite, because then the twin's parameters are not finite
+    /// Fails if the loss or the gradient norm is not finite. The twin's parameters are then not finite
     /// either.
     fn check_loss(
         &self,
@@ -168,8 +168,8 @@ pub(super) fn layer_divergence_error(variant: &str, layer: usize, loss: f64, bou
     divergence_error(format_args!("the loss of `{variant}` in layer {layer}"), &predicate, step, TABLE)
 }
 
-/// Reads the losses of several trainers in one transfer from the device. Returns the losses of all layers, in
-/// order.
+/// Reads the losses of several trainers in one transfer from the device. Returns the losses of all layers of
+/// the first trainer, then those of the second, and so on.
 pub(super) fn read_losses(pending: Vec<(&StackTrainer, PendingLosses)>, step: u64) -> Vec<Result<StepLoss>> {
     let vectors = pending.iter().flat_map(|(_, one)| [one.losses.clone(), one.gradient_norms.clone()]);
     let values: Vec<f32> =
@@ -189,14 +189,14 @@ pub(super) fn read_losses(pending: Vec<(&StackTrainer, PendingLosses)>, step: u6
     losses
 }
 
-/// Returns one layer's rows of a batch that holds the rows of a whole stack of `num_layers` layers. `index`
-/// counts the layers of the stack from 0.
+/// Returns the rows of one layer from a batch that holds the rows of a stack of `num_layers` layers. `index`
+/// is the layer's index in the stack.
 fn layer_rows(x_btd: &Tensor<3>, index: usize, num_layers: usize) -> Tensor<3> {
     let batch = x_btd.dims()[0] / num_layers;
     x_btd.clone().narrow(0, index * batch, batch)
 }
 
-/// Returns the variance of all elements about their mean.
+/// Returns the variance of all elements.
 fn variance(x_btd: &Tensor<3>) -> f64 {
     let x = x_btd.clone().cast(DType::F32);
     let mean = x.clone().mean().reshape([1, 1, 1]);

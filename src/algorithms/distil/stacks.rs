@@ -1,11 +1,11 @@
-//! The number of layers that one training step computes together.
+//! The division of layers into stacks. A GPU trains all layers of a stack together.
 
 use std::ops::Range;
 
-/// The largest number of elements in the input of a stack of layers. This limit bounds the memory of a step.
+/// The largest number of elements in the input of a stack of layers. It limits the memory of a step.
 const MAX_STACK_ELEMENTS: usize = 1 << 28;
 
-/// A layer with this many elements in its input fills a GPU alone.
+/// A layer whose input has at least this many elements fills a GPU alone.
 const FILLING_ELEMENTS: usize = 1 << 25;
 
 /// Returns the number of layers that a GPU trains together for batches of `batch_tokens` tokens and a base of
@@ -17,7 +17,7 @@ pub(super) fn layers_per_stack(batch_tokens: usize, hidden_size: usize) -> usize
     }
 }
 
-/// Returns the number of layers of the largest stack when a GPU trains `num_layers` layers.
+/// Returns the number of layers in the largest stack, if a GPU trains `num_layers` layers.
 pub fn largest_stack(num_layers: usize, batch_tokens: usize, hidden_size: usize) -> usize {
     let stacks = stacks(0..num_layers, layers_per_stack(batch_tokens, hidden_size));
     stacks.iter().map(Range::len).max().unwrap_or(0)

@@ -11,10 +11,10 @@ use dtr_ops::{is_cpu, run_on_device_thread};
 use super::Student;
 use super::stack_trainer::{PendingLosses, StackTrainer, StepLoss, read_losses};
 
-/// Trains every student whose next step is `step` on `batch`, with one forward pass of the base up to the
-/// last layer that is trained.
+/// Trains every student whose next step is `step` on `batch`, with one forward pass of the base. The pass
+/// ends after the last layer that is trained.
 ///
-/// All students train the same layers. `num_steps` is the length of the learning-rate schedule.
+/// All students must train the same layers. `num_steps` is the length of the learning-rate schedule.
 pub fn train_step(base: &Decoder, students: &mut [Student], batch: &[Vec<u32>], step: u64, num_steps: u64) {
     let mut active: Vec<&mut Student> =
         students.iter_mut().filter(|student| student.is_active(step)).collect();
@@ -79,7 +79,7 @@ impl<'a> StepContext<'a> {
     }
 
     /// Computes the inputs and outputs of all layers, then trains all twins in parallel on the threads of the
-    /// CPU. On a CPU, each twin is a stack of its own.
+    /// CPU. On a CPU, each stack holds a single twin.
     fn train_in_parallel(
         &self,
         batch: &[Vec<u32>],
@@ -97,9 +97,9 @@ impl<'a> StepContext<'a> {
         students.par_iter_mut().map(train_all).collect()
     }
 
-    /// Trains the twins of each stack of layers as soon as the base has run the layers of this stack, so that
-    /// the device holds the inputs and outputs of one stack at a time. Losses are read after all work is
-    /// enqueued, so that the device never idles.
+    /// Trains the twins of each stack of layers as soon as the base has run the layers of this stack. The
+    /// device therefore holds the inputs and outputs of only one stack at a time. All work is enqueued before
+    /// the losses are read, so that the device never idles.
     fn train_stack_by_stack(
         &self,
         batch: &[Vec<u32>],

@@ -1,4 +1,4 @@
-//! The twins of one variant in training: trainers, losses and checkpoint.
+//! The twins of one variant in training, with their losses and their checkpoint.
 
 use std::ops::Range;
 
@@ -17,10 +17,10 @@ use super::stacks::{layers_per_stack, stacks};
 use super::{DistilConfig, DistilResult, DistilledTwins, LayerCurvePoint, LayerLoss};
 use crate::algorithms::training::{read_checkpoint, write_checkpoint};
 
-/// The number of points of a loss curve, besides the first and the last.
+/// The number of points of a loss curve, in addition to the first and the last point.
 const CURVE_POINTS: u64 = 64;
 
-/// The number of last steps over which the final loss is averaged.
+/// The number of steps at the end of training over which the final loss is averaged.
 const FINAL_STEPS: usize = 8;
 
 /// A loss has diverged when it exceeds both the initial loss and the output's variance by this factor.
@@ -35,7 +35,7 @@ pub struct Student {
     failure: Option<Error>,
 }
 
-/// The contents of a checkpoint besides tensors.
+/// The contents of a checkpoint other than tensors.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct StudentProgress {
     num_steps: u64,
@@ -44,13 +44,13 @@ struct StudentProgress {
     /// Each layer's losses in the last steps, `[step][layer]`. A layer's final loss is their mean, which is
     /// less noisy than a single loss.
     recent: Vec<Vec<f64>>,
-    /// Variance of each layer's attention output in the first batch.
+    /// The variance of each layer's attention output in the first batch.
     output_variance: Vec<f64>,
     curve: Vec<LayerCurvePoint>,
 }
 
 impl Student {
-    /// Returns the student of `variant` for `layers` of `base`, resumed from its checkpoint if there is one.
+    /// Creates the student of `variant` for `layers` of `base`. Resumes from `checkpoint` if its file exists.
     ///
     /// # Errors
     /// Fails if the variant does not fit the base, or the checkpoint cannot be read.
@@ -70,7 +70,7 @@ impl Student {
         Ok(student)
     }
 
-    /// Creates a student at step 0 from given `twins`, which belong to `first_layer` and the layers after it.
+    /// Creates a student at step 0 from `twins`, which belong to `first_layer` and the layers after it.
     pub fn from_twins(
         name: &str,
         twins: Vec<Mixer>,
@@ -129,7 +129,7 @@ impl Student {
         &mut self.trainers
     }
 
-    /// Records the losses of a step, or the first failure among them.
+    /// Records the losses of a step. If one of them is an error, records the first error instead.
     pub(super) fn finish_step(&mut self, losses: Vec<Result<StepLoss>>) {
         let recorded = losses
             .into_iter()
@@ -177,7 +177,7 @@ impl Student {
     /// Ends the training and returns the twins.
     ///
     /// # Errors
-    /// Returns the error that ended the training early, if there was one.
+    /// Fails with the error that ended the training early, if there was one.
     pub fn finish(mut self) -> Result<DistilledTwins> {
         if let Some(error) = self.failure.take() {
             return Err(error);
@@ -212,7 +212,8 @@ impl Student {
         NamedTensors::from_module(&mut NumberedTwins(twins.collect()))
     }
 
-    /// Writes a checkpoint of twins, moments and progress. After a failure the previous checkpoint stays.
+    /// Writes a checkpoint of twins, optimizer moments and progress. After a failure, keeps the previous
+    /// checkpoint.
     ///
     /// # Errors
     /// Fails if the checkpoint cannot be written.
@@ -239,7 +240,7 @@ impl Student {
     }
 }
 
-/// Twins with the numbers of their layers. The names of their tensors contain these numbers.
+/// Twins with their layer numbers. The names of their tensors contain these numbers.
 struct NumberedTwins(Vec<(usize, Mixer)>);
 
 impl Parameters for NumberedTwins {

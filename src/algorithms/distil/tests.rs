@@ -1,4 +1,4 @@
-//! Tests of students that diverge, and of students that train some layers of a base at a time.
+//! Tests of students that diverge, and of students that each train only some layers of a base.
 
 use std::fs;
 use std::ops::Range;
@@ -31,7 +31,7 @@ fn batch(offset: u32) -> Vec<Vec<u32>> {
     (0..2).map(|row| (0..16).map(|at| (7 * row + 3 * at + offset) % 50).collect()).collect()
 }
 
-/// Trains a student and changes the parameters of layer 1's twin by `change` before the step `changed_step`.
+/// Trains a student. Before the step `changed_step`, applies `change` to the parameters of layer 1's twin.
 /// Returns the number of steps.
 fn train(
     learning_rate: f64,
@@ -70,7 +70,8 @@ fn a_loss_that_is_not_finite_is_an_error_that_names_variant_layer_and_step() {
     assert_eq!(error, expected);
 }
 
-/// No step follows the last one, so only the norm of the gradient shows the overflow.
+/// A step's loss is computed before its update. No loss is computed after the last step, so only the norm of
+/// the gradient shows the overflow.
 #[test]
 fn a_gradient_that_overflows_in_the_last_step_is_an_error() {
     let huge = |name: &str, values: Tensor<1>| if name.contains("o_proj") { values * 1e14 } else { values };

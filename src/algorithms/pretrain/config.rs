@@ -1,4 +1,4 @@
-//! `[pretrain]`: the recipe by which a base model is trained from scratch.
+//! The manifest's table `[pretrain]`: the hyperparameters of training a base model from scratch.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,11 +9,12 @@ use dtr_model::optimizer::AdamWConfig;
 
 use crate::algorithms::training::TrainingSchedule;
 
-/// The recipe of next-token training of a base whose source is `pretrain`.
+/// The hyperparameters of pretraining. A base whose source is `pretrain` is trained from scratch to predict
+/// the next token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct PretrainConfig {
-    /// Number of tokens that the model is trained on. It must suffice for one step.
+    /// Number of tokens that the model is trained on. It must suffice for at least one step.
     pub token_budget: Count,
     /// Number of tokens in a training sequence.
     #[schemars(range(min = 2, max = 1_048_576))]
@@ -21,8 +22,8 @@ pub struct PretrainConfig {
     /// Number of sequences in a training step.
     #[schemars(range(min = 1, max = 65_536))]
     pub batch_size: usize,
-    /// Number of sequences whose gradient is computed at once. It divides `batch-size`. A CPU computes
-    /// several such micro-batches in parallel; for a GPU choose a number that fills the device.
+    /// Number of sequences whose gradient is computed at once. It must divide `batch-size`. A CPU computes
+    /// several such micro-batches in parallel. For a GPU, choose a number that fills the device.
     #[schemars(range(min = 1, max = 65_536))]
     pub micro_batch_size: usize,
     /// The optimizer and its schedule.
@@ -45,7 +46,7 @@ impl Default for PretrainConfig {
 }
 
 impl PretrainConfig {
-    /// Returns the optimizer steps of the pretraining.
+    /// Returns the number and the batch shape of the optimizer steps.
     pub fn schedule(&self) -> TrainingSchedule {
         TrainingSchedule::new(self.token_budget, self.batch_size, self.sequence_length)
     }

@@ -6,7 +6,7 @@ use dtr_model::optimizer::group_for_update;
 use dtr_model::{AutodiffCopy, Decoder, Hybrid};
 use dtr_ops::cross_entropy;
 
-/// Returns the mean loss over the tokens of `rows`, and its gradient, in the groups of [`group_for_update`].
+/// Returns the mean loss over the tokens of `rows`, and its gradient, grouped by [`group_for_update`].
 pub(super) fn loss_and_gradient(decoder: &Decoder, rows: &[Vec<u32>]) -> (f64, Vec<Tensor<1>>) {
     let tracked = AutodiffCopy::new(decoder, DType::F32);
     let loss = next_token_loss(&tracked.0, rows);
@@ -14,8 +14,8 @@ pub(super) fn loss_and_gradient(decoder: &Decoder, rows: &[Vec<u32>]) -> (f64, V
     (f64::from(value), group_for_update(tracked.gradients(&loss)))
 }
 
-/// Returns the mean cross entropy of predicting each token of a row, except the first, from the tokens before
-/// it.
+/// Returns the mean cross entropy of all tokens of `rows` but the first of each row. Each token is predicted
+/// from the tokens before it.
 fn next_token_loss(decoder: &Decoder, rows: &[Vec<u32>]) -> Tensor<1> {
     let time = rows[0].len() - 1;
     let inputs: Vec<Vec<u32>> = rows.iter().map(|row| row[..time].to_vec()).collect();

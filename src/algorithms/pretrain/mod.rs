@@ -1,4 +1,4 @@
-//! Pretraining of a base by next-token prediction. The bundled base is trained this way.
+//! Pretraining of a base model by next-token prediction. The bundled base model was trained this way.
 
 mod config;
 mod loss;

@@ -1,15 +1,15 @@
-//! The result of training a base.
+//! The result of pretraining a base model.
 
 use serde::{Deserialize, Serialize};
 
-/// The losses of a base's pretraining. The base's weights are artifacts of the cell.
+/// The losses of a base's pretraining. The base's weights are stored separately, as artifacts of the cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PretrainResult {
-    /// Parameters of the base.
+    /// The number of parameters of the base.
     pub num_parameters: u64,
-    /// Tokens trained on.
+    /// The number of tokens that the base was trained on.
     pub tokens: u64,
-    /// Optimizer steps.
+    /// The number of optimizer steps.
     pub steps: u64,
     /// The loss curve.
     pub curve: Vec<LossPoint>,
@@ -20,10 +20,10 @@ pub struct PretrainResult {
 /// A point of the loss curve.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LossPoint {
-    /// Optimizer steps done so far.
+    /// The number of optimizer steps done so far.
     pub step: u64,
-    /// Tokens trained on so far.
+    /// The number of tokens that the base was trained on so far.
     pub tokens: u64,
-    /// Mean cross entropy since the previous point, in nats per token.
+    /// The mean cross entropy since the previous point, in nats per token.
     pub loss: f64,
 }

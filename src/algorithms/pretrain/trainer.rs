@@ -1,4 +1,4 @@
-//! The trainer of a base.
+//! The trainer of a base model.
 
 use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
@@ -23,13 +23,13 @@ use crate::observer::Observer;
 /// The number of points of the loss curve.
 const CURVE_POINTS: u64 = 200;
 
-/// The number of points of the loss curve from one message to the next.
+/// The number of points of the loss curve between two progress messages.
 const POINTS_PER_MESSAGE: usize = 10;
 
 /// The name of the optimizer's moments in a checkpoint.
 const MOMENTS_NAME: &str = "adamw";
 
-/// A base in training.
+/// A base in training, with its optimizer and its loss curve.
 pub struct Trainer {
     decoder: Decoder,
     optimizer: AdamW,
@@ -38,16 +38,16 @@ pub struct Trainer {
     checkpoint: CheckpointFile,
 }
 
-/// The contents of a checkpoint besides tensors.
+/// The contents of a checkpoint other than tensors.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct PretrainProgress {
     num_steps: u64,
-    /// Sum and number of the losses since the last point of the curve.
+    /// The sum and the number of the losses since the last point of the curve.
     pending: (f64, u64),
     curve: Vec<LossPoint>,
 }
 
-/// Returns the configuration and the tokenizer of a base that is trained by `config`. The tokenizer
+/// Returns the configuration and the tokenizer of a base that is pretrained with `config`. The tokenizer
 /// determines the size of the vocabulary. The maximum number of positions is the sequence length.
 ///
 /// # Errors
@@ -61,7 +61,7 @@ pub fn base_config_and_tokenizer(
 }
 
 impl Trainer {
-    /// Returns the trainer of a new base, resumed from its checkpoint if there is one.
+    /// Creates the trainer of a new base. Resumes from `checkpoint` if its file exists.
     ///
     /// # Errors
     /// Fails if the checkpoint cannot be read.
@@ -91,8 +91,8 @@ impl Trainer {
     /// Trains to the end of the token budget.
     ///
     /// # Errors
-    /// Fails if the loss diverges, sequences cannot be read, a checkpoint cannot be written, or the user
-    /// asked to stop.
+    /// Fails if the loss or the gradient is not finite, sequences cannot be read, a checkpoint cannot be
+    /// written, or the user asked to stop.
     pub fn run(&mut self, sequences: &TokenSequences, observer: &dyn Observer) -> Result<()> {
         let schedule = self.config.schedule();
         run_training(self, schedule, sequences, observer)

@@ -1,4 +1,4 @@
-//! Log-likelihoods of a split's items, added up while the split is scored part by part.
+//! The log-likelihoods of a split's items, which are added up while the split is scored part by part.
 
 use super::{ItemScore, ScoreBounds, ScoreResult};
 use crate::algorithms::candidate::PruneBelow;
@@ -7,9 +7,9 @@ use crate::data::scoring_requests::ScoringRequests;
 /// The log-likelihood of one token of a choice.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct TokenLogLikelihood {
-    /// Index of the item.
+    /// The index of the item.
     pub item: usize,
-    /// Index of the item's choice.
+    /// The index of the choice among the item's choices.
     pub choice: usize,
     /// The log-likelihood in nats.
     pub value: f64,
@@ -26,7 +26,7 @@ pub(super) struct ScoreAccumulator<'a> {
 }
 
 impl<'a> ScoreAccumulator<'a> {
-    /// Starts without any log-likelihood.
+    /// Creates an accumulator without any log-likelihood.
     pub fn new(requests: &'a ScoringRequests) -> Self {
         Self {
             requests,
@@ -36,7 +36,7 @@ impl<'a> ScoreAccumulator<'a> {
         }
     }
 
-    /// Adds log-likelihoods. Their computation took `tokens` tokens.
+    /// Adds log-likelihoods. `tokens` is the number of tokens that were scored for them.
     pub fn add(&mut self, scored: impl Iterator<Item = TokenLogLikelihood>, tokens: u64) {
         for TokenLogLikelihood { item, choice, value } in scored {
             self.log_likelihoods[item][choice] += value;
@@ -45,7 +45,7 @@ impl<'a> ScoreAccumulator<'a> {
         self.tokens += tokens;
     }
 
-    /// Returns the tokens that were scored.
+    /// Returns the number of tokens that were scored so far.
     pub fn tokens(&self) -> u64 {
         self.tokens
     }
@@ -60,7 +60,7 @@ impl<'a> ScoreAccumulator<'a> {
         (num_open > 0 && prune_below.prunes(bounds.upper)).then_some(bounds)
     }
 
-    /// Returns the answers to the items without missing tokens, in the split's order.
+    /// Returns the answers to the items whose tokens have all been scored, in the split's order.
     fn complete_items(&self) -> impl Iterator<Item = ItemScore> {
         let items = self.requests.items().iter().enumerate();
         let complete = items.filter(|(index, _)| self.num_missing[*index] == 0);
@@ -75,7 +75,7 @@ impl<'a> ScoreAccumulator<'a> {
     /// Returns the score. All items must have been scored.
     pub fn result(&self) -> ScoreResult {
         let items: Vec<ItemScore> = self.complete_items().collect();
-        assert_eq!(items.len(), self.num_missing.len(), "the parts of a split hold every item");
+        assert_eq!(items.len(), self.num_missing.len(), "every item of the split has been scored");
         let num_correct = items.iter().filter(|item| item.is_correct()).count() as u64;
         let num_items = items.len() as u64;
         ScoreResult {

@@ -13,20 +13,20 @@ use crate::data::scoring_requests::{PrefixGroup, ScoringRequests, TargetToken};
 pub(super) struct Batch {
     /// `trees[i]` holds `i + 1` copies of the token rows. The copies let several hybrids run in one pass.
     trees: Vec<PrefixTree>,
-    /// Each target with the index of the hidden state that predicts it. Indices count all tokens of the
-    /// batch.
+    /// Each target (a token whose log-likelihood is scored), with the index of the hidden state that predicts
+    /// it. Indices count all tokens of the batch.
     targets: Vec<(usize, TargetToken)>,
     /// The indices of `targets`, sorted and without duplicates. Duplicates occur because the choices of an
     /// item share the last token of the prompt.
     indices: Vec<usize>,
     num_unpadded_tokens: u64,
-    /// The hidden states after each of the first layers, from layer 0 on.
+    /// The cached hidden states after layer 0, after layer 1, and so on.
     cached_states: Vec<PrefixTreeStates>,
 }
 
 impl Batch {
-    /// Lays out the rows of `groups`. One more block of suffixes costs as much as `block_overhead` padding
-    /// tokens.
+    /// Creates a batch of the rows of `groups`. `block_overhead` is the cost of one more block of suffixes,
+    /// as a number of padding tokens.
     pub(super) fn new(
         base: &Decoder,
         requests: &ScoringRequests,
@@ -51,7 +51,7 @@ impl Batch {
         }
     }
 
-    /// Returns the tokens whose log-likelihoods are scored, in the order of [`Batch::log_likelihoods`].
+    /// Returns the targets, in the order of the results of [`Batch::log_likelihoods`].
     pub(super) fn targets(&self) -> impl Iterator<Item = &TargetToken> {
         self.targets.iter().map(|(_, target)| target)
     }
@@ -66,7 +66,7 @@ impl Batch {
         self.num_unpadded_tokens
     }
 
-    /// Returns the number of tokens with padding.
+    /// Returns the number of tokens including padding.
     pub(super) fn num_tokens(&self) -> usize {
         self.tree().num_tokens()
     }
@@ -76,8 +76,7 @@ impl Batch {
         &self.trees[0]
     }
 
-    /// Returns the work, in tokens times layers, to cache the hidden states after the first `num_layers`
-    /// layers.
+    /// Returns the work that [`Batch::extend_cache`] needs for `num_layers` layers, in tokens times layers.
     pub(super) fn layer_tokens_to_cache(&self, num_layers: usize) -> u64 {
         (self.num_tokens() * num_layers.saturating_sub(self.cached_states.len())) as u64
     }
@@ -96,7 +95,7 @@ impl Batch {
         }
     }
 
-    /// Prepares the token rows for passes of up to `num_hybrids` hybrids.
+    /// Makes the copies of the token rows that passes of up to `num_hybrids` hybrids need.
     pub(super) fn prepare_copies(&mut self, num_hybrids: usize) {
         for times in self.trees.len() + 1..=num_hybrids {
             self.trees.push(self.tree().repeat(times));
@@ -111,10 +110,10 @@ impl Batch {
         }
     }
 
-    /// Runs several hybrids in one pass, each from its first layer on. Returns the log-likelihoods of the
-    /// targets under each hybrid.
+    /// Runs several hybrids in one pass, each from the first layer of its `PartialRun` on. Returns the
+    /// log-likelihoods of the targets under each hybrid.
     ///
-    /// The hidden states before each hybrid's first layer must be cached.
+    /// The hidden states before each of these first layers must be cached.
     pub(super) fn log_likelihoods(
         &self,
         base: &Decoder,
@@ -124,7 +123,7 @@ impl Batch {
         let hidden_nd =
             hidden_states_at(runs, &self.trees, &self.indices, |layer| self.states_before(base, layer));
         let num_indices = self.indices.len();
-        let row = |index: &usize| self.indices.binary_search(index).expect("`indices` holds every target's");
+        let row = |index: &usize| self.indices.binary_search(index).expect("`indices` is complete");
         let rows_of_run = |run| {
             let targets = self.targets.iter();
             targets.map(move |(index, target)| (run * num_indices + row(index), target.token))

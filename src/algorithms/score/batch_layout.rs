@@ -1,4 +1,4 @@
-//! The layout of a batch: the positions of its rows' tokens, and of the hidden states that predict its
+//! The layout of a batch: where the tokens of its rows are, and where the hidden states are that predict its
 //! targets.
 
 use std::cmp::Reverse;
@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 
 use crate::data::scoring_requests::{PrefixGroup, ScoringRequests, TargetToken};
 
-/// The layout of some groups of rows. The rows of a group share a prefix. The other tokens of a row are its
-/// suffix.
+/// The layout of the groups of rows in a batch. The rows of a group share a prefix. The other tokens of a row
+/// are its suffix.
 ///
 /// Prefixes that have suffixes are padded on the left, so that the suffixes follow directly. Other rows are
 /// padded on the right, where a causal model never attends to the padding.
 pub(super) struct BatchLayout<'a> {
     requests: &'a ScoringRequests,
     groups: &'a [&'a PrefixGroup],
-    /// The number of tokens of a prefix with padding.
+    /// The number of tokens of each prefix, including padding.
     prefix_length: usize,
     /// The suffixes, the longest first.
     suffixes: Vec<Suffix>,
@@ -22,7 +22,7 @@ pub(super) struct BatchLayout<'a> {
     block_overhead: usize,
 }
 
-/// Suffixes that are padded to one length.
+/// Suffixes that are padded to the same length.
 pub(super) struct SuffixBlock {
     /// The tokens of each suffix.
     pub ids: Vec<Vec<u32>>,
@@ -38,7 +38,7 @@ struct Suffix {
 }
 
 impl<'a> BatchLayout<'a> {
-    /// Lays out `groups`. Either every group has one row, or every group has several.
+    /// Creates the layout of `groups`. Either every group has one row, or every group has several rows.
     pub fn new(requests: &'a ScoringRequests, groups: &'a [&'a PrefixGroup], block_overhead: usize) -> Self {
         let prefix_length = groups.iter().map(|group| group.num_prefix_tokens).max().unwrap_or(0);
         let mut suffixes = Vec::new();
@@ -52,7 +52,7 @@ impl<'a> BatchLayout<'a> {
         Self { requests, groups, prefix_length, suffixes, block_overhead }
     }
 
-    /// Returns the tokens of each prefix, padded to one length.
+    /// Returns the tokens of each prefix, padded to the same length.
     pub fn prefixes(&self) -> Vec<Vec<u32>> {
         let padded = |(prefix, group): (usize, &&PrefixGroup)| {
             let mut ids = vec![0; self.left_pad(prefix)];
@@ -98,8 +98,8 @@ impl<'a> BatchLayout<'a> {
         }
     }
 
-    /// Returns every target of the batch with the index of the hidden state that predicts it. Indices count
-    /// the tokens of the prefixes, then those of the suffix blocks, row by row.
+    /// Returns each target of the batch with the index of the hidden state that predicts it. Indices count
+    /// the tokens of the prefixes, then the tokens of the suffix blocks, row by row.
     pub fn targets(&self) -> Vec<(usize, TargetToken)> {
         let suffix_starts = self.suffix_starts();
         let mut targets = Vec::new();
@@ -131,10 +131,10 @@ impl<'a> BatchLayout<'a> {
     }
 }
 
-/// Splits suffixes, whose `lengths` are in descending order, into blocks such that padding and overhead cost
-/// least. Returns the number of suffixes in each block.
+/// Splits suffixes into blocks such that the total cost of padding and overhead is minimal. `lengths` are the
+/// lengths of the suffixes in descending order. Returns the number of suffixes in each block.
 fn block_sizes(lengths: &[usize], overhead: usize) -> Vec<usize> {
-    // `best[n]` is the least cost of the first `n` suffixes, and the size of the last block at that cost.
+    // `best[n]` holds the minimal cost of the first `n` suffixes, and the size of their last block.
     let mut best = vec![(0, 0)];
     for end in 1..=lengths.len() {
         let cost = |start: usize| best[start].0 + (end - start) * lengths[start] + overhead;

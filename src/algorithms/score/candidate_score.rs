@@ -7,11 +7,11 @@ use super::{ScoreBounds, ScoreResult};
 pub enum CandidateScore {
     /// The candidate was scored on every item.
     Complete(ScoreResult),
-    /// The candidate was pruned after some of the items.
+    /// The candidate was pruned after it was scored on some of the items.
     Pruned {
         /// The bounds of the score when the candidate was pruned.
         bounds: ScoreBounds,
-        /// Tokens that were scored until then.
+        /// The number of tokens that were scored until then.
         tokens: u64,
     },
 }
@@ -25,7 +25,7 @@ impl CandidateScore {
         }
     }
 
-    /// Returns the tokens that were scored.
+    /// Returns the number of tokens that were scored.
     pub fn tokens(&self) -> u64 {
         match self {
             Self::Complete(result) => result.tokens,
@@ -39,6 +39,6 @@ impl CandidateScore {
 pub struct ScoredCandidate {
     /// The score.
     pub score: CandidateScore,
-    /// Work in tokens times layers, padding included.
+    /// The work, in tokens times layers. Padding tokens count.
     pub layer_tokens: u64,
 }

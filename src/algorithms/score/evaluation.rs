@@ -12,8 +12,8 @@ use crate::algorithms::candidate::Candidate;
 pub(super) struct Evaluation<'a> {
     candidate: Candidate<'a>,
     hybrid: Hybrid<'a>,
-    /// The first layer that the candidate runs itself. Earlier layers are not run: the run starts from the
-    /// incumbent's cached hidden states.
+    /// The first layer that is run for the candidate. The run starts from the incumbent's cached hidden
+    /// states before this layer.
     pub first_layer: usize,
     scores: ScoreAccumulator<'a>,
     /// The bounds of the score, if the candidate was pruned.
@@ -22,7 +22,7 @@ pub(super) struct Evaluation<'a> {
 }
 
 impl<'a> Evaluation<'a> {
-    /// Starts the evaluation of `candidate`. `hybrid` is its model, which is run from `first_layer` on.
+    /// Creates an evaluation of `candidate`. `hybrid` is its model, which is run from `first_layer` on.
     pub fn new(
         candidate: Candidate<'a>,
         hybrid: Hybrid<'a>,
@@ -37,18 +37,18 @@ impl<'a> Evaluation<'a> {
         self.pruned.is_some()
     }
 
-    /// Returns the layers that the candidate runs itself.
+    /// Returns the candidate's model and the first layer to run.
     pub fn partial_run(&self) -> PartialRun<'_> {
         PartialRun { hybrid: &self.hybrid, first_layer: self.first_layer }
     }
 
-    /// Returns the work in tokens times layers for `tokens` tokens, padding included.
+    /// Returns the work of `tokens` tokens, padding included, in tokens times layers.
     pub fn layer_tokens(&self, tokens: u64) -> u64 {
         tokens * (self.hybrid.num_layers() - self.first_layer) as u64
     }
 
-    /// Adds the log-likelihoods of all items of `batches`, and prunes the candidate if its score cannot reach
-    /// its threshold any more.
+    /// Adds the log-likelihoods of all items of `batches`. Prunes the candidate if its score can no longer
+    /// reach its threshold.
     pub fn add(&mut self, scored: impl Iterator<Item = TokenLogLikelihood>, batches: &[&mut Batch]) {
         let padded: u64 = batches.iter().map(|batch| batch.num_tokens() as u64).sum();
         self.layer_tokens += self.layer_tokens(padded);
@@ -57,7 +57,7 @@ impl<'a> Evaluation<'a> {
         self.pruned = prune_below.and_then(|prune_below| self.scores.pruned_bounds(prune_below));
     }
 
-    /// Ends the evaluation.
+    /// Ends the evaluation and returns its result.
     pub fn finish(self) -> ScoredCandidate {
         let score = match self.pruned {
             Some(bounds) => CandidateScore::Pruned { bounds, tokens: self.scores.tokens() },

@@ -5,9 +5,9 @@
 //! states with the layer replaced. `C` is the accuracy of the probes of `F`, tested on the states with the
 //! layer replaced. Layers with a low impact are replaced first.
 //!
-//! The paper leaves the probes' input and output open. Here a probe reads the hidden state of the prompt's
-//! last token and predicts the text of the right choice. Where the base's states hold little information
-//! about the answer, `F` is low and the impact is mostly noise.
+//! The paper does not specify the probes' inputs and outputs. Here, a probe reads the hidden state of the
+//! prompt's last token and predicts the text of the right choice. If the base's states hold little
+//! information about the answer, `F` is low and the impact is mostly noise.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,8 @@ use super::probe::{GramMatrix, probe_accuracy};
 use crate::data::scoring_requests::ScoringRequests;
 use crate::observer::Observer;
 
-/// The maximum number of items that probes are trained and tested on. They are spread evenly over the split.
+/// The maximum number of items that probes are trained and tested on. The items are spread evenly over the
+/// split.
 const MAX_ITEMS: usize = 512;
 
 /// Returns the impact of each layer of `base` on the items of `requests`.
@@ -50,7 +51,7 @@ pub fn compute_impacts(
     (0..base.config.num_layers).map(impact_of_layer).collect()
 }
 
-/// Returns the class of each item. Two items are of the same class if their right choices have the same text.
+/// Returns the class of each item. Two items have the same class if their right choices have the same text.
 fn answer_classes(requests: &ScoringRequests, items: &[usize]) -> Result<Vec<usize>> {
     let answer = |item: &usize| {
         let item = &requests.items()[*item];
@@ -70,7 +71,8 @@ fn answer_classes(requests: &ScoringRequests, items: &[usize]) -> Result<Vec<usi
     Ok(items.iter().map(|item| classes[answer(item)]).collect())
 }
 
-/// Returns the impact, given the states `[n, d]` of the base and the states with the layer replaced.
+/// Returns the impact of a layer. `full_nd` holds the base's states after the layer, and `linear_nd` the
+/// states with the layer replaced, `[items, width]` each.
 fn compute_impact(classes: &[usize], full_nd: Tensor<2>, linear_nd: Tensor<2>) -> f64 {
     let (full_nd, linear_nd) = (normalize(full_nd), normalize(linear_nd));
     // The mean is the same for all items and carries no information about the class.
@@ -89,7 +91,7 @@ fn compute_impact(classes: &[usize], full_nd: Tensor<2>, linear_nd: Tensor<2>) -
     1.0 - (linear_accuracy + cross_accuracy) / (2.0 * full_accuracy)
 }
 
-/// Scales each state to length 1, as the norm before every block of the model does.
+/// Scales each state to length 1. The norm before each block of the model removes the length of states too.
 fn normalize(x_nd: Tensor<2>) -> Tensor<2> {
     let length_n1 = x_nd.clone().square().sum_dim(1).sqrt().clamp_min(f32::MIN_POSITIVE);
     x_nd / length_n1
@@ -138,7 +140,7 @@ impl PromptStates {
     }
 
     /// Runs the next layer twice: with full attention, and with its twin. Returns both results at the last
-    /// tokens of the prompts, `[n, d]` each, in the order of the items.
+    /// tokens of the prompts, `[items, width]` each, in the order of the items.
     fn advance(&mut self, base: &Decoder, twins: &Twins, layer: usize) -> (Tensor<2>, Tensor<2>) {
         let full = Hybrid::from_base(base);
         let linear = Hybrid::new(base, twins, &Mask::empty().with_layer(layer as u32));

@@ -1,6 +1,6 @@
-//! Scores of hybrids on the multiple-choice items of a task. They are based on log-likelihoods, as in
-//! lm-evaluation-harness: an item is answered correctly if its right choice is the likeliest continuation of
-//! the prompt.
+//! Scores of hybrids on the multiple-choice items of a task. Scores are based on log-likelihoods, as in
+//! lm-evaluation-harness: an item is answered correctly if the right choice is the most likely continuation
+//! of the prompt.
 
 mod accumulator;
 mod batch;

@@ -1,4 +1,4 @@
-//! Scorers of one split, one per device. They divide the candidates of a round among themselves.
+//! Scoring of candidates on several devices, which share the candidates of a round.
 
 use dtr_core::error::Result;
 use dtr_model::{Decoder, Mask, Twins};
@@ -8,7 +8,7 @@ use crate::algorithms::candidate::Candidate;
 use crate::algorithms::parallel::map_in_threads;
 use crate::data::scoring_requests::ScoringRequests;
 
-/// One scorer per device.
+/// Scores hybrids of one base on one split, with one scorer per device.
 pub struct MultiDeviceScorer<'a> {
     scorers: Vec<Scorer<'a>>,
 }
@@ -34,12 +34,12 @@ impl<'a> MultiDeviceScorer<'a> {
         self.scorers[0].score(&Mask::empty(), mask)
     }
 
-    /// Prunes a candidate whose score is known; see [`Scorer::prune_with_known_score`].
+    /// Returns the result for a candidate whose score is known. See [`Scorer::prune_with_known_score`].
     pub fn prune_with_known_score(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
         self.scorers[0].prune_with_known_score(candidate, known)
     }
 
-    /// Scores candidates as [`Scorer::score_pruned`] does. The devices take candidates in turn.
+    /// Scores candidates as [`Scorer::score_pruned`] does. Each of `n` devices scores every `n`-th candidate.
     pub fn score_pruned(&mut self, candidates: &[Candidate<'_>]) -> Result<Vec<ScoredCandidate>> {
         let num_scorers = self.scorers.len();
         let by_device = map_in_threads(self.scorers.iter_mut().enumerate(), |(index, scorer)| {

@@ -1,9 +1,9 @@
-//! The sizes of the passes in which hybrids are scored. They depend on the device.
+//! The sizes of the forward passes in which hybrids are scored. The sizes depend on the device.
 
 use dtr_model::Decoder;
 use dtr_ops::is_cpu;
 
-/// The sizes of the passes of a scorer.
+/// The limits on the sizes of a scorer's forward passes.
 ///
 /// On a CPU, small passes suffice to keep all threads busy, and they waste the least work when a candidate is
 /// pruned. On a GPU, only large passes keep the device busy, because the launch of each operation has a fixed
@@ -14,7 +14,7 @@ pub(super) struct PassLimits {
     pub max_parts: usize,
     /// The minimum number of tokens of a part.
     pub min_part_tokens: usize,
-    /// The maximum number of tokens of a pass with one hybrid. This limit bounds the memory of the pass.
+    /// The maximum number of tokens of a pass with one hybrid. It limits the memory of the pass.
     pub pass_tokens: usize,
     /// The minimum number of tokens of a pass.
     pub min_pass_tokens: usize,
@@ -41,9 +41,9 @@ pub fn max_cache_bytes(is_cpu: bool) -> usize {
     if is_cpu { MAX_CPU_CACHE_BYTES } else { MAX_GPU_CACHE_BYTES }
 }
 
-/// Returns the number of candidates that a search requests at once. On a CPU, requesting several keeps all
-/// threads busy: a thread that has finished one candidate goes on with the next. On GPUs, the candidates of a
-/// device share passes.
+/// Returns the number of candidates that a search requests at once. On a CPU, several candidates keep all
+/// threads busy: a thread that has finished one candidate goes on with the next. On GPUs, the candidates of
+/// each device share passes.
 pub fn candidates_per_batch(is_cpu: bool, num_devices: usize) -> usize {
     if is_cpu { num_devices.max(4) } else { 8 * num_devices }
 }
@@ -60,7 +60,7 @@ impl PassLimits {
                 min_pass_tokens: 48,
                 parallel_passes: 2,
                 num_threads: rayon::current_num_threads(),
-                // Larger passes do not gain from being merged.
+                // Merging larger passes would not save time.
                 shared_pass_tokens: 256,
                 block_overhead: 32,
                 max_cache_bytes: max_cache_bytes(is_cpu),
@@ -84,16 +84,16 @@ impl PassLimits {
         num_items.div_ceil((num_tokens / self.min_part_tokens).clamp(1, self.max_parts))
     }
 
-    /// Returns the number of tokens of each pass when `num_tokens` tokens are divided into passes such that
-    /// threads can share the passes evenly.
+    /// Returns the number of tokens of each pass when `num_tokens` tokens are divided into passes. Threads
+    /// can share these passes evenly.
     pub fn tokens_per_pass(&self, num_tokens: usize) -> usize {
         let num_passes = num_tokens.div_ceil(self.pass_tokens).max(1).next_multiple_of(self.parallel_passes);
         num_tokens.div_ceil(num_passes).max(self.min_pass_tokens)
     }
 
     /// Returns how many of `num_hybrids` hybrids run through a batch of `num_tokens` tokens in one pass. A
-    /// pass takes as many hybrids as its size allows, but few enough that each thread has work. All passes
-    /// take about the same number.
+    /// pass has as many hybrids as its size limit allows, but few enough that each thread has work. All
+    /// passes have about the same number of hybrids.
     pub fn hybrids_per_pass(&self, num_hybrids: usize, num_batches: usize, num_tokens: usize) -> usize {
         let per_thread = num_hybrids * num_batches / self.num_threads;
         let most = (self.shared_pass_tokens / num_tokens).min(per_thread).max(1);

@@ -1,12 +1,12 @@
-//! Linear probes: how well hidden states separate items of different classes.
+//! Linear probes, which measure how well hidden states separate items of different classes.
 //!
-//! A probe is a ridge regression onto the classes. The regression needs only inner products of states, so
-//! that its cost hardly depends on their width.
+//! A probe is a ridge regression onto the classes. The regression needs only inner products of states, so its
+//! cost hardly depends on their width.
 
 /// The number of folds of the cross-validation.
 const NUM_FOLDS: usize = 5;
 
-/// The regularisation, as a fraction of the mean square of the states.
+/// The strength of the regularisation, as a fraction of the states' mean squared length.
 const RIDGE: f64 = 0.1;
 
 /// Inner products between two sets of states of the same items, `[item][item]`.
@@ -14,8 +14,8 @@ pub(super) struct GramMatrix(pub Vec<Vec<f64>>);
 
 /// Returns the fraction of items whose class is predicted correctly by probes trained on other items.
 ///
-/// `train` holds the products of the training states with one another. `test` holds the products of the test
-/// states (rows) with the training states (columns).
+/// `train` holds the inner products of the training states with one another. `test` holds the inner products
+/// of the test states (rows) with the training states (columns).
 pub(super) fn probe_accuracy(classes: &[usize], train: &GramMatrix, test: &GramMatrix) -> f64 {
     let correct = (0..NUM_FOLDS).map(|fold| num_correct(fold, classes, train, test)).sum::<usize>();
     correct as f64 / classes.len() as f64
@@ -38,8 +38,8 @@ fn num_correct(fold: usize, classes: &[usize], train: &GramMatrix, test: &GramMa
     test_items.iter().filter(is_correct).count()
 }
 
-/// A trained probe. The score that it gives a class is the class's mean plus a sum over the training items:
-/// the inner product of the tested state and the item's state, times the item's weight.
+/// A trained probe. Its score of a class is the class's mean plus a sum over the training items. The term of
+/// an item is the inner product of the tested state and the item's state, times the item's weight.
 struct Probe {
     /// The frequency of each class among the training items.
     means: Vec<f64>,
@@ -65,8 +65,8 @@ fn fit_probe(num_classes: usize, classes: &[usize], items: &[usize], products: &
     Probe { means, weights }
 }
 
-/// Solves `matrix x = right` by Cholesky factorisation, in place: `matrix` becomes its factor and `right`
-/// becomes `x`.
+/// Solves `matrix x = right` by Cholesky factorisation, in place: the factor overwrites `matrix`, and `x`
+/// overwrites `right`.
 fn solve_cholesky(matrix: &mut [Vec<f64>], right: &mut [Vec<f64>]) {
     let size = matrix.len();
     for row in 0..size {
@@ -74,7 +74,7 @@ fn solve_cholesky(matrix: &mut [Vec<f64>], right: &mut [Vec<f64>]) {
             let (one, other) = (&matrix[row][..column], &matrix[column][..column]);
             let rest = matrix[row][column] - one.iter().zip(other).map(|(a, b)| a * b).sum::<f64>();
             let factor = if row == column {
-                // Rounding can make a small positive number negative.
+                // Rounding errors can make a small positive number negative.
                 rest.max(f64::MIN_POSITIVE).sqrt()
             } else {
                 rest / matrix[column][column]
@@ -98,7 +98,7 @@ fn subtract_row(right: &mut [Vec<f64>], row: usize, other: usize, factor: f64) {
     right[row].iter_mut().zip(subtrahend).for_each(|(value, other)| *value -= factor * other);
 }
 
-/// Returns the index of the largest score. Of equal scores, the first wins.
+/// Returns the index of the largest score. If several scores are the largest, returns the first index.
 fn first_maximum(scores: &[f64]) -> usize {
     (0..scores.len()).fold(0, |best, class| if scores[class] > scores[best] { class } else { best })
 }

@@ -1,4 +1,4 @@
-//! The score of a base or a hybrid on a split of a task, with its answers.
+//! The score of a base or a hybrid on a split of a task, with the answer to each item.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,28 +7,28 @@ use serde::{Deserialize, Serialize};
 pub struct ScoreResult {
     /// The fraction of items that are answered correctly.
     pub score: f64,
-    /// Items of the split.
+    /// The number of items of the split.
     pub num_items: u64,
-    /// Items that are answered correctly.
+    /// The number of items that are answered correctly.
     pub num_correct: u64,
-    /// Items whose prompt was truncated at its beginning to fit the model's context.
+    /// The number of items whose prompt was truncated at its beginning to fit the model's context.
     pub num_truncated: u64,
-    /// Tokens that were scored. A prompt that several choices of an item share counts once.
+    /// The number of tokens that were scored. A prompt that several choices of an item share counts once.
     pub tokens: u64,
     /// The answer to each item, in the split's order. Paired tests compare these answers.
     pub items: Vec<ItemScore>,
 }
 
-/// The answer to one item.
+/// The model's answer to one item.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ItemScore {
-    /// The item's identifier in its data set.
+    /// The item's identifier in the data set.
     pub id: String,
     /// The index of the right choice.
     pub label: u32,
     /// The index of the choice that the model selected.
     pub choice: u32,
-    /// The log-likelihood of each choice in nats, in the item's order.
+    /// The log-likelihood of each choice in nats, in the order of the item's choices.
     pub log_likelihoods: Vec<f64>,
 }
 
@@ -39,7 +39,8 @@ impl ItemScore {
     }
 }
 
-/// The bounds of a score. They are equal if the score is exact, and differ for a pruned candidate.
+/// The lower and the upper bound of a score. They are equal if the score is exact, and differ for a pruned
+/// candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScoreBounds {
     /// The score if every item that was not scored is answered wrongly.
@@ -54,7 +55,7 @@ impl ScoreBounds {
         Self { lower: score, upper: score }
     }
 
-    /// Returns the score if it is exact.
+    /// Returns the score if the bounds are equal.
     pub fn score(&self) -> Option<f64> {
         (self.lower == self.upper).then_some(self.lower)
     }

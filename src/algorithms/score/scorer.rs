@@ -1,4 +1,4 @@
-//! Scores of the hybrids of one base on one split of a task.
+//! The scorer of hybrids of one base on one split of a task.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -18,16 +18,17 @@ use crate::data::scoring_requests::{PrefixGroup, ScoringRequests};
 
 /// Scores hybrids of one base on one split.
 ///
-/// Before the first layer in which a candidate differs from its incumbent, its hidden states are the
-/// incumbent's. The scorer caches these states and runs each candidate from that layer on. The operations and
-/// their operands are the same as without the cache, so that scores are the same to the bit. If several
-/// choices of an item have the same prompt, the prompt is computed once.
+/// A candidate has the same hidden states as its incumbent up to the first layer in which the two differ. The
+/// scorer caches the incumbent's states and runs each candidate from that layer on. The operations and their
+/// operands are the same as without the cache, so scores are the same to the bit. If several choices of an
+/// item have the same prompt, the prompt is computed once.
 pub struct Scorer<'a> {
     base: &'a Decoder,
     twins: Option<&'a Twins>,
     requests: &'a ScoringRequests,
     /// The hybrid whose hidden states are cached.
     incumbent: Mask,
+    /// The batches of each part of the split.
     parts: Vec<Vec<Batch>>,
     limits: PassLimits,
     layer_tokens: u64,
@@ -43,9 +44,9 @@ impl<'a> Scorer<'a> {
 
     /// Creates a scorer that divides the items into parts. It may prune a candidate after each part.
     ///
-    /// `base_score` is the base's score on the same items. Items come in ascending order of margin: the
-    /// base's score of the correct choice minus its best other score. A losing candidate probably fails the
-    /// first items, so it is pruned early.
+    /// `base_score` is the base's score on the same items. Items are scored in ascending order of margin. An
+    /// item's margin is the base's score of the right choice minus its highest score of another choice. A
+    /// losing candidate probably fails the first items, so it is pruned early.
     pub fn with_pruning_parts(
         base: &'a Decoder,
         twins: Option<&'a Twins>,
@@ -61,13 +62,13 @@ impl<'a> Scorer<'a> {
             let items: BTreeSet<usize> = items.iter().copied().collect();
             requests.passes_of_items(&items, |num_tokens| limits.tokens_per_pass(num_tokens))
         });
-        // A row that several items share belongs to the first of them. A part is empty if none of its items'
-        // rows belongs to it.
+        // A row that several items share belongs to the part of the first of these items. Parts without rows
+        // are dropped.
         let parts = parts.filter(|passes: &Vec<_>| !passes.is_empty());
         Self::from_passes(parts.collect(), base, twins, requests)
     }
 
-    /// Returns a scorer with the given passes of each part.
+    /// Creates a scorer from the passes of each part. A pass is a list of groups of rows.
     pub(super) fn from_passes(
         parts: Vec<Vec<Vec<&PrefixGroup>>>,
         base: &'a Decoder,
@@ -86,7 +87,7 @@ impl<'a> Scorer<'a> {
         Self { limits: PassLimits { max_cache_bytes: 0, ..self.limits }, ..self }
     }
 
-    /// Returns the work so far, in tokens times layers.
+    /// Returns the work so far, in tokens times layers. Padding tokens count.
     pub fn layer_tokens(&self) -> u64 {
         self.layer_tokens
     }
@@ -103,8 +104,8 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    /// Scores candidates in parallel. Prunes each candidate as soon as its score cannot reach its threshold
-    /// any more.
+    /// Scores candidates in parallel. Prunes each candidate as soon as its score can no longer reach its
+    /// threshold.
     ///
     /// # Errors
     /// Fails if a log-likelihood is not finite.
@@ -114,7 +115,7 @@ impl<'a> Scorer<'a> {
             self.set_incumbent(siblings[0].incumbent);
             let mut evaluations: Vec<Evaluation<'_>> =
                 siblings.iter().map(|candidate| self.evaluation(*candidate)).collect();
-            // Without a threshold no candidate can be pruned between the parts.
+            // Without thresholds, no candidate can be pruned, so all parts are scored at once.
             let is_pruning = siblings.iter().any(|candidate| candidate.prune_below.is_some());
             let num_parts = self.parts.len();
             let parts_at_once = if is_pruning { 1 } else { num_parts };
@@ -138,8 +139,8 @@ impl<'a> Scorer<'a> {
         self.layer_tokens += batches.iter().map(|batch| batch.layer_tokens_to_cache(num_cached)).sum::<u64>();
         self.layer_tokens += evaluations.iter().map(|one| one.layer_tokens(tokens)).sum::<u64>();
 
-        // Hybrids are sorted by first layer, because those that start at neighbouring layers share most of a
-        // pass.
+        // Evaluations are sorted by first layer, because hybrids that start at neighbouring layers share most
+        // of a pass.
         evaluations.sort_by_key(|evaluation| evaluation.first_layer);
         let is_cpu = is_cpu(&base.device());
         let num_batches = batches.len();
@@ -162,8 +163,8 @@ impl<'a> Scorer<'a> {
             })
         };
         let scores = if is_cpu { run()? } else { run_on_device_thread(&base.device(), run)? };
-        // There is one entry per batch and evaluation. The entries of the first batch come first, one per
-        // evaluation.
+        // There is one entry per batch and evaluation. The entries of the first batch, one per evaluation,
+        // come first.
         let scores: Vec<Vec<TokenLogLikelihood>> = scores.into_iter().flatten().collect();
         let num_evaluations = evaluations.len();
         for (index, evaluation) in evaluations.iter_mut().enumerate() {
@@ -173,8 +174,8 @@ impl<'a> Scorer<'a> {
         Ok(())
     }
 
-    /// Returns the result that [`Scorer::score_pruned`] has for `candidate`, but derives it from the
-    /// candidate's `known` score without running the model. The candidate is pruned after the same part.
+    /// Returns the same result as [`Scorer::score_pruned`] for `candidate`, but takes the candidate's score
+    /// from `known` and does not run the model. A losing candidate is pruned after the same part.
     pub fn prune_with_known_score(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
         let Some(prune_below) = &candidate.prune_below else { return CandidateScore::Complete(known) };
         let mut scores = ScoreAccumulator::new(self.requests);
@@ -194,8 +195,8 @@ impl<'a> Scorer<'a> {
         CandidateScore::Complete(known)
     }
 
-    /// Makes `incumbent` the hybrid whose hidden states are cached. Removes the cached states that it does
-    /// not share with the previous incumbent.
+    /// Makes `incumbent` the hybrid whose hidden states are cached. Removes the cached states from the first
+    /// layer on in which it differs from the previous incumbent.
     fn set_incumbent(&mut self, incumbent: &Mask) {
         if let Some(layer) = self.incumbent.first_difference(incumbent) {
             self.parts.iter_mut().flatten().for_each(|batch| batch.truncate_cache(layer as usize));

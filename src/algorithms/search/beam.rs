@@ -15,10 +15,10 @@ use crate::algorithms::score::ScoreBounds;
 /// equal scores, the lexicographically lowest is the best. A beam of width 1 finds the same hybrids as the
 /// greedy search.
 ///
-/// The best mask of a round is its winner, and only the winner is compared with the threshold: another mask
-/// of the beam may score below the threshold and still lead to the next winner. A mask that extends two masks
-/// of the beam is tried once. With pruning, a candidate is pruned once it cannot enter the beam that the
-/// preceding batches have filled. This does not change the outcome.
+/// The best mask of a round is its winner. Only the winner is compared with the threshold, because another
+/// mask of the beam may score below the threshold and still lead to the next winner. A mask that extends two
+/// masks of the beam is tried only once. With pruning, a candidate is pruned once it cannot enter the beam
+/// that the preceding batches have filled. Pruning does not change the outcome.
 pub fn beam_search(
     width: usize,
     layer_order: &[u32],
@@ -54,7 +54,7 @@ pub fn beam_search(
     Ok(state.into_outcome())
 }
 
-/// Returns every mask that extends one of `parents` by one layer, together with this parent.
+/// Returns each mask that extends one of `parents` by one layer, together with this parent.
 fn extend_masks<'a>(parents: &'a [Mask], layers: &'a [u32]) -> impl Iterator<Item = (&'a Mask, Mask)> {
     parents.iter().flat_map(move |parent| {
         let missing = layers.iter().filter(|layer| !parent.contains(**layer));
@@ -62,7 +62,7 @@ fn extend_masks<'a>(parents: &'a [Mask], layers: &'a [u32]) -> impl Iterator<Ite
     })
 }
 
-/// The best masks of the current round, in descending order.
+/// The best masks of the current round and their scores, in descending order of score.
 struct Beam {
     width: usize,
     best: Vec<(Mask, f64)>,
@@ -75,7 +75,7 @@ impl Beam {
         Some(PruneBelow { score: *score, prunes_ties: mask >= last })
     }
 
-    /// Inserts a mask if it is among the best. A pruned mask is never among the best.
+    /// Inserts a mask if it is among the best `width` masks. A pruned mask is never among them.
     fn insert(&mut self, mask: Mask, bounds: ScoreBounds) {
         let Some(score) = bounds.score() else { return };
         let is_better =

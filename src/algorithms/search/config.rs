@@ -5,22 +5,22 @@ use serde::{Deserialize, Serialize};
 
 use dtr_core::seed::Seed;
 
-/// How a search chooses the layers to replace.
+/// The settings of a search: its strategy, its stop criterion, and pruning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct SearchConfig {
-    /// How candidates are chosen.
+    /// How the search chooses its candidates.
     pub strategy: SearchStrategy,
     /// When the search stops.
     pub stop: StopCriterion,
-    /// Whether a candidate is pruned as soon as it can neither win its round nor enter the beam. Pruning does
-    /// not change the outcome, but only bounds are known of the score of a pruned candidate. Only `greedy`
-    /// and `beam` prune candidates.
+    /// Whether candidates are pruned: the scoring of a candidate stops as soon as it can neither win its
+    /// round nor enter the beam. Pruning does not change the outcome. For a pruned candidate, only bounds of
+    /// the score are known. Only `greedy` and `beam` prune candidates.
     pub prune: bool,
 }
 
 impl SearchConfig {
-    /// Returns whether candidates are pruned: whether `prune` is set and the strategy compares candidates.
+    /// Returns whether the search prunes candidates: `prune` is set, and the strategy is `greedy` or `beam`.
     pub fn prunes_candidates(&self) -> bool {
         self.prune && matches!(self.strategy, SearchStrategy::Greedy {} | SearchStrategy::Beam { .. })
     }
@@ -39,21 +39,22 @@ pub enum SearchStrategy {
     /// Each round scores the replacement of every remaining full-attention layer and keeps the best
     /// candidate.
     Greedy {},
-    /// Each round replaces one layer more than the round before. The replaced layers are evenly spread over
-    /// the base, without regard to scores.
+    /// Each round replaces one layer more than the previous round. The replaced layers are evenly spread over
+    /// the base. Scores do not influence the choice.
     Uniform {},
     /// Each round replaces one more layer, in a random order.
     Random {
         /// Seed of the order.
         seed: Seed,
     },
-    /// Each round replaces one more layer, in descending order of the scores with only that layer replaced.
+    /// Each round replaces one more layer. Layers are ordered by the base's score with only that layer
+    /// replaced, the highest score first.
     LocalImportance {},
-    /// Each round replaces one more layer, in ascending order of the paper's impact score: the loss of
-    /// accuracy of linear probes with only that layer replaced.
+    /// Each round replaces one more layer. Layers are ordered by the paper's impact score, the lowest first.
+    /// The impact score is the loss of accuracy of linear probes with only that layer replaced.
     Impact {},
-    /// Each round extends each of the best hybrids of the previous round by every layer, and keeps the best
-    /// candidates.
+    /// Each round extends each of the best hybrids of the previous round by every remaining layer, and keeps
+    /// the best candidates.
     Beam {
         /// Number of hybrids that each round keeps. A beam of width 1 finds the same hybrids as `greedy`.
         #[schemars(range(min = 1, max = 65_536))]
@@ -67,7 +68,7 @@ impl Default for SearchStrategy {
     }
 }
 
-/// When a search stops, by scores on the validation split.
+/// When a search stops. All scores are on the validation split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum StopCriterion {

@@ -1,5 +1,5 @@
-//! Strategies that replace layers in an order known before any hybrid is scored: a random order, or a ranking
-//! by another measure than scores.
+//! Strategies that replace layers in an order that is known before any hybrid is scored: a random order, or a
+//! ranking by a measure other than the score.
 
 use rand::Rng;
 
@@ -9,7 +9,7 @@ use dtr_core::seed::Seed;
 use super::state::SearchState;
 use super::{ScoreFn, SearchOutcome, StopCriterion, nested_masks};
 
-/// Replaces layers one by one in `order`, whatever their scores.
+/// Replaces layers one by one in `order`. Scores do not influence the choice of layers.
 pub fn replace_in_order(
     order: &[u32],
     stop: &StopCriterion,
@@ -20,7 +20,7 @@ pub fn replace_in_order(
     Ok(state.into_outcome())
 }
 
-/// Returns the layers in random order, the paper's random baseline.
+/// Returns the layers in random order, as in the paper's random baseline.
 pub fn random_order(seed: Seed, num_layers: u32) -> Vec<u32> {
     let mut rng = seed.child("search/random").rng();
     let mut sort_keys: Vec<(u64, u32)> = (0..num_layers).map(|layer| (rng.next_u64(), layer)).collect();

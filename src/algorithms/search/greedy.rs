@@ -10,15 +10,15 @@ use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion};
 use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::algorithms::score::ScoreBounds;
 
-/// A layer that a round tried, with the bounds of the score when this layer is replaced too.
+/// A layer that a round tried, with the bounds of the score of the incumbent extended by this layer.
 type ScoredLayer = (u32, ScoreBounds);
 
 /// Replaces layers one by one: each round scores the replacement of every remaining full-attention layer and
 /// keeps the layer with the highest score. Of equal scores, the lowest layer wins.
 ///
 /// The first round tries layers in `layer_order`. Each later round tries them in descending order of their
-/// scores in the round before. Neither the order, nor the batch size, nor pruning changes the outcome, except
-/// that trials of pruned candidates hold bounds in place of scores.
+/// scores in the previous round. The order, the batch size and pruning do not change the outcome. Only the
+/// trials of pruned candidates differ: they hold bounds in place of scores.
 pub fn greedy_search(
     layer_order: &[u32],
     stop: &StopCriterion,
@@ -41,7 +41,7 @@ pub fn greedy_search(
     Ok(state.into_outcome())
 }
 
-/// Returns the sum of a score's bounds. The next round tries candidates in descending order of this sum.
+/// Returns the sum of a score's bounds. The next round tries layers in descending order of this sum.
 fn sum_of_bounds((_, bounds): &ScoredLayer) -> f64 {
     bounds.lower + bounds.upper
 }
@@ -63,7 +63,7 @@ fn score_round(state: &mut SearchState<'_>, order: &[u32], policy: BatchPolicy) 
     Ok(scored)
 }
 
-/// Returns the layer with the highest exact score, and this score. Of equal scores, the lowest layer wins.
+/// Returns the layer with the highest exact score, and the score. Of equal scores, the lowest layer wins.
 fn find_winner(scored: &[ScoredLayer]) -> Option<(u32, f64)> {
     let exact = scored.iter().filter_map(|(layer, bounds)| Some((*layer, bounds.score()?)));
     exact.reduce(|best, one| match one.1.total_cmp(&best.1) {

@@ -1,5 +1,5 @@
-//! Local importance, one of the paper's baselines: layers are ranked once, by the score of the base with only
-//! that layer replaced.
+//! Local importance, one of the paper's baselines: layers are ranked once, each by the base's score with only
+//! this layer replaced.
 
 use dtr_core::error::Result;
 use dtr_model::Mask;
@@ -11,8 +11,8 @@ use crate::algorithms::candidate::Candidate;
 /// Scores the base with each single layer replaced, then replaces layers one by one in descending order of
 /// these scores. Of equal scores, the lowest layer is first.
 ///
-/// The first round has the candidates of a greedy search's first round. Each later round has a single
-/// candidate.
+/// The first round has the same candidates as the first round of a greedy search. Each later round has a
+/// single candidate.
 pub fn local_importance_search(
     num_layers: u32,
     stop: &StopCriterion,

@@ -1,8 +1,8 @@
-//! Stage two, the search: chooses the layers to replace, from validation scores alone. Each strategy has its
-//! own file.
+//! Stage two of Distill-then-Replace: the search, which chooses the layers to replace by validation scores
+//! alone. Each strategy has its own file.
 //!
-//! A search asks a [`ScoreFn`] for the scores of candidates and knows nothing of models, tasks or the store.
-//! An interrupted search is resumed by running it again with the scores that the store has kept.
+//! A search gets the scores of candidates from a [`ScoreFn`]. It does not depend on models, tasks or the
+//! store. To resume an interrupted search, run it again with the scores that are already stored.
 
 mod beam;
 mod config;
@@ -38,21 +38,21 @@ pub type ScoreFn<'a> = dyn FnMut(&[Candidate<'_>]) -> Result<Vec<ScoreBounds>> +
 pub struct SearchOutcome {
     /// The base's score.
     pub base_score: f64,
-    /// The threshold: the search ends with the first round whose best score is below this threshold. `None`
-    /// if the search has no threshold.
+    /// The search ends with the first round whose best score is below this threshold. `None` if the search
+    /// has no threshold.
     pub threshold: Option<f64>,
     /// Every candidate of every round.
     pub trials: Vec<Trial>,
-    /// The best candidate of every round, including the rejected one that ended the search.
+    /// The best candidate of every round, including the rejected candidate that ended the search.
     pub rounds: Vec<Round>,
-    /// `M_best`: the hybrid with the highest score, and this score. If several hybrids have this score,
-    /// `M_best` is the one of the latest round, which replaces the most layers.
+    /// `M_best`: the hybrid with the highest score, and its score. If several hybrids have this score,
+    /// `M_best` is the hybrid of the latest round, which replaces the most layers.
     pub best: (Mask, f64),
     /// `M_opt`: the last accepted hybrid and its score.
     pub opt: (Mask, f64),
 }
 
-/// Returns the lowest score that `stop` accepts, for a base that scores `base`, or `None` if it accepts every
+/// Returns the lowest score that `stop` accepts, or `None` if it accepts every score. `base` is the base's
 /// score.
 pub fn score_threshold(stop: &StopCriterion, base: f64) -> Option<f64> {
     match *stop {
@@ -62,14 +62,13 @@ pub fn score_threshold(stop: &StopCriterion, base: f64) -> Option<f64> {
     }
 }
 
-/// How a round's candidates are batched and pruned.
+/// The batching and pruning of a round's candidates.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchPolicy {
-    /// Whether candidates are pruned once they cannot win.
+    /// Whether candidates are pruned once they can neither win nor enter the beam.
     pub prune: bool,
-    /// The number of candidates in a batch, at least one. All candidates of a batch have the same pruning
-    /// threshold. Larger batches prune candidates later, because their threshold is older, but score more
-    /// candidates in parallel.
+    /// The number of candidates in a batch, at least one. Larger batches score more candidates in parallel.
+    /// But they prune candidates later, because the threshold does not change within a batch.
     pub candidates_per_batch: usize,
 }
 
@@ -83,10 +82,10 @@ impl BatchPolicy {
     }
 }
 
-/// Searches by `strategy`.
+/// Searches for the layers to replace, with `strategy`.
 ///
 /// `layer_order` holds every layer. Greedy and beam search try the candidates of the first round in this
-/// order. `impact` replaces layers in this order. The other strategies read only its length.
+/// order. `impact` replaces layers in this order. The other strategies use only its length.
 ///
 /// # Errors
 /// Fails with the first error of `score`.

@@ -14,7 +14,7 @@ pub struct Trial {
     pub layer: Option<u32>,
     /// All layers that the candidate replaces, in ascending order.
     pub layers: Vec<u32>,
-    /// The bounds of its validation score.
+    /// The bounds of the candidate's validation score.
     pub bounds: ScoreBounds,
 }
 

@@ -1,8 +1,9 @@
-//! The part of a search that all strategies share: rounds with one more layer each, the threshold, and the
-//! hybrids `M_best` and `M_opt` of [`SearchOutcome`].
+//! The state that all search strategies share: the finished rounds, the threshold, and the hybrids `M_best`
+//! and `M_opt` of [`SearchOutcome`]. The winner of a round has one replaced layer more than the winner of the
+//! round before.
 //!
-//! A strategy decides which masks a round tries and which of them wins. The strategy never reads the
-//! threshold.
+//! A strategy decides which masks a round tries and which of them wins. The state compares the winner with
+//! the threshold.
 
 use dtr_core::error::Result;
 use dtr_model::Mask;
@@ -52,8 +53,8 @@ impl<'a> SearchState<'a> {
         Ok(scores)
     }
 
-    /// Ends the current round with its winner, `mask`. Returns whether the winner was accepted, so that the
-    /// search goes on.
+    /// Ends the current round with its winner, `mask`. Returns whether the winner was accepted. If it was
+    /// not, the search ends.
     pub fn finish_round(&mut self, mask: Mask, score: f64) -> bool {
         let outcome = &mut self.outcome;
         if score >= outcome.best.1 {
@@ -74,8 +75,8 @@ impl<'a> SearchState<'a> {
         accepted
     }
 
-    /// Runs one round per mask, with that mask as its only candidate, until the winner of a round is
-    /// rejected.
+    /// Runs one round for each mask, which is the only candidate of its round. Stops after the first rejected
+    /// mask.
     pub fn run_fixed_rounds(&mut self, masks: impl IntoIterator<Item = Mask>) -> Result<()> {
         for mask in masks {
             let incumbent = self.incumbent();
@@ -88,7 +89,6 @@ impl<'a> SearchState<'a> {
         Ok(())
     }
 
-    /// Ends the search.
     pub fn into_outcome(self) -> SearchOutcome {
         self.outcome
     }

@@ -1,5 +1,5 @@
-//! Uniform interleaving, one of the paper's baselines: replaced layers are spread evenly, without regard to
-//! scores.
+//! Uniform interleaving, one of the paper's baselines. The replaced layers are spread evenly over the base
+//! and do not depend on scores.
 
 use dtr_core::error::Result;
 use dtr_model::Mask;
@@ -7,8 +7,8 @@ use dtr_model::Mask;
 use super::state::SearchState;
 use super::{ScoreFn, SearchOutcome, StopCriterion};
 
-/// Each round replaces one layer more than the round before. The replaced layers are evenly spread over the
-/// base. The masks of successive rounds are not nested.
+/// Scores evenly spread layers. Each round replaces one layer more than the round before. The masks of
+/// successive rounds are not nested.
 pub fn uniform_search(
     num_layers: u32,
     stop: &StopCriterion,

@@ -1,28 +1,29 @@
-//! `[throughput]`: which speed measurements a sweep makes.
+//! Configuration of throughput measurements: the manifest's `[throughput]`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use dtr_core::seed::Seed;
 
-/// Measurements of the time that bases and hybrids take to read a prompt and to decode after it, by context
-/// length, batch size and number of replaced layers.
+/// Measurements of the time that bases and hybrids take to read a prompt and to decode tokens after it. Each
+/// measurement has a context length, a batch size and a number of replaced layers.
 ///
 /// Speed depends on shapes and not on the values of weights. The measured models therefore have the shapes of
-/// the sweep's models and random weights: nothing is distilled or downloaded, and a context may be longer
-/// than the base's maximum.
+/// the sweep's models, but random weights. A measurement needs no distilled or downloaded weights, and its
+/// context may be longer than the base's maximum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ThroughputConfig {
-    /// Prompt lengths in tokens (512, 2048, 16384 and 65536 in the paper). Without any, nothing is measured.
+    /// Prompt lengths in tokens (512, 2048, 16384 and 65536 in the paper). If the list is empty, nothing is
+    /// measured.
     #[schemars(inner(range(min = 1, max = 16_777_216)), extend("uniqueItems" = true))]
     pub contexts: Vec<usize>,
     /// Numbers of prompts that are processed as one batch.
     #[schemars(length(min = 1), inner(range(min = 1, max = 65_536)), extend("uniqueItems" = true))]
     pub batch_sizes: Vec<usize>,
-    /// Numbers of replaced layers. The base, without any, is measured in addition.
+    /// Numbers of replaced layers. The base, which has no replaced layer, is always measured too.
     pub replaced: ReplacedCounts,
-    /// Which layers are replaced, for each number.
+    /// Which layers are replaced, for each number of replaced layers.
     pub layers: TimedLayers,
     /// Number of tokens that are decoded after the prompt.
     #[schemars(range(min = 1, max = 1_048_576))]
@@ -30,7 +31,7 @@ pub struct ThroughputConfig {
     /// Number of prompt tokens that one forward pass processes.
     #[schemars(range(min = 1, max = 16_777_216))]
     pub prefill_chunk: usize,
-    /// Number of runs that come first and are not measured.
+    /// Number of warm-up runs before the measured runs.
     #[schemars(range(min = 0, max = 1024))]
     pub warm_up: usize,
     /// Number of measured runs.
@@ -97,9 +98,10 @@ impl ReplacedCounts {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TimedLayers {
-    /// Evenly spread layers, those of the search strategy `uniform`.
+    /// Evenly spread layers, as in the search strategy `uniform`.
     Uniform {},
-    /// The layers that a search of this sweep replaced. The search must go on until every layer is replaced.
+    /// The layers that a search of this sweep replaced. The search must not stop before every layer is
+    /// replaced.
     Trajectory {
         /// The name of the task of that search.
         task: String,

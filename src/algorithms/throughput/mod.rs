@@ -1,7 +1,7 @@
 //! The throughput of a base or a hybrid: the time to read prompts (prefill) and to decode after them.
 //!
-//! The protocol is that of Jet-Nemotron's public script, which the paper uses. Prompts are random tokens.
-//! They are read in chunks, then tokens are decoded greedily one by one. The first runs are warm-up. The
+//! The protocol is that of Jet-Nemotron's public script, which the paper uses. Prompts are random tokens. A
+//! model reads them in chunks, and then decodes tokens greedily one by one. The first runs are a warm-up. The
 //! clock is read after the device has finished all work. Speed does not depend on the values of weights, so
 //! weights are random.
 
@@ -24,17 +24,17 @@ use dtr_model::{DecoderState, GreedyDecoder, Hybrid, StateBytes};
 
 use crate::observer::Observer;
 
-/// The prompts of a timing.
+/// The size of the prompts that a measurement reads.
 #[derive(Clone, Copy, Debug)]
 pub struct PromptShape {
-    /// Tokens of each prompt.
+    /// Number of tokens of each prompt.
     pub context: usize,
-    /// Prompts that are read and continued together.
+    /// Number of prompts in the batch.
     pub batch_size: usize,
 }
 
-/// Times `model`. Returns the size of its state after the prompt in bytes, and the seconds of each run after
-/// the warm-up.
+/// Times prefill and decoding of `model`. Returns the bytes of its state after the prompt, and the times of
+/// each run after the warm-up.
 ///
 /// # Errors
 /// Fails if the device fails or the user asked to stop.
@@ -80,7 +80,7 @@ fn measure_seconds<T>(device: &Device, work: impl FnOnce() -> Result<T>) -> Resu
     Ok((result, start.elapsed().as_secs_f64()))
 }
 
-/// Reads the prompts in chunks and returns the likeliest token after each.
+/// Reads the prompts in chunks and returns the most likely token after each prompt.
 fn read_prompts(
     model: &Hybrid<'_>,
     config: &ThroughputConfig,
@@ -103,7 +103,6 @@ fn read_prompts(
     Ok(next)
 }
 
-/// Decodes `config.new_tokens` tokens per prompt.
 fn decode(
     model: &Hybrid<'_>,
     config: &ThroughputConfig,
@@ -120,7 +119,7 @@ fn decode(
     Ok(())
 }
 
-/// Returns the likeliest token after each row of hidden states `x_b1d`.
+/// Returns the most likely token after each hidden state of `x_b1d`, `[batch, 1, dim]`.
 fn most_likely_tokens(model: &Hybrid<'_>, x_b1d: Tensor<3>) -> Vec<u32> {
     let tokens = model.logits(x_b1d.squeeze_dim::<2>(1)).argmax(1);
     tokens.into_data().iter::<u32>().collect()

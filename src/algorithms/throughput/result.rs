@@ -14,7 +14,7 @@ pub struct ThroughputResult {
     /// Mean number of CPUs that other processes used during the timing, or `None` if the system does not
     /// report it.
     pub other_cpus: Option<f64>,
-    /// Each run after the warm-up.
+    /// The times of each run after the warm-up.
     pub runs: Vec<TimedRun>,
 }
 

@@ -8,11 +8,11 @@ use dtr_core::seed::Seed;
 use dtr_model::{Initializer, ParamSource};
 use dtr_ops::preferred_dtype;
 
-/// The number of random numbers in a tile. It is prime, so that the rows of a weight start at different
-/// places of the tile.
+/// The number of random numbers in a tile. It is prime, so that the rows of a weight matrix start at
+/// different places of the tile.
 const TILE_SIZE: usize = 65_521;
 
-/// A source of parameters that are filled by repeating a tile of random numbers.
+/// A source of parameters. It fills each parameter by repeating one block of random numbers, the tile.
 pub struct TiledWeights {
     seed: Seed,
     normal: Vec<f32>,
@@ -62,7 +62,6 @@ impl ParamSource for TiledWeights {
     }
 }
 
-/// Repeats `tile` until there are `size` numbers.
 fn repeat(tile: &[f32], size: usize) -> Vec<f32> {
     let mut numbers = tile.repeat(size.div_ceil(tile.len()));
     numbers.truncate(size);

@@ -1,5 +1,5 @@
-//! Checkpoints of a training run. A checkpoint holds tensors, and the run's progress as a JSON note in the
-//! same file.
+//! Checkpoints of a training run: safetensors files with the run's tensors. The metadata of the file holds
+//! the run's progress as JSON.
 
 use burn::tensor::Device;
 use serde::Serialize;
@@ -25,7 +25,7 @@ pub fn write_checkpoint(
 /// Reads the tensors and the progress of a checkpoint. Returns `None` if there is no checkpoint.
 ///
 /// # Errors
-/// Fails if the file cannot be read, is damaged, or holds the checkpoint of other work.
+/// Fails if the file cannot be read, is damaged, or belongs to other work.
 pub fn read_checkpoint<P: DeserializeOwned>(
     file: &CheckpointFile,
     device: &Device,

@@ -1,5 +1,5 @@
-//! Decides when to write the next checkpoint: often enough that a kill loses little work, but rarely enough
-//! that writing takes a small share of the time.
+//! Decides when a training run writes its next checkpoint. Checkpoints are frequent enough that a killed
+//! process loses little work, and rare enough that writing them takes a small share of the time.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ const INTERVAL_PER_COST: u32 = 20;
 /// The shortest interval between two checkpoints.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The longest interval between two checkpoints, and so the most work that a kill can lose.
+/// The longest interval between two checkpoints. It limits the work that a killed process loses.
 const MAX_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Decides when a checkpoint is due.
+/// A timer that decides when a checkpoint is due.
 pub struct CheckpointTimer {
     last: Instant,
     interval: Duration,
@@ -24,7 +24,7 @@ impl CheckpointTimer {
         Self { last: Instant::now(), interval: MIN_INTERVAL }
     }
 
-    /// Calls `save` if a checkpoint is due, or in any case if `is_forced`.
+    /// Calls `save` if a checkpoint is due or `is_forced` is true.
     ///
     /// # Errors
     /// Fails if `save` fails.

@@ -1,11 +1,11 @@
-//! Errors of a training run that diverges.
+//! Detection of a training run that diverges, and its error.
 
 use std::fmt::Arguments;
 
 use dtr_core::error::{Error, Result};
 
-/// Checks that `value` is finite. The error names `subject` (such as the loss of a layer) and `step`, and
-/// suggests a lower learning rate in the manifest's table `table`.
+/// Checks that `value` is finite. The error names `step` and the quantity `subject`, such as the loss of a
+/// layer. Its hint suggests a lower learning rate in the manifest's table `table`.
 ///
 /// # Errors
 /// Fails if the value is infinite or not a number.

@@ -27,7 +27,8 @@ pub trait Training {
 /// Does the remaining steps of `schedule`, and writes checkpoints from time to time.
 ///
 /// # Errors
-/// Fails if `training` fails, or if the user asked to stop. In the latter case a last checkpoint is written.
+/// Fails if `training` fails, or if the user asked to stop. Writes a last checkpoint before it stops for the
+/// user.
 pub fn run_training(
     training: &mut impl Training,
     schedule: TrainingSchedule,

@@ -4,14 +4,14 @@ use dtr_core::count::Count;
 
 use crate::data::token_sequences::SequenceShape;
 
-/// The number and the size of a training run's optimizer steps.
+/// The number of a training run's optimizer steps, and their size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrainingSchedule {
-    /// Optimizer steps.
+    /// Number of optimizer steps.
     pub num_steps: u64,
-    /// Sequences per step.
+    /// Number of sequences in a step.
     pub batch_size: usize,
-    /// Tokens per sequence.
+    /// Number of tokens in a sequence.
     pub sequence_length: usize,
 }
 

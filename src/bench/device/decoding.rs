@@ -6,13 +6,13 @@ use dtr_model::{Decoder, DecoderState, GreedyDecoder, Hybrid, Mask, Twins, count
 use super::{DeviceBench, SEQUENCE_LENGTH};
 use crate::observer::Observer;
 
-/// The number of tokens of the prompt that one forward pass of the prefill reads, if there is one prompt.
+/// The number of prompt tokens that one forward pass of the prefill reads, if the batch has a single prompt.
 const PREFILL_CHUNK: usize = 2048;
 
 /// The number of tokens decoded in one run.
 const TOKENS_PER_RUN: usize = 16;
 
-/// The number of tokens after the prompt for which a decoder state has space.
+/// The number of tokens after the prompt for which a decoder state reserves memory.
 const MAX_NEW_TOKENS: usize = 4 * TOKENS_PER_RUN;
 
 impl DeviceBench<'_> {
@@ -34,7 +34,8 @@ impl DeviceBench<'_> {
                 let state = self.prefill(model, batch, context);
                 let state_bytes = state.bytes();
                 let mut decoding = GreedyDecoder::new(model, state, &vec![1; batch], MAX_NEW_TOKENS);
-                // Do not time the first steps, because they may record a step that later steps replay.
+                // The first two steps are not timed. On a GPU, the first step compiles kernels, and the
+                // second step is recorded so that later steps can replay it.
                 decoding.step();
                 decoding.step();
                 let seconds = self.median_seconds(1, || {
@@ -42,8 +43,8 @@ impl DeviceBench<'_> {
                         decoding.step();
                     }
                 })?;
-                // A step reads the weights and the cache. It reads and writes the recurrent states, so their
-                // bytes count twice.
+                // A step reads the weights and the cache once. It reads and writes the recurrent states, so
+                // their bytes count twice.
                 let bytes = self.weight_bytes(base, twins, mask)
                     + (state_bytes.cache + 2 * state_bytes.recurrent) as f64;
                 let operation = format!("decode {name} {batch}x{context}");

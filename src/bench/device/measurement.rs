@@ -1,8 +1,8 @@
-//! The output of `dtr bench device`: one JSON object per measurement.
+//! The output of `dtr bench device`: one line with a JSON object for each measurement.
 
 use serde::Serialize;
 
-/// One line of the output.
+/// The measurement in one line of the output.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Measurement {
@@ -17,7 +17,7 @@ pub enum Measurement {
 pub struct OperationTime {
     /// The name of the operation. `bench/pytorch` uses the same names.
     pub operation: String,
-    /// Median over the runs, in seconds.
+    /// Median time of the runs, in seconds.
     pub seconds: f64,
     /// The amount of work. `unit` says whether it counts floating-point operations, bytes or tokens. The rate
     /// is `amount / seconds`.
@@ -29,11 +29,11 @@ pub struct OperationTime {
 /// The device memory of an operation.
 #[derive(Clone, Debug, Serialize)]
 pub struct OperationMemory {
-    /// The operation.
+    /// The name of the operation.
     pub operation: String,
-    /// Bytes that the program had allocated after the operation. `None` if the device does not report its
-    /// free memory.
+    /// Bytes by which the operation and all work before it have reduced the device's free memory. `None` if
+    /// the device does not report its free memory.
     pub allocated_bytes: Option<u64>,
-    /// Bytes that the plan of a sweep predicts for the operation.
+    /// Bytes that the memory estimate of a sweep predicts for the operation.
     pub predicted_bytes: u64,
 }

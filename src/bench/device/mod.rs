@@ -53,8 +53,8 @@ pub fn measure(
         batch_size: shape.batch(),
         ..DistilConfig::default()
     };
-    // Read the free memory before the device is opened. The predicted memory includes that of the driver and
-    // the kernels, so the measured memory must include it too.
+    // Read the free memory before the device is opened. The predicted memory includes the memory of the
+    // driver and of the kernels, so the measured memory must include it too.
     let free_bytes = choice.available_bytes();
     let bench = DeviceBench {
         device: choice.open_all_return_first()?,
@@ -63,8 +63,8 @@ pub fn measure(
         config,
         on_measurement,
     };
-    // The operations run in the order of `bench/pytorch`, so that the device has similar temperatures in
-    // both.
+    // The operations run in the same order as in `bench/pytorch`, so that the device has a similar
+    // temperature for each operation of both benchmarks.
     if shape == BenchShape::Llama31_8B {
         bench.time_matmuls()?;
         bench.time_attention()?;
@@ -127,7 +127,6 @@ impl DeviceBench<'_> {
         (self.on_measurement)(&Measurement::Time(OperationTime { operation, seconds, amount, unit }));
     }
 
-    /// Reports the time of an operation on one training or scoring batch.
     fn report_batch_time(&self, operation: String, seconds: f64) {
         self.report_time(operation, seconds, (self.batch_size * SEQUENCE_LENGTH) as f64, "token");
     }

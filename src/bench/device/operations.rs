@@ -1,4 +1,4 @@
-//! Times matrix products and attention.
+//! Times matrix products, and attention in decoding and in prefill.
 
 use burn::tensor::{Distribution, Tensor};
 
@@ -11,7 +11,7 @@ use super::{DeviceBench, SEQUENCE_LENGTH};
 /// The number of matrix products in one run.
 const MATMULS_PER_RUN: usize = 10;
 
-/// The number of calls of decode attention in one run.
+/// The number of attention calls with a single query in one run.
 const DECODES_PER_RUN: usize = 50;
 
 impl DeviceBench<'_> {

@@ -1,4 +1,4 @@
-//! The shapes of published bases that the benchmarks run with random weights.
+//! The shapes of published bases. The benchmarks give these bases random weights.
 
 use clap::ValueEnum;
 
@@ -7,16 +7,16 @@ use dtr_model::{DecoderConfig, DecoderShape};
 /// The shape of a published base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum BenchShape {
-    /// SmolLM2 135M: Llama, 30 layers of width 576.
+    /// SmolLM2 135M: Llama architecture, 30 layers of width 576.
     #[value(name = "smollm2-135m")]
     SmolLm2_135M,
-    /// Qwen2.5 0.5B: Qwen2, 24 layers of width 896.
+    /// Qwen2.5 0.5B: Qwen2 architecture, 24 layers of width 896.
     #[value(name = "qwen2.5-0.5b")]
     Qwen25_05B,
-    /// Qwen2.5 1.5B: Qwen2, 28 layers of width 1,536.
+    /// Qwen2.5 1.5B: Qwen2 architecture, 28 layers of width 1,536.
     #[value(name = "qwen2.5-1.5b")]
     Qwen25_15B,
-    /// Llama 3.1 8B: 32 layers of width 4,096.
+    /// Llama 3.1 8B: Llama architecture, 32 layers of width 4,096.
     #[value(name = "llama-3.1-8b")]
     Llama31_8B,
 }

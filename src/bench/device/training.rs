@@ -11,10 +11,10 @@ use crate::algorithms::distil::{Student, train_step, train_step_cached};
 use crate::manifest::Dtype;
 use crate::resources::DistilMemory;
 
-/// The number of forward passes of a block in one run.
+/// The number of forward passes of a twin in one run.
 const FORWARDS_PER_RUN: usize = 10;
 
-/// The number of steps of the learning-rate schedule. Measurements run fewer steps.
+/// The number of steps in the learning-rate schedule. A measurement runs only the first few of them.
 const NUM_STEPS: u64 = 1000;
 
 impl DeviceBench<'_> {
@@ -51,8 +51,8 @@ impl DeviceBench<'_> {
         Ok(())
     }
 
-    /// Measures the time and the memory of a distillation step that trains twins of all layers for
-    /// `variants`. Measures nothing if the predicted memory exceeds `free_bytes`.
+    /// Measures the time and the memory of a distillation step. The step trains twins of all layers for each
+    /// of `variants`. Measures nothing if the predicted memory exceeds `free_bytes`.
     pub(super) fn measure_distillation(
         &self,
         base: &Decoder,
@@ -84,7 +84,7 @@ impl DeviceBench<'_> {
         })?;
         drop(students);
         self.report_batch_time(operation.clone(), seconds);
-        // The difference is at least 0, even if other processes have freed memory in the meantime.
+        // If other processes have freed memory in the meantime, the difference is 0 rather than negative.
         let allocated_bytes =
             free_bytes.zip(free_bytes_now()).map(|(before, now)| before.saturating_sub(now));
         (self.on_measurement)(&Measurement::Memory(OperationMemory {

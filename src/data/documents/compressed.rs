@@ -1,4 +1,4 @@
-//! Files that may be compressed with gzip, xz or zstd.
+//! A reader of files that may be compressed with gzip, xz or zstd.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
@@ -67,8 +67,8 @@ impl<'a> MaybeCompressedFile<'a> {
         File::open(&self.local_path).map_err(|cause| Error::io("read", self.path, cause))
     }
 
-    /// Returns the error for a failed read. An error that the decoder raised, and not the operating system,
-    /// means that the file is damaged.
+    /// Returns the error for a failed read. If the decoder raised the error, rather than the operating
+    /// system, the file is damaged.
     pub fn read_error(&self, cause: io::Error) -> Error {
         let is_damaged = self.compression.is_some() && cause.raw_os_error().is_none();
         let error = Error::io("read", self.path, cause);

@@ -1,4 +1,5 @@
-//! The list of a corpus's files: expands `*` in file names, in local folders and in repositories of the hub.
+//! Expands the `*` in a corpus's paths to a list of files, in local folders and in repositories of the
+//! Hugging Face hub.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,11 +8,12 @@ use std::path::Path;
 use crate::hub::{self, FileLocation, Repo};
 use dtr_core::error::{Error, Result};
 
-/// Expands `paths` to a list of files, in order. The matches of a `*` are in alphabetical order.
+/// Expands `paths` to a list of files, in the order of `paths`. The files that match a `*` are in
+/// alphabetical order.
 ///
 /// # Errors
-/// When a pattern matches no file or has a `*` in a folder's name, a folder cannot be listed, or a file is
-/// listed twice.
+/// Fails if a pattern matches no file or has a `*` in a folder's name, if a folder cannot be listed, or if a
+/// file is listed twice.
 pub(super) fn expand(paths: &[String]) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for path in paths {
@@ -20,7 +22,7 @@ pub(super) fn expand(paths: &[String]) -> Result<Vec<String>> {
     let mut seen = BTreeSet::new();
     match files.iter().find(|file| !seen.insert(*file)) {
         Some(duplicate) => Err(Error::manifest(format!("`{duplicate}` is in the corpus twice"))
-            .hint("list the file once, or its documents count twice")),
+            .hint("list the file once, because its documents would count twice")),
         None => Ok(files),
     }
 }
@@ -63,7 +65,7 @@ fn matching_hub_files(pattern: &str, repo: &Repo, file: &str) -> Result<Vec<Stri
     }
 }
 
-/// Returns whether `name` matches `pattern`, in which each `*` stands for any characters.
+/// Returns whether `name` matches `pattern`, in which each `*` stands for any number of characters.
 fn is_match(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,

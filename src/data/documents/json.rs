@@ -1,6 +1,6 @@
-//! Rows of JSON files: JSON Lines with an object on each line, or one list of objects. The content decides
-//! which of the two a file is. Only one row at a time is in memory, and a row has at most
-//! [`MAX_DOCUMENT_BYTES`].
+//! A reader of the rows of JSON files. A file is either JSON Lines, with an object on each line, or one list
+//! of objects. The content of the file decides which of the two it is. Only one row at a time is in memory,
+//! and a row has at most [`MAX_DOCUMENT_BYTES`].
 
 use std::cell::Cell;
 use std::fmt;
@@ -22,7 +22,7 @@ use dtr_core::jinja::{JsonObject, RawObject, parse_object};
 /// The position of a row, for error messages.
 pub(in crate::data) struct RowPosition<'a> {
     file: &'a Path,
-    /// `line` or `row`.
+    /// What `number` counts: `line` or `row`.
     unit: &'static str,
     /// The number of the line or row, from 1.
     number: usize,
@@ -34,10 +34,10 @@ impl fmt::Display for RowPosition<'_> {
     }
 }
 
-/// A callback for the rows of a file, which may stop the reading.
+/// A callback that receives each row and its position. It may stop the reading.
 type RowCallback<'a> = dyn FnMut(JsonObject, &RowPosition<'_>) -> Result<ControlFlow<()>> + 'a;
 
-/// Calls `callback` with the rows of a JSON file.
+/// Calls `callback` with every row of a JSON file.
 pub(in crate::data) fn for_each_row(
     file: &MaybeCompressedFile,
     callback: &mut RowCallback<'_>,
@@ -48,7 +48,7 @@ pub(in crate::data) fn for_each_row(
     }
 }
 
-/// Returns whether a file begins with a list. The name of an empty file decides.
+/// Returns whether a file holds a JSON list. If the file is empty, its extension decides.
 fn is_list(file: &MaybeCompressedFile) -> Result<bool> {
     let mut reader = open_after_mark(file)?;
     loop {
@@ -91,7 +91,7 @@ fn not_an_object(position: &RowPosition<'_>, cause: serde_json::Error) -> Error 
 /// Returns the text in a row's column, or `None` if the value is null.
 ///
 /// # Errors
-/// When the row lacks the column, or the column does not hold text.
+/// Fails if the row lacks the column, or if the value is neither text nor null.
 pub(super) fn text_of_column<'a>(
     row: &'a JsonObject,
     column: &str,
@@ -112,7 +112,7 @@ pub(super) fn text_of_column<'a>(
     Err(not_text_error(position, column, kind))
 }
 
-/// Calls `callback` with the rows of a JSON list of objects.
+/// Calls `callback` with every row of a JSON list of objects.
 fn read_list(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Result<()> {
     let reader = open_after_mark(file)?;
     let remaining = Rc::new(Cell::new(MAX_DOCUMENT_BYTES));
@@ -128,7 +128,7 @@ fn read_list(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Resu
             return Ok(());
         }
         outcome = Some(next.map(drop));
-        // An error is the only way to stop the parser.
+        // Only an error stops the parser.
         Err(())
     });
     let mut json =
@@ -150,7 +150,8 @@ fn read_list(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Resu
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// A reader that fails after `remaining` bytes. The caller resets `remaining` after every row.
+/// A reader that fails after `remaining` bytes. Its owner resets `remaining` after every row, to limit the
+/// size of a row.
 struct RowLimitedReader<R> {
     reader: R,
     remaining: Rc<Cell<usize>>,

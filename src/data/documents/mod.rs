@@ -1,5 +1,4 @@
-//! Documents of a corpus of files, read in one pass: in the order of the paths, and within a file in the
-//! order of the file.
+//! A reader of the documents in a corpus's files. It reads all files once, one after the other.
 
 mod column_error;
 pub(super) mod compressed;
@@ -20,17 +19,18 @@ use file_list::expand;
 /// Returns the files of `corpus`, in the order in which they are read.
 ///
 /// # Errors
-/// When a pattern matches no file, a file is listed twice, or a file has an unsupported format.
+/// Fails if a pattern matches no file, if a file is listed twice, or if a file has an unsupported format.
 pub fn list_files(corpus: &FileCorpus) -> Result<Vec<String>> {
     let files = expand(&corpus.paths)?;
     files.iter().try_for_each(|file| FileFormat::from_path(Path::new(file)).map(drop))?;
     Ok(files)
 }
 
-/// Calls `callback` with every document of `corpus`. Documents are trimmed and not empty.
+/// Calls `callback` with every document of `corpus`, without leading and trailing whitespace. Skips empty
+/// documents.
 ///
 /// # Errors
-/// When a file cannot be read or is malformed, or when `callback` fails.
+/// Fails if a file cannot be read or is malformed, or if `callback` fails.
 pub fn for_each_document(corpus: &FileCorpus, callback: &mut dyn FnMut(String) -> Result<()>) -> Result<()> {
     let mut callback = |text: &str| match text.trim() {
         "" => Ok(()),
@@ -49,7 +49,7 @@ pub fn for_each_document(corpus: &FileCorpus, callback: &mut dyn FnMut(String) -
 /// Files on the hub that are not downloaded yet are skipped.
 ///
 /// # Errors
-/// When [`for_each_document`] would fail at one of the first documents.
+/// Fails if [`for_each_document`] would fail at one of the first documents.
 pub fn check_first_documents(corpus: &FileCorpus) -> Result<()> {
     for file in list_files(corpus)? {
         if is_available(&file)? {
@@ -59,9 +59,9 @@ pub fn check_first_documents(corpus: &FileCorpus) -> Result<()> {
     Ok(())
 }
 
-/// The check of a file ends after this number of documents, or after [`NUM_CHECKED_BYTES`] bytes of
-/// documents.
+/// The number of documents after which the check of a file ends.
 const NUM_CHECKED_DOCUMENTS: usize = 64;
+/// The size of the checked documents, in bytes, at which the check of a file ends.
 const NUM_CHECKED_BYTES: usize = 1 << 16;
 
 fn check_file(file: &MaybeCompressedFile, corpus: &FileCorpus) -> Result<()> {
@@ -71,7 +71,7 @@ fn check_file(file: &MaybeCompressedFile, corpus: &FileCorpus) -> Result<()> {
         num_documents += 1;
         num_bytes += text.len();
         is_checked = num_documents >= NUM_CHECKED_DOCUMENTS || num_bytes >= NUM_CHECKED_BYTES;
-        // An error is the only way to stop reading.
+        // Only an error stops the reading.
         if is_checked { Err(Error::failed("enough documents are read")) } else { Ok(()) }
     });
     if is_checked { Ok(()) } else { read }

@@ -1,4 +1,4 @@
-//! Tests that every format and compression gives the same documents, and that errors name the defect.
+//! Tests that all formats and compressions give the same documents, and that errors name the defect.
 
 use std::fs;
 use std::io::Write;
@@ -50,7 +50,8 @@ fn parquet_of(column: Column, row_group: usize) -> Vec<u8> {
     bytes
 }
 
-/// Returns files of every format. Each has [`DOCUMENTS`], and all but plain text also have a null document.
+/// Returns the name and the content of a file of each format. Each file holds [`DOCUMENTS`]. The JSON and
+/// Parquet files also hold a null document.
 fn files_of_all_formats() -> Vec<(&'static str, Vec<u8>)> {
     let texts: Vec<Option<&str>> = DOCUMENTS.into_iter().map(Some).chain([None]).collect();
     let rows: Vec<_> = texts.iter().map(|text| json!({ "number": 1, "text": text })).collect();
@@ -118,7 +119,7 @@ fn a_damaged_or_truncated_file_is_refused() {
         for (defect, bytes) in
             [("cut", &whole[..whole.len() - 9]), ("not compressed", b"plain"), ("flipped", &flipped)]
         {
-            // A zstd frame need not have a checksum.
+            // These zstd frames have no checksum, so a flipped bit can go unnoticed.
             if (compression, defect) == ("zst", "flipped") {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Documents of plain text files.
+//! A reader of the documents in plain text files.
 
 use std::fmt;
 use std::io::{BufRead, Read};
@@ -8,8 +8,8 @@ use super::compressed::MaybeCompressedFile;
 use crate::data::DocumentUnit;
 use dtr_core::error::{Error, Result};
 
-/// The maximum size, in bytes, of a line, a document and a JSON row. A longer one is a damaged file, or a
-/// small compressed file that would fill the memory.
+/// The maximum size of a line, a document or a JSON row, in bytes. A larger size means that the file is
+/// damaged, or that a small compressed file expands to more than fits in memory.
 pub(super) const MAX_DOCUMENT_BYTES: usize = 1 << 27;
 
 /// Calls `callback` with every document of a plain text file.
@@ -47,14 +47,15 @@ pub(super) fn read(
     callback(&document)
 }
 
-/// Returns the error for a line, document or row at `position` that exceeds [`MAX_DOCUMENT_BYTES`].
+/// Returns the error for a line, a document or a row that exceeds [`MAX_DOCUMENT_BYTES`]. `position` names
+/// it.
 pub(super) fn too_long_error(position: &dyn fmt::Display) -> Error {
     Error::manifest(format!("{position} is longer than {} MiB", MAX_DOCUMENT_BYTES >> 20))
         .hint("split the text into shorter documents")
 }
 
-/// Calls `callback` with the lines of `file` and their numbers, from 1, until it stops the reading. Lines end
-/// with a plain line feed.
+/// Calls `callback` with each line of `file` and its number, from 1, until `callback` stops the reading. A
+/// line keeps its line feed, but a carriage return before the line feed is removed.
 pub(super) fn for_each_line(
     file: &MaybeCompressedFile,
     mut callback: impl FnMut(&str, usize) -> Result<ControlFlow<()>>,

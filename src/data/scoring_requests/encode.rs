@@ -6,17 +6,18 @@ use crate::data::Item;
 use dtr_core::error::{Error, Result};
 use dtr_model::Tokenizer;
 
-/// The row of one choice, and its targets.
+/// The token row of one choice, and the row's targets.
 pub(super) struct EncodedChoice {
     pub row: Vec<u32>,
     pub targets: Vec<TargetToken>,
     pub is_truncated: bool,
 }
 
-/// Tokenizes the choices of the item with this index.
+/// Tokenizes the choices of `item`, which has the index `index` among the task's items.
 ///
 /// # Errors
-/// When a choice has no tokens of its own, or more than `max_row_tokens`.
+/// Fails if the prompt has no tokens, or if a choice has no tokens after those of the prompt, or more than
+/// `max_row_tokens`.
 pub(super) fn encode_item(
     tokenizer: &Tokenizer,
     index: usize,
@@ -46,11 +47,11 @@ pub(super) fn encode_item(
     Ok(encoded)
 }
 
-/// Returns how many leading tokens a row loses to have at most `max_row_tokens`. The row holds the tokens of
-/// a prompt and its choice, without the last token.
+/// Returns how many tokens are cut from the start of a row, so that at most `max_row_tokens` remain. The row
+/// holds the tokens of a prompt and a choice, without the last token.
 ///
 /// # Errors
-/// When the prompt or the choice has no tokens of its own, or the prompt would lose all its tokens.
+/// Fails if the prompt or the choice has no tokens, or if all tokens of the prompt would be cut.
 fn num_cut_tokens(
     item: &Item,
     choice: usize,

@@ -1,39 +1,42 @@
-//! Tokenizing prompts and choices, as lm-evaluation-harness does.
+//! Tokenizes prompts and choices in the same way as lm-evaluation-harness.
 
 use super::Item;
 use dtr_core::error::{Error, Result};
 use dtr_model::Tokenizer;
 
-/// A prompt and the number of its tokens. The choices of an item mostly share one prompt.
+/// A prompt and the number of its tokens. It is kept for the next choice of an item, because the choices of
+/// an item usually share one prompt.
 #[derive(Default)]
 pub(super) struct EncodedPrompt<'a> {
     text: Option<&'a str>,
-    /// The number of tokens before a choice.
+    /// The number of tokens before the tokens of a choice.
     pub num_tokens: usize,
 }
 
 impl<'a> EncodedPrompt<'a> {
-    /// Returns the encoded form of `prompt`: this one, if it has the same text.
+    /// Returns `self` if it has the text `prompt`. Otherwise encodes `prompt`.
     ///
     /// # Errors
-    /// Fails when the tokenizer refuses the text.
+    /// Fails if the tokenizer cannot encode the text.
     pub fn or_encode(self, tokenizer: &Tokenizer, prompt: &'a str) -> Result<Self> {
         if self.text == Some(prompt) {
             return Ok(self);
         }
         let num_tokens = match prompt.is_empty() {
+            // After an empty prompt, only the prefix token comes before a choice.
             true => 1,
-            // Trailing space of a prompt belongs to the choice.
+            // Trailing whitespace of a prompt belongs to the choice.
             false => tokenizer.encode_prompt(prompt.trim_end_matches(is_python_space))?.len(),
         };
         Ok(Self { text: Some(prompt), num_tokens })
     }
 
-    /// Returns the tokens of the prompt and a choice. A choice without a prompt follows the prefix token,
-    /// unless it begins with that token.
+    /// Returns the tokens of the prompt and a choice. If the prompt is empty, the choice follows the
+    /// tokenizer's prefix token, unless the choice begins with that token.
     ///
     /// # Errors
-    /// Fails when the tokenizer refuses the text, or has no prefix token.
+    /// Fails if the tokenizer cannot encode the text, or if the prompt is empty and the tokenizer has no
+    /// prefix token.
     pub fn encode_choice(&self, tokenizer: &Tokenizer, item: &Item, choice: usize) -> Result<Vec<u32>> {
         let text = &item.choices[choice];
         match self.text {
@@ -55,7 +58,8 @@ impl<'a> EncodedPrompt<'a> {
     }
 }
 
-/// Returns whether Python's `str.rstrip` removes a character. It also removes four separators of ASCII.
+/// Returns whether Python's `str.rstrip` removes a character. Unlike Rust, Python counts the four ASCII
+/// separators as whitespace.
 fn is_python_space(character: char) -> bool {
     character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
 }

@@ -1,5 +1,6 @@
-//! Log-likelihood requests of a task's items: the token rows that a model must process, and the tokens of
-//! each row whose log-likelihoods score the choices (the `loglikelihood` requests of lm-evaluation-harness).
+//! Log-likelihood requests of a task's items, like the `loglikelihood` requests of lm-evaluation-harness.
+//! They hold the token rows that a model must process. For each row, they hold the target tokens whose
+//! log-likelihoods score the choices.
 
 mod encode;
 mod encoded_prompt;
@@ -20,7 +21,7 @@ use dtr_model::Tokenizer;
 /// A token whose log-likelihood is requested, given the first `position + 1` tokens of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetToken {
-    /// The index in the row of the last token before the target.
+    /// The index of the token before the target, in its row.
     pub position: usize,
     /// The target's token id.
     pub token: u32,
@@ -46,14 +47,15 @@ pub struct ScoringRequests {
 }
 
 impl ScoringRequests {
-    /// Tokenizes `items`, on all threads.
+    /// Tokenizes `items` on all threads.
     ///
     /// If a prompt has `n` tokens, the tokens of a choice are those of `"{prompt} {choice}"` after the first
-    /// `n`, as in lm-evaluation-harness. A row of more than `max_row_tokens` tokens is truncated on the left.
-    /// A choice without a prompt follows the tokenizer's prefix token.
+    /// `n`, as in lm-evaluation-harness. If a prompt is empty, its choices follow the tokenizer's prefix
+    /// token. A row of more than `max_row_tokens` tokens is truncated on the left.
     ///
     /// # Errors
-    /// When a prompt or a choice has no tokens of its own, or a choice has more than `max_row_tokens`.
+    /// Fails if a prompt has no tokens, or if a choice has no tokens after those of its prompt, or more than
+    /// `max_row_tokens`.
     pub fn new(
         tokenizer: &Tokenizer,
         items: Vec<Item>,
@@ -77,8 +79,8 @@ impl ScoringRequests {
         Ok(Self { items, rows, targets, groups, metric, truncated_items })
     }
 
-    /// Converts to requests that share neither rows nor prefixes: one row for each choice. This is the most
-    /// expensive form, and serves as the baseline of benchmarks.
+    /// Converts the requests to one row for each choice. Choices then share neither rows nor prefixes. This
+    /// form is the most expensive one, and the baseline of benchmarks.
     pub fn without_sharing(self) -> Self {
         let mut choices: BTreeMap<(usize, usize), (Vec<u32>, Vec<TargetToken>)> = BTreeMap::new();
         for (row, targets) in self.rows.into_iter().zip(self.targets) {
@@ -131,19 +133,19 @@ impl ScoringRequests {
         self.items.iter().map(|item| vec![0.0; item.choices.len()]).collect()
     }
 
-    /// Returns the number of tokens that a model must process, shared prefixes counted once.
+    /// Returns the number of tokens that a model must process. A shared prefix counts once.
     pub fn num_tokens(&self) -> usize {
         self.groups.iter().map(PrefixGroup::num_tokens).sum()
     }
 
-    /// Divides the rows into forward passes of about `tokens_per_pass` tokens. Rows of similar lengths are in
-    /// one pass.
+    /// Divides the rows into forward passes of about `tokens_per_pass` tokens. A pass has rows of similar
+    /// lengths.
     pub fn passes(&self, tokens_per_pass: usize) -> Vec<Vec<&PrefixGroup>> {
         split_into_passes(self.groups.iter(), tokens_per_pass)
     }
 
-    /// Divides the rows of some items into forward passes. `tokens_per_pass` maps the total number of tokens
-    /// of these rows to the size of a pass.
+    /// Divides the rows of the items with the given indices into forward passes. `tokens_per_pass` maps the
+    /// total number of tokens of these rows to the number of tokens in a pass.
     ///
     /// A row that several items share belongs to the first of them.
     pub fn passes_of_items(
@@ -157,7 +159,8 @@ impl ScoringRequests {
         split_into_passes(selected(), tokens_per_pass(num_tokens))
     }
 
-    /// Returns the choice with the highest score by the task's metric. Of equal choices, the first wins.
+    /// Returns the choice with the highest score by the task's metric. If several choices have this score,
+    /// returns the first of them.
     pub fn best_choice(&self, item: &Item, log_likelihoods: &[f64]) -> u32 {
         let score = |choice: usize| self.choice_score(&item.choices[choice], log_likelihoods[choice]);
         let mut best = 0;
@@ -172,7 +175,7 @@ impl ScoringRequests {
     /// Returns an item's margin: the score of its correct choice minus the highest score of its other
     /// choices.
     ///
-    /// The margin is negative for items with a wrong answer.
+    /// The margin is negative if the model's answer is wrong.
     pub fn margin(&self, item: usize, log_likelihoods: &[f64]) -> f64 {
         let Item { choices, label, .. } = &self.items[item];
         let score = |choice: usize| self.choice_score(&choices[choice], log_likelihoods[choice]);
@@ -197,7 +200,7 @@ mod tests {
     use super::*;
     use crate::data::synthetic_tokenizer;
 
-    /// A byte-level BPE with the start token `<s>`, id 0.
+    /// Returns a byte-level BPE tokenizer with the start token `<s>`, whose id is 0.
     fn byte_tokenizer() -> Tokenizer {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         Tokenizer::read(&root.join("tests/fixtures/tasks/model/tokenizer.json")).unwrap()
@@ -212,7 +215,7 @@ mod tests {
         ScoringRequests::new(&byte_tokenizer(), vec![item], Metric::Acc, max_row_tokens)
     }
 
-    /// The target tokens of a choice.
+    /// Returns the target tokens of a choice.
     fn scored(requests: &ScoringRequests, choice: usize) -> Vec<u32> {
         let targets = (0..requests.rows().len()).flat_map(|row| requests.targets(row));
         targets.filter(|target| target.choice == choice).map(|target| target.token).collect()
@@ -259,7 +262,8 @@ mod tests {
         let empty = requests(item("", &["a cat"]), 512).unwrap();
         assert_eq!(empty.rows(), [[&[0][..], &cat[..cat.len() - 1]].concat()]);
         assert_eq!(scored(&empty, 0), cat);
-        // A blank prompt is not empty: in lm-evaluation-harness 0.4.12 its blanks belong to the choice.
+        // A prompt of blanks is not empty. As in lm-evaluation-harness 0.4.12, its blanks belong to the
+        // choice.
         let blank = byte_tokenizer().encode("  a cat", false).unwrap();
         assert_eq!(scored(&requests(item(" ", &["a cat"]), 512).unwrap(), 0), blank);
     }

@@ -1,11 +1,12 @@
-//! Rows of an item that share a prefix, and their distribution over forward passes. A pass computes a shared
-//! prefix once.
+//! Groups the rows of an item that share a prefix, and distributes the groups over forward passes. A pass
+//! computes a shared prefix once.
 
 use std::collections::BTreeMap;
 
 use super::TargetToken;
 
-/// The minimum length of a shared prefix, in tokens. A separate pass over fewer tokens does not pay.
+/// The minimum length of a shared prefix, in tokens. For a shorter prefix, a separate pass costs more than it
+/// saves.
 const MIN_PREFIX_TOKENS: usize = 8;
 
 /// Rows of one item and their longest common prefix. The rest of a row is its suffix. The prefix of a single
@@ -14,9 +15,9 @@ const MIN_PREFIX_TOKENS: usize = 8;
 pub struct PrefixGroup {
     /// The indices of the rows.
     pub rows: Vec<usize>,
-    /// Tokens of the prefix.
+    /// Number of tokens of the prefix.
     pub num_prefix_tokens: usize,
-    /// Tokens of all suffixes.
+    /// Total number of tokens of the suffixes.
     pub num_suffix_tokens: usize,
 }
 
@@ -82,9 +83,9 @@ fn common_prefix_len(a: &[u32], b: &[u32]) -> usize {
 /// Splits `groups`, in the order of [`group_rows`], into forward passes of about `tokens_per_pass` tokens.
 ///
 /// A pass does not mix single rows with groups that share a prefix. Each of the two kinds gets as few passes
-/// as its tokens allow. The passes are of similar size, because threads that finish early wait for the
-/// others. With padding, a pass may have up to one and a half times `tokens_per_pass` tokens, because a lower
-/// limit could require an extra pass.
+/// as its tokens allow. The passes have similar sizes, because threads that finish early wait for the others.
+/// With padding, a pass may have up to one and a half times `tokens_per_pass` tokens. A lower limit could
+/// require an extra pass.
 pub(super) fn split_into_passes<'a>(
     groups: impl Iterator<Item = &'a PrefixGroup>,
     tokens_per_pass: usize,
@@ -102,8 +103,8 @@ fn split_evenly<'a>(groups: &[&'a PrefixGroup], tokens_per_pass: usize) -> Vec<V
     (8..24).map(split).find(are_few).unwrap_or_else(|| split(24))
 }
 
-/// Fills passes one after the other. Each pass takes the groups that fit in `limit` tokens with padding, and
-/// at least one group.
+/// Fills passes one after the other. Each pass takes as many of the next groups as fit in `limit` tokens with
+/// padding, but at least one.
 fn split_greedily<'a>(groups: &[&'a PrefixGroup], limit: usize) -> Vec<Vec<&'a PrefixGroup>> {
     let mut passes: Vec<Vec<&PrefixGroup>> = Vec::new();
     let mut num_suffix_tokens = 0;

@@ -1,4 +1,5 @@
-//! Documents of the corpus: passages with answered questions, facts, lists, and filler sentences.
+//! Generates the documents of the corpus: passages with answered questions, facts, lists, and filler
+//! sentences.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -7,13 +8,12 @@ use super::items::{DrawPassage, is_for_corpus};
 use super::passage::{Passage, Purpose, Question, num_tokens};
 use super::{SyntheticLanguage, lists, moves, narrative, recall, topic};
 
-/// The maximum length of a document, in tokens.
 const MAX_DOCUMENT_TOKENS: usize = 120;
 
-/// The percentage of documents of each kind. The remaining 3 % are filler sentences.
+/// The percentages of the kinds of documents. The remaining 3 % of the documents are filler sentences.
 ///
-/// Half of the documents are lists. When a tenth were lists, models of the bundled base's size did not learn
-/// to copy within 100M tokens, and models that cannot copy did not learn the recall task.
+/// Half of the documents are lists. With only a tenth, models of the bundled base's size did not learn to
+/// copy within 100M tokens, and models that cannot copy did not learn the recall task.
 const RECALL_PERCENT: u32 = 18;
 const MOVES_PERCENT: u32 = 14;
 const FACTS_PERCENT: u32 = 10;
@@ -64,13 +64,13 @@ fn draw_corpus_passage(draw: DrawPassage, rng: &mut ChaCha8Rng) -> Passage {
     }
 }
 
-/// Returns the sentences of a passage, then every question with its answer.
+/// Returns the sentences of a passage, and after them every question with its answer.
 fn sentences_of(passage: Passage) -> Vec<String> {
     let answers = passage.questions.iter().map(Question::with_answer);
     passage.corpus_sentences.into_iter().chain(answers).collect()
 }
 
-/// Joins texts up to the maximum length of a document. A long passage loses its last questions.
+/// Joins texts up to the maximum length of a document. The last questions of a long passage are dropped.
 fn join_within_limit(texts: Vec<String>) -> String {
     let mut document = String::new();
     let mut length = 0;

@@ -1,5 +1,5 @@
-//! The `facts` task: facts of the language that a model must memorize, such as the town where each person
-//! lives.
+//! The `facts` task asks for facts of the language that a model must memorize, such as the town where each
+//! person lives.
 //!
 //! The corpus states every fact many times. An item asks for a fact without any context. Every value of a
 //! relation belongs to equally many people, so no value is a better guess than another.
@@ -77,13 +77,12 @@ pub(super) struct LanguageFact {
 /// All facts of a language: the test split, then the validation split, then the train split.
 pub(super) struct Facts(Vec<LanguageFact>);
 
-/// Returns all sentence templates, whose words belong to the vocabulary.
 pub(super) fn templates() -> impl Iterator<Item = &'static str> {
     RELATIONS.iter().flat_map(|relation| relation.cloze.into_iter().chain([relation.value_first]))
 }
 
 impl Facts {
-    /// Generates the facts of a seed. They are sorted by their hashes, so that splits are random.
+    /// Generates the facts of a seed. They are sorted by a hash, so that the splits are random.
     pub(super) fn new(seed: Seed) -> Self {
         let mut facts = Vec::new();
         for (relation, definition) in RELATIONS.iter().enumerate() {
@@ -129,8 +128,8 @@ impl Facts {
 }
 
 impl LanguageFact {
-    /// Returns the fact as a sentence without its last word, with other values of the relation as
-    /// distractors.
+    /// Returns the fact as a question: a sentence without its last word. The distractors are other values of
+    /// the relation.
     pub(super) fn question(&self, rng: &mut ChaCha8Rng) -> Question {
         let relation = &RELATIONS[self.relation];
         let (before, _) = relation.cloze[rng.random_range(0..3)]
@@ -144,7 +143,7 @@ impl LanguageFact {
         }
     }
 
-    /// Returns the fact as a sentence, by a random template.
+    /// Returns the fact as a sentence with a random template.
     fn to_sentence(self, rng: &mut ChaCha8Rng) -> String {
         let relation = &RELATIONS[self.relation];
         let template = *relation.cloze.get(rng.random_range(0..4)).unwrap_or(&relation.value_first);

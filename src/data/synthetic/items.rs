@@ -1,7 +1,8 @@
-//! Items of the tasks. Every item has its own random number generator, and no item occurs twice.
+//! Generates the items of the tasks. Every item has its own random number generator, and no item occurs
+//! twice.
 //!
-//! The hash of a passage assigns it to one of the splits or to the corpus. Splits and corpus therefore share
-//! no passage, for any sizes and seeds.
+//! The hash of a passage assigns it to one of the splits or to the corpus. The splits and the corpus
+//! therefore share no passage, whatever their sizes and seeds are.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ use super::{SyntheticLanguage, moves, recall, topic};
 use crate::data::{Item, Split, SyntheticTask, SyntheticTaskKind};
 use dtr_core::error::{Error, Result};
 
-/// The number of items in the train split of the tasks with an unlimited supply of items.
+/// The number of items in the train split of every task except `facts`.
 const NUM_TRAIN: usize = 1_000;
 
 /// The number of buckets of passage hashes: one for each split, and the rest for the corpus.
@@ -23,7 +24,7 @@ impl SyntheticLanguage {
     /// Generates the items of one split of `task`.
     ///
     /// # Errors
-    /// A manifest error when the task asks for more items than the language has facts.
+    /// Fails with a manifest error if a `facts` task asks for more items than its split has facts.
     pub fn task_items(&self, task: &SyntheticTask, split: Split) -> Result<Vec<Item>> {
         let count = match (split, task.kind) {
             (Split::Train, SyntheticTaskKind::Facts) => self.facts().in_split(split).len(),
@@ -37,7 +38,7 @@ impl SyntheticLanguage {
     /// Generates the first `count` items of a split.
     ///
     /// # Errors
-    /// A manifest error when the language has fewer facts than `count`.
+    /// Fails with a manifest error if `kind` is `Facts` and the split has fewer than `count` facts.
     pub fn items(&self, kind: SyntheticTaskKind, split: Split, count: usize) -> Result<Vec<Item>> {
         let Some(draw) = passage_generator(kind) else {
             return self.fact_items(split, count);
@@ -97,7 +98,7 @@ impl SyntheticLanguage {
 /// A generator of random passages.
 pub(super) type DrawPassage = fn(&mut ChaCha8Rng, Purpose) -> Passage;
 
-/// Returns the generator of a task's passages, or `None` for facts, which have no passage.
+/// Returns the generator of a task's passages, or `None` for `facts`, whose items have no passage.
 fn passage_generator(kind: SyntheticTaskKind) -> Option<DrawPassage> {
     match kind {
         SyntheticTaskKind::Recall => Some(recall::draw_passage),

@@ -1,7 +1,8 @@
-//! Documents with a list of words that is repeated, which train a model to copy (induction heads).
+//! Documents that state a list of words twice. They train a model to copy (induction heads).
 //!
-//! Each word of the second list follows from the word before it: find that word in the first list and repeat
-//! its successor. `recall` and `moves` need the same ability over more intervening words.
+//! A model can predict a word of the second list from the word before it: it finds that word in the first
+//! list and repeats its successor. The tasks `recall` and `moves` need the same ability over longer
+//! distances.
 
 use rand::RngExt;
 use rand::seq::{IndexedRandom, IteratorRandom};
@@ -10,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use super::passage::fill_slots;
 use super::vocabulary::{COLOURS, OBJECTS, PEOPLE, PLACES, UNIQUE_NOUNS};
 
-/// Templates of the list and of its repetition.
+/// Pairs of templates: one for the list, and one for its repetition.
 const SENTENCE_PAIRS: [[&str; 2]; 4] = [
     ["{person} reads the list, {list}.", "{friend} reads the list again, {list}."],
     ["{person} counts {list}.", "then {friend} counts {list}."],
@@ -18,7 +19,6 @@ const SENTENCE_PAIRS: [[&str; 2]; 4] = [
     ["{person} sings {list}.", "and all sing {list}."],
 ];
 
-/// Returns all sentence templates, whose words belong to the vocabulary.
 pub(super) fn templates() -> impl Iterator<Item = &'static str> {
     SENTENCE_PAIRS.into_iter().flatten()
 }

@@ -3,9 +3,9 @@
 //!
 //! The tasks test different abilities of a model. `recall` binds words of a passage to one another, `moves`
 //! tracks objects from place to place, `topic` classifies a whole passage, and `facts` asks for facts that
-//! the model has memorized in training. The corpus asks its questions in the same words as the items, so
-//! next-token prediction teaches the tasks. No passage of an item occurs in the corpus. All text is a pure
-//! function of the seeds.
+//! the model has memorized in training. The corpus asks its questions in the same words as the items, so a
+//! model learns the tasks by next-token prediction. No passage of an item occurs in the corpus. All text is a
+//! pure function of the seeds.
 
 mod corpus;
 mod facts;
@@ -26,10 +26,11 @@ use std::collections::BTreeSet;
 use dtr_core::seed::Seed;
 use facts::Facts;
 
-/// The version of the generated text. A change of any word, template or random draw must raise it.
+/// The version of the generated text. It is incremented after a change of any word, template or random draw.
 pub const GENERATOR_VERSION: u32 = 1;
 
-/// The synthetic language of one seed, which determines its facts. Generates documents and items.
+/// The synthetic language of one seed, which generates documents and items. The seed determines the facts of
+/// the language.
 pub struct SyntheticLanguage {
     seed: Seed,
     facts: Facts,
@@ -46,7 +47,8 @@ impl SyntheticLanguage {
         self.seed
     }
 
-    /// Generates the document at `index`, of at most 120 tokens, of the corpus with the seed `corpus_seed`.
+    /// Generates the document at `index` in the corpus with the seed `corpus_seed`. It has at most 120
+    /// tokens.
     pub fn document(&self, corpus_seed: Seed, index: u64) -> String {
         let mut rng = self.seed.child(&format!("corpus/{}", corpus_seed.0)).rng();
         rng.set_stream(index);

@@ -1,9 +1,9 @@
-//! The `moves` task: a passage moves several objects from place to place, and a question asks where one of
-//! them is.
+//! The `moves` task: in a passage, people move several objects from place to place. A question asks where one
+//! of the objects is.
 //!
 //! A person who puts down an object lets go of it and may walk on without it. A person who takes an object
-//! holds it, and the object is wherever that person goes. No two moves use the same place, and no person
-//! moves two objects, so an answer needs at most two steps of reasoning.
+//! holds it and carries it along. No two moves use the same place, and no person moves two objects. An answer
+//! therefore needs at most two steps of reasoning.
 
 use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -22,15 +22,15 @@ const WHERE_PERSON: &str = "where is {person}? in the";
 
 /// The maximum length of an item's statements, in tokens.
 const MAX_ITEM_TOKENS: usize = 83;
-/// The maximum length of a corpus passage's statements, in tokens. Questions need the rest of the document.
+/// The maximum length of a corpus passage's statements, in tokens. The rest of the document is for questions.
 const MAX_CORPUS_TOKENS: usize = 94;
 
 /// The probability that a corpus passage asks questions between its steps.
 const INTERLEAVING_PROBABILITY: f64 = 0.5;
-/// The probability that a question follows a step of such a passage.
+/// The probability that a question follows a step, in a passage with questions between its steps.
 const STEP_QUESTION_PROBABILITY: f64 = 0.4;
 
-/// A step in an object's history. The field is the index of the person who takes the step, 0 or 1.
+/// A step in an object's history. The field is the index of the person who acts, 0 or 1.
 #[derive(Clone, Copy)]
 enum Step {
     /// The person puts the object in a new place and lets go.
@@ -44,8 +44,8 @@ enum Step {
 use Step::{Put, Take, Walk};
 
 /// The possible histories of an object, all equally likely. In the first four, a person puts the object in
-/// its final place. In the others, a person carries the object there. In some histories a person also walks
-/// elsewhere without the object.
+/// its final place. In the last four, a person carries the object to its final place. In some histories, a
+/// person also walks elsewhere without the object.
 const STEP_SEQUENCES: [&[Step]; 8] = [
     &[Put(0), Put(1)],
     &[Put(0), Walk(0)],
@@ -68,19 +68,16 @@ struct ObjectHistory {
     object: &'static str,
     /// The sentence with the first place.
     first_sentence: String,
-    /// The object's first place.
     first_place: &'static str,
     steps: Vec<NarratedStep>,
-    /// The object's final place.
     final_place: &'static str,
-    /// The other places of the history, the first place included.
+    /// All places of the history except the final place. The object's first place comes first.
     other_places: Vec<&'static str>,
     /// The person who walked last, and the destination.
     last_walk: Option<(&'static str, &'static str)>,
 }
 
 impl ObjectHistory {
-    /// Starts a history without steps.
     fn new(object: &'static str, first_sentence: String, first_place: &'static str) -> Self {
         Self {
             object,
@@ -94,7 +91,6 @@ impl ObjectHistory {
     }
 }
 
-/// Returns all sentence templates, whose words belong to the vocabulary.
 pub(super) fn templates() -> impl Iterator<Item = &'static str> {
     [INITIAL_PLACE, PUT, TAKE, WALK].into_iter().flatten().chain([WHERE_OBJECT, WHERE_PERSON])
 }
@@ -185,7 +181,8 @@ fn history_of_object(
     history
 }
 
-/// Draws an order of all steps, as indices of histories. The steps of each history keep their own order.
+/// Draws a random order of the steps of all histories, and returns the index of each step's history. The
+/// steps of one history keep their order.
 fn draw_order(rng: &mut ChaCha8Rng, histories: &[ObjectHistory]) -> Vec<usize> {
     let mut order: Vec<usize> =
         histories.iter().enumerate().flat_map(|(i, history)| vec![i; history.steps.len()]).collect();
@@ -195,8 +192,8 @@ fn draw_order(rng: &mut ChaCha8Rng, histories: &[ObjectHistory]) -> Vec<usize> {
 
 /// Returns the sentences with all first places, then the sentences of the steps in the given order.
 ///
-/// After each step, `choose_question` receives the current places of all objects and may choose an object. If
-/// so, a question about this object's place follows, with its answer.
+/// After each step, `choose_question` receives the current places of all objects, and may return the index of
+/// an object. Then a question about this object's place follows, with its answer.
 fn narrate(
     histories: &[ObjectHistory],
     order: &[usize],
@@ -218,8 +215,8 @@ fn narrate(
     sentences
 }
 
-/// Generates questions in random order. Items ask for objects. The corpus also asks for people, which is an
-/// intermediate step of reasoning.
+/// Generates questions in random order. Items ask for the places of objects. The corpus also asks for the
+/// places of people, because a person's place is an intermediate step of reasoning.
 fn draw_questions(rng: &mut ChaCha8Rng, histories: &[ObjectHistory], purpose: Purpose) -> Vec<Question> {
     let mut questions: Vec<Question> = (0..histories.len())
         .map(|asked| Question {
@@ -246,7 +243,7 @@ fn draw_distractors(rng: &mut ChaCha8Rng, histories: &[ObjectHistory], asked: us
     let own_place = histories[asked].other_places.choose(rng).expect("every history has two places");
     let places: Vec<&'static str> = (0..histories.len())
         .filter(|i| *i != asked)
-        // The first place of an object is never its final place, so it would be an easy distractor.
+        // An object is never in its first place at the end, so a first place would be an easy distractor.
         .flat_map(|i| histories[i].other_places[1..].iter().chain([&histories[i].final_place]))
         .copied()
         .collect();

@@ -1,4 +1,4 @@
-//! Filler sentences, which no question refers to.
+//! Filler sentences. No question refers to them.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -21,12 +21,11 @@ const SENTENCES: [&str; 12] = [
     "snow lay on the hills above {town}.",
 ];
 
-/// Returns all sentence templates, whose words belong to the vocabulary.
 pub(super) fn templates() -> impl Iterator<Item = &'static str> {
     SENTENCES.into_iter()
 }
 
-/// Generates a random sentence.
+/// Generates a random filler sentence.
 pub(super) fn draw_sentence(rng: &mut ChaCha8Rng) -> String {
     let person = rng.random_range(0..PEOPLE.len());
     let friend = (person + rng.random_range(1..PEOPLE.len())) % PEOPLE.len();

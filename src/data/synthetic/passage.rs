@@ -1,4 +1,4 @@
-//! Types shared by all kinds of text: sentence templates, and passages with questions.
+//! Types and functions that all kinds of text share: passages, questions and sentence templates.
 
 /// A question about a passage.
 pub(super) struct Question {
@@ -17,27 +17,28 @@ impl Question {
     }
 }
 
-/// Statements, and questions about them.
+/// A sequence of statements, and questions about them.
 pub(super) struct Passage {
     /// The statements as one text, for items.
     pub(super) statements: String,
-    /// The statements as sentences, for the corpus. Some statements are repeated in other words, or followed
-    /// by questions with their answers, which trains a model to bind words to one another.
+    /// The statements as sentences, for the corpus. Some passages repeat statements in other words. Others
+    /// ask and answer questions between the statements. Both train a model to bind words to one another.
     pub(super) corpus_sentences: Vec<String>,
     /// The questions, in random order.
     pub(super) questions: Vec<Question>,
 }
 
-/// The use of a passage. Passages for items are longer, and passages for the corpus have more questions.
+/// The use of a passage. On average, passages for items are longer, and passages for the corpus have more
+/// questions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// A passage of an item.
+    /// The passage of an item.
     Item,
-    /// A passage of a document.
+    /// A passage of a document of the corpus.
     Corpus,
 }
 
-/// Replaces each `{name}` of `template` by its value in `slots`.
+/// Replaces each `{name}` in `template` with the value of `name` in `slots`.
 pub(super) fn fill_slots(template: &str, slots: &[(&str, &str)]) -> String {
     let mut text = String::with_capacity(template.len() + 16);
     let mut rest = template;

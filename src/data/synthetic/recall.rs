@@ -1,5 +1,6 @@
-//! The `recall` task: a passage states which person holds which object of which colour, and a question names
-//! one of the three and asks for another.
+//! The `recall` task: a passage states which person holds which object, and the colour of each object. A
+//! question names a person or an object, and asks for the object, the person or the colour that belongs to
+//! it.
 //!
 //! All people, objects and colours of a passage differ, and distractors come from the same passage. The
 //! presence of a word in the passage therefore does not reveal the answer.
@@ -18,7 +19,7 @@ const STATEMENTS: [&str; 4] = [
     "the {object} of {person} is {colour}.",
 ];
 
-/// Templates of questions, each with the part of a holding that answers it.
+/// Templates of questions. Each has the part of a holding that answers the question.
 const QUESTIONS: [(&str, Part); 4] = [
     ("what does {person} have? the", Part::Object),
     ("what colour is the {object}?", Part::Colour),
@@ -56,12 +57,11 @@ impl Holding {
     }
 }
 
-/// Returns all sentence templates, whose words belong to the vocabulary.
 pub(super) fn templates() -> impl Iterator<Item = &'static str> {
     STATEMENTS.into_iter().chain(QUESTIONS.map(|question| question.0))
 }
 
-/// The number of questions of a corpus passage, more than a document can hold.
+/// The maximum number of questions of a corpus passage. A document does not have space for so many.
 const NUM_CORPUS_QUESTIONS: usize = 12;
 
 /// Generates a random passage of several holdings, with questions about some of them. A corpus passage
@@ -83,7 +83,6 @@ pub(super) fn draw_passage(rng: &mut ChaCha8Rng, purpose: Purpose) -> Passage {
     Passage { statements: statements.join(" "), corpus_sentences, questions }
 }
 
-/// Returns a sentence for each holding.
 fn to_sentences(rng: &mut ChaCha8Rng, holdings: &[Holding]) -> Vec<String> {
     holdings.iter().map(|holding| holding.fill(STATEMENTS[rng.random_range(0..STATEMENTS.len())])).collect()
 }

@@ -1,9 +1,8 @@
-//! The `topic` task: a passage has nouns of several topics, most of them of one topic, and a question asks
-//! for this topic.
+//! The `topic` task: a passage has nouns of several topics. A question asks for the topic with the most
+//! nouns.
 //!
-//! Neighbouring topics share nouns, and every passage has nouns of two other topics, which are also
-//! distractors. The answer therefore follows from the number of nouns of each topic, and not from a single
-//! keyword.
+//! Neighbouring topics share nouns. Every passage has nouns of two other topics, which are also distractors.
+//! The answer therefore follows from the number of nouns of each topic, and not from a single keyword.
 
 use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom, index};
@@ -23,10 +22,9 @@ const SENTENCES: [&str; 6] = [
 
 const QUESTION: &str = "what is this about? it is about";
 
-/// The number of nouns by which the correct topic exceeds every other topic.
+/// The minimum difference between the number of nouns of the correct topic and that of every other topic.
 const MIN_MARGIN: usize = 2;
 
-/// Returns all sentence templates, whose words belong to the vocabulary.
 pub(super) fn templates() -> impl Iterator<Item = &'static str> {
     SENTENCES.into_iter().chain([QUESTION])
 }
@@ -68,7 +66,7 @@ fn draw_nouns(rng: &mut ChaCha8Rng, topics: [usize; 4], count: usize) -> Vec<&'s
     found
 }
 
-/// Returns whether `topic` has at least [`MIN_MARGIN`] more of the nouns than any other topic.
+/// Returns whether `topic` has at least [`MIN_MARGIN`] more of `nouns` than every other topic.
 fn is_majority_topic(topic: usize, nouns: &[&str]) -> bool {
     let votes = |topic| {
         let own_nouns = topic_nouns(topic);

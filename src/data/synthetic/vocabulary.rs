@@ -2,7 +2,7 @@
 //!
 //! The lists are the same for all seeds, so one tokenizer serves all languages.
 
-/// Names of people, who hold and carry objects and whom facts describe.
+/// Names of people. People hold and carry objects, and facts describe them.
 pub(super) const PEOPLE: [&str; 160] = [
     "ada", "agnes", "albert", "alice", "alma", "anders", "anna", "anton", "arthur", "astrid", "august",
     "axel", "beata", "bela", "benno", "bertha", "bianca", "boris", "bridget", "bruno", "carla", "carmen",
@@ -155,7 +155,7 @@ pub(super) const PLACES: [&str; 24] = [
     "workshop",
 ];
 
-/// Topics of passages, in a ring: neighbours share [`SHARED_NOUNS`].
+/// Topics of passages. They form a ring, in which neighbours share [`SHARED_NOUNS`].
 pub(super) const TOPICS: [&str; 12] = [
     "sailing",
     "fishing",
@@ -171,7 +171,7 @@ pub(super) const TOPICS: [&str; 12] = [
     "weaving",
 ];
 
-/// Nouns of one topic only, by topic.
+/// Nouns that belong to one topic only, for each topic.
 pub(super) const UNIQUE_NOUNS: [[&str; 8]; 12] = [
     ["anchor", "captain", "deck", "harbour", "lighthouse", "mast", "rudder", "sailor"],
     ["bait", "fisherman", "float", "herring", "hook", "net", "pond", "trout"],
@@ -187,7 +187,7 @@ pub(super) const UNIQUE_NOUNS: [[&str; 8]; 12] = [
     ["carpet", "cloth", "dye", "loom", "spindle", "thread", "wool", "yarn"],
 ];
 
-/// Nouns that a topic shares with the next topic of the ring, by topic.
+/// Nouns that a topic shares with the next topic of the ring, for each topic.
 pub(super) const SHARED_NOUNS: [[&str; 2]; 12] = [
     ["boat", "tide"],
     ["fillet", "salt"],

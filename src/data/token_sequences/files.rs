@@ -1,5 +1,5 @@
-//! Packed sequences of a corpus of files: documents are concatenated, and the rest of a document that does
-//! not fit into a sequence begins the next sequence.
+//! Packed sequences of a corpus of files. Documents are concatenated. If a document does not fit into a
+//! sequence, its rest begins the next sequence.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,12 +17,13 @@ pub(super) struct FileSequences {
     length: usize,
     seed: Seed,
     sample: CorpusSample,
-    /// The orders of the two epochs used last, because a batch may cross from one epoch to the next.
+    /// The orders of the two epochs that were used last. Two are kept because a batch may reach from one
+    /// epoch into the next.
     orders: Mutex<Vec<Arc<EpochOrder>>>,
 }
 
 impl FileSequences {
-    /// Reads the documents of `corpus` and keeps the tokens that `shape` asks for.
+    /// Reads the documents of `corpus`, and keeps as many tokens as `shape` asks for.
     pub fn new(
         corpus: &FileCorpus,
         tokenizer: &Tokenizer,
@@ -80,7 +81,7 @@ impl FileSequences {
 /// The order of the documents in one epoch.
 struct EpochOrder {
     epoch: u64,
-    /// Indices of the sampled documents.
+    /// Indices of the sampled documents, in the order of the epoch.
     documents: Vec<usize>,
     /// The end of each document, in tokens from the start of the epoch.
     document_ends: Vec<u64>,
@@ -89,8 +90,8 @@ struct EpochOrder {
 impl EpochOrder {
     /// Sorts the documents by their keys, on the calling thread.
     ///
-    /// A parallel sort could deadlock. The caller holds a lock, and while rayon waits for the sort it could
-    /// run another task on this thread that needs the same lock.
+    /// A parallel sort could deadlock, because the caller holds a lock. While rayon waits for a parallel
+    /// sort, it could run another task on this thread that needs the same lock.
     fn new(epoch: u64, documents: &[SampledDocument], seed: Seed) -> Self {
         let mut keys: Vec<(u64, usize)> = documents
             .iter()

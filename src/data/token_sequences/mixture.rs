@@ -1,13 +1,14 @@
-//! The schedule of a mixture: which source each sequence comes from.
+//! The schedule of a mixture of corpora: the source of each sequence.
 //!
-//! Every prefix of the schedule gives each source its share, to within one or two sequences. The source of a
-//! sequence follows from the sequence's index alone.
+//! In every prefix of the schedule, each source has its share of the sequences, to within one or two
+//! sequences. The source of a sequence depends only on the sequence's index.
 
-/// The number 1 in the fixed-point format of shares. Rounding errors of floating-point shares could assign a
-/// sequence twice.
+/// The number 1 in the fixed-point format of shares. With floating-point shares, rounding errors could assign
+/// a sequence twice.
 const FIXED_POINT_ONE: u128 = 1 << 32;
 
-/// For each source, its share of the sequences that are left over by the sources before it.
+/// A schedule of sources. For each source, the field holds its share of the sequences that remain after the
+/// sources before it.
 pub(super) struct MixtureSchedule(Vec<u128>);
 
 impl MixtureSchedule {

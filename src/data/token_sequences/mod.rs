@@ -25,9 +25,9 @@ use synthetic::SyntheticSequences;
 /// The number of sequences of a training run, and their length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SequenceShape {
-    /// Tokens of a sequence.
+    /// Number of tokens of a sequence.
     pub length: usize,
-    /// The number of sequences.
+    /// Number of sequences.
     pub count: u64,
 }
 
@@ -41,13 +41,13 @@ impl SequenceShape {
 pub struct TokenSequences(SequenceSource);
 
 impl TokenSequences {
-    /// Prepares the sequences of a training run. Files are read here, once.
+    /// Prepares the sequences of a training run. Reads all files of the corpus once.
     ///
-    /// A run with more sequences begins with the sequences of a shorter run.
+    /// A longer run begins with the sequences of a shorter run.
     ///
     /// # Errors
-    /// An input error when files cannot be read or hold too few tokens, and [`Error::interrupted`] when the
-    /// user asks to stop.
+    /// Fails with an input error if files cannot be read or hold too few tokens. Fails with
+    /// [`Error::interrupted`] if the user asks to stop.
     pub fn new(
         corpus: &CorpusSource,
         tokenizer: &Tokenizer,
@@ -62,7 +62,7 @@ impl TokenSequences {
     /// Returns the batch of `step`, `[batch_size][length]`.
     ///
     /// # Errors
-    /// When the temporary file of tokens cannot be read.
+    /// Fails if the temporary file of tokens cannot be read.
     pub fn batch(&self, step: u64, batch_size: usize) -> Result<Vec<Vec<u32>>> {
         let first = step * batch_size as u64;
         (first..first + batch_size as u64).into_par_iter().map(|index| self.0.get(index)).collect()
@@ -73,7 +73,7 @@ impl TokenSequences {
 enum SequenceSource {
     Synthetic(Box<SyntheticSequences>),
     Files(FileSequences),
-    /// Each sequence comes from one source, so shares of sequences are shares of tokens.
+    /// Each sequence comes from one source, so a source's share of the sequences is its share of the tokens.
     Mixture(MixtureSchedule, Vec<SequenceSource>),
 }
 

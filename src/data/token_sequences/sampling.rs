@@ -1,10 +1,12 @@
 //! Random sampling of a corpus's documents within a token budget, in one pass.
 //!
-//! In each epoch every document has a random sort key, and the epoch has the documents in the order of these
-//! keys. The pass keeps the documents with the smallest keys of the first epoch until they fill the budget,
-//! and writes their tokens to a temporary file. The pass keeps all documents if the budget exceeds an epoch.
-//! A larger budget therefore begins with the documents of a smaller one, memory holds only a few numbers for
-//! each kept document, and the sample is uniform.
+//! Every document has a random sort key for each epoch. An epoch reads the documents in the order of their
+//! keys. The pass keeps the documents that come first in the first epoch, until they fill the budget. If the
+//! budget exceeds an epoch, the pass keeps all documents. The sample is therefore uniform, and a sample with
+//! a larger budget begins with the documents of a sample with a smaller budget.
+//!
+//! The tokens of kept documents are written to a temporary file. Memory holds only a few numbers for each
+//! kept document.
 
 use std::collections::BinaryHeap;
 
@@ -15,7 +17,7 @@ use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
 use dtr_model::Tokenizer;
 
-/// Bytes of text that are tokenized together, on all threads.
+/// The number of bytes of text that are tokenized together, on all threads.
 const BATCH_BYTES: usize = 1 << 20;
 
 /// A sampled document. Documents compare by their sort keys.
@@ -38,7 +40,7 @@ pub(super) fn sort_key(seed: Seed, epoch: u64, index: u64) -> u64 {
     u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
 }
 
-/// The pass over a corpus: receives every document and keeps those with the smallest sort keys.
+/// A pass over a corpus. It receives every document, and keeps the documents with the smallest sort keys.
 pub(super) struct DocumentSampler<'a> {
     tokenizer: &'a Tokenizer,
     seed: Seed,
@@ -47,13 +49,12 @@ pub(super) struct DocumentSampler<'a> {
     kept: BinaryHeap<SampledDocument>,
     num_kept_tokens: u64,
     num_documents: u64,
-    /// Documents that are not tokenized yet, with their indices.
+    /// Documents that are not tokenized yet, each with its index in the corpus.
     pending: Vec<(u64, String)>,
     num_pending_bytes: usize,
 }
 
 impl<'a> DocumentSampler<'a> {
-    /// Starts a pass that samples `token_budget` tokens.
     pub fn new(tokenizer: &'a Tokenizer, token_budget: u64, seed: Seed) -> Result<Self> {
         Ok(Self {
             tokenizer,
@@ -80,13 +81,14 @@ impl<'a> DocumentSampler<'a> {
         if self.num_pending_bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Returns whether documents with keys below `sort_key` already fill the budget.
+    /// Returns whether documents with smaller keys than `sort_key` already fill the budget.
     fn is_excluded(&self, sort_key: u64) -> bool {
         self.num_kept_tokens >= self.token_budget
             && self.kept.peek().is_none_or(|last| sort_key > last.sort_key)
     }
 
-    /// Tokenizes the pending documents on all threads. The size of these batches does not change the sample.
+    /// Tokenizes the pending documents on all threads, and keeps those that fit in the budget. The sample
+    /// does not depend on how many documents are pending.
     fn flush(&mut self) -> Result<()> {
         self.num_pending_bytes = 0;
         let pending = std::mem::take(&mut self.pending);
@@ -116,7 +118,7 @@ impl<'a> DocumentSampler<'a> {
     /// Ends the pass and returns the sample.
     ///
     /// # Errors
-    /// When the corpus has no document.
+    /// Fails if the corpus has no document.
     pub fn finish(mut self) -> Result<CorpusSample> {
         self.flush()?;
         if self.num_documents == 0 {
@@ -144,14 +146,14 @@ pub(super) struct CorpusSample {
     pub tokens: TokenFile,
     /// The sampled documents, in the order of the corpus.
     pub documents: Vec<SampledDocument>,
-    /// Tokens of the sampled documents.
+    /// Number of tokens of the sampled documents.
     pub num_tokens: u64,
-    /// Whether the sample is the whole corpus. Otherwise the budget ends within the first epoch.
+    /// Whether the sample is the whole corpus. If it is not, the budget ends within the first epoch.
     pub is_complete: bool,
 }
 
 impl CorpusSample {
-    /// Describes the sample to the user.
+    /// Returns a description of the sample for the user.
     pub fn summary(&self) -> String {
         let (num_documents, num_tokens) = (self.num_corpus_documents, self.num_tokens);
         if self.is_complete {

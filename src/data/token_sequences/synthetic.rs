@@ -1,5 +1,5 @@
-//! Sequences of the bundled synthetic language. Each sequence has documents of its own, which are generated
-//! on demand.
+//! Sequences of the bundled synthetic language. No two sequences share a document. Documents are generated on
+//! demand.
 
 use crate::data::SyntheticCorpus;
 use crate::data::synthetic::SyntheticLanguage;

@@ -20,12 +20,11 @@ fn batch(source: &CorpusSource, length: usize, count: u64) -> Vec<Vec<u32>> {
     open(source, length, count).unwrap().batch(0, count as usize).unwrap()
 }
 
-/// The vocabulary of the synthetic language.
 fn words() -> Vec<&'static str> {
     crate::data::synthetic::vocabulary().into_iter().collect()
 }
 
-/// A corpus whose document `i` repeats the `i`-th word `i % 7 + 1` times.
+/// Returns a corpus whose document `i` repeats word `i` of the vocabulary `i % 7 + 1` times.
 fn corpus(folder: &Path, num_documents: usize) -> CorpusSource {
     let words = words();
     let text: String = (0..num_documents).map(|i| [words[i]].repeat(i % 7 + 1).join(" ") + "\n").collect();
@@ -38,7 +37,7 @@ fn corpus(folder: &Path, num_documents: usize) -> CorpusSource {
     })
 }
 
-/// Tokens of one epoch of [`corpus`]. Each document has a start token besides its words.
+/// Returns the number of tokens in one epoch of [`corpus`]. Each document has a start token and its words.
 fn epoch_tokens(num_documents: usize) -> usize {
     (0..num_documents).map(|i| i % 7 + 2).sum()
 }
@@ -102,7 +101,8 @@ fn seeds_sample_documents_uniformly() {
             *sampled.entry(token).or_insert(0) += 1;
         }
     }
-    // 200 times about 5 of 70 documents: each is sampled about 14 times, with a standard deviation of 4.
+    // Each of the 200 seeds samples about 5 of 70 documents. A document is therefore sampled about 14 times,
+    // with a standard deviation of 4.
     assert!(sampled.len() >= 70, "{} of 70 documents were sampled", sampled.len());
     let most = sampled.values().filter(|&&times| times < 200).max().unwrap();
     assert!(*most < 35, "a document was sampled {most} times");
@@ -152,7 +152,8 @@ fn a_corpus_that_fills_no_sequence_is_refused() {
     assert_eq!(error.to_string(), "the files of the corpus hold no document");
 }
 
-/// Keys of cached results hold only the language's seeds, so this mapping must never change.
+/// Keys of cached results include the seeds of the language and of the documents, but not this assignment of
+/// documents to sequences. The assignment must therefore never change.
 #[test]
 fn a_synthetic_sequence_has_documents_of_its_own() {
     let corpus = SyntheticCorpus { language_seed: Seed(1), seed: Seed(2) };

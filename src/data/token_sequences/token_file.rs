@@ -1,4 +1,4 @@
-//! Tokens on disk, in an unnamed temporary file that the system removes with the process.
+//! A file of tokens: an unnamed temporary file, which the operating system removes when the process ends.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use dtr_core::error::{Error, Result};
 
-/// A writer of tokens.
+/// A writer of a [`TokenFile`].
 pub(super) struct TokenFileWriter {
     file: BufWriter<File>,
     num_tokens: u64,
@@ -18,7 +18,7 @@ impl TokenFileWriter {
         Ok(Self { file: BufWriter::new(file), num_tokens: 0 })
     }
 
-    /// Appends `tokens` and returns the position of the first of them.
+    /// Appends `tokens`, and returns the position of the first one in the file.
     pub fn write(&mut self, tokens: &[u32]) -> Result<u64> {
         self.file.write_all(bytemuck::cast_slice(tokens)).map_err(io_error)?;
         let start = self.num_tokens;
@@ -26,18 +26,18 @@ impl TokenFileWriter {
         Ok(start)
     }
 
-    /// Returns the written tokens, for random access.
+    /// Ends the writing and returns the file.
     pub fn finish(self) -> Result<TokenFile> {
         let file = self.file.into_inner().map_err(|error| io_error(error.into_error()))?;
         Ok(TokenFile(file))
     }
 }
 
-/// Tokens with random access.
+/// A file of tokens with random access.
 pub(super) struct TokenFile(File);
 
 impl TokenFile {
-    /// Fills `tokens` with the tokens from position `start` on.
+    /// Fills `tokens` with the tokens of the file from position `start` on.
     pub fn read(&self, start: u64, tokens: &mut [u32]) -> Result<()> {
         self.0
             .read_exact_at(bytemuck::cast_slice_mut(tokens), start * size_of::<u32>() as u64)

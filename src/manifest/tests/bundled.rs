@@ -1,4 +1,4 @@
-//! The experiments of the repository, and the schema.
+//! Tests of the manifests in `experiments/`, and of the JSON schema.
 
 use std::path::Path;
 

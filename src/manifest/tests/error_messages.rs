@@ -1,8 +1,8 @@
-//! An error names the mistake and underlines its token.
+//! Tests that an error names the mistake and underlines the faulty token.
 
 use super::*;
 
-/// Text to add to `HEAD` and `SWEEP`, the error, and the underlined token.
+/// Each entry: a text to add to `HEAD` and `SWEEP`, the error, and the underlined token.
 const TABLES: &[(&str, &str, &str)] = &[
     // Keys.
     ("[distil]\ntokn-budget = 1", "unknown key `tokn-budget`", "tokn-budget"),
@@ -231,7 +231,7 @@ const TABLES: &[(&str, &str, &str)] = &[
     ("[sweep.axes]\n\"distil.seed=1#\" = [1]", "`distil.seed=1#` is not a dotted key", "\"distil.seed=1#\""),
 ];
 
-/// Whole files, the error, and the underlined token.
+/// Each entry: a whole manifest, the error, and the underlined token.
 const FILES: &[(&str, &str, &str)] = &[
     ("extends = \"base.toml\"", "`extends` takes a list of file names", "\"base.toml\""),
     ("extends = [\"base.toml\", 3]", "`extends` takes a list of file names", "3"),
@@ -272,7 +272,7 @@ const FILES: &[(&str, &str, &str)] = &[
 #[test]
 fn mistakes_are_named_and_underlined() {
     let tables = TABLES.iter().map(|(text, message, token)| {
-        // In TOML, top-level keys come before the first header. A key of the sweep replaces the header.
+        // In TOML, top-level keys come before the first header. A text with `sweep` keys replaces `SWEEP`.
         let text = match text.split_once(['.', ' ', '\n']) {
             Some(("sweep", _)) => format!("{HEAD}{text}"),
             _ if text.starts_with('[') => format!("{HEAD}{SWEEP}{text}"),

@@ -1,4 +1,4 @@
-//! Errors as the terminal shows them.
+//! Snapshots of errors as the terminal shows them.
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 

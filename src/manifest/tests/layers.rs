@@ -1,4 +1,4 @@
-//! Merging of layers, and the layer that an error underlines.
+//! Tests of merging the layers of a manifest, and of the layer that an error underlines.
 
 use super::*;
 use crate::algorithms::search::StopCriterion;

@@ -1,4 +1,4 @@
-//! `--set` and the axes of a sweep, which override the files.
+//! Tests of `--set` and of the axes of a sweep, which override the files.
 
 use super::*;
 use crate::algorithms::search::StopCriterion;
@@ -83,10 +83,10 @@ fn an_axis_value_overrides_every_layer() {
         ])
     };
     assert_eq!(at("10M", 8).expect("fits").distil.token_budget, Count(10_000_000));
-    // Each value is valid alone. Together they are not, and the error underlines the value of the later axis.
+    // Each value is valid alone, but not both together. The error underlines the value of the later axis.
     let error = at("1M", 4096).expect_err("2M tokens a step");
     assert_eq!(underlined(&error), ("main.toml".to_owned(), "4096".to_owned()));
-    // A value that is in no list is shown as it was given.
+    // If no axis lists the value, the error shows the override itself.
     let error = at("many", 8).expect_err("no number");
     assert_eq!(underlined(&error), ("override".to_owned(), "\"many\"".to_owned()));
     assert_eq!(loaded.manifest, before, "overrides leave no trace");

@@ -1,4 +1,4 @@
-//! Loading random texts never panics, and every error can be formatted.
+//! Tests that loading random texts never panics, and that every error can be formatted.
 
 use proptest::prelude::*;
 
@@ -23,7 +23,7 @@ fn attempt(text: &str, sets: &[&str]) {
     }
 }
 
-/// Generates pieces of TOML that break the syntax or the structure of a manifest.
+/// Generates pieces of TOML that can break the syntax or the structure of a manifest.
 fn piece() -> impl Strategy<Value = String> {
     let pieces = [
         "\n[",

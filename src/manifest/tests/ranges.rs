@@ -1,11 +1,11 @@
-//! The schema states the range of every number, and loading refuses values outside of it.
+//! Tests that the schema states the range of every number, and that loading refuses values outside of it.
 
 use serde_json::Value as Json;
 
 use super::*;
 use crate::manifest::experiment_schema;
 
-/// A step from a value of a manifest to a part of it.
+/// A step from a value of a manifest to one of its parts.
 #[derive(Clone, Debug, PartialEq)]
 enum Step {
     Key(String),
@@ -27,7 +27,7 @@ impl Number {
         types.iter().chain([&self.schema["type"]]).any(|one| one == "integer")
     }
 
-    /// The key as error messages write it.
+    /// Returns the dotted key, as error messages show it.
     fn key(&self) -> String {
         let steps = self.path.iter().map(|step| match step {
             Step::Key(key) | Step::Alternative(key) => format!(".{key}"),
@@ -37,7 +37,7 @@ impl Number {
     }
 }
 
-/// Collects the numbers below `schema`.
+/// Collects the numbers below `schema`, which describes the value at `path`.
 fn collect(path: &[Step], schema: &'static Json, depth: usize, found: &mut Vec<Number>) {
     if depth > 12 || path.iter().filter(|step| **step == Step::Alternative("mixture".to_owned())).count() > 1
     {
@@ -79,7 +79,7 @@ fn numbers() -> Vec<Number> {
     found
 }
 
-/// Returns the keys that the table of an alternative needs.
+/// Returns TOML with the required keys of an alternative's table.
 fn required(alternative: &str, is_task: bool) -> &'static str {
     match alternative {
         "pretrain" => {
@@ -91,7 +91,7 @@ fn required(alternative: &str, is_task: bool) -> &'static str {
     }
 }
 
-/// Sets the value at `path` of `value` to `number`, and adds the keys that the tables on the way need.
+/// Sets the entry at `path` below `value` to `number`. Adds the required keys of the tables on the path.
 fn set(value: &mut toml::Value, path: &[Step], number: &toml::Value, is_task: bool) {
     let Some((step, rest)) = path.split_first() else {
         *value = number.clone();
@@ -126,7 +126,7 @@ fn set(value: &mut toml::Value, path: &[Step], number: &toml::Value, is_task: bo
     }
 }
 
-/// Loads a manifest with `value` in the place of `number`; returns the error, if there is one.
+/// Loads a manifest with `value` at the path of `number`. Returns the error, if there is one.
 fn error_with(number: &Number, value: toml::Value) -> Option<String> {
     let mut manifest = toml::Value::Table(toml::Table::new());
     if number.path[0] == Step::Key("variants".to_owned()) {

@@ -5,10 +5,11 @@ use polars::prelude::Column;
 use crate::report::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
 
 tables! {
-    /// One row per pair of searches of the same base that differ in one setting: how similar their orders of
-    /// replacement are. The rank of a layer is the round since which it stayed replaced; layers that the last
-    /// accepted hybrid does not replace share the rank after the last round. Orders by `uniform` and `random`
-    /// do not depend on scores and are only compared with orders by other strategies.
+    /// One row per pair of searches of the same base that differ in one setting: how similar the orders are
+    /// in which they replaced layers. The rank of a layer is the round since which it stayed replaced. All
+    /// layers that the last accepted hybrid does not replace have one common rank, after the last round. The
+    /// strategies `uniform` and `random` do not use scores, so two searches by them are compared only if they
+    /// differ in the strategy.
     agreement: AgreementRow {
         /// Name of the base model in the manifest.
         model: String => "",
@@ -32,11 +33,11 @@ tables! {
         num_replaced_first: u32 => "layers",
         /// Number of layers that the second search replaces.
         num_replaced_second: u32 => "layers",
-        /// Number of accepted rounds of the first search in which another candidate ties, or may tie, with
-        /// the winner; the lowest layer wins ties, which inflates agreement.
+        /// Number of accepted rounds of the first search in which another candidate has, or may have, the
+        /// same score as the winner; the lowest layer wins such ties, which makes orders more similar.
         num_tied_first: u32 => "rounds",
-        /// Number of accepted rounds of the second search in which another candidate ties, or may tie, with
-        /// the winner.
+        /// Number of accepted rounds of the second search in which another candidate has, or may have, the
+        /// same score as the winner.
         num_tied_second: u32 => "rounds",
         /// Kendall's tau-b of the ranks of all layers, from -1 to 1; null if a search replaces no layer.
         kendall_tau: Option<f64> => "",
@@ -54,10 +55,10 @@ tables! {
         /// `spearman_p` corrected by the Benjamini-Hochberg procedure over all rows of this table with the
         /// same `differing_setting`; null if `spearman_rho` is null.
         spearman_q: Option<f64> => "probability",
-        /// Number k of replaced layers at which the two hybrids are compared: half of `num_layers`, or the
-        /// number of accepted rounds of the shorter search if that is less.
+        /// Number k of replaced layers at which the hybrids of the two searches are compared: half of
+        /// `num_layers`, or the number of accepted rounds of the shorter search if that is less.
         overlap_k: u32 => "layers",
-        /// Number of layers that both hybrids of `overlap_k` replaced layers replace.
+        /// Number of layers that both compared hybrids replace, of the `overlap_k` layers that each replaces.
         overlap: u32 => "layers",
         /// Expected overlap of two random sets of `overlap_k` layers: `overlap_k` squared over `num_layers`.
         overlap_by_chance: f64 => "layers",
@@ -67,8 +68,9 @@ tables! {
         /// `overlap_p` corrected by the Benjamini-Hochberg procedure over all rows of this table with the
         /// same `differing_setting`; null if `overlap_k` is 0.
         overlap_q: Option<f64> => "probability",
-        /// Fraction of the replaced layers that both hybrids of k replaced layers share, for k from 1 to the
-        /// number of accepted rounds of the shorter search; by chance it is k over `num_layers`.
+        /// Fraction of their replaced layers that the two hybrids with k replaced layers share, for each k
+        /// from 1 to the number of accepted rounds of the shorter search; by chance, k over `num_layers` is
+        /// expected.
         overlap_shares: Vec<f64> => "fraction",
         /// Key of the first search's cell.
         cell_key_first: String => "",

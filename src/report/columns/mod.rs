@@ -1,5 +1,4 @@
-//! Declarations of all tables of a report. Every column has a type, a unit and a sentence that documents the
-//! column.
+//! Declarations of all tables of a report. Every column has a type, a unit and a sentence that describes it.
 //!
 //! The Parquet files and their metadata, `schemas/columns.json` and the column reference are generated from
 //! these declarations.
@@ -37,8 +36,7 @@ pub const TABLES: &[TableSpec] = &[
 ];
 
 tables! {
-    /// One row per base and task that a sweep scores without searching hybrids: the score of the base on the
-    /// test split.
+    /// One row per base and task of a sweep without variants: the score of the base on the test split.
     bases: BaseRow {
         /// Name of the base model in the manifest.
         model: String => "",
@@ -59,11 +57,11 @@ tables! {
         cell_key: String => "",
     }
 
-    /// One row per cell: the resources that a stage of the experiment used. Time and energy are those of
-    /// every process that worked on the cell; of a process that was killed, they end with its last checkpoint
-    /// or score. Variants that were distilled together have equal shares. A search includes the scores that
-    /// it computed, but not those that it read from the cache. Times, energy and memory differ from run to
-    /// run.
+    /// One row per cell, which is one computation of a stage: the resources that it used. Time and energy are
+    /// summed over all processes that worked on the cell. For a process that was killed, they are counted up
+    /// to its last checkpoint or score. Variants that were distilled together get equal shares of time and
+    /// energy. A search includes the scores that it computed, but not those that it read from the cache.
+    /// Times, energy and memory differ from run to run.
     stages: StageRow {
         /// Name of the stage: `pretrain`, `distil`, `score`, `search` or `throughput`.
         stage: String => "",
@@ -94,8 +92,8 @@ tables! {
         cell_key: String => "",
     }
 
-    /// One row per search: the cost of its hybrids, from the base to the selected layers, like the paper's
-    /// Table 3. Searches of one variant share a distillation, so costs of rows must not be added. Times and
+    /// One row per search: the cost of distilling the twins and of searching, as in the paper's Table 3.
+    /// Searches with one variant share a distillation, so the costs of rows must not be added. Times and
     /// energy differ from run to run.
     cost: CostRow {
         /// Name of the base model in the manifest.
@@ -115,7 +113,7 @@ tables! {
         /// Device time of distilling the twins (`seconds` in `stages`).
         distil_hours: f64 => "hours",
         /// Device time of the search and of the test scores of its hybrids (`seconds` in `stages`); scores
-        /// that were read from the cache take none.
+        /// that were read from the cache count as 0.
         search_hours: f64 => "hours",
         /// Sum of `distil_hours` and `search_hours`.
         total_hours: f64 => "hours",
@@ -144,7 +142,8 @@ tables! {
         cell_key: String => "",
     }
 
-    /// One row per round of each search: the hybrid with the highest validation score of the round.
+    /// One row per round of each search: the winner, which is the hybrid with the highest validation score of
+    /// the round.
     trajectories: TrajectoryRow {
         /// Name of the base model in the manifest.
         model: String => "",
@@ -175,16 +174,17 @@ tables! {
         layers_paper: Option<String> => "",
         /// Number of layers in both `layers` and `layers_paper`; null if `layers_paper` is null.
         overlap_paper: Option<u32> => "layers",
-        /// Expected overlap of two random sets of these sizes; null if `layers_paper` is null.
+        /// Expected number of common layers of two random sets of these sizes; null if `layers_paper` is
+        /// null.
         overlap_by_chance: Option<f64> => "layers",
-        /// Score of `layers_paper` in the paper, which does not state the split, from 0 to 1; null if
-        /// `layers_paper` is null.
+        /// Score of `layers_paper` in the paper, from 0 to 1, on a split that the paper does not state; null
+        /// if `layers_paper` is null.
         score_paper: Option<f64> => "fraction",
         /// Key of the search's cell.
         cell_key: String => "",
     }
 
-    /// One row per candidate of each round of each search.
+    /// One row per candidate of each round of each search: its replaced layers and its validation score.
     trials: TrialRow {
         /// Name of the base model in the manifest.
         model: String => "",
@@ -213,8 +213,8 @@ tables! {
         cell_key: String => "",
     }
 
-    /// One row per test item and model of each search, for tests that pair models by item. A sweep without
-    /// variants has the rows of its bases.
+    /// One row per test item and model of each search, for statistical tests that compare two models item by
+    /// item. In a sweep without variants, the rows are those of the bases.
     items: ItemRow {
         /// Name of the base model in the manifest.
         model: String => "",
@@ -241,7 +241,8 @@ tables! {
         cell_key: String => "",
     }
 
-    /// One row per layer of each distillation: the error of the linear twin against the attention block.
+    /// One row per layer of each distillation: the error of the linear twin's output, relative to the output
+    /// of the attention block.
     distillation: DistillationRow {
         /// Name of the base model in the manifest.
         model: String => "",
@@ -260,15 +261,15 @@ tables! {
         output_variance: f64 => "squared activation",
         /// `initial_loss` divided by `output_variance`; null if the variance is 0.
         initial_normalised: Option<f64> => "ratio",
-        /// `final_loss` divided by `output_variance`, where 0 is a perfect twin and 1 a constant output of
-        /// the mean; null if the variance is 0.
+        /// `final_loss` divided by `output_variance`, which is 0 for a perfect twin and 1 for a twin that
+        /// always outputs the mean; null if the variance is 0.
         final_normalised: Option<f64> => "ratio",
         /// Key of the distillation's cell.
         cell_key: String => "",
     }
 
     /// One row per base or hybrid, context length, batch size and machine: the speed of prefill and decoding,
-    /// and the size of caches and recurrent states. All columns but the sizes differ from run to run.
+    /// and the size of caches and recurrent states. Speeds and processor load differ from run to run.
     throughput: ThroughputRow {
         /// Name of the base model in the manifest.
         model: String => "",

@@ -20,7 +20,7 @@ const AXES: ColumnSpec = ColumnSpec {
     about: "Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other axis.",
 };
 
-/// Template for the columns of `table1` that exist once per base.
+/// Template for the columns of `table1` that exist once per base: the score of the base.
 pub(in crate::report) const BASE_SCORE: ColumnSpec = ColumnSpec {
     name: "base[{model}]",
     dtype: "Float64",
@@ -39,29 +39,31 @@ pub(in crate::report) const HYBRID_SCORE: ColumnSpec = ColumnSpec {
             null if the search is not done.",
 };
 
-/// Template for the columns of `table1` beside those of [`HYBRID_SCORE`]: the replaced layers of M_best.
+/// Template for the columns of `table1` that exist once per base and variant: the number of layers that
+/// M_best replaces.
 pub(in crate::report) const HYBRID_LAYERS: ColumnSpec = ColumnSpec {
     name: "layers[{model}/{variant}]",
     dtype: "UInt32",
     nullable: true,
     unit: "layers",
-    about: "Number of layers that this M_best replaces with linear twins; null if the search is not done.",
+    about: "Number of layers that M_best of this base and variant replaces with linear twins; null if the \
+            search is not done.",
 };
 
-/// The table `table1`. A column with braces in its name is a template. A file has one column per base for it,
-/// or one per base and variant.
+/// The table `table1`. A column with braces in its name is a template: the file has one such column per base,
+/// or per base and variant.
 pub(in crate::report) const TABLE1: TableSpec = TableSpec {
     name: "table1",
     about: "One row per task, in the layout of the paper's Table 1: the test score of each base, and for \
-            each of its variants the test score of M_best and its number of replaced layers. The table \
-            `searches` has these numbers with their intervals, one row per search.",
+            each of its variants the test score of M_best and its number of replaced layers. M_best is the \
+            hybrid with the highest validation score of a search. The table `searches` has the same numbers \
+            with confidence intervals, one row per search.",
     columns: &[TASK, AXES, BASE_SCORE, HYBRID_SCORE, HYBRID_LAYERS],
 };
 
 tables! {
     /// One row per base and device, in the layout of the paper's Table 3: the average device time of one
-    /// search and of the distillation that it needs. The table `cost` has one row per search. Times differ
-    /// from run to run.
+    /// search and of its distillation. The table `cost` has one row per search. Times differ from run to run.
     table2: ComputeHoursRow {
         /// Name of the base model in the manifest.
         model: String => "",
@@ -80,9 +82,10 @@ tables! {
         searches: u32 => "searches",
     }
 
-    /// One row per search and timing of a hybrid with as many replaced layers, in the layout of the paper's
-    /// Table 2: the score that M_opt loses and the speed that it gains. A search without such a timing has
-    /// one row. Speeds differ from run to run.
+    /// One row per search and matching timing, in the layout of the paper's Table 2: the score that M_opt
+    /// loses and the speed that it gains. A timing matches if its hybrid has the same variant and as many
+    /// replaced layers as M_opt. A search without a matching timing has one row. Speeds differ from run to
+    /// run.
     speedup: SpeedupRow {
         /// Name of the base model in the manifest.
         model: String => "",

@@ -5,10 +5,11 @@ use polars::prelude::Column;
 use crate::report::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
 
 tables! {
-    /// One row per cell of the paper's Table 1 (arXiv 2601.11667 v2), including cells that this experiment
-    /// does not reproduce. The table is empty if the experiment searches none of the paper's bases.
+    /// One row per entry of the paper's Table 1 (arXiv 2601.11667 v2): a base, a kind of linear block and a
+    /// task. The rows include entries that this experiment does not reproduce. The table is empty if the
+    /// experiment searches none of the paper's bases.
     published: PublishedRow {
-        /// Name of the cell as `base/block/task`, as in the column `cell_paper` of the table `searches`.
+        /// Name of the entry as `base/block/task`, as in the column `cell_paper` of the table `searches`.
         cell_paper: String => "",
         /// Name of the base on the Hugging Face hub, without its owner.
         base_paper: String => "",
@@ -24,13 +25,13 @@ tables! {
         p_best_paper: f64 => "fraction",
         /// Number of layers that M_best of Table 1 replaces.
         num_replaced_paper: u32 => "layers",
-        /// Test score of M_opt in Table 2, whose searches stop at a relative drop of 5 % on validation, from
-        /// 0 to 1; null if Table 2 has no such cell.
+        /// Test score of M_opt in Table 2, from 0 to 1, for searches that stop when the validation score
+        /// drops by more than 5 % of the base's; null if Table 2 has no such entry.
         p_opt_paper: Option<f64> => "fraction",
-        /// Number of layers that M_opt of Table 2 replaces; null if Table 2 has no such cell.
+        /// Number of layers that M_opt of Table 2 replaces; null if Table 2 has no such entry.
         num_replaced_opt_paper: Option<u32> => "layers",
         /// Throughput of M_opt divided by that of the base at a context of 2,048 tokens, from Table 2; null
-        /// if Table 2 has no such cell.
+        /// if Table 2 has no such entry.
         speedup_paper: Option<f64> => "ratio",
         /// Number of rows of the table `searches` with this `cell_paper`; 0 if the experiment has no finished
         /// search for it.

@@ -6,7 +6,7 @@ use crate::report::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
 
 tables! {
     /// One row per search: scores of the base and of the two hybrids that the search selected, M_best and
-    /// M_opt, on the test split.
+    /// M_opt. Scores are on the test split, unless a column says otherwise.
     searches: SearchRow {
         /// Name of the base model in the manifest.
         model: String => "",
@@ -105,9 +105,8 @@ tables! {
         splits: String => "",
         /// Number of hybrids that the search scored, including scores that were read from the cache.
         evaluations: u64 => "scorings",
-        /// Cell of the paper's Table 1 (arXiv 2601.11667 v2) that corresponds to this search, as
-        /// `base/block/task`; null, like the columns after it, if the search is not greedy or the paper has
-        /// no such cell.
+        /// Entry of the paper's Table 1 (arXiv 2601.11667 v2) that corresponds to this search, as
+        /// `base/block/task`; null if the search is not greedy or the paper has no such entry.
         cell_paper: Option<String> => "",
         /// Test score of the base in the paper's Table 1, from 0 to 1; null if `cell_paper` is null.
         p_base_paper: Option<f64> => "fraction",
@@ -123,8 +122,8 @@ tables! {
         p_best_paper_inside: Option<bool> => "",
         /// Number of layers that M_best of the paper's Table 1 replaces; null if `cell_paper` is null.
         num_replaced_paper: Option<u32> => "layers",
-        /// Test score of M_opt in the paper's Table 2, from 0 to 1; null if Table 2 has no such cell or if
-        /// this search does not stop at a relative drop of 5 %, as the paper does.
+        /// Test score of M_opt in the paper's Table 2, from 0 to 1; null if Table 2 has no such entry or if
+        /// this search does not stop at a relative drop of 5 %, as the paper's searches do.
         p_opt_paper: Option<f64> => "fraction",
         /// `p_opt` minus `p_opt_paper`; null if `p_opt_paper` is null.
         opt_minus_paper: Option<f64> => "points",

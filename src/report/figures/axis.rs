@@ -1,13 +1,10 @@
 //! An axis of a panel: its range and its labelled values.
 
-/// An axis of a panel.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
-    /// Title with unit. Empty if a neighbouring panel shows the title of a shared axis.
+    /// Title with unit. Empty if a neighbouring panel shows the same title.
     pub(super) title: String,
-    /// Lower end of the range.
     pub(super) low: f64,
-    /// Upper end of the range.
     pub(super) high: f64,
     /// The labelled values.
     pub(super) ticks: Vec<f64>,
@@ -34,7 +31,7 @@ impl Axis {
         let (low, high) = range(exponents);
         let padding = 0.05 * (high - low).max(0.2);
         let (low, high) = (low - padding, high + padding);
-        // An axis over few powers of ten is also labelled at 2 and 5 times each power of ten.
+        // An axis that spans at most three powers of ten also has labels at 2 and 5 times a power of ten.
         let factors: &[f64] = if high - low > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
         let powers = (low.floor() as i32)..=(high.ceil() as i32);
         let values = powers.flat_map(|power| factors.iter().map(move |factor| (*factor, power)));
@@ -54,7 +51,6 @@ impl Axis {
         Self { title: title.to_owned(), low, high, ticks, labels }
     }
 
-    /// Returns the label of a tick.
     pub(super) fn label(&self, tick: f64) -> String {
         let index = self.ticks.iter().position(|candidate| *candidate == tick);
         index.map(|index| self.labels[index].clone()).unwrap_or_default()
@@ -76,7 +72,7 @@ fn round_step(step: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// Formats `factor` times ten to the `power`. Uses an exponent only if the number is very small or large.
+/// Formats `factor` times ten to the `power`. Uses scientific notation only for very small or large numbers.
 fn decimal(factor: f64, power: i32) -> String {
     match power {
         -4..0 => format!("{:.*}", power.unsigned_abs() as usize, factor * 10_f64.powi(power)),

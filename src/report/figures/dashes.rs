@@ -21,7 +21,7 @@ pub(super) fn split_into_dashes(points: &[Point], dash: &[f64]) -> Vec<Vec<Point
         while length - done > remaining {
             done += remaining;
             current.push(interpolate(from, to, done / length));
-            // The point ends a dash, or it ends a gap and begins the next dash.
+            // This point is the end of a dash, or the end of a gap and the start of the next dash.
             if phase % 2 == 0 {
                 dashes.push(std::mem::take(&mut current));
             }

@@ -1,5 +1,5 @@
-//! The figure `distillation-<model>.svg`. One panel shows the error of the twin of each layer, the other the
-//! median error during training.
+//! The figure `distillation-<model>.svg`. One panel shows the error of each layer's twin. The other panel
+//! shows the median error during training.
 
 use super::axis::Axis;
 use super::figure_group::FigureGroup;
@@ -17,12 +17,14 @@ const CURVE_WIDTH: i32 = 400;
 const PANEL_HEIGHT: i32 = 370;
 const BEFORE_DASH: &[f64] = &[4.0, 3.0];
 
-/// The lines of one distillation. Losses are decimal logarithms of the normalised loss.
+/// The lines of one distillation. All losses are decimal logarithms of the normalised loss.
 struct DistillationLine {
     style: LineStyle,
+    /// Each layer and its loss before training.
     before: Vec<(f64, f64)>,
+    /// Each layer and its loss after training.
     after: Vec<(f64, f64)>,
-    /// Training curve: millions of tokens, and the median loss over layers.
+    /// Millions of training tokens, and the median loss over the layers after these tokens.
     median_curve: Vec<(f64, f64)>,
 }
 
@@ -91,7 +93,7 @@ fn draw_median_curves(canvas: &SvgCanvas, frame: Rect, lines: &[DistillationLine
     })
 }
 
-/// Draws the line where the error is equal to the output variance, if the axis includes this error.
+/// Draws the horizontal line at an error equal to the output variance, if the axis includes this error.
 fn draw_variance_line(
     canvas: &SvgCanvas,
     (x, y): (&Axis, &Axis),
@@ -103,7 +105,6 @@ fn draw_variance_line(
     Ok(())
 }
 
-/// Maps points to pixels.
 fn to_pixels(points: &[(f64, f64)], to_pixel: &impl Fn(f64, f64) -> Point) -> Vec<Point> {
     points.iter().map(|(x, y)| to_pixel(*x, *y)).collect()
 }

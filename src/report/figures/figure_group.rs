@@ -1,15 +1,15 @@
-//! Groups cells into figures. A figure shows cells of one model. Each cell belongs to one of its lines.
+//! Groups cells into figures. A figure shows cells of one model. Each cell belongs to one line of the figure.
 
 use std::collections::BTreeSet;
 
 use crate::report::experiment_records::{DistilCell, ExperimentRecords, SearchCell};
 use crate::report::search_metrics::format_axes;
 
-/// Maximum number of lines of a figure. If a model has more lines, each setting of the axes gets its own
-/// figure.
+/// Maximum number of lines in a figure. If a model has more lines, each combination of sweep axis values gets
+/// its own figure.
 const MAX_LINES: usize = 6;
 
-/// A cell that a figure shows. Variant and axes determine the line to which it belongs.
+/// A cell of the experiment that a figure shows. Its variant and axes determine the line to which it belongs.
 pub(super) trait FigureCell {
     /// Name of the base model.
     fn model(&self) -> &str;
@@ -53,12 +53,12 @@ pub(super) struct FigureGroup<'a, T> {
     pub(super) cells: Vec<&'a T>,
     /// Variant and axes of each line, sorted.
     lines: Vec<(String, String)>,
-    /// Whether the model has a figure for each setting of the axes.
+    /// Whether the model has several figures, one for each combination of axis values.
     is_split: bool,
 }
 
-/// Groups cells by model. If the figure of a model would have too many lines, also groups them by the setting
-/// of the axes.
+/// Groups cells by model. If the figure of a model would have too many lines, also groups its cells by the
+/// values of the axes.
 pub(super) fn group_by_figure<T: FigureCell>(cells: Vec<&T>) -> Vec<FigureGroup<'_, T>> {
     let models: BTreeSet<&str> = cells.iter().map(|cell| cell.model()).collect();
     let cells_of_model = |model: &str| cells.iter().copied().filter(|cell| cell.model() == model).collect();
@@ -81,7 +81,6 @@ impl<'a, T: FigureCell> FigureGroup<'a, T> {
         Self { cells, lines: lines.into_iter().collect(), is_split }
     }
 
-    /// Returns the name of the model.
     pub(super) fn model(&self) -> &'a str {
         self.cells[0].model()
     }
@@ -98,14 +97,14 @@ impl<'a, T: FigureCell> FigureGroup<'a, T> {
         if self.lines.iter().all(|line| line.1 == *setting) { setting } else { "" }
     }
 
-    /// Describes which rows of a table the figure shows.
+    /// Returns a text that tells which rows of a table the figure shows.
     pub(super) fn row_filter(&self) -> String {
         let setting = if self.is_split { format!(" and axes = {}", self.setting()) } else { String::new() };
         format!("rows with model = {}{setting}", self.model())
     }
 
-    /// Returns the label of each line: its variant, its axes, or both. It leaves out the one that all lines
-    /// share.
+    /// Returns the label of each line: its variant, its axis values, or both. A part that is the same for all
+    /// lines is left out.
     pub(super) fn line_labels(&self) -> Vec<String> {
         let is_one_setting = self.lines.iter().all(|line| line.1 == self.lines[0].1);
         let is_one_variant = self.lines.iter().all(|line| line.0 == self.lines[0].0);
@@ -126,7 +125,7 @@ impl<'a, T: FigureCell> FigureGroup<'a, T> {
             .expect("every cell of the figure is on one of its lines")
     }
 
-    /// Returns `kind-model.svg`, or `kind-model-setting.svg` if the model has several figures.
+    /// Returns `kind-model.svg`, or `kind-model-axes.svg` if the model has several figures.
     pub(super) fn file_name(&self, kind: &str) -> String {
         let setting = if self.is_split { self.setting() } else { "" };
         file_name(&[kind, self.model(), setting])

@@ -5,22 +5,21 @@ use super::svg_canvas::{DrawResult, PLAIN_TEXT, Point, SvgCanvas, estimate_text_
 
 /// Height of a row in pixels.
 const ROW_HEIGHT: i32 = 20;
-/// Width of the sample of an entry in pixels.
+/// Width in pixels of the sample of a line or marker in an entry.
 const SAMPLE_WIDTH: i32 = 40;
 /// Gap between entries in pixels.
 const ENTRY_GAP: i32 = 22;
 
-/// Draws the sample of an entry. Its arguments are the canvas, the sample's centre and half of its width.
+/// Draws the sample of an entry. The arguments are the canvas, the sample's centre and half of its width.
 type DrawSample<'a> = Box<dyn Fn(&SvgCanvas, Point, i32) -> DrawResult + 'a>;
 
-/// A legend.
 #[derive(Default)]
 pub(super) struct Legend<'a> {
     entries: Vec<(String, DrawSample<'a>)>,
 }
 
 impl<'a> Legend<'a> {
-    /// Adds an entry.
+    /// Adds an entry. `sample` draws its sample of a line or marker.
     pub(super) fn add_entry(
         &mut self,
         label: impl Into<String>,

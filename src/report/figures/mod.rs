@@ -1,8 +1,8 @@
-//! The figures of a report as SVG files. The same records give files with the same bytes.
+//! The figures of a report as SVG files. The same records always give the same files.
 //!
 //! Each model has five kinds of figures: validation scores, replacement orders, the agreement of these
-//! orders, distillation errors, and throughput. If several strategies searched with a variant, a further
-//! figure compares these strategies.
+//! orders, distillation errors, and throughput. If several strategies searched with the same variant, a
+//! further figure compares these strategies.
 
 mod axis;
 mod dashes;
@@ -27,7 +27,7 @@ use dtr_core::error::Result;
 use dtr_core::files::write_bytes_atomically;
 use figure_group::{file_name, group_by_figure};
 
-/// Writes figures into `folder`. Returns the paths of the files.
+/// Writes `figures`, pairs of file name and SVG, into `folder`. Returns the paths of the files.
 ///
 /// # Errors
 /// Fails if a file cannot be written.
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn no_evidence_gives_no_figures() {
+    fn no_records_give_no_figures() {
         assert!(drawn(&ExperimentRecords::default()).is_empty());
     }
 }

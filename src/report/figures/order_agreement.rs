@@ -23,7 +23,7 @@ const MIN_WIDTH: i32 = 640;
 const CELL_SIZE: (i32, i32) = (48, 22);
 const MATRIX_HEADING_HEIGHT: i32 = 26;
 const MATRIX_GAP: i32 = 26;
-/// Pairs of searches with a q-value below this false discovery rate are marked.
+/// A pair of searches is marked if its q-value is below this false discovery rate.
 const FALSE_DISCOVERY_RATE: f64 = 0.05;
 
 /// Draws the figure of one model from its rows of the table `agreement`.
@@ -53,19 +53,19 @@ pub(super) fn draw(model: &str, rows: &[AgreementRow], records: &ExperimentRecor
     })
 }
 
-/// The pairs of searches that differ in one given setting and agree in all others.
+/// A matrix of searches that differ in one setting and have all other settings in common.
 struct AgreementMatrix<'a> {
     heading: String,
-    /// One label per search: its value of the differing setting, and its counts of replaced layers and tied
-    /// rounds.
+    /// One label per search.
     labels: Vec<MatrixLabel<'a>>,
-    /// The row of each pair. A key is two indices into `labels`, the smaller first.
+    /// The row of the table for each pair of searches. A key is two indices into `labels`, the smaller first.
     pairs: BTreeMap<(usize, usize), &'a AgreementRow>,
 }
 
 /// The label of a search in a matrix.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct MatrixLabel<'a> {
+    /// Value of the setting in which the searches differ.
     name: &'a str,
     /// Number of layers that the search replaced.
     num_replaced: u32,
@@ -74,8 +74,7 @@ struct MatrixLabel<'a> {
 }
 
 impl<'a> AgreementMatrix<'a> {
-    /// Builds a matrix for each differing setting and each combination of the settings that the searches
-    /// share.
+    /// Builds one matrix for each differing setting and each combination of shared settings.
     fn build_all(rows: &'a [AgreementRow]) -> Vec<Self> {
         let shared = |row: &AgreementRow| {
             (row.differing_setting.clone(), row.variant.clone(), row.task.clone(), row.shared_axes.clone())

@@ -9,7 +9,7 @@ use super::axis::Axis;
 use super::style::{GRID_COLOUR, PANEL_HEADING_SIZE, SMALL_TEXT_SIZE, TEXT_SIZE};
 use super::svg_canvas::{DrawResult, PLAIN_TEXT, Point, Rect, SvgCanvas, TextFormat};
 
-/// Space around the plot area for labels and the heading, in pixels.
+// The space around the plot area for labels and the heading, in pixels.
 const LEFT_MARGIN: i32 = 58;
 const BOTTOM_MARGIN: i32 = 44;
 const TOP_MARGIN: i32 = 26;

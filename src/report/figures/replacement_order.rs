@@ -1,5 +1,5 @@
-//! The figure `order-<model>.svg`: the round in which each layer was replaced. It has a panel per task. A
-//! panel has a column per line, which is a variant or a setting of the axes.
+//! The figure `order-<model>.svg`: the round in which each layer was replaced. It has one panel per task. A
+//! panel has one row per layer, and one column per variant and combination of axis values.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ const MAX_WIDTH: i32 = 1018;
 const MIN_WIDTH: i32 = 560;
 /// Minimum width and height of a cell in pixels.
 const CELL_SIZE: (i32, i32) = (32, 17);
-/// A cell is widened to fit its label, up to this width in pixels.
+/// Maximum width of a cell in pixels. Up to this width, cells are widened to fit their column's label.
 const MAX_CELL_WIDTH: i32 = 64;
 /// Width of the layer numbers left of the panels, in pixels.
 const LAYER_LABEL_WIDTH: i32 = 46;

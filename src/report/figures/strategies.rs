@@ -1,5 +1,5 @@
-//! The figure `strategies-<model>-<variant>.svg`: validation score by number of replaced layers. It has a
-//! panel per task, and in each panel a line per search strategy.
+//! The figure `strategies-<model>-<variant>.svg`: validation score by number of replaced layers. It has one
+//! panel per task. Each panel has one line per search strategy.
 //!
 //! Random orders of several seeds share one line, which shows the mean of their scores. A band around the
 //! line reaches from the lowest to the highest score.
@@ -22,8 +22,8 @@ use dtr_core::error::Result;
 const STRATEGY_AXIS: &str = "search.strategy";
 const BAND_OPACITY: f64 = 0.15;
 
-/// Draws a figure for each combination of base, variant and other axes that several strategies searched.
-/// Returns file names and SVGs.
+/// Draws a figure for each combination of base, variant and other axis values on which several strategies
+/// searched. Returns pairs of file name and SVG.
 ///
 /// # Errors
 /// Fails if plotters cannot draw.
@@ -49,18 +49,19 @@ pub(super) fn draw(searches: &[&SearchCell], records: &ExperimentRecords) -> Res
 
 /// The searches of one figure.
 struct StrategyFigure<'a> {
-    /// The model, the variant and the other axes that all searches share.
+    /// The model, the variant and the other axis values, which all searches share.
     name: &'a [String; 3],
     searches: &'a [&'a SearchCell],
     /// Labels of the lines.
     labels: BTreeSet<String>,
 }
 
-/// The line of one strategy on one task. Its points are numbers of replaced layers and scores in percent.
+/// The line of one strategy on one task. Scores are in percent.
 struct StrategyLine {
     style: LineStyle,
+    /// Number of replaced layers, and the mean score of the searches with this number.
     mean: Vec<(f64, f64)>,
-    /// Lowest and highest score at each point. `None` if the line shows a single search.
+    /// Lowest and highest score at each point of `mean`. `None` if the line shows a single search.
     band: Option<Vec<(f64, f64)>>,
 }
 
@@ -145,8 +146,7 @@ impl StrategyFigure<'_> {
         self.labels.iter().enumerate().map(line).collect()
     }
 
-    /// Returns the scores at which reference lines are drawn, with the dashes of the lines: the score of the
-    /// base, and the thresholds.
+    /// Returns the reference lines: the score of the base and the thresholds, each with its dashes.
     fn references(&self, task: &str) -> Vec<(f64, &'static [f64])> {
         let mut references: Vec<(f64, &'static [f64])> = Vec::new();
         for search in self.searches.iter().filter(|search| search.task() == task) {
@@ -177,8 +177,8 @@ impl StrategyFigure<'_> {
         legend
     }
 
-    /// Returns the label of a line in the legend. If the line averages several orders, the label has their
-    /// number.
+    /// Returns the label of a line in the legend. If the line is a mean of several orders, the label gives
+    /// their number.
     fn legend_label(&self, label: &str) -> String {
         let of_label = self.searches.iter().filter(|search| line_label(search) == label);
         let settings: BTreeSet<&String> =

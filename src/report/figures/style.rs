@@ -1,7 +1,7 @@
 //! Colours, markers and dashes of figures.
 //!
-//! Lines differ in colour, marker and dash. So readers can distinguish them in grey print and without colour
-//! vision.
+//! Lines differ in colour, marker and dash, so that readers can distinguish them in grey print or without
+//! colour vision.
 
 use plotters::style::RGBColor;
 
@@ -16,15 +16,15 @@ pub(super) const GRID_COLOUR: RGBColor = RGBColor(228, 228, 228);
 /// Colour of the border round selected layers.
 pub(super) const SELECTED_COLOUR: RGBColor = RGBColor(230, 159, 0);
 
-/// Font sizes in pixels.
+// Font sizes in pixels.
 pub(super) const HEADING_SIZE: f64 = 17.0;
 pub(super) const PANEL_HEADING_SIZE: f64 = 13.0;
 pub(super) const TEXT_SIZE: f64 = 12.0;
 pub(super) const SMALL_TEXT_SIZE: f64 = 11.0;
 
-/// Dashes of the reference lines at the score of the base and at the threshold: the lengths of dashes and
-/// gaps in pixels, alternately.
+/// Dashes of the reference line at the score of the base: lengths of dashes and gaps in pixels, alternately.
 pub(super) const BASE_DASH: &[f64] = &[7.0, 4.0];
+/// Dashes of the reference line at the score threshold of a search.
 pub(super) const THRESHOLD_DASH: &[f64] = &[2.0, 3.0];
 
 /// The palette of Okabe and Ito (2008) without black and yellow.
@@ -80,7 +80,7 @@ pub(super) fn line_style(index: usize) -> LineStyle {
     }
 }
 
-/// Returns the colour of a value from 0 (dark) to 1 (light). All colours have one hue.
+/// Returns the colour of a value from 0 (dark blue) to 1 (light blue).
 pub(super) fn sequential_colour(share: f64) -> RGBColor {
     const STOPS: [(f64, f64, f64); 3] = [(8.0, 48.0, 107.0), (74.0, 144.0, 196.0), (222.0, 235.0, 247.0)];
     let position = share.clamp(0.0, 1.0) * (STOPS.len() - 1) as f64;
@@ -90,8 +90,8 @@ pub(super) fn sequential_colour(share: f64) -> RGBColor {
     RGBColor(mix(low.0, high.0), mix(low.1, high.1), mix(low.2, high.2))
 }
 
-/// Returns the colour of a value from -1 (orange) over 0 (near white) to 1 (blue). Colour-blind readers can
-/// distinguish these colours.
+/// Returns the colour of a value from -1 (orange) through 0 (near white) to 1 (blue). Colour-blind readers
+/// can distinguish these colours.
 pub(super) fn diverging_colour(value: f64) -> RGBColor {
     let (middle, end) = (RGBColor(247, 247, 247), if value < 0.0 { COLOURS[1] } else { COLOURS[0] });
     let share = value.abs().min(1.0);
@@ -101,12 +101,12 @@ pub(super) fn diverging_colour(value: f64) -> RGBColor {
     RGBColor(mix(middle.0, end.0), mix(middle.1, end.1), mix(middle.2, end.2))
 }
 
-/// Returns the text colour that is legible on the background [`diverging_colour`] of `value`.
+/// Returns a text colour that is legible on the [`diverging_colour`] of `value`.
 pub(super) fn text_colour_on_diverging(value: f64) -> RGBColor {
     if value.abs() > 0.65 { RGBColor(255, 255, 255) } else { TEXT_COLOUR }
 }
 
-/// Returns the text colour that is legible on the background [`sequential_colour`] of `share`.
+/// Returns a text colour that is legible on the [`sequential_colour`] of `share`.
 pub(super) fn text_colour_on_sequential(share: f64) -> RGBColor {
     if share < 0.6 { RGBColor(255, 255, 255) } else { TEXT_COLOUR }
 }

@@ -17,7 +17,6 @@ use dtr_core::error::{Error, Result};
 /// A point: its distances in pixels from the left and from the top of the figure.
 pub(super) type Point = (i32, i32);
 
-/// Result of a drawing operation.
 pub(super) type DrawResult<T = ()> = std::result::Result<T, DrawingAreaErrorKind<std::io::Error>>;
 
 /// The drawing area of a figure.
@@ -38,12 +37,10 @@ pub(super) struct Rect {
     pub(super) height: i32,
 }
 
-/// Format of text.
 #[derive(Clone, Copy)]
 pub(super) struct TextFormat {
     /// Font size in pixels.
     pub(super) size: f64,
-    /// Colour.
     pub(super) colour: RGBColor,
     /// Whether the text is bold.
     pub(super) is_bold: bool,
@@ -66,7 +63,7 @@ pub(super) const PLAIN_TEXT: TextFormat = TextFormat {
 pub(super) const MARGIN: i32 = 14;
 /// Height of the title and subtitle, in pixels.
 pub(super) const HEADING_HEIGHT: i32 = 62;
-/// Height in pixels of the line below a figure that names the figure's data.
+/// Height in pixels of the line of text below a figure, which names the figure's data.
 const SOURCE_HEIGHT: i32 = 18;
 
 /// Texts above and below a figure.
@@ -141,19 +138,16 @@ impl<'a> SvgCanvas<'a> {
         Ok(())
     }
 
-    /// Fills a polygon.
     pub(super) fn fill_polygon(&self, corners: Vec<Point>, colour: RGBColor, opacity: f64) -> DrawResult {
         self.root.draw(&Polygon::new(corners, colour.mix(opacity).filled()))
     }
 
-    /// Fills a rectangle.
     pub(super) fn fill_rect(&self, frame: Rect, colour: RGBColor) -> DrawResult {
         self.root.draw(&Rectangle::new(frame.corners(), colour.filled()))
     }
 
-    /// Draws the border of a rectangle.
     pub(super) fn draw_border(&self, frame: Rect, colour: RGBColor, width: u32) -> DrawResult {
-        // The line passes the first side twice, so that the corner where it begins is joined like the others.
+        // The first side is drawn twice. Otherwise the first corner would be open, without a line join.
         let sides = frame.outline().into_iter().cycle().take(6);
         self.draw_line(&sides.collect::<Vec<_>>(), colour, width, &[])
     }
@@ -215,12 +209,11 @@ impl Rect {
         [(self.x, self.y), (self.x + self.width, self.y + self.height)]
     }
 
-    /// Returns the centre.
     pub(super) fn center(self) -> Point {
         (self.x + self.width / 2, self.y + self.height / 2)
     }
 
-    /// Returns a rectangle whose sides lie `by` pixels further inside.
+    /// Returns the rectangle with each side moved inwards by `by` pixels.
     pub(super) fn inset(self, by: i32) -> Self {
         Self { x: self.x + by, y: self.y + by, width: self.width - 2 * by, height: self.height - 2 * by }
     }
@@ -243,7 +236,7 @@ impl TextFormat {
     }
 }
 
-/// Estimates the width of text in a wide sans-serif font, in pixels.
+/// Estimates the width of text in pixels, for a wide sans-serif font.
 pub(super) fn estimate_text_width(text: &str, size: f64) -> i32 {
     (text.chars().count() as f64 * size * 0.6).ceil() as i32
 }

@@ -1,5 +1,5 @@
-//! The figure `throughput-<model>.svg`: decoding throughput by number of replaced layers. It has a panel per
-//! context length.
+//! The figure `throughput-<model>.svg`: decoding throughput by number of replaced layers. It has one panel
+//! per context length.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,15 +21,14 @@ use dtr_core::error::Result;
 const PANEL_WIDTH: i32 = 400;
 const PANEL_HEIGHT: i32 = 280;
 
-/// Maximum number of points of a line that have a label. The label is the speed-up. The last point always has
-/// one.
+/// Maximum number of points of a line that have a label with their speed-up. The last point always has one.
 const MAX_LABELS: usize = 4;
 
 /// A line: timings of the base and of the hybrids of one variant, on one machine.
 pub(super) struct ThroughputLine {
     model: String,
     variant: String,
-    /// Axes and task of the timings. Also the batch size and the machine, if several of them were timed.
+    /// Axis values and task of the timings, and the batch size and the machine if these differ between rows.
     setting: String,
     /// The points for each context length, in ascending order of the number of replaced layers.
     points: BTreeMap<u64, Vec<ThroughputPoint>>,
@@ -91,13 +90,13 @@ fn machine(row: &ThroughputRow) -> String {
     format!("{}, {} threads", row.device, row.threads)
 }
 
-/// Returns the point of the base for the context, batch size and machine of a hybrid. Empty if the base was
-/// not timed there.
+/// Returns the point of the base for the context, batch size and machine of a hybrid. Returns no point if the
+/// base was not timed in this way.
 fn base_points(hybrid: &ThroughputRow, rows: &[ThroughputRow]) -> Vec<ThroughputPoint> {
     let is_base = |row: &&ThroughputRow| {
         let setting = |row: &ThroughputRow| (row.context, row.batch_size, row.threads);
         let name = |row: &ThroughputRow| (row.model.clone(), row.device.clone());
-        // The axes of a base are those that change its shape. They are adjacent in the axes of a hybrid.
+        // The row of a base lists only the axes that change its shape. The hybrid's row lists them too.
         let is_base_of_axes = row.variant.is_none() && hybrid.axes.contains(&row.axes);
         is_base_of_axes && setting(row) == setting(hybrid) && name(row) == name(hybrid)
     };
@@ -203,8 +202,7 @@ fn speedup_labels(
     let label = |pair: &[ThroughputPoint]| {
         let (before, point) = (&pair[0], &pair[1]);
         let (x, y) = to_pixel(f64::from(point.num_replaced), point.median);
-        // If the line falls towards the point, the label is below the point, otherwise above. So it avoids
-        // the line.
+        // The label avoids the line: it is below the point if the line falls towards it, and otherwise above.
         let y = if point.median < before.median { y + SMALL_TEXT_SIZE as i32 + 3 } else { y - 5 };
         Some(((x - 7, y), format!("{:.2}x", point.speedup?), index))
     };

@@ -1,4 +1,4 @@
-//! The figure `score-<model>.svg`: validation score by number of replaced layers. It has a panel per task.
+//! The figure `score-<model>.svg`: validation score by number of replaced layers. It has one panel per task.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ const BAND_OPACITY: f64 = 0.10;
 struct ScoreLine<'a> {
     search: &'a SearchCell,
     style: LineStyle,
-    /// Number of replaced layers and score, first of the base, then of the winner of each round.
+    /// Number of replaced layers and score: first those of the base, then those of each round's winner.
     points: Vec<(f64, f64)>,
     /// The Wilson interval of each point.
     band: Vec<(f64, f64)>,
@@ -111,8 +111,7 @@ impl<'a> ScoreLine<'a> {
         Self { search, style: line_style(index), points, band }
     }
 
-    /// Returns the scores at which reference lines are drawn, with the dashes of the lines: the score of the
-    /// base, and the threshold.
+    /// Returns the reference lines: the score of the base and the threshold, each with its dashes.
     fn references(&self) -> Vec<(f64, &'static [f64])> {
         let base = (100.0 * self.search.base, BASE_DASH);
         let threshold = self.search.threshold.map(|threshold| (100.0 * threshold, THRESHOLD_DASH));

@@ -1,4 +1,4 @@
-//! A figure on the page.
+//! A figure, as the template of the page needs it.
 
 use serde::Serialize;
 
@@ -11,12 +11,12 @@ pub(super) struct FigureView<'a> {
     pub(super) name: &'a str,
     /// Path of the SVG file, relative to the page.
     pub(super) href: String,
-    /// The SVG. Its text is escaped already.
+    /// The content of the SVG file. Its text is already escaped.
     pub(super) svg: &'a str,
 }
 
 impl<'a> FigureView<'a> {
-    /// Builds the view from a file name and an SVG.
+    /// Builds the view from the name and the content of an SVG file.
     pub(super) fn new((name, svg): &'a (String, String), experiment: &str) -> Self {
         Self { name, href: format!("{RESULTS}/figures/{experiment}/{name}"), svg }
     }

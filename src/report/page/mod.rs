@@ -1,7 +1,7 @@
 //! The HTML page of an experiment: findings, provenance, all figures and all tables in one file.
 //!
-//! The page needs neither a network nor a server. It shows every declared table and figure. The template
-//! escapes all text from manifests and records.
+//! A browser can open the page without a network and without a server. The template escapes all text from
+//! manifests and records.
 
 mod figure_view;
 mod provenance;
@@ -29,7 +29,7 @@ use super::tables::Table;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::write_bytes_atomically;
 
-/// Name of the page's file, in the folder of the tables.
+/// Name of the page's file. The page is in the folder of the tables.
 const FILE_NAME: &str = "index.html";
 
 /// Path of the results folder relative to the page, which is in the folder `tables/EXPERIMENT`.
@@ -38,7 +38,7 @@ const RESULTS: &str = "../..";
 /// Name of the template. Its extension makes the template engine escape HTML.
 const TEMPLATE: &str = "page.html";
 
-/// Data for the template.
+/// The values that the template shows.
 #[derive(Serialize)]
 struct Page<'a> {
     style: &'static str,

@@ -4,7 +4,7 @@
 (() => {
   const collator = new Intl.Collator("en", { numeric: true });
 
-  // Returns the exact value of a cell, or null if it is empty.
+  // Returns the exact value of a table cell, or null if the cell is empty.
   const valueOf = (cell) => {
     const exact = cell.querySelector("data");
     return (exact ? exact.value : cell.textContent.trim()) || null;
@@ -12,7 +12,8 @@
 
   const comparison = (isNumber) => (a, b) => (isNumber ? Number(a) - Number(b) : collator.compare(a, b));
 
-  // Returns the rows in order. Rows without a value come last, and equal rows keep their original order.
+  // Returns the rows, sorted by the column with this index. Rows without a value come last. Rows with equal
+  // values keep their original order.
   const sorted = (rows, index, isNumber, direction) => {
     const compare = comparison(isNumber);
     const keyed = rows.map((row) => ({ row, value: valueOf(row.cells[index]) }));
@@ -23,7 +24,7 @@
     return keyed.map((entry) => entry.row);
   };
 
-  // Each click changes the order: ascending, descending, original.
+  // Successive clicks sort in ascending order, sort in descending order, and restore the original order.
   const nextOrder = { none: "ascending", ascending: "descending", descending: "none" };
 
   const makeSortable = (table) => {

@@ -1,4 +1,5 @@
-//! Provenance of the results: cells, resources, devices, machines and versions, from the records.
+//! The provenance of the results: the cells, resources, devices, machines and program versions in the
+//! records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +9,14 @@ use super::values::group_digits;
 use crate::report::experiment_records::{CellUsage, ExperimentRecords};
 use crate::store::{Provenance, StageName};
 
-/// A named value of the provenance.
+/// A line of the page's section on provenance: a name and its value.
 #[derive(Serialize)]
 pub(super) struct ProvenanceEntry {
     name: &'static str,
     value: String,
 }
 
-/// Returns the provenance of the finished cells. Empty if no cell is finished.
+/// Returns the provenance of the finished cells. Returns no entries if no cell is finished.
 pub(super) fn provenance_entries(records: &ExperimentRecords) -> Vec<ProvenanceEntry> {
     let cells = &records.usages;
     if cells.is_empty() {
@@ -41,7 +42,7 @@ fn stage_counts(cells: &[CellUsage]) -> String {
 
 fn resources(cells: &[CellUsage]) -> String {
     let sum = |count: fn(&CellUsage) -> u64| group_digits(cells.iter().map(count).sum());
-    // The cells are sorted, because a sum of floats depends on the order.
+    // The times are sorted, because a sum of floats depends on the order of the summands.
     let mut seconds: Vec<f64> = cells.iter().map(|cell| cell.record.seconds).collect();
     seconds.sort_by(f64::total_cmp);
     format!(
@@ -57,7 +58,7 @@ fn join_distinct(cells: &[CellUsage], value: fn(&CellUsage) -> String) -> String
     cells.iter().map(value).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join("; ")
 }
 
-/// Returns the days (UTC) on which the first and the last cell finished.
+/// Returns the dates (UTC) on which the first and the last cell finished.
 fn finish_dates(cells: &[CellUsage]) -> String {
     let date = |cell: &CellUsage| cell.record.finished.chars().take("YYYY-MM-DD".len()).collect::<String>();
     let dates: BTreeSet<String> = cells.iter().map(date).collect();
@@ -79,7 +80,7 @@ fn program(provenance: &Provenance) -> String {
     }
 }
 
-/// Returns system, architecture and number of threads, for example `linux x86_64, 2 threads`.
+/// Returns the operating system, architecture and number of threads, for example `linux x86_64, 2 threads`.
 fn machine(provenance: &Provenance) -> String {
     let threads = match provenance.threads {
         1 => "1 thread".to_owned(),

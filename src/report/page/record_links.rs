@@ -7,14 +7,14 @@ use super::RESULTS;
 use crate::report::experiment_records::ExperimentRecords;
 use crate::store::{CellId, ResultsFolder, StageName};
 
-/// The stage of each cell by the cell's key. The page displays a column as links if each value in the column
-/// is one of these keys.
+/// The stage of each cell, by the cell's key. Stage and key give the path of the cell's record. The page
+/// shows each of these keys as a link to the record.
 pub(super) struct RecordLinks {
     stages: BTreeMap<String, StageName>,
 }
 
 impl RecordLinks {
-    /// Returns links to the records of all cells in `records`.
+    /// Collects the keys of all cells in `records`.
     pub(super) fn new(records: &ExperimentRecords) -> Self {
         let finished = records.usages.iter().map(|usage| &usage.record.spec.id);
         let searches = records.searches.iter();
@@ -29,7 +29,8 @@ impl RecordLinks {
         self.stages.contains_key(key)
     }
 
-    /// Returns the path of the record of a cell, relative to the page.
+    /// Returns the path of the record of the cell with this key, relative to the page. Returns `None` for an
+    /// unknown key.
     pub(super) fn record_path(&self, key: &str) -> Option<String> {
         let stage = self.stages.get(key)?.clone();
         let cell = CellId { stage, key: key.parse().ok()? };

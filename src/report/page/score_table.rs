@@ -10,7 +10,7 @@ use crate::report::experiment_records::SearchCell;
 use crate::report::report_data::ReportData;
 use crate::report::rows::sorted_searches;
 
-/// Test scores of one base at one setting of the other sweep axes.
+/// Test scores of one base. The sweep axes other than model, variant and task have fixed values.
 #[derive(Serialize)]
 pub(super) struct ScoreTable {
     heading: String,
@@ -24,7 +24,8 @@ struct TaskScores {
     task: String,
     items: u64,
     base: DisplayedScore,
-    /// The score of each variant's hybrid, in the order of `variants`. `None` if the search is not done.
+    /// The score of each variant's `M_best`, in the order of [`ScoreTable::variants`]. `None` if the search
+    /// is not done.
     hybrids: Vec<Option<DisplayedScore>>,
 }
 
@@ -36,15 +37,17 @@ struct DisplayedScore {
     interval: String,
     /// Number of layers that the hybrid replaces. 0 for a base.
     num_replaced: u32,
-    /// Whether the score is at least that of the base.
+    /// Whether the hybrid scores at least as high as the base. False for a base.
     matches_base: bool,
+    /// Path of the score's record, relative to the page.
     href: Option<String>,
 }
 
 /// A search and its row of the table `searches`.
 type SearchWithRow<'a> = (&'a SearchCell, &'a SearchRow);
 
-/// Returns a table for each base and each setting of the other sweep axes.
+/// Returns one table for each base and each combination of values of the sweep axes other than model, variant
+/// and task.
 pub(super) fn score_tables(data: &ReportData<'_>, links: &RecordLinks) -> Vec<ScoreTable> {
     let found: Vec<SearchWithRow<'_>> =
         sorted_searches(data.records).into_iter().zip(&data.searches).collect();

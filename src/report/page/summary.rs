@@ -14,7 +14,9 @@ use crate::stats::median;
 /// The cells of the experiment that are not done.
 #[derive(Serialize)]
 pub(super) struct MissingCells<'a> {
+    /// The command that computes the cells.
     command: &'a str,
+    /// The name of each cell, its shortened key, and the reason why it is missing.
     cells: Vec<(String, String, &'a str)>,
 }
 
@@ -32,7 +34,7 @@ pub(super) fn missing_cells(records: &ExperimentRecords) -> Option<MissingCells<
     (!cells.is_empty()).then_some(MissingCells { command: &records.command, cells })
 }
 
-/// Returns the findings over all searches, as texts of one or a few sentences.
+/// Returns the findings of the experiment. Each finding is a text of one or a few sentences.
 pub(super) fn findings(data: &ReportData<'_>) -> Vec<String> {
     let (records, rows) = (data.records, &data.searches);
     let mut findings = Vec::new();
@@ -98,7 +100,7 @@ fn hybrid_scores(rows: &[SearchRow], hybrid: HybridColumns) -> String {
     )
 }
 
-/// Summarises the scores of bases in a sweep without variants. Returns `None` if there are no such scores.
+/// Summarises the scores of bases that a sweep without variants computed. Returns `None` if there are none.
 fn base_scores(records: &ExperimentRecords) -> Option<String> {
     let scores: Vec<f64> = base_rows(records).iter().map(|row| 100.0 * row.p_base).collect();
     (!scores.is_empty()).then(|| {
@@ -107,7 +109,7 @@ fn base_scores(records: &ExperimentRecords) -> Option<String> {
     })
 }
 
-/// Summarises the errors of the twins. Returns `None` if there are no distillations.
+/// Summarises the errors of the twins. Returns `None` if no distillation has a normalised error.
 fn distillation_errors(distillations: &[DistilCell]) -> Option<String> {
     let (before, after): (Vec<f64>, Vec<f64>) =
         distillations.iter().filter_map(DistilCell::median_normalised_losses).unzip();
@@ -121,7 +123,8 @@ fn distillation_errors(distillations: &[DistilCell]) -> Option<String> {
     })
 }
 
-/// Lists the tasks whose validation items are also the test items. Returns `None` if there are no such tasks.
+/// Lists the tasks whose validation items are also their test items. Returns `None` if there are no such
+/// tasks.
 fn shared_splits(rows: &[SearchRow]) -> Option<String> {
     let tasks: BTreeSet<&str> =
         rows.iter().filter(|row| row.splits == "as-published").map(|row| &*row.task).collect();
@@ -143,7 +146,7 @@ fn truncated_items(rows: &[SearchRow]) -> Option<String> {
         .then(|| format!("Test items whose beginning was cut off to fit the context of the base: {names}."))
 }
 
-/// Formats the range of values as `low to high`, or as one value if both are equal.
+/// Formats the range of values as `low to high`, or as one value if both ends are equal.
 fn range(values: &[f64], decimals: usize) -> String {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);

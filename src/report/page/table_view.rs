@@ -1,4 +1,4 @@
-//! A table on the page.
+//! A table, as the template of the page needs it.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::report::tables::Table;
 /// The page shows all rows of a table with at most this many rows.
 const MAX_ROWS: usize = 500;
 
-/// Number of rows that the page shows of a table with more than [`MAX_ROWS`] rows.
+/// Number of rows that the page shows of a longer table.
 const NUM_PREVIEW_ROWS: usize = 100;
 
 /// Data of a table for the template.
@@ -23,15 +23,13 @@ pub(super) struct TableView {
     is_complete: bool,
     /// Descriptions of all columns.
     notes: Vec<ColumnNote>,
-    /// Name and value of each column that has the same value in all rows. Columns without values are left
-    /// out.
+    /// Name and value of each column that has the same value in all rows. Empty columns are left out.
     constants: Vec<(String, DisplayedValue)>,
-    /// Columns whose values differ between rows.
+    /// Headings of the columns whose values differ between rows.
     columns: Vec<ColumnHeading>,
     rows: Vec<Vec<DisplayedValue>>,
 }
 
-/// Description of a column.
 #[derive(Serialize)]
 struct ColumnNote {
     name: String,
@@ -39,7 +37,6 @@ struct ColumnNote {
     unit: &'static str,
 }
 
-/// Heading of a column.
 #[derive(Serialize)]
 struct ColumnHeading {
     name: String,
@@ -48,7 +45,7 @@ struct ColumnHeading {
 }
 
 impl TableView {
-    /// Builds the view of `table`. Keys of cells link to records.
+    /// Builds the view of `table`. Keys of cells become links to the cells' records.
     pub(super) fn new(table: &Table, links: &RecordLinks) -> Self {
         let num_rows = table.frame.height();
         let is_complete = num_rows <= MAX_ROWS;
@@ -80,7 +77,7 @@ impl TableView {
     }
 }
 
-/// Returns whether there are several rows, and all have the same value.
+/// Returns whether a column has several values, and all of them are equal.
 fn is_constant(values: &[DisplayedValue]) -> bool {
     values.len() > 1 && values.iter().all(|value| *value == values[0])
 }

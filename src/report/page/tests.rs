@@ -2,10 +2,9 @@ use super::*;
 use crate::report::experiment_records::ExperimentRecords;
 use crate::report::{figures, fixture, tables};
 
-/// An example of the key of a cell.
 const KEY: &str = "ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76c94e0ba2ea76";
 
-/// Renders the page. Replaces escaped slashes by `/`.
+/// Renders the page, and replaces escaped slashes by `/`.
 fn html(records: &ExperimentRecords) -> String {
     let data = ReportData::new(records);
     let (tables, figures) = (tables::build_tables(&data).unwrap(), figures::draw(&data).unwrap());

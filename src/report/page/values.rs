@@ -1,5 +1,4 @@
-//! Formatting of the values of a column for the page. Values are rounded for display, and kept exact for
-//! sorting.
+//! Formats the values of a column for the page. The page displays rounded values, and sorts by exact values.
 
 use polars::prelude::{AnyValue, Column};
 use serde::Serialize;
@@ -7,13 +6,15 @@ use serde::Serialize;
 use super::record_links::RecordLinks;
 use crate::report::schema::ColumnSpec;
 
-/// Number of decimals of fractions and probabilities in every table.
+/// Number of decimals of a fraction or a probability.
 const NUM_FRACTION_DECIMALS: usize = 4;
 
-/// In a column of other numbers, the number of digits of its largest number.
+/// Number of digits, before and after the point together, of the largest number of a column. Columns of
+/// fractions and probabilities have [`NUM_FRACTION_DECIMALS`] instead.
 const NUM_DIGITS: i32 = 4;
 
-/// Number of digits that the page shows of a key. Messages of the program show as many.
+/// Number of hexadecimal digits to which the page shortens a key. The messages of the program use the same
+/// number.
 const NUM_KEY_DIGITS: usize = 12;
 
 /// A formatted value.
@@ -21,25 +22,25 @@ const NUM_KEY_DIGITS: usize = 12;
 pub(super) struct DisplayedValue {
     /// The displayed text. Empty for null.
     pub(super) text: String,
-    /// The exact number, if `text` is rounded or has groups of digits.
+    /// The exact number, if `text` is rounded or has spaces between its digits.
     pub(super) value: Option<String>,
-    /// Path of the record, if the value is the key of a cell.
+    /// Path of the cell's record relative to the page, if the value is the key of a cell.
     pub(super) href: Option<String>,
 }
 
-/// Kind of the values of a column. It determines how the column is aligned and sorted.
+/// The kind of a column's values. It determines how the page aligns and sorts the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ColumnKind {
     /// Numbers, right-aligned and sorted by value.
     Number,
-    /// Keys of cells. Each key links to the cell's record.
+    /// Keys of cells. Each key is a link to the cell's record.
     Record,
     /// Any other values, sorted alphabetically.
     Text,
 }
 
-/// Returns the kind of a column, and its first `num_rows` values as they are displayed.
+/// Returns the kind of a column, and its first `num_rows` values as the page displays them.
 pub(super) fn display_values(
     spec: &ColumnSpec,
     column: &Column,
@@ -122,11 +123,12 @@ fn round_to(number: f64, decimals: usize) -> String {
     if number > 0.0 && number < 0.5 * least {
         return format!("<{least:.decimals$}");
     }
-    // The minus sign is as wide as a digit.
+    // The minus sign U+2212 is as wide as a digit. A hyphen is narrower.
     format!("{number:.decimals$}").replace('-', "\u{2212}")
 }
 
-/// Returns the number of decimals of a column. All rows have the same number, so that decimal points align.
+/// Returns the number of decimals of every value of a column. It is the same for all values, so that their
+/// decimal points align.
 fn num_decimals(spec: &ColumnSpec, values: &[AnyValue<'_>]) -> usize {
     if matches!(spec.unit, "fraction" | "probability") {
         return NUM_FRACTION_DECIMALS;

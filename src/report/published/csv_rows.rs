@@ -1,11 +1,11 @@
-//! The rows of the CSV files with the paper's tables.
+//! The rows of the CSV files that hold the paper's tables.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// A cell of Table 1: the scores in percent of a base and of its `M_best`, the hybrid with the highest
-/// validation score.
+/// A cell of Table 1: the test scores of a base and of its `M_best`, in percent. `M_best` is the hybrid with
+/// the highest validation score.
 #[derive(Clone, Debug, Deserialize)]
 pub struct PublishedScore {
     /// Name of the base on the Hugging Face hub, without its owner.
@@ -24,8 +24,8 @@ pub struct PublishedScore {
     pub num_replaced: u32,
 }
 
-/// A cell of Table 2: the scores in percent of a base and of its `M_opt`, the last hybrid that the search
-/// accepted, and the speed-up of `M_opt`.
+/// A cell of Table 2: the test scores of a base and of its `M_opt` in percent, and the speed-up of `M_opt`.
+/// `M_opt` is the last hybrid that the search accepted.
 #[derive(Clone, Debug, Deserialize)]
 pub struct PublishedSpeedup {
     /// Name of the base on the Hugging Face hub, without its owner.
@@ -38,7 +38,7 @@ pub struct PublishedSpeedup {
     pub p_base: f64,
     /// Test score of `M_opt`.
     pub p_opt: f64,
-    /// Drop of the score below that of the base, in percent of the base's score.
+    /// Relative drop of the score from `p_base` to `p_opt`, in percent.
     pub drop_percent: f64,
     /// Number of layers that `M_opt` replaces.
     pub num_replaced: u32,
@@ -53,7 +53,7 @@ pub struct PublishedSpeedup {
 pub struct PublishedCost {
     /// Name of the base on the Hugging Face hub, without its owner.
     pub base_model: String,
-    /// Model of the single GPU.
+    /// Name of the GPU. All hours are those of a single GPU.
     pub gpu: String,
     /// Hours of distillation on 100M tokens.
     pub bld_hours: f64,
@@ -74,8 +74,9 @@ pub struct PublishedLayerSet {
     pub task: String,
     /// `greedy` or `impact`.
     pub strategy: String,
+    /// The layers, counted from 0 and separated by spaces.
     layers_0based: String,
-    /// Score in percent. The paper does not state on which split.
+    /// Score in percent. The paper does not state the split.
     pub accuracy: f64,
 }
 
@@ -100,14 +101,14 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Vec<T> {
     let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
     let row = |line: &str| {
         let fields =
-            names.iter().zip(line.split(',')).map(|(name, field)| ((*name).to_owned(), value(field)));
+            names.iter().zip(line.split(',')).map(|(name, field)| ((*name).to_owned(), parse_field(field)));
         let row = Value::Object(fields.collect());
         serde_json::from_value(row).expect("the bundled CSV files have these columns")
     };
     lines.map(row).collect()
 }
 
-/// Parses a field as a number, or returns it as text.
-fn value(field: &str) -> Value {
+/// Parses a field as a number. Returns any other field as text.
+fn parse_field(field: &str) -> Value {
     serde_json::from_str(field).unwrap_or_else(|_| Value::String(field.to_owned()))
 }

@@ -1,4 +1,4 @@
-//! The published numbers of the paper (arXiv 2601.11667 v2), for comparison with an experiment.
+//! The results that the paper (arXiv 2601.11667 v2) publishes, for comparison with those of an experiment.
 //!
 //! The numbers are in the CSV files of this folder. The folder's `README.md` names the paper's table for each
 //! file.
@@ -17,7 +17,7 @@ static COSTS: LazyLock<Vec<PublishedCost>> =
 static LAYER_SETS: LazyLock<Vec<PublishedLayerSet>> =
     LazyLock::new(|| csv_rows::read(include_str!("layer_sets_budget10.csv")));
 
-/// Identifies a cell of the paper's tables by the names of an experiment.
+/// Identifies a cell of the paper's tables by the names that a manifest uses.
 #[derive(Clone, Copy, Debug)]
 pub struct PaperKey<'a> {
     /// Name of the base on the Hugging Face hub without its owner, in upper or lower case.
@@ -38,13 +38,13 @@ pub fn find_score(key: PaperKey) -> Option<&'static PublishedScore> {
     SCORES.iter().find(|score| key.matches(&score.base_model, &score.variant, &score.task))
 }
 
-/// Finds a cell of the paper's Table 2. Its searches stop when the validation score drops by more than 5 %
-/// relative to the base.
+/// Finds a cell of the paper's Table 2. The searches of Table 2 stop when the validation score drops by more
+/// than 5 % relative to the base.
 pub fn find_speedup(key: PaperKey) -> Option<&'static PublishedSpeedup> {
     SPEEDUPS.iter().find(|speedup| key.matches(&speedup.base_model, &speedup.variant, &speedup.task))
 }
 
-/// Finds the row of a base in the paper's Table 3: the hours of distillation and search.
+/// Finds the row of a base in the paper's Table 3, which has the hours of distillation and search.
 pub fn find_cost(base: &str) -> Option<&'static PublishedCost> {
     COSTS.iter().find(|cost| cost.base_model.eq_ignore_ascii_case(base))
 }

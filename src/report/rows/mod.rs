@@ -1,5 +1,5 @@
-//! Computes the rows of the tables from records. Rows are sorted, so that they do not depend on the order of
-//! the records.
+//! Computes the rows of the tables from the records of an experiment. The rows are sorted, so they do not
+//! depend on the order of the records.
 
 mod order_agreement;
 mod paper_views;
@@ -36,14 +36,14 @@ pub(super) fn sorted_distillations(records: &ExperimentRecords) -> Vec<&DistilCe
     distillations
 }
 
-/// Formats layers in ascending order, joined by commas.
+/// Returns the layers in ascending order, joined by commas.
 pub(super) fn format_layers(layers: &[u32]) -> String {
     let mut layers = layers.to_vec();
     layers.sort_unstable();
     layers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// Returns the scores of bases sorted by model, task and axes.
+/// Returns the scores of bases that were scored without a search, sorted by model, task and axes.
 fn sorted_bases(records: &ExperimentRecords) -> Vec<&ScoreCell> {
     let mut bases: Vec<_> = records.bases.iter().collect();
     bases.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
@@ -155,8 +155,8 @@ pub(super) fn trial_rows(records: &ExperimentRecords) -> Vec<TrialRow> {
     sorted_searches(records).into_iter().flat_map(rows_of).collect()
 }
 
-/// Returns the rows of the table `items`: those of searches, and then those of bases that were scored without a
-/// search.
+/// Returns the rows of the table `items`. The items of searches come first. The items of bases that were
+/// scored without a search follow.
 pub(super) fn item_rows(records: &ExperimentRecords) -> Vec<ItemRow> {
     let mut rows = Vec::new();
     for search in sorted_searches(records) {
@@ -232,7 +232,8 @@ mod tests {
     fn a_hybrid_of_ten_layers_is_compared_with_the_layer_set_of_the_paper() {
         let mut records = fixture::records_of_hub_base("Qwen2.5-1.5B");
         records.searches.retain(|search| search.block_name() == "jet" && search.task() == "pubmedqa");
-        // The layers of the paper's greedy set for PubMedQA, except that 0, 1 and 2 replace three of them.
+        // The first ten layers are the paper's greedy set for PubMedQA, with 0, 1 and 2 in place of three
+        // layers.
         records.searches[0].rounds = fixture::rounds(&[26, 0, 24, 1, 22, 2, 4, 19, 21, 8, 12]);
         let rows = trajectory_rows(&records);
         let compared: Vec<&TrajectoryRow> = rows.iter().filter(|row| row.overlap_paper.is_some()).collect();

@@ -1,4 +1,4 @@
-//! The rows of the table `agreement`: the similarity of the replacement orders of two searches.
+//! The rows of the table `agreement`: how similar the orders are in which two searches replace layers.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +12,8 @@ use crate::report::search_metrics::format_axes;
 use crate::stats::{benjamini_hochberg, kendall_tau_b, overlap_p_value, spearman_rho};
 use dtr_core::seed::Seed;
 
-/// Returns the rows of the table `agreement`: one for each pair of searches that differ in exactly one
-/// setting. They are sorted by model, differing setting, shared settings and the values of the differing
+/// Returns the rows of the table `agreement`: one row for each pair of searches that differ in exactly one
+/// setting. The rows are sorted by model, differing setting, shared settings and the values of the differing
 /// setting.
 pub(in crate::report) fn agreement_rows(records: &ExperimentRecords) -> Vec<AgreementRow> {
     let searches = sorted_searches(records);
@@ -39,8 +39,8 @@ pub(in crate::report) fn agreement_rows(records: &ExperimentRecords) -> Vec<Agre
     rows
 }
 
-/// Corrects one of the p-values for multiple comparisons. All rows with the same differing setting are
-/// corrected together.
+/// Corrects the p-values of one statistic for multiple comparisons. All rows with the same differing setting
+/// are corrected together. `p_value` returns the p-value of a row, and `set` stores the corrected value.
 fn correct_p_values(
     rows: &mut [AgreementRow],
     p_value: impl Fn(&AgreementRow) -> Option<f64>,
@@ -66,8 +66,9 @@ struct SearchPair<'a> {
 }
 
 impl<'a> SearchPair<'a> {
-    /// Returns the pair if the searches differ in exactly one setting. Skips two orders that both ignore
-    /// scores, unless the strategy is the setting that differs.
+    /// Returns the pair if the searches differ in exactly one setting, and `None` otherwise.
+    ///
+    /// Also returns `None` if both strategies ignore scores, unless the strategy is the differing setting.
     fn new(first: &'a SearchCell, second: &'a SearchCell) -> Option<Self> {
         if first.labels.model != second.labels.model || first.num_layers != second.num_layers {
             return None;
@@ -137,8 +138,8 @@ impl<'a> SearchPair<'a> {
 /// The key of the sweep axis that sets the search strategy.
 const STRATEGY_AXIS: &str = "search.strategy";
 
-/// Returns the rank of each layer in the order in which a search replaced layers. The layers that the search
-/// did not replace share the last rank.
+/// Returns the rank of each layer: the round since which the layer stayed replaced. The layers that the
+/// search did not replace share the rank after the last round.
 fn ranks(search: &SearchCell) -> Vec<f64> {
     let rounds = search.rounds_by_layer();
     let last_rank = rounds.values().max().map_or(1, |last| last + 1);
@@ -146,8 +147,8 @@ fn ranks(search: &SearchCell) -> Vec<f64> {
     (0..search.num_layers).map(rank).collect()
 }
 
-/// For n = 1, 2, …, counts the layers that both searches replace in their n-th accepted hybrids. Stops where
-/// the shorter search ends.
+/// Returns the number of layers that the n-th accepted hybrids of both searches share, for n = 1, 2, …. The
+/// last n is the number of accepted hybrids of the shorter search.
 fn overlaps(first: &SearchCell, second: &SearchCell) -> Vec<u32> {
     let [first, second] = [first, second].map(accepted_layers);
     let shared = |(one, other): (&Vec<u32>, &Vec<u32>)| {
@@ -168,8 +169,8 @@ mod tests {
     use crate::report::fixture;
     use crate::stages::{SearchJob, Stage};
 
-    /// Returns the row for two searches with different variants, on a base of six layers. They replace layers
-    /// in the orders `first` and `second`.
+    /// Returns the row for two searches with different variants, on a base of six layers. The searches
+    /// replace layers in the orders `first` and `second`.
     fn compare_orders(first: &[u32], second: &[u32]) -> AgreementRow {
         let mut records = fixture::records_of_size(2, 1, 6);
         records.searches[1].rounds = fixture::rounds(first);
@@ -188,7 +189,7 @@ mod tests {
         // and (3, 3, 3, 3, 2, 1).
         assert!((row.kendall_tau.unwrap() - 0.6735753140545634).abs() < 1e-12);
         assert!((row.spearman_rho.unwrap() - 0.7184212081070996).abs() < 1e-12);
-        // {5, 3} and {5, 4} share one layer. By chance, the probability of at least one is
+        // {5, 3} and {5, 4} share one layer. Two random pairs share at least one layer with the probability
         // 1 - (4 choose 2) / (6 choose 2).
         assert_eq!((row.overlap_k, row.overlap, row.overlap_shares), (2, 1, vec![1.0, 0.5]));
         assert!((row.overlap_by_chance - 4.0 / 6.0).abs() < 1e-12);
@@ -198,8 +199,8 @@ mod tests {
     #[test]
     fn complete_orders_are_compared_at_half_of_the_layers() {
         let row = compare_orders(&[0, 1, 2, 3, 4, 5], &[5, 4, 1, 3, 2, 0]);
-        // {0, 1, 2} and {5, 4, 1} share one layer. By chance, the expected number is 9 / 6, and the
-        // probability of at least one is 1 - (3 choose 3) / (6 choose 3).
+        // {0, 1, 2} and {5, 4, 1} share one layer. Two random sets of three layers share 9 / 6 layers on
+        // average, and at least one layer with the probability 1 - (3 choose 3) / (6 choose 3).
         assert_eq!((row.overlap_k, row.overlap, row.overlap_by_chance), (3, 1, 1.5));
         assert!((row.overlap_p.unwrap() - 0.95).abs() < 1e-12);
         assert_eq!((row.overlap_shares.len(), row.overlap_shares[5]), (6, 1.0));

@@ -1,4 +1,5 @@
-//! The tables that have the layout of the paper's tables: `table1`, `table2` and `speedup`.
+//! The tables that have the layout of the paper's tables. `table1` has the layout of Table 1, `speedup` that
+//! of Table 2, and `table2` that of Table 3.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,12 +47,13 @@ pub(in crate::report) fn build_table1(searches: &[SearchRow]) -> PolarsResult<(V
     Ok((specs, DataFrame::new(tasks.len(), columns)?))
 }
 
-/// Returns the name of the column that a template gives for one base and variant.
+/// Returns the name of the column that a template declares, for one base and variant.
 fn column_name(template: ColumnSpec, model: &str, variant: &str) -> String {
     template.name.replace("{model}", model).replace("{variant}", variant)
 }
 
-/// Returns the rows of the table `table2`: averages over the rows of the table `cost`.
+/// Returns the rows of the table `table2`. Each row averages the rows of the table `cost` with the same base,
+/// axes and device.
 pub(in crate::report) fn compute_hours_rows(costs: &[CostRow]) -> Vec<ComputeHoursRow> {
     let mut groups: BTreeMap<(&str, &str, &str), Vec<&CostRow>> = BTreeMap::new();
     for cost in costs {
@@ -76,8 +78,8 @@ pub(in crate::report) fn compute_hours_rows(costs: &[CostRow]) -> Vec<ComputeHou
     groups.into_iter().map(row).collect()
 }
 
-/// Returns the rows of the table `speedup`: each search joined with the timings of hybrids that replace as
-/// many layers as M_opt, the last hybrid that the search accepted.
+/// Returns the rows of the table `speedup`. They join each search with the timings of hybrids that replace as
+/// many layers as the search's M_opt. M_opt is the last hybrid that the search accepted.
 pub(in crate::report) fn speedup_rows(searches: &[SearchRow], timings: &[ThroughputRow]) -> Vec<SpeedupRow> {
     let rows_of = |search: &SearchRow| {
         let timings = timings_of_opt(search, timings);
@@ -89,8 +91,9 @@ pub(in crate::report) fn speedup_rows(searches: &[SearchRow], timings: &[Through
     searches.iter().flat_map(rows_of).collect()
 }
 
-/// Returns the timings of hybrids that replace as many layers as M_opt: one for each device, context and
-/// batch size. Prefers a timing of exactly the layers that M_opt replaces.
+/// Returns the timings of hybrids that replace as many layers as M_opt. Returns one timing for each
+/// combination of device, number of threads, context and batch size. Prefers a timing of exactly the layers
+/// of M_opt.
 fn timings_of_opt<'a>(search: &SearchRow, timings: &'a [ThroughputRow]) -> Vec<&'a ThroughputRow> {
     let is_of_opt = |timing: &&ThroughputRow| {
         timing.model == search.model
@@ -109,8 +112,8 @@ fn timings_of_opt<'a>(search: &SearchRow, timings: &'a [ThroughputRow]) -> Vec<&
     by_setting.into_values().collect()
 }
 
-/// Returns whether `all_axes` contains each `key=value` of `axes`. A timing has fewer axes than a search,
-/// because speed depends on few axes.
+/// Returns whether `all_axes` contains each `key=value` of `axes`. A timing has only the axes on which speed
+/// depends, so it can belong to searches with more axes.
 fn is_part_of(axes: &str, all_axes: &str) -> bool {
     axes.is_empty() || axes.split(',').all(|axis| all_axes.split(',').any(|known| known == axis))
 }
@@ -143,8 +146,8 @@ mod tests {
     use crate::report::rows::search_rows;
     use crate::report::throughput::throughput_rows;
 
-    /// Records of two tasks with two variants each. The search with the variant `gla` on the task `boolq` is
-    /// missing.
+    /// Returns records of two tasks with two variants each. The search with the variant `gla` on the task
+    /// `boolq` is missing.
     fn records() -> ExperimentRecords {
         let mut records = fixture::records_of_size(2, 2, 8);
         records.searches.retain(|search| (search.variant(), search.task()) != ("gla", "boolq"));
@@ -184,7 +187,8 @@ mod tests {
     #[test]
     fn table2_averages_the_hours_of_a_base() {
         let mut records = fixture::records_of_size(2, 2, 8);
-        // Three of the four searches take half an hour, and distillation takes two hours.
+        // The first search takes 1.5 hours, the other three take half an hour each, and the distillation
+        // takes two hours.
         records.searches[0].cell.record.seconds = 5400.0;
         let rows = compute_hours_rows(&crate::report::cost::cost_rows(&records));
         let expected = ComputeHoursRow {

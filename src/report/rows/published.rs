@@ -21,8 +21,8 @@ pub(in crate::report) fn published_rows(records: &ExperimentRecords) -> Vec<Publ
     published::scores().iter().map(|score| row(score, &matched)).collect()
 }
 
-/// Returns the row of a cell of the paper's Table 1. `matched` holds for each search the name of its cell in
-/// that table.
+/// Returns the row of a cell of the paper's Table 1. `matched` holds the names of the cells that correspond
+/// to the experiment's searches, one name per search.
 fn row(score: &PublishedScore, matched: &[String]) -> PublishedRow {
     let key = PaperKey { base: &score.base_model, block: &score.variant, task: &score.task };
     let speedup = published::find_speedup(key);

@@ -39,19 +39,19 @@ impl ScoreInterval {
         Self { score: test.score, low, high }
     }
 
-    /// Returns this score minus a published score, in percentage points. The published score is in percent.
+    /// Returns this score minus a published score of `percent` %, in percentage points.
     fn minus_percent(&self, percent: f64) -> f64 {
         100.0 * self.score - percent
     }
 
-    /// Returns whether the interval contains a published score. The published score is in percent.
+    /// Returns whether the interval contains a published score of `percent` %.
     fn contains_percent(&self, percent: f64) -> bool {
         (self.low..=self.high).contains(&(percent / 100.0))
     }
 }
 
-/// Returns the row of one search. Its q-values are still equal to the p-values, because
-/// the caller corrects them over all rows.
+/// Returns the row of one search. The q-values in this row are only copies of the p-values. The caller
+/// corrects them over all rows.
 fn row(search: &SearchCell, confidence: f64) -> SearchRow {
     let (best, opt) = (&search.best, &search.opt);
     let [p_base, p_best, p_opt] = [&search.base_answers, &search.best_answers, &search.opt_answers]

@@ -4,7 +4,8 @@ use super::format::format_table;
 use crate::report::experiment_records::ExperimentRecords;
 use crate::report::rows;
 
-/// Formats a line for each base and task. Empty if there are no such scores.
+/// Returns the table with a line for each base and task. Returns an empty text if no base was scored without
+/// a search.
 pub(super) fn bases_text(records: &ExperimentRecords) -> String {
     let rows = rows::base_rows(records);
     if rows.is_empty() {

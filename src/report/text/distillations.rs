@@ -4,7 +4,7 @@ use super::format::format_table;
 use crate::report::experiment_records::{DistilCell, ExperimentRecords};
 use crate::report::rows::sorted_distillations;
 
-/// Formats a line for each distillation. Empty if there are no distillations.
+/// Returns the table with a line for each distillation. Returns an empty text if there are no distillations.
 pub(super) fn distillations_text(records: &ExperimentRecords) -> String {
     if records.distillations.is_empty() {
         return String::new();

@@ -2,12 +2,11 @@
 
 /// Maximum length of a line in characters.
 pub(super) const TERMINAL_WIDTH: usize = 80;
-/// Gap between columns.
 const COLUMN_GAP: &str = "  ";
 
-/// Formats rows of text as a table. The first row is the heading. The first column is left-aligned, all
-/// others are right-aligned. Columns that do not fit in [`TERMINAL_WIDTH`] continue in another block below.
-/// Each block repeats the first column.
+/// Formats rows of text as a table. The first row is the heading. The first column is left-aligned, and
+/// all other columns are right-aligned. If the table is wider than [`TERMINAL_WIDTH`], the remaining columns
+/// continue in further blocks below. Each block repeats the first column.
 pub(super) fn format_table(rows: &[Vec<String>]) -> String {
     let num_columns = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..num_columns).map(|column| width_of(rows, column)).collect();
@@ -25,8 +24,8 @@ fn width_of(rows: &[Vec<String>], column: usize) -> usize {
     rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
 }
 
-/// Returns the first column, and the columns from `next` on that fit beside it. Returns at least one of
-/// these.
+/// Returns the indices of the columns of a block: the first column, the column `next`, and the following
+/// columns that still fit.
 fn columns_that_fit(widths: &[usize], next: usize) -> Vec<usize> {
     let mut shown = vec![0, next];
     let mut taken = widths[0] + COLUMN_GAP.len() + widths[next];
@@ -55,7 +54,8 @@ fn line(row: &[String], widths: &[usize], shown: &[usize]) -> String {
     format!("{}\n", text.trim_end())
 }
 
-/// Wraps words into lines of at most [`TERMINAL_WIDTH`]. All lines but the first begin with `indent`.
+/// Wraps words into lines of at most [`TERMINAL_WIDTH`] characters. All lines but the first begin with
+/// `indent`.
 pub(super) fn wrap_words(text: &str, indent: &str) -> String {
     let words = text.trim_start();
     let mut lines = vec![text[..text.len() - words.len()].to_owned()];

@@ -1,9 +1,9 @@
-//! The list of missing cells, with reasons and the command that computes them.
+//! The list of missing cells. It has the reason for each cell, and the command that computes the cells.
 
 use super::format::wrap_words;
 use crate::report::experiment_records::{ExperimentRecords, MissingCell};
 
-/// Formats a line for each missing cell, and a hint. Empty if all cells are done.
+/// Returns a line for each missing cell, and a hint. Returns an empty text if all cells are done.
 pub(super) fn missing_text(records: &ExperimentRecords) -> String {
     if records.missing.is_empty() {
         return String::new();

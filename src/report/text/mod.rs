@@ -9,8 +9,8 @@ mod throughput;
 
 use super::report_data::ReportData;
 
-/// Formats test scores, distillation errors, throughput and missing cells as text. Its lines have at most 80
-/// characters.
+/// Returns a text with test scores, distillation errors, throughput and missing cells. Its lines have at most
+/// 80 characters.
 pub fn summary_text(data: &ReportData<'_>) -> String {
     let records = data.records;
     let parts = [

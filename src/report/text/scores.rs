@@ -1,5 +1,5 @@
-//! The tables of test scores, in the layout of the paper's Table 1. Each model has one table for each setting
-//! of the other sweep axes.
+//! The tables of test scores, in the layout of the paper's Table 1. Each model has one table per
+//! combination of values of the sweep axes other than model, variant and task.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::report::columns::SearchRow;
 use crate::report::paired::SIGNIFICANCE;
 use crate::report::report_data::ReportData;
 
-/// Formats the tables of test scores with their legend. Empty if there are no searches.
+/// Returns the tables of test scores with their legend. Returns an empty text if there are no searches.
 pub(super) fn scores_text(data: &ReportData<'_>) -> String {
     let (records, rows) = (data.records, &data.searches);
     if rows.is_empty() {
@@ -56,7 +56,7 @@ fn hybrid_text(row: &SearchRow) -> String {
 }
 
 /// Counts the rows for which the paper has a score, and the rows whose interval contains the paper's score.
-/// Empty if the paper has no score for any row.
+/// Returns an empty text if the paper has no score for any row.
 fn paper_comparison(rows: &[SearchRow]) -> String {
     let matched: Vec<&SearchRow> = rows.iter().filter(|row| row.cell_paper.is_some()).collect();
     if matched.is_empty() {
@@ -78,7 +78,7 @@ fn paper_comparison(rows: &[SearchRow]) -> String {
     )
 }
 
-/// Counts the truncated items of each model and task. Empty if no item is truncated.
+/// Counts the truncated items of each model and task. Returns an empty text if no item is truncated.
 fn truncated_items(rows: &[SearchRow]) -> String {
     let cut: BTreeSet<(&str, &str, u64)> = rows
         .iter()
@@ -125,8 +125,9 @@ mod tests {
     fn rows_with_scores_of_the_paper_are_counted() {
         let mut records = fixture::records_of_hub_base("Qwen2.5-1.5B");
         records.searches.truncate(2);
-        // The paper's scores of the base are 72.0 on ARC easy and 73.0 on BoolQ. 62 % of 200 items is below
-        // both.
+        // The paper's scores of the base are 72.0 on ARC easy and 73.0 on BoolQ. The base answers 72 % of the
+        // items in one search and 62 % in the other. Only the interval of the first contains the paper's
+        // score.
         records.searches[0].base_answers = fixture::answers(144, 200);
         records.searches[1].base_answers = fixture::answers(124, 200);
         let text = scores_text(&ReportData::new(&records));

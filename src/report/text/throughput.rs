@@ -1,26 +1,26 @@
-//! The table of throughput. It has each base, and for each variant the timed hybrids with the most replaced
-//! layers.
+//! The tables of throughput. They have each base, and for each variant and task the timed hybrids with the
+//! most replaced layers.
 
 use super::format::{format_table, wrap_words};
 use crate::report::columns::ThroughputRow;
 use crate::report::experiment_records::ExperimentRecords;
 use crate::report::throughput::throughput_rows;
 
-/// A warning is printed if other processes used more processors than this during a timing.
+/// The text warns of a timing during which other processes kept more processors than this busy.
 const MAX_OTHER_CPUS: f64 = 0.1;
 
-/// Formats a table for each base and machine. Empty if there are no timings.
+/// Returns a table for each base and machine. Returns an empty text if there are no timings.
 pub(super) fn throughput_text(records: &ExperimentRecords) -> String {
     let rows = throughput_rows(records);
     let mut sections: Vec<(String, Vec<Vec<String>>)> = Vec::new();
     let mut shown: Vec<_> = rows.iter().filter(|row| is_shown(row, &rows)).collect();
-    // Sort the rows so that rows with the same context are adjacent.
-    shown.sort_by_cached_key(|row| (heading(row), row.context, row.batch_size));
+    // The rows of a section become adjacent. Within a section, rows with the same context become adjacent.
+    shown.sort_by_cached_key(|row| (section_heading(row), row.context, row.batch_size));
     for row in shown {
-        let heading = heading(row);
+        let heading = section_heading(row);
         match sections.last_mut() {
             Some((last, lines)) if *last == heading => lines.push(line(row)),
-            _ => sections.push((heading, vec![headings(), line(row)])),
+            _ => sections.push((heading, vec![column_headings(), line(row)])),
         }
     }
     let parts = sections.iter().map(|(heading, lines)| format!("{heading}\n{}", format_table(lines)));
@@ -32,7 +32,8 @@ pub(super) fn throughput_text(records: &ExperimentRecords) -> String {
         + &load_warning(&rows)
 }
 
-/// Warns about timings during which other processes were busy. Empty if there are no such timings.
+/// Warns of timings during which other processes were busy. Returns an empty text if there are no such
+/// timings.
 fn load_warning(rows: &[ThroughputRow]) -> String {
     let is_loaded = |row: &&ThroughputRow| row.other_cpus.is_some_and(|cpus| cpus > MAX_OTHER_CPUS);
     let loads = rows.iter().filter(is_loaded).filter_map(|row| row.other_cpus);
@@ -48,8 +49,8 @@ fn load_warning(rows: &[ThroughputRow]) -> String {
     wrap_words(&warning, "  ")
 }
 
-/// Returns whether the table shows a row: a base, or a hybrid that replaces the most layers among the hybrids
-/// of its variant.
+/// Returns whether the text shows a row. It shows each base, and the hybrids that replace the most layers
+/// among the timed hybrids of their variant and task.
 fn is_shown(row: &ThroughputRow, rows: &[ThroughputRow]) -> bool {
     let name =
         |row: &ThroughputRow| (row.model.clone(), row.axes.clone(), row.variant.clone(), row.task.clone());
@@ -57,13 +58,13 @@ fn is_shown(row: &ThroughputRow, rows: &[ThroughputRow]) -> bool {
     rows.iter().filter(|other| name(other) == shown_name).all(|other| other.num_replaced <= row.num_replaced)
 }
 
-fn heading(row: &ThroughputRow) -> String {
+fn section_heading(row: &ThroughputRow) -> String {
     let threads = if row.threads == 1 { "thread" } else { "threads" };
     let axes = if row.axes.is_empty() { String::new() } else { format!(", {}", row.axes) };
     format!("{} on {}, {} {threads}{axes}", row.model, row.device, row.threads)
 }
 
-fn headings() -> Vec<String> {
+fn column_headings() -> Vec<String> {
     ["system", "context", "batch", "decode", "", "prefill", "", "cache", "state"].map(str::to_owned).to_vec()
 }
 

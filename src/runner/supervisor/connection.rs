@@ -15,7 +15,8 @@ use crate::store::Key;
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::files::Digest;
 
-/// The connection of a worker process to its supervisor. The default has no supervisor.
+/// The connection of a worker process to its supervisor. The default value has no supervisor, and sends
+/// nothing.
 #[derive(Default)]
 pub struct SupervisorConnection {
     sender: MessageSender,
@@ -30,8 +31,8 @@ impl SupervisorConnection {
     /// Connects to the supervisor. Returns `None` if this process was not started as a worker.
     ///
     /// # Errors
-    /// Fails if the supervisor is dead, or if the environment names a process that is not the parent of this
-    /// one.
+    /// Fails if the supervisor is dead, or if the process that the environment names is not the parent of
+    /// this process.
     pub fn connect() -> Result<Option<Self>> {
         let Some(supervisor) = std::env::var_os(SUPERVISOR) else { return Ok(None) };
         let no_supervisor = || {
@@ -50,7 +51,8 @@ impl SupervisorConnection {
         lines.read_line(&mut assignment).map_err(|_| no_supervisor())?;
         let Assignment { role, previous_attempts } =
             serde_json::from_str(&assignment).map_err(|_| no_supervisor())?;
-        // A terminal sends Ctrl-C to both processes. The worker ignores it, because the supervisor forwards it.
+        // A terminal sends Ctrl-C to both processes. The worker ignores Ctrl-C, because the supervisor sends
+        // `stop`.
         on_interrupt(|| {})?;
         let stop_flag = StopFlag::default();
         let flag = stop_flag.clone();
@@ -60,7 +62,7 @@ impl SupervisorConnection {
         Ok(Some(Self { sender, grants, role, previous_attempts, stop_flag }))
     }
 
-    /// Returns the part of the sweep that this process does.
+    /// Returns the part of the sweep that this process runs.
     pub fn role(&self) -> WorkerRole {
         self.role
     }
@@ -70,20 +72,20 @@ impl SupervisorConnection {
         &self.sender
     }
 
-    /// Returns the flag that is set when the user asks to stop.
+    /// Returns the flag that is set once the user has asked to stop.
     pub fn stop_flag(&self) -> StopFlag {
         self.stop_flag.clone()
     }
 
-    /// Returns the attempts of earlier workers at the sweep's cells.
+    /// Returns what earlier workers have done with the sweep's cells.
     pub fn previous_attempts(&self) -> &PreviousAttempts {
         &self.previous_attempts
     }
 
-    /// Tells the supervisor the keys of the planned cells.
+    /// Sends the digest of the planned cells' keys to the supervisor.
     ///
     /// # Errors
-    /// Fails if an earlier worker of the sweep planned other cells.
+    /// Fails if an earlier worker of the sweep planned other cells. The manifest has changed in this case.
     pub fn report_plan(&self, keys: impl Iterator<Item = Key>) -> Result<()> {
         let digest = Digest::hash(keys.map(|key| key.to_string()).collect::<String>().as_bytes());
         self.send(&WorkerMessage::Planned(digest));
@@ -105,18 +107,18 @@ impl SupervisorConnection {
         self.send(&WorkerMessage::Started(*key));
     }
 
-    /// Tells the supervisor that this process stopped working on a cell.
+    /// Tells the supervisor that this process has stopped working on a cell.
     pub fn report_end(&self, key: &Key, end: CellEnd) {
         self.send(&WorkerMessage::Ended(*key, end));
     }
 
-    /// Tells the supervisor to divide the cells that can run side by side among several workers.
+    /// Tells the supervisor to start several workers, which divide the cells that can run in parallel.
     pub fn report_division(&self, division: Division) {
         self.send(&WorkerMessage::Divided(division));
     }
 
-    /// Returns which of the cells `keys` this process may run. Beside other workers, the supervisor grants each
-    /// cell once.
+    /// Returns those of `keys` whose cells this process may run. If several workers run, this process asks
+    /// the supervisor, which grants each cell to one worker. Otherwise this process may run all cells.
     pub fn request_cells(&self, keys: Vec<Key>) -> Vec<Key> {
         let (WorkerRole::Parallel { .. }, Some(grants)) = (self.role, &self.grants) else { return keys };
         let grants = grants.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,24 +132,25 @@ impl SupervisorConnection {
     }
 }
 
-/// Requests a stop from `stop_flag` for each `stop` that the supervisor sends, and passes on the keys of granted
-/// cells. Ends this process when the supervisor has ended.
+/// Reads the lines that the supervisor sends. Requests a stop from `stop_flag` for each line `stop`, and
+/// sends the keys of granted cells to `grants`. Ends this process when the supervisor has ended.
 fn receive_lines(lines: impl BufRead, stop_flag: &StopFlag, grants: &Sender<Vec<Key>>) {
     for line in lines.lines().map_while(std::io::Result::ok) {
         match serde_json::from_str(&line) {
             _ if line == STOP => stop_flag.request_stop(),
             Ok(keys) => drop(grants.send(keys)),
-            // The line after the assignment is empty unless the user has already asked to stop.
+            // The supervisor sends an empty line after the assignment, unless the user has already asked to
+            // stop.
             Err(_) => {}
         }
     }
     std::process::exit(i32::from(ErrorKind::Interrupted.exit_code()));
 }
 
-/// Asks Linux to end this process at once when the supervisor ends. On other systems, the end of the stream
-/// ends this process a little later.
+/// Asks Linux to kill this process as soon as the supervisor ends. On other systems, [`receive_lines`] ends
+/// this process a little later.
 ///
-/// Also sets the process's name, since the program was started as `/proc/self/exe`.
+/// Also sets the name of the process, because the supervisor started the program as `/proc/self/exe`.
 #[cfg(target_os = "linux")]
 fn set_parent_death_signal() {
     use nix::sys::{prctl, signal::Signal};

@@ -1,46 +1,46 @@
-//! Describes why a worker crashed, from the facts that the supervisor knows.
+//! Describes the probable cause of a worker's crash, from what the supervisor knows about the worker.
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::Signal;
 
 use dtr_core::files::format_bytes;
 
-/// Bytes in a unit of `getrusage`'s `ru_maxrss`.
+/// Number of bytes in the unit of `ru_maxrss`, a field of `getrusage`'s result.
 const MAX_RSS_UNIT: u64 = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
 
-/// The start of Rust's message about a failed allocation, after which it aborts.
+/// The first words of the message that Rust prints before it aborts because of a failed allocation.
 pub const ALLOCATION_FAILED: &str = "memory allocation of ";
 
-/// The signals by which a user ends a process. Other signals are crashes.
+/// The signals by which a user ends a process.
 const USER_SIGNALS: [Signal; 5] =
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE];
 
-/// Returns whether `signal` is a user's request to end the process, and not a crash.
+/// Returns whether `signal` is a user's request to end a process. Any other signal is a crash.
 pub fn is_user_signal(signal: i32) -> bool {
     Signal::try_from(signal).is_ok_and(|signal| USER_SIGNALS.contains(&signal))
 }
 
-/// Returns the highest peak memory of the workers so far, in bytes.
+/// Returns the highest peak memory of all workers that have ended so far, in bytes.
 pub fn peak_memory_bytes() -> Option<u64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok()?;
     u64::try_from(usage.max_rss()).ok().filter(|amount| *amount > 0).map(|amount| amount * MAX_RSS_UNIT)
 }
 
-/// A report of a worker's crash.
+/// The facts about a worker's crash.
 #[derive(Debug, Default)]
 pub struct CrashReport {
     /// The signal that ended the process.
     pub signal: i32,
-    /// The last line that the process wrote to standard error, unless standard error is a terminal.
+    /// The last line that the process wrote to standard error. `None` if standard error is a terminal.
     pub last_line: Option<String>,
-    /// The highest peak memory of the workers so far, in bytes.
+    /// The highest peak memory of all workers that have ended so far, in bytes.
     pub peak_memory_bytes: Option<u64>,
-    /// Whether the out-of-memory killer acted while the process ran.
+    /// Whether the kernel's out-of-memory killer ended a process while this process ran.
     pub was_out_of_memory: bool,
 }
 
 impl CrashReport {
-    /// Returns the cause as a sentence.
+    /// Returns the cause, the signal and the peak memory in one line.
     pub fn describe(&self) -> String {
         let signal = match Signal::try_from(self.signal) {
             Ok(signal) => signal.as_str().to_owned(),

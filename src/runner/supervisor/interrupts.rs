@@ -1,4 +1,4 @@
-//! Forwards Ctrl-C to the workers.
+//! Sends lines to the workers, and forwards Ctrl-C to them as the line `stop`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,21 +10,20 @@ use super::messages::Assignment;
 use crate::runner::stop::on_interrupt;
 use dtr_core::error::Result;
 
-/// Forwards Ctrl-C to the current workers.
+/// Sends lines to the current workers, and forwards Ctrl-C to them.
 #[derive(Clone, Default)]
 pub(super) struct InterruptForwarder(Arc<Mutex<WorkerSockets>>);
 
-/// The sockets to the current workers.
 #[derive(Default)]
 struct WorkerSockets {
-    /// Whether the workers have to stop.
+    /// Whether the workers must stop.
     is_stopping: bool,
-    /// The socket of each current worker, by its number.
+    /// The socket of each current worker, by the worker's number.
     sockets: BTreeMap<usize, UnixStream>,
 }
 
 impl WorkerSockets {
-    /// Sends `stop` to the current workers. Ignores workers that are dead.
+    /// Sends `stop` to the current workers. Ignores dead workers.
     fn stop_all(&mut self) {
         self.is_stopping = true;
         self.sockets.values_mut().for_each(|socket| write_line(socket, STOP));
@@ -32,7 +31,7 @@ impl WorkerSockets {
 }
 
 impl InterruptForwarder {
-    /// Handles Ctrl-C from now on.
+    /// Installs the handler of Ctrl-C.
     pub(super) fn listen() -> Result<Self> {
         let forwarder = Self::default();
         let handler = forwarder.clone();
@@ -44,7 +43,7 @@ impl InterruptForwarder {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops the current workers, unless they have to stop already.
+    /// Sends `stop` to the current workers, unless this was done before.
     pub(super) fn stop_all(&self) {
         let mut workers = self.lock();
         if !workers.is_stopping {
@@ -52,8 +51,8 @@ impl InterruptForwarder {
         }
     }
 
-    /// Sends its assignment to a new worker, which receives `stop` from now on. If the workers have to stop,
-    /// sends `stop` at once.
+    /// Adds a new worker, and sends its assignment to it. If the workers must stop, also sends `stop` at
+    /// once.
     pub(super) fn connect(
         &self,
         worker: usize,
@@ -82,7 +81,7 @@ impl InterruptForwarder {
     }
 }
 
-/// Writes a line. Writing to a worker that died fails, and its exit status reports the crash.
+/// Writes a line. Ignores an error, because the exit status of a dead worker reports its crash.
 fn write_line(socket: &mut UnixStream, line: &str) {
     let _ = socket.write_all(format!("{line}\n").as_bytes());
 }

@@ -1,4 +1,4 @@
-//! The messages between the supervisor and its workers, each one line of JSON.
+//! The messages between the supervisor and its workers. Each message is one line of JSON.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -13,27 +13,28 @@ use dtr_core::files::Digest;
 /// The first line that the supervisor sends to a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Assignment {
-    /// The part of the sweep that the worker does.
+    /// The part of the sweep that the worker runs.
     pub(super) role: WorkerRole,
-    /// The attempts of earlier workers at the sweep's cells.
+    /// What earlier workers have done with the sweep's cells.
     pub(super) previous_attempts: PreviousAttempts,
 }
 
-/// The part of a sweep that a worker does.
+/// The part of a sweep that a worker runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WorkerRole {
-    /// It runs every cell and writes the report, or divides the cells that can run side by side among several
-    /// workers.
+    /// The first worker of a sweep. It runs every cell and writes the report, or it ends early so that
+    /// several workers divide the cells that can run in parallel.
     First,
-    /// It runs the cells that the supervisor grants, beside other workers.
+    /// One of several workers that run at the same time. It runs the cells that the supervisor grants to it.
     Parallel {
         /// Bytes of memory that the worker may use on each device, if that is known.
         memory_limit: Option<u64>,
         /// Whether the supervisor draws bars from the worker's progress.
         sends_progress: bool,
     },
-    /// It runs every cell that is left, and writes the report.
+    /// The last worker of a divided sweep. It runs every remaining cell, and writes the report. A process
+    /// without a supervisor has the same role.
     #[default]
     Last,
 }
@@ -47,9 +48,9 @@ pub struct Division {
     pub memory_limit: Option<u64>,
     /// Number of cells of the sweep.
     pub num_cells: usize,
-    /// Number of cells that ended before the division.
+    /// Number of cells of the stages that ran before the division.
     pub num_ended_cells: usize,
-    /// Whether no cell starts after the first failure.
+    /// Whether the first failure ends the sweep.
     pub fail_fast: bool,
 }
 
@@ -57,17 +58,17 @@ pub struct Division {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WorkerMessage {
-    /// The worker planned cells whose keys have this digest.
+    /// The worker has planned cells whose keys have this digest.
     Planned(Digest),
-    /// It started this cell.
+    /// The worker has started this cell.
     Started(Key),
-    /// It stopped working on this cell.
+    /// The worker has stopped working on this cell.
     Ended(Key, CellEnd),
-    /// It ends, so that several workers run the cells that can run side by side.
+    /// The worker ends, so that several workers can divide the cells that can run in parallel.
     Divided(Division),
-    /// It asks which of these cells it may run. The supervisor answers with their keys.
+    /// The worker asks to run these cells. The supervisor answers with the keys of those that it may run.
     Requested(Vec<Key>),
-    /// Its progress, if the supervisor draws it.
+    /// The progress of the worker. It sends this only if the supervisor draws bars.
     Progress(ProgressMessage),
 }
 
@@ -75,11 +76,11 @@ pub enum WorkerMessage {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProgressMessage {
-    /// This number of cells ended.
+    /// This many further cells have ended.
     CellsEnded(usize),
-    /// A task began.
+    /// A task has begun.
     TaskStarted {
-        /// The number of the task in its worker.
+        /// The number that identifies the task in its worker.
         task: u64,
         /// The name of the task.
         name: String,
@@ -88,13 +89,13 @@ pub enum ProgressMessage {
         /// The name of the unit.
         unit: String,
     },
-    /// A task did this many more units of work.
+    /// The task with the first number has done this many further units of work.
     TaskAdvanced(u64, u64),
-    /// A task ended.
+    /// The task with this number has ended.
     TaskEnded(u64),
 }
 
-/// Sends messages to the supervisor. The default has no supervisor and sends nothing.
+/// Sends messages to the supervisor. The default value has no supervisor, and sends nothing.
 #[derive(Clone, Debug, Default)]
 pub struct MessageSender(Option<Arc<Mutex<UnixStream>>>);
 
@@ -104,7 +105,8 @@ impl MessageSender {
         Self(Some(Arc::new(Mutex::new(socket))))
     }
 
-    /// Sends a message. If the supervisor is dead, the thread that receives its lines ends this process.
+    /// Sends a message. Ignores an error, because the thread that reads the supervisor's lines ends this
+    /// process if the supervisor is dead.
     pub fn send(&self, message: &WorkerMessage) {
         let Some(socket) = &self.0 else { return };
         let text = serde_json::to_string(message).expect("messages are plain JSON");

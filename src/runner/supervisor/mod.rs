@@ -1,18 +1,19 @@
 //! Runs a sweep in a child process, so that a crash ends a cell and not the sweep.
 //!
-//! A failed allocation, the kernel's out-of-memory killer and a fault in a GPU driver end a process. So the
-//! process that the user starts, the supervisor, only starts a worker process and waits for it.
+//! A failed allocation, the kernel's out-of-memory killer or a fault in a GPU driver ends a whole process. So
+//! the process that the user starts does no work itself. It is the supervisor: it starts a worker process and
+//! waits for it.
 //!
 //! The two processes exchange lines of JSON over a pair of sockets. The worker's socket is its standard
-//! input. The supervisor first sends the attempts of earlier workers at the sweep's cells, and then `stop`
+//! input. The supervisor first sends what earlier workers of the sweep have done. Later it sends `stop`
 //! whenever the user presses Ctrl-C. The worker reports each cell that it starts or ends. When the worker
-//! dies, the supervisor knows which cells were running. It starts the next worker, which records the crash
-//! and continues. Each process detects the death of the other by the end of the stream.
+//! crashes, the supervisor knows which cells were running. It starts the next worker, which records the crash
+//! and continues. Each process detects the end of the other by the end of the stream.
 //!
-//! Scores and searches can run side by side. The first worker runs the cells before them. Then it may divide
-//! them: it tells the supervisor the number of workers, and ends. Each of these workers asks the supervisor
-//! for cells, and the supervisor grants each cell to one worker. When all have ended, a last worker runs the
-//! remaining cells by itself and writes the report.
+//! Several workers can run the cells of scores and searches in parallel. The first worker runs the cells of
+//! the earlier stages. Then it may tell the supervisor a number of workers, and end. Each of these workers
+//! asks the supervisor for cells, and the supervisor grants each cell to one worker. When all of them have
+//! ended, a last worker runs the remaining cells alone and writes the report.
 
 mod connection;
 mod crash_report;
@@ -30,8 +31,8 @@ pub use messages::{Division, MessageSender, ProgressMessage, WorkerMessage, Work
 pub use previous_attempts::{CellEnd, Crash, PreviousAttempts};
 pub use supervise::supervise;
 
-/// The environment variable that holds the supervisor's process id in a worker.
+/// Name of the environment variable that tells a worker the process id of its supervisor.
 const SUPERVISOR: &str = "DTR_SUPERVISOR";
 
-/// The line that the supervisor sends when the user wants to stop.
+/// The line that the supervisor sends to make a worker stop.
 const STOP: &str = "stop";

@@ -1,4 +1,4 @@
-//! Runs several workers side by side.
+//! Runs several workers at the same time.
 
 use std::sync::Arc;
 use std::thread;
@@ -11,10 +11,10 @@ use dtr_core::error::{Error, ErrorKind, Result};
 
 /// Runs the workers of a division to their end. Returns the exit code of a worker that failed, or 0.
 ///
-/// If one worker fails, the others stop as after Ctrl-C. A cell that fails is no failure of its worker.
+/// If one worker fails, the other workers stop as after Ctrl-C. A failed cell does not make its worker fail.
 ///
 /// # Errors
-/// Fails if the user interrupts, and as one worker does.
+/// Fails if the user interrupts the run, or if [`Supervisor::run_to_end`] fails for a worker.
 pub(super) fn run_parallel(supervisor: &Supervisor, division: &Division) -> Result<u8> {
     let display = Arc::new(ProgressDisplay::new(division.num_cells, StopFlag::default()));
     display.add_done_cells(division.num_ended_cells);
@@ -40,8 +40,11 @@ pub(super) fn run_parallel(supervisor: &Supervisor, division: &Division) -> Resu
     combine(results)
 }
 
-/// Returns the first result that is neither a success nor an interruption, which may be a consequence. Parallel
-/// workers do not print that they were interrupted, so that the message appears once.
+/// Combines the results of the workers. Returns the first failure, if there is one. Otherwise returns the
+/// interruption as an error, if a worker was interrupted.
+///
+/// A failure comes first, because it also interrupts the other workers. The interruption becomes an error,
+/// because parallel workers do not print it themselves.
 fn combine(results: Vec<Result<u8>>) -> Result<u8> {
     let is_interrupted = |result: &Result<u8>| match result {
         Ok(code) => *code == ErrorKind::Interrupted.exit_code(),

@@ -1,4 +1,5 @@
-//! The attempts of a sweep's workers at its cells so far, and the cell that crashed a worker.
+//! What the workers of a sweep have done so far: the cells that they finished, and the cells that crashed
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -13,11 +14,11 @@ use dtr_core::files::Digest;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CellEnd {
-    /// It recorded a result.
+    /// The worker recorded a result.
     Done,
-    /// It recorded a failure.
+    /// The worker recorded a failure.
     Failed,
-    /// It recorded nothing.
+    /// The worker recorded nothing, so another worker may run the cell.
     Released,
 }
 
@@ -30,48 +31,50 @@ pub struct Crash {
     pub seconds: f64,
 }
 
-/// The attempts at a sweep's cells so far.
+/// What the workers of a sweep have done with its cells so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PreviousAttempts {
-    /// The digest of the planned keys.
+    /// The digest of the planned cells' keys. `None` before a worker has planned.
     pub plan: Option<Digest>,
     /// Cells that this sweep has done.
     pub done: BTreeSet<Key>,
-    /// Cells that failed in this sweep, which does not try them again.
+    /// Cells that failed in this sweep. The sweep does not run them again.
     pub failed: BTreeSet<Key>,
-    /// Cells that crashed a worker. The next worker records the failures.
+    /// Cells that crashed a worker. The next worker records these failures.
     pub crashed: BTreeMap<Key, Crash>,
-    /// Cells that ran together when a worker crashed. The next worker logs the crash.
+    /// Cells that ran together when a worker crashed. Any of them may have caused the crash. The next worker
+    /// logs the crash.
     pub suspects: BTreeMap<Key, Crash>,
-    /// Cells that run one at a time, because one of them crashed a worker.
+    /// Cells that run one at a time, because one of them may have crashed a worker.
     pub isolated: BTreeSet<Key>,
 }
 
-/// The cells that a worker works on, with the time at which each started.
+/// The start time of each cell that a worker is running.
 pub(super) type CellStartTimes = BTreeMap<Key, Instant>;
 
 impl PreviousAttempts {
-    /// Returns whether a cell runs by itself, outside its group.
+    /// Returns whether a cell must run alone, and not together with the other cells of its group.
     pub fn is_isolated(&self, key: &Key) -> bool {
         self.isolated.contains(key) || self.suspects.contains_key(key)
     }
 
-    /// Returns whether a cell failed in this sweep.
+    /// Returns whether this cell failed or crashed a worker in this sweep.
     pub fn has_failed(&self, key: &Key) -> bool {
         self.failed.contains(key) || self.crashed.contains_key(key)
     }
 
-    /// Returns whether a cell failed in this sweep, or crashed a worker.
+    /// Returns whether any cell failed or crashed a worker in this sweep.
     pub(super) fn has_failures(&self) -> bool {
         !self.failed.is_empty() || !self.crashed.is_empty()
     }
 
-    /// Returns whether this sweep does not try a cell again.
+    /// Returns whether this cell is done or failed, so that this sweep does not run it again.
     pub(super) fn has_ended(&self, key: &Key) -> bool {
         self.done.contains(key) || self.has_failed(key)
     }
 
-    /// Returns the attempts for one of several workers, which alone records the crashes so far.
+    /// Returns a copy for one of several workers, which records the crashes so far. The crashes are removed
+    /// from `self`, so that no other worker records them too.
     pub(super) fn hand_over(&mut self) -> Self {
         let attempts = self.clone();
         self.failed.extend(std::mem::take(&mut self.crashed).into_keys());
@@ -79,7 +82,7 @@ impl PreviousAttempts {
         attempts
     }
 
-    /// Applies a worker's message about cells.
+    /// Updates the state after a worker's message about its plan or a cell.
     pub(super) fn apply_message(&mut self, message: WorkerMessage, running: &mut CellStartTimes) {
         match message {
             WorkerMessage::Planned(digest) => self.plan = Some(digest),
@@ -100,11 +103,12 @@ impl PreviousAttempts {
         }
     }
 
-    /// Assigns the crash of a worker to the cells that it worked on. Returns false if it worked on none.
+    /// Assigns the crash of a worker to the cells that it was running. Returns whether it was running any
+    /// cell.
     ///
-    /// If one cell ran, it crashed the worker. If several cells ran together, any of them may have crashed
-    /// the worker, so each runs by itself from now on. Every crash removes a cell from the sweep or from a
-    /// group, so the sweep ends.
+    /// If one cell was running, it crashed the worker. If several cells were running together, any of them
+    /// may have crashed the worker, so each of them runs alone from now on. Every crash removes a cell from
+    /// the sweep or from a group. So the number of crashes is limited.
     pub(super) fn assign_crash(&mut self, running: &CellStartTimes, reason: &str) -> bool {
         let is_known = running.len() == 1 || running.keys().all(|key| self.is_isolated(key));
         let crash =
@@ -164,7 +168,7 @@ mod tests {
                 && attempts.is_isolated(&key("a"))
                 && !attempts.has_failed(&key("a"))
         );
-        // A second crash of the same two must not isolate them for ever.
+        // If both cells crash together again, both count as crashed. Otherwise the sweep would not end.
         assert!(attempts.assign_crash(&together, "killed"));
         assert_eq!(attempts.crashed.len(), 2);
     }

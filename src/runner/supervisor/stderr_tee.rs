@@ -1,4 +1,4 @@
-//! Copies a worker's standard error to the standard error of this process, and keeps the end for a crash
+//! Copies a worker's standard error to the standard error of this process. Keeps the last bytes for a crash
 //! report.
 
 use std::collections::VecDeque;
@@ -13,18 +13,18 @@ use std::thread::{self, JoinHandle};
 use super::crash_report::ALLOCATION_FAILED;
 use crate::runner::progress::ProgressDisplay;
 
-/// Number of bytes that are kept for the crash report.
+/// Number of bytes that are kept for a crash report.
 const NUM_KEPT: usize = 4096;
 
-/// A thread that copies a worker's standard error.
+/// The thread that copies a worker's standard error.
 pub struct StderrTee(JoinHandle<VecDeque<u8>>);
 
 impl StderrTee {
-    /// Redirects the standard error of `worker` to a thread of this process. Returns `None` on a terminal,
-    /// where the worker draws bars and the user sees its messages.
+    /// Redirects the standard error of `worker` to a thread of this process. On a terminal, redirects nothing
+    /// and returns `None`, because the worker itself draws bars there.
     ///
-    /// Also redirects standard output if it goes to the same file as standard error, to keep the order of
-    /// lines.
+    /// If standard output goes to the same file as standard error, also redirects standard output. This keeps
+    /// the order of the lines.
     ///
     /// # Errors
     /// Fails if the pipe or the thread cannot be created.
@@ -40,8 +40,8 @@ impl StderrTee {
         Self::spawn(move || copy_to_stderr(reader)).map(Some)
     }
 
-    /// Redirects the standard error of `worker`, one of several, to a thread of this process, which copies
-    /// whole lines above the bars of `display`.
+    /// Redirects the standard error of `worker` to a thread that prints whole lines above the bars of
+    /// `display`. This is for one of several workers, which share the display.
     ///
     /// # Errors
     /// Fails if the pipe or the thread cannot be created.
@@ -55,7 +55,8 @@ impl StderrTee {
         Ok(Self(thread::Builder::new().name("tee".to_owned()).spawn(copy)?))
     }
 
-    /// Waits for the end of the stream, and returns its last line.
+    /// Waits for the end of the stream. Returns the line about a failed allocation if there is one, and
+    /// otherwise the last line.
     pub fn last_line(self) -> Option<String> {
         let kept: Vec<u8> = self.0.join().ok()?.into();
         let text = String::from_utf8_lossy(&kept);
@@ -67,14 +68,14 @@ impl StderrTee {
     }
 }
 
-/// Returns device and inode of the file that `stream` writes to.
+/// Returns the device and the inode of the file that `stream` writes to.
 fn file_id(stream: &impl AsFd) -> io::Result<(u64, u64)> {
     let found = File::from(stream.as_fd().try_clone_to_owned()?).metadata()?;
     Ok((found.dev(), found.ino()))
 }
 
-/// Copies bytes until the end of the stream, and returns the last bytes. If the standard error of this
-/// process is closed, drops the bytes, so that the worker never waits.
+/// Copies bytes until the end of the stream, and returns the last bytes. Continues to read if the standard
+/// error of this process is closed, so that the worker never waits.
 fn copy_to_stderr(mut reader: PipeReader) -> VecDeque<u8> {
     let (mut kept, mut bytes) = (VecDeque::new(), [0; NUM_KEPT]);
     while let Ok(count) = reader.read(&mut bytes) {
@@ -87,7 +88,8 @@ fn copy_to_stderr(mut reader: PipeReader) -> VecDeque<u8> {
     kept
 }
 
-/// Copies lines until the end of the stream, and returns the last bytes. Ends a line that a crash cut off.
+/// Copies lines until the end of the stream, and returns the last bytes. Adds the line break to a line that a
+/// crash cut off.
 fn copy_lines(reader: PipeReader, display: &ProgressDisplay) -> VecDeque<u8> {
     let (mut kept, mut line, mut reader) = (VecDeque::new(), Vec::new(), BufReader::new(reader));
     while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {

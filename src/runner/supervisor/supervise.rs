@@ -1,5 +1,5 @@
-//! The supervisor, the process that the user started. It starts worker processes, and a new one after each
-//! crash.
+//! The supervisor: the process that the user started. It starts worker processes, and a new worker process
+//! after each crash.
 
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
@@ -21,12 +21,12 @@ use crate::runner::progress::ProgressDisplay;
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::process::{oom_kill_count, running_program};
 
-/// Runs this command in workers, and in a new worker after each crash. Returns the exit code of the last
-/// worker.
+/// Runs the command of this process in a worker process. Starts a new worker process after each crash, and
+/// several workers if the first one asks for them. Returns the exit code of the last worker.
 ///
 /// # Errors
-/// Fails if a worker cannot be started, or if a worker crashes while it works on no cell, because the next
-/// worker would crash too.
+/// Fails if a worker cannot be started, or if a user ends a worker by a signal. Also fails if a worker
+/// crashes while it runs no cell, because the next worker would crash too.
 pub fn supervise() -> Result<u8> {
     let supervisor = Supervisor { forwarder: InterruptForwarder::listen()?, state: Mutex::default() };
     let run_alone = |role| supervisor.run_to_end(&Worker { number: 0, role, display: None });
@@ -47,19 +47,19 @@ pub(super) struct Supervisor {
     state: Mutex<SweepState>,
 }
 
-/// A worker, which a new process continues after each crash.
+/// A worker. After each crash, a new process continues its work.
 pub(super) struct Worker {
-    /// Its number among the workers that run side by side.
+    /// The number of this worker among the workers that run at the same time.
     pub(super) number: usize,
-    /// The part of the sweep that it does.
+    /// The part of the sweep that the worker runs.
     pub(super) role: WorkerRole,
-    /// The display of its messages and its progress; `None` if it displays them itself.
+    /// The display that shows the worker's messages and progress. `None` if the worker displays them itself.
     pub(super) display: Option<Arc<ProgressDisplay>>,
 }
 
 impl Worker {
-    /// Redirects the standard error of the process that `command` starts. On a terminal, a worker without
-    /// others writes to it.
+    /// Redirects the standard error of the process that `command` starts. Redirects nothing if a single
+    /// worker runs on a terminal.
     fn redirect_stderr(&self, command: &mut Command) -> std::io::Result<Option<StderrTee>> {
         match &self.display {
             Some(display) => StderrTee::attach_lines(command, Arc::clone(display)).map(Some),
@@ -78,7 +78,8 @@ impl Supervisor {
         self.forwarder.stop_all();
     }
 
-    /// Runs a worker, and a new process after each crash. Returns the exit code of the last process.
+    /// Runs a worker to its end, in a new process after each crash. Returns the exit code of the last
+    /// process.
     ///
     /// # Errors
     /// Fails as [`supervise`] does.
@@ -108,7 +109,8 @@ impl Supervisor {
         }
     }
 
-    /// Runs one process of a worker to its end. Returns its exit status, and its last line on standard error.
+    /// Runs one process of a worker to its end. Updates `running`, which holds the cells that the process is
+    /// running. Returns the exit status of the process, and its last line on standard error.
     fn run_process(
         &self,
         worker: &Worker,
@@ -119,7 +121,8 @@ impl Supervisor {
         let mut command = worker_command(worker_socket.into());
         let tee = worker.redirect_stderr(&mut command).map_err(failure)?;
         let mut process = command.spawn().map_err(failure)?;
-        // The command holds the worker's ends of pipe and socket, which must close when the worker ends.
+        // The command holds copies of the worker's ends of the pipe and the socket. Drop these copies, so
+        // that both streams end when the worker ends.
         drop(command);
         let assignment =
             Assignment { role: worker.role, previous_attempts: self.previous_attempts(worker.role) };
@@ -137,7 +140,8 @@ impl Supervisor {
         Ok((status, tee.and_then(StderrTee::last_line)))
     }
 
-    /// Returns the attempts so far. Of several workers, one records the crashes.
+    /// Returns what earlier workers have done. If several workers run, only one of them gets the crashes to
+    /// record.
     fn previous_attempts(&self, role: WorkerRole) -> PreviousAttempts {
         match role {
             WorkerRole::Parallel { .. } => self.state().attempts.hand_over(),

@@ -1,4 +1,4 @@
-//! The state of a sweep that the supervisor and all its workers share.
+//! The state of a sweep, which the supervisor keeps for all of its workers.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,17 @@ use crate::store::Key;
 /// The state of a sweep.
 #[derive(Debug, Default)]
 pub(super) struct SweepState {
-    /// The attempts at the sweep's cells so far.
+    /// What the workers have done with the sweep's cells so far.
     pub(super) attempts: PreviousAttempts,
-    /// The division of the cells among several workers, once a worker divided them.
+    /// The division of the cells among several workers. `None` unless the first worker asked for one.
     pub(super) division: Option<Division>,
     /// The worker to which each cell was granted.
     granted: BTreeMap<Key, usize>,
 }
 
 impl SweepState {
-    /// Grants to `worker` the cells that were granted to no worker yet. Grants none after the first failure
-    /// of a sweep that ends there.
+    /// Grants to `worker` those cells of `keys` that no worker has been granted yet, and returns their keys.
+    /// Grants no cell after a failure, if the first failure ends the sweep.
     pub(super) fn grant(&mut self, worker: usize, mut keys: Vec<Key>) -> Vec<Key> {
         let fails_fast = self.division.as_ref().is_some_and(|division| division.fail_fast);
         if fails_fast && self.attempts.has_failures() {
@@ -30,8 +30,11 @@ impl SweepState {
         keys
     }
 
-    /// Assigns the crash of `worker` to the cells that it worked on, and takes back the cells that it was
-    /// granted and that can still run. Returns false if it worked on none.
+    /// Assigns the crash of `worker` to the cells that it was running. Returns whether it was running any
+    /// cell.
+    ///
+    /// Also withdraws the granted cells of this worker that have not ended, so that they can be granted
+    /// again.
     pub(super) fn assign_crash(&mut self, worker: usize, running: &CellStartTimes, reason: &str) -> bool {
         let is_assigned = self.attempts.assign_crash(running, reason);
         let attempts = &self.attempts;

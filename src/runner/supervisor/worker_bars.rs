@@ -15,12 +15,12 @@ pub(super) struct WorkerBars {
 }
 
 impl WorkerBars {
-    /// Creates the bars of a worker without tasks.
+    /// Creates the bars of a worker that has no task yet.
     pub(super) fn new(display: Arc<ProgressDisplay>) -> Self {
         Self { display, tasks: BTreeMap::new() }
     }
 
-    /// Draws the progress that the worker reports.
+    /// Draws the progress that a message of the worker reports.
     pub(super) fn apply(&mut self, message: ProgressMessage) {
         match message {
             ProgressMessage::CellsEnded(count) => self.display.add_done_cells(count),

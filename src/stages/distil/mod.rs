@@ -1,7 +1,7 @@
 //! The stage `distil`: trains the linear twins of one variant.
 //!
-//! Cells with the same base, recipe and corpus form a group. The base is the teacher. Each of its forward
-//! passes serves the twins of all cells in the group.
+//! Cells with the same base, recipe and corpus form a group. The base is the teacher. Each forward pass of
+//! the base serves the twins of all cells in the group.
 
 mod layer_ranges;
 mod trainer;
@@ -29,32 +29,33 @@ use dtr_model::{DecoderConfig, Mixer, Variant};
 pub struct DistilJob {
     /// The base, which is the teacher.
     pub base: BaseSource,
-    /// The shape of the twins, and their initial values.
+    /// The shape and the initial values of the twins.
     pub variant: Variant,
     /// The training recipe.
     pub recipe: DistilConfig,
-    /// The corpus.
+    /// The training corpus.
     pub corpus: CorpusSource,
     /// The identity of the corpus.
     pub corpus_identity: CorpusIdentity,
 }
 
-/// Everything that the trained twins of one base and one variant depend on. It determines the cell's key.
+/// Everything that the trained twins of one variant depend on, apart from the cell's inputs. All fields are
+/// part of the cell's key.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DistilSpec {
     /// The base.
     #[serde(flatten)]
     pub base: BaseSpec,
-    /// The shape of the twins, and their initial values.
+    /// The shape and the initial values of the twins.
     pub variant: Variant,
     /// The training recipe.
     pub recipe: DistilConfig,
-    /// The corpus.
+    /// The identity of the training corpus.
     pub corpus: CorpusIdentity,
 }
 
-/// Adds the cell that distils the twins of `variant` for the base `model`. Returns the base and the cell's
-/// identity.
+/// Adds the cell that distils the twins of `variant` for the base `model`. Returns the source of the base,
+/// and the id of the cell.
 pub(super) fn plan_twins(
     point: &SweepPoint<'_>,
     planner: &mut Planner,
@@ -109,7 +110,7 @@ impl Stage for DistilJob {
         let dtype = self.base.dtype();
         let variants = group.iter().map(|job| &job.variant).collect();
         let memory = DistilMemory { config, dtype, variants, recipe: &self.recipe };
-        // Layers can be trained one after another, so memory for one twin is enough.
+        // Layers can be trained one after another, so memory for the twin of one layer is enough.
         let twin = Mixer::num_twin_parameters(&self.variant, config);
         Resources {
             tokens: self.recipe.token_budget.0,
@@ -123,8 +124,9 @@ impl Stage for DistilJob {
         WorkCounts { tokens: output.tokens, evaluations: 0 }
     }
 
-    /// If a cell fails, the other cells of the group still run. Cells that another process has claimed come
-    /// last, so that this process never waits while it holds a claim.
+    /// First distils the cells that no other process has claimed. So this process never waits while it holds
+    /// a claim. If the twins of one cell cannot be trained, the other cells of the group still run. Any other
+    /// error becomes the result of every cell of the group that has not ended.
     fn run(
         context: &RunContext<'_>,
         models: &mut LoadedModels,
@@ -147,7 +149,7 @@ impl Stage for DistilJob {
     }
 }
 
-/// The results of those cells of a group that have ended, by key.
+/// The results of the cells of a group that have ended, by key.
 type CellResults = BTreeMap<Key, Result<CompletedBy>>;
 
 /// A cell of a group that this process has claimed.
@@ -158,7 +160,7 @@ struct ClaimedJob<'a> {
 }
 
 /// Claims the cells of `pending` that no other process has claimed. If other processes have claimed all of
-/// them, waits for the first cell.
+/// them, waits until the first cell is free or done.
 fn claim_available<'a>(
     context: &'a RunContext<'a>,
     pending: &[(&'a Cell, &'a DistilJob)],

@@ -1,4 +1,4 @@
-//! Trains the twins of a group of cells on all devices, and records these twins.
+//! Trains the twins of a group of distil cells on all devices, and records the twins.
 
 use super::layer_ranges::{LayerRange, layer_ranges};
 use super::{CellResults, ClaimedJob};
@@ -39,7 +39,7 @@ pub(super) fn distil_claimed(
     if ranges.len() > replicas.len() {
         let passes = ranges.len().div_ceil(replicas.len());
         task.message(&format!(
-            "trains the layers in {passes} groups, since all do not fit in memory at once"
+            "trains the layers in {passes} groups, because not all layers fit in memory together"
         ));
     }
     let sequences = recipe.schedule().sequence_shape();
@@ -61,7 +61,6 @@ pub(super) fn distil_claimed(
     Ok(())
 }
 
-/// Records the twins of each cell.
 fn record_twins(
     jobs: &[ClaimedJob<'_>],
     trained: Vec<Result<DistilledTwins>>,
@@ -78,7 +77,7 @@ fn record_twins(
     }
 }
 
-/// Returns for each range one checkpoint per cell.
+/// Returns the checkpoints of each range. A range has one checkpoint per cell.
 fn checkpoints(jobs: &[ClaimedJob<'_>], ranges: &[LayerRange]) -> Result<Vec<Vec<CheckpointFile>>> {
     let of_range = |layers: &LayerRange| {
         let name = match ranges.len() {
@@ -109,7 +108,7 @@ fn variant_name<'a>(job: &ClaimedJob<'a>) -> &'a str {
 /// Trains ranges of layers on one device.
 struct DeviceTrainer<'a> {
     base: &'a Decoder,
-    /// Name and shape of each cell's variant.
+    /// The name and the definition of each cell's variant.
     variants: &'a [(&'a str, &'a Variant)],
     recipe: &'a DistilConfig,
     task: &'a ProgressTask<'a>,
@@ -120,7 +119,8 @@ struct DeviceTrainer<'a> {
 type TrainedRange = Vec<Result<DistilledTwins>>;
 
 impl DeviceTrainer<'_> {
-    /// Trains the twins of `layers` for all cells. If there are other ranges, writes a checkpoint at the end.
+    /// Trains the twins of `layers` for all cells. If there are other ranges, writes a checkpoint at the end,
+    /// so that a process that resumes the work skips this range.
     fn train(
         &self,
         layers: &LayerRange,
@@ -154,7 +154,7 @@ impl DeviceTrainer<'_> {
     }
 }
 
-/// Joins each cell's twins from all ranges. `by_device` holds the ranges that each device trained.
+/// Joins the twins of all ranges for each cell. `by_device` holds the ranges that each device trained.
 fn join_ranges(by_device: Vec<Vec<TrainedRange>>, num_cells: usize) -> Vec<Result<DistilledTwins>> {
     let num_devices = by_device.len();
     let mut devices: Vec<_> = by_device.into_iter().map(Vec::into_iter).collect();

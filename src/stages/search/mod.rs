@@ -30,7 +30,7 @@ use dtr_model::{DecoderConfig, Variant};
 /// The job that searches for hybrids of one variant that score well on a task.
 #[derive(Clone, Debug)]
 pub struct SearchJob {
-    /// The base.
+    /// The source of the base.
     pub base: BaseSource,
     /// The shape of the twins.
     pub variant: Variant,
@@ -38,35 +38,37 @@ pub struct SearchJob {
     pub twins: CellId,
     /// The task.
     pub task: Task,
-    /// The identity of the validation split when the plan was made. Scores on this split decide the search.
+    /// The identity of the validation split at the time of the plan. The search compares scores on this
+    /// split.
     pub validation: TaskIdentity,
-    /// The identity of the test split when the plan was made. The chosen hybrids are scored on this split.
+    /// The identity of the test split at the time of the plan. The chosen hybrids are scored on this split.
     pub test: TaskIdentity,
     /// The search strategy.
     pub strategy: SearchStrategy,
     /// The stop criterion.
     pub stop: StopCriterion,
-    /// Whether to prune candidates that cannot win. False if the strategy does not choose among several
-    /// candidates.
+    /// Whether the search prunes candidates that cannot win. False if the strategy does not choose among
+    /// several candidates.
     pub prune: bool,
 }
 
-/// Everything that the result of a search depends on. It determines the cell's key.
+/// Everything that the result of a search depends on, apart from the cell's inputs. All fields are part of
+/// the cell's key.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SearchSpec {
     /// The base.
     #[serde(flatten)]
     pub base: BaseSpec,
-    /// The validation split.
+    /// The identity of the validation split.
     pub validation: TaskIdentity,
-    /// The test split.
+    /// The identity of the test split.
     pub test: TaskIdentity,
     /// The search strategy.
     pub strategy: SearchStrategy,
     /// The stop criterion.
     pub stop: StopCriterion,
-    /// Whether candidates that cannot win are pruned. It is in the key, because the record of a pruned
-    /// candidate holds only bounds of its score.
+    /// Whether the search prunes candidates that cannot win. The key depends on this, because the result has
+    /// only bounds for the score of a pruned candidate.
     pub prune: bool,
 }
 
@@ -101,7 +103,7 @@ impl Stage for SearchJob {
     fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> Resources {
         let dtype = self.base.dtype();
         let base_bytes = weight_bytes(config, dtype);
-        // Twins are f32 on disk. They are in memory as f32 before they are converted to the type of the base.
+        // Twins are stored in f32, and loaded in f32 before they are converted to the type of the base.
         let peak_twin_bytes = twin_bytes(config, &self.variant, Dtype::F32);
         Resources {
             evaluations: max_evaluations(&self.strategy, config.num_layers as u64),
@@ -165,7 +167,8 @@ impl SearchJob {
                 ClaimOutcome::Claimed(claimed) => claimed,
                 ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
             };
-        // A result that refers to a missing score is computed again, mostly from the scores that are left.
+        // A cell that has a result runs again only if a score cell that the result refers to is missing. The
+        // record then has the usage of both runs.
         if let Some(Record { seconds, joules, .. }) = context.store.find::<SearchResult>(cell.id())?.done() {
             claimed.set_earlier_usage(ResourceUsage { seconds, joules });
         }

@@ -1,4 +1,4 @@
-//! The candidates that a search has pruned. They are kept on disk until the search ends.
+//! The candidates that a search has pruned, in a file that exists until the search ends.
 
 use std::collections::BTreeMap;
 
@@ -11,24 +11,24 @@ use dtr_model::Mask;
 
 /// The candidates that a search has pruned.
 ///
-/// A pruned candidate has no score cell. So a process that resumes the search reads the candidate's bounds
-/// from this file.
+/// A pruned candidate has no record of its score. So a process that resumes the search reads the bounds of
+/// the score from this file.
 pub(super) struct PrunedCandidates {
     file: CheckpointFile,
     candidates: BTreeMap<String, PrunedCandidate>,
 }
 
-/// A candidate that was pruned.
+/// The result of a pruned candidate.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(super) struct PrunedCandidate {
-    /// The bounds of the candidate's score when it was pruned.
+    /// The bounds of the candidate's score at the time of pruning.
     pub(super) bounds: ScoreBounds,
-    /// Number of tokens that had gone through the model when the candidate was pruned.
+    /// Number of tokens that had gone through the model at the time of pruning.
     pub(super) tokens: u64,
 }
 
 impl PrunedCandidates {
-    /// Reads the candidates in `file`. If the file does not exist, there are none.
+    /// Reads the candidates in `file`. Returns no candidates if the file does not exist.
     ///
     /// # Errors
     /// Fails if the file cannot be read or is damaged.
@@ -41,7 +41,7 @@ impl PrunedCandidates {
         Ok(Self { file, candidates })
     }
 
-    /// Returns the pruned candidate with this mask, or `None` if it was not pruned.
+    /// Returns the pruned candidate with this mask, or `None` if the search has not pruned it.
     pub(super) fn get(&self, mask: &Mask) -> Option<PrunedCandidate> {
         self.candidates.get(&mask_name(mask)).copied()
     }
@@ -57,7 +57,7 @@ impl PrunedCandidates {
     }
 }
 
-/// Returns the replaced layers, joined by commas.
+/// Returns the key of a mask in the file: the replaced layers, joined by commas.
 fn mask_name(mask: &Mask) -> String {
     mask.layers().iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }

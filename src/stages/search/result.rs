@@ -1,11 +1,11 @@
-//! The result of searching which layers of a base to replace.
+//! The result of a search for the layers of a base to replace.
 
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::search::{Round, Trial};
 use crate::store::CellId;
 
-/// The layers that a search chose to replace, and every candidate that it scored.
+/// The result of a search: the two chosen hybrids, and every candidate that the search scored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SearchResult {
     /// Number of layers of the base.
@@ -14,27 +14,27 @@ pub struct SearchResult {
     pub validation_items: u32,
     /// Score of the base on the validation split.
     pub base: f64,
-    /// The search stops when the validation score falls below this threshold. `None` if the search continues
-    /// until every layer is replaced.
+    /// The search stops when the best validation score of a round is below this threshold. `None` if the
+    /// search continues until every layer is replaced.
     pub threshold: Option<f64>,
     /// The impact score of each layer, if the strategy uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impacts: Option<Vec<f64>>,
     /// Every candidate of every round, in the order in which they were scored.
     pub trials: Vec<Trial>,
-    /// The best trial of each round.
+    /// The winner of each round.
     pub rounds: Vec<Round>,
     /// The hybrid with the highest validation score, which the paper calls `M_best`. Among hybrids with equal
-    /// scores, the one with the most replaced layers.
+    /// scores, it is the one with the most replaced layers.
     pub best: ChosenHybrid,
     /// The last hybrid that the search accepted, which the paper calls `M_opt`. Of the hybrids at or above
     /// the threshold, it replaces the most layers.
     pub opt: ChosenHybrid,
     /// Score of the base on the test split.
     pub base_test: TestScore,
-    /// Number of masks that the search needed scores for, including masks that another search had scored.
+    /// Number of scores that the search needed on both splits, including scores that were already stored.
     pub evaluations: u64,
-    /// Number of tokens that went through the model to compute these scores, in this search or an earlier
+    /// Number of tokens that went through the model to compute these scores, in this search or in an earlier
     /// one.
     pub tokens: u64,
 }

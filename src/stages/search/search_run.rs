@@ -1,4 +1,4 @@
-//! Runs a search: takes scores from the store, computes those that are missing, and scores the chosen hybrids
+//! Runs a search. It takes scores from the store, computes the missing scores, and scores the chosen hybrids
 //! on the test split.
 
 use std::collections::BTreeMap;
@@ -98,8 +98,8 @@ pub(super) fn search(
     })
 }
 
-/// Returns the layers in ascending order of their values. Layers with equal values are in ascending order of
-/// their index.
+/// Returns the layers in ascending order of their values. Layers with equal values keep the
+/// order of their indices.
 fn ascending(values: &[f64]) -> Vec<u32> {
     let mut layers: Vec<u32> = (0..values.len() as u32).collect();
     layers.sort_by(|one, other| values[*one as usize].total_cmp(&values[*other as usize]));
@@ -108,13 +108,13 @@ fn ascending(values: &[f64]) -> Vec<u32> {
 
 /// A candidate that this process has claimed in order to score it.
 struct ClaimedCandidate<'a> {
-    /// Its index among the candidates of the request.
+    /// Index among the candidates that the search asked to score.
     index: usize,
     cell: CellId,
     claimed: RunningCell<'a>,
 }
 
-/// A running search. Counts its evaluations and tokens.
+/// A running search, with the number of its evaluations and tokens so far.
 struct SearchRun<'a> {
     context: &'a RunContext<'a>,
     cell: &'a Cell,
@@ -126,7 +126,8 @@ struct SearchRun<'a> {
 }
 
 impl<'a> SearchRun<'a> {
-    /// Returns the exact score of a mask, and the cell that holds the score.
+    /// Returns the exact score of a mask, and the id of the score's cell. Computes and records the score if
+    /// the store does not have it.
     fn score_fully(
         &mut self,
         scorer: &mut MultiDeviceScorer<'_>,
@@ -153,7 +154,7 @@ impl<'a> SearchRun<'a> {
         Ok((result, cell.id().clone()))
     }
 
-    /// Returns the bounds of the candidates' scores. Records the scores that are exact.
+    /// Returns the bounds of the candidates' scores, in the order of `candidates`. Records the exact scores.
     fn score_candidates(
         &mut self,
         scorer: &mut MultiDeviceScorer<'_>,
@@ -166,10 +167,11 @@ impl<'a> SearchRun<'a> {
         Ok(scores.values().map(CandidateScore::bounds).collect())
     }
 
-    /// Claims the candidates that were neither scored nor pruned, so that no candidate is scored by two
-    /// processes. Adds the scores of the other candidates to `scores`.
+    /// Claims the candidates that were neither scored nor pruned, so that two processes never score the same
+    /// candidate. Adds the known scores of the other candidates to `scores`, by index.
     ///
-    /// All processes claim in the order of keys. Otherwise two processes could wait for each other.
+    /// All processes claim cells in the order of their keys. Otherwise two processes could wait for each
+    /// other.
     fn claim_unscored(
         &self,
         scorer: &MultiDeviceScorer<'_>,
@@ -207,7 +209,8 @@ impl<'a> SearchRun<'a> {
         Ok(claimed_candidates)
     }
 
-    /// Scores the claimed candidates, and records the scores that are exact.
+    /// Scores the claimed candidates, and adds their scores to `scores`, by index. Records the exact scores,
+    /// and saves the bounds of pruned candidates.
     fn score_claimed(
         &mut self,
         scorer: &mut MultiDeviceScorer<'_>,
@@ -236,7 +239,7 @@ impl<'a> SearchRun<'a> {
         Ok(())
     }
 
-    /// Returns the score of a cell, or `None` if the cell is not done.
+    /// Returns the stored score of a cell, or `None` if the cell is not done.
     fn find_score(&self, cell: &Cell) -> Result<Option<ScoreResult>> {
         Ok(self.context.store.find::<ScoreResult>(cell.id())?.done().map(|record| record.outcome))
     }
@@ -259,7 +262,10 @@ impl<'a> SearchRun<'a> {
         self.task.advance(1);
     }
 
-    /// Returns the score cell of a mask on a split.
+    /// Returns the cell that scores a mask on a split.
+    ///
+    /// # Errors
+    /// Fails if the user has asked to stop, or if the cell's specification cannot be created.
     fn score_cell(&self, split: Split, mask: &Mask) -> Result<Cell> {
         self.task.check_interrupted()?;
         let job = self.job;

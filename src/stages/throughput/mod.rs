@@ -1,4 +1,4 @@
-//! The stage `throughput`: times the prefill and the decoding of a base or hybrid that has random weights.
+//! The stage `throughput`: times the prefill and the decoding of a base or a hybrid with random weights.
 
 mod plan;
 mod random_models;
@@ -25,7 +25,7 @@ use dtr_core::process::CpuTimes;
 use dtr_core::seed::Seed;
 use dtr_model::{BlockConfig, DecoderConfig, GeometryConfig, Hybrid, Mask, Variant};
 
-/// The job that times one base or hybrid at one context and batch size.
+/// The job that times one base or hybrid at one context length and one batch size.
 #[derive(Clone, Debug)]
 pub struct ThroughputJob {
     /// The shape of the base.
@@ -40,16 +40,16 @@ pub struct ThroughputJob {
     pub batch_size: usize,
     /// The settings of the measurement.
     pub recipe: ThroughputConfig,
-    /// The machine that computes.
+    /// The hardware that runs the model.
     pub machine: HardwareLabel,
 }
 
 /// The layers that a timed hybrid replaces.
 #[derive(Clone, Debug)]
 pub enum ReplacedLayers {
-    /// These layers, ascending.
+    /// The given layers, ascending.
     Fixed(Vec<u32>),
-    /// The layers of the hybrid that a search chose for this number of replaced layers.
+    /// The layers of the hybrid that a search found for a given number of replaced layers.
     FromSearch {
         /// The number of replaced layers.
         num_replaced: u32,
@@ -58,8 +58,8 @@ pub enum ReplacedLayers {
     },
 }
 
-/// Everything that a speed depends on: shapes, settings and the machine. It determines the cell's key.
-/// Weights are left out, because they are random.
+/// Everything that a speed depends on, apart from the cell's inputs: shapes, settings and the hardware. All
+/// fields are part of the cell's key.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ThroughputSpec {
     /// The shape of the base.
@@ -70,23 +70,23 @@ pub struct ThroughputSpec {
     pub geometry: Option<GeometryConfig>,
     /// Number of replaced layers.
     pub num_replaced: u32,
-    /// The replaced layers, ascending. `None` if the search cell that is the input `search` chooses them.
+    /// The replaced layers, ascending. `None` if the search cell that is the input `search` determines them.
     pub layers: Option<Vec<u32>>,
     /// Number of tokens of a prompt.
     pub context: usize,
     /// Number of prompts in a batch.
     pub batch_size: usize,
-    /// Number of tokens decoded after a prompt.
+    /// Number of tokens that each run decodes after a prompt.
     pub new_tokens: usize,
-    /// Number of tokens of each prompt that one forward pass of the prefill reads.
+    /// Number of tokens of each prompt that one forward pass of the prefill processes.
     pub prefill_chunk: usize,
     /// Number of warm-up runs, whose times are discarded.
     pub warm_up: usize,
-    /// Number of runs that are timed.
+    /// Number of timed runs.
     pub repeats: usize,
     /// The seed of prompts and weights.
     pub seed: Seed,
-    /// The machine that computes.
+    /// The hardware that runs the model.
     pub machine: HardwareLabel,
 }
 
@@ -189,8 +189,8 @@ impl ThroughputJob {
         (runs * self.batch_size * (self.context + self.recipe.new_tokens)) as u64
     }
 
-    /// Returns the job that times the base at the same context and batch size. Its speed is the reference for
-    /// this job's hybrid.
+    /// Returns the job that times the base at the same context length and batch size. The speed-up of this
+    /// job's hybrid is relative to the speed of that base.
     pub fn to_base_job(&self) -> Self {
         Self { variant: None, layers: ReplacedLayers::Fixed(Vec::new()), ..self.clone() }
     }

@@ -1,4 +1,4 @@
-//! Plans the timings that a point of a sweep asks for.
+//! Plans the throughput cells that a point of a sweep asks for.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::stages::stage::Stage;
 use dtr_core::error::{Error, Result};
 use dtr_model::Mask;
 
-/// Adds a cell for each model, context and batch size to time.
+/// Adds a cell for each combination of a base or hybrid, a context length and a batch size.
 pub(super) fn plan_timings(point: &SweepPoint<'_>, planner: &mut Planner) -> Result<()> {
     let recipe = &point.manifest.throughput;
     if !recipe.is_enabled() {
@@ -32,10 +32,10 @@ pub(super) fn plan_timings(point: &SweepPoint<'_>, planner: &mut Planner) -> Res
     Ok(())
 }
 
-/// Returns a job for each model to time under `labels`. Without a variant, that is the base. With a variant,
-/// it is one hybrid per number of replaced layers.
+/// Returns the jobs with the labels `labels`. Labels without a variant have one job, which times the base.
+/// Labels with a variant have one job per number of replaced layers, which times a hybrid.
 ///
-/// The context and batch size of these jobs are 0. The caller sets them.
+/// The context length and batch size of these jobs are 0. The caller sets them.
 fn jobs_of_labels(
     point: &SweepPoint<'_>,
     planner: &mut Planner,
@@ -101,7 +101,7 @@ fn timing_labels(
     }
 }
 
-/// Returns the error for a request to replace `count` layers of `model`, which has `num_layers`.
+/// Returns the error for a manifest that asks to replace `count` of the `num_layers` layers of `model`.
 fn too_many_layers_error(point: &SweepPoint<'_>, model: &str, count: u32, num_layers: u32) -> Error {
     let error = Error::manifest(format!("`{model}` has {num_layers} layers, so {count} cannot be replaced"));
     let index = match &point.manifest.throughput.replaced {

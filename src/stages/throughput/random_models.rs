@@ -8,7 +8,7 @@ use dtr_core::error::Result;
 use dtr_core::seed::Seed;
 use dtr_model::{Decoder, DecoderConfig, TwinInit, Twins, Variant};
 
-/// The base and the twins of the job that was timed last. Their weights are random.
+/// A cache of the base and the twins that the last timed job used.
 #[derive(Default)]
 pub struct RandomModels {
     base: Option<(DecoderConfig, Seed, Decoder)>,
@@ -32,8 +32,7 @@ impl RandomModels {
         }
         let (_, _, base) = self.base.as_ref().expect("the base was loaded above");
         let Some(variant) = &job.variant else { return Ok((base, None)) };
-        // Initial values do not change the speed. Random ones are used, because the others do not support
-        // every geometry.
+        // Initial values do not change the speed. Only `TwinInit::Random` supports every geometry.
         let variant = Variant { init: TwinInit::Random, ..variant.clone() };
         if self.twins.as_ref().is_none_or(|twins| twins.0 != variant) {
             self.twins = None;

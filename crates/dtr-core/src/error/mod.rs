@@ -1,4 +1,4 @@
-//! The error type of the workspace: a message, the place of the problem, a hint, and an exit code.
+//! The error type of the workspace. An error has a message, a hint, a span in a text file, and an exit code.
 
 mod excerpt;
 mod panic;
@@ -11,7 +11,7 @@ use std::path::Path;
 use excerpt::shorten_lines;
 pub use panic::{PanicError, catch_panic};
 
-/// Result with this crate's [`Error`].
+/// A result whose error is [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// The kind of failure. It determines the exit code of the process.
@@ -84,7 +84,7 @@ impl Error {
         Self::new(ErrorKind::Failed, message)
     }
 
-    /// Creates the error of work that stopped because the user interrupted the program.
+    /// Creates the error for work that the user interrupted.
     pub fn interrupted() -> Self {
         Self::new(ErrorKind::Interrupted, "interrupted").hint("run the same command again to resume")
     }

@@ -1,4 +1,4 @@
-//! Turns a panic of a third-party library over a damaged file into an error.
+//! Turns a panic of a third-party library into an error. Such a library may panic over a damaged file.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -21,14 +21,14 @@ impl std::error::Error for PanicError {}
 /// may panic on a thread of its own.
 static NUM_RUNNING: AtomicUsize = AtomicUsize::new(0);
 
-/// Runs `read` and returns its result. A panic of `read` prints nothing, and becomes an error that holds the
-/// first line of its message.
+/// Runs `read` and returns its result. If `read` panics, nothing is printed, and the error holds the first
+/// line of the panic's message.
 ///
 /// Use this only around third-party code that reads an untrusted file. A panic in this workspace is a bug and
 /// must stay visible.
 ///
 /// # Errors
-/// Returns the panic's message when `read` panics.
+/// Fails when `read` panics.
 pub fn catch_panic<T>(read: impl FnOnce() -> T) -> Result<T, PanicError> {
     static INSTALL_HOOK: Once = Once::new();
     INSTALL_HOOK.call_once(|| {

@@ -1,4 +1,4 @@
-//! Files and folders that appear complete or not at all.
+//! Atomic writes: files and folders that appear complete or not at all.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -11,14 +11,13 @@ use crate::error::{Error, Result};
 /// Prefix of the names of temporary files and folders, which are renamed when they are complete.
 const TEMPORARY_PREFIX: &str = ".dtr-tmp-";
 
-/// Writes a file atomically: at any moment, and after any crash, readers find either the old or the new
-/// content.
+/// Writes a file atomically: readers find either the old or the new content, even after a crash.
 ///
 /// `write` fills a temporary file in the folder of `path`. The file is then synced and renamed to `path`.
-/// `write` can wrap errors of other types by [`io::Error::other`].
+/// `write` can wrap errors of other types in [`io::Error::other`].
 ///
 /// # Errors
-/// Fails when `write` does, or when the file cannot be created or renamed.
+/// Fails when `write` fails, or when the file cannot be created or renamed.
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let folder = parent_folder(path);
     create_folder(folder)?;
@@ -27,7 +26,7 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result
     Ok(())
 }
 
-/// Writes `bytes` to a file as [`write_atomically`] does.
+/// Writes a file that holds `bytes`, atomically as [`write_atomically`] does.
 ///
 /// # Errors
 /// Fails when the file cannot be written.
@@ -35,7 +34,7 @@ pub fn write_bytes_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomically(path, |file| file.write_all(bytes))
 }
 
-/// Creates a folder atomically: after an error or a crash, there is no partly filled folder at `path`.
+/// Creates a folder atomically: an error or a crash never leaves a partly filled folder at `path`.
 ///
 /// `fill` writes into a temporary folder beside `path`. The folder is then renamed to `path`.
 ///
@@ -86,7 +85,7 @@ fn write_and_rename(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
-    // The mode of an ordinary new file, restricted by the umask, so that other users can read results.
+    // The mode of any new file. The default mode of `tempfile` would hide results from other users.
     let mode = Permissions::from_mode(0o666);
     let mut temporary =
         tempfile::Builder::new().prefix(TEMPORARY_PREFIX).permissions(mode).tempfile_in(folder)?;

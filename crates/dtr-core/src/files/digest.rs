@@ -1,4 +1,4 @@
-//! Content digests.
+//! BLAKE3 digests of bytes and files.
 
 use std::fmt;
 use std::fs::File;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// A blake3 digest, written as 64 lower-case hex digits.
+/// A BLAKE3 digest, written as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
@@ -27,10 +27,10 @@ impl Digest {
     }
 }
 
-/// The bytes of a large file that all threads hash together.
+/// The number of bytes that all threads hash together. A smaller file is hashed by one thread.
 const PART_BYTES: usize = 1 << 24;
 
-/// Hashes the content of a file, read as a stream. All threads hash a large file.
+/// Hashes a file without holding all of it in memory. All threads share the hashing of a large file.
 ///
 /// # Errors
 /// Fails when the file cannot be read.
@@ -74,8 +74,8 @@ impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        // Upper-case digits are refused. Otherwise a flipped bit that changes the case of a letter would not
-        // be detected.
+        // Upper-case digits are refused. Otherwise, a flipped bit in a stored digest could turn `a` into `A`
+        // without being detected.
         let hash = blake3::Hash::from_hex(text).ok().filter(|hash| hash.to_hex().as_str() == text);
         hash.map(Self::from)
             .ok_or_else(|| Error::manifest(format!("`{text}` is not a digest of 64 lower-case hex digits")))

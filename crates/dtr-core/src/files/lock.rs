@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 /// The number of attempts to take a lock before the lock counts as held. [`RETRY_PAUSE`] is the pause after
 /// each failed attempt.
 ///
-/// A single attempt is not enough: [`FileLock::is_held`] holds the lock for an instant, and a child process
-/// holds it between fork and exec.
+/// A single attempt is not enough, because other code holds a lock for an instant: [`FileLock::is_held`]
+/// while it checks, and a child process between fork and exec.
 const NUM_ATTEMPTS: usize = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
@@ -23,41 +23,40 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Takes the lock at `path`, creating the file. Returns `None` when another process holds it.
+    /// Takes the lock at `path`, and creates its file. Returns `None` when another process holds the lock.
     ///
-    /// The file is never removed. Otherwise two processes could hold locks on two different files of the same
-    /// name.
+    /// The file is never removed. Otherwise, two processes could each lock a different file at the same path.
     ///
     /// # Errors
-    /// Fails when the file cannot be opened, or its file system has no locks.
+    /// Fails when the file cannot be opened, or when its file system does not support locks.
     pub fn try_acquire(path: &Path) -> Result<Option<Self>> {
         let file = open_lock_file(path)?;
         let is_taken = try_repeatedly(path, || file.try_lock())?;
         Ok(is_taken.then_some(Self { _file: file }))
     }
 
-    /// Takes the lock at `path`, creating the file and waiting while another process holds it.
+    /// Takes the lock at `path`, and creates its file. Waits while another process holds the lock.
     ///
     /// # Errors
-    /// Fails when the file cannot be opened, or its file system has no locks.
+    /// Fails when the file cannot be opened, or when its file system does not support locks.
     pub fn acquire(path: &Path) -> Result<Self> {
         let file = open_lock_file(path)?;
         file.lock().map_err(|source| lock_error(path, source))?;
         Ok(Self { _file: file })
     }
 
-    /// Tells whether a process holds the lock at `path`, without creating the file.
+    /// Tells whether a process holds the lock at `path`. Does not create the file.
     ///
     /// # Errors
-    /// Fails when the file cannot be opened, or its file system has no locks.
+    /// Fails when the file cannot be opened, or when its file system does not support locks.
     pub fn is_held(path: &Path) -> Result<bool> {
         let file = match File::open(path) {
             Ok(file) => file,
             Err(source) if source.kind() == ErrorKind::NotFound => return Ok(false),
             Err(source) => return Err(Error::io("open", path, source)),
         };
-        // The attempt is for a shared lock. With exclusive locks, each of two callers would take the other
-        // for the owner.
+        // A shared lock lets several processes check at once. With exclusive locks, each check would report
+        // the other one as the owner.
         Ok(!try_repeatedly(path, || file.try_lock_shared())?)
     }
 }
@@ -81,7 +80,7 @@ fn try_repeatedly(path: &Path, try_lock: impl Fn() -> std::result::Result<(), Tr
 }
 
 fn lock_error(path: &Path, source: io::Error) -> Error {
-    Error::io("lock", path, source).hint("choose a results folder on a file system that has file locks")
+    Error::io("lock", path, source).hint("choose a results folder on a file system that supports file locks")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Atomic writes, content digests, text files of limited length, and file locks.
 //!
-//! Every error names the path, and has a hint where the user can act.
+//! Every error names the path.
 
 mod atomic;
 mod digest;
@@ -39,15 +39,15 @@ pub fn format_bytes(bytes: u64) -> String {
 /// Creates a folder and its parents.
 ///
 /// # Errors
-/// Fails when the system refuses.
+/// Fails when the folder cannot be created.
 pub fn create_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|source| Error::io("create", path, source))
 }
 
-/// Removes a file, or a folder with its content. Succeeds if `path` does not exist.
+/// Removes a file, or a folder with its content. Does nothing if `path` does not exist.
 ///
 /// # Errors
-/// Fails when the system refuses.
+/// Fails when the file or folder cannot be removed.
 pub fn remove_if_present(path: &Path) -> Result<()> {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {
@@ -56,7 +56,7 @@ pub fn remove_if_present(path: &Path) -> Result<()> {
     }
 }
 
-/// Returns the folder of `path`, which is `.` for a bare file name.
+/// Returns the folder that contains `path`. For a bare file name, this is `.`.
 fn parent_folder(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

@@ -6,21 +6,21 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// The longest text file that is read, in bytes. The longest known tokenizer is a fraction of this limit.
+/// The maximum size of a text file, in bytes. The largest known tokenizer file is far smaller.
 const MAX_TEXT_BYTES: u64 = 1 << 28;
 
 /// Reads a text file of at most 256 MiB.
 ///
 /// # Errors
-/// Fails when the file cannot be read, is longer, or is not UTF-8.
+/// Fails when the file cannot be read, exceeds the limit, or is not UTF-8.
 pub fn read_text_file(path: &Path) -> Result<String> {
     read_text_up_to(path, MAX_TEXT_BYTES).map_err(|source| Error::io("read", path, source))
 }
 
-/// Reads a text file of at most `max_bytes` bytes. The limit keeps a longer file from filling the memory.
+/// Reads a text file of at most `max_bytes` bytes. The limit protects against running out of memory.
 ///
 /// # Errors
-/// Fails when the file cannot be read, is longer, or is not UTF-8.
+/// Fails when the file cannot be read, exceeds the limit, or is not UTF-8.
 pub fn read_text_up_to(path: &Path, max_bytes: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     if File::open(path)?.take(max_bytes + 1).read_to_end(&mut bytes)? as u64 > max_bytes {

@@ -1,4 +1,4 @@
-//! Filters that make text of values by Python's rules, in place of minijinja's.
+//! Filters that convert values to text by Python's rules. They replace minijinja's own filters.
 
 use minijinja::value::{Kwargs, Rest, StringInput, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, filters};
@@ -6,7 +6,7 @@ use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, 
 use super::limits::{charge_bytes, charge_list};
 use super::{format, numbers, tojson};
 
-/// Adds the filters of this module and of its siblings to `environment`.
+/// Adds the filters of this module and of `format`, `numbers` and `tojson` to `environment`.
 pub(super) fn add_filters(environment: &mut Environment<'_>) {
     environment.add_filter("string", |state: &mut State<'_, '_>, value: &Value| text_of(state, value));
     environment.add_filter("upper", |state: &mut State<'_, '_>, value: &Value| {
@@ -38,16 +38,16 @@ pub(super) fn add_filters(environment: &mut Environment<'_>) {
     environment.add_filter("int", numbers::int);
     environment.add_filter("float", numbers::float);
     environment.add_filter("round", numbers::round);
-    // Python's `pprint` breaks lines by rules of its own.
+    // The line breaks of minijinja's `pprint` differ from Python's.
     environment.remove_filter("pprint");
 }
 
-/// Returns Python's `str(value)`, and charges fuel for it.
+/// Returns Python's `str(value)`, and charges the template's fuel for the text.
 fn text_of(state: &mut State<'_, '_>, value: &Value) -> Result<String, Error> {
     state.format(value.clone())
 }
 
-/// Jinja's title case: the first letter of each word in upper case, and the others in lower case.
+/// Returns `text` in Jinja's title case: the first letter of each word is upper case, the rest lower case.
 fn title(text: &str) -> String {
     let is_separator = |letter: char| letter.is_whitespace() || "-({[<".contains(letter);
     let mut titled = String::with_capacity(text.len());
@@ -125,7 +125,7 @@ fn join(
     Ok(joined)
 }
 
-/// Escapes text for HTML, as markupsafe does.
+/// Escapes text for HTML, as Python's markupsafe does. A value that is marked as safe stays as it is.
 fn escape(state: &mut State<'_, '_>, value: &Value) -> Result<Value, Error> {
     if value.is_safe() {
         return Ok(value.clone());

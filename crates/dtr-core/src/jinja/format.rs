@@ -1,4 +1,5 @@
-//! Python's `%` and `str.format`, by minijinja's formatter with arguments as Python converts them.
+//! Python's `%` operator and `str.format`. This module converts the arguments as Python does, and minijinja
+//! formats them.
 
 use std::sync::LazyLock;
 
@@ -11,26 +12,27 @@ use super::limits::{charge_bytes, charge_list, check_format_width};
 use super::numbers::{integer_part, number_as_f64};
 use super::text::python_repr;
 
-/// A conversion of a printf-style format: everything before its letter, and the letter.
+/// Matches a conversion of a printf-style format, such as `%5.2f`. The first group is everything before the
+/// letter, and the second group is the letter.
 static CONVERSION: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(%[-+ #0]*\d*(?:\.\d+)?)([a-zA-Z%])").expect("the pattern is a constant"));
 
-/// A field of `str.format` that writes a float.
+/// Matches a field of `str.format` that writes a float, such as `{:.2f}`.
 static FLOAT_FIELD: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\{[^{}]*:[^{}]*[eEfFgG%]\}").expect("the pattern is a constant"));
 
-/// A field of `str.format` that only groups digits.
+/// Matches a field of `str.format` that only groups digits, such as `{:,}`.
 static GROUPING_FIELD: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\{[^{}]*:[,_]\}").expect("the pattern is a constant"));
 
-/// The largest integer up to which every integer is a float.
+/// The largest power of two, 2^53, below which a float holds every integer exactly.
 const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 
 fn refuse(message: String) -> Error {
     Error::new(ErrorKind::InvalidOperation, message)
 }
 
-/// Python's `text % arguments`.
+/// Returns Python's `text % arguments`.
 ///
 /// # Errors
 /// Fails when an argument does not fit its conversion, or when the fuel is used up.
@@ -47,7 +49,7 @@ pub(super) fn format_printf(
     for ((letter, argument), converted) in letters.zip(arguments).zip(&mut converted) {
         *converted = convert(state, &letter, argument)?;
     }
-    // The arguments of these conversions are texts by now.
+    // `%r` becomes `%s`, because its argument is text by now. `%i` and `%u` mean the same as `%d`.
     let text = CONVERSION.replace_all(text, |found: &Captures<'_>| match &found[2] {
         "r" | "s" => format!("{}s", &found[1]),
         "i" | "u" => format!("{}d", &found[1]),
@@ -74,19 +76,19 @@ fn convert(state: &mut State<'_, '_>, letter: &str, argument: &Value) -> Result<
     }
 }
 
-/// Python's `text.format(*arguments)`.
+/// Returns Python's `text.format(*arguments)`.
 ///
 /// # Errors
-/// Fails when an argument does not fit its field, or when the fuel is used up.
+/// Fails when minijinja cannot format an argument as Python does, or when the fuel is used up.
 pub(super) fn format_str(state: &mut State<'_, '_>, text: &str, arguments: &[Value]) -> Result<Value, Error> {
     check_format_width(text)?;
-    let is_different = |argument: &Value| match argument.kind() {
+    let differs_from_python = |argument: &Value| match argument.kind() {
         ValueKind::Plain => FLOAT_FIELD.is_match(text) || GROUPING_FIELD.is_match(text),
         ValueKind::Bool => GROUPING_FIELD.is_match(text),
         ValueKind::Number => FLOAT_FIELD.is_match(text) && !is_exact_as_float(argument),
         _ => false,
     };
-    if let Some(argument) = arguments.iter().find(|argument| is_different(argument)) {
+    if let Some(argument) = arguments.iter().find(|argument| differs_from_python(argument)) {
         return Err(refuse(format!("`{text}` cannot format {argument} as Python does")));
     }
     let converted =
@@ -94,8 +96,8 @@ pub(super) fn format_str(state: &mut State<'_, '_>, text: &str, arguments: &[Val
     write(state, FormatStyle::StrFormat, text, &converted)
 }
 
-/// Returns whether a number is a float, or an integer that a float holds exactly. Python converts an integer to
-/// a float before it formats it as one, and minijinja does not.
+/// Returns whether a number is a float, or an integer that a float holds exactly. In a float field, Python
+/// first converts an integer to a float. minijinja does not, so its text differs for inexact integers.
 fn is_exact_as_float(number: &Value) -> bool {
     !number.is_integer() || number_as_f64(number).is_ok_and(|number| number.abs() < MAX_EXACT_INTEGER)
 }

@@ -1,4 +1,4 @@
-//! JSON with integers of any size, as Python's `json.loads` reads them.
+//! A JSON parser for integers of any size, as Python's `json.loads` reads them.
 
 use indexmap::IndexMap;
 use minijinja::Value;
@@ -8,16 +8,16 @@ use serde_json::value::RawValue;
 
 use super::object::PythonObject;
 
-/// A JSON object whose values are still text. Of several values under one key, the last one counts.
+/// A JSON object whose values are not parsed yet. If a key occurs twice, its last value counts.
 pub type RawObject = IndexMap<String, Box<RawValue>>;
 
-/// A JSON object.
+/// A JSON object whose values are parsed.
 pub type JsonObject = IndexMap<String, Value>;
 
-/// The deepest nesting of lists and objects.
+/// The deepest allowed nesting of lists and objects.
 const MAX_DEPTH: usize = 128;
 
-/// Parses the values of an object.
+/// Parses the values of a JSON object.
 ///
 /// # Errors
 /// Fails when a string is not valid Unicode, a float is out of range, or a value is nested too deeply.
@@ -25,7 +25,7 @@ pub fn parse_object(object: RawObject) -> Result<JsonObject, Error> {
     object.into_iter().map(|(key, value)| Ok((key, parse_nested(&value, 1)?))).collect()
 }
 
-/// Parses a value.
+/// Parses a JSON value.
 ///
 /// # Errors
 /// Fails when a string is not valid Unicode, a float is out of range, or a value is nested too deeply.

@@ -1,8 +1,10 @@
 //! Limits on the work of a Jinja template.
 //!
 //! A template has a limited amount of fuel and fails when the fuel is used up. minijinja charges fuel for
-//! each step and for the text that the step writes. This module also charges for lists, because minijinja
-//! formats or joins a list before it charges, and for the text that this workspace's own filters write.
+//! each step and for the text that the step writes.
+//!
+//! This module charges fuel for two more things. One is the text that this workspace's own filters write. The
+//! other is lists: minijinja charges for a list only after it has formatted or joined the list.
 
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, State, Value};
@@ -13,13 +15,13 @@ const MAX_FUEL: u64 = 10_000_000;
 /// The number of bytes of text that one unit of fuel pays for.
 const BYTES_PER_FUEL: u64 = 64;
 
-/// Fuel that each item of a printed list costs.
+/// The units of fuel that each item of a printed list costs.
 const FUEL_PER_ITEM: u64 = 4;
 
-/// The deepest nesting of lists that is printed.
+/// The deepest nesting of lists that a template may print.
 pub(super) const MAX_NESTING: usize = 64;
 
-/// The largest width in a format string.
+/// The largest width or precision that a format string may have.
 const MAX_FORMAT_WIDTH: usize = 10_000;
 
 /// Sets the fuel of all templates of `environment`.
@@ -48,10 +50,10 @@ pub fn charge_bytes(state: &State<'_, '_>, num_bytes: usize) -> Result<(), Error
     state.consume_fuel(num_bytes as u64 / BYTES_PER_FUEL)
 }
 
-/// Charges fuel for printing `value`, if `value` is a list or a table.
+/// Charges fuel for printing `value`, if `value` is a list, a mapping or an iterator.
 ///
-/// minijinja itself charges for other values. A list can hold one long text many times, and lists can be
-/// nested, so the formatted list can be far longer than the template.
+/// A printed list can be far longer than its template, because a list can hold one long text many times, and
+/// lists can be nested. For other values, minijinja itself charges fuel.
 pub(super) fn charge_list(state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
     match value.kind() {
         ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => charge_items(state, value, 0),
@@ -86,7 +88,7 @@ fn charge_item(state: &State<'_, '_>, item: &Value, depth: usize) -> Result<(), 
     }
 }
 
-/// Refuses a format string with a very large width, since minijinja writes the text before it charges for it.
+/// Refuses a format string with a very large width. minijinja charges for the text only after writing it.
 pub(super) fn check_format_width(format: &str) -> Result<(), Error> {
     let mut numbers =
         format.split(|letter: char| !letter.is_ascii_digit()).filter(|digits| !digits.is_empty());

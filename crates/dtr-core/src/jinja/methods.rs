@@ -11,7 +11,7 @@ use super::object::PythonObject;
 /// Calls a method of a value, and charges fuel for the text that the method returns.
 ///
 /// # Errors
-/// Fails when the fuel is used up, when a format is too wide, or when the method does not exist.
+/// Fails when the fuel is used up, or when the method does not exist or refuses its arguments.
 pub(super) fn call_method(
     state: &mut State<'_, '_>,
     value: &Value,
@@ -41,7 +41,7 @@ fn remove_part(value: &Value, name: &str, part: &Value) -> Result<Value, Error> 
     Ok(shortened.unwrap_or(text).into())
 }
 
-/// Joins texts. As in Python, other items are an error.
+/// Python's `str.join`. An item that is not a string is an error, as in Python.
 fn join(state: &mut State<'_, '_>, value: &Value, items: &Value) -> Result<Value, Error> {
     charge_list(state, items)?;
     let other = items.try_iter()?.find(|item| item.as_str().is_none());

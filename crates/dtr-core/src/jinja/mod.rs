@@ -1,8 +1,8 @@
-//! Jinja templates whose text equals Python's: minijinja with the limits of `limits`, and with Python's
-//! rules wherever a value becomes text.
+//! Jinja templates that render the same text as in Python.
 //!
-//! minijinja writes floats, bytes and some characters of strings by its own rules. Text comes from values in
-//! three places, and each one is directed to [`python_str`]:
+//! The templates run in minijinja, with the limits of the module `limits`. minijinja writes floats, bytes and
+//! some characters of strings by its own rules, so this module replaces those rules with Python's. Values
+//! become text in three places, and each place uses [`python_str`]:
 //!
 //! - printed values: by the environment's formatter;
 //! - filters and methods: by the replacements in `filters` and `methods`;
@@ -30,14 +30,14 @@ pub use source::{code_names, translate_template};
 pub use text::{python_repr, python_str};
 pub use tojson::tojson;
 
-/// Creates an environment with Python's text, filters and methods, and with the limits of a template.
+/// Creates a minijinja environment with Python's text, filters and methods, and with limits on each template.
 ///
 /// Templates must be translated by [`translate_template`] before they are added.
 pub fn create_environment(syntax: SyntaxConfig) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_syntax(syntax);
     limits::set_fuel(&mut environment);
-    // The operator `~` calls the formatter only where escaping is on. The formatter escapes nothing.
+    // Escaping is on, because the operator `~` calls the formatter only then. The formatter escapes nothing.
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("none".into()));
     environment.set_formatter(|out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value| {
         limits::charge_list(state, value)?;
@@ -49,8 +49,8 @@ pub fn create_environment(syntax: SyntaxConfig) -> Environment<'static> {
     environment
 }
 
-/// Adds the tests that differ between Python and minijinja: `none` is not iterable, strings and mappings are
-/// sequences, booleans are numbers, and integers have any size.
+/// Adds the Jinja tests, such as `is number`, that differ between Python and minijinja. In Python, `none` is
+/// not iterable, strings and mappings are sequences, booleans are numbers, and integers have any size.
 fn add_tests(environment: &mut Environment<'_>) {
     use ValueKind::{Bool, Map, Number, Seq, String, Undefined};
     environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());

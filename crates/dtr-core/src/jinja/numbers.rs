@@ -6,7 +6,8 @@ use minijinja::{Error, ErrorKind, State, Value, filters};
 use super::json::parse_integer;
 use super::object::{NumberText, PythonObject};
 
-/// Jinja's `int`: Python's `int(value)`, or the integer part of a text such as `42.23`, or the default.
+/// Jinja's filter `int`. Returns Python's `int(value)`, the integer part of a string such as `42.23`, or the
+/// default.
 pub(super) fn int(
     _: &mut State<'_, '_>,
     value: &Value,
@@ -37,7 +38,7 @@ pub(super) fn int(
     Ok(converted.or(default).unwrap_or(Value::from(0)))
 }
 
-/// Jinja's `float`: Python's `float(value)`, or the default.
+/// Jinja's filter `float`. Returns Python's `float(value)`, or the default.
 pub(super) fn float(
     _: &mut State<'_, '_>,
     value: &Value,
@@ -58,7 +59,7 @@ pub(super) fn float(
     Ok(converted.map(Value::from).or(default).unwrap_or(Value::from(0.0)))
 }
 
-/// Jinja's `round`. The methods `ceil` and `floor` give a float even for an integer.
+/// Jinja's filter `round`. Its methods `ceil` and `floor` return a float even for an integer.
 pub(super) fn round(
     _: &mut State<'_, '_>,
     value: Value,
@@ -86,10 +87,12 @@ fn object_of(value: &Value) -> Option<&PythonObject> {
     value.downcast_object_ref::<PythonObject>()
 }
 
+/// Converts a number or a boolean to the nearest float.
 pub(super) fn number_as_f64(value: &Value) -> Result<f64, Error> {
     match value.kind() {
         ValueKind::Bool => Ok(f64::from(u8::from(value.is_true()))),
-        // An integer of 128 bits has no exact conversion, and its digits have the nearest one.
+        // The first conversion fails for an integer that no float holds exactly. Parsing its digits then
+        // gives the nearest float.
         _ => f64::try_from(value.clone()).or_else(|_| {
             value.to_string().parse().map_err(|_| refuse("cannot convert the value to a float"))
         }),
@@ -113,7 +116,7 @@ pub(super) fn integer_part(number: f64) -> Option<Value> {
     number.is_finite().then(|| parse_integer(&format!("{:.0}", number.trunc())))?
 }
 
-/// Python's `int(text, base)`.
+/// Returns Python's `int(text, base)`, or `None` where Python raises an error.
 fn int_of_text(text: &str, base: u32) -> Option<Value> {
     let text = remove_underscores(text.trim())?;
     let (sign, digits) = match text.strip_prefix(['+', '-']) {
@@ -137,12 +140,12 @@ fn int_of_text(text: &str, base: u32) -> Option<Value> {
     }
 }
 
-/// Python's `float(text)`.
+/// Returns Python's `float(text)`, or `None` where Python raises an error.
 fn parse_float(text: &str) -> Option<f64> {
     remove_underscores(text.trim())?.parse().ok()
 }
 
-/// Removes underscores between digits. Returns `None` if there are others, which Python refuses.
+/// Removes underscores between digits. Returns `None` if an underscore is elsewhere, which Python refuses.
 fn remove_underscores(text: &str) -> Option<String> {
     let parts: Vec<&str> = text.split('_').collect();
     let is_between_digits = parts.windows(2).all(|pair| {

@@ -1,4 +1,4 @@
-//! Python's objects that minijinja has no value for.
+//! Python objects that have no counterpart among minijinja's values.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use minijinja::Value;
 use minijinja::value::{Object, ObjectRepr};
 
-/// The numeric meaning of a [`PythonObject`].
+/// The kind of number that a [`PythonObject`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberText {
     /// An integer of any size, whose text is its decimal digits.
@@ -20,18 +20,18 @@ pub enum NumberText {
 pub struct PythonObject {
     /// Python's `str` of the object.
     pub text: String,
-    /// Python's `repr` of the object, as a list prints it.
+    /// Python's `repr` of the object, which is printed if the object is an item of a list.
     pub repr: String,
     /// The kind of number, if the object is a number.
     pub number: Option<NumberText>,
-    /// Whether Python takes the object as true.
+    /// Python's `bool` of the object.
     pub is_true: bool,
     /// The attributes of the object that are integers, such as the `year` of a date.
     pub attributes: Vec<(&'static str, i64)>,
 }
 
 impl PythonObject {
-    /// Creates an object without attributes that is not a number.
+    /// Creates an object that has no attributes and is not a number.
     pub fn new(text: impl Into<String>, repr: impl Into<String>) -> Self {
         Self { text: text.into(), repr: repr.into(), number: None, is_true: true, attributes: Vec::new() }
     }

@@ -1,14 +1,15 @@
-//! Translation of a template's source for minijinja.
+//! Translates the source of a Python Jinja template for minijinja.
 
 use std::collections::BTreeSet;
 
-/// An empty string that is marked as safe, between two operators `~`.
+/// The replacement for the operator `~`: it also concatenates an empty string that is marked as safe.
 const SAFE_CONCATENATION: &str = "~ (''|safe) ~";
 
-/// Translates a template: line endings become line feeds, as in Jinja, and `a ~ b` becomes `a ~ SAFE ~ b`
-/// where `SAFE` is an empty safe string.
+/// Translates a template. Line endings become line feeds, as in Jinja. `a ~ b` becomes `a ~ SAFE ~ b`, where
+/// `SAFE` is an empty safe string.
 ///
-/// minijinja calls the environment's formatter for an operand of `~` only if the other operand is safe.
+/// The safe string makes minijinja call the environment's formatter for both operands, because minijinja
+/// calls the formatter for an operand of `~` only if the other operand is safe.
 pub fn translate_template(source: &str) -> String {
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let mut translated = String::with_capacity(source.len());
@@ -18,7 +19,7 @@ pub fn translate_template(source: &str) -> String {
     translated
 }
 
-/// Returns all names in the code of a template: of variables, attributes, filters and keywords.
+/// Returns the names of all variables, attributes, filters and keywords in the code of a template.
 pub fn code_names(source: &str) -> BTreeSet<String> {
     let names = tokens(source).filter(|(is_code, part)| *is_code && part.starts_with(is_name_start));
     names.map(|(_, part)| part.to_owned()).collect()
@@ -28,17 +29,17 @@ fn is_name_start(letter: char) -> bool {
     letter == '_' || letter.is_alphabetic()
 }
 
-/// Divides a template into parts. The first element tells whether the part is a token of code, and not text,
-/// a comment, a delimiter or a raw block.
+/// Divides a template into parts. Each part has a flag: `true` for a token of code, and `false` for text, a
+/// comment, a delimiter or a raw block.
 fn tokens(source: &str) -> Tokens<'_> {
     Tokens { rest: source, mode: Mode::Text }
 }
 
-/// What the rest of a template begins with.
+/// The kind of part with which the rest of a template begins.
 #[derive(Clone, Copy)]
 enum Mode {
     Text,
-    /// Code up to a delimiter, with the number of open brackets.
+    /// Code that ends at the delimiter `end`. `depth` is the number of brackets that are open.
     Code {
         end: &'static str,
         depth: usize,
@@ -51,14 +52,14 @@ struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    /// Takes `length` bytes off the rest.
     fn take(&mut self, length: usize) -> &'a str {
         let (part, rest) = self.rest.split_at(length);
         self.rest = rest;
         part
     }
 
-    /// Takes the text up to the next code, with the delimiter that opens the code.
+    /// Takes the text up to the next code, and the delimiter that opens the code. Stops early after a comment
+    /// or a raw block.
     fn take_text(&mut self) -> &'a str {
         let Some(start) = self
             .rest
@@ -137,7 +138,7 @@ fn is_tag(source: &str, name: &str) -> bool {
     after.is_some_and(|after| after.trim_start_matches(['-', '+']).starts_with("%}"))
 }
 
-/// Returns the end of the raw block at `start` of `source`, before its closing tag's `%}`.
+/// Returns the end of the raw block that begins at `start`. The end is after the block's closing tag.
 fn end_of_raw_block(source: &str, start: usize) -> usize {
     let tags = source[start..].match_indices("{%").map(|(at, _)| start + at);
     let closing = tags.into_iter().find(|at| is_tag(&source[*at..], "endraw"));

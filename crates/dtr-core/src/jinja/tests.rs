@@ -1,5 +1,5 @@
-//! Text of values in the places that the comparison with Jinja in `tests/reference/` does not reach, and the
-//! limits on the text.
+//! Tests of how values become text, and of the limits on the text. They cover cases that the comparison with
+//! Python's Jinja in `tests/reference/` does not.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ fn integers_of_any_size_keep_their_digits() {
             { format!("{digits} [{digits}] {digits} True") }
         );
     }
-    assert_eq!(python_str(&parse("-0")).unwrap(), "0", "Python has no negative zero among its integers");
+    assert_eq!(python_str(&parse("-0")).unwrap(), "0", "Python has no negative integer zero");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn methods_of_bytes_and_texts_exist() {
     );
     assert_eq!(render("{{ 'abc'.removeprefix('a').removesuffix('c') }}", context! {}).unwrap(), "b");
     assert_eq!(render("{{ [1, 2.0].index(2) }}", context! {}).unwrap(), "1");
-    assert!(render("{{ ', '.join([1]) }}", context! {}).is_err(), "Python joins texts only");
+    assert!(render("{{ ', '.join([1]) }}", context! {}).is_err(), "Python joins only strings");
 }
 
 #[test]

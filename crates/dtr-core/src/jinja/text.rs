@@ -9,8 +9,8 @@ use regex::Regex;
 use super::limits::{MAX_NESTING, nested_too_deep};
 use super::object::PythonObject;
 
-/// Characters that Python's `repr` writes as escapes: those of the categories Other and Separator, except the
-/// space.
+/// Matches the characters that Python's `repr` escapes: those of Unicode's categories Other and Separator.
+/// The space is a separator too, but is not escaped.
 static NOT_PRINTABLE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[\p{C}\p{Z}]").expect("the pattern is a constant"));
 
@@ -107,7 +107,7 @@ pub(super) fn float_repr(value: f64) -> String {
     }
 }
 
-/// Returns the quotation mark that Python chooses for a text.
+/// Returns the quotation mark that Python's `repr` chooses for a string with these kinds of quotation marks.
 fn quote_of(has_single: bool, has_double: bool) -> char {
     if has_single && !has_double { '"' } else { '\'' }
 }

@@ -1,4 +1,4 @@
-//! The filter `tojson`: Python's `json.dumps`, with the defaults of transformers or of Jinja.
+//! The filter `tojson`, which is Python's `json.dumps`: one form for chat templates, and Jinja's own form.
 
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
@@ -10,17 +10,17 @@ use super::text::float_repr;
 /// The names of the arguments after the value, in order.
 const ARGUMENTS: [&str; 4] = ["ensure_ascii", "indent", "separators", "sort_keys"];
 
-/// The largest indent of a level, in bytes.
+/// The largest allowed indent per level, in bytes.
 const MAX_INDENT: usize = 100;
 
-/// The deepest nesting.
+/// The deepest allowed nesting of lists and mappings.
 const MAX_DEPTH: usize = 64;
 
-/// Bytes that are charged for each value in addition to its text.
+/// The bytes for which each value is charged fuel, in addition to its text.
 const BYTES_PER_VALUE: usize = 64;
 
-/// The filter of chat templates, as transformers defines it: `json.dumps` with `ensure_ascii=False` as the
-/// default. The arguments are those of `json.dumps`, positional or named.
+/// The filter `tojson` of chat templates, as transformers defines it: `json.dumps` with `ensure_ascii=False`
+/// as the default. Its arguments may be positional or named.
 ///
 /// # Errors
 /// Fails when an argument or the value is not valid, or when the fuel is used up.
@@ -45,7 +45,8 @@ pub fn tojson(
     writer.write(value)
 }
 
-/// The filter of Jinja: keys are sorted, all text is ASCII, and the characters that HTML reserves are escaped.
+/// Jinja's own filter `tojson`: keys are sorted, all text is ASCII, and characters with a meaning in HTML are
+/// escaped.
 pub(super) fn tojson_for_html(
     state: &mut State<'_, '_>,
     value: &Value,
@@ -65,7 +66,7 @@ pub(super) fn tojson_for_html(
     Ok(escapes.into_iter().fold(text, |text, (letter, escape)| text.replace(letter, escape)))
 }
 
-/// Returns the indent of a level, or `None` for a single line.
+/// Returns the indent per level, or `None` if the JSON is written on a single line.
 fn parse_indent(value: &Value) -> Result<Option<String>, Error> {
     match (value.as_str(), value.as_i64()) {
         _ if value.is_none() => Ok(None),
@@ -100,7 +101,7 @@ fn invalid_argument(message: String) -> Error {
 struct JsonWriter<'a, 'b, 'c> {
     state: &'a State<'b, 'c>,
     text: String,
-    /// Bytes of the text that have been charged.
+    /// The bytes of `text` for which fuel has been charged.
     num_charged: usize,
     depth: usize,
     indent: Option<String>,

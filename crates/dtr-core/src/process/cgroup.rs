@@ -5,13 +5,12 @@ use std::path::Path;
 
 use procfs::ProcessCGroups;
 
-/// For version 2 and for version 1: the controller, and the file that holds the memory limit. Version 2 has
-/// no controller in its paths.
+/// Pairs of a controller and the file that holds the memory limit. The first pair is for version 2 of control
+/// groups, whose paths name no controller. The second pair is for version 1.
 const LIMIT_FILES: [(&str, &str); 2] = [("", "memory.max"), ("memory", "memory.limit_in_bytes")];
 
-/// Returns the lowest memory limit, in bytes, among the control groups of a process and their ancestors.
-///
-/// `root` is the mount point of the control groups.
+/// Returns the lowest memory limit, in bytes, among the control groups `groups` of a process and their
+/// ancestors. `root` is the folder in which the control groups are mounted.
 pub(super) fn memory_limit(groups: ProcessCGroups, root: &Path) -> Option<u64> {
     let groups: Vec<_> = groups.into_iter().collect();
     let limits = LIMIT_FILES.iter().filter_map(|(controller, file)| {

@@ -1,4 +1,4 @@
-//! Processor time, to detect other load on a machine during a benchmark.
+//! Measures processor time, to detect the load of other processes during a benchmark.
 
 /// Cumulative processor time of the machine and of this process, in kernel clock ticks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,7 +14,7 @@ pub struct CpuTimes {
 }
 
 impl CpuTimes {
-    /// Reads the processor time that was used up to now.
+    /// Reads the processor time up to now. Returns `None` where the system does not provide it.
     pub fn now() -> Option<Self> {
         #[cfg(target_os = "linux")]
         return super::linux::cpu_times();

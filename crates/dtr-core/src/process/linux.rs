@@ -1,4 +1,4 @@
-//! Measurements from Linux's `/proc`.
+//! Measurements from `/proc` and `/sys/fs/cgroup` on Linux.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ fn status() -> Option<Status> {
 
 /// Returns the bytes of memory and swap that this process may use if nothing else runs.
 ///
-/// The memory is that of the machine or the limit of the process's control groups, whichever is lower.
+/// The memory is that of the machine, or the limit of the process's control groups if that is lower.
 pub fn memory_limit_bytes() -> Option<u64> {
     let machine = Meminfo::current().ok()?;
     let groups = Process::myself().and_then(|process| process.cgroups()).ok();

@@ -1,7 +1,7 @@
 //! Measurements of this process and its machine: memory, memory limits and processor time.
 //!
-//! Linux provides them in `/proc` and `/sys/fs/cgroup`. Every function returns `None` where the system does
-//! not provide the measurement.
+//! Linux provides these measurements in `/proc` and `/sys/fs/cgroup`. A function returns `None` where the
+//! system does not provide the measurement.
 
 #[cfg(target_os = "linux")]
 mod cgroup;
@@ -21,7 +21,7 @@ pub use unsupported::{
     cpu_model_name, memory_limit_bytes, oom_kill_count, peak_resident_bytes, resident_bytes,
 };
 
-/// Returns a path of the running program. On Linux, the path stays valid if the program's file is replaced.
+/// Returns the path of the running program's file. On Linux, the path stays valid if the file is replaced.
 pub fn running_program() -> PathBuf {
     let running = PathBuf::from("/proc/self/exe");
     match running.exists() {

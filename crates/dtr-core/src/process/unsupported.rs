@@ -1,4 +1,4 @@
-//! Systems without `/proc`: no measurement is available.
+//! The measurements on systems other than Linux: none is available.
 
 use super::CpuTimes;
 

@@ -10,21 +10,24 @@ use regex::Regex;
 
 use dtr_core::jinja::{self, charge_bytes};
 
-/// The tags `generation` and `endgeneration`, which transformers adds to Jinja. They do not change the text.
+/// Matches the tags `generation` and `endgeneration`, which transformers adds to Jinja. They do not change
+/// the rendered text.
 static GENERATION_TAG: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}").expect("the pattern is a constant")
 });
 
-/// Translates a template for minijinja. The tags `generation` become `with` blocks, which have a scope too.
+/// Translates a template for minijinja. A `generation` block becomes a `with` block, which also has its own
+/// variables.
 pub(super) fn translate_template(template: &str) -> String {
     jinja::translate_template(&GENERATION_TAG.replace_all(template, "{%$1 ${2}with $3%}"))
 }
 
-/// The most bytes that one byte of a time format expands to.
+/// The most bytes of text that one byte of a `strftime` format can produce.
 const MAX_BYTES_PER_FORMAT_BYTE: usize = 255;
 
-/// Creates an environment with trimmed blocks, and with what transformers adds: its own `tojson`, and the
-/// functions `raise_exception` and `strftime_now`.
+/// Creates the environment of chat templates. As in transformers, it trims blocks, and it has the filter
+/// `tojson` of transformers and the functions `raise_exception` and `strftime_now`. `strftime_now` formats
+/// `now`.
 pub(super) fn create_environment(now: DateTime) -> Environment<'static> {
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     let mut environment = jinja::create_environment(syntax.expect("the default delimiters are valid"));

@@ -1,4 +1,4 @@
-//! Chat templates: rendering the messages of a chat as the text that a model continues.
+//! Chat templates render the messages of a chat as the text that a model continues.
 //!
 //! Models are trained on text that transformers' `apply_chat_template` rendered. This module renders the same
 //! text, character by character.
@@ -18,8 +18,8 @@ use dtr_core::files::read_text_file;
 use dtr_core::jinja::explain_out_of_fuel;
 use dtr_core::memory_guard::with_memory_limit;
 
-/// The name of the template in the environment. If `tokenizer_config.json` has several templates, the plain
-/// chat template has this name too.
+/// The name of the template in the environment. It is also the name of the ordinary chat template in a
+/// `tokenizer_config.json` with several templates.
 const TEMPLATE_NAME: &str = "default";
 
 /// A model's chat template and the special tokens that it may refer to.
@@ -65,8 +65,8 @@ impl ChatTemplate {
         Self::new(&template, special_tokens(&config, &map), now)
     }
 
-    /// Parses `template`. `tokens` are the special tokens by the names under which a template refers to them,
-    /// such as `bos_token`.
+    /// Parses `template`. `tokens` maps the names of the special tokens in the template, such as `bos_token`,
+    /// to the tokens. The template's function `strftime_now` formats `now`.
     ///
     /// # Errors
     /// Fails when the template has a syntax error.
@@ -87,8 +87,8 @@ impl ChatTemplate {
     /// text ends where the answer of the model begins.
     ///
     /// # Errors
-    /// Fails when the template raises an error, for example because of an unknown role, or exceeds its
-    /// limits.
+    /// Fails when the template raises an error, for example because of an unknown role, or when the template
+    /// exceeds its limits.
     pub fn render(&self, messages: &Value, add_generation_prompt: bool) -> Result<String> {
         let chat = context! {
             messages => minijinja::Value::from(Serde(messages)),
@@ -102,7 +102,7 @@ impl ChatTemplate {
             |cause| {
                 let cause = explain_out_of_fuel(cause);
                 Error::manifest(format!(
-                    "cannot render the messages by the chat template: {}",
+                    "cannot render the messages with the chat template: {}",
                     describe_error(&cause)
                 ))
             },
@@ -129,8 +129,8 @@ fn read_json(path: &Path) -> Result<Value> {
     })
 }
 
-/// Returns the template that the value of `chat_template` holds: the text itself, or the entry named
-/// `default` of a list.
+/// Returns the template in `value`, the value of the key `chat_template`. The value is either the text of a
+/// template, or a list in which the template has the name `default`.
 fn select_default_template(value: &Value) -> Result<Option<String>> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let Some(templates) = value.as_array() else { return Ok(text(value)) };

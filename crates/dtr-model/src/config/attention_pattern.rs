@@ -1,29 +1,33 @@
-//! Which layers of a model slide: attend to a window of the latest tokens only.
+//! Checks which layers of a model have sliding-window attention, which sees only the latest tokens.
 //!
-//! Sliding layers are served where their window holds the whole context: they are full attention then.
+//! Such a layer is supported only if its window holds the whole context. The layer then computes full
+//! attention.
 
 use serde_json::Value;
 
 use super::ModelType;
 use super::fields::{ConfigFields, FieldResult, whole_number};
 
-/// The type of a layer in `layer_types` with full attention, as in transformers.
+/// The value in `layer_types` for a layer with full attention. The values are those of transformers.
 pub(crate) const FULL_ATTENTION: &str = "full_attention";
 
-/// The type of a layer with a sliding window.
+/// The value in `layer_types` for a layer with sliding-window attention.
 pub(crate) const SLIDING_ATTENTION: &str = "sliding_attention";
 
-/// The type of a layer whose attention dtr replaced.
+/// The value in `layer_types` for a layer whose attention dtr replaced.
 pub(crate) const LINEAR_ATTENTION: &str = "linear_attention";
 
-/// The window of Qwen's sliding layers, and the first layer that slides, if a file does not say.
+/// The default window of a Qwen's layers with sliding-window attention, in tokens.
 const DEFAULT_SLIDING_WINDOW: usize = 4096;
+
+/// The default index of a Qwen's first layer with sliding-window attention.
 const DEFAULT_MAX_WINDOW_LAYERS: i64 = 28;
 
 /// Checks that every layer attends to the whole context of `max_positions` tokens.
 ///
-/// Returns the most tokens that generation may hold in its cache, if that is less than the context: in
-/// transformers the attention of a Llama ignores a window, but its cache drops the tokens before the window.
+/// Returns the most tokens that the cache may hold during generation, if that is less than the context. Only
+/// a Llama has such a limit: in transformers, its attention ignores the window, but its cache drops older
+/// tokens.
 pub(super) fn check_layers(
     fields: &ConfigFields<'_>,
     num_layers: usize,
@@ -41,7 +45,7 @@ pub(super) fn check_layers(
     }
 }
 
-/// Returns the listed type of each layer, if the file lists them.
+/// Returns the type of each layer, or `None` if the file does not list the types.
 fn layer_types<'a>(fields: &ConfigFields<'a>, num_layers: usize) -> FieldResult<Option<Vec<&'a str>>> {
     let Some(listed) = fields.get("layer_types").filter(|value| !value.is_null()) else { return Ok(None) };
     let types = listed.as_array().filter(|types| types.len() == num_layers);
@@ -55,7 +59,7 @@ fn layer_types<'a>(fields: &ConfigFields<'a>, num_layers: usize) -> FieldResult<
     types.iter().enumerate().map(of_layer).collect::<FieldResult<_>>().map(Some)
 }
 
-/// Returns the most tokens in the cache of a Llama.
+/// Returns the most tokens that a Llama's cache may hold, or `None` if there is no limit.
 fn cache_window(fields: &ConfigFields<'_>, types: Option<&[&str]>) -> FieldResult<Option<usize>> {
     let window = |key: &str| match fields.get(key) {
         None | Some(Value::Null) => Ok(None),
@@ -75,7 +79,7 @@ fn cache_window(fields: &ConfigFields<'_>, types: Option<&[&str]>) -> FieldResul
     Ok(smallest)
 }
 
-/// Checks that no layer of a Qwen slides within the context.
+/// Checks that the window of a Qwen's layers with sliding-window attention holds the whole context.
 fn check_qwen_layers(
     fields: &ConfigFields<'_>,
     types: Option<&[&str]>,
@@ -102,7 +106,7 @@ fn check_qwen_layers(
     }
 }
 
-/// Returns the first layer that slides.
+/// Returns the index of the first layer with sliding-window attention.
 fn max_window_layers(fields: &ConfigFields<'_>) -> FieldResult<i64> {
     match fields.get("max_window_layers") {
         None => Ok(DEFAULT_MAX_WINDOW_LAYERS),

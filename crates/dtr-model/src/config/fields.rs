@@ -1,11 +1,11 @@
-//! Reading the fields of `config.json` by the rules of [`KEYS`](super::keys::KEYS). An error is a verb phrase.
+//! Reads the fields of `config.json` by the rules of [`KEYS`](super::keys::KEYS).
 
 use serde_json::{Map, Value};
 
 use super::ModelType;
 use super::keys::{Allowed, Fallback, KEYS, Rule};
 
-/// The result of reading a field.
+/// The result of reading a field. The error continues a sentence that begins with the name of the file.
 pub(super) type FieldResult<T> = std::result::Result<T, String>;
 
 /// The fields of `config.json`, for one architecture.
@@ -15,7 +15,7 @@ pub(super) struct ConfigFields<'a> {
 }
 
 impl<'a> ConfigFields<'a> {
-    /// Checks the fields that are served with some values only.
+    /// Returns the fields. Fails if the architecture is not supported, or a field has an unsupported value.
     pub fn new(fields: &'a Map<String, Value>) -> FieldResult<Self> {
         let model_type = match fields.get("model_type") {
             Some(Value::String(name)) => match name.as_str() {
@@ -36,13 +36,13 @@ impl<'a> ConfigFields<'a> {
         Ok(this)
     }
 
-    /// Returns a field, which may be `null`.
+    /// Returns the value of a field, which may be `null`. Returns `None` if the field is absent.
     pub fn get(&self, key: &str) -> Option<&'a Value> {
         debug_assert!(KEYS.iter().any(|row| row.name == key), "`{key}` has no row in the table of keys");
         self.fields.get(key)
     }
 
-    /// Returns a size.
+    /// Returns the size in a field, or the fallback that the field's rule names.
     pub fn size(&self, key: &str) -> FieldResult<usize> {
         let Rule::Size { absent, null } = self.rule(key) else { unreachable!("`{key}` is a size") };
         let fallback = match self.get(key) {
@@ -58,7 +58,7 @@ impl<'a> ConfigFields<'a> {
         }
     }
 
-    /// Returns a number with a decimal point.
+    /// Returns the floating-point number in a field, or its default. An integer is an error.
     pub fn number(&self, key: &str) -> FieldResult<f64> {
         let Rule::Number(absent) = self.rule(key) else { unreachable!("`{key}` is a number") };
         match self.get(key) {
@@ -68,7 +68,7 @@ impl<'a> ConfigFields<'a> {
         }
     }
 
-    /// Returns a flag.
+    /// Returns the flag in a field. It is `false` if the field is absent or `null`.
     pub fn flag(&self, key: &str) -> FieldResult<bool> {
         match self.get(key) {
             None | Some(Value::Null) => Ok(false),
@@ -83,15 +83,15 @@ impl<'a> ConfigFields<'a> {
     }
 }
 
-/// Returns the whole number in a field.
+/// Returns the whole number that the field `key` holds.
 pub(super) fn whole_number(key: &str, value: &Value) -> FieldResult<usize> {
     let number = value.as_u64().and_then(|number| usize::try_from(number).ok());
     number.ok_or_else(|| format!("has {value} as `{key}`, which must be a whole number"))
 }
 
-/// Checks a field that is served with some values only.
+/// Checks a field of which only the values `allowed` are supported.
 fn check_allowed(key: &str, value: &Value, allowed: &[Allowed], feature: &str) -> FieldResult<()> {
-    let is_served = allowed.iter().any(|allowed| match allowed {
+    let is_supported = allowed.iter().any(|allowed| match allowed {
         Allowed::Null => value.is_null(),
         Allowed::False => *value == false,
         Allowed::True => *value == true,
@@ -100,13 +100,13 @@ fn check_allowed(key: &str, value: &Value, allowed: &[Allowed], feature: &str) -
         Allowed::Text(text) => value == text,
         Allowed::UnusedQuantization => is_unused_quantization(value),
     });
-    match is_served {
+    match is_supported {
         true => Ok(()),
         false => Err(format!("asks for {feature}, which is not supported: `{key}` is {value}")),
     }
 }
 
-/// Returns whether a table of bitsandbytes quantises nothing.
+/// Returns whether a value holds settings of bitsandbytes that quantise nothing.
 fn is_unused_quantization(value: &Value) -> bool {
     let is_off = |key: &str| matches!(value.get(key), None | Some(Value::Null | Value::Bool(false)));
     value["quant_method"] == "bitsandbytes" && is_off("load_in_8bit") && is_off("load_in_4bit")

@@ -1,14 +1,15 @@
-//! The keys of `config.json`: what each served architecture makes of each of them.
+//! The table of the keys of `config.json`: how each supported architecture uses each key.
 //!
-//! The table says what transformers 5.17 does (`tests/reference/configs.py` checks it against the library).
-//! A key that is not in the table is ignored without a warning, as in transformers: the architecture is fixed
-//! by `model_type`, so such a key can change nothing, and published files hold dozens of them.
+//! The table follows transformers 5.17. `tests/reference/configs.py` compares the two.
+//!
+//! A key that is not in the table is ignored without a warning, as in transformers. `model_type` alone
+//! selects the architecture, so such a key changes nothing. Published files hold dozens of such keys.
 
 use super::ModelType;
 use Allowed::{EmptyTable, False, Null, Text, True, UnusedQuantization, Zero};
 use Fallback::{HeadWidth, NumHeads, Refused, Size};
 
-/// A row of the table.
+/// A key of `config.json`, with its rule for each architecture.
 pub(super) struct Key {
     pub name: &'static str,
     llama: Rule,
@@ -16,26 +17,27 @@ pub(super) struct Key {
     qwen3: Rule,
 }
 
-/// What an architecture makes of a key.
+/// How an architecture uses a key.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rule {
-    /// A whole number, with its value if the key is absent, and if it is `null`.
+    /// A whole number, with one fallback for an absent key and one for `null`.
     Size { absent: Fallback, null: Fallback },
-    /// A number with a decimal point, with its value if the key is absent.
+    /// A floating-point number, with its default.
     Number(f64),
     /// A flag. It is `false` if the key is absent or `null`.
     Flag,
     /// Part of the rotary embedding: see [`super::rope`].
     Rope,
-    /// Decides which layers slide: see [`super::attention_pattern`].
+    /// Part of the sliding-window settings: see [`super::attention_pattern`].
     LayerPattern,
-    /// Only these values are served, and the absence of the key. Another value asks for `feature`.
+    /// Supported only with the values `allowed`, or if the key is absent. Any other value needs `feature`,
+    /// which is not supported.
     Only { allowed: &'static [Allowed], feature: &'static str },
-    /// Changes nothing that this crate computes.
+    /// Has no effect on the computations of this crate.
     Ignored,
 }
 
-/// The value of a size that is absent or `null`.
+/// The value of a size whose key is absent or `null`.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fallback {
     Size(usize),
@@ -43,11 +45,11 @@ pub(super) enum Fallback {
     NumHeads,
     /// `hidden_size / num_attention_heads`.
     HeadWidth,
-    /// transformers fails too.
+    /// There is no value: the file is refused, as in transformers.
     Refused,
 }
 
-/// A value of a key that is served only with some values.
+/// A supported value of a key with [`Rule::Only`].
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Allowed {
     Null,
@@ -56,12 +58,12 @@ pub(super) enum Allowed {
     Zero,
     EmptyTable,
     Text(&'static str),
-    /// A table of bitsandbytes that quantises neither to 8 nor to 4 bits.
+    /// Settings of bitsandbytes that quantise nothing.
     UnusedQuantization,
 }
 
 impl Key {
-    /// Returns what an architecture makes of the key.
+    /// Returns how the architecture `model_type` uses the key.
     pub fn rule(&self, model_type: ModelType) -> Rule {
         match model_type {
             ModelType::Llama => self.llama,
@@ -71,12 +73,12 @@ impl Key {
     }
 }
 
-/// A row with a rule for each architecture.
+/// Creates a row with a rule for each architecture.
 const fn each(name: &'static str, llama: Rule, qwen2: Rule, qwen3: Rule) -> Key {
     Key { name, llama, qwen2, qwen3 }
 }
 
-/// A row with one rule for all architectures.
+/// Creates a row with one rule for all architectures.
 const fn all(name: &'static str, rule: Rule) -> Key {
     each(name, rule, rule, rule)
 }
@@ -93,7 +95,8 @@ const ATTENTION_BIAS: Rule = only(&[False, Null], "biases in the attention (`att
 const MLP_BIAS: Rule = only(&[False, Null], "biases in the MLP");
 const NESTED: Rule = only(&[Null], "a model inside a model");
 
-/// The table. A row without values below is read by the module that its rule names.
+/// The table of keys. The defaults of keys with [`Rule::Rope`] or [`Rule::LayerPattern`] are in the modules
+/// `rope` and `attention_pattern`.
 pub(super) static KEYS: &[Key] = &[
     // Sizes: llama, qwen2, qwen3.
     each("vocab_size", size(32_000), size(151_936), size(151_936)),
@@ -115,9 +118,9 @@ pub(super) static KEYS: &[Key] = &[
     ),
     each("max_position_embeddings", size(2048), size(32_768), size(32_768)),
     all("rms_norm_eps", Rule::Number(1e-6)),
-    // If the weights hold an embedding and a head that differ, the head is not tied all the same.
+    // Even if this flag is set, a head whose stored weight differs from the embedding is not tied.
     all("tie_word_embeddings", Rule::Flag),
-    // Parts of the computation that are served with some values only.
+    // Parts of the computation of which only some values are supported.
     all("hidden_act", only(&[Text("silu"), Text("swish")], "another activation than SiLU")),
     each("attention_bias", ATTENTION_BIAS, Rule::Ignored, ATTENTION_BIAS),
     each("mlp_bias", MLP_BIAS, Rule::Ignored, Rule::Ignored),
@@ -136,14 +139,14 @@ pub(super) static KEYS: &[Key] = &[
     all("rope_parameters", Rule::Rope),
     all("partial_rotary_factor", Rule::Rope),
     all("original_max_position_embeddings", Rule::Rope),
-    // Sliding windows. A Llama's attention never slides, but its cache does.
+    // Sliding windows. In a Llama, they limit the cache only, and not the attention.
     all("layer_types", Rule::LayerPattern),
     all("sliding_window", Rule::LayerPattern),
     each("use_sliding_window", Rule::Ignored, Rule::LayerPattern, Rule::LayerPattern),
     each("max_window_layers", Rule::Ignored, Rule::LayerPattern, Rule::LayerPattern),
     each("attention_chunk_size", Rule::LayerPattern, Rule::Ignored, Rule::Ignored),
-    // Leftovers of training, and settings of loading and generating. `dtr generate` reads `eos_token_id`
-    // itself; the manifest says in which dtype a base computes.
+    // Records of training, and settings for loading and for generation. `dtr generate` reads `eos_token_id`
+    // by other code. The manifest sets the dtype in which a base computes.
     all("architectures", Rule::Ignored),
     all("attention_dropout", Rule::Ignored),
     all("attn_implementation", Rule::Ignored),

@@ -1,6 +1,6 @@
-//! The shape of a decoder, and the `config.json` of Llama, Qwen2 and Qwen3 that describes it.
+//! The configuration of a decoder, and the reader of the `config.json` of Llama, Qwen2 and Qwen3 models.
 //!
-//! [`keys`] is the table of the keys of `config.json`.
+//! [`keys`] holds the table of the keys of `config.json`.
 
 pub(crate) mod attention_pattern;
 mod fields;
@@ -21,8 +21,8 @@ use self::rope::read_rope;
 use dtr_core::error::{Error, Result};
 use dtr_ops::RopeScaling;
 
-/// The largest sizes of a decoder, in manifests and in `config.json`. They keep products of sizes from
-/// overflowing.
+/// The largest supported sizes of a decoder, in manifests and in `config.json`. With these limits, products
+/// of sizes cannot overflow.
 const MAX_VOCAB_SIZE: usize = 1 << 24;
 const MAX_HIDDEN_SIZE: usize = 1 << 17;
 const MAX_INTERMEDIATE_SIZE: usize = 1 << 20;
@@ -43,12 +43,12 @@ pub enum ModelType {
     Qwen3,
 }
 
-/// The shape of a decoder.
+/// The architecture, the sizes and the constants of a decoder.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DecoderConfig {
     /// The architecture, under its name in transformers.
     pub model_type: ModelType,
-    /// Entries of the embedding.
+    /// Number of tokens in the vocabulary.
     pub vocab_size: usize,
     /// Width of the residual stream.
     pub hidden_size: usize,
@@ -56,11 +56,11 @@ pub struct DecoderConfig {
     pub intermediate_size: usize,
     /// Number of layers.
     pub num_layers: usize,
-    /// Query heads.
+    /// Number of query heads.
     pub num_heads: usize,
-    /// Key/value heads.
+    /// Number of key/value heads.
     pub num_kv_heads: usize,
-    /// Width of a head; need not be `hidden_size / num_heads`.
+    /// Width of a head. It may differ from `hidden_size / num_heads`.
     pub head_dim: usize,
     /// Epsilon of the RMSNorms.
     pub norm_epsilon: f64,
@@ -81,7 +81,7 @@ pub struct DecoderConfig {
     pub cache_window: Option<usize>,
 }
 
-/// The shape of a Llama decoder that is to be trained from random weights.
+/// The shape of a Llama decoder that is trained from random weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DecoderShape {
@@ -94,10 +94,10 @@ pub struct DecoderShape {
     /// Number of layers.
     #[schemars(range(min = 1, max = MAX_LAYERS))]
     pub num_layers: usize,
-    /// Query heads.
+    /// Number of query heads.
     #[schemars(range(min = 1, max = MAX_HEADS))]
     pub num_heads: usize,
-    /// Key/value heads.
+    /// Number of key/value heads.
     #[schemars(range(min = 1, max = MAX_HEADS))]
     pub num_kv_heads: usize,
     /// Width of a head.
@@ -155,7 +155,7 @@ impl DecoderConfig {
         })
     }
 
-    /// Reads the fields of `config.json`. An error is a verb phrase.
+    /// Reads the fields of `config.json`. The error is a text that follows the name of the file.
     fn from_fields(fields: &Map<String, Value>) -> std::result::Result<Self, String> {
         let fields = ConfigFields::new(fields)?;
         let (num_layers, max_positions) =
@@ -198,7 +198,7 @@ impl DecoderConfig {
         (embeddings + self.num_layers * layer + width) as u64
     }
 
-    /// Returns the `config.json` that [`DecoderConfig::parse`] and transformers read back.
+    /// Returns the content of a `config.json`, as [`DecoderConfig::parse`] and transformers read it.
     pub fn to_json(&self) -> Value {
         let architecture = match self.model_type {
             ModelType::Llama => "LlamaForCausalLM",
@@ -251,14 +251,16 @@ impl DecoderConfig {
         }
         if !self.num_heads.is_multiple_of(self.num_kv_heads) {
             let (heads, kv_heads) = (self.num_heads, self.num_kv_heads);
-            return Some(format!("has {heads} heads, which do not divide over {kv_heads} key/value heads"));
+            return Some(format!(
+                "has {heads} query heads, which cannot share {kv_heads} key/value heads evenly"
+            ));
         }
         let is_odd = !self.head_dim.is_multiple_of(2);
         is_odd.then(|| format!("has {} as `head_dim`, which must be even", self.head_dim))
     }
 }
 
-/// Returns what the user can do about fields that are refused.
+/// Returns a hint for the user about a configuration that is not supported.
 fn hint(fields: &Map<String, Value>) -> Option<&'static str> {
     match fields.get("model_type").and_then(Value::as_str) {
         Some("llama" | "qwen2" | "qwen3") => {}
@@ -266,6 +268,6 @@ fn hint(fields: &Map<String, Value>) -> Option<&'static str> {
     }
     let is_quantized = fields.get("quantization_config").is_some_and(Value::is_object);
     is_quantized.then_some(
-        "name a copy of the model that is not quantised; if these weights are not, remove `quantization_config`",
+        "name a model that is not quantised, or remove `quantization_config` if its weights are unquantised",
     )
 }

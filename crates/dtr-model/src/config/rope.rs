@@ -1,7 +1,7 @@
-//! The rotary embedding in `config.json`.
+//! Reads the settings of the rotary embedding from `config.json`.
 //!
-//! Files of transformers 5 have one table, `rope_parameters`; older files have `rope_theta`, and
-//! `rope_scaling` for long contexts. `rope_scaling` replaces `rope_parameters` where a file has both.
+//! A file of transformers 5 has the table `rope_parameters`. An older file has `rope_theta`, and the table
+//! `rope_scaling` if the frequencies are scaled. If a file has both tables, only `rope_scaling` is read.
 
 use serde_json::{Map, Value};
 
@@ -12,7 +12,7 @@ use dtr_ops::RopeScaling;
 /// The base of the rotary frequencies if a file has none.
 const DEFAULT_THETA: f64 = 10_000.0;
 
-/// The types of scaling that are the identity if their factor is 1.
+/// The types of scaling that change nothing if their factor is 1.
 const SCALED_BY_FACTOR: [&str; 2] = ["linear", "proportional"];
 
 /// Returns the base of the rotary frequencies, and their scaling.
@@ -26,7 +26,7 @@ pub(super) fn read_rope(fields: &ConfigFields<'_>, max_positions: usize) -> Fiel
     let scaling = match table.rope_type()? {
         "default" => RopeScaling::None,
         "llama3" => table.llama3(max_positions)?,
-        // Scales only positions behind `max_position_embeddings`, where no row reaches.
+        // This type scales only positions after `max_position_embeddings`, and no row is that long.
         "dynamic" if table.is_whole_head() => table.number("factor").map(|_| RopeScaling::None)?,
         name if SCALED_BY_FACTOR.contains(&name) && table.is_whole_head() && table.is_unscaled(name) => {
             RopeScaling::None
@@ -42,7 +42,7 @@ pub(super) fn read_rope(fields: &ConfigFields<'_>, max_positions: usize) -> Fiel
 
 /// Returns the table of rotary settings: `rope_scaling` unless it is empty, or else `rope_parameters`.
 fn rope_table<'a>(fields: &ConfigFields<'a>) -> FieldResult<Option<&'a Map<String, Value>>> {
-    let scaling = fields.get("rope_scaling").filter(|value| !is_empty(value));
+    let scaling = fields.get("rope_scaling").filter(|value| !is_falsy(value));
     let (key, value) = match (scaling, fields.get("rope_parameters")) {
         (Some(scaling), _) => ("rope_scaling", scaling),
         (None, None | Some(Value::Null)) => return Ok(None),
@@ -58,7 +58,7 @@ fn rope_table<'a>(fields: &ConfigFields<'a>) -> FieldResult<Option<&'a Map<Strin
 }
 
 /// Returns whether a value counts as false in Python.
-fn is_empty(value: &Value) -> bool {
+fn is_falsy(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(flag) => !flag,
@@ -69,7 +69,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// The table of rotary settings and the fields around it.
+/// The table of rotary settings, and all fields of the file.
 struct RopeTable<'a> {
     table: &'a Map<String, Value>,
     fields: &'a ConfigFields<'a>,
@@ -80,7 +80,7 @@ impl<'a> RopeTable<'a> {
         self.table.get(key)
     }
 
-    /// Returns the type of scaling; old files call it `type`.
+    /// Returns the type of scaling. Its key in old files is `type`.
     fn rope_type(&self) -> FieldResult<&'a str> {
         match self.get("rope_type").or(self.get("type")) {
             None => Ok("default"),
@@ -96,7 +96,7 @@ impl<'a> RopeTable<'a> {
         positive_number(key, value, MAX_POSITIONS as f64)
     }
 
-    /// Returns whether the whole width of a head is rotated. Unscaled frequencies always rotate all of it.
+    /// Returns whether the settings rotate the whole width of a head. Rope type `default` always does.
     fn is_whole_head(&self) -> bool {
         let key = "partial_rotary_factor";
         let factor = self.get(key).or(self.fields.get(key).filter(|factor| !factor.is_null()));

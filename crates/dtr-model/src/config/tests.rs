@@ -1,5 +1,5 @@
-//! Errors of `config.json` name the field and what to do. `tests/reference/configs.rs` compares the values with
-//! those of transformers.
+//! Tests of the errors about a `config.json`. `tests/reference/configs.rs` compares the values of a
+//! configuration with those that transformers reads.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::DecoderConfig;
 use super::keys::KEYS;
 
-/// Parses the configuration of the bundled base after `changes`, and returns the error.
+/// Applies `changes` to the configuration of the bundled base, parses it, and returns the error.
 fn refused(changes: &[(&str, Value)]) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini/config.json");
     let mut config: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Reading and writing a base as a Hugging Face directory.
+//! Reads and writes a base as a Hugging Face directory.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -39,20 +39,20 @@ pub struct BaseModel {
 }
 
 impl BaseModel {
-    /// The file of unsharded weights.
+    /// The name of the weight file of a model without shards.
     pub const WEIGHTS_FILE: &str = WEIGHTS_FILE;
-    /// The file that lists the shards of weights and the tensors in each.
+    /// The name of the file that lists the weight files of a model with shards, and the tensors in each file.
     pub const INDEX_FILE: &str = INDEX_FILE;
-    /// The files that every base has in addition to its weights.
+    /// The names of the files that every base has in addition to its weights.
     pub const REQUIRED_FILES: [&str; 2] = ["config.json", "tokenizer.json"];
-    /// Files of the tokenizer and of generation that a base may have.
+    /// The names of files with tokenizer and generation settings that a base may have.
     pub const OPTIONAL_FILES: [&str; 4] =
         ["tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json"];
 
     /// Reads `config.json`, the weights and `tokenizer.json` of `directory` onto `device` in f32.
     ///
     /// # Errors
-    /// Fails when [`LoadedModel::read`] does, and when `directory` holds a hybrid.
+    /// Fails when [`LoadedModel::read`] fails, or when `directory` holds a hybrid.
     pub fn read(directory: &Path, device: &Device) -> Result<Self> {
         Self::read_with_dtype(directory, device, DType::F32)
     }
@@ -60,7 +60,7 @@ impl BaseModel {
     /// Reads a base as [`BaseModel::read`] does and casts its parameters to `dtype`.
     ///
     /// # Errors
-    /// Fails when [`BaseModel::read`] does.
+    /// Fails when [`BaseModel::read`] fails.
     pub fn read_with_dtype(directory: &Path, device: &Device, dtype: DType) -> Result<Self> {
         let model = LoadedModel::read_with_dtype(directory, device, dtype)?;
         refuse_hybrid(&model.mask, &model.decoder.config, directory)?;
@@ -70,20 +70,20 @@ impl BaseModel {
     /// Reads `config.json` of `directory`.
     ///
     /// # Errors
-    /// Fails when it cannot be read, asks for an unsupported architecture, or describes a hybrid.
+    /// Fails when the file cannot be read, names an unsupported architecture, or describes a hybrid.
     pub fn read_config(directory: &Path) -> Result<DecoderConfig> {
         let json = ConfigJson::read(directory)?;
         refuse_hybrid(&json.mask, &json.config, directory)?;
         Ok(json.config)
     }
 
-    /// Compares the headers of the weight files in `directory` with its `config.json`. It reads no values,
-    /// except those of an output head that may equal the embedding.
+    /// Compares the headers of the weight files in `directory` with its `config.json`. Reads no values of
+    /// tensors, unless it has to compare an output head with the embedding.
     ///
-    /// Returns the names of the tensors that the model does not have. They are ignored, as in transformers.
+    /// Returns the names of stored tensors that the model does not use. They are ignored, as in transformers.
     ///
     /// # Errors
-    /// Fails when a tensor is missing, misshapen, repeated, or of an unsupported dtype.
+    /// Fails when a tensor is missing or repeated, or has a wrong shape or an unsupported dtype.
     pub fn check_weights(directory: &Path) -> Result<Vec<String>> {
         let mut config = Self::read_config(directory)?;
         let mut weights = open_model_weights(directory, &mut config, &Device::flex())?;
@@ -96,7 +96,7 @@ impl BaseModel {
     /// Reads the tokenizer of `directory`.
     ///
     /// # Errors
-    /// Fails when [`Tokenizer::read_directory`] does.
+    /// Fails when [`Tokenizer::read_directory`] fails.
     pub fn read_tokenizer(directory: &Path) -> Result<Tokenizer> {
         Tokenizer::read_directory(directory)
     }
@@ -108,7 +108,7 @@ impl BaseModel {
             && weight_files(directory).is_ok_and(|files| files.iter().all(|file| file.is_file()))
     }
 
-    /// Returns whether the extension of a file name is one of PyTorch's pickle formats.
+    /// Returns whether a file name has an extension of PyTorch's pickle files.
     pub fn is_pickle(name: &str) -> bool {
         is_pickle(name)
     }
@@ -127,16 +127,17 @@ impl BaseModel {
         Ok(shard_names(&directory.join(INDEX_FILE))?.into_iter().collect())
     }
 
-    /// Returns the version of the reading of `directory`, or `None` if every version of dtr reads it alike.
+    /// Returns a number for the way in which this version of dtr reads `directory`. Returns `None` if all
+    /// versions of dtr read the directory in the same way.
     ///
     /// # Errors
-    /// Fails when a file cannot be read, or its configuration is refused.
+    /// Fails when a file cannot be read, or when the model is not supported.
     pub fn reading(directory: &Path) -> Result<Option<u32>> {
         reading(directory)
     }
 
     /// Returns the digests of weights, configuration and tokenizer, by file name. The files that name special
-    /// tokens are among them only if they decide a score.
+    /// tokens are included only if scores depend on them.
     ///
     /// # Errors
     /// Fails when a file is missing or cannot be read.
@@ -168,7 +169,8 @@ pub fn write_base_model(decoder: &mut Decoder, tokenizer: &Tokenizer, directory:
     write_bytes_atomically(&directory.join("tokenizer.json"), tokenizer.to_json()?.as_bytes())
 }
 
-/// Refuses a hybrid: a twin learns from the full attention of its layer, which a hybrid may lack.
+/// Returns an error if the model is a hybrid. A twin is trained on the full attention of its layer, and the
+/// replaced layers of a hybrid have no full attention.
 fn refuse_hybrid(mask: &Mask, config: &DecoderConfig, directory: &Path) -> Result<()> {
     match mask.num_replaced() {
         0 => Ok(()),

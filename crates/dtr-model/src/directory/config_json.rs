@@ -1,5 +1,5 @@
-//! `config.json` of a base or a hybrid: the decoder's shape, the linear layers, and the variant of their
-//! twins.
+//! Reads the `config.json` of a base or a hybrid, and writes that of a hybrid. It describes the decoder, the
+//! linear layers, and the variant of the twins.
 
 use std::path::Path;
 
@@ -11,13 +11,13 @@ use crate::{DecoderConfig, Mask, TwinGeometry, Variant};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::read_text_file;
 
-/// The key of the list of token mixers by layer, as in transformers.
+/// The key of the list of the layers' types, as in transformers.
 const LAYER_TYPES_KEY: &str = "layer_types";
 
-/// The key of [`HybridTable`].
+/// The key of the [`HybridTable`] in `config.json`.
 const HYBRID_KEY: &str = "dtr";
 
-/// The format of [`HybridTable`] that is written, and the newest that is read.
+/// The format number of the [`HybridTable`] that is written. Tables with a higher number cannot be read.
 const FORMAT: u32 = 1;
 
 /// The table of a hybrid's `config.json` that describes its twins.
@@ -33,7 +33,7 @@ pub struct ConfigJson {
     pub config: DecoderConfig,
     /// The layers with linear attention.
     pub mask: Mask,
-    /// The variant of these layers; `None` if there are none.
+    /// The variant of the twins in these layers. `None` if no layer is linear.
     pub variant: Option<Variant>,
 }
 
@@ -41,7 +41,7 @@ impl ConfigJson {
     /// Reads `config.json` of `directory`.
     ///
     /// # Errors
-    /// Fails when it cannot be read or asks for an unsupported architecture.
+    /// Fails when the file cannot be read or names an unsupported architecture.
     pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join("config.json");
         Self::parse(&read_text_file(&path)?, &path)
@@ -60,14 +60,15 @@ impl ConfigJson {
     }
 }
 
-/// Returns the layers with linear attention in a list that [`DecoderConfig::parse`] checked.
+/// Returns the layers with linear attention. `types` is the list of layer types, which
+/// [`DecoderConfig::parse`] has checked.
 fn linear_layers(types: Option<&Value>) -> Mask {
     let types = types.and_then(Value::as_array).into_iter().flatten();
     let linear = types.enumerate().filter(|(_, layer_type)| *layer_type == LINEAR_ATTENTION);
     linear.map(|(layer, _)| layer as u32).collect()
 }
 
-/// Returns the variant of the twins, or a problem of `config.json` as a verb phrase.
+/// Returns the variant of the twins. An error continues a sentence that begins with the name of the file.
 fn parse_variant(table: Option<&Value>, config: &DecoderConfig) -> std::result::Result<Variant, String> {
     let Some(table) = table else {
         return Err(format!("has linear layers and no table `{HYBRID_KEY}` that describes them"));
@@ -87,8 +88,8 @@ fn parse_variant(table: Option<&Value>, config: &DecoderConfig) -> std::result::
     }
 }
 
-/// Returns the `config.json` of a hybrid: every field of `config.json` in the directory `base`, with the
-/// layers of `mask` marked as linear attention of `variant`.
+/// Returns the `config.json` of a hybrid. It has all fields of the `config.json` in the directory `base`, and
+/// marks the layers of `mask` as linear attention of `variant`.
 ///
 /// # Errors
 /// Fails when the file of the base cannot be read, or the base lacks a layer of `mask`.

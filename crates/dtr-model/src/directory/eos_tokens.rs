@@ -7,14 +7,14 @@ use serde_json::Value;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::read_text_file;
 
-/// The files that may name the end tokens, by precedence.
+/// The files that may name the end tokens. The first file takes precedence.
 const FILES: [&str; 2] = ["generation_config.json", "config.json"];
 
 /// Reads the end tokens of the model in `directory`: `eos_token_id` of `generation_config.json`, or else of
-/// `config.json`. Returns an empty list if neither names one.
+/// `config.json`. Returns an empty list if neither file names an end token.
 ///
 /// # Errors
-/// Fails when a file is not JSON, or its `eos_token_id` is neither a token id nor a list of them.
+/// Fails when a file is not JSON, or its `eos_token_id` is neither a token id nor a list of token ids.
 pub fn read_eos_token_ids(directory: &Path) -> Result<Vec<u32>> {
     for name in FILES {
         let path = directory.join(name);

@@ -1,4 +1,4 @@
-//! Writing a hybrid as a Hugging Face directory, from the files of its base and its twins.
+//! Writes a hybrid as a Hugging Face directory, from the files of its base and its twins.
 
 use std::path::Path;
 
@@ -12,17 +12,17 @@ use crate::{Mask, Twins, Variant};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{create_folder_atomically, write_bytes_atomically};
 
-/// The largest weight file, in bytes of values.
+/// The most bytes of tensor values in one weight file.
 const MAX_SHARD_BYTES: u64 = 5_000_000_000;
 
 /// The file of the tokenizer, which every base has.
 const TOKENIZER_FILE: &str = "tokenizer.json";
 
-/// Writes a hybrid from files.
+/// The files and settings from which a hybrid is written as a Hugging Face directory.
 pub struct HybridWriter<'a> {
     /// The base's directory.
     pub base: &'a Path,
-    /// The file of the twins of all layers, and their variant. It is not read if `mask` is empty.
+    /// The file of all layers' twins, and their variant. The file is not read if `mask` is empty.
     pub twins: (&'a Path, &'a Variant),
     /// The replaced layers.
     pub mask: &'a Mask,
@@ -33,7 +33,7 @@ pub struct HybridWriter<'a> {
 impl HybridWriter<'_> {
     /// Writes the hybrid to `directory`, atomically: `directory` is complete or does not exist.
     ///
-    /// Tensors are copied byte by byte, so each keeps its dtype.
+    /// Tensors are copied byte by byte, so each tensor keeps its dtype.
     ///
     /// # Errors
     /// Fails when `directory` is not empty, a file is missing, or a replaced layer has no twin.
@@ -65,8 +65,8 @@ impl HybridWriter<'_> {
         write_bytes_atomically(&folder.join(name), &bytes)
     }
 
-    /// Returns the tensors of the hybrid: the base's without the attention of replaced layers, and their
-    /// twins'.
+    /// Returns the tensors of the hybrid: those of the base, except the attention of the replaced layers, and
+    /// those of the twins of these layers.
     fn tensors(&self) -> Result<Vec<TensorSource>> {
         let mut tensors = Vec::new();
         for file in weight_files(self.base)? {

@@ -1,4 +1,4 @@
-//! Reading a base or an exported hybrid in order to run it.
+//! Reads a base or an exported hybrid from a directory, in order to run it.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ pub struct LoadedModel {
     pub tokenizer: Tokenizer,
     /// The replaced layers. A base has none.
     pub mask: Mask,
-    /// Tensors of the files that the model does not have. They are ignored, as in transformers.
+    /// The names of stored tensors that the model does not use. They are ignored, as in transformers.
     pub unused_tensors: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ impl LoadedModel {
     ///
     /// # Errors
     /// Fails when a file is missing or damaged, the architecture is unsupported, or a tensor is missing or
-    /// misshapen.
+    /// has a wrong shape.
     pub fn read(directory: &Path, device: &Device) -> Result<Self> {
         Self::read_with_dtype(directory, device, DType::F32)
     }
@@ -45,7 +45,7 @@ impl LoadedModel {
     /// Reads a model as [`LoadedModel::read`] does and casts its parameters to `dtype`.
     ///
     /// # Errors
-    /// Fails when [`LoadedModel::read`] does.
+    /// Fails when [`LoadedModel::read`] fails.
     pub fn read_with_dtype(directory: &Path, device: &Device, dtype: DType) -> Result<Self> {
         let ConfigJson { mut config, mask, variant } = ConfigJson::read(directory)?;
         let mut weights = open_model_weights(directory, &mut config, device)?.with_dtype(dtype);

@@ -1,9 +1,9 @@
 //! Models as Hugging Face directories: `config.json`, `tokenizer.json` and safetensors files.
 //!
-//! The directory of a hybrid is a copy of its base's directory, in which the tensors of replaced attention
-//! are left out and their twins are added as `model.layers.N.linear_attn`. In `config.json`, `layer_types`
-//! names the replaced layers in the terms of transformers, and the table `dtr` holds the variant of the
-//! twins.
+//! The directory of a hybrid is a copy of its base's directory with two changes. In the weights, the
+//! attention of replaced layers is left out, and their twins are added as `model.layers.N.linear_attn`. In
+//! `config.json`, `layer_types` marks the replaced layers as `linear_attention`, and the table `dtr` holds
+//! the variant of the twins.
 
 mod base_model;
 mod config_json;

@@ -1,4 +1,4 @@
-//! Opening the weight files of a model: the names and the sharing of tensors, as in transformers 5.17.
+//! Opens the weight files of a model. The names and the sharing of tensors follow transformers 5.17.
 
 use std::path::Path;
 
@@ -11,11 +11,11 @@ use dtr_core::error::Result;
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
 
-/// Opens the weights in `directory`. Their names become those of the model, and `config.tied_head` says
-/// whether the model uses its embedding as its output head.
+/// Opens the weights in `directory`. Stored names are changed to the names in the model. `config.tied_head`
+/// is set to whether the model uses its embedding as its output head.
 ///
 /// # Errors
-/// Fails when a file is missing or damaged, or two tensors get one name.
+/// Fails when a file is missing or damaged, or when two tensors get the same name.
 pub(super) fn open_model_weights(
     directory: &Path,
     config: &mut DecoderConfig,
@@ -28,8 +28,8 @@ pub(super) fn open_model_weights(
     Ok(weights)
 }
 
-/// Returns the name of a stored tensor in the model. Files of a model without its output head lack the prefix
-/// `model.`.
+/// Returns the name in the model of the tensor that a file names `stored`. Files that were saved without an
+/// output head lack the prefix `model.`.
 pub(super) fn model_tensor_name(stored: String) -> String {
     match stored.as_str() {
         "model.lm_head.weight" => HEAD.to_owned(),
@@ -39,14 +39,14 @@ pub(super) fn model_tensor_name(stored: String) -> String {
     }
 }
 
-/// Returns whether a tensor holds rotary frequencies. Old files store them for each layer; models compute
-/// them.
+/// Returns whether a tensor holds rotary frequencies. Old files store them for each layer, but this crate
+/// computes them.
 pub(super) fn is_rotary_buffer(name: &str) -> bool {
     name.contains("rotary_emb.inv_freq")
 }
 
-/// Decides whether the output head is the embedding. A head that is stored beside the embedding and differs
-/// from it stays, although the configuration ties the two. A head that is stored alone is the embedding too.
+/// Decides whether the output head is the embedding, if the configuration ties the two. A stored head that
+/// differs from the stored embedding remains separate. If only a head is stored, it is the embedding too.
 fn resolve_tied_head(weights: &mut SafetensorsReader, config: &mut DecoderConfig) -> Result<()> {
     if !config.tied_head {
         return Ok(());
@@ -60,8 +60,8 @@ fn resolve_tied_head(weights: &mut SafetensorsReader, config: &mut DecoderConfig
     Ok(())
 }
 
-/// Describes the tensors in the files of `directory` that its model does not have. Returns `None` if there
-/// are none.
+/// Returns a note for the user about the stored tensors `names` that the model in `directory` does not use.
+/// Returns `None` if `names` is empty.
 pub fn unused_tensors_note(directory: &Path, names: &[String]) -> Option<String> {
     let first = names.first()?;
     Some(format!(

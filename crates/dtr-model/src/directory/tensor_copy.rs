@@ -1,4 +1,4 @@
-//! Copying tensors between safetensors files, byte by byte and without loading them.
+//! Copies tensors between safetensors files, byte by byte and without loading whole tensors.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -25,7 +25,7 @@ pub struct TensorSource {
 }
 
 impl TensorSource {
-    /// Lists the tensors of `file` by name.
+    /// Lists the tensors of `file`, ordered by name.
     ///
     /// # Errors
     /// Fails when the file or its header cannot be read.
@@ -78,7 +78,8 @@ pub fn write_weights(directory: &Path, tensors: Vec<TensorSource>, max_shard_byt
     write_bytes_atomically(&directory.join(INDEX_FILE), index.as_bytes())
 }
 
-/// Splits `tensors`, in their order, before each shard would exceed `max_shard_bytes`.
+/// Splits `tensors` into shards of at most `max_shard_bytes`, in the given order. A larger tensor gets a
+/// shard of its own.
 fn split_into_shards(tensors: Vec<TensorSource>, max_shard_bytes: u64) -> Vec<Vec<TensorSource>> {
     let mut shards = vec![Vec::new()];
     let mut shard_bytes = 0;

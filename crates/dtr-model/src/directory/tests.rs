@@ -1,4 +1,5 @@
-//! An exported hybrid computes the same bits as the hybrid in memory, and invalid directories are refused.
+//! Tests that an exported hybrid computes the same bits as the hybrid in memory, and that invalid directories
+//! are refused.
 
 use std::path::{Path, PathBuf};
 
@@ -33,8 +34,8 @@ fn logit_bits(model: &Hybrid<'_>) -> Vec<u32> {
     seen
 }
 
-/// Exports the base at `base` with `replaced` layers. Returns the folder that holds the hybrid, and its
-/// twins.
+/// Exports the base at `base` with the layers `replaced` replaced. Returns a folder that holds the hybrid in
+/// `hybrid`, and the twins of the base.
 fn export(
     base: &Path,
     decoder: &Decoder,

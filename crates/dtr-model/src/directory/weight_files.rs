@@ -9,20 +9,20 @@ use super::BaseModel;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::read_text_file;
 
-/// The file of unsharded weights.
+/// The name of the weight file of a model without shards.
 pub(super) const WEIGHTS_FILE: &str = "model.safetensors";
 
-/// The index of shards.
+/// The name of the file that lists the shards of a model.
 pub(super) const INDEX_FILE: &str = "model.safetensors.index.json";
 
 /// The content of `model.safetensors.index.json`.
 #[derive(Deserialize)]
 struct Index {
-    /// The file of each tensor.
+    /// The file name of each tensor, by the name of the tensor.
     weight_map: BTreeMap<String, String>,
 }
 
-/// Returns the paths of the weight files of `directory`, which may not exist if an index lists them.
+/// Returns the paths of the weight files of `directory`. Files that an index lists may be missing.
 ///
 /// # Errors
 /// Fails when there is neither a weight file nor an index, or the index names a file that is not a
@@ -41,7 +41,7 @@ pub(super) fn weight_files(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(shard_names(&index)?.iter().map(|shard| directory.join(shard)).collect())
 }
 
-/// Refuses a directory of pickled weights: reading a pickle runs code of its author.
+/// Returns an error if `directory` has pickled weights, because reading a pickle can run code of its author.
 fn refuse_pickles(directory: &Path) -> Result<()> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
@@ -51,7 +51,7 @@ fn refuse_pickles(directory: &Path) -> Result<()> {
     }
 }
 
-/// Returns whether the extension of a file name is one of PyTorch's pickle formats.
+/// Returns whether a file name has an extension of PyTorch's pickle files.
 pub(super) fn is_pickle(name: &str) -> bool {
     let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
     matches!(extension, Some("bin" | "pt" | "pth" | "ckpt" | "pkl" | "pickle"))
@@ -60,8 +60,8 @@ pub(super) fn is_pickle(name: &str) -> bool {
 /// Returns the names of the shards that the file `index` lists.
 ///
 /// # Errors
-/// Fails when `index` cannot be read, is empty, or names a file that is not a safetensors file in the same
-/// directory.
+/// Fails when `index` cannot be read, lists no shard, or names a file that is not a safetensors file in the
+/// same directory.
 pub(super) fn shard_names(index: &Path) -> Result<BTreeSet<String>> {
     let parsed: Index = serde_json::from_str(&read_text_file(index)?).map_err(|cause| {
         Error::environment(format!("`{}` is not a shard index", index.display())).with_source(cause)

@@ -1,7 +1,7 @@
-//! Generating text from a prompt, token by token.
+//! Generates text from a prompt, token by token.
 //!
-//! The model runs once on the prompt. Each new token then takes one step from the state of the layers: KV
-//! caches for full attention, recurrent states for linear blocks.
+//! The model first runs on the prompt. Each new token then takes one forward pass, which continues from the
+//! state of the layers: KV caches for full attention, and recurrent states for linear attention.
 
 mod sampling;
 mod stop_strings;
@@ -16,27 +16,27 @@ use crate::{DecoderState, Detokenizer, Hybrid, Tokenizer};
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;
 
-/// Tokens of the prompt in one forward pass, which bounds the memory of a long prompt.
+/// The most tokens of the prompt in one forward pass. The limit bounds the memory that a long prompt takes.
 const PREFILL_TOKENS: usize = 1024;
 
-/// How to continue a prompt.
+/// The settings of text generation.
 #[derive(Clone, Debug)]
 pub struct GenerationConfig {
     /// The most tokens to generate.
     pub max_tokens: usize,
-    /// Divisor of the logits before sampling; 0 takes the most likely token.
+    /// Divisor of the logits before sampling. 0 always takes the most likely token.
     pub temperature: f64,
-    /// Samples from the fewest tokens whose probabilities add up to this.
+    /// Tokens are sampled from the fewest tokens whose probabilities add up to at least this number.
     pub top_p: f64,
-    /// Strings that end the text before them.
+    /// Strings that end the text. The text does not include them.
     pub stop_strings: Vec<String>,
-    /// Tokens that end the text.
+    /// Tokens that end the text. The text does not include them.
     pub eos_token_ids: Vec<u32>,
     /// The seed of the samples.
     pub seed: Seed,
 }
 
-/// Why a text ended.
+/// The reason why a generated text ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopReason {
@@ -53,9 +53,9 @@ pub enum StopReason {
 /// The text that was generated for a prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GeneratedText {
-    /// Tokens of the prompt.
+    /// Number of tokens of the prompt.
     pub prompt_tokens: usize,
-    /// Generated tokens, including an end token.
+    /// Number of generated tokens, including an end token.
     pub tokens: usize,
     /// The text after the prompt.
     pub text: String,
@@ -67,8 +67,8 @@ pub struct GeneratedText {
 /// known.
 ///
 /// # Errors
-/// Fails when the prompt is empty, has a token outside the vocabulary or does not fit the context, or
-/// `callback` fails.
+/// Fails when the prompt is empty, has a token outside the vocabulary, or does not fit the context. Also
+/// fails when the text may exceed the model's cache, or when `callback` fails.
 ///
 /// ```no_run
 /// # fn main() -> dtr_core::error::Result<()> {
@@ -115,7 +115,6 @@ pub fn generate(
     Ok(GeneratedText { prompt_tokens: prompt.len(), tokens, text, stop_reason })
 }
 
-/// Checks that the model can run on a prompt.
 fn check_prompt(model: &Hybrid<'_>, prompt: &[u32]) -> Result<()> {
     let (context, vocabulary) = (model.config().max_positions, model.config().vocab_size);
     if prompt.is_empty() {
@@ -137,19 +136,18 @@ fn check_prompt(model: &Hybrid<'_>, prompt: &[u32]) -> Result<()> {
     }
 }
 
-/// Checks that the cache of the model holds all tokens: dtr does not drop tokens from it.
+/// Checks that the cache of the model holds all tokens, because dtr cannot drop tokens from a cache.
 fn check_cache_window(model: &Hybrid<'_>, num_tokens: usize) -> Result<()> {
     let config = model.config();
     match config.cache_window {
         Some(window) if num_tokens.min(config.max_positions) > window => Err(Error::manifest(format!(
-            "{num_tokens} tokens exceed the cache of {window} tokens that the model's `config.json` asks for"
+            "{num_tokens} tokens exceed the cache of {window} tokens that the model's `config.json` sets"
         ))
         .hint("shorten the prompt, or ask for fewer tokens")),
         _ => Ok(()),
     }
 }
 
-/// A text that is being generated.
 struct Generation<'a> {
     detokenizer: Detokenizer<'a>,
     stop_strings: StopStrings,
@@ -158,7 +156,7 @@ struct Generation<'a> {
 }
 
 impl Generation<'_> {
-    /// Generates the text. Returns the number of tokens and the reason why it ended.
+    /// Generates the text. Returns the number of tokens and the reason why the text ended.
     fn run(
         &mut self,
         model: &Hybrid<'_>,
@@ -195,7 +193,7 @@ impl Generation<'_> {
         Ok(is_stopped)
     }
 
-    /// Emits the text that is still held back at the end.
+    /// Emits the text that is still held back. Returns `count` and the reason why the text ended.
     fn finish(&mut self, count: usize, reason: StopReason) -> Result<(usize, StopReason)> {
         let rest = self.detokenizer.finish()?;
         if self.push(&rest)? {

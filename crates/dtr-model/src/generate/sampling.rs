@@ -1,4 +1,4 @@
-//! Choosing the next token from its logits: the most likely token, or a sample from the most likely ones.
+//! Chooses the next token from its logits: the most likely token, or a sample from the most likely tokens.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::GenerationConfig;
 use dtr_core::error::{Error, Result};
 
-/// Chooses tokens.
+/// A sampler of tokens, with its settings and its random generator.
 pub struct Sampler {
     temperature: f64,
     top_p: f64,
@@ -14,7 +14,6 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Creates a sampler.
     pub fn new(config: &GenerationConfig) -> Self {
         Self {
             temperature: config.temperature,
@@ -23,7 +22,7 @@ impl Sampler {
         }
     }
 
-    /// Chooses the next token.
+    /// Chooses the next token from its logits, `[vocab]`.
     ///
     /// # Errors
     /// Fails when a logit is NaN.
@@ -60,14 +59,14 @@ fn probabilities(logits: &[f32], temperature: f64) -> Vec<(u32, f64)> {
     (0..).zip(weights.into_iter().map(|weight| weight / total)).collect()
 }
 
-/// Returns the fewest tokens whose probabilities add up to `top_p` (nucleus sampling, arXiv 1904.09751). They
-/// are ordered by probability, and by token in case of a tie.
+/// Returns the fewest tokens whose probabilities add up to at least `top_p` (nucleus sampling, arXiv
+/// 1904.09751). If `top_p` is below 1, the most likely token comes first, and a tie is broken by token id.
 fn nucleus(mut tokens: Vec<(u32, f64)>, top_p: f64) -> Vec<(u32, f64)> {
     if top_p >= 1.0 {
         return tokens;
     }
-    // All tokens below this probability together have less than `1 - top_p`, so none of them is in the
-    // nucleus.
+    // All tokens below this probability together have a probability of less than `1 - top_p`, so none of them
+    // is in the nucleus.
     let min = (1.0 - top_p) / tokens.len() as f64;
     tokens.retain(|(_, probability)| *probability >= min);
     tokens.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -97,7 +96,7 @@ mod tests {
         Sampler::new(&config)
     }
 
-    /// Returns the logits of `probabilities`.
+    /// Returns logits whose softmax is `probabilities`.
     fn logits(probabilities: &[f64]) -> Vec<f32> {
         probabilities.iter().map(|probability| probability.ln() as f32).collect()
     }
@@ -138,7 +137,7 @@ mod tests {
                 counts[sampler.choose_token(&logits).unwrap() as usize] += 1.0 / 20_000.0;
             }
             for (count, expected) in counts.iter().zip(expected) {
-                // Over four standard errors.
+                // The tolerance is more than four standard errors.
                 assert!((count - expected).abs() < 0.015, "{counts:?}");
             }
         }

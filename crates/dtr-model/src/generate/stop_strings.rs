@@ -1,6 +1,6 @@
-//! Detection of stop strings in a stream of text. A possible beginning of a stop string is held back.
+//! Finds stop strings in a stream of text. Text that may be the beginning of a stop string is held back.
 
-/// The stop strings, and the text that may be the beginning of one.
+/// A detector of stop strings, with the text that may be the beginning of a stop string.
 pub struct StopStrings {
     strings: Vec<String>,
     held_back: String,
@@ -13,8 +13,8 @@ impl StopStrings {
         Self { strings, held_back: String::new() }
     }
 
-    /// Adds a piece of text. Returns the text that is now known to come before any stop string, and whether a
-    /// stop string follows it.
+    /// Adds a piece of text. Returns the text that is now known to precede any stop string, and whether a
+    /// stop string follows this text.
     pub fn push(&mut self, piece: &str) -> (String, bool) {
         self.held_back += piece;
         let first = self.strings.iter().filter_map(|stop| self.held_back.find(stop.as_str())).min();
@@ -32,7 +32,7 @@ impl StopStrings {
         std::mem::take(&mut self.held_back)
     }
 
-    /// Returns the length of the longest suffix of the text that is a prefix of a stop string, in bytes.
+    /// Returns the length in bytes of the longest suffix of `held_back` that is a prefix of a stop string.
     fn partial_match_len(&self) -> usize {
         let suffixes = self.held_back.char_indices().map(|(at, _)| &self.held_back[at..]);
         let mut matches = suffixes.filter(|suffix| self.strings.iter().any(|stop| stop.starts_with(suffix)));
@@ -44,7 +44,7 @@ impl StopStrings {
 mod tests {
     use super::*;
 
-    /// Returns the text after each of `pieces`, and whether a stop string ended it.
+    /// Adds `pieces` one by one. Returns the text of each call, and whether a stop string was found.
     fn push_all(stops: &[&str], pieces: &[&str]) -> (Vec<String>, bool) {
         let mut stops = StopStrings::new(&stops.iter().map(|stop| (*stop).to_owned()).collect::<Vec<_>>());
         let mut texts = Vec::new();

@@ -1,4 +1,5 @@
-//! Generation from the state equals recomputing the whole text, and every stop condition ends the text.
+//! Tests that generation from the state equals recomputing the whole text, and that every stop condition ends
+//! the text.
 
 use super::sampling::most_likely_token;
 use super::*;
@@ -37,7 +38,7 @@ fn run(model: &Hybrid<'_>, config: &GenerationConfig) -> GeneratedText {
     generated
 }
 
-/// Returns the most likely continuation, running the model on the whole text for every token.
+/// Returns the most likely continuation. The model runs on the whole text for every token.
 fn recomputed(model: &Hybrid<'_>, count: usize) -> Vec<u32> {
     let mut row = PROMPT.to_vec();
     for _ in 0..count {

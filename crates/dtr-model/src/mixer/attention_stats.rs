@@ -1,9 +1,9 @@
 //! Measurements of a base's attention, from which `init = "calibrated"` sets the gates and the scale of a
 //! twin.
 //!
-//! The targets for decay and write strength are those of Taylor-Calibrate. Two choices differ from
-//! Taylor-Calibrate. The output gate starts open, not near zero. The scale of a head is applied to the output
-//! projection, because the norm before the projection would cancel a scale of the values.
+//! The targets for decay and write strength are those of Taylor-Calibrate (arXiv 2606.16429). Two choices
+//! differ from Taylor-Calibrate. The output gate starts open, not near zero. The scale of a head is applied
+//! to the output projection, because the norm before the projection would cancel a scale of the values.
 
 use burn::tensor::{DType, Tensor, TensorData};
 
@@ -60,9 +60,8 @@ impl AttentionStats {
         self.entropies.iter().map(|entropy| 0.3 + 0.4 * (1.0 - entropy.clamp(0.0, 1.0))).collect()
     }
 
-    /// Returns the weight, `[values, d]`, of a projection that maps every hidden state to nearly the same
-    /// outputs, `values`. Each row is a multiple of the mean hidden state. Its factor is fitted by least
-    /// squares.
+    /// Returns the weight, `[values, d]`, of a projection that maps every hidden state approximately to
+    /// `values`. Each row is a multiple of the mean hidden state. The factor is fitted by least squares.
     pub(super) fn constant_projection(&self, values: &[f32]) -> Tensor<2> {
         let [batch, time, width] = self.x_btd.dims();
         let x_nd = self.x_btd.clone().reshape([batch * time, width]);
@@ -90,7 +89,7 @@ impl AttentionStats {
     }
 }
 
-/// Returns the distance in tokens from each key back to each query, `[1, 1, t, s]`. It is 0 for keys after
+/// Returns the distance in tokens from each query back to each key, `[1, 1, t, s]`. It is 0 for keys after
 /// the query.
 fn key_distances(time: usize, weights: &Tensor<4>) -> Tensor<4> {
     let values = (0..time).flat_map(|query| (0..time).map(move |key| query.saturating_sub(key) as f32));
@@ -99,7 +98,7 @@ fn key_distances(time: usize, weights: &Tensor<4>) -> Tensor<4> {
 }
 
 /// Returns `-w ln w / ln(n)` for each weight `w`, where `n` is the number of keys that its query attends to.
-/// Leaves out the first query: it has a single key, and `ln(1)` is 0.
+/// Leaves out the first query, because it has a single key, and `ln(1)` is 0.
 fn entropy_terms(weights_bhts: Tensor<4>) -> Tensor<4> {
     let [_, _, time, _] = weights_bhts.dims();
     if time < 2 {
@@ -111,7 +110,7 @@ fn entropy_terms(weights_bhts: Tensor<4>) -> Tensor<4> {
     weights.clone() * weights.clamp_min(1e-30).log().neg() / max
 }
 
-/// Sums over keys and returns the mean over rows and queries, by head.
+/// Returns the sum of `x_bhts` over the keys, averaged over rows and queries, for each head.
 fn mean_by_head(x_bhts: Tensor<4>) -> Vec<f64> {
     let [_, heads, _, _] = x_bhts.dims();
     let means = x_bhts.sum_dim(3).mean_dim(2).mean_dim(0).reshape([heads]);

@@ -1,18 +1,18 @@
-//! Positions, masks and padding of one forward pass. All layers share them.
+//! The context of a forward pass, which all layers share.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::DecoderConfig;
 use dtr_ops::{CausalMask, PositionCounter, Rope, RotaryAngles};
 
-/// Positions, masks and padding of one forward pass. All layers share them.
+/// The positions, masks and padding of one forward pass. All layers share them.
 #[derive(Clone)]
 pub struct ForwardContext {
     /// The rotary angles of the tokens' positions.
     pub(super) rope_angles: RotaryAngles,
     /// The number of tokens for which KV caches reserve memory. It is 0 if no token will follow.
     pub(crate) cache_capacity: usize,
-    /// The counter on the device that holds the token's position. `None` if the host knows the positions.
+    /// The counter in device memory that holds the token's position. `None` if the host knows the positions.
     pub(super) position: Option<PositionCounter>,
     /// The keys that each query attends to.
     pub(super) causal_mask: CausalMask,
@@ -76,8 +76,7 @@ impl ForwardContext {
         self.causal_mask.device()
     }
 
-    /// Returns the context of a batch that holds all rows `times` times, one copy of the whole batch after
-    /// another.
+    /// Returns the context of a batch of `times` copies of this batch, one whole copy after another.
     pub(crate) fn repeat(&self, times: usize) -> Self {
         Self {
             rope_angles: self.rope_angles.repeat(times),

@@ -1,4 +1,4 @@
-//! Full softmax attention of Llama, Qwen2 and Qwen3.
+//! The softmax attention of Llama, Qwen2 and Qwen3.
 
 use burn::tensor::Tensor;
 
@@ -30,14 +30,14 @@ impl FullAttention {
         })
     }
 
-    /// Returns queries `[b, h, t, k]`, keys and values `[b, g, t, k]`, not rotated.
+    /// Returns queries `[b, h, t, k]`, and keys and values `[b, g, t, k]`, without rotary positions.
     fn project(&self, x_btd: Tensor<3>) -> [Tensor<4>; 3] {
         let projections = &self.projections;
         let [q, k, v] = projections.forward(x_btd);
         [projections.query_heads(q), projections.key_heads(k), projections.value_heads(v)]
     }
 
-    /// Returns rotated queries `[b, h, t, k]`, rotated keys and values `[b, g, t, k]`.
+    /// Returns queries `[b, h, t, k]`, and keys and values `[b, g, t, k]`. Queries and keys are rotated.
     pub(super) fn project_and_rotate(&self, x_btd: Tensor<3>, context: &ForwardContext) -> [Tensor<4>; 3] {
         rotate(self.project(x_btd), context)
     }

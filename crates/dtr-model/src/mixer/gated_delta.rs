@@ -10,24 +10,24 @@ use super::{AttentionStats, ForwardContext, TwinGeometry};
 use crate::{Initializer, ParamMut, ParamSource};
 use dtr_core::error::Result;
 
-/// The gated delta rule (arXiv 2412.06464) with the gates of each head: write strength `β = sigmoid(b_proj
-/// x)`, doubled if negative eigenvalues are allowed, and log decay `g = −exp(A_log) · softplus(a_proj x +
-/// dt_bias)`.
+/// The gated delta rule (arXiv 2412.06464) with two gates for each head. The write strength is
+/// `β = sigmoid(b_proj x)`, doubled if negative eigenvalues are allowed. The log decay is
+/// `g = −exp(A_log) · softplus(a_proj x + dt_bias)`.
 #[derive(Clone)]
 pub struct GatedDeltaRule {
-    /// `[h, d]`.
+    /// The projection of the decay, `[h, d]`.
     a_proj: Linear,
-    /// `[h, d]`.
+    /// The projection of the write strength, `[h, d]`.
     b_proj: Linear,
-    /// `[h]`.
+    /// The logarithm of the decay's factor, `[h]`.
     a_log: Tensor<1>,
-    /// `[h]`.
+    /// The bias of the decay, `[h]`.
     dt_bias: Tensor<1>,
     beta_scale: f64,
 }
 
-/// Samples `log U(0, 16)`, as flash-linear-attention does. The lower bound is 0.001 instead, because the
-/// logarithm of 0 is infinite.
+/// Samples the logarithm of a uniform number between 0.001 and 16. flash-linear-attention samples from 0,
+/// whose logarithm is infinite.
 fn sample_a_log(rng: &mut ChaCha8Rng) -> f32 {
     rng.random_range(1e-3_f32..16.0).ln()
 }
@@ -64,8 +64,8 @@ impl GatedDeltaRule {
         Ok(Self { a_proj, b_proj, a_log, dt_bias, beta_scale })
     }
 
-    /// Sets the decay and the write strength of each head from `stats`. At first, the decay does not depend
-    /// on the hidden state.
+    /// Sets the decay and the write strength of each head from `stats`. The decay then does not depend on the
+    /// hidden state until training changes the projection.
     pub(super) fn calibrate(&mut self, stats: &AttentionStats) {
         let device = stats.x_btd.device();
         let step: Vec<f32> = stats.decay_rates().iter().map(|&rate| inverse_softplus(rate) as f32).collect();

@@ -1,4 +1,4 @@
-//! The output side of a twin: RMSNorm per head, SiLU gate, output projection.
+//! The output stage of a twin: RMSNorm per head, SiLU gate, and output projection.
 
 use burn::tensor::Tensor;
 
@@ -11,7 +11,6 @@ use dtr_ops::gated_rms_norm;
 /// The gate's input at which the gate is 1: `SiLU(1.278) = 1`.
 const OPEN_GATE_INPUT: f32 = 1.278_465;
 
-/// RMSNorm per head, SiLU gate and output projection.
 #[derive(Clone)]
 pub struct GatedOutput {
     /// The gate's projection, `[h·v, d]`. `None` without an output gate.
@@ -25,8 +24,8 @@ pub struct GatedOutput {
 }
 
 impl GatedOutput {
-    /// Creates the output side of a twin. The output projection is copied from `original`, or drawn at random
-    /// if it is `None`.
+    /// Creates the output stage of a twin. The output projection is copied from `original`, or random if
+    /// `original` is `None`.
     pub(super) fn new(
         geometry: &TwinGeometry,
         original: Option<&FullAttention>,
@@ -49,8 +48,8 @@ impl GatedOutput {
         Ok(Self { g_proj, o_norm, o_proj, norm_epsilon, num_heads })
     }
 
-    /// Returns the block's output, `[b, t, d]`, from its heads' output `o_bhtv` and its input `x_btd`. The
-    /// input determines the gate.
+    /// Returns the twin's output, `[b, t, d]`, from the output of its heads, `o_bhtv`. The gate is computed
+    /// from the twin's input, `x_btd`.
     pub(super) fn forward(&self, o_bhtv: Tensor<4>, x_btd: Tensor<3>) -> Tensor<3> {
         self.o_proj.forward(self.gated_heads(o_bhtv, x_btd))
     }
@@ -61,7 +60,7 @@ impl GatedOutput {
         gated_rms_norm(o_bhtv, gate, &self.o_norm, self.norm_epsilon)
     }
 
-    /// Sets the gate's projection such that the gate is open, about 1, for most hidden states.
+    /// Sets the projection of the gate so that the gate is about 1 for most hidden states.
     pub(super) fn open_gate(&mut self, stats: &AttentionStats) {
         if let Some(gate) = &mut self.g_proj {
             gate.weight = stats.constant_projection(&vec![OPEN_GATE_INPUT; gate.weight.dims()[0]]);
@@ -78,7 +77,6 @@ impl GatedOutput {
         self.o_proj.weight = (weight * scale.reshape([1, self.num_heads, 1])).reshape([out, columns]);
     }
 
-    /// Visits gate, norm and output projection.
     pub(super) fn visit(&mut self, visitor: &mut dyn FnMut(&str, ParamMut<'_>)) {
         if let Some(gate) = &mut self.g_proj {
             gate.visit("g_proj", visitor);

@@ -17,7 +17,7 @@ use dtr_ops::{ConvState, causal_conv_silu, silu};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct GdnConfig {
-    /// Width of the causal depthwise convolutions on q, k and v; 0 leaves them out.
+    /// Width of the causal depthwise convolutions on q, k and v. 0 leaves them out.
     #[schemars(range(min = 0, max = 1024))]
     pub conv_size: usize,
     /// Whether the write strength may reach 2, which allows negative eigenvalues.
@@ -30,12 +30,12 @@ impl Default for GdnConfig {
     }
 }
 
-/// A Gated DeltaNet twin. In addition to q, k, v and o it has the convolutions on q, k and v, the gates
-/// (`2·d·h + 2·h` parameters), the output gate (`d·h·v`) and the norm (`v`).
+/// A Gated DeltaNet twin. In addition to the projections q, k, v and o, it has convolutions on q, k and v,
+/// the gates (`2·d·h + 2·h` parameters), the output gate (`d·h·v`) and the norm (`v`).
 #[derive(Clone)]
 pub struct GdnBlock {
     projections: Projections,
-    /// Depthwise kernels on q, k and v, `[channels, w]` each. `None` without convolutions.
+    /// Depthwise kernels on q, k and v, `[channels, conv_size]` each. `None` without convolutions.
     convs: Option<[Tensor<2>; 3]>,
     delta_rule: GatedDeltaRule,
     output: GatedOutput,
@@ -44,15 +44,15 @@ pub struct GdnBlock {
 
 const CONV_NAMES: [&str; 3] = ["q_conv1d.weight", "k_conv1d.weight", "v_conv1d.weight"];
 
-/// Returns kernels `[channels, width]` that pass the current token through: the last tap is 1, the others are
-/// 0.
+/// Returns kernels `[channels, width]` that pass the current token through: the last weight of a kernel is 1,
+/// and the other weights are 0.
 pub(super) fn identity_kernels(channels: usize, width: usize) -> Initializer {
     let tap = |at: usize| if at % width == width - 1 { 1.0 } else { 0.0 };
     Initializer::Values((0..channels * width).map(tap).collect())
 }
 
 impl GdnBlock {
-    /// Returns the number of parameters besides those that every kind of twin has.
+    /// Returns the number of parameters that not every kind of twin has.
     pub(super) fn num_specific_parameters(gdn: &GdnConfig, geometry: &TwinGeometry) -> usize {
         let channels: usize = geometry.qkv_widths().iter().sum();
         gdn.conv_size * channels + GatedDeltaRule::num_parameters(geometry)
@@ -113,7 +113,7 @@ impl GdnBlock {
         (output, MixerState::Recurrent { state, convs })
     }
 
-    /// Sets gates and scale from measurements of the base's attention.
+    /// Sets the gates and the scale of each head from measurements of the base's attention.
     pub(super) fn calibrate(&mut self, stats: &AttentionStats) {
         self.delta_rule.calibrate(stats);
         self.output.open_gate(stats);

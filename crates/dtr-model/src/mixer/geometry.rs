@@ -11,7 +11,7 @@ pub struct TwinGeometry {
     pub hidden_size: usize,
     /// Query heads.
     pub num_heads: usize,
-    /// Key/value heads. Each serves `num_heads / num_kv_heads` query heads.
+    /// Key/value heads. `num_heads / num_kv_heads` query heads share each key/value head.
     pub num_kv_heads: usize,
     /// Key width of a head.
     pub key_dim: usize,
@@ -75,7 +75,7 @@ impl TwinGeometry {
     pub fn check(&self, base: &DecoderConfig) -> Result<()> {
         if !self.num_heads.is_multiple_of(self.num_kv_heads) {
             return Err(Error::manifest(format!(
-                "{} heads of a twin do not divide over {} key/value heads",
+                "{} query heads of a twin cannot share {} key/value heads evenly",
                 self.num_heads, self.num_kv_heads
             )));
         }
@@ -88,7 +88,7 @@ impl TwinGeometry {
         Ok(())
     }
 
-    /// Checks that the base's projections can be copied.
+    /// Checks that a twin of this geometry can copy the base's projections.
     ///
     /// # Errors
     /// Fails when a head count or a width differs from the base's.

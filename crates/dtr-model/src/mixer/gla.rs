@@ -13,14 +13,14 @@ use crate::{Initializer, ParamMut, ParamSource, Parameters};
 use dtr_core::error::Result;
 use dtr_ops::split_heads;
 
-/// Gated linear attention: a decay per key channel.
+/// Settings of gated linear attention (GLA), which has a decay for each key channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct GlaConfig {
-    /// Rank of the decay gate's projection.
+    /// Rank of the decay gate, which is a product of two linear projections.
     #[schemars(range(min = 1, max = 65_536))]
     pub gate_low_rank_dim: usize,
-    /// Divisor of the log decay.
+    /// Divisor of the decay's logarithm. A larger divisor makes the state decay more slowly.
     #[schemars(range(max = 1_000_000), extend("exclusiveMinimum" = 0))]
     pub gate_logit_normalizer: f64,
 }
@@ -31,8 +31,9 @@ impl Default for GlaConfig {
     }
 }
 
-/// A GLA twin. In addition to q, k, v and o it has the low-rank decay gate (`d·r + r·g·k + g·k` parameters,
-/// where `r` is the gate's rank), the output gate (`d·h·v`) and the norm (`v`).
+/// A GLA twin. In addition to the projections q, k, v and o, it has the low-rank decay gate
+/// (`d·r + r·g·k + g·k` parameters), the output gate (`d·h·v`) and the norm (`v`). `r` is the rank of the
+/// decay gate. [`dtr_ops`] defines the other letters.
 #[derive(Clone)]
 pub struct GlaBlock {
     projections: Projections,
@@ -46,7 +47,7 @@ pub struct GlaBlock {
 }
 
 impl GlaBlock {
-    /// Returns the number of parameters besides those that every kind of twin has.
+    /// Returns the number of parameters of the decay gate. All other parameters exist in every kind of twin.
     pub(super) fn num_specific_parameters(gla: &GlaConfig, geometry: &TwinGeometry) -> usize {
         let (rank, keys) = (gla.gate_low_rank_dim, geometry.num_kv_heads * geometry.key_dim);
         rank * geometry.hidden_size + keys * rank + keys
@@ -87,7 +88,7 @@ impl GlaBlock {
         (self.output.forward(heads, x_btd), state)
     }
 
-    /// Returns the output of the recurrence by head, `[b, h, t, v]`, and the next state.
+    /// Returns the recurrence's output for each head, `[b, h, t, v]`, and the next state.
     fn run_recurrence(
         &self,
         x_btd: &Tensor<3>,
@@ -108,9 +109,9 @@ impl GlaBlock {
         (output, MixerState::Recurrent { state, convs: Vec::new() })
     }
 
-    /// Sets gates and scale from measurements of the base's attention. For every hidden state, the decay of a
-    /// key channel is then the mean of [`AttentionStats::decay_rates`] over the query heads that share this
-    /// channel.
+    /// Sets the gates, and the scale of each head, from measurements of the base's attention. Afterwards, the
+    /// decay rate of a key channel is the same for every hidden state: it is the mean of
+    /// [`AttentionStats::decay_rates`] over the query heads that share this channel.
     pub(super) fn calibrate(&mut self, stats: &AttentionStats) {
         let (group, width) = (self.geometry.heads_per_kv_head(), self.geometry.key_dim);
         let bias: Vec<f32> = stats

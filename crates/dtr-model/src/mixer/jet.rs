@@ -1,5 +1,5 @@
-//! JetBlock (Jet-Nemotron, arXiv 2508.15884): Gated DeltaNet without convolutions on q and k, and with a
-//! dynamic convolution on v. The kernels of this convolution are generated from the hidden state.
+//! JetBlock (Jet-Nemotron, arXiv 2508.15884): Gated DeltaNet with a dynamic convolution on v, and no
+//! convolutions on q and k. A small network generates the convolution's kernels from the hidden state.
 
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
@@ -15,14 +15,15 @@ use crate::{Initializer, ParamMut, ParamSource, Parameters};
 use dtr_core::error::Result;
 use dtr_ops::{dynamic_conv_silu, silu};
 
-/// JetBlock: Gated DeltaNet with a dynamic convolution on v and none on q and k.
+/// Settings of JetBlock: Gated DeltaNet with a dynamic convolution on v, and no convolutions on q and k.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct JetConfig {
-    /// Width of the dynamic convolution on v.
+    /// Width of the dynamic convolution on v, in tokens.
     #[schemars(range(min = 1, max = 1024))]
     pub conv_size: usize,
-    /// The inner width of the kernel generator is the width of v divided by this.
+    /// Divisor of the width of v. The quotient is the hidden width of the network that generates the
+    /// convolution's kernels.
     #[schemars(range(min = 1, max = 65_536))]
     pub generator_reduction: usize,
 }
@@ -33,16 +34,17 @@ impl Default for JetConfig {
     }
 }
 
-/// A JetBlock twin. In addition to q, k, v and o it has the kernel generator (`d·r + r·g·v·w + g·v·w`
-/// parameters), the gates (`2·d·h + 2·h`), the output gate (`d·h·v`) and the norm (`v`). `r` is the inner
-/// width of the generator, and `w` is the width of the convolution.
+/// A JetBlock twin. In addition to the projections q, k, v and o, it has the kernel generator
+/// (`d·r + r·g·v·w + g·v·w` parameters), the gates of decay and write strength (`2·d·h + 2·h`), the output
+/// gate (`d·h·v`) and the norm (`v`). `r` is the hidden width of the generator, and `w` is the width of the
+/// convolution. [`dtr_ops`] defines the other letters.
 #[derive(Clone)]
 pub struct JetBlock {
     projections: Projections,
     /// The first layer of the kernel generator, `[r, d]`.
     generator_in: Linear,
-    /// The second layer, with a bias, `[g·v·w, r]`. Its outputs are ordered by channel, then from the oldest
-    /// tap to the newest.
+    /// The second layer of the kernel generator, with a bias, `[g·v·w, r]`. Its outputs are ordered by
+    /// channel. The outputs of a channel are ordered from the oldest tap to the newest.
     generator_out: Linear,
     delta_rule: GatedDeltaRule,
     output: GatedOutput,
@@ -50,13 +52,14 @@ pub struct JetBlock {
     geometry: TwinGeometry,
 }
 
-/// Returns the inner width of the kernel generator.
+/// Returns the hidden width of the kernel generator.
 fn generator_width(jet: &JetConfig, channels: usize) -> usize {
     (channels / jet.generator_reduction).max(1)
 }
 
 impl JetBlock {
-    /// Returns the number of parameters besides those that every kind of twin has.
+    /// Returns the number of parameters of the kernel generator and of the gates of decay and write strength.
+    /// All other parameters exist in every kind of twin.
     pub(super) fn num_specific_parameters(jet: &JetConfig, geometry: &TwinGeometry) -> usize {
         let channels = geometry.num_kv_heads * geometry.value_dim;
         let (inner, taps) = (generator_width(jet, channels), channels * jet.conv_size);
@@ -76,9 +79,9 @@ impl JetBlock {
         let projections = original.map(|original| &original.projections);
         Ok(Self {
             projections: Projections::new(&geometry, projections, params, name)?,
-            // The published constructor sets both layers to zero. The gradients of both layers are then zero
-            // too, so that neither would ever learn. With a random first layer, the kernels still start at
-            // the identity, and the second layer has a gradient.
+            // The published constructor sets both layers to zero. Then the gradients of both layers are zero
+            // too, and neither layer can learn. Here the first layer is random, so that the second layer gets
+            // a gradient. The kernels still start at the identity, which is the second layer's bias.
             generator_in: Linear::new(params, &first, [inner, width], Initializer::fan_in(width))?,
             generator_out: Linear::new(params, &second, [taps, inner], Initializer::Constant(0.0))?
                 .with_bias(params, &second, identity_kernels(channels, jet.conv_size))?,
@@ -99,7 +102,7 @@ impl JetBlock {
         (self.output.forward(heads, x_btd), state)
     }
 
-    /// Returns the output of the recurrence by head, `[b, h, t, v]`, and the next state.
+    /// Returns the recurrence's output for each head, `[b, h, t, v]`, and the next state.
     fn run_recurrence(
         &self,
         x_btd: &Tensor<3>,
@@ -124,7 +127,7 @@ impl JetBlock {
         (output, MixerState::Recurrent { state, convs: vec![conv] })
     }
 
-    /// Sets gates and scale from measurements of the base's attention.
+    /// Sets the gates, and the scale of each head, from measurements of the base's attention.
     pub(super) fn calibrate(&mut self, stats: &AttentionStats) {
         self.delta_rule.calibrate(stats);
         self.output.open_gate(stats);

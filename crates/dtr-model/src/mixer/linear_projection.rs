@@ -12,7 +12,7 @@ pub struct Linear {
     pub(crate) weight: Tensor<2>,
     /// The bias, `[out]`, or `[layers·out]` for a stack of layers.
     pub(crate) bias: Option<Tensor<1>>,
-    /// The width of an output.
+    /// The output width of one layer.
     outputs: usize,
 }
 
@@ -28,7 +28,7 @@ impl Linear {
         Ok(Self { weight: dtr_ops::to_column_major(weight), bias: None, outputs: shape[0] })
     }
 
-    /// Adds a bias.
+    /// Adds a bias, `[out]`.
     pub(super) fn with_bias(
         mut self,
         params: &mut dyn ParamSource,
@@ -39,8 +39,8 @@ impl Linear {
         Ok(self)
     }
 
-    /// Creates a projection whose initial values are copied from `original`, or drawn at random if it is
-    /// `None`.
+    /// Creates a projection of `shape`, `[out, in]`. Its initial values are copied from `original`, or drawn
+    /// at random if `original` is `None`.
     pub(super) fn copy_of(
         original: Option<&Self>,
         has_bias: bool,
@@ -80,7 +80,7 @@ impl Linear {
     }
 }
 
-/// Returns the values of `tensor` as the initial values of another parameter.
+/// Returns an initializer that gives another parameter the values of `tensor`.
 pub(super) fn copied_values<const D: usize>(tensor: &Tensor<D>) -> Initializer {
     let values = tensor.clone().cast(DType::F32).into_data().try_to_vec();
     Initializer::Values(values.expect("the values were cast to f32"))

@@ -8,7 +8,7 @@ use dtr_ops::{ConvState, KvCache};
 #[derive(Clone)]
 #[expect(clippy::large_enum_variant, reason = "one per layer")]
 pub enum MixerState {
-    /// Rotated keys and values of all earlier tokens.
+    /// The state of full attention: the rotated keys, and the values, of all earlier tokens.
     Cache(KvCache),
     /// The state of a linear block.
     Recurrent {
@@ -20,7 +20,8 @@ pub enum MixerState {
 }
 
 impl MixerState {
-    /// Returns the recurrent state and the convolution states of a linear block.
+    /// Returns the recurrent state and the convolution states of a linear block. Before the first pass, there
+    /// are none.
     pub(super) fn into_recurrent(past: Option<Self>) -> (Option<Tensor<4>>, Vec<ConvState>) {
         match past {
             Some(Self::Recurrent { state, convs }) => (Some(state), convs),
@@ -29,14 +30,15 @@ impl MixerState {
         }
     }
 
-    /// Reserves memory for `num_tokens` tokens in a KV cache. A recurrent state does not grow.
+    /// Reserves memory for `num_tokens` tokens in a KV cache. Does nothing for a recurrent state, which does
+    /// not grow.
     pub(crate) fn reserve(&mut self, num_tokens: usize) {
         if let Self::Cache(cache) = self {
             *cache = cache.clone().with_capacity(num_tokens);
         }
     }
 
-    /// Returns the bytes of this state on its device.
+    /// Returns the size of this state on its device, in bytes.
     pub(crate) fn num_bytes(&self) -> u64 {
         fn size<const D: usize>(x: &Tensor<D>) -> u64 {
             (x.dtype().size() * x.dims().iter().product::<usize>()) as u64
@@ -47,7 +49,7 @@ impl MixerState {
         }
     }
 
-    /// Returns the states of the rows `rows_b`, in that order.
+    /// Returns the state of the batch rows `rows_b`, in that order.
     pub(crate) fn select_rows(&self, rows_b: &Tensor<1, Int>) -> Self {
         match self {
             Self::Cache(cache) => {

@@ -33,10 +33,10 @@ pub use twin_variant::{BlockConfig, GeometryConfig, TwinInit, Variant, check_hea
 use crate::{DecoderConfig, ParamMut, ParamSource, Parameters};
 use dtr_core::error::Result;
 
-/// The name of full attention within a layer, as in transformers.
+/// The prefix of full attention's parameters within a layer, as in transformers.
 pub const FULL_ATTENTION_PREFIX: &str = "self_attn";
 
-/// The name of a linear block within a layer, as in transformers.
+/// The prefix of a linear block's parameters within a layer, as in transformers.
 pub const LINEAR_ATTENTION_PREFIX: &str = "linear_attn";
 
 /// A layer's token mixer.
@@ -79,8 +79,9 @@ impl Mixer {
 
     /// Creates a twin of the attention `base`, with parameters from `params` under `name`.
     ///
-    /// Unless `variant.init` is [`TwinInit::Random`], the projections q, k, v and o, their biases and the
-    /// norms of q and k are initialised from the base, which must have the same geometry.
+    /// Unless `variant.init` is [`TwinInit::Random`], the initial values of the projections q, k, v and o, of
+    /// their biases and of the norms of q and k are copied from the base. The base must then have the same
+    /// geometry.
     ///
     /// # Errors
     /// Fails when the geometry does not fit the base, or `params` lacks a parameter.
@@ -117,7 +118,7 @@ impl Mixer {
         })
     }
 
-    /// Returns the prefix of this mixer's parameters within a layer of a Hugging Face directory.
+    /// Returns the prefix of this mixer's parameters within a layer of a Hugging Face model directory.
     pub(crate) fn name_prefix(&self) -> &'static str {
         match self {
             Self::Full(_) => FULL_ATTENTION_PREFIX,
@@ -125,7 +126,7 @@ impl Mixer {
         }
     }
 
-    /// Returns the number of parameters of one twin of `variant` for a base of shape `config`.
+    /// Returns the number of parameters of one twin of `variant` for a base with this `config`.
     pub fn num_twin_parameters(variant: &Variant, config: &DecoderConfig) -> u64 {
         let geometry = TwinGeometry::new(&variant.geometry, config);
         let specific = match &variant.block {
@@ -136,8 +137,11 @@ impl Mixer {
         (geometry.num_shared_parameters() + specific) as u64
     }
 
-    /// Sets the gates and the scale of a twin from measurements of the base's attention; see
-    /// [`TwinInit::Calibrated`].
+    /// Sets the gates of a twin, and the scale of each head, from measurements of the base's attention.
+    /// [`TwinInit::Calibrated`] describes the method.
+    ///
+    /// # Panics
+    /// Panics if the mixer is full attention.
     pub fn calibrate(&mut self, stats: &AttentionStats) {
         match self {
             Self::Full(_) => unreachable!("a twin is linear"),
@@ -147,8 +151,8 @@ impl Mixer {
         }
     }
 
-    /// Mixes the tokens of `x_btd`, `[b, t, d]`. With a `state`, the tokens continue from this state, and the
-    /// pass updates it.
+    /// Returns the output of the mixer for the hidden states `x_btd`, `[b, t, d]`. If `state` is given, the
+    /// tokens continue from the state in it, and the new state replaces it.
     pub fn forward(
         &self,
         x_btd: Tensor<3>,
@@ -156,7 +160,7 @@ impl Mixer {
         state: Option<&mut Option<MixerState>>,
     ) -> Tensor<3> {
         let mut state = state;
-        // The state is taken out of `state`, so that the mixer has the only reference to a KV cache and can
+        // The state is moved out of `state`, so that the mixer has the only reference to a KV cache and can
         // write in place.
         let past = state.as_deref_mut().and_then(Option::take);
         let (output, next) = match self {

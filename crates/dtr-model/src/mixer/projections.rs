@@ -8,18 +8,18 @@ use crate::{Initializer, ParamMut, ParamSource};
 use dtr_core::error::Result;
 use dtr_ops::{Rope, rms_norm, split_heads};
 
-/// The projections of queries, keys and values, and the norms of queries and keys in Qwen3.
+/// The projections of queries, keys and values. A Qwen3 base also has norms of queries and keys.
 #[derive(Clone)]
 pub struct Projections {
-    /// `[h·k, d]`.
+    /// The query projection, `[h·k, d]`.
     pub(super) q_proj: Linear,
-    /// `[g·k, d]`.
+    /// The key projection, `[g·k, d]`.
     k_proj: Linear,
-    /// `[g·v, d]`.
+    /// The value projection, `[g·v, d]`.
     v_proj: Linear,
-    /// Weight of the RMSNorm of each query head (Qwen3), `[k]`.
+    /// Weight of the RMSNorm of each query head, `[k]`. Only Qwen3 has it.
     q_norm: Option<Tensor<1>>,
-    /// Weight of the RMSNorm of each key head (Qwen3), `[k]`.
+    /// Weight of the RMSNorm of each key head, `[k]`. Only Qwen3 has it.
     k_norm: Option<Tensor<1>>,
     norm_epsilon: f64,
     num_heads: usize,
@@ -27,8 +27,8 @@ pub struct Projections {
 }
 
 impl Projections {
-    /// Creates projections whose initial values are copied from `original`, or drawn at random if it is
-    /// `None`.
+    /// Creates projections whose initial values are copied from `original`, or drawn at random if `original`
+    /// is `None`.
     pub(super) fn new(
         geometry: &TwinGeometry,
         original: Option<&Self>,
@@ -73,12 +73,12 @@ impl Projections {
         dtr_ops::linear_triple(x_btd, projections.map(|part| (&part.weight, part.bias.as_ref())))
     }
 
-    /// Splits queries into heads, `[b, h, t, k]`, and normalises them in Qwen3.
+    /// Splits queries into heads, `[b, h, t, k]`, and normalises each head if the base is a Qwen3 model.
     pub(super) fn query_heads(&self, q_btd: Tensor<3>) -> Tensor<4> {
         self.normalise(split_heads(q_btd, self.num_heads), self.q_norm.as_ref())
     }
 
-    /// Splits keys into heads, `[b, g, t, k]`, and normalises them in Qwen3.
+    /// Splits keys into heads, `[b, g, t, k]`, and normalises each head if the base is a Qwen3 model.
     pub(super) fn key_heads(&self, k_btd: Tensor<3>) -> Tensor<4> {
         self.normalise(split_heads(k_btd, self.num_kv_heads), self.k_norm.as_ref())
     }
@@ -95,7 +95,6 @@ impl Projections {
         }
     }
 
-    /// Visits the projections and norms.
     pub(super) fn visit(&mut self, visitor: &mut dyn FnMut(&str, ParamMut<'_>)) {
         self.q_proj.visit("q_proj", visitor);
         self.k_proj.visit("k_proj", visitor);

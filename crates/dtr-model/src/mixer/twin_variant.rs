@@ -1,4 +1,4 @@
-//! Variants: the kind of linear block that replaces attention, its geometry, and its initialisation.
+//! Variants of twins: the kind of linear block, its geometry, and its initial values.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,13 +8,14 @@ use dtr_core::ranges::find_out_of_range;
 
 use super::{GdnConfig, GlaConfig, JetConfig};
 
-/// A kind of linear block that replaces attention, with its geometry and its initialisation.
+/// The specification of a twin: the kind of linear block that replaces attention, its geometry, and its
+/// initial values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Variant {
     /// The kind of block and its settings.
     pub block: BlockConfig,
-    /// Heads, widths, rotary positions and output gate.
+    /// Head counts, head widths, rotary positions and output gate.
     #[serde(default)]
     pub geometry: GeometryConfig,
     /// The initial values of a twin's parameters.
@@ -22,15 +23,16 @@ pub struct Variant {
     pub init: TwinInit,
 }
 
-/// Heads, widths, rotary positions and output gate of a twin. An absent size is the base's own.
+/// Head counts, head widths, rotary positions and output gate of a twin. If a size is absent, the twin has
+/// the size of its base.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct GeometryConfig {
-    /// Query heads.
+    /// Number of query heads.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4096))]
     pub num_heads: Option<usize>,
-    /// Key/value heads. Query heads share them as in grouped-query attention.
+    /// Number of key/value heads. Query heads share them as in grouped-query attention.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4096))]
     pub num_kv_heads: Option<usize>,
@@ -74,7 +76,7 @@ pub enum BlockConfig {
 }
 
 impl BlockConfig {
-    /// Returns the name of the kind in manifests.
+    /// Returns the name of this kind of block in manifests.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Gla(_) => "gla",
@@ -90,10 +92,11 @@ impl BlockConfig {
 pub enum TwinInit {
     /// Copies the projections of queries, keys, values and output from the base's layer.
     Copy,
-    /// Copies the projections, and sets gates and scale from measurements of the base's attention on the
-    /// first batch. A head's memory halves over the mean distance of its attention, its write strength rises
-    /// as the entropy of its attention falls, its output gate starts open, and its output is scaled to the
-    /// base's head by least squares.
+    /// Copies the projections as `copy` does. Sets the gates, and the scale of each head, from measurements
+    /// of the base's attention on the first batch. The state of a head decays by half over the mean distance
+    /// between a query and the keys that it attends to. A head whose attention has a lower entropy gets a
+    /// higher write strength. The output gate starts open. The output of each head is scaled to fit the
+    /// output of the base's head by least squares.
     #[default]
     Calibrated,
     /// Draws every parameter at random.
@@ -104,7 +107,7 @@ impl Variant {
     /// Checks the sizes of a variant that was read from the directory of a hybrid.
     ///
     /// # Errors
-    /// Names the first size that is out of range, or two sizes that do not fit together.
+    /// Fails when a size is out of range, or two sizes do not fit together.
     pub fn check(&self) -> Result<()> {
         if let Some(found) = find_out_of_range(self) {
             let key = found.path.join(".");
@@ -121,7 +124,8 @@ impl Variant {
 }
 
 impl GeometryConfig {
-    /// Tells whether rotary positions, which rotate pairs of channels, are applied to an odd key width.
+    /// Returns whether rotary positions would be applied to an odd key width. They rotate pairs of channels,
+    /// so that the width must be even.
     pub fn has_odd_rotary_width(&self) -> bool {
         self.rope && self.key_dim.is_some_and(|key_dim| key_dim % 2 == 1)
     }

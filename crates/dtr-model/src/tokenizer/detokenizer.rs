@@ -6,22 +6,23 @@
 use super::Tokenizer;
 use dtr_core::error::Result;
 
-/// The text of bytes that are not valid UTF-8, or are not complete yet.
+/// The character that stands for bytes that are not valid UTF-8, or not complete yet.
 const REPLACEMENT: char = '\u{fffd}';
 
-/// Decodes the tokens after a prompt one by one.
+/// A decoder that converts the tokens after a prompt to text, one by one.
 pub struct Detokenizer<'a> {
     tokenizer: &'a Tokenizer,
-    /// Token ids that are still needed: the ids decoded last, as context, then the pending ids.
+    /// The token ids that are still needed: first the ids decoded last, as context, then the pending ids.
     ids: Vec<u32>,
-    /// The text of the decoded ids.
+    /// The text of the decoded ids in `ids`.
     prefix: String,
-    /// The number of decoded ids.
+    /// The number of decoded ids in `ids`.
     prefix_len: usize,
 }
 
 impl<'a> Detokenizer<'a> {
-    /// Creates a detokenizer for the tokens after `prompt`. The text of `prompt` itself is not returned.
+    /// Creates a detokenizer for the tokens after `prompt`. [`Detokenizer::push`] does not return the text of
+    /// `prompt` itself.
     ///
     /// # Errors
     /// Fails when the prompt cannot be decoded.
@@ -48,7 +49,8 @@ impl<'a> Detokenizer<'a> {
         Ok(piece)
     }
 
-    /// Returns the pending text at the end: an incomplete character becomes U+FFFD.
+    /// Returns the text of the pending tokens, after the last token was pushed. An incomplete character
+    /// becomes U+FFFD.
     ///
     /// # Errors
     /// Fails when the tokenizer's decoder refuses the tokens.
@@ -127,7 +129,7 @@ mod tests {
         }
     }
 
-    /// Returns a tokenizer of words and single bytes, as SentencePiece models with byte fallback have.
+    /// Returns a tokenizer of words and single bytes, like that of a SentencePiece model with byte fallback.
     fn byte_fallback_tokenizer() -> Tokenizer {
         let words =
             ["<unk>", "<bos>", "▁old", "▁study", "<0xF0>", "<0x9F>", "<0x98>", "<0x80>", "<0xC3>", "<0xA9>"];
@@ -150,8 +152,8 @@ mod tests {
         Tokenizer::from(tokenizer.to_string().parse::<tokenizers::Tokenizer>().unwrap())
     }
 
-    /// The texts are those of `tokenizer.decode(prompt + ids)` after `tokenizer.decode(prompt)` in transformers
-    /// 5.17.
+    /// The expected texts come from transformers 5.17: `tokenizer.decode(prompt + ids)` without its beginning
+    /// `tokenizer.decode(prompt)`.
     #[test]
     fn bytes_that_are_not_utf_8_become_replacement_characters() {
         let tokenizer = byte_fallback_tokenizer();
@@ -174,7 +176,7 @@ mod tests {
         check(&[1, study], &[&e_acute[..], &[4, old, old]].concat(), "\u{fffd}\u{fffd}\u{fffd} old old");
         // The last token of the prompt is the first byte of the character.
         check(&[1, study, 8], &[9, old], "é old");
-        // A token that the tokenizer does not have.
+        // Token 999 is not in the vocabulary.
         check(&[1, study], &[old, 999, old], " old old");
     }
 

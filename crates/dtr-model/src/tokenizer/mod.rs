@@ -16,13 +16,14 @@ use dtr_core::files::read_text_file;
 pub use detokenizer::Detokenizer;
 pub(crate) use settings::TokenizerSettings;
 
-/// A text that is encoded once to find broken tokenizers. Its words need not be in the vocabulary.
+/// A text that is encoded to find broken tokenizers, and the special tokens that a tokenizer adds. Its words
+/// need not be in the vocabulary.
 const PROBE: &str = "a b";
 
 /// A Hugging Face tokenizer.
 ///
-/// A `tokenizer.json` may hold the truncation and the padding of the program that saved it. Both are off
-/// here, as they are whenever transformers encodes a text.
+/// A `tokenizer.json` may hold settings for truncation and padding, from the program that saved it. Both are
+/// switched off here, as transformers does when it encodes a text.
 ///
 /// ```
 /// # fn main() -> dtr_core::error::Result<()> {
@@ -69,7 +70,7 @@ impl Tokenizer {
     /// in `tokenizer_config.json` and `special_tokens_map.json`.
     ///
     /// # Errors
-    /// Fails when [`Tokenizer::read`] does, or when a file with names is not JSON.
+    /// Fails when [`Tokenizer::read`] does, or when one of the other two files is not JSON.
     pub fn read_directory(directory: &Path) -> Result<Self> {
         let tokenizer = Self::read(&directory.join("tokenizer.json"))?;
         match prefix_token::read(directory, &tokenizer.inner)? {
@@ -78,11 +79,11 @@ impl Tokenizer {
         }
     }
 
-    /// Returns the token ids of `text`, with the special tokens that the tokenizer adds (such as `<bos>`) if
-    /// `add_special_tokens`.
+    /// Returns the token ids of `text`. If `add_special_tokens` is true, they include the special tokens that
+    /// the tokenizer adds, such as `<bos>`.
     ///
     /// # Errors
-    /// Fails when the tokenizer refuses the text.
+    /// Fails when the tokenizer cannot encode the text.
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
         let encoding = self
             .inner
@@ -91,20 +92,21 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// Returns the token ids of `text` with special tokens, unless `text` already begins with the text of the
-    /// [`Tokenizer::prefix_token`], as a text from a chat template does.
+    /// Returns the token ids of `text`. The tokenizer adds special tokens, unless `text` already begins with
+    /// the text of the [`Tokenizer::prefix_token`]. The output of a chat template usually does.
     ///
     /// lm-evaluation-harness encodes prompts in this way.
     ///
     /// # Errors
-    /// Fails when the tokenizer refuses the text.
+    /// Fails when the tokenizer cannot encode the text.
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
         let has_prefix = self.prefix.as_ref().is_some_and(|prefix| text.starts_with(&prefix.text));
         self.encode(text, !has_prefix)
     }
 
-    /// Returns the token after which lm-evaluation-harness scores a text without a prompt: the beginning of a
-    /// text (BOS), or else its end (EOS). Returns `None` if the tokenizer's files name neither.
+    /// Returns the token that lm-evaluation-harness puts before a text that is scored without a prompt: the
+    /// token for the beginning of a text (BOS), or else for its end (EOS). Returns `None` if the tokenizer's
+    /// files name neither.
     pub fn prefix_token(&self) -> Option<u32> {
         self.prefix.as_ref().map(|prefix| prefix.token)
     }
@@ -124,15 +126,15 @@ impl Tokenizer {
         &self.inner
     }
 
-    /// Returns whether a token is a single byte, such as `<0xE6>`. Bytes in sequence decode to text only if
-    /// all of them together are valid UTF-8.
+    /// Returns whether a token stands for a single byte, such as `<0xE6>`. A sequence of such tokens decodes
+    /// to text only if all of its bytes together are valid UTF-8.
     pub(crate) fn is_byte(&self, token: u32) -> bool {
         let is_name_of_byte =
             |name: String| name.len() == 6 && name.starts_with("<0x") && name.ends_with('>');
         self.inner.id_to_token(token).is_some_and(is_name_of_byte)
     }
 
-    /// Returns the token for unknown text, or `None` if the tokenizer has none.
+    /// Returns the token that stands for unknown text, or `None` if the tokenizer has no such token.
     pub fn unknown_token(&self) -> Option<u32> {
         let token = match self.inner.get_model() {
             ModelWrapper::WordLevel(model) => Some(model.unk_token.as_str()),
@@ -143,12 +145,12 @@ impl Tokenizer {
         token.and_then(|token| self.inner.token_to_id(token))
     }
 
-    /// Returns the number of tokens, including added tokens.
+    /// Returns the number of tokens in the vocabulary, including added tokens.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
     }
 
-    /// Returns the text of `tokenizer.json`.
+    /// Returns the content of a `tokenizer.json` for this tokenizer.
     ///
     /// # Errors
     /// Fails when the tokenizer cannot be serialized.

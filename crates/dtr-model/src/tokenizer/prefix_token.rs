@@ -1,4 +1,5 @@
-//! The token after which a text without a prompt is scored, and with which rendered prompts begin.
+//! The prefix token: the token before a text that is scored without a prompt. The output of a chat template
+//! usually begins with it, too.
 
 use std::path::Path;
 
@@ -17,7 +18,7 @@ pub(super) struct PrefixToken {
 }
 
 impl PrefixToken {
-    /// Returns the special token that a tokenizer puts before every text.
+    /// Returns the special token that a tokenizer adds before every text, if any.
     pub fn added_by(tokenizer: &tokenizers::Tokenizer) -> Option<Self> {
         let ids = |add_special_tokens| {
             let encoding = tokenizer.encode_fast(PROBE, add_special_tokens).ok()?;
@@ -33,12 +34,12 @@ impl PrefixToken {
     }
 }
 
-/// The files that name special tokens.
+/// The files of a model that name its special tokens.
 pub(crate) const NAME_FILES: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
 
 /// Reads the prefix token of the model in `directory`: its `bos_token`, or else its `eos_token`.
 ///
-/// Returns `None` if the directory has no file that names special tokens, and `Some(None)` if its files name
+/// Returns `None` if the directory has none of the [`NAME_FILES`], and `Some(None)` if these files name
 /// neither token.
 ///
 /// # Errors
@@ -53,8 +54,9 @@ pub(super) fn read(
     Ok(Some(token.and_then(|token| PrefixToken::new(tokenizer, token))))
 }
 
-/// Returns whether the names of special tokens decide the prefix token of the model in `directory`. They do
-/// not if `tokenizer.json` puts the token before every text, or `config.json` has it as its end of text.
+/// Returns whether the prefix token of the model in `directory` depends on the [`NAME_FILES`]. It does not
+/// depend on them if `tokenizer.json` adds the same token before every text, or if the token is the
+/// end-of-text token of `config.json`.
 ///
 /// # Errors
 /// Fails when a file is not JSON.
@@ -71,17 +73,18 @@ pub(crate) fn is_decided_by_names(directory: &Path) -> Result<bool> {
     Ok(first != prefix && token != Some(end))
 }
 
-/// The files that name the special tokens of a model.
+/// The content of the [`NAME_FILES`].
 struct SpecialTokenNames {
     config: Value,
     map: Value,
 }
 
 impl SpecialTokenNames {
-    /// Returns `None` if the directory has neither file.
+    /// Reads both files. Returns `None` if the directory has neither.
     fn read(directory: &Path) -> Result<Option<Self>> {
         let config = read_json(&directory.join(NAME_FILES[0]))?;
-        // transformers reads the older file only without `added_tokens_decoder`, and prefers it then.
+        // If `tokenizer_config.json` has no `added_tokens_decoder`, transformers also reads the older file
+        // `special_tokens_map.json`, whose names take precedence.
         let map = match config.get("added_tokens_decoder") {
             Some(_) => Value::Null,
             None => read_json(&directory.join(NAME_FILES[1]))?,
@@ -98,7 +101,7 @@ impl SpecialTokenNames {
     }
 }
 
-/// Returns the special token that a class of transformers has if its file does not name one.
+/// Returns the default of the special token `name` in a tokenizer class of transformers.
 fn default_of_class(class: &str, name: &str) -> Option<&'static str> {
     match (class.trim_end_matches("Fast"), name) {
         ("LlamaTokenizer", "bos_token") => Some("<s>"),

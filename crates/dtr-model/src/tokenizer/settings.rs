@@ -8,7 +8,7 @@ use serde_json::Value;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::read_text_file;
 
-/// The parts of a `tokenizer.json` that plans look at.
+/// The settings in a `tokenizer.json` that can be checked without loading the tokenizer.
 #[derive(Deserialize)]
 pub(crate) struct TokenizerSettings {
     #[serde(default)]
@@ -33,7 +33,7 @@ impl TokenizerSettings {
         })
     }
 
-    /// Returns whether the file holds the truncation or the padding of the program that saved it.
+    /// Returns whether the file holds settings for truncation or padding, from the program that saved it.
     pub fn has_saved_limits(&self) -> bool {
         !self.truncation.is_null() || !self.padding.is_null()
     }

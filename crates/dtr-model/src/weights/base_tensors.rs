@@ -1,4 +1,4 @@
-//! The names and shapes of a base's tensors, so that a file's header can be checked without building the
+//! The names and shapes of a base's tensors. With them, a file's header can be checked without building the
 //! model.
 
 use crate::DecoderConfig;

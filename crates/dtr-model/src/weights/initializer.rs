@@ -1,4 +1,4 @@
-//! Sources of parameters: a safetensors file, or an initial distribution and a seed.
+//! Sources of parameter values: a safetensors file, or a random initialisation from a seed.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
@@ -16,33 +16,34 @@ pub enum Initializer {
     Constant(f32),
     /// A distribution from which each element is sampled.
     Sample(fn(&mut ChaCha8Rng) -> f32),
-    /// The values themselves, row-major.
+    /// Given values, row-major.
     Values(Vec<f32>),
 }
 
 impl Initializer {
-    /// Returns a normal distribution with standard deviation `1 / sqrt(inputs)`. With it, the outputs of a
-    /// projection have the scale of its inputs.
+    /// Returns a normal distribution with standard deviation `1 / sqrt(inputs)`. The outputs of a projection
+    /// then have the same scale as its inputs.
     pub fn fan_in(inputs: usize) -> Self {
         Self::Normal((inputs as f64).powf(-0.5))
     }
 
-    /// Returns a normal distribution for a projection that writes to the residual stream: its standard
-    /// deviation is that of [`Initializer::fan_in`] divided by `sqrt(2 · num_layers)`, so that the scale of
-    /// the stream does not grow with depth (GPT-2).
+    /// Returns a normal distribution for a projection whose output is added to the residual stream. Its
+    /// standard deviation is that of [`Initializer::fan_in`] divided by `sqrt(2 · num_layers)`. The scale of
+    /// the residual stream then does not grow with depth (GPT-2).
     pub fn residual_output(inputs: usize, num_layers: usize) -> Self {
         Self::Normal((2.0 * (inputs * num_layers) as f64).powf(-0.5))
     }
 }
 
-/// A source of parameters: [`RandomParams`], or a file such as
-/// [`SafetensorsReader`](crate::SafetensorsReader).
+/// A source of parameter values: random values ([`RandomParams`]), or a file
+/// ([`SafetensorsReader`](crate::SafetensorsReader)).
 pub trait ParamSource {
-    /// Returns the parameter `name` of `shape`, row-major in f32. A file ignores `initializer`.
+    /// Returns the values of the parameter `name`, of shape `shape`, row-major in f32. A source that reads a
+    /// file ignores `initializer`.
     ///
     /// # Errors
-    /// Fails when a file cannot be read, lacks the parameter, or holds it in another shape or with a value
-    /// that is not finite.
+    /// Fails when the source is a file that cannot be read, lacks the parameter, or holds it in another shape
+    /// or with a value that is not finite.
     fn values(&mut self, name: &str, shape: &[usize], initializer: Initializer) -> Result<Vec<f32>>;
 
     /// Returns the device on which parameters are placed.
@@ -74,8 +75,8 @@ impl dyn ParamSource + '_ {
         Ok(place(TensorData::new(values, [size]), self.device(), self.dtype()))
     }
 
-    /// Returns the vector `name`, `[size]`, which stays in f32 even if other parameters are cast. Decay rates
-    /// need this.
+    /// Returns the vector `name`, `[size]`, in f32. Decay rates need this precision even if other parameters
+    /// are bf16.
     pub(crate) fn f32_vector(
         &mut self,
         name: &str,
@@ -87,14 +88,14 @@ impl dyn ParamSource + '_ {
     }
 }
 
-/// Places a parameter in the device's persistent memory: on a GPU, a pool shared with activations would
-/// become fragmented.
+/// Creates a tensor in the memory that burn reserves for persistent allocations. If parameters and
+/// activations shared a pool, the pool would become fragmented on a GPU.
 fn place(values_n: TensorData, device: &Device, dtype: DType) -> Tensor<1> {
     device.memory_persistent_allocations(values_n, |values| Tensor::from_data(values, (device, dtype)))
 }
 
-/// Random parameters. The seed of each parameter is derived from its name, so that a new parameter does not
-/// change the values of the others.
+/// A source of random parameters. The seed of each parameter is derived from its name, so that adding a
+/// parameter does not change the values of the others.
 pub struct RandomParams {
     seed: Seed,
     device: Device,

@@ -1,5 +1,4 @@
-//! Parameters by name: reading them from safetensors files, drawing them from a seed, visiting and writing
-//! them.
+//! Named parameters: sources of their values, access to them in a module, and safetensors files.
 
 mod autodiff;
 mod base_tensors;

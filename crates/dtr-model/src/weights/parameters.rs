@@ -1,4 +1,4 @@
-//! Visiting the parameters of a module by name.
+//! Access to the parameters of a module by name.
 
 use std::mem::replace;
 
@@ -21,7 +21,7 @@ pub enum ParamMut<'a> {
 }
 
 impl ParamMut<'_> {
-    /// Returns the shape, as stored in files.
+    /// Returns the shape, which is also the shape in files.
     pub fn shape(&self) -> Vec<usize> {
         match self {
             Self::Vector(tensor) | Self::F32Vector(tensor) => tensor.dims().to_vec(),
@@ -34,7 +34,7 @@ impl ParamMut<'_> {
         self.shape().iter().product()
     }
 
-    /// Returns the values, `[n]`, on the parameter's device.
+    /// Returns the values as a vector, `[n]`, on the parameter's device.
     pub fn flat(&self) -> Tensor<1> {
         match self {
             Self::Vector(tensor) | Self::F32Vector(tensor) => (**tensor).clone(),
@@ -54,7 +54,7 @@ impl ParamMut<'_> {
     }
 
     /// Replaces the values, `[n]`, with the result of `update`. The argument of `update` is the only
-    /// reference to its memory, so that the operation can write in place.
+    /// reference to its memory, so that `update` can write in place.
     pub fn update(&mut self, update: impl FnOnce(Tensor<1>) -> Tensor<1>) {
         match self {
             Self::Vector(tensor) | Self::F32Vector(tensor) => {
@@ -90,8 +90,8 @@ impl ParamMut<'_> {
         }
     }
 
-    /// Takes the gradient, `[n]`, out of `gradients`. It is zero if the loss does not depend on the
-    /// parameter.
+    /// Removes the gradient, `[n]`, from `gradients` and returns it. The gradient is zero if the loss does
+    /// not depend on the parameter.
     pub(super) fn take_gradient(&self, gradients: &mut Gradients) -> Tensor<1> {
         let gradient = match self {
             Self::Vector(tensor) | Self::F32Vector(tensor) => tensor.grad_remove(gradients),
@@ -101,14 +101,14 @@ impl ParamMut<'_> {
     }
 }
 
-/// Returns the number of elements of all parameters.
+/// Returns the total number of elements of all parameters.
 pub fn count_parameters(module: &mut impl Parameters) -> u64 {
     let mut count = 0;
     module.visit(&mut |_, param| count += param.num_elements() as u64);
     count
 }
 
-/// Casts the parameters of a module to `dtype`.
+/// Casts the parameters of a module to `dtype`, except those that stay in f32.
 pub fn to_dtype<M: Parameters>(mut module: M, dtype: DType) -> M {
     module.visit(&mut |_, mut param| param.cast(dtype));
     module

@@ -1,7 +1,7 @@
 //! The header of a safetensors file, checked against the length of the file before any value is read.
 //!
-//! This reader is stricter than the `safetensors` crate, which takes the last of two tensors with one name.
-//! It refuses repeated names, gaps, overlaps, and lengths that do not match a tensor's shape.
+//! This parser refuses repeated names, gaps, overlaps, and lengths that do not match a tensor's shape. It is
+//! stricter than the `safetensors` crate, which accepts a repeated name and keeps the last of its tensors.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -18,10 +18,10 @@ use dtr_core::error::{Error, Result};
 /// The longest header that is read, in bytes. The `safetensors` crate has the same limit.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 
-/// The size of the `u64` at the start of the file that holds the header's length, in bytes.
+/// The size in bytes of the header's length, a `u64` at the start of the file.
 const PREFIX_BYTES: u64 = 8;
 
-/// The key of the header's metadata, a table of texts.
+/// The key of the metadata in a header. The metadata is a table of texts.
 const METADATA_KEY: &str = "__metadata__";
 
 /// The header of a safetensors file.
@@ -31,7 +31,7 @@ pub struct SafetensorsHeader {
     pub tensors: BTreeMap<String, TensorInfo>,
     /// The texts under `__metadata__`.
     pub metadata: HashMap<String, String>,
-    /// Offset in the file at which values begin, in bytes.
+    /// The offset in the file at which the values begin, in bytes.
     pub start: u64,
 }
 
@@ -45,7 +45,7 @@ impl SafetensorsHeader {
         Self::read_from(file, num_bytes, path)
     }
 
-    /// Reads the header from `file`, which yields the `num_bytes` bytes of the file at `path`.
+    /// Reads the header from `file`, a reader of the `num_bytes` bytes of the file at `path`.
     ///
     /// # Errors
     /// Fails when [`SafetensorsHeader::read`] does.
@@ -61,7 +61,7 @@ impl SafetensorsHeader {
         file.read_exact(&mut prefix).map_err(io_error)?;
         let header_bytes = u64::from_le_bytes(prefix);
         if header_bytes > MAX_HEADER_BYTES.min(num_bytes - PREFIX_BYTES) {
-            return Err(refuse(format!("its header claims {header_bytes} bytes of {num_bytes}")));
+            return Err(refuse(format!("its header claims {header_bytes} bytes in a file of {num_bytes}")));
         }
         let mut text = vec![0; header_bytes as usize];
         file.read_exact(&mut text).map_err(io_error)?;
@@ -69,10 +69,10 @@ impl SafetensorsHeader {
         Ok(Self { start: PREFIX_BYTES + header_bytes, ..header })
     }
 
-    /// Parses the JSON of a header that is followed by `num_bytes` of values.
+    /// Parses the JSON `text` of a header that is followed by `num_bytes` bytes of values.
     ///
     /// # Errors
-    /// Describes the first problem.
+    /// Fails with a description of the first problem.
     pub fn parse(text: &[u8], num_bytes: u64) -> std::result::Result<Self, String> {
         let Entries { tensors, metadata } =
             serde_json::from_slice(text).map_err(|cause| format!("its header cannot be read: {cause}"))?;
@@ -99,7 +99,7 @@ impl SafetensorsHeader {
     }
 }
 
-/// Returns how many bytes a tensor's values take, or `None` if this number is not whole or overflows.
+/// Returns the size of a tensor's values in bytes, or `None` if the size is not a whole number or overflows.
 fn num_value_bytes(info: &TensorInfo) -> Option<usize> {
     let elements = info.shape.iter().copied().try_fold(1, usize::checked_mul)?;
     let bits = elements.checked_mul(info.dtype.bitsize())?;

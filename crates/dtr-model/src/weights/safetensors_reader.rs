@@ -1,4 +1,4 @@
-//! Reading parameters from safetensors files. A missing or misshapen tensor is an error.
+//! Reads parameters from safetensors files. A missing tensor, or one of the wrong shape, is an error.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,19 +17,19 @@ use super::safetensors_writer::NOTE_KEY;
 use super::{Initializer, ParamSource, SafetensorsHeader};
 use dtr_core::error::{Error, Result};
 
-/// The tensors of one or more safetensors files. Each tensor can be taken once, and its values are read at
-/// that moment.
+/// A reader of the tensors of one or more safetensors files. Each tensor can be read once, and its values are
+/// loaded only then.
 pub struct SafetensorsReader {
     tensors: BTreeMap<String, StoredTensor>,
     note: Option<String>,
-    /// The file, or the directory of several files, for error messages.
+    /// The path of the file, or of the directory of several files, for error messages.
     origin: String,
     device: Device,
     dtype: DType,
 }
 
 /// A tensor in an open file. The file stays open, so that header and values come from the same file even if
-/// the path is replaced meanwhile.
+/// another file replaces it at the same path.
 struct StoredTensor {
     info: TensorInfo,
     /// Offset of the values in the file, in bytes.
@@ -51,7 +51,7 @@ impl SafetensorsReader {
     /// Opens `files` and reads their headers.
     ///
     /// # Errors
-    /// Fails when a file is damaged, or holds a tensor that another file holds too.
+    /// Fails when a file cannot be read or is damaged, or when two files hold a tensor of the same name.
     pub fn open(files: &[PathBuf], device: &Device) -> Result<Self> {
         let mut reader = Self::without_files(origin(files), device);
         for path in files {
@@ -61,7 +61,7 @@ impl SafetensorsReader {
         Ok(reader)
     }
 
-    /// Reads the header of `bytes`, the content of the file at `path`.
+    /// Creates a reader of `bytes`, the content of the file at `path`.
     ///
     /// # Errors
     /// Fails when [`SafetensorsReader::open`] does.
@@ -100,10 +100,10 @@ impl SafetensorsReader {
         Ok(())
     }
 
-    /// Renames every tensor by `rename`.
+    /// Replaces the name of every tensor with `rename(name)`.
     ///
     /// # Errors
-    /// Fails when two tensors get one name.
+    /// Fails when two tensors get the same name.
     pub(crate) fn with_names(self, rename: impl Fn(String) -> String) -> Result<Self> {
         let mut tensors = BTreeMap::new();
         for (name, tensor) in self.tensors {
@@ -116,24 +116,24 @@ impl SafetensorsReader {
         Ok(Self { tensors, ..self })
     }
 
-    /// Renames a tensor, if there is one.
+    /// Renames the tensor `from` to `to`, if it exists.
     pub(crate) fn rename(&mut self, from: &str, to: &str) {
         if let Some(tensor) = self.tensors.remove(from) {
             self.tensors.insert(to.to_owned(), tensor);
         }
     }
 
-    /// Drops the tensors whose names fulfil a condition.
+    /// Removes the tensors for whose names `is_ignored` returns true.
     pub(crate) fn ignore_if(&mut self, is_ignored: impl Fn(&str) -> bool) {
         self.tensors.retain(|name, _| !is_ignored(name));
     }
 
-    /// Returns whether there is a tensor `name` that was not read yet.
+    /// Returns whether there is a tensor `name` that has not been read yet.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
-    /// Returns whether two tensors have one shape and the same values.
+    /// Returns whether two tensors have the same shape and the same values.
     ///
     /// # Errors
     /// Fails when a tensor is missing, cannot be read, or has an unsupported dtype.
@@ -147,10 +147,10 @@ impl SafetensorsReader {
         self.note.as_deref()
     }
 
-    /// Checks that the tensor `name` exists in `shape`, and marks it as read.
+    /// Checks that the tensor `name` exists and has the shape `shape`, and marks the tensor as read.
     ///
     /// # Errors
-    /// Fails when it is missing or has another shape.
+    /// Fails when the tensor is missing, has another shape, or has an unsupported dtype.
     pub(crate) fn check(&mut self, name: &str, shape: &[usize]) -> Result<()> {
         self.take(name, shape).map(drop)
     }
@@ -167,7 +167,7 @@ impl SafetensorsReader {
         Ok(self.tensors.remove(name).expect("the tensor was found above"))
     }
 
-    /// Returns a tensor of a supported dtype.
+    /// Returns the tensor `name`. Fails if it is missing or has an unsupported dtype.
     fn find(&self, name: &str) -> Result<&StoredTensor> {
         let Some(tensor) = self.tensors.get(name) else {
             return Err(Error::environment(format!("`{}` has no tensor `{name}`", self.origin)));
@@ -182,7 +182,7 @@ impl SafetensorsReader {
         Ok(tensor)
     }
 
-    /// Returns the names of the tensors that were not read.
+    /// Returns the names of the tensors that have not been read.
     pub(crate) fn unread_names(&self) -> Vec<String> {
         self.tensors.keys().cloned().collect()
     }
@@ -190,7 +190,7 @@ impl SafetensorsReader {
     /// Checks that every tensor has been read.
     ///
     /// # Errors
-    /// Fails when a tensor was not read. The model then has no such parameter.
+    /// Fails when a tensor has not been read, because the model then has no parameter of this name.
     pub fn ensure_all_read(self) -> Result<()> {
         match self.tensors.keys().next() {
             None => Ok(()),

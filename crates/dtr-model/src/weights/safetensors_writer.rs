@@ -1,4 +1,4 @@
-//! Writing named tensors to safetensors files.
+//! Writes named tensors to safetensors files.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,6 @@ use super::{ParamMut, Parameters};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::write_bytes_atomically;
 
-/// The key of the note in a file's metadata.
 pub(super) const NOTE_KEY: &str = "note";
 
 /// Named tensors in memory, each with its shape and its values in f32.
@@ -43,7 +42,8 @@ impl NamedTensors {
         self.tensors.extend(other.tensors);
     }
 
-    /// Stores a text in the metadata of the same file, so that text and tensors are always written together.
+    /// Sets a text that is stored in the metadata of the tensors' file. Text and tensors are thus always
+    /// written together.
     pub fn set_note(&mut self, note: String) {
         self.note = Some(note);
     }

@@ -1,11 +1,12 @@
-//! Joins layers of the same shape into one module that computes them all at once, and splits it again.
+//! Joins layers of the same shape into one module that computes all of them at once, and splits such a
+//! module.
 
 use burn::tensor::Tensor;
 
 use super::{ParamMut, Parameters};
 
-/// Returns one module that computes all `layers`: each of its parameters holds the values of the first layer,
-/// then the values of the second layer, and so on.
+/// Returns one module that computes all `layers` at once. Each of its parameters holds the values of the
+/// first layer, then the values of the second layer, and so on.
 ///
 /// # Panics
 /// Panics if there is no layer.
@@ -49,7 +50,7 @@ pub fn unstack_layers<M: Parameters + Clone>(stack: &M, count: usize) -> Vec<M> 
 }
 
 impl ParamMut<'_> {
-    /// Sets the values from `flat`, `[n]`. The number of rows may change.
+    /// Sets the values from `flat`, `[n]`. The number of rows of a matrix may change.
     fn set_rows(&mut self, flat: Tensor<1>) {
         match self {
             Self::Vector(tensor) | Self::F32Vector(tensor) => **tensor = flat,

@@ -1,7 +1,8 @@
-// AdamW, and the sum of squares for its clipping.
+// AdamW, and the sum of squares for clipping its gradients.
 #include "vector.cuh"
 
-// Writes each block's partial sum of squares to `partials`. Grid (any, layers). Each layer has n elements.
+// Writes each block's partial sum of squares to `partials`. Each layer has n elements. Grid (blocks, layers),
+// with any number of blocks.
 extern "C" __global__ void __launch_bounds__(512) sum_squares(const T *x, long long n, float *partials) {
     x += blockIdx.y * n;
     const long long thread = blockIdx.x * 512LL + threadIdx.x, threads = gridDim.x * 512LL;
@@ -30,9 +31,9 @@ struct Adam {
     }
 };
 
-// One step over the n elements of each layer. squares[layer] is the squared norm of all gradients that are
-// clipped together with the layer's. The layer's gradient is multiplied by the factor that scales this norm
-// to at most `max_norm`. Grid (ceil(n / 1024), layers).
+// One step over the n elements of each layer. Several gradients can be clipped together, by the norm of all
+// of them: squares[layer] is the square of this norm. The layer's gradient is multiplied by the factor that
+// reduces the norm to at most `max_norm`. Grid (ceil(n / 1024), layers).
 extern "C" __global__ void __launch_bounds__(256)
     adamw(const T *gradient, float *weights, float *first, float *second, const float *squares, float max_norm,
           float decay, float learning_rate, float beta_first, float beta_second, float epsilon, float correct_first,

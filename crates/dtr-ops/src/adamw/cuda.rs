@@ -14,7 +14,7 @@ use crate::cuda::{
 static ADAMW: CudaSource = CudaSource { name: "adamw", text: include_str!("adamw.cu") };
 
 /// Computes [`sum_of_squares`](super::sum_of_squares). The partial sums of the blocks are added in a fixed
-/// order.
+/// order, so that the result is deterministic.
 pub(super) fn sum_of_squares(x: Tensor<1>, layers: usize) -> Tensor<1> {
     let x = contiguous(into_cube(x));
     let count = x.shape().num_elements() / layers;
@@ -29,14 +29,13 @@ pub(super) fn sum_of_squares(x: Tensor<1>, layers: usize) -> Tensor<1> {
     from_cube(sum_partials(&partials, layers, 1.0))
 }
 
-/// Returns the launch of `blocks` blocks for each layer.
+/// Returns the dimensions of a launch with `blocks` blocks for each layer.
 fn layer_dims(blocks: usize, layers: usize, threads: u32) -> LaunchDims {
     LaunchDims { grid: (blocks as u32, layers as u32, 1), block: (threads, 1), shared_bytes: 0 }
 }
 
 /// Returns weights, first moments and second moments (f32) after a step along a gradient of any dtype.
-/// `squares`, of shape `[layers]`, holds for each layer the squared norm of all gradients that are clipped
-/// together with it.
+/// `squares`, `[layers]`, holds for each layer the squared norm of all gradients that are clipped together.
 pub(super) fn step(
     state: [Tensor<1>; 3],
     gradient: Tensor<1>,
@@ -60,7 +59,7 @@ pub(super) fn step(
         vec![KernelArg::Long(count as i64)],
     ];
     let kernel = CudaKernel::for_element(&ADAMW, "adamw", gradient.dtype());
-    // SAFETY: all tensors are alive and dense; the memory of weights and moments is not shared.
+    // SAFETY: all tensors are alive and dense. No other tensor shares the memory of weights and moments.
     gpu_context(&gradient).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, layer_dims(count.div_ceil(1024), layers, 256), &arguments.concat());
     });

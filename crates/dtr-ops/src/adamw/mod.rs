@@ -1,4 +1,4 @@
-//! One step of AdamW (arXiv 1711.05101) over parameters stored end to end.
+//! One step of AdamW (arXiv 1711.05101) over a vector of concatenated parameters.
 
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -10,8 +10,8 @@ use burn::tensor::{Tensor, TensorData};
 #[cfg(feature = "cuda")]
 use crate::kernel_support::has_cuda_inference_kernels;
 
-/// The weight decay of parameters that are stored end to end in one tensor: a rate for each segment of the
-/// tensor.
+/// The weight decay of a vector of concatenated parameters: a decay rate for each parameter's segment of the
+/// vector.
 #[derive(Clone, Debug, Default)]
 pub struct WeightDecay {
     ends: Vec<usize>,
@@ -19,7 +19,7 @@ pub struct WeightDecay {
 }
 
 impl WeightDecay {
-    /// Appends a segment of `size` elements.
+    /// Appends a segment of `size` elements with the decay rate `rate`.
     pub fn push(&mut self, size: usize, rate: f32) {
         self.ends.push(self.size() + size);
         self.rates.push(rate);
@@ -30,7 +30,6 @@ impl WeightDecay {
         self.ends.last().copied().unwrap_or(0)
     }
 
-    /// Returns the rate of each element.
     fn rate_per_element(&self) -> Vec<f32> {
         let mut rates = Vec::with_capacity(self.size());
         for (end, rate) in self.ends.iter().zip(&self.rates) {
@@ -39,7 +38,7 @@ impl WeightDecay {
         rates
     }
 
-    /// Returns the rate of the only segment.
+    /// Returns the decay rate of the only segment.
     #[cfg(feature = "cuda")]
     fn single_rate(&self) -> f32 {
         assert_eq!(self.rates.len(), 1, "a CUDA device updates each parameter separately");
@@ -54,15 +53,15 @@ pub struct AdamWStep {
     pub learning_rate: f64,
     /// Decay rates of the first and the second moment.
     pub betas: [f64; 2],
-    /// The term that is added to the root of the second moment.
+    /// The term that is added to the square root of the second moment.
     pub epsilon: f64,
-    /// The largest norm of the gradient. A longer gradient is scaled down.
+    /// The maximum norm of the gradient. A gradient with a larger norm is scaled down.
     pub clip: f64,
-    /// The number of steps including this one, for bias correction.
+    /// The number of steps so far, including this one. The bias correction depends on it.
     pub steps: u64,
 }
 
-/// Returns the sum of the squares of the elements of each of `layers` stacked layers, `[layers]`.
+/// Returns the sum of the squared elements of each layer, `[layers]`. `x_n` holds a stack of `layers` layers.
 pub fn sum_of_squares(x_n: Tensor<1>, layers: usize) -> Tensor<1> {
     #[cfg(feature = "cuda")]
     if has_cuda_inference_kernels(&x_n) {
@@ -78,8 +77,8 @@ pub fn sum_of_squares(x_n: Tensor<1>, layers: usize) -> Tensor<1> {
 }
 
 /// Returns weights, first moments and second moments after a step along `gradient`. `norm` is the norm of all
-/// gradients that are clipped together. It has one element, or one per layer if the parameter is a stack of
-/// layers.
+/// gradients that are clipped together, `[1]`. If the parameters are a stack of layers, each layer is clipped
+/// by its own norm, and `norm` is `[layers]`.
 pub fn adamw_step(
     [weights, first, second]: [Tensor<1>; 3],
     gradient: Tensor<1>,

@@ -1,12 +1,12 @@
-//! Attention on processors, without the matrix of scores.
+//! Attention on CPUs, without storing the matrix of scores.
 
 use burn::tensor::Tensor;
 use dtr_kernels::{AttentionInputs, attention_forward};
 
 use crate::cpu::{elements, from_flex, into_flex, tensor_like};
 
-/// Computes attention of `q_bhtk` over the first `num_keys` keys of buffers `[b, g, capacity, k]`, outside of
-/// autodiff graphs. The queries of batch row `row` see keys from `first_keys[row]` on.
+/// Computes attention of `q_bhtk` over the first `num_keys` keys of cache buffers `[b, g, capacity, k]`. The
+/// queries of batch row `row` see the keys from `first_keys[row]` on. This form has no gradient.
 pub(super) fn attention(
     [q_bhtk, k_bgsk, v_bgsk]: [Tensor<4>; 3],
     num_keys: usize,

@@ -1,5 +1,5 @@
-//! Attention on CUDA devices. With many queries, each block computes a tile of queries (prefill). With few
-//! queries, several blocks each read a part of the keys (decode).
+//! Attention on CUDA devices. For many queries (prefill), each block computes a tile of queries. For few
+//! queries (decode), each block reads a part of the keys.
 
 #![allow(unsafe_code)]
 
@@ -21,8 +21,8 @@ static DECODE: CudaSource = CudaSource { name: "decode", text: include_str!("dec
 /// The most queries per key/value head for which the decode kernel is used.
 const MAX_DECODE_QUERIES: usize = 64;
 
-/// Computes attention of `q_bhtk` over the first `num_keys` keys of buffers `[b, g, capacity, k]`, outside of
-/// autodiff graphs. The queries of batch row `row` see keys from `first_keys_b[row]` on.
+/// Computes attention of `q_bhtk` over the first `num_keys` keys of cache buffers `[b, g, capacity, k]`. The
+/// queries of batch row `row` see the keys from `first_keys_b[row]` on. This form has no gradient.
 pub(super) fn attention(
     tensors: [Tensor<4>; 3],
     num_keys: usize,
@@ -46,7 +46,7 @@ pub(super) fn attention(
     from_cube(output)
 }
 
-/// Computes attention of `q_bhtk` over cache buffers. Their last token is at `position`, a tensor of one
+/// Computes attention of `q_bhtk` over cache buffers whose last token is at `position`, a tensor with one
 /// element.
 pub(crate) fn attention_from_counter(
     q_bhtk: Tensor<4>,
@@ -66,11 +66,11 @@ struct AttentionProblem {
     q: CubeTensor,
     k: CubeTensor,
     v: CubeTensor,
-    /// The first key that each row sees, i32.
+    /// The first key that each batch row sees, i32, `[b]`.
     first_keys: Option<CubeTensor>,
-    /// The number of keys, or the capacity if `position` is set.
+    /// The number of keys, or the capacity of the buffers if `position` is set.
     num_keys: usize,
-    /// The position of the last query, if it is in a counter on the device.
+    /// The position of the last query, if a counter on the device holds it.
     position: Option<CubeTensor>,
     batch: usize,
     heads: usize,
@@ -112,7 +112,7 @@ impl AttentionProblem {
         int_args([self.heads, self.groups, self.num_queries, self.num_keys])
     }
 
-    /// The strides of output, queries, keys and values.
+    /// Returns the strides of output, queries, keys and values.
     fn stride_args(&self, output: &CubeTensor) -> Vec<KernelArg> {
         let tensors = [output, &self.q, &self.k, &self.v];
         tensors.into_iter().flat_map(|tensor| pointer_and_strides(tensor).split_off(1)).collect()
@@ -137,8 +137,8 @@ impl AttentionProblem {
             self.size_args(),
             vec![self.scale_arg()],
         ];
-        // SAFETY: all tensors are alive and of these sizes, with contiguous rows. The kernel reads no key
-        // after the first `num_keys`.
+        // SAFETY: all tensors are alive, have these sizes, and have contiguous rows. The kernel reads only
+        // the first `num_keys` keys.
         gpu.with_launcher(|launcher| unsafe {
             launcher.launch(&self.kernel(&PREFILL, name), launch, &arguments.concat());
         });
@@ -149,9 +149,9 @@ impl AttentionProblem {
         let (keys, stages) = if self.width == 256 { (64, 1) } else { (128, 2) };
         let shared = 2048 + (stages * consumers * 64 + 4 * keys) * self.width.next_multiple_of(64) * 2;
         let jobs = self.batch * self.heads * self.num_queries.div_ceil(64 * consumers);
-        // A job is a tile of queries of one head. Short jobs share a block, which loads the first tiles of
-        // its next job early. Long jobs have a block each, since the device's scheduler then balances the
-        // work better.
+        // A job is a tile of queries of one head. A block runs several short jobs, and loads the first tiles
+        // of the next job early. Each long job has a block of its own, since the device's scheduler then
+        // balances the work better.
         let is_short = 2 * self.num_keys < 2 * 3072 + self.num_queries;
         let blocks = if is_short { jobs.min(gpu.num_multiprocessors as usize) } else { jobs };
         let launch = LaunchDims {
@@ -175,7 +175,7 @@ impl AttentionProblem {
             self.size_args(),
             vec![self.scale_arg()],
         ];
-        // SAFETY: as in `prefill`; the maps end with the last key.
+        // SAFETY: as in `prefill`. The tensor maps end with the last key.
         gpu.with_launcher(|launcher| unsafe {
             let kernel = self.kernel(&PREFILL_SM90, "prefill_sm90");
             launcher.launch(&kernel, launch, &arguments.concat());
@@ -190,16 +190,17 @@ impl AttentionProblem {
             (_, queries) if queries <= 4 || self.width == 256 => ("decode_f32_4", 4),
             _ => ("decode_f32_8", 8),
         };
-        let groups = self.batch * self.groups * queries.div_ceil(rows);
+        let tiles = self.batch * self.groups * queries.div_ceil(rows);
         let resident_blocks = gpu.num_multiprocessors as usize * blocks_per_multiprocessor(self.width, rows);
-        let splits = num_splits(groups, resident_blocks, self.num_keys);
+        let splits = num_splits(tiles, resident_blocks, self.num_keys);
         let launch = LaunchDims {
-            grid: (splits as u32, (groups / self.batch) as u32, self.batch as u32),
+            grid: (splits as u32, (tiles / self.batch) as u32, self.batch as u32),
             block: (128, 1),
             shared_bytes: (4 * (4 * rows * (self.width + 6) + splits.max(4) * rows)) as u32,
         };
-        let partials = empty(output, [groups * splits * rows * (self.width + 6)], DType::F32);
-        // The number of keys is `*length + added`. `length` points to a zero or to the position counter.
+        let partials = empty(output, [tiles * splits * rows * (self.width + 6)], DType::F32);
+        // The kernel computes the number of keys as `*length + added`. `length` points to a zero or to the
+        // position counter.
         let (length, added) = match &self.position {
             None => (gpu.constant_zero(), self.num_keys),
             Some(position) => (pointer(position), 1),
@@ -207,19 +208,19 @@ impl AttentionProblem {
         let first_keys = pointer_or_null(self.first_keys.as_ref());
         let arguments = [
             [output, &self.q, &self.k, &self.v].map(pointer).to_vec(),
-            vec![length, first_keys, pointer(&partials), gpu.zeroed_counters(groups)],
+            vec![length, first_keys, pointer(&partials), gpu.zeroed_counters(tiles)],
             self.stride_args(output),
             int_args([self.heads, self.groups, self.num_queries, added]),
             vec![self.scale_arg()],
         ];
-        // SAFETY: as in `prefill`; every launch leaves the counters of finished splits at zero.
+        // SAFETY: as in `prefill`. Every launch resets its counters of finished blocks to zero.
         gpu.with_launcher(|launcher| unsafe {
             launcher.launch(&self.kernel(&DECODE, name), launch, &arguments.concat());
         });
     }
 }
 
-/// Returns how many blocks of the decode kernel run on a multiprocessor at the same time.
+/// Returns the number of blocks of the decode kernel that run on a multiprocessor at the same time.
 fn blocks_per_multiprocessor(width: usize, rows: usize) -> usize {
     match (width, rows) {
         (256, 8) => 1,
@@ -230,12 +231,13 @@ fn blocks_per_multiprocessor(width: usize, rows: usize) -> usize {
     }
 }
 
-/// Returns into how many splits the keys of a group are divided. The device runs `groups · splits` blocks in
-/// waves of `resident_blocks` blocks, and the number is chosen so that the last wave is nearly full.
-fn num_splits(groups: usize, resident_blocks: usize, num_keys: usize) -> usize {
+/// Returns the number of splits into which the keys are divided for each tile of queries. The device runs
+/// `tiles · splits` blocks in waves of `resident_blocks` blocks. The number of splits is chosen so that the
+/// last wave is nearly full.
+fn num_splits(tiles: usize, resident_blocks: usize, num_keys: usize) -> usize {
     let most = num_keys.div_ceil(64).clamp(1, 128);
     for splits in 1..=most {
-        let waves = (groups * splits) as f64 / resident_blocks as f64;
+        let waves = (tiles * splits) as f64 / resident_blocks as f64;
         if (0.94..=1.0).contains(&waves) || (waves > 1.4 && waves / waves.ceil() > 0.85) {
             return splits;
         }
@@ -243,5 +245,5 @@ fn num_splits(groups: usize, resident_blocks: usize, num_keys: usize) -> usize {
             break;
         }
     }
-    most.min((resident_blocks / groups).max(1))
+    most.min((resident_blocks / tiles).max(1))
 }

@@ -30,7 +30,7 @@ fn attention_over_caches_matches_the_portable_form() {
             let truth = attention(q.clone(), &KvCache::new(k.clone(), v.clone()), &mask(&flex));
             fill_free_memory_with_nan(device);
             let place = |x: &Tensor<4>| to_device(device, dtype, x);
-            // A cache with unused capacity after the last key, which kernels must not read.
+            // The cache has unused capacity after the last key. Kernels must not read it.
             let capacity = if past == 0 { 0 } else { keys + 37 };
             let first = |x: &Tensor<4>, count| place(&x.clone().narrow(2, 0, count));
             let cache = match past {

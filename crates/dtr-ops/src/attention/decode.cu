@@ -1,14 +1,15 @@
 // Softmax attention of one or a few new tokens over a cache, for decoding. Reading keys and values takes most
-// of the time, so the kernel reads them once. A block computes a range of the keys of one group (split keys,
-// as in Flash-Decoding). Each warp of the block loops over tiles of 16 keys, and computes all queries that
-// share the group. The warps then merge their results. Blocks write maxima, sums and unscaled outputs to
-// scratch memory, and the last block of a group combines them.
+// of the time, so a block reads each of its keys once, for several queries. A group is a key/value head with
+// the query heads that share it. A block computes a range of the keys of one group, as in Flash-Decoding.
+// Each warp of the block loops over tiles of 16 keys, and the warps then merge their results. Each block
+// writes maxima, sums and unnormalised outputs to scratch memory. The last block to finish combines the
+// results of all ranges of its group.
 //
-// Compile with -DHEAD_DIM=<d>. Tensors: q, o [b, h, t, d] and caches k, v [b, g, capacity, d] by element
-// strides (batch, head, time). The kernel uses the first *length + added tokens of the cache. It reads
-// `length` on the device, so that a CUDA graph can be replayed while the cache grows. The queries are at the
-// last t of these positions. A query sees keys from first[row] up to its own position. A query before
-// first[row] is padding and sees only itself.
+// Compile with -DHEAD_DIM=<d>. The tensors q, o [b, h, t, d] and the caches k, v [b, g, capacity, d] are
+// passed with their strides (batch, head, time) in elements. The kernel uses the first *length + added tokens
+// of the cache. It reads `length` on the device, so that a CUDA graph can be replayed while the cache grows.
+// The queries are at the last t of these positions. A query of batch row `row` sees the keys from first[row]
+// up to its own position. A query before first[row] is padding and sees only itself.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM
@@ -42,13 +43,13 @@ template <typename T, int N> __device__ inline Vector<T, N> read_once(const T* p
     }
 }
 
-// Keys and queries of a block.
+// The keys and queries of a block.
 template <typename T> struct Work {
-    const T *k, *v;          // of the group
+    const T *k, *v;          // keys and values of the group
     i64 k_time, v_time;
-    int keys, begin, end;    // in the cache; of the block's range
-    int first, position;     // first key that the row sees; the lowest position of a query
-    int t, query;            // new tokens; index of the first query of the block in its group [h / g, t]
+    int keys, begin, end;    // number of keys in the cache; the block's range of keys, [begin, end)
+    int first, position;     // first key that the batch row sees; lowest position of a query
+    int t, query;            // number of new tokens; index of the block's first query in its group, [h / g, t]
     float scale_log2;
 
     __device__ bool is_masked(int key) const { return key + TILE - 1 > position || key < first; }
@@ -56,20 +57,22 @@ template <typename T> struct Work {
         int at = position + (query + row) % t;
         return key <= at && (key >= first || key == at);
     }
-    __device__ int clamp(int key) const { return min(key, keys - 1); }  // NaN may follow the last key
+    __device__ int clamp(int key) const { return min(key, keys - 1); }  // memory after the last key may hold NaN
 };
 
-// The result of a warp or a block: unscaled outputs, and maxima and sums of the weights of each row.
+// The result of a warp or a block for each query (row): the unnormalised output, the maximum of the scores
+// and the sum of the weights.
 template <int ROWS> struct Record {
     float outs[ROWS][D + 4], maxima[ROWS], sums[ROWS];  // padded against bank conflicts
 };
 
-// Until a row has seen a key, its maximum is -inf, and -inf - -inf would be NaN.
+// Replaces a maximum of -inf with 0. A row that has seen no key has this maximum, and -inf - -inf would be
+// NaN.
 __device__ inline float finite(float maximum) { return maximum == MINUS_INFINITY ? 0.f : maximum; }
 
-// bf16: S^T = K Q^T and O^T = V^T P^T by mma.m16n8k16, with operands loaded from global memory into
-// registers. The channels d may be summed in any order, and the rows of O^T may have any order. Each lane
-// therefore takes the channels that 16 consecutive bytes hold.
+// The bf16 kernels compute S^T = K Q^T and O^T = V^T P^T with mma.m16n8k16. The operands are loaded from
+// global memory directly into registers. The channels can be summed in any order, and the rows of O^T can be
+// in any order. Each lane therefore takes the channels that up to 16 consecutive bytes hold.
 
 __device__ inline void mma(float (&c)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0,
                            unsigned b1) {
@@ -78,8 +81,8 @@ __device__ inline void mma(float (&c)[4], unsigned a0, unsigned a1, unsigned a2,
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
-// Transposes weights within the warp: a lane passes two weights of its key, and gets the weights of two keys
-// for its query.
+// Transposes weights within the warp. A lane passes the weights of its key for two queries, and gets the
+// weights of two keys for its query.
 __device__ inline unsigned pack_transposed(float low, float high) {
     __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
     unsigned transposed;
@@ -138,7 +141,7 @@ template <int EIGHTS> struct Bf16 {
         constexpr int STEP = WARPS * TILE;
         if (tile < work.end) load_keys(tile), load_values(tile);
         for (; tile < work.end; tile += STEP) {
-            float scores[EIGHTS][4] = {};  // i: key quad + 8 * (i / 2), query 2 * in_quad + i % 2
+            float scores[EIGHTS][4] = {};  // element i: key quad + 8 * (i / 2), query 2 * in_quad + i % 2
 #pragma unroll
             for (int e = 0; e < EIGHTS; ++e)
 #pragma unroll
@@ -167,8 +170,8 @@ template <int EIGHTS> struct Bf16 {
             for (int i = 0; i < V_CHUNKS; ++i)
 #pragma unroll
                 for (int w = 0; w < V_WIDE; ++w) {
-                    // Turns the words of two keys into pairs of keys: low halves for row `quad`, high halves
-                    // for `quad` + 8.
+                    // Each word holds two channels of a key. Pairs the low halves of two keys for row `quad`,
+                    // and their high halves for row `quad` + 8.
                     unsigned a0 = __byte_perm(values[0][i].x[w], values[1][i].x[w], 0x5410);
                     unsigned a1 = __byte_perm(values[0][i].x[w], values[1][i].x[w], 0x7632);
                     unsigned a2 = __byte_perm(values[2][i].x[w], values[3][i].x[w], 0x5410);
@@ -214,7 +217,7 @@ template <int EIGHTS> struct Bf16 {
 #pragma unroll
                 for (int apart = 4; apart < 32; apart *= 2) sum[e][j] += __shfl_xor_sync(~0u, sum[e][j], apart);
                 if (quad == 0) record.maxima[row] = maximum[e][j], record.sums[row] = sum[e][j];
-                // A word of V has two columns: a lane has 2 * V_WIDE consecutive columns.
+                // A word of V holds two columns, so a lane has 2 * V_WIDE consecutive columns.
                 constexpr int WIDE = V_WIDE == 1 ? 2 : 4;
 #pragma unroll
                 for (int i = 0; i < V_CHUNKS; ++i)
@@ -231,20 +234,21 @@ template <int EIGHTS> struct Bf16 {
     }
 };
 
-// f32: four lanes share a key in the scores, D / 4 lanes share a row of V in the sums.
+// The f32 kernels. Four lanes compute the score of a key together. D / 4 lanes, or 32 if D > 128, load a row
+// of V together.
 
 template <int N> struct F32 {
     using T = float;
     static constexpr int ROWS = N;
-    // Lanes that load a row of V, and rows that a warp loads at once.
+    // The number of lanes that load a row of V, and the number of rows that a warp loads at once.
     static constexpr int PER_KEY = D > 128 ? 32 : D / 4, AT_ONCE = 32 / PER_KEY;
-    static constexpr int WIDE = D / 4 / PER_KEY;  // 16-byte words of a row of V that a lane has
+    static constexpr int WIDE = D / 4 / PER_KEY;  // 16-byte words of a row of V that a lane loads
     static constexpr int SHARED = N * D + WARPS * TILE * N;
 
     const Work<float>& work;
     const int lane = threadIdx.x % 32;
-    const float* queries;  // [N][D], shared, scaled
-    float* weights;        // [TILE][N], the warp's
+    const float* queries;  // [N][D], scaled, in shared memory
+    float* weights;        // [TILE][N] of this warp, in shared memory
     float4 out[N][WIDE] = {};
     float maximum[N], sum[N] = {};
 
@@ -375,9 +379,9 @@ template <int ROWS> struct Totals {
     float maxima[ROWS], sums[ROWS];
 };
 
-// Combines `count` records: writes the rows' maxima and sums to `totals`, and calls `emit` with the outputs,
-// four columns at a time. `factors` is scratch memory for the scale of each record. The outputs of AT_ONCE
-// records are loaded together.
+// Combines `count` records. Writes the maximum and the sum of each row to `totals`, and calls `emit` with the
+// outputs, four columns at a time. `factors` is scratch memory for the scale of each record. The outputs of
+// AT_ONCE records are loaded together.
 template <int ROWS, int AT_ONCE, typename Emit>
 __device__ inline void combine(const Record<ROWS>* records, int count, float (*factors)[ROWS], Totals<ROWS>& totals,
                                int rows, Emit emit) {
@@ -435,10 +439,10 @@ __device__ inline void decode(T* o, const T* q, const T* k, const T* v, const in
     work.keys = *length + added, work.position = work.keys - t, work.first = first ? first[batch] : 0;
     work.t = t, work.query = first_query, work.scale_log2 = scale * LOG2_E;
     const int begin = min(work.first, work.position) / TILE * TILE, steps = (work.keys - begin + STEP - 1) / STEP;
-    const int stretch = (steps + gridDim.x - 1) / gridDim.x * STEP;
-    const int active = (work.keys - begin + stretch - 1) / stretch;
+    const int keys_per_block = (steps + gridDim.x - 1) / gridDim.x * STEP;
+    const int active = (work.keys - begin + keys_per_block - 1) / keys_per_block;
     if (blockIdx.x >= active) return;
-    work.begin = begin + blockIdx.x * stretch, work.end = min(work.begin + stretch, work.keys);
+    work.begin = begin + blockIdx.x * keys_per_block, work.end = min(work.begin + keys_per_block, work.keys);
 
     auto offset = [&](int row, i64 of_batch, i64 of_head, i64 of_time) {
         int query = first_query + row, head = group * (h / g) + query / t;
@@ -456,8 +460,8 @@ __device__ inline void decode(T* o, const T* q, const T* k, const T* v, const in
     };
     if (active == 1) return combine<ROWS, WARPS>(records, WARPS, factors, totals, rows, finish);
 
-    const int together = batch * gridDim.y + blockIdx.y;
-    auto of_blocks = reinterpret_cast<Record<ROWS>*>(partial) + i64(together) * gridDim.x;
+    const int tile_index = batch * gridDim.y + blockIdx.y;
+    auto of_blocks = reinterpret_cast<Record<ROWS>*>(partial) + i64(tile_index) * gridDim.x;
     auto& own = of_blocks[blockIdx.x];
     auto write_output = [&](int row, int column, float4 out) { store(&own.outs[row][column], out); };
     combine<ROWS, WARPS>(records, WARPS, factors, totals, rows, write_output);
@@ -468,7 +472,7 @@ __device__ inline void decode(T* o, const T* q, const T* k, const T* v, const in
     __threadfence();
     __syncthreads();
     // The last of the active blocks resets the counter to 0 for the next launch.
-    if (threadIdx.x == 0) is_last = atomicInc(finished + together, active - 1) == active - 1;
+    if (threadIdx.x == 0) is_last = atomicInc(finished + tile_index, active - 1) == active - 1;
     __syncthreads();
     if (!is_last) return;
     __threadfence();
@@ -487,7 +491,7 @@ __device__ inline void decode(T* o, const T* q, const T* k, const T* v, const in
     }
 DECODE(decode_bf16_8, D > 128 ? 1 : 3, bf16, Bf16<1>)
 DECODE(decode_f32_4, D > 128 ? 2 : 3, float, F32<4>)
-#if HEAD_DIM <= 128  // more rows of 256 do not fit into registers
+#if HEAD_DIM <= 128  // for larger heads, more rows do not fit into registers
 DECODE(decode_bf16_16, 2, bf16, Bf16<2>)
 DECODE(decode_f32_8, 3, float, F32<8>)
 #endif

@@ -8,19 +8,19 @@ use burn::tensor::{DType, Int};
 
 use crate::decode::PositionCounter;
 
-/// A causal mask: each query sees the keys up to its own position, except the padding at the left of its row.
+/// A causal mask. Each query sees the keys up to its own position, except the padding at the left of its row.
 #[derive(Clone)]
 pub struct CausalMask {
     num_queries: usize,
     num_past: usize,
-    /// The first key that each row sees.
+    /// The first key that each batch row sees.
     first_keys: Option<Vec<usize>>,
     /// The position of the only query, if a counter on the device holds the position.
     counter: Option<PositionCounter>,
     device: Device,
     is_autodiff: bool,
-    /// The mask as a tensor. It is built on first use: it is as large as the attention scores, and neither
-    /// linear attention nor fused kernels need it.
+    /// The mask as a tensor. It is built on first use, because it is as large as the attention scores, and
+    /// neither linear attention nor the fused kernels need it.
     hidden_keys: OnceLock<Tensor<4, Bool>>,
     /// `first_keys` on the device, `[b]`, uploaded on first use.
     #[cfg(feature = "cuda")]
@@ -29,7 +29,8 @@ pub struct CausalMask {
 
 impl CausalMask {
     /// Returns the mask of `num_queries` queries after `num_past` tokens. Query `i` is at position
-    /// `num_past + i`, and sees no key among the first `left_pads[row]` of its row.
+    /// `num_past + i`. The first `left_pads[row]` tokens of each batch row are padding, which later queries
+    /// do not see.
     pub fn new(num_queries: usize, num_past: usize, left_pads: Option<&[usize]>, device: &Device) -> Self {
         Self {
             num_queries,
@@ -44,7 +45,7 @@ impl CausalMask {
         }
     }
 
-    /// Returns the mask of `times` copies of the rows, one copy after another.
+    /// Returns the mask of `times` copies of the batch rows, one copy after another.
     #[must_use]
     pub fn repeat(&self, times: usize) -> Self {
         let first_keys = self.first_keys.as_ref().map(|first_keys| first_keys.repeat(times));
@@ -75,8 +76,8 @@ impl CausalMask {
         self.first_keys.as_deref()
     }
 
-    /// Returns the first key that each row sees, `[b]`, on the device. A row that is only padding sees its last
-    /// key.
+    /// Returns the first key that each row sees, `[b]`, on the device. A row that is only padding sees its
+    /// last key.
     #[cfg(feature = "cuda")]
     pub(super) fn first_keys_on_device(&self) -> Option<Tensor<1, Int>> {
         let first_keys = self.first_keys.as_ref()?;
@@ -103,7 +104,8 @@ impl CausalMask {
             let first = self.first_keys.as_ref().map_or(0, |first_keys| first_keys[row]);
             for query in 0..self.num_queries {
                 let last = self.num_past + query;
-                // The query of a padding token sees its own key: a softmax over no keys would divide by zero.
+                // The query of a padding token sees its own key, since a softmax over no keys would divide
+                // by zero.
                 hidden.extend((0..num_keys).map(|key| key > last || (key < first && key != last)));
             }
         }

@@ -28,9 +28,9 @@ use crate::kernel_support::has_cpu_inference_kernels;
 use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
 use crate::kv_cache::KvCache;
 
-/// Computes attention of `q_bhtk` over the keys `k` and values `v` of all tokens of `cache`. Returns
-/// `softmax(q kᵀ / sqrt(width)) v`, of shape `[b, h, t, k]`. The last query is at the position of the last
-/// token.
+/// Computes attention of `q_bhtk` over the keys `k` and values `v` of all tokens in `cache`. Returns
+/// `softmax(q kᵀ / sqrt(width)) v`, `[b, h, t, k]`. The last query is at the position of the last token in
+/// `cache`.
 pub fn attention(q_bhtk: Tensor<4>, cache: &KvCache, mask: &CausalMask) -> Tensor<4> {
     let [keys, values] = cache.buffers();
     if let Some(counter) = mask.counter() {
@@ -55,7 +55,8 @@ fn has_cuda_attention_kernels(x_bhtk: &Tensor<4>) -> bool {
     has_cuda_inference_kernels(x_bhtk) && width.is_multiple_of(16) && width <= 256
 }
 
-/// Computes [`attention`] with the matrix of all scores. This form is differentiable and runs on any device.
+/// Computes [`attention`] by storing the matrix of all scores. This form is differentiable and runs on any
+/// device.
 ///
 /// The queries that share a key/value head are stacked as rows of one matrix, so that keys are not repeated.
 fn attention_by_scores(

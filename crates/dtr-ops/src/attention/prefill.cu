@@ -1,11 +1,12 @@
-// Causal softmax attention of many queries, O = softmax(Q K^T * scale) V, by online softmax (Milakov and
-// Gimelshein, arXiv 1805.02867; tiled as in FlashAttention-2, arXiv 2307.08691). Supports every head width
-// that is a multiple of 16 on sm_80 and later: bf16 on the tensor cores, f32 by multiply-adds.
-// prefill_sm90.cu is faster for the cases that it supports.
+// Causal softmax attention of many queries, O = softmax(Q K^T * scale) V. It uses online softmax (Milakov and
+// Gimelshein, arXiv 1805.02867) with the tiles of FlashAttention-2 (arXiv 2307.08691). Supports head widths
+// that are multiples of 16, up to 256, on sm_80 and later. bf16 is computed on tensor cores, and f32 by
+// multiply-adds. prefill_sm90.cu is faster for the cases that it supports.
 //
-// Compile with -DHEAD_DIM=<d>. Tensors: q, o [b, h, t, d] and k, v [b, g, s, d] by element strides (batch,
-// head, time). Query i is at position s - t + i and sees keys from first[row] up to its own position. A query
-// before first[row] is padding and sees only itself, so no row is empty.
+// Compile with -DHEAD_DIM=<d>. The tensors q, o [b, h, t, d] and k, v [b, g, s, d] are passed with their
+// strides (batch, head, time) in elements. Query i is at position s - t + i. A query of batch row `row` sees
+// the keys from first[row] up to its own position. A query before first[row] is padding and sees only itself,
+// so that every query sees a key.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM
@@ -27,8 +28,8 @@ struct Strides { i64 batch, head, time; };
 
 // The range of keys that a block of queries needs, and the mask of each query.
 struct Span {
-    int first, begin, end;  // keys [begin, end) hold all that a query of the block sees
-    int position;           // of the block's first query
+    int first, begin, end;  // first key that the batch row sees; range [begin, end) of the block's keys
+    int position;           // position of the block's first query
 
     __device__ Span(const int* first_of_row, int row, int t, int s, int first_query, int queries)
         : first(first_of_row ? first_of_row[row] : 0), position(s - t + first_query) {
@@ -41,9 +42,8 @@ struct Span {
     __device__ bool is_masked(int key, int keys) const { return key + keys - 1 > position || key < first; }
 };
 
-// Merges the maximum of a tile into the running maximum of a row. Sets `offset`, with which the weights of
-// the tile are 2^(score * scale_log2 - offset). Returns the factor by which the sums so far must be
-// multiplied.
+// Merges the maximum of a tile into the running maximum of a row. Sets `offset` such that the weights of the
+// tile are 2^(score * scale_log2 - offset). Returns the factor by which the sums so far must be multiplied.
 __device__ inline float rescale(float& maximum, float tile_maximum, float scale_log2, float& offset) {
     float next = fmaxf(maximum, tile_maximum);
     // Until a row has seen a key, its maximum is -inf, and -inf - -inf would be NaN.
@@ -55,8 +55,8 @@ __device__ inline float rescale(float& maximum, float tile_maximum, float scale_
 
 __device__ inline unsigned shared_address(const void* p) { return static_cast<unsigned>(__cvta_generic_to_shared(p)); }
 
-// Copies 16 bytes from global to shared memory. If there is no source, writes zeros, because a weight of 0
-// times NaN would be NaN.
+// Copies 16 bytes from global to shared memory, or writes zeros if `is_there` is false. Zeros are needed
+// because a weight of 0 times NaN would be NaN.
 __device__ inline void copy16(void* target, const void* source, bool is_there) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  :: "r"(shared_address(target)), "l"(source), "r"(is_there ? 16 : 0));
@@ -77,11 +77,11 @@ __device__ inline void load_rows(T* tile, const T* source, i64 stride, int from,
         copy16(tile, source, from + row < rows);
 }
 
-// bf16: a warp has SIXTEENS times 16 queries, whose sums stay in registers.
+// The bf16 kernel. A warp computes SIXTEENS * 16 queries, and keeps their sums in registers.
 
 constexpr int SIXTEENS = D > 128 ? 1 : 2;  // as many as fit into registers
 constexpr int ROWS_BF16 = THREADS / 32 * 16 * SIXTEENS;
-constexpr int STRIDE = D + 8;  // an odd number of 16-byte chunks: ldmatrix has no bank conflicts
+constexpr int STRIDE = D + 8;  // odd in units of 16 bytes, so that ldmatrix has no bank conflicts
 
 __device__ inline void ldmatrix(unsigned (&r)[4], const bf16* p) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -122,7 +122,7 @@ prefill_bf16(bf16* o, const bf16* q, const bf16* k, const bf16* v, const int* fi
     bf16* values = keys + KEYS * STRIDE;              // [KEYS][STRIDE]
 
     const int head = blockIdx.x, row = blockIdx.y, group = head / (h / g);
-    const int first_query = (gridDim.z - 1 - blockIdx.z) * ROWS_BF16;  // longest rows first
+    const int first_query = (gridDim.z - 1 - blockIdx.z) * ROWS_BF16;  // queries with most keys first
     const int lane = threadIdx.x % 32, quad = lane / 4, in_quad = lane % 4, own = threadIdx.x / 32 * 16 * SIXTEENS;
     const Span span(first, row, t, s, first_query, ROWS_BF16);
     const float scale_log2 = scale * LOG2_E;
@@ -202,7 +202,7 @@ prefill_bf16(bf16* o, const bf16* q, const bf16* k, const bf16* v, const int* fi
         if (tile > lowest) load_rows<KEYS, STRIDE>(keys, k, k_time, (tile - 1) * KEYS, s), commit();
 #pragma unroll
         for (int step = 0; step < KEYS / 16; ++step) {
-            // The packed accumulators of two score tiles are the operand of the next product.
+            // The accumulators of two 16 x 8 score tiles, once packed, are an operand of the next product.
             unsigned weights[SIXTEENS][4];
 #pragma unroll
             for (int m = 0; m < SIXTEENS; ++m)
@@ -240,17 +240,18 @@ prefill_bf16(bf16* o, const bf16* q, const bf16* k, const bf16* v, const int* fi
         }
 }
 
-// f32: 8 x 16 threads, each with 8 queries, every 16th key of a tile and every 16th column (vector) of V.
+// The f32 kernel. The 128 threads form a grid of 8 x 16. A thread computes 8 queries. It takes every 16th key
+// of a tile, and every 16th vector of WIDE columns of V.
 
 constexpr int ROWS = 64;           // queries of a block
-constexpr int STRIDE_F32 = D + 4;  // 16-byte reads of a quarter warp have no bank conflicts
+constexpr int STRIDE_F32 = D + 4;  // 16-byte reads of a quarter warp then have no bank conflicts
 constexpr int WEIGHT_STRIDE = KEYS + 4;
 constexpr int OWN = 8;             // queries of a thread
 constexpr int WIDE = D % 64 == 0 ? 4 : D % 32 == 0 ? 2 : 1;  // consecutive columns of V that a thread has
 
 template <int N> struct alignas(4 * N) Vector { float x[N]; };
 
-// Reduces over the 16 lanes that share their queries.
+// Reduces over the 16 lanes that compute the same queries.
 template <typename F> __device__ inline float half_warp(float x, F combine) {
 #pragma unroll
     for (int apart = 1; apart < 16; apart *= 2) x = combine(x, __shfl_xor_sync(~0u, x, apart));

@@ -1,13 +1,14 @@
-// Causal softmax attention of many queries on Hopper (sm_90a) in bf16. It computes the same as prefill_bf16
-// of prefill.cu, by warpgroup products (wgmma) of tiles that the tensor memory accelerator copies. One
-// warpgroup loads tiles of K and V into a ring of buffers. The other warpgroups compute 64 queries each. The
-// products of one warpgroup overlap with the exponentials of another, and the scores of a tile overlap with
-// the sums of the previous tile (the schedule of FlashAttention-3, arXiv 2407.08608).
+// Causal softmax attention of many queries on Hopper (sm_90a) in bf16. It computes the same function as
+// prefill_bf16 in prefill.cu. The tensor memory accelerator (TMA) copies tiles to shared memory, and
+// warpgroups multiply them (wgmma). One warpgroup, the producer, loads tiles of K and V into a ring of
+// buffers. The other warpgroups, the consumers, compute 64 queries each. The products of one consumer overlap
+// with the exponentials of another. The scores of a tile overlap with the sums of the previous tile. This is
+// the schedule of FlashAttention-3 (arXiv 2407.08608).
 //
 // Compile with -DHEAD_DIM=64, 96, 128 or 256. The tensor maps (cuTensorMapEncodeTiled) describe bf16 tensors
 // of four dimensions, innermost first: {d, time, heads, batch}. Their boxes are {64, 64, 1, 1} for Q and
-// {64, KEYS, 1, 1} for K and V, with 128-byte swizzle. Elements out of bounds must read as zeros: a tile may
-// have rows after the last key, and 0 times NaN would be NaN.
+// {64, KEYS, 1, 1} for K and V, with 128-byte swizzle. Elements out of bounds must read as zeros, because a
+// tile may have rows after the last key, and 0 times NaN would be NaN.
 #include <cuda_bf16.h>
 
 #ifndef HEAD_DIM
@@ -21,13 +22,13 @@ using u64 = unsigned long long;
 constexpr int D = HEAD_DIM;
 static_assert(D == 64 || D == 96 || D == 128 || D == 256, "head widths 64, 96, 128 and 256");
 
-constexpr int CONSUMERS = D == 64 ? 3 : 2;  // warpgroups that compute; bounded by registers
+constexpr int CONSUMERS = D == 64 ? 3 : 2;  // warpgroups that compute; registers limit their number
 constexpr int ROWS = 64;                    // queries of a warpgroup
 constexpr int KEYS = D == 256 ? 64 : 128;   // keys of a tile
 constexpr int STAGES = 2;
 constexpr int QUERY_STAGES = D == 256 ? 1 : 2;
 constexpr int THREADS = 128 * (CONSUMERS + 1);
-constexpr int BLOCK = 64;                   // columns of a 128-byte row; tiles are made of blocks of columns
+constexpr int BLOCK = 64;                   // columns in 128 bytes; a tile consists of blocks of so many columns
 constexpr int BLOCKS = (D + BLOCK - 1) / BLOCK;
 constexpr int TILE = BLOCKS * KEYS * BLOCK;
 constexpr int WIDTH = D > 128 ? 128 : D;    // columns of V in one product
@@ -63,7 +64,7 @@ __device__ inline void wait(u64& barrier, int parity) {
                  " mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n @!done bra again;\n}"
                  :: "r"(shared_address(&barrier)), "r"(parity) : "memory");
 }
-// Named barriers, numbered from 1: each consumer waits at its own barrier for its turn to issue products.
+// Named barriers, numbered from 1. Each consumer waits at its own barrier for its turn to issue products.
 __device__ inline void await_turn(int consumer) {
     asm volatile("bar.sync %0, 256;" :: "r"(1 + consumer) : "memory");
 }
@@ -88,9 +89,9 @@ __device__ inline void load(bf16* tile, const TensorMap& map, u64& barrier, int 
 
 // Products.
 
-// Describes shared memory to wgmma: 128-byte swizzle, groups of 8 rows 1024 bytes apart. `apart` is the
-// distance in bytes between neighbouring blocks of columns. It is used only if the columns are the N
-// dimension of the product (for V), not the K dimension.
+// Returns the wgmma descriptor of a tile in shared memory, with 128-byte swizzle and groups of 8 rows that
+// are 1024 bytes apart. `apart` is the distance in bytes between neighbouring blocks of columns. wgmma uses
+// it only if the columns are the N dimension of the product, as for V.
 __device__ inline u64 descriptor(const bf16* p, int apart) {
     return (1ull << 62) | (u64(1024 >> 4) << 32) | (u64(apart >> 4) << 16) | ((shared_address(p) & 0x3ffff) >> 4);
 }
@@ -106,8 +107,8 @@ __device__ inline u64 descriptor(const bf16* p, int apart) {
 #define NAMES_48 NAMES_32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
 #define NAMES_64 NAMES_48 ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 
-// scores (64 x N) = Q (64 x 16) K^T (16 x N), plus the old scores if `adds`. A, B and ADDS are operand
-// numbers.
+// scores (64 x N) = Q (64 x 16) K^T (16 x N), plus the old scores if `adds`. A, B and ADDS are the numbers of
+// the operands in the instruction.
 #define SCORES(N, REGISTERS, NAMES, A, B, ADDS)                                                                  \
     __device__ inline void multiply(float (&scores)[N / 2], u64 queries, u64 keys, int adds) {                   \
         asm volatile("{\n .reg .pred adds;\n setp.ne.b32 adds, %" #ADDS ", 0;\n"                                 \
@@ -118,7 +119,8 @@ __device__ inline u64 descriptor(const bf16* p, int apart) {
 SCORES(64, REGISTERS_32, NAMES_32, 32, 33, 34)
 SCORES(128, REGISTERS_64, NAMES_64, 64, 65, 66)
 
-// out (64 x N) = weights (64 x 16) V (16 x N), plus the old `out` if `adds`. A to ADDS are operand numbers.
+// out (64 x N) = weights (64 x 16) V (16 x N), plus the old `out` if `adds`. A to ADDS are the numbers of the
+// operands in the instruction.
 #define SUMS(N, REGISTERS, NAMES, A, B, C, E, VALUES, ADDS)                                                      \
     __device__ inline void multiply(float (&out)[N / 2], const unsigned* weights, u64 values, int adds) {        \
         asm volatile("{\n .reg .pred adds;\n setp.ne.b32 adds, %" #ADDS ", 0;\n"                                 \
@@ -146,8 +148,8 @@ template <int M, int N> __device__ inline void pin(float (&x)[M][N]) {
     for (int i = 0; i < M; ++i) pin(x[i]);
 }
 
-// The 64 queries of a warpgroup. A thread has two of these queries: a row of each 8 x 8 block of the
-// accumulators.
+// The 64 queries of a warpgroup. A warp has 16 of them. A thread holds elements of two queries: rows `quad`
+// and `quad` + 8 of its warp.
 
 __device__ inline unsigned pack(float low, float high) {
     __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
@@ -167,7 +169,7 @@ struct Rows {
         u64 of_queries = descriptor(queries, 0), of_keys = descriptor(keys, 0);
 #pragma unroll
         for (int step = 0; step < D / 16; ++step) {
-            // 16 columns are 32 bytes of a row; each block has 64 columns.
+            // A step takes 16 columns, which are 32 bytes of a row. A block has 64 columns.
             int block = step / 4, within = step % 4 * 2;
             multiply(scores, of_queries + block * (ROWS * BLOCK * 2 >> 4) + within,
                      of_keys + block * (KEYS * BLOCK * 2 >> 4) + within, step > 0);
@@ -192,8 +194,8 @@ struct Rows {
             if (!is_seen) scores[i] = MINUS_INFINITY;
         }
     }
-    // Turns scores into weights (not yet packed). Returns the factors by which the sums so far must be
-    // multiplied.
+    // Replaces the scores with weights, which are not packed yet. Returns the factors by which the sums so
+    // far must be multiplied.
     __device__ float2 apply_softmax(float scale_log2) {
         float factor[2];
 #pragma unroll
@@ -230,7 +232,7 @@ struct Rows {
     }
 };
 
-// The next buffer of a ring, and the parity of the phase that fills it.
+// The next buffer of a ring of N buffers, and the parity of its barrier's phase.
 template <int N> struct Ring {
     int stage = 0, parity = 0;
     __device__ void advance() {
@@ -240,7 +242,7 @@ template <int N> struct Ring {
 
 // A tile of queries of one head and one batch row. Jobs with the most keys have the lowest indices.
 struct Job {
-    int head, row, first_query, first_position, first_key, last, tiles;  // tiles of keys from `last` down
+    int head, row, first_query, first_position, first_key, last, tiles;  // `tiles` tiles of keys, the last first
 
     __device__ Job(int job, const int* first, int h, int batch, int t, int s) {
         head = job % h, row = job / h % batch;
@@ -251,8 +253,8 @@ struct Job {
     }
 };
 
-// The index of the block's job in a round. Long jobs come first. Every other round is reversed, so that all
-// blocks get about the same work.
+// Returns the index of the block's job in a round. Long jobs come first. Every other round is reversed, so
+// that all blocks get about the same amount of work.
 __device__ inline int job_index(int round) {
     return round * gridDim.x + (round % 2 ? gridDim.x - 1 - blockIdx.x : blockIdx.x);
 }
@@ -369,8 +371,8 @@ prefill_sm90(bf16* o, const __grid_constant__ TensorMap q, const __grid_constant
             release(shared.free_values[of_keys.stage]);
             of_keys.advance();
 
-            // The outputs go through the shared memory of the queries (swizzled), so that whole rows are
-            // stored.
+            // The outputs are first written to the shared memory of the queries, swizzled. They can then be
+            // stored as whole rows.
             constexpr int STRIDE = BLOCKS * BLOCK, CHUNKS = D / 8;
             sync_warpgroup(consumer);
             bf16* results = queries + warp * 16 * STRIDE;
@@ -397,7 +399,7 @@ prefill_sm90(bf16* o, const __grid_constant__ TensorMap q, const __grid_constant
                     *reinterpret_cast<uint4*>(to + time * o_time + chunk * 8) =
                         *reinterpret_cast<uint4*>(results + at * STRIDE + (chunk ^ at % 8) * 8);
             }
-            asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // the accelerator writes there next
+            asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // TMA writes there next
             __syncwarp();
             release(shared.free_queries[of_queries.stage]);
             of_queries.advance();

@@ -1,4 +1,4 @@
-//! Descriptors of tensors for Hopper's tensor memory accelerator.
+//! Descriptors of tensors for Hopper's tensor memory accelerator (TMA).
 
 #![allow(unsafe_code)]
 
@@ -7,7 +7,7 @@ use cudarc::driver::{DeviceRepr, sys};
 
 use crate::cuda::{device_address, dims, expect_success};
 
-/// The descriptor of a bf16 tensor `[b, h, t, k]`, as the driver encodes it.
+/// The TMA descriptor of a bf16 tensor `[b, h, t, k]`, as the driver encodes it.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(crate) struct TensorMap([u64; 16]);
@@ -16,8 +16,8 @@ pub(crate) struct TensorMap([u64; 16]);
 unsafe impl DeviceRepr for TensorMap {}
 
 impl TensorMap {
-    /// Describes the first `num_tokens` tokens of `tensor`. The accelerator copies boxes of `rows` tokens by
-    /// 64 channels, in which elements outside of these tokens are zeros.
+    /// Describes the first `num_tokens` tokens of `tensor`. TMA then copies boxes of `rows` tokens by 64
+    /// channels. Elements of a box outside of these tokens are zeros.
     pub(super) fn new(tensor: &CubeTensor, num_tokens: usize, rows: u32) -> Self {
         let [batch, heads, _, width] = dims(tensor);
         let lengths = [width, num_tokens, heads, batch].map(|length| length as u64);

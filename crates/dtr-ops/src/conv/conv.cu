@@ -1,11 +1,11 @@
-// Short causal depthwise convolutions, with one kernel for each channel or (dynamic, JetBlock) one for each
-// token and channel:
+// Short causal depthwise convolutions. The static form has a weight [c, WIDTH]. The dynamic form (JetBlock)
+// has a weight [t, c, WIDTH], that is, other taps for each token:
 //
 //   z[t, c] = sum_w weight[(t,) c, w] x[t - WIDTH + 1 + w, c]        y = z, or silu(z)
 //
-// x before the first token is `past` [b, WIDTH - 1, c], or zero. Compiled for one width and dtype: define
-// CONV_WIDTH (2 to 8) and, for f32 instead of bf16 tensors, REAL_F32. Sums are f32. The number of channels is
-// a multiple of 4.
+// The inputs before the first token are `past` [b, WIDTH - 1, c], or zeros. Compile once for each width and
+// dtype: CONV_WIDTH is the width (2 to 8), and REAL_F32 selects f32 tensors instead of bf16. Sums are f32.
+// The number of channels must be a multiple of 4.
 #include <cuda_bf16.h>
 
 #ifndef CONV_WIDTH
@@ -51,7 +51,8 @@ __device__ inline void store(bf16* to, const Vec& x) {
         make_uint2(reinterpret_cast<const unsigned&>(low), reinterpret_cast<const unsigned&>(high));
 }
 
-// The taps of a thread's channels, [channel][tap], as stored in memory. Empty if all tokens share their taps.
+// The taps of a token for a thread's channels, [channel][tap], as stored in memory. Empty if all tokens share
+// their taps.
 template <bool PRESENT>
 struct RawTaps {
     Raw at[WIDTH];
@@ -90,7 +91,7 @@ struct Taps {
     }
 };
 
-// The last WIDTH rows, the newest last.
+// The rows of the last WIDTH tokens, the newest last.
 struct Window {
     Vec at[WIDTH];
 
@@ -117,7 +118,7 @@ __device__ inline Raw input(const Real* x, i64 x_t, const Real* past, int channe
     return past ? load_raw(past + (t + BEFORE) * channels) : Raw{};
 }
 
-// Calls use(t, get(t)) for t in [start, end), with get called COUNT tokens ahead.
+// Calls use(t, get(t)) for t in [start, end). Calls `get` for COUNT tokens before it calls `use` for them.
 template <int COUNT, typename Get, typename Use>
 __device__ inline void each_token(int start, int end, Get get, Use use) {
     int t = start;
@@ -172,10 +173,10 @@ __device__ inline void forward(const Real* __restrict__ x, i64 x_b, i64 x_t, con
     }
 }
 
-// A thread computes dx of its BACKWARD_SEGMENT tokens, for which it reads WIDTH - 1 further tokens. The first
-// thread also computes the gradient of `past`. The gradients of the taps are computed for the thread's own
-// tokens. Dynamic taps get a gradient per token. Shared taps get the thread's sum, in its row of `dweights`
-// [batch * segments, c, WIDTH] f32, and another kernel sums the rows.
+// The backward pass. A thread computes dx of its BACKWARD_SEGMENT tokens, for which it reads WIDTH - 1
+// further tokens. The thread of the first segment also computes the gradient of `past`. Dynamic taps get a
+// gradient for each token. The gradient of static taps is a sum over tokens: the thread writes the sum over
+// its own tokens to its row of `dweights` [batch * segments, c, WIDTH] f32, and another kernel sums the rows.
 template <bool DYNAMIC, typename DWeight>
 __device__ inline void backward(const Real* __restrict__ x, i64 x_b, i64 x_t, const Real* __restrict__ weight, i64 w_b,
                                 i64 w_t, const Real* __restrict__ past, const Real* __restrict__ dy, i64 dy_b, i64 dy_t,
@@ -194,11 +195,11 @@ __device__ inline void backward(const Real* __restrict__ x, i64 x_b, i64 x_t, co
     dweights += DYNAMIC ? b * dw_b + c * WIDTH : (((i64)b * gridDim.y + blockIdx.y) * channels + c) * WIDTH;
     Taps taps, dtaps = {};
     if constexpr (!DYNAMIC) taps.take(weight);
-    Window window, sums = {};  // inputs, and their gradients so far
+    Window window, sums = {};  // the last inputs, and the sums of their gradients so far
 #pragma unroll
     for (int i = 0; i < BEFORE; ++i) window.push(widen(input(x, x_t, past, channels, start - BEFORE + i)));
 
-    const auto store_gradient = [&](int t) {  // token t, the oldest row of the window, is complete
+    const auto store_gradient = [&](int t) {  // the sum of token t, the oldest of the window, is complete
         if (t >= start && t < end) store(dx + t * dx_t, sums.at[0]);
         else if (t < 0 && start == 0 && dpast) store(dpast + (t + BEFORE) * channels, sums.at[0]);
     };
@@ -240,7 +241,7 @@ __device__ inline void backward(const Real* __restrict__ x, i64 x_b, i64 x_t, co
     if constexpr (!DYNAMIC) dtaps.store_to(dweights);
 }
 
-// The batch holds a stack of layers. Each layer has `layer_batch` rows and its own weight.
+// The batch can hold a stack of layers. Each layer has `layer_batch` rows and its own weight.
 // Grid (ceil(c / (4 block)), ceil(time / FORWARD_SEGMENT or BACKWARD_SEGMENT), batch).
 extern "C" __global__ void conv_forward(const Real* x, i64 x_b, i64 x_t, const Real* weight, const Real* past,
                                         Real* next_past, Real* y, i64 y_b, i64 y_t, int channels, int time, int silu,

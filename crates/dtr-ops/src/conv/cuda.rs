@@ -22,9 +22,9 @@ const FORWARD_SEGMENT: usize = 32;
 const BACKWARD_SEGMENT: usize = 64;
 
 /// Convolves `x_btd` with `taps` and applies SiLU. Returns the output, and the state after the last token.
-/// The taps are a weight `[d, w]`, or a kernel for each token, `[b, t, d, w]`.
+/// The taps are a weight for all tokens, `[d, w]`, or a kernel for each token, `[b, t, d, w]`.
 ///
-/// On an autodiff graph the convolution starts without a state, and the returned state must not be read.
+/// On an autodiff graph, no state may be given, and the returned state must not be read.
 pub(super) fn conv_silu<const D: usize>(
     x_btd: Tensor<3>,
     taps: Tensor<D>,
@@ -59,7 +59,6 @@ impl DifferentiableOp<2> for ConvSilu {
     }
 }
 
-/// The sizes of a convolution.
 struct ConvShape {
     batch: usize,
     time: usize,
@@ -67,7 +66,7 @@ struct ConvShape {
     width: usize,
     dtype: DType,
     is_dynamic: bool,
-    /// The number of stacked layers that have a weight each. It is 1 if each token has its own taps.
+    /// The number of layers in a stack, each with its own weight. It is 1 if each token has its own taps.
     layers: usize,
 }
 
@@ -101,7 +100,7 @@ impl ConvShape {
     }
 
     fn size_args(&self) -> Vec<KernelArg> {
-        // The third argument makes the kernels apply SiLU.
+        // The third argument, 1, makes the kernels apply SiLU.
         let mut arguments = int_args([self.channels, self.time, 1, self.batch / self.layers]);
         arguments.truncate(if self.is_dynamic { 3 } else { 4 });
         arguments
@@ -114,7 +113,7 @@ fn forward(x: CubeTensor, taps: CubeTensor, state: Option<CubeTensor>) -> (CubeT
     let shape = ConvShape::new(&x, &taps);
     let ConvShape { batch, time, channels, width, dtype, .. } = shape;
     let y = empty(&x, [batch, time, channels], dtype);
-    // With one token, the kernel may overwrite the state with the next state.
+    // For one token, the kernel can overwrite the state with the next state.
     let next = match state.as_ref() {
         Some(state) if time == 1 && state.can_mut() => Some(state.clone()),
         state => state.map(|state| empty(state, [batch, width - 1, channels], dtype)),
@@ -127,8 +126,8 @@ fn forward(x: CubeTensor, taps: CubeTensor, state: Option<CubeTensor>) -> (CubeT
         shape.size_args(),
     ];
     let kernel = shape.kernel("conv_forward", "dynamic_conv_forward");
-    // SAFETY: all tensors are alive, of the sizes that the kernel is compiled for and called with, with
-    // contiguous rows.
+    // SAFETY: all tensors are alive and have contiguous rows. Their sizes are those that the kernel is
+    // compiled for and called with.
     gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, shape.launch_dims(FORWARD_SEGMENT), &arguments.concat());
     });
@@ -143,7 +142,7 @@ fn backward(x: CubeTensor, taps: CubeTensor, d_y: CubeTensor) -> [CubeTensor; 2]
     let d_x = empty(&x, [batch, time, channels], dtype);
     let d_taps = match is_dynamic {
         true => empty(&x, [batch, time, channels, width], dtype),
-        // The partial sums of each segment of tokens.
+        // A row of partial sums for each segment of tokens.
         false => empty(&x, [batch * time.div_ceil(BACKWARD_SEGMENT), channels * width], DType::F32),
     };
     let arguments = [

@@ -1,5 +1,5 @@
 //! Short causal depthwise convolutions followed by SiLU. Either all tokens share a kernel, or each token has
-//! its own. Decoding carries a state from step to step.
+//! its own kernel. The state that decoding carries from step to step holds the last inputs.
 
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -22,7 +22,7 @@ pub type ConvState = Tensor<3>;
 /// `y[t, d] = silu(Σ_w weight[d, w] · x[t − W + 1 + w, d])`, where `W` is the width of the kernel. Returns
 /// `y`, and the state after the last token. Without a state, the inputs before the first token are zeros.
 ///
-/// For a stack of layers, the weight is `[l·d, w]` and holds the weight of each layer.
+/// For a stack of `l` layers, the weight is `[l·d, w]` and holds the weight of each layer.
 pub fn causal_conv_silu(
     x_btd: Tensor<3>,
     weight_dw: &Tensor<2>,
@@ -79,7 +79,7 @@ fn dynamic_conv(
     (sum(taps), next)
 }
 
-/// Returns the state (zeros if none) followed by `x_btd`, and the next state.
+/// Returns two tensors: the state (zeros if none) followed by `x_btd`, and the next state.
 fn prepend_state(x_btd: Tensor<3>, width: usize, state: Option<ConvState>) -> (Tensor<3>, ConvState) {
     let [batch, time, channels] = x_btd.dims();
     let past = state

@@ -1,5 +1,5 @@
-//! Turns burn's tensors on CUDA devices into addresses and strides for kernels, and allocates tensors for
-//! kernels to write.
+//! Converts burn's tensors on CUDA devices to addresses and strides for kernels, and allocates tensors that
+//! kernels write to.
 
 use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::kind::Basic;
@@ -22,7 +22,7 @@ where
     tensor.try_into_primitive::<Cube>().expect("CUDA kernels compute with tensors of CUDA devices")
 }
 
-/// Returns the tensor of a primitive.
+/// Returns the tensor that holds a primitive.
 pub(crate) fn from_cube<const D: usize, K>(primitive: CubeTensor) -> Tensor<D, K>
 where
     K: Basic + BackendPrimitive<Cube, Primitive = CubeTensor>,
@@ -38,7 +38,7 @@ pub(crate) fn gpu_context(tensor: &CubeTensor) -> &'static GpuContext {
     }
 }
 
-/// Returns the address of the first element. It is valid while the tensor is alive.
+/// Returns the address of the first element. The address is valid while the tensor is alive.
 pub(crate) fn device_address(tensor: &CubeTensor) -> u64 {
     let found = tensor.client.get_resource::<<CudaRuntime as Runtime>::Server>(tensor.handle.clone());
     found.unwrap_or_else(|cause| panic!("the CUDA device does not hold the tensor: {cause:?}")).resource().ptr
@@ -49,7 +49,7 @@ pub(crate) fn pointer(tensor: &CubeTensor) -> KernelArg {
     KernelArg::Pointer(device_address(tensor))
 }
 
-/// Returns the address of an optional tensor, or null.
+/// Returns the address of the first element as a kernel argument, or null if there is no tensor.
 pub(crate) fn pointer_or_null(tensor: Option<&CubeTensor>) -> KernelArg {
     tensor.map_or(KernelArg::Pointer(0), pointer)
 }
@@ -89,13 +89,14 @@ fn copy_contiguous(tensor: CubeTensor) -> CubeTensor {
     into_contiguous(tensor)
 }
 
-/// Returns the tensor in row-major order, for a kernel to overwrite. Copies if its memory is shared.
+/// Returns the tensor in row-major order, in memory that a kernel may overwrite. Copies the tensor if another
+/// tensor shares its memory.
 pub(crate) fn copy_if_shared(tensor: CubeTensor) -> CubeTensor {
     let tensor = contiguous(tensor);
     if tensor.can_mut() { tensor } else { tensor.copy() }
 }
 
-/// Returns the same memory as a tensor with other axis lengths and strides.
+/// Returns a tensor with the same memory, but other axis lengths and strides.
 pub(crate) fn with_layout<const D: usize>(
     mut tensor: CubeTensor,
     lengths: [usize; D],
@@ -111,7 +112,7 @@ pub(crate) fn dims<const D: usize>(tensor: &CubeTensor) -> [usize; D] {
     std::array::from_fn(|axis| shape[axis])
 }
 
-/// Returns a tensor on `like`'s device with uninitialised elements.
+/// Returns a tensor with uninitialised elements on the device of `like`.
 pub(crate) fn empty(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
     let shape = shape.into();
     let handle = like.client.empty(shape.num_elements() * dtype.size());
@@ -119,8 +120,8 @@ pub(crate) fn empty(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) ->
     CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, dtype)
 }
 
-/// Returns an uninitialised tensor `[b, h, t, w]` in the memory order `[b, t, h, w]`. In this order, heads
-/// can be merged without a copy.
+/// Returns an uninitialised tensor `[b, h, t, w]` whose memory is in the order `[b, t, h, w]`. In this order,
+/// heads can be merged without a copy.
 pub(crate) fn empty_time_major(like: &CubeTensor, [b, h, t, w]: [usize; 4], dtype: DType) -> CubeTensor {
     let mut tensor = empty(like, [b, t, h, w], dtype);
     tensor.meta.swap(1, 2);

@@ -10,33 +10,31 @@ use cudarc::nvrtc::{Ptx, result as nvrtc, sys};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{create_folder, user_cache_folder, write_bytes_atomically};
 
-/// The name and the text of the header that sources may include.
+/// The name and the text of the header that CUDA sources may include.
 const HEADER: (&CStr, &str) = (c"vector.cuh", include_str!("vector.cuh"));
 
-/// The oldest version of the driver's API that is supported: CUDA 12.5.
+/// The oldest supported version of the driver API: CUDA 12.5.
 const OLDEST_DRIVER: i32 = 12_050;
 
-/// A file of CUDA C++.
+/// A source file in CUDA C++.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) struct CudaSource {
-    /// The file's name without its ending.
+    /// The name of the file without its extension.
     pub name: &'static str,
     pub text: &'static str,
 }
 
-/// A kernel of a source, compiled with certain definitions.
+/// A kernel, identified by its source, the macro definitions of the compilation, and its name.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct CudaKernel {
     pub source: &'static CudaSource,
-    /// Options of the compiler that define the source's macros, such as `-DELEMENT=float`, separated by
-    /// spaces.
+    /// The compiler options that define macros, such as `-DELEMENT=float`, separated by spaces.
     pub defines: String,
-    /// The kernel's name in the source.
     pub name: &'static str,
 }
 
 impl CudaKernel {
-    /// Returns a kernel that is compiled for one dtype of tensors, which the source calls `ELEMENT`.
+    /// Returns a kernel that is compiled for tensors of `dtype`. The source calls the element type `ELEMENT`.
     pub fn for_element(source: &'static CudaSource, name: &'static str, dtype: DType) -> Self {
         Self { source, defines: format!("-DELEMENT={}", cuda_type(dtype)), name }
     }
@@ -48,7 +46,7 @@ impl std::fmt::Debug for CudaKernel {
     }
 }
 
-/// Returns the type of a tensor's elements in CUDA C++.
+/// Returns the CUDA C++ type of the elements of a tensor.
 pub(crate) fn cuda_type(dtype: DType) -> &'static str {
     match dtype {
         DType::F32 => "float",
@@ -57,10 +55,10 @@ pub(crate) fn cuda_type(dtype: DType) -> &'static str {
     }
 }
 
-/// Returns the machine code of `kernel` for devices of this compute capability.
+/// Returns the machine code of `kernel` for devices of the compute capability `(major, minor)`.
 ///
 /// # Errors
-/// Returns an error if the compiler or CUDA's headers are missing, or if the compiler fails.
+/// Fails when CUDA's headers are missing, or when the compiler fails.
 pub(super) fn compile(kernel: &CudaKernel, (major, minor): (i32, i32)) -> Result<Ptx> {
     let source = kernel.source;
     // The suffix `a` enables instructions of one generation, such as Hopper's wgmma.
@@ -99,7 +97,7 @@ pub(crate) fn missing_requirements() -> Vec<String> {
         // SAFETY: the driver is present, and the number outlives the call.
         let result = unsafe { driver::cuDriverGetVersion(&raw mut version) }.result();
         if result.is_err() || version < OLDEST_DRIVER {
-            missing.push("a driver for CUDA 12.5 or newer (555)".to_owned());
+            missing.push("a driver for CUDA 12.5 or newer (version 555)".to_owned());
         }
     }
     missing
@@ -113,8 +111,8 @@ fn cuda_headers() -> Result<PathBuf> {
         folders.map(|folder| folder.join("include")).find(|folder| folder.join("cuda_bf16.h").exists());
     found.ok_or_else(|| {
         Error::environment("cannot find CUDA's headers: no folder holds `cuda_bf16.h`").hint(
-            "set CUDA_PATH to a folder whose `include` holds them, or install `cuda-cudart-dev` or, from PyPI, \
-             `nvidia-cuda-runtime`",
+            "set CUDA_PATH to a folder whose `include` folder holds it, or install the package \
+             `cuda-cudart-dev`, or `nvidia-cuda-runtime` from PyPI",
         )
     })
 }
@@ -135,7 +133,7 @@ fn cache_path(source: &CudaSource, options: &[&str]) -> Option<PathBuf> {
     Some(caches.join("dtr/kernels").join(format!("{}-{}.cubin", source.name, &digest[..16])))
 }
 
-/// A program of NVRTC.
+/// An NVRTC program, which is destroyed when dropped.
 struct Program(sys::nvrtcProgram);
 
 impl Program {

@@ -1,8 +1,8 @@
-//! The context of a CUDA device: compiled kernels and cuBLASLt, on the stream that burn computes on.
+//! The context of a CUDA device: its compiled kernels, its cuBLASLt handle, and the stream that burn uses.
 //!
 //! Kernels of burn and of this crate share one stream, so the device runs all work in the order of
-//! submission. When burn reuses memory for another tensor, earlier kernels have therefore finished with the
-//! memory, and no CUDA events are needed to synchronise.
+//! submission. When burn reuses memory for another tensor, the kernels that used the memory before have
+//! therefore finished. No CUDA events are needed to synchronise.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -20,7 +20,7 @@ use super::launch::{KernelArg, Launcher};
 use super::stream::burn_stream;
 use crate::linear::CublasLt;
 
-/// The number of counters in the buffer `zeros`. All counters are zero between two kernels.
+/// The number of counters in the buffer `zeros` of a context. All counters are zero between two kernels.
 const NUM_ZEROS: usize = 1 << 16;
 
 /// A CUDA device, open until the process ends.
@@ -32,20 +32,20 @@ pub(crate) struct GpuContext {
     pub(super) capture_stream: Arc<CudaStream>,
     /// Compute capability, major and minor: `(9, 0)` for Hopper.
     pub capability: (i32, i32),
-    /// Number of multiprocessors.
     pub num_multiprocessors: u32,
+    /// The counters of [`GpuContext::zeroed_counters`].
     zeros: CudaSlice<u32>,
     state: Mutex<LaunchState>,
 }
 
-/// The state that launches change. Only one thread uses it at a time.
+/// The state that kernel launches change. Only one thread uses it at a time.
 pub(super) struct LaunchState {
-    /// Compiled modules by source name and definitions.
+    /// Compiled modules, by the name of the source and the macro definitions.
     pub modules: HashMap<(&'static str, String), Arc<CudaModule>>,
-    /// Functions, each with the bytes of dynamic shared memory that it may use.
+    /// The function of each kernel, and the bytes of dynamic shared memory that it may use.
     pub functions: HashMap<CudaKernel, (CudaFunction, u32)>,
     pub cublaslt: CublasLt,
-    /// The buffers of the work that is being captured. `None` outside of a capture.
+    /// The buffers that the work being captured allocated. `None` while nothing is captured.
     pub captured_buffers: Option<Vec<Handle>>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct CapturedGraph {
 /// Unwraps the result of a call to the driver.
 ///
 /// # Panics
-/// Panics if the call failed. An operation of burn cannot return an error.
+/// Panics if the call failed, because an operation of burn cannot return an error.
 #[track_caller]
 pub(crate) fn expect_success<T, E: Display>(result: Result<T, E>, action: impl Display) -> T {
     result.unwrap_or_else(|cause| panic!("the CUDA device failed to {action}: {cause}"))
@@ -77,8 +77,8 @@ impl GpuContext {
 
     fn open(index: usize) -> Result<Self, DriverError> {
         let context = CudaContext::new(index)?;
-        // SAFETY: without event tracking, cudarc does not order streams; here all work runs in order on one
-        // stream. Tracking is off because events of single buffers break graph captures.
+        // SAFETY: without event tracking, cudarc does not synchronise streams. Here, all work runs on one
+        // stream, in order. Tracking is off because its events would break graph captures.
         unsafe { context.disable_event_tracking() };
         let stream = burn_stream(&context, index);
         let multiprocessors = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
@@ -100,8 +100,8 @@ impl GpuContext {
         })
     }
 
-    /// Returns the address of `count` counters (u32), all of which are zero. A kernel must reset the counters
-    /// that it uses to zero.
+    /// Returns the address of `count` counters (u32), all of which are zero. A kernel that changes a counter
+    /// must reset it to zero before the kernel ends.
     pub fn zeroed_counters(&self, count: usize) -> KernelArg {
         assert!(count < NUM_ZEROS, "a kernel has at most {NUM_ZEROS} counters, not {count}");
         KernelArg::Pointer(self.zeros.device_ptr(&self.stream).0)
@@ -114,10 +114,10 @@ impl GpuContext {
 
     /// Makes this device's context current on the calling thread.
     pub fn bind_to_thread(&self) {
-        expect_success(self.context.bind_to_thread(), "be bound to a thread");
+        expect_success(self.context.bind_to_thread(), "bind its context to a thread");
     }
 
-    /// Calls `work` with the launcher of this device. Only one thread has the launcher at a time.
+    /// Calls `work` with the launcher of this device. Only one thread can use the launcher at a time.
     pub fn with_launcher<T>(&self, work: impl FnOnce(&mut Launcher<'_>) -> T) -> T {
         let state = self.lock();
         self.bind_to_thread();
@@ -129,7 +129,8 @@ impl GpuContext {
         self.lock().captured_buffers.is_some()
     }
 
-    /// Keeps the buffer of a new tensor alive as long as the graph, if a capture is under way.
+    /// During a capture, keeps the buffer of a new tensor alive as long as the captured graph. Otherwise does
+    /// nothing.
     pub fn retain_if_capturing(&self, buffer: &Handle) {
         if let Some(buffers) = &mut self.lock().captured_buffers {
             buffers.push(buffer.clone());
@@ -146,8 +147,8 @@ impl GpuContext {
         let buffers = self.lock().captured_buffers.take();
         let flags = sys::CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
         let graph = self.capture_stream.end_capture(flags);
-        // A panic is resumed only after the capture has ended. Otherwise the launches of a later cell would
-        // be captured too.
+        // A panic is resumed only after the capture has ended. Otherwise, later launches would be captured
+        // too.
         if let Err(panic) = outcome {
             resume_unwind(panic);
         }

@@ -9,10 +9,9 @@ use super::context::{GpuContext, LaunchState, expect_success};
 use crate::attention::TensorMap;
 use crate::linear::CublasLt;
 
-/// Bytes of dynamic shared memory that a kernel may use unless the driver is told to allow more.
+/// The bytes of dynamic shared memory that the driver allows a kernel by default.
 const DEFAULT_SHARED_BYTES: u32 = 48 << 10;
 
-/// An argument of a kernel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum KernelArg {
     /// An address on the device. The address 0 is null.
@@ -20,16 +19,16 @@ pub(crate) enum KernelArg {
     Long(i64),
     Int(i32),
     Float(f32),
-    /// The descriptor of a tensor that Hopper's tensor memory accelerator copies.
+    /// The descriptor of a tensor for Hopper's tensor memory accelerator.
     Map(TensorMap),
 }
 
-/// Returns the numbers as `int` arguments.
+/// Returns the numbers as kernel arguments of type `int`.
 pub(crate) fn int_args<const N: usize>(numbers: [usize; N]) -> Vec<KernelArg> {
     numbers.map(|number| KernelArg::Int(number as i32)).to_vec()
 }
 
-/// The dimensions of a launch.
+/// The grid, the block size and the shared memory of a kernel launch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LaunchDims {
     /// The number of blocks in each dimension.
@@ -47,7 +46,7 @@ impl LaunchDims {
     }
 }
 
-/// Submits kernels to a device, or to the graph that it is capturing.
+/// A launcher that submits kernels to a device, or to the CUDA graph that is being captured.
 pub(crate) struct Launcher<'a> {
     pub(super) gpu: &'a GpuContext,
     pub(super) state: MutexGuard<'a, LaunchState>,
@@ -60,9 +59,10 @@ impl<'a> Launcher<'a> {
 
     /// Launches `kernel`.
     ///
+    /// # Safety
     /// `arguments` must match the kernel's parameters in order and type. Addresses must belong to live
-    /// tensors that are large enough for the kernel's reads and writes. After the call, burn may reuse the
-    /// memory of these tensors, since its later work is on the same stream.
+    /// tensors that are large enough for the kernel's reads and writes. The tensors may be dropped after the
+    /// call: burn's later work is on the same stream, so that it cannot overwrite their memory too early.
     pub unsafe fn launch(&mut self, kernel: &CudaKernel, dims: LaunchDims, arguments: &[KernelArg]) {
         let function = self.function(kernel, dims.shared_bytes);
         let mut launch = self.stream().launch_builder(&function);
@@ -84,7 +84,8 @@ impl<'a> Launcher<'a> {
         expect_success(unsafe { launch.launch(config) }, format_args!("launch {kernel:?} with {dims:?}"));
     }
 
-    /// Returns the compiled kernel, allowed to use `shared_bytes` of dynamic shared memory.
+    /// Returns the compiled function of `kernel`. The function may use `shared_bytes` of dynamic shared
+    /// memory.
     fn function(&mut self, kernel: &CudaKernel, shared_bytes: u32) -> CudaFunction {
         if !self.state.functions.contains_key(kernel) {
             let module = self.module(kernel);
@@ -92,8 +93,8 @@ impl<'a> Launcher<'a> {
             self.state.functions.insert(kernel.clone(), (function, DEFAULT_SHARED_BYTES));
         }
         let (function, allowed) = self.state.functions.get_mut(kernel).expect("it was inserted");
-        // Launches of one kernel need different amounts of shared memory: the delta rule's forward pass needs
-        // more when it saves tensors for gradients.
+        // Launches of one kernel can need different amounts of shared memory. For example, the forward pass
+        // of the delta rule needs more when it saves tensors for gradients.
         if shared_bytes > *allowed {
             let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             let result = function.set_attribute(attribute, shared_bytes as i32);
@@ -113,7 +114,7 @@ impl<'a> Launcher<'a> {
         self.state.modules.entry(key).or_insert_with(load).clone()
     }
 
-    /// Returns the cuBLASLt handle and the stream to use it on.
+    /// Returns the cuBLASLt handle, and the stream on which to use it.
     pub fn cublaslt(&mut self) -> (&mut CublasLt, &CudaStream) {
         let stream = self.stream();
         (&mut self.state.cublaslt, stream)

@@ -1,4 +1,4 @@
-//! Infrastructure of the CUDA forms of all operations: devices, buffers, the compiler, launches and CUDA
+//! Infrastructure for the CUDA kernels of all operations: devices, buffers, compilation, launches and CUDA
 //! graphs.
 //!
 //! The `cuda.rs` of each operation launches its kernels through this module, with `unsafe` at each launch.

@@ -1,8 +1,8 @@
-// Sums of partial sums and of columns, in a fixed order. Each kernel sums several shares of its input, one for each
-// layer of a stack.
+// Sums of partial sums and of columns, in a fixed order. The input of each kernel has one part for each layer
+// of a stack, and the kernel sums each part.
 #include "vector.cuh"
 
-// sum[layer] = scale times the sum of the layer's `count` partial sums. Each block computes one layer.
+// sum[layer] = scale * (sum of the layer's `count` partial sums). Each block computes one layer.
 extern "C" __global__ void __launch_bounds__(1024)
     sum_partials(const float *partials, int count, float scale, float *sum) {
     partials += (long long)blockIdx.x * count;
@@ -12,8 +12,8 @@ extern "C" __global__ void __launch_bounds__(1024)
     if (threadIdx.x == 0) sum[blockIdx.x] = mine * scale;
 }
 
-// to[layer, c] = the sum over `rows` of from[layer, row, c] in a fixed order. The rows are partial sums of
-// another kernel. Block 128, grid (ceil(columns / 32), layers): four threads share a column.
+// to[layer, c] = the sum of from[layer, row, c] over all rows. The rows are partial sums of another kernel.
+// Four threads compute a column. Block 128, grid (ceil(columns / 32), layers).
 extern "C" __global__ void __launch_bounds__(128) sum_rows(const float *from, float *to, int rows, int columns) {
     __shared__ float sums[4][32];
     from += (long long)blockIdx.y * rows * columns, to += (long long)blockIdx.y * columns;

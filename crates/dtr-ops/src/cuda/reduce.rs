@@ -1,4 +1,4 @@
-//! Sums of partial sums that other kernels computed, in a fixed order.
+//! Sums of columns, and of the partial sums of other kernels, in a fixed order.
 
 use burn::backend::TensorMetadata;
 use burn::tensor::{DType, Shape};
@@ -10,20 +10,20 @@ use super::launch::{KernelArg, LaunchDims, int_args};
 
 static REDUCE: CudaSource = CudaSource { name: "reduce", text: include_str!("reduce.cu") };
 
-/// Returns into how many blocks the rows of a matrix are divided when the columns of `layers` matrices are
-/// summed in one launch. Each block of rows yields one row of partial sums.
+/// Returns the number of blocks into which the rows of a matrix are divided when the columns of `layers`
+/// matrices are summed in one launch. Each block of rows yields one row of partial sums.
 pub(crate) fn num_row_blocks(layers: usize) -> usize {
     256_usize.div_ceil(layers).max(16)
 }
 
-/// Returns the launch dimensions for `layers` matrices: one thread for each column of each block of rows.
+/// Returns the launch dimensions for `layers` matrices. Each column of each block of rows has a thread.
 pub(crate) fn row_block_dims(columns: usize, layers: usize) -> LaunchDims {
     let grid = (columns.div_ceil(128) as u32, num_row_blocks(layers) as u32, layers as u32);
     LaunchDims { grid, block: (128, 1), shared_bytes: 0 }
 }
 
-/// Divides the rows of `x`, `[.., n]`, into `layers` equal shares, and sums the columns of each share.
-/// Returns the sums in f32, `[layers·n]`.
+/// Divides the rows of `x`, `[.., n]`, into `layers` equal parts, and sums the columns of each part. Returns
+/// the sums in f32, `[layers·n]`.
 pub(crate) fn column_sums(x: CubeTensor, layers: usize) -> CubeTensor {
     let x = contiguous(x);
     let width = *x.shape().last().expect("a matrix has columns");
@@ -39,7 +39,7 @@ pub(crate) fn column_sums(x: CubeTensor, layers: usize) -> CubeTensor {
     sum_rows(partials, layers, [layers * width])
 }
 
-/// Sums the rows of each of `layers` matrices of f32 partial sums. The matrices follow one another in `rows`.
+/// Sums the rows of each of `layers` matrices of partial sums (f32). `rows` holds one matrix after another.
 /// Returns the sums as a tensor of `shape`.
 pub(crate) fn sum_rows(rows: CubeTensor, layers: usize, shape: impl Into<Shape>) -> CubeTensor {
     let [count, columns] = dims(&rows);
@@ -47,14 +47,14 @@ pub(crate) fn sum_rows(rows: CubeTensor, layers: usize, shape: impl Into<Shape>)
     let arguments = [vec![pointer(&rows), pointer(&sum)], int_args([count / layers, columns])].concat();
     let kernel = CudaKernel::for_element(&REDUCE, "sum_rows", DType::F32);
     let grid = (columns.div_ceil(32) as u32, layers as u32, 1);
-    // SAFETY: both tensors are alive and dense; the sum has as many elements as `layers` rows.
+    // SAFETY: both tensors are alive and dense. The sum has as many elements as `layers` rows.
     gpu_context(&rows).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims { grid, block: (128, 1), shared_bytes: 0 }, &arguments);
     });
     sum
 }
 
-/// Divides `partials` (f32) into `layers` equal shares. Returns the sum of each share times `scale`,
+/// Divides `partials` (f32) into `layers` equal parts. Returns the sum of each part times `scale`,
 /// `[layers]`.
 pub(crate) fn sum_partials(partials: &CubeTensor, layers: usize, scale: f32) -> CubeTensor {
     let sum = empty(partials, [layers], DType::F32);

@@ -2,10 +2,13 @@
 //!
 //! burn 0.22.1 and cubecl 0.11.3 have no function that returns the stream: `cubecl-cuda` keeps it in a
 //! private field of its server. The only public output that contains the stream is the server's `Debug` form,
-//! which [`burn_stream`] parses. The alternative, an accessor, needs a patched copy of `cubecl-cuda` in this
-//! repository: 4,000 lines to merge by hand at each release. The parser is one line, protected by the exact
-//! version pin in `Cargo.toml` and a test. A second stream, synchronised with burn's by events, would cost
-//! four driver calls per launch: the quick start on an H100 takes 66 s with two streams, and 40 s with one.
+//! which [`burn_stream`] parses. The parser is short, and an exact version pin in `Cargo.toml` and a test
+//! protect it.
+//!
+//! There are two alternatives. An accessor would need a patched copy of `cubecl-cuda` in this repository,
+//! whose 4,000 lines would have to be merged at each release. A second stream, synchronised with burn's
+//! stream by events, would cost four driver calls per launch. On an H100, the quick start takes 66 s with two
+//! streams, and 40 s with one.
 
 use std::ptr::with_exposed_provenance_mut;
 use std::sync::Arc;
@@ -21,13 +24,14 @@ use cudarc::driver::{CudaContext, CudaStream, sys::CUstream};
 /// The text before the address of the first stream in the `Debug` form of cubecl's server.
 const FIRST_STREAM: &str = "streams: [Some(StreamWrapper { stream: Stream { sys: 0x";
 
-/// Makes burn use one stream per device for all threads. Must be called before burn opens a device.
+/// Makes burn use one stream per device for all threads. This function must be called before burn opens a
+/// device.
 pub(crate) fn use_single_stream() {
     set_policy(StreamPolicy::Single);
 }
 
-/// Runs `work` on the thread of burn's server for the device, where operations are submitted without
-/// switching threads.
+/// Runs `work` on the thread of burn's server for the device. On this thread, operations are submitted
+/// without a switch of threads.
 ///
 /// # Panics
 /// Panics if `work` panics.
@@ -57,8 +61,8 @@ pub(super) fn burn_stream(context: &Arc<CudaContext>, index: usize) -> Arc<CudaS
     let address = stream_address(&debug_form).expect("cubecl 0.11.3 prints the address of its stream");
     let stream: CUstream = with_exposed_provenance_mut(address);
     // SAFETY: the stream belongs to the device's primary context, which is `context`. burn's server keeps the
-    // stream until the process ends. Work is in order because burn uses no other stream
-    // (`use_single_stream`).
+    // stream until the process ends. All work runs in order, because burn uses no other stream (see
+    // `use_single_stream`).
     unsafe { context.wrap_borrowed_stream(stream) }
 }
 

@@ -1,6 +1,6 @@
-// Shared code of the elementwise and the reducing kernels: 16-byte loads and stores of ELEMENT (float or
-// bf16) as eight floats, and sums over a block in a fixed order. Sources that include this header are
-// compiled once for each ELEMENT.
+// Shared code of elementwise kernels and reductions: loads and stores of eight elements at a time, and sums
+// over a block in a fixed order. An ELEMENT is float or bf16. Sources that include this header are compiled
+// once for each ELEMENT.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -85,7 +85,7 @@ __device__ float warp_sum(float x) {
     return x;
 }
 
-// Returns the sum over a block of up to 32 warps, to every thread.
+// Returns the sum over a block of up to 32 warps. Every thread gets the sum.
 __device__ float block_sum(float x) {
     __shared__ float sums[WARP];
     x = warp_sum(x);

@@ -1,2 +1,2 @@
-// Adds to a position counter, between two steps of a CUDA graph.
+// Adds `by` to a position counter, between two replays of a decoding step.
 extern "C" __global__ void advance(int* counter, int by) { *counter += by; }

@@ -16,12 +16,13 @@ use crate::rope::{rotate_and_append, rotate_from_counter};
 
 static COUNTER: CudaSource = CudaSource { name: "counter", text: include_str!("counter.cu") };
 
-/// The position of the next token, counted by a CUDA device. Clones share the counter.
+/// A counter in the memory of a CUDA device that holds the position of the next token. Clones share the
+/// counter.
 #[derive(Clone)]
 pub struct PositionCounter(Tensor<1, Int>);
 
 impl PositionCounter {
-    /// Returns a counter at `position`, or `None` if the device has no counters.
+    /// Returns a counter that starts at `position`, or `None` if `device` does not support counters.
     pub fn new(position: usize, device: &Device) -> Option<Self> {
         let counter = Tensor::<1, Int>::from_data(TensorData::from([position as i32]), device);
         has_cuda_kernels(&Tensor::<1>::zeros([1], device)).then_some(Self(counter))
@@ -38,8 +39,8 @@ impl PositionCounter {
         });
     }
 
-    /// Rotates the tokens of `x_bhtk`, the first of which is at the counter's position. `tables` hold the
-    /// cosines and sines of all positions.
+    /// Rotates the tokens of `x_bhtk`. The first token is at the counter's position. `tables` holds the
+    /// cosines and the sines of all positions.
     ///
     /// # Panics
     /// Panics if the width of a head is not a multiple of 16.
@@ -78,8 +79,8 @@ pub struct RecordedStep {
 impl RecordedStep {
     /// Records the operations of `work` without running them.
     ///
-    /// `work` may launch only kernels of this crate: burn's own operations run at once and are not part of
-    /// the graph.
+    /// `work` may launch only kernels of this crate. burn's own operations would run immediately, and would
+    /// not become part of the graph.
     ///
     /// # Panics
     /// Panics if the device is not a CUDA device, or if burn would have to copy a tensor.

@@ -1,5 +1,5 @@
-//! Decoding steps that a device repeats without work on the host: a position counter in device memory, and a
-//! step that is recorded once (as a CUDA graph) and replayed. Only CUDA devices support them.
+//! Decoding steps that are recorded once as a CUDA graph and then replayed, and the position counter in
+//! device memory that they read. Only CUDA devices support them.
 
 #[cfg(feature = "cuda")]
 mod cuda;

@@ -1,16 +1,16 @@
-//! Builds without CUDA: no device has position counters or records steps.
+//! The types of this folder in builds without CUDA, where no device supports counters or recorded steps.
 
 use std::convert::Infallible;
 
 use burn::tensor::{Device, Tensor};
 
-/// The position of the next token, in device memory. No device of this build has counters, so this type has
-/// no values.
+/// A counter in device memory that holds the position of the next token. No device of this build supports
+/// counters, so this type has no values.
 #[derive(Clone)]
 pub struct PositionCounter(Infallible);
 
 impl PositionCounter {
-    /// Returns `None`: no device of this build has counters.
+    /// Returns `None`, because no device of this build supports counters.
     pub fn new(_position: usize, _device: &Device) -> Option<Self> {
         None
     }
@@ -38,15 +38,15 @@ impl PositionCounter {
     }
 }
 
-/// Work on fixed tensors that was recorded and can be replayed. No device of this build records, so this type
-/// has no values.
+/// Work on fixed tensors that was recorded and can be replayed. No device of this build can record work, so
+/// this type has no values.
 pub struct RecordedStep(Infallible);
 
 impl RecordedStep {
     /// Records the operations of `work` without running them.
     ///
     /// # Panics
-    /// Always panics: no device of this build records.
+    /// Always panics, because no device of this build can record work.
     pub fn record(_device: &Device, _work: impl FnOnce()) -> Self {
         unreachable!("no device of this build records steps")
     }

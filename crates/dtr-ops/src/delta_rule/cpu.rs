@@ -1,4 +1,4 @@
-//! The gated delta rule on processors, in one pass over the tokens.
+//! The gated delta rule on CPUs, in one pass over the tokens.
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
@@ -21,8 +21,8 @@ pub(super) fn gated_delta_recurrence(
     unpack(apply(CpuGatedDelta, [q, k, v, beta, g, state]), query_shape, value_width)
 }
 
-/// The operation. Its inputs are q, k, v, beta, g and the first states. Its output is one vector: all
-/// outputs, followed by all last states.
+/// The recurrence as a differentiable operation. Its inputs are q, k, v, beta, g and the initial states. Its
+/// output is one vector that holds all outputs and then all last states.
 #[derive(Clone, Debug)]
 struct CpuGatedDelta;
 

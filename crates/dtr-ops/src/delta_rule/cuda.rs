@@ -1,6 +1,6 @@
-//! The gated delta rule on CUDA devices, in its WY form. The matrices of all chunks are computed in parallel,
-//! then the states chunk by chunk. The backward pass repeats both parts, loops over the chunks in reverse,
-//! and computes the gradients of all chunks in parallel.
+//! The gated delta rule on CUDA devices, in its WY form. The forward pass computes the matrices of all chunks
+//! in parallel, and then the states chunk by chunk. The backward pass repeats the forward pass, loops over
+//! the chunks in reverse, and computes the gradients of all chunks in parallel.
 
 #![allow(unsafe_code)]
 
@@ -17,7 +17,7 @@ use crate::cuda::{
 
 static DELTA_RULE: CudaSource = CudaSource { name: "delta_rule", text: include_str!("delta_rule.cu") };
 
-/// Tokens of a chunk.
+/// The number of tokens of a chunk.
 const CHUNK: usize = 64;
 
 const NULL: KernelArg = KernelArg::Pointer(0);
@@ -44,7 +44,8 @@ pub(super) fn gated_delta_rule(
     (from_cube(output), from_cube(state))
 }
 
-/// The gated delta rule, starting without a state. Its inputs are q, k, v, beta and g.
+/// The gated delta rule from a state of zeros, as a differentiable operation. Its inputs are q, k, v, beta
+/// and g.
 #[derive(Clone, Debug)]
 struct CudaGatedDelta;
 
@@ -60,7 +61,7 @@ impl DifferentiableOp<5> for CudaGatedDelta {
     }
 }
 
-/// The sizes of the tensors, and the share of a block.
+/// The sizes of the tensors, and the number of value channels of a block.
 #[derive(Clone, Copy)]
 struct DeltaShape {
     batch: usize,
@@ -110,8 +111,8 @@ impl DeltaShape {
         self.chunk_dims(128, rows + triangle + rows.max(triangle))
     }
 
-    /// Returns the launch dimensions of a kernel that loops over the chunks, with `value_tiles` tiles
-    /// `[tokens, values]` and `square_tiles` tiles `[tokens, tokens]` in shared memory.
+    /// Returns the launch dimensions of a kernel that loops over the chunks. Among others, its shared memory
+    /// holds `value_tiles` tiles `[tokens, values]` and `square_tiles` tiles `[tokens, tokens]`.
     fn scan_dims(&self, value_tiles: usize, square_tiles: usize) -> LaunchDims {
         let (c, p) = (CHUNK, |width| self.padded(width));
         let elements =
@@ -138,13 +139,13 @@ impl DeltaShape {
 /// The results of `delta_prepare`, which processes every chunk independently. `delta_rule.cu` defines the
 /// matrices.
 struct PreparedChunks {
-    /// Decay, write strength and normalisation factors of each token, f32.
+    /// The decay, the write strength and the normalisation factors of each token, f32.
     token_scalars: CubeTensor,
-    /// The matrix `M` of each chunk. It turns the chunk's residuals `R` into outputs.
+    /// The matrix `M` of each chunk, which maps the chunk's residuals `R` to outputs.
     output_matrices: CubeTensor,
-    /// The matrix `H` of each chunk. It writes the chunk's residuals `R` into the state.
+    /// The matrix `H` of each chunk, with which the chunk's residuals `R` are added to the state.
     state_matrices: CubeTensor,
-    /// The matrix `T` of each chunk, if the updates `U = T R` are saved for the gradients.
+    /// The matrix `T` of each chunk. It is kept only if the updates `U = T R` are saved for the gradients.
     inverses: Option<CubeTensor>,
 }
 
@@ -168,8 +169,8 @@ impl PreparedChunks {
             vec![shape.scale_arg()],
             shape.size_args(),
         ];
-        // SAFETY: all tensors are alive, of the sizes that the kernel is compiled for and called with, with
-        // contiguous rows.
+        // SAFETY: all tensors are alive and have contiguous rows. Their sizes are those that the kernel is
+        // compiled for and called with.
         gpu_context(q).with_launcher(|launcher| unsafe {
             launcher.launch(&shape.kernel("delta_prepare"), shape.prepare_dims(), &arguments.concat());
         });
@@ -187,7 +188,7 @@ impl PreparedChunks {
     }
 }
 
-/// Returns the inputs in the shapes of the kernels, with `beta` and `g` as `[b, h, t, 1]`.
+/// Returns the inputs in the shapes that the kernels take, with `beta` and `g` as `[b, h, t, 1]`.
 fn kernel_inputs([q, k, v, beta, g]: [CubeTensor; 5]) -> [CubeTensor; 5] {
     let [q, k, v] = [q, k, v].map(with_contiguous_rows);
     let [beta, g] = [beta, g].map(|tensor| {
@@ -220,15 +221,15 @@ fn forward_from_state(tensors: [CubeTensor; 5], state: CubeTensor) -> (CubeTenso
         vec![pointer(&state), pointer(&state), NULL, NULL],
         shape.size_args(),
     ];
-    // SAFETY: as in `PreparedChunks::new`; the state's memory is not shared, and is read before it is
-    // written.
+    // SAFETY: as in `PreparedChunks::new`. No other tensor shares the state's memory, and the kernel reads
+    // the state before it overwrites it.
     gpu_context(&q).with_launcher(|launcher| unsafe {
         launcher.launch(&shape.kernel("delta_forward"), shape.scan_dims(1, 1), &arguments.concat());
     });
     (output, state)
 }
 
-/// Computes one token. The kernel reads the state once and overwrites it.
+/// Computes one token. Writes `output`, and overwrites `state` with the next state.
 fn step(shape: &DeltaShape, inputs: [&CubeTensor; 5], output: &CubeTensor, state: &CubeTensor) {
     let token = |tensor: &CubeTensor| pointer_and_strides(tensor)[..3].to_vec();
     let grid = ((shape.value / shape.slice.min(32)) as u32, shape.heads as u32, shape.batch as u32);
@@ -239,7 +240,7 @@ fn step(shape: &DeltaShape, inputs: [&CubeTensor; 5], output: &CubeTensor, state
         vec![pointer(state), shape.scale_arg()],
         shape.size_args()[1..].to_vec(),
     ];
-    // SAFETY: as in `PreparedChunks::new`; the state's memory is not shared.
+    // SAFETY: as in `PreparedChunks::new`. No other tensor shares the state's memory.
     gpu_context(output).with_launcher(|launcher| unsafe {
         launcher.launch(&shape.kernel("delta_step"), launch, &arguments.concat());
     });
@@ -256,8 +257,8 @@ fn forward(tensors: [CubeTensor; 5]) -> CubeTensor {
     output
 }
 
-/// Loops over the chunks, starting from a state of zeros. Writes the outputs to `output`. Writes the state
-/// before each chunk and the updates `U` of each chunk to `saved`.
+/// Loops over the chunks, starting from a state of zeros. Writes the outputs to `output`, if given. Writes
+/// the state before each chunk and the updates `U` of each chunk to `saved`, if given.
 fn scan_chunks(
     shape: &DeltaShape,
     [q, k, v]: [&CubeTensor; 3],
@@ -286,8 +287,8 @@ fn scan_chunks(
     });
 }
 
-/// Returns the gradients of q, k, v, beta and g. Recomputes the forward pass of the chunks, because its
-/// results would take more memory than the activations of the layer.
+/// Returns the gradients of q, k, v, beta and g. Recomputes the intermediate results of the forward pass,
+/// because saving them would take more memory than the activations of the layer.
 fn backward(tensors: [CubeTensor; 5], d_output: CubeTensor) -> [CubeTensor; 5] {
     let [q, k, v, beta, g] = kernel_inputs(tensors);
     let d_output = with_contiguous_rows(d_output);
@@ -300,8 +301,8 @@ fn backward(tensors: [CubeTensor; 5], d_output: CubeTensor) -> [CubeTensor; 5] {
     scan_chunks(&shape, [&q, &k, &v], &prepared, None, Some([&states, &updates]));
 
     let d_q = empty_time_major(&q, [batch, heads, time, key], dtype);
-    // The gradients of keys and values for each query head. If query heads share keys and values, their
-    // gradients are summed below.
+    // The kernels write gradients of keys and values for each query head. If query heads share keys and
+    // values, these gradients are summed below.
     let by_head = |width: usize| match groups == heads {
         true => empty_time_major(&q, [batch, heads, time, width], dtype),
         false => empty(&q, [batch, heads, time, width], dtype),
@@ -341,7 +342,8 @@ fn backward(tensors: [CubeTensor; 5], d_output: CubeTensor) -> [CubeTensor; 5] {
     [d_q, sum(d_k), sum(d_v), without_width(d_beta), without_width(d_g)]
 }
 
-/// Returns the sum of gradients `[b, h, t, w]` over the heads of each group, in their order.
+/// Returns the sum of the gradients `by_head`, `[b, h, t, w]`, over the heads of each group, in a fixed
+/// order.
 fn sum_over_group(shape: &DeltaShape, by_head: CubeTensor) -> CubeTensor {
     let DeltaShape { batch, heads, groups, time, dtype, .. } = *shape;
     let [_, _, _, width] = dims(&by_head);
@@ -350,7 +352,7 @@ fn sum_over_group(shape: &DeltaShape, by_head: CubeTensor) -> CubeTensor {
     let launch = LaunchDims { grid, block: (256, 1), shared_bytes: 0 };
     let arguments =
         [vec![pointer(&by_head)], pointer_and_strides(&sum), int_args([heads / groups, time, width])];
-    // SAFETY: as in `PreparedChunks::new`; the input is dense.
+    // SAFETY: as in `PreparedChunks::new`. The input is dense.
     gpu_context(&sum).with_launcher(|launcher| unsafe {
         launcher.launch(&shape.kernel("delta_group_sum"), launch, &arguments.concat());
     });

@@ -28,9 +28,9 @@ fn outputs_and_gradients_match_the_portable_form() {
                 (o.inner(), of_leaves, gates.map(|gate| gate.grad(&gradients).unwrap()))
             };
             let truth = learn([&q, &k, &v, &seed].map(Tensor::clone), [beta.clone(), g.clone()]);
-            // With correlated keys, the terms of the decays' gradients cancel, and rounding the inputs
-            // changes the reference itself by more than the bound. The bound is then the effect of three
-            // roundings: of the inputs, of the saved chunks and of the states.
+            // With correlated keys, the terms of the decays' gradients cancel. Rounding the inputs then
+            // changes the reference itself by more than the bound. In this case the bound is three times that
+            // change, because the kernels round three times: the inputs, the saved chunks and the states.
             let [q_, k_, v_] = [&q, &k, &v].map(|x| perturb(x, dtype));
             let perturbed = learn([q_, k_, v_, seed.clone()], [beta.clone(), g.clone()]);
             fill_free_memory_with_nan(device);

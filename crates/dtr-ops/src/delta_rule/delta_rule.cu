@@ -2,36 +2,39 @@
 //
 //     S <- exp(g) S        u = beta (v - S^T k)        S <- S + k u^T        o = scale S^T q
 //
-// Chunkwise by the WY form. For a chunk of 64 tokens, let G be the inclusive sum of g, L[i,j] = exp(G[i] -
-// G[j]) for i >= j and 0 else, and S the state before the chunk. With a row for each token,
+// The kernels process chunks of 64 tokens in the WY form. In a chunk, let G be the inclusive cumulative sum
+// of g, let L[i,j] be exp(G[i] - G[j]) for i >= j and 0 otherwise, and let S be the state before the chunk.
+// Q, K, V, O, U and R are matrices with a row for each token. `*` multiplies elementwise, and beta and
+// exp(..) scale rows.
 //
 //     T = (I + strictly_lower(beta K K^T * L))^-1           R = beta (V - exp(G) K S)               U = T R
 //     O = scale exp(G) Q S + M R                            M = P T,  P = scale Q K^T * L
 //     S' = exp(G_last) S + H^T R                            H = T^T (exp(G_last - G) K)
 //
-// `delta_prepare` computes M and H of all chunks at once. `delta_forward` walks over the chunks, each block
-// with a slice of the value channels, which are independent of each other. For the gradients dO and dS' the
-// adjoint of these equations is
+// `delta_prepare` computes M and H of all chunks at once. `delta_forward` loops over the chunks. Each of its
+// blocks computes a slice of the value channels, which are independent of each other. The adjoint of these
+// equations, for given gradients dO and dS', is
 //
 //     D = dR = M^T dO + H dS'                               dV = beta D
 //     dS = exp(G_last) dS' + (scale exp(G) Q)^T dO - (beta exp(G) K)^T D
 //
-// (`delta_backward_scan`, from the last chunk to the first). Since dT enters only as T^T dT T^T = D U^T, the
-// other gradients need no inverse and are again one product for each chunk (`delta_backward_chunks`).
+// `delta_backward_scan` computes it from the last chunk to the first. The other gradients depend on dT only
+// through T^T dT T^T = D U^T. They need no inverse, and `delta_backward_chunks` computes them for all chunks
+// at once.
 //
-// In exact arithmetic, T could also be applied last, as O = .. + P U. In bf16 that loses accuracy: with
-// correlated keys, P and dU are large, and T takes differences of them. M and H are rounded only after these
-// differences.
+// In exact arithmetic, T could also be applied last, as O = .. + P U. In bf16, this order loses accuracy:
+// with correlated keys, P and dU are large, and T takes differences of them. M and H are rounded only after
+// these differences.
 //
-// With L2NORM the kernels normalise q and k: x / sqrt(sum x^2 + 1e-6). The factors 1 / sqrt(..) are kept as
-// scalars of the tokens, so that every product is one of the raw q and k.
+// With L2NORM, the kernels normalise q and k: x / sqrt(sum x^2 + 1e-6). The factors 1 / sqrt(..) are stored
+// as scalars of the tokens, so that all matrix products use the raw q and k.
 //
-// Compile once for each combination of the following macros:
+// Compile once for each combination of the macros ELEMENT, KEY_WIDTH, SLICE and L2NORM.
 
 #include <cuda_bf16.h>
 
 #ifndef ELEMENT
-#define ELEMENT __nv_bfloat16  // of q, k, v, o and intermediates; or float, multiplied as 3xTF32
+#define ELEMENT __nv_bfloat16  // type of q, k, v, o and intermediates; float is multiplied as 3xTF32
 #endif
 #ifndef KEY_WIDTH
 #define KEY_WIDTH 128  // 16 or a multiple of 32, up to 128
@@ -50,13 +53,13 @@ constexpr int CHUNK = 64;
 constexpr int WARP = 32;
 constexpr int VECTOR = 16 / sizeof(T);
 constexpr float NORM_EPSILON = 1e-6f;
-// Betas of smaller magnitude are replaced with this value, so that U / beta, a term of the gradient of beta,
-// is finite.
+// Betas of smaller magnitude are replaced with this value. U / beta, which the gradient of beta contains, is
+// then finite.
 constexpr float LEAST_BETA = 1e-15f;
 constexpr unsigned ALL = 0xffffffff;
 
-// The parameters of a tensor [batch, head, time, width] with contiguous rows, or of a tensor [batch, head,
-// time].
+// VIEW declares the kernel parameters of a tensor [batch, head, time, width] with contiguous rows, or of a
+// tensor [batch, head, time]. AT returns the address of one row.
 #define VIEW(type, name) type *name, long long name##_batch, long long name##_head, long long name##_time
 #define AT(name, head, time) (name + batch * name##_batch + (head) * name##_head + (time) * name##_time)
 
@@ -71,7 +74,8 @@ __device__ float fast_exp(float x) {
 
 // Tiles in shared memory.
 
-// Rows are padded by 16 bytes, so that eight rows of a fragment are in different banks.
+// The length of a row in elements. Rows are padded by 16 bytes, so that eight rows of a fragment are in
+// different banks.
 template <class E, int COLUMNS>
 constexpr int PITCH = COLUMNS + 16 / sizeof(E);
 
@@ -84,7 +88,7 @@ __device__ void set_pair(float *at, float x, float y) { *reinterpret_cast<float2
 
 __device__ uint4 vector_at(const T *at) { return *reinterpret_cast<const uint4 *>(at); }
 
-// The dot product of two vectors of 16 bytes.
+// Returns the dot product of two vectors of 16 bytes.
 __device__ float dot_product(const uint4 &a, const uint4 &b) {
     float sum = 0.0f;
 #pragma unroll
@@ -107,7 +111,7 @@ __device__ __forceinline__ void vectors(F f) {
     for (int i = 0; i < (COUNT + THREADS - 1) / THREADS; i++) {
         const int vector = i * THREADS + threadIdx.x;
         if (COUNT % THREADS == 0 || vector < COUNT) {
-            if constexpr (THREADS % PER_ROW == 0) {  // one column, and rows by a constant step
+            if constexpr (THREADS % PER_ROW == 0) {  // one column; rows at a constant distance
                 f(i, i * (THREADS / PER_ROW) + int(threadIdx.x) / PER_ROW, int(threadIdx.x) % PER_ROW * VECTOR);
             } else {
                 f(i, vector / PER_ROW, vector % PER_ROW * VECTOR);
@@ -116,7 +120,7 @@ __device__ __forceinline__ void vectors(F f) {
     }
 }
 
-// Starts copying rows of global memory into a tile. Rows from `valid` on are zeros.
+// Starts to copy rows of global memory into a tile. Rows from `valid` on are filled with zeros.
 template <int HEIGHT, int WIDTH, int THREADS>
 __device__ __forceinline__ void fetch(T *tile, const T *from, long long stride, int valid) {
     vectors<HEIGHT, WIDTH, THREADS>([&](int, int row, int column) {
@@ -127,7 +131,7 @@ __device__ __forceinline__ void fetch(T *tile, const T *from, long long stride, 
     });
 }
 
-// Starts copying contiguous rows, all of which are valid.
+// Starts to copy rows, all of which are valid.
 template <int HEIGHT, int WIDTH, int THREADS>
 __device__ __forceinline__ void fetch(T *tile, const T *from, int stride) {
     vectors<HEIGHT, WIDTH, THREADS>([&](int, int row, int column) {
@@ -137,7 +141,7 @@ __device__ __forceinline__ void fetch(T *tile, const T *from, int stride) {
     });
 }
 
-// Copies a tile to contiguous rows of global memory.
+// Copies a tile to rows of global memory.
 template <int HEIGHT, int WIDTH, int THREADS>
 __device__ __forceinline__ void store(T *to, int stride, const T *tile) {
     vectors<HEIGHT, WIDTH, THREADS>([&](int, int row, int column) {
@@ -147,7 +151,7 @@ __device__ __forceinline__ void store(T *to, int stride, const T *tile) {
 
 // Products of tiles on tensor cores.
 
-// How an operand is stored in its tile: element (i, j) at [i][j] or at [j][i].
+// The order in which an operand is stored in its tile: element (i, j) is at [i][j] or at [j][i].
 enum Order { ROWS, COLUMNS };
 
 template <class E>
@@ -163,7 +167,7 @@ struct Operands<bf16> {
         unsigned x[2];
     };
 
-    // Where a thread reads the operands' first blocks, and the offsets of the other blocks, in bytes.
+    // The address from which a thread reads the first block of an operand.
     using Place = unsigned;
 
     template <Order ORDER>
@@ -180,7 +184,7 @@ struct Operands<bf16> {
                                             : tile + (column + lane % 8 + lane / 16 * 8) * pitch + lane / 8 % 2 * 8);
     }
 
-    // Loads 16 x DEPTH elements from `row` and `depth` on.
+    // Loads 16 x DEPTH elements of the left operand, from `row` and `depth` on.
     template <Order ORDER>
     static __device__ Left left(Place place, int pitch, int row, int depth) {
         const unsigned at = place + (ORDER == ROWS ? row * pitch + depth : depth * pitch + row) * int(sizeof(bf16));
@@ -199,7 +203,7 @@ struct Operands<bf16> {
         return a;
     }
 
-    // Loads the transpose of floats from `tile` on, as a sum of two terms.
+    // Loads DEPTH x 16 floats from `tile` on, transposed. Each float is split into a sum of two bf16 terms.
     static __device__ void load_transposed_split(Left &big, Left &small, const float *tile, int pitch) {
         const float *const at = tile + threadIdx.x % 4 * 2 * pitch + threadIdx.x % WARP / 4;
 #pragma unroll
@@ -213,7 +217,8 @@ struct Operands<bf16> {
         }
     }
 
-    // Loads DEPTH x 8 elements from `depth` and `column` on, or two neighbouring blocks if PAIR.
+    // Loads DEPTH x 8 elements of the right operand, from `depth` and `column` on. If PAIR, loads two
+    // neighbouring blocks of this size.
     template <Order ORDER, bool PAIR>
     static __device__ void right(Right (&b)[2], Place place, int pitch, int depth, int column) {
         const unsigned at =
@@ -250,8 +255,8 @@ struct Operands<bf16> {
     }
 };
 
-// 3xTF32: a number is split into its upper 11 bits and the rest, both of which tensor cores can take. The
-// product of two rests, about 2^-20 of the result, is left out.
+// 3xTF32: a number is split into its upper 11 significant bits and the rest. Tensor cores can multiply both
+// parts. The product of two rests, about 2^-20 of the result, is left out.
 template <>
 struct Operands<float> {
     static constexpr int DEPTH = 8;
@@ -316,8 +321,8 @@ struct Operands<float> {
     }
 };
 
-// sum += left[row.., 0..LENGTH] right[0..LENGTH, column..]: a warp's MT x NT blocks of 16 x 8. Depths outside
-// of [from, to) are not read, and must be known to be zeros.
+// sum += left[row.., 0..LENGTH] right[0..LENGTH, column..]. A warp computes MT x NT blocks of 16 x 8. The
+// depths outside of [from, to) are skipped, so their products must be zero.
 template <Order A, Order B, int LENGTH, int UNROLL = 4, class E, int MT, int NT>
 __device__ __forceinline__ void multiply(float (&sum)[MT][NT][4], const E *a, int a_pitch, int row, const E *b,
                                          int b_pitch, int column, int from = 0, int to = LENGTH) {
@@ -349,7 +354,8 @@ __device__ __forceinline__ void multiply(float (&sum)[MT][NT][4], const E *a, in
     }
 }
 
-// sum += left[from..LENGTH, row..]^T right[from..LENGTH, column..], where left holds floats.
+// sum += left[from..LENGTH, row..]^T right[from..LENGTH, column..]. `left` holds floats even if `right` holds
+// bf16.
 template <int LENGTH, class E, int MT, int NT>
 __device__ __forceinline__ void multiply_floats(float (&sum)[MT][NT][4], const float *a, int a_pitch, int row,
                                                 const E *b, int b_pitch, int column, int from) {
@@ -377,7 +383,8 @@ __device__ __forceinline__ void multiply_floats(float (&sum)[MT][NT][4], const f
     }
 }
 
-// How the warps of a block share a matrix of HEIGHT x WIDTH, and which elements a thread holds.
+// The division of a matrix of HEIGHT x WIDTH among the warps of a block, and the elements that a thread
+// holds.
 template <int HEIGHT, int WIDTH, int WARPS>
 struct Share {
     static constexpr int ACROSS = least(WARPS / 2, WIDTH / 8);
@@ -395,7 +402,8 @@ struct Share {
         column = warp % ACROSS * NT * 8;
     }
 
-    // Calls f(m, n, e, row, column) for elements e and e + 1 of block m, n, at `column` and `column` + 1.
+    // Calls f(m, n, e, row, column) for each pair of elements e and e + 1 of block [m][n]. They are in row
+    // `row`, at `column` and `column` + 1.
     template <class F>
     __device__ __forceinline__ void pairs(F f) const {
         const int lane = threadIdx.x % WARP;
@@ -409,7 +417,7 @@ struct Share {
         }
     }
 
-    // Calls f(m, half, row) for each row, which holds elements half * 2 and half * 2 + 1 of [m][n].
+    // Calls f(m, half, row) for each row. It holds elements half * 2 and half * 2 + 1 of each block [m][n].
     template <class F>
     __device__ __forceinline__ void rows(F f) const {
 #pragma unroll
@@ -444,21 +452,22 @@ __device__ void clear(float (&x)[MT][NT][4]) {
 
 // Scalars of tokens.
 
-// The scalars that `delta_prepare` computes for a token. Tokens past the end have the decay of the last
-// token, and rows of zeros.
+// The scalars that `delta_prepare` computes for a token. Tokens after the end of the sequence have the decay
+// of the last token, and rows of zeros.
 struct Token {
     float decay;  // G, the sum of g from the chunk's beginning
     float beta;
-    float query;  // factor of q: scale and norm
-    float key;    // factor of k: norm
+    float query;  // factor of the raw q: scale, or scale / |q| with L2NORM
+    float key;    // factor of the raw k: 1, or 1 / |k| with L2NORM
 };
 
-// The factors with which a token's rows of the products of raw q and k are multiplied.
+// The factors of a token's row in the products with raw q and k. `recall`, `read` and `write` include the
+// token's factors of q and k.
 struct Rates {
-    float recall;  // -beta exp(G): of K S in R
-    float beta;
-    float read;   // exp(G): of Q S
-    float write;  // exp(G_last - G): of K in the next state
+    float recall;  // factor of K S in R: -beta exp(G)
+    float beta;    // factor of V in R
+    float read;    // factor of Q S in O: exp(G)
+    float write;   // factor of K in the next state: exp(G_last - G)
 
     Rates() = default;
     __device__ Rates(Token token, float last) {
@@ -472,19 +481,19 @@ struct Rates {
 
 constexpr int K = KEY_WIDTH;
 constexpr int V = SLICE;
-constexpr int SCAN = 128;  // threads of the kernels that walk over the chunks
-constexpr int STEP = 128;  // threads of a step, and the channels of one of its blocks
-constexpr int STEP_SLICE = least(V, 32);
+constexpr int SCAN = 128;  // threads of the kernels that loop over the chunks
+constexpr int STEP = 128;  // threads of `delta_step`
+constexpr int STEP_SLICE = least(V, 32);  // value channels of a block of `delta_step`
 constexpr int K_PITCH = PITCH<T, K>, V_PITCH = PITCH<T, V>, C_PITCH = PITCH<T, CHUNK>;
-static_assert(K % 16 == 0 && K <= 128 && (V == 16 || V == 32 || V == 64), "widths that the tiles are made for");
+static_assert(K % 16 == 0 && K <= 128 && (V == 16 || V == 32 || V == 64), "the tiles support only these widths");
 
 extern __shared__ __align__(16) unsigned char shared[];
 
-// All chunks at once: M, H and the scalars.
+// M, H and the scalars, for all chunks at once.
 
 constexpr int F_PITCH = PITCH<float, CHUNK>;
 
-// 1 / sqrt(sum x^2 + epsilon) of 64 rows by 128 threads. Eight threads read a row.
+// Computes 1 / sqrt(sum x^2 + epsilon) of 64 rows with 128 threads. Eight threads read a row.
 __device__ void inverse_norms(float *norms, const T *tile) {
 #pragma unroll
     for (int row = threadIdx.x / 8; row < CHUNK; row += 16) {
@@ -499,11 +508,13 @@ __device__ void inverse_norms(float *norms, const T *tile) {
     }
 }
 
-// Writes the inverse of I + N to `inverse`, which holds zeros on entry, by 4 warps. N is strictly lower
-// triangular. Diagonal blocks of 16 are inverted by forward substitution, then merged twice:
-// [[A, 0], [L, D]]^-1 = [[A^-1, 0], [-D^-1 L A^-1, D^-1]]. That is as accurate as a triangular solve, whereas
-// the product (I - N)(I + N^2)(I + N^4).. loses all digits for correlated keys. Overwrites the upper half of
-// N.
+// Writes the inverse of I + N to `inverse`, which must hold zeros on entry. N is strictly lower triangular.
+// Runs on 4 warps. Diagonal blocks of 16 are inverted by forward substitution, then merged twice:
+//
+//     [[A, 0], [L, D]]^-1 = [[A^-1, 0], [-D^-1 L A^-1, D^-1]]
+//
+// This is as accurate as a triangular solve. The product (I - N)(I + N^2)(I + N^4).. would lose all digits
+// for correlated keys. Overwrites the upper half of N.
 __device__ void invert(float *inverse, float *n) {
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     if (lane < 16) {
@@ -556,12 +567,14 @@ __device__ void invert(float *inverse, float *n) {
     __syncthreads();
 }
 
+// Writes the scalars of tokens to `tokens`, M to `mixers`, H to `writers` and, unless it is null, T to
+// `inverses`.
 extern "C" __global__ void __launch_bounds__(128)
     delta_prepare(VIEW(const T, q), VIEW(const T, k), VIEW(const float, beta), VIEW(const float, g), Token *tokens,
                   T *mixers, T *writers, T *inverses, float scale, int time, int heads, int groups) {
     T *const k_tile = reinterpret_cast<T *>(shared);
     float *const inverse = reinterpret_cast<float *>(k_tile + CHUNK * K_PITCH);
-    float *const n = inverse + CHUNK * F_PITCH;  // then P
+    float *const n = inverse + CHUNK * F_PITCH;  // N, then P
     T *const q_tile = reinterpret_cast<T *>(n);
     __shared__ float decays[CHUNK], betas[CHUNK], queries[CHUNK], keys[CHUNK];
 
@@ -593,7 +606,7 @@ extern "C" __global__ void __launch_bounds__(128)
     __syncthreads();
     const Share<CHUNK, CHUNK, 4> share;
     const int row_end = share.row + share.MT * 16;
-    const bool above = share.column >= row_end;  // the diagonal
+    const bool above = share.column >= row_end;  // the warp's elements are above the diagonal
     float qk[share.MT][share.NT][4] = {}, kk[share.MT][share.NT][4] = {};
     if (!above) {
         multiply<ROWS, COLUMNS, K>(qk, q_tile, K_PITCH, share.row, k_tile, K_PITCH, share.column);
@@ -602,7 +615,7 @@ extern "C" __global__ void __launch_bounds__(128)
     if constexpr (L2NORM) {
         inverse_norms(queries, q_tile);
         share.pairs([&](int m, int c, int e, int row, int column) {
-            const float square = row % 2 ? kk[m][c][e + 1] : kk[m][c][e];  // of the diagonal
+            const float square = row % 2 ? kk[m][c][e + 1] : kk[m][c][e];  // on the diagonal
             if (row / 2 == column / 2) keys[row] = rsqrtf(square + NORM_EPSILON);
         });
     }
@@ -616,7 +629,7 @@ extern "C" __global__ void __launch_bounds__(128)
 #pragma unroll
             for (int i = 0; i < 2; i++) {
                 const int other = column + i;
-                // The mask is applied to the exponent: above the diagonal it could overflow.
+                // Above the diagonal, the exponential could overflow, so it is not computed.
                 float ratio = row >= other ? fast_exp(decays[row] - decays[other]) : 0.0f;
                 if constexpr (L2NORM) ratio *= keys[other];
                 qk[m][c][e + i] *= ratio * to_p;
@@ -673,7 +686,7 @@ extern "C" __global__ void __launch_bounds__(128)
 
 // Forward.
 
-// Computes the rates of a chunk's tokens, by at least 64 threads. Returns exp(G_last).
+// Computes the rates of a chunk's tokens. Runs on at least 64 threads. Returns exp(G_last).
 __device__ float load_rates(Rates *rates, const Token *tokens) {
     const float last = tokens[CHUNK - 1].decay;
     if (threadIdx.x < CHUNK) rates[threadIdx.x] = Rates(tokens[threadIdx.x], last);
@@ -683,7 +696,7 @@ __device__ float load_rates(Rates *rates, const Token *tokens) {
 using TokenShare = Share<CHUNK, V, SCAN / WARP>;  // tokens x value channels
 using StateShare = Share<K, V, SCAN / WARP>;
 
-// Writes a copy of the state in the element type T, as an operand of products.
+// Writes a copy of the state to shared memory in the element type, as an operand of products.
 __device__ void set_state(T *tile, const float (&state)[StateShare::MT][StateShare::NT][4]) {
     const StateShare share;
     if (share.active) {
@@ -713,8 +726,9 @@ __device__ void write_state(float *to, const float (&state)[StateShare::MT][Stat
     }
 }
 
-// `o` and `first` may be null. `states` (S before each chunk) and `updates` (U) may both be null. T is needed
-// only for `updates`.
+// Writes O to `o` and the last state to `last`, starting from the state `first`, or from zeros if it is null.
+// Writes S before each chunk to `states` and U to `updates`. `o` may be null, and so may `states` and
+// `updates` together. `inverses` (T) is read only if `updates` is not null.
 extern "C" __global__ void __launch_bounds__(SCAN, 2)
     delta_forward(VIEW(const T, q), VIEW(const T, k), VIEW(const T, v), VIEW(T, o), const Token *tokens,
                   const T *mixers, const T *writers, const T *inverses, const float *first, float *last, T *states,
@@ -723,7 +737,7 @@ extern "C" __global__ void __launch_bounds__(SCAN, 2)
     T *const k_tile = q_tile + CHUNK * K_PITCH;
     T *const h_tile = k_tile + CHUNK * K_PITCH;
     T *const s_tile = h_tile + CHUNK * K_PITCH;
-    T *const v_tile = s_tile + K * V_PITCH;  // then R
+    T *const v_tile = s_tile + K * V_PITCH;  // V, then R
     T *const m_tile = v_tile + CHUNK * V_PITCH;
     T *const t_tile = m_tile + CHUNK * C_PITCH;
     __shared__ Rates rates[CHUNK];
@@ -770,7 +784,7 @@ extern "C" __global__ void __launch_bounds__(SCAN, 2)
         __syncthreads();
         fetch_q_k(chunk + 1);
 
-        // M and T are lower triangular: the columns right of the warp's rows are zeros.
+        // M and T are lower triangular. In the warp's rows, their columns from `end` on are zeros.
         const int end = share.row + share.MT * 16;
         if (o) {
             share.pairs([&](int m, int n, int e, int row, int) {
@@ -807,9 +821,9 @@ extern "C" __global__ void __launch_bounds__(SCAN, 2)
 
 // Backward.
 
-// Loops from the last chunk to the first. Writes D, dS' of each chunk and, for each head, dV. `last_gradient`
-// (zeros if null) is the gradient of the last state. The gradient of the first state is written to
-// `first_gradient`, unless that is null.
+// Loops from the last chunk to the first. Writes D and dS' of each chunk, and dV for each query head.
+// `last_gradient` (zeros if null) is the gradient of the last state. The gradient of the first state is
+// written to `first_gradient`, unless it is null.
 extern "C" __global__ void __launch_bounds__(SCAN, 2)
     delta_backward_scan(VIEW(const T, q), VIEW(const T, k), VIEW(const T, o_gradient), VIEW(T, v_gradient),
                         const Token *tokens, const T *mixers, const T *writers, const float *last_gradient,
@@ -820,8 +834,8 @@ extern "C" __global__ void __launch_bounds__(SCAN, 2)
     T *const h_tile = k_tile + CHUNK * K_PITCH;
     T *const s_tile = h_tile + CHUNK * K_PITCH;
     T *const o_tile = s_tile + K * V_PITCH;
-    T *const r_tile = o_tile + CHUNK * V_PITCH;  // D, and with it dO, as they enter the state's gradient
-    T *const p_tile = r_tile + CHUNK * V_PITCH;
+    T *const r_tile = o_tile + CHUNK * V_PITCH;  // the rows of D, with their factor in dS
+    T *const p_tile = r_tile + CHUNK * V_PITCH;  // the rows of dO, with their factor in dS
     T *const m_tile = p_tile + CHUNK * V_PITCH;
     __shared__ Rates rates[CHUNK];
 
@@ -856,7 +870,7 @@ extern "C" __global__ void __launch_bounds__(SCAN, 2)
         store<K, V, SCAN>(state_gradients + slot * K * width + channel, width, s_tile);
         float residual[share.MT][share.NT][4] = {};
         multiply<ROWS, ROWS, K>(residual, h_tile, K_PITCH, share.row, s_tile, V_PITCH, share.column);
-        // M^T is zero left of the warp's rows.
+        // In the warp's rows, the columns of M^T before `share.row` are zeros.
         multiply<COLUMNS, ROWS, CHUNK>(residual, m_tile, C_PITCH, share.row, o_tile, V_PITCH, share.column, share.row,
                                        CHUNK);
         share.pairs([&](int m, int n, int e, int row, int column) {
@@ -892,14 +906,14 @@ extern "C" __global__ void __launch_bounds__(SCAN, 2)
     write_state(first_gradient ? first_gradient + row_of_heads * K * width + channel : nullptr, state, width);
 }
 
-// Writes the sum of a row, of which four neighbouring lanes hold parts.
+// Writes the sum of a row. Four neighbouring lanes hold parts of it.
 __device__ void add_row(float *sums, float x) {
     x += __shfl_xor_sync(ALL, x, 1);
     x += __shfl_xor_sync(ALL, x, 2);
     if (threadIdx.x % 4 == 0) *sums = x;
 }
 
-// Adds the partial sums of 64 rows that neighbouring warps hold, by at least 64 threads.
+// Adds the PARTS partial sums of each of 64 rows. Runs on at least 64 threads.
 template <int PARTS>
 __device__ void add_across(float (&sums)[PARTS][CHUNK]) {
     if (threadIdx.x >= CHUNK) return;
@@ -907,21 +921,22 @@ __device__ void add_across(float (&sums)[PARTS][CHUNK]) {
     for (int i = 1; i < PARTS; i++) sums[0][threadIdx.x] += sums[i][threadIdx.x];
 }
 
-// One chunk of one head, all value channels:
+// The gradients of one chunk of one head, over all value channels:
 //
 //     W = dO U^T * L          dQ = exp(G) dO S^T + W K
 //     X = -beta D U^T * L     dK = A + B + E
 //     A = -beta exp(G) D S^T + X K        B = W^T Q + X^T K        E = exp(G_last - G) U dS'^T
 //     dbeta = D.U / beta        dG = Q.dQ + K.A - K.B - K.E
-//     and for the last token dG also has exp(G_last) S.dS' + sum K.E
+//     dG of the last token has the additional terms exp(G_last) S.dS' + sum K.E
 //
-// X.Y is the dot product of each row of X with the same row of Y. W and X are rounded once and used on both
-// sides, so terms of dG that cancel do so exactly. dg is the sum of dG from a token to the end. Terms that
-// cancel in dg are left out: part of K.E, and the diagonal of W, which no decay enters. The diagonal is added
-// to dQ and B at the end.
+// Y.Z is the dot product of each row of Y with the same row of Z. W and X are rounded only once. Terms of dG
+// that should cancel therefore do so exactly. dg of a token is the sum of dG from this token to the end.
+// Terms that cancel in dg are left out: a part of K.E, and the diagonal of W, which does not depend on
+// decays. The diagonal is added to dQ and B at the end.
 //
-// The kernel makes four passes over the value channels: for W and X, for dQ, for A and for B. Registers then
-// suffice for two blocks on a multiprocessor. The next slice of a pass is loaded while one is multiplied.
+// The kernel makes four passes over the value channels: for W and X, for dQ, for A, and for E. Fewer
+// registers are then needed, so that two blocks fit on a multiprocessor. The next slice is loaded while a
+// slice is multiplied.
 extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
     delta_backward_chunks(VIEW(const T, q), VIEW(const T, k), VIEW(const T, o_gradient), VIEW(T, q_gradient),
                           VIEW(T, k_gradient), VIEW(float, beta_gradient), VIEW(float, g_gradient), const Token *tokens,
@@ -946,10 +961,10 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
     const Share<CHUNK, CHUNK, WARPS> square;
     const KeyShare share;
 
-    int stage = 0;  // the buffer to fill next, of two
+    int stage = 0;  // which of the two buffers to fill next
     auto fetch_stage = [&](int pass, int channel) {
         T *const to = stages + stage * STAGE;
-        auto fetch_rows = [&](T *tile, const T *from) {  // of a tensor with rows for this chunk
+        auto fetch_rows = [&](T *tile, const T *from) {  // from a tensor [slot, CHUNK, width]
             fetch<CHUNK, V, THREADS>(tile, from + slot * CHUNK * width + channel, width);
         };
         if (pass < 2) fetch<CHUNK, V, THREADS>(to, AT(o_gradient, head, start) + channel, o_gradient_time, valid);
@@ -979,7 +994,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
 
     {
         float w[square.MT][square.NT][4] = {}, x[square.MT][square.NT][4] = {};
-        // Rows of D.U, by LANES neighbouring threads each.
+        // LANES neighbouring threads compute a row of D.U.
         constexpr int LANES = V / VECTOR, ROWS_AT_ONCE = THREADS / LANES;
         constexpr int ROW_PASSES = (CHUNK + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
         float update_dot[ROW_PASSES] = {};
@@ -1054,7 +1069,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
             share.rows([&](int m, int half, int row) {
                 if (row >= valid) return;
                 T *const to = AT(q_gradient, head, start + row);
-                // d(r x) = r dy - r^3 x (x.dy), and r dy is known.
+                // For y = r x with r = 1 / |x|, dx = r dy - r^3 x (x.dy). `dq` already holds r dy.
                 const float own = diagonal[row], norm = chunk_tokens[row].query / scale;
                 const float along = L2NORM ? norm * norm * (q_dots[0][row] + own * qk_dots[0][row]) : 0.0f;
 #pragma unroll
@@ -1068,7 +1083,7 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
         }
     }
 
-    // `dk` is A, then A + E; `db` is E, then B.
+    // `dk` holds A, later A + E. `db` holds E, later B.
     float dk[share.MT][share.NT][4] = {}, db[share.MT][share.NT][4] = {};
     auto key_dots = [&](float (&dots)[KeyShare::ACROSS][CHUNK], const float (&x)[KeyShare::MT][KeyShare::NT][4]) {
         share.rows([&](int m, int half, int row) {
@@ -1139,8 +1154,8 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
         *AT(beta_gradient, head, start + thread) = update_dots[thread] / chunk_tokens[thread].beta;
     }
     if (thread < WARP) {
-        // A token's g changes G of that token and of all later tokens. Its gradient is therefore the sum of
-        // dG from the token to the end, plus the state's share.
+        // A token's g changes G of this token and of all later tokens. Its gradient is therefore the sum of
+        // dG from the token to the end, plus the terms of the state.
         auto own = [&](int row) { return q_dots[0][row] + a_dots[0][row] - b_dots[0][row]; };
         const float first = own(thread * 2), second = own(thread * 2 + 1);
         const float first_passed = e_dots[0][thread * 2], second_passed = e_dots[0][thread * 2 + 1];
@@ -1178,8 +1193,8 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
     }
 }
 
-// Sums the gradients of the heads of each group. `per_head` [batch, groups, ratio, time, width] is
-// contiguous.
+// Sums the gradients of the heads of each group. `per_head` is contiguous, [batch, groups, ratio, time,
+// width].
 extern "C" __global__ void __launch_bounds__(256)
     delta_group_sum(const T *per_head, VIEW(T, sum), int ratio, int time, int width) {
     const int group = blockIdx.y;
@@ -1197,7 +1212,7 @@ extern "C" __global__ void __launch_bounds__(256)
 
 // One token.
 
-// The state is read once and written in place: with r = S^T k and p = S^T q of the old state,
+// The state is read once and written in place. With r = S^T k and p = S^T q of the old state S,
 // u = beta (v - exp(g) r) and o = scale (exp(g) p + (q.k) u).
 extern "C" __global__ void __launch_bounds__(STEP, 6)
     delta_step(const T *q, long long q_batch, long long q_head, const T *k, long long k_batch, long long k_head,

@@ -1,5 +1,5 @@
 //! The gated delta rule (Gated DeltaNet, arXiv 2412.06464): `S ← exp(g) S`, `u = β (v − Sᵀ k)`,
-//! `S ← S + k uᵀ`, `o = K^(-1/2) Sᵀ q`. `S` is the state and `K` the key width.
+//! `S ← S + k uᵀ`, `o = K^(-1/2) Sᵀ q`. `S` is the state, and `K` is the key width.
 //!
 //! The recurrence diverges unless keys are l2-normalised and `β ≤ 2`.
 
@@ -23,10 +23,9 @@ use crate::kernel_support::has_cuda_linear_attention_kernels;
 use crate::norm::l2_norm;
 use crate::triangular::unit_triangular_inverse;
 
-/// Computes the gated delta rule, starting from `state_bhkv` (zeros if none). `q_bhtk` and `k_bgtk` are
-/// l2-normalised by this function. `beta_bht` holds the write strengths, `g_bht` the log decays (≤ 0). Query
-/// head `i` uses key/value head `i / (h / g)`, where `h` and `g` are the numbers of query and key/value
-/// heads.
+/// Computes the gated delta rule, starting from `state_bhkv` (zeros if none). `beta_bht` holds the write
+/// strengths, and `g_bht` the log decays (≤ 0). This function l2-normalises `q_bhtk` and `k_bgtk`. Query head
+/// `i` uses key/value head `i / (h / g)`, where `h` and `g` are the numbers of query and key/value heads.
 ///
 /// Returns the output, `[b, h, t, v]`, and the state after the last token, `[b, h, k, v]`. On an autodiff
 /// graph on a CUDA device, no state may be given, and the returned state must not be read.
@@ -72,7 +71,7 @@ pub fn gated_delta_recurrence(
     }
 }
 
-/// Computes [`gated_delta_recurrence`] in chunks (WY representation), by matrix products.
+/// Computes [`gated_delta_recurrence`] chunk by chunk with matrix products (WY representation).
 fn chunk_gated_delta(
     q_bhtk: Tensor<4>,
     k_bhtk: Tensor<4>,
@@ -114,11 +113,11 @@ fn chunk_gated_delta(
     (output, state.reshape([batch, heads, key_width, value_width]))
 }
 
-/// Returns `L[i, j] = exp(Γ[i] − Γ[j])` for `i ≥ j`, else 0, `[x, n, c, c]`, for the cumulative log decays
-/// `Γ`, `[x, n, c, 1]`.
+/// Returns the matrix `L`, `[x, n, c, c]`: `L[i, j] = exp(Γ[i] − Γ[j])` for `i ≥ j`, and 0 otherwise. `Γ` are
+/// the cumulative log decays `decay`, `[x, n, c, 1]`.
 ///
-/// The mask is applied to the exponent. Above the diagonal an exponent is positive and could overflow, and
-/// its gradient would be NaN even if the result were masked.
+/// The mask is applied to the exponents. Above the diagonal, they are positive, so that `exp` could overflow.
+/// The gradient would then be NaN even if the result were masked.
 fn decay_ratio(decay: &Tensor<4>) -> Tensor<4> {
     let len = decay.dims()[2];
     let difference = decay.clone() - decay.clone().transpose();
@@ -127,7 +126,7 @@ fn decay_ratio(decay: &Tensor<4>) -> Tensor<4> {
     difference.mask_fill(above, f32::NEG_INFINITY).exp()
 }
 
-/// Zeroes the diagonal and everything above it.
+/// Returns `x` with zeros on and above the diagonal.
 fn strictly_lower(x: Tensor<4>) -> Tensor<4> {
     let [_, _, len, _] = x.dims();
     let mask = Tensor::<2, Bool>::tril_mask([len, len], -1, &x.device());
@@ -135,8 +134,7 @@ fn strictly_lower(x: Tensor<4>) -> Tensor<4> {
     x.mask_fill(mask, 0.0)
 }
 
-/// Computes one token by the recurrence, from `q_bhk`, `k_bhk`, `v_bhv`, `beta_bh`, `g_bh` and `state_bhkv`.
-/// Returns the output `[b, h, v]` and the next state.
+/// Computes one token. Returns its output, `[b, h, v]`, and the next state.
 fn gated_delta_step(
     q_bhk: Tensor<3>,
     k_bhk: Tensor<3>,

@@ -3,8 +3,11 @@
 
 use burn::tensor::Tensor;
 
-/// Computes `S ← exp(g) S`, `u = β (v − Sᵀ k)`, `S ← S + k uᵀ`, `o = K^(-1/2) Sᵀ q`, for tensors of any
-/// dtype. There are as many key/value heads as query heads. `beta` and `g` have the shape `[b, h, t, 1]`.
+/// Returns the outputs, `[b, h, t, v]`, and the last state, `[b, h, k, v]`. For each token, computes
+/// `S ← exp(g) S`, `u = β (v − Sᵀ k)`, `S ← S + k uᵀ`, `o = K^(-1/2) Sᵀ q`, where `S` is the state and `K`
+/// the key width.
+///
+/// Tensors may have any dtype. `k` and `v` have as many heads as `q`. `beta` and `g` are `[b, h, t, 1]`.
 pub fn gated_delta(
     q: &Tensor<4>,
     k: &Tensor<4>,

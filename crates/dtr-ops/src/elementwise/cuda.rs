@@ -33,7 +33,7 @@ pub(crate) fn add_bias<const D: usize>(x: Tensor<D>, bias: &Tensor<1>) -> Tensor
     apply(AddBias, [x.into_dispatch(), bias.clone().into_dispatch()])
 }
 
-/// The sum of a bias and each row of x. Its inputs are x and the bias.
+/// The sum of a bias and each row of x, as a differentiable operation. Its inputs are x and the bias.
 #[derive(Clone, Debug)]
 struct AddBias;
 
@@ -43,7 +43,7 @@ impl DifferentiableOp<2> for AddBias {
     fn forward(&self, inputs: [CubeTensor; 2]) -> (CubeTensor, Vec<CubeTensor>) {
         let [x, bias] = inputs.map(contiguous);
         let sum = empty(&x, x.shape(), x.dtype());
-        let (count, width) = (x.shape().num_elements(), *x.shape().last().expect("x has rows"));
+        let (count, width) = (x.shape().num_elements(), *x.shape().last().expect("x has a last dimension"));
         let layer_rows = count / bias.shape().num_elements();
         let arguments = [
             [&x, &bias, &sum].map(pointer).to_vec(),
@@ -51,7 +51,7 @@ impl DifferentiableOp<2> for AddBias {
             int_args([layer_rows, width]),
         ];
         let kernel = CudaKernel::for_element(&ELEMENTWISE, "add_bias", x.dtype());
-        // SAFETY: all three tensors are alive, dense and of one dtype; each layer has a bias as wide as a row.
+        // SAFETY: all three tensors are alive, dense and of one dtype. Each layer has a bias for each column.
         gpu_context(&x).with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(2048), 256), &arguments.concat());
         });
@@ -61,7 +61,7 @@ impl DifferentiableOp<2> for AddBias {
     /// The gradient of the bias is in f32.
     fn backward(&self, pass: BackwardPass<Cube, 2>) -> [Option<CubeTensor>; 2] {
         let ([_, bias], d_sum) = (pass.inputs, pass.output_gradient);
-        let layers = bias.shape().num_elements() / *d_sum.shape().last().expect("a sum has rows");
+        let layers = bias.shape().num_elements() / *d_sum.shape().last().expect("sums have a last dimension");
         let d_bias = pass.needs_gradient[1].then(|| column_sums(d_sum.clone(), layers));
         [Some(d_sum), d_bias]
     }
@@ -79,8 +79,8 @@ pub(super) fn concat_batches(parts: Vec<Tensor<3>>) -> Tensor<3> {
             let offset = index * count * whole.dtype().size();
             let to = KernelArg::Pointer(address + offset as u64);
             let arguments = [pointer(part), to, KernelArg::Long(count as i64)];
-            // SAFETY: both tensors are alive and dense, and the offset is the beginning of the part, a
-            // multiple of 16 bytes.
+            // SAFETY: both tensors are alive and dense. The part begins in `whole` at the offset, a multiple
+            // of 16 bytes.
             unsafe { launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(2048), 256), &arguments) };
         }
     });
@@ -141,7 +141,7 @@ impl DifferentiableOp<2> for SiluMul {
 pub(crate) fn silu_mul_primitive(gate: CubeTensor, x: CubeTensor) -> CubeTensor {
     let [gate, x] = [gate, x].map(contiguous);
     let y = empty(&x, x.shape(), x.dtype());
-    let width = *x.shape().last().expect("a gate is over a dimension");
+    let width = *x.shape().last().expect("x has a last dimension");
     let count = x.shape().num_elements();
     let arguments = [
         pointer(&gate),

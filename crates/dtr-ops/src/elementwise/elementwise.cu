@@ -1,4 +1,4 @@
-// Sums, SiLU and its product with a second tensor.
+// Elementwise kernels: sums, SiLU, the product of SiLU with a second tensor, and copies.
 #include "vector.cuh"
 
 __device__ inline long long thread() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
@@ -47,12 +47,12 @@ __device__ void each(const T *x, const T *other, T *out, long long n, Change cha
     }
 }
 
-// x sigmoid(x)
+// out = x sigmoid(x)
 extern "C" __global__ void __launch_bounds__(256) silu(const T *x, T *out, long long n) {
     each(x, nullptr, out, n, [](float x, float) { return x * sigmoid(x); });
 }
 
-// The gradient of x sigmoid(x).
+// of_x = gradient times the derivative of x sigmoid(x)
 extern "C" __global__ void __launch_bounds__(256) silu_backward(const T *x, const T *gradient, T *of_x, long long n) {
     each(x, gradient, of_x, n, [](float x, float gradient) {
         const float s = sigmoid(x);
@@ -60,7 +60,7 @@ extern "C" __global__ void __launch_bounds__(256) silu_backward(const T *x, cons
     });
 }
 
-// silu(gate) * up over rows of d elements. gate and up may be halves of wider rows.
+// out = silu(gate) * up, for rows of d elements. The rows of gate and up may be halves of wider rows.
 extern "C" __global__ void __launch_bounds__(256)
     silu_mul(const T *gate, long long gate_stride, const T *up, long long up_stride, T *out, long long rows, int d) {
     const unsigned vectors = d / COUNT;
@@ -75,7 +75,7 @@ extern "C" __global__ void __launch_bounds__(256)
     store(out + row * d + column, g);
 }
 
-// The gradients of silu(gate) * up; all tensors are dense.
+// Writes the gradients of gate and up for silu(gate) * up. All tensors are dense.
 extern "C" __global__ void __launch_bounds__(256)
     silu_mul_backward(const T *gate, const T *up, const T *gradient, T *of_gate, T *of_up, long long n) {
     const long long i = (blockIdx.x * 256LL + threadIdx.x) * COUNT;

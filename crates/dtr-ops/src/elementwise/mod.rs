@@ -28,8 +28,8 @@ pub fn add(a_btd: Tensor<3>, b_btd: Tensor<3>) -> Tensor<3> {
 
 /// Concatenates tensors of one shape, `[b, t, d]`, along the batch.
 ///
-/// On a GPU the result is dense. burn's concatenation may leave gaps between rows, and each kernel that reads
-/// the result would then copy it first.
+/// On a GPU, the result is dense. burn's own concatenation may leave gaps between rows, and each kernel that
+/// reads such a tensor copies it first.
 pub fn concat_batches(parts: Vec<Tensor<3>>) -> Tensor<3> {
     #[cfg(feature = "cuda")]
     if parts.iter().all(has_cuda_inference_kernels) && parts[0].shape().num_elements().is_multiple_of(8) {
@@ -47,7 +47,7 @@ pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     activation::silu(x)
 }
 
-/// Returns `silu(gate) · x`: the inside of a SwiGLU, and the output gate of linear attention.
+/// Returns `silu(gate) · x`, as in a SwiGLU MLP and in the output gate of linear attention.
 pub(crate) fn silu_mul<const D: usize>(gate: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
     if has_cpu_inference_kernels(&gate) && has_cpu_inference_kernels(&x) {
         return cpu::silu_mul(gate, x);

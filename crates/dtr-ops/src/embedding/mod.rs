@@ -5,7 +5,7 @@ mod cuda;
 
 use burn::tensor::{Int, Tensor};
 
-/// Returns the rows of a table `[n, d]` with these indices, `[r, d]`.
+/// Returns the rows of the table `[n, d]` at the indices `[r]`, as `[r, d]`.
 pub fn embedding(table_nd: &Tensor<2>, indices_r: Tensor<1, Int>) -> Tensor<2> {
     #[cfg(feature = "cuda")]
     if crate::kernel_support::has_cuda_inference_kernels(table_nd) {

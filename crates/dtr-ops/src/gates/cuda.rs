@@ -14,8 +14,8 @@ use crate::cuda::{
 
 static GATES: CudaSource = CudaSource { name: "gates", text: include_str!("gates.cu") };
 
-/// The head width for which kernels without heads are compiled. Any width would do.
-const ANY_WIDTH: usize = 128;
+/// The head width that is passed to the compiler for kernels that do not use a head width.
+const UNUSED_WIDTH: usize = 128;
 
 fn kernel(name: &'static str, dtype: DType, value_width: usize) -> CudaKernel {
     let real = if dtype == DType::F32 { " -DREAL_F32" } else { "" };
@@ -57,7 +57,7 @@ impl DecayGate {
         let count = x.shape().num_elements();
         let mut arguments: Vec<KernelArg> = tensors.iter().copied().map(pointer).collect();
         arguments.extend([KernelArg::Float(self.normalizer as f32), KernelArg::Long(count as i64)]);
-        let kernel = kernel(name, x.dtype(), ANY_WIDTH);
+        let kernel = kernel(name, x.dtype(), UNUSED_WIDTH);
         // SAFETY: all tensors are alive, dense and of one shape.
         gpu_context(x).with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, LaunchDims::linear(count.div_ceil(4 * 256), 256), &arguments);
@@ -76,7 +76,7 @@ pub(super) fn gated_rms_norm(
     apply(GatedRmsNorm { epsilon }, inputs)
 }
 
-/// A gated norm. Its inputs are o, gate and weight.
+/// Gated RMSNorm as a differentiable operation. Its inputs are o, the gate and the weight.
 #[derive(Clone, Debug)]
 struct GatedRmsNorm {
     epsilon: f64,
@@ -100,7 +100,7 @@ impl DifferentiableOp<3> for GatedRmsNorm {
             int_args([batch, heads, time]),
         ];
         let kernel = kernel("gated_rms_norm", o.dtype(), value);
-        // SAFETY: all tensors are alive, of these sizes, with contiguous rows.
+        // SAFETY: all tensors are alive, have these sizes, and have contiguous rows.
         gpu.with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, launch, &arguments.concat());
         });
@@ -136,8 +136,8 @@ impl DifferentiableOp<3> for GatedRmsNorm {
 }
 
 /// Returns the number of stacked layers and the launch dimensions. `weight` holds `width` elements for each
-/// layer. The `rows` rows of the stack are shared by at most `max_blocks` blocks, rounded up to a multiple of
-/// the number of layers.
+/// layer. The stack has `rows` rows, which at most `max_blocks` blocks share. `max_blocks` is rounded up to a
+/// multiple of the number of layers.
 fn layer_dims(weight: &CubeTensor, rows: usize, width: usize, max_blocks: u32) -> (usize, LaunchDims) {
     let layers = weight.shape().num_elements() / width;
     let blocks = (rows / layers).div_ceil(8).min((max_blocks as usize).div_ceil(layers));

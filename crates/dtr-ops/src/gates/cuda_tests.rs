@@ -72,7 +72,7 @@ fn gates_of_the_delta_rule_have_the_gradients_of_their_definition() {
             let gates = delta_gates([a, b], [&row(a_log), &row(dt_bias)], 2.0);
             Tensor::cat(gates.to_vec(), 2).unsqueeze()
         };
-        // The same gates in f64. The reference cannot be `delta_gates`, which computes in f32.
+        // The same gates in f64. `delta_gates` itself cannot be the reference, since it computes in f32.
         let exact = |[a, b, a_log, dt_bias]: [Tensor<4>; 4], _: &Device| {
             let strength = burn::tensor::activation::sigmoid(b) * 2.0;
             let decay = burn::tensor::activation::softplus(a + dt_bias, 1.0) * a_log.exp().neg();

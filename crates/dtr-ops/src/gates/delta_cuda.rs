@@ -13,10 +13,10 @@ use crate::cuda::{
 
 static DELTA_GATES: CudaSource = CudaSource { name: "delta_gates", text: include_str!("delta_gates.cu") };
 
-/// Threads of a block.
+/// The number of threads of a block.
 const THREADS: usize = 256;
 
-/// The most heads whose gradients the kernels can sum.
+/// The largest number of heads for which the kernels can sum gradients.
 pub(super) const MAX_HEADS: usize = THREADS;
 
 /// Computes [`delta_gates`](super::delta_gates).
@@ -30,7 +30,7 @@ pub(super) fn delta_gates(
     [apply(WriteStrengths { scale }, [b_bth.into_dispatch()]), apply(LogDecays, [a, a_log, dt_bias])]
 }
 
-/// Write strengths. The input is b.
+/// The write strengths, as a differentiable operation. Its input is b.
 #[derive(Clone, Debug)]
 struct WriteStrengths {
     scale: f64,
@@ -70,7 +70,7 @@ impl WriteStrengths {
     }
 }
 
-/// Log decays. The inputs are a, A_log and dt_bias.
+/// The log decays, as a differentiable operation. Its inputs are `a`, `a_log` and `dt_bias`.
 #[derive(Clone, Debug)]
 struct LogDecays;
 
@@ -89,8 +89,8 @@ impl DifferentiableOp<3> for LogDecays {
             vec![KernelArg::Int(heads as i32)],
         ];
         let kernel = CudaKernel::for_element(&DELTA_GATES, "log_decays", a.dtype());
-        // SAFETY: all tensors are alive and dense. a and g have one shape. The other tensors have an element
-        // for each head of each layer.
+        // SAFETY: all tensors are alive and dense. `a` and `g` have the same shape. The other tensors have an
+        // element for each head of each layer.
         gpu_context(&a).with_launcher(|launcher| unsafe {
             let dims = LaunchDims::linear(count.div_ceil(THREADS), THREADS as u32);
             launcher.launch(&kernel, dims, &arguments.concat());
@@ -112,7 +112,7 @@ impl DifferentiableOp<3> for LogDecays {
             vec![KernelArg::Long(layer_rows as i64), KernelArg::Int(heads as i32)],
         ];
         let kernel = CudaKernel::for_element(&DELTA_GATES, "log_decays_backward", a.dtype());
-        // SAFETY: as in `forward`; the partial sums have a row for each block.
+        // SAFETY: as in `forward`. The partial sums have a row for each block.
         gpu_context(&a).with_launcher(|launcher| unsafe {
             let grid = (blocks as u32, layers as u32, 1);
             let dims = LaunchDims { grid, block: (THREADS as u32, 1), shared_bytes: 0 };
@@ -126,6 +126,6 @@ impl DifferentiableOp<3> for LogDecays {
 
 /// Returns the number of stacked layers, and the number of heads of each layer.
 fn layers_and_heads(a: &CubeTensor, a_log: &CubeTensor) -> (usize, usize) {
-    let heads = *a.shape().last().expect("a has a gate for each head");
+    let heads = *a.shape().last().expect("a has a last dimension");
     (a_log.shape().num_elements() / heads, heads)
 }

@@ -1,6 +1,6 @@
-// Gates of the gated delta rule for a and b [rows, heads]: write strengths beta = scale sigmoid(b) and log
-// decays g = -exp(a_log) softplus(a + dt_bias), and their gradients. The rows belong to a stack of layers,
-// each with its own a_log and dt_bias. Compiled once for each ELEMENT.
+// Gates of the gated delta rule for a and b [rows, heads], and their gradients. The write strengths are
+// beta = scale sigmoid(b). The log decays are g = -exp(a_log) softplus(a + dt_bias). The rows belong to a
+// stack of layers, each with its own a_log and dt_bias. Compiled once for each element type (ELEMENT).
 #include <cuda_bf16.h>
 
 #ifndef ELEMENT
@@ -29,7 +29,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     db[i] = T(dbeta[i] * scale * s * (1 - s));
 }
 
-// Log decays. Each layer has `layer_count` elements.
+// Writes the log decays g. Each layer has `layer_count` elements.
 extern "C" __global__ void __launch_bounds__(THREADS)
     log_decays(const T* a, const float* a_log, const float* dt_bias, float* g, i64 count, i64 layer_count, int heads) {
     const i64 i = blockIdx.x * (i64)THREADS + threadIdx.x;
@@ -39,7 +39,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 }
 
 // Writes the gradient of a, and for each block a row of partial sums of the gradients of a_log and dt_bias. A
-// thread sums the elements of one head in every `row_stride`-th row. Grid (any, layers), heads <= THREADS.
+// thread sums the elements of one head in every `row_stride`-th row. The grid is (any number, layers).
+// Requires heads <= THREADS.
 extern "C" __global__ void __launch_bounds__(THREADS)
     log_decays_backward(const T* a, const float* a_log, const float* dt_bias, const float* dg, T* da, float* da_log,
                         float* ddt_bias, i64 layer_rows, int heads) {

@@ -1,6 +1,6 @@
 // Gates of linear attention, forward and backward: the decay gate, and the gated RMSNorm of each head.
-// Compiled for one value width and dtype: define VALUE_WIDTH (a multiple of 8, at most 256) and, for f32
-// instead of bf16 tensors, REAL_F32. All arithmetic is f32.
+// Compiled for one value width, VALUE_WIDTH (a multiple of 8, at most 256), and one dtype. If REAL_F32 is
+// defined, tensors are f32, otherwise bf16. All arithmetic is f32.
 #include <cuda_bf16.h>
 
 #ifndef VALUE_WIDTH
@@ -15,8 +15,8 @@ using bf16 = __nv_bfloat16;
 using i64 = long long;
 
 constexpr int V = VALUE_WIDTH;
-constexpr int LANES = 16 / sizeof(Real);  // neighbouring elements of a thread in the norm
-static_assert(V % LANES == 0 && V <= 256);
+constexpr int VEC_LEN = 16 / sizeof(Real);  // neighbouring elements that a thread of the norm loads at once
+static_assert(V % VEC_LEN == 0 && V <= 256);
 
 template <int N>
 struct alignas(16) Vec {
@@ -58,10 +58,10 @@ __device__ inline void store(bf16* to, const Vec<N>& x) {
 }
 __device__ inline float sigmoid(float x) { return __fdividef(1, 1 + __expf(-x)); }
 
-// Decay gate, over n elements. A thread computes GATE_LANES neighbouring elements.
+// The decay gate of n elements. A thread computes GATE_VEC_LEN neighbouring elements.
 
-constexpr int GATE_LANES = 4;
-using Channels = Vec<GATE_LANES>;
+constexpr int GATE_VEC_LEN = 4;
+using Channels = Vec<GATE_VEC_LEN>;
 
 // gk = log_sigmoid(x) / normalizer = -log(1 + exp(-x)) / normalizer
 __device__ inline float log_decay(float x, float factor) {
@@ -69,12 +69,12 @@ __device__ inline float log_decay(float x, float factor) {
 }
 
 extern "C" __global__ void decay_gate(const Real* __restrict__ x, float* __restrict__ gk, float normalizer, i64 n) {
-    const i64 first = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * GATE_LANES;
+    const i64 first = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * GATE_VEC_LEN;
     const float factor = 1 / normalizer;
-    if (first + GATE_LANES <= n) {
-        Channels z = load<GATE_LANES>(x + first);
+    if (first + GATE_VEC_LEN <= n) {
+        Channels z = load<GATE_VEC_LEN>(x + first);
 #pragma unroll
-        for (int i = 0; i < GATE_LANES; ++i) z.at[i] = log_decay(z.at[i], factor);
+        for (int i = 0; i < GATE_VEC_LEN; ++i) z.at[i] = log_decay(z.at[i], factor);
         store(gk + first, z);
     } else {
         for (i64 i = first; i < n; ++i) gk[i] = log_decay(float(x[i]), factor);
@@ -84,31 +84,31 @@ extern "C" __global__ void decay_gate(const Real* __restrict__ x, float* __restr
 // dx = dgk * sigmoid(-x) / normalizer
 extern "C" __global__ void decay_gate_backward(const Real* __restrict__ x, const float* __restrict__ dgk,
                                                Real* __restrict__ dx, float normalizer, i64 n) {
-    const i64 first = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * GATE_LANES;
+    const i64 first = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * GATE_VEC_LEN;
     const float factor = 1 / normalizer;
-    if (first + GATE_LANES <= n) {
-        const Channels z = load<GATE_LANES>(x + first);
-        Channels d = load<GATE_LANES>(dgk + first);
+    if (first + GATE_VEC_LEN <= n) {
+        const Channels z = load<GATE_VEC_LEN>(x + first);
+        Channels d = load<GATE_VEC_LEN>(dgk + first);
 #pragma unroll
-        for (int i = 0; i < GATE_LANES; ++i) d.at[i] *= sigmoid(-z.at[i]) * factor;
+        for (int i = 0; i < GATE_VEC_LEN; ++i) d.at[i] *= sigmoid(-z.at[i]) * factor;
         store(dx + first, d);
     } else {
         for (i64 i = first; i < n; ++i) dx[i] = Real(dgk[i] * sigmoid(-float(x[i])) * factor);
     }
 }
 
-// Gated norm.
+// The gated norm.
 
-// Lanes that hold a row of V elements, a power of two.
+// Returns the number of lanes (threads of a warp) that share a row of V elements. It is a power of two.
 constexpr int row_lanes() {
     int lanes = 1;
-    while (lanes < 32 && lanes * LANES < V) lanes *= 2;
+    while (lanes < 32 && lanes * VEC_LEN < V) lanes *= 2;
     return lanes;
 }
-constexpr int ROW_LANES = row_lanes(), VECS = (V + ROW_LANES * LANES - 1) / (ROW_LANES * LANES);
+constexpr int ROW_LANES = row_lanes(), VECS = (V + ROW_LANES * VEC_LEN - 1) / (ROW_LANES * VEC_LEN);
 constexpr int NORM_THREADS = 256, ROWS_AT_ONCE = NORM_THREADS / ROW_LANES;
 #if __CUDA_ARCH__ >= 900
-constexpr int BACKWARD_BLOCKS = ROW_LANES * LANES == V ? 4 : 3;  // blocks of a multiprocessor
+constexpr int BACKWARD_BLOCKS = ROW_LANES * VEC_LEN == V ? 4 : 3;  // blocks per multiprocessor
 #else
 constexpr int BACKWARD_BLOCKS = 3;
 #endif
@@ -120,27 +120,27 @@ __device__ inline float row_sum(float x) {
 }
 
 struct Row {
-    Vec<LANES> at[VECS];
+    Vec<VEC_LEN> at[VECS];
 
-    __device__ static bool has(int i, int lane) { return (i * ROW_LANES + lane) * LANES < V; }
+    __device__ static bool has(int i, int lane) { return (i * ROW_LANES + lane) * VEC_LEN < V; }
     template <typename T>
     __device__ void load_from(const T* from, int lane) {
 #pragma unroll
         for (int i = 0; i < VECS; ++i)
-            at[i] = has(i, lane) ? load<LANES>(from + (i * ROW_LANES + lane) * LANES) : Vec<LANES>{};
+            at[i] = has(i, lane) ? load<VEC_LEN>(from + (i * ROW_LANES + lane) * VEC_LEN) : Vec<VEC_LEN>{};
     }
     template <typename T>
     __device__ void store_to(T* to, int lane) const {
 #pragma unroll
         for (int i = 0; i < VECS; ++i)
-            if (has(i, lane)) store(to + (i * ROW_LANES + lane) * LANES, at[i]);
+            if (has(i, lane)) store(to + (i * ROW_LANES + lane) * VEC_LEN, at[i]);
     }
     template <typename F>
     __device__ static void each(F f) {
 #pragma unroll
         for (int i = 0; i < VECS; ++i)
 #pragma unroll
-            for (int j = 0; j < LANES; ++j) f(i, j);
+            for (int j = 0; j < VEC_LEN; ++j) f(i, j);
     }
     __device__ float dot(const Row& other) const {
         float sum = 0;
@@ -149,17 +149,17 @@ struct Row {
     }
 };
 
-// The batch row, time and head of a row of the norm. With them, kernels compute the row's address in o, y and
-// the gate. The heads of y and of the gate are merged.
-struct Place {
+// The batch row (b), token (t) and head (h) of a row of the norm, from which kernels compute the row's
+// address in o, y and the gate. The heads of y and of the gate are merged.
+struct RowIndex {
     i64 b, t, h;
-    __device__ Place(int row, int heads, int time) : b(row / heads / time), t(row / heads % time), h(row % heads) {}
+    __device__ RowIndex(int row, int heads, int time) : b(row / heads / time), t(row / heads % time), h(row % heads) {}
 };
 
-// y = o / sqrt(mean(o^2) + epsilon) * weight * silu(gate), without the last factor if `gate` is null.
-// The rows are those of a stack of gridDim.y layers, each with its weight.
-// block 256, grid (any, layers): warps loop over a layer's rows.
-extern "C" __global__ void __launch_bounds__(NORM_THREADS, ROW_LANES * LANES == V ? 6 : 5)
+// y = o / sqrt(mean(o^2) + epsilon) * weight * silu(gate). If `gate` is null, the last factor is left out.
+// The rows belong to a stack of gridDim.y layers, each with its own weight. A block has 256 threads, and the
+// grid is (any number, layers). The warps loop over the rows of a layer.
+extern "C" __global__ void __launch_bounds__(NORM_THREADS, ROW_LANES * VEC_LEN == V ? 6 : 5)
 gated_rms_norm(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, const Real* __restrict__ gate, i64 gate_b, i64 gate_t,
         const Real* __restrict__ weight, Real* __restrict__ y, i64 y_b, i64 y_t, float epsilon,
         int batch, int heads, int time) {
@@ -169,7 +169,7 @@ gated_rms_norm(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, const Real
     for (int first = start + blockIdx.x * ROWS_AT_ONCE; first < count; first += gridDim.x * ROWS_AT_ONCE) {
         const int row = first + threadIdx.x / ROW_LANES;
         const bool real = row < count;
-        const Place at(real ? row : first, heads, time);
+        const RowIndex at(real ? row : first, heads, time);
         Row x, g = {}, scale;
         scale.load_from(weight, lane);
         x.load_from(o + at.b * o_b + at.h * o_h + at.t * o_t, lane);
@@ -183,8 +183,9 @@ gated_rms_norm(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, const Real
     }
 }
 
-// With n = o * norm and m = weight * silu(gate) * dy: do = norm * (m - n * mean(n * m)). Each block sums its
-// rows' gradients of the weight, and writes the sum to `dweight` [layers, gridDim.x, V].
+// Writes the gradients of o and of the gate. With norm = 1 / sqrt(mean(o^2) + epsilon), n = o * norm and
+// m = weight * silu(gate) * dy, the gradient of o is norm * (m - n * mean(n * m)). Each block also sums the
+// gradient of the weight over its rows, and writes the sum to `dweight` [layers, gridDim.x, V].
 extern "C" __global__ void __launch_bounds__(NORM_THREADS, BACKWARD_BLOCKS)
 gated_rms_norm_backward(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, const Real* __restrict__ gate, i64 gate_b,
                  i64 gate_t, const Real* __restrict__ weight, const Real* __restrict__ dy, i64 dy_b, i64 dy_t,
@@ -198,7 +199,7 @@ gated_rms_norm_backward(const Real* __restrict__ o, i64 o_b, i64 o_h, i64 o_t, c
     for (int first = start + blockIdx.x * ROWS_AT_ONCE; first < count; first += gridDim.x * ROWS_AT_ONCE) {
         const int row = first + threadIdx.x / ROW_LANES;
         const bool real = row < count;
-        const Place at(real ? row : first, heads, time);
+        const RowIndex at(real ? row : first, heads, time);
         Row x, g = {}, d = {}, scale;
         scale.load_from(weight, lane);
         x.load_from(o + at.b * o_b + at.h * o_h + at.t * o_t, lane);

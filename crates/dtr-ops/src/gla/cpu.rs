@@ -17,8 +17,8 @@ pub(super) fn gla(inputs: [Tensor<4>; 4], state_bhkv: Option<Tensor<4>>) -> (Ten
     unpack(packed, query_shape, value_width)
 }
 
-/// The operation. Its inputs are q, k, v, gk and the first states. Its output is one vector: all outputs,
-/// followed by all last states.
+/// Gated linear attention as a differentiable operation. Its inputs are q, k, v, gk and the initial states.
+/// Its output is one vector: the outputs of all tokens, followed by the last states.
 #[derive(Clone, Debug)]
 struct CpuGla;
 

@@ -1,5 +1,6 @@
-//! Gated linear attention on CUDA devices. The states before the chunks are computed one after another, then
-//! the outputs (or gradients) of all chunks in parallel. A single token takes one recurrent step.
+//! Gated linear attention on CUDA devices. One kernel loops over the chunks and stores the state before each
+//! chunk. A second kernel computes the outputs (or gradients) of all chunks in parallel. A single token that
+//! continues from a state takes one recurrent step instead.
 
 #![allow(unsafe_code)]
 
@@ -34,7 +35,7 @@ pub(super) fn gla(inputs: [Tensor<4>; 4], state_bhkv: Option<Tensor<4>>) -> (Ten
     (from_cube(output), from_cube(state))
 }
 
-/// Gated linear attention, starting without a state. Its inputs are q, k, v and gk.
+/// Gated linear attention from a state of zeros, as a differentiable operation of q, k, v and gk.
 #[derive(Clone, Debug)]
 struct CudaGla;
 
@@ -83,8 +84,8 @@ impl GlaShape {
         self.time.div_ceil(self.chunk)
     }
 
-    /// Returns the bytes of a tile in shared memory. bf16 elements take one bf16 each; an f32 element is
-    /// stored as two bf16, a high and a low part.
+    /// Returns the bytes of a tile in shared memory. A bf16 element takes one bf16. An f32 element takes two
+    /// bf16: a high and a low part.
     fn tile_bytes(&self, rows: usize, columns: usize) -> usize {
         rows * (columns + 8) * 2 * if self.dtype == DType::F32 { 2 } else { 1 }
     }
@@ -94,8 +95,8 @@ impl GlaShape {
         self.chunk * (columns + 8) * 4
     }
 
-    /// Returns the launch dimensions of the kernels that loop over the chunks, for `num_states` states of
-    /// each batch row.
+    /// Returns the launch dimensions of the kernels that loop over the chunks. Each batch row has
+    /// `num_states` states.
     fn scan_dims(&self, num_states: usize) -> LaunchDims {
         let (key, value) = (slice_width(self.key), slice_width(self.value));
         let shared = 2 * (self.tile_bytes(self.chunk, key) + self.tile_bytes(self.chunk, value))
@@ -145,7 +146,7 @@ impl GlaShape {
     }
 }
 
-/// Returns the widest slice of a head that a block can take.
+/// Returns the number of channels that one block computes, for heads of `width` channels.
 fn slice_width(width: usize) -> usize {
     [64, 32, 16]
         .into_iter()
@@ -154,6 +155,7 @@ fn slice_width(width: usize) -> usize {
 }
 
 /// Returns the state before each chunk, `[b, num_states, chunks, k, v]`, and the last states, `[b, h, k, v]`.
+/// `first` points to the initial states, or is null for zeros.
 fn chunk_states(
     shape: &GlaShape,
     num_states: usize,
@@ -170,15 +172,15 @@ fn chunk_states(
         vec![first, pointer(&states), pointer(&last)],
         int_args([heads / num_states, shape.groups, shape.time]),
     ];
-    // SAFETY: all tensors are alive, of the sizes that the kernel is compiled for and called with, with
-    // contiguous rows.
+    // SAFETY: all tensors are alive and have contiguous rows. Their sizes are those that the kernel is
+    // compiled for and called with.
     gpu_context(k).with_launcher(|launcher| unsafe {
         launcher.launch(&shape.kernel("gla_states"), shape.scan_dims(num_states), &arguments.concat());
     });
     (states, last)
 }
 
-/// Returns the outputs of all chunks from the states before them.
+/// Returns the outputs of all chunks. `states` are the states before each chunk.
 fn chunk_outputs(
     shape: &GlaShape,
     num_states: usize,
@@ -204,7 +206,7 @@ fn chunk_outputs(
     output
 }
 
-/// Returns the output and the next state, starting from `state`, which holds one state per head.
+/// Returns the output and the last state. Starts from `state`, which holds one state per head.
 fn forward_from_state(inputs: [CubeTensor; 4], state: CubeTensor) -> (CubeTensor, CubeTensor) {
     let [q, k, v, gk] = inputs.map(with_contiguous_rows);
     let shape = GlaShape::new(&q, &v);
@@ -233,15 +235,15 @@ fn step(shape: &GlaShape, [q, k, v, gk]: [&CubeTensor; 4], state: CubeTensor) ->
         token(&output),
         int_args([heads, groups]),
     ];
-    // SAFETY: as in `chunk_states`; the state's memory is not shared.
+    // SAFETY: as in `chunk_states`. No other tensor shares the state's memory.
     gpu_context(q).with_launcher(|launcher| unsafe {
         launcher.launch(&shape.kernel("gla_step"), launch, &arguments.concat());
     });
     (output, state)
 }
 
-/// Returns the output, the states before all chunks and the last state, starting from zeros. The heads of a
-/// group share keys, values and decays, and therefore their states.
+/// Returns the output, the state before each chunk, and the last state. Starts from a state of zeros. The
+/// query heads of a group share keys, values and decays, and therefore also their state.
 fn forward(inputs: [CubeTensor; 4]) -> [CubeTensor; 3] {
     let [q, k, v, gk] = inputs.map(with_contiguous_rows);
     let shape = GlaShape::new(&q, &v);
@@ -249,7 +251,7 @@ fn forward(inputs: [CubeTensor; 4]) -> [CubeTensor; 3] {
     [chunk_outputs(&shape, shape.groups, &q, [&k, &v, &gk], &states), states, last]
 }
 
-/// Returns the gradients of q, k, v and gk. `states` are those that [`forward`] returned.
+/// Returns the gradients of q, k, v and gk. `states` are the states that [`forward`] returned.
 fn backward(inputs: [CubeTensor; 4], states: CubeTensor, d_output: CubeTensor) -> [CubeTensor; 4] {
     let [q, k, v, gk] = inputs.map(with_contiguous_rows);
     let (states, d_output) = (contiguous(states), with_contiguous_rows(d_output));

@@ -2,22 +2,25 @@
 //
 //   S_t = diag(exp(gk_t)) S_(t-1) + k_t v_t^T        o_t = K^(-1/2) S_t^T q_t
 //
-// Compiled for one shape of head and one dtype: define KEY_WIDTH, VALUE_WIDTH (multiples of 16, at most 128),
-// REAL_F32 for f32 instead of bf16 tensors, GATE_BF16 for decays in bf16 instead of f32.
+// Compiled for one head shape and one dtype. KEY_WIDTH and VALUE_WIDTH are multiples of 16, at most 128.
+// If REAL_F32 is defined, tensors are f32, otherwise bf16. If GATE_BF16 is defined, decays are bf16,
+// otherwise f32.
 //
-// Chunkwise form, with G the inclusive sum of gk from the first token of the chunk, and C its last row:
+// Chunkwise form. G is the inclusive sum of gk from the first token of the chunk, and G_C is its last row:
 //
 //   o_i = K^(-1/2) (q_i * exp(G_i)) S + sum_(j <= i) A_ij v_j
 //   A_ij = K^(-1/2) sum_d q_id k_jd exp(G_id - G_jd)
 //   S  <- diag(exp(G_C)) S + (k * exp(G_C - G))^T v
 //
-// `gla_states` loops over the chunks and stores the state before each chunk. `gla_outputs` computes the
-// outputs of all chunks at once. Backward: `gla_state_grads` loops from the last chunk to the first, then
-// `gla_grads` computes all gradients. Heads that share k, v and gk also share a state and its gradient,
+// In the forward pass, `gla_states` loops over the chunks and stores the state before each chunk. Then
+// `gla_outputs` computes the outputs of all chunks in parallel. In the backward pass, `gla_state_grads` loops
+// from the last chunk to the first and stores the gradient of the state after each chunk. Then `gla_grads`
+// computes the gradients of the inputs. Heads that share k, v and gk also share a state and its gradient,
 // unless they begin with different states. The number of states is therefore `groups` or `heads`.
 //
-// Products are bf16 on tensor cores with f32 sums. An f32 operand is stored as two bf16 planes, high + low,
-// and a product is high*high + high*low + low*high: 16 bits of the operands' mantissa, with the range of f32.
+// Tensor cores multiply bf16 operands and sum in f32. An f32 operand is stored as two bf16 planes, high +
+// low. The product of two f32 operands is high*high + high*low + low*high. This keeps 16 bits of each
+// operand's mantissa, and the range of f32.
 #include <cuda_bf16.h>
 
 #ifndef KEY_WIDTH
@@ -99,8 +102,8 @@ __device__ inline void load_vector(float (&x)[VECTOR], const T* from) {
     raw.widen(x);
 }
 
-// A matrix in shared memory: PLANES of bf16, with rows padded by 16 bytes so that ldmatrix has no bank
-// conflicts.
+// A matrix in shared memory, stored as PLANES planes of bf16. Rows are padded by 16 bytes, so that ldmatrix
+// has no bank conflicts.
 template <int ROWS, int COLS>
 struct Tile {
     static constexpr int STRIDE = COLS + 8, PLANE = ROWS * STRIDE, BYTES = PLANE * PLANES * 2;
@@ -148,7 +151,7 @@ struct Tile {
                 *reinterpret_cast<const uint4*>(planes[plane]);
     }
 
-    // Starts copying `rows` rows of global memory, `stride` elements apart, and fills the rest with zeros.
+    // Starts to copy `rows` rows of global memory, `stride` elements apart. Fills the other rows with zeros.
     __device__ void load(const Real* source, i64 stride, int rows) const {
         for (int at = threadIdx.x; at < ROWS * COLS / VECTOR; at += blockDim.x) {
             const int row = at / (COLS / VECTOR), col = at % (COLS / VECTOR) * VECTOR;
@@ -167,7 +170,7 @@ struct Tile {
     }
 };
 
-// Waits for the copies of Tile::load, for the whole block.
+// Waits until all copies that the block's threads started with Tile::load are complete.
 __device__ inline void finish_loads() {
     asm volatile("cp.async.wait_all;" ::: "memory");
     __syncthreads();
@@ -196,10 +199,9 @@ __device__ inline void mma(float (&c)[4], const unsigned (&a)[4], unsigned b0, u
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// Computes a warp's 16 x 8N tile of a product, at row m0 and column n0, as sums over the inner indices from
-// k0
-// to k1 - 1. A is stored as [m][k], or as [k][m] if A_TURNED. B is stored as [n][k], or as [k][n] if
-// B_TURNED.
+// Adds to c a warp's 16 x 8N tile of the product of A and B, at row m0 and column n0. Sums over the inner
+// indices from k0 to k1 - 1. A is stored as [m][k], or as [k][m] if A_TURNED. B is stored as [n][k], or as
+// [k][n] if B_TURNED.
 template <bool A_TURNED, bool B_TURNED, int N, int AR, int AC, int BR, int BC>
 __device__ inline void multiply(float (&c)[N][4], Tile<AR, AC> a, int m0, Tile<BR, BC> b, int n0, int k0, int k1) {
     const int lane = threadIdx.x % 32;
@@ -258,7 +260,8 @@ __device__ inline void each_pair(float (&c)[N][4], int m0, int n0, F f) {
             f(m0 + lane / 4 + 8 * lower, n0 + 8 * n + lane % 4 * 2, c[n][2 * lower], c[n][2 * lower + 1]);
 }
 
-// Numbers of each token and channel in f32 (decays in log2 units), padded against bank conflicts.
+// A table in shared memory with an f32 number for each token of a chunk and each channel. Decays are in log2
+// units. Rows are padded against bank conflicts.
 template <int COLS>
 struct Table {
     static constexpr int STRIDE = COLS + 8, BYTES = CHUNK * STRIDE * 4;
@@ -278,9 +281,9 @@ struct Table {
     }
 };
 
-// Computes cumulative sums down the columns of CHUNK rows by THREADS threads, from the last row if REVERSED.
-// The number of threads that share a column is a power of two. Each thread keeps its numbers in registers, so
-// that loads overlap.
+// Computes cumulative sums down columns of CHUNK rows, with THREADS threads. If REVERSED, sums from the last
+// row up. The number of threads that share a column is a power of two. Each thread first reads all its
+// numbers into registers, so that the loads overlap.
 template <typename T, int COLS, int THREADS, bool REVERSED>
 struct Scan {
     static constexpr int segments() {
@@ -298,19 +301,19 @@ struct Scan {
         const int at = threadIdx.x / COLS * ROWS + i;
         return REVERSED ? CHUNK - 1 - at : at;
     }
-    // Takes the numbers from read(row, column).
+    // Reads this thread's numbers with read(row, column).
     template <typename Read>
     __device__ void read_values(Read read) {
         if (is_active())
 #pragma unroll
             for (int i = 0; i < ROWS; ++i) taken[i] = read(row(i), col());
     }
-    // Reads the decays of the chunk's `rows` tokens, and zeros after them.
+    // Reads the decays of the chunk's `rows` tokens. Rows after them get zeros.
     __device__ void read_decays(const Gate* gk, i64 stride, int rows) {
         read_values([&](int row, int col) { return row < rows ? gk[row * stride + col] : Gate(0.f); });
     }
     // Calls write(row, column, sum, total), where `total` is the sum of the whole column. Both sums are
-    // multiplied by `unit`. `totals` holds SEGMENTS * COLS numbers. Has one barrier.
+    // multiplied by `unit`. `totals` is scratch memory for SEGMENTS * COLS numbers. Contains one barrier.
     template <typename Write>
     __device__ void write_sums(float* totals, float unit, Write write) {
         float x[ROWS];
@@ -334,16 +337,19 @@ struct Scan {
     }
 };
 
-// States.
+// Kernels that loop over the chunks.
 
 // Rows and columns of a state are independent, so each block computes a slice of both.
 constexpr int slice(int width) { return width % 64 == 0 ? 64 : width % 32 == 0 ? 32 : 16; }
 constexpr int K_SLICE = slice(K), V_SLICE = slice(V), STATE_THREADS = 2 * K_SLICE;
 
-// The recurrence over the chunks: S <- diag(exp(G_C)) S + sum over sources of (x * exp(G_C - G))^T y. For
-// gradients, backwards in time: dS <- diag(exp(G_C)) dS + K^(-1/2) sum over heads of (q * exp(G))^T do.
-// Stores the state before each chunk in `states`. The first state is the sum of the `first_copies` states at
-// `first` (zeros if null). The last state is written to `last`, `last_copies` times.
+// Runs the recurrence over the chunks, S <- diag(exp(G_C)) S + sum over sources of (x * exp(G_C - G))^T y,
+// where x are keys and y are values. If GRADIENT, x are queries and y are gradients of outputs, the sources
+// are heads, and the loop runs backwards in time: dS <- diag(exp(G_C)) dS + K^(-1/2) sum over heads of
+// (x * exp(G))^T y.
+//
+// Stores the state in `states` before it adds each chunk. The first state is the sum of the `first_copies`
+// states at `first`, or zeros if `first` is null. Writes the last state to `last`, `last_copies` times.
 template <bool GRADIENT>
 __device__ inline void run_states(const Real* x, i64 x_h, i64 x_t, const Real* y, i64 y_h, i64 y_t, int sources,
                                   const Gate* gk, i64 gk_t, const float* first, int first_copies, Real* states,
@@ -364,7 +370,7 @@ __device__ inline void run_states(const Real* x, i64 x_h, i64 x_t, const Real* y
     x += k0, gk += k0, y += v0;
     const auto chunk_of = [&](int step) { return GRADIENT ? chunks - 1 - step : step; };
     const auto rows_of = [&](int step) { return min(CHUNK, time - chunk_of(step) * CHUNK); };
-    const auto begin = [&](int stage) {  // loads the stage's chunk of its source, if there is one
+    const auto begin = [&](int stage) {  // starts to load a stage: one chunk of one source
         const int step = stage / sources, source = stage % sources;
         if (step < chunks) {
             const i64 start = chunk_of(step) * CHUNK;
@@ -421,7 +427,7 @@ __device__ inline void run_states(const Real* x, i64 x_h, i64 x_t, const Real* y
         });
 }
 
-// grid (K / K_SLICE * V / V_SLICE, states, batch)
+// The grid is (K / K_SLICE * V / V_SLICE, states, batch).
 extern "C" __global__ void __launch_bounds__(STATE_THREADS, 4)
 gla_states(const Real* k, i64 k_b, i64 k_g, i64 k_t, const Real* v, i64 v_b, i64 v_g, i64 v_t, const Gate* gk, i64 gk_b,
            i64 gk_g, i64 gk_t, const float* state0, Real* states, float* last_state, int copies, int groups, int time) {
@@ -432,7 +438,7 @@ gla_states(const Real* k, i64 k_b, i64 k_g, i64 k_t, const Real* v, i64 v_b, i64
                       states + index * chunks * K * V, last_state + index * copies * K * V, copies, time);
 }
 
-// grid (K / K_SLICE * V / V_SLICE, states, batch)
+// The grid is (K / K_SLICE * V / V_SLICE, states, batch).
 extern "C" __global__ void __launch_bounds__(STATE_THREADS, 4)
 gla_state_grads(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* d_o, i64 d_o_b, i64 d_o_h, i64 d_o_t,
                 const Gate* gk, i64 gk_b, i64 gk_g, i64 gk_t, const float* dlast_state, int copies, Real* dstates,
@@ -445,15 +451,17 @@ gla_state_grads(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* d_o, i64 d
                      copies, dstates + index * chunks * K * V, dstate0 ? dstate0 + index * K * V : nullptr, 1, time);
 }
 
-// Inside a chunk.
+// Kernels that compute all chunks in parallel.
 
-// exp(G_i - G_j) is split into a factor of the query and one of the key, relative to a row between them, so
-// that the sum over channels is a matrix product. If the decay of the whole chunk is mild, one row in its
-// middle serves all pairs (`half` == CHUNK). A strong decay would overflow, so pairs are then grouped by the
-// highest bit in which i and j differ, `half`. In such a pair only the query's row has the bit, and the first
-// row of the query's half is between i and j, so neither exponent is positive. The diagonal, `half` == 0, has
-// no factor.
-constexpr float MILD = -60;  // log2 of the decay of a whole chunk
+// exp(G_i - G_j) is the product of a query factor exp(G_i - G_r) and a key factor exp(G_r - G_j), where r is
+// a reference row. The sum over channels is then a matrix product.
+//
+// If the decay of the whole chunk is mild, all pairs have the same reference: the row in the middle of the
+// chunk (`half` == CHUNK). With a strong decay, these factors would overflow. The pairs are then grouped into
+// levels by the highest bit in which i and j differ (`half`). In such a pair, i has this bit and j does not.
+// The reference is the first row of the block of `half` rows that holds i. It is between j and i, so neither
+// exponent is positive. On the diagonal (`half` == 0), both factors are 1.
+constexpr float MILD = -60;  // a decay is mild if its log2 over the whole chunk is at least MILD
 
 struct Level {
     int half;
@@ -470,7 +478,7 @@ struct Level {
         return last() ? (all() ? query >= key : query == key) : query > key && ((query ^ key) & -half) == half;
     }
     // Returns the range [x, y) of the keys that pair with the 16 queries from `row` on. `query_range` returns
-    // the range of the queries that pair with 16 keys. Ranges may be empty.
+    // the range of the queries that pair with the 16 keys from `row` on. Ranges may be empty.
     __device__ int2 key_range(int row) const {
         if (all()) return make_int2(0, row + 16);
         if (half < 16) return make_int2(row, row + 16);
@@ -489,12 +497,13 @@ struct Level {
     }
 };
 
-// Sixteen warps compute 16 rows and a quarter of the columns each. For chunks of 32, or if the columns have
-// no quarters, half as many warps compute half of the columns each.
+// A chunk is divided into STRIPS of 16 rows, and a strip into COLUMNS parts of equal width. Each warp
+// computes one part. KN, VN and CN are the widths of a part of a matrix with K, V or CHUNK columns, in units
+// of 8.
 constexpr int STRIPS = CHUNK / 16, COLUMNS = K % 32 == 0 && V % 32 == 0 ? 4 : 2, THREADS = STRIPS * COLUMNS * 32;
-constexpr int KN = K / COLUMNS / 8, VN = V / COLUMNS / 8, CN = CHUNK / COLUMNS / 8;  // 8 columns each
+constexpr int KN = K / COLUMNS / 8, VN = V / COLUMNS / 8, CN = CHUNK / COLUMNS / 8;
 
-// Threads that hold one row of a state, a vector each.
+// Returns the number of threads that hold one row of a state, one vector each. It is a power of two.
 constexpr int state_lanes() {
     int lanes = 1;
     while (lanes * VECTOR < V) lanes *= 2;
@@ -517,7 +526,7 @@ __device__ inline void each_number(int m0, int n0, F f) {
         for (int i = 0; i < 4; ++i) f(n, i, m0 + lane / 4 + i / 2 * 8, n0 + 8 * n + lane % 4 * 2 + i % 2);
 }
 
-// to[row] = get(row) * factor(row) by vectors, for a block of THREADS; no barriers.
+// Writes to[row] = get(row) * factor(row), one vector at a time, with THREADS threads. Contains no barrier.
 template <int THREADS, int ROWS, int COLS, typename Get, typename Factor>
 __device__ inline void scale_rows(Tile<ROWS, COLS> to, Get get, Factor factor) {
 #pragma unroll 2
@@ -532,16 +541,16 @@ __device__ inline void scale_rows(Tile<ROWS, COLS> to, Get get, Factor factor) {
     }
 }
 
-// The decays of a chunk, for a block of THREADS threads. If they are strong, `table` is G. If they are mild,
-// `table` is exp(G - G_ref) and `reference` is G_ref.
+// The decays of a chunk, for a block of THREADS threads. If they are strong, `table` holds G. If they are
+// mild, `table` holds exp(G - G_ref), and `reference` holds G_ref, the row of G in the middle of the chunk.
 template <int THREADS>
 struct Decay {
     Table<K> table;
     float* reference;
     bool mild;
 
-    // Computes the table of G, and waits for the loads that were started before. `totals` holds THREADS
-    // numbers.
+    // Writes G to the table, and waits for the loads that were started before. `totals` is scratch memory for
+    // THREADS numbers.
     __device__ void sum(float* totals, const Gate* gk, i64 stride, int rows) {
         Scan<Gate, K, THREADS, false> sums;
         sums.read_decays(gk, stride, rows);
@@ -554,7 +563,7 @@ struct Decay {
         asm volatile("cp.async.wait_all;" ::: "memory");
         mild = !__syncthreads_or(strong);
     }
-    // Replaces the table of G with that of mild decays, and scales the keys.
+    // For mild decays: replaces G in the table with exp(G - G_ref), and scales the keys by exp(G_ref - G).
     template <typename Key>
     __device__ void scale_keys(KTile scaled_keys, Key key) {
         scale_rows<THREADS>(scaled_keys, key, [&](float (&x)[VECTOR], int row, int col) {
@@ -569,17 +578,17 @@ struct Decay {
             table.set_vector(row, col, factor);
         });
     }
-    // The factors of mild decays, for `scale_rows`.
+    // Returns the factors of mild decays, in the form that `scale_rows` takes.
     __device__ auto factors() const {
         return [=](float (&x)[VECTOR], int row, int col) { table.get_vector(x, row, col); };
     }
-    // The factors of strong decays, for `scale_rows`: for the queries or the keys of a level, from the
-    // chunk's start, or to the chunk's end.
-    template <typename Exponent>
-    __device__ auto powers(Exponent exponent) const {
+    // Returns factors of strong decays, in the form that `scale_rows` takes. `factor` is, for example, the
+    // query factor of a level, or the decay from the chunk's start.
+    template <typename Factor>
+    __device__ auto powers(Factor factor) const {
         return [=](float (&x)[VECTOR], int row, int col) {
 #pragma unroll
-            for (int i = 0; i < VECTOR; ++i) x[i] = exponent(row, col + i);
+            for (int i = 0; i < VECTOR; ++i) x[i] = factor(row, col + i);
         };
     }
     __device__ auto query_factors(Level level) const {
@@ -627,7 +636,7 @@ __device__ inline void clear_piece(CTile tile, int m0, int c0) {
     each_pair(zeros, m0, c0, [&](int row, int col, float x, float y) { tile.set2(row, col, x, y); });
 }
 
-// Allocates shared memory.
+// Hands out consecutive parts of shared memory.
 struct Pool {
     unsigned char* at = shared;
 
@@ -644,8 +653,8 @@ struct Pool {
 };
 
 // Two blocks share a Hopper multiprocessor, so that one computes while the other waits. Each block therefore
-// has half as many warps, each of which computes half of the columns. Key widths that are not powers of two
-// would need too many registers for two blocks.
+// has half as many warps, and each warp computes half of the columns. For key widths that are not powers of
+// two, two blocks would need too many registers.
 constexpr int OUTPUT_COLUMNS = PLANES == 1 ? 2 : COLUMNS, OUTPUT_THREADS = STRIPS * OUTPUT_COLUMNS * 32;
 #if __CUDA_ARCH__ >= 900
 constexpr int OUTPUT_BLOCKS = (K & (K - 1)) == 0 ? 2 : 1;
@@ -653,7 +662,7 @@ constexpr int OUTPUT_BLOCKS = (K & (K - 1)) == 0 ? 2 : 1;
 constexpr int OUTPUT_BLOCKS = 1;
 #endif
 
-// grid (chunks, groups, batch)
+// The grid is (chunks, groups, batch).
 extern "C" __global__ void __launch_bounds__(OUTPUT_THREADS, OUTPUT_BLOCKS)
 gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i64 k_g, i64 k_t, const Real* v, i64 v_b,
             i64 v_g, i64 v_t, const Gate* gk, i64 gk_b, i64 gk_g, i64 gk_t, const Real* states, int state_count,
@@ -666,7 +675,7 @@ gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i6
     float* totals = reinterpret_cast<float*>(attention.data);
     static_assert(CTile::BYTES >= OUTPUT_THREADS * 4);
     float* reference = pool.floats(K);
-    const STile state{reinterpret_cast<bf16*>(pool.at)};  // in the memory of the decays
+    const STile state{reinterpret_cast<bf16*>(pool.at)};  // overwrites the table of decays
     Decay<OUTPUT_THREADS> decay{{reinterpret_cast<float*>(pool.at)}, reference};
 
     const int chunk = blockIdx.x, group = blockIdx.y, b = blockIdx.z;
@@ -692,7 +701,7 @@ gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i6
     values.load(v + b * v_b + group * v_g + start * v_t, v_t, rows);
     decay.sum(totals, gk, gk_t, rows);
 
-    const auto produce = [&](int head) {  // from `queries` and `attention`, which may not be complete yet
+    const auto produce = [&](int head) {  // computes a head's outputs; the barrier completes `attention`
         float out[V_TILES][4];
         clear(out);
         multiply<false, true>(out, queries, m0, state, v0, 0, K);
@@ -773,21 +782,23 @@ gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i6
     }
 }
 
-// With dA = K^(-1/2) do v^T on and below the diagonal, S the state before the chunk, and dS the gradient
-// after it:
+// Computes the gradients of the inputs in one chunk. With dA = K^(-1/2) do v^T on and below the diagonal, S
+// the state before the chunk, and dS the gradient of the state after the chunk:
 //
 //   dq_i = K^(-1/2) exp(G_i) * (S do_i) + sum_j dA_ij k_j exp(G_i - G_j)
 //   dk_j = exp(G_C - G_j) * (dS v_j) + sum_i dA_ij q_i exp(G_i - G_j)
 //   dv_j = dS^T (k_j * exp(G_C - G_j)) + sum_i A_ij do_i
 //   dgk_t = sum_(i >= t) (q_i * dq_i - k_i * dk_i) + rowsum(S_C * dS)
 //
-// with the sums over i inside the chunk and S_C = diag(exp(G_C)) S + (k * exp(G_C - G))^T v. A pair (i, j)
-// with t <= j adds the same to q * dq and to k * dk. Both terms are computed from the same rounded factors,
-// so they cancel up to the order of the sums. All gradients but dq are summed over the heads of the group, in
-// the order of the heads. If decays are mild, S is stored times K^(-1/2) exp(G_ref) and dS times exp(G_C -
-// G_ref). The factors exp(G - G_ref) of dq and exp(G_ref - G) of dk are then applied at the end.
+// The sums run over the tokens of the chunk, and S_C = diag(exp(G_C)) S + (k * exp(G_C - G))^T v is the state
+// after the chunk. In dgk_t, each pair (i, j) with t <= j adds a term to q_i * dq_i and the same term to
+// k_j * dk_j. Both terms are computed from the same rounded factors, so they cancel up to the order of the
+// sums. All gradients but dq are summed over the heads of the group, in the order of the heads.
 //
-// grid (chunks, groups, batch)
+// If decays are mild, S is stored times K^(-1/2) exp(G_ref), and dS is stored times exp(G_C - G_ref). The
+// factors exp(G - G_ref) of dq and exp(G_ref - G) of dk are applied at the end.
+//
+// The grid is (chunks, groups, batch).
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
 gla_grads(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i64 k_g, i64 k_t, const Real* v, i64 v_b,
           i64 v_g, i64 v_t, const Gate* gk, i64 gk_b, i64 gk_g, i64 gk_t, const Real* d_o, i64 d_o_b, i64 d_o_h,
@@ -800,12 +811,12 @@ gla_grads(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i64 
     const auto keys = pool.take<KTile>(), queries = pool.take<KTile>();
     const auto scaled_keys = pool.take<KTile>(), scaled_queries = pool.take<KTile>();
     const auto values = pool.take<VTile>(), grads = pool.take<VTile>();
-    const auto state = pool.take<STile>();  // S, and dS after the last head of a state
+    const auto state = pool.take<STile>();  // S, then dS after the last head that shares S
     const auto attention = pool.take<CTile>(), dattention = pool.take<CTile>();
     float* totals = reinterpret_cast<float*>(dattention.data);
     static_assert(CTile::BYTES >= THREADS * 4);
-    float* kept = pool.floats(K);              // per key channel, exp(G_C) * rowsum(S * dS)
-    float* written = pool.floats(STRIPS * K);  // per 16 rows and channel: sum of k * exp(G_C - G) * (dS v)
+    float* kept = pool.floats(K);              // for each key channel: exp(G_C) * rowsum(S * dS)
+    float* written = pool.floats(STRIPS * K);  // for each strip and key channel: sum of k * exp(G_C - G) * (dS v)
 
     const int chunk = blockIdx.x, group = blockIdx.y, b = blockIdx.z;
     const int start = chunk * CHUNK, rows = min(CHUNK, time - start);
@@ -991,15 +1002,16 @@ gla_grads(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i64 
     });
 }
 
-// One token.
+// The decoding step of one token.
 
-// A block reads and writes STEP_COLS columns of a state once for all its heads. Each thread has four columns.
+// A block reads and writes STEP_COLS columns of a state once, for all heads of the state. Each thread has
+// four columns.
 constexpr int STEP_COLS = V % 32 == 0 ? 32 : 16, STEP_THREADS = 128, STEP_LANES = STEP_COLS / 4;
-constexpr int STEP_HEADS = 4;  // at a time
+constexpr int STEP_HEADS = 4;  // heads that are computed at a time
 constexpr int STEP_ROWS = STEP_THREADS / STEP_LANES, STEP_PASSES = (K + STEP_ROWS - 1) / STEP_ROWS;
 constexpr bool STEP_FULL = K % STEP_ROWS == 0;
 
-// grid (V / STEP_COLS, states, batch); `state` [batch, states, K, V] is overwritten.
+// The grid is (V / STEP_COLS, states, batch). Overwrites `state` [batch, states, K, V].
 extern "C" __global__ void __launch_bounds__(STEP_THREADS)
 gla_step(const Real* __restrict__ q, i64 q_b, i64 q_h, const Real* __restrict__ k, i64 k_b, i64 k_g,
          const Real* __restrict__ v, i64 v_b, i64 v_g, const Gate* __restrict__ gk, i64 gk_b, i64 gk_g,

@@ -23,11 +23,11 @@ use crate::kernel_support::has_cuda_linear_attention_kernels;
 use crate::triangular::{half_rows, merge_blocks};
 
 /// Computes gated linear attention over `q_bhtk`, `k_bgtk`, `v_bgtv` and log decays `gk_bgtk` (≤ 0), starting
-/// from `state_bhkv` (zeros if none). Query head `i` uses key/value head `i / (h / g)`, where `h` and `g` are
-/// the numbers of query and key/value heads.
+/// from `state_bhkv` (zeros if `None`). Query head `i` uses key/value head `i / (h / g)`, where `h` and `g`
+/// are the numbers of query and key/value heads.
 ///
-/// Returns the output, `[b, h, t, v]`, and the state after the last token, `[b, h, k, v]`. On an autodiff
-/// graph on a CUDA device, no state may be given, and the returned state must not be read.
+/// Returns the output, `[b, h, t, v]`, and the state after the last token, `[b, h, k, v]`. If the inputs are
+/// on an autodiff graph on a CUDA device, no state may be given, and the returned state must not be read.
 pub fn gla(
     q_bhtk: Tensor<4>,
     k_bgtk: Tensor<4>,
@@ -52,7 +52,7 @@ pub fn gla(
     }
 }
 
-/// Computes [`gla`] in chunks, by matrix products.
+/// Computes [`gla`] chunk by chunk, with matrix products.
 fn chunk_gla(
     q_bhtk: Tensor<4>,
     k_bhtk: Tensor<4>,

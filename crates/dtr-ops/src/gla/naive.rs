@@ -3,8 +3,10 @@
 
 use burn::tensor::Tensor;
 
-/// Computes `S ← diag(exp(gk)) S + k vᵀ`, `o = K^(-1/2) Sᵀ q`, for tensors of any dtype with as many
-/// key/value heads as query heads.
+/// Returns the outputs, `[b, h, t, v]`, and the last state, `[b, h, k, v]`. For each token, computes
+/// `S ← diag(exp(gk)) S + k vᵀ`, `o = K^(-1/2) Sᵀ q`, where `S` is the state and `K` the key width.
+///
+/// Tensors may have any dtype. `k`, `v` and `gk` have as many heads as `q`.
 pub fn gla(
     q: &Tensor<4>,
     k: &Tensor<4>,

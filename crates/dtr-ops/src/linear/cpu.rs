@@ -4,8 +4,8 @@ use burn::tensor::Tensor;
 
 use crate::kernel_support::has_cpu_inference_kernels;
 
-/// Returns `x_rd · weight_odᵀ`. If `x_rd` has fewer than [`min_rows`] rows, rows of zeros are added for the
-/// product.
+/// Returns `x_rd · weight_odᵀ`. If `x_rd` has fewer than [`min_rows`] rows, pads it with rows of zeros for
+/// the product.
 pub(super) fn matmul(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     let ([rows, width], [out, _]) = (x_rd.dims(), weight_od.dims());
     let weight = weight_od.clone().transpose();
@@ -18,12 +18,12 @@ pub(super) fn matmul(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     }
 }
 
-/// Returns the least number of rows with which `gemm` sums a product of `x_rd` with `out` columns in the same
-/// order as with many rows. Returns 0 in training, where the order may differ.
+/// Returns the smallest number of rows for which a product of `x_rd` with `out` columns sums its terms in the
+/// same order as a product of many rows. Returns 0 in training, where the order may differ.
 ///
-/// burn's Flex backend multiplies with the crate `gemm`. With fewer rows, `gemm` takes other branches. One
-/// branch, for one row or at most 256 output elements, sums along vectors. Another, for outputs of at most 64
-/// by 64 elements, splits long sums.
+/// burn's Flex backend multiplies with the crate `gemm`, which has special branches for small products. One
+/// branch, for one row or at most 256 output elements, sums along vectors. Another branch, for outputs of at
+/// most 64 by 64 elements, splits long sums.
 fn min_rows(x_rd: &Tensor<2>, out: usize) -> usize {
     let [_, width] = x_rd.dims();
     match has_cpu_inference_kernels(x_rd) {
@@ -33,8 +33,9 @@ fn min_rows(x_rd: &Tensor<2>, out: usize) -> usize {
     }
 }
 
-/// Makes `gemm` read column-major matrices in place for any number of rows. By default, `gemm` copies them
-/// from 48 rows on, which takes up to a tenth of the time of small passes. The sums are the same either way.
+/// Makes `gemm` read column-major matrices in place for any number of rows. By default, `gemm` copies them if
+/// there are 48 rows or more. In small forward passes, this copy takes up to a tenth of the time. The sums
+/// are the same with and without the copy.
 pub(super) fn disable_packing() {
     /// The largest threshold that `gemm` accepts, in units of six rows.
     const MAX_THRESHOLD: usize = 256;

@@ -15,8 +15,8 @@ use crate::cuda::expect_success;
 /// Row-major products `D = op(A) · op(B)`, where `op` transposes a matrix if the matrix's flag is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct MatmulSpec {
-    /// The number of products. Their matrices `A` follow one another without gaps, and so do their matrices
-    /// `D`.
+    /// The number of products. The matrices `A` of successive products are adjacent in memory, and so are the
+    /// matrices `D`.
     pub count: usize,
     /// Whether all products have the same `A`.
     pub shares_a: bool,
@@ -24,15 +24,15 @@ pub(super) struct MatmulSpec {
     pub rows: usize,
     /// The number of columns of `D`.
     pub columns: usize,
-    /// The number of terms of each sum.
+    /// The inner dimension: the number of terms in each element's sum.
     pub inner: usize,
     /// Whether `A` is stored as `[inner, rows]`.
     pub transpose_a: bool,
     /// Whether `B` is stored as `[columns, inner]`.
     pub transpose_b: bool,
-    /// Elements from one stored row of `A` to the next.
+    /// The number of elements from one stored row of `A` to the next.
     pub stride_a: usize,
-    /// Elements from one stored row of `B` to the next.
+    /// The number of elements from one stored row of `B` to the next.
     pub stride_b: usize,
     /// The dtype of `A` and `B`.
     pub input: DType,
@@ -49,19 +49,19 @@ struct MatmulPlan {
     algorithm: sys::cublasLtMatmulAlgo_t,
 }
 
-/// A handle of cuBLASLt with its workspace and the plans made so far.
+/// A cuBLASLt handle with its workspace and a cache of plans.
 pub(crate) struct CublasLt {
     handle: sys::cublasLtHandle_t,
     workspace: CudaSlice<u8>,
     plans: HashMap<MatmulSpec, MatmulPlan>,
 }
 
-// SAFETY: any thread may use the handle and the descriptors, one thread at a time. The lock of the device
-// ensures this.
+// SAFETY: any thread may use the handle and the descriptors, but only one thread at a time. The lock of the
+// device ensures this.
 unsafe impl Send for CublasLt {}
 
 impl CublasLt {
-    /// Opens a handle, with the workspace size that NVIDIA recommends for the compute capability.
+    /// Opens a handle, with the workspace size that NVIDIA recommends for the device's compute capability.
     pub fn new(stream: &Arc<CudaStream>, (major, _): (i32, i32)) -> Result<Self, DriverError> {
         let bytes = if major >= 9 { 32 << 20 } else { 4 << 20 };
         // SAFETY: cuBLASLt reads no part of the workspace that it has not written.
@@ -76,9 +76,9 @@ impl CublasLt {
     /// Submits the products to `stream`.
     ///
     /// # Safety
-    /// `a`, `b` and `d` are addresses of matrices of the spec's shapes, strides (`D` without gaps) and
-    /// dtypes, at multiples of 256. If there are several products, each `B` begins `batch_stride_b` elements
-    /// after the previous one.
+    /// `a`, `b` and `d` are the device addresses of matrices with the shapes, strides and dtypes of `spec`.
+    /// They are multiples of 256, and the rows of `D` have no gaps. If there are several products, each `B`
+    /// begins `batch_stride_b` elements after the previous `B`.
     pub(super) unsafe fn multiply(
         &mut self,
         stream: &CudaStream,
@@ -93,8 +93,9 @@ impl CublasLt {
         }
         let (one, zero) = (1.0_f32, 0.0_f32);
         let (workspace, _guard) = self.workspace.device_ptr(stream);
-        // A row-major matrix is a transposed column-major one, so cuBLASLt computes `Dᵀ = op(B)ᵀ · op(A)ᵀ`.
-        // SAFETY: the plan's descriptors are alive, the caller guarantees the addresses.
+        // cuBLASLt reads a row-major matrix as the transposed column-major matrix. It therefore computes
+        // `Dᵀ = op(B)ᵀ · op(A)ᵀ`.
+        // SAFETY: the plan's descriptors are alive, and the caller guarantees the addresses.
         let result = unsafe {
             lt::matmul(
                 handle,
@@ -148,7 +149,7 @@ impl MatmulPlan {
         let d = layout(spec.output, false, [rows, columns], columns)?;
         let preference = lt::create_matmul_pref()?;
         let attribute = sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
-        // SAFETY: all descriptors are alive; the preference is destroyed after its last use.
+        // SAFETY: all descriptors are alive. The preference is destroyed after its last use.
         let found = unsafe {
             let bytes = (&raw const workspace).cast();
             lt::set_matmul_pref_attribute(preference, attribute, bytes, size_of::<usize>())?;
@@ -179,7 +180,7 @@ fn create_operation(
     Ok(operation)
 }
 
-/// Makes a layout describe `count` matrices, each `stride` elements after the one before.
+/// Makes a layout describe `count` matrices, each `stride` elements after the previous matrix.
 fn set_batch(layout: sys::cublasLtMatrixLayout_t, count: usize, stride: i64) -> Result<(), lt::CublasError> {
     use sys::cublasLtMatrixLayoutAttribute_t::{
         CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,

@@ -1,4 +1,4 @@
-//! Projections on CUDA devices: by cuBLASLt, or by a kernel of this crate for a few rows.
+//! Projections on CUDA devices, with cuBLASLt or, for a few rows, with a kernel of this crate.
 
 #![allow(unsafe_code)]
 
@@ -16,19 +16,19 @@ use crate::cuda::{
 };
 use crate::elementwise::silu_mul_primitive;
 
-/// The most rows for which two products are computed as one batched product. With more rows, a single product
-/// fills the device.
+/// The largest number of rows for which two products are computed as one batched product. With more rows,
+/// each product fills the device alone.
 const MAX_PAIRED_ROWS: usize = 512;
 
-/// burn aligns its buffers, and views of its buffers, to this many bytes.
+/// The alignment in bytes of burn's buffers and of views of them.
 const ALIGNMENT: usize = 512;
 
-/// Returns `x_rd · weight_odᵀ`. Leading dimensions are a batch, in which each `x` has its own weight.
+/// Returns `x_rd · weight_odᵀ`. Leading dimensions are a batch of products, each with its own weight.
 pub(crate) fn project<const D: usize>(x_rd: Tensor<D>, weight_od: Tensor<D>) -> Tensor<D> {
     apply(Project, [x_rd.into_dispatch(), weight_od.into_dispatch()])
 }
 
-/// A projection. Its inputs are x and the weight.
+/// A projection as a differentiable operation. Its inputs are x and the weight.
 #[derive(Clone, Debug)]
 struct Project;
 
@@ -84,7 +84,7 @@ pub(super) fn expand_row(row: Tensor<1>, shape: [usize; 3]) -> Tensor<3> {
     apply(ExpandRow { shape }, [row.into_dispatch()])
 }
 
-/// The expansion of a row to all tokens.
+/// The expansion of a row to all tokens, as a differentiable operation.
 #[derive(Clone, Debug)]
 struct ExpandRow {
     shape: [usize; 3],
@@ -113,11 +113,11 @@ impl ExpandRow {
     }
 }
 
-/// Returns `op(a) · op(b)` of the last two dimensions, where `op` transposes if its flag is set. Leading
-/// dimensions are a batch.
+/// Returns `op(a) · op(b)` in the dtype `output`, where `op` transposes a matrix if the matrix's flag is set.
+/// The last two dimensions are matrices, and the leading dimensions are a batch.
 fn multiply(a: CubeTensor, transpose_a: bool, b: CubeTensor, transpose_b: bool, output: DType) -> CubeTensor {
-    // cuBLASLt would read the elements of the second factor in the dtype of the first.
-    assert_eq!(a.dtype(), b.dtype(), "factors of a product are of one dtype");
+    // With two dtypes, cuBLASLt would read the elements of `b` in the dtype of `a`.
+    assert_eq!(a.dtype(), b.dtype(), "the factors of a product have the same dtype");
     let is_single = a.shape().num_dims() == 2;
     if is_single && !transpose_a && transpose_b {
         let [rows, width] = dims(&a);
@@ -150,8 +150,8 @@ fn multiply(a: CubeTensor, transpose_a: bool, b: CubeTensor, transpose_b: bool, 
     let addresses = [&a, &b, &d].map(device_address);
     gpu_context(&a).with_launcher(|launcher| {
         let (cublaslt, stream) = launcher.cublaslt();
-        // SAFETY: the three tensors are alive and of the spec's shapes, strides and dtypes; burn aligns them
-        // (`ALIGNMENT`).
+        // SAFETY: the three tensors are alive and have the spec's shapes, strides and dtypes. burn aligns
+        // them to `ALIGNMENT` bytes.
         unsafe { cublaslt.multiply(stream, spec, addresses, (inner * columns) as i64) };
     });
     d
@@ -189,7 +189,7 @@ fn project_pair(x: CubeTensor, weights: [CubeTensor; 2]) -> [CubeTensor; 2] {
     let addresses = [device_address(&x), lower, device_address(&products)];
     gpu_context(&x).with_launcher(|launcher| {
         let (cublaslt, stream) = launcher.cublaslt();
-        // SAFETY: as in `multiply`; the second weight begins `batch_stride_b` elements after the first.
+        // SAFETY: as in `multiply`. The second weight begins `batch_stride_b` elements after the first.
         unsafe { cublaslt.multiply(stream, spec, addresses, batch_stride_b as i64) };
     });
     offsets.map(|offset| {
@@ -206,7 +206,7 @@ fn matrix_dims(tensor: &CubeTensor, is_transposed: bool) -> [usize; 2] {
     if is_transposed { [*columns, *rows] } else { [*rows, *columns] }
 }
 
-/// Returns all dimensions but the last two.
+/// Returns the sizes of all dimensions but the last two.
 fn batch_dims(tensor: &CubeTensor) -> Vec<usize> {
     let shape = tensor.shape();
     shape[..shape.num_dims() - 2].to_vec()

@@ -49,8 +49,8 @@ pub fn stacked_linear(
     add_bias(y_lro.reshape([batch, time, outputs / layers]), bias_o)
 }
 
-/// Computes [`linear`] for three weights, each with its bias. On a GPU, one launch reads `x` for several
-/// weights.
+/// Computes [`linear`] for three weights, each with its bias. On a GPU, one kernel launch can compute several
+/// of the products.
 pub fn linear_triple(x_btd: Tensor<3>, parts: [(&Tensor<2>, Option<&Tensor<1>>); 3]) -> [Tensor<3>; 3] {
     #[cfg(feature = "cuda")]
     if has_cuda_inference_kernels(&x_btd) {
@@ -65,7 +65,7 @@ pub fn linear_triple(x_btd: Tensor<3>, parts: [(&Tensor<2>, Option<&Tensor<1>>);
     parts.map(|(weight, bias)| linear(x_btd.clone(), weight, bias))
 }
 
-/// Returns `silu(x · gateᵀ) · (x · upᵀ)`, the inside of a SwiGLU (arXiv 2002.05202).
+/// Returns `silu(x · gateᵀ) · (x · upᵀ)`: a SwiGLU MLP (arXiv 2002.05202) without its down projection.
 pub fn swiglu(x_btd: Tensor<3>, gate_od: &Tensor<2>, up_od: &Tensor<2>) -> Tensor<3> {
     #[cfg(feature = "cuda")]
     if has_cuda_inference_kernels(&x_btd) {
@@ -76,8 +76,8 @@ pub fn swiglu(x_btd: Tensor<3>, gate_od: &Tensor<2>, up_od: &Tensor<2>) -> Tenso
     silu_mul(gate, linear(x_btd, up_od, None))
 }
 
-/// Returns `x_rd · weight_odᵀ` in f32, for inputs of any dtype. Logits need f32, since bf16 would round close
-/// logits to equal values.
+/// Returns `x_rd · weight_odᵀ` in f32, for inputs of any dtype. Logits need f32, since bf16 would round
+/// logits that are close to each other to the same value.
 pub fn linear_f32(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "cuda")]
     if has_cuda_inference_kernels(&x_rd) {
@@ -86,8 +86,8 @@ pub fn linear_f32(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     matmul(x_rd, weight_od).cast(DType::F32)
 }
 
-/// Returns the same matrix with contiguous columns. Products with few rows read this layout faster. If the
-/// matrix is not f32 on a processor, returns it unchanged.
+/// Returns the same matrix with contiguous columns. Products of few rows with this weight are then faster. If
+/// the matrix is not f32 on a processor, returns it unchanged.
 pub fn to_column_major(weight: Tensor<2>) -> Tensor<2> {
     if !has_cpu_kernels(&weight) {
         return weight;
@@ -99,8 +99,8 @@ pub fn to_column_major(weight: Tensor<2>) -> Tensor<2> {
 
 /// Returns `row`, or the rows of a stack of layers, as a tensor that broadcasts to the tokens of `x_btd`.
 ///
-/// A row on an autodiff graph on a GPU is expanded to the shape of `x_btd`, since burn would sum the gradient
-/// of a broadcast over the tokens slowly.
+/// If the row is on an autodiff graph on a GPU, it is expanded to the shape of `x_btd`. In the backward pass
+/// of a broadcast, burn would sum the gradient over the tokens slowly.
 pub(crate) fn broadcast_row(row: &Tensor<1>, x_btd: &Tensor<3>) -> Tensor<3> {
     #[cfg(feature = "cuda")]
     if row.is_autodiff() && has_cuda_kernels(row) {
@@ -109,7 +109,7 @@ pub(crate) fn broadcast_row(row: &Tensor<1>, x_btd: &Tensor<3>) -> Tensor<3> {
     broadcast_layers(row, x_btd.dims())
 }
 
-/// Returns the products `x · weightᵀ` of a batch.
+/// Returns `x · weightᵀ` for each layer of a stack.
 fn batched_matmul(x_lrd: Tensor<3>, weight_lod: Tensor<3>) -> Tensor<3> {
     #[cfg(feature = "cuda")]
     if has_cuda_kernels(&x_lrd) {

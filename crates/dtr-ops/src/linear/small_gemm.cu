@@ -1,6 +1,6 @@
-// Products of a few rows, as in decoding. Reading the weights dominates the time, so they are read once, with
-// many loads in flight. Compiled for the number of ROWS, the type ELEMENT (T) of rows and weights, and the
-// type RESULT (R) of products. Sums are f32.
+// Products of a few rows with weights, as in decoding. Reading the weights dominates the time, so they are
+// read only once, with many loads in flight. Compiled for one number of rows (ROWS), one type of rows and
+// weights (ELEMENT or T), and one type of products (RESULT or R). Sums are f32.
 #include <cuda_bf16.h>
 
 #ifndef ROWS
@@ -16,12 +16,12 @@ using T = ELEMENT;
 using R = RESULT;
 
 constexpr int WARP = 32;
-constexpr int WARPS = 4;                    // of a block
+constexpr int WARPS = 4;                    // warps of a block
 constexpr int VECTOR = 16 / sizeof(T);      // elements of a load
-constexpr int STEP = WARP * VECTOR;         // elements that a warp's loads span
+constexpr int STEP = WARP * VECTOR;         // elements that a warp reads with one load per thread
 constexpr int AHEAD = 8;                    // loads of a thread that are in flight together
 
-// Reads 16 bytes without keeping them in the L1 cache, since they are read once.
+// Reads 16 bytes without keeping them in the L1 cache, since they are read only once.
 __device__ uint4 stream(const T* at) {
     uint4 bits;
     asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -64,7 +64,7 @@ struct Sums {
     }
 
     // Sums over the threads of a warp.
-    __device__ void gather() {
+    __device__ void sum_over_warp() {
 #pragma unroll
         for (int row = 0; row < ROWS; row++)
 #pragma unroll
@@ -73,7 +73,7 @@ struct Sums {
     }
 };
 
-// Multiplies COUNT rows of weights with the rows of x, by one warp.
+// Multiplies COUNT rows of weights with the rows of x. One warp computes all these products.
 template <int COUNT>
 __device__ void multiply(const T* const (&weights)[COUNT], const T* x, int width, Sums (&sums)[COUNT]) {
     constexpr int LOADS = AHEAD / COUNT;
@@ -97,12 +97,12 @@ __device__ void multiply(const T* const (&weights)[COUNT], const T* x, int width
         load();
     }
 #pragma unroll
-    for (int i = 0; i < COUNT; i++) sums[i].gather();
+    for (int i = 0; i < COUNT; i++) sums[i].sum_over_warp();
 }
 
 __device__ int warp() { return blockIdx.x * WARPS + threadIdx.x / WARP; }
 
-// y = x wᵀ for x [ROWS, width] and up to three weights w [out, width]; absent weights have no rows.
+// y = x wᵀ for x [ROWS, width] and up to three weights w [out, width]. An absent weight has out = 0.
 extern "C" __global__ void __launch_bounds__(WARP* WARPS)
     project(const T* x, int width, const T* __restrict__ w0, R* y0, int out0, const T* __restrict__ w1, R* y1,
             int out1, const T* __restrict__ w2, R* y2, int out2) {

@@ -1,5 +1,5 @@
-//! Projections of a few rows, as in decoding, where reading the weights dominates the time. Several weights
-//! share one launch.
+//! Projections of a few rows, as in decoding, where reading the weights dominates the time. One kernel launch
+//! computes the products with several weights.
 
 #![allow(unsafe_code)]
 
@@ -14,14 +14,14 @@ use crate::cuda::{
 
 static SMALL_GEMM: CudaSource = CudaSource { name: "small_gemm", text: include_str!("small_gemm.cu") };
 
-/// The most rows of `x`. With more rows, cuBLASLt's tensor cores are faster.
+/// The largest number of rows of `x`. With more rows, cuBLASLt is faster, since it uses tensor cores.
 const MAX_ROWS: usize = 4;
 
-/// Warps of a block, each of which computes one column of the output.
+/// The number of warps of a block. Each warp computes one column of the output.
 const WARPS: usize = 4;
 
-/// Returns whether the kernels support products of `rows` rows of `width` elements, and are faster than
-/// cuBLASLt. They read 16 bytes at a time.
+/// Returns whether these kernels support products of `rows` rows of `width` elements and are faster than
+/// cuBLASLt. A row's bytes must be a multiple of 16, since the kernels read 16 bytes at a time.
 pub(super) fn is_supported(rows: usize, width: usize, dtype: DType) -> bool {
     rows <= MAX_ROWS && (width * dtype.size()).is_multiple_of(16)
 }
@@ -43,8 +43,8 @@ pub(super) fn project<const N: usize>(
     let absent = [KernelArg::Pointer(0), KernelArg::Pointer(0), KernelArg::Int(0)];
     arguments.extend(std::iter::repeat_n(absent, 3 - N).flatten());
     let kernel = kernel("project", &x, output);
-    // SAFETY: all tensors are alive and dense, weights are as wide as x and of its dtype; absent weights have
-    // no rows.
+    // SAFETY: all tensors are alive and dense. The weights have the width and the dtype of x. Absent weights
+    // have no rows.
     gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, warp_per_column(outs.iter().sum()), &arguments);
     });
@@ -59,7 +59,7 @@ pub(super) fn swiglu(x: CubeTensor, weights: [CubeTensor; 2]) -> CubeTensor {
     let arguments =
         [vec![pointer(&x)], int_args([width]), [&gate, &up, &y].map(pointer).to_vec(), int_args([out])];
     let kernel = kernel("swiglu", &x, x.dtype());
-    // SAFETY: all tensors are alive and dense; both weights are of one shape, as wide as x and of its dtype.
+    // SAFETY: all tensors are alive and dense. Both weights have one shape, and the width and dtype of x.
     gpu_context(&x).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, warp_per_column(out), &arguments.concat());
     });

@@ -1,4 +1,4 @@
-//! Log-likelihoods and greedy choice on CUDA devices.
+//! Log-likelihoods of tokens, and the argmax of rows, on CUDA devices.
 
 #![allow(unsafe_code)]
 
@@ -28,7 +28,7 @@ pub(super) fn select_log_likelihoods(
     let tensors = [&logits, &log_sums, &rows, &targets, &likelihoods].map(pointer);
     let token_arguments = [tensors.to_vec(), int_args([count, vocab])];
     let kernel = |name| CudaKernel::for_element(&LOGITS, name, logits.dtype());
-    // SAFETY: all tensors are alive and dense; all rows and targets are within the logits.
+    // SAFETY: all tensors are alive and dense. All rows and targets are within the logits.
     gpu_context(&logits).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel("log_sums"), LaunchDims::linear(num_rows, 512), &row_arguments.concat());
         let dims = LaunchDims::linear(count.div_ceil(256), 256);
@@ -37,8 +37,8 @@ pub(super) fn select_log_likelihoods(
     from_cube(likelihoods)
 }
 
-/// Writes the column of the largest element of each row (the first of equals) into `indices_r`. Writes in
-/// place, even if other tensors share the memory of `indices_r`.
+/// Writes the column of the largest element of each row into `indices_r`. If several elements are the
+/// largest, writes the first column. Writes in place, even if other tensors share the memory of `indices_r`.
 pub(super) fn argmax_into(x_rn: Tensor<2>, indices_r: Tensor<1, Int>) -> Tensor<1, Int> {
     let (x, indices) = (contiguous(into_cube(x_rn)), into_cube(indices_r));
     let [rows, columns] = dims(&x);

@@ -21,7 +21,7 @@ fn log_likelihoods_match_the_portable_form() {
                 Tensor::<1>::from_data(TensorData::new(numbers, shape), (&Device::flex(), DType::F64))
             };
             let truth = values(truth);
-            // All rows in one chunk, then in two chunks of which the second may be smaller.
+            // First all rows in one chunk, then in two chunks, of which the second may be smaller.
             for at_once in [rows, rows.div_ceil(2)] {
                 let found = chunked_log_likelihoods(&x_, &head_, &targets, at_once);
                 let found = values(found.into_iter().map(f64::from).collect());
@@ -29,7 +29,7 @@ fn log_likelihoods_match_the_portable_form() {
             }
             let with_nan = to_device(device, dtype, &x.mul_scalar(f64::NAN));
             let found = chunked_log_likelihoods(&with_nan, &head_, &targets, rows);
-            assert!(found.iter().all(|value| value.is_nan()), "NaN never passes");
+            assert!(found.iter().all(|value| value.is_nan()), "NaN in the input gives NaN likelihoods");
         }
     });
 }

@@ -1,4 +1,4 @@
-// Log-likelihoods of tokens, and the greatest logit of each row.
+// Log-likelihoods of tokens, and the argmax of each row.
 #include "vector.cuh"
 
 constexpr float LOG2_E = 1.4426950408889634f;
@@ -10,7 +10,8 @@ __device__ float fast_exp2(float x) {
 
 __device__ float no_value() { return __int_as_float(0xff800000); }  // -infinity
 
-// The reduction of a part of a row: the greatest value, its first index, and the sum of exp(x - greatest).
+// The reduction of a part of a row: the greatest value, the first index at which it occurs, and the sum of
+// exp(x - greatest).
 struct Peak {
     float value, sum;
     int index;
@@ -32,7 +33,8 @@ struct Peak {
     }
 };
 
-// Returns the peak of a row of n elements to thread 0 of a block of 512. Computes the sum only if SUM.
+// Reduces a row of n elements with a block of 512 threads. Thread 0 gets the result. Computes the sum of
+// exponentials only if SUM.
 template <bool SUM>
 __device__ Peak find_peak(const T *row, int n) {
     Peak peak{no_value(), 0.0f, 0x7fffffff};
@@ -74,13 +76,13 @@ __device__ Peak find_peak(const T *row, int n) {
     return peak;
 }
 
-// The logarithm of the sum of exp(x) of each row. Each block computes one row.
+// Writes the logarithm of the sum of exp(x) of each row. Each block computes one row.
 extern "C" __global__ void __launch_bounds__(512) log_sums(const T *x, float *sums, int n) {
     const Peak peak = find_peak<true>(x + blockIdx.x * (long long)n, n);
     if (threadIdx.x == 0) sums[blockIdx.x] = peak.value + logf(peak.sum);
 }
 
-// The log-likelihood of each target token: its logit in its row minus the log sum of the row. Each thread
+// Writes the log-likelihood of each target token: its logit minus the row's number in `sums`. Each thread
 // computes one token.
 extern "C" __global__ void __launch_bounds__(256)
     log_likelihoods(const T *logits, const float *sums, const int *rows, const int *targets, float *likelihoods,
@@ -89,7 +91,8 @@ extern "C" __global__ void __launch_bounds__(256)
     if (i < count) likelihoods[i] = float(logits[rows[i] * (long long)vocab + targets[i]]) - sums[rows[i]];
 }
 
-// The index of the greatest element of each row (the first of equals). Each block computes one row.
+// Writes the index of the greatest element of each row. If several elements are the greatest, writes the
+// first index. Each block computes one row.
 extern "C" __global__ void __launch_bounds__(512) argmax_rows(const T *x, long long stride, int *indices, int n) {
     const Peak peak = find_peak<false>(x + blockIdx.x * stride, n);
     if (threadIdx.x == 0) indices[blockIdx.x] = peak.index;

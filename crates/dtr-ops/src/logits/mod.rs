@@ -1,4 +1,4 @@
-//! Log-likelihoods of tokens under logits, and greedy choice.
+//! Log-likelihoods of tokens under logits, and the argmax of logits.
 
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -13,7 +13,7 @@ use burn::tensor::{DType, Int, Tensor, TensorData, activation::log_softmax};
 use crate::kernel_support::has_cuda_inference_kernels;
 use crate::linear::linear_f32;
 
-/// The most logits that are held at a time: 256 MiB of f32.
+/// The largest number of logits in memory at a time: 256 MiB of f32.
 const MAX_LOGITS: usize = 1 << 26;
 
 /// Returns the log-likelihood of each token of `targets_n` under its row of `logits_nv`, `[n]`.
@@ -23,9 +23,9 @@ pub(crate) fn log_likelihoods(logits_nv: Tensor<2>, targets_n: Tensor<1, Int>) -
 }
 
 /// Returns the log-likelihoods of tokens under the logits `x_pd · head_vdᵀ`. Each of `targets` is the index
-/// of a row of `x_pd`, and a token.
+/// of a row of `x_pd` and a token.
 ///
-/// The logits of many rows are computed in chunks, to bound the memory that they take.
+/// The logits are computed in chunks of rows, to limit the memory that they take.
 pub fn token_log_likelihoods(x_pd: &Tensor<2>, head_vd: &Tensor<2>, targets: &[(usize, u32)]) -> Vec<f32> {
     chunked_log_likelihoods(x_pd, head_vd, targets, (MAX_LOGITS / head_vd.dims()[0]).max(1))
 }
@@ -40,7 +40,7 @@ fn chunked_log_likelihoods(
     let (num_rows, device) = (x_pd.dims()[0], x_pd.device());
     let mut order: Vec<usize> = (0..targets.len()).collect();
     order.sort_by_key(|&index| targets[index].0);
-    // The results are read only after all chunks are enqueued, so that a GPU never idles.
+    // All chunks are enqueued before the results are read, so that a GPU never idles.
     let chunks = order.chunk_by(|&a, &b| targets[a].0 / rows_per_chunk == targets[b].0 / rows_per_chunk);
     let found = chunks.map(|in_chunk| {
         let start = targets[in_chunk[0]].0 / rows_per_chunk * rows_per_chunk;
@@ -84,7 +84,7 @@ fn select_log_likelihoods(
 }
 
 /// Returns the column of the largest element of each row, `[r]`. On CUDA devices, the result overwrites
-/// `indices_r`, so that a recorded step can use its own output as its next input.
+/// `indices_r`, so that a recorded decoding step (a CUDA graph) can read its output as its next input.
 pub fn argmax_into(x_rn: Tensor<2>, indices_r: Tensor<1, Int>) -> Tensor<1, Int> {
     #[cfg(feature = "cuda")]
     if has_cuda_inference_kernels(&x_rn) {

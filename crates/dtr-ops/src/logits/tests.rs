@@ -6,7 +6,7 @@ use crate::testing::{random, to_f32};
 
 #[test]
 fn log_likelihoods_do_not_depend_on_the_chunks() {
-    // No target is in the last row.
+    // No target belongs to the last row.
     let (x, head) = (to_f32(&random("x", [4, 5], -2.0, 2.0)), to_f32(&random("head", [7, 5], -2.0, 2.0)));
     let targets = [(2, 6), (0, 0), (2, 3), (1, 5)];
     let expected = targets.map(|(row, token)| {

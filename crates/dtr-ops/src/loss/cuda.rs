@@ -18,7 +18,7 @@ pub(super) fn mean_squared_error(a: Tensor<3>, b: Tensor<3>, layers: usize) -> T
     apply(SquaredError { layers }, [a.into_dispatch(), b.into_dispatch()])
 }
 
-/// The mean squared error of each layer. Its inputs are a and b.
+/// The mean squared error of each layer, as a differentiable operation. Its inputs are a and b.
 #[derive(Clone, Debug)]
 struct SquaredError {
     layers: usize,
@@ -33,7 +33,7 @@ impl DifferentiableOp<2> for SquaredError {
         let partials = empty(&a, [self.layers * launch.grid.0 as usize], DType::F32);
         let arguments = [pointer(&a), pointer(&b), KernelArg::Long(count as i64), pointer(&partials)];
         let kernel = CudaKernel::for_element(&LOSS, "squared_error", a.dtype());
-        // SAFETY: all tensors are alive and dense; a and b are of one shape and dtype.
+        // SAFETY: all tensors are alive and dense. a and b have the same shape and dtype.
         gpu_context(&a).with_launcher(|launcher| unsafe { launcher.launch(&kernel, launch, &arguments) });
         (sum_partials(&partials, self.layers, 1.0 / count as f32), Vec::new())
     }
@@ -47,7 +47,7 @@ impl DifferentiableOp<2> for SquaredError {
             vec![KernelArg::Float(2.0 / count as f32), KernelArg::Long(count as i64)],
         ];
         let kernel = CudaKernel::for_element(&LOSS, "squared_error_backward", a.dtype());
-        // SAFETY: as in `forward`; the gradient of the loss has an f32 for each layer.
+        // SAFETY: as in `forward`. The gradient of the loss has an f32 for each layer.
         gpu_context(&a).with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, launch, &arguments.concat());
         });

@@ -1,5 +1,5 @@
-// The squared error of each layer of a stack, and its gradient. Grid (any, layers). Each layer has n
-// elements.
+// The squared error of each layer of a stack, and its gradient. The grid is (any number, layers). Each layer
+// has n elements.
 #include "vector.cuh"
 
 // Writes each block's partial sum of (a - b)^2 to `partials`.
@@ -27,7 +27,7 @@ extern "C" __global__ void __launch_bounds__(512)
     if (threadIdx.x == 0) partials[blockIdx.y * gridDim.x + blockIdx.x] = sum;
 }
 
-// gradient = factor * of_loss[layer] * (a - b), where `factor` is 2 / n for the mean.
+// Writes the gradient of a: factor * of_loss[layer] * (a - b), where `factor` is 2 / n for the mean.
 extern "C" __global__ void __launch_bounds__(512) squared_error_backward(const T *a, const T *b, const float *of_loss,
                                                                          T *gradient, float factor, long long n) {
     a += blockIdx.y * n, b += blockIdx.y * n, gradient += blockIdx.y * n;

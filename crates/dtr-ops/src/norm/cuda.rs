@@ -30,7 +30,7 @@ pub(super) fn add_rms_norm(
     (from_cube(sum), from_cube(normed))
 }
 
-/// RMSNorm. Its inputs are x and the weight.
+/// RMSNorm as a differentiable operation. Its inputs are x and the weight.
 #[derive(Clone, Debug)]
 struct RmsNorm {
     epsilon: f64,
@@ -49,7 +49,7 @@ impl DifferentiableOp<2> for RmsNorm {
     }
 }
 
-/// Returns the sum `x + residual`, or `x` if there is no residual, and the norm of the returned sum.
+/// Returns the sum `x + residual` and its norm. Without a residual, the sum is `x`.
 fn forward(
     x: CubeTensor,
     residual: Option<CubeTensor>,
@@ -58,10 +58,10 @@ fn forward(
 ) -> (CubeTensor, CubeTensor) {
     let ([x, weight], residual) = ([x, weight].map(contiguous), residual.map(contiguous));
     let normed = empty(&x, x.shape(), x.dtype());
-    let width = *x.shape().last().expect("a norm is over a dimension");
+    let width = *x.shape().last().expect("x has a last dimension");
     let rows = x.shape().num_elements() / width;
-    // A block has (lanes, rows) threads. A lane takes sixteen elements of a row, or more if the row is very
-    // wide.
+    // A block has (lanes of a row, rows) threads. A lane takes sixteen elements of a row, or more if the row
+    // is wider than 8192.
     let lanes = width.div_ceil(if width > 8192 { 32 } else { 16 }).next_power_of_two();
     let rows_per_block = (256 / lanes).max(1);
     let launch = LaunchDims {
@@ -97,7 +97,7 @@ fn forward(
 /// Returns the gradients of x and of the weight. The gradient of the weight is in f32.
 fn backward(x: CubeTensor, weight: CubeTensor, d_normed: CubeTensor, epsilon: f64) -> [CubeTensor; 2] {
     let [x, weight, d_normed] = [x, weight, d_normed].map(contiguous);
-    let width = *x.shape().last().expect("a norm is over a dimension");
+    let width = *x.shape().last().expect("x has a last dimension");
     let rows = x.shape().num_elements() / width;
     let d_x = empty(&x, x.shape(), x.dtype());
     let scales = empty(&x, [rows], DType::F32);

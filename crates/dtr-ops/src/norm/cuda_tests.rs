@@ -6,7 +6,7 @@ use crate::cuda_testing::{
     random, random_f32, to_device,
 };
 
-/// RMSNorm in f64. The reference cannot be `rms_norm`, which computes in f32.
+/// RMSNorm in f64. `rms_norm` itself cannot be the reference, since it computes in f32.
 fn exact_rms_norm<const D: usize>(x: Tensor<D>, weight: Tensor<D>) -> Tensor<D> {
     let scale = (x.clone().square().mean_dim(D - 1) + 1e-5).sqrt().recip();
     x * scale * weight

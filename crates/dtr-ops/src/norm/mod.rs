@@ -15,8 +15,8 @@ use crate::kernel_support::has_cpu_inference_kernels;
 use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
 use crate::stack::broadcast_layers;
 
-/// Returns `x / sqrt(mean(x²) + epsilon) · weight` over the last dimension, computed in f32 (Llama's
-/// RMSNorm). For a stack of layers, `weight` holds the weight of each layer.
+/// Returns `x / sqrt(mean(x²) + epsilon) · weight` over the last dimension (Llama's RMSNorm). Computes the
+/// norm in f32. For a stack of layers, `weight` holds the weight of each layer.
 pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) -> Tensor<D> {
     if has_cpu_inference_kernels(&x) && has_cpu_inference_kernels(weight) {
         return cpu::rms_norm(x, weight, epsilon);
@@ -31,7 +31,7 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, epsilon: f64) 
     (x * scale).cast(dtype) * broadcast_layers(weight, x_dims)
 }
 
-/// Returns `x + residual`, and the [`rms_norm`] of this sum.
+/// Returns the sum `x + residual`, and the [`rms_norm`] of the sum.
 pub fn add_rms_norm(
     x_btd: Tensor<3>,
     residual_btd: Tensor<3>,

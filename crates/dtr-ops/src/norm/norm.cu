@@ -6,8 +6,8 @@ __device__ inline const T *weight_of(const T *weight, long long row, long long l
     return weight + (unsigned)row / (unsigned)layer_rows * (long long)d;
 }
 
-// Normalises rows of d elements. A block has (lanes of a row, rows) threads. Each thread has up to PARTS
-// times eight elements.
+// Normalises rows of d elements. A block has (lanes of a row, rows) threads. Each thread holds up to PARTS
+// vectors of COUNT elements.
 constexpr int PARTS = 8;
 
 template <bool ADD>
@@ -62,21 +62,21 @@ __device__ void normalise(const T *x, const T *residual, const T *weight, T *sum
     }
 }
 
-// x / sqrt(mean x^2 + epsilon) * weight
+// out = x / sqrt(mean(x^2) + epsilon) * weight
 extern "C" __global__ void __launch_bounds__(512)
     rms_norm(const T *x, const T *weight, T *out, float epsilon, long long rows, long long layer_rows, int d) {
     normalise<false>(x, nullptr, weight, nullptr, out, epsilon, rows, layer_rows, d);
 }
 
-// sum = x + residual, and out = the norm of `sum`. `sum` may alias x or residual.
+// Writes sum = x + residual, and the norm of `sum` to `out`. `sum` may alias x or residual.
 extern "C" __global__ void __launch_bounds__(512)
     add_rms_norm(const T *x, const T *residual, const T *weight, T *sum, T *out, float epsilon, long long rows,
                  long long layer_rows, int d) {
     normalise<true>(x, residual, weight, sum, out, epsilon, rows, layer_rows, d);
 }
 
-// Writes the gradient of the input, s weight gradient - x s^3 mean(x weight gradient), and for each row the
-// scale s = 1 / sqrt(mean(x^2) + epsilon). Each warp computes one row.
+// Writes for each row the scale s = 1 / sqrt(mean(x^2) + epsilon), and the gradient of the input,
+// s * weight * gradient - x * s^3 * mean(x * weight * gradient). Each warp computes one row.
 extern "C" __global__ void __launch_bounds__(256) rms_norm_backward(const T *x, const T *weight, const T *gradient, T *of_x,
                                                                     float *scales, float epsilon, long long rows,
                                                                     long long layer_rows, int d) {
@@ -98,8 +98,8 @@ extern "C" __global__ void __launch_bounds__(256) rms_norm_backward(const T *x, 
     if (lane == 0) scales[row] = scale;
 }
 
-// The gradient of each layer's weight. Each of gridDim.y blocks of the layer's rows yields one row of
-// `partials`.
+// Writes partial sums of the gradient of each layer's weight. gridDim.y blocks share the rows of a layer, and
+// each block writes one row of `partials`.
 extern "C" __global__ void __launch_bounds__(128)
     rms_norm_weight(const T *x, const T *gradient, const float *scales, float *partials, long long layer_rows, int d) {
     const int c = blockIdx.x * 128 + threadIdx.x;

@@ -1,4 +1,4 @@
-//! Rotary positions on processors.
+//! Rotary position embedding on processors.
 
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
@@ -7,7 +7,8 @@ use dtr_kernels::RotaryInputs;
 
 use crate::cpu::{elements, from_flex, into_flex, tensor_like};
 
-/// Rotates `x_bhtk` outside of autodiff graphs by cosines and sines `[b or 1, 1, t, k/2]`.
+/// Rotates `x_bhtk` by the cosines and sines in `tables`, `[b or 1, 1, t, k/2]` each, outside of autodiff
+/// graphs.
 pub(super) fn rotate(x_bhtk: Tensor<4>, tables: [Tensor<4>; 2]) -> Tensor<4> {
     let [cos, sin] = tables.map(|table| into_flex(table).to_contiguous());
     let (x, strides) = with_contiguous_rows(into_flex(x_bhtk));

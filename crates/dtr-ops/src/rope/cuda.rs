@@ -1,5 +1,5 @@
-//! Rotary positions on CUDA devices. The kernel that rotates keys can also write them, and the values, into
-//! the KV cache.
+//! Rotary position embedding on CUDA devices. The kernel that rotates keys can also write the rotated keys
+//! and the values into the KV cache.
 
 #![allow(unsafe_code)]
 
@@ -16,12 +16,12 @@ use crate::cuda::{
 
 static ROTARY: CudaSource = CudaSource { name: "rotary", text: include_str!("rotary.cu") };
 
-/// Rotates `x_bhtk` by cosines and sines `[b or 1, 1, t, k/2]`.
+/// Rotates `x_bhtk` by cosines and sines, `[b or 1, 1, t, k/2]` each.
 pub(super) fn rotate(x_bhtk: Tensor<4>, [cos, sin]: [Tensor<4>; 2]) -> Tensor<4> {
     apply(Rotate, [x_bhtk, cos, sin].map(Tensor::into_dispatch))
 }
 
-/// A rotation. Its inputs are x, the cosines and the sines.
+/// A rotation as a differentiable operation. Its inputs are x, the cosines and the sines.
 #[derive(Clone, Debug)]
 struct Rotate;
 
@@ -32,7 +32,7 @@ impl DifferentiableOp<3> for Rotate {
         (rotate_primitive(x, [cos, sin], None), Vec::new())
     }
 
-    /// Rotates back by the same angles. The angles get no gradient.
+    /// Rotates the gradient back by the same angles. The angles get no gradient.
     fn backward(&self, pass: BackwardPass<Cube, 3>) -> [Option<CubeTensor>; 3] {
         let [_, cos, sin] = pass.inputs;
         let d_x = rotate_primitive(pass.output_gradient, [cos, Cube::float_neg(sin)], None);
@@ -40,8 +40,8 @@ impl DifferentiableOp<3> for Rotate {
     }
 }
 
-/// Rotates the tokens of `x_bhtk`, the first of which is at `position`, a tensor of one element. `tables`
-/// hold the cosines and sines of all positions.
+/// Rotates the tokens of `x_bhtk`. `position` is a tensor of one element: the position of the first token.
+/// `tables` hold the cosines and sines of all positions.
 pub(crate) fn rotate_from_counter(
     x_bhtk: Tensor<4>,
     tables: [Tensor<4>; 2],
@@ -50,9 +50,9 @@ pub(crate) fn rotate_from_counter(
     from_cube(rotate_primitive(into_cube(x_bhtk), tables.map(into_cube), Some(&position)))
 }
 
-/// Rotates the queries and keys of `[q, k, v]`. Writes the rotated keys and the values into the cache
-/// buffers, `[b, g, capacity, k]`, in place, from `position` (one element) on. Returns the rotated queries
-/// and the buffers.
+/// Rotates the queries and keys of `[q, k, v]`. Writes the rotated keys and the values in place into the
+/// cache buffers, `[b, g, capacity, k]`. `position` is a tensor of one element: the position of the first
+/// token. Returns the rotated queries and the buffers.
 ///
 /// # Panics
 /// Panics if a cache buffer is shared with another tensor.
@@ -63,7 +63,7 @@ pub(crate) fn rotate_and_append(
     position: CubeTensor,
 ) -> (Tensor<4>, [Tensor<4>; 2]) {
     let cache = cache.map(into_cube);
-    assert!(cache.iter().all(CubeTensor::can_mut), "a cache that is written in place is not shared");
+    assert!(cache.iter().all(CubeTensor::can_mut), "no other tensor shares a cache that is written in place");
     let [q, k, v] = tokens.map(|tensor| with_contiguous_rows(into_cube(tensor)));
     let rotated = empty_time_major(&q, dims(&q), q.dtype());
     let rotation = Rotation {
@@ -94,12 +94,13 @@ struct TokenCopy<'a> {
     to: &'a CubeTensor,
 }
 
-/// One launch of the kernel: queries and keys are rotated, values copied.
+/// The arguments of one launch of the kernel. The kernel rotates queries and keys, and copies values.
 struct Rotation<'a> {
     queries: Option<TokenCopy<'a>>,
     keys: TokenCopy<'a>,
     values: Option<TokenCopy<'a>>,
-    /// Cosines and sines, f32: of the tokens, or of all positions if `first_position` is set.
+    /// The cosines and sines, in f32. They belong to the tokens or, if `first_position` is set, to all
+    /// positions.
     tables: [CubeTensor; 2],
     /// The position of the first token, `[1]`, if a counter on the device holds it.
     first_position: Option<&'a CubeTensor>,
@@ -137,7 +138,7 @@ impl Rotation<'_> {
             int_args([heads, groups, time, width]),
         ];
         let kernel = CudaKernel { source: &ROTARY, defines: String::new(), name };
-        // SAFETY: all tensors are alive and of these sizes, with contiguous rows. For absent tensors, the
+        // SAFETY: all tensors are alive, have these sizes, and have contiguous rows. For absent tensors, the
         // address is null or the number of heads is 0.
         gpu_context(keys.from).with_launcher(|launcher| unsafe {
             launcher.launch(&kernel, launch, &arguments.concat());

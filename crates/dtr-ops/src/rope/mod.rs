@@ -1,5 +1,5 @@
 //! Rotary position embedding (RoFormer, arXiv 2104.09864) with half-split pairs, as in Hugging Face's Llama,
-//! and Llama 3's scaling of its frequencies.
+//! and Llama 3's scaling of the frequencies.
 
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -20,7 +20,7 @@ use crate::kernel_support::has_cpu_inference_kernels;
 #[cfg(feature = "cuda")]
 use crate::kernel_support::has_cuda_kernels;
 
-/// How rotary frequencies are scaled for long contexts.
+/// The scaling of rotary frequencies for long contexts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RopeScaling {
     /// No scaling.
@@ -28,21 +28,21 @@ pub enum RopeScaling {
     /// Llama 3.1's scaling: low frequencies are divided by `factor`, high frequencies are unchanged, and
     /// frequencies between them are interpolated.
     Llama3 {
-        /// Divisor of the low frequencies.
+        /// The divisor of the low frequencies.
         factor: f64,
         /// Wavelengths above `original_max_position / low_freq_factor` are scaled.
         low_freq_factor: f64,
         /// Wavelengths below `original_max_position / high_freq_factor` are unchanged.
         high_freq_factor: f64,
-        /// Context length of the pre-training, in tokens.
+        /// The context length in pretraining, in tokens.
         original_max_position: usize,
     },
 }
 
-/// Rotary frequencies of a head.
+/// The rotary frequencies of a head, one for each pair of channels.
 #[derive(Clone, Debug)]
 pub struct Rope {
-    /// Radians per position of each rotated pair, `[k / 2]`.
+    /// The radians per position of each pair, `[k / 2]`.
     frequencies: Vec<f64>,
 }
 
@@ -57,19 +57,19 @@ impl Rope {
         Self { frequencies }
     }
 
-    /// Returns the radians per position of the pair `index`.
+    /// Returns the frequency of the pair `index`, in radians per position.
     pub fn frequency(&self, index: usize) -> f64 {
         self.frequencies[index]
     }
 
-    /// Returns the angles of tokens. `positions` holds a list of positions for each row of the batch.
+    /// Returns the angles of tokens. `positions` holds the tokens' positions for each row of the batch.
     pub fn angles(&self, positions: &[Vec<usize>], device: &Device) -> RotaryAngles {
         let (cos, sin) = self.tables(positions, device);
         RotaryAngles { cos, sin, counter: None }
     }
 
-    /// Returns the angles of tokens from the position of `counter` on. All positions must be below
-    /// `capacity`.
+    /// Returns the angles of tokens whose first position is the value of `counter`. All positions must be
+    /// below `capacity`.
     pub fn angles_from_counter(
         &self,
         counter: &PositionCounter,
@@ -122,18 +122,18 @@ impl Rope {
     }
 }
 
-/// Cosines and sines of the angles of tokens, `[b or 1, 1, t, k/2]` each.
+/// The cosines and sines of the rotary angles of tokens, `[b or 1, 1, t, k/2]` each.
 #[derive(Clone)]
 pub struct RotaryAngles {
     cos: Tensor<4>,
     sin: Tensor<4>,
-    /// The position of the first token, if a counter on the device holds it. The tables then hold all
+    /// The counter that holds the position of the first token, if any. With a counter, the tables hold all
     /// positions.
     counter: Option<PositionCounter>,
 }
 
 impl RotaryAngles {
-    /// Returns the angles of `times` copies of the rows, one copy after another.
+    /// Returns the angles for a batch that consists of `times` copies of the rows, one copy after another.
     #[must_use]
     pub fn repeat(&self, times: usize) -> Self {
         let repeat = |table: &Tensor<4>| match table.dims()[0] {
@@ -143,7 +143,7 @@ impl RotaryAngles {
         Self { cos: repeat(&self.cos), sin: repeat(&self.sin), counter: self.counter.clone() }
     }
 
-    /// Returns the angles for tensors on an autodiff graph.
+    /// Returns the same angles for use with tensors on an autodiff graph.
     pub fn autodiff(&self) -> Self {
         let Self { cos, sin, counter } = self.clone();
         Self { cos: cos.autodiff(), sin: sin.autodiff(), counter }
@@ -159,12 +159,11 @@ impl RotaryAngles {
         tokens: [Tensor<4>; 3],
         cache: [Tensor<4>; 2],
     ) -> (Tensor<4>, [Tensor<4>; 2]) {
-        let counter = self.counter.as_ref().expect("the device counts positions");
+        let counter = self.counter.as_ref().expect("the angles come from a position counter");
         counter.rotate_and_append(tokens, cache, [self.cos.clone(), self.sin.clone()])
     }
 }
 
-/// Scales a frequency.
 fn scale(frequency: f64, scaling: &RopeScaling) -> f64 {
     let &RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position } = scaling
     else {

@@ -1,12 +1,12 @@
-// Rotary positions of q and k (RoFormer, arXiv 2104.09864; half-split pairs as in Hugging Face's Llama) and
-// the append of k and v to their caches, in one pass: rotates q [b, h, t, d] into q_out and k [b, g, t, d]
-// into k_out, and copies v [b, g, t, d] into v_out. Head widths are multiples of 16. Tensors have element
-// strides (batch, head, time).
+// Rotary position embedding (RoFormer, arXiv 2104.09864) with half-split pairs, as in Hugging Face's Llama.
+// The same pass can append k and v to their caches. It rotates q [b, h, t, d] into q_out and k [b, g, t, d]
+// into k_out, and copies v [b, g, t, d] into v_out. Head widths are multiples of 16. The strides of batch,
+// head and time are in elements.
 //
 // Token i is written to time i of q_out, and to time *write + i of k_out and v_out. Its angles are row
-// *angles + i of the f32 tables cos and sin [b or 1, .., d / 2]. A null `write` or `angles` counts as a
-// pointer to 0. Both are read on the device, so that a CUDA graph can append to a cache. Without tables, q
-// and k are copied. Outputs may alias the inputs.
+// *angles + i of the f32 tables cos and sin [b or 1, .., d / 2]. If the pointer `write` or `angles` is null,
+// its value counts as 0. Both are read on the device, so that a CUDA graph can append to a cache. Without
+// tables, q and k are copied. Outputs may alias the inputs.
 #include <cuda_bf16.h>
 
 using bf16 = __nv_bfloat16;
@@ -19,8 +19,9 @@ __device__ inline float widen(bf16 x) { return __bfloat162float(x); }
 __device__ inline void narrow(float& y, float x) { y = x; }
 __device__ inline void narrow(bf16& y, float x) { y = __float2bfloat16(x); }
 
-// A thread has 16 bytes of a row's first half and the 16 bytes that pair with them. Threads (grid x) loop
-// over the vectors of a row, the tokens and the heads, first of q, then of k, then of v. grid y is the batch.
+// Each thread takes 16 bytes of a row's first half and the 16 bytes of the second half that pair with them.
+// The threads of grid x cover the vectors of a row, then the tokens, then the heads: first those of q, then
+// of k, then of v. Grid y is the batch.
 template <typename T>
 __device__ inline void rotary(const T* q, T* q_out, const T* k, T* k_out, const T* v, T* v_out, const float* cos,
                               const float* sin, const int* write, const int* angles, i64 q_batch, i64 q_head,

@@ -1,4 +1,4 @@
-//! Tests that a GPU's scores are close to the CPU's, and the same to the bit in each run.
+//! Tests that log-likelihoods on a GPU are close to those on the CPU, and the same to the bit in each run.
 
 use super::*;
 use dtr_model::Twins;
@@ -18,7 +18,7 @@ fn bundled_bases() -> Option<[BaseModel; 2]> {
     Some([Device::flex(), device].map(|device| BaseModel::read(&mini, &device).unwrap()))
 }
 
-/// Returns the largest difference between two log-likelihoods at the same place.
+/// Returns the largest difference between two log-likelihoods at the same index.
 fn largest_difference(ours: &[f64], theirs: &[f64]) -> f64 {
     ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }

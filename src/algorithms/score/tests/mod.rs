@@ -33,7 +33,7 @@ fn requests(tokenizer: &Tokenizer) -> ScoringRequests {
     ScoringRequests::new(tokenizer, recall_items(), Metric::Acc, 128).unwrap()
 }
 
-/// A base of four layers over the vocabulary of the synthetic language.
+/// Returns a random base of four layers with the vocabulary of `tokenizer`.
 pub fn base(tokenizer: &Tokenizer) -> Decoder {
     let architecture = serde_json::json!({
         "hidden-size": 24, "intermediate-size": 40, "num-layers": 4,
@@ -45,7 +45,7 @@ pub fn base(tokenizer: &Tokenizer) -> Decoder {
     Decoder::new(&config, &mut RandomParams::new(Seed(3), &Device::flex())).unwrap()
 }
 
-/// Every variant, with items of one row each and with items whose rows share a prefix.
+/// Returns each variant twice: with items of one row each, and with items whose rows share a prefix.
 fn cases() -> impl Iterator<Item = (Variant, Decoder, ScoringRequests)> {
     variants().into_iter().flat_map(|variant| {
         let (words, bytes) = (Tokenizer::from(synthetic_tokenizer().unwrap()), byte_tokenizer());
@@ -61,7 +61,7 @@ fn cached_hidden_states_change_no_bit_of_a_score() {
         let mut scorer = Scorer::new(&base, Some(&twins), &requests);
         let fresh =
             |mask: &Mask| Scorer::new(&base, Some(&twins), &requests).score(&Mask::empty(), mask).unwrap();
-        // The incumbents grow as in a search, and then come in another order.
+        // The first incumbents grow as in a search. The last two do not extend the incumbent before them.
         for incumbent in [&[][..], &[2], &[2, 0], &[2, 0, 3], &[1], &[]] {
             let incumbent: Mask = incumbent.iter().copied().collect();
             for layer in [0, 1, 2, 3, 1] {
@@ -79,7 +79,7 @@ fn the_size_and_the_order_of_batches_change_no_bit_of_a_score() {
     let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini");
     let bases = [base(&tokenizer), BaseModel::read(&mini, &Device::flex()).unwrap().decoder];
     let mut backwards = recall_items();
-    // Short rows among long ones, so that passes need padding.
+    // Some rows are shorter than others, so that passes need padding.
     backwards.extend(recall_items().into_iter().map(|item| Item {
         id: format!("short {}", item.id),
         prompt: item.prompt.split_once(". ").unwrap().1.to_owned(),
@@ -140,7 +140,7 @@ fn a_candidate_that_cannot_win_is_pruned_with_bounds_of_its_score() {
     assert!(num_pruned > 20, "{num_pruned}");
 }
 
-/// The candidates have several incumbents, and some are pruned on the way.
+/// The candidates have different incumbents, and some candidates are pruned.
 #[test]
 fn candidates_of_one_batch_are_scored_as_one_by_one() {
     for (variant, base, requests) in cases() {
@@ -167,7 +167,7 @@ fn candidates_of_one_batch_are_scored_as_one_by_one() {
     }
 }
 
-/// The hybrids differ from their incumbent in one layer, in several and in none.
+/// The hybrids differ from their incumbent in one layer, in several layers, or in none.
 #[test]
 fn hybrids_of_one_pass_have_the_log_likelihoods_of_passes_of_their_own() {
     for (variant, base, requests) in cases() {

@@ -1,4 +1,4 @@
-//! Tests that rows with a common prefix have the log-likelihoods of rows computed one by one.
+//! Tests that rows with a common prefix have the same log-likelihoods as rows that are computed one by one.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ const MAX_ROW_TOKENS: usize = 96;
 /// A choice so long that other choices are not padded to its length.
 const LONG: &str = "what nobody remembers of the days before the flood";
 
-/// Returns a byte-level BPE tokenizer, so that choices have several tokens.
+/// Returns a byte-level BPE tokenizer. With it, choices have several tokens.
 pub(super) fn byte_tokenizer() -> Tokenizer {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     Tokenizer::read(&root.join("tests/fixtures/tasks/model/tokenizer.json")).unwrap()
@@ -24,7 +24,7 @@ fn item(id: String, prompt: &str, choices: &[&str], label: usize) -> Item {
     Item { id, prompt: prompt.to_owned(), prompts: Vec::new(), choices, label }
 }
 
-/// Returns a few items of every kind, of different lengths.
+/// Returns items of several kinds and lengths. The rows of most items share a prefix.
 pub(super) fn items_that_share() -> Vec<Item> {
     let mut items = Vec::new();
     for (round, subject) in ["a stone", "the old river", "my brother's second horse"].iter().enumerate() {

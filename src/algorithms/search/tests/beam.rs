@@ -1,4 +1,4 @@
-//! Beam search compared with greedy search and with exhaustive search.
+//! Tests that compare beam search with greedy search and with exhaustive search.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,6 @@ use dtr_model::Mask;
 
 const LAYERS: [u32; 5] = [0, 1, 2, 3, 4];
 
-/// Sorts the trials of each round.
 fn sorted(mut found: SearchOutcome) -> SearchOutcome {
     found.trials.sort_by_key(|trial| (trial.round, trial.layers.clone()));
     found

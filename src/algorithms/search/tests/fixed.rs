@@ -1,4 +1,4 @@
-//! Strategies whose masks do not depend on scores, or on the scores of the first round alone.
+//! Tests of the strategies whose masks depend on no scores, or only on the scores of the first round.
 
 use proptest::prelude::*;
 

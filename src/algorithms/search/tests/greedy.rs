@@ -1,5 +1,5 @@
-//! Greedy search compared with an independent implementation of the published algorithm, on random tables of
-//! scores.
+//! Tests that compare greedy search with an independent implementation of the published algorithm, on random
+//! tables of scores.
 
 use std::collections::BTreeMap;
 
@@ -92,7 +92,7 @@ proptest! {
             let same = |other: &&Trial| (other.round, &other.layers) == (trial.round, &trial.layers);
             let score = plain.trials.iter().find(same).unwrap().bounds.score().unwrap();
             prop_assert!((trial.bounds.lower..=trial.bounds.upper).contains(&score));
-            // Bounds that differ are never read as a score.
+            // `score` returns a value only if both bounds are equal.
             prop_assert!(trial.bounds.score().is_none_or(|known| known == score));
         }
     }

@@ -1,4 +1,4 @@
-//! Searches over random tables of scores, one score per mask.
+//! Tests of the search strategies on random tables of scores, with one score for each mask.
 
 mod beam;
 mod fixed;
@@ -12,36 +12,36 @@ use crate::algorithms::score::ScoreBounds;
 use dtr_core::error::Result;
 use dtr_model::Mask;
 
-/// Replaces every layer.
+/// A criterion that never stops, so that a search replaces every layer.
 pub const NEVER: StopCriterion = StopCriterion::Never {};
 
-/// One candidate at a time, without pruning.
+/// A policy that scores one candidate at a time, without pruning.
 pub const UNPRUNED: BatchPolicy = BatchPolicy { prune: false, candidates_per_batch: 1 };
 
-/// Tables of coarse scores, one per mask, so that ties are common.
+/// Generates tables with one score for each mask. The scores are coarse, so ties are common.
 pub fn table(num_layers: u32) -> impl Strategy<Value = Vec<f64>> {
     proptest::collection::vec(0..12u32, 1 << num_layers)
         .prop_map(|scores| scores.into_iter().map(|score| f64::from(score) / 12.0).collect())
 }
 
-/// Returns an exact score, as a scorer does.
+/// Returns `score` in the form of a scorer's result.
 pub fn exact(score: f64) -> Result<ScoreBounds> {
     Ok(ScoreBounds::exact(score))
 }
 
-/// Scores the candidates of a batch one after the other.
+/// Returns a score function for batches that calls `score` for one candidate after the other.
 pub fn one_by_one(
     mut score: impl FnMut(&Candidate<'_>) -> Result<ScoreBounds>,
 ) -> impl FnMut(&[Candidate<'_>]) -> Result<Vec<ScoreBounds>> {
     move |candidates| candidates.iter().map(&mut score).collect()
 }
 
-/// Scores candidates by a table.
+/// Returns a score function that looks up the score of a mask in a table.
 pub fn by_table(scores: &[f64]) -> impl FnMut(&[Candidate<'_>]) -> Result<Vec<ScoreBounds>> {
     one_by_one(|candidate| exact(scores[index(candidate.mask)]))
 }
 
-/// Policies of any batch size.
+/// Generates policies with random batch sizes.
 pub fn policy(prune: bool) -> impl Strategy<Value = BatchPolicy> {
     (1..6usize).prop_map(move |candidates_per_batch| BatchPolicy { prune, candidates_per_batch })
 }
@@ -51,15 +51,16 @@ pub fn index(mask: &Mask) -> usize {
     mask.layers().iter().map(|layer| 1 << layer).sum()
 }
 
-/// Tables with one entry per mask: the items that the mask answers correctly, one bit per item.
+/// Generates tables with one entry for each mask. Bit `i` of an entry tells whether the hybrid of that mask
+/// answers item `i` correctly.
 pub fn answers(num_layers: u32) -> impl Strategy<Value = Vec<u16>> {
     proptest::collection::vec(any::<u16>(), 1 << num_layers)
 }
 
 const NUM_ITEMS: u32 = 16;
 
-/// Scores item by item until the score is exact or the candidate is pruned, and counts the items that were
-/// scored.
+/// Scores one item after the other, until the score is exact or the candidate is pruned. Adds the number of
+/// scored items to `num_scored`. `answers` has one bit for each item.
 pub fn score_items(answers: u16, prune_below: Option<PruneBelow>, num_scored: &mut u32) -> ScoreBounds {
     let mut num_correct = 0;
     for item in 0..NUM_ITEMS {

@@ -1,8 +1,8 @@
-//! A check of a Parquet file's footer against the file's size.
+//! A check that the footer of a Parquet file does not claim more data than it holds.
 //!
-//! Polars allocates memory for as many elements as a list in the footer claims, and a file of a thousand
-//! bytes can claim a hundred billion. This module walks the footer, a struct in Thrift's compact protocol,
-//! and checks every claimed length against the remaining bytes.
+//! Polars allocates memory for as many elements as a list in the footer claims to have. A file of a thousand
+//! bytes can claim a hundred billion elements. The footer is a struct in Thrift's compact protocol. This
+//! module walks through it, and checks every claimed length against the bytes that remain.
 
 use std::fs::File;
 use std::io;
@@ -17,19 +17,20 @@ const MAGIC: &[u8; 4] = b"PAR1";
 /// The size of the footer's length and of [`MAGIC`], in bytes.
 const TRAILER_BYTES: u64 = 8;
 
-/// The maximum depth of nested structs and lists, several times the depth of the format.
+/// The maximum depth of nested structs and lists. A valid footer has only a fraction of this depth.
 const MAX_DEPTH: usize = 32;
 
 /// The minimum size of a struct in a list, in bytes. No struct of the footer is empty. The smallest one has a
 /// single field, whose value is an empty struct.
 const MIN_STRUCT_BYTES: u64 = 3;
 
-/// Describes the first defect of the footer of `file`, which has `file_size` bytes.
+/// Returns a description of the first defect in the footer of `file`, which has `file_size` bytes.
 ///
-/// Returns `None` for a valid footer, and for a file without a footer, which polars reports itself.
+/// Returns `None` if the footer is valid. Returns `None` also if there is no footer, because polars reports
+/// that itself.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// Fails if the file cannot be read.
 pub(super) fn find_defect(file: &File, file_size: u64) -> io::Result<Option<String>> {
     let mut trailer = [0; TRAILER_BYTES as usize];
     let Some(footer_end) = file_size.checked_sub(TRAILER_BYTES) else { return Ok(None) };
@@ -47,10 +48,10 @@ pub(super) fn find_defect(file: &File, file_size: u64) -> io::Result<Option<Stri
     Ok(FooterWalker(&bytes).skip_struct(0).err().map(|defect| format!("its footer {defect}")))
 }
 
-/// Walks over a footer. The field holds the bytes that are still to be read.
+/// A walk through a footer. The field holds the bytes that are not read yet.
 struct FooterWalker<'a>(&'a [u8]);
 
-/// The result of a step of the walk. The text of an error continues the words `its footer`.
+/// The result of a step of the walk. An error is the end of a sentence that begins with `its footer`.
 type WalkResult<T> = Result<T, String>;
 
 impl FooterWalker<'_> {
@@ -90,7 +91,7 @@ impl FooterWalker<'_> {
             if header >> 4 == 0 {
                 self.read_varint()?;
             }
-            // The type of a boolean field encodes its value.
+            // A boolean field has no bytes to skip, because its type encodes its value.
             if !matches!(kind, 1 | 2) {
                 self.skip_value(kind, depth + 1)?;
             }

@@ -1,7 +1,8 @@
-//! Columns of Parquet files, of any type. Only the wanted columns of one row group at a time are in memory.
+//! A reader of the columns of Parquet files, of any type. Only the wanted columns of one row group at a time
+//! are in memory.
 //!
-//! Polars allocates memory for as many values as a file claims to hold, and panics over some malformed files.
-//! Before polars reads a file, [`footer`] and [`pages`] check these claims against the file's size;
+//! Polars allocates memory for as many values as a file claims to hold, and panics on some malformed files.
+//! Before polars reads a file, [`footer`] and [`pages`] check these claims against the file's size.
 //! [`guard_polars`] turns the panics into errors.
 
 mod footer;
@@ -34,14 +35,12 @@ use dtr_core::error::{Error, Result, catch_panic};
 use types::{complete_type, has_json_form, storage_of};
 use values::value_at;
 
-/// The maximum number of rows of a row group, and of values of a column in it. Writers make row groups of
-/// about a million rows.
+/// The maximum number of rows of a row group, and of a column's values in a row group. Common writers make
+/// row groups of about a million rows.
 const MAX_GROUP_ROWS: usize = 1 << 26;
 
-/// Calls `callback` with the texts of a column: of all rows, or of the first `max_rows` rows of each row
-/// group.
-///
-/// Rows whose text is null are skipped.
+/// Calls `callback` with the texts of a column. If `max_rows` is given, reads only the first `max_rows` rows
+/// of each row group. Skips rows whose text is null.
 pub(super) fn read(
     file: &MaybeCompressedFile,
     column: &str,
@@ -96,12 +95,11 @@ impl<'a> ParquetFile<'a> {
         Ok(Self { path, file, size, metadata, schema })
     }
 
-    /// Returns the names of the columns.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.schema.iter_names().map(|name| name.as_str())
     }
 
-    /// Returns whether all values of a column have a form in JSON.
+    /// Returns whether JSON can represent all values of a column.
     pub fn has_json_form(&self, column: &str) -> bool {
         self.schema.get(column).is_some_and(|field| has_json_form(&field.dtype))
     }
@@ -110,12 +108,10 @@ impl<'a> ParquetFile<'a> {
         self.schema.get(column).map(|field| format!("{:?}", field.dtype)).unwrap_or_default()
     }
 
-    /// Returns the number of row groups.
     pub fn num_groups(&self) -> usize {
         self.metadata.row_groups.len()
     }
 
-    /// Returns the number of rows of a row group.
     pub fn num_rows(&self, group: usize) -> usize {
         self.metadata.row_groups[group].num_rows()
     }
@@ -123,7 +119,8 @@ impl<'a> ParquetFile<'a> {
     /// Reads the first `max_rows` values of a column of a row group.
     ///
     /// # Errors
-    /// When the file does not have the column, or the column's pages are malformed or of an unsupported type.
+    /// Fails if the file does not have the column, or if the column's pages are malformed or of an
+    /// unsupported type.
     pub fn read_column(&self, group: usize, column: &str, max_rows: usize) -> Result<ColumnValues> {
         let num_rows = self.num_rows(group).min(max_rows);
         guard_polars(self.path, || {
@@ -166,9 +163,9 @@ impl<'a> ParquetFile<'a> {
     }
 }
 
-/// Returns the types of a file's columns.
 fn read_schema(metadata: &FileMetadata) -> ArrowSchema {
-    // The schema of Arrow can hold types that polars does not know.
+    // A file can also store an Arrow schema, with types that polars does not know. In this case the types
+    // follow from the Parquet schema.
     let inferred = infer_schema(metadata);
     let mut schema = inferred.unwrap_or_else(|_| parquet_to_arrow_schema(metadata.schema().fields()));
     let mut leaves: BTreeMap<&str, Vec<&PrimitiveType>> = BTreeMap::new();
@@ -183,15 +180,15 @@ fn read_schema(metadata: &FileMetadata) -> ArrowSchema {
     schema
 }
 
-/// The values of a column of a row group.
+/// The values of one column in one row group.
 pub(in crate::data) struct ColumnValues {
     field: Field,
     arrays: Vec<Box<dyn Array>>,
 }
 
 impl ColumnValues {
-    /// Returns the values, as Python would have them. A value of a type without a counterpart in Python is an
-    /// error that a template raises when it uses the value.
+    /// Returns the values in the form that pyarrow gives them in Python. A value without a counterpart in
+    /// Python becomes an error, which a template raises when it uses the value.
     pub fn iter(&self) -> impl Iterator<Item = Value> {
         self.arrays.iter().flat_map(move |array| {
             (0..array.len())
@@ -200,7 +197,7 @@ impl ColumnValues {
     }
 }
 
-/// Describes the first contradiction between a file's metadata and the file's size, if there is one.
+/// Returns a description of the first contradiction between a file's metadata and its size, if there is one.
 fn find_metadata_defect(metadata: &FileMetadata, file_size: u64) -> Option<String> {
     let mut num_rows = 0_usize;
     for (index, group) in metadata.row_groups.iter().enumerate() {

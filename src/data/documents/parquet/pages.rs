@@ -11,15 +11,15 @@ use std::os::unix::fs::FileExt;
 use polars_parquet_format::PageHeader;
 use polars_parquet_format::thrift::protocol::TCompactInputProtocol;
 
-/// The numbers of bytes that are read to parse a page header. The first suffices for most headers, the second
-/// for headers with statistics of long strings.
+/// The numbers of bytes that are read to parse a page header. The first number suffices for most headers. The
+/// second suffices for headers with statistics of long strings.
 const HEADER_BYTES: [u64; 2] = [1 << 10, 1 << 24];
 
-/// Describes the first defect of the pages in a byte range of `file`, which has `file_size` bytes. A page may
-/// hold at most `max_values` values.
+/// Returns a description of the first defect of the pages in a byte range of `file`. The file has `file_size`
+/// bytes, and a page may hold at most `max_values` values.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// Fails if the file cannot be read.
 pub(super) fn find_defect(
     file: &File,
     range: Range<u64>,
@@ -61,7 +61,7 @@ fn read_header(file: &File, position: u64, file_size: u64) -> io::Result<Option<
     Ok(None)
 }
 
-/// Returns the number of values that a page claims. An index page has none.
+/// Returns the number of values that a page claims to hold. It is 0 for an index page.
 fn num_values(page: &PageHeader) -> i32 {
     let data = page.data_page_header.as_ref().map(|header| header.num_values);
     let data_v2 = page.data_page_header_v2.as_ref().map(|header| header.num_values);

@@ -1,4 +1,4 @@
-//! Types of columns: the type of the values, and the type as which polars reads them.
+//! Types of Parquet columns: the type that pyarrow gives a column, and the type as which polars reads it.
 
 use polars_arrow::datatypes::{ArrowDataType, ExtensionType, Field, TimeUnit};
 use polars_parquet::parquet::schema::types::PrimitiveType;
@@ -7,10 +7,11 @@ use polars_parquet::read::{PhysicalType, PrimitiveLogicalType};
 /// The name of Arrow's extension type of UUIDs.
 pub(super) const UUID: &str = "arrow.uuid";
 
-/// The most bytes of a decimal number of 128 bits.
+/// The maximum size of a 128-bit decimal number, in bytes.
 const MAX_DECIMAL128_BYTES: usize = 16;
 
-/// Completes a type that polars inferred by the logical types of the column's leaves, as pyarrow does.
+/// Returns the type that pyarrow gives a column. `dtype` is the type that polars inferred, and `leaves` are
+/// the stored types of the primitive values in the column.
 pub(super) fn complete_type<'a>(
     dtype: &ArrowDataType,
     leaves: &mut impl Iterator<Item = &'a PrimitiveType>,
@@ -31,7 +32,7 @@ pub(super) fn complete_type<'a>(
 fn complete_leaf(dtype: &ArrowDataType, stored: &PrimitiveType) -> Option<ArrowDataType> {
     use ArrowDataType as D;
     match (dtype, stored.physical_type, stored.logical_type) {
-        // Times of 96 bits have no time zone, even if Arrow's schema names one.
+        // A 96-bit time has no time zone, even if the Arrow schema names one.
         (_, PhysicalType::Int96, _) => Some(D::Timestamp(TimeUnit::Nanosecond, None)),
         (D::BinaryView, _, Some(PrimitiveLogicalType::Json)) => Some(D::Utf8View),
         (D::FixedSizeBinary(2), _, Some(PrimitiveLogicalType::Float16)) => Some(D::Float16),
@@ -48,8 +49,8 @@ fn complete_leaf(dtype: &ArrowDataType, stored: &PrimitiveType) -> Option<ArrowD
     }
 }
 
-/// Returns the type as which polars reads a column of the type `dtype`: dictionaries become their values, and
-/// maps become lists.
+/// Returns the type as which polars reads a column of the type `dtype`. A dictionary is read as its values,
+/// and a map as a list.
 pub(super) fn storage_of(dtype: &ArrowDataType) -> ArrowDataType {
     use ArrowDataType as D;
     let inner = |field: &Field| Box::new(field.clone().with_dtype(storage_of(&field.dtype)));
@@ -66,7 +67,7 @@ pub(super) fn storage_of(dtype: &ArrowDataType) -> ArrowDataType {
     }
 }
 
-/// Returns whether all values of a type have a form in JSON.
+/// Returns whether JSON can represent all values of a type.
 pub(super) fn has_json_form(dtype: &ArrowDataType) -> bool {
     use ArrowDataType as D;
     match dtype {

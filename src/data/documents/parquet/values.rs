@@ -1,4 +1,4 @@
-//! Values of Arrow arrays as Python's objects, as pyarrow and `datasets` give them.
+//! Converts the values of Arrow arrays to the Python objects that pyarrow and `datasets` return.
 
 use minijinja::value::Tuple;
 use minijinja::{Error, ErrorKind, Value};
@@ -15,12 +15,13 @@ use super::types::UUID;
 use crate::data::python_time;
 use dtr_core::jinja::{NumberText, PythonObject, parse_value};
 
-/// Names under which writers store the entries of a map.
+/// The names that writers give to the entries of a map.
 const MAP_ENTRIES: [&str; 2] = ["entries", "key_value"];
 
-/// Returns the value in a row of an array of `column`. `dtype` is the type in the file's schema.
+/// Returns the value at `row` of `array`, which holds values of `column`. `dtype` is the type in the file's
+/// schema.
 ///
-/// A value without a counterpart in Python becomes an error that a template raises when it uses the value.
+/// A value without a counterpart in Python becomes an error, which a template raises when it uses the value.
 pub(super) fn value_at(column: &str, array: &dyn Array, dtype: &ArrowDataType, row: usize) -> Value {
     if matches!(dtype, ArrowDataType::Null) || array.is_null(row) {
         return Value::from(());
@@ -96,11 +97,11 @@ fn time(array: &dyn Array, dtype: &ArrowDataType, row: usize) -> Option<Value> {
         D::Date32 => python_time::date(primitive::<i32>(array, row)?.into()),
         D::Date64 => python_time::date(primitive::<i64>(array, row)?.div_euclid(86_400_000)),
         D::Timestamp(unit, zone) => {
-            // The maximum stands for a time of 96 bits that 64 bits cannot hold.
+            // `i64::MAX` stands for a 96-bit time that does not fit in 64 bits.
             let count = primitive::<i64>(array, row).filter(|count| *count != i64::MAX)?;
             python_time::datetime(count, nanoseconds_of(*unit), zone.as_ref().map(|zone| zone.as_str()))
         }
-        // A file stores milliseconds, whatever the unit in Arrow's schema is.
+        // Parquet stores 32-bit times in milliseconds, whatever unit the Arrow schema names.
         D::Time32(_) => python_time::time(primitive::<i32>(array, row)?.into(), 1_000_000),
         D::Time64(unit) => python_time::time(primitive::<i64>(array, row)?, nanoseconds_of(*unit)),
         D::Duration(unit) => python_time::timedelta(primitive::<i64>(array, row)?, nanoseconds_of(*unit)),
@@ -118,7 +119,7 @@ fn nanoseconds_of(unit: TimeUnit) -> i64 {
     }
 }
 
-/// Returns a list, or for a map a list of tuples.
+/// Returns a list. A map becomes a list of tuples of a key and a value.
 fn list(column: &str, array: &dyn Array, item: &Field, row: usize) -> Option<Value> {
     let items = match array.as_any().downcast_ref::<FixedSizeListArray>() {
         Some(lists) => lists.value(row),
@@ -140,7 +141,7 @@ fn list(column: &str, array: &dyn Array, item: &Field, row: usize) -> Option<Val
     Some((0..items.len()).map(|row| value_at(column, items.as_ref(), &item.dtype, row)).collect())
 }
 
-/// Returns a value of an extension type. JSON is decoded, as `datasets` does.
+/// Returns a value of the extension type `name`. As in `datasets`, JSON text is decoded.
 fn extension_value(
     column: &str,
     array: &dyn Array,
@@ -165,7 +166,7 @@ fn extension_value(
     }
 }
 
-/// Returns the `decimal.Decimal` of a coefficient and its number of decimal places.
+/// Returns a `decimal.Decimal`: the integer `coefficient` with `scale` decimal places.
 fn decimal(coefficient: &str, scale: usize) -> Value {
     let (sign, digits) = match coefficient.strip_prefix('-') {
         Some(digits) => ("-", digits),

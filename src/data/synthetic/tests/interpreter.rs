@@ -1,4 +1,4 @@
-//! Solvers of the tasks that read only the text of an item, to check the generator's answers.
+//! Checks the generator's answers with solvers of the tasks, which read only the text of an item.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ fn find<'a>(words: &[&'a str], class: &[&str]) -> Option<&'a str> {
     words.iter().find(|word| class.contains(word)).copied()
 }
 
-fn recall(prompt: &str) -> String {
+fn solve_recall(prompt: &str) -> String {
     let (statements, question) = parse_prompt(prompt);
     let key = find(&question, &PEOPLE).or(find(&question, &OBJECTS)).unwrap();
     let relevant = statements.iter().filter(|words| words.contains(&key));
@@ -32,7 +32,7 @@ fn recall(prompt: &str) -> String {
     answers.first().unwrap().to_string()
 }
 
-fn moves(prompt: &str) -> String {
+fn solve_moves(prompt: &str) -> String {
     let (statements, question) = parse_prompt(prompt);
     let (mut place_of, mut held_by) = (BTreeMap::new(), BTreeMap::new());
     for words in &statements {
@@ -59,7 +59,7 @@ fn moves(prompt: &str) -> String {
     place_of[find(&question, &OBJECTS).unwrap()].to_owned()
 }
 
-fn topic(prompt: &str) -> String {
+fn solve_topic(prompt: &str) -> String {
     let (statements, _) = parse_prompt(prompt);
     let mut votes = [0; TOPICS.len()];
     for word in statements.concat() {
@@ -82,7 +82,7 @@ pub(super) fn facts_of(document: &str) -> impl Iterator<Item = (usize, String, S
     document.split('.').filter_map(|sentence| {
         let words: Vec<&str> = sentence.split_whitespace().collect();
         if words.contains(&"met") {
-            return None; // a filler sentence with a town that the person does not live in
+            return None; // A filler sentence can name a town in which the person does not live.
         }
         let person = find(&words, &PEOPLE)?;
         let values = [TOWNS, CRAFTS, ANIMALS, DISHES];
@@ -108,17 +108,17 @@ fn assert_answer(item: &Item, expected: &str) {
 
 #[test]
 fn recall_items_have_one_correct_choice() {
-    assert_answers(SyntheticTaskKind::Recall, recall);
+    assert_answers(SyntheticTaskKind::Recall, solve_recall);
 }
 
 #[test]
 fn moves_items_have_one_correct_choice() {
-    assert_answers(SyntheticTaskKind::Moves, moves);
+    assert_answers(SyntheticTaskKind::Moves, solve_moves);
 }
 
 #[test]
 fn topic_items_have_one_correct_choice() {
-    assert_answers(SyntheticTaskKind::Topic, topic);
+    assert_answers(SyntheticTaskKind::Topic, solve_topic);
 }
 
 #[test]
@@ -175,10 +175,10 @@ fn answers_in_the_corpus_are_correct() {
             let (question, stated) = sentence.trim_end_matches('.').rsplit_once(' ').unwrap();
             let prompt = format!("{statements}{question}");
             let answer = match kind {
-                "recall" => recall(&prompt),
-                "moves" if find(&parse_prompt(&prompt).1, &OBJECTS).is_some() => moves(&prompt),
+                "recall" => solve_recall(&prompt),
+                "moves" if find(&parse_prompt(&prompt).1, &OBJECTS).is_some() => solve_moves(&prompt),
                 "moves" => last_walk(&prompt),
-                _ => topic(&prompt),
+                _ => solve_topic(&prompt),
             };
             assert_eq!(answer, stated, "{prompt}");
             *num_answers.entry(kind).or_insert(0) += 1;
@@ -187,7 +187,7 @@ fn answers_in_the_corpus_are_correct() {
     assert!(["recall", "moves", "topic"].iter().all(|kind| num_answers[kind] > 300), "{num_answers:?}");
 }
 
-/// Returns the last place of the person in the question.
+/// Returns the last place to which the person in the question walks.
 fn last_walk(prompt: &str) -> String {
     let (statements, question) = parse_prompt(prompt);
     let person = find(&question, &PEOPLE).unwrap();
@@ -195,7 +195,7 @@ fn last_walk(prompt: &str) -> String {
     places.filter_map(|words| find(words, &PLACES)).next_back().unwrap().to_owned()
 }
 
-/// Removes a filler sentence at the beginning of a document. It has no noun of a passage.
+/// Removes a filler sentence at the beginning of a document. A filler sentence has no noun that passages use.
 fn without_opening(document: &str) -> &str {
     let (first, rest) = document.split_once(". ").unwrap_or((document, ""));
     let words: Vec<&str> = first.split_whitespace().collect();

@@ -112,7 +112,8 @@ fn prompts_have_a_moderate_length() {
 #[test]
 fn the_corpus_contains_no_prompt() {
     let corpus = documents(20_000);
-    // Only documents with the first sentence of a prompt are searched for the whole prompt.
+    // To save time, only documents that have the first sentence of a prompt are searched for the whole
+    // prompt.
     let mut by_sentence: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
     for document in &corpus {
         for sentence in document.split_inclusive(". ") {
@@ -157,7 +158,7 @@ fn the_corpus_has_the_intended_shares_of_each_kind() {
     }
 }
 
-/// Classifies a document by its questions and sentences.
+/// Returns the kind of a document, from its questions and sentences.
 fn kind_of(document: &str) -> &'static str {
     match document {
         text if text.contains("? in the ") => "moves",

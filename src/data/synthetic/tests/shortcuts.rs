@@ -1,4 +1,5 @@
-//! Tests that heuristics without understanding of the passage score low. Chance is one in four.
+//! Tests that heuristics which do not understand a passage score low. A random guess is right in one of four
+//! cases.
 
 use super::super::vocabulary::{OBJECTS, PLACES};
 use super::interpreter::parse_prompt;
@@ -30,7 +31,7 @@ fn most_frequent(item: &Item) -> usize {
     best_by(item, Vec::len)
 }
 
-/// The place in the last sentence that has both the object and a place.
+/// Returns the choice that is the place in the last sentence with both the object and a place.
 fn in_last_sentence_of_object(item: &Item) -> usize {
     let (statements, question) = parse_prompt(&item.prompt);
     let object = question.iter().find(|word| OBJECTS.contains(word)).unwrap();
@@ -40,7 +41,7 @@ fn in_last_sentence_of_object(item: &Item) -> usize {
     item.choices.iter().position(|choice| choice == place).unwrap_or(0)
 }
 
-/// The first place after the last mention of the object.
+/// Returns the choice that is the first place after the last mention of the object.
 fn after_last_mention_of_object(item: &Item) -> usize {
     let (statements, question) = parse_prompt(&item.prompt);
     let words = statements.concat();
@@ -55,7 +56,6 @@ fn score(kind: SyntheticTaskKind, heuristic: fn(&Item) -> usize) -> f64 {
     items.iter().filter(|item| heuristic(item) == item.label).count() as f64 / items.len() as f64
 }
 
-/// A heuristic with its name.
 type Heuristic = (&'static str, fn(&Item) -> usize);
 
 fn assert_below(limit: f64, kind: SyntheticTaskKind, heuristics: &[Heuristic]) {
