@@ -12,7 +12,7 @@ use crate::algorithms::pretrain::PretrainConfig;
 use crate::hub;
 use dtr_core::count::Count;
 use dtr_core::error::{Error, Result};
-use dtr_core::ranges::{OutOfRange, find_out_of_range_value};
+use dtr_core::schema_ranges::{OutOfRange, find_out_of_range_value};
 use dtr_model::{Variant, check_head_counts};
 
 /// Checks all values of `manifest`, including the definitions that the sweep does not use.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::schema::experiment_schema;
 use dtr_core::markdown::wrap_markdown;
-use dtr_core::ranges::describe_range;
+use dtr_core::schema_ranges::describe_range;
 
 const INTRODUCTION: &str = "\
 # Manifest reference

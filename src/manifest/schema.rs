@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::Manifest;
-use dtr_core::ranges::generate_schema;
+use dtr_core::schema_ranges::generate_schema;
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let mut schema = generate_schema::<Manifest>();

@@ -50,7 +50,7 @@ impl ModelIdentity {
             ModelSource::Path(path) => {
                 let folder = PathBuf::from(path);
                 let files = BaseModel::compute_digests(&folder)?;
-                let reading = BaseModel::reading(&folder)?;
+                let reading = BaseModel::reader_version(&folder)?;
                 Some((folder, Self::Files { files, reading }))
             }
             ModelSource::Hub(model) => {

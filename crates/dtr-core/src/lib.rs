@@ -34,5 +34,5 @@ pub mod jinja;
 pub mod markdown;
 pub mod memory_guard;
 pub mod process;
-pub mod ranges;
+pub mod schema_ranges;
 pub mod seed;

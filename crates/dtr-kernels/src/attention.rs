@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::columns::ColumnBlock;
 use crate::exp::exp;
-use crate::vectors::{VectorPair, add_scaled, load, num_lanes, scale, store, zeros};
+use crate::vectors::{VectorPair, add_scaled, lanes_per_pair, load, scale, store, zeros};
 
 /// Inputs of [`attention_forward`].
 #[derive(Clone, Copy)]
@@ -88,7 +88,7 @@ impl WithSimd for AttendHead<'_> {
         let Self { head, output } = self;
         let width = head.width;
         let keys = transpose_keys(simd, head.k, width);
-        let stride = keys.len() / width * num_lanes::<S>();
+        let stride = keys.len() / width * lanes_per_pair::<S>();
         let mut weights = vec![0.0; QUERIES_PER_BLOCK * stride];
         let num_queries = head.q.len() / width;
         for query in (0..num_queries).step_by(QUERIES_PER_BLOCK) {
@@ -99,7 +99,7 @@ impl WithSimd for AttendHead<'_> {
             for (query, (weights, total)) in queries.clone().zip(rows) {
                 *total = head.exponentiate(simd, query, visible.clone(), weights);
             }
-            for first in (0..width).step_by(num_lanes::<S>()) {
+            for first in (0..width).step_by(lanes_per_pair::<S>()) {
                 let columns = ColumnBlock::new::<S>(first, width);
                 head.average_values(
                     simd,
@@ -115,13 +115,13 @@ impl WithSimd for AttendHead<'_> {
     }
 }
 
-/// Returns the keys, `[num_keys, k]`, in blocks of [`num_lanes`] keys. A block holds one vector pair per
+/// Returns the keys, `[num_keys, k]`, in blocks of [`lanes_per_pair`] keys. A block holds one vector pair per
 /// channel. Lane `i` of each pair belongs to key `i` of the block.
 #[inline(always)]
 fn transpose_keys<S: Simd>(simd: S, keys: &[f32], width: usize) -> Vec<VectorPair<S>> {
-    let mut transposed = Vec::with_capacity((keys.len() / width).div_ceil(num_lanes::<S>()) * width);
-    let mut lanes = vec![0.0; num_lanes::<S>()];
-    for block in keys.chunks(num_lanes::<S>() * width) {
+    let mut transposed = Vec::with_capacity((keys.len() / width).div_ceil(lanes_per_pair::<S>()) * width);
+    let mut lanes = vec![0.0; lanes_per_pair::<S>()];
+    for block in keys.chunks(lanes_per_pair::<S>() * width) {
         for channel in 0..width {
             lanes.fill(0.0);
             for (lane, key) in lanes.iter_mut().zip(block.chunks_exact(width)) {
@@ -151,7 +151,7 @@ impl QueryHead<'_> {
         keys: &[VectorPair<S>],
         scores: &mut [f32],
     ) -> Range<usize> {
-        let (width, stride, lanes) = (self.width, scores.len() / QUERIES_PER_BLOCK, num_lanes::<S>());
+        let (width, stride, lanes) = (self.width, scores.len() / QUERIES_PER_BLOCK, lanes_per_pair::<S>());
         let factor = (width as f32).powf(-0.5);
         let (first, end) = (self.visible_keys(queries.start).start, self.visible_keys(queries.end - 1).end);
         let mut q = [&self.q[..0]; QUERIES_PER_BLOCK];

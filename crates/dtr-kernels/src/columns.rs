@@ -2,9 +2,9 @@
 
 use pulp::Simd;
 
-use crate::vectors::{VectorPair, load, num_lanes, store, zeros};
+use crate::vectors::{VectorPair, lanes_per_pair, load, store, zeros};
 
-/// A block of up to [`num_lanes`] neighbouring columns, for any matrix with `matrix_width` columns.
+/// A block of up to [`lanes_per_pair`] neighbouring columns, for any matrix with `matrix_width` columns.
 #[derive(Clone, Copy)]
 pub(crate) struct ColumnBlock {
     first: usize,
@@ -16,7 +16,7 @@ impl ColumnBlock {
     /// Returns the block that begins at column `first`.
     #[inline(always)]
     pub(crate) fn new<S: Simd>(first: usize, matrix_width: usize) -> Self {
-        Self { first, num_columns: num_lanes::<S>().min(matrix_width - first), matrix_width }
+        Self { first, num_columns: lanes_per_pair::<S>().min(matrix_width - first), matrix_width }
     }
 
     #[inline(always)]

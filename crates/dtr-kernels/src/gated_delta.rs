@@ -9,7 +9,7 @@ use crate::checkpoints::{CHUNK, StateCheckpoints};
 use crate::columns::ColumnBlock;
 use crate::exp::exp_slice;
 use crate::recurrence::{RecurrenceShape, UpdateRule, forward};
-use crate::vectors::{VectorPair, add_product, add_scaled, dot, num_lanes, scale, zeros};
+use crate::vectors::{VectorPair, add_product, add_scaled, dot, lanes_per_pair, scale, zeros};
 
 /// Inputs of the gated delta rule. [`RecurrenceShape`] defines the letters of the shapes.
 #[derive(Clone, Copy)]
@@ -171,7 +171,7 @@ impl WithSimd for BackwardRow<'_> {
         let Self { row, d_output, gradients: mut d } = self;
         let RecurrenceShape { num_tokens, key_dim, value_dim, .. } = row.shape;
         let output_scale = (key_dim as f32).powf(-0.5);
-        for first in (0..value_dim).step_by(num_lanes::<S>()) {
+        for first in (0..value_dim).step_by(lanes_per_pair::<S>()) {
             let columns = ColumnBlock::new::<S>(first, value_dim);
             let mut states = StateCheckpoints::record(simd, num_tokens, columns, row.state, &row);
             let mut d_state = columns.load_rows(simd, d.state);

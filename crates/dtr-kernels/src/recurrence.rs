@@ -4,7 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::columns::ColumnBlock;
-use crate::vectors::{VectorPair, add_scaled, num_lanes, zeros};
+use crate::vectors::{VectorPair, add_scaled, lanes_per_pair, zeros};
 
 /// Sizes of a recurrence's arrays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl<R: UpdateRule> WithSimd for ForwardRow<'_, R> {
         let Self { shape: RecurrenceShape { num_tokens, key_dim, value_dim, .. }, rule, q, output, state } =
             self;
         let scale = (key_dim as f32).powf(-0.5);
-        for first in (0..value_dim).step_by(num_lanes::<S>()) {
+        for first in (0..value_dim).step_by(lanes_per_pair::<S>()) {
             let columns = ColumnBlock::new::<S>(first, value_dim);
             let mut state_columns = columns.load_rows(simd, state);
             for token in 0..num_tokens {

@@ -8,7 +8,7 @@ pub(crate) type VectorPair<S> = [<S as Simd>::f32s; 2];
 
 /// Returns how many numbers a [`VectorPair`] holds.
 #[inline(always)]
-pub(crate) fn num_lanes<S: Simd>() -> usize {
+pub(crate) fn lanes_per_pair<S: Simd>() -> usize {
     2 * S::F32_LANES
 }
 
@@ -17,14 +17,14 @@ pub(crate) fn zeros<S: Simd>(simd: S) -> VectorPair<S> {
     [simd.splat_f32s(0.0); 2]
 }
 
-/// Loads a slice of at most [`num_lanes`] numbers.
+/// Loads a slice of at most [`lanes_per_pair`] numbers.
 #[inline(always)]
 pub(crate) fn load<S: Simd>(simd: S, x: &[f32]) -> VectorPair<S> {
     let (first, second) = x.split_at(x.len().min(S::F32_LANES));
     [simd.partial_load_f32s(first), simd.partial_load_f32s(second)]
 }
 
-/// Stores the leading lanes of `x` in `out`, which holds at most [`num_lanes`] numbers.
+/// Stores the leading lanes of `x` in `out`, which holds at most [`lanes_per_pair`] numbers.
 #[inline(always)]
 pub(crate) fn store<S: Simd>(simd: S, out: &mut [f32], x: VectorPair<S>) {
     let middle = out.len().min(S::F32_LANES);

@@ -22,14 +22,14 @@ pub struct Layer {
 }
 
 /// The input and the output of a layer's attention block. The twin of the layer is trained on them.
-pub struct LayerIo {
+pub struct MixerIo {
     /// Normalised hidden states, `[b, t, d]`.
     pub input: Tensor<3>,
     /// The output of the block after its output projection, `[b, t, d]`.
     pub output: Tensor<3>,
 }
 
-impl LayerIo {
+impl MixerIo {
     /// Joins the inputs and outputs of several layers along the batch dimension, one layer after another.
     pub fn stack(mut layers: Vec<Self>) -> Self {
         if layers.len() == 1 {
@@ -147,10 +147,10 @@ impl Layer {
         context: &ForwardContext,
         epsilon: f64,
         state: Option<&mut Option<MixerState>>,
-    ) -> (Tensor<3>, LayerIo) {
+    ) -> (Tensor<3>, MixerIo) {
         let (x, input) = residual.into_normed(&self.input_norm, epsilon);
         let output = mixer.forward(input.clone(), context, state);
-        (x, LayerIo { input, output })
+        (x, MixerIo { input, output })
     }
 
     /// Runs the second half of the layer: adds the mixer's output `output_btd` to the hidden states `x_btd`,
@@ -250,12 +250,12 @@ impl Decoder {
     /// Runs the first `num_layers` layers on the token rows `ids`, which have equal lengths. Calls `callback`
     /// for each of these layers in order, with the layer's index and the input and output of the layer's
     /// attention.
-    pub fn for_each_layer_io(
+    pub fn for_each_mixer_io(
         &self,
         ids: &[Vec<u32>],
         context: &ForwardContext,
         num_layers: usize,
-        mut callback: impl FnMut(usize, LayerIo),
+        mut callback: impl FnMut(usize, MixerIo),
     ) {
         let epsilon = self.config.norm_epsilon;
         let mut residual = ResidualStream::from(self.embed(token_tensor(ids, &self.device())));

@@ -32,7 +32,7 @@ mod tests;
 pub use chat_template::ChatTemplate;
 pub use config::{DecoderConfig, DecoderShape};
 pub(crate) use decoder::token_tensor;
-pub use decoder::{Decoder, LayerIo};
+pub use decoder::{Decoder, MixerIo};
 pub use decoder_state::{DecoderState, StateBytes};
 pub use directory::{
     BaseModel, HybridWriter, LoadedModel, read_eos_token_ids, unused_tensors_note, write_base_model,

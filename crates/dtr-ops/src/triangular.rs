@@ -39,7 +39,7 @@ pub(crate) fn unit_triangular_inverse(n_mncc: &Tensor<4>) -> Tensor<4> {
 
 /// Splits `x_mnck` into runs of `2·half` rows. Returns the upper halves and the lower halves of the runs,
 /// `[m, n·c/(2·half), half, k]` each.
-pub(crate) fn half_rows(x_mnck: &Tensor<4>, half: usize) -> (Tensor<4>, Tensor<4>) {
+pub(crate) fn split_row_halves(x_mnck: &Tensor<4>, half: usize) -> (Tensor<4>, Tensor<4>) {
     let [outer, chunks, size, width] = x_mnck.dims();
     let blocks = x_mnck.clone().reshape([outer, chunks * size / half, half, width]);
     (select_every_second(blocks.clone(), 0), select_every_second(blocks, 1))

@@ -7,7 +7,7 @@ use burn::tensor::{DType, Tensor};
 use dtr_core::error::{Error, Result};
 use dtr_model::optimizer::{AdamW, AdamWConfig, Gradient};
 use dtr_model::{
-    AttentionStats, AutodiffCopy, Decoder, LayerIo, Mixer, NamedTensors, SafetensorsReader, TwinInit, Twins,
+    AttentionStats, AutodiffCopy, Decoder, Mixer, MixerIo, NamedTensors, SafetensorsReader, TwinInit, Twins,
     Variant, stack_layers, unstack_layers,
 };
 use dtr_ops::mean_squared_error;
@@ -81,7 +81,7 @@ impl StackTrainer {
     ///
     /// If the variant's `init` is `Calibrated`, the first step begins with the calibration of the twins'
     /// gates and scales on these inputs.
-    pub fn train_step(&mut self, context: &StepContext<'_>, io: &LayerIo) -> PendingLosses {
+    pub fn train_step(&mut self, context: &StepContext<'_>, io: &MixerIo) -> PendingLosses {
         let is_first = context.step == 0;
         if is_first && self.init == TwinInit::Calibrated {
             self.calibrate(context, io);
@@ -100,7 +100,7 @@ impl StackTrainer {
         PendingLosses { losses: losses.inner(), gradient_norms, output_variances }
     }
 
-    fn calibrate(&mut self, context: &StepContext<'_>, io: &LayerIo) {
+    fn calibrate(&mut self, context: &StepContext<'_>, io: &MixerIo) {
         let mut twins = self.twins();
         let num_layers = twins.len();
         for ((index, twin), layer) in twins.iter_mut().enumerate().zip(self.layers.clone()) {

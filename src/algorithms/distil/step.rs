@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use dtr_core::error::Result;
-use dtr_model::{Decoder, ForwardContext, LayerIo};
+use dtr_model::{Decoder, ForwardContext, MixerIo};
 use dtr_ops::{is_cpu, run_on_device_thread};
 
 use super::Student;
@@ -31,7 +31,7 @@ pub fn train_step(base: &Decoder, students: &mut [Student], batch: &[Vec<u32>], 
 
 /// Trains a student's first stack of twins without a forward pass of the base. `io` holds the inputs and
 /// outputs of the stack's layers, one layer after another.
-pub fn train_step_cached(base: &Decoder, student: &mut Student, io: &LayerIo, step: u64, num_steps: u64) {
+pub fn train_step_cached(base: &Decoder, student: &mut Student, io: &MixerIo, step: u64, num_steps: u64) {
     let [rows, time, _] = io.input.dims();
     let batch = rows / student.trainers()[0].layers.len();
     let context = StepContext::new(base, student.layers(), [batch, time], step, num_steps);
@@ -69,9 +69,9 @@ impl<'a> StepContext<'a> {
 
     /// Calls `callback` for each trained layer in order, with the layer's index among the trained layers and
     /// the input and output of its attention.
-    fn for_each_layer_io(&self, batch: &[Vec<u32>], mut callback: impl FnMut(usize, LayerIo)) {
+    fn for_each_mixer_io(&self, batch: &[Vec<u32>], mut callback: impl FnMut(usize, MixerIo)) {
         let Range { start, end } = self.layers;
-        self.base.for_each_layer_io(batch, &self.forward_context, end, |layer, io| {
+        self.base.for_each_mixer_io(batch, &self.forward_context, end, |layer, io| {
             if layer >= start {
                 callback(layer - start, io);
             }
@@ -85,14 +85,14 @@ impl<'a> StepContext<'a> {
         batch: &[Vec<u32>],
         students: &mut [&mut Student],
     ) -> Vec<Vec<Result<StepLoss>>> {
-        let mut layer_ios = Vec::with_capacity(self.layers.len());
-        self.for_each_layer_io(batch, |_, io| layer_ios.push(io));
-        let train = |(trainer, io): (&mut StackTrainer, &LayerIo)| {
+        let mut mixer_ios = Vec::with_capacity(self.layers.len());
+        self.for_each_mixer_io(batch, |_, io| mixer_ios.push(io));
+        let train = |(trainer, io): (&mut StackTrainer, &MixerIo)| {
             let loss = trainer.train_step(self, io);
             read_losses(vec![(trainer, loss)], self.step).remove(0)
         };
         let train_all = |student: &mut &mut Student| {
-            student.trainers().par_iter_mut().zip(&layer_ios).map(train).collect()
+            student.trainers().par_iter_mut().zip(&mixer_ios).map(train).collect()
         };
         students.par_iter_mut().map(train_all).collect()
     }
@@ -106,14 +106,14 @@ impl<'a> StepContext<'a> {
         students: &mut [&mut Student],
     ) -> Vec<Vec<Result<StepLoss>>> {
         let mut pending: Vec<Vec<PendingLosses>> = students.iter().map(|_| Vec::new()).collect();
-        let mut layer_ios = Vec::new();
+        let mut mixer_ios = Vec::new();
         let mut stack = 0;
-        self.for_each_layer_io(batch, |_, io| {
-            layer_ios.push(io);
-            if layer_ios.len() < students[0].trainers()[stack].layers.len() {
+        self.for_each_mixer_io(batch, |_, io| {
+            mixer_ios.push(io);
+            if mixer_ios.len() < students[0].trainers()[stack].layers.len() {
                 return;
             }
-            let io = LayerIo::stack(std::mem::take(&mut layer_ios));
+            let io = MixerIo::stack(std::mem::take(&mut mixer_ios));
             for (student, pending) in students.iter_mut().zip(&mut pending) {
                 pending.push(student.trainers()[stack].train_step(self, &io));
             }

@@ -4,7 +4,7 @@ use burn::tensor::DType;
 
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::Result;
-use dtr_model::{Decoder, ForwardContext, Hybrid, LayerIo, TwinInit};
+use dtr_model::{Decoder, ForwardContext, Hybrid, MixerIo, TwinInit};
 
 use super::{DeviceBench, Measurement, NamedVariant, OperationMemory, SEQUENCE_LENGTH};
 use crate::algorithms::distil::{Student, train_step, train_step_cached};
@@ -41,7 +41,7 @@ impl DeviceBench<'_> {
             format!("{name} forward {batch_size}x{SEQUENCE_LENGTH}"),
             seconds / FORWARDS_PER_RUN as f64,
         );
-        let (mut student, io) = (self.student(variant, base, 1)?, LayerIo { input, output });
+        let (mut student, io) = (self.student(variant, base, 1)?, MixerIo { input, output });
         let mut step = 0;
         let seconds = self.median_seconds(5, || {
             train_step_cached(base, &mut student, &io, step, NUM_STEPS);

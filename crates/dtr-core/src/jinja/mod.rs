@@ -25,7 +25,7 @@ use minijinja::{AutoEscape, Environment, Output, State, Value};
 
 pub use json::{JsonObject, RawObject, parse_object, parse_value};
 pub use limits::{charge_bytes, explain_out_of_fuel};
-pub use object::{NumberText, PythonObject};
+pub use object::{NumberKind, PythonObject};
 pub use source::{code_names, translate_template};
 pub use text::{python_repr, python_str};
 pub use tojson::tojson;
@@ -61,7 +61,7 @@ fn add_tests(environment: &mut Environment<'_>) {
     });
     for name in ["integer", "int"] {
         environment.add_test(name, move |value: &Value| {
-            value.is_integer() || number_of(value) == Some(NumberText::Integer)
+            value.is_integer() || number_of(value) == Some(NumberKind::Integer)
         });
     }
 }

@@ -4,7 +4,7 @@ use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value, filters};
 
 use super::json::parse_integer;
-use super::object::{NumberText, PythonObject};
+use super::object::{NumberKind, PythonObject};
 
 /// Jinja's filter `int`. Returns Python's `int(value)`, the integer part of a string such as `42.23`, or the
 /// default.
@@ -102,8 +102,8 @@ pub(super) fn number_as_f64(value: &Value) -> Result<f64, Error> {
 fn int_of_object(value: &Value) -> Option<Value> {
     let object = object_of(value)?;
     match object.number? {
-        NumberText::Integer => Some(value.clone()),
-        NumberText::Decimal => {
+        NumberKind::Integer => Some(value.clone()),
+        NumberKind::Decimal => {
             let is_plain = !object.text.contains('E');
             let whole = object.text.split('.').next().filter(|_| is_plain).unwrap_or("0");
             parse_integer(whole)

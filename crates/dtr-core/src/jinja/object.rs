@@ -8,7 +8,7 @@ use minijinja::value::{Object, ObjectRepr};
 
 /// The kind of number that a [`PythonObject`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NumberText {
+pub enum NumberKind {
     /// An integer of any size, whose text is its decimal digits.
     Integer,
     /// A `decimal.Decimal`.
@@ -23,7 +23,7 @@ pub struct PythonObject {
     /// Python's `repr` of the object, which is printed if the object is an item of a list.
     pub repr: String,
     /// The kind of number, if the object is a number.
-    pub number: Option<NumberText>,
+    pub number: Option<NumberKind>,
     /// Python's `bool` of the object.
     pub is_true: bool,
     /// The attributes of the object that are integers, such as the `year` of a date.
@@ -39,7 +39,7 @@ impl PythonObject {
     /// Creates an integer from its decimal digits.
     pub fn integer(digits: impl Into<String>) -> Self {
         let text = digits.into();
-        Self { number: Some(NumberText::Integer), ..Self::new(text.clone(), text) }
+        Self { number: Some(NumberKind::Integer), ..Self::new(text.clone(), text) }
     }
 }
 

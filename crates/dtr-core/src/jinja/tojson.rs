@@ -4,7 +4,7 @@ use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::limits::charge_bytes;
-use super::object::{NumberText, PythonObject};
+use super::object::{NumberKind, PythonObject};
 use super::text::float_repr;
 
 /// The names of the arguments after the value, in order.
@@ -235,7 +235,7 @@ fn format_scalar(value: &Value) -> Result<String, Error> {
         ValueKind::Number if value.is_integer() => Ok(value.to_string()),
         ValueKind::Number => Ok(format_float(f64::try_from(value.clone())?)),
         kind => match value.downcast_object_ref::<PythonObject>() {
-            Some(object) if object.number == Some(NumberText::Integer) => Ok(object.text.clone()),
+            Some(object) if object.number == Some(NumberKind::Integer) => Ok(object.text.clone()),
             _ => Err(invalid_argument(format!("a value of kind {kind} cannot be written as JSON"))),
         },
     }

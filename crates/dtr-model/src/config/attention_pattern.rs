@@ -28,7 +28,7 @@ const DEFAULT_MAX_WINDOW_LAYERS: i64 = 28;
 /// Returns the most tokens that the cache may hold during generation, if that is less than the context. Only
 /// a Llama has such a limit: in transformers, its attention ignores the window, but its cache drops older
 /// tokens.
-pub(super) fn check_layers(
+pub(super) fn check_attention_pattern(
     fields: &ConfigFields<'_>,
     num_layers: usize,
     max_positions: usize,

@@ -1,9 +1,9 @@
-//! Reads the fields of `config.json` by the rules of [`KEYS`](super::keys::KEYS).
+//! Reads the fields of `config.json` by the rules of [`CONFIG_KEYS`](super::keys::CONFIG_KEYS).
 
 use serde_json::{Map, Value};
 
 use super::ModelType;
-use super::keys::{Allowed, Fallback, KEYS, Rule};
+use super::keys::{AllowedValue, CONFIG_KEYS, Fallback, KeyRule};
 
 /// The result of reading a field. The error continues a sentence that begins with the name of the file.
 pub(super) type FieldResult<T> = std::result::Result<T, String>;
@@ -27,8 +27,8 @@ impl<'a> ConfigFields<'a> {
             _ => return Err("does not name its architecture in `model_type`".to_owned()),
         };
         let this = Self { fields, model_type };
-        KEYS.iter().try_for_each(|key| match (key.rule(model_type), fields.get(key.name)) {
-            (Rule::Only { allowed, feature }, Some(value)) => {
+        CONFIG_KEYS.iter().try_for_each(|key| match (key.rule(model_type), fields.get(key.name)) {
+            (KeyRule::Only { allowed, feature }, Some(value)) => {
                 check_allowed(key.name, value, allowed, feature)
             }
             _ => Ok(()),
@@ -38,13 +38,16 @@ impl<'a> ConfigFields<'a> {
 
     /// Returns the value of a field, which may be `null`. Returns `None` if the field is absent.
     pub fn get(&self, key: &str) -> Option<&'a Value> {
-        debug_assert!(KEYS.iter().any(|row| row.name == key), "`{key}` has no row in the table of keys");
+        debug_assert!(
+            CONFIG_KEYS.iter().any(|row| row.name == key),
+            "`{key}` has no row in the table of keys"
+        );
         self.fields.get(key)
     }
 
     /// Returns the size in a field, or the fallback that the field's rule names.
     pub fn size(&self, key: &str) -> FieldResult<usize> {
-        let Rule::Size { absent, null } = self.rule(key) else { unreachable!("`{key}` is a size") };
+        let KeyRule::Size { absent, null } = self.rule(key) else { unreachable!("`{key}` is a size") };
         let fallback = match self.get(key) {
             None => absent,
             Some(Value::Null) => null,
@@ -60,7 +63,7 @@ impl<'a> ConfigFields<'a> {
 
     /// Returns the floating-point number in a field, or its default. An integer is an error.
     pub fn number(&self, key: &str) -> FieldResult<f64> {
-        let Rule::Number(absent) = self.rule(key) else { unreachable!("`{key}` is a number") };
+        let KeyRule::Number(absent) = self.rule(key) else { unreachable!("`{key}` is a number") };
         match self.get(key) {
             None => Ok(absent),
             Some(Value::Number(number)) if number.is_f64() => Ok(number.as_f64().unwrap_or(f64::NAN)),
@@ -77,8 +80,8 @@ impl<'a> ConfigFields<'a> {
         }
     }
 
-    fn rule(&self, key: &str) -> Rule {
-        let row = KEYS.iter().find(|row| row.name == key);
+    fn rule(&self, key: &str) -> KeyRule {
+        let row = CONFIG_KEYS.iter().find(|row| row.name == key);
         row.expect("every key that is read has a row").rule(self.model_type)
     }
 }
@@ -90,15 +93,15 @@ pub(super) fn whole_number(key: &str, value: &Value) -> FieldResult<usize> {
 }
 
 /// Checks a field of which only the values `allowed` are supported.
-fn check_allowed(key: &str, value: &Value, allowed: &[Allowed], feature: &str) -> FieldResult<()> {
+fn check_allowed(key: &str, value: &Value, allowed: &[AllowedValue], feature: &str) -> FieldResult<()> {
     let is_supported = allowed.iter().any(|allowed| match allowed {
-        Allowed::Null => value.is_null(),
-        Allowed::False => *value == false,
-        Allowed::True => *value == true,
-        Allowed::Zero => value.as_u64() == Some(0),
-        Allowed::EmptyTable => value.as_object().is_some_and(Map::is_empty),
-        Allowed::Text(text) => value == text,
-        Allowed::UnusedQuantization => is_unused_quantization(value),
+        AllowedValue::Null => value.is_null(),
+        AllowedValue::False => *value == false,
+        AllowedValue::True => *value == true,
+        AllowedValue::Zero => value.as_u64() == Some(0),
+        AllowedValue::EmptyTable => value.as_object().is_some_and(Map::is_empty),
+        AllowedValue::Text(text) => value == text,
+        AllowedValue::UnusedQuantization => is_unused_quantization(value),
     });
     match is_supported {
         true => Ok(()),

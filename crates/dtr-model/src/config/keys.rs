@@ -6,20 +6,20 @@
 //! selects the architecture, so such a key changes nothing. Published files hold dozens of such keys.
 
 use super::ModelType;
-use Allowed::{EmptyTable, False, Null, Text, True, UnusedQuantization, Zero};
+use AllowedValue::{EmptyTable, False, Null, Text, True, UnusedQuantization, Zero};
 use Fallback::{HeadWidth, NumHeads, Refused, Size};
 
 /// A key of `config.json`, with its rule for each architecture.
-pub(super) struct Key {
+pub(super) struct ConfigKey {
     pub name: &'static str,
-    llama: Rule,
-    qwen2: Rule,
-    qwen3: Rule,
+    llama: KeyRule,
+    qwen2: KeyRule,
+    qwen3: KeyRule,
 }
 
 /// How an architecture uses a key.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Rule {
+pub(super) enum KeyRule {
     /// A whole number, with one fallback for an absent key and one for `null`.
     Size { absent: Fallback, null: Fallback },
     /// A floating-point number, with its default.
@@ -32,7 +32,7 @@ pub(super) enum Rule {
     LayerPattern,
     /// Supported only with the values `allowed`, or if the key is absent. Any other value needs `feature`,
     /// which is not supported.
-    Only { allowed: &'static [Allowed], feature: &'static str },
+    Only { allowed: &'static [AllowedValue], feature: &'static str },
     /// Has no effect on the computations of this crate.
     Ignored,
 }
@@ -49,9 +49,9 @@ pub(super) enum Fallback {
     Refused,
 }
 
-/// A supported value of a key with [`Rule::Only`].
+/// A supported value of a key with [`KeyRule::Only`].
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Allowed {
+pub(super) enum AllowedValue {
     Null,
     False,
     True,
@@ -62,9 +62,9 @@ pub(super) enum Allowed {
     UnusedQuantization,
 }
 
-impl Key {
+impl ConfigKey {
     /// Returns how the architecture `model_type` uses the key.
-    pub fn rule(&self, model_type: ModelType) -> Rule {
+    pub fn rule(&self, model_type: ModelType) -> KeyRule {
         match model_type {
             ModelType::Llama => self.llama,
             ModelType::Qwen2 => self.qwen2,
@@ -74,30 +74,30 @@ impl Key {
 }
 
 /// Creates a row with a rule for each architecture.
-const fn each(name: &'static str, llama: Rule, qwen2: Rule, qwen3: Rule) -> Key {
-    Key { name, llama, qwen2, qwen3 }
+const fn each(name: &'static str, llama: KeyRule, qwen2: KeyRule, qwen3: KeyRule) -> ConfigKey {
+    ConfigKey { name, llama, qwen2, qwen3 }
 }
 
 /// Creates a row with one rule for all architectures.
-const fn all(name: &'static str, rule: Rule) -> Key {
+const fn all(name: &'static str, rule: KeyRule) -> ConfigKey {
     each(name, rule, rule, rule)
 }
 
-const fn size(default: usize) -> Rule {
-    Rule::Size { absent: Size(default), null: Refused }
+const fn size(default: usize) -> KeyRule {
+    KeyRule::Size { absent: Size(default), null: Refused }
 }
 
-const fn only(allowed: &'static [Allowed], feature: &'static str) -> Rule {
-    Rule::Only { allowed, feature }
+const fn only(allowed: &'static [AllowedValue], feature: &'static str) -> KeyRule {
+    KeyRule::Only { allowed, feature }
 }
 
-const ATTENTION_BIAS: Rule = only(&[False, Null], "biases in the attention (`attention_bias`)");
-const MLP_BIAS: Rule = only(&[False, Null], "biases in the MLP");
-const NESTED: Rule = only(&[Null], "a model inside a model");
+const ATTENTION_BIAS: KeyRule = only(&[False, Null], "biases in the attention (`attention_bias`)");
+const MLP_BIAS: KeyRule = only(&[False, Null], "biases in the MLP");
+const NESTED: KeyRule = only(&[Null], "a model inside a model");
 
-/// The table of keys. The defaults of keys with [`Rule::Rope`] or [`Rule::LayerPattern`] are in the modules
-/// `rope` and `attention_pattern`.
-pub(super) static KEYS: &[Key] = &[
+/// The table of keys. The defaults of keys with [`KeyRule::Rope`] or [`KeyRule::LayerPattern`] are in the
+/// modules `rope` and `attention_pattern`.
+pub(super) static CONFIG_KEYS: &[ConfigKey] = &[
     // Sizes: llama, qwen2, qwen3.
     each("vocab_size", size(32_000), size(151_936), size(151_936)),
     all("hidden_size", size(4096)),
@@ -106,24 +106,24 @@ pub(super) static KEYS: &[Key] = &[
     all("num_attention_heads", size(32)),
     each(
         "num_key_value_heads",
-        Rule::Size { absent: NumHeads, null: NumHeads },
-        Rule::Size { absent: Size(32), null: NumHeads },
-        Rule::Size { absent: Size(32), null: NumHeads },
+        KeyRule::Size { absent: NumHeads, null: NumHeads },
+        KeyRule::Size { absent: Size(32), null: NumHeads },
+        KeyRule::Size { absent: Size(32), null: NumHeads },
     ),
     each(
         "head_dim",
-        Rule::Size { absent: HeadWidth, null: HeadWidth },
-        Rule::Size { absent: HeadWidth, null: Refused },
+        KeyRule::Size { absent: HeadWidth, null: HeadWidth },
+        KeyRule::Size { absent: HeadWidth, null: Refused },
         size(128),
     ),
     each("max_position_embeddings", size(2048), size(32_768), size(32_768)),
-    all("rms_norm_eps", Rule::Number(1e-6)),
+    all("rms_norm_eps", KeyRule::Number(1e-6)),
     // Even if this flag is set, a head whose stored weight differs from the embedding is not tied.
-    all("tie_word_embeddings", Rule::Flag),
+    all("tie_word_embeddings", KeyRule::Flag),
     // Parts of the computation of which only some values are supported.
     all("hidden_act", only(&[Text("silu"), Text("swish")], "another activation than SiLU")),
-    each("attention_bias", ATTENTION_BIAS, Rule::Ignored, ATTENTION_BIAS),
-    each("mlp_bias", MLP_BIAS, Rule::Ignored, Rule::Ignored),
+    each("attention_bias", ATTENTION_BIAS, KeyRule::Ignored, ATTENTION_BIAS),
+    each("mlp_bias", MLP_BIAS, KeyRule::Ignored, KeyRule::Ignored),
     all("is_causal", only(&[True, Null], "attention to later tokens (`is_causal`)")),
     all("is_encoder_decoder", only(&[False, Null], "an encoder")),
     all("per_layer_config", only(&[EmptyTable, Null], "layers of different shapes (`per_layer_config`)")),
@@ -134,39 +134,39 @@ pub(super) static KEYS: &[Key] = &[
     all("generator", NESTED),
     all("quantization_config", only(&[UnusedQuantization, EmptyTable, Null, False], "quantised weights")),
     // The rotary embedding.
-    all("rope_theta", Rule::Rope),
-    all("rope_scaling", Rule::Rope),
-    all("rope_parameters", Rule::Rope),
-    all("partial_rotary_factor", Rule::Rope),
-    all("original_max_position_embeddings", Rule::Rope),
+    all("rope_theta", KeyRule::Rope),
+    all("rope_scaling", KeyRule::Rope),
+    all("rope_parameters", KeyRule::Rope),
+    all("partial_rotary_factor", KeyRule::Rope),
+    all("original_max_position_embeddings", KeyRule::Rope),
     // Sliding windows. In a Llama, they limit the cache only, and not the attention.
-    all("layer_types", Rule::LayerPattern),
-    all("sliding_window", Rule::LayerPattern),
-    each("use_sliding_window", Rule::Ignored, Rule::LayerPattern, Rule::LayerPattern),
-    each("max_window_layers", Rule::Ignored, Rule::LayerPattern, Rule::LayerPattern),
-    each("attention_chunk_size", Rule::LayerPattern, Rule::Ignored, Rule::Ignored),
+    all("layer_types", KeyRule::LayerPattern),
+    all("sliding_window", KeyRule::LayerPattern),
+    each("use_sliding_window", KeyRule::Ignored, KeyRule::LayerPattern, KeyRule::LayerPattern),
+    each("max_window_layers", KeyRule::Ignored, KeyRule::LayerPattern, KeyRule::LayerPattern),
+    each("attention_chunk_size", KeyRule::LayerPattern, KeyRule::Ignored, KeyRule::Ignored),
     // Records of training, and settings for loading and for generation. `dtr generate` reads `eos_token_id`
     // by other code. The manifest sets the dtype in which a base computes.
-    all("architectures", Rule::Ignored),
-    all("attention_dropout", Rule::Ignored),
-    all("attn_implementation", Rule::Ignored),
-    all("auto_map", Rule::Ignored),
-    all("bos_token_id", Rule::Ignored),
-    all("chunk_size_feed_forward", Rule::Ignored),
-    all("dtype", Rule::Ignored),
-    all("eos_token_id", Rule::Ignored),
-    all("id2label", Rule::Ignored),
-    all("initializer_range", Rule::Ignored),
-    all("label2id", Rule::Ignored),
-    all("num_labels", Rule::Ignored),
-    all("output_attentions", Rule::Ignored),
-    all("output_hidden_states", Rule::Ignored),
-    all("pad_token_id", Rule::Ignored),
-    all("pretraining_tp", Rule::Ignored),
-    all("problem_type", Rule::Ignored),
-    all("return_dict", Rule::Ignored),
-    all("tokenizer_class", Rule::Ignored),
-    all("torch_dtype", Rule::Ignored),
-    all("transformers_version", Rule::Ignored),
-    all("use_cache", Rule::Ignored),
+    all("architectures", KeyRule::Ignored),
+    all("attention_dropout", KeyRule::Ignored),
+    all("attn_implementation", KeyRule::Ignored),
+    all("auto_map", KeyRule::Ignored),
+    all("bos_token_id", KeyRule::Ignored),
+    all("chunk_size_feed_forward", KeyRule::Ignored),
+    all("dtype", KeyRule::Ignored),
+    all("eos_token_id", KeyRule::Ignored),
+    all("id2label", KeyRule::Ignored),
+    all("initializer_range", KeyRule::Ignored),
+    all("label2id", KeyRule::Ignored),
+    all("num_labels", KeyRule::Ignored),
+    all("output_attentions", KeyRule::Ignored),
+    all("output_hidden_states", KeyRule::Ignored),
+    all("pad_token_id", KeyRule::Ignored),
+    all("pretraining_tp", KeyRule::Ignored),
+    all("problem_type", KeyRule::Ignored),
+    all("return_dict", KeyRule::Ignored),
+    all("tokenizer_class", KeyRule::Ignored),
+    all("torch_dtype", KeyRule::Ignored),
+    all("transformers_version", KeyRule::Ignored),
+    all("use_cache", KeyRule::Ignored),
 ];

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::DecoderConfig;
-use super::keys::KEYS;
+use super::keys::CONFIG_KEYS;
 
 /// Applies `changes` to the configuration of the bundled base, parses it, and returns the error.
 fn refused(changes: &[(&str, Value)]) -> String {
@@ -29,8 +29,8 @@ fn check(changes: &[(&str, Value)], texts: &[&str]) {
 
 #[test]
 fn each_key_has_one_row() {
-    for (index, key) in KEYS.iter().enumerate() {
-        assert!(KEYS[..index].iter().all(|other| other.name != key.name), "{}", key.name);
+    for (index, key) in CONFIG_KEYS.iter().enumerate() {
+        assert!(CONFIG_KEYS[..index].iter().all(|other| other.name != key.name), "{}", key.name);
     }
 }
 

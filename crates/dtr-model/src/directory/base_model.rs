@@ -7,10 +7,10 @@ use std::path::Path;
 use burn::tensor::{DType, Device};
 
 use super::model_weights::open_model_weights;
-use super::reading::reading;
+use super::reader_version::reader_version;
 use super::weight_files::{INDEX_FILE, WEIGHTS_FILE, is_pickle, shard_names, weight_files};
 use super::{ConfigJson, LoadedModel};
-use crate::tokenizer::prefix_token::{NAME_FILES, is_decided_by_names};
+use crate::tokenizer::prefix_token::{SPECIAL_TOKEN_FILES, depends_on_special_token_files};
 use crate::weights::base_tensors;
 use crate::{Decoder, DecoderConfig, Mask, NamedTensors, Tokenizer};
 use dtr_core::error::{Error, Result};
@@ -132,8 +132,8 @@ impl BaseModel {
     ///
     /// # Errors
     /// Fails when a file cannot be read, or when the model is not supported.
-    pub fn reading(directory: &Path) -> Result<Option<u32>> {
-        reading(directory)
+    pub fn reader_version(directory: &Path) -> Result<Option<u32>> {
+        reader_version(directory)
     }
 
     /// Returns the digests of weights, configuration and tokenizer, by file name. The files that name special
@@ -144,8 +144,8 @@ impl BaseModel {
     pub fn compute_digests(directory: &Path) -> Result<BTreeMap<String, Digest>> {
         let mut files = weight_files(directory)?;
         files.extend(Self::REQUIRED_FILES.map(|name| directory.join(name)));
-        if is_decided_by_names(directory)? {
-            let names = NAME_FILES.map(|name| directory.join(name));
+        if depends_on_special_token_files(directory)? {
+            let names = SPECIAL_TOKEN_FILES.map(|name| directory.join(name));
             files.extend(names.into_iter().filter(|file| file.is_file()));
         }
         let digest = |file: &std::path::PathBuf| {

@@ -11,7 +11,7 @@ mod eos_tokens;
 mod hybrid_writer;
 mod loaded_model;
 mod model_weights;
-mod reading;
+mod reader_version;
 mod tensor_copy;
 mod weight_files;
 

@@ -128,7 +128,7 @@ fn a_base_without_prefixes_and_with_a_head_of_its_own_is_exported() {
     std::fs::write(&path, config.replace("\"tie_word_embeddings\":false", "\"tie_word_embeddings\":true"))
         .unwrap();
     assert!(BaseModel::read_config(folder.path()).unwrap().tied_head);
-    assert_eq!(BaseModel::reading(folder.path()).unwrap(), Some(2));
+    assert_eq!(BaseModel::reader_version(folder.path()).unwrap(), Some(2));
     check(folder.path(), &variants()[0], &[1], u64::MAX);
     let base = read(folder.path());
     assert!(logit_bits(&base.hybrid()) == logit_bits(&Hybrid::from_base(&decoder(false, true))));

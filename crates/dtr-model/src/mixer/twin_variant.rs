@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use dtr_core::error::{Error, Result};
-use dtr_core::ranges::find_out_of_range;
+use dtr_core::schema_ranges::find_out_of_range;
 
 use super::{GdnConfig, GlaConfig, JetConfig};
 

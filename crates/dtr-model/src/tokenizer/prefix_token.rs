@@ -35,12 +35,12 @@ impl PrefixToken {
 }
 
 /// The files of a model that name its special tokens.
-pub(crate) const NAME_FILES: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
+pub(crate) const SPECIAL_TOKEN_FILES: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
 
 /// Reads the prefix token of the model in `directory`: its `bos_token`, or else its `eos_token`.
 ///
-/// Returns `None` if the directory has none of the [`NAME_FILES`], and `Some(None)` if these files name
-/// neither token.
+/// Returns `None` if the directory has none of the [`SPECIAL_TOKEN_FILES`], and `Some(None)` if these files
+/// name neither token.
 ///
 /// # Errors
 /// Fails when a file is not JSON.
@@ -54,13 +54,13 @@ pub(super) fn read(
     Ok(Some(token.and_then(|token| PrefixToken::new(tokenizer, token))))
 }
 
-/// Returns whether the prefix token of the model in `directory` depends on the [`NAME_FILES`]. It does not
-/// depend on them if `tokenizer.json` adds the same token before every text, or if the token is the
+/// Returns whether the prefix token of the model in `directory` depends on the [`SPECIAL_TOKEN_FILES`]. It
+/// does not depend on them if `tokenizer.json` adds the same token before every text, or if the token is the
 /// end-of-text token of `config.json`.
 ///
 /// # Errors
 /// Fails when a file is not JSON.
-pub(crate) fn is_decided_by_names(directory: &Path) -> Result<bool> {
+pub(crate) fn depends_on_special_token_files(directory: &Path) -> Result<bool> {
     let Some(names) = SpecialTokenNames::read(directory)? else { return Ok(false) };
     let Some(prefix) = names.get("bos_token").or_else(|| names.get("eos_token")) else { return Ok(true) };
     let tokenizer = TokenizerSettings::read(directory)?;
@@ -73,7 +73,7 @@ pub(crate) fn is_decided_by_names(directory: &Path) -> Result<bool> {
     Ok(first != prefix && token != Some(end))
 }
 
-/// The content of the [`NAME_FILES`].
+/// The content of the [`SPECIAL_TOKEN_FILES`].
 struct SpecialTokenNames {
     config: Value,
     map: Value,
@@ -82,12 +82,12 @@ struct SpecialTokenNames {
 impl SpecialTokenNames {
     /// Reads both files. Returns `None` if the directory has neither.
     fn read(directory: &Path) -> Result<Option<Self>> {
-        let config = read_json(&directory.join(NAME_FILES[0]))?;
+        let config = read_json(&directory.join(SPECIAL_TOKEN_FILES[0]))?;
         // If `tokenizer_config.json` has no `added_tokens_decoder`, transformers also reads the older file
         // `special_tokens_map.json`, whose names take precedence.
         let map = match config.get("added_tokens_decoder") {
             Some(_) => Value::Null,
-            None => read_json(&directory.join(NAME_FILES[1]))?,
+            None => read_json(&directory.join(SPECIAL_TOKEN_FILES[1]))?,
         };
         Ok((!config.is_null() || !map.is_null()).then_some(Self { config, map }))
     }
@@ -154,7 +154,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let check = |name: &str, text: &str, expected: bool| {
             std::fs::write(folder.path().join(name), text).unwrap();
-            assert_eq!(is_decided_by_names(folder.path()).unwrap(), expected, "{name}: {text}");
+            assert_eq!(depends_on_special_token_files(folder.path()).unwrap(), expected, "{name}: {text}");
         };
         check("tokenizer.json", &crate::testing::tokenizer().to_json().unwrap(), false);
         check("tokenizer_config.json", r#"{ "bos_token": "<bos>" }"#, false);

@@ -34,7 +34,7 @@ impl TokenizerSettings {
     }
 
     /// Returns whether the file holds settings for truncation or padding, from the program that saved it.
-    pub fn has_saved_limits(&self) -> bool {
+    pub fn has_truncation_or_padding(&self) -> bool {
         !self.truncation.is_null() || !self.padding.is_null()
     }
 }

@@ -33,7 +33,7 @@ where
 /// Returns the context of the device that holds `tensor`.
 pub(crate) fn gpu_context(tensor: &CubeTensor) -> &'static GpuContext {
     match &tensor.device {
-        CubeDevice::Cuda(device) => GpuContext::new(device.index),
+        CubeDevice::Cuda(device) => GpuContext::for_device(device.index),
         other => unreachable!("CUDA kernels compute on CUDA devices, not on {other:?}"),
     }
 }

@@ -67,7 +67,7 @@ pub(crate) fn expect_success<T, E: Display>(result: Result<T, E>, action: impl D
 
 impl GpuContext {
     /// Returns the context of the device with this index. The first call opens the device.
-    pub fn new(index: usize) -> &'static Self {
+    pub fn for_device(index: usize) -> &'static Self {
         static CONTEXTS: LazyLock<Mutex<HashMap<usize, &'static GpuContext>>> = LazyLock::new(Mutex::default);
         let mut contexts = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
         contexts

@@ -86,7 +86,7 @@ impl RecordedStep {
     /// Panics if the device is not a CUDA device, or if burn would have to copy a tensor.
     pub fn record(device: &Device, work: impl FnOnce()) -> Self {
         let gpu = match device.as_dispatch() {
-            DispatchDevice::Cube(CubeDevice::Cuda(device)) => GpuContext::new(device.index),
+            DispatchDevice::Cube(CubeDevice::Cuda(device)) => GpuContext::for_device(device.index),
             _ => unreachable!("steps are recorded on CUDA devices"),
         };
         Self { gpu, graph: gpu.capture(work) }

@@ -20,7 +20,7 @@ use crate::heads::repeat_heads;
 use crate::kernel_support::has_cpu_kernels;
 #[cfg(feature = "cuda")]
 use crate::kernel_support::has_cuda_linear_attention_kernels;
-use crate::triangular::{half_rows, merge_blocks};
+use crate::triangular::{merge_blocks, split_row_halves};
 
 /// Computes gated linear attention over `q_bhtk`, `k_bgtk`, `v_bgtv` and log decays `gk_bgtk` (≤ 0), starting
 /// from `state_bhkv` (zeros if `None`). Query head `i` uses key/value head `i / (h / g)`, where `h` and `g`
@@ -94,10 +94,10 @@ fn chunk_gla(
 fn intra_chunk_attention(q: &Tensor<4>, k: &Tensor<4>, decay: &Tensor<4>) -> Tensor<4> {
     let diagonal = (q.clone() * k.clone()).sum_dim(3).squeeze_dim::<3>(3);
     merge_blocks(diagonal, |half, _| {
-        let (decay_upper, decay_lower) = half_rows(decay, half);
+        let (decay_upper, decay_lower) = split_row_halves(decay, half);
         let reference = decay_upper.clone().narrow(2, half - 1, 1);
-        let queries = half_rows(q, half).1 * (decay_lower - reference.clone()).exp();
-        let keys = half_rows(k, half).0 * (reference - decay_upper).exp();
+        let queries = split_row_halves(q, half).1 * (decay_lower - reference.clone()).exp();
+        let keys = split_row_halves(k, half).0 * (reference - decay_upper).exp();
         queries.matmul(keys.transpose())
     })
 }

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::types::UUID;
 use crate::data::python_time;
-use dtr_core::jinja::{NumberText, PythonObject, parse_value};
+use dtr_core::jinja::{NumberKind, PythonObject, parse_value};
 
 /// The names that writers give to the entries of a map.
 const MAP_ENTRIES: [&str; 2] = ["entries", "key_value"];
@@ -186,6 +186,6 @@ fn decimal(coefficient: &str, scale: usize) -> Value {
     let text = format!("{sign}{unsigned}");
     let repr = format!("Decimal('{text}')");
     let is_true = digits.bytes().any(|digit| digit != b'0');
-    let number = Some(NumberText::Decimal);
+    let number = Some(NumberKind::Decimal);
     Value::from_object(PythonObject { number, is_true, ..PythonObject::new(text, repr) })
 }

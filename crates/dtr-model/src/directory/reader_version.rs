@@ -14,22 +14,22 @@ use dtr_core::error::Result;
 use dtr_core::files::read_text_file;
 
 /// The number that stands for the way in which this version reads such a directory.
-const READING: u32 = 2;
+const READER_VERSION: u32 = 2;
 
-/// Returns [`READING`] if earlier versions of dtr read `directory` differently, and `None` otherwise.
+/// Returns [`READER_VERSION`] if earlier versions of dtr read `directory` differently, and `None` otherwise.
 ///
 /// # Errors
 /// Fails when a file cannot be read, or when the model is not supported.
-pub(super) fn reading(directory: &Path) -> Result<Option<u32>> {
+pub(super) fn reader_version(directory: &Path) -> Result<Option<u32>> {
     let config = BaseModel::read_config(directory)?;
     let text = read_text_file(&directory.join("config.json"))?;
     let fields: Map<String, Value> = serde_json::from_str(&text).expect("the configuration was parsed above");
     let has = |key: &str| fields.get(key).is_some_and(|value| !value.is_null());
-    let is_read_differently = TokenizerSettings::read(directory)?.has_saved_limits()
+    let is_read_differently = TokenizerSettings::read(directory)?.has_truncation_or_padding()
         || has("rope_scaling") && has("rope_parameters")
         || has("original_max_position_embeddings")
         || has_untied_head(directory, config)?;
-    Ok(is_read_differently.then_some(READING))
+    Ok(is_read_differently.then_some(READER_VERSION))
 }
 
 /// Returns whether the weights hold an output head that differs from the embedding that `config` ties it to.
