@@ -1,9 +1,9 @@
 //! `dtr bench search`: measures how much work and time each optimisation of a search saves. It also checks
 //! that no optimisation changes the outcome.
 //!
-//! A search is measured for each value of [`Savings`], and uses no stored scores. Work is counted in tokens
-//! times layers, so it does not depend on the machine. A short search runs several times, and its median time
-//! is reported.
+//! A search is measured for each value of [`SearchOptimisations`], and uses no stored scores. Work is counted
+//! in tokens times layers, so it does not depend on the machine. A short search runs several times, and its
+//! median time is reported.
 
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ const MIN_SECONDS: f64 = 5.0;
 /// The optimisations that a search uses. Each value includes the optimisations of the values before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Savings {
+pub enum SearchOptimisations {
     /// No optimisation. The model runs through all layers for every candidate and for every choice of every
     /// item.
     None,
@@ -35,7 +35,7 @@ pub enum Savings {
     Prompts,
 }
 
-impl Savings {
+impl SearchOptimisations {
     /// All values, in ascending order.
     pub const ALL: [Self; 4] = [Self::None, Self::HiddenStates, Self::Pruning, Self::Prompts];
 }
@@ -44,7 +44,7 @@ impl Savings {
 #[derive(Clone, Debug, Serialize)]
 pub struct SearchCost {
     /// The optimisations of the search.
-    pub savings: Savings,
+    pub savings: SearchOptimisations,
     /// Work in tokens times layers.
     pub layer_tokens: u64,
     /// Median seconds of a run.
@@ -68,7 +68,7 @@ impl SearchCase {
     ///
     /// # Errors
     /// Fails if a candidate cannot be scored.
-    pub fn measure(&self, savings: Savings) -> Result<SearchCost> {
+    pub fn measure(&self, savings: SearchOptimisations) -> Result<SearchCost> {
         let mut cost = self.run(savings)?;
         let mut seconds = vec![cost.seconds];
         while seconds.iter().sum::<f64>() < MIN_SECONDS {
@@ -78,24 +78,29 @@ impl SearchCase {
         Ok(cost)
     }
 
-    fn run(&self, savings: Savings) -> Result<SearchCost> {
+    fn run(&self, savings: SearchOptimisations) -> Result<SearchCost> {
         let sharing =
             ScoringRequests::new(&self.tokenizer, self.items.clone(), self.metric, self.max_row_tokens())?;
-        let requests = if savings >= Savings::Prompts { sharing } else { sharing.without_sharing() };
-        let prune = savings >= Savings::Pruning;
+        let requests =
+            if savings >= SearchOptimisations::Prompts { sharing } else { sharing.without_sharing() };
+        let prune = savings >= SearchOptimisations::Pruning;
         let policy = BatchPolicy {
             prune,
-            candidates_per_batch: if savings >= Savings::Prompts { candidates_per_batch(true, 1) } else { 1 },
+            candidates_per_batch: if savings >= SearchOptimisations::Prompts {
+                candidates_per_batch(true, 1)
+            } else {
+                1
+            },
         };
         let mut scorer = Scorer::new(&self.base, Some(&self.twins), &requests);
-        if savings < Savings::HiddenStates {
+        if savings < SearchOptimisations::HiddenStates {
             scorer = scorer.without_cache();
         }
         let mut layer_tokens = 0;
         let start = Instant::now();
         let strategy = SearchStrategy::Greedy {};
         let outcome = search(&strategy, &self.layer_order, &self.stop, policy, &mut |candidates| {
-            let scored = scorer.score_pruned(candidates)?;
+            let scored = scorer.score_with_pruning(candidates)?;
             if let [ScoredCandidate { score: CandidateScore::Complete(base_score), .. }] = scored.as_slice()
                 && prune
                 && candidates[0].mask.layers().is_empty()

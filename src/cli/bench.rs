@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use dtr_core::error::{Error, Result};
 
 use super::{DeviceArgs, print_json};
-use crate::bench::device::{self, BenchShape, Measurement};
-use crate::bench::search::{Savings, SearchCost};
+use crate::bench::device::{self, BenchModelShape, Measurement};
+use crate::bench::search::{SearchCost, SearchOptimisations};
 use crate::bench::{SearchCase, bundled_base_cases, deep_base_case};
 use crate::runner::{ProgressDisplay, StopFlag};
 
@@ -39,7 +39,7 @@ struct DeviceBenchmark {
     device: DeviceArgs,
     /// Shape of the base. Its weights are random.
     #[arg(long, value_enum, default_value = "llama-3.1-8b")]
-    shape: BenchShape,
+    shape: BenchModelShape,
     /// Number of layers of the base. The default is the number of the published shape.
     #[arg(long, value_name = "COUNT")]
     layers: Option<usize>,
@@ -105,7 +105,7 @@ impl SearchBenchmark {
 
 fn measure_costs(case: &SearchCase, progress: &ProgressDisplay) -> Result<Vec<SearchCost>> {
     let mut costs: Vec<SearchCost> = Vec::new();
-    for savings in Savings::ALL {
+    for savings in SearchOptimisations::ALL {
         progress.print_line(&format!("{}: {}", case.name, label(savings)));
         let cost = case.measure(savings)?;
         if costs.first().is_some_and(|first| !first.has_same_outcome(&cost)) {
@@ -131,11 +131,11 @@ fn print_table(case: &SearchCase, costs: &[SearchCost]) {
     }
 }
 
-fn label(savings: Savings) -> &'static str {
+fn label(savings: SearchOptimisations) -> &'static str {
     match savings {
-        Savings::None => "no optimisation",
-        Savings::HiddenStates => "+ cached hidden states",
-        Savings::Pruning => "+ pruned candidates",
-        Savings::Prompts => "+ shared prompts",
+        SearchOptimisations::None => "no optimisation",
+        SearchOptimisations::HiddenStates => "+ cached hidden states",
+        SearchOptimisations::Pruning => "+ pruned candidates",
+        SearchOptimisations::Prompts => "+ shared prompts",
     }
 }

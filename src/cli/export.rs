@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{ExperimentArgs, print_json};
-use crate::export::{SearchSelector, SelectedHybrid, export};
+use crate::export::{HybridSelector, SearchSelector, export};
 use dtr_core::error::Result;
 
 /// Write a hybrid of a finished search to a directory in the Hugging Face format
@@ -31,8 +31,8 @@ pub struct ExportCommand {
     #[arg(long = "axis", value_name = "KEY=VALUE", value_parser = parse_axis)]
     axes: Vec<(String, String)>,
     /// Which of the two hybrids of the search to export
-    #[arg(long, value_enum, default_value_t = SelectedHybrid::Opt)]
-    which: SelectedHybrid,
+    #[arg(long, value_enum, default_value_t = HybridSelector::Opt)]
+    which: HybridSelector,
     /// Print JSON
     #[arg(long)]
     json: bool,

@@ -132,7 +132,7 @@ impl ResultsArgs {
     /// user that they are ignored.
     fn store(&self) -> Result<Store> {
         let store = Store::open(&self.results)?;
-        if let Some(folder) = store.results_folder().find_outdated_cells() {
+        if let Some(folder) = store.results_folder().find_old_cells_folder() {
             let folder = folder.display();
             eprintln!(
                 "`{folder}` is ignored, because an earlier version wrote it; delete it to free its space"
@@ -164,7 +164,7 @@ impl DeviceArgs {
         Provenance {
             driver: self.device.driver(),
             repeatable: Some(self.device.is_deterministic()),
-            ..Provenance::of_this_process(self.device.name(), rayon::current_num_threads())
+            ..Provenance::of_this_process(self.device.description(), rayon::current_num_threads())
         }
     }
 }

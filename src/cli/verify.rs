@@ -8,7 +8,7 @@ use super::{DeviceArgs, ExperimentArgs, ResultsArgs, print_json};
 use crate::device::UsageMeter;
 use crate::runner::{ProgressDisplay, RunContext, StopFlag, SupervisorConnection};
 use crate::store::{Audit, DamagedFile, Store};
-use crate::verify::{CellSample, RebuiltTables, RecomputedCells, rebuild_tables, recompute_cells};
+use crate::verify::{RebuiltTables, RecomputedCells, SampleConfig, rebuild_tables, recompute_cells};
 use dtr_core::error::{ErrorKind, Result};
 use dtr_core::seed::Seed;
 
@@ -46,7 +46,7 @@ impl VerifyCommand {
         let (mut rebuilt, mut recomputed) = (RebuiltTables::default(), RecomputedCells::default());
         if let Some(manifest) = self.manifest {
             let experiment = ExperimentArgs { manifest, sets: self.sets, results: self.results };
-            let sample = CellSample { size: self.sample, seed: Seed(self.seed) };
+            let sample = SampleConfig { size: self.sample, seed: Seed(self.seed) };
             match verify(&experiment, &store, &self.device, sample) {
                 // Report the damaged files even if the verification fails because of them.
                 Err(error) if error.kind() != ErrorKind::Interrupted && !audit.faults.is_empty() => {
@@ -79,7 +79,7 @@ fn verify(
     experiment: &ExperimentArgs,
     store: &Store,
     device: &DeviceArgs,
-    sample: CellSample,
+    sample: SampleConfig,
 ) -> Result<(RebuiltTables, RecomputedCells)> {
     let plan = experiment.plan_on(device)?;
     let results = &experiment.results;

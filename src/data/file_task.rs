@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use super::jinja::Templates;
-use super::rows::{Columns, Row, for_each_row};
+use super::rows::{ColumnSelection, Row, for_each_row};
 use super::{Choices, FileTask, Item, Split, SplitPolicy};
 use dtr_core::error::Error;
 use dtr_core::files::format_bytes;
@@ -20,7 +20,7 @@ const LABEL: &str = "label";
 const MAX_SPLIT_BYTES: usize = 1 << 30;
 
 /// Returns the file with the rows of `split`, and whether the file's rows are divided between two splits.
-pub fn split_file(task: &FileTask, split: Split) -> (&str, bool) {
+pub fn file_of_split(task: &FileTask, split: Split) -> (&str, bool) {
     match (&task.validation, split) {
         (Some(validation), Split::Train | Split::Validation) => (validation, false),
         (validation, _) => (&task.test, validation.is_none() && task.splits == SplitPolicy::HeldOut),
@@ -38,9 +38,9 @@ pub(super) fn load_items(task: &FileTask, split: Split) -> Result<Vec<Item>, Err
         Split::Validation => task.validation_items.unwrap_or(usize::MAX),
         Split::Test => task.test_items.unwrap_or(usize::MAX),
     };
-    let (path, is_divided) = split_file(task, split);
+    let (path, is_divided) = file_of_split(task, split);
     let templates = parse_templates(task)?;
-    let columns = Columns { names: templates.names().clone(), includes_json: is_divided };
+    let columns = ColumnSelection { names: templates.identifiers().clone(), includes_json: is_divided };
     let builder = ItemBuilder { has_prompt_per_choice: templates.uses_choice(PROMPT), templates, task };
     let mut budget = TextBudget(MAX_SPLIT_BYTES);
     let mut items = Vec::new();

@@ -28,7 +28,7 @@ type TemplateResult<T> = std::result::Result<T, TemplateError>;
 pub(super) struct Templates {
     environment: Environment<'static>,
     /// All identifiers in the code of the templates.
-    names: BTreeSet<String>,
+    identifiers: BTreeSet<String>,
 }
 
 impl Templates {
@@ -38,12 +38,12 @@ impl Templates {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.add_filter("regex_replace", regex_replace);
         environment.add_filter("regex_findall", regex_findall);
-        Self { environment, names: BTreeSet::new() }
+        Self { environment, identifiers: BTreeSet::new() }
     }
 
     /// Parses `text` and adds it under `name`.
     pub fn add(&mut self, name: &'static str, text: &str) -> Result<()> {
-        self.names.extend(jinja::code_names(text));
+        self.identifiers.extend(jinja::code_names(text));
         self.environment.add_template_owned(name, jinja::translate_template(text)).map_err(|cause| {
             Error::manifest(format!("the task's `{name}` is not a valid template")).with_source(cause)
         })
@@ -62,8 +62,8 @@ impl Templates {
 
     /// Returns all identifiers in the code of the templates. The columns that the templates use are among
     /// them.
-    pub fn names(&self) -> &BTreeSet<String> {
-        &self.names
+    pub fn identifiers(&self) -> &BTreeSet<String> {
+        &self.identifiers
     }
 
     /// Returns whether a template uses the variable `choice`.

@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use corpus::{Corpus, CorpusSource, DocumentUnit, FileCorpus, SyntheticCorpus, WeightedSource};
-pub use file_task::split_file;
+pub use file_task::file_of_split;
 use synthetic::SyntheticLanguage;
 pub use task::{Choices, FileTask, Metric, SplitPolicy, SyntheticTask, SyntheticTaskKind, Task, TaskSource};
 pub use tokenizer::{read_base_tokenizer, synthetic_tokenizer};

@@ -17,7 +17,7 @@ use dtr_core::error::{Error, Result};
 
 /// A row of a task's file.
 pub(super) struct Row {
-    /// The values by column. For a Parquet file, it holds only the columns that [`Columns`] selects.
+    /// The values by column. For a Parquet file, it holds only the columns that [`ColumnSelection`] selects.
     pub values: Value,
     /// The names of all columns.
     pub columns: Arc<[String]>,
@@ -32,7 +32,7 @@ impl Row {
 }
 
 /// A selection of the columns of a Parquet file.
-pub(super) struct Columns {
+pub(super) struct ColumnSelection {
     /// Names of columns that are read, whatever their types are.
     pub names: BTreeSet<String>,
     /// Whether all columns whose values JSON can represent are read too.
@@ -47,7 +47,11 @@ type RowCallback<'a> = dyn FnMut(usize, Row) -> Result<ControlFlow<()>> + 'a;
 ///
 /// # Errors
 /// Fails if the file cannot be read or is malformed, or if `callback` fails.
-pub(super) fn for_each_row(path: &str, columns: &Columns, callback: &mut RowCallback<'_>) -> Result<()> {
+pub(super) fn for_each_row(
+    path: &str,
+    columns: &ColumnSelection,
+    callback: &mut RowCallback<'_>,
+) -> Result<()> {
     let file = MaybeCompressedFile::new(Path::new(path), local_or_cached_path(path)?);
     match FileFormat::from_path(file.path)? {
         FileFormat::Json => read_json(&file, callback),
@@ -68,7 +72,11 @@ fn read_json(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Resu
     })
 }
 
-fn read_parquet(file: &MaybeCompressedFile, columns: &Columns, callback: &mut RowCallback<'_>) -> Result<()> {
+fn read_parquet(
+    file: &MaybeCompressedFile,
+    columns: &ColumnSelection,
+    callback: &mut RowCallback<'_>,
+) -> Result<()> {
     let parquet = ParquetFile::open(file.path, file.open_seekable()?)?;
     let names: Arc<[String]> = parquet.columns().map(str::to_owned).collect();
     let is_wanted = |name: &&String| {

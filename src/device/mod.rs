@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "cuda")]
 use nvidia::NvmlDevice;
-pub use usage::{MeterReading, ResourceUsage, UsageMeter, UsageTimer};
+pub use usage::{MeterReading, TimeAndEnergy, UsageMeter, UsageTimer};
 
 /// The devices that the user chose: `cpu`, `cuda:0`, or several as `cuda:0,1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl DeviceChoice {
 
     /// Returns the label of this hardware for throughput measurements.
     pub fn hardware_label(self) -> HardwareLabel {
-        HardwareLabel { device: self.name(), threads: rayon::current_num_threads() }
+        HardwareLabel { device: self.description(), threads: rayon::current_num_threads() }
     }
 
     /// Returns the device's driver and its version, such as `NVIDIA 550.54.15`, or `None` for the CPU.
@@ -134,7 +134,7 @@ impl DeviceChoice {
     }
 
     /// Returns the device's description for records, such as `2 x cuda (NVIDIA H200)`.
-    pub fn name(self) -> String {
+    pub fn description(self) -> String {
         match self {
             Self::Cpu => format!("cpu ({})", cpu_name()),
             Self::Cuda(indices) => {

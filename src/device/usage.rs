@@ -12,7 +12,7 @@ use super::rapl::Rapl;
 
 /// The time and the energy of a piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ResourceUsage {
+pub struct TimeAndEnergy {
     /// Device seconds: the elapsed seconds times the number of devices that the work held.
     pub seconds: f64,
     /// Joules that the devices consumed in this time, other processes included. `None` if the energy counters
@@ -20,7 +20,7 @@ pub struct ResourceUsage {
     pub joules: Option<f64>,
 }
 
-impl ResourceUsage {
+impl TimeAndEnergy {
     /// No time and no energy.
     pub const NONE: Self = Self { seconds: 0.0, joules: Some(0.0) };
 
@@ -30,7 +30,7 @@ impl ResourceUsage {
     }
 }
 
-impl Add for ResourceUsage {
+impl Add for TimeAndEnergy {
     type Output = Self;
 
     /// Adds the usage of another piece of work. The energy of the sum is known only if both energies are
@@ -104,10 +104,10 @@ impl UsageMeter {
     }
 
     /// Returns the usage between two readings.
-    pub fn usage_between(&self, start: MeterReading, end: MeterReading) -> ResourceUsage {
+    pub fn usage_between(&self, start: MeterReading, end: MeterReading) -> TimeAndEnergy {
         let seconds = self.device_seconds((end.time - start.time).as_secs_f64());
         let joules = start.joules.zip(end.joules).map(|(start, end)| end - start);
-        ResourceUsage { seconds, joules }
+        TimeAndEnergy { seconds, joules }
     }
 
     /// Starts the measurement of a piece of work.
@@ -131,7 +131,7 @@ pub struct UsageTimer<'a> {
 
 impl UsageTimer<'_> {
     /// Returns the usage since the start.
-    pub fn usage(&self) -> ResourceUsage {
+    pub fn usage(&self) -> TimeAndEnergy {
         self.meter.usage_between(self.start, self.meter.read())
     }
 }
@@ -142,10 +142,10 @@ mod tests {
 
     #[test]
     fn the_energy_of_a_sum_is_unknown_if_that_of_a_part_is() {
-        let [known, unknown] = [Some(2.0), None].map(|joules| ResourceUsage { seconds: 1.5, joules });
-        assert_eq!(ResourceUsage::NONE + known, known);
-        assert_eq!(known + known, ResourceUsage { seconds: 3.0, joules: Some(4.0) });
-        assert_eq!(known + unknown, ResourceUsage { seconds: 3.0, joules: None });
-        assert_eq!(ResourceUsage::NONE + unknown, unknown);
+        let [known, unknown] = [Some(2.0), None].map(|joules| TimeAndEnergy { seconds: 1.5, joules });
+        assert_eq!(TimeAndEnergy::NONE + known, known);
+        assert_eq!(known + known, TimeAndEnergy { seconds: 3.0, joules: Some(4.0) });
+        assert_eq!(known + unknown, TimeAndEnergy { seconds: 3.0, joules: None });
+        assert_eq!(TimeAndEnergy::NONE + unknown, unknown);
     }
 }

@@ -7,7 +7,7 @@ mod selector;
 
 use std::path::Path;
 
-pub use selector::{SearchSelector, SelectedHybrid};
+pub use selector::{HybridSelector, SearchSelector};
 
 use crate::plan::Plan;
 use crate::stages::search::{ChosenHybrid, SearchResult};
@@ -21,7 +21,7 @@ struct ExportedHybrid<'a> {
     cell: &'a Cell,
     job: &'a SearchJob,
     result: &'a SearchResult,
-    selected: SelectedHybrid,
+    selected: HybridSelector,
     chosen: &'a ChosenHybrid,
 }
 

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use super::{ExportedHybrid, SelectedHybrid};
+use super::{ExportedHybrid, HybridSelector};
 use crate::algorithms::search::{Round, SearchStrategy, StopCriterion};
 use crate::data::SplitPolicy;
 use crate::stages::{BaseSource, ModelIdentity};
@@ -62,10 +62,10 @@ fn description(hybrid: &ExportedHybrid<'_>) -> String {
     text
 }
 
-fn selected_as(selected: SelectedHybrid) -> &'static str {
+fn selected_as(selected: HybridSelector) -> &'static str {
     match selected {
-        SelectedHybrid::Opt => "`M_opt`, the last accepted hybrid, with the most replaced layers",
-        SelectedHybrid::Best => "`M_best`, the hybrid with the highest validation score",
+        HybridSelector::Opt => "`M_opt`, the last accepted hybrid, with the most replaced layers",
+        HybridSelector::Best => "`M_best`, the hybrid with the highest validation score",
     }
 }
 

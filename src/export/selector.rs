@@ -11,14 +11,14 @@ use dtr_core::error::{Error, Result};
 
 /// Names one of the two hybrids in the result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SelectedHybrid {
+pub enum HybridSelector {
     /// `M_opt`: the last accepted hybrid, with the most replaced layers
     Opt,
     /// `M_best`: the hybrid with the highest validation score
     Best,
 }
 
-impl SelectedHybrid {
+impl HybridSelector {
     /// Returns this hybrid of a search's result.
     pub fn find(self, result: &SearchResult) -> &ChosenHybrid {
         match self {
@@ -42,7 +42,7 @@ pub struct SearchSelector {
     /// matches every value.
     pub axes: BTreeMap<String, String>,
     /// Hybrid to export.
-    pub hybrid: SelectedHybrid,
+    pub hybrid: HybridSelector,
 }
 
 impl SearchSelector {

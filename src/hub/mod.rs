@@ -70,7 +70,7 @@ pub fn local_or_cached_path(path: &str) -> Result<PathBuf> {
 ///
 /// # Errors
 /// Fails when a URI is malformed, or when the hub does not know its revision.
-pub fn is_available(path: &str) -> Result<bool> {
+pub fn is_local_or_cached(path: &str) -> Result<bool> {
     Ok(match FileLocation::parse(path)? {
         FileLocation::Local(_) => true,
         FileLocation::Hub(repo, file) => {

@@ -57,12 +57,12 @@ fn unknown_key_error(path: &[String], known: &[&str], sources: &SourceMap) -> Er
         None => format!("{introduction} {}", quote_list(known)),
     };
     let error = Error::manifest(format!("unknown key `{key}`")).hint(hint);
-    sources.label_entry(error, path, EntryPart::Key, format!("not a key of {name}"))
+    sources.underline_entry(error, path, EntryPart::Key, format!("not a key of {name}"))
 }
 
 fn missing_key_error(path: &[String], key: &str, sources: &SourceMap) -> Error {
     let error = Error::manifest(format!("`{}` has no `{key}`", format_dotted_key(path)));
-    sources.label_entry(error, path, EntryPart::Key, format!("`{key}` is missing"))
+    sources.underline_entry(error, path, EntryPart::Key, format!("`{key}` is missing"))
 }
 
 fn wrong_value_error(path: &[String], expected: &str, sources: &SourceMap) -> Error {
@@ -74,7 +74,7 @@ fn wrong_value_error(path: &[String], expected: &str, sources: &SourceMap) -> Er
     {
         error = error.hint(hint);
     }
-    sources.label_entry(error, path, EntryPart::Value, format!("not {expected}"))
+    sources.underline_entry(error, path, EntryPart::Value, format!("not {expected}"))
 }
 
 /// Returns a short token in backticks. For a longer token, returns the kind of its value, such as `a string`.

@@ -18,7 +18,7 @@ const MAX_CHAIN_FILES: usize = 32;
 
 /// Reads the files that the manifest at `path` extends, the manifest itself, and the `--set` strings `sets`.
 /// Each layer overrides the layers before it.
-pub(super) fn read_layers(path: &Path, sets: &[String]) -> Result<SourceMap> {
+pub(super) fn read_manifest_layers(path: &Path, sets: &[String]) -> Result<SourceMap> {
     let mut reader = LayerReader::default();
     reader.read(path, None)?;
     let mut sources = reader.sources;
@@ -81,7 +81,7 @@ impl LayerReader {
             None => Error::io("read", path, source),
             Some(span) => {
                 let error = Error::manifest(format!("cannot read `{}`", path.display())).with_source(source);
-                self.sources.label_span(error, span, "named here")
+                self.sources.underline_span(error, span, "named here")
             }
         }
     }
@@ -90,7 +90,7 @@ impl LayerReader {
         let message = format!("`{name}` makes the chain of `extends` longer than {MAX_CHAIN_FILES} files");
         let error = Error::manifest(message).hint("list the files in one `extends`, which takes several");
         match entry {
-            Some(span) => self.sources.label_span(error, span, "one too many"),
+            Some(span) => self.sources.underline_span(error, span, "one too many"),
             None => error,
         }
     }
@@ -100,7 +100,7 @@ impl LayerReader {
             self.open_files[start..].iter().map(|file| file.name.as_str()).chain([name]).collect();
         let error = Error::manifest(format!("`{name}` extends itself")).hint(chain.join(" -> "));
         match entry {
-            Some(span) => self.sources.label_span(error, span, "closes the cycle"),
+            Some(span) => self.sources.underline_span(error, span, "closes the cycle"),
             None => error,
         }
     }
@@ -111,7 +111,7 @@ fn extended_files<'a>(layer: &'a SpannedValue, sources: &SourceMap) -> Result<Ve
     let wrong_type = |value: &SpannedValue| {
         let error =
             Error::manifest("`extends` takes a list of file names").hint("write `extends = [\"base.toml\"]`");
-        sources.label_span(error, &value.span, format!("this is {}", value.kind()))
+        sources.underline_span(error, &value.span, format!("this is {}", value.kind()))
     };
     let Some(value) = layer.find(&["extends"]) else { return Ok(Vec::new()) };
     let Content::List(list) = &value.content else { return Err(wrong_type(value)) };
@@ -128,13 +128,13 @@ fn parse_set(set: &str, sources: &mut SourceMap) -> Result<SpannedValue> {
     let layer = sources.parse(file).map_err(|error| error.hint(suggest_quotes(set)))?;
     if let Some(extends) = layer.find(&["extends"]) {
         let error = Error::manifest("`--set` cannot change `extends`");
-        return Err(sources.label_span(error, extends.entry_span(), "only a file extends others"));
+        return Err(sources.underline_span(error, extends.entry_span(), "only a file extends others"));
     }
     let is_one = matches!(&layer.content, Content::Table(table) if table.len() == 1);
     if !is_one || set.trim_start().starts_with('[') {
         let span = Span { file, range: 0..set.len() };
         let error = Error::manifest("`--set` takes one `path=value`").hint(SET_EXAMPLE);
-        return Err(sources.label_span(error, &span, "not of this form"));
+        return Err(sources.underline_span(error, &span, "not of this form"));
     }
     Ok(layer)
 }

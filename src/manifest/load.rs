@@ -11,7 +11,7 @@ use figment::{Figment, Metadata, Profile, Provider};
 
 use super::diagnostics::DeserializeError;
 use super::dotted_key::parse_dotted_key;
-use super::include::read_layers;
+use super::include::read_manifest_layers;
 use super::source_map::SourceMap;
 use super::spanned_value::{Content, SpannedValue};
 use super::{Manifest, ranges, references};
@@ -34,7 +34,7 @@ pub struct LoadedManifest {
 /// # Errors
 /// Fails when a file cannot be read, or when the manifest is invalid. The error underlines the invalid token.
 pub fn load(path: &Path, sets: &[String]) -> Result<LoadedManifest> {
-    let loaded = LoadedManifest::merge(read_layers(path, sets)?)?;
+    let loaded = LoadedManifest::merge(read_manifest_layers(path, sets)?)?;
     references::check(&loaded)?;
     Ok(loaded)
 }
@@ -78,7 +78,7 @@ fn override_layer(key: &str, value: &toml::Value, sources: &mut SourceMap) -> Re
         sources.find(&["sweep", "axes", key])
         && let Some(listed) = list.iter().find(|listed| is_same(&listed.to_toml(), value))
     {
-        return Ok(SpannedValue::wrap(&path, span, listed.clone()));
+        return Ok(SpannedValue::wrap_in_tables(&path, span, listed.clone()));
     }
     let file = sources.add_file("override", format!("{key} = {value}"), Path::new(""));
     sources.parse(file)

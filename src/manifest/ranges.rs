@@ -57,9 +57,9 @@ struct ConsistencyCheck<'a> {
 impl ConsistencyCheck<'_> {
     fn check_heads(&self, table: &[&str], num_heads: usize, num_kv_heads: usize) -> Result<()> {
         let (heads, kv_heads) = ([table, &["num-heads"]].concat(), [table, &["num-kv-heads"]].concat());
-        let latest = self.sources.last_written(&[&kv_heads, &heads]);
+        let latest = self.sources.last_set_path(&[&kv_heads, &heads]);
         check_head_counts(num_heads, num_kv_heads)
-            .map_err(|error| self.sources.label_entry(error, latest, EntryPart::Value, "does not divide"))
+            .map_err(|error| self.sources.underline_entry(error, latest, EntryPart::Value, "does not divide"))
     }
 
     fn check_variant(&self, table: &[&str], variant: &Variant) -> Result<()> {
@@ -87,14 +87,14 @@ impl ConsistencyCheck<'_> {
             return Ok(());
         }
         let keys = [[table, "token-budget"], [table, "batch-size"], [table, "sequence-length"]];
-        let latest = self.sources.last_written(&[&keys[0], &keys[1], &keys[2]]);
+        let latest = self.sources.last_set_path(&[&keys[0], &keys[1], &keys[2]]);
         let message = format!("`{}` is smaller than one training step", format_dotted_key(&keys[0]));
         let error = Error::manifest(message).hint(format!(
             "set `token-budget` to at least {tokens_per_step}: a step takes {batch_size} sequences of \
              {sequence_length} tokens"
         ));
         let label = format!("{budget} tokens are fewer than {tokens_per_step}");
-        Err(self.sources.label_entry(error, latest, EntryPart::Value, label))
+        Err(self.sources.underline_entry(error, latest, EntryPart::Value, label))
     }
 
     fn check_micro_batches(&self, recipe: &PretrainConfig) -> Result<()> {
@@ -103,12 +103,12 @@ impl ConsistencyCheck<'_> {
             return Ok(());
         }
         let keys = [["pretrain", "micro-batch-size"], ["pretrain", "batch-size"]];
-        let latest = self.sources.last_written(&[&keys[0], &keys[1]]);
+        let latest = self.sources.last_set_path(&[&keys[0], &keys[1]]);
         let message = format!(
             "a batch of {batch_size} sequences cannot be split into micro-batches of {micro_batch_size}"
         );
         let error = Error::manifest(message).hint("set `micro-batch-size` to a divisor of `batch-size`");
-        Err(self.sources.label_entry(error, latest, EntryPart::Value, "does not divide"))
+        Err(self.sources.underline_entry(error, latest, EntryPart::Value, "does not divide"))
     }
 
     /// Checks the names of a repository, which become parts of paths and URLs.

@@ -46,15 +46,15 @@ struct ReferenceCheck<'a> {
 }
 
 impl ReferenceCheck<'_> {
-    fn label_entry(&self, error: Error, path: &[&str], part: EntryPart, label: &str) -> Error {
-        self.loaded.source_map().label_entry(error, path, part, label)
+    fn underline_entry(&self, error: Error, path: &[&str], part: EntryPart, label: &str) -> Error {
+        self.loaded.source_map().underline_entry(error, path, part, label)
     }
 
     fn check_name(&self) -> Result<()> {
         let Some(name) = &self.manifest.name else {
             let error = Error::manifest("the experiment has no `name`")
                 .hint("write `name = \"my-experiment\"` at the top");
-            return Err(self.label_entry(error, &["name"], EntryPart::Key, "`name` is missing"));
+            return Err(self.underline_entry(error, &["name"], EntryPart::Key, "`name` is missing"));
         };
         let allowed =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
@@ -64,7 +64,7 @@ impl ReferenceCheck<'_> {
         let error = Error::manifest(format!("`{name}` cannot name an experiment")).hint(
             "use at most 100 lower-case letters, digits, hyphens and dots, since files are named after the experiment",
         );
-        Err(self.label_entry(error, &["name"], EntryPart::Value, "not such a name"))
+        Err(self.underline_entry(error, &["name"], EntryPart::Value, "not such a name"))
     }
 
     /// Returns the names that are defined for an axis.
@@ -87,7 +87,7 @@ impl ReferenceCheck<'_> {
                     &defined,
                     &format!("the {axis}s defined are"),
                 ));
-                return Err(self.label_entry(error, &path, EntryPart::Value, "not defined"));
+                return Err(self.underline_entry(error, &path, EntryPart::Value, "not defined"));
             }
             if entries[..index].contains(entry) {
                 return Err(self.repeated_value_error(&path, entry));
@@ -101,7 +101,7 @@ impl ReferenceCheck<'_> {
             "`{value}` is on the axis `{}` twice",
             format_dotted_key(&path[..path.len() - 1])
         ));
-        self.label_entry(error, path, EntryPart::Value, "repeated")
+        self.underline_entry(error, path, EntryPart::Value, "repeated")
     }
 
     /// Checks that each value of an axis gives a valid manifest, and that no two values give the same one.
@@ -109,7 +109,7 @@ impl ReferenceCheck<'_> {
         self.check_axis_key(key)?;
         if values.is_empty() {
             let error = Error::manifest(format!("the axis `{key}` has no values"));
-            return Err(self.label_entry(error, &["sweep", "axes", key], EntryPart::Value, "no values"));
+            return Err(self.underline_entry(error, &["sweep", "axes", key], EntryPart::Value, "no values"));
         }
         let mut points = Vec::new();
         for (index, value) in values.iter().enumerate() {
@@ -131,7 +131,7 @@ impl ReferenceCheck<'_> {
         }
         let error = Error::manifest(format!("the axes make more than {MAX_COMBINATIONS} combinations"))
             .hint("leave out values, or split the experiment into several");
-        Err(self.label_entry(error, &["sweep", "axes"], EntryPart::Key, "too many values"))
+        Err(self.underline_entry(error, &["sweep", "axes"], EntryPart::Key, "too many values"))
     }
 
     /// Checks that no axis overwrites the value of another.
@@ -147,7 +147,12 @@ impl ReferenceCheck<'_> {
             let clashes = |other: &[String]| other.starts_with(path) || path.starts_with(other);
             if let Some((other, _)) = axes[..index].iter().find(|(_, other)| clashes(other)) {
                 let error = Error::manifest(format!("the axes `{other}` and `{key}` set the same value"));
-                return Err(self.label_entry(error, &["sweep", "axes", key], EntryPart::Key, "one too many"));
+                return Err(self.underline_entry(
+                    error,
+                    &["sweep", "axes", key],
+                    EntryPart::Key,
+                    "one too many",
+                ));
             }
         }
         Ok(())
@@ -156,7 +161,7 @@ impl ReferenceCheck<'_> {
     fn check_axis_key(&self, key: &str) -> Result<()> {
         let refuse = |message: String, hint: String| {
             let error = Error::manifest(message).hint(hint);
-            Err(self.label_entry(error, &["sweep", "axes", key], EntryPart::Key, "not an axis"))
+            Err(self.underline_entry(error, &["sweep", "axes", key], EntryPart::Key, "not an axis"))
         };
         let path = parse_dotted_key(key).unwrap_or_default();
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -201,7 +206,7 @@ impl ReferenceCheck<'_> {
             let error = Error::manifest(format!("this excludes nothing: `{name}` is not in `sweep.{axis}`"))
                 .hint(did_you_mean(name, &entries, &format!("in `sweep.{axis}` are")));
             let path = ["sweep", "exclude", &index.to_string(), axis];
-            return Err(self.label_entry(error, &path, EntryPart::Value, "matches nothing"));
+            return Err(self.underline_entry(error, &path, EntryPart::Value, "matches nothing"));
         }
         Ok(())
     }
@@ -213,7 +218,7 @@ impl ReferenceCheck<'_> {
             if entries.is_empty() && !(is_timed && axis == "task") {
                 let error = Error::manifest(format!("the sweep names no {axis}, so it has no cells"))
                     .hint(format!("the {axis}s defined are {}", quote_list(&self.defined_names(axis))));
-                return Err(self.label_entry(
+                return Err(self.underline_entry(
                     error,
                     &["sweep", axis],
                     EntryPart::Value,
@@ -225,7 +230,12 @@ impl ReferenceCheck<'_> {
             if is_timed { !sweep.model_variant_pairs().is_empty() } else { !sweep.combinations().is_empty() };
         if !is_left {
             let error = Error::manifest("the sweep excludes all of its cells");
-            return Err(self.label_entry(error, &["sweep", "exclude"], EntryPart::Key, "nothing is left"));
+            return Err(self.underline_entry(
+                error,
+                &["sweep", "exclude"],
+                EntryPart::Key,
+                "nothing is left",
+            ));
         }
         Ok(())
     }
@@ -242,7 +252,7 @@ impl ReferenceCheck<'_> {
                     "`{model}` is only a shape, and a model without weights cannot be scored on the task `{task}`"
                 ))
                 .hint("time it with `[throughput]`, or exclude it from tasks with `sweep.exclude`");
-                return Err(self.label_entry(
+                return Err(self.underline_entry(
                     error,
                     &["sweep", "model", &index.to_string()],
                     EntryPart::Value,
@@ -272,14 +282,14 @@ impl ReferenceCheck<'_> {
                 "the sweep has no search of `{model}` and `{variant}` for the task `{task}`"
             ))
             .hint("name a task of `sweep.task` that is not excluded for this model and variant");
-            return Err(self.label_entry(error, &place, EntryPart::Value, "not searched"));
+            return Err(self.underline_entry(error, &place, EntryPart::Value, "not searched"));
         }
         match self.manifest.search.stop {
             StopCriterion::Never {} => Ok(()),
             StopCriterion::MaxRelativeDrop(_) | StopCriterion::MinScore(_) => {
                 let error = Error::manifest("a search that stops early does not replace every number of layers")
                     .hint("write `search.stop = { never = {} }`, or time evenly spread layers with `throughput.layers = { uniform = {} }`");
-                Err(self.label_entry(error, &place, EntryPart::Value, "may stop before the last layer"))
+                Err(self.underline_entry(error, &place, EntryPart::Value, "may stop before the last layer"))
             }
         }
     }

@@ -54,7 +54,7 @@ impl SourceMap {
 
     fn syntax_error(&self, file: usize, error: SyntaxError) -> Error {
         let message = format!("cannot read `{}`: {}", self.files[file].name, error.message);
-        self.label_span(Error::manifest(message), &Span { file, range: error.range }, "here")
+        self.underline_span(Error::manifest(message), &Span { file, range: error.range }, "here")
     }
 
     /// Checks the structure of `layer` and adds it as the topmost layer.
@@ -104,7 +104,7 @@ impl SourceMap {
 
     /// Returns the path in `paths` whose entry is set by the latest layer. If that layer sets several of
     /// these entries, returns the first path.
-    pub(super) fn last_written<'a, 'p>(&self, paths: &[&'a [&'p str]]) -> &'a [&'p str] {
+    pub(super) fn last_set_path<'a, 'p>(&self, paths: &[&'a [&'p str]]) -> &'a [&'p str] {
         let written = |path: &[&str]| self.layers.iter().rposition(|layer| layer.find(path).is_some());
         paths.iter().rev().max_by_key(|path| written(path)).copied().unwrap_or_default()
     }
@@ -132,14 +132,14 @@ impl SourceMap {
 
     /// Creates a manifest error with `message` that underlines the entry at `path`.
     pub fn error_at<S: AsRef<str>>(&self, path: &[S], part: EntryPart, message: impl Into<String>) -> Error {
-        self.label_entry(Error::manifest(message), path, part, "here")
+        self.underline_entry(Error::manifest(message), path, part, "here")
     }
 
     /// Makes `error` underline the entry at `path`, with a `label`.
     ///
     /// In `path`, the key of a list element is its index. If no layer sets the entry, the error underlines
     /// the nearest table above the entry, or else the start of the experiment's own file.
-    pub fn label_entry<S: AsRef<str>>(
+    pub fn underline_entry<S: AsRef<str>>(
         &self,
         error: Error,
         path: &[S],
@@ -149,17 +149,21 @@ impl SourceMap {
         for length in (1..=path.len()).rev() {
             if let Some(value) = self.find(&path[..length]) {
                 let is_key = part == EntryPart::Key || length < path.len();
-                return self.label_span(error, if is_key { value.entry_span() } else { &value.span }, label);
+                return self.underline_span(
+                    error,
+                    if is_key { value.entry_span() } else { &value.span },
+                    label,
+                );
             }
         }
         match self.layers.iter().find(|layer| layer.span.file == 0) {
-            Some(root) => self.label_span(error, &root.span, label),
+            Some(root) => self.underline_span(error, &root.span, label),
             None => error,
         }
     }
 
     /// Makes `error` underline `span`, with a `label`.
-    pub(super) fn label_span(&self, error: Error, span: &Span, label: impl Into<String>) -> Error {
+    pub(super) fn underline_span(&self, error: Error, span: &Span, label: impl Into<String>) -> Error {
         let (name, text) = self.file(span);
         error.with_span(name, text, span.range.clone(), label)
     }
@@ -167,6 +171,6 @@ impl SourceMap {
     /// Creates the error "`PATH` must be REQUIREMENT", which underlines the value.
     pub(super) fn value_error<S: AsRef<str>>(&self, path: &[S], requirement: &str) -> Error {
         let error = Error::manifest(format!("`{}` must be {requirement}", format_dotted_key(path)));
-        self.label_entry(error, path, EntryPart::Value, format!("not {requirement}"))
+        self.underline_entry(error, path, EntryPart::Value, format!("not {requirement}"))
     }
 }

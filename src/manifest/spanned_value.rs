@@ -65,7 +65,7 @@ impl SpannedValue {
     }
 
     /// Wraps `value` into nested tables, so that its path is `path`. All keys of the path get the span `key`.
-    pub fn wrap(path: &[String], key: &Span, value: Self) -> Self {
+    pub fn wrap_in_tables(path: &[String], key: &Span, value: Self) -> Self {
         path.iter().rev().fold(value, |inner, step| {
             let inner = Self { key_span: Some(key.clone()), ..inner };
             let table = BTreeMap::from([(step.clone(), inner)]);

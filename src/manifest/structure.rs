@@ -104,24 +104,24 @@ impl StructureCheck<'_> {
     fn unknown_alternative_error(&self, name: &str, span: &Span, known: &[&str]) -> Error {
         let error = Error::manifest(format!("`{}` cannot be `{name}`", format_dotted_key(&self.path)))
             .hint(did_you_mean(name, known, "it can be"));
-        self.sources.label_span(error, span, "unknown")
+        self.sources.underline_span(error, span, "unknown")
     }
 
     fn wrong_form_error(&self, name: &str, span: &Span, form: &str) -> Error {
         let key = self.path.last().map_or("", String::as_str);
         let error = Error::manifest(format!("`{name}` is not written in this way"))
             .hint(format!("write `{key} = {form}`"));
-        self.sources.label_span(error, span, "here")
+        self.sources.underline_span(error, span, "here")
     }
 
     fn two_alternatives_error(&self, first: &str, second: &str, span: &Span) -> Error {
         let key = format_dotted_key(&self.path);
         let message = format!("`{key}` cannot be both `{first}` and `{second}`");
-        self.sources.label_span(Error::manifest(message), span, "one too many")
+        self.sources.underline_span(Error::manifest(message), span, "one too many")
     }
 
     fn wrong_kind_error(&self, value: &SpannedValue, expected: &str) -> Error {
         let error = Error::manifest(format!("`{}` must be {expected}", format_dotted_key(&self.path)));
-        self.sources.label_span(error, &value.span, format!("this is {}", value.kind()))
+        self.sources.underline_span(error, &value.span, format!("this is {}", value.kind()))
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::compatibility_cache::{BaseDigests, CompatibilityCache};
 use crate::algorithms::pretrain::base_config_and_tokenizer;
 use crate::data::scoring_requests::ScoringRequests;
-use crate::data::{Split, load_items, split_file};
+use crate::data::{Split, file_of_split, load_items};
 use crate::data::{Task, TaskSource};
 use crate::hub;
 use crate::manifest::{EntryPart, HubModel, LoadedManifest, Manifest, ModelConfig, ModelSource};
@@ -48,7 +48,7 @@ pub(super) fn check(
                         .hint("choose another task, or exclude the pair with `sweep.exclude`");
                 let path = ["sweep", "task", &index.to_string()];
                 let source_map = loaded.source_map();
-                return Err(source_map.label_entry(error, &path, EntryPart::Value, "not for this base"));
+                return Err(source_map.underline_entry(error, &path, EntryPart::Value, "not for this base"));
             }
         }
         notes.extend(base.check_files()?);
@@ -169,7 +169,7 @@ fn folder(model: &ModelConfig) -> Result<Option<PathBuf>> {
 /// Returns whether the data file of a split is on disk. Synthetic tasks need no file.
 fn is_downloaded(task: &Task, split: Split) -> Result<bool> {
     let TaskSource::File(task) = &task.source else { return Ok(true) };
-    hub::is_available(split_file(task, split).0)
+    hub::is_local_or_cached(file_of_split(task, split).0)
 }
 
 /// Returns the reason why a base cannot be scored on a split with these requests, if there is one.

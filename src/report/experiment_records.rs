@@ -150,7 +150,7 @@ impl SearchCell {
     }
 
     /// Returns the kind of linear block of the variant, such as `gla`.
-    pub fn block_name(&self) -> &'static str {
+    pub fn block_kind(&self) -> &'static str {
         self.job.variant.block.name()
     }
 }

@@ -47,7 +47,7 @@ fn is_greedy(search: &SearchCell) -> bool {
 }
 
 fn paper_key(search: &SearchCell) -> Option<PaperKey<'_>> {
-    Some(PaperKey { base: search.public_base_name()?, block: search.block_name(), task: search.task() })
+    Some(PaperKey { base: search.public_base_name()?, block: search.block_kind(), task: search.task() })
 }
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn local_files_match_by_their_name_in_the_manifest_and_pretrained_bases_never_match() {
-        let files = ModelIdentity::Files { files: Default::default(), reading: None };
+        let files = ModelIdentity::Files { files: Default::default(), reader_version: None };
         let local = directory(files);
         assert_eq!(local.public_name("qwen2.5-1.5b"), Some("qwen2.5-1.5b"));
         let mut search = fixture::records_of_hub_base("Qwen2.5-1.5B").searches.remove(0);
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn only_searches_with_the_settings_of_the_paper_match() {
         let searches = fixture::records_of_hub_base("llama-3.2-3b-instruct").searches;
-        let mut search = searches.into_iter().find(|search| search.block_name() == "jet").unwrap();
+        let mut search = searches.into_iter().find(|search| search.block_kind() == "jet").unwrap();
         assert_eq!(matching_speedup(&search).map(|cell| cell.num_replaced), Some(11));
         search.cell.job.stop = StopCriterion::Never {};
         assert!(matching_speedup(&search).is_none() && matching_score(&search).is_some());

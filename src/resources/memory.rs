@@ -1,6 +1,6 @@
 //! Estimates of the memory that models take on a device.
 
-use crate::algorithms::distil::{DistilConfig, largest_stack};
+use crate::algorithms::distil::{DistilConfig, largest_stack_size};
 use crate::manifest::Dtype;
 use dtr_core::error::{Error, Result};
 use dtr_core::files::format_bytes;
@@ -35,7 +35,7 @@ pub fn twin_bytes(config: &DecoderConfig, variant: &Variant, dtype: Dtype) -> u6
 
 /// Returns the bytes that training holds for `num_parameters` parameters: weights, two moments and gradients,
 /// in f32.
-pub fn trained_bytes(num_parameters: u64) -> u64 {
+pub fn training_bytes(num_parameters: u64) -> u64 {
     4 * F32_BYTES * num_parameters
 }
 
@@ -102,7 +102,7 @@ impl DistilMemory<'_> {
     /// outputs of all layers for a batch.
     fn cpu_bytes(&self) -> u64 {
         let num_layers = self.config.num_layers;
-        let twins = trained_bytes(num_layers as u64 * self.twin_parameters().sum::<u64>());
+        let twins = training_bytes(num_layers as u64 * self.twin_parameters().sum::<u64>());
         let states = 2 * F32_BYTES * self.batch_tokens() * (num_layers * self.config.hidden_size) as u64;
         self.base_bytes() + twins + states
     }
@@ -116,7 +116,7 @@ impl DistilMemory<'_> {
     /// are trained together.
     fn step_bytes(&self, num_layers: usize) -> u64 {
         let hidden_size = self.config.hidden_size;
-        let stack = largest_stack(num_layers, self.batch_tokens() as usize, hidden_size) as u64;
+        let stack = largest_stack_size(num_layers, self.batch_tokens() as usize, hidden_size) as u64;
         let number = number_bytes(self.dtype);
         let states = STEP_STATES * self.batch_tokens() * hidden_size as u64 * number;
         let parameters = STEP_NUMBERS * number * self.twin_parameters().max().unwrap_or(0);

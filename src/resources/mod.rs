@@ -4,7 +4,7 @@ mod evaluations;
 mod memory;
 
 pub use evaluations::max_evaluations;
-pub use memory::{DistilMemory, GPU_OVERHEAD_BYTES, cache_bytes, trained_bytes, twin_bytes, weight_bytes};
+pub use memory::{DistilMemory, GPU_OVERHEAD_BYTES, cache_bytes, training_bytes, twin_bytes, weight_bytes};
 
 /// The resources of a job, as estimated before the job runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

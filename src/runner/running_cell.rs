@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::context::RunContext;
 use super::saved_usage::SavedUsage;
-use crate::device::ResourceUsage;
+use crate::device::TimeAndEnergy;
 use crate::store::{
     CellId, CellSpec, CellState, CheckDepth, Claim, EventKind, EventLog, Lookup, NewRecord, Provenance,
     read_events,
@@ -26,7 +26,7 @@ pub struct RunningCell<'a> {
     name: String,
     claim: Claim,
     /// The usage of the processes that worked on the cell before this process. `None` if there were none.
-    earlier: Option<ResourceUsage>,
+    earlier: Option<TimeAndEnergy>,
 }
 
 /// The result of waiting for a claim: a claimed cell, or the output that another process computed meanwhile.
@@ -94,7 +94,7 @@ impl<'a> RunningCell<'a> {
     ///
     /// Does nothing if usage is already saved for the cell. The process that saved it had continued the same
     /// work, and had included the usage of the earlier result.
-    pub fn set_earlier_usage(&mut self, usage: ResourceUsage) {
+    pub fn set_earlier_usage(&mut self, usage: TimeAndEnergy) {
         self.earlier = self.earlier.or(Some(usage));
     }
 
@@ -104,13 +104,13 @@ impl<'a> RunningCell<'a> {
     }
 
     /// Saves the usage of this process so far together with the usage of earlier processes.
-    pub(super) fn save_usage(&self, spent: ResourceUsage) -> Result<()> {
+    pub(super) fn save_usage(&self, spent: TimeAndEnergy) -> Result<()> {
         let usage = SavedUsage { earlier: self.earlier(), last_process: spent };
         usage.write(&self.checkpoint(SavedUsage::FILE)?)
     }
 
-    fn earlier(&self) -> ResourceUsage {
-        self.earlier.unwrap_or(ResourceUsage::NONE)
+    fn earlier(&self) -> TimeAndEnergy {
+        self.earlier.unwrap_or(TimeAndEnergy::NONE)
     }
 
     /// Logs the start of the work. Prints and logs a message if the previous process on this cell was killed.
@@ -180,7 +180,7 @@ impl<'a> RunningCell<'a> {
     /// Fails if a number in the output is not finite, or if a file cannot be written.
     pub fn finish<T: Serialize + DeserializeOwned>(
         &self,
-        spent: ResourceUsage,
+        spent: TimeAndEnergy,
         artifacts: &[&str],
         references: Vec<CellId>,
         output: T,
@@ -243,10 +243,10 @@ pub fn log_stop(context: &RunContext<'_>, cell: &CellId) -> Result<()> {
     }
 }
 
-fn new_record(context: &RunContext<'_>, spec: &CellSpec, spent: ResourceUsage) -> Result<NewRecord> {
+fn new_record(context: &RunContext<'_>, spec: &CellSpec, spent: TimeAndEnergy) -> Result<NewRecord> {
     let provenance = context.provenance.clone().with_current_peak();
     let provenance = Provenance { input_files: input_files(context, spec)?, ..provenance };
-    let ResourceUsage { seconds, joules } = spent;
+    let TimeAndEnergy { seconds, joules } = spent;
     let (artifacts, references) = (Vec::new(), Vec::new());
     Ok(NewRecord { spec: spec.clone(), artifacts, references, seconds, joules, provenance })
 }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::device::ResourceUsage;
+use crate::device::TimeAndEnergy;
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::{Error, Result};
 
@@ -11,14 +11,14 @@ use dtr_core::error::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct SavedUsage {
     /// The usage of all processes but the last.
-    pub(super) earlier: ResourceUsage,
+    pub(super) earlier: TimeAndEnergy,
     /// The usage of the last process, up to the moment when it wrote the file.
-    pub(super) last_process: ResourceUsage,
+    pub(super) last_process: TimeAndEnergy,
 }
 
 impl Default for SavedUsage {
     fn default() -> Self {
-        Self { earlier: ResourceUsage::NONE, last_process: ResourceUsage::NONE }
+        Self { earlier: TimeAndEnergy::NONE, last_process: TimeAndEnergy::NONE }
     }
 }
 
@@ -47,7 +47,7 @@ impl SavedUsage {
     }
 
     /// Returns the usage of all processes.
-    pub(super) fn total(self) -> ResourceUsage {
+    pub(super) fn total(self) -> TimeAndEnergy {
         self.earlier + self.last_process
     }
 
@@ -55,7 +55,7 @@ impl SavedUsage {
     /// energy of that process becomes unknown, unless the file already includes all of its time.
     pub(super) fn extended_to(self, seconds: f64) -> Self {
         match self.last_process.seconds < seconds {
-            true => Self { last_process: ResourceUsage { seconds, joules: None }, ..self },
+            true => Self { last_process: TimeAndEnergy { seconds, joules: None }, ..self },
             false => self,
         }
     }
@@ -65,8 +65,8 @@ impl SavedUsage {
 mod tests {
     use super::*;
 
-    fn usage(seconds: f64, joules: f64) -> ResourceUsage {
-        ResourceUsage { seconds, joules: Some(joules) }
+    fn usage(seconds: f64, joules: f64) -> TimeAndEnergy {
+        TimeAndEnergy { seconds, joules: Some(joules) }
     }
 
     #[test]
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn the_time_of_a_process_that_crashed_lasts_until_the_crash() {
         let saved = SavedUsage { earlier: usage(10.0, 1.0), last_process: usage(2.0, 1.0) };
-        assert_eq!(saved.extended_to(5.0).total(), ResourceUsage { seconds: 15.0, joules: None });
+        assert_eq!(saved.extended_to(5.0).total(), TimeAndEnergy { seconds: 15.0, joules: None });
         assert_eq!(saved.extended_to(1.0).total(), usage(12.0, 2.0));
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::running_cell::RunningCell;
-use crate::device::{MeterReading, ResourceUsage, UsageMeter};
+use crate::device::{MeterReading, TimeAndEnergy, UsageMeter};
 use crate::store::{CellId, EventLog};
 use dtr_core::error::Result;
 
@@ -28,7 +28,7 @@ struct State {
     /// The latest meter reading whose usage has been divided among the cells.
     divided_until: MeterReading,
     /// The usage of this process for each cell.
-    spent: Vec<ResourceUsage>,
+    spent: Vec<TimeAndEnergy>,
     /// Whether the record of each cell has been written.
     is_finished: Vec<bool>,
     last_save: Instant,
@@ -43,7 +43,7 @@ impl<'a> UsageRecorder<'a> {
         let meter = cells[0].context().meter;
         let state = State {
             divided_until: meter.read(),
-            spent: vec![ResourceUsage::NONE; cells.len()],
+            spent: vec![TimeAndEnergy::NONE; cells.len()],
             is_finished: vec![false; cells.len()],
             last_save: Instant::now(),
         };

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use serde_json::Value;
 
 use super::*;
-use crate::device::{DeviceChoice, ResourceUsage, UsageMeter};
+use crate::device::{DeviceChoice, TimeAndEnergy, UsageMeter};
 use crate::manifest::load;
 use crate::plan::plan;
 use crate::runner::{
@@ -74,7 +74,7 @@ fn succeed(context: &RunContext<'_>, cell: &Cell) -> Result<CompletedBy> {
         ClaimOutcome::Claimed(claimed) => claimed,
         ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
     };
-    let spent = ResourceUsage { seconds: 1.0, joules: None };
+    let spent = TimeAndEnergy { seconds: 1.0, joules: None };
     claimed.finish(spent, &[], Vec::new(), Value::from("result"))?;
     Ok(CompletedBy::ThisProcess)
 }

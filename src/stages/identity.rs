@@ -13,7 +13,7 @@ use crate::data::synthetic::{GENERATOR_VERSION, SyntheticLanguage};
 use crate::data::{
     Choices, CorpusSource, DocumentUnit, Metric, SyntheticTaskKind, Task, TaskSource, WeightedSource,
 };
-use crate::data::{Split, split_file};
+use crate::data::{Split, file_of_split};
 use crate::hub::{self, FileLocation, PinnedRepo};
 use crate::manifest::{ModelConfig, ModelSource};
 use dtr_core::error::Result;
@@ -31,8 +31,8 @@ pub enum ModelIdentity {
         files: BTreeMap<String, Digest>,
         /// The version of the way in which dtr reads these files. `None` if every version of dtr reads them
         /// in the same way.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reading: Option<u32>,
+        #[serde(rename = "reading", skip_serializing_if = "Option::is_none")]
+        reader_version: Option<u32>,
     },
     /// A base in a repository of the hub, at a commit. The commit determines the content of the files.
     Hub(PinnedRepo),
@@ -50,8 +50,8 @@ impl ModelIdentity {
             ModelSource::Path(path) => {
                 let folder = PathBuf::from(path);
                 let files = BaseModel::compute_digests(&folder)?;
-                let reading = BaseModel::reader_version(&folder)?;
-                Some((folder, Self::Files { files, reading }))
+                let reader_version = BaseModel::reader_version(&folder)?;
+                Some((folder, Self::Files { files, reader_version }))
             }
             ModelSource::Hub(model) => {
                 let pinned = hub::default_hub().pin_if_reachable(&model.into())?;
@@ -201,7 +201,7 @@ impl TaskIdentity {
                 },
             },
             TaskSource::File(source) => {
-                let (path, is_cut) = split_file(source, split);
+                let (path, is_cut) = file_of_split(source, split);
                 Self::File {
                     rows: FileIdentity::compute(path)?,
                     is_cut,

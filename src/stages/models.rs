@@ -23,7 +23,7 @@ use dtr_model::{BaseModel, SafetensorsReader, Twins, Variant};
 use dtr_ops::is_cpu;
 
 /// Name of the artifact that holds the twins of a distil cell.
-pub(super) const TWINS: &str = "twins.safetensors";
+pub(super) const TWINS_FILE: &str = "twins.safetensors";
 
 /// The bases, twins and tokenized items that have been loaded so far.
 #[derive(Default)]
@@ -87,7 +87,7 @@ impl LoadedModels {
     ///
     /// # Errors
     /// Fails if a file cannot be read, or if the items have changed since the plan computed `identity`.
-    pub fn load_requests(
+    pub fn load_scoring_requests(
         &mut self,
         context: &RunContext<'_>,
         source: &BaseSource,
@@ -133,7 +133,7 @@ pub fn base_directory(store: &Store, source: &BaseSource) -> Result<PathBuf> {
 /// # Errors
 /// Fails if the distil cell is not done, or if the file is damaged.
 pub fn twins_file(store: &Store, cell: &CellId) -> Result<PathBuf> {
-    store.verify_artifact(&find_done_record::<DistilJob>(store, cell)?, TWINS)
+    store.verify_artifact(&find_done_record::<DistilJob>(store, cell)?, TWINS_FILE)
 }
 
 /// Returns the record of a done cell.

@@ -14,7 +14,7 @@ use crate::data::CorpusSource;
 use crate::data::token_sequences::TokenSequences;
 use crate::manifest::ModelSource;
 use crate::observer::Observer;
-use crate::resources::{Resources, trained_bytes};
+use crate::resources::{Resources, training_bytes};
 use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
 use crate::store::{CellInputs, StageName};
 use dtr_core::error::{Error, Result};
@@ -105,7 +105,7 @@ impl Stage for PretrainJob {
     }
 
     fn resources(&self, config: &DecoderConfig, _group: &[&Self]) -> Resources {
-        let bytes = trained_bytes(config.num_parameters());
+        let bytes = training_bytes(config.num_parameters());
         Resources { tokens: self.recipe.token_budget.0, weight_bytes: bytes, ..Resources::default() }
     }
 

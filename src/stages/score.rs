@@ -121,7 +121,8 @@ impl ScoreJob {
         };
         let recorder = UsageRecorder::begin(vec![&claimed])?;
         let base = &models.load_replicas(context, &self.base)?[0];
-        let requests = models.load_requests(context, &self.base, &self.task, self.split, &self.identity)?;
+        let requests =
+            models.load_scoring_requests(context, &self.base, &self.task, self.split, &self.identity)?;
         let result = Scorer::new(&base.decoder, None, &requests).score(&Mask::empty(), &Mask::empty())?;
         recorder.finish(0, &[], Vec::new(), result)?;
         Ok(CompletedBy::ThisProcess)

@@ -8,7 +8,7 @@ mod recompute;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use recompute::{CellSample, RecomputedCells, recompute_cells};
+pub use recompute::{RecomputedCells, SampleConfig, recompute_cells};
 
 use crate::plan::Plan;
 use crate::report;

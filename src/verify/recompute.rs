@@ -18,7 +18,7 @@ use dtr_core::seed::Seed;
 
 /// The size and the seed of the random sample of cells that are recomputed.
 #[derive(Clone, Copy, Debug)]
-pub struct CellSample {
+pub struct SampleConfig {
     /// Maximum number of cells.
     pub size: usize,
     /// Seed of the random selection.
@@ -41,7 +41,11 @@ pub struct RecomputedCells {
 ///
 /// # Errors
 /// Fails if a file cannot be read or written, or if the user interrupts.
-pub fn recompute_cells(plan: &Plan, context: &RunContext<'_>, sample: CellSample) -> Result<RecomputedCells> {
+pub fn recompute_cells(
+    plan: &Plan,
+    context: &RunContext<'_>,
+    sample: SampleConfig,
+) -> Result<RecomputedCells> {
     let mut recomputed = RecomputedCells::default();
     let mut chosen = Vec::new();
     for cell in &plan.cells {

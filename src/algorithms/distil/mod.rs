@@ -19,7 +19,7 @@ mod tests;
 pub use config::DistilConfig;
 pub use distilled::DistilledTwins;
 pub use result::{DistilResult, LayerCurvePoint, LayerLoss};
-pub use stacks::largest_stack;
+pub use stacks::largest_stack_size;
 pub use step::{train_step, train_step_cached};
 pub use student::Student;
 

@@ -18,14 +18,14 @@ pub(super) fn layers_per_stack(batch_tokens: usize, hidden_size: usize) -> usize
 }
 
 /// Returns the number of layers in the largest stack, if a GPU trains `num_layers` layers.
-pub fn largest_stack(num_layers: usize, batch_tokens: usize, hidden_size: usize) -> usize {
-    let stacks = stacks(0..num_layers, layers_per_stack(batch_tokens, hidden_size));
+pub fn largest_stack_size(num_layers: usize, batch_tokens: usize, hidden_size: usize) -> usize {
+    let stacks = split_into_stacks(0..num_layers, layers_per_stack(batch_tokens, hidden_size));
     stacks.iter().map(Range::len).max().unwrap_or(0)
 }
 
 /// Divides `layers` into successive stacks of at most `max_layers` layers. The sizes are as equal as
 /// possible.
-pub(super) fn stacks(layers: Range<usize>, max_layers: usize) -> Vec<Range<usize>> {
+pub(super) fn split_into_stacks(layers: Range<usize>, max_layers: usize) -> Vec<Range<usize>> {
     let count = layers.len().div_ceil(max_layers);
     let bound = |index: usize| layers.start + index * layers.len() / count;
     (0..count).map(|index| bound(index)..bound(index + 1)).collect()
@@ -37,10 +37,10 @@ mod tests {
 
     #[test]
     fn layers_are_divided_into_even_stacks() {
-        assert_eq!(stacks(0..30, 28), [0..15, 15..30]);
-        assert_eq!(stacks(4..9, 2), [4..5, 5..7, 7..9]);
-        assert_eq!(stacks(2..4, 1), [2..3, 3..4]);
-        assert_eq!(largest_stack(31, 32 * 512, 576), 16);
+        assert_eq!(split_into_stacks(0..30, 28), [0..15, 15..30]);
+        assert_eq!(split_into_stacks(4..9, 2), [4..5, 5..7, 7..9]);
+        assert_eq!(split_into_stacks(2..4, 1), [2..3, 3..4]);
+        assert_eq!(largest_stack_size(31, 32 * 512, 576), 16);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use dtr_model::{
 use dtr_ops::is_cpu;
 
 use super::stack_trainer::{StackTrainer, StepLoss, layer_divergence_error};
-use super::stacks::{layers_per_stack, stacks};
+use super::stacks::{layers_per_stack, split_into_stacks};
 use super::{DistilConfig, DistilResult, DistilledTwins, LayerCurvePoint, LayerLoss};
 use crate::algorithms::training::{read_checkpoint, write_checkpoint};
 
@@ -94,7 +94,7 @@ impl Student {
             StackTrainer::new(layers.start, name, init, stack, &config.optimizer, base)
         };
         Self {
-            trainers: stacks(layers, max_layers).into_iter().map(trainer).collect(),
+            trainers: split_into_stacks(layers, max_layers).into_iter().map(trainer).collect(),
             progress: StudentProgress::default(),
             config: config.clone(),
             checkpoint: checkpoint.clone(),

@@ -31,7 +31,7 @@ impl<'a> ScoreAccumulator<'a> {
         Self {
             requests,
             log_likelihoods: requests.zero_log_likelihoods(),
-            num_missing: requests.num_targets(),
+            num_missing: requests.num_targets_by_item(),
             tokens: 0,
         }
     }
@@ -82,7 +82,7 @@ impl<'a> ScoreAccumulator<'a> {
             score: num_correct as f64 / num_items as f64,
             num_items,
             num_correct,
-            num_truncated: self.requests.num_truncated(),
+            num_truncated: self.requests.num_truncated_items(),
             tokens: self.tokens,
             items,
         }

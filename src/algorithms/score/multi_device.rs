@@ -39,12 +39,13 @@ impl<'a> MultiDeviceScorer<'a> {
         self.scorers[0].prune_with_known_score(candidate, known)
     }
 
-    /// Scores candidates as [`Scorer::score_pruned`] does. Each of `n` devices scores every `n`-th candidate.
-    pub fn score_pruned(&mut self, candidates: &[Candidate<'_>]) -> Result<Vec<ScoredCandidate>> {
+    /// Scores candidates as [`Scorer::score_with_pruning`] does. Each of `n` devices scores every `n`-th
+    /// candidate.
+    pub fn score_with_pruning(&mut self, candidates: &[Candidate<'_>]) -> Result<Vec<ScoredCandidate>> {
         let num_scorers = self.scorers.len();
         let by_device = map_in_threads(self.scorers.iter_mut().enumerate(), |(index, scorer)| {
             let share: Vec<_> = candidates.iter().skip(index).step_by(num_scorers).copied().collect();
-            scorer.score_pruned(&share)
+            scorer.score_with_pruning(&share)
         })?;
         let mut by_device: Vec<_> = by_device.into_iter().map(Vec::into_iter).collect();
         Ok((0..candidates.len()).filter_map(|index| by_device[index % num_scorers].next()).collect())

@@ -98,7 +98,7 @@ impl<'a> Scorer<'a> {
     /// Fails if a log-likelihood is not finite.
     pub fn score(&mut self, incumbent: &Mask, mask: &Mask) -> Result<ScoreResult> {
         let candidate = Candidate { incumbent, mask, prune_below: None };
-        match self.score_pruned(&[candidate])?.pop() {
+        match self.score_with_pruning(&[candidate])?.pop() {
             Some(ScoredCandidate { score: CandidateScore::Complete(result), .. }) => Ok(result),
             _ => unreachable!("a candidate without a threshold is never pruned"),
         }
@@ -109,7 +109,7 @@ impl<'a> Scorer<'a> {
     ///
     /// # Errors
     /// Fails if a log-likelihood is not finite.
-    pub fn score_pruned(&mut self, candidates: &[Candidate<'_>]) -> Result<Vec<ScoredCandidate>> {
+    pub fn score_with_pruning(&mut self, candidates: &[Candidate<'_>]) -> Result<Vec<ScoredCandidate>> {
         let mut scored = Vec::new();
         for siblings in candidates.chunk_by(|one, other| one.incumbent == other.incumbent) {
             self.set_incumbent(siblings[0].incumbent);
@@ -174,8 +174,8 @@ impl<'a> Scorer<'a> {
         Ok(())
     }
 
-    /// Returns the same result as [`Scorer::score_pruned`] for `candidate`, but takes the candidate's score
-    /// from `known` and does not run the model. A losing candidate is pruned after the same part.
+    /// Returns the same result as [`Scorer::score_with_pruning`] for `candidate`, but takes the candidate's
+    /// score from `known` and does not run the model. A losing candidate is pruned after the same part.
     pub fn prune_with_known_score(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
         let Some(prune_below) = &candidate.prune_below else { return CandidateScore::Complete(known) };
         let mut scores = ScoreAccumulator::new(self.requests);

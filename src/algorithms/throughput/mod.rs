@@ -6,8 +6,8 @@
 //! weights are random.
 
 mod config;
+mod repeated_weights;
 mod result;
-mod tiled_weights;
 
 use std::time::Instant;
 
@@ -15,8 +15,8 @@ use burn::tensor::{Device, Tensor};
 use rand::RngExt;
 
 pub use config::{ReplacedCounts, ThroughputConfig, TimedLayers};
+pub use repeated_weights::RepeatedRandomWeights;
 pub use result::{ThroughputResult, TimedRun};
-pub use tiled_weights::TiledWeights;
 
 use dtr_core::error::{Error, Result};
 use dtr_core::seed::Seed;

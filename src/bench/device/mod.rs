@@ -19,10 +19,10 @@ use dtr_model::{
 };
 
 pub use measurement::{Measurement, OperationMemory, OperationTime};
-pub use shape::BenchShape;
+pub use shape::BenchModelShape;
 
 use crate::algorithms::distil::DistilConfig;
-use crate::algorithms::throughput::TiledWeights;
+use crate::algorithms::throughput::RepeatedRandomWeights;
 use crate::device::DeviceChoice;
 use crate::observer::Observer;
 
@@ -41,7 +41,7 @@ type NamedVariant = (&'static str, Variant);
 /// Fails if the device fails or the user asked to stop.
 pub fn measure(
     choice: DeviceChoice,
-    shape: BenchShape,
+    shape: BenchModelShape,
     num_layers: Option<usize>,
     observer: &dyn Observer,
     on_measurement: &MeasurementCallback<'_>,
@@ -65,12 +65,12 @@ pub fn measure(
     };
     // The operations run in the same order as in `bench/pytorch`, so that the device has a similar
     // temperature for each operation of both benchmarks.
-    if shape == BenchShape::Llama31_8B {
+    if shape == BenchModelShape::Llama31_8B {
         bench.time_matmuls()?;
         bench.time_attention()?;
     }
     observer.check_interrupted()?;
-    let base = Decoder::new(&bench.model, &mut TiledWeights::new(Seed(1), &bench.device))?;
+    let base = Decoder::new(&bench.model, &mut RepeatedRandomWeights::new(Seed(1), &bench.device))?;
     bench.time_base_forward(&base)?;
     let [gla, gdn, jet] = variants();
     for variant in [&gla, &gdn, &jet] {
@@ -139,7 +139,7 @@ impl DeviceBench<'_> {
 
     /// Returns twins of the first `num_layers` layers.
     fn twins(&self, variant: &Variant, base: &Decoder, dtype: DType, num_layers: usize) -> Result<Twins> {
-        let mut weights = TiledWeights::new(Seed(2), &self.device).to_dtype(dtype);
+        let mut weights = RepeatedRandomWeights::new(Seed(2), &self.device).with_dtype(dtype);
         let layers = (0..num_layers).map(|layer| Twins::new_layer(variant, base, layer, &mut weights));
         Ok(Twins { layers: layers.collect::<Result<_>>()? })
     }

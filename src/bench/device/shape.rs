@@ -6,7 +6,7 @@ use dtr_model::{DecoderConfig, DecoderShape};
 
 /// The shape of a published base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum BenchShape {
+pub enum BenchModelShape {
     /// SmolLM2 135M: Llama architecture, 30 layers of width 576.
     #[value(name = "smollm2-135m")]
     SmolLm2_135M,
@@ -21,7 +21,7 @@ pub enum BenchShape {
     Llama31_8B,
 }
 
-impl BenchShape {
+impl BenchModelShape {
     /// Returns the configuration of the base. `num_layers` replaces the published number of layers.
     pub(super) fn config(self, num_layers: Option<usize>) -> DecoderConfig {
         let [layers, hidden_size, intermediate_size, num_heads, num_kv_heads, head_dim, vocab_size] =

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::FileCorpus;
-use crate::hub::{is_available, local_or_cached_path};
+use crate::hub::{is_local_or_cached, local_or_cached_path};
 use compressed::{MaybeCompressedFile, extensions};
 use dtr_core::error::{Error, Result};
 use file_list::expand;
@@ -52,7 +52,7 @@ pub fn for_each_document(corpus: &FileCorpus, callback: &mut dyn FnMut(String) -
 /// Fails if [`for_each_document`] would fail at one of the first documents.
 pub fn check_first_documents(corpus: &FileCorpus) -> Result<()> {
     for file in list_files(corpus)? {
-        if is_available(&file)? {
+        if is_local_or_cached(&file)? {
             check_file(&MaybeCompressedFile::new(Path::new(&file), local_or_cached_path(&file)?), corpus)?;
         }
     }

@@ -27,7 +27,7 @@ pub(super) fn encode_item(
     let mut prompt = EncodedPrompt::default();
     let mut encoded = Vec::with_capacity(item.choices.len());
     for choice in 0..item.choices.len() {
-        prompt = prompt.or_encode(tokenizer, item.prompt_for_choice(choice))?;
+        prompt = prompt.reuse_or_encode(tokenizer, item.prompt_for_choice(choice))?;
         let tokens = prompt.encode_choice(tokenizer, item, choice)?;
         let (prompt_len, last) = (prompt.num_tokens, tokens.len() - 1);
         let num_cut = num_cut_tokens(item, choice, tokens.len(), prompt_len, max_row_tokens)?;

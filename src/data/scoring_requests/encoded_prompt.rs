@@ -18,7 +18,7 @@ impl<'a> EncodedPrompt<'a> {
     ///
     /// # Errors
     /// Fails if the tokenizer cannot encode the text.
-    pub fn or_encode(self, tokenizer: &Tokenizer, prompt: &'a str) -> Result<Self> {
+    pub fn reuse_or_encode(self, tokenizer: &Tokenizer, prompt: &'a str) -> Result<Self> {
         if self.text == Some(prompt) {
             return Ok(self);
         }

@@ -100,7 +100,7 @@ impl ScoringRequests {
     }
 
     /// Returns the number of items with a truncated row.
-    pub fn num_truncated(&self) -> u64 {
+    pub fn num_truncated_items(&self) -> u64 {
         self.truncated_items.len() as u64
     }
 
@@ -120,7 +120,7 @@ impl ScoringRequests {
     }
 
     /// Returns the number of targets of each item.
-    pub fn num_targets(&self) -> Vec<usize> {
+    pub fn num_targets_by_item(&self) -> Vec<usize> {
         let mut counts = vec![0; self.items.len()];
         for target in self.targets.iter().flatten() {
             counts[target.item] += 1;
@@ -302,7 +302,7 @@ mod tests {
         let truncated = requests(item("Water is very", &["wet"]), max_row_tokens).unwrap();
         assert_eq!(truncated.rows()[0], tokens[2..tokens.len() - 1]);
         assert_eq!(
-            (truncated.num_truncated(), scored(&truncated, 0)),
+            (truncated.num_truncated_items(), scored(&truncated, 0)),
             (1, tokens[tokens.len() - truncated.targets(0).len()..].to_vec())
         );
         assert!(requests(item("Water is very", &["wet"]), 1).is_err(), "the choice itself is too long");

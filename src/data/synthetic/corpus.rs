@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::items::{DrawPassage, is_for_corpus};
 use super::passage::{Passage, Purpose, Question, num_tokens};
-use super::{SyntheticLanguage, lists, moves, narrative, recall, topic};
+use super::{SyntheticLanguage, filler, lists, moves, recall, topic};
 
 const MAX_DOCUMENT_TOKENS: usize = 120;
 
@@ -27,7 +27,7 @@ const OPENING_PROBABILITY: f64 = 0.15;
 pub(super) fn generate_document(language: &SyntheticLanguage, rng: &mut ChaCha8Rng) -> String {
     let mut sentences = Vec::new();
     if rng.random_bool(OPENING_PROBABILITY) {
-        sentences.push(narrative::draw_sentence(rng));
+        sentences.push(filler::draw_sentence(rng));
     }
     sentences.extend(generate_body(language, rng));
     join_within_limit(sentences)
@@ -51,7 +51,7 @@ fn generate_body(language: &SyntheticLanguage, rng: &mut ChaCha8Rng) -> Vec<Stri
     } else if percent < FACTS_PERCENT + LISTS_PERCENT {
         lists::draw_sentences(rng)
     } else {
-        (0..rng.random_range(2..=4)).map(|_| narrative::draw_sentence(rng)).collect()
+        (0..rng.random_range(2..=4)).map(|_| filler::draw_sentence(rng)).collect()
     }
 }
 

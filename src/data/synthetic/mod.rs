@@ -9,10 +9,10 @@
 
 mod corpus;
 mod facts;
+mod filler;
 mod items;
 mod lists;
 mod moves;
-mod narrative;
 mod passage;
 mod recall;
 mod topic;
@@ -76,7 +76,7 @@ pub fn vocabulary() -> BTreeSet<&'static str> {
         .chain(topic::templates())
         .chain(facts::templates())
         .chain(lists::templates())
-        .chain(narrative::templates());
+        .chain(filler::templates());
     let listed_words = vocabulary::word_lists().into_iter().flatten().copied();
     templates.flat_map(passage::words_of_template).chain(listed_words).collect()
 }

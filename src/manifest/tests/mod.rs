@@ -3,7 +3,7 @@
 mod bundled;
 mod error_messages;
 mod error_snapshots;
-mod layers;
+mod merging;
 mod overrides;
 mod random_manifests;
 mod ranges;

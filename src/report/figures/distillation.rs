@@ -2,7 +2,7 @@
 //! shows the median error during training.
 
 use super::axis::Axis;
-use super::figure_group::FigureGroup;
+use super::figure_cells::FigureCells;
 use super::legend::Legend;
 use super::panel::draw_panel_frame;
 use super::style::{LineStyle, REFERENCE_COLOUR, line_style};
@@ -32,7 +32,7 @@ struct DistillationLine {
 ///
 /// # Errors
 /// Fails if plotters cannot draw.
-pub(super) fn draw(group: &FigureGroup<DistilCell>, records: &ExperimentRecords) -> Result<String> {
+pub(super) fn draw(group: &FigureCells<DistilCell>, records: &ExperimentRecords) -> Result<String> {
     let lines: Vec<DistillationLine> =
         group.cells.iter().map(|cell| DistillationLine::new(cell, group.line_index(cell))).collect();
     let last_layer = group.cells.iter().flat_map(|cell| &cell.layers).map(|layer| layer.layer).max();
@@ -44,7 +44,7 @@ pub(super) fn draw(group: &FigureGroup<DistilCell>, records: &ExperimentRecords)
         subtitle: group.subtitle(records),
         source: format!(
             "Data: table distillation, {}; training curves are in the records of the distil cells",
-            group.row_filter()
+            group.describe_rows()
         ),
     };
     render_figure(&captions, (width, top + PANEL_HEIGHT + MARGIN), |canvas| {
@@ -130,7 +130,7 @@ fn logarithms(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
     points.filter(|(_, loss)| *loss > 0.0 && loss.is_finite()).map(|(x, loss)| (x, loss.log10())).collect()
 }
 
-fn legend(group: &FigureGroup<DistilCell>) -> Legend<'static> {
+fn legend(group: &FigureCells<DistilCell>) -> Legend<'static> {
     let mut legend = Legend::default();
     for (index, label) in group.line_labels().into_iter().enumerate() {
         let style = line_style(index);

@@ -7,7 +7,7 @@
 mod axis;
 mod dashes;
 mod distillation;
-mod figure_group;
+mod figure_cells;
 mod legend;
 mod order_agreement;
 mod panel;
@@ -25,7 +25,7 @@ use super::rows::{sorted_distillations, sorted_searches};
 use super::throughput::throughput_rows;
 use dtr_core::error::Result;
 use dtr_core::files::write_bytes_atomically;
-use figure_group::{file_name, group_by_figure};
+use figure_cells::{file_name, group_by_figure};
 
 /// Writes `figures`, pairs of file name and SVG, into `folder`. Returns the paths of the files.
 ///

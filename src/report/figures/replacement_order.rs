@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use plotters::style::text_anchor::HPos;
 
-use super::figure_group::FigureGroup;
+use super::figure_cells::FigureCells;
 use super::legend::Legend;
 use super::style::{
     GRID_COLOUR, PANEL_HEADING_SIZE, SELECTED_COLOUR, SMALL_TEXT_SIZE, sequential_colour,
@@ -47,7 +47,7 @@ struct OrderLayout<'a> {
 ///
 /// # Errors
 /// Fails if plotters cannot draw.
-pub(super) fn draw(group: &FigureGroup<SearchCell>, records: &ExperimentRecords) -> Result<String> {
+pub(super) fn draw(group: &FigureCells<SearchCell>, records: &ExperimentRecords) -> Result<String> {
     let layout = OrderLayout::new(group);
     let legend = legend(layout.num_rounds);
     let width = layout.width();
@@ -55,7 +55,7 @@ pub(super) fn draw(group: &FigureGroup<SearchCell>, records: &ExperimentRecords)
     let captions = Captions {
         title: format!("{}: round in which each layer was replaced", group.model()),
         subtitle: group.subtitle(records),
-        source: format!("Data: table trajectories, accepted {}", group.row_filter()),
+        source: format!("Data: table trajectories, accepted {}", group.describe_rows()),
     };
     render_figure(&captions, (width, top + layout.height()), |canvas| {
         legend.draw(canvas, (MARGIN, HEADING_HEIGHT), width - 2 * MARGIN)?;
@@ -75,7 +75,7 @@ pub(super) fn draw(group: &FigureGroup<SearchCell>, records: &ExperimentRecords)
 }
 
 impl<'a> OrderLayout<'a> {
-    fn new(group: &FigureGroup<'a, SearchCell>) -> Self {
+    fn new(group: &FigureCells<'a, SearchCell>) -> Self {
         let tasks: BTreeSet<&str> = group.cells.iter().map(|search| search.task()).collect();
         let labels = group.line_labels();
         let widest_of = |texts: &mut dyn Iterator<Item = &str>, size| {

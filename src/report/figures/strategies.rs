@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::axis::Axis;
-use super::figure_group::file_name;
+use super::figure_cells::file_name;
 use super::legend::Legend;
 use super::panel::{PanelGrid, draw_panel_frame};
 use super::style::{BASE_DASH, LineStyle, REFERENCE_COLOUR, THRESHOLD_DASH, line_style};

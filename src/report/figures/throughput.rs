@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use plotters::style::text_anchor::HPos;
 
 use super::axis::Axis;
-use super::figure_group::{FigureCell, FigureGroup};
+use super::figure_cells::{FigureCells, LabelledCell};
 use super::legend::Legend;
 use super::panel::draw_panel_frame;
 use super::style::{SMALL_TEXT_SIZE, line_style};
@@ -43,7 +43,7 @@ struct ThroughputPoint {
     speedup: Option<f64>,
 }
 
-impl FigureCell for ThroughputLine {
+impl LabelledCell for ThroughputLine {
     fn model(&self) -> &str {
         &self.model
     }
@@ -119,7 +119,7 @@ impl ThroughputPoint {
 ///
 /// # Errors
 /// Fails if plotters cannot draw.
-pub(super) fn draw(group: &FigureGroup<ThroughputLine>, records: &ExperimentRecords) -> Result<String> {
+pub(super) fn draw(group: &FigureCells<ThroughputLine>, records: &ExperimentRecords) -> Result<String> {
     let contexts: BTreeSet<u64> = group.cells.iter().flat_map(|line| line.points.keys().copied()).collect();
     let num_columns = contexts.len().min(2);
     let width = 2 * MARGIN + 2 * PANEL_WIDTH;
@@ -129,7 +129,7 @@ pub(super) fn draw(group: &FigureGroup<ThroughputLine>, records: &ExperimentReco
     let captions = Captions {
         title: format!("{}: decoding throughput by number of replaced layers", group.model()),
         subtitle: group.subtitle(records),
-        source: format!("Data: table throughput, {}", group.row_filter()),
+        source: format!("Data: table throughput, {}", group.describe_rows()),
     };
     let points = || group.cells.iter().flat_map(|line| line.points.values()).flatten();
     let last = points().map(|point| point.num_replaced).max().unwrap_or(1);
@@ -152,7 +152,7 @@ pub(super) fn draw(group: &FigureGroup<ThroughputLine>, records: &ExperimentReco
 fn draw_panel(
     canvas: &SvgCanvas,
     frame: Rect,
-    group: &FigureGroup<ThroughputLine>,
+    group: &FigureCells<ThroughputLine>,
     context: u64,
     (x, y_title): (&Axis, &str),
 ) -> DrawResult {
@@ -228,7 +228,7 @@ fn draw_speedup_labels(canvas: &SvgCanvas, mut labels: Vec<SpeedupLabel>) -> Dra
     Ok(())
 }
 
-fn legend(group: &FigureGroup<ThroughputLine>) -> Legend<'static> {
+fn legend(group: &FigureCells<ThroughputLine>) -> Legend<'static> {
     let mut legend = Legend::default();
     for (index, label) in group.line_labels().into_iter().enumerate() {
         let style = line_style(index);

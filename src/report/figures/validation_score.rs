@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::axis::Axis;
-use super::figure_group::FigureGroup;
+use super::figure_cells::FigureCells;
 use super::legend::Legend;
 use super::panel::{PanelGrid, draw_panel_frame};
 use super::style::{
@@ -34,7 +34,7 @@ struct ScoreLine<'a> {
 ///
 /// # Errors
 /// Fails if plotters cannot draw.
-pub(super) fn draw(group: &FigureGroup<SearchCell>, records: &ExperimentRecords) -> Result<String> {
+pub(super) fn draw(group: &FigureCells<SearchCell>, records: &ExperimentRecords) -> Result<String> {
     let lines: Vec<ScoreLine> =
         group.cells.iter().map(|search| ScoreLine::new(search, group.line_index(search), records)).collect();
     let tasks: BTreeSet<&str> = group.cells.iter().map(|search| search.task()).collect();
@@ -45,7 +45,7 @@ pub(super) fn draw(group: &FigureGroup<SearchCell>, records: &ExperimentRecords)
     let captions = Captions {
         title: format!("{}: validation score by number of replaced layers", group.model()),
         subtitle: group.subtitle(records),
-        source: format!("Data: tables trajectories and searches, {}", group.row_filter()),
+        source: format!("Data: tables trajectories and searches, {}", group.describe_rows()),
     };
     render_figure(&captions, (width, top + panels.height() + MARGIN), |canvas| {
         legend.draw(canvas, (MARGIN, HEADING_HEIGHT), width - 2 * MARGIN)?;
@@ -156,7 +156,7 @@ fn draw_best(canvas: &SvgCanvas, at: Point, style: LineStyle) -> DrawResult {
     canvas.draw_marker(MarkerShape::Star, at, 7.0, style.colour)
 }
 
-fn legend(group: &FigureGroup<SearchCell>, confidence: f64) -> Legend<'static> {
+fn legend(group: &FigureCells<SearchCell>, confidence: f64) -> Legend<'static> {
     let mut legend = Legend::default();
     for (index, label) in group.line_labels().into_iter().enumerate() {
         let style = line_style(index);

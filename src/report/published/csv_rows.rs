@@ -96,7 +96,7 @@ impl PublishedLayerSet {
 }
 
 /// Parses a CSV file with a header line and without quotes.
-pub(super) fn read<T: DeserializeOwned>(text: &str) -> Vec<T> {
+pub(super) fn parse_csv<T: DeserializeOwned>(text: &str) -> Vec<T> {
     let mut lines = text.lines();
     let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
     let row = |line: &str| {

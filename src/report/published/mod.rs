@@ -9,13 +9,14 @@ use std::sync::LazyLock;
 
 pub use csv_rows::{PublishedCost, PublishedLayerSet, PublishedScore, PublishedSpeedup};
 
-static SCORES: LazyLock<Vec<PublishedScore>> = LazyLock::new(|| csv_rows::read(include_str!("table1.csv")));
+static SCORES: LazyLock<Vec<PublishedScore>> =
+    LazyLock::new(|| csv_rows::parse_csv(include_str!("table1.csv")));
 static SPEEDUPS: LazyLock<Vec<PublishedSpeedup>> =
-    LazyLock::new(|| csv_rows::read(include_str!("table2_speedup.csv")));
+    LazyLock::new(|| csv_rows::parse_csv(include_str!("table2_speedup.csv")));
 static COSTS: LazyLock<Vec<PublishedCost>> =
-    LazyLock::new(|| csv_rows::read(include_str!("cost_gpu_hours.csv")));
+    LazyLock::new(|| csv_rows::parse_csv(include_str!("cost_gpu_hours.csv")));
 static LAYER_SETS: LazyLock<Vec<PublishedLayerSet>> =
-    LazyLock::new(|| csv_rows::read(include_str!("layer_sets_budget10.csv")));
+    LazyLock::new(|| csv_rows::parse_csv(include_str!("layer_sets_budget10.csv")));
 
 /// Identifies a cell of the paper's tables by the names that a manifest uses.
 #[derive(Clone, Copy, Debug)]

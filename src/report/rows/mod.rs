@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_hybrid_of_ten_layers_is_compared_with_the_layer_set_of_the_paper() {
         let mut records = fixture::records_of_hub_base("Qwen2.5-1.5B");
-        records.searches.retain(|search| search.block_name() == "jet" && search.task() == "pubmedqa");
+        records.searches.retain(|search| search.block_kind() == "jet" && search.task() == "pubmedqa");
         // The first ten layers are the paper's greedy set for PubMedQA, with 0, 1 and 2 in place of three
         // layers.
         records.searches[0].rounds = fixture::rounds(&[26, 0, 24, 1, 22, 2, 4, 19, 21, 8, 12]);

@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn a_cell_without_a_search_has_a_row() {
         let mut records = fixture::records_of_hub_base("Qwen2.5-1.5B");
-        records.searches.retain(|search| (search.block_name(), search.task()) != ("gla", "boolq"));
+        records.searches.retain(|search| (search.block_kind(), search.task()) != ("gla", "boolq"));
         let rows = published_rows(&records);
         assert_eq!(rows.len(), 162);
         let num_matched = rows.iter().filter(|row| row.searches == 1).count();

@@ -138,7 +138,7 @@ mod tests {
 
     fn jet_on_arc_easy(change: impl FnOnce(&mut SearchCell)) -> SearchRow {
         let records = fixture::records_of_hub_base("Qwen2.5-1.5B");
-        let is_match = |search: &SearchCell| search.block_name() == "jet" && search.task() == "arc-easy";
+        let is_match = |search: &SearchCell| search.block_kind() == "jet" && search.task() == "arc-easy";
         let mut search = records.searches.into_iter().find(is_match).unwrap();
         change(&mut search);
         row(&search, 0.95)

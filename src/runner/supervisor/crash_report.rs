@@ -9,7 +9,7 @@ use dtr_core::files::format_bytes;
 const MAX_RSS_UNIT: u64 = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
 
 /// The first words of the message that Rust prints before it aborts because of a failed allocation.
-pub const ALLOCATION_FAILED: &str = "memory allocation of ";
+pub const ALLOCATION_FAILURE_PREFIX: &str = "memory allocation of ";
 
 /// The signals by which a user ends a process.
 const USER_SIGNALS: [Signal; 5] =
@@ -21,7 +21,7 @@ pub fn is_user_signal(signal: i32) -> bool {
 }
 
 /// Returns the highest peak memory of all workers that have ended so far, in bytes.
-pub fn peak_memory_bytes() -> Option<u64> {
+pub fn max_worker_peak_bytes() -> Option<u64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok()?;
     u64::try_from(usage.max_rss()).ok().filter(|amount| *amount > 0).map(|amount| amount * MAX_RSS_UNIT)
 }
@@ -52,7 +52,9 @@ impl CrashReport {
                 "out of memory: the system killed its process".to_owned()
             }
             ("SIGKILL", _) => "killed by a user, or by the system because memory ran out".to_owned(),
-            (_, Some(line)) if line.starts_with(ALLOCATION_FAILED) => format!("out of memory: {line}"),
+            (_, Some(line)) if line.starts_with(ALLOCATION_FAILURE_PREFIX) => {
+                format!("out of memory: {line}")
+            }
             ("SIGABRT", None) => "aborted because memory ran out, or by a bug".to_owned(),
             (_, Some(line)) => format!("crashed: {line}"),
             (_, None) => "crashed".to_owned(),

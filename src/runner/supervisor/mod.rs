@@ -17,7 +17,6 @@
 
 mod connection;
 mod crash_report;
-mod interrupts;
 mod messages;
 mod parallel;
 mod previous_attempts;
@@ -25,6 +24,7 @@ mod stderr_tee;
 mod supervise;
 mod sweep_state;
 mod worker_bars;
+mod worker_connections;
 
 pub use connection::SupervisorConnection;
 pub use messages::{Division, MessageSender, ProgressMessage, WorkerMessage, WorkerRole};

@@ -75,7 +75,7 @@ impl PreviousAttempts {
 
     /// Returns a copy for one of several workers, which records the crashes so far. The crashes are removed
     /// from `self`, so that no other worker records them too.
-    pub(super) fn hand_over(&mut self) -> Self {
+    pub(super) fn move_crashes_to_copy(&mut self) -> Self {
         let attempts = self.clone();
         self.failed.extend(std::mem::take(&mut self.crashed).into_keys());
         self.isolated.extend(std::mem::take(&mut self.suspects).into_keys());
@@ -178,7 +178,7 @@ mod tests {
         let mut attempts = PreviousAttempts::default();
         let running = start(&mut attempts, &["a"]);
         attempts.assign_crash(&running, "killed");
-        let (first, second) = (attempts.hand_over(), attempts.hand_over());
+        let (first, second) = (attempts.move_crashes_to_copy(), attempts.move_crashes_to_copy());
         assert_eq!((first.crashed.len(), second.crashed.len()), (1, 0));
         assert!([first, second, attempts].iter().all(|attempts| attempts.has_failed(&key("a"))));
     }

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use super::crash_report::ALLOCATION_FAILED;
+use super::crash_report::ALLOCATION_FAILURE_PREFIX;
 use crate::runner::progress::ProgressDisplay;
 
 /// Number of bytes that are kept for a crash report.
@@ -62,8 +62,10 @@ impl StderrTee {
         let text = String::from_utf8_lossy(&kept);
         let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
         // Other threads may have written lines after the failed allocation.
-        let last =
-            lines().rev().find(|line| line.starts_with(ALLOCATION_FAILED)).or_else(|| lines().next_back());
+        let last = lines()
+            .rev()
+            .find(|line| line.starts_with(ALLOCATION_FAILURE_PREFIX))
+            .or_else(|| lines().next_back());
         last.map(str::to_owned)
     }
 }

@@ -9,14 +9,14 @@ use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::SUPERVISOR;
-use super::crash_report::{CrashReport, is_user_signal, peak_memory_bytes};
-use super::interrupts::InterruptForwarder;
+use super::crash_report::{CrashReport, is_user_signal, max_worker_peak_bytes};
 use super::messages::{Assignment, WorkerMessage, WorkerRole};
 use super::parallel::run_parallel;
 use super::previous_attempts::{CellStartTimes, PreviousAttempts};
 use super::stderr_tee::StderrTee;
 use super::sweep_state::SweepState;
 use super::worker_bars::WorkerBars;
+use super::worker_connections::WorkerConnections;
 use crate::runner::progress::ProgressDisplay;
 use dtr_core::error::{Error, ErrorKind, Result};
 use dtr_core::process::{oom_kill_count, running_program};
@@ -28,7 +28,8 @@ use dtr_core::process::{oom_kill_count, running_program};
 /// Fails if a worker cannot be started, or if a user ends a worker by a signal. Also fails if a worker
 /// crashes while it runs no cell, because the next worker would crash too.
 pub fn supervise() -> Result<u8> {
-    let supervisor = Supervisor { forwarder: InterruptForwarder::listen()?, state: Mutex::default() };
+    let supervisor =
+        Supervisor { workers: WorkerConnections::with_interrupt_handler()?, state: Mutex::default() };
     let run_alone = |role| supervisor.run_to_end(&Worker { number: 0, role, display: None });
     let code = run_alone(WorkerRole::First)?;
     let division = supervisor.state().division.clone();
@@ -43,7 +44,7 @@ pub fn supervise() -> Result<u8> {
 
 /// The supervisor of a sweep.
 pub(super) struct Supervisor {
-    forwarder: InterruptForwarder,
+    workers: WorkerConnections,
     state: Mutex<SweepState>,
 }
 
@@ -75,7 +76,7 @@ impl Supervisor {
 
     /// Stops the current workers.
     pub(super) fn stop_all(&self) {
-        self.forwarder.stop_all();
+        self.workers.stop_all();
     }
 
     /// Runs a worker to its end, in a new process after each crash. Returns the exit code of the last
@@ -100,7 +101,7 @@ impl Supervisor {
             }
             let num_kills = num_kills_before.zip(oom_kill_count());
             let was_out_of_memory = num_kills.is_some_and(|(before, now)| now > before);
-            let peak_memory_bytes = peak_memory_bytes();
+            let peak_memory_bytes = max_worker_peak_bytes();
             let reason = CrashReport { signal, last_line, peak_memory_bytes, was_out_of_memory }.describe();
             if !self.state().assign_crash(worker.number, &running, &reason) {
                 return Err(Error::environment(format!("the sweep crashed while it ran no cell: {reason}"))
@@ -126,7 +127,7 @@ impl Supervisor {
         drop(command);
         let assignment =
             Assignment { role: worker.role, previous_attempts: self.previous_attempts(worker.role) };
-        self.forwarder.connect(worker.number, &socket, &assignment).map_err(failure)?;
+        self.workers.connect(worker.number, &socket, &assignment).map_err(failure)?;
         let mut bars = worker.display.clone().map(WorkerBars::new);
         for line in BufReader::new(&socket).lines() {
             let Ok(message) = line.map(|line| serde_json::from_str(&line)) else { break };
@@ -135,7 +136,7 @@ impl Supervisor {
                 self.handle(worker.number, message, running, bars.as_mut());
             }
         }
-        self.forwarder.disconnect(worker.number);
+        self.workers.disconnect(worker.number);
         let status = process.wait().map_err(failure)?;
         Ok((status, tee.and_then(StderrTee::last_line)))
     }
@@ -144,7 +145,7 @@ impl Supervisor {
     /// record.
     fn previous_attempts(&self, role: WorkerRole) -> PreviousAttempts {
         match role {
-            WorkerRole::Parallel { .. } => self.state().attempts.hand_over(),
+            WorkerRole::Parallel { .. } => self.state().attempts.move_crashes_to_copy(),
             WorkerRole::First | WorkerRole::Last => self.state().attempts.clone(),
         }
     }
@@ -161,7 +162,7 @@ impl Supervisor {
             WorkerMessage::Requested(keys) => {
                 let granted = self.state().grant(worker, keys);
                 let line = serde_json::to_string(&granted).expect("keys are plain JSON");
-                self.forwarder.send(worker, &line);
+                self.workers.send(worker, &line);
             }
             WorkerMessage::Progress(progress) => {
                 if let Some(bars) = bars {

@@ -18,7 +18,7 @@ use super::planner::{Planner, SweepPoint};
 use super::stage::{CompletedBy, Stage, WorkCounts};
 use crate::algorithms::distil::{DistilConfig, DistilResult};
 use crate::data::CorpusSource;
-use crate::resources::{DistilMemory, Resources, trained_bytes, weight_bytes};
+use crate::resources::{DistilMemory, Resources, training_bytes, weight_bytes};
 use crate::runner::{ClaimOutcome, RunContext, RunningCell};
 use crate::store::{CellId, CellInputs, CellState, Key, StageName};
 use dtr_core::error::Result;
@@ -114,7 +114,7 @@ impl Stage for DistilJob {
         let twin = Mixer::num_twin_parameters(&self.variant, config);
         Resources {
             tokens: self.recipe.token_budget.0,
-            weight_bytes: weight_bytes(config, dtype) + trained_bytes(twin),
+            weight_bytes: weight_bytes(config, dtype) + training_bytes(twin),
             peak_bytes: memory.peak_bytes_of_all_layers(),
             ..Resources::default()
         }

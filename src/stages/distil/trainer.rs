@@ -8,7 +8,7 @@ use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
 use crate::resources::DistilMemory;
 use crate::runner::{ProgressTask, RunContext, UsageRecorder};
-use crate::stages::models::{LoadedModels, TWINS};
+use crate::stages::models::{LoadedModels, TWINS_FILE};
 use crate::stages::stage::CompletedBy;
 use dtr_core::checkpoint::CheckpointFile;
 use dtr_core::error::Result;
@@ -69,8 +69,8 @@ fn record_twins(
 ) {
     for (index, (job, twins)) in jobs.iter().zip(trained).enumerate() {
         let completion = twins.and_then(|twins| {
-            twins.write_twins(&job.claimed.artifact_path(TWINS)?)?;
-            recorder.finish(index, &[TWINS], Vec::new(), twins.result)?;
+            twins.write_twins(&job.claimed.artifact_path(TWINS_FILE)?)?;
+            recorder.finish(index, &[TWINS_FILE], Vec::new(), twins.result)?;
             Ok(CompletedBy::ThisProcess)
         });
         results.insert(job.cell.key(), completion);
@@ -81,7 +81,7 @@ fn record_twins(
 fn checkpoints(jobs: &[ClaimedJob<'_>], ranges: &[LayerRange]) -> Result<Vec<Vec<CheckpointFile>>> {
     let of_range = |layers: &LayerRange| {
         let name = match ranges.len() {
-            1 => TWINS.to_owned(),
+            1 => TWINS_FILE.to_owned(),
             _ => format!("twins-{}-{}.safetensors", layers.start, layers.end),
         };
         jobs.iter().map(|job| job.claimed.checkpoint(&name)).collect()

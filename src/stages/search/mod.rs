@@ -19,7 +19,7 @@ use crate::algorithms::score::max_cache_bytes;
 use crate::algorithms::search::{SearchStrategy, StopCriterion};
 use crate::data::Split;
 use crate::data::Task;
-use crate::device::ResourceUsage;
+use crate::device::TimeAndEnergy;
 use crate::manifest::Dtype;
 use crate::resources::{Resources, max_evaluations, twin_bytes, weight_bytes};
 use crate::runner::{ClaimOutcome, RunContext, RunningCell, UsageRecorder};
@@ -170,7 +170,7 @@ impl SearchJob {
         // A cell that has a result runs again only if a score cell that the result refers to is missing. The
         // record then has the usage of both runs.
         if let Some(Record { seconds, joules, .. }) = context.store.find::<SearchResult>(cell.id())?.done() {
-            claimed.set_earlier_usage(ResourceUsage { seconds, joules });
+            claimed.set_earlier_usage(TimeAndEnergy { seconds, joules });
         }
         let recorder = UsageRecorder::begin(vec![&claimed])?;
         let result = search_run::search(context, models, cell, self, &claimed, &recorder)?;

@@ -12,7 +12,7 @@ use crate::algorithms::score::{
 };
 use crate::algorithms::search::{self, BatchPolicy, SearchStrategy};
 use crate::data::Split;
-use crate::device::ResourceUsage;
+use crate::device::TimeAndEnergy;
 use crate::observer::Observer;
 use crate::resources::max_evaluations;
 use crate::runner::{ClaimOutcome, ProgressTask, RunContext, RunningCell, UsageRecorder};
@@ -38,7 +38,8 @@ pub(super) fn search(
     let replicas = models.load_replicas(context, &job.base)?;
     let twins = models.load_twins(context, &job.base, &job.variant, &job.twins)?;
     let base = &replicas[0];
-    let mut items = |split, identity| models.load_requests(context, &job.base, &job.task, split, identity);
+    let mut items =
+        |split, identity| models.load_scoring_requests(context, &job.base, &job.task, split, identity);
     let (validation, test) = (items(Split::Validation, &job.validation)?, items(Split::Test, &job.test)?);
     let num_layers = base.decoder.config.num_layers as u32;
     let max_evaluations = max_evaluations(&job.strategy, u64::from(num_layers));
@@ -220,7 +221,7 @@ impl<'a> SearchRun<'a> {
     ) -> Result<()> {
         let watch = self.context.meter.start();
         let to_score: Vec<Candidate<'_>> = claimed.iter().map(|one| candidates[one.index]).collect();
-        let scored = scorer.score_pruned(&to_score)?;
+        let scored = scorer.score_with_pruning(&to_score)?;
         let (spent, total_work) = (watch.usage(), scored.iter().map(|one| one.layer_tokens).sum::<u64>());
         self.task.before_checkpoint()?;
         for (ClaimedCandidate { index, cell, claimed }, one) in claimed.iter().zip(scored) {
@@ -248,7 +249,7 @@ impl<'a> SearchRun<'a> {
         &self,
         cell: &CellId,
         claimed: &RunningCell<'_>,
-        spent: ResourceUsage,
+        spent: TimeAndEnergy,
         result: ScoreResult,
     ) -> Result<ScoreResult> {
         let result = claimed.finish(spent, &[], Vec::new(), result)?;

@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 
 use super::ThroughputJob;
-use crate::algorithms::throughput::TiledWeights;
+use crate::algorithms::throughput::RepeatedRandomWeights;
 use dtr_core::error::Result;
 use dtr_core::seed::Seed;
 use dtr_model::{Decoder, DecoderConfig, TwinInit, Twins, Variant};
@@ -27,7 +27,7 @@ impl RandomModels {
         if !is_loaded {
             // Drop the previous base first, since two bases may not fit in memory.
             *self = Self::default();
-            let mut source = TiledWeights::new(seed.child("throughput/base"), device);
+            let mut source = RepeatedRandomWeights::new(seed.child("throughput/base"), device);
             self.base = Some((job.config.clone(), seed, Decoder::new(&job.config, &mut source)?));
         }
         let (_, _, base) = self.base.as_ref().expect("the base was loaded above");
@@ -36,7 +36,7 @@ impl RandomModels {
         let variant = Variant { init: TwinInit::Random, ..variant.clone() };
         if self.twins.as_ref().is_none_or(|twins| twins.0 != variant) {
             self.twins = None;
-            let mut source = TiledWeights::new(seed.child("throughput/twins"), device);
+            let mut source = RepeatedRandomWeights::new(seed.child("throughput/twins"), device);
             let twins = Twins::new(&variant, base, &mut source)?;
             self.twins = Some((variant, twins));
         }

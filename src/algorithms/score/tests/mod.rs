@@ -2,13 +2,13 @@
 
 #[cfg(feature = "cuda")]
 mod gpu;
-mod shared;
+mod shared_prefixes;
 
 use std::path::Path;
 
 use burn::tensor::Device;
 
-use shared::{byte_tokenizer, requests_that_share};
+use shared_prefixes::{byte_tokenizer, requests_with_shared_prefixes};
 
 use super::accumulator::TokenLogLikelihood;
 use super::batch::Batch;
@@ -50,7 +50,7 @@ fn cases() -> impl Iterator<Item = (Variant, Decoder, ScoringRequests)> {
     variants().into_iter().flat_map(|variant| {
         let (words, bytes) = (Tokenizer::from(synthetic_tokenizer().unwrap()), byte_tokenizer());
         let of_one_row = (variant.clone(), base(&words), requests(&words));
-        [of_one_row, (variant, base(&bytes), requests_that_share())]
+        [of_one_row, (variant, base(&bytes), requests_with_shared_prefixes())]
     })
 }
 
@@ -124,7 +124,7 @@ fn a_candidate_that_cannot_win_is_pruned_with_bounds_of_its_score() {
             for least in [0.2, 0.3, 0.5, 0.9] {
                 let prune_below = Some(PruneBelow { score: least, prunes_ties: false });
                 let candidate = Candidate { incumbent: &none, mask: &mask, prune_below };
-                let scored = scorer.score_pruned(&[candidate]).unwrap().remove(0).score;
+                let scored = scorer.score_with_pruning(&[candidate]).unwrap().remove(0).score;
                 assert_eq!(scorer.prune_with_known_score(&candidate, whole.clone()), scored);
                 match scored {
                     CandidateScore::Complete(result) => assert_eq!(result, whole),
@@ -158,11 +158,11 @@ fn candidates_of_one_batch_are_scored_as_one_by_one() {
             })
             .collect();
         let mut scorer = Scorer::with_pruning_parts(&base, Some(&twins), &requests, &own);
-        let together = scorer.score_pruned(&candidates).unwrap();
+        let together = scorer.score_with_pruning(&candidates).unwrap();
         assert!(together.iter().any(|one| matches!(one.score, CandidateScore::Pruned { .. })));
         for (candidate, scored) in candidates.iter().zip(together) {
             let mut alone = Scorer::with_pruning_parts(&base, Some(&twins), &requests, &own);
-            assert_eq!(alone.score_pruned(&[*candidate]).unwrap(), [scored], "{:?}", candidate.mask);
+            assert_eq!(alone.score_with_pruning(&[*candidate]).unwrap(), [scored], "{:?}", candidate.mask);
         }
     }
 }

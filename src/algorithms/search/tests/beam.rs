@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{NEVER, UNPRUNED, answers, by_table, exact, index, one_by_one, policy, score_items, table};
+use super::{
+    NEVER, UNPRUNED, answer_tables, batch_policies, by_table, exact_result, one_by_one, score_items,
+    score_tables, table_index,
+};
 use crate::algorithms::search::beam::beam_search;
 use crate::algorithms::search::{BatchPolicy, SearchOutcome, StopCriterion, greedy_search};
 use dtr_model::Mask;
@@ -23,7 +26,7 @@ fn best_of_all(num_replaced: u32, scores: &[f64]) -> Mask {
         (0..scores.len()).map(|bits| LAYERS.into_iter().filter(|layer| bits >> layer & 1 == 1).collect());
     let of_size: Vec<Mask> = all.filter(|mask: &Mask| mask.num_replaced() == num_replaced).collect();
     let better = |one: &&Mask, other: &&Mask| {
-        scores[index(one)].total_cmp(&scores[index(other)]).then_with(|| other.cmp(one))
+        scores[table_index(one)].total_cmp(&scores[table_index(other)]).then_with(|| other.cmp(one))
     };
     of_size.iter().max_by(better).unwrap().clone()
 }
@@ -31,7 +34,7 @@ fn best_of_all(num_replaced: u32, scores: &[f64]) -> Mask {
 proptest! {
     #[test]
     fn a_beam_of_width_1_finds_what_greedy_search_finds(
-        scores in table(5),
+        scores in score_tables(5),
         drop in 0.0..0.6f64,
         first in Just(LAYERS.to_vec()).prop_shuffle(),
     ) {
@@ -42,7 +45,7 @@ proptest! {
     }
 
     #[test]
-    fn a_beam_as_wide_as_all_masks_finds_the_best_mask_of_every_size(scores in table(5)) {
+    fn a_beam_as_wide_as_all_masks_finds_the_best_mask_of_every_size(scores in score_tables(5)) {
         let found = beam_search(10, &LAYERS, &NEVER, UNPRUNED, &mut by_table(&scores)).unwrap();
         let winners: Vec<Vec<u32>> = found.rounds.iter().map(|round| round.layers.clone()).collect();
         let best: Vec<Vec<u32>> = (1..=5).map(|size| best_of_all(size, &scores).layers()).collect();
@@ -51,13 +54,13 @@ proptest! {
     }
 
     #[test]
-    fn a_mask_is_scored_once_and_extends_a_mask_of_the_beam(scores in table(5), width in 1..5usize) {
+    fn a_mask_is_scored_once_and_extends_a_mask_of_the_beam(scores in score_tables(5), width in 1..5usize) {
         let mut scored = BTreeMap::new();
         let found = beam_search(width, &LAYERS, &NEVER, UNPRUNED, &mut one_by_one(|candidate| {
             *scored.entry(candidate.mask.clone()).or_insert(0) += 1;
             let (mask, incumbent) = (candidate.mask, candidate.incumbent);
             assert!(mask.num_replaced() == 0 || mask.single_added_layer(incumbent).is_some());
-            exact(scores[index(candidate.mask)])
+            exact_result(scores[table_index(candidate.mask)])
         })).unwrap();
         prop_assert!(scored.values().all(|&count| count == 1));
         prop_assert_eq!(found.trials.len() + 1, scored.len());
@@ -71,17 +74,17 @@ proptest! {
 
     #[test]
     fn pruning_candidates_that_cannot_enter_the_beam_does_not_change_the_outcome(
-        answers in answers(5),
+        answers in answer_tables(5),
         drop in 0.0..0.6f64,
         width in 1..5usize,
         first in Just(LAYERS.to_vec()).prop_shuffle(),
-        policy in policy(true),
+        policy in batch_policies(true),
     ) {
         let search = |first: &[u32], policy: BatchPolicy| {
             let mut num_scored = 0;
             let stop = StopCriterion::MaxRelativeDrop(drop);
             let found = beam_search(width, first, &stop, policy, &mut one_by_one(|candidate| {
-                Ok(score_items(answers[index(candidate.mask)], candidate.prune_below, &mut num_scored))
+                Ok(score_items(answers[table_index(candidate.mask)], candidate.prune_below, &mut num_scored))
             }));
             (sorted(found.unwrap()), num_scored)
         };
@@ -112,7 +115,7 @@ fn a_mask_that_loses_its_round_can_lead_to_a_later_winner() {
         &[0, 1, 2],
         &StopCriterion::MaxRelativeDrop(0.15),
         UNPRUNED,
-        &mut one_by_one(|candidate| exact(score(candidate.mask))),
+        &mut one_by_one(|candidate| exact_result(score(candidate.mask))),
     );
     let found = found.unwrap();
     let winners: Vec<_> = found.rounds.iter().map(|round| (round.layer, round.layers.as_slice())).collect();
@@ -122,14 +125,15 @@ fn a_mask_that_loses_its_round_can_lead_to_a_later_winner() {
         &[0, 1, 2],
         &StopCriterion::MaxRelativeDrop(0.15),
         UNPRUNED,
-        &mut one_by_one(|candidate| exact(score(candidate.mask))),
+        &mut one_by_one(|candidate| exact_result(score(candidate.mask))),
     );
     assert_eq!(plain.unwrap().opt.0.layers(), [0]);
 }
 
 #[test]
 fn the_lexicographically_lowest_mask_wins_a_tie() {
-    let found = beam_search(3, &[2, 0, 3, 1], &NEVER, UNPRUNED, &mut one_by_one(|_| exact(0.5))).unwrap();
+    let found =
+        beam_search(3, &[2, 0, 3, 1], &NEVER, UNPRUNED, &mut one_by_one(|_| exact_result(0.5))).unwrap();
     let winners: Vec<_> = found.rounds.iter().map(|round| round.layers.clone()).collect();
     assert_eq!(winners, [vec![0], vec![0, 1], vec![0, 1, 2], vec![0, 1, 2, 3]]);
 }

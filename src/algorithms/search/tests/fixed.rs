@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{NEVER, UNPRUNED, by_table, index, table};
+use super::{NEVER, UNPRUNED, by_table, score_tables, table_index};
 use crate::algorithms::search::{BatchPolicy, SearchOutcome, SearchStrategy, StopCriterion, search};
 use dtr_core::seed::Seed;
 
@@ -34,14 +34,14 @@ fn is_nested(found: &SearchOutcome) -> bool {
 
 proptest! {
     #[test]
-    fn every_number_of_replaced_layers_has_a_round(strategy in fixed(), scores in table(5)) {
+    fn every_number_of_replaced_layers_has_a_round(strategy in fixed(), scores in score_tables(5)) {
         let found = run(&strategy, &NEVER, &scores);
         for (round, num_replaced) in found.rounds.iter().zip(1..) {
             prop_assert_eq!((round.round, round.num_replaced), (num_replaced, num_replaced));
             prop_assert_eq!(round.layers.len() as u32, num_replaced);
             prop_assert!(round.layers.is_sorted());
             let mask = round.layers.iter().copied().collect();
-            prop_assert_eq!(round.score, scores[index(&mask)]);
+            prop_assert_eq!(round.score, scores[table_index(&mask)]);
         }
         prop_assert_eq!(found.opt.0.layers(), LAYERS);
         let nested = !matches!(strategy, SearchStrategy::Uniform {});
@@ -51,7 +51,7 @@ proptest! {
     #[test]
     fn the_threshold_ends_the_search_of_every_strategy(
         strategy in fixed(),
-        scores in table(5),
+        scores in score_tables(5),
         drop in 0.0..0.6f64,
     ) {
         let whole = run(&strategy, &NEVER, &scores);
@@ -65,7 +65,7 @@ proptest! {
     }
 
     #[test]
-    fn local_importance_orders_layers_by_their_scores_alone(scores in table(5)) {
+    fn local_importance_orders_layers_by_their_scores_alone(scores in score_tables(5)) {
         let found = run(&SearchStrategy::LocalImportance {}, &NEVER, &scores);
         let order: Vec<u32> = found.rounds.iter().filter_map(|round| round.layer).collect();
         let mut ranked = LAYERS.to_vec();
@@ -77,7 +77,7 @@ proptest! {
     #[test]
     fn impact_replaces_layers_in_the_given_order(
         order in Just(LAYERS.to_vec()).prop_shuffle(),
-        scores in table(5),
+        scores in score_tables(5),
     ) {
         let strategy = SearchStrategy::Impact {};
         let found = search(&strategy, &order, &NEVER, UNPRUNED, &mut by_table(&scores)).unwrap();
@@ -88,8 +88,8 @@ proptest! {
     #[test]
     fn a_random_order_depends_on_its_seed_and_not_on_scores(
         seed in any::<u32>(),
-        one in table(5),
-        other in table(5),
+        one in score_tables(5),
+        other in score_tables(5),
     ) {
         let order = |scores: &[f64]| {
             let found = run(&SearchStrategy::Random { seed: Seed(seed) }, &NEVER, scores);

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{NEVER, UNPRUNED, answers, by_table, exact, index, one_by_one, policy, score_items, table};
+use super::{
+    NEVER, UNPRUNED, answer_tables, batch_policies, by_table, exact_result, one_by_one, score_items,
+    score_tables, table_index,
+};
 use crate::algorithms::search::{BatchPolicy, StopCriterion, Trial, greedy_search};
 use dtr_core::error::Error;
 
@@ -38,24 +41,24 @@ fn algorithm_1(num_layers: u32, p_min: f64, scores: &[f64]) -> (usize, usize) {
 proptest! {
     #[test]
     fn the_outcome_is_that_of_the_published_algorithm(
-        scores in table(5),
+        scores in score_tables(5),
         drop in 0.0..0.6f64,
-        policy in policy(false),
+        policy in batch_policies(false),
     ) {
         let stop = StopCriterion::MaxRelativeDrop(drop);
         let found = greedy_search(&[3, 1, 0, 4, 2], &stop, policy, &mut by_table(&scores)).unwrap();
         let p_min = scores[0] * (1.0 - drop);
         let (best, opt) = algorithm_1(5, p_min, &scores);
-        prop_assert_eq!(index(&found.best.0), best);
-        prop_assert_eq!(index(&found.opt.0), opt);
+        prop_assert_eq!(table_index(&found.best.0), best);
+        prop_assert_eq!(table_index(&found.opt.0), opt);
     }
 
     #[test]
-    fn a_search_that_never_stops_replaces_every_layer_in_some_order(scores in table(5)) {
+    fn a_search_that_never_stops_replaces_every_layer_in_some_order(scores in score_tables(5)) {
         let mut scored = BTreeMap::new();
         let found = greedy_search(&[0, 1, 2, 3, 4], &NEVER, UNPRUNED, &mut one_by_one(|candidate| {
             *scored.entry(candidate.mask.clone()).or_insert(0) += 1;
-            exact(scores[index(candidate.mask)])
+            exact_result(scores[table_index(candidate.mask)])
         })).unwrap();
         prop_assert_eq!(found.trials.len(), 5 * 6 / 2);
         prop_assert_eq!(found.opt.0.num_replaced(), 5);
@@ -66,16 +69,16 @@ proptest! {
 proptest! {
     #[test]
     fn pruning_candidates_that_cannot_win_does_not_change_the_outcome(
-        answers in answers(5),
+        answers in answer_tables(5),
         drop in 0.0..0.6f64,
         first in Just(vec![0u32, 1, 2, 3, 4]).prop_shuffle(),
-        policy in policy(true),
+        policy in batch_policies(true),
     ) {
         let search = |first: &[u32], policy: BatchPolicy| {
             let mut num_scored = 0;
             let stop = StopCriterion::MaxRelativeDrop(drop);
             let found = greedy_search(first, &stop, policy, &mut one_by_one(|candidate| {
-                Ok(score_items(answers[index(candidate.mask)], candidate.prune_below, &mut num_scored))
+                Ok(score_items(answers[table_index(candidate.mask)], candidate.prune_below, &mut num_scored))
             }));
             (found.unwrap(), num_scored)
         };
@@ -100,14 +103,15 @@ proptest! {
 
 #[test]
 fn the_lowest_layer_wins_a_tie() {
-    let found = greedy_search(&[2, 0, 3, 1], &NEVER, UNPRUNED, &mut one_by_one(|_| exact(0.5))).unwrap();
+    let found =
+        greedy_search(&[2, 0, 3, 1], &NEVER, UNPRUNED, &mut one_by_one(|_| exact_result(0.5))).unwrap();
     let order: Vec<u32> = found.rounds.iter().filter_map(|round| round.layer).collect();
     assert_eq!(order, [0, 1, 2, 3]);
 }
 
 #[test]
 fn of_equal_scores_the_hybrid_with_more_linear_layers_is_best() {
-    let found = greedy_search(&[0, 1, 2], &NEVER, UNPRUNED, &mut one_by_one(|_| exact(0.5))).unwrap();
+    let found = greedy_search(&[0, 1, 2], &NEVER, UNPRUNED, &mut one_by_one(|_| exact_result(0.5))).unwrap();
     assert_eq!(found.best.0.num_replaced(), 3);
 }
 
@@ -118,7 +122,7 @@ fn the_round_that_ends_the_search_is_recorded_as_rejected() {
         &[0, 1, 2],
         &StopCriterion::MaxRelativeDrop(0.05),
         UNPRUNED,
-        &mut one_by_one(|candidate| exact(scores[candidate.mask.num_replaced().min(2) as usize])),
+        &mut one_by_one(|candidate| exact_result(scores[candidate.mask.num_replaced().min(2) as usize])),
     )
     .unwrap();
     assert_eq!(found.rounds.iter().map(|round| round.accepted).collect::<Vec<_>>(), [true, false]);
@@ -133,7 +137,7 @@ fn an_error_while_scoring_ends_the_search() {
         &NEVER,
         UNPRUNED,
         &mut one_by_one(|candidate| match candidate.mask.num_replaced() {
-            0 => exact(0.5),
+            0 => exact_result(0.5),
             _ => Err(Error::failed("no score")),
         }),
     );

@@ -19,13 +19,13 @@ pub const NEVER: StopCriterion = StopCriterion::Never {};
 pub const UNPRUNED: BatchPolicy = BatchPolicy { prune: false, candidates_per_batch: 1 };
 
 /// Generates tables with one score for each mask. The scores are coarse, so ties are common.
-pub fn table(num_layers: u32) -> impl Strategy<Value = Vec<f64>> {
+pub fn score_tables(num_layers: u32) -> impl Strategy<Value = Vec<f64>> {
     proptest::collection::vec(0..12u32, 1 << num_layers)
         .prop_map(|scores| scores.into_iter().map(|score| f64::from(score) / 12.0).collect())
 }
 
 /// Returns `score` in the form of a scorer's result.
-pub fn exact(score: f64) -> Result<ScoreBounds> {
+pub fn exact_result(score: f64) -> Result<ScoreBounds> {
     Ok(ScoreBounds::exact(score))
 }
 
@@ -38,22 +38,22 @@ pub fn one_by_one(
 
 /// Returns a score function that looks up the score of a mask in a table.
 pub fn by_table(scores: &[f64]) -> impl FnMut(&[Candidate<'_>]) -> Result<Vec<ScoreBounds>> {
-    one_by_one(|candidate| exact(scores[index(candidate.mask)]))
+    one_by_one(|candidate| exact_result(scores[table_index(candidate.mask)]))
 }
 
 /// Generates policies with random batch sizes.
-pub fn policy(prune: bool) -> impl Strategy<Value = BatchPolicy> {
+pub fn batch_policies(prune: bool) -> impl Strategy<Value = BatchPolicy> {
     (1..6usize).prop_map(move |candidates_per_batch| BatchPolicy { prune, candidates_per_batch })
 }
 
 /// Returns the index of a mask in a table.
-pub fn index(mask: &Mask) -> usize {
+pub fn table_index(mask: &Mask) -> usize {
     mask.layers().iter().map(|layer| 1 << layer).sum()
 }
 
 /// Generates tables with one entry for each mask. Bit `i` of an entry tells whether the hybrid of that mask
 /// answers item `i` correctly.
-pub fn answers(num_layers: u32) -> impl Strategy<Value = Vec<u16>> {
+pub fn answer_tables(num_layers: u32) -> impl Strategy<Value = Vec<u16>> {
     proptest::collection::vec(any::<u16>(), 1 << num_layers)
 }
 

@@ -32,7 +32,7 @@ use polars_parquet::read::{
 use super::column_error::{missing_column_error, not_text_error};
 use super::compressed::MaybeCompressedFile;
 use dtr_core::error::{Error, Result, catch_panic};
-use types::{complete_type, has_json_form, storage_of};
+use types::{has_json_form, pyarrow_type, storage_of};
 use values::value_at;
 
 /// The maximum number of rows of a row group, and of a column's values in a row group. Common writers make
@@ -175,7 +175,7 @@ fn read_schema(metadata: &FileMetadata) -> ArrowSchema {
     }
     for field in schema.iter_values_mut() {
         let stored = leaves.remove(field.name.as_str()).unwrap_or_default();
-        field.dtype = complete_type(&field.dtype, &mut stored.into_iter());
+        field.dtype = pyarrow_type(&field.dtype, &mut stored.into_iter());
     }
     schema
 }

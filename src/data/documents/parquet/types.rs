@@ -12,13 +12,13 @@ const MAX_DECIMAL128_BYTES: usize = 16;
 
 /// Returns the type that pyarrow gives a column. `dtype` is the type that polars inferred, and `leaves` are
 /// the stored types of the primitive values in the column.
-pub(super) fn complete_type<'a>(
+pub(super) fn pyarrow_type<'a>(
     dtype: &ArrowDataType,
     leaves: &mut impl Iterator<Item = &'a PrimitiveType>,
 ) -> ArrowDataType {
     use ArrowDataType as D;
     let mut inner =
-        |field: &Field| Box::new(field.clone().with_dtype(complete_type(&field.dtype, &mut *leaves)));
+        |field: &Field| Box::new(field.clone().with_dtype(pyarrow_type(&field.dtype, &mut *leaves)));
     match dtype {
         D::List(item) => D::List(inner(item)),
         D::LargeList(item) => D::LargeList(inner(item)),

@@ -13,14 +13,14 @@ use dtr_ops::preferred_dtype;
 const TILE_SIZE: usize = 65_521;
 
 /// A source of parameters. It fills each parameter by repeating one block of random numbers, the tile.
-pub struct TiledWeights {
+pub struct RepeatedRandomWeights {
     seed: Seed,
     normal: Vec<f32>,
     device: Device,
     dtype: DType,
 }
 
-impl TiledWeights {
+impl RepeatedRandomWeights {
     /// Returns a source of parameters on `device`, in the dtype that is fastest there.
     pub fn new(seed: Seed, device: &Device) -> Self {
         let mut rng = seed.child("normal").rng();
@@ -30,12 +30,12 @@ impl TiledWeights {
 
     /// Returns the same source with parameters in `dtype`.
     #[must_use]
-    pub fn to_dtype(self, dtype: DType) -> Self {
+    pub fn with_dtype(self, dtype: DType) -> Self {
         Self { dtype, ..self }
     }
 }
 
-impl ParamSource for TiledWeights {
+impl ParamSource for RepeatedRandomWeights {
     fn values(&mut self, name: &str, shape: &[usize], initializer: Initializer) -> Result<Vec<f32>> {
         let size = shape.iter().product();
         Ok(match initializer {

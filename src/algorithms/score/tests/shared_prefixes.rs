@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::data::scoring_requests::PrefixGroup;
 
-/// The maximum number of tokens of a row. Some rows of [`items_that_share`] are longer and are truncated.
+/// The maximum number of tokens of a row. Some rows of [`items_with_shared_prefixes`] are longer and are
+/// truncated.
 const MAX_ROW_TOKENS: usize = 96;
 
 /// A choice so long that other choices are not padded to its length.
@@ -25,7 +26,7 @@ fn item(id: String, prompt: &str, choices: &[&str], label: usize) -> Item {
 }
 
 /// Returns items of several kinds and lengths. The rows of most items share a prefix.
-pub(super) fn items_that_share() -> Vec<Item> {
+pub(super) fn items_with_shared_prefixes() -> Vec<Item> {
     let mut items = Vec::new();
     for (round, subject) in ["a stone", "the old river", "my brother's second horse"].iter().enumerate() {
         let about = |kind: &str| format!("Question: {kind}, what is {subject}?\nAnswer:");
@@ -52,8 +53,9 @@ pub(super) fn items_that_share() -> Vec<Item> {
     items
 }
 
-pub(super) fn requests_that_share() -> ScoringRequests {
-    ScoringRequests::new(&byte_tokenizer(), items_that_share(), Metric::Acc, MAX_ROW_TOKENS).unwrap()
+pub(super) fn requests_with_shared_prefixes() -> ScoringRequests {
+    ScoringRequests::new(&byte_tokenizer(), items_with_shared_prefixes(), Metric::Acc, MAX_ROW_TOKENS)
+        .unwrap()
 }
 
 /// Returns the log-likelihoods of all choices, computed row by row.
@@ -74,7 +76,7 @@ fn plain(hybrid: &Hybrid<'_>, requests: &ScoringRequests) -> Vec<Vec<f64>> {
 
 #[test]
 fn rows_with_a_long_common_prefix_share_it() {
-    let requests = requests_that_share();
+    let requests = requests_with_shared_prefixes();
     let groups: Vec<&PrefixGroup> = requests.passes(4096).concat();
     let kind = |group: &&PrefixGroup| {
         let item = requests.targets(group.rows[0])[0].item;
@@ -100,12 +102,12 @@ fn rows_with_a_long_common_prefix_share_it() {
     ];
     assert_eq!(kinds(true), alone.map(str::to_owned).into());
     assert_eq!(kinds(false), shared.map(str::to_owned).into());
-    assert_eq!(requests.num_truncated(), 5);
+    assert_eq!(requests.num_truncated_items(), 5);
 }
 
 #[test]
 fn sharing_prefixes_changes_no_bit_of_a_score() {
-    let (tokenizer, requests) = (byte_tokenizer(), requests_that_share());
+    let (tokenizer, requests) = (byte_tokenizer(), requests_with_shared_prefixes());
     let base = base(&tokenizer);
     for variant in variants() {
         let twins = twins(&variant, &base);
@@ -129,7 +131,7 @@ fn sharing_prefixes_changes_no_bit_of_a_score() {
 
 #[test]
 fn a_shared_prefix_is_computed_once() {
-    let (tokenizer, requests) = (byte_tokenizer(), requests_that_share());
+    let (tokenizer, requests) = (byte_tokenizer(), requests_with_shared_prefixes());
     let base = base(&tokenizer);
     // One group per pass, so that only suffixes are padded.
     let mut scorer = Scorer::from_passes(vec![requests.passes(1)], &base, None, &requests);

@@ -1,4 +1,4 @@
-//! Sends lines to the workers, and forwards Ctrl-C to them as the line `stop`.
+//! The sockets to the workers. The supervisor sends lines to them, and forwards Ctrl-C as the line `stop`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,9 +10,9 @@ use super::messages::Assignment;
 use crate::runner::stop::on_interrupt;
 use dtr_core::error::Result;
 
-/// Sends lines to the current workers, and forwards Ctrl-C to them.
+/// The sockets to the current workers. Ctrl-C is forwarded to all of them.
 #[derive(Clone, Default)]
-pub(super) struct InterruptForwarder(Arc<Mutex<WorkerSockets>>);
+pub(super) struct WorkerConnections(Arc<Mutex<WorkerSockets>>);
 
 #[derive(Default)]
 struct WorkerSockets {
@@ -30,13 +30,13 @@ impl WorkerSockets {
     }
 }
 
-impl InterruptForwarder {
-    /// Installs the handler of Ctrl-C.
-    pub(super) fn listen() -> Result<Self> {
-        let forwarder = Self::default();
-        let handler = forwarder.clone();
+impl WorkerConnections {
+    /// Returns connections to no workers yet, and installs the handler of Ctrl-C.
+    pub(super) fn with_interrupt_handler() -> Result<Self> {
+        let connections = Self::default();
+        let handler = connections.clone();
         on_interrupt(move || handler.lock().stop_all())?;
-        Ok(forwarder)
+        Ok(connections)
     }
 
     fn lock(&self) -> MutexGuard<'_, WorkerSockets> {

@@ -10,7 +10,7 @@ use crate::report::search_metrics::format_axes;
 const MAX_LINES: usize = 6;
 
 /// A cell of the experiment that a figure shows. Its variant and axes determine the line to which it belongs.
-pub(super) trait FigureCell {
+pub(super) trait LabelledCell {
     /// Name of the base model.
     fn model(&self) -> &str;
     /// Name of the linear variant.
@@ -19,7 +19,7 @@ pub(super) trait FigureCell {
     fn axes(&self) -> String;
 }
 
-impl FigureCell for SearchCell {
+impl LabelledCell for SearchCell {
     fn model(&self) -> &str {
         &self.labels.model
     }
@@ -33,7 +33,7 @@ impl FigureCell for SearchCell {
     }
 }
 
-impl FigureCell for DistilCell {
+impl LabelledCell for DistilCell {
     fn model(&self) -> &str {
         &self.labels.model
     }
@@ -48,7 +48,7 @@ impl FigureCell for DistilCell {
 }
 
 /// The cells of one figure. There is at least one.
-pub(super) struct FigureGroup<'a, T> {
+pub(super) struct FigureCells<'a, T> {
     /// The cells, sorted.
     pub(super) cells: Vec<&'a T>,
     /// Variant and axes of each line, sorted.
@@ -59,23 +59,23 @@ pub(super) struct FigureGroup<'a, T> {
 
 /// Groups cells by model. If the figure of a model would have too many lines, also groups its cells by the
 /// values of the axes.
-pub(super) fn group_by_figure<T: FigureCell>(cells: Vec<&T>) -> Vec<FigureGroup<'_, T>> {
+pub(super) fn group_by_figure<T: LabelledCell>(cells: Vec<&T>) -> Vec<FigureCells<'_, T>> {
     let models: BTreeSet<&str> = cells.iter().map(|cell| cell.model()).collect();
     let cells_of_model = |model: &str| cells.iter().copied().filter(|cell| cell.model() == model).collect();
     models.into_iter().flat_map(|model| group_model_by_figure(cells_of_model(model))).collect()
 }
 
-fn group_model_by_figure<T: FigureCell>(cells: Vec<&T>) -> Vec<FigureGroup<'_, T>> {
+fn group_model_by_figure<T: LabelledCell>(cells: Vec<&T>) -> Vec<FigureCells<'_, T>> {
     let settings: BTreeSet<String> = cells.iter().map(|cell| cell.axes()).collect();
-    let whole = FigureGroup::new(cells, false);
+    let whole = FigureCells::new(cells, false);
     if whole.lines.len() <= MAX_LINES || settings.len() == 1 {
         return vec![whole];
     }
     let of_setting = |setting| whole.cells.iter().copied().filter(|cell| cell.axes() == setting).collect();
-    settings.into_iter().map(|setting| FigureGroup::new(of_setting(setting), true)).collect()
+    settings.into_iter().map(|setting| FigureCells::new(of_setting(setting), true)).collect()
 }
 
-impl<'a, T: FigureCell> FigureGroup<'a, T> {
+impl<'a, T: LabelledCell> FigureCells<'a, T> {
     fn new(cells: Vec<&'a T>, is_split: bool) -> Self {
         let lines: BTreeSet<_> = cells.iter().map(|cell| line_of(*cell)).collect();
         Self { cells, lines: lines.into_iter().collect(), is_split }
@@ -98,7 +98,7 @@ impl<'a, T: FigureCell> FigureGroup<'a, T> {
     }
 
     /// Returns a text that tells which rows of a table the figure shows.
-    pub(super) fn row_filter(&self) -> String {
+    pub(super) fn describe_rows(&self) -> String {
         let setting = if self.is_split { format!(" and axes = {}", self.setting()) } else { String::new() };
         format!("rows with model = {}{setting}", self.model())
     }
@@ -139,7 +139,7 @@ pub(super) fn file_name(parts: &[&str]) -> String {
     format!("{}.svg", parts.join("-")).chars().map(|c| if is_plain(c) { c } else { '-' }).collect()
 }
 
-fn line_of<T: FigureCell>(cell: &T) -> (String, String) {
+fn line_of<T: LabelledCell>(cell: &T) -> (String, String) {
     (cell.variant().to_owned(), cell.axes())
 }
 
