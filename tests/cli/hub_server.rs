@@ -17,7 +17,10 @@ const MIN_LARGE_FILE_BYTES: usize = 64 << 10;
 pub enum InjectedFault {
     None,
     /// In the next `times` answers with a large file, the connection breaks after `after_bytes` bytes.
-    Disconnect { times: usize, after_bytes: usize },
+    Disconnect {
+        times: usize,
+        after_bytes: usize,
+    },
     /// One byte of each large file differs.
     AlteredByte,
     /// Large files are shortened. The header `Content-Length` has the shortened length.
