@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::dtr_command::DtrCommand;
-use crate::project::repository;
+use crate::project::repository_root;
 use crate::temp_folder::TempFolder;
 use crate::tiny_model::TinyModel;
 
@@ -155,7 +155,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_corpus_with_a_fault_at_the_beginning_ends_a_sweep_before_it_starts() {
-    let parquet = fs::read(repository().join("tests/fixtures/tasks/science.parquet")).unwrap();
+    let parquet = fs::read(repository_root().join("tests/fixtures/tasks/science.parquet")).unwrap();
     let files: [BadFile<'_>; 12] = [
         ("text.jsonl", None, 5, &["text.jsonl"]),
         ("text.jsonl", Some(b"{\"text\": 7}\n"), 2, &["line 1 of `text.jsonl` holds a number in `text`"]),

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::project::{LONG_SEARCHES, ONE_SEARCH, Project, WITH_CHECKPOINTS, wait_until};
-use crate::table_columns::{all_texts, numbers};
+use crate::table_columns::{numbers, texts};
 
 /// Settings of a search whose scores take so long that a test can kill the search between two of them.
 const SLOW_SEARCH: &[&str] = &[
@@ -39,7 +39,7 @@ fn saved_seconds(project: &Project, stage: &str) -> f64 {
 /// Returns the seconds of a stage's cells in the table `stages`.
 fn recorded_seconds(project: &Project, stage: &str) -> f64 {
     let table = project.table("stages");
-    let rows = all_texts(&table, "stage").into_iter().zip(numbers(&table, "seconds"));
+    let rows = texts(&table, "stage").into_iter().zip(numbers(&table, "seconds"));
     rows.filter(|(name, _)| name == stage).map(|(_, seconds)| seconds).sum()
 }
 
@@ -165,7 +165,7 @@ fn a_search_that_runs_again_for_a_lost_score_keeps_its_cost() {
     let project = Project::finished(ONE_SEARCH).copy();
     let before = recorded_seconds(&project, "search");
     let test_scores = project.table("items");
-    let key = all_texts(&test_scores, "cell_key").remove(0);
+    let key = texts(&test_scores, "cell_key").remove(0);
     fs::remove_dir_all(project.cell_folder("score", &key)).unwrap();
     project.sweep().success();
     assert_eq!(project.num_started("search"), 2);

@@ -4,7 +4,7 @@
 
 use std::process::{Command, Output};
 
-use crate::project::{ONE_SEARCH, Project, repository};
+use crate::project::{ONE_SEARCH, Project, repository_root};
 use crate::skipped::report_skipped;
 
 /// A shell function that runs a command and prints its exit code and standard error.
@@ -30,7 +30,7 @@ fn run_with_disk(project: &Project, script: &str) -> Option<Output> {
         report_skipped("this process may not mount a disk");
         return None;
     }
-    let manifest = repository().join("tests/manifests/small.toml");
+    let manifest = repository_root().join("tests/manifests/small.toml");
     let settings: String = ONE_SEARCH.iter().map(|setting| format!(" --set '{setting}'")).collect();
     let command = |name: &str| {
         let program = env!("CARGO_BIN_EXE_dtr");

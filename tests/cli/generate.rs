@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::dtr_command::DtrCommand;
-use crate::project::repository;
+use crate::project::repository_root;
 use crate::temp_folder::TempFolder;
 
 fn bundled_base() -> PathBuf {
-    repository().join("models/mini")
+    repository_root().join("models/mini")
 }
 
 fn generate(prompt: &str) -> DtrCommand {

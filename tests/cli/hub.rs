@@ -7,9 +7,9 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::dtr_command::DtrCommand;
-use crate::hub_project::{HubProject, ROWS, documents, repositories};
+use crate::hub_project::{HubProject, ROWS_URI, documents, repositories};
 use crate::hub_server::{COMMIT, InjectedFault};
-use crate::project::repository;
+use crate::project::repository_root;
 use crate::temp_folder::TempFolder;
 
 #[test]
@@ -22,7 +22,7 @@ fn a_record_names_the_commit_and_the_files_of_the_hub() {
     assert_eq!(record["spec"]["task"]["rows"], rows, "{record:#}");
     let weights = format!("hf://lab/mini@{COMMIT}/model.safetensors");
     assert_eq!(record["provenance"]["hub_files"][&weights].as_str().unwrap().len(), 64);
-    assert_eq!(fs::read(project.weights()).unwrap(), repositories()["lab/mini"]["model.safetensors"]);
+    assert_eq!(fs::read(project.cached_weights()).unwrap(), repositories()["lab/mini"]["model.safetensors"]);
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn a_base_of_the_hub_has_the_score_of_the_same_base_on_disk() {
     hub.sweep().success();
     let rows = local.folder.write("rows.jsonl", &repositories()["datasets/lab/rows"]["data/rows.jsonl"]);
     local.write_manifest("main", &rows.display().to_string());
-    let source = format!("models.mini.source={{ path = {:?} }}", repository().join("models/mini"));
+    let source = format!("models.mini.source={{ path = {:?} }}", repository_root().join("models/mini"));
     local.sweep().set(&source).success();
     let record = hub.record();
     assert!(record["outcome"]["done"]["score"].is_f64(), "{record:#}");
@@ -83,7 +83,7 @@ fn a_download_resumes_where_the_connection_broke() {
     project.server.set_fault(InjectedFault::Disconnect { times: 2, after_bytes: 1_000_000 });
     project.sweep().success();
     assert_eq!(project.server.take_range_starts(), [0, 1_000_000, 2_000_000]);
-    assert_eq!(fs::read(project.weights()).unwrap(), repositories()["lab/mini"]["model.safetensors"]);
+    assert_eq!(fs::read(project.cached_weights()).unwrap(), repositories()["lab/mini"]["model.safetensors"]);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_partial_download_is_not_used_and_the_next_sweep_resumes_it() {
     let message = project.failing_sweep();
     assert!(message.contains("model.safetensors` broke off"), "{message}");
     assert!(message.contains("resume the download"), "{message}");
-    assert!(!project.weights().exists());
+    assert!(!project.cached_weights().exists());
     project.server.take_range_starts();
     project.server.set_fault(InjectedFault::None);
     project.sweep().success();
@@ -108,7 +108,7 @@ fn an_altered_or_shortened_download_is_refused_and_not_kept() {
         project.server.set_fault(fault);
         let message = project.failing_sweep();
         assert!(message.contains("model.safetensors` is damaged"), "{fault:?}: {message}");
-        assert!(!project.weights().exists());
+        assert!(!project.cached_weights().exists());
         project.server.set_fault(InjectedFault::None);
         project.sweep().success();
     }
@@ -118,9 +118,9 @@ fn an_altered_or_shortened_download_is_refused_and_not_kept() {
 fn an_altered_file_in_the_cache_is_refused() {
     let project = HubProject::new();
     project.sweep().success();
-    let mut bytes = fs::read(project.weights()).unwrap();
+    let mut bytes = fs::read(project.cached_weights()).unwrap();
     bytes[100_000] ^= 1;
-    fs::write(fs::canonicalize(project.weights()).unwrap(), bytes).unwrap();
+    fs::write(fs::canonicalize(project.cached_weights()).unwrap(), bytes).unwrap();
     fs::remove_dir_all(project.results()).unwrap();
     let message = project.failing_sweep();
     assert!(message.contains("is damaged") && message.contains("hint: remove `"), "{message}");
@@ -164,8 +164,8 @@ fn a_gated_repository_needs_a_token() {
 fn a_missing_repository_revision_or_file_is_named() {
     let project = HubProject::new();
     for (revision, rows, text) in [
-        ("nowhere", ROWS, "does not have `lab/mini` at revision `nowhere`"),
-        (&"f".repeat(40), ROWS, "at commit `ffffffff"),
+        ("nowhere", ROWS_URI, "does not have `lab/mini` at revision `nowhere`"),
+        (&"f".repeat(40), ROWS_URI, "at commit `ffffffff"),
         ("main", "hf://datasets/lab/none@main/rows.jsonl", "does not have `lab/none` at revision `main`"),
         ("main", "hf://datasets/lab/rows@main/other.jsonl", "/other.jsonl` hint: check the file's name"),
     ] {
@@ -204,12 +204,12 @@ fn a_full_disk_ends_a_download_with_a_hint() {
     let project = HubProject::new();
     let digest = Sha256::digest(&repositories()["lab/mini"]["model.safetensors"]);
     let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let blobs = project.cache().join("blobs");
+    let blobs = project.cached_repository().join("blobs");
     fs::create_dir_all(&blobs).unwrap();
     symlink("/dev/full", blobs.join(name + ".part")).unwrap();
     let message = project.failing_sweep();
     assert!(message.contains("free disk space"), "{message}");
-    assert!(!project.weights().exists());
+    assert!(!project.cached_weights().exists());
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn the_experiments_of_the_paper_are_planned_offline() {
         ("pubmedqa-llama-3.1-8b", 3, 3, 3 * (32 * 33 / 2 + 4)),
         ("trajectories", 4, 8, 8 * (28 * 29 / 2 + 4)),
     ] {
-        let manifest = repository().join(format!("experiments/{name}.toml"));
+        let manifest = repository_root().join(format!("experiments/{name}.toml"));
         let plan = DtrCommand::new("plan").arg(manifest).arg("--results").arg(folder.path("results"));
         let plan = plan.env("HF_HOME", folder.root()).env("HF_HUB_OFFLINE", "1").without_env("HF_HUB_CACHE");
         let to_do = &plan.json()["to-do"];

@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use crate::dtr_command::DtrCommand;
 use crate::hub_server::{COMMIT, HubServer, Repositories};
-use crate::project::{files_below, repository};
+use crate::project::{files_below, repository_root};
 use crate::temp_folder::TempFolder;
 
 /// The URI of the task rows on the hub, at the branch `main`.
-pub const ROWS: &str = "hf://datasets/lab/rows@main/data/rows.jsonl";
+pub const ROWS_URI: &str = "hf://datasets/lab/rows@main/data/rows.jsonl";
 
 /// A folder with a manifest and an empty cache, and the hub server with the repositories of the manifest.
 pub struct HubProject {
@@ -30,7 +30,7 @@ impl HubProject {
 
     pub fn with_repositories(repositories: Repositories) -> Self {
         let project = Self { folder: TempFolder::new(), server: HubServer::start(repositories) };
-        project.write_manifest("main", ROWS);
+        project.write_manifest("main", ROWS_URI);
         project
     }
 
@@ -81,13 +81,13 @@ task = ["rooms"]
     }
 
     /// Returns the folder of the base's repository in the cache.
-    pub fn cache(&self) -> PathBuf {
+    pub fn cached_repository(&self) -> PathBuf {
         self.folder.path("home/hub/models--lab--mini")
     }
 
     /// Returns the path of the base's weights in the cache.
-    pub fn weights(&self) -> PathBuf {
-        self.cache().join("snapshots").join(COMMIT).join("model.safetensors")
+    pub fn cached_weights(&self) -> PathBuf {
+        self.cached_repository().join("snapshots").join(COMMIT).join("model.safetensors")
     }
 
     /// Returns the files called `name` below the results folder.
@@ -106,7 +106,7 @@ task = ["rooms"]
 
 /// Returns the repositories of the hub: a base, the rows of a task, and the documents of a corpus.
 pub fn repositories() -> Repositories {
-    let base = repository().join("models/mini");
+    let base = repository_root().join("models/mini");
     let file = |name: &str| (name.to_owned(), fs::read(base.join(name)).unwrap());
     let model = ["README.md", "config.json", "model.safetensors", "tokenizer.json"].map(file);
     let rows: String = [("kitchen", 0), ("garden", 1), ("kitchen", 0)]

@@ -1,7 +1,7 @@
 //! `dtr report`: tables and figures of finished cells.
 
 use crate::project::Project;
-use crate::table_columns::{all_texts, numbers, texts};
+use crate::table_columns::{numbers, optional_texts, texts};
 
 #[test]
 fn a_report_names_the_command_that_computes_missing_cells() {
@@ -13,11 +13,11 @@ fn a_sweep_without_variants_has_the_items_of_its_bases() {
     let project = Project::finished(&["sweep.variant=[]"]);
     let (bases, items) = (project.table("bases"), project.table("items"));
     assert_eq!(items.height(), 2 * 32);
-    assert!(texts(&items, "variant").iter().all(Option::is_none));
-    assert!(all_texts(&items, "system").iter().all(|system| system == "base"));
-    let (keys, is_correct) = (all_texts(&items, "cell_key"), items.column("correct").unwrap().clone());
+    assert!(optional_texts(&items, "variant").iter().all(Option::is_none));
+    assert!(texts(&items, "system").iter().all(|system| system == "base"));
+    let (keys, is_correct) = (texts(&items, "cell_key"), items.column("correct").unwrap().clone());
     let is_correct: Vec<bool> = is_correct.bool().unwrap().iter().map(Option::unwrap).collect();
-    for (key, score) in all_texts(&bases, "cell_key").iter().zip(numbers(&bases, "p_base")) {
+    for (key, score) in texts(&bases, "cell_key").iter().zip(numbers(&bases, "p_base")) {
         let answers: Vec<bool> = keys
             .iter()
             .zip(&is_correct)

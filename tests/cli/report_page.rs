@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use crate::project::{Project, repository};
+use crate::project::{Project, repository_root};
 use crate::skipped::report_skipped;
 
 /// The exit code of `report_page.py` if there is no browser.
@@ -45,8 +45,10 @@ fn assert_success(output: &Output) {
 /// Returns a Python that has the packages of a requirements file, or the reason why there is none.
 fn python(requirements: &str) -> Result<Command, String> {
     let python = std::env::var_os("DTR_PYTHON").unwrap_or_else(|| "python3".into());
-    let check =
-        Command::new(&python).args(["-c", CHECK_REQUIREMENTS]).arg(repository().join(requirements)).output();
+    let check = Command::new(&python)
+        .args(["-c", CHECK_REQUIREMENTS])
+        .arg(repository_root().join(requirements))
+        .output();
     let missing = match &check {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout),
         _ => return Err(format!("`{}` does not run; DTR_PYTHON names another", python.to_string_lossy())),
@@ -63,7 +65,7 @@ fn the_page_is_readable_in_a_browser() {
         Ok(python) => python,
         Err(reason) => return report_skipped(&reason),
     };
-    let script = repository().join("tests/cli/report_page.py");
+    let script = repository_root().join("tests/cli/report_page.py");
     let output = browser.arg(script).arg(tables().join("index.html")).output().unwrap();
     match output.status.code() {
         Some(NO_BROWSER) => report_skipped(String::from_utf8_lossy(&output.stderr).trim()),
@@ -77,6 +79,6 @@ fn the_notebook_runs_on_the_tables_of_a_sweep() {
         Ok(python) => python,
         Err(reason) => return report_skipped(&reason),
     };
-    notebook.arg(repository().join("notebooks/analysis.py")).env("DTR_TABLES", tables());
+    notebook.arg(repository_root().join("notebooks/analysis.py")).env("DTR_TABLES", tables());
     assert_success(&notebook.output().unwrap());
 }

@@ -7,7 +7,7 @@ use std::fs;
 use polars::prelude::DataFrame;
 
 use crate::project::{LONG_SEARCHES, Project};
-use crate::table_columns::{all_texts, counts, numbers};
+use crate::table_columns::{counts, numbers, texts};
 
 /// A row of the tables `trials` and `trajectories`.
 #[derive(Debug, PartialEq)]
@@ -21,7 +21,7 @@ struct Trial {
 }
 
 fn trials(table: &DataFrame, column: &str) -> Vec<Trial> {
-    let (variants, tasks) = (all_texts(table, "variant"), all_texts(table, "task"));
+    let (variants, tasks) = (texts(table, "variant"), texts(table, "task"));
     let (rounds, layers, values) = (counts(table, "round"), counts(table, "layer"), numbers(table, column));
     let texts = variants.into_iter().zip(tasks);
     let numbers = rounds.into_iter().zip(layers).zip(values);
@@ -100,14 +100,14 @@ fn strategies_are_an_axis_and_share_their_scores() {
     let searches = project.table("searches");
     let names =
         ["beam:width=6", "greedy", "impact", "local-importance", "random:seed=0", "random:seed=1", "uniform"];
-    assert_eq!(all_texts(&searches, "axes"), names.map(|name| format!("search.strategy={name}")));
+    assert_eq!(texts(&searches, "axes"), names.map(|name| format!("search.strategy={name}")));
     let evaluations: u64 = counts(&searches, "evaluations").iter().sum();
     assert_eq!(evaluations, num_evaluations.iter().sum::<i32>() as u64);
 
     let rounds = project.table("trajectories");
     let replaced = counts(&rounds, "num_replaced");
     assert_eq!(replaced, [1, 2, 3, 4].repeat(7), "a row for each strategy and number of replaced layers");
-    let layers = all_texts(&rounds, "layers");
+    let layers = texts(&rounds, "layers");
     assert_eq!(layers[24..], ["2", "1,3", "0,2,3", "0,1,2,3"], "uniform");
     let mut scores = BTreeMap::new();
     for (layers, score) in layers.iter().zip(numbers(&rounds, "score")) {
@@ -115,14 +115,14 @@ fn strategies_are_an_axis_and_share_their_scores() {
     }
     // The beam scores every mask on the validation split. Each search scores its selected hybrids on the test
     // split.
-    let chosen = ["layers", "layers_opt"].map(|column| all_texts(&searches, column)).concat();
+    let chosen = ["layers", "layers_opt"].map(|column| texts(&searches, column)).concat();
     let tested: BTreeSet<String> = chosen.into_iter().chain([String::new()]).collect();
     assert_eq!(project.num_records("score"), 16 + tested.len());
 
     // With pruning, only the greedy search and the beam search run again. They need no new scores.
     let pruned = project.sweep().set(STRATEGY_AXIS).set("search.prune=true").json();
     assert_eq!((&pruned["done"], project.num_records("score")), (&2.into(), 16 + tested.len()));
-    assert_eq!(all_texts(&project.table("trajectories"), "layers"), layers);
+    assert_eq!(texts(&project.table("trajectories"), "layers"), layers);
 
     // The option `--axis` selects the strategy whose hybrid is exported.
     let hybrid = project.path("hybrid");

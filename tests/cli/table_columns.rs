@@ -3,14 +3,14 @@
 use polars::prelude::DataFrame;
 
 /// Returns the texts of a column. A missing text is `None`.
-pub fn texts(table: &DataFrame, column: &str) -> Vec<Option<String>> {
+pub fn optional_texts(table: &DataFrame, column: &str) -> Vec<Option<String>> {
     let texts = table.column(column).unwrap().str().unwrap().iter();
     texts.map(|text| text.map(str::to_owned)).collect()
 }
 
 /// Returns the texts of a column. Panics if one is missing.
-pub fn all_texts(table: &DataFrame, column: &str) -> Vec<String> {
-    texts(table, column).into_iter().map(Option::unwrap).collect()
+pub fn texts(table: &DataFrame, column: &str) -> Vec<String> {
+    optional_texts(table, column).into_iter().map(Option::unwrap).collect()
 }
 
 /// Returns the numbers of a column. Panics if one is missing.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::project::Project;
-use crate::table_columns::{all_texts, counts, numbers, texts};
+use crate::table_columns::{counts, numbers, optional_texts, texts};
 
 /// Settings with few tokens and few runs, because these tests do not check the speeds themselves.
 const FEW_TOKENS: &[&str] = &[
@@ -51,10 +51,10 @@ fn timings(project: &Project) -> Vec<Timing> {
     let count = |column: &str, row: usize| counts(&table, column)[row];
     let number = |column: &str, row: usize| numbers(&table, column)[row];
     let timing = |row: usize| Timing {
-        variant: texts(&table, "variant")[row].clone(),
+        variant: optional_texts(&table, "variant")[row].clone(),
         context: count("context", row),
         batch_size: count("batch_size", row),
-        layers: all_texts(&table, "layers")[row].clone(),
+        layers: texts(&table, "layers")[row].clone(),
         decode: ["decode_low", "decode", "decode_high"].map(|column| number(column, row)),
         prefill: ["prefill_low", "prefill", "prefill_high"].map(|column| number(column, row)),
         speedup: number("decode_speedup", row),
@@ -149,11 +149,8 @@ fn the_hybrids_of_a_search_are_timed() {
     assert_eq!(project.sweep().json()["done"], 1 + 2 + 4 + 1 + 4);
     let systems = |table: &str| -> Vec<(Option<String>, Option<String>, String)> {
         let table = project.table(table);
-        let names = texts(&table, "variant").into_iter().zip(texts(&table, "task"));
-        names
-            .zip(all_texts(&table, "layers"))
-            .map(|((variant, task), layers)| (variant, task, layers))
-            .collect()
+        let names = optional_texts(&table, "variant").into_iter().zip(optional_texts(&table, "task"));
+        names.zip(texts(&table, "layers")).map(|((variant, task), layers)| (variant, task, layers)).collect()
     };
     let found: BTreeSet<_> = systems("trajectories").into_iter().collect();
     let timed = systems("throughput");

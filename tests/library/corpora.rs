@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dtr::data::DocumentUnit;
 
-use crate::file_readers::{VALID_ROW, check_file, read_documents, read_task, task};
+use crate::file_readers::{VALID_ROW, check_file, count_documents, count_task_items, task};
 use crate::refusals::Refusals;
 use crate::temp_folder::TempFolder;
 
@@ -21,7 +21,7 @@ fn a_text_of_another_type_is_refused_with_its_place() {
         ] {
             let folder = TempFolder::new();
             let path = folder.write(name, bytes);
-            refusals.check(value, &[place, name, "`text`"], || read_documents(&path, DocumentUnit::Line));
+            refusals.check(value, &[place, name, "`text`"], || count_documents(&path, DocumentUnit::Line));
         }
     }
     for (name, bytes, place) in
@@ -29,7 +29,7 @@ fn a_text_of_another_type_is_refused_with_its_place() {
     {
         let folder = TempFolder::new();
         let path = folder.write(name, bytes);
-        refusals.check(name, &[place, name], || read_documents(&path, DocumentUnit::Line));
+        refusals.check(name, &[place, name], || count_documents(&path, DocumentUnit::Line));
     }
     refusals.finish(12);
 }
@@ -38,8 +38,8 @@ fn a_text_of_another_type_is_refused_with_its_place() {
 fn a_text_file_may_be_empty_and_hold_any_character() {
     let folder = TempFolder::new();
     let text = folder.write("a.txt", "one\ntwo\n\u{0}");
-    assert_eq!(read_documents(&text, DocumentUnit::Line).unwrap(), 3);
-    assert_eq!(read_documents(&folder.write("a.md", ""), DocumentUnit::Line).unwrap(), 0);
+    assert_eq!(count_documents(&text, DocumentUnit::Line).unwrap(), 3);
+    assert_eq!(count_documents(&folder.write("a.md", ""), DocumentUnit::Line).unwrap(), 0);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_file_that_is_not_utf_8_is_refused_with_its_line() {
         ] {
             let folder = TempFolder::new();
             let path = folder.write("a.txt", bytes);
-            refusals.check("not UTF-8", &["line 2 of", "a.txt"], || read_documents(&path, unit));
+            refusals.check("not UTF-8", &["line 2 of", "a.txt"], || count_documents(&path, unit));
         }
     }
     refusals.finish(16);
@@ -66,9 +66,9 @@ fn a_path_without_files_is_named() {
     for path in ["/nowhere/a.txt", "/nowhere-*.txt", "/*/a.txt", "hf://datasets/a/b@c/../../x.txt", "hf://a"]
     {
         let name = path.rsplit('/').next().unwrap();
-        refusals.check(path, &[name], || read_documents(Path::new(path), DocumentUnit::Line));
+        refusals.check(path, &[name], || count_documents(Path::new(path), DocumentUnit::Line));
         if !path.contains('*') {
-            refusals.check(path, &[name], || read_task(task(Path::new(path))));
+            refusals.check(path, &[name], || count_task_items(task(Path::new(path))));
         }
     }
     refusals.finish(8);
@@ -115,19 +115,19 @@ fn an_endless_line_row_or_document_is_refused_in_bounded_memory() {
         }
         let texts = [place, name, "longer than 128 MiB"];
         match name {
-            "a.jsonl" => refusals.check(name, &texts, || read_task(task(&path))),
-            _ => refusals.check(name, &texts, || read_documents(&path, DocumentUnit::Line)),
+            "a.jsonl" => refusals.check(name, &texts, || count_task_items(task(&path))),
+            _ => refusals.check(name, &texts, || count_documents(&path, DocumentUnit::Line)),
         }
     }
     let folder = TempFolder::new();
     let line = write_gzip(&folder, "line.txt.gz", &[b'a'; 1 << 20], 200);
     refusals.check("a compressed line", &["line 1 of", "line.txt.gz"], || {
-        read_documents(&line, DocumentUnit::Line)
+        count_documents(&line, DocumentUnit::Line)
     });
     let lines = write_gzip(&folder, "lines.txt.gz", &b"a line of text\n".repeat(1 << 16), 200);
     for unit in [DocumentUnit::Paragraph, DocumentUnit::File, DocumentUnit::Between("x".to_owned())] {
         let texts = ["the document from line 1 of", "lines.txt.gz"];
-        refusals.check("an endless document", &texts, || read_documents(&lines, unit));
+        refusals.check("an endless document", &texts, || count_documents(&lines, unit));
     }
     let grown = peak_kib() - before;
     assert!(grown < MAX_GROWTH_KIB, "{grown} KiB");

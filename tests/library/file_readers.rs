@@ -30,19 +30,19 @@ pub fn task(path: &Path) -> FileTask {
 }
 
 /// Reads the items of a task and returns their number.
-pub fn read_task(task: FileTask) -> Result<usize> {
+pub fn count_task_items(task: FileTask) -> Result<usize> {
     load_items(&Task { source: TaskSource::File(task) }, Split::Test).map(|items| items.len())
 }
 
 /// Reads the rows of a file for a task whose templates use no column. Returns the number of test items. The
 /// split of a row depends on all of its columns.
-pub fn read_rows(path: &Path) -> Result<usize> {
+pub fn count_rows(path: &Path) -> Result<usize> {
     let splits = SplitPolicy::HeldOut;
-    read_task(FileTask { prompt: "q".to_owned(), label: "0".to_owned(), splits, ..task(path) })
+    count_task_items(FileTask { prompt: "q".to_owned(), label: "0".to_owned(), splits, ..task(path) })
 }
 
 /// Reads the documents of a file and returns their number.
-pub fn read_documents(path: &Path, document: DocumentUnit) -> Result<usize> {
+pub fn count_documents(path: &Path, document: DocumentUnit) -> Result<usize> {
     let corpus = FileCorpus {
         paths: vec![path.display().to_string()],
         column: "text".to_owned(),
@@ -65,8 +65,8 @@ pub fn check_file(refusals: &mut Refusals, name: &str, bytes: &[u8], texts: &[&s
     let (file, start) = (path.display().to_string(), String::from_utf8_lossy(&bytes[..bytes.len().min(40)]));
     let texts = [&[file.as_str()], texts].concat();
     if !name.contains(".txt") {
-        refusals.check(&format!("task {name} {start}"), &texts, || read_task(task(&path)));
+        refusals.check(&format!("task {name} {start}"), &texts, || count_task_items(task(&path)));
     }
     let case = format!("corpus {name} {start}");
-    refusals.check(&case, &texts, || read_documents(&path, DocumentUnit::Paragraph));
+    refusals.check(&case, &texts, || count_documents(&path, DocumentUnit::Paragraph));
 }

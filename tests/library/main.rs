@@ -8,16 +8,16 @@ mod tiny_model;
 mod corpora;
 mod distillation;
 mod file_readers;
+mod invalid_models;
 mod manifests;
-mod model_files;
-mod models;
 mod module_layers;
 mod mutations;
 mod parquet;
 mod refusals;
+mod safetensors_headers;
 mod source_rules;
 mod tasks;
-mod weights;
+mod unusual_model_files;
 
 use std::path::Path;
 

@@ -15,7 +15,7 @@ use dtr_model::{BaseModel, SafetensorsReader, Tokenizer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::file_readers::{read_documents, read_rows};
+use crate::file_readers::{count_documents, count_rows};
 use crate::refusals::render;
 use crate::root;
 use crate::temp_folder::TempFolder;
@@ -179,7 +179,7 @@ fn no_file_of_rows_makes_its_reader_panic() {
         ("c.parquet", fs::read(fixtures.join("science.parquet")).unwrap(), 1_000),
     ] {
         let path = folder.path(name);
-        check_mutations(&path, &valid, count, name, || read_rows(&path).map(drop));
+        check_mutations(&path, &valid, count, name, || count_rows(&path).map(drop));
     }
 }
 
@@ -190,7 +190,7 @@ fn no_compressed_corpus_makes_its_reader_panic() {
         let path = folder.path(name);
         let valid = fs::read(root().join("tests/fixtures/corpus").join(name)).unwrap();
         check_mutations(&path, &valid, count, name, || {
-            read_documents(&path, DocumentUnit::Paragraph).map(drop)
+            count_documents(&path, DocumentUnit::Paragraph).map(drop)
         });
     }
 }

@@ -3,7 +3,7 @@
 use dtr::data::FileTask;
 use polars::prelude::{Column, DataFrame, NamedFrom, ParquetCompression, ParquetWriter, Series};
 
-use crate::file_readers::{check_file, read_task, task};
+use crate::file_readers::{check_file, count_task_items, task};
 use crate::refusals::Refusals;
 use crate::temp_folder::TempFolder;
 
@@ -76,8 +76,8 @@ fn a_column_that_no_template_names_does_not_matter() {
     forged[at + 2] = 1;
     let folder = TempFolder::new();
     let task = task(&folder.write("a.parquet", forged));
-    let error = read_task(FileTask { label: "label".to_owned(), ..task.clone() }).unwrap_err();
+    let error = count_task_items(FileTask { label: "label".to_owned(), ..task.clone() }).unwrap_err();
     assert!(error.message_with_sources().contains("column `question`, row group 0"), "{error:?}");
     let other = FileTask { prompt: "{{ text }}".to_owned(), label: "label".to_owned(), ..task };
-    assert_eq!(read_task(other).unwrap(), 50);
+    assert_eq!(count_task_items(other).unwrap(), 50);
 }

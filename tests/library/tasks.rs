@@ -6,7 +6,7 @@ use std::path::Path;
 
 use dtr::data::{Choices, FileTask, Item, Split, SplitPolicy, Task, TaskSource, load_items};
 
-use crate::file_readers::{VALID_ROW, check_file, read_task, task};
+use crate::file_readers::{VALID_ROW, check_file, count_task_items, task};
 use crate::refusals::Refusals;
 use crate::root;
 use crate::temp_folder::TempFolder;
@@ -77,9 +77,9 @@ fn a_label_that_names_no_choice_is_refused_with_its_row() {
         let path = folder.write("a.jsonl", row("0") + &row(label));
         let file = path.display().to_string();
         let texts = ["row 2", &file, "label"];
-        refusals.check(label, &texts, || read_task(task(&path)));
+        refusals.check(label, &texts, || count_task_items(task(&path)));
         let of_column = FileTask { choices: Choices::Each("texts".to_owned()), ..task(&path) };
-        refusals.check(label, &texts, || read_task(of_column));
+        refusals.check(label, &texts, || count_task_items(of_column));
     }
     refusals.finish(22);
 }
@@ -89,7 +89,7 @@ fn check_task(refusals: &mut Refusals, case: &str, key: &str, fault: impl FnOnce
     let folder = TempFolder::new();
     let mut task = task(&folder.write("a.jsonl", row("0")));
     fault(&mut task);
-    refusals.check(case, &[key], || read_task(task));
+    refusals.check(case, &[key], || count_task_items(task));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_file_without_rows_is_named() {
     for (name, bytes) in [("a.jsonl", ""), ("a.jsonl", "\n\n"), ("a.json", "[]")] {
         let folder = TempFolder::new();
         let path = folder.write(name, bytes);
-        refusals.check("no rows", &[&path.display().to_string()], || read_task(task(&path)));
+        refusals.check("no rows", &[&path.display().to_string()], || count_task_items(task(&path)));
     }
     refusals.finish(3);
 }
@@ -170,7 +170,7 @@ fn a_row_that_lacks_a_column_is_refused_with_the_row_and_the_column() {
             }
         }
         let message = format!("the row has no column `{column}`, only `x`");
-        refusals.check(template, &["row 2 of", "a.jsonl", template, &message], || read_task(task));
+        refusals.check(template, &["row 2 of", "a.jsonl", template, &message], || count_task_items(task));
     }
     refusals.finish(4);
 }

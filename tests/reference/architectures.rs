@@ -8,7 +8,7 @@ use dtr_model::{BaseModel, DecoderState, Hybrid, PrefixTree};
 const MAX_RELATIVE_ERROR: f64 = 2e-4;
 
 fn token_ids(reference: &ReferenceTensors, name: &str) -> Vec<Vec<u32>> {
-    let (shape, words) = reference.elements(name);
+    let (shape, words) = reference.element_bytes(name);
     let ids: Vec<u32> = words.into_iter().map(u32::from_le_bytes).collect();
     ids.chunks_exact(*shape.last().unwrap()).map(<[u32]>::to_vec).collect()
 }

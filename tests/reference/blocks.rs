@@ -32,7 +32,7 @@ fn check_recurrence(
 ) {
     let reference = ReferenceTensors::read(&format!("blocks/{case}.safetensors"));
     let read = |name: &str| -> Tensor<4> {
-        match reference.elements(name).0.len() {
+        match reference.element_bytes(name).0.len() {
             3 => reference.float_tensor::<3>(name).unsqueeze_dim(3),
             _ => reference.float_tensor::<4>(name),
         }
@@ -169,7 +169,7 @@ fn check_layer(name: &str, block: BlockConfig) {
     let loss = (output * reference.float_tensor::<3>("probe").autodiff()).mean();
     let mut gradients = tracked.gradients(&loss).into_iter();
     twin.visit(&mut |part, _| {
-        let (_, words) = reference.elements(&format!("d_{part}"));
+        let (_, words) = reference.element_bytes(&format!("d_{part}"));
         let values: Vec<f32> = words.into_iter().map(f32::from_le_bytes).collect();
         let expected = Tensor::<1>::from_floats(values.as_slice(), &Device::flex());
         assert_close(

@@ -13,7 +13,7 @@ use dtr_core::seed::Seed;
 use dtr_model::Tokenizer;
 
 use crate::support::public_folder;
-use crate::tokenizers::gpt_2;
+use crate::tokenizers::gpt_2_tokenizer;
 
 /// An observer that prints each message.
 struct PrintMessages;
@@ -30,7 +30,7 @@ impl Observer for PrintMessages {
 
 #[test]
 fn openstax_is_packed_into_the_same_sequences_every_time() {
-    let (Some(folder), Some(tokenizer)) = (public_folder("corpus"), gpt_2()) else { return };
+    let (Some(folder), Some(tokenizer)) = (public_folder("corpus"), gpt_2_tokenizer()) else { return };
     let files = FileCorpus {
         paths: vec![folder.join("*.txt.xz").display().to_string()],
         column: "text".to_owned(),

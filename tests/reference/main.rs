@@ -15,4 +15,4 @@ mod statistics;
 mod support;
 mod tasks;
 mod tokenizers;
-mod values;
+mod value_texts;

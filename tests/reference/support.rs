@@ -33,7 +33,7 @@ impl ReferenceTensors {
     }
 
     /// Returns the shape of a tensor and the bytes of its elements. Each element has four bytes.
-    pub fn elements(&self, name: &str) -> (Vec<usize>, Vec<[u8; 4]>) {
+    pub fn element_bytes(&self, name: &str) -> (Vec<usize>, Vec<[u8; 4]>) {
         let tensors = SafeTensors::deserialize(&self.0).unwrap();
         let tensor = tensors.tensor(name).unwrap_or_else(|cause| panic!("{name}: {cause}"));
         let words = tensor.data().chunks_exact(4).map(|word| word.try_into().unwrap()).collect();
@@ -41,7 +41,7 @@ impl ReferenceTensors {
     }
 
     pub fn float_tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
-        let (shape, words) = self.elements(name);
+        let (shape, words) = self.element_bytes(name);
         let values: Vec<f32> = words.into_iter().map(f32::from_le_bytes).collect();
         let shape: [usize; D] = shape.try_into().unwrap();
         Tensor::from_data(TensorData::new(values, shape), &Device::flex())

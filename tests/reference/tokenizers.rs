@@ -64,7 +64,7 @@ fn gpt_2_json(folder: &Path) -> Value {
 }
 
 /// Returns the tokenizer of GPT-2, or reports the test as skipped.
-pub fn gpt_2() -> Option<tokenizers::Tokenizer> {
+pub fn gpt_2_tokenizer() -> Option<tokenizers::Tokenizer> {
     let folder = public_folder("tokenizers/gpt2")?;
     Some(with_tokenizer_file(&gpt_2_json(&folder), |path| tokenizers::Tokenizer::from_file(path).unwrap()))
 }

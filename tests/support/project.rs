@@ -60,7 +60,7 @@ impl Project {
     /// Creates a project of the manifest at the path `manifest` in the repository.
     pub fn from_manifest(manifest: &str, settings: &[&str]) -> Self {
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        Self { manifest: repository().join(manifest), settings, folder: TempFolder::new() }
+        Self { manifest: repository_root().join(manifest), settings, folder: TempFolder::new() }
     }
 
     /// Returns a project of the small manifest whose sweep is done.
@@ -194,7 +194,7 @@ impl Project {
 }
 
 /// Returns the root of the repository.
-pub fn repository() -> &'static Path {
+pub fn repository_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
