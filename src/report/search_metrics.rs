@@ -13,6 +13,11 @@ pub fn format_axes(axes: &BTreeMap<String, String>) -> String {
     axes.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
+/// Returns whether `all_axes` contains each `key=value` of `axes`. Both are texts of [`format_axes`].
+pub fn are_axes_part_of(axes: &str, all_axes: &str) -> bool {
+    axes.is_empty() || axes.split(',').all(|axis| all_axes.split(',').any(|known| known == axis))
+}
+
 impl SearchCell {
     /// Returns the winners of the rounds, in the order of the rounds.
     pub fn sorted_rounds(&self) -> Vec<Round> {

@@ -16,6 +16,7 @@ use super::svg_canvas::{
 };
 use crate::report::columns::ThroughputRow;
 use crate::report::experiment_records::ExperimentRecords;
+use crate::report::search_metrics::are_axes_part_of;
 use dtr_core::error::Result;
 
 const PANEL_WIDTH: i32 = 400;
@@ -97,7 +98,7 @@ fn base_points(hybrid: &ThroughputRow, rows: &[ThroughputRow]) -> Vec<Throughput
         let setting = |row: &ThroughputRow| (row.context, row.batch_size, row.threads);
         let name = |row: &ThroughputRow| (row.model.clone(), row.device.clone());
         // The row of a base lists only the axes that change its shape. The hybrid's row lists them too.
-        let is_base_of_axes = row.variant.is_none() && hybrid.axes.contains(&row.axes);
+        let is_base_of_axes = row.variant.is_none() && are_axes_part_of(&row.axes, &hybrid.axes);
         is_base_of_axes && setting(row) == setting(hybrid) && name(row) == name(hybrid)
     };
     rows.iter().filter(is_base).take(1).map(ThroughputPoint::from_row).collect()
@@ -241,4 +242,23 @@ fn legend(group: &FigureCells<ThroughputLine>) -> Legend<'static> {
         canvas.draw_line(&[(at.0, at.1 - 7), (at.0, at.1 + 7)], super::style::REFERENCE_COLOUR, 1, &[])
     });
     legend
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{fixture, throughput::throughput_rows};
+
+    #[test]
+    fn a_base_of_another_axis_value_with_the_same_first_digits_is_not_the_base_of_a_hybrid() {
+        let mut rows = throughput_rows(&fixture::records());
+        let mut hybrid = rows.iter().find(|row| row.variant.is_some()).unwrap().clone();
+        rows.iter_mut().for_each(|row| row.axes = "models.tiny.num-layers=1".to_owned());
+        for (axes, num_bases) in [("models.tiny.num-layers=1", 1), ("models.tiny.num-layers=12", 0)] {
+            for more in ["", ",seed=3"] {
+                hybrid.axes = format!("{axes}{more}");
+                assert_eq!(base_points(&hybrid, &rows).len(), num_bases, "{}", hybrid.axes);
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@ use crate::report::columns::{
     ThroughputRow,
 };
 use crate::report::schema::ColumnSpec;
+use crate::report::search_metrics::are_axes_part_of;
 
 /// Builds the table `table1`. Also returns the declarations of its columns.
 ///
@@ -99,7 +100,8 @@ fn timings_of_opt<'a>(search: &SearchRow, timings: &'a [ThroughputRow]) -> Vec<&
         timing.model == search.model
             && timing.variant.as_ref() == Some(&search.variant)
             && timing.num_replaced == search.num_replaced_opt
-            && is_part_of(&timing.axes, &search.axes)
+            // A timing has only the axes on which speed depends, so it can belong to searches with more axes.
+            && are_axes_part_of(&timing.axes, &search.axes)
     };
     let mut by_setting: BTreeMap<_, &ThroughputRow> = BTreeMap::new();
     for timing in timings.iter().filter(is_of_opt) {
@@ -110,12 +112,6 @@ fn timings_of_opt<'a>(search: &SearchRow, timings: &'a [ThroughputRow]) -> Vec<&
         }
     }
     by_setting.into_values().collect()
-}
-
-/// Returns whether `all_axes` contains each `key=value` of `axes`. A timing has only the axes on which speed
-/// depends, so it can belong to searches with more axes.
-fn is_part_of(axes: &str, all_axes: &str) -> bool {
-    axes.is_empty() || axes.split(',').all(|axis| all_axes.split(',').any(|known| known == axis))
 }
 
 fn speedup_row(search: &SearchRow, timing: Option<&ThroughputRow>) -> SpeedupRow {
