@@ -9,13 +9,15 @@ pub struct NvmlDevice {
     id: DeviceId,
 }
 
+#[derive(Debug, PartialEq)]
 enum DeviceId {
     Index(u32),
     Uuid(String),
 }
 
 impl NvmlDevice {
-    /// Opens the device with the CUDA index `index`. Returns `None` if NVML or the device is missing.
+    /// Opens the device with the CUDA index `index`. Returns `None` if NVML or the device is missing, or if
+    /// `CUDA_VISIBLE_DEVICES` hides the device.
     pub fn open(index: usize) -> Option<Self> {
         let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
         let id = device_id(index, visible.as_deref())?;
@@ -53,11 +55,26 @@ impl NvmlDevice {
 }
 
 /// Converts a CUDA device index to NVML's identifier. NVML numbers all devices of the machine. CUDA numbers
-/// only the devices in `visible`, the value of `CUDA_VISIBLE_DEVICES`.
+/// only the devices in `visible`, the value of `CUDA_VISIBLE_DEVICES`. CUDA ignores an empty entry and all
+/// entries after it, so an empty value hides all devices.
 fn device_id(index: usize, visible: Option<&str>) -> Option<DeviceId> {
-    let Some(visible) = visible.filter(|visible| !visible.is_empty()) else {
-        return Some(DeviceId::Index(index as u32));
-    };
-    let entry = visible.split(',').nth(index)?.trim();
+    let Some(visible) = visible else { return Some(DeviceId::Index(index as u32)) };
+    let entry = visible.split(',').map(str::trim).take_while(|entry| !entry.is_empty()).nth(index)?;
     Some(entry.parse().map_or_else(|_| DeviceId::Uuid(entry.to_owned()), DeviceId::Index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuda_numbers_only_the_visible_devices() {
+        assert_eq!(device_id(1, None), Some(DeviceId::Index(1)));
+        assert_eq!(device_id(1, Some("3, 2")), Some(DeviceId::Index(2)));
+        assert_eq!(device_id(0, Some("GPU-5e1f")), Some(DeviceId::Uuid("GPU-5e1f".to_owned())));
+        assert_eq!(device_id(2, Some("3,2")), None);
+        assert_eq!(device_id(0, Some("")), None);
+        assert_eq!(device_id(0, Some(" ")), None);
+        assert_eq!(device_id(2, Some("3,,2")), None);
+    }
 }
