@@ -79,9 +79,10 @@ impl PassLimits {
         }
     }
 
-    /// Returns the number of items of each part of a split with `num_items` items and `num_tokens` tokens.
+    /// Returns the number of items of each part of a split with `num_items` items and `num_tokens` tokens. It
+    /// is at least 1.
     pub fn items_per_part(&self, num_items: usize, num_tokens: usize) -> usize {
-        num_items.div_ceil((num_tokens / self.min_part_tokens).clamp(1, self.max_parts))
+        num_items.div_ceil((num_tokens / self.min_part_tokens).clamp(1, self.max_parts)).max(1)
     }
 
     /// Returns the number of tokens of each pass when `num_tokens` tokens are divided into passes. Threads

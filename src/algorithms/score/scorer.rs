@@ -28,7 +28,7 @@ pub struct Scorer<'a> {
     requests: &'a ScoringRequests,
     /// The hybrid whose hidden states are cached.
     incumbent: Mask,
-    /// The batches of each part of the split.
+    /// The batches of each part of the split. A split without items has no parts.
     parts: Vec<Vec<Batch>>,
     limits: PassLimits,
     layer_tokens: u64,
@@ -119,7 +119,7 @@ impl<'a> Scorer<'a> {
             let is_pruning = siblings.iter().any(|candidate| candidate.prune_below.is_some());
             let num_parts = self.parts.len();
             let parts_at_once = if is_pruning { 1 } else { num_parts };
-            for first in (0..num_parts).step_by(parts_at_once) {
+            for first in (0..num_parts).step_by(parts_at_once.max(1)) {
                 let remaining = evaluations.iter_mut().filter(|evaluation| !evaluation.is_pruned()).collect();
                 self.score_parts(first..first + parts_at_once, remaining)?;
             }

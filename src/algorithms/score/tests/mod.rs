@@ -167,6 +167,21 @@ fn candidates_of_one_batch_are_scored_as_one_by_one() {
     }
 }
 
+#[test]
+fn a_split_without_items_has_a_score_of_no_items() {
+    let tokenizer = Tokenizer::from(synthetic_tokenizer().unwrap());
+    let requests = ScoringRequests::new(&tokenizer, Vec::new(), Metric::Acc, 128).unwrap();
+    let (base, none) = (base(&tokenizer), Mask::empty());
+    let whole = Scorer::new(&base, None, &requests).score(&none, &none).unwrap();
+    assert_eq!((whole.num_items, whole.tokens), (0, 0));
+    let mut scorer = Scorer::with_pruning_parts(&base, None, &requests, &whole);
+    for prune_below in [None, Some(PruneBelow { score: 0.5, prunes_ties: false })] {
+        let candidate = Candidate { incumbent: &none, mask: &none, prune_below };
+        let scored = scorer.score_with_pruning(&[candidate]).unwrap().remove(0);
+        assert!(matches!(scored.score, CandidateScore::Complete(result) if result.items.is_empty()));
+    }
+}
+
 /// The hybrids differ from their incumbent in one layer, in several layers, or in none.
 #[test]
 fn hybrids_of_one_pass_have_the_log_likelihoods_of_passes_of_their_own() {
