@@ -14,7 +14,7 @@ fn main() {
     if std::env::var_os("DTR_REVISION").is_some() {
         return;
     }
-    // Git appends a line to `logs/HEAD` for each commit, so that this script runs again after a commit.
+    // Git appends a line to `logs/HEAD` for each commit. This script runs again when that file changes.
     let log = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|path| Path::new(path).exists());
     log.iter().for_each(|path| println!("cargo:rerun-if-changed={path}"));
     let query = |command: &[&str]| git(&[command, &["--"], &SOURCES].concat());

@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     print!("{prompt}");
     let mut print = |text: &str| {
         print!("{text}");
-        // Show each token at once. Errors are ignored, for example of a closed standard output.
+        // Show each token at once. Errors are ignored, since standard output may be closed.
         let _ = std::io::stdout().flush();
         Ok(())
     };

@@ -7,7 +7,7 @@
 #     python -m pip install -r notebooks/requirements.txt
 #     DTR_TABLES=results/tables/quickstart python notebooks/analysis.py
 #
-# Each step ends with assertions, which compute the same numbers from other tables.
+# Each step ends with assertions. They compare the step's numbers with those of other tables.
 
 # %%
 import json
@@ -20,7 +20,7 @@ import polars as pl
 
 TABLES = Path(os.environ.get("DTR_TABLES", "results/tables/quickstart"))
 SEARCH = ["model", "variant", "task", "axes"]  # these columns identify a search
-# Tasks with `metric = "acc-norm"`, which divides log-likelihoods by the length of the choice.
+# List here the tasks with `metric = "acc-norm"`, which divides log-likelihoods by the length of the choice.
 ACC_NORM_TASKS: list[str] = []
 
 pl.Config(
@@ -48,8 +48,8 @@ assert [column["name"] for column in columns] == searches.columns
 # %% [markdown]
 # ## Validation score against the number of replaced layers
 #
-# Scores are in percent, and 0 replaced layers are the base. `M_best` has the highest score of a row. If
-# several hybrids have it, `M_best` is the one with the most replaced layers.
+# Scores are in percent. The column for 0 replaced layers holds the base's scores. `M_best` has the highest
+# score of a row. If several hybrids have this score, `M_best` is the one with the most replaced layers.
 
 # %%
 base = searches.select(*SEARCH, num_replaced=pl.lit(0, pl.UInt32), score="validation_base")
@@ -138,8 +138,9 @@ for system in ["best", "opt"]:
 # %% [markdown]
 # ## Order in which layers are replaced, by variant
 #
-# The table shows the mean round over tasks. It leaves out layers that no accepted hybrid replaces, and rounds
-# in which the winner does not extend the previous one (strategies `uniform` and `beam`).
+# The table shows the round in which a layer is replaced, averaged over tasks. It leaves out layers that no
+# accepted hybrid replaces. It also leaves out rounds in which the winner does not extend the previous winner
+# (strategies `uniform` and `beam`).
 
 # %%
 order = (
@@ -157,8 +158,9 @@ assert replaced.filter(pl.col("layer").is_not_null()).select(pl.col("set").list.
 # %% [markdown]
 # ## Items that hybrids lose
 #
-# In SQL: items that the base answers correctly, and the number of its hybrids that do not. Items that all
-# hybrids lose may need full attention. Items that a single hybrid loses may be noise.
+# A hybrid loses an item if the base answers it correctly and the hybrid does not. The SQL query counts the
+# hybrids that lose each item. Items that all hybrids lose may need full attention. Items that a single hybrid
+# loses may be noise.
 
 # %%
 files = duckdb.connect()

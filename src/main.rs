@@ -27,5 +27,5 @@ fn disable_line_wrapping() {
     let hook = |_: &(dyn miette::Diagnostic + 'static)| -> Box<dyn miette::ReportHandler> {
         Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())
     };
-    miette::set_hook(Box::new(hook)).expect("no other hook is set");
+    miette::set_hook(Box::new(hook)).expect("another miette hook is already set");
 }

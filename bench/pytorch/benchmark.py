@@ -27,8 +27,8 @@ DTYPE, DEVICE = torch.bfloat16, "cuda"
 TIME = 512
 
 # The model shapes of `src/bench/device`. A shape holds the number of layers, hidden size, MLP size, query
-# heads, key/value heads, head size, vocabulary size, batch rows, and the (batch rows, context tokens) of
-# decoding.
+# heads, key/value heads, head size, vocabulary size, batch rows, and the pairs (batch rows, context tokens)
+# for decoding.
 SMALL_DECODING = [(1, 512), (16, 512), (128, 512)]
 SHAPES = {
     "smollm2-135m": (30, 576, 1536, 9, 3, 64, 49152, 32, SMALL_DECODING),

@@ -19,10 +19,10 @@ use dtr_model::{BaseModel, LoadedModel, SafetensorsReader, Tokenizer};
 use safetensors::SafeTensors;
 use tempfile::TempDir;
 
-/// A valid model, whose files are replaced one by one.
+/// The folder of a valid model. [`read_model`] reads copies of it in which one file is replaced.
 const VALID_MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/tasks/model");
 
-/// The files of a model that are replaced.
+/// The files that [`read_model`] can replace.
 const MODEL_FILES: [&str; 4] =
     ["config.json", "tokenizer_config.json", "model.safetensors", "tokenizer.json"];
 
@@ -67,8 +67,8 @@ pub fn read_manifest(bytes: &[u8]) {
 pub fn read_record(bytes: &[u8]) {
     let key = "1bcaac96be2ad822048df098eb9c7e3ae4bf27435c121501a094c3448e90de15".parse().expect("a key");
     let cell = CellId { stage: StageName::new("score"), key };
-    // A fuzzer does not find a valid digest by chance, so it is added to inputs that do not begin with a
-    // brace.
+    // A fuzzer does not find a valid digest by chance. If the input does not begin with a brace, it is
+    // therefore wrapped into a record with a valid digest.
     let sealed = match bytes.split_first() {
         Some((b'{', _)) | None => bytes.to_vec(),
         Some((_, body)) => {
@@ -81,7 +81,7 @@ pub fn read_record(bytes: &[u8]) {
     write(&store.cell_folder(&cell).record_path().display().to_string(), &sealed);
     match store.find::<ScoreResult>(&cell) {
         Ok(Lookup::Corrupt { reason, .. }) => assert!(!reason.is_empty()),
-        Ok(Lookup::Missing) => panic!("the record exists"),
+        Ok(Lookup::Missing) => panic!("the store does not find the record"),
         Ok(Lookup::Done(record)) => assert_eq!(record.spec.id, cell),
         Ok(Lookup::Failed(record)) => assert_eq!(record.spec.id, cell),
         Err(error) => check_error(Err::<(), _>(error), "record.json"),
@@ -119,8 +119,8 @@ fn read_table(path: &Path) {
     }
 }
 
-/// Returns a task over the rows of `file` whose templates use no column. All columns decide to which split a
-/// row belongs.
+/// Returns a task over the rows of `file`. The task's templates use no column. A hash of all columns decides
+/// to which split a row belongs.
 fn task(file: &str) -> Task {
     let source = format!(
         "source = {{ file = {{ test = {file:?}, prompt = \"q\", label = \"0\", \
@@ -129,10 +129,11 @@ fn task(file: &str) -> Task {
     toml::from_str(&source).expect("a task")
 }
 
-/// Reads a safetensors file whose header is the input after its first two bytes. These two bytes are the
-/// number of bytes of values.
+/// Reads a safetensors file that is built from the input. The first two bytes of the input are the number of
+/// bytes of tensor values, which are all 0. The rest of the input is the header.
 ///
-/// The `safetensors` crate must accept every file that is accepted here, and the tensors must fill the file.
+/// If [`SafetensorsReader`] accepts the file, the `safetensors` crate must accept it too, and the tensors
+/// must fill the file.
 pub fn read_weights(bytes: &[u8]) {
     let (num_bytes, text) = bytes.split_at(bytes.len().min(2));
     let num_bytes = num_bytes.iter().fold(0, |sum, byte| (sum << 8) | usize::from(*byte));
@@ -143,7 +144,7 @@ pub fn read_weights(bytes: &[u8]) {
     if checkpoint.is_err() {
         return check_error(checkpoint, "weights.safetensors");
     }
-    let (_, metadata) = SafeTensors::read_metadata(&file).expect("the format's library accepts the header");
+    let (_, metadata) = SafeTensors::read_metadata(&file).expect("the `safetensors` crate reads the header");
     let mut ranges: Vec<_> = metadata.tensors().into_values().map(|info| info.data_offsets).collect();
     ranges.sort_unstable();
     let end = ranges.into_iter().fold(0, |end, (start, stop)| {

@@ -117,9 +117,9 @@ fn distil_twins(base: &Decoder, tokenizer: &Tokenizer, observer: &dyn Observer) 
     Ok((Twins::new(&variant, base, &mut stored)?, distilled.result.layers_by_loss()))
 }
 
-/// Returns a search over a base of 28 layers and random weights. It has 24 items. As in PubMedQA, the prompt
-/// of an item has about 300 words, and its three choices have one word each. The search may replace only
-/// every fourth layer. Over all layers, a search without optimisations would take hours.
+/// Returns a search over a base with 28 layers and random weights. Candidates are scored on 24 items. As in
+/// PubMedQA, the prompt of an item has about 300 words, and its three choices have one word each. The search
+/// may replace only every fourth layer. Over all layers, a search without optimisations would take hours.
 ///
 /// # Errors
 /// Fails if the tokenizer of the synthetic language cannot be built.
@@ -150,7 +150,7 @@ pub fn deep_base_case() -> Result<SearchCase> {
     })
 }
 
-/// Returns items with long prompts and three choices of one word.
+/// Returns items that have long prompts and three choices of one word each.
 fn long_items(num_items: usize) -> Vec<Item> {
     let language = SyntheticLanguage::new(Seed(1));
     let choices = ["kitchen", "garden", "cellar"].map(str::to_owned).to_vec();

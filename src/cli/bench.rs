@@ -23,7 +23,7 @@ pub struct BenchCommand {
 enum Benchmark {
     /// Measure how much each optimisation of a search saves.
     ///
-    /// Measures each search without optimisations, and then with one optimisation more each time: cached
+    /// Measures each search without optimisations, and then adds one optimisation after the other: cached
     /// hidden states, pruned candidates, shared prompts. Fails if an optimisation changes the outcome of a
     /// search.
     Search(SearchBenchmark),
@@ -40,7 +40,7 @@ struct DeviceBenchmark {
     /// Shape of the base. Its weights are random.
     #[arg(long, value_enum, default_value = "llama-3.1-8b")]
     shape: BenchModelShape,
-    /// Number of layers of the base. The default is the number of the published shape.
+    /// Number of layers of the base. The default is the number of layers of the published shape.
     #[arg(long, value_name = "COUNT")]
     layers: Option<usize>,
 }

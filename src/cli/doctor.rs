@@ -23,7 +23,7 @@ pub struct DoctorCommand {
 struct CheckResult {
     name: &'static str,
     ok: bool,
-    /// Whether dtr works without the part of the machine that is checked.
+    /// Whether dtr works even if this check fails.
     optional: bool,
     detail: String,
 }
@@ -87,7 +87,7 @@ fn check_processor() -> CheckResult {
 
 fn check_energy() -> CheckResult {
     let measured: Vec<&str> = [
-        ("the processor", device::DeviceChoice::Cpu),
+        ("the CPU", device::DeviceChoice::Cpu),
         ("cuda:0", device::DeviceChoice::Cuda(device::CudaIndices::FIRST)),
     ]
     .into_iter()

@@ -98,7 +98,9 @@ fn print_estimate(estimate: &Estimate) {
         println!("unpinned     {repository}: the hub is not reachable, so its commit is unknown");
     }
     for model in &estimate.unknown {
-        println!("unknown      {model}: its shape, before the download (set `config` beside its `repo`)");
+        println!(
+            "unknown      {model}: its shape is unknown before the download; set `config` beside `repo`"
+        );
     }
 }
 

@@ -9,14 +9,14 @@ use dtr_core::files::format_bytes;
 
 /// List the files of the results folder that no record needs, or delete them.
 ///
-/// These are checkpoints of finished cells, damaged records, and temporary files of processes that were
-/// killed. The checkpoints and logs of unfinished cells are listed too; without its checkpoint, such a cell
-/// starts again from the beginning. Cells that a process works on are skipped.
+/// Lists the checkpoints of finished cells, damaged records, temporary files of killed processes, and the
+/// checkpoints and logs of unfinished cells. `--delete` deletes all of them. An unfinished cell without its
+/// checkpoint starts again from the beginning. Running cells are skipped.
 #[derive(Args)]
 pub struct PruneCommand {
     #[command(flatten)]
     results: ResultsArgs,
-    /// Delete the files.
+    /// Delete the listed files.
     #[arg(long)]
     delete: bool,
     /// Print JSON.

@@ -11,7 +11,7 @@ use dtr_core::files;
 use super::sweep::SweepCommand;
 use super::{DeviceArgs, ExperimentArgs, ResultsArgs};
 
-/// Embeds files in the program, as an array of pairs of a path in the repository and the file's content.
+/// Embeds files in the program, as an array of (path, content) pairs. Paths are relative to the repository.
 macro_rules! bundled_files {
     ($($path:literal),* $(,)?) => {
         [$(($path, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $path)).as_slice())),*]

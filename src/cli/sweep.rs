@@ -26,7 +26,7 @@ pub struct SweepCommand {
     device: DeviceArgs,
     #[command(flatten)]
     workers: WorkersArgs,
-    /// Stop after the first cell that fails. Cells that run together with it still finish.
+    /// Stop after the first cell that fails. Cells that run at the same time still finish.
     #[arg(long)]
     fail_fast: bool,
     /// Run failed cells again.

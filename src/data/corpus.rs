@@ -62,7 +62,7 @@ pub struct FileCorpus {
     /// The text column of JSON and Parquet files.
     #[serde(default = "default_column")]
     pub column: String,
-    /// The part of a plain text file that is one document.
+    /// How plain text files are split into documents.
     #[serde(default)]
     pub document: DocumentUnit,
     /// The text that is appended to every document, such as the special token `<|endoftext|>`. The default is
@@ -79,18 +79,18 @@ fn default_separator() -> String {
     "\n\n".to_owned()
 }
 
-/// The part of a plain text file that is one document.
+/// How plain text files are split into documents.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum DocumentUnit {
-    /// A paragraph: the text between empty lines.
+    /// Each paragraph is a document. Empty lines separate paragraphs.
     #[default]
     Paragraph,
-    /// A line.
+    /// Each line is a document.
     Line,
-    /// The text between separator lines, such as `"<|endoftext|>"`.
+    /// Lines that equal this text, such as `"<|endoftext|>"`, separate documents.
     Between(String),
-    /// A whole file, of at most 128 MiB.
+    /// Each file is a document of at most 128 MiB.
     File,
 }
 

@@ -80,7 +80,7 @@ impl TextBudget {
     }
 }
 
-/// Returns the split of a row, if a file's rows are divided between two splits. The row's hash decides.
+/// Assigns a row to the validation split or to the test split, by the hash of the row.
 fn assign_split(row: &Row) -> Result<Split, Error> {
     Ok(match blake3::hash(row.to_json()?.as_bytes()).as_bytes()[0] % 2 {
         0 => Split::Validation,

@@ -1,8 +1,9 @@
 //! Jinja templates and expressions over the rows of a task's files, with Python's semantics.
 //!
-//! As in Python, a template keeps its trailing newline, and a missing column is an error. Templates may use
-//! Python's string, list and dictionary methods. Python's `re.sub` and `re.findall` are available as the
-//! filters `regex_replace` and `regex_findall`.
+//! As in lm-evaluation-harness, a template keeps its trailing newline, and a missing column is an error.
+//! Templates may use Python's string, list and dictionary methods. The filters `regex_replace` and
+//! `regex_findall` correspond to Python's `re.sub` and `re.findall`. But the replacement is literal text, and
+//! `regex_findall` ignores groups.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +35,7 @@ pub(super) struct Templates {
 impl Templates {
     pub fn new() -> Self {
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
-        let mut environment = jinja::create_environment(syntax.expect("the delimiters are Jinja's own"));
+        let mut environment = jinja::create_environment(syntax.expect("the default delimiters are valid"));
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.add_filter("regex_replace", regex_replace);
         environment.add_filter("regex_findall", regex_findall);

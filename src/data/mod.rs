@@ -33,8 +33,7 @@ pub struct Item {
     pub id: String,
     /// The text before the choice, without trailing space.
     pub prompt: String,
-    /// The prompt of each choice, for tasks whose choices have different prompts. Empty if all choices share
-    /// `prompt`.
+    /// The prompt of each choice, if the choices have different prompts. Empty if all choices share `prompt`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prompts: Vec<String>,
     /// The answer choices, without leading space.
@@ -74,7 +73,7 @@ impl fmt::Display for Split {
 
 /// Loads or generates the items of one split of `task`, always in the same order.
 ///
-/// If a task asks for more items, its split begins with the same items.
+/// If a task asks for more items, these follow the items that the split already has.
 ///
 /// # Errors
 /// Fails with a manifest error if a synthetic task asks for more items than exist, or if a row cannot be

@@ -1,5 +1,5 @@
-//! Dates and times as Python's `datetime` prints them. Like pyarrow, this module converts values that count
-//! nanoseconds to types of pandas.
+//! Dates and times as Python's `datetime` prints them. As in pyarrow, values in nanoseconds become types of
+//! pandas.
 
 use jiff::civil::{self, DateTime};
 use jiff::tz::{Offset, TimeZone};
@@ -136,7 +136,7 @@ pub(super) fn timedelta(count: i64, unit: i64) -> Option<PythonObject> {
     Some(PythonObject { is_true: nanoseconds != 0, ..PythonObject::new(text, repr) })
 }
 
-/// Formats a time of day. The seconds have six decimal places if they are not whole, and nine if six do not
+/// Formats a time of day. Whole seconds have no decimal places. Other seconds have six, or nine if six do not
 /// suffice.
 fn clock(time: civil::Time) -> String {
     let whole = time.strftime("%H:%M:%S");

@@ -24,7 +24,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Returns the row as JSON, which identifies it among the rows of its file.
+    /// Returns the row as JSON. Its hash assigns the row to a split.
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string(&self.values)
             .map_err(|cause| Error::manifest("cannot write the row as JSON").with_source(cause))
@@ -33,9 +33,9 @@ impl Row {
 
 /// A selection of the columns of a Parquet file.
 pub(super) struct ColumnSelection {
-    /// Names of columns that are read, whatever their types are.
+    /// Names of columns that are always read.
     pub names: BTreeSet<String>,
-    /// Whether all columns whose values JSON can represent are read too.
+    /// If true, every other column is read too, unless JSON cannot represent its type.
     pub includes_json: bool,
 }
 

@@ -28,9 +28,9 @@ pub enum TaskSource {
 /// (`.parquet`). Each file may be compressed (`.gz`, `.xz`, `.zst`).
 ///
 /// Templates and expressions use Jinja with Python's methods of strings, lists and dictionaries, and with the
-/// filters `regex_replace(PATTERN, TEXT)` and `regex_findall(PATTERN)`. Their variables are the columns of a
-/// row. Values become the same text as in Python. Scoring compares the likelihoods of the choices after the
-/// prompt and a space.
+/// filters `regex_replace(PATTERN, REPLACEMENT)` and `regex_findall(PATTERN)`. Their variables are the
+/// columns of a row. Values are printed as in Python. Scoring compares the likelihoods of the choices after
+/// the prompt and a space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FileTask {
@@ -99,7 +99,8 @@ pub enum Metric {
     /// The answer is the choice with the highest log-likelihood.
     #[default]
     Acc,
-    /// The answer is the choice with the highest log-likelihood divided by the choice's number of characters.
+    /// Each choice's log-likelihood is divided by its number of characters. The answer is the choice with the
+    /// highest quotient.
     AccNorm,
 }
 

@@ -19,8 +19,8 @@ const SPECIAL: [&str; 4] = ["<unk>", "<bos>", "<eos>", "<pad>"];
 /// Punctuation marks, each a token of its own.
 const PUNCTUATION: [&str; 3] = [".", ",", "?"];
 
-/// Returns the tokenizer for a base that is pretrained with the configuration `shape`. If `shape` names no
-/// tokenizer, returns the tokenizer of the synthetic language.
+/// Returns the tokenizer for pretraining a base. If `shape` names a tokenizer, reads it. Otherwise, returns
+/// the tokenizer of the synthetic language.
 ///
 /// # Errors
 /// Fails if the configured tokenizer cannot be read.
@@ -34,7 +34,7 @@ pub fn read_base_tokenizer(shape: &DecoderShape) -> Result<dtr_model::Tokenizer>
 /// Builds the tokenizer of the synthetic language, which is the same for all seeds.
 ///
 /// The ids are: `<unk>` 0, `<bos>` 1, `<eos>` 2, `<pad>` 3, then punctuation, then the words in alphabetical
-/// order. Encoding with special tokens begins with `<bos>`. Decoding restores the text exactly.
+/// order. With special tokens, an encoded text begins with `<bos>`. Decoding restores the text exactly.
 ///
 /// # Errors
 /// Fails if the `tokenizers` crate rejects the configuration, which would be a bug.

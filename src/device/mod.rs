@@ -1,5 +1,5 @@
-//! The devices that compute: how the command line chooses them, how records describe them, and meters of the
-//! time and the energy that work takes on them.
+//! Devices: the user's choice of devices, their descriptions for records, and meters of the time and the
+//! energy that work takes.
 
 #[cfg(feature = "cuda")]
 mod nvidia;
@@ -31,7 +31,7 @@ pub enum DeviceChoice {
 pub struct CudaIndices(u64);
 
 impl CudaIndices {
-    /// The set of index 0 alone.
+    /// The set that holds only index 0.
     pub const FIRST: Self = Self(1);
 
     /// Returns the indices in ascending order.
@@ -50,7 +50,7 @@ impl CudaIndices {
     }
 }
 
-/// The hardware that decides how fast work runs. Throughput measurements record it.
+/// The hardware on which throughput was measured.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HardwareLabel {
     /// The device's description, such as `cuda (NVIDIA H100 80GB HBM3)`.
@@ -76,7 +76,7 @@ impl FromStr for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// Opens all chosen devices. Work that several devices cannot share runs on the first device.
+    /// Opens all chosen devices. Work that cannot be divided among several devices runs on the first of them.
     ///
     /// # Errors
     /// Fails if this build or this machine does not support one of the devices.
@@ -117,7 +117,8 @@ impl DeviceChoice {
         HardwareLabel { device: self.description(), threads: rayon::current_num_threads() }
     }
 
-    /// Returns the device's driver and its version, such as `NVIDIA 550.54.15`, or `None` for the CPU.
+    /// Returns the name and the version of the GPU driver, such as `NVIDIA 550.54.15`. Returns `None` for the
+    /// CPU.
     pub fn driver(self) -> Option<String> {
         match self {
             Self::Cpu => None,

@@ -1,19 +1,19 @@
-//! Energy counters of processors: the RAPL interface in Linux's `/sys/class/powercap`. On most systems, only
-//! root may read the counters.
+//! Energy counters of CPUs: the RAPL interface in Linux's `/sys/class/powercap`. On most systems, only root
+//! may read the counters.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The folder that has a subfolder for each processor package, such as `intel-rapl:0`.
+/// The folder that has a subfolder for each CPU package, such as `intel-rapl:0`.
 const POWERCAP_FOLDER: &str = "/sys/class/powercap";
 
 /// The interval between readings. At full load, a counter wraps around after some minutes. The interval must
 /// be shorter, because a reading can detect only one wrap-around.
 const READ_INTERVAL: Duration = Duration::from_secs(20);
 
-/// A meter of the energy of all processor packages.
+/// A meter of the energy of all CPU packages.
 pub struct Rapl(Arc<Mutex<Counters>>);
 
 struct Counters {
@@ -61,7 +61,7 @@ impl Counters {
         for entry in fs::read_dir(folder).ok()? {
             let path = entry.ok()?.path();
             let name = path.file_name()?.to_string_lossy().into_owned();
-            // `intel-rapl:0:1` is a part of the package `intel-rapl:0`, whose counter includes it.
+            // Skip parts of a package, such as `intel-rapl:0:1`. The package's own counter includes them.
             let is_package = name.strip_prefix("intel-rapl:").is_some_and(|number| !number.contains(':'));
             if is_package {
                 let (file, range) = (path.join("energy_uj"), read_number(&path.join("max_energy_range_uj"))?);

@@ -24,7 +24,7 @@ impl TimeAndEnergy {
     /// No time and no energy.
     pub const NONE: Self = Self { seconds: 0.0, joules: Some(0.0) };
 
-    /// Returns a fraction of the usage: the part of one piece of work, if several ran in parallel.
+    /// Returns `fraction` of the usage: the part of one of several pieces of work that ran in parallel.
     pub fn scale(self, fraction: f64) -> Self {
         Self { seconds: fraction * self.seconds, joules: self.joules.map(|joules| fraction * joules) }
     }
@@ -55,8 +55,8 @@ enum EnergyCounter {
 }
 
 impl UsageMeter {
-    /// Creates a meter for the chosen devices. If their energy counters cannot be read, it measures only
-    /// time.
+    /// Creates a meter for the chosen devices. If their energy counters cannot be read, the meter measures
+    /// only time.
     pub fn for_device(choice: DeviceChoice) -> Self {
         let energy = match choice {
             DeviceChoice::Cpu => Rapl::open().map_or(EnergyCounter::None, EnergyCounter::Processor),
@@ -71,10 +71,10 @@ impl UsageMeter {
         Self { energy, num_devices: choice.num_devices() }
     }
 
-    /// Creates a meter of one processor whose energy counters are below `folder`.
+    /// Creates a meter of the CPU whose energy counters are below `folder`.
     #[cfg(test)]
     pub(crate) fn of_processor_in(folder: &std::path::Path) -> Self {
-        let counters = Rapl::open_in(folder).expect("the folder has counters");
+        let counters = Rapl::open_in(folder).expect("the folder has no readable energy counters");
         Self { energy: EnergyCounter::Processor(counters), num_devices: 1 }
     }
 

@@ -72,7 +72,7 @@ fn selected_as(selected: HybridSelector) -> &'static str {
 fn stop_rule(hybrid: &ExportedHybrid<'_>) -> String {
     let rule = match &hybrid.job.stop {
         StopCriterion::MaxRelativeDrop(drop) => {
-            format!("a validation score at most {} below the base's, relative to the base's", percent(*drop))
+            format!("a validation score with a relative drop of at most {} from the base's", percent(*drop))
         }
         StopCriterion::MinScore(score) => format!("a validation score of at least {}", percent(*score)),
         StopCriterion::Never {} => "none: all layers are replaced".to_owned(),
@@ -147,8 +147,8 @@ fn strategy_description(strategy: &SearchStrategy) -> String {
     }
 }
 
-/// Returns the status of a round: whether the exported hybrid replaces all layers of the round's hybrid. If
-/// not, whether the search accepted the round's hybrid.
+/// Returns the status of a round. It is `replaced` if the exported hybrid replaces all layers of the round's
+/// winner. Otherwise it tells whether the search accepted the winner.
 fn round_status(hybrid: &ExportedHybrid<'_>, round: &Round) -> &'static str {
     let chosen = &hybrid.chosen.layers;
     match (round.accepted, round.layers.iter().all(|layer| chosen.contains(layer))) {

@@ -24,8 +24,8 @@ enum DigestScheme {
 
 /// Returns the hexadecimal digest of the file at `path`, computed by the scheme of `hub_digest`.
 ///
-/// `hub_digest` is the digest that the hub gives for the file. Returns `None` when it has the form of neither
-/// scheme.
+/// `hub_digest` is the digest that the hub gives for the file. Returns `None` when `hub_digest` has the form
+/// of neither scheme.
 ///
 /// # Errors
 /// Fails when the file cannot be read.
@@ -79,7 +79,7 @@ mod tests {
         let path = folder.path().join("file");
         std::fs::write(&path, "hello\n").unwrap();
         let digest = |name: &str| compute_hub_digest(name, &path).unwrap();
-        // `printf 'hello\n' | git hash-object --stdin`, and `sha256sum`.
+        // The expected digests are from `git hash-object` and `sha256sum`.
         assert_eq!(digest(&"0".repeat(40)).unwrap(), "ce013625030ba8dba906f756967f9e9ca394464a");
         assert_eq!(
             digest(&"0".repeat(64)).unwrap(),

@@ -165,7 +165,7 @@ impl FileDamage {
 
 /// Verifies the digest of a cached file and returns it.
 ///
-/// The cache stores the content as a blob, to which the file links. The hub's digest is the name of the blob.
+/// The cached file is a link to a blob with the content. The blob's name is the digest that the hub gives.
 fn verify_digest(path: &Path) -> std::result::Result<Option<String>, FileDamage> {
     let blob = std::fs::canonicalize(path)
         .map_err(|cause| FileDamage::Unreadable(Error::io("read", path, cause)))?;

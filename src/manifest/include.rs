@@ -63,7 +63,7 @@ impl LayerReader {
         }
         let text = read_text_up_to(path, MAX_FILE_BYTES)
             .map_err(|source| self.unreadable_error(path, entry, source))?;
-        // Use `\n` for all line ends. Editors and Git can change them, and multi-line strings contain them.
+        // Use `\n` for all line ends. Multi-line strings contain line ends, which editors and Git can change.
         let text = text.replace("\r\n", "\n");
         let folder = path.parent().unwrap_or(Path::new(""));
         let file = self.sources.add_file(&name, text, folder);
@@ -128,7 +128,7 @@ fn parse_set(set: &str, sources: &mut SourceMap) -> Result<SpannedValue> {
     let layer = sources.parse(file).map_err(|error| error.hint(suggest_quotes(set)))?;
     if let Some(extends) = layer.find(&["extends"]) {
         let error = Error::manifest("`--set` cannot change `extends`");
-        return Err(sources.underline_span(error, extends.entry_span(), "only a file extends others"));
+        return Err(sources.underline_span(error, extends.entry_span(), "only a file can have `extends`"));
     }
     let is_one = matches!(&layer.content, Content::Table(table) if table.len() == 1);
     if !is_one || set.trim_start().starts_with('[') {
@@ -142,8 +142,8 @@ fn parse_set(set: &str, sources: &mut SourceMap) -> Result<SpannedValue> {
 const SET_EXAMPLE: &str =
     "write for example `--set distil.batch-size=16` or `--set 'distil.token-budget=\"1M\"'`";
 
-/// Returns a hint for a `--set` string that is not TOML. If quotes around the value make it TOML, the hint
-/// shows the string with quotes, and otherwise an example.
+/// Returns a hint for a `--set` string that is not TOML. If quotes around the value make the string TOML, the
+/// hint shows the string with quotes. Otherwise the hint shows an example.
 fn suggest_quotes(set: &str) -> String {
     let quoted = set.split_once('=').map(|(key, value)| format!("{key}=\"{value}\""));
     match quoted.filter(|quoted| SpannedValue::parse(quoted, 0).is_ok()) {

@@ -70,7 +70,8 @@ impl LoadedManifest {
     }
 }
 
-/// Builds a layer that sets `key` to `value`. If an axis lists the value, its spans point into that list.
+/// Builds a layer that sets `key` to `value`. If the axis `key` lists the value, the layer's spans point into
+/// that list.
 fn override_layer(key: &str, value: &toml::Value, sources: &mut SourceMap) -> Result<SpannedValue> {
     let path =
         parse_dotted_key(key).ok_or_else(|| Error::manifest(format!("`{key}` is not a dotted key")))?;

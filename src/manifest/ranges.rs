@@ -17,7 +17,7 @@ use dtr_model::{Variant, check_head_counts};
 
 /// Checks all values of `manifest`, including the definitions that the sweep does not use.
 pub(super) fn check(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
-    let value = serde_json::to_value(manifest).expect("a manifest has string keys");
+    let value = serde_json::to_value(manifest).expect("every manifest can be written as JSON");
     if let Some(found) = find_out_of_range_value(experiment_schema(), &value) {
         return Err(out_of_range_error(&found, sources));
     }

@@ -38,7 +38,7 @@ pub fn manifest_reference() -> String {
         let _ = write!(text, "\n## `{}`\n\n{}\n", section.keys[0], paragraphs(definition));
         if section.keys.len() > 1 {
             let others: Vec<String> = section.keys[1..].iter().map(|key| format!("`{key}`")).collect();
-            let _ = write!(text, "\nAlso the form of {}.\n", others.join(", "));
+            let _ = write!(text, "\nThe same form applies to {}.\n", others.join(", "));
         }
         match definition["oneOf"].as_array() {
             Some(forms) => reference.write_forms(&mut text, forms),
@@ -191,7 +191,10 @@ impl<'a> Reference<'a> {
                 }
             }
             Some("object") if schema["additionalProperties"].is_object() => {
-                format!("a table from names; each {}", self.describe_value(&schema["additionalProperties"]))
+                format!(
+                    "a table of named entries; each {}",
+                    self.describe_value(&schema["additionalProperties"])
+                )
             }
             Some("string") if schema["format"] == "path" => "a path".to_owned(),
             Some("string") => "a string".to_owned(),
@@ -210,8 +213,8 @@ fn reference_name(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str()?.strip_prefix("#/$defs/")
 }
 
-/// Returns whether a definition gets a section, as tables and enums do. The type of a number is described in
-/// the row of each key that has it.
+/// Returns whether a definition gets a section. Tables and enums get one. A type of number does not: the row
+/// of each key with this type describes it.
 fn has_own_section(definition: &Value) -> bool {
     let is_number = |schema: &Value| schema["type"] == "integer" || schema["type"] == "number";
     match definition["oneOf"].as_array() {

@@ -15,8 +15,8 @@ const SWEEPABLE: [&str; 7] = ["models", "variants", "tasks", "corpus", "distil",
 /// Maximum number of combinations of values of `sweep.axes`.
 const MAX_COMBINATIONS: usize = 10_000;
 
-/// Maximum length of an experiment's name, in bytes. Names of files contain it, and file systems limit their
-/// length.
+/// Maximum length of an experiment's name, in bytes. File names contain the experiment's name, and file
+/// systems limit the length of file names.
 const MAX_NAME_BYTES: usize = 100;
 
 /// Checks the name, the sweep, and the models that the sweep uses.
@@ -64,7 +64,7 @@ impl ReferenceCheck<'_> {
         let error = Error::manifest(format!("`{name}` cannot name an experiment")).hint(
             "use at most 100 lower-case letters, digits, hyphens and dots, since files are named after the experiment",
         );
-        Err(self.underline_entry(error, &["name"], EntryPart::Value, "not such a name"))
+        Err(self.underline_entry(error, &["name"], EntryPart::Value, "not a valid name"))
     }
 
     /// Returns the names that are defined for an axis.
@@ -123,7 +123,8 @@ impl ReferenceCheck<'_> {
         Ok(())
     }
 
-    /// Checks that the axes do not have too many combinations. All of them are expanded before any cell runs.
+    /// Checks that the axes do not have too many combinations. All combinations are expanded before any cell
+    /// runs.
     fn check_num_combinations(&self) -> Result<()> {
         let lengths = self.manifest.sweep.axes.values().map(|values| values.len().max(1));
         if lengths.fold(1_usize, usize::saturating_mul) <= MAX_COMBINATIONS {
@@ -264,7 +265,7 @@ impl ReferenceCheck<'_> {
     }
 
     /// If `[throughput]` times the layers that searches replaced, checks that the sweep runs these searches
-    /// and that they replace every layer.
+    /// and that they do not stop before all layers are replaced.
     fn check_trajectory(&self) -> Result<()> {
         let (throughput, sweep) = (&self.manifest.throughput, &self.manifest.sweep);
         let TimedLayers::Trajectory { task } = &throughput.layers else { return Ok(()) };
@@ -287,7 +288,7 @@ impl ReferenceCheck<'_> {
         match self.manifest.search.stop {
             StopCriterion::Never {} => Ok(()),
             StopCriterion::MaxRelativeDrop(_) | StopCriterion::MinScore(_) => {
-                let error = Error::manifest("a search that stops early does not replace every number of layers")
+                let error = Error::manifest("a search that stops early has no hybrids with more replaced layers")
                     .hint("write `search.stop = { never = {} }`, or time evenly spread layers with `throughput.layers = { uniform = {} }`");
                 Err(self.underline_entry(error, &place, EntryPart::Value, "may stop before the last layer"))
             }

@@ -109,10 +109,10 @@ impl SchemaNode {
         found
     }
 
-    /// Compares each choice in the layer `earlier` with the same choice in the layer `later`. If they name
-    /// different alternatives, removes the alternative from `earlier`.
+    /// Compares each choice in the manifest layer `earlier` with the same choice in the manifest layer
+    /// `later`. If the layers name different alternatives, removes the alternative from `earlier`.
     ///
-    /// Layers are merged key by key, so the merged choice would otherwise have two alternatives.
+    /// Otherwise the merged choice would have two alternatives, because layers are merged key by key.
     pub fn remove_replaced_alternatives(&self, earlier: &mut SpannedValue, later: &SpannedValue) {
         let (Content::Table(old), Content::Table(new)) = (&mut earlier.content, &later.content) else {
             return;

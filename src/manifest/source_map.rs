@@ -57,7 +57,7 @@ impl SourceMap {
         self.underline_span(Error::manifest(message), &Span { file, range: error.range }, "here")
     }
 
-    /// Checks the structure of `layer` and adds it as the topmost layer.
+    /// Checks the structure of `layer` and adds it as the last layer.
     pub(super) fn push_layer(&mut self, mut layer: SpannedValue) -> Result<()> {
         structure::check(&layer, self)?;
         self.resolve_paths(&mut layer, SchemaNode::manifest());

@@ -1,4 +1,4 @@
-//! Checks before a sweep runs that each base can be scored on its tasks.
+//! Checks, before a sweep runs, that each base can be scored on its tasks.
 //!
 //! A score would be meaningless if the base's tokenizer did not know the words of an item, if an item did not
 //! fit in the context, or if the weights did not have the shape in the configuration.
@@ -18,8 +18,8 @@ use dtr_core::error::{Error, Result};
 use dtr_core::files::{Digest, digest_file, read_text_file};
 use dtr_model::{BaseModel, DecoderConfig, Tokenizer, unused_tensors_note};
 
-/// Checks that each base of a sweep can be scored on its tasks. Skips files that are not downloaded yet, and
-/// splits that passed before according to `cache`.
+/// Checks that each base of a sweep can be scored on its tasks. Skips splits whose file is not downloaded,
+/// and splits whose check is in `cache`.
 ///
 /// Returns notes for the user about weight files with unused tensors.
 ///
@@ -62,12 +62,12 @@ struct CheckedBase {
     folder: Option<PathBuf>,
     config: DecoderConfig,
     tokenizer: OnceCell<Tokenizer>,
-    /// Whether the cache has a successful check with this tokenizer, which is therefore valid.
+    /// Whether the cache has a successful check of this base. If so, the tokenizer is valid.
     has_cached_check: Cell<bool>,
 }
 
 impl CheckedBase {
-    /// Opens a base. Returns `None` if it is not on disk.
+    /// Opens a base. Returns `None` if its files are not downloaded, or if the base is only a shape.
     fn open(manifest: &Manifest, model: &str) -> Result<Option<Self>> {
         let definition = &manifest.models[model];
         let folder = folder(definition)?;
@@ -100,7 +100,7 @@ impl CheckedBase {
             if let Some(reason) = incompatibility(&self.config, tokenizer, requests) {
                 return Ok(Some(reason));
             }
-            // Cache the check only if its key is the same as before. Otherwise a file changed meanwhile.
+            // Cache the check only if no file has changed meanwhile. A changed file changes the key.
             if let Some(key) = key().filter(|key| key_before == Some(*key)) {
                 cache.insert(key);
             }
@@ -124,10 +124,10 @@ impl CheckedBase {
         if let (None, Some(folder)) = (self.tokenizer.get(), &self.folder) {
             let _ = self.tokenizer.set(BaseModel::read_tokenizer(folder)?);
         }
-        Ok(self.tokenizer.get().expect("a base without a folder has a tokenizer"))
+        Ok(self.tokenizer.get().expect("the base has neither a tokenizer nor a folder"))
     }
 
-    /// Returns the digests of the base's files on which the cached checks depend. Weights are not among them.
+    /// Returns the digests of those files of the base that a check reads. Weights are not among them.
     fn digests(&self) -> Result<BaseDigests> {
         let Some(folder) = &self.folder else {
             let texts =
@@ -145,8 +145,8 @@ impl CheckedBase {
     }
 }
 
-/// Returns the folder of a base. Returns `None` if the sweep trains the base, or if its configuration and
-/// tokenizer are not downloaded.
+/// Returns the folder of a base. Returns `None` if the sweep trains the base, if the base is only a shape, or
+/// if its configuration and tokenizer are not downloaded.
 fn folder(model: &ModelConfig) -> Result<Option<PathBuf>> {
     let folder = match &model.source {
         ModelSource::Path(path) => return Ok(Some(PathBuf::from(path))),
@@ -202,7 +202,8 @@ mod tests {
     use super::*;
     use crate::manifest::load;
 
-    /// Plans the quick start with a copy of its base whose file `name` was changed, and returns the error.
+    /// Plans the quick start with a changed copy of its base, and returns the error. In the copy's file
+    /// `name`, `to` replaces `from`.
     fn refused(name: &str, from: &str, to: &str) -> String {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = tempfile::tempdir().unwrap();
@@ -211,7 +212,7 @@ mod tests {
         }
         let path = folder.path().join(name);
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains(from), "{from} is in {name}");
+        assert!(text.contains(from), "{name} does not contain {from}");
         std::fs::write(&path, text.replace(from, to)).unwrap();
         let set = format!("models.mini.source.path={:?}", folder.path().display().to_string());
         let loaded = load(&root.join("experiments/quickstart.toml"), &[set]).unwrap();

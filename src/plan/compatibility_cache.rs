@@ -1,4 +1,5 @@
-//! A cache of successful compatibility checks, so that not every command tokenizes all items again.
+//! A cache of successful compatibility checks. Thanks to it, later commands need not
+//! tokenize all items again.
 //!
 //! An entry is an empty file in the user's cache folder. Its name is a digest of everything that the check
 //! reads: the files of the base, the data file of the task, the templates, and the program itself. So an
@@ -37,8 +38,8 @@ struct CheckInputs<'a> {
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct CheckKey {
     digest: Digest,
-    /// Whether the entry is kept on disk. Entries of synthetic tasks are not, because their items are
-    /// generated and checked quickly.
+    /// Whether the entry is kept on disk. Entries of synthetic tasks are not kept, because synthetic items
+    /// are generated and checked quickly.
     is_kept: bool,
 }
 

@@ -53,7 +53,7 @@ pub fn plan(loaded: &LoadedManifest) -> Result<Plan> {
 /// Plans a loaded manifest for `machine`. Only the keys of cells that measure time depend on the machine.
 ///
 /// # Errors
-/// Fails as [`plan`] does.
+/// Fails for the same reasons as [`plan`].
 pub fn plan_for_machine(loaded: &LoadedManifest, machine: &HardwareLabel) -> Result<Plan> {
     let manifest = &loaded.manifest;
     let mut downloads = Downloads::default();

@@ -66,7 +66,11 @@ fn a_trained_base_is_identified_by_its_tokenizer_and_refused_if_the_tokenizer_la
     };
     let bytes = read("tests/fixtures/tasks/model/tokenizer.json");
     let (one, other) = (with("one.json", &bytes).unwrap(), with("other.json", &bytes).unwrap());
-    assert_eq!(keys::<PretrainJob>(&one), keys::<PretrainJob>(&other), "the file's name is not its content");
+    assert_eq!(
+        keys::<PretrainJob>(&one),
+        keys::<PretrainJob>(&other),
+        "the tokenizer file's name must not change a key"
+    );
     assert_ne!(keys::<PretrainJob>(&one), keys::<PretrainJob>(&quickstart(&[])));
 
     let mut few: serde_json::Value = serde_json::from_str(&read("models/mini/tokenizer.json")).unwrap();
@@ -205,7 +209,7 @@ fn a_corpus_of_files_is_identified_by_content_and_on_the_hub_by_name() {
     let (one, same, two) = (write("one.txt", "x"), write("same.md", "x"), write("two.txt", "y"));
     assert_eq!(of(std::slice::from_ref(&one)), of(&[same]));
     assert_ne!(of(std::slice::from_ref(&one)), of(std::slice::from_ref(&two)));
-    assert_ne!(of(&[one.clone(), two.clone()]), of(&[two, one.clone()]), "order decides the draw");
+    assert_ne!(of(&[one.clone(), two.clone()]), of(&[two, one.clone()]), "the order of files must matter");
     let hub = |revision: &str| format!("hf://datasets/owner/name@{revision}/data.parquet");
     assert_eq!(of(&[hub("a")])["files"][0], hub("a"));
 

@@ -1,6 +1,6 @@
-//! The finished cells of an experiment, read from the store. A report is made from them and runs no cells.
+//! The finished cells of an experiment, read from the store. A report shows these cells and runs none.
 //!
-//! The order of the lists does not matter, because every table and figure sorts its rows.
+//! The order of the cells does not matter, because every table and figure sorts its rows.
 
 use std::ops::Deref;
 
@@ -58,7 +58,7 @@ pub type DistilCell = StoredCell<DistilJob, DistilResult>;
 /// The score of a base.
 pub type ScoreCell = StoredCell<ScoreJob, ScoreResult>;
 
-/// The tokens and evaluations of a finished cell of any stage, with its time and energy in the record.
+/// The tokens and evaluations of a finished cell of any stage. The record holds the cell's time and energy.
 pub type CellUsage = StoredCell<(), WorkCounts>;
 
 /// A finished search, with the answers of its base, of `M_best` and of `M_opt` on the test split.
@@ -89,8 +89,8 @@ pub struct TestAnswers {
 pub struct TimingCell {
     /// The cell of the timing.
     pub cell: StoredCell<ThroughputJob, ThroughputResult>,
-    /// The timed runs of the base on the same machine, with the same context and batch size. `None` if the
-    /// base was not timed like this.
+    /// The timed runs of the base on the same machine, with the same context and batch size. `None` if there
+    /// are no such runs.
     pub base_runs: Option<Vec<TimedRun>>,
 }
 
@@ -144,7 +144,7 @@ impl Deref for SearchCell {
 }
 
 impl SearchCell {
-    /// Returns the name by which publications call the base, or `None` if the sweep trained the base.
+    /// Returns the name of the base in publications. Returns `None` if the sweep trained the base.
     pub fn public_base_name(&self) -> Option<&str> {
         self.job.base.public_name(&self.labels.model)
     }

@@ -26,8 +26,8 @@ impl SearchCell {
         rounds
     }
 
-    /// Maps each replaced layer of the last accepted hybrid to the round since which the layer stayed
-    /// replaced.
+    /// Maps each layer that the last accepted hybrid replaces to the first round from which on every accepted
+    /// hybrid replaces the layer.
     ///
     /// If each hybrid extends the previous one, this is the round in which the search chose the layer.
     pub fn rounds_by_layer(&self) -> BTreeMap<u32, u32> {

@@ -6,8 +6,8 @@ use crate::algorithms::search::SearchStrategy;
 /// evaluations whose scores are cached.
 ///
 /// A search evaluates the base and every candidate of every round on the validation split. Then it evaluates
-/// the base and the hybrids `M_best` and `M_opt` on the test split. The two hybrids are those of its
-/// [`SearchOutcome`](crate::algorithms::search::SearchOutcome).
+/// the base and the hybrids `M_best` and `M_opt` on the test split.
+/// [`SearchOutcome`](crate::algorithms::search::SearchOutcome) defines the two hybrids.
 pub fn max_evaluations(strategy: &SearchStrategy, num_layers: u64) -> u64 {
     max_scored_masks(strategy, num_layers).saturating_add(1 + 3)
 }

@@ -11,9 +11,9 @@ const F32_BYTES: u64 = 4;
 /// Bytes per parameter of a twin between training steps: the master weight and the two moments, in f32.
 const BYTES_BETWEEN_STEPS: u64 = 3 * F32_BYTES;
 
-/// Number of values per parameter of a stack of twins that a GPU holds during a training step. These values
-/// are a working copy and a gradient, for two stacks. The GPU holds two stacks at a time, because the step of
-/// a stack is enqueued before the step of the previous stack ends.
+/// Number of values that a GPU holds per parameter of a stack of twins during a training step: a working copy
+/// and a gradient, for each of two stacks. There are two stacks, because the step of a stack is enqueued
+/// before the step of the previous stack ends.
 const STEP_NUMBERS: u64 = 2 * 2;
 
 /// Number of hidden states per token that a GPU holds while it computes the gradient of a twin. They include
@@ -70,8 +70,8 @@ impl DistilMemory<'_> {
     }
 
     /// Returns the peak memory of a GPU in bytes while `num_layers` layers are trained together. The estimate
-    /// includes the inputs and outputs of one stack of layers, because the GPU holds those of one stack at a
-    /// time.
+    /// includes the inputs and outputs of only one stack of layers, because the GPU holds the inputs and
+    /// outputs of only one stack at a time.
     pub fn gpu_peak_bytes(&self, num_layers: usize) -> u64 {
         let between_steps = num_layers as u64 * BYTES_BETWEEN_STEPS * self.twin_parameters().sum::<u64>();
         self.base_bytes() + between_steps + self.step_bytes(num_layers)
@@ -236,10 +236,7 @@ mod tests {
         };
         assert_eq!(memory.max_layers(140_000_000_000).unwrap(), 32);
         let at_once = memory.max_layers(80_000_000_000).unwrap();
-        assert!(
-            (16..32).contains(&at_once),
-            "at least half, so that two groups suffice, not {at_once} layers"
-        );
+        assert!((16..32).contains(&at_once), "expected at least 16 and fewer than 32 layers, not {at_once}");
         let refused = memory.max_layers(20_000_000_000).unwrap_err().to_line();
         assert!(refused.contains("a single layer at a time") && refused.contains("batch-size"), "{refused}");
     }

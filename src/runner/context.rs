@@ -20,7 +20,7 @@ pub struct RunContext<'a> {
     pub meter: &'a UsageMeter,
     /// The provenance of the records that the run writes.
     pub provenance: Provenance,
-    /// Bytes of memory that this process may use on each device, if that is known.
+    /// Bytes of memory that this process may use on each device. `None` if this limit is unknown.
     pub memory_limit: Option<u64>,
     /// The connection to the supervisor process.
     pub supervisor: &'a SupervisorConnection,

@@ -1,4 +1,5 @@
-//! Turns a panic into an error that has the panic's source location. So a bug ends a cell and not the sweep.
+//! Turns a panic into an error that has the panic's source location. So a bug ends only a cell, and not the
+//! whole sweep.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -10,7 +11,8 @@ use dtr_core::error::{Error, Result};
 /// thread of the cell without the source location. That thread finds the location here, by the message.
 static LATEST_PANICS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// Number of panics in [`LATEST_PANICS`]. Several threads may panic before one of them looks up a location.
+/// Maximum number of panics in [`LATEST_PANICS`]. Several threads may panic before one of them looks up a
+/// location.
 const MAX_PANICS: usize = 64;
 
 /// Runs `work` and returns its result.

@@ -25,7 +25,7 @@ pub struct RunningCell<'a> {
     /// The cell's name in messages.
     name: String,
     claim: Claim,
-    /// The usage of the processes that worked on the cell before this process. `None` if there were none.
+    /// The usage of the processes that worked on the cell before this process. `None` if no usage was saved.
     earlier: Option<TimeAndEnergy>,
 }
 
@@ -90,10 +90,11 @@ impl<'a> RunningCell<'a> {
         Ok(claimed)
     }
 
-    /// Adds the usage of an earlier result of the cell, because this process continues that work.
+    /// Sets the usage of the cell's earlier result, which its record holds. The new record then has the usage
+    /// of both runs.
     ///
-    /// Does nothing if usage is already saved for the cell. The process that saved it had continued the same
-    /// work, and had included the usage of the earlier result.
+    /// Does nothing if a process has saved usage for the cell since then, because the saved usage already
+    /// includes that of the earlier result.
     pub fn set_earlier_usage(&mut self, usage: TimeAndEnergy) {
         self.earlier = self.earlier.or(Some(usage));
     }
@@ -139,7 +140,8 @@ impl<'a> RunningCell<'a> {
         let checkpoint = self.claim.checkpoint(name)?;
         if checkpoint.remove_if_unusable()? {
             let path = checkpoint.path().display();
-            let message = format!("removed `{path}`, which is damaged; its work starts from the beginning");
+            let message =
+                format!("removed `{path}`, which is damaged; the work in it starts from the beginning");
             self.context.progress.print_line(&format!("{}: {message}", self.name));
             self.claim.open_event_log()?.append(EventKind::Message(message))?;
         }
@@ -154,7 +156,8 @@ impl<'a> RunningCell<'a> {
     /// Returns the path at which to write an artifact.
     ///
     /// # Errors
-    /// Fails if the store has a file of that name.
+    /// Fails if `name` leads out of the cell's folder, or if the store uses the name for one of its own
+    /// files.
     pub fn artifact_path(&self, name: &str) -> Result<PathBuf> {
         self.claim.artifact_path(name)
     }
@@ -198,8 +201,8 @@ impl<'a> RunningCell<'a> {
 
 /// Records that a cell failed. Does nothing if another process has claimed the cell, or if the cell is done.
 ///
-/// If the cell's process crashed, `crashed_after` is the time from the start of the cell to the crash, in
-/// seconds.
+/// `crashed_after` is the time from the start of the cell to the crash of its process, in seconds. `None` if
+/// the process did not crash.
 ///
 /// # Errors
 /// Fails if a file cannot be read or written.

@@ -1,5 +1,5 @@
-//! Saves the time and the energy that processes have spent on a cell without a record. The file is one of the
-//! cell's checkpoints.
+//! Saves the time and the energy that processes have spent on a cell that has no record yet. The file is one
+//! of the cell's checkpoints.
 
 use serde::{Deserialize, Serialize};
 
@@ -51,8 +51,8 @@ impl SavedUsage {
         self.earlier + self.last_process
     }
 
-    /// Returns the usage after the last process crashed, if that process worked for `seconds` in total. The
-    /// energy of that process becomes unknown, unless the file already includes all of its time.
+    /// Returns the usage after the last process crashed. `seconds` is the total time of that process. If the
+    /// saved time of that process is shorter, returns `seconds` as its time and an unknown energy.
     pub(super) fn extended_to(self, seconds: f64) -> Self {
         match self.last_process.seconds < seconds {
             true => Self { last_process: TimeAndEnergy { seconds, joules: None }, ..self },

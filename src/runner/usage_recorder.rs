@@ -11,7 +11,8 @@ use crate::device::{MeterReading, TimeAndEnergy, UsageMeter};
 use crate::store::{CellId, EventLog};
 use dtr_core::error::Result;
 
-/// Minimum time between two writes of the usage. Without it, many short scores would wait for the disk.
+/// Minimum time between two writes of the usage. Without it, a search with many short evaluations would write
+/// the usage after each of them.
 const MIN_SAVE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Measures the time and the energy that this process spends on cells that it computes together.
@@ -25,7 +26,7 @@ pub struct UsageRecorder<'a> {
 }
 
 struct State {
-    /// The latest meter reading whose usage has been divided among the cells.
+    /// The meter reading up to which the usage has been divided among the cells.
     divided_until: MeterReading,
     /// The usage of this process for each cell.
     spent: Vec<TimeAndEnergy>,

@@ -13,8 +13,8 @@ use dtr_model::BaseModel;
 /// The digests that the hub publishes for the fetched files, by URI of the file.
 pub type HubDigests = BTreeMap<String, String>;
 
-/// Downloads the models and files that are not in the cache. Compares each downloaded file with the hub's
-/// digest.
+/// Downloads the models and files that are not in the cache. Verifies each downloaded file by the digest that
+/// the hub publishes.
 ///
 /// # Errors
 /// Fails if the hub cannot be reached, if a file is damaged, or if a base lacks weights or a tokenizer.

@@ -41,8 +41,8 @@ pub fn run_plan(plan: &Plan, context: &RunContext<'_>, policy: FailurePolicy) ->
     Ok(scheduler.summary)
 }
 
-/// Returns the keys of the input cells of those cells that are not done. The run reads the files of these
-/// inputs, so it must verify the files.
+/// Returns the keys of all inputs of the cells that are not done. The run reads the files of these inputs, so
+/// it must verify the files.
 fn inputs_of_pending(plan: &Plan, store: &Store) -> Result<BTreeSet<Key>> {
     let mut inputs = BTreeSet::new();
     for cell in &plan.cells {
@@ -82,7 +82,7 @@ struct Scheduler<'a> {
     plan: &'a Plan,
     context: &'a RunContext<'a>,
     policy: FailurePolicy,
-    /// Keys of the cells whose files must be verified, because cells that are not done read these files.
+    /// Keys of the cells whose files the run must verify, because it reads them.
     verified: BTreeSet<Key>,
     /// Keys of the cells that are known to be done.
     done: BTreeSet<Key>,
@@ -160,8 +160,8 @@ impl<'a> Scheduler<'a> {
         result
     }
 
-    /// Counts a group's cells as skipped, because an earlier failure ended the run. Cells that an earlier
-    /// worker of this sweep has done count as done.
+    /// Counts a group's cells after an earlier failure has ended the run. A cell that an earlier worker of
+    /// this sweep has done counts as done, and any other cell counts as skipped.
     fn skip(&mut self, group: &[&Cell]) {
         let previous = self.context.supervisor.previous_attempts();
         let num_done = group.iter().filter(|cell| previous.done.contains(&cell.key())).count();

@@ -104,8 +104,8 @@ impl<'a> Scheduler<'a> {
         Ok(pending)
     }
 
-    /// Adds the done cells that parallel cells may read to `done`. Does not verify their files, because the
-    /// first worker has verified them.
+    /// Adds the done cells of the earlier stages to `done`, because the parallel cells may read their
+    /// results. Does not verify the files of these cells, because the first worker has verified them.
     fn find_done_inputs(&mut self) -> Result<()> {
         for cell in self.plan.cells.iter().filter(|cell| !can_run_in_parallel(cell.stage())) {
             if self.context.store.cell_state(cell.id(), CheckDepth::Quick)? == CellState::Done {

@@ -159,7 +159,7 @@ fn a_cell_that_does_not_fit_in_memory_fails_before_it_begins() {
     assert!(error.contains("of memory for its weights alone") && error.contains("0.0 MiB"), "{error}");
 }
 
-/// A simulated energy counter of a processor package. Its files have the layout of Linux's `powercap` folder.
+/// A simulated energy counter of a CPU package. Its files have the layout of Linux's `powercap` folder.
 struct FakeCounter(tempfile::TempDir);
 
 impl FakeCounter {
@@ -190,7 +190,9 @@ fn the_cost_of_cells_is_divided_equally_and_added_up_over_every_attempt() {
     let counter = FakeCounter::new();
     let test = TestRun { meter: UsageMeter::of_processor_in(counter.0.path()), ..TestRun::new() };
     let context = test.context();
-    let [one, other] = test.cells_of::<DistilJob>()[..2] else { panic!("the manifest has two variants") };
+    let [one, other] = test.cells_of::<DistilJob>()[..2] else {
+        panic!("the manifest does not have two variants")
+    };
     let record = |cell: &Cell| match test.store.find::<Value>(cell.id()).unwrap() {
         Lookup::Done(record) => (record.seconds, record.joules),
         Lookup::Failed(record) => (record.seconds, record.joules),
@@ -225,13 +227,13 @@ fn the_time_of_a_crashed_cell_lasts_until_the_crash_and_its_energy_is_unknown() 
     let base = test.cells_of::<PretrainJob>()[0];
     record_failure(&context, &base.spec, Some(7.5), &Error::failed("killed")).unwrap();
     let Lookup::Failed(record) = test.store.find::<Value>(base.id()).unwrap() else {
-        panic!("it has no record")
+        panic!("the cell has no record of a failure")
     };
     assert_eq!((record.seconds, record.joules), (7.5, None));
 }
 
-/// Several devices divide the layers of a distillation and the candidates of a round. In this test, each
-/// device is the processor.
+/// Several devices divide the layers of a distillation and the candidates of a round. In this test, every
+/// device is the CPU.
 #[test]
 fn several_devices_compute_the_same_results() {
     let results = |num_devices: usize| {

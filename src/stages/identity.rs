@@ -29,8 +29,8 @@ pub enum ModelIdentity {
     Files {
         /// The digests of the files on which the outputs of the base depend, by file name.
         files: BTreeMap<String, Digest>,
-        /// The version of the way in which dtr reads these files. `None` if every version of dtr reads them
-        /// in the same way.
+        /// A version number. It increases when a new version of dtr reads these files differently. `None` if
+        /// all versions of dtr read these files in the same way.
         #[serde(rename = "reading", skip_serializing_if = "Option::is_none")]
         reader_version: Option<u32>,
     },
@@ -39,8 +39,8 @@ pub enum ModelIdentity {
 }
 
 impl ModelIdentity {
-    /// Computes the identity of a model. Also returns the folder of the model's files. The files of a model
-    /// on the hub exist there only after the download. Returns `None` for a model that a pretrain cell trains
+    /// Computes the identity of a model. Also returns the folder of the model's files. If the model is on the
+    /// hub, the folder exists only after the download. Returns `None` for a model that a pretrain cell trains
     /// or that has no weights.
     ///
     /// # Errors
@@ -102,7 +102,7 @@ pub enum CorpusIdentity {
         files: Vec<FileIdentity>,
         /// The column that holds the text.
         column: String,
-        /// The unit of a plain-text file that is one document.
+        /// What one document of a plain-text file is, for example a line or a paragraph.
         document: DocumentUnit,
         /// The text that follows each document.
         separator: String,
@@ -172,7 +172,7 @@ pub enum TaskIdentity {
         continuation: Option<String>,
         /// The answer choices.
         choices: Choices,
-        /// The expression that gives the correct choice.
+        /// The expression that computes the correct choice of a row.
         label: String,
         /// The metric, which determines the choice that counts as the model's answer.
         metric: Metric,

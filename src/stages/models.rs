@@ -112,10 +112,11 @@ impl LoadedModels {
     }
 }
 
-/// Returns the Hugging Face directory of a base. If a pretrain cell trains the base, verifies its files.
+/// Returns the Hugging Face directory of a base. If a pretrain cell trains the base, verifies the cell's
+/// artifacts.
 ///
 /// # Errors
-/// Fails if the pretrain cell is not done, or if a file of it is damaged.
+/// Fails if the pretrain cell is not done, or if one of its artifacts is damaged.
 pub fn base_directory(store: &Store, source: &BaseSource) -> Result<PathBuf> {
     let cell = match source {
         BaseSource::Directory { folder, .. } => return Ok(folder.clone()),
@@ -156,12 +157,12 @@ fn tensor_dtype(source: &BaseSource) -> DType {
 /// Checks that `device` can compute in the floating-point types of the bases of `cells`.
 ///
 /// # Errors
-/// Fails if the type of a base is bf16 and `device` is a processor.
+/// Fails if the type of a base is bf16 and `device` is a CPU.
 pub fn ensure_dtypes_supported(cells: &[Cell], device: &Device) -> Result<()> {
     let needs_gpu = cells.iter().any(|cell| cell.base().is_some_and(|base| !base.dtype().is_f32()));
     match needs_gpu && is_cpu(device) {
-        true => Err(Error::environment("`dtype = \"bf16\"` needs a GPU: a processor computes in f32")
-            .hint("choose one by `--device cuda:0`, or remove `dtype`")),
+        true => Err(Error::environment("`dtype = \"bf16\"` needs a GPU, because a CPU computes in f32")
+            .hint("choose a GPU by `--device cuda:0`, or remove `dtype`")),
         false => Ok(()),
     }
 }

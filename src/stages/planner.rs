@@ -77,7 +77,7 @@ impl Planner {
                 first.labels.to_line(),
                 cell.labels.to_line()
             ))
-            .hint("remove one of two names for the same definition, or an axis that changes nothing"));
+            .hint("remove a name that repeats another definition, or an axis that changes nothing"));
         }
         self.cells.push(cell);
         Ok(())
@@ -148,8 +148,8 @@ impl Planner {
         self.cells.iter().find(|cell| cell.key() == *key)
     }
 
-    /// Returns the source of a base that is in a directory or on the hub. Returns `None` for a base that a
-    /// pretrain cell trains, and for a model without weights.
+    /// Returns the source of a base in a directory or on the hub. Returns `None` for a base that a pretrain
+    /// cell trains, and for a model without weights.
     fn stored_base(&mut self, manifest: &Manifest, model: &str) -> Result<Option<BaseSource>> {
         let definition = &manifest.models[model];
         let name = format!("{definition:?}");

@@ -62,7 +62,7 @@ pub(super) fn plan_base_cell(
 ) -> Result<Cell> {
     let definition = &point.manifest.models[model];
     let ModelSource::Pretrain(architecture) = &definition.source else {
-        unreachable!("only a base without stored weights is pretrained")
+        unreachable!("the source of the base is not `ModelSource::Pretrain`")
     };
     if !definition.dtype.is_f32() {
         let message = format!("`models.{model}` is trained here, which is computed in f32");

@@ -43,7 +43,8 @@ pub struct ScoreSpec {
     pub base: BaseSpec,
     /// The identity of the split.
     pub task: TaskIdentity,
-    /// The replaced layers, ascending. The distil cell that is the input `twins` holds their twins.
+    /// The replaced layers, ascending. The input `twins` is the distil cell that holds the twins of these
+    /// layers.
     pub layers: Vec<u32>,
 }
 

@@ -24,10 +24,11 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
 
     /// The version of the algorithm. It is part of the key of each cell.
     ///
-    /// Increase the version when the same specification gives another result. Examples are a bug fix, another
-    /// order of operations, and a new default that is not in the specification. The keys of cells that read
-    /// this stage's results then change too. Keep the version if only messages or the speed change. In
-    /// `throughput`, increase it for a change of speed too, because its results are speeds.
+    /// Increase the version when the same specification gives another result, for example after a bug fix,
+    /// with another order of operations, or with a new default that is not in the specification. The increase
+    /// also changes the keys of the cells that read this stage's results. Keep the version if only messages
+    /// or the speed change. In `throughput`, increase it for a change of speed too, because its results are
+    /// speeds.
     const VERSION: u32;
 
     /// Whether the result is a measurement of time, which differs from run to run.
@@ -84,7 +85,7 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
     fn count_work(&self, output: &Self::Output) -> WorkCounts;
 
     /// Returns a copy of this job for each other machine on which a cell of `recorded` ran. Returns no copies
-    /// if the key does not depend on the machine.
+    /// if the cell's key does not depend on the machine.
     fn jobs_on_other_machines(&self, _recorded: &[CellSpec]) -> Vec<Self> {
         Vec::new()
     }
@@ -229,7 +230,7 @@ impl<S: Stage> Job for S {
     ) -> Vec<Result<CompletedBy>> {
         let group: Vec<(&Cell, &S)> = cells
             .iter()
-            .map(|cell| (*cell, cell.downcast_job::<S>().expect("a group is of one stage")))
+            .map(|cell| (*cell, cell.downcast_job::<S>().expect("all cells of a group belong to one stage")))
             .collect();
         S::run(context, cache.get_or_default::<S::Cache>(), &group)
     }
@@ -246,6 +247,6 @@ impl StageCache {
             self.0 = None;
         }
         let value = self.0.get_or_insert_with(|| Box::new(T::default()));
-        value.downcast_mut().expect("a value of another type was dropped")
+        value.downcast_mut().expect("the value has type `T`")
     }
 }

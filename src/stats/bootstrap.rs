@@ -10,9 +10,10 @@ const NUM_RESAMPLES: usize = 9_999;
 /// minus the first system's.
 ///
 /// `only_first` is the number of items that only the first system answered correctly. `only_second` is the
-/// number for the second system. Each resample draws items with replacement and keeps each item's pair of
-/// answers together (Efron and Tibshirani 1993). The difference depends only on how many items of these two
-/// kinds a resample holds. These counts are multinomial, so two binomial draws replace the drawing of items.
+/// number of items that only the second system answered correctly. Each resample draws items with replacement
+/// and keeps each item's pair of answers together (Efron and Tibshirani 1993). The difference depends only on
+/// how many items of these two kinds a resample holds. These counts are multinomial, so two binomial draws
+/// replace the drawing of items.
 ///
 /// If `num_items` is 0, the interval is (-1, 1).
 pub fn paired_bootstrap(

@@ -46,8 +46,8 @@ pub fn spearman_rho(first: &[f64], second: &[f64], seed: Seed) -> Option<RankCor
     correlate(|second| dot(&first, second), &second, scale, seed)
 }
 
-/// Returns the coefficient `statistic(second) / scale` and its p-value. The order of `second` must not change
-/// `scale`.
+/// Returns the coefficient `statistic(second) / scale` and its p-value. `scale` must be the same for every
+/// order of `second`.
 fn correlate(
     statistic: impl Fn(&[f64]) -> f64,
     second: &[f64],
@@ -70,7 +70,7 @@ fn correlate(
     Some(RankCorrelation { coefficient: observed / scale, p_value })
 }
 
-/// Returns the indices of every pair of elements that a ranking does not tie, with the lower one first.
+/// Returns the indices of every pair of elements that a ranking does not tie. The smaller element is first.
 fn ascending_pairs(ranking: &[f64]) -> Vec<(usize, usize)> {
     let pairs_of = |low: usize| (0..ranking.len()).map(move |high| (low, high));
     (0..ranking.len()).flat_map(pairs_of).filter(|(low, high)| ranking[*low] < ranking[*high]).collect()

@@ -39,7 +39,7 @@ impl CellSpec {
         inputs: CellInputs,
     ) -> Result<Self> {
         let key = compute_key(&stage, version, spec, &inputs)?;
-        let spec = serde_json::to_value(spec).expect("a spec that has a key has JSON");
+        let spec = serde_json::to_value(spec).expect("`compute_key` wrote the same spec as JSON");
         Ok(Self { id: CellId { stage, key }, version, spec, inputs })
     }
 
@@ -50,7 +50,7 @@ impl CellSpec {
 
     /// Writes `spec.json` into `folder`.
     pub(super) fn write(&self, folder: &CellFolder) -> Result<()> {
-        let text = serde_json::to_string_pretty(self).expect("a cell's spec holds only JSON and strings");
+        let text = serde_json::to_string_pretty(self).expect("a cell's spec consists of JSON values");
         files::write_bytes_atomically(&folder.spec_path(), format!("{text}\n").as_bytes())
     }
 

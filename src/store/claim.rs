@@ -64,8 +64,8 @@ impl Store {
     /// Call [`Store::find`] again after claiming, because another process may just have finished the cell.
     ///
     /// # Errors
-    /// Fails if the folder cannot be written, or if the cell's record is of a newer format, because this
-    /// program must not replace such a record.
+    /// Fails if the folder cannot be written, or if the cell's record is of a newer format. This program must
+    /// not replace such a record.
     pub fn try_claim(&self, cell: &CellId) -> Result<Option<Claim>> {
         let folder = self.cell_folder(cell);
         record::read::<IgnoredAny>(&folder.record_path(), cell)?;

@@ -23,7 +23,7 @@ pub enum EventKind {
     Started,
     /// A message about the work, such as the step of the checkpoint from which it resumes.
     Message(String),
-    /// The search computed this score cell, which no process had computed before.
+    /// The search computed this score cell itself, instead of reading its record.
     Scored(Key),
     /// The process stopped before the end, because the user interrupted it or the disk was full. The next
     /// process resumes the work.

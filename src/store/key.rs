@@ -56,8 +56,8 @@ impl FromStr for Key {
 /// Returns the key of a cell, given its stage, the version of the stage's algorithm, its settings `spec` and
 /// its inputs.
 ///
-/// The key digests `spec` as JSON with its members sorted by name, and without members that are `null`. So
-/// neither reordering the fields nor adding an optional field that is absent changes a key.
+/// The key digests `spec` as JSON with its members sorted by name, and without members that are `null`. So a
+/// key stays the same if fields are reordered, or if `spec` gets a new optional field that is `None`.
 ///
 /// # Errors
 /// Fails if `spec` cannot be written as JSON, or holds a number that is not finite, which JSON would write as

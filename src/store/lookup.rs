@@ -93,7 +93,8 @@ impl Store {
     }
 }
 
-/// Returns the path of the first artifact that is missing or has the wrong length, and what is wrong.
+/// Returns the path of the first artifact that is missing or has the wrong length, and a description of the
+/// damage.
 fn find_damaged_artifact<T>(folder: &CellFolder, record: &Record<T>) -> Result<Option<(PathBuf, String)>> {
     for (name, artifact) in &record.artifacts {
         let path = folder.artifact_path(name)?;

@@ -72,7 +72,7 @@ impl Store {
 /// Returns the current time in UTC, to the second, as RFC 3339.
 fn now() -> String {
     let second = jiff::Timestamp::now().as_second();
-    jiff::Timestamp::from_second(second).expect("a timestamp rounded to a second is a timestamp").to_string()
+    jiff::Timestamp::from_second(second).expect("the current time is out of range").to_string()
 }
 
 /// Returns the current time in UTC, to the millisecond, as RFC 3339.

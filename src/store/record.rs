@@ -40,13 +40,13 @@ pub struct Record<T> {
     /// worked on the cell. Cells that were computed together share the time equally. The time of a killed
     /// process counts up to its last checkpoint or score.
     pub seconds: f64,
-    /// Energy that the devices used during these seconds, in joules. It includes the use by other programs.
-    /// `None` if a device does not report its energy.
+    /// Energy that the devices used during these seconds, in joules. It includes energy that other programs
+    /// used. `None` if a device does not report its energy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joules: Option<f64>,
     /// The time at which the cell ended, in UTC as RFC 3339.
     pub finished: String,
-    /// The program and machine that did the work. Only the table of costs and the report page read it.
+    /// The program and machine that did the work. No result depends on them.
     pub provenance: Provenance,
     /// The output or the error. This field is the last one, because it can be long.
     pub outcome: T,
@@ -88,7 +88,7 @@ impl<T> Record<Outcome<T>> {
     fn separate(self) -> (Outcome<T>, Record<()>) {
         let mut outcome = None;
         let rest = self.map(|own| outcome = Some(own));
-        (outcome.expect("`map` converts the outcome"), rest)
+        (outcome.expect("`map` did not call its closure"), rest)
     }
 }
 
@@ -126,7 +126,7 @@ pub(super) enum ParsedRecord<T> {
     Corrupt(String),
 }
 
-/// Returns the content of the file of a record.
+/// Returns the text of `record.json` for a record.
 pub(super) fn encode<T: Serialize>(record: &Record<T>) -> Result<String> {
     let body = serde_json::to_string(record);
     let body = body.map_err(|cause| {

@@ -106,7 +106,7 @@ impl Claim {
         match record::parse(bytes.as_bytes(), &self.folder.record_path(), &self.id)? {
             ParsedRecord::Valid(record) => Ok((record, bytes)),
             ParsedRecord::Corrupt(reason) => Err(self.refuse(&reason)),
-            ParsedRecord::Missing => unreachable!("`parse` was given bytes"),
+            ParsedRecord::Missing => unreachable!("`parse` never returns `Missing`"),
         }
     }
 

@@ -55,7 +55,7 @@ pub fn rebuild_tables(
 /// Returns the path of the stored file that corresponds to a rebuilt file.
 fn stored_path(path: &Path, folders: &[(&PathBuf, &Path)]) -> PathBuf {
     let stored = |(new, old): &(&PathBuf, &Path)| Some(old.join(path.strip_prefix(new).ok()?));
-    folders.iter().find_map(stored).expect("a report writes into its two folders")
+    folders.iter().find_map(stored).expect("the report wrote a file outside its two folders")
 }
 
 /// Describes how a stored file differs from the rebuilt file. Returns `None` if both are equal.

@@ -67,13 +67,14 @@ pub fn recompute_cells(
     Ok(recomputed)
 }
 
-/// Returns the record of a finished cell, or `None` if the record is missing, failed or damaged.
+/// Returns the record of a finished cell. Returns `None` if the cell failed, or if a file of the cell is
+/// missing or damaged.
 fn find_result(store: &Store, cell: &Cell) -> Result<Option<Record<Value>>> {
     Ok(store.find(cell.id())?.done())
 }
 
-/// Returns whether recomputing a cell should give the same result. That holds if this device is deterministic
-/// and computed the record, and if the cell is not a timing.
+/// Returns whether recomputing a cell must give the same result: the cell is not a timing, this device is
+/// deterministic, and the record comes from the same kind of device.
 fn is_comparable(cell: &Cell, record: &Record<Value>, context: &RunContext<'_>) -> bool {
     let (stored, here) = (&record.provenance, &context.provenance);
     !cell.job.measures_time()

@@ -61,17 +61,14 @@ fn several_processes_compute_every_cell_once_and_write_the_same_tables() {
     check_cells_were_computed_once(&concurrent);
 
     for name in ["small", "stricter", "looser"] {
-        assert!(
-            concurrent.outputs_of(name) == serial.outputs_of(name),
-            "{name}: the outputs are the same bytes"
-        );
+        assert!(concurrent.outputs_of(name) == serial.outputs_of(name), "{name}: the outputs differ");
     }
     for (stage, artifact) in [("pretrain", "model.safetensors"), ("distil", "twins.safetensors")] {
         let bytes = |project: &Project| -> Vec<Vec<u8>> {
             let files = project.cell_files(stage, artifact);
             files.into_iter().map(|path| fs::read(path).unwrap()).collect()
         };
-        assert!(bytes(&concurrent) == bytes(&serial), "{artifact}");
+        assert!(bytes(&concurrent) == bytes(&serial), "{artifact} differs");
     }
     concurrent.command("verify").args(["--sample", "0"]).success();
 }

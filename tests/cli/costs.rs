@@ -24,7 +24,7 @@ const SLOW_SEARCH: &[&str] = &[
 /// Length of the digest before the content of a checkpoint.
 const CHECKPOINT_HEADER: usize = 65;
 
-/// Maximum rounding error of a difference of times in a log, in seconds. The log rounds to milliseconds.
+/// Maximum rounding error of the seconds between two events of a log. The log rounds to milliseconds.
 const ROUNDING: f64 = 0.005;
 
 /// Returns the seconds that processes have spent on the unfinished cells of a stage, as saved on disk.
@@ -124,7 +124,7 @@ fn interrupt(project: &Project, stage: &str) -> f64 {
     std::thread::sleep(Duration::from_millis(500));
     sweep.interrupt();
     sweep.finish().assert_code(130);
-    assert!(project.cell_files(stage, "record.json").is_empty(), "{stage} is not done");
+    assert!(project.cell_files(stage, "record.json").is_empty(), "the {stage} cell ended too early");
     saved_seconds(project, stage)
 }
 

@@ -51,7 +51,7 @@ fn a_cell_that_exhausts_the_memory_is_recorded_and_other_cells_run() {
     assert_eq!((&second["done"], &second["cached"]), (&json!(0), &json!(3)));
     assert_eq!(project.num_started("pretrain"), 2);
     assert_eq!(sweep(&["--retry-failed"]).json()["done"], 0);
-    assert_eq!(project.num_started("pretrain"), 3, "a sweep tries a cell once");
+    assert_eq!(project.num_started("pretrain"), 3, "the sweep tried the failed cell again");
     assert_eq!(sweep(&["--retry-failed", "--fail-fast"]).json()["skipped"], 5);
     assert_eq!(project.num_started("pretrain"), 4);
 }
@@ -65,7 +65,7 @@ fn a_cell_that_cannot_fit_in_memory_fails_before_it_starts() {
     let error = summary["failed"][0]["reason"].as_str().unwrap();
     assert!(error.starts_with("it needs "), "{error}");
     assert!(error.contains("GiB of memory for its weights alone, and this machine has"), "{error}");
-    assert_eq!(project.num_started("pretrain"), 1, "only the small base was trained");
+    assert_eq!(project.num_started("pretrain"), 1, "the wide base was started");
 }
 
 /// Sweeps, kills the worker while it computes a cell of `stage`, and returns the output of the sweep.
@@ -78,7 +78,7 @@ fn sweep_and_kill_worker(project: &Project, stage: &str) -> DtrOutput {
     };
     wait_until("the start of the cell", || worker().is_some());
     let worker = worker().unwrap();
-    assert_ne!(worker, sweep.id(), "the process that was started only watches the worker");
+    assert_ne!(worker, sweep.id(), "the first process of the sweep ran the cell itself");
     kill_process(Pid::from_raw(i32::try_from(worker).unwrap()).unwrap(), Signal::KILL).unwrap();
     sweep.finish()
 }

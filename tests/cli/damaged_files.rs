@@ -76,8 +76,8 @@ fn a_damaged_cell_is_computed_again_or_refused_by_name() {
             match file {
                 // No sweep reads these files.
                 (_, "spec.json" | "events.jsonl") => {}
-                // The same sweep reads scores and searches for its tables. Only a sweep with other searches
-                // reads the base and the twins.
+                // A repeated sweep reads only the records of scores and searches, for its tables. A sweep
+                // with a stricter threshold searches again, so it also reads the base and the twins.
                 ("score" | "search", _) => check_sweep(project.sweep(), &project, finished, &path, damage),
                 _ => check_sweep(project.sweep().set(STRICTER_STOP), &project, &stricter, &path, damage),
             }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::project::Project;
 
-/// Returns the bytes of the twins by the key of their cell.
+/// Returns the bytes of each file of twins. The key of the map is the cell's key.
 fn twins(project: &Project) -> BTreeMap<String, Vec<u8>> {
     let twins = |path: PathBuf| {
         let key = path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
@@ -17,9 +17,9 @@ fn twins(project: &Project) -> BTreeMap<String, Vec<u8>> {
 
 /// Asserts that two projects have the same tables, figures and twins.
 fn assert_same(project: &Project, other: &Project) {
-    assert!(project.outputs() == other.outputs(), "tables and figures");
+    assert!(project.outputs() == other.outputs(), "the tables or figures differ");
     assert_eq!(twins(project).len(), 2);
-    assert!(twins(project) == twins(other), "twins");
+    assert!(twins(project) == twins(other), "the twins differ");
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn the_number_of_threads_changes_no_byte() {
         let project = Project::new();
         project.sweep().env("RAYON_NUM_THREADS", num_threads).success();
         let record = fs::read_to_string(&project.cell_files("distil", "record.json")[0]).unwrap();
-        assert!(record.contains(&format!("\"threads\":{num_threads},")), "the setting was used");
+        assert!(record.contains(&format!("\"threads\":{num_threads},")), "not {num_threads} threads");
         project
     };
     let one = sweep("1");
@@ -51,6 +51,6 @@ fn the_order_and_the_grouping_of_cells_change_no_byte() {
     for variant in [r#"sweep.variant=["gdn"]"#, r#"sweep.variant=["gla"]"#] {
         assert_eq!(apart.sweep().set(variant).json()["failed"], serde_json::json!([]));
     }
-    assert_eq!(apart.sweep().json()["done"], 0, "the cells are the same");
+    assert_eq!(apart.sweep().json()["done"], 0, "the joint sweep computed a cell again");
     assert_same(&apart, together);
 }

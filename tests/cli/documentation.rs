@@ -39,7 +39,7 @@ fn prose(text: &str) -> String {
 fn relative_links(text: &str) -> Vec<String> {
     let link = Regex::new(r"\]\(([^)\s]+)\)|(?m)^\[[^\]]+\]: (\S+)$").unwrap();
     let targets = link.captures_iter(text).map(|found| {
-        let target = found.get(1).or_else(|| found.get(2)).expect("one alternative matched");
+        let target = found.get(1).or_else(|| found.get(2)).expect("neither alternative matched");
         target.as_str().to_owned()
     });
     targets.filter(|target| !target.starts_with("http")).collect()
@@ -77,7 +77,7 @@ fn every_relative_link_of_the_documentation_leads_to_a_file_and_its_heading() {
             }
         }
     }
-    assert!(num_links > 30, "links were found: {num_links}");
+    assert!(num_links > 30, "only {num_links} links were found");
     assert!(broken.is_empty(), "broken links: {broken:#?}");
 }
 
@@ -90,7 +90,7 @@ fn every_chapter_is_listed_in_the_summary_of_the_book() {
     assert!(missing.is_empty(), "not in docs/SUMMARY.md: {missing:?}");
 }
 
-/// Returns the command lines of the blocks that have [`RUN_MARK`], in order.
+/// Returns the command lines of the blocks after a [`RUN_MARK`], in order.
 fn marked_commands(text: &str) -> Vec<String> {
     let block = Regex::new(&format!(r"(?ms)^{RUN_MARK}\n+```sh\n(.*?)^```")).unwrap();
     let blocks = block.captures_iter(text);
@@ -131,5 +131,5 @@ fn every_command_that_the_documentation_marks_as_run_succeeds() {
             num_run += 1;
         }
     }
-    assert!(num_run >= 10, "commands were found: {num_run}");
+    assert!(num_run >= 10, "only {num_run} commands were found");
 }

@@ -35,7 +35,7 @@ fn a_divergence_is_recorded_with_layer_and_variant_and_other_cells_run() {
     let num_failures =
         || fs::read_to_string(folder.join("events.jsonl")).unwrap().matches("\"failed\"").count();
     assert_eq!(num_failures(), 1);
-    assert!(!folder.join("twins.safetensors").exists(), "diverged twins are not kept");
+    assert!(!folder.join("twins.safetensors").exists(), "the diverged twins were kept");
 
     // A failed cell runs again only with `--retry-failed`, and fails at the same step.
     let second = project.sweep().arg("--json").exit(1).json();

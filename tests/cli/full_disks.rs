@@ -18,8 +18,8 @@ fn in_namespace(script: &str) -> Command {
     program
 }
 
-/// Runs a shell script that can mount a disk at `$DISK`. Its commands `$SWEEP` and `$VERIFY` use `$DISK` as
-/// the results folder.
+/// Runs a shell script that can mount a disk at `$DISK`. The variables `$SWEEP` and `$VERIFY` hold dtr
+/// commands whose results folder is `$DISK`.
 ///
 /// Returns `None` if this process may not mount a disk.
 fn run_with_disk(project: &Project, script: &str) -> Option<Output> {

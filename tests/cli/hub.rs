@@ -144,7 +144,7 @@ fn pickles_and_shards_outside_the_repository_are_refused() {
         let project = HubProject::with_repositories(repositories);
         let message = project.failing_sweep();
         assert!(message.contains(text), "{message}");
-        assert!(!project.results().exists(), "no cell was started");
+        assert!(!project.results().exists(), "a cell was started");
     }
 }
 

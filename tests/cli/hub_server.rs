@@ -27,7 +27,7 @@ pub enum InjectedFault {
     Truncated,
 }
 
-/// The files of repositories by their path in URLs, such as `lab/mini` or `datasets/lab/rows`.
+/// The files of each repository. The key is the repository's path in URLs, such as `datasets/lab/rows`.
 pub type Repositories = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
 
 #[derive(Default)]
@@ -222,7 +222,8 @@ fn respond_with_large_file(
     (head, body, sent)
 }
 
-/// Returns the requested range of `bytes` as a 206 answer, or all of them.
+/// Returns the status line with headers, and the body. The body is the requested range of `bytes`, or all of
+/// `bytes` if the request has no range.
 fn requested_range(request: &Request, bytes: &[u8], headers: &str) -> (String, Vec<u8>) {
     let Some((first, last)) = request.range else {
         return (format!("HTTP/1.1 200 OK\r\n{headers}"), bytes.to_vec());

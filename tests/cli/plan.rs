@@ -22,7 +22,7 @@ fn a_plan_remembers_that_a_base_can_be_scored_until_a_file_changes() {
     let plan = || dtr(&folder, &["plan", "main.toml"]).env("XDG_CACHE_HOME", folder.path("cache"));
     let num_entries = || files_below(&folder.path("cache/dtr/compatibility")).len();
     plan().success();
-    assert_eq!(num_entries(), 2, "both splits are remembered");
+    assert_eq!(num_entries(), 2, "the cache does not have an entry for each split");
     plan().success();
     assert_eq!(num_entries(), 2);
     let rows = std::fs::read_to_string(folder.path("rows.jsonl")).unwrap();
@@ -34,7 +34,7 @@ fn a_plan_remembers_that_a_base_can_be_scored_until_a_file_changes() {
     assert_ne!(short, config);
     folder.write("base/config.json", short);
     plan().exit(2).stderr_contains("cannot be scored on the task");
-    assert_eq!(num_entries(), 2, "only success is remembered");
+    assert_eq!(num_entries(), 2, "a failed check added an entry to the cache");
     folder.write("base/config.json", config);
     plan().success();
     // If the cache folder cannot be written, the plan only takes longer.

@@ -20,8 +20,8 @@ BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 WINDOWS = {"desktop": (1280, 900), "phone": (390, 844)}
 MIN_CONTRAST = 4.5  # WCAG 2, level AA, text of usual size
 
-# A JavaScript function. Returns the lowest contrast of a text outside of figures with the first opaque
-# background behind it.
+# A JavaScript function. Returns the lowest contrast between a text and the first opaque background behind it.
+# Ignores the texts of figures.
 CONTRAST = """() => {
   const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const channel = (c) => ((c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
@@ -75,15 +75,15 @@ def check_window(page, name):
     width, seen = page.evaluate("() => [document.documentElement.scrollWidth, window.innerWidth]")
     assert width <= seen, f"{name}: the document is {width} px wide in a window of {seen}"
     tables = page.locator("table.sortable")
-    assert tables.count() > 0, "the page has tables"
+    assert tables.count() > 0, "the page has no table"
     for at in range(tables.count()):
         inside = tables.nth(at).evaluate("(table) => getComputedStyle(table.parentElement).overflowX")
-        assert inside == "auto", f"{name}: table {at} scrolls in its own container"
+        assert inside == "auto", f"{name}: table {at} does not scroll in its own container"
 
 
 def check_contrast(page, name):
     least = page.evaluate(CONTRAST)
-    assert least["count"] > 0, "text was found"
+    assert least["count"] > 0, "no text was found"
     assert least["ratio"] >= MIN_CONTRAST, f"{name}: `{least['where']}` has contrast {least['ratio']:.2f}"
 
 
@@ -129,28 +129,28 @@ def check_all_sorting(page):
         for index in range(table.locator("thead th").count()):
             check_sorting(page, table, index, by_keyboard=index % 2 == 1)
             num_sorted += 1
-    assert num_sorted > 0, "columns were sorted"
+    assert num_sorted > 0, "no column was sorted"
 
 
 def check_links(page):
     links = page.eval_on_selector_all("a[href]", "(all) => all.map((link) => link.href)")
     records = [link for link in links if link.endswith("/record.json")]
-    assert records, "rows lead to records"
+    assert records, "no link leads to a record"
     for link in set(links):
-        assert link.startswith("file://"), f"{link} leads outside"
-        assert Path(unquote(urlparse(link).path)).is_file(), f"{link} leads nowhere"
+        assert link.startswith("file://"), f"{link} is not a link to a file"
+        assert Path(unquote(urlparse(link).path)).is_file(), f"{link} leads to a missing file"
     for name in page.eval_on_selector_all("a[href^='#']", "(all) => all.map((link) => link.getAttribute('href'))"):
-        assert page.locator(name).count() == 1, f"{name} is one place"
+        assert page.locator(name).count() == 1, f"{name} is not the id of exactly one element"
 
 
 def check_structure(page):
     for selector, count in {"main": 1, "h1": 1, "header": 1, "footer": 1, "nav[aria-label]": 1}.items():
-        assert page.locator(selector).count() == count, f"{count} of {selector}"
-    assert page.locator("table:not(:has(caption))").count() == 0, "every table has a caption"
-    assert page.locator("th:not([scope])").count() == 0, "every head has a scope"
-    assert page.locator(".sortable th:not([title])").count() == 0, "every column is explained"
+        assert page.locator(selector).count() == count, f"expected {count} of {selector}"
+    assert page.locator("table:not(:has(caption))").count() == 0, "a table has no caption"
+    assert page.locator("th:not([scope])").count() == 0, "a column heading has no scope"
+    assert page.locator(".sortable th:not([title])").count() == 0, "a column heading has no title"
     ids = page.eval_on_selector_all("[id]", "(all) => all.map((element) => element.id)")
-    assert len(ids) == len(set(ids)), "ids are unique"
+    assert len(ids) == len(set(ids)), "two elements have the same id"
 
 
 def check_page(browser, url, window, scheme, shots):

@@ -51,7 +51,7 @@ fn python(requirements: &str) -> Result<Command, String> {
         .output();
     let missing = match &check {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout),
-        _ => return Err(format!("`{}` does not run; DTR_PYTHON names another", python.to_string_lossy())),
+        _ => return Err(format!("`{}` cannot be run; set DTR_PYTHON", python.to_string_lossy())),
     };
     match missing.trim() {
         "" => Ok(Command::new(python)),

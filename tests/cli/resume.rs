@@ -54,7 +54,7 @@ fn kill_sweeps(num_kills: usize, seed: u32) -> KillCounts {
             wait_until("the release of the killed sweep's claims", || !is_running(&project));
         }
         project.sweep().success();
-        assert!(project.outputs() == expected, "tables and figures are the same bytes");
+        assert!(project.outputs() == expected, "the tables or figures differ");
         let is_temporary = |path: &Path| path.to_string_lossy().contains(".dtr-tmp-");
         assert!(project.files("").iter().all(|path| !is_temporary(path)));
     }
@@ -93,7 +93,7 @@ fn a_killed_cell_resumes_from_its_checkpoint() {
         assert!(messages.iter().any(|line| line.contains("was killed or ran out of memory")), "{messages:?}");
     }
     assert!(project.outputs() == Project::finished(WITH_CHECKPOINTS).outputs());
-    assert!(!project.files("").iter().any(|path| is_in_checkpoint(path)), "checkpoints are removed");
+    assert!(!project.files("").iter().any(|path| is_in_checkpoint(path)), "a checkpoint was not removed");
 }
 
 #[test]
@@ -128,6 +128,6 @@ fn a_second_ctrl_c_ends_the_sweep_within_a_training_step() {
     sweep.interrupt();
     sweep.finish().assert_code(130);
     let events = project.events("pretrain");
-    assert!(events.iter().all(|(_, event)| event.kind == EventKind::Started), "the step was not finished");
+    assert!(events.iter().all(|(_, event)| event.kind == EventKind::Started), "the sweep finished the step");
     assert!(project.cell_files("pretrain", "record.json").is_empty());
 }

@@ -1,4 +1,4 @@
-//! Changes a stored record, and its digest accordingly.
+//! Changes the body of a stored record, and updates its digest.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ pub fn rewrite_record(path: &Path, from: &str, to: &str) -> String {
     let original = fs::read_to_string(path).unwrap();
     let (_, body) = original.split_once("\n\"body\":").unwrap();
     let body = body.strip_suffix("}\n").unwrap();
-    assert!(body.contains(from), "the body contains `{from}`");
+    assert!(body.contains(from), "the body does not contain `{from}`");
     let body = body.replacen(from, to, 1);
     let digest = Digest::hash(body.as_bytes());
     let record = format!("{{\"digest\":\"{digest}\",\n\"body\":{body}}}\n");

@@ -31,8 +31,8 @@ fn trials(table: &DataFrame, column: &str) -> Vec<Trial> {
 
 /// Checks that in each round the chosen layer has the highest upper bound.
 ///
-/// The upper bound of a candidate is its score if all of its unscored items were correct. So no other
-/// candidate could have won the round.
+/// The upper bound of a candidate is its score if all of its unscored items are correct. So no other
+/// candidate can win the round.
 #[test]
 fn recorded_trials_imply_the_recorded_trajectory() {
     let project = Project::finished(LONG_SEARCHES);
@@ -44,7 +44,7 @@ fn recorded_trials_imply_the_recorded_trajectory() {
             (&trial.variant, &trial.task, trial.round) == (&chosen.variant, &chosen.task, chosen.round)
         };
         let mut candidates: Vec<&Trial> = trials_of_all.iter().filter(is_candidate).collect();
-        assert_eq!(candidates.len() as u64, 4 - (chosen.round - 1), "every remaining layer was tried");
+        assert_eq!(candidates.len() as u64, 4 - (chosen.round - 1), "not every remaining layer was tried");
         candidates.sort_by(|a, b| b.value.total_cmp(&a.value).then(a.layer.cmp(&b.layer)));
         assert_eq!(candidates[0], chosen);
     }
@@ -68,7 +68,7 @@ fn a_search_that_prunes_candidates_finds_what_an_exhaustive_one_finds() {
 
     let (exact, bounded) = (exhaustive.table("trials"), pruned.table("trials"));
     assert_eq!(exact.column("score").unwrap().null_count(), 0);
-    assert!(bounded.column("score").unwrap().null_count() > 0, "a candidate was pruned");
+    assert!(bounded.column("score").unwrap().null_count() > 0, "no candidate was pruned");
     let (lower, upper) = (trials(&bounded, "score_lower"), trials(&bounded, "score_upper"));
     for ((trial, lower), upper) in trials(&exact, "score").iter().zip(&lower).zip(&upper) {
         assert_eq!((trial.round, trial.layer), (lower.round, lower.layer));
@@ -76,7 +76,7 @@ fn a_search_that_prunes_candidates_finds_what_an_exhaustive_one_finds() {
     }
 }
 
-/// Settings with one variant and one task, whose searches do not prune and replace every layer.
+/// Settings with one variant and one task. The searches replace every layer, and prune no candidate.
 const NO_PRUNING: &[&str] = &[
     r#"sweep.variant=["gdn"]"#,
     "search.stop={ never = {} }",
@@ -106,12 +106,12 @@ fn strategies_are_an_axis_and_share_their_scores() {
 
     let rounds = project.table("trajectories");
     let replaced = counts(&rounds, "num_replaced");
-    assert_eq!(replaced, [1, 2, 3, 4].repeat(7), "a row for each strategy and number of replaced layers");
+    assert_eq!(replaced, [1, 2, 3, 4].repeat(7), "not one row for each strategy and number of layers");
     let layers = texts(&rounds, "layers");
     assert_eq!(layers[24..], ["2", "1,3", "0,2,3", "0,1,2,3"], "uniform");
     let mut scores = BTreeMap::new();
     for (layers, score) in layers.iter().zip(numbers(&rounds, "score")) {
-        assert_eq!(*scores.entry(layers).or_insert(score), score, "{layers}: one mask, one score");
+        assert_eq!(*scores.entry(layers).or_insert(score), score, "the mask {layers} has two scores");
     }
     // The beam scores every mask on the validation split. Each search scores its selected hybrids on the test
     // split.

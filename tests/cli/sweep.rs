@@ -11,9 +11,9 @@ fn a_repeated_sweep_computes_nothing_and_writes_the_same_bytes() {
 
     let second = project.sweep().json();
     assert_eq!((&second["done"], &second["cached"]), (&0.into(), &7.into()));
-    assert_eq!(project.num_started(""), num_started, "no cell was started again");
-    assert!(project.outputs() == outputs, "tables and figures are the same bytes");
-    assert!(project.page() == page, "the page is the same bytes");
+    assert_eq!(project.num_started(""), num_started, "a cell was started again");
+    assert!(project.outputs() == outputs, "the tables or figures differ");
+    assert!(project.page() == page, "the page differs");
 }
 
 #[test]
@@ -22,12 +22,12 @@ fn the_cost_table_adds_up_distillation_and_search() {
     let hours =
         |name: &str| -> Vec<f64> { cost.column(name).unwrap().f64().unwrap().into_no_null_iter().collect() };
     let (distil, search, total) = (hours("distil_hours"), hours("search_hours"), hours("total_hours"));
-    assert_eq!(total.len(), 4, "a row for each search");
+    assert_eq!(total.len(), 4, "the table does not have a row for each search");
     for row in 0..4 {
         assert!(distil[row] > 0.0 && search[row] > 0.0);
         assert_eq!(total[row], distil[row] + search[row]);
     }
-    assert_eq!(cost.column("pretrain_hours").unwrap().null_count(), 0, "the base was trained here");
+    assert_eq!(cost.column("pretrain_hours").unwrap().null_count(), 0, "`pretrain_hours` lacks a value");
 }
 
 #[test]

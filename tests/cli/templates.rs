@@ -119,7 +119,7 @@ fn chat_templates_are_refused_before_they_exhaust_the_memory() {
     ];
     let folder = valid_folder();
     let mut failures = Vec::new();
-    // The limits also apply to templates of tasks, so some of these are tried as well.
+    // Chat templates have the same limits as task templates, so some of `TEMPLATES` are tried as well.
     let task_templates = TEMPLATES.into_iter().filter(|template| !template.contains("regex")).step_by(5);
     for template in json_templates.into_iter().chain(task_templates) {
         folder.write("base/chat_template.jinja", with_text(template));

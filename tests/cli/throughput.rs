@@ -108,7 +108,11 @@ fn check_timing(timing: &Timing, timings: &[Timing]) {
         (&other.variant, &other.layers, other.size()) == (&timing.variant, &timing.layers, (16, 1))
     };
     let smallest = timings.iter().find(is_smallest).unwrap();
-    assert_eq!(timing.state_bytes, smallest.state_bytes * timing.batch_size, "at every context");
+    assert_eq!(
+        timing.state_bytes,
+        smallest.state_bytes * timing.batch_size,
+        "the state depends on the context"
+    );
     assert_eq!(timing.state_bytes == 0, timing.variant.is_none());
 }
 

@@ -22,7 +22,7 @@ fn results_are_reproduced_by_computing_them_again() {
     assert_eq!(summary["recomputed"].as_array().unwrap().len(), 3, "{summary}");
     assert_eq!(summary["differences"], json!([]));
     assert_eq!(summary["records"].as_u64().unwrap() as usize, project.num_records(""));
-    assert!(before == contents(), "`verify` writes nothing");
+    assert!(before == contents(), "`verify` changed a file");
 }
 
 #[test]

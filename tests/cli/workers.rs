@@ -34,7 +34,7 @@ fn start_searches(project: &Project) -> (RunningDtr, BTreeSet<u32>) {
     let has_two = || searching_processes(project).len() == 2;
     wait_until("a search in each worker, or the end", || has_two() || sweep.has_ended());
     let workers = searching_processes(project);
-    assert_eq!(workers.len(), 2, "each worker searches");
+    assert_eq!(workers.len(), 2, "not both workers started a search");
     (sweep, workers)
 }
 
@@ -60,13 +60,13 @@ fn two_workers_compute_every_cell_once_and_write_the_same_bytes() {
     assert_eq!(stderr.matches("2 workers run 4 cells side by side, each in at most ").count(), 1, "{stderr}");
     let trained: Vec<u32> =
         project.events("pretrain").iter().chain(&project.events("distil")).map(|(_, e)| e.process).collect();
-    assert!(trained.iter().all(|process| *process == trained[0]), "one process trains");
-    assert!(!searching_processes(&project).contains(&trained[0]), "other processes search");
-    assert!(project.outputs() == Project::finished(&[]).outputs(), "the outputs are the same bytes");
+    assert!(trained.iter().all(|process| *process == trained[0]), "several processes trained");
+    assert!(!searching_processes(&project).contains(&trained[0]), "the process that trained also searched");
+    assert!(project.outputs() == Project::finished(&[]).outputs(), "the outputs differ");
 
     let repeated = sweep_in_two(&project).arg("--json").success();
     assert_eq!(counts(&repeated), json!([0, 7, 0, 0, 0]));
-    assert!(!repeated.stderr().contains("side by side"), "no cell is left for workers");
+    assert!(!repeated.stderr().contains("side by side"), "the repeated sweep started workers");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn the_cell_of_a_killed_worker_fails_and_the_other_worker_goes_on() {
     assert_eq!(counts(&output), json!([6, 0, 1, 0, 0]), "{output:?}");
     let stderr = output.stderr();
     assert_eq!(stderr.matches("signal SIGKILL; its peak memory was").count(), 1, "{stderr}");
-    assert_eq!(project.num_started("search"), 4, "a sweep tries a cell once");
+    assert_eq!(project.num_started("search"), 4, "the sweep tried the failed cell again");
 
     assert_eq!(counts(&sweep_in_two(&project).arg("--json").exit(1)), json!([0, 6, 1, 0, 0]));
     let retried = sweep_in_two(&project).args(["--json", "--retry-failed"]).success();
@@ -98,9 +98,9 @@ fn ctrl_c_stops_all_workers_and_the_same_command_resumes() {
     assert_eq!(stderr.matches("interrupted").count(), 1, "{stderr}");
     assert!(stderr.contains("run the same command again to resume"), "{stderr}");
     let is_alive = |process: &u32| std::path::Path::new(&format!("/proc/{process}")).exists();
-    assert!(!workers.iter().any(is_alive), "all workers have ended");
+    assert!(!workers.iter().any(is_alive), "a worker is still running");
     let num_stopped = project.events("search").iter().filter(|(_, e)| e.kind == EventKind::Stopped).count();
-    assert_eq!(num_stopped, 2, "both searches were stopped");
+    assert_eq!(num_stopped, 2, "not both searches were stopped");
     sweep_in_two(&project).success();
     assert!(project.outputs() == Project::finished(SLOW_SEARCHES).outputs());
 }

@@ -55,7 +55,7 @@ INCLUDES = [cuda_headers(), SOURCES / "cuda"]
 
 
 def compile_source(path, defines, architecture):
-    """Compiles a source. Returns the compiler's log if that fails, and None otherwise."""
+    """Compiles a source. Returns None on success, and the compiler's log on failure."""
     options = [f"--gpu-architecture={architecture}", "--std=c++17", "-default-device"]
     options += [f"--include-path={folder}" for folder in INCLUDES]
     options = [option.encode() for option in options + defines.split()]

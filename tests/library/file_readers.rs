@@ -10,7 +10,7 @@ use dtr_core::error::Result;
 use crate::refusals::Refusals;
 use crate::temp_folder::TempFolder;
 
-/// A row that both readers accept.
+/// A row that tasks and corpora accept.
 pub const VALID_ROW: &str = "{\"question\": \"q\", \"label\": \"yes\", \"text\": \"t\"}\n";
 
 /// Creates a task over the rows of a file.
@@ -34,8 +34,8 @@ pub fn count_task_items(task: FileTask) -> Result<usize> {
     load_items(&Task { source: TaskSource::File(task) }, Split::Test).map(|items| items.len())
 }
 
-/// Reads the rows of a file for a task whose templates use no column. Returns the number of test items. The
-/// split of a row depends on all of its columns.
+/// Reads the rows of a file for a task, and returns the number of test items. The task's templates use no
+/// column, but every column is read, because all columns of a row decide its split.
 pub fn count_rows(path: &Path) -> Result<usize> {
     let splits = SplitPolicy::HeldOut;
     count_task_items(FileTask { prompt: "q".to_owned(), label: "0".to_owned(), splits, ..task(path) })

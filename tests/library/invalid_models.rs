@@ -153,7 +153,7 @@ fn every_tensor_must_exist_once_with_the_shape_of_the_config() {
         values[size / 2] = f32::NAN;
         let infinite = [&[f32::NEG_INFINITY][..], &vec![0.5; size - 1]].concat();
         for (fault, shape, values) in [
-            ("turned", turned, vec![0.5; size]),
+            ("transposed", turned, vec![0.5; size]),
             ("flat", vec![size, 1, 1], vec![0.5; size]),
             ("empty", vec![0], Vec::new()),
             ("not a number", shape.clone(), values),
@@ -247,7 +247,7 @@ fn a_missing_damaged_or_mismatched_file_is_refused() {
         let contents: [(&str, Option<Vec<u8>>); 12] = [
             ("missing", None),
             ("empty", Some(Vec::new())),
-            ("cut by a byte", Some(whole[..whole.len() - 2].to_vec())),
+            ("cut by two bytes", Some(whole[..whole.len() - 2].to_vec())),
             ("cut in half", Some(whole[..whole.len() / 2].to_vec())),
             ("twice", Some(whole.repeat(2))),
             ("zeros", Some(vec![0; whole.len()])),

@@ -182,7 +182,7 @@ fn entry_mut<'a>(value: &'a mut Value, path: &[String]) -> &'a mut Value {
     })
 }
 
-/// Returns the last key of a path. An error about the entry must contain this key.
+/// Returns the last table key of a path. An error about the entry must contain this key.
 fn last_key(path: &[String]) -> &str {
     path.iter().rev().find(|step| step.parse::<usize>().is_err()).map_or("", String::as_str)
 }
@@ -191,7 +191,7 @@ fn last_key(path: &[String]) -> &str {
 fn every_key_refuses_values_of_other_types_and_out_of_range() {
     let full: Value = Value::Table(FULL_MANIFEST.parse().unwrap());
     let folder = TempFolder::new();
-    load(&folder.write("main.toml", FULL_MANIFEST), &[]).expect("the original manifest is valid");
+    load(&folder.write("main.toml", FULL_MANIFEST), &[]).expect("the unchanged manifest is refused");
     let mut all = Vec::new();
     entry_paths(&full, &[], &mut all);
     let mut refusals = Refusals::default();
@@ -294,7 +294,7 @@ fn a_file_that_is_no_manifest_is_refused() {
             "cannot read",
         ),
         ("17 MiB", vec![b'#'; 17 << 20], "longer than"),
-        ("no end of a text", b"name = \"\"\"a\n\n".to_vec(), "cannot read"),
+        ("a string without an end", b"name = \"\"\"a\n\n".to_vec(), "cannot read"),
         ("a carriage return", b"name = \"a\"\rquestion = \"b\"".to_vec(), "cannot read"),
     ];
     for (case, text, message) in texts {
@@ -316,24 +316,24 @@ fn a_setting_that_no_sweep_can_use_is_refused() {
             "combinations",
         ),
         ("a long name", format!("name = \"{}\"", "a".repeat(101)), "cannot name an experiment"),
-        ("a name that leads out", "name = \"../../x\"".to_owned(), "cannot name an experiment"),
+        ("a name with `..`", "name = \"../../x\"".to_owned(), "cannot name an experiment"),
         ("an absolute name", "name = \"/etc/x\"".to_owned(), "cannot name an experiment"),
-        ("a repository that leads out", "models.hub.source.hub.repo = \"../../x\"".to_owned(), "repo"),
+        ("a repository with `..`", "models.hub.source.hub.repo = \"../../x\"".to_owned(), "repo"),
         ("an absolute repository", "models.hub.source.hub.repo = \"/etc\"".to_owned(), "repo"),
         ("a repository with a host", "models.hub.source.hub.repo = \"a@b:c/d\"".to_owned(), "repo"),
         ("no repository", "models.hub.source.hub.repo = \"\"".to_owned(), "repo"),
-        ("a revision that leads out", "models.hub.source.hub.revision = \"../../x\"".to_owned(), "revision"),
+        ("a revision with `..`", "models.hub.source.hub.revision = \"../../x\"".to_owned(), "revision"),
         ("a revision with a query", "models.hub.source.hub.revision = \"a?b#c\"".to_owned(), "revision"),
         ("no revision", "models.hub.source.hub.revision = \"\"".to_owned(), "revision"),
         ("no micro-batch", "pretrain.micro-batch-size = 0".to_owned(), "micro-batch-size"),
         (
-            "a micro-batch that does not divide",
+            "a micro-batch that does not divide the batch",
             "pretrain.micro-batch-size = 3".to_owned(),
             "micro-batch-size",
         ),
         ("a sequence of one token", "pretrain.sequence-length = 1".to_owned(), "sequence-length"),
         ("a negative budget as text", "distil.token-budget = \"-1M\"".to_owned(), "token-budget"),
-        ("a budget beyond numbers", "distil.token-budget = \"1e999M\"".to_owned(), "token-budget"),
+        ("a budget beyond the largest number", "distil.token-budget = \"1e999M\"".to_owned(), "token-budget"),
         ("no budget", "distil.token-budget = \"\"".to_owned(), "token-budget"),
     ] {
         let folder = TempFolder::new();
@@ -350,9 +350,9 @@ fn a_setting_that_no_sweep_can_use_is_refused() {
 fn a_circular_or_missing_extension_is_refused() {
     let mut refusals = Refusals::default();
     for (case, files, message) in [
-        ("itself", &[("main.toml", "extends = [\"main.toml\"]")][..], "extends itself"),
+        ("a file that extends itself", &[("main.toml", "extends = [\"main.toml\"]")][..], "extends itself"),
         (
-            "two in a circle",
+            "two files that extend each other",
             &[("main.toml", "extends = [\"a.toml\"]"), ("a.toml", "extends = [\"main.toml\"]")],
             "a.toml",
         ),
@@ -375,6 +375,6 @@ fn a_circular_or_missing_extension_is_refused() {
         chain.write(&format!("{at}.toml"), format!("extends = [\"{}.toml\"]", at + 1));
     }
     refusals.check("a chain of 500 files", &["33.toml", "32.toml"], || load(&chain.path("1.toml"), &[]));
-    refusals.check("a folder for a manifest", &["cannot read"], || load(chain.root(), &[]));
+    refusals.check("a folder in place of a manifest", &["cannot read"], || load(chain.root(), &[]));
     refusals.finish(11);
 }

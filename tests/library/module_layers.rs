@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::root;
 
-/// Returns the modules in the table of ARCHITECTURE.md, from the lowest layer to the highest.
+/// Returns the modules in the table of ARCHITECTURE.md, from the first row to the last. The first row is the
+/// lowest layer.
 fn documented_modules() -> Vec<String> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let section = text.split("## Modules of `src/`").nth(1).unwrap().split("\n## ").next().unwrap();
@@ -54,7 +55,7 @@ fn a_module_names_only_modules_above_it_in_the_table() {
         let source = fs::read_to_string(&path).unwrap();
         let is_higher = |name: &&str| layer(name).is_some_and(|layer| layer > own);
         let higher = named_modules(&source).filter(is_higher).filter(|_| !is_test);
-        violations.extend(higher.map(|name| format!("{} names crate::{name}", file.display())));
+        violations.extend(higher.map(|name| format!("{} must not name crate::{name}", file.display())));
     }
     assert!(violations.is_empty(), "{}", violations.join("\n"));
 }

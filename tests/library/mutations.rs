@@ -92,9 +92,9 @@ fn check_prefix_mutations(
     text: &str,
     read: impl Fn() -> Result<()>,
 ) {
-    assert!(!text.is_empty(), "an empty text would be found in any message");
+    assert!(!text.is_empty(), "`text` is empty, and every message contains an empty text");
     fs::write(path, valid).unwrap();
-    read().expect("the original file is valid");
+    read().expect("the unchanged file is refused");
     let mut num_refused = 0;
     let count = count * mutation_factor();
     for seed in 0..count {

@@ -51,11 +51,11 @@ fn parquet_that_is_cut_ragged_or_forged_is_refused() {
     let claims = [0x15, 2, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0];
     let forged = [b"PAR1", &claims[..], &(claims.len() as u32).to_le_bytes(), b"PAR1"].concat();
     check_file(&mut refusals, "a.parquet", &forged, &["its footer claims 2147483647 items in 1 bytes"]);
-    // Pages of 50 values whose headers claim -1 values. For them polars would allocate 2^61 bytes and abort.
+    // Pages of 50 values whose headers claim -1 values. Polars would allocate 2^61 bytes for each and abort.
     let mut forged = valid.clone();
     let header = [0x2c, 0x15, 2 * 50];
     let pages: Vec<_> = (0..forged.len() - 2).filter(|at| forged[*at..at + 3] == header).collect();
-    assert!(pages.len() >= 3, "each column has a page of 50 values");
+    assert!(pages.len() >= 3, "only {} pages of 50 values were found", pages.len());
     pages.into_iter().for_each(|at| forged[at + 2] = 1);
     check_file(&mut refusals, "a.parquet", &forged, &["claims -1 values"]);
     let numbers = parquet(vec![Column::new("text".into(), [1_i64, 2])]);
@@ -72,7 +72,7 @@ fn a_column_that_no_template_names_does_not_matter() {
     let valid = valid_parquet();
     let header = [0x2c, 0x15, 2 * 50];
     let mut forged = valid.clone();
-    let at = (0..forged.len() - 2).find(|at| forged[*at..at + 3] == header).expect("a page has 50 values");
+    let at = (0..forged.len() - 2).find(|at| forged[*at..at + 3] == header).expect("no page has 50 values");
     forged[at + 2] = 1;
     let folder = TempFolder::new();
     let task = task(&folder.write("a.parquet", forged));

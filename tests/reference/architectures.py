@@ -34,7 +34,7 @@ SHAPE = dict(
     max_position_embeddings=256,
     attn_implementation="eager",
 )
-# The published RoPE scaling, but with a context so short that it changes the logits of these prompts.
+# The published RoPE scaling with a shorter original context, so that it also affects these short prompts.
 LLAMA3 = dict(
     rope_type="llama3",
     rope_theta=500_000.0,

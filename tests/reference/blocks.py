@@ -4,8 +4,8 @@ recurrences on a CPU.
 The folder tests/fixtures/blocks/ gets two kinds of fixtures. The first kind is a recurrence: its inputs and
 outputs, and its final states and gradients at several lengths. The second kind is a whole layer: its
 weights, inputs, outputs, final state and gradients. GLA and Gated DeltaNet layers have the layout of
-flash-linear-attention, and JetBlock layers that of Jet-Nemotron. To match the number of query heads, the
-activations of key and value heads are repeated, not their weights.
+flash-linear-attention, and JetBlock layers that of Jet-Nemotron. Several query heads share a key head and a
+value head. The script repeats the activations of these heads, and not their weights.
 """
 
 import importlib.util
@@ -84,7 +84,7 @@ def recurrence_case(rule, case):
     return tensors
 
 
-# Whole layers of width 24 have 4 query heads and 2 key/value heads of width 8, without rotary positions.
+# The whole layers have width 24, 4 query heads and 2 key/value heads of width 8, and no rotary positions.
 WIDTH, QUERY_HEADS, KV_HEADS, HEAD = 24, 4, 2, 8
 GROUP_SIZE = QUERY_HEADS // KV_HEADS
 PROJECTIONS = {

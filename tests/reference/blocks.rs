@@ -11,9 +11,9 @@ use dtr_model::{
 };
 use dtr_ops::{gated_delta_recurrence, gla};
 
-/// The largest relative error of outputs and states in f32.
+/// The largest accepted relative error of outputs and states in f32.
 const MAX_FORWARD_ERROR: f64 = 1e-5;
-/// The largest relative error of gradients, which sum over all tokens, in f32.
+/// The largest accepted relative error of gradients in f32. A gradient is a sum over all tokens.
 const MAX_GRADIENT_ERROR: f64 = 1e-4;
 /// Sequence lengths around multiples of the chunk size.
 const SEQUENCE_LENGTHS: [usize; 7] = [1, 15, 63, 64, 65, 130, 257];
@@ -144,7 +144,7 @@ fn check_layer(name: &str, block: BlockConfig) {
         output.clone(),
         MAX_FORWARD_ERROR,
     );
-    let Some(MixerState::Recurrent { state, .. }) = state else { panic!("the state of a twin is recurrent") };
+    let Some(MixerState::Recurrent { state, .. }) = state else { panic!("the state is not recurrent") };
     assert_close(&format!("{name} final state"), state, reference.float_tensor("last"), MAX_FORWARD_ERROR);
 
     // The twin reads the same tokens in parts. The last four parts have one token each.

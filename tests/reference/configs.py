@@ -1,9 +1,9 @@
 """Writes the fixture of configurations: how Hugging Face transformers interprets each key of `config.json`.
 
-The file tests/fixtures/configs.json gets an entry for each change to a plain configuration and each
-architecture. The entry says whether the changed model computes the same logits and generates the same tokens
+The file tests/fixtures/configs.json gets an entry for each change to a plain configuration. For each
+architecture, the entry says whether the changed model computes the same logits and generates the same tokens
 as the plain model, and which values are in effect. If transformers refuses the configuration, the entry holds
-the error. The script needs no GPU and no tokenizer.
+the error instead. The script needs no GPU and no tokenizer.
 """
 
 import json
@@ -184,7 +184,7 @@ def compute(model):
 
 
 def values(config):
-    """Returns the values in effect. A Qwen2 config has no `head_dim`, so it is computed."""
+    """Returns the values in effect. A Qwen2 config has no `head_dim`, so this function computes the width."""
     rope = config.rope_parameters
     return {
         "num_layers": config.num_hidden_layers,

@@ -46,23 +46,27 @@ fn values(config: &DecoderConfig) -> Value {
     })
 }
 
-/// Describes how a configuration differs from the outcome in transformers. Returns `None` if it does not.
+/// Describes how a configuration differs from the outcome in transformers. Returns `None` if both agree.
 fn difference(parsed: &Result<DecoderConfig>, outcome: &Value, plain: &DecoderConfig) -> Option<String> {
     let (same_logits, same_tokens) = (&outcome["same_logits"], &outcome["same_tokens"]);
     let config = match parsed {
         // If transformers refuses a change, such as `null` for a flag, dtr may ignore the change.
         Ok(config) if outcome["error"].is_string() => {
-            return (!compute_the_same(config, plain)).then(|| "transformers refuses the change".to_owned());
+            return (!compute_the_same(config, plain))
+                .then(|| "transformers refuses the change, but dtr applies it".to_owned());
         }
         Ok(config) => config,
         Err(_) if *same_logits != true => return None,
-        Err(error) => return Some(format!("transformers ignores the change: {error}")),
+        Err(error) => return Some(format!("transformers ignores the change, but dtr refuses it: {error}")),
     };
     if compute_the_same(config, plain) != (*same_logits == true) {
-        return Some(format!("same logits as the plain config in transformers: {same_logits}"));
+        return Some(format!("`same_logits` is {same_logits} in transformers, and the opposite in dtr"));
     }
     if *same_logits == true && (*same_tokens == true) != config.cache_window.is_none() {
-        return Some(format!("same tokens in transformers: {same_tokens}, window {:?}", config.cache_window));
+        return Some(format!(
+            "`same_tokens` is {same_tokens} in transformers, but dtr has the window {:?}",
+            config.cache_window
+        ));
     }
     let (ours, there) = (values(config), &outcome["values"]);
     let differs = |(key, value): &(&String, &Value)| there[key.as_str()] != **value;
@@ -96,7 +100,7 @@ fn every_key_of_a_config_means_what_it_means_to_transformers() {
             }
         }
     }
-    println!("{} refused, {} the same, {} other than the plain model", counts[0], counts[1], counts[2]);
+    println!("{} refused, {} with the plain logits, {} with other logits", counts[0], counts[1], counts[2]);
     assert!(counts.iter().all(|count| *count > 20), "{counts:?}");
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }

@@ -65,6 +65,6 @@ fn openstax_is_packed_into_the_same_sequences_every_time() {
     let last = packed.pop().unwrap();
     assert!(packed.len() > 10, "{} documents", packed.len());
     let altered: Vec<_> = packed.iter().filter(|document| !documents.contains(**document)).collect();
-    assert!(altered.is_empty(), "not whole documents: {altered:?}");
-    assert!(documents.iter().any(|document| document.starts_with(last)), "the last document is cut short");
+    assert!(altered.is_empty(), "these texts are not documents of the corpus: {altered:?}");
+    assert!(documents.iter().any(|document| document.starts_with(last)), "the last text begins no document");
 }

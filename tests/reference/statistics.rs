@@ -15,14 +15,15 @@ use crate::support::fixture;
 struct Expected {
     /// Number of correct answers, number of items, confidence, lower bound, upper bound.
     wilson: Vec<(u64, u64, f64, f64, f64)>,
-    /// Number of items that only the first system answered correctly, number for only the second, p-value.
+    /// Number of items that only the first system answered correctly, number of items that only the second
+    /// system answered correctly, p-value.
     mcnemar: Vec<(u64, u64, f64)>,
     false_discovery: Vec<Family>,
     orders: Vec<Orders>,
     /// Size of the intersection, of the first set, of the second set and of the population, and the p-value.
     overlaps: Vec<(u64, u64, u64, u64, f64)>,
-    /// Number of items that only the first system answered correctly, number for only the second, number of
-    /// all items, confidence, lower bound, upper bound.
+    /// Number of items that only the first system answered correctly, number of items that only the second
+    /// system answered correctly, number of all items, confidence, lower bound, upper bound.
     bootstraps: Vec<(u64, u64, u64, f64, f64, f64)>,
 }
 
@@ -80,7 +81,7 @@ fn false_discovery_rates_are_those_of_statsmodels() {
 fn rank_correlations_are_those_of_scipy() {
     let check = |name: &str, computed: RankCorrelation, (coefficient, p_value): (f64, f64)| {
         check(name, computed.coefficient, coefficient, 1e-12);
-        // The p-value is a fraction of 1,000 orders. The bound is four standard errors plus one order.
+        // dtr estimates the p-value from 1,000 orders. The bound is four standard errors plus one order.
         let bound = 4.0 * (p_value * (1.0 - p_value) / 1000.0).sqrt() + 0.001;
         check(&format!("{name}, p"), computed.p_value, p_value, bound);
     };

@@ -70,7 +70,7 @@ fn harness_task(name: &str, path: &Path) -> Task {
     let set = format!("tasks.{name}.source.file.test={path:?}");
     let loaded = load(&folder.path().join("harness.toml"), &[set]).unwrap();
     let mut task = loaded.manifest.tasks[name].clone();
-    let TaskSource::File(file) = &mut task.source else { panic!("a task over files") };
+    let TaskSource::File(file) = &mut task.source else { panic!("the task does not read files") };
     file.validation.get_or_insert_default();
     task
 }
@@ -119,7 +119,7 @@ fn json_lines(path: &Path) -> Vec<Value> {
     fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Returns the rows of a published file of ARC or CommonsenseQA in the layout of their data sets on the hub.
+/// Reads a published file of ARC or CommonsenseQA. Returns its rows in the layout of the data set on the hub.
 fn multiple_choice_rows(path: &Path) -> Vec<Value> {
     let row = |row: Value| {
         let column = |key: &str| -> Vec<Value> {

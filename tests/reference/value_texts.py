@@ -1,13 +1,14 @@
-"""Writes the fixtures of values as text. The first fixture is the text that Jinja gives to JSON values, in the
-environments of lm-evaluation-harness and of transformers. The second fixture is Python's text of the values
-that pyarrow reads from Parquet columns of every type.
+"""Writes fixtures with the texts of values. The first fixture holds the texts that Jinja renders for JSON
+values, in environments that are set up as in lm-evaluation-harness and in transformers. The second fixture
+holds the texts that Python prints for the values that pyarrow reads from Parquet columns of every type.
 
 The folder tests/fixtures/values/ gets these files:
-- json.json holds values as JSON, templates, and for each template a JSON list with its text for each value.
-  The list has null where Jinja raises an error.
+- json.json holds values as JSON, and templates. For each environment and template, it also holds a JSON list
+  with the text for each value. The list has null where Jinja raises an error.
 - types.parquet has a column of every type. types-without-arrow.parquet has the same columns without Arrow's
   schema, which not every program writes.
-- parquet.json has a JSON list for each column: the texts of its values, alone and in a list.
+- parquet.json has two lists for each column: the text of each value, and the text of a Python list that holds
+  only this value.
 """
 
 import datetime as dt
@@ -192,7 +193,7 @@ def json_fixture():
     harness = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     parsed = [json.loads(value) for value in VALUES]
     environments = {"harness": harness.from_string, "transformers": _compile_jinja_template}
-    # For each environment and template: one line, which is a JSON list of the texts of all values.
+    # For each environment and template, a string: the JSON list of the texts of all values.
     texts = {
         name: [json.dumps([rendered(compiled(template), value) for value in parsed]) for template in TEMPLATES]
         for name, compiled in environments.items()

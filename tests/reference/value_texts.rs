@@ -1,5 +1,7 @@
-//! Compares the text of values with Jinja, in the environments of lm-evaluation-harness and of transformers.
-//! Compares the text of columns of Parquet files with Python and pyarrow.
+//! Checks that dtr's templates print values as Jinja prints them. The expected texts come from Jinja
+//! environments that are set up as in lm-evaluation-harness and in transformers.
+//!
+//! Also checks that dtr prints Parquet columns as Python prints the values that pyarrow reads from them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -49,10 +51,11 @@ fn may_differ(template: &str, value: &str) -> bool {
     REFUSED_TEMPLATES.contains(&template) || is_huge || template.contains("**") || template == "{{ -v }}"
 }
 
-/// Compares the text of each template for each value. `render` returns `None` if a value cannot be passed.
+/// Renders each template with each value, and compares the text with that of Jinja. `render` returns `None`
+/// for a value that cannot be passed to a template.
 ///
-/// If Jinja renders a text, dtr must render the same text. It may refuse the template where [`may_differ`]
-/// allows that.
+/// If Jinja renders a text, dtr must render the same text. Where [`may_differ`] returns true, dtr may refuse
+/// the template instead.
 fn check(environment: &str, render: impl Fn(&str, usize, &str) -> Option<Result<String>>) {
     let expected = read("values/json.json");
     let (values, templates) = (strings(&expected["values"]), strings(&expected["templates"]));
@@ -65,7 +68,8 @@ fn check(environment: &str, render: impl Fn(&str, usize, &str) -> Option<Result<
             let place = format!("{template} of {value}");
             match (computed, texts[index].as_deref()) {
                 (Ok(text), Some(expected)) if text == expected => {}
-                // A huge integer is an object, and the engine orders numbers and objects by their kind.
+                // The template engine stores a huge integer as an object. It orders objects and numbers by
+                // their kind, not by their value.
                 (Ok(_), Some(_)) if *template == "{{ v > 1 }}" && may_differ(template, value) => {}
                 (Ok(text), Some(expected)) => differing.push(format!("{place}: {text:?}, not {expected:?}")),
                 (Err(_), Some(_)) if may_differ(template, value) => num_refused += 1,

@@ -169,7 +169,7 @@ impl DtrOutput {
         String::from_utf8_lossy(&self.output.stderr).into_owned()
     }
 
-    /// Returns standard error on one line, without the frames of error messages.
+    /// Returns standard error on one line, without the boxes that are drawn around errors.
     pub fn message(&self) -> String {
         let text = self.stderr().replace(['│', '×', '\n'], " ").replace("help:", "hint:");
         text.split_whitespace().collect::<Vec<_>>().join(" ")

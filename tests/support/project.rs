@@ -27,8 +27,8 @@ const CELLS: &str = "cells-v2";
 
 /// Files that `Project::outputs` leaves out: the lock, and tables and pages that contain times.
 ///
-/// The tests compare only experiments without timings, so `throughput.parquet` and `speedup.parquet` are not
-/// in this list.
+/// The list omits `throughput.parquet` and `speedup.parquet`, because no compared experiment measures
+/// throughput.
 const NOT_COMPARED: [&str; 5] = ["stages.parquet", "table2.parquet", "cost.parquet", "index.html", ".lock"];
 
 /// Maximum time that a test waits for an event. Even on a busy machine, every event comes much sooner.
@@ -183,7 +183,7 @@ impl Project {
         };
         let outputs: Outputs =
             folders.iter().flat_map(|folder| self.files(folder)).filter_map(named).collect();
-        assert!(outputs.contains_key("searches.parquet"), "the report is written");
+        assert!(outputs.contains_key("searches.parquet"), "`searches.parquet` is missing");
         outputs
     }
 

@@ -85,7 +85,7 @@ impl CheckpointFile {
         match is_sound() {
             Ok(true) => Ok(false),
             Err(source) if source.kind() == ErrorKind::NotFound => Ok(false),
-            // A file that cannot be read is removed too. If the removal fails, the caller gets its error.
+            // A file that cannot be read is removed too. If the removal fails, its error is returned.
             Ok(false) | Err(_) => files::remove_if_present(&self.path).map(|()| true),
         }
     }

@@ -1,6 +1,6 @@
 //! Ends the process when work on untrusted input, such as a template, would exhaust the memory.
 //!
-//! Such work cannot be interrupted: a template engine may allocate much memory before it counts a step.
+//! A template engine may allocate much memory before it counts a step, and it cannot be interrupted.
 //! Therefore, a thread reads the process's memory use every 10 ms while the work runs. The thread ends the
 //! process if the memory use has grown by more than 1 GiB since the first reading.
 
@@ -76,7 +76,7 @@ fn watch_memory() {
         let mut running = WORK_STARTED
             .wait_while(lock_running(), |running| running.pieces.is_empty())
             .unwrap_or_else(PoisonError::into_inner);
-        // Systems without `/proc` have no memory limit.
+        // Without `/proc`, the memory use is unknown, so no limit applies.
         let Some(bytes) = process::resident_bytes() else { return };
         for work in &mut running.pieces {
             if bytes > *work.bytes_at_start.get_or_insert(bytes) + MAX_GROWTH_BYTES {

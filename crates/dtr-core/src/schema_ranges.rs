@@ -1,8 +1,8 @@
 //! Checks the numbers and lists of a configuration against the ranges in its JSON schema.
 //!
-//! The schema is the only place that states a range. Editors, the manual and this check read the range from
-//! the schema. A Rust type states a range in the attribute `#[schemars(range(min = 1, max = 8))]`, or with
-//! `extend("exclusiveMinimum" = 0)` for a bound that is itself excluded.
+//! A range is written once, in an attribute of a Rust type: `#[schemars(range(min = 1, max = 8))]`, or
+//! `extend("exclusiveMinimum" = 0)` for a bound that is itself excluded. The schema is generated from these
+//! attributes. Editors, the manual and this check read the ranges from the schema.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;

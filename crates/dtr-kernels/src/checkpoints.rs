@@ -13,11 +13,11 @@ pub(crate) const CHUNK: usize = 32;
 /// The states that a backward pass reads, for one block of their columns.
 pub(crate) struct StateCheckpoints<S: Simd> {
     columns: ColumnBlock,
-    /// The number of rows of a state.
+    /// The number of key channels, each of which has one vector pair in a state.
     state_rows: usize,
     /// The state before the first token of each chunk.
     checkpoints: Vec<VectorPair<S>>,
-    /// The state before each token of the current chunk, followed by the state after its last token.
+    /// The state before each token of the current chunk, followed by the state after the chunk's last token.
     chunk_states: Vec<VectorPair<S>>,
 }
 

@@ -27,8 +27,8 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
         sum = simd.mul_add_e_f32s(sum, rest, splat(*coefficient));
     }
     let fraction = simd.mul_add_e_f32s(sum, simd.mul_f32s(rest, rest), simd.add_f32s(rest, splat(1.0)));
-    // 2^integer is computed as a product of two powers of 2, because 2^-150 is not an f32. `both` is the sum
-    // of the biased exponents of the two powers.
+    // 2^integer may be too small or too large for an f32, so it is split into two powers of 2. `both` is the
+    // sum of the biased exponents of the two powers.
     let offset = simd.splat_u32s(254_u32.wrapping_sub(ROUND.to_bits()));
     let both = simd.add_u32s(simd.transmute_u32s_f32s(rounded), offset);
     let first = simd.wrapping_dyn_shr_u32s(both, simd.splat_u32s(1));

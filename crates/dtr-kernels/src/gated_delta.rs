@@ -153,7 +153,8 @@ struct DeltaRowGradients<'a> {
     v: &'a mut [f32],
     beta: &'a mut [f32],
     g: &'a mut [f32],
-    /// Holds the gradient of the final state before the backward pass, and of the initial state after it.
+    /// At first, the gradient of the final state. The backward pass replaces it with the gradient of the
+    /// initial state.
     state: &'a mut [f32],
 }
 

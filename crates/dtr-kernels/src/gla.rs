@@ -127,7 +127,8 @@ struct GlaRowGradients<'a> {
     k: &'a mut [f32],
     v: &'a mut [f32],
     g: &'a mut [f32],
-    /// Holds the gradient of the final state before the backward pass, and of the initial state after it.
+    /// At first, the gradient of the final state. The backward pass replaces it with the gradient of the
+    /// initial state.
     state: &'a mut [f32],
 }
 

@@ -29,7 +29,7 @@ impl RecurrenceShape {
 /// A rule that updates a row's state token by token.
 pub(crate) trait UpdateRule: Copy {
     /// Updates a block of the state's columns with the token at index `token`. `state` holds these columns,
-    /// as one vector pair for each of the state's `k` rows.
+    /// as one vector pair for each of the `k` key channels.
     fn update<S: Simd>(&self, simd: S, columns: ColumnBlock, token: usize, state: &mut [VectorPair<S>]);
 }
 

@@ -5,8 +5,8 @@ use rayon::prelude::*;
 
 use crate::ELEMENTS_PER_CHUNK;
 
-/// Returns `x / sqrt(mean(x²) + epsilon) · weight` of each row of `x`. `x` is a matrix `[n, d]`, and `weight`
-/// a vector `[d]`.
+/// Returns `x / sqrt(mean(x²) + epsilon) · weight` for each row of `x`. `x` is a matrix `[n, d]`, and
+/// `weight` is a vector `[d]`.
 pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
     let mut outputs = vec![0.0; x.len()];
     let chunk = (ELEMENTS_PER_CHUNK / weight.len()).max(1) * weight.len();

@@ -108,7 +108,8 @@ impl Case {
     }
 }
 
-/// The number of tokens, the key width, the value width, and the largest magnitude of the log decays.
+/// Each case has the number of tokens, the key width, the value width, and the largest magnitude of the log
+/// decays.
 const CASES: [(usize, usize, usize, f32); 5] =
     [(1, 3, 5, 0.1), (31, 16, 16, 0.5), (33, 8, 24, 3.0), (70, 17, 33, 0.05), (64, 4, 4, 20.0)];
 

@@ -233,7 +233,7 @@ impl Decoder {
     pub fn attention(&self, layer: usize) -> &FullAttention {
         match &self.layers[layer].attention {
             Mixer::Full(attention) => attention,
-            _ => unreachable!("every layer of a base has full attention"),
+            _ => unreachable!("a twin replaces the attention of layer {layer}"),
         }
     }
 
@@ -275,8 +275,8 @@ impl Decoder {
         dtr_ops::linear_f32(self.final_norm(x_nd), self.head())
     }
 
-    /// Returns the log-probability of each target. A target is a pair of the index of a row of `x_nd`, and
-    /// the token that follows the token of this row. `x_nd` holds hidden states after the last layer.
+    /// Returns the log-probability of each target. `x_nd` holds hidden states after the last layer, one row
+    /// per token. A target is a pair: the index of a row, and the token that follows the row's token.
     pub fn log_likelihoods(&self, x_nd: Tensor<2>, targets: &[(usize, u32)]) -> Vec<f32> {
         dtr_ops::token_log_likelihoods(&self.final_norm(x_nd), self.head(), targets)
     }

@@ -53,8 +53,8 @@ impl<'a> Hybrid<'a> {
 
     /// Returns the hidden states after the last layer, `[b, t, d]`, for token rows of equal lengths.
     ///
-    /// With a `state`, the tokens continue from this state, and the pass updates it. `left_pads` counts the
-    /// padding tokens at the beginning of each row, over all passes.
+    /// With a `state`, the tokens continue from this state, and the pass updates it. `left_pads` holds the
+    /// number of padding tokens at the beginning of each row. The padding may extend over several passes.
     pub fn forward(
         &self,
         ids: &[Vec<u32>],

@@ -100,7 +100,7 @@ mod tests {
                 let (least, most) = (gaps.iter().min().unwrap_or(&0), gaps.iter().max().unwrap_or(&0));
                 assert!(most - least <= 1, "{layers:?} of {num_layers}");
                 let (before, after) = (layers[0], num_layers - 1 - layers[layers.len() - 1]);
-                assert!(before.abs_diff(after) <= 1, "{layers:?} of {num_layers} are centred");
+                assert!(before.abs_diff(after) <= 1, "{layers:?} of {num_layers} are not centred");
             }
         }
     }

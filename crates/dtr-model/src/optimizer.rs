@@ -1,7 +1,7 @@
 //! AdamW over the parameters of a module, with f32 moments and clipping by the norm of the gradient.
 //!
 //! On a CPU, all parameters are concatenated into one vector, so that a step takes a dozen operations
-//! regardless of the number of parameters. On a GPU, one kernel launch updates each parameter.
+//! regardless of the number of parameters. On a GPU, each parameter is updated by its own kernel launch.
 
 use std::mem::replace;
 
@@ -184,7 +184,7 @@ impl AdamW {
         let Gradient { groups, norm } = gradient;
         let mut groups = self.groups.iter_mut().zip(groups);
         let mut update = |weights: Tensor<1>| {
-            let (group, gradient) = groups.next().expect("gradient and moments have the same groups");
+            let (group, gradient) = groups.next().expect("gradient and moments must have the same groups");
             group.update(weights, gradient, &norm, &step)
         };
         match is_cpu(&norm.device()) {

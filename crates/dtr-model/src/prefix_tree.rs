@@ -75,8 +75,8 @@ impl PrefixTree {
         }
     }
 
-    /// Converts the index of a token in this tree to its index in a tree of `times` copies, for the token in
-    /// copy number `copy`. Tokens are counted in the order of [`PrefixTreeStates::flatten`].
+    /// Returns the index of a token in copy number `copy` of a tree of `times` copies. `index` is the token's
+    /// index in this tree. Tokens are counted in the order of [`PrefixTreeStates::flatten`].
     pub(super) fn index_in_copy(&self, index: usize, copy: usize, times: usize) -> usize {
         let parts = std::iter::once(&self.prefixes).chain(self.suffixes.iter().map(|group| &group.rows));
         let mut start = 0;
@@ -86,7 +86,7 @@ impl PrefixTree {
             }
             start += size;
         }
-        panic!("token {index} of {start} tokens")
+        panic!("there is no token {index} in a tree of {start} tokens")
     }
 
     /// Returns the number of tokens, including padding.

@@ -13,8 +13,8 @@ fn difference(a: &Tensor<3>, b: &Tensor<3>) -> f32 {
     (a.clone() - b.clone()).abs().max().into_scalar()
 }
 
-/// Calls `check` with bases, and for each variant with a hybrid whose layers are all replaced and a hybrid in
-/// which one layer is replaced.
+/// Calls `check` with three bases. For each base and each variant, also calls it with two hybrids: in one,
+/// every layer is replaced, and in the other, only the middle layer is replaced.
 fn for_each_model(check: impl Fn(&str, &Hybrid<'_>)) {
     for (bias, norm) in [(false, false), (true, false), (false, true)] {
         let base = decoder(bias, norm);
@@ -137,7 +137,7 @@ fn a_file_with_a_missing_or_surplus_or_misshapen_tensor_is_refused() {
     misshapen.insert("layers.1.q_proj.weight", vec![1], vec![0.0]);
     assert!(format!("{:?}", read(&misshapen).unwrap_err()).contains("is [1], not ["));
     let other = NamedTensors::from_module(&mut twins(&variants()[1], &base));
-    assert!(read(&other).is_err(), "twins of another variant are refused");
+    assert!(read(&other).is_err(), "twins of another variant were accepted");
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_copied_twin_starts_from_the_bases_projections() {
                 copied += 1;
             }
         });
-        assert_eq!(copied, 9, "q, k, v with biases, two norms, o");
+        assert_eq!(copied, 9, "q, k and v with biases, two norms, and o must be copied");
     }
 }
 
@@ -177,7 +177,7 @@ fn the_jet_generator_can_learn() {
         let at = names.iter().position(|name| name == expected).unwrap();
         gradients[at].clone().abs().max().into_scalar::<f32>()
     };
-    assert!(size("dynamic_conv1d.w2.weight") > 0.0, "the second layer gets a gradient");
+    assert!(size("dynamic_conv1d.w2.weight") > 0.0, "the second layer got no gradient");
 }
 
 #[test]

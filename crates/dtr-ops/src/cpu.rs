@@ -7,7 +7,7 @@ use dtr_kernels::RecurrenceShape;
 
 /// Returns the primitive of a tensor that is on a CPU and on no autodiff graph.
 pub(crate) fn into_flex<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-    tensor.try_into_primitive::<Flex>().expect("CPU kernels compute with tensors on CPUs")
+    tensor.try_into_primitive::<Flex>().expect("the tensor must be on a CPU, without autodiff")
 }
 
 /// Returns the tensor that holds a primitive.
@@ -17,7 +17,7 @@ pub(crate) fn from_flex<const D: usize>(primitive: FlexTensor) -> Tensor<D> {
 
 /// Returns the elements of a contiguous f32 tensor.
 pub(crate) fn elements(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice().expect("tensors were made contiguous and are f32")
+    tensor.as_slice().expect("the tensor must be contiguous and f32")
 }
 
 /// Returns a tensor with the shape of `tensor` and the elements `elements`.

@@ -3,7 +3,7 @@
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device};
 
-/// Returns the dtype that is fastest on the device: bf16 on CUDA devices, f32 on processors.
+/// Returns the dtype that is fastest on the device: bf16 on CUDA devices, f32 on CPUs.
 pub fn preferred_dtype(device: &Device) -> DType {
     match device.as_dispatch() {
         #[cfg(feature = "cuda")]
@@ -12,14 +12,14 @@ pub fn preferred_dtype(device: &Device) -> DType {
     }
 }
 
-/// Returns whether the device is a processor. On a processor, unlike on a GPU, operations of several threads
-/// run in parallel.
+/// Returns whether the device is a CPU. On a CPU, unlike on a GPU, operations of several threads run in
+/// parallel.
 pub fn is_cpu(device: &Device) -> bool {
     matches!(device.as_dispatch(), DispatchDevice::Flex(_))
 }
 
 /// Runs `work` on the thread that submits operations to the device, so that no operation of `work` switches
-/// threads. On a GPU, this is burn's server thread. On a processor, it is the calling thread.
+/// threads. On a GPU, this is burn's server thread. On a CPU, it is the calling thread.
 ///
 /// # Panics
 /// Panics if `work` panics.

@@ -14,8 +14,8 @@ pub fn merge_heads(x: Tensor<4>) -> Tensor<3> {
     x.swap_dims(1, 2).reshape([batch, time, heads * width])
 }
 
-/// Repeats each head `times` times in a row, from `[b, g, t, k]` to `[b, g·times, t, k]`. In grouped-query
-/// attention, query heads `i·times .. (i+1)·times` use key/value head `i`.
+/// Repeats each head `times` times, from `[b, g, t, k]` to `[b, g·times, t, k]`. The copies of a head are
+/// neighbours. In grouped-query attention, query heads `i·times .. (i+1)·times` use key/value head `i`.
 pub(crate) fn repeat_heads(x: Tensor<4>, times: usize) -> Tensor<4> {
     if times == 1 {
         return x;

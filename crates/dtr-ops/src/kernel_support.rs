@@ -3,7 +3,7 @@
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Tensor};
 
-/// Returns whether the kernels of `dtr-kernels` support `x`: f32 on a processor. `x` may be on an autodiff
+/// Returns whether the kernels of `dtr-kernels` support `x`: f32 on a CPU. `x` may be on an autodiff
 /// graph.
 pub(crate) fn has_cpu_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     matches!((inner_device(x).as_dispatch(), x.dtype()), (DispatchDevice::Flex(_), DType::F32))

@@ -2,7 +2,7 @@
 //! projections, losses and AdamW.
 //!
 //! Each operation has a folder. `mod.rs` holds the public function and its portable form in burn's tensor
-//! operations. `cpu.rs` and `cuda.rs` hold faster forms, with their gradients, for f32 on a processor
+//! operations. `cpu.rs` and `cuda.rs` hold faster forms, with their gradients, for f32 on a CPU
 //! (`dtr-kernels`) and for f32 and bf16 on CUDA devices (the folder's `.cu` files). `naive.rs` holds the slow
 //! reference that tests compare every form with. The public function picks the form by the device and the
 //! dtype of its input.

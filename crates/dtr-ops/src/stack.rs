@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-/// Returns `row` as a tensor that broadcasts to a tensor of shape `dims`. `row` has `dims[D - 1]` elements
-/// for each layer of a stack. The first dimension of `dims` holds the rows of all layers, one layer after
-/// another.
+/// Returns the parameter `row` as a tensor that broadcasts to a tensor of shape `dims`. `row` has
+/// `dims[D - 1]` elements for each layer of a stack. The first dimension of `dims` is the batch, which holds
+/// the sequences of all layers, one layer after another.
 pub(crate) fn broadcast_layers<const D: usize>(row: &Tensor<1>, dims: [usize; D]) -> Tensor<D> {
     let width = dims[D - 1];
     let layers = row.dims()[0] / width;

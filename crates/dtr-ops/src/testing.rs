@@ -22,7 +22,7 @@ pub enum Case {
 
 pub const CASES: [Case; 3] = [Case::Mild, Case::StrongDecay, Case::Correlated];
 
-/// Returns uniformly distributed f64 numbers on the processor. The numbers depend only on the arguments.
+/// Returns uniformly distributed f64 numbers on the CPU. The numbers depend only on the arguments.
 pub fn random<const D: usize>(name: &str, shape: [usize; D], low: f64, high: f64) -> Tensor<D> {
     let mut rng = Seed(11).child(name).rng();
     let values: Vec<f64> = (0..shape.iter().product()).map(|_| rng.random_range(low..high)).collect();

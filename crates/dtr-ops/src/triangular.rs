@@ -4,11 +4,12 @@
 use burn::tensor::Tensor;
 
 /// Builds lower-triangular matrices `[m, n, c, c]` from their diagonals `[m, n, c]` and a function that
-/// returns the blocks below the diagonal at each level.
+/// computes the blocks below the diagonal.
 ///
-/// `merged` holds the diagonal blocks of size `half` that have been built so far, `[m, n·c/half, half,
-/// half]`. For each pair of neighbouring blocks, `below(half, merged)` returns the block that is below the
-/// first and left of the second, `[m, n·c/(2·half), half, half]`.
+/// Each step merges pairs of neighbouring diagonal blocks of size `half`, starting from size 1, and calls
+/// `below(half, blocks)` once. `blocks` holds these diagonal blocks, `[m, n·c/half, half, half]`. `below`
+/// returns for each pair the block that is below the first and left of the second,
+/// `[m, n·c/(2·half), half, half]`.
 pub(crate) fn merge_blocks(diagonal: Tensor<3>, below: impl Fn(usize, &Tensor<4>) -> Tensor<4>) -> Tensor<4> {
     let [outer, chunks, size] = diagonal.dims();
     let mut blocks = diagonal.reshape([outer, chunks * size, 1, 1]);

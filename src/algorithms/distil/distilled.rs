@@ -9,7 +9,7 @@ use super::DistilResult;
 
 /// Distilled twins of successive layers, in host memory, with the losses of their training.
 pub struct DistilledTwins {
-    /// The losses, in the form in which the cell's record stores them.
+    /// The losses, as the cell's record stores them.
     pub result: DistilResult,
     pub(super) tensors: NamedTensors,
 }

@@ -129,7 +129,7 @@ impl Student {
         &mut self.trainers
     }
 
-    /// Records the losses of a step. If one of them is an error, records the first error instead.
+    /// Records the losses of a step. If a loss is an error or has diverged, records the error instead.
     pub(super) fn finish_step(&mut self, losses: Vec<Result<StepLoss>>) {
         let recorded = losses
             .into_iter()

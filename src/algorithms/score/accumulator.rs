@@ -50,7 +50,8 @@ impl<'a> ScoreAccumulator<'a> {
         self.tokens
     }
 
-    /// If `prune_below` prunes the candidate before all items are scored, returns the bounds of its score.
+    /// Returns the bounds of the score if the candidate can be pruned now: some items are still to be scored,
+    /// and `prune_below` prunes the upper bound. Otherwise returns `None`.
     pub fn pruned_bounds(&self, prune_below: &PruneBelow) -> Option<ScoreBounds> {
         let num_items = self.num_missing.len() as u64;
         let num_open = self.num_missing.iter().filter(|missing| **missing > 0).count() as u64;
@@ -75,7 +76,7 @@ impl<'a> ScoreAccumulator<'a> {
     /// Returns the score. All items must have been scored.
     pub fn result(&self) -> ScoreResult {
         let items: Vec<ItemScore> = self.complete_items().collect();
-        assert_eq!(items.len(), self.num_missing.len(), "every item of the split has been scored");
+        assert_eq!(items.len(), self.num_missing.len(), "some items of the split are not scored yet");
         let num_correct = items.iter().filter(|item| item.is_correct()).count() as u64;
         let num_items = items.len() as u64;
         ScoreResult {

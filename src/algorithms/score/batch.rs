@@ -123,7 +123,7 @@ impl Batch {
         let hidden_nd =
             hidden_states_at(runs, &self.trees, &self.indices, |layer| self.states_before(base, layer));
         let num_indices = self.indices.len();
-        let row = |index: &usize| self.indices.binary_search(index).expect("`indices` is complete");
+        let row = |index: &usize| self.indices.binary_search(index).expect("`indices` holds every index");
         let rows_of_run = |run| {
             let targets = self.targets.iter();
             targets.map(move |(index, target)| (run * num_indices + row(index), target.token))

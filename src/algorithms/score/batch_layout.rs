@@ -1,4 +1,4 @@
-//! The layout of a batch: where the tokens of its rows are, and where the hidden states are that predict its
+//! The layout of a batch: the positions of the tokens of its rows, and of the hidden states that predict its
 //! targets.
 
 use std::cmp::Reverse;
@@ -9,8 +9,8 @@ use crate::data::scoring_requests::{PrefixGroup, ScoringRequests, TargetToken};
 /// The layout of the groups of rows in a batch. The rows of a group share a prefix. The other tokens of a row
 /// are its suffix.
 ///
-/// Prefixes that have suffixes are padded on the left, so that the suffixes follow directly. Other rows are
-/// padded on the right, where a causal model never attends to the padding.
+/// If the batch has suffixes, prefixes are padded on the left, so that each suffix follows its prefix
+/// directly. If it has none, rows are padded on the right, where a causal model never attends to the padding.
 pub(super) struct BatchLayout<'a> {
     requests: &'a ScoringRequests,
     groups: &'a [&'a PrefixGroup],

@@ -1,4 +1,4 @@
-//! The score of a candidate, or its bounds if the candidate was pruned.
+//! The score of a candidate. If the candidate was pruned, only the bounds of its score are known.
 
 use super::{ScoreBounds, ScoreResult};
 
@@ -11,7 +11,7 @@ pub enum CandidateScore {
     Pruned {
         /// The bounds of the score when the candidate was pruned.
         bounds: ScoreBounds,
-        /// The number of tokens that were scored until then.
+        /// The number of tokens that were scored before the candidate was pruned.
         tokens: u64,
     },
 }

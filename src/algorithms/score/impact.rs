@@ -64,7 +64,7 @@ fn answer_classes(requests: &ScoringRequests, items: &[usize]) -> Result<Vec<usi
             items.len(),
             answers.len()
         ))
-        .hint("choose another `search.strategy`: `impact` needs tasks whose items share their answers"));
+        .hint("choose another `search.strategy`: `impact` needs a task with few different answers"));
     }
     let classes: BTreeMap<&str, usize> =
         answers.into_iter().enumerate().map(|(class, answer)| (answer, class)).collect();

@@ -38,8 +38,9 @@ fn num_correct(fold: usize, classes: &[usize], train: &GramMatrix, test: &GramMa
     test_items.iter().filter(is_correct).count()
 }
 
-/// A trained probe. Its score of a class is the class's mean plus a sum over the training items. The term of
-/// an item is the inner product of the tested state and the item's state, times the item's weight.
+/// A trained probe. Its score of a class is the class's frequency (`means`) plus a sum over the training
+/// items. The term of a training item is the inner product of the tested state and the item's state, times
+/// the item's weight for the class.
 struct Probe {
     /// The frequency of each class among the training items.
     means: Vec<f64>,
@@ -146,7 +147,7 @@ mod tests {
         assert_eq!(probe_accuracy(&classes, &of_negated, &of_negated), probe_accuracy(&classes, &own, &own));
         assert!(
             probe_accuracy(&classes, &own, &across) < 0.1,
-            "a probe predicts the opposite for negated states"
+            "a probe must mispredict the class of negated states"
         );
     }
 

@@ -45,8 +45,8 @@ impl<'a> Scorer<'a> {
     /// Creates a scorer that divides the items into parts. It may prune a candidate after each part.
     ///
     /// `base_score` is the base's score on the same items. Items are scored in ascending order of margin. An
-    /// item's margin is the base's score of the right choice minus its highest score of another choice. A
-    /// losing candidate probably fails the first items, so it is pruned early.
+    /// item's margin is the base's score of the right choice minus the base's highest score of any other
+    /// choice. A losing candidate probably fails the first items, so it is pruned early.
     pub fn with_pruning_parts(
         base: &'a Decoder,
         twins: Option<&'a Twins>,
@@ -163,8 +163,7 @@ impl<'a> Scorer<'a> {
             })
         };
         let scores = if is_cpu { run()? } else { run_on_device_thread(&base.device(), run)? };
-        // There is one entry per batch and evaluation. The entries of the first batch, one per evaluation,
-        // come first.
+        // There is one entry for each batch and evaluation, ordered by batch and then by evaluation.
         let scores: Vec<Vec<TokenLogLikelihood>> = scores.into_iter().flatten().collect();
         let num_evaluations = evaluations.len();
         for (index, evaluation) in evaluations.iter_mut().enumerate() {
@@ -174,8 +173,9 @@ impl<'a> Scorer<'a> {
         Ok(())
     }
 
-    /// Returns the same result as [`Scorer::score_with_pruning`] for `candidate`, but takes the candidate's
-    /// score from `known` and does not run the model. A losing candidate is pruned after the same part.
+    /// Returns the same result as [`Scorer::score_with_pruning`] for `candidate`, without running the model.
+    /// `known` is the candidate's complete score. A losing candidate is still pruned, with the bounds that
+    /// scoring it part by part would give.
     pub fn prune_with_known_score(&self, candidate: &Candidate<'_>, known: ScoreResult) -> CandidateScore {
         let Some(prune_below) = &candidate.prune_below else { return CandidateScore::Complete(known) };
         let mut scores = ScoreAccumulator::new(self.requests);
@@ -195,8 +195,8 @@ impl<'a> Scorer<'a> {
         CandidateScore::Complete(known)
     }
 
-    /// Makes `incumbent` the hybrid whose hidden states are cached. Removes the cached states from the first
-    /// layer on in which it differs from the previous incumbent.
+    /// Makes `incumbent` the hybrid whose hidden states are cached. Keeps the cached states of the layers
+    /// before the first layer in which the new and the previous incumbent differ, and removes the others.
     fn set_incumbent(&mut self, incumbent: &Mask) {
         if let Some(layer) = self.incumbent.first_difference(incumbent) {
             self.parts.iter_mut().flatten().for_each(|batch| batch.truncate_cache(layer as usize));

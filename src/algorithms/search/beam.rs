@@ -15,10 +15,12 @@ use crate::algorithms::score::ScoreBounds;
 /// equal scores, the lexicographically lowest is the best. A beam of width 1 finds the same hybrids as the
 /// greedy search.
 ///
-/// The best mask of a round is its winner. Only the winner is compared with the threshold, because another
-/// mask of the beam may score below the threshold and still lead to the next winner. A mask that extends two
-/// masks of the beam is tried only once. With pruning, a candidate is pruned once it cannot enter the beam
-/// that the preceding batches have filled. Pruning does not change the outcome.
+/// The best mask of a round is its winner. Only the winner is compared with the threshold of `stop`, because
+/// another mask of the beam may score below the threshold and still lead to the next winner. A mask that
+/// extends two masks of the beam is tried only once.
+///
+/// If `policy` prunes, a candidate is pruned as soon as it cannot enter the beam. The beam holds the best
+/// masks of the round's earlier batches. Pruning does not change the outcome.
 pub fn beam_search(
     width: usize,
     layer_order: &[u32],

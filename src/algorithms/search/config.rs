@@ -13,9 +13,9 @@ pub struct SearchConfig {
     pub strategy: SearchStrategy,
     /// When the search stops.
     pub stop: StopCriterion,
-    /// Whether candidates are pruned: the scoring of a candidate stops as soon as it can neither win its
-    /// round nor enter the beam. Pruning does not change the outcome. For a pruned candidate, only bounds of
-    /// the score are known. Only `greedy` and `beam` prune candidates.
+    /// If true, the search prunes candidates: it stops scoring a candidate as soon as the candidate can
+    /// neither win its round nor enter the beam. Pruning does not change the outcome. For a pruned candidate,
+    /// only bounds of the score are known. Only `greedy` and `beam` prune candidates.
     pub prune: bool,
 }
 
@@ -47,11 +47,12 @@ pub enum SearchStrategy {
         /// Seed of the order.
         seed: Seed,
     },
-    /// Each round replaces one more layer. Layers are ordered by the base's score with only that layer
-    /// replaced, the highest score first.
+    /// Each round replaces one more layer. A layer's rank is the base's score with only this layer replaced.
+    /// The layer with the highest score is replaced first.
     LocalImportance {},
-    /// Each round replaces one more layer. Layers are ordered by the paper's impact score, the lowest first.
-    /// The impact score is the loss of accuracy of linear probes with only that layer replaced.
+    /// Each round replaces one more layer. The layer with the lowest impact score (of the paper) is replaced
+    /// first. A layer's impact score is the drop in the accuracy of linear probes with only this layer
+    /// replaced.
     Impact {},
     /// Each round extends each of the best hybrids of the previous round by every remaining layer, and keeps
     /// the best candidates.

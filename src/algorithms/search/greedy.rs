@@ -10,11 +10,11 @@ use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion};
 use crate::algorithms::candidate::{Candidate, PruneBelow};
 use crate::algorithms::score::ScoreBounds;
 
-/// A layer that a round tried, with the bounds of the score of the incumbent extended by this layer.
+/// A layer that a round tried, and the score bounds of the hybrid that adds this layer to the incumbent.
 type ScoredLayer = (u32, ScoreBounds);
 
-/// Replaces layers one by one: each round scores the replacement of every remaining full-attention layer and
-/// keeps the layer with the highest score. Of equal scores, the lowest layer wins.
+/// Replaces layers one by one. Each round scores the replacement of every remaining full-attention layer, and
+/// keeps the replacement with the highest score. If scores are equal, the lowest layer wins.
 ///
 /// The first round tries layers in `layer_order`. Each later round tries them in descending order of their
 /// scores in the previous round. The order, the batch size and pruning do not change the outcome. Only the
@@ -63,7 +63,7 @@ fn score_round(state: &mut SearchState<'_>, order: &[u32], policy: BatchPolicy) 
     Ok(scored)
 }
 
-/// Returns the layer with the highest exact score, and the score. Of equal scores, the lowest layer wins.
+/// Returns the layer with the highest exact score, and the score. The lowest layer wins a tie.
 fn find_winner(scored: &[ScoredLayer]) -> Option<(u32, f64)> {
     let exact = scored.iter().filter_map(|(layer, bounds)| Some((*layer, bounds.score()?)));
     exact.reduce(|best, one| match one.1.total_cmp(&best.1) {

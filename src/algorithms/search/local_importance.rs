@@ -1,5 +1,5 @@
-//! Local importance, one of the paper's baselines: layers are ranked once, each by the base's score with only
-//! this layer replaced.
+//! Local importance, one of the paper's baselines. It ranks the layers once. A layer's rank depends on the
+//! score of the hybrid that replaces only this layer.
 
 use dtr_core::error::Result;
 use dtr_model::Mask;
@@ -9,7 +9,7 @@ use super::{BatchPolicy, ScoreFn, SearchOutcome, StopCriterion, nested_masks};
 use crate::algorithms::candidate::Candidate;
 
 /// Scores the base with each single layer replaced, then replaces layers one by one in descending order of
-/// these scores. Of equal scores, the lowest layer is first.
+/// these scores. If scores are equal, the lowest layer comes first.
 ///
 /// The first round has the same candidates as the first round of a greedy search. Each later round has a
 /// single candidate.

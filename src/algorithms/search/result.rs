@@ -9,8 +9,8 @@ use crate::algorithms::score::ScoreBounds;
 pub struct Trial {
     /// The round, counted from 1.
     pub round: u32,
-    /// The layer that the candidate replaces in addition to the layers of the previous round's winner, or
-    /// `None` if it does not extend the winner by one layer.
+    /// The layer that the candidate adds to the layers of the previous round's winner. `None` if the
+    /// candidate is not that winner with one more layer.
     pub layer: Option<u32>,
     /// All layers that the candidate replaces, in ascending order.
     pub layers: Vec<u32>,
@@ -23,8 +23,8 @@ pub struct Trial {
 pub struct Round {
     /// The round, counted from 1.
     pub round: u32,
-    /// The layer that the winner replaces in addition to the layers of the previous round's winner, or `None`
-    /// if it does not extend that winner by one layer.
+    /// The layer that the winner adds to the layers of the previous round's winner. `None` if the winner is
+    /// not the previous winner with one more layer.
     pub layer: Option<u32>,
     /// All layers that the winner replaces, in ascending order.
     pub layers: Vec<u32>,

@@ -7,8 +7,8 @@ use dtr_model::Mask;
 use super::state::SearchState;
 use super::{ScoreFn, SearchOutcome, StopCriterion};
 
-/// Scores evenly spread layers. Each round replaces one layer more than the round before. The masks of
-/// successive rounds are not nested.
+/// Scores hybrids whose replaced layers are spread evenly. Each round replaces one layer more than the round
+/// before. The masks of successive rounds are not nested.
 pub fn uniform_search(
     num_layers: u32,
     stop: &StopCriterion,

@@ -31,9 +31,9 @@ pub struct OperationTime {
 pub struct OperationMemory {
     /// The name of the operation.
     pub operation: String,
-    /// Bytes by which the operation and all work before it have reduced the device's free memory. `None` if
-    /// the device does not report its free memory.
+    /// The device's free memory before the benchmark, minus its free memory after this operation, in bytes.
+    /// `None` if the device does not report its free memory.
     pub allocated_bytes: Option<u64>,
-    /// Bytes that the memory estimate of a sweep predicts for the operation.
+    /// The memory that the estimate of a sweep predicts for the operation, in bytes.
     pub predicted_bytes: u64,
 }

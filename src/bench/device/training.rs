@@ -52,7 +52,8 @@ impl DeviceBench<'_> {
     }
 
     /// Measures the time and the memory of a distillation step. The step trains twins of all layers for each
-    /// of `variants`. Measures nothing if the predicted memory exceeds `free_bytes`.
+    /// of `variants`. `free_bytes` is the device's free memory before the benchmark. Measures nothing if the
+    /// predicted memory exceeds it.
     pub(super) fn measure_distillation(
         &self,
         base: &Decoder,
@@ -84,7 +85,7 @@ impl DeviceBench<'_> {
         })?;
         drop(students);
         self.report_batch_time(operation.clone(), seconds);
-        // If other processes have freed memory in the meantime, the difference is 0 rather than negative.
+        // Other processes may have freed memory in the meantime. A negative difference becomes 0.
         let allocated_bytes =
             free_bytes.zip(free_bytes_now()).map(|(before, now)| before.saturating_sub(now));
         (self.on_measurement)(&Measurement::Memory(OperationMemory {

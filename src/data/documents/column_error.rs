@@ -12,8 +12,8 @@ pub(super) fn missing_column_error(position: &dyn fmt::Display, column: &str, ex
         .hint(format!("set `column` to the text column, one of {existing}"))
 }
 
-/// Returns the error for a value that is not text. `position` names the value's row or file, and `kind` its
-/// type.
+/// Returns the error for a value that is not text. `position` names the row or the file of the value. `kind`
+/// names its type.
 pub(super) fn not_text_error(position: &dyn fmt::Display, column: &str, kind: &str) -> Error {
     Error::manifest(format!("{position} holds {kind} in `{column}`, not text"))
         .hint("set `column` to the text column")

@@ -59,9 +59,9 @@ pub fn check_first_documents(corpus: &FileCorpus) -> Result<()> {
     Ok(())
 }
 
-/// The number of documents after which the check of a file ends.
+/// The check of a file ends after this number of documents.
 const NUM_CHECKED_DOCUMENTS: usize = 64;
-/// The size of the checked documents, in bytes, at which the check of a file ends.
+/// The check of a file also ends after documents of this total size, in bytes.
 const NUM_CHECKED_BYTES: usize = 1 << 16;
 
 fn check_file(file: &MaybeCompressedFile, corpus: &FileCorpus) -> Result<()> {

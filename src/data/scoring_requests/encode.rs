@@ -16,8 +16,8 @@ pub(super) struct EncodedChoice {
 /// Tokenizes the choices of `item`, which has the index `index` among the task's items.
 ///
 /// # Errors
-/// Fails if the prompt has no tokens, or if a choice has no tokens after those of the prompt, or more than
-/// `max_row_tokens`.
+/// Fails if a prompt has no tokens, or if a choice adds no tokens to its prompt. Fails if a choice has more
+/// than `max_row_tokens` tokens.
 pub(super) fn encode_item(
     tokenizer: &Tokenizer,
     index: usize,
@@ -51,7 +51,7 @@ pub(super) fn encode_item(
 /// holds the tokens of a prompt and a choice, without the last token.
 ///
 /// # Errors
-/// Fails if the prompt or the choice has no tokens, or if all tokens of the prompt would be cut.
+/// Fails if the prompt has no tokens, if the choice adds none, or if all tokens of the prompt would be cut.
 fn num_cut_tokens(
     item: &Item,
     choice: usize,
@@ -64,7 +64,7 @@ fn num_cut_tokens(
         return Err(Error::failed(format!("the prompt of item `{id}` has no tokens")));
     }
     if num_tokens <= num_prompt_tokens {
-        return Err(Error::failed(format!("choice {choice} of item `{id}` has no tokens of its own")));
+        return Err(Error::failed(format!("choice {choice} of item `{id}` adds no tokens to its prompt")));
     }
     let num_cut = (num_tokens - 1).saturating_sub(max_row_tokens);
     if num_cut >= num_prompt_tokens {

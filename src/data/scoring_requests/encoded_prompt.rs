@@ -4,8 +4,8 @@ use super::Item;
 use dtr_core::error::{Error, Result};
 use dtr_model::Tokenizer;
 
-/// A prompt and the number of its tokens. It is kept for the next choice of an item, because the choices of
-/// an item usually share one prompt.
+/// A prompt and the number of its tokens. The next choice of an item reuses it, because the choices of an
+/// item usually share one prompt.
 #[derive(Default)]
 pub(super) struct EncodedPrompt<'a> {
     text: Option<&'a str>,
@@ -46,8 +46,8 @@ impl<'a> EncodedPrompt<'a> {
         let tokens = tokenizer.encode(&format!(" {text}"), false)?;
         let prefix = tokenizer.prefix_token().ok_or_else(|| {
             Error::failed(format!(
-                "the prompt of item `{}` is empty, and the tokenizer's files name neither `bos_token` nor \
-                 `eos_token` to score its choices after",
+                "cannot score item `{}`: its prompt is empty, and the tokenizer's files name neither \
+                 `bos_token` nor `eos_token`",
                 item.id
             ))
         })?;

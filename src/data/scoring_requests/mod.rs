@@ -54,8 +54,8 @@ impl ScoringRequests {
     /// token. A row of more than `max_row_tokens` tokens is truncated on the left.
     ///
     /// # Errors
-    /// Fails if a prompt has no tokens, or if a choice has no tokens after those of its prompt, or more than
-    /// `max_row_tokens`.
+    /// Fails if a prompt has no tokens, or if a choice adds no tokens to its prompt. Fails if a choice has
+    /// more than `max_row_tokens` tokens.
     pub fn new(
         tokenizer: &Tokenizer,
         items: Vec<Item>,
@@ -253,7 +253,9 @@ mod tests {
         assert_eq!(scored(&requests, 1), byte_tokenizer().encode(" ", false).unwrap());
         let words = Tokenizer::from(synthetic_tokenizer().unwrap());
         let none = ScoringRequests::new(&words, vec![item("where is the lamp?", &[""])], Metric::Acc, 128);
-        assert!(none.err().unwrap().to_string().contains("choice 0 of item `one` has no tokens of its own"));
+        assert!(
+            none.err().unwrap().to_string().contains("choice 0 of item `one` adds no tokens to its prompt")
+        );
     }
 
     #[test]
@@ -305,6 +307,9 @@ mod tests {
             (truncated.num_truncated_items(), scored(&truncated, 0)),
             (1, tokens[tokens.len() - truncated.targets(0).len()..].to_vec())
         );
-        assert!(requests(item("Water is very", &["wet"]), 1).is_err(), "the choice itself is too long");
+        assert!(
+            requests(item("Water is very", &["wet"]), 1).is_err(),
+            "a choice of more than `max_row_tokens` tokens was accepted"
+        );
     }
 }

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use super::TargetToken;
 
-/// The minimum length of a shared prefix, in tokens. For a shorter prefix, a separate pass costs more than it
-/// saves.
+/// The minimum length of a shared prefix, in tokens. To share a shorter prefix costs more time than it saves.
 const MIN_PREFIX_TOKENS: usize = 8;
 
 /// Rows of one item and their longest common prefix. The rest of a row is its suffix. The prefix of a single

@@ -60,7 +60,7 @@ impl SyntheticLanguage {
         let facts = self.facts().in_split(split);
         if count > facts.len() {
             let message =
-                format!("cannot generate {count} {split} items of `facts`: the language has {}", facts.len());
+                format!("cannot generate {count} {split} items of `facts`: the split has {}", facts.len());
             let key = if split == Split::Test { "test-items" } else { "validation-items" };
             return Err(Error::manifest(message).hint(format!("lower `{key}` to {} or less", facts.len())));
         }

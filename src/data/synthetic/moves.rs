@@ -66,7 +66,7 @@ struct NarratedStep {
 /// An object's places and the steps between them.
 struct ObjectHistory {
     object: &'static str,
-    /// The sentence with the first place.
+    /// The sentence that names the first place.
     first_sentence: String,
     first_place: &'static str,
     steps: Vec<NarratedStep>,
@@ -190,10 +190,10 @@ fn draw_order(rng: &mut ChaCha8Rng, histories: &[ObjectHistory]) -> Vec<usize> {
     order
 }
 
-/// Returns the sentences with all first places, then the sentences of the steps in the given order.
+/// Returns the sentences that name the first places, then the sentences of the steps in the given order.
 ///
-/// After each step, `choose_question` receives the current places of all objects, and may return the index of
-/// an object. Then a question about this object's place follows, with its answer.
+/// After each step, `choose_question` receives the current places of all objects. If it returns the index of
+/// an object, a question about this object's place follows, with its answer.
 fn narrate(
     histories: &[ObjectHistory],
     order: &[usize],
@@ -243,7 +243,7 @@ fn draw_distractors(rng: &mut ChaCha8Rng, histories: &[ObjectHistory], asked: us
     let own_place = histories[asked].other_places.choose(rng).expect("every history has two places");
     let places: Vec<&'static str> = (0..histories.len())
         .filter(|i| *i != asked)
-        // An object is never in its first place at the end, so a first place would be an easy distractor.
+        // No object is in its first place at the end, so a first place would be easy to rule out.
         .flat_map(|i| histories[i].other_places[1..].iter().chain([&histories[i].final_place]))
         .copied()
         .collect();

@@ -19,7 +19,7 @@ const STATEMENTS: [&str; 4] = [
     "the {object} of {person} is {colour}.",
 ];
 
-/// Templates of questions. Each has the part of a holding that answers the question.
+/// Templates of questions, each with the part of a [`Holding`] that is the answer.
 const QUESTIONS: [(&str, Part); 4] = [
     ("what does {person} have? the", Part::Object),
     ("what colour is the {object}?", Part::Colour),
@@ -61,7 +61,7 @@ pub(super) fn templates() -> impl Iterator<Item = &'static str> {
     STATEMENTS.into_iter().chain(QUESTIONS.map(|question| question.0))
 }
 
-/// The maximum number of questions of a corpus passage. A document does not have space for so many.
+/// The maximum number of questions of a corpus passage. So many do not fit in a document.
 const NUM_CORPUS_QUESTIONS: usize = 12;
 
 /// Generates a random passage of several holdings, with questions about some of them. A corpus passage

@@ -1,7 +1,7 @@
 //! The `topic` task: a passage has nouns of several topics. A question asks for the topic with the most
 //! nouns.
 //!
-//! Neighbouring topics share nouns. Every passage has nouns of two other topics, which are also distractors.
+//! Neighbouring topics share nouns. Every passage also has nouns of two wrong topics, which are distractors.
 //! The answer therefore follows from the number of nouns of each topic, and not from a single keyword.
 
 use rand::RngExt;

@@ -73,7 +73,8 @@ impl TokenSequences {
 enum SequenceSource {
     Synthetic(Box<SyntheticSequences>),
     Files(FileSequences),
-    /// Each sequence comes from one source, so a source's share of the sequences is its share of the tokens.
+    /// All sequences have one length, and each comes from a single source. A source's share of the sequences
+    /// is therefore also its share of the tokens.
     Mixture(MixtureSchedule, Vec<SequenceSource>),
 }
 

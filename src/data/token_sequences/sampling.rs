@@ -2,8 +2,8 @@
 //!
 //! Every document has a random sort key for each epoch. An epoch reads the documents in the order of their
 //! keys. The pass keeps the documents that come first in the first epoch, until they fill the budget. If the
-//! budget exceeds an epoch, the pass keeps all documents. The sample is therefore uniform, and a sample with
-//! a larger budget begins with the documents of a sample with a smaller budget.
+//! budget exceeds an epoch, the pass keeps all documents. Because the keys are random, the sample is uniform.
+//! In the order of the epoch, a sample with a larger budget begins with the same documents.
 //!
 //! The tokens of kept documents are written to a temporary file. Memory holds only a few numbers for each
 //! kept document.
@@ -20,7 +20,7 @@ use dtr_model::Tokenizer;
 /// The number of bytes of text that are tokenized together, on all threads.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// A sampled document. Documents compare by their sort keys.
+/// A sampled document. Documents are ordered by their sort keys.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SampledDocument {
     sort_key: u64,
@@ -148,7 +148,7 @@ pub(super) struct CorpusSample {
     pub documents: Vec<SampledDocument>,
     /// Number of tokens of the sampled documents.
     pub num_tokens: u64,
-    /// Whether the sample is the whole corpus. If it is not, the budget ends within the first epoch.
+    /// Whether the sample is the whole corpus. If not, the budget is smaller than one epoch.
     pub is_complete: bool,
 }
 
@@ -159,7 +159,7 @@ impl CorpusSample {
         if self.is_complete {
             let epochs = self.token_budget as f64 / num_tokens.max(1) as f64;
             return format!(
-                "the corpus has {num_documents} documents of {num_tokens} tokens, read {epochs:.2} times"
+                "the corpus has {num_documents} documents and {num_tokens} tokens, read {epochs:.2} times"
             );
         }
         let num_sampled = self.documents.len();

@@ -7,7 +7,7 @@ use dtr_core::error::Result;
 use dtr_core::seed::Seed;
 use dtr_model::Tokenizer;
 
-/// The minimum number of tokens of a generated document, which limits the number of documents in a sequence.
+/// The minimum number of tokens of a generated document. It limits how many documents a sequence needs.
 const MIN_DOCUMENT_TOKENS: usize = 8;
 
 /// An endless supply of sequences of one length.
@@ -17,7 +17,7 @@ pub(super) struct SyntheticSequences {
     corpus_seed: Seed,
     tokenizer: Tokenizer,
     length: usize,
-    /// The index of the first document.
+    /// The index of the first document of sequence 0.
     first_document: u64,
 }
 

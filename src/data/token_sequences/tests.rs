@@ -120,7 +120,7 @@ fn sources_of_a_mixture_have_their_shares_of_the_tokens() {
         },
     ]);
     let mixed = batch(&mixture, 32, 400);
-    // A sequence of the files has at most eight words and the start token.
+    // A sequence of the files has at most nine distinct tokens: eight words and the start token.
     let is_synthetic = |sequence: &Vec<u32>| counts(sequence).len() > 9;
     assert_eq!(mixed.iter().filter(|sequence| is_synthetic(sequence)).count(), 100);
     assert_eq!(batch(&mixture, 32, 400), mixed);

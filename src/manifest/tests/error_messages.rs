@@ -137,7 +137,7 @@ const TABLES: &[(&str, &str, &str)] = &[
     ),
     (
         "throughput.contexts = [8]\nthroughput.layers = { trajectory = { task = \"recall\" } }",
-        "a search that stops early does not replace every number of layers",
+        "a search that stops early has no hybrids with more replaced layers",
         "\"recall\"",
     ),
     ("report.confidence = 95", "`report.confidence` must be above 0 and below 1", "95"),
@@ -337,9 +337,9 @@ fn hints_say_what_to_write() {
 #[test]
 fn a_missing_file_is_named() {
     let folder = Folder::of(&[("main.toml", "extends = [\"gone.toml\"]")]);
-    let error = folder.load("main.toml", &[]).expect_err("no such base");
+    let error = folder.load("main.toml", &[]).expect_err("a missing base file");
     assert_eq!(underlined(&error), ("main.toml".to_owned(), "\"gone.toml\"".to_owned()));
     assert!(error.message_with_sources().contains("gone.toml`: No such file"), "{error:?}");
-    let error = folder.load("lost.toml", &[]).expect_err("no such file");
+    let error = folder.load("lost.toml", &[]).expect_err("a missing file");
     assert_eq!(error.kind(), dtr_core::error::ErrorKind::Environment);
 }

@@ -1,4 +1,4 @@
-//! Tests of merging the layers of a manifest, and of the layer that an error underlines.
+//! Tests of merging manifest layers. An error underlines the value in the layer that set it.
 
 use super::*;
 use crate::algorithms::search::StopCriterion;
@@ -48,7 +48,9 @@ fn a_choice_is_replaced_by_another_alternative_and_merged_with_the_same_one() {
         ),
     )]);
     assert!(matches!(manifest.models["mini"].source, ModelSource::Pretrain(_)));
-    let ModelSource::Pretrain(new) = &manifest.models["new"].source else { panic!("still pretrained") };
+    let ModelSource::Pretrain(new) = &manifest.models["new"].source else {
+        panic!("`new` is not pretrained")
+    };
     assert_eq!((new.num_layers, new.hidden_size), (9, 64));
     assert_eq!(manifest.search.stop, StopCriterion::Never {});
 }
@@ -60,7 +62,7 @@ fn a_replaced_alternative_does_not_come_back() {
         ("path.toml", "models.new.source.path = \"x\""),
         ("main.toml", "extends = [\"base.toml\", \"path.toml\"]\nmodels.new.source.pretrain.num-layers = 9"),
     ]);
-    let error = folder.load("main.toml", &[]).expect_err("half an architecture");
+    let error = folder.load("main.toml", &[]).expect_err("an incomplete architecture");
     assert_eq!(error.to_string(), "`models.new.source.pretrain` has no `hidden-size`");
     assert_eq!(underlined(&error), ("main.toml".to_owned(), "pretrain".to_owned()));
 }
@@ -76,7 +78,11 @@ fn a_file_that_two_files_extend_is_read_once() {
             &format!("extends = [\"base.toml\", \"left.toml\", \"right.toml\"]\nname = \"a\"\n{SWEEP}"),
         ),
     ]);
-    assert_eq!((manifest.distil.seed.0, manifest.distil.batch_size), (2, 2), "`right` does not undo `left`");
+    assert_eq!(
+        (manifest.distil.seed.0, manifest.distil.batch_size),
+        (2, 2),
+        "`low.toml`, extended again by `right.toml`, must not override `left.toml`"
+    );
 }
 
 #[test]
@@ -120,10 +126,10 @@ fn an_optional_path_is_relative_to_its_file() {
     let folder = Folder::of(&[("base/tasks.toml", tasks), ("main.toml", main)]);
     let manifest = folder.load("main.toml", &[]).expect("a manifest").manifest;
     let inside = |name: &str| folder.path(name).display().to_string();
-    let TaskSource::File(task) = &manifest.tasks["own"].source else { panic!("rows of files") };
+    let TaskSource::File(task) = &manifest.tasks["own"].source else { panic!("`own` is not a file task") };
     assert_eq!(task.validation.as_deref(), Some(&*inside("base/rows/a.jsonl")));
     assert_eq!(task.test, inside("base/rows/b.jsonl"));
-    let ModelSource::Hub(model) = &manifest.models["m"].source else { panic!("of the hub") };
+    let ModelSource::Hub(model) = &manifest.models["m"].source else { panic!("`m` is not a hub model") };
     assert_eq!(model.config.as_deref(), Some(&*inside("base/shapes/b.json")));
 }
 
@@ -139,17 +145,23 @@ fn paths_are_relative_to_their_file() {
     let loaded = folder.load("main.toml", &[]).expect("a manifest");
     let inside = |name: &str| folder.path(name).display().to_string();
     assert_eq!(loaded.manifest.models["mini"].source, ModelSource::Path(inside("models/mini")));
-    let CorpusSource::Mixture(sources) = &loaded.manifest.corpus.source else { panic!("a mixture") };
-    let CorpusSource::Files(files) = &sources[0].source else { panic!("files") };
+    let CorpusSource::Mixture(sources) = &loaded.manifest.corpus.source else {
+        panic!("the corpus is not a mixture")
+    };
+    let CorpusSource::Files(files) = &sources[0].source else { panic!("the source is not a list of files") };
     assert_eq!(files.paths, [inside("data/*.txt"), "hf://datasets/a/b@c/d.parquet".to_owned()]);
 
     let at = |value: &str| {
         let overrides = [("models.mini.source.path".to_owned(), value.into())];
-        loaded.with_overrides(&overrides).expect("an axis' value").models["mini"].source.clone()
+        loaded.with_overrides(&overrides).expect("a valid path").models["mini"].source.clone()
     };
     assert_eq!(at("other"), ModelSource::Path(inside("other")));
     assert_eq!(at("/abs/olute"), ModelSource::Path("/abs/olute".to_owned()));
-    assert_eq!(at("elsewhere"), ModelSource::Path("elsewhere".to_owned()), "from the working directory");
+    assert_eq!(
+        at("elsewhere"),
+        ModelSource::Path("elsewhere".to_owned()),
+        "a value that no axis lists starts from the working directory"
+    );
 }
 
 #[test]
@@ -170,7 +182,7 @@ fn line_ends_do_not_change_a_manifest() {
         manifest
     };
     let manifest = load("\n");
-    let TaskSource::File(task) = &manifest.tasks["own"].source else { panic!("a task of files") };
+    let TaskSource::File(task) = &manifest.tasks["own"].source else { panic!("`own` is not a file task") };
     assert_eq!((task.prompt.as_str(), task.continuation.as_deref()), ("one\ntwo three", Some("four\nfive")));
     assert_eq!(load("\r\n"), manifest);
 }
@@ -186,7 +198,9 @@ fn a_manifest_in_a_linked_folder_means_the_same_from_everywhere() {
     std::os::unix::fs::symlink("far/away/experiments", folder.path("link")).expect("a link");
     let base = |manifest: &str| {
         let manifest = load(&folder.path(manifest), &[]).expect("a manifest").manifest;
-        let ModelSource::Path(path) = &manifest.models["mini"].source else { panic!("a directory") };
+        let ModelSource::Path(path) = &manifest.models["mini"].source else {
+            panic!("`mini` is not a directory")
+        };
         std::fs::canonicalize(path).expect("a base")
     };
     assert_eq!(base("link/main.toml"), base("far/away/experiments/main.toml"));

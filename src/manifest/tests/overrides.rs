@@ -23,10 +23,14 @@ fn a_set_overrides_one_value() {
     ])
     .expect("a manifest");
     assert_eq!(manifest.distil.token_budget, Count(1_000_000));
-    assert_eq!(manifest.distil.seed.0, 2, "the last one wins");
+    assert_eq!(manifest.distil.seed.0, 2, "the last `--set` must win");
     assert_eq!(manifest.search.stop, StopCriterion::MinScore(0.5));
     assert_eq!(manifest.sweep.task, ["facts"]);
-    assert_eq!(manifest.models["a.b"].source, ModelSource::Path("x/../y".to_owned()), "`x` may be a link");
+    assert_eq!(
+        manifest.models["a.b"].source,
+        ModelSource::Path("x/../y".to_owned()),
+        "`x` may be a link, so `x/..` must stay"
+    );
     assert_eq!(manifest.sweep.axes["distil.batch-size"].len(), 2);
 }
 
@@ -82,15 +86,19 @@ fn an_axis_value_overrides_every_layer() {
             ("distil.batch-size".to_owned(), batch.into()),
         ])
     };
-    assert_eq!(at("10M", 8).expect("fits").distil.token_budget, Count(10_000_000));
+    assert_eq!(at("10M", 8).expect("a valid manifest").distil.token_budget, Count(10_000_000));
     // Each value is valid alone, but not both together. The error underlines the value of the later axis.
-    let error = at("1M", 4096).expect_err("2M tokens a step");
+    let error = at("1M", 4096).expect_err("one step of 2M tokens with a budget of 1M");
     assert_eq!(underlined(&error), ("main.toml".to_owned(), "4096".to_owned()));
     // If no axis lists the value, the error shows the override itself.
-    let error = at("many", 8).expect_err("no number");
+    let error = at("many", 8).expect_err("`many` as a token budget");
     assert_eq!(underlined(&error), ("override".to_owned(), "\"many\"".to_owned()));
-    assert_eq!(loaded.manifest, before, "overrides leave no trace");
-    assert_eq!(loaded.with_overrides(&[]).expect("no override"), before, "nor in the texts");
+    assert_eq!(loaded.manifest, before, "overrides must not change the loaded manifest");
+    assert_eq!(
+        loaded.with_overrides(&[]).expect("no override"),
+        before,
+        "overrides must not change the source map"
+    );
 }
 
 #[test]

@@ -6,10 +6,10 @@ use crate::report::schema::{ColumnSpec, ColumnValue, Row, TableSpec, tables};
 
 tables! {
     /// One row per pair of searches of the same base that differ in one setting: how similar the orders are
-    /// in which they replaced layers. The rank of a layer is the round since which it stayed replaced. All
-    /// layers that the last accepted hybrid does not replace have one common rank, after the last round. The
-    /// strategies `uniform` and `random` do not use scores, so two searches by them are compared only if they
-    /// differ in the strategy.
+    /// in which they replaced layers. The rank of a layer is the round in which the search replaced it for
+    /// good. All layers that the last accepted hybrid does not replace share one rank, after the last round.
+    /// The strategies `uniform` and `random` do not use scores. Two searches by these strategies are compared
+    /// only if their strategies differ.
     agreement: AgreementRow {
         /// Name of the base model in the manifest.
         model: String => "",
@@ -33,11 +33,12 @@ tables! {
         num_replaced_first: u32 => "layers",
         /// Number of layers that the second search replaces.
         num_replaced_second: u32 => "layers",
-        /// Number of accepted rounds of the first search in which another candidate has, or may have, the
-        /// same score as the winner; the lowest layer wins such ties, which makes orders more similar.
+        /// Number of accepted rounds of the first search with a tie, in which another candidate has the
+        /// winner's score, or may have it because it was pruned; the lowest layer wins a tie, which makes
+        /// orders more similar.
         num_tied_first: u32 => "rounds",
-        /// Number of accepted rounds of the second search in which another candidate has, or may have, the
-        /// same score as the winner.
+        /// Number of accepted rounds of the second search with a tie, in which another candidate has the
+        /// winner's score, or may have it because it was pruned.
         num_tied_second: u32 => "rounds",
         /// Kendall's tau-b of the ranks of all layers, from -1 to 1; null if a search replaces no layer.
         kendall_tau: Option<f64> => "",
@@ -58,7 +59,7 @@ tables! {
         /// Number k of replaced layers at which the hybrids of the two searches are compared: half of
         /// `num_layers`, or the number of accepted rounds of the shorter search if that is less.
         overlap_k: u32 => "layers",
-        /// Number of layers that both compared hybrids replace, of the `overlap_k` layers that each replaces.
+        /// Number of layers that both compared hybrids replace, out of `overlap_k`.
         overlap: u32 => "layers",
         /// Expected overlap of two random sets of `overlap_k` layers: `overlap_k` squared over `num_layers`.
         overlap_by_chance: f64 => "layers",
@@ -68,8 +69,8 @@ tables! {
         /// `overlap_p` corrected by the Benjamini-Hochberg procedure over all rows of this table with the
         /// same `differing_setting`; null if `overlap_k` is 0.
         overlap_q: Option<f64> => "probability",
-        /// Fraction of their replaced layers that the two hybrids with k replaced layers share, for each k
-        /// from 1 to the number of accepted rounds of the shorter search; by chance, k over `num_layers` is
+        /// For each k from 1 to the number of accepted rounds of the shorter search: the fraction of the k
+        /// replaced layers that the hybrids of both searches share; by chance, k over `num_layers` is
         /// expected.
         overlap_shares: Vec<f64> => "fraction",
         /// Key of the first search's cell.

@@ -57,10 +57,10 @@ tables! {
         cell_key: String => "",
     }
 
-    /// One row per cell, which is one computation of a stage: the resources that it used. Time and energy are
-    /// summed over all processes that worked on the cell. For a process that was killed, they are counted up
-    /// to its last checkpoint or score. Variants that were distilled together get equal shares of time and
-    /// energy. A search includes the scores that it computed, but not those that it read from the cache.
+    /// One row per cell (one computation of a stage): the resources that the cell used. Time and energy are
+    /// summed over all processes that worked on the cell. If a process was killed, its time and energy count
+    /// up to its last checkpoint or score. Variants that were distilled together get equal shares of time and
+    /// energy. The row of a search counts the scores that the search computed, and no scores from the cache.
     /// Times, energy and memory differ from run to run.
     stages: StageRow {
         /// Name of the stage: `pretrain`, `distil`, `score`, `search` or `throughput`.
@@ -93,8 +93,8 @@ tables! {
     }
 
     /// One row per search: the cost of distilling the twins and of searching, as in the paper's Table 3.
-    /// Searches with one variant share a distillation, so the costs of rows must not be added. Times and
-    /// energy differ from run to run.
+    /// Several searches can share one distillation, so the costs of rows must not be added. Times and energy
+    /// differ from run to run.
     cost: CostRow {
         /// Name of the base model in the manifest.
         model: String => "",
@@ -105,7 +105,8 @@ tables! {
         /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
         /// axis.
         axes: String => "",
-        /// Name of the device that distilled and searched; two names joined by ` + ` if they differ.
+        /// Name of the device that distilled and searched; if the distillation and the search used different
+        /// devices, both names joined by ` + `.
         device: String => "",
         /// Device time of training the base (`seconds` in `stages`); null if the experiment does not train
         /// it.
@@ -205,16 +206,16 @@ tables! {
         /// Validation score of the candidate, from 0 to 1; null if the search pruned the candidate before all
         /// items were scored.
         score: Option<f64> => "fraction",
-        /// Lower bound of the validation score, from 0 to 1; equal to `score` if that is known.
+        /// Lower bound of the validation score, from 0 to 1; equal to `score` unless `score` is null.
         score_lower: f64 => "fraction",
-        /// Upper bound of the validation score, from 0 to 1; equal to `score` if that is known.
+        /// Upper bound of the validation score, from 0 to 1; equal to `score` unless `score` is null.
         score_upper: f64 => "fraction",
         /// Key of the search's cell.
         cell_key: String => "",
     }
 
     /// One row per test item and model of each search, for statistical tests that compare two models item by
-    /// item. In a sweep without variants, the rows are those of the bases.
+    /// item. A sweep without variants has one row per test item and base.
     items: ItemRow {
         /// Name of the base model in the manifest.
         model: String => "",
@@ -261,15 +262,15 @@ tables! {
         output_variance: f64 => "squared activation",
         /// `initial_loss` divided by `output_variance`; null if the variance is 0.
         initial_normalised: Option<f64> => "ratio",
-        /// `final_loss` divided by `output_variance`, which is 0 for a perfect twin and 1 for a twin that
-        /// always outputs the mean; null if the variance is 0.
+        /// Ratio of `final_loss` to `output_variance`: 0 for a perfect twin, and 1 for a twin that always
+        /// outputs the mean; null if the variance is 0.
         final_normalised: Option<f64> => "ratio",
         /// Key of the distillation's cell.
         cell_key: String => "",
     }
 
     /// One row per base or hybrid, context length, batch size and machine: the speed of prefill and decoding,
-    /// and the size of caches and recurrent states. Speeds and processor load differ from run to run.
+    /// and the size of caches and recurrent states. Speeds and CPU load differ from run to run.
     throughput: ThroughputRow {
         /// Name of the base model in the manifest.
         model: String => "",
@@ -283,7 +284,7 @@ tables! {
         axes: String => "",
         /// Name of the device that ran the model.
         device: String => "",
-        /// Number of processor threads in use.
+        /// Number of CPU threads in use.
         threads: u64 => "threads",
         /// Length of each prompt.
         context: u64 => "tokens",
@@ -301,8 +302,8 @@ tables! {
         decode_low: f64 => "tokens per second",
         /// Decoding throughput of the fastest run.
         decode_high: f64 => "tokens per second",
-        /// `decode` divided by that of the base at the same context and batch size on the same machine; null
-        /// if the base was not timed.
+        /// `decode` divided by the `decode` of the base at the same context and batch size on the same
+        /// machine; null if the base was not timed.
         decode_speedup: Option<f64> => "ratio",
         /// Prefill throughput over the whole batch: the median of the runs.
         prefill: f64 => "tokens per second",
@@ -310,16 +311,16 @@ tables! {
         prefill_low: f64 => "tokens per second",
         /// Prefill throughput of the fastest run.
         prefill_high: f64 => "tokens per second",
-        /// `prefill` divided by that of the base at the same context and batch size on the same machine; null
-        /// if the base was not timed.
+        /// `prefill` divided by the `prefill` of the base at the same context and batch size on the same
+        /// machine; null if the base was not timed.
         prefill_speedup: Option<f64> => "ratio",
         /// Size of the key-value caches of the whole batch after the prompt.
         cache_bytes: u64 => "bytes",
         /// Size of the recurrent states and convolution states of the whole batch.
         state_bytes: u64 => "bytes",
-        /// Average number of processors that other processes kept busy during the timing, where more than
-        /// about 0.1 means that the machine was not idle; null if the system does not report processor load.
-        other_cpus: Option<f64> => "processors",
+        /// Average number of CPUs that other processes kept busy during the timing; more than about 0.1
+        /// means that the machine was not idle; null if the system does not report CPU load.
+        other_cpus: Option<f64> => "CPUs",
         /// Number of tokens decoded after each prompt in a run.
         new_tokens: u64 => "tokens",
         /// Number of timed runs, without warm-up runs.

@@ -70,7 +70,8 @@ tables! {
         /// Values of the other sweep axes as `key=value`, joined by commas; empty if the sweep has no other
         /// axis.
         axes: String => "",
-        /// Name of the device that distilled and searched; two names joined by ` + ` if they differ.
+        /// Name of the device that distilled and searched; if the distillation and the search used different
+        /// devices, both names joined by ` + `.
         device: String => "",
         /// Average of `distil_hours` over the rows of `cost` with this base, axes and device.
         distil_hours: f64 => "hours",
@@ -98,18 +99,17 @@ tables! {
         axes: String => "",
         /// Test score of the base, from 0 to 100.
         base_score: f64 => "percent",
-        /// Test score of M_opt, the last hybrid that the search accepted and so the one with the most
-        /// replaced layers, from 0 to 100.
+        /// Test score of M_opt, the last hybrid that the search accepted, from 0 to 100; M_opt has the most
+        /// replaced layers of all accepted hybrids.
         opt_score: f64 => "percent",
-        /// `base_score` minus `opt_score`, relative to `base_score`, at most 100; negative if M_opt scores
-        /// higher and null if `base_score` is 0.
+        /// `base_score` minus `opt_score`, in percent of `base_score`; negative if M_opt scores higher than
+        /// the base; null if `base_score` is 0.
         drop_percent: Option<f64> => "percent",
         /// Number of layers that M_opt replaces with linear twins.
         num_replaced: u32 => "layers",
         /// Number of layers of the base.
         num_layers: u32 => "layers",
-        /// Name of the device of the timing; null if no hybrid of this variant with as many replaced layers
-        /// was timed.
+        /// Name of the device of the timing; null if the search has no matching timing.
         device: Option<String> => "",
         /// Length of each prompt of the timing; null if `device` is null.
         context: Option<u64> => "tokens",

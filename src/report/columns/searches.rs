@@ -34,8 +34,8 @@ tables! {
         /// Layers that M_best replaces, counted from 0, in ascending order, joined by commas; empty if there
         /// are none.
         layers: String => "",
-        /// Test score of M_opt, the last hybrid that the search accepted and so the one with the most
-        /// replaced layers, from 0 to 1.
+        /// Test score of M_opt, the last hybrid that the search accepted, from 0 to 1; M_opt has the most
+        /// replaced layers of all accepted hybrids.
         p_opt: f64 => "fraction",
         /// Lower end of the Wilson confidence interval of `p_opt`, from 0 to 1.
         p_opt_low: f64 => "fraction",
@@ -122,8 +122,8 @@ tables! {
         p_best_paper_inside: Option<bool> => "",
         /// Number of layers that M_best of the paper's Table 1 replaces; null if `cell_paper` is null.
         num_replaced_paper: Option<u32> => "layers",
-        /// Test score of M_opt in the paper's Table 2, from 0 to 1; null if Table 2 has no such entry or if
-        /// this search does not stop at a relative drop of 5 %, as the paper's searches do.
+        /// Test score of M_opt in the paper's Table 2, from 0 to 1; null if Table 2 has no such entry; also
+        /// null if this search does not have the paper's stop rule, a relative drop of 5 %.
         p_opt_paper: Option<f64> => "fraction",
         /// `p_opt` minus `p_opt_paper`; null if `p_opt_paper` is null.
         opt_minus_paper: Option<f64> => "points",

@@ -122,7 +122,7 @@ impl<'a, T: LabelledCell> FigureCells<'a, T> {
         self.lines
             .iter()
             .position(|candidate| *candidate == line)
-            .expect("every cell of the figure is on one of its lines")
+            .expect("the figure has no line for this cell")
     }
 
     /// Returns `kind-model.svg`, or `kind-model-axes.svg` if the model has several figures.

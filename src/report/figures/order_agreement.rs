@@ -58,7 +58,8 @@ struct AgreementMatrix<'a> {
     heading: String,
     /// One label per search.
     labels: Vec<MatrixLabel<'a>>,
-    /// The row of the table for each pair of searches. A key is two indices into `labels`, the smaller first.
+    /// The row of the table `agreement` for each pair of searches. A key is two indices into `labels`, the
+    /// smaller first.
     pairs: BTreeMap<(usize, usize), &'a AgreementRow>,
 }
 

@@ -22,8 +22,8 @@ use dtr_core::error::Result;
 const STRATEGY_AXIS: &str = "search.strategy";
 const BAND_OPACITY: f64 = 0.15;
 
-/// Draws a figure for each combination of base, variant and other axis values on which several strategies
-/// searched. Returns pairs of file name and SVG.
+/// Draws a figure for each combination of base, variant and other axis values that has searches by several
+/// strategies. Returns pairs of file name and SVG.
 ///
 /// # Errors
 /// Fails if plotters cannot draw.

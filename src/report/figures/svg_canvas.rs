@@ -1,7 +1,7 @@
 //! Drawing of SVG figures: lines, markers, text and captions.
 //!
-//! The SVG backend of plotters has neither dashed lines, nor markers other than circles, nor a title for
-//! screen readers. This module adds them.
+//! The SVG backend of plotters lacks dashed lines, markers other than circles, and a title for screen
+//! readers. This module adds them.
 
 use plotters::backend::SVGBackend;
 use plotters::coord::Shift;

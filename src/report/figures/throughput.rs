@@ -22,14 +22,15 @@ use dtr_core::error::Result;
 const PANEL_WIDTH: i32 = 400;
 const PANEL_HEIGHT: i32 = 280;
 
-/// Maximum number of points of a line that have a label with their speed-up. The last point always has one.
+/// Maximum number of speed-up labels on a line. The last point always has a label.
 const MAX_LABELS: usize = 4;
 
 /// A line: timings of the base and of the hybrids of one variant, on one machine.
 pub(super) struct ThroughputLine {
     model: String,
     variant: String,
-    /// Axis values and task of the timings, and the batch size and the machine if these differ between rows.
+    /// Axis values and task of the timings. If rows differ in the batch size, also the batch size. If rows
+    /// differ in the machine, also the machine.
     setting: String,
     /// The points for each context length, in ascending order of the number of replaced layers.
     points: BTreeMap<u64, Vec<ThroughputPoint>>,
@@ -92,7 +93,7 @@ fn machine(row: &ThroughputRow) -> String {
 }
 
 /// Returns the point of the base for the context, batch size and machine of a hybrid. Returns no point if the
-/// base was not timed in this way.
+/// base was not timed with these settings.
 fn base_points(hybrid: &ThroughputRow, rows: &[ThroughputRow]) -> Vec<ThroughputPoint> {
     let is_base = |row: &&ThroughputRow| {
         let setting = |row: &ThroughputRow| (row.context, row.batch_size, row.threads);
@@ -203,7 +204,8 @@ fn speedup_labels(
     let label = |pair: &[ThroughputPoint]| {
         let (before, point) = (&pair[0], &pair[1]);
         let (x, y) = to_pixel(f64::from(point.num_replaced), point.median);
-        // The label avoids the line: it is below the point if the line falls towards it, and otherwise above.
+        // The label avoids the line. It is below the point if the line falls towards the point. Otherwise it
+        // is above the point.
         let y = if point.median < before.median { y + SMALL_TEXT_SIZE as i32 + 3 } else { y - 5 };
         Some(((x - 7, y), format!("{:.2}x", point.speedup?), index))
     };

@@ -14,7 +14,7 @@ fn html(records: &ExperimentRecords) -> String {
 /// Returns the section of the page with the heading `name`.
 fn section<'a>(html: &'a str, name: &str) -> &'a str {
     let start = html.find(&format!("<section aria-labelledby=\"{name}\">")).expect("the section exists");
-    html[start..].split("</section>").next().expect("it ends")
+    html[start..].split("</section>").next().expect("the section ends")
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn text_of_a_manifest_is_escaped() {
     records.usages.iter_mut().for_each(|cell| cell.record.provenance.device = hostile.to_owned());
     records.missing.iter_mut().for_each(|cell| cell.reason = hostile.to_owned());
     let html = html(&records);
-    assert_eq!(html.matches("<script").count(), 1, "only the page's own");
+    assert_eq!(html.matches("<script").count(), 1, "the page must have only its own script");
     assert!(!html.contains("<img"));
     assert!(html.contains("title &lt;script&gt;") && html.contains("question &lt;script&gt;"));
 }
@@ -57,7 +57,7 @@ fn every_table_with_rows_is_shown_with_the_description_of_each_column() {
     let html = html(&records);
     let (_, empty) =
         html.split_once("<p>Tables without rows in this experiment: ").expect("one table is empty");
-    let empty: Vec<&str> = empty.split_once(".</p>").expect("it ends").0.split(", ").collect();
+    let empty: Vec<&str> = empty.split_once(".</p>").expect("the sentence ends").0.split(", ").collect();
     for table in tables::build_tables(&ReportData::new(&records)).unwrap() {
         if table.frame.height() == 0 {
             assert!(empty.contains(&table.spec.name), "{}", table.spec.name);

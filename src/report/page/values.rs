@@ -9,8 +9,8 @@ use crate::report::schema::ColumnSpec;
 /// Number of decimals of a fraction or a probability.
 const NUM_FRACTION_DECIMALS: usize = 4;
 
-/// Number of digits, before and after the point together, of the largest number of a column. Columns of
-/// fractions and probabilities have [`NUM_FRACTION_DECIMALS`] instead.
+/// Number of digits with which the largest number of a column is displayed, before and after the point
+/// together. Columns of fractions and probabilities have [`NUM_FRACTION_DECIMALS`] decimals instead.
 const NUM_DIGITS: i32 = 4;
 
 /// Number of hexadecimal digits to which the page shortens a key. The messages of the program use the same

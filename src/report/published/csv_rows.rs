@@ -103,7 +103,7 @@ pub(super) fn parse_csv<T: DeserializeOwned>(text: &str) -> Vec<T> {
         let fields =
             names.iter().zip(line.split(',')).map(|(name, field)| ((*name).to_owned(), parse_field(field)));
         let row = Value::Object(fields.collect());
-        serde_json::from_value(row).expect("the bundled CSV files have these columns")
+        serde_json::from_value(row).expect("each row of a bundled CSV file has the columns of its type")
     };
     lines.map(row).collect()
 }

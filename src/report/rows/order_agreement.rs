@@ -1,4 +1,4 @@
-//! The rows of the table `agreement`: how similar the orders are in which two searches replace layers.
+//! The rows of the table `agreement`: how similar two searches are in the order in which they replace layers.
 
 use std::collections::BTreeSet;
 
@@ -138,8 +138,8 @@ impl<'a> SearchPair<'a> {
 /// The key of the sweep axis that sets the search strategy.
 const STRATEGY_AXIS: &str = "search.strategy";
 
-/// Returns the rank of each layer: the round since which the layer stayed replaced. The layers that the
-/// search did not replace share the rank after the last round.
+/// Returns the rank of each layer: its round in [`SearchCell::rounds_by_layer`]. All layers without a round
+/// have the same rank, which is 1 more than the last round.
 fn ranks(search: &SearchCell) -> Vec<f64> {
     let rounds = search.rounds_by_layer();
     let last_rank = rounds.values().max().map_or(1, |last| last + 1);

@@ -50,8 +50,8 @@ impl ScoreInterval {
     }
 }
 
-/// Returns the row of one search. The q-values in this row are only copies of the p-values. The caller
-/// corrects them over all rows.
+/// Returns the row of one search. Sets the q-values to the p-values. The caller must replace them by values
+/// that are corrected over all rows.
 fn row(search: &SearchCell, confidence: f64) -> SearchRow {
     let (best, opt) = (&search.best, &search.opt);
     let [p_base, p_best, p_opt] = [&search.base_answers, &search.best_answers, &search.opt_answers]

@@ -4,8 +4,7 @@ use super::format::format_table;
 use crate::report::experiment_records::ExperimentRecords;
 use crate::report::rows;
 
-/// Returns the table with a line for each base and task. Returns an empty text if no base was scored without
-/// a search.
+/// Returns the table with a line for each base and task. Returns an empty text if the table has no lines.
 pub(super) fn bases_text(records: &ExperimentRecords) -> String {
     let rows = rows::base_rows(records);
     if rows.is_empty() {

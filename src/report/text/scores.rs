@@ -1,5 +1,6 @@
-//! The tables of test scores, in the layout of the paper's Table 1. Each model has one table per
-//! combination of values of the sweep axes other than model, variant and task.
+//! The tables of test scores, in the layout of the paper's Table 1. The rows are tasks, and the columns are
+//! variants. Each base has its own table. If the sweep has further axes, each combination of their values has
+//! its own table too.
 
 use std::collections::BTreeSet;
 

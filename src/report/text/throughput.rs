@@ -1,12 +1,12 @@
-//! The tables of throughput. They have each base, and for each variant and task the timed hybrids with the
-//! most replaced layers.
+//! The tables of throughput. They show every base. Of each variant and task, they show only the timed hybrids
+//! that replace the most layers.
 
 use super::format::{format_table, wrap_words};
 use crate::report::columns::ThroughputRow;
 use crate::report::experiment_records::ExperimentRecords;
 use crate::report::throughput::throughput_rows;
 
-/// The text warns of a timing during which other processes kept more processors than this busy.
+/// If other processes kept more CPUs than this busy during a timing, the text warns of that timing.
 const MAX_OTHER_CPUS: f64 = 0.1;
 
 /// Returns a table for each base and machine. Returns an empty text if there are no timings.
@@ -14,7 +14,7 @@ pub(super) fn throughput_text(records: &ExperimentRecords) -> String {
     let rows = throughput_rows(records);
     let mut sections: Vec<(String, Vec<Vec<String>>)> = Vec::new();
     let mut shown: Vec<_> = rows.iter().filter(|row| is_shown(row, &rows)).collect();
-    // The rows of a section become adjacent. Within a section, rows with the same context become adjacent.
+    // The rows of a section become adjacent, in the order of context and batch size.
     shown.sort_by_cached_key(|row| (section_heading(row), row.context, row.batch_size));
     for row in shown {
         let heading = section_heading(row);

@@ -36,8 +36,7 @@ impl SupervisorConnection {
     pub fn connect() -> Result<Option<Self>> {
         let Some(supervisor) = std::env::var_os(SUPERVISOR) else { return Ok(None) };
         let no_supervisor = || {
-            let message =
-                format!("the process that `{SUPERVISOR}` names did not start this one, or has ended");
+            let message = format!("`{SUPERVISOR}` does not name a running process that started this process");
             Error::new(ErrorKind::Interrupted, message).hint(format!("unset `{SUPERVISOR}`"))
         };
         set_parent_death_signal();
@@ -85,7 +84,8 @@ impl SupervisorConnection {
     /// Sends the digest of the planned cells' keys to the supervisor.
     ///
     /// # Errors
-    /// Fails if an earlier worker of the sweep planned other cells. The manifest has changed in this case.
+    /// Fails if an earlier worker of the sweep planned other cells. In this case, the manifest or a file that
+    /// it names has changed.
     pub fn report_plan(&self, keys: impl Iterator<Item = Key>) -> Result<()> {
         let digest = Digest::hash(keys.map(|key| key.to_string()).collect::<String>().as_bytes());
         self.send(&WorkerMessage::Planned(digest));
@@ -94,7 +94,7 @@ impl SupervisorConnection {
             return Ok(());
         }
         let mut crashes = previous.crashed.values().chain(previous.suspects.values());
-        let crash = crashes.next().map(|crash| format!("; a crash before that: {}", crash.reason));
+        let crash = crashes.next().map(|crash| format!("; before that, a worker crashed: {}", crash.reason));
         Err(Error::manifest(format!(
             "the manifest, or a file that it names, has changed since the sweep began{}",
             crash.unwrap_or_default()
@@ -132,8 +132,9 @@ impl SupervisorConnection {
     }
 }
 
-/// Reads the lines that the supervisor sends. Requests a stop from `stop_flag` for each line `stop`, and
-/// sends the keys of granted cells to `grants`. Ends this process when the supervisor has ended.
+/// Reads the lines that the supervisor sends. For each line `stop`, requests a stop through `stop_flag`. For
+/// each line with the keys of granted cells, sends the keys to `grants`. Ends this process when the
+/// supervisor has ended.
 fn receive_lines(lines: impl BufRead, stop_flag: &StopFlag, grants: &Sender<Vec<Key>>) {
     for line in lines.lines().map_while(std::io::Result::ok) {
         match serde_json::from_str(&line) {
@@ -150,7 +151,8 @@ fn receive_lines(lines: impl BufRead, stop_flag: &StopFlag, grants: &Sender<Vec<
 /// Asks Linux to kill this process as soon as the supervisor ends. On other systems, [`receive_lines`] ends
 /// this process a little later.
 ///
-/// Also sets the name of the process, because the supervisor started the program as `/proc/self/exe`.
+/// Also sets the name of the process to `dtr`. The name would otherwise be `exe`, because the supervisor
+/// started the program as `/proc/self/exe`.
 #[cfg(target_os = "linux")]
 fn set_parent_death_signal() {
     use nix::sys::{prctl, signal::Signal};

@@ -35,7 +35,7 @@ pub struct CrashReport {
     pub last_line: Option<String>,
     /// The highest peak memory of all workers that have ended so far, in bytes.
     pub peak_memory_bytes: Option<u64>,
-    /// Whether the kernel's out-of-memory killer ended a process while this process ran.
+    /// Whether the kernel's out-of-memory killer ended any process while the worker ran.
     pub was_out_of_memory: bool,
 }
 

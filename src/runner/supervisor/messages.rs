@@ -28,7 +28,7 @@ pub enum WorkerRole {
     First,
     /// One of several workers that run at the same time. It runs the cells that the supervisor grants to it.
     Parallel {
-        /// Bytes of memory that the worker may use on each device, if that is known.
+        /// Bytes of memory that the worker may use on each device. `None` if this limit is unknown.
         memory_limit: Option<u64>,
         /// Whether the supervisor draws bars from the worker's progress.
         sends_progress: bool,
@@ -44,7 +44,7 @@ pub enum WorkerRole {
 pub struct Division {
     /// Number of workers.
     pub num_workers: usize,
-    /// Bytes of memory that each worker may use on each device, if that is known.
+    /// Bytes of memory that each worker may use on each device. `None` if this limit is unknown.
     pub memory_limit: Option<u64>,
     /// Number of cells of the sweep.
     pub num_cells: usize,
@@ -66,7 +66,8 @@ pub enum WorkerMessage {
     Ended(Key, CellEnd),
     /// The worker ends, so that several workers can divide the cells that can run in parallel.
     Divided(Division),
-    /// The worker asks to run these cells. The supervisor answers with the keys of those that it may run.
+    /// The worker asks to run these cells. The supervisor answers with the keys of the cells that the worker
+    /// may run.
     Requested(Vec<Key>),
     /// The progress of the worker. It sends this only if the supervisor draws bars.
     Progress(ProgressMessage),

@@ -1,4 +1,4 @@
-//! Runs a sweep in a child process, so that a crash ends a cell and not the sweep.
+//! Runs a sweep in a child process, so that a crash ends only a cell, and not the whole sweep.
 //!
 //! A failed allocation, the kernel's out-of-memory killer or a fault in a GPU driver ends a whole process. So
 //! the process that the user starts does no work itself. It is the supervisor: it starts a worker process and
@@ -10,10 +10,10 @@
 //! crashes, the supervisor knows which cells were running. It starts the next worker, which records the crash
 //! and continues. Each process detects the end of the other by the end of the stream.
 //!
-//! Several workers can run the cells of scores and searches in parallel. The first worker runs the cells of
-//! the earlier stages. Then it may tell the supervisor a number of workers, and end. Each of these workers
-//! asks the supervisor for cells, and the supervisor grants each cell to one worker. When all of them have
-//! ended, a last worker runs the remaining cells alone and writes the report.
+//! Several workers can run score and search cells in parallel. The first worker runs the cells of the earlier
+//! stages. Then it may end, and ask the supervisor to start several workers. Each of these workers asks the
+//! supervisor for cells, and the supervisor grants each cell to one worker. When all of them have ended, a
+//! last worker runs the remaining cells alone and writes the report.
 
 mod connection;
 mod crash_report;

@@ -33,7 +33,7 @@ pub(super) fn run_parallel(supervisor: &Supervisor, division: &Division) -> Resu
             (0..division.num_workers).map(|number| scope.spawn(move || run(number))).collect();
         workers
             .into_iter()
-            .map(|worker| worker.join().expect("the thread only waits for a process"))
+            .map(|worker| worker.join().expect("the thread of a worker does not panic"))
             .collect()
     });
     display.finish();
@@ -43,8 +43,8 @@ pub(super) fn run_parallel(supervisor: &Supervisor, division: &Division) -> Resu
 /// Combines the results of the workers. Returns the first failure, if there is one. Otherwise returns the
 /// interruption as an error, if a worker was interrupted.
 ///
-/// A failure comes first, because it also interrupts the other workers. The interruption becomes an error,
-/// because parallel workers do not print it themselves.
+/// A failure takes precedence over interruptions, because it also interrupts the other workers. The
+/// interruption becomes an error, because parallel workers do not print it themselves.
 fn combine(results: Vec<Result<u8>>) -> Result<u8> {
     let is_interrupted = |result: &Result<u8>| match result {
         Ok(code) => *code == ErrorKind::Interrupted.exit_code(),

@@ -34,7 +34,7 @@ pub struct Crash {
 /// What the workers of a sweep have done with its cells so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PreviousAttempts {
-    /// The digest of the planned cells' keys. `None` before a worker has planned.
+    /// The digest of the planned cells' keys. `None` if no worker has reported its plan yet.
     pub plan: Option<Digest>,
     /// Cells that this sweep has done.
     pub done: BTreeSet<Key>,

@@ -76,8 +76,8 @@ fn file_id(stream: &impl AsFd) -> io::Result<(u64, u64)> {
     Ok((found.dev(), found.ino()))
 }
 
-/// Copies bytes until the end of the stream, and returns the last bytes. Continues to read if the standard
-/// error of this process is closed, so that the worker never waits.
+/// Copies bytes until the end of the stream, and returns the last bytes. Continues to read even if the
+/// standard error of this process is closed, because a full pipe would block the worker.
 fn copy_to_stderr(mut reader: PipeReader) -> VecDeque<u8> {
     let (mut kept, mut bytes) = (VecDeque::new(), [0; NUM_KEPT]);
     while let Ok(count) = reader.read(&mut bytes) {

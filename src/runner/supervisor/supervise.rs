@@ -141,8 +141,8 @@ impl Supervisor {
         Ok((status, tee.and_then(StderrTee::last_line)))
     }
 
-    /// Returns what earlier workers have done. If several workers run, only one of them gets the crashes to
-    /// record.
+    /// Returns what earlier workers have done. If several workers run, hands each crash that is not recorded
+    /// yet to only one of them, which records it.
     fn previous_attempts(&self, role: WorkerRole) -> PreviousAttempts {
         match role {
             WorkerRole::Parallel { .. } => self.state().attempts.move_crashes_to_copy(),

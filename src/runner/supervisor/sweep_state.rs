@@ -11,15 +11,16 @@ use crate::store::Key;
 pub(super) struct SweepState {
     /// What the workers have done with the sweep's cells so far.
     pub(super) attempts: PreviousAttempts,
-    /// The division of the cells among several workers. `None` unless the first worker asked for one.
+    /// The division of the cells among several workers. `None` if the first worker has not asked for a
+    /// division.
     pub(super) division: Option<Division>,
     /// The worker to which each cell was granted.
     granted: BTreeMap<Key, usize>,
 }
 
 impl SweepState {
-    /// Grants to `worker` those cells of `keys` that no worker has been granted yet, and returns their keys.
-    /// Grants no cell after a failure, if the first failure ends the sweep.
+    /// Grants to `worker` the cells of `keys` that are not granted to any worker yet. Returns the keys of the
+    /// newly granted cells. If the first failure ends the sweep, grants no cell after a failure.
     pub(super) fn grant(&mut self, worker: usize, mut keys: Vec<Key>) -> Vec<Key> {
         let fails_fast = self.division.as_ref().is_some_and(|division| division.fail_fast);
         if fails_fast && self.attempts.has_failures() {

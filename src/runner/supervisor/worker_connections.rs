@@ -31,7 +31,7 @@ impl WorkerSockets {
 }
 
 impl WorkerConnections {
-    /// Returns connections to no workers yet, and installs the handler of Ctrl-C.
+    /// Creates the connections, without any worker. Installs a handler that forwards Ctrl-C to all workers.
     pub(super) fn with_interrupt_handler() -> Result<Self> {
         let connections = Self::default();
         let handler = connections.clone();
@@ -68,7 +68,7 @@ impl WorkerConnections {
         Ok(())
     }
 
-    /// Sends a line to a current worker.
+    /// Sends a line to a worker. Does nothing if the worker has ended.
     pub(super) fn send(&self, worker: usize, line: &str) {
         if let Some(socket) = self.lock().sockets.get_mut(&worker) {
             write_line(socket, line);

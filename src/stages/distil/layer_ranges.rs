@@ -39,6 +39,6 @@ mod tests {
         assert_eq!(divide(32, 31, 1), [0..16, 16..32]);
         assert_eq!(divide(28, 28, 3), [0..9, 9..18, 18..28]);
         assert_eq!(divide(8, 3, 2), [0..2, 2..4, 4..6, 6..8]);
-        assert_eq!(divide(2, 2, 4), [0..1, 1..2], "a device without a layer is idle");
+        assert_eq!(divide(2, 2, 4), [0..1, 1..2], "two of the four devices have no layers");
     }
 }

@@ -144,7 +144,7 @@ impl Stage for DistilJob {
                 results.extend(pending.pop().map(|(cell, _)| (cell.key(), Err(error))));
             }
         }
-        let result = |(cell, _): &(&Cell, &Self)| results.remove(&cell.key()).expect("none is pending");
+        let result = |(cell, _): &(&Cell, &Self)| results.remove(&cell.key()).expect("every cell has ended");
         group.iter().map(result).collect()
     }
 }

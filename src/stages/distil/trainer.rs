@@ -77,7 +77,7 @@ fn record_twins(
     }
 }
 
-/// Returns the checkpoints of each range. A range has one checkpoint per cell.
+/// Returns the checkpoints by range. Each range has one checkpoint per cell.
 fn checkpoints(jobs: &[ClaimedJob<'_>], ranges: &[LayerRange]) -> Result<Vec<Vec<CheckpointFile>>> {
     let of_range = |layers: &LayerRange| {
         let name = match ranges.len() {
@@ -148,7 +148,8 @@ impl DeviceTrainer<'_> {
         }
         let mut students = students.into_iter();
         let finish = |creation: Result<()>| {
-            creation.and_then(|()| students.next().expect("each creation added a student").finish())
+            creation
+                .and_then(|()| students.next().expect("each successful creation added a student").finish())
         };
         Ok(creations.into_iter().map(finish).collect())
     }
@@ -168,5 +169,5 @@ fn join_ranges(by_device: Vec<Vec<TrainedRange>>, num_cells: usize) -> Vec<Resul
             });
         }
     }
-    cells.into_iter().map(|cell| cell.expect("a base has a layer")).collect()
+    cells.into_iter().map(|cell| cell.expect("there is at least one range")).collect()
 }

@@ -67,8 +67,8 @@ pub struct SearchSpec {
     pub strategy: SearchStrategy,
     /// The stop criterion.
     pub stop: StopCriterion,
-    /// Whether the search prunes candidates that cannot win. The key depends on this, because the result has
-    /// only bounds for the score of a pruned candidate.
+    /// Whether the search prunes candidates that cannot win. The key depends on this, because the result
+    /// holds only the bounds of a pruned candidate's score.
     pub prune: bool,
 }
 
@@ -167,8 +167,8 @@ impl SearchJob {
                 ClaimOutcome::Claimed(claimed) => claimed,
                 ClaimOutcome::Done(_) => return Ok(CompletedBy::OtherProcess),
             };
-        // A cell that has a result runs again only if a score cell that the result refers to is missing. The
-        // record then has the usage of both runs.
+        // A cell with a result runs again only if the result refers to a missing score cell. The new record
+        // has the usage of both runs.
         if let Some(Record { seconds, joules, .. }) = context.store.find::<SearchResult>(cell.id())?.done() {
             claimed.set_earlier_usage(TimeAndEnergy { seconds, joules });
         }

@@ -23,7 +23,7 @@ pub(super) struct PrunedCandidates {
 pub(super) struct PrunedCandidate {
     /// The bounds of the candidate's score at the time of pruning.
     pub(super) bounds: ScoreBounds,
-    /// Number of tokens that had gone through the model at the time of pruning.
+    /// Number of tokens that went through the model to score the candidate until it was pruned.
     pub(super) tokens: u64,
 }
 

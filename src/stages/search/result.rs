@@ -34,8 +34,8 @@ pub struct SearchResult {
     pub base_test: TestScore,
     /// Number of scores that the search needed on both splits, including scores that were already stored.
     pub evaluations: u64,
-    /// Number of tokens that went through the model to compute these scores, in this search or in an earlier
-    /// one.
+    /// Number of tokens that went through the model to compute these scores. The tokens of already stored
+    /// scores are included.
     pub tokens: u64,
 }
 

@@ -155,7 +155,8 @@ impl<'a> SearchRun<'a> {
         Ok((result, cell.id().clone()))
     }
 
-    /// Returns the bounds of the candidates' scores, in the order of `candidates`. Records the exact scores.
+    /// Returns the bounds of the candidates' scores, in the order of `candidates`. Records the scores that
+    /// are exact.
     fn score_candidates(
         &mut self,
         scorer: &mut MultiDeviceScorer<'_>,
@@ -210,8 +211,8 @@ impl<'a> SearchRun<'a> {
         Ok(claimed_candidates)
     }
 
-    /// Scores the claimed candidates, and adds their scores to `scores`, by index. Records the exact scores,
-    /// and saves the bounds of pruned candidates.
+    /// Scores the claimed candidates, and adds their scores to `scores`, by index. Records the score of each
+    /// candidate that is scored completely, and saves the bounds of each candidate that is pruned.
     fn score_claimed(
         &mut self,
         scorer: &mut MultiDeviceScorer<'_>,

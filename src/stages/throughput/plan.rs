@@ -109,5 +109,5 @@ fn too_many_layers_error(point: &SweepPoint<'_>, model: &str, count: u32, num_la
         ReplacedCounts::All {} | ReplacedCounts::Every(_) => 0,
     };
     let path = ["throughput", "replaced", "counts", &index.to_string()];
-    point.loaded.source_map().underline_entry(error, &path, EntryPart::Value, "more than it has")
+    point.loaded.source_map().underline_entry(error, &path, EntryPart::Value, "more than the model has")
 }

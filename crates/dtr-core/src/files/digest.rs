@@ -27,7 +27,8 @@ impl Digest {
     }
 }
 
-/// The number of bytes that all threads hash together. A smaller file is hashed by one thread.
+/// The size of the parts in which a file is read, in bytes. All threads together hash a part. A file that is
+/// smaller than a part is hashed by one thread.
 const PART_BYTES: usize = 1 << 24;
 
 /// Hashes a file without holding all of it in memory. All threads share the hashing of a large file.

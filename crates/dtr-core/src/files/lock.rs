@@ -23,7 +23,8 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Takes the lock at `path`, and creates its file. Returns `None` when another process holds the lock.
+    /// Takes the lock at `path`. Returns `None` when another process holds the lock. Creates the file if it
+    /// does not exist.
     ///
     /// The file is never removed. Otherwise, two processes could each lock a different file at the same path.
     ///
@@ -35,7 +36,8 @@ impl FileLock {
         Ok(is_taken.then_some(Self { _file: file }))
     }
 
-    /// Takes the lock at `path`, and creates its file. Waits while another process holds the lock.
+    /// Takes the lock at `path`. Waits while another process holds the lock. Creates the file if it does not
+    /// exist.
     ///
     /// # Errors
     /// Fails when the file cannot be opened, or when its file system does not support locks.

@@ -38,7 +38,7 @@ pub(super) fn add_filters(environment: &mut Environment<'_>) {
     environment.add_filter("int", numbers::int);
     environment.add_filter("float", numbers::float);
     environment.add_filter("round", numbers::round);
-    // The line breaks of minijinja's `pprint` differ from Python's.
+    // `pprint` is removed, because minijinja's line breaks differ from Python's.
     environment.remove_filter("pprint");
 }
 

@@ -25,7 +25,7 @@ static FLOAT_FIELD: LazyLock<Regex> =
 static GROUPING_FIELD: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\{[^{}]*:[,_]\}").expect("the pattern is a constant"));
 
-/// The largest power of two, 2^53, below which a float holds every integer exactly.
+/// 2^53. A float holds every integer below this number exactly.
 const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 
 fn refuse(message: String) -> Error {
@@ -102,7 +102,7 @@ fn is_exact_as_float(number: &Value) -> bool {
     !number.is_integer() || number_as_f64(number).is_ok_and(|number| number.abs() < MAX_EXACT_INTEGER)
 }
 
-/// Converts an argument that is neither text nor a number to text. Named arguments stay named.
+/// Converts an argument to text, unless it is text or a number already. Named arguments stay named.
 fn to_text(state: &mut State<'_, '_>, argument: &Value) -> Result<Value, Error> {
     if argument.is_kwargs() {
         let mut named = Vec::new();

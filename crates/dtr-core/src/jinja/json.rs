@@ -1,4 +1,4 @@
-//! A JSON parser for integers of any size, as Python's `json.loads` reads them.
+//! A JSON parser that keeps integers of any size, as Python's `json.loads` does.
 
 use indexmap::IndexMap;
 use minijinja::Value;

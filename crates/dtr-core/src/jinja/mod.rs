@@ -30,14 +30,15 @@ pub use source::{code_names, translate_template};
 pub use text::{python_repr, python_str};
 pub use tojson::tojson;
 
-/// Creates a minijinja environment with Python's text, filters and methods, and with limits on each template.
+/// Creates a minijinja environment that formats values as Python does. It has Jinja's filters, Python's
+/// methods, and limits on the work of each template.
 ///
 /// Templates must be translated by [`translate_template`] before they are added.
 pub fn create_environment(syntax: SyntaxConfig) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_syntax(syntax);
     limits::set_fuel(&mut environment);
-    // Escaping is on, because the operator `~` calls the formatter only then. The formatter escapes nothing.
+    // Without escaping, the operator `~` would not call the formatter. The formatter escapes nothing.
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("none".into()));
     environment.set_formatter(|out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value| {
         limits::charge_list(state, value)?;

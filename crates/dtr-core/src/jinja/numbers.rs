@@ -6,8 +6,8 @@ use minijinja::{Error, ErrorKind, State, Value, filters};
 use super::json::parse_integer;
 use super::object::{NumberKind, PythonObject};
 
-/// Jinja's filter `int`. Returns Python's `int(value)`, the integer part of a string such as `42.23`, or the
-/// default.
+/// Jinja's filter `int`. Returns Python's `int(value)`. For a string such as `42.23`, returns the integer
+/// part. Returns the default if the value cannot be converted.
 pub(super) fn int(
     _: &mut State<'_, '_>,
     value: &Value,
@@ -38,7 +38,7 @@ pub(super) fn int(
     Ok(converted.or(default).unwrap_or(Value::from(0)))
 }
 
-/// Jinja's filter `float`. Returns Python's `float(value)`, or the default.
+/// Jinja's filter `float`. Returns Python's `float(value)`, or the default where Python raises an error.
 pub(super) fn float(
     _: &mut State<'_, '_>,
     value: &Value,

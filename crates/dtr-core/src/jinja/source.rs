@@ -8,8 +8,8 @@ const SAFE_CONCATENATION: &str = "~ (''|safe) ~";
 /// Translates a template. Line endings become line feeds, as in Jinja. `a ~ b` becomes `a ~ SAFE ~ b`, where
 /// `SAFE` is an empty safe string.
 ///
-/// The safe string makes minijinja call the environment's formatter for both operands, because minijinja
-/// calls the formatter for an operand of `~` only if the other operand is safe.
+/// minijinja calls the environment's formatter for an operand of `~` only if the other operand is safe. With
+/// the safe string, minijinja calls the formatter for both `a` and `b`.
 pub fn translate_template(source: &str) -> String {
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let mut translated = String::with_capacity(source.len());

@@ -107,7 +107,8 @@ pub(super) fn float_repr(value: f64) -> String {
     }
 }
 
-/// Returns the quotation mark that Python's `repr` chooses for a string with these kinds of quotation marks.
+/// Returns the quotation mark that Python's `repr` puts around a string. The arguments tell which quotation
+/// marks the string contains.
 fn quote_of(has_single: bool, has_double: bool) -> char {
     if has_single && !has_double { '"' } else { '\'' }
 }

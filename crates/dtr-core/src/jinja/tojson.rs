@@ -1,4 +1,5 @@
-//! The filter `tojson`, which is Python's `json.dumps`: one form for chat templates, and Jinja's own form.
+//! Two filters `tojson`, which write the same JSON as Python's `json.dumps`: the filter that transformers
+//! defines for chat templates, and Jinja's own filter.
 
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
@@ -16,7 +17,7 @@ const MAX_INDENT: usize = 100;
 /// The deepest allowed nesting of lists and mappings.
 const MAX_DEPTH: usize = 64;
 
-/// The bytes for which each value is charged fuel, in addition to its text.
+/// Each value is charged fuel for this many bytes, in addition to its text.
 const BYTES_PER_VALUE: usize = 64;
 
 /// The filter `tojson` of chat templates, as transformers defines it: `json.dumps` with `ensure_ascii=False`
@@ -71,12 +72,15 @@ fn parse_indent(value: &Value) -> Result<Option<String>, Error> {
     match (value.as_str(), value.as_i64()) {
         _ if value.is_none() => Ok(None),
         (Some(text), _) if text.len() <= MAX_INDENT => Ok(Some(text.to_owned())),
-        (Some(text), _) => Err(invalid_argument(format!("`indent` of `tojson` has {} bytes", text.len()))),
+        (Some(text), _) => Err(invalid_argument(format!(
+            "`indent` of `tojson` has {} bytes, above {MAX_INDENT}",
+            text.len()
+        ))),
         (_, Some(count)) if count > MAX_INDENT as i64 => {
-            Err(invalid_argument(format!("`indent` of `tojson` is {count}")))
+            Err(invalid_argument(format!("`indent` of `tojson` is {count}, above {MAX_INDENT}")))
         }
         (_, Some(count)) => Ok(Some(" ".repeat(count.max(0) as usize))),
-        _ => Err(invalid_argument(format!("`indent` of `tojson` is {value}"))),
+        _ => Err(invalid_argument(format!("`indent` of `tojson` is {value}, not a whole number or text"))),
     }
 }
 

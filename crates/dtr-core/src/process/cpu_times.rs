@@ -1,20 +1,20 @@
-//! Measures processor time, to detect the load of other processes during a benchmark.
+//! Measures CPU time, to detect the load of other processes during a benchmark.
 
-/// Cumulative processor time of the machine and of this process, in kernel clock ticks.
+/// Cumulative CPU time of the machine and of this process, in kernel clock ticks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CpuTimes {
-    /// The number of processors.
+    /// The number of CPUs.
     pub(super) num_cpus: u64,
-    /// Busy and idle time of all processors.
+    /// Busy and idle time of all CPUs.
     pub(super) total: u64,
-    /// Busy time of all processors.
+    /// Busy time of all CPUs.
     pub(super) busy: u64,
     /// Busy time of this process.
     pub(super) own: u64,
 }
 
 impl CpuTimes {
-    /// Reads the processor time up to now. Returns `None` where the system does not provide it.
+    /// Reads the CPU time up to now. Returns `None` where the system does not provide it.
     pub fn now() -> Option<Self> {
         #[cfg(target_os = "linux")]
         return super::linux::cpu_times();
@@ -22,8 +22,7 @@ impl CpuTimes {
         return super::unsupported::cpu_times();
     }
 
-    /// Returns how many processors other processes kept busy, on average, between this measurement and
-    /// `later`.
+    /// Returns how many CPUs other processes kept busy, on average, between this measurement and `later`.
     pub fn other_cpus_until(&self, later: &Self) -> f64 {
         let elapsed = |ticks: fn(&Self) -> u64| ticks(later) as f64 - ticks(self) as f64;
         let other = elapsed(|times| times.busy) - elapsed(|times| times.own);
@@ -40,7 +39,7 @@ mod tests {
     #[test]
     fn busy_time_outside_this_process_is_other_load() {
         let before = CpuTimes { num_cpus: 2, total: 1631, busy: 1111, own: 37 };
-        // Of 400 ticks of two processors, 100 were idle and 150 were this process's.
+        // Of 400 ticks of two CPUs, 100 were idle and 150 were this process's.
         let after = CpuTimes { num_cpus: 2, total: 2031, busy: 1411, own: 187 };
         assert_eq!(before.other_cpus_until(&after), 150.0 / 400.0 * 2.0);
     }

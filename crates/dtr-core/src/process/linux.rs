@@ -39,7 +39,7 @@ pub fn oom_kill_count() -> Option<u64> {
     procfs::vmstat().ok()?.get("oom_kill").and_then(|count| u64::try_from(*count).ok())
 }
 
-/// Returns the model name of the first processor, such as `AMD EPYC 7763 64-Core Processor`.
+/// Returns the model name of the first CPU, such as `AMD EPYC 7763 64-Core Processor`.
 pub fn cpu_model_name() -> Option<String> {
     CpuInfo::current().ok()?.model_name(0).map(str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! Measurements of this process and its machine: memory, memory limits and processor time.
+//! Measurements of this process and its machine: memory, memory limits and CPU time.
 //!
 //! Linux provides these measurements in `/proc` and `/sys/fs/cgroup`. A function returns `None` where the
 //! system does not provide the measurement.

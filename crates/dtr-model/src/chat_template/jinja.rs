@@ -25,8 +25,8 @@ pub(super) fn translate_template(template: &str) -> String {
 /// The most bytes of text that one byte of a `strftime` format can produce.
 const MAX_BYTES_PER_FORMAT_BYTE: usize = 255;
 
-/// Creates the environment of chat templates. As in transformers, it trims blocks, and it has the filter
-/// `tojson` of transformers and the functions `raise_exception` and `strftime_now`. `strftime_now` formats
+/// Creates the environment of chat templates. As in transformers, it trims blocks and has the functions
+/// `raise_exception` and `strftime_now`. Its filter `tojson` is that of transformers. `strftime_now` formats
 /// `now`.
 pub(super) fn create_environment(now: DateTime) -> Environment<'static> {
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();

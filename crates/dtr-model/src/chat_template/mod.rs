@@ -130,7 +130,7 @@ fn read_json(path: &Path) -> Result<Value> {
 }
 
 /// Returns the template in `value`, the value of the key `chat_template`. The value is either the text of a
-/// template, or a list in which the template has the name `default`.
+/// template or a list of named templates. From a list, returns the template `default`.
 fn select_default_template(value: &Value) -> Result<Option<String>> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let Some(templates) = value.as_array() else { return Ok(text(value)) };

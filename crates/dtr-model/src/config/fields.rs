@@ -47,7 +47,7 @@ impl<'a> ConfigFields<'a> {
 
     /// Returns the size in a field, or the fallback that the field's rule names.
     pub fn size(&self, key: &str) -> FieldResult<usize> {
-        let KeyRule::Size { absent, null } = self.rule(key) else { unreachable!("`{key}` is a size") };
+        let KeyRule::Size { absent, null } = self.rule(key) else { unreachable!("`{key}` is not a size") };
         let fallback = match self.get(key) {
             None => absent,
             Some(Value::Null) => null,
@@ -63,7 +63,7 @@ impl<'a> ConfigFields<'a> {
 
     /// Returns the floating-point number in a field, or its default. An integer is an error.
     pub fn number(&self, key: &str) -> FieldResult<f64> {
-        let KeyRule::Number(absent) = self.rule(key) else { unreachable!("`{key}` is a number") };
+        let KeyRule::Number(absent) = self.rule(key) else { unreachable!("`{key}` is not a number") };
         match self.get(key) {
             None => Ok(absent),
             Some(Value::Number(number)) if number.is_f64() => Ok(number.as_f64().unwrap_or(f64::NAN)),
@@ -82,7 +82,7 @@ impl<'a> ConfigFields<'a> {
 
     fn rule(&self, key: &str) -> KeyRule {
         let row = CONFIG_KEYS.iter().find(|row| row.name == key);
-        row.expect("every key that is read has a row").rule(self.model_type)
+        row.expect("the table has a row for every key that is read").rule(self.model_type)
     }
 }
 

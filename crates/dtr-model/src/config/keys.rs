@@ -2,8 +2,8 @@
 //!
 //! The table follows transformers 5.17. `tests/reference/configs.py` compares the two.
 //!
-//! A key that is not in the table is ignored without a warning, as in transformers. `model_type` alone
-//! selects the architecture, so such a key changes nothing. Published files hold dozens of such keys.
+//! A key that is not in the table is ignored without a warning, as in transformers. Such a key changes
+//! nothing, because `model_type` alone selects the architecture. Published files hold dozens of such keys.
 
 use super::ModelType;
 use AllowedValue::{EmptyTable, False, Null, Text, True, UnusedQuantization, Zero};
@@ -120,7 +120,7 @@ pub(super) static CONFIG_KEYS: &[ConfigKey] = &[
     all("rms_norm_eps", KeyRule::Number(1e-6)),
     // Even if this flag is set, a head whose stored weight differs from the embedding is not tied.
     all("tie_word_embeddings", KeyRule::Flag),
-    // Parts of the computation of which only some values are supported.
+    // Keys that change the computation, and of which only some values are supported.
     all("hidden_act", only(&[Text("silu"), Text("swish")], "another activation than SiLU")),
     each("attention_bias", ATTENTION_BIAS, KeyRule::Ignored, ATTENTION_BIAS),
     each("mlp_bias", MLP_BIAS, KeyRule::Ignored, KeyRule::Ignored),
@@ -145,8 +145,8 @@ pub(super) static CONFIG_KEYS: &[ConfigKey] = &[
     each("use_sliding_window", KeyRule::Ignored, KeyRule::LayerPattern, KeyRule::LayerPattern),
     each("max_window_layers", KeyRule::Ignored, KeyRule::LayerPattern, KeyRule::LayerPattern),
     each("attention_chunk_size", KeyRule::LayerPattern, KeyRule::Ignored, KeyRule::Ignored),
-    // Records of training, and settings for loading and for generation. `dtr generate` reads `eos_token_id`
-    // by other code. The manifest sets the dtype in which a base computes.
+    // Records of training, and settings for loading and for generation. For `dtr generate`, another module
+    // reads `eos_token_id`. The manifest sets the dtype in which a base computes.
     all("architectures", KeyRule::Ignored),
     all("attention_dropout", KeyRule::Ignored),
     all("attn_implementation", KeyRule::Ignored),

@@ -76,7 +76,7 @@ pub struct DecoderConfig {
     pub qk_norm: bool,
     /// The longest sequence that the model supports, in tokens.
     pub max_positions: usize,
-    /// The most tokens in the cache during generation, if fewer than `max_positions`.
+    /// The most tokens that the cache may hold during generation. `None` if it may hold `max_positions`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_window: Option<usize>,
 }

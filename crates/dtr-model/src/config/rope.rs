@@ -40,7 +40,7 @@ pub(super) fn read_rope(fields: &ConfigFields<'_>, max_positions: usize) -> Fiel
     Ok((theta, scaling))
 }
 
-/// Returns the table of rotary settings: `rope_scaling` unless it is empty, or else `rope_parameters`.
+/// Returns the table of rotary settings: `rope_scaling` if it is not empty, or else `rope_parameters`.
 fn rope_table<'a>(fields: &ConfigFields<'a>) -> FieldResult<Option<&'a Map<String, Value>>> {
     let scaling = fields.get("rope_scaling").filter(|value| !is_falsy(value));
     let (key, value) = match (scaling, fields.get("rope_parameters")) {
@@ -96,7 +96,8 @@ impl<'a> RopeTable<'a> {
         positive_number(key, value, MAX_POSITIONS as f64)
     }
 
-    /// Returns whether the settings rotate the whole width of a head. Rope type `default` always does.
+    /// Returns whether the settings rotate the whole width of a head. The type `default` always
+    /// rotates the whole width, and ignores `partial_rotary_factor`.
     fn is_whole_head(&self) -> bool {
         let key = "partial_rotary_factor";
         let factor = self.get(key).or(self.fields.get(key).filter(|factor| !factor.is_null()));

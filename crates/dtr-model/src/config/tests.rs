@@ -16,7 +16,7 @@ fn refused(changes: &[(&str, Value)]) -> String {
         config[*key] = value.clone();
     }
     let parsed = DecoderConfig::parse(&config.to_string(), Path::new("config.json"));
-    let error = parsed.expect_err("the configuration is refused");
+    let error = parsed.expect_err("the configuration must be refused");
     error.to_line()
 }
 

@@ -77,8 +77,9 @@ impl BaseModel {
         Ok(json.config)
     }
 
-    /// Compares the headers of the weight files in `directory` with its `config.json`. Reads no values of
-    /// tensors, unless it has to compare an output head with the embedding.
+    /// Compares the headers of the weight files in `directory` with its `config.json`. Does not read the
+    /// values of tensors, with one exception: if `config.json` ties the output head to the embedding, but
+    /// both are stored, their values are compared.
     ///
     /// Returns the names of stored tensors that the model does not use. They are ignored, as in transformers.
     ///
@@ -127,8 +128,8 @@ impl BaseModel {
         Ok(shard_names(&directory.join(INDEX_FILE))?.into_iter().collect())
     }
 
-    /// Returns a number for the way in which this version of dtr reads `directory`. Returns `None` if all
-    /// versions of dtr read the directory in the same way.
+    /// Returns the version of dtr's reader of model directories if earlier versions of dtr read `directory`
+    /// differently. Returns `None` if all versions of dtr read the directory in the same way.
     ///
     /// # Errors
     /// Fails when a file cannot be read, or when the model is not supported.

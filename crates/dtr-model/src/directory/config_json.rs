@@ -1,5 +1,5 @@
-//! Reads the `config.json` of a base or a hybrid, and writes that of a hybrid. It describes the decoder, the
-//! linear layers, and the variant of the twins.
+//! Reads the `config.json` of a base or a hybrid, and writes the `config.json` of a hybrid. The file
+//! describes the decoder, the linear layers, and the variant of the twins.
 
 use std::path::Path;
 
@@ -96,7 +96,7 @@ fn parse_variant(table: Option<&Value>, config: &DecoderConfig) -> std::result::
 pub fn hybrid_config_json(base: &Path, mask: &Mask, variant: Option<&Variant>) -> Result<String> {
     let num_layers = ConfigJson::read(base)?.config.num_layers;
     if let Some(layer) = mask.layers().into_iter().find(|&layer| layer as usize >= num_layers) {
-        return Err(Error::failed(format!("cannot replace layer {layer} of {num_layers} layers")));
+        return Err(Error::failed(format!("cannot replace layer {layer}: the base has {num_layers} layers")));
     }
     let text = read_text_file(&base.join("config.json"))?;
     let mut fields: Map<String, Value> = serde_json::from_str(&text).expect("the text was parsed above");

@@ -65,8 +65,8 @@ impl HybridWriter<'_> {
         write_bytes_atomically(&folder.join(name), &bytes)
     }
 
-    /// Returns the tensors of the hybrid: those of the base, except the attention of the replaced layers, and
-    /// those of the twins of these layers.
+    /// Returns the tensors of the hybrid. In a replaced layer, the twin's tensors take the place of the
+    /// attention's tensors. All other tensors are those of the base.
     fn tensors(&self) -> Result<Vec<TensorSource>> {
         let mut tensors = Vec::new();
         for file in weight_files(self.base)? {

@@ -11,8 +11,8 @@ use dtr_core::error::Result;
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
 
-/// Opens the weights in `directory`. Stored names are changed to the names in the model. `config.tied_head`
-/// is set to whether the model uses its embedding as its output head.
+/// Opens the weights in `directory`. Changes stored names to the names in the model. Sets `config.tied_head`
+/// to `false` if the weights hold a head that differs from the embedding.
 ///
 /// # Errors
 /// Fails when a file is missing or damaged, or when two tensors get the same name.
@@ -28,8 +28,8 @@ pub(super) fn open_model_weights(
     Ok(weights)
 }
 
-/// Returns the name in the model of the tensor that a file names `stored`. Files that were saved without an
-/// output head lack the prefix `model.`.
+/// Returns the model's name for a tensor whose name in a file is `stored`. If the file was saved without an
+/// output head, its names lack the prefix `model.`.
 pub(super) fn model_tensor_name(stored: String) -> String {
     match stored.as_str() {
         "model.lm_head.weight" => HEAD.to_owned(),
@@ -45,8 +45,9 @@ pub(super) fn is_rotary_buffer(name: &str) -> bool {
     name.contains("rotary_emb.inv_freq")
 }
 
-/// Decides whether the output head is the embedding, if the configuration ties the two. A stored head that
-/// differs from the stored embedding remains separate. If only a head is stored, it is the embedding too.
+/// Decides whether the output head shares the embedding's weight. Does nothing unless the configuration ties
+/// the two. If both weights are stored and differ, the head stays separate. If only the head is stored, its
+/// weight is also the embedding.
 fn resolve_tied_head(weights: &mut SafetensorsReader, config: &mut DecoderConfig) -> Result<()> {
     if !config.tied_head {
         return Ok(());

@@ -1,5 +1,6 @@
-//! Detects the model directories that earlier versions of dtr read differently from this version. The cells
-//! of such a model have different keys, so that a result of an earlier version is not reused.
+//! Detects the model directories that earlier versions of dtr read differently from this version. This
+//! version gives the cells of such a model new keys, so that it does not reuse the results of an earlier
+//! version.
 
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use crate::tokenizer::TokenizerSettings;
 use dtr_core::error::Result;
 use dtr_core::files::read_text_file;
 
-/// The number that stands for the way in which this version reads such a directory.
+/// The current version of dtr's reader of model directories.
 const READER_VERSION: u32 = 2;
 
 /// Returns [`READER_VERSION`] if earlier versions of dtr read `directory` differently, and `None` otherwise.
@@ -32,7 +33,8 @@ pub(super) fn reader_version(directory: &Path) -> Result<Option<u32>> {
     Ok(is_read_differently.then_some(READER_VERSION))
 }
 
-/// Returns whether the weights hold an output head that differs from the embedding that `config` ties it to.
+/// Returns whether the weights contradict `config`: it ties the output head to the embedding, but the two
+/// weights differ.
 fn has_untied_head(directory: &Path, mut config: DecoderConfig) -> Result<bool> {
     if !config.tied_head {
         return Ok(false);

@@ -50,7 +50,9 @@ impl TensorSource {
         file.seek(SeekFrom::Start(self.start))?;
         match io::copy(&mut file.take(self.num_bytes()), out)? == self.num_bytes() {
             true => Ok(()),
-            false => Err(io::Error::other(format!("`{}` became shorter", self.file.display()))),
+            false => {
+                Err(io::Error::other(format!("`{}` became shorter during the copy", self.file.display())))
+            }
         }
     }
 }

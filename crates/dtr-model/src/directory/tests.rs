@@ -34,8 +34,8 @@ fn logit_bits(model: &Hybrid<'_>) -> Vec<u32> {
     seen
 }
 
-/// Exports the base at `base` with the layers `replaced` replaced. Returns a folder that holds the hybrid in
-/// `hybrid`, and the twins of the base.
+/// Exports a hybrid of the base at `base`, in which twins replace the layers `replaced`. Returns a folder and
+/// the twins of all layers. The hybrid is in the subfolder `hybrid`.
 fn export(
     base: &Path,
     decoder: &Decoder,
@@ -54,7 +54,7 @@ fn export(
     (folder, twins)
 }
 
-/// Checks that an exported hybrid computes the same bits as the base and the twins in memory.
+/// Checks that an exported hybrid computes the same bits as the hybrid in memory.
 fn check(base: &Path, variant: &Variant, replaced: &[u32], max_shard_bytes: u64) {
     let base_decoder = BaseModel::read(base, &Device::flex()).unwrap().decoder;
     let (folder, twins) = export(base, &base_decoder, variant, replaced, max_shard_bytes);

@@ -22,7 +22,7 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// Returns the paths of the weight files of `directory`. Files that an index lists may be missing.
+/// Returns the paths of the weight files of `directory`. Does not check whether the shards in an index exist.
 ///
 /// # Errors
 /// Fails when there is neither a weight file nor an index, or the index names a file that is not a

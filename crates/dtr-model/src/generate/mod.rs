@@ -55,7 +55,7 @@ pub enum StopReason {
 pub struct GeneratedText {
     /// Number of tokens of the prompt.
     pub prompt_tokens: usize,
-    /// Number of generated tokens, including an end token.
+    /// Number of generated tokens, including the end token if there is one.
     pub tokens: usize,
     /// The text after the prompt.
     pub text: String,
@@ -136,7 +136,7 @@ fn check_prompt(model: &Hybrid<'_>, prompt: &[u32]) -> Result<()> {
     }
 }
 
-/// Checks that the cache of the model holds all tokens, because dtr cannot drop tokens from a cache.
+/// Checks that the model's cache can hold all tokens. dtr cannot drop tokens from a cache.
 fn check_cache_window(model: &Hybrid<'_>, num_tokens: usize) -> Result<()> {
     let config = model.config();
     match config.cache_window {

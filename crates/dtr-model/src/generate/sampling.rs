@@ -28,7 +28,7 @@ impl Sampler {
     /// Fails when a logit is NaN.
     pub fn choose_token(&mut self, logits: &[f32]) -> Result<u32> {
         if logits.iter().any(|logit| logit.is_nan()) {
-            return Err(Error::failed("a logit of the model is not a number"));
+            return Err(Error::failed("the model computed a logit that is NaN"));
         }
         if self.temperature == 0.0 {
             return Ok(most_likely_token(logits));
@@ -60,7 +60,8 @@ fn probabilities(logits: &[f32], temperature: f64) -> Vec<(u32, f64)> {
 }
 
 /// Returns the fewest tokens whose probabilities add up to at least `top_p` (nucleus sampling, arXiv
-/// 1904.09751). If `top_p` is below 1, the most likely token comes first, and a tie is broken by token id.
+/// 1904.09751). If `top_p` is below 1, the tokens are sorted: the most likely token comes first. Equally
+/// likely tokens are sorted by id.
 fn nucleus(mut tokens: Vec<(u32, f64)>, top_p: f64) -> Vec<(u32, f64)> {
     if top_p >= 1.0 {
         return tokens;

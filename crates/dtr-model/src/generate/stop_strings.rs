@@ -13,7 +13,7 @@ impl StopStrings {
         Self { strings, held_back: String::new() }
     }
 
-    /// Adds a piece of text. Returns the text that is now known to precede any stop string, and whether a
+    /// Adds a piece of text. Returns the text that cannot be part of a stop string any more, and whether a
     /// stop string follows this text.
     pub fn push(&mut self, piece: &str) -> (String, bool) {
         self.held_back += piece;
@@ -27,7 +27,7 @@ impl StopStrings {
         (self.held_back.drain(..known).collect(), false)
     }
 
-    /// Returns the text that is held back at the end.
+    /// Returns the text that is still held back after the last piece.
     pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.held_back)
     }

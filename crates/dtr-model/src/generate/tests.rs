@@ -48,7 +48,7 @@ fn recomputed(model: &Hybrid<'_>, count: usize) -> Vec<u32> {
     row.split_off(PROMPT.len())
 }
 
-/// Returns the text of tokens after the prompt.
+/// Returns the text of `tokens`, which follow the prompt.
 fn text(tokens: &[u32]) -> String {
     let tokenizer = tokenizer();
     let mut detokenizer = Detokenizer::new(&tokenizer, &PROMPT).unwrap();
@@ -99,7 +99,7 @@ fn a_stop_string_over_several_tokens_is_left_out() {
     let base = decoder(false, false);
     let model = Hybrid::from_base(&base);
     let whole = run(&model, &greedy(12)).text;
-    // The stop string reaches from the middle of a word to the middle of the second word after that word.
+    // The stop string starts inside one word and ends inside the second word after it.
     let blanks: Vec<usize> = whole.match_indices(' ').map(|(at, _)| at).collect();
     let stop = &whole[blanks[4] - 1..blanks[6] + 2];
     let at = whole.find(stop).unwrap();

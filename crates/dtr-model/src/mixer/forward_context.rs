@@ -22,7 +22,8 @@ pub struct ForwardContext {
 
 impl ForwardContext {
     /// Creates the context of a pass over `batch` rows of `time` tokens each, which follow `past` tokens of
-    /// earlier passes. `left_pads` counts the padding tokens at the beginning of each row, over all passes.
+    /// earlier passes. `left_pads` holds the number of padding tokens at the beginning of each row. The
+    /// padding may extend over several passes.
     pub fn new(
         config: &DecoderConfig,
         batch: usize,
@@ -76,7 +77,7 @@ impl ForwardContext {
         self.causal_mask.device()
     }
 
-    /// Returns the context of a batch of `times` copies of this batch, one whole copy after another.
+    /// Returns the context of a batch that holds `times` copies of this batch, one whole copy after another.
     pub(crate) fn repeat(&self, times: usize) -> Self {
         Self {
             rope_angles: self.rope_angles.repeat(times),

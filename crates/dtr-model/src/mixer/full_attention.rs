@@ -57,7 +57,7 @@ impl FullAttention {
                 let [queries, keys, values] = rotate(qkv, context);
                 (queries, cache.append(keys, values, context.cache_capacity))
             }
-            Some(MixerState::Recurrent { .. }) => unreachable!("the state was made by this attention"),
+            Some(MixerState::Recurrent { .. }) => unreachable!("full attention got a recurrent state"),
             None => {
                 let [queries, keys, values] = rotate(qkv, context);
                 (queries, KvCache::new(keys, values).with_capacity(context.cache_capacity))

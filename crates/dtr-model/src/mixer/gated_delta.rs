@@ -26,8 +26,8 @@ pub struct GatedDeltaRule {
     beta_scale: f64,
 }
 
-/// Samples the logarithm of a uniform number between 0.001 and 16. flash-linear-attention samples from 0,
-/// whose logarithm is infinite.
+/// Samples the logarithm of a uniform number between 0.001 and 16. In flash-linear-attention, the lower bound
+/// is 0, whose logarithm is infinite.
 fn sample_a_log(rng: &mut ChaCha8Rng) -> f32 {
     rng.random_range(1e-3_f32..16.0).ln()
 }

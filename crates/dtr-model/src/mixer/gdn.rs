@@ -52,7 +52,8 @@ pub(super) fn identity_kernels(channels: usize, width: usize) -> Initializer {
 }
 
 impl GdnBlock {
-    /// Returns the number of parameters that not every kind of twin has.
+    /// Returns the number of parameters of the convolutions and the gates. All other parameters exist in
+    /// every kind of twin.
     pub(super) fn num_specific_parameters(gdn: &GdnConfig, geometry: &TwinGeometry) -> usize {
         let channels: usize = geometry.qkv_widths().iter().sum();
         gdn.conv_size * channels + GatedDeltaRule::num_parameters(geometry)

@@ -109,9 +109,9 @@ impl GlaBlock {
         (output, MixerState::Recurrent { state, convs: Vec::new() })
     }
 
-    /// Sets the gates, and the scale of each head, from measurements of the base's attention. Afterwards, the
-    /// decay rate of a key channel is the same for every hidden state: it is the mean of
-    /// [`AttentionStats::decay_rates`] over the query heads that share this channel.
+    /// Sets the gates and the scale of each head from measurements of the base's attention. The decay rate
+    /// then does not depend on the hidden state. For the key channels of a key/value head, it is the mean of
+    /// [`AttentionStats::decay_rates`] over the query heads that share this key/value head.
     pub(super) fn calibrate(&mut self, stats: &AttentionStats) {
         let (group, width) = (self.geometry.heads_per_kv_head(), self.geometry.key_dim);
         let bias: Vec<f32> = stats

@@ -25,7 +25,7 @@ impl MixerState {
     pub(super) fn into_recurrent(past: Option<Self>) -> (Option<Tensor<4>>, Vec<ConvState>) {
         match past {
             Some(Self::Recurrent { state, convs }) => (Some(state), convs),
-            Some(Self::Cache(_)) => unreachable!("the state was made by this linear block"),
+            Some(Self::Cache(_)) => unreachable!("a linear block cannot continue from a KV cache"),
             None => (None, Vec::new()),
         }
     }

@@ -144,7 +144,7 @@ impl Mixer {
     /// Panics if the mixer is full attention.
     pub fn calibrate(&mut self, stats: &AttentionStats) {
         match self {
-            Self::Full(_) => unreachable!("a twin is linear"),
+            Self::Full(_) => unreachable!("full attention cannot be calibrated"),
             Self::Gla(block) => block.calibrate(stats),
             Self::Gdn(block) => block.calibrate(stats),
             Self::Jet(block) => block.calibrate(stats),

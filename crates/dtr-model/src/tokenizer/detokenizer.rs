@@ -12,11 +12,12 @@ const REPLACEMENT: char = '\u{fffd}';
 /// A decoder that converts the tokens after a prompt to text, one by one.
 pub struct Detokenizer<'a> {
     tokenizer: &'a Tokenizer,
-    /// The token ids that are still needed: first the ids decoded last, as context, then the pending ids.
+    /// A context, followed by the token ids whose text has not been returned yet. At first, the context is
+    /// the prompt. Later, it holds the ids whose text was returned most recently.
     ids: Vec<u32>,
-    /// The text of the decoded ids in `ids`.
+    /// The text of the context at the beginning of `ids`.
     prefix: String,
-    /// The number of decoded ids in `ids`.
+    /// The number of ids in the context.
     prefix_len: usize,
 }
 
@@ -49,8 +50,8 @@ impl<'a> Detokenizer<'a> {
         Ok(piece)
     }
 
-    /// Returns the text of the pending tokens, after the last token was pushed. An incomplete character
-    /// becomes U+FFFD.
+    /// Returns the text that [`Detokenizer::push`] has not returned yet. Call this function after the last
+    /// token was pushed. An incomplete character becomes U+FFFD.
     ///
     /// # Errors
     /// Fails when the tokenizer's decoder refuses the tokens.

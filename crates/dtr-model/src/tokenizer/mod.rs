@@ -16,14 +16,14 @@ use dtr_core::files::read_text_file;
 pub use detokenizer::Detokenizer;
 pub(crate) use settings::TokenizerSettings;
 
-/// A text that is encoded to find broken tokenizers, and the special tokens that a tokenizer adds. Its words
-/// need not be in the vocabulary.
+/// A text that is encoded to test whether a tokenizer works, and to find the special tokens that it adds. The
+/// words of this text need not be in the vocabulary.
 const PROBE: &str = "a b";
 
 /// A Hugging Face tokenizer.
 ///
-/// A `tokenizer.json` may hold settings for truncation and padding, from the program that saved it. Both are
-/// switched off here, as transformers does when it encodes a text.
+/// A `tokenizer.json` may hold truncation and padding settings of the program that saved it. This type
+/// ignores them, as transformers does when it encodes a text.
 ///
 /// ```
 /// # fn main() -> dtr_core::error::Result<()> {

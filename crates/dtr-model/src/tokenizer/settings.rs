@@ -33,7 +33,7 @@ impl TokenizerSettings {
         })
     }
 
-    /// Returns whether the file holds settings for truncation or padding, from the program that saved it.
+    /// Returns whether the file holds truncation or padding settings of the program that saved it.
     pub fn has_truncation_or_padding(&self) -> bool {
         !self.truncation.is_null() || !self.padding.is_null()
     }

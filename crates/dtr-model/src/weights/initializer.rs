@@ -114,13 +114,13 @@ impl ParamSource for RandomParams {
         let mut rng = self.seed.child(name).rng();
         Ok(match initializer {
             Initializer::Normal(std) => {
-                let normal = Normal::new(0.0, std).expect("a standard deviation is finite");
+                let normal = Normal::new(0.0, std).expect("the standard deviation must be finite");
                 (0..size).map(|_| normal.sample(&mut rng) as f32).collect()
             }
             Initializer::Constant(value) => vec![value; size],
             Initializer::Sample(sample) => (0..size).map(|_| sample(&mut rng)).collect(),
             Initializer::Values(values) => {
-                assert_eq!(values.len(), size, "the initial values of `{name}` fill its shape");
+                assert_eq!(values.len(), size, "the initial values of `{name}` do not fill its shape");
                 values
             }
         })

@@ -1,7 +1,7 @@
 //! The header of a safetensors file, checked against the length of the file before any value is read.
 //!
 //! This parser refuses repeated names, gaps, overlaps, and lengths that do not match a tensor's shape. It is
-//! stricter than the `safetensors` crate, which accepts a repeated name and keeps the last of its tensors.
+//! stricter than the `safetensors` crate, which accepts a repeated name and keeps its last tensor.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -56,7 +56,7 @@ impl SafetensorsHeader {
         };
         let mut prefix = [0; PREFIX_BYTES as usize];
         if num_bytes < PREFIX_BYTES {
-            return Err(refuse(format!("it has {num_bytes} bytes")));
+            return Err(refuse(format!("it has only {num_bytes} bytes")));
         }
         file.read_exact(&mut prefix).map_err(io_error)?;
         let header_bytes = u64::from_le_bytes(prefix);

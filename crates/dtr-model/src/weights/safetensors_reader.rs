@@ -17,8 +17,8 @@ use super::safetensors_writer::NOTE_KEY;
 use super::{Initializer, ParamSource, SafetensorsHeader};
 use dtr_core::error::{Error, Result};
 
-/// A reader of the tensors of one or more safetensors files. Each tensor can be read once, and its values are
-/// loaded only then.
+/// A reader of the tensors of one or more safetensors files. Each tensor can be read once. Its values are
+/// loaded when it is read.
 pub struct SafetensorsReader {
     tensors: BTreeMap<String, StoredTensor>,
     note: Option<String>,
@@ -256,7 +256,7 @@ impl StoredTensor {
 
 /// Converts little-endian F32, BF16 or F16 values to f32.
 fn to_f32(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
-    const { assert!(cfg!(target_endian = "little"), "bytes are reinterpreted without swapping") }
+    const { assert!(cfg!(target_endian = "little"), "safetensors is little-endian, the target is not") }
     if dtype == Dtype::F32 {
         return bytemuck::pod_collect_to_vec(bytes);
     }

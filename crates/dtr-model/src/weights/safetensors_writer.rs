@@ -72,7 +72,7 @@ impl NamedTensors {
     fn serialize(&self, dtype: Dtype) -> Result<Vec<u8>> {
         let bytes: Vec<Vec<u8>> = self.tensors.values().map(|(_, values)| encode(values, dtype)).collect();
         let views = self.tensors.iter().zip(&bytes).map(|((name, (shape, _)), bytes)| {
-            let view = TensorView::new(dtype, shape.clone(), bytes).expect("the bytes fill the shape");
+            let view = TensorView::new(dtype, shape.clone(), bytes).expect("the values must fill the shape");
             (name.clone(), view)
         });
         let metadata = self.note.iter().map(|note| (NOTE_KEY.to_owned(), note.clone())).collect();

@@ -28,7 +28,7 @@ pub fn stack_layers<M: Parameters + Clone>(layers: &mut [M]) -> M {
     let mut values = values.into_iter();
     let mut stack = layers[0].clone();
     stack.visit(&mut |_, mut param| {
-        param.set_rows(Tensor::cat(values.next().expect("layers have the same parameters"), 0));
+        param.set_rows(Tensor::cat(values.next().expect("all layers must have the same parameters"), 0));
     });
     stack
 }
@@ -123,7 +123,7 @@ mod tests {
     fn assert_close(found: Tensor<1>, expected: Tensor<1>) {
         let scale = expected.clone().abs().max().into_scalar::<f32>().max(1e-6);
         let error = (found - expected).abs().max().into_scalar::<f32>();
-        assert!(error <= 1e-4 * scale, "error {error} of {scale}");
+        assert!(error <= 1e-4 * scale, "the error is {error}, and the largest value is {scale}");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use crate::cuda_testing::{assert_close, cuda_device, fill_free_memory_with_nan, 
 #[test]
 fn steps_match_the_portable_form() {
     let Some(device) = cuda_device() else { return };
-    // The cases cover sizes that are not multiples of a block, weight decay and none, gradients of both
-    // dtypes, and one layer or a stack of layers.
+    // The cases cover sizes that are not multiples of a block, steps with and without weight decay, gradients
+    // of both dtypes, and single layers and stacks of layers.
     let cases = [
         (3000, 0.1, DType::F32, 1),
         (77, 0.0, DType::F32, 7),

@@ -41,7 +41,7 @@ impl WeightDecay {
     /// Returns the decay rate of the only segment.
     #[cfg(feature = "cuda")]
     fn single_rate(&self) -> f32 {
-        assert_eq!(self.rates.len(), 1, "a CUDA device updates each parameter separately");
+        assert_eq!(self.rates.len(), 1, "on a CUDA device, each parameter needs its own `WeightDecay`");
         self.rates[0]
     }
 }

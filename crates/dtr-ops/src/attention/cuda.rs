@@ -89,7 +89,7 @@ impl AttentionProblem {
         let [q, k, v] = tensors.map(with_contiguous_rows);
         assert!(
             q.dtype() == k.dtype() && k.dtype() == v.dtype(),
-            "queries, keys and values are of one dtype"
+            "queries, keys and values must have the same dtype"
         );
         let ([batch, heads, num_queries, width], [_, groups, _, _]) = (dims(&q), dims::<4>(&k));
         Self { q, k, v, first_keys, num_keys, position, batch, heads, groups, num_queries, width }
@@ -175,7 +175,7 @@ impl AttentionProblem {
             self.size_args(),
             vec![self.scale_arg()],
         ];
-        // SAFETY: as in `prefill`. The tensor maps end with the last key.
+        // SAFETY: as in `prefill`. The tensor maps end at the last key.
         gpu.with_launcher(|launcher| unsafe {
             let kernel = self.kernel(&PREFILL_SM90, "prefill_sm90");
             launcher.launch(&kernel, launch, &arguments.concat());

@@ -1,6 +1,6 @@
 // Softmax attention of one or a few new tokens over a cache, for decoding. Reading keys and values takes most
 // of the time, so a block reads each of its keys once, for several queries. A group is a key/value head with
-// the query heads that share it. A block computes a range of the keys of one group, as in Flash-Decoding.
+// the query heads that share it. A block processes a range of the keys of one group, as in Flash-Decoding.
 // Each warp of the block loops over tiles of 16 keys, and the warps then merge their results. Each block
 // writes maxima, sums and unnormalised outputs to scratch memory. The last block to finish combines the
 // results of all ranges of its group.
@@ -49,7 +49,7 @@ template <typename T> struct Work {
     i64 k_time, v_time;
     int keys, begin, end;    // number of keys in the cache; the block's range of keys, [begin, end)
     int first, position;     // first key that the batch row sees; lowest position of a query
-    int t, query;            // number of new tokens; index of the block's first query in its group, [h / g, t]
+    int t, query;            // number of new tokens; the block's first query among the group's [h / g, t]
     float scale_log2;
 
     __device__ bool is_masked(int key) const { return key + TILE - 1 > position || key < first; }
@@ -72,7 +72,7 @@ __device__ inline float finite(float maximum) { return maximum == MINUS_INFINITY
 
 // The bf16 kernels compute S^T = K Q^T and O^T = V^T P^T with mma.m16n8k16. The operands are loaded from
 // global memory directly into registers. The channels can be summed in any order, and the rows of O^T can be
-// in any order. Each lane therefore takes the channels that up to 16 consecutive bytes hold.
+// in any order. Each lane can therefore take consecutive channels and load up to 16 bytes of them at once.
 
 __device__ inline void mma(float (&c)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0,
                            unsigned b1) {

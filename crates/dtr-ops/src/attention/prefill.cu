@@ -64,7 +64,8 @@ __device__ inline void copy16(void* target, const void* source, bool is_there) {
 __device__ inline void commit() { asm volatile("cp.async.commit_group;"); }
 template <int N> __device__ inline void wait() { asm volatile("cp.async.wait_group %0;" :: "n"(N) : "memory"); }
 
-// Copies a tile of COUNT rows of D elements from row `from` on into shared rows of STRIDE elements.
+// Copies a tile of COUNT rows, from row `from` on, to shared memory. Only D elements of a row are copied, and
+// rows in shared memory are STRIDE elements apart. Rows from index `rows` on become zeros.
 template <int COUNT, int STRIDE, typename T>
 __device__ inline void load_rows(T* tile, const T* source, i64 stride, int from, int rows) {
     constexpr int VECTOR = 16 / sizeof(T), CHUNKS = D / VECTOR, AT_ONCE = THREADS / CHUNKS;

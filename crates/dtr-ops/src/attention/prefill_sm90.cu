@@ -28,7 +28,7 @@ constexpr int KEYS = D == 256 ? 64 : 128;   // keys of a tile
 constexpr int STAGES = 2;
 constexpr int QUERY_STAGES = D == 256 ? 1 : 2;
 constexpr int THREADS = 128 * (CONSUMERS + 1);
-constexpr int BLOCK = 64;                   // columns in 128 bytes; a tile consists of blocks of so many columns
+constexpr int BLOCK = 64;                   // columns of a block (128 bytes); a tile holds BLOCKS blocks
 constexpr int BLOCKS = (D + BLOCK - 1) / BLOCK;
 constexpr int TILE = BLOCKS * KEYS * BLOCK;
 constexpr int WIDTH = D > 128 ? 128 : D;    // columns of V in one product
@@ -119,8 +119,8 @@ __device__ inline u64 descriptor(const bf16* p, int apart) {
 SCORES(64, REGISTERS_32, NAMES_32, 32, 33, 34)
 SCORES(128, REGISTERS_64, NAMES_64, 64, 65, 66)
 
-// out (64 x N) = weights (64 x 16) V (16 x N), plus the old `out` if `adds`. A to ADDS are the numbers of the
-// operands in the instruction.
+// out (64 x N) = weights (64 x 16) V (16 x N), plus the old `out` if `adds`. A, B, C, E, VALUES and ADDS are
+// the numbers of the operands in the instruction.
 #define SUMS(N, REGISTERS, NAMES, A, B, C, E, VALUES, ADDS)                                                      \
     __device__ inline void multiply(float (&out)[N / 2], const unsigned* weights, u64 values, int adds) {        \
         asm volatile("{\n .reg .pred adds;\n setp.ne.b32 adds, %" #ADDS ", 0;\n"                                 \
@@ -240,9 +240,10 @@ template <int N> struct Ring {
     }
 };
 
-// A tile of queries of one head and one batch row. Jobs with the most keys have the lowest indices.
+// A tile of queries of one head and one batch row. It processes `tiles` tiles of keys, from tile `last` down.
+// Jobs with the most keys have the lowest indices.
 struct Job {
-    int head, row, first_query, first_position, first_key, last, tiles;  // `tiles` tiles of keys, the last first
+    int head, row, first_query, first_position, first_key, last, tiles;
 
     __device__ Job(int job, const int* first, int h, int batch, int t, int s) {
         head = job % h, row = job / h % batch;
@@ -279,7 +280,7 @@ prefill_sm90(bf16* o, const __grid_constant__ TensorMap q, const __grid_constant
     __syncthreads();
 
     Ring<QUERY_STAGES> of_queries;
-    Ring<STAGES> of_keys;  // values use the same ring order
+    Ring<STAGES> of_keys;  // the values use the same stages and parities
     if (threadIdx.x < 128) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
         if (threadIdx.x > 0) return;

@@ -234,7 +234,7 @@ __device__ inline void backward(const Real* __restrict__ x, i64 x_b, i64 x_t, co
         if (DYNAMIC && t < end) dtaps.store_to(dweights + t * dw_t);
         store_gradient(t - BEFORE);
     });
-    for (int t = beyond; t < end + BEFORE; ++t) {  // past the last token
+    for (int t = beyond; t < end + BEFORE; ++t) {  // after the last token
         sums.push(Vec{});
         store_gradient(t - BEFORE);
     }

@@ -33,13 +33,13 @@ pub(super) fn conv_silu<const D: usize>(
     let ([batch, _, channels], width) = (x_btd.dims(), taps.dims()[D - 1]);
     let state_shape = [batch, width - 1, channels];
     if x_btd.is_autodiff() || taps.is_autodiff() {
-        assert!(state.is_none(), "training starts without a state");
+        assert!(state.is_none(), "training cannot continue from a state");
         let next = placeholder_state(&x_btd, state_shape);
         return (apply(ConvSilu, [x_btd.into_dispatch(), taps.into_dispatch()]), next);
     }
     let state = state.unwrap_or_else(|| Tensor::zeros(state_shape, (&x_btd.device(), x_btd.dtype())));
     let (y, next) = forward(into_cube(x_btd), into_cube(taps), Some(into_cube(state)));
-    (from_cube(y), from_cube(next.expect("a convolution with a state has a next state")))
+    (from_cube(y), from_cube(next.expect("`forward` got a state and must return the next")))
 }
 
 /// A convolution that starts without a state. Its inputs are `x` and the taps.
@@ -74,7 +74,7 @@ impl ConvShape {
     fn new(x: &CubeTensor, taps: &CubeTensor) -> Self {
         let [batch, time, channels] = dims(x);
         let shape = taps.shape();
-        let width = *shape.last().expect("taps have a width");
+        let width = *shape.last().expect("the taps must have a width axis");
         let is_dynamic = shape.num_dims() == 4;
         let layers = if is_dynamic { 1 } else { shape[0] / channels };
         Self { batch, time, channels, width, dtype: x.dtype(), is_dynamic, layers }

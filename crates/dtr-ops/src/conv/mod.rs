@@ -79,7 +79,7 @@ fn dynamic_conv(
     (sum(taps), next)
 }
 
-/// Returns two tensors: the state (zeros if none) followed by `x_btd`, and the next state.
+/// Returns `x_btd` with the state (zeros if none) prepended to it, and the next state.
 fn prepend_state(x_btd: Tensor<3>, width: usize, state: Option<ConvState>) -> (Tensor<3>, ConvState) {
     let [batch, time, channels] = x_btd.dims();
     let past = state

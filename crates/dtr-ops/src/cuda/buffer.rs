@@ -19,7 +19,7 @@ pub(crate) fn into_cube<const D: usize, K>(tensor: Tensor<D, K>) -> CubeTensor
 where
     K: Basic + BackendPrimitive<Cube, Primitive = CubeTensor>,
 {
-    tensor.try_into_primitive::<Cube>().expect("CUDA kernels compute with tensors of CUDA devices")
+    tensor.try_into_primitive::<Cube>().expect("the tensor must be on a CUDA device, without autodiff")
 }
 
 /// Returns the tensor that holds a primitive.

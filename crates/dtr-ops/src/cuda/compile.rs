@@ -75,7 +75,7 @@ pub(super) fn compile(kernel: &CudaKernel, (major, minor): (i32, i32)) -> Result
     let code = compile_source(source, &options)?;
     if let Some(path) = cached {
         // If the cache cannot be written, the next process compiles again.
-        let folder = path.parent().expect("a file has a folder");
+        let folder = path.parent().expect("the cache file must have a parent folder");
         let _ = create_folder(folder).and_then(|()| write_bytes_atomically(&path, &code));
     }
     Ok(Ptx::from_binary(code))
@@ -111,7 +111,7 @@ fn cuda_headers() -> Result<PathBuf> {
         folders.map(|folder| folder.join("include")).find(|folder| folder.join("cuda_bf16.h").exists());
     found.ok_or_else(|| {
         Error::environment("cannot find CUDA's headers: no folder holds `cuda_bf16.h`").hint(
-            "set CUDA_PATH to a folder whose `include` folder holds it, or install the package \
+            "set CUDA_PATH to a folder that holds `include/cuda_bf16.h`, or install the package \
              `cuda-cudart-dev`, or `nvidia-cuda-runtime` from PyPI",
         )
     })
@@ -139,7 +139,7 @@ struct Program(sys::nvrtcProgram);
 impl Program {
     fn new(source: &CudaSource) -> std::result::Result<Self, nvrtc::NvrtcError> {
         let [text, name, header] = [source.text, source.name, HEADER.1]
-            .map(|text| CString::new(text).expect("sources hold no zero byte"));
+            .map(|text| CString::new(text).expect("a CUDA source must not hold a zero byte"));
         let (headers, names) = ([header.as_ptr()], [HEADER.0.as_ptr()]);
         let mut program = ptr::null_mut();
         // SAFETY: all strings and arrays outlive the call, and the arrays have one member each.

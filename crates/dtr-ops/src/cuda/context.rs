@@ -45,7 +45,7 @@ pub(super) struct LaunchState {
     /// The function of each kernel, and the bytes of dynamic shared memory that it may use.
     pub functions: HashMap<CudaKernel, (CudaFunction, u32)>,
     pub cublaslt: CublasLt,
-    /// The buffers that the work being captured allocated. `None` while nothing is captured.
+    /// During a capture, the buffers that the captured work has allocated so far. Otherwise `None`.
     pub captured_buffers: Option<Vec<Handle>>,
 }
 
@@ -103,7 +103,7 @@ impl GpuContext {
     /// Returns the address of `count` counters (u32), all of which are zero. A kernel that changes a counter
     /// must reset it to zero before the kernel ends.
     pub fn zeroed_counters(&self, count: usize) -> KernelArg {
-        assert!(count < NUM_ZEROS, "a kernel has at most {NUM_ZEROS} counters, not {count}");
+        assert!(count < NUM_ZEROS, "a kernel must use fewer than {NUM_ZEROS} counters, not {count}");
         KernelArg::Pointer(self.zeros.device_ptr(&self.stream).0)
     }
 
@@ -153,7 +153,7 @@ impl GpuContext {
             resume_unwind(panic);
         }
         let graph = expect_success(graph, "end a capture");
-        CapturedGraph { graph: graph.expect("something was captured"), _buffers: buffers.unwrap_or_default() }
+        CapturedGraph { graph: graph.expect("no graph was captured"), _buffers: buffers.unwrap_or_default() }
     }
 
     /// Runs a captured graph.

@@ -92,7 +92,7 @@ impl<'a> Launcher<'a> {
             let function = expect_success(module.load_function(kernel.name), format_args!("find {kernel:?}"));
             self.state.functions.insert(kernel.clone(), (function, DEFAULT_SHARED_BYTES));
         }
-        let (function, allowed) = self.state.functions.get_mut(kernel).expect("it was inserted");
+        let (function, allowed) = self.state.functions.get_mut(kernel).expect("it was inserted above");
         // Launches of one kernel can need different amounts of shared memory. For example, the forward pass
         // of the delta rule needs more when it saves tensors for gradients.
         if shared_bytes > *allowed {

@@ -10,8 +10,8 @@ use super::launch::{KernelArg, LaunchDims, int_args};
 
 static REDUCE: CudaSource = CudaSource { name: "reduce", text: include_str!("reduce.cu") };
 
-/// Returns the number of blocks into which the rows of a matrix are divided when the columns of `layers`
-/// matrices are summed in one launch. Each block of rows yields one row of partial sums.
+/// Returns the number of blocks into which a launch divides the rows of each matrix. The launch sums the
+/// columns of `layers` matrices. Each block of rows yields one row of partial sums.
 pub(crate) fn num_row_blocks(layers: usize) -> usize {
     256_usize.div_ceil(layers).max(16)
 }
@@ -26,7 +26,7 @@ pub(crate) fn row_block_dims(columns: usize, layers: usize) -> LaunchDims {
 /// the sums in f32, `[layers·n]`.
 pub(crate) fn column_sums(x: CubeTensor, layers: usize) -> CubeTensor {
     let x = contiguous(x);
-    let width = *x.shape().last().expect("a matrix has columns");
+    let width = *x.shape().last().expect("the tensor must have an axis");
     let rows = x.shape().num_elements() / width / layers;
     let partials = empty(&x, [layers * num_row_blocks(layers), width], DType::F32);
     let sizes = [KernelArg::Long(rows as i64), KernelArg::Int(width as i32)];

@@ -2,8 +2,8 @@
 //!
 //! burn 0.22.1 and cubecl 0.11.3 have no function that returns the stream: `cubecl-cuda` keeps it in a
 //! private field of its server. The only public output that contains the stream is the server's `Debug` form,
-//! which [`burn_stream`] parses. The parser is short, and an exact version pin in `Cargo.toml` and a test
-//! protect it.
+//! which [`burn_stream`] parses. The form can change only with cubecl's version, which `Cargo.toml` pins
+//! exactly. A test checks the parser.
 //!
 //! There are two alternatives. An accessor would need a patched copy of `cubecl-cuda` in this repository,
 //! whose 4,000 lines would have to be merged at each release. A second stream, synchronised with burn's
@@ -37,13 +37,13 @@ pub(crate) fn use_single_stream() {
 /// Panics if `work` panics.
 pub(crate) fn run_on_server_thread<R: Send>(device: &CubeDevice, work: impl FnOnce() -> R + Send) -> R {
     let CubeDevice::Cuda(device) = device else {
-        unreachable!("this build has no other cubecl runtime than CUDA, and no device {device:?}")
+        unreachable!("CUDA is the only cubecl runtime of this build, but the device is {device:?}")
     };
     let mut result = None;
     if let Err(cause) = CudaRuntime::client(device).exclusive(|| result = Some(work())) {
         panic!("work on the CUDA device failed: {cause:?}");
     }
-    result.expect("work that did not fail has a result")
+    result.expect("burn's server did not run the work")
 }
 
 /// Returns the stream that burn computes on.
@@ -58,7 +58,7 @@ pub(super) fn burn_stream(context: &Arc<CudaContext>, index: usize) -> Arc<CudaS
     let debug_form = server.submit_blocking(|server| format!("{server:?}"));
     let debug_form =
         debug_form.unwrap_or_else(|cause| panic!("cannot read the state of burn's CUDA server: {cause:?}"));
-    let address = stream_address(&debug_form).expect("cubecl 0.11.3 prints the address of its stream");
+    let address = stream_address(&debug_form).expect("the `Debug` form holds no address of a stream");
     let stream: CUstream = with_exposed_provenance_mut(address);
     // SAFETY: the stream belongs to the device's primary context, which is `context`. burn's server keeps the
     // stream until the process ends. All work runs in order, because burn uses no other stream (see

@@ -45,7 +45,7 @@ impl PositionCounter {
     /// # Panics
     /// Panics if the width of a head is not a multiple of 16.
     pub(crate) fn rotate(&self, x_bhtk: Tensor<4>, tables: [Tensor<4>; 2]) -> Tensor<4> {
-        assert!(x_bhtk.dims()[3].is_multiple_of(16), "the kernel rotates heads of a multiple of 16 channels");
+        assert!(x_bhtk.dims()[3].is_multiple_of(16), "the head width must be a multiple of 16");
         rotate_from_counter(x_bhtk, tables, self.position())
     }
 
@@ -87,7 +87,7 @@ impl RecordedStep {
     pub fn record(device: &Device, work: impl FnOnce()) -> Self {
         let gpu = match device.as_dispatch() {
             DispatchDevice::Cube(CubeDevice::Cuda(device)) => GpuContext::for_device(device.index),
-            _ => unreachable!("steps are recorded on CUDA devices"),
+            _ => unreachable!("only CUDA devices can record steps"),
         };
         Self { gpu, graph: gpu.capture(work) }
     }

@@ -31,7 +31,7 @@ pub(super) fn gated_delta_rule(
     let ([batch, heads, _, key], value) = (q.dims(), v.dims()[3]);
     let state_shape = [batch, heads, key, value];
     if [&q, &k, &v].into_iter().any(Tensor::is_autodiff) || beta.is_autodiff() || g.is_autodiff() {
-        assert!(state_bhkv.is_none(), "training starts without a state");
+        assert!(state_bhkv.is_none(), "training cannot continue from a state");
         let state = placeholder_state(&q, state_shape);
         let [q, k, v] = [q, k, v].map(Tensor::into_dispatch);
         let [beta, g] = [beta, g].map(Tensor::into_dispatch);
@@ -80,7 +80,7 @@ impl DeltaShape {
         let ([batch, heads, time, key], [_, groups, _, value]) = (dims(q), dims(v));
         let widest = if q.dtype() == DType::F32 { 32 } else { 64 };
         let slice = [64, 32, 16].into_iter().find(|slice| *slice <= widest && value.is_multiple_of(*slice));
-        let slice = slice.expect("widths of heads are multiples of 16");
+        let slice = slice.expect("the value width must be a multiple of 16");
         Self { batch, heads, groups, time, key, value, dtype: q.dtype(), slice }
     }
 
@@ -111,8 +111,9 @@ impl DeltaShape {
         self.chunk_dims(128, rows + triangle + rows.max(triangle))
     }
 
-    /// Returns the launch dimensions of a kernel that loops over the chunks. Among others, its shared memory
-    /// holds `value_tiles` tiles `[tokens, values]` and `square_tiles` tiles `[tokens, tokens]`.
+    /// Returns the launch dimensions of a kernel that loops over the chunks. Its shared memory holds
+    /// `value_tiles` tiles `[tokens, values]` and `square_tiles` tiles `[tokens, tokens]`, in addition to the
+    /// tiles that every such kernel needs.
     fn scan_dims(&self, value_tiles: usize, square_tiles: usize) -> LaunchDims {
         let (c, p) = (CHUNK, |width| self.padded(width));
         let elements =

@@ -11,7 +11,7 @@ fn outputs_and_gradients_match_the_portable_form() {
     for_each_dtype(|device, dtype, bound| {
         for (case, time) in CASES.into_iter().flat_map(|case| SEQUENCE_LENGTHS.map(|time| (case, time))) {
             // With strong decay, the gradient of a token's decay is the sum of a few terms, which may cancel
-            // by chance. With few tokens, one such gradient would dominate the error.
+            // by chance. With few tokens and a small batch, one such gradient would dominate the error.
             let batch = if time < 64 { 64 } else { 2 };
             let (heads, groups, key, value) = (4, 2, 64, 128);
             let q = random([batch, heads, time, key], -1.0, 1.0);

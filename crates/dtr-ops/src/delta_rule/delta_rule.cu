@@ -111,7 +111,7 @@ __device__ __forceinline__ void vectors(F f) {
     for (int i = 0; i < (COUNT + THREADS - 1) / THREADS; i++) {
         const int vector = i * THREADS + threadIdx.x;
         if (COUNT % THREADS == 0 || vector < COUNT) {
-            if constexpr (THREADS % PER_ROW == 0) {  // one column; rows at a constant distance
+            if constexpr (THREADS % PER_ROW == 0) {  // all in one column, equally many rows apart
                 f(i, i * (THREADS / PER_ROW) + int(threadIdx.x) / PER_ROW, int(threadIdx.x) % PER_ROW * VECTOR);
             } else {
                 f(i, vector / PER_ROW, vector % PER_ROW * VECTOR);
@@ -390,7 +390,7 @@ struct Share {
     static constexpr int ACROSS = least(WARPS / 2, WIDTH / 8);
     static constexpr int DOWN = least(WARPS / ACROSS, HEIGHT / 16);
     static constexpr int MT = HEIGHT / 16 / DOWN, NT = WIDTH / 8 / ACROSS;
-    static_assert(MT * DOWN * 16 == HEIGHT && NT * ACROSS * 8 == WIDTH, "warps must share evenly");
+    static_assert(MT * DOWN * 16 == HEIGHT && NT * ACROSS * 8 == WIDTH, "the warps cannot divide the matrix evenly");
 
     int row, column;
     bool active;
@@ -417,7 +417,8 @@ struct Share {
         }
     }
 
-    // Calls f(m, half, row) for each row. It holds elements half * 2 and half * 2 + 1 of each block [m][n].
+    // Calls f(m, half, row) for each row of which the thread holds elements. In a block [m][n], these are the
+    // elements half * 2 and half * 2 + 1.
     template <class F>
     __device__ __forceinline__ void rows(F f) const {
 #pragma unroll
@@ -430,8 +431,8 @@ struct Share {
     __device__ int pair_column(int n) const { return column + n * 8 + int(threadIdx.x) % 4 * 2; }
 };
 
-// Writes the pairs of a row that a thread holds: elements half * 2 and half * 2 + 1 of each block. The blocks
-// are 8 columns apart.
+// Writes the elements of a row that a thread holds: elements half * 2 and half * 2 + 1 of each block. The
+// blocks are 8 columns apart.
 template <int NT>
 __device__ __forceinline__ void set_row(T *at, const float (&x)[NT][4], int half, float factor = 1.0f) {
 #pragma unroll
@@ -452,8 +453,8 @@ __device__ void clear(float (&x)[MT][NT][4]) {
 
 // Scalars of tokens.
 
-// The scalars that `delta_prepare` computes for a token. Tokens after the end of the sequence have the decay
-// of the last token, and rows of zeros.
+// The scalars that `delta_prepare` computes for a token. A token after the end of the sequence has the decay
+// of the last token, and its rows of q, k and v are zeros.
 struct Token {
     float decay;  // G, the sum of g from the chunk's beginning
     float beta;
@@ -567,8 +568,8 @@ __device__ void invert(float *inverse, float *n) {
     __syncthreads();
 }
 
-// Writes the scalars of tokens to `tokens`, M to `mixers`, H to `writers` and, unless it is null, T to
-// `inverses`.
+// Writes the scalars of tokens to `tokens`, M to `mixers` and H to `writers`. Writes T to `inverses`, unless
+// `inverses` is null.
 extern "C" __global__ void __launch_bounds__(128)
     delta_prepare(VIEW(const T, q), VIEW(const T, k), VIEW(const float, beta), VIEW(const float, g), Token *tokens,
                   T *mixers, T *writers, T *inverses, float scale, int time, int heads, int groups) {
@@ -726,9 +727,9 @@ __device__ void write_state(float *to, const float (&state)[StateShare::MT][Stat
     }
 }
 
-// Writes O to `o` and the last state to `last`, starting from the state `first`, or from zeros if it is null.
-// Writes S before each chunk to `states` and U to `updates`. `o` may be null, and so may `states` and
-// `updates` together. `inverses` (T) is read only if `updates` is not null.
+// Starts from the state `first`, or from zeros if `first` is null. Writes O to `o` and the last state to
+// `last`. Writes S before each chunk to `states` and U to `updates`. `o` may be null. `states` and `updates`
+// may be null if both are. `inverses` (T) is read only if `updates` is not null.
 extern "C" __global__ void __launch_bounds__(SCAN, 2)
     delta_forward(VIEW(const T, q), VIEW(const T, k), VIEW(const T, v), VIEW(T, o), const Token *tokens,
                   const T *mixers, const T *writers, const T *inverses, const float *first, float *last, T *states,
@@ -834,8 +835,8 @@ extern "C" __global__ void __launch_bounds__(SCAN, 2)
     T *const h_tile = k_tile + CHUNK * K_PITCH;
     T *const s_tile = h_tile + CHUNK * K_PITCH;
     T *const o_tile = s_tile + K * V_PITCH;
-    T *const r_tile = o_tile + CHUNK * V_PITCH;  // the rows of D, with their factor in dS
-    T *const p_tile = r_tile + CHUNK * V_PITCH;  // the rows of dO, with their factor in dS
+    T *const r_tile = o_tile + CHUNK * V_PITCH;  // D, each row times its factor in dS
+    T *const p_tile = r_tile + CHUNK * V_PITCH;  // dO, each row times its factor in dS
     T *const m_tile = p_tile + CHUNK * V_PITCH;
     __shared__ Rates rates[CHUNK];
 
@@ -1154,8 +1155,8 @@ extern "C" __global__ void __launch_bounds__(256, sizeof(T) == 2 ? 2 : 1)
         *AT(beta_gradient, head, start + thread) = update_dots[thread] / chunk_tokens[thread].beta;
     }
     if (thread < WARP) {
-        // A token's g changes G of this token and of all later tokens. Its gradient is therefore the sum of
-        // dG from the token to the end, plus the terms of the state.
+        // A token's g changes G of this token and of all later tokens. Its gradient is therefore a sum of
+        // three terms: Q.dQ + K.A - K.B of these tokens, K.E of all earlier tokens, and exp(G_last) S.dS'.
         auto own = [&](int row) { return q_dots[0][row] + a_dots[0][row] - b_dots[0][row]; };
         const float first = own(thread * 2), second = own(thread * 2 + 1);
         const float first_passed = e_dots[0][thread * 2], second_passed = e_dots[0][thread * 2 + 1];

@@ -116,8 +116,8 @@ fn chunk_gated_delta(
 /// Returns the matrix `L`, `[x, n, c, c]`: `L[i, j] = exp(Γ[i] − Γ[j])` for `i ≥ j`, and 0 otherwise. `Γ` are
 /// the cumulative log decays `decay`, `[x, n, c, 1]`.
 ///
-/// The mask is applied to the exponents. Above the diagonal, they are positive, so that `exp` could overflow.
-/// The gradient would then be NaN even if the result were masked.
+/// Masks the exponents instead of the result. Above the diagonal, an exponent can be so large that `exp`
+/// overflows. The gradient would then be NaN, even if the result were masked.
 fn decay_ratio(decay: &Tensor<4>) -> Tensor<4> {
     let len = decay.dims()[2];
     let difference = decay.clone() - decay.clone().transpose();

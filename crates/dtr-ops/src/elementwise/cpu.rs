@@ -1,4 +1,4 @@
-//! The product of SiLU with a second tensor on processors.
+//! The product of SiLU with a second tensor on CPUs.
 
 use burn::tensor::Tensor;
 

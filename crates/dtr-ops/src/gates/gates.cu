@@ -149,7 +149,7 @@ struct Row {
     }
 };
 
-// The batch row (b), token (t) and head (h) of a row of the norm, from which kernels compute the row's
+// The batch index (b), token (t) and head (h) of a row of the norm. From them, kernels compute the row's
 // address in o, y and the gate. The heads of y and of the gate are merged.
 struct RowIndex {
     i64 b, t, h;

@@ -1,4 +1,4 @@
-//! Gated linear attention on processors, in one pass over the tokens.
+//! Gated linear attention on CPUs, in one pass over the tokens.
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;

@@ -343,12 +343,12 @@ struct Scan {
 constexpr int slice(int width) { return width % 64 == 0 ? 64 : width % 32 == 0 ? 32 : 16; }
 constexpr int K_SLICE = slice(K), V_SLICE = slice(V), STATE_THREADS = 2 * K_SLICE;
 
-// Runs the recurrence over the chunks, S <- diag(exp(G_C)) S + sum over sources of (x * exp(G_C - G))^T y,
-// where x are keys and y are values. If GRADIENT, x are queries and y are gradients of outputs, the sources
-// are heads, and the loop runs backwards in time: dS <- diag(exp(G_C)) dS + K^(-1/2) sum over heads of
-// (x * exp(G))^T y.
+// Runs the recurrence over the chunks. If not GRADIENT, x are keys and y are values, there is one source, and
+// S <- diag(exp(G_C)) S + (x * exp(G_C - G))^T y. If GRADIENT, x are queries and y are gradients of outputs,
+// the sources are the heads that share the state, and the loop runs backwards in time:
+// dS <- diag(exp(G_C)) dS + K^(-1/2) sum over sources of (x * exp(G))^T y.
 //
-// Stores the state in `states` before it adds each chunk. The first state is the sum of the `first_copies`
+// Before it adds a chunk, stores the state in `states`. The first state is the sum of the `first_copies`
 // states at `first`, or zeros if `first` is null. Writes the last state to `last`, `last_copies` times.
 template <bool GRADIENT>
 __device__ inline void run_states(const Real* x, i64 x_h, i64 x_t, const Real* y, i64 y_h, i64 y_t, int sources,
@@ -701,7 +701,7 @@ gla_outputs(const Real* q, i64 q_b, i64 q_h, i64 q_t, const Real* k, i64 k_b, i6
     values.load(v + b * v_b + group * v_g + start * v_t, v_t, rows);
     decay.sum(totals, gk, gk_t, rows);
 
-    const auto produce = [&](int head) {  // computes a head's outputs; the barrier completes `attention`
+    const auto produce = [&](int head) {  // computes a head's outputs; its barrier waits for `attention`
         float out[V_TILES][4];
         clear(out);
         multiply<false, true>(out, queries, m0, state, v0, 0, K);

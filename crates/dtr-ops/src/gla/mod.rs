@@ -1,7 +1,7 @@
 //! Gated linear attention (arXiv 2312.06635): linear attention with a decay for each key channel.
 //!
-//! `S ← diag(exp(gk)) S + k vᵀ`, `o = K^(-1/2) Sᵀ q`, where `S` is the state and `K` the key width. A token's
-//! output is computed from the state that the token has updated.
+//! `S ← diag(exp(gk)) S + k vᵀ`, `o = K^(-1/2) Sᵀ q`, where `S` is the state and `K` the key width. The
+//! output of a token reads the state after the token's own update.
 
 mod cpu;
 #[cfg(feature = "cuda")]

@@ -5,7 +5,7 @@ use crate::testing::{Case, RecurrenceInputs, SEQUENCE_LENGTHS, assert_close, gra
 
 type Form = fn(Tensor<4>, Tensor<4>, Tensor<4>, Tensor<4>, Option<Tensor<4>>) -> (Tensor<4>, Tensor<4>);
 
-/// The implementations to test. On a processor, `gla` computes all tokens in one pass.
+/// The implementations to test. On a CPU, `gla` computes all tokens in one pass.
 const FORMS: [(&str, Form); 2] = [("chunks", chunk_gla), ("one pass", gla)];
 
 #[test]

@@ -1,4 +1,4 @@
-//! Matrix products on processors. The result of a row does not depend on the number of rows.
+//! Matrix products on CPUs. The result of a row does not depend on the number of rows.
 
 use burn::tensor::Tensor;
 

@@ -157,8 +157,9 @@ fn multiply(a: CubeTensor, transpose_a: bool, b: CubeTensor, transpose_b: bool, 
     d
 }
 
-/// Returns `x · weightᵀ` for two weights. If the weights have one shape and `x` has at most
-/// [`MAX_PAIRED_ROWS`] rows, one batched product computes both. The weights need not be adjacent in memory.
+/// Returns `x · weightᵀ` for two weights. One batched product computes both if the weights have one shape,
+/// `x` has at most [`MAX_PAIRED_ROWS`] rows, and the second product is aligned to [`ALIGNMENT`] bytes. The
+/// weights need not be adjacent in memory.
 fn project_pair(x: CubeTensor, weights: [CubeTensor; 2]) -> [CubeTensor; 2] {
     let (x, weights) = (with_contiguous_rows(x), weights.map(contiguous));
     let ([rows, inner], [columns, _]) = (dims(&x), dims(&weights[0]));

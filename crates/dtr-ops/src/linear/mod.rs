@@ -27,15 +27,14 @@ use crate::stack::broadcast_layers;
 
 /// Returns `x · weightᵀ + bias`.
 ///
-/// On a processor, outside of autodiff graphs, the result of a token is bitwise independent of the other
-/// tokens.
+/// On a CPU, outside of autodiff graphs, the result of a token is bitwise independent of the other tokens.
 pub fn linear(x_btd: Tensor<3>, weight_od: &Tensor<2>, bias_o: Option<&Tensor<1>>) -> Tensor<3> {
     let time = x_btd.dims()[1];
     add_bias(unflatten(matmul(flatten(x_btd), weight_od), time), bias_o)
 }
 
-/// Computes [`linear`] for a stack of `layers` layers at once. The batch, the weight, `[layers·o, d]`, and
-/// the bias, `[layers·o]`, hold the rows of each layer, one layer after another.
+/// Computes [`linear`] for a stack of `layers` layers at once. The batch, the weight and the bias hold the
+/// values of all layers, one layer after another. The weight is `[layers·o, d]`, and the bias `[layers·o]`.
 pub fn stacked_linear(
     x_btd: Tensor<3>,
     weight_od: &Tensor<2>,
@@ -87,7 +86,7 @@ pub fn linear_f32(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
 }
 
 /// Returns the same matrix with contiguous columns. Products of few rows with this weight are then faster. If
-/// the matrix is not f32 on a processor, returns it unchanged.
+/// the matrix is not f32 on a CPU, returns it unchanged.
 pub fn to_column_major(weight: Tensor<2>) -> Tensor<2> {
     if !has_cpu_kernels(&weight) {
         return weight;
@@ -97,10 +96,11 @@ pub fn to_column_major(weight: Tensor<2>) -> Tensor<2> {
     weight.transpose().reshape([inputs * out]).reshape([inputs, out]).transpose()
 }
 
-/// Returns `row`, or the rows of a stack of layers, as a tensor that broadcasts to the tokens of `x_btd`.
+/// Returns the parameter `row` as a tensor that broadcasts to the tokens of `x_btd`. For a stack of layers,
+/// `row` holds the values of each layer.
 ///
-/// If the row is on an autodiff graph on a GPU, it is expanded to the shape of `x_btd`. In the backward pass
-/// of a broadcast, burn would sum the gradient over the tokens slowly.
+/// If `row` is on an autodiff graph on a GPU, expands it to the shape of `x_btd`. In the backward pass of a
+/// broadcast, burn would sum the gradient over the tokens slowly.
 pub(crate) fn broadcast_row(row: &Tensor<1>, x_btd: &Tensor<3>) -> Tensor<3> {
     #[cfg(feature = "cuda")]
     if row.is_autodiff() && has_cuda_kernels(row) {

@@ -22,8 +22,8 @@ pub(crate) fn log_likelihoods(logits_nv: Tensor<2>, targets_n: Tensor<1, Int>) -
     log_softmax(logits_nv.cast(DType::F32), 1).gather(1, targets_n.reshape([rows, 1])).reshape([rows])
 }
 
-/// Returns the log-likelihoods of tokens under the logits `x_pd · head_vdᵀ`. Each of `targets` is the index
-/// of a row of `x_pd` and a token.
+/// Returns the log-likelihoods of tokens under the logits `x_pd · head_vdᵀ`. Each of `targets` is a pair: the
+/// index of a row of `x_pd`, and a token.
 ///
 /// The logits are computed in chunks of rows, to limit the memory that they take.
 pub fn token_log_likelihoods(x_pd: &Tensor<2>, head_vd: &Tensor<2>, targets: &[(usize, u32)]) -> Vec<f32> {

@@ -1,4 +1,4 @@
-//! RMSNorm on processors.
+//! RMSNorm on CPUs.
 
 use burn::tensor::Tensor;
 

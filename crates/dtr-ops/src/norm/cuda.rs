@@ -60,8 +60,8 @@ fn forward(
     let normed = empty(&x, x.shape(), x.dtype());
     let width = *x.shape().last().expect("x has a last dimension");
     let rows = x.shape().num_elements() / width;
-    // A block has (lanes of a row, rows) threads. A lane takes sixteen elements of a row, or more if the row
-    // is wider than 8192.
+    // In a block, y is a row, and x is one of the lanes that share the row. A lane takes sixteen elements of
+    // a row, or more if the row is wider than 8192.
     let lanes = width.div_ceil(if width > 8192 { 32 } else { 16 }).next_power_of_two();
     let rows_per_block = (256 / lanes).max(1);
     let launch = LaunchDims {

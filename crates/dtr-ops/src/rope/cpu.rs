@@ -1,4 +1,4 @@
-//! Rotary position embedding on processors.
+//! Rotary position embedding on CPUs.
 
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;

@@ -63,7 +63,7 @@ pub(crate) fn rotate_and_append(
     position: CubeTensor,
 ) -> (Tensor<4>, [Tensor<4>; 2]) {
     let cache = cache.map(into_cube);
-    assert!(cache.iter().all(CubeTensor::can_mut), "no other tensor shares a cache that is written in place");
+    assert!(cache.iter().all(CubeTensor::can_mut), "another tensor shares a cache buffer");
     let [q, k, v] = tokens.map(|tensor| with_contiguous_rows(into_cube(tensor)));
     let rotated = empty_time_major(&q, dims(&q), q.dtype());
     let rotation = Rotation {
@@ -99,8 +99,8 @@ struct Rotation<'a> {
     queries: Option<TokenCopy<'a>>,
     keys: TokenCopy<'a>,
     values: Option<TokenCopy<'a>>,
-    /// The cosines and sines, in f32. They belong to the tokens or, if `first_position` is set, to all
-    /// positions.
+    /// The cosines and sines, in f32. If `first_position` is set, the tables have a row for each position.
+    /// Otherwise, they have a row for each token.
     tables: [CubeTensor; 2],
     /// The position of the first token, `[1]`, if a counter on the device holds it.
     first_position: Option<&'a CubeTensor>,

@@ -68,8 +68,8 @@ impl Rope {
         RotaryAngles { cos, sin, counter: None }
     }
 
-    /// Returns the angles of tokens whose first position is the value of `counter`. All positions must be
-    /// below `capacity`.
+    /// Returns the angles of successive tokens. The value of `counter` is the position of the first token.
+    /// All positions must be below `capacity`.
     pub fn angles_from_counter(
         &self,
         counter: &PositionCounter,
@@ -127,8 +127,8 @@ impl Rope {
 pub struct RotaryAngles {
     cos: Tensor<4>,
     sin: Tensor<4>,
-    /// The counter that holds the position of the first token, if any. With a counter, the tables hold all
-    /// positions.
+    /// The counter that holds the position of the first token. With a counter, the tables have a row for each
+    /// position. Without a counter, they have a row for each token.
     counter: Option<PositionCounter>,
 }
 

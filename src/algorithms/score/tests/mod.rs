@@ -69,7 +69,7 @@ fn cached_hidden_states_change_no_bit_of_a_score() {
                 assert_eq!(scorer.score(&incumbent, &mask).unwrap(), fresh(&mask), "{incumbent:?} {mask:?}");
             }
         }
-        assert_ne!(fresh(&Mask::empty()), fresh(&Mask::empty().with_layer(0)), "a twin changes likelihoods");
+        assert_ne!(fresh(&Mask::empty()), fresh(&Mask::empty().with_layer(0)), "twins must change scores");
     }
 }
 
@@ -107,8 +107,8 @@ fn the_size_and_the_order_of_batches_change_no_bit_of_a_score() {
     }
 }
 
-/// A candidate is pruned after the same part whether its score is computed or known. If a candidate is not
-/// pruned, its score is the same as without a threshold.
+/// `prune_with_known_score` must return the same result as `score_with_pruning`. If a candidate is not
+/// pruned, its score must be the same as without a threshold.
 #[test]
 fn a_candidate_that_cannot_win_is_pruned_with_bounds_of_its_score() {
     let none = Mask::empty();
@@ -206,7 +206,7 @@ fn hybrids_of_one_pass_have_the_log_likelihoods_of_passes_of_their_own() {
             let alone = siblings.iter().flat_map(|sibling| answers(std::slice::from_ref(sibling)));
             let alone: Vec<Vec<TokenLogLikelihood>> = alone.collect();
             assert_eq!(answers(&siblings), alone, "{variant:?}");
-            assert_ne!(alone[0], alone[4], "a twin changes likelihoods");
+            assert_ne!(alone[0], alone[4], "twins must change log-likelihoods");
         }
     }
 }

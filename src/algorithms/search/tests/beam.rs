@@ -50,7 +50,7 @@ proptest! {
         let winners: Vec<Vec<u32>> = found.rounds.iter().map(|round| round.layers.clone()).collect();
         let best: Vec<Vec<u32>> = (1..=5).map(|size| best_of_all(size, &scores).layers()).collect();
         prop_assert_eq!(winners, best);
-        prop_assert_eq!(found.trials.len(), 31, "every mask is tried once");
+        prop_assert_eq!(found.trials.len(), 31, "not every mask was tried exactly once");
     }
 
     #[test]
@@ -120,7 +120,7 @@ fn a_mask_that_loses_its_round_can_lead_to_a_later_winner() {
     let found = found.unwrap();
     let winners: Vec<_> = found.rounds.iter().map(|round| (round.layer, round.layers.as_slice())).collect();
     assert_eq!(winners, [(Some(0), &[0][..]), (None, &[1, 2]), (Some(0), &[0, 1, 2])]);
-    assert_eq!(found.opt.0.layers(), [1, 2], "layer 1 alone is below the threshold, but is extended");
+    assert_eq!(found.opt.0.layers(), [1, 2], "layer 1 alone, below the threshold, was not extended");
     let plain = greedy_search(
         &[0, 1, 2],
         &StopCriterion::MaxRelativeDrop(0.15),

@@ -14,7 +14,7 @@ const MAX_FOOTER_BYTES: u64 = 1 << 26;
 /// The last bytes of a Parquet file.
 const MAGIC: &[u8; 4] = b"PAR1";
 
-/// The size of the footer's length and of [`MAGIC`], in bytes.
+/// The number of bytes after the footer: four for the footer's length, and four for [`MAGIC`].
 const TRAILER_BYTES: u64 = 8;
 
 /// The maximum depth of nested structs and lists. A valid footer has only a fraction of this depth.
@@ -26,8 +26,8 @@ const MIN_STRUCT_BYTES: u64 = 3;
 
 /// Returns a description of the first defect in the footer of `file`, which has `file_size` bytes.
 ///
-/// Returns `None` if the footer is valid. Returns `None` also if there is no footer, because polars reports
-/// that itself.
+/// Returns `None` if the footer is valid. Also returns `None` if there is no footer, because polars reports a
+/// missing footer itself.
 ///
 /// # Errors
 /// Fails if the file cannot be read.
@@ -63,7 +63,7 @@ impl FooterWalker<'_> {
 
     fn skip_bytes(&mut self, count: u64) -> WalkResult<()> {
         let rest = usize::try_from(count).ok().and_then(|count| self.0.get(count..));
-        self.0 = rest.ok_or_else(|| format!("claims {count} bytes, and has {}", self.0.len()))?;
+        self.0 = rest.ok_or_else(|| format!("claims {count} bytes, but has {}", self.0.len()))?;
         Ok(())
     }
 
@@ -175,7 +175,7 @@ mod tests {
     fn claims_that_exceed_the_remaining_bytes_are_refused() {
         let defect = |bytes: &[u8]| walk(bytes).unwrap_err();
         assert_eq!(defect(&[0x19, 0xfc, 0xff, 0xff, 0xff, 0x7f, 0]), "claims 268435455 items in 1 bytes");
-        assert_eq!(defect(&[0x18, 0xff, 0x7f, 0]), "claims 16383 bytes, and has 1");
+        assert_eq!(defect(&[0x18, 0xff, 0x7f, 0]), "claims 16383 bytes, but has 1");
         assert_eq!(defect(&[0x1b, 0xff, 0x7f, 0x88, 0]), "claims 16383 items in 1 bytes");
         assert_eq!(defect(&[0x1c; 64]), "is nested more than 32 times");
         assert!(

@@ -1,5 +1,4 @@
-//! A reader of the columns of Parquet files, of any type. Only the wanted columns of one row group at a time
-//! are in memory.
+//! A reader of Parquet columns of any type. Only the wanted columns of one row group at a time are in memory.
 //!
 //! Polars allocates memory for as many values as a file claims to hold, and panics on some malformed files.
 //! Before polars reads a file, [`footer`] and [`pages`] check these claims against the file's size.
@@ -35,8 +34,8 @@ use dtr_core::error::{Error, Result, catch_panic};
 use types::{has_json_form, pyarrow_type, storage_of};
 use values::value_at;
 
-/// The maximum number of rows of a row group, and of a column's values in a row group. Common writers make
-/// row groups of about a million rows.
+/// The maximum number of rows in a row group. It also limits the number of values of each column in the row
+/// group. Common writers make row groups of about a million rows.
 const MAX_GROUP_ROWS: usize = 1 << 26;
 
 /// Calls `callback` with the texts of a column. If `max_rows` is given, reads only the first `max_rows` rows
@@ -131,7 +130,7 @@ impl<'a> ParquetFile<'a> {
                 cause.context(place.into())
             })?;
             let length: usize = arrays.iter().map(|array| array.len()).sum();
-            polars_ensure!(length == num_rows, ComputeError: "column `{column}` has {length} rows of {num_rows}");
+            polars_ensure!(length == num_rows, ComputeError: "column `{column}` has {length} of {num_rows} rows");
             Ok(ColumnValues { field, arrays })
         })
     }
@@ -164,8 +163,8 @@ impl<'a> ParquetFile<'a> {
 }
 
 fn read_schema(metadata: &FileMetadata) -> ArrowSchema {
-    // A file can also store an Arrow schema, with types that polars does not know. In this case the types
-    // follow from the Parquet schema.
+    // Polars infers the types from the Arrow schema in the file, if there is one. This fails if polars does
+    // not know a type of the Arrow schema. The Parquet schema then determines the types.
     let inferred = infer_schema(metadata);
     let mut schema = inferred.unwrap_or_else(|_| parquet_to_arrow_schema(metadata.schema().fields()));
     let mut leaves: BTreeMap<&str, Vec<&PrimitiveType>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Types of Parquet columns: the type that pyarrow gives a column, and the type as which polars reads it.
+//! Types of Parquet columns: the type that pyarrow gives a column, and the type that polars uses to read it.
 
 use polars_arrow::datatypes::{ArrowDataType, ExtensionType, Field, TimeUnit};
 use polars_parquet::parquet::schema::types::PrimitiveType;
@@ -49,8 +49,8 @@ fn complete_leaf(dtype: &ArrowDataType, stored: &PrimitiveType) -> Option<ArrowD
     }
 }
 
-/// Returns the type as which polars reads a column of the type `dtype`. A dictionary is read as its values,
-/// and a map as a list.
+/// Returns the type that polars uses to read a column of the type `dtype`. Polars reads a dictionary as its
+/// values, and a map as a list.
 pub(super) fn storage_of(dtype: &ArrowDataType) -> ArrowDataType {
     use ArrowDataType as D;
     let inner = |field: &Field| Box::new(field.clone().with_dtype(storage_of(&field.dtype)));

@@ -119,7 +119,7 @@ fn nanoseconds_of(unit: TimeUnit) -> i64 {
     }
 }
 
-/// Returns a list. A map becomes a list of tuples of a key and a value.
+/// Returns the list or the map in `row`. A map becomes a list of (key, value) tuples.
 fn list(column: &str, array: &dyn Array, item: &Field, row: usize) -> Option<Value> {
     let items = match array.as_any().downcast_ref::<FixedSizeListArray>() {
         Some(lists) => lists.value(row),

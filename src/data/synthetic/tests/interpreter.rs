@@ -1,4 +1,4 @@
-//! Checks the generator's answers with solvers of the tasks, which read only the text of an item.
+//! Tests the generator's answers against solvers that read only the text of an item.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ fn solve_recall(prompt: &str) -> String {
         _ => &OBJECTS,
     };
     let answers: BTreeSet<&str> = relevant.map(|words| find(words, answer_class).unwrap()).collect();
-    assert_eq!(answers.len(), 1, "the statements about `{key}` agree in: {prompt}");
+    assert_eq!(answers.len(), 1, "the statements about `{key}` do not give one answer in: {prompt}");
     answers.first().unwrap().to_string()
 }
 
@@ -143,7 +143,8 @@ fn the_corpus_states_every_fact_in_the_words_of_its_item() {
         }
     }
     for item in language().every_item().iter().filter(|item| item.id.starts_with("facts")) {
-        let values = stated.get(&item.prompt).unwrap_or_else(|| panic!("never stated: {}", item.prompt));
+        let values =
+            stated.get(&item.prompt).unwrap_or_else(|| panic!("the corpus never states: {}", item.prompt));
         assert_eq!(values.len(), 1, "{} {values:?}", item.prompt);
         assert_answer(item, values.first().unwrap());
     }
@@ -158,7 +159,7 @@ fn the_corpus_never_contradicts_itself() {
             assert_eq!(*first, value, "{person} in: {document}");
         }
     }
-    assert_eq!(stated.len(), 640, "every fact is stated");
+    assert_eq!(stated.len(), 640, "the corpus does not state all 640 facts");
 }
 
 #[test]

@@ -81,8 +81,8 @@ fn a_request_for_too_many_facts_is_a_manifest_error() {
 fn no_item_occurs_twice_in_or_across_splits() {
     let (mut ids, mut texts) = (BTreeSet::new(), BTreeSet::new());
     for item in language().every_item() {
-        assert!(texts.insert(format!("{} {}", item.prompt, answer(&item))), "twice: {}", item.prompt);
-        assert!(ids.insert(item.id.clone()), "twice: {}", item.id);
+        assert!(texts.insert(format!("{} {}", item.prompt, answer(&item))), "repeated text: {}", item.prompt);
+        assert!(ids.insert(item.id.clone()), "repeated id: {}", item.id);
     }
 }
 
@@ -112,8 +112,7 @@ fn prompts_have_a_moderate_length() {
 #[test]
 fn the_corpus_contains_no_prompt() {
     let corpus = documents(20_000);
-    // To save time, only documents that have the first sentence of a prompt are searched for the whole
-    // prompt.
+    // To save time, search for a prompt only in the documents that contain its first sentence.
     let mut by_sentence: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
     for document in &corpus {
         for sentence in document.split_inclusive(". ") {
@@ -123,7 +122,7 @@ fn the_corpus_contains_no_prompt() {
     for item in language().every_item().iter().filter(|item| !item.id.starts_with("facts")) {
         let opening = item.prompt.split_inclusive(". ").next().unwrap();
         for document in by_sentence.get(opening).into_iter().flatten() {
-            assert!(!document.contains(&item.prompt), "{} is contained in: {document}", item.id);
+            assert!(!document.contains(&item.prompt), "the prompt of {} is in: {document}", item.id);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Tests that heuristics which do not understand a passage score low. A random guess is right in one of four
-//! cases.
+//! Tests that simple heuristics, which ignore the meaning of a passage, score low. A random guess scores
+//! 0.25.
 
 use super::super::vocabulary::{OBJECTS, PLACES};
 use super::interpreter::parse_prompt;
@@ -31,7 +31,7 @@ fn most_frequent(item: &Item) -> usize {
     best_by(item, Vec::len)
 }
 
-/// Returns the choice that is the place in the last sentence with both the object and a place.
+/// Finds the last sentence that names both the object and a place. Returns the choice with this place.
 fn in_last_sentence_of_object(item: &Item) -> usize {
     let (statements, question) = parse_prompt(&item.prompt);
     let object = question.iter().find(|word| OBJECTS.contains(word)).unwrap();
@@ -41,7 +41,8 @@ fn in_last_sentence_of_object(item: &Item) -> usize {
     item.choices.iter().position(|choice| choice == place).unwrap_or(0)
 }
 
-/// Returns the choice that is the first place after the last mention of the object.
+/// Finds the first place that is named after the last mention of the object. Returns the choice with this
+/// place.
 fn after_last_mention_of_object(item: &Item) -> usize {
     let (statements, question) = parse_prompt(&item.prompt);
     let words = statements.concat();
