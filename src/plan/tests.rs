@@ -326,5 +326,5 @@ fn bf16_changes_all_keys_and_f32_changes_none() {
     let short = keys(&[r#"models.mini.dtype="bf16""#]);
     assert!(short.len() == plain.len() && short.iter().all(|key| !plain.contains(key)));
     let error = try_quickstart(&[r#"models.mini.dtype="bf16""#]).unwrap_err();
-    assert_eq!(error.to_string(), "`models.mini` is trained here, which is computed in f32");
+    assert_eq!(error.to_string(), "dtr pretrains `models.mini` in f32, so its `dtype` must be f32");
 }

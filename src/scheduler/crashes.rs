@@ -19,7 +19,7 @@ pub(super) fn record_crashes(plan: &Plan, context: &RunContext<'_>) -> Result<()
             context.supervisor.report_end(&key, CellEnd::Failed);
         }
         if let Some(Crash { reason, .. }) = previous.suspects.get(&key) {
-            let message = format!("{reason}; other cells ran beside it, and now it runs by itself");
+            let message = format!("{reason}; other cells ran at the same time, so the cell now runs alone");
             context.progress.print_line(&format!("{}: {message}", cell.to_line()));
             log_crash(context, cell.id(), message)?;
             context.supervisor.report_end(&key, CellEnd::Released);

@@ -65,7 +65,7 @@ pub(super) fn plan_base_cell(
         unreachable!("the source of the base is not `ModelSource::Pretrain`")
     };
     if !definition.dtype.is_f32() {
-        let message = format!("`models.{model}` is trained here, which is computed in f32");
+        let message = format!("dtr pretrains `models.{model}` in f32, so its `dtype` must be f32");
         return Err(Error::manifest(message).hint("remove `dtype`"));
     }
     let (corpus, recipe) = (&point.manifest.corpus.source, &point.manifest.pretrain);

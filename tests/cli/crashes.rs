@@ -105,7 +105,7 @@ fn cells_that_ran_together_run_alone_after_a_crash() {
     output.assert_code(0);
     assert_eq!(output.json()["done"], 7);
     let stderr = output.stderr();
-    let num_alone = stderr.matches("other cells ran beside it, and now it runs by itself").count();
+    let num_alone = stderr.matches("other cells ran at the same time, so the cell now runs alone").count();
     assert_eq!(num_alone, 2, "{stderr}");
     assert_eq!(project.num_started("distil"), 4);
     assert!(project.outputs() == Project::finished(WITH_CHECKPOINTS).outputs());

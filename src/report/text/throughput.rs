@@ -42,7 +42,7 @@ fn load_warning(rows: &[ThroughputRow]) -> String {
         return String::new();
     }
     let warning = format!(
-        "During {count} of {} timings, other processes were busy (at most {most:.1} processors). The speeds \
+        "During {count} of {} timings, other processes were busy (at most {most:.1} CPUs). The speeds \
          measured then may be too low.",
         rows.len()
     );

@@ -19,7 +19,7 @@ static GLA: CudaSource = CudaSource { name: "gla", text: include_str!("gla.cu") 
 /// Computes [`gla`](super::gla) over `[q, k, v, gk]`.
 pub(super) fn gla(inputs: [Tensor<4>; 4], state_bhkv: Option<Tensor<4>>) -> (Tensor<4>, Tensor<4>) {
     if inputs.iter().any(Tensor::is_autodiff) {
-        assert!(state_bhkv.is_none(), "training starts without a state");
+        assert!(state_bhkv.is_none(), "training cannot continue from a state");
         let ([batch, heads, _, key], value) = (inputs[0].dims(), inputs[2].dims()[3]);
         let state = placeholder_state(&inputs[0], [batch, heads, key, value]);
         return (apply(CudaGla, inputs.map(Tensor::into_dispatch)), state);
