@@ -28,7 +28,7 @@ DEFINES = {
         "-DELEMENT=__nv_bfloat16 -DKEY_WIDTH=128 -DSLICE=64 -DL2NORM=1",
     ],
     "elementwise": ELEMENTS,
-    "embedding": [""],
+    "embedding": ELEMENTS,
     "gates": ["-DVALUE_WIDTH=128", "-DVALUE_WIDTH=128 -DREAL_F32"],
     "gla": ["-DKEY_WIDTH=128 -DVALUE_WIDTH=128", "-DKEY_WIDTH=64 -DVALUE_WIDTH=64 -DREAL_F32"],
     "logits": ELEMENTS,
@@ -40,6 +40,7 @@ DEFINES = {
     "rotary": [""],
     "small_gemm": [f"-DROWS={rows} {element}" for rows in [1, 4] for element in ELEMENTS]
     + ["-DROWS=3 -DELEMENT=__nv_bfloat16 -DRESULT=float"],
+    "softmax": ELEMENTS,
 }
 
 

@@ -281,6 +281,12 @@ impl Decoder {
         dtr_ops::token_log_likelihoods(&self.final_norm(x_nd), self.head(), targets)
     }
 
+    /// Returns the mean cross entropy of the tokens `targets_n`, `[1]`. Each of them follows the token of a row
+    /// of `x_nd`.
+    pub fn cross_entropy(&self, x_nd: Tensor<2>, targets_n: Tensor<1, Int>) -> Tensor<1> {
+        dtr_ops::linear_cross_entropy(self.final_norm(x_nd), self.head(), targets_n)
+    }
+
     fn final_norm(&self, x_nd: Tensor<2>) -> Tensor<2> {
         rms_norm(x_nd, &self.norm, self.config.norm_epsilon)
     }

@@ -117,18 +117,30 @@ pub fn assert_gradients_close<const N: usize>(
     run: impl Fn([Tensor<4>; N], &Device) -> Tensor<4>,
     exact: impl Fn([Tensor<4>; N], &Device) -> Tensor<4>,
 ) {
+    assert_gradients_close_in((DType::F32, bound), label, device, inputs, run, exact);
+}
+
+/// Does what [`assert_gradients_close`] does, in a dtype. The inputs must be representable in it.
+pub fn assert_gradients_close_in<const N: usize>(
+    (dtype, bound): (DType, f64),
+    label: &str,
+    device: &Device,
+    inputs: [Tensor<4>; N],
+    run: impl Fn([Tensor<4>; N], &Device) -> Tensor<4>,
+    exact: impl Fn([Tensor<4>; N], &Device) -> Tensor<4>,
+) {
     type Form<'a, const N: usize> = &'a dyn Fn([Tensor<4>; N], &Device) -> Tensor<4>;
     let all = |run: Form<'_, N>, inputs: [Tensor<4>; N], device: &Device, seed: Option<Tensor<4>>| {
         let inputs = inputs.map(|x| x.autodiff().require_grad());
         let y = run(inputs.clone(), device);
-        let seed = seed.unwrap_or_else(|| random_f32(y.dims()));
+        let seed = seed.unwrap_or_else(|| random(y.dims(), -2.0, 2.0));
         let gradients = (y.clone() * seed.clone().autodiff()).sum().backward();
         let gradients = inputs.map(|x| x.grad(&gradients).unwrap());
         (y.inner(), gradients, seed)
     };
     let (truth, of_truth, seed) = all(&exact, inputs.clone(), &Device::flex(), None);
     fill_free_memory_with_nan(device);
-    let there = |x: &Tensor<4>| to_device(device, DType::F32, x);
+    let there = |x: &Tensor<4>| to_device(device, dtype, x);
     let (found, of_found, _) = all(&run, inputs.each_ref().map(there), device, Some(there(&seed)));
     assert_close(label, &found, &truth, bound);
     for (index, (found, truth)) in of_found.iter().zip(&of_truth).enumerate() {

@@ -2,8 +2,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::{CausalMask, attention};
 use crate::cuda_testing::{
-    F32_BOUND, assert_close, assert_gradients_close, cuda_device, fill_free_memory_with_nan, for_each_dtype,
-    random, random_f32, to_device,
+    F32_BOUND, assert_close, assert_gradients_close, assert_gradients_close_in, cuda_device,
+    fill_free_memory_with_nan, for_each_dtype, random, random_f32, to_device,
 };
 use crate::kv_cache::KvCache;
 
@@ -60,4 +60,20 @@ fn training_computes_in_true_f32() {
         let label = format!("attention {batch} {heads}/{groups} {time} {width}");
         assert_gradients_close(F32_BOUND, &label, &device, inputs, run, run);
     }
+}
+
+#[test]
+fn training_with_padding_matches_the_portable_form() {
+    for_each_dtype(|device, dtype, bound| {
+        for (batch, heads, groups, time, width) in [(1, 4, 2, 7, 32), (3, 4, 4, 64, 64), (2, 6, 2, 130, 32)] {
+            let inputs = [heads, groups, groups].map(|heads| random([batch, heads, time, width], -2.0, 2.0));
+            let pads: Vec<usize> = (0..batch).map(|row| row * time / 3).collect();
+            let run = |[q, k, v]: [Tensor<4>; 3], device: &Device| {
+                let mask = CausalMask::new(time, 0, Some(&pads), device).autodiff();
+                attention(q, &KvCache::new(k, v), &mask)
+            };
+            let label = format!("padded attention {batch} {heads}/{groups} {time} {width} {dtype:?}");
+            assert_gradients_close_in((dtype, bound), &label, device, inputs, run, run);
+        }
+    });
 }

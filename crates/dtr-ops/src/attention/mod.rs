@@ -9,17 +9,19 @@ mod mask;
 #[cfg(test)]
 mod naive;
 #[cfg(feature = "cuda")]
+mod softmax;
+#[cfg(feature = "cuda")]
 mod tensor_map;
 #[cfg(test)]
 mod tests;
 
-#[cfg(feature = "cuda")]
-use burn::tensor::DType;
 use burn::tensor::{Bool, Tensor, activation::softmax};
 
 #[cfg(feature = "cuda")]
 pub(crate) use cuda::attention_from_counter;
 pub use mask::CausalMask;
+#[cfg(feature = "cuda")]
+use softmax::causal_softmax as cuda_softmax;
 #[cfg(feature = "cuda")]
 pub(crate) use tensor_map::TensorMap;
 
@@ -27,6 +29,8 @@ use crate::kernel_support::has_cpu_inference_kernels;
 #[cfg(feature = "cuda")]
 use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
 use crate::kv_cache::KvCache;
+#[cfg(feature = "cuda")]
+use crate::linear::cuda_matmul;
 
 /// Computes attention of `q_bhtk` over the keys `k` and values `v` of all tokens in `cache`. Returns
 /// `softmax(q kᵀ / sqrt(width)) v`, `[b, h, t, k]`. The last query is at the position of the last token in
@@ -69,7 +73,7 @@ fn attention_by_scores(
     let [_, groups, num_keys, _] = k_bgsk.dims();
     let weights = attention_weights(q_bhtk, k_bgsk, mask);
     let weights = weights.reshape([batch, groups, heads / groups * time, num_keys]);
-    matmul_transposed(weights, v_bgsk.transpose()).reshape([batch, heads, time, width])
+    matmul(weights, v_bgsk).reshape([batch, heads, time, width])
 }
 
 /// Returns the attention weights `softmax(q kᵀ / sqrt(width))` of `q_bhtk` over `k_bgsk`, `[b, h, t, s]`.
@@ -79,6 +83,10 @@ pub fn attention_weights(q_bhtk: Tensor<4>, k_bgsk: Tensor<4>, mask: &CausalMask
     let queries =
         q_bhtk.mul_scalar((width as f64).powf(-0.5)).reshape([batch, groups, heads / groups * time, width]);
     let scores = matmul_transposed(queries, k_bgsk).reshape([batch, heads, time, num_keys]);
+    #[cfg(feature = "cuda")]
+    if has_cuda_kernels(&scores) {
+        return cuda_softmax(scores, mask);
+    }
     let visible = match mask.hidden_keys() {
         Some(hidden) => scores.mask_fill(expand(hidden, [batch, heads, time, num_keys]), f32::NEG_INFINITY),
         None => scores,
@@ -90,10 +98,19 @@ pub fn attention_weights(q_bhtk: Tensor<4>, k_bgsk: Tensor<4>, mask: &CausalMask
 fn matmul_transposed(a_bgrk: Tensor<4>, b_bgck: Tensor<4>) -> Tensor<4> {
     // On a GPU, burn would multiply f32 matrices in TF32, which has only ten bits of mantissa.
     #[cfg(feature = "cuda")]
-    if has_cuda_kernels(&a_bgrk) && a_bgrk.dtype() == DType::F32 {
-        return crate::linear::project(a_bgrk, b_bgck);
+    if has_cuda_kernels(&a_bgrk) {
+        return cuda_matmul(a_bgrk, b_bgck, true);
     }
     a_bgrk.matmul(b_bgck.transpose())
+}
+
+/// Returns the matrix products `a · b` over the last two dimensions.
+fn matmul(a_bgrc: Tensor<4>, b_bgck: Tensor<4>) -> Tensor<4> {
+    #[cfg(feature = "cuda")]
+    if has_cuda_kernels(&a_bgrc) {
+        return cuda_matmul(a_bgrc, b_bgck, false);
+    }
+    a_bgrc.matmul(b_bgck)
 }
 
 fn expand(mask: &Tensor<4, Bool>, shape: [usize; 4]) -> Tensor<4, Bool> {

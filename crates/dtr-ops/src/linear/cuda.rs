@@ -50,6 +50,38 @@ impl DifferentiableOp<2> for Project {
     }
 }
 
+/// Returns `a · b` of the last two dimensions, or `a · bᵀ` if `transpose_b`. Leading dimensions are a batch.
+pub(crate) fn matmul<const D: usize>(a: Tensor<D>, b: Tensor<D>, transpose_b: bool) -> Tensor<D> {
+    apply(Matmul { transpose_b }, [a.into_dispatch(), b.into_dispatch()])
+}
+
+/// A product of activations. Its inputs are the two factors.
+#[derive(Clone, Debug)]
+struct Matmul {
+    transpose_b: bool,
+}
+
+impl DifferentiableOp<2> for Matmul {
+    type Backend = Cube;
+
+    fn forward(&self, [a, b]: [CubeTensor; 2]) -> (CubeTensor, Vec<CubeTensor>) {
+        let dtype = a.dtype();
+        (multiply(a, false, b, self.transpose_b, dtype), Vec::new())
+    }
+
+    fn backward(&self, pass: BackwardPass<Cube, 2>) -> [Option<CubeTensor>; 2] {
+        let ([a, b], d_y) = (pass.inputs, pass.output_gradient);
+        let [needs_a, needs_b] = pass.needs_gradient;
+        let dtype = d_y.dtype();
+        let d_a = needs_a.then(|| multiply(d_y.clone(), false, b, !self.transpose_b, dtype));
+        let d_b = needs_b.then(|| match self.transpose_b {
+            true => multiply(d_y, true, a, false, dtype),
+            false => multiply(a, true, d_y, false, dtype),
+        });
+        [d_a, d_b]
+    }
+}
+
 /// Returns `x_rd · weight_odᵀ` in f32, outside of autodiff graphs.
 pub(super) fn project_f32(x_rd: Tensor<2>, weight_od: &Tensor<2>) -> Tensor<2> {
     from_cube(multiply(into_cube(x_rd), false, into_cube(weight_od.clone()), true, DType::F32))
@@ -115,7 +147,13 @@ impl ExpandRow {
 
 /// Returns `op(a) · op(b)` in the dtype `output`, where `op` transposes a matrix if the matrix's flag is set.
 /// The last two dimensions are matrices, and the leading dimensions are a batch.
-fn multiply(a: CubeTensor, transpose_a: bool, b: CubeTensor, transpose_b: bool, output: DType) -> CubeTensor {
+pub(crate) fn multiply(
+    a: CubeTensor,
+    transpose_a: bool,
+    b: CubeTensor,
+    transpose_b: bool,
+    output: DType,
+) -> CubeTensor {
     // With two dtypes, cuBLASLt would read the elements of `b` in the dtype of `a`.
     assert_eq!(a.dtype(), b.dtype(), "the factors of a product have the same dtype");
     let is_single = a.shape().num_dims() == 2;

@@ -17,7 +17,7 @@ use burn::tensor::{DType, Tensor};
 #[cfg(feature = "cuda")]
 pub(crate) use cublas::CublasLt;
 #[cfg(feature = "cuda")]
-pub(crate) use cuda::project;
+pub(crate) use cuda::{matmul as cuda_matmul, multiply};
 
 use crate::elementwise::silu_mul;
 use crate::kernel_support::has_cpu_kernels;

@@ -10,7 +10,7 @@ use crate::cuda::{
     into_cube, pointer,
 };
 
-static LOGITS: CudaSource = CudaSource { name: "logits", text: include_str!("logits.cu") };
+pub(super) static LOGITS: CudaSource = CudaSource { name: "logits", text: include_str!("logits.cu") };
 
 /// Computes the log-likelihood of each token of `targets_n` under its row of `logits_pv`, outside of autodiff
 /// graphs. `rows_n` holds the index of each target's row.

@@ -1,7 +1,10 @@
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation::log_softmax};
 
 use super::chunked_log_likelihoods;
-use crate::cuda_testing::{assert_close, fill_free_memory_with_nan, for_each_dtype, random, to_device};
+use super::cross_entropy::chunked_cross_entropy;
+use crate::cuda_testing::{
+    assert_close, assert_gradients_close_in, fill_free_memory_with_nan, for_each_dtype, random, to_device,
+};
 
 #[test]
 fn log_likelihoods_match_the_portable_form() {
@@ -10,7 +13,7 @@ fn log_likelihoods_match_the_portable_form() {
             let (x, head) = (random([rows, width], -1.0, 1.0), random([vocab, width], -1.0, 1.0));
             let targets: Vec<(usize, u32)> =
                 (0..3 * rows).map(|at| (at % rows, (7919 * at % vocab) as u32)).collect();
-            let truth = burn::tensor::activation::log_softmax(x.clone().matmul(head.clone().transpose()), 1);
+            let truth = log_softmax(x.clone().matmul(head.clone().transpose()), 1);
             let truth: Vec<f64> = truth.into_data().iter::<f64>().collect();
             let truth: Vec<f64> =
                 targets.iter().map(|&(row, token)| truth[row * vocab + token as usize]).collect();
@@ -30,6 +33,36 @@ fn log_likelihoods_match_the_portable_form() {
             let with_nan = to_device(device, dtype, &x.mul_scalar(f64::NAN));
             let found = chunked_log_likelihoods(&with_nan, &head_, &targets, rows);
             assert!(found.iter().all(|value| value.is_nan()), "NaN in the input gives NaN likelihoods");
+        }
+    });
+}
+
+#[test]
+fn cross_entropy_and_its_gradients_match_the_portable_form() {
+    for_each_dtype(|device, dtype, bound| {
+        for (rows, width, vocab) in [(1, 64, 9), (37, 64, 1000), (70, 128, 30_011)] {
+            let inputs = [random([1, 1, rows, width], -1.0, 1.0), random([1, 1, vocab, width], -1.0, 1.0)];
+            let targets = |device: &Device| {
+                let tokens: Vec<i32> = (0..rows).map(|row| (7919 * row % vocab) as i32).collect();
+                Tensor::<1, Int>::from_data(TensorData::new(tokens, [rows]), (device, DType::I32))
+            };
+            let matrices =
+                |[x, head]: [Tensor<4>; 2]| (x.reshape([rows, width]), head.reshape([vocab, width]));
+            let exact = |inputs: [Tensor<4>; 2], device: &Device| {
+                let (x, head) = matrices(inputs);
+                let log_likelihoods = log_softmax(x.matmul(head.transpose()), 1);
+                let targets = targets(device).reshape([rows, 1]).autodiff();
+                log_likelihoods.gather(1, targets).mean().neg().reshape([1, 1, 1, 1])
+            };
+            // All rows in one chunk, then in two chunks of which the second may be smaller.
+            for rows_per_chunk in [rows, rows.div_ceil(2)] {
+                let run = |inputs: [Tensor<4>; 2], device: &Device| {
+                    let (x, head) = matrices(inputs);
+                    chunked_cross_entropy(x, &head, targets(device), rows_per_chunk).reshape([1, 1, 1, 1])
+                };
+                let label = format!("cross entropy {rows} of {vocab} {dtype:?}");
+                assert_gradients_close_in((dtype, bound), &label, device, inputs.clone(), run, exact);
+            }
         }
     });
 }

@@ -1,6 +1,8 @@
 //! Log-likelihoods of tokens under logits, and the argmax of logits.
 
 #[cfg(feature = "cuda")]
+mod cross_entropy;
+#[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(all(test, feature = "cuda"))]
 mod cuda_tests;
@@ -10,11 +12,23 @@ mod tests;
 use burn::tensor::{DType, Int, Tensor, TensorData, activation::log_softmax};
 
 #[cfg(feature = "cuda")]
-use crate::kernel_support::has_cuda_inference_kernels;
+use crate::kernel_support::{has_cuda_inference_kernels, has_cuda_kernels};
 use crate::linear::linear_f32;
 
 /// The largest number of logits in memory at a time: 256 MiB of f32.
 const MAX_LOGITS: usize = 1 << 26;
+
+/// Returns the mean negative log-likelihood of the tokens `targets_n` under the logits `x_nd · head_vdᵀ`,
+/// `[1]`.
+///
+/// In training on a GPU, the logits are computed in chunks and in the dtype of `x_nd`.
+pub fn linear_cross_entropy(x_nd: Tensor<2>, head_vd: &Tensor<2>, targets_n: Tensor<1, Int>) -> Tensor<1> {
+    #[cfg(feature = "cuda")]
+    if x_nd.is_autodiff() && has_cuda_kernels(&x_nd) {
+        return cross_entropy::linear_cross_entropy(x_nd, head_vd, targets_n);
+    }
+    log_likelihoods(linear_f32(x_nd, head_vd), targets_n).mean().neg()
+}
 
 /// Returns the log-likelihood of each token of `targets_n` under its row of `logits_nv`, `[n]`.
 pub(crate) fn log_likelihoods(logits_nv: Tensor<2>, targets_n: Tensor<1, Int>) -> Tensor<1> {

@@ -1,11 +1,9 @@
-//! Training losses.
+//! The loss of distillation.
 
 #[cfg(feature = "cuda")]
 mod cuda;
 
-use burn::tensor::{DType, Int, Tensor};
-
-use crate::logits::log_likelihoods;
+use burn::tensor::{DType, Tensor};
 
 /// Returns the mean of `(a − b)²` over the elements of each of `layers` stacked layers, in f32, `[layers]`.
 /// No gradient flows through `b_btd`.
@@ -22,9 +20,4 @@ pub fn mean_squared_error(a_btd: Tensor<3>, b_btd: Tensor<3>, layers: usize) -> 
             squares.reshape([layers, count]).mean_dim(1).squeeze_dim(1)
         }
     }
-}
-
-/// Returns the mean negative log-likelihood of the tokens `targets_n` under `logits_nv`, `[1]`.
-pub fn cross_entropy(logits_nv: Tensor<2>, targets_n: Tensor<1, Int>) -> Tensor<1> {
-    log_likelihoods(logits_nv, targets_n).mean().neg()
 }
