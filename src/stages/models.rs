@@ -154,15 +154,16 @@ fn tensor_dtype(source: &BaseSource) -> DType {
     }
 }
 
-/// Checks that `device` can compute in the floating-point types of the bases of `cells`.
+/// Checks that `device` can compute in the floating-point types that `cells` ask for.
 ///
 /// # Errors
-/// Fails if the type of a base is bf16 and `device` is a CPU.
+/// Fails if a cell asks for bf16 and `device` is a CPU.
 pub fn ensure_dtypes_supported(cells: &[Cell], device: &Device) -> Result<()> {
-    let needs_gpu = cells.iter().any(|cell| cell.base().is_some_and(|base| !base.dtype().is_f32()));
-    match needs_gpu && is_cpu(device) {
-        true => Err(Error::environment("`dtype = \"bf16\"` needs a GPU, because a CPU computes in f32")
-            .hint("choose a GPU by `--device cuda:0`, or remove `dtype`")),
-        false => Ok(()),
+    match cells.iter().find_map(|cell| cell.job.bf16_setting()).filter(|_| is_cpu(device)) {
+        Some(setting) => {
+            let message = format!("`{setting}` needs a GPU: a CPU computes in f32");
+            Err(Error::environment(message).hint("choose one by `--device cuda:0`, or remove the setting"))
+        }
+        None => Ok(()),
     }
 }

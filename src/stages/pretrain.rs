@@ -100,6 +100,10 @@ impl Stage for PretrainJob {
         CellInputs::new()
     }
 
+    fn bf16_setting(&self) -> Option<&'static str> {
+        self.recipe.mixed_precision.then_some("mixed-precision = true")
+    }
+
     fn config(&self) -> Result<Option<DecoderConfig>> {
         Ok(Some(self.config.clone()))
     }

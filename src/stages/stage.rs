@@ -66,6 +66,12 @@ pub trait Stage: Debug + Send + Sync + Sized + 'static {
         self.base().map_or(Ok(None), BaseSource::config)
     }
 
+    /// Returns the setting of the manifest by which the job computes in bf16, or `None` if it computes in f32.
+    fn bf16_setting(&self) -> Option<&'static str> {
+        let is_f32 = self.base().is_none_or(|base| base.dtype().is_f32());
+        (!is_f32).then_some("dtype = \"bf16\"")
+    }
+
     /// Returns the settings that distinguish the job from other jobs with the same labels, or an empty
     /// string.
     fn distinguishing_settings(&self) -> String {
@@ -137,6 +143,9 @@ pub trait Job: Debug + Send + Sync {
     /// See [`Stage::base`].
     fn base(&self) -> Option<&BaseSource>;
 
+    /// See [`Stage::bf16_setting`].
+    fn bf16_setting(&self) -> Option<&'static str>;
+
     /// See [`Stage::config`].
     ///
     /// # Errors
@@ -185,6 +194,10 @@ impl<S: Stage> Job for S {
 
     fn base(&self) -> Option<&BaseSource> {
         Stage::base(self)
+    }
+
+    fn bf16_setting(&self) -> Option<&'static str> {
+        Stage::bf16_setting(self)
     }
 
     fn config(&self) -> Result<Option<DecoderConfig>> {

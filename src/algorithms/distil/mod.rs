@@ -67,7 +67,7 @@ impl Training for Distillation<'_> {
         Ok(())
     }
 
-    fn save(&mut self) -> Result<()> {
+    fn save(&mut self, _: &dyn Observer) -> Result<()> {
         self.students.iter().try_for_each(Student::save)
     }
 }

@@ -26,6 +26,10 @@ pub struct PretrainConfig {
     /// several such micro-batches in parallel. For a GPU, choose a number that fills the device.
     #[schemars(range(min = 1, max = 65_536))]
     pub micro_batch_size: usize,
+    /// Whether matrix products and activations are in bf16, on a GPU only. The weights, the moments of the
+    /// optimizer and the loss stay in f32, as in PyTorch's automatic mixed precision.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mixed_precision: bool,
     /// The optimizer and its schedule.
     pub optimizer: AdamWConfig,
     /// Seed of the initial weights and of the order of the data.
@@ -39,6 +43,7 @@ impl Default for PretrainConfig {
             sequence_length: 128,
             batch_size: 64,
             micro_batch_size: 4,
+            mixed_precision: false,
             optimizer: AdamWConfig::default(),
             seed: Seed(0),
         }

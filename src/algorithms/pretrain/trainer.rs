@@ -1,6 +1,6 @@
 //! The trainer of a base model.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -10,12 +10,11 @@ use dtr_model::optimizer::{AdamW, Gradient};
 use dtr_model::{
     Decoder, DecoderConfig, DecoderShape, NamedTensors, RandomParams, Tokenizer, count_parameters,
 };
+use dtr_ops::{is_cpu, run_on_device_thread};
 
 use super::loss::loss_and_gradient;
 use super::{LossPoint, PretrainConfig, PretrainResult};
-use crate::algorithms::training::{
-    Training, TrainingSchedule, ensure_finite, read_checkpoint, run_training, write_checkpoint,
-};
+use crate::algorithms::training::{Training, ensure_finite, read_checkpoint, run_training, write_checkpoint};
 use crate::data::read_base_tokenizer;
 use crate::data::token_sequences::TokenSequences;
 use crate::observer::Observer;
@@ -36,6 +35,18 @@ pub struct Trainer {
     progress: PretrainProgress,
     config: PretrainConfig,
     checkpoint: CheckpointFile,
+    /// The last step, whose losses are read after the next step is enqueued, so that a GPU never idles.
+    unread: Option<UnreadStep>,
+}
+
+/// An optimizer step whose losses are still on the device.
+struct UnreadStep {
+    /// The number of the step, counted from 0.
+    step: u64,
+    /// The loss of each micro-batch, `[1]`.
+    losses: Vec<Tensor<1>>,
+    /// The norm of the gradient, `[1]`.
+    norm: Tensor<1>,
 }
 
 /// The contents of a checkpoint other than tensors.
@@ -80,7 +91,8 @@ impl Trainer {
             optimizer.restore(&mut stored, &[MOMENTS_NAME.to_owned()], progress.num_steps)?;
             stored.ensure_all_read()?;
         }
-        Ok(Self { decoder, optimizer, progress, config: config.clone(), checkpoint: checkpoint.clone() })
+        let (config, checkpoint) = (config.clone(), checkpoint.clone());
+        Ok(Self { decoder, optimizer, progress, config, checkpoint, unread: None })
     }
 
     /// Returns the number of optimizer steps done so far.
@@ -95,7 +107,8 @@ impl Trainer {
     /// written, or the user asked to stop.
     pub fn run(&mut self, sequences: &TokenSequences, observer: &dyn Observer) -> Result<()> {
         let schedule = self.config.schedule();
-        run_training(self, schedule, sequences, observer)
+        run_training(self, schedule, sequences, observer)?;
+        self.read_last_step(observer)
     }
 
     /// Ends the training and returns its result and the base.
@@ -111,43 +124,62 @@ impl Trainer {
         (result, self.decoder)
     }
 
-    /// Does one optimizer step and returns the mean loss over the tokens of `batch`.
-    fn optimize(&mut self, batch: &[Vec<u32>], schedule: TrainingSchedule) -> Result<f64> {
-        let step = self.progress.num_steps;
-        let micro_batches: Vec<(f64, Vec<Tensor<1>>)> = batch
-            .par_chunks(self.config.micro_batch_size)
-            .map(|rows| loss_and_gradient(&self.decoder, rows))
-            .collect();
-        let count = micro_batches.len() as f64;
-        let loss = micro_batches.iter().map(|(loss, _)| loss).sum::<f64>() / count;
-        // Gradients are added in order, so that the sum does not depend on the number of threads.
-        let add = |sum: Vec<Tensor<1>>, other| sum.into_iter().zip(other).map(|(a, b)| a + b).collect();
-        let sum = micro_batches.into_iter().map(|(_, gradient)| gradient).reduce(add);
-        let mean = sum.expect("a batch has a micro-batch").into_iter().map(|part| part / count);
-        let gradient = Gradient::new(mean.collect());
-        for (quantity, value) in [("loss", loss), ("gradient norm", gradient.read_norm())] {
-            ensure_finite(format_args!("the pretraining {quantity}"), value, step, "pretrain")?;
-        }
-        let rate = self.config.optimizer.learning_rate_at(step, schedule.num_steps);
+    /// Does one optimizer step on `batch`.
+    fn optimize(&mut self, batch: &[Vec<u32>], step: u64) -> UnreadStep {
+        let dtype = if self.config.mixed_precision { DType::BF16 } else { DType::F32 };
+        let decoder = &self.decoder;
+        let run = |rows: &[Vec<u32>]| loss_and_gradient(decoder, rows, dtype);
+        let micro_batches: Vec<(Tensor<1>, Vec<Tensor<1>>)> = match is_cpu(&decoder.device()) {
+            true => batch.par_chunks(self.config.micro_batch_size).map(run).collect(),
+            false => batch.chunks(self.config.micro_batch_size).map(run).collect(),
+        };
+        let (losses, gradients): (Vec<_>, Vec<_>) = micro_batches.into_iter().unzip();
+        let rate = self.config.optimizer.learning_rate_at(step, self.config.schedule().num_steps);
+        let gradient = Gradient::new(mean_of(gradients));
+        let norm = gradient.norm();
         self.optimizer.update(&mut self.decoder, gradient, rate);
-        self.progress.num_steps += 1;
-        Ok(loss)
+        UnreadStep { step, losses, norm }
     }
 
-    fn record_loss(&mut self, loss: f64, schedule: TrainingSchedule, observer: &dyn Observer) {
+    /// Waits for the last step and records its loss.
+    fn read_last_step(&mut self, observer: &dyn Observer) -> Result<()> {
+        match self.unread.take() {
+            Some(unread) => self.record_loss(&unread, observer),
+            None => Ok(()),
+        }
+    }
+
+    fn record_loss(&mut self, unread: &UnreadStep, observer: &dyn Observer) -> Result<()> {
+        let read = |x: &Tensor<1>| f64::from(x.clone().into_scalar::<f32>());
+        let loss = unread.losses.iter().map(read).sum::<f64>() / unread.losses.len() as f64;
+        for (quantity, value) in [("loss", loss), ("gradient norm", read(&unread.norm))] {
+            ensure_finite(format_args!("the pretraining {quantity}"), value, unread.step, "pretrain")?;
+        }
+        let schedule = self.config.schedule();
         let progress = &mut self.progress;
         progress.pending = (progress.pending.0 + loss, progress.pending.1 + 1);
-        let step = progress.num_steps;
-        if !schedule.is_curve_point(step, CURVE_POINTS) {
-            return;
+        let steps = unread.step + 1;
+        if !schedule.is_curve_point(steps, CURVE_POINTS) {
+            return Ok(());
         }
         let mean = progress.pending.0 / progress.pending.1 as f64;
         progress.pending = (0.0, 0);
-        progress.curve.push(LossPoint { step, tokens: step * schedule.tokens_per_step(), loss: mean });
+        let tokens = steps * schedule.tokens_per_step();
+        progress.curve.push(LossPoint { step: steps, tokens, loss: mean });
         if progress.curve.len().is_multiple_of(POINTS_PER_MESSAGE) {
-            observer.message(&format!("step {step} of {}: loss {mean:.4}", schedule.num_steps));
+            observer.message(&format!("step {steps} of {}: loss {mean:.4}", schedule.num_steps));
         }
+        Ok(())
     }
+}
+
+/// Returns the mean of the micro-batches' gradients. They are added in order, so that the sum does not depend
+/// on the number of threads.
+fn mean_of(gradients: Vec<Vec<Tensor<1>>>) -> Vec<Tensor<1>> {
+    let count = gradients.len() as f64;
+    let add = |sum: Vec<Tensor<1>>, other| sum.into_iter().zip(other).map(|(a, b)| a + b).collect();
+    let sum = gradients.into_iter().reduce(add).expect("a batch has a micro-batch");
+    if count == 1.0 { sum } else { sum.into_iter().map(|part| part / count).collect() }
 }
 
 impl Training for Trainer {
@@ -156,14 +188,18 @@ impl Training for Trainer {
     }
 
     fn train_step(&mut self, step: u64, sequences: &TokenSequences, observer: &dyn Observer) -> Result<()> {
-        let schedule = self.config.schedule();
-        let batch = sequences.batch(step, schedule.batch_size)?;
-        let loss = self.optimize(&batch, schedule)?;
-        self.record_loss(loss, schedule, observer);
-        Ok(())
+        let batch = sequences.batch(step, self.config.batch_size)?;
+        let device = self.decoder.device();
+        let unread = run_on_device_thread(&device, || self.optimize(&batch, step));
+        self.progress.num_steps = step + 1;
+        match self.unread.replace(unread) {
+            Some(previous) => self.record_loss(&previous, observer),
+            None => Ok(()),
+        }
     }
 
-    fn save(&mut self) -> Result<()> {
+    fn save(&mut self, observer: &dyn Observer) -> Result<()> {
+        self.read_last_step(observer)?;
         let mut tensors = NamedTensors::from_module(&mut self.decoder);
         self.optimizer.store(&mut tensors, &[MOMENTS_NAME.to_owned()]);
         write_checkpoint(&self.checkpoint, tensors, &self.progress)

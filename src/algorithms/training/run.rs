@@ -21,7 +21,7 @@ pub trait Training {
     ///
     /// # Errors
     /// Fails if the checkpoint cannot be written.
-    fn save(&mut self) -> Result<()>;
+    fn save(&mut self, observer: &dyn Observer) -> Result<()>;
 }
 
 /// Does the remaining steps of `schedule`, and writes checkpoints from time to time.
@@ -43,7 +43,7 @@ pub fn run_training(
         observer.advance(schedule.tokens_per_step());
         timer.save_if_due(observer.is_interrupted(), || {
             observer.before_checkpoint()?;
-            training.save()
+            training.save(observer)
         })?;
         observer.check_interrupted()?;
     }
