@@ -91,7 +91,7 @@ fn check_energy() -> CheckResult {
         ("cuda:0", device::DeviceChoice::Cuda(device::CudaIndices::FIRST)),
     ]
     .into_iter()
-    .filter(|(_, choice)| device::UsageMeter::for_device(*choice).has_energy_counter())
+    .filter(|(_, choice)| device::UsageMeter::for_device(*choice, 1).has_energy_counter())
     .map(|(name, _)| name)
     .collect();
     let detail = match measured.as_slice() {

@@ -172,7 +172,8 @@ impl DeviceArgs {
 /// The argument that sets the number of worker processes.
 #[derive(Args, Default)]
 struct WorkersArgs {
-    /// Number of worker processes that run score and search cells in parallel [default: 1].
+    /// Number of worker processes that run score and search cells in parallel [default: 4 on a GPU if the
+    /// bases are small, else 1].
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
 }

@@ -84,7 +84,7 @@ impl SweepCommand {
             store: &store,
             progress: &progress,
             devices,
-            meter: &UsageMeter::for_device(self.device.device),
+            meter: &UsageMeter::for_device(self.device.device, supervisor.role().num_workers()),
             provenance: Provenance { hub_files, overrides, ..self.device.provenance() },
             memory_limit,
             supervisor,

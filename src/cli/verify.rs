@@ -86,7 +86,7 @@ fn verify(
     let (tables, figures) = (results.tables(&plan), results.figures(&plan));
     let rebuilt = rebuild_tables(&plan, store, &experiment.sweep_command(), &tables, &figures)?;
     let progress = ProgressDisplay::new(sample.size, StopFlag::listen()?);
-    let meter = UsageMeter::for_device(device.device);
+    let meter = UsageMeter::for_device(device.device, 1);
     let context = RunContext {
         store,
         progress: &progress,

@@ -45,6 +45,8 @@ impl Add for TimeAndEnergy {
 pub struct UsageMeter {
     energy: EnergyCounter,
     num_devices: usize,
+    /// The number of workers that share the devices.
+    num_workers: usize,
 }
 
 enum EnergyCounter {
@@ -55,9 +57,12 @@ enum EnergyCounter {
 }
 
 impl UsageMeter {
-    /// Creates a meter for the chosen devices. If their energy counters cannot be read, the meter measures
-    /// only time.
-    pub fn for_device(choice: DeviceChoice) -> Self {
+    /// Creates a meter for the chosen devices. If their energy counters cannot be read, it measures only
+    /// time.
+    ///
+    /// If several workers share the devices, each measures an equal share of the time and the energy, so that
+    /// the shares add up to what the devices spent.
+    pub fn for_device(choice: DeviceChoice, num_workers: usize) -> Self {
         let energy = match choice {
             DeviceChoice::Cpu => Rapl::open().map_or(EnergyCounter::None, EnergyCounter::Processor),
             #[cfg(feature = "cuda")]
@@ -68,14 +73,14 @@ impl UsageMeter {
             #[cfg(not(feature = "cuda"))]
             DeviceChoice::Cuda(_) => EnergyCounter::None,
         };
-        Self { energy, num_devices: choice.num_devices() }
+        Self { energy, num_devices: choice.num_devices(), num_workers }
     }
 
     /// Creates a meter of the CPU whose energy counters are below `folder`.
     #[cfg(test)]
     pub(crate) fn of_processor_in(folder: &std::path::Path) -> Self {
-        let counters = Rapl::open_in(folder).expect("the folder has no readable energy counters");
-        Self { energy: EnergyCounter::Processor(counters), num_devices: 1 }
+        let counters = Rapl::open_in(folder).expect("the folder has counters");
+        Self { energy: EnergyCounter::Processor(counters), num_devices: 1, num_workers: 1 }
     }
 
     /// Returns the joules consumed since a fixed moment in the past.
@@ -93,9 +98,9 @@ impl UsageMeter {
         self.joules().is_some()
     }
 
-    /// Returns the device seconds in `seconds` of elapsed time.
+    /// Returns this worker's share of the device seconds in `seconds` of elapsed time.
     pub fn device_seconds(&self, seconds: f64) -> f64 {
-        seconds * self.num_devices as f64
+        seconds * self.num_devices as f64 / self.num_workers as f64
     }
 
     /// Reads the clock and the energy counters.
@@ -106,7 +111,7 @@ impl UsageMeter {
     /// Returns the usage between two readings.
     pub fn usage_between(&self, start: MeterReading, end: MeterReading) -> TimeAndEnergy {
         let seconds = self.device_seconds((end.time - start.time).as_secs_f64());
-        let joules = start.joules.zip(end.joules).map(|(start, end)| end - start);
+        let joules = start.joules.zip(end.joules).map(|(start, end)| (end - start) / self.num_workers as f64);
         TimeAndEnergy { seconds, joules }
     }
 
@@ -147,5 +152,12 @@ mod tests {
         assert_eq!(known + known, TimeAndEnergy { seconds: 3.0, joules: Some(4.0) });
         assert_eq!(known + unknown, TimeAndEnergy { seconds: 3.0, joules: None });
         assert_eq!(TimeAndEnergy::NONE + unknown, unknown);
+    }
+
+    #[test]
+    fn workers_share_the_time_of_their_devices() {
+        let seconds =
+            |num_workers| UsageMeter::for_device(DeviceChoice::Cpu, num_workers).device_seconds(6.0);
+        assert_eq!([seconds(1), seconds(4)], [6.0, 1.5]);
     }
 }

@@ -15,14 +15,33 @@ use dtr_core::error::Result;
 pub struct WorkerOptions {
     /// The device on which all workers compute.
     pub device: DeviceChoice,
-    /// The number of workers that the user asked for. `None` means one.
+    /// The number of workers that the user asked for. `None` means several on a GPU if the bases are small,
+    /// and otherwise one.
     pub requested: Option<NonZeroUsize>,
 }
 
+/// The number of workers on a GPU if the user asks for none.
+const WORKERS_ON_GPU: usize = 4;
+
+/// The largest weights of a base that does not fill a GPU: a worker on a larger base leaves little of the GPU
+/// idle. 2 GiB are about a billion parameters in bf16.
+const MAX_SMALL_BASE_BYTES: u64 = 2 << 30;
+
 impl WorkerOptions {
-    /// Returns whether the user asked for several workers.
-    pub fn requests_several(self) -> bool {
-        self.requested.is_some_and(|count| count.get() > 1)
+    /// Returns whether there may be several workers.
+    pub fn allows_several(self) -> bool {
+        self.requested.map_or(self.device != DeviceChoice::Cpu, |count| count.get() > 1)
+    }
+
+    /// Returns the number of workers that the user asked for, or else the default for cells of these
+    /// memories.
+    fn wanted(self, memories: Option<&[CellMemory]>) -> usize {
+        let is_small = |memory: &CellMemory| memory.weight_bytes <= MAX_SMALL_BASE_BYTES;
+        let default = match memories {
+            Some(memories) if self.allows_several() && memories.iter().all(is_small) => WORKERS_ON_GPU,
+            _ => 1,
+        };
+        self.requested.map_or(default, NonZeroUsize::get)
     }
 }
 
@@ -57,8 +76,8 @@ impl WorkerPlan {
     pub fn new(cells: &[&Cell], options: WorkerOptions, memory_limit: Option<u64>) -> Result<Self> {
         let memories = cells.iter().map(|cell| cell_memory(cell, options.device)).collect::<Result<_>>()?;
         let memories: Option<Vec<CellMemory>> = memories;
-        let requested = options.requested.map_or(1, NonZeroUsize::get);
-        let count = worker_count(requested, cells.len(), memories.as_deref(), memory_limit);
+        let wanted = options.wanted(memories.as_deref());
+        let count = worker_count(wanted, cells.len(), memories.as_deref(), memory_limit);
         Ok(Self {
             count,
             memory_limit: memory_limit.map(|bytes| bytes / count as u64),
@@ -82,10 +101,10 @@ fn cell_memory(cell: &Cell, device: DeviceChoice) -> Result<Option<CellMemory>> 
     Ok(Some(CellMemory { weight_bytes: resources.weight_bytes, peak_bytes }))
 }
 
-/// Returns the number of workers: the requested number, limited to the number of cells and to the number of
+/// Returns the number of workers: the wanted number, limited to the number of cells and to the number of
 /// workers whose weights fit in memory. It is at least one.
 fn worker_count(
-    requested: usize,
+    wanted: usize,
     num_cells: usize,
     memories: Option<&[CellMemory]>,
     limit: Option<u64>,
@@ -94,7 +113,7 @@ fn worker_count(
         (Some(memories), Some(limit)) => count_fitting(memories, limit),
         _ => usize::MAX,
     };
-    requested.min(num_cells).min(num_fitting).max(1)
+    wanted.min(num_cells).min(num_fitting).max(1)
 }
 
 /// Returns how many workers fit in `limit` bytes if each holds the weights of the largest cell. Ignores cells
@@ -118,12 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_worker_without_a_request() {
-        let requests_several = |requested| {
-            let requested = NonZeroUsize::new(requested);
-            WorkerOptions { device: "cuda:0".parse().unwrap(), requested }.requests_several()
+    fn without_a_request_several_workers_run_small_bases_on_a_gpu() {
+        let wanted = |device: &str, requested, gib| {
+            let options =
+                WorkerOptions { device: device.parse().unwrap(), requested: NonZeroUsize::new(requested) };
+            options.wanted(Some(&memories(&[(1, 2), (gib, gib)])))
         };
-        assert!(!requests_several(0) && !requests_several(1) && requests_several(2));
+        assert_eq!([wanted("cuda:0", 0, 1), wanted("cuda:0", 0, 3), wanted("cpu", 0, 1)], [4, 1, 1]);
+        assert_eq!([wanted("cuda:0", 1, 1), wanted("cuda:0", 8, 3), wanted("cpu", 2, 1)], [1, 8, 2]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub fn run_plan_or_divide(
 ) -> Result<Option<RunSummary>> {
     let mut scheduler = Scheduler::start(plan, context, policy)?;
     let mut cache = StageCache::default();
-    let mut may_divide = options.requests_several();
+    let mut may_divide = options.allows_several();
     for stage in &STAGES {
         if may_divide && can_run_in_parallel(&stage.name) {
             may_divide = false;

@@ -35,7 +35,7 @@ impl TestRun {
             store: Store::open(results.path()).unwrap(),
             results,
             progress: ProgressDisplay::new(1, StopFlag::default()),
-            meter: UsageMeter::for_device(DeviceChoice::Cpu),
+            meter: UsageMeter::for_device(DeviceChoice::Cpu, 1),
             supervisor: SupervisorConnection::default(),
         }
     }

@@ -161,8 +161,8 @@ fn tensor_dtype(source: &BaseSource) -> DType {
 pub fn ensure_dtypes_supported(cells: &[Cell], device: &Device) -> Result<()> {
     match cells.iter().find_map(|cell| cell.job.bf16_setting()).filter(|_| is_cpu(device)) {
         Some(setting) => {
-            let message = format!("`{setting}` needs a GPU: a CPU computes in f32");
-            Err(Error::environment(message).hint("choose one by `--device cuda:0`, or remove the setting"))
+            let message = format!("`{setting}` needs a GPU, because a CPU computes in f32");
+            Err(Error::environment(message).hint("choose a GPU by `--device cuda:0`, or remove the setting"))
         }
         None => Ok(()),
     }

@@ -30,6 +30,8 @@ pub enum WorkerRole {
     Parallel {
         /// Bytes of memory that the worker may use on each device. `None` if this limit is unknown.
         memory_limit: Option<u64>,
+        /// The number of workers that run at the same time.
+        num_workers: usize,
         /// Whether the supervisor draws bars from the worker's progress.
         sends_progress: bool,
     },
@@ -37,6 +39,16 @@ pub enum WorkerRole {
     /// without a supervisor has the same role.
     #[default]
     Last,
+}
+
+impl WorkerRole {
+    /// Returns the number of workers that run at the same time.
+    pub fn num_workers(self) -> usize {
+        match self {
+            Self::Parallel { num_workers, .. } => num_workers,
+            Self::First | Self::Last => 1,
+        }
+    }
 }
 
 /// The division of a sweep's cells among several workers.

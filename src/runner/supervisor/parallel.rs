@@ -18,8 +18,11 @@ use dtr_core::error::{Error, ErrorKind, Result};
 pub(super) fn run_parallel(supervisor: &Supervisor, division: &Division) -> Result<u8> {
     let display = Arc::new(ProgressDisplay::new(division.num_cells, StopFlag::default()));
     display.add_done_cells(division.num_ended_cells);
-    let role =
-        WorkerRole::Parallel { memory_limit: division.memory_limit, sends_progress: display.has_bars() };
+    let role = WorkerRole::Parallel {
+        memory_limit: division.memory_limit,
+        num_workers: division.num_workers,
+        sends_progress: display.has_bars(),
+    };
     let run = |number| {
         let result = supervisor.run_to_end(&Worker { number, role, display: Some(Arc::clone(&display)) });
         if !matches!(result, Ok(0)) {
