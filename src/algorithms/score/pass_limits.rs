@@ -1,6 +1,6 @@
 //! The sizes of the forward passes in which hybrids are scored. The sizes depend on the device.
 
-use dtr_model::Decoder;
+use dtr_model::{Decoder, DecoderConfig};
 use dtr_ops::is_cpu;
 
 /// The limits on the sizes of a scorer's forward passes.
@@ -36,6 +36,13 @@ const MAX_CPU_CACHE_BYTES: usize = 1 << 30;
 /// The maximum size of the hidden states that a scorer caches on a GPU, in bytes.
 const MAX_GPU_CACHE_BYTES: usize = 1 << 32;
 
+/// The multiply-adds of a layer after which a GPU has computed for longer than a CPU thread needs to launch the
+/// layer's operations: about a millisecond.
+const MIN_LAYER_MULTIPLY_ADDS: usize = 1 << 39;
+
+/// The maximum size of the hidden layer of an MLP in a pass with several hybrids, in bytes.
+const MAX_MLP_BYTES: usize = 1 << 30;
+
 /// Returns the maximum size of the hidden states that a scorer caches, in bytes.
 pub fn max_cache_bytes(is_cpu: bool) -> usize {
     if is_cpu { MAX_CPU_CACHE_BYTES } else { MAX_GPU_CACHE_BYTES }
@@ -67,12 +74,12 @@ impl PassLimits {
             },
             false => Self {
                 max_parts: 12,
-                min_part_tokens: 4096,
+                min_part_tokens: (MIN_LAYER_MULTIPLY_ADDS / layer_weights(&base.config)).clamp(4096, 16_384),
                 pass_tokens: 32_768,
                 min_pass_tokens: 0,
                 parallel_passes: 1,
                 num_threads: 1,
-                shared_pass_tokens: 65_536,
+                shared_pass_tokens: (MAX_MLP_BYTES / mlp_bytes(base)).clamp(65_536, 262_144),
                 block_overhead: 2048,
                 max_cache_bytes: max_cache_bytes(is_cpu),
             },
@@ -100,4 +107,15 @@ impl PassLimits {
         let most = (self.shared_pass_tokens / num_tokens).min(per_thread).max(1);
         num_hybrids.div_ceil(num_hybrids.div_ceil(most))
     }
+}
+
+/// Returns the number of weights in the matrices of a layer. A token takes as many multiply-adds.
+fn layer_weights(config: &DecoderConfig) -> usize {
+    let heads = 2 * config.num_heads + 2 * config.num_kv_heads;
+    config.hidden_size * (heads * config.head_dim + 3 * config.intermediate_size)
+}
+
+/// Returns the size of a token in the hidden layer of the MLPs, in bytes.
+fn mlp_bytes(base: &Decoder) -> usize {
+    base.config.intermediate_size * base.dtype().size()
 }
