@@ -221,6 +221,11 @@ fn a_dtype_that_the_device_lacks_ends_a_sweep_before_it_starts() {
     let folder = valid_folder();
     let set = r#"models.base.dtype="bf16""#;
     check_refused(&folder, &["sweep", "main.toml", "--set", set], 5, &["needs a GPU", "--device cuda:0"]);
+    let shape = "models.base.source={ pretrain = { hidden-size = 16, intermediate-size = 16, num-layers = 2, num-heads = 2, \
+                 num-kv-heads = 1, head-dim = 8 } }";
+    let sets = ["--set", shape, "--set", "pretrain.mixed-precision=true"];
+    let arguments = [&["sweep", "main.toml"][..], &sets].concat();
+    check_refused(&folder, &arguments, 5, &["`mixed-precision = true` needs a GPU", "--device cuda:0"]);
 }
 
 #[test]

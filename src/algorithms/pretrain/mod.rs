@@ -1,6 +1,8 @@
 //! Pretraining of a base model by next-token prediction. The bundled base model was trained this way.
 
 mod config;
+#[cfg(all(test, feature = "cuda"))]
+mod gpu;
 mod loss;
 mod result;
 mod trainer;

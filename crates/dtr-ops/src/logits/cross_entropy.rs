@@ -58,16 +58,17 @@ impl DifferentiableOp<2> for LinearCrossEntropy {
     fn forward(&self, [x, head]: [CubeTensor; 2]) -> (CubeTensor, Vec<CubeTensor>) {
         let (x, head) = (contiguous(x), contiguous(head));
         let [num_rows, _] = dims(&x);
-        let mut losses = Vec::new();
-        let mut d_x = Vec::new();
+        let mut losses: Vec<Tensor<1>> = Vec::new();
+        let mut d_x: Vec<Tensor<2>> = Vec::new();
         let mut d_head: Option<Tensor<2>> = None;
         for start in (0..num_rows).step_by(self.rows_per_chunk) {
             let rows = self.rows_per_chunk.min(num_rows - start);
-            let x = contiguous(into_cube(from_cube::<2, _>(x.clone()).narrow(0, start, rows)));
+            let x: Tensor<2> = from_cube(x.clone());
+            let x = contiguous(into_cube(x.narrow(0, start, rows)));
             let targets = from_cube::<1, Int>(self.targets.clone()).narrow(0, start, rows);
             let logits = multiply(x.clone(), false, head.clone(), true, x.dtype());
-            losses.push(from_cube::<1, _>(losses_and_gradient(&logits, into_cube(targets), num_rows)));
-            d_x.push(from_cube::<2, _>(multiply(logits.clone(), false, head.clone(), false, x.dtype())));
+            losses.push(from_cube(losses_and_gradient(&logits, into_cube(targets), num_rows)));
+            d_x.push(from_cube(multiply(logits.clone(), false, head.clone(), false, x.dtype())));
             let d_head_of_chunk = from_cube(multiply(logits, true, x, false, DType::F32));
             d_head = Some(match d_head {
                 Some(sum) => sum + d_head_of_chunk,
