@@ -134,7 +134,7 @@ pub fn assert_gradients_close_in<const N: usize>(
         let inputs = inputs.map(|x| x.autodiff().require_grad());
         let y = run(inputs.clone(), device);
         let seed = seed.unwrap_or_else(|| random(y.dims(), -2.0, 2.0));
-        let gradients = (y.clone() * seed.clone().autodiff()).sum().backward();
+        let gradients = (y.clone() * seed.clone().cast(y.dtype()).autodiff()).sum().backward();
         let gradients = inputs.map(|x| x.grad(&gradients).unwrap());
         (y.inner(), gradients, seed)
     };

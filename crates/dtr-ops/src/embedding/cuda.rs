@@ -53,7 +53,8 @@ impl DifferentiableOp<1> for Embedding {
     fn backward(&self, pass: BackwardPass<Cube, 1>) -> [Option<CubeTensor>; 1] {
         let ([table], d_rows) = (pass.inputs, contiguous(pass.output_gradient));
         let [count, width] = dims(&d_rows);
-        let d_table = Cube::float_zeros(table.shape(), &table.device, DType::F32.into());
+        // burn pads the rows of new tensors of some widths.
+        let d_table = contiguous(Cube::float_zeros(table.shape(), &table.device, DType::F32.into()));
         let sizes = [KernelArg::Long(count as i64), KernelArg::Int(width as i32)];
         let arguments = [[&d_rows, &self.indices, &d_table].map(pointer).to_vec(), sizes.to_vec()].concat();
         let kernel = CudaKernel::for_element(&EMBEDDING, "scatter_add_rows", d_rows.dtype());

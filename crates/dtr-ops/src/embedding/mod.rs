@@ -4,6 +4,8 @@
 mod cuda;
 #[cfg(all(test, feature = "cuda"))]
 mod cuda_tests;
+#[cfg(test)]
+mod tests;
 
 use burn::tensor::{Int, Tensor};
 

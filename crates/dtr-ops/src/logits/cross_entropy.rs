@@ -44,7 +44,7 @@ pub(super) fn chunked_cross_entropy(
 /// The mean cross entropy of the logits `x · headᵀ`. Its inputs are x and the head.
 ///
 /// The forward pass also computes the gradients, so that the logits need not be kept (as in Liger Kernel,
-/// arXiv 2410.10989). Logits are computed in chunks of rows, in the dtype of x.
+/// arXiv 2410.10989). Logits are computed in f32, in chunks of rows.
 #[derive(Clone, Debug)]
 struct LinearCrossEntropy {
     /// The target token of each row of x, `[n]`.
@@ -66,10 +66,11 @@ impl DifferentiableOp<2> for LinearCrossEntropy {
             let x: Tensor<2> = from_cube(x.clone());
             let x = contiguous(into_cube(x.narrow(0, start, rows)));
             let targets = from_cube::<1, Int>(self.targets.clone()).narrow(0, start, rows);
-            let logits = multiply(x.clone(), false, head.clone(), true, x.dtype());
-            losses.push(from_cube(losses_and_gradient(&logits, into_cube(targets), num_rows)));
-            d_x.push(from_cube(multiply(logits.clone(), false, head.clone(), false, x.dtype())));
-            let d_head_of_chunk = from_cube(multiply(logits, true, x, false, DType::F32));
+            let logits = multiply(x.clone(), false, head.clone(), true, DType::F32);
+            let (loss, d_logits) = losses_and_gradient(logits, into_cube(targets), x.dtype(), num_rows);
+            losses.push(from_cube(loss));
+            d_x.push(from_cube(multiply(d_logits.clone(), false, head.clone(), false, x.dtype())));
+            let d_head_of_chunk = from_cube(multiply(d_logits, true, x, false, DType::F32));
             d_head = Some(match d_head {
                 Some(sum) => sum + d_head_of_chunk,
                 None => d_head_of_chunk,
@@ -92,21 +93,30 @@ impl DifferentiableOp<2> for LinearCrossEntropy {
     }
 }
 
-/// Returns the loss of each row of `logits`. Overwrites the logits by the gradient of the mean over
-/// `num_rows` losses.
-fn losses_and_gradient(logits: &CubeTensor, targets: CubeTensor, num_rows: usize) -> CubeTensor {
-    let ([rows, vocab], targets) = (dims(logits), contiguous(targets));
-    let losses = empty(logits, [rows], DType::F32);
+/// Returns the loss of each row of `logits` (f32), and the gradient of the mean over `num_rows` losses by the
+/// logits, in `dtype`.
+fn losses_and_gradient(
+    logits: CubeTensor,
+    targets: CubeTensor,
+    dtype: DType,
+    num_rows: usize,
+) -> (CubeTensor, CubeTensor) {
+    let ([rows, vocab], targets) = (dims(&logits), contiguous(targets));
+    let losses = empty(&logits, [rows], DType::F32);
+    let gradient = match dtype {
+        DType::F32 => logits.clone(),
+        _ => empty(&logits, [rows, vocab], dtype),
+    };
     let arguments = [
-        [logits, &targets, &losses].map(pointer).to_vec(),
+        [&logits, &targets, &gradient, &losses].map(pointer).to_vec(),
         vec![KernelArg::Float(1.0 / num_rows as f32)],
         int_args([vocab]),
     ];
-    let kernel = CudaKernel::for_element(&LOGITS, "cross_entropy", logits.dtype());
+    let kernel = CudaKernel::for_element(&LOGITS, "cross_entropy", dtype);
     // SAFETY: all tensors are alive and dense, and targets are below the vocabulary size. No other tensor
     // shares the memory of the logits, which `multiply` has just created.
-    gpu_context(logits).with_launcher(|launcher| unsafe {
+    gpu_context(&logits).with_launcher(|launcher| unsafe {
         launcher.launch(&kernel, LaunchDims::linear(rows, 512), &arguments.concat());
     });
-    losses
+    (losses, gradient)
 }

@@ -35,8 +35,8 @@ struct Peak {
 
 // Reduces a row of n elements with a block of 512 threads. Thread 0 gets the result. Computes the sum of
 // exponentials only if SUM.
-template <bool SUM>
-__device__ Peak find_peak(const T *row, int n) {
+template <bool SUM, class E>
+__device__ Peak find_peak(const E *row, int n) {
     Peak peak{no_value(), 0.0f, 0x7fffffff};
     auto raise = [&](float to) {
         if (SUM) peak.sum *= __expf(peak.value - to);
@@ -91,30 +91,31 @@ extern "C" __global__ void __launch_bounds__(256)
     if (i < count) likelihoods[i] = float(logits[rows[i] * (long long)vocab + targets[i]]) - sums[rows[i]];
 }
 
-// Writes the loss of each row: the row's log sum minus the logit of its target token. Overwrites the logits by
-// the gradient of factor * loss. Each block computes one row.
+// Writes the loss of each row: the row's log sum minus the logit of its target token. Also writes the gradient of
+// factor * loss by the logits. `gradient` may be the same memory as `logits`. Each block computes one row.
 extern "C" __global__ void __launch_bounds__(512)
-    cross_entropy(T *logits, const int *targets, float *losses, float factor, int vocab) {
-    T *const row = logits + blockIdx.x * (long long)vocab;
+    cross_entropy(const float *logits, const int *targets, T *gradient, float *losses, float factor, int vocab) {
+    const float *const row = logits + blockIdx.x * (long long)vocab;
+    T *const out = gradient + blockIdx.x * (long long)vocab;
     const int target = targets[blockIdx.x];
     const Peak peak = find_peak<true>(row, vocab);
     __shared__ float log_sum_of_row;
     if (threadIdx.x == 0) {
         log_sum_of_row = peak.value + logf(peak.sum);
-        losses[blockIdx.x] = log_sum_of_row - float(row[target]);
+        losses[blockIdx.x] = log_sum_of_row - row[target];
     }
     __syncthreads();
     const float log_sum = log_sum_of_row;
-    const int whole = aligned(row) ? vocab / COUNT * COUNT : 0;
+    const int whole = aligned(row) && aligned(out) ? vocab / COUNT * COUNT : 0;
 #pragma unroll 2
     for (int i = threadIdx.x * COUNT; i < whole; i += 512 * COUNT) {
         Eight x = load(row + i);
 #pragma unroll
         for (int j = 0; j < COUNT; j++) x.x[j] = factor * (__expf(x.x[j] - log_sum) - (i + j == target ? 1.0f : 0.0f));
-        store(row + i, x);
+        store(out + i, x);
     }
     for (int i = whole + threadIdx.x; i < vocab; i += 512)
-        row[i] = T(factor * (__expf(float(row[i]) - log_sum) - (i == target ? 1.0f : 0.0f)));
+        out[i] = T(factor * (__expf(row[i] - log_sum) - (i == target ? 1.0f : 0.0f)));
 }
 
 // Writes the index of the greatest element of each row. If several elements are the greatest, writes the
