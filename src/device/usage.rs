@@ -57,8 +57,8 @@ enum EnergyCounter {
 }
 
 impl UsageMeter {
-    /// Creates a meter for the chosen devices. If their energy counters cannot be read, it measures only
-    /// time.
+    /// Creates a meter for the chosen devices. If their energy counters cannot be read, the meter measures
+    /// only time.
     ///
     /// If several workers share the devices, each measures an equal share of the time and the energy, so that
     /// the shares add up to what the devices spent.
@@ -79,7 +79,7 @@ impl UsageMeter {
     /// Creates a meter of the CPU whose energy counters are below `folder`.
     #[cfg(test)]
     pub(crate) fn of_processor_in(folder: &std::path::Path) -> Self {
-        let counters = Rapl::open_in(folder).expect("the folder has counters");
+        let counters = Rapl::open_in(folder).expect("the folder has no readable energy counters");
         Self { energy: EnergyCounter::Processor(counters), num_devices: 1, num_workers: 1 }
     }
 
