@@ -64,7 +64,8 @@ fn difference(parsed: &Result<DecoderConfig>, outcome: &Value, plain: &DecoderCo
     }
     if *same_logits == true && (*same_tokens == true) != config.cache_window.is_none() {
         return Some(format!(
-            "`same_tokens` is {same_tokens} in transformers, but dtr has the window {:?}",
+            "in transformers, the change {} the generated tokens, but the cache window in dtr is {:?}",
+            if *same_tokens == true { "keeps" } else { "alters" },
             config.cache_window
         ));
     }

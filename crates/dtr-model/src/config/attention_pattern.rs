@@ -1,7 +1,7 @@
 //! Checks which layers of a model have sliding-window attention, which sees only the latest tokens.
 //!
-//! Such a layer is supported only if its window holds the whole context. The layer then computes full
-//! attention.
+//! In a Qwen, such a layer is supported only if its window holds the whole context. The layer then computes
+//! full attention. In a Llama, the window only limits the cache.
 
 use serde_json::Value;
 
@@ -23,12 +23,12 @@ const DEFAULT_SLIDING_WINDOW: usize = 4096;
 /// The default index of a Qwen's first layer with sliding-window attention.
 const DEFAULT_MAX_WINDOW_LAYERS: i64 = 28;
 
-/// Checks that every layer attends to the whole context of `max_positions` tokens.
+/// Checks that every layer attends to the whole context of `max_positions` tokens. Returns the most tokens
+/// that the cache may hold during generation, or `None` if the cache may hold the whole context.
 ///
-/// Returns the most tokens that the cache may hold during generation, if that is less than the context. Only
-/// a Llama has such a limit: in transformers, its attention ignores the window, but its cache drops older
-/// tokens.
-pub(super) fn check_attention_pattern(
+/// Only a Llama can have such a limit. In transformers, its attention ignores the window, but its cache drops
+/// older tokens.
+pub(super) fn checked_cache_limit(
     fields: &ConfigFields<'_>,
     num_layers: usize,
     max_positions: usize,

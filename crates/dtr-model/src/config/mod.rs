@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use self::attention_pattern::check_attention_pattern;
+use self::attention_pattern::checked_cache_limit;
 use self::fields::ConfigFields;
 use self::rope::read_rope;
 use dtr_core::error::{Error, Result};
@@ -177,7 +177,7 @@ impl DecoderConfig {
             qkv_bias: fields.model_type == ModelType::Qwen2,
             qk_norm: fields.model_type == ModelType::Qwen3,
             max_positions,
-            cache_window: check_attention_pattern(&fields, num_layers, max_positions)?,
+            cache_window: checked_cache_limit(&fields, num_layers, max_positions)?,
         };
         match config.invalid_value() {
             None => Ok(config),
