@@ -35,6 +35,8 @@ ABSENT = "absent"
 FULL, SLIDING, CHUNKED = (["full_attention"] * 3, ["sliding_attention"] * 3, ["chunked_attention"] * 3)
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 DEFAULT = {"rope_type": "default", "rope_theta": 10000.0}
+FACTORS = {"rope_type": "longrope", "attention_factor": 1.0, "original_max_position_embeddings": 64}
+ONES, OTHERS = [1.0] * 4, [1.0, 1.5, 2.0, 8.0]
 CASES = (
     [{key: ABSENT} for key in PLAIN if key not in ("vocab_size", "hidden_size", "num_attention_heads")]
     + [{key: None} for key in PLAIN]
@@ -142,6 +144,11 @@ CASES = (
         {"rope_scaling": {"rope_type": "default", "type": "linear", "factor": 2.0}},
         {"rope_scaling": {"rope_type": None}},
         {"rope_scaling": {"type": "su"}},
+        {"rope_scaling": FACTORS | {"short_factor": ONES, "long_factor": ONES}},
+        {"rope_scaling": FACTORS | {"short_factor": OTHERS, "long_factor": OTHERS}},
+        {"rope_scaling": FACTORS | {"short_factor": OTHERS, "long_factor": ONES}},
+        {"rope_scaling": FACTORS | {"short_factor": ONES, "long_factor": ONES, "attention_factor": 2.0}},
+        {"rope_scaling": FACTORS | {"short_factor": ONES}},
         {"rope_scaling": "linear"},
         {"rope_scaling": False},
         {"partial_rotary_factor": 0.5},

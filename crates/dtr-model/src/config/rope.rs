@@ -26,6 +26,7 @@ pub(super) fn read_rope(fields: &ConfigFields<'_>, max_positions: usize) -> Fiel
     let scaling = match table.rope_type()? {
         "default" => RopeScaling::None,
         "llama3" => table.llama3(max_positions)?,
+        "longrope" => table.factors()?,
         // This type scales only positions after `max_position_embeddings`, and no row is that long.
         "dynamic" if table.is_whole_head() => table.number("factor").map(|_| RopeScaling::None)?,
         name if SCALED_BY_FACTOR.contains(&name) && table.is_whole_head() && table.is_unscaled(name) => {
@@ -33,7 +34,7 @@ pub(super) fn read_rope(fields: &ConfigFields<'_>, max_positions: usize) -> Fiel
         }
         other => {
             return Err(format!(
-                "asks for the rope scaling `{other}`; only `default` and `llama3` are supported"
+                "asks for the rope scaling `{other}`; only `default`, `llama3` and `longrope` are supported"
             ));
         }
     };
@@ -111,6 +112,26 @@ impl<'a> RopeTable<'a> {
         }
     }
 
+    /// Returns the factors of LongRoPE. Each frequency is divided by its factor. Factors are supported only
+    /// if they are the same for short and long texts, and if `attention_factor` is 1.
+    fn factors(&self) -> FieldResult<RopeScaling> {
+        let num_frequencies = self.fields.size("head_dim")? / 2;
+        let [short, long] =
+            ["short_factor", "long_factor"].map(|key| factor_list(key, self.get(key), num_frequencies));
+        let is_unscaled_attention = self.get("attention_factor").and_then(Value::as_f64) == Some(1.0);
+        match (short?, long?) {
+            (short, long) if short == long && is_unscaled_attention && self.is_whole_head() => {
+                let is_scaled = short.iter().any(|factor| *factor != 1.0);
+                Ok(if is_scaled { RopeScaling::Factors(short) } else { RopeScaling::None })
+            }
+            _ => Err(
+                "asks for the rope scaling `longrope` with factors that depend on the length of a text, or \
+                      with an `attention_factor` other than 1, which is not supported"
+                    .to_owned(),
+            ),
+        }
+    }
+
     fn llama3(&self, max_positions: usize) -> FieldResult<RopeScaling> {
         if !self.is_whole_head() {
             return Err("asks to rotate a part of each head, which is not supported".to_owned());
@@ -131,6 +152,15 @@ impl<'a> RopeTable<'a> {
             original_max_position,
         })
     }
+}
+
+/// Parses `value`, a list with a factor for each rotary frequency of a head. `key` names the list in errors.
+fn factor_list(key: &str, value: Option<&Value>, num_frequencies: usize) -> FieldResult<Vec<f32>> {
+    let is_valid = |factor: &f32| factor.is_finite() && *factor > 0.0;
+    let factor = |value: &Value| value.as_f64().map(|number| number as f32).filter(is_valid);
+    let list = value.and_then(Value::as_array).filter(|list| list.len() == num_frequencies);
+    let factors = list.and_then(|list| list.iter().map(factor).collect());
+    factors.ok_or_else(|| format!("lacks {num_frequencies} numbers above 0 as `{key}` in its rope scaling"))
 }
 
 /// Returns the number in a field, which must be above 0 and at most `max`.

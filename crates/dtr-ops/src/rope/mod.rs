@@ -37,6 +37,8 @@ pub enum RopeScaling {
         /// The context length in pretraining, in tokens.
         original_max_position: usize,
     },
+    /// The divisor of each frequency, `[k / 2]`.
+    Factors(Vec<f32>),
 }
 
 /// The rotary frequencies of a head, one for each pair of channels.
@@ -48,11 +50,14 @@ pub struct Rope {
 
 impl Rope {
     /// Computes the frequencies `theta^(-2i/k)` for heads of width `head_dim`, and scales them.
+    ///
+    /// # Panics
+    /// Panics if `scaling` is [`RopeScaling::Factors`] with fewer than `head_dim / 2` factors.
     pub fn new(head_dim: usize, theta: f64, scaling: &RopeScaling) -> Self {
         let half = head_dim / 2;
         let frequencies = (0..half)
-            .map(|index| theta.powf(-(2.0 * index as f64) / head_dim as f64))
-            .map(|frequency| scale(frequency, scaling))
+            .map(|index| (index, theta.powf(-(2.0 * index as f64) / head_dim as f64)))
+            .map(|(index, frequency)| scale(index, frequency, scaling))
             .collect();
         Self { frequencies }
     }
@@ -164,10 +169,14 @@ impl RotaryAngles {
     }
 }
 
-fn scale(frequency: f64, scaling: &RopeScaling) -> f64 {
-    let &RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position } = scaling
-    else {
-        return frequency;
+/// Returns the scaled frequency of the pair `index`. `frequency` is its frequency before scaling.
+fn scale(index: usize, frequency: f64, scaling: &RopeScaling) -> f64 {
+    let (factor, low_freq_factor, high_freq_factor, original_max_position) = match scaling {
+        RopeScaling::None => return frequency,
+        RopeScaling::Factors(factors) => return frequency / f64::from(factors[index]),
+        &RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position } => {
+            (factor, low_freq_factor, high_freq_factor, original_max_position)
+        }
     };
     let wavelength = 2.0 * std::f64::consts::PI / frequency;
     let length = original_max_position as f64;

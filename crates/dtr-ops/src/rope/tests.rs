@@ -17,6 +17,15 @@ fn llama3_scaling_keeps_high_frequencies_and_divides_low_ones() {
 }
 
 #[test]
+fn each_frequency_is_divided_by_its_factor() {
+    let scaling = RopeScaling::Factors(vec![1.0, 2.0, 4.0, 8.0]);
+    let (plain, scaled) = (Rope::new(8, 1e4, &RopeScaling::None), Rope::new(8, 1e4, &scaling));
+    for (index, factor) in [1.0, 2.0, 4.0, 8.0].into_iter().enumerate() {
+        assert_eq!(plain.frequency(index) / factor, scaled.frequency(index));
+    }
+}
+
+#[test]
 fn a_rotation_has_the_same_bits_on_an_autodiff_graph_and_off_it() {
     let rope = Rope::new(8, 1e4, &RopeScaling::None);
     let positions = [vec![3, 4, 5, 6, 7], vec![0, 0, 0, 1, 2]];
