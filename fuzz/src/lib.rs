@@ -165,6 +165,20 @@ pub fn read_tokenizer(bytes: &[u8]) {
     }
 }
 
+/// Reads a GGUF file: its configuration, its tokenizer and its weights.
+pub fn read_gguf(bytes: &[u8]) {
+    let path = write("model.gguf", bytes);
+    check_error(BaseModel::read_config(&path), "model.gguf");
+    match BaseModel::read_tokenizer(&path) {
+        Ok(tokenizer) => {
+            let _ = tokenizer.encode("some text, é 12\n", true).and_then(|tokens| tokenizer.decode(&tokens));
+        }
+        Err(error) => check_error(Err::<(), _>(error), "model.gguf"),
+    }
+    check_error(BaseModel::check_weights(&path), "model.gguf");
+    check_error(LoadedModel::read(&path, &Device::flex()), "model.gguf");
+}
+
 /// Reads a model directory in which one file is replaced by the input. The first byte selects the file.
 pub fn read_model(bytes: &[u8]) {
     let (kind, bytes) = bytes.split_first().map_or((0, bytes), |(kind, rest)| (*kind, rest));

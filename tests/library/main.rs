@@ -8,6 +8,7 @@ mod tiny_model;
 mod corpora;
 mod distillation;
 mod file_readers;
+mod gguf;
 mod invalid_models;
 mod manifests;
 mod module_layers;

@@ -11,7 +11,7 @@ use dtr::manifest::load;
 use dtr::store::{CellId, Lookup, StageName, Store};
 use dtr_core::error::Result;
 use dtr_core::files::Digest;
-use dtr_model::{BaseModel, SafetensorsReader, Tokenizer};
+use dtr_model::{BaseModel, SafetensorsReader, Tokenizer, read_eos_token_ids};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -142,6 +142,30 @@ fn no_header_of_weights_makes_its_reader_panic() {
         BaseModel::check_weights(model.folder.root())?;
         SafetensorsReader::open(std::slice::from_ref(&path), &Device::flex()).map(drop)
     });
+}
+
+#[test]
+fn no_gguf_file_makes_its_reader_panic() {
+    let folder = TempFolder::new();
+    for (name, num_bytes) in [("llama.gguf", 9_000), ("qwen2.gguf", 9_000), ("tokenizer-default.gguf", 6_000)]
+    {
+        let path = folder.path(name);
+        let valid = fs::read(root().join("tests/fixtures/gguf").join(name)).unwrap();
+        let prefix_len = valid.len().min(num_bytes);
+        check_prefix_mutations(&path, &valid, prefix_len, 400, name, || read_gguf(&path));
+    }
+}
+
+/// Reads the tokenizer of a GGUF file, and its model. A file whose name begins with `tokenizer` has no model.
+fn read_gguf(path: &Path) -> Result<()> {
+    let tokenizer = BaseModel::read_tokenizer(path)?;
+    // A tokenizer that was read may still fail to encode a text, but it must not panic.
+    let _ = tokenizer.encode("some text, é\n", true).and_then(|tokens| tokenizer.decode(&tokens));
+    read_eos_token_ids(path)?;
+    match path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("tokenizer")) {
+        true => Ok(()),
+        false => BaseModel::read(path, &Device::flex()).map(drop),
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod decoder;
 mod decoder_state;
 mod directory;
 pub mod generate;
+mod gguf;
 mod greedy_decoder;
 mod hybrid;
 mod mask;
@@ -35,7 +36,8 @@ pub(crate) use decoder::token_tensor;
 pub use decoder::{Decoder, MixerIo};
 pub use decoder_state::{DecoderState, StateBytes};
 pub use directory::{
-    BaseModel, HybridWriter, LoadedModel, read_eos_token_ids, unused_tensors_note, write_base_model,
+    BaseModel, HybridWriter, LoadedModel, convert_gguf, read_eos_token_ids, unused_tensors_note,
+    write_base_model,
 };
 pub use greedy_decoder::GreedyDecoder;
 pub use hybrid::Hybrid;

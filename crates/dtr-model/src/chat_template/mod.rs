@@ -13,8 +13,8 @@ use minijinja::value::Serde;
 use minijinja::{Environment, context};
 use serde_json::Value;
 
+use crate::directory::model_files::ModelFiles;
 use dtr_core::error::{Error, Result};
-use dtr_core::files::read_text_file;
 use dtr_core::jinja::explain_out_of_fuel;
 use dtr_core::memory_guard::with_memory_limit;
 
@@ -48,11 +48,11 @@ impl ChatTemplate {
     /// # Errors
     /// Fails when the model has no chat template, or the template has a syntax error.
     pub fn read(directory: &Path, now: DateTime) -> Result<Self> {
-        let config = read_json(&directory.join("tokenizer_config.json"))?;
-        let file = directory.join("chat_template.jinja");
-        let template = match file.is_file() {
-            true => Some(read_text_file(&file)?),
-            false => select_default_template(&config["chat_template"])?,
+        let files = ModelFiles::open(directory)?;
+        let config = files.json("tokenizer_config.json")?;
+        let template = match files.text("chat_template.jinja")? {
+            Some(text) => Some(text),
+            None => select_default_template(&config["chat_template"])?,
         };
         let template = template.ok_or_else(|| {
             Error::manifest(format!("the model in `{}` has no chat template", directory.display()))
@@ -60,7 +60,7 @@ impl ChatTemplate {
         })?;
         let map = match config.get("added_tokens_decoder") {
             Some(_) => Value::Null,
-            None => read_json(&directory.join("special_tokens_map.json"))?,
+            None => files.json("special_tokens_map.json")?,
         };
         Self::new(&template, special_tokens(&config, &map), now)
     }
@@ -117,16 +117,6 @@ fn describe_error(error: &minijinja::Error) -> String {
         Some(line) => format!("{detail} (line {line})"),
         None => detail,
     }
-}
-
-/// Reads a JSON file. Returns `null` if the file does not exist.
-fn read_json(path: &Path) -> Result<Value> {
-    if !path.is_file() {
-        return Ok(Value::Null);
-    }
-    serde_json::from_str(&read_text_file(path)?).map_err(|cause| {
-        Error::environment(format!("cannot parse `{}` as JSON", path.display())).with_source(cause)
-    })
 }
 
 /// Returns the template in `value`, the value of the key `chat_template`. The value is either the text of a

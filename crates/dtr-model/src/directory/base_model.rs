@@ -1,4 +1,4 @@
-//! Reads and writes a base as a Hugging Face directory.
+//! Reads a base from a Hugging Face directory or a GGUF file. Writes a base as a Hugging Face directory.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -6,6 +6,7 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device};
 
+use super::model_files::{ModelFiles, is_gguf};
 use super::model_weights::open_model_weights;
 use super::reader_version::reader_version;
 use super::weight_files::{INDEX_FILE, WEIGHTS_FILE, is_pickle, shard_names, weight_files};
@@ -16,7 +17,10 @@ use crate::{Decoder, DecoderConfig, Mask, NamedTensors, Tokenizer};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{Digest, digest_file, write_bytes_atomically};
 
-/// A base that was read from a Hugging Face directory.
+/// The name of every GGUF file in digests. The real name of a file does not change results.
+const GGUF_NAME: &str = "model.gguf";
+
+/// A base that was read from a Hugging Face directory or a GGUF file.
 ///
 /// ```
 /// # fn main() -> dtr_core::error::Result<()> {
@@ -102,10 +106,28 @@ impl BaseModel {
         Tokenizer::read_directory(directory)
     }
 
-    /// Returns whether `directory` has all files of a base.
+    /// Returns whether `path` is a file, which must be a GGUF file. If nothing exists at `path`, returns
+    /// whether it has the extension of GGUF files.
+    pub fn is_gguf(path: &Path) -> bool {
+        is_gguf(path)
+    }
+
+    /// Returns whether the configuration of the model at `path` is on disk.
+    pub fn has_config(path: &Path) -> bool {
+        has_file(path, "config.json")
+    }
+
+    /// Returns whether the tokenizer of the model at `path` is on disk.
+    pub fn has_tokenizer(path: &Path) -> bool {
+        has_file(path, "tokenizer.json")
+    }
+
+    /// Returns whether `directory` has all files of a base, or is an existing GGUF file.
     pub fn has_all_files(directory: &Path) -> bool {
-        let is_here = |name: &&str| directory.join(name).is_file();
-        Self::REQUIRED_FILES.iter().all(is_here)
+        if is_gguf(directory) {
+            return directory.is_file();
+        }
+        Self::REQUIRED_FILES.iter().all(|name| has_file(directory, name))
             && weight_files(directory).is_ok_and(|files| files.iter().all(|file| file.is_file()))
     }
 
@@ -143,6 +165,9 @@ impl BaseModel {
     /// # Errors
     /// Fails when a file is missing or cannot be read.
     pub fn compute_digests(directory: &Path) -> Result<BTreeMap<String, Digest>> {
+        if is_gguf(directory) {
+            return Ok(BTreeMap::from([(GGUF_NAME.to_owned(), digest_file(directory)?)]));
+        }
         let mut files = weight_files(directory)?;
         files.extend(Self::REQUIRED_FILES.map(|name| directory.join(name)));
         if depends_on_special_token_files(directory)? {
@@ -155,6 +180,28 @@ impl BaseModel {
         };
         files.iter().map(digest).collect()
     }
+
+    /// Returns the digests of all files except weights, by file name. The digest of a missing file is `None`.
+    /// For a GGUF file, returns only the digest of its header, which contains all these files.
+    ///
+    /// # Errors
+    /// Fails when a file cannot be read.
+    pub fn compute_digests_without_weights(path: &Path) -> Result<BTreeMap<String, Option<Digest>>> {
+        if let ModelFiles::Gguf(model) = ModelFiles::open(path)? {
+            return Ok(BTreeMap::from([(GGUF_NAME.to_owned(), Some(model.header_digest()?))]));
+        }
+        let digest = |name: &str| {
+            let file = path.join(name);
+            let digest = file.exists().then(|| digest_file(&file)).transpose()?;
+            Ok((name.to_owned(), digest))
+        };
+        Self::REQUIRED_FILES.into_iter().chain(Self::OPTIONAL_FILES).map(digest).collect()
+    }
+}
+
+/// Returns whether the directory `path` has the file `name`. A GGUF file provides every file, if it exists.
+fn has_file(path: &Path, name: &str) -> bool {
+    if is_gguf(path) { path.is_file() } else { path.join(name).is_file() }
 }
 
 /// Writes a base to `directory` in Hugging Face layout, with weights in BF16.

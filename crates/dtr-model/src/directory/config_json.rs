@@ -6,10 +6,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::model_files::ModelFiles;
 use crate::config::attention_pattern::{FULL_ATTENTION, LINEAR_ATTENTION};
 use crate::{DecoderConfig, Mask, TwinGeometry, Variant};
 use dtr_core::error::{Error, Result};
-use dtr_core::files::read_text_file;
 
 /// The key of the list of the layers' types, as in transformers.
 const LAYER_TYPES_KEY: &str = "layer_types";
@@ -43,8 +43,8 @@ impl ConfigJson {
     /// # Errors
     /// Fails when the file cannot be read or names an unsupported architecture.
     pub fn read(directory: &Path) -> Result<Self> {
-        let path = directory.join("config.json");
-        Self::parse(&read_text_file(&path)?, &path)
+        let files = ModelFiles::open(directory)?;
+        Self::parse(&files.required_text("config.json")?, &files.path_of("config.json"))
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self> {
@@ -98,7 +98,7 @@ pub fn hybrid_config_json(base: &Path, mask: &Mask, variant: Option<&Variant>) -
     if let Some(layer) = mask.layers().into_iter().find(|&layer| layer as usize >= num_layers) {
         return Err(Error::failed(format!("cannot replace layer {layer}: the base has {num_layers} layers")));
     }
-    let text = read_text_file(&base.join("config.json"))?;
+    let text = ModelFiles::open(base)?.required_text("config.json")?;
     let mut fields: Map<String, Value> = serde_json::from_str(&text).expect("the text was parsed above");
     let layer_type = |layer| if mask.contains(layer) { LINEAR_ATTENTION } else { FULL_ATTENTION };
     fields.insert(LAYER_TYPES_KEY.to_owned(), (0..num_layers as u32).map(layer_type).collect());

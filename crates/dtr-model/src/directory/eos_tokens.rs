@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::model_files::ModelFiles;
 use dtr_core::error::{Error, Result};
-use dtr_core::files::read_text_file;
 
 /// The files that may name the end tokens. The first file takes precedence.
 const FILES: [&str; 2] = ["generation_config.json", "config.json"];
@@ -16,16 +16,15 @@ const FILES: [&str; 2] = ["generation_config.json", "config.json"];
 /// # Errors
 /// Fails when a file is not JSON, or its `eos_token_id` is neither a token id nor a list of token ids.
 pub fn read_eos_token_ids(directory: &Path) -> Result<Vec<u32>> {
+    let files = ModelFiles::open(directory)?;
     for name in FILES {
-        let path = directory.join(name);
-        if !path.is_file() {
-            continue;
-        }
+        let Some(text) = files.text(name)? else { continue };
         let refuse = |problem: &str| {
+            let path = files.path_of(name);
             Error::environment(format!("cannot read end tokens from `{}`: {problem}", path.display()))
         };
-        let config: Value = serde_json::from_str(&read_text_file(&path)?)
-            .map_err(|cause| refuse("it is not JSON").with_source(cause))?;
+        let config: Value =
+            serde_json::from_str(&text).map_err(|cause| refuse("it is not JSON").with_source(cause))?;
         let ids = match &config["eos_token_id"] {
             Value::Null => continue,
             Value::Array(ids) => ids.as_slice(),

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use burn::tensor::Device;
+
 use super::BaseModel;
 use super::config_json::hybrid_config_json;
+use super::model_files::ModelFiles;
 use super::model_weights::{is_rotary_buffer, model_tensor_name};
 use super::tensor_copy::{TensorSource, write_weights};
 use super::weight_files::weight_files;
@@ -13,14 +16,14 @@ use dtr_core::error::{Error, Result};
 use dtr_core::files::{create_folder_atomically, write_bytes_atomically};
 
 /// The most bytes of tensor values in one weight file.
-const MAX_SHARD_BYTES: u64 = 5_000_000_000;
+pub(super) const MAX_SHARD_BYTES: u64 = 5_000_000_000;
 
 /// The file of the tokenizer, which every base has.
 const TOKENIZER_FILE: &str = "tokenizer.json";
 
 /// The files and settings from which a hybrid is written as a Hugging Face directory.
 pub struct HybridWriter<'a> {
-    /// The base's directory.
+    /// The base's directory or GGUF file.
     pub base: &'a Path,
     /// The file of all layers' twins, and their variant. The file is not read if `mask` is empty.
     pub twins: (&'a Path, &'a Variant),
@@ -33,7 +36,8 @@ pub struct HybridWriter<'a> {
 impl HybridWriter<'_> {
     /// Writes the hybrid to `directory`, atomically: `directory` is complete or does not exist.
     ///
-    /// Tensors are copied byte by byte, so each tensor keeps its dtype.
+    /// Tensors are copied without a change of dtype, except that quantised tensors of a GGUF file become F32.
+    /// No value changes.
     ///
     /// # Errors
     /// Fails when `directory` is not empty, a file is missing, or a replaced layer has no twin.
@@ -44,11 +48,12 @@ impl HybridWriter<'_> {
     pub(super) fn write_in_shards(&self, directory: &Path, max_shard_bytes: u64) -> Result<()> {
         let variant = Some(self.twins.1).filter(|_| self.mask.num_replaced() > 0);
         let config = hybrid_config_json(self.base, self.mask, variant)?;
-        let tensors = self.tensors()?;
+        let files = ModelFiles::open(self.base)?;
+        let tensors = self.tensors(&files)?;
         create_folder_atomically(directory, |folder| {
             write_weights(folder, tensors, max_shard_bytes)?;
             for name in [TOKENIZER_FILE].into_iter().chain(BaseModel::OPTIONAL_FILES) {
-                self.copy_file(name, folder)?;
+                self.copy_file(&files, name, folder)?;
             }
             write_bytes_atomically(&folder.join("config.json"), config.as_bytes())?;
             write_bytes_atomically(&folder.join("README.md"), self.model_card.as_bytes())
@@ -56,26 +61,23 @@ impl HybridWriter<'_> {
     }
 
     /// Copies the base's file `name`, unless it is optional and missing.
-    fn copy_file(&self, name: &str, folder: &Path) -> Result<()> {
-        let path = self.base.join(name);
-        if !path.exists() && name != TOKENIZER_FILE {
-            return Ok(());
-        }
-        let bytes = std::fs::read(&path).map_err(|cause| Error::io("read", &path, cause))?;
-        write_bytes_atomically(&folder.join(name), &bytes)
+    fn copy_file(&self, files: &ModelFiles, name: &str, folder: &Path) -> Result<()> {
+        let text = match files {
+            ModelFiles::Gguf(model) => model.file_text(name)?.map(String::into_bytes),
+            ModelFiles::Directory(directory) => {
+                let path = directory.join(name);
+                let is_copied = name == TOKENIZER_FILE || path.exists();
+                let read = || std::fs::read(&path).map_err(|cause| Error::io("read", &path, cause));
+                is_copied.then(read).transpose()?
+            }
+        };
+        text.map_or(Ok(()), |text| write_bytes_atomically(&folder.join(name), &text))
     }
 
     /// Returns the tensors of the hybrid. In a replaced layer, the twin's tensors take the place of the
     /// attention's tensors. All other tensors are those of the base.
-    fn tensors(&self) -> Result<Vec<TensorSource>> {
-        let mut tensors = Vec::new();
-        for file in weight_files(self.base)? {
-            tensors.extend(TensorSource::list(&file)?);
-        }
-        for tensor in &mut tensors {
-            tensor.name = model_tensor_name(std::mem::take(&mut tensor.name));
-        }
-        tensors.retain(|tensor| !is_rotary_buffer(&tensor.name));
+    fn tensors(&self, files: &ModelFiles) -> Result<Vec<TensorSource>> {
+        let mut tensors = base_tensor_sources(files)?;
         for layer in self.mask.layers() {
             let replaced = format!("model.layers.{layer}.{FULL_ATTENTION_PREFIX}.");
             tensors.retain(|tensor| !tensor.name.starts_with(&replaced));
@@ -99,4 +101,27 @@ impl HybridWriter<'_> {
             false => Ok(twin),
         }
     }
+}
+
+/// Returns the tensors of a base, under their names in the model.
+pub(super) fn base_tensor_sources(files: &ModelFiles) -> Result<Vec<TensorSource>> {
+    let directory = match files {
+        ModelFiles::Directory(directory) => directory,
+        ModelFiles::Gguf(model) => {
+            let tensors = model.weights(&Device::flex())?.into_tensors();
+            return Ok(tensors
+                .into_iter()
+                .map(|(name, tensor)| TensorSource::from_gguf(name, tensor))
+                .collect());
+        }
+    };
+    let mut tensors = Vec::new();
+    for file in weight_files(directory)? {
+        tensors.extend(TensorSource::list(&file)?);
+    }
+    for tensor in &mut tensors {
+        tensor.name = model_tensor_name(std::mem::take(&mut tensor.name));
+    }
+    tensors.retain(|tensor| !is_rotary_buffer(&tensor.name));
+    Ok(tensors)
 }

@@ -1,31 +1,97 @@
-//! Opens the weight files of a model. The names and the sharing of tensors follow transformers 5.17.
+//! Opens the weights of a model. The names and the sharing of tensors follow transformers 5.17.
 
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 
+use super::model_files::ModelFiles;
 use super::weight_files::weight_files;
-use crate::{DecoderConfig, SafetensorsReader};
+use crate::gguf::GgufReader;
+use crate::{DecoderConfig, Initializer, ParamSource, SafetensorsReader};
 use dtr_core::error::Result;
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
 
-/// Opens the weights in `directory`. Changes stored names to the names in the model. Sets `config.tied_head`
-/// to `false` if the weights hold a head that differs from the embedding.
+/// The weights of a model, by their names in the model.
+pub(super) enum ModelWeights {
+    /// The weights in safetensors files.
+    Safetensors(SafetensorsReader),
+    /// The weights in a GGUF file.
+    Gguf(GgufReader),
+}
+
+impl ModelWeights {
+    /// Sets the dtype to which parameters are cast.
+    pub fn with_dtype(self, dtype: DType) -> Self {
+        match self {
+            Self::Safetensors(reader) => Self::Safetensors(reader.with_dtype(dtype)),
+            Self::Gguf(reader) => Self::Gguf(reader.with_dtype(dtype)),
+        }
+    }
+
+    /// Checks that the tensor `name` exists and has the shape `shape`. Marks it as read.
+    ///
+    /// # Errors
+    /// Fails when the tensor is missing or has another shape.
+    pub fn check(&mut self, name: &str, shape: &[usize]) -> Result<()> {
+        match self {
+            Self::Safetensors(reader) => reader.check(name, shape),
+            Self::Gguf(reader) => reader.check(name),
+        }
+    }
+
+    /// Returns the names of tensors that the model does not use, after all others were read. A GGUF file has
+    /// none, because [`GgufReader`] refuses such a file.
+    pub fn unread_names(&self) -> Vec<String> {
+        match self {
+            Self::Safetensors(reader) => reader.unread_names(),
+            Self::Gguf(_) => Vec::new(),
+        }
+    }
+
+    fn source(&self) -> &dyn ParamSource {
+        match self {
+            Self::Safetensors(reader) => reader,
+            Self::Gguf(reader) => reader,
+        }
+    }
+}
+
+impl ParamSource for ModelWeights {
+    fn values(&mut self, name: &str, shape: &[usize], initializer: Initializer) -> Result<Vec<f32>> {
+        match self {
+            Self::Safetensors(reader) => reader.values(name, shape, initializer),
+            Self::Gguf(reader) => reader.values(name, shape, initializer),
+        }
+    }
+
+    fn device(&self) -> &Device {
+        self.source().device()
+    }
+
+    fn dtype(&self) -> DType {
+        self.source().dtype()
+    }
+}
+
+/// Opens the weights of the model at `path`, a directory or a GGUF file. Changes stored names to the names in
+/// the model. Sets `config.tied_head` to `false` if the weights hold a head that differs from the embedding.
 ///
 /// # Errors
 /// Fails when a file is missing or damaged, or when two tensors get the same name.
 pub(super) fn open_model_weights(
-    directory: &Path,
+    path: &Path,
     config: &mut DecoderConfig,
     device: &Device,
-) -> Result<SafetensorsReader> {
-    let mut weights =
-        SafetensorsReader::open(&weight_files(directory)?, device)?.with_names(model_tensor_name)?;
+) -> Result<ModelWeights> {
+    if let ModelFiles::Gguf(model) = ModelFiles::open(path)? {
+        return model.weights(device).map(ModelWeights::Gguf);
+    }
+    let mut weights = SafetensorsReader::open(&weight_files(path)?, device)?.with_names(model_tensor_name)?;
     weights.ignore_if(is_rotary_buffer);
     resolve_tied_head(&mut weights, config)?;
-    Ok(weights)
+    Ok(ModelWeights::Safetensors(weights))
 }
 
 /// Returns the model's name for a tensor whose name in a file is `stored`. If the file was saved without an

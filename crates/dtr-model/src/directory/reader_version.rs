@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use serde_json::{Map, Value};
 
 use super::BaseModel;
+use super::model_files::is_gguf;
 use super::model_weights::open_model_weights;
 use crate::DecoderConfig;
 use crate::tokenizer::TokenizerSettings;
@@ -18,10 +19,14 @@ use dtr_core::files::read_text_file;
 const READER_VERSION: u32 = 2;
 
 /// Returns [`READER_VERSION`] if earlier versions of dtr read `directory` differently, and `None` otherwise.
+/// For a GGUF file, returns `None`.
 ///
 /// # Errors
 /// Fails when a file cannot be read, or when the model is not supported.
 pub(super) fn reader_version(directory: &Path) -> Result<Option<u32>> {
+    if is_gguf(directory) {
+        return Ok(None);
+    }
     let config = BaseModel::read_config(directory)?;
     let text = read_text_file(&directory.join("config.json"))?;
     let fields: Map<String, Value> = serde_json::from_str(&text).expect("the configuration was parsed above");

@@ -1,4 +1,5 @@
-//! Copies tensors between safetensors files, byte by byte and without loading whole tensors.
+//! Copies tensors to safetensors files without loading whole tensors. Copies tensors of safetensors files
+//! byte by byte, and dequantises tensors of GGUF files.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -9,7 +10,8 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::json;
 
 use super::weight_files::{INDEX_FILE, WEIGHTS_FILE};
-use crate::weights::SafetensorsHeader;
+use crate::gguf::GgufTensor;
+use crate::weights::{SafetensorsHeader, encode};
 use dtr_core::error::{Error, Result};
 use dtr_core::files::{write_atomically, write_bytes_atomically};
 
@@ -19,9 +21,16 @@ pub struct TensorSource {
     /// The name in the new file.
     pub name: String,
     info: TensorInfo,
-    file: PathBuf,
-    /// Offset of the values in `file`, in bytes.
-    start: u64,
+    values: ValueSource,
+}
+
+/// The source of a tensor's values.
+#[derive(Clone)]
+enum ValueSource {
+    /// The bytes of a safetensors file from the byte `start` on.
+    Bytes { file: PathBuf, start: u64 },
+    /// A tensor of a GGUF file.
+    Gguf(GgufTensor),
 }
 
 impl TensorSource {
@@ -34,11 +43,21 @@ impl TensorSource {
         let header = SafetensorsHeader::read(&opened, file)?;
         let source = |(name, info): (String, TensorInfo)| Self {
             name,
-            start: header.start + info.data_offsets.0 as u64,
+            values: ValueSource::Bytes {
+                file: file.to_owned(),
+                start: header.start + info.data_offsets.0 as u64,
+            },
             info,
-            file: file.to_owned(),
         };
         Ok(header.tensors.into_iter().map(source).collect())
+    }
+
+    /// Creates the source of the tensor `name` in the new file from a tensor of a GGUF file.
+    pub fn from_gguf(name: String, tensor: GgufTensor) -> Self {
+        let dtype = tensor.exact_dtype();
+        let num_bytes = tensor.num_values() * dtype.bitsize() / 8;
+        let info = TensorInfo { dtype, shape: tensor.shape().to_vec(), data_offsets: (0, num_bytes) };
+        Self { name, info, values: ValueSource::Gguf(tensor) }
     }
 
     fn num_bytes(&self) -> u64 {
@@ -46,13 +65,17 @@ impl TensorSource {
     }
 
     fn copy_to(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut file = File::open(&self.file)?;
-        file.seek(SeekFrom::Start(self.start))?;
+        let (path, start) = match &self.values {
+            ValueSource::Bytes { file, start } => (file, start),
+            ValueSource::Gguf(tensor) => {
+                return tensor.for_each_chunk(|chunk| out.write_all(&encode(chunk, self.info.dtype)));
+            }
+        };
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(*start))?;
         match io::copy(&mut file.take(self.num_bytes()), out)? == self.num_bytes() {
             true => Ok(()),
-            false => {
-                Err(io::Error::other(format!("`{}` became shorter during the copy", self.file.display())))
-            }
+            false => Err(io::Error::other(format!("`{}` became shorter during the copy", path.display()))),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use tokenizers::ModelWrapper;
 
 use self::prefix_token::PrefixToken;
+use crate::directory::model_files::ModelFiles;
 use dtr_core::error::{Error, Result, catch_panic};
 use dtr_core::files::read_text_file;
 
@@ -54,9 +55,13 @@ impl Tokenizer {
                 path.display()
             )));
         }
-        let text = read_text_file(path)?;
+        Self::parse(&read_text_file(path)?, path)
+    }
+
+    /// Parses `text`, the content of a `tokenizer.json`. Errors name `path`.
+    fn parse(text: &str, path: &Path) -> Result<Self> {
         let read = catch_panic(|| {
-            let tokenizer = tokenizers::Tokenizer::from_str(&text);
+            let tokenizer = tokenizers::Tokenizer::from_str(text);
             // A post-processor with an unknown special token panics only when it is used.
             let _ = tokenizer.as_ref().map(|tokenizer| tokenizer.encode_fast(PROBE, true));
             tokenizer
@@ -66,14 +71,19 @@ impl Tokenizer {
             .map_err(|cause| Error::environment(format!("`{}` is not a tokenizer: {cause}", path.display())))
     }
 
-    /// Reads the tokenizer of the model in `directory`: `tokenizer.json`, and the names of its special tokens
-    /// in `tokenizer_config.json` and `special_tokens_map.json`.
+    /// Reads the tokenizer of the model in `directory`, which may also be a GGUF file. Reads
+    /// `tokenizer.json`, and the names of its special tokens in `tokenizer_config.json` and
+    /// `special_tokens_map.json`.
     ///
     /// # Errors
     /// Fails when [`Tokenizer::read`] does, or when one of the other two files is not JSON.
     pub fn read_directory(directory: &Path) -> Result<Self> {
-        let tokenizer = Self::read(&directory.join("tokenizer.json"))?;
-        match prefix_token::read(directory, &tokenizer.inner)? {
+        let files = ModelFiles::open(directory)?;
+        let tokenizer = match &files {
+            ModelFiles::Directory(_) => Self::read(&files.path_of("tokenizer.json"))?,
+            ModelFiles::Gguf(_) => Self::parse(&files.required_text("tokenizer.json")?, directory)?,
+        };
+        match prefix_token::read(&files, &tokenizer.inner)? {
             Some(prefix) => Ok(Self { prefix, ..tokenizer }),
             None => Ok(tokenizer),
         }

@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{PROBE, TokenizerSettings};
-use dtr_core::error::{Error, Result};
-use dtr_core::files::read_text_file;
+use crate::directory::model_files::ModelFiles;
+use dtr_core::error::Result;
 
 /// The prefix token of lm-evaluation-harness.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,18 +37,18 @@ impl PrefixToken {
 /// The files of a model that name its special tokens.
 pub(crate) const SPECIAL_TOKEN_FILES: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
 
-/// Reads the prefix token of the model in `directory`: its `bos_token`, or else its `eos_token`.
+/// Reads the prefix token of a model: its `bos_token`, or else its `eos_token`.
 ///
-/// Returns `None` if the directory has none of the [`SPECIAL_TOKEN_FILES`], and `Some(None)` if these files
-/// name neither token.
+/// Returns `None` if the model has none of the [`SPECIAL_TOKEN_FILES`], and `Some(None)` if these files name
+/// neither token.
 ///
 /// # Errors
 /// Fails when a file is not JSON.
 pub(super) fn read(
-    directory: &Path,
+    files: &ModelFiles,
     tokenizer: &tokenizers::Tokenizer,
 ) -> Result<Option<Option<PrefixToken>>> {
-    let Some(names) = SpecialTokenNames::read(directory)? else { return Ok(None) };
+    let Some(names) = SpecialTokenNames::read(files)? else { return Ok(None) };
     let token = |name: &str| names.get(name).and_then(|text| tokenizer.token_to_id(text));
     let token = token("bos_token").or_else(|| token("eos_token"));
     Ok(Some(token.and_then(|token| PrefixToken::new(tokenizer, token))))
@@ -61,10 +61,11 @@ pub(super) fn read(
 /// # Errors
 /// Fails when a file is not JSON.
 pub(crate) fn depends_on_special_token_files(directory: &Path) -> Result<bool> {
-    let Some(names) = SpecialTokenNames::read(directory)? else { return Ok(false) };
+    let files = ModelFiles::open(directory)?;
+    let Some(names) = SpecialTokenNames::read(&files)? else { return Ok(false) };
     let Some(prefix) = names.get("bos_token").or_else(|| names.get("eos_token")) else { return Ok(true) };
     let tokenizer = TokenizerSettings::read(directory)?;
-    let config = read_json(&directory.join("config.json"))?;
+    let config = files.json("config.json")?;
     let first = &tokenizer.post_processor["single"][0]["SpecialToken"]["id"];
     let mut added = tokenizer.added_tokens.iter();
     let token = added.find(|token| token["content"] == prefix).map(|token| &token["id"]);
@@ -80,14 +81,14 @@ struct SpecialTokenNames {
 }
 
 impl SpecialTokenNames {
-    /// Reads both files. Returns `None` if the directory has neither.
-    fn read(directory: &Path) -> Result<Option<Self>> {
-        let config = read_json(&directory.join(SPECIAL_TOKEN_FILES[0]))?;
+    /// Reads both files. Returns `None` if the model has neither.
+    fn read(files: &ModelFiles) -> Result<Option<Self>> {
+        let config = files.json(SPECIAL_TOKEN_FILES[0])?;
         // If `tokenizer_config.json` has no `added_tokens_decoder`, transformers also reads the older file
         // `special_tokens_map.json`, whose names take precedence.
         let map = match config.get("added_tokens_decoder") {
             Some(_) => Value::Null,
-            None => read_json(&directory.join(SPECIAL_TOKEN_FILES[1]))?,
+            None => files.json(SPECIAL_TOKEN_FILES[1])?,
         };
         Ok((!config.is_null() || !map.is_null()).then_some(Self { config, map }))
     }
@@ -111,16 +112,6 @@ fn default_of_class(class: &str, name: &str) -> Option<&'static str> {
     }
 }
 
-/// Reads a JSON file. Returns `null` if the file does not exist.
-fn read_json(path: &Path) -> Result<Value> {
-    if !path.is_file() {
-        return Ok(Value::Null);
-    }
-    serde_json::from_str(&read_text_file(path)?).map_err(|cause| {
-        Error::environment(format!("cannot parse `{}` as JSON", path.display())).with_source(cause)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,7 +121,8 @@ mod tests {
         for (name, text) in files {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
-        let prefix = read(folder.path(), crate::testing::tokenizer().inner()).unwrap();
+        let files = ModelFiles::open(folder.path()).unwrap();
+        let prefix = read(&files, crate::testing::tokenizer().inner()).unwrap();
         prefix.map(|prefix| prefix.map(|prefix| prefix.text))
     }
 

@@ -15,5 +15,7 @@ pub use initializer::{Initializer, ParamSource, RandomParams};
 pub use parameters::{ParamMut, Parameters, count_parameters, to_dtype};
 pub(crate) use safetensors_header::SafetensorsHeader;
 pub use safetensors_reader::SafetensorsReader;
+pub(crate) use safetensors_reader::ensure_finite;
 pub use safetensors_writer::NamedTensors;
+pub(crate) use safetensors_writer::encode;
 pub use stacking::{stack_layers, unstack_layers};

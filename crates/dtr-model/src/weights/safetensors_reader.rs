@@ -203,6 +203,18 @@ impl SafetensorsReader {
     }
 }
 
+/// Returns `values` unchanged if all are finite. `name` and `path` name the tensor and its file in errors.
+///
+/// # Errors
+/// Fails when a value is infinite or not a number.
+pub(crate) fn ensure_finite(values: Vec<f32>, name: &str, path: &Path) -> Result<Vec<f32>> {
+    if values.iter().all(|value| value.is_finite()) {
+        return Ok(values);
+    }
+    Err(Error::environment(format!("a value of `{name}` in `{}` is not finite", path.display()))
+        .hint("the file is damaged, or its training diverged; download or train the weights again"))
+}
+
 /// Returns the path of a single file, or the directory of several files.
 fn origin(files: &[PathBuf]) -> String {
     let path = match files {
@@ -216,12 +228,7 @@ impl ParamSource for SafetensorsReader {
     fn values(&mut self, name: &str, shape: &[usize], _: Initializer) -> Result<Vec<f32>> {
         let tensor = self.take(name, shape)?;
         let path = &tensor.file.path;
-        let values = tensor.values()?;
-        if values.iter().all(|value| value.is_finite()) {
-            return Ok(values);
-        }
-        Err(Error::environment(format!("a value of `{name}` in `{}` is not finite", path.display()))
-            .hint("the file is damaged, or its training diverged; download or train the weights again"))
+        ensure_finite(tensor.values()?, name, path)
     }
 
     fn device(&self) -> &Device {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::DType;
-use half::bf16;
 use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 use safetensors::{Dtype, tensor::TensorView};
 
 use super::{ParamMut, Parameters};
@@ -81,9 +81,14 @@ impl NamedTensors {
     }
 }
 
-/// Returns `values` in `dtype`, little-endian.
-fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
+/// Returns `values` in F32, BF16 or F16, little-endian.
+pub(crate) fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
     match dtype {
+        Dtype::F16 => {
+            let mut halves = vec![f16::ZERO; values.len()];
+            halves.convert_from_f32_slice(values);
+            bytemuck::cast_slice(halves.reinterpret_cast()).to_vec()
+        }
         Dtype::BF16 => {
             let mut halves = vec![bf16::ZERO; values.len()];
             halves.convert_from_f32_slice(values);

@@ -1,0 +1,97 @@
+//! The pre-tokenizers of byte-level BPE. A pre-tokenizer splits a text into words before tokens are merged.
+
+use serde_json::{Value, json};
+
+use crate::gguf::byte_reader::ParseResult;
+use crate::gguf::metadata::Metadata;
+
+/// Llama 3's pattern.
+const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// Qwen2's pattern.
+const QWEN_2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// The patterns that llama.cpp uses for a file without a pre-tokenizer. Each pattern splits the parts that
+/// the previous pattern left.
+const DEFAULT: [&str; 4] = [
+    r"[\p{P}\$\+<=>\^~\|]+",
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
+    r"\p{N}+",
+    r"[0-9][0-9][0-9]",
+];
+
+/// A supported pre-tokenizer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum PreTokenizer {
+    Default,
+    Gpt2,
+    Llama3,
+    Qwen2,
+    SmolLm,
+}
+
+impl PreTokenizer {
+    /// Returns the pre-tokenizer of a file.
+    ///
+    /// # Errors
+    /// Fails if the pre-tokenizer is not supported.
+    pub fn find(metadata: &Metadata) -> ParseResult<Self> {
+        match metadata.text("tokenizer.ggml.pre")? {
+            None | Some("default") => Ok(Self::Default),
+            Some("gpt-2") => Ok(Self::Gpt2),
+            Some("llama-bpe" | "llama3" | "llama-v3") => Ok(Self::Llama3),
+            Some("qwen2") => Ok(Self::Qwen2),
+            Some("smollm") => Ok(Self::SmolLm),
+            Some(other) => Err(format!(
+                "has the pre-tokenizer {other:?}, which is not supported; default, gpt-2, llama-bpe, qwen2 and \
+                 smollm are"
+            )),
+        }
+    }
+
+    /// Returns whether the tokenizer adds the beginning-of-text token before every text if the file does not
+    /// say.
+    pub fn adds_bos(self) -> bool {
+        self == Self::Llama3
+    }
+
+    /// Returns whether a word that is a token becomes this token, even if no sequence of merges makes it.
+    pub fn ignores_merges(self) -> bool {
+        self == Self::Llama3
+    }
+
+    /// Returns the normalizer as in `tokenizer.json`.
+    pub fn normalizer(self) -> Value {
+        match self {
+            Self::Qwen2 => json!({ "type": "NFC" }),
+            _ => Value::Null,
+        }
+    }
+
+    /// Returns the pre-tokenizer as in `tokenizer.json`.
+    pub fn to_json(self) -> Value {
+        let digits = json!({ "type": "Digits", "individual_digits": true });
+        match self {
+            Self::Gpt2 => byte_level(true),
+            Self::SmolLm => sequence(vec![digits, byte_level(true)]),
+            Self::Llama3 => sequence(vec![split(LLAMA_3), byte_level(false)]),
+            Self::Qwen2 => sequence(vec![split(QWEN_2), byte_level(false)]),
+            Self::Default => sequence(DEFAULT.into_iter().map(split).chain([byte_level(false)]).collect()),
+        }
+    }
+}
+
+/// Returns a pre-tokenizer that splits a text into the matches of `pattern` and the texts between them.
+fn split(pattern: &str) -> Value {
+    json!({ "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false })
+}
+
+/// Returns a pre-tokenizer that replaces each byte with a character. If `use_regex` is true, it first splits
+/// a text by GPT-2's pattern.
+fn byte_level(use_regex: bool) -> Value {
+    json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex })
+}
+
+fn sequence(parts: Vec<Value>) -> Value {
+    json!({ "type": "Sequence", "pretokenizers": parts })
+}
