@@ -16,7 +16,7 @@ use dtr_model::{ChatTemplate, LoadedModel, read_eos_token_ids, unused_tensors_no
 /// Streams the text to standard output, and prints the stop reason to standard error.
 #[derive(Args)]
 pub struct GenerateCommand {
-    /// Directory of a base, or of a hybrid that `dtr export` wrote.
+    /// Directory of a base or of a hybrid that `dtr export` wrote, or a GGUF file.
     directory: PathBuf,
     /// Prompt; `-` reads the prompt from standard input.
     #[arg(allow_hyphen_values = true)]

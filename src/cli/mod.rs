@@ -3,6 +3,7 @@
 
 mod bench;
 mod completions;
+mod convert;
 mod doctor;
 mod export;
 mod generate;
@@ -47,6 +48,7 @@ enum Command {
     Report(report::ReportCommand),
     Verify(verify::VerifyCommand),
     Export(export::ExportCommand),
+    Convert(convert::ConvertCommand),
     Generate(generate::GenerateCommand),
     Schema(schema::SchemaCommand),
     Bench(bench::BenchCommand),
@@ -70,6 +72,7 @@ impl Cli {
             Command::Report(command) => command.run(),
             Command::Verify(command) => command.run(),
             Command::Export(command) => command.run(),
+            Command::Convert(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Schema(command) => command.run(),
             Command::Bench(command) => command.run(),

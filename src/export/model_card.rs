@@ -172,6 +172,9 @@ fn cell_keys(hybrid: &ExportedHybrid<'_>) -> String {
             }
         }
         BaseSource::Directory { identity: ModelIdentity::Hub(pinned), .. } => row("base", pinned.to_string()),
+        BaseSource::Directory { identity: ModelIdentity::HubFile { repo, file }, .. } => {
+            row("base", repo.uri(file));
+        }
     }
     row("twins", hybrid.job.twins.key.to_string());
     row("search", hybrid.cell.key().to_string());

@@ -22,7 +22,7 @@ use dtr_core::error::{Error, Result};
 use dtr_core::files::user_cache_folder;
 pub use fetch::{FetchedFile, ProgressCallback};
 pub use location::FileLocation;
-pub use repo::{PinnedRepo, Repo, RepoKind, is_repo_id, is_revision};
+pub use repo::{PinnedRepo, Repo, RepoKind, is_relative_path, is_repo_id, is_revision};
 use request_error::HubRequest;
 
 /// The default of `HF_ENDPOINT`.

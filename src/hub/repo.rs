@@ -98,7 +98,7 @@ pub fn is_revision(text: &str) -> bool {
 }
 
 /// Returns whether `name`, a path with `/` separators, stays inside the folder to which it is joined.
-pub(super) fn is_relative_path(name: &str) -> bool {
+pub fn is_relative_path(name: &str) -> bool {
     let is_valid = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']);
     name.split('/').all(is_valid)
 }

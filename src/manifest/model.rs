@@ -44,7 +44,10 @@ pub enum ModelSource {
     /// A directory in the Hugging Face format (path relative to the manifest), with `config.json`,
     /// `tokenizer.json`, and `model.safetensors` or its shards and their index.
     Path(#[schemars(extend("format" = "path"))] String),
-    /// A repository of the Hugging Face hub, with the same files. `dtr sweep` downloads them.
+    /// A GGUF file (path relative to the manifest).
+    Gguf(#[schemars(extend("format" = "path"))] String),
+    /// A repository of the Hugging Face hub, with the files of such a directory or with a GGUF file. They are
+    /// downloaded by `dtr sweep`.
     Hub(HubModel),
     /// A `config.json` (path relative to the manifest) without weights. `[throughput]` can measure the speed
     /// of such a model, but the model cannot be scored.
@@ -63,6 +66,10 @@ pub struct HubModel {
     /// tag.
     #[serde(default = "default_revision")]
     pub revision: String,
+    /// The path of a GGUF file in the repository, which ends in `.gguf`. If it is missing, `dtr` reads the
+    /// repository's `config.json`, `tokenizer.json` and safetensors files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// A copy of the repository's `config.json` (path relative to the manifest). `dtr plan` reads the copy
     /// before the repository is downloaded. The downloaded file must have the same configuration.
     #[serde(skip_serializing_if = "Option::is_none")]

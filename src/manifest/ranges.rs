@@ -29,7 +29,7 @@ pub(super) fn check(manifest: &Manifest, sources: &SourceMap) -> Result<()> {
                 check.check_heads(&table, architecture.num_heads, architecture.num_kv_heads)?;
             }
             ModelSource::Hub(model) => check.check_repository(&["models", name, "source", "hub"], model)?,
-            ModelSource::Path(_) | ModelSource::Shape(_) => {}
+            ModelSource::Path(_) | ModelSource::Gguf(_) | ModelSource::Shape(_) => {}
         }
     }
     for (name, variant) in &manifest.variants {
@@ -123,6 +123,11 @@ impl ConsistencyCheck<'_> {
                 .sources
                 .value_error(&[table, &["revision"]].concat(), "a commit, a branch or a tag"));
         }
-        Ok(())
+        match &model.file {
+            Some(file) if !hub::is_relative_path(file) || !file.ends_with(".gguf") => Err(self
+                .sources
+                .value_error(&[table, &["file"]].concat(), "the path of a GGUF file in the repository")),
+            _ => Ok(()),
+        }
     }
 }

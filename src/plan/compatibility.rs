@@ -14,8 +14,9 @@ use crate::data::{Split, file_of_split, load_items};
 use crate::data::{Task, TaskSource};
 use crate::hub;
 use crate::manifest::{EntryPart, HubModel, LoadedManifest, Manifest, ModelConfig, ModelSource};
+use crate::stages::base_path;
 use dtr_core::error::{Error, Result};
-use dtr_core::files::{Digest, digest_file, read_text_file};
+use dtr_core::files::{Digest, read_text_file};
 use dtr_model::{BaseModel, DecoderConfig, Tokenizer, unused_tensors_note};
 
 /// Checks that each base of a sweep can be scored on its tasks. Skips splits whose file is not downloaded,
@@ -136,32 +137,28 @@ impl CheckedBase {
                 .map(|(name, text)| (name.to_owned(), Some(Digest::hash(text.as_bytes()))))
                 .into());
         };
-        let digest = |name: &str| {
-            let path = folder.join(name);
-            let digest = path.exists().then(|| digest_file(&path)).transpose()?;
-            Ok((name.to_owned(), digest))
-        };
-        BaseModel::REQUIRED_FILES.into_iter().chain(BaseModel::OPTIONAL_FILES).map(digest).collect()
+        BaseModel::compute_digests_without_weights(folder)
     }
 }
 
 /// Returns the folder of a base. Returns `None` if the sweep trains the base, if the base is only a shape, or
 /// if its configuration and tokenizer are not downloaded.
 fn folder(model: &ModelConfig) -> Result<Option<PathBuf>> {
-    let folder = match &model.source {
-        ModelSource::Path(path) => return Ok(Some(PathBuf::from(path))),
-        ModelSource::Hub(model) => {
-            hub::default_hub().snapshot_folder(&hub::default_hub().pin_if_reachable(&model.into())?)
-        }
-        ModelSource::Pretrain(_) | ModelSource::Shape(_) => return Ok(None),
-    };
-    let is_downloaded = BaseModel::REQUIRED_FILES.iter().all(|name| folder.join(name).is_file());
-    if let (true, ModelSource::Hub(HubModel { config: Some(copy), .. })) = (is_downloaded, &model.source)
+    let Some(folder) = base_path(&model.source)? else { return Ok(None) };
+    let ModelSource::Hub(model) = &model.source else { return Ok(Some(folder)) };
+    let is_downloaded = BaseModel::has_config(&folder) && BaseModel::has_tokenizer(&folder);
+    if let (true, HubModel { config: Some(copy), .. }) = (is_downloaded, model)
         && DecoderConfig::parse(&read_text_file(Path::new(copy))?, Path::new(copy))?
             != BaseModel::read_config(&folder)?
     {
         return Err(Error::manifest(format!("`{copy}` differs from the configuration that was downloaded"))
-            .hint(format!("copy `{}` over it", folder.join("config.json").display())));
+            .hint(match BaseModel::is_gguf(&folder) {
+                true => format!(
+                    "remove `config`, or copy `config.json` over it from `dtr convert {} DIR`",
+                    folder.display()
+                ),
+                false => format!("copy `{}` over it", folder.join("config.json").display()),
+            }));
     }
     Ok(is_downloaded.then_some(folder))
 }

@@ -12,9 +12,9 @@ use dtr_core::error::Result;
 /// hub cannot be reached.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Downloads {
-    /// Repositories of bases.
+    /// Repositories of bases in the Hugging Face format. All their files that dtr reads are downloaded.
     pub models: BTreeSet<PinnedRepo>,
-    /// Data files, by repository and path.
+    /// Data files and GGUF files, by repository and path.
     pub files: BTreeSet<(PinnedRepo, String)>,
 }
 
@@ -29,7 +29,11 @@ impl Downloads {
         }
         for model in &manifest.sweep.model {
             if let ModelSource::Hub(model) = &manifest.models[model].source {
-                self.models.insert(hub::default_hub().pin_if_reachable(&model.into())?);
+                let repo = hub::default_hub().pin_if_reachable(&model.into())?;
+                match &model.file {
+                    Some(file) => drop(self.files.insert((repo, file.clone()))),
+                    None => drop(self.models.insert(repo)),
+                }
             }
         }
         for task in &manifest.sweep.task {

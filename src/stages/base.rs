@@ -14,9 +14,10 @@ use dtr_model::{BaseModel, DecoderConfig};
 /// The source of a base model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BaseSource {
-    /// A Hugging Face directory. If the base is a repository of the hub, the directory is in the hub's cache.
+    /// A Hugging Face directory or a GGUF file. If the base is from the hub, the directory or file is in the
+    /// hub's cache.
     Directory {
-        /// The path of the directory. If the base is a repository, the directory exists only after the
+        /// The path of the directory or the file. If the base is from the hub, it exists only after the
         /// download.
         folder: PathBuf,
         /// The identity of the weights.
@@ -56,7 +57,10 @@ impl BaseSource {
     /// name of the base in the manifest.
     pub fn public_name<'a>(&'a self, declared: &'a str) -> Option<&'a str> {
         match self {
-            Self::Directory { identity: ModelIdentity::Hub(pinned), .. } => pinned.id.rsplit('/').next(),
+            Self::Directory {
+                identity: ModelIdentity::Hub(repo) | ModelIdentity::HubFile { repo, .. },
+                ..
+            } => repo.id.rsplit('/').next(),
             Self::Directory { identity: ModelIdentity::Files { .. }, .. } => Some(declared),
             Self::Trained { .. } => None,
         }
@@ -77,7 +81,7 @@ impl BaseSource {
     pub fn config(&self) -> Result<Option<DecoderConfig>> {
         match self {
             Self::Trained { config, .. } => Ok(Some(config.clone())),
-            Self::Directory { folder, .. } if folder.join("config.json").is_file() => {
+            Self::Directory { folder, .. } if BaseModel::has_config(folder) => {
                 BaseModel::read_config(folder).map(Some)
             }
             Self::Directory { config_copy, .. } => config_copy.as_deref().map(read_config).transpose(),

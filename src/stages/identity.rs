@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::base_path::base_path;
 use crate::data::documents;
 use crate::data::synthetic::{GENERATOR_VERSION, SyntheticLanguage};
 use crate::data::{
@@ -25,7 +26,7 @@ use dtr_model::BaseModel;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(untagged)]
 pub enum ModelIdentity {
-    /// A base in a local directory.
+    /// A base in a local directory or a local GGUF file.
     Files {
         /// The digests of the files on which the outputs of the base depend, by file name.
         files: BTreeMap<String, Digest>,
@@ -36,29 +37,39 @@ pub enum ModelIdentity {
     },
     /// A base in a repository of the hub, at a commit. The commit determines the content of the files.
     Hub(PinnedRepo),
+    /// A base in a GGUF file of a repository of the hub, at a commit.
+    HubFile {
+        /// The repository.
+        #[serde(flatten)]
+        repo: PinnedRepo,
+        /// The path of the file in the repository.
+        file: String,
+    },
 }
 
 impl ModelIdentity {
-    /// Computes the identity of a model. Also returns the folder of the model's files. If the model is on the
-    /// hub, the folder exists only after the download. Returns `None` for a model that a pretrain cell trains
-    /// or that has no weights.
+    /// Computes the identity of a model. Also returns the path of the model's directory or GGUF file. If the
+    /// model is on the hub, the path exists only after the download. Returns `None` for a model that a
+    /// pretrain cell trains or that has no weights.
     ///
     /// # Errors
     /// Fails if a local file cannot be read, or if the hub does not know a revision.
     pub fn compute(model: &ModelConfig) -> Result<Option<(PathBuf, Self)>> {
-        Ok(match &model.source {
-            ModelSource::Path(path) => {
-                let folder = PathBuf::from(path);
-                let files = BaseModel::compute_digests(&folder)?;
-                let reader_version = BaseModel::reader_version(&folder)?;
-                Some((folder, Self::Files { files, reader_version }))
-            }
+        let Some(path) = base_path(&model.source)? else { return Ok(None) };
+        let identity = match &model.source {
             ModelSource::Hub(model) => {
-                let pinned = hub::default_hub().pin_if_reachable(&model.into())?;
-                Some((hub::default_hub().snapshot_folder(&pinned), Self::Hub(pinned)))
+                let repo = hub::default_hub().pin_if_reachable(&model.into())?;
+                match &model.file {
+                    Some(file) => Self::HubFile { repo, file: file.clone() },
+                    None => Self::Hub(repo),
+                }
             }
-            ModelSource::Pretrain(_) | ModelSource::Shape(_) => None,
-        })
+            _ => Self::Files {
+                files: BaseModel::compute_digests(&path)?,
+                reader_version: BaseModel::reader_version(&path)?,
+            },
+        };
+        Ok(Some((path, identity)))
     }
 }
 

@@ -4,6 +4,7 @@
 //! its resources. [`STAGES`] lists the stages in the order in which their cells run.
 
 mod base;
+mod base_path;
 mod cell;
 pub mod distil;
 mod identity;
@@ -16,6 +17,7 @@ mod stage;
 pub mod throughput;
 
 pub use base::{BaseSource, BaseSpec};
+pub use base_path::base_path;
 pub use cell::{Cell, Labels};
 pub use distil::DistilJob;
 pub use identity::{CorpusIdentity, FileIdentity, ModelIdentity, TaskIdentity};

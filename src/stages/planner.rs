@@ -137,10 +137,12 @@ impl Planner {
                 base_config_and_tokenizer(architecture, &point.manifest.pretrain)
                     .map(|(config, _)| Some(config))
             }
-            ModelSource::Path(_) | ModelSource::Hub(_) => match self.stored_base(point.manifest, model)? {
-                Some(base) => base.config(),
-                None => Ok(None),
-            },
+            ModelSource::Path(_) | ModelSource::Gguf(_) | ModelSource::Hub(_) => {
+                match self.stored_base(point.manifest, model)? {
+                    Some(base) => base.config(),
+                    None => Ok(None),
+                }
+            }
         }
     }
 

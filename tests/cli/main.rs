@@ -22,6 +22,7 @@ mod export;
 mod failed_cells;
 mod full_disks;
 mod generate;
+mod gguf;
 mod hub;
 mod hub_project;
 mod hub_server;
