@@ -48,7 +48,7 @@ impl Default for SyntheticCorpus {
 }
 
 /// Documents from files: plain text (`.txt`, `.md`), JSON Lines or a JSON list (`.jsonl`, `.ndjson`,
-/// `.json`), or Parquet (`.parquet`). Each file may be compressed (`.gz`, `.xz`, `.zst`).
+/// `.json`), or Parquet (`.parquet`). Each file may be compressed (`.gz`, `.bz2`, `.xz`, `.zst`).
 ///
 /// An epoch holds every document once, in a random order that depends on the seed of the training run.
 /// Leading and trailing whitespace of a document is removed, and empty documents are skipped.

@@ -25,7 +25,8 @@ pub enum TaskSource {
 }
 
 /// A task whose items are rows of files: JSON Lines or a JSON list (`.jsonl`, `.ndjson`, `.json`), or Parquet
-/// (`.parquet`). Each file may be compressed (`.gz`, `.xz`, `.zst`).
+/// (`.parquet`). Each file may be compressed (`.gz`, `.bz2`, `.xz`,
+/// `.zst`).
 ///
 /// Templates and expressions use Jinja with Python's methods of strings, lists and dictionaries, and with the
 /// filters `regex_replace(PATTERN, REPLACEMENT)` and `regex_findall(PATTERN)`. Their variables are the

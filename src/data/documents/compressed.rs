@@ -1,9 +1,10 @@
-//! A reader of files that may be compressed with gzip, xz or zstd.
+//! A reader of files that may be compressed with gzip, bzip2, xz or zstd.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
@@ -13,7 +14,7 @@ use dtr_core::error::{Error, Result};
 pub(super) fn extensions<'a>(path: &'a Path) -> (Option<&'a str>, Option<&'a str>) {
     let extension = |path: &'a Path| path.extension().and_then(|extension| extension.to_str());
     match extension(path) {
-        compression @ Some("gz" | "xz" | "zst") => {
+        compression @ Some("gz" | "bz2" | "xz" | "zst") => {
             (path.file_stem().map(Path::new).and_then(extension), compression)
         }
         format => (format, None),
@@ -39,6 +40,7 @@ impl<'a> MaybeCompressedFile<'a> {
         let file = BufReader::with_capacity(1 << 16, self.open_raw()?);
         Ok(match self.compression {
             Some("gz") => Box::new(BufReader::new(MultiGzDecoder::new(file))),
+            Some("bz2") => Box::new(BufReader::new(MultiBzDecoder::new(file))),
             Some("xz") => Box::new(BufReader::new(XzReader::new(file, true))),
             Some("zst") => {
                 let decoder = zstd::Decoder::with_buffer(file).map_err(|cause| self.read_error(cause))?;

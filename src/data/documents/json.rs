@@ -1,6 +1,6 @@
-//! A reader of the rows of JSON files. A file is either JSON Lines, with an object on each line, or one list
-//! of objects. The content of the file decides which of the two it is. Only one row at a time is in memory,
-//! and a row has at most [`MAX_DOCUMENT_BYTES`].
+//! A reader of the rows of JSON files. A file is JSON Lines, with an object on each line, or one list of
+//! objects, or one object whose values are the rows. The content of the file decides which of the three it
+//! is. Only one row at a time is in memory, and a row has at most [`MAX_DOCUMENT_BYTES`].
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,13 +11,16 @@ use std::rc::Rc;
 
 use minijinja::value::ValueKind;
 use serde::Deserializer;
-use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::column_error::{missing_column_error, not_text_error};
 use super::compressed::{MaybeCompressedFile, extensions};
 use super::text::{MAX_DOCUMENT_BYTES, for_each_line, too_long_error};
 use dtr_core::error::{Error, Result};
 use dtr_core::jinja::{JsonObject, RawObject, parse_object};
+
+/// The most bytes at the beginning of a file that decide how it holds its rows.
+const MAX_LAYOUT_BYTES: usize = 1 << 20;
 
 /// The position of a row, for error messages.
 pub(in crate::data) struct RowPosition<'a> {
@@ -42,24 +45,45 @@ pub(in crate::data) fn for_each_row(
     file: &MaybeCompressedFile,
     callback: &mut RowCallback<'_>,
 ) -> Result<()> {
-    match is_list(file)? {
-        true => read_list(file, callback),
-        false => read_lines(file, callback),
+    match detect_layout(file)? {
+        Layout::Lines => read_lines(file, callback),
+        layout => read_values(file, layout, callback),
     }
 }
 
-/// Returns whether a file holds a JSON list. If the file is empty, its extension decides.
-fn is_list(file: &MaybeCompressedFile) -> Result<bool> {
+/// How a JSON file holds its rows.
+#[derive(Clone, Copy, PartialEq)]
+enum Layout {
+    /// An object on each line.
+    Lines,
+    /// One list of objects.
+    List,
+    /// One object, whose values are the rows. The keys are ignored.
+    Object,
+}
+
+/// Returns the layout of a file. If the file is empty, its extension decides.
+///
+/// A file that begins with an object is JSON Lines, unless its first line is only the bracket that opens the
+/// object.
+fn detect_layout(file: &MaybeCompressedFile) -> Result<Layout> {
     let mut reader = open_after_mark(file)?;
-    loop {
-        let bytes = reader.fill_buf().map_err(|cause| file.read_error(cause))?;
-        let num_bytes = bytes.len();
-        match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            Some(first) => return Ok(*first == b'['),
-            None if num_bytes == 0 => return Ok(extensions(file.path).0 == Some("json")),
-            None => reader.consume(num_bytes),
+    let mut first_line = Vec::new();
+    let mut read_line = |line: &mut Vec<u8>| {
+        let limit = MAX_LAYOUT_BYTES - line.len().min(MAX_LAYOUT_BYTES);
+        (&mut reader).take(limit as u64).read_until(b'\n', line).map_err(|cause| file.read_error(cause))
+    };
+    while first_line.trim_ascii().is_empty() {
+        if read_line(&mut first_line)? == 0 {
+            let is_list = extensions(file.path).0 == Some("json");
+            return Ok(if is_list { Layout::List } else { Layout::Lines });
         }
     }
+    Ok(match first_line.trim_ascii() {
+        [b'[', ..] => Layout::List,
+        b"{" => Layout::Object,
+        _ => Layout::Lines,
+    })
 }
 
 /// Opens a file and skips its byte order mark.
@@ -83,9 +107,9 @@ fn read_lines(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Res
 }
 
 fn not_an_object(position: &RowPosition<'_>, cause: serde_json::Error) -> Error {
-    Error::manifest(format!("{position} is not a JSON object"))
-        .with_source(cause)
-        .hint("write one object on each line, or one list of objects")
+    Error::manifest(format!("{position} is not a JSON object")).with_source(cause).hint(
+        "write one object on each line, or one list of objects, or one object whose values are the rows",
+    )
 }
 
 /// Returns the text in a row's column, or `None` if the value is null.
@@ -112,8 +136,8 @@ pub(super) fn text_of_column<'a>(
     Err(not_text_error(position, column, kind))
 }
 
-/// Calls `callback` with every row of a JSON list of objects.
-fn read_list(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Result<()> {
+/// Calls `callback` with every row of a JSON list of objects, or of a JSON object whose values are the rows.
+fn read_values(file: &MaybeCompressedFile, layout: Layout, callback: &mut RowCallback<'_>) -> Result<()> {
     let reader = open_after_mark(file)?;
     let remaining = Rc::new(Cell::new(MAX_DOCUMENT_BYTES));
     let mut outcome = None;
@@ -133,7 +157,11 @@ fn read_list(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Resu
     });
     let mut json =
         serde_json::Deserializer::from_reader(RowLimitedReader { reader, remaining: remaining.clone() });
-    let read = json.deserialize_seq(visitor).and_then(|()| json.end());
+    let read = match layout {
+        Layout::Object => json.deserialize_map(visitor),
+        _ => json.deserialize_seq(visitor),
+    };
+    let read = read.and_then(|()| json.end());
     match (outcome, read) {
         (Some(outcome), _) => outcome,
         (None, Err(_)) if remaining.get() == 0 => {
@@ -141,8 +169,11 @@ fn read_list(file: &MaybeCompressedFile, callback: &mut RowCallback<'_>) -> Resu
         }
         (None, Err(cause)) if cause.is_io() => Err(file.read_error(cause.into())),
         (None, Err(cause)) => {
-            Err(Error::manifest(format!("`{}` is not a JSON list of objects", file.path.display()))
-                .with_source(cause))
+            let expected = match layout {
+                Layout::Object => "a JSON object of objects",
+                _ => "a JSON list of objects",
+            };
+            Err(Error::manifest(format!("`{}` is not {expected}", file.path.display())).with_source(cause))
         }
         (None, Ok(())) => Ok(()),
     }
@@ -169,18 +200,25 @@ impl<R: Read> Read for RowLimitedReader<R> {
     }
 }
 
-/// Deserializes the rows of a list one by one, so that the whole list is never in memory.
+/// Deserializes the rows of a list or of an object one by one, so that all rows are never in memory at once.
 struct RowVisitor<F>(F);
 
 impl<'de, F: FnMut(RawObject) -> std::result::Result<(), ()>> Visitor<'de> for RowVisitor<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of objects")
+        f.write_str("objects")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut rows: A) -> std::result::Result<(), A::Error> {
         while let Some(row) = rows.next_element()? {
+            (self.0)(row).map_err(|()| A::Error::custom("the callback failed"))?;
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut rows: A) -> std::result::Result<(), A::Error> {
+        while let Some((_, row)) = rows.next_entry::<IgnoredAny, RawObject>()? {
             (self.0)(row).map_err(|()| A::Error::custom("the callback failed"))?;
         }
         Ok(())

@@ -114,7 +114,7 @@ impl FileFormat {
             Some("parquet") => Self::Parquet,
             _ => {
                 return Err(Error::manifest(format!("`{}` has an unsupported format", path.display())).hint(
-                    "use `.txt`, `.md`, `.jsonl`, `.json` or `.parquet`, optionally followed by `.gz`, `.xz` or `.zst`",
+                    "use `.txt`, `.md`, `.jsonl`, `.json` or `.parquet`, optionally followed by `.gz`, `.bz2`, `.xz` or `.zst`",
                 ));
             }
         })

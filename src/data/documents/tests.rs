@@ -79,6 +79,11 @@ fn compress(compression: &str, name: &str) -> Vec<u8> {
             writer.write_all(&bytes).unwrap();
             writer.finish().unwrap()
         }
+        "bz2" => {
+            let mut writer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            writer.write_all(&bytes).unwrap();
+            writer.finish().unwrap()
+        }
         _ => zstd::encode_all(&bytes[..], 1).unwrap(),
     }
 }
@@ -87,7 +92,7 @@ fn compress(compression: &str, name: &str) -> Vec<u8> {
 fn every_format_and_compression_gives_the_same_documents() {
     for (name, bytes) in files_of_all_formats() {
         assert_eq!(read_as(name, &bytes).unwrap(), non_blank(), "{name}");
-        for compression in ["gz", "xz", "zst"] {
+        for compression in ["gz", "bz2", "xz", "zst"] {
             let bytes = compress(compression, name);
             assert_eq!(
                 read_as(&format!("{name}.{compression}"), &bytes).unwrap(),
@@ -100,7 +105,7 @@ fn every_format_and_compression_gives_the_same_documents() {
 
 #[test]
 fn a_file_of_several_compressed_parts_is_read_to_its_end() {
-    for compression in ["gz", "xz", "zst"] {
+    for compression in ["gz", "bz2", "xz", "zst"] {
         let parts = compress(compression, "a.jsonl").repeat(2);
         assert_eq!(
             read_as(&format!("a.jsonl.{compression}"), &parts).unwrap(),
@@ -112,7 +117,7 @@ fn a_file_of_several_compressed_parts_is_read_to_its_end() {
 
 #[test]
 fn a_damaged_or_truncated_file_is_refused() {
-    for compression in ["gz", "xz", "zst"] {
+    for compression in ["gz", "bz2", "xz", "zst"] {
         let whole = compress(compression, "a.txt");
         let mut flipped = whole.clone();
         flipped[whole.len() / 2] ^= 0x10;
@@ -154,7 +159,9 @@ fn an_error_names_the_malformed_file_or_line() {
         ("a.txt", &b"one\n\xff\xfe\n"[..], "line 2 of"),
         ("a.jsonl", b"{\"text\": \"x\"}\n[1]\n", "line 2 of"),
         ("a.json", b"", "is not a JSON list of objects"),
-        ("a.json", b"{\n\"text\": \"x\"}", "line 1 of"),
+        ("a.json", b"{\n\"text\": \"x\"}", "is not a JSON object of objects"),
+        ("a.json", b"{\n\"7\": {\"text\": \"x\"}} more", "is not a JSON object of objects"),
+        ("a.json", b"{\"text\":\n\"x\"}", "line 1 of"),
         ("a.json", b"[{\"text\": \"x\"}] more", "is not a JSON list of objects"),
         ("a.csv", b"text\nx", "has an unsupported format"),
         ("a.gz", b"x", "has an unsupported format"),
@@ -168,10 +175,11 @@ fn an_error_names_the_malformed_file_or_line() {
 }
 
 #[test]
-fn the_content_of_a_json_file_decides_between_lines_and_a_list() {
+fn the_content_of_a_json_file_decides_how_it_holds_its_rows() {
     let (lines, list) = ("{\"text\": \"x\"}\n{\"text\": \"y\"}\n", "[{\"text\": \"x\"},\n{\"text\": \"y\"}]");
+    let object = "{\n\"7\": {\"text\": \"x\"},\n\"3\": {\"text\": \"y\"}}";
     for name in ["a.json", "a.jsonl", "a.ndjson"] {
-        for text in [lines, list] {
+        for text in [lines, list, object] {
             for start in ["", "\u{feff}", "\n ", "\u{feff}\r\n"] {
                 let text = format!("{start}{text}");
                 assert_eq!(read_as(name, text.as_bytes()).unwrap(), ["x", "y"], "{name}: {text}");
